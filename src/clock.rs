@@ -1,0 +1,157 @@
+//! The one door through which time comes in, so that a test can move it, and the one way in which time is written.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use parking_lot::Mutex;
+
+/// Tells the time and waits. A store is given one when it is opened.
+pub trait Clock: Send + Sync + std::fmt::Debug {
+    /// The time now, in UTC.
+    fn now(&self) -> Timestamp;
+
+    /// Waits that long.
+    fn sleep(&self, duration: Duration);
+}
+
+/// The clock of the operating system.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct SystemClock;
+
+impl Clock for SystemClock {
+    fn now(&self) -> Timestamp {
+        Timestamp::now()
+    }
+
+    fn sleep(&self, duration: Duration) {
+        std::thread::sleep(duration);
+    }
+}
+
+/// A clock that stands still until it is moved. Clones show the same time.
+///
+/// # Examples
+///
+/// ```
+/// use hivekeep::{Clock, ManualClock};
+/// use std::time::Duration;
+///
+/// let clock = ManualClock::new("2026-01-02T03:04:05Z".parse().unwrap());
+/// clock.advance(Duration::from_secs(60));
+/// assert_eq!(clock.now().to_string(), "2026-01-02T03:05:05Z");
+/// ```
+#[derive(Clone, Debug)]
+pub struct ManualClock {
+    now: Arc<Mutex<Timestamp>>,
+}
+
+impl ManualClock {
+    /// A clock that shows `now`.
+    pub fn new(now: Timestamp) -> Self {
+        Self { now: Arc::new(Mutex::new(now)) }
+    }
+
+    /// Moves the clock forward; it stops at the last time that can be shown.
+    pub fn advance(&self, duration: Duration) {
+        let mut now = self.now.lock();
+        *now = after(*now, duration);
+    }
+
+    /// Sets the clock, forward or back.
+    pub fn set(&self, now: Timestamp) {
+        *self.now.lock() = now;
+    }
+}
+
+impl Clock for ManualClock {
+    fn now(&self) -> Timestamp {
+        *self.now.lock()
+    }
+
+    /// Moves the clock instead of waiting.
+    fn sleep(&self, duration: Duration) {
+        self.advance(duration);
+    }
+}
+
+/// `time` plus `duration`, or the last time that can be shown.
+pub(crate) fn after(time: Timestamp, duration: Duration) -> Timestamp {
+    let duration = SignedDuration::try_from(duration).unwrap_or(SignedDuration::MAX);
+    time.saturating_add(duration).unwrap_or(Timestamp::MAX)
+}
+
+/// `time` minus `duration`, or the first time that can be shown.
+pub(crate) fn before(time: Timestamp, duration: Duration) -> Timestamp {
+    let duration = SignedDuration::try_from(duration).unwrap_or(SignedDuration::MAX);
+    time.saturating_sub(duration).unwrap_or(Timestamp::MIN)
+}
+
+/// A time as every face shows it: `2026-11-21T21:16:03.624407+00:00`, always six digits, which every client can parse.
+///
+/// # Examples
+///
+/// ```
+/// let time = "2026-11-21T21:16:03.5Z".parse().unwrap();
+/// assert_eq!(hivekeep::show_time(time), "2026-11-21T21:16:03.500000+00:00");
+/// ```
+pub fn show_time(time: Timestamp) -> String {
+    time.strftime("%Y-%m-%dT%H:%M:%S.%6f+00:00").to_string()
+}
+
+/// For `#[serde(with = "time")]`: six digits for people, microseconds since 1970 for the store.
+pub(crate) mod time {
+    use jiff::Timestamp;
+    use serde::de::Error as _;
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    pub(crate) fn serialize<S: Serializer>(time: &Timestamp, to: S) -> Result<S::Ok, S::Error> {
+        if to.is_human_readable() {
+            to.serialize_str(&super::show_time(*time))
+        } else {
+            time.as_microsecond().serialize(to)
+        }
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Timestamp, D::Error> {
+        if from.is_human_readable() {
+            Timestamp::deserialize(from)
+        } else {
+            Timestamp::from_microsecond(i64::deserialize(from)?).map_err(D::Error::custom)
+        }
+    }
+
+    /// The same for a time that may be absent.
+    pub(crate) mod option {
+        use super::{Deserialize, Deserializer, Serialize, Serializer, Timestamp};
+
+        #[derive(Serialize, Deserialize)]
+        #[serde(transparent)]
+        struct Time(#[serde(with = "super")] Timestamp);
+
+        pub(crate) fn serialize<S: Serializer>(time: &Option<Timestamp>, to: S) -> Result<S::Ok, S::Error> {
+            time.map(Time).serialize(to)
+        }
+
+        pub(crate) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Timestamp>, D::Error> {
+            Ok(Option::<Time>::deserialize(from)?.map(|time| time.0))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_is_shown_with_six_digits_even_before_1970() {
+        let time = Timestamp::from_microsecond(-1_500_000).unwrap();
+        assert_eq!(show_time(time), "1969-12-31T23:59:58.500000+00:00");
+    }
+
+    #[test]
+    fn moving_past_the_ends_of_time_stops_there() {
+        assert_eq!(after(Timestamp::MAX, Duration::MAX), Timestamp::MAX);
+        assert_eq!(before(Timestamp::MIN, Duration::MAX), Timestamp::MIN);
+    }
+}

@@ -1,0 +1,145 @@
+//! How a stored type becomes bytes: one version byte, then bincode's standard configuration.
+//!
+//! bincode is finished and no longer maintained, so this is the only module that names it. Its limits are set against
+//! hostile lengths. JSON inside a stored type is stored as its own text: bincode cannot decode what does not describe
+//! itself.
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::error::{Error, ErrorKind, Result};
+
+/// No stored value is longer; a length inside of one that claims more is damage.
+const LIMIT: usize = 256 << 20;
+
+/// A type that is stored. Its fields and their order are part of the file format.
+pub(crate) trait Stored: Serialize + DeserializeOwned {
+    /// Raised when the fields change.
+    const VERSION: u8;
+    /// What it is, for messages.
+    const WHAT: &'static str;
+
+    /// Reads the bytes of an earlier version.
+    fn upgrade(version: u8, _bytes: &[u8]) -> Result<Self> {
+        Err(Error::damaged(format!("no version of {} has the number version={version}", Self::WHAT)))
+    }
+}
+
+/// The bytes of `value`, its version first.
+pub(crate) fn encode<T: Stored>(value: &T) -> Result<Vec<u8>> {
+    let mut bytes = vec![T::VERSION];
+    bincode::serde::encode_into_std_write(value, &mut bytes, config())
+        .map_err(|source| Error::invalid(format!("{} cannot be stored", T::WHAT)).with_source(source))?;
+    Ok(bytes)
+}
+
+/// The value of `bytes`.
+///
+/// # Errors
+///
+/// `NewerFormat` when a later version wrote it, `Damaged` when the bytes are not of this type or go on after it.
+pub(crate) fn decode<T: Stored>(bytes: &[u8]) -> Result<T> {
+    let Some((&version, body)) = bytes.split_first() else {
+        return Err(Error::damaged(format!("{} is empty", T::WHAT)));
+    };
+    if version > T::VERSION {
+        return Err(Error::new(
+            ErrorKind::NewerFormat,
+            format!("a newer version wrote {}; use that version: version={version} known={}", T::WHAT, T::VERSION),
+        ));
+    }
+    if version < T::VERSION {
+        return T::upgrade(version, body);
+    }
+    let (value, read) = bincode::serde::decode_from_slice(body, config())
+        .map_err(|source| Error::damaged(format!("{} cannot be read", T::WHAT)).with_source(source))?;
+    if read != body.len() {
+        return Err(Error::damaged(format!("{} has bytes left over: bytes={}", T::WHAT, body.len() - read)));
+    }
+    Ok(value)
+}
+
+fn config()
+-> bincode::config::Configuration<bincode::config::LittleEndian, bincode::config::Varint, bincode::config::Limit<LIMIT>>
+{
+    bincode::config::standard().with_limit::<LIMIT>()
+}
+
+/// For `#[serde(with = "codec::json")]`: JSON for people, its text for the store.
+pub(crate) mod json {
+    use serde::de::{DeserializeOwned, Error as _};
+    use serde::ser::Error as _;
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    pub(crate) fn serialize<T: Serialize, S: Serializer>(value: &T, to: S) -> Result<S::Ok, S::Error> {
+        if to.is_human_readable() {
+            value.serialize(to)
+        } else {
+            to.serialize_str(&serde_json::to_string(value).map_err(S::Error::custom)?)
+        }
+    }
+
+    pub(crate) fn deserialize<'de, T: DeserializeOwned, D: Deserializer<'de>>(from: D) -> Result<T, D::Error> {
+        if from.is_human_readable() {
+            T::deserialize(from)
+        } else {
+            serde_json::from_str(&String::deserialize(from)?).map_err(D::Error::custom)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde::Deserialize;
+
+    #[derive(Debug, PartialEq, Serialize, Deserialize)]
+    struct Sample {
+        name: String,
+        #[serde(with = "json")]
+        attributes: serde_json::Value,
+        #[serde(with = "crate::clock::time")]
+        at: jiff::Timestamp,
+    }
+
+    impl Stored for Sample {
+        const VERSION: u8 = 2;
+        const WHAT: &'static str = "a sample";
+    }
+
+    fn sample() -> Sample {
+        Sample {
+            name: "a".into(),
+            attributes: serde_json::from_str(r#"{"n":1e400}"#).unwrap(),
+            at: jiff::Timestamp::from_microsecond(5).unwrap(),
+        }
+    }
+
+    #[test]
+    fn what_was_encoded_is_decoded_and_its_bytes_are_fixed() {
+        let bytes = encode(&sample()).unwrap();
+        assert_eq!(bytes, b"\x02\x01a\x0b{\"n\":1e400}\x0a");
+        assert_eq!(decode::<Sample>(&bytes).unwrap(), sample());
+    }
+
+    #[test]
+    fn wrong_bytes_are_errors() {
+        let good = encode(&sample()).unwrap();
+        for len in 0..good.len() {
+            assert_eq!(decode::<Sample>(&good[..len]).unwrap_err().kind(), ErrorKind::Damaged, "length {len}");
+        }
+        let mut long = good.clone();
+        long.push(0);
+        assert_eq!(decode::<Sample>(&long).unwrap_err().kind(), ErrorKind::Damaged);
+        let newer = [&[3], &good[1..]].concat();
+        assert_eq!(decode::<Sample>(&newer).unwrap_err().kind(), ErrorKind::NewerFormat);
+        let older = [&[1], &good[1..]].concat();
+        assert_eq!(decode::<Sample>(&older).unwrap_err().kind(), ErrorKind::Damaged);
+    }
+
+    #[test]
+    fn a_hostile_length_is_refused_before_memory_is_taken() {
+        let hostile = [&[2u8, 0xfd][..], &u64::MAX.to_le_bytes()].concat();
+        assert_eq!(decode::<Sample>(&hostile).unwrap_err().kind(), ErrorKind::Damaged);
+    }
+}

@@ -1,0 +1,212 @@
+//! What reading a view and reading inside a write transaction have in common, so that each verb of `state` is written
+//! once for both.
+
+use std::ops::Bound;
+
+use jiff::Timestamp;
+
+use crate::engine::digest::Stats;
+use crate::engine::schema::{CollectionId, Table};
+use crate::error::Result;
+
+/// A key and its payload.
+pub(crate) type Row = (Vec<u8>, Vec<u8>);
+
+/// How many rows are fetched at a time by [`scan`] and [`scan_rows`].
+const PAGE: usize = 256;
+
+/// Reading records, now or as of a point, and the rows of unversioned tables.
+pub(crate) trait Records {
+    /// The payload of a record; its checksum has been compared.
+    fn get(&self, collection: CollectionId, key: &[u8]) -> Result<Option<Vec<u8>>>;
+
+    /// At most `limit` records of the range, in its direction.
+    fn page(&self, collection: CollectionId, range: &KeyRange, limit: usize) -> Result<Vec<Row>>;
+
+    /// Count, bytes and digest of a collection: of now, or, as of a point, those of its manifest.
+    fn stats(&self, collection: CollectionId) -> Result<Stats>;
+
+    /// The payload of a row of an unversioned table, always as it is now.
+    fn row(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>>;
+
+    /// At most `limit` rows of an unversioned table, always as they are now.
+    fn rows(&self, table: Table, range: &KeyRange, limit: usize) -> Result<Vec<Row>>;
+
+    /// The number of a user's collection, when it has been used before.
+    fn collection_id(&self, name: &str) -> Result<Option<CollectionId>>;
+
+    /// Whether this reads now, so that the index may be used; it has no past.
+    fn is_now(&self) -> bool;
+
+    /// The time now by the store's clock.
+    fn now(&self) -> Timestamp;
+}
+
+/// A range of keys and the direction in which it is read.
+#[derive(Clone, Debug)]
+pub(crate) struct KeyRange {
+    pub(crate) start: Bound<Vec<u8>>,
+    pub(crate) end: Bound<Vec<u8>>,
+    pub(crate) backward: bool,
+}
+
+impl KeyRange {
+    /// Every key.
+    pub(crate) fn all() -> Self {
+        Self { start: Bound::Unbounded, end: Bound::Unbounded, backward: false }
+    }
+
+    /// The keys that begin with `prefix`.
+    pub(crate) fn prefix(prefix: &[u8]) -> Self {
+        Self { start: Bound::Included(prefix.to_vec()), end: prefix_end(prefix), backward: false }
+    }
+
+    /// From the last key to the first.
+    #[must_use]
+    pub(crate) fn backward(mut self) -> Self {
+        self.backward = true;
+        self
+    }
+
+    /// What is left of the range once `key` has been read.
+    #[must_use]
+    pub(crate) fn after(mut self, key: &[u8]) -> Self {
+        let bound = Bound::Excluded(key.to_vec());
+        if self.backward {
+            self.end = bound
+        } else {
+            self.start = bound
+        }
+        self
+    }
+
+    /// Only keys before `key`.
+    #[must_use]
+    pub(crate) fn until(mut self, key: &[u8]) -> Self {
+        self.end = Bound::Excluded(key.to_vec());
+        self
+    }
+
+    /// Only `key` and those behind it.
+    #[must_use]
+    pub(crate) fn from(mut self, key: &[u8]) -> Self {
+        self.start = Bound::Included(key.to_vec());
+        self
+    }
+
+    /// Whether no key can be in it, which redb's ranges must not be asked.
+    pub(crate) fn is_empty(&self) -> bool {
+        match (&self.start, &self.end) {
+            (Bound::Included(start), Bound::Included(end)) => start > end,
+            (Bound::Included(start) | Bound::Excluded(start), Bound::Included(end) | Bound::Excluded(end)) => {
+                start >= end
+            }
+            _ => false,
+        }
+    }
+}
+
+/// The bound just behind every key that begins with `prefix`.
+fn prefix_end(prefix: &[u8]) -> Bound<Vec<u8>> {
+    let mut end = prefix.to_vec();
+    while let Some(last) = end.pop() {
+        if last < u8::MAX {
+            end.push(last + 1);
+            return Bound::Excluded(end);
+        }
+    }
+    Bound::Unbounded
+}
+
+/// Every record of a range, fetched in pages. Records that are put or removed on the way may or may not be seen.
+pub(crate) fn scan<R: Records + ?Sized>(
+    records: &R,
+    collection: CollectionId,
+    range: KeyRange,
+) -> impl Iterator<Item = Result<Row>> {
+    paged(range, move |range| records.page(collection, range, PAGE))
+}
+
+/// Every row of a range of an unversioned table, fetched in pages.
+pub(crate) fn scan_rows<R: Records + ?Sized>(
+    records: &R,
+    table: Table,
+    range: KeyRange,
+) -> impl Iterator<Item = Result<Row>> {
+    paged(range, move |range| records.rows(table, range, PAGE))
+}
+
+/// Turns pages into one iterator, which ends after the first error.
+fn paged(range: KeyRange, fetch: impl Fn(&KeyRange) -> Result<Vec<Row>>) -> impl Iterator<Item = Result<Row>> {
+    let mut rest = Some(range);
+    let mut page = Vec::new().into_iter();
+    std::iter::from_fn(move || {
+        loop {
+            if let Some(row) = page.next() {
+                return Some(Ok(row));
+            }
+            let range = rest.take()?;
+            match fetch(&range) {
+                Err(error) => return Some(Err(error)),
+                Ok(rows) => {
+                    rest = rows.last().filter(|_| rows.len() >= PAGE).map(|(key, _)| range.after(key));
+                    page = rows.into_iter();
+                }
+            }
+        }
+    })
+}
+
+/// Lets a handle own or borrow what it reads from.
+macro_rules! forward_records {
+    ($($pointer:ty),*) => {$(
+        impl<R: Records + ?Sized> Records for $pointer {
+            fn get(&self, collection: CollectionId, key: &[u8]) -> Result<Option<Vec<u8>>> {
+                (**self).get(collection, key)
+            }
+            fn page(&self, collection: CollectionId, range: &KeyRange, limit: usize) -> Result<Vec<Row>> {
+                (**self).page(collection, range, limit)
+            }
+            fn stats(&self, collection: CollectionId) -> Result<Stats> {
+                (**self).stats(collection)
+            }
+            fn row(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>> {
+                (**self).row(table, key)
+            }
+            fn rows(&self, table: Table, range: &KeyRange, limit: usize) -> Result<Vec<Row>> {
+                (**self).rows(table, range, limit)
+            }
+            fn collection_id(&self, name: &str) -> Result<Option<CollectionId>> {
+                (**self).collection_id(name)
+            }
+            fn is_now(&self) -> bool {
+                (**self).is_now()
+            }
+            fn now(&self) -> Timestamp {
+                (**self).now()
+            }
+        }
+    )*};
+}
+
+forward_records!(&R, &mut R);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_end_of_a_prefix_is_behind_every_key_that_begins_with_it() {
+        assert_eq!(prefix_end(b"ab"), Bound::Excluded(b"ac".to_vec()));
+        assert_eq!(prefix_end(b"a\xff"), Bound::Excluded(b"b".to_vec()));
+        assert_eq!(prefix_end(b"\xff\xff"), Bound::Unbounded);
+        assert_eq!(prefix_end(b""), Bound::Unbounded);
+    }
+
+    #[test]
+    fn a_range_that_holds_no_key_says_so() {
+        assert!(KeyRange::prefix(b"a").until(b"a").is_empty());
+        assert!(!KeyRange::prefix(b"a").is_empty());
+        assert!(!KeyRange::all().is_empty());
+    }
+}

@@ -1,0 +1,178 @@
+//! The one error of the crate. Plain data: it imports nothing of what it reports, so that every layer can use it.
+
+use std::fmt;
+
+/// What went wrong, and, through [`Error::kind`], what the caller can do about it.
+///
+/// The message is lower case, ends with the values that matter as `key=value`, and says how to go on where a person
+/// can act. The cause, where there is one, is in [`source`](std::error::Error::source).
+///
+/// # Examples
+///
+/// ```
+/// use hivekeep::{ErrorKind, Store};
+///
+/// # let dir = tempfile::tempdir().unwrap();
+/// let error = Store::options().create(false).open(dir.path().join("none.redb")).unwrap_err();
+/// assert_eq!(error.kind(), ErrorKind::NoStore);
+/// ```
+pub struct Error {
+    kind: ErrorKind,
+    message: String,
+    source: Option<Box<dyn std::error::Error + Send + Sync>>,
+}
+
+/// The result of everything in this crate that can fail.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// What a caller can do about an [`Error`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// There is no store at that path. Create one, or name another path.
+    NoStore,
+    /// Another process holds the store, or its writer's lock, for longer than this one would wait. Try again later.
+    Locked,
+    /// The file is something else. Name another path.
+    NotAStore,
+    /// A newer version wrote the file or the record. Use that version.
+    NewerFormat,
+    /// Bytes were found that are not what was written. Run `check`, then repair or restore; nothing was returned as data.
+    Damaged,
+    /// The restore point is no longer retained. Choose another one.
+    Gone,
+    /// Nothing matches what was asked for.
+    NotFound,
+    /// Several things match. Say more.
+    Ambiguous,
+    /// The input is wrong. The message names what is wrong in it.
+    Invalid,
+    /// The state does not allow it: a token is void, a record changed meanwhile, a point is held.
+    Conflict,
+    /// Nothing of the call was committed, and why; doing it again is safe.
+    NotCommitted,
+    /// The commit failed half-way: it may or may not be there after reopening. Reopen, look, and use idempotency keys.
+    Uncertain,
+    /// An earlier failure left this handle unusable. Nothing is lost: open the store again.
+    Reopen,
+    /// The disk is full. Free some space.
+    Full,
+    /// The operating system refused. The message and the source say what.
+    Io,
+}
+
+impl Error {
+    /// An error of that kind with that message.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use hivekeep::{Error, ErrorKind};
+    ///
+    /// let error = Error::new(ErrorKind::Invalid, "a bot id must not be empty");
+    /// assert_eq!(error.to_string(), "a bot id must not be empty");
+    /// ```
+    pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
+        Self { kind, message: message.into(), source: None }
+    }
+
+    /// The same error with its cause.
+    #[must_use]
+    pub fn with_source(mut self, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        self.source = Some(source.into());
+        self
+    }
+
+    /// The same error with `context: ` before its message.
+    #[must_use]
+    pub fn context(mut self, context: impl fmt::Display) -> Self {
+        self.message = format!("{context}: {}", self.message);
+        self
+    }
+
+    /// What the caller can do.
+    pub fn kind(&self) -> ErrorKind {
+        self.kind
+    }
+
+    /// Input that is wrong.
+    pub(crate) fn invalid(message: impl Into<String>) -> Self {
+        Self::new(ErrorKind::Invalid, message)
+    }
+
+    /// Bytes that are not what was written.
+    pub(crate) fn damaged(message: impl Into<String>) -> Self {
+        Self::new(ErrorKind::Damaged, message)
+    }
+
+    /// Nothing that matches.
+    pub(crate) fn not_found(message: impl Into<String>) -> Self {
+        Self::new(ErrorKind::NotFound, message)
+    }
+
+    /// A state that does not allow it.
+    pub(crate) fn conflict(message: impl Into<String>) -> Self {
+        Self::new(ErrorKind::Conflict, message)
+    }
+}
+
+impl ErrorKind {
+    /// The kind as one lower-case word with underscores, as JSON shows it.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// assert_eq!(hivekeep::ErrorKind::NoStore.as_str(), "no_store");
+    /// ```
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::NoStore => "no_store",
+            Self::Locked => "locked",
+            Self::NotAStore => "not_a_store",
+            Self::NewerFormat => "newer_format",
+            Self::Damaged => "damaged",
+            Self::Gone => "gone",
+            Self::NotFound => "not_found",
+            Self::Ambiguous => "ambiguous",
+            Self::Invalid => "invalid",
+            Self::Conflict => "conflict",
+            Self::NotCommitted => "not_committed",
+            Self::Uncertain => "uncertain",
+            Self::Reopen => "reopen",
+            Self::Full => "full",
+            Self::Io => "io",
+        }
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Error")
+            .field("kind", &self.kind)
+            .field("message", &self.message)
+            .field("source", &self.source)
+            .finish()
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.source.as_deref().map(|source| source as _)
+    }
+}
+
+impl From<std::io::Error> for Error {
+    fn from(source: std::io::Error) -> Self {
+        let kind = match source.kind() {
+            std::io::ErrorKind::StorageFull => ErrorKind::Full,
+            _ => ErrorKind::Io,
+        };
+        Self::new(kind, source.to_string()).with_source(source)
+    }
+}
