@@ -17,3 +17,6 @@ pub(crate) mod store;
 pub(crate) mod value;
 pub(crate) mod view;
 pub(crate) mod write;
+
+#[cfg(test)]
+mod model_test;
