@@ -4,8 +4,10 @@
 mod clock;
 pub mod engine;
 mod error;
+pub mod recovery;
 
 pub use clock::{Clock, ManualClock, SystemClock, show_time};
 pub use engine::digest::{Digest, Stats};
 pub use engine::epoch::Epoch;
 pub use error::{Error, ErrorKind, Result};
+pub use recovery::selector::{Named, PointName, Resolved, Selector, resolve};

@@ -1,0 +1,4 @@
+//! Staying recoverable.
+
+pub(crate) mod age;
+pub(crate) mod selector;
