@@ -10,4 +10,6 @@ pub use clock::{Clock, ManualClock, SystemClock, show_time};
 pub use engine::digest::{Digest, Stats};
 pub use engine::epoch::Epoch;
 pub use error::{Error, ErrorKind, Result};
-pub use recovery::selector::{Named, PointName, Resolved, Selector, resolve};
+pub use recovery::resolve::{Named, PointName, Resolved, resolve};
+pub use recovery::retention::{Candidate, Class, Policy, Reason, TagRule, Thinning, Verdict};
+pub use recovery::selector::Selector;
