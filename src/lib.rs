@@ -4,6 +4,7 @@
 mod clock;
 mod engine;
 mod error;
+pub mod recovery;
 
 pub use clock::{Clock, ManualClock, SystemClock, show_time};
 pub use engine::digest::{Digest, Stats};
@@ -13,3 +14,6 @@ pub use engine::store::{Options, Sharing, Store, VerifyOnOpen};
 pub use engine::view::View;
 pub use engine::write::WriteTx;
 pub use error::{Error, ErrorKind, Result};
+pub use recovery::resolve::{Named, PointName, Resolved, resolve};
+pub use recovery::retention::{Candidate, Class, Policy, Reason, TagRule, Thinning, Verdict};
+pub use recovery::selector::Selector;

@@ -1,0 +1,6 @@
+//! Staying recoverable.
+
+pub(crate) mod age;
+pub(crate) mod resolve;
+pub(crate) mod retention;
+pub(crate) mod selector;
