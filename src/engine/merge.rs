@@ -62,7 +62,7 @@ impl Store {
             let until = Instant::now() + STEP;
             let mut more = true;
             while more && Instant::now() < until {
-                more = tx.drop_some()? || tx.merge_some()?;
+                more = tx.drop_some(PAGE)? || tx.merge_some(PAGE)?;
             }
             Ok(Outcome::Commit(more))
         })
@@ -129,12 +129,12 @@ impl WriteTx<'_> {
     }
 
     /// Drops a page of rows that serve no point, with their tombstones; says whether there was one.
-    fn drop_some(&mut self) -> Result<bool> {
+    pub(crate) fn drop_some(&mut self, limit: usize) -> Result<bool> {
         let through = self.batch.epochs.dropping;
         if through == Epoch(0) {
             return Ok(false);
         }
-        let rows = self.raw_page(Table::Undo, &undo_range(Epoch(0), through), PAGE)?;
+        let rows = self.raw_page(Table::Undo, &undo_range(Epoch(0), through), limit)?;
         for (key, _) in &rows {
             self.delete(Table::Undo, key)?;
             let row = key.get(8..).unwrap_or_default();
@@ -144,7 +144,7 @@ impl WriteTx<'_> {
                 self.delete(Table::Tombstones, row)?;
             }
         }
-        if rows.len() < PAGE {
+        if rows.len() < limit {
             self.batch.epochs.dropping = Epoch(0);
             self.batch.changed = true;
         }
@@ -152,7 +152,7 @@ impl WriteTx<'_> {
     }
 
     /// Moves a page of rows of the newest source into its segment; says whether there was one.
-    fn merge_some(&mut self) -> Result<bool> {
+    pub(crate) fn merge_some(&mut self, limit: usize) -> Result<bool> {
         if self.batch.epochs.merging == 0 {
             return Ok(false);
         }
@@ -161,14 +161,14 @@ impl WriteTx<'_> {
         };
         let target = self.retained_after(source)?.unwrap_or(self.batch.epochs.open);
         let segment_start = self.retained_before(source)?.unwrap_or_default();
-        let rows = self.raw_page(Table::Undo, &undo_range(Epoch(source.0 - 1), source), PAGE)?;
+        let rows = self.raw_page(Table::Undo, &undo_range(Epoch(source.0.saturating_sub(1)), source), limit)?;
         for (key, bytes) in &rows {
             let row = key.get(8..).unwrap_or_default();
             self.delete(Table::Undo, key)?;
             self.insert(Table::Undo, &undo_key(target, row), bytes)?;
             self.prune(row, bytes, segment_start, target)?;
         }
-        if rows.len() < PAGE {
+        if rows.len() < limit {
             self.remove_row(Table::Meta, &meta::merging_key(source))?;
             self.batch.epochs.merging -= 1;
         }

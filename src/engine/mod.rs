@@ -1,5 +1,6 @@
 //! Versioned records in one redb file.
 
+pub(crate) mod check;
 pub(crate) mod codec;
 pub(crate) mod commit;
 pub(crate) mod database;
@@ -17,3 +18,6 @@ pub(crate) mod store;
 pub(crate) mod value;
 pub(crate) mod view;
 pub(crate) mod write;
+
+#[cfg(test)]
+mod model_test;
