@@ -4,6 +4,7 @@
 mod clock;
 mod engine;
 mod error;
+mod state;
 
 pub use clock::{Clock, ManualClock, SystemClock, show_time};
 pub use engine::digest::{Digest, Stats};
@@ -13,3 +14,9 @@ pub use engine::store::{Options, Sharing, Store, VerifyOnOpen};
 pub use engine::view::View;
 pub use engine::write::WriteTx;
 pub use error::{Error, ErrorKind, Result};
+pub use state::assignments::{Assignment, Assignments, Hold};
+pub use state::ids::{BotId, SessionId, TaskId, Token};
+pub use state::queue::{
+    Claim, ClaimOptions, Holder, NewTask, Priority, Queue, Retry, Task, TaskCounts, TaskPage, TaskState,
+};
+pub use state::registry::{Bot, Registry};

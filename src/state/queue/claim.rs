@@ -100,7 +100,6 @@ impl Queue<&mut WriteTx<'_>> {
     /// ```
     pub fn claim(&mut self, bot: &BotId, options: &ClaimOptions) -> Result<Vec<Claim>> {
         check_lease(options.lease)?;
-        self.correct_leases_if_the_clock_went_back()?;
         self.expire(HOUSEKEEPING_MAX)?;
         self.make_due(HOUSEKEEPING_MAX)?;
         let registered = self.records.registry().get(bot)?;

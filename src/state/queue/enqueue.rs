@@ -1,5 +1,6 @@
 //! Putting tasks into the queue, and saying who is to do them.
 
+use crate::engine::records::Records;
 use crate::engine::schema::Table;
 use crate::engine::write::WriteTx;
 use crate::error::{Error, Result};
@@ -7,8 +8,6 @@ use crate::state::ids::{BotId, TaskId};
 use crate::state::queue::new_task::{Done, NewTask};
 use crate::state::queue::task::{Task, TaskState};
 use crate::state::queue::{Queue, keys, whole_micros};
-
-use crate::engine::records::Records;
 
 /// The counter of a task's place in the queue.
 const SEQUENCE: &str = "task";
@@ -53,7 +52,7 @@ impl Queue<&mut WriteTx<'_>> {
         Ok(task)
     }
 
-    /// Lets only `bot` claim the task from now on.
+    /// Lets only `bot` claim the task from now on. Gives the task as it now is.
     ///
     /// # Errors
     ///
@@ -76,33 +75,36 @@ impl Queue<&mut WriteTx<'_>> {
     /// })?;
     /// # Ok::<(), hivekeep::Error>(())
     /// ```
-    pub fn assign(&mut self, id: &TaskId, bot: &BotId) -> Result<()> {
+    pub fn assign(&mut self, id: &TaskId, bot: &BotId) -> Result<Task> {
         self.set_assignee(id, Some(bot))
     }
 
-    /// Lets any bot claim the task again.
+    /// Lets any bot claim the task again. Gives the task as it now is.
     ///
     /// # Errors
     ///
     /// `NotFound` when there is no such task. `Conflict` when it is finished.
-    pub fn unassign(&mut self, id: &TaskId) -> Result<()> {
+    pub fn unassign(&mut self, id: &TaskId) -> Result<Task> {
         self.set_assignee(id, None)
     }
 
-    fn set_assignee(&mut self, id: &TaskId, bot: Option<&BotId>) -> Result<()> {
+    fn set_assignee(&mut self, id: &TaskId, bot: Option<&BotId>) -> Result<Task> {
         let task = self.existing(id)?;
         if task.state.is_finished() {
             let state = task.state;
-            return Err(Error::conflict(format!("a finished task is nobody's; requeue it first: task={id} state={state}")));
+            return Err(Error::conflict(format!(
+                "a finished task is nobody's; requeue it first: task={id} state={state}"
+            )));
         }
         if let (Some(holder), Some(bot)) = (&task.holder, bot)
             && holder.bot != *bot
         {
             let held_by = &holder.bot;
-            return Err(Error::conflict(format!("another bot holds the task; release it first: task={id} held_by={held_by}")));
+            return Err(Error::conflict(format!(
+                "another bot holds the task; release it first: task={id} held_by={held_by}"
+            )));
         }
-        let assigned = Task { assigned_to: bot.cloned(), ..task.clone() };
-        self.save(Some(&task), &assigned)
+        self.change(&task, Task { assigned_to: bot.cloned(), ..task.clone() })
     }
 
     /// The task with that idempotency key.
@@ -110,7 +112,7 @@ impl Queue<&mut WriteTx<'_>> {
         let Some(key) = key else { return Ok(None) };
         let head = keys::known_by(key);
         let rows = self.records.rows(Table::Index, &head.clone().range(), 1)?;
-        rows.first().map(|(row, _)| self.indexed(&keys::id_after(&head, row)?)).transpose()
+        rows.first().map(|(row, _)| self.indexed(&keys::task_of(row)?)).transpose()
     }
 
     /// The next place in the queue; never given out twice.
@@ -125,7 +127,9 @@ impl Queue<&mut WriteTx<'_>> {
                 None => Ok(id),
                 Some(task) => {
                     let state = task.state;
-                    Err(Error::conflict(format!("there is a task with that id; choose another: task={id} state={state}")))
+                    Err(Error::conflict(format!(
+                        "there is a task with that id; choose another: task={id} state={state}"
+                    )))
                 }
             };
         }

@@ -27,14 +27,15 @@ use crate::state::queue::task::{Priority, Task, TaskState};
 
 /// The first byte of the queue's rows.
 const QUEUE: u8 = b'q';
-const READY: u8 = b'r';
-const DELAYED: u8 = b'd';
-const WAITING: u8 = b'w';
-const LEASE: u8 = b'l';
-const HELD: u8 = b'h';
-const SESSION: u8 = b's';
-const FINISHED: u8 = b'f';
-const KNOWN: u8 = b'k';
+// The first three together are the tasks in the state ready.
+const READY: u8 = 1;
+const DELAYED: u8 = 2;
+const WAITING: u8 = 3;
+const LEASE: u8 = 4;
+const HELD: u8 = 5;
+const SESSION: u8 = 6;
+const FINISHED: u8 = 7;
+const KNOWN: u8 = 8;
 
 /// Ends a name.
 const END: u8 = 0;
@@ -87,7 +88,7 @@ pub(super) fn due(now: Timestamp) -> KeyRange {
     Key::of(DELAYED).until_time(now)
 }
 
-/// The rows of all waiting tasks.
+/// The rows of all waiting tasks, one for each task that they wait for.
 pub(super) fn waiting() -> Key {
     Key::of(WAITING)
 }
@@ -133,23 +134,38 @@ pub(super) fn known_by(name: &str) -> Key {
     Key::of(KNOWN).name(name.as_bytes())
 }
 
-/// The id of the task at the end of a row's key, which begins with `head`.
-pub(super) fn id_after(head: &Key, row: &[u8]) -> Result<TaskId> {
-    row.strip_prefix(head.0.as_slice()).ok_or_else(|| wrong(row)).and_then(TaskId::from_key)
+/// The rows of tasks in `state`. A task that waits for several others has several.
+pub(super) fn in_state(state: TaskState) -> KeyRange {
+    match state {
+        TaskState::Ready => KeyRange::prefix(&[QUEUE]).until(&leases().0),
+        TaskState::Claimed => leases().range(),
+        state => finished(state).range(),
+    }
 }
 
-/// The id of the task at the end of a row's key, behind `head` and a time.
-pub(super) fn id_after_time(head: &Key, row: &[u8]) -> Result<TaskId> {
-    let rest = row.strip_prefix(head.0.as_slice()).and_then(|rest| rest.get(size_of::<u64>()..));
-    rest.ok_or_else(|| wrong(row)).and_then(TaskId::from_key)
+/// The id of the task that a row is of, at the end of its key.
+pub(super) fn task_of(row: &[u8]) -> Result<TaskId> {
+    const NUMBER: usize = size_of::<u64>();
+    let id = match row {
+        [QUEUE, READY, rest @ ..] => behind_name(rest).and_then(behind_name).and_then(|rest| rest.get(1 + NUMBER..)),
+        [QUEUE, WAITING | HELD | KNOWN, rest @ ..] => behind_name(rest),
+        [QUEUE, DELAYED | LEASE | SESSION, rest @ ..] => rest.get(NUMBER..),
+        [QUEUE, FINISHED, rest @ ..] => rest.get(1 + NUMBER..),
+        _ => None,
+    };
+    id.ok_or_else(|| wrong(row)).and_then(TaskId::from_key)
 }
 
-/// Both ids in the key of a row of a waiting task: what it waits for, and itself.
-pub(super) fn ids_of_waiting(row: &[u8]) -> Result<(TaskId, TaskId)> {
-    let rest = row.strip_prefix(waiting().0.as_slice()).ok_or_else(|| wrong(row))?;
-    let end = rest.iter().position(|byte| *byte == END).ok_or_else(|| wrong(row))?;
-    let (other, id) = rest.split_at(end);
-    Ok((TaskId::from_key(other)?, TaskId::from_key(id.get(1..).unwrap_or_default())?))
+/// What the task of a row waits for, if the row is of a waiting task.
+pub(super) fn waited_for(row: &[u8]) -> Result<Option<TaskId>> {
+    let [QUEUE, WAITING, rest @ ..] = row else { return Ok(None) };
+    let name = rest.split(|byte| *byte == END).next().unwrap_or_default();
+    TaskId::from_key(name).map(Some)
+}
+
+fn behind_name(rest: &[u8]) -> Option<&[u8]> {
+    let end = rest.iter().position(|byte| *byte == END)?;
+    rest.get(end + 1..)
 }
 
 fn wrong(row: &[u8]) -> Error {
@@ -323,9 +339,8 @@ mod tests {
 
     #[test]
     fn the_way_to_the_next_lane_passes_over_none_that_is_open() {
-        let all = ["", "a", "a b", "a b c", "a c", "ab", "b", "b c", "c", "é"].map(|lane| {
-            lane.split(' ').filter(|name| !name.is_empty()).map(str::to_string).collect::<BTreeSet<_>>()
-        });
+        let all = ["", "a", "a b", "a b c", "a c", "ab", "b", "b c", "c", "é"]
+            .map(|lane| lane.split(' ').filter(|name| !name.is_empty()).map(str::to_string).collect::<BTreeSet<_>>());
         let head = Lane::lanes_of(None);
         let mut rows: Vec<_> = all.iter().map(|lane| Lane::of(None, lane).place(Priority::P1, 1).0).collect();
         rows.sort();
@@ -357,7 +372,11 @@ mod tests {
         for len in 0..row.len() {
             assert!(lane.place_of(&row[..len]).is_err());
         }
-        assert!(ids_of_waiting(b"qwx").is_err());
-        assert!(id_after_time(&leases(), b"ql123").is_err());
+        assert_eq!(task_of(&row).unwrap(), TaskId::new("t").unwrap());
+        for kind in 0..=u8::MAX {
+            for len in 0..8 {
+                assert!(task_of(&[&[QUEUE, kind][..], &vec![1; len]].concat()).is_err());
+            }
+        }
     }
 }

@@ -213,7 +213,10 @@ mod tests {
         let many = |task: NewTask| (0..17).fold(task, |task, i| task.capability(format!("c{i}")));
         for (task, message) in [
             (task().capability(""), "a capability must not be empty"),
-            (task().idempotency_key("a\u{1}"), r"an idempotency key must not have control characters in it: name=a\u{1}"),
+            (
+                task().idempotency_key("a\u{1}"),
+                r"an idempotency key must not have control characters in it: name=a\u{1}",
+            ),
             (many(task()), "a task has too many capabilities: count=17 limit=16"),
             (task().max_attempts(0), "a task needs at least one attempt: max_attempts=0"),
             (task().id(id("a")).after(id("a")), "a task must not depend on itself: task=a"),
@@ -221,10 +224,7 @@ mod tests {
             assert_eq!(task.check().unwrap_err().to_string(), message);
         }
         let depends = (0..1001).fold(task(), |task, i| task.after(id(&format!("t{i}"))));
-        assert_eq!(
-            depends.check().unwrap_err().to_string(),
-            "a task has too many dependencies: count=1001 limit=1000"
-        );
+        assert_eq!(depends.check().unwrap_err().to_string(), "a task has too many dependencies: count=1001 limit=1000");
     }
 
     #[test]

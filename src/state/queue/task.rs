@@ -103,7 +103,10 @@ impl Task {
     pub(crate) fn from_record(key: &[u8], payload: &[u8]) -> Result<Self> {
         let task: Self = codec::decode(payload)?;
         let claimed = task.state == TaskState::Claimed;
-        if task.key() != key || claimed != task.holder.is_some() || task.state.is_finished() != task.finished_at.is_some() {
+        if task.key() != key
+            || claimed != task.holder.is_some()
+            || task.state.is_finished() != task.finished_at.is_some()
+        {
             let (key, id, state) = (key.escape_ascii(), &task.id, task.state);
             return Err(Error::damaged(format!("a task contradicts itself: key={key} id={id} state={state}")));
         }
@@ -265,7 +268,8 @@ mod tests {
     #[test]
     fn the_bytes_of_a_task_are_fixed() {
         let bytes = codec::encode(&sample()).unwrap();
-        let golden = b"\x01\x01t\x01\x03\x01\x01\x01b\x04\x02\x04\x05\x01\x06\x00\x01\x04rust\x01\x01d\x00\x00\x01\x01k\
+        let golden =
+            b"\x01\x01t\x01\x03\x01\x01\x01b\x04\x02\x04\x05\x01\x06\x00\x01\x04rust\x01\x01d\x00\x00\x01\x01k\
             \x01\x05\x0e\x00\x00\x01\x01e\x07{\"a\":1}\x04null\x02{}";
         assert_eq!(bytes.escape_ascii().to_string(), golden.escape_ascii().to_string());
         assert_eq!(Task::from_record(b"t", &bytes).unwrap(), sample());

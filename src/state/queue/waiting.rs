@@ -54,7 +54,7 @@ impl Queue<&mut WriteTx<'_>> {
         let head = keys::waiting_for(done);
         let rows = scan_rows(&self.records, Table::Index, head.clone().range()).collect::<Result<Vec<_>>>()?;
         for (row, _) in rows {
-            let task = self.indexed(&keys::id_after(&head, &row)?)?;
+            let task = self.indexed(&keys::task_of(&row)?)?;
             let mut released = task.clone();
             released.waiting_for.remove(done);
             self.save(Some(&task), &released)?;
@@ -66,7 +66,7 @@ impl Queue<&mut WriteTx<'_>> {
     pub(super) fn make_due(&mut self, limit: usize) -> Result<usize> {
         let due = self.records.rows(Table::Index, &keys::due(self.now()), limit)?;
         for (row, _) in &due {
-            let task = self.indexed(&keys::id_after_time(&keys::delayed(), row)?)?;
+            let task = self.indexed(&keys::task_of(row)?)?;
             self.save(Some(&task), &Task { not_before: None, ..task.clone() })?;
         }
         Ok(due.len())
