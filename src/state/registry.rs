@@ -266,14 +266,15 @@ mod tests {
 
     #[test]
     fn the_bytes_of_a_bot_and_of_a_heartbeat_are_fixed() {
-        let bot = Bot { last_heartbeat: None, registered_at: Some(time(3)), ..adopted() };
+        let at = Timestamp::from_microsecond(5).unwrap();
+        let bot = Bot { last_heartbeat: None, registered_at: Some(at), ..adopted() };
         let golden =
-            b"\x01\x07BOT-222\x00\x01\x06active\x00\x01\xfb\x3b\x20\x01\xfb\xa0\xc3\x01\x03BOT\x00\x00\x01\xfc\
-            \x80\x8d\x5b\x00\x00\x3d{\"metadata\":{\"bot_type\":\"claude-code\",\"adapter_type\":\"cli\"}}";
+            b"\x01\x07BOT-222\x00\x01\x06active\x00\x01\xfb\x3b\x20\x01\xfb\xa0\xc3\x01\x03BOT\x00\x00\x01\x0a\
+            \x00\x3c{\"metadata\":{\"bot_type\":\"claude-code\",\"adapter_type\":\"cli\"}}";
         let bytes = codec::encode(&bot).unwrap();
         assert_eq!(bytes.escape_ascii().to_string(), golden.escape_ascii().to_string());
         assert_eq!(codec::decode::<Bot>(&bytes).unwrap(), bot);
-        assert_eq!(codec::encode(&Heartbeat { at: time(3) }).unwrap(), b"\x01\xfc\x80\x8d\x5b\x00");
+        assert_eq!(codec::encode(&Heartbeat { at }).unwrap(), b"\x01\x0a");
     }
 
     #[test]

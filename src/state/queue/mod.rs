@@ -18,6 +18,8 @@ mod task;
 mod waiting;
 
 #[cfg(test)]
+mod leases_test;
+#[cfg(test)]
 mod model_test;
 #[cfg(test)]
 mod verbs_test;
