@@ -18,7 +18,7 @@ use crate::engine::view::{View, undo_range};
 use crate::error::Result;
 use crate::recovery::points::{Names, names};
 use crate::recovery::selector::Selector;
-use crate::state;
+use crate::state::show::{Shown, show};
 
 /// Rows read at a time.
 const PAGE: usize = 512;
@@ -181,11 +181,11 @@ fn change(
     }
     let kind = kind(before.is_some(), after.is_some());
     let shown = |view: &View, payload: Option<Vec<u8>>| {
-        payload.map(|payload| state::show(view, collection, key, &payload)).transpose()
+        payload.map(|payload| show(view, collection, key, &payload)).transpose()
     };
     let (before, after) = (shown(old, before)?, shown(new, after)?);
     let name = after.as_ref().or(before.as_ref()).map(|shown| shown.key.clone()).unwrap_or_default();
-    let value = |shown: Option<state::Shown>| shown.map_or(Value::Null, |shown| shown.value);
+    let value = |shown: Option<Shown>| shown.map_or(Value::Null, |shown| shown.value);
     let (before, after) = (value(before), value(after));
     Ok(Some(Change { collection: names.of(collection), key: name, change: kind, before, after }))
 }
