@@ -4,6 +4,7 @@
 mod clock;
 pub mod engine;
 mod error;
+pub mod json;
 
 pub use clock::{Clock, ManualClock, SystemClock, show_time};
 pub use engine::digest::{Digest, Stats};
