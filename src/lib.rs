@@ -2,11 +2,15 @@
 #![forbid(unsafe_code)]
 
 mod clock;
-pub mod engine;
+mod engine;
 mod error;
 pub mod json;
 
 pub use clock::{Clock, ManualClock, SystemClock, show_time};
 pub use engine::digest::{Digest, Stats};
 pub use engine::epoch::Epoch;
+pub use engine::point::{Manifest, Origin, PointId, Restored, Scope};
+pub use engine::store::{Options, Sharing, Store, VerifyOnOpen};
+pub use engine::view::View;
+pub use engine::write::WriteTx;
 pub use error::{Error, ErrorKind, Result};

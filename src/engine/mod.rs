@@ -1,8 +1,19 @@
 //! Versioned records in one redb file.
 
 pub(crate) mod codec;
+pub(crate) mod commit;
+pub(crate) mod database;
 pub(crate) mod digest;
 pub(crate) mod epoch;
 pub(crate) mod frame;
+pub(crate) mod index;
+pub(crate) mod merge;
+pub(crate) mod meta;
+pub(crate) mod open;
+pub(crate) mod point;
 pub(crate) mod records;
 pub(crate) mod schema;
+pub(crate) mod store;
+pub(crate) mod value;
+pub(crate) mod view;
+pub(crate) mod write;

@@ -94,6 +94,16 @@ impl KeyRange {
         self
     }
 
+    /// The same keys of one collection, as rows of `live`.
+    pub(crate) fn within(&self, collection: CollectionId) -> Self {
+        let all = Self::prefix(&collection.0.to_be_bytes());
+        let row = |bound: &Bound<Vec<u8>>, otherwise: Bound<Vec<u8>>| match bound {
+            Bound::Unbounded => otherwise,
+            bound => bound.as_ref().map(|key| collection.row_key(key)),
+        };
+        Self { start: row(&self.start, all.start), end: row(&self.end, all.end), backward: self.backward }
+    }
+
     /// Whether no key can be in it, which redb's ranges must not be asked.
     pub(crate) fn is_empty(&self) -> bool {
         match (&self.start, &self.end) {

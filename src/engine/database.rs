@@ -1,0 +1,186 @@
+//! redb behind one guard: what it reports becomes our error, and a panic in it, which damaged pages can cause, becomes
+//! `Damaged` and closes the handle.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use redb::{Database, ReadOnlyDatabase, ReadTransaction, ReadableDatabase, TransactionError, WriteTransaction};
+
+use crate::error::{Error, ErrorKind, Result};
+
+/// How long a writer waits between two looks at the lock that another process holds.
+const LOCK_POLL: Duration = Duration::from_micros(50);
+
+/// An open redb file.
+pub(crate) struct Handle {
+    database: Access,
+    broken: Arc<AtomicBool>,
+}
+
+pub(crate) enum Access {
+    Write(Database),
+    Read(ReadOnlyDatabase),
+}
+
+impl Handle {
+    pub(crate) fn new(database: Access) -> Self {
+        Self { database, broken: Arc::default() }
+    }
+
+    /// A read transaction of the newest commit, of whatever process.
+    pub(crate) fn begin_read(&self) -> Result<ReadTransaction> {
+        self.guard().run(|| match &self.database {
+            Access::Write(database) => Ok(database.begin_read()?),
+            Access::Read(database) => Ok(database.begin_read()?),
+        })
+    }
+
+    /// A write transaction, once this and every other process has finished its own; `Locked` after `timeout`.
+    pub(crate) fn begin_write(&self, timeout: Duration) -> Result<WriteTransaction> {
+        let Access::Write(database) = &self.database else {
+            return Err(Error::new(ErrorKind::Conflict, "the store was opened for reading only"));
+        };
+        let started = Instant::now();
+        loop {
+            match self.guard().run(|| Ok(database.try_begin_write()))? {
+                Ok(transaction) => return Ok(transaction),
+                Err(TransactionError::WouldBlock) if started.elapsed() < timeout => std::thread::sleep(LOCK_POLL),
+                Err(TransactionError::WouldBlock) => {
+                    return Err(Error::new(
+                        ErrorKind::Locked,
+                        format!(
+                            "another process has been writing to the store all the time; try again later: waited_ms={}",
+                            timeout.as_millis()
+                        ),
+                    ));
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    /// For work on the database as a whole, which nobody else may be using.
+    pub(crate) fn database_mut(&mut self) -> Option<&mut Database> {
+        match &mut self.database {
+            Access::Write(database) => Some(database),
+            Access::Read(_) => None,
+        }
+    }
+
+    /// Closes the file and says what went wrong in it, if anything did.
+    pub(crate) fn close(self) -> Result<()> {
+        let guard = self.guard();
+        guard.run(|| match self.database {
+            Access::Write(database) => Ok(database.close()?),
+            Access::Read(database) => Ok(database.close()?),
+        })
+    }
+
+    /// What calls into redb are made through.
+    pub(crate) fn guard(&self) -> Guard {
+        Guard { broken: self.broken.clone() }
+    }
+}
+
+/// Runs calls into redb and contains their panics.
+#[derive(Clone, Debug)]
+pub(crate) struct Guard {
+    broken: Arc<AtomicBool>,
+}
+
+impl Guard {
+    /// A guard for a file that is just being opened.
+    pub(crate) fn fresh() -> Self {
+        Self { broken: Arc::default() }
+    }
+
+    /// Runs `call`.
+    ///
+    /// # Errors
+    ///
+    /// `Reopen` once a call has panicked, `Damaged` when this one does, and whatever `call` returns.
+    pub(crate) fn run<R>(&self, call: impl FnOnce() -> Result<R>) -> Result<R> {
+        if self.broken.load(Ordering::Relaxed) {
+            return Err(Error::new(
+                ErrorKind::Reopen,
+                "damage was found in the file before; close the store and run check",
+            ));
+        }
+        // After a panic the handle is refused, so no broken invariant of redb's is ever looked at.
+        catch_unwind(AssertUnwindSafe(call)).unwrap_or_else(|_| {
+            self.broken.store(true, Ordering::Relaxed);
+            Err(Error::damaged("the pages of the file are damaged; close the store and run check"))
+        })
+    }
+
+    /// Whether a call has panicked.
+    pub(crate) fn is_broken(&self) -> bool {
+        self.broken.load(Ordering::Relaxed)
+    }
+}
+
+impl From<redb::StorageError> for Error {
+    fn from(error: redb::StorageError) -> Self {
+        match error {
+            redb::StorageError::Io(source) => source.into(),
+            redb::StorageError::Corrupted(what) => Self::damaged(format!("the pages of the file are damaged: {what}")),
+            redb::StorageError::ValueTooLarge(bytes) => Self::invalid(format!("a value is too long: bytes={bytes}")),
+            error @ (redb::StorageError::PreviousIo
+            | redb::StorageError::DatabaseClosed
+            | redb::StorageError::LockPoisoned(_)) => {
+                Self::new(ErrorKind::Reopen, "an earlier failure closed the store; open it again").with_source(error)
+            }
+            error => Self::new(ErrorKind::Io, error.to_string()).with_source(error),
+        }
+    }
+}
+
+impl From<TransactionError> for Error {
+    fn from(error: TransactionError) -> Self {
+        match error {
+            TransactionError::Storage(error) => error.into(),
+            error => Self::new(ErrorKind::Conflict, error.to_string()).with_source(error),
+        }
+    }
+}
+
+impl From<redb::TableError> for Error {
+    fn from(error: redb::TableError) -> Self {
+        match error {
+            redb::TableError::Storage(error) => error.into(),
+            error => Self::damaged(format!("a table is not what it should be: {error}")).with_source(error),
+        }
+    }
+}
+
+impl From<redb::DatabaseError> for Error {
+    fn from(error: redb::DatabaseError) -> Self {
+        match error {
+            redb::DatabaseError::Storage(error) => error.into(),
+            error @ (redb::DatabaseError::DatabaseAlreadyOpen | redb::DatabaseError::LockProtocolMismatch) => {
+                Self::new(ErrorKind::Locked, "another process has the store open for itself").with_source(error)
+            }
+            error => Self::new(ErrorKind::Io, error.to_string()).with_source(error),
+        }
+    }
+}
+
+impl From<redb::CommitError> for Error {
+    fn from(error: redb::CommitError) -> Self {
+        match error {
+            redb::CommitError::Storage(error) => error.into(),
+            error => Self::new(ErrorKind::NotCommitted, error.to_string()).with_source(error),
+        }
+    }
+}
+
+impl From<redb::CompactionError> for Error {
+    fn from(error: redb::CompactionError) -> Self {
+        match error {
+            redb::CompactionError::Storage(error) => error.into(),
+            error => Self::conflict(format!("the file is in use: {error}")).with_source(error),
+        }
+    }
+}

@@ -1,0 +1,15 @@
+//! What the table `index` is derived from: a rule per collection, given by the layer that knows what its records mean.
+
+use crate::engine::schema::CollectionId;
+use crate::error::Result;
+
+/// A function that names the index rows of one record: its key, its payload, and where each row's key goes.
+pub(crate) type Derive = fn(&[u8], &[u8], &mut dyn FnMut(&[u8])) -> Result<()>;
+
+/// How the index rows of a collection follow from its records. Put, remove and restore apply it by themselves, and
+/// `check` derives the rows again.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct IndexRule {
+    pub(crate) collection: CollectionId,
+    pub(crate) derive: Derive,
+}

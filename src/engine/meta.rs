@@ -1,0 +1,129 @@
+//! The rows of `meta` and of the other unversioned tables: their names and how they are read.
+
+use crate::engine::codec;
+use crate::engine::digest::Stats;
+use crate::engine::epoch::{Epoch, Epochs};
+use crate::engine::frame::{self, State};
+use crate::engine::records::{KeyRange, Records, Row, scan_rows};
+use crate::engine::schema::{CollectionId, Table};
+use crate::error::{Error, Result};
+
+/// The row of the file format's version.
+pub(crate) const FORMAT: &[u8] = b"format";
+/// The row of the open epoch and the ends of what is retained.
+pub(crate) const EPOCHS: &[u8] = b"epochs";
+/// The row of the host that wrote last.
+pub(crate) const HOST: &[u8] = b"host";
+/// The counter of the users' collections.
+pub(crate) const COLLECTIONS: &str = "collections";
+/// Rows of forgotten points that are still being merged into the next one.
+const MERGING: &[u8] = b"merging/";
+/// Rows of holds that running scans have put on points.
+pub(crate) const HOLDS: &[u8] = b"hold/";
+
+/// `stats/` and the collection.
+pub(crate) fn stats_key(collection: CollectionId) -> Vec<u8> {
+    [b"stats/", &collection.0.to_be_bytes()[..]].concat()
+}
+
+/// `counter/` and its name.
+pub(crate) fn counter_key(counter: &str) -> Vec<u8> {
+    [b"counter/", counter.as_bytes()].concat()
+}
+
+/// `merging/` and the forgotten point.
+pub(crate) fn merging_key(epoch: Epoch) -> Vec<u8> {
+    [MERGING, &epoch.to_key()].concat()
+}
+
+/// The payload of a row of an unversioned table.
+pub(crate) fn payload(table: Table, key: &[u8], bytes: &[u8]) -> Result<Vec<u8>> {
+    match frame::decode(table.place(key), bytes)?.state {
+        State::Present(payload) => Ok(payload.to_vec()),
+        _ => Err(Error::damaged(format!("a row has no content: {}", table.place(key)))),
+    }
+}
+
+/// The payloads of rows of an unversioned table.
+pub(crate) fn payloads(table: Table, rows: Vec<Row>) -> Result<Vec<Row>> {
+    rows.into_iter().map(|(key, bytes)| payload(table, &key, &bytes).map(|payload| (key, payload))).collect()
+}
+
+/// The stored bytes of the row of epochs, read.
+pub(crate) fn epochs(bytes: Option<&[u8]>) -> Result<Epochs> {
+    let bytes = bytes.ok_or_else(|| Error::damaged("the row of epochs is missing: table=meta key=epochs"))?;
+    codec::decode(&payload(Table::Meta, EPOCHS, bytes)?)
+}
+
+/// What a collection holds now.
+pub(crate) fn stats<R: Records + ?Sized>(records: &R, collection: CollectionId) -> Result<Stats> {
+    let row = records.row(Table::Meta, &stats_key(collection))?;
+    row.map_or(Ok(Stats::default()), |bytes| codec::decode(&bytes))
+}
+
+/// What every collection that was ever written to holds now.
+pub(crate) fn all_stats<R: Records + ?Sized>(records: &R) -> Result<Vec<(CollectionId, Stats)>> {
+    scan_rows(records, Table::Meta, KeyRange::prefix(b"stats/"))
+        .map(|row| {
+            let (key, bytes) = row?;
+            let id = key.last_chunk::<4>().ok_or_else(|| Error::damaged("a row of statistics has a short key"))?;
+            Ok((CollectionId(u32::from_be_bytes(*id)), codec::decode(&bytes)?))
+        })
+        .collect()
+}
+
+/// The last number that a counter gave out.
+pub(crate) fn counter<R: Records + ?Sized>(records: &R, counter: &str) -> Result<u64> {
+    records.row(Table::Meta, &counter_key(counter))?.map_or(Ok(0), |bytes| number(&bytes))
+}
+
+/// The number of a collection, built in or a user's.
+pub(crate) fn collection_id<R: Records + ?Sized>(records: &R, name: &str) -> Result<Option<CollectionId>> {
+    if let Some((_, id)) = CollectionId::BUILT_IN.iter().find(|(built_in, _)| *built_in == name) {
+        return Ok(Some(*id));
+    }
+    let row = records.row(Table::Collections, name.as_bytes())?;
+    row.map(|bytes| collection_number(&bytes)).transpose()
+}
+
+/// The users' collections by name.
+pub(crate) fn user_collections<R: Records + ?Sized>(records: &R) -> Result<Vec<(String, CollectionId)>> {
+    scan_rows(records, Table::Collections, KeyRange::all())
+        .map(|row| {
+            let (name, bytes) = row?;
+            let name = String::from_utf8(name).map_err(|_| Error::damaged("the name of a collection is not UTF-8"))?;
+            Ok((name, collection_number(&bytes)?))
+        })
+        .collect()
+}
+
+/// The forgotten points between two epochs that are still being merged, ascending.
+pub(crate) fn merging_between<R: Records + ?Sized>(records: &R, after: Epoch, before: Epoch) -> Result<Vec<Epoch>> {
+    let range = KeyRange::prefix(MERGING).after(&merging_key(after)).until(&merging_key(before));
+    if range.is_empty() {
+        return Ok(Vec::new());
+    }
+    scan_rows(records, Table::Meta, range).map(|row| merging_epoch(&row?.0)).collect()
+}
+
+/// The newest forgotten point that is still being merged.
+pub(crate) fn last_merging<R: Records + ?Sized>(records: &R) -> Result<Option<Epoch>> {
+    let last = records.rows(Table::Meta, &KeyRange::prefix(MERGING).backward(), 1)?;
+    last.first().map(|(key, _)| merging_epoch(key)).transpose()
+}
+
+fn merging_epoch(key: &[u8]) -> Result<Epoch> {
+    let epoch = key.get(MERGING.len()..).and_then(Epoch::split_key);
+    epoch.map(|(epoch, _)| epoch).ok_or_else(|| Error::damaged("a row of a merging point has a short key"))
+}
+
+/// A big-endian number.
+pub(crate) fn number(bytes: &[u8]) -> Result<u64> {
+    let bytes = <[u8; 8]>::try_from(bytes).map_err(|_| Error::damaged("a stored number is not 8 bytes long"))?;
+    Ok(u64::from_be_bytes(bytes))
+}
+
+fn collection_number(bytes: &[u8]) -> Result<CollectionId> {
+    let bytes = <[u8; 4]>::try_from(bytes).map_err(|_| Error::damaged("a collection's number is not 4 bytes long"))?;
+    Ok(CollectionId(u32::from_be_bytes(bytes)))
+}

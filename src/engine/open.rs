@@ -1,0 +1,212 @@
+//! Opening a file, or creating one so that another process that does the same at that moment ends up in it too.
+
+use std::fs::{self, File};
+use std::io::{ErrorKind as IoKind, Read};
+use std::path::{Path, PathBuf};
+
+use redb::{Builder, ConcurrencyMode, Database, ReadTransaction, ReadableDatabase};
+
+use crate::engine::codec;
+use crate::engine::database::{Access, Guard, Handle};
+use crate::engine::epoch::{Epoch, Epochs};
+use crate::engine::frame::{self, State};
+use crate::engine::meta;
+use crate::engine::schema::{FORMAT_VERSION, Table};
+use crate::engine::store::{Options, Sharing, VerifyOnOpen};
+use crate::error::{Error, ErrorKind, Result};
+
+/// What every redb file begins with.
+const MAGIC: &[u8] = b"redb\x1A\x0A\xA9\x0D\x0A";
+/// Up to this length, verifying every page at open costs about 0.1 s.
+const SMALL: u64 = 64 << 20;
+
+/// Opens the file at `path`, or creates it when the options allow that.
+pub(crate) fn open(path: &Path, options: &Options) -> Result<Handle> {
+    match fs::metadata(path) {
+        Ok(metadata) if metadata.is_dir() => {
+            return Err(not_a_store(path, "it is a directory"));
+        }
+        Ok(_) => {}
+        Err(error) if error.kind() == IoKind::NotFound && options.create && !options.read_only => create(path)?,
+        Err(error) if error.kind() == IoKind::NotFound => return Err(no_store(path)),
+        Err(error) => return Err(Error::from(error).context(path.display())),
+    }
+    probe_magic(path)?;
+    open_existing(path, options).map_err(|error| match error.kind() {
+        ErrorKind::Locked => Error::new(
+            ErrorKind::Locked,
+            format!("{} is locked: {error}; close that process, or open both in shared mode", path.display()),
+        ),
+        ErrorKind::Io | ErrorKind::Damaged => error.context(path.display()),
+        _ => error,
+    })
+}
+
+fn no_store(path: &Path) -> Error {
+    let path = path.display();
+    Error::new(ErrorKind::NoStore, format!("no store at {path}; start one with hivekeep serve, or pass --store"))
+}
+
+fn not_a_store(path: &Path, why: &str) -> Error {
+    Error::new(ErrorKind::NotAStore, format!("{} is not a store: {why}", path.display()))
+}
+
+/// Refuses what is no redb file before redb sees it: redb would make a new database of an empty file.
+fn probe_magic(path: &Path) -> Result<()> {
+    let mut start = [0; MAGIC.len()];
+    let read = File::open(path).and_then(|mut file| file.read_exact(&mut start));
+    match read {
+        Ok(()) if start == MAGIC => Ok(()),
+        Ok(()) => Err(not_a_store(path, "it does not begin like one")),
+        Err(error) if error.kind() == IoKind::UnexpectedEof => Err(not_a_store(path, "it is too short")),
+        Err(error) => Err(Error::from(error).context(path.display())),
+    }
+}
+
+fn builder(options: &Options) -> Builder {
+    let mut builder = Builder::new();
+    builder.set_cache_size(options.cache_bytes);
+    builder.set_concurrency_mode(match options.sharing {
+        Sharing::Shared => ConcurrencyMode::MultiWriter,
+        Sharing::Exclusive => ConcurrencyMode::ExclusiveWriter,
+    });
+    builder
+}
+
+fn open_existing(path: &Path, options: &Options) -> Result<Handle> {
+    let guard = Guard::fresh();
+    let mut builder = builder(options);
+    let read_only = guard.run(|| Ok(builder.open_read_only(path)?));
+    let mut host_differs = false;
+    if let Ok(database) = read_only {
+        // Whether it is ours is asked before anything could write to it.
+        host_differs = guard.run(|| probe_store(path, &database.begin_read()?))? != host();
+        if options.read_only {
+            return Ok(Handle::new(Access::Read(database)));
+        }
+        guard.run(|| Ok(database.close()?))?;
+    } else if options.read_only {
+        return read_only.map(|database| Handle::new(Access::Read(database)));
+    }
+    let verify = match options.verify {
+        VerifyOnOpen::Always => true,
+        VerifyOnOpen::Never => false,
+        VerifyOnOpen::Auto => !in_use(path)? && (host_differs || fs::metadata(path)?.len() <= SMALL),
+    };
+    builder.set_check_integrity_on_open(verify);
+    let guard = Guard::fresh();
+    let database = guard.run(|| Ok(builder.open(path)?))?;
+    guard.run(|| probe_store(path, &database.begin_read()?))?;
+    Ok(Handle::new(Access::Write(database)))
+}
+
+/// Whether a process has the file open for writing: redb's writers hold this byte, shared, from open to close.
+fn in_use(path: &Path) -> Result<bool> {
+    use redb::StorageBackend;
+    let consistent = std::ops::Bound::Included((1 << 62) + 4);
+    let file = redb::backends::FileBackend::new(File::open(path)?)?;
+    // Where ranges cannot be locked, only one process can have the file open anyway.
+    Ok(file.query_lock_range(consistent, consistent).unwrap_or(false))
+}
+
+/// Opens every table, compares the format version, and gives the host that wrote last.
+fn probe_store(path: &Path, transaction: &ReadTransaction) -> Result<Vec<u8>> {
+    let meta = match transaction.open_table(Table::Meta.definition()) {
+        Ok(meta) => meta,
+        Err(redb::TableError::Storage(error)) => return Err(error.into()),
+        Err(_) => return Err(not_a_store(path, "it is a redb file of another program")),
+    };
+    let row = |key| match meta.get(key)? {
+        Some(bytes) => meta::payload(Table::Meta, key, bytes.value()).map(Some),
+        None => Ok(None),
+    };
+    let Some(format) = row(meta::FORMAT)? else {
+        return Err(not_a_store(path, "it is a redb file of another program"));
+    };
+    let format = meta::number(&format)?;
+    if format > FORMAT_VERSION {
+        return Err(Error::new(
+            ErrorKind::NewerFormat,
+            format!(
+                "{} was written by a newer version; use that version: format={format} known={FORMAT_VERSION}",
+                path.display()
+            ),
+        ));
+    }
+    for table in Table::ALL {
+        transaction.open_table(table.definition())?;
+    }
+    row(meta::HOST).map(Option::unwrap_or_default)
+}
+
+/// This machine, as far as it tells: a store that another machine wrote last is verified when it is opened.
+fn host() -> Vec<u8> {
+    let id = fs::read("/etc/machine-id").unwrap_or_default();
+    blake3::hash(id.trim_ascii()).as_bytes().to_vec()
+}
+
+/// Creates a store under a temporary name and links it to its own, which fails if that exists: then the other is used.
+/// A rename would unlink a store that another process has just begun to use.
+fn create(path: &Path) -> Result<()> {
+    let folder = match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    };
+    let temporary = temporary_name(path);
+    let made = make(&temporary).and_then(|()| match fs::hard_link(&temporary, path) {
+        Err(error) if error.kind() != IoKind::AlreadyExists => Err(error.into()),
+        _ => Ok(()),
+    });
+    let removed = fs::remove_file(&temporary);
+    made.map_err(|error| error.context(format_args!("cannot create {}", path.display())))?;
+    removed?;
+    sync_folder(folder)
+}
+
+fn temporary_name(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(format!(".{}.new", uuid::Uuid::now_v7().simple()));
+    PathBuf::from(name)
+}
+
+/// Writes an empty store.
+fn make(path: &Path) -> Result<()> {
+    File::create_new(path)?;
+    let mut builder = Builder::new();
+    builder.set_concurrency_mode(ConcurrencyMode::ExclusiveWriter);
+    let database = builder.create(path)?;
+    fill(&database)?;
+    database.close()?;
+    File::open(path)?.sync_all()?;
+    Ok(())
+}
+
+fn fill(database: &Database) -> Result<()> {
+    let mut transaction = database.begin_write()?;
+    transaction.set_quick_repair(true);
+    for table in Table::ALL {
+        transaction.open_table(table.definition())?;
+    }
+    {
+        let mut meta = transaction.open_table(Table::Meta.definition())?;
+        let mut put = |key: &[u8], payload: &[u8]| -> Result<()> {
+            let mut bytes = Vec::new();
+            frame::encode(&mut bytes, Table::Meta.place(key), Epoch(0), State::Present(payload));
+            meta.insert(key, bytes.as_slice())?;
+            Ok(())
+        };
+        put(meta::FORMAT, &FORMAT_VERSION.to_be_bytes())?;
+        put(meta::EPOCHS, &codec::encode(&Epochs::NEW)?)?;
+        put(meta::HOST, &host())?;
+    }
+    transaction.commit()?;
+    Ok(())
+}
+
+/// Makes a new name in a folder last; redb never does.
+pub(crate) fn sync_folder(folder: &Path) -> Result<()> {
+    if cfg!(unix) {
+        File::open(folder)?.sync_all()?;
+    }
+    Ok(())
+}

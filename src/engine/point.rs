@@ -1,0 +1,198 @@
+//! A sealed epoch: what its manifest says, and how it is sealed, held and released.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::engine::codec::{self, Stored};
+use crate::engine::digest::Stats;
+use crate::engine::epoch::Epoch;
+use crate::engine::meta;
+use crate::engine::records::Records;
+use crate::engine::schema::{CollectionId, Table};
+use crate::engine::write::WriteTx;
+use crate::error::{Error, Result};
+
+/// The name of a restore point: a UUID as text.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct PointId(pub String);
+
+impl PointId {
+    /// A new name, sorted by time of making.
+    pub(crate) fn new() -> Self {
+        Self(uuid::Uuid::now_v7().to_string())
+    }
+}
+
+impl fmt::Display for PointId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Why a point was made, which decides how it is shown and how long it is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Origin {
+    /// Somebody asked for it.
+    Manual,
+    /// The scheduler made it.
+    Automatic,
+    /// A restore made it, of the state that it was about to change.
+    Safety,
+    /// Documents were handed over.
+    Documents,
+    /// It was taken over from another program.
+    Adopted,
+}
+
+impl Origin {
+    /// Whether `latest` and times mean such points.
+    pub fn is_selectable(self) -> bool {
+        matches!(self, Self::Manual | Self::Automatic)
+    }
+}
+
+/// What is known of a sealed point.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Manifest {
+    /// Its name.
+    pub id: PointId,
+    /// When it was made, or, of an adopted one, when the other program made it.
+    #[serde(with = "crate::clock::time")]
+    pub at: Timestamp,
+    /// When it was sealed in this store; retention counts from then.
+    #[serde(with = "crate::clock::time")]
+    pub sealed_at: Timestamp,
+    /// Why it was made.
+    pub origin: Origin,
+    /// In the words of who made it.
+    pub description: String,
+    /// As given.
+    pub tags: BTreeMap<String, String>,
+    /// A held point is never forgotten by retention.
+    pub held: bool,
+    /// Of a safety point: what the restore did that it can undo.
+    pub undoes: Option<Restored>,
+    /// What each collection holds there.
+    pub(crate) collections: Vec<(CollectionId, Stats)>,
+}
+
+/// What a restore did: kept with the safety point that can undo it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Restored {
+    /// The point that was restored.
+    pub from: Epoch,
+    /// Its name, or its time when it was the point of a single commit.
+    pub name: String,
+    /// The epoch in which the restored records were written. Records born later are later work.
+    pub written_in: Epoch,
+    /// What was restored.
+    pub scope: Scope,
+    /// Whether the restore was itself an undo.
+    pub undo: bool,
+}
+
+/// Which records a restore touches.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Scope {
+    /// Collections by number; empty for all.
+    pub(crate) collections: Vec<CollectionId>,
+    /// Row keys by prefix; empty for all of the collections.
+    pub(crate) rows: Vec<Vec<u8>>,
+}
+
+impl Manifest {
+    /// What a collection holds at the point.
+    pub(crate) fn stats(&self, collection: CollectionId) -> Stats {
+        self.collections.iter().find(|(id, _)| *id == collection).map(|(_, stats)| *stats).unwrap_or_default()
+    }
+}
+
+impl Stored for Manifest {
+    const VERSION: u8 = 1;
+    const WHAT: &'static str = "the manifest of a point";
+}
+
+/// An unnamed point: the time of one commit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Commit {
+    #[serde(with = "crate::clock::time")]
+    pub(crate) at: Timestamp,
+}
+
+impl Stored for Commit {
+    const VERSION: u8 = 1;
+    const WHAT: &'static str = "the point of a commit";
+}
+
+/// What a caller says of a point that it asks for.
+#[derive(Clone, Debug)]
+pub(crate) struct NewPoint {
+    pub(crate) id: PointId,
+    pub(crate) at: Timestamp,
+    pub(crate) origin: Origin,
+    pub(crate) description: String,
+    pub(crate) tags: BTreeMap<String, String>,
+    pub(crate) undoes: Option<Restored>,
+}
+
+impl WriteTx<'_> {
+    /// Seals the open epoch as a point: writes its manifest and opens the next epoch. That is the whole cost.
+    pub(crate) fn seal(&mut self, point: NewPoint) -> Result<(Epoch, Manifest)> {
+        let manifest = Manifest {
+            id: point.id,
+            at: point.at,
+            sealed_at: self.now(),
+            origin: point.origin,
+            description: point.description,
+            tags: point.tags,
+            held: false,
+            undoes: point.undoes,
+            collections: self.all_stats()?,
+        };
+        let sealed = self.batch.epochs.open;
+        if self.row(Table::PointIds, manifest.id.0.as_bytes())?.is_some() {
+            return Err(Error::conflict(format!("a point of that name exists: id={}", manifest.id)));
+        }
+        self.put_row(Table::Points, &sealed.to_key(), &codec::encode(&manifest)?)?;
+        self.put_row(Table::PointIds, manifest.id.0.as_bytes(), &sealed.to_key())?;
+        self.open_next_epoch();
+        Ok((sealed, manifest))
+    }
+
+    /// Seals the open epoch as an unnamed point.
+    pub(crate) fn seal_commit(&mut self) -> Result<Epoch> {
+        let sealed = self.batch.epochs.open;
+        let commit = Commit { at: self.now() };
+        self.put_row(Table::Commits, &sealed.to_key(), &codec::encode(&commit)?)?;
+        self.open_next_epoch();
+        Ok(sealed)
+    }
+
+    /// Replaces the manifest of a retained point.
+    pub(crate) fn put_manifest(&mut self, epoch: Epoch, manifest: &Manifest) -> Result<()> {
+        self.put_row(Table::Points, &epoch.to_key(), &codec::encode(manifest)?)
+    }
+
+    /// What every collection holds now, those without records left out.
+    pub(crate) fn all_stats(&self) -> Result<Vec<(CollectionId, Stats)>> {
+        let mut stats: BTreeMap<_, _> = meta::all_stats(self)?.into_iter().collect();
+        stats.extend(self.batch.stats.iter().map(|(collection, stats)| (*collection, *stats)));
+        Ok(stats.into_iter().filter(|(_, stats)| *stats != Stats::default()).collect())
+    }
+
+    fn open_next_epoch(&mut self) {
+        let epochs = &mut self.batch.epochs;
+        let sealed = epochs.open;
+        epochs.last = sealed;
+        if epochs.first == Epoch(0) {
+            epochs.first = sealed;
+        }
+        epochs.open = sealed.next();
+        self.batch.changed = true;
+    }
+}

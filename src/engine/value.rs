@@ -1,0 +1,144 @@
+//! Values of any length: over 1 MiB, a value is a head that names its length and hash, and its bytes are records of
+//! the hidden collection `#chunks`, versioned like every record.
+//!
+//! redb keeps a value in a run of pages whose number is a power of two, so long values would waste up to half of it.
+
+use crate::engine::frame::State;
+use crate::engine::index::IndexRule;
+use crate::engine::records::Records;
+use crate::engine::schema::CollectionId;
+use crate::engine::write::WriteTx;
+use crate::error::{Error, Result};
+
+/// A longer value is kept in pieces.
+const MAX_WHOLE: usize = 1 << 20;
+/// The length of a piece, which fits with its key and frame into 64 pages of 4 KiB.
+const PIECE: usize = 252 << 10;
+/// Length and BLAKE3 of the whole value.
+const HEAD: usize = 8 + 32;
+
+/// The key in `#chunks` of one piece of a value.
+fn piece_key(collection: CollectionId, key: &[u8], piece: u32) -> Vec<u8> {
+    [&piece_prefix(collection, key)[..], &piece.to_be_bytes()].concat()
+}
+
+/// What the keys of all pieces of a value begin with.
+fn piece_prefix(collection: CollectionId, key: &[u8]) -> Vec<u8> {
+    let length = u16::try_from(key.len()).unwrap_or(u16::MAX);
+    [&collection.0.to_be_bytes()[..], &length.to_be_bytes(), key].concat()
+}
+
+/// The collection that a piece belongs to.
+pub(crate) fn owner_of_piece(key: &[u8]) -> Option<CollectionId> {
+    CollectionId::split_row_key(key).map(|(owner, _)| owner)
+}
+
+/// The key, in its own collection, of the record that a piece belongs to.
+pub(crate) fn owner_key_of_piece(key: &[u8]) -> Option<&[u8]> {
+    let (_, rest) = CollectionId::split_row_key(key)?;
+    let (length, rest) = rest.split_first_chunk::<2>()?;
+    rest.get(..usize::from(u16::from_be_bytes(*length)))
+}
+
+fn head(payload: &[u8]) -> Vec<u8> {
+    [&(payload.len() as u64).to_le_bytes()[..], blake3::hash(payload).as_bytes()].concat()
+}
+
+/// The length that a head names, when it has the form of one.
+fn length_in(head: &[u8]) -> Option<u64> {
+    let (length, hash) = head.split_first_chunk::<8>()?;
+    (hash.len() == HEAD - 8).then(|| u64::from_le_bytes(*length))
+}
+
+/// How many pieces the value has that a frame stands for.
+pub(crate) fn pieces_of(state: State<'_>) -> u32 {
+    match state {
+        State::Chunked(head) => length_in(head).map_or(0, pieces),
+        State::Absent | State::Present(_) => 0,
+    }
+}
+
+/// How many pieces a value of that length has.
+fn pieces(length: u64) -> u32 {
+    u32::try_from(length.div_ceil(PIECE as u64)).unwrap_or(u32::MAX)
+}
+
+/// The value that a frame stands for; `piece` reads one of its pieces. Memory grows only with pieces that exist.
+pub(crate) fn whole(
+    collection: CollectionId,
+    key: &[u8],
+    state: State<'_>,
+    piece: impl Fn(&[u8]) -> Result<Option<Vec<u8>>>,
+) -> Result<Option<Vec<u8>>> {
+    let head = match state {
+        State::Absent => return Ok(None),
+        State::Present(payload) => return Ok(Some(payload.to_vec())),
+        State::Chunked(head) => head,
+    };
+    let damaged = |what| Error::damaged(format!("a long value is damaged ({what}): key={}", key.escape_ascii()));
+    let length = length_in(head).ok_or_else(|| damaged("its head"))?;
+    let mut value = Vec::new();
+    for number in 0..pieces(length) {
+        let bytes = piece(&piece_key(collection, key, number))?.ok_or_else(|| damaged("a piece is missing"))?;
+        value.extend_from_slice(&bytes);
+    }
+    if self::head(&value) != head {
+        return Err(damaged("its hash does not match"));
+    }
+    Ok(Some(value))
+}
+
+impl WriteTx<'_> {
+    /// Writes a value in one frame, or in pieces when it is long. Pieces that stay the same are not written.
+    pub(crate) fn put_value(&mut self, collection: CollectionId, key: &[u8], payload: &[u8]) -> Result<()> {
+        if payload.len() <= MAX_WHOLE {
+            let before = self.put_state(collection, key, State::Present(payload))?;
+            return self.remove_pieces(collection, key, 0..before);
+        }
+        let before = self.put_state(collection, key, State::Chunked(&head(payload)))?;
+        let mut after = 0;
+        for bytes in payload.chunks(PIECE) {
+            let piece = piece_key(collection, key, after);
+            if after >= before || self.get(CollectionId::CHUNKS, &piece)?.as_deref() != Some(bytes) {
+                self.put_state(CollectionId::CHUNKS, &piece, State::Present(bytes))?;
+            }
+            after += 1;
+        }
+        self.remove_pieces(collection, key, after..before)
+    }
+
+    /// Removes a value, with its pieces when it has some.
+    pub(crate) fn remove_value(&mut self, collection: CollectionId, key: &[u8]) -> Result<bool> {
+        let Some(pieces) = self.remove_state(collection, key)? else { return Ok(false) };
+        self.remove_pieces(collection, key, 0..pieces)?;
+        Ok(true)
+    }
+
+    /// The value that a frame of this transaction stands for.
+    pub(crate) fn whole_value(
+        &self,
+        collection: CollectionId,
+        key: &[u8],
+        state: State<'_>,
+    ) -> Result<Option<Vec<u8>>> {
+        whole(collection, key, state, |piece| self.get(CollectionId::CHUNKS, piece))
+    }
+
+    fn remove_pieces(&mut self, collection: CollectionId, key: &[u8], pieces: std::ops::Range<u32>) -> Result<()> {
+        for piece in pieces {
+            self.remove_state(CollectionId::CHUNKS, &piece_key(collection, key, piece))?;
+        }
+        Ok(())
+    }
+}
+
+impl IndexRule {
+    /// The index rows of a record, or none when there is no record.
+    pub(crate) fn keys(&self, key: &[u8], payload: Option<&[u8]>) -> Result<Vec<Vec<u8>>> {
+        let mut keys = Vec::new();
+        if let Some(payload) = payload {
+            (self.derive)(key, payload, &mut |index_key| keys.push(index_key.to_vec()))?;
+        }
+        Ok(keys)
+    }
+}

@@ -1,0 +1,408 @@
+//! Reading: a consistent view of now, or as of a retained point.
+
+use std::ops::Bound;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, OnceLock};
+
+use jiff::Timestamp;
+use redb::{ReadTransaction, ReadableTable};
+
+use crate::engine::database::Guard;
+use crate::engine::digest::Stats;
+use crate::engine::epoch::{Epoch, Epochs};
+use crate::engine::frame::{self, Frame, State};
+use crate::engine::meta;
+use crate::engine::point::Manifest;
+use crate::engine::records::{KeyRange, Records, Row, scan};
+use crate::engine::schema::{CollectionId, Place, Table};
+use crate::engine::store::Context;
+use crate::engine::value;
+use crate::engine::write::{collect_page, undo_key};
+use crate::error::{Error, ErrorKind, Result};
+
+type RedbTable = redb::ReadOnlyTable<&'static [u8], &'static [u8]>;
+
+/// After so many steps along chains, the retained points are read into memory once instead of looked up each time.
+const STEPS_BEFORE_LOADING: u32 = 64;
+
+/// A consistent view of the store: now, or as of a restore point.
+///
+/// It holds one read transaction and never renews it: what it shows does not change, whatever is written, restored or
+/// forgotten meanwhile. The file cannot reuse pages that a view still sees, so drop it when done.
+pub struct View {
+    context: Arc<Context>,
+    transaction: ReadTransaction,
+    tables: [OnceLock<RedbTable>; Table::COUNT],
+    guard: Guard,
+    at: Epoch,
+    epochs: Epochs,
+    manifest: Option<Manifest>,
+    /// Retained points and points still being merged, once loaded.
+    members: OnceLock<Members>,
+    steps: AtomicU32,
+}
+
+/// Which epochs are points, and which forgotten ones are still being merged.
+#[derive(Debug)]
+pub(crate) struct Members {
+    pub(crate) retained: Vec<Epoch>,
+    pub(crate) merging: Vec<Epoch>,
+    pub(crate) open: Epoch,
+}
+
+impl Members {
+    /// The smallest retained point at or after `birth`, or the open epoch.
+    pub(crate) fn segment(&self, birth: Epoch) -> Epoch {
+        let at = self.retained.partition_point(|point| *point < birth);
+        self.retained.get(at).copied().unwrap_or(self.open)
+    }
+
+    /// The epochs whose undo rows make up a segment: every source still merging into it, ascending, then itself.
+    pub(crate) fn parts(&self, segment: Epoch) -> impl Iterator<Item = Epoch> {
+        let from = self.before(segment);
+        let start = self.merging.partition_point(|source| *source <= from);
+        let sources = self.merging.get(start..).unwrap_or_default();
+        sources.iter().copied().take_while(move |source| *source < segment).chain([segment])
+    }
+
+    /// The retained point before a segment; zero when there is none.
+    pub(crate) fn before(&self, segment: Epoch) -> Epoch {
+        let at = self.retained.partition_point(|point| *point < segment);
+        at.checked_sub(1).and_then(|at| self.retained.get(at)).copied().unwrap_or_default()
+    }
+}
+
+impl View {
+    /// A view of now, for `at` [`Epoch::NOW`], or as of a point.
+    ///
+    /// # Errors
+    ///
+    /// `Gone` when the point is not retained.
+    pub(crate) fn new(context: Arc<Context>, transaction: ReadTransaction, guard: Guard, at: Epoch) -> Result<Self> {
+        let mut view = Self {
+            context,
+            transaction,
+            tables: Default::default(),
+            guard,
+            at,
+            epochs: Epochs::NEW,
+            manifest: None,
+            members: OnceLock::new(),
+            steps: AtomicU32::new(0),
+        };
+        view.epochs = meta::epochs(view.raw(Table::Meta, meta::EPOCHS)?.as_deref())?;
+        if at != Epoch::NOW {
+            view.manifest = view.manifest(at)?;
+            if view.manifest.is_none() && view.raw(Table::Commits, &at.to_key())?.is_none() {
+                return Err(Error::new(
+                    ErrorKind::Gone,
+                    format!("that point is no longer retained; see hivekeep point list: epoch={at}"),
+                ));
+            }
+        }
+        Ok(view)
+    }
+
+    /// The epoch that this view is as of; none for a view of now.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// # let store = hivekeep::Store::open(dir.path().join("h.redb")).unwrap();
+    /// assert_eq!(store.view()?.epoch(), None);
+    /// # Ok::<(), hivekeep::Error>(())
+    /// ```
+    pub fn epoch(&self) -> Option<Epoch> {
+        (self.at != Epoch::NOW).then_some(self.at)
+    }
+
+    /// The open epoch and the ends of what is retained.
+    pub(crate) fn epochs(&self) -> Epochs {
+        self.epochs
+    }
+
+    /// The manifest of a retained point.
+    pub(crate) fn manifest(&self, epoch: Epoch) -> Result<Option<Manifest>> {
+        self.row(Table::Points, &epoch.to_key())?.map(|bytes| crate::engine::codec::decode(&bytes)).transpose()
+    }
+
+    /// What the key was, or is, at the view's point: its birth, and its state there.
+    pub(crate) fn state(&self, row: &[u8]) -> Result<Option<Found>> {
+        self.state_at(row, self.at)
+    }
+
+    /// What the key was at a point of this view's past.
+    pub(crate) fn state_at(&self, row: &[u8], at: Epoch) -> Result<Option<Found>> {
+        let found = match self.raw(Table::Live, row)? {
+            Some(bytes) => Some(bytes),
+            None if at == Epoch::NOW => None,
+            None => self.raw(Table::Tombstones, row)?,
+        };
+        found.map(|bytes| self.follow(row, Found::new(row, bytes)?, at)).transpose()
+    }
+
+    /// Follows the chain of pre-images until it reaches what the key was at a point.
+    fn follow(&self, row: &[u8], mut found: Found, at: Epoch) -> Result<Found> {
+        while found.birth > at {
+            let bytes = self.pre_image(row, found.birth)?;
+            let earlier = Found::new(row, bytes)?;
+            // Births along a chain strictly fall: this is what keeps a damaged chain from never ending.
+            if earlier.birth >= found.birth {
+                return Err(Error::damaged(format!(
+                    "a chain of pre-images does not descend: {}",
+                    Place::of_record(row)
+                )));
+            }
+            found = earlier;
+        }
+        Ok(found)
+    }
+
+    /// What the key was at the point before the segment in which it was born.
+    fn pre_image(&self, row: &[u8], birth: Epoch) -> Result<Vec<u8>> {
+        if self.members.get().is_none() {
+            if let Some(bytes) = self.raw(Table::Undo, &undo_key(birth, row))? {
+                return Ok(bytes);
+            }
+            if self.steps.fetch_add(1, Ordering::Relaxed) < STEPS_BEFORE_LOADING {
+                return self.pre_image_by_look_up(row, birth);
+            }
+        }
+        let members = self.members()?;
+        for part in members.parts(members.segment(birth)) {
+            if let Some(bytes) = self.raw(Table::Undo, &undo_key(part, row))? {
+                return Ok(bytes);
+            }
+        }
+        Err(broken_chain(row))
+    }
+
+    fn pre_image_by_look_up(&self, row: &[u8], birth: Epoch) -> Result<Vec<u8>> {
+        let from = KeyRange::all().from(&birth.to_key());
+        let mut segment = self.epochs.open;
+        for table in [Table::Points, Table::Commits] {
+            if let Some((epoch, _)) = self.raw_page(table, &from, 1)?.first().and_then(|(key, _)| Epoch::split_key(key))
+            {
+                segment = segment.min(epoch);
+            }
+        }
+        let before = KeyRange::all().until(&segment.to_key()).backward();
+        let mut previous = Epoch(0);
+        if self.epochs.merging > 0 {
+            for table in [Table::Points, Table::Commits] {
+                let last = self.raw_page(table, &before, 1)?;
+                if let Some((epoch, _)) = last.first().and_then(|(key, _)| Epoch::split_key(key)) {
+                    previous = previous.max(epoch);
+                }
+            }
+            for source in meta::merging_between(self, previous, segment)? {
+                if let Some(bytes) = self.raw(Table::Undo, &undo_key(source, row))? {
+                    return Ok(bytes);
+                }
+            }
+        }
+        self.raw(Table::Undo, &undo_key(segment, row))?.ok_or_else(|| broken_chain(row))
+    }
+
+    /// The retained points and those still being merged, read once.
+    pub(crate) fn members(&self) -> Result<&Members> {
+        if let Some(members) = self.members.get() {
+            return Ok(members);
+        }
+        let mut retained = self.epochs_of(Table::Points)?;
+        retained.extend(self.epochs_of(Table::Commits)?);
+        retained.sort_unstable();
+        let merging = match self.epochs.merging {
+            0 => Vec::new(),
+            _ => meta::merging_between(self, Epoch(0), Epoch::NOW)?,
+        };
+        Ok(self.members.get_or_init(|| Members { retained, merging, open: self.epochs.open }))
+    }
+
+    /// The epochs that a table of points has rows of.
+    pub(crate) fn epochs_of(&self, table: Table) -> Result<Vec<Epoch>> {
+        let opened = self.table(table)?;
+        self.guard.run(|| {
+            opened
+                .range::<&[u8]>(..)?
+                .map(|row| {
+                    let (key, _) = row?;
+                    let epoch = Epoch::split_key(key.value()).map(|(epoch, _)| epoch);
+                    epoch.ok_or_else(|| Error::damaged(format!("a row has a short key: table={}", table.name())))
+                })
+                .collect()
+        })
+    }
+
+    /// The stored bytes of a row.
+    pub(crate) fn raw(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>> {
+        let opened = self.table(table)?;
+        self.guard.run(|| Ok(ReadableTable::get(opened, key)?.map(|value| value.value().to_vec())))
+    }
+
+    /// The stored bytes of the rows of a range.
+    pub(crate) fn raw_page(&self, table: Table, range: &KeyRange, limit: usize) -> Result<Vec<Row>> {
+        let opened = self.table(table)?;
+        self.guard.run(|| collect_page(opened, range, limit))
+    }
+
+    pub(crate) fn table(&self, table: Table) -> Result<&RedbTable> {
+        let cell = &self.tables[table as usize];
+        if let Some(opened) = cell.get() {
+            return Ok(opened);
+        }
+        let opened = self.guard.run(|| Ok(self.transaction.open_table(table.definition())?))?;
+        Ok(cell.get_or_init(|| opened))
+    }
+
+    pub(crate) fn guard(&self) -> &Guard {
+        &self.guard
+    }
+
+    pub(crate) fn context(&self) -> &Context {
+        &self.context
+    }
+
+    fn whole(&self, row: &[u8], found: &Found) -> Result<Option<Vec<u8>>> {
+        let place = Place::of_record(row);
+        value::whole(place.collection, place.key, found.frame(row)?.state, |piece| {
+            self.get(CollectionId::CHUNKS, piece)
+        })
+    }
+
+    /// Rows of the past: `live` merged with `tombstones`, each followed to what it was.
+    fn past_page(&self, range: &KeyRange, limit: usize) -> Result<Vec<Row>> {
+        let mut rows = Vec::new();
+        let mut range = range.clone();
+        while rows.len() < limit {
+            let candidates = self.past_candidates(&range, limit)?;
+            let Some((last, _)) = candidates.last() else { break };
+            range = range.after(last);
+            for (row, bytes) in candidates {
+                let found = self.follow(&row, Found::new(&row, bytes)?, self.at)?;
+                if let Some(value) = self.whole(&row, &found)? {
+                    rows.push((Place::of_record(&row).key.to_vec(), value));
+                    if rows.len() == limit {
+                        break;
+                    }
+                }
+            }
+        }
+        Ok(rows)
+    }
+
+    /// At most `limit` keys that were ever seen by a point, with their newest frames, in the range's order.
+    fn past_candidates(&self, range: &KeyRange, limit: usize) -> Result<Vec<Row>> {
+        let mut rows = self.raw_page(Table::Live, range, limit)?;
+        let removed = self.raw_page(Table::Tombstones, range, limit)?;
+        if !removed.is_empty() {
+            rows.extend(removed);
+            rows.sort_unstable_by(|a, b| if range.backward { b.0.cmp(&a.0) } else { a.0.cmp(&b.0) });
+            rows.truncate(limit);
+        }
+        Ok(rows)
+    }
+}
+
+impl Records for View {
+    fn get(&self, collection: CollectionId, key: &[u8]) -> Result<Option<Vec<u8>>> {
+        let row = collection.row_key(key);
+        match self.state(&row)? {
+            Some(found) => self.whole(&row, &found),
+            None => Ok(None),
+        }
+    }
+
+    fn page(&self, collection: CollectionId, range: &KeyRange, limit: usize) -> Result<Vec<Row>> {
+        let range = range.within(collection);
+        if self.at != Epoch::NOW {
+            return self.past_page(&range, limit);
+        }
+        let rows = self.raw_page(Table::Live, &range, limit)?;
+        rows.into_iter()
+            .map(|(row, bytes)| {
+                let value = self.whole(&row, &Found::new(&row, bytes)?)?;
+                Ok((Place::of_record(&row).key.to_vec(), value.unwrap_or_default()))
+            })
+            .collect()
+    }
+
+    fn stats(&self, collection: CollectionId) -> Result<Stats> {
+        if self.at == Epoch::NOW {
+            return meta::stats(self, collection);
+        }
+        if let Some(manifest) = &self.manifest {
+            return Ok(manifest.stats(collection));
+        }
+        let mut stats = Stats::default();
+        for row in scan(self, collection, KeyRange::all()) {
+            let (key, payload) = row?;
+            stats.add(&key, &payload);
+        }
+        Ok(stats)
+    }
+
+    fn row(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>> {
+        self.raw(table, key)?.map(|bytes| meta::payload(table, key, &bytes)).transpose()
+    }
+
+    fn rows(&self, table: Table, range: &KeyRange, limit: usize) -> Result<Vec<Row>> {
+        meta::payloads(table, self.raw_page(table, range, limit)?)
+    }
+
+    fn collection_id(&self, name: &str) -> Result<Option<CollectionId>> {
+        meta::collection_id(self, name)
+    }
+
+    fn is_now(&self) -> bool {
+        self.at == Epoch::NOW
+    }
+
+    fn now(&self) -> Timestamp {
+        self.context.clock.now()
+    }
+}
+
+/// The stored bytes of a key's frame, whose checksum has been compared, with its birth.
+#[derive(Clone, Debug)]
+pub(crate) struct Found {
+    pub(crate) birth: Epoch,
+    bytes: Vec<u8>,
+}
+
+impl Found {
+    fn new(row: &[u8], bytes: Vec<u8>) -> Result<Self> {
+        let birth = frame::decode(Place::of_record(row), &bytes)?.birth;
+        Ok(Self { birth, bytes })
+    }
+
+    /// The frame, read again.
+    pub(crate) fn frame(&self, row: &[u8]) -> Result<Frame<'_>> {
+        frame::decode(Place::of_record(row), &self.bytes)
+    }
+
+    /// Whether there was no record.
+    pub(crate) fn is_absent(&self, row: &[u8]) -> Result<bool> {
+        Ok(self.frame(row)?.state == State::Absent)
+    }
+}
+
+fn broken_chain(row: &[u8]) -> Error {
+    Error::damaged(format!("a pre-image is missing: {}", Place::of_record(row)))
+}
+
+impl std::fmt::Debug for View {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("View").field("at", &self.at).finish_non_exhaustive()
+    }
+}
+
+/// A range of rows behind an epoch, for the rows of `undo` in `(after, through]`.
+pub(crate) fn undo_range(after: Epoch, through: Epoch) -> KeyRange {
+    let end = match through.0.checked_add(1) {
+        Some(end) => Bound::Excluded(Epoch(end).to_key().to_vec()),
+        None => Bound::Unbounded,
+    };
+    KeyRange { start: Bound::Included(after.next().to_key().to_vec()), end, backward: false }
+}
