@@ -5,6 +5,7 @@ mod clock;
 mod engine;
 mod error;
 pub mod json;
+mod state;
 
 pub use clock::{Clock, ManualClock, SystemClock, show_time};
 pub use engine::digest::{Digest, Stats};
@@ -14,3 +15,4 @@ pub use engine::store::{Options, Sharing, Store, VerifyOnOpen};
 pub use engine::view::View;
 pub use engine::write::WriteTx;
 pub use error::{Error, ErrorKind, Result};
+pub use state::documents::{DocumentId, Documents, Written};

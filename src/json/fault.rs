@@ -46,8 +46,13 @@ impl Fault {
     }
 
     fn pointer(&self) -> String {
-        self.path.iter().rev().map(|segment| format!("/{}", segment.replace('~', "~0").replace('/', "~1"))).collect()
+        self.path.iter().rev().map(|segment| format!("/{}", escape_pointer(segment))).collect()
     }
+}
+
+/// A name as it stands in a JSON pointer.
+pub(crate) fn escape_pointer(name: &str) -> String {
+    name.replace('~', "~0").replace('/', "~1")
 }
 
 #[cfg(test)]

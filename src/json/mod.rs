@@ -17,6 +17,9 @@ use fault::Fault;
 pub use python::{python_text, write_python};
 pub use read::parse;
 
+pub(crate) use fault::escape_pointer;
+pub(crate) use read::{parse_inside, split_member};
+
 /// Arrays and objects may be nested this deep. It bounds the stack that any reader or writer needs.
 pub const MAX_DEPTH: usize = 128;
 

@@ -10,6 +10,9 @@ use crate::error::Result;
 
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
+const NO_NAME: &str = "a member's name in quotes is missing";
+const NO_COLON: &str = "the colon behind a member's name is missing";
+
 /// Reads one JSON text. Object order and numbers stay as they are written; a leading byte order mark is passed over.
 ///
 /// # Errors
@@ -32,7 +35,19 @@ const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 /// ```
 pub fn parse(text: &[u8]) -> Result<Value> {
     let at = if text.starts_with(BYTE_ORDER_MARK) { BYTE_ORDER_MARK.len() } else { 0 };
-    Reader { text, at }.whole().map_err(Fault::into_error)
+    Reader { text, at }.whole(0).map_err(Fault::into_error)
+}
+
+/// Reads one JSON text that stands inside of `depth` containers, which count as levels.
+pub(crate) fn parse_inside(text: &[u8], depth: usize) -> Result<Value> {
+    Reader { text, at: 0 }.whole(depth).map_err(Fault::into_error)
+}
+
+/// The name of the member that a text begins with, and the text behind the colon.
+pub(crate) fn split_member(text: &[u8]) -> Result<(String, &[u8])> {
+    let mut reader = Reader { text, at: 0 };
+    let name = reader.name().map_err(Fault::into_error)?;
+    Ok((name, reader.rest()))
 }
 
 /// How many bytes the number at the start of `text` has, unless there is none.
@@ -62,8 +77,8 @@ struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
-    fn whole(mut self) -> Result<Value, Fault> {
-        let value = self.value(0)?;
+    fn whole(mut self, depth: usize) -> Result<Value, Fault> {
+        let value = self.value(depth)?;
         match self.token() {
             None => Ok(value),
             Some(_) => Err(self.fault("the text goes on behind the value")),
@@ -91,7 +106,7 @@ impl<'a> Reader<'a> {
             return Ok(Value::Object(members));
         }
         loop {
-            self.expect(b'"', "a member's name in quotes is missing")?;
+            self.expect(b'"', NO_NAME)?;
             let start = self.at;
             match members.entry(self.string()?) {
                 Entry::Occupied(other) => {
@@ -110,9 +125,18 @@ impl<'a> Reader<'a> {
 
     /// The colon and the value behind a member's name.
     fn member(&mut self, depth: usize) -> Result<Value, Fault> {
-        self.expect(b':', "the colon behind a member's name is missing")?;
+        self.expect(b':', NO_COLON)?;
         self.at += 1;
         self.value(depth + 1)
+    }
+
+    /// A member's name and colon.
+    fn name(&mut self) -> Result<String, Fault> {
+        self.expect(b'"', NO_NAME)?;
+        let name = self.string()?;
+        self.expect(b':', NO_COLON)?;
+        self.at += 1;
+        Ok(name)
     }
 
     fn array(&mut self, depth: usize) -> Result<Value, Fault> {
