@@ -4,6 +4,7 @@
 mod clock;
 mod engine;
 mod error;
+pub mod json;
 mod recovery;
 mod state;
 
@@ -29,6 +30,7 @@ pub use state::audit::{Audit, Entry, Level, NewEntry};
 pub use state::chat::{Chat, ChatFilter, Message, NewMessage};
 pub use state::collection::Collection;
 pub use state::config::Config;
+pub use state::documents::{DocumentId, Documents, Written};
 pub use state::ids::{BotId, SessionId, TaskId, Token};
 pub use state::page::Page;
 pub use state::queue::{

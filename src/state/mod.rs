@@ -6,6 +6,7 @@ pub(crate) mod audit;
 pub(crate) mod chat;
 pub(crate) mod collection;
 pub(crate) mod config;
+pub(crate) mod documents;
 pub(crate) mod ids;
 pub(crate) mod page;
 pub(crate) mod queue;
