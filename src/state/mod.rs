@@ -6,3 +6,6 @@ pub(crate) mod collection;
 pub(crate) mod config;
 pub(crate) mod ids;
 pub(crate) mod page;
+
+#[cfg(test)]
+pub(crate) mod test_store;

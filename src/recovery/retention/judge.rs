@@ -231,6 +231,7 @@ fn cut(policy: &Policy, cases: &mut [&mut Case<'_>]) {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
+    use crate::engine::epoch::Epoch;
     use crate::recovery::retention::{TagRule, Thinning};
 
     pub(crate) const MINUTE: u64 = 60;
