@@ -312,6 +312,17 @@ mod tests {
     }
 
     #[test]
+    fn a_message_has_an_index_row_for_its_conversation_and_one_for_its_bot() {
+        let test = TestStore::new(&[RULE]);
+        test.write(|tx| tx.chat().append(NewMessage { bot: Some(bot("b")), ..NewMessage::new("c", "user", "hi") }));
+        let rows = test.view().rows(Table::Index, &KeyRange::all(), 9).unwrap();
+        let keys: Vec<_> = rows.into_iter().map(|(key, _)| key).collect();
+        assert_eq!(keys, [b"mbb\0\0\0\0\0\0\0\0\x01", b"mcc\0\0\0\0\0\0\0\0\x01"]);
+        test.write(|tx| tx.chat().remove(1));
+        assert_eq!(test.view().rows(Table::Index, &KeyRange::all(), 9).unwrap(), []);
+    }
+
+    #[test]
     fn a_message_is_shown_with_the_names_that_other_programs_use() {
         let test = TestStore::new(&[RULE]);
         test.write(|tx| tx.chat().append(NewMessage::new("c", "user", "hi")));
