@@ -227,7 +227,7 @@ mod tests {
 
     use super::*;
     use crate::error::ErrorKind;
-    use crate::state::test_store::TestStore;
+    use crate::state::testing::Fixture;
 
     fn event(kind: EventKind) -> Event {
         Event { sequence: 0, at: Timestamp::from_microsecond(5).unwrap(), kind, details: json!({"n": 1}) }
@@ -261,7 +261,7 @@ mod tests {
 
     #[test]
     fn a_name_of_another_form_is_refused() {
-        let test = TestStore::new(&[]);
+        let test = Fixture::new();
         for name in ["", "Backup", "a b", "a\n", &"x".repeat(65)] {
             let kind = EventKind::Other(name.to_owned());
             let error = test.store.write(|tx| tx.events().append(kind, json!({}))).unwrap_err();
@@ -275,25 +275,25 @@ mod tests {
 
     #[test]
     fn events_are_numbered_paged_from_either_end_and_the_same_at_every_point() {
-        let test = TestStore::new(&[]);
+        let test = Fixture::new();
         test.write(|tx| tx.events().append(EventKind::BackupCreated, json!({})));
         let point = test.seal();
-        test.wait(1);
+        test.pass(1);
         test.write(|tx| tx.events().append(EventKind::CrashDetected, json!({"session": 1})));
         let old = "2025-01-01T00:00:00Z".parse().unwrap();
         test.write(|tx| tx.events().append_at(old, EventKind::Other("index_saved".into()), json!({})));
         let list = |view: &View, page| view.events().list(page).unwrap();
-        let numbers = |page| list(&test.at(point), page).iter().map(|event| event.sequence).collect::<Vec<_>>();
+        let numbers = |page| list(&test.view_at(point), page).iter().map(|event| event.sequence).collect::<Vec<_>>();
         assert_eq!(numbers(Page::newest(2)), [3, 2]);
         assert_eq!(numbers(Page::oldest(9).after(1)), [2, 3]);
         let [saved, crash] = list(&test.view(), Page::newest(2)).try_into().unwrap();
         assert_eq!((saved.at, saved.kind), (old, EventKind::Other("index_saved".into())));
-        assert_eq!(crash.at.to_string(), "2026-01-01T00:00:01Z");
+        assert_eq!(crash.at.to_string(), "2027-01-15T08:00:01Z");
     }
 
     #[test]
     fn an_event_of_a_closure_that_fails_did_not_happen() {
-        let test = TestStore::new(&[]);
+        let test = Fixture::new();
         let failed = test.store.write(|tx| {
             tx.events().append(EventKind::BackupCreated, json!({}))?;
             Err::<(), _>(Error::conflict("changed my mind"))

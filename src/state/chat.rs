@@ -25,7 +25,7 @@ const OF_BOT: &[u8] = b"mb";
 const OF_CONVERSATION: &[u8] = b"mc";
 
 /// Keeps the index of messages.
-pub(crate) const RULE: IndexRule = IndexRule { collection: CollectionId::CHAT, derive };
+pub(crate) const INDEX: IndexRule = IndexRule { collection: CollectionId::CHAT, derive };
 
 /// A message in the chat of a fleet.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -262,7 +262,7 @@ fn index_prefix(kind: &[u8], name: &str) -> Vec<u8> {
 mod tests {
     use super::*;
     use crate::error::ErrorKind;
-    use crate::state::test_store::TestStore;
+    use crate::state::testing::Fixture;
 
     fn bot(name: &str) -> BotId {
         BotId::new(name).unwrap()
@@ -277,8 +277,8 @@ mod tests {
     }
 
     /// Ten messages in turn: of bots a, ab and nobody, in the conversations `x` and `xy`.
-    fn ten_messages() -> TestStore {
-        let test = TestStore::new(&[RULE]);
+    fn ten_messages() -> Fixture {
+        let test = Fixture::new();
         test.write(|tx| {
             for n in 0..10 {
                 let conversation = if n % 2 == 0 { "x" } else { "xy" };
@@ -313,7 +313,7 @@ mod tests {
 
     #[test]
     fn a_message_has_an_index_row_for_its_conversation_and_one_for_its_bot() {
-        let test = TestStore::new(&[RULE]);
+        let test = Fixture::new();
         test.write(|tx| tx.chat().append(NewMessage { bot: Some(bot("b")), ..NewMessage::new("c", "user", "hi") }));
         let rows = test.view().rows(Table::Index, &KeyRange::all(), 9).unwrap();
         let keys: Vec<_> = rows.into_iter().map(|(key, _)| key).collect();
@@ -324,12 +324,12 @@ mod tests {
 
     #[test]
     fn a_message_is_shown_with_the_names_that_other_programs_use() {
-        let test = TestStore::new(&[RULE]);
+        let test = Fixture::new();
         test.write(|tx| tx.chat().append(NewMessage::new("c", "user", "hi")));
         let message = test.view().chat().get(1).unwrap().unwrap();
         assert_eq!(
             serde_json::to_string(&message).unwrap(),
-            r#"{"sequence":1,"bot_id":null,"conversation":"c","role":"user","content":"hi","timestamp":"2026-01-01T00:00:00.000000+00:00","original_time":null,"attributes":{}}"#
+            r#"{"sequence":1,"bot_id":null,"conversation":"c","role":"user","content":"hi","timestamp":"2027-01-15T08:00:00.000000+00:00","original_time":null,"attributes":{}}"#
         );
     }
 
@@ -358,7 +358,7 @@ mod tests {
             tx.chat().remove(1)?;
             tx.chat().append(NewMessage { bot: Some(bot("a")), ..NewMessage::new("x", "user", "later") })
         });
-        let (then, now) = (test.at(point), test.view());
+        let (then, now) = (test.view_at(point), test.view());
         assert_eq!(numbers(&then, &of_bot("a"), Page::newest(9)), [10, 7, 4, 1]);
         assert_eq!(numbers(&now, &of_bot("a"), Page::newest(9)), [11, 10, 7, 4]);
         assert_eq!(numbers(&then, &of_conversation("x"), Page::newest(2).before(6)), [5, 3]);
@@ -370,7 +370,7 @@ mod tests {
 
     #[test]
     fn a_transaction_reads_its_own_messages_and_one_that_fails_leaves_none() {
-        let test = TestStore::new(&[RULE]);
+        let test = Fixture::new();
         let failed = test.store.write(|tx| {
             tx.chat().append(NewMessage::new("c", "user", "hi"))?;
             assert_eq!(tx.chat().list(&of_conversation("c"), Page::newest(9))?.len(), 1);
@@ -382,7 +382,7 @@ mod tests {
 
     #[test]
     fn a_conversation_must_have_a_name() {
-        let test = TestStore::new(&[RULE]);
+        let test = Fixture::new();
         for (name, message) in [
             ("", "a conversation must not be empty"),
             ("a\0b", r"a conversation must not have control characters in it: name=a\0b"),
@@ -394,7 +394,7 @@ mod tests {
 
     #[test]
     fn what_was_taken_over_keeps_its_time_and_attributes() {
-        let test = TestStore::new(&[RULE]);
+        let test = Fixture::new();
         let attributes: Map<_, _> = [("mood".to_owned(), Value::from("good"))].into_iter().collect();
         let message = NewMessage {
             at: Some("2025-10-25T14:12:21.405449Z".parse().unwrap()),

@@ -217,7 +217,7 @@ mod tests {
 
     use super::*;
     use crate::error::ErrorKind;
-    use crate::state::test_store::TestStore;
+    use crate::state::testing::Fixture;
 
     #[derive(Debug, PartialEq, Serialize, Deserialize)]
     struct Sensor {
@@ -237,7 +237,7 @@ mod tests {
 
     #[test]
     fn a_value_is_stored_as_json_text() {
-        let test = TestStore::new(&[]);
+        let test = Fixture::new();
         test.write(|tx| tx.collection("sensors")?.put("roof", &sensor("attic")));
         let view = test.view();
         let id = view.collection_id("sensors").unwrap().unwrap();
@@ -246,7 +246,7 @@ mod tests {
 
     #[test]
     fn what_was_put_is_read_listed_counted_and_removed() {
-        let test = TestStore::new(&[]);
+        let test = Fixture::new();
         test.write(|tx| {
             let mut sensors = tx.collection("sensors")?;
             for key in ["c", "a", "b"] {
@@ -259,14 +259,14 @@ mod tests {
         assert!(test.write(|tx| tx.collection::<Sensor>("sensors")?.remove("b")));
         assert!(!test.write(|tx| tx.collection::<Sensor>("sensors")?.remove("b")));
         assert_eq!(keys(&test.view(), ..), ["a", "c"]);
-        assert_eq!(keys(&test.at(point), ..), ["a", "b", "c"]);
+        assert_eq!(keys(&test.view_at(point), ..), ["a", "b", "c"]);
         assert_eq!(test.view().collection::<Sensor>("sensors").unwrap().count().unwrap(), 2);
-        assert_eq!(test.at(point).collection::<Sensor>("sensors").unwrap().get("b").unwrap(), Some(sensor("b")));
+        assert_eq!(test.view_at(point).collection::<Sensor>("sensors").unwrap().get("b").unwrap(), Some(sensor("b")));
     }
 
     #[test]
     fn a_range_holds_its_ends_as_rust_ranges_do() {
-        let test = TestStore::new(&[]);
+        let test = Fixture::new();
         test.write(|tx| ["a", "b", "c"].iter().try_for_each(|key| tx.collection("sensors")?.put(key, &sensor(key))));
         let view = test.view();
         assert_eq!(keys(&view, "a".."c"), ["a", "b"]);
@@ -278,7 +278,7 @@ mod tests {
 
     #[test]
     fn a_collection_that_was_never_used_is_empty_and_asking_for_it_creates_nothing() {
-        let test = TestStore::new(&[]);
+        let test = Fixture::new();
         assert_eq!(test.write(|tx| tx.collection::<Sensor>("sensors")?.get("a")), None);
         assert!(!test.write(|tx| tx.collection::<Sensor>("sensors")?.remove("a")));
         assert_eq!(keys(&test.view(), ..), [""; 0]);
@@ -288,7 +288,7 @@ mod tests {
 
     #[test]
     fn a_closure_that_fails_creates_no_collection() {
-        let test = TestStore::new(&[]);
+        let test = Fixture::new();
         let failed = test.store.write(|tx| {
             tx.collection("sensors")?.put("a", &sensor("a"))?;
             Err::<(), _>(Error::conflict("changed my mind"))
@@ -300,7 +300,7 @@ mod tests {
     #[test]
     fn names_are_plain_and_not_those_of_the_built_in_collections() {
         let longest = "x".repeat(NAME_LEN_MAX);
-        let test = TestStore::new(&[]);
+        let test = Fixture::new();
         let view = test.view();
         for name in ["a", "A-1_b.c", longest.as_str()] {
             assert!(view.collection::<Sensor>(name).is_ok(), "{name}");
@@ -321,7 +321,7 @@ mod tests {
 
     #[test]
     fn a_key_is_neither_empty_nor_too_long() {
-        let test = TestStore::new(&[]);
+        let test = Fixture::new();
         let longest = "k".repeat(KEY_LEN_MAX);
         test.write(|tx| tx.collection("sensors")?.put(&longest, &sensor("a")));
         for (key, length) in [("", 0), (&*"k".repeat(KEY_LEN_MAX + 1), 1025)] {
@@ -332,7 +332,7 @@ mod tests {
 
     #[test]
     fn a_record_of_another_type_is_named() {
-        let test = TestStore::new(&[]);
+        let test = Fixture::new();
         test.write(|tx| tx.collection("sensors")?.put("a", &1));
         let error = test.view().collection::<Sensor>("sensors").unwrap().get("a").unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Invalid);
@@ -342,7 +342,7 @@ mod tests {
 
     #[test]
     fn a_value_that_is_no_json_is_refused() {
-        let test = TestStore::new(&[]);
+        let test = Fixture::new();
         let no_json = std::collections::BTreeMap::from([((1, 2), 3)]);
         let error = test.store.write(|tx| tx.collection("sensors")?.put("a", &no_json)).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Invalid);

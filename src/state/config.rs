@@ -100,11 +100,11 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::state::test_store::TestStore;
+    use crate::state::testing::Fixture;
 
     #[test]
     fn a_value_is_stored_as_its_own_text() {
-        let test = TestStore::new(&[]);
+        let test = Fixture::new();
         let value = serde_json::from_str(r#"{"b":12345678901234567890123,"a":1.0}"#).unwrap();
         test.write(|tx| tx.config().put("k", &value));
         let view = test.view();
@@ -115,7 +115,7 @@ mod tests {
 
     #[test]
     fn what_was_put_is_there_until_it_is_removed_and_still_in_the_past() {
-        let test = TestStore::new(&[]);
+        let test = Fixture::new();
         test.write(|tx| {
             tx.config().put("b", &json!(null))?;
             tx.config().put("a", &json!([1, 2]))
@@ -125,20 +125,20 @@ mod tests {
         assert!(!test.write(|tx| tx.config().remove("a")));
         let list = |view: &View| view.config().list().collect::<Result<Vec<_>>>().unwrap();
         assert_eq!(list(&test.view()), [("b".to_owned(), json!(null))]);
-        assert_eq!(list(&test.at(point)), [("a".to_owned(), json!([1, 2])), ("b".to_owned(), json!(null))]);
+        assert_eq!(list(&test.view_at(point)), [("a".to_owned(), json!([1, 2])), ("b".to_owned(), json!(null))]);
         assert_eq!(test.view().config().get("a").unwrap(), None);
     }
 
     #[test]
     fn a_key_must_be_a_name() {
-        let test = TestStore::new(&[]);
+        let test = Fixture::new();
         let error = test.store.write(|tx| tx.config().put("", &json!(1))).unwrap_err();
         assert_eq!(error.to_string(), "a config key must not be empty");
     }
 
     #[test]
     fn a_value_that_is_not_json_is_damage() {
-        let test = TestStore::new(&[]);
+        let test = Fixture::new();
         test.write(|tx| tx.put(CollectionId::CONFIG, b"k", b"{"));
         let error = test.view().config().get("k").unwrap_err();
         assert_eq!(error.to_string(), "a config value is not JSON: key=k");

@@ -243,14 +243,14 @@ mod tests {
     use super::super::tests::entries;
     use super::*;
     use crate::state::audit::NewEntry;
-    use crate::state::test_store::TestStore;
+    use crate::state::testing::Fixture;
 
-    fn findings(test: &TestStore) -> Vec<String> {
+    fn findings(test: &Fixture) -> Vec<String> {
         test.view().audit().verify().unwrap().findings.iter().map(ToString::to_string).collect()
     }
 
     /// Replaces the stored bytes of an entry by what a forger would write, with a right checksum.
-    fn forge(test: &TestStore, sequence: u64, change: impl FnOnce(&mut Entry)) {
+    fn forge(test: &Fixture, sequence: u64, change: impl FnOnce(&mut Entry)) {
         let mut entry = test.view().audit().get(sequence).unwrap().unwrap();
         change(&mut entry);
         let payload = codec::encode(&entry).unwrap();

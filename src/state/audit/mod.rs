@@ -289,14 +289,14 @@ pub(super) mod tests {
     use super::*;
     use crate::clock::Clock;
     use crate::error::ErrorKind;
-    use crate::state::test_store::TestStore;
+    use crate::state::testing::Fixture;
 
     /// A store with so many entries, one recorded each second.
-    pub(super) fn entries(count: u64) -> TestStore {
-        let test = TestStore::new(&[]);
+    pub(super) fn entries(count: u64) -> Fixture {
+        let test = Fixture::new();
         for n in 1..=count {
             test.write(|tx| tx.audit().append(NewEntry::new(format!("action {n}"), "tester")));
-            test.wait(1);
+            test.pass(1);
         }
         test
     }
@@ -343,7 +343,7 @@ pub(super) mod tests {
 
     #[test]
     fn an_entry_that_was_taken_over_keeps_its_own_time_and_text() {
-        let test = TestStore::new(&[]);
+        let test = Fixture::new();
         let at: Timestamp = "2025-10-16T12:00:00Z".parse().unwrap();
         let original = Some("{\"ts\": 1}".to_owned());
         test.write(|tx| {
@@ -375,7 +375,7 @@ pub(super) mod tests {
         let test = entries(1);
         let point = test.seal();
         test.write(|tx| tx.audit().append(NewEntry::new("later", "tester")));
-        assert_eq!(numbers(&test.at(point), Page::newest(9)), [2, 1]);
+        assert_eq!(numbers(&test.view_at(point), Page::newest(9)), [2, 1]);
     }
 
     #[test]
@@ -396,7 +396,7 @@ pub(super) mod tests {
 
     #[test]
     fn one_call_of_purge_removes_no_more_than_it_says() {
-        let test = TestStore::new(&[]);
+        let test = Fixture::new();
         test.write(|tx| (0..=PURGED_AT_ONCE).try_for_each(|_| tx.audit().append(NewEntry::new("a", "b")).map(drop)));
         let later = test.clock.now() + jiff::SignedDuration::from_secs(1);
         assert_eq!(test.write(|tx| tx.audit().purge(later)), PURGED_AT_ONCE);
