@@ -11,6 +11,7 @@ pub(crate) mod index;
 pub(crate) mod merge;
 pub(crate) mod meta;
 pub(crate) mod open;
+pub(crate) mod overlay;
 pub(crate) mod point;
 pub(crate) mod records;
 pub(crate) mod schema;

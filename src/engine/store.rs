@@ -85,6 +85,7 @@ pub enum VerifyOnOpen {
 pub struct Options {
     pub(crate) create: bool,
     pub(crate) read_only: bool,
+    pub(crate) untouched: bool,
     pub(crate) sharing: Sharing,
     pub(crate) verify: VerifyOnOpen,
     pub(crate) cache_bytes: usize,
@@ -99,6 +100,7 @@ impl Default for Options {
         Self {
             create: true,
             read_only: false,
+            untouched: false,
             sharing: Sharing::default(),
             verify: VerifyOnOpen::default(),
             cache_bytes: 64 << 20,
@@ -122,6 +124,16 @@ impl Options {
     #[must_use]
     pub fn read_only(mut self, read_only: bool) -> Self {
         self.read_only = read_only;
+        self
+    }
+
+    /// Opens for inspection: a file that nobody else has open is read through a layer that keeps every write in memory,
+    /// so that not one byte of it changes, and its pages are verified unless [`VerifyOnOpen::Never`] is set. A store in
+    /// use is joined for reading.
+    #[must_use]
+    pub fn untouched(mut self) -> Self {
+        self.read_only = true;
+        self.untouched = true;
         self
     }
 
