@@ -13,6 +13,7 @@ pub(crate) mod meta;
 pub(crate) mod open;
 pub(crate) mod overlay;
 pub(crate) mod point;
+pub(crate) mod presence;
 pub(crate) mod records;
 pub(crate) mod schema;
 pub(crate) mod store;
