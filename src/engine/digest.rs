@@ -131,6 +131,13 @@ impl Stats {
         self.digest.subtract(Digest::of(key, payload));
     }
 
+    /// A part of the same collection has gone.
+    pub(crate) fn subtract_stats(&mut self, other: &Self) {
+        self.count = self.count.wrapping_sub(other.count);
+        self.bytes = self.bytes.wrapping_sub(other.bytes);
+        self.digest.subtract(other.digest);
+    }
+
     /// Another part of the same collection.
     pub(crate) fn merge(&mut self, other: &Self) {
         self.count = self.count.wrapping_add(other.count);

@@ -1,5 +1,6 @@
 //! Versioned records in one redb file.
 
+pub(crate) mod check;
 pub(crate) mod codec;
 pub(crate) mod commit;
 pub(crate) mod database;

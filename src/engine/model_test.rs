@@ -139,6 +139,9 @@ impl Model {
     }
 
     fn compare(&self) {
+        let report = crate::engine::check::check(&self.store.view().unwrap(), &|_, _| ()).unwrap();
+        assert!(report.is_sound(), "{:?}", report.findings);
+        assert_eq!(report.points, self.points.len() as u64);
         compare(&self.store.view().unwrap(), &self.now);
         for (epoch, state) in &self.points {
             compare(&self.store.view_at(*epoch).unwrap(), state);

@@ -140,6 +140,11 @@ pub(super) fn follow(tx: &mut WriteTx<'_>, before: Option<&Task>, after: Option<
     Ok(())
 }
 
+/// The key of the assignment that follows from a task, if one does.
+pub(crate) fn key_of(task: &Task) -> Option<Vec<u8>> {
+    held(task).map(|(bot, _, _)| key(bot, &task.id))
+}
+
 /// Whose a task is and why, and since when if that follows from it.
 fn held(task: &Task) -> Option<(&BotId, Hold, Option<Timestamp>)> {
     match (&task.holder, &task.assigned_to) {

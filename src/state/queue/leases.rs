@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::clock::after;
+use crate::engine::codec;
 use crate::engine::records::{KeyRange, Records, scan_rows};
 use crate::engine::schema::Table;
 use crate::engine::write::WriteTx;
@@ -107,6 +108,14 @@ impl Queue<&mut WriteTx<'_>> {
             TaskState::Failed | TaskState::Dead | TaskState::Cancelled => {}
         }
         Ok(())
+    }
+
+    /// Puts a task back as it was when it had finished, after a restore to a point before that.
+    pub(crate) fn keep_finished(&mut self, payload: &[u8]) -> Result<()> {
+        let finished: Task = codec::decode(payload)?;
+        let before = self.indexed(&finished.id)?;
+        self.change(&before, finished.clone())?;
+        self.release_those_waiting_for(&finished.id)
     }
 
     fn void_claim(&mut self, id: &TaskId) -> Result<()> {
