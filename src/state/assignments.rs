@@ -154,11 +154,6 @@ fn held(task: &Task) -> Option<(&BotId, Hold, Option<Timestamp>)> {
     }
 }
 
-/// The key of the assignment that follows from a task, so that both are restored together.
-pub(crate) fn key_of(task: &Task) -> Option<Vec<u8>> {
-    held(task).map(|(bot, _, _)| key(bot, &task.id))
-}
-
 /// Reports every task without the assignment that follows from it, and every assignment that follows from no task.
 ///
 /// # Errors

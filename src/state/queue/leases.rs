@@ -77,21 +77,12 @@ impl Queue<&mut WriteTx<'_>> {
 
     /// Makes every claimed task ready again, without counting an attempt; gives how many. For a queue that was restored
     /// to an older point, whose claims are of the past.
-    pub(crate) fn void_claims(&mut self) -> Result<u64> {
+    pub(crate) fn void_claims(&mut self) -> Result<usize> {
         let claimed = self.all_claims()?;
         for id in &claimed {
             self.void_claim(id)?;
         }
-        Ok(claimed.len() as u64)
-    }
-
-    /// Puts back the record of a task that was finished before the queue was restored to a point at which it was not,
-    /// so that it does not run again.
-    pub(crate) fn keep_finished(&mut self, key: &[u8], payload: &[u8]) -> Result<()> {
-        let finished = Task::from_record(key, payload)?;
-        let restored = self.get(&finished.id)?;
-        self.save(restored.as_ref(), &finished)?;
-        if finished.state == TaskState::Done { self.release_those_waiting_for(&finished.id) } else { Ok(()) }
+        Ok(claimed.len())
     }
 
     /// Makes one task agree with the others once it alone was restored to an older point: a claim is void, and what is

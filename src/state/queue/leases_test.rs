@@ -249,7 +249,7 @@ fn a_task_that_stays_finished_after_a_restore_is_put_back_and_waited_for_no_more
     then.iter().for_each(|task| hive.put_back(task));
     assert_eq!(hive.task("one").state, TaskState::Ready);
     let payload = codec::encode(&done).unwrap();
-    hive.write(|tx| tx.queue().keep_finished(b"one", &payload));
+    hive.write(|tx| tx.queue().keep_finished(&payload));
     assert_eq!(hive.task("one"), done);
     assert_eq!(hive.claim_ids("b", 2), ["two"]);
 }

@@ -33,7 +33,6 @@ pub use finish::Retry;
 pub(crate) use keys::RULE as INDEX;
 pub use list::TaskPage;
 pub use new_task::NewTask;
-pub(crate) use task::runs_again;
 pub use task::{Holder, Priority, Task, TaskState};
 
 use crate::engine::codec;

@@ -114,19 +114,6 @@ impl Task {
     }
 }
 
-/// Whether going back from the record `now` to the record `then` would make bots do again what is finished.
-///
-/// # Errors
-///
-/// `Damaged` when a record is not a task's.
-pub(crate) fn runs_again(then: Option<&[u8]>, now: Option<&[u8]>) -> Result<bool> {
-    let finished = |payload: &[u8]| Ok::<_, Error>(codec::decode::<Task>(payload)?.state.is_finished());
-    match (then, now) {
-        (Some(then), Some(now)) => Ok(!finished(then)? && finished(now)?),
-        _ => Ok(false),
-    }
-}
-
 /// Which tasks go first: all of [`P0`](Self::P0) before any of [`P1`](Self::P1), and so on.
 ///
 /// # Examples
@@ -323,22 +310,6 @@ mod tests {
                 bytes[at] = value;
                 let _ = Task::from_record(b"t", &bytes);
             }
-        }
-    }
-
-    #[test]
-    fn a_task_runs_again_when_it_is_finished_now_and_was_not_then() {
-        let bytes = |task: Task| codec::encode(&task).unwrap();
-        let claimed = bytes(sample());
-        let done = bytes(Task { state: TaskState::Done, holder: None, finished_at: Some(time(9)), ..sample() });
-        let again = |then: Option<&Vec<u8>>, now: Option<&Vec<u8>>| {
-            runs_again(then.map(Vec::as_slice), now.map(Vec::as_slice)).unwrap()
-        };
-        assert!(again(Some(&claimed), Some(&done)));
-        for (then, now) in
-            [(Some(&done), Some(&done)), (Some(&done), Some(&claimed)), (None, Some(&done)), (Some(&claimed), None)]
-        {
-            assert!(!again(then, now));
         }
     }
 
