@@ -92,3 +92,96 @@ impl View {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use super::*;
+    use crate::engine::commit::Outcome;
+    use crate::engine::schema::CollectionId;
+    use crate::state::testing::{Fixture, time};
+
+    /// Seals `count` commits, one each second.
+    fn commit(hive: &Fixture, count: u64) {
+        hive.store
+            .alone(|tx| {
+                for number in 0..count {
+                    hive.pass(1);
+                    tx.put(CollectionId::CONFIG, &[(number % 7) as u8], b"1")?;
+                    tx.seal_commit()?;
+                }
+                Ok(Outcome::Commit(()))
+            })
+            .unwrap();
+    }
+
+    fn commits(hive: &Fixture) -> u64 {
+        hive.view().table(Table::Commits).unwrap().len().unwrap()
+    }
+
+    #[test]
+    fn the_oldest_over_the_limit_go_first_and_then_those_from_before_the_window() {
+        let hive = Fixture::new();
+        commit(&hive, 1000);
+        let old = |cutoff, most| hive.view().old_commits(time(cutoff), most).unwrap();
+        assert_eq!(old(0, 1000), []);
+        assert_eq!(old(0, 990), (1..=10).map(Epoch).collect::<Vec<_>>());
+        assert_eq!(old(601, 990), (1..=600).map(Epoch).collect::<Vec<_>>());
+        assert_eq!(old(5000, 990).len(), 1000);
+    }
+
+    #[test]
+    fn a_clock_that_went_back_does_not_keep_the_commits_around_it() {
+        let hive = Fixture::new();
+        commit(&hive, 10);
+        hive.clock.set(time(100_000));
+        commit(&hive, 1);
+        hive.clock.set(time(20));
+        commit(&hive, 10);
+        let old: Vec<_> = hive.view().old_commits(time(50), 1000).unwrap();
+        assert_eq!(old.len(), 20, "all but the one in the future");
+        assert!(!old.contains(&Epoch(11)));
+    }
+
+    #[test]
+    fn a_window_that_has_passed_leaves_nothing_of_its_commits() {
+        let hive = Fixture::new();
+        commit(&hive, 600);
+        hive.store.trim_history().unwrap();
+        assert_eq!(commits(&hive), 600);
+        hive.pass(WINDOW.as_secs() - 300);
+        hive.store.trim_history().unwrap();
+        assert_eq!(commits(&hive), 301);
+        hive.store.remember_window(Duration::from_secs(60)).unwrap();
+        hive.store.trim_history().unwrap();
+        assert_eq!(commits(&hive), 0);
+        for table in [Table::Undo, Table::Tombstones] {
+            assert_eq!(hive.view().raw_page(table, &KeyRange::all(), 1).unwrap(), []);
+        }
+        assert!(hive.store.check(&|_, _| ()).unwrap().is_sound());
+    }
+
+    #[test]
+    fn writers_get_their_turn_while_a_long_history_is_trimmed() {
+        let hive = Fixture::new();
+        commit(&hive, 3000);
+        hive.pass(2 * WINDOW.as_secs());
+        let trimmed = AtomicBool::new(false);
+        let written = std::thread::scope(|scope| {
+            let writer = scope.spawn(|| {
+                let mut written = 0;
+                while !trimmed.load(Ordering::Relaxed) {
+                    hive.store.write(|tx| tx.put(CollectionId::CONFIG, b"k", b"1")).unwrap();
+                    written += 1;
+                }
+                written
+            });
+            hive.store.trim_history().unwrap();
+            trimmed.store(true, Ordering::Relaxed);
+            writer.join().unwrap()
+        });
+        assert_eq!(commits(&hive), 0);
+        assert!(written >= 5, "writes while 3,000 points were forgotten: {written}");
+    }
+}

@@ -19,6 +19,9 @@ pub(crate) mod size;
 pub(crate) mod undo;
 pub(crate) mod verify;
 
+#[cfg(test)]
+mod model_test;
+
 use std::path::Path;
 
 use crate::engine::store::{Options, Store};

@@ -212,3 +212,60 @@ pub(crate) fn compare_digests(tx: &WriteTx<'_>, scope: &Scope, manifest: &Manife
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+
+    use super::*;
+    use crate::engine::commit::Outcome;
+    use crate::recovery::restore::RestoreOptions;
+    use crate::state::ids::{BotId, TaskId};
+    use crate::state::queue::{ClaimOptions, NewTask, TaskState};
+    use crate::state::testing::Fixture;
+
+    #[test]
+    fn a_long_task_comes_back_while_its_head_is_merged_and_its_pieces_are_not() {
+        let hive = Fixture::new();
+        let (bot, id) = (BotId::new("ant").unwrap(), TaskId::new("a").unwrap());
+        let payload = Value::String("x".repeat((1 << 20) + 9));
+        hive.write(|tx| tx.queue().enqueue(NewTask::new(payload.clone()).id(id.clone())));
+        let point = hive.store.restore_point("before").unwrap();
+        hive.write(|tx| tx.queue().claim(&bot, &ClaimOptions::default()));
+        let forgotten = hive.seal();
+        hive.store
+            .alone(|tx| {
+                tx.mark_forgotten(forgotten)?;
+                tx.merge_some(1).map(Outcome::Commit)
+            })
+            .unwrap();
+        let kept = RestoreOptions::new().keep_finished(true);
+        hive.store.restore(&point, kept).unwrap();
+        hive.check();
+        let task = hive.view().queue().get(&id).unwrap().unwrap();
+        assert_eq!((task.state, task.payload), (TaskState::Ready, payload));
+        assert!(hive.store.check(&|_, _| ()).unwrap().is_sound());
+    }
+
+    #[test]
+    fn a_restore_whose_digests_would_differ_changes_nothing_and_is_told_of() {
+        let hive = Fixture::new();
+        hive.write(|tx| tx.config().put("a", &1.into()));
+        let point = hive.store.restore_point("before").unwrap();
+        hive.write(|tx| tx.config().put("a", &2.into()));
+        hive.write(|tx| tx.config().put("b", &2.into()));
+        // A pre-image is lost, as a damaged page would lose it.
+        let row = CollectionId::CONFIG.row_key(b"b");
+        let lost = crate::engine::write::undo_key(point.epoch.next(), &row);
+        assert!(hive.store.write(|tx| tx.delete(Table::Undo, &lost)).unwrap());
+        let refused = hive.store.restore(&point, RestoreOptions::new()).unwrap_err();
+        assert_eq!(refused.kind(), crate::error::ErrorKind::Damaged);
+        assert!(refused.to_string().contains("collection=config"), "{refused}");
+        assert_eq!(hive.view().config().get("a").unwrap(), Some(2.into()));
+        let events = hive.view().events().list(crate::state::page::Page::newest(1)).unwrap();
+        assert_eq!(events[0].kind, crate::recovery::events::EventKind::RestoreFailed);
+        let by_key = RestoreOptions::new().only(["config"]).key("a");
+        hive.store.restore(&point, by_key).unwrap();
+        assert_eq!(hive.view().config().get("a").unwrap(), Some(1.into()));
+    }
+}
