@@ -4,6 +4,8 @@
 mod clock;
 mod engine;
 mod error;
+mod recovery;
+mod state;
 
 pub use clock::{Clock, ManualClock, SystemClock, show_time};
 pub use engine::digest::{Digest, Stats};
@@ -13,3 +15,14 @@ pub use engine::store::{Options, Sharing, Store, VerifyOnOpen};
 pub use engine::view::View;
 pub use engine::write::WriteTx;
 pub use error::{Error, ErrorKind, Result};
+pub use recovery::events::{Event, EventKind, Events};
+pub use recovery::resolve::{Named, PointName, Resolved, resolve};
+pub use recovery::retention::{Candidate, Class, Policy, Reason, TagRule, Thinning, Verdict};
+pub use recovery::selector::Selector;
+pub use state::audit::chain::{AuditFinding, AuditReport, EntryHash, Link};
+pub use state::audit::{Audit, Entry, Level, NewEntry};
+pub use state::chat::{Chat, ChatFilter, Message, NewMessage};
+pub use state::collection::Collection;
+pub use state::config::Config;
+pub use state::ids::{BotId, SessionId, TaskId, Token};
+pub use state::page::Page;

@@ -101,8 +101,10 @@ pub struct Restored {
 pub struct Scope {
     /// Collections by number; empty for all.
     pub(crate) collections: Vec<CollectionId>,
-    /// Row keys by prefix; empty for all of the collections.
+    /// Single records by row key; when there are some, they and the prefixes are all.
     pub(crate) rows: Vec<Vec<u8>>,
+    /// Records by the beginning of their row key.
+    pub(crate) prefixes: Vec<Vec<u8>>,
 }
 
 impl Manifest {

@@ -1,0 +1,246 @@
+//! What changed between two points, or between a point and now. Its cost follows the number of changes: only the keys
+//! of the segments between are looked at.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::engine::epoch::Epoch;
+use crate::engine::frame::{self, State};
+use crate::engine::point::Scope;
+use crate::engine::records::Records;
+use crate::engine::schema::{CollectionId, Place, Table};
+use crate::engine::store::Store;
+use crate::engine::value;
+use crate::engine::view::{View, undo_range};
+use crate::error::Result;
+use crate::recovery::points::{Names, names};
+use crate::recovery::selector::Selector;
+use crate::state;
+
+/// Rows read at a time.
+const PAGE: usize = 512;
+
+/// What changed, by collection and key.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Diff {
+    /// Every record that differs, in the order of collections and keys.
+    pub changes: Vec<Change>,
+}
+
+/// A record that differs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Change {
+    /// The collection's name.
+    pub collection: String,
+    /// The record's key, as people read it.
+    pub key: String,
+    /// What happened to it.
+    pub change: ChangeKind,
+    /// What it was, or null.
+    pub before: Value,
+    /// What it is, or null.
+    pub after: Value,
+}
+
+/// What happened to a record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ChangeKind {
+    /// It was not there before.
+    Added,
+    /// It differs.
+    Changed,
+    /// It is not there any more.
+    Removed,
+}
+
+/// How many records differ in a collection.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Counts {
+    /// Not there before.
+    pub added: u64,
+    /// Different.
+    pub changed: u64,
+    /// Not there any more.
+    pub removed: u64,
+}
+
+impl Counts {
+    /// All three together.
+    pub fn total(&self) -> u64 {
+        self.added + self.changed + self.removed
+    }
+
+    pub(crate) fn count(&mut self, change: ChangeKind) {
+        match change {
+            ChangeKind::Added => self.added += 1,
+            ChangeKind::Changed => self.changed += 1,
+            ChangeKind::Removed => self.removed += 1,
+        }
+    }
+}
+
+impl Diff {
+    /// How many records differ in each collection.
+    pub fn counts(&self) -> BTreeMap<String, Counts> {
+        let mut counts: BTreeMap<String, Counts> = BTreeMap::new();
+        for change in &self.changes {
+            counts.entry(change.collection.clone()).or_default().count(change.change);
+        }
+        counts
+    }
+}
+
+/// One line for each change: `+` added, `~` changed, with the members that differ, `-` removed.
+impl fmt::Display for Diff {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for Change { collection, key, change, before, after } in &self.changes {
+            match change {
+                ChangeKind::Added => writeln!(f, "+ {collection}/{key} {after}")?,
+                ChangeKind::Removed => writeln!(f, "- {collection}/{key} {before}")?,
+                ChangeKind::Changed => writeln!(f, "~ {collection}/{key} {}", Members(before, after))?,
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The members of two values that differ.
+struct Members<'a>(&'a Value, &'a Value);
+
+impl fmt::Display for Members<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (Value::Object(before), Value::Object(after)) = (self.0, self.1) else {
+            return write!(f, "{} -> {}", self.0, self.1);
+        };
+        let mut names: Vec<_> = before.keys().chain(after.keys()).collect();
+        names.sort_unstable();
+        names.dedup();
+        let mut separator = "";
+        for name in names {
+            let (was, is) = (before.get(name).unwrap_or(&Value::Null), after.get(name).unwrap_or(&Value::Null));
+            if was != is {
+                write!(f, "{separator}{name}: {was} -> {is}")?;
+                separator = ", ";
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Store {
+    /// What changed from one point to another, or to now. Either may be the earlier one.
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::at`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use hivekeep::Selector;
+    ///
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// # let store = hivekeep::Store::open(dir.path().join("h.redb")).unwrap();
+    /// let point = store.restore_point("before")?;
+    /// store.write(|tx| tx.config().put("limit", &serde_json::json!(5)))?;
+    /// let diff = store.diff(&point, Selector::Now)?;
+    /// assert_eq!(diff.to_string(), "+ config/limit 5\n");
+    /// # Ok::<(), hivekeep::Error>(())
+    /// ```
+    pub fn diff(&self, from: impl Into<Selector>, to: impl Into<Selector>) -> Result<Diff> {
+        let view = self.view()?;
+        let (from, to) = (view.resolve(&from.into())?.epoch(), view.resolve(&to.into())?.epoch());
+        let names = names(&view)?;
+        let (old, new) = (self.view_at(from)?, self.view_at(to)?);
+        let mut changes = Vec::new();
+        // The rows of one view: both ends are looked up in it, so that they are of one moment.
+        view.each_difference(from.min(to), from.max(to), &Scope::default(), |row, then, now| {
+            let (before, after) = if from <= to { (then, now) } else { (now, then) };
+            changes.extend(change(&names, row, (&old, before), (&new, after))?);
+            Ok(())
+        })?;
+        changes.sort_by(|a, b| (&a.collection, &a.key).cmp(&(&b.collection, &b.key)));
+        Ok(Diff { changes })
+    }
+}
+
+/// A row of a difference as people read it; none for the pieces of long values, which their records tell of.
+fn change(
+    names: &Names,
+    row: &[u8],
+    (old, before): (&View, Option<Vec<u8>>),
+    (new, after): (&View, Option<Vec<u8>>),
+) -> Result<Option<Change>> {
+    let Place { collection, key, .. } = Place::of_record(row);
+    if collection == CollectionId::CHUNKS {
+        return Ok(None);
+    }
+    let kind = kind(before.is_some(), after.is_some());
+    let shown = |view: &View, payload: Option<Vec<u8>>| {
+        payload.map(|payload| state::show(view, collection, key, &payload)).transpose()
+    };
+    let (before, after) = (shown(old, before)?, shown(new, after)?);
+    let name = after.as_ref().or(before.as_ref()).map(|shown| shown.key.clone()).unwrap_or_default();
+    let value = |shown: Option<state::Shown>| shown.map_or(Value::Null, |shown| shown.value);
+    let (before, after) = (value(before), value(after));
+    Ok(Some(Change { collection: names.of(collection), key: name, change: kind, before, after }))
+}
+
+/// What happened to a record that was there before, or not, and is there after, or not.
+pub(crate) fn kind(before: bool, after: bool) -> ChangeKind {
+    match (before, after) {
+        (false, _) => ChangeKind::Added,
+        (true, true) => ChangeKind::Changed,
+        (true, false) => ChangeKind::Removed,
+    }
+}
+
+impl View {
+    /// Every key whose value differs between a point and a later one, with both values. A row of the segments between
+    /// counts if and only if its birth is at or before the earlier point: there is one such row for each key that
+    /// changed, so no set of seen keys is needed.
+    pub(crate) fn each_difference(
+        &self,
+        from: Epoch,
+        to: Epoch,
+        scope: &Scope,
+        mut differs: impl FnMut(&[u8], Option<Vec<u8>>, Option<Vec<u8>>) -> Result<()>,
+    ) -> Result<()> {
+        let mut range = undo_range(from, to);
+        loop {
+            let page = self.raw_page(Table::Undo, &range, PAGE)?;
+            let Some((last, _)) = page.last() else { return Ok(()) };
+            range = range.after(last);
+            for (key, bytes) in &page {
+                let row = key.get(8..).unwrap_or_default();
+                let before = frame::decode(Place::of_record(row), bytes)?;
+                if before.birth > from || !scope.contains(row) {
+                    continue;
+                }
+                let after = self.state_at(row, to)?;
+                let then = self.value_at(row, before.state, from)?;
+                let now = match &after {
+                    Some(found) => self.value_at(row, found.frame(row)?.state, to)?,
+                    None => None,
+                };
+                if then != now {
+                    differs(row, then, now)?;
+                }
+            }
+        }
+    }
+
+    /// The value that a frame stood for at a point.
+    pub(crate) fn value_at(&self, row: &[u8], state: State<'_>, at: Epoch) -> Result<Option<Vec<u8>>> {
+        let Place { collection, key, .. } = Place::of_record(row);
+        value::whole(collection, key, state, |piece| {
+            let row = CollectionId::CHUNKS.row_key(piece);
+            let found = self.state_at(&row, at)?;
+            found.map(|found| Ok(found.frame(&row)?.payload().map(<[u8]>::to_vec))).transpose().map(Option::flatten)
+        })
+    }
+}

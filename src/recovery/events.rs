@@ -1,0 +1,222 @@
+//! Events: what happened to the store, append-only, each committed with what it tells of. A restore never takes one
+//! back.
+
+use std::fmt;
+use std::str::FromStr;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::engine::codec::{self, Stored};
+use crate::engine::records::{Records, Row};
+use crate::engine::schema::Table;
+use crate::engine::view::View;
+use crate::engine::write::WriteTx;
+use crate::error::{Error, Result};
+use crate::state::page::{Page, sequence_key, sequence_of};
+
+/// The counter of events.
+const COUNTER: &str = "events";
+/// No kind has a longer name.
+const KIND_LEN_MAX: usize = 64;
+
+/// Something that happened to the store. In JSON it is `{"timestamp", "event", "details"}`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Event {
+    /// Its number, higher than that of every event before it. JSON leaves it out.
+    #[serde(skip)]
+    pub sequence: u64,
+    /// When it happened.
+    #[serde(rename = "timestamp", with = "crate::clock::time")]
+    pub at: Timestamp,
+    /// What happened.
+    #[serde(rename = "event")]
+    pub kind: EventKind,
+    /// What it happened to.
+    #[serde(with = "codec::json")]
+    pub details: Value,
+}
+
+impl Stored for Event {
+    const VERSION: u8 = 1;
+    const WHAT: &'static str = "an event";
+}
+
+/// Defines the kinds of events, each with its name and a sentence.
+macro_rules! kinds {
+    ($($(#[$doc:meta])* $kind:ident = $name:literal,)*) => {
+        /// What happened. Known by its name in text and in the store, so that a kind may be added at any time.
+        #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+        #[serde(try_from = "String", into = "String")]
+        #[non_exhaustive]
+        pub enum EventKind {
+            $($(#[$doc])* $kind,)*
+            /// Something that another program, or a later version, gave this name.
+            Other(String),
+        }
+
+        impl EventKind {
+            /// Every kind that this version knows.
+            pub const KNOWN: &'static [Self] = &[$(Self::$kind,)*];
+
+            /// The name, in lower case with underscores.
+            pub fn as_str(&self) -> &str {
+                match self {
+                    $(Self::$kind => $name,)*
+                    Self::Other(name) => name,
+                }
+            }
+        }
+    };
+}
+
+kinds! {
+    /// A backup was made.
+    BackupCreated = "backup_created",
+    /// A backup could not be made.
+    BackupFailed = "backup_failed",
+    /// A restore point was made.
+    RestorePointCreated = "restore_point_created",
+    /// A restore was done.
+    RestoreSuccessful = "restore_successful",
+    /// A restore could not be done.
+    RestoreFailed = "restore_failed",
+    /// A restore was undone.
+    RestoreUndone = "restore_undone",
+    /// Retention, or somebody, forgot a backup or a point.
+    BackupDeletedOld = "backup_deleted_old",
+    /// A hold was put on a point.
+    PointHeld = "point_held",
+    /// A hold was taken off a point.
+    PointReleased = "point_released",
+    /// A client said that it stops now.
+    CleanShutdownMarked = "clean_shutdown_marked",
+    /// A session ended without being closed.
+    CrashDetected = "crash_detected",
+    /// Somebody has seen that there was a crash.
+    CrashAcknowledged = "crash_acknowledged",
+    /// Bytes were found that are not what was written.
+    CorruptionDetected = "corruption_detected",
+    /// Damage was repaired.
+    Repaired = "repaired",
+    /// Files of another program were taken over.
+    Adopted = "adopted",
+}
+
+impl fmt::Display for EventKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+impl FromStr for EventKind {
+    type Err = Error;
+
+    /// The kind with that name.
+    ///
+    /// # Errors
+    ///
+    /// `Invalid` when the name is not 1 to 64 lower-case letters, digits and underscores.
+    fn from_str(name: &str) -> Result<Self> {
+        let fits = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
+        if name.is_empty() || name.len() > KIND_LEN_MAX || !name.bytes().all(fits) {
+            return Err(Error::invalid(format!(
+                "an event is named by 1 to {KIND_LEN_MAX} lower-case letters, digits and underscores: event={}",
+                name.escape_debug()
+            )));
+        }
+        let known = Self::KNOWN.iter().find(|kind| kind.as_str() == name).cloned();
+        Ok(known.unwrap_or_else(|| Self::Other(name.to_owned())))
+    }
+}
+
+impl TryFrom<String> for EventKind {
+    type Error = Error;
+
+    fn try_from(name: String) -> Result<Self> {
+        name.parse()
+    }
+}
+
+impl From<EventKind> for String {
+    fn from(kind: EventKind) -> Self {
+        kind.as_str().to_owned()
+    }
+}
+
+/// The events. A view as of a point shows them as they are now.
+#[derive(Debug)]
+pub struct Events<R> {
+    records: R,
+}
+
+impl View {
+    /// The events as they are now, whatever point this view is of.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use hivekeep::{EventKind, Page};
+    ///
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// # let store = hivekeep::Store::open(dir.path().join("h.redb")).unwrap();
+    /// store.write(|tx| tx.events().append(EventKind::CrashAcknowledged, serde_json::json!({"by": "operator"})))?;
+    /// let newest = store.view()?.events().list(Page::newest(1))?;
+    /// assert_eq!(newest[0].kind, EventKind::CrashAcknowledged);
+    /// # Ok::<(), hivekeep::Error>(())
+    /// ```
+    pub fn events(&self) -> Events<&Self> {
+        Events { records: self }
+    }
+}
+
+impl WriteTx<'_> {
+    /// The events, to read and to append to. What is appended is committed with what it tells of, or not at all.
+    pub fn events(&mut self) -> Events<&mut Self> {
+        Events { records: self }
+    }
+}
+
+#[expect(private_bounds, reason = "only views and transactions can be read from")]
+impl<R: Records> Events<R> {
+    /// A page of events.
+    ///
+    /// # Errors
+    ///
+    /// `Damaged` when an event's bytes are not what was written, `Io`.
+    pub fn list(&self, page: Page) -> Result<Vec<Event>> {
+        let rows = self.records.rows(Table::Events, &page.range(&[]), page.limit())?;
+        rows.into_iter().map(read).collect()
+    }
+}
+
+impl Events<&mut WriteTx<'_>> {
+    /// Appends an event of now and gives its number.
+    ///
+    /// # Errors
+    ///
+    /// As [`Events::append_at`].
+    pub fn append(&mut self, kind: EventKind, details: Value) -> Result<u64> {
+        let now = self.records.now();
+        self.append_at(now, kind, details)
+    }
+
+    /// Appends an event that happened at `at` and gives its number.
+    ///
+    /// # Errors
+    ///
+    /// `Invalid` when the kind is [`EventKind::Other`] with a name that is not 1 to 64 lower-case letters, digits and
+    /// underscores; `Io`.
+    pub fn append_at(&mut self, at: Timestamp, kind: EventKind, details: Value) -> Result<u64> {
+        let kind = kind.as_str().parse()?;
+        let sequence = self.records.next(COUNTER)?;
+        let payload = codec::encode(&Event { sequence, at, kind, details })?;
+        self.records.put_row(Table::Events, &sequence_key(sequence), &payload)?;
+        Ok(sequence)
+    }
+}
+
+fn read((key, payload): Row) -> Result<Event> {
+    Ok(Event { sequence: sequence_of(&key)?, ..codec::decode(&payload)? })
+}

@@ -1,0 +1,529 @@
+//! Restore points: made, listed, found by name, viewed, held, forgotten, and what forgetting them would free.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+use crate::engine::codec;
+use crate::engine::commit::Outcome;
+use crate::engine::digest::Stats;
+use crate::engine::epoch::Epoch;
+use crate::engine::frame::{self, State};
+use crate::engine::meta;
+use crate::engine::point::{Commit, Manifest, NewPoint, Origin, PointId, Restored};
+use crate::engine::records::{KeyRange, Records, scan_rows};
+use crate::engine::schema::{CollectionId, Place, Table};
+use crate::engine::store::Store;
+use crate::engine::view::View;
+use crate::engine::write::{WriteTx, undo_key};
+use crate::error::{Error, Result};
+use crate::recovery::resolve::{Named, PointName, Resolved, resolve};
+use crate::recovery::selector::Selector;
+
+/// A retained restore point.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Point {
+    /// Its name; the point of a single commit has none, and is named by its time.
+    pub id: Option<PointId>,
+    /// The number of the epoch that it sealed.
+    pub epoch: Epoch,
+    /// When it was made, or, of an adopted one, when the other program made it.
+    #[serde(with = "crate::clock::time")]
+    pub timestamp: Timestamp,
+    /// When it was sealed in this store; retention counts from then.
+    #[serde(with = "crate::clock::time")]
+    pub sealed_at: Timestamp,
+    /// Why it was made; none for the point of a single commit.
+    pub origin: Option<Origin>,
+    /// In the words of who made it.
+    pub description: String,
+    /// As given.
+    pub tags: BTreeMap<String, String>,
+    /// A held point is never forgotten by retention.
+    pub held: bool,
+    /// What each collection holds there, by name.
+    pub collections: BTreeMap<String, Stats>,
+    /// Of a safety point: what was restored, which it can undo.
+    #[serde(skip)]
+    pub undoes: Option<Restored>,
+}
+
+/// What a restore point is to be called. Made by [`PointRequest::new`], then given to [`Store::make_point`].
+#[derive(Clone, Debug)]
+pub struct PointRequest {
+    pub(crate) description: String,
+    pub(crate) origin: Origin,
+    pub(crate) tags: BTreeMap<String, String>,
+    pub(crate) held: bool,
+}
+
+/// How much a point weighs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct PointSize {
+    /// Rows that exist only for this point.
+    pub rows: u64,
+    /// Their keys and values in bytes: what forgetting the point would free.
+    pub bytes: u64,
+}
+
+impl PointRequest {
+    /// A point that somebody asks for, in their own words.
+    pub fn new(description: impl Into<String>) -> Self {
+        Self { description: description.into(), origin: Origin::Manual, tags: BTreeMap::new(), held: false }
+    }
+
+    /// Made by a scheduler rather than by somebody.
+    #[must_use]
+    pub fn automatic(mut self) -> Self {
+        self.origin = Origin::Automatic;
+        self
+    }
+
+    /// With a tag.
+    #[must_use]
+    pub fn tag(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.tags.insert(name.into(), value.into());
+        self
+    }
+
+    /// Held from the start, so that retention never forgets it.
+    #[must_use]
+    pub fn held(mut self, held: bool) -> Self {
+        self.held = held;
+        self
+    }
+}
+
+impl Store {
+    /// Makes a restore point of everything: one commit, whatever the size of the state.
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::write`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// # let store = hivekeep::Store::open(dir.path().join("h.redb")).unwrap();
+    /// let point = store.restore_point("before the upgrade")?;
+    /// store.write(|tx| tx.config().put("limit", &serde_json::json!(5)))?;
+    /// assert_eq!(store.at(&point)?.config().get("limit")?, None);
+    /// # Ok::<(), hivekeep::Error>(())
+    /// ```
+    pub fn restore_point(&self, description: impl Into<String>) -> Result<Point> {
+        self.make_point(PointRequest::new(description))
+    }
+
+    /// Makes a restore point with tags, a hold, or as an automatic one.
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::write`].
+    pub fn make_point(&self, request: PointRequest) -> Result<Point> {
+        self.alone(|tx| tx.make_point(request).map(Outcome::Commit))
+    }
+
+    /// The points that somebody or a scheduler made of live state, newest first.
+    ///
+    /// # Errors
+    ///
+    /// `Damaged`, `Reopen`, `Io`.
+    pub fn points(&self) -> Result<Vec<Point>> {
+        let mut points = self.all_points()?;
+        points.retain(|point| point.origin.is_some_and(Origin::is_selectable));
+        Ok(points)
+    }
+
+    /// Every retained point, newest first: those of [`Store::points`], and safety points, points of documents and of
+    /// single commits.
+    ///
+    /// # Errors
+    ///
+    /// `Damaged`, `Reopen`, `Io`.
+    pub fn all_points(&self) -> Result<Vec<Point>> {
+        self.view()?.all_points()
+    }
+
+    /// The point that a selector means, or none for [`Selector::Now`].
+    ///
+    /// # Errors
+    ///
+    /// `NotFound` when no point is meant, `Ambiguous` when several ids begin so.
+    pub fn find_point(&self, selector: impl Into<Selector>) -> Result<Option<Point>> {
+        let view = self.view()?;
+        match view.resolve(&selector.into())? {
+            Resolved::Now => Ok(None),
+            Resolved::Point { epoch, .. } => view.point(epoch).map(Some),
+        }
+    }
+
+    /// A view as of a restore point.
+    ///
+    /// # Errors
+    ///
+    /// `NotFound` and `Ambiguous` when the selector does not mean one point, `Gone` when it was forgotten meanwhile.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// # let store = hivekeep::Store::open(dir.path().join("h.redb")).unwrap();
+    /// store.restore_point("first")?;
+    /// let view = store.at("latest".parse::<hivekeep::Selector>()?)?;
+    /// assert_eq!(view.registry().list().count(), 0);
+    /// # Ok::<(), hivekeep::Error>(())
+    /// ```
+    pub fn at(&self, selector: impl Into<Selector>) -> Result<View> {
+        let selector = selector.into();
+        if let Selector::Now = selector {
+            return self.view();
+        }
+        self.view_at(self.view()?.resolve(&selector)?.epoch())
+    }
+
+    /// Keeps a point from being forgotten, until [`Store::release`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::at`]; `Invalid` for the point of a single commit, which cannot be held.
+    pub fn hold(&self, selector: impl Into<Selector>) -> Result<Point> {
+        self.set_held(&selector.into(), true)
+    }
+
+    /// Lets a held point be forgotten again.
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::hold`].
+    pub fn release(&self, selector: impl Into<Selector>) -> Result<Point> {
+        self.set_held(&selector.into(), false)
+    }
+
+    fn set_held(&self, selector: &Selector, held: bool) -> Result<Point> {
+        let point = self.named_point(selector)?;
+        self.write(|tx| {
+            let mut manifest = tx.manifest(point.epoch)?;
+            manifest.held = held;
+            tx.put_manifest(point.epoch, &manifest)
+        })?;
+        Ok(Point { held, ..point })
+    }
+
+    /// Forgets points and frees what only they need; everything that other points need stays. Long work is done in
+    /// short transactions, so that no writer waits long.
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::at`]; `Conflict` when one of them is held. Then nothing is forgotten.
+    pub fn forget(&self, selectors: &[Selector]) -> Result<Vec<Point>> {
+        let view = self.view()?;
+        let mut points = Vec::new();
+        for selector in selectors {
+            match view.resolve(selector)? {
+                Resolved::Now => return Err(Error::invalid("the state as it is now is no point to forget")),
+                Resolved::Point { epoch, .. } => points.push(view.point(epoch)?),
+            }
+        }
+        drop(view);
+        self.forget_epochs(&points.iter().map(|point| point.epoch).collect::<Vec<_>>())?;
+        Ok(points)
+    }
+
+    /// What forgetting a point would free, exactly. Its cost follows the changes of the point's segment.
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::at`].
+    pub fn point_size(&self, selector: impl Into<Selector>) -> Result<PointSize> {
+        let view = self.view()?;
+        view.freed_by_forgetting(view.resolve(&selector.into())?.epoch())
+    }
+
+    /// A point with a manifest.
+    pub(crate) fn named_point(&self, selector: &Selector) -> Result<Point> {
+        match self.find_point(selector.clone())? {
+            Some(point) if point.id.is_some() => Ok(point),
+            Some(_) => Err(Error::invalid(format!("the point of a single commit cannot be held: point={selector}"))),
+            None => Err(Error::invalid("the state as it is now is no point; make one with hivekeep point create")),
+        }
+    }
+}
+
+impl WriteTx<'_> {
+    /// Seals the open epoch as asked.
+    pub(crate) fn make_point(&mut self, request: PointRequest) -> Result<Point> {
+        let new = NewPoint {
+            id: PointId::new(),
+            at: self.now(),
+            origin: request.origin,
+            description: request.description,
+            tags: request.tags,
+            undoes: None,
+        };
+        let (epoch, mut manifest) = self.seal(new)?;
+        if request.held {
+            manifest.held = true;
+            self.put_manifest(epoch, &manifest)?;
+        }
+        Ok(Point::new(epoch, manifest, &names(self)?))
+    }
+
+    /// The manifest of a retained point.
+    pub(crate) fn manifest(&self, epoch: Epoch) -> Result<Manifest> {
+        let row = self.row(Table::Points, &epoch.to_key())?;
+        codec::decode(&row.ok_or_else(|| gone(epoch))?)
+    }
+}
+
+impl View {
+    /// Every retained point, newest first.
+    pub(crate) fn all_points(&self) -> Result<Vec<Point>> {
+        let names = names(self)?;
+        let mut points = Vec::new();
+        for row in scan_rows(self, Table::Points, KeyRange::all()) {
+            let (key, bytes) = row?;
+            points.push(Point::new(epoch_of(&key)?, codec::decode(&bytes)?, &names));
+        }
+        for row in scan_rows(self, Table::Commits, KeyRange::all()) {
+            let (key, bytes) = row?;
+            points.push(Point::of_commit(epoch_of(&key)?, codec::decode(&bytes)?));
+        }
+        points.sort_unstable_by_key(|point| std::cmp::Reverse(point.epoch));
+        Ok(points)
+    }
+
+    /// A retained point.
+    pub(crate) fn point(&self, epoch: Epoch) -> Result<Point> {
+        if let Some(manifest) = self.manifest(epoch)? {
+            return Ok(Point::new(epoch, manifest, &names(self)?));
+        }
+        let commit = self.row(Table::Commits, &epoch.to_key())?.ok_or_else(|| gone(epoch))?;
+        Ok(Point::of_commit(epoch, codec::decode(&commit)?))
+    }
+
+    /// The point that a selector means.
+    pub(crate) fn resolve(&self, selector: &Selector) -> Result<Resolved> {
+        if let Selector::Id(id) = selector
+            && let Some(epoch) = self.row(Table::PointIds, id.as_bytes())?
+        {
+            let point = self.point(epoch_of(&epoch)?)?;
+            return Ok(point.resolved());
+        }
+        let points: Vec<_> = self.all_points()?.iter().map(Point::name).collect();
+        resolve(selector, &points, self.now())
+    }
+
+    /// The rows that only this point needs: its manifest; of its segment's rows, those of the next segment that they
+    /// replace, and those that cancel out; of the earliest point, the rows of the next segment and their tombstones.
+    fn freed_by_forgetting(&self, epoch: Epoch) -> Result<PointSize> {
+        let members = self.members()?;
+        if members.retained.binary_search(&epoch).is_err() {
+            return Err(gone(epoch));
+        }
+        let mut size = PointSize::default();
+        for table in [Table::Points, Table::Commits] {
+            if let Some(bytes) = self.raw(table, &epoch.to_key())? {
+                size.add(&epoch.to_key(), &bytes);
+            }
+        }
+        if let Some(manifest) = self.manifest(epoch)? {
+            let id = manifest.id.0.into_bytes();
+            size.add(&id, &self.raw(Table::PointIds, &id)?.unwrap_or_default());
+        }
+        let next = members.segment(epoch.next());
+        if members.retained.first() == Some(&epoch) {
+            self.each_undo_row(members.parts(next), |_, key, bytes| {
+                size.add(key, bytes);
+                let row = key.get(8..).unwrap_or_default();
+                self.tombstone(row, Epoch(0), next)?.iter().for_each(|bytes| size.add(row, bytes));
+                Ok(())
+            })?;
+        } else {
+            self.each_undo_row(members.parts(epoch), |part, key, bytes| {
+                self.freed_by_moving(epoch, part, key, bytes, next, &mut size)
+            })?;
+        }
+        Ok(size)
+    }
+
+    /// What moving one row of the segment `epoch` into the segment `next` frees.
+    fn freed_by_moving(
+        &self,
+        epoch: Epoch,
+        part: Epoch,
+        key: &[u8],
+        bytes: &[u8],
+        next: Epoch,
+        size: &mut PointSize,
+    ) -> Result<()> {
+        let members = self.members()?;
+        let row = key.get(8..).unwrap_or_default();
+        for earlier in members.parts(epoch).take_while(|earlier| *earlier < part) {
+            if self.raw(Table::Undo, &undo_key(earlier, row))?.is_some() {
+                return Ok(());
+            }
+        }
+        for later in members.parts(next) {
+            let later = undo_key(later, row);
+            self.raw(Table::Undo, &later)?.iter().for_each(|bytes| size.add(&later, bytes));
+        }
+        let before = frame::decode(Place::of_record(row), bytes)?;
+        if before.state == State::Absent
+            && let Some(tombstone) = self.tombstone(row, members.before(epoch), next)?
+        {
+            size.add(key, bytes);
+            if before.birth <= self.epochs().first {
+                size.add(row, &tombstone);
+            }
+        }
+        Ok(())
+    }
+
+    /// The tombstone of a key that was removed in `(after, through]`.
+    fn tombstone(&self, row: &[u8], after: Epoch, through: Epoch) -> Result<Option<Vec<u8>>> {
+        let Some(bytes) = self.raw(Table::Tombstones, row)? else { return Ok(None) };
+        let removed = frame::decode(Place::of_record(row), &bytes)?.birth;
+        Ok((removed > after && removed <= through).then_some(bytes))
+    }
+
+    fn each_undo_row(
+        &self,
+        parts: impl Iterator<Item = Epoch>,
+        mut row: impl FnMut(Epoch, &[u8], &[u8]) -> Result<()>,
+    ) -> Result<()> {
+        for part in parts {
+            let mut range = KeyRange::prefix(&part.to_key());
+            loop {
+                let page = self.raw_page(Table::Undo, &range, 512)?;
+                let Some((last, _)) = page.last() else { break };
+                range = range.after(last);
+                page.iter().try_for_each(|(key, bytes)| row(part, key, bytes))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl PointSize {
+    fn add(&mut self, key: &[u8], value: &[u8]) {
+        self.rows += 1;
+        self.bytes += (key.len() + value.len()) as u64;
+    }
+}
+
+impl Point {
+    pub(crate) fn new(epoch: Epoch, manifest: Manifest, names: &Names) -> Self {
+        let collections = manifest.collections.iter().map(|(id, stats)| (names.of(*id), *stats)).collect();
+        Self {
+            id: Some(manifest.id),
+            epoch,
+            timestamp: manifest.at,
+            sealed_at: manifest.sealed_at,
+            origin: Some(manifest.origin),
+            description: manifest.description,
+            tags: manifest.tags,
+            held: manifest.held,
+            collections,
+            undoes: manifest.undoes,
+        }
+    }
+
+    fn of_commit(epoch: Epoch, commit: Commit) -> Self {
+        Self {
+            id: None,
+            epoch,
+            timestamp: commit.at,
+            sealed_at: commit.at,
+            origin: None,
+            description: String::new(),
+            tags: BTreeMap::new(),
+            held: false,
+            collections: BTreeMap::new(),
+            undoes: None,
+        }
+    }
+
+    /// What it can be called.
+    fn name(&self) -> PointName {
+        let named = match self.origin {
+            Some(origin) if origin.is_selectable() => Named::Always,
+            Some(_) => Named::ById,
+            None => Named::ByTime,
+        };
+        let id = self.id.as_ref().map(|id| id.0.clone()).unwrap_or_default();
+        PointName { epoch: self.epoch, id, at: self.timestamp, named }
+    }
+
+    fn resolved(&self) -> Resolved {
+        let PointName { epoch, id, at, .. } = self.name();
+        Resolved::Point { epoch, id, at, off: jiff::SignedDuration::ZERO }
+    }
+
+    /// How messages name it: its id, or the time of its commit.
+    pub fn label(&self) -> String {
+        match &self.id {
+            Some(id) => id.to_string(),
+            None => crate::clock::show_time(self.timestamp),
+        }
+    }
+}
+
+impl From<&Point> for Selector {
+    fn from(point: &Point) -> Self {
+        match &point.id {
+            Some(id) => Self::Id(id.0.clone()),
+            None => Self::At(point.timestamp),
+        }
+    }
+}
+
+impl From<&PointId> for Selector {
+    fn from(id: &PointId) -> Self {
+        Self::Id(id.0.clone())
+    }
+}
+
+impl From<&Selector> for Selector {
+    fn from(selector: &Selector) -> Self {
+        selector.clone()
+    }
+}
+
+/// The names of collections.
+pub(crate) struct Names(BTreeMap<CollectionId, String>);
+
+impl Names {
+    /// The name of a collection.
+    pub(crate) fn of(&self, id: CollectionId) -> String {
+        self.0.get(&id).cloned().unwrap_or_else(|| format!("#{}", id.0))
+    }
+
+    /// The number of a collection.
+    pub(crate) fn id(&self, name: &str) -> Option<CollectionId> {
+        self.0.iter().find(|(_, of)| *of == name).map(|(id, _)| *id)
+    }
+
+    /// All names.
+    pub(crate) fn all(&self) -> impl Iterator<Item = &str> {
+        self.0.values().map(String::as_str)
+    }
+}
+
+/// The names of all collections, built in and users'.
+pub(crate) fn names<R: Records + ?Sized>(records: &R) -> Result<Names> {
+    let built_in = CollectionId::BUILT_IN.iter().map(|(name, id)| (*id, (*name).to_owned()));
+    let users = meta::user_collections(records)?.into_iter().map(|(name, id)| (id, name));
+    Ok(Names(built_in.chain(users).collect()))
+}
+
+fn epoch_of(key: &[u8]) -> Result<Epoch> {
+    let epoch = Epoch::split_key(key).map(|(epoch, _)| epoch);
+    epoch.ok_or_else(|| Error::damaged("a row of a point has a short key: table=points"))
+}
+
+pub(crate) fn gone(epoch: Epoch) -> Error {
+    let message = format!("that point is no longer retained; see hivekeep point list: epoch={epoch}");
+    Error::new(crate::error::ErrorKind::Gone, message)
+}

@@ -1,0 +1,465 @@
+//! How the rules of a policy work together: age and thinning first, then what is protected from them, then the cap.
+//!
+//! Older and newer go by epoch, which a clock that is set back does not disturb; ages and stretches go by time.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+
+use super::{Candidate, Class, DAY, HOUR, Policy, Reason, Verdict};
+
+/// 1970 began on a Thursday, three days after a Monday.
+const DAYS_SINCE_MONDAY: i64 = 3;
+
+/// The verdicts, in the order of epochs.
+pub(super) fn judge(policy: &Policy, points: &[Candidate], now: Timestamp) -> Vec<Verdict> {
+    let mut points: Vec<_> = points.iter().collect();
+    points.sort_by_key(|point| point.epoch);
+    let stretches = Stretches::new(policy, &points);
+    let mut cases: Vec<_> =
+        points.iter().map(|point| Case::new(point, by_age(policy, point, &stretches, now))).collect();
+    for kind in points.iter().map(|point| point.kind.as_str()).collect::<BTreeSet<_>>() {
+        let mut of_kind: Vec<_> = cases.iter_mut().filter(|case| case.counts_as(kind)).collect();
+        protect(policy, &mut of_kind);
+        cut(policy, &mut of_kind);
+    }
+    protect_safety_points(&mut cases);
+    cases.into_iter().map(Case::verdict).collect()
+}
+
+/// A point on its way to a verdict.
+struct Case<'a> {
+    point: &'a Candidate,
+    fate: Fate,
+    /// Why it is kept whatever age, thinning and cap say.
+    protections: Vec<Reason>,
+}
+
+/// What age, thinning and cap say.
+enum Fate {
+    Keep(Reason),
+    Forget(Reason),
+}
+
+impl<'a> Case<'a> {
+    fn new(point: &'a Candidate, fate: Fate) -> Self {
+        Self { point, fate, protections: Vec::new() }
+    }
+
+    /// Whether the rules and the cap of that kind count it.
+    fn counts_as(&self, kind: &str) -> bool {
+        self.point.class != Class::Safety && self.point.kind == kind
+    }
+
+    fn is_protected(&self) -> bool {
+        !self.protections.is_empty()
+    }
+
+    fn is_kept(&self) -> bool {
+        self.is_protected() || matches!(self.fate, Fate::Keep(_))
+    }
+
+    fn verdict(self) -> Verdict {
+        let epoch = self.point.epoch;
+        match self.fate {
+            Fate::Forget(reason) if self.protections.is_empty() => {
+                Verdict { epoch, keep: false, reasons: vec![reason] }
+            }
+            Fate::Forget(_) => Verdict { epoch, keep: true, reasons: self.protections },
+            Fate::Keep(reason) => {
+                let mut reasons = self.protections;
+                reasons.push(reason);
+                Verdict { epoch, keep: true, reasons }
+            }
+        }
+    }
+}
+
+/// What age and thinning say of a point.
+fn by_age(policy: &Policy, point: &Candidate, stretches: &Stretches<'_>, now: Timestamp) -> Fate {
+    let age = Duration::try_from(now.duration_since(point.at)).unwrap_or(Duration::ZERO);
+    if point.class == Class::Safety {
+        return up_to(age, policy.keep_safety, Reason::Safety);
+    }
+    match policy.keep_within {
+        Some(most) if age > most => Fate::Forget(Reason::OlderThan(most)),
+        most => match thinned_to(policy, point, age) {
+            Some(every) if stretches.is_kept(point, every) => Fate::Keep(Reason::OnePer(every)),
+            Some(every) => Fate::Forget(Reason::Thinned(every)),
+            None => Fate::Keep(most.map_or(Reason::NoAge, Reason::Within)),
+        },
+    }
+}
+
+fn up_to(age: Duration, most: Duration, reason: fn(Duration) -> Reason) -> Fate {
+    if age > most { Fate::Forget(Reason::OlderThan(most)) } else { Fate::Keep(reason(most)) }
+}
+
+/// The length of the stretches to which points of this class and age are thinned.
+fn thinned_to(policy: &Policy, point: &Candidate, age: Duration) -> Option<Duration> {
+    let steps = policy.thinning.iter().filter(|step| point.class == Class::Automatic && age > step.from);
+    steps.max_by_key(|step| step.from).map(|step| step.every).filter(|every| !every.is_zero())
+}
+
+/// The point that stands for each stretch of each length: its first sound one, or its first one.
+///
+/// The first, not the last: coarser stretches are made of whole finer ones, so what stands for a coarse stretch has
+/// stood for its fine one, and a point that was once thinned away would be so at any later time.
+struct Stretches<'a>(BTreeMap<(&'a str, Duration, i128), &'a Candidate>);
+
+impl<'a> Stretches<'a> {
+    /// Of `points`, which come in the order of their epochs.
+    fn new(policy: &Policy, points: &[&'a Candidate]) -> Self {
+        let mut first = BTreeMap::new();
+        for point in points.iter().filter(|point| point.class == Class::Automatic) {
+            for step in &policy.thinning {
+                let standing = first.entry(Self::of(point, step.every)).or_insert(*point);
+                if point.sound && !standing.sound {
+                    *standing = point;
+                }
+            }
+        }
+        Self(first)
+    }
+
+    fn is_kept(&self, point: &Candidate, every: Duration) -> bool {
+        self.0.get(&Self::of(point, every)).is_some_and(|standing| standing.epoch == point.epoch)
+    }
+
+    fn of<'p>(point: &'p Candidate, every: Duration) -> (&'p str, Duration, i128) {
+        let length = i128::try_from(every.as_nanos()).unwrap_or(i128::MAX).max(1);
+        (&point.kind, every, point.at.as_nanosecond().div_euclid(length))
+    }
+}
+
+/// Protects what holds and rules keep of one kind; the cases come in the order of their epochs.
+fn protect(policy: &Policy, cases: &mut [&mut Case<'_>]) {
+    for case in cases.iter_mut() {
+        protect_by_itself(policy, case);
+    }
+    protect_newest(cases.iter_mut().rev().map(|case| &mut **case));
+    for (count, reason, stretch) in calendar(policy) {
+        let mut seen = BTreeSet::new();
+        for case in cases.iter_mut().rev().filter(|case| case.point.sound) {
+            if (seen.len() as u64) < count && seen.insert(stretch(case.point)) {
+                case.protections.push(reason.clone());
+            }
+        }
+    }
+}
+
+/// Holds and tags.
+fn protect_by_itself(policy: &Policy, case: &mut Case<'_>) {
+    if case.point.held {
+        case.protections.push(Reason::Held);
+    }
+    for rule in &policy.keep_tags {
+        if case.point.tags.get(&rule.name).is_some_and(|value| rule.value.as_ref().is_none_or(|wanted| wanted == value))
+        {
+            case.protections.push(Reason::Tag(rule.name.clone()));
+        }
+    }
+}
+
+/// Protects the newest sound case, or, when none is sound, the newest; the cases come newest first.
+fn protect_newest<'c, 'p: 'c>(cases: impl Iterator<Item = &'c mut Case<'p>>) {
+    let mut newest = None;
+    for case in cases {
+        if case.point.sound {
+            return case.protections.push(Reason::LatestGood);
+        }
+        newest = newest.or(Some(case));
+    }
+    if let Some(case) = newest {
+        case.protections.push(Reason::Latest);
+    }
+}
+
+/// Safety points are protected by holds, and the newest one also when there is nothing but safety points.
+fn protect_safety_points(cases: &mut [Case<'_>]) {
+    let nothing_else = cases.iter().all(|case| case.point.class == Class::Safety);
+    for case in cases.iter_mut().filter(|case| case.point.class == Class::Safety && case.point.held) {
+        case.protections.push(Reason::Held);
+    }
+    if nothing_else {
+        protect_newest(cases.iter_mut().rev());
+    }
+}
+
+/// Numbers the stretch of time that a point belongs to.
+type Stretch = fn(&Candidate) -> i128;
+
+/// The rules that keep the newest of each of so many stretches.
+fn calendar(policy: &Policy) -> [(u64, Reason, Stretch); 5] {
+    [
+        (policy.keep_last, Reason::Last(policy.keep_last), |point| i128::from(point.epoch.0)),
+        (policy.keep_hourly, Reason::Hourly, |point| whole(point.at, HOUR).into()),
+        (policy.keep_daily, Reason::Daily, |point| whole(point.at, DAY).into()),
+        (policy.keep_weekly, Reason::Weekly, |point| (whole(point.at, DAY) + DAYS_SINCE_MONDAY).div_euclid(7).into()),
+        (policy.keep_monthly, Reason::Monthly, |point| month(point.at).into()),
+    ]
+}
+
+/// How many whole units of time lie between 1970 and `at`.
+fn whole(at: Timestamp, unit: Duration) -> i64 {
+    at.as_second().div_euclid(i64::try_from(unit.as_secs()).unwrap_or(i64::MAX))
+}
+
+fn month(at: Timestamp) -> i64 {
+    let date = at.to_zoned(TimeZone::UTC).date();
+    i64::from(date.year()) * 12 + i64::from(date.month())
+}
+
+/// Forgets what is over the cap and not protected: automatic ones first, oldest first, then manual ones.
+fn cut(policy: &Policy, cases: &mut [&mut Case<'_>]) {
+    let Some(cap) = policy.cap else { return };
+    let kept = cases.iter().filter(|case| case.is_kept()).count() as u64;
+    let mut over = kept.saturating_sub(cap);
+    for class in [Class::Automatic, Class::Manual] {
+        for case in cases.iter_mut().filter(|case| case.point.class == class && case.is_kept() && !case.is_protected())
+        {
+            if over > 0 {
+                case.fate = Fate::Forget(Reason::OverCap(cap));
+                over -= 1;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+    use crate::recovery::retention::{TagRule, Thinning};
+
+    pub(crate) const MINUTE: u64 = 60;
+
+    pub(crate) fn now() -> Timestamp {
+        "2026-03-15T12:34:00Z".parse().unwrap()
+    }
+
+    pub(crate) fn seconds(count: u64) -> Duration {
+        Duration::from_secs(count)
+    }
+
+    /// A sound automatic point of that age; older ones have lower epochs.
+    pub(crate) fn point(age: Duration) -> Candidate {
+        Candidate {
+            epoch: Epoch(1_000_000_000 - age.as_secs()),
+            at: crate::clock::before(now(), age),
+            class: Class::Automatic,
+            kind: "point".into(),
+            tags: BTreeMap::new(),
+            held: false,
+            sound: true,
+        }
+    }
+
+    fn manual(age: Duration) -> Candidate {
+        Candidate { class: Class::Manual, ..point(age) }
+    }
+
+    fn safety(age: Duration) -> Candidate {
+        Candidate { class: Class::Safety, ..point(age) }
+    }
+
+    /// Keeps nothing but what is protected.
+    fn strict() -> Policy {
+        Policy { keep_within: Some(Duration::ZERO), thinning: Vec::new(), ..Policy::default() }
+    }
+
+    /// What becomes of each point, oldest first, as a person reads it.
+    fn told(policy: &Policy, points: &[Candidate]) -> Vec<String> {
+        let tell = |verdict: &Verdict| {
+            let reasons: Vec<_> = verdict.reasons.iter().map(ToString::to_string).collect();
+            format!("{}: {}", if verdict.keep { "keep" } else { "forget" }, reasons.join(", "))
+        };
+        policy.judge(points, now()).iter().map(tell).collect()
+    }
+
+    pub(crate) fn kept(policy: &Policy, points: &[Candidate], now: Timestamp) -> BTreeSet<Epoch> {
+        policy.judge(points, now).into_iter().filter(|verdict| verdict.keep).map(|verdict| verdict.epoch).collect()
+    }
+
+    /// One automatic point every ten minutes for eight days.
+    fn eight_days() -> Vec<Candidate> {
+        (0..8 * 24 * 6).map(|n| point(seconds(n * 10 * MINUTE))).collect()
+    }
+
+    #[test]
+    fn by_default_a_hundred_automatic_points_reach_over_seven_days() {
+        let points = eight_days();
+        let kept = kept(&Policy::default(), &points, now());
+        let ages: Vec<_> = points
+            .iter()
+            .filter(|point| kept.contains(&point.epoch))
+            .map(|point| now().duration_since(point.at))
+            .collect();
+        assert_eq!(ages.iter().filter(|age| age.as_hours() < 6).count(), 36);
+        assert_eq!(ages.iter().filter(|age| (7..30).contains(&age.as_hours())).count(), 23);
+        assert!(ages.iter().any(|age| age.as_hours() >= 7 * 24 - 6));
+        assert!((80..=100).contains(&kept.len()), "{}", kept.len());
+    }
+
+    #[test]
+    fn without_thinning_and_cap_every_point_of_seven_days_stays() {
+        let policy = Policy { thinning: Vec::new(), cap: None, ..Policy::default() };
+        assert_eq!(kept(&policy, &eight_days(), now()).len(), 7 * 24 * 6 + 1);
+        let by_nothing = vec![Thinning { from: HOUR, every: Duration::ZERO }];
+        let policy = Policy { thinning: by_nothing, cap: None, ..Policy::default() };
+        assert_eq!(kept(&policy, &eight_days(), now()).len(), 7 * 24 * 6 + 1);
+    }
+
+    #[test]
+    fn manual_points_are_not_thinned_and_count_no_stretch() {
+        let points = [manual(8 * HOUR + seconds(120)), manual(8 * HOUR + seconds(60)), point(8 * HOUR), point(HOUR)];
+        let told = told(&Policy::default(), &points);
+        assert_eq!(told[0], "keep: within 7d");
+        assert_eq!(told[1], "keep: within 7d");
+        assert_eq!(told[2], "keep: the one kept for its 1h");
+        assert_eq!(told[3], "keep: latest good point, within 7d");
+    }
+
+    #[test]
+    fn a_sound_point_stands_for_its_stretch_before_a_damaged_one() {
+        let damaged = Candidate { sound: false, ..point(8 * HOUR + seconds(120)) };
+        let points = [damaged, point(8 * HOUR + seconds(60)), point(8 * HOUR), point(HOUR)];
+        let told = told(&Policy::default(), &points);
+        assert_eq!(told[0], "forget: another one is kept for its 1h");
+        assert_eq!(told[1], "keep: the one kept for its 1h");
+        assert_eq!(told[2], "forget: another one is kept for its 1h");
+    }
+
+    #[test]
+    fn age_forgets_manual_points_too_but_never_the_latest_good_one_of_a_kind() {
+        let documents = Candidate { kind: "registry".into(), ..manual(30 * DAY) };
+        let damaged = Candidate { sound: false, ..manual(8 * DAY) };
+        let points = [documents, manual(20 * DAY), manual(10 * DAY), damaged];
+        assert_eq!(
+            told(&Policy::default(), &points),
+            ["keep: latest good point", "forget: older than 7d", "keep: latest good point", "forget: older than 7d"]
+        );
+    }
+
+    #[test]
+    fn when_no_point_is_sound_the_newest_stays() {
+        let damaged = |age| Candidate { sound: false, ..manual(age) };
+        assert_eq!(
+            told(&Policy::default(), &[damaged(9 * DAY), damaged(8 * DAY)]),
+            ["forget: older than 7d", "keep: latest point, none is known to be sound"]
+        );
+    }
+
+    #[test]
+    fn over_the_cap_automatic_points_go_first_and_the_oldest_of_them_first() {
+        let policy = Policy { cap: Some(2), ..Policy::default() };
+        let points = [manual(4 * HOUR), point(3 * HOUR), point(2 * HOUR), manual(HOUR)];
+        assert_eq!(
+            told(&policy, &points),
+            [
+                "keep: within 7d",
+                "forget: more than 2 of its kind",
+                "forget: more than 2 of its kind",
+                "keep: latest good point, within 7d"
+            ]
+        );
+        let manual_ones = [manual(3 * HOUR), manual(2 * HOUR), manual(HOUR)];
+        assert_eq!(told(&policy, &manual_ones)[0], "forget: more than 2 of its kind");
+    }
+
+    #[test]
+    fn the_cap_counts_each_kind_alone() {
+        let policy = Policy { cap: Some(1), ..Policy::default() };
+        let other = |age| Candidate { kind: "queue".into(), ..manual(age) };
+        let points = [other(4 * HOUR), manual(3 * HOUR), other(2 * HOUR), manual(HOUR)];
+        assert_eq!(kept(&policy, &points, now()), [points[2].epoch, points[3].epoch].into());
+    }
+
+    #[test]
+    fn a_hold_wins_over_age_thinning_and_cap() {
+        let policy = Policy { cap: Some(0), ..Policy::default() };
+        let held = |point| Candidate { held: true, ..point };
+        let points = [held(safety(20 * DAY)), held(manual(10 * DAY)), held(point(8 * HOUR)), point(HOUR)];
+        assert_eq!(
+            told(&policy, &points),
+            ["keep: held", "keep: held", "keep: held, the one kept for its 1h", "keep: latest good point, within 7d"]
+        );
+    }
+
+    #[test]
+    fn the_calendar_rules_keep_the_newest_of_each_stretch_that_has_one() {
+        let months: Vec<_> = [70, 40, 20, 1].map(|days| manual(days * DAY)).into();
+        let policy = Policy { keep_monthly: 2, ..strict() };
+        assert_eq!(
+            told(&policy, &months),
+            [
+                "forget: older than 0s",
+                "forget: older than 0s",
+                "keep: newest of its month",
+                "keep: latest good point, newest of its month"
+            ]
+        );
+        // Sunday 2026-03-15 and Monday 2026-03-09 share a week; Sunday the 8th is of the week before.
+        let weeks: Vec<_> = [7, 6, 0].map(|days| manual(days * DAY + HOUR)).into();
+        let policy = Policy { keep_weekly: 9, ..strict() };
+        assert_eq!(kept(&policy, &weeks, now()), [weeks[0].epoch, weeks[2].epoch].into());
+        let hours: Vec<_> = [130, 70, 40, 35].map(|minutes| manual(seconds(minutes * MINUTE))).into();
+        let policy = Policy { keep_hourly: 2, ..strict() };
+        assert_eq!(kept(&policy, &hours, now()), [hours[0].epoch, hours[3].epoch].into());
+        let policy = Policy { keep_daily: 9, keep_last: 2, ..strict() };
+        assert_eq!(kept(&policy, &hours, now()), [hours[2].epoch, hours[3].epoch].into());
+    }
+
+    #[test]
+    fn a_damaged_point_is_no_choice_of_a_rule() {
+        let damaged = Candidate { sound: false, ..manual(HOUR) };
+        let points = [manual(3 * HOUR), manual(2 * HOUR), damaged];
+        assert_eq!(
+            told(&Policy { keep_last: 1, ..strict() }, &points),
+            ["forget: older than 0s", "keep: latest good point, one of the last 1", "forget: older than 0s"]
+        );
+    }
+
+    #[test]
+    fn a_tag_keeps_the_points_that_have_it() {
+        let tagged =
+            |age, name: &str, value: &str| Candidate { tags: [(name.into(), value.into())].into(), ..manual(age) };
+        let points = [
+            tagged(40 * DAY, "release", "1.0"),
+            tagged(30 * DAY, "env", "test"),
+            tagged(20 * DAY, "env", "live"),
+            manual(HOUR),
+        ];
+        let keep_tags = vec![
+            TagRule { name: "release".into(), value: None },
+            TagRule { name: "env".into(), value: Some("live".into()) },
+        ];
+        let told = told(&Policy { keep_tags, ..Policy::default() }, &points);
+        assert_eq!(told[..3], ["keep: tagged release", "forget: older than 7d", "keep: tagged env"]);
+    }
+
+    #[test]
+    fn safety_points_go_by_their_age_alone() {
+        let policy = Policy { cap: Some(1), keep_last: 9, ..Policy::default() };
+        assert_eq!(
+            told(&policy, &[safety(8 * DAY), safety(6 * DAY), manual(DAY), safety(HOUR)]),
+            [
+                "forget: older than 7d",
+                "keep: safety point, within 7d",
+                "keep: latest good point, one of the last 9, within 7d",
+                "keep: safety point, within 7d"
+            ]
+        );
+        assert_eq!(
+            told(&policy, &[safety(9 * DAY), safety(8 * DAY)]),
+            ["forget: older than 7d", "keep: latest good point"]
+        );
+    }
+
+    #[test]
+    fn a_point_from_the_future_counts_as_new() {
+        let ahead = Candidate { at: crate::clock::after(now(), DAY), ..point(Duration::ZERO) };
+        assert_eq!(told(&Policy::default(), &[ahead]), ["keep: latest good point, within 7d"]);
+    }
+}

@@ -1,0 +1,239 @@
+//! The chain of the audit trail: each entry carries the hash of the one before it, and the two ends are kept apart.
+//!
+//! An entry's hash is the BLAKE3 of its stored bytes, which hold the previous entry's hash. The row `audit` of `meta`
+//! has the last purged entry, which the oldest one left must follow, and the newest, which nothing follows. Numbers have
+//! no gaps, so that an entry that is gone is named.
+
+use std::fmt;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use super::{Audit, Entry};
+use crate::engine::codec::{self, Stored};
+use crate::engine::records::Records;
+use crate::engine::schema::Table;
+use crate::engine::write::WriteTx;
+use crate::error::{Error, ErrorKind, Result};
+use crate::state::page::{Page, sequence_key, sequence_of};
+
+/// The row of `meta` that holds the ends.
+const ENDS: &[u8] = b"audit";
+
+/// The hash of an audit entry; sixty-four hexadecimal digits in text.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub struct EntryHash([u8; 32]);
+
+impl EntryHash {
+    /// Of an entry's stored bytes.
+    pub(super) fn of(payload: &[u8]) -> Self {
+        Self(*blake3::hash(payload).as_bytes())
+    }
+}
+
+/// An entry's place in the chain.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Link {
+    /// Its number.
+    pub sequence: u64,
+    /// Its hash.
+    pub hash: EntryHash,
+}
+
+/// The two ends of the chain.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Chain {
+    /// The last purged entry.
+    pub(super) purged: Link,
+    /// The newest entry.
+    pub(super) head: Link,
+}
+
+impl Stored for Chain {
+    const VERSION: u8 = 1;
+    const WHAT: &'static str = "the ends of the audit trail";
+}
+
+impl Chain {
+    /// The ends as they are stored; of a trail that was never used, both are zero.
+    pub(super) fn read(records: &impl Records) -> Result<Self> {
+        records.row(Table::Meta, ENDS)?.map_or(Ok(Self::default()), |payload| codec::decode(&payload))
+    }
+
+    pub(super) fn write(&self, tx: &mut WriteTx<'_>) -> Result<()> {
+        tx.put_row(Table::Meta, ENDS, &codec::encode(self)?)
+    }
+}
+
+/// What verifying the audit trail showed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AuditReport {
+    /// How many entries there should be: those after the last purged one, up to the newest.
+    pub entries: u64,
+    /// What is wrong; empty when nothing is.
+    pub findings: Vec<AuditFinding>,
+}
+
+/// Something that is wrong with the audit trail.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum AuditFinding {
+    /// The entry is not there.
+    Missing {
+        /// Its number.
+        sequence: u64,
+    },
+    /// The entry's bytes are not what was written.
+    Damaged {
+        /// Its number.
+        sequence: u64,
+        /// How that shows.
+        message: String,
+    },
+    /// The entry is not the one that the entry after it, or the end of the trail, was chained to.
+    Altered {
+        /// Its number; of the last purged entry, when the oldest one left does not follow it.
+        sequence: u64,
+    },
+    /// There is a row outside of the trail.
+    Stray {
+        /// Its number.
+        sequence: u64,
+    },
+    /// The ends of the trail are damaged, so that nothing else was looked at.
+    Ends {
+        /// How that shows.
+        message: String,
+    },
+}
+
+#[expect(private_bounds, reason = "only views and transactions can be read from")]
+impl<R: Records> Audit<R> {
+    /// Walks the chain from the last purged entry to the newest and says all that is wrong with it.
+    ///
+    /// # Errors
+    ///
+    /// `Io`, and what else keeps the store from being read; damage is a finding, not an error.
+    pub fn verify(&self) -> Result<AuditReport> {
+        let chain = match Chain::read(&self.records) {
+            Err(error) if error.kind() == ErrorKind::Damaged => {
+                let findings = vec![AuditFinding::Ends { message: error.to_string() }];
+                return Ok(AuditReport { entries: 0, findings });
+            }
+            chain => chain?,
+        };
+        let mut findings = Vec::new();
+        let mut previous = Some(chain.purged.hash);
+        for sequence in chain.purged.sequence.saturating_add(1)..=chain.head.sequence {
+            previous = self.verify_entry(sequence, previous, &mut findings)?;
+        }
+        if previous.is_some_and(|hash| hash != chain.head.hash) {
+            findings.push(AuditFinding::Altered { sequence: chain.head.sequence });
+        }
+        self.find_strays(&chain, &mut findings)?;
+        Ok(AuditReport { entries: chain.head.sequence.saturating_sub(chain.purged.sequence), findings })
+    }
+
+    /// Compares one entry with the hash of the one before it, when that is known, and gives its own, when it has one.
+    fn verify_entry(
+        &self,
+        sequence: u64,
+        previous: Option<EntryHash>,
+        findings: &mut Vec<AuditFinding>,
+    ) -> Result<Option<EntryHash>> {
+        let damaged = |error: Error| AuditFinding::Damaged { sequence, message: error.to_string() };
+        let payload = match self.records.row(Table::Audit, &sequence_key(sequence)) {
+            Err(error) if error.kind() == ErrorKind::Damaged => {
+                findings.push(damaged(error));
+                return Ok(None);
+            }
+            payload => payload?,
+        };
+        let Some(payload) = payload else {
+            findings.push(AuditFinding::Missing { sequence });
+            return Ok(None);
+        };
+        match codec::decode::<Entry>(&payload) {
+            Err(error) => findings.push(damaged(error)),
+            Ok(entry) if entry.sequence != sequence => {
+                let message = format!("it carries another number: number={}", entry.sequence);
+                findings.push(AuditFinding::Damaged { sequence, message });
+            }
+            Ok(entry) if previous.is_some_and(|hash| hash != entry.previous) => {
+                findings.push(AuditFinding::Altered { sequence: sequence - 1 });
+            }
+            Ok(_) => {}
+        }
+        Ok(Some(EntryHash::of(&payload)))
+    }
+
+    /// Rows before the oldest entry and behind the newest.
+    fn find_strays(&self, chain: &Chain, findings: &mut Vec<AuditFinding>) -> Result<()> {
+        let most = 100;
+        let before = Page::oldest(most).before(chain.purged.sequence.saturating_add(1));
+        let behind = Page::oldest(most).after(chain.head.sequence);
+        for page in [before, behind] {
+            match self.records.rows(Table::Audit, &page.range(&[]), page.limit()) {
+                Err(error) if error.kind() == ErrorKind::Damaged => {
+                    findings.push(AuditFinding::Ends { message: error.to_string() });
+                }
+                rows => {
+                    for (key, _) in rows? {
+                        findings.push(AuditFinding::Stray { sequence: sequence_of(&key)? });
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The error for an entry that is not there.
+pub(super) fn missing(sequence: u64) -> Error {
+    Error::damaged(format!("an audit entry is missing; run hivekeep check: sequence={sequence}"))
+}
+
+impl fmt::Display for AuditFinding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Missing { sequence } => write!(f, "an audit entry is missing: sequence={sequence}"),
+            Self::Damaged { sequence, message } => {
+                write!(f, "an audit entry is damaged ({message}): sequence={sequence}")
+            }
+            Self::Altered { sequence } => {
+                write!(f, "an audit entry is not the one that was written: sequence={sequence}")
+            }
+            Self::Stray { sequence } => write!(f, "an audit entry is outside of the trail: sequence={sequence}"),
+            Self::Ends { message } => write!(f, "the ends of the audit trail are damaged: {message}"),
+        }
+    }
+}
+
+impl fmt::Display for EntryHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for EntryHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl Serialize for EntryHash {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        if to.is_human_readable() { to.collect_str(self) } else { self.0.serialize(to) }
+    }
+}
+
+impl<'de> Deserialize<'de> for EntryHash {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        if from.is_human_readable() {
+            let text = String::deserialize(from)?;
+            let hash = blake3::Hash::from_hex(&text).map_err(serde::de::Error::custom)?;
+            Ok(Self(*hash.as_bytes()))
+        } else {
+            <[u8; 32]>::deserialize(from).map(Self)
+        }
+    }
+}

@@ -1,0 +1,285 @@
+//! The audit trail: who did what, append-only, chained by hash.
+//!
+//! * here: the entries, and appending, listing and purging them
+//! * [`chain`]: how each entry covers the one before, and how that is verified
+//!
+//! The trail is not versioned: a restore never takes it back.
+
+pub(crate) mod chain;
+
+use std::fmt;
+use std::str::FromStr;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use self::chain::{Chain, EntryHash, Link};
+use crate::engine::codec::{self, Stored};
+use crate::engine::records::Records;
+use crate::engine::schema::Table;
+use crate::engine::view::View;
+use crate::engine::write::WriteTx;
+use crate::error::{Error, Result};
+use crate::state::page::{Page, sequence_key};
+
+/// So many entries one call of purge removes at most, so that no writer waits for long.
+const PURGED_AT_ONCE: u64 = 1000;
+
+/// An entry of the audit trail.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Entry {
+    /// Its number: one more than that of the entry before it.
+    pub sequence: u64,
+    /// When it happened.
+    #[serde(rename = "timestamp", with = "crate::clock::time")]
+    pub at: Timestamp,
+    /// When it was appended; purging goes by this.
+    #[serde(with = "crate::clock::time")]
+    pub recorded: Timestamp,
+    /// What was done.
+    pub action: String,
+    /// Who did it.
+    pub actor: String,
+    /// What it was done to.
+    pub target: Option<String>,
+    /// How much it matters.
+    pub level: Level,
+    /// How it ended.
+    pub result: Option<String>,
+    /// Whatever else belongs to it.
+    #[serde(with = "codec::json")]
+    pub details: Value,
+    /// The text as the program wrote it that the entry was taken over from.
+    pub original: Option<String>,
+    /// The hash of the entry before it.
+    pub previous: EntryHash,
+}
+
+impl Stored for Entry {
+    const VERSION: u8 = 1;
+    const WHAT: &'static str = "an audit entry";
+}
+
+/// How much an entry matters.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Level {
+    /// Something happened as it should.
+    #[default]
+    Info,
+    /// Somebody should look at it.
+    Warning,
+    /// Something went wrong.
+    Error,
+    /// Somebody must look at it now.
+    Critical,
+}
+
+impl Level {
+    /// Every level, the least first.
+    pub const ALL: [Self; 4] = [Self::Info, Self::Warning, Self::Error, Self::Critical];
+
+    /// The level as one lower-case word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Info => "info",
+            Self::Warning => "warning",
+            Self::Error => "error",
+            Self::Critical => "critical",
+        }
+    }
+}
+
+impl fmt::Display for Level {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+impl FromStr for Level {
+    type Err = Error;
+
+    /// Reads a level in any case.
+    ///
+    /// # Errors
+    ///
+    /// `Invalid`, with the levels that there are.
+    fn from_str(text: &str) -> Result<Self> {
+        let found = Self::ALL.into_iter().find(|level| level.as_str().eq_ignore_ascii_case(text));
+        found.ok_or_else(|| {
+            Error::invalid(format!("a level is info, warning, error or critical: level={}", text.escape_debug()))
+        })
+    }
+}
+
+/// An entry to append.
+///
+/// # Examples
+///
+/// ```
+/// use hivekeep::{Level, NewEntry};
+///
+/// let entry = NewEntry { level: Level::Warning, ..NewEntry::new("restart", "operator") };
+/// # assert_eq!(entry.action, "restart");
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewEntry {
+    /// What was done.
+    pub action: String,
+    /// Who did it.
+    pub actor: String,
+    /// What it was done to.
+    pub target: Option<String>,
+    /// How much it matters.
+    pub level: Level,
+    /// How it ended.
+    pub result: Option<String>,
+    /// Whatever else belongs to it.
+    pub details: Value,
+    /// When it happened; now if absent.
+    pub at: Option<Timestamp>,
+    /// The text as another program wrote it.
+    pub original: Option<String>,
+}
+
+impl NewEntry {
+    /// An entry of now, of level info, without more.
+    pub fn new(action: impl Into<String>, actor: impl Into<String>) -> Self {
+        Self {
+            action: action.into(),
+            actor: actor.into(),
+            target: None,
+            level: Level::Info,
+            result: None,
+            details: Value::Object(serde_json::Map::new()),
+            at: None,
+            original: None,
+        }
+    }
+}
+
+/// The audit trail. A view as of a point shows it as it is now.
+#[derive(Debug)]
+pub struct Audit<R> {
+    pub(super) records: R,
+}
+
+impl View {
+    /// The audit trail as it is now, whatever point this view is of.
+    pub fn audit(&self) -> Audit<&Self> {
+        Audit { records: self }
+    }
+}
+
+impl WriteTx<'_> {
+    /// The audit trail, to read and to append to. What is appended is committed with all else, or not at all.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use hivekeep::{NewEntry, Page};
+    ///
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// # let store = hivekeep::Store::open(dir.path().join("h.redb")).unwrap();
+    /// store.write(|tx| tx.audit().append(NewEntry::new("deploy", "BOT-222")))?;
+    /// let view = store.view()?;
+    /// assert_eq!(view.audit().list(Page::newest(10))?[0].actor, "BOT-222");
+    /// assert!(view.audit().verify()?.findings.is_empty());
+    /// # Ok::<(), hivekeep::Error>(())
+    /// ```
+    pub fn audit(&mut self) -> Audit<&mut Self> {
+        Audit { records: self }
+    }
+}
+
+#[expect(private_bounds, reason = "only views and transactions can be read from")]
+impl<R: Records> Audit<R> {
+    /// The entry with that number.
+    ///
+    /// # Errors
+    ///
+    /// `Damaged` when its bytes are not what was written, `Io`.
+    pub fn get(&self, sequence: u64) -> Result<Option<Entry>> {
+        let payload = self.records.row(Table::Audit, &sequence_key(sequence))?;
+        payload.map(|payload| codec::decode(&payload)).transpose()
+    }
+
+    /// A page of entries.
+    ///
+    /// # Errors
+    ///
+    /// `Damaged` when an entry's bytes are not what was written, `Io`.
+    pub fn list(&self, page: Page) -> Result<Vec<Entry>> {
+        let rows = self.records.rows(Table::Audit, &page.range(&[]), page.limit())?;
+        rows.into_iter().map(|(_, payload)| codec::decode(&payload)).collect()
+    }
+
+    /// The number and hash of the newest entry; number 0 while there was none.
+    ///
+    /// Written down elsewhere, it proves later that no entry up to it was changed, even by somebody who can write to
+    /// the store.
+    ///
+    /// # Errors
+    ///
+    /// `Damaged` when its bytes are not what was written, `Io`.
+    pub fn head(&self) -> Result<Link> {
+        Ok(Chain::read(&self.records)?.head)
+    }
+}
+
+impl Audit<&mut WriteTx<'_>> {
+    /// Appends an entry and gives its number.
+    ///
+    /// # Errors
+    ///
+    /// `Damaged` when the end of the chain is not what was written, `Io`.
+    pub fn append(&mut self, entry: NewEntry) -> Result<u64> {
+        let mut chain = Chain::read(&self.records)?;
+        let recorded = self.records.now();
+        let entry = Entry {
+            sequence: chain.head.sequence.saturating_add(1),
+            at: entry.at.unwrap_or(recorded),
+            recorded,
+            action: entry.action,
+            actor: entry.actor,
+            target: entry.target,
+            level: entry.level,
+            result: entry.result,
+            details: entry.details,
+            original: entry.original,
+            previous: chain.head.hash,
+        };
+        let payload = codec::encode(&entry)?;
+        self.records.put_row(Table::Audit, &sequence_key(entry.sequence), &payload)?;
+        chain.head = Link { sequence: entry.sequence, hash: EntryHash::of(&payload) };
+        chain.write(self.records)?;
+        Ok(entry.sequence)
+    }
+
+    /// Removes the oldest entries that were recorded before `time`, at most 1,000 of them, and says how many; call it
+    /// again until it says 0. What is left can still be verified.
+    ///
+    /// # Errors
+    ///
+    /// `Damaged` when an entry is missing or its bytes are not what was written, `Io`.
+    pub fn purge(&mut self, time: Timestamp) -> Result<u64> {
+        let mut chain = Chain::read(&self.records)?;
+        let mut count = 0;
+        while count < PURGED_AT_ONCE && chain.purged.sequence < chain.head.sequence {
+            let sequence = chain.purged.sequence.saturating_add(1);
+            let payload = self.records.row(Table::Audit, &sequence_key(sequence))?;
+            let payload = payload.ok_or_else(|| chain::missing(sequence))?;
+            if codec::decode::<Entry>(&payload)?.recorded >= time {
+                break;
+            }
+            self.records.remove_row(Table::Audit, &sequence_key(sequence))?;
+            chain.purged = Link { sequence, hash: EntryHash::of(&payload) };
+            count += 1;
+        }
+        if count > 0 {
+            chain.write(self.records)?;
+        }
+        Ok(count)
+    }
+}

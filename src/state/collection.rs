@@ -1,0 +1,213 @@
+//! A user's own types in a collection of its own name: versioned, restored and compared like all other state.
+//!
+//! A record's payload is JSON text, so that the command line can show and change any collection by its name.
+
+use std::fmt;
+use std::marker::PhantomData;
+use std::ops::{Bound, RangeBounds};
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::engine::records::{KeyRange, Records, Row, scan};
+use crate::engine::schema::CollectionId;
+use crate::engine::view::View;
+use crate::engine::write::WriteTx;
+use crate::error::{Error, Result};
+
+/// No collection has a longer name.
+const NAME_LEN_MAX: usize = 64;
+/// No key of a user's collection is longer, in bytes.
+const KEY_LEN_MAX: usize = 1024;
+/// What the faces show beside the built-in collections, and a collection must therefore not be called.
+const RESERVED: [&str; 2] = ["audit", "events"];
+
+/// A user's collection of `T` by text keys, as a view or a transaction sees it.
+pub struct Collection<T, R> {
+    records: R,
+    name: String,
+    /// None while nothing was ever put into it.
+    id: Option<CollectionId>,
+    of: PhantomData<fn(T) -> T>,
+}
+
+impl View {
+    /// A user's collection at this view's point. One that was never used is empty.
+    ///
+    /// # Errors
+    ///
+    /// `Invalid` when the name is not 1 to 64 letters, digits, `-`, `_` and `.`, or that of a built-in collection;
+    /// `Io`.
+    pub fn collection<T>(&self, name: &str) -> Result<Collection<T, &Self>> {
+        Collection::new(self, name)
+    }
+}
+
+impl WriteTx<'_> {
+    /// A user's collection, to read and to change. The first put creates it.
+    ///
+    /// # Errors
+    ///
+    /// `Invalid` when the name is not 1 to 64 letters, digits, `-`, `_` and `.`, or that of a built-in collection;
+    /// `Io`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// #[derive(Debug, PartialEq, serde::Serialize, serde::Deserialize)]
+    /// struct Sensor {
+    ///     celsius: f64,
+    /// }
+    ///
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// # let store = hivekeep::Store::open(dir.path().join("h.redb")).unwrap();
+    /// store.write(|tx| tx.collection("sensors")?.put("roof", &Sensor { celsius: 21.5 }))?;
+    /// let roof = store.view()?.collection::<Sensor>("sensors")?.get("roof")?;
+    /// assert_eq!(roof, Some(Sensor { celsius: 21.5 }));
+    /// # Ok::<(), hivekeep::Error>(())
+    /// ```
+    pub fn collection<T>(&mut self, name: &str) -> Result<Collection<T, &mut Self>> {
+        Collection::new(self, name)
+    }
+}
+
+impl<T, R: Records> Collection<T, R> {
+    fn new(records: R, name: &str) -> Result<Self> {
+        check_collection_name(name)?;
+        let id = records.collection_id(name)?;
+        Ok(Self { records, name: name.to_owned(), id, of: PhantomData })
+    }
+}
+
+#[expect(private_bounds, reason = "only views and transactions can be read from")]
+impl<T: DeserializeOwned, R: Records> Collection<T, R> {
+    /// The value of a key.
+    ///
+    /// # Errors
+    ///
+    /// `Invalid` when the value is not a `T`, `Damaged` when its bytes are not what was written, `Io`.
+    pub fn get(&self, key: &str) -> Result<Option<T>> {
+        let Some(id) = self.id else { return Ok(None) };
+        let payload = self.records.get(id, key.as_bytes())?;
+        payload.map(|payload| self.read(key, &payload)).transpose()
+    }
+
+    /// Every key with its value, in the order of keys.
+    pub fn list(&self) -> impl Iterator<Item = Result<(String, T)>> + '_ {
+        self.scan(KeyRange::all())
+    }
+
+    /// The keys of a range with their values, in the order of keys.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// # let store = hivekeep::Store::open(dir.path().join("h.redb")).unwrap();
+    /// store.write(|tx| {
+    ///     let mut rooms = tx.collection("rooms")?;
+    ///     ["attic", "cellar", "roof"].iter().try_for_each(|name| rooms.put(name, &name.len()))
+    /// })?;
+    /// let view = store.view()?;
+    /// let rooms = view.collection::<usize>("rooms")?;
+    /// let from_b: Vec<_> = rooms.range("b"..).collect::<Result<_, _>>()?;
+    /// assert_eq!(from_b, [("cellar".to_owned(), 6), ("roof".to_owned(), 4)]);
+    /// # Ok::<(), hivekeep::Error>(())
+    /// ```
+    pub fn range<'k>(&self, keys: impl RangeBounds<&'k str>) -> impl Iterator<Item = Result<(String, T)>> {
+        let bytes = |bound: Bound<&&'k str>| bound.map(|key| key.as_bytes().to_vec());
+        self.scan(KeyRange { start: bytes(keys.start_bound()), end: bytes(keys.end_bound()), backward: false })
+    }
+
+    /// How many records there are; it reads none of them.
+    ///
+    /// # Errors
+    ///
+    /// `Damaged` when the count's bytes are not what was written, `Io`.
+    pub fn count(&self) -> Result<u64> {
+        self.id.map_or(Ok(0), |id| Ok(self.records.stats(id)?.count))
+    }
+
+    fn scan(&self, range: KeyRange) -> impl Iterator<Item = Result<(String, T)>> {
+        let id = self.id.filter(|_| !range.is_empty());
+        id.map(|id| scan(&self.records, id, range)).into_iter().flatten().map(|row| self.read_row(row?))
+    }
+
+    fn read_row(&self, (key, payload): Row) -> Result<(String, T)> {
+        let key = String::from_utf8(key).map_err(|error| {
+            let key = error.as_bytes().escape_ascii();
+            Error::damaged(format!("a key is not text: collection={} key={key}", self.name))
+        })?;
+        let value = self.read(&key, &payload)?;
+        Ok((key, value))
+    }
+
+    fn read(&self, key: &str, payload: &[u8]) -> Result<T> {
+        serde_json::from_slice(payload).map_err(|source| {
+            let what = std::any::type_name::<T>();
+            let message = format!("a record cannot be read as {what} ({source})");
+            Error::invalid(format!("{message}: collection={} key={}", self.name, key.escape_debug()))
+                .with_source(source)
+        })
+    }
+}
+
+impl<T: Serialize> Collection<T, &mut WriteTx<'_>> {
+    /// Sets the value of a key.
+    ///
+    /// # Errors
+    ///
+    /// `Invalid` when the key is empty or longer than 1,024 bytes, or the value cannot be JSON (a map whose keys are
+    /// not text); `Damaged` when what is overwritten is not what was written; `Io`.
+    pub fn put(&mut self, key: &str, value: &T) -> Result<()> {
+        check_key(key)?;
+        let payload = serde_json::to_vec(value).map_err(|source| {
+            Error::invalid(format!("a value cannot be JSON ({source}): collection={}", self.name)).with_source(source)
+        })?;
+        let id = match self.id {
+            Some(id) => id,
+            None => *self.id.insert(self.records.user_collection(&self.name)?),
+        };
+        self.records.put(id, key.as_bytes(), &payload)
+    }
+}
+
+impl<T> Collection<T, &mut WriteTx<'_>> {
+    /// Removes a key; says whether it was there.
+    ///
+    /// # Errors
+    ///
+    /// `Damaged` when what is removed is not what was written, `Io`.
+    pub fn remove(&mut self, key: &str) -> Result<bool> {
+        self.id.map_or(Ok(false), |id| self.records.remove(id, key.as_bytes()))
+    }
+}
+
+impl<T, R> fmt::Debug for Collection<T, R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Collection").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+/// Refuses what cannot be the name of a user's collection.
+fn check_collection_name(name: &str) -> Result<()> {
+    let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+    if name.is_empty() || name.len() > NAME_LEN_MAX || !name.bytes().all(fits) {
+        return Err(Error::invalid(format!(
+            "a collection is named by 1 to {NAME_LEN_MAX} letters, digits, -, _ and .: name={}",
+            name.escape_debug()
+        )));
+    }
+    let mut taken = CollectionId::BUILT_IN.iter().map(|(name, _)| *name).chain(RESERVED);
+    if taken.any(|taken| taken == name) {
+        return Err(Error::invalid(format!("that name is a built-in collection's; choose another: name={name}")));
+    }
+    Ok(())
+}
+
+fn check_key(key: &str) -> Result<()> {
+    if key.is_empty() || key.len() > KEY_LEN_MAX {
+        return Err(Error::invalid(format!("a key has 1 to {KEY_LEN_MAX} bytes: bytes={}", key.len())));
+    }
+    Ok(())
+}

@@ -1,0 +1,110 @@
+//! A page of numbered rows: where it begins, from which end it is read, and how many it holds.
+
+use std::ops::Bound;
+
+use crate::engine::records::KeyRange;
+use crate::error::{Error, Result};
+
+/// A page of messages, audit entries or events, which are numbered in the order in which they were appended.
+///
+/// The next page begins behind the last number of this one: `page.before(n)` when the newest come first,
+/// `page.after(n)` when the oldest do.
+///
+/// # Examples
+///
+/// ```
+/// use hivekeep::Page;
+///
+/// let newest = Page::newest(50);
+/// let the_fifty_before = newest.before(951);
+/// let what_came_since = Page::oldest(50).after(1000);
+/// # assert_ne!(the_fifty_before, what_came_since);
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Page {
+    after: Option<u64>,
+    before: Option<u64>,
+    newest_first: bool,
+    limit: usize,
+}
+
+impl Page {
+    /// At most `limit` rows, the newest first.
+    #[must_use]
+    pub fn newest(limit: usize) -> Self {
+        Self { after: None, before: None, newest_first: true, limit }
+    }
+
+    /// At most `limit` rows, the oldest first.
+    #[must_use]
+    pub fn oldest(limit: usize) -> Self {
+        Self { newest_first: false, ..Self::newest(limit) }
+    }
+
+    /// Only rows with a number above this one.
+    #[must_use]
+    pub fn after(self, sequence: u64) -> Self {
+        Self { after: Some(sequence), ..self }
+    }
+
+    /// Only rows with a number below this one.
+    #[must_use]
+    pub fn before(self, sequence: u64) -> Self {
+        Self { before: Some(sequence), ..self }
+    }
+
+    /// How many rows it holds at most.
+    pub(crate) fn limit(&self) -> usize {
+        self.limit
+    }
+
+    /// The keys of the page among those that are `prefix` and a number.
+    pub(crate) fn range(&self, prefix: &[u8]) -> KeyRange {
+        let key = |sequence| [prefix, &sequence_key(sequence)].concat();
+        let mut range = KeyRange::prefix(prefix);
+        if let Some(sequence) = self.after {
+            range.start = Bound::Excluded(key(sequence));
+        }
+        if let Some(sequence) = self.before {
+            range.end = Bound::Excluded(key(sequence));
+        }
+        if self.newest_first { range.backward() } else { range }
+    }
+}
+
+/// A number as it stands in keys.
+pub(crate) fn sequence_key(sequence: u64) -> [u8; 8] {
+    sequence.to_be_bytes()
+}
+
+/// The number at the end of a key.
+pub(crate) fn sequence_of(key: &[u8]) -> Result<u64> {
+    let number = key.last_chunk().map(|bytes| u64::from_be_bytes(*bytes));
+    number.ok_or_else(|| Error::damaged(format!("a key has no number at its end: key={}", key.escape_ascii())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_page_lies_between_its_ends_without_them() {
+        let range = Page::newest(9).after(1).before(5).range(b"p");
+        assert_eq!(range.start, Bound::Excluded(b"p\0\0\0\0\0\0\0\x01".to_vec()));
+        assert_eq!(range.end, Bound::Excluded(b"p\0\0\0\0\0\0\0\x05".to_vec()));
+        assert!(range.backward);
+        assert!(!Page::oldest(9).range(b"p").backward);
+    }
+
+    #[test]
+    fn a_page_that_ends_before_it_begins_holds_nothing() {
+        assert!(Page::oldest(9).after(5).before(5).range(b"p").is_empty());
+        assert!(Page::oldest(9).after(u64::MAX).range(b"p").start != Bound::Unbounded);
+    }
+
+    #[test]
+    fn a_number_is_read_back_from_a_key() {
+        assert_eq!(sequence_of(&[b"name", &sequence_key(7)[..]].concat()).unwrap(), 7);
+        assert!(sequence_of(b"short").is_err());
+    }
+}
