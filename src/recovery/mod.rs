@@ -1,7 +1,59 @@
 //! Staying recoverable.
 
 pub(crate) mod age;
+pub(crate) mod diff;
 pub(crate) mod events;
+pub(crate) mod points;
 pub(crate) mod resolve;
+pub(crate) mod restore;
 pub(crate) mod retention;
+pub(crate) mod scope;
 pub(crate) mod selector;
+pub(crate) mod verify;
+
+use std::path::Path;
+
+use crate::engine::store::{Options, Store};
+use crate::error::Result;
+use crate::state::INDEXES;
+
+impl Store {
+    /// Opens the store at `path`, and creates it when there is none.
+    ///
+    /// # Errors
+    ///
+    /// `Locked` when another process has it open for itself; `NotAStore` when the file is something else;
+    /// `NewerFormat`, `Damaged`, `Full` and `Io` as their names say.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// let store = hivekeep::Store::open(dir.path().join("hive.redb"))?;
+    /// # Ok::<(), hivekeep::Error>(())
+    /// ```
+    pub fn open(path: impl AsRef<Path>) -> Result<Self> {
+        Self::options().open(path)
+    }
+
+    /// Closes the file for every clone, once the calls in progress have ended. Views that are still alive fail from
+    /// then on. Dropping the last clone closes the file too, but says nothing of what goes wrong.
+    ///
+    /// # Errors
+    ///
+    /// `Io` and `Full` when what was buffered could not be written; `Conflict` inside of a write.
+    pub fn close(&self) -> Result<()> {
+        self.close_file()
+    }
+}
+
+impl Options {
+    /// Opens the store at `path` in this way.
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::open`], and `NoStore` when there is none and none is to be created.
+    pub fn open(self, path: impl AsRef<Path>) -> Result<Store> {
+        self.open_with(path.as_ref(), INDEXES)
+    }
+}

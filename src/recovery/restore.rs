@@ -18,10 +18,11 @@ use crate::engine::store::Store;
 use crate::engine::view::{View, undo_range};
 use crate::engine::write::WriteTx;
 use crate::error::{Error, Result};
-use crate::recovery::diff::{ChangeKind, Counts, kind};
+use crate::recovery::diff::{Counts, kind};
+use crate::recovery::events::EventKind;
 use crate::recovery::points::{Point, gone, names};
 use crate::recovery::selector::Selector;
-use crate::state;
+use crate::state::unit;
 
 /// Rows read at a time.
 const PAGE: usize = 256;
@@ -141,7 +142,8 @@ impl fmt::Display for RestorePlan {
             writeln!(f, "  nothing differs")?;
         }
         if self.tasks_run_again > 0 {
-            let kept = if self.options.keep_finished { "stay finished" } else { "would run again; see --keep-finished" };
+            let kept =
+                if self.options.keep_finished { "stay finished" } else { "would run again; see --keep-finished" };
             writeln!(f, "  finished tasks since then: {} {kept}", self.tasks_run_again)?;
         }
         Ok(())
@@ -172,26 +174,31 @@ impl Store {
         };
         let Some(collection) = names.id(name) else { return Scope::of_collections(&options.only, &names) };
         let past = self.view_at(point.epoch)?;
-        state::unit_of_restore(&past, view, collection, key)?
-            .map(|unit| match unit {
-                state::Unit::Rows(rows) => Scope::of_rows(rows),
-                state::Unit::Prefix(prefix) => Scope::of_prefix(collection, &prefix),
-            })
-            .ok_or_else(|| Error::not_found(format!("no such record, at the point or now: collection={name} key={key}")))
+        let rows = unit::rows_of(&past, view, collection, key)?;
+        rows.map(Scope::of_rows).ok_or_else(|| {
+            Error::not_found(format!("no such record, at the point or now: collection={name} key={key}"))
+        })
     }
 
-    fn plan(&self, view: &View, point: Point, scope: Scope, options: RestoreOptions, undo: bool) -> Result<RestorePlan> {
+    fn plan(
+        &self,
+        view: &View,
+        point: Point,
+        scope: Scope,
+        options: RestoreOptions,
+        undo: bool,
+    ) -> Result<RestorePlan> {
         let names = names(view)?;
         let mut collections: BTreeMap<String, Counts> = BTreeMap::new();
         let mut tasks_run_again = 0;
         view.each_difference(point.epoch, Epoch::NOW, &scope, |row, then, now| {
-            let Place { collection, .. } = Place::of_record(row);
+            let Place { collection, key, .. } = Place::of_record(row);
             if collection != CollectionId::CHUNKS {
                 let change = kind(now.is_some(), then.is_some());
                 collections.entry(names.of(collection)).or_default().count(change);
             }
             if collection == CollectionId::QUEUE && !undo {
-                tasks_run_again += u64::from(state::runs_again(then.as_deref(), now.as_deref())?);
+                tasks_run_again += u64::from(unit::runs_again(key, then.as_deref(), now.as_deref())?);
             }
             Ok(())
         })?;
@@ -312,7 +319,8 @@ impl WriteTx<'_> {
         let details = json!({
             "point": report.point, "undo": report.undo, "collections": report.collections, "is_undo": plan.undo,
         });
-        self.events().append("restore_successful", &details)?;
+        let kind = if plan.undo { EventKind::RestoreUndone } else { EventKind::RestoreSuccessful };
+        self.events().append(kind, details)?;
         Ok(report)
     }
 
@@ -348,8 +356,8 @@ impl WriteTx<'_> {
         if collection == CollectionId::QUEUE && plan.options.keep_finished {
             let finished = self.whole_value(collection, key, now)?;
             let then = if let State::Present(payload) = state { Some(payload) } else { None };
-            if state::runs_again(then, finished.as_deref())? {
-                changes.kept.extend(finished.map(|payload| (key.to_vec(), payload)));
+            if unit::runs_again(key, then, finished.as_deref())? {
+                changes.kept.extend(finished);
             }
         }
         self.revert_index(collection, key, now, state, changes)?;
@@ -417,12 +425,18 @@ impl WriteTx<'_> {
     }
 
     /// What has to follow a restore of the queue: tasks that stay finished, and claims of the past, whose bots are
-    /// gone, back to ready.
-    fn settle(&mut self, plan: &RestorePlan, finished: Vec<(Vec<u8>, Vec<u8>)>) -> Result<u64> {
-        for (key, payload) in finished {
-            self.queue().keep_finished(&key, &payload)?;
+    /// gone, back to ready. Gives how many claims.
+    fn settle(&mut self, plan: &RestorePlan, finished: Vec<Vec<u8>>) -> Result<u64> {
+        for payload in finished {
+            self.queue().keep_finished(&payload)?;
         }
-        if plan.scope.has_all_of(CollectionId::QUEUE) { self.queue().void_claims() } else { Ok(0) }
+        if plan.scope.has_all_of(CollectionId::QUEUE) {
+            return Ok(self.queue().void_claims()? as u64);
+        }
+        for task in plan.scope.rows.iter().filter_map(|row| unit::task_of_row(row)) {
+            self.queue().settle(&task)?;
+        }
+        Ok(0)
     }
 
     /// Refuses when a record that the undo would overwrite was written after the restore.
@@ -481,17 +495,6 @@ struct Reverted {
     counts: BTreeMap<CollectionId, Counts>,
     /// Long values whose index rows are still to be derived.
     long: Vec<(CollectionId, Vec<u8>)>,
-    /// Tasks that stay finished, by key, as they were before the restore.
-    kept: Vec<(Vec<u8>, Vec<u8>)>,
-}
-
-impl ChangeKind {
-    /// The sign that stands for it in text.
-    pub fn sign(self) -> char {
-        match self {
-            Self::Added => '+',
-            Self::Changed => '~',
-            Self::Removed => '-',
-        }
-    }
+    /// Tasks that stay finished, as they were before the restore.
+    kept: Vec<Vec<u8>>,
 }

@@ -82,9 +82,11 @@ mod tests {
     #[test]
     fn a_piece_of_a_long_value_goes_with_its_record() {
         let scope = Scope::of_rows(vec![CollectionId::CONFIG.row_key(b"k")]);
-        let piece = [&CollectionId::CONFIG.0.to_be_bytes()[..], &1u16.to_be_bytes(), b"k", &0u32.to_be_bytes()].concat();
+        let piece =
+            [&CollectionId::CONFIG.0.to_be_bytes()[..], &1u16.to_be_bytes(), b"k", &0u32.to_be_bytes()].concat();
         assert!(scope.contains(&CollectionId::CHUNKS.row_key(&piece)));
-        let other = [&CollectionId::CONFIG.0.to_be_bytes()[..], &1u16.to_be_bytes(), b"x", &0u32.to_be_bytes()].concat();
+        let other =
+            [&CollectionId::CONFIG.0.to_be_bytes()[..], &1u16.to_be_bytes(), b"x", &0u32.to_be_bytes()].concat();
         assert!(!scope.contains(&CollectionId::CHUNKS.row_key(&other)));
         assert!(!scope.contains(&CollectionId::CHUNKS.row_key(b"short")));
     }

@@ -54,12 +54,6 @@ macro_rules! name_id {
             pub(crate) fn as_bytes(&self) -> &[u8] {
                 self.0.as_bytes()
             }
-
-            /// The id whose name stands in a key.
-            pub(crate) fn from_key(key: &[u8]) -> Result<Self> {
-                let damaged = || Error::damaged(format!(concat!($what, " in a key cannot be read: key={}"), key.escape_ascii()));
-                str::from_utf8(key).ok().and_then(|name| Self::new(name).ok()).ok_or_else(damaged)
-            }
         }
 
         impl fmt::Display for $id {
@@ -121,6 +115,14 @@ name_id! {
     /// # Ok::<(), hivekeep::Error>(())
     /// ```
     TaskId, "a task id"
+}
+
+impl TaskId {
+    /// The id whose name stands in a key.
+    pub(crate) fn from_key(key: &[u8]) -> Result<Self> {
+        let damaged = || Error::damaged(format!("a task id in a key cannot be read: key={}", key.escape_ascii()));
+        str::from_utf8(key).ok().and_then(|name| Self::new(name).ok()).ok_or_else(damaged)
+    }
 }
 
 /// Defines ids that are numbers.

@@ -1,0 +1,230 @@
+//! Which bot holds which tasks.
+//!
+//! An assignment follows from a task, and is written in the same transaction as the task: a claimed task is its
+//! holder's; a ready task that is assigned to a bot is that bot's; no other task is anybody's.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::engine::codec::{self, Stored};
+use crate::engine::records::{KeyRange, Records, scan};
+use crate::engine::schema::CollectionId;
+use crate::engine::view::View;
+use crate::engine::write::WriteTx;
+use crate::error::{Error, Result};
+use crate::state::ids::{BotId, TaskId};
+use crate::state::queue::{Task, TaskState};
+
+/// Between the bot and the task in a key; no name has it in it.
+const END: u8 = 0;
+
+/// A task that is a bot's.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Assignment {
+    /// The bot.
+    pub bot: BotId,
+    /// The task.
+    pub task: TaskId,
+    /// Why the task is the bot's.
+    pub hold: Hold,
+    /// Since when.
+    #[serde(with = "crate::clock::time")]
+    pub since: Timestamp,
+}
+
+/// Why a task is a bot's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Hold {
+    /// It is ready, and no other bot may claim it.
+    Assigned,
+    /// The bot has claimed it.
+    Claimed,
+}
+
+impl Stored for Assignment {
+    const VERSION: u8 = 1;
+    const WHAT: &'static str = "an assignment";
+}
+
+/// The assignments. They are changed through the queue: by assign, claim, and what ends a claim.
+pub struct Assignments<R> {
+    records: R,
+}
+
+impl WriteTx<'_> {
+    /// The assignments.
+    pub fn assignments(&self) -> Assignments<&Self> {
+        Assignments { records: self }
+    }
+}
+
+impl View {
+    /// The assignments, as this view sees them.
+    pub fn assignments(&self) -> Assignments<&Self> {
+        Assignments { records: self }
+    }
+}
+
+#[expect(private_bounds, reason = "what assignments are read from is the crate's own matter")]
+impl<R: Records> Assignments<R> {
+    /// The assignment of that task to that bot.
+    ///
+    /// # Errors
+    ///
+    /// `Damaged` when it cannot be read.
+    pub fn get(&self, bot: &BotId, task: &TaskId) -> Result<Option<Assignment>> {
+        let key = key(bot, task);
+        let payload = self.records.get(CollectionId::ASSIGNMENTS, &key)?;
+        payload.map(|payload| from_record(&key, &payload)).transpose()
+    }
+
+    /// Every assignment, in order of bots and tasks.
+    ///
+    /// # Errors
+    ///
+    /// `Damaged` for one that cannot be read.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use hivekeep::{BotId, ClaimOptions, Hold, NewTask, Store};
+    ///
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// # let store = Store::open(dir.path().join("hive.redb"))?;
+    /// let bot = BotId::new("BOT-1")?;
+    /// store.write(|tx| {
+    ///     tx.queue().enqueue(NewTask::new("build"))?;
+    ///     tx.queue().claim(&bot, &ClaimOptions::default())
+    /// })?;
+    /// for assignment in store.view()?.assignments().list() {
+    ///     assert_eq!(assignment?.hold, Hold::Claimed);
+    /// }
+    /// # Ok::<(), hivekeep::Error>(())
+    /// ```
+    pub fn list(&self) -> impl Iterator<Item = Result<Assignment>> + '_ {
+        self.range(KeyRange::all())
+    }
+
+    /// The assignments of one bot, in order of tasks.
+    ///
+    /// # Errors
+    ///
+    /// `Damaged` for one that cannot be read.
+    pub fn of(&self, bot: &BotId) -> impl Iterator<Item = Result<Assignment>> + '_ {
+        self.range(KeyRange::prefix(&key_of_bot(bot)))
+    }
+
+    fn range(&self, range: KeyRange) -> impl Iterator<Item = Result<Assignment>> + '_ {
+        let rows = scan(&self.records, CollectionId::ASSIGNMENTS, range);
+        rows.map(|row| row.and_then(|(key, payload)| from_record(&key, &payload)))
+    }
+}
+
+/// Lets the assignments follow a change of a task.
+pub(super) fn follow(tx: &mut WriteTx<'_>, before: Option<&Task>, after: Option<&Task>) -> Result<()> {
+    let (was, is) = (before.and_then(held), after.and_then(held));
+    if was == is {
+        return Ok(());
+    }
+    if let (Some((bot, _, _)), Some(task)) = (was, before)
+        && is.is_none_or(|(other, _, _)| other != bot)
+    {
+        tx.remove(CollectionId::ASSIGNMENTS, &key(bot, &task.id))?;
+    }
+    if let (Some((bot, hold, since)), Some(task)) = (is, after) {
+        let since = since.unwrap_or_else(|| tx.now());
+        let assignment = Assignment { bot: bot.clone(), task: task.id.clone(), hold, since };
+        tx.put(CollectionId::ASSIGNMENTS, &key(bot, &task.id), &codec::encode(&assignment)?)?;
+    }
+    Ok(())
+}
+
+/// The key of the assignment that follows from a task, if one does.
+pub(crate) fn key_of(task: &Task) -> Option<Vec<u8>> {
+    held(task).map(|(bot, _, _)| key(bot, &task.id))
+}
+
+/// Whose a task is and why, and since when if that follows from it.
+fn held(task: &Task) -> Option<(&BotId, Hold, Option<Timestamp>)> {
+    match (&task.holder, &task.assigned_to) {
+        (Some(holder), _) => Some((&holder.bot, Hold::Claimed, Some(holder.since))),
+        (None, Some(bot)) if task.state == TaskState::Ready => Some((bot, Hold::Assigned, None)),
+        _ => None,
+    }
+}
+
+/// Reports every task without the assignment that follows from it, and every assignment that follows from no task.
+///
+/// # Errors
+///
+/// `Damaged` when a task or an assignment cannot be read.
+pub(crate) fn check_assignments<R: Records>(records: &R, report: &mut dyn FnMut(String)) -> Result<()> {
+    let assignments = Assignments { records };
+    let tasks = scan(records, CollectionId::QUEUE, KeyRange::all());
+    for row in tasks {
+        let (key, payload) = row?;
+        let task = Task::from_record(&key, &payload)?;
+        if let Some((bot, _, _)) = held(&task)
+            && assignments.get(bot, &task.id)?.is_none()
+        {
+            report(format!("a task has no assignment: task={} bot={bot}", task.id));
+        }
+    }
+    for assignment in assignments.list() {
+        let assignment = assignment?;
+        if !follows(records, &assignment)? {
+            let Assignment { bot, task, .. } = assignment;
+            report(format!("an assignment does not follow from its task: task={task} bot={bot}"));
+        }
+    }
+    Ok(())
+}
+
+fn follows<R: Records>(records: &R, assignment: &Assignment) -> Result<bool> {
+    let key = assignment.task.as_bytes();
+    let Some(payload) = records.get(CollectionId::QUEUE, key)? else { return Ok(false) };
+    let task = Task::from_record(key, &payload)?;
+    Ok(held(&task).is_some_and(|(bot, hold, since)| {
+        *bot == assignment.bot && hold == assignment.hold && since.is_none_or(|since| since == assignment.since)
+    }))
+}
+
+fn key_of_bot(bot: &BotId) -> Vec<u8> {
+    [bot.as_bytes(), &[END]].concat()
+}
+
+fn key(bot: &BotId, task: &TaskId) -> Vec<u8> {
+    [&key_of_bot(bot), task.as_bytes()].concat()
+}
+
+fn from_record(found: &[u8], payload: &[u8]) -> Result<Assignment> {
+    let assignment: Assignment = codec::decode(payload)?;
+    if key(&assignment.bot, &assignment.task) != found {
+        let (bot, task) = (&assignment.bot, &assignment.task);
+        let found = found.escape_ascii();
+        return Err(Error::damaged(format!(
+            "an assignment stands under another's key: key={found} bot={bot} task={task}"
+        )));
+    }
+    Ok(assignment)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_bytes_of_an_assignment_are_fixed() {
+        let assignment = Assignment {
+            bot: BotId::new("b").unwrap(),
+            task: TaskId::new("t").unwrap(),
+            hold: Hold::Claimed,
+            since: Timestamp::from_microsecond(5).unwrap(),
+        };
+        let bytes = codec::encode(&assignment).unwrap();
+        assert_eq!(bytes, b"\x01\x01b\x01t\x01\x0a");
+        assert_eq!(from_record(b"b\0t", &bytes).unwrap(), assignment);
+        assert!(from_record(b"b\0u", &bytes).is_err());
+    }
+}

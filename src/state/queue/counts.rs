@@ -1,0 +1,201 @@
+//! How many tasks are in each state, without counting them.
+//!
+//! A count cannot be derived from one record, so it is no row of the index. It is kept in `meta`, which no restore
+//! touches, together with the statistics of the queue that it belongs to. When these are not those of now, something
+//! else than the queue's own verbs has changed the queue, a restore for example; then the index is counted instead, and
+//! the next write keeps the new count. So it is exact at all times, and nobody has to remember to correct it.
+
+use std::collections::BTreeSet;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::engine::codec::{self, Stored};
+use crate::engine::digest::Stats;
+use crate::engine::records::{Records, scan_rows};
+use crate::engine::schema::{CollectionId, Table};
+use crate::engine::write::WriteTx;
+use crate::error::{Error, Result};
+use crate::state::queue::keys::{self, Key};
+use crate::state::queue::task::TaskState;
+use crate::state::queue::{Queue, whole_micros};
+
+/// The row of `meta`.
+const TALLY: &[u8] = b"queue/tally";
+
+/// How many tasks are in each state.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TaskCounts {
+    /// To be claimed: now, later, or once others are done.
+    pub ready: u64,
+    /// Held by bots.
+    pub claimed: u64,
+    /// Finished well.
+    pub done: u64,
+    /// Given up by a bot.
+    pub failed: u64,
+    /// Given up after the last attempt.
+    pub dead: u64,
+    /// Not wanted any more.
+    pub cancelled: u64,
+}
+
+impl TaskCounts {
+    /// How many are in that state.
+    pub fn of(&self, state: TaskState) -> u64 {
+        match state {
+            TaskState::Ready => self.ready,
+            TaskState::Claimed => self.claimed,
+            TaskState::Done => self.done,
+            TaskState::Failed => self.failed,
+            TaskState::Dead => self.dead,
+            TaskState::Cancelled => self.cancelled,
+        }
+    }
+
+    /// How many there are.
+    pub fn total(&self) -> u64 {
+        TaskState::ALL.into_iter().fold(0, |total, state| total.wrapping_add(self.of(state)))
+    }
+
+    fn of_mut(&mut self, state: TaskState) -> &mut u64 {
+        match state {
+            TaskState::Ready => &mut self.ready,
+            TaskState::Claimed => &mut self.claimed,
+            TaskState::Done => &mut self.done,
+            TaskState::Failed => &mut self.failed,
+            TaskState::Dead => &mut self.dead,
+            TaskState::Cancelled => &mut self.cancelled,
+        }
+    }
+}
+
+/// The stored counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Tally {
+    /// What the queue held when it was written; they count only as long as it holds just that.
+    stats: Stats,
+    counts: TaskCounts,
+    /// When it was written.
+    #[serde(with = "crate::clock::time")]
+    pub(super) written_at: Timestamp,
+}
+
+impl Stored for Tally {
+    const VERSION: u8 = 1;
+    const WHAT: &'static str = "the counts of the queue";
+}
+
+impl Tally {
+    /// As it was last written, whether it still counts or not.
+    pub(super) fn stored<R: Records>(records: &R) -> Result<Option<Self>> {
+        records.row(Table::Meta, TALLY)?.map(|bytes| codec::decode(&bytes)).transpose()
+    }
+}
+
+#[expect(private_bounds, reason = "what a queue is read from is the crate's own matter")]
+impl<R: Records> Queue<R> {
+    /// How many tasks are in each state.
+    ///
+    /// This costs the same however many there are, but for two cases: as of a point every task is read, and between a
+    /// restore of the queue and its next change every task but the done ones is counted in the index.
+    ///
+    /// # Errors
+    ///
+    /// `Damaged` when something that is read for it cannot be read.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use hivekeep::{NewTask, Store};
+    ///
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// # let store = Store::open(dir.path().join("hive.redb"))?;
+    /// store.write(|tx| tx.queue().enqueue(NewTask::new("build")))?;
+    /// let counts = store.view()?.queue().counts()?;
+    /// assert_eq!((counts.ready, counts.total()), (1, 1));
+    /// # Ok::<(), hivekeep::Error>(())
+    /// ```
+    pub fn counts(&self) -> Result<TaskCounts> {
+        if !self.records.is_now() {
+            return self.counts_from_tasks();
+        }
+        let stats = self.records.stats(CollectionId::QUEUE)?;
+        match Tally::stored(&self.records)? {
+            Some(tally) if tally.stats == stats => Ok(tally.counts),
+            _ => self.counts_from_index(&stats),
+        }
+    }
+
+    pub(super) fn counts_from_tasks(&self) -> Result<TaskCounts> {
+        let mut counts = TaskCounts::default();
+        for task in self.list() {
+            *counts.of_mut(task?.state) += 1;
+        }
+        Ok(counts)
+    }
+
+    /// Done tasks, which are the most, are what is left.
+    fn counts_from_index(&self, stats: &Stats) -> Result<TaskCounts> {
+        let mut counts = TaskCounts {
+            ready: self.count_rows(keys::ready())? + self.count_rows(keys::delayed())? + self.count_waiting()?,
+            claimed: self.count_rows(keys::leases())?,
+            done: 0,
+            failed: self.count_rows(keys::finished(TaskState::Failed))?,
+            dead: self.count_rows(keys::finished(TaskState::Dead))?,
+            cancelled: self.count_rows(keys::finished(TaskState::Cancelled))?,
+        };
+        let done = stats.count.checked_sub(counts.total());
+        counts.done = done.ok_or_else(|| Error::damaged("the index of the queue has too many rows; run check"))?;
+        Ok(counts)
+    }
+
+    fn count_rows(&self, rows: Key) -> Result<u64> {
+        scan_rows(&self.records, Table::Index, rows.range()).try_fold(0, |count, row| row.map(|_| count + 1))
+    }
+
+    /// A task has a row for each task that it waits for.
+    fn count_waiting(&self) -> Result<u64> {
+        let rows = scan_rows(&self.records, Table::Index, keys::waiting().range());
+        let ids = rows.map(|row| keys::task_of(&row?.0)).collect::<Result<BTreeSet<_>>>()?;
+        Ok(ids.len() as u64)
+    }
+}
+
+impl Queue<&mut WriteTx<'_>> {
+    /// Writes the counts down: those of before the change, moved by it.
+    pub(super) fn count(
+        &mut self,
+        mut counts: TaskCounts,
+        was: Option<TaskState>,
+        is: Option<TaskState>,
+    ) -> Result<()> {
+        if let Some(state) = was {
+            let count = counts.of_mut(state);
+            *count = count.saturating_sub(1);
+        }
+        if let Some(state) = is {
+            let count = counts.of_mut(state);
+            *count = count.saturating_add(1);
+        }
+        let stats = self.records.stats(CollectionId::QUEUE)?;
+        let tally = Tally { stats, counts, written_at: whole_micros(self.records.now()) };
+        self.records.put_row(Table::Meta, TALLY, &codec::encode(&tally)?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_bytes_of_the_counts_are_fixed() {
+        let counts = TaskCounts { ready: 1, claimed: 2, done: 3, failed: 4, dead: 5, cancelled: 6 };
+        let stats = Stats { count: 21, bytes: 9, ..Stats::default() };
+        let tally = Tally { stats, counts, written_at: Timestamp::from_microsecond(7).unwrap() };
+        let golden = [&[1, 21, 9][..], &[0; 32], &[1, 2, 3, 4, 5, 6, 14]].concat();
+        assert_eq!(codec::encode(&tally).unwrap(), golden);
+        assert_eq!(codec::decode::<Tally>(&golden).unwrap(), tally);
+        assert_eq!(counts.total(), 21);
+    }
+}

@@ -1,0 +1,177 @@
+//! Putting tasks into the queue, and saying who is to do them.
+
+use crate::engine::records::Records;
+use crate::engine::schema::Table;
+use crate::engine::write::WriteTx;
+use crate::error::{Error, Result};
+use crate::state::ids::{BotId, TaskId};
+use crate::state::queue::new_task::{Done, NewTask};
+use crate::state::queue::task::{Task, TaskState};
+use crate::state::queue::{Queue, keys, whole_micros};
+
+/// The counter of a task's place in the queue.
+const SEQUENCE: &str = "task";
+
+impl Queue<&mut WriteTx<'_>> {
+    /// Puts a task into the queue and gives it as it is now there.
+    ///
+    /// With an idempotency key that was seen before it gives the task of that key, whatever has become of it, and
+    /// changes nothing: a caller that is not sure whether its task was enqueued can enqueue it again.
+    ///
+    /// # Errors
+    ///
+    /// `Invalid` when a name in it is no name, it asks for more than 16 capabilities or depends on more than 1,000
+    /// tasks, has no attempt, or would wait for itself. `Conflict` when there is another task with its id.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use hivekeep::{NewTask, Store};
+    ///
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// # let store = Store::open(dir.path().join("hive.redb"))?;
+    /// let new = NewTask::new("build").idempotency_key("build of 4f2a");
+    /// let first = store.write(|tx| tx.queue().enqueue(new.clone()))?;
+    /// let again = store.write(|tx| tx.queue().enqueue(new.clone()))?;
+    /// assert_eq!(first.id, again.id);
+    /// # Ok::<(), hivekeep::Error>(())
+    /// ```
+    pub fn enqueue(&mut self, new: NewTask) -> Result<Task> {
+        new.check()?;
+        if let Some(known) = self.known(new.idempotency_key.as_deref())? {
+            return Ok(known);
+        }
+        let sequence = self.next_sequence()?;
+        let id = self.free_id(new.id.clone(), sequence)?;
+        let task = self.task_of(new, id, sequence)?;
+        self.refuse_waiting_for_itself(&task)?;
+        self.save(None, &task)?;
+        if task.state == TaskState::Done {
+            self.release_those_waiting_for(&task.id)?;
+        }
+        Ok(task)
+    }
+
+    /// Lets only `bot` claim the task from now on. Gives the task as it now is.
+    ///
+    /// # Errors
+    ///
+    /// `NotFound` when there is no such task. `Conflict` when it is finished, or another bot holds it.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use hivekeep::{BotId, ClaimOptions, NewTask, Store};
+    ///
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// # let store = Store::open(dir.path().join("hive.redb"))?;
+    /// let (ant, bee) = (BotId::new("ant")?, BotId::new("bee")?);
+    /// store.write(|tx| {
+    ///     let task = tx.queue().enqueue(NewTask::new("build"))?;
+    ///     tx.queue().assign(&task.id, &bee)?;
+    ///     assert!(tx.queue().claim(&ant, &ClaimOptions::default())?.is_empty());
+    ///     assert_eq!(tx.queue().claim(&bee, &ClaimOptions::default())?.len(), 1);
+    ///     Ok(())
+    /// })?;
+    /// # Ok::<(), hivekeep::Error>(())
+    /// ```
+    pub fn assign(&mut self, id: &TaskId, bot: &BotId) -> Result<Task> {
+        self.set_assignee(id, Some(bot))
+    }
+
+    /// Lets any bot claim the task again. Gives the task as it now is.
+    ///
+    /// # Errors
+    ///
+    /// `NotFound` when there is no such task. `Conflict` when it is finished.
+    pub fn unassign(&mut self, id: &TaskId) -> Result<Task> {
+        self.set_assignee(id, None)
+    }
+
+    fn set_assignee(&mut self, id: &TaskId, bot: Option<&BotId>) -> Result<Task> {
+        let task = self.existing(id)?;
+        if task.state.is_finished() {
+            let state = task.state;
+            return Err(Error::conflict(format!(
+                "a finished task is nobody's; requeue it first: task={id} state={state}"
+            )));
+        }
+        if let (Some(holder), Some(bot)) = (&task.holder, bot)
+            && holder.bot != *bot
+        {
+            let held_by = &holder.bot;
+            return Err(Error::conflict(format!(
+                "another bot holds the task; release it first: task={id} held_by={held_by}"
+            )));
+        }
+        self.change(&task, Task { assigned_to: bot.cloned(), ..task.clone() })
+    }
+
+    /// The task with that idempotency key.
+    fn known(&self, key: Option<&str>) -> Result<Option<Task>> {
+        let Some(key) = key else { return Ok(None) };
+        let head = keys::known_by(key);
+        let rows = self.records.rows(Table::Index, &head.clone().range(), 1)?;
+        rows.first().map(|(row, _)| self.indexed(&keys::task_of(row)?)).transpose()
+    }
+
+    /// The next place in the queue; never given out twice.
+    pub(super) fn next_sequence(&mut self) -> Result<u64> {
+        self.records.next(SEQUENCE)
+    }
+
+    /// The wished id, or one that is made of the task's place.
+    fn free_id(&self, wish: Option<TaskId>, sequence: u64) -> Result<TaskId> {
+        if let Some(id) = wish {
+            return match self.get(&id)? {
+                None => Ok(id),
+                Some(task) => {
+                    let state = task.state;
+                    Err(Error::conflict(format!(
+                        "there is a task with that id; choose another: task={id} state={state}"
+                    )))
+                }
+            };
+        }
+        let mut id = TaskId::new(format!("task-{sequence}"))?;
+        let mut more = 1;
+        while self.get(&id)?.is_some() {
+            more += 1;
+            id = TaskId::new(format!("task-{sequence}-{more}"))?;
+        }
+        Ok(id)
+    }
+
+    fn task_of(&self, new: NewTask, id: TaskId, sequence: u64) -> Result<Task> {
+        let now = self.now();
+        let (state, done) = match new.done {
+            None => (TaskState::Ready, None),
+            Some(done) => (TaskState::Done, Some(done)),
+        };
+        let waiting_for = self.not_done(&new.depends_on)?;
+        let finished_at = done.as_ref().map(|Done { at, .. }| whole_micros(*at));
+        let (finished_by, result) = done.map(|Done { by, result, .. }| (by, result)).unwrap_or_default();
+        Ok(Task {
+            id,
+            priority: new.priority,
+            sequence,
+            state,
+            holder: None,
+            assigned_to: new.assigned_to,
+            capabilities: new.capabilities,
+            depends_on: new.depends_on,
+            waiting_for,
+            not_before: new.not_before.map(whole_micros).filter(|time| *time > now),
+            idempotency_key: new.idempotency_key,
+            attempts: 0,
+            max_attempts: new.max_attempts,
+            enqueued_at: new.enqueued_at.map_or(now, whole_micros),
+            finished_at,
+            finished_by,
+            last_error: None,
+            payload: new.payload,
+            result,
+            attributes: new.attributes,
+        })
+    }
+}

@@ -1,0 +1,236 @@
+//! What a holder does with a claim, and how a task ends or begins again.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde_json::Value;
+
+use crate::clock::after;
+use crate::engine::write::WriteTx;
+use crate::error::{Error, Result};
+use crate::state::ids::{TaskId, Token};
+use crate::state::queue::claim::{check_lease, millis};
+use crate::state::queue::task::{Holder, Task, TaskState};
+use crate::state::queue::{Queue, whole_micros};
+
+/// The delay before a second attempt. It doubles with every attempt.
+const RETRY_DELAY_FIRST_MS: u64 = 1_000;
+/// No delay between attempts is longer.
+const RETRY_DELAY_MAX_MS: u64 = 300_000;
+
+/// What is to become of a task whose attempt failed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Retry {
+    /// Try again after a while: between half a second and a second after the first attempt, twice that after each
+    /// further one, at most five minutes. The task is dead when it has no attempt left.
+    #[default]
+    Later,
+    /// Try again after that time. The task is dead when it has no attempt left.
+    After(Duration),
+    /// Trying again is no use: the task has failed.
+    Never,
+}
+
+impl Queue<&mut WriteTx<'_>> {
+    /// Makes a claim last for `lease` from now. Gives the task as it now is.
+    ///
+    /// # Errors
+    ///
+    /// `NotFound` when there is no such task. `Conflict` when the token is not that of its holder; the message says who
+    /// holds it. `Invalid` when the lease has no length.
+    pub fn extend(&mut self, id: &TaskId, token: Token, lease: Duration) -> Result<Task> {
+        check_lease(lease)?;
+        let (task, holder) = self.held(id, token)?;
+        let deadline = whole_micros(after(self.now(), lease));
+        let holder = Holder { deadline, lease_ms: millis(lease), ..holder };
+        self.change(&task, Task { holder: Some(holder), ..task.clone() })
+    }
+
+    /// The work is done. Tasks that waited for it can be claimed. Gives the task as it now is.
+    ///
+    /// # Errors
+    ///
+    /// `NotFound` when there is no such task. `Conflict` when the token is not that of its holder: the lease had ended
+    /// and the task was given on. The message says who holds it; the result must be thrown away.
+    pub fn complete(&mut self, id: &TaskId, token: Token, result: impl Into<Value>) -> Result<Task> {
+        let (task, _) = self.held(id, token)?;
+        let done = Task { result: result.into(), ..finished(&task, TaskState::Done, self.now()) };
+        let done = self.change(&task, done)?;
+        self.release_those_waiting_for(id)?;
+        Ok(done)
+    }
+
+    /// The attempt failed, because of `error`. Gives the task as it now is: ready, dead, or failed.
+    ///
+    /// # Errors
+    ///
+    /// `NotFound` when there is no such task. `Conflict` when the token is not that of its holder; the message says who
+    /// holds it.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use hivekeep::{BotId, ClaimOptions, NewTask, Retry, Store, TaskState};
+    ///
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// # let store = Store::open(dir.path().join("hive.redb"))?;
+    /// let bot = BotId::new("BOT-1")?;
+    /// let task = store.write(|tx| {
+    ///     tx.queue().enqueue(NewTask::new("build").max_attempts(1))?;
+    ///     let claims = tx.queue().claim(&bot, &ClaimOptions::default())?;
+    ///     tx.queue().fail(&claims[0].id, claims[0].token, "no compiler", Retry::Later)
+    /// })?;
+    /// assert_eq!(task.state, TaskState::Dead);
+    /// # Ok::<(), hivekeep::Error>(())
+    /// ```
+    pub fn fail(&mut self, id: &TaskId, token: Token, error: impl Into<String>, retry: Retry) -> Result<Task> {
+        let (task, _) = self.held(id, token)?;
+        let now = self.now();
+        let error = error.into();
+        let failed = match retry {
+            Retry::Never => Task { last_error: Some(error), ..finished(&task, TaskState::Failed, now) },
+            Retry::After(delay) => attempt_failed(&task, error, now, Some(delay)),
+            Retry::Later => attempt_failed(&task, error, now, Some(retry_delay(task.attempts, token))),
+        };
+        self.change(&task, failed)
+    }
+
+    /// Gives a claimed task back as if it had not been claimed: no attempt is counted, and it keeps its place. Gives the
+    /// task as it now is.
+    ///
+    /// # Errors
+    ///
+    /// `NotFound` when there is no such task. `Conflict` when the token is not that of its holder; the message says who
+    /// holds it.
+    pub fn release(&mut self, id: &TaskId, token: Token) -> Result<Task> {
+        let (task, _) = self.held(id, token)?;
+        self.change(&task, released(&task))
+    }
+
+    /// The task is not wanted any more. If it is claimed, its token is void. Gives the task as it now is.
+    ///
+    /// # Errors
+    ///
+    /// `NotFound` when there is no such task. `Conflict` when it is finished.
+    pub fn cancel(&mut self, id: &TaskId) -> Result<Task> {
+        let task = self.existing(id)?;
+        if task.state.is_finished() {
+            let state = task.state;
+            return Err(Error::conflict(format!(
+                "only what is not finished can be cancelled: task={id} state={state}"
+            )));
+        }
+        let cancelled = finished(&task, TaskState::Cancelled, self.now());
+        self.change(&task, cancelled)
+    }
+
+    /// Puts a failed, dead or cancelled task back, behind all others of its priority and with all its attempts. Gives
+    /// the task as it now is.
+    ///
+    /// # Errors
+    ///
+    /// `NotFound` when there is no such task. `Conflict` when it is ready, claimed or done. `Invalid` when it would wait
+    /// for itself.
+    pub fn requeue(&mut self, id: &TaskId) -> Result<Task> {
+        let task = self.existing(id)?;
+        if !matches!(task.state, TaskState::Failed | TaskState::Dead | TaskState::Cancelled) {
+            let state = task.state;
+            return Err(Error::conflict(format!(
+                "only a failed, dead or cancelled task can be requeued: task={id} state={state}"
+            )));
+        }
+        let again = Task {
+            state: TaskState::Ready,
+            sequence: self.next_sequence()?,
+            waiting_for: self.not_done(&task.depends_on)?,
+            attempts: 0,
+            finished_at: None,
+            finished_by: None,
+            ..task.clone()
+        };
+        self.refuse_waiting_for_itself(&again)?;
+        self.change(&task, again)
+    }
+
+    /// The task and its holder, whose token it is.
+    fn held(&self, id: &TaskId, token: Token) -> Result<(Task, Holder)> {
+        let task = self.existing(id)?;
+        match &task.holder {
+            Some(holder) if holder.token == token => {
+                let holder = holder.clone();
+                Ok((task, holder))
+            }
+            Some(Holder { bot, .. }) => Err(Error::conflict(format!(
+                "the token is void, another claim holds the task now; throw this work away: task={id} token={token} held_by={bot}"
+            ))),
+            None => {
+                let state = task.state;
+                Err(Error::conflict(format!(
+                    "the token is void, nobody holds the task now; throw this work away: task={id} token={token} state={state}"
+                )))
+            }
+        }
+    }
+}
+
+/// The task once it is finished.
+fn finished(task: &Task, state: TaskState, now: Timestamp) -> Task {
+    let mut task = task.clone();
+    task.state = state;
+    task.finished_at = Some(now);
+    task.finished_by = task.holder.take().map(|holder| holder.bot);
+    task.waiting_for.clear();
+    task.not_before = None;
+    task
+}
+
+/// The claimed task once its attempt has failed: ready again, after `delay` or at once, or dead.
+pub(super) fn attempt_failed(task: &Task, error: String, now: Timestamp, delay: Option<Duration>) -> Task {
+    let last_error = Some(error);
+    if task.attempts >= task.max_attempts {
+        return Task { last_error, ..finished(task, TaskState::Dead, now) };
+    }
+    let not_before = delay.map(|delay| whole_micros(after(now, delay))).filter(|time| *time > now);
+    Task { state: TaskState::Ready, holder: None, not_before, last_error, ..task.clone() }
+}
+
+/// The claimed task as if it had not been claimed.
+pub(super) fn released(task: &Task) -> Task {
+    Task { state: TaskState::Ready, holder: None, attempts: task.attempts.saturating_sub(1), ..task.clone() }
+}
+
+/// How long to wait after a failed attempt: doubled each time, and spread over the upper half of that by the claim's
+/// token, so that tasks that failed together do not come back together.
+fn retry_delay(attempt: u32, token: Token) -> Duration {
+    let doubled = 1u64.checked_shl(attempt.saturating_sub(1)).unwrap_or(u64::MAX);
+    let longest = RETRY_DELAY_FIRST_MS.saturating_mul(doubled).min(RETRY_DELAY_MAX_MS);
+    let half = longest / 2;
+    Duration::from_millis(half + scatter(token.0) % (longest - half + 1))
+}
+
+/// A number that looks random and follows from another: SplitMix64, <https://prng.di.unimi.it/splitmix64.c>.
+fn scatter(number: u64) -> u64 {
+    let mut mixed = number.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    mixed ^ (mixed >> 31)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn delays_double_up_to_five_minutes_and_are_spread_over_their_upper_half() {
+        for (attempt, longest) in [(1, 1_000), (2, 2_000), (3, 4_000), (9, 256_000), (10, 300_000), (u32::MAX, 300_000)]
+        {
+            let delays: Vec<_> = (0..200).map(|token| retry_delay(attempt, Token(token)).as_millis()).collect();
+            assert!(
+                delays.iter().all(|delay| (longest / 2..=longest).contains(delay)),
+                "attempt {attempt}: {delays:?}"
+            );
+            let low = delays.iter().filter(|delay| **delay < longest * 3 / 4).count();
+            assert!((60..140).contains(&low), "attempt {attempt}: {low} of 200 in the lower half");
+        }
+    }
+}

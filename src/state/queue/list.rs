@@ -1,0 +1,151 @@
+//! Looking through the queue: all of it, or by state, in pages.
+
+use serde::Serialize;
+
+use crate::engine::records::{KeyRange, Records, Row, scan};
+use crate::engine::schema::{CollectionId, Table};
+use crate::error::{Error, Result};
+use crate::state::queue::task::{Task, TaskState};
+use crate::state::queue::{Queue, keys};
+
+/// So many rows are looked at together, when not every one of them gives a task.
+const LOOK: usize = 256;
+
+/// Some tasks, and where the next ones begin.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct TaskPage {
+    /// The tasks.
+    pub tasks: Vec<Task>,
+    /// To be handed over for the page after this one; none when this is the last one.
+    pub next: Option<String>,
+}
+
+/// Where the tasks of a page are looked up.
+enum Source {
+    /// All of them are in order of their ids.
+    Tasks,
+    /// Those in the state are picked out.
+    TasksIn(TaskState),
+    /// The index leads to those in a state.
+    Index,
+}
+
+#[expect(private_bounds, reason = "what a queue is read from is the crate's own matter")]
+impl<R: Records> Queue<R> {
+    /// Every task, in order of their ids.
+    ///
+    /// # Errors
+    ///
+    /// `Damaged` for a task that cannot be read.
+    pub fn list(&self) -> impl Iterator<Item = Result<Task>> + '_ {
+        let rows = scan(&self.records, CollectionId::QUEUE, KeyRange::all());
+        rows.map(|row| row.and_then(|(key, payload)| Task::from_record(&key, &payload)))
+    }
+
+    /// At most `limit` tasks (at least one), all or those in a state; `cursor` is what the page before said comes next.
+    ///
+    /// Without a state they are in order of their ids. In a state, the ready ones are first those that can be claimed,
+    /// in the order in which they will be if any bot can do them, then those whose time will come, then those that wait
+    /// for others; the claimed ones are in order of their deadlines, the finished ones in order of time. As of a point,
+    /// all are in order of their ids. A task that changes between two pages may be missed or seen twice.
+    ///
+    /// # Errors
+    ///
+    /// `Invalid` for a cursor that is none. `Damaged` for a task that cannot be read.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use hivekeep::{NewTask, Store, TaskState};
+    ///
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// # let store = Store::open(dir.path().join("hive.redb"))?;
+    /// store.write(|tx| {
+    ///     tx.queue().enqueue(NewTask::new("build"))?;
+    ///     tx.queue().enqueue(NewTask::new("test"))
+    /// })?;
+    /// let view = store.view()?;
+    /// let first = view.queue().page(Some(TaskState::Ready), None, 1)?;
+    /// let second = view.queue().page(Some(TaskState::Ready), first.next.as_deref(), 1)?;
+    /// assert_eq!((&first.tasks[0].payload, &second.tasks[0].payload), (&"build".into(), &"test".into()));
+    /// # Ok::<(), hivekeep::Error>(())
+    /// ```
+    pub fn page(&self, state: Option<TaskState>, cursor: Option<&str>, limit: usize) -> Result<TaskPage> {
+        let (source, mut range) = match state {
+            None => (Source::Tasks, KeyRange::all()),
+            Some(state) if self.records.is_now() => (Source::Index, keys::in_state(state)),
+            Some(state) => (Source::TasksIn(state), KeyRange::all()),
+        };
+        if let Some(cursor) = cursor {
+            range = range.after(&from_hex(cursor)?);
+        }
+        self.fill(&source, range, limit.max(1))
+    }
+
+    fn fill(&self, source: &Source, mut range: KeyRange, limit: usize) -> Result<TaskPage> {
+        let mut tasks = Vec::new();
+        loop {
+            let ask = LOOK.min(limit);
+            let rows = self.rows_of(source, &range, ask)?;
+            let is_last = rows.len() < ask;
+            for row in rows {
+                range = range.after(&row.0);
+                tasks.extend(self.task_of_row(source, &row)?);
+                if tasks.len() == limit {
+                    return Ok(TaskPage { tasks, next: Some(to_hex(&row.0)) });
+                }
+            }
+            if is_last {
+                return Ok(TaskPage { tasks, next: None });
+            }
+        }
+    }
+
+    fn rows_of(&self, source: &Source, range: &KeyRange, limit: usize) -> Result<Vec<Row>> {
+        match source {
+            Source::Tasks | Source::TasksIn(_) => self.records.page(CollectionId::QUEUE, range, limit),
+            Source::Index => self.records.rows(Table::Index, range, limit),
+        }
+    }
+
+    /// The task that a row stands for. A task that waits for several others has a row for each; the first counts.
+    fn task_of_row(&self, source: &Source, (key, payload): &Row) -> Result<Option<Task>> {
+        match source {
+            Source::Tasks => Task::from_record(key, payload).map(Some),
+            Source::TasksIn(state) => {
+                Task::from_record(key, payload).map(|task| Some(task).filter(|task| task.state == *state))
+            }
+            Source::Index => {
+                let task = self.indexed(&keys::task_of(key)?)?;
+                let other = keys::waited_for(key)?;
+                Ok(Some(task).filter(|task| other.is_none() || task.waiting_for.first() == other.as_ref()))
+            }
+        }
+    }
+}
+
+fn to_hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn from_hex(text: &str) -> Result<Vec<u8>> {
+    let digit = |digit: u8| char::from(digit).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+    let byte = |pair: &[u8; 2]| Some(digit(pair[0])? << 4 | digit(pair[1])?);
+    let (pairs, rest) = text.as_bytes().as_chunks::<2>();
+    let bytes: Option<Vec<u8>> = pairs.iter().map(byte).collect();
+    let wrong = || Error::invalid(format!("a cursor is what the page before gave: cursor={}", text.escape_debug()));
+    bytes.filter(|_| rest.is_empty()).ok_or_else(wrong)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cursor_reads_back_and_another_text_is_refused() {
+        assert_eq!(from_hex(&to_hex(b"q\x01\xff")).unwrap(), b"q\x01\xff");
+        for wrong in ["0", "zz", "é"] {
+            assert!(from_hex(wrong).is_err(), "{wrong}");
+        }
+    }
+}

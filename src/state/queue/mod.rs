@@ -1,0 +1,128 @@
+//! The task queue: durable tasks that bots claim for a time and finish, or that come back.
+//!
+//! Its parts: [`task`] is what is stored, [`new_task`] what a caller says; [`keys`] is the index; [`enqueue`],
+//! [`claim`], [`finish`] are the verbs of callers and bots; [`leases`] and [`waiting`] move tasks that nobody touches;
+//! [`list`], [`counts`] and [`purge`] look at it and tidy it; [`check`] says what must hold.
+
+mod check;
+mod claim;
+mod counts;
+mod enqueue;
+mod finish;
+mod keys;
+mod leases;
+mod list;
+mod new_task;
+mod purge;
+mod task;
+mod waiting;
+
+#[cfg(test)]
+mod leases_test;
+#[cfg(test)]
+mod model_test;
+#[cfg(test)]
+mod verbs_test;
+
+use jiff::Timestamp;
+
+pub(crate) use check::check_queue;
+pub use claim::{Claim, ClaimOptions};
+pub use counts::TaskCounts;
+pub use finish::Retry;
+pub(crate) use keys::RULE as INDEX;
+pub use list::TaskPage;
+pub use new_task::NewTask;
+pub use task::{Holder, Priority, Task, TaskState};
+
+use crate::engine::codec;
+use crate::engine::records::Records;
+use crate::engine::schema::CollectionId;
+use crate::engine::view::View;
+use crate::engine::write::WriteTx;
+use crate::error::{Error, Result};
+use crate::state::assignments;
+use crate::state::ids::TaskId;
+
+/// The task queue, to be read, and in a write transaction to be worked on.
+///
+/// A task is ready, claimed, or finished: done, failed, dead or cancelled. A claim has a lease and a token. When the
+/// lease ends first, the task goes to another bot, and what the first one then says with its old token is refused.
+pub struct Queue<R> {
+    records: R,
+}
+
+impl WriteTx<'_> {
+    /// The task queue.
+    pub fn queue(&mut self) -> Queue<&mut Self> {
+        Queue { records: self }
+    }
+}
+
+impl View {
+    /// The task queue, as this view sees it.
+    pub fn queue(&self) -> Queue<&Self> {
+        Queue { records: self }
+    }
+}
+
+#[expect(private_bounds, reason = "what a queue is read from is the crate's own matter")]
+impl<R: Records> Queue<R> {
+    /// The task with that id.
+    ///
+    /// # Errors
+    ///
+    /// `Damaged` when it cannot be read.
+    pub fn get(&self, id: &TaskId) -> Result<Option<Task>> {
+        let payload = self.records.get(CollectionId::QUEUE, id.as_bytes())?;
+        payload.map(|payload| Task::from_record(id.as_bytes(), &payload)).transpose()
+    }
+
+    /// The task that a caller named.
+    fn existing(&self, id: &TaskId) -> Result<Task> {
+        self.get(id)?.ok_or_else(|| Error::not_found(format!("there is no such task: task={id}")))
+    }
+
+    /// The task that a row of the index names.
+    fn indexed(&self, id: &TaskId) -> Result<Task> {
+        let missing = || Error::damaged(format!("the index names a task that is not there; run check: task={id}"));
+        self.get(id)?.ok_or_else(missing)
+    }
+
+    /// The time now, as exact as it is stored.
+    fn now(&self) -> Timestamp {
+        whole_micros(self.records.now())
+    }
+}
+
+impl Queue<&mut WriteTx<'_>> {
+    /// Writes a change of a task that was read before; gives what it now is.
+    fn change(&mut self, before: &Task, after: Task) -> Result<Task> {
+        self.save(Some(before), &after)?;
+        Ok(after)
+    }
+
+    /// The one place where tasks are written: the task with its assignment and the counts, in one transaction.
+    fn save(&mut self, before: Option<&Task>, after: &Task) -> Result<()> {
+        if before == Some(after) {
+            return Ok(());
+        }
+        let counts = self.counts()?;
+        self.records.put(CollectionId::QUEUE, after.key(), &codec::encode(after)?)?;
+        assignments::follow(self.records, before, Some(after))?;
+        self.count(counts, before.map(|task| task.state), Some(after.state))
+    }
+
+    /// The one place where tasks are removed.
+    fn erase(&mut self, task: &Task) -> Result<()> {
+        let counts = self.counts()?;
+        self.records.remove(CollectionId::QUEUE, task.key())?;
+        assignments::follow(self.records, Some(task), None)?;
+        self.count(counts, Some(task.state), None)
+    }
+}
+
+/// A time without what is finer than the store keeps.
+fn whole_micros(time: Timestamp) -> Timestamp {
+    Timestamp::from_microsecond(time.as_microsecond()).unwrap_or(time)
+}

@@ -1,0 +1,237 @@
+//! What a caller says about a task that is to be enqueued.
+
+use std::collections::BTreeSet;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::error::{Error, Result};
+use crate::state::ids::{BotId, TaskId, check_name};
+use crate::state::queue::task::Priority;
+
+/// How many attempts a task has when its caller does not say.
+const MAX_ATTEMPTS: u32 = 5;
+/// A task may ask for this many capabilities; each is part of a key.
+const CAPABILITIES_MAX: usize = 16;
+/// A task may depend on this many others; each of them rewrites the task when it is done.
+const DEPENDS_ON_MAX: usize = 1000;
+
+/// A task that is to be enqueued: its payload, and as much as its caller cares to say.
+///
+/// In JSON every member but `payload` may be absent.
+///
+/// # Examples
+///
+/// ```
+/// use hivekeep::{NewTask, Priority};
+/// use serde_json::json;
+///
+/// let task = NewTask::new(json!({"review": "src/lib.rs"}))
+///     .id("review-1".parse()?)
+///     .priority(Priority::P1)
+///     .capability("rust")
+///     .after("build-1".parse()?)
+///     .idempotency_key("review of 4f2a");
+/// # let _ = task;
+/// # Ok::<(), hivekeep::Error>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NewTask {
+    pub(super) payload: Value,
+    #[serde(default)]
+    pub(super) id: Option<TaskId>,
+    #[serde(default)]
+    pub(super) priority: Priority,
+    #[serde(default)]
+    pub(super) not_before: Option<Timestamp>,
+    #[serde(default)]
+    pub(super) capabilities: BTreeSet<String>,
+    #[serde(default)]
+    pub(super) assigned_to: Option<BotId>,
+    #[serde(default)]
+    pub(super) depends_on: BTreeSet<TaskId>,
+    #[serde(default)]
+    pub(super) idempotency_key: Option<String>,
+    #[serde(default = "max_attempts")]
+    pub(super) max_attempts: u32,
+    #[serde(default)]
+    pub(super) attributes: Map<String, Value>,
+    #[serde(skip)]
+    pub(super) enqueued_at: Option<Timestamp>,
+    #[serde(skip)]
+    pub(super) done: Option<Done>,
+}
+
+/// What is known of a task that was done before it came here.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Done {
+    pub(super) at: Timestamp,
+    pub(super) by: Option<BotId>,
+    pub(super) result: Value,
+}
+
+fn max_attempts() -> u32 {
+    MAX_ATTEMPTS
+}
+
+impl NewTask {
+    /// A task with that payload: priority P2, five attempts, for any bot, at once.
+    pub fn new(payload: impl Into<Value>) -> Self {
+        Self {
+            payload: payload.into(),
+            id: None,
+            priority: Priority::default(),
+            not_before: None,
+            capabilities: BTreeSet::new(),
+            assigned_to: None,
+            depends_on: BTreeSet::new(),
+            idempotency_key: None,
+            max_attempts: MAX_ATTEMPTS,
+            attributes: Map::new(),
+            enqueued_at: None,
+            done: None,
+        }
+    }
+
+    /// Gives it that id; otherwise it gets one made of its number, such as `task-17`.
+    #[must_use]
+    pub fn id(mut self, id: TaskId) -> Self {
+        self.id = Some(id);
+        self
+    }
+
+    /// Says which tasks it goes before.
+    #[must_use]
+    pub fn priority(mut self, priority: Priority) -> Self {
+        self.priority = priority;
+        self
+    }
+
+    /// Lets nobody claim it before that time.
+    #[must_use]
+    pub fn not_before(mut self, time: Timestamp) -> Self {
+        self.not_before = Some(time);
+        self
+    }
+
+    /// Asks for a capability, besides those asked for before.
+    #[must_use]
+    pub fn capability(mut self, capability: impl Into<String>) -> Self {
+        self.capabilities.insert(capability.into());
+        self
+    }
+
+    /// Lets only that bot claim it.
+    #[must_use]
+    pub fn assign_to(mut self, bot: BotId) -> Self {
+        self.assigned_to = Some(bot);
+        self
+    }
+
+    /// Lets nobody claim it before that other task is done, besides those named before.
+    #[must_use]
+    pub fn after(mut self, other: TaskId) -> Self {
+        self.depends_on.insert(other);
+        self
+    }
+
+    /// Makes enqueueing it twice give one task: as long as that has not been purged, the same key gives the same task.
+    #[must_use]
+    pub fn idempotency_key(mut self, key: impl Into<String>) -> Self {
+        self.idempotency_key = Some(key.into());
+        self
+    }
+
+    /// Says how many attempts may fail before it is dead; at least one.
+    #[must_use]
+    pub fn max_attempts(mut self, attempts: u32) -> Self {
+        self.max_attempts = attempts;
+        self
+    }
+
+    /// Keeps anything else with it, in place of what was given before.
+    #[must_use]
+    pub fn attributes(mut self, attributes: Map<String, Value>) -> Self {
+        self.attributes = attributes;
+        self
+    }
+
+    /// Says when it came into the queue that it is taken over from; otherwise it comes now.
+    #[must_use]
+    pub fn enqueued_at(mut self, time: Timestamp) -> Self {
+        self.enqueued_at = Some(time);
+        self
+    }
+
+    /// Says that it is done already, as is known of a task that is taken over from another queue.
+    #[must_use]
+    pub fn done(mut self, at: Timestamp, by: Option<BotId>, result: Value) -> Self {
+        self.done = Some(Done { at, by, result });
+        self
+    }
+
+    /// Refuses what no task can be.
+    pub(super) fn check(&self) -> Result<()> {
+        for capability in &self.capabilities {
+            check_name("a capability", capability)?;
+        }
+        if let Some(key) = &self.idempotency_key {
+            check_name("an idempotency key", key)?;
+        }
+        check_at_most("capabilities", self.capabilities.len(), CAPABILITIES_MAX)?;
+        check_at_most("dependencies", self.depends_on.len(), DEPENDS_ON_MAX)?;
+        if self.max_attempts == 0 {
+            return Err(Error::invalid("a task needs at least one attempt: max_attempts=0"));
+        }
+        if let Some(id) = self.id.as_ref().filter(|id| self.depends_on.contains(*id)) {
+            return Err(Error::invalid(format!("a task must not depend on itself: task={id}")));
+        }
+        Ok(())
+    }
+}
+
+fn check_at_most(what: &str, count: usize, most: usize) -> Result<()> {
+    if count > most {
+        return Err(Error::invalid(format!("a task has too many {what}: count={count} limit={most}")));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn task() -> NewTask {
+        NewTask::new("work")
+    }
+
+    #[test]
+    fn what_no_task_can_be_is_refused_and_the_message_says_what_is_wrong() {
+        let id = |name: &str| TaskId::new(name).unwrap();
+        let many = |task: NewTask| (0..17).fold(task, |task, i| task.capability(format!("c{i}")));
+        for (task, message) in [
+            (task().capability(""), "a capability must not be empty"),
+            (
+                task().idempotency_key("a\u{1}"),
+                r"an idempotency key must not have control characters in it: name=a\u{1}",
+            ),
+            (many(task()), "a task has too many capabilities: count=17 limit=16"),
+            (task().max_attempts(0), "a task needs at least one attempt: max_attempts=0"),
+            (task().id(id("a")).after(id("a")), "a task must not depend on itself: task=a"),
+        ] {
+            assert_eq!(task.check().unwrap_err().to_string(), message);
+        }
+        let depends = (0..1001).fold(task(), |task, i| task.after(id(&format!("t{i}"))));
+        assert_eq!(depends.check().unwrap_err().to_string(), "a task has too many dependencies: count=1001 limit=1000");
+    }
+
+    #[test]
+    fn in_json_only_the_payload_must_be_there_and_a_misspelt_member_is_refused() {
+        let read = serde_json::from_str::<NewTask>(r#"{"payload": "work"}"#).unwrap();
+        assert_eq!(read, task());
+        assert!(serde_json::from_str::<NewTask>(r#"{"payload": 1, "prioritty": "P0"}"#).is_err());
+        assert!(serde_json::from_str::<NewTask>("{}").is_err());
+    }
+}

@@ -1,0 +1,331 @@
+//! What a task is, in the store and in JSON.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::str::FromStr;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::engine::codec::{self, Stored};
+use crate::error::{Error, Result};
+use crate::state::ids::{BotId, SessionId, TaskId, Token};
+
+/// A piece of work in the queue. It stays after it is finished, until it is purged.
+///
+/// Its JSON is one flat object with these members; a time that is not set is `null`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Task {
+    /// Its name.
+    pub id: TaskId,
+    /// Which tasks go first.
+    pub priority: Priority,
+    /// Its place among those of the same priority; the lowest goes first.
+    pub sequence: u64,
+    /// Where it is in its life.
+    pub state: TaskState,
+    /// Who holds it; set while it is claimed.
+    pub holder: Option<Holder>,
+    /// The only bot that may claim it, when there is one.
+    pub assigned_to: Option<BotId>,
+    /// What a bot must be able to do to claim it.
+    pub capabilities: BTreeSet<String>,
+    /// The tasks that must be done before it can be claimed.
+    pub depends_on: BTreeSet<TaskId>,
+    /// Those of `depends_on` that it still waits for while it is ready. A task that nobody has enqueued yet is waited for.
+    pub waiting_for: BTreeSet<TaskId>,
+    /// It cannot be claimed before this time; not set once the time has come.
+    #[serde(with = "crate::clock::time::option")]
+    pub not_before: Option<Timestamp>,
+    /// Enqueueing with the same key again gives this task.
+    pub idempotency_key: Option<String>,
+    /// How often it was claimed, without the claims that were released.
+    pub attempts: u32,
+    /// When as many attempts have failed, it is dead.
+    pub max_attempts: u32,
+    /// When it came into the queue.
+    #[serde(with = "crate::clock::time")]
+    pub enqueued_at: Timestamp,
+    /// When it became done, failed, dead or cancelled.
+    #[serde(with = "crate::clock::time::option")]
+    pub finished_at: Option<Timestamp>,
+    /// Who held it when it was finished.
+    pub finished_by: Option<BotId>,
+    /// Why the last attempt failed.
+    pub last_error: Option<String>,
+    /// What is to be done, in the caller's words.
+    #[serde(with = "codec::json")]
+    pub payload: Value,
+    /// What came out; null until it is done.
+    #[serde(with = "codec::json")]
+    pub result: Value,
+    /// Anything else.
+    #[serde(with = "codec::json")]
+    pub attributes: Map<String, Value>,
+}
+
+impl Stored for Task {
+    const VERSION: u8 = 1;
+    const WHAT: &'static str = "a task";
+}
+
+/// Who holds a claimed task, and until when.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Holder {
+    /// The bot.
+    pub bot: BotId,
+    /// What the bot must show to finish the task.
+    pub token: Token,
+    /// When it was claimed.
+    #[serde(with = "crate::clock::time")]
+    pub since: Timestamp,
+    /// When the lease ends, unless it is extended.
+    #[serde(with = "crate::clock::time")]
+    pub deadline: Timestamp,
+    /// The length of the lease in milliseconds, so that a deadline further away than that shows a clock that went back.
+    pub lease_ms: u64,
+    /// The session of the process that claimed it for itself; when that crashes, the task goes back at once.
+    pub session: Option<SessionId>,
+}
+
+impl Task {
+    /// The record's key.
+    pub(crate) fn key(&self) -> &[u8] {
+        self.id.as_bytes()
+    }
+
+    /// The task of a record.
+    ///
+    /// # Errors
+    ///
+    /// `Damaged` when the bytes are not a task's, stand under another task's key, or contradict themselves.
+    pub(crate) fn from_record(key: &[u8], payload: &[u8]) -> Result<Self> {
+        let task: Self = codec::decode(payload)?;
+        let claimed = task.state == TaskState::Claimed;
+        if task.key() != key
+            || claimed != task.holder.is_some()
+            || task.state.is_finished() != task.finished_at.is_some()
+        {
+            let (key, id, state) = (key.escape_ascii(), &task.id, task.state);
+            return Err(Error::damaged(format!("a task contradicts itself: key={key} id={id} state={state}")));
+        }
+        Ok(task)
+    }
+}
+
+/// Which tasks go first: all of [`P0`](Self::P0) before any of [`P1`](Self::P1), and so on.
+///
+/// # Examples
+///
+/// ```
+/// use hivekeep::Priority;
+///
+/// assert!(Priority::P0 < Priority::P3);
+/// assert_eq!("p1".parse::<Priority>()?, Priority::P1);
+/// # Ok::<(), hivekeep::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Priority {
+    /// At once.
+    P0,
+    /// Soon.
+    P1,
+    /// In its turn.
+    #[default]
+    P2,
+    /// When nothing else is to be done.
+    P3,
+}
+
+impl Priority {
+    /// All of them, the most urgent first.
+    pub const ALL: [Self; 4] = [Self::P0, Self::P1, Self::P2, Self::P3];
+
+    /// As text and JSON show it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::P0 => "P0",
+            Self::P1 => "P1",
+            Self::P2 => "P2",
+            Self::P3 => "P3",
+        }
+    }
+}
+
+/// Where a task is in its life.
+///
+/// A ready task is claimed; a claimed one becomes done, ready again, failed or dead. Any of those that are not finished
+/// can be cancelled. All finished ones but done can be requeued.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TaskState {
+    /// To be claimed, now, later, or once what it depends on is done.
+    Ready,
+    /// Held by a bot.
+    Claimed,
+    /// Finished well.
+    Done,
+    /// Given up by a bot that said that trying again is no use.
+    Failed,
+    /// Given up because every attempt was spent.
+    Dead,
+    /// Not wanted any more.
+    Cancelled,
+}
+
+impl TaskState {
+    /// All of them, in the order of a task's life.
+    pub const ALL: [Self; 6] = [Self::Ready, Self::Claimed, Self::Done, Self::Failed, Self::Dead, Self::Cancelled];
+
+    /// As text and JSON show it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Ready => "ready",
+            Self::Claimed => "claimed",
+            Self::Done => "done",
+            Self::Failed => "failed",
+            Self::Dead => "dead",
+            Self::Cancelled => "cancelled",
+        }
+    }
+
+    /// Whether no bot will work on it unless it is requeued.
+    pub fn is_finished(self) -> bool {
+        !matches!(self, Self::Ready | Self::Claimed)
+    }
+}
+
+/// Gives an enum whose `ALL` have an `as_str` its text both ways.
+macro_rules! choice_text {
+    ($($choice:ident, $what:literal;)*) => {$(
+        impl fmt::Display for $choice {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.pad(self.as_str())
+            }
+        }
+
+        impl FromStr for $choice {
+            type Err = Error;
+
+            fn from_str(text: &str) -> Result<Self> {
+                let found = Self::ALL.into_iter().find(|choice| choice.as_str().eq_ignore_ascii_case(text));
+                found.ok_or_else(|| {
+                    let known = Self::ALL.map(Self::as_str).join(", ");
+                    Error::invalid(format!(concat!($what, " is one of {}: text={}"), known, text))
+                })
+            }
+        }
+    )*};
+}
+
+choice_text! {
+    Priority, "a priority";
+    TaskState, "a task's state";
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::ErrorKind;
+
+    fn time(micros: i64) -> Timestamp {
+        Timestamp::from_microsecond(micros).unwrap()
+    }
+
+    fn sample() -> Task {
+        Task {
+            id: TaskId::new("t").unwrap(),
+            priority: Priority::P1,
+            sequence: 3,
+            state: TaskState::Claimed,
+            holder: Some(Holder {
+                bot: BotId::new("b").unwrap(),
+                token: Token(4),
+                since: time(1),
+                deadline: time(2),
+                lease_ms: 5,
+                session: Some(SessionId(6)),
+            }),
+            assigned_to: None,
+            capabilities: BTreeSet::from(["rust".to_string()]),
+            depends_on: BTreeSet::from([TaskId::new("d").unwrap()]),
+            waiting_for: BTreeSet::new(),
+            not_before: None,
+            idempotency_key: Some("k".into()),
+            attempts: 1,
+            max_attempts: 5,
+            enqueued_at: time(7),
+            finished_at: None,
+            finished_by: None,
+            last_error: Some("e".into()),
+            payload: serde_json::json!({"a": 1}),
+            result: Value::Null,
+            attributes: Map::new(),
+        }
+    }
+
+    #[test]
+    fn the_bytes_of_a_task_are_fixed() {
+        let bytes = codec::encode(&sample()).unwrap();
+        let golden =
+            b"\x01\x01t\x01\x03\x01\x01\x01b\x04\x02\x04\x05\x01\x06\x00\x01\x04rust\x01\x01d\x00\x00\x01\x01k\
+            \x01\x05\x0e\x00\x00\x01\x01e\x07{\"a\":1}\x04null\x02{}";
+        assert_eq!(bytes.escape_ascii().to_string(), golden.escape_ascii().to_string());
+        assert_eq!(Task::from_record(b"t", &bytes).unwrap(), sample());
+    }
+
+    #[test]
+    fn the_json_of_a_task_is_flat_and_reads_back() {
+        let json = serde_json::to_value(sample()).unwrap();
+        assert_eq!(json["state"], "claimed");
+        assert_eq!(json["priority"], "P1");
+        assert_eq!(json["holder"]["deadline"], "1970-01-01T00:00:00.000002+00:00");
+        assert_eq!(json["payload"]["a"], 1);
+        assert!(json["finished_at"].is_null());
+        assert_eq!(serde_json::from_value::<Task>(json).unwrap(), sample());
+    }
+
+    #[test]
+    fn a_task_that_contradicts_itself_is_damage() {
+        let refused = |key: &[u8], task: &Task| {
+            let error = Task::from_record(key, &codec::encode(task).unwrap()).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Damaged);
+            error.to_string()
+        };
+        assert_eq!(refused(b"u", &sample()), "a task contradicts itself: key=u id=t state=claimed");
+        refused(b"t", &Task { holder: None, ..sample() });
+        refused(b"t", &Task { state: TaskState::Ready, ..sample() });
+        refused(b"t", &Task { state: TaskState::Done, holder: None, ..sample() });
+        refused(b"t", &Task { finished_at: Some(time(1)), ..sample() });
+    }
+
+    #[test]
+    fn no_byte_that_is_cut_off_or_changed_makes_decoding_panic() {
+        let good = codec::encode(&sample()).unwrap();
+        for at in 0..good.len() {
+            assert!(Task::from_record(b"t", &good[..at]).is_err());
+            for value in 0..=u8::MAX {
+                let mut bytes = good.clone();
+                bytes[at] = value;
+                let _ = Task::from_record(b"t", &bytes);
+            }
+        }
+    }
+
+    #[test]
+    fn choices_read_back_from_their_text() {
+        for state in TaskState::ALL {
+            assert_eq!(state.to_string().parse::<TaskState>().unwrap(), state);
+            assert_eq!(serde_json::to_value(state).unwrap(), state.as_str());
+        }
+        for priority in Priority::ALL {
+            assert_eq!(priority.to_string().parse::<Priority>().unwrap(), priority);
+            assert_eq!(serde_json::to_value(priority).unwrap(), priority.as_str());
+        }
+        assert_eq!(
+            "urgent".parse::<Priority>().unwrap_err().to_string(),
+            "a priority is one of P0, P1, P2, P3: text=urgent"
+        );
+    }
+}

@@ -1,0 +1,75 @@
+//! Tasks that wait: for other tasks, or for a time.
+
+use std::collections::BTreeSet;
+
+use crate::engine::records::{Records, scan_rows};
+use crate::engine::schema::Table;
+use crate::engine::write::WriteTx;
+use crate::error::{Error, Result};
+use crate::state::ids::TaskId;
+use crate::state::queue::task::{Task, TaskState};
+use crate::state::queue::{Queue, keys};
+
+#[expect(private_bounds, reason = "what a queue is read from is the crate's own matter")]
+impl<R: Records> Queue<R> {
+    /// Those of `ids` that are not done, or not there.
+    pub(super) fn not_done(&self, ids: &BTreeSet<TaskId>) -> Result<BTreeSet<TaskId>> {
+        let mut waiting_for = BTreeSet::new();
+        for id in ids {
+            if self.get(id)?.is_none_or(|task| task.state != TaskState::Done) {
+                waiting_for.insert(id.clone());
+            }
+        }
+        Ok(waiting_for)
+    }
+}
+
+impl Queue<&mut WriteTx<'_>> {
+    /// Refuses a task that could never be claimed, because what it waits for waits for it.
+    ///
+    /// That can only be when another task waits for its id already, so in most cases one look-up is all.
+    pub(super) fn refuse_waiting_for_itself(&self, task: &Task) -> Result<()> {
+        if task.state != TaskState::Ready || task.waiting_for.is_empty() || !self.is_waited_for(&task.id)? {
+            return Ok(());
+        }
+        let mut seen = BTreeSet::new();
+        let mut rest: Vec<TaskId> = task.waiting_for.iter().cloned().collect();
+        while let Some(other) = rest.pop() {
+            let waits_for = self.get(&other)?.filter(|other| other.state != TaskState::Done);
+            let waits_for = waits_for.map(|other| other.depends_on).unwrap_or_default();
+            if waits_for.contains(&task.id) {
+                let id = &task.id;
+                return Err(Error::invalid(format!("the task would wait for itself: task={id} through={other}")));
+            }
+            rest.extend(waits_for.into_iter().filter(|id| seen.insert(id.clone())));
+        }
+        Ok(())
+    }
+
+    fn is_waited_for(&self, id: &TaskId) -> Result<bool> {
+        Ok(!self.records.rows(Table::Index, &keys::waiting_for(id).range(), 1)?.is_empty())
+    }
+
+    /// A task is done: those that waited for nothing else can be claimed.
+    pub(super) fn release_those_waiting_for(&mut self, done: &TaskId) -> Result<()> {
+        let head = keys::waiting_for(done);
+        let rows = scan_rows(&self.records, Table::Index, head.clone().range()).collect::<Result<Vec<_>>>()?;
+        for (row, _) in rows {
+            let task = self.indexed(&keys::task_of(&row)?)?;
+            let mut released = task.clone();
+            released.waiting_for.remove(done);
+            self.save(Some(&task), &released)?;
+        }
+        Ok(())
+    }
+
+    /// Makes at most `limit` tasks claimable whose time has come; gives how many.
+    pub(super) fn make_due(&mut self, limit: usize) -> Result<usize> {
+        let due = self.records.rows(Table::Index, &keys::due(self.now()), limit)?;
+        for (row, _) in &due {
+            let task = self.indexed(&keys::task_of(row)?)?;
+            self.save(Some(&task), &Task { not_before: None, ..task.clone() })?;
+        }
+        Ok(due.len())
+    }
+}

@@ -1,0 +1,333 @@
+//! The registry: which bots there are, what they can do, and when they were last heard of.
+//!
+//! Heartbeats are kept apart, in a table that no restore touches: so they do not fill the differences between points,
+//! and a restored fleet does not look dead.
+
+use std::collections::BTreeSet;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::engine::codec::{self, Stored};
+use crate::engine::records::{KeyRange, Records, scan};
+use crate::engine::schema::{CollectionId, Table};
+use crate::engine::view::View;
+use crate::engine::write::WriteTx;
+use crate::error::{Error, Result};
+use crate::state::ids::{BotId, check_name};
+
+/// How many tasks a bot may hold when nobody said.
+pub(crate) const DEFAULT_MAX_CONCURRENT: u32 = 3;
+
+/// A bot, as it was registered.
+///
+/// # Examples
+///
+/// ```
+/// use hivekeep::{Bot, BotId};
+///
+/// let bot = Bot { port: Some(8251), ..Bot::new(BotId::new("BOT-222")?) };
+/// assert_eq!(bot.repo, None);
+/// # Ok::<(), hivekeep::Error>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Bot {
+    /// Its name.
+    pub id: BotId,
+    /// What it is, such as `claude-code`.
+    pub kind: Option<String>,
+    /// How it says that it is, such as `active`.
+    pub status: Option<String>,
+    /// Where it is reached.
+    pub endpoint: Option<String>,
+    /// The port that it listens on.
+    pub port: Option<u16>,
+    /// Its process.
+    pub pid: Option<u32>,
+    /// The repository that it works on.
+    pub repo: Option<String>,
+    /// What it can do: it may claim the tasks that ask for nothing else.
+    pub specializations: BTreeSet<String>,
+    /// How many tasks it may hold; three when not set, none when zero.
+    pub max_concurrent: Option<u32>,
+    /// When it was registered.
+    #[serde(with = "crate::clock::time::option")]
+    pub registered_at: Option<Timestamp>,
+    /// When it was last heard of. Always as it is now, even as of a point; moved by [`heartbeat`](Registry::heartbeat).
+    #[serde(with = "crate::clock::time::option")]
+    pub last_heartbeat: Option<Timestamp>,
+    /// Anything else.
+    #[serde(with = "codec::json")]
+    pub attributes: Map<String, Value>,
+}
+
+impl Bot {
+    /// A bot of which nothing but its name is known.
+    pub fn new(id: BotId) -> Self {
+        Self {
+            id,
+            kind: None,
+            status: None,
+            endpoint: None,
+            port: None,
+            pid: None,
+            repo: None,
+            specializations: BTreeSet::new(),
+            max_concurrent: None,
+            registered_at: None,
+            last_heartbeat: None,
+            attributes: Map::new(),
+        }
+    }
+
+    /// How many tasks it may hold.
+    pub(crate) fn most_at_once(&self) -> u32 {
+        self.max_concurrent.unwrap_or(DEFAULT_MAX_CONCURRENT)
+    }
+}
+
+impl Stored for Bot {
+    const VERSION: u8 = 1;
+    const WHAT: &'static str = "a bot";
+}
+
+/// A stored heartbeat.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Heartbeat {
+    #[serde(with = "crate::clock::time")]
+    at: Timestamp,
+}
+
+impl Stored for Heartbeat {
+    const VERSION: u8 = 1;
+    const WHAT: &'static str = "a heartbeat";
+}
+
+/// The bots of the fleet, to be read, and in a write transaction to be changed.
+pub struct Registry<R> {
+    records: R,
+}
+
+impl WriteTx<'_> {
+    /// The registry.
+    pub fn registry(&mut self) -> Registry<&mut Self> {
+        Registry { records: self }
+    }
+}
+
+impl View {
+    /// The registry, as this view sees it.
+    pub fn registry(&self) -> Registry<&Self> {
+        Registry { records: self }
+    }
+}
+
+#[expect(private_bounds, reason = "what a registry is read from is the crate's own matter")]
+impl<R: Records> Registry<R> {
+    /// The bot with that id.
+    ///
+    /// # Errors
+    ///
+    /// `Damaged` when it cannot be read.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use hivekeep::{Bot, BotId, Store};
+    ///
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// # let store = Store::open(dir.path().join("hive.redb"))?;
+    /// let id = BotId::new("BOT-222")?;
+    /// let bot = Bot { specializations: ["rust".to_string()].into(), ..Bot::new(id.clone()) };
+    /// store.write(|tx| tx.registry().put(&bot))?;
+    /// assert_eq!(store.view()?.registry().get(&id)?, Some(bot));
+    /// # Ok::<(), hivekeep::Error>(())
+    /// ```
+    pub fn get(&self, id: &BotId) -> Result<Option<Bot>> {
+        let payload = self.records.get(CollectionId::REGISTRY, id.as_bytes())?;
+        payload.map(|payload| self.bot(id.as_bytes(), &payload)).transpose()
+    }
+
+    /// Every bot, in order of their ids.
+    ///
+    /// # Errors
+    ///
+    /// `Damaged` for one that cannot be read.
+    pub fn list(&self) -> impl Iterator<Item = Result<Bot>> + '_ {
+        let rows = scan(&self.records, CollectionId::REGISTRY, KeyRange::all());
+        rows.map(|row| row.and_then(|(key, payload)| self.bot(&key, &payload)))
+    }
+
+    /// The bot of a record, with its heartbeat.
+    fn bot(&self, key: &[u8], payload: &[u8]) -> Result<Bot> {
+        let bot: Bot = codec::decode(payload)?;
+        if bot.id.as_bytes() != key {
+            let (key, id) = (key.escape_ascii(), &bot.id);
+            return Err(Error::damaged(format!("a bot stands under another's key: key={key} id={id}")));
+        }
+        Ok(Bot { last_heartbeat: self.last_heartbeat(&bot.id)?, ..bot })
+    }
+
+    fn last_heartbeat(&self, id: &BotId) -> Result<Option<Timestamp>> {
+        let row = self.records.row(Table::Liveness, id.as_bytes())?;
+        row.map(|bytes| codec::decode(&bytes).map(|heartbeat: Heartbeat| heartbeat.at)).transpose()
+    }
+}
+
+impl Registry<&mut WriteTx<'_>> {
+    /// Registers a bot, in place of what was registered under its id.
+    ///
+    /// Its `last_heartbeat` counts only if none is known; after that only [`heartbeat`](Registry::heartbeat) moves it.
+    ///
+    /// # Errors
+    ///
+    /// `Invalid` when a specialization is no name; `Damaged` when the bot that it replaces is damaged.
+    pub fn put(&mut self, bot: &Bot) -> Result<()> {
+        for specialization in &bot.specializations {
+            check_name("a specialization", specialization)?;
+        }
+        let stored = Bot { last_heartbeat: None, ..bot.clone() };
+        self.records.put(CollectionId::REGISTRY, bot.id.as_bytes(), &codec::encode(&stored)?)?;
+        match bot.last_heartbeat {
+            Some(at) if self.last_heartbeat(&bot.id)?.is_none() => self.put_heartbeat(&bot.id, at),
+            _ => Ok(()),
+        }
+    }
+
+    /// Removes a bot and its heartbeat; says whether there was one. Tasks that it holds stay with it until their leases
+    /// end.
+    ///
+    /// # Errors
+    ///
+    /// `Damaged` when it is damaged.
+    pub fn remove(&mut self, id: &BotId) -> Result<bool> {
+        self.records.remove_row(Table::Liveness, id.as_bytes())?;
+        self.records.remove(CollectionId::REGISTRY, id.as_bytes())
+    }
+
+    /// Notes when a bot was last heard of.
+    ///
+    /// # Errors
+    ///
+    /// `NotFound` when no such bot is registered.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use hivekeep::{Bot, BotId, Store};
+    ///
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// # let store = Store::open(dir.path().join("hive.redb"))?;
+    /// let id = BotId::new("BOT-222")?;
+    /// let now = "2026-01-02T03:04:05Z".parse().unwrap();
+    /// store.write(|tx| {
+    ///     tx.registry().put(&Bot::new(id.clone()))?;
+    ///     tx.registry().heartbeat(&id, now)
+    /// })?;
+    /// assert_eq!(store.view()?.registry().get(&id)?.unwrap().last_heartbeat, Some(now));
+    /// # Ok::<(), hivekeep::Error>(())
+    /// ```
+    pub fn heartbeat(&mut self, id: &BotId, at: Timestamp) -> Result<()> {
+        if self.records.get(CollectionId::REGISTRY, id.as_bytes())?.is_none() {
+            return Err(Error::not_found(format!("no such bot is registered; put it first: bot={id}")));
+        }
+        self.put_heartbeat(id, at)
+    }
+
+    fn put_heartbeat(&mut self, id: &BotId, at: Timestamp) -> Result<()> {
+        self.records.put_row(Table::Liveness, id.as_bytes(), &codec::encode(&Heartbeat { at })?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::ErrorKind;
+    use crate::state::testing::{Fixture, time};
+
+    fn id() -> BotId {
+        BotId::new("BOT-222").unwrap()
+    }
+
+    fn adopted() -> Bot {
+        Bot {
+            status: Some("active".into()),
+            port: Some(8251),
+            pid: Some(50080),
+            repo: Some("BOT".into()),
+            registered_at: Some("2025-10-29T08:02:05.006801Z".parse().unwrap()),
+            last_heartbeat: Some("2025-10-31T17:20:00.999125Z".parse().unwrap()),
+            attributes: serde_json::from_str(r#"{"metadata":{"bot_type":"claude-code","adapter_type":"cli"}}"#)
+                .unwrap(),
+            ..Bot::new(id())
+        }
+    }
+
+    #[test]
+    fn the_bytes_of_a_bot_and_of_a_heartbeat_are_fixed() {
+        let at = Timestamp::from_microsecond(5).unwrap();
+        let bot = Bot { last_heartbeat: None, registered_at: Some(at), ..adopted() };
+        let golden =
+            b"\x01\x07BOT-222\x00\x01\x06active\x00\x01\xfb\x3b\x20\x01\xfb\xa0\xc3\x01\x03BOT\x00\x00\x01\x0a\
+            \x00\x3c{\"metadata\":{\"bot_type\":\"claude-code\",\"adapter_type\":\"cli\"}}";
+        let bytes = codec::encode(&bot).unwrap();
+        assert_eq!(bytes.escape_ascii().to_string(), golden.escape_ascii().to_string());
+        assert_eq!(codec::decode::<Bot>(&bytes).unwrap(), bot);
+        assert_eq!(codec::encode(&Heartbeat { at }).unwrap(), b"\x01\x0a");
+    }
+
+    #[test]
+    fn a_bot_comes_back_with_everything_that_it_was_registered_with() {
+        let hive = Fixture::new();
+        hive.write(|tx| tx.registry().put(&adopted()));
+        assert_eq!(hive.view().registry().get(&id()).unwrap(), Some(adopted()));
+        let json = serde_json::to_value(adopted()).unwrap();
+        assert_eq!(json["last_heartbeat"], "2025-10-31T17:20:00.999125+00:00");
+        assert_eq!(serde_json::from_value::<Bot>(json).unwrap(), adopted());
+    }
+
+    #[test]
+    fn only_the_first_put_brings_a_heartbeat_and_only_a_heartbeat_moves_it() {
+        let hive = Fixture::new();
+        let heard = |hive: &Fixture| hive.view().registry().get(&id()).unwrap().unwrap().last_heartbeat;
+        hive.write(|tx| tx.registry().put(&adopted()));
+        hive.write(|tx| tx.registry().heartbeat(&id(), time(9)));
+        assert_eq!(heard(&hive), Some(time(9)));
+        hive.write(|tx| tx.registry().put(&adopted()));
+        assert_eq!(heard(&hive), Some(time(9)));
+    }
+
+    #[test]
+    fn a_removed_bot_is_gone_with_its_heartbeat() {
+        let hive = Fixture::new();
+        hive.write(|tx| tx.registry().put(&adopted()));
+        assert!(hive.write(|tx| tx.registry().remove(&id())));
+        assert!(!hive.write(|tx| tx.registry().remove(&id())));
+        assert_eq!(hive.view().registry().list().count(), 0);
+        hive.write(|tx| tx.registry().put(&Bot::new(id())));
+        assert_eq!(hive.view().registry().get(&id()).unwrap().unwrap().last_heartbeat, None);
+    }
+
+    #[test]
+    fn a_heartbeat_of_a_stranger_and_a_specialization_without_a_name_are_refused() {
+        let hive = Fixture::new();
+        let stranger = hive.refused(|tx| tx.registry().heartbeat(&id(), time(1)));
+        assert_eq!(stranger.kind(), ErrorKind::NotFound);
+        assert_eq!(stranger.to_string(), "no such bot is registered; put it first: bot=BOT-222");
+        let bot = Bot { specializations: [String::new()].into(), ..Bot::new(id()) };
+        let nameless = hive.refused(|tx| tx.registry().put(&bot));
+        assert_eq!(nameless.to_string(), "a specialization must not be empty");
+    }
+
+    #[test]
+    fn a_view_of_the_past_has_the_bots_of_then_and_the_heartbeats_of_now() {
+        let hive = Fixture::new();
+        hive.write(|tx| tx.registry().put(&adopted()));
+        let point = hive.seal();
+        hive.write(|tx| tx.registry().put(&Bot { port: Some(1), ..adopted() }));
+        hive.write(|tx| tx.registry().heartbeat(&id(), time(7)));
+        let then = hive.view_at(point).registry().get(&id()).unwrap().unwrap();
+        assert_eq!((then.port, then.last_heartbeat), (Some(8251), Some(time(7))));
+    }
+}
