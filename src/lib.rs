@@ -17,6 +17,7 @@ pub use engine::store::{Options, Sharing, Store, VerifyOnOpen};
 pub use engine::view::View;
 pub use engine::write::WriteTx;
 pub use error::{Error, ErrorKind, Result};
+pub use recovery::backups::{Backup, BackupOf, BackupRequest, Kind};
 pub use recovery::diff::{Change, ChangeKind, Counts, Diff};
 pub use recovery::events::{Event, EventKind, Events};
 pub use recovery::points::{Point, PointRequest, PointSize};
