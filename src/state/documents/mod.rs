@@ -22,6 +22,8 @@
 
 mod align;
 mod layout;
+#[cfg(test)]
+mod model_test;
 pub(crate) mod names;
 mod order;
 mod put;
@@ -39,8 +41,6 @@ use crate::engine::schema::CollectionId;
 use crate::engine::view::View;
 use crate::engine::write::WriteTx;
 use crate::error::{Error, Result};
-
-pub(crate) use names::{RowNames, row_value};
 
 /// Kind and source may each be this long, in bytes: they are in the key of every row.
 const MAX_NAME: usize = 512;
