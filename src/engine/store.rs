@@ -310,10 +310,6 @@ impl Store {
         &self.inner.context.clock
     }
 
-    pub(crate) fn context(&self) -> &Arc<Context> {
-        &self.inner.context
-    }
-
     /// Makes the file as small as its content, and says whether anything changed. Stops every reader and writer of
     /// every process while it runs, about 3 s per GB.
     ///

@@ -24,12 +24,14 @@ mod align;
 mod layout;
 #[cfg(test)]
 mod model_test;
-pub(crate) mod names;
+mod names;
 mod order;
 mod put;
 mod rows;
 #[cfg(test)]
 mod tests;
+
+pub(crate) use names::{RowNames, row_value};
 
 use std::fmt;
 use std::ops::Bound;
