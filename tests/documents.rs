@@ -48,7 +48,7 @@ fn a_restore_point_keeps_the_document_that_was() {
     put(&store, &queue(20));
     store.write(|tx| tx.documents().remove("queue", "bot")).unwrap();
 
-    let past = store.at(point.id.unwrap().to_string()).unwrap();
+    let past = store.at(&point).unwrap();
     let listed: Vec<_> = past.documents().list().collect::<Result<_, _>>().unwrap();
     assert_eq!(listed, [DocumentId::new("queue", "bot").unwrap()]);
     let read = past.documents().get("queue", "bot").unwrap().unwrap();
