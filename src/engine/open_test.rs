@@ -115,6 +115,19 @@ fn a_redb_file_of_another_program_is_left_alone() {
 }
 
 #[test]
+fn a_redb_file_of_another_program_that_was_not_closed_is_left_alone() {
+    let Fixture { path, .. } = &fixture();
+    let live = path.with_extension("live");
+    let database = Database::create(&live).unwrap();
+    let transaction = database.begin_write().unwrap();
+    transaction.open_table(TableDefinition::<u64, u64>::new("something")).unwrap().insert(1, 2).unwrap();
+    transaction.commit().unwrap();
+    fs::copy(&live, path).unwrap();
+    let error = refused(path);
+    assert_eq!(error.kind(), ErrorKind::NotAStore, "{error}");
+}
+
+#[test]
 fn a_store_of_a_newer_format_is_left_alone() {
     let Fixture { path, .. } = &fixture();
     store(path);
