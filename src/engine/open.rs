@@ -104,6 +104,9 @@ fn open_existing(path: &Path, options: &Options) -> Result<Handle> {
         return look(path, options.cache_bytes, false);
     } else if options.read_only {
         return read_only.map(|database| Handle::new(Access::Read(database)));
+    } else if !in_use(path)? {
+        // The same, so that a file of another program is not repaired before it is known to be one.
+        look(path, options.cache_bytes, false)?.close()?;
     }
     let verify = match options.verify {
         VerifyOnOpen::Always => true,
