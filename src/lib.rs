@@ -4,6 +4,9 @@
 mod clock;
 mod engine;
 mod error;
+#[cfg(feature = "cli")]
+#[doc(hidden)]
+pub mod face;
 mod recovery;
 mod state;
 
