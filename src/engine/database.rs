@@ -22,6 +22,8 @@ pub(crate) struct Handle {
 pub(crate) enum Access {
     Write(Database),
     Read(ReadOnlyDatabase),
+    /// Over an overlay: nothing reaches the file, so nothing may be written.
+    Look(Database),
 }
 
 impl Handle {
@@ -32,21 +34,21 @@ impl Handle {
     /// A read transaction of the newest commit, of whatever process.
     pub(crate) fn begin_read(&self) -> Result<ReadTransaction> {
         self.guard().run(|| match &self.database {
-            Access::Write(database) => Ok(database.begin_read()?),
+            Access::Write(database) | Access::Look(database) => Ok(database.begin_read()?),
             Access::Read(database) => Ok(database.begin_read()?),
         })
     }
 
-    /// A write transaction, once this and every other process has finished its own; `Locked` after `timeout`.
-    pub(crate) fn begin_write(&self, timeout: Duration) -> Result<WriteTransaction> {
+    /// A write transaction, once this and every other process has finished its own; `Locked` when `timeout` has passed
+    /// since the caller arrived.
+    pub(crate) fn begin_write(&self, arrived: Instant, timeout: Duration) -> Result<WriteTransaction> {
         let Access::Write(database) = &self.database else {
             return Err(Error::new(ErrorKind::Conflict, "the store was opened for reading only"));
         };
-        let started = Instant::now();
         loop {
             match self.guard().run(|| Ok(database.try_begin_write()))? {
                 Ok(transaction) => return Ok(transaction),
-                Err(TransactionError::WouldBlock) if started.elapsed() < timeout => std::thread::sleep(LOCK_POLL),
+                Err(TransactionError::WouldBlock) if arrived.elapsed() < timeout => std::thread::sleep(LOCK_POLL),
                 Err(TransactionError::WouldBlock) => {
                     return Err(Error::new(
                         ErrorKind::Locked,
@@ -65,7 +67,7 @@ impl Handle {
     pub(crate) fn database_mut(&mut self) -> Option<&mut Database> {
         match &mut self.database {
             Access::Write(database) => Some(database),
-            Access::Read(_) => None,
+            Access::Read(_) | Access::Look(_) => None,
         }
     }
 
@@ -73,7 +75,7 @@ impl Handle {
     pub(crate) fn close(self) -> Result<()> {
         let guard = self.guard();
         guard.run(|| match self.database {
-            Access::Write(database) => Ok(database.close()?),
+            Access::Write(database) | Access::Look(database) => Ok(database.close()?),
             Access::Read(database) => Ok(database.close()?),
         })
     }
@@ -159,6 +161,10 @@ impl From<redb::DatabaseError> for Error {
     fn from(error: redb::DatabaseError) -> Self {
         match error {
             redb::DatabaseError::Storage(error) => error.into(),
+            error @ redb::DatabaseError::UpgradeRequired(_) => {
+                Self::new(ErrorKind::NotAStore, "an older redb wrote it, which no store was ever made with")
+                    .with_source(error)
+            }
             error @ (redb::DatabaseError::DatabaseAlreadyOpen | redb::DatabaseError::LockProtocolMismatch) => {
                 Self::new(ErrorKind::Locked, "another process has the store open for itself").with_source(error)
             }

@@ -4,13 +4,14 @@ use std::fs::{self, File};
 use std::io::{ErrorKind as IoKind, Read};
 use std::path::{Path, PathBuf};
 
-use redb::{Builder, ConcurrencyMode, Database, ReadTransaction, ReadableDatabase};
+use redb::{Builder, ConcurrencyMode, Database, ReadTransaction, ReadableDatabase, TransactionError, WriteTransaction};
 
 use crate::engine::codec;
 use crate::engine::database::{Access, Guard, Handle};
 use crate::engine::epoch::{Epoch, Epochs};
 use crate::engine::frame::{self, State};
 use crate::engine::meta;
+use crate::engine::overlay::Overlay;
 use crate::engine::schema::{FORMAT_VERSION, Table};
 use crate::engine::store::{Options, Sharing, VerifyOnOpen};
 use crate::error::{Error, ErrorKind, Result};
@@ -23,10 +24,14 @@ const SMALL: u64 = 64 << 20;
 /// Opens the file at `path`, or creates it when the options allow that.
 pub(crate) fn open(path: &Path, options: &Options) -> Result<Handle> {
     match fs::metadata(path) {
-        Ok(metadata) if metadata.is_dir() => {
-            return Err(not_a_store(path, "it is a directory"));
-        }
+        Ok(metadata) if metadata.is_dir() => return Err(not_a_store(path, "it is a directory")),
+        // Opening a pipe would wait for its other end.
+        Ok(metadata) if !metadata.is_file() => return Err(not_a_store(path, "it is no regular file")),
         Ok(_) => {}
+        Err(error) if error.kind() == IoKind::NotFound && path.is_symlink() => {
+            let message = format!("{} is a symbolic link to nothing; remove it or name its target", path.display());
+            return Err(Error::new(ErrorKind::NoStore, message));
+        }
         Err(error) if error.kind() == IoKind::NotFound && options.create && !options.read_only => create(path)?,
         Err(error) if error.kind() == IoKind::NotFound => return Err(no_store(path)),
         Err(error) => return Err(Error::from(error).context(path.display())),
@@ -74,6 +79,9 @@ fn builder(options: &Options) -> Builder {
 }
 
 fn open_existing(path: &Path, options: &Options) -> Result<Handle> {
+    if options.untouched && !in_use(path)? {
+        return look(path, options.cache_bytes, options.verify != VerifyOnOpen::Never);
+    }
     let guard = Guard::fresh();
     let mut builder = builder(options);
     let read_only = guard.run(|| Ok(builder.open_read_only(path)?));
@@ -85,6 +93,9 @@ fn open_existing(path: &Path, options: &Options) -> Result<Handle> {
             return Ok(Handle::new(Access::Read(database)));
         }
         guard.run(|| Ok(database.close()?))?;
+    } else if options.read_only && !in_use(path)? {
+        // It was not closed: what redb would repair in it is repaired in memory.
+        return look(path, options.cache_bytes, false);
     } else if options.read_only {
         return read_only.map(|database| Handle::new(Access::Read(database)));
     }
@@ -97,7 +108,43 @@ fn open_existing(path: &Path, options: &Options) -> Result<Handle> {
     let guard = Guard::fresh();
     let database = guard.run(|| Ok(builder.open(path)?))?;
     guard.run(|| probe_store(path, &database.begin_read()?))?;
+    if verify && host_differs {
+        guard.run(|| note_host(&database))?;
+    }
     Ok(Handle::new(Access::Write(database)))
+}
+
+/// Opens a file that nobody has open, so that nothing in it changes.
+fn look(path: &Path, cache_bytes: usize, verify: bool) -> Result<Handle> {
+    let mut builder = Builder::new();
+    builder.set_cache_size(cache_bytes).set_check_integrity_on_open(verify);
+    let overlay = Overlay::open(path)?;
+    let guard = Guard::fresh();
+    let database = guard.run(|| Ok(builder.create_with_backend(overlay)?))?;
+    guard.run(|| probe_store(path, &database.begin_read()?))?;
+    Ok(Handle::new(Access::Look(database)))
+}
+
+/// Verifies the pages of a store that others may be using: through a handle of its own, which holds the writers' lock
+/// meanwhile, 1 to 2 s per GB.
+pub(crate) fn check_pages(path: &Path) -> Result<()> {
+    let mut builder = Builder::new();
+    builder.set_cache_size(16 << 20).set_concurrency_mode(ConcurrencyMode::MultiWriter);
+    Guard::fresh().run(|| {
+        let sound = builder.open(path)?.check_integrity()?;
+        if sound { Ok(()) } else { Err(Error::damaged("the pages of the file were damaged; redb has repaired them")) }
+    })
+}
+
+/// Notes that the store, just verified, is this machine's from now on; a process that writes already does without.
+fn note_host(database: &Database) -> Result<()> {
+    let mut transaction = match database.try_begin_write() {
+        Err(TransactionError::WouldBlock) => return Ok(()),
+        begun => begun?,
+    };
+    transaction.set_quick_repair(true);
+    put_meta(&transaction, &[(meta::HOST, &host())])?;
+    Ok(transaction.commit()?)
 }
 
 /// Whether a process has the file open for writing: redb's writers hold this byte, shared, from open to close.
@@ -187,19 +234,20 @@ fn fill(database: &Database) -> Result<()> {
     for table in Table::ALL {
         transaction.open_table(table.definition())?;
     }
-    {
-        let mut meta = transaction.open_table(Table::Meta.definition())?;
-        let mut put = |key: &[u8], payload: &[u8]| -> Result<()> {
-            let mut bytes = Vec::new();
-            frame::encode(&mut bytes, Table::Meta.place(key), Epoch(0), State::Present(payload));
-            meta.insert(key, bytes.as_slice())?;
-            Ok(())
-        };
-        put(meta::FORMAT, &FORMAT_VERSION.to_be_bytes())?;
-        put(meta::EPOCHS, &codec::encode(&Epochs::NEW)?)?;
-        put(meta::HOST, &host())?;
+    let epochs = codec::encode(&Epochs::NEW)?;
+    let rows: [(&[u8], &[u8]); 3] =
+        [(meta::FORMAT, &FORMAT_VERSION.to_be_bytes()), (meta::EPOCHS, &epochs), (meta::HOST, &host())];
+    put_meta(&transaction, &rows)?;
+    Ok(transaction.commit()?)
+}
+
+fn put_meta(transaction: &WriteTransaction, rows: &[(&[u8], &[u8])]) -> Result<()> {
+    let mut meta = transaction.open_table(Table::Meta.definition())?;
+    for (key, payload) in rows {
+        let mut bytes = Vec::new();
+        frame::encode(&mut bytes, Table::Meta.place(key), Epoch(0), State::Present(payload));
+        meta.insert(*key, bytes.as_slice())?;
     }
-    transaction.commit()?;
     Ok(())
 }
 

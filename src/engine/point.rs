@@ -33,26 +33,24 @@ impl fmt::Display for PointId {
     }
 }
 
-/// Why a point was made, which decides how it is shown and how long it is kept.
+/// What a point was made of or for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Origin {
-    /// Somebody asked for it.
-    Manual,
-    /// The scheduler made it.
-    Automatic,
-    /// A restore made it, of the state that it was about to change.
-    Safety,
-    /// Documents were handed over.
+    /// The live state.
+    Live,
+    /// Documents that were handed over.
     Documents,
-    /// It was taken over from another program.
+    /// Documents taken over from another program.
     Adopted,
+    /// The state that a restore was about to change.
+    Safety,
 }
 
 impl Origin {
     /// Whether `latest` and times mean such points.
     pub fn is_selectable(self) -> bool {
-        matches!(self, Self::Manual | Self::Automatic)
+        self == Self::Live
     }
 }
 
@@ -67,8 +65,10 @@ pub struct Manifest {
     /// When it was sealed in this store; retention counts from then.
     #[serde(with = "crate::clock::time")]
     pub sealed_at: Timestamp,
-    /// Why it was made.
+    /// What it was made of or for.
     pub origin: Origin,
+    /// Whether somebody asked for it; otherwise a scheduler or a restore made it.
+    pub manual: bool,
     /// In the words of who made it.
     pub description: String,
     /// As given.
@@ -77,6 +77,8 @@ pub struct Manifest {
     pub held: bool,
     /// Of a safety point: what the restore did that it can undo.
     pub undoes: Option<Restored>,
+    /// The backups that it is listed as; their rows go when the point is forgotten.
+    pub backups: Vec<String>,
     /// What each collection holds there.
     pub(crate) collections: Vec<(CollectionId, Stats)>,
 }
@@ -137,6 +139,8 @@ pub(crate) struct NewPoint {
     pub(crate) id: PointId,
     pub(crate) at: Timestamp,
     pub(crate) origin: Origin,
+    pub(crate) manual: bool,
+    pub(crate) backups: Vec<String>,
     pub(crate) description: String,
     pub(crate) tags: BTreeMap<String, String>,
     pub(crate) undoes: Option<Restored>,
@@ -150,6 +154,8 @@ impl WriteTx<'_> {
             at: point.at,
             sealed_at: self.now(),
             origin: point.origin,
+            manual: point.manual,
+            backups: point.backups,
             description: point.description,
             tags: point.tags,
             held: false,
@@ -196,5 +202,60 @@ impl WriteTx<'_> {
         }
         epochs.open = sealed.next();
         self.batch.changed = true;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn manifest() -> Manifest {
+        Manifest {
+            id: PointId("p".into()),
+            at: Timestamp::from_microsecond(1).unwrap(),
+            sealed_at: Timestamp::from_microsecond(2).unwrap(),
+            origin: Origin::Safety,
+            manual: true,
+            description: "d".into(),
+            tags: BTreeMap::from([("k".into(), "v".into())]),
+            held: false,
+            undoes: Some(Restored {
+                from: Epoch(3),
+                name: "n".into(),
+                written_in: Epoch(5),
+                scope: Scope {
+                    collections: vec![CollectionId(2)],
+                    rows: vec![b"r".into()],
+                    prefixes: vec![b"x".into()],
+                },
+                undo: true,
+            }),
+            backups: vec!["b".into()],
+            collections: vec![(CollectionId(5), Stats { count: 1, bytes: 2, ..Stats::default() })],
+        }
+    }
+
+    #[test]
+    fn the_bytes_of_a_manifest_are_fixed_and_read_back() {
+        let bytes = codec::encode(&manifest()).unwrap();
+        let digest = [0; 32];
+        let expected = [
+            &b"\x01\x01p\x02\x04\x03\x01\x01d\x01\x01k\x01v\x00"[..],
+            &b"\x01\x03\x01n\x05\x01\x02\x01\x01r\x01\x01x\x01"[..],
+            &b"\x01\x01b\x01\x05\x01\x02"[..],
+            &digest,
+        ]
+        .concat();
+        assert_eq!(bytes, expected);
+        assert_eq!(codec::decode::<Manifest>(&bytes).unwrap(), manifest());
+    }
+
+    #[test]
+    fn the_bytes_of_a_commit_and_of_the_row_of_epochs_are_fixed() {
+        let commit = Commit { at: Timestamp::from_microsecond(-1).unwrap() };
+        assert_eq!(codec::encode(&commit).unwrap(), [1, 1]);
+        assert_eq!(codec::encode(&crate::engine::epoch::Epochs::NEW).unwrap(), [1, 1, 0, 0, 0, 0]);
+        let stats = codec::encode(&Stats { count: 300, ..Stats::default() }).unwrap();
+        assert_eq!(stats, [&[1, 251, 44, 1, 0][..], &[0; 32]].concat());
     }
 }

@@ -10,7 +10,6 @@ use serde_json::Value;
 use crate::engine::epoch::Epoch;
 use crate::engine::frame::{self, State};
 use crate::engine::point::Scope;
-use crate::engine::records::Records;
 use crate::engine::schema::{CollectionId, Place, Table};
 use crate::engine::store::Store;
 use crate::engine::value;
@@ -18,7 +17,7 @@ use crate::engine::view::{View, undo_range};
 use crate::error::Result;
 use crate::recovery::points::{Names, names};
 use crate::recovery::selector::Selector;
-use crate::state::show::{Shown, show};
+use crate::state::show::{Show, Shown};
 
 /// Rows read at a time.
 const PAGE: usize = 512;
@@ -156,11 +155,12 @@ impl Store {
         let (from, to) = (view.resolve(&from.into())?.epoch(), view.resolve(&to.into())?.epoch());
         let names = names(&view)?;
         let (old, new) = (self.view_at(from)?, self.view_at(to)?);
+        let (mut old, mut new) = (Show::new(&old), Show::new(&new));
         let mut changes = Vec::new();
         // The rows of one view: both ends are looked up in it, so that they are of one moment.
         view.each_difference(from.min(to), from.max(to), &Scope::default(), |row, then, now| {
             let (before, after) = if from <= to { (then, now) } else { (now, then) };
-            changes.extend(change(&names, row, (&old, before), (&new, after))?);
+            changes.extend(change(&names, row, (&mut old, before), (&mut new, after))?);
             Ok(())
         })?;
         changes.sort_by(|a, b| (&a.collection, &a.key).cmp(&(&b.collection, &b.key)));
@@ -172,16 +172,16 @@ impl Store {
 fn change(
     names: &Names,
     row: &[u8],
-    (old, before): (&View, Option<Vec<u8>>),
-    (new, after): (&View, Option<Vec<u8>>),
+    (old, before): (&mut Show<'_, View>, Option<Vec<u8>>),
+    (new, after): (&mut Show<'_, View>, Option<Vec<u8>>),
 ) -> Result<Option<Change>> {
     let Place { collection, key, .. } = Place::of_record(row);
     if collection == CollectionId::CHUNKS {
         return Ok(None);
     }
     let kind = kind(before.is_some(), after.is_some());
-    let shown = |view: &View, payload: Option<Vec<u8>>| {
-        payload.map(|payload| show(view, collection, key, &payload)).transpose()
+    let shown = |show: &mut Show<'_, View>, payload: Option<Vec<u8>>| {
+        payload.map(|payload| show.record(collection, key, &payload)).transpose()
     };
     let (before, after) = (shown(old, before)?, shown(new, after)?);
     let name = after.as_ref().or(before.as_ref()).map(|shown| shown.key.clone()).unwrap_or_default();

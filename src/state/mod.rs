@@ -6,6 +6,7 @@ pub(crate) mod audit;
 pub(crate) mod chat;
 pub(crate) mod collection;
 pub(crate) mod config;
+pub(crate) mod documents;
 pub(crate) mod ids;
 pub(crate) mod page;
 pub(crate) mod queue;
@@ -14,9 +15,9 @@ pub(crate) mod show;
 pub(crate) mod unit;
 
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 
 use crate::engine::index::IndexRule;
 
 /// Every rule by which rows of the index follow from records.
-pub(crate) const INDEXES: &[IndexRule] = &[queue::INDEX, chat::RULE];
+pub(crate) const INDEXES: &[IndexRule] = &[queue::INDEX, chat::INDEX];

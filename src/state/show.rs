@@ -6,8 +6,10 @@ use crate::engine::codec;
 use crate::engine::records::Records;
 use crate::engine::schema::CollectionId;
 use crate::error::{Error, Result};
+use crate::json;
 use crate::state::assignments::Assignment;
 use crate::state::chat::Message;
+use crate::state::documents::names::{RowNames, row_value};
 use crate::state::queue::Task;
 use crate::state::registry::Bot;
 
@@ -18,35 +20,43 @@ pub(crate) struct Shown {
     pub(crate) value: Value,
 }
 
-/// Shows a record of any collection.
-///
-/// # Errors
-///
-/// `Damaged` when the payload is not one of its collection.
-pub(crate) fn show<R: Records>(_records: &R, collection: CollectionId, key: &[u8], payload: &[u8]) -> Result<Shown> {
-    let (key, value) = match collection {
-        CollectionId::REGISTRY => named(key, &codec::decode::<Bot>(payload)?)?,
-        CollectionId::QUEUE => named(key, &codec::decode::<Task>(payload)?)?,
-        CollectionId::ASSIGNMENTS => {
-            let assignment: Assignment = codec::decode(payload)?;
-            (format!("{}/{}", assignment.bot, assignment.task), to_json(&assignment)?)
-        }
-        CollectionId::CHAT => {
-            let message: Message = codec::decode(payload)?;
-            (message.sequence.to_string(), to_json(&message)?)
-        }
-        _ => (
-            text(key),
-            serde_json::from_slice(payload).map_err(|source| {
-                Error::damaged(format!("a record is not JSON: key={}", text(key))).with_source(source)
-            })?,
-        ),
-    };
-    Ok(Shown { key, value })
+/// Shows the records of a view. Keep one for many records: the places of array elements are read once.
+pub(crate) struct Show<'r, R> {
+    documents: RowNames<'r, R>,
 }
 
-fn named<T: serde::Serialize>(key: &[u8], value: &T) -> Result<(String, Value)> {
-    Ok((text(key), to_json(value)?))
+impl<'r, R: Records> Show<'r, R> {
+    /// Shows records that are there in `records`.
+    pub(crate) fn new(records: &'r R) -> Self {
+        Self { documents: RowNames::new(records) }
+    }
+
+    /// Shows a record of any collection.
+    ///
+    /// # Errors
+    ///
+    /// `Damaged` when the payload is not one of its collection.
+    pub(crate) fn record(&mut self, collection: CollectionId, key: &[u8], payload: &[u8]) -> Result<Shown> {
+        let (key, value) = match collection {
+            CollectionId::REGISTRY => (text(key), to_json(&codec::decode::<Bot>(payload)?)?),
+            CollectionId::QUEUE => (text(key), to_json(&codec::decode::<Task>(payload)?)?),
+            CollectionId::ASSIGNMENTS => {
+                let assignment: Assignment = codec::decode(payload)?;
+                (format!("{}/{}", assignment.bot, assignment.task), to_json(&assignment)?)
+            }
+            CollectionId::CHAT => {
+                let message: Message = codec::decode(payload)?;
+                (message.sequence.to_string(), to_json(&message)?)
+            }
+            CollectionId::DOCUMENTS => {
+                let path = self.documents.name(key)?;
+                let path = path.strip_prefix("documents/").unwrap_or(&path);
+                (path.to_owned(), row_value(key, payload)?.unwrap_or(Value::Null))
+            }
+            _ => (text(key), json::parse(payload)?),
+        };
+        Ok(Shown { key, value })
+    }
 }
 
 fn to_json<T: serde::Serialize>(value: &T) -> Result<Value> {

@@ -1,0 +1,139 @@
+//! JSON as it was written: object order and the text of every number are kept, and what cannot be kept is refused.
+//!
+//! `serde_json` alone is not enough: it reads `1e400` as `1e+400`, lets the last of two equal names win, takes an object
+//! with a certain name for a number, and stops at 127 levels. So JSON comes in through [`parse`], or through [`check`]
+//! when a caller has parsed it already. It leaves through `serde_json`, which prints numbers as they are, or through
+//! [`python_text`], the form that checksums of documents are made of.
+
+mod fault;
+mod python;
+mod read;
+
+use serde_json::Value;
+
+use crate::error::Result;
+use fault::Fault;
+
+pub use python::{python_text, write_python};
+pub use read::parse;
+
+pub(crate) use fault::escape_pointer;
+pub(crate) use read::{parse_inside, split_member};
+
+/// Arrays and objects may be nested this deep. It bounds the stack that any reader or writer needs.
+pub const MAX_DEPTH: usize = 128;
+
+/// Checks a value that a caller has parsed or built: it will then read back as it is.
+///
+/// # Errors
+///
+/// `Invalid`, naming the place by JSON pointer, when the value is nested deeper than [`MAX_DEPTH`] or holds a number
+/// whose text is none.
+///
+/// # Examples
+///
+/// ```
+/// use hivekeep::json::{MAX_DEPTH, check};
+/// use serde_json::Value;
+///
+/// let deepest = (0..MAX_DEPTH).fold(Value::Null, |value, _| Value::Array(vec![value]));
+/// assert!(check(&deepest).is_ok());
+/// assert!(check(&Value::Array(vec![deepest])).is_err());
+/// ```
+pub fn check(value: &Value) -> Result<()> {
+    check_inside(value, 0).map_err(Fault::into_error)
+}
+
+fn check_inside(value: &Value, depth: usize) -> Result<(), Fault> {
+    match value {
+        Value::Array(_) | Value::Object(_) if depth >= MAX_DEPTH => Err(Fault::new(fault::TOO_DEEP)),
+        Value::Array(elements) => elements.iter().enumerate().try_for_each(|(index, element)| {
+            check_inside(element, depth + 1).map_err(|fault| fault.inside(&index.to_string()))
+        }),
+        Value::Object(members) => members
+            .iter()
+            .try_for_each(|(name, member)| check_inside(member, depth + 1).map_err(|fault| fault.inside(name))),
+        Value::Number(number) if read::number_len(number.as_str().as_bytes()) != Some(number.as_str().len()) => {
+            Err(Fault::new(fault::BAD_NUMBER))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// How many items a document holds, as histories of backups show it: the summed length of those members that are arrays
+/// or objects; of an array, its length; of anything else, none.
+///
+/// # Examples
+///
+/// ```
+/// use serde_json::json;
+///
+/// assert_eq!(hivekeep::json::item_count(&json!({"tasks": [1, 2, 3], "bots": {"a": {}}, "version": "1.0"})), 4);
+/// assert_eq!(hivekeep::json::item_count(&json!([1, 2])), 2);
+/// ```
+pub fn item_count(value: &Value) -> u64 {
+    match value {
+        Value::Object(members) => members.values().map(length).sum(),
+        other => length(other),
+    }
+}
+
+fn length(value: &Value) -> u64 {
+    match value {
+        Value::Array(elements) => elements.len() as u64,
+        Value::Object(members) => members.len() as u64,
+        _ => 0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::{Number, json};
+
+    use super::*;
+
+    /// Texts made of the pieces of JSON, so that many are nearly right.
+    fn nearly_json() -> impl Strategy<Value = Vec<u8>> {
+        let piece = prop::sample::select(vec![
+            "[", "]", "{", "}", ",", ":", "\"", "\"a\"", "\"a\":", "\"b\":", "1", "0", "-", ".5", "e+3", "null",
+            "true", " ", "\\", "\\u00e9", "\\ud83d", "\\ude00", "é", "\n",
+        ]);
+        let pieces = prop::collection::vec(piece, 0..24).prop_map(|pieces| pieces.concat().into_bytes());
+        prop_oneof![4 => pieces, 1 => prop::collection::vec(any::<u8>(), 0..64)]
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_read_as_serde_json_reads_them_but_for_equal_names(text in nearly_json()) {
+            let theirs = serde_json::from_slice::<Value>(&text);
+            match parse(&text) {
+                Ok(value) => prop_assert_eq!(value.to_string().replace("e+", "e"), theirs.unwrap().to_string().replace("e+", "e")),
+                Err(error) => prop_assert!(theirs.is_err() || error.to_string().contains("same name"), "{}", error),
+            }
+        }
+    }
+
+    #[test]
+    fn a_value_that_would_not_read_back_is_refused_by_its_place() {
+        let bad = Value::Number(Number::from_string_unchecked("0x1".into()));
+        let bad = Value::Array(vec![json!(0), bad]);
+        let error = check(&Value::Object([("a/b".into(), bad)].into_iter().collect())).unwrap_err();
+        assert_eq!(error.to_string(), r#"a number is not written as JSON has it: pointer="/a~1b/1""#);
+    }
+
+    #[test]
+    fn a_value_is_checked_without_running_out_of_stack() {
+        let value = (0..1_000).fold(json!(1), |value, _| Value::Array(vec![value]));
+        let error = check(&value).unwrap_err();
+        assert!(error.to_string().starts_with("nested deeper than 128 levels: pointer=\"/0/0/"), "{error}");
+    }
+
+    #[test]
+    fn items_are_counted_one_level_below_the_top() {
+        let bot = json!({"port": 1, "pid": 2, "repo": "r", "status": "s", "since": 3, "seen": 4, "metadata": {}});
+        assert_eq!(item_count(&json!({"BOT-1": bot, "BOT-2": bot, "BOT-3": bot})), 21);
+        assert_eq!(item_count(&json!({"tasks": vec![bot; 32]})), 32);
+        assert_eq!(item_count(&json!("text")), 0);
+    }
+}

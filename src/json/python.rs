@@ -1,0 +1,176 @@
+//! The text of Python's `json.dumps(data, indent=2)`. The service that this store replaces wrote its backups so, and
+//! took their checksums from it; any tool can make it again.
+
+use std::convert::Infallible;
+use std::io;
+
+use serde_json::Value;
+
+/// The value as Python's `json.dumps(data, indent=2)` prints it, but with numbers as they are written: two spaces for
+/// each level, every character beyond ASCII escaped, no line break at the end.
+///
+/// The value is nested no deeper than [`MAX_DEPTH`](super::MAX_DEPTH): it comes from [`parse`](super::parse), or
+/// [`check`](super::check) has seen it.
+///
+/// # Examples
+///
+/// ```
+/// let value = hivekeep::json::parse(r#"{"name":"é","load":1e400,"tags":[]}"#.as_bytes())?;
+/// let text = "{\n  \"name\": \"\\u00e9\",\n  \"load\": 1e400,\n  \"tags\": []\n}";
+/// assert_eq!(hivekeep::json::python_text(&value), text);
+/// # Ok::<(), hivekeep::Error>(())
+/// ```
+pub fn python_text(value: &Value) -> String {
+    let mut text = String::new();
+    let Ok(()) = print(value, 0, &mut |part: &str| -> Result<(), Infallible> {
+        text.push_str(part);
+        Ok(())
+    });
+    text
+}
+
+/// Writes [`python_text`] piece by piece, so that it can be hashed or sent without being held. The pieces are small: a
+/// file is better wrapped in a [`io::BufWriter`].
+///
+/// # Errors
+///
+/// Those of `to`.
+///
+/// # Examples
+///
+/// ```
+/// let mut text = Vec::new();
+/// hivekeep::json::write_python(&serde_json::json!([1, {}]), &mut text)?;
+/// assert_eq!(text, b"[\n  1,\n  {}\n]");
+/// # Ok::<(), std::io::Error>(())
+/// ```
+pub fn write_python(value: &Value, to: &mut impl io::Write) -> io::Result<()> {
+    print(value, 0, &mut |part: &str| to.write_all(part.as_bytes()))
+}
+
+/// Prints a value that stands `depth` levels in.
+fn print<E>(value: &Value, depth: usize, out: &mut impl FnMut(&str) -> Result<(), E>) -> Result<(), E> {
+    match value {
+        Value::Null => out("null"),
+        Value::Bool(true) => out("true"),
+        Value::Bool(false) => out("false"),
+        Value::Number(number) => out(number.as_str()),
+        Value::String(string) => print_string(string, out),
+        Value::Array(elements) if elements.is_empty() => out("[]"),
+        Value::Object(members) if members.is_empty() => out("{}"),
+        Value::Array(elements) => {
+            for (index, element) in elements.iter().enumerate() {
+                begin_item(index, "[", depth, out)?;
+                print(element, depth + 1, out)?;
+            }
+            end_items("]", depth, out)
+        }
+        Value::Object(members) => {
+            for (index, (name, member)) in members.iter().enumerate() {
+                begin_item(index, "{", depth, out)?;
+                print_string(name, out)?;
+                out(": ")?;
+                print(member, depth + 1, out)?;
+            }
+            end_items("}", depth, out)
+        }
+    }
+}
+
+fn begin_item<E>(index: usize, open: &str, depth: usize, out: &mut impl FnMut(&str) -> Result<(), E>) -> Result<(), E> {
+    out(if index == 0 { open } else { "," })?;
+    new_line(depth + 1, out)
+}
+
+fn end_items<E>(close: &str, depth: usize, out: &mut impl FnMut(&str) -> Result<(), E>) -> Result<(), E> {
+    new_line(depth, out)?;
+    out(close)
+}
+
+fn new_line<E>(depth: usize, out: &mut impl FnMut(&str) -> Result<(), E>) -> Result<(), E> {
+    out("\n")?;
+    (0..depth).try_for_each(|_| out("  "))
+}
+
+/// In quotes; what Python leaves alone is printed in whole runs.
+fn print_string<E>(string: &str, out: &mut impl FnMut(&str) -> Result<(), E>) -> Result<(), E> {
+    let plain = |character: char| matches!(character, ' '..='~') && !matches!(character, '"' | '\\');
+    out("\"")?;
+    let mut rest = string;
+    while let Some(special) = rest.chars().find(|character| !plain(*character)) {
+        let (run, behind) = rest.split_once(special).unwrap_or((rest, ""));
+        out(run)?;
+        print_escape(special, out)?;
+        rest = behind;
+    }
+    out(rest)?;
+    out("\"")
+}
+
+fn print_escape<E>(character: char, out: &mut impl FnMut(&str) -> Result<(), E>) -> Result<(), E> {
+    match character {
+        '"' => out("\\\""),
+        '\\' => out("\\\\"),
+        '\n' => out("\\n"),
+        '\r' => out("\\r"),
+        '\t' => out("\\t"),
+        '\u{8}' => out("\\b"),
+        '\u{c}' => out("\\f"),
+        _ => character.encode_utf16(&mut [0; 2]).iter().try_for_each(|unit| out(&format!("\\u{unit:04x}"))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::parse;
+    use super::*;
+
+    #[test]
+    fn the_text_is_pythons() {
+        let value = parse(
+            r#"{"é😀\u007f":[[],{},[1,-0,1E5,1.50]],"q":"\"\\\/\b\f\n\r\t\u0000\u001f ~\u0080\u2028\uffff",
+                "t":[true,false,null],"":{"a":{"b":""}}}"#
+                .as_bytes(),
+        )
+        .unwrap();
+        let expected = r#"{
+  "\u00e9\ud83d\ude00\u007f": [
+    [],
+    {},
+    [
+      1,
+      -0,
+      1E5,
+      1.50
+    ]
+  ],
+  "q": "\"\\/\b\f\n\r\t\u0000\u001f ~\u0080\u2028\uffff",
+  "t": [
+    true,
+    false,
+    null
+  ],
+  "": {
+    "a": {
+      "b": ""
+    }
+  }
+}"#;
+        assert_eq!(python_text(&value), expected);
+        assert_eq!(parse(expected.as_bytes()).unwrap(), value);
+    }
+
+    #[test]
+    fn a_value_without_members_is_one_line() {
+        for text in ["[]", "{}", "\"\"", "7", "null"] {
+            assert_eq!(python_text(&parse(text.as_bytes()).unwrap()), text);
+        }
+    }
+
+    #[test]
+    fn writing_stops_at_the_first_error() {
+        let mut room = [0; 4];
+        let error = write_python(&serde_json::json!(["long enough"]), &mut &mut room[..]).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::WriteZero);
+    }
+}

@@ -1,0 +1,377 @@
+//! The strict reader. It recurses, at most [`MAX_DEPTH`] levels; everything else is one pass over the bytes, and what it
+//! allocates follows what it has read, never what the text claims.
+
+use serde_json::map::Entry;
+use serde_json::{Map, Number, Value};
+
+use super::MAX_DEPTH;
+use super::fault::{BAD_NUMBER, Fault, NOT_A_NUMBER, TOO_DEEP};
+use crate::error::Result;
+
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
+const NO_NAME: &str = "a member's name in quotes is missing";
+const NO_COLON: &str = "the colon behind a member's name is missing";
+
+/// Reads one JSON text. Object order and numbers stay as they are written; a leading byte order mark is passed over.
+///
+/// # Errors
+///
+/// `Invalid`, naming the place by JSON pointer and byte offset: when two members of an object have the same name, an
+/// escape is half of a surrogate pair, a string holds a raw control character or bytes that are no UTF-8, a number is
+/// not JSON's (`NaN`, `Infinity`, `01`, `1.`), the text is nested deeper than [`MAX_DEPTH`], ends too early, goes on
+/// behind the value, or is no JSON in any other way.
+///
+/// # Examples
+///
+/// ```
+/// let text = r#"{"z":1e400,"a":-0,"m":12345678901234567890123}"#;
+/// let value = hivekeep::json::parse(text.as_bytes())?;
+/// assert_eq!(value.to_string(), text);
+///
+/// let error = hivekeep::json::parse(br#"{"bots": {"a": 1, "a": 2}}"#).unwrap_err();
+/// assert_eq!(error.to_string(), r#"two members have the same name: pointer="/bots/a" offset=18"#);
+/// # Ok::<(), hivekeep::Error>(())
+/// ```
+pub fn parse(text: &[u8]) -> Result<Value> {
+    let at = if text.starts_with(BYTE_ORDER_MARK) { BYTE_ORDER_MARK.len() } else { 0 };
+    Reader { text, at }.whole(0).map_err(Fault::into_error)
+}
+
+/// Reads one JSON text that stands inside of `depth` containers, which count as levels.
+pub(crate) fn parse_inside(text: &[u8], depth: usize) -> Result<Value> {
+    Reader { text, at: 0 }.whole(depth).map_err(Fault::into_error)
+}
+
+/// The name of the member that a text begins with, and the text behind the colon.
+pub(crate) fn split_member(text: &[u8]) -> Result<(String, &[u8])> {
+    let mut reader = Reader { text, at: 0 };
+    let name = reader.name().map_err(Fault::into_error)?;
+    Ok((name, reader.rest()))
+}
+
+/// How many bytes the number at the start of `text` has, unless there is none.
+pub(super) fn number_len(text: &[u8]) -> Option<usize> {
+    let byte = |at: usize| text.get(at).copied();
+    let digits = |from: usize| text.iter().skip(from).take_while(|byte| byte.is_ascii_digit()).count();
+    let mut at = usize::from(byte(0) == Some(b'-'));
+    at += match byte(at)? {
+        b'0' => 1,
+        b'1'..=b'9' => digits(at),
+        _ => return None,
+    };
+    if byte(at) == Some(b'.') {
+        at += 1 + Some(digits(at + 1)).filter(|count| *count > 0)?;
+    }
+    if matches!(byte(at), Some(b'e' | b'E')) {
+        at += 1 + usize::from(matches!(byte(at + 1), Some(b'+' | b'-')));
+        at += Some(digits(at)).filter(|count| *count > 0)?;
+    }
+    Some(at)
+}
+
+/// The text and how far it has been read.
+struct Reader<'a> {
+    text: &'a [u8],
+    at: usize,
+}
+
+impl<'a> Reader<'a> {
+    fn whole(mut self, depth: usize) -> Result<Value, Fault> {
+        let value = self.value(depth)?;
+        match self.token() {
+            None => Ok(value),
+            Some(_) => Err(self.fault("the text goes on behind the value")),
+        }
+    }
+
+    /// The value that comes next, inside of `depth` containers.
+    fn value(&mut self, depth: usize) -> Result<Value, Fault> {
+        match self.token() {
+            Some(b'{' | b'[') if depth >= MAX_DEPTH => Err(self.fault(TOO_DEEP)),
+            Some(b'{') => self.object(depth),
+            Some(b'[') => self.array(depth),
+            Some(b'"') => Ok(Value::String(self.string()?)),
+            Some(b'-' | b'0'..=b'9') => self.number(),
+            Some(_) => self.word(),
+            None => Err(self.fault("the text ends where a value should be")),
+        }
+    }
+
+    fn object(&mut self, depth: usize) -> Result<Value, Fault> {
+        let mut members = Map::new();
+        self.at += 1;
+        if self.token() == Some(b'}') {
+            self.at += 1;
+            return Ok(Value::Object(members));
+        }
+        loop {
+            self.expect(b'"', NO_NAME)?;
+            let start = self.at;
+            match members.entry(self.string()?) {
+                Entry::Occupied(other) => {
+                    return Err(Fault::at("two members have the same name", start).inside(other.key()));
+                }
+                Entry::Vacant(place) => match self.member(depth) {
+                    Ok(value) => place.insert(value),
+                    Err(fault) => return Err(fault.inside(place.key())),
+                },
+            };
+            if self.ends(b'}', "a comma or the end of the object is missing")? {
+                return Ok(Value::Object(members));
+            }
+        }
+    }
+
+    /// The colon and the value behind a member's name.
+    fn member(&mut self, depth: usize) -> Result<Value, Fault> {
+        self.expect(b':', NO_COLON)?;
+        self.at += 1;
+        self.value(depth + 1)
+    }
+
+    /// A member's name and colon.
+    fn name(&mut self) -> Result<String, Fault> {
+        self.expect(b'"', NO_NAME)?;
+        let name = self.string()?;
+        self.expect(b':', NO_COLON)?;
+        self.at += 1;
+        Ok(name)
+    }
+
+    fn array(&mut self, depth: usize) -> Result<Value, Fault> {
+        let mut elements = Vec::new();
+        self.at += 1;
+        if self.token() == Some(b']') {
+            self.at += 1;
+            return Ok(Value::Array(elements));
+        }
+        loop {
+            elements.push(self.value(depth + 1).map_err(|fault| fault.inside(&elements.len().to_string()))?);
+            if self.ends(b']', "a comma or the end of the array is missing")? {
+                return Ok(Value::Array(elements));
+            }
+        }
+    }
+
+    /// Passes the `close` of a container, or the comma before its next item.
+    fn ends(&mut self, close: u8, missing: &'static str) -> Result<bool, Fault> {
+        let token =
+            self.token().filter(|token| *token == close || *token == b',').ok_or_else(|| self.fault(missing))?;
+        self.at += 1;
+        Ok(token == close)
+    }
+
+    fn number(&mut self) -> Result<Value, Fault> {
+        if self.rest().starts_with(b"-Infinity") {
+            return Err(self.fault(NOT_A_NUMBER));
+        }
+        let len = number_len(self.rest()).ok_or_else(|| self.fault(BAD_NUMBER))?;
+        let (number, behind) = self.rest().split_at(len);
+        if matches!(behind.first(), Some(b'0'..=b'9' | b'.' | b'e' | b'E' | b'+' | b'-')) {
+            return Err(self.fault(BAD_NUMBER));
+        }
+        let number = std::str::from_utf8(number).map_err(|_| self.fault(BAD_NUMBER))?;
+        self.at += len;
+        // Every public way to a `Number` writes exponents its own way.
+        Ok(Value::Number(Number::from_string_unchecked(number.to_owned())))
+    }
+
+    fn word(&mut self) -> Result<Value, Fault> {
+        for (word, value) in [("null", Value::Null), ("true", Value::Bool(true)), ("false", Value::Bool(false))] {
+            if self.rest().starts_with(word.as_bytes()) {
+                self.at += word.len();
+                return Ok(value);
+            }
+        }
+        let number = ["NaN", "Infinity"].iter().any(|word| self.rest().starts_with(word.as_bytes()));
+        Err(self.fault(if number { NOT_A_NUMBER } else { "a value is missing" }))
+    }
+
+    /// The string whose opening quote comes next.
+    fn string(&mut self) -> Result<String, Fault> {
+        let mut string = String::new();
+        self.at += 1;
+        loop {
+            string.push_str(self.plain()?);
+            match self.rest().first() {
+                Some(b'"') => {
+                    self.at += 1;
+                    return Ok(string);
+                }
+                Some(b'\\') => string.push(self.escape()?),
+                Some(_) => return Err(self.fault("a control character in a string is not escaped")),
+                None => return Err(self.fault("the text ends inside of a string")),
+            }
+        }
+    }
+
+    /// What stands for itself in a string.
+    fn plain(&mut self) -> Result<&'a str, Fault> {
+        let rest = self.rest();
+        let special = |byte: &u8| matches!(byte, b'"' | b'\\' | 0..0x20);
+        let (plain, _) = rest.split_at(rest.iter().position(special).unwrap_or(rest.len()));
+        let plain = std::str::from_utf8(plain)
+            .map_err(|wrong| Fault::at("a string is not UTF-8", self.at + wrong.valid_up_to()))?;
+        self.at += plain.len();
+        Ok(plain)
+    }
+
+    /// The character of the escape that comes next.
+    fn escape(&mut self) -> Result<char, Fault> {
+        let start = self.at;
+        let character = match self.text.get(start + 1) {
+            Some(b'"') => '"',
+            Some(b'\\') => '\\',
+            Some(b'/') => '/',
+            Some(b'b') => '\u{8}',
+            Some(b'f') => '\u{c}',
+            Some(b'n') => '\n',
+            Some(b'r') => '\r',
+            Some(b't') => '\t',
+            Some(b'u') => return self.unicode_escape(),
+            _ => return Err(self.fault("a string has an unknown escape")),
+        };
+        self.at += 2;
+        Ok(character)
+    }
+
+    /// The character of one `\uXXXX`, or of the two that make a surrogate pair.
+    fn unicode_escape(&mut self) -> Result<char, Fault> {
+        let lone = Fault::at("half of a surrogate pair is no character", self.at);
+        let first = self.unit()?.ok_or_else(|| self.fault("a string has an unknown escape"))?;
+        if let Some(character) = char::from_u32(u32::from(first)) {
+            return Ok(character);
+        }
+        let second = if first < 0xdc00 { self.unit()? } else { None };
+        let units = [Some(first), second].into_iter().flatten();
+        match char::decode_utf16(units).next() {
+            Some(Ok(character)) => Ok(character),
+            _ => Err(lone),
+        }
+    }
+
+    /// Passes one `\uXXXX`, if one comes next.
+    fn unit(&mut self) -> Result<Option<u16>, Fault> {
+        let Some(digits) = self.rest().strip_prefix(b"\\u") else { return Ok(None) };
+        let wrong = || Fault::at("four hexadecimal digits are missing behind \\u", self.at);
+        let digits = digits.first_chunk::<4>().ok_or_else(wrong)?;
+        let mut unit = 0;
+        for digit in digits {
+            let digit =
+                char::from(*digit).to_digit(16).and_then(|digit| u16::try_from(digit).ok()).ok_or_else(wrong)?;
+            unit = unit << 4 | digit;
+        }
+        self.at += 6;
+        Ok(Some(unit))
+    }
+
+    /// Fails unless `token` comes next.
+    fn expect(&mut self, token: u8, missing: &'static str) -> Result<(), Fault> {
+        if self.token() == Some(token) { Ok(()) } else { Err(self.fault(missing)) }
+    }
+
+    /// The next byte that is no white space, which is passed.
+    fn token(&mut self) -> Option<u8> {
+        while let Some(b' ' | b'\n' | b'\r' | b'\t') = self.text.get(self.at) {
+            self.at += 1;
+        }
+        self.text.get(self.at).copied()
+    }
+
+    fn rest(&self) -> &'a [u8] {
+        self.text.get(self.at..).unwrap_or_default()
+    }
+
+    fn fault(&self, what: &'static str) -> Fault {
+        Fault::at(what, self.at)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn error(text: impl AsRef<[u8]>) -> String {
+        parse(text.as_ref()).unwrap_err().to_string()
+    }
+
+    fn nested(depth: usize) -> String {
+        "[".repeat(depth) + &"]".repeat(depth)
+    }
+
+    #[test]
+    fn order_and_numbers_stay_as_written() {
+        for text in [
+            "1e400",
+            "1E400",
+            "1e+400",
+            "1E-2",
+            "-0",
+            "-0.0",
+            "0e0",
+            "1.50",
+            "12345678901234567890123",
+            r#"{"b":1.0,"a":{"d":[],"c":{}},"":null}"#,
+            r#"{"$serde_json::private::Number":"1"}"#,
+            r#"[true,false,null,"\u0000\b\f\n\r\t\"\\/é😀"]"#,
+        ] {
+            assert_eq!(parse(text.as_bytes()).unwrap().to_string(), text);
+        }
+    }
+
+    #[test]
+    fn white_space_escapes_and_a_byte_order_mark_are_read() {
+        let text = b"\xef\xbb\xbf \t\r\n{ \"a\" : [ 1 , \"\\u00e9\\uD83d\\uDe00\\/\" ] }\n";
+        assert_eq!(parse(text).unwrap().to_string(), r#"{"a":[1,"é😀/"]}"#);
+    }
+
+    #[test]
+    fn nesting_is_read_to_its_limit_and_refused_beyond() {
+        assert_eq!(parse(nested(128).as_bytes()).unwrap().to_string(), nested(128));
+        assert!(error(nested(129)).starts_with("nested deeper than 128 levels: pointer=\"/0/0"));
+        assert!(error("[".repeat(10_000_000)).ends_with("offset=128"));
+        assert!(error(r#"{"a":"#.repeat(1_000_000)).ends_with("offset=640"));
+    }
+
+    #[test]
+    fn what_cannot_be_kept_is_refused_by_its_place() {
+        for (text, message) in [
+            (r#"{"a":[{"b":1,"b":2}]}"#, r#"two members have the same name: pointer="/a/0/b" offset=13"#),
+            (r#"{"a":1,"\u0061":2}"#, r#"two members have the same name: pointer="/a" offset=7"#),
+            (r#"["\ud800"]"#, r#"half of a surrogate pair is no character: pointer="/0" offset=2"#),
+            (r#"["\udc00\ud800"]"#, r#"half of a surrogate pair is no character: pointer="/0" offset=2"#),
+            (r#"["\ud800\u0041"]"#, r#"half of a surrogate pair is no character: pointer="/0" offset=2"#),
+            (r#"[0,NaN]"#, r#"NaN and Infinity are not JSON; use null or a string: pointer="/1" offset=3"#),
+            ("Infinity", r#"NaN and Infinity are not JSON; use null or a string: pointer="" offset=0"#),
+            ("[-Infinity]", r#"NaN and Infinity are not JSON; use null or a string: pointer="/0" offset=1"#),
+            ("{} {}", r#"the text goes on behind the value: pointer="" offset=3"#),
+            ("[\"a\nb\"]", r#"a control character in a string is not escaped: pointer="/0" offset=3"#),
+            ("", r#"the text ends where a value should be: pointer="" offset=0"#),
+            (r#"{"a":"#, r#"the text ends where a value should be: pointer="/a" offset=5"#),
+            ("\"abc", r#"the text ends inside of a string: pointer="" offset=4"#),
+            (r#"["\x"]"#, r#"a string has an unknown escape: pointer="/0" offset=2"#),
+            (r#"["\u12g4"]"#, r#"four hexadecimal digits are missing behind \u: pointer="/0" offset=2"#),
+            (r#"["\u+123"]"#, r#"four hexadecimal digits are missing behind \u: pointer="/0" offset=2"#),
+            ("[1 2]", r#"a comma or the end of the array is missing: pointer="" offset=3"#),
+            ("[1,]", r#"a value is missing: pointer="/1" offset=3"#),
+            (r#"{"a":1,}"#, r#"a member's name in quotes is missing: pointer="" offset=7"#),
+            (r#"{"a" 1}"#, r#"the colon behind a member's name is missing: pointer="/a" offset=5"#),
+            (r#"{"a":1"#, r#"a comma or the end of the object is missing: pointer="" offset=6"#),
+            ("nul", r#"a value is missing: pointer="" offset=0"#),
+        ] {
+            assert_eq!(error(text), message, "{text}");
+        }
+        assert_eq!(error(b"[\"ab\xffc\"]"), r#"a string is not UTF-8: pointer="/0" offset=4"#);
+        assert_eq!(error(b"\xff"), r#"a value is missing: pointer="" offset=0"#);
+    }
+
+    #[test]
+    fn numbers_that_are_not_json_are_refused() {
+        for text in ["01", "-", "+1", ".5", "1.", "1.e5", "1e", "1e+", "-01", "0x10", "1.2.3", "1_000", "--1", "1e5.0"]
+        {
+            assert!(parse(text.as_bytes()).is_err(), "{text}");
+            assert!(parse(format!("[{text}]").as_bytes()).is_err(), "{text}");
+        }
+    }
+}

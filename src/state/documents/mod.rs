@@ -1,0 +1,243 @@
+//! Documents: JSON that a caller hands over whole, kept per kind and source, stored a record per element.
+//!
+//! So a document of 10 MB in which one bot changed writes one record, and a diff names that bot.
+//!
+//! * [`layout`] decides what becomes a row. A container is *split*, which gives each of its elements a row, when
+//!   1. it is the document itself; or
+//!   2. its compact text is longer than 4 KiB (64 KiB when its elements are on average under 64 bytes, which are not
+//!      worth rows of their own); or
+//!   3. it is a table, which is a container of containers only, at most two levels below the document, and no container
+//!      on the way there has more than 16 elements; or
+//!   4. something in it is split.
+//!
+//!   Everything else is one row, so a bot or a task usually is. The rule looks at nothing but the value. A change can
+//!   make a container pass a limit, and then only that container is laid out anew: whatever lies around it is split for
+//!   reasons of its own.
+//! * [`rows`] has the bytes. A row's key is the document's, then eight bytes for each level: an *order key*. Its payload
+//!   is the element's compact JSON text, behind `"name":` when it is a member. Of a split container there is only the
+//!   opening bracket: the elements are the rows below it.
+//! * [`align`] finds out which stored element is which new one, and [`order`] gives order keys to those that are new, so
+//!   that all the others stay where they are, untouched.
+//! * [`put`] brings the rows from what they are to what they should be; [`names`] tells a person which element a row is.
+
+mod align;
+mod layout;
+pub(crate) mod names;
+mod order;
+mod put;
+mod rows;
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+use std::ops::Bound;
+
+use serde_json::Value;
+
+use crate::engine::records::{KeyRange, Records};
+use crate::engine::schema::CollectionId;
+use crate::engine::view::View;
+use crate::engine::write::WriteTx;
+use crate::error::{Error, Result};
+
+pub(crate) use names::{RowNames, row_value};
+
+/// Kind and source may each be this long, in bytes: they are in the key of every row.
+const MAX_NAME: usize = 512;
+
+/// Which document: kind and source. Two bots that hand over their registries do not overwrite each other's.
+///
+/// # Examples
+///
+/// ```
+/// let id = hivekeep::DocumentId::new("registry", "service-registry")?;
+/// assert_eq!((id.kind(), id.source()), ("registry", "service-registry"));
+/// assert_eq!(id.to_string(), "registry/service-registry");
+/// # Ok::<(), hivekeep::Error>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct DocumentId {
+    kind: String,
+    source: String,
+}
+
+impl DocumentId {
+    /// The document of that kind from that source. Any text will do.
+    ///
+    /// # Errors
+    ///
+    /// `Invalid` when one of the two is longer than 512 bytes.
+    pub fn new(kind: impl Into<String>, source: impl Into<String>) -> Result<Self> {
+        let id = Self { kind: kind.into(), source: source.into() };
+        for (what, text) in [("kind", &id.kind), ("source", &id.source)] {
+            if text.len() > MAX_NAME {
+                let len = text.len();
+                return Err(Error::invalid(format!(
+                    "the {what} of a document is too long: bytes={len} most={MAX_NAME}"
+                )));
+            }
+        }
+        Ok(id)
+    }
+
+    /// What the keys of its rows begin with; no other document's do.
+    pub(crate) fn to_key(&self) -> Vec<u8> {
+        rows::key(self)
+    }
+
+    /// What the document is: `registry`, `queue`, `bot_assignments`, `full` or anything else.
+    pub fn kind(&self) -> &str {
+        &self.kind
+    }
+
+    /// Who handed it over.
+    pub fn source(&self) -> &str {
+        &self.source
+    }
+}
+
+/// Kind and source with a slash between them.
+impl fmt::Display for DocumentId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.kind, self.source)
+    }
+}
+
+/// What putting a document did, in records.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Written {
+    /// Records that are new or have changed.
+    pub put: u64,
+    /// Records that are gone.
+    pub removed: u64,
+    /// Records that were left as they are.
+    pub unchanged: u64,
+}
+
+/// The documents of a view or of a transaction.
+///
+/// # Examples
+///
+/// ```
+/// # let dir = tempfile::tempdir().unwrap();
+/// # let store = hivekeep::Store::open(dir.path().join("hive.redb"))?;
+/// let registry = hivekeep::json::parse(br#"{"bots": {"BOT-1": {"port": 8001}, "BOT-2": {"port": 8002}}}"#)?;
+/// store.write(|tx| tx.documents().put("registry", "service", &registry))?;
+///
+/// let changed = hivekeep::json::parse(br#"{"bots": {"BOT-1": {"port": 9001}, "BOT-2": {"port": 8002}}}"#)?;
+/// let written = store.write(|tx| tx.documents().put("registry", "service", &changed))?;
+/// assert_eq!((written.put, written.removed), (1, 0));
+/// assert_eq!(store.view()?.documents().get("registry", "service")?, Some(changed));
+/// # Ok::<(), hivekeep::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct Documents<R> {
+    records: R,
+}
+
+impl WriteTx<'_> {
+    /// The documents, to be read and changed.
+    pub fn documents(&mut self) -> Documents<&mut Self> {
+        Documents { records: self }
+    }
+}
+
+impl View {
+    /// The documents, as they are or were.
+    pub fn documents(&self) -> Documents<&Self> {
+        Documents { records: self }
+    }
+}
+
+#[expect(private_bounds, reason = "what a handle reads from is the engine's business")]
+impl<R: Records> Documents<R> {
+    /// The document, with object order and numbers as they were handed over.
+    ///
+    /// # Errors
+    ///
+    /// `Damaged` when a record is damaged or the records of the document do not fit together; `Invalid` when kind or
+    /// source is longer than 512 bytes.
+    pub fn get(&self, kind: &str, source: &str) -> Result<Option<Value>> {
+        let id = DocumentId::new(kind, source)?;
+        let Some(root) = rows::read(&self.records, &id)? else { return Ok(None) };
+        root.into_document().map(Some).map_err(|error| rows::misfit(&id).with_source(error))
+    }
+
+    /// The document as compact JSON text.
+    ///
+    /// # Errors
+    ///
+    /// As [`Documents::get`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// # let store = hivekeep::Store::open(dir.path().join("hive.redb"))?;
+    /// let load = hivekeep::json::parse(br#"{"z": 1e400, "a": -0}"#)?;
+    /// store.write(|tx| tx.documents().put("load", "bot", &load))?;
+    /// assert_eq!(store.view()?.documents().text("load", "bot")?.unwrap(), r#"{"z":1e400,"a":-0}"#);
+    /// # Ok::<(), hivekeep::Error>(())
+    /// ```
+    pub fn text(&self, kind: &str, source: &str) -> Result<Option<String>> {
+        Ok(self.get(kind, source)?.map(|value| value.to_string()))
+    }
+
+    /// Every document by kind, then source.
+    ///
+    /// # Errors
+    ///
+    /// The iterator ends after a `Damaged` when a record is damaged or is no document's.
+    pub fn list(&self) -> impl Iterator<Item = Result<DocumentId>> + '_ {
+        let mut rest = Some(KeyRange::all());
+        std::iter::from_fn(move || {
+            let found = self.first(&rest.take()?).transpose()?;
+            if let Ok(id) = &found
+                && let Bound::Excluded(behind) = KeyRange::prefix(&rows::key(id)).end
+            {
+                rest = Some(KeyRange::all().from(&behind));
+            }
+            Some(found)
+        })
+    }
+
+    /// The first document that has a row in the range.
+    fn first(&self, range: &KeyRange) -> Result<Option<DocumentId>> {
+        let page = self.records.page(CollectionId::DOCUMENTS, range, 1)?;
+        page.first().map(|(key, _)| rows::split_key(key).map(|(id, _)| id)).transpose()
+    }
+}
+
+impl Documents<&mut WriteTx<'_>> {
+    /// Puts a document in the place of the one of the same kind and source. Records of elements that did not change are
+    /// not written.
+    ///
+    /// # Errors
+    ///
+    /// `Invalid`, by JSON pointer, when the value is nested deeper than 128 levels; `Invalid` when kind or source is
+    /// longer than 512 bytes; `Damaged` when a record of the stored document is damaged, or its records do not fit
+    /// together.
+    pub fn put(&mut self, kind: &str, source: &str, document: &Value) -> Result<Written> {
+        put::put(self.records, &DocumentId::new(kind, source)?, document)
+    }
+
+    /// Removes a document, even one whose records do not fit together; says whether there was one.
+    ///
+    /// # Errors
+    ///
+    /// `Damaged` when a record is damaged; `Invalid` when kind or source is longer than 512 bytes.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// # let store = hivekeep::Store::open(dir.path().join("hive.redb"))?;
+    /// store.write(|tx| tx.documents().put("queue", "bot", &serde_json::json!({"tasks": [1, 2, 3]})))?;
+    /// assert!(store.write(|tx| tx.documents().remove("queue", "bot"))?);
+    /// assert!(!store.write(|tx| tx.documents().remove("queue", "bot"))?);
+    /// # Ok::<(), hivekeep::Error>(())
+    /// ```
+    pub fn remove(&mut self, kind: &str, source: &str) -> Result<bool> {
+        put::remove(self.records, &DocumentId::new(kind, source)?)
+    }
+}
