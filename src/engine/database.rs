@@ -22,6 +22,8 @@ pub(crate) struct Handle {
 pub(crate) enum Access {
     Write(Database),
     Read(ReadOnlyDatabase),
+    /// Over an overlay: nothing reaches the file, so nothing may be written.
+    Look(Database),
 }
 
 impl Handle {
@@ -32,7 +34,7 @@ impl Handle {
     /// A read transaction of the newest commit, of whatever process.
     pub(crate) fn begin_read(&self) -> Result<ReadTransaction> {
         self.guard().run(|| match &self.database {
-            Access::Write(database) => Ok(database.begin_read()?),
+            Access::Write(database) | Access::Look(database) => Ok(database.begin_read()?),
             Access::Read(database) => Ok(database.begin_read()?),
         })
     }
@@ -65,7 +67,7 @@ impl Handle {
     pub(crate) fn database_mut(&mut self) -> Option<&mut Database> {
         match &mut self.database {
             Access::Write(database) => Some(database),
-            Access::Read(_) => None,
+            Access::Read(_) | Access::Look(_) => None,
         }
     }
 
@@ -73,7 +75,7 @@ impl Handle {
     pub(crate) fn close(self) -> Result<()> {
         let guard = self.guard();
         guard.run(|| match self.database {
-            Access::Write(database) => Ok(database.close()?),
+            Access::Write(database) | Access::Look(database) => Ok(database.close()?),
             Access::Read(database) => Ok(database.close()?),
         })
     }

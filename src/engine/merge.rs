@@ -95,6 +95,9 @@ impl WriteTx<'_> {
             }
             self.remove_row(Table::Points, &key)?;
             self.remove_row(Table::PointIds, manifest.id.0.as_bytes())?;
+            for backup in &manifest.backups {
+                self.remove_row(Table::Backups, backup.as_bytes())?;
+            }
         } else if !self.remove_row(Table::Commits, &key)? {
             return Ok(());
         }

@@ -188,7 +188,9 @@ fn point(at: jiff::Timestamp) -> NewPoint {
     NewPoint {
         id: PointId::new(),
         at,
-        origin: Origin::Manual,
+        origin: Origin::Live,
+        manual: true,
+        backups: Vec::new(),
         description: String::new(),
         tags: BTreeMap::new(),
         undoes: None,

@@ -11,6 +11,7 @@ use crate::engine::database::{Access, Guard, Handle};
 use crate::engine::epoch::{Epoch, Epochs};
 use crate::engine::frame::{self, State};
 use crate::engine::meta;
+use crate::engine::overlay::Overlay;
 use crate::engine::schema::{FORMAT_VERSION, Table};
 use crate::engine::store::{Options, Sharing, VerifyOnOpen};
 use crate::error::{Error, ErrorKind, Result};
@@ -74,6 +75,9 @@ fn builder(options: &Options) -> Builder {
 }
 
 fn open_existing(path: &Path, options: &Options) -> Result<Handle> {
+    if options.untouched && !in_use(path)? {
+        return look(path, options.cache_bytes, options.verify != VerifyOnOpen::Never);
+    }
     let guard = Guard::fresh();
     let mut builder = builder(options);
     let read_only = guard.run(|| Ok(builder.open_read_only(path)?));
@@ -85,6 +89,9 @@ fn open_existing(path: &Path, options: &Options) -> Result<Handle> {
             return Ok(Handle::new(Access::Read(database)));
         }
         guard.run(|| Ok(database.close()?))?;
+    } else if options.read_only && !in_use(path)? {
+        // It was not closed: what redb would repair in it is repaired in memory.
+        return look(path, options.cache_bytes, false);
     } else if options.read_only {
         return read_only.map(|database| Handle::new(Access::Read(database)));
     }
@@ -98,6 +105,28 @@ fn open_existing(path: &Path, options: &Options) -> Result<Handle> {
     let database = guard.run(|| Ok(builder.open(path)?))?;
     guard.run(|| probe_store(path, &database.begin_read()?))?;
     Ok(Handle::new(Access::Write(database)))
+}
+
+/// Opens a file that nobody has open, so that nothing in it changes.
+fn look(path: &Path, cache_bytes: usize, verify: bool) -> Result<Handle> {
+    let mut builder = Builder::new();
+    builder.set_cache_size(cache_bytes).set_check_integrity_on_open(verify);
+    let overlay = Overlay::open(path)?;
+    let guard = Guard::fresh();
+    let database = guard.run(|| Ok(builder.create_with_backend(overlay)?))?;
+    guard.run(|| probe_store(path, &database.begin_read()?))?;
+    Ok(Handle::new(Access::Look(database)))
+}
+
+/// Verifies the pages of a store that others may be using: through a handle of its own, which holds the writers' lock
+/// meanwhile, 1 to 2 s per GB.
+pub(crate) fn check_pages(path: &Path) -> Result<()> {
+    let mut builder = Builder::new();
+    builder.set_cache_size(16 << 20).set_concurrency_mode(ConcurrencyMode::MultiWriter);
+    Guard::fresh().run(|| {
+        let sound = builder.open(path)?.check_integrity()?;
+        if sound { Ok(()) } else { Err(Error::damaged("the pages of the file were damaged; redb has repaired them")) }
+    })
 }
 
 /// Whether a process has the file open for writing: redb's writers hold this byte, shared, from open to close.

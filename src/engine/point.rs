@@ -33,26 +33,24 @@ impl fmt::Display for PointId {
     }
 }
 
-/// Why a point was made, which decides how it is shown and how long it is kept.
+/// What a point was made of or for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Origin {
-    /// Somebody asked for it.
-    Manual,
-    /// The scheduler made it.
-    Automatic,
-    /// A restore made it, of the state that it was about to change.
-    Safety,
-    /// Documents were handed over.
+    /// The live state.
+    Live,
+    /// Documents that were handed over.
     Documents,
-    /// It was taken over from another program.
+    /// Documents taken over from another program.
     Adopted,
+    /// The state that a restore was about to change.
+    Safety,
 }
 
 impl Origin {
     /// Whether `latest` and times mean such points.
     pub fn is_selectable(self) -> bool {
-        matches!(self, Self::Manual | Self::Automatic)
+        self == Self::Live
     }
 }
 
@@ -67,8 +65,10 @@ pub struct Manifest {
     /// When it was sealed in this store; retention counts from then.
     #[serde(with = "crate::clock::time")]
     pub sealed_at: Timestamp,
-    /// Why it was made.
+    /// What it was made of or for.
     pub origin: Origin,
+    /// Whether somebody asked for it; otherwise a scheduler or a restore made it.
+    pub manual: bool,
     /// In the words of who made it.
     pub description: String,
     /// As given.
@@ -77,6 +77,8 @@ pub struct Manifest {
     pub held: bool,
     /// Of a safety point: what the restore did that it can undo.
     pub undoes: Option<Restored>,
+    /// The backups that it is listed as; their rows go when the point is forgotten.
+    pub backups: Vec<String>,
     /// What each collection holds there.
     pub(crate) collections: Vec<(CollectionId, Stats)>,
 }
@@ -137,6 +139,8 @@ pub(crate) struct NewPoint {
     pub(crate) id: PointId,
     pub(crate) at: Timestamp,
     pub(crate) origin: Origin,
+    pub(crate) manual: bool,
+    pub(crate) backups: Vec<String>,
     pub(crate) description: String,
     pub(crate) tags: BTreeMap<String, String>,
     pub(crate) undoes: Option<Restored>,
@@ -150,6 +154,8 @@ impl WriteTx<'_> {
             at: point.at,
             sealed_at: self.now(),
             origin: point.origin,
+            manual: point.manual,
+            backups: point.backups,
             description: point.description,
             tags: point.tags,
             held: false,

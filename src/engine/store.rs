@@ -1,10 +1,10 @@
 //! The store: opening, sharing, writing, viewing, closing.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 use redb::WriteTransaction;
 
 use crate::clock::{Clock, SystemClock};
@@ -45,7 +45,12 @@ pub(crate) struct Inner {
     handle: RwLock<Option<Handle>>,
     gate: Gate,
     context: Arc<Context>,
+    session: OnceLock<u64>,
+    closing: Mutex<Option<Closing>>,
 }
+
+/// What is still to be written when the store is closed.
+type Closing = Box<dyn FnOnce(&mut WriteTx<'_>) -> Result<()> + Send>;
 
 /// What every transaction of a store needs and none changes.
 pub(crate) struct Context {
@@ -85,6 +90,7 @@ pub enum VerifyOnOpen {
 pub struct Options {
     pub(crate) create: bool,
     pub(crate) read_only: bool,
+    pub(crate) untouched: bool,
     pub(crate) sharing: Sharing,
     pub(crate) verify: VerifyOnOpen,
     pub(crate) cache_bytes: usize,
@@ -92,6 +98,7 @@ pub struct Options {
     pub(crate) lock_timeout: Duration,
     pub(crate) history: Option<Duration>,
     pub(crate) one_phase: bool,
+    pub(crate) session: bool,
 }
 
 impl Default for Options {
@@ -99,6 +106,7 @@ impl Default for Options {
         Self {
             create: true,
             read_only: false,
+            untouched: false,
             sharing: Sharing::default(),
             verify: VerifyOnOpen::default(),
             cache_bytes: 64 << 20,
@@ -106,6 +114,7 @@ impl Default for Options {
             lock_timeout: Duration::from_secs(10),
             history: None,
             one_phase: false,
+            session: true,
         }
     }
 }
@@ -122,6 +131,16 @@ impl Options {
     #[must_use]
     pub fn read_only(mut self, read_only: bool) -> Self {
         self.read_only = read_only;
+        self
+    }
+
+    /// Opens for inspection: a file that nobody else has open is read through a layer that keeps every write in memory,
+    /// so that not one byte of it changes, and its pages are verified unless [`VerifyOnOpen::Never`] is set. A store in
+    /// use is joined for reading.
+    #[must_use]
+    pub fn untouched(mut self) -> Self {
+        self.read_only = true;
+        self.untouched = true;
         self
     }
 
@@ -168,6 +187,14 @@ impl Options {
         self
     }
 
+    /// Whether this process gets a session, so that a crash of it is noticed and what was claimed in it comes back. It
+    /// does, unless this says no, as for a command that is over at once.
+    #[must_use]
+    pub fn session(mut self, session: bool) -> Self {
+        self.session = session;
+        self
+    }
+
     /// Commits in one phase instead of two, in [`Sharing::Exclusive`] only: one sync less for each commit.
     ///
     /// What is given up: after a failed sync followed by a power cut, three of four such stores could not be opened at
@@ -198,6 +225,8 @@ impl Options {
             handle: RwLock::new(Some(handle)),
             gate: Gate::new(),
             context: Arc::new(context),
+            session: OnceLock::new(),
+            closing: Mutex::new(None),
         };
         Ok(Store { inner: Arc::new(inner) })
     }
@@ -303,9 +332,28 @@ impl Store {
     /// Closes the file for every clone, once the calls in progress have ended. Views that are still alive fail from now
     /// on.
     pub(crate) fn close_file(&self) -> Result<()> {
+        let closed = match self.with_handle(|handle| self.inner.write_last(handle)) {
+            Err(error) if error.kind() == ErrorKind::Reopen => Ok(()),
+            closed => closed,
+        };
         let _nested = Nested::enter(&self.inner.context)?;
         let handle = self.inner.handle.write().take();
-        handle.map_or(Ok(()), Handle::close)
+        closed.and(handle.map_or(Ok(()), Handle::close))
+    }
+
+    /// Has something written when the store is closed.
+    pub(crate) fn at_close(&self, closing: Closing) {
+        *self.inner.closing.lock() = Some(closing);
+    }
+
+    /// Notes the number of this process's session.
+    pub(crate) fn set_session(&self, number: u64) {
+        self.inner.session.get_or_init(|| number);
+    }
+
+    /// The number of this process's session.
+    pub(crate) fn session_number(&self) -> Option<u64> {
+        self.inner.session.get().copied()
     }
 
     /// Runs a call on the open file, which stays open until the call ends.
@@ -313,6 +361,28 @@ impl Store {
         // A closure may look at the store that it writes to, so the lock must not wait for a waiting closer.
         let slot = self.inner.handle.read_recursive();
         call(slot.as_ref().ok_or_else(closed)?)
+    }
+}
+
+impl Inner {
+    /// Writes what is still to be written before the file is closed.
+    fn write_last(&self, handle: &Handle) -> Result<()> {
+        let closing = self.closing.lock().take();
+        closing.map_or(Ok(()), |closing| self.gate.alone(handle, &self.context, |tx| closing(tx).map(Outcome::Commit)))
+    }
+}
+
+impl Drop for Inner {
+    /// The last clone is gone: a clean end, unless a panic is on its way.
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            return;
+        }
+        if let Some(handle) = self.handle.read().as_ref()
+            && let Err(error) = self.write_last(handle)
+        {
+            tracing::warn!(%error, "the store was dropped, and its end could not be written");
+        }
     }
 }
 

@@ -220,3 +220,85 @@ impl Events<&mut WriteTx<'_>> {
 fn read((key, payload): Row) -> Result<Event> {
     Ok(Event { sequence: sequence_of(&key)?, ..codec::decode(&payload)? })
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::error::ErrorKind;
+    use crate::state::testing::Fixture;
+
+    fn event(kind: EventKind) -> Event {
+        Event { sequence: 0, at: Timestamp::from_microsecond(5).unwrap(), kind, details: json!({"n": 1}) }
+    }
+
+    #[test]
+    fn an_event_is_stored_in_these_bytes() {
+        let bytes = codec::encode(&event(EventKind::Adopted)).unwrap();
+        assert_eq!(bytes, b"\x01\x0a\x07adopted\x07{\"n\":1}");
+        assert_eq!(codec::decode::<Event>(&bytes).unwrap(), event(EventKind::Adopted));
+    }
+
+    #[test]
+    fn in_json_an_event_is_a_line_of_the_event_log() {
+        let json = serde_json::to_string(&event(EventKind::CleanShutdownMarked)).unwrap();
+        assert_eq!(
+            json,
+            r#"{"timestamp":"1970-01-01T00:00:00.000005+00:00","event":"clean_shutdown_marked","details":{"n":1}}"#
+        );
+        assert_eq!(serde_json::from_str::<Event>(&json).unwrap(), event(EventKind::CleanShutdownMarked));
+    }
+
+    #[test]
+    fn every_kind_is_read_by_its_name_which_no_other_has() {
+        for kind in EventKind::KNOWN {
+            assert_eq!(kind.as_str().parse::<EventKind>().unwrap(), *kind);
+            assert_eq!(EventKind::KNOWN.iter().filter(|other| other.as_str() == kind.as_str()).count(), 1);
+        }
+        assert_eq!("index_saved".parse::<EventKind>().unwrap(), EventKind::Other("index_saved".into()));
+    }
+
+    #[test]
+    fn a_name_of_another_form_is_refused() {
+        let test = Fixture::new();
+        for name in ["", "Backup", "a b", "a\n", &"x".repeat(65)] {
+            let kind = EventKind::Other(name.to_owned());
+            let error = test.store.write(|tx| tx.events().append(kind, json!({}))).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Invalid, "{name}");
+        }
+        assert_eq!(
+            "A".parse::<EventKind>().unwrap_err().to_string(),
+            "an event is named by 1 to 64 lower-case letters, digits and underscores: event=A"
+        );
+    }
+
+    #[test]
+    fn events_are_numbered_paged_from_either_end_and_the_same_at_every_point() {
+        let test = Fixture::new();
+        test.write(|tx| tx.events().append(EventKind::BackupCreated, json!({})));
+        let point = test.seal();
+        test.pass(1);
+        test.write(|tx| tx.events().append(EventKind::CrashDetected, json!({"session": 1})));
+        let old = "2025-01-01T00:00:00Z".parse().unwrap();
+        test.write(|tx| tx.events().append_at(old, EventKind::Other("index_saved".into()), json!({})));
+        let list = |view: &View, page| view.events().list(page).unwrap();
+        let numbers = |page| list(&test.view_at(point), page).iter().map(|event| event.sequence).collect::<Vec<_>>();
+        assert_eq!(numbers(Page::newest(2)), [3, 2]);
+        assert_eq!(numbers(Page::oldest(9).after(1)), [2, 3]);
+        let [saved, crash] = list(&test.view(), Page::newest(2)).try_into().unwrap();
+        assert_eq!((saved.at, saved.kind), (old, EventKind::Other("index_saved".into())));
+        assert_eq!(crash.at.to_string(), "2027-01-15T08:00:01Z");
+    }
+
+    #[test]
+    fn an_event_of_a_closure_that_fails_did_not_happen() {
+        let test = Fixture::new();
+        let failed = test.store.write(|tx| {
+            tx.events().append(EventKind::BackupCreated, json!({}))?;
+            Err::<(), _>(Error::conflict("changed my mind"))
+        });
+        assert_eq!(failed.unwrap_err().kind(), ErrorKind::Conflict);
+        assert_eq!(test.view().events().list(Page::newest(9)).unwrap(), []);
+    }
+}

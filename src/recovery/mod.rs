@@ -1,14 +1,19 @@
 //! Staying recoverable.
 
 pub(crate) mod age;
+pub(crate) mod backups;
 pub(crate) mod diff;
 pub(crate) mod events;
+pub(crate) mod history;
 pub(crate) mod points;
 pub(crate) mod resolve;
 pub(crate) mod restore;
+pub(crate) mod retain;
 pub(crate) mod retention;
+pub(crate) mod scheduler;
 pub(crate) mod scope;
 pub(crate) mod selector;
+pub(crate) mod sessions;
 pub(crate) mod verify;
 
 use std::path::Path;
@@ -54,6 +59,14 @@ impl Options {
     ///
     /// As [`Store::open`], and `NoStore` when there is none and none is to be created.
     pub fn open(self, path: impl AsRef<Path>) -> Result<Store> {
-        self.open_with(path.as_ref(), INDEXES)
+        let (history, session) = (self.history, self.session && !self.read_only);
+        let store = self.open_with(path.as_ref(), INDEXES)?;
+        if let Some(window) = history {
+            history::keep(&store, window)?;
+        }
+        if session {
+            store.begin_session()?;
+        }
+        Ok(store)
     }
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use serde::Serialize;
+use serde_json::{Value, json};
 
 use crate::engine::codec;
 use crate::engine::commit::Outcome;
@@ -11,13 +12,15 @@ use crate::engine::digest::Stats;
 use crate::engine::epoch::Epoch;
 use crate::engine::frame::{self, State};
 use crate::engine::meta;
-use crate::engine::point::{Commit, Manifest, NewPoint, Origin, PointId, Restored};
+use crate::engine::point::{Commit, Manifest, Origin, PointId, Restored};
 use crate::engine::records::{KeyRange, Records, scan_rows};
 use crate::engine::schema::{CollectionId, Place, Table};
 use crate::engine::store::Store;
 use crate::engine::view::View;
 use crate::engine::write::{WriteTx, undo_key};
 use crate::error::{Error, Result};
+use crate::recovery::backups::{Kind, NewBackup, NewSealed};
+use crate::recovery::events::EventKind;
 use crate::recovery::resolve::{Named, PointName, Resolved, resolve};
 use crate::recovery::selector::Selector;
 
@@ -34,14 +37,18 @@ pub struct Point {
     /// When it was sealed in this store; retention counts from then.
     #[serde(with = "crate::clock::time")]
     pub sealed_at: Timestamp,
-    /// Why it was made; none for the point of a single commit.
+    /// What it was made of or for; none for the point of a single commit.
     pub origin: Option<Origin>,
+    /// Whether somebody asked for it.
+    pub manual: bool,
     /// In the words of who made it.
     pub description: String,
     /// As given.
     pub tags: BTreeMap<String, String>,
     /// A held point is never forgotten by retention.
     pub held: bool,
+    /// The backups that it is listed as, by id.
+    pub backups: Vec<String>,
     /// What each collection holds there, by name.
     pub collections: BTreeMap<String, Stats>,
     /// Of a safety point: what was restored, which it can undo.
@@ -53,7 +60,8 @@ pub struct Point {
 #[derive(Clone, Debug)]
 pub struct PointRequest {
     pub(crate) description: String,
-    pub(crate) origin: Origin,
+    pub(crate) manual: bool,
+    pub(crate) documents: Vec<(Kind, Value)>,
     pub(crate) tags: BTreeMap<String, String>,
     pub(crate) held: bool,
 }
@@ -70,13 +78,21 @@ pub struct PointSize {
 impl PointRequest {
     /// A point that somebody asks for, in their own words.
     pub fn new(description: impl Into<String>) -> Self {
-        Self { description: description.into(), origin: Origin::Manual, tags: BTreeMap::new(), held: false }
+        let description = description.into();
+        Self { description, manual: true, documents: Vec::new(), tags: BTreeMap::new(), held: false }
     }
 
     /// Made by a scheduler rather than by somebody.
     #[must_use]
     pub fn automatic(mut self) -> Self {
-        self.origin = Origin::Automatic;
+        self.manual = false;
+        self
+    }
+
+    /// Of this document instead of the live state; several kinds may be given. An empty object is passed over.
+    #[must_use]
+    pub fn document(mut self, kind: Kind, data: Value) -> Self {
+        self.documents.push((kind, data));
         self
     }
 
@@ -85,6 +101,11 @@ impl PointRequest {
     pub fn tag(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.tags.insert(name.into(), value.into());
         self
+    }
+
+    /// Whether it is of documents.
+    pub(crate) fn has_documents(&self) -> bool {
+        !self.documents.is_empty()
     }
 
     /// Held from the start, so that retention never forgets it.
@@ -252,21 +273,24 @@ impl Store {
 }
 
 impl WriteTx<'_> {
-    /// Seals the open epoch as asked.
+    /// Seals the open epoch as asked, and lists the point's backups.
     pub(crate) fn make_point(&mut self, request: PointRequest) -> Result<Point> {
-        let new = NewPoint {
-            id: PointId::new(),
-            at: self.now(),
-            origin: request.origin,
-            description: request.description,
-            tags: request.tags,
-            undoes: None,
+        let backups = match request.documents.is_empty() {
+            true => Kind::PARTS.map(|kind| NewBackup::of_part(kind, None)).into(),
+            false => request.documents.into_iter().map(|(kind, data)| NewBackup::of_part(kind, Some(data))).collect(),
         };
-        let (epoch, mut manifest) = self.seal(new)?;
+        let sealed =
+            NewSealed { backups, manual: request.manual, description: request.description, tags: request.tags };
+        let (epoch, mut manifest) = self.seal_with_backups(sealed)?;
         if request.held {
             manifest.held = true;
             self.put_manifest(epoch, &manifest)?;
         }
+        let details = json!({
+            "restore_id": manifest.id, "backup_ids": manifest.backups, "description": manifest.description,
+            "manual": manifest.manual,
+        });
+        self.events().append(EventKind::RestorePointCreated, details)?;
         Ok(Point::new(epoch, manifest, &names(self)?))
     }
 
@@ -292,6 +316,16 @@ impl View {
         }
         points.sort_unstable_by_key(|point| std::cmp::Reverse(point.epoch));
         Ok(points)
+    }
+
+    /// The points of single commits with their times, oldest first.
+    pub(crate) fn commits(&self) -> Result<Vec<(Epoch, Timestamp)>> {
+        scan_rows(self, Table::Commits, KeyRange::all())
+            .map(|row| {
+                let (key, bytes) = row?;
+                Ok((epoch_of(&key)?, codec::decode::<Commit>(&bytes)?.at))
+            })
+            .collect()
     }
 
     /// A retained point.
@@ -422,6 +456,8 @@ impl Point {
             timestamp: manifest.at,
             sealed_at: manifest.sealed_at,
             origin: Some(manifest.origin),
+            manual: manifest.manual,
+            backups: manifest.backups,
             description: manifest.description,
             tags: manifest.tags,
             held: manifest.held,
@@ -437,6 +473,8 @@ impl Point {
             timestamp: commit.at,
             sealed_at: commit.at,
             origin: None,
+            manual: false,
+            backups: Vec::new(),
             description: String::new(),
             tags: BTreeMap::new(),
             held: false,
@@ -503,6 +541,11 @@ impl Names {
     /// The number of a collection.
     pub(crate) fn id(&self, name: &str) -> Option<CollectionId> {
         self.0.iter().find(|(_, of)| *of == name).map(|(id, _)| *id)
+    }
+
+    /// All numbers.
+    pub(crate) fn ids(&self) -> impl Iterator<Item = CollectionId> {
+        self.0.keys().copied()
     }
 
     /// All names.

@@ -88,7 +88,7 @@ impl Resolved {
 /// let points = [PointName { epoch: Epoch(7), id: "0193-a".into(), at, named: Named::Always }];
 /// let Resolved::Point { epoch, off, .. } = resolve(&"10m ago".parse()?, &points, now)? else { unreachable!() };
 /// assert_eq!((epoch, off.as_mins()), (Epoch(7), 10));
-/// # hivekeep::Result::Ok(())
+/// # Ok::<(), hivekeep::Error>(())
 /// ```
 pub fn resolve(selector: &Selector, points: &[PointName], now: Timestamp) -> Result<Resolved> {
     match selector {

@@ -17,10 +17,12 @@ use crate::engine::schema::{CollectionId, Place, Table};
 use crate::engine::store::Store;
 use crate::engine::view::{View, undo_range};
 use crate::engine::write::WriteTx;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
+use crate::recovery::backups::{Backup, BackupOf, backup_row, find_backup};
 use crate::recovery::diff::{Counts, kind};
 use crate::recovery::events::EventKind;
 use crate::recovery::points::{Point, gone, names};
+use crate::recovery::resolve::Resolved;
 use crate::recovery::selector::Selector;
 use crate::state::unit;
 
@@ -159,10 +161,20 @@ impl Store {
     /// `NotFound` when there is no record of that key, at the point or now.
     pub fn plan_restore(&self, selector: impl Into<Selector>, options: RestoreOptions) -> Result<RestorePlan> {
         let selector = selector.into();
-        let point = self.find_point(selector)?;
-        let point = point.ok_or_else(|| Error::invalid("the state is as it is now; name a point to restore"))?;
         let view = self.view()?;
-        let scope = self.scope(&view, &point, &options)?;
+        let (point, backups) = target(&view, &selector)?;
+        let documents: Vec<_> = backups.iter().filter(|backup| backup.of == BackupOf::Documents).collect();
+        let scope = if !documents.is_empty() && options.only.is_empty() && options.key.is_none() {
+            Scope::of_documents(&documents)?
+        } else {
+            match backups.as_slice() {
+                [backup] if options.only.is_empty() => {
+                    let options = options.clone().only([backup.backup_type.as_str()]);
+                    self.scope(&view, &point, &options)?
+                }
+                _ => self.scope(&view, &point, &options)?,
+            }
+        };
         self.plan(&view, point, scope, options, false)
     }
 
@@ -281,6 +293,27 @@ impl Store {
     }
 }
 
+/// The point that a selector means, and, when it means a backup or a point of documents, which backups.
+fn target(view: &View, selector: &Selector) -> Result<(Point, Vec<Backup>)> {
+    let resolved = view.resolve(selector);
+    if let (Selector::Id(id), Err(error)) = (selector, &resolved)
+        && error.kind() == ErrorKind::NotFound
+        && let Some(backup) = find_backup(view, id)?
+    {
+        return Ok((view.point(backup.epoch)?, vec![backup]));
+    }
+    match resolved? {
+        Resolved::Now => Err(Error::invalid("the state is as it is now; name a point to restore")),
+        Resolved::Point { epoch, .. } => {
+            let point = view.point(epoch)?;
+            let of_documents = matches!(point.origin, Some(Origin::Documents | Origin::Adopted));
+            let ids = point.backups.iter().filter(|_| of_documents);
+            let backups = ids.filter_map(|id| backup_row(view, id).transpose()).collect::<Result<_>>()?;
+            Ok((point, backups))
+        }
+    }
+}
+
 impl WriteTx<'_> {
     fn restore(&mut self, plan: &RestorePlan, verified: Verified) -> Result<RestoreReport> {
         let names = names(self)?;
@@ -295,6 +328,8 @@ impl WriteTx<'_> {
             id: PointId::new(),
             at: self.now(),
             origin: Origin::Safety,
+            manual: false,
+            backups: Vec::new(),
             description: format!("before the {verb} {name}"),
             tags: BTreeMap::new(),
             undoes: Some(Restored {

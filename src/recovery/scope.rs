@@ -4,7 +4,9 @@ use crate::engine::point::Scope;
 use crate::engine::schema::CollectionId;
 use crate::engine::value;
 use crate::error::{Error, Result};
+use crate::recovery::backups::Backup;
 use crate::recovery::points::Names;
+use crate::state::documents::DocumentId;
 
 /// Queue and assignments say the same from two sides, so they are one unit of restore.
 const ONE_UNIT: [CollectionId; 2] = [CollectionId::QUEUE, CollectionId::ASSIGNMENTS];
@@ -34,9 +36,13 @@ impl Scope {
         Self { rows, ..Self::default() }
     }
 
-    /// Every record of a collection whose key begins so.
-    pub(crate) fn of_prefix(collection: CollectionId, prefix: &[u8]) -> Self {
-        Self { prefixes: vec![collection.row_key(prefix)], ..Self::default() }
+    /// The documents of some backups, and nothing of the live state.
+    pub(crate) fn of_documents(backups: &[&Backup]) -> Result<Self> {
+        let prefix = |backup: &&Backup| {
+            let id = DocumentId::new(backup.backup_type.as_str(), &backup.source)?;
+            Ok(CollectionId::DOCUMENTS.row_key(&id.to_key()))
+        };
+        Ok(Self { prefixes: backups.iter().map(prefix).collect::<Result<_>>()?, ..Self::default() })
     }
 
     /// Whether it is made of whole collections, so that digests can be compared.

@@ -35,7 +35,7 @@ const FORMS: &str =
 /// assert_eq!(selector, Selector::Latest(3));
 /// assert_eq!("2 hours ago".parse::<Selector>()?.to_string(), "2h ago");
 /// assert!("2026-01-02 03:04".parse::<Selector>().unwrap_err().to_string().contains("2026-01-02T03:04:00Z"));
-/// # hivekeep::Result::Ok(())
+/// # Ok::<(), hivekeep::Error>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Selector {

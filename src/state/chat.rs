@@ -25,7 +25,7 @@ const OF_BOT: &[u8] = b"mb";
 const OF_CONVERSATION: &[u8] = b"mc";
 
 /// Keeps the index of messages.
-pub(crate) const RULE: IndexRule = IndexRule { collection: CollectionId::CHAT, derive };
+pub(crate) const INDEX: IndexRule = IndexRule { collection: CollectionId::CHAT, derive };
 
 /// A message in the chat of a fleet.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -256,4 +256,158 @@ fn derive(key: &[u8], payload: &[u8], emit: &mut dyn FnMut(&[u8])) -> Result<()>
 /// A name has no zero byte in it, so that one ends it.
 fn index_prefix(kind: &[u8], name: &str) -> Vec<u8> {
     [kind, name.as_bytes(), &[0]].concat()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::ErrorKind;
+    use crate::state::testing::Fixture;
+
+    fn bot(name: &str) -> BotId {
+        BotId::new(name).unwrap()
+    }
+
+    fn of_bot(name: &str) -> ChatFilter {
+        ChatFilter { bot: Some(bot(name)), ..ChatFilter::default() }
+    }
+
+    fn of_conversation(name: &str) -> ChatFilter {
+        ChatFilter { conversation: Some(name.to_owned()), ..ChatFilter::default() }
+    }
+
+    /// Ten messages in turn: of bots a, ab and nobody, in the conversations `x` and `xy`.
+    fn ten_messages() -> Fixture {
+        let test = Fixture::new();
+        test.write(|tx| {
+            for n in 0..10 {
+                let conversation = if n % 2 == 0 { "x" } else { "xy" };
+                let bot = [Some(bot("a")), Some(bot("ab")), None].into_iter().nth(n % 3).flatten();
+                tx.chat().append(NewMessage { bot, ..NewMessage::new(conversation, "user", format!("m{n}")) })?;
+            }
+            Ok(())
+        });
+        test
+    }
+
+    fn numbers(view: &View, filter: &ChatFilter, page: Page) -> Vec<u64> {
+        view.chat().list(filter, page).unwrap().iter().map(|message| message.sequence).collect()
+    }
+
+    #[test]
+    fn a_message_is_stored_in_these_bytes() {
+        let message = Message {
+            sequence: 7,
+            bot: Some(bot("b")),
+            conversation: "c".into(),
+            role: "user".into(),
+            content: "hi".into(),
+            at: Timestamp::from_microsecond(5).unwrap(),
+            original_time: Some("t".into()),
+            attributes: serde_json::from_str(r#"{"n":1.0}"#).unwrap(),
+        };
+        let bytes = codec::encode(&message).unwrap();
+        assert_eq!(bytes, b"\x01\x07\x01\x01b\x01c\x04user\x02hi\x0a\x01\x01t\x09{\"n\":1.0}");
+        assert_eq!(codec::decode::<Message>(&bytes).unwrap(), message);
+    }
+
+    #[test]
+    fn a_message_has_an_index_row_for_its_conversation_and_one_for_its_bot() {
+        let test = Fixture::new();
+        test.write(|tx| tx.chat().append(NewMessage { bot: Some(bot("b")), ..NewMessage::new("c", "user", "hi") }));
+        let rows = test.view().rows(Table::Index, &KeyRange::all(), 9).unwrap();
+        let keys: Vec<_> = rows.into_iter().map(|(key, _)| key).collect();
+        assert_eq!(keys, [b"mbb\0\0\0\0\0\0\0\0\x01", b"mcc\0\0\0\0\0\0\0\0\x01"]);
+        test.write(|tx| tx.chat().remove(1));
+        assert_eq!(test.view().rows(Table::Index, &KeyRange::all(), 9).unwrap(), []);
+    }
+
+    #[test]
+    fn a_message_is_shown_with_the_names_that_other_programs_use() {
+        let test = Fixture::new();
+        test.write(|tx| tx.chat().append(NewMessage::new("c", "user", "hi")));
+        let message = test.view().chat().get(1).unwrap().unwrap();
+        assert_eq!(
+            serde_json::to_string(&message).unwrap(),
+            r#"{"sequence":1,"bot_id":null,"conversation":"c","role":"user","content":"hi","timestamp":"2027-01-15T08:00:00.000000+00:00","original_time":null,"attributes":{}}"#
+        );
+    }
+
+    #[test]
+    fn pages_go_backward_through_all_or_those_of_a_bot_or_of_a_conversation() {
+        let test = ten_messages();
+        let view = test.view();
+        let all = ChatFilter::default();
+        assert_eq!(numbers(&view, &all, Page::newest(3)), [10, 9, 8]);
+        assert_eq!(numbers(&view, &all, Page::newest(3).before(8)), [7, 6, 5]);
+        assert_eq!(numbers(&view, &all, Page::oldest(2).after(8)), [9, 10]);
+        assert_eq!(numbers(&view, &of_bot("a"), Page::newest(9)), [10, 7, 4, 1]);
+        assert_eq!(numbers(&view, &of_bot("ab"), Page::newest(2).before(8)), [5, 2]);
+        assert_eq!(numbers(&view, &of_conversation("x"), Page::newest(9)), [9, 7, 5, 3, 1]);
+        assert_eq!(numbers(&view, &of_conversation("xy"), Page::oldest(2).after(4)), [6, 8]);
+        assert_eq!(numbers(&view, &of_conversation("none"), Page::newest(9)), [0; 0]);
+        let both = ChatFilter { bot: Some(bot("a")), conversation: Some("x".into()) };
+        assert_eq!(numbers(&view, &both, Page::newest(9)), [7, 1]);
+    }
+
+    #[test]
+    fn a_view_of_the_past_pages_through_what_there_was() {
+        let test = ten_messages();
+        let point = test.seal();
+        test.write(|tx| {
+            tx.chat().remove(1)?;
+            tx.chat().append(NewMessage { bot: Some(bot("a")), ..NewMessage::new("x", "user", "later") })
+        });
+        let (then, now) = (test.view_at(point), test.view());
+        assert_eq!(numbers(&then, &of_bot("a"), Page::newest(9)), [10, 7, 4, 1]);
+        assert_eq!(numbers(&now, &of_bot("a"), Page::newest(9)), [11, 10, 7, 4]);
+        assert_eq!(numbers(&then, &of_conversation("x"), Page::newest(2).before(6)), [5, 3]);
+        assert_eq!(
+            then.chat().all().map(|message| message.unwrap().sequence).collect::<Vec<_>>(),
+            Vec::from_iter(1..=10)
+        );
+    }
+
+    #[test]
+    fn a_transaction_reads_its_own_messages_and_one_that_fails_leaves_none() {
+        let test = Fixture::new();
+        let failed = test.store.write(|tx| {
+            tx.chat().append(NewMessage::new("c", "user", "hi"))?;
+            assert_eq!(tx.chat().list(&of_conversation("c"), Page::newest(9))?.len(), 1);
+            Err::<(), _>(Error::conflict("changed my mind"))
+        });
+        assert_eq!(failed.unwrap_err().kind(), ErrorKind::Conflict);
+        assert_eq!(test.view().chat().list(&of_conversation("c"), Page::newest(9)).unwrap(), []);
+    }
+
+    #[test]
+    fn a_conversation_must_have_a_name() {
+        let test = Fixture::new();
+        for (name, message) in [
+            ("", "a conversation must not be empty"),
+            ("a\0b", r"a conversation must not have control characters in it: name=a\0b"),
+        ] {
+            let error = test.store.write(|tx| tx.chat().append(NewMessage::new(name, "user", "hi"))).unwrap_err();
+            assert_eq!(error.to_string(), message);
+        }
+    }
+
+    #[test]
+    fn what_was_taken_over_keeps_its_time_and_attributes() {
+        let test = Fixture::new();
+        let attributes: Map<_, _> = [("mood".to_owned(), Value::from("good"))].into_iter().collect();
+        let message = NewMessage {
+            at: Some("2025-10-25T14:12:21.405449Z".parse().unwrap()),
+            original_time: Some("2025-10-25T14:12:21.405449".into()),
+            attributes: attributes.clone(),
+            ..NewMessage::new("2025-10-25", "assistant", "hello")
+        };
+        let number = test.write(|tx| tx.chat().append(message));
+        let stored = test.view().chat().get(number).unwrap().unwrap();
+        assert_eq!(stored.at.to_string(), "2025-10-25T14:12:21.405449Z");
+        assert_eq!(
+            (stored.original_time.as_deref(), stored.attributes),
+            (Some("2025-10-25T14:12:21.405449"), attributes)
+        );
+    }
 }

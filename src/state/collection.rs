@@ -39,7 +39,7 @@ impl View {
     /// `Invalid` when the name is not 1 to 64 letters, digits, `-`, `_` and `.`, or that of a built-in collection;
     /// `Io`.
     pub fn collection<T>(&self, name: &str) -> Result<Collection<T, &Self>> {
-        Collection::new(self, name)
+        open(self, name)
     }
 }
 
@@ -67,16 +67,14 @@ impl WriteTx<'_> {
     /// # Ok::<(), hivekeep::Error>(())
     /// ```
     pub fn collection<T>(&mut self, name: &str) -> Result<Collection<T, &mut Self>> {
-        Collection::new(self, name)
+        open(self, name)
     }
 }
 
-impl<T, R: Records> Collection<T, R> {
-    fn new(records: R, name: &str) -> Result<Self> {
-        check_collection_name(name)?;
-        let id = records.collection_id(name)?;
-        Ok(Self { records, name: name.to_owned(), id, of: PhantomData })
-    }
+fn open<T, R: Records>(records: R, name: &str) -> Result<Collection<T, R>> {
+    check_collection_name(name)?;
+    let id = records.collection_id(name)?;
+    Ok(Collection { records, name: name.to_owned(), id, of: PhantomData })
 }
 
 #[expect(private_bounds, reason = "only views and transactions can be read from")]
@@ -158,7 +156,8 @@ impl<T: Serialize> Collection<T, &mut WriteTx<'_>> {
     /// # Errors
     ///
     /// `Invalid` when the key is empty or longer than 1,024 bytes, or the value cannot be JSON (a map whose keys are
-    /// not text); `Damaged` when what is overwritten is not what was written; `Io`.
+    /// not text); `Damaged` when what is overwritten is not what was written; `Io`. JSON has no infinity and no `NaN`:
+    /// they become `null`.
     pub fn put(&mut self, key: &str, value: &T) -> Result<()> {
         check_key(key)?;
         let payload = serde_json::to_vec(value).map_err(|source| {
@@ -210,4 +209,142 @@ fn check_key(key: &str) -> Result<()> {
         return Err(Error::invalid(format!("a key has 1 to {KEY_LEN_MAX} bytes: bytes={}", key.len())));
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde::Deserialize;
+
+    use super::*;
+    use crate::error::ErrorKind;
+    use crate::state::testing::Fixture;
+
+    #[derive(Debug, PartialEq, Serialize, Deserialize)]
+    struct Sensor {
+        room: String,
+        celsius: f64,
+    }
+
+    fn sensor(room: &str) -> Sensor {
+        Sensor { room: room.to_owned(), celsius: 21.5 }
+    }
+
+    /// The keys of a range of the collection `sensors`.
+    fn keys<'k>(view: &View, range: impl RangeBounds<&'k str>) -> Vec<String> {
+        let sensors = view.collection::<Sensor>("sensors").unwrap();
+        sensors.range(range).map(|row| row.unwrap().0).collect()
+    }
+
+    #[test]
+    fn a_value_is_stored_as_json_text() {
+        let test = Fixture::new();
+        test.write(|tx| tx.collection("sensors")?.put("roof", &sensor("attic")));
+        let view = test.view();
+        let id = view.collection_id("sensors").unwrap().unwrap();
+        assert_eq!(view.get(id, b"roof").unwrap().unwrap(), br#"{"room":"attic","celsius":21.5}"#);
+    }
+
+    #[test]
+    fn what_was_put_is_read_listed_counted_and_removed() {
+        let test = Fixture::new();
+        test.write(|tx| {
+            let mut sensors = tx.collection("sensors")?;
+            for key in ["c", "a", "b"] {
+                sensors.put(key, &sensor(key))?;
+            }
+            assert_eq!(sensors.get("a")?, Some(sensor("a")));
+            Ok(())
+        });
+        let point = test.seal();
+        assert!(test.write(|tx| tx.collection::<Sensor>("sensors")?.remove("b")));
+        assert!(!test.write(|tx| tx.collection::<Sensor>("sensors")?.remove("b")));
+        assert_eq!(keys(&test.view(), ..), ["a", "c"]);
+        assert_eq!(keys(&test.view_at(point), ..), ["a", "b", "c"]);
+        assert_eq!(test.view().collection::<Sensor>("sensors").unwrap().count().unwrap(), 2);
+        assert_eq!(test.view_at(point).collection::<Sensor>("sensors").unwrap().get("b").unwrap(), Some(sensor("b")));
+    }
+
+    #[test]
+    fn a_range_holds_its_ends_as_rust_ranges_do() {
+        let test = Fixture::new();
+        test.write(|tx| ["a", "b", "c"].iter().try_for_each(|key| tx.collection("sensors")?.put(key, &sensor(key))));
+        let view = test.view();
+        assert_eq!(keys(&view, "a".."c"), ["a", "b"]);
+        assert_eq!(keys(&view, "b"..="c"), ["b", "c"]);
+        assert_eq!(keys(&view, ..="a"), ["a"]);
+        assert_eq!(keys(&view, "c".."a"), [""; 0]);
+        assert_eq!(keys(&view, "b".."b"), [""; 0]);
+    }
+
+    #[test]
+    fn a_collection_that_was_never_used_is_empty_and_asking_for_it_creates_nothing() {
+        let test = Fixture::new();
+        assert_eq!(test.write(|tx| tx.collection::<Sensor>("sensors")?.get("a")), None);
+        assert!(!test.write(|tx| tx.collection::<Sensor>("sensors")?.remove("a")));
+        assert_eq!(keys(&test.view(), ..), [""; 0]);
+        assert_eq!(test.view().collection::<Sensor>("sensors").unwrap().count().unwrap(), 0);
+        assert_eq!(test.view().collection_id("sensors").unwrap(), None);
+    }
+
+    #[test]
+    fn a_closure_that_fails_creates_no_collection() {
+        let test = Fixture::new();
+        let failed = test.store.write(|tx| {
+            tx.collection("sensors")?.put("a", &sensor("a"))?;
+            Err::<(), _>(Error::conflict("changed my mind"))
+        });
+        assert_eq!(failed.unwrap_err().kind(), ErrorKind::Conflict);
+        assert_eq!(test.view().collection_id("sensors").unwrap(), None);
+    }
+
+    #[test]
+    fn names_are_plain_and_not_those_of_the_built_in_collections() {
+        let longest = "x".repeat(NAME_LEN_MAX);
+        let test = Fixture::new();
+        let view = test.view();
+        for name in ["a", "A-1_b.c", longest.as_str()] {
+            assert!(view.collection::<Sensor>(name).is_ok(), "{name}");
+        }
+        let long = "x".repeat(NAME_LEN_MAX + 1);
+        for name in ["", "a b", "a/b", "größe", "#chunks", "a\n", long.as_str()] {
+            let message = view.collection::<Sensor>(name).unwrap_err().to_string();
+            assert!(
+                message.starts_with("a collection is named by 1 to 64 letters, digits, -, _ and .: name="),
+                "{message}"
+            );
+        }
+        for name in ["registry", "queue", "assignments", "chat", "config", "documents", "audit", "events"] {
+            let message = test.store.write(|tx| tx.collection(name)?.put("k", &1)).unwrap_err().to_string();
+            assert_eq!(message, format!("that name is a built-in collection's; choose another: name={name}"));
+        }
+    }
+
+    #[test]
+    fn a_key_is_neither_empty_nor_too_long() {
+        let test = Fixture::new();
+        let longest = "k".repeat(KEY_LEN_MAX);
+        test.write(|tx| tx.collection("sensors")?.put(&longest, &sensor("a")));
+        for (key, length) in [("", 0), (&*"k".repeat(KEY_LEN_MAX + 1), 1025)] {
+            let error = test.store.write(|tx| tx.collection("sensors")?.put(key, &sensor("a"))).unwrap_err();
+            assert_eq!(error.to_string(), format!("a key has 1 to 1024 bytes: bytes={length}"));
+        }
+    }
+
+    #[test]
+    fn a_record_of_another_type_is_named() {
+        let test = Fixture::new();
+        test.write(|tx| tx.collection("sensors")?.put("a", &1));
+        let error = test.view().collection::<Sensor>("sensors").unwrap().get("a").unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Invalid);
+        let message = error.to_string();
+        assert!(message.contains("Sensor") && message.ends_with("collection=sensors key=a"), "{message}");
+    }
+
+    #[test]
+    fn a_value_that_is_no_json_is_refused() {
+        let test = Fixture::new();
+        let no_json = std::collections::BTreeMap::from([((1, 2), 3)]);
+        let error = test.store.write(|tx| tx.collection("sensors")?.put("a", &no_json)).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Invalid);
+    }
 }

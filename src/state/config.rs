@@ -94,3 +94,54 @@ fn read(key: &[u8], payload: &[u8]) -> Result<Value> {
         Error::damaged(format!("a config value is not JSON: key={}", key.escape_ascii())).with_source(source)
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::state::testing::Fixture;
+
+    #[test]
+    fn a_value_is_stored_as_its_own_text() {
+        let test = Fixture::new();
+        let value = serde_json::from_str(r#"{"b":12345678901234567890123,"a":1.0}"#).unwrap();
+        test.write(|tx| tx.config().put("k", &value));
+        let view = test.view();
+        let payload = view.get(CollectionId::CONFIG, b"k").unwrap().unwrap();
+        assert_eq!(payload, br#"{"b":12345678901234567890123,"a":1.0}"#);
+        assert_eq!(view.config().get("k").unwrap(), Some(value));
+    }
+
+    #[test]
+    fn what_was_put_is_there_until_it_is_removed_and_still_in_the_past() {
+        let test = Fixture::new();
+        test.write(|tx| {
+            tx.config().put("b", &json!(null))?;
+            tx.config().put("a", &json!([1, 2]))
+        });
+        let point = test.seal();
+        assert!(test.write(|tx| tx.config().remove("a")));
+        assert!(!test.write(|tx| tx.config().remove("a")));
+        let list = |view: &View| view.config().list().collect::<Result<Vec<_>>>().unwrap();
+        assert_eq!(list(&test.view()), [("b".to_owned(), json!(null))]);
+        assert_eq!(list(&test.view_at(point)), [("a".to_owned(), json!([1, 2])), ("b".to_owned(), json!(null))]);
+        assert_eq!(test.view().config().get("a").unwrap(), None);
+    }
+
+    #[test]
+    fn a_key_must_be_a_name() {
+        let test = Fixture::new();
+        let error = test.store.write(|tx| tx.config().put("", &json!(1))).unwrap_err();
+        assert_eq!(error.to_string(), "a config key must not be empty");
+    }
+
+    #[test]
+    fn a_value_that_is_not_json_is_damage() {
+        let test = Fixture::new();
+        test.write(|tx| tx.put(CollectionId::CONFIG, b"k", b"{"));
+        let error = test.view().config().get("k").unwrap_err();
+        assert_eq!(error.to_string(), "a config value is not JSON: key=k");
+        assert_eq!(error.kind(), crate::ErrorKind::Damaged);
+    }
+}

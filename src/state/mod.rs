@@ -15,9 +15,9 @@ pub(crate) mod show;
 pub(crate) mod unit;
 
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 
 use crate::engine::index::IndexRule;
 
 /// Every rule by which rows of the index follow from records.
-pub(crate) const INDEXES: &[IndexRule] = &[queue::INDEX, chat::RULE];
+pub(crate) const INDEXES: &[IndexRule] = &[queue::INDEX, chat::INDEX];

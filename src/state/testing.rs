@@ -63,7 +63,16 @@ impl Fixture {
         let seal = |tx: &mut WriteTx<'_>| {
             let (id, at) = (PointId(format!("p{}", tx.epochs().open)), tx.now());
             let (description, tags) = (String::new(), BTreeMap::new());
-            tx.seal(NewPoint { id, at, origin: Origin::Manual, description, tags, undoes: None })
+            tx.seal(NewPoint {
+                id,
+                at,
+                origin: Origin::Live,
+                manual: true,
+                backups: Vec::new(),
+                description,
+                tags,
+                undoes: None,
+            })
         };
         self.store.alone(|tx| Ok(Outcome::Commit(seal(tx)?))).unwrap().0
     }

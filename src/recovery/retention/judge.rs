@@ -128,7 +128,7 @@ impl<'a> Stretches<'a> {
         self.0.get(&Self::of(point, every)).is_some_and(|standing| standing.epoch == point.epoch)
     }
 
-    fn of<'p>(point: &'p Candidate, every: Duration) -> (&'p str, Duration, i128) {
+    fn of(point: &Candidate, every: Duration) -> (&str, Duration, i128) {
         let length = i128::try_from(every.as_nanos()).unwrap_or(i128::MAX).max(1);
         (&point.kind, every, point.at.as_nanosecond().div_euclid(length))
     }
@@ -231,6 +231,7 @@ fn cut(policy: &Policy, cases: &mut [&mut Case<'_>]) {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
+    use crate::engine::epoch::Epoch;
     use crate::recovery::retention::{TagRule, Thinning};
 
     pub(crate) const MINUTE: u64 = 60;

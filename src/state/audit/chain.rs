@@ -50,7 +50,7 @@ pub(super) struct Chain {
 
 impl Stored for Chain {
     const VERSION: u8 = 1;
-    const WHAT: &'static str = "the ends of the audit trail";
+    const WHAT: &'static str = "the row of the audit trail's ends";
 }
 
 impl Chain {
@@ -235,5 +235,134 @@ impl<'de> Deserialize<'de> for EntryHash {
         } else {
             <[u8; 32]>::deserialize(from).map(Self)
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::entries;
+    use super::*;
+    use crate::state::audit::NewEntry;
+    use crate::state::testing::Fixture;
+
+    fn findings(test: &Fixture) -> Vec<String> {
+        test.view().audit().verify().unwrap().findings.iter().map(ToString::to_string).collect()
+    }
+
+    /// Replaces the stored bytes of an entry by what a forger would write, with a right checksum.
+    fn forge(test: &Fixture, sequence: u64, change: impl FnOnce(&mut Entry)) {
+        let mut entry = test.view().audit().get(sequence).unwrap().unwrap();
+        change(&mut entry);
+        let payload = codec::encode(&entry).unwrap();
+        test.write(|tx| tx.put_row(Table::Audit, &sequence_key(sequence), &payload));
+    }
+
+    #[test]
+    fn the_ends_are_stored_in_these_bytes() {
+        let chain = Chain {
+            purged: Link { sequence: 1, hash: EntryHash([2; 32]) },
+            head: Link { sequence: 3, hash: EntryHash([4; 32]) },
+        };
+        let bytes = codec::encode(&chain).unwrap();
+        assert_eq!(bytes, [&[1, 1][..], &[2; 32], &[3], &[4; 32]].concat());
+        assert_eq!(codec::decode::<Chain>(&bytes).unwrap(), chain);
+    }
+
+    #[test]
+    fn an_entry_carries_the_hash_of_the_one_before_it() {
+        let test = entries(2);
+        let view = test.view();
+        let hash = |sequence| EntryHash::of(&view.row(Table::Audit, &sequence_key(sequence)).unwrap().unwrap());
+        assert_eq!(view.audit().get(1).unwrap().unwrap().previous, EntryHash::default());
+        assert_eq!(view.audit().get(2).unwrap().unwrap().previous, hash(1));
+        assert_eq!(view.audit().head().unwrap(), Link { sequence: 2, hash: hash(2) });
+    }
+
+    #[test]
+    fn a_sound_trail_and_an_empty_one_have_no_findings() {
+        assert_eq!(entries(3).view().audit().verify().unwrap(), AuditReport { entries: 3, findings: vec![] });
+        assert_eq!(entries(0).view().audit().verify().unwrap(), AuditReport { entries: 0, findings: vec![] });
+    }
+
+    #[test]
+    fn a_changed_entry_is_named_be_it_the_first_one_in_the_middle_or_the_last() {
+        for sequence in 1..=3 {
+            let test = entries(3);
+            forge(&test, sequence, |entry| entry.actor = "somebody else".into());
+            let expected = format!("an audit entry is not the one that was written: sequence={sequence}");
+            assert_eq!(findings(&test), [expected]);
+        }
+    }
+
+    #[test]
+    fn a_missing_entry_is_named_be_it_the_first_one_in_the_middle_or_the_last() {
+        for sequence in 1..=3 {
+            let test = entries(3);
+            test.write(|tx| tx.remove_row(Table::Audit, &sequence_key(sequence)));
+            assert_eq!(findings(&test), [format!("an audit entry is missing: sequence={sequence}")]);
+        }
+    }
+
+    #[test]
+    fn bytes_that_are_no_entry_are_named_and_the_rest_is_still_verified() {
+        let test = entries(3);
+        test.write(|tx| tx.put_row(Table::Audit, &sequence_key(1), b""));
+        forge(&test, 3, |entry| entry.sequence = 4);
+        assert_eq!(
+            findings(&test),
+            [
+                "an audit entry is damaged (an audit entry is empty): sequence=1",
+                "an audit entry is not the one that was written: sequence=1",
+                "an audit entry is damaged (it carries another number: number=4): sequence=3",
+                "an audit entry is not the one that was written: sequence=3"
+            ]
+        );
+    }
+
+    #[test]
+    fn an_entry_that_was_purged_and_put_back_or_slipped_in_behind_the_newest_is_stray() {
+        let test = entries(2);
+        let payload = test.view().row(Table::Audit, &sequence_key(1)).unwrap().unwrap();
+        test.write(|tx| tx.audit().purge(jiff::Timestamp::MAX));
+        test.write(|tx| {
+            tx.put_row(Table::Audit, &sequence_key(1), &payload)?;
+            tx.put_row(Table::Audit, &sequence_key(9), &payload)
+        });
+        assert_eq!(
+            findings(&test),
+            [
+                "an audit entry is outside of the trail: sequence=1",
+                "an audit entry is outside of the trail: sequence=9"
+            ]
+        );
+    }
+
+    #[test]
+    fn damaged_ends_are_a_finding_and_nothing_is_appended_to_them() {
+        let test = entries(2);
+        test.write(|tx| tx.put_row(Table::Meta, ENDS, b""));
+        assert_eq!(
+            findings(&test),
+            ["the ends of the audit trail are damaged: the row of the audit trail's ends is empty"]
+        );
+        let error = test.store.write(|tx| tx.audit().append(NewEntry::new("a", "b"))).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Damaged);
+    }
+
+    #[test]
+    fn purging_stops_at_a_missing_entry() {
+        let test = entries(2);
+        test.write(|tx| tx.remove_row(Table::Audit, &sequence_key(1)));
+        let error = test.store.write(|tx| tx.audit().purge(jiff::Timestamp::MAX)).unwrap_err();
+        assert_eq!(error.to_string(), "an audit entry is missing; run hivekeep check: sequence=1");
+    }
+
+    #[test]
+    fn a_hash_is_sixty_four_digits_in_json() {
+        let hash = EntryHash([0xab; 32]);
+        let json = serde_json::to_string(&hash).unwrap();
+        assert_eq!(json, format!("\"{}\"", "ab".repeat(32)));
+        assert_eq!(serde_json::from_str::<EntryHash>(&json).unwrap(), hash);
+        assert!(serde_json::from_str::<EntryHash>("\"ab\"").is_err());
     }
 }

@@ -283,3 +283,135 @@ impl Audit<&mut WriteTx<'_>> {
         Ok(count)
     }
 }
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+    use crate::clock::Clock;
+    use crate::error::ErrorKind;
+    use crate::state::testing::Fixture;
+
+    /// A store with so many entries, one recorded each second.
+    pub(super) fn entries(count: u64) -> Fixture {
+        let test = Fixture::new();
+        for n in 1..=count {
+            test.write(|tx| tx.audit().append(NewEntry::new(format!("action {n}"), "tester")));
+            test.pass(1);
+        }
+        test
+    }
+
+    fn numbers(view: &View, page: Page) -> Vec<u64> {
+        view.audit().list(page).unwrap().iter().map(|entry| entry.sequence).collect()
+    }
+
+    #[test]
+    fn an_entry_is_stored_in_these_bytes() {
+        let entry = Entry {
+            sequence: 7,
+            at: Timestamp::from_microsecond(5).unwrap(),
+            recorded: Timestamp::from_microsecond(6).unwrap(),
+            action: "a".into(),
+            actor: "b".into(),
+            target: Some("t".into()),
+            level: Level::Warning,
+            result: None,
+            details: serde_json::json!({"n": 1}),
+            original: Some("o".into()),
+            previous: EntryHash::default(),
+        };
+        let bytes = codec::encode(&entry).unwrap();
+        assert_eq!(
+            bytes,
+            [b"\x01\x07\x0a\x0c\x01a\x01b\x01\x01t\x01\x00\x07{\"n\":1}\x01\x01o", &[0; 32][..]].concat()
+        );
+        assert_eq!(codec::decode::<Entry>(&bytes).unwrap(), entry);
+    }
+
+    #[test]
+    fn entries_are_numbered_and_paged_from_either_end() {
+        let test = entries(5);
+        let view = test.view();
+        assert_eq!(numbers(&view, Page::newest(2)), [5, 4]);
+        assert_eq!(numbers(&view, Page::newest(2).before(4)), [3, 2]);
+        assert_eq!(numbers(&view, Page::oldest(9).after(3)), [4, 5]);
+        let second = view.audit().get(2).unwrap().unwrap();
+        assert_eq!((second.action.as_str(), second.actor.as_str(), second.level), ("action 2", "tester", Level::Info));
+        assert_eq!(second.at, second.recorded);
+        assert_eq!(view.audit().get(6).unwrap(), None);
+    }
+
+    #[test]
+    fn an_entry_that_was_taken_over_keeps_its_own_time_and_text() {
+        let test = Fixture::new();
+        let at: Timestamp = "2025-10-16T12:00:00Z".parse().unwrap();
+        let original = Some("{\"ts\": 1}".to_owned());
+        test.write(|tx| {
+            tx.audit().append(NewEntry {
+                at: Some(at),
+                original: original.clone(),
+                ..NewEntry::new("session_start", "bot")
+            })
+        });
+        let entry = test.view().audit().get(1).unwrap().unwrap();
+        assert_eq!((entry.at, entry.original), (at, original));
+        assert!(entry.recorded > at);
+    }
+
+    #[test]
+    fn a_closure_that_fails_appends_nothing_and_uses_no_number() {
+        let test = entries(1);
+        let failed = test.store.write(|tx| {
+            tx.audit().append(NewEntry::new("never", "tester"))?;
+            Err::<(), _>(Error::conflict("changed my mind"))
+        });
+        assert_eq!(failed.unwrap_err().kind(), ErrorKind::Conflict);
+        assert_eq!(test.write(|tx| tx.audit().append(NewEntry::new("next", "tester"))), 2);
+        assert_eq!(test.view().audit().verify().unwrap().findings, []);
+    }
+
+    #[test]
+    fn the_trail_is_the_same_whatever_point_is_viewed() {
+        let test = entries(1);
+        let point = test.seal();
+        test.write(|tx| tx.audit().append(NewEntry::new("later", "tester")));
+        assert_eq!(numbers(&test.view_at(point), Page::newest(9)), [2, 1]);
+    }
+
+    #[test]
+    fn purging_removes_the_oldest_by_the_time_they_were_recorded_and_leaves_a_sound_chain() {
+        let test = entries(5);
+        let old = NewEntry { at: Some(Timestamp::UNIX_EPOCH), ..NewEntry::new("taken over", "tester") };
+        test.write(|tx| tx.audit().append(old));
+        let third = test.view().audit().get(3).unwrap().unwrap().recorded;
+        assert_eq!(test.write(|tx| tx.audit().purge(third)), 2);
+        assert_eq!(test.write(|tx| tx.audit().purge(third)), 0);
+        assert_eq!(numbers(&test.view(), Page::oldest(9)), [3, 4, 5, 6]);
+        let report = test.view().audit().verify().unwrap();
+        assert_eq!((report.entries, report.findings), (4, vec![]));
+        assert_eq!(test.write(|tx| tx.audit().purge(Timestamp::MAX)), 4);
+        assert_eq!(test.write(|tx| tx.audit().append(NewEntry::new("after all", "tester"))), 7);
+        assert_eq!(test.view().audit().verify().unwrap().findings, []);
+    }
+
+    #[test]
+    fn one_call_of_purge_removes_no_more_than_it_says() {
+        let test = Fixture::new();
+        test.write(|tx| (0..=PURGED_AT_ONCE).try_for_each(|_| tx.audit().append(NewEntry::new("a", "b")).map(drop)));
+        let later = test.clock.now() + jiff::SignedDuration::from_secs(1);
+        assert_eq!(test.write(|tx| tx.audit().purge(later)), PURGED_AT_ONCE);
+        assert_eq!(test.write(|tx| tx.audit().purge(later)), 1);
+    }
+
+    #[test]
+    fn every_level_is_read_by_its_name() {
+        for level in Level::ALL {
+            assert_eq!(level.to_string().to_uppercase().parse::<Level>().unwrap(), level);
+            assert_eq!(serde_json::to_value(level).unwrap(), level.as_str());
+        }
+        assert_eq!(
+            "fatal".parse::<Level>().unwrap_err().to_string(),
+            "a level is info, warning, error or critical: level=fatal"
+        );
+    }
+}

@@ -80,6 +80,11 @@ impl DocumentId {
         Ok(id)
     }
 
+    /// What the keys of its rows begin with; no other document's do.
+    pub(crate) fn to_key(&self) -> Vec<u8> {
+        rows::key(self)
+    }
+
     /// What the document is: `registry`, `queue`, `bot_assignments`, `full` or anything else.
     pub fn kind(&self) -> &str {
         &self.kind

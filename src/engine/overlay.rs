@@ -1,0 +1,183 @@
+//! Looking without touching: a storage backend that reads a file and keeps what is written to it in memory.
+//!
+//! redb repairs what it opens, and verifying pages commits; through this, the file itself stays as it was.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io;
+use std::ops::Bound;
+use std::path::Path;
+
+use parking_lot::Mutex;
+use redb::StorageBackend;
+use redb::backends::FileBackend;
+
+use crate::error::{Error, ErrorKind, Result};
+
+/// What is written is kept in blocks of this length.
+const BLOCK: u64 = 4096;
+/// The byte that every writing transaction of redb locks.
+const WRITER: u64 = 1 << 62;
+
+/// A file that is only read, with the blocks over it that were written.
+#[derive(Debug)]
+pub(crate) struct Overlay {
+    file: FileBackend,
+    file_len: u64,
+    written: Mutex<Written>,
+}
+
+#[derive(Debug)]
+struct Written {
+    len: u64,
+    blocks: BTreeMap<u64, Vec<u8>>,
+}
+
+impl Overlay {
+    /// Opens the file for reading, and keeps other processes from writing to it meanwhile.
+    ///
+    /// # Errors
+    ///
+    /// `Locked` when another process is writing.
+    pub(crate) fn open(path: &Path) -> Result<Self> {
+        let file = FileBackend::new(File::open(path)?)?;
+        let byte = Bound::Included(WRITER);
+        // Where ranges cannot be locked, only one process can have the file open anyway.
+        if let Ok(false) = file.try_lock_shared_range(byte, byte) {
+            return Err(Error::new(ErrorKind::Locked, format!("{} is being written to; try again", path.display())));
+        }
+        let file_len = StorageBackend::len(&file)?;
+        Ok(Self { file, file_len, written: Mutex::new(Written { len: file_len, blocks: BTreeMap::new() }) })
+    }
+
+    /// A block as the file has it, zeroes behind its end.
+    fn block_of_file(&self, block: u64) -> io::Result<Vec<u8>> {
+        let mut bytes = vec![0; BLOCK as usize];
+        let start = block * BLOCK;
+        let there = self.file_len.saturating_sub(start).min(BLOCK) as usize;
+        if let Some(there) = bytes.get_mut(..there).filter(|there| !there.is_empty()) {
+            self.file.read(start, there)?;
+        }
+        Ok(bytes)
+    }
+}
+
+/// The parts of `len` bytes from `offset` on, block by block: the block, where in it the part begins, and its range.
+fn parts(offset: u64, len: usize) -> impl Iterator<Item = (u64, usize, std::ops::Range<usize>)> {
+    let mut done = 0;
+    std::iter::from_fn(move || {
+        if done >= len {
+            return None;
+        }
+        let at = offset + done as u64;
+        let within = (at % BLOCK) as usize;
+        let part = (BLOCK as usize - within).min(len - done);
+        let range = done..done + part;
+        done += part;
+        Some((at / BLOCK, within, range))
+    })
+}
+
+impl StorageBackend for Overlay {
+    fn len(&self) -> io::Result<u64> {
+        Ok(self.written.lock().len)
+    }
+
+    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        let written = self.written.lock();
+        if offset.checked_add(out.len() as u64).is_none_or(|end| end > written.len) {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        for (block, within, range) in parts(offset, out.len()) {
+            let len = range.len();
+            let Some(out) = out.get_mut(range) else { continue };
+            let of_file;
+            let bytes = match written.blocks.get(&block) {
+                Some(bytes) => bytes,
+                None => {
+                    of_file = self.block_of_file(block)?;
+                    &of_file
+                }
+            };
+            out.copy_from_slice(bytes.get(within..within + len).ok_or(io::ErrorKind::UnexpectedEof)?);
+        }
+        Ok(())
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        let mut written = self.written.lock();
+        if len < written.len {
+            // What is cut off reads as zeroes should the storage grow again.
+            let first = len.div_ceil(BLOCK);
+            for block in first..self.file_len.div_ceil(BLOCK) {
+                written.blocks.insert(block, vec![0; BLOCK as usize]);
+            }
+            written.blocks.range_mut(first..).for_each(|(_, bytes)| bytes.fill(0));
+        }
+        written.len = len;
+        Ok(())
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+        let mut written = self.written.lock();
+        for (block, within, range) in parts(offset, data.len()) {
+            if !written.blocks.contains_key(&block) {
+                let bytes = self.block_of_file(block)?;
+                written.blocks.insert(block, bytes);
+            }
+            let target = written.blocks.get_mut(&block).and_then(|bytes| bytes.get_mut(within..within + range.len()));
+            if let (Some(target), Some(data)) = (target, data.get(range)) {
+                target.copy_from_slice(data);
+            }
+        }
+        Ok(())
+    }
+
+    fn close(&self) -> io::Result<()> {
+        self.file.close()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_written_is_read_back_and_the_file_stays_as_it_was() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        let content: Vec<u8> = (0..10_000u32).map(|i| i as u8).collect();
+        std::fs::write(&path, &content).unwrap();
+        let overlay = Overlay::open(&path).unwrap();
+        overlay.write(4090, b"over a block's end").unwrap();
+        overlay.set_len(20_000).unwrap();
+        overlay.write(15_000, b"behind the file's end").unwrap();
+        let mut expected = content.clone();
+        expected[4090..4108].copy_from_slice(b"over a block's end");
+        expected.resize(20_000, 0);
+        expected[15_000..15_021].copy_from_slice(b"behind the file's end");
+        let mut read = vec![1; 20_000];
+        overlay.read(0, &mut read).unwrap();
+        assert!(read == expected);
+        assert!(overlay.read(19_999, &mut [0; 2]).is_err());
+        assert!(std::fs::read(&path).unwrap() == content);
+    }
+
+    #[test]
+    fn what_was_cut_off_reads_as_zeroes() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        std::fs::write(&path, vec![7; 3 * BLOCK as usize]).unwrap();
+        let overlay = Overlay::open(&path).unwrap();
+        overlay.set_len(BLOCK).unwrap();
+        overlay.set_len(3 * BLOCK).unwrap();
+        let mut read = vec![1; 3 * BLOCK as usize];
+        overlay.read(0, &mut read).unwrap();
+        assert!(read[..BLOCK as usize].iter().all(|byte| *byte == 7));
+        assert!(read[BLOCK as usize..].iter().all(|byte| *byte == 0));
+    }
+}

@@ -1,0 +1,456 @@
+//! Backups: a sealed point seen as one kind of state, with its source, tags, counts and checksum, as the replaced
+//! service's clients know them. They are rows, never copies.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::str::FromStr;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+use sha2::{Digest as _, Sha256};
+
+use crate::engine::codec::{self, Stored};
+use crate::engine::commit::Outcome;
+use crate::engine::epoch::Epoch;
+use crate::engine::point::{Manifest, NewPoint, Origin, PointId};
+use crate::engine::records::{KeyRange, Records, scan, scan_rows};
+use crate::engine::schema::{CollectionId, Table};
+use crate::engine::store::Store;
+use crate::engine::view::View;
+use crate::engine::write::WriteTx;
+use crate::error::{Error, ErrorKind, Result};
+use crate::json;
+use crate::recovery::events::EventKind;
+use crate::recovery::points::names;
+use crate::state::show::Show;
+
+/// What kind of state a backup is of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// The bots.
+    Registry,
+    /// The tasks.
+    Queue,
+    /// Which bot holds which tasks.
+    BotAssignments,
+    /// All of it.
+    Full,
+}
+
+/// Where a backup's content comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum BackupOf {
+    /// The live state.
+    Live,
+    /// A document that was handed over.
+    Documents,
+}
+
+/// A backup, as lists show it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Backup {
+    /// Its name: a UUID.
+    pub backup_id: String,
+    /// What kind of state it is of.
+    pub backup_type: Kind,
+    /// When it was made; of an adopted one, when the other program made it.
+    #[serde(with = "crate::clock::time")]
+    pub timestamp: Timestamp,
+    /// Who made it, in their words.
+    pub source: String,
+    /// Of documents, the length of their text; of live state, of the payloads of its records.
+    pub size_bytes: u64,
+    /// Of documents, the summed length of the members that are arrays or objects; of live state, its records.
+    pub item_count: u64,
+    /// SHA-256, in hexadecimal: of documents, of the text that Python's `json.dumps(data, indent=2)` gives; of live
+    /// state, of its canonical manifest.
+    pub checksum: String,
+    /// As given.
+    pub tags: BTreeMap<String, String>,
+    /// Where its content comes from.
+    pub of: BackupOf,
+    /// Of an adopted file whose bytes are not that text: the SHA-256 of the file.
+    pub file_checksum: Option<String>,
+    /// The point that holds its content.
+    pub epoch: Epoch,
+}
+
+impl Stored for Backup {
+    const VERSION: u8 = 1;
+    const WHAT: &'static str = "a backup";
+}
+
+/// What a backup is to be of. Made by [`BackupRequest::new`], then given to [`Store::backup`].
+#[derive(Clone, Debug)]
+pub struct BackupRequest {
+    kind: Kind,
+    source: Option<String>,
+    tags: BTreeMap<String, String>,
+    data: Option<Value>,
+}
+
+/// A backup that is about to be listed.
+#[derive(Clone, Debug)]
+pub(crate) struct NewBackup {
+    pub(crate) id: String,
+    pub(crate) kind: Kind,
+    pub(crate) source: String,
+    pub(crate) tags: BTreeMap<String, String>,
+    pub(crate) data: Option<Value>,
+    /// Of an adopted one: its own time, and the checksum of its file when that is another.
+    pub(crate) at: Option<Timestamp>,
+    pub(crate) file_checksum: Option<String>,
+}
+
+/// A point that is about to be sealed, with the backups that it is listed as.
+pub(crate) struct NewSealed {
+    pub(crate) backups: Vec<NewBackup>,
+    pub(crate) manual: bool,
+    pub(crate) description: String,
+    pub(crate) tags: BTreeMap<String, String>,
+}
+
+impl Kind {
+    /// The three that a point is listed as.
+    pub(crate) const PARTS: [Self; 3] = [Self::Registry, Self::Queue, Self::BotAssignments];
+
+    /// The name, in lower case with underscores.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Registry => "registry",
+            Self::Queue => "queue",
+            Self::BotAssignments => "bot_assignments",
+            Self::Full => "full",
+        }
+    }
+
+    /// The collection whose records it is of; none for all.
+    fn collection(self) -> Option<CollectionId> {
+        match self {
+            Self::Registry => Some(CollectionId::REGISTRY),
+            Self::Queue => Some(CollectionId::QUEUE),
+            Self::BotAssignments => Some(CollectionId::ASSIGNMENTS),
+            Self::Full => None,
+        }
+    }
+
+    /// The source of a backup that is part of a point.
+    fn source_in_point(self) -> &'static str {
+        match self {
+            Self::Registry => "registry-backup",
+            Self::Queue => "queue-backup",
+            Self::BotAssignments => "assignments-backup",
+            Self::Full => "full-backup",
+        }
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+impl FromStr for Kind {
+    type Err = Error;
+
+    /// Reads a name, in any case.
+    fn from_str(text: &str) -> Result<Self> {
+        let kinds = [Self::Registry, Self::Queue, Self::BotAssignments, Self::Full];
+        kinds.into_iter().find(|kind| kind.as_str().eq_ignore_ascii_case(text)).ok_or_else(|| {
+            Error::invalid(format!(
+                "a kind of backup is registry, queue, bot_assignments or full: kind={}",
+                text.escape_debug()
+            ))
+        })
+    }
+}
+
+impl BackupRequest {
+    /// A backup of the live state of that kind.
+    pub fn new(kind: Kind) -> Self {
+        Self { kind, source: None, tags: BTreeMap::new(), data: None }
+    }
+
+    /// Who makes it; `backup-` and the kind unless given.
+    #[must_use]
+    pub fn source(mut self, source: impl Into<String>) -> Self {
+        self.source = Some(source.into());
+        self
+    }
+
+    /// With a tag.
+    #[must_use]
+    pub fn tag(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.tags.insert(name.into(), value.into());
+        self
+    }
+
+    /// Of this document instead of the live state.
+    #[must_use]
+    pub fn data(mut self, data: Value) -> Self {
+        self.data = Some(data);
+        self
+    }
+}
+
+impl NewBackup {
+    /// One of the backups that a point is listed as.
+    pub(crate) fn of_part(kind: Kind, data: Option<Value>) -> Self {
+        let source = kind.source_in_point().to_owned();
+        Self { id: PointId::new().0, kind, source, tags: BTreeMap::new(), data, at: None, file_checksum: None }
+    }
+}
+
+impl Store {
+    /// Makes a backup: of the live state, or of a document that is handed over. Either way it is a sealed point.
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::write`]; `Invalid` for a document that nests too deeply.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use hivekeep::{BackupRequest, Kind};
+    ///
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// # let store = hivekeep::Store::open(dir.path().join("h.redb")).unwrap();
+    /// let registry = hivekeep::json::parse(br#"{"BOT-1": {"port": 8001}}"#)?;
+    /// let backup = store.backup(BackupRequest::new(Kind::Registry).source("nightly").data(registry.clone()))?;
+    /// assert_eq!(backup.item_count, 1);
+    /// assert_eq!(store.backup_data(&backup)?, registry);
+    /// # Ok::<(), hivekeep::Error>(())
+    /// ```
+    pub fn backup(&self, request: BackupRequest) -> Result<Backup> {
+        self.alone(|tx| {
+            let backup = NewBackup {
+                id: PointId::new().0,
+                kind: request.kind,
+                source: request.source.unwrap_or_else(|| format!("backup-{}", request.kind)),
+                tags: request.tags.clone(),
+                data: request.data,
+                at: None,
+                file_checksum: None,
+            };
+            let description = format!("backup of {}", request.kind);
+            let sealed = NewSealed { backups: vec![backup], manual: true, description, tags: request.tags };
+            let (_, manifest) = tx.seal_with_backups(sealed)?;
+            let id = manifest.backups.first().cloned().unwrap_or_default();
+            let backup = backup_row(tx, &id)?.ok_or_else(|| no_backup(&id))?;
+            tx.events().append(EventKind::BackupCreated, backup_details(&backup))?;
+            Ok(Outcome::Commit(backup))
+        })
+    }
+
+    /// The backups, newest first; of one kind, or of all.
+    ///
+    /// # Errors
+    ///
+    /// `Damaged`, `Reopen`, `Io`.
+    pub fn backups(&self, kind: Option<Kind>) -> Result<Vec<Backup>> {
+        let view = self.view()?;
+        let rows = scan_rows(&view, Table::Backups, KeyRange::all());
+        let mut backups = rows.map(|row| codec::decode::<Backup>(&row?.1)).collect::<Result<Vec<_>>>()?;
+        backups.retain(|backup| kind.is_none_or(|kind| backup.backup_type == kind));
+        backups.sort_by(|a, b| (b.timestamp, b.epoch, &b.backup_id).cmp(&(a.timestamp, a.epoch, &a.backup_id)));
+        Ok(backups)
+    }
+
+    /// The backup of that id, or the only one whose id begins so.
+    ///
+    /// # Errors
+    ///
+    /// `NotFound`, or `Ambiguous` when several begin so.
+    pub fn find_backup(&self, id: &str) -> Result<Backup> {
+        let view = self.view()?;
+        find_backup(&view, id)?.ok_or_else(|| no_backup(id))
+    }
+
+    /// The content of a backup: the document as it was handed over, or live state as `get KIND --json` shows it. What
+    /// is returned has been verified against the backup's checksum.
+    ///
+    /// # Errors
+    ///
+    /// `Gone` when its point was forgotten, `Damaged` when the content is not what it was.
+    pub fn backup_data(&self, backup: &Backup) -> Result<Value> {
+        let view = self.view_at(backup.epoch)?;
+        match backup.of {
+            BackupOf::Live => live_data(&view, backup),
+            BackupOf::Documents => document_data(&view, backup),
+        }
+    }
+}
+
+impl WriteTx<'_> {
+    /// Stores the documents among some backups, seals the point, and lists them.
+    pub(crate) fn seal_with_backups(&mut self, new: NewSealed) -> Result<(Epoch, Manifest)> {
+        let id = PointId::new();
+        let origin = match new.backups.iter().any(|backup| backup.data.is_some()) {
+            true => Origin::Documents,
+            false => Origin::Live,
+        };
+        self.seal_backups_as(id, origin, None, new)
+    }
+
+    /// The same under a given name, origin and time.
+    pub(crate) fn seal_backups_as(
+        &mut self,
+        id: PointId,
+        origin: Origin,
+        at: Option<Timestamp>,
+        new: NewSealed,
+    ) -> Result<(Epoch, Manifest)> {
+        let now = self.now();
+        let at = at.unwrap_or(now);
+        let epoch = self.epochs().open;
+        let ids = new.backups.iter().map(|backup| backup.id.clone()).collect();
+        for new in new.backups {
+            let backup = self.list_backup(new, epoch, at)?;
+            self.put_row(Table::Backups, backup.backup_id.as_bytes(), &codec::encode(&backup)?)?;
+        }
+        self.seal(NewPoint {
+            id,
+            at,
+            origin,
+            manual: new.manual,
+            backups: ids,
+            description: new.description,
+            tags: new.tags,
+            undoes: None,
+        })
+    }
+
+    fn list_backup(&mut self, new: NewBackup, epoch: Epoch, at: Timestamp) -> Result<Backup> {
+        let (size_bytes, item_count, checksum) = match &new.data {
+            None => live_summary(self, new.kind)?,
+            Some(data) => {
+                self.documents().put(new.kind.as_str(), &new.source, data)?;
+                let text = json::python_text(data);
+                (text.len() as u64, json::item_count(data), sha256(text.as_bytes()))
+            }
+        };
+        Ok(Backup {
+            backup_id: new.id,
+            backup_type: new.kind,
+            timestamp: new.at.unwrap_or(at),
+            source: new.source,
+            size_bytes,
+            item_count,
+            checksum,
+            tags: new.tags,
+            of: if new.data.is_some() { BackupOf::Documents } else { BackupOf::Live },
+            file_checksum: new.file_checksum,
+            epoch,
+        })
+    }
+}
+
+/// Bytes, records and checksum of live state: the SHA-256 of the compact JSON of the kind's collections by name, which
+/// covers their digests and costs the same at any size.
+fn live_summary<R: Records>(records: &R, kind: Kind) -> Result<(u64, u64, String)> {
+    let names = names(records)?;
+    let collections: Vec<_> = match kind.collection() {
+        Some(collection) => vec![collection],
+        None => names.ids().collect(),
+    };
+    let (mut bytes, mut items, mut canonical) = (0, 0, BTreeMap::new());
+    for collection in collections {
+        let stats = records.stats(collection)?;
+        if kind != Kind::Full || stats.count > 0 {
+            bytes += stats.bytes;
+            items += stats.count;
+            canonical.insert(names.of(collection), stats);
+        }
+    }
+    let canonical = serde_json::to_vec(&canonical).map_err(|source| Error::invalid("a name").with_source(source))?;
+    Ok((bytes, items, sha256(&canonical)))
+}
+
+fn live_data(view: &View, backup: &Backup) -> Result<Value> {
+    if live_summary(view, backup.backup_type)?.2 != backup.checksum {
+        return Err(damaged(backup));
+    }
+    match backup.backup_type.collection() {
+        Some(collection) => collection_data(view, collection),
+        None => {
+            let mut data = Map::new();
+            for kind in Kind::PARTS {
+                let part = kind.collection().map(|collection| collection_data(view, collection)).transpose()?;
+                data.insert(kind.as_str().into(), part.unwrap_or_default());
+            }
+            Ok(Value::Object(data))
+        }
+    }
+}
+
+/// A whole collection as one object by key. Its count and digest are compared with those of the point.
+pub(crate) fn collection_data(view: &View, collection: CollectionId) -> Result<Value> {
+    let mut data = Map::new();
+    let mut seen = crate::engine::digest::Stats::default();
+    let mut show = Show::new(view);
+    for row in scan(view, collection, KeyRange::all()) {
+        let (key, payload) = row?;
+        seen.add(&key, &payload);
+        let shown = show.record(collection, &key, &payload)?;
+        data.insert(shown.key, shown.value);
+    }
+    if seen.count != view.stats(collection)?.count {
+        return Err(Error::damaged(format!("records of a collection are missing: collection={}", collection.0)));
+    }
+    Ok(Value::Object(data))
+}
+
+fn document_data(view: &View, backup: &Backup) -> Result<Value> {
+    let data = view.documents().get(backup.backup_type.as_str(), &backup.source)?;
+    let data = data.ok_or_else(|| damaged(backup))?;
+    if sha256(json::python_text(&data).as_bytes()) != backup.checksum {
+        return Err(damaged(backup));
+    }
+    Ok(data)
+}
+
+/// The row of a backup.
+pub(crate) fn backup_row<R: Records>(records: &R, id: &str) -> Result<Option<Backup>> {
+    records.row(Table::Backups, id.as_bytes())?.map(|bytes| codec::decode(&bytes)).transpose()
+}
+
+/// The backup of that id, or the only one whose id begins so.
+pub(crate) fn find_backup<R: Records>(records: &R, id: &str) -> Result<Option<Backup>> {
+    if let Some(backup) = backup_row(records, id)? {
+        return Ok(Some(backup));
+    }
+    let found = records.rows(Table::Backups, &KeyRange::prefix(id.as_bytes()), 2)?;
+    match found.as_slice() {
+        [] => Ok(None),
+        [(_, bytes)] if id.len() >= 4 => Ok(Some(codec::decode(bytes)?)),
+        _ => Err(Error::new(ErrorKind::Ambiguous, format!("several backups begin so; type more of the id: id={id}"))),
+    }
+}
+
+/// What an event tells of a backup.
+pub(crate) fn backup_details(backup: &Backup) -> Value {
+    json!({
+        "backup_id": backup.backup_id, "type": backup.backup_type, "size_bytes": backup.size_bytes,
+        "checksum": backup.checksum,
+    })
+}
+
+/// SHA-256 in hexadecimal.
+pub(crate) fn sha256(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn no_backup(id: &str) -> Error {
+    Error::not_found(format!("Backup {id} not found"))
+}
+
+fn damaged(backup: &Backup) -> Error {
+    Error::damaged(format!(
+        "the content of a backup is not what it was; run hivekeep check: id={} type={}",
+        backup.backup_id, backup.backup_type
+    ))
+}

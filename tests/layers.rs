@@ -1,0 +1,195 @@
+//! Holds the layers: a file imports only its own layer and those above it.
+//!
+//! A layer is a folder of `src`, or a file there; `lib.rs` and `main.rs` stand outside. Tests within a file are held to
+//! the same rule, and so are names that `lib.rs` exports: `crate::Store` counts as the layer that it comes from.
+#![expect(clippy::unwrap_used, reason = "a test stops at what it does not expect")]
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// From the top. A layer imports itself and those before it; those in one line do not import each other.
+const LAYERS: [&[&str]; 6] =
+    [&["error", "clock", "json"], &["engine"], &["state"], &["recovery"], &["transfer"], &["face"]];
+
+/// Stand outside of the layers: the tour, and the program.
+const FREE: [&str; 2] = ["lib", "main"];
+
+/// Two of the first line may import these of the same line, which hold plain data only.
+const PLAIN: [&str; 1] = ["error"];
+
+#[test]
+fn every_file_imports_only_its_own_layer_and_those_above() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let exports = exports(&code(&fs::read_to_string(root.join("lib.rs")).unwrap()));
+    let mut wrong = Vec::new();
+    for path in files(&root) {
+        let module = module(path.strip_prefix(&root).unwrap());
+        if !FREE.contains(&module[0].as_str()) {
+            let source = fs::read_to_string(&path).unwrap();
+            wrong.extend(
+                objections(&module, &source, &exports).into_iter().map(|why| format!("{}: {why}", path.display())),
+            );
+        }
+    }
+    assert!(wrong.is_empty(), "imports against the layers:\n{}", wrong.join("\n"));
+}
+
+/// What is wrong with the imports of a file.
+fn objections(module: &[String], source: &str, exports: &BTreeMap<String, String>) -> Vec<String> {
+    let own = module[0].as_str();
+    let Some(rank) = rank(own) else { return vec![format!("{own} is no layer")] };
+    let object = |name: String| {
+        let layer = if self::rank(&name).is_some() { &name } else { exports.get(&name).unwrap_or(&name) };
+        match self::rank(layer) {
+            None => Some(format!("crate::{name} is neither a layer nor exported by lib.rs")),
+            Some(other) if other > rank => Some(format!("{own} imports crate::{name}, of the layer {layer} below it")),
+            Some(other) if other == rank && layer != own && !PLAIN.contains(&layer.as_str()) => {
+                Some(format!("{own} imports crate::{name}, of the layer {layer} beside it"))
+            }
+            Some(_) => None,
+        }
+    };
+    imports(module.len(), &code(source)).into_iter().filter_map(object).collect()
+}
+
+fn rank(layer: &str) -> Option<usize> {
+    LAYERS.iter().position(|names| names.contains(&layer))
+}
+
+/// Every Rust file below a folder.
+fn files(folder: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(files(&path));
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            found.push(path);
+        }
+    }
+    found.sort();
+    found
+}
+
+/// The module of a file, as names from the root: `engine/mod.rs` is `engine`.
+fn module(file: &Path) -> Vec<String> {
+    let names = file.with_extension("").iter().map(|name| name.to_str().unwrap().to_owned()).collect::<Vec<_>>();
+    names.iter().take(names.len() - usize::from(names.last().unwrap() == "mod")).cloned().collect()
+}
+
+/// The source without comments, whose links may point anywhere.
+fn code(source: &str) -> String {
+    source.lines().map(|line| line.split("//").next().unwrap_or_default()).collect::<Vec<_>>().join("\n")
+}
+
+/// What each name that `lib.rs` exports comes from.
+fn exports(lib: &str) -> BTreeMap<String, String> {
+    let mut names = BTreeMap::new();
+    for line in lib.split(';').filter_map(|line| line.trim_start().rsplit("pub use ").next()) {
+        let layer = first_name(line);
+        if rank(&layer).is_some() {
+            let list = line.rsplit("::").next().unwrap_or_default();
+            names.extend(members(list).into_iter().map(|name| (name, layer.clone())));
+        }
+    }
+    names
+}
+
+/// The first name behind each `crate::`, and behind each chain of `super::` that reaches the root.
+fn imports(depth: usize, code: &str) -> Vec<String> {
+    let mut found: Vec<_> = code.split("crate::").skip(1).flat_map(members).collect();
+    let mut chain = 0;
+    for part in code.split("super::").skip(1) {
+        chain += 1;
+        if !part.is_empty() {
+            let names = if chain >= depth { members(part) } else { Vec::new() };
+            found.extend(names.into_iter().filter(|name| rank(name).is_some()));
+            chain = 0;
+        }
+    }
+    found
+}
+
+/// `a` of `a::b`; `a` and `d` of `{a::{b, c}, d}`.
+fn members(path: &str) -> Vec<String> {
+    let Some(group) = path.trim_start().strip_prefix('{') else { return vec![first_name(path)] };
+    let mut depth = 0;
+    let mut names = vec![String::new()];
+    for character in group.chars() {
+        match character {
+            '{' => depth += 1,
+            '}' if depth == 0 => break,
+            '}' => depth -= 1,
+            ',' if depth == 0 => names.push(String::new()),
+            other => names.last_mut().unwrap().push(other),
+        }
+    }
+    names.iter().map(|name| first_name(name)).filter(|name| !name.is_empty()).collect()
+}
+
+fn first_name(path: &str) -> String {
+    path.trim_start().chars().take_while(|character| character.is_alphanumeric() || *character == '_').collect()
+}
+
+/// The objections to a file of that module, while `lib.rs` exports a few names.
+fn objected(module: &str, source: &str) -> Vec<String> {
+    let lib = "pub use engine::store::{Options, Store};\npub use error::Error;\n#[cfg(x)]\npub use face::Instance;";
+    let module: Vec<_> = module.split('/').map(str::to_owned).collect();
+    objections(&module, source, &exports(lib))
+}
+
+#[test]
+fn an_import_from_below_is_seen_in_every_form() {
+    for source in [
+        "use crate::state::queue::Task;",
+        "use crate::{engine::epoch::Epoch, state::queue::{Task, TaskId}};",
+        "use crate::{\n    engine::epoch::{Epoch, Epochs},\n    state,\n};",
+        "fn f() { crate::state::f() }",
+        "#[serde(with = \"crate::state::time\")]",
+        "use super::super::state::queue::Task;",
+        "mod tests { use super::super::super::state::Task; }",
+    ] {
+        let why = objected("engine/write", source);
+        assert_eq!(why, ["engine imports crate::state, of the layer state below it"], "{source}");
+    }
+}
+
+#[test]
+fn an_import_of_the_same_layer_or_from_above_is_fine() {
+    for source in [
+        "use crate::engine::epoch::Epoch;\nuse crate::error::{Error, Result};",
+        "use crate::state::queue::Task; use crate::Store;",
+        "use super::queue::{self, Task}; mod tests { use super::*; use super::super::queue; }",
+        "/// See [`restore`](crate::recovery::restore).",
+        "//! crate::face",
+        "pub(in crate::state::queue) fn f() {}",
+    ] {
+        assert_eq!(objected("state/queue/claim", source), [""; 0], "{source}");
+    }
+}
+
+#[test]
+fn a_name_that_the_crate_exports_counts_as_its_layer() {
+    assert_eq!(
+        objected("state/queue", "use crate::{Error, Instance, Store, Unknown};"),
+        [
+            "state imports crate::Instance, of the layer face below it",
+            "crate::Unknown is neither a layer nor exported by lib.rs"
+        ]
+    );
+}
+
+#[test]
+fn layers_side_by_side_do_not_import_each_other_but_for_errors() {
+    assert_eq!(objected("clock", "use crate::error::Error;"), [""; 0]);
+    assert_eq!(
+        objected("json", "use crate::clock::time;"),
+        ["json imports crate::clock, of the layer clock beside it"]
+    );
+}
+
+#[test]
+fn a_file_outside_of_the_layers_is_named() {
+    assert_eq!(objected("helpers", ""), ["helpers is no layer"]);
+}
