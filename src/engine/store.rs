@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use parking_lot::{Mutex, RwLock};
 use redb::WriteTransaction;
@@ -262,7 +262,7 @@ impl Store {
     /// # Ok::<(), hivekeep::Error>(())
     /// ```
     pub fn write<R>(&self, closure: impl FnOnce(&mut WriteTx<'_>) -> Result<R>) -> Result<R> {
-        self.with_handle(|handle| self.inner.gate.write(handle, &self.inner.context, closure))
+        self.with_handle_in_turn(|handle| self.inner.gate.write(handle, &self.inner.context, closure))
     }
 
     /// Runs a closure like [`Store::write`], but alone: for loading much at once. It keeps no list of what it
@@ -297,7 +297,7 @@ impl Store {
 
     /// Runs work in a transaction of its own, which is committed or aborted as a whole.
     pub(crate) fn alone<R>(&self, work: impl FnOnce(&mut WriteTx<'_>) -> Result<Outcome<R>>) -> Result<R> {
-        self.with_handle(|handle| self.inner.gate.alone(handle, &self.inner.context, work))
+        self.with_handle_in_turn(|handle| self.inner.gate.alone(handle, &self.inner.context, work))
     }
 
     /// Where the store is.
@@ -308,10 +308,6 @@ impl Store {
     /// The clock that the store was opened with.
     pub fn clock(&self) -> &Arc<dyn Clock> {
         &self.inner.context.clock
-    }
-
-    pub(crate) fn context(&self) -> &Arc<Context> {
-        &self.inner.context
     }
 
     /// Makes the file as small as its content, and says whether anything changed. Stops every reader and writer of
@@ -356,6 +352,16 @@ impl Store {
         self.inner.session.get().copied()
     }
 
+    /// The same, but behind a closer that waits, so that writers who follow one another do not keep it out for ever.
+    fn with_handle_in_turn<R>(&self, call: impl FnOnce(&Handle) -> Result<R>) -> Result<R> {
+        // A write inside of a write is refused further on; here it would wait for a closer that waits for it.
+        if Nested::is_inside(&self.inner.context) {
+            return self.with_handle(call);
+        }
+        let slot = self.inner.handle.read();
+        call(slot.as_ref().ok_or_else(closed)?)
+    }
+
     /// Runs a call on the open file, which stays open until the call ends.
     fn with_handle<R>(&self, call: impl FnOnce(&Handle) -> Result<R>) -> Result<R> {
         // A closure may look at the store that it writes to, so the lock must not wait for a waiting closer.
@@ -387,9 +393,9 @@ impl Drop for Inner {
 }
 
 impl Context {
-    /// A write transaction in the mode that the store was opened in.
-    pub(crate) fn begin_write(&self, handle: &Handle) -> Result<WriteTransaction> {
-        let mut transaction = handle.begin_write(self.lock_timeout)?;
+    /// A write transaction in the mode that the store was opened in, for a caller who has waited since `arrived`.
+    pub(crate) fn begin_write(&self, handle: &Handle, arrived: Instant) -> Result<WriteTransaction> {
+        let mut transaction = handle.begin_write(arrived, self.lock_timeout)?;
         if !self.shared && !self.one_phase {
             transaction.set_quick_repair(true);
         }
