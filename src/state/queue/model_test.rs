@@ -449,7 +449,7 @@ impl Run {
 #[test]
 fn the_queue_does_what_a_plain_model_does() {
     let scale: u32 = std::env::var("HIVEKEEP_TEST_SCALE").ok().and_then(|scale| scale.parse().ok()).unwrap_or(1);
-    let mut runner = TestRunner::new(Config { cases: 120 * scale, failure_persistence: None, ..Config::default() });
+    let mut runner = TestRunner::new(Config { cases: 60 * scale, failure_persistence: None, ..Config::default() });
     let steps = prop::collection::vec(op(), 1..80);
     runner
         .run(&steps, |steps| {
