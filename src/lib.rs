@@ -4,6 +4,8 @@
 mod clock;
 mod engine;
 mod error;
+#[cfg(any(fuzzing, test))]
+pub mod fuzzing;
 pub mod json;
 mod recovery;
 mod state;
