@@ -13,6 +13,7 @@ pub(crate) mod meta;
 pub(crate) mod open;
 pub(crate) mod overlay;
 pub(crate) mod point;
+pub(crate) mod presence;
 pub(crate) mod records;
 pub(crate) mod schema;
 pub(crate) mod store;
@@ -20,5 +21,9 @@ pub(crate) mod value;
 pub(crate) mod view;
 pub(crate) mod write;
 
+#[cfg(test)]
+mod check_test;
+#[cfg(test)]
+mod commit_test;
 #[cfg(test)]
 mod model_test;

@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::io::{ErrorKind as IoKind, Read};
 use std::path::{Path, PathBuf};
 
-use redb::{Builder, ConcurrencyMode, Database, ReadTransaction, ReadableDatabase};
+use redb::{Builder, ConcurrencyMode, Database, ReadTransaction, ReadableDatabase, TransactionError, WriteTransaction};
 
 use crate::engine::codec;
 use crate::engine::database::{Access, Guard, Handle};
@@ -24,10 +24,14 @@ const SMALL: u64 = 64 << 20;
 /// Opens the file at `path`, or creates it when the options allow that.
 pub(crate) fn open(path: &Path, options: &Options) -> Result<Handle> {
     match fs::metadata(path) {
-        Ok(metadata) if metadata.is_dir() => {
-            return Err(not_a_store(path, "it is a directory"));
-        }
+        Ok(metadata) if metadata.is_dir() => return Err(not_a_store(path, "it is a directory")),
+        // Opening a pipe would wait for its other end.
+        Ok(metadata) if !metadata.is_file() => return Err(not_a_store(path, "it is no regular file")),
         Ok(_) => {}
+        Err(error) if error.kind() == IoKind::NotFound && path.is_symlink() => {
+            let message = format!("{} is a symbolic link to nothing; remove it or name its target", path.display());
+            return Err(Error::new(ErrorKind::NoStore, message));
+        }
         Err(error) if error.kind() == IoKind::NotFound && options.create && !options.read_only => create(path)?,
         Err(error) if error.kind() == IoKind::NotFound => return Err(no_store(path)),
         Err(error) => return Err(Error::from(error).context(path.display())),
@@ -104,6 +108,9 @@ fn open_existing(path: &Path, options: &Options) -> Result<Handle> {
     let guard = Guard::fresh();
     let database = guard.run(|| Ok(builder.open(path)?))?;
     guard.run(|| probe_store(path, &database.begin_read()?))?;
+    if verify && host_differs {
+        guard.run(|| note_host(&database))?;
+    }
     Ok(Handle::new(Access::Write(database)))
 }
 
@@ -127,6 +134,17 @@ pub(crate) fn check_pages(path: &Path) -> Result<()> {
         let sound = builder.open(path)?.check_integrity()?;
         if sound { Ok(()) } else { Err(Error::damaged("the pages of the file were damaged; redb has repaired them")) }
     })
+}
+
+/// Notes that the store, just verified, is this machine's from now on; a process that writes already does without.
+fn note_host(database: &Database) -> Result<()> {
+    let mut transaction = match database.try_begin_write() {
+        Err(TransactionError::WouldBlock) => return Ok(()),
+        begun => begun?,
+    };
+    transaction.set_quick_repair(true);
+    put_meta(&transaction, &[(meta::HOST, &host())])?;
+    Ok(transaction.commit()?)
 }
 
 /// Whether a process has the file open for writing: redb's writers hold this byte, shared, from open to close.
@@ -216,19 +234,20 @@ fn fill(database: &Database) -> Result<()> {
     for table in Table::ALL {
         transaction.open_table(table.definition())?;
     }
-    {
-        let mut meta = transaction.open_table(Table::Meta.definition())?;
-        let mut put = |key: &[u8], payload: &[u8]| -> Result<()> {
-            let mut bytes = Vec::new();
-            frame::encode(&mut bytes, Table::Meta.place(key), Epoch(0), State::Present(payload));
-            meta.insert(key, bytes.as_slice())?;
-            Ok(())
-        };
-        put(meta::FORMAT, &FORMAT_VERSION.to_be_bytes())?;
-        put(meta::EPOCHS, &codec::encode(&Epochs::NEW)?)?;
-        put(meta::HOST, &host())?;
+    let epochs = codec::encode(&Epochs::NEW)?;
+    let rows: [(&[u8], &[u8]); 3] =
+        [(meta::FORMAT, &FORMAT_VERSION.to_be_bytes()), (meta::EPOCHS, &epochs), (meta::HOST, &host())];
+    put_meta(&transaction, &rows)?;
+    Ok(transaction.commit()?)
+}
+
+fn put_meta(transaction: &WriteTransaction, rows: &[(&[u8], &[u8])]) -> Result<()> {
+    let mut meta = transaction.open_table(Table::Meta.definition())?;
+    for (key, payload) in rows {
+        let mut bytes = Vec::new();
+        frame::encode(&mut bytes, Table::Meta.place(key), Epoch(0), State::Present(payload));
+        meta.insert(*key, bytes.as_slice())?;
     }
-    transaction.commit()?;
     Ok(())
 }
 

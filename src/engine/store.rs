@@ -1,10 +1,10 @@
 //! The store: opening, sharing, writing, viewing, closing.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
 
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 use redb::WriteTransaction;
 
 use crate::clock::{Clock, SystemClock};
@@ -45,7 +45,12 @@ pub(crate) struct Inner {
     handle: RwLock<Option<Handle>>,
     gate: Gate,
     context: Arc<Context>,
+    session: OnceLock<u64>,
+    closing: Mutex<Option<Closing>>,
 }
+
+/// What is still to be written when the store is closed.
+type Closing = Box<dyn FnOnce(&mut WriteTx<'_>) -> Result<()> + Send>;
 
 /// What every transaction of a store needs and none changes.
 pub(crate) struct Context {
@@ -93,6 +98,7 @@ pub struct Options {
     pub(crate) lock_timeout: Duration,
     pub(crate) history: Option<Duration>,
     pub(crate) one_phase: bool,
+    pub(crate) session: bool,
 }
 
 impl Default for Options {
@@ -108,6 +114,7 @@ impl Default for Options {
             lock_timeout: Duration::from_secs(10),
             history: None,
             one_phase: false,
+            session: true,
         }
     }
 }
@@ -180,6 +187,14 @@ impl Options {
         self
     }
 
+    /// Whether this process gets a session, so that a crash of it is noticed and what was claimed in it comes back. It
+    /// does, unless this says no, as for a command that is over at once.
+    #[must_use]
+    pub fn session(mut self, session: bool) -> Self {
+        self.session = session;
+        self
+    }
+
     /// Commits in one phase instead of two, in [`Sharing::Exclusive`] only: one sync less for each commit.
     ///
     /// What is given up: after a failed sync followed by a power cut, three of four such stores could not be opened at
@@ -210,6 +225,8 @@ impl Options {
             handle: RwLock::new(Some(handle)),
             gate: Gate::new(),
             context: Arc::new(context),
+            session: OnceLock::new(),
+            closing: Mutex::new(None),
         };
         Ok(Store { inner: Arc::new(inner) })
     }
@@ -245,7 +262,7 @@ impl Store {
     /// # Ok::<(), hivekeep::Error>(())
     /// ```
     pub fn write<R>(&self, closure: impl FnOnce(&mut WriteTx<'_>) -> Result<R>) -> Result<R> {
-        self.with_handle(|handle| self.inner.gate.write(handle, &self.inner.context, closure))
+        self.with_handle_in_turn(|handle| self.inner.gate.write(handle, &self.inner.context, closure))
     }
 
     /// Runs a closure like [`Store::write`], but alone: for loading much at once. It keeps no list of what it
@@ -280,7 +297,7 @@ impl Store {
 
     /// Runs work in a transaction of its own, which is committed or aborted as a whole.
     pub(crate) fn alone<R>(&self, work: impl FnOnce(&mut WriteTx<'_>) -> Result<Outcome<R>>) -> Result<R> {
-        self.with_handle(|handle| self.inner.gate.alone(handle, &self.inner.context, work))
+        self.with_handle_in_turn(|handle| self.inner.gate.alone(handle, &self.inner.context, work))
     }
 
     /// Where the store is.
@@ -291,10 +308,6 @@ impl Store {
     /// The clock that the store was opened with.
     pub fn clock(&self) -> &Arc<dyn Clock> {
         &self.inner.context.clock
-    }
-
-    pub(crate) fn context(&self) -> &Arc<Context> {
-        &self.inner.context
     }
 
     /// Makes the file as small as its content, and says whether anything changed. Stops every reader and writer of
@@ -315,9 +328,38 @@ impl Store {
     /// Closes the file for every clone, once the calls in progress have ended. Views that are still alive fail from now
     /// on.
     pub(crate) fn close_file(&self) -> Result<()> {
+        let closed = match self.with_handle(|handle| self.inner.write_last(handle)) {
+            Err(error) if error.kind() == ErrorKind::Reopen => Ok(()),
+            closed => closed,
+        };
         let _nested = Nested::enter(&self.inner.context)?;
         let handle = self.inner.handle.write().take();
-        handle.map_or(Ok(()), Handle::close)
+        closed.and(handle.map_or(Ok(()), Handle::close))
+    }
+
+    /// Has something written when the store is closed.
+    pub(crate) fn at_close(&self, closing: Closing) {
+        *self.inner.closing.lock() = Some(closing);
+    }
+
+    /// Notes the number of this process's session.
+    pub(crate) fn set_session(&self, number: u64) {
+        self.inner.session.get_or_init(|| number);
+    }
+
+    /// The number of this process's session.
+    pub(crate) fn session_number(&self) -> Option<u64> {
+        self.inner.session.get().copied()
+    }
+
+    /// The same, but behind a closer that waits, so that writers who follow one another do not keep it out for ever.
+    fn with_handle_in_turn<R>(&self, call: impl FnOnce(&Handle) -> Result<R>) -> Result<R> {
+        // A write inside of a write is refused further on; here it would wait for a closer that waits for it.
+        if Nested::is_inside(&self.inner.context) {
+            return self.with_handle(call);
+        }
+        let slot = self.inner.handle.read();
+        call(slot.as_ref().ok_or_else(closed)?)
     }
 
     /// Runs a call on the open file, which stays open until the call ends.
@@ -328,10 +370,32 @@ impl Store {
     }
 }
 
+impl Inner {
+    /// Writes what is still to be written before the file is closed.
+    fn write_last(&self, handle: &Handle) -> Result<()> {
+        let closing = self.closing.lock().take();
+        closing.map_or(Ok(()), |closing| self.gate.alone(handle, &self.context, |tx| closing(tx).map(Outcome::Commit)))
+    }
+}
+
+impl Drop for Inner {
+    /// The last clone is gone: a clean end, unless a panic is on its way.
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            return;
+        }
+        if let Some(handle) = self.handle.read().as_ref()
+            && let Err(error) = self.write_last(handle)
+        {
+            tracing::warn!(%error, "the store was dropped, and its end could not be written");
+        }
+    }
+}
+
 impl Context {
-    /// A write transaction in the mode that the store was opened in.
-    pub(crate) fn begin_write(&self, handle: &Handle) -> Result<WriteTransaction> {
-        let mut transaction = handle.begin_write(self.lock_timeout)?;
+    /// A write transaction in the mode that the store was opened in, for a caller who has waited since `arrived`.
+    pub(crate) fn begin_write(&self, handle: &Handle, arrived: Instant) -> Result<WriteTransaction> {
+        let mut transaction = handle.begin_write(arrived, self.lock_timeout)?;
         if !self.shared && !self.one_phase {
             transaction.set_quick_repair(true);
         }

@@ -10,7 +10,7 @@ use redb::{ReadTransaction, ReadableTable};
 use crate::engine::database::Guard;
 use crate::engine::digest::Stats;
 use crate::engine::epoch::{Epoch, Epochs};
-use crate::engine::frame::{self, Frame, State};
+use crate::engine::frame::{self, Frame};
 use crate::engine::meta;
 use crate::engine::point::Manifest;
 use crate::engine::records::{KeyRange, Records, Row, scan};
@@ -380,11 +380,6 @@ impl Found {
     /// The frame, read again.
     pub(crate) fn frame(&self, row: &[u8]) -> Result<Frame<'_>> {
         frame::decode(Place::of_record(row), &self.bytes)
-    }
-
-    /// Whether there was no record.
-    pub(crate) fn is_absent(&self, row: &[u8]) -> Result<bool> {
-        Ok(self.frame(row)?.state == State::Absent)
     }
 }
 

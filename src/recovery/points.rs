@@ -103,6 +103,11 @@ impl PointRequest {
         self
     }
 
+    /// Whether it is of documents.
+    pub(crate) fn has_documents(&self) -> bool {
+        !self.documents.is_empty()
+    }
+
     /// Held from the start, so that retention never forgets it.
     #[must_use]
     pub fn held(mut self, held: bool) -> Self {

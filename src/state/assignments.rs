@@ -213,6 +213,44 @@ fn from_record(found: &[u8], payload: &[u8]) -> Result<Assignment> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::state::queue::NewTask;
+    use crate::state::testing::{Fixture, time};
+
+    #[test]
+    fn what_does_not_follow_from_a_task_is_found_and_so_is_what_is_missing() {
+        let hive = Fixture::new();
+        let bot = BotId::new("bee").unwrap();
+        let task = hive.write(|tx| tx.queue().enqueue(NewTask::new("x").assign_to(bot.clone())));
+        let key = key_of(&task).unwrap();
+        let findings = |change: &dyn Fn(&mut WriteTx<'_>) -> Result<()>| {
+            hive.store.write(change).unwrap();
+            let mut found = Vec::new();
+            check_assignments(&hive.view(), &mut |finding| found.push(finding)).unwrap();
+            found
+        };
+        assert_eq!(findings(&|_| Ok(())), [""; 0]);
+        let missing = findings(&|tx| tx.remove(CollectionId::ASSIGNMENTS, &key).map(drop));
+        assert_eq!(missing, ["a task has no assignment: task=task-1 bot=bee"]);
+        let claimed = Assignment { bot: bot.clone(), task: task.id.clone(), hold: Hold::Claimed, since: time(0) };
+        let wrong = findings(&|tx| tx.put(CollectionId::ASSIGNMENTS, &key, &codec::encode(&claimed)?));
+        assert_eq!(wrong, ["an assignment does not follow from its task: task=task-1 bot=bee"]);
+    }
+
+    #[test]
+    fn a_bot_has_its_own_assignments_and_not_those_of_a_bot_whose_name_begins_like_its_own() {
+        let hive = Fixture::new();
+        for (name, task) in [("bee", "a"), ("bee2", "b"), ("bee", "c")] {
+            let new = NewTask::new(1).id(TaskId::new(task).unwrap()).assign_to(BotId::new(name).unwrap());
+            hive.write(|tx| tx.queue().enqueue(new));
+        }
+        let of = |name| {
+            let view = hive.view();
+            let (assignments, bot) = (view.assignments(), BotId::new(name).unwrap());
+            assignments.of(&bot).map(|found| found.unwrap().task.to_string()).collect::<Vec<_>>()
+        };
+        assert_eq!(of("bee"), ["a", "c"]);
+        assert_eq!(of("be"), [""; 0]);
+    }
 
     #[test]
     fn the_bytes_of_an_assignment_are_fixed() {

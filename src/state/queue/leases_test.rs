@@ -239,6 +239,22 @@ fn after_one_task_alone_was_restored_settling_makes_it_agree_with_the_others() {
 }
 
 #[test]
+fn a_task_that_stays_finished_after_a_restore_is_put_back_and_waited_for_no_more() {
+    let hive = Fixture::new();
+    hive.push(named("one"));
+    hive.push(named("two").after(id("one")));
+    let then = [hive.task("one"), hive.task("two")];
+    let claim = hive.claim_one("b");
+    let done = hive.write(|tx| tx.queue().complete(&claim.id, claim.token, 1));
+    then.iter().for_each(|task| hive.put_back(task));
+    assert_eq!(hive.task("one").state, TaskState::Ready);
+    let payload = codec::encode(&done).unwrap();
+    hive.write(|tx| tx.queue().keep_finished(&payload));
+    assert_eq!(hive.task("one"), done);
+    assert_eq!(hive.claim_ids("b", 2), ["two"]);
+}
+
+#[test]
 fn counts_are_exact_when_something_else_than_the_queue_has_changed_it() {
     let hive = Fixture::new();
     let task = hive.push(named("a"));

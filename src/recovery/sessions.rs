@@ -1,0 +1,330 @@
+//! Sessions: who has the store open, and what is done when one of them did not end well.
+//!
+//! A session lives while its process holds its byte in the file of sessions. One that neither ended cleanly nor lives
+//! has crashed: what was claimed in that process goes back to ready, with the attempt counted.
+
+use std::path::Path;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use crate::clock;
+use crate::engine::codec::{self, Stored};
+use crate::engine::commit::Outcome;
+use crate::engine::presence::Presence;
+use crate::engine::records::{KeyRange, Records, scan_rows};
+use crate::engine::schema::Table;
+use crate::engine::store::Store;
+use crate::engine::view::View;
+use crate::engine::write::WriteTx;
+use crate::error::Result;
+use crate::recovery::events::EventKind;
+use crate::state::ids::SessionId;
+
+/// The counter that numbers sessions.
+const COUNTER: &str = "sessions";
+/// The row of `meta` that says when a client marked a clean shutdown.
+const MARK: &[u8] = b"clean mark";
+/// A mark older than this is the replaced service's second sign of a crash.
+const STALE_MARK: Duration = Duration::from_secs(30);
+/// Ended sessions are shown for this long.
+const KEEP: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+
+/// Who has, or had, the store open.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Session {
+    /// Its number, never used again.
+    pub id: SessionId,
+    /// The process, for display only.
+    pub pid: u32,
+    /// The program, for display only.
+    pub program: String,
+    /// When it was opened.
+    #[serde(with = "clock::time")]
+    pub opened_at: Timestamp,
+    /// When it was last known to be alive.
+    #[serde(with = "clock::time")]
+    pub alive_at: Timestamp,
+    /// How it ended; open until then.
+    pub state: SessionState,
+    /// When it ended, or when its crash was noticed.
+    #[serde(with = "clock::time::option")]
+    pub ended_at: Option<Timestamp>,
+}
+
+/// Whether and how a session ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SessionState {
+    /// It has not ended.
+    Open,
+    /// It was closed.
+    Closed,
+    /// Its process died; nobody has acknowledged that yet.
+    Crashed,
+    /// Its process had marked a clean shutdown, but more than 30 seconds before it was found dead.
+    StaleMarker,
+    /// It crashed, and somebody has seen it.
+    Acknowledged,
+}
+
+/// A crash that nobody has acknowledged yet.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Crash {
+    /// Whose.
+    pub session: Session,
+    /// Why it counts as one: `process_died`, or `stale_marker`.
+    pub reason: &'static str,
+    /// The newest restore point of live state when asked.
+    pub restore_point: Option<String>,
+}
+
+impl Stored for Session {
+    const VERSION: u8 = 1;
+    const WHAT: &'static str = "a session";
+}
+
+/// When a client marked a clean shutdown.
+#[derive(Serialize, Deserialize)]
+struct Mark {
+    #[serde(with = "clock::time")]
+    at: Timestamp,
+}
+
+impl Stored for Mark {
+    const VERSION: u8 = 1;
+    const WHAT: &'static str = "the mark of a clean shutdown";
+}
+
+impl Store {
+    /// Begins this process's session: looks for crashes of others first, then writes the session's row and holds its
+    /// byte. It ends when the store is closed, or dropped outside of a panic.
+    pub(crate) fn begin_session(&self) -> Result<()> {
+        let presence = Presence::open(self.path())?;
+        let id = self.alone(|tx| {
+            tx.notice_crashes(&presence)?;
+            let id = SessionId(tx.next(COUNTER)?);
+            presence.hold(id.0)?;
+            let now = tx.now();
+            let session = Session {
+                id,
+                pid: std::process::id(),
+                program: program(),
+                opened_at: now,
+                alive_at: now,
+                state: SessionState::Open,
+                ended_at: None,
+            };
+            tx.put_session(&session)?;
+            Ok(Outcome::Commit(id))
+        })?;
+        self.at_close(Box::new(move |tx| {
+            let held = presence;
+            tx.end_session(id)?;
+            drop(held);
+            Ok(())
+        }));
+        self.set_session(id.0);
+        Ok(())
+    }
+
+    /// The session of this process, when the store was opened with one: give it to claims whose work is done here.
+    pub fn session(&self) -> Option<SessionId> {
+        self.session_number().map(SessionId)
+    }
+
+    /// Looks whether a session of another process has crashed since, and gives what is newly found.
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::write`].
+    pub fn notice_crashes(&self) -> Result<Vec<Session>> {
+        if !self.view()?.has_dead_session(self.path(), self.session())? {
+            return Ok(Vec::new());
+        }
+        let presence = Presence::open(self.path())?;
+        let own = self.session();
+        self.alone(|tx| {
+            if let Some(own) = own {
+                tx.keep_alive(own)?;
+            }
+            tx.notice_crashes(&presence).map(Outcome::Commit)
+        })
+    }
+
+    /// The sessions, newest first.
+    ///
+    /// # Errors
+    ///
+    /// `Damaged`, `Reopen`, `Io`.
+    pub fn sessions(&self) -> Result<Vec<Session>> {
+        let mut sessions = sessions(&self.view()?)?;
+        sessions.reverse();
+        Ok(sessions)
+    }
+
+    /// The newest crash that nobody has acknowledged, if there is one.
+    ///
+    /// # Errors
+    ///
+    /// `Damaged`, `Reopen`, `Io`.
+    pub fn crash(&self) -> Result<Option<Crash>> {
+        let crashed = self.sessions()?.into_iter().find_map(|session| match session.state {
+            SessionState::Crashed => Some((session, "process_died")),
+            SessionState::StaleMarker => Some((session, "stale_marker")),
+            _ => None,
+        });
+        let Some((session, reason)) = crashed else { return Ok(None) };
+        let restore_point = self.points()?.first().map(|point| point.label());
+        Ok(Some(Crash { session, reason, restore_point }))
+    }
+
+    /// Acknowledges every crash; gives how many there were.
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::write`].
+    pub fn acknowledge_crashes(&self) -> Result<usize> {
+        self.write(|tx| tx.acknowledge_crashes())
+    }
+
+    /// Marks a clean shutdown, as clients of the replaced service do before they stop: should this process die now, it
+    /// is no crash. A later write of a client takes the mark back with [`Store::take_mark_back`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::write`].
+    pub fn mark_shutdown(&self) -> Result<Timestamp> {
+        self.write(|tx| {
+            tx.acknowledge_crashes()?;
+            let at = tx.now();
+            tx.put_row(Table::Meta, MARK, &codec::encode(&Mark { at })?)?;
+            tx.events().append(EventKind::CleanShutdownMarked, json!({}))?;
+            Ok(at)
+        })
+    }
+
+    /// Takes the mark of a clean shutdown back, if there is one.
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::write`].
+    pub fn take_mark_back(&self) -> Result<()> {
+        if self.view()?.row(Table::Meta, MARK)?.is_some() {
+            self.write(|tx| tx.remove_row(Table::Meta, MARK))?;
+        }
+        Ok(())
+    }
+}
+
+impl WriteTx<'_> {
+    /// Ends sessions whose processes are gone, and returns what was claimed in them.
+    fn notice_crashes(&mut self, presence: &Presence) -> Result<Vec<Session>> {
+        let now = self.now();
+        let mark = self.row(Table::Meta, MARK)?.map(|bytes| codec::decode::<Mark>(&bytes)).transpose()?;
+        let mut crashed = Vec::new();
+        for mut session in sessions(self)? {
+            if session.state != SessionState::Open {
+                if session.ended_at.is_some_and(|ended| ended < clock::before(now, KEEP)) && !session.is_crash() {
+                    self.remove_row(Table::Sessions, &session.id.0.to_be_bytes())?;
+                }
+                continue;
+            }
+            if presence.is_held(session.id.0)? {
+                continue;
+            }
+            session.ended_at = Some(now);
+            session.state = match &mark {
+                None => SessionState::Crashed,
+                Some(mark) if mark.at < clock::before(now, STALE_MARK) => SessionState::StaleMarker,
+                Some(_) => SessionState::Closed,
+            };
+            self.put_session(&session)?;
+            if session.state == SessionState::Crashed {
+                let returned = self.queue().return_claims_of_session(session.id)?;
+                let details = json!({
+                    "session": session.id, "pid": session.pid, "program": session.program,
+                    "last_alive": clock::show_time(session.alive_at), "tasks_returned": returned,
+                });
+                self.events().append(EventKind::CrashDetected, details)?;
+            }
+            crashed.extend(session.is_crash().then_some(session));
+        }
+        Ok(crashed)
+    }
+
+    /// Notes that a session is alive.
+    pub(crate) fn keep_alive(&mut self, id: SessionId) -> Result<()> {
+        if let Some(bytes) = self.row(Table::Sessions, &id.0.to_be_bytes())? {
+            let session: Session = codec::decode(&bytes)?;
+            let alive_at = self.now();
+            self.put_session(&Session { alive_at, ..session })?;
+        }
+        Ok(())
+    }
+
+    /// A clean end: it also says that earlier crashes are of the past, and needs no mark any more.
+    fn end_session(&mut self, id: SessionId) -> Result<()> {
+        if let Some(bytes) = self.row(Table::Sessions, &id.0.to_be_bytes())? {
+            let session: Session = codec::decode(&bytes)?;
+            let now = self.now();
+            self.put_session(&Session { alive_at: now, state: SessionState::Closed, ended_at: Some(now), ..session })?;
+        }
+        self.acknowledge_crashes()?;
+        self.remove_row(Table::Meta, MARK)?;
+        Ok(())
+    }
+
+    fn acknowledge_crashes(&mut self) -> Result<usize> {
+        let crashed: Vec<_> = sessions(self)?.into_iter().filter(Session::is_crash).collect();
+        for session in &crashed {
+            self.put_session(&Session { state: SessionState::Acknowledged, ..session.clone() })?;
+        }
+        if !crashed.is_empty() {
+            self.events().append(EventKind::CrashAcknowledged, json!({"sessions": crashed.len()}))?;
+        }
+        Ok(crashed.len())
+    }
+
+    fn put_session(&mut self, session: &Session) -> Result<()> {
+        self.put_row(Table::Sessions, &session.id.0.to_be_bytes(), &codec::encode(session)?)
+    }
+}
+
+impl View {
+    /// Whether a session other than `own` is open but not alive.
+    fn has_dead_session(&self, store: &Path, own: Option<SessionId>) -> Result<bool> {
+        let open: Vec<_> = sessions(self)?
+            .into_iter()
+            .filter(|session| session.state == SessionState::Open && Some(session.id) != own)
+            .collect();
+        if open.is_empty() {
+            return Ok(false);
+        }
+        let presence = Presence::open(store)?;
+        for session in open {
+            if !presence.is_held(session.id.0)? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+}
+
+impl Session {
+    fn is_crash(&self) -> bool {
+        matches!(self.state, SessionState::Crashed | SessionState::StaleMarker)
+    }
+}
+
+/// Every session, oldest first.
+fn sessions<R: Records>(records: &R) -> Result<Vec<Session>> {
+    scan_rows(records, Table::Sessions, KeyRange::all()).map(|row| codec::decode(&row?.1)).collect()
+}
+
+fn program() -> String {
+    let program = std::env::current_exe().ok().and_then(|path| Some(path.file_name()?.to_string_lossy().into_owned()));
+    program.unwrap_or_default()
+}
