@@ -17,6 +17,7 @@ use crate::engine::point::{Manifest, NewPoint, Origin, PointId};
 use crate::engine::records::{KeyRange, Records, scan, scan_rows};
 use crate::engine::schema::{CollectionId, Table};
 use crate::engine::store::Store;
+use crate::engine::value;
 use crate::engine::view::View;
 use crate::engine::write::WriteTx;
 use crate::error::{Error, ErrorKind, Result};
@@ -394,12 +395,15 @@ pub(crate) fn collection_data(view: &View, collection: CollectionId) -> Result<V
     let mut show = Show::new(view);
     for row in scan(view, collection, KeyRange::all()) {
         let (key, payload) = row?;
-        seen.add(&key, &payload);
+        seen.add(&key, &value::in_frame(&payload));
         let shown = show.record(collection, &key, &payload)?;
         data.insert(shown.key, shown.value);
     }
-    if seen.count != view.stats(collection)?.count {
-        return Err(Error::damaged(format!("records of a collection are missing: collection={}", collection.0)));
+    if seen != view.stats(collection)? {
+        let name = names(view)?.of(collection);
+        return Err(Error::damaged(format!(
+            "the records of a collection are not what its digest says; run hivekeep check: collection={name}"
+        )));
     }
     Ok(Value::Object(data))
 }
