@@ -7,6 +7,8 @@ mod error;
 pub mod json;
 mod recovery;
 mod state;
+#[cfg(feature = "transfer")]
+mod transfer;
 
 pub use clock::{Clock, ManualClock, SystemClock, show_time};
 pub use engine::check::{CheckReport, Finding};
@@ -40,3 +42,7 @@ pub use state::queue::{
     Claim, ClaimOptions, Holder, NewTask, Priority, Queue, Retry, Task, TaskCounts, TaskPage, TaskState,
 };
 pub use state::registry::{Bot, Registry};
+#[cfg(feature = "transfer")]
+pub use transfer::adopt::report::{AdoptReport, AdoptedFile, Problem, Skipped, Thing};
+#[cfg(feature = "transfer")]
+pub use transfer::adopt::{AdoptOptions, Source};
