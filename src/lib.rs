@@ -4,9 +4,16 @@
 mod clock;
 mod engine;
 mod error;
+#[cfg(feature = "cli")]
+#[doc(hidden)]
+pub mod face;
+#[cfg(any(fuzzing, test))]
+pub mod fuzzing;
 pub mod json;
 mod recovery;
 mod state;
+#[cfg(feature = "transfer")]
+mod transfer;
 
 pub use clock::{Clock, ManualClock, SystemClock, show_time};
 pub use engine::check::{CheckReport, Finding};
@@ -41,3 +48,7 @@ pub use state::queue::{
     Claim, ClaimOptions, Holder, NewTask, Priority, Queue, Retry, Task, TaskCounts, TaskPage, TaskState,
 };
 pub use state::registry::{Bot, Registry};
+#[cfg(feature = "transfer")]
+pub use transfer::adopt::report::{AdoptReport, AdoptedFile, Problem, Skipped, Thing};
+#[cfg(feature = "transfer")]
+pub use transfer::adopt::{AdoptOptions, Source};

@@ -39,16 +39,16 @@ impl Handle {
         })
     }
 
-    /// A write transaction, once this and every other process has finished its own; `Locked` after `timeout`.
-    pub(crate) fn begin_write(&self, timeout: Duration) -> Result<WriteTransaction> {
+    /// A write transaction, once this and every other process has finished its own; `Locked` when `timeout` has passed
+    /// since the caller arrived.
+    pub(crate) fn begin_write(&self, arrived: Instant, timeout: Duration) -> Result<WriteTransaction> {
         let Access::Write(database) = &self.database else {
             return Err(Error::new(ErrorKind::Conflict, "the store was opened for reading only"));
         };
-        let started = Instant::now();
         loop {
             match self.guard().run(|| Ok(database.try_begin_write()))? {
                 Ok(transaction) => return Ok(transaction),
-                Err(TransactionError::WouldBlock) if started.elapsed() < timeout => std::thread::sleep(LOCK_POLL),
+                Err(TransactionError::WouldBlock) if arrived.elapsed() < timeout => std::thread::sleep(LOCK_POLL),
                 Err(TransactionError::WouldBlock) => {
                     return Err(Error::new(
                         ErrorKind::Locked,
@@ -116,11 +116,6 @@ impl Guard {
             Err(Error::damaged("the pages of the file are damaged; close the store and run check"))
         })
     }
-
-    /// Whether a call has panicked.
-    pub(crate) fn is_broken(&self) -> bool {
-        self.broken.load(Ordering::Relaxed)
-    }
 }
 
 impl From<redb::StorageError> for Error {
@@ -161,6 +156,10 @@ impl From<redb::DatabaseError> for Error {
     fn from(error: redb::DatabaseError) -> Self {
         match error {
             redb::DatabaseError::Storage(error) => error.into(),
+            error @ redb::DatabaseError::UpgradeRequired(_) => {
+                Self::new(ErrorKind::NotAStore, "an older redb wrote it, which no store was ever made with")
+                    .with_source(error)
+            }
             error @ (redb::DatabaseError::DatabaseAlreadyOpen | redb::DatabaseError::LockProtocolMismatch) => {
                 Self::new(ErrorKind::Locked, "another process has the store open for itself").with_source(error)
             }

@@ -128,7 +128,7 @@ impl WriteTx<'_> {
         let through = first.unwrap_or(self.batch.epochs.open);
         for source in self.merging_between(epoch, through)? {
             self.remove_row(Table::Meta, &meta::merging_key(source))?;
-            self.batch.epochs.merging -= 1;
+            self.batch.epochs.merging = self.batch.epochs.merging.saturating_sub(1);
         }
         let epochs = &mut self.batch.epochs;
         epochs.first = first.unwrap_or_default();
@@ -181,7 +181,7 @@ impl WriteTx<'_> {
         }
         if rows.len() < limit {
             self.remove_row(Table::Meta, &meta::merging_key(source))?;
-            self.batch.epochs.merging -= 1;
+            self.batch.epochs.merging = self.batch.epochs.merging.saturating_sub(1);
         }
         Ok(true)
     }

@@ -20,8 +20,6 @@ pub(crate) const COLLECTIONS: &str = "collections";
 const MERGING: &[u8] = b"merging/";
 /// The row of the window of the history of every commit, in milliseconds, as it was last asked for.
 pub(crate) const HISTORY: &[u8] = b"history";
-/// Rows of holds that running scans have put on points.
-pub(crate) const HOLDS: &[u8] = b"hold/";
 
 /// `stats/` and the collection.
 pub(crate) fn stats_key(collection: CollectionId) -> Vec<u8> {

@@ -83,6 +83,10 @@ pub(crate) fn whole(
         State::Chunked(head) => head,
     };
     let damaged = |what| Error::damaged(format!("a long value is damaged ({what}): key={}", key.escape_ascii()));
+    // A piece that had pieces itself could lead as deep as the file is long.
+    if collection == CollectionId::CHUNKS {
+        return Err(damaged("a piece has pieces"));
+    }
     let length = length_in(head).ok_or_else(|| damaged("its head"))?;
     let mut value = Vec::new();
     for number in 0..pieces(length) {
@@ -133,7 +137,11 @@ impl WriteTx<'_> {
 
     fn remove_pieces(&mut self, collection: CollectionId, key: &[u8], pieces: std::ops::Range<u32>) -> Result<()> {
         for piece in pieces {
-            self.remove_state(CollectionId::CHUNKS, &piece_key(collection, key, piece))?;
+            let piece = piece_key(collection, key, piece);
+            // Also what ends the loop when a damaged head names pieces without end.
+            if self.remove_state(CollectionId::CHUNKS, &piece)?.is_none() {
+                return Err(Error::damaged(format!("a piece of a long value is missing: key={}", key.escape_ascii())));
+            }
         }
         Ok(())
     }

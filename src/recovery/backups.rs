@@ -14,17 +14,15 @@ use crate::engine::codec::{self, Stored};
 use crate::engine::commit::Outcome;
 use crate::engine::epoch::Epoch;
 use crate::engine::point::{Manifest, NewPoint, Origin, PointId};
-use crate::engine::records::{KeyRange, Records, scan, scan_rows};
+use crate::engine::records::{KeyRange, Records, scan_rows};
 use crate::engine::schema::{CollectionId, Table};
 use crate::engine::store::Store;
-use crate::engine::value;
 use crate::engine::view::View;
 use crate::engine::write::WriteTx;
 use crate::error::{Error, ErrorKind, Result};
 use crate::json;
 use crate::recovery::events::EventKind;
 use crate::recovery::points::names;
-use crate::state::show::Show;
 
 /// What kind of state a backup is of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -75,6 +73,8 @@ pub struct Backup {
     pub of: BackupOf,
     /// Of an adopted file whose bytes are not that text: the SHA-256 of the file.
     pub file_checksum: Option<String>,
+    /// Of an adopted one: its time as the other program wrote it.
+    pub original_time: Option<String>,
     /// The point that holds its content.
     pub epoch: Epoch,
 }
@@ -101,8 +101,9 @@ pub(crate) struct NewBackup {
     pub(crate) source: String,
     pub(crate) tags: BTreeMap<String, String>,
     pub(crate) data: Option<Value>,
-    /// Of an adopted one: its own time, and the checksum of its file when that is another.
+    /// Of an adopted one: its own time, that time's text, and the checksum of its file.
     pub(crate) at: Option<Timestamp>,
+    pub(crate) original_time: Option<String>,
     pub(crate) file_checksum: Option<String>,
 }
 
@@ -201,8 +202,21 @@ impl BackupRequest {
 impl NewBackup {
     /// One of the backups that a point is listed as.
     pub(crate) fn of_part(kind: Kind, data: Option<Value>) -> Self {
-        let source = kind.source_in_point().to_owned();
-        Self { id: PointId::new().0, kind, source, tags: BTreeMap::new(), data, at: None, file_checksum: None }
+        Self { data, ..Self::of_live(kind, kind.source_in_point()) }
+    }
+
+    /// A backup of live state from now, without tags.
+    fn of_live(kind: Kind, source: impl Into<String>) -> Self {
+        Self {
+            id: PointId::new().0,
+            kind,
+            source: source.into(),
+            tags: BTreeMap::new(),
+            data: None,
+            at: None,
+            original_time: None,
+            file_checksum: None,
+        }
     }
 }
 
@@ -228,15 +242,9 @@ impl Store {
     /// ```
     pub fn backup(&self, request: BackupRequest) -> Result<Backup> {
         self.alone(|tx| {
-            let backup = NewBackup {
-                id: PointId::new().0,
-                kind: request.kind,
-                source: request.source.unwrap_or_else(|| format!("backup-{}", request.kind)),
-                tags: request.tags.clone(),
-                data: request.data,
-                at: None,
-                file_checksum: None,
-            };
+            let source = request.source.unwrap_or_else(|| format!("backup-{}", request.kind));
+            let (tags, data) = (request.tags.clone(), request.data);
+            let backup = NewBackup { tags, data, ..NewBackup::of_live(request.kind, source) };
             let description = format!("backup of {}", request.kind);
             let sealed = NewSealed { backups: vec![backup], manual: true, description, tags: request.tags };
             let (_, manifest) = tx.seal_with_backups(sealed)?;
@@ -334,6 +342,7 @@ impl WriteTx<'_> {
                 (text.len() as u64, json::item_count(data), sha256(text.as_bytes()))
             }
         };
+        let file_checksum = new.file_checksum.filter(|file| *file != checksum);
         Ok(Backup {
             backup_id: new.id,
             backup_type: new.kind,
@@ -344,7 +353,8 @@ impl WriteTx<'_> {
             checksum,
             tags: new.tags,
             of: if new.data.is_some() { BackupOf::Documents } else { BackupOf::Live },
-            file_checksum: new.file_checksum,
+            file_checksum,
+            original_time: new.original_time,
             epoch,
         })
     }
@@ -375,37 +385,54 @@ fn live_data(view: &View, backup: &Backup) -> Result<Value> {
     if live_summary(view, backup.backup_type)?.2 != backup.checksum {
         return Err(damaged(backup));
     }
-    match backup.backup_type.collection() {
-        Some(collection) => collection_data(view, collection),
-        None => {
-            let mut data = Map::new();
-            for kind in Kind::PARTS {
-                let part = kind.collection().map(|collection| collection_data(view, collection)).transpose()?;
-                data.insert(kind.as_str().into(), part.unwrap_or_default());
-            }
-            Ok(Value::Object(data))
-        }
-    }
+    kind_data(view, backup.backup_type)
 }
 
-/// A whole collection as one object by key. Its count and digest are compared with those of the point.
-pub(crate) fn collection_data(view: &View, collection: CollectionId) -> Result<Value> {
+/// The live state of a kind as `get KIND --json` shows it: bots and tasks by id, the tasks of each bot, or all three by
+/// name.
+pub(crate) fn kind_data(view: &View, kind: Kind) -> Result<Value> {
     let mut data = Map::new();
-    let mut seen = crate::engine::digest::Stats::default();
-    let mut show = Show::new(view);
-    for row in scan(view, collection, KeyRange::all()) {
-        let (key, payload) = row?;
-        seen.add(&key, &value::in_frame(&payload));
-        let shown = show.record(collection, &key, &payload)?;
-        data.insert(shown.key, shown.value);
+    let mut seen = 0;
+    match kind {
+        Kind::Registry => {
+            for bot in view.registry().list() {
+                let bot = bot?;
+                data.insert(bot.id.to_string(), to_json(&bot)?);
+                seen += 1;
+            }
+        }
+        Kind::Queue => {
+            for task in view.queue().list() {
+                let task = task?;
+                data.insert(task.id.to_string(), to_json(&task)?);
+                seen += 1;
+            }
+        }
+        Kind::BotAssignments => {
+            for assignment in view.assignments().list() {
+                let assignment = assignment?;
+                let tasks = data.entry(assignment.bot.to_string()).or_insert_with(|| Value::Array(Vec::new()));
+                tasks.as_array_mut().into_iter().for_each(|tasks| tasks.push(assignment.task.to_string().into()));
+                seen += 1;
+            }
+        }
+        Kind::Full => {
+            for part in Kind::PARTS {
+                data.insert(part.as_str().into(), kind_data(view, part)?);
+            }
+        }
     }
-    if seen != view.stats(collection)? {
-        let name = names(view)?.of(collection);
-        return Err(Error::damaged(format!(
-            "the records of a collection are not what its digest says; run hivekeep check: collection={name}"
-        )));
+    if let Some(collection) = kind.collection()
+        && seen != view.stats(collection)?.count
+    {
+        return Err(Error::damaged(format!("records are missing; run hivekeep check: type={kind}")));
     }
     Ok(Value::Object(data))
+}
+
+fn to_json<T: Serialize>(record: &T) -> Result<Value> {
+    serde_json::to_value(record)
+        .map_err(|source| Error::damaged("a record cannot be shown as JSON").with_source(source))
 }
 
 fn document_data(view: &View, backup: &Backup) -> Result<Value> {
@@ -457,4 +484,64 @@ fn damaged(backup: &Backup) -> Error {
         "the content of a backup is not what it was; run hivekeep check: id={} type={}",
         backup.backup_id, backup.backup_type
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_bytes_of_a_backup_are_fixed_and_read_back() {
+        let backup = Backup {
+            backup_id: "i".into(),
+            backup_type: Kind::BotAssignments,
+            timestamp: Timestamp::from_microsecond(1).unwrap(),
+            source: "s".into(),
+            size_bytes: 2,
+            item_count: 3,
+            checksum: "c".into(),
+            tags: BTreeMap::from([("k".into(), "v".into())]),
+            of: BackupOf::Documents,
+            file_checksum: Some("f".into()),
+            epoch: Epoch(4),
+        };
+        let bytes = codec::encode(&backup).unwrap();
+        assert_eq!(bytes, b"\x01\x01i\x02\x02\x01s\x02\x03\x01c\x01\x01k\x01v\x01\x01\x01f\x04");
+        assert_eq!(codec::decode::<Backup>(&bytes).unwrap(), backup);
+    }
+
+    #[test]
+    fn a_kind_is_read_in_any_case() {
+        assert_eq!("Bot_Assignments".parse::<Kind>().unwrap(), Kind::BotAssignments);
+        assert_eq!("tasks".parse::<Kind>().unwrap_err().kind(), ErrorKind::Invalid);
+    }
+
+    #[test]
+    fn altered_content_is_damage_and_never_returned() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path().join("h.redb")).unwrap();
+        let data = json!({"BOT-1": {"port": 1}});
+        let backup = store.backup(BackupRequest::new(Kind::Registry).data(data.clone())).unwrap();
+        assert_eq!(store.backup_data(&backup).unwrap(), data);
+        let other = Backup { checksum: sha256(b"other"), ..backup };
+        assert_eq!(store.backup_data(&other).unwrap_err().kind(), ErrorKind::Damaged);
+        let live = store.backup(BackupRequest::new(Kind::Full)).unwrap();
+        assert!(store.backup_data(&live).unwrap()["registry"].is_object());
+        let other = Backup { checksum: sha256(b"other"), ..live };
+        assert_eq!(store.backup_data(&other).unwrap_err().kind(), ErrorKind::Damaged);
+    }
+
+    #[test]
+    fn the_checksum_and_size_of_a_document_are_those_of_its_python_text() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path().join("h.redb")).unwrap();
+        let data = crate::json::parse(br#"{"BOT-1": {"port": 8001}}"#).unwrap();
+        let backup = store.backup(BackupRequest::new(Kind::Registry).data(data)).unwrap();
+        let text = "{\n  \"BOT-1\": {\n    \"port\": 8001\n  }\n}";
+        assert_eq!(
+            (backup.size_bytes, backup.checksum.as_str()),
+            (text.len() as u64, sha256(text.as_bytes()).as_str())
+        );
+        assert_eq!((backup.item_count, backup.source.as_str()), (1, "backup-registry"));
+    }
 }

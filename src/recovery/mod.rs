@@ -21,6 +21,8 @@ pub(crate) mod verify;
 
 #[cfg(test)]
 mod model_test;
+#[cfg(test)]
+mod sessions_test;
 
 use std::path::Path;
 
