@@ -4,6 +4,9 @@
 mod clock;
 mod engine;
 mod error;
+#[cfg(feature = "cli")]
+#[doc(hidden)]
+pub mod face;
 #[cfg(any(fuzzing, test))]
 pub mod fuzzing;
 pub mod json;

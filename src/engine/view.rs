@@ -162,7 +162,11 @@ impl View {
     /// What the key was at the point before the segment in which it was born.
     fn pre_image(&self, row: &[u8], birth: Epoch) -> Result<Vec<u8>> {
         if self.members.get().is_none() {
-            if let Some(bytes) = self.raw(Table::Undo, &undo_key(birth, row))? {
+            // Mostly the key was born in the epoch of a retained point. While points are being merged, though, that row
+            // may be covered by an older one, which is the one that counts.
+            if self.epochs.merging == 0
+                && let Some(bytes) = self.raw(Table::Undo, &undo_key(birth, row))?
+            {
                 return Ok(bytes);
             }
             if self.steps.fetch_add(1, Ordering::Relaxed) < STEPS_BEFORE_LOADING {

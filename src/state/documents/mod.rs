@@ -22,6 +22,8 @@
 
 mod align;
 mod layout;
+#[cfg(test)]
+mod model_test;
 mod names;
 mod order;
 mod put;
