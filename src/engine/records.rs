@@ -108,7 +108,7 @@ impl KeyRange {
     pub(crate) fn holds_in_order(&self, rows: &[Row]) -> bool {
         let bounds = (self.start.as_ref().map(Vec::as_slice), self.end.as_ref().map(Vec::as_slice));
         let ends = [rows.first(), rows.last()].into_iter().flatten();
-        ends.into_iter().all(|(key, _)| RangeBounds::<[u8]>::contains(&bounds, key))
+        ends.into_iter().all(|(key, _)| RangeBounds::<[u8]>::contains(&bounds, key.as_slice()))
             && rows.is_sorted_by(|(one, _), (next, _)| if self.backward { one > next } else { one < next })
     }
 
