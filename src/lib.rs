@@ -96,6 +96,8 @@ pub mod fuzzing;
 pub mod json;
 mod recovery;
 mod state;
+#[cfg(feature = "transfer")]
+mod transfer;
 
 pub mod format {
     #![doc = include_str!("engine/FORMAT.md")]
@@ -118,13 +120,14 @@ pub use error::{Error, ErrorKind, Result};
 pub use recovery::backups::{Backup, BackupOf, BackupRequest, Kind};
 pub use recovery::diff::{Change, ChangeKind, Counts, Diff};
 pub use recovery::events::{Event, EventKind, Events};
-pub use recovery::points::{Point, PointRequest, PointSize};
+pub use recovery::points::{Point, PointRequest};
 pub use recovery::resolve::{Named, PointName, Resolved, resolve};
 pub use recovery::restore::{RestoreOptions, RestorePlan, RestoreReport, Verified};
 pub use recovery::retention::{Candidate, Class, Policy, Reason, TagRule, Thinning, Verdict};
 pub use recovery::scheduler::{Health, Schedule, Scheduler};
 pub use recovery::selector::Selector;
 pub use recovery::sessions::{Crash, Session, SessionState};
+pub use recovery::size::PointSize;
 pub use state::assignments::{Assignment, Assignments, Hold};
 pub use state::audit::chain::{AuditFinding, AuditReport, EntryHash, Link};
 pub use state::audit::{Audit, Entry, Level, NewEntry};
@@ -138,3 +141,7 @@ pub use state::queue::{
     Claim, ClaimOptions, Holder, NewTask, Priority, Queue, Retry, Task, TaskCounts, TaskPage, TaskState,
 };
 pub use state::registry::{Bot, Registry};
+#[cfg(feature = "transfer")]
+pub use transfer::adopt::report::{AdoptReport, AdoptedFile, Problem, Skipped, Thing};
+#[cfg(feature = "transfer")]
+pub use transfer::adopt::{AdoptOptions, Source};

@@ -17,6 +17,7 @@ use crate::engine::point::{Manifest, NewPoint, Origin, PointId};
 use crate::engine::records::{KeyRange, Records, scan, scan_rows};
 use crate::engine::schema::{CollectionId, Table};
 use crate::engine::store::Store;
+use crate::engine::value;
 use crate::engine::view::View;
 use crate::engine::write::WriteTx;
 use crate::error::{Error, ErrorKind, Result};
@@ -74,6 +75,8 @@ pub struct Backup {
     pub of: BackupOf,
     /// Of an adopted file whose bytes are not that text: the SHA-256 of the file.
     pub file_checksum: Option<String>,
+    /// Of an adopted one: its time as the other program wrote it.
+    pub original_time: Option<String>,
     /// The point that holds its content.
     pub epoch: Epoch,
 }
@@ -100,8 +103,9 @@ pub(crate) struct NewBackup {
     pub(crate) source: String,
     pub(crate) tags: BTreeMap<String, String>,
     pub(crate) data: Option<Value>,
-    /// Of an adopted one: its own time, and the checksum of its file when that is another.
+    /// Of an adopted one: its own time, that time's text, and the checksum of its file.
     pub(crate) at: Option<Timestamp>,
+    pub(crate) original_time: Option<String>,
     pub(crate) file_checksum: Option<String>,
 }
 
@@ -200,8 +204,21 @@ impl BackupRequest {
 impl NewBackup {
     /// One of the backups that a point is listed as.
     pub(crate) fn of_part(kind: Kind, data: Option<Value>) -> Self {
-        let source = kind.source_in_point().to_owned();
-        Self { id: PointId::new().0, kind, source, tags: BTreeMap::new(), data, at: None, file_checksum: None }
+        Self { data, ..Self::of_live(kind, kind.source_in_point()) }
+    }
+
+    /// A backup of live state from now, without tags.
+    fn of_live(kind: Kind, source: impl Into<String>) -> Self {
+        Self {
+            id: PointId::new().0,
+            kind,
+            source: source.into(),
+            tags: BTreeMap::new(),
+            data: None,
+            at: None,
+            original_time: None,
+            file_checksum: None,
+        }
     }
 }
 
@@ -227,15 +244,9 @@ impl Store {
     /// ```
     pub fn backup(&self, request: BackupRequest) -> Result<Backup> {
         self.alone(|tx| {
-            let backup = NewBackup {
-                id: PointId::new().0,
-                kind: request.kind,
-                source: request.source.unwrap_or_else(|| format!("backup-{}", request.kind)),
-                tags: request.tags.clone(),
-                data: request.data,
-                at: None,
-                file_checksum: None,
-            };
+            let source = request.source.unwrap_or_else(|| format!("backup-{}", request.kind));
+            let (tags, data) = (request.tags.clone(), request.data);
+            let backup = NewBackup { tags, data, ..NewBackup::of_live(request.kind, source) };
             let description = format!("backup of {}", request.kind);
             let sealed = NewSealed { backups: vec![backup], manual: true, description, tags: request.tags };
             let (_, manifest) = tx.seal_with_backups(sealed)?;
@@ -333,6 +344,7 @@ impl WriteTx<'_> {
                 (text.len() as u64, json::item_count(data), sha256(text.as_bytes()))
             }
         };
+        let file_checksum = new.file_checksum.filter(|file| *file != checksum);
         Ok(Backup {
             backup_id: new.id,
             backup_type: new.kind,
@@ -343,7 +355,8 @@ impl WriteTx<'_> {
             checksum,
             tags: new.tags,
             of: if new.data.is_some() { BackupOf::Documents } else { BackupOf::Live },
-            file_checksum: new.file_checksum,
+            file_checksum,
+            original_time: new.original_time,
             epoch,
         })
     }
@@ -394,12 +407,15 @@ pub(crate) fn collection_data(view: &View, collection: CollectionId) -> Result<V
     let mut show = Show::new(view);
     for row in scan(view, collection, KeyRange::all()) {
         let (key, payload) = row?;
-        seen.add(&key, &payload);
+        seen.add(&key, &value::in_frame(&payload));
         let shown = show.record(collection, &key, &payload)?;
         data.insert(shown.key, shown.value);
     }
-    if seen.count != view.stats(collection)?.count {
-        return Err(Error::damaged(format!("records of a collection are missing: collection={}", collection.0)));
+    if seen != view.stats(collection)? {
+        let name = names(view)?.of(collection);
+        return Err(Error::damaged(format!(
+            "the records of a collection are not what its digest says; run hivekeep check: collection={name}"
+        )));
     }
     Ok(Value::Object(data))
 }
