@@ -14,17 +14,15 @@ use crate::engine::codec::{self, Stored};
 use crate::engine::commit::Outcome;
 use crate::engine::epoch::Epoch;
 use crate::engine::point::{Manifest, NewPoint, Origin, PointId};
-use crate::engine::records::{KeyRange, Records, scan, scan_rows};
+use crate::engine::records::{KeyRange, Records, scan_rows};
 use crate::engine::schema::{CollectionId, Table};
 use crate::engine::store::Store;
-use crate::engine::value;
 use crate::engine::view::View;
 use crate::engine::write::WriteTx;
 use crate::error::{Error, ErrorKind, Result};
 use crate::json;
 use crate::recovery::events::EventKind;
 use crate::recovery::points::names;
-use crate::state::show::Show;
 
 /// What kind of state a backup is of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -387,37 +385,54 @@ fn live_data(view: &View, backup: &Backup) -> Result<Value> {
     if live_summary(view, backup.backup_type)?.2 != backup.checksum {
         return Err(damaged(backup));
     }
-    match backup.backup_type.collection() {
-        Some(collection) => collection_data(view, collection),
-        None => {
-            let mut data = Map::new();
-            for kind in Kind::PARTS {
-                let part = kind.collection().map(|collection| collection_data(view, collection)).transpose()?;
-                data.insert(kind.as_str().into(), part.unwrap_or_default());
-            }
-            Ok(Value::Object(data))
-        }
-    }
+    kind_data(view, backup.backup_type)
 }
 
-/// A whole collection as one object by key. Its count and digest are compared with those of the point.
-pub(crate) fn collection_data(view: &View, collection: CollectionId) -> Result<Value> {
+/// The live state of a kind as `get KIND --json` shows it: bots and tasks by id, the tasks of each bot, or all three by
+/// name.
+pub(crate) fn kind_data(view: &View, kind: Kind) -> Result<Value> {
     let mut data = Map::new();
-    let mut seen = crate::engine::digest::Stats::default();
-    let mut show = Show::new(view);
-    for row in scan(view, collection, KeyRange::all()) {
-        let (key, payload) = row?;
-        seen.add(&key, &value::in_frame(&payload));
-        let shown = show.record(collection, &key, &payload)?;
-        data.insert(shown.key, shown.value);
+    let mut seen = 0;
+    match kind {
+        Kind::Registry => {
+            for bot in view.registry().list() {
+                let bot = bot?;
+                data.insert(bot.id.to_string(), to_json(&bot)?);
+                seen += 1;
+            }
+        }
+        Kind::Queue => {
+            for task in view.queue().list() {
+                let task = task?;
+                data.insert(task.id.to_string(), to_json(&task)?);
+                seen += 1;
+            }
+        }
+        Kind::BotAssignments => {
+            for assignment in view.assignments().list() {
+                let assignment = assignment?;
+                let tasks = data.entry(assignment.bot.to_string()).or_insert_with(|| Value::Array(Vec::new()));
+                tasks.as_array_mut().into_iter().for_each(|tasks| tasks.push(assignment.task.to_string().into()));
+                seen += 1;
+            }
+        }
+        Kind::Full => {
+            for part in Kind::PARTS {
+                data.insert(part.as_str().into(), kind_data(view, part)?);
+            }
+        }
     }
-    if seen != view.stats(collection)? {
-        let name = names(view)?.of(collection);
-        return Err(Error::damaged(format!(
-            "the records of a collection are not what its digest says; run hivekeep check: collection={name}"
-        )));
+    if let Some(collection) = kind.collection()
+        && seen != view.stats(collection)?.count
+    {
+        return Err(Error::damaged(format!("records are missing; run hivekeep check: type={kind}")));
     }
     Ok(Value::Object(data))
+}
+
+fn to_json<T: Serialize>(record: &T) -> Result<Value> {
+    serde_json::to_value(record)
+        .map_err(|source| Error::damaged("a record cannot be shown as JSON").with_source(source))
 }
 
 fn document_data(view: &View, backup: &Backup) -> Result<Value> {
