@@ -11,7 +11,6 @@ use hivekeep::{
 };
 use serde_json::{Value, json};
 
-use super::contained;
 use super::input::Input;
 
 /// A sector, and a page of redb.
@@ -21,18 +20,16 @@ const PAGE: usize = 4096;
 const EDITS_MAX: usize = 16;
 
 pub fn run(data: &[u8]) {
-    contained::run(|| {
-        let mut input = Input::new(data);
-        let mode = input.byte();
-        let verify = [VerifyOnOpen::Auto, VerifyOnOpen::Always, VerifyOnOpen::Never][usize::from(mode % 3)];
-        let sample = sample();
-        let bytes = if mode & 0x80 == 0 { edited(&sample.bytes, &mut input) } else { arbitrary(sample, &mut input) };
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("h.redb");
-        std::fs::write(&path, &bytes).unwrap();
-        look(&path, verify, sample);
-        assert!(std::fs::read(&path).unwrap() == bytes, "looking changed the file");
-    });
+    let mut input = Input::new(data);
+    let mode = input.byte();
+    let verify = [VerifyOnOpen::Auto, VerifyOnOpen::Always, VerifyOnOpen::Never][usize::from(mode % 3)];
+    let sample = sample();
+    let bytes = if mode & 0x80 == 0 { edited(&sample.bytes, &mut input) } else { arbitrary(sample, &mut input) };
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("h.redb");
+    std::fs::write(&path, &bytes).unwrap();
+    look(&path, verify, sample);
+    assert!(std::fs::read(&path).unwrap() == bytes, "looking changed the file");
 }
 
 /// A small store with some of everything, and what is in it.

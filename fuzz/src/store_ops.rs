@@ -250,6 +250,7 @@ impl Fleet {
         if let Some(expected) = self.points.get_mut(&point.epoch) {
             expected.held = held;
         }
+        self.committed();
     }
 
     fn reopen(&mut self) {
@@ -264,9 +265,14 @@ impl Fleet {
         (!points.is_empty()).then(|| points.swap_remove(input.below(points.len())))
     }
 
-    /// Something was committed; with history on, that is a point of its own.
+    /// Records were changed.
     fn written(&mut self) {
         self.touch();
+        self.committed();
+    }
+
+    /// Something was committed; with history on, that is a point of its own.
+    fn committed(&mut self) {
         if keeps_history(self.mode) {
             for point in self.store.all_points().unwrap() {
                 let expected = || Expected { state: self.now.clone(), held: false, undo: None };
