@@ -159,3 +159,57 @@ impl View {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::state::testing::Fixture;
+
+    /// Rows and bytes of every table that a point can need.
+    fn weight(hive: &Fixture) -> (u64, u64) {
+        let view = hive.view();
+        let tables = [Table::Undo, Table::Tombstones, Table::Points, Table::Commits, Table::PointIds, Table::Backups];
+        let rows = tables.into_iter().flat_map(|table| view.raw_page(table, &KeyRange::all(), usize::MAX).unwrap());
+        rows.fold((0, 0), |(rows, bytes), (key, value)| (rows + 1, bytes + (key.len() + value.len()) as u64))
+    }
+
+    #[test]
+    fn a_removal_as_old_as_the_earliest_point_goes_with_the_point_that_saw_the_record() {
+        let hive = Fixture::new();
+        let put = || hive.write(|tx| tx.config().put("k", &1.into()));
+        let remove = || hive.write(|tx| tx.config().remove("k"));
+        let point = || hive.store.restore_point("").unwrap();
+        put();
+        let earliest = point();
+        remove();
+        point();
+        put();
+        let saw_it = point();
+        remove();
+        point();
+        hive.store.forget(&[(&earliest).into()]).unwrap();
+        let (said, before) = (hive.store.point_size(&saw_it).unwrap(), weight(&hive));
+        hive.store.forget(&[(&saw_it).into()]).unwrap();
+        let after = weight(&hive);
+        assert_eq!((said.rows, said.bytes), (before.0 - after.0, before.1 - after.1));
+        assert_eq!(hive.view().raw_page(Table::Tombstones, &KeyRange::all(), 9).unwrap(), []);
+    }
+
+    #[test]
+    fn forgetting_that_is_half_done_does_not_make_a_key_count_twice() {
+        let hive = Fixture::new();
+        let put = |value: u8| hive.write(|tx| tx.config().put("k", &value.into()));
+        put(1);
+        let earliest = hive.store.restore_point("").unwrap();
+        put(2);
+        let forgotten = hive.store.restore_point("").unwrap();
+        hive.write(|tx| tx.config().remove("k"));
+        hive.store.restore_point("").unwrap();
+        hive.store.write(|tx| tx.mark_forgotten(forgotten.epoch)).unwrap();
+        let half_done = hive.store.point_size(&earliest).unwrap();
+        hive.store.finish_merging().unwrap();
+        let done = hive.store.point_size(&earliest).unwrap();
+        // The row that merging replaces is there until then, and the tombstone once.
+        assert_eq!((half_done.rows, done.rows), (done.rows + 1, 1 + 1 + 3 + 1 + 1));
+    }
+}
