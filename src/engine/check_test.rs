@@ -14,7 +14,7 @@ use crate::engine::frame::{self, State};
 use crate::engine::meta;
 use crate::engine::model_test::{Model, Op, op, reads_as, runner};
 use crate::engine::point::Manifest;
-use crate::engine::records::{KeyRange, Records, Row};
+use crate::engine::records::{KeyRange, Row};
 use crate::engine::schema::{CollectionId, Table};
 use crate::engine::store::Store;
 use crate::engine::write::WriteTx;

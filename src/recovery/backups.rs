@@ -503,10 +503,11 @@ mod tests {
             tags: BTreeMap::from([("k".into(), "v".into())]),
             of: BackupOf::Documents,
             file_checksum: Some("f".into()),
+            original_time: None,
             epoch: Epoch(4),
         };
         let bytes = codec::encode(&backup).unwrap();
-        assert_eq!(bytes, b"\x01\x01i\x02\x02\x01s\x02\x03\x01c\x01\x01k\x01v\x01\x01\x01f\x04");
+        assert_eq!(bytes, b"\x01\x01i\x02\x02\x01s\x02\x03\x01c\x01\x01k\x01v\x01\x01\x01f\x00\x04");
         assert_eq!(codec::decode::<Backup>(&bytes).unwrap(), backup);
     }
 
@@ -535,7 +536,7 @@ mod tests {
     fn the_checksum_and_size_of_a_document_are_those_of_its_python_text() {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open(folder.path().join("h.redb")).unwrap();
-        let data = crate::json::parse(br#"{"BOT-1": {"port": 8001}}"#).unwrap();
+        let data = json::parse(br#"{"BOT-1": {"port": 8001}}"#).unwrap();
         let backup = store.backup(BackupRequest::new(Kind::Registry).data(data)).unwrap();
         let text = "{\n  \"BOT-1\": {\n    \"port\": 8001\n  }\n}";
         assert_eq!(
