@@ -466,3 +466,29 @@ fn damaged(backup: &Backup) -> Error {
         backup.backup_id, backup.backup_type
     ))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_backup_is_stored_in_these_bytes() {
+        let backup = Backup {
+            backup_id: "b".into(),
+            backup_type: Kind::Full,
+            timestamp: Timestamp::from_microsecond(5).unwrap(),
+            source: "s".into(),
+            size_bytes: 6,
+            item_count: 7,
+            checksum: "c".into(),
+            tags: BTreeMap::from([("k".into(), "v".into())]),
+            of: BackupOf::Documents,
+            file_checksum: Some("f".into()),
+            original_time: Some("t".into()),
+            epoch: Epoch(8),
+        };
+        let bytes = codec::encode(&backup).unwrap();
+        assert_eq!(bytes, b"\x01\x01b\x03\x0a\x01s\x06\x07\x01c\x01\x01k\x01v\x01\x01\x01f\x01\x01t\x08");
+        assert_eq!(codec::decode::<Backup>(&bytes).unwrap(), backup);
+    }
+}
