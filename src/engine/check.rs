@@ -12,13 +12,13 @@ use redb::ReadableTableMetadata;
 use serde::Serialize;
 
 use crate::engine::digest::Stats;
-use crate::engine::epoch::Epoch;
+use crate::engine::epoch::{Epoch, Epochs};
 use crate::engine::frame::{self, State};
 use crate::engine::meta;
 use crate::engine::records::{KeyRange, Records};
 use crate::engine::schema::{CollectionId, Place, Table};
 use crate::engine::value;
-use crate::engine::view::{Members, View};
+use crate::engine::view::{Members, View, undo_range};
 use crate::engine::write::undo_key;
 use crate::error::{Error, ErrorKind, Result};
 
@@ -95,6 +95,8 @@ struct Sums {
     /// What going back over a segment does to a collection.
     back: BTreeMap<(Epoch, CollectionId), Stats>,
     index_rows: u64,
+    /// Pre-images that an older one covers until the merge of their segments is done.
+    covered: u64,
 }
 
 /// Verifies all that a view of now can see: records, chains, tombstones, digests, manifests, indexes, and the frames
@@ -108,10 +110,12 @@ pub(crate) fn check(view: &View, progress: &(dyn Fn(u64, u64) + Sync)) -> Result
         let tick = |rows| progress(done.fetch_add(rows, Ordering::Relaxed) + rows, total);
         sums.merge(scan(view, members, table, &tick)?);
     }
-    sums.compare_statistics(view)?;
-    sums.compare_points(view, members)?;
-    sums.find_orphans(view, members)?;
-    sums.compare_index(view)?;
+    sums.stage(Table::Meta, |sums| sums.compare_statistics(view))?;
+    sums.stage(Table::Meta, |sums| sums.compare_epochs(view, members))?;
+    sums.stage(Table::Points, |sums| sums.compare_points(view, members))?;
+    sums.stage(Table::Undo, |sums| sums.find_orphans(view, members))?;
+    sums.stage(Table::Index, |sums| sums.compare_index(view))?;
+    sums.stage(Table::Collections, |sums| sums.compare_collections(view))?;
     let mut report = sums.report;
     for table in Table::ALL {
         if !matches!(table, Table::Live | Table::Undo | Table::Tombstones | Table::Index) {
@@ -153,8 +157,11 @@ fn scan(view: &View, members: &Members, table: Table, tick: &(dyn Fn(u64) + Sync
             }));
             done
         });
+    // When one worker meets damaged pages, the others are refused; what counts is the damage.
+    let (damaged, others): (Vec<_>, Vec<_>) =
+        done.into_iter().partition(|part| part.as_ref().is_err_and(|error| error.kind() == ErrorKind::Damaged));
     let mut sums = Sums::default();
-    for part in done {
+    for part in damaged.into_iter().chain(others) {
         sums.merge(part?);
     }
     Ok(sums)
@@ -164,6 +171,7 @@ impl Sums {
     fn merge(&mut self, other: Self) {
         self.report.merge(other.report);
         self.index_rows += other.index_rows;
+        self.covered += other.covered;
         for (collection, stats) in other.live {
             self.live.entry(collection).or_default().merge(&stats);
         }
@@ -174,13 +182,24 @@ impl Sums {
 
     /// Verifies one key: its newest frame and every pre-image behind it.
     fn row(&mut self, view: &View, members: &Members, table: Table, row: &[u8], bytes: &[u8]) -> Result<()> {
-        if let Err(error) = self.row_or_damage(view, members, table, row, bytes) {
-            match error.kind() {
-                ErrorKind::Damaged | ErrorKind::NewerFormat => self.find(table, row, error.to_string()),
-                _ => return Err(error),
+        let verified = self.row_or_damage(view, members, table, row, bytes);
+        self.or_find(table, row, verified)
+    }
+
+    /// Runs one part of the check. Damage that ends it is a finding, and the other parts are still run.
+    fn stage(&mut self, table: Table, part: impl FnOnce(&mut Self) -> Result<()>) -> Result<()> {
+        let done = part(self);
+        self.or_find(table, b"", done)
+    }
+
+    fn or_find(&mut self, table: Table, key: &[u8], done: Result<()>) -> Result<()> {
+        match done {
+            Err(error) if matches!(error.kind(), ErrorKind::Damaged | ErrorKind::NewerFormat) => {
+                self.find(table, key, error.to_string());
+                Ok(())
             }
+            done => done,
         }
-        Ok(())
     }
 
     fn row_or_damage(&mut self, view: &View, members: &Members, table: Table, row: &[u8], bytes: &[u8]) -> Result<()> {
@@ -218,6 +237,9 @@ impl Sums {
 
     /// Whatever else belongs to a live record: the pieces of a long value, and its index rows.
     fn content(&mut self, view: &View, place: Place<'_>, state: State<'_>) -> Result<()> {
+        if place.collection == CollectionId::CHUNKS && !belongs_to_a_value(view, place.key)? {
+            self.find(Table::Live, &place.collection.row_key(place.key), "a piece belongs to no long value");
+        }
         let rule = view.context().index_rule(place.collection);
         if rule.is_none() && !matches!(state, State::Chunked(_)) {
             return Ok(());
@@ -245,10 +267,9 @@ impl Sums {
         let place = Place::of_record(row);
         while birth > first {
             let segment = members.segment(birth);
-            let mut parts = members.parts(segment);
-            let bytes = parts.find_map(|part| view.raw(Table::Undo, &undo_key(part, row)).transpose()).transpose()?;
-            let bytes =
-                bytes.ok_or_else(|| Error::damaged(format!("a pre-image is missing: segment={segment} {place}")))?;
+            let bytes = self
+                .first_pre_image(view, members, row, segment)?
+                .ok_or_else(|| Error::damaged(format!("a pre-image is missing: segment={segment} {place}")))?;
             let before = frame::decode(place, &bytes)?;
             if before.birth > members.before(segment) {
                 return Err(Error::damaged(format!("a pre-image is in the wrong segment: segment={segment} {place}")));
@@ -267,6 +288,27 @@ impl Sums {
         Ok(())
     }
 
+    /// The row that counts in a segment; those that it covers are verified by themselves.
+    fn first_pre_image(
+        &mut self,
+        view: &View,
+        members: &Members,
+        row: &[u8],
+        segment: Epoch,
+    ) -> Result<Option<Vec<u8>>> {
+        let mut first = None;
+        for part in members.parts(segment) {
+            let Some(bytes) = view.raw(Table::Undo, &undo_key(part, row))? else { continue };
+            if first.is_none() {
+                first = Some(bytes);
+            } else {
+                frame::decode(Place::of_record(row), &bytes)?;
+                self.covered += 1;
+            }
+        }
+        Ok(first)
+    }
+
     fn compare_statistics(&mut self, view: &View) -> Result<()> {
         let stored: BTreeMap<_, _> = meta::all_stats(view)?.into_iter().collect();
         let collections: BTreeSet<_> = stored.keys().chain(self.live.keys()).copied().collect();
@@ -276,6 +318,26 @@ impl Sums {
                 let what = "count, bytes or digest of a collection differ from its records: some were lost or altered";
                 self.find(Table::Meta, &meta::stats_key(collection), what);
             }
+        }
+        Ok(())
+    }
+
+    /// The row of epochs must say what the tables of points say.
+    fn compare_epochs(&mut self, view: &View, members: &Members) -> Result<()> {
+        let Epochs { open, first, last, merging, dropping } = view.epochs();
+        let ends = [members.retained.first(), members.retained.last()].map(|end| end.copied().unwrap_or_default());
+        let sources = meta::merging_between(view, Epoch(0), Epoch::NOW)?;
+        if [first, last] != ends {
+            self.find(Table::Meta, meta::EPOCHS, "the earliest or newest point is not the one that is stored");
+        }
+        if last >= open || sources.last().is_some_and(|source| *source >= open) {
+            self.find(Table::Meta, meta::EPOCHS, "the open epoch is not after every point");
+        }
+        if merging != sources.len() as u64 {
+            self.find(Table::Meta, meta::EPOCHS, "the number of points being merged is not that of their rows");
+        }
+        if dropping > if first == Epoch(0) { open } else { first } {
+            self.find(Table::Meta, meta::EPOCHS, "pre-images that a point needs are about to be dropped");
         }
         Ok(())
     }
@@ -309,7 +371,7 @@ impl Sums {
                     }
                 }
                 // Named when the rows of its table are checked.
-                Err(error) if error.kind() == ErrorKind::Damaged => {}
+                Err(error) if matches!(error.kind(), ErrorKind::Damaged | ErrorKind::NewerFormat) => {}
                 Err(error) => return Err(error),
             }
         }
@@ -320,7 +382,8 @@ impl Sums {
     /// Every pre-image must have been met on a chain; when some were not, they are named.
     fn find_orphans(&mut self, view: &View, members: &Members) -> Result<()> {
         let first = members.retained.first().copied().unwrap_or(Epoch::NOW);
-        if view.table(Table::Undo)?.len()? == self.report.pre_images {
+        let met = self.report.pre_images + self.covered + self.waiting_to_be_dropped(view)?;
+        if view.table(Table::Undo)?.len()? == met {
             return Ok(());
         }
         let mut range = KeyRange::all();
@@ -342,11 +405,42 @@ impl Sums {
         }
     }
 
+    /// How many pre-images serve no point any more.
+    fn waiting_to_be_dropped(&mut self, view: &View) -> Result<u64> {
+        let mut rows = 0;
+        let mut range = undo_range(Epoch(0), view.epochs().dropping);
+        loop {
+            let page = view.raw_page(Table::Undo, &range, BATCH)?;
+            let Some((last, _)) = page.last() else { return Ok(rows) };
+            range = range.after(last);
+            for (key, bytes) in &page {
+                rows += 1;
+                if let Err(error) = frame::decode(Table::Undo.place(key), bytes) {
+                    self.find(Table::Undo, key, error.to_string());
+                }
+            }
+        }
+    }
+
     fn compare_index(&mut self, view: &View) -> Result<()> {
         let rows = view.table(Table::Index)?.len()?;
         if rows > self.index_rows {
             let more = rows - self.index_rows;
             self.find(Table::Index, b"", format!("index rows belong to no record: rows={more}"));
+        }
+        Ok(())
+    }
+
+    /// The numbers of the users' collections are given out once each.
+    fn compare_collections(&mut self, view: &View) -> Result<()> {
+        let given = meta::counter(view, meta::COLLECTIONS)?;
+        let mut numbers = BTreeSet::new();
+        for (name, CollectionId(number)) in meta::user_collections(view)? {
+            let before = number.checked_sub(CollectionId::FIRST_USER.0);
+            if before.is_none_or(|before| u64::from(before) >= given) || !numbers.insert(number) {
+                let what = format!("a collection has a number that was not given to it: number={number}");
+                self.find(Table::Collections, name.as_bytes(), what);
+            }
         }
         Ok(())
     }
@@ -388,6 +482,7 @@ fn check_rows(view: &View, table: Table, report: &mut CheckReport) -> Result<()>
             let read = meta::payload(table, key, bytes).and_then(|payload| match table {
                 Table::Points => crate::engine::codec::decode::<crate::engine::point::Manifest>(&payload).map(drop),
                 Table::Commits => crate::engine::codec::decode::<crate::engine::point::Commit>(&payload).map(drop),
+                Table::PointIds => names_a_point(view, key, &payload),
                 _ => Ok(()),
             });
             if let Err(error) = read {
@@ -395,6 +490,26 @@ fn check_rows(view: &View, table: Table, report: &mut CheckReport) -> Result<()>
             }
         }
     }
+}
+
+/// Whether a piece is one of those that a live record's head names.
+fn belongs_to_a_value(view: &View, piece: &[u8]) -> Result<bool> {
+    let (Some(owner), Some(key)) = (value::owner_of_piece(piece), value::owner_key_of_piece(piece)) else {
+        return Ok(false);
+    };
+    let row = owner.row_key(key);
+    let Some(bytes) = view.raw(Table::Live, &row)? else { return Ok(false) };
+    let pieces = value::pieces_of(frame::decode(Place::of_record(&row), &bytes)?.state);
+    Ok(piece.last_chunk::<4>().is_some_and(|number| u32::from_be_bytes(*number) < pieces))
+}
+
+/// Compares the row of a point's name with the point.
+fn names_a_point(view: &View, id: &[u8], epoch: &[u8]) -> Result<()> {
+    let manifest = view.manifest(Epoch(meta::number(epoch)?))?;
+    if manifest.is_none_or(|manifest| manifest.id.0.as_bytes() != id) {
+        return Err(Error::damaged("the name of a point names none: the point was lost"));
+    }
+    Ok(())
 }
 
 fn stats_of(key: &[u8], payload: &[u8]) -> Stats {

@@ -20,7 +20,7 @@ use crate::error::{Error, ErrorKind, Result};
 const LINGER: Duration = Duration::from_micros(150);
 /// A batch this large is committed although more are waiting.
 const MOST_IN_BATCH: usize = 256;
-/// redb's lock between processes is not fair. A process that has committed back to back for `STREAK` leaves it for
+/// redb's lock between processes is not fair. A process that has held it back to back for `STREAK` leaves it for
 /// `LEAVE`; the longest wait of three processes fell from 368 ms to 13 ms.
 const STREAK: Duration = Duration::from_millis(5);
 const LEAVE: Duration = Duration::from_micros(100);
@@ -56,12 +56,13 @@ struct State {
     expected: usize,
     /// Set once a commit has failed: what is on the disk is unknown, so writes are refused until the store is reopened.
     poisoned: bool,
-    /// Since when this process has committed back to back, and when the last commit ended.
+    /// Since when this process has held redb's lock back to back, and when it last let go of it.
     streak: Option<(Instant, Instant)>,
 }
 
 struct OpenBatch {
     transaction: WriteTransaction,
+    begun: Instant,
     shared: Batch,
     members: usize,
 }
@@ -94,6 +95,7 @@ impl Gate {
         closure: impl FnOnce(&mut WriteTx<'_>) -> Result<R>,
     ) -> Result<R> {
         let nested = Nested::enter(context)?;
+        let arrived = Instant::now();
         let mut state = self.state.lock();
         state.waiting += 1;
         while state.committing
@@ -102,7 +104,7 @@ impl Gate {
         {
             self.turn.wait(&mut state);
         }
-        if let Err(error) = begin(&mut state, handle, context) {
+        if let Err(error) = begin(&mut state, handle, context, arrived) {
             state.waiting -= 1;
             self.turn.notify_all();
             return Err(error);
@@ -168,11 +170,14 @@ impl Gate {
     /// Ends the open batch: syncs it when it changed anything.
     fn commit(&self, state: &mut MutexGuard<'_, State>, handle: &Handle, context: &Context) {
         let Some(open) = state.open.take() else { return };
-        let (batch, members) = (state.batch, open.members);
+        let (batch, begun, members) = (state.batch, open.begun, open.members);
         state.expected = members.max(state.expected.saturating_sub(1)).max(1);
         state.committing = true;
-        let ended = MutexGuard::unlocked(state, || commit(open, handle, context));
+        let ended = MutexGuard::unlocked(state, || catch_unwind(AssertUnwindSafe(|| commit(open, handle, context))));
+        // Whoever waits for this batch must be told, even if committing it panicked.
+        let ended = ended.unwrap_or_else(|_| Err(uncertain(Error::damaged("committing panicked"))));
         state.committing = false;
+        state.let_go(begun);
         state.end(batch, members, ended);
         self.turn.notify_all();
     }
@@ -185,6 +190,7 @@ impl Gate {
         work: impl FnOnce(&mut WriteTx<'_>) -> Result<Outcome<R>>,
     ) -> Result<R> {
         let _nested = Nested::enter(context)?;
+        let arrived = Instant::now();
         let mut state = self.state.lock();
         state.alone_waiting += 1;
         while state.committing || state.alone || state.open.is_some() || state.others_first() {
@@ -195,9 +201,15 @@ impl Gate {
             self.turn.notify_all();
             return Err(poisoned());
         }
+        if context.shared {
+            leave_the_lock(&mut state);
+        }
         state.alone = true;
-        let done = MutexGuard::unlocked(&mut state, || catch_unwind(AssertUnwindSafe(|| alone(handle, context, work))));
+        let begun = Instant::now();
+        let work = || catch_unwind(AssertUnwindSafe(|| alone(handle, context, arrived, work)));
+        let done = MutexGuard::unlocked(&mut state, work);
         state.alone = false;
+        state.let_go(begun);
         if matches!(&done, Ok(Err(error)) if error.kind() == ErrorKind::Uncertain) {
             state.poisoned = true;
         }
@@ -217,13 +229,18 @@ impl State {
     /// Notes how a batch ended.
     fn end(&mut self, batch: u64, members: usize, ended: Result<()>) {
         self.ended = batch;
-        let now = Instant::now();
-        let began = self.streak.filter(|(_, last)| now - *last < STREAK).map_or(now, |(began, _)| began);
-        self.streak = Some((began, now));
         if let Err(error) = ended {
             self.poisoned |= error.kind() != ErrorKind::NotCommitted;
-            self.failures.push(Failure { batch, kind: error.kind(), message: error.to_string(), untold: members });
+            if members > 0 {
+                self.failures.push(Failure { batch, kind: error.kind(), message: error.to_string(), untold: members });
+            }
         }
+    }
+
+    /// Notes that the lock between processes was held from `begun` until now.
+    fn let_go(&mut self, begun: Instant) {
+        let streak = self.streak.filter(|(_, last)| begun.saturating_duration_since(*last) < STREAK);
+        self.streak = Some((streak.map_or(begun, |(began, _)| began), Instant::now()));
     }
 
     /// Tells one member how its batch ended.
@@ -240,7 +257,7 @@ impl State {
 }
 
 /// Opens a transaction for a new batch when none is open.
-fn begin(state: &mut MutexGuard<'_, State>, handle: &Handle, context: &Context) -> Result<()> {
+fn begin(state: &mut State, handle: &Handle, context: &Context, arrived: Instant) -> Result<()> {
     if state.poisoned {
         return Err(poisoned());
     }
@@ -250,14 +267,33 @@ fn begin(state: &mut MutexGuard<'_, State>, handle: &Handle, context: &Context) 
     if context.shared {
         leave_the_lock(state);
     }
-    let transaction = context.begin_write(handle)?;
-    let shared = Batch::begin(&transaction, &handle.guard())?;
+    let (transaction, shared) = begin_batch(handle, context, arrived)?;
     state.batch += 1;
-    state.open = Some(OpenBatch { transaction, shared, members: 0 });
+    state.open = Some(OpenBatch { transaction, begun: Instant::now(), shared, members: 0 });
     Ok(())
 }
 
-/// Gives other processes a chance after a streak of commits.
+/// A transaction and the state that it begins with.
+fn begin_batch(handle: &Handle, context: &Context, arrived: Instant) -> Result<(WriteTransaction, Batch)> {
+    let transaction = context.begin_write(handle, arrived)?;
+    match Batch::begin(&transaction, &handle.guard()) {
+        Ok(batch) => Ok((transaction, batch)),
+        Err(error) => {
+            discard(transaction, handle);
+            Err(error)
+        }
+    }
+}
+
+/// Aborts a transaction. When that fails too, the handle refuses all further work by itself.
+fn discard(transaction: WriteTransaction, handle: &Handle) {
+    let aborted = handle.guard().run(|| Ok(transaction.abort()?));
+    if let Err(error) = aborted {
+        tracing::warn!(%error, "a transaction could not be aborted");
+    }
+}
+
+/// Gives other processes a chance after a streak.
 fn leave_the_lock(state: &mut State) {
     if let Some((began, last)) = state.streak
         && last - began >= STREAK
@@ -283,7 +319,8 @@ fn run<R>(
     let Some(open) = state.open.as_mut() else { return Err(Failed::Returned(poisoned())) };
     let before = open.shared.clone();
     let mut tx = WriteTx::new(&open.transaction, &mut open.shared, context, handle.guard(), true);
-    let failed = match catch_unwind(AssertUnwindSafe(|| closure(&mut tx))) {
+    let ran = catch_unwind(AssertUnwindSafe(|| closure(&mut tx)));
+    let failed = match ran.map(|result| result.and_then(|result| tx.refuse_half_done().map(|()| result))) {
         Ok(Ok(result)) => return Ok(result),
         Ok(Err(error)) => Failed::Returned(error),
         Err(panic) => Failed::Panicked(panic),
@@ -291,12 +328,13 @@ fn run<R>(
     let taken_back = tx.take_back();
     drop(tx);
     open.shared = before;
-    if let Err(error) = taken_back {
-        let members = open.members;
-        state.open = None;
+    if let Err(error) = taken_back
+        && let Some(open) = state.open.take()
+    {
+        discard(open.transaction, handle);
         let batch = state.batch;
         let message = format!("not committed: another caller's changes could not be taken back: {error}");
-        state.end(batch, members, Err(Error::new(ErrorKind::NotCommitted, message)));
+        state.end(batch, open.members, Err(Error::new(ErrorKind::NotCommitted, message)));
     }
     Err(failed)
 }
@@ -307,42 +345,56 @@ fn commit(mut open: OpenBatch, handle: &Handle, context: &Context) -> Result<()>
     if !open.shared.changed || open.members == 0 {
         return guard.run(|| Ok(open.transaction.abort()?));
     }
-    let flushed = {
+    let flushed = catch_unwind(AssertUnwindSafe(|| {
         let mut tx = WriteTx::new(&open.transaction, &mut open.shared, context, guard.clone(), false);
-        let sealed = if context.history.is_some() { tx.seal_commit().map(drop) } else { Ok(()) };
-        sealed.and_then(|()| tx.flush())
-    };
-    if let Err(error) = flushed {
-        drop(open.transaction);
-        return Err(Error::new(ErrorKind::NotCommitted, format!("nothing was committed: {error}")).with_source(error));
+        if context.history.is_some() {
+            tx.seal_commit()?;
+        }
+        tx.flush()
+    }));
+    match flushed.unwrap_or_else(|_| Err(Error::new(ErrorKind::NotCommitted, "preparing the commit panicked"))) {
+        Ok(()) => sync(open.transaction, handle),
+        Err(error) => {
+            discard(open.transaction, handle);
+            Err(Error::new(ErrorKind::NotCommitted, format!("nothing was committed: {error}")).with_source(error))
+        }
     }
-    guard.run(|| Ok(open.transaction.commit()?)).map_err(uncertain)
+}
+
+/// Commits a transaction. From here on, a failure leaves it unknown whether it was.
+fn sync(transaction: WriteTransaction, handle: &Handle) -> Result<()> {
+    handle.guard().run(|| Ok(()))?;
+    handle.guard().run(|| Ok(transaction.commit()?)).map_err(uncertain)
 }
 
 fn alone<R>(
     handle: &Handle,
     context: &Context,
+    arrived: Instant,
     work: impl FnOnce(&mut WriteTx<'_>) -> Result<Outcome<R>>,
 ) -> Result<R> {
-    let guard = handle.guard();
-    let transaction = context.begin_write(handle)?;
-    let mut batch = Batch::begin(&transaction, &guard)?;
-    let mut tx = WriteTx::new(&transaction, &mut batch, context, guard.clone(), false);
-    let outcome = work(&mut tx)?;
-    let result = match outcome {
-        Outcome::Commit(result) if tx.batch.changed => {
-            tx.flush()?;
-            result
+    let (transaction, mut batch) = begin_batch(handle, context, arrived)?;
+    // The panic is caught before the transaction goes: redb aborts none while a thread unwinds, and its pages would leak.
+    let worked = catch_unwind(AssertUnwindSafe(|| {
+        let mut tx = WriteTx::new(&transaction, &mut batch, context, handle.guard(), false);
+        let outcome = work(&mut tx)?;
+        tx.refuse_half_done()?;
+        match outcome {
+            Outcome::Commit(result) if tx.batch.changed => tx.flush().map(|()| (result, true)),
+            Outcome::Commit(result) | Outcome::Abort(result) => Ok((result, false)),
         }
-        Outcome::Commit(result) | Outcome::Abort(result) => {
-            drop(tx);
-            guard.run(|| Ok(transaction.abort()?))?;
-            return Ok(result);
+    }));
+    match worked {
+        Ok(Ok((result, true))) => sync(transaction, handle).map(|()| result),
+        Ok(ended) => {
+            discard(transaction, handle);
+            ended.map(|(result, _)| result)
         }
-    };
-    drop(tx);
-    guard.run(|| Ok(transaction.commit()?)).map_err(uncertain)?;
-    Ok(result)
+        Err(panic) => {
+            discard(transaction, handle);
+            resume_unwind(panic)
+        }
+    }
 }
 
 /// A commit that failed may have reached the disk all the same: 3.8% of those measured had.
@@ -366,6 +418,12 @@ thread_local! {
 pub(crate) struct Nested(usize);
 
 impl Nested {
+    /// Whether this thread is writing to the store.
+    pub(crate) fn is_inside(context: &Context) -> bool {
+        let address = std::ptr::from_ref(context).addr();
+        WRITING.with_borrow(|writing| writing.contains(&address))
+    }
+
     pub(crate) fn enter(context: &Context) -> Result<Self> {
         let address = std::ptr::from_ref(context).addr();
         WRITING.with_borrow_mut(|writing| {

@@ -15,7 +15,8 @@ const LOCK_POLL: Duration = Duration::from_micros(50);
 
 /// An open redb file.
 pub(crate) struct Handle {
-    database: Access,
+    /// None once it was closed.
+    database: Option<Access>,
     broken: Arc<AtomicBool>,
 }
 
@@ -28,27 +29,28 @@ pub(crate) enum Access {
 
 impl Handle {
     pub(crate) fn new(database: Access) -> Self {
-        Self { database, broken: Arc::default() }
+        Self { database: Some(database), broken: Arc::default() }
     }
 
     /// A read transaction of the newest commit, of whatever process.
     pub(crate) fn begin_read(&self) -> Result<ReadTransaction> {
         self.guard().run(|| match &self.database {
-            Access::Write(database) | Access::Look(database) => Ok(database.begin_read()?),
-            Access::Read(database) => Ok(database.begin_read()?),
+            Some(Access::Write(database) | Access::Look(database)) => Ok(database.begin_read()?),
+            Some(Access::Read(database)) => Ok(database.begin_read()?),
+            None => Err(Error::new(ErrorKind::Reopen, "the store is closed; open it again")),
         })
     }
 
-    /// A write transaction, once this and every other process has finished its own; `Locked` after `timeout`.
-    pub(crate) fn begin_write(&self, timeout: Duration) -> Result<WriteTransaction> {
-        let Access::Write(database) = &self.database else {
+    /// A write transaction, once this and every other process has finished its own; `Locked` when `timeout` has passed
+    /// since the caller arrived.
+    pub(crate) fn begin_write(&self, arrived: Instant, timeout: Duration) -> Result<WriteTransaction> {
+        let Some(Access::Write(database)) = &self.database else {
             return Err(Error::new(ErrorKind::Conflict, "the store was opened for reading only"));
         };
-        let started = Instant::now();
         loop {
             match self.guard().run(|| Ok(database.try_begin_write()))? {
                 Ok(transaction) => return Ok(transaction),
-                Err(TransactionError::WouldBlock) if started.elapsed() < timeout => std::thread::sleep(LOCK_POLL),
+                Err(TransactionError::WouldBlock) if arrived.elapsed() < timeout => std::thread::sleep(LOCK_POLL),
                 Err(TransactionError::WouldBlock) => {
                     return Err(Error::new(
                         ErrorKind::Locked,
@@ -66,23 +68,33 @@ impl Handle {
     /// For work on the database as a whole, which nobody else may be using.
     pub(crate) fn database_mut(&mut self) -> Option<&mut Database> {
         match &mut self.database {
-            Access::Write(database) => Some(database),
-            Access::Read(_) | Access::Look(_) => None,
+            Some(Access::Write(database)) => Some(database),
+            Some(Access::Read(_) | Access::Look(_)) | None => None,
         }
     }
 
     /// Closes the file and says what went wrong in it, if anything did.
-    pub(crate) fn close(self) -> Result<()> {
-        let guard = self.guard();
-        guard.run(|| match self.database {
-            Access::Write(database) | Access::Look(database) => Ok(database.close()?),
-            Access::Read(database) => Ok(database.close()?),
+    pub(crate) fn close(mut self) -> Result<()> {
+        self.guard().run(|| match self.database.take() {
+            Some(Access::Write(database) | Access::Look(database)) => Ok(database.close()?),
+            Some(Access::Read(database)) => Ok(database.close()?),
+            None => Ok(()),
         })
     }
 
     /// What calls into redb are made through.
     pub(crate) fn guard(&self) -> Guard {
         Guard { broken: self.broken.clone() }
+    }
+}
+
+/// redb commits when it is dropped too, and over damaged pages that can panic.
+impl Drop for Handle {
+    fn drop(&mut self) {
+        let database = self.database.take();
+        if catch_unwind(AssertUnwindSafe(|| drop(database))).is_err() {
+            tracing::error!("the pages of the file are damaged; run check");
+        }
     }
 }
 
@@ -115,11 +127,6 @@ impl Guard {
             self.broken.store(true, Ordering::Relaxed);
             Err(Error::damaged("the pages of the file are damaged; close the store and run check"))
         })
-    }
-
-    /// Whether a call has panicked.
-    pub(crate) fn is_broken(&self) -> bool {
-        self.broken.load(Ordering::Relaxed)
     }
 }
 
@@ -161,6 +168,10 @@ impl From<redb::DatabaseError> for Error {
     fn from(error: redb::DatabaseError) -> Self {
         match error {
             redb::DatabaseError::Storage(error) => error.into(),
+            error @ redb::DatabaseError::UpgradeRequired(_) => {
+                Self::new(ErrorKind::NotAStore, "an older redb wrote it, which no store was ever made with")
+                    .with_source(error)
+            }
             error @ (redb::DatabaseError::DatabaseAlreadyOpen | redb::DatabaseError::LockProtocolMismatch) => {
                 Self::new(ErrorKind::Locked, "another process has the store open for itself").with_source(error)
             }

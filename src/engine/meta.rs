@@ -18,8 +18,8 @@ pub(crate) const HOST: &[u8] = b"host";
 pub(crate) const COLLECTIONS: &str = "collections";
 /// Rows of forgotten points that are still being merged into the next one.
 const MERGING: &[u8] = b"merging/";
-/// Rows of holds that running scans have put on points.
-pub(crate) const HOLDS: &[u8] = b"hold/";
+/// The row of the window of the history of every commit, in milliseconds, as it was last asked for.
+pub(crate) const HISTORY: &[u8] = b"history";
 
 /// `stats/` and the collection.
 pub(crate) fn stats_key(collection: CollectionId) -> Vec<u8> {

@@ -22,4 +22,10 @@ pub(crate) mod view;
 pub(crate) mod write;
 
 #[cfg(test)]
+mod check_test;
+#[cfg(test)]
+mod commit_test;
+#[cfg(test)]
 mod model_test;
+#[cfg(test)]
+mod open_test;

@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::io::{ErrorKind as IoKind, Read};
 use std::path::{Path, PathBuf};
 
-use redb::{Builder, ConcurrencyMode, Database, ReadTransaction, ReadableDatabase};
+use redb::{Builder, ConcurrencyMode, Database, ReadTransaction, ReadableDatabase, TransactionError, WriteTransaction};
 
 use crate::engine::codec;
 use crate::engine::database::{Access, Guard, Handle};
@@ -12,6 +12,7 @@ use crate::engine::epoch::{Epoch, Epochs};
 use crate::engine::frame::{self, State};
 use crate::engine::meta;
 use crate::engine::overlay::Overlay;
+use crate::engine::presence::Presence;
 use crate::engine::schema::{FORMAT_VERSION, Table};
 use crate::engine::store::{Options, Sharing, VerifyOnOpen};
 use crate::error::{Error, ErrorKind, Result};
@@ -24,23 +25,32 @@ const SMALL: u64 = 64 << 20;
 /// Opens the file at `path`, or creates it when the options allow that.
 pub(crate) fn open(path: &Path, options: &Options) -> Result<Handle> {
     match fs::metadata(path) {
-        Ok(metadata) if metadata.is_dir() => {
-            return Err(not_a_store(path, "it is a directory"));
-        }
+        Ok(metadata) if metadata.is_dir() => return Err(not_a_store(path, "it is a directory")),
+        // Opening a pipe would wait for its other end.
+        Ok(metadata) if !metadata.is_file() => return Err(not_a_store(path, "it is no regular file")),
         Ok(_) => {}
+        Err(error) if error.kind() == IoKind::NotFound && path.is_symlink() => {
+            let message = format!("{} is a symbolic link to nothing; remove it or name its target", path.display());
+            return Err(Error::new(ErrorKind::NoStore, message));
+        }
         Err(error) if error.kind() == IoKind::NotFound && options.create && !options.read_only => create(path)?,
         Err(error) if error.kind() == IoKind::NotFound => return Err(no_store(path)),
         Err(error) => return Err(Error::from(error).context(path.display())),
     }
     probe_magic(path)?;
     open_existing(path, options).map_err(|error| match error.kind() {
-        ErrorKind::Locked => Error::new(
-            ErrorKind::Locked,
-            format!("{} is locked: {error}; close that process, or open both in shared mode", path.display()),
-        ),
+        ErrorKind::Locked => locked(path, error),
         ErrorKind::Io | ErrorKind::Damaged => error.context(path.display()),
         _ => error,
     })
+}
+
+/// Says by whom, as far as they wrote it down, and what to do.
+fn locked(path: &Path, source: Error) -> Error {
+    let living = Presence::open(path).and_then(|presence| presence.living()).unwrap_or_default();
+    let who = if living.is_empty() { "another process".to_owned() } else { living.join(", ") };
+    let message = format!("{} is locked by {who}; close it, or open both in shared mode", path.display());
+    Error::new(ErrorKind::Locked, message).with_source(source)
 }
 
 fn no_store(path: &Path) -> Error {
@@ -94,6 +104,9 @@ fn open_existing(path: &Path, options: &Options) -> Result<Handle> {
         return look(path, options.cache_bytes, false);
     } else if options.read_only {
         return read_only.map(|database| Handle::new(Access::Read(database)));
+    } else if !in_use(path)? {
+        // The same, so that a file of another program is not repaired before it is known to be one.
+        look(path, options.cache_bytes, false)?.close()?;
     }
     let verify = match options.verify {
         VerifyOnOpen::Always => true,
@@ -104,6 +117,9 @@ fn open_existing(path: &Path, options: &Options) -> Result<Handle> {
     let guard = Guard::fresh();
     let database = guard.run(|| Ok(builder.open(path)?))?;
     guard.run(|| probe_store(path, &database.begin_read()?))?;
+    if verify && host_differs {
+        guard.run(|| note_host(&database))?;
+    }
     Ok(Handle::new(Access::Write(database)))
 }
 
@@ -127,6 +143,17 @@ pub(crate) fn check_pages(path: &Path) -> Result<()> {
         let sound = builder.open(path)?.check_integrity()?;
         if sound { Ok(()) } else { Err(Error::damaged("the pages of the file were damaged; redb has repaired them")) }
     })
+}
+
+/// Notes that the store, just verified, is this machine's from now on; a process that writes already does without.
+fn note_host(database: &Database) -> Result<()> {
+    let mut transaction = match database.try_begin_write() {
+        Err(TransactionError::WouldBlock) => return Ok(()),
+        begun => begun?,
+    };
+    transaction.set_quick_repair(true);
+    put_meta(&transaction, &[(meta::HOST, &host())])?;
+    Ok(transaction.commit()?)
 }
 
 /// Whether a process has the file open for writing: redb's writers hold this byte, shared, from open to close.
@@ -216,19 +243,20 @@ fn fill(database: &Database) -> Result<()> {
     for table in Table::ALL {
         transaction.open_table(table.definition())?;
     }
-    {
-        let mut meta = transaction.open_table(Table::Meta.definition())?;
-        let mut put = |key: &[u8], payload: &[u8]| -> Result<()> {
-            let mut bytes = Vec::new();
-            frame::encode(&mut bytes, Table::Meta.place(key), Epoch(0), State::Present(payload));
-            meta.insert(key, bytes.as_slice())?;
-            Ok(())
-        };
-        put(meta::FORMAT, &FORMAT_VERSION.to_be_bytes())?;
-        put(meta::EPOCHS, &codec::encode(&Epochs::NEW)?)?;
-        put(meta::HOST, &host())?;
+    let epochs = codec::encode(&Epochs::NEW)?;
+    let rows: [(&[u8], &[u8]); 3] =
+        [(meta::FORMAT, &FORMAT_VERSION.to_be_bytes()), (meta::EPOCHS, &epochs), (meta::HOST, &host())];
+    put_meta(&transaction, &rows)?;
+    Ok(transaction.commit()?)
+}
+
+fn put_meta(transaction: &WriteTransaction, rows: &[(&[u8], &[u8])]) -> Result<()> {
+    let mut meta = transaction.open_table(Table::Meta.definition())?;
+    for (key, payload) in rows {
+        let mut bytes = Vec::new();
+        frame::encode(&mut bytes, Table::Meta.place(key), Epoch(0), State::Present(payload));
+        meta.insert(*key, bytes.as_slice())?;
     }
-    transaction.commit()?;
     Ok(())
 }
 

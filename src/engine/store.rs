@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use parking_lot::{Mutex, RwLock};
 use redb::WriteTransaction;
@@ -262,7 +262,7 @@ impl Store {
     /// # Ok::<(), hivekeep::Error>(())
     /// ```
     pub fn write<R>(&self, closure: impl FnOnce(&mut WriteTx<'_>) -> Result<R>) -> Result<R> {
-        self.with_handle(|handle| self.inner.gate.write(handle, &self.inner.context, closure))
+        self.with_handle_in_turn(|handle| self.inner.gate.write(handle, &self.inner.context, closure))
     }
 
     /// Runs a closure like [`Store::write`], but alone: for loading much at once. It keeps no list of what it
@@ -297,7 +297,7 @@ impl Store {
 
     /// Runs work in a transaction of its own, which is committed or aborted as a whole.
     pub(crate) fn alone<R>(&self, work: impl FnOnce(&mut WriteTx<'_>) -> Result<Outcome<R>>) -> Result<R> {
-        self.with_handle(|handle| self.inner.gate.alone(handle, &self.inner.context, work))
+        self.with_handle_in_turn(|handle| self.inner.gate.alone(handle, &self.inner.context, work))
     }
 
     /// Where the store is.
@@ -308,10 +308,6 @@ impl Store {
     /// The clock that the store was opened with.
     pub fn clock(&self) -> &Arc<dyn Clock> {
         &self.inner.context.clock
-    }
-
-    pub(crate) fn context(&self) -> &Arc<Context> {
-        &self.inner.context
     }
 
     /// Makes the file as small as its content, and says whether anything changed. Stops every reader and writer of
@@ -332,7 +328,9 @@ impl Store {
     /// Closes the file for every clone, once the calls in progress have ended. Views that are still alive fail from now
     /// on.
     pub(crate) fn close_file(&self) -> Result<()> {
-        let closed = match self.with_handle(|handle| self.inner.write_last(handle)) {
+        // Refused before what is to be written last is taken.
+        drop(Nested::enter(&self.inner.context)?);
+        let closed = match self.with_handle_in_turn(|handle| self.inner.write_last(handle)) {
             Err(error) if error.kind() == ErrorKind::Reopen => Ok(()),
             closed => closed,
         };
@@ -354,6 +352,17 @@ impl Store {
     /// The number of this process's session.
     pub(crate) fn session_number(&self) -> Option<u64> {
         self.inner.session.get().copied()
+    }
+
+    /// As [`Store::with_handle`], but behind a closer that waits, so that writers who follow one another do not keep it
+    /// out for ever.
+    fn with_handle_in_turn<R>(&self, call: impl FnOnce(&Handle) -> Result<R>) -> Result<R> {
+        // A write inside of a write is refused further on; here it would wait for a closer that waits for it.
+        if Nested::is_inside(&self.inner.context) {
+            return self.with_handle(call);
+        }
+        let slot = self.inner.handle.read();
+        call(slot.as_ref().ok_or_else(closed)?)
     }
 
     /// Runs a call on the open file, which stays open until the call ends.
@@ -387,9 +396,9 @@ impl Drop for Inner {
 }
 
 impl Context {
-    /// A write transaction in the mode that the store was opened in.
-    pub(crate) fn begin_write(&self, handle: &Handle) -> Result<WriteTransaction> {
-        let mut transaction = handle.begin_write(self.lock_timeout)?;
+    /// A write transaction in the mode that the store was opened in, for a caller who has waited since `arrived`.
+    pub(crate) fn begin_write(&self, handle: &Handle, arrived: Instant) -> Result<WriteTransaction> {
+        let mut transaction = handle.begin_write(arrived, self.lock_timeout)?;
         if !self.shared && !self.one_phase {
             transaction.set_quick_repair(true);
         }

@@ -3,6 +3,8 @@
 //!
 //! redb keeps a value in a run of pages whose number is a power of two, so long values would waste up to half of it.
 
+use std::borrow::Cow;
+
 use crate::engine::frame::State;
 use crate::engine::index::IndexRule;
 use crate::engine::records::Records;
@@ -44,6 +46,11 @@ fn head(payload: &[u8]) -> Vec<u8> {
     [&(payload.len() as u64).to_le_bytes()[..], blake3::hash(payload).as_bytes()].concat()
 }
 
+/// What the frame of a value holds, and statistics count: the value, or its head when it is kept in pieces.
+pub(crate) fn in_frame(payload: &[u8]) -> Cow<'_, [u8]> {
+    if payload.len() <= MAX_WHOLE { Cow::Borrowed(payload) } else { Cow::Owned(head(payload)) }
+}
+
 /// The length that a head names, when it has the form of one.
 fn length_in(head: &[u8]) -> Option<u64> {
     let (length, hash) = head.split_first_chunk::<8>()?;
@@ -76,6 +83,10 @@ pub(crate) fn whole(
         State::Chunked(head) => head,
     };
     let damaged = |what| Error::damaged(format!("a long value is damaged ({what}): key={}", key.escape_ascii()));
+    // A piece that had pieces itself could lead as deep as the file is long.
+    if collection == CollectionId::CHUNKS {
+        return Err(damaged("a piece has pieces"));
+    }
     let length = length_in(head).ok_or_else(|| damaged("its head"))?;
     let mut value = Vec::new();
     for number in 0..pieces(length) {
@@ -126,7 +137,11 @@ impl WriteTx<'_> {
 
     fn remove_pieces(&mut self, collection: CollectionId, key: &[u8], pieces: std::ops::Range<u32>) -> Result<()> {
         for piece in pieces {
-            self.remove_state(CollectionId::CHUNKS, &piece_key(collection, key, piece))?;
+            let piece = piece_key(collection, key, piece);
+            // Also what ends the loop when a damaged head names pieces without end.
+            if self.remove_state(CollectionId::CHUNKS, &piece)?.is_none() {
+                return Err(Error::damaged(format!("a piece of a long value is missing: key={}", key.escape_ascii())));
+            }
         }
         Ok(())
     }

@@ -19,7 +19,7 @@ use crate::engine::records::{KeyRange, Records, Row};
 use crate::engine::schema::{CollectionId, Place, Table};
 use crate::engine::store::Context;
 use crate::engine::value;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 
 /// A key may be this long, in bytes.
 pub(crate) const MAX_KEY: usize = 4096;
@@ -37,6 +37,10 @@ pub struct WriteTx<'a> {
     guard: Guard,
     /// What was overwritten, in order; none when the whole transaction is aborted on failure.
     journal: Option<Vec<Overwritten>>,
+    /// Rows changed so far.
+    row_changes: u64,
+    /// Set once a put or remove has stopped half-way: then nothing of the closure is committed, whatever it returns.
+    half_done: bool,
     buffers: Buffers,
 }
 
@@ -99,6 +103,8 @@ impl<'a> WriteTx<'a> {
             context,
             guard,
             journal: undoable.then(Vec::new),
+            row_changes: 0,
+            half_done: false,
             buffers: Buffers::default(),
         }
     }
@@ -118,8 +124,10 @@ impl<'a> WriteTx<'a> {
         if key.len() > MAX_KEY {
             return Err(Error::invalid(format!("a key is too long: bytes={} most={MAX_KEY}", key.len())));
         }
-        self.reindex(collection, key, Some(payload))?;
-        self.put_value(collection, key, payload)
+        self.whole_or_refused(|tx| {
+            tx.reindex(collection, key, Some(payload))?;
+            tx.put_value(collection, key, payload)
+        })
     }
 
     /// Removes a record and its index rows; says whether there was one.
@@ -128,8 +136,32 @@ impl<'a> WriteTx<'a> {
     ///
     /// `Damaged` when the record is damaged.
     pub(crate) fn remove(&mut self, collection: CollectionId, key: &[u8]) -> Result<bool> {
-        self.reindex(collection, key, None)?;
-        self.remove_value(collection, key)
+        self.whole_or_refused(|tx| {
+            tx.reindex(collection, key, None)?;
+            tx.remove_value(collection, key)
+        })
+    }
+
+    /// Runs a change of several rows. When it fails between them, the transaction is refused at its end, so that a
+    /// closure which goes on after the error does not commit half of a change.
+    pub(crate) fn whole_or_refused<R>(&mut self, change: impl FnOnce(&mut Self) -> Result<R>) -> Result<R> {
+        let before = self.row_changes;
+        let done = change(self);
+        self.half_done |= done.is_err() && self.row_changes != before;
+        done
+    }
+
+    /// Refuses a transaction in which a change stopped half-way.
+    ///
+    /// # Errors
+    ///
+    /// `NotCommitted` for such a transaction.
+    pub(crate) fn refuse_half_done(&self) -> Result<()> {
+        if self.half_done {
+            let message = "nothing was committed: a change failed half-way, and the transaction went on all the same";
+            return Err(Error::new(ErrorKind::NotCommitted, message));
+        }
+        Ok(())
     }
 
     /// Writes one frame of a record in the open epoch; the pre-image is kept when a point needs it. Gives the number of
@@ -269,6 +301,7 @@ impl<'a> WriteTx<'a> {
         let verified = frame::decode(Place::of_record(row), old);
         if verified.is_err() {
             self.insert(Table::Live, row, old)?;
+            self.row_changes = self.row_changes.saturating_sub(2);
         }
         verified
     }
@@ -410,6 +443,7 @@ impl<'a> WriteTx<'a> {
         })?;
         if existed || value.is_some() {
             self.batch.changed = true;
+            self.row_changes += 1;
             if let Some(journal) = &mut self.journal {
                 journal.push(Overwritten { table, key: key.to_vec(), value: existed.then(|| old.clone()) });
             }
@@ -490,11 +524,22 @@ pub(crate) fn collect_page<T: ReadableTable<&'static [u8], &'static [u8]>>(
     }
     let bounds = (range.start.as_ref().map(Vec::as_slice), range.end.as_ref().map(Vec::as_slice));
     let rows = table.range::<&[u8]>(bounds)?;
-    let copied = |row: Result<(redb::AccessGuard<'_, &'static [u8]>, redb::AccessGuard<'_, &'static [u8]>), _>| {
-        let (key, value) = row?;
-        Ok((key.value().to_vec(), value.value().to_vec()))
+    let rows: Vec<Row> = match range.backward {
+        true => rows.rev().take(limit).map(copied).collect::<Result<_>>()?,
+        false => rows.take(limit).map(copied).collect::<Result<_>>()?,
     };
-    if range.backward { rows.rev().take(limit).map(copied).collect() } else { rows.take(limit).map(copied).collect() }
+    if !range.holds_in_order(&rows) {
+        // Whoever goes on behind the last row would read the same ones again and again.
+        return Err(Error::damaged("the pages of the file are out of order; run hivekeep check"));
+    }
+    Ok(rows)
+}
+
+type Guarded<'a> = redb::AccessGuard<'a, &'static [u8]>;
+
+fn copied(row: redb::Result<(Guarded<'_>, Guarded<'_>)>) -> Result<Row> {
+    let (key, value) = row?;
+    Ok((key.value().to_vec(), value.value().to_vec()))
 }
 
 fn fill_row_key(out: &mut Vec<u8>, collection: CollectionId, key: &[u8]) {

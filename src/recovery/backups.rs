@@ -14,7 +14,7 @@ use crate::engine::codec::{self, Stored};
 use crate::engine::commit::Outcome;
 use crate::engine::epoch::Epoch;
 use crate::engine::point::{Manifest, NewPoint, Origin, PointId};
-use crate::engine::records::{KeyRange, Records, scan, scan_rows};
+use crate::engine::records::{KeyRange, Records, scan_rows};
 use crate::engine::schema::{CollectionId, Table};
 use crate::engine::store::Store;
 use crate::engine::view::View;
@@ -23,7 +23,6 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::json;
 use crate::recovery::events::EventKind;
 use crate::recovery::points::names;
-use crate::state::show::Show;
 
 /// What kind of state a backup is of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -386,34 +385,54 @@ fn live_data(view: &View, backup: &Backup) -> Result<Value> {
     if live_summary(view, backup.backup_type)?.2 != backup.checksum {
         return Err(damaged(backup));
     }
-    match backup.backup_type.collection() {
-        Some(collection) => collection_data(view, collection),
-        None => {
-            let mut data = Map::new();
-            for kind in Kind::PARTS {
-                let part = kind.collection().map(|collection| collection_data(view, collection)).transpose()?;
-                data.insert(kind.as_str().into(), part.unwrap_or_default());
-            }
-            Ok(Value::Object(data))
-        }
-    }
+    kind_data(view, backup.backup_type)
 }
 
-/// A whole collection as one object by key. Its count and digest are compared with those of the point.
-pub(crate) fn collection_data(view: &View, collection: CollectionId) -> Result<Value> {
+/// The live state of a kind as `get KIND --json` shows it: bots and tasks by id, the tasks of each bot, or all three by
+/// name.
+pub(crate) fn kind_data(view: &View, kind: Kind) -> Result<Value> {
     let mut data = Map::new();
-    let mut seen = crate::engine::digest::Stats::default();
-    let mut show = Show::new(view);
-    for row in scan(view, collection, KeyRange::all()) {
-        let (key, payload) = row?;
-        seen.add(&key, &payload);
-        let shown = show.record(collection, &key, &payload)?;
-        data.insert(shown.key, shown.value);
+    let mut seen = 0;
+    match kind {
+        Kind::Registry => {
+            for bot in view.registry().list() {
+                let bot = bot?;
+                data.insert(bot.id.to_string(), to_json(&bot)?);
+                seen += 1;
+            }
+        }
+        Kind::Queue => {
+            for task in view.queue().list() {
+                let task = task?;
+                data.insert(task.id.to_string(), to_json(&task)?);
+                seen += 1;
+            }
+        }
+        Kind::BotAssignments => {
+            for assignment in view.assignments().list() {
+                let assignment = assignment?;
+                let tasks = data.entry(assignment.bot.to_string()).or_insert_with(|| Value::Array(Vec::new()));
+                tasks.as_array_mut().into_iter().for_each(|tasks| tasks.push(assignment.task.to_string().into()));
+                seen += 1;
+            }
+        }
+        Kind::Full => {
+            for part in Kind::PARTS {
+                data.insert(part.as_str().into(), kind_data(view, part)?);
+            }
+        }
     }
-    if seen.count != view.stats(collection)?.count {
-        return Err(Error::damaged(format!("records of a collection are missing: collection={}", collection.0)));
+    if let Some(collection) = kind.collection()
+        && seen != view.stats(collection)?.count
+    {
+        return Err(Error::damaged(format!("records are missing; run hivekeep check: type={kind}")));
     }
     Ok(Value::Object(data))
+}
+
+fn to_json<T: Serialize>(record: &T) -> Result<Value> {
+    serde_json::to_value(record)
+        .map_err(|source| Error::damaged("a record cannot be shown as JSON").with_source(source))
 }
 
 fn document_data(view: &View, backup: &Backup) -> Result<Value> {
@@ -472,23 +491,58 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_backup_is_stored_in_these_bytes() {
+    fn the_bytes_of_a_backup_are_fixed_and_read_back() {
         let backup = Backup {
-            backup_id: "b".into(),
-            backup_type: Kind::Full,
-            timestamp: Timestamp::from_microsecond(5).unwrap(),
+            backup_id: "i".into(),
+            backup_type: Kind::BotAssignments,
+            timestamp: Timestamp::from_microsecond(1).unwrap(),
             source: "s".into(),
-            size_bytes: 6,
-            item_count: 7,
+            size_bytes: 2,
+            item_count: 3,
             checksum: "c".into(),
             tags: BTreeMap::from([("k".into(), "v".into())]),
             of: BackupOf::Documents,
             file_checksum: Some("f".into()),
             original_time: Some("t".into()),
-            epoch: Epoch(8),
+            epoch: Epoch(4),
         };
         let bytes = codec::encode(&backup).unwrap();
-        assert_eq!(bytes, b"\x01\x01b\x03\x0a\x01s\x06\x07\x01c\x01\x01k\x01v\x01\x01\x01f\x01\x01t\x08");
+        assert_eq!(bytes, b"\x01\x01i\x02\x02\x01s\x02\x03\x01c\x01\x01k\x01v\x01\x01\x01f\x01\x01t\x04");
         assert_eq!(codec::decode::<Backup>(&bytes).unwrap(), backup);
+    }
+
+    #[test]
+    fn a_kind_is_read_in_any_case() {
+        assert_eq!("Bot_Assignments".parse::<Kind>().unwrap(), Kind::BotAssignments);
+        assert_eq!("tasks".parse::<Kind>().unwrap_err().kind(), ErrorKind::Invalid);
+    }
+
+    #[test]
+    fn altered_content_is_damage_and_never_returned() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path().join("h.redb")).unwrap();
+        let data = json!({"BOT-1": {"port": 1}});
+        let backup = store.backup(BackupRequest::new(Kind::Registry).data(data.clone())).unwrap();
+        assert_eq!(store.backup_data(&backup).unwrap(), data);
+        let other = Backup { checksum: sha256(b"other"), ..backup };
+        assert_eq!(store.backup_data(&other).unwrap_err().kind(), ErrorKind::Damaged);
+        let live = store.backup(BackupRequest::new(Kind::Full)).unwrap();
+        assert!(store.backup_data(&live).unwrap()["registry"].is_object());
+        let other = Backup { checksum: sha256(b"other"), ..live };
+        assert_eq!(store.backup_data(&other).unwrap_err().kind(), ErrorKind::Damaged);
+    }
+
+    #[test]
+    fn the_checksum_and_size_of_a_document_are_those_of_its_python_text() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path().join("h.redb")).unwrap();
+        let data = crate::json::parse(br#"{"BOT-1": {"port": 8001}}"#).unwrap();
+        let backup = store.backup(BackupRequest::new(Kind::Registry).data(data)).unwrap();
+        let text = "{\n  \"BOT-1\": {\n    \"port\": 8001\n  }\n}";
+        assert_eq!(
+            (backup.size_bytes, backup.checksum.as_str()),
+            (text.len() as u64, sha256(text.as_bytes()).as_str())
+        );
+        assert_eq!((backup.item_count, backup.source.as_str()), (1, "backup-registry"));
     }
 }

@@ -1,0 +1,110 @@
+//! `point forget`: by name, or by the rules of retention.
+
+use clap::Args;
+use serde::Serialize;
+
+use crate::clock::show_time;
+use crate::engine::store::Store;
+use crate::error::{Error, Result};
+use crate::face::cli::columns::origin;
+use crate::face::cli::context::Context;
+use crate::face::cli::exit::Exit;
+use crate::face::cli::table::Columns;
+use crate::face::summary::counted;
+use crate::recovery::points::Point;
+use crate::recovery::retention::{Policy, Verdict};
+use crate::recovery::selector::Selector;
+
+/// Forget restore points, and free what only they need
+///
+/// Everything that other points need stays, and every other point stays as it is. A held point is not forgotten.
+/// With --policy the rules of retention say which: by default points of the last 7 days are kept, at most 100 of a
+/// kind, the automatic ones of them thinned.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  hivekeep point forget latest~7 latest~8
+  hivekeep point forget --policy --dry-run
+  hivekeep point forget --policy")]
+pub(super) struct Forget {
+    /// Ids or their beginnings, latest~3, times, or '10m ago'
+    #[arg(value_name = "POINT", required_unless_present = "policy")]
+    points: Vec<Selector>,
+    /// Forget those that the rules of retention do not keep
+    #[arg(long, conflicts_with = "points")]
+    policy: bool,
+    /// Show what would be forgotten, and change nothing
+    #[arg(long)]
+    dry_run: bool,
+}
+
+/// A point, and what retention says of it.
+#[derive(Serialize)]
+struct Judged {
+    #[serde(flatten)]
+    point: Point,
+    keep: bool,
+    reasons: Vec<String>,
+}
+
+impl Judged {
+    fn new(point: Point, verdict: &Verdict) -> Self {
+        Self { point, keep: verdict.keep, reasons: verdict.reasons.iter().map(ToString::to_string).collect() }
+    }
+}
+
+impl Columns for Judged {
+    const HEAD: &'static [&'static str] = &["POINT", "TIME", "ORIGIN", "VERDICT", "BECAUSE"];
+
+    fn cells(&self) -> Vec<String> {
+        vec![
+            self.point.label(),
+            show_time(self.point.timestamp),
+            origin(&self.point).to_owned(),
+            if self.keep { "keep" } else { "forget" }.to_owned(),
+            self.reasons.join(", "),
+        ]
+    }
+}
+
+impl Forget {
+    pub(super) fn run(self, context: &mut Context) -> Result<Exit> {
+        if self.policy { by_policy(context, self.dry_run) } else { by_name(context, &self.points, self.dry_run) }
+    }
+}
+
+fn by_name(context: &mut Context, selectors: &[Selector], dry_run: bool) -> Result<Exit> {
+    let named = |store: &Store| -> Result<Vec<Point>> {
+        selectors.iter().try_for_each(|selector| context.tell(store, selector))?;
+        if !dry_run {
+            return store.forget(selectors);
+        }
+        let now = || Error::invalid("the state as it is now is no point to forget");
+        selectors.iter().map(|selector| store.find_point(selector)?.ok_or_else(now)).collect()
+    };
+    let points = if dry_run { named(&context.look()?)? } else { context.change(named)? };
+    let count = points.len() as u64;
+    context.out.list(points.into_iter().map(Ok))?;
+    tell(context, count, dry_run);
+    Ok(Exit::Done)
+}
+
+fn by_policy(context: &mut Context, dry_run: bool) -> Result<Exit> {
+    let policy = Policy::default();
+    let judged = match dry_run {
+        true => context.look()?.judge(&policy)?,
+        false => context.change(|store| {
+            let judged = store.judge(&policy)?;
+            store.retain(&policy).map(|_| judged)
+        })?,
+    };
+    let count = judged.iter().filter(|(_, verdict)| !verdict.keep).count() as u64;
+    context.out.list(judged.into_iter().rev().map(|(point, verdict)| Ok(Judged::new(point, &verdict))))?;
+    tell(context, count, dry_run);
+    Ok(Exit::Done)
+}
+
+fn tell(context: &mut Context, count: u64, dry_run: bool) {
+    let verb = if dry_run { "would forget" } else { "forgot" };
+    context.out.message(format_args!("{verb} {}", counted(count, "restore point")));
+}
