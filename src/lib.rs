@@ -142,6 +142,6 @@ pub use state::queue::{
 };
 pub use state::registry::{Bot, Registry};
 #[cfg(feature = "transfer")]
-pub use transfer::adopt::report::{AdoptReport, AdoptedFile, Problem, Skipped, Thing};
+pub use transfer::adopt::report::{AdoptProblem, AdoptReport, AdoptSkipped, AdoptThing, AdoptedFile};
 #[cfg(feature = "transfer")]
-pub use transfer::adopt::{AdoptOptions, Source};
+pub use transfer::adopt::{AdoptOptions, AdoptSource};
