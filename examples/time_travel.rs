@@ -42,8 +42,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     println!("\nthe past can be read while the present goes on:");
     let then = store.at(&morning)?;
     set("limit", json!(9))?;
-    println!("  the limit was {:?}, and is {:?}", then.config().get("limit")?, store.view()?.config().get("limit")?);
-    assert_eq!(then.config().get("limit")?, Some(json!(5)));
+    let (was, is) = (then.config().get("limit")?, store.view()?.config().get("limit")?);
+    println!("  the limit was {}, and is {}", was.clone().unwrap_or_default(), is.unwrap_or_default());
+    assert_eq!(was, Some(json!(5)));
 
     println!("\nevery commit of the last hour can be read by its time, so only the mistake need go:");
     let plan = store.plan_restore(Selector::At(before_the_mistake), RestoreOptions::new())?;
@@ -56,7 +57,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     println!("\na single record comes back alone:");
     let one = RestoreOptions::new().only(["config"]).key("model");
     let report = store.restore(&morning, one)?;
-    println!("  {:?}, undone by {}", report.collections, report.undo);
+    println!("  {} record, undone by {}", report.total(), report.undo);
     assert_eq!(store.view()?.config().get("model")?, Some(json!({"name": "small", "temperature": 0.2})));
 
     println!("\nundo gives back what was, but not over later work:");

@@ -1,7 +1,7 @@
 //! Points, differences, restore, undo, sizes and history, by the public interface.
 //!
 //! Each test is named by the sentence that it proves.
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a test stops at what it does not expect")]
+#![expect(clippy::unwrap_used, reason = "a test stops at what it does not expect")]
 
 use std::time::Duration;
 

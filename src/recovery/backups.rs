@@ -503,11 +503,11 @@ mod tests {
             tags: BTreeMap::from([("k".into(), "v".into())]),
             of: BackupOf::Documents,
             file_checksum: Some("f".into()),
-            original_time: None,
+            original_time: Some("o".into()),
             epoch: Epoch(4),
         };
         let bytes = codec::encode(&backup).unwrap();
-        assert_eq!(bytes, b"\x01\x01i\x02\x02\x01s\x02\x03\x01c\x01\x01k\x01v\x01\x01\x01f\x00\x04");
+        assert_eq!(bytes, b"\x01\x01i\x02\x02\x01s\x02\x03\x01c\x01\x01k\x01v\x01\x01\x01f\x01\x01o\x04");
         assert_eq!(codec::decode::<Backup>(&bytes).unwrap(), backup);
     }
 

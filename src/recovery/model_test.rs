@@ -327,11 +327,11 @@ impl Model {
 
     fn compare_view(&self, at: Epoch, state: &State) {
         let view = self.store.view_at(at).unwrap();
-        for collection in 0..NAMES.len() {
+        for (collection, name) in NAMES.iter().enumerate() {
             let of = state.iter().filter(|((of, _), _)| *of == collection);
             let expected: Vec<_> = of.map(|((_, key), value)| (vec![*key], payload(*value))).collect();
             let found = view.page(self.id(collection), &KeyRange::all(), 100).unwrap();
-            assert!(found == expected, "the content of {} differs at {at}", NAMES[collection]);
+            assert!(found == expected, "the content of {name} differs at {at}");
             let mut stats = Stats::default();
             expected.iter().for_each(|(key, value)| stats.add(key, &value::in_frame(value)));
             assert_eq!(view.stats(self.id(collection)).unwrap(), stats, "count, bytes and digest at {at}");

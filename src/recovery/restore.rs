@@ -153,7 +153,11 @@ impl RestoreReport {
 impl fmt::Display for RestorePlan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let what = if self.is_undo() { "undo would go back to" } else { "restore would go back to" };
-        write!(f, "{what} {} of {}", self.point.label(), crate::clock::show_time(self.point.timestamp))?;
+        let at = crate::clock::show_time(self.point.timestamp);
+        match &self.point.id {
+            Some(id) => write!(f, "{what} {id} of {at}")?,
+            None => write!(f, "{what} the commit of {at}")?,
+        }
         if !self.point.description.is_empty() {
             write!(f, " ({})", self.point.description)?;
         }
