@@ -291,7 +291,7 @@ fn point(at: jiff::Timestamp) -> NewPoint {
 pub(super) fn runner(cases: u32) -> TestRunner {
     let number = |name| std::env::var(name).ok().and_then(|number| number.parse::<u32>().ok());
     let cases = cases * number("HIVEKEEP_TEST_SCALE").unwrap_or(1);
-    let config = Config { cases, failure_persistence: None, max_shrink_iters: 4000, ..Config::default() };
+    let config = Config { cases, failure_persistence: None, max_shrink_time: 30_000, ..Config::default() };
     match number("HIVEKEEP_TEST_SEED") {
         None => TestRunner::new(config),
         Some(seed) => {
