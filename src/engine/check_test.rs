@@ -168,7 +168,7 @@ fn no_single_fault_that_changes_content_is_passed_over_and_none_is_seen_where_th
     let mut runner: TestRunner = runner(12);
     let (mut wrong, mut harmless) = (0, 0);
     for _ in 0..runner.config().cases {
-        let ops = prop::collection::vec(op(), 10..40).new_tree(&mut runner).unwrap().current();
+        let ops = prop::collection::vec(op(0..=251), 10..40).new_tree(&mut runner).unwrap().current();
         let mut model = Model::new();
         ops.iter().filter(|op| named_points_only(op)).for_each(|op| model.step(op));
         model.compare();
