@@ -536,7 +536,7 @@ mod tests {
     fn the_checksum_and_size_of_a_document_are_those_of_its_python_text() {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open(folder.path().join("h.redb")).unwrap();
-        let data = crate::json::parse(br#"{"BOT-1": {"port": 8001}}"#).unwrap();
+        let data = json::parse(br#"{"BOT-1": {"port": 8001}}"#).unwrap();
         let backup = store.backup(BackupRequest::new(Kind::Registry).data(data)).unwrap();
         let text = "{\n  \"BOT-1\": {\n    \"port\": 8001\n  }\n}";
         assert_eq!(
