@@ -89,8 +89,7 @@ mod clock;
 mod engine;
 mod error;
 #[cfg(feature = "cli")]
-#[doc(hidden)]
-pub mod face;
+mod face;
 #[cfg(any(fuzzing, test))]
 pub mod fuzzing;
 pub mod json;
@@ -117,6 +116,9 @@ pub use engine::store::{Options, Sharing, Store, VerifyOnOpen};
 pub use engine::view::View;
 pub use engine::write::WriteTx;
 pub use error::{Error, ErrorKind, Result};
+#[cfg(feature = "cli")]
+#[doc(hidden)]
+pub use face::cli::run as run_program;
 pub use recovery::backups::{Backup, BackupOf, BackupRequest, Kind};
 pub use recovery::diff::{Change, ChangeKind, Counts, Diff};
 pub use recovery::events::{Event, EventKind, Events};
@@ -142,6 +144,6 @@ pub use state::queue::{
 };
 pub use state::registry::{Bot, Registry};
 #[cfg(feature = "transfer")]
-pub use transfer::adopt::report::{AdoptReport, AdoptedFile, Problem, Skipped, Thing};
+pub use transfer::adopt::report::{AdoptProblem, AdoptReport, AdoptSkipped, AdoptThing, AdoptedFile};
 #[cfg(feature = "transfer")]
-pub use transfer::adopt::{AdoptOptions, Source};
+pub use transfer::adopt::{AdoptOptions, AdoptSource};

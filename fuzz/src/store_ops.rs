@@ -78,7 +78,9 @@ impl Fleet {
         let folder = tempfile::tempdir().unwrap();
         let clock = ManualClock::new("2026-01-02T03:04:05Z".parse().unwrap());
         let store = open(&folder, &clock, mode);
-        Self { folder, store, clock, mode, now: State::new(), points: BTreeMap::new() }
+        let mut fleet = Self { folder, store, clock, mode, now: State::new(), points: BTreeMap::new() };
+        fleet.committed();
+        fleet
     }
 
     fn step(&mut self, input: &mut Input<'_>) {
@@ -256,6 +258,7 @@ impl Fleet {
     fn reopen(&mut self) {
         self.store.close().unwrap();
         self.store = open(&self.folder, &self.clock, self.mode);
+        self.committed();
         self.compare();
     }
 

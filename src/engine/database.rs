@@ -1,7 +1,7 @@
 //! redb behind one guard: what it reports becomes our error, and a panic in it, which damaged pages can cause, becomes
 //! `Damaged` and closes the handle.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -75,9 +75,14 @@ impl Handle {
 
     /// Closes the file and says what went wrong in it, if anything did.
     pub(crate) fn close(mut self) -> Result<()> {
-        self.guard().run(|| match self.database.take() {
-            Some(Access::Write(database) | Access::Look(database)) => Ok(database.close()?),
+        let guard = self.guard();
+        guard.run(|| match self.database.take() {
+            Some(Access::Write(database)) => Ok(database.close()?),
             Some(Access::Read(database)) => Ok(database.close()?),
+            Some(Access::Look(database)) => {
+                abandon(database);
+                Ok(())
+            }
             None => Ok(()),
         })
     }
@@ -88,14 +93,29 @@ impl Handle {
     }
 }
 
-/// redb commits when it is dropped too, and over damaged pages that can panic.
 impl Drop for Handle {
+    /// Nothing more is written to a file in which damage was found.
     fn drop(&mut self) {
-        let database = self.database.take();
-        if catch_unwind(AssertUnwindSafe(|| drop(database))).is_err() {
-            tracing::error!("the pages of the file are damaged; run check");
+        match self.database.take() {
+            Some(Access::Write(database)) if !self.broken.load(Ordering::Relaxed) => {
+                if catch_unwind(AssertUnwindSafe(|| drop(database))).is_err() {
+                    tracing::error!("the pages of the file are damaged; run check");
+                }
+            }
+            Some(Access::Write(database) | Access::Look(database)) => abandon(database),
+            Some(Access::Read(_)) | None => {}
         }
     }
+}
+
+/// Closes a file without the commit that redb makes at the end: over damaged pages it can panic twice, which is an
+/// abort. While a panic unwinds, redb makes none.
+fn abandon(database: Database) {
+    let unwound = catch_unwind(AssertUnwindSafe(move || {
+        let _dropped_by_unwinding = database;
+        resume_unwind(Box::new(()))
+    }));
+    drop::<Result<(), _>>(unwound);
 }
 
 /// Runs calls into redb and contains their panics.

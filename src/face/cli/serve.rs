@@ -18,7 +18,7 @@ use crate::face::summary::Summary;
 Examples:
   hivekeep serve
   hivekeep serve --listen 127.0.0.1:9000
-  hivekeep --store fleet.redb serve")]
+  hivekeep serve --store fleet.redb")]
 pub(super) struct Serve {
     /// Where to listen; port 0 takes a free one
     #[arg(long, value_name = "ADDRESS", env = "HIVEKEEP_LISTEN", default_value = "127.0.0.1:8001")]

@@ -19,7 +19,7 @@ use serde_json::{Map, Value};
 use super::input::PART_MAX;
 use super::marks::Mark;
 use super::members;
-use super::report::Thing;
+use super::report::AdoptThing;
 use super::work::{Seen, Taking, Work};
 use crate::engine::records::Records;
 use crate::error::{Error, ErrorKind, Result};
@@ -29,6 +29,8 @@ use crate::state::queue::{NewTask, Priority};
 /// A task as it was read, and in which parts it is not as it was.
 struct Read {
     task: NewTask,
+    /// Whether it waits for others: what is done does not.
+    waits: bool,
     /// The ids that it names as dependencies.
     dependencies: Vec<TaskId>,
     /// All of its dependencies as they were written.
@@ -89,7 +91,7 @@ fn take(taking: &mut Taking<'_, '_>, index: usize, task: Value, in_file: &BTreeS
         return taking.problem(place, why, text.as_bytes());
     }
     enqueue(taking, &place, read, &text, in_file)?;
-    taking.file.took(Thing::Tasks, 1);
+    taking.file.took(AdoptThing::Tasks, 1);
     mark.write(taking.tx, 0)
 }
 
@@ -103,7 +105,7 @@ fn enqueue(
 ) -> Result<()> {
     let mut waits_for = Vec::new();
     for id in read.dependencies {
-        if in_file.contains(&id) || taking.tx.queue().get(&id)?.is_some() {
+        if !read.waits || in_file.contains(&id) || taking.tx.queue().get(&id)?.is_some() {
             waits_for.push(id);
         } else {
             read.problems.push(format!("it does not wait for a task that is nowhere: dependency={id}"));
@@ -162,7 +164,8 @@ fn read(id: &TaskId, mut members: Map<String, Value>, zone: &TimeZone, now: Time
     }
     let written = members.shift_remove("dependencies");
     let dependencies = dependencies(written.as_ref(), &mut problems);
-    Ok(Read { task, dependencies, written, attributes: members, problems })
+    let waits = status != Status::Done;
+    Ok(Read { task, waits, dependencies, written, attributes: members, problems })
 }
 
 fn status(status: Option<&Value>) -> Result<Status> {

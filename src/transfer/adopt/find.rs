@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use super::report::{Problem, Skipped};
+use super::report::{AdoptProblem, AdoptSkipped};
 use crate::error::{Error, Result};
 
 /// A folder is searched this deep.
@@ -20,7 +20,7 @@ pub(super) const NOT_KNOWN: &str = "not a file that is known";
 /// A kind of file that is known. In this order they are taken over, so that points are sealed when all else is there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Source {
+pub enum AdoptSource {
     /// `registry.json`: the bots, by id, in the member `bots`.
     Registry,
     /// `bots.json`: the bots, by id.
@@ -42,13 +42,13 @@ pub enum Source {
 /// The files to take over, and what is none.
 #[derive(Debug, Default)]
 pub(super) struct Found {
-    pub(super) files: Vec<(Source, PathBuf)>,
-    pub(super) skipped: Vec<Skipped>,
-    pub(super) problems: Vec<Problem>,
+    pub(super) files: Vec<(AdoptSource, PathBuf)>,
+    pub(super) skipped: Vec<AdoptSkipped>,
+    pub(super) problems: Vec<AdoptProblem>,
     entries: usize,
 }
 
-impl Source {
+impl AdoptSource {
     /// The kind of file that has that name.
     pub(super) fn of(name: &str) -> Option<Self> {
         match name {
@@ -74,7 +74,7 @@ impl Source {
 pub(super) fn find<P: AsRef<Path>>(paths: &[P]) -> Result<Found> {
     let mut found = Found::default();
     for path in paths.iter().map(AsRef::as_ref) {
-        let metadata = fs::metadata(path).map_err(|error| cannot_be_read(path, error))?;
+        let metadata = metadata(path)?;
         if metadata.is_dir() {
             found.folder(path, 0);
         } else {
@@ -99,7 +99,7 @@ impl Found {
                            index.json, disaster-recovery.jsonl, registry-changes.jsonl, chat-history-*.jsonl and \
                            *-activity.jsonl"
                     .to_owned();
-                self.problems.push(Problem { place, why, kept: false });
+                self.problems.push(AdoptProblem { place, why, kept: false });
             }
         }
     }
@@ -131,39 +131,48 @@ impl Found {
                 Some(source) if kind.is_file() => self.files.push((source, path)),
                 _ => {
                     let why = if kind.is_symlink() { "a symbolic link, not followed" } else { NOT_KNOWN };
-                    self.skipped.push(Skipped { path, why: why.to_owned() });
+                    self.skipped.push(AdoptSkipped { path, why: why.to_owned() });
                 }
             }
         }
     }
 
     fn problem(&mut self, path: &Path, why: String) {
-        self.problems.push(Problem { place: path.display().to_string(), why, kept: false });
+        self.problems.push(AdoptProblem { place: path.display().to_string(), why, kept: false });
     }
 
     /// What lies beside an index is that index's business: it says which of these files are backups.
     fn leave_out_backups(&mut self) {
-        let indexes = self.files.iter().filter(|(source, _)| *source == Source::Backups);
+        let indexes = self.files.iter().filter(|(source, _)| *source == AdoptSource::Backups);
         let folders: BTreeSet<_> = indexes.filter_map(|(_, path)| path.parent()).collect();
-        self.skipped.retain(|Skipped { path, why }| {
+        self.skipped.retain(|AdoptSkipped { path, why }| {
             let beside = path.parent().is_some_and(|folder| folders.contains(folder));
             !(beside && why == NOT_KNOWN && path.extension().is_some_and(|extension| extension == "json"))
         });
     }
 }
 
-fn known(path: &Path) -> Option<Source> {
-    path.file_name()?.to_str().and_then(Source::of)
+fn known(path: &Path) -> Option<AdoptSource> {
+    path.file_name()?.to_str().and_then(AdoptSource::of)
 }
 
-fn cannot_be_read(path: &Path, error: io::Error) -> Error {
-    let path = path.display();
-    match error.kind() {
+/// Refuses paths with nothing at them, before a store is made for what is there.
+///
+/// # Errors
+///
+/// `NotFound` for the first of them.
+#[cfg(feature = "cli")]
+pub(crate) fn check_paths<P: AsRef<Path>>(paths: &[P]) -> Result<()> {
+    paths.iter().try_for_each(|path| metadata(path.as_ref()).map(drop))
+}
+
+fn metadata(path: &Path) -> Result<fs::Metadata> {
+    fs::metadata(path).map_err(|error| match error.kind() {
         io::ErrorKind::NotFound => {
-            Error::not_found(format!("nothing was adopted: no such file or folder: path={path}"))
+            Error::not_found(format!("nothing was adopted: no such file or folder: path={}", path.display()))
         }
-        _ => Error::from(error).context(format!("nothing was adopted: {path}")),
-    }
+        _ => Error::from(error).context(format!("nothing was adopted: {}", path.display())),
+    })
 }
 
 #[cfg(test)]

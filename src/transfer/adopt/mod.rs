@@ -23,12 +23,14 @@ use std::path::Path;
 use jiff::tz::TimeZone;
 
 use self::find::find;
-use self::report::{AdoptReport, Skipped};
+use self::report::{AdoptReport, AdoptSkipped};
 use self::work::Work;
 use crate::engine::store::Store;
 use crate::error::Result;
 
-pub use self::find::Source;
+pub use self::find::AdoptSource;
+#[cfg(feature = "cli")]
+pub(crate) use self::find::check_paths;
 
 /// Larger files are refused unless the caller says otherwise.
 const MAX_FILE_BYTES: u64 = 1 << 30;
@@ -101,7 +103,7 @@ impl Store {
             adopt_file(&mut work)?;
             report.skipped.append(&mut work.skipped);
             match work.foreign {
-                Some(why) => report.skipped.push(Skipped { path: path.clone(), why: why.to_owned() }),
+                Some(why) => report.skipped.push(AdoptSkipped { path: path.clone(), why: why.to_owned() }),
                 None => report.files.push(work.file),
             }
         }
@@ -112,13 +114,13 @@ impl Store {
 
 fn adopt_file(work: &mut Work<'_>) -> Result<()> {
     match work.file.source {
-        Source::Registry => registry::adopt_registry(work),
-        Source::Bots => registry::adopt_bots(work),
-        Source::Backlog => backlog::adopt(work),
-        Source::Chat => lines::adopt::<lines::chat::Chat>(work),
-        Source::Activity => lines::adopt::<lines::audit::Activity>(work),
-        Source::RegistryChanges => lines::adopt::<lines::audit::RegistryChanges>(work),
-        Source::Events => lines::adopt::<lines::events::Events>(work),
-        Source::Backups => backups::adopt(work),
+        AdoptSource::Registry => registry::adopt_registry(work),
+        AdoptSource::Bots => registry::adopt_bots(work),
+        AdoptSource::Backlog => backlog::adopt(work),
+        AdoptSource::Chat => lines::adopt::<lines::chat::Chat>(work),
+        AdoptSource::Activity => lines::adopt::<lines::audit::Activity>(work),
+        AdoptSource::RegistryChanges => lines::adopt::<lines::audit::RegistryChanges>(work),
+        AdoptSource::Events => lines::adopt::<lines::events::Events>(work),
+        AdoptSource::Backups => backups::adopt(work),
     }
 }

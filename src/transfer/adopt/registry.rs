@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 use super::input::PART_MAX;
 use super::marks::Mark;
 use super::members;
-use super::report::Thing;
+use super::report::AdoptThing;
 use super::work::{Seen, Taking, Work};
 use crate::error::Result;
 use crate::state::ids::BotId;
@@ -80,7 +80,7 @@ fn take(taking: &mut Taking<'_, '_>, name: &str, value: Value) -> Result<()> {
     match taking.tx.registry().get(&bot.id)? {
         None => {
             taking.tx.registry().put(&bot)?;
-            taking.file.took(Thing::Bots, 1);
+            taking.file.took(AdoptThing::Bots, 1);
         }
         Some(known) => complete(taking, &place, known, bot, &text)?,
     }
@@ -136,7 +136,7 @@ fn complete(taking: &mut Taking<'_, '_>, place: &str, known: Bot, new: Bot, text
     }
     if bot != known {
         taking.tx.registry().put(&bot)?;
-        taking.file.took(Thing::Bots, 1);
+        taking.file.took(AdoptThing::Bots, 1);
     } else {
         taking.file.known += 1;
     }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use serde::ser::SerializeStruct;
 use serde::{Serialize, Serializer};
 
-use super::find::Source;
+use super::find::AdoptSource;
 
 /// So many problems and notes of a file are told one by one; the others are counted.
 const TOLD_MAX: usize = 1000;
@@ -20,9 +20,9 @@ pub struct AdoptReport {
     /// The files that are known, in the order in which they were taken over.
     pub files: Vec<AdoptedFile>,
     /// What was left alone, because it is none of them.
-    pub skipped: Vec<Skipped>,
+    pub skipped: Vec<AdoptSkipped>,
     /// What was wrong outside of these files.
-    pub problems: Vec<Problem>,
+    pub problems: Vec<AdoptProblem>,
 }
 
 /// What was taken from one file.
@@ -32,16 +32,18 @@ pub struct AdoptedFile {
     #[serde(serialize_with = "path_text")]
     pub path: PathBuf,
     /// What it is.
-    pub source: Source,
+    pub source: AdoptSource,
     /// What is new in the store, by kind.
-    pub taken: BTreeMap<Thing, u64>,
+    pub taken: BTreeMap<AdoptThing, u64>,
+    /// Backups among these whose bytes were found to have the checksum that was listed for them.
+    pub verified: u64,
     /// Parts that had been taken over before.
     pub known: u64,
     /// Parts that had been taken over before and have been removed, purged or restored away since. They were left out;
     /// [`AdoptOptions::again`](crate::AdoptOptions::again) takes them again.
     pub gone: u64,
     /// Parts that were not taken, or not as they are: the first thousand.
-    pub problems: Vec<Problem>,
+    pub problems: Vec<AdoptProblem>,
     /// How many problems there are beyond those.
     pub more_problems: u64,
     /// What somebody may want to know although nothing is missing.
@@ -50,7 +52,7 @@ pub struct AdoptedFile {
 
 /// A part that was not taken, or not as it is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Problem {
+pub struct AdoptProblem {
     /// Which part: `line 32`, `task BACKLOG-007`; empty for the whole file.
     pub place: String,
     /// What is wrong with it.
@@ -61,7 +63,7 @@ pub struct Problem {
 
 /// A file or folder that was left alone.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Skipped {
+pub struct AdoptSkipped {
     /// The file or folder.
     #[serde(serialize_with = "path_text")]
     pub path: PathBuf,
@@ -72,7 +74,7 @@ pub struct Skipped {
 /// What can be taken over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Thing {
+pub enum AdoptThing {
     /// Backups, with their content.
     Backups,
     /// Restore points of backups.
@@ -89,7 +91,7 @@ pub enum Thing {
     Events,
 }
 
-impl Thing {
+impl AdoptThing {
     /// So many of them, in words.
     fn show(self, count: u64) -> String {
         let (one, many) = match self {
@@ -112,7 +114,7 @@ impl AdoptReport {
     }
 
     /// What is new in the store, by kind.
-    pub fn taken(&self) -> BTreeMap<Thing, u64> {
+    pub fn taken(&self) -> BTreeMap<AdoptThing, u64> {
         let mut total = BTreeMap::new();
         for (thing, count) in self.files.iter().flat_map(|file| &file.taken) {
             *total.entry(*thing).or_default() += count;
@@ -122,11 +124,12 @@ impl AdoptReport {
 }
 
 impl AdoptedFile {
-    pub(super) fn new(path: &Path, source: Source) -> Self {
+    pub(super) fn new(path: &Path, source: AdoptSource) -> Self {
         Self {
             path: path.to_path_buf(),
             source,
             taken: BTreeMap::new(),
+            verified: 0,
             known: 0,
             gone: 0,
             problems: Vec::new(),
@@ -135,13 +138,13 @@ impl AdoptedFile {
         }
     }
 
-    pub(super) fn took(&mut self, thing: Thing, count: u64) {
+    pub(super) fn took(&mut self, thing: AdoptThing, count: u64) {
         *self.taken.entry(thing).or_default() += count;
     }
 
     pub(super) fn problem(&mut self, place: impl Into<String>, why: impl Into<String>, kept: bool) {
         if self.problems.len() < TOLD_MAX {
-            self.problems.push(Problem { place: place.into(), why: why.into(), kept });
+            self.problems.push(AdoptProblem { place: place.into(), why: why.into(), kept });
         } else {
             self.more_problems += 1;
         }
@@ -156,6 +159,9 @@ impl AdoptedFile {
     /// What came of it, in a line.
     fn summary(&self) -> String {
         let mut parts = vec![list(&self.taken).unwrap_or_else(|| "nothing new".to_owned())];
+        if self.verified > 0 {
+            parts.push(format!("checksums verified: {}", self.verified));
+        }
         if self.known > 0 {
             parts.push(format!("{} known", self.known));
         }
@@ -185,7 +191,7 @@ impl fmt::Display for AdoptReport {
         for file in &self.files {
             write!(f, "{file}")?;
         }
-        for Skipped { path, why } in &self.skipped {
+        for AdoptSkipped { path, why } in &self.skipped {
             writeln!(f, "skipped {}: {why}", path.display())?;
         }
         for problem in &self.problems {
@@ -209,7 +215,7 @@ impl fmt::Display for AdoptedFile {
     }
 }
 
-impl fmt::Display for Problem {
+impl fmt::Display for AdoptProblem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let kept = if self.kept { "; its text is kept in an event" } else { "" };
         match self.place.as_str() {
@@ -219,7 +225,7 @@ impl fmt::Display for Problem {
     }
 }
 
-fn list(taken: &BTreeMap<Thing, u64>) -> Option<String> {
+fn list(taken: &BTreeMap<AdoptThing, u64>) -> Option<String> {
     let shown: Vec<_> =
         taken.iter().filter(|(_, count)| **count > 0).map(|(thing, count)| thing.show(*count)).collect();
     (!shown.is_empty()).then(|| shown.join(", "))
@@ -235,12 +241,12 @@ mod tests {
     use super::*;
 
     fn report() -> AdoptReport {
-        let mut file = AdoptedFile::new(Path::new("hive/backlog.json"), Source::Backlog);
-        file.took(Thing::Tasks, 2);
+        let mut file = AdoptedFile::new(Path::new("hive/backlog.json"), AdoptSource::Backlog);
+        file.took(AdoptThing::Tasks, 2);
         file.known = 1;
         file.problem("task T-3", "its status is not known: status=BLOCKED", true);
         file.note("something");
-        let skipped = vec![Skipped { path: "hive/notes.md".into(), why: "not a file that is known".into() }];
+        let skipped = vec![AdoptSkipped { path: "hive/notes.md".into(), why: "not a file that is known".into() }];
         AdoptReport { time_zone: "UTC".into(), files: vec![file], skipped, problems: Vec::new() }
     }
 
@@ -257,13 +263,13 @@ adopted in part: 2 tasks";
 
     #[test]
     fn the_json_says_the_same() {
-        let expected = r#"{"time_zone":"UTC","in_part":true,"taken":{"tasks":2},"files":[{"path":"hive/backlog.json","source":"backlog","taken":{"tasks":2},"known":1,"gone":0,"problems":[{"place":"task T-3","why":"its status is not known: status=BLOCKED","kept":true}],"more_problems":0,"notes":["something"]}],"skipped":[{"path":"hive/notes.md","why":"not a file that is known"}],"problems":[]}"#;
+        let expected = r#"{"time_zone":"UTC","in_part":true,"taken":{"tasks":2},"files":[{"path":"hive/backlog.json","source":"backlog","taken":{"tasks":2},"verified":0,"known":1,"gone":0,"problems":[{"place":"task T-3","why":"its status is not known: status=BLOCKED","kept":true}],"more_problems":0,"notes":["something"]}],"skipped":[{"path":"hive/notes.md","why":"not a file that is known"}],"problems":[]}"#;
         assert_eq!(serde_json::to_string(&report()).unwrap(), expected);
     }
 
     #[test]
     fn problems_without_end_are_counted() {
-        let mut file = AdoptedFile::new(Path::new("f"), Source::Chat);
+        let mut file = AdoptedFile::new(Path::new("f"), AdoptSource::Chat);
         (0..TOLD_MAX + 5).for_each(|line| file.problem(format!("line {line}"), "wrong", false));
         assert_eq!((file.problems.len(), file.more_problems), (TOLD_MAX, 5));
     }

@@ -5,10 +5,10 @@ use std::path::Path;
 use serde_json::{Map, Value, json};
 
 use super::AdoptOptions;
-use super::find::Source;
+use super::find::AdoptSource;
 use super::input;
 use super::marks::Mark;
-use super::report::{AdoptedFile, Skipped, Thing};
+use super::report::{AdoptSkipped, AdoptThing, AdoptedFile};
 use crate::engine::store::Store;
 use crate::engine::write::WriteTx;
 use crate::error::{Error, ErrorKind, Result};
@@ -27,7 +27,7 @@ pub(super) struct Work<'a> {
     pub(super) path: &'a Path,
     pub(super) file: AdoptedFile,
     /// What was found to be none of its business.
-    pub(super) skipped: Vec<Skipped>,
+    pub(super) skipped: Vec<AdoptSkipped>,
     /// Why it is not the kind of file that its name says, if it is not.
     pub(super) foreign: Option<&'static str>,
     kept: usize,
@@ -54,7 +54,7 @@ pub(super) enum Seen {
 }
 
 impl<'a> Work<'a> {
-    pub(super) fn new(store: &'a Store, options: &'a AdoptOptions, path: &'a Path, source: Source) -> Self {
+    pub(super) fn new(store: &'a Store, options: &'a AdoptOptions, path: &'a Path, source: AdoptSource) -> Self {
         let file = AdoptedFile::new(path, source);
         Self { store, options, path, file, skipped: Vec::new(), foreign: None, kept: 0 }
     }
@@ -155,7 +155,7 @@ impl Taking<'_, '_> {
 
     /// Writes the event that tells of what this transaction took.
     fn tell(&mut self, before: &AdoptedFile) -> Result<()> {
-        let new = |(thing, count): (&Thing, &u64)| {
+        let new = |(thing, count): (&AdoptThing, &u64)| {
             let count = count - before.taken.get(thing).copied().unwrap_or_default();
             (count > 0).then_some((*thing, count))
         };

@@ -6,7 +6,7 @@
 use serde_json::{Map, Value};
 
 use super::super::members::{first_text, line_time, parsed, text};
-use super::super::report::Thing;
+use super::super::report::AdoptThing;
 use super::{From, Record};
 use crate::engine::write::WriteTx;
 use crate::error::Result;
@@ -27,7 +27,7 @@ pub(in super::super) struct RegistryChanges;
 
 impl Record for Activity {
     type New = NewEntry;
-    const THING: Thing = Thing::AuditEntries;
+    const THING: AdoptThing = AdoptThing::AuditEntries;
     const MARK: &'static str = "activity";
 
     fn read(mut members: Map<String, Value>, from: &From<'_>) -> Result<NewEntry> {
@@ -54,7 +54,7 @@ impl Record for Activity {
 
 impl Record for RegistryChanges {
     type New = NewEntry;
-    const THING: Thing = Thing::AuditEntries;
+    const THING: AdoptThing = AdoptThing::AuditEntries;
     const MARK: &'static str = "registry change";
 
     fn read(mut members: Map<String, Value>, from: &From<'_>) -> Result<NewEntry> {

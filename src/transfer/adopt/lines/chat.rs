@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 
 use super::super::members;
-use super::super::report::Thing;
+use super::super::report::AdoptThing;
 use super::{From, Record};
 use crate::engine::write::WriteTx;
 use crate::error::{Error, Result};
@@ -18,7 +18,7 @@ pub(in super::super) struct Chat;
 
 impl Record for Chat {
     type New = NewMessage;
-    const THING: Thing = Thing::Messages;
+    const THING: AdoptThing = AdoptThing::Messages;
     const MARK: &'static str = "message";
 
     fn read(mut members: Map<String, Value>, from: &From<'_>) -> Result<NewMessage> {

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use serde_json::{Map, Value};
 
 use super::super::members::{line_time, text};
-use super::super::report::Thing;
+use super::super::report::AdoptThing;
 use super::{From, Record};
 use crate::engine::write::WriteTx;
 use crate::error::{Error, Result};
@@ -20,7 +20,7 @@ pub(in super::super) struct Events;
 
 impl Record for Events {
     type New = (Timestamp, EventKind, Value);
-    const THING: Thing = Thing::Events;
+    const THING: AdoptThing = AdoptThing::Events;
     const MARK: &'static str = "event";
 
     fn read(mut members: Map<String, Value>, from: &From<'_>) -> Result<Self::New> {

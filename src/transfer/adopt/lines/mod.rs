@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 
 use super::input::{self, Line};
 use super::marks::{Mark, Occurrences};
-use super::report::Thing;
+use super::report::AdoptThing;
 use super::work::{Seen, Taking, Work};
 use crate::engine::write::WriteTx;
 use crate::error::Result;
@@ -22,7 +22,7 @@ pub(super) trait Record {
     /// What a line becomes.
     type New;
     /// For the report.
-    const THING: Thing;
+    const THING: AdoptThing;
     /// For the marks; it never changes.
     const MARK: &'static str;
 
