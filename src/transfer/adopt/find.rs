@@ -74,7 +74,7 @@ impl AdoptSource {
 pub(super) fn find<P: AsRef<Path>>(paths: &[P]) -> Result<Found> {
     let mut found = Found::default();
     for path in paths.iter().map(AsRef::as_ref) {
-        let metadata = fs::metadata(path).map_err(|error| cannot_be_read(path, error))?;
+        let metadata = metadata(path)?;
         if metadata.is_dir() {
             found.folder(path, 0);
         } else {
@@ -156,14 +156,23 @@ fn known(path: &Path) -> Option<AdoptSource> {
     path.file_name()?.to_str().and_then(AdoptSource::of)
 }
 
-fn cannot_be_read(path: &Path, error: io::Error) -> Error {
-    let path = path.display();
-    match error.kind() {
+/// Refuses paths with nothing at them, before a store is made for what is there.
+///
+/// # Errors
+///
+/// `NotFound` for the first of them.
+#[cfg(feature = "cli")]
+pub(crate) fn check_paths<P: AsRef<Path>>(paths: &[P]) -> Result<()> {
+    paths.iter().try_for_each(|path| metadata(path.as_ref()).map(drop))
+}
+
+fn metadata(path: &Path) -> Result<fs::Metadata> {
+    fs::metadata(path).map_err(|error| match error.kind() {
         io::ErrorKind::NotFound => {
-            Error::not_found(format!("nothing was adopted: no such file or folder: path={path}"))
+            Error::not_found(format!("nothing was adopted: no such file or folder: path={}", path.display()))
         }
-        _ => Error::from(error).context(format!("nothing was adopted: {path}")),
-    }
+        _ => Error::from(error).context(format!("nothing was adopted: {}", path.display())),
+    })
 }
 
 #[cfg(test)]
