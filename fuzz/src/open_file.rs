@@ -20,10 +20,19 @@ const HEARTBEAT: &str = "heartbeat";
 /// More edits than this only make a file that nothing opens.
 const EDITS_MAX: usize = 16;
 
+/// Whether the input is one of a file whose pages are verified when it is opened.
+pub fn verifies(data: &[u8]) -> bool {
+    verify(Input::new(data).byte()) != VerifyOnOpen::Never
+}
+
+fn verify(mode: u8) -> VerifyOnOpen {
+    [VerifyOnOpen::Auto, VerifyOnOpen::Always, VerifyOnOpen::Never][usize::from(mode % 3)]
+}
+
 pub fn run(data: &[u8]) {
     let mut input = Input::new(data);
     let mode = input.byte();
-    let verify = [VerifyOnOpen::Auto, VerifyOnOpen::Always, VerifyOnOpen::Never][usize::from(mode % 3)];
+    let verify = verify(mode);
     let sample = sample();
     let bytes = if mode & 0x80 == 0 { edited(&mut input) } else { arbitrary(&mut input) };
     let folder = tempfile::tempdir().unwrap();
