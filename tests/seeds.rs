@@ -46,6 +46,11 @@ fn a_damaged_file_gives_what_was_written_or_an_error() {
 }
 
 #[test]
+fn seeds_of_damaged_files_are_of_verified_and_of_unverified_ones() {
+    assert!(bodies::open_file::verifies(b"\0") && !bodies::open_file::verifies(b"\x02"));
+}
+
+#[test]
 fn every_target_has_seeds_and_is_run_by_the_script() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let script = fs::read_to_string(root.join(".ci/run")).unwrap();

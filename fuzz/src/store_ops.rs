@@ -158,7 +158,7 @@ impl Fleet {
     }
 
     fn seal(&mut self, input: &mut Input<'_>) {
-        let held = input.byte() % 4 == 0;
+        let held = input.byte().is_multiple_of(4);
         let point = self.store.make_point(hivekeep::PointRequest::new("point").held(held)).unwrap();
         self.points.insert(point.epoch, Expected { state: self.now.clone(), held, undo: None });
     }
