@@ -305,7 +305,7 @@ pub(super) fn runner(cases: u32) -> TestRunner {
 
 #[test]
 fn every_retained_point_reads_as_it_was_whatever_is_written_forgotten_and_half_merged() {
-    follow_the_model(150, 0..=249, 80);
+    follow_the_model(60, 0..=249, 80);
 }
 
 #[test]
@@ -341,4 +341,46 @@ fn a_failed_closure_leaves_no_trace_not_even_of_its_counter() {
     let changes = vec![change(Some(253)), change(None), change(Some(3)), change(Some(252)), change(None)];
     model.step(&Op::Write { changes, fails: true });
     assert!(rows(&model) == before);
+}
+
+#[test]
+fn a_tombstone_that_no_point_needs_any_more_does_not_come_back() {
+    let mut model = Model::new();
+    let write = |value| Op::Write { changes: vec![Change { collection: 0, key: 1, value }], fails: false };
+    let forget_first = Op::Mark { bits: 1 };
+    let drop_all = Op::Merge { steps: 3, rows: 9 };
+    let ops = [
+        write(Some(1)),
+        Op::Seal,
+        write(None),
+        Op::Seal,
+        write(Some(2)),
+        forget_first,
+        drop_all,
+        write(None),
+        Op::Seal,
+    ];
+    for op in ops {
+        model.step(&op);
+        model.compare();
+    }
+}
+
+#[test]
+fn a_long_value_grows_and_shrinks_from_every_length_to_every_other_across_points() {
+    let mut model = Model::new();
+    let lengths = [None, Some(1), Some(250), Some(251), Some(252), Some(253), Some(254)];
+    for before in lengths {
+        for after in lengths {
+            for value in [before, after] {
+                model.step(&Op::Write { changes: vec![Change { collection: 0, key: 1, value }], fails: false });
+                model.step(&Op::Seal);
+            }
+            model.compare();
+            model.step(&Op::Mark { bits: 0b1010 });
+            model.step(&Op::Merge { steps: 2, rows: 3 });
+        }
+        model.step(&Op::Mark { bits: !0 });
+    }
+    model.finish();
 }
