@@ -4,6 +4,9 @@
 mod clock;
 mod engine;
 mod error;
+#[cfg(feature = "cli")]
+#[doc(hidden)]
+pub mod face;
 pub mod json;
 mod recovery;
 mod state;

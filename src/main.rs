@@ -1,2 +1,7 @@
-//! placeholder
-fn main() {}
+//! The program `hivekeep`: what was typed goes in, an exit code comes out.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    hivekeep::face::cli::run(std::env::args_os())
+}

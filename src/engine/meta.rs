@@ -18,9 +18,6 @@ pub(crate) const HOST: &[u8] = b"host";
 pub(crate) const COLLECTIONS: &str = "collections";
 /// Rows of forgotten points that are still being merged into the next one.
 const MERGING: &[u8] = b"merging/";
-/// Rows of holds that running scans have put on points.
-pub(crate) const HOLDS: &[u8] = b"hold/";
-
 /// `stats/` and the collection.
 pub(crate) fn stats_key(collection: CollectionId) -> Vec<u8> {
     [b"stats/", &collection.0.to_be_bytes()[..]].concat()

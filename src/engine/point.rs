@@ -204,3 +204,58 @@ impl WriteTx<'_> {
         self.batch.changed = true;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn manifest() -> Manifest {
+        Manifest {
+            id: PointId("p".into()),
+            at: Timestamp::from_microsecond(1).unwrap(),
+            sealed_at: Timestamp::from_microsecond(2).unwrap(),
+            origin: Origin::Safety,
+            manual: true,
+            description: "d".into(),
+            tags: BTreeMap::from([("k".into(), "v".into())]),
+            held: false,
+            undoes: Some(Restored {
+                from: Epoch(3),
+                name: "n".into(),
+                written_in: Epoch(5),
+                scope: Scope {
+                    collections: vec![CollectionId(2)],
+                    rows: vec![b"r".into()],
+                    prefixes: vec![b"x".into()],
+                },
+                undo: true,
+            }),
+            backups: vec!["b".into()],
+            collections: vec![(CollectionId(5), Stats { count: 1, bytes: 2, ..Stats::default() })],
+        }
+    }
+
+    #[test]
+    fn the_bytes_of_a_manifest_are_fixed_and_read_back() {
+        let bytes = codec::encode(&manifest()).unwrap();
+        let digest = [0; 32];
+        let expected = [
+            &b"\x01\x01p\x02\x04\x03\x01\x01d\x01\x01k\x01v\x00"[..],
+            &b"\x01\x03\x01n\x05\x01\x02\x01\x01r\x01\x01x\x01"[..],
+            &b"\x01\x01b\x01\x05\x01\x02"[..],
+            &digest,
+        ]
+        .concat();
+        assert_eq!(bytes, expected);
+        assert_eq!(codec::decode::<Manifest>(&bytes).unwrap(), manifest());
+    }
+
+    #[test]
+    fn the_bytes_of_a_commit_and_of_the_row_of_epochs_are_fixed() {
+        let commit = Commit { at: Timestamp::from_microsecond(-1).unwrap() };
+        assert_eq!(codec::encode(&commit).unwrap(), [1, 1]);
+        assert_eq!(codec::encode(&crate::engine::epoch::Epochs::NEW).unwrap(), [1, 1, 0, 0, 0, 0]);
+        let stats = codec::encode(&Stats { count: 300, ..Stats::default() }).unwrap();
+        assert_eq!(stats, [&[1, 251, 44, 1, 0][..], &[0; 32]].concat());
+    }
+}

@@ -454,3 +454,63 @@ fn damaged(backup: &Backup) -> Error {
         backup.backup_id, backup.backup_type
     ))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_bytes_of_a_backup_are_fixed_and_read_back() {
+        let backup = Backup {
+            backup_id: "i".into(),
+            backup_type: Kind::BotAssignments,
+            timestamp: Timestamp::from_microsecond(1).unwrap(),
+            source: "s".into(),
+            size_bytes: 2,
+            item_count: 3,
+            checksum: "c".into(),
+            tags: BTreeMap::from([("k".into(), "v".into())]),
+            of: BackupOf::Documents,
+            file_checksum: Some("f".into()),
+            epoch: Epoch(4),
+        };
+        let bytes = codec::encode(&backup).unwrap();
+        assert_eq!(bytes, b"\x01\x01i\x02\x02\x01s\x02\x03\x01c\x01\x01k\x01v\x01\x01\x01f\x04");
+        assert_eq!(codec::decode::<Backup>(&bytes).unwrap(), backup);
+    }
+
+    #[test]
+    fn a_kind_is_read_in_any_case() {
+        assert_eq!("Bot_Assignments".parse::<Kind>().unwrap(), Kind::BotAssignments);
+        assert_eq!("tasks".parse::<Kind>().unwrap_err().kind(), ErrorKind::Invalid);
+    }
+
+    #[test]
+    fn altered_content_is_damage_and_never_returned() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path().join("h.redb")).unwrap();
+        let data = json!({"BOT-1": {"port": 1}});
+        let backup = store.backup(BackupRequest::new(Kind::Registry).data(data.clone())).unwrap();
+        assert_eq!(store.backup_data(&backup).unwrap(), data);
+        let other = Backup { checksum: sha256(b"other"), ..backup };
+        assert_eq!(store.backup_data(&other).unwrap_err().kind(), ErrorKind::Damaged);
+        let live = store.backup(BackupRequest::new(Kind::Full)).unwrap();
+        assert!(store.backup_data(&live).unwrap()["registry"].is_object());
+        let other = Backup { checksum: sha256(b"other"), ..live };
+        assert_eq!(store.backup_data(&other).unwrap_err().kind(), ErrorKind::Damaged);
+    }
+
+    #[test]
+    fn the_checksum_and_size_of_a_document_are_those_of_its_python_text() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path().join("h.redb")).unwrap();
+        let data = crate::json::parse(br#"{"BOT-1": {"port": 8001}}"#).unwrap();
+        let backup = store.backup(BackupRequest::new(Kind::Registry).data(data)).unwrap();
+        let text = "{\n  \"BOT-1\": {\n    \"port\": 8001\n  }\n}";
+        assert_eq!(
+            (backup.size_bytes, backup.checksum.as_str()),
+            (text.len() as u64, sha256(text.as_bytes()).as_str())
+        );
+        assert_eq!((backup.item_count, backup.source.as_str()), (1, "backup-registry"));
+    }
+}

@@ -16,6 +16,9 @@ pub(crate) mod selector;
 pub(crate) mod sessions;
 pub(crate) mod verify;
 
+#[cfg(test)]
+mod sessions_test;
+
 use std::path::Path;
 
 use crate::engine::store::{Options, Store};

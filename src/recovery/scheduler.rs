@@ -285,3 +285,68 @@ fn note(store: &Store, shared: &Shared, backup: Result<bool>, retention: Option<
         tracing::error!(error, "upkeep failed");
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::ManualClock;
+
+    const TEN_MINUTES: Duration = Duration::from_secs(600);
+
+    fn hive() -> (tempfile::TempDir, ManualClock, Store) {
+        let folder = tempfile::tempdir().unwrap();
+        let clock = ManualClock::new("2026-01-02T03:04:05Z".parse().unwrap());
+        let store = Store::options().clock(clock.clone()).open(folder.path().join("h.redb")).unwrap();
+        (folder, clock, store)
+    }
+
+    fn change(store: &Store, to: u32) {
+        store.write(|tx| tx.config().put("limit", &serde_json::json!(to))).unwrap();
+    }
+
+    #[test]
+    fn the_bytes_of_the_last_time_are_fixed() {
+        let last = Last { at: Timestamp::from_microsecond(1).unwrap() };
+        assert_eq!(codec::encode(&last).unwrap(), [1, 2]);
+    }
+
+    #[test]
+    fn a_backup_is_made_once_an_interval_and_what_was_missed_is_caught_up_once() {
+        let (_folder, clock, store) = hive();
+        change(&store, 1);
+        assert!(store.auto_backup_if_needed(TEN_MINUTES).unwrap().is_some());
+        change(&store, 2);
+        clock.advance(TEN_MINUTES - Duration::from_secs(1));
+        assert!(store.auto_backup_if_needed(TEN_MINUTES).unwrap().is_none());
+        clock.advance(Duration::from_secs(3600));
+        assert!(store.auto_backup_if_needed(TEN_MINUTES).unwrap().is_some());
+        change(&store, 3);
+        assert!(store.auto_backup_if_needed(TEN_MINUTES).unwrap().is_none());
+    }
+
+    #[test]
+    fn unchanged_state_makes_no_new_point_unless_asked() {
+        let (_folder, clock, store) = hive();
+        assert!(store.auto_backup_if_needed(TEN_MINUTES).unwrap().is_none(), "an empty store has nothing to back up");
+        change(&store, 1);
+        clock.advance(TEN_MINUTES);
+        assert!(store.auto_backup_if_needed(TEN_MINUTES).unwrap().is_some());
+        clock.advance(TEN_MINUTES);
+        assert!(store.auto_backup_if_needed(TEN_MINUTES).unwrap().is_none());
+        clock.advance(TEN_MINUTES);
+        let asked = PointRequest::new("all the same").automatic();
+        assert!(store.auto_backup(TEN_MINUTES, asked, true).unwrap().is_some());
+    }
+
+    #[test]
+    fn of_two_openers_one_makes_the_backup_and_a_clock_set_back_does_not_stop_them() {
+        let (folder, clock, store) = hive();
+        let other = Store::options().clock(clock.clone()).open(folder.path().join("h.redb")).unwrap();
+        change(&store, 1);
+        assert!(other.auto_backup_if_needed(TEN_MINUTES).unwrap().is_some());
+        assert!(store.auto_backup_if_needed(TEN_MINUTES).unwrap().is_none());
+        change(&store, 2);
+        clock.set("2020-01-01T00:00:00Z".parse().unwrap());
+        assert!(store.auto_backup_if_needed(TEN_MINUTES).unwrap().is_some());
+    }
+}

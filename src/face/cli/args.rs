@@ -1,0 +1,176 @@
+//! What can be typed: the global options and the verbs. Each verb's own options stand in its file.
+
+use std::path::PathBuf;
+
+use clap::builder::FalseyValueParser;
+use clap::{Args, Parser, Subcommand};
+
+use crate::error::Result;
+use crate::face::cli::check::Check;
+use crate::face::cli::compact::Compact;
+use crate::face::cli::context::Context;
+use crate::face::cli::exit::Exit;
+use crate::face::cli::generate::{Completions, Man};
+use crate::face::cli::get::Get;
+use crate::face::cli::log::Log;
+use crate::face::cli::point::PointArgs;
+use crate::face::cli::put::{Put, Remove};
+use crate::face::cli::queue::QueueArgs;
+use crate::face::cli::restore::{Restore, Undo};
+#[cfg(feature = "http")]
+use crate::face::cli::serve::Serve;
+use crate::face::cli::status::Status;
+
+/// The state store of a fleet of bots: one file, restore points in one commit, every restore undoable
+///
+/// Data goes to standard output, messages and errors to standard error. A restore point is named by its id or a unique
+/// beginning of it, latest, latest~3, now, a time such as 2026-01-02T03:04:05Z, or '10m ago'.
+///
+/// Exit codes: 0 done, 1 failed, 2 usage, 4 damage found, 10 no store, 11 locked, 13 nothing matches, 130 interrupted.
+/// With --json an error is one JSON object on standard error, with kind, message and code.
+#[derive(Debug, Parser)]
+#[command(
+    name = "hivekeep",
+    version,
+    after_help = "\
+Examples:
+  hivekeep serve
+  hivekeep status
+  hivekeep --store fleet.redb point create 'before the upgrade'
+  hivekeep restore latest
+  hivekeep undo"
+)]
+pub(super) struct Cli {
+    #[command(flatten)]
+    pub(super) global: Global,
+    #[command(subcommand)]
+    pub(super) verb: Verb,
+}
+
+/// What goes with every verb.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Global options")]
+pub(super) struct Global {
+    /// The store's file
+    #[arg(long, global = true, value_name = "PATH", env = "HIVEKEEP_STORE", default_value = "hivekeep.redb")]
+    pub(super) store: PathBuf,
+    /// Print JSON; the same state prints the same bytes
+    #[arg(long, global = true, env = "HIVEKEEP_JSON", value_parser = FalseyValueParser::new())]
+    pub(super) json: bool,
+    /// Print no messages, only data and errors
+    #[arg(short, long, global = true, env = "HIVEKEEP_QUIET", value_parser = FalseyValueParser::new())]
+    pub(super) quiet: bool,
+}
+
+/// The verbs, in the order in which help shows them.
+#[derive(Debug, Subcommand)]
+pub(super) enum Verb {
+    #[cfg(feature = "http")]
+    Serve(Serve),
+    Status(Status),
+    Get(Get),
+    Put(Put),
+    Remove(Remove),
+    Point(PointArgs),
+    Restore(Restore),
+    Undo(Undo),
+    Queue(QueueArgs),
+    Check(Check),
+    Log(Log),
+    Compact(Compact),
+    Completions(Completions),
+    Man(Man),
+}
+
+impl Verb {
+    /// Does what was asked for.
+    pub(super) fn run(self, context: &mut Context) -> Result<Exit> {
+        match self {
+            #[cfg(feature = "http")]
+            Self::Serve(serve) => serve.run(context),
+            Self::Status(status) => status.run(context),
+            Self::Get(get) => get.run(context),
+            Self::Put(put) => put.run(context),
+            Self::Remove(remove) => remove.run(context),
+            Self::Point(point) => point.run(context),
+            Self::Restore(restore) => restore.run(context),
+            Self::Undo(undo) => undo.run(context),
+            Self::Queue(queue) => queue.run(context),
+            Self::Check(check) => check.run(context),
+            Self::Log(log) => log.run(context),
+            Self::Compact(compact) => compact.run(context),
+            Self::Completions(completions) => completions.run(context),
+            Self::Man(man) => man.run(context),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::{Command, CommandFactory};
+
+    use super::*;
+
+    /// Every command with the words that name it.
+    fn commands() -> Vec<(String, Command)> {
+        fn add(path: &str, command: &Command, to: &mut Vec<(String, Command)>) {
+            to.push((path.to_owned(), command.clone()));
+            command.get_subcommands().for_each(|verb| add(&format!("{path} {}", verb.get_name()), verb, to));
+        }
+        let mut all = Vec::new();
+        add("hivekeep", &Cli::command(), &mut all);
+        all
+    }
+
+    fn examples(command: &Command) -> Vec<String> {
+        let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+        let lines = help.strip_prefix("Examples:\n").unwrap_or_default().lines();
+        lines.map(|line| line.trim().to_owned()).collect()
+    }
+
+    /// The words of a line, as a shell would split it, up to a redirection or a pipe.
+    fn words(line: &str) -> Vec<String> {
+        let (mut words, mut word, mut quoted) = (Vec::new(), None::<String>, false);
+        for c in line.chars() {
+            match c {
+                '\'' => {
+                    quoted = !quoted;
+                    word.get_or_insert_default();
+                }
+                ' ' if !quoted => words.extend(word.take()),
+                c => word.get_or_insert_default().push(c),
+            }
+        }
+        words.extend(word);
+        words.into_iter().take_while(|word| !matches!(word.as_str(), "<" | ">" | "|")).collect()
+    }
+
+    #[test]
+    fn the_command_line_contradicts_itself_nowhere() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_verb_has_a_sentence_and_examples_that_can_be_typed() {
+        for (path, command) in commands() {
+            assert!(command.get_about().is_some(), "{path} has no sentence");
+            let examples = examples(&command);
+            assert!(!examples.is_empty(), "{path} has no examples");
+            for example in examples {
+                assert!(example.starts_with(&path), "{path}: {example}");
+                if let Err(error) = Cli::try_parse_from(words(&example)) {
+                    panic!("{example}: {error}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn every_option_says_what_it_is_for() {
+        for (path, command) in commands() {
+            for argument in command.get_arguments() {
+                assert!(argument.get_help().is_some(), "{path} {}", argument.get_id());
+            }
+        }
+    }
+}

@@ -1,0 +1,53 @@
+//! `compact`: the file made as small as its content.
+
+use std::fs;
+
+use clap::Args;
+use serde_json::json;
+
+use crate::engine::store::Sharing;
+use crate::error::{Error, ErrorKind, Result};
+use crate::face::cli::context::Context;
+use crate::face::cli::exit::Exit;
+use crate::face::summary::show_bytes;
+
+/// Make the file as small as its content
+///
+/// Every reader and writer of every process waits meanwhile, about 3 s per GB. So it is done at once only when no other
+/// process has the store open.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  hivekeep compact
+  hivekeep compact --yes")]
+pub(super) struct Compact {
+    /// Let other processes that have the store open wait
+    #[arg(long)]
+    yes: bool,
+}
+
+impl Compact {
+    pub(super) fn run(self, context: &mut Context) -> Result<Exit> {
+        let sharing = if self.yes { Sharing::Shared } else { Sharing::Exclusive };
+        let store = context.options().sharing(sharing).open(&context.path).map_err(|error| self.explained(error))?;
+        let before = fs::metadata(store.path())?.len();
+        let changed = store.compact()?;
+        store.close()?;
+        let after = fs::metadata(&context.path)?.len();
+        if context.out.is_json() {
+            context.out.json(&json!({"changed": changed, "bytes_before": before, "bytes_after": after}))?;
+        } else {
+            context.out.line(format_args!("{} before, {} after", show_bytes(before), show_bytes(after)))?;
+        }
+        Ok(Exit::Done)
+    }
+
+    fn explained(&self, error: Error) -> Error {
+        if self.yes || error.kind() != ErrorKind::Locked {
+            return error;
+        }
+        let message = "other processes have the store open and would wait while it is compacted; to do it all the same: \
+                       hivekeep compact --yes";
+        Error::new(ErrorKind::Locked, message)
+    }
+}

@@ -1,0 +1,69 @@
+//! What every verb works with: the store that was named, and where its output goes.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::clock::show_time;
+use crate::engine::store::{Options, Store};
+use crate::engine::view::View;
+use crate::error::Result;
+use crate::face::cli::output::Output;
+use crate::recovery::age;
+use crate::recovery::resolve::Resolved;
+use crate::recovery::selector::Selector;
+
+/// What every verb works with.
+pub(super) struct Context {
+    /// Where the store is.
+    pub(super) path: PathBuf,
+    /// Where data and messages go.
+    pub(super) out: Output,
+}
+
+impl Context {
+    /// How verbs open the store: they do not create it.
+    pub(super) fn options(&self) -> Options {
+        Store::options().create(false)
+    }
+
+    /// Opens the store for looking only, which leaves no trace.
+    pub(super) fn look(&self) -> Result<Store> {
+        self.options().read_only(true).open(&self.path)
+    }
+
+    /// Opens the store, does something to it, and closes it.
+    pub(super) fn change<R>(&self, work: impl FnOnce(&Store) -> Result<R>) -> Result<R> {
+        let store = self.options().open(&self.path)?;
+        let result = work(&store)?;
+        store.close()?;
+        Ok(result)
+    }
+
+    /// The view that a selector means. Says which point a time was taken for.
+    pub(super) fn view(&self, store: &Store, at: &Selector) -> Result<View> {
+        let now = store.view()?;
+        if *at == Selector::Now {
+            return Ok(now);
+        }
+        let resolved = now.resolve(at)?;
+        self.tell_point(at, &resolved);
+        store.view_at(resolved.epoch())
+    }
+
+    /// Says which point a selector was taken for, when it named a time.
+    pub(super) fn tell(&self, store: &Store, at: &Selector) -> Result<()> {
+        if matches!(at, Selector::At(_) | Selector::Ago(_)) {
+            self.tell_point(at, &store.view()?.resolve(at)?);
+        }
+        Ok(())
+    }
+
+    fn tell_point(&self, asked: &Selector, resolved: &Resolved) {
+        let (Selector::At(_) | Selector::Ago(_), Resolved::Point { id, at, off, .. }) = (asked, resolved) else {
+            return;
+        };
+        let what = if id.is_empty() { "the commit" } else { id };
+        let off = age::show(Duration::try_from(*off).unwrap_or_default());
+        self.out.aside(format_args!("{asked} means {what} of {}, {off} before it", show_time(*at)));
+    }
+}

@@ -1,0 +1,59 @@
+//! `completions` and `man`: what follows from the command line's own description.
+
+use std::path::PathBuf;
+
+use clap::{Args, CommandFactory};
+
+use crate::error::{Error, Result};
+use crate::face::cli::args::Cli;
+use crate::face::cli::context::Context;
+use crate::face::cli::exit::Exit;
+
+/// Print a completion script for a shell
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  hivekeep completions bash > ~/.local/share/bash-completion/completions/hivekeep
+  hivekeep completions fish > ~/.config/fish/completions/hivekeep.fish")]
+pub(super) struct Completions {
+    /// The shell
+    shell: clap_complete::Shell,
+}
+
+/// Print the manual page, or write the pages of all verbs into a folder
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  hivekeep man | man -l -
+  hivekeep man --to /usr/local/share/man/man1")]
+pub(super) struct Man {
+    /// The folder to write a page for each verb into
+    #[arg(long, value_name = "DIR")]
+    to: Option<PathBuf>,
+}
+
+impl Completions {
+    pub(super) fn run(self, context: &mut Context) -> Result<Exit> {
+        let mut script = Vec::new();
+        clap_complete::generate(self.shell, &mut Cli::command(), "hivekeep", &mut script);
+        print(context, script)
+    }
+}
+
+impl Man {
+    pub(super) fn run(self, context: &mut Context) -> Result<Exit> {
+        if let Some(folder) = self.to {
+            std::fs::create_dir_all(&folder).map_err(|error| Error::from(error).context(folder.display()))?;
+            clap_mangen::generate_to(Cli::command(), &folder)?;
+            return Ok(Exit::Done);
+        }
+        let mut page = Vec::new();
+        clap_mangen::Man::new(Cli::command()).render(&mut page)?;
+        print(context, page)
+    }
+}
+
+fn print(context: &mut Context, bytes: Vec<u8>) -> Result<Exit> {
+    context.out.text(String::from_utf8_lossy(&bytes))?;
+    Ok(Exit::Done)
+}

@@ -1,0 +1,183 @@
+//! `get`: records as they are now or as of a point.
+
+use clap::Args;
+use serde::Serialize;
+
+use crate::engine::records::{KeyRange, Records, scan};
+use crate::engine::schema::CollectionId;
+use crate::engine::view::View;
+use crate::error::{Error, Result};
+use crate::face::cli::columns::KeyValue;
+use crate::face::cli::context::Context;
+use crate::face::cli::exit::Exit;
+use crate::face::cli::output::Output;
+use crate::face::cli::table::Columns;
+use crate::recovery::points::{Names, names};
+use crate::recovery::selector::Selector;
+use crate::state::assignments::Assignment;
+use crate::state::audit::Entry;
+use crate::state::page::{Page, sequence_key};
+use crate::state::show::{Shown, show};
+
+/// Entries of the audit trail that are read at a time.
+const PAGE: usize = 256;
+
+/// Show the records of a collection, or one of them
+///
+/// With --json, registry, queue, config, documents and your own collections are objects by key, assignments an object
+/// by bot with lists of tasks, chat and audit arrays. The audit trail is shown as it is now, whatever --at says.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  hivekeep get registry
+  hivekeep get queue BACKLOG-032 --json
+  hivekeep get config --at latest
+  hivekeep get registry --at '10m ago'")]
+pub(super) struct Get {
+    /// registry, queue, assignments, chat, config, audit, documents, or the name of your own
+    collection: String,
+    /// Only the record with this key; of assignments, those of this bot
+    key: Option<String>,
+    /// As of this restore point: an id, latest, latest~3, a time, or '10m ago'
+    #[arg(long, value_name = "POINT", default_value = "now")]
+    at: Selector,
+}
+
+impl Get {
+    pub(super) fn run(self, context: &mut Context) -> Result<Exit> {
+        let store = context.look()?;
+        let view = context.view(&store, &self.at)?;
+        let collection = Collection::named(&self.collection, &names(&view)?)?;
+        match &self.key {
+            Some(key) => one(&view, collection, &self.collection, key, &mut context.out)?,
+            None => all(&view, collection, &mut context.out)?,
+        }
+        Ok(Exit::Done)
+    }
+}
+
+/// What can be shown. Some collections know more about their records than bytes.
+#[derive(Clone, Copy)]
+enum Collection {
+    Registry,
+    Queue,
+    Assignments,
+    Chat,
+    Audit,
+    Other(CollectionId),
+}
+
+impl Collection {
+    fn named(name: &str, names: &Names) -> Result<Self> {
+        Ok(match name {
+            "registry" => Self::Registry,
+            "queue" => Self::Queue,
+            "assignments" | "bot_assignments" => Self::Assignments,
+            "chat" => Self::Chat,
+            "audit" => Self::Audit,
+            name => Self::Other(names.id(name).ok_or_else(|| unknown(name, names))?),
+        })
+    }
+}
+
+/// Every record of a collection, written as it is read.
+fn all(view: &View, collection: Collection, out: &mut Output) -> Result<()> {
+    match collection {
+        Collection::Registry => keyed(out, view.registry().list(), |bot| bot.id.to_string()),
+        Collection::Queue => keyed(out, view.queue().list(), |task| task.id.to_string()),
+        Collection::Assignments => assignments(out, view.assignments().list()),
+        Collection::Chat => out.list(view.chat().all()),
+        Collection::Audit => out.list(entries(view)),
+        Collection::Other(id) => {
+            let records = scan(view, id, KeyRange::all());
+            let shown = records.map(|row| row.and_then(|(key, payload)| show(view, id, &key, &payload)));
+            let shown = shown.map(|shown| shown.map(|Shown { key, value }| KeyValue { key, value }));
+            if out.is_json() {
+                return out.json_object(shown.map(|shown| shown.map(|KeyValue { key, value }| (key, value))));
+            }
+            out.table(shown).map(drop)
+        }
+    }
+}
+
+/// Records with a key of their own: a JSON object by key, or columns.
+fn keyed<T: Columns + Serialize>(
+    out: &mut Output,
+    records: impl Iterator<Item = Result<T>>,
+    key: impl Fn(&T) -> String,
+) -> Result<()> {
+    if out.is_json() {
+        return out.json_object(records.map(|record| record.map(|record| (key(&record), record))));
+    }
+    out.table(records).map(drop)
+}
+
+/// Which bot holds which tasks; in JSON a list of tasks for each bot.
+fn assignments(out: &mut Output, mut list: impl Iterator<Item = Result<Assignment>>) -> Result<()> {
+    if !out.is_json() {
+        return out.table(list).map(drop);
+    }
+    let mut next = list.next();
+    out.json_object(std::iter::from_fn(|| {
+        let first = match next.take()? {
+            Ok(assignment) => assignment,
+            Err(error) => return Some(Err(error)),
+        };
+        let mut tasks = vec![first.task];
+        loop {
+            match list.next() {
+                Some(Ok(other)) if other.bot == first.bot => tasks.push(other.task),
+                other => {
+                    next = other;
+                    return Some(Ok((first.bot, tasks)));
+                }
+            }
+        }
+    }))
+}
+
+/// The audit trail, oldest first, read in pages.
+fn entries(view: &View) -> impl Iterator<Item = Result<Entry>> {
+    let mut last = Some(0);
+    let pages = std::iter::from_fn(move || {
+        let page = view.audit().list(Page::oldest(PAGE).after(last?));
+        last = page.as_ref().ok().and_then(|page| page.last()).map(|entry| entry.sequence);
+        Some(page).filter(|page| page.as_ref().map_or(true, |page| !page.is_empty()))
+    });
+    pages.flat_map(|page| match page {
+        Ok(page) => page.into_iter().map(Ok).collect(),
+        Err(error) => vec![Err(error)],
+    })
+}
+
+/// One record, as JSON for people too: it is shown whole.
+fn one(view: &View, collection: Collection, name: &str, key: &str, out: &mut Output) -> Result<()> {
+    let missing = || Error::not_found(format!("there is no such record: collection={name} key={key}"));
+    match collection {
+        Collection::Registry => out.json(&view.registry().get(&key.parse()?)?.ok_or_else(missing)?),
+        Collection::Queue => out.json(&view.queue().get(&key.parse()?)?.ok_or_else(missing)?),
+        Collection::Audit => out.json(&view.audit().get(number(key)?)?.ok_or_else(missing)?),
+        Collection::Chat => other(view, CollectionId::CHAT, &sequence_key(number(key)?), out, missing),
+        Collection::Assignments => {
+            let assignments = view.assignments();
+            let tasks = assignments.of(&key.parse()?).map(|assignment| assignment.map(|held| held.task));
+            let tasks = tasks.collect::<Result<Vec<_>>>()?;
+            if tasks.is_empty() { Err(missing()) } else { out.json(&tasks) }
+        }
+        Collection::Other(id) => other(view, id, key.as_bytes(), out, missing),
+    }
+}
+
+fn other(view: &View, id: CollectionId, key: &[u8], out: &mut Output, missing: impl FnOnce() -> Error) -> Result<()> {
+    let payload = view.get(id, key)?.ok_or_else(missing)?;
+    out.json(&show(view, id, key, &payload)?.value)
+}
+
+fn number(key: &str) -> Result<u64> {
+    key.parse().map_err(|_| Error::invalid(format!("messages and audit entries are named by their number: key={key}")))
+}
+
+fn unknown(name: &str, names: &Names) -> Error {
+    let known: Vec<_> = names.all().filter(|name| !name.starts_with('#')).collect();
+    Error::not_found(format!("there is no such collection; there are audit, {}: collection={name}", known.join(", ")))
+}

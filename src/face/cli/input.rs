@@ -1,0 +1,93 @@
+//! Reading what was typed where it is more than a word: JSON, also from standard input, and `NAME=VALUE`.
+
+use std::io::Read;
+
+use serde_json::{Map, Value};
+
+use crate::error::{Error, Result};
+use crate::state::ids::BotId;
+use crate::state::registry::Bot;
+
+/// The JSON that was typed, or, for `-`, that comes on standard input.
+pub(super) fn json(text: &str) -> Result<Value> {
+    if text != "-" {
+        return parse(text);
+    }
+    let mut bytes = Vec::new();
+    std::io::stdin().read_to_end(&mut bytes)?;
+    let text = String::from_utf8(bytes).map_err(|_| Error::invalid("standard input is not UTF-8"))?;
+    parse(&text)
+}
+
+fn parse(text: &str) -> Result<Value> {
+    serde_json::from_str(text).map_err(|source| {
+        Error::invalid(format!("this is not JSON; text goes in quotes, such as '\"hello\"': {source}"))
+            .with_source(source)
+    })
+}
+
+/// Reads `NAME=VALUE`.
+pub(super) fn tag(text: &str) -> Result<(String, String)> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
+        _ => Err(Error::invalid(format!("a tag is NAME=VALUE: tag={}", text.escape_debug()))),
+    }
+}
+
+/// A bot of which only some members are given; the others are not set.
+pub(super) fn bot(id: BotId, given: Value) -> Result<Bot> {
+    let Value::Object(given) = given else {
+        return Err(Error::invalid("a bot is a JSON object, such as '{\"port\": 8001}'"));
+    };
+    let wrong = |source: serde_json::Error| Error::invalid(format!("this is no bot: {source}")).with_source(source);
+    let Value::Object(mut whole) = serde_json::to_value(Bot::new(id.clone())).map_err(wrong)? else {
+        return Err(Error::damaged("a bot cannot be shown as JSON"));
+    };
+    refuse_unknown(&whole, &given)?;
+    whole.extend(given);
+    let bot: Bot = serde_json::from_value(Value::Object(whole)).map_err(wrong)?;
+    if bot.id != id {
+        return Err(Error::invalid(format!("the bot calls itself by another id: key={id} id={}", bot.id)));
+    }
+    Ok(bot)
+}
+
+fn refuse_unknown(known: &Map<String, Value>, given: &Map<String, Value>) -> Result<()> {
+    let Some(name) = given.keys().find(|name| !known.contains_key(*name)) else { return Ok(()) };
+    let known = known.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
+    Err(Error::invalid(format!(
+        "a bot has no such member; put what is your own into attributes, there are {known}: member={}",
+        name.escape_debug()
+    )))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn id() -> BotId {
+        BotId::new("BOT-1").unwrap()
+    }
+
+    #[test]
+    fn a_bot_needs_no_more_members_than_are_known() {
+        let read = bot(id(), json!({"port": 8001, "specializations": ["rust"]})).unwrap();
+        assert_eq!(read, Bot { port: Some(8001), specializations: ["rust".into()].into(), ..Bot::new(id()) });
+    }
+
+    #[test]
+    fn a_misspelt_member_and_another_id_are_refused() {
+        let refused = |given| bot(id(), given).unwrap_err().to_string();
+        assert!(refused(json!({"prot": 1})).ends_with("attributes: member=prot"));
+        assert_eq!(refused(json!({"id": "B"})), "the bot calls itself by another id: key=BOT-1 id=B");
+        assert_eq!(refused(json!(1)), "a bot is a JSON object, such as '{\"port\": 8001}'");
+    }
+
+    #[test]
+    fn a_tag_is_split_at_its_first_equals_sign() {
+        assert_eq!(tag("a=b=c").unwrap(), ("a".into(), "b=c".into()));
+        assert_eq!(tag("=b").unwrap_err().to_string(), "a tag is NAME=VALUE: tag==b");
+    }
+}

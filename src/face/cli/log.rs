@@ -1,0 +1,69 @@
+//! `log`: what happened to the store.
+
+use std::time::Duration;
+
+use clap::Args;
+
+use crate::engine::store::Store;
+use crate::error::Result;
+use crate::face::cli::context::Context;
+use crate::face::cli::exit::Exit;
+use crate::face::cli::table::Columns;
+use crate::recovery::events::Event;
+use crate::state::page::Page;
+
+/// How often a follower looks.
+const LOOK_EVERY: Duration = Duration::from_millis(300);
+/// Events that are read at a time.
+const PAGE: usize = 256;
+
+/// Show what happened: restores, backups, crashes, damage
+///
+/// The newest events, oldest of them first. With --json an array; with --follow too, one object on each line.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  hivekeep log
+  hivekeep log --limit 5 --json
+  hivekeep log --follow")]
+pub(super) struct Log {
+    /// Go on showing events as they happen
+    #[arg(long)]
+    follow: bool,
+    /// Show at most this many of the events that there are
+    #[arg(long, value_name = "N", default_value_t = 50)]
+    limit: usize,
+}
+
+impl Log {
+    pub(super) fn run(self, context: &mut Context) -> Result<Exit> {
+        let store = context.look()?;
+        let mut events = store.view()?.events().list(Page::newest(self.limit))?;
+        events.reverse();
+        if self.follow {
+            return follow(context, &store, events);
+        }
+        context.out.list(events.into_iter().map(Ok))?;
+        Ok(Exit::Done)
+    }
+}
+
+/// Shows events until the reader or the user has had enough.
+fn follow(context: &mut Context, store: &Store, mut events: Vec<Event>) -> Result<Exit> {
+    let newest = store.view()?.events().list(Page::newest(1))?;
+    let mut last = newest.last().map_or(0, |event| event.sequence);
+    last = events.last().map_or(last, |event| event.sequence);
+    loop {
+        for event in &events {
+            if context.out.is_json() {
+                context.out.json_line(event)?;
+            } else {
+                context.out.line(event.cells().join("  "))?;
+            }
+        }
+        context.out.flush()?;
+        last = events.last().map_or(last, |event| event.sequence);
+        store.clock().sleep(LOOK_EVERY);
+        events = store.view()?.events().list(Page::oldest(PAGE).after(last))?;
+    }
+}

@@ -1,0 +1,84 @@
+//! The command line: `hivekeep [--store PATH] [--json] [-q] VERB`.
+//!
+//! * [`args`]: what can be typed
+//! * `status`, `get`, `put`, `point`, `forget`, `restore`, `queue`, `check`, `log`, `compact`, `serve`, `generate`: the
+//!   verbs, each with its options and what it prints
+//! * [`context`], [`input`]: what they work with; [`output`], [`table`], [`columns`]: where their answers go
+//! * [`exit`]: how the program ends
+
+mod args;
+mod check;
+mod columns;
+mod compact;
+mod context;
+mod exit;
+mod forget;
+mod generate;
+mod get;
+mod input;
+#[cfg(feature = "http")]
+mod interrupt;
+mod log;
+mod output;
+mod point;
+mod put;
+mod queue;
+mod restore;
+#[cfg(feature = "http")]
+mod serve;
+mod status;
+mod table;
+
+use std::ffi::OsString;
+use std::io;
+use std::process::ExitCode;
+
+use clap::Parser;
+use tracing_subscriber::EnvFilter;
+
+use self::args::{Cli, Global};
+use self::context::Context;
+use self::exit::Exit;
+use self::output::{Output, report};
+
+/// Runs the program with these arguments, of which the first is its name, and says how it ended.
+pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let arguments: Vec<_> = arguments.into_iter().collect();
+    let cli = match Cli::try_parse_from(&arguments) {
+        Ok(cli) => cli,
+        Err(error) => return not_understood(&error, &arguments),
+    };
+    let Global { store, json, quiet } = cli.global;
+    trace(quiet);
+    #[cfg(feature = "http")]
+    if !matches!(cli.verb, args::Verb::Serve(_)) {
+        interrupt::ends_the_program();
+    }
+    let mut context = Context { path: store, out: Output::new(json, quiet) };
+    let result = cli.verb.run(&mut context);
+    context.out.finish(result).into()
+}
+
+/// Help and version are data; everything else that clap says is an error in what was typed.
+fn not_understood(error: &clap::Error, arguments: &[OsString]) -> ExitCode {
+    if error.use_stderr() && arguments.iter().any(|argument| argument == "--json") {
+        report(true, "usage", &in_one_line(&error.render().to_string()), Exit::Usage);
+    } else if error.print().is_err() {
+        return Exit::Done.into();
+    }
+    if error.use_stderr() { Exit::Usage.into() } else { Exit::Done.into() }
+}
+
+/// What clap says is wrong, without the usage that it adds.
+fn in_one_line(message: &str) -> String {
+    let wrong = message.split("\n\n").next().unwrap_or_default().trim_start_matches("error: ");
+    wrong.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// What the library notes by the way goes to standard error: warnings, or what `HIVEKEEP_LOG` asks for.
+fn trace(quiet: bool) {
+    let usual = if quiet { "error" } else { "warn" };
+    let filter = EnvFilter::try_from_env("HIVEKEEP_LOG").unwrap_or_else(|_| EnvFilter::new(usual));
+    // A second run in one process, as in a test, keeps the first one's.
+    let _ = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).try_init();
+}

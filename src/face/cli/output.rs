@@ -1,0 +1,165 @@
+//! Where everything that a verb says goes: data to standard output, as text or JSON; messages and errors to standard
+//! error.
+
+use std::error::Error as _;
+use std::fmt::Display;
+use std::io::{self, BufWriter, IsTerminal, StdoutLock, Write};
+
+use serde::Serialize;
+use serde::ser::{SerializeMap, SerializeSeq, Serializer};
+use serde_json::json;
+
+use crate::error::{Error, Result};
+use crate::face::cli::exit::Exit;
+use crate::face::cli::table::{Columns, Table};
+
+/// The output of one run of the program.
+pub(super) struct Output {
+    json: bool,
+    quiet: bool,
+    out: BufWriter<StdoutLock<'static>>,
+}
+
+impl Output {
+    /// To this process's standard streams.
+    pub(super) fn new(json: bool, quiet: bool) -> Self {
+        Self { json, quiet, out: BufWriter::new(io::stdout().lock()) }
+    }
+
+    /// Whether data is to be JSON.
+    pub(super) fn is_json(&self) -> bool {
+        self.json
+    }
+
+    /// Whether somebody would see a progress line.
+    pub(super) fn shows_progress(&self) -> bool {
+        !self.quiet && !self.json && io::stderr().is_terminal()
+    }
+
+    /// A line of text for people or scripts.
+    pub(super) fn line(&mut self, text: impl Display) -> Result<()> {
+        Ok(writeln!(self.out, "{text}")?)
+    }
+
+    /// Text that ends its own lines.
+    pub(super) fn text(&mut self, text: impl Display) -> Result<()> {
+        Ok(write!(self.out, "{text}")?)
+    }
+
+    /// One JSON value on lines of its own.
+    pub(super) fn json(&mut self, value: &impl Serialize) -> Result<()> {
+        serde_json::to_writer_pretty(&mut self.out, value).map_err(io::Error::from)?;
+        Ok(writeln!(self.out)?)
+    }
+
+    /// One JSON value on one line, for output without an end.
+    pub(super) fn json_line(&mut self, value: &impl Serialize) -> Result<()> {
+        serde_json::to_writer(&mut self.out, value).map_err(io::Error::from)?;
+        Ok(writeln!(self.out)?)
+    }
+
+    /// A JSON object whose members are written as they come, so that a long one needs no memory.
+    pub(super) fn json_object<K, V>(&mut self, members: impl Iterator<Item = Result<(K, V)>>) -> Result<()>
+    where
+        K: Serialize,
+        V: Serialize,
+    {
+        let mut writer = serde_json::Serializer::pretty(&mut self.out);
+        let mut object = writer.serialize_map(None).map_err(io::Error::from)?;
+        for member in members {
+            let (key, value) = member?;
+            object.serialize_entry(&key, &value).map_err(io::Error::from)?;
+        }
+        SerializeMap::end(object).map_err(io::Error::from)?;
+        Ok(writeln!(self.out)?)
+    }
+
+    /// A JSON array whose items are written as they come.
+    pub(super) fn json_array<T: Serialize>(&mut self, items: impl Iterator<Item = Result<T>>) -> Result<()> {
+        let mut writer = serde_json::Serializer::pretty(&mut self.out);
+        let mut array = writer.serialize_seq(None).map_err(io::Error::from)?;
+        for item in items {
+            array.serialize_element(&item?).map_err(io::Error::from)?;
+        }
+        SerializeSeq::end(array).map_err(io::Error::from)?;
+        Ok(writeln!(self.out)?)
+    }
+
+    /// Aligned columns, written in stretches as the rows come; gives how many rows there were.
+    pub(super) fn table<T: Columns>(&mut self, rows: impl Iterator<Item = Result<T>>) -> Result<u64> {
+        let mut table = Table::new(T::HEAD);
+        let mut count = 0;
+        for row in rows {
+            count += 1;
+            if table.push(row?.cells()) {
+                table.write(&mut self.out)?;
+            }
+        }
+        table.write(&mut self.out)?;
+        Ok(count)
+    }
+
+    /// A list: a JSON array, or aligned columns.
+    pub(super) fn list<T: Columns + Serialize>(&mut self, items: impl Iterator<Item = Result<T>>) -> Result<()> {
+        if self.json { self.json_array(items) } else { self.table(items).map(drop) }
+    }
+
+    /// Lets what was written so far be seen.
+    pub(super) fn flush(&mut self) -> Result<()> {
+        Ok(self.out.flush()?)
+    }
+
+    /// Tells people something behind the data that was written so far.
+    pub(super) fn message(&mut self, text: impl Display) {
+        // A closed pipe is noticed at the end.
+        let _ = self.out.flush();
+        self.aside(text);
+    }
+
+    /// Tells people something before the data comes.
+    pub(super) fn aside(&self, text: impl Display) {
+        if !self.quiet {
+            // Nobody can be told that standard error is closed.
+            let _ = writeln!(io::stderr(), "{text}");
+        }
+    }
+
+    /// Reports an error behind what was written so far, and says how the program ends. A reader that has closed the
+    /// pipe wants no more: that is no error.
+    pub(super) fn finish(mut self, result: Result<Exit>) -> Exit {
+        let result = result.and_then(|exit| self.flush().map(|()| exit));
+        match result {
+            Ok(exit) => exit,
+            Err(error) if is_closed_pipe(&error) => Exit::Done,
+            Err(error) => {
+                let _ = self.out.flush();
+                let exit = Exit::from(error.kind());
+                report(self.json, error.kind().as_str(), &with_cause(&error), exit);
+                exit
+            }
+        }
+    }
+}
+
+/// Writes an error to standard error: as one JSON object, or as text.
+pub(super) fn report(json: bool, kind: &str, message: &str, exit: Exit) {
+    let line = match json {
+        true => json!({"kind": kind, "message": message, "code": exit.code()}).to_string(),
+        false => format!("error: {message}"),
+    };
+    let _ = writeln!(io::stderr(), "{line}");
+}
+
+/// The message of an error, with its cause where that says more.
+fn with_cause(error: &Error) -> String {
+    let message = error.to_string();
+    match error.source().map(ToString::to_string) {
+        Some(cause) if !message.contains(&cause) => format!("{message} ({cause})"),
+        _ => message,
+    }
+}
+
+fn is_closed_pipe(error: &Error) -> bool {
+    let source = error.source().and_then(|source| source.downcast_ref::<io::Error>());
+    source.is_some_and(|source| source.kind() == io::ErrorKind::BrokenPipe)
+}

@@ -1,0 +1,267 @@
+//! `point`: restore points made, listed, compared, held and released.
+
+use clap::{Args, Subcommand};
+use serde::Serialize;
+use serde_json::json;
+
+use crate::clock::show_time;
+use crate::engine::store::Store;
+use crate::error::{Error, Result};
+use crate::face::cli::columns::origin;
+use crate::face::cli::context::Context;
+use crate::face::cli::exit::Exit;
+use crate::face::cli::forget::Forget;
+use crate::face::cli::input;
+use crate::face::cli::output::Output;
+use crate::face::cli::table::Columns;
+use crate::face::summary::{counted, show_bytes};
+use crate::recovery::points::{Point, PointRequest, PointSize};
+use crate::recovery::selector::Selector;
+
+/// Restore points: make, list, compare, hold and forget them
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  hivekeep point create 'before the upgrade'
+  hivekeep point list
+  hivekeep point diff latest now")]
+pub(super) struct PointArgs {
+    #[command(subcommand)]
+    verb: PointVerb,
+}
+
+#[derive(Debug, Subcommand)]
+enum PointVerb {
+    Create(Create),
+    List(List),
+    Show(Show),
+    Diff(Diff),
+    Hold(Hold),
+    Release(Release),
+    Forget(Forget),
+}
+
+impl PointArgs {
+    pub(super) fn run(self, context: &mut Context) -> Result<Exit> {
+        match self.verb {
+            PointVerb::Create(create) => create.run(context),
+            PointVerb::List(list) => list.run(context),
+            PointVerb::Show(show) => show.run(context),
+            PointVerb::Diff(diff) => diff.run(context),
+            PointVerb::Hold(Hold { point }) => held(context, &point, true),
+            PointVerb::Release(Release { point }) => held(context, &point, false),
+            PointVerb::Forget(forget) => forget.run(context),
+        }
+    }
+}
+
+/// Make a restore point of everything, in one commit; prints its id
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  hivekeep point create 'before the upgrade'
+  hivekeep point create nightly --tag release=1.2 --hold")]
+struct Create {
+    /// What it is, in your words
+    #[arg(default_value = "")]
+    description: String,
+    /// With a tag; may be given several times
+    #[arg(long, value_name = "NAME=VALUE", value_parser = input::tag)]
+    tag: Vec<(String, String)>,
+    /// Never let retention forget it
+    #[arg(long)]
+    hold: bool,
+}
+
+impl Create {
+    fn run(self, context: &mut Context) -> Result<Exit> {
+        let request = PointRequest::new(self.description).held(self.hold);
+        let request = self.tag.into_iter().fold(request, |request, (name, value)| request.tag(name, value));
+        let point = context.change(|store| store.make_point(request))?;
+        if context.out.is_json() {
+            context.out.json(&point)?
+        } else {
+            context.out.line(point.label())?
+        }
+        Ok(Exit::Done)
+    }
+}
+
+/// List restore points, newest first
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  hivekeep point list
+  hivekeep point list --all --sizes
+  hivekeep point list --json")]
+struct List {
+    /// Also those of restores, documents, and single commits
+    #[arg(long)]
+    all: bool,
+    /// Also what forgetting each one alone would free
+    #[arg(long)]
+    sizes: bool,
+}
+
+/// A point, and what forgetting it would free.
+#[derive(Serialize)]
+struct Weighed {
+    #[serde(flatten)]
+    point: Point,
+    frees: PointSize,
+}
+
+impl Columns for Weighed {
+    const HEAD: &'static [&'static str] = &["POINT", "TIME", "ORIGIN", "HELD", "RECORDS", "FREES", "DESCRIPTION"];
+
+    fn cells(&self) -> Vec<String> {
+        let mut cells = self.point.cells();
+        cells.insert(5, show_bytes(self.frees.bytes));
+        cells
+    }
+}
+
+impl Weighed {
+    fn new(store: &Store, point: Point) -> Result<Self> {
+        Ok(Self { frees: store.point_size(&point)?, point })
+    }
+}
+
+impl List {
+    fn run(self, context: &mut Context) -> Result<Exit> {
+        let store = context.look()?;
+        let points = if self.all { store.all_points()? } else { store.points()? };
+        if points.is_empty() {
+            context.out.message("there is no restore point yet; make one with hivekeep point create");
+        }
+        let points = points.into_iter();
+        if self.sizes {
+            context.out.list(points.map(|point| Weighed::new(&store, point)))?;
+        } else {
+            context.out.list(points.map(Ok))?;
+        }
+        Ok(Exit::Done)
+    }
+}
+
+/// Show a restore point: what it holds, and what forgetting it would free
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  hivekeep point show latest
+  hivekeep point show '1h ago' --json")]
+struct Show {
+    /// An id or its beginning, latest, latest~3, a time, or '10m ago'
+    #[arg(value_name = "POINT")]
+    point: Selector,
+}
+
+impl Show {
+    fn run(self, context: &mut Context) -> Result<Exit> {
+        let store = context.look()?;
+        context.tell(&store, &self.point)?;
+        let point = store.find_point(&self.point)?;
+        let point = point.ok_or_else(|| Error::invalid("now is no restore point; see hivekeep status"))?;
+        let weighed = Weighed::new(&store, point)?;
+        if context.out.is_json() {
+            context.out.json(&weighed)?
+        } else {
+            show(&mut context.out, &weighed)?
+        }
+        Ok(Exit::Done)
+    }
+}
+
+fn show(out: &mut Output, Weighed { point, frees }: &Weighed) -> Result<()> {
+    out.line(format_args!("point        {}", point.label()))?;
+    out.line(format_args!("time         {}", show_time(point.timestamp)))?;
+    let held = if point.held { ", held" } else { "" };
+    out.line(format_args!("origin       {}{held}", origin(point)))?;
+    if !point.description.is_empty() {
+        out.line(format_args!("description  {}", point.description))?;
+    }
+    for (name, value) in &point.tags {
+        out.line(format_args!("tag          {name}={value}"))?;
+    }
+    for (name, stats) in point.collections.iter().filter(|(name, _)| !name.starts_with('#')) {
+        out.line(format_args!("holds        {name} {}, {}", stats.count, show_bytes(stats.bytes)))?;
+    }
+    out.line(format_args!("frees        {} in {}", show_bytes(frees.bytes), counted(frees.rows, "row")))
+}
+
+/// Show what changed from one restore point to another, or to now
+///
+/// + is a record that was not there, - one that is not there any more, ~ one that differs.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  hivekeep point diff latest
+  hivekeep point diff latest~1 latest
+  hivekeep point diff '1h ago' now --json")]
+struct Diff {
+    /// An id or its beginning, latest, latest~3, a time, or '10m ago'
+    #[arg(value_name = "FROM")]
+    from: Selector,
+    /// The same, or now
+    #[arg(value_name = "TO", default_value = "now")]
+    to: Selector,
+}
+
+impl Diff {
+    fn run(self, context: &mut Context) -> Result<Exit> {
+        let store = context.look()?;
+        context.tell(&store, &self.from)?;
+        context.tell(&store, &self.to)?;
+        let diff = store.diff(&self.from, &self.to)?;
+        if context.out.is_json() {
+            let name = |selector: &Selector| store.find_point(selector).map(|point| point.map(|point| point.label()));
+            let (from, to) = (name(&self.from)?, name(&self.to)?);
+            context.out.json(&json!({
+                "from": from.as_deref().unwrap_or("now"),
+                "to": to.as_deref().unwrap_or("now"),
+                "counts": diff.counts(),
+                "changes": diff.changes,
+            }))?;
+        } else {
+            context.out.text(&diff)?;
+            if diff.changes.is_empty() {
+                context.out.message("nothing differs");
+            }
+        }
+        Ok(Exit::Done)
+    }
+}
+
+/// Keep a restore point from being forgotten
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  hivekeep point hold latest")]
+struct Hold {
+    /// An id or its beginning, latest, latest~3, a time, or '10m ago'
+    #[arg(value_name = "POINT")]
+    point: Selector,
+}
+
+/// Let a held restore point be forgotten again
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  hivekeep point release latest~3")]
+struct Release {
+    /// An id or its beginning, latest, latest~3, a time, or '10m ago'
+    #[arg(value_name = "POINT")]
+    point: Selector,
+}
+
+fn held(context: &mut Context, selector: &Selector, hold: bool) -> Result<Exit> {
+    let point = context.change(|store| {
+        context.tell(store, selector)?;
+        if hold { store.hold(selector) } else { store.release(selector) }
+    })?;
+    if context.out.is_json() {
+        context.out.json(&point)?;
+    }
+    context.out.message(format_args!("{} {}", if hold { "held" } else { "released" }, point.label()));
+    Ok(Exit::Done)
+}

@@ -1,0 +1,97 @@
+//! `put` and `remove`: changing single records by hand.
+
+use clap::Args;
+use serde_json::{Value, json};
+
+use crate::error::{Error, Result};
+use crate::face::cli::context::Context;
+use crate::face::cli::exit::Exit;
+use crate::face::cli::input;
+
+/// Put a record in place of what is under its key
+///
+/// Of a bot only the members that are to be set need to be given.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  hivekeep put config limit 5
+  hivekeep put registry BOT-222 '{\"port\": 8251, \"specializations\": [\"rust\"]}'
+  hivekeep put sensors roof - < roof.json")]
+pub(super) struct Put {
+    /// registry, config, or the name of your own, which need not exist
+    collection: String,
+    /// The record's key
+    key: String,
+    /// The record, or - to read it from standard input
+    #[arg(value_name = "JSON", allow_negative_numbers = true)]
+    record: String,
+}
+
+/// Remove a record
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  hivekeep remove config limit
+  hivekeep remove registry BOT-222")]
+pub(super) struct Remove {
+    /// registry, config, or the name of your own
+    collection: String,
+    /// The record's key
+    key: String,
+}
+
+impl Put {
+    pub(super) fn run(self, context: &mut Context) -> Result<Exit> {
+        let Self { collection, key, record } = self;
+        refuse_what_follows(&collection)?;
+        let value = input::json(&record)?;
+        context.change(|store| {
+            store.write(|tx| match collection.as_str() {
+                "registry" => tx.registry().put(&input::bot(key.parse()?, value)?),
+                "config" => tx.config().put(&key, &value),
+                name => tx.collection::<Value>(name)?.put(&key, &value),
+            })
+        })?;
+        tell(context, "put", &collection, &key)
+    }
+}
+
+impl Remove {
+    pub(super) fn run(self, context: &mut Context) -> Result<Exit> {
+        let Self { collection, key } = self;
+        refuse_what_follows(&collection)?;
+        let there_was = context.change(|store| {
+            store.write(|tx| match collection.as_str() {
+                "registry" => tx.registry().remove(&key.parse()?),
+                "config" => tx.config().remove(&key),
+                name => tx.collection::<Value>(name)?.remove(&key),
+            })
+        })?;
+        if !there_was {
+            return Err(Error::not_found(format!("there is no such record: collection={collection} key={key}")));
+        }
+        tell(context, "removed", &collection, &key)
+    }
+}
+
+fn tell(context: &mut Context, done: &str, collection: &str, key: &str) -> Result<Exit> {
+    if context.out.is_json() {
+        context.out.json(&json!({"collection": collection, "key": key}))?;
+    }
+    context.out.message(format_args!("{done} {collection}/{key}"));
+    Ok(Exit::Done)
+}
+
+/// Records that only their own verbs keep right.
+fn refuse_what_follows(collection: &str) -> Result<()> {
+    let why = match collection {
+        "queue" => "tasks are changed by their own verbs; see hivekeep queue --help",
+        "assignments" | "bot_assignments" => {
+            "assignments follow from tasks; see hivekeep queue assign --help and hivekeep queue claim --help"
+        }
+        "chat" | "audit" => "chat and audit trail are only appended to, by those who speak and act",
+        "documents" => "a document is handed over whole, by a backup",
+        _ => return Ok(()),
+    };
+    Err(Error::invalid(format!("{why}: collection={collection}")))
+}

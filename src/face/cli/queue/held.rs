@@ -1,0 +1,109 @@
+//! What a bot does with a task that it holds, by the token of its claim.
+
+use std::time::Duration;
+
+use clap::Args;
+use serde_json::Value;
+
+use crate::error::Result;
+use crate::face::cli::context::Context;
+use crate::face::cli::exit::Exit;
+use crate::face::cli::input;
+use crate::face::cli::queue::change;
+use crate::recovery::age;
+use crate::state::ids::{TaskId, Token};
+use crate::state::queue::Retry;
+
+/// Make a claim last longer, from now
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  hivekeep queue extend task-1 --token 17 --lease 5m")]
+pub(super) struct Extend {
+    #[command(flatten)]
+    claim: Held,
+    /// How long the bot has from now
+    #[arg(long, value_name = "TIME", value_parser = age::parse, default_value = "30s")]
+    lease: Duration,
+}
+
+/// The work is done
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  hivekeep queue complete task-1 --token 17
+  hivekeep queue complete task-1 --token 17 --result '{\"tests\": 12}'")]
+pub(super) struct Complete {
+    #[command(flatten)]
+    claim: Held,
+    /// What came out, or - to read it from standard input
+    #[arg(long, value_name = "JSON", allow_negative_numbers = true)]
+    result: Option<String>,
+}
+
+/// The attempt failed: try again after a while, unless no attempt is left
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  hivekeep queue fail task-1 --token 17 --error 'no compiler'
+  hivekeep queue fail task-1 --token 17 --error 'no such branch' --no-retry")]
+pub(super) struct Fail {
+    #[command(flatten)]
+    claim: Held,
+    /// Why
+    #[arg(long, value_name = "TEXT", default_value = "no reason was given")]
+    error: String,
+    /// Trying again is no use
+    #[arg(long)]
+    no_retry: bool,
+}
+
+/// Give a claimed task back as if it had not been claimed
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  hivekeep queue release task-1 --token 17")]
+pub(super) struct Release {
+    #[command(flatten)]
+    claim: Held,
+}
+
+/// A claimed task, and the proof that it is.
+#[derive(Debug, Args)]
+struct Held {
+    /// The task
+    id: TaskId,
+    /// The token that the claim gave
+    #[arg(long, value_name = "TOKEN")]
+    token: Token,
+}
+
+impl Extend {
+    pub(super) fn run(self, context: &mut Context) -> Result<Exit> {
+        let Held { id, token } = self.claim;
+        change(context, |tx| tx.queue().extend(&id, token, self.lease))
+    }
+}
+
+impl Complete {
+    pub(super) fn run(self, context: &mut Context) -> Result<Exit> {
+        let Held { id, token } = self.claim;
+        let result = self.result.map_or(Ok(Value::Null), |text| input::json(&text))?;
+        change(context, |tx| tx.queue().complete(&id, token, result))
+    }
+}
+
+impl Fail {
+    pub(super) fn run(self, context: &mut Context) -> Result<Exit> {
+        let Held { id, token } = self.claim;
+        let retry = if self.no_retry { Retry::Never } else { Retry::Later };
+        change(context, |tx| tx.queue().fail(&id, token, self.error, retry))
+    }
+}
+
+impl Release {
+    pub(super) fn run(self, context: &mut Context) -> Result<Exit> {
+        let Held { id, token } = self.claim;
+        change(context, |tx| tx.queue().release(&id, token))
+    }
+}

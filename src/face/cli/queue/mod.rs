@@ -1,0 +1,146 @@
+//! `queue`: tasks put in, claimed, finished and looked at.
+//!
+//! * [`push`]: into the queue, and to whom; `claim`
+//! * [`held`]: what a bot does with a task that it holds
+//! * here: the verbs as they are typed, what ends or revives a task, and the list
+
+mod held;
+mod push;
+
+use clap::{Args, Subcommand};
+
+use self::held::{Complete, Extend, Fail, Release};
+use self::push::{Assign, Claim, Push};
+use crate::engine::view::View;
+use crate::engine::write::WriteTx;
+use crate::error::Result;
+use crate::face::cli::context::Context;
+use crate::face::cli::exit::Exit;
+use crate::recovery::selector::Selector;
+use crate::state::ids::TaskId;
+use crate::state::queue::{Task, TaskState};
+
+/// Tasks that are read at a time.
+const PAGE: usize = 256;
+
+/// The task queue: push, claim, complete, and all else
+///
+/// A claim has a lease and a token. When the lease ends first, the task goes to another bot, and the old token is void.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  hivekeep queue push '{\"build\": \"4f2a\"}' --priority P1
+  hivekeep queue claim BOT-222 --json
+  hivekeep queue complete task-1 --token 17 --result '\"built\"'")]
+pub(super) struct QueueArgs {
+    #[command(subcommand)]
+    verb: QueueVerb,
+}
+
+#[derive(Debug, Subcommand)]
+enum QueueVerb {
+    Push(Push),
+    Assign(Assign),
+    Claim(Claim),
+    Extend(Extend),
+    Complete(Complete),
+    Fail(Fail),
+    Release(Release),
+    Requeue(Requeue),
+    Cancel(Cancel),
+    List(List),
+}
+
+impl QueueArgs {
+    pub(super) fn run(self, context: &mut Context) -> Result<Exit> {
+        match self.verb {
+            QueueVerb::Push(push) => push.run(context),
+            QueueVerb::Assign(assign) => assign.run(context),
+            QueueVerb::Claim(claim) => claim.run(context),
+            QueueVerb::Extend(extend) => extend.run(context),
+            QueueVerb::Complete(complete) => complete.run(context),
+            QueueVerb::Fail(fail) => fail.run(context),
+            QueueVerb::Release(release) => release.run(context),
+            QueueVerb::Requeue(Requeue { id }) => change(context, |tx| tx.queue().requeue(&id)),
+            QueueVerb::Cancel(Cancel { id }) => change(context, |tx| tx.queue().cancel(&id)),
+            QueueVerb::List(list) => list.run(context),
+        }
+    }
+}
+
+/// Put a failed, dead or cancelled task back, with all its attempts
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  hivekeep queue requeue task-1")]
+struct Requeue {
+    /// The task
+    id: TaskId,
+}
+
+/// Give a task up for good; if it is claimed, its token is void
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  hivekeep queue cancel task-1")]
+struct Cancel {
+    /// The task
+    id: TaskId,
+}
+
+/// List tasks: all by id, or those in a state, in the order in which they will be claimed or have ended
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  hivekeep queue list
+  hivekeep queue list --state ready --limit 10
+  hivekeep queue list --state done --json")]
+struct List {
+    /// Only those in this state: ready, claimed, done, failed, dead or cancelled
+    #[arg(long, value_name = "STATE")]
+    state: Option<TaskState>,
+    /// At most this many
+    #[arg(long, value_name = "N")]
+    limit: Option<usize>,
+    /// As of this restore point
+    #[arg(long, value_name = "POINT", default_value = "now")]
+    at: Selector,
+}
+
+impl List {
+    fn run(self, context: &mut Context) -> Result<Exit> {
+        let store = context.look()?;
+        let view = context.view(&store, &self.at)?;
+        let tasks = tasks(&view, self.state).take(self.limit.unwrap_or(usize::MAX));
+        context.out.list(tasks)?;
+        Ok(Exit::Done)
+    }
+}
+
+/// Tasks, read in pages.
+fn tasks(view: &View, state: Option<TaskState>) -> impl Iterator<Item = Result<Task>> {
+    let mut cursor = Some(None);
+    let pages = std::iter::from_fn(move || {
+        let from: Option<String> = cursor.take()?;
+        let page = view.queue().page(state, from.as_deref(), PAGE);
+        cursor = page.as_ref().ok().and_then(|page| page.next.clone()).map(Some);
+        Some(page)
+    });
+    pages.flat_map(|page| match page {
+        Ok(page) => page.tasks.into_iter().map(Ok).collect(),
+        Err(error) => vec![Err(error)],
+    })
+}
+
+/// Changes a task, and shows what it is now.
+fn change(context: &mut Context, work: impl FnOnce(&mut WriteTx<'_>) -> Result<Task>) -> Result<Exit> {
+    let task = context.change(|store| store.write(work))?;
+    if context.out.is_json() {
+        context.out.json(&task)?;
+    } else {
+        let bot = task.holder.as_ref().map(|holder| &holder.bot).or(task.assigned_to.as_ref());
+        let whose = bot.filter(|_| !task.state.is_finished()).map(|bot| format!(", for {bot}")).unwrap_or_default();
+        context.out.line(format_args!("{} is {}{whose}", task.id, task.state))?;
+    }
+    Ok(Exit::Done)
+}

@@ -1,0 +1,148 @@
+//! Into the queue, to whom, and out of it.
+
+use std::time::Duration;
+
+use clap::Args;
+use jiff::Timestamp;
+
+use crate::clock::show_time;
+use crate::error::{Error, Result};
+use crate::face::cli::context::Context;
+use crate::face::cli::exit::Exit;
+use crate::face::cli::input;
+use crate::face::cli::queue::change;
+use crate::recovery::age;
+use crate::state::ids::{BotId, TaskId};
+use crate::state::queue::{ClaimOptions, NewTask, Priority};
+
+/// Put a task into the queue; prints its id
+///
+/// With an idempotency key that was seen before, it prints the task of that key and changes nothing.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  hivekeep queue push '{\"build\": \"4f2a\"}'
+  hivekeep queue push '\"review\"' --id review-1 --priority P1 --after build-1 --capability rust
+  hivekeep queue push - --idempotency-key nightly-2026-01-02 < task.json")]
+pub(super) struct Push {
+    /// What is to be done, or - to read it from standard input
+    #[arg(value_name = "JSON", allow_negative_numbers = true)]
+    payload: String,
+    /// Its id; otherwise one is made, such as task-17
+    #[arg(long, value_name = "ID")]
+    id: Option<TaskId>,
+    /// P0, P1, P2 or P3; P0 goes first
+    #[arg(long, value_name = "PRIORITY", default_value = "P2")]
+    priority: Priority,
+    /// Let only this bot claim it
+    #[arg(long, value_name = "BOT")]
+    assign: Option<BotId>,
+    /// Let nobody claim it before this task is done; may be given several times
+    #[arg(long, value_name = "ID")]
+    after: Vec<TaskId>,
+    /// The same key gives the same task
+    #[arg(long, value_name = "KEY")]
+    idempotency_key: Option<String>,
+    /// What a bot must be able to do to claim it; may be given several times
+    #[arg(long, value_name = "NAME")]
+    capability: Vec<String>,
+    /// Let nobody claim it before this time, such as 2026-01-02T03:04:05Z
+    #[arg(long, value_name = "TIME")]
+    not_before: Option<Timestamp>,
+    /// How many attempts may fail before it is dead; five unless given
+    #[arg(long, value_name = "N")]
+    max_attempts: Option<u32>,
+}
+
+impl Push {
+    pub(super) fn run(self, context: &mut Context) -> Result<Exit> {
+        let new = self.task()?;
+        let task = context.change(|store| store.write(|tx| tx.queue().enqueue(new)))?;
+        if context.out.is_json() {
+            context.out.json(&task)?
+        } else {
+            context.out.line(&task.id)?
+        }
+        Ok(Exit::Done)
+    }
+
+    fn task(self) -> Result<NewTask> {
+        let mut task = NewTask::new(input::json(&self.payload)?).priority(self.priority);
+        task = self.after.into_iter().fold(task, NewTask::after);
+        task = self.capability.into_iter().fold(task, NewTask::capability);
+        task = given(task, self.id, NewTask::id);
+        task = given(task, self.assign, NewTask::assign_to);
+        task = given(task, self.idempotency_key, NewTask::idempotency_key);
+        task = given(task, self.not_before, NewTask::not_before);
+        Ok(given(task, self.max_attempts, NewTask::max_attempts))
+    }
+}
+
+/// The task with what was given, if it was.
+fn given<T>(task: NewTask, value: Option<T>, set: impl FnOnce(NewTask, T) -> NewTask) -> NewTask {
+    match value {
+        Some(value) => set(task, value),
+        None => task,
+    }
+}
+
+/// Let only this bot claim a task
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  hivekeep queue assign task-1 BOT-222")]
+pub(super) struct Assign {
+    /// The task
+    id: TaskId,
+    /// The bot
+    bot: BotId,
+}
+
+impl Assign {
+    pub(super) fn run(self, context: &mut Context) -> Result<Exit> {
+        change(context, |tx| tx.queue().assign(&self.id, &self.bot))
+    }
+}
+
+/// Take the most urgent task that this bot may do
+///
+/// With --json it prints an object with id, token and payload, and more; with --max an array of them. When there is
+/// nothing for the bot, the exit code is 13.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  hivekeep queue claim BOT-222
+  hivekeep queue claim BOT-222 --lease 5m --json
+  hivekeep queue claim BOT-222 --max 3")]
+pub(super) struct Claim {
+    /// The bot
+    bot: BotId,
+    /// How long the bot has until it must finish or extend, such as 30s or 5m
+    #[arg(long, value_name = "TIME", value_parser = age::parse, default_value = "30s")]
+    lease: Duration,
+    /// Take up to this many
+    #[arg(long, value_name = "N")]
+    max: Option<usize>,
+}
+
+impl Claim {
+    pub(super) fn run(self, context: &mut Context) -> Result<Exit> {
+        let options = ClaimOptions { lease: self.lease, max: self.max.unwrap_or(1), session: None };
+        let claims = context.change(|store| store.write(|tx| tx.queue().claim(&self.bot, &options)))?;
+        let Some(first) = claims.first() else {
+            return Err(Error::not_found(format!("there is nothing to claim now: bot={}", self.bot)));
+        };
+        if context.out.is_json() {
+            match self.max {
+                Some(_) => context.out.json(&claims)?,
+                None => context.out.json(first)?,
+            }
+            return Ok(Exit::Done);
+        }
+        for claim in &claims {
+            let until = show_time(claim.deadline);
+            context.out.line(format_args!("{}  token {}  until {until}  {}", claim.id, claim.token, claim.payload))?;
+        }
+        Ok(Exit::Done)
+    }
+}

@@ -1,0 +1,125 @@
+//! `restore` and `undo`: going back, and forward again.
+
+use std::collections::BTreeMap;
+
+use clap::Args;
+
+use crate::error::Result;
+use crate::face::cli::context::Context;
+use crate::face::cli::exit::Exit;
+use crate::face::cli::output::Output;
+use crate::face::summary::counted;
+use crate::recovery::diff::Counts;
+use crate::recovery::restore::{RestoreOptions, RestorePlan, RestoreReport};
+use crate::recovery::selector::Selector;
+
+/// Go back to a restore point, in one transaction
+///
+/// Only what changed since the point is touched. A safety point is made with it, so every restore can be undone. Audit
+/// trail and events never go back.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  hivekeep restore latest --dry-run
+  hivekeep restore latest
+  hivekeep restore '10m ago' --only queue --keep-finished
+  hivekeep restore latest~2 --only registry --key BOT-222")]
+pub(super) struct Restore {
+    /// An id or its beginning, latest, latest~3, a time, or '10m ago'
+    #[arg(value_name = "POINT")]
+    point: Selector,
+    /// Only these collections, separated by commas; queue and assignments go together
+    #[arg(long, value_name = "KINDS", value_delimiter = ',')]
+    only: Vec<String>,
+    /// Only this record of the one collection that --only names
+    #[arg(long, value_name = "KEY", requires = "only")]
+    key: Option<String>,
+    /// Show what would be done, and change nothing
+    #[arg(long)]
+    dry_run: bool,
+    /// Verify every record and every point first
+    #[arg(long)]
+    verify: bool,
+    /// Leave tasks finished that have been finished since the point
+    #[arg(long)]
+    keep_finished: bool,
+}
+
+/// Undo the last restore, exactly; undoing an undo does the restore again
+///
+/// It refuses when records that it would overwrite have changed since the restore.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  hivekeep undo --dry-run
+  hivekeep undo
+  hivekeep undo --discard")]
+pub(super) struct Undo {
+    /// Undo although records have changed since; a safety point keeps them
+    #[arg(long)]
+    discard: bool,
+    /// Show what would be done, and change nothing
+    #[arg(long)]
+    dry_run: bool,
+}
+
+impl Restore {
+    pub(super) fn run(self, context: &mut Context) -> Result<Exit> {
+        let options = RestoreOptions::new().only(self.only).keep_finished(self.keep_finished).verify(self.verify);
+        let options = match self.key {
+            Some(key) => options.key(key),
+            None => options,
+        };
+        if self.dry_run {
+            let store = context.look()?;
+            context.tell(&store, &self.point)?;
+            return show_plan(&mut context.out, &store.plan_restore(self.point, options)?);
+        }
+        let report = context.change(|store| {
+            context.tell(store, &self.point)?;
+            store.restore(self.point, options)
+        })?;
+        show_report(&mut context.out, &report)?;
+        if report.claims_returned > 0 {
+            let claims = counted(report.claims_returned, "claim");
+            context.out.message(format_args!("{claims} returned to ready; their tokens are void"));
+        }
+        context.out.message(format_args!("restored {}; undo with: hivekeep undo", counted(report.total(), "record")));
+        Ok(Exit::Done)
+    }
+}
+
+impl Undo {
+    pub(super) fn run(self, context: &mut Context) -> Result<Exit> {
+        if self.dry_run {
+            let plan = context.look()?.plan_undo()?;
+            return show_plan(&mut context.out, &plan);
+        }
+        let report = context.change(|store| store.undo(self.discard))?;
+        show_report(&mut context.out, &report)?;
+        let records = counted(report.total(), "record");
+        context.out.message(format_args!("undone, {records} changed; redo with: hivekeep undo"));
+        Ok(Exit::Done)
+    }
+}
+
+fn show_plan(out: &mut Output, plan: &RestorePlan) -> Result<Exit> {
+    if out.is_json() {
+        out.json(plan)?
+    } else {
+        out.text(plan)?
+    }
+    Ok(Exit::Done)
+}
+
+fn show_report(out: &mut Output, report: &RestoreReport) -> Result<()> {
+    if out.is_json() { out.json(report) } else { show_counts(out, &report.collections) }
+}
+
+/// A line for each collection that has changed.
+fn show_counts(out: &mut Output, collections: &BTreeMap<String, Counts>) -> Result<()> {
+    for (name, Counts { added, changed, removed }) in collections.iter().filter(|(_, counts)| counts.total() > 0) {
+        out.line(format_args!("{name}: {added} added, {changed} changed, {removed} removed"))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,100 @@
+//! `status`: what the store holds, on one screen.
+
+use clap::Args;
+use serde::Serialize;
+
+use crate::clock::show_time;
+use crate::engine::store::Store;
+use crate::error::Result;
+use crate::face::cli::context::Context;
+use crate::face::cli::exit::Exit;
+use crate::face::cli::output::Output;
+use crate::face::summary::{Summary, Weight, counted, history_weight, live_weight, show_bytes};
+use crate::recovery::age;
+use crate::recovery::points::Point;
+use crate::state::queue::TaskState;
+
+/// Show what the store holds
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  hivekeep status
+  hivekeep status --sizes
+  hivekeep status --json")]
+pub(super) struct Status {
+    /// Also weigh what is live and what only restore points need, by reading all of the past
+    #[arg(long)]
+    sizes: bool,
+}
+
+/// What `status --json` shows.
+#[derive(Serialize)]
+struct Shown {
+    #[serde(flatten)]
+    summary: Summary,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sizes: Option<Sizes>,
+}
+
+#[derive(Serialize)]
+struct Sizes {
+    /// The records of now.
+    live: Weight,
+    /// What would go if every restore point were forgotten.
+    history: Weight,
+}
+
+impl Status {
+    pub(super) fn run(self, context: &mut Context) -> Result<Exit> {
+        let store = context.look()?;
+        let summary = Summary::of(&store)?;
+        let sizes = self.sizes.then(|| weigh(&store, &summary)).transpose()?;
+        let shown = Shown { summary, sizes };
+        if context.out.is_json() {
+            context.out.json(&shown)?
+        } else {
+            show(&mut context.out, &store, &shown)?
+        }
+        Ok(Exit::Done)
+    }
+}
+
+fn weigh(store: &Store, summary: &Summary) -> Result<Sizes> {
+    let view = store.view()?;
+    Ok(Sizes { live: live_weight(&view, summary)?, history: history_weight(&view)? })
+}
+
+fn show(out: &mut Output, store: &Store, Shown { summary, sizes }: &Shown) -> Result<()> {
+    out.line(format_args!("store    {} ({})", summary.store.display(), show_bytes(summary.file_bytes)))?;
+    let held = summary.collections.iter().filter(|(_, stats)| stats.count > 0);
+    let held: Vec<_> = held.map(|(name, stats)| format!("{name} {}", stats.count)).collect();
+    out.line(format_args!("records  {}", if held.is_empty() { "none".to_owned() } else { held.join(", ") }))?;
+    let states = TaskState::ALL.into_iter().filter(|state| summary.tasks.of(*state) > 0);
+    let states: Vec<_> = states.map(|state| format!("{} {state}", summary.tasks.of(state))).collect();
+    out.line(format_args!("tasks    {}", if states.is_empty() { "none".to_owned() } else { states.join(", ") }))?;
+    out.line(format_args!("points   {}", points(summary)))?;
+    if let Some(latest) = &summary.points.latest {
+        out.line(format_args!("latest   {}", described(latest, store)))?;
+    }
+    if let Some(Sizes { live, history }) = sizes {
+        let shown = |weight: &Weight| format!("{} in {}", show_bytes(weight.bytes), counted(weight.rows, "row"));
+        out.line(format_args!("live     {}", shown(live)))?;
+        out.line(format_args!("history  {}", shown(history)))?;
+    }
+    Ok(())
+}
+
+fn points(summary: &Summary) -> String {
+    match summary.points.all - summary.points.selectable {
+        0 => summary.points.selectable.to_string(),
+        others => format!("{}, and {others} of restores, documents and commits", summary.points.selectable),
+    }
+}
+
+/// A point with its age, which JSON leaves out so that the same state prints the same bytes.
+fn described(point: &Point, store: &Store) -> String {
+    let age = store.clock().now().duration_since(point.timestamp);
+    let age = age::show(age.try_into().unwrap_or_default());
+    let description = if point.description.is_empty() { String::new() } else { format!(" ({})", point.description) };
+    format!("{} of {}, {age} ago{description}", point.label(), show_time(point.timestamp))
+}

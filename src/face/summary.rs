@@ -1,0 +1,155 @@
+//! What a store holds, in numbers: as `status` shows it, and `serve` when it begins.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::PathBuf;
+
+use serde::Serialize;
+
+use crate::engine::digest::Stats;
+use crate::engine::records::{KeyRange, Records};
+use crate::engine::schema::{CollectionId, Table};
+use crate::engine::store::Store;
+use crate::engine::view::View;
+use crate::error::Result;
+use crate::recovery::points::{Point, names};
+use crate::state::queue::TaskCounts;
+
+/// Rows read at a time.
+const PAGE: usize = 512;
+
+/// What a store holds.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Summary {
+    /// The file, by its full path.
+    pub(crate) store: PathBuf,
+    /// The length of the file.
+    pub(crate) file_bytes: u64,
+    /// What each collection holds, by name.
+    pub(crate) collections: BTreeMap<String, Stats>,
+    /// How many tasks are in each state.
+    pub(crate) tasks: TaskCounts,
+    /// The restore points.
+    pub(crate) points: Points,
+}
+
+/// The restore points of a store, in short.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Points {
+    /// Every retained one.
+    pub(crate) all: u64,
+    /// Those that were asked for, or are automatic: the ones that `latest` counts.
+    pub(crate) selectable: u64,
+    /// The one that `latest` means.
+    pub(crate) latest: Option<Point>,
+}
+
+/// What a part of a store weighs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub(crate) struct Weight {
+    /// Rows.
+    pub(crate) rows: u64,
+    /// Their keys and values, in bytes.
+    pub(crate) bytes: u64,
+}
+
+impl Summary {
+    /// Of the store as it is now. Its cost follows the number of points.
+    pub(crate) fn of(store: &Store) -> Result<Self> {
+        let view = store.view()?;
+        let points = view.all_points()?;
+        let selectable = || points.iter().filter(|point| point.origin.is_some_and(|origin| origin.is_selectable()));
+        Ok(Self {
+            store: std::path::absolute(store.path())?,
+            file_bytes: std::fs::metadata(store.path())?.len(),
+            collections: collections(&view)?,
+            tasks: view.queue().counts()?,
+            points: Points {
+                all: points.len() as u64,
+                selectable: selectable().count() as u64,
+                latest: selectable().next().cloned(),
+            },
+        })
+    }
+
+    /// How many records a collection holds.
+    pub(crate) fn count(&self, collection: &str) -> u64 {
+        self.collections.get(collection).map_or(0, |stats| stats.count)
+    }
+}
+
+/// `3 bots, 12 tasks`, as `serve` says it.
+impl fmt::Display for Summary {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}, {}", counted(self.count("registry"), "bot"), counted(self.count("queue"), "task"))
+    }
+}
+
+/// What each collection that has records holds; the built-in ones that people see are always there.
+fn collections(view: &View) -> Result<BTreeMap<String, Stats>> {
+    let names = names(view)?;
+    let mut collections = BTreeMap::new();
+    for name in names.all().filter(|name| !name.starts_with('#')) {
+        let stats = names.id(name).map(|id| view.stats(id)).transpose()?.unwrap_or_default();
+        collections.insert(name.to_owned(), stats);
+    }
+    Ok(collections)
+}
+
+/// What the past weighs: everything that would go if every restore point were forgotten. Reads all of it.
+pub(crate) fn history_weight(view: &View) -> Result<Weight> {
+    let mut weight = Weight::default();
+    for table in [Table::Undo, Table::Tombstones, Table::Points, Table::Commits] {
+        let mut range = KeyRange::all();
+        loop {
+            let page = view.raw_page(table, &range, PAGE)?;
+            let Some((last, _)) = page.last() else { break };
+            range = range.after(last);
+            weight.rows += page.len() as u64;
+            weight.bytes += page.iter().map(|(key, value)| (key.len() + value.len()) as u64).sum::<u64>();
+        }
+    }
+    Ok(weight)
+}
+
+/// What the records of now weigh, their long values included.
+pub(crate) fn live_weight(view: &View, summary: &Summary) -> Result<Weight> {
+    let pieces = view.stats(CollectionId::CHUNKS)?;
+    let all = summary.collections.values().chain([&pieces]);
+    Ok(all
+        .fold(Weight::default(), |sum, stats| Weight { rows: sum.rows + stats.count, bytes: sum.bytes + stats.bytes }))
+}
+
+/// `1 bot`, `2 bots`.
+pub(crate) fn counted(count: u64, what: &str) -> String {
+    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
+}
+
+/// A number of bytes in the unit in which people read it.
+pub(crate) fn show_bytes(bytes: u64) -> String {
+    let units = [(1_000_000_000, "GB"), (1_000_000, "MB"), (1_000, "kB")];
+    match units.into_iter().find(|(unit, _)| bytes >= *unit) {
+        Some((unit, name)) => format!("{}.{} {name}", bytes / unit, bytes % unit / (unit / 10)),
+        None => format!("{bytes} B"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_are_shown_in_the_largest_unit_that_fits() {
+        for (bytes, text) in
+            [(0, "0 B"), (999, "999 B"), (1_000, "1.0 kB"), (1_590_000, "1.5 MB"), (u64::MAX, "18446744073.7 GB")]
+        {
+            assert_eq!(show_bytes(bytes), text);
+        }
+    }
+
+    #[test]
+    fn one_is_no_plural() {
+        assert_eq!(counted(1, "bot"), "1 bot");
+        assert_eq!(counted(0, "task"), "0 tasks");
+    }
+}

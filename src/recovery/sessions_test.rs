@@ -1,0 +1,129 @@
+//! Sessions end well, or are noticed.
+
+use std::time::Duration;
+
+use crate::clock::ManualClock;
+use crate::engine::codec;
+use crate::engine::commit::Outcome;
+use crate::engine::store::{Options, Store};
+use crate::recovery::sessions::{Session, SessionState};
+use crate::state::ids::{BotId, SessionId};
+use crate::state::queue::{ClaimOptions, NewTask, TaskState};
+
+struct Hive {
+    folder: tempfile::TempDir,
+    clock: ManualClock,
+}
+
+impl Hive {
+    fn new() -> Self {
+        let clock = ManualClock::new("2026-01-02T03:04:05Z".parse().unwrap());
+        Self { folder: tempfile::tempdir().unwrap(), clock }
+    }
+
+    fn open(&self) -> Store {
+        self.options().open(self.folder.path().join("h.redb")).unwrap()
+    }
+
+    fn options(&self) -> Options {
+        Store::options().clock(self.clock.clone())
+    }
+
+    /// A session whose process is gone: its row says open, and nobody holds its byte.
+    fn leave_a_dead_session(&self, id: u64) {
+        let store = self.options().session(false).open(self.folder.path().join("h.redb")).unwrap();
+        let now = store.clock().now();
+        let session = Session {
+            id: SessionId(id),
+            pid: 1,
+            program: "bot".into(),
+            opened_at: now,
+            alive_at: now,
+            state: SessionState::Open,
+            ended_at: None,
+        };
+        store
+            .alone(|tx| {
+                let bytes = codec::encode(&session)?;
+                tx.put_row(crate::engine::schema::Table::Sessions, &id.to_be_bytes(), &bytes)?;
+                let bot = BotId::new("BOT-1")?;
+                tx.queue().enqueue(NewTask::new("work"))?;
+                tx.queue().claim(&bot, &ClaimOptions { session: Some(SessionId(id)), ..ClaimOptions::default() })?;
+                Ok(Outcome::Commit(()))
+            })
+            .unwrap();
+        store.close().unwrap();
+    }
+}
+
+#[test]
+fn the_bytes_of_a_session_are_fixed() {
+    let session = Session {
+        id: SessionId(7),
+        pid: 9,
+        program: "p".into(),
+        opened_at: jiff::Timestamp::from_microsecond(1).unwrap(),
+        alive_at: jiff::Timestamp::from_microsecond(2).unwrap(),
+        state: SessionState::Crashed,
+        ended_at: Some(jiff::Timestamp::from_microsecond(3).unwrap()),
+    };
+    let bytes = codec::encode(&session).unwrap();
+    assert_eq!(bytes, b"\x01\x07\x09\x01p\x02\x04\x02\x01\x06");
+    assert_eq!(codec::decode::<Session>(&bytes).unwrap(), session);
+}
+
+#[test]
+fn a_first_start_and_a_clean_close_are_no_crash() {
+    let hive = Hive::new();
+    let store = hive.open();
+    assert!(store.session().is_some() && store.crash().unwrap().is_none());
+    store.close().unwrap();
+    drop(hive.open());
+    let store = hive.open();
+    assert!(store.crash().unwrap().is_none());
+    let states: Vec<_> = store.sessions().unwrap().iter().map(|session| session.state).collect();
+    assert_eq!(states, [SessionState::Open, SessionState::Closed, SessionState::Closed]);
+}
+
+#[test]
+fn what_a_dead_process_had_claimed_comes_back_with_the_attempt_counted() {
+    let hive = Hive::new();
+    hive.leave_a_dead_session(900);
+    let store = hive.open();
+    let crash = store.crash().unwrap().unwrap();
+    assert_eq!((crash.session.id, crash.reason), (SessionId(900), "process_died"));
+    let task = store.view().unwrap().queue().list().next().unwrap().unwrap();
+    assert_eq!((task.state, task.attempts), (TaskState::Ready, 1));
+    assert_eq!(store.acknowledge_crashes().unwrap(), 1);
+    assert!(store.crash().unwrap().is_none());
+}
+
+#[test]
+fn another_process_that_lives_is_not_taken_for_dead_and_one_that_died_is_noticed_by_it() {
+    let hive = Hive::new();
+    let (first, second) = (hive.open(), hive.open());
+    assert_eq!(second.notice_crashes().unwrap(), []);
+    hive.leave_a_dead_session(900);
+    let noticed = first.notice_crashes().unwrap();
+    assert_eq!(noticed.iter().map(|session| session.id).collect::<Vec<_>>(), [SessionId(900)]);
+    assert_eq!(second.notice_crashes().unwrap(), []);
+}
+
+#[test]
+fn a_marked_shutdown_is_no_crash_unless_the_mark_is_stale_or_taken_back() {
+    for (wait, take_back, expected) in
+        [(10, false, None), (31, false, Some("stale_marker")), (10, true, Some("process_died"))]
+    {
+        let hive = Hive::new();
+        let store = hive.open();
+        store.mark_shutdown().unwrap();
+        if take_back {
+            store.take_mark_back().unwrap();
+        }
+        std::mem::forget(store.clone());
+        hive.leave_a_dead_session(900);
+        hive.clock.advance(Duration::from_secs(wait));
+        let noticed = hive.open().crash().unwrap();
+        assert_eq!(noticed.map(|crash| crash.reason), expected, "{wait} s, taken back: {take_back}");
+    }
+}
