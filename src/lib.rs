@@ -7,6 +7,8 @@ mod error;
 #[cfg(feature = "cli")]
 #[doc(hidden)]
 pub mod face;
+#[cfg(any(fuzzing, test))]
+pub mod fuzzing;
 pub mod json;
 mod recovery;
 mod state;

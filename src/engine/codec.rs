@@ -59,6 +59,22 @@ pub(crate) fn decode<T: Stored>(bytes: &[u8]) -> Result<T> {
     Ok(value)
 }
 
+/// The first fields of `bytes`, as a type that has just these; what follows them is not read. For an index, which needs
+/// little of a long record.
+///
+/// # Errors
+///
+/// As [`decode`], but for what is not read.
+pub(crate) fn decode_head<T: Stored>(bytes: &[u8]) -> Result<T> {
+    match bytes.split_first() {
+        Some((version, body)) if *version == T::VERSION => {
+            let damaged = |source| Error::damaged(format!("{} cannot be read", T::WHAT)).with_source(source);
+            bincode::serde::decode_from_slice(body, config()).map(|(value, _)| value).map_err(damaged)
+        }
+        _ => decode(bytes),
+    }
+}
+
 fn config()
 -> bincode::config::Configuration<bincode::config::LittleEndian, bincode::config::Varint, bincode::config::Limit<LIMIT>>
 {
@@ -135,6 +151,21 @@ mod tests {
         assert_eq!(decode::<Sample>(&newer).unwrap_err().kind(), ErrorKind::NewerFormat);
         let older = [&[1], &good[1..]].concat();
         assert_eq!(decode::<Sample>(&older).unwrap_err().kind(), ErrorKind::Damaged);
+    }
+
+    #[test]
+    fn a_head_is_read_without_what_follows_it() {
+        #[derive(Debug, PartialEq, Serialize, Deserialize)]
+        struct Head(String);
+        impl Stored for Head {
+            const VERSION: u8 = Sample::VERSION;
+            const WHAT: &'static str = Sample::WHAT;
+        }
+        let bytes = encode(&sample()).unwrap();
+        assert_eq!(decode_head::<Head>(&bytes).unwrap(), Head("a".into()));
+        assert_eq!(decode_head::<Head>(&bytes[..2]).unwrap_err().kind(), ErrorKind::Damaged);
+        assert_eq!(decode_head::<Head>(b"\x03").unwrap_err().kind(), ErrorKind::NewerFormat);
+        assert_eq!(decode_head::<Head>(b"").unwrap_err().kind(), ErrorKind::Damaged);
     }
 
     #[test]

@@ -116,11 +116,6 @@ impl Guard {
             Err(Error::damaged("the pages of the file are damaged; close the store and run check"))
         })
     }
-
-    /// Whether a call has panicked.
-    pub(crate) fn is_broken(&self) -> bool {
-        self.broken.load(Ordering::Relaxed)
-    }
 }
 
 impl From<redb::StorageError> for Error {

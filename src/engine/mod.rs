@@ -27,3 +27,5 @@ mod check_test;
 mod commit_test;
 #[cfg(test)]
 mod model_test;
+#[cfg(test)]
+mod open_test;

@@ -12,6 +12,7 @@ use crate::engine::epoch::{Epoch, Epochs};
 use crate::engine::frame::{self, State};
 use crate::engine::meta;
 use crate::engine::overlay::Overlay;
+use crate::engine::presence::Presence;
 use crate::engine::schema::{FORMAT_VERSION, Table};
 use crate::engine::store::{Options, Sharing, VerifyOnOpen};
 use crate::error::{Error, ErrorKind, Result};
@@ -38,13 +39,18 @@ pub(crate) fn open(path: &Path, options: &Options) -> Result<Handle> {
     }
     probe_magic(path)?;
     open_existing(path, options).map_err(|error| match error.kind() {
-        ErrorKind::Locked => Error::new(
-            ErrorKind::Locked,
-            format!("{} is locked: {error}; close that process, or open both in shared mode", path.display()),
-        ),
+        ErrorKind::Locked => locked(path, error),
         ErrorKind::Io | ErrorKind::Damaged => error.context(path.display()),
         _ => error,
     })
+}
+
+/// Says by whom, as far as they wrote it down, and what to do.
+fn locked(path: &Path, source: Error) -> Error {
+    let living = Presence::open(path).and_then(|presence| presence.living()).unwrap_or_default();
+    let who = if living.is_empty() { "another process".to_owned() } else { living.join(", ") };
+    let message = format!("{} is locked by {who}; close it, or open both in shared mode", path.display());
+    Error::new(ErrorKind::Locked, message).with_source(source)
 }
 
 fn no_store(path: &Path) -> Error {
@@ -98,6 +104,9 @@ fn open_existing(path: &Path, options: &Options) -> Result<Handle> {
         return look(path, options.cache_bytes, false);
     } else if options.read_only {
         return read_only.map(|database| Handle::new(Access::Read(database)));
+    } else if !in_use(path)? {
+        // The same, so that a file of another program is not repaired before it is known to be one.
+        look(path, options.cache_bytes, false)?.close()?;
     }
     let verify = match options.verify {
         VerifyOnOpen::Always => true,

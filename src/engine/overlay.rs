@@ -3,6 +3,7 @@
 //! redb repairs what it opens, and verifying pages commits; through this, the file itself stays as it was.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::fs::File;
 use std::io;
 use std::ops::Bound;
@@ -125,12 +126,11 @@ impl StorageBackend for Overlay {
     fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
         let mut written = self.written.lock();
         for (block, within, range) in parts(offset, data.len()) {
-            if !written.blocks.contains_key(&block) {
-                let bytes = self.block_of_file(block)?;
-                written.blocks.insert(block, bytes);
-            }
-            let target = written.blocks.get_mut(&block).and_then(|bytes| bytes.get_mut(within..within + range.len()));
-            if let (Some(target), Some(data)) = (target, data.get(range)) {
+            let bytes = match written.blocks.entry(block) {
+                Entry::Occupied(bytes) => bytes.into_mut(),
+                Entry::Vacant(free) => free.insert(self.block_of_file(block)?),
+            };
+            if let (Some(target), Some(data)) = (bytes.get_mut(within..within + range.len()), data.get(range)) {
                 target.copy_from_slice(data);
             }
         }

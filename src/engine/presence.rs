@@ -13,6 +13,11 @@ use crate::error::{Error, ErrorKind, Result};
 /// The locked byte of a session is its number behind this offset, where no content of the file ever is.
 const FIRST: u64 = 1 << 40;
 
+/// The content of the file says who holds what, for messages only: a slot of this many bytes for each session.
+const SLOT: usize = 64;
+/// So many slots are used in turn.
+const SLOTS: u64 = 1024;
+
 /// The open file of sessions, with the byte of at most one session held.
 #[derive(Debug)]
 pub(crate) struct Presence {
@@ -32,6 +37,35 @@ impl Presence {
     pub(crate) fn hold(&self, session: u64) -> Result<bool> {
         let byte = byte(session);
         self.file.try_lock_range(byte, byte).map_err(unsupported)
+    }
+
+    /// Writes down who holds the byte of a session, as messages will name it.
+    pub(crate) fn announce(&self, session: u64, who: &str) -> Result<()> {
+        let mut slot = format!("{session} {who}").into_bytes();
+        slot.resize(SLOT, b' ');
+        let offset = session % SLOTS * SLOT as u64;
+        if self.file.len()? < offset + SLOT as u64 {
+            self.file.set_len(offset + SLOT as u64)?;
+        }
+        Ok(self.file.write(offset, &slot)?)
+    }
+
+    /// Who lives, as they were written down.
+    pub(crate) fn living(&self) -> Result<Vec<String>> {
+        let len = self.file.len()?.min(SLOTS * SLOT as u64);
+        let mut living = Vec::new();
+        let mut slot = [0; SLOT];
+        for number in 0..len / SLOT as u64 {
+            self.file.read(number * SLOT as u64, &mut slot)?;
+            let text = String::from_utf8_lossy(&slot);
+            let Some((session, who)) = text.trim_end().split_once(' ') else { continue };
+            if let Ok(session) = session.parse()
+                && self.is_held(session)?
+            {
+                living.push(who.chars().filter(|character| !character.is_control()).collect());
+            }
+        }
+        Ok(living)
     }
 
     /// Whether another holds the byte of a session.
@@ -68,7 +102,10 @@ mod tests {
         assert!(own.hold(7).unwrap());
         assert!(other.is_held(7).unwrap() && !other.hold(7).unwrap());
         assert!(!other.is_held(8).unwrap());
+        own.announce(7, "process 12 (bot)").unwrap();
+        assert_eq!(other.living().unwrap(), ["process 12 (bot)"]);
         drop(own);
         assert!(!other.is_held(7).unwrap());
+        assert!(other.living().unwrap().is_empty());
     }
 }

@@ -310,10 +310,6 @@ impl Store {
         &self.inner.context.clock
     }
 
-    pub(crate) fn context(&self) -> &Arc<Context> {
-        &self.inner.context
-    }
-
     /// Makes the file as small as its content, and says whether anything changed. Stops every reader and writer of
     /// every process while it runs, about 3 s per GB.
     ///
@@ -332,7 +328,9 @@ impl Store {
     /// Closes the file for every clone, once the calls in progress have ended. Views that are still alive fail from now
     /// on.
     pub(crate) fn close_file(&self) -> Result<()> {
-        let closed = match self.with_handle(|handle| self.inner.write_last(handle)) {
+        // Refused before what is to be written last is taken.
+        drop(Nested::enter(&self.inner.context)?);
+        let closed = match self.with_handle_in_turn(|handle| self.inner.write_last(handle)) {
             Err(error) if error.kind() == ErrorKind::Reopen => Ok(()),
             closed => closed,
         };
@@ -356,7 +354,8 @@ impl Store {
         self.inner.session.get().copied()
     }
 
-    /// The same, but behind a closer that waits, so that writers who follow one another do not keep it out for ever.
+    /// As [`Store::with_handle`], but behind a closer that waits, so that writers who follow one another do not keep it
+    /// out for ever.
     fn with_handle_in_turn<R>(&self, call: impl FnOnce(&Handle) -> Result<R>) -> Result<R> {
         // A write inside of a write is refused further on; here it would wait for a closer that waits for it.
         if Nested::is_inside(&self.inner.context) {

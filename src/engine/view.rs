@@ -10,7 +10,7 @@ use redb::{ReadTransaction, ReadableTable};
 use crate::engine::database::Guard;
 use crate::engine::digest::Stats;
 use crate::engine::epoch::{Epoch, Epochs};
-use crate::engine::frame::{self, Frame, State};
+use crate::engine::frame::{self, Frame};
 use crate::engine::meta;
 use crate::engine::point::Manifest;
 use crate::engine::records::{KeyRange, Records, Row, scan};
@@ -162,7 +162,11 @@ impl View {
     /// What the key was at the point before the segment in which it was born.
     fn pre_image(&self, row: &[u8], birth: Epoch) -> Result<Vec<u8>> {
         if self.members.get().is_none() {
-            if let Some(bytes) = self.raw(Table::Undo, &undo_key(birth, row))? {
+            // Mostly the key was born in the epoch of a retained point. While points are being merged, though, that row
+            // may be covered by an older one, which is the one that counts.
+            if self.epochs.merging == 0
+                && let Some(bytes) = self.raw(Table::Undo, &undo_key(birth, row))?
+            {
                 return Ok(bytes);
             }
             if self.steps.fetch_add(1, Ordering::Relaxed) < STEPS_BEFORE_LOADING {
@@ -380,11 +384,6 @@ impl Found {
     /// The frame, read again.
     pub(crate) fn frame(&self, row: &[u8]) -> Result<Frame<'_>> {
         frame::decode(Place::of_record(row), &self.bytes)
-    }
-
-    /// Whether there was no record.
-    pub(crate) fn is_absent(&self, row: &[u8]) -> Result<bool> {
-        Ok(self.frame(row)?.state == State::Absent)
     }
 }
 

@@ -524,11 +524,14 @@ pub(crate) fn collect_page<T: ReadableTable<&'static [u8], &'static [u8]>>(
     }
     let bounds = (range.start.as_ref().map(Vec::as_slice), range.end.as_ref().map(Vec::as_slice));
     let rows = table.range::<&[u8]>(bounds)?;
-    let copied = |row: Result<(redb::AccessGuard<'_, &'static [u8]>, redb::AccessGuard<'_, &'static [u8]>), _>| {
-        let (key, value) = row?;
-        Ok((key.value().to_vec(), value.value().to_vec()))
-    };
     if range.backward { rows.rev().take(limit).map(copied).collect() } else { rows.take(limit).map(copied).collect() }
+}
+
+type Guarded<'a> = redb::AccessGuard<'a, &'static [u8]>;
+
+fn copied(row: redb::Result<(Guarded<'_>, Guarded<'_>)>) -> Result<Row> {
+    let (key, value) = row?;
+    Ok((key.value().to_vec(), value.value().to_vec()))
 }
 
 fn fill_row_key(out: &mut Vec<u8>, collection: CollectionId, key: &[u8]) {

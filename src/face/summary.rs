@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use serde::Serialize;
 
 use crate::engine::digest::Stats;
+use crate::engine::point::Origin;
 use crate::engine::records::{KeyRange, Records};
 use crate::engine::schema::{CollectionId, Table};
 use crate::engine::store::Store;
@@ -36,10 +37,10 @@ pub(crate) struct Summary {
 /// The restore points of a store, in short.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Points {
-    /// Every retained one.
-    pub(crate) all: u64,
-    /// Those that were asked for, or are automatic: the ones that `latest` counts.
-    pub(crate) selectable: u64,
+    /// Those that were asked for, or are automatic, of documents too.
+    pub(crate) total: u64,
+    /// Those of restores and of single commits.
+    pub(crate) others: u64,
     /// The one that `latest` means.
     pub(crate) latest: Option<Point>,
 }
@@ -58,16 +59,17 @@ impl Summary {
     pub(crate) fn of(store: &Store) -> Result<Self> {
         let view = store.view()?;
         let points = view.all_points()?;
-        let selectable = || points.iter().filter(|point| point.origin.is_some_and(|origin| origin.is_selectable()));
+        let counts = |point: &&Point| point.origin.is_some_and(|origin| origin != Origin::Safety);
+        let total = points.iter().filter(counts).count() as u64;
         Ok(Self {
             store: std::path::absolute(store.path())?,
             file_bytes: std::fs::metadata(store.path())?.len(),
             collections: collections(&view)?,
             tasks: view.queue().counts()?,
             points: Points {
-                all: points.len() as u64,
-                selectable: selectable().count() as u64,
-                latest: selectable().next().cloned(),
+                total,
+                others: points.len() as u64 - total,
+                latest: points.into_iter().find(|point| point.origin.is_some_and(Origin::is_selectable)),
             },
         })
     }

@@ -120,6 +120,7 @@ impl Store {
             tx.put_session(&session)?;
             Ok(Outcome::Commit(id))
         })?;
+        presence.announce(id.0, &format!("process {} ({})", std::process::id(), program()))?;
         self.at_close(Box::new(move |tx| {
             let held = presence;
             tx.end_session(id)?;

@@ -7,6 +7,7 @@ use crate::engine::schema::CollectionId;
 use crate::engine::view::View;
 use crate::engine::write::WriteTx;
 use crate::error::{Error, Result};
+use crate::json;
 use crate::state::ids::check_name;
 
 /// The configuration, as a view or a transaction sees it.
@@ -90,7 +91,7 @@ fn read_row((key, payload): Row) -> Result<(String, Value)> {
 }
 
 fn read(key: &[u8], payload: &[u8]) -> Result<Value> {
-    serde_json::from_slice(payload).map_err(|source| {
+    json::parse(payload).map_err(|source| {
         Error::damaged(format!("a config value is not JSON: key={}", key.escape_ascii())).with_source(source)
     })
 }

@@ -9,7 +9,7 @@ use crate::error::{Error, Result};
 use crate::json;
 use crate::state::assignments::Assignment;
 use crate::state::chat::Message;
-use crate::state::documents::names::{RowNames, row_value};
+use crate::state::documents::{RowNames, row_value};
 use crate::state::queue::Task;
 use crate::state::registry::Bot;
 

@@ -6,9 +6,11 @@ use clap::builder::FalseyValueParser;
 use clap::{Args, Parser, Subcommand};
 
 use crate::error::Result;
+use crate::face::cli::backup::{Backup, History};
 use crate::face::cli::check::Check;
 use crate::face::cli::compact::Compact;
 use crate::face::cli::context::Context;
+use crate::face::cli::crash::CrashArgs;
 use crate::face::cli::exit::Exit;
 use crate::face::cli::generate::{Completions, Man};
 use crate::face::cli::get::Get;
@@ -74,10 +76,13 @@ pub(super) enum Verb {
     Point(PointArgs),
     Restore(Restore),
     Undo(Undo),
+    Backup(Backup),
+    History(History),
     Queue(QueueArgs),
     Check(Check),
     Log(Log),
     Compact(Compact),
+    Crash(CrashArgs),
     Completions(Completions),
     Man(Man),
 }
@@ -95,10 +100,13 @@ impl Verb {
             Self::Point(point) => point.run(context),
             Self::Restore(restore) => restore.run(context),
             Self::Undo(undo) => undo.run(context),
+            Self::Backup(backup) => backup.run(context),
+            Self::History(history) => history.run(context),
             Self::Queue(queue) => queue.run(context),
             Self::Check(check) => check.run(context),
             Self::Log(log) => log.run(context),
             Self::Compact(compact) => compact.run(context),
+            Self::Crash(crash) => crash.run(context),
             Self::Completions(completions) => completions.run(context),
             Self::Man(man) => man.run(context),
         }

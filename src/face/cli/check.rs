@@ -18,20 +18,32 @@ const REDRAW: Duration = Duration::from_millis(100);
 
 /// Verify every record, every point, every digest; change nothing
 ///
-/// Damage that is found is listed, and the exit code is 4.
+/// Damage that is found is listed, and the exit code is 4. While no other process has the store open, the pages of the
+/// file are verified too.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   hivekeep check
+  hivekeep check --pages
   hivekeep check --json")]
-pub(super) struct Check {}
+pub(super) struct Check {
+    /// Verify the pages of the file although others have it open; their writers wait, 1 to 2 s per GB
+    #[arg(long)]
+    pages: bool,
+}
 
 impl Check {
     pub(super) fn run(self, context: &mut Context) -> Result<Exit> {
-        let store = context.look()?;
+        let options = context.options();
+        let options = if self.pages { options.read_only(true) } else { options.untouched() };
+        let store = options.open(&context.path)?;
         let progress = Progress::new(context.out.shows_progress());
-        let report = store.check(&|done, of| progress.draw(done, of))?;
+        let mut report = store.check(&|done, of| progress.draw(done, of))?;
         progress.clear();
+        if self.pages {
+            store.check_pages()?.into_iter().for_each(|finding| report.find(finding));
+            report.pages = true;
+        }
         if context.out.is_json() {
             context.out.json(&report)?
         } else {

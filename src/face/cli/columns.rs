@@ -1,10 +1,15 @@
 //! How each sort of record looks in a table.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use serde::Serialize;
 use serde_json::Value;
 
 use crate::clock::show_time;
+use crate::engine::point::Origin;
 use crate::face::cli::table::{Columns, shortened};
+use crate::face::summary::show_bytes;
+use crate::recovery::backups::{Backup, BackupOf};
 use crate::recovery::events::Event;
 use crate::recovery::points::Point;
 use crate::state::assignments::{Assignment, Hold};
@@ -99,11 +104,30 @@ impl Columns for Event {
     }
 }
 
+impl Columns for Backup {
+    const HEAD: &'static [&'static str] = &["BACKUP", "TIME", "KIND", "OF", "ITEMS", "SIZE", "SOURCE"];
+
+    fn cells(&self) -> Vec<String> {
+        let of = match self.of {
+            BackupOf::Live => "live",
+            BackupOf::Documents => "documents",
+        };
+        vec![
+            self.backup_id.clone(),
+            show_time(self.timestamp),
+            self.backup_type.to_string(),
+            of.to_owned(),
+            self.item_count.to_string(),
+            show_bytes(self.size_bytes),
+            format!("{}{}", self.source, tags(&self.tags)),
+        ]
+    }
+}
+
 impl Columns for Point {
     const HEAD: &'static [&'static str] = &["POINT", "TIME", "ORIGIN", "HELD", "RECORDS", "DESCRIPTION"];
 
     fn cells(&self) -> Vec<String> {
-        let tags = self.tags.iter().map(|(name, value)| format!(" {name}={value}")).collect::<String>();
         let visible = self.collections.iter().filter(|(name, _)| !name.starts_with('#'));
         vec![
             or_dash(self.id.as_ref()),
@@ -111,7 +135,7 @@ impl Columns for Point {
             origin(self).to_owned(),
             if self.held { "held" } else { "-" }.to_owned(),
             visible.map(|(_, stats)| stats.count).sum::<u64>().to_string(),
-            format!("{}{tags}", self.description).trim_start().to_owned(),
+            format!("{}{}", self.description, tags(&self.tags)).trim_start().to_owned(),
         ]
     }
 }
@@ -133,13 +157,12 @@ impl Columns for KeyValue {
 
 /// Why a point was made, in a word.
 pub(super) fn origin(point: &Point) -> &'static str {
-    use crate::engine::point::Origin::{Adopted, Automatic, Documents, Manual, Safety};
     match point.origin {
-        Some(Manual) => "manual",
-        Some(Automatic) => "automatic",
-        Some(Safety) => "safety",
-        Some(Documents) => "documents",
-        Some(Adopted) => "adopted",
+        Some(Origin::Live) if point.manual => "manual",
+        Some(Origin::Live) => "automatic",
+        Some(Origin::Documents) => "documents",
+        Some(Origin::Adopted) => "adopted",
+        Some(Origin::Safety) => "safety",
         None => "commit",
     }
 }
@@ -159,7 +182,11 @@ fn members(value: &Value) -> String {
     shown.collect::<Vec<_>>().join(" ")
 }
 
-fn list(names: &std::collections::BTreeSet<String>) -> String {
+fn tags(tags: &BTreeMap<String, String>) -> String {
+    tags.iter().map(|(name, value)| format!(" {name}={value}")).collect()
+}
+
+fn list(names: &BTreeSet<String>) -> String {
     if names.is_empty() { "-".to_owned() } else { names.iter().map(String::as_str).collect::<Vec<_>>().join(",") }
 }
 

@@ -21,9 +21,9 @@ pub(super) struct Context {
 }
 
 impl Context {
-    /// How verbs open the store: they do not create it.
+    /// How verbs open the store: they do not create it, and are over too soon to have a session.
     pub(super) fn options(&self) -> Options {
-        Store::options().create(false)
+        Store::options().create(false).session(false)
     }
 
     /// Opens the store for looking only, which leaves no trace.

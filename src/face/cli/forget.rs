@@ -4,7 +4,6 @@ use clap::Args;
 use serde::Serialize;
 
 use crate::clock::show_time;
-use crate::engine::point::Origin;
 use crate::engine::store::Store;
 use crate::error::{Error, Result};
 use crate::face::cli::columns::origin;
@@ -13,7 +12,7 @@ use crate::face::cli::exit::Exit;
 use crate::face::cli::table::Columns;
 use crate::face::summary::counted;
 use crate::recovery::points::Point;
-use crate::recovery::retention::{Candidate, Class, Policy, Verdict};
+use crate::recovery::retention::{Policy, Verdict};
 use crate::recovery::selector::Selector;
 
 /// Forget restore points, and free what only they need
@@ -46,6 +45,12 @@ struct Judged {
     point: Point,
     keep: bool,
     reasons: Vec<String>,
+}
+
+impl Judged {
+    fn new(point: Point, verdict: &Verdict) -> Self {
+        Self { point, keep: verdict.keep, reasons: verdict.reasons.iter().map(ToString::to_string).collect() }
+    }
 }
 
 impl Columns for Judged {
@@ -85,17 +90,16 @@ fn by_name(context: &mut Context, selectors: &[Selector], dry_run: bool) -> Resu
 }
 
 fn by_policy(context: &mut Context, dry_run: bool) -> Result<Exit> {
-    let forget = |store: &Store| -> Result<Vec<Judged>> {
-        let judged = judge(store)?;
-        let gone: Vec<_> = judged.iter().filter(|judged| !judged.keep).map(|judged| (&judged.point).into()).collect();
-        if !dry_run && !gone.is_empty() {
-            store.forget(&gone)?;
-        }
-        Ok(judged)
+    let policy = Policy::default();
+    let judged = match dry_run {
+        true => context.look()?.judge(&policy)?,
+        false => context.change(|store| {
+            let judged = store.judge(&policy)?;
+            store.retain(&policy).map(|_| judged)
+        })?,
     };
-    let judged = if dry_run { forget(&context.look()?)? } else { context.change(forget)? };
-    let count = judged.iter().filter(|judged| !judged.keep).count() as u64;
-    context.out.list(judged.into_iter().map(Ok))?;
+    let count = judged.iter().filter(|(_, verdict)| !verdict.keep).count() as u64;
+    context.out.list(judged.into_iter().rev().map(|(point, verdict)| Ok(Judged::new(point, &verdict))))?;
     tell(context, count, dry_run);
     Ok(Exit::Done)
 }
@@ -103,37 +107,4 @@ fn by_policy(context: &mut Context, dry_run: bool) -> Result<Exit> {
 fn tell(context: &mut Context, count: u64, dry_run: bool) {
     let verb = if dry_run { "would forget" } else { "forgot" };
     context.out.message(format_args!("{verb} {}", counted(count, "restore point")));
-}
-
-/// What the default policy says of every point, newest first. Points of single commits have their own window.
-fn judge(store: &Store) -> Result<Vec<Judged>> {
-    let points = store.all_points()?;
-    let candidates: Vec<_> = points.iter().filter_map(candidate).collect();
-    let mut verdicts = Policy::default().judge(&candidates, store.clock().now());
-    verdicts.reverse();
-    let named = points.into_iter().filter(|point| point.origin.is_some());
-    Ok(named.zip(verdicts).map(|(point, verdict)| judged(point, verdict)).collect())
-}
-
-fn judged(point: Point, Verdict { keep, reasons, .. }: Verdict) -> Judged {
-    Judged { point, keep, reasons: reasons.iter().map(ToString::to_string).collect() }
-}
-
-fn candidate(point: &Point) -> Option<Candidate> {
-    let (class, kind) = match point.origin? {
-        Origin::Automatic => (Class::Automatic, "point"),
-        Origin::Manual => (Class::Manual, "point"),
-        Origin::Safety => (Class::Safety, "safety"),
-        Origin::Documents => (Class::Manual, "documents"),
-        Origin::Adopted => (Class::Manual, "adopted"),
-    };
-    Some(Candidate {
-        epoch: point.epoch,
-        at: point.sealed_at,
-        class,
-        kind: kind.to_owned(),
-        tags: point.tags.clone(),
-        held: point.held,
-        sound: true,
-    })
 }

@@ -10,14 +10,16 @@ use crate::error::{Error, Result};
 use crate::face::cli::columns::KeyValue;
 use crate::face::cli::context::Context;
 use crate::face::cli::exit::Exit;
+use crate::face::cli::input;
 use crate::face::cli::output::Output;
 use crate::face::cli::table::Columns;
 use crate::recovery::points::{Names, names};
 use crate::recovery::selector::Selector;
 use crate::state::assignments::Assignment;
 use crate::state::audit::Entry;
+use crate::state::documents::DocumentId;
 use crate::state::page::{Page, sequence_key};
-use crate::state::show::{Shown, show};
+use crate::state::show::{Show, Shown};
 
 /// Entries of the audit trail that are read at a time.
 const PAGE: usize = 256;
@@ -32,11 +34,12 @@ Examples:
   hivekeep get registry
   hivekeep get queue BACKLOG-032 --json
   hivekeep get config --at latest
+  hivekeep get documents registry/backup-registry
   hivekeep get registry --at '10m ago'")]
 pub(super) struct Get {
     /// registry, queue, assignments, chat, config, audit, documents, or the name of your own
     collection: String,
-    /// Only the record with this key; of assignments, those of this bot
+    /// Only the record with this key; of assignments, those of this bot; a document is KIND/SOURCE
     key: Option<String>,
     /// As of this restore point: an id, latest, latest~3, a time, or '10m ago'
     #[arg(long, value_name = "POINT", default_value = "now")]
@@ -64,6 +67,7 @@ enum Collection {
     Assignments,
     Chat,
     Audit,
+    Documents,
     Other(CollectionId),
 }
 
@@ -75,6 +79,7 @@ impl Collection {
             "assignments" | "bot_assignments" => Self::Assignments,
             "chat" => Self::Chat,
             "audit" => Self::Audit,
+            "documents" => Self::Documents,
             name => Self::Other(names.id(name).ok_or_else(|| unknown(name, names))?),
         })
     }
@@ -88,14 +93,15 @@ fn all(view: &View, collection: Collection, out: &mut Output) -> Result<()> {
         Collection::Assignments => assignments(out, view.assignments().list()),
         Collection::Chat => out.list(view.chat().all()),
         Collection::Audit => out.list(entries(view)),
+        Collection::Documents => {
+            let documents = view.documents();
+            values(out, documents.list().map(|id| document(view, &id?)))
+        }
         Collection::Other(id) => {
+            let mut show = Show::new(view);
             let records = scan(view, id, KeyRange::all());
-            let shown = records.map(|row| row.and_then(|(key, payload)| show(view, id, &key, &payload)));
-            let shown = shown.map(|shown| shown.map(|Shown { key, value }| KeyValue { key, value }));
-            if out.is_json() {
-                return out.json_object(shown.map(|shown| shown.map(|KeyValue { key, value }| (key, value))));
-            }
-            out.table(shown).map(drop)
+            let shown = records.map(|row| row.and_then(|(key, payload)| show.record(id, &key, &payload)));
+            values(out, shown.map(|shown| shown.map(|Shown { key, value }| KeyValue { key, value })))
         }
     }
 }
@@ -110,6 +116,20 @@ fn keyed<T: Columns + Serialize>(
         return out.json_object(records.map(|record| record.map(|record| (key(&record), record))));
     }
     out.table(records).map(drop)
+}
+
+/// Records that are no more than JSON: an object by key, or columns.
+fn values(out: &mut Output, records: impl Iterator<Item = Result<KeyValue>>) -> Result<()> {
+    if out.is_json() {
+        return out.json_object(records.map(|record| record.map(|KeyValue { key, value }| (key, value))));
+    }
+    out.table(records).map(drop)
+}
+
+fn document(view: &View, id: &DocumentId) -> Result<KeyValue> {
+    let value = view.documents().get(id.kind(), id.source())?;
+    let missing = || Error::damaged(format!("a document that is listed is not there; run hivekeep check: id={id}"));
+    Ok(KeyValue { key: id.to_string(), value: value.ok_or_else(missing)? })
 }
 
 /// Which bot holds which tasks; in JSON a list of tasks for each bot.
@@ -157,6 +177,10 @@ fn one(view: &View, collection: Collection, name: &str, key: &str, out: &mut Out
         Collection::Registry => out.json(&view.registry().get(&key.parse()?)?.ok_or_else(missing)?),
         Collection::Queue => out.json(&view.queue().get(&key.parse()?)?.ok_or_else(missing)?),
         Collection::Audit => out.json(&view.audit().get(number(key)?)?.ok_or_else(missing)?),
+        Collection::Documents => {
+            let (kind, source) = input::document(key)?;
+            out.json(&view.documents().get(kind, source)?.ok_or_else(missing)?)
+        }
         Collection::Chat => other(view, CollectionId::CHAT, &sequence_key(number(key)?), out, missing),
         Collection::Assignments => {
             let assignments = view.assignments();
@@ -170,7 +194,7 @@ fn one(view: &View, collection: Collection, name: &str, key: &str, out: &mut Out
 
 fn other(view: &View, id: CollectionId, key: &[u8], out: &mut Output, missing: impl FnOnce() -> Error) -> Result<()> {
     let payload = view.get(id, key)?.ok_or_else(missing)?;
-    out.json(&show(view, id, key, &payload)?.value)
+    out.json(&Show::new(view).record(id, key, &payload)?.value)
 }
 
 fn number(key: &str) -> Result<u64> {

@@ -1,28 +1,44 @@
 //! Reading what was typed where it is more than a word: JSON, also from standard input, and `NAME=VALUE`.
 
-use std::io::Read;
+use std::fs;
+use std::io::{self, Read};
+use std::path::Path;
 
 use serde_json::{Map, Value};
 
 use crate::error::{Error, Result};
+use crate::json;
 use crate::state::ids::BotId;
 use crate::state::registry::Bot;
 
 /// The JSON that was typed, or, for `-`, that comes on standard input.
 pub(super) fn json(text: &str) -> Result<Value> {
     if text != "-" {
-        return parse(text);
+        let hint = "text goes in quotes, such as '\"hello\"'";
+        return json::parse(text.as_bytes()).map_err(|error| error.context(format_args!("this is not JSON; {hint}")));
     }
-    let mut bytes = Vec::new();
-    std::io::stdin().read_to_end(&mut bytes)?;
-    let text = String::from_utf8(bytes).map_err(|_| Error::invalid("standard input is not UTF-8"))?;
-    parse(&text)
+    json::parse(&standard_input()?)
 }
 
-fn parse(text: &str) -> Result<Value> {
-    serde_json::from_str(text).map_err(|source| {
-        Error::invalid(format!("this is not JSON; text goes in quotes, such as '\"hello\"': {source}"))
-            .with_source(source)
+/// The JSON in a file, or, for `-`, that comes on standard input.
+pub(super) fn json_file(path: &Path) -> Result<Value> {
+    if path == Path::new("-") {
+        return json::parse(&standard_input()?);
+    }
+    let bytes = fs::read(path).map_err(|error| Error::from(error).context(path.display()))?;
+    json::parse(&bytes).map_err(|error| error.context(path.display()))
+}
+
+fn standard_input() -> Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    io::stdin().read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// Splits `KIND/SOURCE`, by which a document is named. A kind has no slash.
+pub(super) fn document(key: &str) -> Result<(&str, &str)> {
+    key.split_once('/').ok_or_else(|| {
+        Error::invalid(format!("a document is named KIND/SOURCE, such as registry/backup-registry: key={key}"))
     })
 }
 
@@ -65,7 +81,9 @@ fn refuse_unknown(known: &Map<String, Value>, given: &Map<String, Value>) -> Res
 mod tests {
     use serde_json::json;
 
-    use super::*;
+    use super::{bot, tag};
+    use crate::state::ids::BotId;
+    use crate::state::registry::Bot;
 
     fn id() -> BotId {
         BotId::new("BOT-1").unwrap()

@@ -1,16 +1,18 @@
 //! The command line: `hivekeep [--store PATH] [--json] [-q] VERB`.
 //!
 //! * [`args`]: what can be typed
-//! * `status`, `get`, `put`, `point`, `forget`, `restore`, `queue`, `check`, `log`, `compact`, `serve`, `generate`: the
-//!   verbs, each with its options and what it prints
+//! * `serve`, `status`, `get`, `put`, `point`, `forget`, `restore`, `backup`, `queue`, `check`, `log`, `compact`,
+//!   `crash`, `generate`: the verbs, each with its options and what it prints
 //! * [`context`], [`input`]: what they work with; [`output`], [`table`], [`columns`]: where their answers go
 //! * [`exit`]: how the program ends
 
 mod args;
+mod backup;
 mod check;
 mod columns;
 mod compact;
 mod context;
+mod crash;
 mod exit;
 mod forget;
 mod generate;

@@ -16,11 +16,12 @@ use crate::face::cli::input;
 Examples:
   hivekeep put config limit 5
   hivekeep put registry BOT-222 '{\"port\": 8251, \"specializations\": [\"rust\"]}'
-  hivekeep put sensors roof - < roof.json")]
+  hivekeep put documents registry/my-bot - < registry.json
+  hivekeep put sensors roof 21.5")]
 pub(super) struct Put {
-    /// registry, config, or the name of your own, which need not exist
+    /// registry, config, documents, or the name of your own, which need not exist
     collection: String,
-    /// The record's key
+    /// The record's key; a document's is KIND/SOURCE
     key: String,
     /// The record, or - to read it from standard input
     #[arg(value_name = "JSON", allow_negative_numbers = true)]
@@ -34,9 +35,9 @@ Examples:
   hivekeep remove config limit
   hivekeep remove registry BOT-222")]
 pub(super) struct Remove {
-    /// registry, config, or the name of your own
+    /// registry, config, documents, or the name of your own
     collection: String,
-    /// The record's key
+    /// The record's key; a document's is KIND/SOURCE
     key: String,
 }
 
@@ -49,6 +50,10 @@ impl Put {
             store.write(|tx| match collection.as_str() {
                 "registry" => tx.registry().put(&input::bot(key.parse()?, value)?),
                 "config" => tx.config().put(&key, &value),
+                "documents" => {
+                    let (kind, source) = input::document(&key)?;
+                    tx.documents().put(kind, source, &value).map(drop)
+                }
                 name => tx.collection::<Value>(name)?.put(&key, &value),
             })
         })?;
@@ -64,6 +69,10 @@ impl Remove {
             store.write(|tx| match collection.as_str() {
                 "registry" => tx.registry().remove(&key.parse()?),
                 "config" => tx.config().remove(&key),
+                "documents" => {
+                    let (kind, source) = input::document(&key)?;
+                    tx.documents().remove(kind, source)
+                }
                 name => tx.collection::<Value>(name)?.remove(&key),
             })
         })?;
@@ -90,7 +99,6 @@ fn refuse_what_follows(collection: &str) -> Result<()> {
             "assignments follow from tasks; see hivekeep queue assign --help and hivekeep queue claim --help"
         }
         "chat" | "audit" => "chat and audit trail are only appended to, by those who speak and act",
-        "documents" => "a document is handed over whole, by a backup",
         _ => return Ok(()),
     };
     Err(Error::invalid(format!("{why}: collection={collection}")))

@@ -85,9 +85,10 @@ fn show(out: &mut Output, store: &Store, Shown { summary, sizes }: &Shown) -> Re
 }
 
 fn points(summary: &Summary) -> String {
-    match summary.points.all - summary.points.selectable {
-        0 => summary.points.selectable.to_string(),
-        others => format!("{}, and {others} of restores, documents and commits", summary.points.selectable),
+    let total = summary.points.total;
+    match summary.points.others {
+        0 => total.to_string(),
+        others => format!("{total}, and {others} of restores and commits"),
     }
 }
 

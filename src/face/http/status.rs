@@ -25,7 +25,7 @@ pub(super) async fn status(State(store): State<Store>) -> Result<Json<Status>, P
         let summary = Summary::of(store)?;
         Ok(Json(Status {
             timestamp: store.clock().now(),
-            total_restore_points: summary.points.selectable,
+            total_restore_points: summary.points.total,
             total_bots: summary.count("registry"),
             total_tasks: summary.count("queue"),
         }))

@@ -22,12 +22,16 @@
 
 mod align;
 mod layout;
-pub(crate) mod names;
+#[cfg(test)]
+mod model_test;
+mod names;
 mod order;
 mod put;
 mod rows;
 #[cfg(test)]
 mod tests;
+
+pub(crate) use names::{RowNames, row_value};
 
 use std::fmt;
 use std::ops::Bound;
@@ -39,8 +43,6 @@ use crate::engine::schema::CollectionId;
 use crate::engine::view::View;
 use crate::engine::write::WriteTx;
 use crate::error::{Error, Result};
-
-pub(crate) use names::{RowNames, row_value};
 
 /// Kind and source may each be this long, in bytes: they are in the key of every row.
 const MAX_NAME: usize = 512;

@@ -73,15 +73,15 @@ mod tests {
 
     #[test]
     fn only_the_neighbours_of_a_spent_gap_are_numbered_anew() {
-        let mut kept: Vec<_> = (0..10_000).map(|number| Some(number * GAP)).collect();
+        let mut kept: Vec<_> = (0..2_000).map(|number| Some(number * GAP)).collect();
         let mut renumbered = 0;
-        for _ in 0..2_000 {
-            kept.insert(5_000, None);
+        for _ in 0..500 {
+            kept.insert(1_000, None);
             let orders = number(kept.clone());
             renumbered += kept.iter().zip(&orders).filter(|(old, new)| old.is_some_and(|old| old != **new)).count();
             kept = orders.into_iter().map(Some).collect();
         }
-        assert!(renumbered < 20_000, "{renumbered} elements were numbered anew for 2,000 insertions at one place");
+        assert!(renumbered < 5_000, "{renumbered} elements were numbered anew for 500 insertions at one place");
     }
 
     #[test]

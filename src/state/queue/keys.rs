@@ -23,7 +23,7 @@ use crate::engine::records::KeyRange;
 use crate::engine::schema::CollectionId;
 use crate::error::{Error, Result};
 use crate::state::ids::{BotId, SessionId, TaskId};
-use crate::state::queue::task::{Priority, Task, TaskState};
+use crate::state::queue::task::{Head, Priority, TaskState};
 
 /// The first byte of the queue's rows.
 const QUEUE: u8 = b'q';
@@ -50,7 +50,7 @@ pub(crate) const RULE: IndexRule = IndexRule { collection: CollectionId::QUEUE, 
 
 /// Names the rows of a task: a pure function of its record.
 fn derive(key: &[u8], payload: &[u8], emit: &mut dyn FnMut(&[u8])) -> Result<()> {
-    let task = Task::from_record(key, payload)?;
+    let task = Head::from_record(key, payload)?;
     if let Some(name) = &task.idempotency_key {
         emit(&known_by(name).id(&task.id));
     }

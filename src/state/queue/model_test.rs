@@ -16,8 +16,8 @@ use crate::state::queue::{ClaimOptions, NewTask, Priority, Retry, TaskState};
 use crate::state::registry::Bot;
 use crate::state::testing::{Fixture, time};
 
-const TASKS: u8 = 8;
-const BOTS: u8 = 4;
+const TASKS: u8 = 12;
+const BOTS: u8 = 3;
 
 #[derive(Clone, Debug)]
 enum Op {
@@ -39,22 +39,22 @@ enum Op {
 }
 
 fn op() -> impl Strategy<Value = Op> {
-    let after = prop::collection::vec(0..TASKS, 0..3);
+    let after = prop_oneof![3 => Just(Vec::new()), 1 => prop::collection::vec(0..TASKS, 1..3)];
     let wait = prop_oneof![3 => Just(0u64), 1 => 1..20u64];
     let enqueue = (0..TASKS, 0..4usize, wait, prop_oneof![3 => Just(0u8), 1 => 0..4u8]);
     let details = (prop::option::weighted(0.2, 0..BOTS), after, prop::option::weighted(0.2, 0..3u8));
     let (task, old, bot, session) = (0..TASKS, prop::bool::weighted(0.2), 0..BOTS, 1..3u64);
     prop_oneof![
-        8 => (enqueue, details).prop_map(|((task, priority, delay, able), (assign, after, key))| {
+        14 => (enqueue, details).prop_map(|((task, priority, delay, able), (assign, after, key))| {
             Op::Enqueue { task, priority, delay, able, assign, after, key }
         }),
         2 => (bot.clone(), 0..4u8, 0..5u32).prop_map(|(bot, able, most)| Op::Register { bot, able, most }),
         10 => (bot.clone(), 0..5usize, 1..30u64, prop::option::of(session.clone()))
             .prop_map(|(bot, max, lease, session)| Op::Claim { bot, max, lease, session }),
         2 => (task.clone(), prop::option::of(bot)).prop_map(|(task, bot)| Op::Assign { task, bot }),
-        2 => (task.clone(), old.clone(), 1..30u64).prop_map(|(task, old, lease)| Op::Extend { task, old, lease }),
-        5 => (task.clone(), old.clone()).prop_map(|(task, old)| Op::Complete { task, old }),
-        4 => (task.clone(), old.clone(), prop::option::of(0..20u64))
+        2 => (task.clone(), old, 1..30u64).prop_map(|(task, old, lease)| Op::Extend { task, old, lease }),
+        5 => (task.clone(), old).prop_map(|(task, old)| Op::Complete { task, old }),
+        4 => (task.clone(), old, prop::option::of(0..20u64))
             .prop_map(|(task, old, delay)| Op::Fail { task, old, delay }),
         2 => (task.clone(), old).prop_map(|(task, old)| Op::Release { task, old }),
         2 => task.clone().prop_map(|task| Op::Cancel { task }),
@@ -218,7 +218,7 @@ impl Run {
             Op::Register { bot, able, most } => {
                 let specializations = abilities(able);
                 let new = Bot { specializations, max_concurrent: Some(most), ..Bot::new(bot_id(bot)) };
-                self.hive.write(|tx| tx.registry().put(&new));
+                self.hive.store.write(|tx| tx.registry().put(&new)).unwrap();
                 self.model.bots.insert(bot, (abilities(able), most));
             }
             Op::Claim { bot, max, lease, session } => self.claim(bot, max, lease, session),
@@ -292,11 +292,11 @@ impl Run {
             }
             Op::Requeue { task } => self.requeue(task),
             Op::Expire => {
-                let expired = self.hive.write(|tx| tx.queue().expire(100));
+                let expired = self.hive.store.write(|tx| tx.queue().expire(100)).unwrap();
                 assert_eq!(expired, self.model.expire(now));
             }
             Op::Crash { session } => {
-                let back = self.hive.write(|tx| tx.queue().return_claims_of_session(SessionId(session)));
+                let back = self.hive.store.write(|tx| tx.queue().return_claims_of_session(SessionId(session))).unwrap();
                 let mut expected = 0;
                 for task in self.model.tasks.values_mut() {
                     if task.holder.is_some_and(|(_, _, _, own)| own == Some(session)) {
@@ -307,14 +307,14 @@ impl Run {
                 assert_eq!(back, expected);
             }
             Op::Void => {
-                self.hive.write(|tx| tx.queue().void_claims());
+                self.hive.store.write(|tx| tx.queue().void_claims()).unwrap();
                 for task in self.model.tasks.values_mut().filter(|task| task.holder.is_some()) {
                     (task.state, task.holder, task.attempts) = (TaskState::Ready, None, task.attempts - 1);
                 }
             }
             Op::Purge { age } => {
                 let before = now - Duration::from_secs(age.unsigned_abs());
-                let purged = self.hive.write(|tx| tx.queue().purge(before, 100));
+                let purged = self.hive.store.write(|tx| tx.queue().purge(before, 100)).unwrap();
                 let kept = self.model.tasks.len() - purged;
                 self.model.tasks.retain(|_, task| task.finished.is_none_or(|at| at >= before));
                 assert_eq!(self.model.tasks.len(), kept);
@@ -407,7 +407,7 @@ impl Run {
         let now = self.now();
         let lease = Duration::from_secs(lease);
         let options = ClaimOptions { lease, max, session: session.map(SessionId) };
-        let claims = self.hive.write(|tx| tx.queue().claim(&bot_id(bot), &options));
+        let claims = self.hive.store.write(|tx| tx.queue().claim(&bot_id(bot), &options)).unwrap();
         self.model.expire(now);
         let chosen = self.model.choose(bot, max, now);
         let ids: Vec<_> = chosen.iter().map(|task| task_id(*task)).collect();
@@ -450,7 +450,7 @@ impl Run {
 fn the_queue_does_what_a_plain_model_does() {
     let scale: u32 = std::env::var("HIVEKEEP_TEST_SCALE").ok().and_then(|scale| scale.parse().ok()).unwrap_or(1);
     let mut runner = TestRunner::new(Config { cases: 60 * scale, failure_persistence: None, ..Config::default() });
-    let steps = prop::collection::vec(op(), 1..60);
+    let steps = prop::collection::vec(op(), 1..80);
     runner
         .run(&steps, |steps| {
             let mut run = Run { hive: Fixture::new(), model: Model::default(), depends: BTreeMap::new() };

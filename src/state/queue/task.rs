@@ -31,15 +31,19 @@ pub struct Task {
     pub assigned_to: Option<BotId>,
     /// What a bot must be able to do to claim it.
     pub capabilities: BTreeSet<String>,
-    /// The tasks that must be done before it can be claimed.
-    pub depends_on: BTreeSet<TaskId>,
     /// Those of `depends_on` that it still waits for while it is ready. A task that nobody has enqueued yet is waited for.
     pub waiting_for: BTreeSet<TaskId>,
     /// It cannot be claimed before this time; not set once the time has come.
     #[serde(with = "crate::clock::time::option")]
     pub not_before: Option<Timestamp>,
+    /// When it became done, failed, dead or cancelled.
+    #[serde(with = "crate::clock::time::option")]
+    pub finished_at: Option<Timestamp>,
     /// Enqueueing with the same key again gives this task.
     pub idempotency_key: Option<String>,
+    // Up to here the fields are those of `Head`.
+    /// The tasks that must be done before it can be claimed.
+    pub depends_on: BTreeSet<TaskId>,
     /// How often it was claimed, without the claims that were released.
     pub attempts: u32,
     /// When as many attempts have failed, it is dead.
@@ -47,9 +51,6 @@ pub struct Task {
     /// When it came into the queue.
     #[serde(with = "crate::clock::time")]
     pub enqueued_at: Timestamp,
-    /// When it became done, failed, dead or cancelled.
-    #[serde(with = "crate::clock::time::option")]
-    pub finished_at: Option<Timestamp>,
     /// Who held it when it was finished.
     pub finished_by: Option<BotId>,
     /// Why the last attempt failed.
@@ -89,6 +90,29 @@ pub struct Holder {
     pub session: Option<SessionId>,
 }
 
+/// The first fields of a task: all that the index needs, read without the JSON behind them, which takes far longer.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Head {
+    pub(super) id: TaskId,
+    pub(super) priority: Priority,
+    pub(super) sequence: u64,
+    pub(super) state: TaskState,
+    pub(super) holder: Option<Holder>,
+    pub(super) assigned_to: Option<BotId>,
+    pub(super) capabilities: BTreeSet<String>,
+    pub(super) waiting_for: BTreeSet<TaskId>,
+    #[serde(with = "crate::clock::time::option")]
+    pub(super) not_before: Option<Timestamp>,
+    #[serde(with = "crate::clock::time::option")]
+    pub(super) finished_at: Option<Timestamp>,
+    pub(super) idempotency_key: Option<String>,
+}
+
+impl Stored for Head {
+    const VERSION: u8 = Task::VERSION;
+    const WHAT: &'static str = Task::WHAT;
+}
+
 impl Task {
     /// The record's key.
     pub(crate) fn key(&self) -> &[u8] {
@@ -102,16 +126,38 @@ impl Task {
     /// `Damaged` when the bytes are not a task's, stand under another task's key, or contradict themselves.
     pub(crate) fn from_record(key: &[u8], payload: &[u8]) -> Result<Self> {
         let task: Self = codec::decode(payload)?;
-        let claimed = task.state == TaskState::Claimed;
-        if task.key() != key
-            || claimed != task.holder.is_some()
-            || task.state.is_finished() != task.finished_at.is_some()
-        {
-            let (key, id, state) = (key.escape_ascii(), &task.id, task.state);
-            return Err(Error::damaged(format!("a task contradicts itself: key={key} id={id} state={state}")));
-        }
+        check_head(key, &task.id, task.state, task.holder.as_ref(), task.finished_at)?;
         Ok(task)
     }
+}
+
+impl Head {
+    /// The first fields of a record.
+    ///
+    /// # Errors
+    ///
+    /// As [`Task::from_record`], but for what is behind them.
+    pub(super) fn from_record(key: &[u8], payload: &[u8]) -> Result<Self> {
+        let head: Self = codec::decode_head(payload)?;
+        check_head(key, &head.id, head.state, head.holder.as_ref(), head.finished_at)?;
+        Ok(head)
+    }
+}
+
+/// Refuses a task under another one's key, and one whose fields are not those of its state.
+fn check_head(
+    key: &[u8],
+    id: &TaskId,
+    state: TaskState,
+    holder: Option<&Holder>,
+    finished_at: Option<Timestamp>,
+) -> Result<()> {
+    let is_claimed = state == TaskState::Claimed;
+    if id.as_bytes() != key || is_claimed != holder.is_some() || state.is_finished() != finished_at.is_some() {
+        let key = key.escape_ascii();
+        return Err(Error::damaged(format!("a task contradicts itself: key={key} id={id} state={state}")));
+    }
+    Ok(())
 }
 
 /// Which tasks go first: all of [`P0`](Self::P0) before any of [`P1`](Self::P1), and so on.
@@ -268,11 +314,22 @@ mod tests {
     #[test]
     fn the_bytes_of_a_task_are_fixed() {
         let bytes = codec::encode(&sample()).unwrap();
-        let golden =
-            b"\x01\x01t\x01\x03\x01\x01\x01b\x04\x02\x04\x05\x01\x06\x00\x01\x04rust\x01\x01d\x00\x00\x01\x01k\
-            \x01\x05\x0e\x00\x00\x01\x01e\x07{\"a\":1}\x04null\x02{}";
+        let golden = b"\x01\x01t\x01\x03\x01\x01\x01b\x04\x02\x04\x05\x01\x06\x00\x01\x04rust\x00\x00\x00\x01\x01k\
+            \x01\x01d\x01\x05\x0e\x00\x01\x01e\x07{\"a\":1}\x04null\x02{}";
         assert_eq!(bytes.escape_ascii().to_string(), golden.escape_ascii().to_string());
         assert_eq!(Task::from_record(b"t", &bytes).unwrap(), sample());
+    }
+
+    #[test]
+    fn the_head_of_a_task_is_its_first_fields() {
+        let task = sample();
+        let head = Head::from_record(b"t", &codec::encode(&task).unwrap()).unwrap();
+        assert_eq!((head.id, head.priority, head.sequence), (task.id, task.priority, task.sequence));
+        assert_eq!((head.state, head.holder, head.assigned_to), (task.state, task.holder, task.assigned_to));
+        assert_eq!((head.capabilities, head.waiting_for), (task.capabilities, task.waiting_for));
+        assert_eq!((head.not_before, head.finished_at), (task.not_before, task.finished_at));
+        assert_eq!(head.idempotency_key, task.idempotency_key);
+        assert!(Head::from_record(b"u", &codec::encode(&sample()).unwrap()).is_err());
     }
 
     #[test]

@@ -1,0 +1,412 @@
+//! What the engine promises, measured: `cargo bench --bench engine`. Every figure stands beside what it is compared
+//! with in the same run, mostly plain redb that does the same; `docs/BENCHMARKS.md` has the ratios.
+//!
+//! Names are `area/operation/variant`. The sizes and the seed are the constants below.
+#![expect(clippy::unwrap_used, reason = "a benchmark stops at what it does not expect")]
+
+use std::hint::black_box;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{LazyLock, Mutex};
+use std::time::{Duration, Instant};
+
+use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
+use hivekeep::{Point, RestoreOptions, Selector, Store};
+use redb::{ConcurrencyMode, Database, TableDefinition};
+use tempfile::TempDir;
+
+const SMALL: usize = 10_000;
+const LARGE: usize = 1_000_000;
+const MEDIUM: usize = 100_000;
+/// A payload, in bytes.
+const PAYLOAD: usize = 256;
+const SEED: u64 = 0x9E37_79B9_7F4A_7C15;
+const CACHE: usize = 64 << 20;
+const NAME: &str = "bench";
+const PLAIN: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("plain");
+
+fn key(number: usize) -> String {
+    format!("task-{number:010}")
+}
+
+/// As JSON it has [`PAYLOAD`] bytes.
+fn value(number: usize) -> String {
+    format!("{number:0width$}", width = PAYLOAD - 2)
+}
+
+/// The numbers below `count`, each once, in an order that is always the same.
+fn shuffled(count: usize) -> Vec<usize> {
+    let mut numbers: Vec<_> = (0..count).collect();
+    let mut state = SEED;
+    for at in (1..count).rev() {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        numbers.swap(at, (state % (at as u64 + 1)) as usize);
+    }
+    numbers
+}
+
+struct Fixture {
+    store: Store,
+    folder: TempDir,
+}
+
+/// A store with so many records.
+fn store(records: usize) -> Fixture {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(folder.path().join("h.redb")).unwrap();
+    load(&store, &shuffled(records));
+    Fixture { store, folder }
+}
+
+fn load(store: &Store, numbers: &[usize]) {
+    store
+        .load(|tx| {
+            let mut records = tx.collection(NAME)?;
+            numbers.iter().try_for_each(|number| records.put(&key(*number), &value(*number)))
+        })
+        .unwrap();
+}
+
+fn put(store: &Store, number: usize, text: &str) {
+    store.write(|tx| tx.collection(NAME)?.put(&key(number), &text.to_owned())).unwrap();
+}
+
+/// Changes records and makes a point, so many times. The records are different ones each time.
+fn points(store: &Store, records: usize, points: usize, changes: usize) -> Vec<Point> {
+    let order = shuffled(records);
+    let mut order = order.iter().cycle();
+    let mut made = Vec::new();
+    for round in 0..points {
+        store
+            .write(|tx| {
+                let mut of = tx.collection(NAME)?;
+                order.by_ref().take(changes).try_for_each(|number| of.put(&key(*number), &value(records + round)))
+            })
+            .unwrap();
+        made.push(store.restore_point("bench").unwrap());
+    }
+    made
+}
+
+static SMALL_STORE: LazyLock<Fixture> = LazyLock::new(|| store(SMALL));
+static LARGE_STORE: LazyLock<Fixture> = LazyLock::new(|| store(LARGE));
+
+/// Plain redb in the mode that the store commits in: two phases, allocator state saved.
+struct Plain {
+    database: Database,
+    _folder: TempDir,
+}
+
+fn plain(records: usize, mode: ConcurrencyMode) -> Plain {
+    let folder = tempfile::tempdir().unwrap();
+    let mut builder = Database::builder();
+    builder.set_cache_size(CACHE).set_concurrency_mode(mode);
+    let plain = Plain { database: builder.create(folder.path().join("plain.redb")).unwrap(), _folder: folder };
+    plain.write(&shuffled(records));
+    plain
+}
+
+impl Plain {
+    fn write(&self, numbers: &[usize]) {
+        let mut transaction = self.database.begin_write().unwrap();
+        transaction.set_quick_repair(true);
+        let mut table = transaction.open_table(PLAIN).unwrap();
+        for number in numbers {
+            // As JSON, like the store's values.
+            let value = serde_json::to_vec(&value(*number)).unwrap();
+            table.insert(key(*number).as_bytes(), value.as_slice()).unwrap();
+        }
+        drop(table);
+        transaction.commit().unwrap();
+    }
+}
+
+fn point_create(c: &mut Criterion) {
+    let mut group = c.benchmark_group("point/create");
+    let plain = plain(SMALL, ConcurrencyMode::MultiWriter);
+    group.bench_function("empty-commit", |b| {
+        b.iter(|| {
+            let mut transaction = plain.database.begin_write().unwrap();
+            transaction.set_quick_repair(true);
+            transaction.commit().unwrap();
+        });
+    });
+    for (name, fixture) in [("records-10000", &SMALL_STORE), ("records-1000000", &LARGE_STORE)] {
+        group.bench_function(name, |b| b.iter(|| fixture.store.restore_point("bench").unwrap()));
+    }
+}
+
+fn point_read(c: &mut Criterion) {
+    const POINTS: usize = 20;
+    let mut group = c.benchmark_group("point/get");
+    let store = &LARGE_STORE.store;
+    let first = store.restore_point("first").unwrap();
+    let (changed, unchanged) = (SMALL, SMALL + 1);
+    for round in 0..POINTS {
+        put(store, changed, &value(round));
+        store.restore_point("bench").unwrap();
+    }
+    let (now, past) = (store.view().unwrap(), store.at(&first).unwrap());
+    let (now, past) = (now.collection::<String>(NAME).unwrap(), past.collection::<String>(NAME).unwrap());
+    let unchanged_key = key(unchanged);
+    let changed_key = key(changed);
+    assert_eq!(past.get(&changed_key).unwrap(), Some(value(changed)));
+    assert_eq!(now.get(&changed_key).unwrap(), Some(value(POINTS - 1)));
+    group.bench_function("live", |b| b.iter(|| now.get(black_box(&unchanged_key)).unwrap()));
+    group.bench_function("20-points-back-unchanged", |b| b.iter(|| past.get(black_box(&unchanged_key)).unwrap()));
+    group.bench_function("20-points-back-changed-at-each", |b| b.iter(|| past.get(black_box(&changed_key)).unwrap()));
+}
+
+fn load_many(c: &mut Criterion) {
+    for (name, numbers) in [("shuffled", shuffled(LARGE)), ("sorted", (0..LARGE).collect())] {
+        let mut group = c.benchmark_group(format!("load/1000000-{name}"));
+        group.sample_size(10);
+        group.bench_function("plain-redb", |b| {
+            b.iter_batched_ref(
+                || plain(0, ConcurrencyMode::MultiWriter),
+                |plain| plain.write(&numbers),
+                BatchSize::PerIteration,
+            );
+        });
+        group.bench_function("store", |b| {
+            b.iter_batched_ref(|| store(0), |fixture| load(&fixture.store, &numbers), BatchSize::PerIteration);
+        });
+    }
+}
+
+/// Runs `writes` one-row writes on so many threads and gives how long they took together.
+fn write_from(threads: usize, writes: u64, write: impl Fn(u64) + Sync) -> Duration {
+    let next = AtomicU64::new(0);
+    let started = Instant::now();
+    std::thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(|| {
+                loop {
+                    let number = next.fetch_add(1, Ordering::Relaxed);
+                    if number >= writes {
+                        break;
+                    }
+                    write(number);
+                }
+            });
+        }
+    });
+    started.elapsed()
+}
+
+fn write_rows(c: &mut Criterion) {
+    let order = shuffled(MEDIUM);
+    let at = |position: &AtomicUsize| order[position.fetch_add(1, Ordering::Relaxed) % MEDIUM];
+    for threads in [1, 8] {
+        let mut group = c.benchmark_group(format!("write/one-row-{threads}-threads"));
+        group.measurement_time(Duration::from_secs(8));
+        for (name, mode) in
+            [("plain-redb", ConcurrencyMode::ExclusiveWriter), ("plain-redb-shared", ConcurrencyMode::MultiWriter)]
+        {
+            let plain = plain(MEDIUM, mode);
+            let position = AtomicUsize::new(0);
+            group.bench_function(name, |b| {
+                b.iter_custom(|writes| write_from(threads, writes, |_| plain.write(&[at(&position)])));
+            });
+        }
+        let Fixture { store, folder: _folder } = store(MEDIUM);
+        let position = AtomicUsize::new(0);
+        group.bench_function("store-no-point", |b| {
+            b.iter_custom(|writes| {
+                write_from(threads, writes, |_| {
+                    let number = at(&position);
+                    put(&store, number, &value(number));
+                })
+            });
+        });
+        group.bench_function("store-pre-image", |b| {
+            b.iter_custom(|writes| {
+                // A key is written once between two points, so that every put writes a pre-image. The points before
+                // that are forgotten, so that the figure does not depend on how many there were.
+                let before: Vec<_> = store.points().unwrap().iter().map(Selector::from).collect();
+                store.restore_point("bench").unwrap();
+                store.forget(&before).unwrap();
+                assert!(writes < MEDIUM as u64);
+                write_from(threads, writes, |_| {
+                    let number = at(&position);
+                    put(&store, number, &value(number));
+                })
+            });
+        });
+        assert_eq!(store.view().unwrap().collection::<String>(NAME).unwrap().count().unwrap(), MEDIUM as u64);
+    }
+}
+
+/// BLAKE3 over every record, as the digest takes it, on all cores, with the records in memory.
+fn hash_alone(records: &[(Vec<u8>, Vec<u8>)]) {
+    let threads = std::thread::available_parallelism().unwrap().get();
+    std::thread::scope(|scope| {
+        for part in records.chunks(records.len().div_ceil(threads)) {
+            scope.spawn(move || {
+                for (key, value) in part {
+                    let mut hasher = blake3::Hasher::new();
+                    hasher.update(&(key.len() as u32).to_le_bytes()).update(key).update(value);
+                    black_box(hasher.finalize());
+                }
+            });
+        }
+    });
+}
+
+fn check_all(c: &mut Criterion) {
+    let mut group = c.benchmark_group("check/1000000-records");
+    group.sample_size(10);
+    let records: Vec<_> = (0..LARGE).map(|n| (key(n).into_bytes(), serde_json::to_vec(&value(n)).unwrap())).collect();
+    group.bench_function("hash-alone", |b| b.iter(|| hash_alone(&records)));
+    drop(records);
+    let store = &LARGE_STORE.store;
+    group.bench_function("store", |b| {
+        b.iter(|| {
+            let report = store.check(&|_, _| ()).unwrap();
+            assert!(report.is_sound() && report.records >= LARGE as u64);
+        });
+    });
+}
+
+fn check_points(c: &mut Criterion) {
+    const CHANGES: usize = 20;
+    let mut group = c.benchmark_group("check/100000-records");
+    group.sample_size(20);
+    for count in [1, 1000] {
+        let Fixture { store, folder: _folder } = store(MEDIUM);
+        points(&store, MEDIUM, count, CHANGES);
+        group.bench_function(format!("points-{count}"), |b| {
+            b.iter(|| {
+                let report = store.check(&|_, _| ()).unwrap();
+                assert!(report.is_sound() && report.points >= count as u64);
+            });
+        });
+    }
+}
+
+/// Not how long it takes, but the longest that one of four writing threads waits meanwhile, and, beside it, the longest
+/// in as long a time when nothing is forgotten.
+fn forget_while_writing(c: &mut Criterion) {
+    const POINTS: usize = 2000;
+    const THREADS: usize = 4;
+    let mut group = c.benchmark_group("forget/2000-points-while-4-threads-write");
+    group.sample_size(10).measurement_time(Duration::from_secs(20));
+    let Fixture { store, folder: _folder } = store(MEDIUM);
+    let took = Mutex::new(Duration::ZERO);
+    group.bench_function("longest-write", |b| {
+        b.iter_custom(|rounds| {
+            let one = |_| {
+                let made: Vec<_> = points(&store, MEDIUM, POINTS, 5).iter().map(Selector::from).collect();
+                let (time, longest) = longest_write_during(&store, THREADS, || store.forget(&made).unwrap());
+                *took.lock().unwrap() = time;
+                longest
+            };
+            (0..rounds).map(one).sum()
+        });
+    });
+    group.bench_function("longest-write-without", |b| {
+        let took = *took.lock().unwrap();
+        let one = |_| longest_write_during(&store, THREADS, || std::thread::sleep(took)).1;
+        b.iter_custom(|rounds| (0..rounds).map(one).sum());
+    });
+}
+
+/// How long `work` took, and the longest that one write of other threads took meanwhile.
+fn longest_write_during<R>(store: &Store, threads: usize, work: impl FnOnce() -> R) -> (Duration, Duration) {
+    let stop = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let writers: Vec<_> = (0..threads)
+            .map(|thread| {
+                let stop = &stop;
+                scope.spawn(move || {
+                    let mut longest = Duration::ZERO;
+                    for number in (thread..MEDIUM).step_by(threads).cycle() {
+                        if stop.load(Ordering::Relaxed) {
+                            break;
+                        }
+                        let started = Instant::now();
+                        put(store, number, &value(number));
+                        longest = longest.max(started.elapsed());
+                    }
+                    longest
+                })
+            })
+            .collect();
+        std::thread::sleep(Duration::from_millis(100));
+        let started = Instant::now();
+        work();
+        let took = started.elapsed();
+        stop.store(true, Ordering::Relaxed);
+        (took, writers.into_iter().map(|writer| writer.join().unwrap()).max().unwrap_or_default())
+    })
+}
+
+fn forget_one(c: &mut Criterion) {
+    const POINTS: usize = 100;
+    const CHANGES: usize = 1000;
+    let mut group = c.benchmark_group("forget/one-of-100");
+    for (name, records) in [("records-10000", SMALL), ("records-1000000", LARGE)] {
+        let Fixture { store, folder: _folder } = store(records);
+        let made = Mutex::new(points(&store, records, POINTS, CHANGES));
+        group.sample_size(20);
+        group.bench_function(name, |b| {
+            b.iter_custom(|rounds| {
+                let mut made = made.lock().unwrap();
+                let mut sum = Duration::ZERO;
+                for _ in 0..rounds {
+                    let middle = Selector::from(&made.remove(POINTS / 2));
+                    let started = Instant::now();
+                    store.forget(&[middle]).unwrap();
+                    sum += started.elapsed();
+                    made.extend(points(&store, records, 1, CHANGES));
+                }
+                sum
+            });
+        });
+    }
+}
+
+fn restore_in_place(c: &mut Criterion) {
+    const CHANGES: usize = 1000;
+    let mut group = c.benchmark_group("restore/1000-changes-in-1000000");
+    group.sample_size(20);
+    let order = shuffled(LARGE);
+    let plain = plain(LARGE, ConcurrencyMode::MultiWriter);
+    let mut rounds = order.chunks_exact(CHANGES).cycle();
+    group.bench_function("plain-redb", |b| {
+        b.iter_batched(|| rounds.next().unwrap(), |numbers| plain.write(numbers), BatchSize::PerIteration);
+    });
+    let store = &LARGE_STORE.store;
+    let mut rounds = order.chunks_exact(CHANGES).cycle();
+    group.bench_function("store", |b| {
+        b.iter_batched(
+            || {
+                let point = store.restore_point("bench").unwrap();
+                let numbers = rounds.next().unwrap();
+                let changed = |tx: &mut hivekeep::WriteTx<'_>| {
+                    let mut records = tx.collection(NAME)?;
+                    numbers.iter().try_for_each(|number| records.put(&key(*number), &"changed".to_owned()))
+                };
+                store.write(changed).unwrap();
+                point
+            },
+            |point| assert_eq!(store.restore(&point, RestoreOptions::new()).unwrap().total(), CHANGES as u64),
+            BatchSize::PerIteration,
+        );
+    });
+}
+
+criterion_group!(
+    benches,
+    point_create,
+    point_read,
+    write_rows,
+    restore_in_place,
+    check_all,
+    check_points,
+    forget_one,
+    forget_while_writing,
+    load_many
+);
+criterion_main!(benches);

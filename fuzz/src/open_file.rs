@@ -1,0 +1,219 @@
+//! A file of which anything may be wrong: opened to look at, it gives what was written or an error, and `check` finds
+//! whatever is missing. No panic escapes.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::OnceLock;
+
+use hivekeep::{
+    Bot, BotId, ClaimOptions, Epoch, ManualClock, NewEntry, NewMessage, NewTask, Page, RestoreOptions, Result, Sharing,
+    Store, VerifyOnOpen, View,
+};
+use serde_json::{Value, json};
+
+use super::contained;
+use super::input::Input;
+
+/// A sector, and a page of redb.
+const SECTOR: usize = 512;
+const PAGE: usize = 4096;
+/// More edits than this only make a file that nothing opens.
+const EDITS_MAX: usize = 16;
+
+pub fn run(data: &[u8]) {
+    contained::run(|| {
+        let mut input = Input::new(data);
+        let mode = input.byte();
+        let verify = [VerifyOnOpen::Auto, VerifyOnOpen::Always, VerifyOnOpen::Never][usize::from(mode % 3)];
+        let sample = sample();
+        let bytes = if mode & 0x80 == 0 { edited(&sample.bytes, &mut input) } else { arbitrary(sample, &mut input) };
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("h.redb");
+        std::fs::write(&path, &bytes).unwrap();
+        look(&path, verify, sample);
+        assert!(std::fs::read(&path).unwrap() == bytes, "looking changed the file");
+    });
+}
+
+/// A small store with some of everything, and what is in it.
+struct Sample {
+    bytes: Vec<u8>,
+    contents: BTreeMap<Option<Epoch>, Contents>,
+}
+
+/// What a view shows, by where it stands; the text of what is there.
+type Contents = BTreeMap<String, String>;
+
+fn sample() -> &'static Sample {
+    static SAMPLE: OnceLock<Sample> = OnceLock::new();
+    SAMPLE.get_or_init(|| {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("h.redb");
+        let store = filled(&path).unwrap();
+        store.compact().unwrap();
+        let mut contents = BTreeMap::new();
+        contents.insert(None, sound(&store.view().unwrap()));
+        for point in store.all_points().unwrap() {
+            contents.insert(Some(point.epoch), sound(&store.at(&point).unwrap()));
+        }
+        store.close().unwrap();
+        Sample { bytes: std::fs::read(&path).unwrap(), contents }
+    })
+}
+
+fn filled(path: &Path) -> Result<Store> {
+    let clock = ManualClock::new("2026-01-02T03:04:05Z".parse().unwrap());
+    let store = Store::options().clock(clock.clone()).sharing(Sharing::Exclusive).open(path)?;
+    let bot = BotId::new("BOT-1")?;
+    for round in 0..4u8 {
+        clock.advance(std::time::Duration::from_secs(1));
+        store.write(|tx| {
+            tx.registry().put(&Bot { port: Some(8000 + u16::from(round)), ..Bot::new(bot.clone()) })?;
+            tx.queue().enqueue(NewTask::new(json!({"round": round})))?;
+            tx.queue().claim(&bot, &ClaimOptions::default())?;
+            tx.chat().append(NewMessage::new("general", "user", format!("message {round}")))?;
+            tx.audit().append(NewEntry::new("round", "BOT-1"))?;
+            tx.config().put("round", &json!(round))?;
+            tx.config().remove(&format!("extra {}", round.wrapping_sub(1)))?;
+            tx.config().put(&format!("extra {round}"), &json!("x".repeat(700)))?;
+            let bots = json!({"bots": {"a": {"round": round}, "b": {"port": 1}}, "list": [1, 2, [round]]});
+            tx.documents().put("registry", "service", &bots)?;
+            tx.collection("things")?.put("thing", &round)
+        })?;
+        store.restore_point(format!("round {round}"))?;
+    }
+    store.restore("latest~2".parse::<hivekeep::Selector>()?, RestoreOptions::new())?;
+    Ok(store)
+}
+
+/// A copy of the file with some bytes, sectors or pages changed, or its end gone.
+fn edited(bytes: &[u8], input: &mut Input<'_>) -> Vec<u8> {
+    let mut bytes = bytes.to_vec();
+    for _ in 0..EDITS_MAX {
+        if input.is_empty() || bytes.is_empty() {
+            break;
+        }
+        let kind = input.byte();
+        let at = input.below(bytes.len());
+        match kind % 8 {
+            0 | 1 => bytes[at] ^= 1 << (kind >> 5),
+            2 => bytes[at] = input.byte(),
+            3 => overwrite(&mut bytes, at, input),
+            4 => fill(&mut bytes, at, SECTOR, 0),
+            5 => fill(&mut bytes, at, PAGE, input.byte()),
+            6 => copy_page(&mut bytes, at, input),
+            _ => bytes.truncate(at),
+        }
+    }
+    bytes
+}
+
+fn overwrite(bytes: &mut [u8], at: usize, input: &mut Input<'_>) {
+    let new = input.take(8);
+    bytes[at..].iter_mut().zip(new).for_each(|(byte, new)| *byte = *new);
+}
+
+/// Fills the block of that size in which `at` lies.
+fn fill(bytes: &mut [u8], at: usize, size: usize, with: u8) {
+    let start = at / size * size;
+    bytes[start..].iter_mut().take(size).for_each(|byte| *byte = with);
+}
+
+fn copy_page(bytes: &mut [u8], at: usize, input: &mut Input<'_>) {
+    let from = input.below(bytes.len()) / PAGE * PAGE;
+    let page: Vec<u8> = bytes[from..].iter().take(PAGE).copied().collect();
+    let to = at / PAGE * PAGE;
+    bytes[to..].iter_mut().zip(page).for_each(|(byte, new)| *byte = new);
+}
+
+/// Any bytes, sometimes behind the true beginning of a store.
+fn arbitrary(sample: &Sample, input: &mut Input<'_>) -> Vec<u8> {
+    let head = [0, 9, SECTOR, PAGE][input.below(4)].min(sample.bytes.len());
+    [&sample.bytes[..head], input.rest()].concat()
+}
+
+/// Opens the file and reads all of it.
+fn look(path: &Path, verify: VerifyOnOpen, sample: &Sample) {
+    let Ok(store) = Store::options().untouched().verify_on_open(verify).open(path) else { return };
+    let mut missing = false;
+    if let Ok(view) = store.view() {
+        missing |= compare(&view, &sample.contents[&None], verify, sample);
+    }
+    // A point that is not one of the sample's would be made of nothing.
+    for point in store.all_points().unwrap_or_default() {
+        let expected = sample.contents.get(&Some(point.epoch)).expect("a point that never was");
+        if let Ok(view) = store.at(&point) {
+            missing |= compare(&view, expected, verify, sample);
+        }
+    }
+    let sound = store.check(&|_, _| ()).is_ok_and(|report| report.is_sound());
+    assert!(!(missing && sound), "something is missing, and check does not say so");
+    assert!(!missing || verify == VerifyOnOpen::Never, "something is missing in a file whose pages were verified");
+}
+
+/// Compares what can be read with what was written; says whether something is missing, or stale, without an error.
+///
+/// Where pages are not verified, one of an earlier commit may stand in the place of its successor: then a record may be
+/// what it once was, and only its digest tells.
+fn compare(view: &View, expected: &Contents, verify: VerifyOnOpen, sample: &Sample) -> bool {
+    let (shown, failed) = contents(view);
+    let mut stale = false;
+    for (name, text) in shown.iter().filter(|(name, text)| expected.get(*name) != Some(*text)) {
+        let once = sample.contents.values().any(|contents| contents.get(name) == Some(text));
+        assert!(once && verify == VerifyOnOpen::Never, "wrong data: {name}: {text}");
+        stale = true;
+    }
+    !failed && (stale || shown.len() < expected.len())
+}
+
+fn sound(view: &View) -> Contents {
+    let (contents, failed) = contents(view);
+    assert!(!failed);
+    contents
+}
+
+/// Everything that a view shows, and whether any of it could not be read.
+fn contents(view: &View) -> (Contents, bool) {
+    let mut reader = Reader::default();
+    reader.all("registry", view.registry().list().map(|bot| bot.map(|bot| (bot.id.to_string(), bot))));
+    reader.all("queue", view.queue().list().map(|task| task.map(|task| (task.id.to_string(), task))));
+    reader.all("assignments", view.assignments().list().map(|held| held.map(|held| (format!("{held:?}"), ()))));
+    reader.all("chat", view.chat().all().map(|message| message.map(|message| (message.sequence.to_string(), message))));
+    reader.all("config", view.config().list());
+    for sequence in 1..=4 {
+        reader.one("audit", sequence.to_string(), view.audit().get(sequence));
+    }
+    match view.audit().list(Page::oldest(100)) {
+        Ok(entries) => {
+            reader.all("audit list", entries.into_iter().map(|entry| Ok((entry.sequence.to_string(), entry))))
+        }
+        Err(_) => reader.failed = true,
+    }
+    reader.one("documents", "service".into(), view.documents().get("registry", "service"));
+    match view.collection::<Value>("things") {
+        Ok(things) => reader.one("things", "thing".into(), things.get("thing")),
+        Err(_) => reader.failed = true,
+    }
+    (reader.contents, reader.failed)
+}
+
+#[derive(Default)]
+struct Reader {
+    contents: Contents,
+    failed: bool,
+}
+
+impl Reader {
+    fn all<T: std::fmt::Debug>(&mut self, what: &str, items: impl Iterator<Item = Result<(String, T)>>) {
+        for item in items {
+            match item {
+                Ok((key, value)) => drop(self.contents.insert(format!("{what}/{key}"), format!("{value:?}"))),
+                Err(_) => self.failed = true,
+            }
+        }
+    }
+
+    fn one<T: std::fmt::Debug>(&mut self, what: &str, key: String, value: Result<Option<T>>) {
+        self.all(what, value.transpose().map(|value| value.map(|value| (key, value))).into_iter());
+    }
+}

@@ -1,0 +1,82 @@
+//! `backup` and `history`: points seen as one kind of state, as clients of the replaced service know them.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use crate::error::Result;
+use crate::face::cli::context::Context;
+use crate::face::cli::exit::Exit;
+use crate::face::cli::input;
+use crate::recovery::backups::{BackupRequest, Kind};
+
+/// Make a backup: of the live state, or of a document that is handed over; prints its id
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  hivekeep backup
+  hivekeep backup --kind queue --tag release=1.2
+  hivekeep backup --kind registry --source my-bot registry.json
+  hivekeep backup --kind registry - < registry.json")]
+pub(super) struct Backup {
+    /// registry, queue, bot_assignments or full
+    #[arg(long, value_name = "KIND", default_value = "full")]
+    kind: Kind,
+    /// With a tag; may be given several times
+    #[arg(long, value_name = "NAME=VALUE", value_parser = input::tag)]
+    tag: Vec<(String, String)>,
+    /// Who makes it; backup-KIND unless given
+    #[arg(long, value_name = "NAME")]
+    source: Option<String>,
+    /// A file with the document to back up instead of the live state, or - for standard input
+    #[arg(value_name = "FILE")]
+    file: Option<PathBuf>,
+}
+
+/// List backups, newest first
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  hivekeep history
+  hivekeep history --kind registry --limit 10 --json")]
+pub(super) struct History {
+    /// Only those of this kind: registry, queue, bot_assignments or full
+    #[arg(long, value_name = "KIND")]
+    kind: Option<Kind>,
+    /// At most this many
+    #[arg(long, value_name = "N", default_value_t = 100)]
+    limit: usize,
+}
+
+impl Backup {
+    pub(super) fn run(self, context: &mut Context) -> Result<Exit> {
+        let mut request = BackupRequest::new(self.kind);
+        for (name, value) in self.tag {
+            request = request.tag(name, value);
+        }
+        if let Some(source) = self.source {
+            request = request.source(source);
+        }
+        if let Some(file) = self.file {
+            request = request.data(input::json_file(&file)?);
+        }
+        let backup = context.change(|store| store.backup(request))?;
+        if context.out.is_json() {
+            context.out.json(&backup)?
+        } else {
+            context.out.line(&backup.backup_id)?
+        }
+        Ok(Exit::Done)
+    }
+}
+
+impl History {
+    pub(super) fn run(self, context: &mut Context) -> Result<Exit> {
+        let backups = context.look()?.backups(self.kind)?;
+        if backups.is_empty() {
+            context.out.aside("there is no backup yet; make one with hivekeep backup");
+        }
+        context.out.list(backups.into_iter().take(self.limit).map(Ok))?;
+        Ok(Exit::Done)
+    }
+}

@@ -1,0 +1,47 @@
+//! `crash`: what is done about a crash that was noticed.
+
+use clap::{Args, Subcommand};
+use serde_json::json;
+
+use crate::error::Result;
+use crate::face::cli::context::Context;
+use crate::face::cli::exit::Exit;
+
+/// Crashes of processes that had the store open
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  hivekeep crash ack")]
+pub(super) struct CrashArgs {
+    #[command(subcommand)]
+    verb: CrashVerb,
+}
+
+#[derive(Debug, Subcommand)]
+enum CrashVerb {
+    /// Say that the crashes that were noticed have been seen
+    #[command(after_help = "\
+Examples:
+  hivekeep crash ack")]
+    Ack,
+}
+
+impl CrashArgs {
+    pub(super) fn run(self, context: &mut Context) -> Result<Exit> {
+        match self.verb {
+            CrashVerb::Ack => acknowledge(context),
+        }
+    }
+}
+
+fn acknowledge(context: &mut Context) -> Result<Exit> {
+    let count = context.change(|store| store.acknowledge_crashes())?;
+    if context.out.is_json() {
+        context.out.json(&json!({"acknowledged": count}))?;
+    }
+    context.out.message(format_args!(
+        "{} acknowledged",
+        if count == 1 { "1 crash".to_owned() } else { format!("{count} crashes") }
+    ));
+    Ok(Exit::Done)
+}

@@ -1,0 +1,152 @@
+//! Several processes on one store: creating it at the same moment, writing at the same time, and locking it.
+//!
+//! The child processes are this test's own binary, told by an environment variable what to do.
+//! `HIVEKEEP_TEST_SCALE=N` runs N times as many rounds.
+#![expect(clippy::unwrap_used, reason = "a test stops at what it does not expect")]
+
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use hivekeep::{ErrorKind, Sharing, Store};
+
+const TASK: &str = "HIVEKEEP_TEST_TASK";
+const STORE: &str = "HIVEKEEP_TEST_STORE";
+const NUMBER: &str = "HIVEKEEP_TEST_NUMBER";
+
+fn scale() -> usize {
+    std::env::var("HIVEKEEP_TEST_SCALE").ok().and_then(|scale| scale.parse().ok()).unwrap_or(1)
+}
+
+fn spawn(task: &str, store: &Path, number: usize) -> Child {
+    Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "a_child_does_what_it_is_told", "--nocapture"])
+        .env(TASK, task)
+        .env(STORE, store)
+        .env(NUMBER, number.to_string())
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap()
+}
+
+fn wait(mut child: Child) {
+    assert!(child.wait().unwrap().success(), "a child failed; its output is above");
+}
+
+/// Does nothing unless another test of this file started it.
+#[test]
+fn a_child_does_what_it_is_told() {
+    let Ok(task) = std::env::var(TASK) else { return };
+    let path = std::env::var(STORE).unwrap();
+    let number: usize = std::env::var(NUMBER).unwrap().parse().unwrap();
+    match task.as_str() {
+        "create" => create(Path::new(&path), number),
+        "count" => count(Path::new(&path), number),
+        "hold" => hold(Path::new(&path)),
+        _ => panic!("no such task: {task}"),
+    }
+}
+
+/// Waits for the starting shot, creates the store, and writes one record.
+fn create(path: &Path, number: usize) {
+    std::fs::write(path.with_extension(format!("ready{number}")), b"").unwrap();
+    wait_for(&path.with_extension("go"));
+    let store = Store::open(path).unwrap();
+    store.write(|tx| tx.collection("made")?.put(&format!("by-{number}"), &number)).unwrap();
+    store.close().unwrap();
+}
+
+/// Adds one to a number, again and again.
+fn count(path: &Path, times: usize) {
+    let store = Store::open(path).unwrap();
+    for _ in 0..times {
+        store
+            .write(|tx| {
+                let mut sums = tx.collection::<usize>("sums")?;
+                let sum = sums.get("sum")?.unwrap_or_default();
+                sums.put("sum", &(sum + 1))
+            })
+            .unwrap();
+    }
+    store.close().unwrap();
+}
+
+/// Keeps the store for itself until it is killed.
+fn hold(path: &Path) {
+    let _store = Store::options().sharing(Sharing::Exclusive).open(path).unwrap();
+    std::fs::write(path.with_extension("held"), b"").unwrap();
+    std::thread::sleep(Duration::from_secs(60));
+}
+
+fn wait_for(path: &Path) {
+    let started = Instant::now();
+    while !path.exists() {
+        assert!(started.elapsed() < Duration::from_secs(30), "it never came: {}", path.display());
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn processes_that_create_a_store_at_the_same_moment_end_up_in_one_and_lose_nothing() {
+    const CHILDREN: usize = 3;
+    for round in 0..20 * scale() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("h.redb");
+        let children: Vec<_> = (0..CHILDREN).map(|number| spawn("create", &path, number)).collect();
+        (0..CHILDREN).for_each(|number| wait_for(&path.with_extension(format!("ready{number}"))));
+        std::fs::write(path.with_extension("go"), b"").unwrap();
+        children.into_iter().for_each(wait);
+        let store = Store::open(&path).unwrap();
+        let made: Vec<_> =
+            store.view().unwrap().collection::<usize>("made").unwrap().list().map(Result::unwrap).collect();
+        let expected: Vec<_> = (0..CHILDREN).map(|number| (format!("by-{number}"), number)).collect();
+        assert_eq!(made, expected, "round {round}");
+        assert!(store.check(&|_, _| ()).unwrap().is_sound());
+        let left: Vec<_> = std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        let temporary = left.iter().filter(|name| name.to_string_lossy().ends_with(".new")).count();
+        assert_eq!(temporary, 0, "{left:?}");
+    }
+}
+
+#[test]
+fn processes_that_write_at_the_same_time_do_so_one_after_the_other_and_lose_nothing() {
+    const CHILDREN: usize = 3;
+    let times = 150 * scale();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("h.redb");
+    let store = Store::open(&path).unwrap();
+    let children: Vec<_> = (0..CHILDREN).map(|_| spawn("count", &path, times)).collect();
+    // This process makes points and forgets them meanwhile.
+    let mut points = Vec::new();
+    for _ in 0..20 {
+        points.push(store.restore_point("meanwhile").unwrap());
+    }
+    for point in points.iter().step_by(2) {
+        store.forget(&[point.into()]).unwrap();
+    }
+    children.into_iter().for_each(wait);
+    let sum = store.view().unwrap().collection::<usize>("sums").unwrap().get("sum").unwrap();
+    assert_eq!(sum, Some(CHILDREN * times));
+    let report = store.check(&|_, _| ()).unwrap();
+    assert!(report.is_sound(), "{:?}", report.findings);
+}
+
+#[test]
+fn a_store_that_another_process_has_for_itself_is_locked_until_that_process_dies() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("h.redb");
+    Store::open(&path).unwrap().close().unwrap();
+    let mut child = spawn("hold", &path, 0);
+    wait_for(&path.with_extension("held"));
+    let before = std::fs::read(&path).unwrap();
+    for options in [Store::options(), Store::options().read_only(true), Store::options().sharing(Sharing::Exclusive)] {
+        let error = options.open(&path).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Locked);
+        let message = format!("{} is locked: another process has the store open for itself", path.display());
+        assert!(error.to_string().starts_with(&message), "{error}");
+    }
+    assert!(std::fs::read(&path).unwrap() == before);
+    child.kill().unwrap();
+    child.wait().unwrap();
+    Store::open(&path).unwrap().close().unwrap();
+}
