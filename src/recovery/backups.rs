@@ -12,6 +12,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::engine::codec::{self, Stored};
 use crate::engine::commit::Outcome;
+use crate::engine::digest::Stats;
 use crate::engine::epoch::Epoch;
 use crate::engine::point::{Manifest, NewPoint, Origin, PointId};
 use crate::engine::records::{KeyRange, Records, scan, scan_rows};
@@ -23,7 +24,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::json;
 use crate::recovery::events::EventKind;
 use crate::recovery::points::names;
-use crate::state::show::Show;
+use crate::state::show::{Show, Shown};
 
 /// What kind of state a backup is of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -227,8 +228,11 @@ impl Store {
     /// ```
     pub fn backup(&self, request: BackupRequest) -> Result<Backup> {
         self.alone(|tx| {
+            // The point has the name of the backup, which tells it from a restore point.
+            let id = PointId::new().0;
+            let origin = if request.data.is_some() { Origin::Documents } else { Origin::Live };
             let backup = NewBackup {
-                id: PointId::new().0,
+                id: id.clone(),
                 kind: request.kind,
                 source: request.source.unwrap_or_else(|| format!("backup-{}", request.kind)),
                 tags: request.tags.clone(),
@@ -238,8 +242,7 @@ impl Store {
             };
             let description = format!("backup of {}", request.kind);
             let sealed = NewSealed { backups: vec![backup], manual: true, description, tags: request.tags };
-            let (_, manifest) = tx.seal_with_backups(sealed)?;
-            let id = manifest.backups.first().cloned().unwrap_or_default();
+            tx.seal_backups_as(PointId(id.clone()), origin, None, sealed)?;
             let backup = backup_row(tx, &id)?.ok_or_else(|| no_backup(&id))?;
             tx.events().append(EventKind::BackupCreated, backup_details(&backup))?;
             Ok(Outcome::Commit(backup))
@@ -286,17 +289,7 @@ impl Store {
 }
 
 impl WriteTx<'_> {
-    /// Stores the documents among some backups, seals the point, and lists them.
-    pub(crate) fn seal_with_backups(&mut self, new: NewSealed) -> Result<(Epoch, Manifest)> {
-        let id = PointId::new();
-        let origin = match new.backups.iter().any(|backup| backup.data.is_some()) {
-            true => Origin::Documents,
-            false => Origin::Live,
-        };
-        self.seal_backups_as(id, origin, None, new)
-    }
-
-    /// The same under a given name, origin and time.
+    /// Stores the documents among some backups, seals the point under a name, an origin and a time, and lists them.
     pub(crate) fn seal_backups_as(
         &mut self,
         id: PointId,
@@ -387,21 +380,44 @@ fn live_data(view: &View, backup: &Backup) -> Result<Value> {
     }
 }
 
-/// A whole collection as one object by key. Its count and digest are compared with those of the point.
+/// A whole collection as `get KIND --json` shows it: an object by key, and the assignments by bot with lists of tasks.
+/// Its count and digest are compared with those of the point.
 pub(crate) fn collection_data(view: &View, collection: CollectionId) -> Result<Value> {
     let mut data = Map::new();
-    let mut seen = crate::engine::digest::Stats::default();
+    let mut seen = Stats::default();
     let mut show = Show::new(view);
     for row in scan(view, collection, KeyRange::all()) {
         let (key, payload) = row?;
         seen.add(&key, &payload);
-        let shown = show.record(collection, &key, &payload)?;
-        data.insert(shown.key, shown.value);
+        let Shown { key, mut value } = show.record(collection, &key, &payload)?;
+        if collection == CollectionId::ASSIGNMENTS {
+            add_assignment(&mut data, value);
+            continue;
+        }
+        if collection == CollectionId::REGISTRY {
+            value["last_heartbeat"] = last_heartbeat(view, &key)?;
+        }
+        data.insert(key, value);
     }
-    if seen.count != view.stats(collection)?.count {
-        return Err(Error::damaged(format!("records of a collection are missing: collection={}", collection.0)));
+    if seen != view.stats(collection)? {
+        return Err(Error::damaged(format!(
+            "the records of a collection are not those of the point; run hivekeep check: collection={}",
+            collection.built_in_name().unwrap_or_default()
+        )));
     }
     Ok(Value::Object(data))
+}
+
+fn add_assignment(data: &mut Map<String, Value>, mut assignment: Value) {
+    let bot = assignment["bot"].as_str().unwrap_or_default().to_owned();
+    if let Value::Array(tasks) = data.entry(bot).or_insert_with(|| json!([])) {
+        tasks.push(assignment["task"].take());
+    }
+}
+
+fn last_heartbeat(view: &View, bot: &str) -> Result<Value> {
+    let heartbeat = view.registry().last_heartbeat(&bot.parse()?)?;
+    Ok(heartbeat.map_or(Value::Null, |at| crate::clock::show_time(at).into()))
 }
 
 fn document_data(view: &View, backup: &Backup) -> Result<Value> {

@@ -306,7 +306,9 @@ fn target(view: &View, selector: &Selector) -> Result<(Point, Vec<Backup>)> {
         Resolved::Now => Err(Error::invalid("the state is as it is now; name a point to restore")),
         Resolved::Point { epoch, .. } => {
             let point = view.point(epoch)?;
-            let of_documents = matches!(point.origin, Some(Origin::Documents | Origin::Adopted));
+            // A backup that is named is of one kind, although its point has all.
+            let is_named = matches!(selector, Selector::Id(_)) && point.is_backup();
+            let of_documents = is_named || matches!(point.origin, Some(Origin::Documents | Origin::Adopted));
             let ids = point.backups.iter().filter(|_| of_documents);
             let backups = ids.filter_map(|id| backup_row(view, id).transpose()).collect::<Result<_>>()?;
             Ok((point, backups))

@@ -169,7 +169,8 @@ impl<R: Records> Registry<R> {
         Ok(Bot { last_heartbeat: self.last_heartbeat(&bot.id)?, ..bot })
     }
 
-    fn last_heartbeat(&self, id: &BotId) -> Result<Option<Timestamp>> {
+    /// When a bot was last heard of.
+    pub(crate) fn last_heartbeat(&self, id: &BotId) -> Result<Option<Timestamp>> {
         let row = self.records.row(Table::Liveness, id.as_bytes())?;
         row.map(|bytes| codec::decode(&bytes).map(|heartbeat: Heartbeat| heartbeat.at)).transpose()
     }

@@ -90,9 +90,9 @@ impl App {
         self.0.token.as_ref()
     }
 
-    /// Becomes true when the service is to stop.
-    pub(super) fn stopping(&self) -> watch::Receiver<bool> {
-        self.0.stopping.clone()
+    /// Ends when the service is to stop.
+    pub(super) async fn stops(&self) {
+        told(self.0.stopping.clone()).await;
     }
 
     /// Told whenever a task may have become ready.
@@ -144,6 +144,12 @@ impl App {
         let failed = |source| Error::new(ErrorKind::Io, "a request ended in a panic").with_source(source);
         Ok(tokio::task::spawn_blocking(work).await.map_err(failed)?)
     }
+}
+
+/// Ends when the service is to stop.
+pub(super) async fn told(mut stopping: watch::Receiver<bool>) {
+    // A sender that is gone says the same as one that says so.
+    let _told = stopping.wait_for(|stop| *stop).await.is_ok();
 }
 
 fn busy() -> Problem {

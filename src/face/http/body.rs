@@ -48,11 +48,8 @@ async fn value(request: Request, app: &App) -> Result<Option<Value>, Problem> {
     if bytes.iter().all(u8::is_ascii_whitespace) {
         return Ok(None);
     }
-    let parsed = if bytes.len() <= PARSED_HERE {
-        json::parse(&bytes)
-    } else {
-        app.beside(move || json::parse(&bytes)).await?
-    };
+    let parsed =
+        if bytes.len() <= PARSED_HERE { json::parse(&bytes) } else { app.beside(move || json::parse(&bytes)).await? };
     parsed.map(Some).map_err(not_json)
 }
 

@@ -32,6 +32,11 @@ impl Members {
         self.0.shift_remove(name).filter(|value| !value.is_null())
     }
 
+    /// Any value, null too, that must be there.
+    pub(super) fn needed_value(&mut self, name: &str) -> Result<Value> {
+        self.0.shift_remove(name).ok_or_else(|| missing(name))
+    }
+
     /// A text.
     pub(super) fn text(&mut self, name: &str) -> Result<Option<String>> {
         match self.value(name) {

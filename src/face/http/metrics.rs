@@ -116,7 +116,11 @@ fn state_of(app: &App) -> Result<String> {
     gauge("build_info", "Always 1; the label says which version runs.", &[(version, 1.0)]);
     let kinds = facts.backups_by_type.iter().map(|(kind, count)| (format!("type=\"{kind}\""), *count as f64));
     gauge("backups", "Backups that are kept.", &kinds.collect::<Vec<_>>());
-    gauge("restore_points", "Restore points that were asked for or are automatic.", &plain(facts.total_restore_points as f64));
+    gauge(
+        "restore_points",
+        "Restore points that were asked for or are automatic.",
+        &plain(facts.total_restore_points as f64),
+    );
     gauge("backup_size_bytes", "The summed size of the backups.", &plain(facts.disk_usage_mb * 1_048_576.0));
     if let Some(at) = facts.latest_at {
         let seconds = at.as_microsecond() as f64 / 1e6;
@@ -131,8 +135,13 @@ fn state_of(app: &App) -> Result<String> {
     if let Some(free) = free_space(store.path()) {
         gauge("disk_free_bytes", "What is free on the disk of the store.", &plain(free as f64));
     }
-    gauge("crash_detected", "1 while a crash is not acknowledged.", &plain(f64::from(u8::from(store.crash()?.is_some()))));
-    let healthy = checks(app).into_iter().map(|check| (format!("check=\"{}\"", check.name), f64::from(u8::from(check.ok))));
+    gauge(
+        "crash_detected",
+        "1 while a crash is not acknowledged.",
+        &plain(f64::from(u8::from(store.crash()?.is_some()))),
+    );
+    let healthy =
+        checks(app).into_iter().map(|check| (format!("check=\"{}\"", check.name), f64::from(u8::from(check.ok))));
     gauge("healthy", "1 while a check of /readyz passes.", &healthy.collect::<Vec<_>>());
     head(&mut text, "hivekeep_failures_total", "counter", "Work that failed, by what it was.");
     for work in Work::ALL {
@@ -148,7 +157,8 @@ fn head(text: &mut String, name: &str, kind: &str, about: &str) {
 }
 
 fn line(text: &mut String, name: &str, labels: &str, value: impl std::fmt::Display) {
-    let _ = if labels.is_empty() { writeln!(text, "{name} {value}") } else { writeln!(text, "{name}{{{labels}}} {value}") };
+    let _ =
+        if labels.is_empty() { writeln!(text, "{name} {value}") } else { writeln!(text, "{name}{{{labels}}} {value}") };
 }
 
 #[cfg(test)]

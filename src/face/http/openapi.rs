@@ -69,7 +69,10 @@ fn operation(route: &Route) -> Value {
 
 /// `post_backup_history` and the like: the method and the words of the path.
 fn name(route: &Route) -> String {
-    let words = route.path.split(['/', '-', '.', '{', '}']).filter(|word| !matches!(*word, "" | "api" | "disaster" | "recovery"));
+    let words = route
+        .path
+        .split(['/', '-', '.', '{', '}'])
+        .filter(|word| !matches!(*word, "" | "api" | "disaster" | "recovery"));
     let method = route.method.as_str().to_lowercase();
     std::iter::once(method.as_str()).chain(words).collect::<Vec<_>>().join("_")
 }
@@ -172,6 +175,9 @@ mod tests {
             std::fs::write(path, &now).unwrap();
         }
         let copy = std::fs::read_to_string(path).unwrap_or_default();
-        assert!(copy == now, "docs/openapi.json is old; run this test with HIVEKEEP_WRITE_OPENAPI=1 and look at the change");
+        assert!(
+            copy == now,
+            "docs/openapi.json is old; run this test with HIVEKEEP_WRITE_OPENAPI=1 and look at the change"
+        );
     }
 }

@@ -1,4 +1,4 @@
-//! What stands behind the question mark: names and values, pages, and the point that is read.
+//! What an address carries: the name in its path, and what stands behind the question mark.
 
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
@@ -42,7 +42,10 @@ impl Query {
     /// A whole number.
     pub(super) fn number(&self, name: &str) -> Result<Option<u64>> {
         let wrong = |value: &str| {
-            Error::invalid(format!("the value is to be a whole number from 0: name={name} value={}", value.escape_debug()))
+            Error::invalid(format!(
+                "the value is to be a whole number from 0: name={name} value={}",
+                value.escape_debug()
+            ))
         };
         self.get(name).map(|value| value.parse().map_err(|_| wrong(value))).transpose()
     }
@@ -67,6 +70,18 @@ impl Query {
     /// The point that is to be read.
     pub(super) fn at(&self) -> Result<Selector> {
         Ok(self.parsed("at")?.unwrap_or(Selector::Now))
+    }
+}
+
+/// The name that stands in the path, such as a bot's.
+pub(super) struct Name(pub(super) String);
+
+impl FromRequestParts<App> for Name {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Problem> {
+        let wrong = |_| Error::invalid("the name in the path is not UTF-8");
+        Ok(Self(axum::extract::Path::<String>::from_request_parts(parts, app).await.map_err(wrong)?.0))
     }
 }
 

@@ -59,7 +59,10 @@ mod tests {
         let mut seen = BTreeSet::new();
         for route in all() {
             let name = format!("{} {}", route.method, route.path);
-            assert!(route.about.ends_with(|c: char| c.is_alphanumeric() || c == ')'), "{name}: a sentence without its end");
+            assert!(
+                route.about.ends_with(|c: char| c.is_alphanumeric() || c == ')'),
+                "{name}: a sentence without its end"
+            );
             assert!(route.path.starts_with('/') && !route.path.ends_with('/'), "{name}");
             assert!(seen.insert(name.clone()), "{name} stands twice");
         }
@@ -82,7 +85,8 @@ mod tests {
     #[test]
     fn every_read_of_versioned_state_takes_a_point() {
         for route in all().filter(|route| route.method == axum::http::Method::GET) {
-            let versioned = ["/api/registry", "/api/queue", "/api/assignments", "/api/chat", "/api/config", "/api/audit"];
+            let versioned =
+                ["/api/registry", "/api/queue", "/api/assignments", "/api/chat", "/api/config", "/api/audit"];
             if versioned.iter().any(|path| route.path.starts_with(path)) {
                 assert!(route.query.iter().any(|member| member.name == "at"), "{}", route.path);
             }

@@ -3,7 +3,6 @@
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::middleware::Next;
-use axum::response::Response;
 use subtle::ConstantTimeEq;
 
 use crate::error::{Error, Result};
@@ -100,7 +99,8 @@ mod tests {
         let token = Token::new(" 0123456789abcdef\n").unwrap();
         let shown = |value| token.is_shown(&with(header::AUTHORIZATION, value));
         assert!(shown("Bearer 0123456789abcdef") && shown("bearer 0123456789abcdef"));
-        for wrong in ["Bearer 0123456789abcde", "Bearer 0123456789abcdefg", "0123456789abcdef", "Bearer", "Basic x", ""] {
+        for wrong in ["Bearer 0123456789abcde", "Bearer 0123456789abcdefg", "0123456789abcdef", "Bearer", "Basic x", ""]
+        {
             assert!(!shown(wrong), "{wrong}");
         }
         assert!(!token.is_shown(&HeaderMap::new()));
@@ -117,7 +117,9 @@ mod tests {
         for own in ["http://localhost:3000", "http://127.0.0.1", "https://[::1]:8001"] {
             assert!(!is_of_another_site(&with(header::ORIGIN, own)), "{own}");
         }
-        for other in ["https://evil.example", "null", "http://localhost.evil.example", "http://127.0.0.1.evil.example:80"] {
+        for other in
+            ["https://evil.example", "null", "http://localhost.evil.example", "http://127.0.0.1.evil.example:80"]
+        {
             assert!(is_of_another_site(&with(header::ORIGIN, other)), "{other}");
         }
     }

@@ -128,11 +128,6 @@ impl Instance {
         self.setup.backup_interval.unwrap_or(INTERVAL)
     }
 
-    /// Whether retention runs.
-    pub(crate) fn retains(&self) -> bool {
-        self.setup.retention.is_some()
-    }
-
     /// When the next automatic backup is due; none when there are none.
     ///
     /// # Errors

@@ -34,7 +34,10 @@ impl Steward {
     fn run_command(&self, work: Work, error: &str) {
         let Some(command) = &self.command else { return };
         let mut shell = shell(command);
-        shell.env("HIVEKEEP_FAILED", work.as_str()).env("HIVEKEEP_ERROR", error).env("HIVEKEEP_FAILED_STORE", &self.store);
+        shell
+            .env("HIVEKEEP_FAILED", work.as_str())
+            .env("HIVEKEEP_ERROR", error)
+            .env("HIVEKEEP_FAILED_STORE", &self.store);
         shell.stdin(Stdio::null()).stdout(Stdio::null());
         let run = move || match shell.status() {
             Ok(status) if status.success() => {}

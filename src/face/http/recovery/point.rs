@@ -1,7 +1,7 @@
 //! `POST /restore-point`, `GET /restore-point/{id}` and `POST /auto-backup`.
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use serde_json::{Value, json};
 
 use crate::clock::show_time;
@@ -11,6 +11,7 @@ use crate::face::http::app::App;
 use crate::face::http::body::Object;
 use crate::face::http::members::{Members, is_empty};
 use crate::face::http::problem::Answer;
+use crate::face::http::query::Name;
 use crate::face::http::recovery::shape::Details;
 use crate::recovery::backups::Kind;
 use crate::recovery::points::PointRequest;
@@ -48,7 +49,7 @@ pub(super) async fn auto_backup(State(app): State<App>, Object(members): Object)
     .await
 }
 
-pub(super) async fn details(State(app): State<App>, Path(id): Path<String>) -> Answer<Json<Value>> {
+pub(super) async fn details(State(app): State<App>, Name(id): Name) -> Answer<Json<Value>> {
     app.read(move |store| {
         let details = find(store, &id)?;
         Ok(Json(json!({"details": details, "timestamp": show_time(store.clock().now())})))

@@ -1,7 +1,7 @@
 //! `POST /restore/{backup_id}`: the content of a backup, or going back to it.
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use serde_json::{Value, json};
 
 use crate::clock::show_time;
@@ -11,6 +11,7 @@ use crate::face::http::app::App;
 use crate::face::http::body::Object;
 use crate::face::http::members::Members;
 use crate::face::http::problem::Answer;
+use crate::face::http::query::Name;
 use crate::recovery::backups::{Backup, backup_row};
 use crate::recovery::events::EventKind;
 use crate::recovery::restore::RestoreOptions;
@@ -24,11 +25,7 @@ struct Wanted {
     data: bool,
 }
 
-pub(super) async fn restore(
-    State(app): State<App>,
-    Path(id): Path<String>,
-    Object(members): Object,
-) -> Answer<Json<Value>> {
+pub(super) async fn restore(State(app): State<App>, Name(id): Name, Object(members): Object) -> Answer<Json<Value>> {
     let wanted = Wanted::read(members)?;
     let changes = wanted.apply && !wanted.dry_run;
     let work = move |store: &Store| answer(store, &id, wanted).map(Json);

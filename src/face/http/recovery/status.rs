@@ -6,11 +6,13 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
+use axum::response::IntoResponse;
 use jiff::Timestamp;
 use parking_lot::Mutex;
 use serde::Serialize;
 
 use crate::engine::epoch::Epochs;
+use crate::engine::point::Origin;
 use crate::engine::records::Records;
 use crate::engine::schema::{CollectionId, Table};
 use crate::engine::store::Store;
@@ -23,18 +25,17 @@ use crate::face::instance::Instance;
 use crate::recovery::backups::Kind;
 use crate::recovery::points::Point;
 use crate::recovery::sessions::Crash;
-use crate::engine::point::Origin;
 
 /// Bytes in what the replaced service called a megabyte.
 const MEBIBYTE: f64 = 1_048_576.0;
 
 /// How recoverable the store is.
 #[derive(Debug, Serialize)]
-pub(super) struct Status {
+struct Status<'f> {
     #[serde(with = "crate::clock::time")]
     timestamp: Timestamp,
     #[serde(flatten)]
-    facts: Arc<Facts>,
+    facts: &'f Facts,
     crash_detected: bool,
     crash_reason: Option<&'static str>,
     crash: Option<Crashed>,
@@ -82,19 +83,23 @@ struct Mark {
     backups: u64,
 }
 
-pub(super) async fn status(State(app): State<App>) -> Answer<Json<Status>> {
+pub(super) async fn status(State(app): State<App>) -> Answer {
     let cache = app.clone();
-    app.call(move |instance| Status::of(instance, cache.status()).map(Json)).await
+    app.call(move |instance| {
+        let view = instance.store().view()?;
+        let facts = facts(instance.store(), &view, cache.status())?;
+        Ok(Json(Status::of(instance, &view, &facts)?).into_response())
+    })
+    .await
 }
 
-impl Status {
-    fn of(instance: &Instance, cache: &StatusCache) -> Result<Self> {
+impl<'f> Status<'f> {
+    fn of(instance: &Instance, view: &View, facts: &'f Facts) -> Result<Self> {
         let store = instance.store();
-        let view = store.view()?;
         let crash = store.crash()?;
         Ok(Self {
             timestamp: store.clock().now(),
-            facts: facts(store, &view, cache)?,
+            facts,
             crash_detected: crash.is_some(),
             crash_reason: crash.as_ref().map(|crash| crash.reason),
             crash: crash.map(Crashed::from),
