@@ -14,7 +14,7 @@ use crate::face::http::problem::Answer;
 use crate::face::http::query::Name;
 use crate::face::http::recovery::shape::Details;
 use crate::recovery::backups::Kind;
-use crate::recovery::points::PointRequest;
+use crate::recovery::points::{Point, PointRequest};
 use crate::recovery::selector::Selector;
 
 /// Under which names the three kinds of documents are handed over.
@@ -79,6 +79,7 @@ fn find(store: &Store, id: &str) -> Result<Details> {
         Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Ambiguous | ErrorKind::Gone) => None,
         found => found?,
     };
-    let point = point.filter(|point| point.id.as_ref().is_some_and(|own| own.0 == id)).ok_or_else(missing)?;
+    let is_it = |point: &Point| point.id.as_ref().is_some_and(|own| own.0 == id) && !point.is_backup();
+    let point = point.filter(is_it).ok_or_else(missing)?;
     Details::of(&store.view()?, point)
 }

@@ -51,7 +51,7 @@ fn answer(store: &Store, id: &str, wanted: Wanted) -> Result<Value> {
     } else if wanted.apply {
         apply(store, &backup, wanted)
     } else {
-        store.backup_data(&backup).map(|data| json!({"success": true, "data": data}))
+        store.backup_data(&backup).map(|data| with_data(json!({"success": true}), data))
     };
     let mut answer = done.inspect_err(|error| note(store, &backup, error))?;
     answer["timestamp"] = show_time(store.clock().now()).into();
@@ -70,14 +70,20 @@ fn plan(store: &Store, backup: &Backup, wanted: Wanted) -> Result<Value> {
 fn apply(store: &Store, backup: &Backup, wanted: Wanted) -> Result<Value> {
     let data = wanted.data.then(|| store.backup_data(backup)).transpose()?;
     let report = store.restore(selector(backup), RestoreOptions::new().only(wanted.only))?;
-    let mut answer = json!({
+    let answer = json!({
         "success": true, "restored": report.collections, "undo": report.undo, "verified": report.verified,
         "claims_returned": report.claims_returned,
     });
-    if let Some(data) = data {
-        answer["data"] = data;
-    }
-    Ok(answer)
+    Ok(match data {
+        Some(data) => with_data(answer, data),
+        None => answer,
+    })
+}
+
+/// The answer with the content in it. It is moved there: `json!` would write its numbers in another way.
+fn with_data(mut answer: Value, data: Value) -> Value {
+    answer["data"] = data;
+    answer
 }
 
 fn selector(backup: &Backup) -> Selector {

@@ -6,7 +6,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use serde_json::json;
+use serde::Serialize;
 use tokio::time::Instant;
 
 use crate::error::{ErrorKind, Result};
@@ -31,6 +31,12 @@ struct Wanted {
     wait: Duration,
 }
 
+/// What it gets.
+#[derive(Serialize)]
+struct Claims {
+    claims: Vec<Claim>,
+}
+
 pub(super) async fn claim(State(app): State<App>, Object(members): Object) -> Answer {
     let wanted = Wanted::read(members)?;
     let until = Instant::now() + wanted.wait;
@@ -39,7 +45,7 @@ pub(super) async fn claim(State(app): State<App>, Object(members): Object) -> An
         let told = app.tasks().notified();
         let claims = take(&app, &wanted).await?;
         if !claims.is_empty() || Instant::now() >= until {
-            return Ok(Json(json!({"claims": claims})).into_response());
+            return Ok(Json(Claims { claims }).into_response());
         }
         tokio::select! {
             () = told => {}

@@ -5,7 +5,6 @@ use axum::extract::State;
 use axum::http::Method;
 use axum::response::IntoResponse;
 use axum::routing::{get, post};
-use serde_json::json;
 
 use crate::engine::write::WriteTx;
 use crate::error::{Error, Result};
@@ -170,7 +169,7 @@ async fn one(State(app): State<App>, Name(id): Name, query: Query) -> Answer {
 async fn push(State(app): State<App>, Object(members): Object) -> Answer {
     let task = task(members)?;
     let task = app.change(move |store| store.write(|tx| tx.queue().enqueue(task))).await?;
-    Ok(Json(json!(task)).into_response())
+    Ok(Json(task).into_response())
 }
 
 /// Read member by member, so that the payload keeps its numbers as they are written. A payload may be null.
@@ -259,7 +258,7 @@ async fn act(
     let id: TaskId = id.parse()?;
     members.end()?;
     let task = app.change(move |store| store.write(|tx| work(tx, &id))).await?;
-    Ok(Json(json!(task)).into_response())
+    Ok(Json(task).into_response())
 }
 
 fn token(members: &mut Members) -> Result<Token> {
