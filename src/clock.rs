@@ -87,6 +87,11 @@ pub(crate) fn before(time: Timestamp, duration: Duration) -> Timestamp {
     time.saturating_sub(duration).unwrap_or(Timestamp::MIN)
 }
 
+/// A time without what is finer than the store keeps, so that what a call returns equals what is read back.
+pub(crate) fn as_stored(time: Timestamp) -> Timestamp {
+    Timestamp::from_microsecond(time.as_microsecond()).unwrap_or(time)
+}
+
 /// A time as every face shows it: `2026-11-21T21:16:03.624407+00:00`, always six digits, which every client can parse.
 ///
 /// # Examples
@@ -96,7 +101,9 @@ pub(crate) fn before(time: Timestamp, duration: Duration) -> Timestamp {
 /// assert_eq!(hivekeep::show_time(time), "2026-11-21T21:16:03.500000+00:00");
 /// ```
 pub fn show_time(time: Timestamp) -> String {
-    time.strftime("%Y-%m-%dT%H:%M:%S.%6f+00:00").to_string()
+    // Years before 0 get six digits and a sign, so that they too read back.
+    let text = format!("{time:.6}");
+    format!("{}+00:00", text.trim_end_matches('Z'))
 }
 
 /// For `#[serde(with = "time")]`: six digits for people, microseconds since 1970 for the store.
@@ -147,6 +154,13 @@ mod tests {
     fn a_time_is_shown_with_six_digits_even_before_1970() {
         let time = Timestamp::from_microsecond(-1_500_000).unwrap();
         assert_eq!(show_time(time), "1969-12-31T23:59:58.500000+00:00");
+    }
+
+    #[test]
+    fn every_time_reads_back_as_it_is_shown() {
+        for time in [Timestamp::MIN, Timestamp::from_second(-62_200_000_000).unwrap(), Timestamp::UNIX_EPOCH] {
+            assert_eq!(show_time(time).parse::<Timestamp>().unwrap(), time, "{}", show_time(time));
+        }
     }
 
     #[test]

@@ -1,17 +1,111 @@
-//! Hivekeep: an embedded state store for fleets of bots.
+//! An embedded state store for fleets of bots.
+//!
+//! One file holds a fleet's registry, task queue, assignments, chat, configuration, documents and audit trail. A commit
+//! is on the disk before its caller goes on. A restore point is made inside that file by one commit, whatever the size
+//! of the state; reading one is a read transaction, and restoring one touches only what has changed since, can be
+//! undone, and is proved right by digests before it is committed. A damaged byte is an error, never data.
+//!
+//! # A tour
+//!
+//! ```
+//! use hivekeep::{Bot, BotId, ClaimOptions, NewTask, RestoreOptions, Store};
+//! use serde_json::json;
+//!
+//! # let dir = tempfile::tempdir().unwrap();
+//! # let path = dir.path().join("fleet.redb");
+//! let store = Store::open(path)?;
+//! let bot = BotId::new("BOT-1")?;
+//!
+//! // A closure is one transaction: all or nothing, and durable when `write` returns.
+//! store.write(|tx| {
+//!     tx.registry().put(&Bot::new(bot.clone()))?;
+//!     tx.queue().enqueue(NewTask::new(json!({"build": "4f2a"})))?;
+//!     tx.config().put("limit", &json!(3))
+//! })?;
+//!
+//! // Everything as it is now, under a name.
+//! let point = store.restore_point("before the night")?;
+//!
+//! // Work: claim, do, complete. The token is void once the lease has ended and the task was given on.
+//! for claim in store.write(|tx| tx.queue().claim(&bot, &ClaimOptions::default()))? {
+//!     store.write(|tx| tx.queue().complete(&claim.id, claim.token, json!("built")))?;
+//! }
+//! store.write(|tx| tx.config().put("limit", &json!(0)))?;
+//!
+//! // The past, beside the present.
+//! assert_eq!(store.view()?.config().get("limit")?, Some(json!(0)));
+//! assert_eq!(store.at(&point)?.config().get("limit")?, Some(json!(3)));
+//! assert_eq!(store.diff(&point, "now".parse::<hivekeep::Selector>()?)?.counts()["config"].changed, 1);
+//!
+//! // Back, and back again.
+//! store.restore(&point, RestoreOptions::new().only(["config"]))?;
+//! assert_eq!(store.view()?.config().get("limit")?, Some(json!(3)));
+//! store.undo(false)?;
+//! assert_eq!(store.view()?.config().get("limit")?, Some(json!(0)));
+//!
+//! assert!(store.check(&|_, _| ())?.is_sound());
+//! store.close()?;
+//! # Ok::<(), hivekeep::Error>(())
+//! ```
+//!
+//! # Where to look
+//!
+//! * [`Store`]: open, write, view, restore points, restore, undo, check. [`Options`] opens it in other ways.
+//! * [`WriteTx`] and [`View`]: what a transaction can change and see: [`Registry`], [`Queue`], [`Assignments`],
+//!   [`Chat`], [`Config`], [`Audit`], [`Documents`], and a [`Collection`] of a type of your own.
+//! * [`Selector`]: how a restore point is named: `latest~2`, `10m ago`, an id, a time.
+//! * [`Scheduler`] and [`Policy`]: automatic restore points, and which are kept.
+//! * [`Error`] and [`ErrorKind`]: what went wrong, and what to do about it.
+//! * [`mod@format`]: the file, byte by byte.
+//!
+//! # The layers
+//!
+//! In this order; each knows only itself and those before it.
+//!
+//! 1. `error`, `clock` and [`json`]: plain data, the one door for time, JSON kept as it was written.
+//! 2. `engine`: versioned records in one redb file. It knows keys and bytes, points and segments.
+//! 3. `state`: what the records mean: bots, tasks, messages, documents.
+//! 4. `recovery`: points, restores, differences, backups, retention, sessions.
+//! 5. `transfer`: taking state over from other programs.
+//! 6. `face`: the command line and the service.
+//!
+//! # Durability
+//!
+//! * When [`Store::write`] returns, its changes are on the disk. Callers on several threads share a sync.
+//! * A closure that fails or panics takes its own changes back, and nobody else's.
+//! * When a commit itself fails, the error is [`ErrorKind::Uncertain`]: it may be there after reopening. Until then the
+//!   store refuses writes. Tasks that must not be enqueued twice have an
+//!   [idempotency key](NewTask::idempotency_key).
+//! * Sequence numbers, tokens, the audit trail and the events never go back, whatever is restored.
+//! * Heartbeats and sessions are not versioned either: no restore makes a fleet look dead.
+//!
+//! # Features
+//!
+//! `cli` is the program, `http` its service; both are on by default. A bot that links the library alone sets
+//! `default-features = false`.
 #![forbid(unsafe_code)]
 
 mod clock;
 mod engine;
 mod error;
 #[cfg(feature = "cli")]
-#[doc(hidden)]
-pub mod face;
+mod face;
 #[cfg(any(fuzzing, test))]
 pub mod fuzzing;
 pub mod json;
 mod recovery;
 mod state;
+#[cfg(feature = "transfer")]
+mod transfer;
+
+pub mod format {
+    #![doc = include_str!("engine/FORMAT.md")]
+}
+
+/// The examples of the README compile.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
 
 pub use clock::{Clock, ManualClock, SystemClock, show_time};
 pub use engine::check::{CheckReport, Finding};
@@ -22,16 +116,20 @@ pub use engine::store::{Options, Sharing, Store, VerifyOnOpen};
 pub use engine::view::View;
 pub use engine::write::WriteTx;
 pub use error::{Error, ErrorKind, Result};
+#[cfg(feature = "cli")]
+#[doc(hidden)]
+pub use face::cli::run as run_program;
 pub use recovery::backups::{Backup, BackupOf, BackupRequest, Kind};
 pub use recovery::diff::{Change, ChangeKind, Counts, Diff};
 pub use recovery::events::{Event, EventKind, Events};
-pub use recovery::points::{Point, PointRequest, PointSize};
+pub use recovery::points::{Point, PointRequest};
 pub use recovery::resolve::{Named, PointName, Resolved, resolve};
 pub use recovery::restore::{RestoreOptions, RestorePlan, RestoreReport, Verified};
 pub use recovery::retention::{Candidate, Class, Policy, Reason, TagRule, Thinning, Verdict};
 pub use recovery::scheduler::{Attendant, Health, Schedule, Scheduler, Work};
 pub use recovery::selector::Selector;
 pub use recovery::sessions::{Crash, Session, SessionState};
+pub use recovery::size::PointSize;
 pub use state::assignments::{Assignment, Assignments, Hold};
 pub use state::audit::chain::{AuditFinding, AuditReport, EntryHash, Link};
 pub use state::audit::{Audit, Entry, Level, NewEntry};
@@ -45,3 +143,7 @@ pub use state::queue::{
     Claim, ClaimOptions, Holder, NewTask, Priority, Queue, Retry, Task, TaskCounts, TaskPage, TaskState,
 };
 pub use state::registry::{Bot, Registry};
+#[cfg(feature = "transfer")]
+pub use transfer::adopt::report::{AdoptProblem, AdoptReport, AdoptSkipped, AdoptThing, AdoptedFile};
+#[cfg(feature = "transfer")]
+pub use transfer::adopt::{AdoptOptions, AdoptSource};

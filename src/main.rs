@@ -3,5 +3,5 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    hivekeep::face::cli::run(std::env::args_os())
+    hivekeep::run_program(std::env::args_os())
 }

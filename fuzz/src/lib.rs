@@ -2,7 +2,6 @@
 //!
 //! A body takes any bytes, and panics when a promise does not hold.
 
-pub mod contained;
 pub mod documents;
 pub mod input;
 pub mod json;

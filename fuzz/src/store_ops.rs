@@ -78,7 +78,9 @@ impl Fleet {
         let folder = tempfile::tempdir().unwrap();
         let clock = ManualClock::new("2026-01-02T03:04:05Z".parse().unwrap());
         let store = open(&folder, &clock, mode);
-        Self { folder, store, clock, mode, now: State::new(), points: BTreeMap::new() }
+        let mut fleet = Self { folder, store, clock, mode, now: State::new(), points: BTreeMap::new() };
+        fleet.committed();
+        fleet
     }
 
     fn step(&mut self, input: &mut Input<'_>) {
@@ -250,11 +252,13 @@ impl Fleet {
         if let Some(expected) = self.points.get_mut(&point.epoch) {
             expected.held = held;
         }
+        self.committed();
     }
 
     fn reopen(&mut self) {
         self.store.close().unwrap();
         self.store = open(&self.folder, &self.clock, self.mode);
+        self.committed();
         self.compare();
     }
 
@@ -264,9 +268,14 @@ impl Fleet {
         (!points.is_empty()).then(|| points.swap_remove(input.below(points.len())))
     }
 
-    /// Something was committed; with history on, that is a point of its own.
+    /// Records were changed.
     fn written(&mut self) {
         self.touch();
+        self.committed();
+    }
+
+    /// Something was committed; with history on, that is a point of its own.
+    fn committed(&mut self) {
         if keeps_history(self.mode) {
             for point in self.store.all_points().unwrap() {
                 let expected = || Expected { state: self.now.clone(), held: false, undo: None };

@@ -14,7 +14,7 @@ use crate::engine::frame::{self, State};
 use crate::engine::meta;
 use crate::engine::model_test::{Model, Op, op, reads_as, runner};
 use crate::engine::point::Manifest;
-use crate::engine::records::{KeyRange, Records, Row};
+use crate::engine::records::{KeyRange, Row};
 use crate::engine::schema::{CollectionId, Table};
 use crate::engine::store::Store;
 use crate::engine::write::WriteTx;
@@ -168,7 +168,7 @@ fn no_single_fault_that_changes_content_is_passed_over_and_none_is_seen_where_th
     let mut runner: TestRunner = runner(12);
     let (mut wrong, mut harmless) = (0, 0);
     for _ in 0..runner.config().cases {
-        let ops = prop::collection::vec(op(), 10..40).new_tree(&mut runner).unwrap().current();
+        let ops = prop::collection::vec(op(0..=251), 10..40).new_tree(&mut runner).unwrap().current();
         let mut model = Model::new();
         ops.iter().filter(|op| named_points_only(op)).for_each(|op| model.step(op));
         model.compare();

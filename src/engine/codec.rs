@@ -29,7 +29,7 @@ pub(crate) trait Stored: Serialize + DeserializeOwned {
 pub(crate) fn encode<T: Stored>(value: &T) -> Result<Vec<u8>> {
     let mut bytes = vec![T::VERSION];
     bincode::serde::encode_into_std_write(value, &mut bytes, config())
-        .map_err(|source| Error::invalid(format!("{} cannot be stored", T::WHAT)).with_source(source))?;
+        .map_err(|source| Error::invalid(format!("{} cannot be stored: {source}", T::WHAT)).with_source(source))?;
     Ok(bytes)
 }
 
@@ -81,26 +81,58 @@ fn config()
     bincode::config::standard().with_limit::<LIMIT>()
 }
 
-/// For `#[serde(with = "codec::json")]`: JSON for people, its text for the store.
+/// For `#[serde(with = "codec::json")]`: JSON for people, its text for the store. Numbers stay as written, and what
+/// could not be read back is refused when it is written.
 pub(crate) mod json {
     use serde::de::{DeserializeOwned, Error as _};
     use serde::ser::Error as _;
     use serde::{Deserialize, Deserializer, Serialize, Serializer};
+    use serde_json::{Map, Value};
 
-    pub(crate) fn serialize<T: Serialize, S: Serializer>(value: &T, to: S) -> Result<S::Ok, S::Error> {
-        if to.is_human_readable() {
-            value.serialize(to)
-        } else {
-            to.serialize_str(&serde_json::to_string(value).map_err(S::Error::custom)?)
+    use crate::error::Result;
+
+    /// JSON that may stand in a stored type.
+    pub(crate) trait Json: Serialize + DeserializeOwned {
+        /// Whether it will read back.
+        fn check(&self) -> Result<()>;
+        /// The JSON that was read, if it is of this form.
+        fn from_value(value: Value) -> Option<Self>;
+    }
+
+    impl Json for Value {
+        fn check(&self) -> Result<()> {
+            crate::json::check(self)
+        }
+
+        fn from_value(value: Value) -> Option<Self> {
+            Some(value)
         }
     }
 
-    pub(crate) fn deserialize<'de, T: DeserializeOwned, D: Deserializer<'de>>(from: D) -> Result<T, D::Error> {
-        if from.is_human_readable() {
-            T::deserialize(from)
-        } else {
-            serde_json::from_str(&String::deserialize(from)?).map_err(D::Error::custom)
+    impl Json for Map<String, Value> {
+        fn check(&self) -> Result<()> {
+            crate::json::check_members(self)
         }
+
+        fn from_value(value: Value) -> Option<Self> {
+            if let Value::Object(members) = value { Some(members) } else { None }
+        }
+    }
+
+    pub(crate) fn serialize<T: Json, S: Serializer>(value: &T, to: S) -> Result<S::Ok, S::Error> {
+        if to.is_human_readable() {
+            return value.serialize(to);
+        }
+        value.check().map_err(S::Error::custom)?;
+        to.serialize_str(&serde_json::to_string(value).map_err(S::Error::custom)?)
+    }
+
+    pub(crate) fn deserialize<'de, T: Json, D: Deserializer<'de>>(from: D) -> Result<T, D::Error> {
+        if from.is_human_readable() {
+            return T::deserialize(from);
+        }
+        let value = crate::json::parse(String::deserialize(from)?.as_bytes()).map_err(D::Error::custom)?;
+        T::from_value(value).ok_or_else(|| D::Error::custom("JSON of another form"))
     }
 }
 
@@ -126,7 +158,7 @@ mod tests {
     fn sample() -> Sample {
         Sample {
             name: "a".into(),
-            attributes: serde_json::from_str(r#"{"n":12345678901234567890123}"#).unwrap(),
+            attributes: crate::json::parse(br#"{"n":1e400}"#).unwrap(),
             at: jiff::Timestamp::from_microsecond(5).unwrap(),
         }
     }
@@ -134,7 +166,7 @@ mod tests {
     #[test]
     fn what_was_encoded_is_decoded_and_its_bytes_are_fixed() {
         let bytes = encode(&sample()).unwrap();
-        assert_eq!(bytes, b"\x02\x01a\x1d{\"n\":12345678901234567890123}\x0a");
+        assert_eq!(bytes, b"\x02\x01a\x0b{\"n\":1e400}\x0a");
         assert_eq!(decode::<Sample>(&bytes).unwrap(), sample());
     }
 
@@ -166,6 +198,15 @@ mod tests {
         assert_eq!(decode_head::<Head>(&bytes[..2]).unwrap_err().kind(), ErrorKind::Damaged);
         assert_eq!(decode_head::<Head>(b"\x03").unwrap_err().kind(), ErrorKind::NewerFormat);
         assert_eq!(decode_head::<Head>(b"").unwrap_err().kind(), ErrorKind::Damaged);
+    }
+
+    #[test]
+    fn json_that_could_not_be_read_back_is_refused_when_it_is_written() {
+        let deepest = (0..crate::json::MAX_DEPTH).fold(serde_json::Value::Null, |value, _| vec![value].into());
+        let bytes = encode(&Sample { attributes: deepest.clone(), ..sample() }).unwrap();
+        assert_eq!(decode::<Sample>(&bytes).unwrap().attributes, deepest);
+        let deeper = vec![deepest].into();
+        assert_eq!(encode(&Sample { attributes: deeper, ..sample() }).unwrap_err().kind(), ErrorKind::Invalid);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! redb behind one guard: what it reports becomes our error, and a panic in it, which damaged pages can cause, becomes
 //! `Damaged` and closes the handle.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -15,7 +15,8 @@ const LOCK_POLL: Duration = Duration::from_micros(50);
 
 /// An open redb file.
 pub(crate) struct Handle {
-    database: Access,
+    /// None once it was closed.
+    database: Option<Access>,
     broken: Arc<AtomicBool>,
 }
 
@@ -28,21 +29,22 @@ pub(crate) enum Access {
 
 impl Handle {
     pub(crate) fn new(database: Access) -> Self {
-        Self { database, broken: Arc::default() }
+        Self { database: Some(database), broken: Arc::default() }
     }
 
     /// A read transaction of the newest commit, of whatever process.
     pub(crate) fn begin_read(&self) -> Result<ReadTransaction> {
         self.guard().run(|| match &self.database {
-            Access::Write(database) | Access::Look(database) => Ok(database.begin_read()?),
-            Access::Read(database) => Ok(database.begin_read()?),
+            Some(Access::Write(database) | Access::Look(database)) => Ok(database.begin_read()?),
+            Some(Access::Read(database)) => Ok(database.begin_read()?),
+            None => Err(Error::new(ErrorKind::Reopen, "the store is closed; open it again")),
         })
     }
 
     /// A write transaction, once this and every other process has finished its own; `Locked` when `timeout` has passed
     /// since the caller arrived.
     pub(crate) fn begin_write(&self, arrived: Instant, timeout: Duration) -> Result<WriteTransaction> {
-        let Access::Write(database) = &self.database else {
+        let Some(Access::Write(database)) = &self.database else {
             return Err(Error::new(ErrorKind::Conflict, "the store was opened for reading only"));
         };
         loop {
@@ -66,17 +68,22 @@ impl Handle {
     /// For work on the database as a whole, which nobody else may be using.
     pub(crate) fn database_mut(&mut self) -> Option<&mut Database> {
         match &mut self.database {
-            Access::Write(database) => Some(database),
-            Access::Read(_) | Access::Look(_) => None,
+            Some(Access::Write(database)) => Some(database),
+            Some(Access::Read(_) | Access::Look(_)) | None => None,
         }
     }
 
     /// Closes the file and says what went wrong in it, if anything did.
-    pub(crate) fn close(self) -> Result<()> {
+    pub(crate) fn close(mut self) -> Result<()> {
         let guard = self.guard();
-        guard.run(|| match self.database {
-            Access::Write(database) | Access::Look(database) => Ok(database.close()?),
-            Access::Read(database) => Ok(database.close()?),
+        guard.run(|| match self.database.take() {
+            Some(Access::Write(database)) => Ok(database.close()?),
+            Some(Access::Read(database)) => Ok(database.close()?),
+            Some(Access::Look(database)) => {
+                abandon(database);
+                Ok(())
+            }
+            None => Ok(()),
         })
     }
 
@@ -84,6 +91,31 @@ impl Handle {
     pub(crate) fn guard(&self) -> Guard {
         Guard { broken: self.broken.clone() }
     }
+}
+
+impl Drop for Handle {
+    /// Nothing more is written to a file in which damage was found.
+    fn drop(&mut self) {
+        match self.database.take() {
+            Some(Access::Write(database)) if !self.broken.load(Ordering::Relaxed) => {
+                if catch_unwind(AssertUnwindSafe(|| drop(database))).is_err() {
+                    tracing::error!("the pages of the file are damaged; run check");
+                }
+            }
+            Some(Access::Write(database) | Access::Look(database)) => abandon(database),
+            Some(Access::Read(_)) | None => {}
+        }
+    }
+}
+
+/// Closes a file without the commit that redb makes at the end: over damaged pages it can panic twice, which is an
+/// abort. While a panic unwinds, redb makes none.
+fn abandon(database: Database) {
+    let unwound = catch_unwind(AssertUnwindSafe(move || {
+        let _dropped_by_unwinding = database;
+        resume_unwind(Box::new(()))
+    }));
+    drop::<Result<(), _>>(unwound);
 }
 
 /// Runs calls into redb and contains their panics.

@@ -36,12 +36,19 @@ impl Store {
         epochs.sort_unstable();
         epochs.dedup();
         self.refuse_held(&epochs)?;
+        self.forget_in_steps(&epochs, |tx, some| some.iter().rev().try_for_each(|epoch| tx.mark_forgotten(*epoch)))
+    }
+
+    /// Marks points as forgotten in short transactions, and finishes what that leaves to do. `mark` is given some of
+    /// them, ascending, and must begin with the newest.
+    pub(crate) fn forget_in_steps(
+        &self,
+        epochs: &[Epoch],
+        mut mark: impl FnMut(&mut WriteTx<'_>, &[Epoch]) -> Result<()>,
+    ) -> Result<()> {
         // The newest first, so that a run that is interrupted leaves sources that merge into what is retained.
         for some in epochs.rchunks(MARKED_AT_ONCE) {
-            self.alone(|tx| {
-                some.iter().rev().try_for_each(|epoch| tx.mark_forgotten(*epoch))?;
-                Ok(Outcome::Commit(()))
-            })?;
+            self.alone(|tx| mark(tx, some).map(Outcome::Commit))?;
         }
         self.finish_merging()
     }
@@ -68,7 +75,8 @@ impl Store {
         })
     }
 
-    fn refuse_held(&self, epochs: &[Epoch]) -> Result<()> {
+    /// Refuses when one of some points is held.
+    pub(crate) fn refuse_held(&self, epochs: &[Epoch]) -> Result<()> {
         let view = self.view()?;
         for epoch in epochs {
             if let Some(manifest) = view.manifest(*epoch)?

@@ -18,6 +18,9 @@ pub(crate) const HOST: &[u8] = b"host";
 pub(crate) const COLLECTIONS: &str = "collections";
 /// Rows of forgotten points that are still being merged into the next one.
 const MERGING: &[u8] = b"merging/";
+/// The row of the window of the history of every commit, in milliseconds, as it was last asked for.
+pub(crate) const HISTORY: &[u8] = b"history";
+
 /// `stats/` and the collection.
 pub(crate) fn stats_key(collection: CollectionId) -> Vec<u8> {
     [b"stats/", &collection.0.to_be_bytes()[..]].concat()

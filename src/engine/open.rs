@@ -114,13 +114,13 @@ fn open_existing(path: &Path, options: &Options) -> Result<Handle> {
         VerifyOnOpen::Auto => !in_use(path)? && (host_differs || fs::metadata(path)?.len() <= SMALL),
     };
     builder.set_check_integrity_on_open(verify);
-    let guard = Guard::fresh();
-    let database = guard.run(|| Ok(builder.open(path)?))?;
-    guard.run(|| probe_store(path, &database.begin_read()?))?;
+    let mut handle = Handle::new(Access::Write(Guard::fresh().run(|| Ok(builder.open(path)?))?));
+    probe_handle(path, &handle)?;
     if verify && host_differs {
-        guard.run(|| note_host(&database))?;
+        let guard = handle.guard();
+        handle.database_mut().map_or(Ok(()), |database| guard.run(|| note_host(database)))?;
     }
-    Ok(Handle::new(Access::Write(database)))
+    Ok(handle)
 }
 
 /// Opens a file that nobody has open, so that nothing in it changes.
@@ -128,10 +128,17 @@ fn look(path: &Path, cache_bytes: usize, verify: bool) -> Result<Handle> {
     let mut builder = Builder::new();
     builder.set_cache_size(cache_bytes).set_check_integrity_on_open(verify);
     let overlay = Overlay::open(path)?;
-    let guard = Guard::fresh();
-    let database = guard.run(|| Ok(builder.create_with_backend(overlay)?))?;
-    guard.run(|| probe_store(path, &database.begin_read()?))?;
-    Ok(Handle::new(Access::Look(database)))
+    let database = Guard::fresh().run(|| Ok(builder.create_with_backend(overlay)?))?;
+    let handle = Handle::new(Access::Look(database));
+    probe_handle(path, &handle)?;
+    Ok(handle)
+}
+
+/// Looks whether an open file is a store, through its handle, which also contains what closing it may do.
+fn probe_handle(path: &Path, handle: &Handle) -> Result<()> {
+    let transaction = handle.begin_read()?;
+    handle.guard().run(|| probe_store(path, &transaction))?;
+    Ok(())
 }
 
 /// Verifies the pages of a store that others may be using: through a handle of its own, which holds the writers' lock

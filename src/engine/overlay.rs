@@ -24,13 +24,14 @@ const WRITER: u64 = 1 << 62;
 #[derive(Debug)]
 pub(crate) struct Overlay {
     file: FileBackend,
-    file_len: u64,
     written: Mutex<Written>,
 }
 
 #[derive(Debug)]
 struct Written {
     len: u64,
+    /// How much of the file still shows: what was cut off reads as zeroes should the storage grow again.
+    of_file: u64,
     blocks: BTreeMap<u64, Vec<u8>>,
 }
 
@@ -47,15 +48,15 @@ impl Overlay {
         if let Ok(false) = file.try_lock_shared_range(byte, byte) {
             return Err(Error::new(ErrorKind::Locked, format!("{} is being written to; try again", path.display())));
         }
-        let file_len = StorageBackend::len(&file)?;
-        Ok(Self { file, file_len, written: Mutex::new(Written { len: file_len, blocks: BTreeMap::new() }) })
+        let len = StorageBackend::len(&file)?;
+        Ok(Self { file, written: Mutex::new(Written { len, of_file: len, blocks: BTreeMap::new() }) })
     }
 
-    /// A block as the file has it, zeroes behind its end.
-    fn block_of_file(&self, block: u64) -> io::Result<Vec<u8>> {
+    /// A block as the file has it, zeroes behind the part that shows.
+    fn block_of_file(&self, block: u64, of_file: u64) -> io::Result<Vec<u8>> {
         let mut bytes = vec![0; BLOCK as usize];
         let start = block * BLOCK;
-        let there = self.file_len.saturating_sub(start).min(BLOCK) as usize;
+        let there = of_file.saturating_sub(start).min(BLOCK) as usize;
         if let Some(there) = bytes.get_mut(..there).filter(|there| !there.is_empty()) {
             self.file.read(start, there)?;
         }
@@ -92,12 +93,12 @@ impl StorageBackend for Overlay {
         for (block, within, range) in parts(offset, out.len()) {
             let len = range.len();
             let Some(out) = out.get_mut(range) else { continue };
-            let of_file;
+            let block_of_file;
             let bytes = match written.blocks.get(&block) {
                 Some(bytes) => bytes,
                 None => {
-                    of_file = self.block_of_file(block)?;
-                    &of_file
+                    block_of_file = self.block_of_file(block, written.of_file)?;
+                    &block_of_file
                 }
             };
             out.copy_from_slice(bytes.get(within..within + len).ok_or(io::ErrorKind::UnexpectedEof)?);
@@ -108,12 +109,10 @@ impl StorageBackend for Overlay {
     fn set_len(&self, len: u64) -> io::Result<()> {
         let mut written = self.written.lock();
         if len < written.len {
-            // What is cut off reads as zeroes should the storage grow again.
-            let first = len.div_ceil(BLOCK);
-            for block in first..self.file_len.div_ceil(BLOCK) {
-                written.blocks.insert(block, vec![0; BLOCK as usize]);
-            }
-            written.blocks.range_mut(first..).for_each(|(_, bytes)| bytes.fill(0));
+            written.of_file = written.of_file.min(len);
+            written.blocks.split_off(&len.div_ceil(BLOCK));
+            let last = written.blocks.get_mut(&(len / BLOCK)).and_then(|bytes| bytes.get_mut((len % BLOCK) as usize..));
+            last.into_iter().for_each(|cut_off| cut_off.fill(0));
         }
         written.len = len;
         Ok(())
@@ -125,10 +124,11 @@ impl StorageBackend for Overlay {
 
     fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
         let mut written = self.written.lock();
+        let of_file = written.of_file;
         for (block, within, range) in parts(offset, data.len()) {
             let bytes = match written.blocks.entry(block) {
                 Entry::Occupied(bytes) => bytes.into_mut(),
-                Entry::Vacant(free) => free.insert(self.block_of_file(block)?),
+                Entry::Vacant(free) => free.insert(self.block_of_file(block, of_file)?),
             };
             if let (Some(target), Some(data)) = (bytes.get_mut(within..within + range.len()), data.get(range)) {
                 target.copy_from_slice(data);
@@ -173,11 +173,12 @@ mod tests {
         let path = folder.path().join("file");
         std::fs::write(&path, vec![7; 3 * BLOCK as usize]).unwrap();
         let overlay = Overlay::open(&path).unwrap();
-        overlay.set_len(BLOCK).unwrap();
+        overlay.write(BLOCK, &[8; 2 * BLOCK as usize]).unwrap();
+        overlay.set_len(BLOCK + 5).unwrap();
         overlay.set_len(3 * BLOCK).unwrap();
         let mut read = vec![1; 3 * BLOCK as usize];
         overlay.read(0, &mut read).unwrap();
-        assert!(read[..BLOCK as usize].iter().all(|byte| *byte == 7));
-        assert!(read[BLOCK as usize..].iter().all(|byte| *byte == 0));
+        let expected = [vec![7; BLOCK as usize], vec![8; 5], vec![0; 2 * BLOCK as usize - 5]].concat();
+        assert!(read == expected);
     }
 }

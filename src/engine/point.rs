@@ -6,6 +6,7 @@ use std::fmt;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::clock::as_stored;
 use crate::engine::codec::{self, Stored};
 use crate::engine::digest::Stats;
 use crate::engine::epoch::Epoch;
@@ -151,8 +152,8 @@ impl WriteTx<'_> {
     pub(crate) fn seal(&mut self, point: NewPoint) -> Result<(Epoch, Manifest)> {
         let manifest = Manifest {
             id: point.id,
-            at: point.at,
-            sealed_at: self.now(),
+            at: as_stored(point.at),
+            sealed_at: as_stored(self.now()),
             origin: point.origin,
             manual: point.manual,
             backups: point.backups,
@@ -175,10 +176,20 @@ impl WriteTx<'_> {
     /// Seals the open epoch as an unnamed point.
     pub(crate) fn seal_commit(&mut self) -> Result<Epoch> {
         let sealed = self.batch.epochs.open;
-        let commit = Commit { at: self.now() };
+        let commit = Commit { at: as_stored(self.now()) };
         self.put_row(Table::Commits, &sealed.to_key(), &codec::encode(&commit)?)?;
         self.open_next_epoch();
         Ok(sealed)
+    }
+
+    /// Opens the next epoch, so that what is written from now on is born after what was written so far. With the history
+    /// of every commit on, the epoch that ends is a point of it; otherwise it waits to be merged, and costs nothing.
+    pub(crate) fn turn_epoch(&mut self) -> Result<()> {
+        let ended = self.seal_commit()?;
+        if self.context.history.is_none() {
+            self.mark_forgotten(ended)?;
+        }
+        Ok(())
     }
 
     /// Replaces the manifest of a retained point.

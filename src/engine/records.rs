@@ -1,7 +1,7 @@
 //! What reading a view and reading inside a write transaction have in common, so that each verb of `state` is written
 //! once for both.
 
-use std::ops::Bound;
+use std::ops::{Bound, RangeBounds};
 
 use jiff::Timestamp;
 
@@ -102,6 +102,14 @@ impl KeyRange {
             bound => bound.as_ref().map(|key| collection.row_key(key)),
         };
         Self { start: row(&self.start, all.start), end: row(&self.end, all.end), backward: self.backward }
+    }
+
+    /// Whether the rows lie in the range and follow one another in its direction.
+    pub(crate) fn holds_in_order(&self, rows: &[Row]) -> bool {
+        let bounds = (self.start.as_ref().map(Vec::as_slice), self.end.as_ref().map(Vec::as_slice));
+        let ends = [rows.first(), rows.last()].into_iter().flatten();
+        ends.into_iter().all(|(key, _)| RangeBounds::<[u8]>::contains(&bounds, key.as_slice()))
+            && rows.is_sorted_by(|(one, _), (next, _)| if self.backward { one > next } else { one < next })
     }
 
     /// Whether no key can be in it, which redb's ranges must not be asked.
@@ -211,6 +219,21 @@ mod tests {
         assert_eq!(prefix_end(b"a\xff"), Bound::Excluded(b"b".to_vec()));
         assert_eq!(prefix_end(b"\xff\xff"), Bound::Unbounded);
         assert_eq!(prefix_end(b""), Bound::Unbounded);
+    }
+
+    #[test]
+    fn rows_that_would_lead_back_are_not_in_order() {
+        let rows = |keys: &str| keys.bytes().map(|key| (vec![key], Vec::new())).collect::<Vec<_>>();
+        let forward = KeyRange::all().after(b"b");
+        assert!(forward.holds_in_order(&rows("")) && forward.holds_in_order(&rows("cde")));
+        for wrong in ["bcd", "ced", "cc", "a", "cda"] {
+            assert!(!forward.holds_in_order(&rows(wrong)), "{wrong}");
+        }
+        let backward = KeyRange::all().backward().after(b"d");
+        assert!(backward.holds_in_order(&rows("cba")));
+        for wrong in ["dcb", "bc", "e"] {
+            assert!(!backward.holds_in_order(&rows(wrong)), "{wrong}");
+        }
     }
 
     #[test]

@@ -3,6 +3,8 @@
 //!
 //! redb keeps a value in a run of pages whose number is a power of two, so long values would waste up to half of it.
 
+use std::borrow::Cow;
+
 use crate::engine::frame::State;
 use crate::engine::index::IndexRule;
 use crate::engine::records::Records;
@@ -42,6 +44,11 @@ pub(crate) fn owner_key_of_piece(key: &[u8]) -> Option<&[u8]> {
 
 fn head(payload: &[u8]) -> Vec<u8> {
     [&(payload.len() as u64).to_le_bytes()[..], blake3::hash(payload).as_bytes()].concat()
+}
+
+/// What the frame of a value holds, and statistics count: the value, or its head when it is kept in pieces.
+pub(crate) fn in_frame(payload: &[u8]) -> Cow<'_, [u8]> {
+    if payload.len() <= MAX_WHOLE { Cow::Borrowed(payload) } else { Cow::Owned(head(payload)) }
 }
 
 /// The length that a head names, when it has the form of one.

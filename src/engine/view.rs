@@ -348,7 +348,7 @@ impl Records for View {
         let mut stats = Stats::default();
         for row in scan(self, collection, KeyRange::all()) {
             let (key, payload) = row?;
-            stats.add(&key, &payload);
+            stats.add(&key, &value::in_frame(&payload));
         }
         Ok(stats)
     }

@@ -524,7 +524,15 @@ pub(crate) fn collect_page<T: ReadableTable<&'static [u8], &'static [u8]>>(
     }
     let bounds = (range.start.as_ref().map(Vec::as_slice), range.end.as_ref().map(Vec::as_slice));
     let rows = table.range::<&[u8]>(bounds)?;
-    if range.backward { rows.rev().take(limit).map(copied).collect() } else { rows.take(limit).map(copied).collect() }
+    let rows: Vec<Row> = match range.backward {
+        true => rows.rev().take(limit).map(copied).collect::<Result<_>>()?,
+        false => rows.take(limit).map(copied).collect::<Result<_>>()?,
+    };
+    if !range.holds_in_order(&rows) {
+        // Whoever goes on behind the last row would read the same ones again and again.
+        return Err(Error::damaged("the pages of the file are out of order; run hivekeep check"));
+    }
+    Ok(rows)
 }
 
 type Guarded<'a> = redb::AccessGuard<'a, &'static [u8]>;

@@ -44,6 +44,14 @@ pub fn check(value: &Value) -> Result<()> {
     check_inside(value, 0).map_err(Fault::into_error)
 }
 
+/// Checks the members of an object.
+pub(crate) fn check_members(members: &serde_json::Map<String, Value>) -> Result<()> {
+    members
+        .iter()
+        .try_for_each(|(name, member)| check_inside(member, 1).map_err(|fault| fault.inside(name)))
+        .map_err(Fault::into_error)
+}
+
 fn check_inside(value: &Value, depth: usize) -> Result<(), Fault> {
     match value {
         Value::Array(_) | Value::Object(_) if depth >= MAX_DEPTH => Err(Fault::new(fault::TOO_DEEP)),

@@ -12,10 +12,9 @@ use sha2::{Digest as _, Sha256};
 
 use crate::engine::codec::{self, Stored};
 use crate::engine::commit::Outcome;
-use crate::engine::digest::Stats;
 use crate::engine::epoch::Epoch;
 use crate::engine::point::{Manifest, NewPoint, Origin, PointId};
-use crate::engine::records::{KeyRange, Records, scan, scan_rows};
+use crate::engine::records::{KeyRange, Records, scan_rows};
 use crate::engine::schema::{CollectionId, Table};
 use crate::engine::store::Store;
 use crate::engine::view::View;
@@ -24,7 +23,6 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::json;
 use crate::recovery::events::EventKind;
 use crate::recovery::points::names;
-use crate::state::show::{Show, Shown};
 
 /// What kind of state a backup is of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -75,6 +73,8 @@ pub struct Backup {
     pub of: BackupOf,
     /// Of an adopted file whose bytes are not that text: the SHA-256 of the file.
     pub file_checksum: Option<String>,
+    /// Of an adopted one: its time as the other program wrote it.
+    pub original_time: Option<String>,
     /// The point that holds its content.
     pub epoch: Epoch,
 }
@@ -101,8 +101,9 @@ pub(crate) struct NewBackup {
     pub(crate) source: String,
     pub(crate) tags: BTreeMap<String, String>,
     pub(crate) data: Option<Value>,
-    /// Of an adopted one: its own time, and the checksum of its file when that is another.
+    /// Of an adopted one: its own time, that time's text, and the checksum of its file.
     pub(crate) at: Option<Timestamp>,
+    pub(crate) original_time: Option<String>,
     pub(crate) file_checksum: Option<String>,
 }
 
@@ -201,8 +202,21 @@ impl BackupRequest {
 impl NewBackup {
     /// One of the backups that a point is listed as.
     pub(crate) fn of_part(kind: Kind, data: Option<Value>) -> Self {
-        let source = kind.source_in_point().to_owned();
-        Self { id: PointId::new().0, kind, source, tags: BTreeMap::new(), data, at: None, file_checksum: None }
+        Self { data, ..Self::of_live(kind, kind.source_in_point()) }
+    }
+
+    /// A backup of live state from now, without tags.
+    fn of_live(kind: Kind, source: impl Into<String>) -> Self {
+        Self {
+            id: PointId::new().0,
+            kind,
+            source: source.into(),
+            tags: BTreeMap::new(),
+            data: None,
+            at: None,
+            original_time: None,
+            file_checksum: None,
+        }
     }
 }
 
@@ -231,15 +245,9 @@ impl Store {
             // The point has the name of the backup, which tells it from a restore point.
             let id = PointId::new().0;
             let origin = if request.data.is_some() { Origin::Documents } else { Origin::Live };
-            let backup = NewBackup {
-                id: id.clone(),
-                kind: request.kind,
-                source: request.source.unwrap_or_else(|| format!("backup-{}", request.kind)),
-                tags: request.tags.clone(),
-                data: request.data,
-                at: None,
-                file_checksum: None,
-            };
+            let source = request.source.unwrap_or_else(|| format!("backup-{}", request.kind));
+            let (tags, data) = (request.tags.clone(), request.data);
+            let backup = NewBackup { id: id.clone(), tags, data, ..NewBackup::of_live(request.kind, source) };
             let description = format!("backup of {}", request.kind);
             let sealed = NewSealed { backups: vec![backup], manual: true, description, tags: request.tags };
             tx.seal_backups_as(PointId(id.clone()), origin, None, sealed)?;
@@ -326,6 +334,7 @@ impl WriteTx<'_> {
                 (text.len() as u64, json::item_count(data), sha256(text.as_bytes()))
             }
         };
+        let file_checksum = new.file_checksum.filter(|file| *file != checksum);
         Ok(Backup {
             backup_id: new.id,
             backup_type: new.kind,
@@ -336,7 +345,8 @@ impl WriteTx<'_> {
             checksum,
             tags: new.tags,
             of: if new.data.is_some() { BackupOf::Documents } else { BackupOf::Live },
-            file_checksum: new.file_checksum,
+            file_checksum,
+            original_time: new.original_time,
             epoch,
         })
     }
@@ -367,57 +377,54 @@ fn live_data(view: &View, backup: &Backup) -> Result<Value> {
     if live_summary(view, backup.backup_type)?.2 != backup.checksum {
         return Err(damaged(backup));
     }
-    match backup.backup_type.collection() {
-        Some(collection) => collection_data(view, collection),
-        None => {
-            let mut data = Map::new();
-            for kind in Kind::PARTS {
-                let part = kind.collection().map(|collection| collection_data(view, collection)).transpose()?;
-                data.insert(kind.as_str().into(), part.unwrap_or_default());
-            }
-            Ok(Value::Object(data))
-        }
-    }
+    kind_data(view, backup.backup_type)
 }
 
-/// A whole collection as `get KIND --json` shows it: an object by key, and the assignments by bot with lists of tasks.
-/// Its count and digest are compared with those of the point.
-pub(crate) fn collection_data(view: &View, collection: CollectionId) -> Result<Value> {
+/// The live state of a kind as `get KIND --json` shows it: bots and tasks by id, the tasks of each bot, or all three by
+/// name.
+pub(crate) fn kind_data(view: &View, kind: Kind) -> Result<Value> {
     let mut data = Map::new();
-    let mut seen = Stats::default();
-    let mut show = Show::new(view);
-    for row in scan(view, collection, KeyRange::all()) {
-        let (key, payload) = row?;
-        seen.add(&key, &payload);
-        let Shown { key, mut value } = show.record(collection, &key, &payload)?;
-        if collection == CollectionId::ASSIGNMENTS {
-            add_assignment(&mut data, value);
-            continue;
+    let mut seen = 0;
+    match kind {
+        Kind::Registry => {
+            for bot in view.registry().list() {
+                let bot = bot?;
+                data.insert(bot.id.to_string(), to_json(&bot)?);
+                seen += 1;
+            }
         }
-        if collection == CollectionId::REGISTRY {
-            value["last_heartbeat"] = last_heartbeat(view, &key)?;
+        Kind::Queue => {
+            for task in view.queue().list() {
+                let task = task?;
+                data.insert(task.id.to_string(), to_json(&task)?);
+                seen += 1;
+            }
         }
-        data.insert(key, value);
+        Kind::BotAssignments => {
+            for assignment in view.assignments().list() {
+                let assignment = assignment?;
+                let tasks = data.entry(assignment.bot.to_string()).or_insert_with(|| Value::Array(Vec::new()));
+                tasks.as_array_mut().into_iter().for_each(|tasks| tasks.push(assignment.task.to_string().into()));
+                seen += 1;
+            }
+        }
+        Kind::Full => {
+            for part in Kind::PARTS {
+                data.insert(part.as_str().into(), kind_data(view, part)?);
+            }
+        }
     }
-    if seen != view.stats(collection)? {
-        return Err(Error::damaged(format!(
-            "the records of a collection are not those of the point; run hivekeep check: collection={}",
-            collection.built_in_name().unwrap_or_default()
-        )));
+    if let Some(collection) = kind.collection()
+        && seen != view.stats(collection)?.count
+    {
+        return Err(Error::damaged(format!("records are missing; run hivekeep check: type={kind}")));
     }
     Ok(Value::Object(data))
 }
 
-fn add_assignment(data: &mut Map<String, Value>, mut assignment: Value) {
-    let bot = assignment["bot"].as_str().unwrap_or_default().to_owned();
-    if let Value::Array(tasks) = data.entry(bot).or_insert_with(|| json!([])) {
-        tasks.push(assignment["task"].take());
-    }
-}
-
-fn last_heartbeat(view: &View, bot: &str) -> Result<Value> {
-    let heartbeat = view.registry().last_heartbeat(&bot.parse()?)?;
-    Ok(heartbeat.map_or(Value::Null, |at| crate::clock::show_time(at).into()))
+fn to_json<T: Serialize>(record: &T) -> Result<Value> {
+    serde_json::to_value(record)
+        .map_err(|source| Error::damaged("a record cannot be shown as JSON").with_source(source))
 }
 
 fn document_data(view: &View, backup: &Backup) -> Result<Value> {
@@ -488,10 +495,11 @@ mod tests {
             tags: BTreeMap::from([("k".into(), "v".into())]),
             of: BackupOf::Documents,
             file_checksum: Some("f".into()),
+            original_time: Some("o".into()),
             epoch: Epoch(4),
         };
         let bytes = codec::encode(&backup).unwrap();
-        assert_eq!(bytes, b"\x01\x01i\x02\x02\x01s\x02\x03\x01c\x01\x01k\x01v\x01\x01\x01f\x04");
+        assert_eq!(bytes, b"\x01\x01i\x02\x02\x01s\x02\x03\x01c\x01\x01k\x01v\x01\x01\x01f\x01\x01o\x04");
         assert_eq!(codec::decode::<Backup>(&bytes).unwrap(), backup);
     }
 
@@ -520,7 +528,7 @@ mod tests {
     fn the_checksum_and_size_of_a_document_are_those_of_its_python_text() {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open(folder.path().join("h.redb")).unwrap();
-        let data = crate::json::parse(br#"{"BOT-1": {"port": 8001}}"#).unwrap();
+        let data = json::parse(br#"{"BOT-1": {"port": 8001}}"#).unwrap();
         let backup = store.backup(BackupRequest::new(Kind::Registry).data(data)).unwrap();
         let text = "{\n  \"BOT-1\": {\n    \"port\": 8001\n  }\n}";
         assert_eq!(

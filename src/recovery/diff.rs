@@ -154,10 +154,12 @@ impl Store {
         let view = self.view()?;
         let (from, to) = (view.resolve(&from.into())?.epoch(), view.resolve(&to.into())?.epoch());
         let names = names(&view)?;
-        let (old, new) = (self.view_at(from)?, self.view_at(to)?);
-        let (mut old, mut new) = (Show::new(&old), Show::new(&new));
+        // Both ends are looked up in the one view, so that they are of one moment. The past does not change, so names may
+        // be looked up in views of their own.
+        let past = |epoch| if epoch == Epoch::NOW { Ok(None) } else { self.view_at(epoch).map(Some) };
+        let (old, new) = (past(from)?, past(to)?);
+        let (mut old, mut new) = (Show::new(old.as_ref().unwrap_or(&view)), Show::new(new.as_ref().unwrap_or(&view)));
         let mut changes = Vec::new();
-        // The rows of one view: both ends are looked up in it, so that they are of one moment.
         view.each_difference(from.min(to), from.max(to), &Scope::default(), |row, then, now| {
             let (before, after) = if from <= to { (then, now) } else { (now, then) };
             changes.extend(change(&names, row, (&mut old, before), (&mut new, after))?);

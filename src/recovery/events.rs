@@ -106,6 +106,8 @@ kinds! {
     Repaired = "repaired",
     /// Files of another program were taken over.
     Adopted = "adopted",
+    /// A part of such a file could not be taken over; its text is in the details.
+    NotAdopted = "not_adopted",
 }
 
 impl fmt::Display for EventKind {

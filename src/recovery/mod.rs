@@ -11,12 +11,17 @@ pub(crate) mod resolve;
 pub(crate) mod restore;
 pub(crate) mod retain;
 pub(crate) mod retention;
+pub(crate) mod revert;
 pub(crate) mod scheduler;
 pub(crate) mod scope;
 pub(crate) mod selector;
 pub(crate) mod sessions;
+pub(crate) mod size;
+pub(crate) mod undo;
 pub(crate) mod verify;
 
+#[cfg(test)]
+mod model_test;
 #[cfg(test)]
 mod sessions_test;
 
@@ -63,7 +68,7 @@ impl Options {
     ///
     /// As [`Store::open`], and `NoStore` when there is none and none is to be created.
     pub fn open(self, path: impl AsRef<Path>) -> Result<Store> {
-        let (history, session) = (self.history, self.session && !self.read_only);
+        let (history, session) = (self.history.filter(|_| !self.read_only), self.session && !self.read_only);
         let store = self.open_with(path.as_ref(), INDEXES)?;
         if let Some(window) = history {
             history::keep(&store, window)?;

@@ -1,4 +1,4 @@
-//! Restore points: made, listed, found by name, viewed, held, forgotten, and what forgetting them would free.
+//! Restore points: made, listed, found by name, viewed.
 
 use std::collections::BTreeMap;
 
@@ -10,14 +10,13 @@ use crate::engine::codec;
 use crate::engine::commit::Outcome;
 use crate::engine::digest::Stats;
 use crate::engine::epoch::Epoch;
-use crate::engine::frame::{self, State};
 use crate::engine::meta;
 use crate::engine::point::{Commit, Manifest, Origin, PointId, Restored};
 use crate::engine::records::{KeyRange, Records, scan_rows};
-use crate::engine::schema::{CollectionId, Place, Table};
+use crate::engine::schema::{CollectionId, Table};
 use crate::engine::store::Store;
 use crate::engine::view::View;
-use crate::engine::write::{WriteTx, undo_key};
+use crate::engine::write::WriteTx;
 use crate::error::{Error, Result};
 use crate::recovery::backups::{Kind, NewBackup, NewSealed};
 use crate::recovery::events::EventKind;
@@ -66,15 +65,6 @@ pub struct PointRequest {
     pub(crate) held: bool,
 }
 
-/// How much a point weighs.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct PointSize {
-    /// Rows that exist only for this point.
-    pub rows: u64,
-    /// Their keys and values in bytes: what forgetting the point would free.
-    pub bytes: u64,
-}
-
 impl PointRequest {
     /// A point that somebody asks for, in their own words.
     pub fn new(description: impl Into<String>) -> Self {
@@ -89,17 +79,15 @@ impl PointRequest {
         self
     }
 
-    /// Of this document instead of the live state; several kinds may be given.
+    /// Of this document instead of the live state; several kinds may be given, the last of each counts. An empty object
+    /// is passed over, so that a point of nothing else lists no backup.
     #[must_use]
     pub fn document(mut self, kind: Kind, data: Value) -> Self {
-        self.documents.get_or_insert_default().push((kind, data));
-        self
-    }
-
-    /// Of documents, even if none is given: then it lists no backup.
-    #[must_use]
-    pub fn of_documents(mut self) -> Self {
-        self.documents.get_or_insert_default();
+        let documents = self.documents.get_or_insert_default();
+        documents.retain(|(other, _)| *other != kind);
+        if data.as_object().is_none_or(|members| !members.is_empty()) {
+            documents.push((kind, data));
+        }
         self
     }
 
@@ -159,7 +147,7 @@ impl Store {
     ///
     /// `Damaged`, `Reopen`, `Io`.
     pub fn points(&self) -> Result<Vec<Point>> {
-        let mut points = self.all_points()?;
+        let mut points = self.view()?.named_points()?;
         points.retain(|point| point.origin.is_some_and(Origin::is_selectable));
         Ok(points)
     }
@@ -211,64 +199,6 @@ impl Store {
         self.view_at(self.view()?.resolve(&selector)?.epoch())
     }
 
-    /// Keeps a point from being forgotten, until [`Store::release`].
-    ///
-    /// # Errors
-    ///
-    /// As [`Store::at`]; `Invalid` for the point of a single commit, which cannot be held.
-    pub fn hold(&self, selector: impl Into<Selector>) -> Result<Point> {
-        self.set_held(&selector.into(), true)
-    }
-
-    /// Lets a held point be forgotten again.
-    ///
-    /// # Errors
-    ///
-    /// As [`Store::hold`].
-    pub fn release(&self, selector: impl Into<Selector>) -> Result<Point> {
-        self.set_held(&selector.into(), false)
-    }
-
-    fn set_held(&self, selector: &Selector, held: bool) -> Result<Point> {
-        let point = self.named_point(selector)?;
-        self.write(|tx| {
-            let mut manifest = tx.manifest(point.epoch)?;
-            manifest.held = held;
-            tx.put_manifest(point.epoch, &manifest)
-        })?;
-        Ok(Point { held, ..point })
-    }
-
-    /// Forgets points and frees what only they need; everything that other points need stays. Long work is done in
-    /// short transactions, so that no writer waits long.
-    ///
-    /// # Errors
-    ///
-    /// As [`Store::at`]; `Conflict` when one of them is held. Then nothing is forgotten.
-    pub fn forget(&self, selectors: &[Selector]) -> Result<Vec<Point>> {
-        let view = self.view()?;
-        let mut points = Vec::new();
-        for selector in selectors {
-            match view.resolve(selector)? {
-                Resolved::Now => return Err(Error::invalid("the state as it is now is no point to forget")),
-                Resolved::Point { epoch, .. } => points.push(view.point(epoch)?),
-            }
-        }
-        drop(view);
-        self.forget_epochs(&points.iter().map(|point| point.epoch).collect::<Vec<_>>())?;
-        Ok(points)
-    }
-
-    /// What forgetting a point would free, exactly. Its cost follows the changes of the point's segment.
-    ///
-    /// # Errors
-    ///
-    /// As [`Store::at`].
-    pub fn point_size(&self, selector: impl Into<Selector>) -> Result<PointSize> {
-        let view = self.view()?;
-        view.freed_by_forgetting(view.resolve(&selector.into())?.epoch())
-    }
-
     /// A point with a manifest.
     pub(crate) fn named_point(&self, selector: &Selector) -> Result<Point> {
         match self.find_point(selector.clone())? {
@@ -314,12 +244,7 @@ impl WriteTx<'_> {
 impl View {
     /// Every retained point, newest first.
     pub(crate) fn all_points(&self) -> Result<Vec<Point>> {
-        let names = names(self)?;
-        let mut points = Vec::new();
-        for row in scan_rows(self, Table::Points, KeyRange::all()) {
-            let (key, bytes) = row?;
-            points.push(Point::new(epoch_of(&key)?, codec::decode(&bytes)?, &names));
-        }
+        let mut points = self.named_points()?;
         for row in scan_rows(self, Table::Commits, KeyRange::all()) {
             let (key, bytes) = row?;
             points.push(Point::of_commit(epoch_of(&key)?, codec::decode(&bytes)?));
@@ -328,14 +253,15 @@ impl View {
         Ok(points)
     }
 
-    /// The points of single commits with their times, oldest first.
-    pub(crate) fn commits(&self) -> Result<Vec<(Epoch, Timestamp)>> {
-        scan_rows(self, Table::Commits, KeyRange::all())
-            .map(|row| {
-                let (key, bytes) = row?;
-                Ok((epoch_of(&key)?, codec::decode::<Commit>(&bytes)?.at))
-            })
-            .collect()
+    /// Every retained point but those of single commits, of which there may be a hundred thousand; newest first.
+    pub(crate) fn named_points(&self) -> Result<Vec<Point>> {
+        let names = names(self)?;
+        let rows = scan_rows(self, Table::Points, KeyRange::all().backward());
+        rows.map(|row| {
+            let (key, bytes) = row?;
+            Ok(Point::new(epoch_of(&key)?, codec::decode(&bytes)?, &names))
+        })
+        .collect()
     }
 
     /// A retained point.
@@ -355,105 +281,12 @@ impl View {
             let point = self.point(epoch_of(&epoch)?)?;
             return Ok(point.resolved());
         }
-        let points: Vec<_> = self.all_points()?.iter().map(Point::name).collect();
+        let points = match selector {
+            Selector::At(_) | Selector::Ago(_) => self.all_points()?,
+            Selector::Now | Selector::Latest(_) | Selector::Id(_) => self.named_points()?,
+        };
+        let points: Vec<_> = points.iter().map(Point::name).collect();
         resolve(selector, &points, self.now())
-    }
-
-    /// The rows that only this point needs: its manifest; of its segment's rows, those of the next segment that they
-    /// replace, and those that cancel out; of the earliest point, the rows of the next segment and their tombstones.
-    fn freed_by_forgetting(&self, epoch: Epoch) -> Result<PointSize> {
-        let members = self.members()?;
-        if members.retained.binary_search(&epoch).is_err() {
-            return Err(gone(epoch));
-        }
-        let mut size = PointSize::default();
-        for table in [Table::Points, Table::Commits] {
-            if let Some(bytes) = self.raw(table, &epoch.to_key())? {
-                size.add(&epoch.to_key(), &bytes);
-            }
-        }
-        if let Some(manifest) = self.manifest(epoch)? {
-            let id = manifest.id.0.into_bytes();
-            size.add(&id, &self.raw(Table::PointIds, &id)?.unwrap_or_default());
-        }
-        let next = members.segment(epoch.next());
-        if members.retained.first() == Some(&epoch) {
-            self.each_undo_row(members.parts(next), |_, key, bytes| {
-                size.add(key, bytes);
-                let row = key.get(8..).unwrap_or_default();
-                self.tombstone(row, Epoch(0), next)?.iter().for_each(|bytes| size.add(row, bytes));
-                Ok(())
-            })?;
-        } else {
-            self.each_undo_row(members.parts(epoch), |part, key, bytes| {
-                self.freed_by_moving(epoch, part, key, bytes, next, &mut size)
-            })?;
-        }
-        Ok(size)
-    }
-
-    /// What moving one row of the segment `epoch` into the segment `next` frees.
-    fn freed_by_moving(
-        &self,
-        epoch: Epoch,
-        part: Epoch,
-        key: &[u8],
-        bytes: &[u8],
-        next: Epoch,
-        size: &mut PointSize,
-    ) -> Result<()> {
-        let members = self.members()?;
-        let row = key.get(8..).unwrap_or_default();
-        for earlier in members.parts(epoch).take_while(|earlier| *earlier < part) {
-            if self.raw(Table::Undo, &undo_key(earlier, row))?.is_some() {
-                return Ok(());
-            }
-        }
-        for later in members.parts(next) {
-            let later = undo_key(later, row);
-            self.raw(Table::Undo, &later)?.iter().for_each(|bytes| size.add(&later, bytes));
-        }
-        let before = frame::decode(Place::of_record(row), bytes)?;
-        if before.state == State::Absent
-            && let Some(tombstone) = self.tombstone(row, members.before(epoch), next)?
-        {
-            size.add(key, bytes);
-            if before.birth <= self.epochs().first {
-                size.add(row, &tombstone);
-            }
-        }
-        Ok(())
-    }
-
-    /// The tombstone of a key that was removed in `(after, through]`.
-    fn tombstone(&self, row: &[u8], after: Epoch, through: Epoch) -> Result<Option<Vec<u8>>> {
-        let Some(bytes) = self.raw(Table::Tombstones, row)? else { return Ok(None) };
-        let removed = frame::decode(Place::of_record(row), &bytes)?.birth;
-        Ok((removed > after && removed <= through).then_some(bytes))
-    }
-
-    fn each_undo_row(
-        &self,
-        parts: impl Iterator<Item = Epoch>,
-        mut row: impl FnMut(Epoch, &[u8], &[u8]) -> Result<()>,
-    ) -> Result<()> {
-        for part in parts {
-            let mut range = KeyRange::prefix(&part.to_key());
-            loop {
-                let page = self.raw_page(Table::Undo, &range, 512)?;
-                let Some((last, _)) = page.last() else { break };
-                range = range.after(last);
-                page.iter().try_for_each(|(key, bytes)| row(part, key, bytes))?;
-            }
-        }
-        Ok(())
-    }
-}
-
-impl PointSize {
-    fn add(&mut self, key: &[u8], value: &[u8]) {
-        self.rows += 1;
-        self.bytes += (key.len() + value.len()) as u64;
     }
 }
 
@@ -576,7 +409,7 @@ pub(crate) fn names<R: Records + ?Sized>(records: &R) -> Result<Names> {
     Ok(Names(built_in.chain(users).collect()))
 }
 
-fn epoch_of(key: &[u8]) -> Result<Epoch> {
+pub(crate) fn epoch_of(key: &[u8]) -> Result<Epoch> {
     let epoch = Epoch::split_key(key).map(|(epoch, _)| epoch);
     epoch.ok_or_else(|| Error::damaged("a row of a point has a short key: table=points"))
 }

@@ -1,23 +1,78 @@
-//! Retention carried out: every retained point is judged, and those that the policy does not keep are forgotten.
+//! What is kept: points held, released and forgotten by name, and retention carried out.
 
 use std::collections::BTreeMap;
 
-use jiff::Timestamp;
-
+use crate::engine::codec;
 use crate::engine::epoch::Epoch;
-use crate::engine::point::Origin;
+use crate::engine::point::{Manifest, Origin};
 use crate::engine::records::Records;
+use crate::engine::schema::Table;
 use crate::engine::store::Store;
-use crate::error::Result;
+use crate::engine::write::WriteTx;
+use crate::error::{Error, Result};
 use crate::recovery::backups::backup_row;
 use crate::recovery::events::EventKind;
 use crate::recovery::points::Point;
+use crate::recovery::resolve::Resolved;
 use crate::recovery::retention::{Candidate, Class, Policy, Verdict};
-
-/// At most so many points of single commits are kept.
-const MOST_COMMITS: usize = 100_000;
+use crate::recovery::selector::Selector;
 
 impl Store {
+    /// Keeps a point from being forgotten, until [`Store::release`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::at`]; `Invalid` for the point of a single commit, which cannot be held.
+    pub fn hold(&self, selector: impl Into<Selector>) -> Result<Point> {
+        self.set_held(&selector.into(), true)
+    }
+
+    /// Lets a held point be forgotten again.
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::hold`].
+    pub fn release(&self, selector: impl Into<Selector>) -> Result<Point> {
+        self.set_held(&selector.into(), false)
+    }
+
+    fn set_held(&self, selector: &Selector, held: bool) -> Result<Point> {
+        let point = self.named_point(selector)?;
+        self.write(|tx| {
+            let manifest = tx.manifest(point.epoch)?;
+            if manifest.held == held {
+                return Ok(());
+            }
+            tx.put_manifest(point.epoch, &Manifest { held, ..manifest })?;
+            let kind = if held { EventKind::PointHeld } else { EventKind::PointReleased };
+            tx.events().append(kind, serde_json::json!({"restore_id": point.id}))?;
+            Ok(())
+        })?;
+        Ok(Point { held, ..point })
+    }
+
+    /// Forgets points and frees what only they need; everything that other points need stays. Long work is done in
+    /// short transactions, so that no writer waits long.
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::at`]; `Conflict` when one of them is held. Then nothing is forgotten.
+    pub fn forget(&self, selectors: &[Selector]) -> Result<Vec<Point>> {
+        let view = self.view()?;
+        let mut points = BTreeMap::new();
+        for selector in selectors {
+            match view.resolve(selector)? {
+                Resolved::Now => return Err(Error::invalid("the state as it is now is no point to forget")),
+                Resolved::Point { epoch, .. } => points.insert(epoch, view.point(epoch)?),
+            };
+        }
+        drop(view);
+        let epochs: Vec<_> = points.keys().copied().collect();
+        self.refuse_held(&epochs)?;
+        self.forget_in_steps(&epochs, |tx, some| tx.forget_some(some, OfHeld::Refuse).map(drop))?;
+        Ok(points.into_values().collect())
+    }
+
     /// What a policy says of every point with a name, in the order of epochs. Changes nothing.
     ///
     /// # Errors
@@ -25,12 +80,8 @@ impl Store {
     /// `Damaged`, `Reopen`, `Io`.
     pub fn judge(&self, policy: &Policy) -> Result<Vec<(Point, Verdict)>> {
         let view = self.view()?;
-        let mut points: BTreeMap<Epoch, Point> = view
-            .all_points()?
-            .into_iter()
-            .filter(|point| point.id.is_some())
-            .map(|point| (point.epoch, point))
-            .collect();
+        let points = view.named_points()?;
+        let mut points: BTreeMap<Epoch, Point> = points.into_iter().map(|point| (point.epoch, point)).collect();
         let mut candidates = Vec::new();
         for point in points.values() {
             let kind = match (point.origin, point.backups.as_slice()) {
@@ -51,11 +102,12 @@ impl Store {
         Ok(verdicts.into_iter().filter_map(|verdict| Some((points.remove(&verdict.epoch)?, verdict))).collect())
     }
 
-    /// Forgets what a policy does not keep, and gives it. Held points stay.
+    /// Forgets what a policy does not keep, and gives it. Held points stay, also those that are held meanwhile. What is
+    /// left of the history of every commit is merged away too, once it is older than its window.
     ///
     /// # Errors
     ///
-    /// As [`Store::forget`].
+    /// `Damaged`, `Reopen`, `Full`, `Io`.
     ///
     /// # Examples
     ///
@@ -69,28 +121,52 @@ impl Store {
     /// # Ok::<(), hivekeep::Error>(())
     /// ```
     pub fn retain(&self, policy: &Policy) -> Result<Vec<Point>> {
-        let judged = self.judge(policy)?;
-        let forgotten: Vec<_> =
-            judged.into_iter().filter(|(_, verdict)| !verdict.keep).map(|(point, _)| point).collect();
-        self.forget_epochs(&forgotten.iter().map(|point| point.epoch).collect::<Vec<_>>())?;
-        if !forgotten.is_empty() {
-            let ids: Vec<_> = forgotten.iter().flat_map(|point| &point.backups).collect();
-            let points: Vec<_> = forgotten.iter().map(Point::label).collect();
-            let details = serde_json::json!({"deleted_count": ids.len(), "backup_ids": ids, "restore_ids": points});
-            self.write(|tx| tx.events().append(EventKind::BackupDeletedOld, details))?;
+        let judged = self.judge(policy)?.into_iter();
+        let mut points: Vec<_> = judged.filter(|(_, verdict)| !verdict.keep).map(|(point, _)| point).collect();
+        let epochs: Vec<_> = points.iter().map(|point| point.epoch).collect();
+        let mut forgotten = Vec::new();
+        self.forget_in_steps(&epochs, |tx, some| {
+            forgotten.append(&mut tx.forget_some(some, OfHeld::Keep)?);
+            Ok(())
+        })?;
+        self.trim_history()?;
+        points.retain(|point| forgotten.contains(&point.epoch));
+        Ok(points)
+    }
+}
+
+/// What becomes of points that turn out to be held.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum OfHeld {
+    Refuse,
+    Keep,
+}
+
+impl WriteTx<'_> {
+    /// Takes points off the list of what is retained, the newest first, with the event that tells of it. Gives those
+    /// that were still there.
+    fn forget_some(&mut self, epochs: &[Epoch], held: OfHeld) -> Result<Vec<Epoch>> {
+        let (mut forgotten, mut points, mut backups) = (Vec::new(), Vec::new(), Vec::new());
+        for epoch in epochs.iter().rev() {
+            if let Some(bytes) = self.row(Table::Points, &epoch.to_key())? {
+                let manifest: Manifest = codec::decode(&bytes)?;
+                if manifest.held && held == OfHeld::Keep {
+                    continue;
+                }
+                points.push(manifest.id);
+                backups.extend(manifest.backups);
+            } else if self.row(Table::Commits, &epoch.to_key())?.is_none() {
+                continue;
+            }
+            self.mark_forgotten(*epoch)?;
+            forgotten.push(*epoch);
+        }
+        if !points.is_empty() {
+            let count = backups.len();
+            let details = serde_json::json!({"deleted_count": count, "backup_ids": backups, "restore_ids": points});
+            self.events().append(EventKind::BackupDeletedOld, details)?;
         }
         Ok(forgotten)
-    }
-
-    /// Merges away the points of single commits from before `cutoff`, and the oldest over the limit.
-    pub(crate) fn trim_history(&self, cutoff: Timestamp) -> Result<()> {
-        let view = self.view()?;
-        let commits: Vec<_> = view.commits()?;
-        let over = commits.len().saturating_sub(MOST_COMMITS);
-        let old = commits.iter().enumerate().filter(|(at, (_, time))| *at < over || *time < cutoff);
-        let epochs: Vec<_> = old.map(|(_, (epoch, _))| *epoch).collect();
-        drop(view);
-        if epochs.is_empty() { self.finish_merging() } else { self.forget_epochs(&epochs) }
     }
 }
 

@@ -145,6 +145,11 @@ pub(crate) fn key_of(task: &Task) -> Option<Vec<u8>> {
     held(task).map(|(bot, _, _)| key(bot, &task.id))
 }
 
+/// The key of the assignment of a task to a bot, whether these are names or not.
+pub(crate) fn key_of_names(bot: &str, task: &str) -> Vec<u8> {
+    [bot.as_bytes(), &[END], task.as_bytes()].concat()
+}
+
 /// Whose a task is and why, and since when if that follows from it.
 fn held(task: &Task) -> Option<(&BotId, Hold, Option<Timestamp>)> {
     match (&task.holder, &task.assigned_to) {

@@ -14,6 +14,7 @@ use crate::engine::schema::CollectionId;
 use crate::engine::view::View;
 use crate::engine::write::WriteTx;
 use crate::error::{Error, Result};
+use crate::json;
 
 /// No collection has a longer name.
 const NAME_LEN_MAX: usize = 64;
@@ -163,6 +164,10 @@ impl<T: Serialize> Collection<T, &mut WriteTx<'_>> {
         let payload = serde_json::to_vec(value).map_err(|source| {
             Error::invalid(format!("a value cannot be JSON ({source}): collection={}", self.name)).with_source(source)
         })?;
+        // Only so many brackets can nest too deeply to be read back.
+        if payload.iter().filter(|byte| matches!(byte, b'[' | b'{')).count() > json::MAX_DEPTH {
+            json::parse(&payload)?;
+        }
         let id = match self.id {
             Some(id) => id,
             None => *self.id.insert(self.records.user_collection(&self.name)?),

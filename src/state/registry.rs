@@ -169,8 +169,7 @@ impl<R: Records> Registry<R> {
         Ok(Bot { last_heartbeat: self.last_heartbeat(&bot.id)?, ..bot })
     }
 
-    /// When a bot was last heard of.
-    pub(crate) fn last_heartbeat(&self, id: &BotId) -> Result<Option<Timestamp>> {
+    fn last_heartbeat(&self, id: &BotId) -> Result<Option<Timestamp>> {
         let row = self.records.row(Table::Liveness, id.as_bytes())?;
         row.map(|bytes| codec::decode(&bytes).map(|heartbeat: Heartbeat| heartbeat.at)).transpose()
     }

@@ -6,33 +6,60 @@ use crate::error::Result;
 use crate::state::assignments;
 use crate::state::ids::TaskId;
 use crate::state::page::sequence_key;
-use crate::state::queue::{Task, TaskState};
+use crate::state::queue::Task;
 
 /// The row keys of a record by the key that people use, with what has to go back together with it: a task brings its
-/// assignments along. None when there is no such record in either view.
+/// assignments along, and an assignment its task. None when there is no such record in either view.
 pub(crate) fn rows_of<R: Records>(
     past: &R,
     now: &R,
     collection: CollectionId,
     key: &str,
 ) -> Result<Option<Vec<Vec<u8>>>> {
-    let own = match collection {
-        CollectionId::CHAT => key.parse().map(|sequence| sequence_key(sequence).to_vec()).unwrap_or_default(),
-        _ => key.as_bytes().to_vec(),
+    let (collection, own) = match collection {
+        CollectionId::CHAT => (collection, key.parse().map(|number| sequence_key(number).to_vec()).unwrap_or_default()),
+        CollectionId::ASSIGNMENTS => (CollectionId::QUEUE, task_of_assignment([past, now], key)?),
+        _ => (collection, key.as_bytes().to_vec()),
     };
     let mut rows = Vec::new();
     for view in [past, now] {
-        let Some(payload) = view.get(collection, &own)? else { continue };
-        rows.push(collection.row_key(&own));
-        if collection == CollectionId::QUEUE {
-            let task = Task::from_record(&own, &payload)?;
-            let assignment = assignments::key_of(&task);
-            rows.extend(assignment.map(|key| CollectionId::ASSIGNMENTS.row_key(&key)));
+        if view.get(collection, &own)?.is_some() {
+            rows.push(collection.row_key(&own));
+            with_assignments(view, &mut rows)?;
         }
     }
+    Ok((!rows.is_empty()).then_some(rows))
+}
+
+/// The key of the task of an assignment, which people know as `BOT/TASK`; no key when there is no such assignment.
+fn task_of_assignment<R: Records>(views: [&R; 2], name: &str) -> Result<Vec<u8>> {
+    for (slash, _) in name.match_indices('/') {
+        let (bot, task) = name.split_at(slash);
+        let task = task.get(1..).unwrap_or_default();
+        let key = assignments::key_of_names(bot, task);
+        for view in views {
+            if view.get(CollectionId::ASSIGNMENTS, &key)?.is_some() {
+                return Ok(task.as_bytes().to_vec());
+            }
+        }
+    }
+    Ok(Vec::new())
+}
+
+/// Adds to some rows the assignments that now follow from the tasks among them.
+pub(crate) fn with_assignments<R: Records>(records: &R, rows: &mut Vec<Vec<u8>>) -> Result<()> {
+    let mut follow = Vec::new();
+    for row in rows.iter() {
+        let Some((CollectionId::QUEUE, key)) = CollectionId::split_row_key(row) else { continue };
+        if let Some(payload) = records.get(CollectionId::QUEUE, key)? {
+            let assignment = assignments::key_of(&Task::from_record(key, &payload)?);
+            follow.extend(assignment.map(|key| CollectionId::ASSIGNMENTS.row_key(&key)));
+        }
+    }
+    rows.append(&mut follow);
     rows.sort_unstable();
     rows.dedup();
-    Ok((!rows.is_empty()).then_some(rows))
+    Ok(())
 }
 
 /// The task that a row of the queue is about.
@@ -41,9 +68,17 @@ pub(crate) fn task_of_row(row: &[u8]) -> Option<TaskId> {
     (collection == CollectionId::QUEUE).then(|| TaskId::from_key(key).ok()).flatten()
 }
 
-/// Whether a task that is done now was not done then, so that going back makes it run again.
-pub(crate) fn runs_again(key: &[u8], then: Option<&[u8]>, now: Option<&[u8]>) -> Result<bool> {
-    let (Some(then), Some(now)) = (then, now) else { return Ok(false) };
-    let now = Task::from_record(key, now)?;
-    Ok(now.state == TaskState::Done && !Task::from_record(key, then)?.state.is_finished())
+/// A task that is finished now and was not then, so that going back makes it run again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct RunsAgain {
+    /// Whether it was some bot's then, so that an assignment comes back with it.
+    pub(crate) assigned: bool,
+}
+
+/// Whether going back makes a task run again.
+pub(crate) fn runs_again(key: &[u8], then: Option<&[u8]>, now: Option<&[u8]>) -> Result<Option<RunsAgain>> {
+    let (Some(then), Some(now)) = (then, now) else { return Ok(None) };
+    let (then, now) = (Task::from_record(key, then)?, Task::from_record(key, now)?);
+    let again = now.state.is_finished() && !then.state.is_finished();
+    Ok(again.then(|| RunsAgain { assigned: assignments::key_of(&then).is_some() }))
 }

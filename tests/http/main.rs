@@ -9,7 +9,7 @@ mod recovery;
 mod service;
 mod state;
 #[expect(dead_code, reason = "what the tests of the command line use besides")]
-#[path = "../util/mod.rs"]
+#[path = "../cli/util.rs"]
 mod util;
 
 /// Where the end points of the replaced service are.

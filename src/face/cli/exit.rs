@@ -14,6 +14,8 @@ pub(super) enum Exit {
     Failed = 1,
     /// What was typed is wrong, or means several things.
     Usage = 2,
+    /// Some of it was done, and the rest was named.
+    InPart = 3,
     /// Damage was found.
     Damaged = 4,
     /// There is no store.

@@ -1,11 +1,12 @@
 //! The command line: `hivekeep [--store PATH] [--json] [-q] VERB`.
 //!
-//! * [`args`]: what can be typed
+//! * `args`: what can be typed
 //! * `serve`, `status`, `get`, `put`, `point`, `forget`, `restore`, `backup`, `queue`, `check`, `log`, `compact`,
-//!   `crash`, `generate`: the verbs, each with its options and what it prints
-//! * [`context`], [`input`]: what they work with; [`output`], [`table`], [`columns`]: where their answers go
-//! * [`exit`]: how the program ends
+//!   `crash`, `adopt`, `generate`: the verbs, each with its options and what it prints
+//! * `context`, `input`: what they work with; `output`, `table`, `columns`: where their answers go
+//! * `exit`: how the program ends
 
+mod adopt;
 mod args;
 mod backup;
 mod check;

@@ -9,7 +9,7 @@ use serde::Serialize;
 use serde::ser::{SerializeMap, SerializeSeq, Serializer};
 use serde_json::json;
 
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::face::cli::exit::Exit;
 use crate::face::cli::table::{Columns, Table};
 
@@ -150,11 +150,12 @@ pub(super) fn report(json: bool, kind: &str, message: &str, exit: Exit) {
     let _ = writeln!(io::stderr(), "{line}");
 }
 
-/// The message of an error, with its cause where that says more.
+/// The message of an error, with its cause where that says more. Who holds a lock says it all.
 fn with_cause(error: &Error) -> String {
     let message = error.to_string();
+    let told = error.kind() == ErrorKind::Locked;
     match error.source().map(ToString::to_string) {
-        Some(cause) if !message.contains(&cause) => format!("{message} ({cause})"),
+        Some(cause) if !told && !message.contains(&cause) => format!("{message} ({cause})"),
         _ => message,
     }
 }

@@ -15,8 +15,9 @@ use crate::face::cli::input;
 use crate::face::cli::output::Output;
 use crate::face::cli::table::Columns;
 use crate::face::summary::{counted, show_bytes};
-use crate::recovery::points::{Point, PointRequest, PointSize};
+use crate::recovery::points::{Point, PointRequest};
 use crate::recovery::selector::Selector;
+use crate::recovery::size::PointSize;
 
 /// Restore points: make, list, compare, hold and forget them
 #[derive(Debug, Args)]

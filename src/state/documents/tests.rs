@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 
 use serde_json::json;
 
-use super::names::{RowNames, row_value};
 use super::*;
 use crate::engine::records::scan;
 use crate::engine::store::Store;

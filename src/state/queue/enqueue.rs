@@ -1,5 +1,7 @@
 //! Putting tasks into the queue, and saying who is to do them.
 
+use std::collections::BTreeSet;
+
 use crate::engine::records::Records;
 use crate::engine::schema::Table;
 use crate::engine::write::WriteTx;
@@ -144,11 +146,10 @@ impl Queue<&mut WriteTx<'_>> {
 
     fn task_of(&self, new: NewTask, id: TaskId, sequence: u64) -> Result<Task> {
         let now = self.now();
-        let (state, done) = match new.done {
-            None => (TaskState::Ready, None),
-            Some(done) => (TaskState::Done, Some(done)),
+        let (state, done, waiting_for) = match new.done {
+            None => (TaskState::Ready, None, self.not_done(&new.depends_on)?),
+            Some(done) => (TaskState::Done, Some(done), BTreeSet::new()),
         };
-        let waiting_for = self.not_done(&new.depends_on)?;
         let finished_at = done.as_ref().map(|Done { at, .. }| whole_micros(*at));
         let (finished_by, result) = done.map(|Done { by, result, .. }| (by, result)).unwrap_or_default();
         Ok(Task {

@@ -86,9 +86,9 @@ impl Queue<&mut WriteTx<'_>> {
     }
 
     /// Makes one task agree with the others once it alone was restored to an older point: a claim is void, and what is
-    /// done is waited for no more.
-    pub(crate) fn settle(&mut self, id: &TaskId) -> Result<()> {
-        let Some(task) = self.get(id)? else { return Ok(()) };
+    /// done is waited for no more. Says whether it was claimed.
+    pub(crate) fn settle(&mut self, id: &TaskId) -> Result<bool> {
+        let Some(task) = self.get(id)? else { return Ok(false) };
         match task.state {
             TaskState::Claimed => self.void_claim(id)?,
             TaskState::Ready => {
@@ -98,15 +98,18 @@ impl Queue<&mut WriteTx<'_>> {
             TaskState::Done => self.release_those_waiting_for(id)?,
             TaskState::Failed | TaskState::Dead | TaskState::Cancelled => {}
         }
-        Ok(())
+        Ok(task.state == TaskState::Claimed)
     }
 
     /// Puts a task back as it was when it had finished, after a restore to a point before that.
     pub(crate) fn keep_finished(&mut self, payload: &[u8]) -> Result<()> {
         let finished: Task = codec::decode(payload)?;
         let before = self.indexed(&finished.id)?;
-        self.change(&before, finished.clone())?;
-        self.release_those_waiting_for(&finished.id)
+        let finished = self.change(&before, finished)?;
+        if finished.state == TaskState::Done {
+            self.release_those_waiting_for(&finished.id)?;
+        }
+        Ok(())
     }
 
     fn void_claim(&mut self, id: &TaskId) -> Result<()> {

@@ -66,7 +66,8 @@ fn request(mut members: Members, manual: bool, description: &str) -> Result<Poin
     }
     for (name, kind) in DOCUMENTS {
         if let Some(data) = members.value(name) {
-            request = if is_empty(&data) { request.of_documents() } else { request.document(kind, data) };
+            let data = if is_empty(&data) { json!({}) } else { data };
+            request = request.document(kind, data);
         }
     }
     Ok(members.tags("tags")?.into_iter().fold(request, |request, (name, value)| request.tag(name, value)))

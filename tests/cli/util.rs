@@ -9,6 +9,11 @@ use std::time::{Duration, Instant};
 use hivekeep::Store;
 use serde_json::Value;
 
+/// The names of an object's members, in their order.
+pub fn keys(value: &Value) -> Vec<&str> {
+    value.as_object().unwrap().keys().map(String::as_str).collect()
+}
+
 /// A folder with a store in it.
 pub struct Hive {
     folder: tempfile::TempDir,

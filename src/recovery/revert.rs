@@ -1,0 +1,271 @@
+//! Writing what records were at a point, and what has to follow: inside the one transaction of a restore.
+
+use std::collections::BTreeMap;
+
+use crate::engine::epoch::Epoch;
+use crate::engine::frame::{self, State};
+use crate::engine::meta;
+use crate::engine::point::{Manifest, Scope};
+use crate::engine::records::Records;
+use crate::engine::schema::{CollectionId, Place, Table};
+use crate::engine::view::undo_range;
+use crate::engine::write::WriteTx;
+use crate::error::{Error, Result};
+use crate::recovery::diff::{ChangeKind, Counts, kind};
+use crate::recovery::points::{Names, names};
+use crate::state::unit::{self, RunsAgain};
+
+/// Rows read at a time.
+const PAGE: usize = 256;
+
+/// How many records a restore touches, less those that it leaves as they are after all. A plan counts with it too, so
+/// that both give the same.
+#[derive(Default)]
+pub(crate) struct Touched {
+    counts: BTreeMap<CollectionId, Counts>,
+    /// Tasks that stay finished, and assignments that therefore do not come back.
+    kept_tasks: u64,
+    kept_assignments: u64,
+}
+
+impl Touched {
+    /// A record comes back, changes or goes. The pieces of long values are no records of their own.
+    pub(crate) fn count(&mut self, collection: CollectionId, change: ChangeKind) {
+        if collection != CollectionId::CHUNKS {
+            self.counts.entry(collection).or_default().count(change);
+        }
+    }
+
+    /// A task stays finished.
+    pub(crate) fn keep(&mut self, task: RunsAgain) {
+        self.kept_tasks += 1;
+        self.kept_assignments += u64::from(task.assigned);
+    }
+
+    /// By the names of collections.
+    pub(crate) fn named(mut self, names: &Names) -> BTreeMap<String, Counts> {
+        if let Some(tasks) = self.counts.get_mut(&CollectionId::QUEUE) {
+            tasks.changed = tasks.changed.saturating_sub(self.kept_tasks);
+        }
+        if let Some(assignments) = self.counts.get_mut(&CollectionId::ASSIGNMENTS) {
+            assignments.added = assignments.added.saturating_sub(self.kept_assignments);
+        }
+        let touched = self.counts.into_iter().filter(|(_, counts)| counts.total() > 0);
+        touched.map(|(collection, counts)| (names.of(collection), counts)).collect()
+    }
+}
+
+/// A restore in progress.
+pub(crate) struct Revert<'p> {
+    pub(crate) from: Epoch,
+    pub(crate) scope: &'p Scope,
+    pub(crate) keep_finished: bool,
+    touched: Touched,
+    /// Pieces of long values by their rows of `undo`; they come back when no whole value is read any more.
+    pieces: Vec<Vec<u8>>,
+    /// Long values whose index rows are still to be derived.
+    long: Vec<(CollectionId, Vec<u8>)>,
+    /// Tasks that were finished before the restore, as they were.
+    finished: Vec<(Vec<u8>, Vec<u8>)>,
+}
+
+impl<'p> Revert<'p> {
+    /// Back to the point `from`.
+    pub(crate) fn new(from: Epoch, scope: &'p Scope, keep_finished: bool) -> Self {
+        let touched = Touched::default();
+        Self { from, scope, keep_finished, touched, pieces: Vec::new(), long: Vec::new(), finished: Vec::new() }
+    }
+
+    /// Writes what the records in scope were, up to the safety point that was just sealed.
+    ///
+    /// One row of `undo` for each key that changed has a birth at or before the point: it is the key's state there.
+    pub(crate) fn run(&mut self, tx: &mut WriteTx<'_>, safety: Epoch) -> Result<()> {
+        let mut range = undo_range(self.from, safety);
+        loop {
+            let page = tx.raw_page(Table::Undo, &range, PAGE)?;
+            let Some((last, _)) = page.last() else { break };
+            range = range.after(last);
+            for (key, bytes) in &page {
+                let row = key.get(8..).unwrap_or_default();
+                let place = Place::of_record(row);
+                let before = frame::decode(place, bytes)?;
+                if before.birth > self.from || !self.scope.contains(row) {
+                    continue;
+                }
+                // While points are being merged, a piece may be met before the head of its value.
+                if place.collection == CollectionId::CHUNKS {
+                    self.pieces.push(key.clone());
+                } else {
+                    self.row(tx, row, before.state)?;
+                }
+            }
+        }
+        for key in std::mem::take(&mut self.pieces) {
+            let row = key.get(8..).unwrap_or_default();
+            let bytes = tx.raw(Table::Undo, &key)?.unwrap_or_default();
+            self.row(tx, row, frame::decode(Place::of_record(row), &bytes)?.state)?;
+        }
+        self.index_long_values(tx)
+    }
+
+    fn row(&mut self, tx: &mut WriteTx<'_>, row: &[u8], then: State<'_>) -> Result<()> {
+        let place @ Place { collection, key, .. } = Place::of_record(row);
+        let current = tx.raw(Table::Live, row)?;
+        let now = match &current {
+            Some(bytes) => frame::decode(place, bytes)?.state,
+            None => State::Absent,
+        };
+        if now == then {
+            return Ok(());
+        }
+        if collection == CollectionId::QUEUE && self.keep_finished {
+            let task = tx.whole_value(collection, key, now)?;
+            self.finished.extend(task.map(|task| (key.to_vec(), task)));
+        }
+        self.index(tx, collection, key, now, then)?;
+        match then {
+            State::Absent => drop(tx.remove_state(collection, key)?),
+            then => drop(tx.put_state(collection, key, then)?),
+        }
+        self.touched.count(collection, kind(now != State::Absent, then != State::Absent));
+        Ok(())
+    }
+
+    /// Keeps the index right. What a long value becomes is derived at the end: its pieces come back after its head.
+    fn index(
+        &mut self,
+        tx: &mut WriteTx<'_>,
+        collection: CollectionId,
+        key: &[u8],
+        now: State<'_>,
+        then: State<'_>,
+    ) -> Result<()> {
+        let Some(rule) = tx.context.index_rule(collection) else { return Ok(()) };
+        let before = rule.keys(key, tx.whole_value(collection, key, now)?.as_deref())?;
+        let after = match then {
+            State::Absent => Vec::new(),
+            State::Present(payload) => rule.keys(key, Some(payload))?,
+            State::Chunked(_) => {
+                self.long.push((collection, key.to_vec()));
+                Vec::new()
+            }
+        };
+        tx.change_index(&before, &after)
+    }
+
+    fn index_long_values(&mut self, tx: &mut WriteTx<'_>) -> Result<()> {
+        for (collection, key) in std::mem::take(&mut self.long) {
+            if let Some(rule) = tx.context.index_rule(collection) {
+                let after = rule.keys(&key, tx.get(collection, &key)?.as_deref())?;
+                tx.change_index(&[], &after)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// What has to follow a restore of tasks, once the digests have been compared: those that are to stay finished
+    /// do, and claims of the past, whose bots are gone, are returned. Gives how many claims.
+    pub(crate) fn settle(&mut self, tx: &mut WriteTx<'_>) -> Result<u64> {
+        for (key, finished) in std::mem::take(&mut self.finished) {
+            let then = tx.get(CollectionId::QUEUE, &key)?;
+            if let Some(task) = unit::runs_again(&key, then.as_deref(), Some(&finished))? {
+                self.touched.keep(task);
+                tx.queue().keep_finished(&finished)?;
+            }
+        }
+        if self.scope.has_all_of(CollectionId::QUEUE) {
+            return Ok(tx.queue().void_claims()? as u64);
+        }
+        let mut claims = 0;
+        for task in self.scope.rows.iter().filter_map(|row| unit::task_of_row(row)) {
+            claims += u64::from(tx.queue().settle(&task)?);
+        }
+        Ok(claims)
+    }
+
+    /// What was touched, by the names of collections.
+    pub(crate) fn touched(self, names: &Names) -> BTreeMap<String, Counts> {
+        self.touched.named(names)
+    }
+}
+
+/// After a restore of whole collections their digests must be the point's: that proves that the set of reverted changes
+/// is complete, without reading what did not change.
+///
+/// # Errors
+///
+/// `Damaged` when one differs.
+pub(crate) fn compare_digests(tx: &WriteTx<'_>, scope: &Scope, manifest: &Manifest) -> Result<()> {
+    let stored = meta::all_stats(tx)?.into_iter().map(|(collection, _)| collection);
+    let there = manifest.collections.iter().map(|(collection, _)| *collection);
+    for collection in stored.chain(there) {
+        // Pieces of long values may belong to collections that stay as they are.
+        let whole = scope.has_all_of(collection) && (collection != CollectionId::CHUNKS || scope.is_everything());
+        if whole && tx.stats(collection)? != manifest.stats(collection) {
+            return Err(Error::damaged(format!(
+                "the restored state would differ from the point's, so nothing was changed; run hivekeep check: \
+                 collection={} point={}",
+                names(tx)?.of(collection),
+                manifest.id
+            )));
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+
+    use super::*;
+    use crate::engine::commit::Outcome;
+    use crate::recovery::restore::RestoreOptions;
+    use crate::state::ids::{BotId, TaskId};
+    use crate::state::queue::{ClaimOptions, NewTask, TaskState};
+    use crate::state::testing::Fixture;
+
+    #[test]
+    fn a_long_task_comes_back_while_its_head_is_merged_and_its_pieces_are_not() {
+        let hive = Fixture::new();
+        let (bot, id) = (BotId::new("ant").unwrap(), TaskId::new("a").unwrap());
+        let payload = Value::String("x".repeat((1 << 20) + 9));
+        hive.write(|tx| tx.queue().enqueue(NewTask::new(payload.clone()).id(id.clone())));
+        let point = hive.store.restore_point("before").unwrap();
+        hive.write(|tx| tx.queue().claim(&bot, &ClaimOptions::default()));
+        let forgotten = hive.seal();
+        hive.store
+            .alone(|tx| {
+                tx.mark_forgotten(forgotten)?;
+                tx.merge_some(1).map(Outcome::Commit)
+            })
+            .unwrap();
+        let kept = RestoreOptions::new().keep_finished(true);
+        hive.store.restore(&point, kept).unwrap();
+        hive.check();
+        let task = hive.view().queue().get(&id).unwrap().unwrap();
+        assert_eq!((task.state, task.payload), (TaskState::Ready, payload));
+        assert!(hive.store.check(&|_, _| ()).unwrap().is_sound());
+    }
+
+    #[test]
+    fn a_restore_whose_digests_would_differ_changes_nothing_and_is_told_of() {
+        let hive = Fixture::new();
+        hive.write(|tx| tx.config().put("a", &1.into()));
+        let point = hive.store.restore_point("before").unwrap();
+        hive.write(|tx| tx.config().put("a", &2.into()));
+        hive.write(|tx| tx.config().put("b", &2.into()));
+        // A pre-image is lost, as a damaged page would lose it.
+        let row = CollectionId::CONFIG.row_key(b"b");
+        let lost = crate::engine::write::undo_key(point.epoch.next(), &row);
+        assert!(hive.store.write(|tx| tx.delete(Table::Undo, &lost)).unwrap());
+        let refused = hive.store.restore(&point, RestoreOptions::new()).unwrap_err();
+        assert_eq!(refused.kind(), crate::error::ErrorKind::Damaged);
+        assert!(refused.to_string().contains("collection=config"), "{refused}");
+        assert_eq!(hive.view().config().get("a").unwrap(), Some(2.into()));
+        let events = hive.view().events().list(crate::state::page::Page::newest(1)).unwrap();
+        assert_eq!(events[0].kind, crate::recovery::events::EventKind::RestoreFailed);
+        let by_key = RestoreOptions::new().only(["config"]).key("a");
+        hive.store.restore(&point, by_key).unwrap();
+        assert_eq!(hive.view().config().get("a").unwrap(), Some(1.into()));
+    }
+}

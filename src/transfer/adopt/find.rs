@@ -1,0 +1,241 @@
+//! Finding the files that are known, by their names.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+
+use super::report::{AdoptProblem, AdoptSkipped};
+use crate::error::{Error, Result};
+
+/// A folder is searched this deep.
+const DEPTH_MAX: usize = 32;
+/// So many files and folders are looked at; a folder with more is none that the replaced service left.
+const ENTRIES_MAX: usize = 100_000;
+
+pub(super) const NOT_KNOWN: &str = "not a file that is known";
+
+/// A kind of file that is known. In this order they are taken over, so that points are sealed when all else is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AdoptSource {
+    /// `registry.json`: the bots, by id, in the member `bots`.
+    Registry,
+    /// `bots.json`: the bots, by id.
+    Bots,
+    /// `backlog.json`: the tasks, in the member `backlog`.
+    Backlog,
+    /// `chat-history-*.jsonl`: a message on each line.
+    Chat,
+    /// `*-activity.jsonl`: what a bot did, on each line.
+    Activity,
+    /// `registry-changes.jsonl`: what was done to the registry, on each line.
+    RegistryChanges,
+    /// `disaster-recovery.jsonl`: an event on each line.
+    Events,
+    /// `index.json`: backups and restore points; the content of each backup is in a file of its own beside it.
+    Backups,
+}
+
+/// The files to take over, and what is none.
+#[derive(Debug, Default)]
+pub(super) struct Found {
+    pub(super) files: Vec<(AdoptSource, PathBuf)>,
+    pub(super) skipped: Vec<AdoptSkipped>,
+    pub(super) problems: Vec<AdoptProblem>,
+    entries: usize,
+}
+
+impl AdoptSource {
+    /// The kind of file that has that name.
+    pub(super) fn of(name: &str) -> Option<Self> {
+        match name {
+            "registry.json" => Some(Self::Registry),
+            "bots.json" => Some(Self::Bots),
+            "backlog.json" => Some(Self::Backlog),
+            "index.json" => Some(Self::Backups),
+            "registry-changes.jsonl" => Some(Self::RegistryChanges),
+            "disaster-recovery.jsonl" => Some(Self::Events),
+            _ if name.starts_with("chat-history-") && name.ends_with(".jsonl") => Some(Self::Chat),
+            _ if name.ends_with("-activity.jsonl") => Some(Self::Activity),
+            _ => None,
+        }
+    }
+}
+
+/// Finds what is known at some paths: files themselves, and folders with what is in them. A symbolic link is followed
+/// only when it is one of the paths.
+///
+/// # Errors
+///
+/// `NotFound` when there is nothing at a path: then nothing has been taken over yet.
+pub(super) fn find<P: AsRef<Path>>(paths: &[P]) -> Result<Found> {
+    let mut found = Found::default();
+    for path in paths.iter().map(AsRef::as_ref) {
+        let metadata = metadata(path)?;
+        if metadata.is_dir() {
+            found.folder(path, 0);
+        } else {
+            found.named(path, metadata.is_file());
+        }
+    }
+    found.files.sort();
+    let mut seen = BTreeSet::new();
+    found.files.retain(|(_, path)| seen.insert(fs::canonicalize(path).unwrap_or_else(|_| path.clone())));
+    found.leave_out_backups();
+    Ok(found)
+}
+
+impl Found {
+    /// A file that was named: whoever names it means it, so that one which is not known is a problem.
+    fn named(&mut self, path: &Path, is_file: bool) {
+        let place = path.display().to_string();
+        match known(path).filter(|_| is_file) {
+            Some(source) => self.files.push((source, path.to_path_buf())),
+            None => {
+                let why = "not a file that is known; the known ones are registry.json, bots.json, backlog.json, \
+                           index.json, disaster-recovery.jsonl, registry-changes.jsonl, chat-history-*.jsonl and \
+                           *-activity.jsonl"
+                    .to_owned();
+                self.problems.push(AdoptProblem { place, why, kept: false });
+            }
+        }
+    }
+
+    fn folder(&mut self, folder: &Path, depth: usize) {
+        if depth > DEPTH_MAX {
+            return self.problem(folder, format!("folders are searched no deeper than this: limit={DEPTH_MAX}"));
+        }
+        let entries = fs::read_dir(folder).and_then(|entries| {
+            entries
+                .map(|entry| entry.and_then(|entry| Ok((entry.path(), entry.file_type()?))))
+                .collect::<io::Result<Vec<_>>>()
+        });
+        let mut entries = match entries {
+            Ok(entries) => entries,
+            Err(error) => return self.problem(folder, format!("the folder cannot be read: {error}")),
+        };
+        entries.sort_by(|(a, _), (b, _)| a.cmp(b));
+        for (path, kind) in entries {
+            self.entries += 1;
+            if self.entries == ENTRIES_MAX {
+                self.problem(folder, format!("there are too many files; name those to adopt: limit={ENTRIES_MAX}"));
+            }
+            if self.entries >= ENTRIES_MAX {
+                return;
+            }
+            match known(&path) {
+                _ if kind.is_dir() => self.folder(&path, depth + 1),
+                Some(source) if kind.is_file() => self.files.push((source, path)),
+                _ => {
+                    let why = if kind.is_symlink() { "a symbolic link, not followed" } else { NOT_KNOWN };
+                    self.skipped.push(AdoptSkipped { path, why: why.to_owned() });
+                }
+            }
+        }
+    }
+
+    fn problem(&mut self, path: &Path, why: String) {
+        self.problems.push(AdoptProblem { place: path.display().to_string(), why, kept: false });
+    }
+
+    /// What lies beside an index is that index's business: it says which of these files are backups.
+    fn leave_out_backups(&mut self) {
+        let indexes = self.files.iter().filter(|(source, _)| *source == AdoptSource::Backups);
+        let folders: BTreeSet<_> = indexes.filter_map(|(_, path)| path.parent()).collect();
+        self.skipped.retain(|AdoptSkipped { path, why }| {
+            let beside = path.parent().is_some_and(|folder| folders.contains(folder));
+            !(beside && why == NOT_KNOWN && path.extension().is_some_and(|extension| extension == "json"))
+        });
+    }
+}
+
+fn known(path: &Path) -> Option<AdoptSource> {
+    path.file_name()?.to_str().and_then(AdoptSource::of)
+}
+
+/// Refuses paths with nothing at them, before a store is made for what is there.
+///
+/// # Errors
+///
+/// `NotFound` for the first of them.
+#[cfg(feature = "cli")]
+pub(crate) fn check_paths<P: AsRef<Path>>(paths: &[P]) -> Result<()> {
+    paths.iter().try_for_each(|path| metadata(path.as_ref()).map(drop))
+}
+
+fn metadata(path: &Path) -> Result<fs::Metadata> {
+    fs::metadata(path).map_err(|error| match error.kind() {
+        io::ErrorKind::NotFound => {
+            Error::not_found(format!("nothing was adopted: no such file or folder: path={}", path.display()))
+        }
+        _ => Error::from(error).context(format!("nothing was adopted: {}", path.display())),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(found: &Found, root: &Path) -> Vec<String> {
+        found.files.iter().map(|(_, path)| path.strip_prefix(root).unwrap().display().to_string()).collect()
+    }
+
+    #[test]
+    fn a_folder_is_searched_for_known_names_in_the_order_of_taking_over() {
+        let root = tempfile::tempdir().unwrap();
+        let root = root.path();
+        fs::create_dir_all(root.join("a/backups")).unwrap();
+        for name in ["a/backups/index.json", "a/backups/1.json", "a/backups/notes.md", "a/backlog.json"] {
+            fs::write(root.join(name), "").unwrap();
+        }
+        for name in ["B-activity.jsonl", "chat-history-2025-10-25.jsonl", "registry.json", "other.json"] {
+            fs::write(root.join(name), "").unwrap();
+        }
+        let found = find(&[root, &root.join("registry.json")]).unwrap();
+        let order = ["registry.json", "a/backlog.json", "chat-history-2025-10-25.jsonl", "B-activity.jsonl"];
+        assert_eq!(names(&found, root), [&order[..], &["a/backups/index.json"]].concat());
+        let skipped: Vec<_> = found.skipped.iter().map(|skipped| skipped.path.strip_prefix(root).unwrap()).collect();
+        assert_eq!(skipped, [Path::new("a/backups/notes.md"), Path::new("other.json")]);
+        assert!(found.problems.is_empty());
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn links_in_a_folder_are_not_followed_and_said() {
+        let (root, outside) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        fs::write(outside.path().join("registry.json"), "{}").unwrap();
+        std::os::unix::fs::symlink(outside.path(), root.path().join("folder")).unwrap();
+        std::os::unix::fs::symlink(outside.path().join("registry.json"), root.path().join("registry.json")).unwrap();
+        let found = find(&[root.path()]).unwrap();
+        assert!(found.files.is_empty());
+        assert_eq!(found.skipped.len(), 2);
+        assert!(found.skipped.iter().all(|skipped| skipped.why == "a symbolic link, not followed"));
+        assert_eq!(find(&[root.path().join("registry.json")]).unwrap().files.len(), 1);
+    }
+
+    #[test]
+    fn a_path_with_nothing_at_it_is_an_error_and_a_named_file_that_is_not_known_a_problem() {
+        let root = tempfile::tempdir().unwrap();
+        let error = find(&[root.path().join("none")]).unwrap_err().to_string();
+        assert!(error.starts_with("nothing was adopted: no such file or folder: path="), "{error}");
+        let other = root.path().join("other.json");
+        fs::write(&other, "{}").unwrap();
+        let found = find(&[other]).unwrap();
+        assert!(found.files.is_empty());
+        assert!(found.problems[0].why.starts_with("not a file that is known; the known ones are registry.json"));
+    }
+
+    #[test]
+    fn a_folder_that_goes_on_without_end_is_left_at_a_depth() {
+        let root = tempfile::tempdir().unwrap();
+        let deep = (0..=DEPTH_MAX).fold(root.path().to_path_buf(), |path, _| path.join("d"));
+        fs::create_dir_all(&deep).unwrap();
+        fs::write(deep.join("registry.json"), "{}").unwrap();
+        let found = find(&[root.path()]).unwrap();
+        assert!(found.files.is_empty());
+        assert_eq!(found.problems.len(), 1);
+    }
+}

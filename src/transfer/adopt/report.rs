@@ -1,0 +1,276 @@
+//! What was taken over and what was not, for people and as JSON.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use serde::ser::SerializeStruct;
+use serde::{Serialize, Serializer};
+
+use super::find::AdoptSource;
+
+/// So many problems and notes of a file are told one by one; the others are counted.
+const TOLD_MAX: usize = 1000;
+
+/// What [`Store::adopt`](crate::Store::adopt) did. Its text and its JSON name every file.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AdoptReport {
+    /// The time zone in which times were read that do not say how far from UTC they are.
+    pub time_zone: String,
+    /// The files that are known, in the order in which they were taken over.
+    pub files: Vec<AdoptedFile>,
+    /// What was left alone, because it is none of them.
+    pub skipped: Vec<AdoptSkipped>,
+    /// What was wrong outside of these files.
+    pub problems: Vec<AdoptProblem>,
+}
+
+/// What was taken from one file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct AdoptedFile {
+    /// The file, as it was named or found.
+    #[serde(serialize_with = "path_text")]
+    pub path: PathBuf,
+    /// What it is.
+    pub source: AdoptSource,
+    /// What is new in the store, by kind.
+    pub taken: BTreeMap<AdoptThing, u64>,
+    /// Backups among these whose bytes were found to have the checksum that was listed for them.
+    pub verified: u64,
+    /// Parts that had been taken over before.
+    pub known: u64,
+    /// Parts that had been taken over before and have been removed, purged or restored away since. They were left out;
+    /// [`AdoptOptions::again`](crate::AdoptOptions::again) takes them again.
+    pub gone: u64,
+    /// Parts that were not taken, or not as they are: the first thousand.
+    pub problems: Vec<AdoptProblem>,
+    /// How many problems there are beyond those.
+    pub more_problems: u64,
+    /// What somebody may want to know although nothing is missing.
+    pub notes: Vec<String>,
+}
+
+/// A part that was not taken, or not as it is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct AdoptProblem {
+    /// Which part: `line 32`, `task BACKLOG-007`; empty for the whole file.
+    pub place: String,
+    /// What is wrong with it.
+    pub why: String,
+    /// Whether its text was kept, in an event `not_adopted`.
+    pub kept: bool,
+}
+
+/// A file or folder that was left alone.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct AdoptSkipped {
+    /// The file or folder.
+    #[serde(serialize_with = "path_text")]
+    pub path: PathBuf,
+    /// Why.
+    pub why: String,
+}
+
+/// What can be taken over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AdoptThing {
+    /// Backups, with their content.
+    Backups,
+    /// Restore points of backups.
+    RestorePoints,
+    /// Bots of the registry.
+    Bots,
+    /// Tasks of the queue.
+    Tasks,
+    /// Messages of the chat.
+    Messages,
+    /// Entries of the audit trail.
+    AuditEntries,
+    /// Events.
+    Events,
+}
+
+impl AdoptThing {
+    /// So many of them, in words.
+    fn show(self, count: u64) -> String {
+        let (one, many) = match self {
+            Self::Backups => ("backup", "backups"),
+            Self::RestorePoints => ("restore point", "restore points"),
+            Self::Bots => ("bot", "bots"),
+            Self::Tasks => ("task", "tasks"),
+            Self::Messages => ("message", "messages"),
+            Self::AuditEntries => ("audit entry", "audit entries"),
+            Self::Events => ("event", "events"),
+        };
+        format!("{count} {}", if count == 1 { one } else { many })
+    }
+}
+
+impl AdoptReport {
+    /// Whether something was not taken, or not as it is: `hivekeep adopt` then ends with exit code 3.
+    pub fn in_part(&self) -> bool {
+        !self.problems.is_empty() || self.files.iter().any(|file| !file.problems.is_empty())
+    }
+
+    /// What is new in the store, by kind.
+    pub fn taken(&self) -> BTreeMap<AdoptThing, u64> {
+        let mut total = BTreeMap::new();
+        for (thing, count) in self.files.iter().flat_map(|file| &file.taken) {
+            *total.entry(*thing).or_default() += count;
+        }
+        total
+    }
+}
+
+impl AdoptedFile {
+    pub(super) fn new(path: &Path, source: AdoptSource) -> Self {
+        Self {
+            path: path.to_path_buf(),
+            source,
+            taken: BTreeMap::new(),
+            verified: 0,
+            known: 0,
+            gone: 0,
+            problems: Vec::new(),
+            more_problems: 0,
+            notes: Vec::new(),
+        }
+    }
+
+    pub(super) fn took(&mut self, thing: AdoptThing, count: u64) {
+        *self.taken.entry(thing).or_default() += count;
+    }
+
+    pub(super) fn problem(&mut self, place: impl Into<String>, why: impl Into<String>, kept: bool) {
+        if self.problems.len() < TOLD_MAX {
+            self.problems.push(AdoptProblem { place: place.into(), why: why.into(), kept });
+        } else {
+            self.more_problems += 1;
+        }
+    }
+
+    pub(super) fn note(&mut self, note: impl Into<String>) {
+        if self.notes.len() < TOLD_MAX {
+            self.notes.push(note.into());
+        }
+    }
+
+    /// What came of it, in a line.
+    fn summary(&self) -> String {
+        let mut parts = vec![list(&self.taken).unwrap_or_else(|| "nothing new".to_owned())];
+        if self.verified > 0 {
+            parts.push(format!("checksums verified: {}", self.verified));
+        }
+        if self.known > 0 {
+            parts.push(format!("{} known", self.known));
+        }
+        if self.gone > 0 {
+            parts.push(format!("{} adopted before and gone since, left out", self.gone));
+        }
+        parts.join(", ")
+    }
+}
+
+impl Serialize for AdoptReport {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        let mut report = to.serialize_struct("AdoptReport", 6)?;
+        report.serialize_field("time_zone", &self.time_zone)?;
+        report.serialize_field("in_part", &self.in_part())?;
+        report.serialize_field("taken", &self.taken())?;
+        report.serialize_field("files", &self.files)?;
+        report.serialize_field("skipped", &self.skipped)?;
+        report.serialize_field("problems", &self.problems)?;
+        report.end()
+    }
+}
+
+impl fmt::Display for AdoptReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "times without a zone were read in: {}", self.time_zone)?;
+        for file in &self.files {
+            write!(f, "{file}")?;
+        }
+        for AdoptSkipped { path, why } in &self.skipped {
+            writeln!(f, "skipped {}: {why}", path.display())?;
+        }
+        for problem in &self.problems {
+            writeln!(f, "{problem}")?;
+        }
+        let part = if self.in_part() { "in part: " } else { "" };
+        write!(f, "adopted {part}{}", list(&self.taken()).unwrap_or_else(|| "nothing new".to_owned()))
+    }
+}
+
+impl fmt::Display for AdoptedFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{}: {}", self.path.display(), self.summary())?;
+        for problem in &self.problems {
+            writeln!(f, "  {problem}")?;
+        }
+        if self.more_problems > 0 {
+            writeln!(f, "  and {} more problems", self.more_problems)?;
+        }
+        self.notes.iter().try_for_each(|note| writeln!(f, "  note: {note}"))
+    }
+}
+
+impl fmt::Display for AdoptProblem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let kept = if self.kept { "; its text is kept in an event" } else { "" };
+        match self.place.as_str() {
+            "" => write!(f, "{}{kept}", self.why),
+            place => write!(f, "{place}: {}{kept}", self.why),
+        }
+    }
+}
+
+fn list(taken: &BTreeMap<AdoptThing, u64>) -> Option<String> {
+    let shown: Vec<_> =
+        taken.iter().filter(|(_, count)| **count > 0).map(|(thing, count)| thing.show(*count)).collect();
+    (!shown.is_empty()).then(|| shown.join(", "))
+}
+
+/// A path as text, whatever bytes it is made of.
+fn path_text<S: Serializer>(path: &Path, to: S) -> Result<S::Ok, S::Error> {
+    to.serialize_str(&path.to_string_lossy())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn report() -> AdoptReport {
+        let mut file = AdoptedFile::new(Path::new("hive/backlog.json"), AdoptSource::Backlog);
+        file.took(AdoptThing::Tasks, 2);
+        file.known = 1;
+        file.problem("task T-3", "its status is not known: status=BLOCKED", true);
+        file.note("something");
+        let skipped = vec![AdoptSkipped { path: "hive/notes.md".into(), why: "not a file that is known".into() }];
+        AdoptReport { time_zone: "UTC".into(), files: vec![file], skipped, problems: Vec::new() }
+    }
+
+    #[test]
+    fn the_text_names_every_file_and_every_problem() {
+        let expected = "times without a zone were read in: UTC
+hive/backlog.json: 2 tasks, 1 known
+  task T-3: its status is not known: status=BLOCKED; its text is kept in an event
+  note: something
+skipped hive/notes.md: not a file that is known
+adopted in part: 2 tasks";
+        assert_eq!(report().to_string(), expected);
+    }
+
+    #[test]
+    fn the_json_says_the_same() {
+        let expected = r#"{"time_zone":"UTC","in_part":true,"taken":{"tasks":2},"files":[{"path":"hive/backlog.json","source":"backlog","taken":{"tasks":2},"verified":0,"known":1,"gone":0,"problems":[{"place":"task T-3","why":"its status is not known: status=BLOCKED","kept":true}],"more_problems":0,"notes":["something"]}],"skipped":[{"path":"hive/notes.md","why":"not a file that is known"}],"problems":[]}"#;
+        assert_eq!(serde_json::to_string(&report()).unwrap(), expected);
+    }
+
+    #[test]
+    fn problems_without_end_are_counted() {
+        let mut file = AdoptedFile::new(Path::new("f"), AdoptSource::Chat);
+        (0..TOLD_MAX + 5).for_each(|line| file.problem(format!("line {line}"), "wrong", false));
+        assert_eq!((file.problems.len(), file.more_problems), (TOLD_MAX, 5));
+    }
+}

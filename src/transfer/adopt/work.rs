@@ -1,0 +1,183 @@
+//! The work on one file: its transactions, what they take, and what is reported of them.
+
+use std::path::Path;
+
+use serde_json::{Map, Value, json};
+
+use super::AdoptOptions;
+use super::find::AdoptSource;
+use super::input;
+use super::marks::Mark;
+use super::report::{AdoptSkipped, AdoptThing, AdoptedFile};
+use crate::engine::store::Store;
+use crate::engine::write::WriteTx;
+use crate::error::{Error, ErrorKind, Result};
+use crate::json;
+use crate::recovery::events::EventKind;
+
+/// A text that could not be taken over is kept up to this length.
+const KEPT_BYTES_MAX: usize = 256 << 10;
+/// So many texts of one file are kept; a file with more of them is none of the kind that its name says.
+const KEPT_MAX: usize = 10_000;
+
+/// The work on one file.
+pub(super) struct Work<'a> {
+    pub(super) store: &'a Store,
+    pub(super) options: &'a AdoptOptions,
+    pub(super) path: &'a Path,
+    pub(super) file: AdoptedFile,
+    /// What was found to be none of its business.
+    pub(super) skipped: Vec<AdoptSkipped>,
+    /// Why it is not the kind of file that its name says, if it is not.
+    pub(super) foreign: Option<&'static str>,
+    kept: usize,
+}
+
+/// One transaction of that work.
+pub(super) struct Taking<'w, 'tx> {
+    pub(super) tx: &'w mut WriteTx<'tx>,
+    pub(super) options: &'w AdoptOptions,
+    pub(super) path: &'w Path,
+    pub(super) file: &'w mut AdoptedFile,
+    /// What the file says besides its parts; kept in the event that tells of the adoption.
+    pub(super) members: Map<String, Value>,
+    kept: &'w mut usize,
+}
+
+/// What is known of a part before it is taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Seen {
+    /// Nothing: it is to be taken.
+    New,
+    /// It was taken over before; the report counts it.
+    Before,
+}
+
+impl<'a> Work<'a> {
+    pub(super) fn new(store: &'a Store, options: &'a AdoptOptions, path: &'a Path, source: AdoptSource) -> Self {
+        let file = AdoptedFile::new(path, source);
+        Self { store, options, path, file, skipped: Vec::new(), foreign: None, kept: 0 }
+    }
+
+    /// Takes over a part in a transaction of its own. When that fails because of what is in the file or in the store,
+    /// nothing of the part was taken, and the report says so.
+    ///
+    /// # Errors
+    ///
+    /// Those after which the store cannot be written to for the time being.
+    pub(super) fn load(&mut self, part: &str, take: impl FnOnce(&mut Taking<'_, '_>) -> Result<()>) -> Result<()> {
+        let (before, kept_before) = (self.file.clone(), self.kept);
+        let (options, path, file, kept) = (self.options, self.path, &mut self.file, &mut self.kept);
+        let done = self.store.load(|tx| {
+            let mut taking = Taking { tx, options, path, file, members: Map::new(), kept };
+            take(&mut taking)?;
+            taking.tell(&before)
+        });
+        match done {
+            Err(error) if concerns_the_part(&error) => {
+                (self.file, self.kept) = (before, kept_before);
+                self.file.problem(part, format!("nothing of this was taken: {error}"), false);
+                Ok(())
+            }
+            done => done,
+        }
+    }
+
+    /// Reads the file as one JSON object; when it is none, that is reported and its text kept.
+    pub(super) fn object(&mut self) -> Result<Option<Map<String, Value>>> {
+        let bytes = match input::whole(self.path, self.options.max_file_bytes) {
+            Ok(bytes) => bytes,
+            Err(why) => {
+                self.file.problem("", why, false);
+                return Ok(None);
+            }
+        };
+        let why = match json::parse(&bytes) {
+            Ok(Value::Object(members)) => return Ok(Some(members)),
+            Ok(_) => "it is JSON, but no object".to_owned(),
+            Err(error) => format!("it is not JSON: {error}"),
+        };
+        self.load("", |taking| taking.problem("", why, &bytes))?;
+        Ok(None)
+    }
+}
+
+/// Whether other parts can still be taken after this error.
+fn concerns_the_part(error: &Error) -> bool {
+    use ErrorKind::{Ambiguous, Conflict, Damaged, Gone, Invalid, NotCommitted, NotFound};
+    matches!(error.kind(), Ambiguous | Conflict | Damaged | Gone | Invalid | NotCommitted | NotFound)
+}
+
+impl Taking<'_, '_> {
+    /// Whether a part is to be taken. One that was taken before counts as known while it is there; once it is gone, it
+    /// stays so unless the caller wants it again.
+    pub(super) fn seen(
+        &mut self,
+        mark: &Mark,
+        there: impl FnOnce(&mut WriteTx<'_>, u64) -> Result<bool>,
+    ) -> Result<Seen> {
+        let Some(number) = mark.read(self.tx)? else { return Ok(Seen::New) };
+        if there(self.tx, number)? {
+            self.file.known += 1;
+        } else if self.options.again {
+            return Ok(Seen::New);
+        } else {
+            self.file.gone += 1;
+        }
+        Ok(Seen::Before)
+    }
+
+    /// Reports a part that was not taken, or not as it is, and keeps its text in an event, once.
+    pub(super) fn problem(&mut self, place: impl Into<String>, why: impl Into<String>, text: &[u8]) -> Result<()> {
+        let (place, why) = (place.into(), why.into());
+        let kept = !text.is_empty() && text.len() <= KEPT_BYTES_MAX && *self.kept < KEPT_MAX;
+        if kept {
+            *self.kept += 1;
+            self.keep(&place, &why, text)?;
+        }
+        self.file.problem(place, why, kept);
+        Ok(())
+    }
+
+    fn keep(&mut self, place: &str, why: &str, text: &[u8]) -> Result<()> {
+        let mark = Mark::new("text", &[place.as_bytes(), text]);
+        if mark.read(self.tx)?.is_some() {
+            return Ok(());
+        }
+        let file = self.path.to_string_lossy();
+        let details = match str::from_utf8(text) {
+            Ok(text) => json!({"file": file, "place": place, "why": why, "text": text}),
+            Err(_) => json!({"file": file, "place": place, "why": why, "hex": hex(text)}),
+        };
+        let number = self.tx.events().append(EventKind::NotAdopted, details)?;
+        mark.write(self.tx, number)
+    }
+
+    /// Writes the event that tells of what this transaction took.
+    fn tell(&mut self, before: &AdoptedFile) -> Result<()> {
+        let new = |(thing, count): (&AdoptThing, &u64)| {
+            let count = count - before.taken.get(thing).copied().unwrap_or_default();
+            (count > 0).then_some((*thing, count))
+        };
+        let taken: std::collections::BTreeMap<_, _> = self.file.taken.iter().filter_map(new).collect();
+        if taken.is_empty() {
+            return Ok(());
+        }
+        let mut details = json!({"file": self.path.to_string_lossy(), "source": self.file.source, "taken": taken});
+        let members = Value::Object(std::mem::take(&mut self.members));
+        if let Value::Object(details) = &mut details
+            && members.as_object().is_some_and(|members| !members.is_empty())
+        {
+            if members.to_string().len() <= KEPT_BYTES_MAX {
+                details.insert("members".to_owned(), members);
+            } else {
+                self.file.problem("", "what it says besides its parts is too long to be kept", false);
+            }
+        }
+        self.tx.events().append(EventKind::Adopted, details).map(drop)
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}

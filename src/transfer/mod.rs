@@ -1,0 +1,3 @@
+//! Entering the file from other programs.
+
+pub(crate) mod adopt;

@@ -1,0 +1,9 @@
+//! The command line, as it is typed: what each verb prints, how it ends, and what it says when it refuses.
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test stops at what it does not expect, and shows it")]
+
+mod adopt;
+mod recovery;
+mod refusals;
+mod service;
+mod state;
+mod util;

@@ -1,0 +1,209 @@
+//! Points, differences, restores, undo, backups, check.
+
+use std::fs;
+
+use serde_json::json;
+
+use crate::util::Hive;
+
+#[test]
+fn a_point_is_made_listed_shown_held_and_forgotten() {
+    let hive = Hive::new();
+    hive.fill();
+    let id = hive.ok(&["point", "create", "before the upgrade", "--tag", "release=1.2"]);
+    let id = id.trim_end();
+    let points = hive.json(&["point", "list"]);
+    assert_eq!((&points[0]["id"], &points[0]["description"]), (&json!(id), &json!("before the upgrade")));
+    assert_eq!(points[0]["tags"], json!({"release": "1.2"}));
+    assert!(hive.ok(&["point", "list", "--sizes"]).contains("manual"));
+    let point = hive.json(&["point", "show", id.get(..30).unwrap()]);
+    assert_eq!(point["collections"]["registry"]["count"], 3);
+    assert!(point["frees"]["bytes"].as_u64().unwrap() > 0);
+    assert_eq!(hive.json(&["point", "hold", "latest"])["held"], true);
+    assert_eq!(
+        hive.refused(&["point", "forget", id], 1),
+        format!("that point is held; release it first: hivekeep point release {id}")
+    );
+    hive.ok(&["point", "release", id]);
+    assert_eq!(hive.run(&["point", "forget", id, "--dry-run"]).with(0).err, "would forget 1 restore point\n");
+    assert_eq!(hive.run(&["point", "forget", id]).with(0).err, "forgot 1 restore point\n");
+    assert_eq!(hive.json(&["point", "list"]), json!([]));
+    assert_eq!(
+        hive.refused(&["point", "show", "latest"], 13),
+        "there is no restore point yet; make one with hivekeep point create"
+    );
+}
+
+#[test]
+fn the_rules_of_retention_give_their_reasons() {
+    let hive = Hive::new();
+    hive.ok(&["point", "create", "first"]);
+    let judged = hive.json(&["point", "forget", "--policy", "--dry-run"]);
+    assert_eq!(judged[0]["keep"], true);
+    assert_eq!(judged[0]["reasons"], json!(["latest good point", "within 7d"]));
+    assert_eq!(hive.run(&["point", "forget", "--policy"]).with(0).err, "forgot 0 restore points\n");
+}
+
+#[test]
+fn a_diff_names_what_changed() {
+    let hive = Hive::new();
+    hive.fill();
+    hive.ok(&["point", "create"]);
+    assert_eq!(hive.run(&["point", "diff", "latest", "now"]).with(0).err, "nothing differs\n");
+    hive.ok(&["put", "config", "limit", "6"]);
+    hive.ok(&["queue", "claim", "BOT-1"]);
+    let out = hive.ok(&["point", "diff", "latest"]);
+    assert!(out.starts_with("+ assignments/BOT-1/build "), "{out}");
+    assert!(out.contains("\n~ config/limit 5 -> 6\n~ queue/build attempts: 0 -> 1"), "{out}");
+    let diff = hive.json(&["point", "diff", "latest", "now"]);
+    assert_eq!(diff["to"], "now");
+    assert_eq!(diff["counts"]["config"], json!({"added": 0, "changed": 1, "removed": 0}));
+    assert_eq!(diff["changes"][1]["after"], 6);
+}
+
+#[test]
+fn a_restore_says_what_it_did_and_how_to_undo_it() {
+    let hive = Hive::new();
+    hive.fill();
+    hive.ok(&["point", "create"]);
+    hive.ok(&["put", "config", "limit", "6"]);
+    hive.ok(&["remove", "registry", "BOT-3"]);
+    hive.ok(&["queue", "claim", "BOT-1"]);
+    let plan = hive.ok(&["restore", "latest", "--dry-run"]);
+    assert!(
+        plan.contains("\n  config: 0 added, 1 changed, 0 removed\n  queue: 0 added, 1 changed, 0 removed\n"),
+        "{plan}"
+    );
+    assert_eq!(hive.ok(&["get", "config", "limit"]), "6\n", "a dry run has changed something");
+    let before = hive.ok(&["get", "queue", "--json"]);
+    let ran = hive.run(&["restore", "latest"]).with(0);
+    assert_eq!(ran.err, "restored 4 records; undo with: hivekeep undo\n");
+    assert_eq!(
+        ran.out,
+        "assignments: 0 added, 0 changed, 1 removed\nconfig: 0 added, 1 changed, 0 removed\n\
+         queue: 0 added, 1 changed, 0 removed\nregistry: 1 added, 0 changed, 0 removed\n"
+    );
+    assert_eq!(hive.ok(&["get", "config", "limit"]), "5\n");
+    hive.ok(&["undo", "--dry-run"]);
+    assert_eq!(hive.run(&["undo"]).with(0).err, "undone, 4 records changed; redo with: hivekeep undo\n");
+    assert_eq!(hive.ok(&["get", "queue", "--json"]), before, "an undo gives back exactly what was");
+    let redone = hive.json(&["undo"]);
+    assert_eq!(redone["collections"]["config"], json!({"added": 0, "changed": 1, "removed": 0}));
+    let events = hive.json(&["log"]);
+    let kinds: Vec<_> = events.as_array().unwrap().iter().map(|event| event["event"].as_str().unwrap()).collect();
+    assert_eq!(
+        kinds.iter().filter(|kind| kind.starts_with("restore_") && **kind != "restore_point_created").count(),
+        3
+    );
+}
+
+#[test]
+fn a_part_is_restored_by_kind_or_by_key() {
+    let hive = Hive::new();
+    hive.fill();
+    hive.ok(&["point", "create"]);
+    hive.ok(&["put", "config", "limit", "6"]);
+    hive.ok(&["put", "registry", "BOT-1", r#"{"port": 1}"#]);
+    hive.ok(&["put", "registry", "BOT-2", r#"{"port": 2}"#]);
+    let ran = hive.run(&["restore", "latest", "--only", "registry", "--key", "BOT-1"]).with(0);
+    assert_eq!(ran.err, "restored 1 record; undo with: hivekeep undo\n");
+    let registry = hive.json(&["get", "registry"]);
+    assert_eq!((&registry["BOT-1"]["port"], &registry["BOT-2"]["port"]), (&json!(8001), &json!(2)));
+    hive.ok(&["restore", "latest", "--only", "registry,queue", "--verify"]);
+    assert_eq!(hive.json(&["get", "registry"])["BOT-2"]["port"], 8001);
+    assert_eq!(hive.ok(&["get", "config", "limit"]), "6\n");
+}
+
+#[test]
+fn an_undo_refuses_to_overwrite_later_work_unless_told_so() {
+    let hive = Hive::new();
+    hive.fill();
+    hive.ok(&["point", "create"]);
+    hive.ok(&["put", "config", "limit", "6"]);
+    hive.ok(&["restore", "latest"]);
+    hive.ok(&["put", "config", "limit", "7"]);
+    let said = hive.refused(&["undo"], 1);
+    assert!(said.contains("config/limit"), "{said}");
+    assert!(said.ends_with("to do it all the same: hivekeep undo --discard"), "{said}");
+    hive.ok(&["undo", "--discard"]);
+    assert_eq!(hive.ok(&["get", "config", "limit"]), "6\n");
+    assert_eq!(Hive::new().refused(&["undo"], 13), "there is no restore to undo");
+}
+
+#[test]
+fn the_past_is_read_by_time_and_the_answer_says_which_point_that_is() {
+    let hive = Hive::new();
+    hive.fill();
+    let id = hive.ok(&["point", "create"]);
+    hive.ok(&["put", "config", "limit", "6"]);
+    assert_eq!(hive.ok(&["get", "config", "limit", "--at", "latest"]), "5\n");
+    let ran = hive.run(&["get", "config", "limit", "--at", "0s ago"]).with(0);
+    assert_eq!(ran.out, "5\n");
+    assert!(ran.err.starts_with(&format!("0s ago means {} of ", id.trim_end())), "{}", ran.err);
+    assert_eq!(hive.run(&["-q", "get", "config", "limit", "--at", "0s ago"]).with(0).err, "");
+}
+
+#[test]
+fn a_backup_is_made_of_live_state_or_of_a_file_and_listed() {
+    let hive = Hive::new();
+    hive.fill();
+    let live = hive.json(&["backup", "--kind", "queue", "--tag", "a=b"]);
+    assert_eq!((&live["backup_type"], &live["of"], &live["item_count"]), (&json!("queue"), &json!("live"), &json!(2)));
+    let file = hive.path().with_extension("json");
+    fs::write(&file, r#"{"BOT-9": {"port": 9}}"#).unwrap();
+    let id = hive.ok(&["backup", "--kind", "registry", "--source", "mine", file.to_str().unwrap()]);
+    let history = hive.json(&["history"]);
+    assert_eq!(history[0]["backup_id"], json!(id.trim_end()));
+    assert_eq!((&history[0]["of"], &history[0]["source"]), (&json!("documents"), &json!("mine")));
+    assert_eq!(hive.json(&["history", "--kind", "queue", "--limit", "1"])[0]["backup_id"], live["backup_id"]);
+    assert!(hive.ok(&["history"]).starts_with("BACKUP"));
+    assert_eq!(hive.json(&["get", "documents", "registry/mine"]), json!({"BOT-9": {"port": 9}}));
+    fs::write(&file, "{").unwrap();
+    assert!(hive.refused(&["backup", file.to_str().unwrap()], 2).starts_with(file.to_str().unwrap()));
+}
+
+#[test]
+fn a_check_of_a_sound_store_says_so_and_changes_nothing() {
+    let hive = Hive::new();
+    hive.fill();
+    hive.ok(&["point", "create"]);
+    let before = fs::read(hive.path()).unwrap();
+    let out = hive.ok(&["check"]);
+    assert_eq!(out.lines().count(), 1, "{out}");
+    assert!(out.starts_with("sound: 6 records ("), "{out}");
+    assert!(out.ends_with("0 pre-images and 1 point verified\n"), "{out}");
+    assert_eq!(hive.json(&["check"])["findings"], json!([]));
+    assert_eq!(fs::read(hive.path()).unwrap(), before);
+    assert_eq!(hive.json(&["check", "--pages"])["pages"], true);
+}
+
+#[test]
+fn verbs_that_only_read_leave_no_trace() {
+    let hive = Hive::new();
+    hive.fill();
+    hive.ok(&["point", "create"]);
+    let before = fs::read(hive.path()).unwrap();
+    for verb in [
+        &["status", "--sizes"][..],
+        &["get", "queue", "--at", "latest"],
+        &["point", "list", "--all", "--sizes"],
+        &["point", "diff", "latest"],
+        &["restore", "latest", "--dry-run"],
+        &["point", "forget", "--policy", "--dry-run"],
+        &["log"],
+        &["history"],
+        &["queue", "list"],
+    ] {
+        hive.ok(verb);
+    }
+    assert_eq!(fs::read(hive.path()).unwrap(), before);
+    let names: Vec<_> =
+        fs::read_dir(hive.path().parent().unwrap()).unwrap().map(|file| file.unwrap().file_name()).collect();
+    assert!(names.iter().all(|name| !name.to_string_lossy().contains("new")), "{names:?}");
+}
+
+#[test]
+fn crashes_are_acknowledged() {
+    let hive = Hive::new();
+    assert_eq!(hive.json(&["crash", "ack"]), json!({"acknowledged": 0}));
+}

@@ -1,0 +1,165 @@
+//! What the program refuses, how it says so, and with which exit code; and that processes do not get in each other's
+//! way.
+
+use std::fs;
+
+use hivekeep::{Sharing, Store};
+use serde_json::{Value, json};
+
+use crate::util::{Hive, keys};
+
+#[test]
+fn a_verb_without_a_store_says_how_to_start_one() {
+    let hive = Hive::empty();
+    let path = hive.path();
+    let said = hive.refused(&["status"], 10);
+    assert_eq!(said, format!("no store at {}; start one with hivekeep serve, or pass --store", path.display()));
+    for verb in [
+        &["get", "registry"][..],
+        &["put", "config", "a", "1"],
+        &["point", "create"],
+        &["restore", "latest"],
+        &["undo"],
+        &["queue", "push", "1"],
+        &["check"],
+        &["log"],
+        &["compact"],
+        &["backup"],
+    ] {
+        assert_eq!(hive.refused(verb, 10), said, "{verb:?}");
+    }
+    assert!(!path.exists(), "a verb that needs a store has made one");
+}
+
+#[test]
+fn with_json_an_error_is_one_object_and_nothing_is_printed_as_data() {
+    let hive = Hive::empty();
+    let ran = hive.run(&["--json", "status"]).with(10);
+    let error: Value = serde_json::from_str(&ran.err).unwrap();
+    assert_eq!(keys(&error), ["kind", "message", "code"]);
+    assert_eq!((&error["kind"], &error["code"]), (&json!("no_store"), &json!(10)));
+    assert_eq!(ran.out, "");
+    let ran = hive.run(&["--json", "get"]).with(2);
+    let error: Value = serde_json::from_str(&ran.err).unwrap();
+    assert_eq!(error["message"], "the following required arguments were not provided: <COLLECTION>");
+    assert_eq!((&error["kind"], &error["code"]), (&json!("usage"), &json!(2)));
+}
+
+#[test]
+fn what_is_no_store_is_refused_by_name_and_stays_as_it_is() {
+    let hive = Hive::empty();
+    let path = hive.path();
+    let shown = path.display();
+    for (content, why) in [(&b""[..], "it is too short"), (b"{\"bots\": {}} and more", "it does not begin like one")] {
+        fs::write(&path, content).unwrap();
+        for verb in [&["status"][..], &["put", "config", "a", "1"], &["serve", "--listen", "127.0.0.1:0"]] {
+            assert_eq!(hive.refused(verb, 1), format!("{shown} is not a store: {why}"));
+        }
+        assert_eq!(fs::read(&path).unwrap(), content);
+    }
+    fs::remove_file(&path).unwrap();
+    fs::create_dir(&path).unwrap();
+    assert_eq!(hive.refused(&["status"], 1), format!("{shown} is not a store: it is a directory"));
+}
+
+#[test]
+fn a_store_that_another_process_has_for_itself_is_locked() {
+    let hive = Hive::new();
+    let store = Store::options().sharing(Sharing::Exclusive).open(hive.path()).unwrap();
+    let said = hive.refused(&["put", "config", "a", "1"], 11);
+    let by = format!("{} is locked by process {} (", hive.path().display(), std::process::id());
+    assert!(said.starts_with(&by), "{said}");
+    assert!(said.ends_with("); close it, or open both in shared mode"), "{said}");
+    assert_eq!(hive.refused(&["get", "config"], 11), said);
+    store.close().unwrap();
+    hive.ok(&["put", "config", "a", "1"]);
+}
+
+#[test]
+fn several_processes_work_on_one_store_at_the_same_time() {
+    let hive = Hive::new();
+    let _open = hive.open();
+    std::thread::scope(|scope| {
+        for worker in 0..3 {
+            let hive = &hive;
+            scope.spawn(move || {
+                for n in 0..6 {
+                    hive.ok(&["queue", "push", &n.to_string(), "--id", &format!("t-{worker}-{n}")]);
+                    hive.ok(&["get", "queue"]);
+                    hive.ok(&["queue", "claim", &format!("bot-{worker}-{n}")]);
+                }
+            });
+        }
+    });
+    let tasks = hive.json(&["get", "queue"]);
+    let mut tokens: Vec<_> = tasks.as_object().unwrap().values().map(|task| task["holder"]["token"].as_u64()).collect();
+    tokens.sort_unstable();
+    assert_eq!(tokens, (1..=18).map(Some).collect::<Vec<_>>());
+    assert!(hive.run(&["check"]).with(0).out.starts_with("sound: "));
+}
+
+#[test]
+fn what_only_its_own_verbs_keep_right_is_not_put() {
+    let hive = Hive::new();
+    assert_eq!(
+        hive.refused(&["put", "queue", "t", "1"], 2),
+        "tasks are changed by their own verbs; see hivekeep queue --help: collection=queue"
+    );
+    for collection in ["assignments", "chat", "audit"] {
+        hive.refused(&["remove", collection, "1"], 2);
+    }
+    let said = hive.refused(&["put", "config", "greeting", "hello"], 2);
+    assert!(said.starts_with("this is not JSON; text goes in quotes, such as '\"hello\"'"), "{said}");
+    assert!(hive.refused(&["put", "config", "a", r#"{"b": 1, "b": 2}"#], 2).contains("pointer=\"/b\""));
+    assert!(hive.refused(&["put", "registry", "B", r#"{"prot": 1}"#], 2).ends_with("member=prot"));
+}
+
+#[test]
+fn a_selector_that_means_nothing_or_several_says_so() {
+    let hive = Hive::new();
+    assert_eq!(
+        hive.refused(&["restore", "latest"], 13),
+        "there is no restore point yet; make one with hivekeep point create"
+    );
+    let ids = [0, 1].map(|_| hive.ok(&["point", "create"]).trim_end().to_owned());
+    let common = ids[0].chars().zip(ids[1].chars()).take_while(|(a, b)| a == b).count();
+    let prefix = ids[0].get(..common).unwrap();
+    let said = hive.refused(&["point", "show", prefix], 2);
+    assert!(said.starts_with("several ids begin so ("), "{said}");
+    assert!(said.ends_with(&format!("; type more of the one that is meant: id={prefix} matches=2")), "{said}");
+    assert_eq!(
+        hive.refused(&["point", "show", "ffffffff"], 13),
+        "no restore point or backup has that id; see them with hivekeep point list --all: id=ffffffff"
+    );
+    let said = hive.run(&["get", "config", "--at", "yesterday"]).with(2).err;
+    assert!(said.contains("a restore point is named by now, latest, latest~3, an id"), "{said}");
+}
+
+#[test]
+fn damage_is_told_with_its_own_exit_code() {
+    let hive = Hive::new();
+    let store = hive.open();
+    store.write(|tx| tx.config().put("secret", &json!("x".repeat(3000)))).unwrap();
+    store.close().unwrap();
+    let mut bytes = fs::read(hive.path()).unwrap();
+    let at = bytes.windows(100).position(|window| window == [b'x'; 100]).unwrap();
+    bytes[at + 50] ^= 1;
+    fs::write(hive.path(), bytes).unwrap();
+    let ran = hive.run(&["check"]).with(4);
+    assert!(!ran.out.contains("sound"), "{ran:?}");
+    hive.run(&["get", "config", "secret"]).with(4);
+}
+
+#[test]
+fn compact_asks_before_others_have_to_wait() {
+    let hive = Hive::new();
+    let open = hive.open();
+    assert_eq!(
+        hive.refused(&["compact"], 11),
+        "other processes have the store open and would wait while it is compacted; to do it all the same: hivekeep \
+         compact --yes"
+    );
+    open.close().unwrap();
+    let sizes = hive.json(&["compact"]);
+    assert_eq!(keys(&sizes), ["changed", "bytes_before", "bytes_after"]);
+}

@@ -1,0 +1,80 @@
+//! The service, what goes on until it is stopped, and what follows from the command line's own description.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+
+use serde_json::{Value, json};
+
+use crate::util::{Hive, Running, keys};
+
+#[cfg(unix)]
+#[test]
+fn a_follower_sees_events_as_they_happen_until_it_is_interrupted() {
+    let hive = Hive::new();
+    hive.ok(&["point", "create"]);
+    let mut running = Running::start(&hive, &["log", "--follow", "--limit", "0", "--json"]);
+    std::thread::sleep(std::time::Duration::from_millis(300));
+    hive.ok(&["restore", "latest"]);
+    let event: Value = serde_json::from_str(&running.line()).unwrap();
+    assert_eq!(event["event"], "restore_successful");
+    assert_eq!(running.stop("-INT"), Some(130));
+}
+
+#[cfg(unix)]
+#[test]
+fn the_service_creates_the_store_answers_and_closes_cleanly() {
+    let hive = Hive::empty();
+    for (holds, signal) in [("new", "-TERM"), ("1 bot, 0 tasks", "-INT")] {
+        let mut running = Running::start(&hive, &["serve", "--listen", "127.0.0.1:0", "--json"]);
+        let started: Value = serde_json::from_str(&running.line()).unwrap();
+        assert_eq!((&started["holds"], &started["store"]), (&json!(holds), &json!(hive.path())));
+        let address = started["listening"].as_str().unwrap().strip_prefix("http://").unwrap().to_owned();
+        assert!(ask(&address, "/livez").contains("200 OK"));
+        hive.ok(&["put", "registry", "BOT-1", "{}"]);
+        let answer = ask(&address, "/api/disaster-recovery/status");
+        assert!(answer.contains("\"total_bots\":1"), "{answer}");
+        let said = hive.refused(&["serve", "--listen", &address], 1);
+        assert!(said.starts_with("address in use; name another one, such as --listen 127.0.0.1:"), "{said}");
+        assert_eq!(running.stop(signal), Some(0));
+    }
+    assert_eq!(keys(&hive.json(&["get", "registry"])), ["BOT-1"]);
+}
+
+fn ask(address: &str, path: &str) -> String {
+    let mut stream = TcpStream::connect(address).unwrap();
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer
+}
+
+#[test]
+fn the_service_refuses_to_be_reached_by_others() {
+    let hive = Hive::empty();
+    let said = hive.refused(&["serve", "--listen", "0.0.0.0:0"], 2);
+    assert!(said.starts_with("without a token the service listens on this machine only"), "{said}");
+    assert!(!hive.path().exists());
+}
+
+#[test]
+fn completions_and_manual_pages_are_printed() {
+    let hive = Hive::empty();
+    for shell in ["bash", "zsh", "fish", "powershell", "elvish"] {
+        assert!(hive.ok(&["completions", shell]).contains("hivekeep"), "{shell}");
+    }
+    assert!(hive.ok(&["man"]).starts_with(".ie"));
+    hive.ok(&["man", "--to", hive.path().parent().unwrap().join("man").to_str().unwrap()]);
+    assert!(hive.path().parent().unwrap().join("man/hivekeep-queue-claim.1").exists());
+}
+
+#[test]
+fn options_come_from_the_environment_too() {
+    let hive = Hive::new();
+    hive.fill();
+    let output = hive.command(&["get", "config"]).env("HIVEKEEP_JSON", "1").output().unwrap();
+    assert_eq!(serde_json::from_slice::<Value>(&output.stdout).unwrap(), json!({"limit": 5}));
+    let output = hive.command(&["put", "config", "a", "1"]).env("HIVEKEEP_QUIET", "yes").output().unwrap();
+    assert_eq!(output.stderr, b"");
+    let output = hive.command(&["get", "config"]).env("HIVEKEEP_JSON", "0").output().unwrap();
+    assert!(output.stdout.starts_with(b"KEY"));
+}

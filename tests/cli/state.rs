@@ -1,0 +1,200 @@
+//! Records and tasks: what is put is got, in the shapes that programs rely on and in columns for people.
+
+use std::fs;
+
+use hivekeep::NewTask;
+use serde_json::json;
+
+use crate::util::{Hive, Running, keys};
+
+#[test]
+fn what_is_put_is_got_in_the_shape_of_its_collection() {
+    let hive = Hive::new();
+    hive.fill();
+    hive.ok(&["put", "sensors", "roof", "21.5"]);
+    hive.ok(&["put", "documents", "registry/my-bot", r#"{"z": 1e400, "a": -0}"#]);
+    hive.ok(&["queue", "claim", "BOT-1"]);
+    let registry = hive.json(&["get", "registry"]);
+    assert_eq!(keys(&registry), ["BOT-1", "BOT-2", "BOT-3"]);
+    assert_eq!(registry["BOT-2"]["port"], 8001);
+    assert_eq!(keys(&hive.json(&["get", "queue"])), ["build", "test"]);
+    assert_eq!(hive.json(&["get", "assignments"]), json!({"BOT-1": ["build"]}));
+    assert_eq!(hive.json(&["get", "assignments", "BOT-1"]), json!(["build"]));
+    assert_eq!(hive.json(&["get", "config"]), json!({"limit": 5}));
+    assert_eq!(hive.ok(&["get", "config", "limit"]), "5\n");
+    assert_eq!(hive.json(&["get", "sensors"]), json!({"roof": 21.5}));
+    assert_eq!(hive.ok(&["get", "documents", "registry/my-bot"]), "{\n  \"z\": 1e400,\n  \"a\": -0\n}\n");
+    assert_eq!(keys(&hive.json(&["get", "documents"])), ["registry/my-bot"]);
+    assert_eq!(hive.json(&["get", "chat"]), json!([]));
+    assert_eq!(hive.json(&["get", "audit"]), json!([]));
+    assert_eq!(hive.json(&["get", "queue", "test"])["waiting_for"], json!(["build"]));
+}
+
+#[test]
+fn people_get_aligned_columns() {
+    let hive = Hive::new();
+    hive.fill();
+    let out = hive.ok(&["get", "queue"]);
+    assert_eq!(
+        out,
+        "TASK   PRIORITY  STATE  BOT  ATTEMPTS  PAYLOAD\n\
+         build  P1        ready  -    0/5       {\"build\":1}\n\
+         test   P2        ready  -    0/5       {\"test\":1}\n"
+    );
+    assert!(hive.ok(&["get", "registry"]).starts_with("BOT    KIND  STATUS"));
+}
+
+#[test]
+fn chat_and_audit_are_arrays_of_what_was_appended() {
+    let hive = Hive::new();
+    let store = hive.open();
+    store
+        .write(|tx| {
+            tx.chat().append(hivekeep::NewMessage::new("standup", "user", "hello"))?;
+            for n in 0..300 {
+                tx.audit().append(hivekeep::NewEntry::new(format!("deploy {n}"), "BOT-1"))?;
+            }
+            Ok(())
+        })
+        .unwrap();
+    store.close().unwrap();
+    assert_eq!(hive.json(&["get", "chat"])[0]["content"], "hello");
+    assert_eq!(hive.json(&["get", "chat", "1"])["role"], "user");
+    assert_eq!(hive.json(&["get", "audit"]).as_array().unwrap().len(), 300);
+    assert_eq!(hive.json(&["get", "audit", "300"])["action"], "deploy 299");
+}
+
+#[test]
+fn removed_is_gone_and_removing_nothing_is_no_match() {
+    let hive = Hive::new();
+    hive.fill();
+    hive.ok(&["remove", "config", "limit"]);
+    assert_eq!(
+        hive.refused(&["remove", "config", "limit"], 13),
+        "there is no such record: collection=config key=limit"
+    );
+    assert_eq!(hive.refused(&["get", "config", "limit"], 13), "there is no such record: collection=config key=limit");
+    hive.ok(&["remove", "registry", "BOT-3"]);
+    assert_eq!(keys(&hive.json(&["get", "registry"])), ["BOT-1", "BOT-2"]);
+    assert_eq!(
+        hive.refused(&["get", "registy"], 13),
+        "there is no such collection; there are audit, registry, queue, assignments, chat, config, documents: \
+         collection=registy"
+    );
+}
+
+#[test]
+fn a_record_is_read_from_standard_input() {
+    let hive = Hive::new();
+    let file = hive.path().with_extension("json");
+    fs::write(&file, "{\"a\": [1, 2]}").unwrap();
+    let mut command = hive.command(&["put", "config", "limits", "-"]);
+    assert!(command.stdin(fs::File::open(&file).unwrap()).status().unwrap().success());
+    assert_eq!(hive.json(&["get", "config", "limits"]), json!({"a": [1, 2]}));
+}
+
+#[test]
+fn a_task_goes_its_way_by_token() {
+    let hive = Hive::new();
+    hive.fill();
+    let claim = hive.json(&["queue", "claim", "BOT-1", "--lease", "5m"]);
+    assert_eq!((&claim["id"], &claim["payload"]), (&json!("build"), &json!({"build": 1})));
+    let token = claim["token"].to_string();
+    assert_eq!(hive.refused(&["queue", "claim", "BOT-2"], 13), "there is nothing to claim now: bot=BOT-2");
+    assert_eq!(hive.json(&["queue", "extend", "build", "--token", &token])["holder"]["lease_ms"], 30_000);
+    let said = hive.refused(&["queue", "complete", "build", "--token", "999"], 1);
+    assert!(said.starts_with("the token is void, another claim holds the task now"), "{said}");
+    let done = hive.json(&["queue", "complete", "build", "--token", &token, "--result", "\"built\""]);
+    assert_eq!((&done["state"], &done["result"]), (&json!("done"), &json!("built")));
+    let claims = hive.json(&["queue", "claim", "BOT-2", "--max", "3"]);
+    assert_eq!(claims[0]["id"], "test");
+    let token = claims[0]["token"].to_string();
+    assert_eq!(hive.ok(&["queue", "release", "test", "--token", &token]), "test is ready\n");
+    let token = hive.json(&["queue", "claim", "BOT-2"])["token"].to_string();
+    let failed = hive.json(&["queue", "fail", "test", "--token", &token, "--error", "no", "--no-retry"]);
+    assert_eq!((&failed["state"], &failed["last_error"]), (&json!("failed"), &json!("no")));
+    assert_eq!(hive.ok(&["queue", "requeue", "test"]), "test is ready\n");
+    assert_eq!(hive.ok(&["queue", "assign", "test", "BOT-3"]), "test is ready, for BOT-3\n");
+    assert_eq!(hive.json(&["get", "assignments"]), json!({"BOT-3": ["test"]}));
+    assert_eq!(hive.ok(&["queue", "cancel", "test"]), "test is cancelled\n");
+    assert_eq!(hive.refused(&["queue", "cancel", "none"], 13), "there is no such task: task=none");
+    let done = hive.json(&["queue", "list", "--state", "done"]);
+    assert_eq!(done.as_array().unwrap().len(), 1);
+    assert_eq!(hive.json(&["queue", "list", "--limit", "1"]).as_array().unwrap().len(), 1);
+}
+
+#[test]
+fn everything_that_can_be_said_of_a_task_is_kept() {
+    let hive = Hive::new();
+    let push = [
+        "queue",
+        "push",
+        "1",
+        "--id",
+        "t",
+        "--priority",
+        "p0",
+        "--assign",
+        "B",
+        "--after",
+        "a",
+        "--after",
+        "b",
+        "--idempotency-key",
+        "k",
+        "--capability",
+        "rust",
+        "--not-before",
+        "2999-01-01T00:00:00Z",
+        "--max-attempts",
+        "2",
+    ];
+    let task = hive.json(&push);
+    assert_eq!(
+        (&task["priority"], &task["assigned_to"], &task["max_attempts"]),
+        (&json!("P0"), &json!("B"), &json!(2))
+    );
+    assert_eq!((&task["depends_on"], &task["capabilities"]), (&json!(["a", "b"]), &json!(["rust"])));
+    assert_eq!(task["not_before"], "2999-01-01T00:00:00.000000+00:00");
+    assert_eq!(hive.ok(&["queue", "push", "2", "--idempotency-key", "k"]), "t\n");
+}
+
+#[test]
+fn the_same_state_prints_the_same_bytes() {
+    let hive = Hive::new();
+    hive.fill();
+    hive.ok(&["point", "create"]);
+    for verb in [&["status"][..], &["get", "queue"], &["get", "registry"], &["point", "list"], &["log"], &["check"]] {
+        let arguments = [verb, &["--json"]].concat();
+        assert_eq!(hive.ok(&arguments), hive.ok(&arguments));
+    }
+}
+
+#[test]
+fn status_counts_what_the_store_holds() {
+    let hive = Hive::new();
+    hive.fill();
+    hive.ok(&["point", "create", "first"]);
+    let status = hive.json(&["status", "--sizes"]);
+    assert_eq!(status["collections"]["registry"]["count"], 3);
+    assert_eq!((&status["tasks"]["ready"], &status["points"]["total"]), (&json!(2), &json!(1)));
+    assert_eq!(status["points"]["latest"]["description"], "first");
+    assert_eq!(status["sizes"]["live"]["rows"], 6);
+    let out = hive.ok(&["status"]);
+    assert!(out.contains("records  config 1, queue 2, registry 3\ntasks    2 ready\npoints   1\n"), "{out}");
+}
+
+#[test]
+fn a_closed_pipe_ends_a_long_listing_quietly() {
+    let hive = Hive::new();
+    let store = hive.open();
+    store.load(|tx| (0..4000).try_for_each(|n| tx.queue().enqueue(NewTask::new(n)).map(drop))).unwrap();
+    store.close().unwrap();
+    for form in [&["get", "queue"][..], &["get", "queue", "--json"]] {
+        let mut running = Running::start(&hive, form);
+        assert!(!running.line().is_empty());
+        assert_eq!(running.hang_up(), (Some(0), String::new()));
+    }
+    assert_eq!(hive.json(&["get", "queue"]).as_object().unwrap().len(), 4000);
+    assert_eq!(hive.ok(&["get", "queue"]).lines().count(), 4001);
+}

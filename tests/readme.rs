@@ -1,0 +1,84 @@
+//! Types the commands of the README's tour into a shell, and compares what they print. `..` stands for what differs.
+#![cfg(all(feature = "http", unix))]
+#![expect(clippy::unwrap_used, reason = "a test stops at what it does not expect")]
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_hivekeep");
+
+#[test]
+fn the_tour_of_the_readme_prints_what_it_says() {
+    let readme = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let service = Service::start(folder.path());
+    let steps = steps(&readme);
+    assert!(steps.len() > 10);
+    for (command, expected) in steps {
+        let printed = type_in(folder.path(), &command);
+        assert!(alike(&expected, &printed), "$ {command}\n{printed}\nbut the README says\n{expected}");
+    }
+    drop(service);
+}
+
+/// Each command of the blocks marked `console`, with the lines that it should print.
+fn steps(readme: &str) -> Vec<(String, String)> {
+    let blocks = readme.split("```console\n").skip(1).filter_map(|rest| rest.split("```").next());
+    let commands = blocks.flat_map(|block| block.split("$ ").skip(1));
+    commands
+        .map(|step| {
+            let (command, output) = step.split_once('\n').unwrap();
+            (command.to_owned(), output.trim_end().to_owned())
+        })
+        .collect()
+}
+
+fn type_in(folder: &Path, command: &str) -> String {
+    let path = format!("{}:{}", Path::new(PROGRAM).parent().unwrap().display(), std::env::var("PATH").unwrap());
+    let ran = Command::new("sh")
+        .args(["-c", &format!("{command} 2>&1")])
+        .current_dir(folder)
+        .env("PATH", path)
+        .env_remove("HIVEKEEP_STORE")
+        .output()
+        .unwrap();
+    String::from_utf8(ran.stdout).unwrap().trim_end().to_owned()
+}
+
+/// Whether a text has the parts between the dots of `expected`, line by line.
+fn alike(expected: &str, printed: &str) -> bool {
+    let same = |(expected, printed): (&str, &str)| {
+        let mut rest = printed;
+        let parts: Vec<_> = expected.split("..").collect();
+        parts.iter().enumerate().all(|(number, part)| {
+            let found = if number == 0 { rest.starts_with(part).then_some(0) } else { rest.find(part) };
+            rest = found.and_then(|at| rest.get(at + part.len()..)).unwrap_or_default();
+            found.is_some()
+        }) && (expected.ends_with("..") || rest.is_empty())
+    };
+    expected.lines().count() == printed.lines().count() && expected.lines().zip(printed.lines()).all(same)
+}
+
+/// `hivekeep serve`, which the tour leaves running.
+struct Service(Child);
+
+impl Service {
+    /// Starts it, and waits until it listens.
+    fn start(folder: &Path) -> Self {
+        let mut serve = Command::new(PROGRAM);
+        serve.args(["serve", "--listen", "127.0.0.1:0"]).current_dir(folder).env_remove("HIVEKEEP_STORE");
+        let mut service = Self(serve.stderr(Stdio::piped()).spawn().unwrap());
+        let lines = BufReader::new(service.0.stderr.take().unwrap()).lines();
+        assert!(lines.map_while(Result::ok).any(|line| line.starts_with("listening ")));
+        service
+    }
+}
+
+impl Drop for Service {
+    fn drop(&mut self) {
+        self.0.kill().unwrap();
+        self.0.wait().unwrap();
+    }
+}
