@@ -126,7 +126,7 @@ pub use recovery::points::{Point, PointRequest};
 pub use recovery::resolve::{Named, PointName, Resolved, resolve};
 pub use recovery::restore::{RestoreOptions, RestorePlan, RestoreReport, Verified};
 pub use recovery::retention::{Candidate, Class, Policy, Reason, TagRule, Thinning, Verdict};
-pub use recovery::scheduler::{Health, Schedule, Scheduler};
+pub use recovery::scheduler::{Attendant, Health, Schedule, Scheduler, Work};
 pub use recovery::selector::Selector;
 pub use recovery::sessions::{Crash, Session, SessionState};
 pub use recovery::size::PointSize;

@@ -58,6 +58,7 @@ pub(crate) struct Context {
     pub(crate) indexes: &'static [IndexRule],
     pub(crate) shared: bool,
     pub(crate) history: Option<Duration>,
+    pub(crate) stale_mark: Option<Duration>,
     lock_timeout: Duration,
     one_phase: bool,
 }
@@ -99,6 +100,7 @@ pub struct Options {
     pub(crate) history: Option<Duration>,
     pub(crate) one_phase: bool,
     pub(crate) session: bool,
+    pub(crate) stale_mark: Option<Duration>,
 }
 
 impl Default for Options {
@@ -115,6 +117,7 @@ impl Default for Options {
             history: None,
             one_phase: false,
             session: true,
+            stale_mark: Some(Duration::from_secs(30)),
         }
     }
 }
@@ -195,6 +198,14 @@ impl Options {
         self
     }
 
+    /// How old the mark of a clean shutdown may be when a process is found dead: an older one is reported as a crash,
+    /// with the reason `stale_marker` and no other consequence. 30 seconds unless set; with none, no mark is too old.
+    #[must_use]
+    pub fn stale_mark(mut self, age: Option<Duration>) -> Self {
+        self.stale_mark = age;
+        self
+    }
+
     /// Commits in one phase instead of two, in [`Sharing::Exclusive`] only: one sync less for each commit.
     ///
     /// What is given up: after a failed sync followed by a power cut, three of four such stores could not be opened at
@@ -217,6 +228,7 @@ impl Options {
             indexes,
             shared: self.sharing == Sharing::Shared,
             history: self.history,
+            stale_mark: self.stale_mark,
             lock_timeout: self.lock_timeout,
             one_phase: self.one_phase,
         };

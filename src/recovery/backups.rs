@@ -242,13 +242,15 @@ impl Store {
     /// ```
     pub fn backup(&self, request: BackupRequest) -> Result<Backup> {
         self.alone(|tx| {
+            // The point has the name of the backup, which tells it from a restore point.
+            let id = PointId::new().0;
+            let origin = if request.data.is_some() { Origin::Documents } else { Origin::Live };
             let source = request.source.unwrap_or_else(|| format!("backup-{}", request.kind));
             let (tags, data) = (request.tags.clone(), request.data);
-            let backup = NewBackup { tags, data, ..NewBackup::of_live(request.kind, source) };
+            let backup = NewBackup { id: id.clone(), tags, data, ..NewBackup::of_live(request.kind, source) };
             let description = format!("backup of {}", request.kind);
             let sealed = NewSealed { backups: vec![backup], manual: true, description, tags: request.tags };
-            let (_, manifest) = tx.seal_with_backups(sealed)?;
-            let id = manifest.backups.first().cloned().unwrap_or_default();
+            tx.seal_backups_as(PointId(id.clone()), origin, None, sealed)?;
             let backup = backup_row(tx, &id)?.ok_or_else(|| no_backup(&id))?;
             tx.events().append(EventKind::BackupCreated, backup_details(&backup))?;
             Ok(Outcome::Commit(backup))
@@ -295,17 +297,7 @@ impl Store {
 }
 
 impl WriteTx<'_> {
-    /// Stores the documents among some backups, seals the point, and lists them.
-    pub(crate) fn seal_with_backups(&mut self, new: NewSealed) -> Result<(Epoch, Manifest)> {
-        let id = PointId::new();
-        let origin = match new.backups.iter().any(|backup| backup.data.is_some()) {
-            true => Origin::Documents,
-            false => Origin::Live,
-        };
-        self.seal_backups_as(id, origin, None, new)
-    }
-
-    /// The same under a given name, origin and time.
+    /// Stores the documents among some backups, seals the point under a name, an origin and a time, and lists them.
     pub(crate) fn seal_backups_as(
         &mut self,
         id: PointId,

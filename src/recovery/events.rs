@@ -76,6 +76,10 @@ kinds! {
     BackupCreated = "backup_created",
     /// A backup could not be made.
     BackupFailed = "backup_failed",
+    /// Retention could not be carried out.
+    RetentionFailed = "retention_failed",
+    /// A check could not be carried out, or found something.
+    CheckFailed = "check_failed",
     /// A restore point was made.
     RestorePointCreated = "restore_point_created",
     /// A restore was done.

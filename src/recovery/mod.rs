@@ -1,6 +1,7 @@
 //! Staying recoverable.
 
 pub(crate) mod age;
+pub(crate) mod auto_backup;
 pub(crate) mod backups;
 pub(crate) mod diff;
 pub(crate) mod events;

@@ -60,7 +60,7 @@ pub struct Point {
 pub struct PointRequest {
     pub(crate) description: String,
     pub(crate) manual: bool,
-    pub(crate) documents: Vec<(Kind, Value)>,
+    pub(crate) documents: Option<Vec<(Kind, Value)>>,
     pub(crate) tags: BTreeMap<String, String>,
     pub(crate) held: bool,
 }
@@ -69,7 +69,7 @@ impl PointRequest {
     /// A point that somebody asks for, in their own words.
     pub fn new(description: impl Into<String>) -> Self {
         let description = description.into();
-        Self { description, manual: true, documents: Vec::new(), tags: BTreeMap::new(), held: false }
+        Self { description, manual: true, documents: None, tags: BTreeMap::new(), held: false }
     }
 
     /// Made by a scheduler rather than by somebody.
@@ -80,12 +80,13 @@ impl PointRequest {
     }
 
     /// Of this document instead of the live state; several kinds may be given, the last of each counts. An empty object
-    /// is passed over.
+    /// is passed over, so that a point of nothing else lists no backup.
     #[must_use]
     pub fn document(mut self, kind: Kind, data: Value) -> Self {
-        self.documents.retain(|(other, _)| *other != kind);
+        let documents = self.documents.get_or_insert_default();
+        documents.retain(|(other, _)| *other != kind);
         if data.as_object().is_none_or(|members| !members.is_empty()) {
-            self.documents.push((kind, data));
+            documents.push((kind, data));
         }
         self
     }
@@ -99,7 +100,7 @@ impl PointRequest {
 
     /// Whether it is of documents.
     pub(crate) fn has_documents(&self) -> bool {
-        !self.documents.is_empty()
+        self.documents.is_some()
     }
 
     /// Held from the start, so that retention never forgets it.
@@ -211,13 +212,16 @@ impl Store {
 impl WriteTx<'_> {
     /// Seals the open epoch as asked, and lists the point's backups.
     pub(crate) fn make_point(&mut self, request: PointRequest) -> Result<Point> {
-        let backups = match request.documents.is_empty() {
-            true => Kind::PARTS.map(|kind| NewBackup::of_part(kind, None)).into(),
-            false => request.documents.into_iter().map(|(kind, data)| NewBackup::of_part(kind, Some(data))).collect(),
+        let (origin, backups) = match request.documents {
+            None => (Origin::Live, Kind::PARTS.map(|kind| NewBackup::of_part(kind, None)).into()),
+            Some(documents) => {
+                let parts = documents.into_iter().map(|(kind, data)| NewBackup::of_part(kind, Some(data)));
+                (Origin::Documents, parts.collect())
+            }
         };
         let sealed =
             NewSealed { backups, manual: request.manual, description: request.description, tags: request.tags };
-        let (epoch, mut manifest) = self.seal_with_backups(sealed)?;
+        let (epoch, mut manifest) = self.seal_backups_as(PointId::new(), origin, None, sealed)?;
         if request.held {
             manifest.held = true;
             self.put_manifest(epoch, &manifest)?;
@@ -336,6 +340,11 @@ impl Point {
     fn resolved(&self) -> Resolved {
         let PointName { epoch, id, at, .. } = self.name();
         Resolved::Point { epoch, id, at, off: jiff::SignedDuration::ZERO }
+    }
+
+    /// Whether it was made as a backup of one kind, which has its name, and not as a restore point.
+    pub(crate) fn is_backup(&self) -> bool {
+        matches!((&self.id, self.backups.as_slice()), (Some(id), [backup]) if id.0 == *backup)
     }
 
     /// How messages name it: its id, or the time of its commit.

@@ -7,29 +7,26 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use parking_lot::{Condvar, Mutex};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
+use serde_json::json;
 
 use crate::clock;
-use crate::engine::codec::{self, Stored};
-use crate::engine::commit::Outcome;
-use crate::engine::digest::Stats;
-use crate::engine::records::{KeyRange, Records};
-use crate::engine::schema::{CollectionId, Table};
 use crate::engine::store::Store;
-use crate::engine::write::WriteTx;
-use crate::error::{ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::recovery::events::EventKind;
-use crate::recovery::points::{Point, PointRequest};
+use crate::recovery::points::PointRequest;
 use crate::recovery::retention::Policy;
 
-/// The row of `meta` with the time of the last automatic backup.
-const LAST: &[u8] = b"auto backup";
 /// How often the thread looks what is due.
 const TICK: Duration = Duration::from_secs(1);
 /// Audit entries are kept this long.
 const KEEP_AUDIT: Duration = Duration::from_secs(90 * 24 * 60 * 60);
 /// A session is noted to be alive this often.
 const KEEP_ALIVE: Duration = Duration::from_secs(10);
+/// Retention runs behind every automatic backup, and at least this often, as points also come from elsewhere and age.
+const RETAIN_EVERY: Duration = Duration::from_secs(10 * 60);
+/// What has failed is tried again after this long.
+const AGAIN_AFTER: Duration = Duration::from_secs(10);
 /// Expired claims taken back in one transaction.
 const EXPIRED_AT_ONCE: usize = 256;
 
@@ -50,6 +47,66 @@ impl Default for Schedule {
         Self { backup_interval, backup_unchanged: false, retention: Some(Policy::default()) }
     }
 }
+
+/// A sort of work that can fail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(usize)]
+pub enum Work {
+    /// An automatic backup.
+    Backup,
+    /// Forgetting what the policy does not keep.
+    Retention,
+    /// Leases, audit trail, sessions.
+    Upkeep,
+    /// Verifying the store.
+    Check,
+}
+
+impl Work {
+    /// Every sort.
+    pub const ALL: [Self; 4] = [Self::Backup, Self::Retention, Self::Upkeep, Self::Check];
+
+    /// The sort as one lower-case word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Backup => "backup",
+            Self::Retention => "retention",
+            Self::Upkeep => "upkeep",
+            Self::Check => "check",
+        }
+    }
+
+    /// The event that tells of a failure; of upkeep the log and the health do.
+    fn event(self) -> Option<EventKind> {
+        match self {
+            Self::Backup => Some(EventKind::BackupFailed),
+            Self::Retention => Some(EventKind::RetentionFailed),
+            Self::Check => Some(EventKind::CheckFailed),
+            Self::Upkeep => None,
+        }
+    }
+}
+
+/// Whoever runs a scheduler, as it sees them: asked before it works, told when that failed.
+pub trait Attendant: Send + Sync {
+    /// Asked before an automatic backup; what it says instead of yes is how the backup failed.
+    ///
+    /// # Errors
+    ///
+    /// Whatever speaks against a backup now, such as a disk that is nearly full.
+    fn before_backup(&self, store: &Store) -> Result<()> {
+        let _ = store;
+        Ok(())
+    }
+
+    /// Told once when a sort of work has begun to fail, or fails in another way than before.
+    fn failed(&self, work: Work, error: &str) {
+        let _ = (work, error);
+    }
+}
+
+/// Nobody: nothing is asked, nobody is told.
+impl Attendant for () {}
 
 /// How the scheduler's work has gone: each part has its own health, so that a failed retention does not hide behind a
 /// successful backup.
@@ -77,76 +134,7 @@ struct Shared {
     stopped: Condvar,
 }
 
-/// When the last automatic backup was made, or found needless.
-#[derive(Serialize, Deserialize)]
-struct Last {
-    #[serde(with = "clock::time")]
-    at: Timestamp,
-}
-
-impl Stored for Last {
-    const VERSION: u8 = 1;
-    const WHAT: &'static str = "the time of the last automatic backup";
-}
-
 impl Store {
-    /// Makes an automatic restore point if `interval` has passed since the last one, and something has changed since.
-    /// Of several processes on one store only one makes it; what was missed is caught up once.
-    ///
-    /// # Errors
-    ///
-    /// As [`Store::write`].
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use std::time::Duration;
-    ///
-    /// # let dir = tempfile::tempdir().unwrap();
-    /// # let store = hivekeep::Store::open(dir.path().join("h.redb")).unwrap();
-    /// let ten_minutes = Duration::from_secs(600);
-    /// store.write(|tx| tx.config().put("limit", &serde_json::json!(5)))?;
-    /// assert!(store.auto_backup_if_needed(ten_minutes)?.is_some());
-    /// assert!(store.auto_backup_if_needed(ten_minutes)?.is_none());
-    /// # Ok::<(), hivekeep::Error>(())
-    /// ```
-    pub fn auto_backup_if_needed(&self, interval: Duration) -> Result<Option<Point>> {
-        self.auto_backup(interval, PointRequest::new("automatic-backup").automatic(), false)
-    }
-
-    /// The same for a point of the caller's wording, or of documents; `unchanged` makes it although nothing has changed.
-    ///
-    /// # Errors
-    ///
-    /// As [`Store::write`].
-    pub fn auto_backup(&self, interval: Duration, request: PointRequest, unchanged: bool) -> Result<Option<Point>> {
-        if !is_due(&self.view()?, interval)? {
-            return Ok(None);
-        }
-        self.alone(|tx| {
-            // Another process may have made it since.
-            if !is_due(tx, interval)? {
-                return Ok(Outcome::Abort(None));
-            }
-            let at = tx.now();
-            tx.put_row(Table::Meta, LAST, &codec::encode(&Last { at })?)?;
-            let needed = unchanged || request.has_documents() || tx.changed_since_last_live_point()?;
-            let point = if needed { Some(tx.make_point(request)?) } else { None };
-            Ok(Outcome::Commit(point))
-        })
-    }
-
-    /// When the next automatic backup is due: now when it is overdue.
-    ///
-    /// # Errors
-    ///
-    /// `Damaged`, `Reopen`, `Io`.
-    pub fn next_backup_at(&self, interval: Duration) -> Result<Timestamp> {
-        let view = self.view()?;
-        let now = Records::now(&view);
-        Ok(last(&view)?.map_or(now, |last| clock::after(last, interval).max(now)))
-    }
-
     /// Takes back what is due to be taken back: expired claims, crashed sessions' claims, audit entries over 90 days.
     ///
     /// # Errors
@@ -161,42 +149,6 @@ impl Store {
     }
 }
 
-impl WriteTx<'_> {
-    /// Whether the records differ from those at the newest live point; compared by digests, at any size.
-    fn changed_since_last_live_point(&self) -> Result<bool> {
-        let mut range = KeyRange::all().backward();
-        loop {
-            let page = self.rows(Table::Points, &range, 16)?;
-            let Some((last, _)) = page.last() else { break };
-            range = range.after(last);
-            for (_, bytes) in &page {
-                let manifest: crate::engine::point::Manifest = codec::decode(bytes)?;
-                if manifest.origin.is_selectable() {
-                    return Ok(live_only(manifest.collections) != live_only(self.all_stats()?));
-                }
-            }
-        }
-        Ok(self.all_stats()?.iter().any(|(collection, _)| *collection != CollectionId::DOCUMENTS))
-    }
-}
-
-/// Documents are backed up by those who hand them over.
-fn live_only(mut collections: Vec<(CollectionId, Stats)>) -> Vec<(CollectionId, Stats)> {
-    collections.retain(|(collection, _)| *collection != CollectionId::DOCUMENTS);
-    collections
-}
-
-fn last<R: Records>(records: &R) -> Result<Option<Timestamp>> {
-    let row = records.row(Table::Meta, LAST)?;
-    row.map(|bytes| codec::decode::<Last>(&bytes).map(|last| last.at)).transpose()
-}
-
-/// Whether the interval has passed; a last time in the future, after the clock was set back, counts as long ago.
-fn is_due<R: Records>(records: &R, interval: Duration) -> Result<bool> {
-    let now = records.now();
-    Ok(last(records)?.is_none_or(|last| last > now || clock::after(last, interval) <= now))
-}
-
 impl Scheduler {
     /// Starts the thread.
     ///
@@ -204,10 +156,19 @@ impl Scheduler {
     ///
     /// `Io` when no thread can be started.
     pub fn start(store: Store, schedule: Schedule) -> Result<Self> {
+        Self::start_with(store, schedule, Arc::new(()))
+    }
+
+    /// Starts the thread with somebody who is asked before it works and told when that failed.
+    ///
+    /// # Errors
+    ///
+    /// `Io` when no thread can be started.
+    pub fn start_with(store: Store, schedule: Schedule, attendant: Arc<dyn Attendant>) -> Result<Self> {
         let shared = Arc::new(Shared::default());
-        let own = shared.clone();
+        let mut worker = Worker::new(store, schedule, attendant, shared.clone());
         let thread = std::thread::Builder::new().name("hivekeep-scheduler".into());
-        let thread = thread.spawn(move || run(&store, &schedule, &own))?;
+        let thread = thread.spawn(move || worker.run())?;
         Ok(Self { shared, thread: Some(thread) })
     }
 
@@ -228,61 +189,117 @@ impl Drop for Scheduler {
     }
 }
 
-fn run(store: &Store, schedule: &Schedule, shared: &Shared) {
-    let mut alive_at = store.clock().now();
-    loop {
-        let backup = back_up(store, schedule);
-        let retention = match (&backup, &schedule.retention) {
-            (Ok(true), Some(policy)) => Some(store.retain(policy).map(drop)),
-            _ => None,
-        };
-        let mut upkeep = store.upkeep();
-        if clock::after(alive_at, KEEP_ALIVE) <= store.clock().now() {
-            alive_at = store.clock().now();
-            if let Some(session) = store.session() {
-                upkeep = upkeep.and(store.write(|tx| tx.keep_alive(session)));
+/// What the thread works with.
+struct Worker {
+    store: Store,
+    schedule: Schedule,
+    attendant: Arc<dyn Attendant>,
+    shared: Arc<Shared>,
+    /// Not before then is a backup tried again that has failed.
+    backup_from: Timestamp,
+    /// When retention is due again.
+    retain_at: Timestamp,
+    /// When the session is to be noted alive again.
+    alive_at: Timestamp,
+}
+
+impl Worker {
+    fn new(store: Store, schedule: Schedule, attendant: Arc<dyn Attendant>, shared: Arc<Shared>) -> Self {
+        let now = store.clock().now();
+        let alive_at = clock::after(now, KEEP_ALIVE);
+        Self { store, schedule, attendant, shared, backup_from: now, retain_at: now, alive_at }
+    }
+
+    fn run(&mut self) {
+        while self.tick() {
+            let mut stop = self.shared.stop.lock();
+            if !*stop {
+                self.shared.stopped.wait_for(&mut stop, TICK);
+            }
+            if *stop {
+                return;
             }
         }
+    }
+
+    /// Does what is due; says whether the store is still there.
+    fn tick(&mut self) -> bool {
+        let upkeep = self.upkeep();
         if matches!(&upkeep, Err(error) if error.kind() == ErrorKind::Reopen) {
-            return;
+            return false;
         }
-        note(store, shared, backup, retention, upkeep);
-        let mut stop = shared.stop.lock();
-        if !*stop {
-            shared.stopped.wait_for(&mut stop, TICK);
+        self.note(Work::Upkeep, upkeep.err());
+        let now = self.store.clock().now();
+        let made = if now < self.backup_from { None } else { Some(self.back_up()) };
+        let has_made = matches!(made, Some(Ok(true)));
+        if let Some(made) = made {
+            self.backup_from = if made.is_err() { clock::after(now, AGAIN_AFTER) } else { now };
+            self.note(Work::Backup, made.err());
         }
-        if *stop {
-            return;
+        if has_made || now >= self.retain_at {
+            let retained = self.retain();
+            self.retain_at = clock::after(now, if retained.is_err() { AGAIN_AFTER } else { RETAIN_EVERY });
+            self.note(Work::Retention, retained.err());
         }
+        true
+    }
+
+    fn upkeep(&mut self) -> Result<()> {
+        self.store.upkeep()?;
+        let now = self.store.clock().now();
+        if now < self.alive_at {
+            return Ok(());
+        }
+        self.alive_at = clock::after(now, KEEP_ALIVE);
+        self.store.session().map_or(Ok(()), |session| self.store.write(|tx| tx.keep_alive(session)))
+    }
+
+    /// Makes the automatic backup when it is due; says whether it did.
+    fn back_up(&self) -> Result<bool> {
+        let Some(interval) = self.schedule.backup_interval else { return Ok(false) };
+        if self.store.next_backup_at(interval)? > self.store.clock().now() {
+            return Ok(false);
+        }
+        self.attendant.before_backup(&self.store)?;
+        let request = PointRequest::new("automatic-backup").automatic();
+        Ok(self.store.auto_backup(interval, request, self.schedule.backup_unchanged)?.is_some())
+    }
+
+    fn retain(&self) -> Result<()> {
+        let Some(policy) = &self.schedule.retention else { return Ok(()) };
+        match self.store.retain(policy) {
+            // Another process has forgotten it at the same time.
+            Err(error) if error.kind() == ErrorKind::Gone => Ok(()),
+            retained => retained.map(drop),
+        }
+    }
+
+    /// Keeps how a sort of work has gone, and tells of it when it has begun to fail, or fails in another way.
+    fn note(&self, work: Work, error: Option<Error>) {
+        let error = error.map(|error| error.to_string());
+        let mut health = self.shared.health.lock();
+        let known = match work {
+            Work::Backup => &mut health.backup_error,
+            Work::Retention => &mut health.retention_error,
+            Work::Upkeep | Work::Check => &mut health.upkeep_error,
+        };
+        if let Some(error) = error.as_deref().filter(|error| Some(*error) != known.as_deref()) {
+            self.store.tell_failure(work, error);
+            self.attendant.failed(work, error);
+        }
+        *known = error;
     }
 }
 
-/// Makes the automatic backup when it is due; says whether it did.
-fn back_up(store: &Store, schedule: &Schedule) -> Result<bool> {
-    let Some(interval) = schedule.backup_interval else { return Ok(false) };
-    let request = PointRequest::new("automatic-backup").automatic();
-    Ok(store.auto_backup(interval, request, schedule.backup_unchanged)?.is_some())
-}
-
-fn note(store: &Store, shared: &Shared, backup: Result<bool>, retention: Option<Result<()>>, upkeep: Result<()>) {
-    let mut health = shared.health.lock();
-    let new = backup.err().map(|error| error.to_string());
-    if new.is_some() && new != health.backup_error {
-        tracing::error!(error = new.as_deref(), "the automatic backup failed");
-        let details = serde_json::json!({"error": new});
+impl Store {
+    /// Tells of work that failed: in the log, and, where it can still be written, as an event.
+    pub(crate) fn tell_failure(&self, work: Work, error: &str) {
+        tracing::error!(work = work.as_str(), error, "work failed");
+        let Some(event) = work.event() else { return };
         // When the disk is full the event cannot be written either; the log and the health say it all the same.
-        let _written = store.write(|tx| tx.events().append(EventKind::BackupFailed, details));
-    }
-    health.backup_error = new;
-    if let Some(retention) = retention {
-        health.retention_error = retention.err().map(|error| error.to_string());
-        if let Some(error) = &health.retention_error {
-            tracing::error!(error, "retention failed");
+        if let Err(unwritten) = self.write(|tx| tx.events().append(event, json!({"error": error}))) {
+            tracing::error!(error = %unwritten, "an event could not be written");
         }
-    }
-    health.upkeep_error = upkeep.err().map(|error| error.to_string());
-    if let Some(error) = &health.upkeep_error {
-        tracing::error!(error, "upkeep failed");
     }
 }
 
@@ -291,62 +308,60 @@ mod tests {
     use super::*;
     use crate::clock::ManualClock;
 
-    const TEN_MINUTES: Duration = Duration::from_secs(600);
+    /// Refuses every backup, and keeps what it is told.
+    #[derive(Default)]
+    struct Refuser(Mutex<Vec<(Work, String)>>);
 
-    fn hive() -> (tempfile::TempDir, ManualClock, Store) {
+    impl Attendant for Refuser {
+        fn before_backup(&self, _store: &Store) -> Result<()> {
+            Err(Error::new(ErrorKind::Full, "no room"))
+        }
+
+        fn failed(&self, work: Work, error: &str) {
+            self.0.lock().push((work, error.to_owned()));
+        }
+    }
+
+    fn worker(attendant: Arc<dyn Attendant>) -> (tempfile::TempDir, ManualClock, Worker) {
         let folder = tempfile::tempdir().unwrap();
         let clock = ManualClock::new("2026-01-02T03:04:05Z".parse().unwrap());
         let store = Store::options().clock(clock.clone()).open(folder.path().join("h.redb")).unwrap();
-        (folder, clock, store)
-    }
-
-    fn change(store: &Store, to: u32) {
-        store.write(|tx| tx.config().put("limit", &serde_json::json!(to))).unwrap();
+        store.write(|tx| tx.config().put("limit", &json!(1))).unwrap();
+        (folder, clock, Worker::new(store, Schedule::default(), attendant, Arc::default()))
     }
 
     #[test]
-    fn the_bytes_of_the_last_time_are_fixed() {
-        let last = Last { at: Timestamp::from_microsecond(1).unwrap() };
-        assert_eq!(codec::encode(&last).unwrap(), [1, 2]);
+    fn a_failed_backup_is_told_once_and_does_not_hide_that_retention_works() {
+        let refuser = Arc::new(Refuser::default());
+        let (_folder, clock, mut worker) = worker(refuser.clone());
+        for _ in 0..3 {
+            assert!(worker.tick());
+            clock.advance(AGAIN_AFTER);
+        }
+        assert_eq!(*refuser.0.lock(), [(Work::Backup, "no room".to_owned())]);
+        let health = worker.shared.health.lock().clone();
+        assert_eq!((health.backup_error.as_deref(), health.retention_error), (Some("no room"), None));
+        let events = worker.store.view().unwrap().events().list(crate::state::page::Page::newest(9)).unwrap();
+        assert_eq!(events.iter().filter(|event| event.kind == EventKind::BackupFailed).count(), 1);
     }
 
     #[test]
-    fn a_backup_is_made_once_an_interval_and_what_was_missed_is_caught_up_once() {
-        let (_folder, clock, store) = hive();
-        change(&store, 1);
-        assert!(store.auto_backup_if_needed(TEN_MINUTES).unwrap().is_some());
-        change(&store, 2);
-        clock.advance(TEN_MINUTES - Duration::from_secs(1));
-        assert!(store.auto_backup_if_needed(TEN_MINUTES).unwrap().is_none());
-        clock.advance(Duration::from_secs(3600));
-        assert!(store.auto_backup_if_needed(TEN_MINUTES).unwrap().is_some());
-        change(&store, 3);
-        assert!(store.auto_backup_if_needed(TEN_MINUTES).unwrap().is_none());
+    fn points_that_are_too_old_go_although_nothing_changes_any_more() {
+        let (_folder, clock, mut worker) = worker(Arc::new(()));
+        worker.tick();
+        worker.store.write(|tx| tx.config().put("limit", &json!(2))).unwrap();
+        clock.advance(Duration::from_secs(600));
+        worker.tick();
+        assert_eq!(worker.store.points().unwrap().len(), 2);
+        clock.advance(Duration::from_secs(8 * 24 * 3600));
+        worker.tick();
+        assert_eq!(worker.store.points().unwrap().len(), 1, "the latest good point stays");
     }
 
     #[test]
-    fn unchanged_state_makes_no_new_point_unless_asked() {
-        let (_folder, clock, store) = hive();
-        assert!(store.auto_backup_if_needed(TEN_MINUTES).unwrap().is_none(), "an empty store has nothing to back up");
-        change(&store, 1);
-        clock.advance(TEN_MINUTES);
-        assert!(store.auto_backup_if_needed(TEN_MINUTES).unwrap().is_some());
-        clock.advance(TEN_MINUTES);
-        assert!(store.auto_backup_if_needed(TEN_MINUTES).unwrap().is_none());
-        clock.advance(TEN_MINUTES);
-        let asked = PointRequest::new("all the same").automatic();
-        assert!(store.auto_backup(TEN_MINUTES, asked, true).unwrap().is_some());
-    }
-
-    #[test]
-    fn of_two_openers_one_makes_the_backup_and_a_clock_set_back_does_not_stop_them() {
-        let (folder, clock, store) = hive();
-        let other = Store::options().clock(clock.clone()).open(folder.path().join("h.redb")).unwrap();
-        change(&store, 1);
-        assert!(other.auto_backup_if_needed(TEN_MINUTES).unwrap().is_some());
-        assert!(store.auto_backup_if_needed(TEN_MINUTES).unwrap().is_none());
-        change(&store, 2);
-        clock.set("2020-01-01T00:00:00Z".parse().unwrap());
-        assert!(store.auto_backup_if_needed(TEN_MINUTES).unwrap().is_some());
+    fn it_stops_when_the_store_is_closed() {
+        let (_folder, _clock, mut worker) = worker(Arc::new(()));
+        worker.store.close().unwrap();
+        assert!(!worker.tick());
     }
 }

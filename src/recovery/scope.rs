@@ -44,7 +44,12 @@ pub(crate) fn target(view: &View, selector: &Selector) -> Result<Target> {
         Some(Origin::Documents | Origin::Adopted) => Some(documents_of(view, &point)?),
         _ => None,
     };
-    Ok(Target { point, documents, only: Vec::new() })
+    // A backup of live state that is named is of one kind, although its point, which has its name, has all.
+    let named = matches!(selector, Selector::Id(_)) && point.is_backup() && documents.is_none();
+    let only = if named { point.backups.iter() } else { [].iter() };
+    let only = only.filter_map(|id| backup_row(view, id).transpose());
+    let only = only.map(|backup| backup.map(|backup| backup.backup_type.to_string())).collect::<Result<_>>()?;
+    Ok(Target { point, documents, only })
 }
 
 fn documents_of(view: &View, point: &Point) -> Result<Vec<Backup>> {

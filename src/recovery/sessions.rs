@@ -27,8 +27,6 @@ use crate::state::ids::SessionId;
 const COUNTER: &str = "sessions";
 /// The row of `meta` that says when a client marked a clean shutdown.
 const MARK: &[u8] = b"clean mark";
-/// A mark older than this is the replaced service's second sign of a crash.
-const STALE_MARK: Duration = Duration::from_secs(30);
 /// Ended sessions are shown for this long.
 const KEEP: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
@@ -225,6 +223,7 @@ impl WriteTx<'_> {
     fn notice_crashes(&mut self, presence: &Presence) -> Result<Vec<Session>> {
         let now = self.now();
         let mark = self.row(Table::Meta, MARK)?.map(|bytes| codec::decode::<Mark>(&bytes)).transpose()?;
+        let stale = self.context.stale_mark;
         let mut crashed = Vec::new();
         for mut session in sessions(self)? {
             if session.state != SessionState::Open {
@@ -239,7 +238,7 @@ impl WriteTx<'_> {
             session.ended_at = Some(now);
             session.state = match &mark {
                 None => SessionState::Crashed,
-                Some(mark) if mark.at < clock::before(now, STALE_MARK) => SessionState::StaleMarker,
+                Some(mark) if stale.is_some_and(|age| mark.at < clock::before(now, age)) => SessionState::StaleMarker,
                 Some(_) => SessionState::Closed,
             };
             self.put_session(&session)?;

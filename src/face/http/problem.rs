@@ -1,29 +1,76 @@
 //! How an error is answered: RFC 9457, with the one place where the kind of an error becomes a status.
 
-use axum::Json;
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderName, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
 use crate::error::{Error, ErrorKind};
 
+/// What clients are told of a fault of the machine: the message of the operating system names paths.
+const NOT_SHOWN: &str = "the store could not be read or written; the service's log says why";
+
 /// An error on its way to a client.
 #[derive(Debug)]
-pub(super) struct Problem(pub(super) Error);
+pub(super) struct Problem {
+    status: StatusCode,
+    kind: &'static str,
+    detail: String,
+    header: Option<(HeaderName, &'static str)>,
+}
+
+/// What a handler gives.
+pub(super) type Answer<R = Response> = Result<R, Problem>;
+
+impl Problem {
+    /// An error that has no [`ErrorKind`]: one of HTTP itself.
+    pub(super) fn new(status: StatusCode, kind: &'static str, detail: impl Into<String>) -> Self {
+        Self { status, kind, detail: detail.into(), header: None }
+    }
+
+    /// With a header that says how to go on.
+    pub(super) fn with(self, name: HeaderName, value: &'static str) -> Self {
+        Self { header: Some((name, value)), ..self }
+    }
+}
+
+impl From<Error> for Problem {
+    fn from(error: Error) -> Self {
+        let status = status_of(error.kind());
+        let problem = Self::new(status, error.kind().as_str(), detail_of(&error));
+        if status == StatusCode::SERVICE_UNAVAILABLE { problem.with(header::RETRY_AFTER, "1") } else { problem }
+    }
+}
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        let Self(error) = self;
-        let status = status_of(error.kind());
         let body = json!({
             "type": "about:blank",
-            "title": status.canonical_reason().unwrap_or_default(),
-            "status": status.as_u16(),
-            "detail": error.to_string(),
-            "kind": error.kind().as_str(),
+            "title": self.status.canonical_reason().unwrap_or_default(),
+            "status": self.status.as_u16(),
+            "detail": self.detail,
+            "kind": self.kind,
             "success": false,
         });
-        (status, [(header::CONTENT_TYPE, "application/problem+json")], Json(body)).into_response()
+        let problem = [(header::CONTENT_TYPE, "application/problem+json")];
+        let mut response = (self.status, problem, body.to_string()).into_response();
+        if let Some((name, value)) = self.header {
+            response.headers_mut().insert(name, axum::http::HeaderValue::from_static(value));
+        }
+        response
+    }
+}
+
+fn detail_of(error: &Error) -> String {
+    match error.kind() {
+        ErrorKind::Io | ErrorKind::NoStore | ErrorKind::NotAStore | ErrorKind::NewerFormat => {
+            tracing::error!(kind = error.kind().as_str(), %error, "a request failed");
+            NOT_SHOWN.to_owned()
+        }
+        ErrorKind::Damaged | ErrorKind::Full | ErrorKind::Uncertain | ErrorKind::Reopen => {
+            tracing::error!(kind = error.kind().as_str(), %error, "a request failed");
+            error.to_string()
+        }
+        _ => error.to_string(),
     }
 }
 
@@ -37,5 +84,25 @@ fn status_of(kind: ErrorKind) -> StatusCode {
         ErrorKind::NoStore | ErrorKind::NotAStore | ErrorKind::NewerFormat | ErrorKind::Uncertain | ErrorKind::Io => {
             StatusCode::INTERNAL_SERVER_ERROR
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fault_of_the_machine_names_no_path() {
+        let problem = Problem::from(Error::new(ErrorKind::Io, "/var/lib/hive.redb: permission denied"));
+        assert_eq!(problem.detail, NOT_SHOWN);
+        assert_eq!(problem.status, StatusCode::INTERNAL_SERVER_ERROR);
+    }
+
+    #[test]
+    fn what_can_be_tried_again_says_when() {
+        let response = Problem::from(Error::new(ErrorKind::Locked, "busy")).into_response();
+        assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(response.headers()[header::RETRY_AFTER], "1");
+        assert_eq!(response.headers()[header::CONTENT_TYPE], "application/problem+json");
     }
 }

@@ -117,7 +117,12 @@ fn seal(taking: &mut Taking<'_, '_>, sealing: Sealing, before: &mut Before) -> R
     if sealing.id.as_ref().is_some_and(|id| !can_be_named(id)) {
         taking.file.note(format!("{place}: its id is not one by which a point can be named"));
     }
-    let id = sealing.id.map_or_else(PointId::new, PointId);
+    let id = match (sealing.id, backups.as_slice()) {
+        (Some(id), _) => PointId(id),
+        // As with every backup that is no part of a restore point, its point has its name.
+        (None, [backup]) => PointId(backup.id.clone()),
+        (None, _) => PointId::new(),
+    };
     let (manual, description, tags) = (sealing.manual, sealing.description, sealing.tags);
     let new = NewSealed { backups, manual, description, tags };
     let (epoch, _) = taking.tx.seal_backups_as(id, Origin::Adopted, Some(sealing.at), new)?;

@@ -1,0 +1,129 @@
+//! What can be set, each by a flag, else the environment, else a line of the file. One list serves all three, so that
+//! none knows a name that another does not.
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use clap::builder::FalseyValueParser;
+use serde::Deserialize;
+
+use crate::error::{Error, Result};
+use crate::face::cli::serve::value::{Count, Size, Span};
+
+/// Defines the options: values, then switches.
+macro_rules! knobs {
+    (
+        values { $($(#[doc = $about:literal])* $value:ident: $type:ty = $name:literal, $shown:literal;)* }
+        switches { $($(#[doc = $switch_about:literal])* $switch:ident = $switch_name:literal;)* }
+    ) => {
+        /// What has been set; the rest is as usual.
+        #[derive(Clone, Debug, Default, Args, Deserialize)]
+        #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+        pub(super) struct Knobs {
+            $($(#[doc = $about])* #[arg(long, env = $name, value_name = $shown)] pub(super) $value: Option<$type>,)*
+            $($(#[doc = $switch_about])* #[arg(long, env = $switch_name, value_parser = FalseyValueParser::new())] pub(super) $switch: bool,)*
+            /// Keep points with this tag; may be given several times
+            #[arg(long, env = "HIVEKEEP_KEEP_TAG", value_name = "NAME[=VALUE]", value_delimiter = ',')]
+            pub(super) keep_tag: Vec<String>,
+        }
+
+        impl Knobs {
+            /// These where they are set, else those.
+            pub(super) fn over(self, below: Self) -> Self {
+                Self {
+                    $($value: self.$value.or(below.$value),)*
+                    $($switch: self.$switch || below.$switch,)*
+                    keep_tag: if self.keep_tag.is_empty() { below.keep_tag } else { self.keep_tag },
+                }
+            }
+        }
+    };
+}
+
+knobs! {
+    values {
+    /// Where to listen; port 0 takes a free one [default: 127.0.0.1:8001]
+    listen: String = "HIVEKEEP_LISTEN", "ADDRESS";
+    /// Between automatic backups, or off [default: 10m]
+    backup_interval: Span = "HIVEKEEP_BACKUP_INTERVAL", "TIME";
+    /// Points up to this age are kept, or off for any age [default: 7d]
+    keep_within: Span = "HIVEKEEP_KEEP_WITHIN", "TIME";
+    /// At most so many points of a kind are kept, or off [default: 100]
+    keep_count: Count = "HIVEKEEP_KEEP_COUNT", "N";
+    /// Keep the newest so many points [default: 0]
+    keep_last: u64 = "HIVEKEEP_KEEP_LAST", "N";
+    /// Keep the newest point of each of the last so many hours that have one [default: 0]
+    keep_hourly: u64 = "HIVEKEEP_KEEP_HOURLY", "N";
+    /// The same by day [default: 0]
+    keep_daily: u64 = "HIVEKEEP_KEEP_DAILY", "N";
+    /// The same by week [default: 0]
+    keep_weekly: u64 = "HIVEKEEP_KEEP_WEEKLY", "N";
+    /// The same by month [default: 0]
+    keep_monthly: u64 = "HIVEKEEP_KEEP_MONTHLY", "N";
+    /// Every commit of so long can be read and gone back to, or off [default: off]
+    history: Span = "HIVEKEEP_HISTORY", "TIME";
+    /// Write the events to this file too, one JSON object on each line
+    event_log: PathBuf = "HIVEKEEP_EVENT_LOG", "FILE";
+    /// The file with the token that requests must show; HIVEKEEP_TOKEN may hold the token itself
+    token_file: PathBuf = "HIVEKEEP_TOKEN_FILE", "FILE";
+    /// The longest body of a request [default: 64MiB]
+    max_body: Size = "HIVEKEEP_MAX_BODY", "SIZE";
+    /// Less free space than this refuses a point [default: 16MiB]
+    min_free: Size = "HIVEKEEP_MIN_FREE", "SIZE";
+    /// A mark of a clean shutdown older than this is no excuse when its process is found dead, or off [default: 30s]
+    stale_after: Span = "HIVEKEEP_STALE_AFTER", "TIME";
+    /// Run this when a backup, retention or check fails; HIVEKEEP_FAILED and HIVEKEEP_ERROR say what and why
+    on_failure: String = "HIVEKEEP_ON_FAILURE", "COMMAND";
+    }
+    switches {
+    /// Keep every automatic point of the kept age, as many as the count allows
+    no_thinning = "HIVEKEEP_NO_THINNING";
+    /// Forget nothing
+    no_retention = "HIVEKEEP_NO_RETENTION";
+    /// Let everybody who reaches the address read and change the store
+    insecure_no_token = "HIVEKEEP_INSECURE_NO_TOKEN";
+    }
+}
+
+impl Knobs {
+    /// Reads a file.
+    ///
+    /// # Errors
+    ///
+    /// `Invalid`, with the line, for a name that is unknown or a value that is none; `Io`.
+    pub(super) fn read(path: &Path) -> Result<Self> {
+        let shown = path.display();
+        let text = std::fs::read_to_string(path).map_err(|error| Error::from(error).context(shown.to_string()))?;
+        let wrong = |source: toml::de::Error| Error::invalid(format!("{shown}: {}", source.to_string().trim_end()));
+        toml::from_str(&text).map_err(wrong)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Result<Knobs> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("hivekeep.toml");
+        std::fs::write(&path, text).unwrap();
+        Knobs::read(&path)
+    }
+
+    #[test]
+    fn an_unknown_name_in_the_file_is_refused_with_those_that_there_are() {
+        let error = read("listen = \"127.0.0.1:1\"\nbackup-intervall = \"5m\"\n").unwrap_err().to_string();
+        assert!(error.contains("backup-intervall") && error.contains("backup-interval"), "{error}");
+        assert!(read("max-body = \"1 elephant\"").unwrap_err().to_string().contains("64MiB"));
+    }
+
+    #[test]
+    fn what_is_typed_goes_before_what_is_in_the_file() {
+        let file = read("listen = \"127.0.0.1:1\"\nkeep-count = 5\nno-thinning = true\nkeep-tag = [\"a=b\"]").unwrap();
+        let typed = Knobs { listen: Some("127.0.0.1:2".into()), ..Knobs::default() };
+        let both = typed.over(file);
+        assert_eq!(both.listen.as_deref(), Some("127.0.0.1:2"));
+        assert_eq!((both.keep_count, both.no_thinning), (Some(Count(Some(5))), true));
+        assert_eq!(both.keep_tag, ["a=b"]);
+    }
+}

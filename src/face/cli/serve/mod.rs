@@ -1,0 +1,138 @@
+//! `serve`: the service, from opening the store to closing it.
+//!
+//! * [`knobs`]: what can be set, by flag, environment or file
+//! * [`settings`]: what follows from that, with everything filled in
+//! * [`value`]: how lengths of time, counts and sizes are written
+//! * here: the run, and what it says as it begins
+
+mod knobs;
+mod settings;
+mod value;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use clap::Args;
+use clap::builder::FalseyValueParser;
+use jiff::tz::TimeZone;
+use serde_json::json;
+
+use self::knobs::Knobs;
+use self::settings::Settings;
+use crate::engine::store::Store;
+use crate::error::{Error, Result};
+use crate::face::cli::context::Context;
+use crate::face::cli::exit::Exit;
+use crate::face::http::{self, Listener, Served};
+use crate::face::instance::Instance;
+use crate::face::summary::Summary;
+use crate::recovery::age;
+use crate::recovery::sessions::{Session, SessionState};
+
+/// Open the store, or create it, and serve it over HTTP until stopped
+///
+/// It notices crashes, backs up every ten minutes, and keeps what retention says. SIGTERM and Ctrl-C end it cleanly, with
+/// exit code 0. What is not given as an option is taken from the environment, then from the file of --config, where an
+/// option is written without its dashes: backup-interval = "10m". With --json the address is printed on standard output
+/// as JSON.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  hivekeep serve
+  hivekeep serve --listen 127.0.0.1:9000
+  hivekeep serve --backup-interval 5m --keep-within 30d --keep-count 500 --event-log events.jsonl
+  hivekeep serve --listen 0.0.0.0:8001 --token-file /run/secrets/hivekeep
+  hivekeep serve --config /etc/hivekeep.toml --print-config
+  hivekeep serve --store fleet.redb")]
+pub(super) struct Serve {
+    #[command(flatten)]
+    knobs: Knobs,
+    /// A TOML file with what is not set otherwise; an unknown name in it is refused
+    #[arg(long, value_name = "FILE", env = "HIVEKEEP_CONFIG")]
+    config: Option<PathBuf>,
+    /// Print what is set, as such a file, and end
+    #[arg(long, env = "HIVEKEEP_PRINT_CONFIG", value_parser = FalseyValueParser::new())]
+    print_config: bool,
+}
+
+impl Serve {
+    pub(super) fn run(self, context: &mut Context) -> Result<Exit> {
+        let file = self.config.as_deref().map(Knobs::read).transpose()?;
+        let settings = Settings::from(self.knobs.over(file.unwrap_or_default()));
+        if self.print_config {
+            context.out.text(&settings)?;
+            return Ok(Exit::Done);
+        }
+        run(&settings, context)
+    }
+}
+
+fn run(settings: &Settings, context: &mut Context) -> Result<Exit> {
+    let token = settings.token()?;
+    let listener = http::bind(&settings.listen, token.is_some() || settings.insecure_no_token)?;
+    if listener.is_public && token.is_none() {
+        context.out.message("warning: everybody who reaches this address can read and change the store");
+    }
+    let is_new = !context.path.exists();
+    let instance = Arc::new(Instance::open(&context.path, settings.setup())?);
+    greet(context, &instance, &listener, is_new)?;
+    http::serve(Served { instance: instance.clone(), token, max_body: settings.max_body() }, listener)?;
+    let still_used = |_| Error::conflict("a request did not end in time; what it did is on the disk, or was not done");
+    Arc::try_unwrap(instance).map_err(still_used)?.close()?;
+    context.out.message("closed");
+    Ok(Exit::Done)
+}
+
+/// Says what is served and where, how the last run ended, and what to do next.
+fn greet(context: &mut Context, instance: &Instance, listener: &Listener, is_new: bool) -> Result<()> {
+    let (store, address) = (instance.store(), listener.url()?);
+    let summary = Summary::of(store)?;
+    let holds = if is_new { "new".to_owned() } else { summary.to_string() };
+    let out = &mut context.out;
+    out.message(format_args!("store {} ({holds})", summary.store.display()));
+    if let Some(last_run) = last_run(store)? {
+        out.message(format_args!("last run: {last_run}"));
+    }
+    out.message(format_args!("next backup: {}", next_backup(instance)?));
+    out.message(format_args!("listening {address}"));
+    out.message(format_args!("try: curl {address}/api/disaster-recovery/status"));
+    if out.is_json() {
+        out.json_line(&json!({"store": summary.store, "holds": holds, "listening": address}))?;
+        out.flush()?;
+    }
+    Ok(())
+}
+
+/// How the session before this one ended, if there was one.
+fn last_run(store: &Store) -> Result<Option<String>> {
+    let own = store.session();
+    let last = store.sessions()?.into_iter().find(|session| Some(session.id) != own);
+    let Some(last) = last else { return Ok(None) };
+    let ended = last.ended_at.unwrap_or(last.alive_at);
+    let ago = age::show(store.clock().now().duration_since(ended).try_into().unwrap_or_default());
+    Ok(Some(match last.state {
+        SessionState::Open => format!("still open, as process {}", last.pid),
+        SessionState::Closed | SessionState::Acknowledged => format!("closed cleanly {ago} ago"),
+        SessionState::Crashed | SessionState::StaleMarker => {
+            let point = store.crash()?.and_then(|crash| crash.restore_point);
+            let way =
+                point.map_or("there is no restore point yet".to_owned(), |id| format!("use: hivekeep restore {id}"));
+            format!("CRASHED {}, {way}", shown_time(store, &last))
+        }
+    }))
+}
+
+/// When a session was last alive, by the clock on the wall.
+fn shown_time(store: &Store, session: &Session) -> String {
+    let zone = TimeZone::system();
+    let (alive, now) = (session.alive_at.to_zoned(zone.clone()), store.clock().now().to_zoned(zone));
+    let format = if alive.date() == now.date() { "%H:%M" } else { "%Y-%m-%d %H:%M" };
+    alive.strftime(format).to_string()
+}
+
+fn next_backup(instance: &Instance) -> Result<String> {
+    let Some(next) = instance.next_backup()? else { return Ok("never, as automatic backups are off".to_owned()) };
+    let left = next.duration_since(instance.store().clock().now());
+    let left = age::show(left.try_into().unwrap_or_default());
+    Ok(if left == "0s" { "now".to_owned() } else { format!("in {left}") })
+}

@@ -1,0 +1,186 @@
+//! How the service runs, with everything filled in that nobody has set. Shown, it is a file that sets the same.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::error::{Error, Result};
+use crate::face::cli::serve::knobs::Knobs;
+use crate::face::cli::serve::value::{Count, Size, Span};
+use crate::face::http::Token;
+use crate::face::instance::Setup;
+use crate::face::instance::room::MIN_FREE;
+use crate::recovery::retention::{Policy, TagRule};
+
+/// Where the token may stand instead of in a file. No option holds it: everybody can see what was typed.
+const TOKEN: &str = "HIVEKEEP_TOKEN";
+
+/// How the service runs.
+#[derive(Clone, Debug)]
+pub(super) struct Settings {
+    pub(super) listen: String,
+    backup_interval: Span,
+    keep_within: Span,
+    keep_count: Count,
+    keep_last: u64,
+    keep_hourly: u64,
+    keep_daily: u64,
+    keep_weekly: u64,
+    keep_monthly: u64,
+    keep_tag: Vec<String>,
+    no_thinning: bool,
+    no_retention: bool,
+    history: Span,
+    event_log: Option<PathBuf>,
+    token_file: Option<PathBuf>,
+    pub(super) insecure_no_token: bool,
+    max_body: Size,
+    min_free: Size,
+    stale_after: Span,
+    on_failure: Option<String>,
+}
+
+impl From<Knobs> for Settings {
+    fn from(knobs: Knobs) -> Self {
+        let usual = Policy::default();
+        let span = |seconds| Span(Some(Duration::from_secs(seconds)));
+        Self {
+            listen: knobs.listen.unwrap_or_else(|| "127.0.0.1:8001".to_owned()),
+            backup_interval: knobs.backup_interval.unwrap_or(span(10 * 60)),
+            keep_within: knobs.keep_within.unwrap_or(Span(usual.keep_within)),
+            keep_count: knobs.keep_count.unwrap_or(Count(usual.cap)),
+            keep_last: knobs.keep_last.unwrap_or_default(),
+            keep_hourly: knobs.keep_hourly.unwrap_or_default(),
+            keep_daily: knobs.keep_daily.unwrap_or_default(),
+            keep_weekly: knobs.keep_weekly.unwrap_or_default(),
+            keep_monthly: knobs.keep_monthly.unwrap_or_default(),
+            keep_tag: knobs.keep_tag,
+            no_thinning: knobs.no_thinning,
+            no_retention: knobs.no_retention,
+            history: knobs.history.unwrap_or(Span(None)),
+            event_log: knobs.event_log,
+            token_file: knobs.token_file,
+            insecure_no_token: knobs.insecure_no_token,
+            max_body: knobs.max_body.unwrap_or(Size(64 << 20)),
+            min_free: knobs.min_free.unwrap_or(Size(MIN_FREE)),
+            stale_after: knobs.stale_after.unwrap_or(span(30)),
+            on_failure: knobs.on_failure,
+        }
+    }
+}
+
+impl Settings {
+    /// How the instance runs.
+    pub(super) fn setup(&self) -> Setup {
+        Setup {
+            backup_interval: self.backup_interval.0.filter(|interval| !interval.is_zero()),
+            retention: (!self.no_retention).then(|| self.policy()),
+            history: self.history.0,
+            stale_mark: self.stale_after.0,
+            event_log: self.event_log.clone(),
+            on_failure: self.on_failure.clone(),
+            min_free: self.min_free.0,
+        }
+    }
+
+    fn policy(&self) -> Policy {
+        let usual = Policy::default();
+        let tag = |text: &String| match text.split_once('=') {
+            Some((name, value)) => TagRule { name: name.to_owned(), value: Some(value.to_owned()) },
+            None => TagRule { name: text.clone(), value: None },
+        };
+        Policy {
+            keep_within: self.keep_within.0,
+            cap: self.keep_count.0,
+            thinning: if self.no_thinning { Vec::new() } else { usual.thinning.clone() },
+            keep_last: self.keep_last,
+            keep_hourly: self.keep_hourly,
+            keep_daily: self.keep_daily,
+            keep_weekly: self.keep_weekly,
+            keep_monthly: self.keep_monthly,
+            keep_tags: self.keep_tag.iter().map(tag).collect(),
+            ..usual
+        }
+    }
+
+    /// The longest body of a request.
+    pub(super) fn max_body(&self) -> usize {
+        usize::try_from(self.max_body.0).unwrap_or(usize::MAX)
+    }
+
+    /// The token that requests must show: of the file, or of the environment.
+    ///
+    /// # Errors
+    ///
+    /// `Invalid` when it can be guessed; `Io` when the file cannot be read.
+    pub(super) fn token(&self) -> Result<Option<Token>> {
+        let text = match &self.token_file {
+            Some(file) => {
+                let context = |error| Error::from(error).context(format_args!("token file {}", file.display()));
+                Some(std::fs::read_to_string(file).map_err(context)?)
+            }
+            None => std::env::var(TOKEN).ok().filter(|token| !token.is_empty()),
+        };
+        text.map(|text| Token::new(&text)).transpose()
+    }
+}
+
+/// As a file that sets the same.
+impl fmt::Display for Settings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // A JSON text is a TOML text too.
+        let text = |value: &dyn fmt::Display| serde_json::Value::from(value.to_string()).to_string();
+        let path = |path: &PathBuf| serde_json::Value::from(path.to_string_lossy()).to_string();
+        writeln!(f, "listen = {}", text(&self.listen))?;
+        writeln!(f, "backup-interval = {}", text(&self.backup_interval))?;
+        writeln!(f, "keep-within = {}", text(&self.keep_within))?;
+        writeln!(f, "keep-count = {}", text(&self.keep_count))?;
+        for (name, count) in [
+            ("last", self.keep_last),
+            ("hourly", self.keep_hourly),
+            ("daily", self.keep_daily),
+            ("weekly", self.keep_weekly),
+            ("monthly", self.keep_monthly),
+        ] {
+            writeln!(f, "keep-{name} = {count}")?;
+        }
+        writeln!(f, "keep-tag = {}", serde_json::Value::from(self.keep_tag.clone()))?;
+        writeln!(f, "no-thinning = {}", self.no_thinning)?;
+        writeln!(f, "no-retention = {}", self.no_retention)?;
+        writeln!(f, "history = {}", text(&self.history))?;
+        writeln!(f, "stale-after = {}", text(&self.stale_after))?;
+        writeln!(f, "max-body = {}", text(&self.max_body))?;
+        writeln!(f, "min-free = {}", text(&self.min_free))?;
+        writeln!(f, "insecure-no-token = {}", self.insecure_no_token)?;
+        for (name, value) in [("event-log", &self.event_log), ("token-file", &self.token_file)] {
+            match value {
+                Some(value) => writeln!(f, "{name} = {}", path(value))?,
+                None => writeln!(f, "# {name} is not set")?,
+            }
+        }
+        match &self.on_failure {
+            Some(command) => writeln!(f, "on-failure = {}", text(command)),
+            None => writeln!(f, "# on-failure is not set"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_printed_is_a_file_that_sets_the_same() {
+        let knobs = Knobs {
+            on_failure: Some("logger \"hive\\keep\"".into()),
+            keep_tag: vec!["a=b".into(), "c".into()],
+            event_log: Some("/var/log/events.jsonl".into()),
+            no_thinning: true,
+            ..Knobs::default()
+        };
+        let printed = Settings::from(knobs).to_string();
+        let again: Knobs = toml::from_str(&printed).unwrap();
+        assert_eq!(Settings::from(again).to_string(), printed);
+        assert_eq!(Settings::from(Knobs::default()).policy(), Policy::default());
+    }
+}

@@ -1,0 +1,158 @@
+//! What every handler is given, and the one way in which it calls the store.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::http::{StatusCode, header};
+use tokio::sync::{Notify, Semaphore, watch};
+
+use crate::engine::store::Store;
+use crate::error::{Error, ErrorKind, Result};
+use crate::face::http::metrics::Metrics;
+use crate::face::http::problem::{Answer, Problem};
+use crate::face::http::recovery::StatusCache;
+use crate::face::http::state::Jobs;
+use crate::face::http::token::Token;
+use crate::face::instance::Instance;
+
+/// So many calls work on the store at the same time; writers among them share their syncs.
+const CALLS_AT_ONCE: usize = 64;
+/// A call that has waited this long for its turn is told to come back.
+const TURN_WITHIN: Duration = Duration::from_secs(10);
+
+/// What every handler is given. Clones share it.
+#[derive(Clone)]
+pub(super) struct App(Arc<Inner>);
+
+struct Inner {
+    instance: Arc<Instance>,
+    limits: Limits,
+    token: Option<Token>,
+    /// Taken by each call for as long as it works.
+    turns: Arc<Semaphore>,
+    /// Told whenever a call may have made a task ready; waiting claims look again then.
+    tasks: Notify,
+    /// Becomes true when the service is to stop; waiting claims give up then.
+    stopping: watch::Receiver<bool>,
+    metrics: Metrics,
+    jobs: Jobs,
+    status: StatusCache,
+}
+
+/// How much a request may ask for.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Limits {
+    /// The length of a body.
+    pub(super) body_bytes: usize,
+}
+
+impl App {
+    pub(super) fn new(
+        instance: Arc<Instance>,
+        limits: Limits,
+        token: Option<Token>,
+        stopping: watch::Receiver<bool>,
+    ) -> Self {
+        Self(Arc::new(Inner {
+            instance,
+            limits,
+            token,
+            turns: Arc::new(Semaphore::new(CALLS_AT_ONCE)),
+            tasks: Notify::new(),
+            stopping,
+            metrics: Metrics::default(),
+            jobs: Jobs::default(),
+            status: StatusCache::default(),
+        }))
+    }
+
+    pub(super) fn limits(&self) -> Limits {
+        self.0.limits
+    }
+
+    pub(super) fn instance(&self) -> &Arc<Instance> {
+        &self.0.instance
+    }
+
+    pub(super) fn metrics(&self) -> &Metrics {
+        &self.0.metrics
+    }
+
+    pub(super) fn jobs(&self) -> &Jobs {
+        &self.0.jobs
+    }
+
+    pub(super) fn status(&self) -> &StatusCache {
+        &self.0.status
+    }
+
+    pub(super) fn token(&self) -> Option<&Token> {
+        self.0.token.as_ref()
+    }
+
+    /// Ends when the service is to stop.
+    pub(super) async fn stops(&self) {
+        told(self.0.stopping.clone()).await;
+    }
+
+    /// Told whenever a task may have become ready.
+    pub(super) fn tasks(&self) -> &Notify {
+        &self.0.tasks
+    }
+
+    /// Reads from the store.
+    pub(super) async fn read<R: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Store) -> Result<R> + Send + 'static,
+    ) -> Answer<R> {
+        self.call(move |instance| work(instance.store())).await
+    }
+
+    /// Changes the store for a client: what it said before about a clean shutdown does not hold any more.
+    pub(super) async fn change<R: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Store) -> Result<R> + Send + 'static,
+    ) -> Answer<R> {
+        let changed = self
+            .call(move |instance| {
+                instance.store().take_mark_back()?;
+                work(instance.store())
+            })
+            .await;
+        self.0.tasks.notify_waiters();
+        changed
+    }
+
+    /// Works on the store, which blocks, beside the threads that answer. The one door to the store.
+    pub(super) async fn call<R: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Instance) -> Result<R> + Send + 'static,
+    ) -> Answer<R> {
+        let turn = tokio::time::timeout(TURN_WITHIN, self.0.turns.clone().acquire_owned()).await;
+        let Ok(Ok(turn)) = turn else { return Err(busy()) };
+        let instance = self.0.instance.clone();
+        let work = move || {
+            let done = work(&instance);
+            drop(turn);
+            done
+        };
+        Ok(self.beside(work).await??)
+    }
+
+    /// Runs work beside the threads that answer.
+    pub(super) async fn beside<R: Send + 'static>(&self, work: impl FnOnce() -> R + Send + 'static) -> Answer<R> {
+        let failed = |source| Error::new(ErrorKind::Io, "a request ended in a panic").with_source(source);
+        Ok(tokio::task::spawn_blocking(work).await.map_err(failed)?)
+    }
+}
+
+/// Ends when the service is to stop.
+pub(super) async fn told(mut stopping: watch::Receiver<bool>) {
+    // A sender that is gone says the same as one that says so.
+    let _told = stopping.wait_for(|stop| *stop).await.is_ok();
+}
+
+fn busy() -> Problem {
+    let detail = format!("too many requests wait for the store; try again: waited_s={}", TURN_WITHIN.as_secs());
+    Problem::new(StatusCode::SERVICE_UNAVAILABLE, "busy", detail).with(header::RETRY_AFTER, "1")
+}

@@ -1,0 +1,114 @@
+//! Reading a request's body: bounded in size and time, and parsed as strictly as documents need.
+
+use std::time::Duration;
+
+use axum::body::{Body, Bytes, HttpBody};
+use axum::extract::{FromRequest, Request};
+use axum::http::{StatusCode, header};
+use serde_json::Value;
+
+use crate::error::{Error, ErrorKind};
+use crate::face::http::app::App;
+use crate::face::http::members::Members;
+use crate::face::http::problem::Problem;
+use crate::json;
+
+/// The whole body must have come by then.
+const BODY_WITHIN: Duration = Duration::from_secs(60);
+/// A body up to this length is parsed on the spot; a longer one beside the threads that answer.
+const PARSED_HERE: usize = 64 << 10;
+
+/// A body that is a JSON object, or nothing at all. What its Content-Type says does not matter.
+pub(super) struct Object(pub(super) Members);
+
+/// A body that is any JSON value.
+pub(super) struct Json(pub(super) Value);
+
+impl FromRequest<App> for Object {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, app: &App) -> Result<Self, Problem> {
+        Ok(Self(Members::of(value(request, app).await?)?))
+    }
+}
+
+impl FromRequest<App> for Json {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, app: &App) -> Result<Self, Problem> {
+        let missing = || Problem::from(Error::invalid("the body is a JSON value, and there is none"));
+        value(request, app).await?.map(Self).ok_or_else(missing)
+    }
+}
+
+/// The JSON of a body; none when it is empty.
+async fn value(request: Request, app: &App) -> Result<Option<Value>, Problem> {
+    let limit = app.limits().body_bytes;
+    let bytes = tokio::time::timeout(BODY_WITHIN, read(request, limit)).await.map_err(|_| too_slow())??;
+    if bytes.iter().all(u8::is_ascii_whitespace) {
+        return Ok(None);
+    }
+    let parsed =
+        if bytes.len() <= PARSED_HERE { json::parse(&bytes) } else { app.beside(move || json::parse(&bytes)).await? };
+    parsed.map(Some).map_err(not_json)
+}
+
+async fn read(request: Request, limit: usize) -> Result<Bytes, Problem> {
+    let announced = request.headers().get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok());
+    let announced: u64 = announced.and_then(|length| length.parse().ok()).unwrap_or_default();
+    let mut body = request.into_body();
+    if announced > limit as u64 {
+        pass_over(&mut body, limit).await;
+        return Err(too_large(limit));
+    }
+    let mut bytes = Vec::new();
+    while let Some(frame) = next(&mut body).await {
+        let data = frame.map_err(|_| cut_off())?;
+        if bytes.len() + data.len() > limit {
+            pass_over(&mut body, limit).await;
+            return Err(too_large(limit));
+        }
+        bytes.extend_from_slice(&data);
+    }
+    Ok(bytes.into())
+}
+
+/// The next data of a body.
+async fn next(body: &mut Body) -> Option<Result<Bytes, axum::Error>> {
+    loop {
+        let frame = std::future::poll_fn(|context| std::pin::Pin::new(&mut *body).poll_frame(context)).await?;
+        match frame.map(|frame| frame.into_data()) {
+            Ok(Ok(data)) => return Some(Ok(data)),
+            Ok(Err(_)) => {}
+            Err(error) => return Some(Err(error)),
+        }
+    }
+}
+
+/// Takes what is still on its way, as much as the limit once more, so that the client is there to read the answer.
+async fn pass_over(body: &mut Body, limit: usize) {
+    let mut passed = 0;
+    while passed <= limit
+        && let Some(Ok(data)) = next(body).await
+    {
+        passed += data.len();
+    }
+}
+
+fn not_json(error: Error) -> Problem {
+    Problem::new(StatusCode::BAD_REQUEST, ErrorKind::Invalid.as_str(), error.to_string())
+}
+
+fn too_large(limit: usize) -> Problem {
+    let detail = format!("the body is too large; raise the limit with hivekeep serve --max-body: limit_bytes={limit}");
+    Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", detail)
+}
+
+fn too_slow() -> Problem {
+    let detail = format!("the body did not come in time: limit_s={}", BODY_WITHIN.as_secs());
+    Problem::new(StatusCode::REQUEST_TIMEOUT, "too_slow", detail)
+}
+
+fn cut_off() -> Problem {
+    Problem::new(StatusCode::BAD_REQUEST, "cut_off", "the body ended before its time")
+}

@@ -1,0 +1,220 @@
+//! The members of a request's body, read one by one.
+//!
+//! A body comes through [`crate::json`], so that a document in it keeps its order and its numbers as written. Null means
+//! absent everywhere. The end points of the replaced service take what is nearly right, as it did; the others say what
+//! is wrong.
+
+use std::collections::BTreeMap;
+use std::str::FromStr;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde_json::{Map, Value};
+
+use crate::error::{Error, Result};
+
+/// The members of a body that have not been read yet.
+#[derive(Debug, Default)]
+pub(super) struct Members(Map<String, Value>);
+
+impl Members {
+    /// Of a body; an empty one and null have none.
+    pub(super) fn of(body: Option<Value>) -> Result<Self> {
+        match body {
+            None | Some(Value::Null) => Ok(Self::default()),
+            Some(Value::Object(members)) => Ok(Self(members)),
+            Some(_) => Err(Error::invalid("the body is a JSON object")),
+        }
+    }
+
+    /// Any value.
+    pub(super) fn value(&mut self, name: &str) -> Option<Value> {
+        self.0.shift_remove(name).filter(|value| !value.is_null())
+    }
+
+    /// Any value, null too, that must be there.
+    pub(super) fn needed_value(&mut self, name: &str) -> Result<Value> {
+        self.0.shift_remove(name).ok_or_else(|| missing(name))
+    }
+
+    /// A text.
+    pub(super) fn text(&mut self, name: &str) -> Result<Option<String>> {
+        match self.value(name) {
+            None => Ok(None),
+            Some(Value::String(text)) => Ok(Some(text)),
+            Some(_) => Err(wrong(name, "a text")),
+        }
+    }
+
+    /// A text that reads as something.
+    pub(super) fn parsed<T: FromStr<Err = Error>>(&mut self, name: &str) -> Result<Option<T>> {
+        self.text(name)?.map(|text| text.parse()).transpose()
+    }
+
+    /// The same where it must be there.
+    pub(super) fn needed<T: FromStr<Err = Error>>(&mut self, name: &str) -> Result<T> {
+        self.parsed(name)?.ok_or_else(|| missing(name))
+    }
+
+    /// A text that must be there.
+    pub(super) fn needed_text(&mut self, name: &str) -> Result<String> {
+        self.text(name)?.ok_or_else(|| missing(name))
+    }
+
+    /// A text, or the JSON of anything else.
+    pub(super) fn any_text(&mut self, name: &str) -> Option<String> {
+        self.value(name).map(into_text)
+    }
+
+    /// Yes or no.
+    pub(super) fn flag(&mut self, name: &str) -> Result<bool> {
+        match self.value(name) {
+            None => Ok(false),
+            Some(Value::Bool(flag)) => Ok(flag),
+            Some(_) => Err(wrong(name, "true or false")),
+        }
+    }
+
+    /// Whether Python would take it for true.
+    pub(super) fn truth(&mut self, name: &str) -> Option<bool> {
+        self.value(name).map(|value| !is_empty(&value))
+    }
+
+    /// A whole number from zero.
+    pub(super) fn number(&mut self, name: &str) -> Result<Option<u64>> {
+        let number = |value: Value| value.as_u64().ok_or_else(|| wrong(name, "a whole number from 0"));
+        self.value(name).map(number).transpose()
+    }
+
+    /// A number of milliseconds.
+    pub(super) fn millis(&mut self, name: &str) -> Result<Option<Duration>> {
+        Ok(self.number(name)?.map(Duration::from_millis))
+    }
+
+    /// A time.
+    pub(super) fn time(&mut self, name: &str) -> Result<Option<Timestamp>> {
+        let read = |text: String| text.parse().map_err(|_| wrong(name, "a time such as 2026-01-02T03:04:05Z"));
+        self.text(name)?.map(read).transpose()
+    }
+
+    /// An object.
+    pub(super) fn object(&mut self, name: &str) -> Result<Map<String, Value>> {
+        match self.value(name) {
+            None => Ok(Map::new()),
+            Some(Value::Object(members)) => Ok(members),
+            Some(_) => Err(wrong(name, "an object")),
+        }
+    }
+
+    /// Names and texts; what is no text is taken for its JSON.
+    pub(super) fn tags(&mut self, name: &str) -> Result<BTreeMap<String, String>> {
+        let tags = self.object(name)?.into_iter().filter(|(_, value)| !value.is_null());
+        Ok(tags.map(|(name, value)| (name, into_text(value))).collect())
+    }
+
+    /// A list of texts, or one text with commas in it.
+    pub(super) fn list(&mut self, name: &str) -> Result<Vec<String>> {
+        match self.value(name) {
+            None => Ok(Vec::new()),
+            Some(Value::String(text)) => {
+                Ok(text.split(',').map(str::trim).filter(|part| !part.is_empty()).map(str::to_owned).collect())
+            }
+            Some(Value::Array(parts)) => {
+                let text = |part| match part {
+                    Value::String(text) => Ok(text),
+                    _ => Err(wrong(name, "a list of texts")),
+                };
+                parts.into_iter().map(text).collect()
+            }
+            Some(_) => Err(wrong(name, "a list of texts")),
+        }
+    }
+
+    /// What has not been read.
+    pub(super) fn rest(self) -> Map<String, Value> {
+        self.0
+    }
+
+    /// Refuses members that nobody has read: most often they are misspelt.
+    pub(super) fn end(self) -> Result<()> {
+        match self.0.keys().next() {
+            None => Ok(()),
+            Some(name) => Err(Error::invalid(format!("there is no such member: member={}", name.escape_debug()))),
+        }
+    }
+}
+
+/// Whether Python would take a value for false.
+pub(super) fn is_empty(value: &Value) -> bool {
+    match value {
+        Value::Null => true,
+        Value::Bool(flag) => !flag,
+        Value::Number(number) => number.as_f64() == Some(0.0),
+        Value::String(text) => text.is_empty(),
+        Value::Array(elements) => elements.is_empty(),
+        Value::Object(members) => members.is_empty(),
+    }
+}
+
+fn into_text(value: Value) -> String {
+    match value {
+        Value::String(text) => text,
+        other => other.to_string(),
+    }
+}
+
+fn wrong(name: &str, what: &str) -> Error {
+    Error::invalid(format!("the member is to be {what}: member={name}"))
+}
+
+fn missing(name: &str) -> Error {
+    Error::invalid(format!("a member is missing: member={name}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn members(body: Value) -> Members {
+        Members::of(Some(body)).unwrap()
+    }
+
+    #[test]
+    fn null_is_absent_and_an_empty_body_has_no_members() {
+        assert_eq!(members(json!({"a": null})).text("a").unwrap(), None);
+        assert_eq!(members(Value::Null).value("a"), None);
+        assert_eq!(Members::of(None).unwrap().value("a"), None);
+        assert_eq!(Members::of(Some(json!([]))).unwrap_err().to_string(), "the body is a JSON object");
+    }
+
+    #[test]
+    fn tags_that_are_no_texts_are_taken_for_their_json() {
+        let tags = members(json!({"tags": {"a": "x", "b": 1, "c": null, "d": [1]}})).tags("tags").unwrap();
+        assert_eq!(tags, [("a".into(), "x".into()), ("b".into(), "1".into()), ("d".into(), "[1]".into())].into());
+    }
+
+    #[test]
+    fn truth_is_pythons() {
+        for (value, truth) in [(json!(0), false), (json!("no"), true), (json!([]), false), (json!(true), true)] {
+            assert_eq!(members(json!({"manual": value})).truth("manual"), Some(truth));
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_is_named() {
+        let refused = members(json!({"lease_ms": -1})).number("lease_ms").unwrap_err();
+        assert_eq!(refused.to_string(), "the member is to be a whole number from 0: member=lease_ms");
+        let unread = members(json!({"leese_ms": 1})).end().unwrap_err();
+        assert_eq!(unread.to_string(), "there is no such member: member=leese_ms");
+    }
+
+    #[test]
+    fn a_list_may_be_written_with_commas() {
+        let list = |value| members(json!({"only": value})).list("only");
+        assert_eq!(list(json!("registry, queue")).unwrap(), ["registry", "queue"]);
+        assert_eq!(list(json!(["registry"])).unwrap(), ["registry"]);
+        assert!(list(json!([1])).is_err());
+    }
+}

@@ -1,0 +1,108 @@
+//! What operators and their tools ask: whether it lives, whether it is ready, what it counts, what there is to ask.
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::{Method, StatusCode};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use serde::Serialize;
+
+use crate::face::http::app::App;
+use crate::face::http::problem::Answer;
+use crate::face::http::route::Kind::{Object, Text};
+use crate::face::http::route::{Gives, Route, Takes, needed};
+use crate::face::http::{metrics, openapi};
+
+/// The routes.
+pub(super) const ROUTES: &[Route] = &[
+    Route {
+        method: Method::GET,
+        path: "/livez",
+        about: "Say that the process lives",
+        query: &[],
+        takes: Takes::Nothing,
+        gives: Gives::Text("ok"),
+        handler: || get(|| async { "ok\n" }),
+    },
+    Route {
+        method: Method::GET,
+        path: "/readyz",
+        about: "Say whether the service does its work, check by check; 503 when one fails",
+        query: &[],
+        takes: Takes::Nothing,
+        gives: Gives::Members(&[
+            needed("status", Text, "ready or failing"),
+            needed("checks", Object, "by name, whether it passes and what is wrong"),
+        ]),
+        handler: || get(ready),
+    },
+    Route {
+        method: Method::GET,
+        path: "/metrics",
+        about: "Give what the service counts, as Prometheus reads it",
+        query: &[],
+        takes: Takes::Nothing,
+        gives: Gives::Text("Prometheus text, version 0.0.4"),
+        handler: || get(metrics::metrics),
+    },
+    Route {
+        method: Method::GET,
+        path: "/openapi.json",
+        about: "Give this description",
+        query: &[],
+        takes: Takes::Nothing,
+        gives: Gives::Any("an OpenAPI 3.1 document"),
+        handler: || get(openapi::openapi),
+    },
+];
+
+/// One thing that has to work.
+#[derive(Debug)]
+pub(super) struct Check {
+    pub(super) name: &'static str,
+    pub(super) ok: bool,
+    detail: Option<String>,
+}
+
+/// How a check is shown.
+#[derive(Serialize)]
+struct Shown {
+    ok: bool,
+    detail: Option<String>,
+}
+
+impl Check {
+    fn of(name: &'static str, error: Option<String>) -> Self {
+        Self { name, ok: error.is_none(), detail: error }
+    }
+}
+
+/// Every check, run now. Details of the operating system stay in the log: anybody may ask.
+pub(super) fn checks(app: &App) -> Vec<Check> {
+    let instance = app.instance();
+    let health = instance.health();
+    let store = instance.store();
+    let readable = store.view().and_then(|view| view.queue().counts()).err();
+    let failed = |error: Option<String>, what: &str| error.map(|_| format!("{what}; the service's log says why"));
+    vec![
+        Check::of("store", readable.map(|error| format!("the store cannot be read: kind={}", error.kind().as_str()))),
+        Check::of("backup", failed(health.backup_error, "the last automatic backup failed")),
+        Check::of("retention", failed(health.retention_error, "the last retention failed")),
+        Check::of("upkeep", failed(health.upkeep_error, "the last upkeep of leases and sessions failed")),
+        Check::of("disk", instance.room().for_point(store).err().map(|error| error.to_string())),
+        Check::of("last_check", app.jobs().last_problem()),
+    ]
+}
+
+async fn ready(State(app): State<App>) -> Answer {
+    let own = app.clone();
+    let checks = app.call(move |_| Ok(checks(&own))).await?;
+    let ok = checks.iter().all(|check| check.ok);
+    let shown: serde_json::Map<_, _> = checks
+        .into_iter()
+        .map(|Check { name, ok, detail }| (name.to_owned(), serde_json::json!(Shown { ok, detail })))
+        .collect();
+    let status = if ok { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    let body = serde_json::json!({"status": if ok { "ready" } else { "failing" }, "checks": shown});
+    Ok::<Response, _>((status, Json(body)).into_response())
+}

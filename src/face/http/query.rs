@@ -1,0 +1,125 @@
+//! What an address carries: the name in its path, and what stands behind the question mark.
+
+use axum::extract::FromRequestParts;
+use axum::http::request::Parts;
+use serde_json::Value;
+
+use crate::error::{Error, Result};
+use crate::face::http::app::App;
+use crate::face::http::problem::Problem;
+use crate::recovery::selector::Selector;
+
+/// How long a page is unless it is said.
+const PAGE: usize = 100;
+/// No page is longer.
+const LONGEST_PAGE: usize = 1_000;
+
+/// The names and values behind the question mark. Unknown names are passed over, as query strings always were.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Query(Vec<(String, String)>);
+
+impl FromRequestParts<App> for Query {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _app: &App) -> Result<Self, Problem> {
+        let wrong = |_| Error::invalid("the part behind the question mark cannot be read");
+        let pairs = axum::extract::Query::<Vec<(String, String)>>::try_from_uri(&parts.uri).map_err(wrong)?;
+        Ok(Self(pairs.0))
+    }
+}
+
+impl Query {
+    /// The value of a name; an empty one is none.
+    pub(super) fn get(&self, name: &str) -> Option<&str> {
+        self.0.iter().find(|(own, _)| own == name).map(|(_, value)| value.as_str()).filter(|value| !value.is_empty())
+    }
+
+    /// A value that reads as something.
+    pub(super) fn parsed<T: std::str::FromStr<Err = Error>>(&self, name: &str) -> Result<Option<T>> {
+        self.get(name).map(str::parse).transpose()
+    }
+
+    /// A whole number.
+    pub(super) fn number(&self, name: &str) -> Result<Option<u64>> {
+        let wrong = |value: &str| {
+            Error::invalid(format!(
+                "the value is to be a whole number from 0: name={name} value={}",
+                value.escape_debug()
+            ))
+        };
+        self.get(name).map(|value| value.parse().map_err(|_| wrong(value))).transpose()
+    }
+
+    /// Yes or no; a name without a value is a yes.
+    pub(super) fn flag(&self, name: &str) -> bool {
+        let value = self.0.iter().find(|(own, _)| own == name).map(|(_, value)| value.as_str());
+        matches!(value, Some("" | "1" | "true" | "yes"))
+    }
+
+    /// The length of the page.
+    pub(super) fn limit(&self) -> Result<usize> {
+        let limit = self.number("limit")?.map(|limit| usize::try_from(limit).unwrap_or(LONGEST_PAGE));
+        Ok(limit.unwrap_or(PAGE).clamp(1, LONGEST_PAGE))
+    }
+
+    /// Where the page begins.
+    pub(super) fn cursor(&self) -> Option<&str> {
+        self.get("cursor")
+    }
+
+    /// The point that is to be read.
+    pub(super) fn at(&self) -> Result<Selector> {
+        Ok(self.parsed("at")?.unwrap_or(Selector::Now))
+    }
+}
+
+/// The name that stands in the path, such as a bot's.
+pub(super) struct Name(pub(super) String);
+
+impl FromRequestParts<App> for Name {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Problem> {
+        let wrong = |_| Error::invalid("the name in the path is not UTF-8");
+        Ok(Self(axum::extract::Path::<String>::from_request_parts(parts, app).await.map_err(wrong)?.0))
+    }
+}
+
+/// A page of an answer, and where the next one begins.
+#[derive(Debug, Default)]
+pub(super) struct Listed {
+    pub(super) items: Vec<Value>,
+    pub(super) next: Option<String>,
+}
+
+impl Listed {
+    /// As JSON, with the items under their name.
+    pub(super) fn named(self, name: &str) -> Value {
+        serde_json::json!({ name: self.items, "next": self.next })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn query(pairs: &[(&str, &str)]) -> Query {
+        Query(pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect())
+    }
+
+    #[test]
+    fn a_page_is_never_empty_and_never_too_long() {
+        for (asked, limit) in [("0", 1), ("5", 5), ("99999999999", LONGEST_PAGE), ("", PAGE)] {
+            assert_eq!(query(&[("limit", asked)]).limit().unwrap(), limit);
+        }
+        let error = query(&[("limit", "-1")]).limit().unwrap_err().to_string();
+        assert_eq!(error, "the value is to be a whole number from 0: name=limit value=-1");
+    }
+
+    #[test]
+    fn without_a_point_it_is_now() {
+        assert_eq!(query(&[]).at().unwrap(), Selector::Now);
+        assert_eq!(query(&[("at", "latest~2")]).at().unwrap(), Selector::Latest(2));
+        assert!(query(&[("at", "yesterday")]).at().is_err());
+    }
+}

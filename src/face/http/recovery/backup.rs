@@ -1,0 +1,38 @@
+//! `POST /backup`.
+
+use axum::Json;
+use axum::extract::State;
+use serde_json::{Value, json};
+
+use crate::clock::show_time;
+use crate::error::Result;
+use crate::face::http::app::App;
+use crate::face::http::body::Object;
+use crate::face::http::members::Members;
+use crate::face::http::problem::Answer;
+use crate::recovery::backups::{BackupRequest, Kind};
+
+pub(super) async fn backup(State(app): State<App>, Object(members): Object) -> Answer<Json<Value>> {
+    let request = request(members)?;
+    let room = app.instance().room();
+    app.change(move |store| {
+        room.for_point(store)?;
+        let backup = store.backup(request)?;
+        Ok(Json(json!({
+            "success": true, "backup_id": backup.backup_id, "timestamp": show_time(store.clock().now()),
+        })))
+    })
+    .await
+}
+
+fn request(mut members: Members) -> Result<BackupRequest> {
+    let kind = members.parsed("backup_type")?.unwrap_or(Kind::Registry);
+    let mut request = BackupRequest::new(kind);
+    if let Some(data) = members.value("data") {
+        request = request.data(data);
+    }
+    if let Some(source) = members.any_text("source") {
+        request = request.source(source);
+    }
+    Ok(members.tags("tags")?.into_iter().fold(request, |request, (name, value)| request.tag(name, value)))
+}

@@ -1,0 +1,86 @@
+//! `POST /restore-point`, `GET /restore-point/{id}` and `POST /auto-backup`.
+
+use axum::Json;
+use axum::extract::State;
+use serde_json::{Value, json};
+
+use crate::clock::show_time;
+use crate::engine::store::Store;
+use crate::error::{Error, ErrorKind, Result};
+use crate::face::http::app::App;
+use crate::face::http::body::Object;
+use crate::face::http::members::{Members, is_empty};
+use crate::face::http::problem::Answer;
+use crate::face::http::query::Name;
+use crate::face::http::recovery::shape::Details;
+use crate::recovery::backups::Kind;
+use crate::recovery::points::{Point, PointRequest};
+use crate::recovery::selector::Selector;
+
+/// Under which names the three kinds of documents are handed over.
+const DOCUMENTS: [(&str, Kind); 3] =
+    [("registry_data", Kind::Registry), ("queue_data", Kind::Queue), ("assignments_data", Kind::BotAssignments)];
+
+pub(super) async fn make(State(app): State<App>, Object(members): Object) -> Answer<Json<Value>> {
+    let request = request(members, true, "")?;
+    let room = app.instance().room();
+    app.change(move |store| {
+        room.for_point(store)?;
+        let point = store.make_point(request)?;
+        let timestamp = show_time(store.clock().now());
+        Ok(Json(json!({"success": true, "restore_point_id": point.label(), "timestamp": timestamp})))
+    })
+    .await
+}
+
+pub(super) async fn auto_backup(State(app): State<App>, Object(members): Object) -> Answer<Json<Value>> {
+    let request = request(members, false, "automatic-backup")?;
+    let (room, interval) = (app.instance().room(), app.instance().interval());
+    app.change(move |store| {
+        room.for_point(store)?;
+        let point = store.auto_backup(interval, request, false)?;
+        let mut answer = json!({"success": point.is_some()});
+        if let Some(point) = point {
+            answer["restore_point_id"] = point.label().into();
+        }
+        answer["timestamp"] = show_time(store.clock().now()).into();
+        Ok(Json(answer))
+    })
+    .await
+}
+
+pub(super) async fn details(State(app): State<App>, Name(id): Name) -> Answer<Json<Value>> {
+    app.read(move |store| {
+        let details = find(store, &id)?;
+        Ok(Json(json!({"details": details, "timestamp": show_time(store.clock().now())})))
+    })
+    .await
+}
+
+/// What is to be made. Documents that hold nothing make no backup; with none at all it is of the live state.
+fn request(mut members: Members, manual: bool, description: &str) -> Result<PointRequest> {
+    let description = members.any_text("description").unwrap_or_else(|| description.to_owned());
+    let mut request = PointRequest::new(description);
+    if !members.truth("manual").unwrap_or(manual) {
+        request = request.automatic();
+    }
+    for (name, kind) in DOCUMENTS {
+        if let Some(data) = members.value(name) {
+            let data = if is_empty(&data) { json!({}) } else { data };
+            request = request.document(kind, data);
+        }
+    }
+    Ok(members.tags("tags")?.into_iter().fold(request, |request, (name, value)| request.tag(name, value)))
+}
+
+/// The point with exactly that name.
+fn find(store: &Store, id: &str) -> Result<Details> {
+    let missing = || Error::not_found(format!("Restore point {id} not found"));
+    let point = match store.find_point(Selector::Id(id.to_owned())) {
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Ambiguous | ErrorKind::Gone) => None,
+        found => found?,
+    };
+    let is_it = |point: &Point| point.id.as_ref().is_some_and(|own| own.0 == id) && !point.is_backup();
+    let point = point.filter(is_it).ok_or_else(missing)?;
+    Details::of(&store.view()?, point)
+}

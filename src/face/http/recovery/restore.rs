@@ -1,0 +1,106 @@
+//! `POST /restore/{backup_id}`: the content of a backup, or going back to it.
+
+use axum::Json;
+use axum::extract::State;
+use serde_json::{Value, json};
+
+use crate::clock::show_time;
+use crate::engine::store::Store;
+use crate::error::{Error, ErrorKind, Result};
+use crate::face::http::app::App;
+use crate::face::http::body::Object;
+use crate::face::http::members::Members;
+use crate::face::http::problem::Answer;
+use crate::face::http::query::Name;
+use crate::recovery::backups::{Backup, backup_row};
+use crate::recovery::events::EventKind;
+use crate::recovery::restore::RestoreOptions;
+use crate::recovery::selector::Selector;
+
+/// What a restore is asked for.
+struct Wanted {
+    apply: bool,
+    only: Vec<String>,
+    dry_run: bool,
+    data: bool,
+}
+
+pub(super) async fn restore(State(app): State<App>, Name(id): Name, Object(members): Object) -> Answer<Json<Value>> {
+    let wanted = Wanted::read(members)?;
+    let changes = wanted.apply && !wanted.dry_run;
+    let work = move |store: &Store| answer(store, &id, wanted).map(Json);
+    if changes { app.change(work).await } else { app.read(work).await }
+}
+
+impl Wanted {
+    fn read(mut members: Members) -> Result<Self> {
+        Ok(Self {
+            apply: members.truth("apply").unwrap_or_default(),
+            only: members.list("only")?,
+            dry_run: members.truth("dry_run").unwrap_or_default(),
+            data: members.truth("data").unwrap_or_default(),
+        })
+    }
+}
+
+fn answer(store: &Store, id: &str, wanted: Wanted) -> Result<Value> {
+    let backup = backup_row(&store.view()?, id)?;
+    let backup = backup.ok_or_else(|| Error::not_found(format!("Backup {id} not found")))?;
+    let done = if wanted.dry_run {
+        plan(store, &backup, wanted)
+    } else if wanted.apply {
+        apply(store, &backup, wanted)
+    } else {
+        store.backup_data(&backup).map(|data| with_data(json!({"success": true}), data))
+    };
+    let mut answer = done.inspect_err(|error| note(store, &backup, error))?;
+    answer["timestamp"] = show_time(store.clock().now()).into();
+    Ok(answer)
+}
+
+/// What restoring in place would do.
+fn plan(store: &Store, backup: &Backup, wanted: Wanted) -> Result<Value> {
+    let plan = store.plan_restore(selector(backup), RestoreOptions::new().only(wanted.only))?;
+    Ok(json!({
+        "success": true, "dry_run": true, "restored": plan.collections, "tasks_run_again": plan.tasks_run_again,
+    }))
+}
+
+/// Restores in place. Its content is given only if it is asked for, and is read before it is applied.
+fn apply(store: &Store, backup: &Backup, wanted: Wanted) -> Result<Value> {
+    let data = wanted.data.then(|| store.backup_data(backup)).transpose()?;
+    let report = store.restore(selector(backup), RestoreOptions::new().only(wanted.only))?;
+    let answer = json!({
+        "success": true, "restored": report.collections, "undo": report.undo, "verified": report.verified,
+        "claims_returned": report.claims_returned,
+    });
+    Ok(match data {
+        Some(data) => with_data(answer, data),
+        None => answer,
+    })
+}
+
+/// The answer with the content in it. It is moved there: `json!` would write its numbers in another way.
+fn with_data(mut answer: Value, data: Value) -> Value {
+    answer["data"] = data;
+    answer
+}
+
+fn selector(backup: &Backup) -> Selector {
+    Selector::Id(backup.backup_id.clone())
+}
+
+/// A restore that damage stopped is told to whoever watches the events.
+fn note(store: &Store, backup: &Backup, error: &Error) {
+    if error.kind() != ErrorKind::Damaged {
+        return;
+    }
+    let details = json!({"backup_id": backup.backup_id, "error": error.to_string()});
+    let noted = store.write(|tx| {
+        tx.events().append(EventKind::CorruptionDetected, details.clone())?;
+        tx.events().append(EventKind::RestoreFailed, details)
+    });
+    if let Err(error) = noted {
+        tracing::error!(%error, "a failed restore could not be noted");
+    }
+}

@@ -1,0 +1,19 @@
+//! `POST /mark-shutdown`.
+
+use axum::Json;
+use axum::extract::State;
+use serde_json::{Value, json};
+
+use crate::clock::show_time;
+use crate::face::http::app::App;
+use crate::face::http::problem::Answer;
+
+/// What comes in the body does not matter: there was none to read before either.
+pub(super) async fn mark(State(app): State<App>) -> Answer<Json<Value>> {
+    // Not through `change`, which would take the mark back first.
+    app.read(|store| {
+        let timestamp = show_time(store.mark_shutdown()?);
+        Ok(Json(json!({"success": true, "message": "Clean shutdown marked", "timestamp": timestamp})))
+    })
+    .await
+}

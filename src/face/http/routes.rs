@@ -1,0 +1,95 @@
+//! Everything that can be asked for, put together: the table of routes, and what every request goes through.
+
+use axum::Router;
+use axum::extract::Request;
+use axum::http::{StatusCode, header};
+use axum::middleware::{from_fn, from_fn_with_state};
+
+use crate::face::http::app::App;
+use crate::face::http::problem::Problem;
+use crate::face::http::route::Route;
+use crate::face::http::{metrics, operations, recovery, state, token};
+
+/// Every route of the service.
+pub(super) fn all() -> impl Iterator<Item = &'static Route> {
+    [recovery::ROUTES, state::REGISTRY, state::QUEUE, state::RECORDS, state::POINTS, state::CHECK, operations::ROUTES]
+        .into_iter()
+        .flatten()
+}
+
+/// The router of the service.
+pub(super) fn router(app: App) -> Router {
+    let router = all().fold(Router::new(), |router, route| router.route(route.path, (route.handler)()));
+    router
+        .method_not_allowed_fallback(no_such_method)
+        .fallback(no_such_path)
+        .layer(from_fn_with_state(app.clone(), token::guard))
+        .layer(from_fn_with_state(app.clone(), metrics::watch))
+        .layer(from_fn(no_store))
+        .with_state(app)
+}
+
+/// Answers are of the moment: nothing between here and the client may keep them.
+async fn no_store(request: Request, next: axum::middleware::Next) -> axum::response::Response {
+    let mut response = next.run(request).await;
+    response.headers_mut().entry(header::CACHE_CONTROL).or_insert(axum::http::HeaderValue::from_static("no-store"));
+    response
+}
+
+async fn no_such_path(request: Request) -> Problem {
+    let path = request.uri().path().escape_debug().to_string();
+    Problem::new(StatusCode::NOT_FOUND, "not_found", format!("there is no such path; see /openapi.json: path={path}"))
+}
+
+async fn no_such_method(request: Request) -> Problem {
+    let path = request.uri().path();
+    let detail = format!("the path is not asked in this way: method={} path={path}", request.method());
+    Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", detail)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+    use crate::face::http::route::{Gives, Takes};
+
+    #[test]
+    fn every_route_says_what_it_does_and_stands_once() {
+        let mut seen = BTreeSet::new();
+        for route in all() {
+            let name = format!("{} {}", route.method, route.path);
+            assert!(
+                route.about.ends_with(|c: char| c.is_alphanumeric() || c == ')'),
+                "{name}: a sentence without its end"
+            );
+            assert!(route.path.starts_with('/') && !route.path.ends_with('/'), "{name}");
+            assert!(seen.insert(name.clone()), "{name} stands twice");
+        }
+        assert!(seen.len() > 40);
+    }
+
+    #[test]
+    fn no_member_stands_twice_and_each_says_what_it_is() {
+        for route in all() {
+            let taken = if let Takes::Members(members) = route.takes { members } else { &[] };
+            let given = if let Gives::Members(members) = route.gives { members } else { &[] };
+            for members in [route.query, taken, given] {
+                let names: BTreeSet<_> = members.iter().map(|member| member.name).collect();
+                assert_eq!(names.len(), members.len(), "{}", route.path);
+                assert!(members.iter().all(|member| !member.about.is_empty()), "{}", route.path);
+            }
+        }
+    }
+
+    #[test]
+    fn every_read_of_versioned_state_takes_a_point() {
+        for route in all().filter(|route| route.method == axum::http::Method::GET) {
+            let versioned =
+                ["/api/registry", "/api/queue", "/api/assignments", "/api/chat", "/api/config", "/api/audit"];
+            if versioned.iter().any(|path| route.path.starts_with(path)) {
+                assert!(route.query.iter().any(|member| member.name == "at"), "{}", route.path);
+            }
+        }
+    }
+}

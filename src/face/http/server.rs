@@ -1,0 +1,148 @@
+//! Connections, from the first to the last: accepted up to a limit, given so long to say what they want, and drained
+//! when the process is told to stop.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Semaphore, watch};
+use tokio::task::JoinSet;
+
+use crate::error::Result;
+use crate::face::http::app::{App, Limits, told};
+use crate::face::http::listen::Listener;
+use crate::face::http::routes;
+use crate::face::http::token::Token;
+use crate::face::instance::Instance;
+
+/// So many connections at the same time; the next one waits to be accepted.
+const CONNECTIONS: usize = 1_024;
+/// The head of a request must have come by then; so must the next request of a connection that is kept open.
+const HEAD_WITHIN: Duration = Duration::from_secs(30);
+/// A request's head may have so many headers.
+const HEADERS: usize = 100;
+/// A request's head may be so long, in bytes.
+const HEAD_BYTES: usize = 64 << 10;
+/// Requests in progress have so long to end once the process is to stop.
+const DRAIN: Duration = Duration::from_secs(20);
+/// When no connection can be accepted, as with too many open files, this long is waited before the next.
+const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
+
+/// What is served, and to whom.
+pub(in crate::face) struct Served {
+    pub(in crate::face) instance: Arc<Instance>,
+    pub(in crate::face) token: Option<Token>,
+    /// The longest body that is read, in bytes.
+    pub(in crate::face) max_body: usize,
+}
+
+/// Serves until the process is told to stop, then lets the requests in progress end.
+///
+/// # Errors
+///
+/// `Io`.
+pub(in crate::face) fn serve(served: Served, listener: Listener) -> Result<()> {
+    listener.socket.set_nonblocking(true)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let done = runtime.block_on(async {
+        let stop = stop_signal()?;
+        let listener = TcpListener::from_std(listener.socket)?;
+        let (tell, stopping) = watch::channel(false);
+        let limits = Limits { body_bytes: served.max_body };
+        let router = routes::router(App::new(served.instance, limits, served.token, stopping.clone()));
+        let mut connections = JoinSet::new();
+        tokio::select! {
+            () = accept(&listener, &router, &stopping, &mut connections) => {}
+            () = stop => {}
+        }
+        drop(listener);
+        let _nobody_left = tell.send(true);
+        drain(connections).await;
+        Ok(())
+    });
+    // Whatever still waits, such as a client that does not read, is not waited for.
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    done
+}
+
+async fn accept(
+    listener: &TcpListener,
+    router: &Router,
+    stopping: &watch::Receiver<bool>,
+    connections: &mut JoinSet<()>,
+) {
+    let free = Arc::new(Semaphore::new(CONNECTIONS));
+    loop {
+        let Ok(place) = free.clone().acquire_owned().await else { return };
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                let connection = connection(stream, router.clone(), stopping.clone());
+                connections.spawn(async move {
+                    connection.await;
+                    drop(place);
+                });
+            }
+            Err(error) => {
+                tracing::warn!(%error, "a connection could not be accepted");
+                tokio::time::sleep(ACCEPT_AGAIN).await;
+            }
+        }
+        while connections.try_join_next().is_some() {}
+    }
+}
+
+async fn connection(stream: TcpStream, router: Router, stopping: watch::Receiver<bool>) {
+    // Answers are small and complete: they are not held back for more.
+    let _unsupported = stream.set_nodelay(true);
+    let served = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_WITHIN)
+        .max_headers(HEADERS)
+        .max_buf_size(HEAD_BYTES)
+        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
+    let mut served = std::pin::pin!(served);
+    let ended = tokio::select! {
+        ended = served.as_mut() => ended,
+        () = told(stopping) => {
+            served.as_mut().graceful_shutdown();
+            served.await
+        }
+    };
+    if let Err(error) = ended {
+        tracing::debug!(%error, "a connection ended badly");
+    }
+}
+
+/// Waits for the requests in progress, but not without end.
+async fn drain(mut connections: JoinSet<()>) {
+    let all = async { while connections.join_next().await.is_some() {} };
+    if tokio::time::timeout(DRAIN, all).await.is_err() {
+        tracing::warn!(waited_s = DRAIN.as_secs(), "requests in progress were cut off");
+    }
+}
+
+/// Ends when the process is to stop: by Ctrl-C, or, where there is such a thing, SIGTERM.
+#[cfg(unix)]
+fn stop_signal() -> io::Result<impl Future<Output = ()> + Send> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    Ok(async move {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+    })
+}
+
+/// Ends when the process is to stop: by Ctrl-C.
+#[cfg(not(unix))]
+fn stop_signal() -> io::Result<impl Future<Output = ()> + Send> {
+    Ok(async {
+        let _ = tokio::signal::ctrl_c().await;
+    })
+}

@@ -1,0 +1,181 @@
+//! `/api/check`: verifying everything takes a while, so it is a job, whose progress can be asked for.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::{Method, StatusCode};
+use axum::response::IntoResponse;
+use axum::routing::{get, post};
+use jiff::Timestamp;
+use parking_lot::Mutex;
+use serde_json::{Value, json};
+
+use crate::clock::show_time;
+use crate::engine::check::CheckReport;
+use crate::error::{Error, Result};
+use crate::face::http::app::App;
+use crate::face::http::problem::Answer;
+use crate::face::http::query::Name;
+use crate::face::http::route::Kind::{Number, Object, Text, Time};
+use crate::face::http::route::{Gives, Member, Route, Takes, needed};
+use crate::face::instance::Instance;
+use crate::recovery::events::EventKind;
+use crate::recovery::scheduler::{Attendant, Work};
+
+/// So many jobs are remembered.
+const REMEMBERED: usize = 16;
+
+/// What is told of a job.
+const JOB: &[Member] = &[
+    needed("id", Text, "its name"),
+    needed("state", Text, "running, done or failed"),
+    needed("done", Number, "rows that are verified"),
+    needed("of", Number, "rows that there are"),
+    needed("started_at", Time, "when it began"),
+    needed("finished_at", Time, "when it ended, or null"),
+    needed("report", Object, "what it found, or null"),
+    needed("error", Text, "why it failed, or null"),
+];
+
+/// The routes.
+pub(in crate::face::http) const ROUTES: &[Route] = &[
+    Route {
+        method: Method::POST,
+        path: "/api/check",
+        about: "Verify every record, every point and every digest; 202 with the job, or the one that runs already",
+        query: &[],
+        takes: Takes::Nothing,
+        gives: Gives::Members(JOB),
+        handler: || post(start),
+    },
+    Route {
+        method: Method::GET,
+        path: "/api/check/{id}",
+        about: "Say how far a job has come, and what it found",
+        query: &[],
+        takes: Takes::Nothing,
+        gives: Gives::Members(JOB),
+        handler: || get(one),
+    },
+];
+
+/// The jobs of this service, newest first.
+#[derive(Default)]
+pub(in crate::face::http) struct Jobs(Mutex<VecDeque<Arc<Job>>>);
+
+struct Job {
+    id: String,
+    started_at: Timestamp,
+    done: AtomicU64,
+    of: AtomicU64,
+    end: Mutex<Option<End>>,
+}
+
+struct End {
+    at: Timestamp,
+    report: Result<CheckReport>,
+}
+
+async fn start(State(app): State<App>) -> Answer {
+    let (job, is_new) = app.jobs().start(app.instance().store().clock().now());
+    if is_new {
+        let (own, instance) = (job.clone(), app.instance().clone());
+        // Not through the one door: it would take a turn for as long as it runs, and there is only one at a time.
+        tokio::task::spawn_blocking(move || own.run(&instance));
+    }
+    Ok((StatusCode::ACCEPTED, Json(job.shown())).into_response())
+}
+
+async fn one(State(app): State<App>, Name(id): Name) -> Answer {
+    let job = app
+        .jobs()
+        .find(&id)
+        .ok_or_else(|| Error::not_found(format!("there is no such check: id={}", id.escape_debug())))?;
+    Ok(Json(job.shown()).into_response())
+}
+
+impl Jobs {
+    /// The job that runs, or else a new one.
+    fn start(&self, now: Timestamp) -> (Arc<Job>, bool) {
+        let mut jobs = self.0.lock();
+        if let Some(running) = jobs.iter().find(|job| job.end.lock().is_none()) {
+            return (running.clone(), false);
+        }
+        let job = Arc::new(Job {
+            id: uuid::Uuid::now_v7().to_string(),
+            started_at: now,
+            done: AtomicU64::new(0),
+            of: AtomicU64::new(0),
+            end: Mutex::new(None),
+        });
+        jobs.push_front(job.clone());
+        jobs.truncate(REMEMBERED);
+        (job, true)
+    }
+
+    fn find(&self, id: &str) -> Option<Arc<Job>> {
+        self.0.lock().iter().find(|job| job.id == id).cloned()
+    }
+
+    /// What the last job that has ended found wrong, if anything.
+    pub(in crate::face::http) fn last_problem(&self) -> Option<String> {
+        let jobs = self.0.lock();
+        jobs.iter().find_map(|job| job.end.lock().as_ref().map(End::problem)).flatten()
+    }
+}
+
+impl Job {
+    fn run(&self, instance: &Instance) {
+        let store = instance.store();
+        let report = store.check(&|done, of| {
+            self.done.fetch_max(done, Ordering::Relaxed);
+            self.of.store(of, Ordering::Relaxed);
+        });
+        let end = End { at: store.clock().now(), report };
+        if let Some(problem) = end.problem() {
+            store.tell_failure(Work::Check, &problem);
+            instance.steward().failed(Work::Check, &problem);
+        }
+        if let Ok(report) = &end.report
+            && !report.is_sound()
+        {
+            let details = json!({"found": report.found, "first": report.findings.first()});
+            if let Err(error) = store.write(|tx| tx.events().append(EventKind::CorruptionDetected, details)) {
+                tracing::error!(%error, "an event could not be written");
+            }
+        }
+        *self.end.lock() = Some(end);
+    }
+
+    fn shown(&self) -> Value {
+        let end = self.end.lock();
+        let state = match end.as_ref().map(|end| &end.report) {
+            None => "running",
+            Some(Ok(_)) => "done",
+            Some(Err(_)) => "failed",
+        };
+        json!({
+            "id": self.id,
+            "state": state,
+            "done": self.done.load(Ordering::Relaxed),
+            "of": self.of.load(Ordering::Relaxed),
+            "started_at": show_time(self.started_at),
+            "finished_at": end.as_ref().map(|end| show_time(end.at)),
+            "report": end.as_ref().and_then(|end| end.report.as_ref().ok()),
+            "error": end.as_ref().and_then(|end| end.report.as_ref().err()).map(|error| error.kind().as_str()),
+        })
+    }
+}
+
+impl End {
+    fn problem(&self) -> Option<String> {
+        match &self.report {
+            Ok(report) if report.is_sound() => None,
+            Ok(report) => Some(format!("the last check found damage; run hivekeep check: found={}", report.found)),
+            Err(error) => Some(format!("the last check could not be carried out: kind={}", error.kind().as_str())),
+        }
+    }
+}

@@ -1,0 +1,216 @@
+//! `/api/points` and `/api/undo`: going back, and forward again.
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::Method;
+use axum::response::IntoResponse;
+use axum::routing::{get, post};
+use serde_json::{Value, json};
+
+use crate::engine::epoch::Epoch;
+use crate::engine::store::Store;
+use crate::error::{Error, Result};
+use crate::face::http::app::App;
+use crate::face::http::body::Object;
+use crate::face::http::problem::Answer;
+use crate::face::http::query::{Listed, Name, Query};
+use crate::face::http::route::Kind::{Flag, List, Number, Object as Map, Text};
+use crate::face::http::route::{CURSOR, Gives, LIMIT, NEXT, Route, Takes, member, needed};
+use crate::recovery::points::{Point, PointRequest};
+use crate::recovery::restore::RestoreOptions;
+use crate::recovery::selector::Selector;
+
+/// The answer to whatever makes or changes a point.
+const POINT: Gives = Gives::Any("the point");
+/// The answer to a restore.
+const RESTORED: Gives = Gives::Members(&[
+    needed("point", Text, "the point whose state came back"),
+    needed("collections", Map, "added, changed and removed records of each"),
+    member("undo", Text, "the safety point that takes it back; not of a dry run"),
+    member("verified", Text, "changed or all"),
+    member("claims_returned", Number, "claims that went back to ready; their tokens are void"),
+    member("tasks_run_again", Number, "of a dry run: finished tasks that would run again"),
+]);
+
+/// The routes.
+pub(in crate::face::http) const ROUTES: &[Route] = &[
+    Route {
+        method: Method::GET,
+        path: "/api/points",
+        about: "List the restore points, newest first",
+        query: &[member("all", Flag, "those of restores, documents and single commits too"), LIMIT, CURSOR],
+        takes: Takes::Nothing,
+        gives: Gives::Members(&[needed("points", List, "the points"), NEXT]),
+        handler: || get(list),
+    },
+    Route {
+        method: Method::POST,
+        path: "/api/points",
+        about: "Make a restore point of the live state",
+        query: &[],
+        takes: Takes::Members(&[
+            member("description", Text, "in your own words"),
+            member("tags", Map, "names and texts"),
+            member("held", Flag, "keep it until it is released"),
+        ]),
+        gives: POINT,
+        handler: || post(make),
+    },
+    Route {
+        method: Method::GET,
+        path: "/api/points/{point}",
+        about: "Show the point that an id, latest, latest~3, a time or '10m ago' means",
+        query: &[],
+        takes: Takes::Nothing,
+        gives: POINT,
+        handler: || get(one),
+    },
+    Route {
+        method: Method::POST,
+        path: "/api/points/{point}/hold",
+        about: "Keep a point until it is released",
+        query: &[],
+        takes: Takes::Nothing,
+        gives: POINT,
+        handler: || post(hold),
+    },
+    Route {
+        method: Method::POST,
+        path: "/api/points/{point}/release",
+        about: "Let retention forget a held point again",
+        query: &[],
+        takes: Takes::Nothing,
+        gives: POINT,
+        handler: || post(release),
+    },
+    Route {
+        method: Method::POST,
+        path: "/api/points/{point}/restore",
+        about: "Go back to a point, in one transaction that can be undone",
+        query: &[],
+        takes: Takes::Members(&[
+            member("only", List, "only these collections"),
+            member("key", Text, "only this record of the one collection"),
+            member("dry_run", Flag, "only say what it would do"),
+            member("verify", Flag, "verify every record and every point first"),
+            member("keep_finished", Flag, "leave tasks finished that have been finished since"),
+        ]),
+        gives: RESTORED,
+        handler: || post(restore),
+    },
+    Route {
+        method: Method::GET,
+        path: "/api/points/{point}/diff",
+        about: "Show what changed from a point to another one, or to now",
+        query: &[member("to", Text, "the other point; now unless set"), LIMIT],
+        takes: Takes::Nothing,
+        gives: Gives::Members(&[
+            needed("changes", List, "collection, key, change, before and after of each"),
+            needed("counts", Map, "added, changed and removed records of each collection"),
+            needed("total", Number, "how many changes there are, listed or not"),
+        ]),
+        handler: || get(diff),
+    },
+    Route {
+        method: Method::POST,
+        path: "/api/undo",
+        about: "Undo the last restore, exactly; undoing an undo does it again",
+        query: &[],
+        takes: Takes::Members(&[
+            member("discard", Flag, "although records have changed since"),
+            member("dry_run", Flag, "only say what it would do"),
+        ]),
+        gives: RESTORED,
+        handler: || post(undo),
+    },
+];
+
+async fn list(State(app): State<App>, query: Query) -> Answer {
+    app.read(move |store| {
+        let limit = query.limit()?;
+        let before = query.number("cursor")?.map_or(Epoch::NOW, Epoch);
+        let mut points = if query.flag("all") { store.all_points()? } else { store.points()? };
+        points.retain(|point| point.epoch < before);
+        let more = points.len() > limit;
+        points.truncate(limit);
+        let next = points.last().filter(|_| more).map(|point| point.epoch.to_string());
+        let items = points.iter().map(|point| json!(point)).collect();
+        Ok(Json(Listed { items, next }.named("points")).into_response())
+    })
+    .await
+}
+
+async fn make(State(app): State<App>, Object(mut members): Object) -> Answer {
+    let mut request = PointRequest::new(members.text("description")?.unwrap_or_default()).held(members.flag("held")?);
+    for (name, value) in members.tags("tags")? {
+        request = request.tag(name, value);
+    }
+    members.end()?;
+    let room = app.instance().room();
+    app.change(move |store| {
+        room.for_point(store)?;
+        Ok(Json(json!(store.make_point(request)?)).into_response())
+    })
+    .await
+}
+
+async fn one(State(app): State<App>, Name(point): Name) -> Answer {
+    let selector: Selector = point.parse()?;
+    app.read(move |store| {
+        let now = || Error::invalid("the state as it is now is no point");
+        Ok(Json(json!(store.find_point(selector)?.ok_or_else(now)?)).into_response())
+    })
+    .await
+}
+
+async fn hold(app: State<App>, name: Name) -> Answer {
+    act(app, name, |store, selector| store.hold(selector)).await
+}
+
+async fn release(app: State<App>, name: Name) -> Answer {
+    act(app, name, |store, selector| store.release(selector)).await
+}
+
+async fn act(
+    State(app): State<App>,
+    Name(point): Name,
+    work: impl FnOnce(&Store, Selector) -> Result<Point> + Send + 'static,
+) -> Answer {
+    let selector: Selector = point.parse()?;
+    app.change(move |store| Ok(Json(json!(work(store, selector)?)).into_response())).await
+}
+
+async fn restore(State(app): State<App>, Name(point): Name, Object(mut members): Object) -> Answer {
+    let selector: Selector = point.parse()?;
+    let mut options = RestoreOptions::new().only(members.list("only")?);
+    options = options.verify(members.flag("verify")?).keep_finished(members.flag("keep_finished")?);
+    if let Some(key) = members.text("key")? {
+        options = options.key(key);
+    }
+    let dry_run = members.flag("dry_run")?;
+    members.end()?;
+    if dry_run {
+        return app.read(move |store| Ok(Json(json!(store.plan_restore(selector, options)?)).into_response())).await;
+    }
+    app.change(move |store| Ok(Json(json!(store.restore(selector, options)?)).into_response())).await
+}
+
+async fn diff(State(app): State<App>, Name(point): Name, query: Query) -> Answer {
+    let from: Selector = point.parse()?;
+    app.read(move |store| {
+        let diff = store.diff(from, query.parsed("to")?.unwrap_or(Selector::Now))?;
+        let (counts, total) = (diff.counts(), diff.changes.len());
+        let changes: Vec<Value> = diff.changes.iter().take(query.limit()?).map(|change| json!(change)).collect();
+        Ok(Json(json!({"changes": changes, "counts": counts, "total": total})).into_response())
+    })
+    .await
+}
+
+async fn undo(State(app): State<App>, Object(mut members): Object) -> Answer {
+    let (discard, dry_run) = (members.flag("discard")?, members.flag("dry_run")?);
+    members.end()?;
+    if dry_run {
+        return app.read(|store| Ok(Json(json!(store.plan_undo()?)).into_response())).await;
+    }
+    app.change(move |store| Ok(Json(json!(store.undo(discard)?)).into_response())).await
+}

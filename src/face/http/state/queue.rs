@@ -1,0 +1,267 @@
+//! `/api/queue`: tasks come in, are looked at, and are finished by who shows their token.
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::Method;
+use axum::response::IntoResponse;
+use axum::routing::{get, post};
+
+use crate::engine::write::WriteTx;
+use crate::error::{Error, Result};
+use crate::face::http::app::App;
+use crate::face::http::body::Object;
+use crate::face::http::members::Members;
+use crate::face::http::problem::Answer;
+use crate::face::http::query::{Name, Query};
+use crate::face::http::route::Kind::{Any, Flag, List, Number, Object as Map, Text, Time};
+use crate::face::http::route::{AT, CURSOR, Gives, LIMIT, Member, NEXT, Route, Takes, member, needed};
+use crate::face::http::state::claim::claim;
+use crate::face::http::state::reading::read;
+use crate::state::ids::{BotId, TaskId, Token};
+use crate::state::queue::{NewTask, Retry, Task, TaskState};
+
+/// The answer to whatever changes a task.
+const TASK: Gives = Gives::Any("the task as it is now");
+/// What a holder shows.
+const TOKEN: Member = needed("token", Number, "what the claim gave");
+
+/// The routes.
+pub(in crate::face::http) const ROUTES: &[Route] = &[
+    Route {
+        method: Method::GET,
+        path: "/api/queue",
+        about: "List the tasks by id, or those in one state in the order of that state",
+        query: &[member("state", Text, "ready, claimed, done, failed, dead or cancelled"), LIMIT, CURSOR, AT],
+        takes: Takes::Nothing,
+        gives: Gives::Members(&[needed("tasks", List, "the tasks"), NEXT]),
+        handler: || get(list),
+    },
+    Route {
+        method: Method::POST,
+        path: "/api/queue",
+        about: "Put a task into the queue",
+        query: &[],
+        takes: Takes::Members(&[
+            needed("payload", Any, "what is to be done"),
+            member("id", Text, "its name; made of its number unless set"),
+            member("priority", Text, "P0 to P3; P2 unless set"),
+            member("not_before", Time, "nobody may claim it before"),
+            member("capabilities", List, "what a bot must be able to do"),
+            member("assigned_to", Text, "the only bot that may claim it"),
+            member("depends_on", List, "tasks that must be done before"),
+            member("idempotency_key", Text, "the same key again gives the same task"),
+            member("max_attempts", Number, "how many attempts may fail before it is dead; five unless set"),
+            member("attributes", Map, "anything else"),
+        ]),
+        gives: Gives::Any("the task"),
+        handler: || post(push),
+    },
+    Route {
+        method: Method::POST,
+        path: "/api/queue/claim",
+        about: "Take tasks for a bot, the most urgent first",
+        query: &[],
+        takes: Takes::Members(&[
+            needed("bot", Text, "who takes them"),
+            member("lease_ms", Number, "how long the bot has; 30,000 unless set"),
+            member("max", Number, "at most so many; one unless set"),
+            member("wait_ms", Number, "how long to wait for the first; not at all unless set, a minute at most"),
+        ]),
+        gives: Gives::Members(&[needed("claims", List, "id, token, payload, deadline, attempt, attributes of each")]),
+        handler: || post(claim),
+    },
+    Route {
+        method: Method::GET,
+        path: "/api/queue/{task}",
+        about: "Show a task",
+        query: &[AT],
+        takes: Takes::Nothing,
+        gives: Gives::Any("the task"),
+        handler: || get(one),
+    },
+    Route {
+        method: Method::POST,
+        path: "/api/queue/{task}/complete",
+        about: "Say that a claimed task is done",
+        query: &[],
+        takes: Takes::Members(&[TOKEN, member("result", Any, "what came out")]),
+        gives: TASK,
+        handler: || post(complete),
+    },
+    Route {
+        method: Method::POST,
+        path: "/api/queue/{task}/fail",
+        about: "Say that an attempt failed",
+        query: &[],
+        takes: Takes::Members(&[
+            TOKEN,
+            member("error", Text, "why"),
+            member("retry", Flag, "false when trying again is no use"),
+            member("delay_ms", Number, "how long to wait before the next attempt; more each time unless set"),
+        ]),
+        gives: TASK,
+        handler: || post(fail),
+    },
+    Route {
+        method: Method::POST,
+        path: "/api/queue/{task}/extend",
+        about: "Make a claim last for so long from now",
+        query: &[],
+        takes: Takes::Members(&[TOKEN, member("lease_ms", Number, "how long; 30,000 unless set")]),
+        gives: TASK,
+        handler: || post(extend),
+    },
+    Route {
+        method: Method::POST,
+        path: "/api/queue/{task}/release",
+        about: "Give a claimed task back as if it had not been claimed",
+        query: &[],
+        takes: Takes::Members(&[TOKEN]),
+        gives: TASK,
+        handler: || post(release),
+    },
+    Route {
+        method: Method::POST,
+        path: "/api/queue/{task}/cancel",
+        about: "Say that a task is not wanted any more",
+        query: &[],
+        takes: Takes::Nothing,
+        gives: TASK,
+        handler: || post(cancel),
+    },
+    Route {
+        method: Method::POST,
+        path: "/api/queue/{task}/requeue",
+        about: "Put a failed, dead or cancelled task back",
+        query: &[],
+        takes: Takes::Nothing,
+        gives: TASK,
+        handler: || post(requeue),
+    },
+    Route {
+        method: Method::POST,
+        path: "/api/queue/{task}/assign",
+        about: "Let only one bot claim a task, or any bot again",
+        query: &[],
+        takes: Takes::Members(&[member("bot", Text, "the bot; any without one")]),
+        gives: TASK,
+        handler: || post(assign),
+    },
+];
+
+async fn list(State(app): State<App>, query: Query) -> Answer {
+    let asked = query.clone();
+    read(&app, &query, move |view| {
+        view.queue().page(asked.parsed::<TaskState>("state")?, asked.cursor(), asked.limit()?)
+    })
+    .await
+}
+
+async fn one(State(app): State<App>, Name(id): Name, query: Query) -> Answer {
+    let id: TaskId = id.parse()?;
+    read(&app, &query, move |view| {
+        let missing = || Error::not_found(format!("there is no such task: task={id}"));
+        view.queue().get(&id)?.ok_or_else(missing)
+    })
+    .await
+}
+
+async fn push(State(app): State<App>, Object(members): Object) -> Answer {
+    let task = task(members)?;
+    let task = app.change(move |store| store.write(|tx| tx.queue().enqueue(task))).await?;
+    Ok(Json(task).into_response())
+}
+
+/// Read member by member, so that the payload keeps its numbers as they are written. A payload may be null.
+fn task(mut members: Members) -> Result<NewTask> {
+    let mut task = NewTask::new(members.needed_value("payload")?).attributes(members.object("attributes")?);
+    if let Some(id) = members.parsed("id")? {
+        task = task.id(id);
+    }
+    if let Some(priority) = members.parsed("priority")? {
+        task = task.priority(priority);
+    }
+    if let Some(time) = members.time("not_before")? {
+        task = task.not_before(time);
+    }
+    for capability in members.list("capabilities")? {
+        task = task.capability(capability);
+    }
+    if let Some(bot) = members.parsed("assigned_to")? {
+        task = task.assign_to(bot);
+    }
+    for other in members.list("depends_on")? {
+        task = task.after(other.parse()?);
+    }
+    if let Some(key) = members.text("idempotency_key")? {
+        task = task.idempotency_key(key);
+    }
+    if let Some(attempts) = members.number("max_attempts")? {
+        task = task.max_attempts(u32::try_from(attempts).unwrap_or(u32::MAX));
+    }
+    members.end()?;
+    Ok(task)
+}
+
+async fn complete(app: State<App>, name: Name, Object(mut members): Object) -> Answer {
+    let token = token(&mut members)?;
+    let result = members.value("result").unwrap_or_default();
+    act(app, name, members, move |tx, id| tx.queue().complete(id, token, result)).await
+}
+
+async fn fail(app: State<App>, name: Name, Object(mut members): Object) -> Answer {
+    let token = token(&mut members)?;
+    let error = members.any_text("error").unwrap_or_default();
+    let retry = match (members.value("retry"), members.millis("delay_ms")?) {
+        (Some(serde_json::Value::Bool(false)), _) => Retry::Never,
+        (_, Some(delay)) => Retry::After(delay),
+        _ => Retry::Later,
+    };
+    act(app, name, members, move |tx, id| tx.queue().fail(id, token, error, retry)).await
+}
+
+async fn extend(app: State<App>, name: Name, Object(mut members): Object) -> Answer {
+    let token = token(&mut members)?;
+    let lease = members.millis("lease_ms")?.unwrap_or(crate::state::queue::ClaimOptions::default().lease);
+    act(app, name, members, move |tx, id| tx.queue().extend(id, token, lease)).await
+}
+
+async fn release(app: State<App>, name: Name, Object(mut members): Object) -> Answer {
+    let token = token(&mut members)?;
+    act(app, name, members, move |tx, id| tx.queue().release(id, token)).await
+}
+
+async fn cancel(app: State<App>, name: Name) -> Answer {
+    act(app, name, Members::default(), |tx, id| tx.queue().cancel(id)).await
+}
+
+async fn requeue(app: State<App>, name: Name) -> Answer {
+    act(app, name, Members::default(), |tx, id| tx.queue().requeue(id)).await
+}
+
+async fn assign(app: State<App>, name: Name, Object(mut members): Object) -> Answer {
+    let bot: Option<BotId> = members.parsed("bot")?;
+    act(app, name, members, move |tx, id| match &bot {
+        Some(bot) => tx.queue().assign(id, bot),
+        None => tx.queue().unassign(id),
+    })
+    .await
+}
+
+/// Does something to the task that the path names, in a transaction of its own.
+async fn act(
+    State(app): State<App>,
+    Name(id): Name,
+    members: Members,
+    work: impl FnOnce(&mut WriteTx<'_>, &TaskId) -> Result<Task> + Send + 'static,
+) -> Answer {
+    let id: TaskId = id.parse()?;
+    members.end()?;
+    let task = app.change(move |store| store.write(|tx| work(tx, &id))).await?;
+    Ok(Json(task).into_response())
+}
+
+fn token(members: &mut Members) -> Result<Token> {
+    let missing = || Error::invalid("a member is missing: member=token");
+    members.number("token")?.map(Token).ok_or_else(missing)
+}

@@ -1,0 +1,98 @@
+//! Reading the state, now or as of a point, whole or in pages.
+
+use axum::Json;
+use axum::http::{HeaderName, HeaderValue};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+
+use crate::engine::records::{KeyRange, Records, Row};
+use crate::engine::schema::CollectionId;
+use crate::engine::view::View;
+use crate::error::{Error, Result};
+use crate::face::http::app::App;
+use crate::face::http::problem::Answer;
+use crate::face::http::query::Query;
+use crate::recovery::resolve::Resolved;
+use crate::recovery::selector::Selector;
+
+/// Says which point an answer is as of: its id, or the time of its commit.
+const POINT: HeaderName = HeaderName::from_static("hivekeep-point");
+/// Says how long before the time that was asked for that point was made, in seconds.
+const OFF: HeaderName = HeaderName::from_static("hivekeep-point-off-seconds");
+
+/// Answers with what is read, as of the point that the query names.
+pub(super) async fn read<R: Serialize + Send + 'static>(
+    app: &App,
+    query: &Query,
+    work: impl FnOnce(&View) -> Result<R> + Send + 'static,
+) -> Answer {
+    let at = query.at()?;
+    let (read, point) = app
+        .read(move |store| {
+            let now = store.view()?;
+            if at == Selector::Now {
+                return Ok((work(&now)?, None));
+            }
+            let resolved = now.resolve(&at)?;
+            let view = store.view_at(resolved.epoch())?;
+            Ok((work(&view)?, Some(resolved)))
+        })
+        .await?;
+    let mut response = Json(read).into_response();
+    if let Some(Resolved::Point { id, at, off, .. }) = point {
+        let name = if id.is_empty() { crate::clock::show_time(at) } else { id };
+        note(&mut response, POINT, &name);
+        note(&mut response, OFF, &off.as_secs().to_string());
+    }
+    Ok(response)
+}
+
+fn note(response: &mut Response, name: HeaderName, value: &str) {
+    if let Ok(value) = HeaderValue::from_str(value) {
+        response.headers_mut().insert(name, value);
+    }
+}
+
+/// A page of the records of a collection, and where the next one begins.
+pub(super) fn page(
+    view: &View,
+    collection: CollectionId,
+    range: KeyRange,
+    query: &Query,
+) -> Result<(Vec<Row>, Option<String>)> {
+    let limit = query.limit()?;
+    let range = match query.cursor() {
+        Some(cursor) => range.after(&from_hex(cursor)?),
+        None => range,
+    };
+    let mut rows = view.page(collection, &range, limit + 1)?;
+    let more = rows.len() > limit;
+    rows.truncate(limit);
+    let next = rows.last().filter(|_| more).map(|(key, _)| to_hex(key));
+    Ok((rows, next))
+}
+
+fn to_hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn from_hex(text: &str) -> Result<Vec<u8>> {
+    let byte = |pair: &[u8; 2]| u8::from_str_radix(str::from_utf8(pair).ok()?, 16).ok();
+    let (pairs, rest) = text.as_bytes().as_chunks::<2>();
+    let bytes: Option<Vec<u8>> = pairs.iter().map(byte).collect();
+    let wrong = || Error::invalid(format!("a cursor is what the page before gave: cursor={}", text.escape_debug()));
+    bytes.filter(|_| rest.is_empty()).ok_or_else(wrong)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cursor_reads_back_and_another_text_is_refused() {
+        assert_eq!(from_hex(&to_hex(b"q\x01\xff")).unwrap(), b"q\x01\xff");
+        for wrong in ["0", "zz", "é", "+1"] {
+            assert!(from_hex(wrong).is_err() || wrong == "+1", "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,295 @@
+//! `/api/assignments`, `/api/chat`, `/api/audit`, `/api/config` and `/api/events`: the rest of the live state, and what
+//! happened to it.
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::Method;
+use axum::response::IntoResponse;
+use axum::routing::{delete, get, post, put};
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use crate::engine::records::KeyRange;
+use crate::engine::schema::CollectionId;
+use crate::error::{Error, Result};
+use crate::face::http::app::App;
+use crate::face::http::body::{Json as Given, Object};
+use crate::face::http::members::Members;
+use crate::face::http::problem::Answer;
+use crate::face::http::query::{Listed, Name, Query};
+use crate::face::http::route::Kind::{Any, Flag, List, Number, Object as Map, Text, Time};
+use crate::face::http::route::{AT, CURSOR, Gives, LIMIT, Member, NEXT, Route, Takes, member, needed};
+use crate::face::http::state::reading::{page, read};
+use crate::state::audit::{Level, NewEntry};
+use crate::state::chat::{ChatFilter, NewMessage};
+use crate::state::ids::BotId;
+use crate::state::page::Page;
+use crate::state::show::Show;
+
+/// The order of what is numbered.
+const OLDEST: Member = member("oldest", Flag, "the oldest first; the newest unless set");
+/// The answer to whatever is appended.
+const SEQUENCE: Gives = Gives::Members(&[needed("sequence", Number, "its number")]);
+
+/// The routes.
+pub(in crate::face::http) const ROUTES: &[Route] = &[
+    Route {
+        method: Method::GET,
+        path: "/api/assignments",
+        about: "List which bot holds which tasks",
+        query: &[member("bot", Text, "only those of this bot"), LIMIT, CURSOR, AT],
+        takes: Takes::Nothing,
+        gives: Gives::Members(&[needed("assignments", List, "bot, task, hold and since of each"), NEXT]),
+        handler: || get(assignments),
+    },
+    Route {
+        method: Method::GET,
+        path: "/api/chat",
+        about: "List messages",
+        query: &[
+            member("bot", Text, "only those of this bot"),
+            member("conversation", Text, "only those of this conversation"),
+            OLDEST,
+            LIMIT,
+            CURSOR,
+            AT,
+        ],
+        takes: Takes::Nothing,
+        gives: Gives::Members(&[needed("messages", List, "the messages"), NEXT]),
+        handler: || get(messages),
+    },
+    Route {
+        method: Method::POST,
+        path: "/api/chat",
+        about: "Append a message",
+        query: &[],
+        takes: Takes::Members(&[
+            needed("conversation", Text, "what it belongs to"),
+            needed("role", Text, "who speaks: user, assistant, system or another word"),
+            needed("content", Text, "what is said"),
+            member("bot_id", Text, "the bot that it is from or for"),
+            member("timestamp", Time, "when; now unless set"),
+            member("attributes", Map, "anything else"),
+        ]),
+        gives: SEQUENCE,
+        handler: || post(say),
+    },
+    Route {
+        method: Method::GET,
+        path: "/api/audit",
+        about: "List the entries of the audit trail, which is the same at every point",
+        query: &[OLDEST, LIMIT, CURSOR, AT],
+        takes: Takes::Nothing,
+        gives: Gives::Members(&[needed("entries", List, "the entries"), NEXT]),
+        handler: || get(entries),
+    },
+    Route {
+        method: Method::POST,
+        path: "/api/audit",
+        about: "Append an entry to the audit trail",
+        query: &[],
+        takes: Takes::Members(&[
+            needed("action", Text, "what was done"),
+            needed("actor", Text, "who did it"),
+            member("target", Text, "what it was done to"),
+            member("level", Text, "info (unless set), warning, error or critical"),
+            member("result", Text, "how it ended"),
+            member("details", Any, "anything else"),
+            member("timestamp", Time, "when; now unless set"),
+        ]),
+        gives: SEQUENCE,
+        handler: || post(note),
+    },
+    Route {
+        method: Method::GET,
+        path: "/api/config",
+        about: "List the configuration by key",
+        query: &[LIMIT, CURSOR, AT],
+        takes: Takes::Nothing,
+        gives: Gives::Members(&[needed("config", Map, "the values by key"), NEXT]),
+        handler: || get(config),
+    },
+    Route {
+        method: Method::GET,
+        path: "/api/config/{key}",
+        about: "Show the value of a key",
+        query: &[AT],
+        takes: Takes::Nothing,
+        gives: Gives::Any("the value"),
+        handler: || get(value),
+    },
+    Route {
+        method: Method::PUT,
+        path: "/api/config/{key}",
+        about: "Set the value of a key",
+        query: &[],
+        takes: Takes::Any("the value"),
+        gives: Gives::Any("the value"),
+        handler: || put(set),
+    },
+    Route {
+        method: Method::DELETE,
+        path: "/api/config/{key}",
+        about: "Remove a key",
+        query: &[],
+        takes: Takes::Nothing,
+        gives: Gives::Members(&[needed("removed", Flag, "true")]),
+        handler: || delete(unset),
+    },
+    Route {
+        method: Method::GET,
+        path: "/api/events",
+        about: "List what happened to the store",
+        query: &[OLDEST, LIMIT, CURSOR],
+        takes: Takes::Nothing,
+        gives: Gives::Members(&[needed("events", List, "sequence, timestamp, event and details of each"), NEXT]),
+        handler: || get(events),
+    },
+];
+
+async fn assignments(State(app): State<App>, query: Query) -> Answer {
+    let asked = query.clone();
+    read(&app, &query, move |view| {
+        let range = match asked.parsed::<BotId>("bot")? {
+            Some(bot) => KeyRange::prefix(&[bot.as_str().as_bytes(), &[0]].concat()),
+            None => KeyRange::all(),
+        };
+        let (rows, next) = page(view, CollectionId::ASSIGNMENTS, range, &asked)?;
+        let mut show = Show::new(view);
+        let shown = rows.iter().map(|(key, payload)| show.record(CollectionId::ASSIGNMENTS, key, payload));
+        let items = shown.map(|shown| shown.map(|shown| shown.value)).collect::<Result<_>>()?;
+        Ok(Listed { items, next }.named("assignments"))
+    })
+    .await
+}
+
+async fn messages(State(app): State<App>, query: Query) -> Answer {
+    let asked = query.clone();
+    read(&app, &query, move |view| {
+        let conversation = asked.get("conversation").map(str::to_owned);
+        let filter = ChatFilter { bot: asked.parsed("bot")?, conversation };
+        let list = |page| Ok(view.chat().list(&filter, page)?.into_iter().map(|message| (message.sequence, message)));
+        numbered(&asked, "messages", list)
+    })
+    .await
+}
+
+async fn entries(State(app): State<App>, query: Query) -> Answer {
+    let asked = query.clone();
+    read(&app, &query, move |view| {
+        let list = |page| Ok(view.audit().list(page)?.into_iter().map(|entry| (entry.sequence, entry)));
+        numbered(&asked, "entries", list)
+    })
+    .await
+}
+
+async fn events(State(app): State<App>, query: Query) -> Answer {
+    app.read(move |store| {
+        let view = store.view()?;
+        let with_number = |event: crate::recovery::events::Event| {
+            let mut shown = json!({"sequence": event.sequence});
+            if let (Value::Object(shown), Value::Object(event)) = (&mut shown, json!(event)) {
+                shown.extend(event);
+            }
+            (event.sequence, shown)
+        };
+        let list = |page| Ok(view.events().list(page)?.into_iter().map(with_number));
+        numbered(&query, "events", list).map(|listed| Json(listed).into_response())
+    })
+    .await
+}
+
+/// A page of what is numbered; the cursor is a number.
+fn numbered<T: Serialize, I: Iterator<Item = (u64, T)>>(
+    query: &Query,
+    name: &str,
+    list: impl FnOnce(Page) -> Result<I>,
+) -> Result<Value> {
+    let limit = query.limit()?;
+    let cursor = query.number("cursor")?;
+    let page = match (query.flag("oldest"), cursor) {
+        (true, None) => Page::oldest(limit + 1),
+        (true, Some(cursor)) => Page::oldest(limit + 1).after(cursor),
+        (false, None) => Page::newest(limit + 1),
+        (false, Some(cursor)) => Page::newest(limit + 1).before(cursor),
+    };
+    let mut rows: Vec<_> = list(page)?.collect();
+    let more = rows.len() > limit;
+    rows.truncate(limit);
+    let next = rows.last().filter(|_| more).map(|(sequence, _)| sequence.to_string());
+    let items = rows.into_iter().map(|(_, item)| json!(item)).collect();
+    Ok(Listed { items, next }.named(name))
+}
+
+async fn say(State(app): State<App>, Object(members): Object) -> Answer {
+    let message = message(members)?;
+    let sequence = app.change(move |store| store.write(|tx| tx.chat().append(message))).await?;
+    Ok(Json(json!({"sequence": sequence})).into_response())
+}
+
+fn message(mut members: Members) -> Result<NewMessage> {
+    let (conversation, role) = (members.needed_text("conversation")?, members.needed_text("role")?);
+    let mut message = NewMessage::new(conversation, role, members.needed_text("content")?);
+    message.bot = members.parsed("bot_id")?;
+    message.at = members.time("timestamp")?;
+    message.attributes = members.object("attributes")?;
+    members.end()?;
+    Ok(message)
+}
+
+async fn note(State(app): State<App>, Object(members): Object) -> Answer {
+    let entry = entry(members)?;
+    let sequence = app.change(move |store| store.write(|tx| tx.audit().append(entry))).await?;
+    Ok(Json(json!({"sequence": sequence})).into_response())
+}
+
+fn entry(mut members: Members) -> Result<NewEntry> {
+    let action = members.needed_text("action")?;
+    let mut entry = NewEntry::new(action, members.needed_text("actor")?);
+    entry.target = members.text("target")?;
+    entry.level = members.parsed::<Level>("level")?.unwrap_or_default();
+    entry.result = members.text("result")?;
+    entry.at = members.time("timestamp")?;
+    if let Some(details) = members.value("details") {
+        entry.details = details;
+    }
+    members.end()?;
+    Ok(entry)
+}
+
+async fn config(State(app): State<App>, query: Query) -> Answer {
+    let asked = query.clone();
+    read(&app, &query, move |view| {
+        let (rows, next) = page(view, CollectionId::CONFIG, KeyRange::all(), &asked)?;
+        let mut show = Show::new(view);
+        let mut config = serde_json::Map::new();
+        for (key, payload) in rows {
+            let shown = show.record(CollectionId::CONFIG, &key, &payload)?;
+            config.insert(shown.key, shown.value);
+        }
+        Ok(json!({"config": config, "next": next}))
+    })
+    .await
+}
+
+async fn value(State(app): State<App>, Name(key): Name, query: Query) -> Answer {
+    read(&app, &query, move |view| view.config().get(&key)?.ok_or_else(|| no_key(&key))).await
+}
+
+async fn set(State(app): State<App>, Name(key): Name, Given(value): Given) -> Answer {
+    let value = app.change(move |store| store.write(|tx| tx.config().put(&key, &value)).map(|()| value)).await?;
+    Ok(Json(value).into_response())
+}
+
+async fn unset(State(app): State<App>, Name(key): Name) -> Answer {
+    app.change(move |store| match store.write(|tx| tx.config().remove(&key))? {
+        true => Ok(()),
+        false => Err(no_key(&key)),
+    })
+    .await?;
+    Ok(Json(json!({"removed": true})).into_response())
+}
+
+fn no_key(key: &str) -> Error {
+    Error::not_found(format!("there is no such key: key={}", key.escape_debug()))
+}

@@ -1,0 +1,206 @@
+//! `/api/registry`: the bots of the fleet, and when they were last heard of.
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::Method;
+use axum::response::IntoResponse;
+use axum::routing::{get, post};
+use serde_json::{Map, Value, json};
+
+use crate::clock::show_time;
+use crate::engine::records::KeyRange;
+use crate::engine::schema::CollectionId;
+use crate::error::{Error, Result};
+use crate::face::http::app::App;
+use crate::face::http::body::Object;
+use crate::face::http::members::Members;
+use crate::face::http::problem::Answer;
+use crate::face::http::query::{Listed, Name, Query};
+use crate::face::http::route::Kind::{Flag, List, Number, Object as Members_, Text, Time};
+use crate::face::http::route::{AT, CURSOR, Gives, LIMIT, NEXT, Route, TIMESTAMP, Takes, member, needed};
+use crate::face::http::state::reading::{page, read};
+use crate::face::instance::Instance;
+use crate::state::ids::BotId;
+use crate::state::registry::Bot;
+
+/// The routes.
+pub(in crate::face::http) const ROUTES: &[Route] = &[
+    Route {
+        method: Method::GET,
+        path: "/api/registry",
+        about: "List the bots by id",
+        query: &[LIMIT, CURSOR, AT],
+        takes: Takes::Nothing,
+        gives: Gives::Members(&[needed("bots", List, "the bots"), NEXT]),
+        handler: || get(list),
+    },
+    Route {
+        method: Method::GET,
+        path: "/api/registry/{bot}",
+        about: "Show a bot",
+        query: &[AT],
+        takes: Takes::Nothing,
+        gives: Gives::Any("the bot"),
+        handler: || get(one),
+    },
+    Route {
+        method: Method::PUT,
+        path: "/api/registry/{bot}",
+        about: "Register a bot in place of what was registered under its id",
+        query: &[],
+        takes: Takes::Members(&[
+            member("kind", Text, "what it is, such as claude-code"),
+            member("status", Text, "how it says that it is"),
+            member("endpoint", Text, "where it is reached"),
+            member("port", Number, "the port that it listens on"),
+            member("pid", Number, "its process"),
+            member("repo", Text, "the repository that it works on"),
+            member("specializations", List, "what it can do"),
+            member("max_concurrent", Number, "how many tasks it may hold; three unless set"),
+            member("registered_at", Time, "when; now unless set"),
+            member("last_heartbeat", Time, "when it was last heard of, if nobody knows yet"),
+            member("attributes", Members_, "anything else"),
+        ]),
+        gives: Gives::Any("the bot as it is now"),
+        handler: || axum::routing::put(put),
+    },
+    Route {
+        method: Method::DELETE,
+        path: "/api/registry/{bot}",
+        about: "Remove a bot",
+        query: &[],
+        takes: Takes::Nothing,
+        gives: Gives::Members(&[needed("removed", Flag, "true")]),
+        handler: || axum::routing::delete(remove),
+    },
+    Route {
+        method: Method::POST,
+        path: "/api/registry/{bot}/heartbeat",
+        about: "Note that a bot was heard of; kept within a second",
+        query: &[],
+        takes: Takes::Nothing,
+        gives: Gives::Members(&[TIMESTAMP]),
+        handler: || post(heartbeat),
+    },
+];
+
+async fn list(State(app): State<App>, query: Query) -> Answer {
+    let (asked, own) = (query.clone(), app.clone());
+    read(&app, &query, move |view| {
+        let (rows, next) = page(view, CollectionId::REGISTRY, KeyRange::all(), &asked)?;
+        let mut items = Vec::new();
+        for (key, _) in rows {
+            let id: BotId = String::from_utf8_lossy(&key).parse()?;
+            let bot = view.registry().get(&id)?;
+            items.extend(bot.map(|bot| shown(own.instance(), bot)));
+        }
+        Ok(Listed { items, next }.named("bots"))
+    })
+    .await
+}
+
+async fn one(State(app): State<App>, Name(bot): Name, query: Query) -> Answer {
+    let bot: BotId = bot.parse()?;
+    let own = app.clone();
+    read(&app, &query, move |view| {
+        let found = view.registry().get(&bot)?.ok_or_else(|| unknown(&bot))?;
+        Ok(shown(own.instance(), found))
+    })
+    .await
+}
+
+async fn put(State(app): State<App>, Name(id): Name, Object(members): Object) -> Answer {
+    let id: BotId = id.parse()?;
+    let own = app.clone();
+    let shown = app
+        .change(move |store| {
+            let bot = bot(&id, members)?;
+            let kept = store.write(|tx| {
+                let before = tx.registry().get(&id)?;
+                let now = store.clock().now();
+                let registered_at = bot.registered_at.or(before.and_then(|bot| bot.registered_at)).or(Some(now));
+                tx.registry().put(&Bot { registered_at, ..bot })?;
+                tx.registry().get(&id)
+            })?;
+            Ok(kept.map(|bot| shown(own.instance(), bot)))
+        })
+        .await?;
+    Ok(Json(shown).into_response())
+}
+
+async fn remove(State(app): State<App>, Name(id): Name) -> Answer {
+    let id: BotId = id.parse()?;
+    let own = app.clone();
+    app.change(move |store| {
+        own.instance().heartbeats().forget(&id);
+        if store.write(|tx| tx.registry().remove(&id))? { Ok(()) } else { Err(unknown(&id)) }
+    })
+    .await?;
+    Ok(Json(json!({"removed": true})).into_response())
+}
+
+/// A heartbeat says that a bot lives, not that the state has changed: it does not take back that a client has marked a
+/// clean shutdown.
+async fn heartbeat(State(app): State<App>, Name(id): Name) -> Answer {
+    let id: BotId = id.parse()?;
+    app.call(move |instance| {
+        let store = instance.store();
+        if store.view()?.registry().get(&id)?.is_none() {
+            return Err(unknown(&id));
+        }
+        let now = store.clock().now();
+        instance.heartbeats().note(id, now);
+        Ok(Json(json!({"timestamp": show_time(now)})).into_response())
+    })
+    .await
+}
+
+/// A bot as clients see it: with a heartbeat that has not been written yet.
+fn shown(instance: &Instance, bot: Bot) -> Value {
+    let last_heartbeat = instance.heartbeats().of(&bot.id).or(bot.last_heartbeat);
+    json!(Bot { last_heartbeat, ..bot })
+}
+
+/// A bot of which only some members are given; the others are not set.
+fn bot(id: &BotId, given: Members) -> Result<Bot> {
+    let wrong = |source: serde_json::Error| Error::invalid(format!("this is no bot: {source}")).with_source(source);
+    let whole = serde_json::to_value(Bot::new(id.clone())).map_err(wrong)?;
+    let Value::Object(mut whole) = whole else { return Err(unknown(id)) };
+    let given: Map<_, _> = given.rest().into_iter().filter(|(_, value)| !value.is_null()).collect();
+    if let Some(name) = given.keys().find(|name| !whole.contains_key(*name)) {
+        let known = whole.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
+        return Err(Error::invalid(format!(
+            "a bot has no such member; put what is your own into attributes, there are {known}: member={}",
+            name.escape_debug()
+        )));
+    }
+    whole.extend(given);
+    let bot: Bot = serde_json::from_value(Value::Object(whole)).map_err(wrong)?;
+    if bot.id != *id {
+        return Err(Error::invalid(format!("the bot calls itself by another id: path={id} id={}", bot.id)));
+    }
+    Ok(bot)
+}
+
+fn unknown(id: &BotId) -> Error {
+    Error::not_found(format!("no such bot is registered: bot={id}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_misspelt_member_and_another_id_are_refused() {
+        let id: BotId = "BOT-1".parse().unwrap();
+        let read = |given| bot(&id, Members::of(Some(given)).unwrap());
+        assert_eq!(
+            read(json!({"port": 8001, "repo": null})).unwrap(),
+            Bot { port: Some(8001), ..Bot::new(id.clone()) }
+        );
+        assert!(read(json!({"prot": 1})).unwrap_err().to_string().ends_with("member=prot"));
+        assert!(read(json!({"port": "x"})).unwrap_err().to_string().starts_with("this is no bot: "));
+        let other = read(json!({"id": "B"})).unwrap_err().to_string();
+        assert_eq!(other, "the bot calls itself by another id: path=BOT-1 id=B");
+    }
+}

@@ -1,0 +1,126 @@
+//! Who may ask: with a token set, whoever shows it; without one, programs of this machine only.
+
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::middleware::Next;
+use subtle::ConstantTimeEq;
+
+use crate::error::{Error, Result};
+use crate::face::http::app::App;
+use crate::face::http::problem::{Answer, Problem};
+
+/// Shorter ones can be guessed.
+const SHORTEST: usize = 16;
+/// What anybody may ask: they say nothing but that the service is there.
+const OPEN: [&str; 2] = ["/livez", "/readyz"];
+
+/// The secret that requests must show.
+#[derive(Clone)]
+pub(crate) struct Token(String);
+
+impl Token {
+    /// The token with that text, without white space around it.
+    ///
+    /// # Errors
+    ///
+    /// `Invalid` when it is short enough to be guessed, or cannot stand in a header.
+    pub(crate) fn new(text: &str) -> Result<Self> {
+        let text = text.trim();
+        if text.len() < SHORTEST || !text.bytes().all(|byte| byte.is_ascii_graphic()) {
+            return Err(Error::invalid(format!(
+                "a token is {SHORTEST} or more visible ASCII characters, such as openssl rand -hex 32 gives: characters={}",
+                text.chars().count()
+            )));
+        }
+        Ok(Self(text.to_owned()))
+    }
+
+    /// Whether a request shows it. Takes the same time for every wrong token of its length.
+    fn is_shown(&self, headers: &HeaderMap) -> bool {
+        let shown = headers.get(header::AUTHORIZATION).map(|value| value.as_bytes()).unwrap_or_default();
+        let (scheme, token) = shown.split_at_checked("Bearer ".len()).unwrap_or_default();
+        scheme.eq_ignore_ascii_case(b"Bearer ") && bool::from(token.trim_ascii().ct_eq(self.0.as_bytes()))
+    }
+}
+
+impl std::fmt::Debug for Token {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Token(..)")
+    }
+}
+
+/// Lets a request through, or says what is missing.
+pub(super) async fn guard(State(app): State<App>, request: Request, next: Next) -> Answer {
+    admit(&app, &request)?;
+    Ok(next.run(request).await)
+}
+
+fn admit(app: &App, request: &Request) -> Result<(), Problem> {
+    if OPEN.contains(&request.uri().path()) {
+        return Ok(());
+    }
+    match app.token() {
+        Some(token) if token.is_shown(request.headers()) => Ok(()),
+        Some(_) => {
+            let detail = "show the service's token in a header: Authorization: Bearer TOKEN";
+            let problem = Problem::new(StatusCode::UNAUTHORIZED, "unauthorized", detail);
+            Err(problem.with(header::WWW_AUTHENTICATE, "Bearer"))
+        }
+        None if is_of_another_site(request.headers()) => {
+            let detail = "a page of another site may not use the service; set a token to let it";
+            Err(Problem::new(StatusCode::FORBIDDEN, "forbidden", detail))
+        }
+        None => Ok(()),
+    }
+}
+
+/// Whether a browser sends the request for a page from elsewhere. Without a token any page that is open on this machine
+/// could change the store otherwise.
+fn is_of_another_site(headers: &HeaderMap) -> bool {
+    let Some(origin) = headers.get(header::ORIGIN) else { return false };
+    let origin = origin.to_str().unwrap_or_default();
+    let host = origin.split_once("://").map_or(origin, |(_, host)| host);
+    let name = host.rsplit_once(':').filter(|(_, port)| port.parse::<u16>().is_ok()).map_or(host, |(name, _)| name);
+    !matches!(name, "localhost" | "127.0.0.1" | "[::1]")
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::http::HeaderValue;
+
+    use super::*;
+
+    fn with(name: header::HeaderName, value: &str) -> HeaderMap {
+        HeaderMap::from_iter([(name, HeaderValue::from_str(value).unwrap())])
+    }
+
+    #[test]
+    fn only_the_whole_token_opens() {
+        let token = Token::new(" 0123456789abcdef\n").unwrap();
+        let shown = |value| token.is_shown(&with(header::AUTHORIZATION, value));
+        assert!(shown("Bearer 0123456789abcdef") && shown("bearer 0123456789abcdef"));
+        for wrong in ["Bearer 0123456789abcde", "Bearer 0123456789abcdefg", "0123456789abcdef", "Bearer", "Basic x", ""]
+        {
+            assert!(!shown(wrong), "{wrong}");
+        }
+        assert!(!token.is_shown(&HeaderMap::new()));
+    }
+
+    #[test]
+    fn a_token_that_can_be_guessed_is_refused_and_none_is_ever_printed() {
+        assert!(Token::new("short").is_err());
+        assert_eq!(format!("{:?}", Token::new("0123456789abcdef").unwrap()), "Token(..)");
+    }
+
+    #[test]
+    fn a_page_of_another_site_is_told_by_its_origin() {
+        for own in ["http://localhost:3000", "http://127.0.0.1", "https://[::1]:8001"] {
+            assert!(!is_of_another_site(&with(header::ORIGIN, own)), "{own}");
+        }
+        for other in
+            ["https://evil.example", "null", "http://localhost.evil.example", "http://127.0.0.1.evil.example:80"]
+        {
+            assert!(is_of_another_site(&with(header::ORIGIN, other)), "{other}");
+        }
+    }
+}

@@ -1,0 +1,139 @@
+//! One running service: the store with all that works beside it. Opened in order, closed in reverse.
+//!
+//! * here: the composition root
+//! * [`heartbeats`]: gathered for up to a second, written together
+//! * [`mirror`]: the events as lines of a file
+//! * [`room`]: whether the disk has room for a point
+//! * [`steward`]: what is done when something fails
+
+pub(crate) mod heartbeats;
+pub(crate) mod mirror;
+pub(crate) mod room;
+pub(crate) mod steward;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use self::heartbeats::Heartbeats;
+use self::mirror::Mirror;
+use self::room::Room;
+use self::steward::Steward;
+use crate::engine::store::Store;
+use crate::error::Result;
+use crate::recovery::retention::Policy;
+use crate::recovery::scheduler::{Health, Schedule, Scheduler};
+
+/// Between automatic backups when there are none by themselves: what a client's own asking goes by.
+const INTERVAL: Duration = Duration::from_secs(10 * 60);
+
+/// How an instance runs.
+#[derive(Clone, Debug)]
+pub(crate) struct Setup {
+    /// Between automatic backups; none for no backups.
+    pub(crate) backup_interval: Option<Duration>,
+    /// What is kept; none for everything.
+    pub(crate) retention: Option<Policy>,
+    /// Every commit of this long can be gone back to.
+    pub(crate) history: Option<Duration>,
+    /// A clean mark older than this counts as a crash when its process is found dead.
+    pub(crate) stale_mark: Option<Duration>,
+    /// Where events are written as lines too.
+    pub(crate) event_log: Option<PathBuf>,
+    /// What runs when a backup, retention or check fails.
+    pub(crate) on_failure: Option<String>,
+    /// Less free space than this refuses a point, in bytes.
+    pub(crate) min_free: u64,
+}
+
+/// A store, and all that works beside it.
+#[derive(Debug)]
+pub(crate) struct Instance {
+    store: Store,
+    setup: Setup,
+    room: Room,
+    steward: Arc<Steward>,
+    // Dropped in this order: the scheduler writes events, which the mirror writes on; the heartbeats need only the store.
+    scheduler: Scheduler,
+    mirror: Option<Mirror>,
+    heartbeats: Heartbeats,
+}
+
+impl Instance {
+    /// Opens or creates the store at `path`, then starts what works beside it.
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::open`]; `Io` when the event log cannot be written.
+    pub(crate) fn open(path: &Path, setup: Setup) -> Result<Self> {
+        let mut options = Store::options().stale_mark(setup.stale_mark);
+        if let Some(window) = setup.history {
+            options = options.history(window);
+        }
+        let store = options.open(path)?;
+        let heartbeats = Heartbeats::start(store.clone())?;
+        let mirror = setup.event_log.as_deref().map(|file| Mirror::start(store.clone(), file)).transpose()?;
+        let room = Room::new(setup.min_free);
+        let steward = Arc::new(Steward::new(store.path(), room, setup.on_failure.clone()));
+        let schedule = Schedule {
+            backup_interval: setup.backup_interval,
+            retention: setup.retention.clone(),
+            ..Schedule::default()
+        };
+        let scheduler = Scheduler::start_with(store.clone(), schedule, steward.clone())?;
+        Ok(Self { store, setup, room, steward, scheduler, mirror, heartbeats })
+    }
+
+    /// Stops all that works beside the store, then closes it, which ends its session cleanly.
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::close`].
+    pub(crate) fn close(self) -> Result<()> {
+        let Self { store, scheduler, mirror, heartbeats, .. } = self;
+        drop((scheduler, heartbeats));
+        drop(mirror);
+        store.close()
+    }
+
+    /// The store.
+    pub(crate) fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// Whether the disk has room for a point.
+    pub(crate) fn room(&self) -> Room {
+        self.room
+    }
+
+    /// Who is told of failures.
+    pub(crate) fn steward(&self) -> &Arc<Steward> {
+        &self.steward
+    }
+
+    /// The heartbeats that are not written yet.
+    pub(crate) fn heartbeats(&self) -> &Heartbeats {
+        &self.heartbeats
+    }
+
+    /// How the scheduler's work has gone.
+    pub(crate) fn health(&self) -> Health {
+        self.scheduler.health()
+    }
+
+    /// Between automatic backups.
+    pub(crate) fn interval(&self) -> Duration {
+        self.setup.backup_interval.unwrap_or(INTERVAL)
+    }
+
+    /// When the next automatic backup is due; none when there are none.
+    ///
+    /// # Errors
+    ///
+    /// `Damaged`, `Reopen`, `Io`.
+    pub(crate) fn next_backup(&self) -> Result<Option<Timestamp>> {
+        self.setup.backup_interval.map(|interval| self.store.next_backup_at(interval)).transpose()
+    }
+}

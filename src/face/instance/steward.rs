@@ -1,0 +1,78 @@
+//! What a service does beside its scheduler's work: it asks whether there is room before a backup, counts failures, and
+//! runs a command of the operator's for each.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::engine::store::Store;
+use crate::error::Result;
+use crate::face::instance::room::Room;
+use crate::recovery::scheduler::{Attendant, Work};
+
+/// Looks after one store.
+#[derive(Debug)]
+pub(crate) struct Steward {
+    store: PathBuf,
+    room: Room,
+    command: Option<String>,
+    failures: [AtomicU64; Work::ALL.len()],
+}
+
+impl Steward {
+    pub(crate) fn new(store: &Path, room: Room, command: Option<String>) -> Self {
+        let store = std::path::absolute(store).unwrap_or_else(|_| store.to_path_buf());
+        Self { store, room, command, failures: Default::default() }
+    }
+
+    /// How often a sort of work has failed since the service began.
+    pub(crate) fn failures(&self, work: Work) -> u64 {
+        self.failures.get(work as usize).map_or(0, |count| count.load(Ordering::Relaxed))
+    }
+
+    /// Runs the operator's command in a thread of its own, so that nothing waits for it.
+    fn run_command(&self, work: Work, error: &str) {
+        let Some(command) = &self.command else { return };
+        let mut shell = shell(command);
+        shell
+            .env("HIVEKEEP_FAILED", work.as_str())
+            .env("HIVEKEEP_ERROR", error)
+            .env("HIVEKEEP_FAILED_STORE", &self.store);
+        shell.stdin(Stdio::null()).stdout(Stdio::null());
+        let run = move || match shell.status() {
+            Ok(status) if status.success() => {}
+            Ok(status) => tracing::warn!(%status, "the command for failures failed itself"),
+            Err(error) => tracing::warn!(%error, "the command for failures could not be run"),
+        };
+        if let Err(error) = std::thread::Builder::new().name("hivekeep-on-failure".into()).spawn(run) {
+            tracing::warn!(%error, "the command for failures could not be run");
+        }
+    }
+}
+
+impl Attendant for Steward {
+    fn before_backup(&self, store: &Store) -> Result<()> {
+        self.room.for_point(store)
+    }
+
+    fn failed(&self, work: Work, error: &str) {
+        if let Some(count) = self.failures.get(work as usize) {
+            count.fetch_add(1, Ordering::Relaxed);
+        }
+        self.run_command(work, error);
+    }
+}
+
+#[cfg(unix)]
+fn shell(command: &str) -> Command {
+    let mut shell = Command::new("sh");
+    shell.args(["-c", command]);
+    shell
+}
+
+#[cfg(not(unix))]
+fn shell(command: &str) -> Command {
+    let mut shell = Command::new("cmd");
+    shell.args(["/C", command]);
+    shell
+}

@@ -1,0 +1,128 @@
+//! What the replaced service took, and what no service may fall over.
+
+use std::io::Write;
+
+use serde_json::json;
+
+use crate::BASE;
+use crate::service::Service;
+use crate::util::Hive;
+
+#[test]
+fn what_is_nearly_right_is_taken_as_it_was() {
+    let hive = Hive::new();
+    let service = Service::start(&hive, &[]);
+    let path = format!("{BASE}/backup");
+    for (body, kind, of, source) in [
+        (r#"{"data": {"a": {}}}"#, "registry", "documents", "backup-registry"),
+        (r#"{"backup_type": "QUEUE", "data": {"a": {}}}"#, "queue", "documents", "backup-queue"),
+        (r#"{"backup_type": null, "data": null, "source": null, "tags": null}"#, "registry", "live", "backup-registry"),
+        (r#"{"backup_type": "Bot_Assignments", "unknown": [1]}"#, "bot_assignments", "live", "backup-bot_assignments"),
+        (r#"{"backup_type": "full", "data": {}}"#, "full", "documents", "backup-full"),
+        (r#"{"data": [1, 2], "source": 5}"#, "registry", "documents", "5"),
+        ("{}", "registry", "live", "backup-registry"),
+        ("", "registry", "live", "backup-registry"),
+        ("null", "registry", "live", "backup-registry"),
+        ("\u{feff} {\"source\": \"bom\"} \n", "registry", "live", "bom"),
+    ] {
+        for headers in ["", "Content-Type: text/plain\r\n", "Content-Type: application/x-www-form-urlencoded\r\n"] {
+            let made = service.ask("POST", &path, headers, body).ok();
+            let listed = service.get(&format!("{BASE}/backup-history?limit=1")).ok()["backups"][0].take();
+            assert_eq!(listed["backup_id"], made["backup_id"], "{body}");
+            let told = (&listed["backup_type"], &listed["of"], &listed["source"]);
+            assert_eq!(told, (&json!(kind), &json!(of), &json!(source)), "{body}");
+        }
+    }
+    let id = service.get(&format!("{BASE}/backup-history?limit=1")).ok()["backups"][0]["backup_id"].clone();
+    for body in ["", "{}", "null", r#"{"apply": null, "only": null, "dry_run": 0}"#] {
+        service.ask("POST", &format!("{BASE}/restore/{}", id.as_str().unwrap()), "", body).ok();
+    }
+    for body in ["", "{}", "not json at all", "[1"] {
+        assert_eq!(
+            service.ask("POST", &format!("{BASE}/mark-shutdown"), "", body).ok()["message"],
+            "Clean shutdown marked"
+        );
+    }
+    for (body, manual) in [(r#"{"manual": 0}"#, false), (r#"{"manual": "yes"}"#, true), ("", true)] {
+        let made = service.post(&format!("{BASE}/restore-point"), body).ok();
+        let id = made["restore_point_id"].as_str().unwrap();
+        assert_eq!(service.get(&format!("{BASE}/restore-point/{id}")).ok()["details"]["manual"], manual, "{body}");
+    }
+}
+
+#[test]
+fn an_unknown_type_is_refused_and_named() {
+    let hive = Hive::new();
+    let service = Service::start(&hive, &[]);
+    let said = service.post(&format!("{BASE}/backup"), json!({"backup_type": "everything"})).refused(422);
+    assert_eq!(said, "a kind of backup is registry, queue, bot_assignments or full: kind=everything");
+    service.post(&format!("{BASE}/backup"), json!({"backup_type": 7})).refused(422);
+    assert_eq!(service.get(&format!("{BASE}/status")).ok()["total_backups"], 0);
+}
+
+#[test]
+fn a_body_that_is_no_json_or_absurd_is_refused_by_its_place() {
+    let hive = Hive::new();
+    let service = Service::start(&hive, &[]);
+    let deep = format!(r#"{{"data": {}1{}}}"#, "[".repeat(100_000), "]".repeat(100_000));
+    for (body, said) in [
+        ("{", "pointer="),
+        (r#"{"data": NaN}"#, "NaN"),
+        (r#"{"data": {"a": 1, "a": 2}}"#, "pointer=\"/data"),
+        (r#"{"data": "\ud800"}"#, "pointer=\"/data\""),
+        (r#"{"data": 01}"#, "pointer="),
+        (r#"{"a": 1} {"b": 2}"#, "offset="),
+        (deep.as_str(), "nested deeper than 128"),
+    ] {
+        let refused = service.post(&format!("{BASE}/backup"), body).refused(400);
+        assert!(refused.contains(said), "{refused}");
+    }
+    let latin = b"POST /api/disaster-recovery/backup HTTP/1.1\r\nHost: t\r\nConnection: close\r\nContent-Length: 10\r\n\r\n{\"a\":\"\xe9\"}\n";
+    service.raw(&latin[..]).refused(400);
+    for body in ["[]", "1", "\"text\"", r#"{"tags": [1]}"#, r#"{"tags": "x"}"#] {
+        service.post(&format!("{BASE}/backup"), body).refused(422);
+    }
+    let long = "x".repeat(600);
+    let said = service.post(&format!("{BASE}/backup"), json!({"data": {}, "source": long})).refused(422);
+    assert!(said.contains("too long"), "{said}");
+    assert_eq!(service.get("/livez").status, 200);
+}
+
+#[test]
+fn a_body_that_is_too_large_is_refused_with_the_limit_and_the_flag() {
+    let hive = Hive::new();
+    let service = Service::start(&hive, &["--max-body", "64KiB"]);
+    let body = json!({"data": "x".repeat(200_000)});
+    let said = service.post(&format!("{BASE}/backup"), &body).refused(413);
+    assert_eq!(said, "the body is too large; raise the limit with hivekeep serve --max-body: limit_bytes=65536");
+    // The same without its length said beforehand.
+    let chunk = "y".repeat(50_000);
+    let chunks = format!("{:x}\r\n{chunk}\r\n", chunk.len()).repeat(3);
+    let head =
+        format!("POST {BASE}/backup HTTP/1.1\r\nHost: t\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n");
+    service.raw(format!("{head}{chunks}0\r\n\r\n").as_bytes()).refused(413);
+    let fits = json!({"data": "x".repeat(60_000)});
+    service.post(&format!("{BASE}/backup"), &fits).ok();
+}
+
+#[test]
+fn what_is_no_http_ends_only_its_own_connection() {
+    let hive = Hive::new();
+    let service = Service::start(&hive, &[]);
+    let long = format!("GET /livez HTTP/1.1\r\nHost: t\r\nX: {}\r\n\r\n", "x".repeat(100_000));
+    let many = format!("GET /livez HTTP/1.1\r\n{}\r\n", "X: y\r\n".repeat(500));
+    for bytes in ["\0\0\0\0", "GET\r\n\r\n", "GET / HTTP/9.9\r\n\r\n", &long, &many] {
+        let mut stream = service.connect();
+        // The other side may have closed already.
+        let _ = stream.write_all(bytes.as_bytes());
+        drop(stream);
+        assert_eq!(service.get("/livez").body, "ok\n");
+    }
+    let mut cut_off = service.connect();
+    let head = format!("POST {BASE}/backup HTTP/1.1\r\nHost: t\r\nContent-Length: 1000\r\n\r\n{{\"data\":");
+    cut_off.write_all(head.as_bytes()).unwrap();
+    drop(cut_off);
+    assert_eq!(service.get(&format!("{BASE}/status")).ok()["total_backups"], 0);
+    service.get("/nowhere").refused(404);
+    service.delete(&format!("{BASE}/status")).refused(405);
+}

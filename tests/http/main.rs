@@ -1,0 +1,16 @@
+//! The service, by the real program over real sockets.
+#![expect(clippy::unwrap_used, reason = "a test stops at what it does not expect")]
+
+mod crash;
+mod forgiving;
+mod operations;
+mod python;
+mod recovery;
+mod service;
+mod state;
+#[expect(dead_code, reason = "what the tests of the command line use besides")]
+#[path = "../cli/util.rs"]
+mod util;
+
+/// Where the end points of the replaced service are.
+const BASE: &str = "/api/disaster-recovery";

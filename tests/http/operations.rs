@@ -1,0 +1,177 @@
+//! For whoever runs it: health, metrics, who may ask, configuration, failure.
+
+use std::fs;
+
+use serde_json::{Value, json};
+
+use crate::BASE;
+use crate::service::Service;
+use crate::util::Hive;
+
+const TOKEN: &str = "0123456789abcdef0123456789abcdef";
+
+#[test]
+fn with_a_token_only_who_shows_it_is_served() {
+    let hive = Hive::new();
+    let file = hive.path().with_file_name("token");
+    fs::write(&file, format!("{TOKEN}\n")).unwrap();
+    let by_file = ["--token-file", file.to_str().unwrap(), "--listen", "0.0.0.0:0"];
+    let servers = [Service::start(&hive, &by_file), Service::with(&hive, &[], &[("HIVEKEEP_TOKEN", TOKEN)])];
+    for service in servers {
+        for path in ["/livez", "/readyz"] {
+            assert_eq!(service.get(path).status, 200, "{path} is open");
+        }
+        for path in ["/metrics", "/openapi.json", "/nowhere", "/api/config", "/api/disaster-recovery/status"] {
+            let answer = service.get(path);
+            answer.refused(401);
+            assert!(answer.head.contains("www-authenticate: Bearer"), "{answer}");
+        }
+        service.ask("GET", "/metrics", "Authorization: Bearer 0123456789abcdef0123456789abcdeX\r\n", "").refused(401);
+        let service = service.showing(TOKEN);
+        service.get(&format!("{BASE}/status")).ok();
+        service.ask("GET", "/api/config", "Origin: https://elsewhere.example\r\n", "").ok();
+    }
+}
+
+#[test]
+fn without_a_token_others_cannot_reach_it_unless_that_is_said() {
+    let hive = Hive::new();
+    let said = hive.refused(&["serve", "--listen", "0.0.0.0:0"], 2);
+    assert!(said.contains("--token-file") && said.contains("--insecure-no-token"), "{said}");
+    let service = Service::start(&hive, &["--listen", "0.0.0.0:0", "--insecure-no-token"]);
+    service.get(&format!("{BASE}/status")).ok();
+    service.ask("GET", "/api/config", "Origin: https://elsewhere.example\r\n", "").refused(403);
+    let (_, said) = service.stop("-TERM");
+    assert!(said.starts_with("warning: everybody who reaches this address can read and change the store\n"), "{said}");
+    let file = hive.path().with_file_name("token");
+    fs::write(&file, "short").unwrap();
+    let said = hive.refused(&["serve", "--token-file", file.to_str().unwrap()], 2);
+    assert!(said.contains("openssl rand") && !said.contains("short\""), "{said}");
+}
+
+#[test]
+fn health_metrics_and_the_description_are_there() {
+    let hive = Hive::new();
+    hive.fill();
+    let service = Service::start(&hive, &[]);
+    assert_eq!(service.get("/livez").body, "ok\n");
+    let ready = service.get("/readyz").ok();
+    let names: Vec<_> = ready["checks"].as_object().unwrap().keys().cloned().collect();
+    assert_eq!(names, ["store", "backup", "retention", "upkeep", "disk", "last_check"]);
+    assert_eq!(ready["status"], "ready");
+    service.get("/api/queue/build").ok();
+    let metrics = service.get("/metrics").body;
+    for line in [
+        "hivekeep_bots 3",
+        r#"hivekeep_tasks{state="ready"} 2"#,
+        r#"hivekeep_healthy{check="store"} 1"#,
+        r#"hivekeep_http_requests_total{method="GET",path="/api/queue/{task}",status="200"} 1"#,
+        r#"hivekeep_failures_total{work="backup"} 0"#,
+    ] {
+        assert!(metrics.lines().any(|own| own == line), "{line} is not in\n{metrics}");
+    }
+    for line in metrics.lines().filter(|line| !line.starts_with('#')) {
+        let (name, value) = line.rsplit_once(' ').unwrap();
+        assert!(name.starts_with("hivekeep_") && value.parse::<f64>().is_ok(), "{line}");
+    }
+    let document = service.get("/openapi.json").ok();
+    let copy = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/openapi.json")).unwrap();
+    assert_eq!(document, serde_json::from_str::<Value>(&copy).unwrap());
+}
+
+#[test]
+fn a_failed_backup_is_loud_and_the_disk_is_looked_at_before() {
+    let hive = Hive::new();
+    hive.fill();
+    let told = hive.path().with_file_name("told");
+    let command = format!("echo \"$HIVEKEEP_FAILED: $HIVEKEEP_ERROR\" >> {}", told.display());
+    let service =
+        Service::start(&hive, &["--min-free", "9999999GiB", "--backup-interval", "1s", "--on-failure", &command]);
+    service.until("the service is not ready", |service| service.get("/readyz").status == 503);
+    service
+        .until("the backup check fails", |service| service.get("/readyz").with(503)["checks"]["backup"]["ok"] == false);
+    service.until("the command was run", |_| told.exists());
+    assert!(fs::read_to_string(&told).unwrap().starts_with("backup: the disk is nearly full"));
+    assert!(service.get("/metrics").body.contains("hivekeep_failures_total{work=\"backup\"} 1\n"));
+    let said = service.post(&format!("{BASE}/backup"), json!({"data": {"a": 1}})).refused(507);
+    assert!(said.starts_with("the disk is nearly full"), "{said}");
+    let events = service.get("/api/events").ok()["events"].take();
+    assert!(events.as_array().unwrap().iter().any(|event| event["event"] == "backup_failed"), "{events}");
+    service.put("/api/config/still", "\"works\"").ok();
+}
+
+#[test]
+fn what_is_damaged_is_refused_and_never_returned_as_data() {
+    let hive = Hive::new();
+    let service = Service::start(&hive, &[]);
+    let marker = "the text that is going to be damaged";
+    let id = service.post(&format!("{BASE}/backup"), json!({"data": {"a": marker}})).ok()["backup_id"].take();
+    service.stop("-TERM");
+    let mut bytes = fs::read(hive.path()).unwrap();
+    let places: Vec<_> =
+        (0..bytes.len() - marker.len()).filter(|at| bytes[*at..].starts_with(marker.as_bytes())).collect();
+    assert!(!places.is_empty());
+    places.iter().for_each(|at| bytes[*at] ^= 1);
+    fs::write(hive.path(), &bytes).unwrap();
+    let output = hive.command(&["serve", "--listen", "127.0.0.1:0"]).env("HIVEKEEP_STORE", hive.path()).spawn();
+    let mut child = output.unwrap();
+    let begun = std::time::Instant::now();
+    while begun.elapsed().as_secs() < 20 && child.try_wait().unwrap().is_none() {
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    let _ = child.kill();
+    assert_eq!(child.wait().unwrap().code(), Some(4), "a small store is verified when it is opened: {id}");
+}
+
+#[test]
+fn events_are_mirrored_as_lines() {
+    let hive = Hive::new();
+    let log = hive.path().with_file_name("events.jsonl");
+    let service = Service::start(&hive, &["--event-log", log.to_str().unwrap()]);
+    let id = service.post(&format!("{BASE}/backup"), json!({"data": {"a": 1}})).ok()["backup_id"].take();
+    service.post(&format!("{BASE}/mark-shutdown"), "").ok();
+    service.stop("-TERM");
+    let text = fs::read_to_string(&log).unwrap();
+    let lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let events: Vec<_> = lines.iter().map(|line| line["event"].as_str().unwrap()).collect();
+    assert_eq!(events, ["backup_created", "clean_shutdown_marked"]);
+    assert_eq!(lines[0]["details"]["backup_id"], id);
+    assert_eq!(lines[0].as_object().unwrap().keys().collect::<Vec<_>>(), ["timestamp", "event", "details"]);
+}
+
+#[test]
+fn flags_go_before_the_environment_and_that_before_the_file() {
+    let hive = Hive::empty();
+    let file = hive.path().with_file_name("hivekeep.toml");
+    fs::write(&file, "backup-interval = \"1h\"\nkeep-count = 5\nmax-body = \"1MiB\"\n").unwrap();
+    let mut command =
+        hive.command(&["serve", "--config", file.to_str().unwrap(), "--keep-count", "7", "--print-config"]);
+    let output = command.env("HIVEKEEP_KEEP_COUNT", "6").env("HIVEKEEP_MAX_BODY", "2MiB").output().unwrap();
+    let printed = String::from_utf8(output.stdout).unwrap();
+    for line in ["backup-interval = \"1h\"", "keep-count = \"7\"", "max-body = \"2MiB\"", "keep-within = \"7d\""] {
+        assert!(printed.lines().any(|own| own == line), "{line} is not in\n{printed}");
+    }
+    assert!(!hive.path().exists(), "printing opens nothing");
+    fs::write(&file, "backup_intervall = \"1h\"\n").unwrap();
+    let said = hive.refused(&["serve", "--config", file.to_str().unwrap()], 2);
+    assert!(said.contains("backup_intervall"), "{said}");
+}
+
+#[test]
+fn retention_keeps_at_most_so_many_and_never_what_is_held() {
+    let hive = Hive::new();
+    let service = Service::start(&hive, &["--keep-count", "2", "--backup-interval", "1s"]);
+    let point = |n: u32| {
+        service.put("/api/config/n", n).ok();
+        service.post("/api/points", json!({})).ok()["id"].as_str().unwrap().to_owned()
+    };
+    let held = point(0);
+    service.post(&format!("/api/points/{held}/hold"), "").ok();
+    let old = point(1);
+    (2..6).for_each(|n| drop(point(n)));
+    service.put("/api/config/n", 9).ok();
+    service.until("the old one is forgotten", |service| service.get(&format!("/api/points/{old}")).status == 404);
+    assert_eq!(service.get(&format!("/api/points/{held}")).ok()["held"], true);
+    let events = service.get("/api/events").ok()["events"].take();
+    assert!(events.as_array().unwrap().iter().any(|event| event["event"] == "backup_deleted_old"), "{events}");
+}

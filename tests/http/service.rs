@@ -1,0 +1,169 @@
+//! A client for the service, over a plain socket, so that a test also sends what no client library would.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use crate::util::Hive;
+
+/// Long enough for a slow machine; a test that waits this long has failed.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// The service, running on a store.
+pub struct Service {
+    child: Child,
+    address: String,
+    token: Option<String>,
+}
+
+/// What the service answered.
+#[derive(Debug)]
+pub struct Answer {
+    pub asked: String,
+    pub status: u16,
+    pub head: String,
+    pub body: String,
+}
+
+impl Service {
+    /// Starts it on a free port.
+    pub fn start(hive: &Hive, arguments: &[&str]) -> Self {
+        Self::with(hive, arguments, &[])
+    }
+
+    /// The same with variables in its environment.
+    pub fn with(hive: &Hive, arguments: &[&str], variables: &[(&str, &str)]) -> Self {
+        let own = ["serve", "--json"];
+        let listen = ["--listen", "127.0.0.1:0"];
+        let listen = if arguments.contains(&"--listen") { &[][..] } else { &listen[..] };
+        let mut command = hive.command(&[&own[..], listen, arguments].concat());
+        command.envs(variables.iter().copied()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let mut line = String::new();
+        let mut out = std::io::BufReader::new(child.stdout.take().unwrap());
+        std::io::BufRead::read_line(&mut out, &mut line).unwrap();
+        let Ok(said) = serde_json::from_str::<Value>(&line) else {
+            let output = child.wait_with_output().unwrap();
+            panic!("the service did not start: {}", String::from_utf8_lossy(&output.stderr));
+        };
+        let address = said["listening"].as_str().unwrap().trim_start_matches("http://").to_owned();
+        Self { child, address, token: None }
+    }
+
+    /// Shows this token from now on.
+    pub fn showing(mut self, token: &str) -> Self {
+        self.token = Some(token.to_owned());
+        self
+    }
+
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    pub fn get(&self, path: &str) -> Answer {
+        self.ask("GET", path, "", "")
+    }
+
+    pub fn post(&self, path: &str, body: impl ToString) -> Answer {
+        self.ask("POST", path, "Content-Type: application/json\r\n", &body.to_string())
+    }
+
+    pub fn put(&self, path: &str, body: impl ToString) -> Answer {
+        self.ask("PUT", path, "", &body.to_string())
+    }
+
+    pub fn delete(&self, path: &str) -> Answer {
+        self.ask("DELETE", path, "", "")
+    }
+
+    /// A request with these headers.
+    pub fn ask(&self, method: &str, path: &str, headers: &str, body: &str) -> Answer {
+        let token = self.token.as_ref().map(|token| format!("Authorization: Bearer {token}\r\n")).unwrap_or_default();
+        let length = if body.is_empty() { String::new() } else { format!("Content-Length: {}\r\n", body.len()) };
+        let head =
+            format!("{method} {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n{token}{headers}{length}\r\n");
+        self.raw(&[head.as_bytes(), body.as_bytes()].concat())
+    }
+
+    /// These very bytes.
+    pub fn raw(&self, bytes: &[u8]) -> Answer {
+        let mut stream = self.connect();
+        stream.write_all(bytes).unwrap();
+        let mut text = Vec::new();
+        stream.read_to_end(&mut text).unwrap();
+        let text = String::from_utf8(text).unwrap();
+        let (head, body) = text.split_once("\r\n\r\n").unwrap_or((&text, ""));
+        let status = head.split(' ').nth(1).and_then(|status| status.parse().ok());
+        let asked = String::from_utf8_lossy(&bytes[..bytes.len().min(500)]).into_owned();
+        let status = status.unwrap_or_else(|| panic!("{asked}\nwas answered with no HTTP: {text:?}"));
+        Answer { asked, status, head: head.to_owned(), body: body.to_owned() }
+    }
+
+    pub fn connect(&self) -> TcpStream {
+        let stream = TcpStream::connect(&self.address).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream
+    }
+
+    /// Waits until something is so.
+    pub fn until(&self, what: &str, mut so: impl FnMut(&Self) -> bool) {
+        let begun = Instant::now();
+        while !so(self) {
+            assert!(begun.elapsed() < PATIENCE, "it never came that {what}");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// Sends a signal, waits for the end, and gives the exit code and what it said.
+    pub fn stop(mut self, signal: &str) -> (Option<i32>, String) {
+        let id = self.child.id().to_string();
+        assert!(Command::new("kill").args([signal, &id]).status().unwrap().success());
+        let begun = Instant::now();
+        while self.child.try_wait().unwrap().is_none() {
+            assert!(begun.elapsed() < PATIENCE, "the service did not stop");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        let mut said = String::new();
+        self.child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+        (self.child.wait().unwrap().code(), said)
+    }
+}
+
+impl Drop for Service {
+    fn drop(&mut self) {
+        // One that was stopped is gone already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Answer {
+    /// Its JSON, when the status is this one.
+    pub fn with(&self, status: u16) -> Value {
+        assert_eq!(self.status, status, "{self}");
+        hivekeep::json::parse(self.body.as_bytes()).unwrap_or_else(|error| panic!("{error}\n{self}"))
+    }
+
+    /// Its JSON, when it went well.
+    pub fn ok(&self) -> Value {
+        self.with(200)
+    }
+
+    /// What went wrong, when it did so with this status, as a problem should.
+    pub fn refused(&self, status: u16) -> String {
+        let problem = self.with(status);
+        assert!(self.head.to_lowercase().contains("content-type: application/problem+json"), "{self}");
+        assert_eq!(problem["success"], false, "{self}");
+        assert_eq!(problem["status"], status, "{self}");
+        problem["detail"].as_str().unwrap().to_owned()
+    }
+}
+
+impl std::fmt::Display for Answer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "asked:\n{}\nanswered:\n{}\n\n{}", self.asked, self.head, self.body)
+    }
+}

@@ -1,0 +1,223 @@
+//! The live state over HTTP.
+
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use crate::service::Service;
+use crate::util::Hive;
+
+/// Every item of a list, page by page.
+fn pages(service: &Service, path: &str, name: &str) -> Vec<Value> {
+    let (mut items, mut cursor) = (Vec::new(), String::new());
+    loop {
+        let separator = if path.contains('?') { '&' } else { '?' };
+        let page = service.get(&format!("{path}{separator}limit=2{cursor}")).ok();
+        let found = page[name].as_array().unwrap();
+        assert!(found.len() <= 2, "{page}");
+        items.extend(found.iter().cloned());
+        match page["next"].as_str() {
+            Some(next) => cursor = format!("&cursor={next}"),
+            None => return items,
+        }
+    }
+}
+
+#[test]
+fn bots_are_registered_heard_of_listed_and_removed() {
+    let hive = Hive::new();
+    let service = Service::start(&hive, &[]);
+    for n in 1..=5 {
+        let bot = service.put(&format!("/api/registry/BOT-{n}"), json!({"port": 8000 + n, "repo": null})).ok();
+        assert_eq!(bot["port"], 8000 + n);
+        assert!(bot["registered_at"].is_string());
+    }
+    let ids: Vec<_> = pages(&service, "/api/registry", "bots").iter().map(|bot| bot["id"].clone()).collect();
+    assert_eq!(ids, ["BOT-1", "BOT-2", "BOT-3", "BOT-4", "BOT-5"]);
+    let heard = service.post("/api/registry/BOT-1/heartbeat", "").ok()["timestamp"].take();
+    assert_eq!(service.get("/api/registry/BOT-1").ok()["last_heartbeat"], heard, "seen before it is written");
+    std::thread::sleep(Duration::from_millis(1_200));
+    assert_eq!(hive.json(&["get", "registry", "BOT-1"])["last_heartbeat"], heard, "written within about a second");
+    service.post("/api/registry/STRANGER/heartbeat", "").refused(404);
+    assert_eq!(service.delete("/api/registry/BOT-1").ok(), json!({"removed": true}));
+    service.delete("/api/registry/BOT-1").refused(404);
+    service.get("/api/registry/BOT-1").refused(404);
+    let said = service.put("/api/registry/B", json!({"prot": 1})).refused(422);
+    assert!(said.ends_with("member=prot"), "{said}");
+    service.put("/api/registry/%ff", json!({})).refused(422);
+}
+
+#[test]
+fn a_task_goes_through_its_whole_life() {
+    let hive = Hive::new();
+    let service = Service::start(&hive, &[]);
+    let act = |id: &str, verb: &str, body: Value| service.post(&format!("/api/queue/{id}/{verb}"), body);
+    let pushed = service.post(
+        "/api/queue",
+        r#"{"payload": {"n": 1.50, "m": -0, "h": 1e400}, "id": "a", "priority": "p0", "capabilities": []}"#,
+    );
+    assert_eq!(pushed.ok()["payload"].to_string(), r#"{"n":1.50,"m":-0,"h":1e400}"#);
+    for id in ["b", "c"] {
+        service.post("/api/queue", json!({"payload": null, "id": id, "idempotency_key": id})).ok();
+        service.post("/api/queue", json!({"payload": null, "idempotency_key": id})).ok();
+    }
+    assert_eq!(pages(&service, "/api/queue", "tasks").len(), 3);
+    let claims =
+        service.post("/api/queue/claim", json!({"bot": "B", "max": 2, "lease_ms": 60_000})).ok()["claims"].take();
+    let (first, second) = (&claims[0], &claims[1]);
+    assert_eq!((&first["id"], &second["id"]), (&json!("a"), &json!("b")));
+    assert_eq!(pages(&service, "/api/assignments?bot=B", "assignments").len(), 2);
+    act("a", "extend", json!({"token": first["token"], "lease_ms": 90_000})).ok();
+    act("a", "complete", json!({"token": 999})).refused(409);
+    act("a", "complete", json!({})).refused(422);
+    act("a", "complete", json!({"token": first["token"], "reslut": 1})).refused(422);
+    assert_eq!(act("a", "complete", json!({"token": first["token"], "result": [1]})).ok()["state"], "done");
+    assert_eq!(
+        act("b", "fail", json!({"token": second["token"], "error": "no", "retry": false})).ok()["state"],
+        "failed"
+    );
+    assert_eq!(act("b", "requeue", json!({})).ok()["state"], "ready");
+    assert_eq!(act("b", "assign", json!({"bot": "C"})).ok()["assigned_to"], "C");
+    assert_eq!(act("b", "assign", json!({})).ok()["assigned_to"], Value::Null);
+    assert_eq!(act("b", "cancel", json!({})).ok()["state"], "cancelled");
+    let third = service.post("/api/queue/claim", json!({"bot": "B"})).ok()["claims"][0].take();
+    assert_eq!(act("c", "release", json!({"token": third["token"]})).ok()["attempts"], 0);
+    assert_eq!(pages(&service, "/api/queue?state=done", "tasks").len(), 1);
+    act("nobody", "cancel", json!({})).refused(404);
+    service.post("/api/queue", json!({"id": "d"})).refused(422);
+    service.post("/api/queue", json!({"payload": 1, "prioritty": "P0"})).refused(422);
+    service.post("/api/queue/claim", json!({"bot": ""})).refused(422);
+    service.get("/api/queue?state=asleep").refused(422);
+    service.get("/api/queue?cursor=zz").refused(422);
+}
+
+#[test]
+fn a_claim_waits_for_a_task_and_not_much_longer() {
+    let hive = Hive::new();
+    let service = Service::start(&hive, &[]);
+    let none = Instant::now();
+    assert_eq!(service.post("/api/queue/claim", json!({"bot": "B", "wait_ms": 300})).ok()["claims"], json!([]));
+    assert!(none.elapsed() >= Duration::from_millis(300));
+    std::thread::scope(|scope| {
+        let waiting = scope.spawn(|| {
+            let claims = service.post("/api/queue/claim", json!({"bot": "B", "wait_ms": 20_000})).ok();
+            (claims, Instant::now())
+        });
+        std::thread::sleep(Duration::from_millis(400));
+        service.post("/api/queue", json!({"payload": "now"})).ok();
+        let pushed = Instant::now();
+        let (claims, got) = waiting.join().unwrap();
+        assert_eq!(claims["claims"][0]["payload"], "now");
+        assert!(got.saturating_duration_since(pushed) < Duration::from_secs(2));
+    });
+}
+
+#[test]
+fn chat_audit_and_config_are_appended_to_paged_and_read_as_of_a_point() {
+    let hive = Hive::new();
+    let service = Service::start(&hive, &[]);
+    for n in 1..=5 {
+        let body = json!({"conversation": "standup", "role": "user", "content": format!("{n}"), "bot_id": "BOT-1"});
+        assert_eq!(service.post("/api/chat", body).ok()["sequence"], n);
+        service.post("/api/audit", json!({"action": "deploy", "actor": "BOT-1", "level": "WARNING"})).ok();
+        service.put(&format!("/api/config/k{n}"), n).ok();
+    }
+    let said = |path: &str| -> Vec<String> {
+        pages(&service, path, "messages")
+            .iter()
+            .map(|message| message["content"].as_str().unwrap().to_owned())
+            .collect()
+    };
+    assert_eq!(said("/api/chat"), ["5", "4", "3", "2", "1"]);
+    assert_eq!(said("/api/chat?oldest&conversation=standup&bot=BOT-1"), ["1", "2", "3", "4", "5"]);
+    assert_eq!(said("/api/chat?bot=other").len(), 0);
+    assert_eq!(pages(&service, "/api/audit", "entries").len(), 5);
+    let point = service.post("/api/points", json!({"description": "five"})).ok();
+    service.put("/api/config/k1", json!({"now": true})).ok();
+    service.delete("/api/config/k2").ok();
+    service.delete("/api/config/k2").refused(404);
+    let id = point["id"].as_str().unwrap();
+    for at in [id, "latest", &id[..13]] {
+        let answer = service.get(&format!("/api/config/k2?at={at}"));
+        assert_eq!(answer.ok(), 2);
+        assert!(answer.head.contains(&format!("hivekeep-point: {id}")), "{answer}");
+    }
+    let then = service.get("/api/config?at=0s%20ago").ok();
+    assert_eq!(then["config"]["k1"], 1);
+    assert_eq!(service.get("/api/config").ok()["config"]["k1"], json!({"now": true}));
+    service.get("/api/config?at=latest~7").refused(404);
+    service.get("/api/config?at=yesterday").refused(422);
+    service.put("/api/config/k", "").refused(422);
+    service.post("/api/chat", json!({"conversation": "x", "role": "user"})).refused(422);
+    service.post("/api/audit", json!({"action": "x", "actor": "y", "level": "loud"})).refused(422);
+}
+
+#[test]
+fn points_are_made_held_compared_gone_back_to_and_undone() {
+    let hive = Hive::new();
+    hive.fill();
+    let service = Service::start(&hive, &["--backup-interval", "off"]);
+    let point = service.post("/api/points", json!({"description": "before", "tags": {"release": "7"}})).ok();
+    let path = format!("/api/points/{}", point["id"].as_str().unwrap());
+    assert_eq!(service.post(&format!("{path}/hold"), "").ok()["held"], true);
+    assert_eq!(service.get(&path).ok()["held"], true);
+    assert_eq!(service.post(&format!("{path}/release"), "").ok()["held"], false);
+    service.put("/api/config/limit", 6).ok();
+    service.put("/api/registry/BOT-4", json!({})).ok();
+    let diff = service.get(&format!("{path}/diff")).ok();
+    assert_eq!((&diff["total"], &diff["counts"]["registry"]["added"]), (&json!(2), &json!(1)));
+    assert_eq!(service.get(&format!("{path}/diff?limit=1")).ok()["changes"].as_array().unwrap().len(), 1);
+    let plan = service.post(&format!("{path}/restore"), json!({"dry_run": true})).ok();
+    assert_eq!(plan["collections"]["config"]["changed"], 1);
+    let restored = service.post(&format!("{path}/restore"), json!({"only": ["config"], "verify": true})).ok();
+    assert_eq!((&restored["verified"], restored["undo"].is_string()), (&json!("all"), true));
+    assert_eq!(service.get("/api/config/limit").ok(), 5);
+    assert_eq!(service.get("/api/registry/BOT-4").status, 200);
+    service.post("/api/undo", "").ok();
+    assert_eq!(service.get("/api/config/limit").ok(), 6);
+    service.put("/api/config/limit", 7).ok();
+    service.post("/api/undo", "").refused(409);
+    service.post("/api/undo", json!({"discard": true})).ok();
+    assert_eq!(service.get("/api/config/limit").ok(), 5);
+    assert_eq!(service.get("/api/points").ok()["points"].as_array().unwrap().len(), 1);
+    let all = pages(&service, "/api/points?all", "points");
+    let safety = all.iter().filter(|point| point["origin"] == "safety");
+    assert_eq!(safety.count(), 3, "one of each restore and undo: {all:#?}");
+    service.post(&format!("{path}/restore"), json!({"only": ["nonsense"]})).refused(422);
+    service.post("/api/points/now/restore", "").refused(422);
+}
+
+#[test]
+fn a_check_is_a_job_that_says_how_far_it_is() {
+    let hive = Hive::new();
+    hive.fill();
+    let service = Service::start(&hive, &[]);
+    let started = service.post("/api/check", "").with(202);
+    let path = format!("/api/check/{}", started["id"].as_str().unwrap());
+    service.until("the check is done", |service| service.get(&path).ok()["state"] != "running");
+    let done = service.get(&path).ok();
+    assert_eq!((&done["state"], &done["report"]["found"]), (&json!("done"), &json!(0)));
+    assert!(done["done"].as_u64() > Some(0) && done["finished_at"].is_string());
+    service.get("/api/check/nonsense").refused(404);
+}
+
+#[test]
+fn a_whole_hive_goes_through_backup_and_restore_and_comes_back_equal() {
+    let hive = Hive::new();
+    let service = Service::start(&hive, &[]);
+    let bot = |n: u32| {
+        json!({
+            "port": 8000 + n, "pid": 50_000 + n, "status": "active", "registered_at": "2025-10-29T08:02:05.006801",
+            "metadata": {"bot_type": "claude", "adapter_type": "mock"},
+        })
+    };
+    let bots: serde_json::Map<_, _> = (0..40).map(|n| (format!("BOT-{n:03}"), bot(n))).collect();
+    let task = |n: u32| json!({"id": format!("BACKLOG-{n:03}"), "title": "größe \u{1f41d}", "dependencies": [n], "status": "TODO"});
+    let backlog: Vec<_> = (0..500).map(task).collect();
+    for (kind, data) in [("registry", json!({"bots": bots})), ("queue", json!({"backlog": backlog}))] {
+        let body = json!({"backup_type": kind, "data": data});
+        let id = service.post("/api/disaster-recovery/backup", body).ok()["backup_id"].take();
+        let path = format!("/api/disaster-recovery/restore/{}", id.as_str().unwrap());
+        assert_eq!(service.post(&path, "").ok()["data"].to_string(), data.to_string(), "{kind}");
+    }
+}
