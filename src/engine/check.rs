@@ -8,7 +8,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::Mutex;
-use redb::ReadableTableMetadata;
 use serde::Serialize;
 
 use crate::engine::digest::Stats;
@@ -103,7 +102,7 @@ struct Sums {
 /// of every other table. `progress` is told how many of how many rows are done.
 pub(crate) fn check(view: &View, progress: &(dyn Fn(u64, u64) + Sync)) -> Result<CheckReport> {
     let members = view.members()?;
-    let total = view.table(Table::Live)?.len()? + view.table(Table::Tombstones)?.len()?;
+    let total = view.count_rows(Table::Live)? + view.count_rows(Table::Tombstones)?;
     let done = AtomicU64::new(0);
     let mut sums = Sums::default();
     for table in [Table::Live, Table::Tombstones] {
@@ -383,7 +382,7 @@ impl Sums {
     fn find_orphans(&mut self, view: &View, members: &Members) -> Result<()> {
         let first = members.retained.first().copied().unwrap_or(Epoch::NOW);
         let met = self.report.pre_images + self.covered + self.waiting_to_be_dropped(view)?;
-        if view.table(Table::Undo)?.len()? == met {
+        if view.count_rows(Table::Undo)? == met {
             return Ok(());
         }
         let mut range = KeyRange::all();
@@ -423,7 +422,7 @@ impl Sums {
     }
 
     fn compare_index(&mut self, view: &View) -> Result<()> {
-        let rows = view.table(Table::Index)?.len()?;
+        let rows = view.count_rows(Table::Index)?;
         if rows > self.index_rows {
             let more = rows - self.index_rows;
             self.find(Table::Index, b"", format!("index rows belong to no record: rows={more}"));
