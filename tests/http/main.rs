@@ -1,5 +1,5 @@
 //! The service, by the real program over real sockets.
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a test stops at what it does not expect, and shows it")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test stops at what it does not expect")]
 
 mod crash;
 mod forgiving;

@@ -1,6 +1,7 @@
 //! For whoever runs it: health, metrics, who may ask, configuration, failure.
 
 use std::fs;
+use std::io::{Seek, SeekFrom, Write};
 
 use serde_json::{Value, json};
 
@@ -100,27 +101,45 @@ fn a_failed_backup_is_loud_and_the_disk_is_looked_at_before() {
     service.put("/api/config/still", "\"works\"").ok();
 }
 
+/// Changes one bit in each place of a file where a text stands.
+fn damage(path: &std::path::Path, text: &str) {
+    let bytes = fs::read(path).unwrap();
+    let places: Vec<_> = (0..bytes.len() - text.len()).filter(|at| bytes[*at..].starts_with(text.as_bytes())).collect();
+    assert!(!places.is_empty());
+    let mut file = fs::OpenOptions::new().write(true).open(path).unwrap();
+    for at in places {
+        file.seek(SeekFrom::Start(at as u64)).unwrap();
+        file.write_all(&[bytes[at] ^ 1]).unwrap();
+    }
+}
+
 #[test]
-fn what_is_damaged_is_refused_and_never_returned_as_data() {
+fn what_is_damaged_is_refused_told_and_never_returned_as_data() {
     let hive = Hive::new();
     let service = Service::start(&hive, &[]);
-    let marker = "the text that is going to be damaged";
-    let id = service.post(&format!("{BASE}/backup"), json!({"data": {"a": marker}})).ok()["backup_id"].take();
+    let text = "the text that is going to be damaged";
+    let id = service.post(&format!("{BASE}/backup"), json!({"data": {"a": text}})).ok()["backup_id"].take();
+    let path = format!("{BASE}/restore/{}", id.as_str().unwrap());
     service.stop("-TERM");
-    let mut bytes = fs::read(hive.path()).unwrap();
-    let places: Vec<_> =
-        (0..bytes.len() - marker.len()).filter(|at| bytes[*at..].starts_with(marker.as_bytes())).collect();
-    assert!(!places.is_empty());
-    places.iter().for_each(|at| bytes[*at] ^= 1);
-    fs::write(hive.path(), &bytes).unwrap();
-    let output = hive.command(&["serve", "--listen", "127.0.0.1:0"]).env("HIVEKEEP_STORE", hive.path()).spawn();
-    let mut child = output.unwrap();
-    let begun = std::time::Instant::now();
-    while begun.elapsed().as_secs() < 20 && child.try_wait().unwrap().is_none() {
-        std::thread::sleep(std::time::Duration::from_millis(20));
-    }
-    let _ = child.kill();
-    assert_eq!(child.wait().unwrap().code(), Some(4), "a small store is verified when it is opened: {id}");
+    // While another process has the store open, its pages are not verified when it is opened.
+    let other = hive.open();
+    damage(&hive.path(), text);
+    let service = Service::start(&hive, &["--backup-interval", "off"]);
+    let said = service.post(&path, "").refused(409);
+    assert!(!said.contains("the tex"), "{said}");
+    service.post(&path, json!({"apply": true, "data": true})).refused(409);
+    let events = service.get("/api/events").ok()["events"].take();
+    let kinds: Vec<_> = events.as_array().unwrap().iter().map(|event| event["event"].as_str().unwrap()).collect();
+    assert!(kinds.contains(&"corruption_detected") && kinds.contains(&"restore_failed"), "{kinds:?}");
+    let job = service.post("/api/check", "").with(202)["id"].as_str().unwrap().to_owned();
+    service.until("the check is done", |service| service.get(&format!("/api/check/{job}")).ok()["state"] == "done");
+    assert!(service.get(&format!("/api/check/{job}")).ok()["report"]["found"].as_u64() > Some(0));
+    let ready = service.get("/readyz").with(503);
+    assert_eq!(ready["checks"]["last_check"]["ok"], false);
+    service.stop("-TERM");
+    other.close().unwrap();
+    let said = hive.refused(&["serve", "--listen", "127.0.0.1:0"], 4);
+    assert!(said.contains("damaged"), "alone, its pages are verified: {said}");
 }
 
 #[test]

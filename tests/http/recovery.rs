@@ -203,9 +203,9 @@ fn the_history_is_newest_first_filtered_and_limited() {
     let ids = |query: &str| -> Vec<String> {
         history(&service, query).iter().map(|backup| backup["backup_id"].as_str().unwrap().to_owned()).collect()
     };
-    assert_eq!(ids(""), [last.clone(), queue.clone(), first.clone()]);
-    assert_eq!(ids("?backup_type=queue"), std::slice::from_ref(&queue));
-    assert_eq!(ids("?backup_type=REGISTRY&limit=1"), std::slice::from_ref(&last));
+    assert_eq!(ids("?backup_type=queue"), [queue.as_str()]);
+    assert_eq!(ids("?backup_type=REGISTRY&limit=1"), [last.as_str()]);
+    assert_eq!(ids(""), [last, queue, first]);
     for all in ["?backup_type=", "?backup_type=nonsense", "?limit=", "?other=1"] {
         assert_eq!(ids(all).len(), 3, "{all}");
     }
