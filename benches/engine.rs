@@ -1,16 +1,18 @@
 //! What the engine promises, measured: `cargo bench --bench engine`. Every figure stands beside what it is compared
 //! with in the same run, mostly plain redb that does the same; `docs/BENCHMARKS.md` has the ratios.
 //!
-//! Names are `area/operation/variant`. The sizes and the seed are the constants below.
+//! Names are `area/operation/variant`. The sizes and the seed are the constants below. What a benchmark needs is made when
+//! it is the first to need it, so that a filter on names saves that time too.
 #![expect(clippy::unwrap_used, reason = "a benchmark stops at what it does not expect")]
 
+use std::cell::LazyCell;
 use std::hint::black_box;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{LazyLock, Mutex};
 use std::time::{Duration, Instant};
 
-use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
-use hivekeep::{Point, RestoreOptions, Selector, Store};
+use criterion::{BatchSize, Bencher, Criterion};
+use hivekeep::{Point, RestoreOptions, Selector, Store, View, WriteTx};
 use redb::{ConcurrencyMode, Database, TableDefinition};
 use tempfile::TempDir;
 
@@ -30,7 +32,10 @@ fn key(number: usize) -> String {
 
 /// As JSON it has [`PAYLOAD`] bytes.
 fn value(number: usize) -> String {
-    format!("{number:0width$}", width = PAYLOAD - 2)
+    let digits = number.to_string();
+    let mut text = "0".repeat(PAYLOAD - 2 - digits.len());
+    text.push_str(&digits);
+    text
 }
 
 /// The numbers below `count`, each once, in an order that is always the same.
@@ -48,7 +53,7 @@ fn shuffled(count: usize) -> Vec<usize> {
 
 struct Fixture {
     store: Store,
-    folder: TempDir,
+    _folder: TempDir,
 }
 
 /// A store with so many records.
@@ -56,7 +61,7 @@ fn store(records: usize) -> Fixture {
     let folder = tempfile::tempdir().unwrap();
     let store = Store::open(folder.path().join("h.redb")).unwrap();
     load(&store, &shuffled(records));
-    Fixture { store, folder }
+    Fixture { store, _folder: folder }
 }
 
 fn load(store: &Store, numbers: &[usize]) {
@@ -89,8 +94,12 @@ fn points(store: &Store, records: usize, points: usize, changes: usize) -> Vec<P
     made
 }
 
-static SMALL_STORE: LazyLock<Fixture> = LazyLock::new(|| store(SMALL));
-static LARGE_STORE: LazyLock<Fixture> = LazyLock::new(|| store(LARGE));
+/// What is made when it is first needed, and gone with its files at the end.
+type Lazy<'a, T> = LazyCell<T, Box<dyn FnOnce() -> T + 'a>>;
+
+fn lazy<'a, T>(make: impl FnOnce() -> T + 'a) -> Lazy<'a, T> {
+    LazyCell::new(Box::new(make))
+}
 
 /// Plain redb in the mode that the store commits in: two phases, allocator state saved.
 struct Plain {
@@ -122,9 +131,9 @@ impl Plain {
     }
 }
 
-fn point_create(c: &mut Criterion) {
+fn point_create(c: &mut Criterion, large: &Lazy<'_, Fixture>) {
     let mut group = c.benchmark_group("point/create");
-    let plain = plain(SMALL, ConcurrencyMode::MultiWriter);
+    let plain = lazy(|| plain(SMALL, ConcurrencyMode::MultiWriter));
     group.bench_function("empty-commit", |b| {
         b.iter(|| {
             let mut transaction = plain.database.begin_write().unwrap();
@@ -132,34 +141,51 @@ fn point_create(c: &mut Criterion) {
             transaction.commit().unwrap();
         });
     });
-    for (name, fixture) in [("records-10000", &SMALL_STORE), ("records-1000000", &LARGE_STORE)] {
-        group.bench_function(name, |b| b.iter(|| fixture.store.restore_point("bench").unwrap()));
+    let small = lazy(|| store(SMALL));
+    for (name, fixture) in [("records-10000", &small), ("records-1000000", large)] {
+        group.bench_function(name, |b| {
+            b.iter(|| fixture.store.restore_point("bench").unwrap());
+            forget_all(&fixture.store);
+        });
     }
 }
 
-fn point_read(c: &mut Criterion) {
+fn forget_all(store: &Store) {
+    let points: Vec<_> = store.points().unwrap().iter().map(Selector::from).collect();
+    store.forget(&points).unwrap();
+}
+
+/// A point, and a record that has changed before each of the twenty points after it.
+fn points_back(store: &Store) -> Point {
     const POINTS: usize = 20;
-    let mut group = c.benchmark_group("point/get");
-    let store = &LARGE_STORE.store;
     let first = store.restore_point("first").unwrap();
-    let (changed, unchanged) = (SMALL, SMALL + 1);
     for round in 0..POINTS {
-        put(store, changed, &value(round));
+        put(store, SMALL, &value(round));
         store.restore_point("bench").unwrap();
     }
-    let (now, past) = (store.view().unwrap(), store.at(&first).unwrap());
-    let (now, past) = (now.collection::<String>(NAME).unwrap(), past.collection::<String>(NAME).unwrap());
-    let unchanged_key = key(unchanged);
-    let changed_key = key(changed);
-    assert_eq!(past.get(&changed_key).unwrap(), Some(value(changed)));
-    assert_eq!(now.get(&changed_key).unwrap(), Some(value(POINTS - 1)));
-    group.bench_function("live", |b| b.iter(|| now.get(black_box(&unchanged_key)).unwrap()));
-    group.bench_function("20-points-back-unchanged", |b| b.iter(|| past.get(black_box(&unchanged_key)).unwrap()));
-    group.bench_function("20-points-back-changed-at-each", |b| b.iter(|| past.get(black_box(&changed_key)).unwrap()));
+    let past = store.at(&first).unwrap();
+    assert_eq!(past.collection(NAME).unwrap().get(&key(SMALL)).unwrap(), Some(value(SMALL)));
+    first
+}
+
+fn point_read(c: &mut Criterion, large: &Lazy<'_, Fixture>) {
+    let mut group = c.benchmark_group("point/get");
+    let (changed, unchanged) = (key(SMALL), key(SMALL + 1));
+    let views = lazy(|| {
+        let first = points_back(&large.store);
+        (large.store.view().unwrap(), large.store.at(&first).unwrap())
+    });
+    let get = |b: &mut Bencher<'_>, view: &View, key: &str| {
+        let records = view.collection::<String>(NAME).unwrap();
+        b.iter(|| records.get(black_box(key)).unwrap());
+    };
+    group.bench_function("live", |b| get(b, &views.0, &unchanged));
+    group.bench_function("20-points-back-unchanged", |b| get(b, &views.1, &unchanged));
+    group.bench_function("20-points-back-changed-at-each", |b| get(b, &views.1, &changed));
 }
 
 fn load_many(c: &mut Criterion) {
-    for (name, numbers) in [("shuffled", shuffled(LARGE)), ("sorted", (0..LARGE).collect())] {
+    for (name, numbers) in [("shuffled", lazy(|| shuffled(LARGE))), ("sorted", lazy(|| (0..LARGE).collect()))] {
         let mut group = c.benchmark_group(format!("load/1000000-{name}"));
         group.sample_size(10);
         group.bench_function("plain-redb", |b| {
@@ -204,37 +230,40 @@ fn write_rows(c: &mut Criterion) {
         for (name, mode) in
             [("plain-redb", ConcurrencyMode::ExclusiveWriter), ("plain-redb-shared", ConcurrencyMode::MultiWriter)]
         {
-            let plain = plain(MEDIUM, mode);
+            let plain = lazy(|| plain(MEDIUM, mode));
             let position = AtomicUsize::new(0);
             group.bench_function(name, |b| {
+                let plain = &*plain;
                 b.iter_custom(|writes| write_from(threads, writes, |_| plain.write(&[at(&position)])));
             });
         }
-        let Fixture { store, folder: _folder } = store(MEDIUM);
+        let fixture = lazy(|| store(MEDIUM));
         let position = AtomicUsize::new(0);
         group.bench_function("store-no-point", |b| {
+            let store = &fixture.store;
             b.iter_custom(|writes| {
                 write_from(threads, writes, |_| {
                     let number = at(&position);
-                    put(&store, number, &value(number));
+                    put(store, number, &value(number));
                 })
             });
         });
         group.bench_function("store-pre-image", |b| {
+            let store = &fixture.store;
             b.iter_custom(|writes| {
-                // A key is written once between two points, so that every put writes a pre-image. The points before
-                // that are forgotten, so that the figure does not depend on how many there were.
-                let before: Vec<_> = store.points().unwrap().iter().map(Selector::from).collect();
+                // A key is written once between two points, so that every put writes a pre-image. The points from
+                // before are forgotten, so that the figure does not depend on how many there were.
+                forget_all(store);
                 store.restore_point("bench").unwrap();
-                store.forget(&before).unwrap();
                 assert!(writes < MEDIUM as u64);
                 write_from(threads, writes, |_| {
                     let number = at(&position);
-                    put(&store, number, &value(number));
+                    put(store, number, &value(number));
                 })
             });
+            let view = store.view().unwrap();
+            assert_eq!(view.collection::<String>(NAME).unwrap().count().unwrap(), MEDIUM as u64);
         });
-        assert_eq!(store.view().unwrap().collection::<String>(NAME).unwrap().count().unwrap(), MEDIUM as u64);
     }
 }
 
@@ -254,16 +283,17 @@ fn hash_alone(records: &[(Vec<u8>, Vec<u8>)]) {
     });
 }
 
-fn check_all(c: &mut Criterion) {
+fn check_all(c: &mut Criterion, large: &Lazy<'_, Fixture>) {
     let mut group = c.benchmark_group("check/1000000-records");
     group.sample_size(10);
-    let records: Vec<_> = (0..LARGE).map(|n| (key(n).into_bytes(), serde_json::to_vec(&value(n)).unwrap())).collect();
-    group.bench_function("hash-alone", |b| b.iter(|| hash_alone(&records)));
-    drop(records);
-    let store = &LARGE_STORE.store;
+    group.bench_function("hash-alone", |b| {
+        let record = |n| (key(n).into_bytes(), serde_json::to_vec(&value(n)).unwrap());
+        let records: Vec<_> = (0..LARGE).map(record).collect();
+        b.iter(|| hash_alone(&records));
+    });
     group.bench_function("store", |b| {
         b.iter(|| {
-            let report = store.check(&|_, _| ()).unwrap();
+            let report = large.store.check(&|_, _| ()).unwrap();
             assert!(report.is_sound() && report.records >= LARGE as u64);
         });
     });
@@ -274,11 +304,14 @@ fn check_points(c: &mut Criterion) {
     let mut group = c.benchmark_group("check/100000-records");
     group.sample_size(20);
     for count in [1, 1000] {
-        let Fixture { store, folder: _folder } = store(MEDIUM);
-        points(&store, MEDIUM, count, CHANGES);
+        let fixture = lazy(|| {
+            let fixture = store(MEDIUM);
+            points(&fixture.store, MEDIUM, count, CHANGES);
+            fixture
+        });
         group.bench_function(format!("points-{count}"), |b| {
             b.iter(|| {
-                let report = store.check(&|_, _| ()).unwrap();
+                let report = fixture.store.check(&|_, _| ()).unwrap();
                 assert!(report.is_sound() && report.points >= count as u64);
             });
         });
@@ -292,13 +325,14 @@ fn forget_while_writing(c: &mut Criterion) {
     const THREADS: usize = 4;
     let mut group = c.benchmark_group("forget/2000-points-while-4-threads-write");
     group.sample_size(10).measurement_time(Duration::from_secs(20));
-    let Fixture { store, folder: _folder } = store(MEDIUM);
+    let fixture = lazy(|| store(MEDIUM));
     let took = Mutex::new(Duration::ZERO);
     group.bench_function("longest-write", |b| {
+        let store = &fixture.store;
         b.iter_custom(|rounds| {
             let one = |_| {
-                let made: Vec<_> = points(&store, MEDIUM, POINTS, 5).iter().map(Selector::from).collect();
-                let (time, longest) = longest_write_during(&store, THREADS, || store.forget(&made).unwrap());
+                let made: Vec<_> = points(store, MEDIUM, POINTS, 5).iter().map(Selector::from).collect();
+                let (time, longest) = longest_write_during(store, THREADS, || store.forget(&made).unwrap());
                 *took.lock().unwrap() = time;
                 longest
             };
@@ -307,7 +341,7 @@ fn forget_while_writing(c: &mut Criterion) {
     });
     group.bench_function("longest-write-without", |b| {
         let took = *took.lock().unwrap();
-        let one = |_| longest_write_during(&store, THREADS, || std::thread::sleep(took)).1;
+        let one = |_| longest_write_during(&fixture.store, THREADS, || std::thread::sleep(took)).1;
         b.iter_custom(|rounds| (0..rounds).map(one).sum());
     });
 }
@@ -347,10 +381,14 @@ fn forget_one(c: &mut Criterion) {
     const CHANGES: usize = 1000;
     let mut group = c.benchmark_group("forget/one-of-100");
     for (name, records) in [("records-10000", SMALL), ("records-1000000", LARGE)] {
-        let Fixture { store, folder: _folder } = store(records);
-        let made = Mutex::new(points(&store, records, POINTS, CHANGES));
+        let fixture = lazy(|| {
+            let fixture = store(records);
+            let made = points(&fixture.store, records, POINTS, CHANGES);
+            (fixture, Mutex::new(made))
+        });
         group.sample_size(20);
         group.bench_function(name, |b| {
+            let (Fixture { store, .. }, made) = &*fixture;
             b.iter_custom(|rounds| {
                 let mut made = made.lock().unwrap();
                 let mut sum = Duration::ZERO;
@@ -359,7 +397,7 @@ fn forget_one(c: &mut Criterion) {
                     let started = Instant::now();
                     store.forget(&[middle]).unwrap();
                     sum += started.elapsed();
-                    made.extend(points(&store, records, 1, CHANGES));
+                    made.extend(points(store, records, 1, CHANGES));
                 }
                 sum
             });
@@ -367,24 +405,24 @@ fn forget_one(c: &mut Criterion) {
     }
 }
 
-fn restore_in_place(c: &mut Criterion) {
+fn restore_in_place(c: &mut Criterion, large: &Lazy<'_, Fixture>) {
     const CHANGES: usize = 1000;
     let mut group = c.benchmark_group("restore/1000-changes-in-1000000");
     group.sample_size(20);
     let order = shuffled(LARGE);
-    let plain = plain(LARGE, ConcurrencyMode::MultiWriter);
+    let plain = lazy(|| plain(LARGE, ConcurrencyMode::MultiWriter));
     let mut rounds = order.chunks_exact(CHANGES).cycle();
     group.bench_function("plain-redb", |b| {
         b.iter_batched(|| rounds.next().unwrap(), |numbers| plain.write(numbers), BatchSize::PerIteration);
     });
-    let store = &LARGE_STORE.store;
     let mut rounds = order.chunks_exact(CHANGES).cycle();
     group.bench_function("store", |b| {
+        let store = &large.store;
         b.iter_batched(
             || {
                 let point = store.restore_point("bench").unwrap();
                 let numbers = rounds.next().unwrap();
-                let changed = |tx: &mut hivekeep::WriteTx<'_>| {
+                let changed = |tx: &mut WriteTx<'_>| {
                     let mut records = tx.collection(NAME)?;
                     numbers.iter().try_for_each(|number| records.put(&key(*number), &"changed".to_owned()))
                 };
@@ -397,16 +435,18 @@ fn restore_in_place(c: &mut Criterion) {
     });
 }
 
-criterion_group!(
-    benches,
-    point_create,
-    point_read,
-    write_rows,
-    restore_in_place,
-    check_all,
-    check_points,
-    forget_one,
-    forget_while_writing,
-    load_many
-);
-criterion_main!(benches);
+fn main() {
+    let mut c = Criterion::default().configure_from_args();
+    let large = lazy(|| store(LARGE));
+    point_create(&mut c, &large);
+    point_read(&mut c, &large);
+    restore_in_place(&mut c, &large);
+    check_all(&mut c, &large);
+    drop(large);
+    write_rows(&mut c);
+    check_points(&mut c);
+    forget_one(&mut c);
+    forget_while_writing(&mut c);
+    load_many(&mut c);
+    c.final_summary();
+}
