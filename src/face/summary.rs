@@ -14,6 +14,7 @@ use crate::engine::store::Store;
 use crate::engine::view::View;
 use crate::error::Result;
 use crate::recovery::points::{Point, names};
+use crate::recovery::sessions::Crash;
 use crate::state::queue::TaskCounts;
 
 /// Rows read at a time.
@@ -32,6 +33,8 @@ pub(crate) struct Summary {
     pub(crate) tasks: TaskCounts,
     /// The restore points.
     pub(crate) points: Points,
+    /// The newest crash that nobody has acknowledged.
+    pub(crate) crash: Option<Crash>,
 }
 
 /// The restore points of a store, in short.
@@ -71,6 +74,7 @@ impl Summary {
                 others: points.len() as u64 - total,
                 latest: points.into_iter().find(|point| point.origin.is_some_and(Origin::is_selectable)),
             },
+            crash: store.crash()?,
         })
     }
 

@@ -4,7 +4,7 @@ use std::fs;
 
 use serde_json::json;
 
-use crate::util::Hive;
+use crate::util::{Hive, Running};
 
 #[test]
 fn a_point_is_made_listed_shown_held_and_forgotten() {
@@ -203,7 +203,24 @@ fn verbs_that_only_read_leave_no_trace() {
 }
 
 #[test]
-fn crashes_are_acknowledged() {
+fn status_tells_of_a_process_that_was_killed_until_that_is_acknowledged() {
     let hive = Hive::new();
     assert_eq!(hive.json(&["crash", "ack"]), json!({"acknowledged": 0}));
+    let point = hive.ok(&["point", "create", "before the crash"]);
+    let serve = ["serve", "--listen", "127.0.0.1:0", "--json"];
+    for killed in [true, false] {
+        let mut service = Running::start(&hive, &serve);
+        service.line();
+        if killed {
+            assert_eq!(service.stop("-KILL"), None);
+            continue;
+        }
+        let status = hive.ok(&["status"]);
+        let line = status.lines().find(|line| line.starts_with("crashed")).unwrap();
+        assert!(line.contains("hivekeep, last alive") && line.contains(point.trim()), "{line}");
+        assert_eq!(hive.json(&["status"])["crash"]["reason"], "process_died");
+        assert_eq!(hive.json(&["crash", "ack"]), json!({"acknowledged": 1}));
+        assert!(!hive.ok(&["status"]).contains("crashed"));
+        assert_eq!(service.stop("-TERM"), Some(0));
+    }
 }

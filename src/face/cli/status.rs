@@ -12,6 +12,7 @@ use crate::face::cli::output::Output;
 use crate::face::summary::{Summary, Weight, counted, history_weight, live_weight, show_bytes};
 use crate::recovery::age;
 use crate::recovery::points::Point;
+use crate::recovery::sessions::Crash;
 use crate::state::queue::TaskState;
 
 /// Show what the store holds
@@ -76,12 +77,22 @@ fn show(out: &mut Output, store: &Store, Shown { summary, sizes }: &Shown) -> Re
     if let Some(latest) = &summary.points.latest {
         out.line(format_args!("latest   {}", described(latest, store)))?;
     }
+    if let Some(crash) = &summary.crash {
+        out.line(format_args!("crashed  {}", crashed(crash)))?;
+    }
     if let Some(Sizes { live, history }) = sizes {
         let shown = |weight: &Weight| format!("{} in {}", show_bytes(weight.bytes), counted(weight.rows, "row"));
         out.line(format_args!("live     {}", shown(live)))?;
         out.line(format_args!("history  {}", shown(history)))?;
     }
     Ok(())
+}
+
+/// Whose process died, when it was last alive, and what to do.
+fn crashed(Crash { session, restore_point, .. }: &Crash) -> String {
+    let way = restore_point.as_ref().map(|id| format!("hivekeep restore {id} to go back, ")).unwrap_or_default();
+    let (id, program, alive) = (session.id, &session.program, show_time(session.alive_at));
+    format!("session {id} of {program}, last alive {alive}; {way}hivekeep crash ack once seen")
 }
 
 fn points(summary: &Summary) -> String {
