@@ -7,7 +7,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use parking_lot::Mutex;
 use serde::Serialize;
 
 use crate::engine::digest::Stats;
@@ -18,6 +17,7 @@ use crate::engine::records::{KeyRange, Records};
 use crate::engine::schema::{CollectionId, Place, Table};
 use crate::engine::value;
 use crate::engine::view::{Members, View, undo_range};
+use crate::engine::walk::walk;
 use crate::engine::write::undo_key;
 use crate::error::{Error, ErrorKind, Result};
 
@@ -107,7 +107,9 @@ pub(crate) fn check(view: &View, progress: &(dyn Fn(u64, u64) + Sync)) -> Result
     let mut sums = Sums::default();
     for table in [Table::Live, Table::Tombstones] {
         let tick = |rows| progress(done.fetch_add(rows, Ordering::Relaxed) + rows, total);
-        sums.merge(scan(view, members, table, &tick)?);
+        let verified =
+            walk(view, table, &tick, |sums: &mut Sums, row, bytes| sums.row(view, members, table, row, bytes))?;
+        verified.into_iter().for_each(|part| sums.merge(part));
     }
     sums.stage(Table::Meta, |sums| sums.compare_statistics(view))?;
     sums.stage(Table::Meta, |sums| sums.compare_epochs(view, members))?;
@@ -123,47 +125,6 @@ pub(crate) fn check(view: &View, progress: &(dyn Fn(u64, u64) + Sync)) -> Result
     }
     report.findings.sort();
     Ok(report)
-}
-
-/// Walks a table's rows on every core: the rows are handed out in batches, and hashing, which is what bounds a scan,
-/// is done side by side.
-fn scan(view: &View, members: &Members, table: Table, tick: &(dyn Fn(u64) + Sync)) -> Result<Sums> {
-    let opened = view.table(table)?;
-    let rows = Mutex::new(view.guard().run(|| Ok(opened.range::<&[u8]>(..)?))?);
-    let worker = || -> Result<Sums> {
-        let mut sums = Sums::default();
-        loop {
-            let batch: Vec<_> = view.guard().run(|| {
-                let mut rows = rows.lock();
-                Ok(rows.by_ref().take(BATCH).collect::<Result<_, _>>()?)
-            })?;
-            if batch.is_empty() {
-                return Ok(sums);
-            }
-            for (row, bytes) in &batch {
-                sums.row(view, members, table, row.value(), bytes.value())?;
-            }
-            tick(batch.len() as u64);
-        }
-    };
-    let workers = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    let done: Vec<Result<Sums>> =
-        std::thread::scope(|scope| {
-            let others: Vec<_> = (1..workers).map(|_| scope.spawn(worker)).collect();
-            let mut done = vec![worker()];
-            done.extend(others.into_iter().map(|other| {
-                other.join().unwrap_or_else(|_| Err(Error::damaged("the pages of the file are damaged")))
-            }));
-            done
-        });
-    // When one worker meets damaged pages, the others are refused; what counts is the damage.
-    let (damaged, others): (Vec<_>, Vec<_>) =
-        done.into_iter().partition(|part| part.as_ref().is_err_and(|error| error.kind() == ErrorKind::Damaged));
-    let mut sums = Sums::default();
-    for part in damaged.into_iter().chain(others) {
-        sums.merge(part?);
-    }
-    Ok(sums)
 }
 
 impl Sums {

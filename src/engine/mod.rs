@@ -19,6 +19,7 @@ pub(crate) mod schema;
 pub(crate) mod store;
 pub(crate) mod value;
 pub(crate) mod view;
+pub(crate) mod walk;
 pub(crate) mod write;
 
 #[cfg(test)]
