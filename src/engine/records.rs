@@ -106,10 +106,15 @@ impl KeyRange {
 
     /// Whether the rows lie in the range and follow one another in its direction.
     pub(crate) fn holds_in_order(&self, rows: &[Row]) -> bool {
+        self.holds_keys_in_order(rows.iter().map(|(key, _)| key.as_slice()))
+    }
+
+    /// The same for their keys alone.
+    pub(crate) fn holds_keys_in_order<'k>(&self, keys: impl DoubleEndedIterator<Item = &'k [u8]> + Clone) -> bool {
         let bounds = (self.start.as_ref().map(Vec::as_slice), self.end.as_ref().map(Vec::as_slice));
-        let ends = [rows.first(), rows.last()].into_iter().flatten();
-        ends.into_iter().all(|(key, _)| RangeBounds::<[u8]>::contains(&bounds, key.as_slice()))
-            && rows.is_sorted_by(|(one, _), (next, _)| if self.backward { one > next } else { one < next })
+        let ends = [keys.clone().next(), keys.clone().next_back()].into_iter().flatten();
+        ends.into_iter().all(|key| RangeBounds::<[u8]>::contains(&bounds, key))
+            && keys.is_sorted_by(|one, next| if self.backward { one > next } else { one < next })
     }
 
     /// Whether no key can be in it, which redb's ranges must not be asked.

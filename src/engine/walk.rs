@@ -9,6 +9,7 @@ use redb::ReadableTable;
 use crate::engine::records::KeyRange;
 use crate::engine::schema::Table;
 use crate::engine::view::View;
+use crate::engine::write::out_of_order;
 use crate::error::{Error, ErrorKind, Result};
 
 /// Rows that are read at a time.
@@ -116,6 +117,11 @@ impl Taken<'_> {
                 row(key.value(), bytes.value())?;
             }
             tick(batch.len() as u64);
+            // Whoever went on behind a key that goes back would never end.
+            let rest = if last.is_empty() { self.range.clone() } else { self.range.clone().after(&last) };
+            if !rest.holds_keys_in_order(batch.iter().map(|(key, _)| key.value())) {
+                return Err(out_of_order());
+            }
             match batch.last() {
                 Some((key, _)) if batch.len() == BATCH => last = key.value().to_vec(),
                 _ => return Ok(()),

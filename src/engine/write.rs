@@ -530,9 +530,14 @@ pub(crate) fn collect_page<T: ReadableTable<&'static [u8], &'static [u8]>>(
     };
     if !range.holds_in_order(&rows) {
         // Whoever goes on behind the last row would read the same ones again and again.
-        return Err(Error::damaged("the pages of the file are out of order; run hivekeep check"));
+        return Err(out_of_order());
     }
     Ok(rows)
+}
+
+/// Keys that go back, as only damaged pages have them.
+pub(crate) fn out_of_order() -> Error {
+    Error::damaged("the pages of the file are out of order; run hivekeep check")
 }
 
 type Guarded<'a> = redb::AccessGuard<'a, &'static [u8]>;
