@@ -93,6 +93,14 @@ impl Model {
         let points = store.all_points()?.into_iter().map(at).collect::<Result<_>>()?;
         Ok(Self { now, points })
     }
+
+    /// The same as if every claim had been made outside of a session.
+    #[cfg(test)]
+    pub(crate) fn without_sessions(mut self) -> Self {
+        let tasks = self.points.values_mut().chain([&mut self.now]).flat_map(|content| content.tasks.values_mut());
+        tasks.for_each(|(_, session)| *session = None);
+        self
+    }
 }
 
 /// A hash of every row of every table, byte by byte.

@@ -55,8 +55,8 @@ pub(crate) struct Fault {
     pub(crate) errno: i32,
     /// Whether the first half of a write is done all the same.
     pub(crate) short: bool,
-    /// Whether a failed sync drops what was not synced from the cache's list of what is still to be written. It is
-    /// still read, until the power goes.
+    /// Whether a failed sync makes the cache forget what is still to be written: some of it has reached the disk, and
+    /// all of it is read until the power goes, but no later sync writes it.
     pub(crate) forgets: bool,
 }
 
@@ -284,6 +284,8 @@ impl StorageBackend for DiskFile {
         let mut state = self.state()?;
         if let Some(fault) = state.strikes(Kind::Sync) {
             if fault.forgets {
+                let choices = &mut Choices::seeded(state.pending.len() as u64);
+                state.durable = survivor(&state.durable, &state.pending, choices);
                 state.pending.clear();
             }
             return Err(io::Error::from_raw_os_error(fault.errno));

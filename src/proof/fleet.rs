@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use super::choices::Choices;
 use super::content::{CALLERS, CONFIG, Content, Model, THINGS};
 use super::disk::{Disk, DiskFile};
+use super::step::Shape;
 use crate::clock::{Clock, ManualClock};
 use crate::engine::commit::Outcome;
 use crate::engine::epoch::Epoch;
@@ -73,19 +74,6 @@ pub(crate) struct Known {
     undo: BTreeMap<Epoch, Scope>,
     held: BTreeSet<Epoch>,
     pub(crate) time: Timestamp,
-}
-
-/// Whether what a step does is one transaction.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Shape {
-    /// All of it or nothing.
-    One,
-    /// Forgetting may stop half-way. What is retained reads as it did.
-    Several,
-    /// Each of the calls of several threads, all of it or nothing.
-    Callers,
-    /// The store was closed, or its process killed, and it was opened again.
-    Reopened,
 }
 
 /// A step that has been taken.

@@ -10,6 +10,9 @@ pub(crate) mod disk;
 pub(crate) mod fleet;
 pub(crate) mod image;
 pub(crate) mod power_cut;
+pub(crate) mod step;
 
+#[cfg(test)]
+mod fault_test;
 #[cfg(test)]
 mod power_cut_test;

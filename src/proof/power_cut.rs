@@ -3,7 +3,6 @@
 //! After the n-th sync the disk holds one state, byte by byte, whatever comes later; a cut before the next sync leaves
 //! that state or the next one. Each state was compared with the model, so an image needs only be the same as one of two.
 
-use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 
 use serde_json::json;
@@ -11,8 +10,9 @@ use serde_json::json;
 use super::choices::Choices;
 use super::content::{Content, Model, fingerprint};
 use super::disk::{Disk, Request, survivor};
-use super::fleet::{self, Acknowledged, Fleet, Known, Mode, Shape, Ticking};
+use super::fleet::{self, Acknowledged, Fleet, Known, Mode, Ticking};
 use super::image::Image;
+use super::step::{Shape, Step};
 use crate::engine::store::Store;
 
 /// The record that is written to a store that was recovered.
@@ -36,7 +36,7 @@ pub(crate) struct Run {
 pub(crate) struct Mark {
     /// So much had been recorded by then.
     at: usize,
-    name: &'static str,
+    pub(crate) name: &'static str,
     pub(crate) shape: Shape,
     pub(crate) known: Known,
     /// As a process read the disk.
@@ -136,31 +136,11 @@ impl Run {
     fn compare(&self, at: usize, found: &Model) {
         let after = self.marks.iter().position(|mark| mark.at >= at).unwrap_or(self.marks.len() - 1);
         let (before, after) = (&self.marks[after.saturating_sub(1)], &self.marks[after]);
-        let step = after.name;
-        let (old, new) = (&before.known.model, &after.known.model);
-        match after.shape {
-            Shape::One => assert!(found == old || found == new, "half a step was committed: step={step} at={at}"),
-            Shape::Callers => self.compare_calls(before.at..=at, &found.now, &old.now),
-            Shape::Several | Shape::Reopened => {
-                assert!(found.now == old.now || found.now == new.now, "the state differs: step={step} at={at}");
-            }
-        }
-        for (epoch, content) in &found.points {
-            let expected = old.points.get(epoch).or_else(|| new.points.get(epoch));
-            assert!(expected == Some(content), "a point reads otherwise: epoch={epoch} step={step} at={at}");
-        }
-        for epoch in old.points.keys().filter(|epoch| new.points.contains_key(epoch)) {
-            assert!(found.points.contains_key(epoch), "a point was lost: epoch={epoch} step={step} at={at}");
-        }
-    }
-
-    /// Of calls that share commits each is there whole or not at all, and those that had returned are there.
-    fn compare_calls(&self, during: RangeInclusive<usize>, found: &Content, old: &Content) {
-        assert!(found.without_callers() == old.without_callers(), "something else changed: {during:?}");
-        let numbers = found.of_callers().unwrap();
-        for told in self.acknowledged.iter().filter(|told| during.contains(&told.at)) {
-            assert!(numbers[told.caller] >= told.number, "an acknowledged call was lost: {told:?} {during:?}");
-        }
+        let during = before.at..=at;
+        let told = self.acknowledged.iter().filter(|told| during.contains(&told.at));
+        let told = told.map(|told| (told.caller, told.number)).collect();
+        let step = Step { shape: after.shape, before: &before.known.model, after: &after.known.model, told };
+        step.allows(found).unwrap_or_else(|why| panic!("{why}: step={} at={at}", after.name));
     }
 
     fn open(&self, disk: &Disk) -> Store {
