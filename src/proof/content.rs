@@ -95,7 +95,6 @@ impl Model {
     }
 
     /// The same as if every claim had been made outside of a session.
-    #[cfg(test)]
     pub(crate) fn without_sessions(mut self) -> Self {
         let tasks = self.points.values_mut().chain([&mut self.now]).flat_map(|content| content.tasks.values_mut());
         tasks.for_each(|(_, session)| *session = None);

@@ -150,10 +150,11 @@ impl Disk {
         std::mem::take(&mut state.struck)
     }
 
-    /// Leaves room for so many more pages, or no limit.
-    pub(crate) fn leave_room(&self, pages: Option<usize>) {
+    /// Leaves room for so many more pages.
+    #[cfg(test)]
+    pub(crate) fn leave_room(&self, pages: usize) {
         let mut state = self.0.lock();
-        state.most_pages = pages.map(|more| state.seen.pages() + more);
+        state.most_pages = Some(state.seen.pages() + pages);
     }
 
     /// A new handle on the file.

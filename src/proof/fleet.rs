@@ -210,11 +210,6 @@ impl Fleet {
         }
     }
 
-    /// Whether the next step would open the store again.
-    pub(crate) fn would_reopen(choices: &Choices) -> bool {
-        choices.clone().below(32) >= 30
-    }
-
     /// Brings the model up to date, and finds that the store lists the points that it should.
     pub(crate) fn learn(&mut self, acted: &Acted) -> Result<()> {
         let before = std::mem::replace(&mut self.known.model.now, acted.now.clone());
@@ -478,7 +473,9 @@ impl Fleet {
     }
 
     fn restore(&mut self, choices: &mut Choices) -> Result<Acted> {
-        let points = self.store.all_points()?;
+        let mut points = self.store.all_points()?;
+        // A backup of one kind restores that kind alone.
+        points.retain(|point| point.backups.len() != 1);
         if points.is_empty() {
             return self.change_values(choices);
         }

@@ -7,6 +7,7 @@
 pub(crate) mod choices;
 pub(crate) mod content;
 pub(crate) mod disk;
+pub(crate) mod fault;
 pub(crate) mod fleet;
 pub(crate) mod image;
 pub(crate) mod power_cut;
@@ -14,5 +15,7 @@ pub(crate) mod step;
 
 #[cfg(test)]
 mod fault_test;
+#[cfg(test)]
+mod full_test;
 #[cfg(test)]
 mod power_cut_test;

@@ -23,8 +23,8 @@ pub(crate) struct Run {
     folder: PathBuf,
     mode: Mode,
     /// What the disk held before.
-    pub(crate) base: Image,
-    pub(crate) trace: Vec<Request>,
+    base: Image,
+    trace: Vec<Request>,
     /// The first is from before the first step.
     pub(crate) marks: Vec<Mark>,
     acknowledged: Vec<Acknowledged>,
@@ -63,10 +63,12 @@ pub(crate) struct Counts {
 
 impl Counts {
     /// All images.
+    #[cfg(test)]
     pub(crate) fn images(&self) -> u64 {
         self.cuts_at_syncs + self.cuts_between + self.cuts_in_recovery
     }
 
+    /// Adds those of another run.
     #[cfg(test)]
     pub(crate) fn add(&mut self, other: &Self) {
         self.cuts_at_syncs += other.cuts_at_syncs;
