@@ -148,19 +148,17 @@ impl Gate {
         state.told(batch)
     }
 
-    /// Whether this caller is the one that commits: nobody else is about to add to the batch, even after lingering.
+    /// Whether this caller is the one that commits: the last that came, once it has lingered and nobody else is about to
+    /// add to the batch.
     fn leads(&self, state: &mut MutexGuard<'_, State>, batch: u64) -> bool {
-        let members = |state: &State| state.open.as_ref().map_or(0, |open| open.members);
-        if state.batch != batch || state.open.is_none() {
-            return false;
-        }
-        if members(state) >= MOST_IN_BATCH || state.alone_waiting > 0 && state.waiting == 0 {
+        let Some(came) = state.members_of(batch) else { return false };
+        if came >= MOST_IN_BATCH || state.alone_waiting > 0 && state.waiting == 0 {
             return true;
         }
         let until = Instant::now() + LINGER;
-        while state.waiting == 0 && members(state) < state.expected && Instant::now() < until {
+        while state.waiting == 0 && came < state.expected && Instant::now() < until {
             MutexGuard::unlocked(state, std::thread::yield_now);
-            if state.batch != batch || state.open.is_none() {
+            if state.members_of(batch) != Some(came) {
                 return false;
             }
         }
@@ -224,6 +222,11 @@ impl State {
     /// Whether work alone has to let a batch go first, so that it does not starve the others.
     fn others_first(&self) -> bool {
         self.waiting > 0 && self.ended < self.alone_after
+    }
+
+    /// How many have joined a batch that is still open.
+    fn members_of(&self, batch: u64) -> Option<usize> {
+        self.open.as_ref().filter(|_| self.batch == batch).map(|open| open.members)
     }
 
     /// Notes how a batch ended.
