@@ -5,13 +5,15 @@
 #![expect(clippy::unwrap_used, reason = "a test stops at what it does not expect")]
 
 mod children;
+mod knobs;
 
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use children::{scale, spawn, wait_for};
+use children::{spawn, wait_for};
 use hivekeep::{Policy, RestoreOptions, Store, View};
+use knobs::scale;
 
 const ACCOUNTS: usize = 8;
 const FIRST: i64 = 100;
@@ -26,6 +28,7 @@ type Balances = [i64; ACCOUNTS];
 #[test]
 fn a_child_does_what_it_is_told() {
     let Some(told) = children::told() else { return };
+    assert_eq!(told.task, "work");
     let store = Store::open(&told.store).unwrap();
     wait_for(&told.store.with_extension("go"));
     let log = work(&store, told.number);
@@ -113,7 +116,7 @@ fn read_until(end: Instant, store: &Store) -> String {
 /// Makes points and keeps views of them while they are forgotten, and restores a collection of its own.
 fn keep_until(end: Instant, store: &Store, process: usize) -> String {
     let mut log = String::new();
-    let (own, mut kept) = (format!("own {process}"), Vec::new());
+    let (own, mut kept) = (format!("own-{process}"), Vec::new());
     let policy = Policy { cap: Some(2), thinning: Vec::new(), keep_safety: Duration::ZERO, ..Policy::default() };
     for round in 0i64.. {
         if Instant::now() >= end {

@@ -4,7 +4,7 @@
 #![cfg(target_os = "linux")]
 #![expect(clippy::unwrap_used, reason = "a test stops at what it does not expect")]
 
-mod children;
+mod knobs;
 
 use std::path::Path;
 use std::process::Command;
@@ -13,7 +13,7 @@ use hivekeep::{ErrorKind, Store};
 use serde_json::{Value, json};
 
 /// So often it is filled, times the scale.
-const ROUNDS: usize = 20;
+const ROUNDS: usize = 5;
 const LENGTH: usize = 20_000;
 /// Given up when even a removal finds no room.
 const BALLAST: usize = 1 << 20;
@@ -47,7 +47,7 @@ fn a_store_on_a_full_file_system_can_be_read_reopened_and_emptied() {
         Ok(small) => small,
         Err(why) => return println!("skipped: no file system can be mounted here: {why}"),
     };
-    let rounds = ROUNDS * children::scale();
+    let rounds = ROUNDS * knobs::scale();
     let mut failed = std::collections::BTreeMap::new();
     for round in 0..rounds {
         let kind = fill_and_empty(small.0.path(), round);

@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "a test stops at what it does not expect")]
 
 mod children;
+mod knobs;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{File, OpenOptions};
@@ -12,10 +13,11 @@ use std::path::{Path, PathBuf};
 use std::process::Child;
 use std::time::{Duration, Instant};
 
-use children::{scale, spawn, wait_for};
+use children::{spawn, wait_for};
 use hivekeep::{
     BotId, ClaimOptions, NewTask, PointRequest, Policy, RestoreOptions, Selector, Sharing, Store, TaskId, TaskState,
 };
+use knobs::scale;
 use serde_json::{Value, json};
 
 /// Kills of each of the two tests, times the scale.

@@ -4,13 +4,15 @@
 #![expect(clippy::unwrap_used, reason = "a test stops at what it does not expect")]
 
 mod children;
+mod knobs;
 
 use std::path::Path;
 use std::process::Child;
 use std::time::Duration;
 
-use children::{scale, spawn, wait_for};
+use children::{spawn, wait_for};
 use hivekeep::{ErrorKind, Sharing, Store};
+use knobs::scale;
 
 fn wait(mut child: Child) {
     assert!(child.wait().unwrap().success(), "a child failed; its output is above");

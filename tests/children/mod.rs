@@ -15,11 +15,6 @@ pub struct Told {
     pub number: usize,
 }
 
-/// How many times as much as usual a test is to do.
-pub fn scale() -> usize {
-    std::env::var("HIVEKEEP_TEST_SCALE").ok().and_then(|scale| scale.parse().ok()).unwrap_or(1)
-}
-
 /// Starts a child, which runs the test `a_child_does_what_it_is_told` of the same binary.
 pub fn spawn(task: &str, store: &Path, number: usize) -> Child {
     Command::new(std::env::current_exe().unwrap())
