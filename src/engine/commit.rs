@@ -8,11 +8,11 @@ use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::time::{Duration, Instant};
 
-use parking_lot::{Condvar, Mutex, MutexGuard};
 use redb::WriteTransaction;
 
 use crate::engine::database::Handle;
 use crate::engine::store::Context;
+use crate::engine::sync::{Condvar, Mutex, MutexGuard, thread_local, yield_now};
 use crate::engine::write::{Batch, WriteTx};
 use crate::error::{Error, ErrorKind, Result};
 
@@ -157,7 +157,7 @@ impl Gate {
         }
         let until = Instant::now() + LINGER;
         while state.waiting == 0 && came < state.expected && Instant::now() < until {
-            MutexGuard::unlocked(state, std::thread::yield_now);
+            MutexGuard::unlocked(state, yield_now);
             if state.members_of(batch) != Some(came) {
                 return false;
             }
@@ -414,7 +414,7 @@ fn poisoned() -> Error {
 
 thread_local! {
     /// The stores that this thread is writing to, by address.
-    static WRITING: RefCell<Vec<usize>> = const { RefCell::new(Vec::new()) };
+    static WRITING: RefCell<Vec<usize>> = RefCell::default();
 }
 
 /// Refuses a write inside of a write on one thread, which would wait for itself.
@@ -424,12 +424,13 @@ impl Nested {
     /// Whether this thread is writing to the store.
     pub(crate) fn is_inside(context: &Context) -> bool {
         let address = std::ptr::from_ref(context).addr();
-        WRITING.with_borrow(|writing| writing.contains(&address))
+        WRITING.with(|writing| writing.borrow().contains(&address))
     }
 
     pub(crate) fn enter(context: &Context) -> Result<Self> {
         let address = std::ptr::from_ref(context).addr();
-        WRITING.with_borrow_mut(|writing| {
+        WRITING.with(|writing| {
+            let mut writing = writing.borrow_mut();
             if writing.contains(&address) {
                 return Err(Error::conflict(
                     "a write inside of a write would wait for itself; use the transaction given",
@@ -443,6 +444,6 @@ impl Nested {
 
 impl Drop for Nested {
     fn drop(&mut self) {
-        WRITING.with_borrow_mut(|writing| writing.retain(|address| *address != self.0));
+        WRITING.with(|writing| writing.borrow_mut().retain(|address| *address != self.0));
     }
 }
