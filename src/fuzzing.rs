@@ -28,6 +28,13 @@ pub fn frame(data: &[u8]) {
     }
 }
 
+/// Asks the service anything, without a socket: it answers, and no error is its own. The first line is the method and the
+/// target, the rest the body.
+#[cfg(feature = "http")]
+pub fn request(data: &[u8]) {
+    crate::face::http::inside::request(data);
+}
+
 fn any_frame(data: &[u8]) {
     for table in Table::ALL {
         let place = table.place(KEY);
@@ -78,11 +85,21 @@ mod tests {
     use std::fs;
     use std::path::Path;
 
+    fn run(target: &str, body: fn(&[u8])) {
+        let seeds = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/seeds").join(target);
+        for seed in fs::read_dir(seeds).unwrap() {
+            body(&fs::read(seed.unwrap().path()).unwrap());
+        }
+    }
+
     #[test]
     fn every_seed_of_the_frame_target_holds() {
-        let seeds = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/seeds/frame");
-        for seed in fs::read_dir(seeds).unwrap() {
-            super::frame(&fs::read(seed.unwrap().path()).unwrap());
-        }
+        run("frame", super::frame);
+    }
+
+    #[cfg(feature = "http")]
+    #[test]
+    fn every_seed_of_the_request_target_is_answered() {
+        run("request", super::request);
     }
 }
