@@ -376,11 +376,15 @@ mod tests {
         for number in 0..8 * 24 * 6 {
             change(&worker, number);
             clock.advance(ten_minutes / 2);
-            worker.tick();
-            assert!(newest(&worker) < Some(clock.now()), "half-way nothing is due");
+            // All points are looked at every two hours only, which is what takes long.
+            let looks = number % 12 == 0;
+            if looks {
+                worker.tick();
+                assert!(newest(&worker) < Some(clock.now()), "half-way nothing is due");
+            }
             clock.advance(ten_minutes / 2);
             worker.tick();
-            assert_eq!(newest(&worker), Some(clock.now()), "one every ten minutes");
+            assert!(!looks || newest(&worker) == Some(clock.now()), "one every ten minutes");
         }
         let mut points = worker.store.points().unwrap();
         assert_eq!(points.pop().map(|point| point.id), Some(held.id), "what is held stays");
@@ -410,6 +414,7 @@ mod tests {
         let told = Arc::new(Refuser { takes: true, ..Refuser::default() });
         let (_folder, clock, mut worker) = worker(told.clone());
         let damaged = worker.store.restore_point("to be damaged").unwrap();
+        worker.store.restore_point("a sound one").unwrap();
         worker.store.write(|tx| tx.put_row(Table::Points, &damaged.epoch.to_key(), b"no manifest")).unwrap();
         for number in 0..3 {
             worker.store.write(|tx| tx.config().put("limit", &json!(number))).unwrap();

@@ -184,8 +184,11 @@ impl Reading<'_> {
     }
 
     fn own_row(&mut self, key: &[u8], payload: &[u8]) -> Result<()> {
+        if key != self.key {
+            return Err(misfit(self.id));
+        }
         check_version(self.id, payload)?;
-        let (count, text) = split_own_row(payload).filter(|_| key == self.key).ok_or_else(|| misfit(self.id))?;
+        let (count, text) = split_own_row(payload).ok_or_else(|| misfit(self.id))?;
         let root = Node { order: 0, row: 0..text.len(), children: Vec::new() };
         self.stored = Some(Stored { text: text.to_vec(), root, count });
         Ok(())
