@@ -17,6 +17,7 @@ pub(crate) mod presence;
 pub(crate) mod records;
 pub(crate) mod schema;
 pub(crate) mod store;
+pub(crate) mod sync;
 pub(crate) mod value;
 pub(crate) mod view;
 pub(crate) mod walk;
@@ -26,6 +27,8 @@ pub(crate) mod write;
 mod check_test;
 #[cfg(test)]
 mod commit_test;
+#[cfg(all(test, shuttle))]
+mod interleaving_test;
 #[cfg(test)]
 mod model_test;
 #[cfg(test)]
