@@ -35,6 +35,13 @@ pub fn frame(data: &[u8]) {
     }
 }
 
+/// Asks the service anything, without a socket: it answers, and no error is its own. The first line is the method and the
+/// target, the rest the body.
+#[cfg(feature = "http")]
+pub fn request(data: &[u8]) {
+    crate::face::http::inside::request(data);
+}
+
 fn any_frame(data: &[u8]) {
     for table in Table::ALL {
         let place = table.place(KEY);
@@ -126,6 +133,15 @@ mod tests {
             eprintln!("{}", seed.display());
             let folder = tempfile::tempdir().unwrap();
             power_cut(&fs::read(&seed).unwrap(), folder.path());
+        }
+    }
+
+    #[cfg(feature = "http")]
+    #[test]
+    fn every_seed_of_the_request_target_is_answered() {
+        for seed in seeds("request") {
+            eprintln!("{}", seed.display());
+            request(&fs::read(&seed).unwrap());
         }
     }
 }

@@ -28,12 +28,12 @@ fn order_and_numbers_come_back_as_they_were_handed_over() {
 }
 
 #[test]
-fn popping_the_head_of_ten_thousand_tasks_removes_one_record_and_writes_none() {
+fn popping_the_head_of_ten_thousand_tasks_removes_one_record_and_writes_their_number() {
     let (_folder, store) = store();
     let mut document = queue(10_000);
     put(&store, &document);
     document["tasks"].as_array_mut().unwrap().remove(0);
-    assert_eq!(put(&store, &document), Written { put: 0, removed: 1, unchanged: 10_002 });
+    assert_eq!(put(&store, &document), Written { put: 1, removed: 1, unchanged: 10_001 });
     document["tasks"][4_999]["title"] = json!("mend the door");
     assert_eq!(put(&store, &document), Written { put: 1, removed: 0, unchanged: 10_001 });
     assert_eq!(store.view().unwrap().documents().get("queue", "bot").unwrap(), Some(document));

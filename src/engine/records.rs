@@ -12,8 +12,11 @@ use crate::error::Result;
 /// A key and its payload.
 pub(crate) type Row = (Vec<u8>, Vec<u8>);
 
-/// How many rows are fetched at a time by [`scan`] and [`scan_rows`].
-const PAGE: usize = 256;
+/// What is called with each key and payload.
+pub(crate) type Visit<'v> = dyn FnMut(&[u8], &[u8]) -> Result<()> + 'v;
+
+/// How many rows are fetched at a time by [`scan`], [`scan_rows`] and [`Records::each`].
+pub(crate) const PAGE: usize = 256;
 
 /// Reading records, now or as of a point, and the rows of unversioned tables.
 pub(crate) trait Records {
@@ -22,6 +25,14 @@ pub(crate) trait Records {
 
     /// At most `limit` records of the range, in its direction.
     fn page(&self, collection: CollectionId, range: &KeyRange, limit: usize) -> Result<Vec<Row>>;
+
+    /// Calls `visit` with every record of the range, in its direction, until it fails.
+    fn each(&self, collection: CollectionId, range: KeyRange, visit: &mut Visit<'_>) -> Result<()> {
+        paged(range, |range| self.page(collection, range, PAGE)).try_for_each(|row| {
+            let (key, payload) = row?;
+            visit(&key, &payload)
+        })
+    }
 
     /// Count, bytes and digest of a collection: of now, or, as of a point, those of its manifest.
     fn stats(&self, collection: CollectionId) -> Result<Stats>;
@@ -189,6 +200,14 @@ macro_rules! forward_records {
             }
             fn page(&self, collection: CollectionId, range: &KeyRange, limit: usize) -> Result<Vec<Row>> {
                 (**self).page(collection, range, limit)
+            }
+            fn each(
+                &self,
+                collection: CollectionId,
+                range: KeyRange,
+                visit: &mut Visit<'_>,
+            ) -> Result<()> {
+                (**self).each(collection, range, visit)
             }
             fn stats(&self, collection: CollectionId) -> Result<Stats> {
                 (**self).stats(collection)

@@ -6,6 +6,8 @@
 //! [`python_text`], the form that checksums of documents are made of.
 
 mod fault;
+mod pieces;
+mod plain;
 mod python;
 mod read;
 
@@ -18,7 +20,10 @@ pub use python::{python_text, write_python};
 pub use read::parse;
 
 pub(crate) use fault::escape_pointer;
-pub(crate) use read::{parse_inside, split_member};
+pub(crate) use pieces::{Container, Pieces, Scalar, Whole};
+pub(crate) use plain::write_string;
+pub(crate) use python::python_of_compact;
+pub(crate) use read::{parse_inside, parse_into, split_member};
 
 /// Arrays and objects may be nested this deep. It bounds the stack that any reader or writer needs.
 pub const MAX_DEPTH: usize = 128;
@@ -41,31 +46,30 @@ pub const MAX_DEPTH: usize = 128;
 /// assert!(check(&Value::Array(vec![deepest])).is_err());
 /// ```
 pub fn check(value: &Value) -> Result<()> {
-    check_inside(value, 0).map_err(Fault::into_error)
+    take_apart(value, &mut Nobody)
+}
+
+/// Gives a value in pieces, checking on the way what [`check`] does. After an error, what was given is of no use.
+pub(crate) fn take_apart(value: &Value, to: &mut impl Pieces) -> Result<()> {
+    pieces::take_apart(value, 0, to).map_err(Fault::into_error)
 }
 
 /// Checks the members of an object.
 pub(crate) fn check_members(members: &serde_json::Map<String, Value>) -> Result<()> {
     members
         .iter()
-        .try_for_each(|(name, member)| check_inside(member, 1).map_err(|fault| fault.inside(name)))
+        .try_for_each(|(name, member)| pieces::take_apart(member, 1, &mut Nobody).map_err(|fault| fault.inside(name)))
         .map_err(Fault::into_error)
 }
 
-fn check_inside(value: &Value, depth: usize) -> Result<(), Fault> {
-    match value {
-        Value::Array(_) | Value::Object(_) if depth >= MAX_DEPTH => Err(Fault::new(fault::TOO_DEEP)),
-        Value::Array(elements) => elements.iter().enumerate().try_for_each(|(index, element)| {
-            check_inside(element, depth + 1).map_err(|fault| fault.inside(&index.to_string()))
-        }),
-        Value::Object(members) => members
-            .iter()
-            .try_for_each(|(name, member)| check_inside(member, depth + 1).map_err(|fault| fault.inside(name))),
-        Value::Number(number) if read::number_len(number.as_str().as_bytes()) != Some(number.as_str().len()) => {
-            Err(Fault::new(fault::BAD_NUMBER))
-        }
-        _ => Ok(()),
-    }
+/// Takes pieces and makes nothing of them.
+struct Nobody;
+
+impl Pieces for Nobody {
+    fn scalar(&mut self, _: Scalar<'_>) {}
+    fn open(&mut self, _: Container) {}
+    fn name(&mut self, _: &str) {}
+    fn close(&mut self) {}
 }
 
 /// How many items a document holds, as histories of backups show it: the summed length of those members that are arrays

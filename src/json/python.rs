@@ -6,6 +6,9 @@ use std::io;
 
 use serde_json::Value;
 
+use super::MAX_DEPTH;
+use super::plain::plain_ascii_len;
+
 /// The value as Python's `json.dumps(data, indent=2)` prints it, but with numbers as they are written: two spaces for
 /// each level, every character beyond ASCII escaped, no line break at the end.
 ///
@@ -46,6 +49,90 @@ pub fn python_text(value: &Value) -> String {
 /// ```
 pub fn write_python(value: &Value, to: &mut impl io::Write) -> io::Result<()> {
     print(value, 0, &mut |part: &str| to.write_all(part.as_bytes()))
+}
+
+/// How much of the text is handed on at a time.
+const PIECE: usize = 32 << 10;
+
+/// A line break and the deepest indentation.
+const NEW_LINE: [u8; 1 + 2 * MAX_DEPTH] = {
+    let mut line = [b' '; 1 + 2 * MAX_DEPTH];
+    line[0] = b'\n';
+    line
+};
+
+/// [`python_text`] in pieces, made from the compact text of the same value: a pass over bytes, which does not need the
+/// value.
+pub(crate) fn python_of_compact(compact: &[u8], mut out: impl FnMut(&[u8])) {
+    let mut text = Vec::with_capacity(2 * PIECE);
+    let (mut rest, mut depth) = (compact, 0);
+    while let Some((byte, behind)) = rest.split_first() {
+        rest = behind;
+        match (byte, behind.first()) {
+            (b'"', _) => rest = copy_string(behind, &mut text),
+            (b'{' | b'[', Some(b'}' | b']')) => text.push(*byte),
+            (b'{' | b'[', _) => {
+                depth += 1;
+                text.push(*byte);
+                text.extend_from_slice(line(depth));
+            }
+            (b'}' | b']', _) if matches!(text.last(), Some(b'{' | b'[')) => text.push(*byte),
+            (b'}' | b']', _) => {
+                depth = depth.saturating_sub(1);
+                text.extend_from_slice(line(depth));
+                text.push(*byte);
+            }
+            (b',', _) => {
+                text.push(b',');
+                text.extend_from_slice(line(depth));
+            }
+            (b':', _) => text.extend_from_slice(b": "),
+            _ => text.push(*byte),
+        }
+        if text.len() >= PIECE && !matches!(text.last(), Some(b'{' | b'[')) {
+            out(&text);
+            text.clear();
+        }
+    }
+    out(&text);
+}
+
+/// The line break before what stands `depth` levels in.
+fn line(depth: usize) -> &'static [u8] {
+    NEW_LINE.get(..1 + 2 * depth).unwrap_or(&NEW_LINE)
+}
+
+/// Copies a string from behind its opening quote; gives what stands behind the closing one.
+fn copy_string<'a>(compact: &'a [u8], text: &mut Vec<u8>) -> &'a [u8] {
+    let mut rest = compact;
+    text.push(b'"');
+    loop {
+        let (plain, behind) = rest.split_at(plain_ascii_len(rest));
+        text.extend_from_slice(plain);
+        match behind {
+            [] => return behind,
+            [b'"', behind @ ..] => {
+                text.push(b'"');
+                return behind;
+            }
+            // What Python escapes and compact text too is escaped in the same way.
+            [b'\\', escaped, behind @ ..] => {
+                text.extend_from_slice(&[b'\\', *escaped]);
+                rest = behind;
+            }
+            behind => {
+                let length = behind.iter().skip(1).take_while(|byte| **byte & 0xc0 == 0x80).count();
+                let (character, behind) = behind.split_at(1 + length);
+                for character in std::str::from_utf8(character).unwrap_or_default().chars() {
+                    let Ok(()) = print_escape::<Infallible>(character, &mut |part| {
+                        text.extend_from_slice(part.as_bytes());
+                        Ok(())
+                    });
+                }
+                rest = behind;
+            }
+        }
+    }
 }
 
 /// Prints a value that stands `depth` levels in.
@@ -125,6 +212,19 @@ mod tests {
     use super::super::parse;
     use super::*;
 
+    fn of_compact(value: &Value) -> String {
+        let mut text = Vec::new();
+        python_of_compact(value.to_string().as_bytes(), |piece| text.extend_from_slice(piece));
+        String::from_utf8(text).unwrap()
+    }
+
+    #[test]
+    fn the_text_of_a_long_value_is_the_same_from_its_compact_text() {
+        let row = serde_json::json!({"a": [[], {}, "x".repeat(100), {"é\u{7f}": "\"\\[{"}], "n": -1.5e3});
+        let value = Value::Array(vec![row; 1_000]);
+        assert!(of_compact(&value) == python_text(&value));
+    }
+
     #[test]
     fn the_text_is_pythons() {
         let value = parse(
@@ -157,6 +257,7 @@ mod tests {
   }
 }"#;
         assert_eq!(python_text(&value), expected);
+        assert_eq!(of_compact(&value), expected);
         assert_eq!(parse(expected.as_bytes()).unwrap(), value);
     }
 
@@ -164,6 +265,7 @@ mod tests {
     fn a_value_without_members_is_one_line() {
         for text in ["[]", "{}", "\"\"", "7", "null"] {
             assert_eq!(python_text(&parse(text.as_bytes()).unwrap()), text);
+            assert_eq!(of_compact(&parse(text.as_bytes()).unwrap()), text);
         }
     }
 

@@ -1,17 +1,26 @@
 //! The strict reader. It recurses, at most [`MAX_DEPTH`] levels; everything else is one pass over the bytes, and what it
 //! allocates follows what it has read, never what the text claims.
 
-use serde_json::map::Entry;
-use serde_json::{Map, Number, Value};
+use std::borrow::Cow;
+use std::cmp::Ordering;
+use std::collections::HashSet;
+
+use serde_json::Value;
 
 use super::MAX_DEPTH;
 use super::fault::{BAD_NUMBER, Fault, NOT_A_NUMBER, TOO_DEEP};
+use super::pieces::{Container, Pieces, Scalar, Whole};
+use super::plain::plain_len;
 use crate::error::Result;
 
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 const NO_NAME: &str = "a member's name in quotes is missing";
 const NO_COLON: &str = "the colon behind a member's name is missing";
+const SAME_NAME: &str = "two members have the same name";
+
+/// Up to so many names of an object are compared one by one; more are looked up.
+const FEW_NAMES: usize = 16;
 
 /// Reads one JSON text. Object order and numbers stay as they are written; a leading byte order mark is passed over.
 ///
@@ -34,20 +43,29 @@ const NO_COLON: &str = "the colon behind a member's name is missing";
 /// # Ok::<(), hivekeep::Error>(())
 /// ```
 pub fn parse(text: &[u8]) -> Result<Value> {
+    let mut whole = Whole::default();
+    parse_into(text, &mut whole)?;
+    Ok(whole.into_value())
+}
+
+/// Reads one JSON text and gives it in pieces. After an error, what was given is of no use.
+pub(crate) fn parse_into(text: &[u8], to: &mut impl Pieces) -> Result<()> {
     let at = if text.starts_with(BYTE_ORDER_MARK) { BYTE_ORDER_MARK.len() } else { 0 };
-    Reader { text, at }.whole(0).map_err(Fault::into_error)
+    Reader { at, ..Reader::new(text) }.whole(0, to).map_err(Fault::into_error)
 }
 
 /// Reads one JSON text that stands inside of `depth` containers, which count as levels.
 pub(crate) fn parse_inside(text: &[u8], depth: usize) -> Result<Value> {
-    Reader { text, at: 0 }.whole(depth).map_err(Fault::into_error)
+    let mut whole = Whole::default();
+    Reader::new(text).whole(depth, &mut whole).map_err(Fault::into_error)?;
+    Ok(whole.into_value())
 }
 
 /// The name of the member that a text begins with, and the text behind the colon.
 pub(crate) fn split_member(text: &[u8]) -> Result<(String, &[u8])> {
-    let mut reader = Reader { text, at: 0 };
+    let mut reader = Reader::new(text);
     let name = reader.name().map_err(Fault::into_error)?;
-    Ok((name, reader.rest()))
+    Ok((name.into_owned(), reader.rest()))
 }
 
 /// How many bytes the number at the start of `text` has, unless there is none.
@@ -73,65 +91,91 @@ pub(super) fn number_len(text: &[u8]) -> Option<usize> {
 /// The text and how far it has been read.
 struct Reader<'a> {
     text: &'a [u8],
+    /// As much of the text as is UTF-8.
+    sound: &'a str,
     at: usize,
+    /// The names so far of each object that is being read, the innermost last.
+    names: Vec<Cow<'a, str>>,
 }
 
 impl<'a> Reader<'a> {
-    fn whole(mut self, depth: usize) -> Result<Value, Fault> {
-        let value = self.value(depth)?;
+    fn new(text: &'a [u8]) -> Self {
+        let sound = match std::str::from_utf8(text) {
+            Ok(sound) => sound,
+            Err(error) => text.get(..error.valid_up_to()).and_then(|part| std::str::from_utf8(part).ok()).unwrap_or(""),
+        };
+        Self { text, sound, at: 0, names: Vec::new() }
+    }
+
+    fn whole(mut self, depth: usize, to: &mut impl Pieces) -> Result<(), Fault> {
+        self.value(depth, to)?;
         match self.token() {
-            None => Ok(value),
+            None => Ok(()),
             Some(_) => Err(self.fault("the text goes on behind the value")),
         }
     }
 
     /// The value that comes next, inside of `depth` containers.
-    fn value(&mut self, depth: usize) -> Result<Value, Fault> {
+    fn value(&mut self, depth: usize, to: &mut impl Pieces) -> Result<(), Fault> {
         match self.token() {
-            Some(b'{' | b'[') if depth >= MAX_DEPTH => Err(self.fault(TOO_DEEP)),
-            Some(b'{') => self.object(depth),
-            Some(b'[') => self.array(depth),
-            Some(b'"') => Ok(Value::String(self.string()?)),
-            Some(b'-' | b'0'..=b'9') => self.number(),
-            Some(_) => self.word(),
-            None => Err(self.fault("the text ends where a value should be")),
+            Some(b'{' | b'[') if depth >= MAX_DEPTH => return Err(self.fault(TOO_DEEP)),
+            Some(b'{') => return self.object(depth, to),
+            Some(b'[') => return self.array(depth, to),
+            Some(b'"') => to.scalar(Scalar::Text(&self.string()?)),
+            Some(b'-' | b'0'..=b'9') => to.scalar(Scalar::Number(self.number()?)),
+            Some(_) => to.scalar(self.word()?),
+            None => return Err(self.fault("the text ends where a value should be")),
         }
+        Ok(())
     }
 
-    fn object(&mut self, depth: usize) -> Result<Value, Fault> {
-        let mut members = Map::new();
+    fn object(&mut self, depth: usize, to: &mut impl Pieces) -> Result<(), Fault> {
+        to.open(Container::Object);
         self.at += 1;
         if self.token() == Some(b'}') {
             self.at += 1;
-            return Ok(Value::Object(members));
+            to.close();
+            return Ok(());
         }
+        let first = self.names.len();
+        let mut many = HashSet::new();
         loop {
             self.expect(b'"', NO_NAME)?;
             let start = self.at;
-            match members.entry(self.string()?) {
-                Entry::Occupied(other) => {
-                    return Err(Fault::at("two members have the same name", start).inside(other.key()));
-                }
-                Entry::Vacant(place) => match self.member(depth) {
-                    Ok(value) => place.insert(value),
-                    Err(fault) => return Err(fault.inside(place.key())),
-                },
-            };
+            let name = self.string()?;
+            if self.is_taken(first, &name, &many) {
+                return Err(Fault::at(SAME_NAME, start).inside(&name));
+            }
+            to.name(&name);
+            self.names.push(name.clone());
+            match (self.names.len() - first).cmp(&FEW_NAMES) {
+                Ordering::Less => {}
+                Ordering::Equal => many.extend(self.names.iter().skip(first).cloned()),
+                Ordering::Greater => drop(many.insert(name.clone())),
+            }
+            self.member(depth, to).map_err(|fault| fault.inside(&name))?;
             if self.ends(b'}', "a comma or the end of the object is missing")? {
-                return Ok(Value::Object(members));
+                self.names.truncate(first);
+                to.close();
+                return Ok(());
             }
         }
     }
 
+    /// Whether a member of the object whose names begin at `first` has that name; once they are many, they are in `many`.
+    fn is_taken(&self, first: usize, name: &str, many: &HashSet<Cow<'a, str>>) -> bool {
+        if many.is_empty() { self.names.iter().skip(first).any(|other| other == name) } else { many.contains(name) }
+    }
+
     /// The colon and the value behind a member's name.
-    fn member(&mut self, depth: usize) -> Result<Value, Fault> {
+    fn member(&mut self, depth: usize, to: &mut impl Pieces) -> Result<(), Fault> {
         self.expect(b':', NO_COLON)?;
         self.at += 1;
-        self.value(depth + 1)
+        self.value(depth + 1, to)
     }
 
     /// A member's name and colon.
-    fn name(&mut self) -> Result<String, Fault> {
+    fn name(&mut self) -> Result<Cow<'a, str>, Fault> {
         self.expect(b'"', NO_NAME)?;
         let name = self.string()?;
         self.expect(b':', NO_COLON)?;
@@ -139,19 +183,22 @@ impl<'a> Reader<'a> {
         Ok(name)
     }
 
-    fn array(&mut self, depth: usize) -> Result<Value, Fault> {
-        let mut elements = Vec::new();
+    fn array(&mut self, depth: usize, to: &mut impl Pieces) -> Result<(), Fault> {
+        to.open(Container::Array);
         self.at += 1;
         if self.token() == Some(b']') {
             self.at += 1;
-            return Ok(Value::Array(elements));
+            to.close();
+            return Ok(());
         }
-        loop {
-            elements.push(self.value(depth + 1).map_err(|fault| fault.inside(&elements.len().to_string()))?);
+        for index in 0.. {
+            self.value(depth + 1, to).map_err(|fault| fault.inside(&index.to_string()))?;
             if self.ends(b']', "a comma or the end of the array is missing")? {
-                return Ok(Value::Array(elements));
+                break;
             }
         }
+        to.close();
+        Ok(())
     }
 
     /// Passes the `close` of a container, or the comma before its next item.
@@ -162,7 +209,7 @@ impl<'a> Reader<'a> {
         Ok(token == close)
     }
 
-    fn number(&mut self) -> Result<Value, Fault> {
+    fn number(&mut self) -> Result<&'a str, Fault> {
         if self.rest().starts_with(b"-Infinity") {
             return Err(self.fault(NOT_A_NUMBER));
         }
@@ -173,47 +220,44 @@ impl<'a> Reader<'a> {
         }
         let number = std::str::from_utf8(number).map_err(|_| self.fault(BAD_NUMBER))?;
         self.at += len;
-        // Every public way to a `Number` writes exponents its own way.
-        Ok(Value::Number(Number::from_string_unchecked(number.to_owned())))
+        Ok(number)
     }
 
-    fn word(&mut self) -> Result<Value, Fault> {
-        for (word, value) in [("null", Value::Null), ("true", Value::Bool(true)), ("false", Value::Bool(false))] {
+    fn word(&mut self) -> Result<Scalar<'static>, Fault> {
+        for (word, scalar) in [("null", Scalar::Null), ("true", Scalar::Flag(true)), ("false", Scalar::Flag(false))] {
             if self.rest().starts_with(word.as_bytes()) {
                 self.at += word.len();
-                return Ok(value);
+                return Ok(scalar);
             }
         }
         let number = ["NaN", "Infinity"].iter().any(|word| self.rest().starts_with(word.as_bytes()));
         Err(self.fault(if number { NOT_A_NUMBER } else { "a value is missing" }))
     }
 
-    /// The string whose opening quote comes next.
-    fn string(&mut self) -> Result<String, Fault> {
-        let mut string = String::new();
+    /// The string whose opening quote comes next; borrowed when it holds no escape.
+    fn string(&mut self) -> Result<Cow<'a, str>, Fault> {
         self.at += 1;
+        let mut string = Cow::Borrowed(self.plain()?);
         loop {
-            string.push_str(self.plain()?);
             match self.rest().first() {
                 Some(b'"') => {
                     self.at += 1;
                     return Ok(string);
                 }
-                Some(b'\\') => string.push(self.escape()?),
+                Some(b'\\') => string.to_mut().push(self.escape()?),
                 Some(_) => return Err(self.fault("a control character in a string is not escaped")),
                 None => return Err(self.fault("the text ends inside of a string")),
             }
+            string.to_mut().push_str(self.plain()?);
         }
     }
 
     /// What stands for itself in a string.
     fn plain(&mut self) -> Result<&'a str, Fault> {
-        let rest = self.rest();
-        let special = |byte: &u8| matches!(byte, b'"' | b'\\' | 0..0x20);
-        let (plain, _) = rest.split_at(rest.iter().position(special).unwrap_or(rest.len()));
-        let plain = std::str::from_utf8(plain)
-            .map_err(|wrong| Fault::at("a string is not UTF-8", self.at + wrong.valid_up_to()))?;
-        self.at += plain.len();
+        let end = self.at + plain_len(self.rest());
+        let not_utf8 = || Fault::at("a string is not UTF-8", self.sound.len());
+        let plain = self.sound.get(self.at..end).ok_or_else(not_utf8)?;
+        self.at = end;
         Ok(plain)
     }
 

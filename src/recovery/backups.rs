@@ -1,6 +1,7 @@
 //! Backups: a sealed point seen as one kind of state, with its source, tags, counts and checksum, as the replaced
 //! service's clients know them. They are rows, never copies.
 
+use std::borrow::Borrow;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
@@ -23,6 +24,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::json;
 use crate::recovery::events::EventKind;
 use crate::recovery::points::names;
+use crate::state::documents::{Prepared, Summary};
 
 /// What kind of state a backup is of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -90,7 +92,7 @@ pub struct BackupRequest {
     kind: Kind,
     source: Option<String>,
     tags: BTreeMap<String, String>,
-    data: Option<Value>,
+    data: Option<Result<Prepared, String>>,
 }
 
 /// A backup that is about to be listed.
@@ -100,7 +102,7 @@ pub(crate) struct NewBackup {
     pub(crate) kind: Kind,
     pub(crate) source: String,
     pub(crate) tags: BTreeMap<String, String>,
-    pub(crate) data: Option<Value>,
+    pub(crate) data: Option<Prepared>,
     /// Of an adopted one: its own time, that time's text, and the checksum of its file.
     pub(crate) at: Option<Timestamp>,
     pub(crate) original_time: Option<String>,
@@ -191,17 +193,44 @@ impl BackupRequest {
         self
     }
 
-    /// Of this document instead of the live state.
+    /// Of this document instead of the live state, owned or borrowed.
     #[must_use]
-    pub fn data(mut self, data: Value) -> Self {
-        self.data = Some(data);
+    pub fn data(mut self, data: impl Borrow<Value>) -> Self {
+        self.data = Some(Prepared::of_value(data.borrow()).map_err(|error| error.to_string()));
+        self
+    }
+
+    /// Of the document that this JSON text is, which is faster than parsing it first.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use hivekeep::{BackupRequest, Kind};
+    ///
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// # let store = hivekeep::Store::open(dir.path().join("h.redb")).unwrap();
+    /// let backup = store.backup(BackupRequest::new(Kind::Queue).json(br#"{"tasks": [{"id": 1}]}"#))?;
+    /// assert_eq!(backup.item_count, 1);
+    /// assert!(store.backup(BackupRequest::new(Kind::Queue).json(b"[1, NaN]")).is_err());
+    /// # Ok::<(), hivekeep::Error>(())
+    /// ```
+    #[must_use]
+    pub fn json(mut self, text: &[u8]) -> Self {
+        self.data = Some(Prepared::of_text(text).map_err(|error| error.to_string()));
+        self
+    }
+
+    /// Of a document that is ready.
+    #[must_use]
+    pub(crate) fn document(mut self, document: Prepared) -> Self {
+        self.data = Some(Ok(document));
         self
     }
 }
 
 impl NewBackup {
     /// One of the backups that a point is listed as.
-    pub(crate) fn of_part(kind: Kind, data: Option<Value>) -> Self {
+    pub(crate) fn of_part(kind: Kind, data: Option<Prepared>) -> Self {
         Self { data, ..Self::of_live(kind, kind.source_in_point()) }
     }
 
@@ -225,7 +254,7 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// As [`Store::write`]; `Invalid` for a document that nests too deeply.
+    /// As [`Store::write`]; `Invalid` for a document that is no JSON or nests too deeply.
     ///
     /// # Examples
     ///
@@ -241,12 +270,13 @@ impl Store {
     /// # Ok::<(), hivekeep::Error>(())
     /// ```
     pub fn backup(&self, request: BackupRequest) -> Result<Backup> {
+        let data = request.data.transpose().map_err(Error::invalid)?;
         self.alone(|tx| {
             // The point has the name of the backup, which tells it from a restore point.
             let id = PointId::new().0;
-            let origin = if request.data.is_some() { Origin::Documents } else { Origin::Live };
+            let origin = if data.is_some() { Origin::Documents } else { Origin::Live };
             let source = request.source.unwrap_or_else(|| format!("backup-{}", request.kind));
-            let (tags, data) = (request.tags.clone(), request.data);
+            let tags = request.tags.clone();
             let backup = NewBackup { id: id.clone(), tags, data, ..NewBackup::of_live(request.kind, source) };
             let description = format!("backup of {}", request.kind);
             let sealed = NewSealed { backups: vec![backup], manual: true, description, tags: request.tags };
@@ -329,9 +359,9 @@ impl WriteTx<'_> {
         let (size_bytes, item_count, checksum) = match &new.data {
             None => live_summary(self, new.kind)?,
             Some(data) => {
-                self.documents().put(new.kind.as_str(), &new.source, data)?;
-                let text = json::python_text(data);
-                (text.len() as u64, json::item_count(data), sha256(text.as_bytes()))
+                self.documents().put_prepared(new.kind.as_str(), &new.source, data)?;
+                let Summary { bytes, checksum } = data.summary().clone();
+                (bytes, data.items(), checksum)
             }
         };
         let file_checksum = new.file_checksum.filter(|file| *file != checksum);

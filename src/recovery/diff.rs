@@ -170,7 +170,8 @@ impl Store {
     }
 }
 
-/// A row of a difference as people read it; none for the pieces of long values, which their records tell of.
+/// A row of a difference as people read it; none for the pieces of long values, which their records tell of, and none
+/// for a document's own row of which only the number of elements differs.
 fn change(
     names: &Names,
     row: &[u8],
@@ -189,6 +190,9 @@ fn change(
     let name = after.as_ref().or(before.as_ref()).map(|shown| shown.key.clone()).unwrap_or_default();
     let value = |shown: Option<Shown>| shown.map_or(Value::Null, |shown| shown.value);
     let (before, after) = (value(before), value(after));
+    if collection == CollectionId::DOCUMENTS && kind == ChangeKind::Changed && before == after {
+        return Ok(None);
+    }
     Ok(Some(Change { collection: names.of(collection), key: name, change: kind, before, after }))
 }
 

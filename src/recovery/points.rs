@@ -22,6 +22,7 @@ use crate::recovery::backups::{Kind, NewBackup, NewSealed};
 use crate::recovery::events::EventKind;
 use crate::recovery::resolve::{Named, PointName, Resolved, resolve};
 use crate::recovery::selector::Selector;
+use crate::state::documents::Prepared;
 
 /// A retained restore point.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -60,7 +61,8 @@ pub struct Point {
 pub struct PointRequest {
     pub(crate) description: String,
     pub(crate) manual: bool,
-    pub(crate) documents: Option<Vec<(Kind, Value)>>,
+    /// Ready to be stored, or what is wrong with them.
+    pub(crate) documents: Option<Vec<(Kind, Result<Prepared, String>)>>,
     pub(crate) tags: BTreeMap<String, String>,
     pub(crate) held: bool,
 }
@@ -82,10 +84,16 @@ impl PointRequest {
     /// Of this document instead of the live state; several kinds may be given, the last of each counts. An empty object
     /// is passed over, so that a point of nothing else lists no backup.
     #[must_use]
-    pub fn document(mut self, kind: Kind, data: Value) -> Self {
+    pub fn document(self, kind: Kind, data: Value) -> Self {
+        self.prepared(kind, Prepared::of_value(&data).map_err(|error| error.to_string()))
+    }
+
+    /// The same for a document that is ready, or what is wrong with it.
+    #[must_use]
+    pub(crate) fn prepared(mut self, kind: Kind, data: Result<Prepared, String>) -> Self {
         let documents = self.documents.get_or_insert_default();
         documents.retain(|(other, _)| *other != kind);
-        if data.as_object().is_none_or(|members| !members.is_empty()) {
+        if data.as_ref().map_or(true, |data| data.text() != b"{}") {
             documents.push((kind, data));
         }
         self
@@ -215,8 +223,10 @@ impl WriteTx<'_> {
         let (origin, backups) = match request.documents {
             None => (Origin::Live, Kind::PARTS.map(|kind| NewBackup::of_part(kind, None)).into()),
             Some(documents) => {
-                let parts = documents.into_iter().map(|(kind, data)| NewBackup::of_part(kind, Some(data)));
-                (Origin::Documents, parts.collect())
+                let parts = documents
+                    .into_iter()
+                    .map(|(kind, data)| Ok(NewBackup::of_part(kind, Some(data.map_err(Error::invalid)?))));
+                (Origin::Documents, parts.collect::<Result<_>>()?)
             }
         };
         let sealed =

@@ -306,19 +306,23 @@ impl Store {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::clock::ManualClock;
+    use crate::clock::{Clock as _, ManualClock};
+    use crate::engine::schema::Table;
 
-    /// Refuses every backup, and keeps what it is told.
+    /// Refuses every backup unless it takes them, and keeps what it is told.
     #[derive(Default)]
-    struct Refuser(Mutex<Vec<(Work, String)>>);
+    struct Refuser {
+        takes: bool,
+        told: Mutex<Vec<(Work, String)>>,
+    }
 
     impl Attendant for Refuser {
         fn before_backup(&self, _store: &Store) -> Result<()> {
-            Err(Error::new(ErrorKind::Full, "no room"))
+            if self.takes { Ok(()) } else { Err(Error::new(ErrorKind::Full, "no room")) }
         }
 
         fn failed(&self, work: Work, error: &str) {
-            self.0.lock().push((work, error.to_owned()));
+            self.told.lock().push((work, error.to_owned()));
         }
     }
 
@@ -338,7 +342,7 @@ mod tests {
             assert!(worker.tick());
             clock.advance(AGAIN_AFTER);
         }
-        assert_eq!(*refuser.0.lock(), [(Work::Backup, "no room".to_owned())]);
+        assert_eq!(*refuser.told.lock(), [(Work::Backup, "no room".to_owned())]);
         let health = worker.shared.health.lock().clone();
         assert_eq!((health.backup_error.as_deref(), health.retention_error), (Some("no room"), None));
         let events = worker.store.view().unwrap().events().list(crate::state::page::Page::newest(9)).unwrap();
@@ -356,6 +360,76 @@ mod tests {
         clock.advance(Duration::from_secs(8 * 24 * 3600));
         worker.tick();
         assert_eq!(worker.store.points().unwrap().len(), 1, "the latest good point stays");
+    }
+
+    #[test]
+    fn for_days_there_is_a_point_every_ten_minutes_and_a_hundred_reach_over_a_week() {
+        let (_folder, clock, mut worker) = worker(Arc::new(()));
+        let ten_minutes = Duration::from_secs(600);
+        let change = |worker: &Worker, number: u64| {
+            worker.store.write(|tx| tx.config().put("limit", &json!(number))).unwrap();
+        };
+        let newest = |worker: &Worker| worker.store.points().unwrap().first().map(|point| point.timestamp);
+        worker.tick();
+        let held = worker.store.points().unwrap().remove(0);
+        worker.store.hold(&held).unwrap();
+        for number in 0..8 * 24 * 6 {
+            change(&worker, number);
+            clock.advance(ten_minutes / 2);
+            // All points are looked at every two hours only, which is what takes long.
+            let looks = number % 12 == 0;
+            if looks {
+                worker.tick();
+                assert!(newest(&worker) < Some(clock.now()), "half-way nothing is due");
+            }
+            clock.advance(ten_minutes / 2);
+            worker.tick();
+            assert!(!looks || newest(&worker) == Some(clock.now()), "one every ten minutes");
+        }
+        let mut points = worker.store.points().unwrap();
+        assert_eq!(points.pop().map(|point| point.id), Some(held.id), "what is held stays");
+        assert!(points.len() <= 100, "{}", points.len());
+        let age = |point: &crate::Point| clock.now().duration_since(point.timestamp);
+        let week = jiff::SignedDuration::from_hours(7 * 24);
+        let oldest = points.last().map(age).unwrap();
+        assert!(oldest <= week && oldest >= week - jiff::SignedDuration::from_hours(7), "{oldest:?}");
+        let recent = points.iter().filter(|point| age(point) < jiff::SignedDuration::from_hours(6)).count();
+        assert_eq!(recent, 36, "of the last hours all are there");
+
+        // Nobody was there for three days: what was skipped is caught up once.
+        change(&worker, u64::MAX);
+        clock.advance(Duration::from_secs(3 * 24 * 3600));
+        let before = clock.now();
+        worker.tick();
+        assert_eq!(newest(&worker), Some(before));
+        clock.advance(ten_minutes / 2);
+        change(&worker, 0);
+        worker.tick();
+        assert_eq!(newest(&worker), Some(before), "and not once for each");
+        assert!(worker.shared.health.lock().retention_error.is_none());
+    }
+
+    #[test]
+    fn a_failed_retention_is_told_although_backups_work() {
+        let told = Arc::new(Refuser { takes: true, ..Refuser::default() });
+        let (_folder, clock, mut worker) = worker(told.clone());
+        let damaged = worker.store.restore_point("to be damaged").unwrap();
+        worker.store.restore_point("a sound one").unwrap();
+        worker.store.write(|tx| tx.put_row(Table::Points, &damaged.epoch.to_key(), b"no manifest")).unwrap();
+        for number in 0..3 {
+            worker.store.write(|tx| tx.config().put("limit", &json!(number))).unwrap();
+            clock.advance(Duration::from_secs(600));
+            assert!(worker.tick());
+        }
+        let health = worker.shared.health.lock().clone();
+        assert_eq!(health.backup_error, None);
+        assert!(health.retention_error.is_some());
+        let told: Vec<_> = told.told.lock().iter().map(|(work, _)| *work).collect();
+        assert_eq!(told, [Work::Retention]);
+        let events = worker.store.view().unwrap().events().list(crate::state::page::Page::newest(20)).unwrap();
+        let count = |kind| events.iter().filter(|event| event.kind == kind).count();
+        assert_eq!((count(EventKind::RetentionFailed), count(EventKind::BackupFailed)), (1, 0));
+        assert!(count(EventKind::RestorePointCreated) >= 3, "backups go on");
     }
 
     #[test]

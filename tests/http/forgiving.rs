@@ -1,6 +1,7 @@
 //! What the replaced service took, and what no service may fall over.
 
-use std::io::Write;
+use std::io::{Read, Write};
+use std::time::{Duration, Instant};
 
 use serde_json::json;
 
@@ -125,4 +126,87 @@ fn what_is_no_http_ends_only_its_own_connection() {
     assert_eq!(service.get(&format!("{BASE}/status")).ok()["total_backups"], 0);
     service.get("/nowhere").refused(404);
     service.delete(&format!("{BASE}/status")).refused(405);
+}
+
+#[test]
+fn a_corpus_of_malformed_requests_is_refused_without_an_error_of_the_services_own() {
+    let hive = Hive::new();
+    let service = Service::start(&hive, &[]);
+    let request = |line: &str, headers: &str, body: &str| {
+        format!("{line}\r\nHost: t\r\nConnection: close\r\n{headers}\r\n{body}")
+    };
+    let post = format!("POST {BASE}/backup HTTP/1.1");
+    let of = |length: usize| format!("Content-Length: {length}\r\n");
+    let corpus = [
+        request("GET /livez", "", ""),
+        request("GET  /livez HTTP/1.1", "", ""),
+        request("GET /livez HTTP/2.0", "", ""),
+        request("GET /a b HTTP/1.1", "", ""),
+        request("GET http://:99999/ HTTP/1.1", "", ""),
+        request("GET /%zz?%zz=%zz HTTP/1.1", "", ""),
+        request("GET /api/config/%ff%fe HTTP/1.1", "", ""),
+        request("GET /api/config/%00 HTTP/1.1", "", ""),
+        request("GET /api/queue?limit=x HTTP/1.1", "", ""),
+        request("GET /api/queue?at=%00 HTTP/1.1", "", ""),
+        request("GET /api/queue?at=a&at=b HTTP/1.1", "", ""),
+        request("BREW /livez HTTP/1.1", "", ""),
+        request("OPTIONS * HTTP/1.1", "", ""),
+        request("CONNECT other:1 HTTP/1.1", "", ""),
+        request("GET /livez HTTP/1.1", "no colon\r\n", ""),
+        request("GET /livez HTTP/1.1", "Na me: x\r\n", ""),
+        request("GET /livez HTTP/1.1", ": x\r\n", ""),
+        request("GET /livez HTTP/1.1", "X: a\0b\r\n", ""),
+        request("GET /livez HTTP/1.1", "X: a\r\n folded\r\n", ""),
+        request(&post, "Content-Length: -1\r\n", "{}"),
+        request(&post, "Content-Length: 2\r\nContent-Length: 3\r\n", "{}"),
+        request(&post, "Content-Length: 99999999999999999999\r\n", "{}"),
+        request(&post, "Transfer-Encoding: chunked\r\n", "zz\r\n{}\r\n0\r\n\r\n"),
+        request(&post, "Transfer-Encoding: chunked\r\n", "ffffffffffffffff1\r\n{}"),
+        request(&post, "Transfer-Encoding: gzip\r\n", "{}"),
+        request(&post, "Transfer-Encoding: chunked\r\nContent-Length: 2\r\n", "zz"),
+        request(&post, &of(2), "{]"),
+        request(&post, &of(1), "\0"),
+        request(&post, &of(11), "{\"data\":tru"),
+        request(&post, &of(13), "{\"data\":1e9e}"),
+    ];
+    for bytes in corpus {
+        let mut stream = service.connect();
+        // The other side may have closed already.
+        let _ = stream.write_all(bytes.as_bytes());
+        let _ = stream.shutdown(std::net::Shutdown::Write);
+        let mut answer = Vec::new();
+        let _ = stream.read_to_end(&mut answer);
+        let answer = String::from_utf8(answer).unwrap();
+        let status = answer.split(' ').nth(1).unwrap_or("");
+        assert!(status.is_empty() || status.starts_with(['2', '4']), "{bytes:?}\nwas answered:\n{answer}");
+        assert_eq!(service.get("/livez").body, "ok\n", "{bytes:?}");
+    }
+    assert_eq!(service.get(&format!("{BASE}/status")).ok()["total_backups"], 0);
+}
+
+#[test]
+fn a_client_that_says_nothing_or_takes_nothing_of_its_answer_is_cut_off() {
+    let hive = Hive::new();
+    let service = Service::start(&hive, &["--client-timeout", "1s"]);
+    let data = json!({"long": "x".repeat(24_000_000)}).to_string();
+    let made = service.post(&format!("{BASE}/backup"), format!("{{\"data\":{data}}}")).ok();
+    let id = made["backup_id"].as_str().unwrap();
+    let begun = Instant::now();
+    let (mut silent, mut deaf) = (service.connect(), service.connect());
+    silent.write_all(b"GET /livez HTTP/1.1\r\nHost").unwrap();
+    let head = format!("POST {BASE}/restore/{id} HTTP/1.1\r\nHost: t\r\nContent-Length: 0\r\n\r\n");
+    deaf.write_all(head.as_bytes()).unwrap();
+    let mut said = Vec::new();
+    // Cut off without a word, or with one that says why.
+    let _ = silent.read_to_end(&mut said);
+    assert!(begun.elapsed() < Duration::from_secs(20), "a silent client held its connection");
+    assert!(!said.starts_with(b"HTTP/1.1 200"));
+    // The answer has begun to come; what the system holds of it on its way is read below, the rest must be gone by then.
+    assert_eq!(deaf.peek(&mut [0]).unwrap(), 1);
+    std::thread::sleep(Duration::from_secs(5));
+    let mut taken = Vec::new();
+    let _ = deaf.read_to_end(&mut taken);
+    assert!(taken.len() < data.len(), "it waited for a client that took nothing");
+    assert!(taken.starts_with(b"HTTP/1.1 200"), "it was answered before it was cut off");
+    service.get("/livez");
 }

@@ -3,6 +3,7 @@
 
 mod crash;
 mod forgiving;
+mod kill;
 mod operations;
 mod python;
 mod recovery;

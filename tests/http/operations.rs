@@ -1,7 +1,7 @@
 //! For whoever runs it: health, metrics, who may ask, configuration, failure.
 
 use std::fs;
-use std::io::{Seek, SeekFrom, Write};
+use std::io::{Read, Seek, SeekFrom, Write};
 
 use serde_json::{Value, json};
 
@@ -99,6 +99,41 @@ fn a_failed_backup_is_loud_and_the_disk_is_looked_at_before() {
     let events = service.get("/api/events").ok()["events"].take();
     assert!(events.as_array().unwrap().iter().any(|event| event["event"] == "backup_failed"), "{events}");
     service.put("/api/config/still", "\"works\"").ok();
+}
+
+#[test]
+fn a_url_is_told_of_a_failure_and_nobody_waits_for_its_answer() {
+    let hive = Hive::new();
+    hive.fill();
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/hooks?from=hive", listener.local_addr().unwrap());
+    let arguments = ["--min-free", "9999999GiB", "--backup-interval", "1s", "--failure-url", &url];
+    let service = Service::start(&hive, &arguments);
+    let (mut stream, _) = listener.accept().unwrap();
+    stream.set_read_timeout(Some(std::time::Duration::from_secs(20))).unwrap();
+    let mut text = String::new();
+    let body = loop {
+        let mut part = [0; 4096];
+        let length = stream.read(&mut part).unwrap();
+        assert!(length > 0, "{text}");
+        text.push_str(std::str::from_utf8(&part[..length]).unwrap());
+        let body = text.split_once("\r\n\r\n").map_or("", |(_, body)| body);
+        if let Ok(body) = serde_json::from_str::<Value>(body) {
+            break body;
+        }
+    };
+    assert!(text.starts_with("POST /hooks?from=hive HTTP/1.1\r\n"), "{text}");
+    assert!(text.to_lowercase().contains("content-type: application/json"), "{text}");
+    assert_eq!(body["event"], "backup_failed");
+    assert!(body["details"]["error"].as_str().unwrap().starts_with("the disk is nearly full"), "{body}");
+    let event = service.get("/api/events").ok()["events"].take();
+    let event = event.as_array().unwrap().iter().find(|event| event["event"] == "backup_failed").unwrap().clone();
+    assert_eq!(event["details"]["error"], body["details"]["error"]);
+    // It has had no answer yet; the service goes on, and ends, all the same.
+    service.put("/api/config/still", "\"works\"").ok();
+    assert_eq!(service.stop("-TERM").0, Some(0));
+    let said = hive.refused(&["serve", "--failure-url", "https://example.org"], 2);
+    assert!(said.contains("--on-failure"), "{said}");
 }
 
 /// Changes one bit in each place of a file where a text stands.

@@ -69,7 +69,7 @@ pub(super) struct Global {
 #[derive(Debug, Subcommand)]
 pub(super) enum Verb {
     #[cfg(feature = "http")]
-    Serve(Serve),
+    Serve(Box<Serve>),
     Status(Status),
     Get(Get),
     Put(Put),

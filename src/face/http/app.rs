@@ -41,9 +41,11 @@ struct Inner {
 
 /// How much a request may ask for.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Limits {
+pub(in crate::face) struct Limits {
     /// The length of a body.
-    pub(super) body_bytes: usize,
+    pub(in crate::face) body_bytes: usize,
+    /// How long a client may be silent: before the head of its request is there, or while it takes nothing of its answer.
+    pub(in crate::face) silence: Duration,
 }
 
 impl App {

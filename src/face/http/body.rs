@@ -43,13 +43,26 @@ impl FromRequest<App> for Json {
 
 /// The JSON of a body; none when it is empty.
 async fn value(request: Request, app: &App) -> Result<Option<Value>, Problem> {
+    let bytes = bytes(request, app).await?;
+    parsed(app, bytes, json::parse).await
+}
+
+/// All of a body.
+pub(super) async fn bytes(request: Request, app: &App) -> Result<Bytes, Problem> {
     let limit = app.limits().body_bytes;
-    let bytes = tokio::time::timeout(BODY_WITHIN, read(request, limit)).await.map_err(|_| too_slow())??;
+    tokio::time::timeout(BODY_WITHIN, read(request, limit)).await.map_err(|_| too_slow())?
+}
+
+/// What a parser makes of a body; none when it is empty.
+pub(super) async fn parsed<T: Send + 'static>(
+    app: &App,
+    bytes: Bytes,
+    parse: fn(&[u8]) -> crate::Result<T>,
+) -> Result<Option<T>, Problem> {
     if bytes.iter().all(u8::is_ascii_whitespace) {
         return Ok(None);
     }
-    let parsed =
-        if bytes.len() <= PARSED_HERE { json::parse(&bytes) } else { app.beside(move || json::parse(&bytes)).await? };
+    let parsed = if bytes.len() <= PARSED_HERE { parse(&bytes) } else { app.beside(move || parse(&bytes)).await? };
     parsed.map(Some).map_err(not_json)
 }
 

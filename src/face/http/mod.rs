@@ -3,14 +3,18 @@
 //! * [`listen`]: where it listens, and who may reach it there
 //! * [`server`]: connections, from the first to the last
 //! * [`app`]: what handlers are given; the one door to the store
-//! * [`token`], [`body`], [`members`], [`query`]: what a request shows and carries
+//! * [`token`], [`body`], [`members`], [`handed`], [`query`]: what a request shows and carries
 //! * [`problem`]: how an error is answered
 //! * [`route`], [`routes`], [`openapi`]: the table of all that can be asked, and what is made from it
 //! * [`recovery`]: the end points of the replaced service; [`state`]: the live state; [`operations`], [`metrics`]: for
 //!   whoever runs it
+//! * `inside`: all of it without sockets, for the fuzzer
 
 mod app;
 mod body;
+mod handed;
+#[cfg(any(fuzzing, test))]
+pub(crate) mod inside;
 mod listen;
 mod members;
 mod metrics;
@@ -25,6 +29,7 @@ mod server;
 mod state;
 mod token;
 
+pub(in crate::face) use self::app::Limits;
 pub(in crate::face) use self::listen::{Listener, bind};
 pub(in crate::face) use self::server::{Served, serve};
 pub(in crate::face) use self::token::Token;

@@ -12,6 +12,7 @@ use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
+use tokio_io_timeout::TimeoutStream;
 
 use crate::error::Result;
 use crate::face::http::app::{App, Limits, told};
@@ -22,8 +23,6 @@ use crate::face::instance::Instance;
 
 /// So many connections at the same time; the next one waits to be accepted.
 const CONNECTIONS: usize = 1_024;
-/// The head of a request must have come by then; so must the next request of a connection that is kept open.
-const HEAD_WITHIN: Duration = Duration::from_secs(30);
 /// A request's head may have so many headers.
 const HEADERS: usize = 100;
 /// A request's head may be so long, in bytes.
@@ -37,8 +36,7 @@ const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
 pub(in crate::face) struct Served {
     pub(in crate::face) instance: Arc<Instance>,
     pub(in crate::face) token: Option<Token>,
-    /// The longest body that is read, in bytes.
-    pub(in crate::face) max_body: usize,
+    pub(in crate::face) limits: Limits,
 }
 
 /// Serves until the process is told to stop, then lets the requests in progress end.
@@ -53,11 +51,11 @@ pub(in crate::face) fn serve(served: Served, listener: Listener) -> Result<()> {
         let stop = stop_signal()?;
         let listener = TcpListener::from_std(listener.socket)?;
         let (tell, stopping) = watch::channel(false);
-        let limits = Limits { body_bytes: served.max_body };
+        let limits = served.limits;
         let router = routes::router(App::new(served.instance, limits, served.token, stopping.clone()));
         let mut connections = JoinSet::new();
         tokio::select! {
-            () = accept(&listener, &router, &stopping, &mut connections) => {}
+            () = accept(&listener, limits, &router, &stopping, &mut connections) => {}
             () = stop => {}
         }
         drop(listener);
@@ -72,6 +70,7 @@ pub(in crate::face) fn serve(served: Served, listener: Listener) -> Result<()> {
 
 async fn accept(
     listener: &TcpListener,
+    limits: Limits,
     router: &Router,
     stopping: &watch::Receiver<bool>,
     connections: &mut JoinSet<()>,
@@ -81,7 +80,7 @@ async fn accept(
         let Ok(place) = free.clone().acquire_owned().await else { return };
         match listener.accept().await {
             Ok((stream, _)) => {
-                let connection = connection(stream, router.clone(), stopping.clone());
+                let connection = connection(stream, limits, router.clone(), stopping.clone());
                 connections.spawn(async move {
                     connection.await;
                     drop(place);
@@ -96,15 +95,18 @@ async fn accept(
     }
 }
 
-async fn connection(stream: TcpStream, router: Router, stopping: watch::Receiver<bool>) {
+async fn connection(stream: TcpStream, limits: Limits, router: Router, stopping: watch::Receiver<bool>) {
     // Answers are small and complete: they are not held back for more.
     let _unsupported = stream.set_nodelay(true);
+    // A client that takes nothing of its answer would hold the connection, and the answer in memory, for ever.
+    let mut stream = TimeoutStream::new(stream);
+    stream.set_write_timeout(Some(limits.silence));
     let served = http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_WITHIN)
+        .header_read_timeout(limits.silence)
         .max_headers(HEADERS)
         .max_buf_size(HEAD_BYTES)
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
+        .serve_connection(TokioIo::new(Box::pin(stream)), TowerToHyperService::new(router));
     let mut served = std::pin::pin!(served);
     let ended = tokio::select! {
         ended = served.as_mut() => ended,

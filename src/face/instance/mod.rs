@@ -4,12 +4,13 @@
 //! * [`heartbeats`]: gathered for up to a second, written together
 //! * [`mirror`]: the events as lines of a file
 //! * [`room`]: whether the disk has room for a point
-//! * [`steward`]: what is done when something fails
+//! * [`steward`]: what is done when something fails; [`webhook`]: the URL that is told of it
 
 pub(crate) mod heartbeats;
 pub(crate) mod mirror;
 pub(crate) mod room;
 pub(crate) mod steward;
+pub(crate) mod webhook;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -21,6 +22,7 @@ use self::heartbeats::Heartbeats;
 use self::mirror::Mirror;
 use self::room::Room;
 use self::steward::Steward;
+use self::webhook::Webhook;
 use crate::engine::store::Store;
 use crate::error::Result;
 use crate::recovery::retention::Policy;
@@ -44,6 +46,8 @@ pub(crate) struct Setup {
     pub(crate) event_log: Option<PathBuf>,
     /// What runs when a backup, retention or check fails.
     pub(crate) on_failure: Option<String>,
+    /// What is told over HTTP then.
+    pub(crate) failure_url: Option<Webhook>,
     /// Less free space than this refuses a point, in bytes.
     pub(crate) min_free: u64,
 }
@@ -76,7 +80,7 @@ impl Instance {
         let heartbeats = Heartbeats::start(store.clone())?;
         let mirror = setup.event_log.as_deref().map(|file| Mirror::start(store.clone(), file)).transpose()?;
         let room = Room::new(setup.min_free);
-        let steward = Arc::new(Steward::new(store.path(), room, setup.on_failure.clone()));
+        let steward = Arc::new(Steward::new(&store, room, &setup));
         let schedule = Schedule {
             backup_interval: setup.backup_interval,
             retention: setup.retention.clone(),

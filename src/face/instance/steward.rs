@@ -1,28 +1,42 @@
 //! What a service does beside its scheduler's work: it asks whether there is room before a backup, counts failures, and
-//! runs a command of the operator's for each.
+//! runs a command of the operator's and tells a URL for each.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use serde_json::json;
+
+use crate::clock::{Clock, show_time};
 use crate::engine::store::Store;
 use crate::error::Result;
+use crate::face::instance::Setup;
 use crate::face::instance::room::Room;
+use crate::face::instance::webhook::Webhook;
 use crate::recovery::scheduler::{Attendant, Work};
 
 /// Looks after one store.
 #[derive(Debug)]
 pub(crate) struct Steward {
     store: PathBuf,
+    clock: Arc<dyn Clock>,
     room: Room,
     command: Option<String>,
+    webhook: Option<Webhook>,
     failures: [AtomicU64; Work::ALL.len()],
 }
 
 impl Steward {
-    pub(crate) fn new(store: &Path, room: Room, command: Option<String>) -> Self {
-        let store = std::path::absolute(store).unwrap_or_else(|_| store.to_path_buf());
-        Self { store, room, command, failures: Default::default() }
+    pub(crate) fn new(store: &Store, room: Room, setup: &Setup) -> Self {
+        Self {
+            store: absolute(store.path()),
+            clock: store.clock().clone(),
+            room,
+            command: setup.on_failure.clone(),
+            webhook: setup.failure_url.clone(),
+            failures: Default::default(),
+        }
     }
 
     /// How often a sort of work has failed since the service began.
@@ -60,7 +74,19 @@ impl Attendant for Steward {
             count.fetch_add(1, Ordering::Relaxed);
         }
         self.run_command(work, error);
+        if let Some(webhook) = &self.webhook {
+            let store = self.store.to_string_lossy();
+            webhook.tell(&json!({
+                "timestamp": show_time(self.clock.now()),
+                "event": format!("{}_failed", work.as_str()),
+                "details": {"error": error, "store": store},
+            }));
+        }
     }
+}
+
+fn absolute(path: &Path) -> PathBuf {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf())
 }
 
 #[cfg(unix)]

@@ -1,12 +1,7 @@
-//! What becomes a row: the value is printed once, and each row is a stretch of that text.
+//! What becomes a row: the pieces of a value are printed once, and each row is a stretch of that text.
 
-use std::ops::Range;
-
-use serde::Serialize;
-use serde_json::Value;
-
-use super::rows::{VERSION, fingerprint};
-use crate::error::{Error, Result};
+use super::rows::Node;
+use crate::json::{Container, Pieces, Scalar, write_string};
 
 /// A longer text is split.
 const LONG: usize = 4 << 10;
@@ -21,121 +16,187 @@ const SECTIONS: usize = 16;
 /// Nothing is split below this level, so that keys stay short.
 const SPLIT_DEPTH: usize = 8;
 
-/// A document's text and its rows.
-pub(super) struct Layout<'a> {
+/// A document's compact text and its rows.
+#[derive(Debug)]
+pub(super) struct Layout {
+    pub(super) text: Vec<u8>,
+    pub(super) root: Node,
+    /// What [`json::item_count`](crate::json::item_count) says of the value.
+    pub(super) items: u64,
+}
+
+/// Makes a layout of the pieces of a value.
+#[derive(Debug, Default)]
+pub(super) struct Printer {
     text: Vec<u8>,
-    pub(super) root: Node<'a>,
+    /// The containers that are not complete, the outermost first.
+    open: Vec<Open>,
+    /// Where the row of the member begins whose value comes next.
+    named: Option<usize>,
+    root: Option<Element>,
+    items: u64,
+    /// Kept to be used again.
+    spare: Vec<Vec<Element>>,
 }
 
-/// One row, and the rows below it.
-pub(super) struct Node<'a> {
-    /// Of a member.
-    pub(super) name: Option<&'a str>,
-    /// Where the row's payload is in the text.
-    row: Range<usize>,
-    /// Of the row and everything below it.
-    pub(super) fingerprint: u64,
-    /// Empty unless the row is a split container.
-    pub(super) children: Vec<Node<'a>>,
+/// A container that is not complete.
+#[derive(Debug)]
+struct Open {
+    container: Container,
+    /// Where its row begins, and its bracket.
+    start: usize,
+    bracket: usize,
+    count: usize,
+    /// Whether an element of it is no container.
+    scalars: bool,
+    /// Those so far.
+    elements: Vec<Element>,
 }
 
-/// Where a value stands.
-#[derive(Clone, Copy)]
-struct Position {
-    depth: usize,
-    /// No container on the way has more than [`SECTIONS`] elements.
-    among_sections: bool,
+/// What may become a row.
+#[derive(Debug)]
+struct Element {
+    start: usize,
+    /// The end of its text, and that of its row when it is split.
+    end: usize,
+    row_end: usize,
+    /// Whether it would be split although it is no table.
+    long: bool,
+    /// Empty unless it is split.
+    elements: Vec<Element>,
 }
 
-impl<'a> Layout<'a> {
-    pub(super) fn of(value: &'a Value) -> Result<Self> {
-        let mut printer = Printer { text: vec![VERSION] };
-        let mut root = printer.print(0, None, value, Position { depth: 0, among_sections: true })?;
-        printer.seal(&mut root);
-        Ok(Self { text: printer.text, root })
-    }
-
-    /// The payload of a row.
-    pub(super) fn payload(&self, node: &Node<'_>) -> &[u8] {
+impl Layout {
+    /// The text of a row; of the document's own, what stands behind its count.
+    pub(super) fn text(&self, node: &Node) -> &[u8] {
         self.text.get(node.row.clone()).unwrap_or_default()
     }
 }
 
-struct Printer {
-    text: Vec<u8>,
+impl Printer {
+    /// For a text of about that length.
+    pub(super) fn with_capacity(bytes: usize) -> Self {
+        Self { text: Vec::with_capacity(bytes), ..Self::default() }
+    }
+
+    /// The layout, once the value is complete.
+    pub(super) fn into_layout(self) -> Layout {
+        let whole = Element::scalar(0, self.text.len());
+        let root = node(self.root.unwrap_or(whole));
+        Layout { text: self.text, root, items: self.items }
+    }
+
+    /// A value begins; says where its row does.
+    fn begin(&mut self) -> usize {
+        if let Some(start) = self.named.take() {
+            return start;
+        }
+        self.separate();
+        self.text.len()
+    }
+
+    /// A comma between elements.
+    fn separate(&mut self) {
+        if self.open.last().is_some_and(|open| open.count > 0) {
+            self.text.push(b',');
+        }
+    }
+
+    /// A value is complete.
+    fn end(&mut self, element: Element, scalar: bool) {
+        let depth = self.open.len();
+        let Some(parent) = self.open.last_mut() else {
+            self.root = Some(element);
+            return;
+        };
+        parent.count += 1;
+        parent.scalars |= scalar;
+        if depth <= SPLIT_DEPTH {
+            parent.elements.push(element);
+        }
+    }
+
+    /// Whether a container that is complete is one of containers only, near enough to the top.
+    ///
+    /// Those around it may turn out to have too many elements; then [`Element::is_no_table`] takes it back.
+    fn is_table(&self, open: &Open) -> bool {
+        let among_sections = self.open.iter().all(|around| around.count < SECTIONS);
+        self.open.len() <= TABLE_DEPTH && !open.scalars && among_sections
+    }
 }
 
-impl Printer {
-    /// Prints a value behind its name; its row begins at `start`.
-    fn print<'a>(
-        &mut self,
-        start: usize,
-        name: Option<&'a str>,
-        value: &'a Value,
-        position: Position,
-    ) -> Result<Node<'a>> {
-        if let Some(name) = name {
-            self.write(name)?;
-            self.text.push(b':');
+impl Pieces for Printer {
+    fn scalar(&mut self, scalar: Scalar<'_>) {
+        let start = self.begin();
+        match scalar {
+            Scalar::Null => self.text.extend_from_slice(b"null"),
+            Scalar::Flag(true) => self.text.extend_from_slice(b"true"),
+            Scalar::Flag(false) => self.text.extend_from_slice(b"false"),
+            Scalar::Number(number) => self.text.extend_from_slice(number.as_bytes()),
+            Scalar::Text(text) => write_string(&mut self.text, text),
         }
-        let (end, children) = match value {
-            _ if position.depth >= SPLIT_DEPTH => self.whole(value)?,
-            Value::Array(elements) if !elements.is_empty() => {
-                self.container(*b"[]", elements.iter().map(|element| (None, element)), position)?
-            }
-            Value::Object(members) if !members.is_empty() => {
-                self.container(*b"{}", members.iter().map(|(name, member)| (Some(name.as_str()), member)), position)?
-            }
-            _ => self.whole(value)?,
-        };
-        Ok(Node { name, row: start..end, fingerprint: 0, children })
+        self.end(Element::scalar(start, self.text.len()), true);
     }
 
-    /// Prints a value that is not split.
-    fn whole<'a>(&mut self, value: &Value) -> Result<(usize, Vec<Node<'a>>)> {
-        self.write(value)?;
-        Ok((self.text.len(), Vec::new()))
+    fn open(&mut self, container: Container) {
+        let start = self.begin();
+        let bracket = self.text.len();
+        self.text.push(container.brackets()[0]);
+        let elements = self.spare.pop().unwrap_or_default();
+        self.open.push(Open { container, start, bracket, count: 0, scalars: false, elements });
     }
 
-    /// Prints a container; says where its own row ends, and which rows are below it.
-    fn container<'a>(
-        &mut self,
-        [open, close]: [u8; 2],
-        items: impl ExactSizeIterator<Item = (Option<&'a str>, &'a Value)> + Clone,
-        position: Position,
-    ) -> Result<(usize, Vec<Node<'a>>)> {
-        let start = self.text.len();
-        let count = items.len();
-        let is_container = |(_, value): (_, &Value)| matches!(value, Value::Array(_) | Value::Object(_));
-        let table = position.depth <= TABLE_DEPTH && position.among_sections && items.clone().all(is_container);
-        let below =
-            Position { depth: position.depth + 1, among_sections: position.among_sections && count <= SECTIONS };
-        let mut children = Vec::with_capacity(count);
-        self.text.push(open);
-        for (name, value) in items {
-            if !children.is_empty() {
-                self.text.push(b',');
-            }
-            children.push(self.print(self.text.len(), name, value, below)?);
+    fn name(&mut self, name: &str) {
+        self.separate();
+        self.named = Some(self.text.len());
+        write_string(&mut self.text, name);
+        self.text.push(b':');
+    }
+
+    fn close(&mut self) {
+        let Some(mut open) = self.open.pop() else { return };
+        let depth = self.open.len();
+        self.text.push(open.container.brackets()[1]);
+        let outer = self.open.first().map(|outer| outer.container);
+        if depth == 0 && open.container == Container::Array || depth == 1 && outer == Some(Container::Object) {
+            self.items += open.count as u64;
         }
-        self.text.push(close);
-        let is_split = |child: &Node<'_>| !child.children.is_empty();
-        if position.depth == 0 || table || is_long(self.text.len() - start, count) || children.iter().any(is_split) {
-            children.iter_mut().for_each(|child| self.seal(child));
-            return Ok((start + 1, children));
+        if depth < TABLE_DEPTH && open.count > SECTIONS {
+            open.elements.iter_mut().take(SECTIONS).for_each(|element| element.is_no_table(depth + 1));
         }
-        Ok((self.text.len(), Vec::new()))
+        let long = depth == 0 || is_long(self.text.len() - open.bracket, open.count);
+        let split = long || self.is_table(&open) || open.elements.iter().any(Element::is_split);
+        let mut element = Element { long, ..Element::scalar(open.start, self.text.len()) };
+        if split && open.count > 0 && depth < SPLIT_DEPTH {
+            element.row_end = open.bracket + 1;
+            element.elements = open.elements;
+        } else {
+            open.elements.clear();
+            self.spare.push(open.elements);
+        }
+        self.end(element, false);
+    }
+}
+
+impl Element {
+    /// One without others in it.
+    fn scalar(start: usize, end: usize) -> Self {
+        Self { start, end, row_end: end, long: false, elements: Vec::new() }
     }
 
-    /// Takes the fingerprint of a node once it is sure to be a row.
-    fn seal(&self, node: &mut Node<'_>) {
-        let payload = self.text.get(node.row.clone()).unwrap_or_default();
-        node.fingerprint = fingerprint(payload, node.children.iter().map(|child| child.fingerprint));
+    fn is_split(&self) -> bool {
+        !self.elements.is_empty()
     }
 
-    fn write(&mut self, value: &(impl Serialize + ?Sized)) -> Result<()> {
-        serde_json::to_writer(&mut self.text, value)
-            .map_err(|source| Error::invalid("a document cannot be printed").with_source(source))
+    /// What was split for being a table, here and below, is so no more.
+    fn is_no_table(&mut self, depth: usize) {
+        if depth < TABLE_DEPTH {
+            self.elements.iter_mut().for_each(|element| element.is_no_table(depth + 1));
+        }
+        if !self.long && !self.elements.iter().any(Self::is_split) {
+            self.row_end = self.end;
+            self.elements.clear();
+        }
     }
 }
 
@@ -143,22 +204,36 @@ fn is_long(length: usize, count: usize) -> bool {
     length > LONG_OF_SMALL || (length > LONG && length / count.max(1) >= SMALL)
 }
 
+/// An element as it will be stored, and those below it.
+fn node(element: Element) -> Node {
+    let children = element.elements.into_iter().map(node).collect();
+    Node { order: 0, row: element.start..element.row_end, children }
+}
+
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     use super::*;
+    use crate::json;
 
-    /// Every row's payload, the document's version left out.
+    fn layout(value: &Value) -> Layout {
+        let mut printer = Printer::default();
+        json::take_apart(value, &mut printer).unwrap();
+        printer.into_layout()
+    }
+
+    /// Every row's text.
     fn rows(value: &Value) -> Vec<String> {
-        fn collect(layout: &Layout<'_>, node: &Node<'_>, rows: &mut Vec<String>) {
-            rows.push(String::from_utf8(layout.payload(node).to_vec()).unwrap());
+        fn collect(layout: &Layout, node: &Node, rows: &mut Vec<String>) {
+            rows.push(String::from_utf8(layout.text[node.row.clone()].to_vec()).unwrap());
             node.children.iter().for_each(|child| collect(layout, child, rows));
         }
-        let layout = Layout::of(value).unwrap();
+        let layout = layout(value);
+        assert_eq!(String::from_utf8(layout.text.clone()).unwrap(), value.to_string());
+        assert_eq!(layout.items, json::item_count(value));
         let mut rows = Vec::new();
         collect(&layout, &layout.root, &mut rows);
-        assert_eq!(rows[0].remove(0), char::from(VERSION));
         rows
     }
 
@@ -186,6 +261,23 @@ mod tests {
         assert_eq!(rows(&full), expected);
         let many: Value = (0..17).map(|number| (number.to_string(), bot())).collect::<serde_json::Map<_, _>>().into();
         assert_eq!(rows(&many).len(), 18);
+    }
+
+    #[test]
+    fn a_table_among_many_is_none_wherever_it_stands() {
+        let table = json!({"x": {"a": 1}, "y": {"b": 2}});
+        let among = |count: usize, place: usize| {
+            let member =
+                |at: usize| (at.to_string(), if at == place { json!({ "t": table }) } else { json!({"n": at}) });
+            rows(&(0..count).map(member).collect::<serde_json::Map<_, _>>().into()).len()
+        };
+        for place in [0, 7, 15] {
+            assert_eq!((among(16, place), among(17, place)), (1 + 16 + 1 + 2, 1 + 17));
+        }
+        let long = json!({"t": {"x": {"a": "x".repeat(9_000)}, "y": {"b": 2}}});
+        let members = |at: usize| (at.to_string(), if at == 3 { long.clone() } else { json!({"n": at}) });
+        let many = (0..17).map(members).collect::<serde_json::Map<_, _>>();
+        assert_eq!(rows(&many.into()).len(), 1 + 17 + 1 + 2 + 1);
     }
 
     #[test]

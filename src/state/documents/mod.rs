@@ -18,6 +18,8 @@
 //!   opening bracket: the elements are the rows below it.
 //! * [`align`] finds out which stored element is which new one, and [`order`] gives order keys to those that are new, so
 //!   that all the others stay where they are, untouched.
+//!   The document's own row also has the number of rows below it, so that lost ones are an error and no shorter document.
+//! * [`prepared`] is a document on its way in, printed once before the transaction begins.
 //! * [`put`] brings the rows from what they are to what they should be; [`names`] tells a person which element a row is.
 
 mod align;
@@ -26,12 +28,14 @@ mod layout;
 mod model_test;
 mod names;
 mod order;
+mod prepared;
 mod put;
 mod rows;
 #[cfg(test)]
 mod tests;
 
 pub(crate) use names::{RowNames, row_value};
+pub(crate) use prepared::{Prepared, Preparing, Summary};
 
 use std::fmt;
 use std::ops::Bound;
@@ -161,8 +165,8 @@ impl<R: Records> Documents<R> {
     /// source is longer than 512 bytes.
     pub fn get(&self, kind: &str, source: &str) -> Result<Option<Value>> {
         let id = DocumentId::new(kind, source)?;
-        let Some(root) = rows::read(&self.records, &id)? else { return Ok(None) };
-        root.into_document().map(Some).map_err(|error| rows::misfit(&id).with_source(error))
+        let Some(stored) = rows::read(&self.records, &id)? else { return Ok(None) };
+        stored.to_document().map(Some).map_err(|error| rows::misfit(&id).with_source(error))
     }
 
     /// The document as compact JSON text.
@@ -220,7 +224,12 @@ impl Documents<&mut WriteTx<'_>> {
     /// longer than 512 bytes; `Damaged` when a record of the stored document is damaged, or its records do not fit
     /// together.
     pub fn put(&mut self, kind: &str, source: &str, document: &Value) -> Result<Written> {
-        put::put(self.records, &DocumentId::new(kind, source)?, document)
+        self.put_prepared(kind, source, &Prepared::of_value(document)?)
+    }
+
+    /// The same for a document that is ready.
+    pub(crate) fn put_prepared(&mut self, kind: &str, source: &str, document: &Prepared) -> Result<Written> {
+        put::put(self.records, &DocumentId::new(kind, source)?, document.layout())
     }
 
     /// Removes a document, even one whose records do not fit together; says whether there was one.

@@ -79,7 +79,7 @@ pub(crate) fn row_value(key: &[u8], payload: &[u8]) -> Result<Option<Value>> {
     }
     let (id, path) = rows::split_key(key)?;
     let text = match path {
-        [] => payload.get(1..).unwrap_or_default(),
+        [] => rows::split_own_row(payload).map_or(&b""[..], |(_, text)| text),
         _ => json::split_member(payload).map_or(payload, |(_, text)| text),
     };
     json::parse_inside(text, 0).map(Some).map_err(|error| rows::misfit(&id).with_source(error))

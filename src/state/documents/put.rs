@@ -1,26 +1,23 @@
 //! Putting a document: from the rows that are there to those that should be, writing only what differs.
 
-use serde_json::Value;
-
-use super::layout::{Layout, Node};
-use super::rows::{self, Shape, Stored, fingerprint};
+use super::layout::Layout;
+use super::rows::{self, Node, Shape, Stored};
 use super::{DocumentId, Written, align, order};
 use crate::engine::records::{KeyRange, Records};
 use crate::engine::schema::CollectionId;
 use crate::engine::write::WriteTx;
 use crate::error::Result;
-use crate::json;
 
+/// One in so many elements may have changed in its place without another look at which is which.
+const MOSTLY: usize = 8;
 /// How many rows are removed at a time.
 const PAGE: usize = 256;
 
 /// Puts a document; says what that did.
-pub(super) fn put(tx: &mut WriteTx<'_>, id: &DocumentId, document: &Value) -> Result<Written> {
-    json::check(document)?;
-    let layout = Layout::of(document)?;
+pub(super) fn put(tx: &mut WriteTx<'_>, id: &DocumentId, layout: &Layout) -> Result<Written> {
     let stored = rows::read(tx, id)?;
-    let mut change = Change { tx, layout: &layout, key: rows::key(id), written: Written::default() };
-    change.put(stored.as_ref(), &layout.root).map_err(|error| error.context(format!("document {id}")))?;
+    let mut change = Change { tx, old: stored.as_ref(), new: layout, key: rows::key(id), written: Written::default() };
+    change.document().map_err(|error| error.context(format!("document {id}")))?;
     Ok(change.written)
 }
 
@@ -42,34 +39,57 @@ pub(super) fn remove(tx: &mut WriteTx<'_>, id: &DocumentId) -> Result<bool> {
 /// A document on its way from its stored rows to its new ones.
 struct Change<'t, 'w, 'l> {
     tx: &'t mut WriteTx<'w>,
-    layout: &'l Layout<'l>,
+    old: Option<&'l Stored>,
+    new: &'l Layout,
     /// Of the row that is being looked at.
     key: Vec<u8>,
     written: Written,
 }
 
-impl Change<'_, '_, '_> {
+impl<'l> Change<'_, '_, 'l> {
+    /// Makes all rows what they should be.
+    fn document(&mut self) -> Result<()> {
+        let (old, new) = (self.old.map(|old| &old.root), &self.new.root);
+        let text = self.new.text(new);
+        let count = rows_below(new);
+        let same = self.old.is_some_and(|stored| stored.count == count && stored.text(&stored.root) == text);
+        self.row(same, &rows::own_row(count, text))?;
+        self.below_row(old, new)
+    }
+
     /// Makes the row at the current key, and those below it, what they should be.
-    fn put(&mut self, old: Option<&Stored>, new: &Node<'_>) -> Result<()> {
-        let payload = self.layout.payload(new);
-        if old.is_some_and(|old| old.payload == payload) {
+    fn put(&mut self, old: Option<&'l Node>, new: &'l Node) -> Result<()> {
+        let text = self.new.text(new);
+        self.row(old.is_some_and(|old| self.old_text(old) == text), text)?;
+        self.below_row(old, new)
+    }
+
+    /// Makes the row at the current key what it should be.
+    fn row(&mut self, same: bool, payload: &[u8]) -> Result<()> {
+        if same {
             self.written.unchanged += 1;
         } else {
             self.tx.put(CollectionId::DOCUMENTS, &self.key, payload)?;
             self.written.put += 1;
         }
+        Ok(())
+    }
+
+    /// Makes the rows below the current key what they should be.
+    fn below_row(&mut self, old: Option<&'l Node>, new: &'l Node) -> Result<()> {
         let below = old.map(|old| old.children.as_slice()).unwrap_or_default();
         if below.is_empty() && new.children.is_empty() {
             return Ok(());
         }
-        let comparable = old.is_some_and(|old| old.shape() == Shape::of(payload));
-        let matches = if comparable { self.align(below, &new.children)? } else { vec![None; new.children.len()] };
+        let shape = Shape::of(self.new.text(new));
+        let comparable = old.is_some_and(|old| Shape::of(self.old_text(old)) == shape);
+        let matches = if comparable { self.align(shape, below, &new.children) } else { vec![None; new.children.len()] };
         self.put_below(below, &new.children, matches)
     }
 
     /// Makes the rows below the current key what they should be. Those that go are removed first: their order keys may
     /// be given out again.
-    fn put_below(&mut self, old: &[Stored], new: &[Node<'_>], matches: align::Matches) -> Result<()> {
+    fn put_below(&mut self, old: &'l [Node], new: &'l [Node], matches: align::Matches) -> Result<()> {
         let matched: Vec<_> = matches.into_iter().map(|index| index.and_then(|index| old.get(index))).collect();
         let orders = order::number(matched.iter().map(|old| old.map(|old| old.order)).collect());
         let mut staying = matched.iter().zip(&orders).filter_map(|(old, order)| old.filter(|old| old.order == *order));
@@ -88,7 +108,7 @@ impl Change<'_, '_, '_> {
     }
 
     /// Removes the row at the current key and those below it.
-    fn remove(&mut self, old: &Stored) -> Result<()> {
+    fn remove(&mut self, old: &Node) -> Result<()> {
         self.tx.remove(CollectionId::DOCUMENTS, &self.key)?;
         self.written.removed += 1;
         old.children.iter().try_for_each(|child| self.below(child.order, |change| change.remove(child)))
@@ -103,24 +123,71 @@ impl Change<'_, '_, '_> {
         done
     }
 
-    fn align(&self, old: &[Stored], new: &[Node<'_>]) -> Result<align::Matches> {
-        if new.iter().any(|new| new.name.is_some()) {
-            let named = |name: &str| fingerprint(name.as_bytes(), std::iter::empty());
-            let old: Vec<_> = old.iter().map(|old| Ok(named(&old.name()?))).collect::<Result<_>>()?;
-            let new: Vec<_> = new.iter().map(|new| new.name.map(named).unwrap_or_default()).collect();
-            return Ok(align::members(&old, &new));
+    fn old_text(&self, node: &Node) -> &'l [u8] {
+        self.old.map(|stored| stored.text(node)).unwrap_or_default()
+    }
+
+    fn align(&self, shape: Shape, old: &[Node], new: &[Node]) -> align::Matches {
+        if self.is_changed_in_place(shape, old, new) {
+            return (0..new.len()).map(Some).collect();
         }
-        let old_prints: Vec<_> = old.iter().map(Stored::fingerprint).collect();
-        let new_prints: Vec<_> = new.iter().map(|new| new.fingerprint).collect();
-        let old_beginning = |index: usize| old.get(index).map(|old| beginning(&old.payload)).unwrap_or_default();
+        if shape == Shape::Object {
+            let old: Vec<_> = old.iter().map(|old| print(rows::written_name(self.old_text(old)))).collect();
+            let new: Vec<_> = new.iter().map(|new| print(rows::written_name(self.new.text(new)))).collect();
+            return align::members(&old, &new);
+        }
+        let old_prints: Vec<_> = old.iter().map(|old| fingerprint(old, &|node| self.old_text(node))).collect();
+        let new_prints: Vec<_> = new.iter().map(|new| fingerprint(new, &|node| self.new.text(node))).collect();
+        let old_beginning =
+            |index: usize| old.get(index).map(|old| print(beginning(self.old_text(old)))).unwrap_or_default();
         let new_beginning =
-            |index: usize| new.get(index).map(|new| beginning(self.layout.payload(new))).unwrap_or_default();
-        Ok(align::elements(&old_prints, &new_prints, old_beginning, new_beginning))
+            |index: usize| new.get(index).map(|new| print(beginning(self.new.text(new)))).unwrap_or_default();
+        align::elements(&old_prints, &new_prints, old_beginning, new_beginning)
+    }
+
+    /// Whether each element is the one that was in its place: nearly all unchanged, the others by how they begin. Most
+    /// documents change so between two backups, and then nothing needs to be hashed and sorted.
+    fn is_changed_in_place(&self, shape: Shape, old: &[Node], new: &[Node]) -> bool {
+        let mut changed = 0;
+        old.len() == new.len()
+            && old.iter().zip(new).all(|(old, new)| {
+                let (old, new) = (self.old_text(old), self.new.text(new));
+                if old == new {
+                    return true;
+                }
+                changed += 1;
+                match shape {
+                    Shape::Object => rows::written_name(old) == rows::written_name(new),
+                    _ => beginning(old) == beginning(new),
+                }
+            })
+            && changed <= new.len() / MOSTLY
     }
 }
 
-/// The fingerprint of the first member of an object, which often names it; of the whole of anything else.
-fn beginning(payload: &[u8]) -> u64 {
-    let end = payload.windows(2).position(|pair| pair == b",\"").unwrap_or(payload.len());
-    fingerprint(payload.get(..end).unwrap_or_default(), std::iter::empty())
+/// A number that is equal for equal texts, and rarely otherwise: enough for aligning, after which they are compared.
+fn print(text: &[u8]) -> u64 {
+    u64::from(crc32fast::hash(text)) << 32 | text.len() as u64 & 0xffff_ffff
+}
+
+/// The same of a row and everything below it.
+fn fingerprint<'a>(node: &Node, text: &impl Fn(&Node) -> &'a [u8]) -> u64 {
+    let own = print(text(node));
+    if node.children.is_empty() {
+        return own;
+    }
+    let mut hasher = crc32fast::Hasher::new();
+    node.children.iter().for_each(|child| hasher.update(&fingerprint(child, text).to_le_bytes()));
+    own ^ u64::from(hasher.finalize()) << 32
+}
+
+/// How many rows lie below one.
+fn rows_below(node: &Node) -> u64 {
+    node.children.iter().map(|child| 1 + rows_below(child)).sum()
+}
+
+/// The first member of an object, which often names it; the whole of anything else.
+fn beginning(text: &[u8]) -> &[u8] {
+    let end = text.windows(2).position(|pair| pair == b",\"").unwrap_or(text.len());
+    text.get(..end).unwrap_or_default()
 }

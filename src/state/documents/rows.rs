@@ -1,15 +1,20 @@
 //! The bytes of a document: keys, payloads, and the tree that they make. Encode beside decode.
 
+use std::ops::Range;
+
 use serde_json::{Map, Value};
 
 use super::DocumentId;
-use crate::engine::records::{KeyRange, Records, Row, scan};
+use crate::engine::records::{KeyRange, Records};
 use crate::engine::schema::CollectionId;
 use crate::error::{Error, ErrorKind, Result};
 use crate::json::{self, MAX_DEPTH};
 
 /// The first byte of the document's own row: the version of all its rows.
 pub(super) const VERSION: u8 = 1;
+/// Behind the version: how many rows lie below the document's own, eight bytes, little-endian. A row that page damage
+/// has made unreachable reads as absent; that this number is another tells of it.
+const COUNT: usize = 8;
 /// Behind kind and behind source. A zero byte within them is written as [`ZERO`].
 const END: [u8; 2] = [0, 0];
 const ZERO: [u8; 2] = [0, 0xff];
@@ -69,14 +74,6 @@ pub(super) fn order_of(key: &[u8]) -> u64 {
     key.last_chunk::<ORDER>().map(|order| u64::from_be_bytes(*order)).unwrap_or_default()
 }
 
-/// A number that is equal for equal content, and rarely otherwise: enough for aligning, after which bytes are compared.
-pub(super) fn fingerprint(payload: &[u8], below: impl Iterator<Item = u64>) -> u64 {
-    let mut hasher = crc32fast::Hasher::new();
-    hasher.update(payload);
-    below.for_each(|fingerprint| hasher.update(&fingerprint.to_le_bytes()));
-    u64::from(hasher.finalize()) << 32 | payload.len() as u64 & 0xffff_ffff
-}
-
 /// What a payload says of its row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Shape {
@@ -99,31 +96,46 @@ impl Shape {
     }
 }
 
+/// The payload of a document's own row.
+pub(super) fn own_row(count: u64, text: &[u8]) -> Vec<u8> {
+    [&[VERSION][..], &count.to_le_bytes(), text].concat()
+}
+
+/// The number of rows below a document's own row, and its text; nothing when it is no such row.
+pub(super) fn split_own_row(payload: &[u8]) -> Option<(u64, &[u8])> {
+    let (count, text) = payload.strip_prefix(&[VERSION])?.split_first_chunk::<COUNT>()?;
+    Some((u64::from_le_bytes(*count), text))
+}
+
 /// A row and the rows below it, in order.
 #[derive(Debug)]
-pub(super) struct Stored {
-    /// Its place among its siblings.
+pub(super) struct Node {
+    /// Its place among its siblings, once it is stored.
     pub(super) order: u64,
-    pub(super) payload: Vec<u8>,
-    pub(super) children: Vec<Stored>,
+    /// Where its text is in that of the document.
+    pub(super) row: Range<usize>,
+    /// Empty unless the row is a container whose elements have rows of their own.
+    pub(super) children: Vec<Node>,
+}
+
+/// The rows of a document as they are stored: their texts, one behind the other, and the tree that they make.
+#[derive(Debug)]
+pub(super) struct Stored {
+    text: Vec<u8>,
+    pub(super) root: Node,
+    /// Rows below the document's own, as it says and as there are.
+    pub(super) count: u64,
 }
 
 /// The rows of a document, or none when there is no such document.
 ///
 /// # Errors
 ///
-/// `Damaged` when they are no tree.
+/// `Damaged` when they are no tree, or not all of it.
 pub(super) fn read<R: Records>(records: &R, id: &DocumentId) -> Result<Option<Stored>> {
-    let key = key(id);
-    let mut rows = scan(records, CollectionId::DOCUMENTS, KeyRange::prefix(&key)).peekable();
-    let Some((first, payload)) = rows.next().transpose()? else { return Ok(None) };
-    if first != key {
-        return Err(misfit(id));
-    }
-    check_version(id, &payload)?;
-    let root = Stored { order: 0, payload, children: children_of(&key, 0, &mut rows)? };
-    let all_taken = rows.next().transpose()?.is_none();
-    if all_taken && root.is_sound() { Ok(Some(root)) } else { Err(misfit(id)) }
+    let mut reading = Reading { id, key: key(id), stored: None, found: 0, path: Vec::new() };
+    records.each(CollectionId::DOCUMENTS, KeyRange::prefix(&key(id)), &mut |key, payload| reading.row(key, payload))?;
+    reading.finish()
 }
 
 /// Rows of an unknown version are not touched.
@@ -138,19 +150,66 @@ fn check_version(id: &DocumentId, payload: &[u8]) -> Result<()> {
     }
 }
 
-/// Takes the rows one level below `parent`, each with the rows below it; leaves what belongs to none.
-fn children_of<I>(parent: &[u8], depth: usize, rows: &mut std::iter::Peekable<I>) -> Result<Vec<Stored>>
-where
-    I: Iterator<Item = Result<Row>>,
-{
-    let mut children = Vec::new();
-    let is_child = |key: &[u8]| depth < MAX_DEPTH && key.len() == parent.len() + ORDER && key.starts_with(parent);
-    while let Some(row) = rows.next_if(|row| row.as_ref().map_or(true, |(key, _)| is_child(key))) {
-        let (key, payload) = row?;
-        let below = children_of(&key, depth + 1, rows)?;
-        children.push(Stored { order: order_of(&key), payload, children: below });
+/// Rows on their way to a tree.
+struct Reading<'a> {
+    id: &'a DocumentId,
+    key: Vec<u8>,
+    stored: Option<Stored>,
+    /// Rows below the document's own so far.
+    found: u64,
+    /// The row that came last and those that it lies in, from below the document's own.
+    path: Vec<Node>,
+}
+
+impl Reading<'_> {
+    /// Takes the next row.
+    fn row(&mut self, key: &[u8], payload: &[u8]) -> Result<()> {
+        let Some(stored) = &mut self.stored else {
+            return self.own_row(key, payload);
+        };
+        let path = key.get(self.key.len()..).unwrap_or_default();
+        let depth = path.len() / ORDER;
+        let orders = path.as_chunks::<ORDER>();
+        let parents = orders.0.iter().take(depth.saturating_sub(1)).map(|order| u64::from_be_bytes(*order));
+        let fits = orders.1.is_empty() && (1..=MAX_DEPTH).contains(&depth) && depth <= self.path.len() + 1;
+        if !fits || !parents.eq(self.path.iter().take(depth - 1).map(|node| node.order)) {
+            return Err(misfit(self.id));
+        }
+        let start = stored.text.len();
+        stored.text.extend_from_slice(payload);
+        self.up(depth - 1);
+        self.path.push(Node { order: order_of(key), row: start..start + payload.len(), children: Vec::new() });
+        self.found += 1;
+        Ok(())
     }
-    Ok(children)
+
+    fn own_row(&mut self, key: &[u8], payload: &[u8]) -> Result<()> {
+        if key != self.key {
+            return Err(misfit(self.id));
+        }
+        check_version(self.id, payload)?;
+        let (count, text) = split_own_row(payload).ok_or_else(|| misfit(self.id))?;
+        let root = Node { order: 0, row: 0..text.len(), children: Vec::new() };
+        self.stored = Some(Stored { text: text.to_vec(), root, count });
+        Ok(())
+    }
+
+    /// Puts the nodes of the path that lie deeper into those around them: nothing comes below them any more.
+    fn up(&mut self, depth: usize) {
+        while self.path.len() > depth
+            && let (Some(node), Some(stored)) = (self.path.pop(), &mut self.stored)
+        {
+            self.path.last_mut().unwrap_or(&mut stored.root).children.push(node);
+        }
+    }
+
+    fn finish(mut self) -> Result<Option<Stored>> {
+        self.up(0);
+        match self.stored {
+            Some(stored) if self.found != stored.count || !stored.is_sound(&stored.root) => Err(misfit(self.id)),
+            stored => Ok(stored),
+        }
+    }
 }
 
 /// The error for rows that are each sound but make no document.
@@ -160,47 +219,50 @@ pub(super) fn misfit(id: &DocumentId) -> Error {
     ))
 }
 
+/// The name at the start of a member's text, in quotes as it is written, which is always in the same way.
+pub(super) fn written_name(text: &[u8]) -> &[u8] {
+    let mut escaped = false;
+    let end = text.iter().skip(1).position(|byte| {
+        let ends = *byte == b'"' && !escaped;
+        escaped = *byte == b'\\' && !escaped;
+        ends
+    });
+    text.get(..end.map_or(0, |end| end + 2)).unwrap_or_default()
+}
+
 impl Stored {
-    pub(super) fn shape(&self) -> Shape {
-        Shape::of(&self.payload)
-    }
-
-    /// Of the row and everything below it.
-    pub(super) fn fingerprint(&self) -> u64 {
-        fingerprint(&self.payload, self.children.iter().map(Self::fingerprint))
-    }
-
-    /// The name of a member.
-    pub(super) fn name(&self) -> Result<String> {
-        json::split_member(&self.payload).map(|(name, _)| name)
+    /// The text of a row.
+    pub(super) fn text(&self, node: &Node) -> &[u8] {
+        self.text.get(node.row.clone()).unwrap_or_default()
     }
 
     /// Whether there are rows below exactly where there should be, here and everywhere below.
-    fn is_sound(&self) -> bool {
-        (self.shape() == Shape::Whole) == self.children.is_empty() && self.children.iter().all(Self::is_sound)
+    fn is_sound(&self, node: &Node) -> bool {
+        (Shape::of(self.text(node)) == Shape::Whole) == node.children.is_empty()
+            && node.children.iter().all(|child| self.is_sound(child))
     }
 
-    /// The value of a document, from its own row.
-    pub(super) fn into_document(self) -> Result<Value> {
-        value(self.payload.get(1..).unwrap_or_default(), self.children, 0)
+    /// The value of the document.
+    pub(super) fn to_document(&self) -> Result<Value> {
+        self.value(self.text(&self.root), &self.root, 0)
     }
-}
 
-/// The value of an element, `depth` levels in, from its text and the rows below it.
-fn value(text: &[u8], children: Vec<Stored>, depth: usize) -> Result<Value> {
-    match text {
-        b"[" => children.into_iter().map(|child| value(&child.payload, child.children, depth + 1)).collect(),
-        b"{" => {
-            let mut members = Map::with_capacity(children.len());
-            for child in children {
-                let (name, text) = json::split_member(&child.payload)?;
-                if members.insert(name, value(text, child.children, depth + 1)?).is_some() {
-                    return Err(Error::damaged("two members of a document have the same name"));
+    /// The value of an element, `depth` levels in, from its text and the rows below it.
+    fn value(&self, text: &[u8], node: &Node, depth: usize) -> Result<Value> {
+        match text {
+            b"[" => node.children.iter().map(|child| self.value(self.text(child), child, depth + 1)).collect(),
+            b"{" => {
+                let mut members = Map::with_capacity(node.children.len());
+                for child in &node.children {
+                    let (name, text) = json::split_member(self.text(child))?;
+                    if members.insert(name, self.value(text, child, depth + 1)?).is_some() {
+                        return Err(Error::damaged("two members of a document have the same name"));
+                    }
                 }
+                Ok(Value::Object(members))
             }
-            Ok(Value::Object(members))
+            _ => json::parse_inside(text, depth),
         }
-        _ => json::parse_inside(text, depth),
     }
 }
 
@@ -221,6 +283,28 @@ mod tests {
         assert_eq!((read, path), (id("a\0b", "é"), &7u64.to_be_bytes()[..]));
         assert_eq!(ancestry(&row, path).map(<[u8]>::len).collect::<Vec<_>>(), [row.len() - 8, row.len()]);
         assert_eq!(order_of(&row), 7);
+    }
+
+    #[test]
+    fn the_name_of_a_member_is_found_as_it_is_written() {
+        for (text, name) in [
+            (r#""a":1"#, r#""a""#),
+            (r#""a\"b\\":"x""#, r#""a\"b\\""#),
+            (r#""":[]"#, r#""""#),
+            (r#""open"#, ""),
+            ("", ""),
+        ] {
+            assert_eq!(written_name(text.as_bytes()), name.as_bytes(), "{text}");
+        }
+    }
+
+    #[test]
+    fn the_documents_own_row_reads_back_and_another_form_does_not() {
+        let payload = own_row(3, b"{");
+        assert_eq!(payload, b"\x01\x03\0\0\0\0\0\0\0{");
+        assert_eq!(split_own_row(&payload), Some((3, &b"{"[..])));
+        assert_eq!(split_own_row(&payload[..8]), None);
+        assert_eq!(split_own_row(b""), None);
     }
 
     #[test]

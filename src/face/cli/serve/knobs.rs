@@ -9,6 +9,7 @@ use serde::Deserialize;
 
 use crate::error::{Error, Result};
 use crate::face::cli::serve::value::{Count, Size, Span};
+use crate::face::instance::webhook::Webhook;
 
 /// Defines the options: values, then switches.
 macro_rules! knobs {
@@ -74,6 +75,10 @@ knobs! {
     stale_after: Span = "HIVEKEEP_STALE_AFTER", "TIME";
     /// Run this when a backup, retention or check fails; HIVEKEEP_FAILED and HIVEKEEP_ERROR say what and why
     on_failure: String = "HIVEKEEP_ON_FAILURE", "COMMAND";
+    /// Post the event of such a failure to this URL as JSON; http only, for https let --on-failure run curl
+    failure_url: Webhook = "HIVEKEEP_FAILURE_URL", "URL";
+    /// A client may be silent for so long, before its request or without taking its answer [default: 30s]
+    client_timeout: Span = "HIVEKEEP_CLIENT_TIMEOUT", "TIME";
     }
     switches {
     /// Keep every automatic point of the kept age, as many as the count allows

@@ -76,7 +76,7 @@ fn run(settings: &Settings, context: &mut Context) -> Result<Exit> {
     let is_new = !context.path.exists();
     let instance = Arc::new(Instance::open(&context.path, settings.setup())?);
     greet(context, &instance, &listener, is_new)?;
-    http::serve(Served { instance: instance.clone(), token, max_body: settings.max_body() }, listener)?;
+    http::serve(Served { instance: instance.clone(), token, limits: settings.limits() }, listener)?;
     let still_used = |_| Error::conflict("a request did not end in time; what it did is on the disk, or was not done");
     Arc::try_unwrap(instance).map_err(still_used)?.close()?;
     context.out.message("closed");

@@ -7,13 +7,16 @@ use std::time::Duration;
 use crate::error::{Error, Result};
 use crate::face::cli::serve::knobs::Knobs;
 use crate::face::cli::serve::value::{Count, Size, Span};
-use crate::face::http::Token;
+use crate::face::http::{Limits, Token};
 use crate::face::instance::Setup;
 use crate::face::instance::room::MIN_FREE;
+use crate::face::instance::webhook::Webhook;
 use crate::recovery::retention::{Policy, TagRule};
 
 /// Where the token may stand instead of in a file. No option holds it: everybody can see what was typed.
 const TOKEN: &str = "HIVEKEEP_TOKEN";
+/// As long as a client may be silent when nothing is set to end it; the timers take no more.
+const FOREVER: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
 /// How the service runs.
 #[derive(Clone, Debug)]
@@ -38,6 +41,8 @@ pub(super) struct Settings {
     min_free: Size,
     stale_after: Span,
     on_failure: Option<String>,
+    failure_url: Option<Webhook>,
+    client_timeout: Span,
 }
 
 impl From<Knobs> for Settings {
@@ -65,6 +70,8 @@ impl From<Knobs> for Settings {
             min_free: knobs.min_free.unwrap_or(Size(MIN_FREE)),
             stale_after: knobs.stale_after.unwrap_or(span(30)),
             on_failure: knobs.on_failure,
+            failure_url: knobs.failure_url,
+            client_timeout: knobs.client_timeout.unwrap_or(span(30)),
         }
     }
 }
@@ -79,6 +86,7 @@ impl Settings {
             stale_mark: self.stale_after.0,
             event_log: self.event_log.clone(),
             on_failure: self.on_failure.clone(),
+            failure_url: self.failure_url.clone(),
             min_free: self.min_free.0,
         }
     }
@@ -103,9 +111,10 @@ impl Settings {
         }
     }
 
-    /// The longest body of a request.
-    pub(super) fn max_body(&self) -> usize {
-        usize::try_from(self.max_body.0).unwrap_or(usize::MAX)
+    /// What a client may ask for.
+    pub(super) fn limits(&self) -> Limits {
+        let body_bytes = usize::try_from(self.max_body.0).unwrap_or(usize::MAX);
+        Limits { body_bytes, silence: self.client_timeout.0.unwrap_or(FOREVER) }
     }
 
     /// The token that requests must show: of the file, or of the environment.
@@ -151,12 +160,17 @@ impl fmt::Display for Settings {
         writeln!(f, "stale-after = {}", text(&self.stale_after))?;
         writeln!(f, "max-body = {}", text(&self.max_body))?;
         writeln!(f, "min-free = {}", text(&self.min_free))?;
+        writeln!(f, "client-timeout = {}", text(&self.client_timeout))?;
         writeln!(f, "insecure-no-token = {}", self.insecure_no_token)?;
         for (name, value) in [("event-log", &self.event_log), ("token-file", &self.token_file)] {
             match value {
                 Some(value) => writeln!(f, "{name} = {}", path(value))?,
                 None => writeln!(f, "# {name} is not set")?,
             }
+        }
+        match &self.failure_url {
+            Some(url) => writeln!(f, "failure-url = {}", text(url))?,
+            None => writeln!(f, "# failure-url is not set")?,
         }
         match &self.on_failure {
             Some(command) => writeln!(f, "on-failure = {}", text(command)),
@@ -172,6 +186,7 @@ mod tests {
     #[test]
     fn what_is_printed_is_a_file_that_sets_the_same() {
         let knobs = Knobs {
+            failure_url: Some("http://localhost:9/hooks".parse().unwrap()),
             on_failure: Some("logger \"hive\\keep\"".into()),
             keep_tag: vec!["a=b".into(), "c".into()],
             event_log: Some("/var/log/events.jsonl".into()),

@@ -7,13 +7,12 @@ use serde_json::{Value, json};
 use crate::clock::show_time;
 use crate::error::Result;
 use crate::face::http::app::App;
-use crate::face::http::body::Object;
-use crate::face::http::members::Members;
+use crate::face::http::handed::Handed;
 use crate::face::http::problem::Answer;
 use crate::recovery::backups::{BackupRequest, Kind};
 
-pub(super) async fn backup(State(app): State<App>, Object(members): Object) -> Answer<Json<Value>> {
-    let request = request(members)?;
+pub(super) async fn backup(State(app): State<App>, handed: Handed) -> Answer<Json<Value>> {
+    let request = request(handed)?;
     let room = app.instance().room();
     app.change(move |store| {
         room.for_point(store)?;
@@ -25,11 +24,13 @@ pub(super) async fn backup(State(app): State<App>, Object(members): Object) -> A
     .await
 }
 
-fn request(mut members: Members) -> Result<BackupRequest> {
+fn request(mut handed: Handed) -> Result<BackupRequest> {
+    let data = handed.document("data");
+    let mut members = handed.members;
     let kind = members.parsed("backup_type")?.unwrap_or(Kind::Registry);
     let mut request = BackupRequest::new(kind);
-    if let Some(data) = members.value("data") {
-        request = request.data(data);
+    if let Some(data) = data {
+        request = request.document(data);
     }
     if let Some(source) = members.any_text("source") {
         request = request.source(source);

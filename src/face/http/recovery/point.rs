@@ -8,21 +8,22 @@ use crate::clock::show_time;
 use crate::engine::store::Store;
 use crate::error::{Error, ErrorKind, Result};
 use crate::face::http::app::App;
-use crate::face::http::body::Object;
-use crate::face::http::members::{Members, is_empty};
+use crate::face::http::handed::Handed;
+use crate::face::http::members::is_empty;
 use crate::face::http::problem::Answer;
 use crate::face::http::query::Name;
 use crate::face::http::recovery::shape::Details;
 use crate::recovery::backups::Kind;
 use crate::recovery::points::{Point, PointRequest};
 use crate::recovery::selector::Selector;
+use crate::state::documents::Prepared;
 
 /// Under which names the three kinds of documents are handed over.
 const DOCUMENTS: [(&str, Kind); 3] =
     [("registry_data", Kind::Registry), ("queue_data", Kind::Queue), ("assignments_data", Kind::BotAssignments)];
 
-pub(super) async fn make(State(app): State<App>, Object(members): Object) -> Answer<Json<Value>> {
-    let request = request(members, true, "")?;
+pub(super) async fn make(State(app): State<App>, handed: Handed) -> Answer<Json<Value>> {
+    let request = request(handed, true, "")?;
     let room = app.instance().room();
     app.change(move |store| {
         room.for_point(store)?;
@@ -33,8 +34,8 @@ pub(super) async fn make(State(app): State<App>, Object(members): Object) -> Ans
     .await
 }
 
-pub(super) async fn auto_backup(State(app): State<App>, Object(members): Object) -> Answer<Json<Value>> {
-    let request = request(members, false, "automatic-backup")?;
+pub(super) async fn auto_backup(State(app): State<App>, handed: Handed) -> Answer<Json<Value>> {
+    let request = request(handed, false, "automatic-backup")?;
     let (room, interval) = (app.instance().room(), app.instance().interval());
     app.change(move |store| {
         room.for_point(store)?;
@@ -58,19 +59,30 @@ pub(super) async fn details(State(app): State<App>, Name(id): Name) -> Answer<Js
 }
 
 /// What is to be made. Documents that hold nothing make no backup; with none at all it is of the live state.
-fn request(mut members: Members, manual: bool, description: &str) -> Result<PointRequest> {
+fn request(mut handed: Handed, manual: bool, description: &str) -> Result<PointRequest> {
+    let documents: Vec<_> = DOCUMENTS.iter().map(|(name, kind)| (*kind, handed.document(name))).collect();
+    let mut members = handed.members;
     let description = members.any_text("description").unwrap_or_else(|| description.to_owned());
     let mut request = PointRequest::new(description);
     if !members.truth("manual").unwrap_or(manual) {
         request = request.automatic();
     }
-    for (name, kind) in DOCUMENTS {
-        if let Some(data) = members.value(name) {
-            let data = if is_empty(&data) { json!({}) } else { data };
-            request = request.document(kind, data);
-        }
+    for (kind, document) in documents {
+        request = match document {
+            Some(document) if holds_nothing(&document) => request.document(kind, json!({})),
+            Some(document) => request.prepared(kind, Ok(document)),
+            None => request,
+        };
     }
     Ok(members.tags("tags")?.into_iter().fold(request, |request, (name, value)| request.tag(name, value)))
+}
+
+/// Whether Python would take a document for false.
+fn holds_nothing(document: &Prepared) -> bool {
+    match document.text() {
+        [b'[' | b'{', _, _, ..] => false,
+        text => crate::json::parse(text).is_ok_and(|value| is_empty(&value)),
+    }
 }
 
 /// The point with exactly that name.

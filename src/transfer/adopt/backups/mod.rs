@@ -23,9 +23,9 @@ use crate::engine::records::Records;
 use crate::engine::schema::Table;
 use crate::engine::write::WriteTx;
 use crate::error::Result;
-use crate::json;
 use crate::recovery::backups::{Kind, NewBackup, NewSealed, sha256};
 use crate::recovery::selector::Selector;
+use crate::state::documents::Prepared;
 
 /// So many bytes of backups are taken over in one transaction, or one point's when these are more.
 const BATCH_BYTES: u64 = 64 << 20;
@@ -170,7 +170,7 @@ fn verified(taking: &mut Taking<'_, '_>, backup: Listed, before: &mut Before) ->
         }
         None => taking.problem(&place, "it was taken without being verified: the index has no checksum of it", &[])?,
     }
-    let data = match json::parse(&bytes) {
+    let data = match Prepared::of_text(&bytes) {
         Ok(data) => data,
         Err(error) => {
             taking.problem(place, format!("its checksum is right, but it cannot be stored: {error}"), &bytes)?;

@@ -1,0 +1,338 @@
+//! What the service promises, measured: `cargo bench --bench service [-- NAME]`. Each figure is printed beside its aim;
+//! `docs/BENCHMARKS.md` has a run of it.
+//!
+//! Names are `area/operation/variant`, and a run may be of those that begin so. The sizes are the constants below.
+//! `HIVEKEEP_BENCH_SECONDS` shortens the run of writers beside backups, 30 seconds with and 30 without, five times.
+#![expect(clippy::unwrap_used, reason = "a benchmark stops at what it does not expect")]
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use hivekeep::{BackupRequest, Kind, NewTask, Policy, RestoreOptions, Schedule, Scheduler, Store, TaskId};
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// Tasks of the original's own figures, and those at which live backups must still keep them.
+const FEW: usize = 100;
+const MANY: usize = 1_000_000;
+/// Tasks of the document that is backed up, and how many of them change between two backups.
+const TASKS: usize = 100_000;
+const CHANGED: usize = TASKS / 100;
+/// How often each is measured.
+const ROUNDS: usize = 9;
+/// Pairs of runs with and without backups, threads that write in each, and how long one is.
+const PAIRS: usize = 5;
+const WRITERS: usize = 4;
+const SECONDS: u64 = 30;
+/// Backups of the store whose status is asked, and how often.
+const BACKUPS: usize = 1_000;
+const ASKED: usize = 20_000;
+/// Set, this process opens the store and ends without closing it.
+const VICTIM: &str = "HIVEKEEP_BENCH_VICTIM";
+
+/// The figures that are wanted, and the table of what they are.
+struct Bench {
+    filter: String,
+}
+
+impl Bench {
+    fn wants(&self, area: &str) -> bool {
+        area.starts_with(&self.filter) || self.filter.starts_with(area)
+    }
+
+    /// Prints a time beside the longest that it may be.
+    fn time(&self, name: &str, measured: Duration, aim: Duration) {
+        let ok = if measured <= aim { "ok" } else { "MISSED" };
+        println!("{name:<44} {measured:>12.1?}   at most {aim:?}   {ok}");
+    }
+
+    /// Prints a number beside the least that it may be.
+    fn at_least(&self, name: &str, measured: f64, aim: f64) {
+        let ok = if measured >= aim { "ok" } else { "MISSED" };
+        println!("{name:<44} {measured:>12.3}   at least {aim}   {ok}");
+    }
+
+    /// Prints a number beside the most that it may be.
+    fn at_most(&self, name: &str, measured: f64, aim: f64) {
+        let ok = if measured <= aim { "ok" } else { "MISSED" };
+        println!("{name:<44} {measured:>12.3}   at most {aim}   {ok}");
+    }
+}
+
+fn median<T: PartialOrd + Copy>(mut of: Vec<T>) -> T {
+    of.sort_by(|one, other| one.partial_cmp(other).unwrap());
+    of[of.len() / 2]
+}
+
+fn store() -> (TempDir, Store) {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(folder.path().join("h.redb")).unwrap();
+    (folder, store)
+}
+
+fn task(number: usize) -> TaskId {
+    TaskId::new(format!("task-{number:07}")).unwrap()
+}
+
+/// A store with so many tasks of about 272 bytes.
+fn store_of_tasks(count: usize) -> (TempDir, Store) {
+    let (folder, store) = store();
+    let payload = serde_json::json!({"title": "Inspect the greenhouse sensors", "notes": "x".repeat(150)});
+    for start in (0..count).step_by(50_000) {
+        store
+            .load(|tx| {
+                (start..count.min(start + 50_000))
+                    .try_for_each(|number| tx.queue().enqueue(NewTask::new(payload.clone()).id(task(number))).map(drop))
+            })
+            .unwrap();
+    }
+    (folder, store)
+}
+
+fn timed<R>(work: impl FnOnce() -> R) -> (Duration, R) {
+    let started = Instant::now();
+    let done = work();
+    (started.elapsed(), done)
+}
+
+/// The operations of the original with its own figures, a tenth of them at its own size.
+fn live(bench: &Bench, tasks: usize, part: u32) {
+    let (folder, store) = store_of_tasks(tasks);
+    let mut times: [Vec<Duration>; 4] = Default::default();
+    let change = |number: usize| store.write(|tx| tx.queue().cancel(&task(number % tasks)).map(drop)).unwrap();
+    for round in 0..ROUNDS {
+        change(2 * round);
+        let (time, backup) = timed(|| store.backup(BackupRequest::new(Kind::Queue)).unwrap());
+        times[0].push(time);
+        change(2 * round + 1);
+        let point = store.find_point(hivekeep::Selector::Id(backup.backup_id.clone())).unwrap().unwrap();
+        times[2].push(timed(|| store.plan_restore(&point, RestoreOptions::new()).unwrap()).0);
+        let (time, report) = timed(|| store.restore(&point, RestoreOptions::new()).unwrap());
+        assert!(report.total() >= 1);
+        times[1].push(time);
+        let keep_few = Policy { cap: Some(1), thinning: Vec::new(), ..Policy::default() };
+        let (time, forgotten) = timed(|| store.retain(&keep_few).unwrap());
+        assert!(round < 2 || !forgotten.is_empty());
+        times[3].push(time);
+    }
+    let [backup, restore, verify, cleanup] = times.map(median);
+    let aim = |millis: u64| Duration::from_millis(millis) / part;
+    bench.time(&format!("live/backup/{tasks}"), backup, aim(50));
+    bench.time(&format!("live/restore/{tasks}"), restore, aim(10));
+    bench.time(&format!("live/verify/{tasks}"), verify, aim(5));
+    bench.time(&format!("live/cleanup/{tasks}"), cleanup, aim(100));
+    let path = store.path().to_owned();
+    store.close().unwrap();
+    crash(bench, &path, tasks, Duration::from_millis(2) / part);
+    drop(folder);
+}
+
+/// A process that ends without closing the store, then how long it takes to tell once the store is open.
+fn crash(bench: &Bench, path: &Path, tasks: usize, aim: Duration) {
+    let mut times = Vec::new();
+    for _ in 0..ROUNDS {
+        let own = std::env::current_exe().unwrap();
+        assert!(!Command::new(own).env(VICTIM, path).stderr(Stdio::null()).status().unwrap().success());
+        let store = Store::open(path).unwrap();
+        let (time, crash) = timed(|| {
+            store.notice_crashes().unwrap();
+            store.crash().unwrap()
+        });
+        assert!(crash.is_some());
+        times.push(time);
+        store.close().unwrap();
+    }
+    bench.time(&format!("crash/detect/{tasks}"), median(times), aim);
+}
+
+/// The tasks of a queue as bots hand it over, 272 bytes each as compact JSON; every hundredth differs by round.
+fn queue(round: usize) -> String {
+    let task = |number: usize| {
+        let attempt = 1_000 + if number % (TASKS / CHANGED) == 7 { round } else { 0 };
+        format!(
+            r#"{{"id":"TASK-{number:08}","title":"Inspect the greenhouse sensors of row {number:08}","priority":"P{}","status":"pending","assigned_to":null,"created_at":"2026-01-02T03:04:05.678901","metadata":{{"attempt":{attempt},"repo":"org/greenhouse","tags":["sensors","weekly","row"],"score":0.25}}}}"#,
+            number % 4,
+        )
+    };
+    let tasks: Vec<_> = (0..TASKS).map(task).collect();
+    format!(r#"{{"tasks":[{}],"version":"1.0"}}"#, tasks.join(","))
+}
+
+fn document(bench: &Bench) {
+    let (_folder, store) = store();
+    let texts: Vec<_> = (0..2).map(queue).collect();
+    let values: Vec<_> = texts.iter().map(|text| hivekeep::json::parse(text.as_bytes()).unwrap()).collect();
+    let request = || BackupRequest::new(Kind::Queue).source("bench");
+    store.backup(request().data(&values[1])).unwrap();
+    let (mut parsed, mut bytes, mut records, mut pages) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    for _ in 0..2 * ROUNDS {
+        let written = written_bytes();
+        let of_value = timed(|| store.backup(request().data(&values[0])).unwrap());
+        pages.push((written_bytes() - written) as f64 / texts[0].len() as f64);
+        let point = store.find_point(hivekeep::Selector::Id(of_value.1.backup_id)).unwrap().unwrap();
+        bytes.push(timed(|| store.backup(request().json(texts[1].as_bytes())).unwrap()).0);
+        assert_eq!(store.diff(&point, hivekeep::Selector::Now).unwrap().changes.len(), CHANGED);
+        records.push(store.point_size(&point).unwrap().bytes as f64 / texts[0].len() as f64);
+        parsed.push(of_value.0);
+    }
+    bench.time("document/backup/parsed", median(parsed), Duration::from_millis(626) / 3);
+    bench.time("document/backup/bytes", median(bytes), Duration::from_millis(626) / 2);
+    bench.at_most("document/backup/bytes in records", median(records), 0.03);
+    bench.at_most("document/backup/bytes in pages", median(pages), 0.25);
+}
+
+/// What this process has given the system to write so far.
+fn written_bytes() -> u64 {
+    let io = std::fs::read_to_string("/proc/self/io").unwrap_or_default();
+    let line = io.lines().find_map(|line| line.strip_prefix("wchar: "));
+    line.and_then(|bytes| bytes.parse().ok()).unwrap_or_default()
+}
+
+/// Writes of several threads with a backup every second, against the same without.
+fn foreground(bench: &Bench) {
+    let seconds = std::env::var("HIVEKEEP_BENCH_SECONDS").ok().and_then(|seconds| seconds.parse().ok());
+    let length = Duration::from_secs(seconds.unwrap_or(SECONDS));
+    let mut ratios = Vec::new();
+    for _ in 0..PAIRS {
+        let [with, without] = [true, false].map(|with| writes(with, length));
+        println!("{:<44} {with} with, {without} without", "foreground/writes/pair");
+        ratios.push(with as f64 / without as f64);
+    }
+    bench.at_least("foreground/writes/with : without", median(ratios), 0.97);
+}
+
+fn writes(with_backups: bool, length: Duration) -> u64 {
+    let (_folder, store) = store();
+    let put = |number: u64| {
+        store.write(|tx| tx.collection("bench")?.put(&format!("{:06}", number % 100_000), &number)).unwrap();
+    };
+    store.load(|tx| (0..100_000u64).try_for_each(|n| tx.collection("bench")?.put(&format!("{n:06}"), &n))).unwrap();
+    let schedule = Schedule { backup_interval: Some(Duration::from_secs(1)), ..Schedule::default() };
+    let scheduler = with_backups.then(|| Scheduler::start(store.clone(), schedule).unwrap());
+    let (over, count) = (AtomicBool::new(false), AtomicU64::new(0));
+    std::thread::scope(|scope| {
+        for writer in 0..WRITERS as u64 {
+            let (over, count, put) = (&over, &count, &put);
+            scope.spawn(move || {
+                let mut number = writer;
+                while !over.load(Ordering::Relaxed) {
+                    number = number.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                    put(number >> 16);
+                    count.fetch_add(1, Ordering::Relaxed);
+                }
+            });
+        }
+        std::thread::sleep(length);
+        over.store(true, Ordering::Relaxed);
+    });
+    drop(scheduler);
+    let points = store.points().unwrap().len() as u64;
+    assert!(!with_backups || points + 2 >= length.as_secs().min(100), "{points} backups");
+    count.into_inner()
+}
+
+/// The running service.
+struct Service {
+    child: Child,
+    address: String,
+}
+
+impl Service {
+    fn start(path: &Path) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_hivekeep"));
+        command.args(["--store", path.to_str().unwrap(), "--json", "serve", "--listen", "127.0.0.1:0"]);
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let said: Value = serde_json::from_str(&line).unwrap();
+        let address = said["listening"].as_str().unwrap().trim_start_matches("http://").to_owned();
+        Self { child, address }
+    }
+
+    /// Asks so often on one connection that is kept open.
+    fn ask(&self, request: &[u8], times: usize) {
+        let mut stream = TcpStream::connect(&self.address).unwrap();
+        stream.set_nodelay(true).unwrap();
+        let mut buffer = vec![0; 64 << 10];
+        for _ in 0..times {
+            stream.write_all(request).unwrap();
+            let mut length = 0;
+            while !is_whole(&buffer[..length]) {
+                let read = stream.read(&mut buffer[length..]).unwrap();
+                assert!(read > 0);
+                length += read;
+            }
+            assert!(buffer.starts_with(b"HTTP/1.1 200"));
+        }
+    }
+}
+
+impl Drop for Service {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Whether all of an answer is there.
+fn is_whole(answer: &[u8]) -> bool {
+    let Some(head) = answer.windows(4).position(|part| part == b"\r\n\r\n") else { return false };
+    let text = String::from_utf8_lossy(&answer[..head]).to_lowercase();
+    let length = text.split("content-length: ").nth(1).and_then(|rest| rest.split("\r\n").next()?.parse().ok());
+    answer.len() >= head + 4 + length.unwrap_or(0)
+}
+
+fn status(bench: &Bench) {
+    let (folder, store) = store_of_tasks(FEW);
+    for number in 0..BACKUPS {
+        store.write(|tx| tx.config().put("n", &number.into())).unwrap();
+        store.backup(BackupRequest::new(Kind::Queue)).unwrap();
+    }
+    store.close().unwrap();
+    let service = Service::start(&folder.path().join("h.redb"));
+    let request = b"GET /api/disaster-recovery/status HTTP/1.1\r\nHost: bench\r\n\r\n";
+    service.ask(request, 1_000);
+    for connections in [1, 4] {
+        let time = timed(|| {
+            std::thread::scope(|scope| {
+                for _ in 0..connections {
+                    scope.spawn(|| service.ask(request, ASKED / connections));
+                }
+            });
+        });
+        let rate = ASKED as f64 / time.0.as_secs_f64();
+        bench.at_least(&format!("status/get/{connections} connections"), rate, 5_000.0);
+    }
+    let body = format!(r#"{{"backup_type":"queue","source":"bench","data":{}}}"#, queue(0));
+    let head = "POST /api/disaster-recovery/backup HTTP/1.1\r\nHost: bench\r\nContent-Length: ";
+    let request = format!("{head}{}\r\n\r\n{body}", body.len());
+    service.ask(request.as_bytes(), 1);
+    let times = (0..ROUNDS).map(|_| timed(|| service.ask(request.as_bytes(), 1)).0).collect();
+    bench.time("document/backup/over http, unchanged", median(times), Duration::from_millis(626) / 2);
+}
+
+fn main() {
+    if let Some(path) = std::env::var_os(VICTIM) {
+        let _store = Store::open(path).unwrap();
+        std::process::abort();
+    }
+    let filter = std::env::args().skip(1).find(|argument| !argument.starts_with('-')).unwrap_or_default();
+    let bench = Bench { filter };
+    if bench.wants("live") || bench.wants("crash") {
+        live(&bench, FEW, 10);
+        live(&bench, MANY, 1);
+    }
+    if bench.wants("document") {
+        document(&bench);
+    }
+    if bench.wants("status") {
+        status(&bench);
+    }
+    if bench.wants("foreground") {
+        foreground(&bench);
+    }
+}

@@ -1,0 +1,141 @@
+//! A body that hands over documents: each is made ready to be stored while the body is read, so that a long one is gone
+//! through once.
+
+use axum::extract::{FromRequest, Request};
+
+use crate::error::Result;
+use crate::face::http::app::App;
+use crate::face::http::body;
+use crate::face::http::members::Members;
+use crate::face::http::problem::Problem;
+use crate::json::{self, Container, Pieces, Scalar, Whole};
+use crate::state::documents::{Prepared, Preparing};
+
+/// The members that are documents.
+const DOCUMENTS: [&str; 4] = ["data", "registry_data", "queue_data", "assignments_data"];
+
+/// A body's documents, and its other members.
+#[derive(Debug)]
+pub(super) struct Handed {
+    pub(super) members: Members,
+    documents: Vec<(&'static str, Prepared)>,
+}
+
+impl FromRequest<App> for Handed {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, app: &App) -> Result<Self, Problem> {
+        let bytes = body::bytes(request, app).await?;
+        let handed = body::parsed(app, bytes, Self::parse).await?;
+        Ok(handed.unwrap_or(Ok(Self { members: Members::default(), documents: Vec::new() }))?)
+    }
+}
+
+impl Handed {
+    /// A document; null is none.
+    pub(super) fn document(&mut self, name: &str) -> Option<Prepared> {
+        let at = self.documents.iter().position(|(other, _)| *other == name)?;
+        Some(self.documents.swap_remove(at).1).filter(|document| document.text() != b"null")
+    }
+
+    /// Reads a body; the inner error is that of JSON which is no object.
+    fn parse(text: &[u8]) -> Result<Result<Self>> {
+        let mut parts = Parts::default();
+        json::parse_into(text, &mut parts)?;
+        let Parts { whole, documents, .. } = parts;
+        Ok(Members::of(Some(whole.into_value())).map(|members| Self { members, documents }))
+    }
+}
+
+/// Takes a body apart into documents and the rest.
+#[derive(Default)]
+struct Parts {
+    /// The body without its documents, and how many containers of it are open.
+    whole: Whole,
+    depth: usize,
+    /// The document that is being read, and how many containers of it are open.
+    document: Option<(&'static str, Preparing, usize)>,
+    documents: Vec<(&'static str, Prepared)>,
+}
+
+impl Parts {
+    /// Ends the document that is being read when nothing of it is open.
+    fn document_ends(&mut self) {
+        if let Some((name, preparing, _)) = self.document.take_if(|(_, _, depth)| *depth == 0) {
+            self.documents.push((name, preparing.finish()));
+        }
+    }
+}
+
+impl Pieces for Parts {
+    fn scalar(&mut self, scalar: Scalar<'_>) {
+        match &mut self.document {
+            Some((_, preparing, _)) => {
+                preparing.scalar(scalar);
+                self.document_ends();
+            }
+            None => self.whole.scalar(scalar),
+        }
+    }
+
+    fn open(&mut self, container: Container) {
+        match &mut self.document {
+            Some((_, preparing, depth)) => {
+                *depth += 1;
+                preparing.open(container);
+            }
+            None => {
+                self.depth += 1;
+                self.whole.open(container);
+            }
+        }
+    }
+
+    fn name(&mut self, name: &str) {
+        let document = DOCUMENTS.into_iter().find(|document| self.depth == 1 && *document == name);
+        match (&mut self.document, document) {
+            (Some((_, preparing, _)), _) => preparing.name(name),
+            (None, Some(document)) => self.document = Some((document, Preparing::default(), 0)),
+            (None, None) => self.whole.name(name),
+        }
+    }
+
+    fn close(&mut self) {
+        match &mut self.document {
+            Some((_, preparing, depth)) => {
+                *depth -= 1;
+                preparing.close();
+                self.document_ends();
+            }
+            None => {
+                self.depth -= 1;
+                self.whole.close();
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn documents_are_told_from_the_other_members_wherever_they_stand() {
+        let body =
+            br#"{"backup_type":"queue","data":{"data":[1,{"data":2}],"x":{}},"tags":{"data":"kept"},"queue_data":7}"#;
+        let mut handed = Handed::parse(body).unwrap().unwrap();
+        assert_eq!(handed.document("data").unwrap().text(), br#"{"data":[1,{"data":2}],"x":{}}"#);
+        assert_eq!(handed.document("queue_data").unwrap().text(), b"7");
+        assert!(handed.document("data").is_none() && handed.document("registry_data").is_none());
+        assert_eq!(handed.members.tags("tags").unwrap(), [("data".into(), "kept".into())].into());
+        assert_eq!(handed.members.text("backup_type").unwrap().unwrap(), "queue");
+        assert!(handed.members.end().is_ok());
+    }
+
+    #[test]
+    fn null_is_no_document_and_a_body_that_is_no_object_is_refused() {
+        assert!(Handed::parse(br#"{"data":null}"#).unwrap().unwrap().document("data").is_none());
+        assert!(Handed::parse(br#"["data",{"data":1}]"#).unwrap().is_err());
+        assert!(Handed::parse(br#"{"data":{"a":1,"a":2}}"#).unwrap_err().to_string().contains("/data/a"));
+    }
+}

@@ -1,0 +1,77 @@
+//! A URL that is told of failures: it gets the event as JSON, by POST. Over plain HTTP only: TLS would bring more code along
+//! than the rest of the service, and a command such as curl does it as well.
+
+use std::fmt;
+use std::str::FromStr;
+use std::time::Duration;
+
+use serde_json::Value;
+use ureq::http::Uri;
+
+use crate::error::{Error, Result};
+
+/// All of it, from looking up the name to the answer, is done within this long.
+const WITHIN: Duration = Duration::from_secs(10);
+
+/// Where failures are told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Webhook(String);
+
+impl Webhook {
+    /// Posts an event in a thread of its own, so that nothing waits for it. What goes wrong is logged.
+    pub(crate) fn tell(&self, event: &Value) {
+        let (url, body) = (self.0.clone(), event.to_string());
+        let post = move || {
+            let agent = ureq::Agent::config_builder().timeout_global(Some(WITHIN)).build().new_agent();
+            if let Err(error) = agent.post(&url).content_type("application/json").send(body) {
+                tracing::warn!(%error, url, "the URL for failures could not be told");
+            }
+        };
+        if let Err(error) = std::thread::Builder::new().name("hivekeep-webhook".into()).spawn(post) {
+            tracing::warn!(%error, "the URL for failures could not be told");
+        }
+    }
+}
+
+impl FromStr for Webhook {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let is_http = |uri: &Uri| uri.scheme_str() == Some("http") && uri.host().is_some_and(|host| !host.is_empty());
+        match text.parse::<Uri>() {
+            Ok(uri) if is_http(&uri) => Ok(Self(text.to_owned())),
+            _ => Err(Error::invalid(format!(
+                "a URL for failures begins with http://; for https run curl with --on-failure: url={}",
+                text.escape_debug()
+            ))),
+        }
+    }
+}
+
+impl fmt::Display for Webhook {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl<'de> serde::Deserialize<'de> for Webhook {
+    fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        String::deserialize(from)?.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_url_that_is_not_plain_http_is_refused_with_what_to_do_instead() {
+        for good in ["http://localhost:9", "http://127.0.0.1:8080/hooks?from=hive", "http://[::1]/"] {
+            assert_eq!(good.parse::<Webhook>().unwrap().to_string(), good);
+        }
+        for bad in ["https://example.org/x", "localhost:9", "/x", "", "http://", "ftp://x/y", "http://a b/"] {
+            let said = bad.parse::<Webhook>().unwrap_err().to_string();
+            assert!(said.contains("--on-failure"), "{said}");
+        }
+    }
+}

@@ -1,0 +1,133 @@
+//! JSON in pieces, in the order of its text: what a reader or a value gives, and whoever makes something of it takes.
+
+use serde_json::{Map, Number, Value};
+
+use super::fault::{self, Fault};
+use super::{MAX_DEPTH, read};
+
+/// Takes a JSON value piece by piece.
+pub(crate) trait Pieces {
+    /// A value that has nothing in it.
+    fn scalar(&mut self, scalar: Scalar<'_>);
+    /// An array or an object begins.
+    fn open(&mut self, container: Container);
+    /// The name of the member whose value comes next.
+    fn name(&mut self, name: &str);
+    /// The array or object that began last is complete.
+    fn close(&mut self);
+}
+
+/// A value that has nothing in it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Scalar<'a> {
+    Null,
+    Flag(bool),
+    /// As it is written.
+    Number(&'a str),
+    Text(&'a str),
+}
+
+/// A value that may have others in it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Container {
+    Array,
+    Object,
+}
+
+impl Container {
+    /// The brackets that it stands between.
+    pub(crate) fn brackets(self) -> [u8; 2] {
+        match self {
+            Self::Array => *b"[]",
+            Self::Object => *b"{}",
+        }
+    }
+}
+
+/// Gives a value in pieces, checking on the way that it will read back as it is.
+pub(super) fn take_apart(value: &Value, depth: usize, to: &mut impl Pieces) -> Result<(), Fault> {
+    match value {
+        Value::Array(_) | Value::Object(_) if depth >= MAX_DEPTH => return Err(Fault::new(fault::TOO_DEEP)),
+        Value::Null => to.scalar(Scalar::Null),
+        Value::Bool(flag) => to.scalar(Scalar::Flag(*flag)),
+        Value::Number(number) if read::number_len(number.as_str().as_bytes()) != Some(number.as_str().len()) => {
+            return Err(Fault::new(fault::BAD_NUMBER));
+        }
+        Value::Number(number) => to.scalar(Scalar::Number(number.as_str())),
+        Value::String(text) => to.scalar(Scalar::Text(text)),
+        Value::Array(elements) => {
+            to.open(Container::Array);
+            for (index, element) in elements.iter().enumerate() {
+                take_apart(element, depth + 1, to).map_err(|fault| fault.inside(&index.to_string()))?;
+            }
+            to.close();
+        }
+        Value::Object(members) => {
+            to.open(Container::Object);
+            for (name, member) in members {
+                to.name(name);
+                take_apart(member, depth + 1, to).map_err(|fault| fault.inside(name))?;
+            }
+            to.close();
+        }
+    }
+    Ok(())
+}
+
+/// Puts pieces together to a value.
+#[derive(Debug, Default)]
+pub(crate) struct Whole {
+    open: Vec<(Value, String)>,
+    name: String,
+    value: Value,
+}
+
+impl Whole {
+    /// The value, once it is complete.
+    pub(crate) fn into_value(self) -> Value {
+        self.value
+    }
+
+    fn add(&mut self, value: Value) {
+        match self.open.last_mut() {
+            None => self.value = value,
+            Some((Value::Array(elements), _)) => elements.push(value),
+            Some((container, _)) => {
+                if let Value::Object(members) = container {
+                    members.insert(std::mem::take(&mut self.name), value);
+                }
+            }
+        }
+    }
+}
+
+impl Pieces for Whole {
+    fn scalar(&mut self, scalar: Scalar<'_>) {
+        self.add(match scalar {
+            Scalar::Null => Value::Null,
+            Scalar::Flag(flag) => Value::Bool(flag),
+            // Every public way to a `Number` writes exponents its own way.
+            Scalar::Number(number) => Value::Number(Number::from_string_unchecked(number.to_owned())),
+            Scalar::Text(text) => Value::String(text.to_owned()),
+        });
+    }
+
+    fn open(&mut self, container: Container) {
+        let empty = match container {
+            Container::Array => Value::Array(Vec::new()),
+            Container::Object => Value::Object(Map::new()),
+        };
+        self.open.push((empty, std::mem::take(&mut self.name)));
+    }
+
+    fn name(&mut self, name: &str) {
+        self.name.push_str(name);
+    }
+
+    fn close(&mut self) {
+        if let Some((container, name)) = self.open.pop() {
+            self.name = name;
+            self.add(container);
+        }
+    }
+}
