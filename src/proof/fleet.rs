@@ -518,7 +518,7 @@ impl Fleet {
         Ok(self.acted("compact", Shape::One, self.now()))
     }
 
-    /// Several threads write at the same time, and share commits.
+    /// Several threads write at the same time, and share commits with one whose closures fail.
     fn share_commits(&mut self) -> Result<Acted> {
         let mut now = self.now();
         let before = now.of_callers().unwrap_or_default();
@@ -535,7 +535,8 @@ impl Fleet {
             Ok(())
         };
         let done: Vec<Result<()>> = std::thread::scope(|scope| {
-            let threads: Vec<_> = (0..CALLERS.len()).map(|caller| scope.spawn(move || call(caller))).collect();
+            let mut threads: Vec<_> = (0..CALLERS.len()).map(|caller| scope.spawn(move || call(caller))).collect();
+            threads.push(scope.spawn(move || (0..CALLS).try_for_each(|_| fail(store))));
             threads.into_iter().map(|thread| thread.join().unwrap()).collect()
         });
         self.acknowledged.append(&mut told.into_inner());
@@ -570,6 +571,23 @@ impl Fleet {
     pub(crate) fn die(&self) {
         self.file.cut_off();
         drop::<Result<()>>(self.store.close());
+    }
+}
+
+/// A closure that changes much and then fails leaves no trace.
+fn fail(store: &Store) -> Result<()> {
+    let done = store.write(|tx| {
+        for key in KEYS {
+            tx.config().put(key, &json!("never seen"))?;
+            tx.collection::<Value>(THINGS)?.remove(key)?;
+        }
+        tx.audit().append(NewEntry::new("never", "seen"))?;
+        Err::<(), _>(Error::conflict("on purpose"))
+    });
+    match done {
+        Err(error) if error.to_string() == "on purpose" => Ok(()),
+        Err(error) => Err(error),
+        Ok(()) => Err(Error::conflict("a closure that failed was committed")),
     }
 }
 
