@@ -15,8 +15,6 @@ use serde_json::{Value, json};
 /// So often it is filled, times the scale.
 const ROUNDS: usize = 5;
 const LENGTH: usize = 20_000;
-/// Given up when even a removal finds no room.
-const BALLAST: usize = 1 << 20;
 
 /// A file system of 8 MB in memory, there until it is dropped.
 struct Small(tempfile::TempDir);
@@ -62,28 +60,23 @@ fn key(number: usize) -> String {
 
 fn fill_and_empty(folder: &Path, round: usize) -> ErrorKind {
     let path = folder.join("h.redb");
-    let ballast = folder.join("ballast");
-    std::fs::write(&ballast, vec![0; BALLAST]).unwrap();
+    let reserve = folder.join("h.redb.reserve");
     let store = Store::open(&path).unwrap();
+    assert_eq!(std::fs::metadata(&reserve).unwrap().len(), 4 << 20);
     let (written, error) = fill(&store, LENGTH + round * 37);
     assert!(error.to_string().contains("No space left on device"), "{error}");
+    assert!(error.to_string().starts_with("the disk is full; 4 MiB that were kept for this are free now"), "{error}");
+    assert!(!reserve.exists());
     // Once a write has failed, pages that are not in memory may be refused.
     if let Err(error) = store.check(&|_, _| ()) {
         assert_eq!(error.kind(), ErrorKind::Reopen);
     }
     drop(store);
-    let mut store = Store::open(&path).unwrap();
-    assert_holds(&store, 0, written);
+    let store = Store::open(&path).unwrap();
+    assert!(!reserve.exists(), "what was given up was taken back before anything could be removed");
+    assert_holds(&store, written);
     for number in 0..written {
-        let remove = |store: &Store| store.write(|tx| tx.collection::<Value>("filling")?.remove(&key(number)));
-        if let Err(error) = remove(&store) {
-            assert!(error.to_string().contains("No space left on device"), "{error}");
-            std::fs::remove_file(&ballast).unwrap();
-            drop(store);
-            store = Store::open(&path).unwrap();
-            assert_holds(&store, number, written);
-            remove(&store).unwrap();
-        }
+        store.write(|tx| tx.collection::<Value>("filling")?.remove(&key(number))).unwrap();
     }
     assert!(store.check(&|_, _| ()).unwrap().is_sound());
     store.close().unwrap();
@@ -104,11 +97,11 @@ fn fill(store: &Store, length: usize) -> (usize, hivekeep::Error) {
     unreachable!("the file system has no end")
 }
 
-/// What was acknowledged and not removed since is there.
-fn assert_holds(store: &Store, removed: usize, written: usize) {
+/// What was acknowledged is there.
+fn assert_holds(store: &Store, written: usize) {
     let view = store.view().unwrap();
     let filling = view.collection::<Value>("filling").unwrap();
-    for number in removed + 1..written {
+    for number in 0..written {
         assert!(filling.get(&key(number)).unwrap().is_some(), "an acknowledged record was lost: number={number}");
     }
     assert!(store.check(&|_, _| ()).unwrap().is_sound());

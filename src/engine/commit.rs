@@ -6,6 +6,7 @@
 
 use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use redb::WriteTransaction;
@@ -69,8 +70,7 @@ struct OpenBatch {
 
 struct Failure {
     batch: u64,
-    kind: ErrorKind,
-    message: String,
+    error: Arc<Error>,
     untold: usize,
 }
 
@@ -235,7 +235,7 @@ impl State {
         if let Err(error) = ended {
             self.poisoned |= error.kind() != ErrorKind::NotCommitted;
             if members > 0 {
-                self.failures.push(Failure { batch, kind: error.kind(), message: error.to_string(), untold: members });
+                self.failures.push(Failure { batch, error: Arc::new(error), untold: members });
             }
         }
     }
@@ -251,7 +251,7 @@ impl State {
         let Some(at) = self.failures.iter().position(|failure| failure.batch == batch) else { return Ok(()) };
         let Some(failure) = self.failures.get_mut(at) else { return Ok(()) };
         failure.untold = failure.untold.saturating_sub(1);
-        let error = Error::new(failure.kind, failure.message.clone());
+        let error = Error::new(failure.error.kind(), failure.error.to_string()).with_source(failure.error.clone());
         if failure.untold == 0 {
             self.failures.swap_remove(at);
         }

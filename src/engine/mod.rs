@@ -15,6 +15,7 @@ pub(crate) mod overlay;
 pub(crate) mod point;
 pub(crate) mod presence;
 pub(crate) mod records;
+pub(crate) mod reserve;
 pub(crate) mod schema;
 pub(crate) mod store;
 pub(crate) mod sync;

@@ -13,6 +13,7 @@ use crate::engine::frame::{self, State};
 use crate::engine::meta;
 use crate::engine::overlay::Overlay;
 use crate::engine::presence::Presence;
+use crate::engine::reserve;
 use crate::engine::schema::{FORMAT_VERSION, Table};
 use crate::engine::store::{Options, Sharing, VerifyOnOpen};
 use crate::error::{Error, ErrorKind, Result};
@@ -38,11 +39,15 @@ pub(crate) fn open(path: &Path, options: &Options) -> Result<Handle> {
         Err(error) => return Err(Error::from(error).context(path.display())),
     }
     probe_magic(path)?;
-    open_existing(path, options).map_err(|error| match error.kind() {
+    let handle = open_existing(path, options).map_err(|error| match error.kind() {
         ErrorKind::Locked => locked(path, error),
         ErrorKind::Io | ErrorKind::Damaged => error.context(path.display()),
         _ => error,
-    })
+    })?;
+    if !options.read_only {
+        reserve::keep(path);
+    }
+    Ok(handle)
 }
 
 /// Says by whom, as far as they wrote it down, and what to do.

@@ -13,6 +13,7 @@ use crate::engine::database::Handle;
 use crate::engine::epoch::Epoch;
 use crate::engine::index::IndexRule;
 use crate::engine::open;
+use crate::engine::reserve;
 use crate::engine::schema::CollectionId;
 use crate::engine::view::View;
 use crate::engine::write::WriteTx;
@@ -390,7 +391,7 @@ impl Store {
             return self.with_handle(call);
         }
         let slot = self.inner.handle.read();
-        call(slot.as_ref().ok_or_else(closed)?)
+        call(slot.as_ref().ok_or_else(closed)?).map_err(|error| reserve::give_up_when_full(self.path(), error))
     }
 
     /// Runs a call on the open file, which stays open until the call ends.

@@ -11,13 +11,13 @@ use axum::response::{IntoResponse, Response};
 use parking_lot::Mutex;
 
 use crate::engine::records::Records;
+use crate::engine::reserve::free_space;
 use crate::engine::schema::CollectionId;
 use crate::error::Result;
 use crate::face::http::app::App;
 use crate::face::http::operations::checks;
 use crate::face::http::problem::Answer;
 use crate::face::http::recovery::facts;
-use crate::face::instance::room::free_space;
 use crate::recovery::scheduler::Work;
 use crate::state::queue::TaskState;
 

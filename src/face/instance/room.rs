@@ -3,6 +3,7 @@
 
 use std::path::Path;
 
+use crate::engine::reserve::free_space;
 use crate::engine::store::Store;
 use crate::error::{Error, ErrorKind, Result};
 
@@ -46,19 +47,6 @@ impl Room {
             _ => Ok(()),
         }
     }
-}
-
-/// The bytes that are free where a file is; none where the system does not tell.
-#[cfg(unix)]
-pub(crate) fn free_space(path: &Path) -> Option<u64> {
-    let disk = rustix::fs::statvfs(path).ok()?;
-    Some(disk.f_bavail.saturating_mul(disk.f_frsize))
-}
-
-/// The bytes that are free where a file is; none where the system does not tell.
-#[cfg(not(unix))]
-pub(crate) fn free_space(_path: &Path) -> Option<u64> {
-    None
 }
 
 #[cfg(test)]
