@@ -1,7 +1,7 @@
 //! Processes killed at random moments, again and again, beside a log of what they were told is done.
 //!
 //! `HIVEKEEP_TEST_SCALE=N HIVEKEEP_TEST_SEED=S cargo test --release --test kills` kills N times as many, from S on.
-#![expect(clippy::unwrap_used, reason = "a test stops at what it does not expect")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test stops at what it does not expect")]
 
 mod children;
 mod knobs;

@@ -16,7 +16,7 @@ impl Choices {
     /// One choice for each byte, and seeded ones behind the last.
     pub(crate) fn from_bytes(bytes: &[u8]) -> Self {
         let seed = bytes.iter().fold(1, |seed, byte| mixed(seed ^ u64::from(*byte)));
-        Self { bytes: bytes.to_vec().into_iter(), state: seed }
+        Self { bytes: Vec::from(bytes).into_iter(), state: seed }
     }
 
     /// Whether the bytes have run out.

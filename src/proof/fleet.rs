@@ -73,6 +73,8 @@ pub(crate) struct Known {
     pub(crate) model: Model,
     undo: BTreeMap<Epoch, Scope>,
     held: BTreeSet<Epoch>,
+    /// Points of single commits.
+    commits: BTreeSet<Epoch>,
     pub(crate) time: Timestamp,
 }
 
@@ -148,7 +150,7 @@ pub(crate) fn open(disk: &Disk, folder: &Path, clock: &Ticking, mode: Mode) -> R
 impl Known {
     fn nothing() -> Self {
         let time = Timestamp::from_second(1_800_000_000).unwrap_or_default();
-        Self { model: Model::default(), undo: BTreeMap::new(), held: BTreeSet::new(), time }
+        Self { model: Model::default(), undo: BTreeMap::new(), held: BTreeSet::new(), commits: BTreeSet::new(), time }
     }
 }
 
@@ -166,6 +168,7 @@ impl Fleet {
         now.values.insert((CONFIG, "a".into()), first.clone());
         now.values.insert((THINGS, "a".into()), first);
         fleet.known.model = Model::read(&fleet.store)?;
+        fleet.known.commits = fleet.known.model.points.keys().copied().collect();
         Ok(fleet)
     }
 
@@ -219,7 +222,7 @@ impl Fleet {
         for epoch in old.iter().filter(|epoch| !listed.contains_key(epoch)) {
             let expected = match &acted.gone {
                 Gone::These(gone) => gone.contains(epoch),
-                Gone::AndOldCommits(gone) => gone.contains(epoch) || self.known.undo.get(epoch).is_none(),
+                Gone::AndOldCommits(gone) => gone.contains(epoch) || self.known.commits.contains(epoch),
             };
             assert!(expected, "a point was lost: epoch={epoch} step={}", acted.name);
             self.known.model.points.remove(epoch);
@@ -239,6 +242,9 @@ impl Fleet {
             };
             if acted.holds && origin.is_some() {
                 self.known.held.insert(*epoch);
+            }
+            if origin.is_none() {
+                self.known.commits.insert(*epoch);
             }
             self.known.model.points.insert(*epoch, content);
         }
@@ -518,7 +524,7 @@ impl Fleet {
         Ok(self.acted("compact", Shape::One, self.now()))
     }
 
-    /// Several threads write at the same time, and share commits.
+    /// Several threads write at the same time, and share commits with one whose closures fail.
     fn share_commits(&mut self) -> Result<Acted> {
         let mut now = self.now();
         let before = now.of_callers().unwrap_or_default();
@@ -535,7 +541,8 @@ impl Fleet {
             Ok(())
         };
         let done: Vec<Result<()>> = std::thread::scope(|scope| {
-            let threads: Vec<_> = (0..CALLERS.len()).map(|caller| scope.spawn(move || call(caller))).collect();
+            let mut threads: Vec<_> = (0..CALLERS.len()).map(|caller| scope.spawn(move || call(caller))).collect();
+            threads.push(scope.spawn(move || (0..CALLS).try_for_each(|_| fail(store))));
             threads.into_iter().map(|thread| thread.join().unwrap()).collect()
         });
         self.acknowledged.append(&mut told.into_inner());
@@ -570,6 +577,23 @@ impl Fleet {
     pub(crate) fn die(&self) {
         self.file.cut_off();
         drop::<Result<()>>(self.store.close());
+    }
+}
+
+/// A closure that changes much and then fails leaves no trace.
+fn fail(store: &Store) -> Result<()> {
+    let done = store.write(|tx| {
+        for key in KEYS {
+            tx.config().put(key, &json!("never seen"))?;
+            tx.collection::<Value>(THINGS)?.remove(key)?;
+        }
+        tx.audit().append(NewEntry::new("never", "seen"))?;
+        Err::<(), _>(Error::conflict("on purpose"))
+    });
+    match done {
+        Err(error) if error.to_string() == "on purpose" => Ok(()),
+        Err(error) => Err(error),
+        Ok(()) => Err(Error::conflict("a closure that failed was committed")),
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! A [`fleet`] works on a store over a [`disk`] in memory in every way that there is, beside a model of what it should
 //! hold. The disk remembers what was synced, so that any state in which a power cut could leave it can be built.
-#![expect(clippy::unwrap_used, reason = "a test stops at what it does not expect")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test stops at what it does not expect")]
 
 pub(crate) mod choices;
 pub(crate) mod content;
