@@ -15,15 +15,16 @@ pub(crate) mod overlay;
 pub(crate) mod point;
 pub(crate) mod presence;
 pub(crate) mod records;
+pub(crate) mod repair;
 pub(crate) mod schema;
 pub(crate) mod store;
+pub(crate) mod tally;
 pub(crate) mod value;
 pub(crate) mod view;
 pub(crate) mod walk;
 pub(crate) mod write;
 
 #[cfg(test)]
-mod check_test;
 #[cfg(test)]
 mod commit_test;
 #[cfg(test)]

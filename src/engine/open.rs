@@ -172,6 +172,12 @@ fn in_use(path: &Path) -> Result<bool> {
     Ok(file.query_lock_range(consistent, consistent).unwrap_or(false))
 }
 
+/// Refuses a file that a process has open for writing.
+pub(crate) fn refuse_in_use(path: &Path) -> Result<()> {
+    probe_magic(path)?;
+    if in_use(path)? { Err(locked(path, Error::new(ErrorKind::Locked, "it is in use"))) } else { Ok(()) }
+}
+
 /// Opens every table, compares the format version, and gives the host that wrote last.
 fn probe_store(path: &Path, transaction: &ReadTransaction) -> Result<Vec<u8>> {
     let meta = match transaction.open_table(Table::Meta.definition()) {
@@ -211,10 +217,6 @@ fn host() -> Vec<u8> {
 /// Creates a store under a temporary name and links it to its own, which fails if that exists: then the other is used.
 /// A rename would unlink a store that another process has just begun to use.
 fn create(path: &Path) -> Result<()> {
-    let folder = match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => Path::new("."),
-    };
     let temporary = temporary_name(path);
     let made = make(&temporary).and_then(|()| match fs::hard_link(&temporary, path) {
         Err(error) if error.kind() != IoKind::AlreadyExists => Err(error.into()),
@@ -223,10 +225,18 @@ fn create(path: &Path) -> Result<()> {
     let removed = fs::remove_file(&temporary);
     made.map_err(|error| error.context(format_args!("cannot create {}", path.display())))?;
     removed?;
-    sync_folder(folder)
+    sync_folder(folder_of(path))
 }
 
-fn temporary_name(path: &Path) -> PathBuf {
+/// The folder that a file is in.
+pub(crate) fn folder_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    }
+}
+
+pub(crate) fn temporary_name(path: &Path) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(format!(".{}.new", uuid::Uuid::now_v7().simple()));
     PathBuf::from(name)
