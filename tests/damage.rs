@@ -69,54 +69,54 @@ impl Damageable {
 }
 
 const SORTS: [Sort; 9] = [
-    Sort { name: "a bit of the header", count: |_| 320 * 8, damage: flipped, tried: [300, 100, 60] },
+    Sort { name: "a bit of the header", count: |_| 320 * 8, damage: flipped, tried: [60, 40, 20] },
     Sort {
         name: "a bit of a page in use",
         count: |store| store.used_bytes() * 8,
         damage: |store, at| flipped(store, store.used_byte(at / 8) * 8 + at % 8),
-        tried: [600, 600, 300],
+        tried: [240, 160, 100],
     },
     Sort {
         name: "a byte set to 0, 255 or another",
         count: |store| store.used_bytes() * 3,
         damage: |store, at| changed(store, store.used_byte(at / 3), 1, |byte| [0, 255, byte.wrapping_add(101)][at % 3]),
-        tried: [400, 400, 300],
+        tried: [120, 80, 80],
     },
     Sort {
         name: "eight bytes",
         count: |store| store.used_bytes() / 8,
         damage: |store, at| changed(store, store.used_byte(at * 8), 8, |byte| byte.wrapping_mul(167).wrapping_add(13)),
-        tried: [200, 200, 100],
+        tried: [60, 40, 40],
     },
     Sort {
         name: "a sector zeroed",
         count: |store| store.subject.bytes.len() / SECTOR,
         damage: |store, at| changed(store, at * SECTOR, SECTOR, |_| 0),
-        tried: [300, 300, 100],
+        tried: [60, 40, 40],
     },
     Sort {
         name: "a page of 0 or 255",
         count: |store| store.subject.bytes.len() / PAGE * 2,
         damage: |store, at| changed(store, at / 2 * PAGE, PAGE, |_| [0, 255][at % 2]),
-        tried: [80, 80, 40],
+        tried: [40, 40, 20],
     },
     Sort {
         name: "a page in use swapped with another",
         count: |store| store.used.len() * store.subject.bytes.len() / PAGE,
         damage: swapped,
-        tried: [200, 200, 100],
+        tried: [80, 60, 60],
     },
     Sort {
         name: "a page as it was before",
         count: |store| store.before.len() / PAGE,
         damage: stale,
-        tried: [100, 100, 100],
+        tried: [40, 40, 40],
     },
     Sort {
         name: "the end cut off",
         count: |store| store.subject.bytes.len() / SECTOR,
         damage: |store, at| store.subject.bytes[..at * SECTOR + at % 2 * 77].to_vec(),
-        tried: [100, 100, 50],
+        tried: [40, 40, 20],
     },
 ];
 

@@ -174,7 +174,6 @@ fn in_use(path: &Path) -> Result<bool> {
 
 /// Refuses a file that a process has open for writing.
 pub(crate) fn refuse_in_use(path: &Path) -> Result<()> {
-    probe_magic(path)?;
     if in_use(path)? { Err(locked(path, Error::new(ErrorKind::Locked, "it is in use"))) } else { Ok(()) }
 }
 

@@ -17,7 +17,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use serde::Serialize;
 
 pub(crate) use self::at::check_at;
-pub(crate) use self::sample::check_sample;
+pub(crate) use self::sample::{Place, check_sample};
 use crate::engine::records::KeyRange;
 use crate::engine::schema::Table;
 use crate::engine::tally::Tally;

@@ -14,6 +14,24 @@ pub(crate) struct Place {
     pub(crate) key: Vec<u8>,
 }
 
+impl Place {
+    /// The table and the key in hexadecimal.
+    pub(crate) fn to_text(&self) -> String {
+        let key: String = self.key.iter().map(|byte| format!("{byte:02x}")).collect();
+        format!("{} {key}\n", self.table.name())
+    }
+
+    /// The place that a text names; none when it names none.
+    pub(crate) fn from_text(text: &str) -> Option<Self> {
+        let (name, digits) = text.trim_end_matches('\n').split_once(' ')?;
+        let table = Table::ALL.into_iter().find(|table| table.name() == name)?;
+        let (pairs, rest) = digits.as_bytes().as_chunks::<2>();
+        let byte = |pair: &[u8; 2]| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok();
+        let key = pairs.iter().map(byte).collect::<Option<Vec<u8>>>()?;
+        rest.is_empty().then_some(Self { table, key })
+    }
+}
+
 /// Verifies a fraction of all rows, behind `after`, and says where it ended; none when there are no rows.
 pub(crate) fn check_sample(
     view: &View,
@@ -72,4 +90,37 @@ fn next(table: Table) -> Table {
 /// At least one row of those that there are.
 fn part_of(rows: u64, fraction: f64) -> u64 {
     ((rows as f64 * fraction.clamp(0.0, 1.0)).ceil() as u64).clamp(1, rows.max(1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::commit::Outcome;
+    use crate::engine::schema::CollectionId;
+    use crate::engine::store::Store;
+
+    #[test]
+    fn parts_in_turn_meet_every_row_of_every_table() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::options().open_with(&folder.path().join("h.redb"), &[]).unwrap();
+        store.load(|tx| (0..900u32).try_for_each(|i| tx.put(CollectionId::CONFIG, &i.to_be_bytes(), b"v"))).unwrap();
+        let key = CollectionId::CONFIG.row_key(&700u32.to_be_bytes());
+        let damage = |tx: &mut crate::engine::write::WriteTx<'_>| {
+            tx.insert(Table::Live, &key, b"not a frame")?;
+            tx.insert(Table::Events, b"also", b"not a frame")?;
+            Ok(Outcome::Commit(()))
+        };
+        store.alone(damage).unwrap();
+        let view = store.view().unwrap();
+        let (mut place, mut found) = (None, Vec::new());
+        for _ in 0..10 {
+            let (report, ended) = check_sample(&view, 0.1, place, &|_, _| ()).unwrap();
+            assert!(report.records <= 91);
+            found.extend(report.findings.into_iter().map(|finding| finding.table));
+            place = ended.map(|ended| Place::from_text(&ended.to_text()).unwrap());
+        }
+        assert_eq!(found, ["live", "events"]);
+        assert_eq!(Place::from_text("live 0"), None);
+        assert_eq!(Place::from_text("nothing 00"), None);
+    }
 }
