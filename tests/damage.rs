@@ -25,6 +25,8 @@ use serde_json::json;
 
 /// What the child is to do: number of the job, where to begin, seed and scale.
 const JOB: &str = "HIVEKEEP_DAMAGE_JOB";
+/// Set to the number of a damaged file that went wrong, it is the only one of its sort and mode.
+const ONLY: &str = "HIVEKEEP_DAMAGE_ONLY";
 /// A file that takes longer is one over which something hangs.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -218,7 +220,11 @@ fn the_child_does_its_job() {
     static SAID: Mutex<String> = Mutex::new(String::new());
     std::panic::set_hook(Box::new(|info| *SAID.lock().unwrap() = info.to_string()));
     let (store, folder) = (store(), folder());
-    for (number, at) in chosen(sort, mode, seed, scale).into_iter().enumerate().skip(from) {
+    let chosen = match std::env::var(ONLY) {
+        Ok(only) => vec![only.parse().unwrap()],
+        Err(_) => chosen(sort, mode, seed, scale),
+    };
+    for (number, at) in chosen.into_iter().enumerate().skip(from) {
         println!("begins {number}");
         let bytes = (sort.damage)(store, at);
         let repair = if number % 8 == 0 { Repair::Always } else { Repair::WhenFound };

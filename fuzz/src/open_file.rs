@@ -165,7 +165,7 @@ impl Subject {
             Err(_) => seen.failed = true,
         }
         let sound = store.check(&|_, _| ()).is_ok_and(|report| report.is_sound());
-        assert!(!(seen.missing && sound), "something is missing, and check does not say so");
+        assert!(!(seen.missing && sound), "something is missing, and check does not say so: {}", seen.what);
         assert!(!(seen.failed && sound), "something cannot be read, and check does not say so");
         assert!(
             !seen.missing || verify == VerifyOnOpen::Never,
@@ -188,9 +188,13 @@ impl Subject {
             let known = self.was_once(name, text);
             assert!(known && verify == VerifyOnOpen::Never, "wrong data: {name}: {text}");
             seen.missing = true;
+            seen.what = format!("{name} at {at:?}: {text}");
         }
         let kept = |name: &String| name.starts_with(HEARTBEAT) || shown.contains_key(name);
         seen.missing |= !failed && !expected.keys().all(kept);
+        if let (false, Some(lost)) = (failed, expected.keys().find(|name| !kept(name))) {
+            seen.what = format!("{lost} at {at:?}");
+        }
     }
 
     fn was_once(&self, name: &str, text: &str) -> bool {
@@ -272,6 +276,8 @@ fn write_some(store: &Store, number: u32) -> Result<()> {
 struct Seen {
     /// Something is not there, or is what it was at another time, and no error says so.
     missing: bool,
+    /// The last such thing.
+    what: String,
     /// Something could not be read.
     failed: bool,
 }

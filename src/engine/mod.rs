@@ -12,6 +12,7 @@ pub(crate) mod merge;
 pub(crate) mod meta;
 pub(crate) mod open;
 pub(crate) mod overlay;
+pub(crate) mod pages;
 pub(crate) mod point;
 pub(crate) mod presence;
 pub(crate) mod records;

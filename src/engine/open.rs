@@ -12,6 +12,7 @@ use crate::engine::epoch::{Epoch, Epochs};
 use crate::engine::frame::{self, State};
 use crate::engine::meta;
 use crate::engine::overlay::Overlay;
+use crate::engine::pages::Pages;
 use crate::engine::presence::Presence;
 use crate::engine::schema::{FORMAT_VERSION, Table};
 use crate::engine::store::{Options, Sharing, VerifyOnOpen};
@@ -21,6 +22,9 @@ use crate::error::{Error, ErrorKind, Result};
 const MAGIC: &[u8] = b"redb\x1A\x0A\xA9\x0D\x0A";
 /// Up to this length, verifying every page at open costs about 0.1 s.
 const SMALL: u64 = 64 << 20;
+
+/// A process may open, write and close a file between two looks at it, but not several times in turn.
+const ATTEMPTS: usize = 3;
 
 /// Opens the file at `path`, or creates it when the options allow that.
 pub(crate) fn open(path: &Path, options: &Options) -> Result<Handle> {
@@ -38,6 +42,7 @@ pub(crate) fn open(path: &Path, options: &Options) -> Result<Handle> {
         Err(error) => return Err(Error::from(error).context(path.display())),
     }
     probe_magic(path)?;
+    refuse_earlier_commit(path).map_err(|error| error.context(path.display()))?;
     open_existing(path, options).map_err(|error| match error.kind() {
         ErrorKind::Locked => locked(path, error),
         ErrorKind::Io | ErrorKind::Damaged => error.context(path.display()),
@@ -72,6 +77,18 @@ fn probe_magic(path: &Path) -> Result<()> {
         Err(error) if error.kind() == IoKind::UnexpectedEof => Err(not_a_store(path, "it is too short")),
         Err(error) => Err(Error::from(error).context(path.display())),
     }
+}
+
+/// Refuses a file that would open as it was at an earlier commit, which is all right in itself, so that nothing else
+/// tells. What a process is just writing is not looked at.
+fn refuse_earlier_commit(path: &Path) -> Result<()> {
+    let file = redb::backends::FileBackend::new(File::open(path)?)?;
+    for _ in 0..ATTEMPTS {
+        if in_use(path)? || Pages::new(&file)?.newest_commit_is_sound()? {
+            return Ok(());
+        }
+    }
+    Err(Error::damaged("the page of the newest commit is damaged; run hivekeep repair"))
 }
 
 fn builder(options: &Options) -> Builder {

@@ -1,7 +1,6 @@
 //! Making a sound store of what is left of a damaged one. The damaged file is only read.
 //!
-//! * `pages`: redb's pages, read without redb
-//! * `salvage`: everything in them whose checksum matches
+//! * `salvage`: everything in the file's pages whose checksum matches
 //! * `scratch`: where that is kept, sorted by record
 //! * `timeline`: which rows a record needs, from the versions of it that are left
 //! * `rebuild`: the new store
@@ -9,7 +8,6 @@
 //! * `report`: what was lost
 
 mod long;
-mod pages;
 mod rebuild;
 mod report;
 mod salvage;

@@ -111,7 +111,7 @@ impl fmt::Display for RepairReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for DamagedPage { table, offset, bytes, mended } in &self.pages {
             let table = table.as_deref().unwrap_or("tables");
-            let what = if *mended { "one flipped bit, mended" } else { "damaged" };
+            let what = if *mended { "damaged, put right" } else { "damaged" };
             writeln!(f, "page of {table} at {offset}, {bytes} bytes: {what}")?;
         }
         for DamagedRow { table, key, bytes, what, .. } in &self.rows {

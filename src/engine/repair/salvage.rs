@@ -9,11 +9,11 @@ use std::path::Path;
 use redb::StorageBackend;
 use serde::Serialize;
 
-use super::pages::{Link, PagePlace, Pages, Span, Visitor};
 use super::scratch::{Filling, Found, Scratch, Sink};
 use crate::engine::epoch::Epoch;
 use crate::engine::frame;
 use crate::engine::meta;
+use crate::engine::pages::{Link, PagePlace, Pages, Span, Visitor};
 use crate::engine::schema::{Place, Table};
 use crate::error::{Error, ErrorKind, Result};
 
@@ -26,7 +26,7 @@ pub struct DamagedPage {
     pub offset: u64,
     /// Its length.
     pub bytes: u64,
-    /// Whether one flipped bit was all that was wrong with it, so that nothing is lost.
+    /// Whether it was put right: one bit of it was flipped, or it was found elsewhere in the file.
     pub mended: bool,
 }
 

@@ -321,6 +321,29 @@ mod tests {
     }
 
     #[test]
+    fn lost_entries_are_noted_once_and_the_trail_goes_on_without_them() {
+        let test = entries(6);
+        for sequence in [1, 4] {
+            test.write(|tx| tx.remove_row(Table::Audit, &sequence_key(sequence)));
+        }
+        assert!(!findings(&test).is_empty());
+        assert_eq!(test.write(mend_trail), 2);
+        assert_eq!(test.write(mend_trail), 0);
+        test.write(|tx| tx.audit().append(NewEntry::new("later", "tester")));
+        let report = test.view().audit().verify().unwrap();
+        assert_eq!(report, AuditReport { entries: 7, lost: 2, findings: vec![] });
+        let time = test.view().audit().get(6).unwrap().unwrap().recorded;
+        assert_eq!(test.write(|tx| tx.audit().purge(time)), 5);
+        assert_eq!(findings(&test), [""; 0]);
+        // Another loss is none that is known.
+        test.write(|tx| tx.remove_row(Table::Audit, &sequence_key(6)));
+        assert!(!findings(&test).is_empty());
+        test.write(|tx| tx.remove_row(Table::Meta, ENDS));
+        test.write(mend_trail);
+        assert_eq!(findings(&test), [""; 0]);
+    }
+
+    #[test]
     fn the_ends_are_stored_in_these_bytes() {
         let chain = Chain {
             purged: Link { sequence: 1, hash: EntryHash([2; 32]) },
@@ -344,8 +367,8 @@ mod tests {
 
     #[test]
     fn a_sound_trail_and_an_empty_one_have_no_findings() {
-        assert_eq!(entries(3).view().audit().verify().unwrap(), AuditReport { entries: 3, findings: vec![] });
-        assert_eq!(entries(0).view().audit().verify().unwrap(), AuditReport { entries: 0, findings: vec![] });
+        assert_eq!(entries(3).view().audit().verify().unwrap(), AuditReport { entries: 3, lost: 0, findings: vec![] });
+        assert_eq!(entries(0).view().audit().verify().unwrap(), AuditReport { entries: 0, lost: 0, findings: vec![] });
     }
 
     #[test]

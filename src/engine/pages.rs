@@ -4,7 +4,8 @@
 //! The layout is that of redb 4.5, which is pinned. A branch has the checksum of each page below it; a page that differs
 //! from its own in one bit only is mended, which 128 bits of checksum prove.
 
-use std::collections::BTreeSet;
+use std::cell::OnceCell;
+use std::collections::{BTreeSet, HashMap};
 
 use redb::StorageBackend;
 use xxhash_rust::xxh3::xxh3_128;
@@ -20,10 +21,12 @@ const SLOTS: [usize; 2] = [64, 192];
 const SLOT: usize = 128;
 /// What a slot's own checksum does not cover: itself.
 const SLOT_CHECKED: usize = SLOT - 16;
-/// The flags in the byte behind the magic number: which slot counts, and that the file was not closed.
+/// The flags in the byte behind the magic number: which slot counts, that the file was not closed, and that the slot may
+/// not have reached the disk.
 const GOD_BYTE: usize = 9;
 const SECOND_COUNTS: u8 = 1;
 const NOT_CLOSED: u8 = 2;
+const UNFLUSHED: u8 = 8;
 /// The first byte of a page.
 const LEAF: u8 = 1;
 const BRANCH: u8 = 2;
@@ -39,29 +42,31 @@ const MEND_MAX: usize = 16 << 10;
 const MENDS_MAX: usize = 2000;
 
 /// The pages of one file.
-pub(super) struct Pages<'a> {
+pub(crate) struct Pages<'a> {
     file: &'a dyn StorageBackend,
     len: u64,
     mends_left: usize,
     seen: BTreeSet<u64>,
+    /// Where a page with that checksum is, once something is looked for.
+    elsewhere: OnceCell<HashMap<u128, u64>>,
 }
 
 /// Where a tree begins, or goes on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Link {
+pub(crate) struct Link {
     page: u64,
     checksum: u128,
 }
 
 /// The keys that a page is there for: those behind `after`, up to and with `through`; none for no end.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Span {
-    pub(super) after: Option<Vec<u8>>,
-    pub(super) through: Option<Vec<u8>>,
+pub(crate) struct Span {
+    pub(crate) after: Option<Vec<u8>>,
+    pub(crate) through: Option<Vec<u8>>,
 }
 
 /// What is met on a walk.
-pub(super) trait Visitor {
+pub(crate) trait Visitor {
     /// A row, as it stands on a page that may be damaged.
     fn row(&mut self, key: &[u8], value: &[u8]) -> Result<()>;
     /// A page that is not what was written, with the keys that it was there for.
@@ -70,9 +75,9 @@ pub(super) trait Visitor {
 
 /// Where a page is in the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct PagePlace {
-    pub(super) offset: u64,
-    pub(super) bytes: u64,
+pub(crate) struct PagePlace {
+    pub(crate) offset: u64,
+    pub(crate) bytes: u64,
 }
 
 /// One of the two commits that the header names.
@@ -83,19 +88,19 @@ struct Slot {
 }
 
 impl Span {
-    pub(super) fn holds(&self, key: &[u8]) -> bool {
+    pub(crate) fn holds(&self, key: &[u8]) -> bool {
         self.after.as_deref().is_none_or(|after| key > after)
             && self.through.as_deref().is_none_or(|through| key <= through)
     }
 }
 
 impl<'a> Pages<'a> {
-    pub(super) fn new(file: &'a dyn StorageBackend) -> Result<Self> {
-        Ok(Self { file, len: file.len()?, mends_left: MENDS_MAX, seen: BTreeSet::new() })
+    pub(crate) fn new(file: &'a dyn StorageBackend) -> Result<Self> {
+        Ok(Self { file, len: file.len()?, mends_left: MENDS_MAX, seen: BTreeSet::new(), elsewhere: OnceCell::new() })
     }
 
     /// The roots of the trees of tables, the one that counts first. The other one is that of the commit before.
-    pub(super) fn roots(&self) -> Result<Vec<Link>> {
+    pub(crate) fn roots(&self) -> Result<Vec<Link>> {
         let Some(header) = self.read(0, HEADER)? else { return Ok(Vec::new()) };
         let slots = SLOTS.map(|at| header.get(at..at + SLOT).map(slot));
         let [Some(first), Some(second)] = slots else { return Ok(Vec::new()) };
@@ -109,15 +114,31 @@ impl<'a> Pages<'a> {
         Ok(order.into_iter().filter_map(|slot| slot.root).collect())
     }
 
+    /// Whether a file that was closed begins with the newest commit that is in it, and the page that it names is what was
+    /// written: one of an earlier commit in its place would be the whole store as it was then, and no digest could tell.
+    pub(crate) fn newest_commit_is_sound(&self) -> Result<bool> {
+        let Some(header) = self.read(0, HEADER)? else { return Ok(false) };
+        let flags = header.get(GOD_BYTE).copied().unwrap_or_default();
+        if flags & (NOT_CLOSED | UNFLUSHED) != 0 {
+            return Ok(true);
+        }
+        let at = SLOTS.get(usize::from(flags & SECOND_COUNTS)).copied().unwrap_or_default();
+        let root = header.get(at..at + SLOT).and_then(|bytes| slot(bytes).root);
+        let Some(root) = root.filter(|root| self.roots().is_ok_and(|roots| roots.first() == Some(root))) else {
+            return Ok(false);
+        };
+        Ok(self.page(self.place(root.page))?.and_then(|page| checksum(&page)) == Some(root.checksum))
+    }
+
     /// The tables that a tree of tables names: name, root, and number of rows.
-    pub(super) fn tables(&mut self, root: Link, visitor: &mut dyn Visitor) -> Result<Vec<(String, Option<Link>, u64)>> {
+    pub(crate) fn tables(&mut self, root: Link, visitor: &mut dyn Visitor) -> Result<Vec<(String, Option<Link>, u64)>> {
         let mut tables = Tables { visitor, found: Vec::new() };
         self.walk(root, &mut tables)?;
         Ok(tables.found)
     }
 
     /// Every row of a tree that can be reached.
-    pub(super) fn walk(&mut self, root: Link, visitor: &mut dyn Visitor) -> Result<()> {
+    pub(crate) fn walk(&mut self, root: Link, visitor: &mut dyn Visitor) -> Result<()> {
         self.seen.clear();
         self.walk_from(root, Span::default(), DEPTH_MAX, visitor)
     }
@@ -131,7 +152,7 @@ impl<'a> Pages<'a> {
             return Ok(());
         };
         if checksum(&page) != Some(link.checksum) {
-            let mended = self.mend(&mut page, link.checksum);
+            let mended = self.mend(&mut page, link.checksum) || self.find(&mut page, link.checksum)?;
             visitor.damaged(place, span.clone(), mended);
         }
         match page.first() {
@@ -144,7 +165,7 @@ impl<'a> Pages<'a> {
     }
 
     /// The rows of everything in the file that looks like a leaf, whether it is in use or was left behind.
-    pub(super) fn scan(&self, row: &mut dyn FnMut(&[u8], &[u8]) -> Result<()>) -> Result<()> {
+    pub(crate) fn scan(&self, row: &mut dyn FnMut(&[u8], &[u8]) -> Result<()>) -> Result<()> {
         for offset in (PAGE..self.len).step_by(PAGE as usize) {
             let bytes = (self.len - offset).min(PAGE);
             let Some(page) = self.page(PagePlace { offset, bytes })? else { continue };
@@ -174,6 +195,21 @@ impl<'a> Pages<'a> {
             flip(page, bit);
         }
         false
+    }
+
+    /// Looks for the page where it does not belong, as after a write that went astray.
+    fn find(&self, page: &mut Vec<u8>, expected: u128) -> Result<bool> {
+        if self.elsewhere.get().is_none() {
+            let mut elsewhere = HashMap::new();
+            for offset in (PAGE..self.len).step_by(PAGE as usize) {
+                let found = self.page(PagePlace { offset, bytes: PAGE })?;
+                elsewhere.extend(found.as_deref().and_then(checksum).map(|checksum| (checksum, offset)));
+            }
+            let _filled = self.elsewhere.set(elsewhere);
+        }
+        let offset = self.elsewhere.get().and_then(|elsewhere| elsewhere.get(&expected));
+        let found = offset.map(|offset| self.page(PagePlace { offset: *offset, bytes: PAGE })).transpose()?;
+        Ok(found.flatten().map(|found| *page = found).is_some())
     }
 
     /// The number of a page is its index among those of its length, its region of 4 GiB, and its length as a power of 2.
@@ -405,6 +441,22 @@ mod tests {
     }
 
     #[test]
+    fn an_earlier_commit_in_the_place_of_the_newest_is_seen() {
+        let (bytes, _) = sample();
+        let sound = |bytes: &[u8]| Pages::new(&file(bytes)).unwrap().newest_commit_is_sound().unwrap();
+        assert!(sound(&bytes));
+        let mut other_slot = bytes.clone();
+        other_slot[GOD_BYTE] ^= SECOND_COUNTS;
+        assert!(!sound(&other_slot));
+        let in_file = file(&bytes);
+        let pages = Pages::new(&in_file).unwrap();
+        let at = usize::try_from(pages.place(pages.roots().unwrap()[0].page).offset).unwrap();
+        let mut other_page = bytes;
+        other_page[at + 5] ^= 1;
+        assert!(!sound(&other_page));
+    }
+
+    #[test]
     fn a_flipped_bit_is_mended_and_a_lost_page_names_its_keys() {
         let (bytes, rows) = sample();
         let (key, value) = &rows[1000];
@@ -414,6 +466,14 @@ mod tests {
         let seen = walk(&flipped);
         assert!(seen.rows == rows);
         assert_eq!(seen.damaged.iter().map(|(_, mended)| *mended).collect::<Vec<_>>(), [true]);
+
+        // The same page elsewhere in the file is found by its checksum.
+        let page = at / 4096 * 4096;
+        let mut astray = bytes.clone();
+        astray.extend_from_slice(&bytes[page..page + 4096]);
+        astray[page..page + 4096].fill(0);
+        let seen = walk(&astray);
+        assert!(seen.rows == rows && seen.damaged.iter().all(|(_, mended)| *mended));
 
         let mut blank = bytes;
         let page = at / 4096 * 4096;
