@@ -1,6 +1,7 @@
 //! What the fuzzer reaches inside of the engine. It is built for fuzzing and for tests only.
 
 use std::fmt::Debug;
+use std::path::Path;
 
 use crate::engine::codec::{self, Stored};
 use crate::engine::digest::Stats;
@@ -8,6 +9,12 @@ use crate::engine::epoch::Epochs;
 use crate::engine::frame;
 use crate::engine::point::{Commit, Manifest};
 use crate::engine::schema::Table;
+use crate::proof::choices::Choices;
+use crate::proof::disk::Kind;
+use crate::proof::fault::{Attempt, fault};
+use crate::proof::fleet::Mode;
+use crate::proof::power_cut::Run;
+use crate::proof::step::Shape;
 use crate::recovery::backups::Backup;
 use crate::recovery::events::Event;
 use crate::state::assignments::Assignment;
@@ -73,16 +80,52 @@ fn keeps<T: Stored + Debug + PartialEq>(data: &[u8]) {
     }
 }
 
+/// More steps than this find nothing new, and only take time.
+const STEPS_MAX: usize = 24;
+/// So many operations fail, one at a time.
+const FAULTS: usize = 8;
+
+/// Works on a store over a disk as the bytes say, compares it with a model after every step, lets operations of the
+/// disk fail, and cuts the power at every sync. In `folder` the sessions are kept.
+pub fn power_cut(data: &[u8], folder: &Path) {
+    let mut choices = Choices::from_bytes(data);
+    let mode = Mode { long: false, ..Mode::of(choices.below(8)) };
+    let run = Run::record(folder, mode, STEPS_MAX, &mut choices);
+    run.cut_everywhere(1, 16, &mut choices);
+    let steps: Vec<_> = run.marks.windows(2).filter(|marks| marks[1].shape != Shape::Reopened).collect();
+    for _ in 0..FAULTS.min(steps.len()) {
+        let step = choices.of(&steps);
+        let kind = *choices.of(&[Kind::Read, Kind::Write, Kind::SetLen, Kind::Sync]);
+        let fault = fault(kind, 1 + choices.below(40), choices.once_in(2), choices.once_in(2));
+        Attempt { folder, mode, before: &step[0], after: &step[1] }.survives(fault);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::fs;
-    use std::path::Path;
+    use std::path::PathBuf;
+
+    use super::*;
+
+    fn seeds(target: &str) -> Vec<PathBuf> {
+        let seeds = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/seeds").join(target);
+        let seeds: Vec<_> = fs::read_dir(seeds).unwrap().map(|seed| seed.unwrap().path()).collect();
+        assert!(!seeds.is_empty());
+        seeds
+    }
 
     #[test]
     fn every_seed_of_the_frame_target_holds() {
-        let seeds = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/seeds/frame");
-        for seed in fs::read_dir(seeds).unwrap() {
-            super::frame(&fs::read(seed.unwrap().path()).unwrap());
+        seeds("frame").iter().for_each(|seed| frame(&fs::read(seed).unwrap()));
+    }
+
+    #[test]
+    fn every_seed_of_the_power_cut_target_holds() {
+        for seed in seeds("power_cut") {
+            eprintln!("{}", seed.display());
+            let folder = tempfile::tempdir().unwrap();
+            power_cut(&fs::read(&seed).unwrap(), folder.path());
         }
     }
 }

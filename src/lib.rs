@@ -93,6 +93,8 @@ mod face;
 #[cfg(any(fuzzing, test))]
 pub mod fuzzing;
 pub mod json;
+#[cfg(any(fuzzing, test))]
+mod proof;
 mod recovery;
 mod state;
 #[cfg(feature = "transfer")]

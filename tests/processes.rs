@@ -1,33 +1,18 @@
 //! Several processes on one store: creating it at the same moment, writing at the same time, and locking it.
 //!
-//! The child processes are this test's own binary, told by an environment variable what to do.
 //! `HIVEKEEP_TEST_SCALE=N` runs N times as many rounds.
 #![expect(clippy::unwrap_used, reason = "a test stops at what it does not expect")]
 
+mod children;
+mod knobs;
+
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::process::Child;
+use std::time::Duration;
 
+use children::{spawn, wait_for};
 use hivekeep::{ErrorKind, Sharing, Store};
-
-const TASK: &str = "HIVEKEEP_TEST_TASK";
-const STORE: &str = "HIVEKEEP_TEST_STORE";
-const NUMBER: &str = "HIVEKEEP_TEST_NUMBER";
-
-fn scale() -> usize {
-    std::env::var("HIVEKEEP_TEST_SCALE").ok().and_then(|scale| scale.parse().ok()).unwrap_or(1)
-}
-
-fn spawn(task: &str, store: &Path, number: usize) -> Child {
-    Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "a_child_does_what_it_is_told", "--nocapture"])
-        .env(TASK, task)
-        .env(STORE, store)
-        .env(NUMBER, number.to_string())
-        .stdout(Stdio::null())
-        .spawn()
-        .unwrap()
-}
+use knobs::scale;
 
 fn wait(mut child: Child) {
     assert!(child.wait().unwrap().success(), "a child failed; its output is above");
@@ -36,14 +21,12 @@ fn wait(mut child: Child) {
 /// Does nothing unless another test of this file started it.
 #[test]
 fn a_child_does_what_it_is_told() {
-    let Ok(task) = std::env::var(TASK) else { return };
-    let path = std::env::var(STORE).unwrap();
-    let number: usize = std::env::var(NUMBER).unwrap().parse().unwrap();
-    match task.as_str() {
-        "create" => create(Path::new(&path), number),
-        "count" => count(Path::new(&path), number),
-        "hold" => hold(Path::new(&path)),
-        _ => panic!("no such task: {task}"),
+    let Some(told) = children::told() else { return };
+    match told.task.as_str() {
+        "create" => create(&told.store, told.number),
+        "count" => count(&told.store, told.number),
+        "hold" => hold(&told.store),
+        task => panic!("no such task: {task}"),
     }
 }
 
@@ -76,14 +59,6 @@ fn hold(path: &Path) {
     let _store = Store::options().sharing(Sharing::Exclusive).open(path).unwrap();
     std::fs::write(path.with_extension("held"), b"").unwrap();
     std::thread::sleep(Duration::from_secs(60));
-}
-
-fn wait_for(path: &Path) {
-    let started = Instant::now();
-    while !path.exists() {
-        assert!(started.elapsed() < Duration::from_secs(30), "it never came: {}", path.display());
-        std::thread::yield_now();
-    }
 }
 
 #[test]

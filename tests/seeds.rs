@@ -1,5 +1,5 @@
 //! Runs the bodies of the fuzz targets over their committed seeds, without the fuzzer: what it once found stays found.
-//! The seeds of `frame`, which reaches inside of the engine, are run in `src/fuzzing.rs`.
+//! The seeds of `frame` and `power_cut`, which reach inside of the engine, are run in `src/fuzzing.rs`.
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test stops at what it does not expect")]
 
 #[path = "../fuzz/src/lib.rs"]

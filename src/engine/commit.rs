@@ -8,11 +8,11 @@ use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::time::{Duration, Instant};
 
-use parking_lot::{Condvar, Mutex, MutexGuard};
 use redb::WriteTransaction;
 
 use crate::engine::database::Handle;
 use crate::engine::store::Context;
+use crate::engine::sync::{Condvar, Mutex, MutexGuard, thread_local, yield_now};
 use crate::engine::write::{Batch, WriteTx};
 use crate::error::{Error, ErrorKind, Result};
 
@@ -148,19 +148,17 @@ impl Gate {
         state.told(batch)
     }
 
-    /// Whether this caller is the one that commits: nobody else is about to add to the batch, even after lingering.
+    /// Whether this caller is the one that commits: the last that came, once it has lingered and nobody else is about to
+    /// add to the batch.
     fn leads(&self, state: &mut MutexGuard<'_, State>, batch: u64) -> bool {
-        let members = |state: &State| state.open.as_ref().map_or(0, |open| open.members);
-        if state.batch != batch || state.open.is_none() {
-            return false;
-        }
-        if members(state) >= MOST_IN_BATCH || state.alone_waiting > 0 && state.waiting == 0 {
+        let Some(came) = state.members_of(batch) else { return false };
+        if came >= MOST_IN_BATCH || state.alone_waiting > 0 && state.waiting == 0 {
             return true;
         }
         let until = Instant::now() + LINGER;
-        while state.waiting == 0 && members(state) < state.expected && Instant::now() < until {
-            MutexGuard::unlocked(state, std::thread::yield_now);
-            if state.batch != batch || state.open.is_none() {
+        while state.waiting == 0 && came < state.expected && Instant::now() < until {
+            MutexGuard::unlocked(state, yield_now);
+            if state.members_of(batch) != Some(came) {
                 return false;
             }
         }
@@ -224,6 +222,11 @@ impl State {
     /// Whether work alone has to let a batch go first, so that it does not starve the others.
     fn others_first(&self) -> bool {
         self.waiting > 0 && self.ended < self.alone_after
+    }
+
+    /// How many have joined a batch that is still open.
+    fn members_of(&self, batch: u64) -> Option<usize> {
+        self.open.as_ref().filter(|_| self.batch == batch).map(|open| open.members)
     }
 
     /// Notes how a batch ended.
@@ -411,7 +414,7 @@ fn poisoned() -> Error {
 
 thread_local! {
     /// The stores that this thread is writing to, by address.
-    static WRITING: RefCell<Vec<usize>> = const { RefCell::new(Vec::new()) };
+    static WRITING: RefCell<Vec<usize>> = RefCell::default();
 }
 
 /// Refuses a write inside of a write on one thread, which would wait for itself.
@@ -421,12 +424,13 @@ impl Nested {
     /// Whether this thread is writing to the store.
     pub(crate) fn is_inside(context: &Context) -> bool {
         let address = std::ptr::from_ref(context).addr();
-        WRITING.with_borrow(|writing| writing.contains(&address))
+        WRITING.with(|writing| writing.borrow().contains(&address))
     }
 
     pub(crate) fn enter(context: &Context) -> Result<Self> {
         let address = std::ptr::from_ref(context).addr();
-        WRITING.with_borrow_mut(|writing| {
+        WRITING.with(|writing| {
+            let mut writing = writing.borrow_mut();
             if writing.contains(&address) {
                 return Err(Error::conflict(
                     "a write inside of a write would wait for itself; use the transaction given",
@@ -440,6 +444,6 @@ impl Nested {
 
 impl Drop for Nested {
     fn drop(&mut self) {
-        WRITING.with_borrow_mut(|writing| writing.retain(|address| *address != self.0));
+        WRITING.with(|writing| writing.borrow_mut().retain(|address| *address != self.0));
     }
 }

@@ -19,6 +19,7 @@ pub(crate) mod records;
 pub(crate) mod repair;
 pub(crate) mod schema;
 pub(crate) mod store;
+pub(crate) mod sync;
 pub(crate) mod tally;
 pub(crate) mod value;
 pub(crate) mod view;
@@ -26,8 +27,9 @@ pub(crate) mod walk;
 pub(crate) mod write;
 
 #[cfg(test)]
-#[cfg(test)]
 mod commit_test;
+#[cfg(all(test, shuttle))]
+mod interleaving_test;
 #[cfg(test)]
 mod model_test;
 #[cfg(test)]

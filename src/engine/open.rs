@@ -140,6 +140,23 @@ fn open_existing(path: &Path, options: &Options) -> Result<Handle> {
     Ok(handle)
 }
 
+/// Opens a store over any storage, or makes one of an empty storage: how a disk that fails is put below it.
+#[cfg(any(fuzzing, test))]
+pub(crate) fn open_over(storage: impl redb::StorageBackend, options: &Options) -> Result<Handle> {
+    let mut builder = builder(options);
+    let is_empty = storage.len()? == 0;
+    builder.set_check_integrity_on_open(!is_empty && options.verify != VerifyOnOpen::Never);
+    let handle = Handle::new(Access::Write(Guard::fresh().run(|| {
+        let database = builder.create_with_backend(storage)?;
+        if is_empty {
+            fill(&database)?;
+        }
+        Ok(database)
+    })?));
+    probe_handle(Path::new("the storage"), &handle)?;
+    Ok(handle)
+}
+
 /// Opens a file that nobody has open, so that nothing in it changes.
 fn look(path: &Path, cache_bytes: usize, verify: bool) -> Result<Handle> {
     let mut builder = Builder::new();

@@ -223,6 +223,22 @@ impl Options {
             return Err(Error::invalid("one-phase commits need exclusive sharing: several processes cannot use them"));
         }
         let handle = open::open(path, &self)?;
+        Ok(self.store(path, handle, indexes))
+    }
+
+    /// The same over any storage; only the file of sessions is at `path`.
+    #[cfg(any(fuzzing, test))]
+    pub(crate) fn open_over(
+        self,
+        storage: impl redb::StorageBackend,
+        path: &Path,
+        indexes: &'static [IndexRule],
+    ) -> Result<Store> {
+        let handle = open::open_over(storage, &self)?;
+        Ok(self.store(path, handle, indexes))
+    }
+
+    fn store(self, path: &Path, handle: Handle, indexes: &'static [IndexRule]) -> Store {
         let context = Context {
             clock: self.clock,
             indexes,
@@ -240,7 +256,7 @@ impl Options {
             session: OnceLock::new(),
             closing: Mutex::new(None),
         };
-        Ok(Store { inner: Arc::new(inner) })
+        Store { inner: Arc::new(inner) }
     }
 }
 

@@ -135,7 +135,7 @@ fn read_all<T: Stored>(
     wrong: impl Fn(T) -> Result<Option<String>>,
 ) -> Result<()> {
     for row in scan_rows(view, table, KeyRange::all()) {
-        let read = row.and_then(|(key, payload)| Ok((key, codec::decode(&payload).and_then(&wrong))));
+        let read = row.map(|(key, payload)| (key, codec::decode(&payload).and_then(&wrong)));
         match read {
             Ok((_, Ok(None))) => {}
             Ok((key, Ok(Some(what)))) => report.find(Finding::new(table.name(), &key, what)),

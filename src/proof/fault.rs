@@ -1,0 +1,122 @@
+//! One operation of the disk fails while a step is taken, and the power may go then.
+
+use std::path::Path;
+
+use serde_json::json;
+
+use super::choices::Choices;
+use super::content::Model;
+use super::disk::{Disk, EIO, ENOSPC, Fault, Kind};
+use super::fleet::{Fleet, Mode};
+use super::power_cut::{Mark, assert_sound};
+use super::step::{Shape, Step};
+use crate::error::{Error, ErrorKind};
+
+/// The record that is written to a store that was opened again.
+const AFTER: &str = "after the fault";
+
+/// A step that is to be taken on a disk that fails.
+pub(crate) struct Attempt<'a> {
+    pub(crate) folder: &'a Path,
+    pub(crate) mode: Mode,
+    pub(crate) before: &'a Mark,
+    pub(crate) after: &'a Mark,
+}
+
+impl Attempt<'_> {
+    /// Lets the n-th operation of a kind fail, for every n; gives how many there were.
+    #[cfg(test)]
+    pub(crate) fn every_nth(&self, kind: Kind, for_ever: bool, forgets: bool) -> u64 {
+        for nth in 1.. {
+            let fault = fault(kind, nth, for_ever, forgets);
+            if !self.survives(fault) {
+                return nth as u64 - 1;
+            }
+        }
+        0
+    }
+
+    /// Opens the store, takes the step and closes it on a disk with a fault; then opens it again, writes, and cuts the
+    /// power. Says whether the fault struck.
+    pub(crate) fn survives(&self, fault: Fault) -> bool {
+        let disk = Disk::of(self.before.image.clone());
+        disk.fail(fault);
+        let (mut acknowledged, mut told) = (false, Vec::new());
+        match Fleet::on(&disk, self.folder, self.mode, self.before.known.clone()) {
+            Err(error) => assert_clear(&error),
+            Ok(mut fleet) => {
+                acknowledged = self.take_step(&mut fleet, fault);
+                told = fleet.acknowledged.iter().map(|told| (told.caller, told.number)).collect();
+            }
+        }
+        let struck = disk.mend();
+        let (before, after) = (self.model(self.before), self.model(self.after));
+        let step = Step { shape: self.after.shape, before: &before, after: &after, told };
+        let opened = Fleet::on(&disk, self.folder, self.mode, self.before.known.clone());
+        let fleet = opened.unwrap_or_else(|error| panic!("it does not open again: {error} {fault:?}"));
+        self.compare(&fleet, &step, acknowledged, fault);
+        fleet.store.write(|tx| tx.config().put(AFTER, &json!(1))).unwrap();
+        fleet.die();
+        let cut = Disk::of(disk.cut(&mut Choices::seeded(fault.nth as u64)));
+        let fleet = Fleet::on(&cut, self.folder, self.mode, self.before.known.clone()).unwrap();
+        assert_eq!(fleet.store.view().unwrap().config().get(AFTER).unwrap(), Some(json!(1)), "{fault:?}");
+        assert_sound(&fleet.store);
+        fleet.die();
+        struck
+    }
+
+    fn model(&self, mark: &Mark) -> Model {
+        mark.known.model.clone().without_sessions()
+    }
+
+    /// Takes the step; says whether it was acknowledged.
+    fn take_step(&self, fleet: &mut Fleet, fault: Fault) -> bool {
+        let acted = fleet.act(&mut self.before.choices.clone());
+        let failed = acted.as_ref().err().inspect(|error| assert_clear(error)).map(Error::kind);
+        self.read_on(fleet, fault);
+        let written = fleet.store.write(|tx| tx.queue().expire(1));
+        if failed == Some(ErrorKind::Uncertain) {
+            let refused = written.unwrap_err();
+            assert_eq!(refused.kind(), ErrorKind::Reopen, "written on after a commit that may have failed: {fault:?}");
+        } else if let Err(error) = written {
+            assert_clear(&error);
+        }
+        if let Err(error) = fleet.store.close() {
+            assert_clear(&error);
+        }
+        failed.is_none()
+    }
+
+    /// Whatever is still read is right.
+    fn read_on(&self, fleet: &Fleet, fault: Fault) {
+        match Model::read(&fleet.store).map(Model::without_sessions) {
+            Err(error) => assert_clear(&error),
+            Ok(found) => {
+                let (before, after) = (self.model(self.before), self.model(self.after));
+                let step = Step { shape: self.after.shape, before: &before, after: &after, told: Vec::new() };
+                step.allows(&found).unwrap_or_else(|why| panic!("{why}: step={} {fault:?}", self.after.name));
+            }
+        }
+    }
+
+    fn compare(&self, fleet: &Fleet, step: &Step<'_>, acknowledged: bool, fault: Fault) {
+        let name = self.after.name;
+        let found = Model::read(&fleet.store).unwrap().without_sessions();
+        step.allows(&found).unwrap_or_else(|why| panic!("{why}: step={name} {fault:?}"));
+        let done = step.shape == Shape::Callers || found == *step.after;
+        assert!(!acknowledged || done, "an acknowledged step was lost: step={name} {fault:?}");
+        assert_sound(&fleet.store);
+    }
+}
+
+/// An error that says what to do, and does not call a failing disk damage.
+fn assert_clear(error: &Error) {
+    use ErrorKind::{Full, Io, NotCommitted, Reopen, Uncertain};
+    assert!(matches!(error.kind(), Full | Io | NotCommitted | Reopen | Uncertain), "{:?}: {error}", error.kind());
+}
+
+/// The n-th operation of a kind fails, in a way that follows from its number.
+pub(crate) fn fault(kind: Kind, nth: usize, for_ever: bool, forgets: bool) -> Fault {
+    let errno = if nth.is_multiple_of(2) && kind != Kind::Read { ENOSPC } else { EIO };
+    Fault { kind, nth, for_ever, errno, short: nth.is_multiple_of(3), forgets }
+}

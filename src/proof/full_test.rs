@@ -1,0 +1,91 @@
+//! A disk that becomes full, at every page in turn: what was acknowledged stays, reading goes on, and once a little room
+//! has been made, records can be removed.
+
+use serde_json::{Value, json};
+
+use super::choices::Choices;
+use super::content::Content;
+use super::disk::Disk;
+use super::fleet::{Fleet, Mode};
+use super::power_cut::{Mark, Run, assert_sound};
+use super::power_cut_test::{scale, seed};
+use crate::error::ErrorKind;
+
+/// The disk becomes full after each number of pages below this, times the scale.
+const PAGES: usize = 40;
+/// What is given up so that records can be removed: 4 MiB.
+const RESERVE: usize = 1024;
+/// The disk is filled with records of about this length.
+const LENGTH: usize = 2000;
+const FILLING: &str = "filling";
+
+#[test]
+fn a_full_disk_loses_nothing_and_records_can_be_removed_once_a_reserve_is_given_up() {
+    let seed = seed();
+    for pages in 0..PAGES * usize::try_from(scale()).unwrap() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut choices = Choices::seeded(seed + pages as u64 % 8);
+        let mode = Mode { long: false, ..Mode::of(choices.below(8)) };
+        let run = Run::record(folder.path(), mode, 6, &mut choices);
+        fill_and_empty(folder.path(), mode, run.marks.last().unwrap(), pages);
+    }
+}
+
+fn fill_and_empty(folder: &std::path::Path, mode: Mode, mark: &Mark, pages: usize) {
+    let disk = Disk::of(mark.image.clone());
+    let open = || Fleet::on(&disk, folder, mode, mark.known.clone()).unwrap();
+    let fleet = open();
+    disk.leave_room(pages);
+    let written = fill(&fleet);
+    match fleet.store.view().and_then(|view| Content::read(&view)) {
+        // Once a write has failed, pages that are not in memory are refused.
+        Err(error) => assert_eq!(error.kind(), ErrorKind::Reopen),
+        Ok(now) => assert!(now == mark.known.model.now, "something else changed"),
+    }
+    fleet.die();
+    let fleet = open();
+    assert_holds(&fleet, mark, written);
+    disk.leave_room(RESERVE);
+    // What failed for want of room, even while the store was opened, is over once it is opened with room.
+    fleet.die();
+    let fleet = open();
+    for number in 0..written {
+        fleet.store.write(|tx| tx.collection::<Value>(FILLING)?.remove(&key(number))).unwrap();
+    }
+    assert_sound(&fleet.store);
+    fleet.die();
+    let fleet = Fleet::on(&Disk::of(disk.cut(&mut Choices::seeded(pages as u64))), folder, mode, mark.known.clone());
+    assert_sound(&fleet.unwrap().store);
+}
+
+fn key(number: usize) -> String {
+    format!("record {number:06}")
+}
+
+/// Puts records until the disk is full; gives how many there are.
+fn fill(fleet: &Fleet) -> usize {
+    for number in 0.. {
+        let value = json!("x".repeat(LENGTH));
+        let put = fleet.store.write(|tx| tx.collection(FILLING)?.put(&key(number), &value));
+        if let Err(error) = put {
+            assert!(
+                matches!(error.kind(), ErrorKind::Full | ErrorKind::NotCommitted | ErrorKind::Uncertain),
+                "{error}"
+            );
+            assert!(error.to_string().contains("No space left on device"), "{error}");
+            return number;
+        }
+    }
+    0
+}
+
+/// All records that were acknowledged are there, with whatever was there before.
+fn assert_holds(fleet: &Fleet, mark: &Mark, written: usize) {
+    let view = fleet.store.view().unwrap();
+    let filling = view.collection::<Value>(FILLING).unwrap();
+    let found = filling.list().map(Result::unwrap).count();
+    assert!(found == written || found == written + 1, "found={found} acknowledged={written}");
+    let now = Content::read(&view).unwrap();
+    assert!(now == mark.known.model.now, "something else changed");
+    assert_sound(&fleet.store);
+}

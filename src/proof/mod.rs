@@ -1,0 +1,21 @@
+//! The proof that a store survives its disk: cuts of the power, failures of every operation, a full disk.
+//!
+//! A [`fleet`] works on a store over a [`disk`] in memory in every way that there is, beside a model of what it should
+//! hold. The disk remembers what was synced, so that any state in which a power cut could leave it can be built.
+#![expect(clippy::unwrap_used, reason = "a test stops at what it does not expect")]
+
+pub(crate) mod choices;
+pub(crate) mod content;
+pub(crate) mod disk;
+pub(crate) mod fault;
+pub(crate) mod fleet;
+pub(crate) mod image;
+pub(crate) mod power_cut;
+pub(crate) mod step;
+
+#[cfg(test)]
+mod fault_test;
+#[cfg(test)]
+mod full_test;
+#[cfg(test)]
+mod power_cut_test;

@@ -1,0 +1,61 @@
+//! Power cuts at every sync and at sampled operations between, in as many images as are asked for.
+//!
+//! `HIVEKEEP_TEST_SCALE=N HIVEKEEP_TEST_SEED=S cargo test --release --lib power_cut` makes N times as many, from S on.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
+
+use parking_lot::Mutex;
+
+use super::choices::{Choices, mixed};
+use super::fleet::Mode;
+use super::power_cut::{Counts, Run};
+
+/// So many images, times the scale.
+const IMAGES: u64 = 4000;
+/// Steps of one run.
+const STEPS: usize = 40;
+
+/// A number from the environment.
+pub(super) fn number(name: &str, otherwise: u64) -> u64 {
+    std::env::var(name).ok().and_then(|number| number.parse().ok()).unwrap_or(otherwise)
+}
+
+/// How much more than usual is to be done.
+pub(super) fn scale() -> u64 {
+    number("HIVEKEEP_TEST_SCALE", 1)
+}
+
+/// The seed to begin from: another one each time, unless it is given. It is printed.
+pub(super) fn seed() -> u64 {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+    let seed = number("HIVEKEEP_TEST_SEED", mixed(now.as_nanos() as u64) % 1_000_000);
+    println!("HIVEKEEP_TEST_SEED={seed} HIVEKEEP_TEST_SCALE={}", scale());
+    seed
+}
+
+#[test]
+fn after_a_power_cut_every_acknowledged_commit_is_there_and_every_other_whole_or_not_at_all() {
+    let (seed, images, begun) = (seed(), IMAGES * scale(), Instant::now());
+    let (next, total) = (AtomicU64::new(seed), Mutex::new(Counts::default()));
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                while total.lock().images() < images {
+                    let seed = next.fetch_add(1, Ordering::Relaxed);
+                    let counts = std::panic::catch_unwind(|| cut(seed));
+                    total.lock().add(&counts.unwrap_or_else(|_| panic!("failed: HIVEKEEP_TEST_SEED={seed}")));
+                }
+            });
+        }
+    });
+    let runs = next.load(Ordering::Relaxed) - seed;
+    println!("{:?} runs={runs} seconds={}", total.lock(), begun.elapsed().as_secs());
+}
+
+fn cut(seed: u64) -> Counts {
+    let folder = tempfile::tempdir().unwrap();
+    let mut choices = Choices::seeded(seed);
+    let run = Run::record(folder.path(), Mode::of(choices.below(8)), STEPS, &mut choices);
+    run.cut_everywhere(3, 4, &mut choices)
+}

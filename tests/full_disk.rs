@@ -1,0 +1,115 @@
+//! A store on a small file system of its own, which is filled to the last page.
+//!
+//! `HIVEKEEP_TEST_SCALE=N cargo test --release --test full_disk -- --nocapture` fills it N times as often.
+#![cfg(target_os = "linux")]
+#![expect(clippy::unwrap_used, reason = "a test stops at what it does not expect")]
+
+mod knobs;
+
+use std::path::Path;
+use std::process::Command;
+
+use hivekeep::{ErrorKind, Store};
+use serde_json::{Value, json};
+
+/// So often it is filled, times the scale.
+const ROUNDS: usize = 5;
+const LENGTH: usize = 20_000;
+/// Given up when even a removal finds no room.
+const BALLAST: usize = 1 << 20;
+
+/// A file system of 8 MB in memory, there until it is dropped.
+struct Small(tempfile::TempDir);
+
+impl Small {
+    /// Mounts one, or says why that cannot be.
+    fn mount() -> Result<Self, String> {
+        let folder = tempfile::tempdir().unwrap();
+        let mut mount = Command::new("mount");
+        let mounted = mount.args(["-t", "tmpfs", "-o", "size=8m", "hivekeep"]).arg(folder.path()).output();
+        match mounted {
+            Ok(output) if output.status.success() => Ok(Self(folder)),
+            Ok(output) => Err(String::from_utf8_lossy(&output.stderr).trim().to_owned()),
+            Err(error) => Err(error.to_string()),
+        }
+    }
+}
+
+impl Drop for Small {
+    fn drop(&mut self) {
+        drop(Command::new("umount").arg(self.0.path()).status());
+    }
+}
+
+#[test]
+fn a_store_on_a_full_file_system_can_be_read_reopened_and_emptied() {
+    let small = match Small::mount() {
+        Ok(small) => small,
+        Err(why) => return println!("skipped: no file system can be mounted here: {why}"),
+    };
+    let rounds = ROUNDS * knobs::scale();
+    let mut failed = std::collections::BTreeMap::new();
+    for round in 0..rounds {
+        let kind = fill_and_empty(small.0.path(), round);
+        *failed.entry(format!("{kind:?}")).or_insert(0) += 1;
+    }
+    println!("rounds={rounds} lost=0 failed_as={failed:?}");
+}
+
+fn key(number: usize) -> String {
+    format!("record {number:06}")
+}
+
+fn fill_and_empty(folder: &Path, round: usize) -> ErrorKind {
+    let path = folder.join("h.redb");
+    let ballast = folder.join("ballast");
+    std::fs::write(&ballast, vec![0; BALLAST]).unwrap();
+    let store = Store::open(&path).unwrap();
+    let (written, error) = fill(&store, LENGTH + round * 37);
+    assert!(error.to_string().contains("No space left on device"), "{error}");
+    // Once a write has failed, pages that are not in memory may be refused.
+    if let Err(error) = store.check(&|_, _| ()) {
+        assert_eq!(error.kind(), ErrorKind::Reopen);
+    }
+    drop(store);
+    let mut store = Store::open(&path).unwrap();
+    assert_holds(&store, 0, written);
+    for number in 0..written {
+        let remove = |store: &Store| store.write(|tx| tx.collection::<Value>("filling")?.remove(&key(number)));
+        if let Err(error) = remove(&store) {
+            assert!(error.to_string().contains("No space left on device"), "{error}");
+            std::fs::remove_file(&ballast).unwrap();
+            drop(store);
+            store = Store::open(&path).unwrap();
+            assert_holds(&store, number, written);
+            remove(&store).unwrap();
+        }
+    }
+    assert!(store.check(&|_, _| ()).unwrap().is_sound());
+    store.close().unwrap();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        std::fs::remove_file(entry.unwrap().path()).unwrap();
+    }
+    error.kind()
+}
+
+/// Puts records until there is no room; gives how many there are, and the error.
+fn fill(store: &Store, length: usize) -> (usize, hivekeep::Error) {
+    for number in 0.. {
+        let value = json!("x".repeat(length));
+        if let Err(error) = store.write(|tx| tx.collection("filling")?.put(&key(number), &value)) {
+            return (number, error);
+        }
+    }
+    unreachable!("the file system has no end")
+}
+
+/// What was acknowledged and not removed since is there.
+fn assert_holds(store: &Store, removed: usize, written: usize) {
+    let view = store.view().unwrap();
+    let filling = view.collection::<Value>("filling").unwrap();
+    for number in removed + 1..written {
+        assert!(filling.get(&key(number)).unwrap().is_some(), "an acknowledged record was lost: number={number}");
+    }
+    assert!(store.check(&|_, _| ()).unwrap().is_sound());
+}
