@@ -251,7 +251,7 @@ impl Subject {
         let renamed = report.notes.iter().any(|note| note.starts_with("the name of a collection is lost"));
         // What is no part of a point is the same seen from all of them.
         let counts = |name: &str| {
-            let versioned = !name.starts_with(HEARTBEAT) && !(name.starts_with("rooms") && renamed);
+            let versioned = !(name.starts_with(HEARTBEAT) || renamed && name.starts_with("rooms"));
             versioned && (at.is_none() || !name.starts_with("audit"))
         };
         let differs = |(name, text): (&String, &String)| counts(name) && shown.get(name) != Some(text);

@@ -4,12 +4,7 @@
 //! Each sort of damage runs in a process of its own, so that an abort is counted and not the end of the test. A bounded
 //! number of every sort is tried; more, or all there are, with
 //!
-//!     HIVEKEEP_TEST_SCALE=100 HIVEKEEP_TEST_SEED=1 cargo test --release --test damage -- --nocapture
-#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test stops at what it does not expect")]
-
-#[path = "../fuzz/src/lib.rs"]
-mod bodies;
-
+//!     HIVEKEEP_TEST_SCALE=100 HIVEKEEP_TEST_SEED=1 cargo test --release --test seeds damage -- --nocapture
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -19,7 +14,7 @@ use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::sync::{Mutex, OnceLock};
 use std::time::Duration;
 
-use bodies::open_file::{PAGE, Repair, SECTOR, Subject, Verdict};
+use crate::bodies::open_file::{PAGE, Repair, SECTOR, Subject, Verdict};
 use hivekeep::{Store, VerifyOnOpen};
 use serde_json::json;
 
@@ -256,7 +251,7 @@ fn run(sort: usize, mode: Mode, seed: usize, scale: usize) -> Tally {
     loop {
         let job = format!("{sort} {} {from} {seed} {scale}", mode as usize);
         let mut child = Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", "the_child_does_its_job", "--nocapture", "--test-threads=1"])
+            .args(["--exact", "damage::the_child_does_its_job", "--nocapture", "--test-threads=1"])
             .env(JOB, job)
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
