@@ -114,6 +114,9 @@ pub use engine::check::{CheckReport, Finding};
 pub use engine::digest::{Digest, Stats};
 pub use engine::epoch::Epoch;
 pub use engine::point::{Origin, PointId, Restored, Scope};
+pub use engine::repair::{
+    CollectionLoss, DamagedPage, DamagedRow, LostRecord, Outcome as RepairOutcome, PartialPoint, RepairReport,
+};
 pub use engine::store::{Options, Sharing, Store, VerifyOnOpen};
 pub use engine::view::View;
 pub use engine::write::WriteTx;
@@ -124,7 +127,8 @@ pub use face::cli::run as run_program;
 pub use recovery::backups::{Backup, BackupOf, BackupRequest, Kind};
 pub use recovery::diff::{Change, ChangeKind, Counts, Diff};
 pub use recovery::events::{Event, EventKind, Events};
-pub use recovery::points::{Point, PointRequest};
+pub use recovery::points::{Point, PointLoss, PointRequest};
+pub use recovery::repair::RepairPlan;
 pub use recovery::resolve::{Named, PointName, Resolved, resolve};
 pub use recovery::restore::{RestoreOptions, RestorePlan, RestoreReport, Verified};
 pub use recovery::retention::{Candidate, Class, Policy, Reason, TagRule, Thinning, Verdict};

@@ -108,11 +108,12 @@ impl Drop for Handle {
     }
 }
 
-/// Closes a file without the commit that redb makes at the end: over damaged pages it can panic twice, which is an
-/// abort. While a panic unwinds, redb makes none.
-fn abandon(database: Database) {
+/// Drops something of redb's without what redb does at its end, such as the last commit of a file or the abort of a
+/// transaction: over damaged pages that can panic, and panic twice, which is an abort. While a panic unwinds, redb does
+/// none of it.
+fn abandon<T>(of_redb: T) {
     let unwound = catch_unwind(AssertUnwindSafe(move || {
-        let _dropped_by_unwinding = database;
+        let _dropped_by_unwinding = of_redb;
         resume_unwind(Box::new(()))
     }));
     drop::<Result<(), _>>(unwound);
@@ -137,6 +138,8 @@ impl Guard {
     /// `Reopen` once a call has panicked, `Damaged` when this one does, and whatever `call` returns.
     pub(crate) fn run<R>(&self, call: impl FnOnce() -> Result<R>) -> Result<R> {
         if self.broken.load(Ordering::Relaxed) {
+            // It may hold a transaction, which must not be aborted as usual.
+            abandon(call);
             return Err(Error::new(
                 ErrorKind::Reopen,
                 "damage was found in the file before; close the store and run check",

@@ -16,6 +16,10 @@ pub(crate) const EPOCHS: &[u8] = b"epochs";
 pub(crate) const HOST: &[u8] = b"host";
 /// The counter of the users' collections.
 pub(crate) const COLLECTIONS: &str = "collections";
+/// Rows of counters.
+const COUNTER: &[u8] = b"counter/";
+/// Rows of the statistics of collections.
+const STATS: &[u8] = b"stats/";
 /// Rows of forgotten points that are still being merged into the next one.
 const MERGING: &[u8] = b"merging/";
 /// The row of the window of the history of every commit, in milliseconds, as it was last asked for.
@@ -23,12 +27,29 @@ pub(crate) const HISTORY: &[u8] = b"history";
 
 /// `stats/` and the collection.
 pub(crate) fn stats_key(collection: CollectionId) -> Vec<u8> {
-    [b"stats/", &collection.0.to_be_bytes()[..]].concat()
+    [STATS, &collection.0.to_be_bytes()[..]].concat()
+}
+
+/// Whether the engine itself writes a row of `meta` anew when it rebuilds a store: all but counters and what the layers
+/// above keep there.
+pub(crate) fn is_rebuilt(key: &[u8]) -> bool {
+    [FORMAT, EPOCHS, HOST].contains(&key) || key.starts_with(STATS) || key.starts_with(MERGING)
+}
+
+/// The collection whose statistics a row holds; none for another row.
+pub(crate) fn stats_collection(key: &[u8]) -> Option<CollectionId> {
+    let number = key.strip_prefix(STATS)?;
+    number.try_into().map(|number| CollectionId(u32::from_be_bytes(number))).ok()
 }
 
 /// `counter/` and its name.
 pub(crate) fn counter_key(counter: &str) -> Vec<u8> {
-    [b"counter/", counter.as_bytes()].concat()
+    [COUNTER, counter.as_bytes()].concat()
+}
+
+/// Whether a row is of a counter.
+pub(crate) fn is_counter(key: &[u8]) -> bool {
+    key.starts_with(COUNTER)
 }
 
 /// `merging/` and the forgotten point.
@@ -63,7 +84,7 @@ pub(crate) fn stats<R: Records + ?Sized>(records: &R, collection: CollectionId) 
 
 /// What every collection that was ever written to holds now.
 pub(crate) fn all_stats<R: Records + ?Sized>(records: &R) -> Result<Vec<(CollectionId, Stats)>> {
-    scan_rows(records, Table::Meta, KeyRange::prefix(b"stats/"))
+    scan_rows(records, Table::Meta, KeyRange::prefix(STATS))
         .map(|row| {
             let (key, bytes) = row?;
             let id = key.last_chunk::<4>().ok_or_else(|| Error::damaged("a row of statistics has a short key"))?;
@@ -123,7 +144,7 @@ pub(crate) fn number(bytes: &[u8]) -> Result<u64> {
     Ok(u64::from_be_bytes(bytes))
 }
 
-fn collection_number(bytes: &[u8]) -> Result<CollectionId> {
+pub(crate) fn collection_number(bytes: &[u8]) -> Result<CollectionId> {
     let bytes = <[u8; 4]>::try_from(bytes).map_err(|_| Error::damaged("a collection's number is not 4 bytes long"))?;
     Ok(CollectionId(u32::from_be_bytes(bytes)))
 }

@@ -12,20 +12,21 @@ pub(crate) mod merge;
 pub(crate) mod meta;
 pub(crate) mod open;
 pub(crate) mod overlay;
+pub(crate) mod pages;
 pub(crate) mod point;
 pub(crate) mod presence;
 pub(crate) mod records;
+pub(crate) mod repair;
 pub(crate) mod reserve;
 pub(crate) mod schema;
 pub(crate) mod store;
 pub(crate) mod sync;
+pub(crate) mod tally;
 pub(crate) mod value;
 pub(crate) mod view;
 pub(crate) mod walk;
 pub(crate) mod write;
 
-#[cfg(test)]
-mod check_test;
 #[cfg(test)]
 mod commit_test;
 #[cfg(all(test, shuttle))]

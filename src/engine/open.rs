@@ -12,6 +12,7 @@ use crate::engine::epoch::{Epoch, Epochs};
 use crate::engine::frame::{self, State};
 use crate::engine::meta;
 use crate::engine::overlay::Overlay;
+use crate::engine::pages::Pages;
 use crate::engine::presence::Presence;
 use crate::engine::reserve;
 use crate::engine::schema::{FORMAT_VERSION, Table};
@@ -22,6 +23,9 @@ use crate::error::{Error, ErrorKind, Result};
 const MAGIC: &[u8] = b"redb\x1A\x0A\xA9\x0D\x0A";
 /// Up to this length, verifying every page at open costs about 0.1 s.
 const SMALL: u64 = 64 << 20;
+
+/// A process may open, write and close a file between two looks at it, but not several times in turn.
+const ATTEMPTS: usize = 3;
 
 /// Opens the file at `path`, or creates it when the options allow that.
 pub(crate) fn open(path: &Path, options: &Options) -> Result<Handle> {
@@ -39,6 +43,7 @@ pub(crate) fn open(path: &Path, options: &Options) -> Result<Handle> {
         Err(error) => return Err(Error::from(error).context(path.display())),
     }
     probe_magic(path)?;
+    refuse_earlier_commit(path).map_err(|error| error.context(path.display()))?;
     let handle = open_existing(path, options).map_err(|error| match error.kind() {
         ErrorKind::Locked => locked(path, error),
         ErrorKind::Io | ErrorKind::Damaged => error.context(path.display()),
@@ -77,6 +82,18 @@ fn probe_magic(path: &Path) -> Result<()> {
         Err(error) if error.kind() == IoKind::UnexpectedEof => Err(not_a_store(path, "it is too short")),
         Err(error) => Err(Error::from(error).context(path.display())),
     }
+}
+
+/// Refuses a file that would open as it was at an earlier commit, which is all right in itself, so that nothing else
+/// tells. What a process is just writing is not looked at.
+fn refuse_earlier_commit(path: &Path) -> Result<()> {
+    let file = redb::backends::FileBackend::new(File::open(path)?)?;
+    for _ in 0..ATTEMPTS {
+        if in_use(path)? || Pages::new(&file)?.newest_commit_is_sound()? {
+            return Ok(());
+        }
+    }
+    Err(Error::damaged("the page of the newest commit is damaged; run hivekeep repair"))
 }
 
 fn builder(options: &Options) -> Builder {
@@ -194,6 +211,11 @@ fn in_use(path: &Path) -> Result<bool> {
     Ok(file.query_lock_range(consistent, consistent).unwrap_or(false))
 }
 
+/// Refuses a file that a process has open for writing.
+pub(crate) fn refuse_in_use(path: &Path) -> Result<()> {
+    if in_use(path)? { Err(locked(path, Error::new(ErrorKind::Locked, "it is in use"))) } else { Ok(()) }
+}
+
 /// Opens every table, compares the format version, and gives the host that wrote last.
 fn probe_store(path: &Path, transaction: &ReadTransaction) -> Result<Vec<u8>> {
     let meta = match transaction.open_table(Table::Meta.definition()) {
@@ -233,10 +255,6 @@ fn host() -> Vec<u8> {
 /// Creates a store under a temporary name and links it to its own, which fails if that exists: then the other is used.
 /// A rename would unlink a store that another process has just begun to use.
 fn create(path: &Path) -> Result<()> {
-    let folder = match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => Path::new("."),
-    };
     let temporary = temporary_name(path);
     let made = make(&temporary).and_then(|()| match fs::hard_link(&temporary, path) {
         Err(error) if error.kind() != IoKind::AlreadyExists => Err(error.into()),
@@ -245,10 +263,18 @@ fn create(path: &Path) -> Result<()> {
     let removed = fs::remove_file(&temporary);
     made.map_err(|error| error.context(format_args!("cannot create {}", path.display())))?;
     removed?;
-    sync_folder(folder)
+    sync_folder(folder_of(path))
 }
 
-fn temporary_name(path: &Path) -> PathBuf {
+/// The folder that a file is in.
+pub(crate) fn folder_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    }
+}
+
+pub(crate) fn temporary_name(path: &Path) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(format!(".{}.new", uuid::Uuid::now_v7().simple()));
     PathBuf::from(name)

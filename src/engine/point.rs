@@ -82,6 +82,19 @@ pub struct Manifest {
     pub backups: Vec<String>,
     /// What each collection holds there.
     pub(crate) collections: Vec<(CollectionId, Stats)>,
+    /// What a repair could not bring back of it; empty while the point is whole.
+    pub(crate) lost: Vec<Lost>,
+}
+
+/// What a point has lost of a collection.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Lost {
+    /// Which one.
+    pub(crate) collection: CollectionId,
+    /// What it held before the damage.
+    pub(crate) was: Stats,
+    /// Records that are known to be lost or to have gone back, by key; there may be others.
+    pub(crate) keys: Vec<Vec<u8>>,
 }
 
 /// What a restore did: kept with the safety point that can undo it.
@@ -127,6 +140,8 @@ impl Stored for Manifest {
 pub(crate) struct Commit {
     #[serde(with = "crate::clock::time")]
     pub(crate) at: Timestamp,
+    /// Whether a repair may have lost something of it; no digest can tell.
+    pub(crate) partial: bool,
 }
 
 impl Stored for Commit {
@@ -162,6 +177,7 @@ impl WriteTx<'_> {
             held: false,
             undoes: point.undoes,
             collections: self.all_stats()?,
+            lost: Vec::new(),
         };
         let sealed = self.batch.epochs.open;
         if self.row(Table::PointIds, manifest.id.0.as_bytes())?.is_some() {
@@ -176,7 +192,7 @@ impl WriteTx<'_> {
     /// Seals the open epoch as an unnamed point.
     pub(crate) fn seal_commit(&mut self) -> Result<Epoch> {
         let sealed = self.batch.epochs.open;
-        let commit = Commit { at: as_stored(self.now()) };
+        let commit = Commit { at: as_stored(self.now()), partial: false };
         self.put_row(Table::Commits, &sealed.to_key(), &codec::encode(&commit)?)?;
         self.open_next_epoch();
         Ok(sealed)
@@ -243,6 +259,11 @@ mod tests {
             }),
             backups: vec!["b".into()],
             collections: vec![(CollectionId(5), Stats { count: 1, bytes: 2, ..Stats::default() })],
+            lost: vec![Lost {
+                collection: CollectionId(6),
+                was: Stats { count: 3, bytes: 4, ..Stats::default() },
+                keys: vec![b"k".into()],
+            }],
         }
     }
 
@@ -255,6 +276,9 @@ mod tests {
             &b"\x01\x03\x01n\x05\x01\x02\x01\x01r\x01\x01x\x01"[..],
             &b"\x01\x01b\x01\x05\x01\x02"[..],
             &digest,
+            &b"\x01\x06\x03\x04"[..],
+            &digest,
+            &b"\x01\x01k"[..],
         ]
         .concat();
         assert_eq!(bytes, expected);
@@ -263,8 +287,8 @@ mod tests {
 
     #[test]
     fn the_bytes_of_a_commit_and_of_the_row_of_epochs_are_fixed() {
-        let commit = Commit { at: Timestamp::from_microsecond(-1).unwrap() };
-        assert_eq!(codec::encode(&commit).unwrap(), [1, 1]);
+        let commit = Commit { at: Timestamp::from_microsecond(-1).unwrap(), partial: true };
+        assert_eq!(codec::encode(&commit).unwrap(), [1, 1, 1]);
         assert_eq!(codec::encode(&crate::engine::epoch::Epochs::NEW).unwrap(), [1, 1, 0, 0, 0, 0]);
         let stats = codec::encode(&Stats { count: 300, ..Stats::default() }).unwrap();
         assert_eq!(stats, [&[1, 251, 44, 1, 0][..], &[0; 32]].concat());

@@ -403,6 +403,11 @@ impl Store {
 }
 
 impl Inner {
+    /// What every transaction needs.
+    pub(crate) fn context(&self) -> &Context {
+        &self.context
+    }
+
     /// Writes what is still to be written before the file is closed.
     fn write_last(&self, handle: &Handle) -> Result<()> {
         let closing = self.closing.lock().take();

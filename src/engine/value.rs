@@ -20,7 +20,7 @@ const PIECE: usize = 252 << 10;
 const HEAD: usize = 8 + 32;
 
 /// The key in `#chunks` of one piece of a value.
-fn piece_key(collection: CollectionId, key: &[u8], piece: u32) -> Vec<u8> {
+pub(crate) fn piece_key(collection: CollectionId, key: &[u8], piece: u32) -> Vec<u8> {
     [&piece_prefix(collection, key)[..], &piece.to_be_bytes()].concat()
 }
 

@@ -17,7 +17,7 @@ use crate::error::{Error, Result};
 use crate::state::page::{Page, sequence_key, sequence_of};
 
 /// The counter of events.
-const COUNTER: &str = "events";
+pub(crate) const COUNTER: &str = "events";
 /// No kind has a longer name.
 const KIND_LEN_MAX: usize = 64;
 

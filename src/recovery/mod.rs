@@ -7,6 +7,7 @@ pub(crate) mod diff;
 pub(crate) mod events;
 pub(crate) mod history;
 pub(crate) mod points;
+pub(crate) mod repair;
 pub(crate) mod resolve;
 pub(crate) mod restore;
 pub(crate) mod retain;

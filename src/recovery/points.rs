@@ -51,9 +51,23 @@ pub struct Point {
     pub backups: Vec<String>,
     /// What each collection holds there, by name.
     pub collections: BTreeMap<String, Stats>,
+    /// Whether a repair could not bring all of it back; of the point of a single commit, whether that may be so.
+    pub partial: bool,
+    /// What it has lost, by collection.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub lost: BTreeMap<String, PointLoss>,
     /// Of a safety point: what was restored, which it can undo.
     #[serde(skip)]
     pub undoes: Option<Restored>,
+}
+
+/// What a point has lost of a collection.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct PointLoss {
+    /// What it held before the damage.
+    pub was: Stats,
+    /// Keys of records that are known to be lost or to have gone back; there may be others.
+    pub keys: Vec<String>,
 }
 
 /// What a restore point is to be called. Made by [`PointRequest::new`], then given to [`Store::make_point`].
@@ -303,6 +317,10 @@ impl View {
 impl Point {
     pub(crate) fn new(epoch: Epoch, manifest: Manifest, names: &Names) -> Self {
         let collections = manifest.collections.iter().map(|(id, stats)| (names.of(*id), *stats)).collect();
+        let lost = manifest.lost.iter().map(|lost| {
+            let keys = lost.keys.iter().map(|key| key.escape_ascii().to_string()).collect();
+            (names.of(lost.collection), PointLoss { was: lost.was, keys })
+        });
         Self {
             id: Some(manifest.id),
             epoch,
@@ -315,6 +333,8 @@ impl Point {
             tags: manifest.tags,
             held: manifest.held,
             collections,
+            partial: !manifest.lost.is_empty(),
+            lost: lost.collect(),
             undoes: manifest.undoes,
         }
     }
@@ -332,6 +352,8 @@ impl Point {
             tags: BTreeMap::new(),
             held: false,
             collections: BTreeMap::new(),
+            partial: commit.partial,
+            lost: BTreeMap::new(),
             undoes: None,
         }
     }

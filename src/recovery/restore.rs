@@ -34,6 +34,7 @@ pub struct RestoreOptions {
     pub(crate) key: Option<String>,
     pub(crate) keep_finished: bool,
     pub(crate) verify: bool,
+    pub(crate) partial: bool,
 }
 
 impl RestoreOptions {
@@ -67,6 +68,13 @@ impl RestoreOptions {
     #[must_use]
     pub fn verify(mut self, verify: bool) -> Self {
         self.verify = verify;
+        self
+    }
+
+    /// Restores a point of which a repair has lost something all the same: what it lost is then missing, or older.
+    #[must_use]
+    pub fn partial(mut self, partial: bool) -> Self {
+        self.partial = partial;
         self
     }
 }
@@ -141,6 +149,17 @@ impl RestorePlan {
     fn is_undo(&self) -> bool {
         self.direction != Direction::Restore
     }
+
+    /// Refuses to restore what a repair could not bring back whole, unless that was asked for.
+    fn refuse_partial(&self) -> Result<()> {
+        if !self.point.partial || self.options.partial || self.is_undo() {
+            return Ok(());
+        }
+        let point = self.point.label();
+        let message =
+            "a repair could not bring all of that point back; see hivekeep point show; to restore what is left of it";
+        Err(Error::conflict(format!("{message}: hivekeep restore {point} --partial")))
+    }
 }
 
 impl RestoreReport {
@@ -167,6 +186,9 @@ impl fmt::Display for RestorePlan {
         }
         if self.collections.is_empty() {
             writeln!(f, "  nothing differs")?;
+        }
+        if self.point.partial {
+            writeln!(f, "  a repair could not bring all of that point back; see hivekeep point show")?;
         }
         if self.tasks_run_again > 0 {
             let kept =
@@ -277,9 +299,11 @@ impl Store {
     /// # Errors
     ///
     /// `Gone` when the point was forgotten meanwhile; `Damaged` when a record that it reads is damaged, or the digests
-    /// after it are not the point's; `Conflict` as [`Store::undo`]. Whatever the error but `Uncertain`, nothing is
+    /// after it are not the point's; `Conflict` as [`Store::undo`], and for a partial point without
+    /// [`RestoreOptions::partial`]. Whatever the error but `Uncertain`, nothing is
     /// changed.
     pub fn apply(&self, plan: &RestorePlan) -> Result<RestoreReport> {
+        plan.refuse_partial()?;
         let verified = self.verified(plan);
         let done = verified.and_then(|verified| self.alone(|tx| tx.restore(plan, verified).map(Outcome::Commit)));
         done.inspect_err(|error| self.tell_of_failure(plan, error))

@@ -24,7 +24,7 @@ use crate::recovery::events::EventKind;
 use crate::state::ids::SessionId;
 
 /// The counter that numbers sessions.
-const COUNTER: &str = "sessions";
+pub(crate) const COUNTER: &str = "sessions";
 /// The row of `meta` that says when a client marked a clean shutdown.
 const MARK: &[u8] = b"clean mark";
 /// Ended sessions are shown for this long.

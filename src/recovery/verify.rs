@@ -1,10 +1,20 @@
 //! The whole check: what the engine can verify, and what must hold between records.
 
-use crate::engine::check::{self, CheckReport, Finding};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::engine::check::{self, CheckReport, Finding, Place};
+use crate::engine::codec::{self, Stored};
 use crate::engine::open;
+use crate::engine::records::{KeyRange, Records, scan_rows};
+use crate::engine::schema::Table;
 use crate::engine::store::Store;
 use crate::engine::view::View;
-use crate::error::{ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result};
+use crate::recovery::backups::Backup;
+use crate::recovery::events::Event;
+use crate::recovery::selector::Selector;
+use crate::recovery::sessions::Session;
 use crate::state::assignments::check_assignments;
 use crate::state::queue::check_queue;
 
@@ -34,6 +44,41 @@ impl Store {
         Ok(report)
     }
 
+    /// Verifies that one point can be read whole, and is what its manifest says.
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::at`], `Io` and `Reopen`. Damage is no error here: it is in the report.
+    pub fn check_at(&self, selector: impl Into<Selector>, progress: &(dyn Fn(u64, u64) + Sync)) -> Result<CheckReport> {
+        match selector.into() {
+            Selector::Now => self.check(progress),
+            selector => check::check_at(&self.at(selector)?, progress),
+        }
+    }
+
+    /// Verifies a part of the rows of all tables, from where the last such check ended, so that the next one goes on
+    /// from there and a tenth each day is everything in ten days. `part` is from 0 to 1. What only all rows together can
+    /// tell, digests above all, is left to [`Store::check`].
+    ///
+    /// Where it ended stands in the file `PATH.check` beside the store; without it, the next one begins at the beginning.
+    ///
+    /// # Errors
+    ///
+    /// `Invalid` for a part that is none, `Io` and `Reopen`. Damage is no error here: it is in the report.
+    pub fn check_sample(&self, part: f64, progress: &(dyn Fn(u64, u64) + Sync)) -> Result<CheckReport> {
+        if !(part > 0.0 && part <= 1.0) {
+            return Err(Error::invalid(format!(
+                "a part of the store is more than nothing and at most all: part={part}"
+            )));
+        }
+        let place = beside(self.path());
+        let after = fs::read_to_string(&place).ok().and_then(|text| Place::from_text(&text));
+        let (report, ended) = check::check_sample(&self.view()?, part, after, progress)?;
+        let text = ended.map(|ended| ended.to_text()).unwrap_or_default();
+        fs::write(&place, text).map_err(|error| Error::from(error).context(place.display()))?;
+        Ok(report)
+    }
+
     /// Verifies the checksum of every page of the file, with the writers of every process waiting meanwhile: 1 to 2 s
     /// per GB. Says what is wrong, or nothing.
     ///
@@ -51,13 +96,57 @@ impl Store {
     }
 }
 
+/// Where the place of the last sample stands.
+fn beside(store: &Path) -> PathBuf {
+    let mut path = store.as_os_str().to_owned();
+    path.push(".check");
+    PathBuf::from(path)
+}
+
 fn check_between_records(view: &View, report: &mut CheckReport) -> Result<()> {
     each(report, "live", |find| check_queue(view, find))?;
     each(report, "live", |find| check_assignments(view, find))?;
     each(report, "audit", |find| {
         view.audit().verify()?.findings.iter().for_each(|finding| find(finding.to_string()));
         Ok(())
-    })
+    })?;
+    read_all::<Backup>(view, Table::Backups, report, |backup| {
+        let known = view.row(Table::Points, &backup.epoch.to_key())?.is_some();
+        Ok((!known).then(|| "a backup is of a point that is not there: its content is lost".to_owned()))
+    })?;
+    read_all::<Session>(view, Table::Sessions, report, |_| Ok(None))?;
+    read_all::<Event>(view, Table::Events, report, |_| Ok(None))?;
+    for point in view.epochs_of(Table::Points)? {
+        for id in view.manifest(point).ok().flatten().into_iter().flat_map(|manifest| manifest.backups) {
+            if matches!(view.raw(Table::Backups, id.as_bytes()), Ok(None)) {
+                let what = format!("a backup that a point is listed as is missing: epoch={point}");
+                report.find(Finding::new(Table::Backups.name(), id.as_bytes(), what));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Reads every row of a table as what it is; those whose bytes are damaged were found by the engine's check already.
+fn read_all<T: Stored>(
+    view: &View,
+    table: Table,
+    report: &mut CheckReport,
+    wrong: impl Fn(T) -> Result<Option<String>>,
+) -> Result<()> {
+    for row in scan_rows(view, table, KeyRange::all()) {
+        let read = row.map(|(key, payload)| (key, codec::decode(&payload).and_then(&wrong)));
+        match read {
+            Ok((_, Ok(None))) => {}
+            Ok((key, Ok(Some(what)))) => report.find(Finding::new(table.name(), &key, what)),
+            Ok((key, Err(error))) if error.kind() == ErrorKind::Damaged => {
+                report.find(Finding::new(table.name(), &key, error.to_string()));
+            }
+            Err(error) if error.kind() == ErrorKind::Damaged => return Ok(()),
+            Err(error) | Ok((_, Err(error))) => return Err(error),
+        }
+    }
+    Ok(())
 }
 
 /// Runs one of the checks between records; damage that stops it was found by the engine's check already.

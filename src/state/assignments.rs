@@ -186,6 +186,32 @@ pub(crate) fn check_assignments<R: Records>(records: &R, report: &mut dyn FnMut(
     Ok(())
 }
 
+/// Puts right what [`check_assignments`] would report; says how many assignments it changed.
+pub(crate) fn mend_assignments(tx: &mut WriteTx<'_>) -> Result<u64> {
+    let mut wrong = Vec::new();
+    for assignment in (Assignments { records: &*tx }).list() {
+        let assignment = assignment?;
+        if !follows(&*tx, &assignment)? {
+            wrong.push(key(&assignment.bot, &assignment.task));
+        }
+    }
+    let mut mended = wrong.len() as u64;
+    for key in wrong {
+        tx.remove(CollectionId::ASSIGNMENTS, &key)?;
+    }
+    let tasks = scan(&*tx, CollectionId::QUEUE, KeyRange::all());
+    let tasks = tasks.map(|row| row.and_then(|(key, payload)| Task::from_record(&key, &payload)));
+    for task in tasks.collect::<Result<Vec<_>>>()? {
+        if let Some(key) = key_of(&task)
+            && tx.get(CollectionId::ASSIGNMENTS, &key)?.is_none()
+        {
+            mended += 1;
+            follow(tx, None, Some(&task))?;
+        }
+    }
+    Ok(mended)
+}
+
 fn follows<R: Records>(records: &R, assignment: &Assignment) -> Result<bool> {
     let key = assignment.task.as_bytes();
     let Some(payload) = records.get(CollectionId::QUEUE, key)? else { return Ok(false) };

@@ -18,7 +18,7 @@ use crate::state::ids::{BotId, check_name};
 use crate::state::page::{Page, sequence_key, sequence_of};
 
 /// The counter of messages.
-const COUNTER: &str = "chat";
+pub(crate) const COUNTER: &str = "chat";
 /// The first bytes of the index rows of a bot's messages.
 const OF_BOT: &[u8] = b"mb";
 /// The first bytes of the index rows of a conversation's messages.

@@ -4,6 +4,7 @@
 mod adopt;
 mod recovery;
 mod refusals;
+mod repair;
 mod service;
 mod state;
 mod util;

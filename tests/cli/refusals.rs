@@ -22,6 +22,7 @@ fn a_verb_without_a_store_says_how_to_start_one() {
         &["undo"],
         &["queue", "push", "1"],
         &["check"],
+        &["check", "--sample", "10%"],
         &["log"],
         &["compact"],
         &["backup"],
@@ -147,6 +148,15 @@ fn damage_is_told_with_its_own_exit_code() {
     fs::write(hive.path(), bytes).unwrap();
     let ran = hive.run(&["check"]).with(4);
     assert!(!ran.out.contains("sound"), "{ran:?}");
+    let record = "live \\x00\\x00\\x00\\x05secret: a stored record is damaged (its checksum does not match): \
+                  collection=config key=secret\n";
+    assert!(ran.out.contains(record), "{ran:?}");
+    assert!(ran.out.contains("count, bytes or digest of a collection differ from its records"), "{ran:?}");
+    let lines = hive.run(&["check", "--json"]).with(4).out;
+    let lines: Vec<Value> = lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(keys(&lines[0]), ["table", "key", "what"]);
+    let last = lines.last().unwrap();
+    assert_eq!((&last["sound"], &last["found"]), (&json!(false), &json!(lines.len() - 1)));
     hive.run(&["get", "config", "secret"]).with(4);
 }
 

@@ -19,6 +19,7 @@ use crate::face::cli::log::Log;
 use crate::face::cli::point::PointArgs;
 use crate::face::cli::put::{Put, Remove};
 use crate::face::cli::queue::QueueArgs;
+use crate::face::cli::repair::Repair;
 use crate::face::cli::restore::{Restore, Undo};
 #[cfg(feature = "http")]
 use crate::face::cli::serve::Serve;
@@ -81,6 +82,7 @@ pub(super) enum Verb {
     History(History),
     Queue(QueueArgs),
     Check(Check),
+    Repair(Repair),
     Log(Log),
     Compact(Compact),
     Crash(CrashArgs),
@@ -106,6 +108,7 @@ impl Verb {
             Self::History(history) => history.run(context),
             Self::Queue(queue) => queue.run(context),
             Self::Check(check) => check.run(context),
+            Self::Repair(repair) => repair.run(context),
             Self::Log(log) => log.run(context),
             Self::Compact(compact) => compact.run(context),
             Self::Crash(crash) => crash.run(context),

@@ -1,59 +1,110 @@
 //! `check`: everything verified, nothing changed.
 
-use std::io::{self, Write};
-use std::time::{Duration, Instant};
-
 use clap::Args;
-use parking_lot::Mutex;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use serde_json::json;
 
-use crate::engine::check::CheckReport;
-use crate::error::Result;
+use crate::engine::check::{CheckReport, Finding};
+use crate::engine::store::VerifyOnOpen;
+use crate::error::{Error, ErrorKind, Result};
 use crate::face::cli::context::Context;
 use crate::face::cli::exit::Exit;
 use crate::face::cli::output::Output;
 use crate::face::summary::{counted, show_bytes};
-
-/// A progress line is drawn no more often.
-const REDRAW: Duration = Duration::from_millis(100);
+use crate::recovery::selector::Selector;
 
 /// Verify every record, every point, every digest; change nothing
 ///
-/// Damage that is found is listed, and the exit code is 4. While no other process has the store open, the pages of the
-/// file are verified too.
+/// Damage that is found is listed with its table, its key and what it means, and the exit code is 4. While no other process
+/// has the store open, the pages of the file are verified too. With --json every finding is a line, and the last line is
+/// the summary.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   hivekeep check
   hivekeep check --pages
-  hivekeep check --json")]
+  hivekeep check --sample 10%
+  hivekeep check --at latest --json")]
 pub(super) struct Check {
     /// Verify the pages of the file although others have it open; their writers wait, 1 to 2 s per GB
     #[arg(long)]
     pages: bool,
+    /// Verify only one point: that it can be read whole, and is what its manifest says
+    #[arg(long, value_name = "POINT", conflicts_with = "pages")]
+    at: Option<Selector>,
+    /// Verify a part of all rows, such as 10%, from where the last such check ended, which PATH.check remembers
+    #[arg(long, value_name = "PART", value_parser = part, conflicts_with_all = ["pages", "at"])]
+    sample: Option<f64>,
 }
 
 impl Check {
     pub(super) fn run(self, context: &mut Context) -> Result<Exit> {
         let options = context.options();
-        let options = if self.pages { options.read_only(true) } else { options.untouched() };
-        let store = options.open(&context.path)?;
-        let progress = Progress::new(context.out.shows_progress());
-        let mut report = store.check(&|done, of| progress.draw(done, of))?;
-        progress.clear();
+        // A part is quick; verifying all pages at open would not be.
+        let joins = self.pages || self.at.is_some() || self.sample.is_some();
+        let options = if joins { options.read_only(true) } else { options.untouched() };
+        let (store, damaged) = match options.clone().open(&context.path) {
+            // What can be read of it all the same is listed too.
+            Err(error) if error.kind() == ErrorKind::Damaged && !joins => (
+                options.verify_on_open(VerifyOnOpen::Never).open(&context.path).map_err(|_| pages(&error))?,
+                Some(error),
+            ),
+            opened => (opened?, None),
+        };
+        let bar = progress(&context.out);
+        let show = |done, of| {
+            bar.set_length(of);
+            bar.set_position(done);
+        };
+        let mut report = match (&self.at, self.sample) {
+            (Some(at), _) => {
+                context.tell(&store, at)?;
+                store.check_at(at, &show)?
+            }
+            (None, Some(part)) => store.check_sample(part, &show)?,
+            (None, None) => store.check(&show)?,
+        };
+        bar.finish_and_clear();
+        damaged.into_iter().for_each(|error| report.find(Finding::new("pages", b"", error.to_string())));
         if self.pages {
             store.check_pages()?.into_iter().for_each(|finding| report.find(finding));
             report.pages = true;
         }
         if context.out.is_json() {
-            context.out.json(&report)?
+            show_lines(&mut context.out, &report)?
         } else {
-            show(&mut context.out, &report)?
+            list(&mut context.out, &report)?
         }
         Ok(if report.is_sound() { Exit::Done } else { Exit::Damaged })
     }
 }
 
-fn show(out: &mut Output, report: &CheckReport) -> Result<()> {
+/// The error of a file of which nothing more can be said.
+fn pages(error: &Error) -> Error {
+    Error::new(ErrorKind::Damaged, format!("{error}; see what can be kept with hivekeep repair --dry-run"))
+}
+
+/// Reads `10%` or `0.1`.
+fn part(text: &str) -> Result<f64> {
+    let number = |text: &str| text.trim().parse::<f64>().ok();
+    let part = match text.strip_suffix('%') {
+        Some(percent) => number(percent).map(|percent| percent / 100.0),
+        None => number(text),
+    };
+    part.filter(|part| *part > 0.0 && *part <= 1.0)
+        .ok_or_else(|| Error::invalid("a part is more than nothing and at most all, such as 10% or 0.1"))
+}
+
+fn show_lines(out: &mut Output, report: &CheckReport) -> Result<()> {
+    report.findings.iter().try_for_each(|finding| out.json_line(finding))?;
+    let CheckReport { records, bytes, pre_images, points, pages, found, .. } = report;
+    out.json_line(&json!({
+        "sound": report.is_sound(), "found": found, "records": records, "bytes": bytes, "pre_images": pre_images,
+        "points": points, "pages": pages,
+    }))
+}
+
+fn list(out: &mut Output, report: &CheckReport) -> Result<()> {
     for finding in &report.findings {
         out.line(format_args!("{} {}: {}", finding.table, finding.key, finding.what))?;
     }
@@ -71,29 +122,12 @@ fn show(out: &mut Output, report: &CheckReport) -> Result<()> {
     ))
 }
 
-/// A line on the terminal that says how far long work has come.
-struct Progress {
-    /// When it was last drawn; none when nobody looks.
-    drawn: Option<Mutex<Instant>>,
-}
-
-impl Progress {
-    fn new(shown: bool) -> Self {
-        Self { drawn: shown.then(|| Mutex::new(Instant::now())) }
+/// A bar on the terminal, when somebody looks.
+fn progress(out: &Output) -> ProgressBar {
+    if !out.shows_progress() {
+        return ProgressBar::hidden();
     }
-
-    fn draw(&self, done: u64, of: u64) {
-        let Some(drawn) = &self.drawn else { return };
-        let mut drawn = drawn.lock();
-        if drawn.elapsed() >= REDRAW {
-            *drawn = Instant::now();
-            let _ = write!(io::stderr(), "\r\x1b[2K{done} of {of} rows");
-        }
-    }
-
-    fn clear(&self) {
-        if self.drawn.is_some() {
-            let _ = write!(io::stderr(), "\r\x1b[2K");
-        }
-    }
+    let bar = ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::stderr_with_hz(10));
+    let style = ProgressStyle::with_template("{wide_bar} {human_pos} of {human_len} rows, {eta} left");
+    bar.with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
 }

@@ -132,7 +132,7 @@ impl Columns for Point {
         vec![
             or_dash(self.id.as_ref()),
             show_time(self.timestamp),
-            origin(self).to_owned(),
+            format!("{}{}", origin(self), if self.partial { ", partial" } else { "" }),
             if self.held { "held" } else { "-" }.to_owned(),
             visible.map(|(_, stats)| stats.count).sum::<u64>().to_string(),
             format!("{}{}", self.description, tags(&self.tags)).trim_start().to_owned(),

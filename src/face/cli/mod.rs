@@ -1,7 +1,7 @@
 //! The command line: `hivekeep [--store PATH] [--json] [-q] VERB`.
 //!
 //! * `args`: what can be typed
-//! * `serve`, `status`, `get`, `put`, `point`, `forget`, `restore`, `backup`, `queue`, `check`, `log`, `compact`,
+//! * `serve`, `status`, `get`, `put`, `point`, `forget`, `restore`, `backup`, `queue`, `check`, `repair`, `log`, `compact`,
 //!   `crash`, `adopt`, `generate`: the verbs, each with its options and what it prints
 //! * `context`, `input`: what they work with; `output`, `table`, `columns`: where their answers go
 //! * `exit`: how the program ends
@@ -26,6 +26,7 @@ mod output;
 mod point;
 mod put;
 mod queue;
+mod repair;
 mod restore;
 #[cfg(feature = "http")]
 mod serve;

@@ -187,6 +187,17 @@ fn show(out: &mut Output, Weighed { point, frees }: &Weighed) -> Result<()> {
     for (name, stats) in point.collections.iter().filter(|(name, _)| !name.starts_with('#')) {
         out.line(format_args!("holds        {name} {}, {}", stats.count, show_bytes(stats.bytes)))?;
     }
+    if point.partial && point.lost.is_empty() {
+        out.line("partial      a repair may have lost something of it")?;
+    }
+    for (name, loss) in &point.lost {
+        let is = point.collections.get(name).copied().unwrap_or_default();
+        let keys = if loss.keys.is_empty() { String::new() } else { format!(": {}", loss.keys.join(", ")) };
+        out.line(format_args!("partial      {name} had {}, {}{keys}", loss.was.count, show_bytes(loss.was.bytes)))?;
+        if is.count == 0 {
+            out.line(format_args!("             {name} has nothing left"))?;
+        }
+    }
     out.line(format_args!("frees        {} in {}", show_bytes(frees.bytes), counted(frees.rows, "row")))
 }
 

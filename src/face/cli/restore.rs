@@ -43,6 +43,9 @@ pub(super) struct Restore {
     /// Leave tasks finished that have been finished since the point
     #[arg(long)]
     keep_finished: bool,
+    /// Restore what is left of a point that a repair could not bring back whole
+    #[arg(long)]
+    partial: bool,
 }
 
 /// Undo the last restore, exactly; undoing an undo does the restore again
@@ -65,7 +68,11 @@ pub(super) struct Undo {
 
 impl Restore {
     pub(super) fn run(self, context: &mut Context) -> Result<Exit> {
-        let options = RestoreOptions::new().only(self.only).keep_finished(self.keep_finished).verify(self.verify);
+        let options = RestoreOptions::new()
+            .only(self.only)
+            .keep_finished(self.keep_finished)
+            .verify(self.verify)
+            .partial(self.partial);
         let options = match self.key {
             Some(key) => options.key(key),
             None => options,

@@ -10,7 +10,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::{Audit, Entry};
 use crate::engine::codec::{self, Stored};
-use crate::engine::records::Records;
+use crate::engine::records::{KeyRange, Records, scan_rows};
 use crate::engine::schema::Table;
 use crate::engine::write::WriteTx;
 use crate::error::{Error, ErrorKind, Result};
@@ -40,12 +40,14 @@ pub struct Link {
 }
 
 /// The two ends of the chain.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Chain {
     /// The last purged entry.
     pub(super) purged: Link,
     /// The newest entry.
     pub(super) head: Link,
+    /// Numbers of entries that a repair found to be lost: from, and up to. Nothing is chained over them.
+    pub(super) lost: Vec<(u64, u64)>,
 }
 
 impl Stored for Chain {
@@ -59,6 +61,11 @@ impl Chain {
         records.row(Table::Meta, ENDS)?.map_or(Ok(Self::default()), |payload| codec::decode(&payload))
     }
 
+    /// Whether the entry of that number is known to be lost.
+    pub(super) fn is_lost(&self, sequence: u64) -> bool {
+        self.lost.iter().any(|(from, through)| (*from..=*through).contains(&sequence))
+    }
+
     pub(super) fn write(&self, tx: &mut WriteTx<'_>) -> Result<()> {
         tx.put_row(Table::Meta, ENDS, &codec::encode(self)?)
     }
@@ -69,6 +76,8 @@ impl Chain {
 pub struct AuditReport {
     /// How many entries there should be: those after the last purged one, up to the newest.
     pub entries: u64,
+    /// How many of them are lost, as a repair has noted. They are no finding.
+    pub lost: u64,
     /// What is wrong; empty when nothing is.
     pub findings: Vec<AuditFinding>,
 }
@@ -117,20 +126,25 @@ impl<R: Records> Audit<R> {
         let chain = match Chain::read(&self.records) {
             Err(error) if error.kind() == ErrorKind::Damaged => {
                 let findings = vec![AuditFinding::Ends { message: error.to_string() }];
-                return Ok(AuditReport { entries: 0, findings });
+                return Ok(AuditReport { entries: 0, lost: 0, findings });
             }
             chain => chain?,
         };
         let mut findings = Vec::new();
-        let mut previous = Some(chain.purged.hash);
+        let mut previous = (!chain.is_lost(chain.purged.sequence)).then_some(chain.purged.hash);
+        let mut lost = 0;
         for sequence in chain.purged.sequence.saturating_add(1)..=chain.head.sequence {
+            if chain.is_lost(sequence) {
+                (previous, lost) = (None, lost + 1);
+                continue;
+            }
             previous = self.verify_entry(sequence, previous, &mut findings)?;
         }
         if previous.is_some_and(|hash| hash != chain.head.hash) {
             findings.push(AuditFinding::Altered { sequence: chain.head.sequence });
         }
         self.find_strays(&chain, &mut findings)?;
-        Ok(AuditReport { entries: chain.head.sequence.saturating_sub(chain.purged.sequence), findings })
+        Ok(AuditReport { entries: chain.head.sequence.saturating_sub(chain.purged.sequence), lost, findings })
     }
 
     /// Compares one entry with the hash of the one before it, when that is known, and gives its own, when it has one.
@@ -185,6 +199,55 @@ impl<R: Records> Audit<R> {
         }
         Ok(())
     }
+}
+
+/// Notes every entry that is missing or not chained to its neighbours as lost, after rows were lost; the trail goes on
+/// behind the highest number that is known. Says how many are newly lost.
+pub(crate) fn mend_trail(tx: &mut WriteTx<'_>) -> Result<u64> {
+    let stored = Chain::read(tx).unwrap_or_default();
+    let rows = scan_rows(&*tx, Table::Audit, KeyRange::all()).collect::<Result<Vec<_>>>()?;
+    let mut chain = Chain { purged: stored.purged, head: stored.head, lost: Vec::new() };
+    let mut next = stored.purged.sequence.saturating_add(1);
+    let mut hash = (!stored.is_lost(stored.purged.sequence)).then_some(stored.purged.hash);
+    let gap = |chain: &mut Chain, from: u64, through: u64| {
+        if from <= through {
+            chain.lost.push((from, through));
+        }
+    };
+    for (row, payload) in rows {
+        let sequence = sequence_of(&row)?;
+        if sequence < next {
+            // It was purged before, and found again on a page that was not in use any more.
+            tx.remove_row(Table::Audit, &row)?;
+            continue;
+        }
+        let entry: Entry = codec::decode(&payload)?;
+        if stored == Chain::default() && next == 1 {
+            (chain.purged, next) = (Link { sequence: sequence - 1, hash: entry.previous }, sequence);
+            hash = Some(entry.previous);
+        }
+        gap(&mut chain, next, sequence - 1);
+        let follows = sequence > next || hash.is_none_or(|hash| hash == entry.previous);
+        if !follows {
+            // The one before is not the one that was written.
+            gap(&mut chain, sequence - 1, sequence - 1);
+            tx.remove_row(Table::Audit, &sequence_key(sequence - 1))?;
+        }
+        hash = Some(EntryHash::of(&payload));
+        next = sequence.saturating_add(1);
+        if sequence >= chain.head.sequence {
+            chain.head = Link { sequence, hash: EntryHash::of(&payload) };
+        }
+    }
+    let newest = chain.head.sequence;
+    gap(&mut chain, next, newest);
+    if chain == stored {
+        return Ok(0);
+    }
+    let count = |chain: &Chain| chain.lost.iter().map(|(from, through)| through - from + 1).sum::<u64>();
+    let newly = count(&chain).saturating_sub(count(&stored));
+    chain.write(tx)?;
+    Ok(newly)
 }
 
 /// The error for an entry that is not there.
@@ -258,13 +321,37 @@ mod tests {
     }
 
     #[test]
+    fn lost_entries_are_noted_once_and_the_trail_goes_on_without_them() {
+        let test = entries(6);
+        for sequence in [1, 4] {
+            test.write(|tx| tx.remove_row(Table::Audit, &sequence_key(sequence)));
+        }
+        assert!(!findings(&test).is_empty());
+        assert_eq!(test.write(mend_trail), 2);
+        assert_eq!(test.write(mend_trail), 0);
+        test.write(|tx| tx.audit().append(NewEntry::new("later", "tester")));
+        let report = test.view().audit().verify().unwrap();
+        assert_eq!(report, AuditReport { entries: 7, lost: 2, findings: vec![] });
+        let time = test.view().audit().get(6).unwrap().unwrap().recorded;
+        assert_eq!(test.write(|tx| tx.audit().purge(time)), 5);
+        assert_eq!(findings(&test), [""; 0]);
+        // Another loss is none that is known.
+        test.write(|tx| tx.remove_row(Table::Audit, &sequence_key(6)));
+        assert!(!findings(&test).is_empty());
+        test.write(|tx| tx.remove_row(Table::Meta, ENDS));
+        test.write(mend_trail);
+        assert_eq!(findings(&test), [""; 0]);
+    }
+
+    #[test]
     fn the_ends_are_stored_in_these_bytes() {
         let chain = Chain {
             purged: Link { sequence: 1, hash: EntryHash([2; 32]) },
             head: Link { sequence: 3, hash: EntryHash([4; 32]) },
+            lost: vec![(2, 5)],
         };
         let bytes = codec::encode(&chain).unwrap();
-        assert_eq!(bytes, [&[1, 1][..], &[2; 32], &[3], &[4; 32]].concat());
+        assert_eq!(bytes, [&[1, 1][..], &[2; 32], &[3], &[4; 32], &[1, 2, 5]].concat());
         assert_eq!(codec::decode::<Chain>(&bytes).unwrap(), chain);
     }
 
@@ -280,8 +367,8 @@ mod tests {
 
     #[test]
     fn a_sound_trail_and_an_empty_one_have_no_findings() {
-        assert_eq!(entries(3).view().audit().verify().unwrap(), AuditReport { entries: 3, findings: vec![] });
-        assert_eq!(entries(0).view().audit().verify().unwrap(), AuditReport { entries: 0, findings: vec![] });
+        assert_eq!(entries(3).view().audit().verify().unwrap(), AuditReport { entries: 3, lost: 0, findings: vec![] });
+        assert_eq!(entries(0).view().audit().verify().unwrap(), AuditReport { entries: 0, lost: 0, findings: vec![] });
     }
 
     #[test]

@@ -268,6 +268,12 @@ impl Audit<&mut WriteTx<'_>> {
         let mut count = 0;
         while count < PURGED_AT_ONCE && chain.purged.sequence < chain.head.sequence {
             let sequence = chain.purged.sequence.saturating_add(1);
+            if chain.is_lost(sequence) {
+                // What follows a lost entry is not chained to it.
+                chain.purged.sequence = sequence;
+                count += 1;
+                continue;
+            }
             let payload = self.records.row(Table::Audit, &sequence_key(sequence))?;
             let payload = payload.ok_or_else(|| chain::missing(sequence))?;
             if codec::decode::<Entry>(&payload)?.recorded >= time {

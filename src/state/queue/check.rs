@@ -1,9 +1,15 @@
 //! What must hold between the tasks of a queue.
 
+use std::collections::BTreeSet;
+
+use crate::engine::meta;
 use crate::engine::records::Records;
+use crate::engine::write::WriteTx;
 use crate::error::Result;
 use crate::state::queue::Queue;
-use crate::state::queue::task::TaskState;
+use crate::state::queue::claim::TOKEN;
+use crate::state::queue::enqueue::SEQUENCE;
+use crate::state::queue::task::{Task, TaskState};
 
 /// Reports every task that breaks a rule of the queue:
 ///
@@ -32,4 +38,38 @@ pub(crate) fn check_queue<R: Records>(records: &R, report: &mut dyn FnMut(String
         report(format!("the counts of the queue are wrong: kept={kept:?} counted={counted:?}"));
     }
     Ok(())
+}
+
+/// Puts right what [`check_queue`] would report, after tasks were lost or went back to earlier versions; says how many
+/// tasks it changed.
+pub(crate) fn mend_queue(tx: &mut WriteTx<'_>) -> Result<u64> {
+    let mut mended = 0;
+    let tasks = tx.queue().list().collect::<Result<Vec<_>>>()?;
+    for task in tasks {
+        let waiting_for = match task.state {
+            TaskState::Ready => {
+                let known: BTreeSet<_> = task.waiting_for.intersection(&task.depends_on).cloned().collect();
+                tx.queue().not_done(&known)?
+            }
+            _ => BTreeSet::new(),
+        };
+        if waiting_for != task.waiting_for {
+            mended += 1;
+            tx.queue().save(Some(&task), &Task { waiting_for, ..task.clone() })?;
+        }
+    }
+    let counts = tx.queue().counts_from_tasks()?;
+    tx.queue().count(counts, None, None)?;
+    Ok(mended)
+}
+
+/// The rows of the queue's counters, and the highest number of each that a task has.
+pub(crate) fn numbers_of_tasks<R: Records>(records: &R) -> Result<[(Vec<u8>, u64); 2]> {
+    let (mut token, mut sequence) = (0, 0);
+    for task in (Queue { records }).list() {
+        let task = task?;
+        token = task.holder.iter().map(|holder| holder.token.0).fold(token, u64::max);
+        sequence = sequence.max(task.sequence);
+    }
+    Ok([(meta::counter_key(TOKEN), token), (meta::counter_key(SEQUENCE), sequence)])
 }

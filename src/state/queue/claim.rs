@@ -18,7 +18,7 @@ use crate::state::queue::{Queue, whole_micros};
 use crate::state::registry::{Bot, DEFAULT_MAX_CONCURRENT};
 
 /// The counter of tokens.
-const TOKEN: &str = "token";
+pub(super) const TOKEN: &str = "token";
 /// How long a claim lasts when its caller does not say.
 const LEASE: Duration = Duration::from_secs(30);
 /// How many expired leases, and how many tasks that came due, one claim deals with. More are left to the next one, so

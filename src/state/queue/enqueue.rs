@@ -12,7 +12,7 @@ use crate::state::queue::task::{Task, TaskState};
 use crate::state::queue::{Queue, keys, whole_micros};
 
 /// The counter of a task's place in the queue.
-const SEQUENCE: &str = "task";
+pub(super) const SEQUENCE: &str = "task";
 
 impl Queue<&mut WriteTx<'_>> {
     /// Puts a task into the queue and gives it as it is now there.

@@ -26,7 +26,7 @@ mod verbs_test;
 
 use jiff::Timestamp;
 
-pub(crate) use check::check_queue;
+pub(crate) use check::{check_queue, mend_queue, numbers_of_tasks};
 pub use claim::{Claim, ClaimOptions};
 pub use counts::TaskCounts;
 pub use finish::Retry;

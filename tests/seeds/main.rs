@@ -2,8 +2,9 @@
 //! The seeds of `frame`, `power_cut` and `request`, which reach inside, are run in `src/fuzzing.rs`.
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test stops at what it does not expect")]
 
-#[path = "../fuzz/src/lib.rs"]
+#[path = "../../fuzz/src/lib.rs"]
 mod bodies;
+mod damage;
 
 use std::fs;
 use std::path::Path;

@@ -1,0 +1,55 @@
+//! One point: that all of it can be read, and is what its manifest says.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::{CheckReport, Sums};
+use crate::engine::epoch::Epoch;
+use crate::engine::records::Records;
+use crate::engine::schema::{CollectionId, Place, Table};
+use crate::engine::tally::stats_of;
+use crate::engine::value;
+use crate::engine::view::View;
+use crate::engine::walk::walk;
+use crate::error::Result;
+
+/// Reads everything as of the point that the view is of, and compares it with the point's manifest.
+pub(crate) fn check_at(view: &View, progress: &(dyn Fn(u64, u64) + Sync)) -> Result<CheckReport> {
+    let at = view.epoch().unwrap_or(Epoch::NOW);
+    let total = view.count_rows(Table::Live)? + view.count_rows(Table::Tombstones)?;
+    let done = AtomicU64::new(0);
+    let mut sums = Sums::default();
+    for table in [Table::Live, Table::Tombstones] {
+        let tick = |rows| progress(done.fetch_add(rows, Ordering::Relaxed) + rows, total);
+        let read = walk(view, table, &tick, |sums: &mut Sums, row, _| {
+            let read = sums.record_at(view, row);
+            sums.or_find(table, row, read)
+        })?;
+        read.into_iter().for_each(|part| sums.merge(part));
+    }
+    sums.report.points = 1;
+    sums.stage(Table::Points, |sums| {
+        let Some(manifest) = view.manifest(at)? else { return Ok(()) };
+        if *sums.tally.now() != manifest.collections.iter().copied().collect() {
+            let what = format!("the content of a point differs from its manifest: id={}", manifest.id);
+            sums.find(Table::Points, &at.to_key(), what);
+        }
+        Ok(())
+    })?;
+    sums.report.findings.sort();
+    Ok(sums.report)
+}
+
+impl Sums {
+    /// Follows a key to what it was, and reads that.
+    fn record_at(&mut self, view: &View, row: &[u8]) -> Result<()> {
+        let Some(found) = view.state(row)? else { return Ok(()) };
+        let (place, frame) = (Place::of_record(row), found.frame(row)?);
+        let Some(payload) = frame.payload() else { return Ok(()) };
+        let stats = stats_of(place.key, payload);
+        self.report.records += 1;
+        self.report.bytes += stats.bytes;
+        self.tally.add(place.collection, &stats);
+        let piece = |piece: &[u8]| view.get(CollectionId::CHUNKS, piece);
+        value::whole(place.collection, place.key, frame.state, piece).map(drop)
+    }
+}

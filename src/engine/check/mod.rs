@@ -1,0 +1,158 @@
+//! Verifying everything and changing nothing, in O(live + undo).
+//!
+//! Every key's chain of pre-images is walked once, from its newest frame to the earliest point. Each step belongs to
+//! one segment, and says what that segment changed in its collection; so from the digests of now, going back segment
+//! by segment, every point's digests follow, and must be those of its manifest.
+
+mod at;
+mod chains;
+mod sample;
+mod tables;
+
+#[cfg(test)]
+mod test;
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use serde::Serialize;
+
+pub(crate) use self::at::check_at;
+pub(crate) use self::sample::{Place, check_sample};
+use crate::engine::records::KeyRange;
+use crate::engine::schema::Table;
+use crate::engine::tally::Tally;
+use crate::engine::view::View;
+use crate::engine::walk::walk;
+use crate::error::{ErrorKind, Result};
+
+/// Rows that are read at a time.
+const BATCH: usize = 512;
+/// More findings than this are counted, not listed.
+const MOST_FINDINGS: usize = 1000;
+
+/// What a check found.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct CheckReport {
+    /// Live records that were verified.
+    pub records: u64,
+    /// Their payloads, in bytes.
+    pub bytes: u64,
+    /// Pre-images that were verified.
+    pub pre_images: u64,
+    /// Points whose content was verified.
+    pub points: u64,
+    /// Whether the pages of the file were verified too.
+    pub pages: bool,
+    /// What is wrong; at most a thousand are listed.
+    pub findings: Vec<Finding>,
+    /// How many findings there are, listed or not.
+    pub found: u64,
+}
+
+/// One thing that is wrong.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct Finding {
+    /// The table that it is in.
+    pub table: String,
+    /// The key of the row, with bytes that are no text escaped.
+    pub key: String,
+    /// What is wrong and what it means.
+    pub what: String,
+}
+
+impl CheckReport {
+    /// Whether nothing is wrong.
+    pub fn is_sound(&self) -> bool {
+        self.found == 0
+    }
+
+    /// Adds a finding.
+    pub(crate) fn find(&mut self, finding: Finding) {
+        self.found += 1;
+        if self.findings.len() < MOST_FINDINGS {
+            self.findings.push(finding);
+        }
+    }
+
+    fn merge(&mut self, other: Self) {
+        self.records += other.records;
+        self.bytes += other.bytes;
+        self.pre_images += other.pre_images;
+        self.found += other.found;
+        let room = MOST_FINDINGS.saturating_sub(self.findings.len());
+        self.findings.extend(other.findings.into_iter().take(room));
+    }
+}
+
+impl Finding {
+    pub(crate) fn new(table: &str, key: &[u8], what: impl Into<String>) -> Self {
+        Self { table: table.into(), key: key.escape_ascii().to_string(), what: what.into() }
+    }
+}
+
+/// What the rows that one worker saw add up to, and what is wrong with them.
+#[derive(Default)]
+struct Sums {
+    report: CheckReport,
+    tally: Tally,
+    index_rows: u64,
+    /// Pre-images that an older one covers until the merge of their segments is done.
+    covered: u64,
+}
+
+/// Verifies all that a view of now can see: records, chains, tombstones, digests, manifests, indexes, and the frames
+/// of every other table. `progress` is told how many of how many rows are done.
+pub(crate) fn check(view: &View, progress: &(dyn Fn(u64, u64) + Sync)) -> Result<CheckReport> {
+    let members = view.members()?;
+    let total = view.count_rows(Table::Live)? + view.count_rows(Table::Tombstones)?;
+    let done = AtomicU64::new(0);
+    let mut sums = Sums::default();
+    for table in [Table::Live, Table::Tombstones] {
+        let tick = |rows| progress(done.fetch_add(rows, Ordering::Relaxed) + rows, total);
+        let verified =
+            walk(view, table, &tick, |sums: &mut Sums, row, bytes| sums.row(view, members, table, row, bytes))?;
+        verified.into_iter().for_each(|part| sums.merge(part));
+    }
+    sums.stage(Table::Meta, |sums| sums.compare_statistics(view))?;
+    sums.stage(Table::Meta, |sums| sums.compare_epochs(view, members))?;
+    sums.stage(Table::Points, |sums| sums.compare_points(view, members))?;
+    sums.stage(Table::Undo, |sums| sums.find_orphans(view, members))?;
+    sums.stage(Table::Index, |sums| sums.compare_index(view))?;
+    sums.stage(Table::Collections, |sums| sums.compare_collections(view))?;
+    for table in Table::ALL {
+        if !matches!(table, Table::Live | Table::Undo | Table::Tombstones | Table::Index) {
+            sums.stage(table, |sums| sums.check_rows(view, table, &KeyRange::all()))?;
+        }
+    }
+    sums.report.findings.sort();
+    Ok(sums.report)
+}
+
+impl Sums {
+    fn merge(&mut self, other: Self) {
+        self.report.merge(other.report);
+        self.tally.merge(other.tally);
+        self.index_rows += other.index_rows;
+        self.covered += other.covered;
+    }
+
+    /// Runs one part of the check. Damage that ends it is a finding, and the other parts are still run.
+    fn stage(&mut self, table: Table, part: impl FnOnce(&mut Self) -> Result<()>) -> Result<()> {
+        let done = part(self);
+        self.or_find(table, b"", done)
+    }
+
+    fn or_find(&mut self, table: Table, key: &[u8], done: Result<()>) -> Result<()> {
+        match done {
+            Err(error) if matches!(error.kind(), ErrorKind::Damaged | ErrorKind::NewerFormat) => {
+                self.find(table, key, error.to_string());
+                Ok(())
+            }
+            done => done,
+        }
+    }
+
+    fn find(&mut self, table: Table, key: &[u8], what: impl Into<String>) {
+        self.report.find(Finding::new(table.name(), key, what));
+    }
+}

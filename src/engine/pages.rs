@@ -1,0 +1,496 @@
+//! The pages of a redb file, read without redb, which may panic over damaged ones: its two commit slots, the trees of its
+//! tables, and, where a tree leads nowhere, every page that looks like a leaf.
+//!
+//! The layout is that of redb 4.5, which is pinned. A branch has the checksum of each page below it; a page that differs
+//! from its own in one bit only is mended, which 128 bits of checksum prove.
+
+use std::cell::OnceCell;
+use std::collections::{BTreeSet, HashMap};
+
+use redb::StorageBackend;
+use xxhash_rust::xxh3::xxh3_128;
+
+use crate::error::Result;
+
+/// The least that redb reads or writes; longer pages are this times a power of two.
+const PAGE: u64 = 4096;
+/// The header up to the end of the second commit slot.
+const HEADER: usize = 320;
+/// Where the slots begin, and how long each is.
+const SLOTS: [usize; 2] = [64, 192];
+const SLOT: usize = 128;
+/// What a slot's own checksum does not cover: itself.
+const SLOT_CHECKED: usize = SLOT - 16;
+/// The flags in the byte behind the magic number: which slot counts, that the file was not closed, and that the slot may
+/// not have reached the disk.
+const GOD_BYTE: usize = 9;
+const SECOND_COUNTS: u8 = 1;
+const NOT_CLOSED: u8 = 2;
+const UNFLUSHED: u8 = 8;
+/// The first byte of a page.
+const LEAF: u8 = 1;
+const BRANCH: u8 = 2;
+/// A table in the tree of tables.
+const TABLE: u8 = 3;
+/// Deeper is no tree of redb's, whose branches have a hundred children.
+const DEPTH_MAX: usize = 24;
+/// A leaf with one long value is not longer: a frame of 1 MiB and its key.
+const LEAF_MAX: usize = 4 << 20;
+/// Longer pages are not tried bit by bit: it would take seconds.
+const MEND_MAX: usize = 16 << 10;
+/// So many pages are tried; each takes a few milliseconds.
+const MENDS_MAX: usize = 2000;
+
+/// The pages of one file.
+pub(crate) struct Pages<'a> {
+    file: &'a dyn StorageBackend,
+    len: u64,
+    mends_left: usize,
+    seen: BTreeSet<u64>,
+    /// Where a page with that checksum is, once something is looked for.
+    elsewhere: OnceCell<HashMap<u128, u64>>,
+}
+
+/// What is done with a key and its value.
+pub(crate) type EachPair<'a> = dyn FnMut(&[u8], &[u8]) -> Result<()> + 'a;
+
+/// Where a tree begins, or goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Link {
+    page: u64,
+    checksum: u128,
+}
+
+/// The keys that a page is there for: those behind `after`, up to and with `through`; none for no end.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Span {
+    pub(crate) after: Option<Vec<u8>>,
+    pub(crate) through: Option<Vec<u8>>,
+}
+
+/// What is met on a walk.
+pub(crate) trait Visitor {
+    /// A row, as it stands on a page that may be damaged.
+    fn row(&mut self, key: &[u8], value: &[u8]) -> Result<()>;
+    /// A page that is not what was written, with the keys that it was there for.
+    fn damaged(&mut self, place: PagePlace, span: Span, mended: bool);
+}
+
+/// Where a page is in the file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct PagePlace {
+    pub(crate) offset: u64,
+    pub(crate) bytes: u64,
+}
+
+/// One of the two commits that the header names.
+struct Slot {
+    root: Option<Link>,
+    transaction: u64,
+    sound: bool,
+}
+
+impl Span {
+    pub(crate) fn holds(&self, key: &[u8]) -> bool {
+        self.after.as_deref().is_none_or(|after| key > after)
+            && self.through.as_deref().is_none_or(|through| key <= through)
+    }
+}
+
+impl<'a> Pages<'a> {
+    pub(crate) fn new(file: &'a dyn StorageBackend) -> Result<Self> {
+        Ok(Self { file, len: file.len()?, mends_left: MENDS_MAX, seen: BTreeSet::new(), elsewhere: OnceCell::new() })
+    }
+
+    /// The roots of the trees of tables, the one that counts first. The other one is that of the commit before.
+    pub(crate) fn roots(&self) -> Result<Vec<Link>> {
+        let Some(header) = self.read(0, HEADER)? else { return Ok(Vec::new()) };
+        let slots = SLOTS.map(|at| header.get(at..at + SLOT).map(slot));
+        let [Some(first), Some(second)] = slots else { return Ok(Vec::new()) };
+        let flags = header.get(GOD_BYTE).copied().unwrap_or_default();
+        let mut second_counts = flags & SECOND_COUNTS != 0;
+        // In a file that was closed, the newer of two sound slots counts, whatever a flipped bit says.
+        if flags & NOT_CLOSED == 0 && first.sound && second.sound {
+            second_counts = second.transaction > first.transaction;
+        }
+        let order = if second_counts { [second, first] } else { [first, second] };
+        Ok(order.into_iter().filter_map(|slot| slot.root).collect())
+    }
+
+    /// Whether a file that was closed begins with the newest commit that is in it, and the page that it names is what was
+    /// written: one of an earlier commit in its place would be the whole store as it was then, and no digest could tell.
+    pub(crate) fn newest_commit_is_sound(&self) -> Result<bool> {
+        let Some(header) = self.read(0, HEADER)? else { return Ok(false) };
+        let flags = header.get(GOD_BYTE).copied().unwrap_or_default();
+        if flags & (NOT_CLOSED | UNFLUSHED) != 0 {
+            return Ok(true);
+        }
+        let at = SLOTS.get(usize::from(flags & SECOND_COUNTS)).copied().unwrap_or_default();
+        let root = header.get(at..at + SLOT).and_then(|bytes| slot(bytes).root);
+        let Some(root) = root.filter(|root| self.roots().is_ok_and(|roots| roots.first() == Some(root))) else {
+            return Ok(false);
+        };
+        Ok(self.page(self.place(root.page))?.and_then(|page| checksum(&page)) == Some(root.checksum))
+    }
+
+    /// The tables that a tree of tables names: name, root, and number of rows.
+    pub(crate) fn tables(&mut self, root: Link, visitor: &mut dyn Visitor) -> Result<Vec<(String, Option<Link>, u64)>> {
+        let mut tables = Tables { visitor, found: Vec::new() };
+        self.walk(root, &mut tables)?;
+        Ok(tables.found)
+    }
+
+    /// Every row of a tree that can be reached.
+    pub(crate) fn walk(&mut self, root: Link, visitor: &mut dyn Visitor) -> Result<()> {
+        self.seen.clear();
+        self.walk_from(root, Span::default(), DEPTH_MAX, visitor)
+    }
+
+    fn walk_from(&mut self, link: Link, span: Span, depth: usize, visitor: &mut dyn Visitor) -> Result<()> {
+        let place = self.place(link.page);
+        // A page that leads back to itself would be walked for ever.
+        let page = if depth > 0 && self.seen.insert(place.offset) { self.page(place)? } else { None };
+        let Some(mut page) = page else {
+            visitor.damaged(place, span, false);
+            return Ok(());
+        };
+        if checksum(&page) != Some(link.checksum) {
+            let mended = self.mend(&mut page, link.checksum) || self.find(&mut page, link.checksum)?;
+            visitor.damaged(place, span.clone(), mended);
+        }
+        match page.first() {
+            Some(&LEAF) => pairs(&page).try_for_each(|(key, value)| visitor.row(key, value)),
+            Some(&BRANCH) => children(&page, &span)
+                .into_iter()
+                .try_for_each(|(child, span)| self.walk_from(child, span, depth - 1, visitor)),
+            _ => Ok(()),
+        }
+    }
+
+    /// The rows of everything in the file that looks like a leaf, whether it is in use or was left behind.
+    pub(crate) fn scan(&self, row: &mut EachPair<'_>) -> Result<()> {
+        for offset in (PAGE..self.len).step_by(PAGE as usize) {
+            let bytes = (self.len - offset).min(PAGE);
+            let Some(page) = self.page(PagePlace { offset, bytes })? else { continue };
+            if page.first() != Some(&LEAF) {
+                continue;
+            }
+            let end = ends(&page).filter(|end| *end <= LEAF_MAX);
+            let longer = end.filter(|end| *end > page.len()).map(|end| PagePlace { offset, bytes: end as u64 });
+            let page = longer.map(|place| self.page(place)).transpose()?.flatten().unwrap_or(page);
+            pairs(&page).try_for_each(|(key, value)| row(key, value))?;
+        }
+        Ok(())
+    }
+
+    /// Flips each bit in turn until the page is the one that its checksum was made of.
+    fn mend(&mut self, page: &mut [u8], expected: u128) -> bool {
+        let blank = page.iter().all(|byte| *byte == 0);
+        if blank || page.len() > MEND_MAX || self.mends_left == 0 {
+            return false;
+        }
+        self.mends_left -= 1;
+        for bit in 0..page.len() * 8 {
+            flip(page, bit);
+            if checksum(page) == Some(expected) {
+                return true;
+            }
+            flip(page, bit);
+        }
+        false
+    }
+
+    /// Looks for the page where it does not belong, as after a write that went astray.
+    fn find(&self, page: &mut Vec<u8>, expected: u128) -> Result<bool> {
+        if self.elsewhere.get().is_none() {
+            let mut elsewhere = HashMap::new();
+            for offset in (PAGE..self.len).step_by(PAGE as usize) {
+                let found = self.page(PagePlace { offset, bytes: PAGE })?;
+                elsewhere.extend(found.as_deref().and_then(checksum).map(|checksum| (checksum, offset)));
+            }
+            let _filled = self.elsewhere.set(elsewhere);
+        }
+        let offset = self.elsewhere.get().and_then(|elsewhere| elsewhere.get(&expected));
+        let found = offset.map(|offset| self.page(PagePlace { offset: *offset, bytes: PAGE })).transpose()?;
+        Ok(found.flatten().map(|found| *page = found).is_some())
+    }
+
+    /// The number of a page is its index among those of its length, its region of 4 GiB, and its length as a power of 2.
+    fn place(&self, number: u64) -> PagePlace {
+        let order = number >> 59;
+        let index = number & (0x000F_FFFF >> order.min(20));
+        let region = (number >> 20) & 0x000F_FFFF;
+        let bytes = PAGE << order.min(20);
+        let offset = PAGE.saturating_add(region << 32).saturating_add(index.saturating_mul(bytes));
+        PagePlace { offset, bytes }
+    }
+
+    /// The bytes of a page; none when it lies outside of the file. What a cut-off file lacks of it reads as zeroes.
+    fn page(&self, place: PagePlace) -> Result<Option<Vec<u8>>> {
+        let there = self.len.saturating_sub(place.offset).min(place.bytes);
+        let (Ok(there), Ok(bytes)) = (usize::try_from(there), usize::try_from(place.bytes)) else { return Ok(None) };
+        let mut page = if there == 0 { None } else { self.read(place.offset, there)? };
+        if let Some(page) = &mut page {
+            page.resize(bytes.min(LEAF_MAX.max(there)), 0);
+        }
+        Ok(page)
+    }
+
+    fn read(&self, offset: u64, bytes: usize) -> Result<Option<Vec<u8>>> {
+        if offset.saturating_add(bytes as u64) > self.len {
+            return Ok(None);
+        }
+        let mut out = vec![0; bytes];
+        self.file.read(offset, &mut out)?;
+        Ok(Some(out))
+    }
+}
+
+/// Collects the tables of a tree of tables, and passes damage on.
+struct Tables<'a> {
+    visitor: &'a mut dyn Visitor,
+    found: Vec<(String, Option<Link>, u64)>,
+}
+
+impl Visitor for Tables<'_> {
+    fn row(&mut self, key: &[u8], value: &[u8]) -> Result<()> {
+        let rows = value.get(1..).and_then(u64_at);
+        if let (Ok(name), Some(&TABLE), Some(rows), Some(some)) =
+            (std::str::from_utf8(key), value.first(), rows, value.get(9))
+        {
+            let root = if *some == 0 { None } else { value.get(10..).and_then(link) };
+            self.found.push((name.to_owned(), root, rows));
+        }
+        Ok(())
+    }
+
+    fn damaged(&mut self, place: PagePlace, span: Span, mended: bool) {
+        self.visitor.damaged(place, span, mended);
+    }
+}
+
+/// A commit slot: a flag, the root at 8, the transaction at 104, and its own checksum last.
+fn slot(bytes: &[u8]) -> Slot {
+    let mut bytes = bytes.to_vec();
+    let sums = |bytes: &[u8]| {
+        let (body, sum) = bytes.split_at_checked(SLOT_CHECKED)?;
+        (u128_at(sum)? == xxh3_128(body)).then_some(())
+    };
+    let mut sound = sums(&bytes).is_some();
+    for bit in (0..SLOT * 8).take_while(|_| !sound) {
+        flip(&mut bytes, bit);
+        match sums(&bytes) {
+            Some(()) => break,
+            None => flip(&mut bytes, bit),
+        }
+    }
+    sound |= sums(&bytes).is_some();
+    let root = if bytes.get(1) == Some(&0) { None } else { bytes.get(8..).and_then(link) };
+    Slot { root, transaction: bytes.get(104..).and_then(u64_at).unwrap_or_default(), sound }
+}
+
+fn link(bytes: &[u8]) -> Option<Link> {
+    Some(Link { page: u64_at(bytes)?, checksum: u128_at(bytes.get(8..)?)? })
+}
+
+/// What redb makes a page's checksum of: everything up to the end of what is on it.
+fn checksum(page: &[u8]) -> Option<u128> {
+    ends(page).and_then(|end| page.get(..end)).map(xxh3_128)
+}
+
+/// Where the content of a page ends.
+fn ends(page: &[u8]) -> Option<usize> {
+    let count = count(page)?.checked_sub(1)?;
+    let table = match *page.first()? {
+        LEAF => 4 + 4 * (count + 1),
+        BRANCH => 8 + 24 * (count + 2),
+        _ => return None,
+    };
+    u32_at(page, table + 4 * count)
+}
+
+/// How many pairs a leaf has, or keys a branch.
+fn count(page: &[u8]) -> Option<usize> {
+    page.get(2..)?.first_chunk().map(|count| usize::from(u16::from_le_bytes(*count)))
+}
+
+/// The pairs of a leaf that lie within it: a table of the ends of the keys, one of the ends of the values, keys, values.
+fn pairs(page: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
+    let count = count(page).unwrap_or_default();
+    let key_end = move |at: usize| u32_at(page, 4 + 4 * at);
+    let value_end = move |at: usize| u32_at(page, 4 + 4 * (count + at));
+    (0..count).filter_map(move |at| {
+        let (key_start, value_start) = match at.checked_sub(1) {
+            None => (4 + 8 * count, key_end(count - 1)?),
+            Some(before) => (key_end(before)?, value_end(before)?),
+        };
+        Some((page.get(key_start..key_end(at)?)?, page.get(value_start..value_end(at)?)?))
+    })
+}
+
+/// The pages below a branch: checksums, numbers, a table of the ends of the keys between them, keys.
+fn children(page: &[u8], span: &Span) -> Vec<(Link, Span)> {
+    let count = count(page).unwrap_or_default();
+    let key_end = |at: usize| u32_at(page, 8 + 24 * (count + 1) + 4 * at);
+    let key = |at: usize| {
+        let start = at.checked_sub(1).map_or(Some(8 + 24 * (count + 1) + 4 * count), key_end)?;
+        page.get(start..key_end(at)?).map(<[u8]>::to_vec)
+    };
+    let child = |at: usize| {
+        let checksum = u128_at(page.get(8 + 16 * at..)?)?;
+        Some(Link { page: u64_at(page.get(8 + 16 * (count + 1) + 8 * at..)?)?, checksum })
+    };
+    let spans = |at: usize| Span {
+        after: at.checked_sub(1).map_or_else(|| span.after.clone(), key),
+        through: if at < count { key(at) } else { span.through.clone() },
+    };
+    (0..=count).filter_map(|at| Some((child(at)?, spans(at)))).collect()
+}
+
+fn flip(bytes: &mut [u8], bit: usize) {
+    if let Some(byte) = bytes.get_mut(bit / 8) {
+        *byte ^= 1 << (bit % 8);
+    }
+}
+
+fn u32_at(bytes: &[u8], at: usize) -> Option<usize> {
+    let number = bytes.get(at..)?.first_chunk().map(|number| u32::from_le_bytes(*number))?;
+    usize::try_from(number).ok()
+}
+
+fn u64_at(bytes: &[u8]) -> Option<u64> {
+    bytes.first_chunk().map(|number| u64::from_le_bytes(*number))
+}
+
+fn u128_at(bytes: &[u8]) -> Option<u128> {
+    bytes.first_chunk().map(|number| u128::from_le_bytes(*number))
+}
+
+#[cfg(test)]
+mod tests {
+    use redb::backends::InMemoryBackend;
+
+    use super::*;
+    use crate::engine::schema::Table;
+
+    type Pair = (Vec<u8>, Vec<u8>);
+
+    #[derive(Default)]
+    struct Seen {
+        rows: Vec<Pair>,
+        damaged: Vec<(Span, bool)>,
+    }
+
+    impl Visitor for Seen {
+        fn row(&mut self, key: &[u8], value: &[u8]) -> Result<()> {
+            self.rows.push((key.to_vec(), value.to_vec()));
+            Ok(())
+        }
+
+        fn damaged(&mut self, _: PagePlace, span: Span, mended: bool) {
+            self.damaged.push((span, mended));
+        }
+    }
+
+    fn file(bytes: &[u8]) -> InMemoryBackend {
+        let file = InMemoryBackend::new();
+        file.set_len(bytes.len() as u64).unwrap();
+        file.write(0, bytes).unwrap();
+        file
+    }
+
+    /// A file whose one table has branches, leaves and a long value, and its rows.
+    fn sample() -> (Vec<u8>, Vec<Pair>) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("h.redb");
+        let database = redb::Database::create(&path).unwrap();
+        let row = |i: u32| (i.to_be_bytes().to_vec(), i.to_be_bytes().repeat(if i == 500 { 10_000 } else { 22 }));
+        let rows: Vec<_> = (0..2000u32).map(row).collect();
+        let transaction = database.begin_write().unwrap();
+        let mut table = transaction.open_table(Table::Live.definition()).unwrap();
+        for (key, value) in &rows {
+            table.insert(key.as_slice(), value.as_slice()).unwrap();
+        }
+        drop(table);
+        transaction.commit().unwrap();
+        drop(database);
+        (std::fs::read(path).unwrap(), rows)
+    }
+
+    fn walk(bytes: &[u8]) -> Seen {
+        let (file, mut seen) = (file(bytes), Seen::default());
+        let mut pages = Pages::new(&file).unwrap();
+        let root = pages.roots().unwrap()[0];
+        let mut found = Seen::default();
+        let tables = pages.tables(root, &mut found).unwrap();
+        assert_eq!(tables.len(), 1);
+        let (name, root, rows) = &tables[0];
+        assert_eq!((name.as_str(), *rows), ("live", 2000));
+        pages.walk(root.unwrap(), &mut seen).unwrap();
+        seen
+    }
+
+    #[test]
+    fn a_sound_tree_is_read_as_redb_wrote_it() {
+        let (bytes, rows) = sample();
+        let seen = walk(&bytes);
+        assert!(seen.rows == rows && seen.damaged.is_empty());
+        let mut scanned = BTreeSet::new();
+        let file = file(&bytes);
+        let mut scan = |key: &[u8], value: &[u8]| {
+            scanned.insert((key.to_vec(), value.to_vec()));
+            Ok(())
+        };
+        Pages::new(&file).unwrap().scan(&mut scan).unwrap();
+        assert!(rows.iter().all(|row| scanned.contains(row)));
+    }
+
+    #[test]
+    fn an_earlier_commit_in_the_place_of_the_newest_is_seen() {
+        let (bytes, _) = sample();
+        let sound = |bytes: &[u8]| Pages::new(&file(bytes)).unwrap().newest_commit_is_sound().unwrap();
+        assert!(sound(&bytes));
+        let in_file = file(&bytes);
+        let pages = Pages::new(&in_file).unwrap();
+        let roots = pages.roots().unwrap();
+        let mut other_slot = bytes.clone();
+        other_slot[GOD_BYTE] ^= SECOND_COUNTS;
+        assert_eq!(sound(&other_slot), roots[0] == roots[1], "the last commit of a file may have changed nothing");
+        let at = usize::try_from(pages.place(pages.roots().unwrap()[0].page).offset).unwrap();
+        let mut other_page = bytes;
+        other_page[at + 5] ^= 1;
+        assert!(!sound(&other_page));
+    }
+
+    #[test]
+    fn a_flipped_bit_is_mended_and_a_lost_page_names_its_keys() {
+        let (bytes, rows) = sample();
+        let (key, value) = &rows[1000];
+        let at = bytes.windows(value.len()).rposition(|window| window == value).unwrap();
+        let mut flipped = bytes.clone();
+        flipped[at] ^= 0x10;
+        let seen = walk(&flipped);
+        assert!(seen.rows == rows);
+        assert_eq!(seen.damaged.iter().map(|(_, mended)| *mended).collect::<Vec<_>>(), [true]);
+
+        // The same page elsewhere in the file is found by its checksum.
+        let page = at / 4096 * 4096;
+        let mut astray = bytes.clone();
+        astray.extend_from_slice(&bytes[page..page + 4096]);
+        astray[page..page + 4096].fill(0);
+        let seen = walk(&astray);
+        assert!(seen.rows == rows && seen.damaged.iter().all(|(_, mended)| *mended));
+
+        let mut blank = bytes;
+        let page = at / 4096 * 4096;
+        blank[page..page + 4096].fill(0);
+        let seen = walk(&blank);
+        assert_eq!(seen.damaged.len(), 1);
+        let (span, mended) = &seen.damaged[0];
+        let lost: Vec<_> = rows.iter().filter(|row| !seen.rows.contains(row)).collect();
+        assert!(!mended && lost.len() > 10 && lost.iter().all(|(key, _)| span.holds(key)));
+        assert!(
+            seen.rows.iter().all(|(key, _)| !span.holds(key)) && !seen.rows.contains(&(key.clone(), value.clone()))
+        );
+    }
+}

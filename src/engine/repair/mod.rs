@@ -1,0 +1,42 @@
+//! Making a sound store of what is left of a damaged one. The damaged file is only read.
+//!
+//! * `salvage`: everything in the file's pages whose checksum matches
+//! * `scratch`: where that is kept, sorted by record
+//! * `timeline`: which rows a record needs, from the versions of it that are left
+//! * `rebuild`: the new store
+//! * `long`: values that are kept in pieces
+//! * `report`: what was lost
+
+mod long;
+mod rebuild;
+mod report;
+mod salvage;
+mod scratch;
+mod timeline;
+
+use std::path::Path;
+
+pub use self::report::{CollectionLoss, LostRecord, Outcome, PartialPoint, RepairReport};
+pub use self::salvage::{DamagedPage, DamagedRow};
+use crate::engine::open;
+use crate::engine::overlay::Overlay;
+use crate::engine::store::Store;
+use crate::error::{Error, ErrorKind, Result};
+
+/// Fills a new, empty store with all that is sound in the file at `from`, and says what was not.
+///
+/// # Errors
+///
+/// `Locked` while the file is in use, `NotAStore` when nothing of a store is in it, `NewerFormat`, `Io`, `Full`.
+pub(crate) fn repair(from: &Path, into: &Store) -> Result<RepairReport> {
+    open::refuse_in_use(from)?;
+    let file = Overlay::open(from)?;
+    let mut scratch = into.path().as_os_str().to_owned();
+    scratch.push(".scratch");
+    let salvaged = salvage::salvage(&file, Path::new(&scratch))?;
+    if salvaged.found_nothing()? {
+        let message = format!("nothing of a store is left in {}", from.display());
+        return Err(Error::new(ErrorKind::NotAStore, message));
+    }
+    rebuild::rebuild(&salvaged, into)
+}

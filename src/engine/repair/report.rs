@@ -1,0 +1,153 @@
+//! What a repair lost, as a value: it prints itself, and is JSON.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+use super::salvage::{DamagedPage, DamagedRow};
+use crate::clock::show_time;
+use crate::engine::digest::Stats;
+use crate::engine::epoch::Epoch;
+
+/// What a repair keeps and what it loses.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct RepairReport {
+    /// Live records of the repaired store.
+    pub records: u64,
+    /// Their payloads, in bytes.
+    pub bytes: u64,
+    /// Pre-images of the repaired store.
+    pub pre_images: u64,
+    /// Its points.
+    pub points: u64,
+    /// Pages that are not what was written. A mended one has lost nothing.
+    pub pages: Vec<DamagedPage>,
+    /// Rows that are not what was written.
+    pub rows: Vec<DamagedRow>,
+    /// Rows that no page leads to any more, by table.
+    pub unreached: BTreeMap<String, u64>,
+    /// What became of records of which the newest version, or an earlier one, is lost.
+    pub lost: Vec<LostRecord>,
+    /// Collections that do not hold now what they held.
+    pub collections: Vec<CollectionLoss>,
+    /// Points that do not hold what they held.
+    pub partial: Vec<PartialPoint>,
+    /// What else is not as it was.
+    pub notes: Vec<String>,
+    /// Whether the highest numbers that were given out may be lost.
+    #[serde(skip)]
+    pub(crate) counters_lost: bool,
+}
+
+/// A record that is not what it was.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct LostRecord {
+    /// Its collection.
+    pub collection: String,
+    /// Its key, with bytes that are no text escaped.
+    pub key: String,
+    /// What became of it.
+    pub outcome: Outcome,
+    /// The epoch of the version that it went back to, or from which on its past is lost.
+    pub epoch: Epoch,
+    #[serde(skip)]
+    pub(crate) row: Vec<u8>,
+}
+
+/// What became of a record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// It is gone: no sound version was left.
+    Lost,
+    /// It is now what it was in an earlier epoch.
+    WentBack,
+    /// It was found on a page that was not in use any more; a later change of it may be lost.
+    FoundAgain,
+    /// It is as it was, but at some point it reads as an earlier version, or not at all.
+    PastLost,
+}
+
+/// What a collection held, and what it holds now.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct CollectionLoss {
+    /// Its name.
+    pub collection: String,
+    /// What it held; none when that is lost too.
+    pub was: Option<Stats>,
+    /// What it holds.
+    pub is: Stats,
+}
+
+/// A point that has lost something.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct PartialPoint {
+    /// Its name; the point of a single commit has none.
+    pub id: Option<String>,
+    /// The number of its epoch.
+    pub epoch: Epoch,
+    /// When it was made.
+    #[serde(with = "crate::clock::time")]
+    pub timestamp: Timestamp,
+    /// What it lost; nothing is named for the point of a commit, which has no digests to compare.
+    pub collections: Vec<CollectionLoss>,
+}
+
+impl RepairReport {
+    /// Whether everything is as it was before the damage.
+    pub fn is_whole(&self) -> bool {
+        self.rows.is_empty()
+            && self.unreached.is_empty()
+            && self.lost.is_empty()
+            && self.collections.is_empty()
+            && self.partial.is_empty()
+            && self.notes.is_empty()
+    }
+}
+
+impl fmt::Display for RepairReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for DamagedPage { table, offset, bytes, mended } in &self.pages {
+            let table = table.as_deref().unwrap_or("tables");
+            let what = if *mended { "damaged, put right" } else { "damaged" };
+            writeln!(f, "page of {table} at {offset}, {bytes} bytes: {what}")?;
+        }
+        for DamagedRow { table, key, bytes, what, .. } in &self.rows {
+            writeln!(f, "{table} {key}, {bytes} bytes: {what}")?;
+        }
+        for (table, rows) in &self.unreached {
+            writeln!(f, "{table}: rows that no page leads to: {rows}")?;
+        }
+        for LostRecord { collection, key, outcome, epoch, .. } in &self.lost {
+            match outcome {
+                Outcome::Lost => writeln!(f, "{collection} {key}: lost, no sound version was left")?,
+                Outcome::WentBack => writeln!(f, "{collection} {key}: went back to what it was in epoch {epoch}")?,
+                Outcome::FoundAgain => writeln!(f, "{collection} {key}: found again, as it was in epoch {epoch}")?,
+                Outcome::PastLost => writeln!(f, "{collection} {key}: what it was before epoch {epoch} is lost")?,
+            }
+        }
+        self.collections.iter().try_for_each(|loss| writeln!(f, "now {loss}"))?;
+        for point in &self.partial {
+            let name = point.id.clone().unwrap_or_else(|| show_time(point.timestamp));
+            if point.collections.is_empty() {
+                writeln!(f, "point {name}: may have lost something")?;
+            }
+            point.collections.iter().try_for_each(|loss| writeln!(f, "point {name}: {loss}"))?;
+        }
+        self.notes.iter().try_for_each(|note| writeln!(f, "{note}"))
+    }
+}
+
+impl fmt::Display for CollectionLoss {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { collection, was, is } = self;
+        match was {
+            None => write!(f, "{collection}: records {}, bytes {}; what they were is lost", is.count, is.bytes),
+            Some(was) => {
+                write!(f, "{collection}: records {} of {}, bytes {} of {}", is.count, was.count, is.bytes, was.bytes)
+            }
+        }
+    }
+}

@@ -1,0 +1,260 @@
+//! Reading a damaged file: everything whose checksum matches goes into the scratch, and what does not is noted.
+//!
+//! Trees are walked first. Where a page or a row of one is lost, what was left behind of the same keys on pages that are
+//! not in use any more is taken as well: redb copies on writing, so the last copy but one is often still there.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use redb::StorageBackend;
+use serde::Serialize;
+
+use super::scratch::{Filling, Found, Scratch, Sink};
+use crate::engine::epoch::Epoch;
+use crate::engine::frame;
+use crate::engine::meta;
+use crate::engine::pages::{Link, PagePlace, Pages, Span, Visitor};
+use crate::engine::schema::{Place, Table};
+use crate::error::{Error, ErrorKind, Result};
+
+/// A page that is not what was written.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct DamagedPage {
+    /// The table that it is of; none when it names tables.
+    pub table: Option<String>,
+    /// Where it begins in the file.
+    pub offset: u64,
+    /// Its length.
+    pub bytes: u64,
+    /// Whether it was put right: one bit of it was flipped, or it was found elsewhere in the file.
+    pub mended: bool,
+}
+
+/// A row that is not what was written.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct DamagedRow {
+    /// The table that it is in.
+    pub table: String,
+    /// Its key, with bytes that are no text escaped.
+    pub key: String,
+    /// The length of its value, which is lost.
+    pub bytes: u64,
+    /// What is wrong with it.
+    pub what: String,
+    /// The key as it is.
+    #[serde(skip)]
+    pub(crate) raw_key: Vec<u8>,
+}
+
+/// What could be read of a file.
+pub(super) struct Salvage {
+    pub(super) scratch: Scratch,
+    pub(super) notes: Notes,
+}
+
+/// What was met on the way.
+#[derive(Default)]
+pub(super) struct Notes {
+    pub(super) pages: Vec<DamagedPage>,
+    pub(super) rows: Vec<DamagedRow>,
+    /// How many rows of a table were not reached, by what redb says of their number.
+    pub(super) unreached: BTreeMap<Table, u64>,
+    /// How many rows of a table were sound in their place.
+    pub(super) sound: BTreeMap<Table, u64>,
+    /// Tables in which something was lost.
+    pub(super) hurt: BTreeSet<Table>,
+    /// The newest birth of any record.
+    pub(super) newest: Epoch,
+    /// Counters that were found left behind, and how far they had come.
+    pub(super) counters: BTreeMap<Vec<u8>, u64>,
+}
+
+/// Keys of which something is lost, by table.
+#[derive(Default)]
+struct LostKeys {
+    spans: BTreeMap<Table, Vec<Span>>,
+    keys: BTreeMap<Table, BTreeSet<Vec<u8>>>,
+}
+
+impl LostKeys {
+    fn is_empty(&self) -> bool {
+        self.spans.is_empty() && self.keys.is_empty()
+    }
+
+    fn holds(&self, table: Table, key: &[u8]) -> bool {
+        self.keys.get(&table).is_some_and(|keys| keys.contains(key))
+            || self.spans.get(&table).is_some_and(|spans| spans.iter().any(|span| span.holds(key)))
+    }
+}
+
+/// Reads all that is sound in a file. A scratch that does not fit into memory is kept at `scratch`.
+///
+/// # Errors
+///
+/// `NewerFormat` when a newer version wrote to the file, `Damaged` when nothing in it can be read, `Io`.
+pub(super) fn salvage(file: &dyn StorageBackend, scratch: &Path) -> Result<Salvage> {
+    let filling = Filling::new(scratch, file.len()?)?;
+    let notes = read(file, filling.sink()?)?;
+    Ok(Salvage { scratch: filling.finish()?, notes })
+}
+
+fn read(file: &dyn StorageBackend, sink: Sink<'_>) -> Result<Notes> {
+    let mut reader = Reader {
+        sink,
+        lost: LostKeys::default(),
+        table: None,
+        met: 0,
+        served_after: Epoch(0),
+        notes: Notes::default(),
+    };
+    let mut pages = Pages::new(file)?;
+    let tables = reader.tables(&mut pages)?;
+    let mut in_turn = Table::ALL;
+    in_turn.sort_by_key(|table| !matches!(table, Table::Meta | Table::Points | Table::Commits));
+    for table in in_turn {
+        reader.table = Some(table);
+        if table == Table::Undo {
+            reader.served_after = reader.sink.served_after()?;
+        }
+        match tables.iter().find(|(name, _, _)| name == table.name()) {
+            None => reader.lost.spans.entry(table).or_default().push(Span::default()),
+            Some((_, root, rows)) => {
+                reader.met = 0;
+                root.map_or(Ok(()), |root| pages.walk(root, &mut reader))?;
+                if *rows > reader.met {
+                    reader.notes.unreached.insert(table, rows - reader.met);
+                }
+            }
+        }
+    }
+    if !reader.lost.is_empty() {
+        pages.scan(&mut |key, value| reader.left_behind(key, value))?;
+    }
+    let Reader { mut notes, lost, .. } = reader;
+    notes.hurt = lost.spans.into_keys().chain(lost.keys.into_keys()).collect();
+    Ok(notes)
+}
+
+impl Salvage {
+    /// Whether not one row was sound.
+    pub(super) fn found_nothing(&self) -> Result<bool> {
+        Ok(self.notes.newest == Epoch(0) && self.scratch.has_no_rows()?)
+    }
+}
+
+struct Reader<'a> {
+    sink: Sink<'a>,
+    lost: LostKeys,
+    /// The table that is being walked; none for the one of tables.
+    table: Option<Table>,
+    /// Rows of it that were met.
+    met: u64,
+    /// Pre-images up to here serve no point, and wait to be dropped.
+    served_after: Epoch,
+    notes: Notes,
+}
+
+impl Reader<'_> {
+    /// The tables by the newest commit that names any.
+    fn tables(&mut self, pages: &mut Pages<'_>) -> Result<Vec<(String, Option<Link>, u64)>> {
+        for root in pages.roots()? {
+            let tables = pages.tables(root, self)?;
+            if tables.iter().any(|(name, _, _)| Table::ALL.iter().any(|table| table.name() == name)) {
+                return Ok(tables);
+            }
+        }
+        Ok(Vec::new())
+    }
+
+    /// Takes a row where it stands, if it is sound there.
+    fn take(&mut self, table: Table, key: &[u8], value: &[u8], left_behind: bool) -> Result<()> {
+        let as_found = |found| if left_behind { Found::LeftBehind } else { found };
+        match table {
+            Table::Live | Table::Tombstones => self.fact(key, value, as_found(Found::Newest)),
+            Table::Undo => {
+                let (segment, record) = Epoch::split_key(key).ok_or_else(|| Error::damaged("its key is short"))?;
+                if segment <= self.served_after {
+                    return Ok(());
+                }
+                self.fact(record, value, as_found(Found::PreImage))
+            }
+            // What follows from records is written anew.
+            Table::Index | Table::PointIds => Ok(()),
+            table => {
+                meta::payload(table, key, value)?;
+                self.sink.row(table, key, value).map(drop)
+            }
+        }
+    }
+
+    fn fact(&mut self, record: &[u8], value: &[u8], found: Found) -> Result<()> {
+        let birth = frame::decode(Place::of_record(record), value)?.birth;
+        self.notes.newest = self.notes.newest.max(birth);
+        self.sink.fact(record, birth, found, value)
+    }
+
+    /// Takes a row of a page that no tree may lead to, when something of its key is lost. It does not say of which table
+    /// it is; but its checksum does.
+    fn left_behind(&mut self, key: &[u8], value: &[u8]) -> Result<()> {
+        for table in Table::ALL {
+            if !self.lost.holds(table, key) {
+                continue;
+            }
+            if table == Table::Meta {
+                self.raise_counter(key, value);
+                continue;
+            }
+            match self.take(table, key, value, true) {
+                Err(error) if error.kind() == ErrorKind::Damaged => {}
+                taken => taken?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Of the rows of `meta` only counters are of use when they are old: the highest that was seen counts.
+    fn raise_counter(&mut self, key: &[u8], value: &[u8]) {
+        let number = meta::payload(Table::Meta, key, value).and_then(|payload| meta::number(&payload));
+        if let (true, Ok(number)) = (meta::is_counter(key), number) {
+            let highest = self.notes.counters.entry(key.to_vec()).or_default();
+            *highest = number.max(*highest);
+        }
+    }
+}
+
+impl Visitor for Reader<'_> {
+    fn row(&mut self, key: &[u8], value: &[u8]) -> Result<()> {
+        let Some(table) = self.table else { return Ok(()) };
+        self.met += 1;
+        match self.take(table, key, value, false) {
+            Err(error) if error.kind() == ErrorKind::Damaged => {
+                self.lost.keys.entry(table).or_default().insert(key.to_vec());
+                self.notes.rows.push(DamagedRow {
+                    table: table.name().into(),
+                    key: key.escape_ascii().to_string(),
+                    bytes: value.len() as u64,
+                    what: error.to_string(),
+                    raw_key: key.to_vec(),
+                });
+                Ok(())
+            }
+            taken => {
+                *self.notes.sound.entry(table).or_default() += 1;
+                taken
+            }
+        }
+    }
+
+    fn damaged(&mut self, place: PagePlace, span: Span, mended: bool) {
+        let PagePlace { offset, bytes } = place;
+        self.notes.pages.push(DamagedPage {
+            table: self.table.map(|table| table.name().into()),
+            offset,
+            bytes,
+            mended,
+        });
+        if let (Some(table), false) = (self.table, mended) {
+            self.lost.spans.entry(table).or_default().push(span);
+        }
+    }
+}

@@ -1,0 +1,226 @@
+//! Everything that was found sound in a damaged file, sorted by record: a redb database of its own, in memory when the
+//! file is small, and removed when the repair ends.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use redb::backends::InMemoryBackend;
+use redb::{
+    Builder, Database, Durability, ReadTransaction, ReadableDatabase, ReadableTable, ReadableTableMetadata,
+    Table as RedbTable, TableDefinition, WriteTransaction,
+};
+
+use crate::engine::epoch::Epoch;
+use crate::engine::meta;
+use crate::engine::schema::{CollectionId, Table};
+use crate::error::{Error, Result};
+
+/// A record and the epoch in which it became that: where it was found, and its frame.
+const FACTS: TableDefinition<'static, (&'static [u8], u64), &'static [u8]> = TableDefinition::new("facts");
+/// A table's number and key: a frame of a table that is not versioned.
+const ROWS: TableDefinition<'static, (u8, &'static [u8]), &'static [u8]> = TableDefinition::new("rows");
+/// What a larger file holds does not go into memory.
+const IN_MEMORY_MAX: u64 = 64 << 20;
+/// Of the database of a large file.
+const CACHE: usize = 64 << 20;
+/// Facts and rows that are handed over at a time.
+const PAGE: usize = 256;
+
+/// Where a fact was found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Found {
+    /// In `live` or `tombstones`: it is what the record is now.
+    Newest = 0,
+    /// In `undo`.
+    PreImage = 1,
+    /// On a page that no tree leads to.
+    LeftBehind = 2,
+}
+
+/// What a record became in an epoch.
+#[derive(Clone, Debug)]
+pub(super) struct Fact {
+    pub(super) birth: Epoch,
+    pub(super) found: Found,
+    pub(super) frame: Vec<u8>,
+}
+
+/// Being filled.
+pub(super) struct Filling {
+    // Before the database, which must be closed after it.
+    transaction: WriteTransaction,
+    file: ScratchFile,
+    database: Database,
+}
+
+/// The tables of a scratch that is being filled.
+pub(super) struct Sink<'a> {
+    facts: RedbTable<'a, (&'static [u8], u64), &'static [u8]>,
+    rows: RedbTable<'a, (u8, &'static [u8]), &'static [u8]>,
+}
+
+/// Filled, to be read.
+pub(super) struct Scratch {
+    transaction: ReadTransaction,
+    _database: Database,
+    _file: ScratchFile,
+}
+
+/// Removes the file when it is dropped.
+struct ScratchFile(Option<PathBuf>);
+
+impl Drop for ScratchFile {
+    fn drop(&mut self) {
+        if let Some(path) = &self.0 {
+            let _gone = fs::remove_file(path);
+        }
+    }
+}
+
+impl Filling {
+    /// For what a file of that length holds; a large scratch is at `path`.
+    pub(super) fn new(path: &Path, file_len: u64) -> Result<Self> {
+        let mut builder = Builder::new();
+        builder.set_cache_size(CACHE);
+        let (file, database) = if file_len <= IN_MEMORY_MAX {
+            (ScratchFile(None), builder.create_with_backend(InMemoryBackend::new())?)
+        } else {
+            (ScratchFile(Some(path.to_path_buf())), builder.create(path)?)
+        };
+        let mut transaction = database.begin_write()?;
+        transaction.set_durability(Durability::None).map_err(|error| Error::conflict(error.to_string()))?;
+        Ok(Self { transaction, file, database })
+    }
+
+    pub(super) fn sink(&self) -> Result<Sink<'_>> {
+        Ok(Sink { facts: self.transaction.open_table(FACTS)?, rows: self.transaction.open_table(ROWS)? })
+    }
+
+    /// Ends the filling.
+    pub(super) fn finish(self) -> Result<Scratch> {
+        self.transaction.commit()?;
+        Ok(Scratch { transaction: self.database.begin_read()?, _database: self.database, _file: self.file })
+    }
+}
+
+impl Sink<'_> {
+    /// Notes what a record became. Of two that say the same epoch, a pre-image is what a point saw.
+    pub(super) fn fact(&mut self, row: &[u8], birth: Epoch, found: Found, frame: &[u8]) -> Result<()> {
+        if found == Found::LeftBehind && self.facts.get((row, birth.0))?.is_some() {
+            return Ok(());
+        }
+        // What is both the newest and a pre-image stays the newest.
+        let before = self.facts.get((row, birth.0))?.map(|before| before.value().to_vec());
+        let newest = before.as_ref().is_some_and(|before| before.first() == Some(&(Found::Newest as u8)));
+        let found = if newest { Found::Newest } else { found };
+        let value = [&[found as u8], frame].concat();
+        self.facts.insert((row, birth.0), value.as_slice())?;
+        Ok(())
+    }
+
+    /// Up to which epoch pre-images serve no point: the row of epochs says so, or the earliest point that is left.
+    pub(super) fn served_after(&self) -> Result<Epoch> {
+        let epochs = self.rows.get((Table::Meta as u8, meta::EPOCHS))?;
+        if let Ok(epochs) = meta::epochs(epochs.as_ref().map(|row| row.value())) {
+            return Ok(epochs.dropping);
+        }
+        let mut first = None;
+        for table in [Table::Points, Table::Commits] {
+            let number = table as u8;
+            let row = self.rows.range((number, &[][..])..(number + 1, &[][..]))?.next().transpose()?;
+            let epoch = row.and_then(|(key, _)| Epoch::split_key(key.value().1).map(|(epoch, _)| epoch));
+            first = first.into_iter().chain(epoch).min();
+        }
+        Ok(first.unwrap_or_default())
+    }
+
+    /// Keeps a row of a table that is not versioned; says whether it is the first of its key.
+    pub(super) fn row(&mut self, table: Table, key: &[u8], frame: &[u8]) -> Result<bool> {
+        if self.rows.get((table as u8, key))?.is_some() {
+            return Ok(false);
+        }
+        self.rows.insert((table as u8, key), frame)?;
+        Ok(true)
+    }
+}
+
+impl Scratch {
+    /// Calls `each` with every record and all that is known of it, oldest first.
+    pub(super) fn records(&self, mut each: impl FnMut(&[u8], Vec<Fact>) -> Result<()>) -> Result<()> {
+        let table = self.transaction.open_table(FACTS)?;
+        let mut current: Option<(Vec<u8>, Vec<Fact>)> = None;
+        for row in table.iter()? {
+            let (key, value) = row?;
+            let (record, birth) = key.value();
+            if let Some((other, facts)) = current.take_if(|(other, _)| other != record) {
+                each(&other, facts)?;
+            }
+            let (_, facts) = current.get_or_insert_with(|| (record.to_vec(), Vec::new()));
+            facts.extend(fact(birth, value.value()));
+        }
+        current.map_or(Ok(()), |(record, facts)| each(&record, facts))
+    }
+
+    /// All that is known of one record, oldest first.
+    pub(super) fn facts(&self, record: &[u8]) -> Result<Vec<Fact>> {
+        let table = self.transaction.open_table(FACTS)?;
+        let mut facts = Vec::new();
+        for row in table.range((record, 0)..=(record, u64::MAX))? {
+            let (key, value) = row?;
+            facts.extend(fact(key.value().1, value.value()));
+        }
+        Ok(facts)
+    }
+
+    /// The collections that any record is of.
+    pub(super) fn collections(&self) -> Result<BTreeSet<CollectionId>> {
+        let table = self.transaction.open_table(FACTS)?;
+        let mut collections = BTreeSet::new();
+        let mut next = Some(CollectionId(0));
+        while let Some(from) = next {
+            let row = table.range((from.row_key(&[]).as_slice(), 0)..)?.next().transpose()?;
+            let found = row.and_then(|(key, _)| CollectionId::split_row_key(key.value().0).map(|(found, _)| found));
+            collections.extend(found);
+            next = found.and_then(|found| found.0.checked_add(1)).map(CollectionId);
+        }
+        Ok(collections)
+    }
+
+    /// Calls `each` with at most [`PAGE`] rows of a table at a time.
+    pub(super) fn rows(&self, table: Table, mut each: impl FnMut(&[(Vec<u8>, Vec<u8>)]) -> Result<()>) -> Result<()> {
+        let opened = self.transaction.open_table(ROWS)?;
+        let number = table as u8;
+        let mut page = Vec::new();
+        for row in opened.range((number, &[][..])..(number + 1, &[][..]))? {
+            let (key, value) = row?;
+            page.push((key.value().1.to_vec(), value.value().to_vec()));
+            if page.len() == PAGE {
+                each(&page)?;
+                page.clear();
+            }
+        }
+        each(&page)
+    }
+
+    /// Whether there is not one row of a table that is not versioned.
+    pub(super) fn has_no_rows(&self) -> Result<bool> {
+        Ok(self.transaction.open_table(ROWS)?.is_empty()?)
+    }
+
+    /// One row of a table that is not versioned.
+    pub(super) fn row(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>> {
+        let opened = self.transaction.open_table(ROWS)?;
+        Ok(opened.get((table as u8, key))?.map(|frame| frame.value().to_vec()))
+    }
+}
+
+fn fact(birth: u64, value: &[u8]) -> Option<Fact> {
+    let (found, frame) = value.split_first()?;
+    let found = match found {
+        0 => Found::Newest,
+        1 => Found::PreImage,
+        _ => Found::LeftBehind,
+    };
+    Some(Fact { birth: Epoch(birth), found, frame: frame.to_vec() })
+}

@@ -1,0 +1,68 @@
+//! `repair`: a new, sound store of what is left of a damaged one.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use serde_json::json;
+
+use crate::engine::repair::RepairReport;
+use crate::engine::store::Store;
+use crate::error::{Error, ErrorKind, Result};
+use crate::face::cli::context::Context;
+use crate::face::cli::exit::Exit;
+use crate::face::summary::{counted, show_bytes};
+
+/// Make a new store of all that is sound in a damaged one, and say what is lost
+///
+/// The damaged file is only read. Every record that verifies is kept, now and at every point; one whose newest version is
+/// damaged goes back to its newest sound one. Points that lost something are kept and marked as partial. The exit code is
+/// 3 when something is lost. To use the new store, stop what uses the old one, and put the new file in its place.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  hivekeep repair --dry-run
+  hivekeep repair
+  hivekeep repair --to sound.redb --json")]
+pub(super) struct Repair {
+    /// Where the new store goes; beside the old one, as NAME.repaired.redb, unless given
+    #[arg(long, value_name = "FILE")]
+    to: Option<PathBuf>,
+    /// Show what would be kept and lost, and leave no file
+    #[arg(long)]
+    dry_run: bool,
+}
+
+impl Repair {
+    pub(super) fn run(self, context: &mut Context) -> Result<Exit> {
+        let from = &context.path;
+        if !from.exists() {
+            let path = from.display();
+            return Err(Error::new(ErrorKind::NoStore, format!("no store at {path}; pass --store")));
+        }
+        let to = self.to.unwrap_or_else(|| from.with_extension("repaired.redb"));
+        let plan = Store::plan_repair(from, &to)?;
+        let report = if self.dry_run { plan.report().clone() } else { plan.apply()? };
+        if context.out.is_json() {
+            let to = (!self.dry_run).then_some(&to);
+            context.out.json(&json!({"from": from, "to": to, "whole": report.is_whole(), "report": report}))?;
+        } else {
+            context.out.text(&report)?;
+            context.out.line(summary(&report))?;
+        }
+        if !self.dry_run {
+            context.out.message(format_args!("the repaired store is {}", to.display()));
+        }
+        Ok(if report.is_whole() { Exit::Done } else { Exit::InPart })
+    }
+}
+
+fn summary(report: &RepairReport) -> String {
+    let verdict = if report.is_whole() { "nothing is lost" } else { "something is lost" };
+    format!(
+        "{verdict}: {} ({}), {} and {} kept",
+        counted(report.records, "record"),
+        show_bytes(report.bytes),
+        counted(report.pre_images, "pre-image"),
+        counted(report.points, "point"),
+    )
+}

@@ -1,0 +1,223 @@
+//! Repair: plan, then apply. The plan is the repaired store itself, under a temporary name, so that what it loses is
+//! known to the byte, and verified, before anything has the name that was asked for. The damaged file is only read.
+
+use std::fmt;
+use std::fs;
+use std::io::ErrorKind as IoKind;
+use std::path::{Path, PathBuf};
+
+use serde_json::json;
+
+use crate::engine::codec;
+use crate::engine::commit::Outcome;
+use crate::engine::meta;
+use crate::engine::open::{folder_of, sync_folder, temporary_name};
+use crate::engine::records::{KeyRange, Records, scan_rows};
+use crate::engine::repair::{RepairReport, repair};
+use crate::engine::schema::{CollectionId, Table};
+use crate::engine::store::Store;
+use crate::engine::write::WriteTx;
+use crate::error::{Error, Result};
+use crate::recovery::backups::{Backup, backup_row};
+use crate::recovery::events::{self, EventKind};
+use crate::recovery::points::epoch_of;
+use crate::recovery::sessions;
+use crate::state::assignments::mend_assignments;
+use crate::state::audit::chain::mend_trail;
+use crate::state::chat;
+use crate::state::page::sequence_of;
+use crate::state::queue::{mend_queue, numbers_of_tasks};
+
+/// When the highest numbers that were given out may be lost, numbering goes on so far behind the highest that was seen.
+const LEAP: u64 = 1 << 20;
+
+/// A repaired store that has no name yet. [`RepairPlan::apply`] gives it one; dropping it removes it.
+#[derive(Debug)]
+pub struct RepairPlan {
+    made: Made,
+    to: PathBuf,
+    report: RepairReport,
+}
+
+/// A file that is removed when it is dropped.
+#[derive(Debug)]
+struct Made(PathBuf);
+
+impl Drop for Made {
+    fn drop(&mut self) {
+        let _gone = fs::remove_file(&self.0);
+    }
+}
+
+impl Store {
+    /// Works out what of the damaged store at `from` can be kept, which is to become a new store at `to`. The file at
+    /// `from` is only read.
+    ///
+    /// Every record that verifies is kept, now and at every point. A record whose newest version is damaged goes back
+    /// to its newest sound one. A point that has lost something is kept and marked as partial.
+    ///
+    /// # Errors
+    ///
+    /// `Locked` while the store is in use; `Conflict` when there is a file at `to`; `NoStore`, and `NotAStore` when
+    /// nothing of a store is left; `NewerFormat`, `Io`, `Full`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use hivekeep::Store;
+    ///
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// # let path = dir.path().join("hive.redb");
+    /// # let store = Store::open(&path)?;
+    /// # store.write(|tx| tx.config().put("limit", &serde_json::json!(5)))?;
+    /// # store.close()?;
+    /// let repaired = dir.path().join("repaired.redb");
+    /// let plan = Store::plan_repair(&path, &repaired)?;
+    /// println!("{plan}");
+    /// assert!(plan.apply()?.is_whole());
+    /// assert_eq!(Store::open(&repaired)?.view()?.config().get("limit")?, Some(serde_json::json!(5)));
+    /// # Ok::<(), hivekeep::Error>(())
+    /// ```
+    pub fn plan_repair(from: impl AsRef<Path>, to: impl AsRef<Path>) -> Result<RepairPlan> {
+        let (from, to) = (from.as_ref(), to.as_ref().to_path_buf());
+        if to.exists() {
+            return Err(exists(&to));
+        }
+        let made = Made(temporary_name(&to));
+        let store = Self::options().session(false).open(&made.0)?;
+        let mut report = repair(from, &store)?;
+        store.alone(|tx| tx.mend(&mut report).map(Outcome::Commit))?;
+        refuse_unsound(&store)?;
+        store.close()?;
+        Ok(RepairPlan { made, to, report })
+    }
+}
+
+impl RepairPlan {
+    /// What is kept and what is lost.
+    pub fn report(&self) -> &RepairReport {
+        &self.report
+    }
+
+    /// Gives the repaired store its name.
+    ///
+    /// # Errors
+    ///
+    /// `Conflict` when there is a file of that name by now, `Io`.
+    pub fn apply(self) -> Result<RepairReport> {
+        fs::File::open(&self.made.0)?.sync_all()?;
+        fs::hard_link(&self.made.0, &self.to).map_err(|error| match error.kind() {
+            IoKind::AlreadyExists => exists(&self.to),
+            _ => Error::from(error).context(self.to.display()),
+        })?;
+        drop(self.made);
+        sync_folder(folder_of(&self.to))?;
+        Ok(self.report)
+    }
+}
+
+impl fmt::Display for RepairPlan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.report.fmt(f)
+    }
+}
+
+fn exists(path: &Path) -> Error {
+    let path = path.display();
+    Error::conflict(format!("a repaired store becomes a new file, and there is one: to={path}; name another with --to"))
+}
+
+/// What is handed over is sound, or it is not handed over.
+fn refuse_unsound(store: &Store) -> Result<()> {
+    match store.check(&|_, _| ())?.findings.first() {
+        None => Ok(()),
+        Some(finding) => {
+            let (table, key, what) = (&finding.table, &finding.key, &finding.what);
+            Err(Error::damaged(format!("what is left could not be made sound: table={table} key={key}: {what}")))
+        }
+    }
+}
+
+impl WriteTx<'_> {
+    /// Puts right between records what follows from the loss of some.
+    fn mend(&mut self, report: &mut RepairReport) -> Result<()> {
+        let mut note = |count: u64, what: &str| {
+            if count > 0 {
+                report.notes.push(format!("{what}: {count}"));
+            }
+        };
+        note(mend_trail(self)?, "audit entries are lost, and the trail is not chained over them");
+        note(mend_queue(self)?, "tasks waited for what they need not wait for any more");
+        note(mend_assignments(self)?, "assignments did not follow from their tasks, and do now");
+        note(self.drop_backups_of_lost_points()?, "backups are lost with their points");
+        note(self.drop_lost_backups()?, "backups of points are lost, and the points are not listed as them any more");
+        self.raise_numbers(report)?;
+        if !report.is_whole() {
+            let details = json!({
+                "records": report.records, "lost": report.lost.len(), "partial_points": report.partial.len(),
+                "damaged_rows": report.rows.len(), "damaged_pages": report.pages.len(),
+            });
+            self.events().append(EventKind::Repaired, details)?;
+        }
+        Ok(())
+    }
+
+    fn drop_backups_of_lost_points(&mut self) -> Result<u64> {
+        let rows = scan_rows(&*self, Table::Backups, KeyRange::all()).collect::<Result<Vec<_>>>()?;
+        let mut dropped = 0;
+        for (key, payload) in rows {
+            let epoch = codec::decode::<Backup>(&payload)?.epoch;
+            if self.row(Table::Points, &epoch.to_key())?.is_none() {
+                self.remove_row(Table::Backups, &key)?;
+                dropped += 1;
+            }
+        }
+        Ok(dropped)
+    }
+
+    fn drop_lost_backups(&mut self) -> Result<u64> {
+        let rows = scan_rows(&*self, Table::Points, KeyRange::all()).map(|row| epoch_of(&row?.0));
+        let mut dropped = 0;
+        for epoch in rows.collect::<Result<Vec<_>>>()? {
+            let mut manifest = self.manifest(epoch)?;
+            let mut kept = Vec::new();
+            for id in &manifest.backups {
+                if backup_row(self, id)?.is_some() {
+                    kept.push(id.clone());
+                }
+            }
+            if kept.len() < manifest.backups.len() {
+                dropped += (manifest.backups.len() - kept.len()) as u64;
+                manifest.backups = kept;
+                self.put_manifest(epoch, &manifest)?;
+            }
+        }
+        Ok(dropped)
+    }
+
+    /// Numbers are never given out twice: every counter is at least at the highest number that anything has.
+    fn raise_numbers(&mut self, report: &mut RepairReport) -> Result<()> {
+        let [token, task] = numbers_of_tasks(&*self)?;
+        let message = self.page(CollectionId::CHAT, &KeyRange::all().backward(), 1)?;
+        let message = message.first().map_or(Ok(0), |(key, _)| sequence_of(key))?;
+        let mut numbers = vec![token, task, (meta::counter_key(chat::COUNTER), message)];
+        for (table, counter) in [(Table::Sessions, sessions::COUNTER), (Table::Events, events::COUNTER)] {
+            let last = self.rows(table, &KeyRange::all().backward(), 1)?;
+            let last = last.first().map_or(Ok(0), |(key, _)| sequence_of(key))?;
+            numbers.push((meta::counter_key(counter), last));
+        }
+        for (key, highest) in numbers {
+            let stored = self.row(Table::Meta, &key)?.map_or(Ok(0), |payload| meta::number(&payload))?;
+            let leap = if report.counters_lost { LEAP } else { 0 };
+            let next = highest.max(stored).saturating_add(leap);
+            if next > stored {
+                let name = key.escape_ascii();
+                report
+                    .notes
+                    .push(format!("the highest number given out may be lost; it goes on: key={name} from={next}"));
+                self.put_row(Table::Meta, &key, &next.to_be_bytes())?;
+            }
+        }
+        Ok(())
+    }
+}

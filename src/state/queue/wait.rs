@@ -1,0 +1,172 @@
+//! Waiting for a task, without a transaction for each look.
+
+use std::time::{Duration, Instant};
+
+use crate::engine::records::Records;
+use crate::engine::schema::Table;
+use crate::engine::store::Store;
+use crate::engine::view::View;
+use crate::error::Result;
+use crate::state::ids::BotId;
+use crate::state::queue::claim::{Claim, ClaimOptions};
+use crate::state::queue::{Queue, keys};
+
+/// Who waits looks again this often: tasks come due, leases end, and other processes commit without a word.
+pub(crate) const LOOK_AGAIN: Duration = Duration::from_millis(100);
+
+impl Store {
+    /// Claims tasks for `bot` as [`claim`](Queue::claim) does, and waits up to `timeout` for the first one.
+    ///
+    /// A commit of this process wakes it at once. What another process commits, a task that comes due and a lease that
+    /// ends are noticed within 100 ms. Waiting costs no write transaction, so many bots may wait.
+    ///
+    /// # Errors
+    ///
+    /// As [`claim`](Queue::claim) and [`Store::write`]. Nothing to claim in time is no error: then none is returned.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use hivekeep::{BotId, ClaimOptions, NewTask, Store};
+    ///
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// # let store = Store::open(dir.path().join("hive.redb"))?;
+    /// let bot = BotId::new("BOT-1")?;
+    /// assert!(store.claim_wait(&bot, &ClaimOptions::default(), Duration::from_millis(10))?.is_empty());
+    ///
+    /// let worker = std::thread::spawn({
+    ///     let (store, bot) = (store.clone(), bot.clone());
+    ///     move || store.claim_wait(&bot, &ClaimOptions::default(), Duration::from_secs(30))
+    /// });
+    /// store.write(|tx| tx.queue().enqueue(NewTask::new(serde_json::json!("build"))))?;
+    /// assert_eq!(worker.join().unwrap()?.len(), 1);
+    /// # Ok::<(), hivekeep::Error>(())
+    /// ```
+    pub fn claim_wait(&self, bot: &BotId, options: &ClaimOptions, timeout: Duration) -> Result<Vec<Claim>> {
+        let until = Instant::now().checked_add(timeout);
+        let mut seen = self.commits().count();
+        let mut claims = self.write(|tx| tx.queue().claim(bot, options))?;
+        while let Some(pause) = pause_until(until)
+            && claims.is_empty()
+        {
+            self.commits().wait(seen, pause);
+            seen = self.commits().count();
+            claims = self.claim_if_any(bot, options)?;
+        }
+        Ok(claims)
+    }
+
+    /// Claims, after a look that costs no write transaction.
+    pub(crate) fn claim_if_any(&self, bot: &BotId, options: &ClaimOptions) -> Result<Vec<Claim>> {
+        if !self.view()?.queue().may_have_work_for(bot)? {
+            return Ok(Vec::new());
+        }
+        self.write(|tx| tx.queue().claim(bot, options))
+    }
+}
+
+/// When to look again; none once the time is up. A time too far away to be told is never up.
+pub(crate) fn pause_until(until: Option<Instant>) -> Option<Instant> {
+    let now = Instant::now();
+    let again = now + LOOK_AGAIN;
+    match until {
+        Some(until) if until <= now => None,
+        until => Some(until.map_or(again, |until| until.min(again))),
+    }
+}
+
+impl Queue<&View> {
+    /// Whether a claim of the bot could find something, or could tidy up so that another does.
+    fn may_have_work_for(&self, bot: &BotId) -> Result<bool> {
+        let now = self.records.now();
+        for overdue in [keys::expired(now), keys::due(now)] {
+            if !self.records.rows(Table::Index, &overdue, 1)?.is_empty() {
+                return Ok(true);
+            }
+        }
+        let registered = self.records.registry().get(bot)?;
+        Ok(self.free_hands(bot, registered.as_ref())? > 0 && !self.open_lanes(bot, registered.as_ref())?.is_empty())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::state::queue::NewTask;
+    use crate::state::queue::verbs_test::{bot, named};
+    use crate::state::testing::Fixture;
+
+    const LONG: Duration = Duration::from_secs(60);
+
+    fn claim_wait(hive: &Fixture, timeout: Duration) -> Vec<String> {
+        let claims = hive.store.claim_wait(&bot("ant"), &ClaimOptions::default(), timeout).unwrap();
+        claims.into_iter().map(|claim| claim.id.to_string()).collect()
+    }
+
+    /// What a bot gets that is waiting while `work` is done, and how long it waited.
+    fn waiting_while(hive: &Fixture, work: impl FnOnce()) -> (Vec<String>, Duration) {
+        std::thread::scope(|scope| {
+            let waits = scope.spawn(|| {
+                let started = Instant::now();
+                (claim_wait(hive, LONG), started.elapsed())
+            });
+            std::thread::sleep(Duration::from_millis(30));
+            work();
+            waits.join().unwrap()
+        })
+    }
+
+    #[test]
+    fn a_bot_that_waits_gets_the_task_that_comes() {
+        let hive = Fixture::new();
+        let (got, waited) = waiting_while(&hive, || drop(hive.push(named("a"))));
+        assert_eq!(got, ["a"]);
+        assert!(waited < LONG);
+    }
+
+    #[test]
+    fn a_task_that_comes_due_and_one_whose_lease_ends_are_noticed_without_a_commit() {
+        let hive = Fixture::new();
+        hive.push(named("later").not_before(crate::state::testing::time(10)));
+        assert_eq!(waiting_while(&hive, || hive.pass(10)).0, ["later"]);
+        assert_eq!(waiting_while(&hive, || hive.pass(30)).0, ["later"]);
+    }
+
+    #[test]
+    fn what_is_not_for_the_bot_is_waited_past() {
+        let hive = Fixture::new();
+        hive.push(named("of another").assigned_to(bot("bee")));
+        hive.push(named("beyond it").capability("fly"));
+        assert!(claim_wait(&hive, Duration::from_millis(150)).is_empty());
+        assert_eq!(waiting_while(&hive, || drop(hive.push(NewTask::new(1).id("mine".parse().unwrap())))).0, ["mine"]);
+    }
+
+    #[test]
+    fn several_that_wait_share_what_comes_and_nobody_gets_what_another_has() {
+        let hive = Fixture::new();
+        let got = std::thread::scope(|scope| {
+            let waiting: Vec<_> = (0..4)
+                .map(|number| {
+                    let store = &hive.store;
+                    scope.spawn(move || {
+                        store.claim_wait(&bot(&format!("b{number}")), &ClaimOptions::default(), LONG).unwrap()
+                    })
+                })
+                .collect();
+            (0..4).for_each(|number| drop(hive.push(named(&format!("t{number}")))));
+            waiting.into_iter().flat_map(|waits| waits.join().unwrap()).map(|claim| claim.id).collect::<Vec<_>>()
+        });
+        let mut names: Vec<_> = got.iter().map(ToString::to_string).collect();
+        names.sort();
+        assert_eq!(names, ["t0", "t1", "t2", "t3"]);
+    }
+
+    #[test]
+    fn a_time_beyond_every_calendar_is_waited_for() {
+        let hive = Fixture::new();
+        hive.push(named("a"));
+        assert_eq!(claim_wait(&hive, Duration::MAX), ["a"]);
+        assert!(pause_until(None).is_some());
+    }
+}

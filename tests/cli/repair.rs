@@ -1,0 +1,158 @@
+//! `check` of parts and points, and `repair`.
+
+use std::fs;
+
+use serde_json::json;
+
+use crate::util::{Hive, keys};
+
+/// Damages every copy of a text in the store's file, more than one bit of it.
+fn damage(hive: &Hive, text: &[u8]) {
+    let mut bytes = fs::read(hive.path()).unwrap();
+    let places: Vec<_> =
+        bytes.windows(text.len()).enumerate().filter(|(_, window)| *window == text).map(|(at, _)| at).collect();
+    assert!(!places.is_empty());
+    for at in places {
+        bytes[at] = b'#';
+        bytes[at + 1] = b'#';
+    }
+    fs::write(hive.path(), bytes).unwrap();
+}
+
+/// A secret that was another one at a point.
+fn with_history() -> Hive {
+    let hive = Hive::new();
+    hive.fill();
+    hive.ok(&["put", "config", "secret", r#""the first secret""#]);
+    hive.ok(&["point", "create", "early"]);
+    hive.ok(&["put", "config", "secret", r#""the second one""#]);
+    hive
+}
+
+#[test]
+fn a_part_is_checked_at_a_time_and_the_next_one_goes_on_from_there() {
+    let hive = with_history();
+    let place = hive.path().with_extension("redb.check");
+    let first = hive.ok(&["check", "--sample", "10%"]);
+    assert!(first.starts_with("sound: "), "{first}");
+    let one = fs::read_to_string(&place).unwrap();
+    hive.ok(&["check", "--sample", "0.1"]);
+    assert_ne!(fs::read_to_string(&place).unwrap(), one);
+    fs::write(&place, "nonsense").unwrap();
+    hive.ok(&["check", "--sample", "100%"]);
+    for wrong in ["0%", "101%", "-1", "ten"] {
+        let said = hive.run(&["check", &format!("--sample={wrong}")]).with(2).err;
+        assert!(said.contains("a part is more than nothing and at most all, such as 10% or 0.1"), "{said}");
+    }
+    hive.run(&["check", "--sample", "10%", "--pages"]).with(2);
+}
+
+#[test]
+fn one_point_is_checked_by_itself() {
+    let hive = with_history();
+    let out = hive.ok(&["check", "--at", "latest"]);
+    assert!(out.starts_with("sound: 7 records (") && out.ends_with("0 pre-images and 1 point verified\n"), "{out}");
+    hive.refused(&["check", "--at", "latest~5"], 13);
+    damage(&hive, b"the first secret");
+    let ran = hive.run(&["check", "--at", "latest"]);
+    assert_eq!(ran.code, Some(4), "{ran:?}");
+    assert!(ran.out.contains("config") && ran.out.contains("key=secret"), "{ran:?}");
+}
+
+#[test]
+fn a_damaged_record_goes_back_to_its_newest_sound_version_and_that_is_said() {
+    let hive = with_history();
+    damage(&hive, b"the second one");
+    let damaged = fs::read(hive.path()).unwrap();
+    let planned = hive.run(&["repair", "--dry-run"]).with(3).out;
+    assert!(planned.contains("config secret: went back to what it was in epoch 1\n"), "{planned}");
+    assert!(planned.contains("now config: records 2 of 2, bytes 19 of 17\n"), "{planned}");
+    assert!(planned.ends_with("1 point kept\n") && planned.contains("something is lost: 7 records ("), "{planned}");
+    let to = hive.path().with_extension("repaired.redb");
+    assert!(!to.exists());
+
+    let done = hive.run(&["repair"]).with(3);
+    assert_eq!(done.out, planned);
+    assert_eq!(done.err, format!("the repaired store is {}\n", to.display()));
+    assert_eq!(fs::read(hive.path()).unwrap(), damaged, "the damaged file is only read");
+    let said = hive.refused(&["repair"], 1);
+    let path = to.display();
+    assert_eq!(
+        said,
+        format!("a repaired store becomes a new file, and there is one: to={path}; name another with --to")
+    );
+
+    let to = to.to_str().unwrap();
+    assert_eq!(hive.json(&["--store", to, "get", "config", "secret"]), json!("the first secret"));
+    assert!(hive.ok(&["--store", to, "check"]).starts_with("sound: "));
+    hive.ok(&["--store", to, "restore", "latest"]);
+    assert!(hive.ok(&["--store", to, "log"]).contains("repaired"));
+}
+
+#[test]
+fn a_point_that_lost_something_is_marked_and_restored_only_when_asked_for() {
+    let hive = with_history();
+    damage(&hive, b"the second one");
+    damage(&hive, b"the first secret");
+    let to = hive.path().with_extension("sound.redb");
+    let to = to.to_str().unwrap();
+    let done = hive.run(&["repair", "--to", to, "--json"]).with(3);
+    let done: serde_json::Value = serde_json::from_str(&done.out).unwrap();
+    assert_eq!(keys(&done), ["from", "to", "whole", "report"]);
+    assert_eq!(
+        done["report"]["lost"],
+        json!([{"collection": "config", "key": "secret", "outcome": "lost", "epoch": 0}])
+    );
+    assert_eq!(done["report"]["partial"][0]["collections"][0]["collection"], "config");
+    assert_eq!(done["report"]["partial"][0]["collections"][0]["was"]["count"], 2);
+
+    let at = |arguments: &[&'static str]| -> Vec<&str> { [&["--store", to], arguments].concat() };
+    hive.run(&at(&["get", "config", "secret"])).with(13);
+    assert!(hive.ok(&at(&["point", "list"])).contains("manual, partial"));
+    assert!(hive.ok(&at(&["point", "show", "latest"])).contains("partial      config had 2, 19 B: secret\n"));
+    let point = hive.json(&at(&["point", "show", "latest"]));
+    assert_eq!((&point["partial"], &point["lost"]["config"]["keys"]), (&json!(true), &json!(["secret"])));
+    assert_eq!(
+        hive.refused(&at(&["restore", "latest"]), 1),
+        format!(
+            "a repair could not bring all of that point back; see hivekeep point show; to restore what is left of it: \
+             hivekeep restore {} --partial",
+            point["id"].as_str().unwrap()
+        )
+    );
+    assert!(hive.ok(&at(&["restore", "latest", "--dry-run"])).contains("could not bring all of that point back"));
+    hive.ok(&at(&["put", "config", "limit", "6"]));
+    hive.ok(&at(&["restore", "latest", "--partial"]));
+    assert_eq!(hive.json(&at(&["get", "config"])), json!({"limit": 5}));
+    assert!(hive.ok(&at(&["check"])).starts_with("sound: "));
+}
+
+#[test]
+fn one_flipped_bit_of_a_page_is_put_right_and_nothing_is_lost() {
+    let hive = with_history();
+    let mut bytes = fs::read(hive.path()).unwrap();
+    let at = bytes.windows(14).rposition(|window| window == b"the second one").unwrap();
+    bytes[at] ^= 4;
+    fs::write(hive.path(), bytes).unwrap();
+    let out = hive.ok(&["repair"]);
+    assert!(out.contains(": damaged, put right\n") && out.contains("nothing is lost: 7 records ("), "{out}");
+}
+
+#[test]
+fn what_is_in_use_or_no_store_is_not_repaired() {
+    let hive = Hive::empty();
+    let path = hive.path();
+    assert_eq!(hive.refused(&["repair"], 10), format!("no store at {}; pass --store", path.display()));
+    fs::write(&path, "not a store at all").unwrap();
+    assert_eq!(hive.refused(&["repair"], 1), format!("nothing of a store is left in {}", path.display()));
+    fs::remove_file(&path).unwrap();
+    let open = hive.open();
+    hive.refused(&["repair"], 11);
+    open.close().unwrap();
+    let out = hive.ok(&["repair"]);
+    assert!(out.starts_with("nothing is lost: 0 records ("), "{out}");
+    let names = fs::read_dir(path.parent().unwrap()).unwrap().map(|entry| entry.unwrap().file_name());
+    let mut names: Vec<_> = names.map(|name| name.into_string().unwrap()).collect();
+    names.sort();
+    assert_eq!(names, ["h.redb", "h.redb.sessions", "h.repaired.redb"]);
+}

@@ -1,0 +1,335 @@
+//! Damages a store that holds every kind of content in every way, and looks what comes of it: opened, read whole, checked
+//! and repaired. Nothing that was not written is ever served, whatever is missing is found, and what is repaired is sound.
+//!
+//! Each sort of damage runs in a process of its own, so that an abort is counted and not the end of the test. A bounded
+//! number of every sort is tried; more, or all there are, with
+//!
+//!     HIVEKEEP_TEST_SCALE=100 HIVEKEEP_TEST_SEED=1 cargo test --release --test seeds damage -- --nocapture
+use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::sync::{Mutex, OnceLock};
+use std::time::Duration;
+
+use crate::bodies::open_file::{PAGE, Repair, SECTOR, Subject, Verdict};
+use hivekeep::{Store, VerifyOnOpen};
+use serde_json::json;
+
+/// What the child is to do: number of the job, where to begin, seed and scale.
+const JOB: &str = "HIVEKEEP_DAMAGE_JOB";
+/// Set to the number of a damaged file that went wrong, it is the only one of its sort and mode.
+const ONLY: &str = "HIVEKEEP_DAMAGE_ONLY";
+/// A file that takes longer is one over which something hangs.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// How a damaged file is looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Mode {
+    /// Its pages are verified when it is opened, as those of every store up to 64 MiB are.
+    Verified,
+    /// They are not.
+    Unverified,
+    /// They are not, and it is written to first.
+    Written,
+}
+
+/// A sort of damage: how many there are of it, and the bytes after the n-th.
+struct Sort {
+    name: &'static str,
+    count: fn(&Damageable) -> usize,
+    damage: fn(&Damageable, usize) -> Vec<u8>,
+    /// How many are tried in a bounded run: verified, unverified, written to.
+    tried: [usize; 3],
+}
+
+/// A store, and what its file was before its last changes.
+struct Damageable {
+    subject: Subject,
+    before: Vec<u8>,
+    /// Where the pages begin that are in use, the header first.
+    used: Vec<usize>,
+}
+
+impl Damageable {
+    /// Bytes in use behind the header.
+    fn used_bytes(&self) -> usize {
+        (self.used.len() - 1) * PAGE
+    }
+
+    /// Where the n-th of them is.
+    fn used_byte(&self, at: usize) -> usize {
+        self.used[1 + at / PAGE] + at % PAGE
+    }
+}
+
+const SORTS: [Sort; 9] = [
+    Sort { name: "a bit of the header", count: |_| 320 * 8, damage: flipped, tried: [60, 40, 20] },
+    Sort {
+        name: "a bit of a page in use",
+        count: |store| store.used_bytes() * 8,
+        damage: |store, at| flipped(store, store.used_byte(at / 8) * 8 + at % 8),
+        tried: [240, 160, 100],
+    },
+    Sort {
+        name: "a byte set to 0, 255 or another",
+        count: |store| store.used_bytes() * 3,
+        damage: |store, at| changed(store, store.used_byte(at / 3), 1, |byte| [0, 255, byte.wrapping_add(101)][at % 3]),
+        tried: [120, 80, 80],
+    },
+    Sort {
+        name: "eight bytes",
+        count: |store| store.used_bytes() / 8,
+        damage: |store, at| changed(store, store.used_byte(at * 8), 8, |byte| byte.wrapping_mul(167).wrapping_add(13)),
+        tried: [60, 40, 40],
+    },
+    Sort {
+        name: "a sector zeroed",
+        count: |store| store.subject.bytes.len() / SECTOR,
+        damage: |store, at| changed(store, at * SECTOR, SECTOR, |_| 0),
+        tried: [60, 40, 40],
+    },
+    Sort {
+        name: "a page of 0 or 255",
+        count: |store| store.subject.bytes.len() / PAGE * 2,
+        damage: |store, at| changed(store, at / 2 * PAGE, PAGE, |_| [0, 255][at % 2]),
+        tried: [40, 40, 20],
+    },
+    Sort {
+        name: "a page in use swapped with another",
+        count: |store| store.used.len() * store.subject.bytes.len() / PAGE,
+        damage: swapped,
+        tried: [80, 60, 60],
+    },
+    Sort {
+        name: "a page as it was before",
+        count: |store| store.before.len() / PAGE,
+        damage: stale,
+        tried: [40, 40, 40],
+    },
+    Sort {
+        name: "the end cut off",
+        count: |store| store.subject.bytes.len() / SECTOR,
+        damage: |store, at| store.subject.bytes[..at * SECTOR + at % 2 * 77].to_vec(),
+        tried: [40, 40, 20],
+    },
+];
+
+fn flipped(store: &Damageable, bit: usize) -> Vec<u8> {
+    changed(store, bit / 8, 1, |byte| byte ^ 1 << (bit % 8))
+}
+
+fn changed(store: &Damageable, at: usize, length: usize, change: impl Fn(u8) -> u8) -> Vec<u8> {
+    let mut bytes = store.subject.bytes.clone();
+    bytes[at..].iter_mut().take(length).for_each(|byte| *byte = change(*byte));
+    bytes
+}
+
+fn swapped(store: &Damageable, at: usize) -> Vec<u8> {
+    let mut bytes = store.subject.bytes.clone();
+    let pages = bytes.len() / PAGE;
+    let (one, other) = (store.used[at / pages], at % pages * PAGE);
+    for byte in 0..PAGE {
+        bytes.swap(one + byte, other + byte);
+    }
+    bytes
+}
+
+fn stale(store: &Damageable, at: usize) -> Vec<u8> {
+    let mut bytes = store.subject.bytes.clone();
+    let page = at * PAGE..(at + 1) * PAGE;
+    bytes[page.clone()].copy_from_slice(&store.before[page]);
+    bytes
+}
+
+/// The fixture, and the same once records have changed, come and gone, with and without a point between.
+fn store() -> &'static Damageable {
+    static STORE: OnceLock<Damageable> = OnceLock::new();
+    STORE.get_or_init(|| {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("h.redb");
+        let before = Subject::fixture().bytes.clone();
+        std::fs::write(&path, &before).unwrap();
+        let store = Store::options().session(false).open(&path).unwrap();
+        let change = |number: u32| {
+            store.write(|tx| {
+                tx.config().put("limit", &json!(number))?;
+                tx.config().put(&format!("only {number}"), &json!({ "at": number }))?;
+                tx.config().remove(&format!("only {}", number - 1))?;
+                tx.collection("rooms")?.put("attic", &json!({ "celsius": number }))
+            })
+        };
+        change(5).unwrap();
+        change(6).unwrap();
+        store.restore_point("third").unwrap();
+        change(7).unwrap();
+        store.close().unwrap();
+        let subject = Subject::of(std::fs::read(&path).unwrap()).comparing(|epoch| epoch.0 % 4 == 0);
+        let used = used(&subject);
+        Damageable { subject, before, used }
+    })
+}
+
+/// Where the pages begin that are in use: without one of them the store is not sound.
+fn used(subject: &Subject) -> Vec<usize> {
+    let folder = folder();
+    let path = folder.path().join("h.redb");
+    let pages = (0..subject.bytes.len()).step_by(PAGE).filter(|page| {
+        let mut bytes = subject.bytes.clone();
+        bytes[*page..].iter_mut().take(PAGE).for_each(|byte| *byte ^= 0xff);
+        std::fs::write(&path, bytes).unwrap();
+        Store::options().untouched().open(&path).is_err()
+    });
+    pages.collect()
+}
+
+/// Which of a sort are tried: evenly spread, from a place that the seed gives.
+fn chosen(sort: &Sort, mode: Mode, seed: usize, scale: usize) -> Vec<usize> {
+    let (count, tried) = ((sort.count)(store()), sort.tried[mode as usize] * scale);
+    let step = count.div_ceil(tried).max(1);
+    // An even step would always meet the same bit of a byte.
+    let step = if step > 1 { step | 1 } else { step };
+    (seed % step..count).step_by(step).collect()
+}
+
+fn setting(name: &str, otherwise: usize) -> usize {
+    std::env::var(name).map_or(otherwise, |value| value.parse().unwrap())
+}
+
+/// In memory, where there is such a place: tens of thousands of files are written.
+fn folder() -> tempfile::TempDir {
+    let memory = PathBuf::from("/dev/shm");
+    if memory.is_dir() { tempfile::tempdir_in(memory).unwrap() } else { tempfile::tempdir().unwrap() }
+}
+
+#[test]
+fn the_child_does_its_job() {
+    let Ok(job) = std::env::var(JOB) else { return };
+    let [sort, mode, from, seed, scale] = job.split(' ').map(|word| word.parse().unwrap()).collect::<Vec<usize>>()[..]
+    else {
+        panic!("{job}")
+    };
+    let (sort, mode) = (&SORTS[sort], [Mode::Verified, Mode::Unverified, Mode::Written][mode]);
+    static SAID: Mutex<String> = Mutex::new(String::new());
+    std::panic::set_hook(Box::new(|info| *SAID.lock().unwrap() = info.to_string()));
+    let (store, folder) = (store(), folder());
+    let chosen = match std::env::var(ONLY) {
+        Ok(only) => vec![only.parse().unwrap()],
+        Err(_) => chosen(sort, mode, seed, scale),
+    };
+    for (number, at) in chosen.into_iter().enumerate().skip(from) {
+        println!("begins {number}");
+        let bytes = (sort.damage)(store, at);
+        let repair = if number % 8 == 0 { Repair::Always } else { Repair::WhenFound };
+        let judged = catch_unwind(AssertUnwindSafe(|| match mode {
+            Mode::Verified => store.subject.judge(folder.path(), &bytes, VerifyOnOpen::Auto, repair),
+            Mode::Unverified => store.subject.judge(folder.path(), &bytes, VerifyOnOpen::Never, Repair::Never),
+            Mode::Written => store.subject.judge_written(folder.path(), &bytes),
+        }));
+        match judged {
+            Ok(verdict) => println!("judged {verdict:?}"),
+            Err(_) => println!("wrong {at}: {}", SAID.lock().unwrap().replace('\n', " ")),
+        }
+    }
+    println!("done");
+}
+
+/// What came of one sort of damage in one mode.
+#[derive(Default)]
+struct Tally {
+    verdicts: BTreeMap<String, usize>,
+    aborts: usize,
+    hangs: usize,
+    wrong: Vec<String>,
+}
+
+fn run(sort: usize, mode: Mode, seed: usize, scale: usize) -> Tally {
+    let mut tally = Tally::default();
+    let mut from = 0;
+    loop {
+        let job = format!("{sort} {} {from} {seed} {scale}", mode as usize);
+        let mut child = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "damage::the_child_does_its_job", "--nocapture", "--test-threads=1"])
+            .env(JOB, job)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let (sender, receiver) = channel();
+        let reader = std::thread::spawn(move || lines.map_while(Result::ok).try_for_each(|line| sender.send(line)));
+        let ended = loop {
+            match receiver.recv_timeout(PATIENCE) {
+                Ok(line) => match line.split_once(' ') {
+                    Some(("begins", number)) => from = number.parse::<usize>().unwrap() + 1,
+                    Some(("judged", verdict)) => *tally.verdicts.entry(verdict.to_owned()).or_default() += 1,
+                    Some(("wrong", what)) => tally.wrong.push(what.to_owned()),
+                    _ if line == "done" => break true,
+                    _ => {}
+                },
+                Err(RecvTimeoutError::Disconnected) => {
+                    tally.aborts += 1;
+                    break false;
+                }
+                Err(RecvTimeoutError::Timeout) => {
+                    tally.hangs += 1;
+                    break false;
+                }
+            }
+        };
+        if !ended {
+            let _gone = child.kill();
+        }
+        child.wait().unwrap();
+        let _ended = reader.join().unwrap();
+        if ended {
+            return tally;
+        }
+    }
+}
+
+#[test]
+fn no_damage_makes_a_store_serve_what_was_never_written_or_hide_what_it_lacks() {
+    let (seed, scale) = (setting("HIVEKEEP_TEST_SEED", 1), setting("HIVEKEEP_TEST_SCALE", 1));
+    println!("seed={seed} scale={scale}");
+    let jobs: Vec<_> = [Mode::Verified, Mode::Unverified, Mode::Written]
+        .into_iter()
+        .flat_map(|mode| (0..SORTS.len()).map(move |sort| (mode, sort)))
+        .collect();
+    let (waiting, done) = (Mutex::new(jobs.into_iter()), Mutex::new(BTreeMap::new()));
+    let worker = || {
+        while let Some((mode, sort)) = { waiting.lock().unwrap().next() } {
+            let tally = run(sort, mode, seed, scale);
+            done.lock().unwrap().insert((mode, sort), tally);
+        }
+    };
+    std::thread::scope(|scope| {
+        (0..std::thread::available_parallelism().map_or(1, usize::from)).for_each(|_| drop(scope.spawn(worker)));
+    });
+    let done = done.into_inner().unwrap();
+    let mut bad = Vec::new();
+    println!(
+        "| mode | damage | tried | harmless | found | repaired whole | in part | nothing left | wrong | aborts | hangs |"
+    );
+    for ((mode, sort), Tally { verdicts, aborts, hangs, wrong }) in &done {
+        let of = |verdict: Verdict| verdicts.get(&format!("{verdict:?}")).copied().unwrap_or_default();
+        let (harmless, found) = (of(Verdict::Harmless), of(Verdict::Found));
+        let repaired = [Verdict::RepairedWhole, Verdict::RepairedInPart, Verdict::NothingLeft].map(of);
+        let tried = verdicts.values().sum::<usize>() + aborts + hangs + wrong.len();
+        let [whole, part, nothing] = repaired;
+        let found = found + whole + part + nothing;
+        println!(
+            "| {mode:?} | {} | {tried} | {harmless} | {found} | {whole} | {part} | {nothing} | {} | {aborts} | {hangs} |",
+            SORTS[*sort].name,
+            wrong.len(),
+        );
+        bad.extend(wrong.iter().map(|what| format!("{mode:?}, {}: {what}", SORTS[*sort].name)));
+        let contained = *mode == Mode::Verified || *mode == Mode::Unverified;
+        if *hangs > 0 || (contained && *aborts > 0) {
+            bad.push(format!("{mode:?}, {}: aborts={aborts} hangs={hangs}", SORTS[*sort].name));
+        }
+    }
+    assert!(bad.is_empty(), "{} of them went wrong:\n{}", bad.len(), bad[..bad.len().min(40)].join("\n"));
+}
