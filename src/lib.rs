@@ -81,14 +81,14 @@
 //!
 //! # Features
 //!
-//! `cli` is the program, `http` its service; both are on by default. A bot that links the library alone sets
+//! `cli` is the program, `http` its service; both are on by default. `tokio` has `AsyncStore`, for async programs. A bot that links the library alone sets
 //! `default-features = false`.
 #![forbid(unsafe_code)]
 
 mod clock;
 mod engine;
 mod error;
-#[cfg(feature = "cli")]
+#[cfg(any(feature = "cli", feature = "tokio"))]
 mod face;
 #[cfg(any(fuzzing, test))]
 pub mod fuzzing;
@@ -121,6 +121,8 @@ pub use engine::store::{Options, Sharing, Store, VerifyOnOpen};
 pub use engine::view::View;
 pub use engine::write::WriteTx;
 pub use error::{Error, ErrorKind, Result};
+#[cfg(feature = "tokio")]
+pub use face::asynchronous::AsyncStore;
 #[cfg(feature = "cli")]
 #[doc(hidden)]
 pub use face::cli::run as run_program;

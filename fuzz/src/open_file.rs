@@ -178,7 +178,7 @@ impl Subject {
     /// Compares what can be read with what was written.
     ///
     /// Where pages are not verified, one of an earlier commit may stand in the place of its successor: then a record may
-    /// be what it once was. And a document whose rows are lost lacks those elements. Only digests tell.
+    /// be what it once was. Only digests tell.
     fn compare(&self, view: &View, at: Option<Epoch>, verify: VerifyOnOpen, seen: &mut Seen) {
         // A point that is not one of the sample's would be made of nothing.
         let expected = self.sample.get(&at).expect("a point that never was");
@@ -199,8 +199,7 @@ impl Subject {
     }
 
     fn was_once(&self, name: &str, text: &str) -> bool {
-        let once = self.sample.values().any(|contents| contents.get(name).is_some_and(|once| once == text));
-        once || name.starts_with(DOCUMENTS)
+        self.sample.values().any(|contents| contents.get(name).is_some_and(|once| once == text))
     }
 
     /// Repairs the file, and compares what comes of it.

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use redb::WriteTransaction;
 
 use crate::engine::database::Handle;
+use crate::engine::notice::Commits;
 use crate::engine::store::Context;
 use crate::engine::sync::{Condvar, Mutex, MutexGuard, thread_local, yield_now};
 use crate::engine::write::{Batch, WriteTx};
@@ -30,6 +31,7 @@ const LEAVE: Duration = Duration::from_micros(100);
 pub(crate) struct Gate {
     state: Mutex<State>,
     turn: Condvar,
+    commits: Commits,
 }
 
 /// Who may do what. Every field is read and written by whoever holds the mutex.
@@ -84,7 +86,12 @@ pub(crate) enum Outcome<R> {
 
 impl Gate {
     pub(crate) fn new() -> Self {
-        Self { state: Mutex::default(), turn: Condvar::new() }
+        Self { state: Mutex::default(), turn: Condvar::new(), commits: Commits::default() }
+    }
+
+    /// What has been committed through this gate.
+    pub(crate) fn commits(&self) -> &Commits {
+        &self.commits
     }
 
     /// Runs a closure in a batch and returns once the batch is on the disk.
@@ -168,7 +175,7 @@ impl Gate {
     /// Ends the open batch: syncs it when it changed anything.
     fn commit(&self, state: &mut MutexGuard<'_, State>, handle: &Handle, context: &Context) {
         let Some(open) = state.open.take() else { return };
-        let (batch, begun, members) = (state.batch, open.begun, open.members);
+        let (batch, begun, members, changed) = (state.batch, open.begun, open.members, open.shared.changed);
         state.expected = members.max(state.expected.saturating_sub(1)).max(1);
         state.committing = true;
         let ended = MutexGuard::unlocked(state, || catch_unwind(AssertUnwindSafe(|| commit(open, handle, context))));
@@ -176,6 +183,9 @@ impl Gate {
         let ended = ended.unwrap_or_else(|_| Err(uncertain(Error::damaged("committing panicked"))));
         state.committing = false;
         state.let_go(begun);
+        if changed && ended.is_ok() {
+            self.commits.tell();
+        }
         state.end(batch, members, ended);
         self.turn.notify_all();
     }
@@ -208,8 +218,10 @@ impl Gate {
         let done = MutexGuard::unlocked(&mut state, work);
         state.alone = false;
         state.let_go(begun);
-        if matches!(&done, Ok(Err(error)) if error.kind() == ErrorKind::Uncertain) {
-            state.poisoned = true;
+        match &done {
+            Ok(Ok(_)) => self.commits.tell(),
+            Ok(Err(error)) => state.poisoned |= error.kind() == ErrorKind::Uncertain,
+            Err(_) => {}
         }
         state.alone_after = state.batch + u64::from(state.waiting > 0);
         self.turn.notify_all();

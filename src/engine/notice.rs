@@ -1,7 +1,6 @@
 //! Telling those who wait that something was committed in this process.
 
-use std::pin::Pin;
-use std::task::{Context, Poll, Waker};
+use std::task::Waker;
 use std::time::Instant;
 
 use parking_lot::{Condvar, Mutex};
@@ -40,31 +39,42 @@ impl Commits {
         let mut state = self.state.lock();
         while state.count == seen && !self.told.wait_until(&mut state, until).timed_out() {}
     }
+}
 
-    /// The same for a task of an async runtime, without an end.
-    pub(crate) fn more_than(&self, seen: u64) -> MoreThan<'_> {
-        MoreThan { commits: self, seen }
+#[cfg(feature = "tokio")]
+/// The same for a task of an async runtime, without an end.
+#[cfg(feature = "tokio")]
+mod of_async {
+    use std::pin::Pin;
+    use std::task::{Context, Poll};
+
+    use super::Commits;
+
+    /// Ready once there are more commits than were seen.
+    pub(crate) struct MoreThan<'a> {
+        commits: &'a Commits,
+        seen: u64,
     }
-}
 
-/// Ready once there are more commits than were seen.
-pub(crate) struct MoreThan<'a> {
-    commits: &'a Commits,
-    seen: u64,
-}
-
-impl Future for MoreThan<'_> {
-    type Output = ();
-
-    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
-        let mut state = self.commits.state.lock();
-        if state.count != self.seen {
-            return Poll::Ready(());
+    impl Commits {
+        pub(crate) fn more_than(&self, seen: u64) -> MoreThan<'_> {
+            MoreThan { commits: self, seen }
         }
-        if !state.wakers.iter().any(|waker| waker.will_wake(context.waker())) {
-            state.wakers.push(context.waker().clone());
+    }
+
+    impl Future for MoreThan<'_> {
+        type Output = ();
+
+        fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+            let mut state = self.commits.state.lock();
+            if state.count != self.seen {
+                return Poll::Ready(());
+            }
+            if !state.wakers.iter().any(|waker| waker.will_wake(context.waker())) {
+                state.wakers.push(context.waker().clone());
+            }
+            Poll::Pending
         }
-        Poll::Pending
     }
 }
 
@@ -92,8 +102,11 @@ mod tests {
         commits.wait(seen, Instant::now() + Duration::from_secs(60));
     }
 
+    #[cfg(feature = "tokio")]
     #[test]
     fn a_task_that_waits_is_woken() {
+        use std::task::Context;
+
         let commits = Commits::default();
         let mut context = Context::from_waker(Waker::noop());
         let mut waits = std::pin::pin!(commits.more_than(commits.count()));

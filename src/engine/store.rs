@@ -12,6 +12,7 @@ use crate::engine::commit::{Gate, Nested, Outcome};
 use crate::engine::database::Handle;
 use crate::engine::epoch::Epoch;
 use crate::engine::index::IndexRule;
+use crate::engine::notice::Commits;
 use crate::engine::open;
 use crate::engine::reserve;
 use crate::engine::schema::CollectionId;
@@ -327,6 +328,11 @@ impl Store {
     /// Runs work in a transaction of its own, which is committed or aborted as a whole.
     pub(crate) fn alone<R>(&self, work: impl FnOnce(&mut WriteTx<'_>) -> Result<Outcome<R>>) -> Result<R> {
         self.with_handle_in_turn(|handle| self.inner.gate.alone(handle, &self.inner.context, work))
+    }
+
+    /// What this process has committed, for those who wait for more.
+    pub(crate) fn commits(&self) -> &Commits {
+        self.inner.gate.commits()
     }
 
     /// Where the store is.

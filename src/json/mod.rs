@@ -20,7 +20,9 @@ pub use python::{python_text, write_python};
 pub use read::parse;
 
 pub(crate) use fault::escape_pointer;
-pub(crate) use pieces::{Container, Pieces, Scalar, Whole};
+#[cfg(feature = "http")]
+pub(crate) use pieces::Whole;
+pub(crate) use pieces::{Container, Pieces, Scalar};
 pub(crate) use plain::write_string;
 pub(crate) use python::python_of_compact;
 pub(crate) use read::{parse_inside, parse_into, split_member};

@@ -221,6 +221,7 @@ impl BackupRequest {
     }
 
     /// Of a document that is ready.
+    #[cfg(feature = "http")]
     #[must_use]
     pub(crate) fn document(mut self, document: Prepared) -> Self {
         self.data = Some(Ok(document));

@@ -35,7 +35,9 @@ mod rows;
 mod tests;
 
 pub(crate) use names::{RowNames, row_value};
-pub(crate) use prepared::{Prepared, Preparing, Summary};
+#[cfg(feature = "http")]
+pub(crate) use prepared::Preparing;
+pub(crate) use prepared::{Prepared, Summary};
 
 use std::fmt;
 use std::ops::Bound;

@@ -108,14 +108,6 @@ impl Queue<&mut WriteTx<'_>> {
         chosen.into_iter().map(|id| self.hand_over(&id, bot, options)).collect()
     }
 
-    /// How many more tasks the bot may hold.
-    fn free_hands(&self, bot: &BotId, registered: Option<&Bot>) -> Result<usize> {
-        let most = registered.map_or(DEFAULT_MAX_CONCURRENT, Bot::most_at_once);
-        let most = usize::try_from(most).unwrap_or(usize::MAX);
-        let held = self.records.rows(Table::Index, &keys::held_by(bot).range(), most)?;
-        Ok(most - held.len())
-    }
-
     /// The tasks to hand over: the best of the heads of every lane that is open to the bot.
     fn choose(&self, bot: &BotId, registered: Option<&Bot>, count: usize) -> Result<Vec<TaskId>> {
         if count == 0 {
@@ -129,29 +121,6 @@ impl Queue<&mut WriteTx<'_>> {
         }
         heads.sort();
         Ok(heads.into_iter().take(count).map(|(_, _, id)| id).collect())
-    }
-
-    /// The lanes that have ready tasks and are open to the bot, found by leaping from one to the next.
-    fn open_lanes(&self, bot: &BotId, registered: Option<&Bot>) -> Result<Vec<Lane>> {
-        let none = Default::default();
-        let able = registered.map_or(&none, |bot| &bot.specializations);
-        let mut lanes = Vec::new();
-        for assignee in [None, Some(bot)] {
-            let head = Lane::lanes_of(assignee);
-            let all = head.clone().range();
-            let mut rest = all.clone();
-            while let Some((row, _)) = self.records.rows(Table::Index, &rest, 1)?.first() {
-                let next = match Lane::find(&head, row, able)? {
-                    Found::Open { lane, next } => {
-                        lanes.push(lane);
-                        next
-                    }
-                    Found::Closed { next } => next,
-                };
-                rest = all.clone().from(&next);
-            }
-        }
-        Ok(lanes)
     }
 
     /// Makes the bot the task's holder.
@@ -172,6 +141,40 @@ impl Queue<&mut WriteTx<'_>> {
         self.save(Some(&task), &claimed)?;
         let Task { id, payload, attributes, .. } = claimed;
         Ok(Claim { id, token, payload, deadline, attempt: attempts, attributes })
+    }
+}
+
+#[expect(private_bounds, reason = "what a queue is read from is the crate's own matter")]
+impl<R: Records> Queue<R> {
+    /// How many more tasks the bot may hold.
+    pub(super) fn free_hands(&self, bot: &BotId, registered: Option<&Bot>) -> Result<usize> {
+        let most = registered.map_or(DEFAULT_MAX_CONCURRENT, Bot::most_at_once);
+        let most = usize::try_from(most).unwrap_or(usize::MAX);
+        let held = self.records.rows(Table::Index, &keys::held_by(bot).range(), most)?;
+        Ok(most - held.len())
+    }
+
+    /// The lanes that have ready tasks and are open to the bot, found by leaping from one to the next.
+    pub(super) fn open_lanes(&self, bot: &BotId, registered: Option<&Bot>) -> Result<Vec<Lane>> {
+        let none = Default::default();
+        let able = registered.map_or(&none, |bot| &bot.specializations);
+        let mut lanes = Vec::new();
+        for assignee in [None, Some(bot)] {
+            let head = Lane::lanes_of(assignee);
+            let all = head.clone().range();
+            let mut rest = all.clone();
+            while let Some((row, _)) = self.records.rows(Table::Index, &rest, 1)?.first() {
+                let next = match Lane::find(&head, row, able)? {
+                    Found::Open { lane, next } => {
+                        lanes.push(lane);
+                        next
+                    }
+                    Found::Closed { next } => next,
+                };
+                rest = all.clone().from(&next);
+            }
+        }
+        Ok(lanes)
     }
 }
 

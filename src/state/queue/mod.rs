@@ -1,7 +1,7 @@
 //! The task queue: durable tasks that bots claim for a time and finish, or that come back.
 //!
 //! Its parts: [`task`] is what is stored, [`new_task`] what a caller says; [`keys`] is the index; [`enqueue`],
-//! [`claim`], [`finish`] are the verbs of callers and bots; [`leases`] and [`waiting`] move tasks that nobody touches;
+//! [`claim`], [`wait`], [`finish`] are the verbs of callers and bots; [`leases`] and [`waiting`] move tasks that nobody touches;
 //! [`list`], [`counts`] and [`purge`] look at it and tidy it; [`check`] says what must hold.
 
 mod check;
@@ -15,6 +15,7 @@ mod list;
 mod new_task;
 mod purge;
 mod task;
+mod wait;
 mod waiting;
 
 #[cfg(test)]
@@ -34,6 +35,8 @@ pub(crate) use keys::RULE as INDEX;
 pub use list::TaskPage;
 pub use new_task::NewTask;
 pub use task::{Holder, Priority, Task, TaskState};
+#[cfg(feature = "tokio")]
+pub(crate) use wait::pause_until;
 
 use crate::engine::codec;
 use crate::engine::records::Records;

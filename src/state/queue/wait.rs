@@ -12,7 +12,7 @@ use crate::state::queue::claim::{Claim, ClaimOptions};
 use crate::state::queue::{Queue, keys};
 
 /// Who waits looks again this often: tasks come due, leases end, and other processes commit without a word.
-pub(crate) const LOOK_AGAIN: Duration = Duration::from_millis(100);
+const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
 impl Store {
     /// Claims tasks for `bot` as [`claim`](Queue::claim) does, and waits up to `timeout` for the first one.
@@ -46,7 +46,7 @@ impl Store {
     pub fn claim_wait(&self, bot: &BotId, options: &ClaimOptions, timeout: Duration) -> Result<Vec<Claim>> {
         let until = Instant::now().checked_add(timeout);
         let mut seen = self.commits().count();
-        let mut claims = self.write(|tx| tx.queue().claim(bot, options))?;
+        let mut claims = self.claim(bot, options)?;
         while let Some(pause) = pause_until(until)
             && claims.is_empty()
         {
@@ -62,6 +62,10 @@ impl Store {
         if !self.view()?.queue().may_have_work_for(bot)? {
             return Ok(Vec::new());
         }
+        self.claim(bot, options)
+    }
+
+    pub(crate) fn claim(&self, bot: &BotId, options: &ClaimOptions) -> Result<Vec<Claim>> {
         self.write(|tx| tx.queue().claim(bot, options))
     }
 }
@@ -136,7 +140,7 @@ mod tests {
     #[test]
     fn what_is_not_for_the_bot_is_waited_past() {
         let hive = Fixture::new();
-        hive.push(named("of another").assigned_to(bot("bee")));
+        hive.push(named("of another").assign_to(bot("bee")));
         hive.push(named("beyond it").capability("fly"));
         assert!(claim_wait(&hive, Duration::from_millis(150)).is_empty());
         assert_eq!(waiting_while(&hive, || drop(hive.push(NewTask::new(1).id("mine".parse().unwrap())))).0, ["mine"]);

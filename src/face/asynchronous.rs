@@ -1,0 +1,219 @@
+//! The store for programs that run on tokio: the same verbs, on threads where waiting for the disk blocks nobody.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use tokio::task::spawn_blocking;
+use tokio::time::timeout_at;
+
+use crate::engine::store::Store;
+use crate::engine::view::View;
+use crate::engine::write::WriteTx;
+use crate::error::{Error, ErrorKind, Result};
+use crate::state::ids::BotId;
+use crate::state::queue::{Claim, ClaimOptions, pause_until};
+
+/// A [`Store`] for async programs: every call runs on tokio's threads for blocking work, so that none holds up the
+/// runtime.
+///
+/// A call whose future is dropped is not taken back: a closure that has begun runs to its end.
+///
+/// # Examples
+///
+/// ```
+/// use hivekeep::AsyncStore;
+/// use serde_json::json;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> hivekeep::Result<()> {
+/// # let dir = tempfile::tempdir().unwrap();
+/// let store = AsyncStore::open(dir.path().join("h.redb")).await?;
+/// store.write(|tx| tx.config().put("limit", &json!(3))).await?;
+/// assert_eq!(store.read(|view| view.config().get("limit")).await?, Some(json!(3)));
+/// store.call(|store| store.restore_point("before the night")).await?;
+/// store.call(|store| store.close()).await?;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Debug)]
+pub struct AsyncStore {
+    store: Store,
+}
+
+impl From<Store> for AsyncStore {
+    fn from(store: Store) -> Self {
+        Self { store }
+    }
+}
+
+impl AsyncStore {
+    /// Opens the store at `path`, or creates one. For other ways, open a [`Store`] and turn it into this.
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::open`].
+    pub async fn open(path: impl AsRef<Path>) -> Result<Self> {
+        let path = path.as_ref().to_path_buf();
+        blocking(move || Store::open(path)).await.map(Self::from)
+    }
+
+    /// The store itself. Its calls block.
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// Runs any calls of the store.
+    ///
+    /// # Errors
+    ///
+    /// What `work` returns; `Reopen` when the runtime is shutting down.
+    pub async fn call<R: Send + 'static>(&self, work: impl FnOnce(&Store) -> Result<R> + Send + 'static) -> Result<R> {
+        let store = self.store.clone();
+        blocking(move || work(&store)).await
+    }
+
+    /// Runs a closure in a transaction and returns once its changes are on the disk.
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::write`].
+    pub async fn write<R: Send + 'static>(
+        &self,
+        closure: impl FnOnce(&mut WriteTx<'_>) -> Result<R> + Send + 'static,
+    ) -> Result<R> {
+        self.call(|store| store.write(closure)).await
+    }
+
+    /// Reads from one view of now.
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::view`], and what `closure` returns.
+    pub async fn read<R: Send + 'static>(
+        &self,
+        closure: impl FnOnce(&View) -> Result<R> + Send + 'static,
+    ) -> Result<R> {
+        self.call(|store| closure(&store.view()?)).await
+    }
+
+    /// Claims tasks for `bot`, and waits up to `timeout` for the first one, as [`Store::claim_wait`]. No thread waits
+    /// meanwhile, so thousands of bots may.
+    ///
+    /// When the future is dropped in the moment of a claim, its tasks come back when their leases end.
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::claim_wait`].
+    pub async fn claim_wait(&self, bot: &BotId, options: &ClaimOptions, timeout: Duration) -> Result<Vec<Claim>> {
+        let until = Instant::now().checked_add(timeout);
+        let mut seen = self.store.commits().count();
+        let mut claims = self.claim(bot, options, Store::claim).await?;
+        while let Some(pause) = pause_until(until)
+            && claims.is_empty()
+        {
+            // Either way it is time to look.
+            let _told_or_not = timeout_at(pause.into(), self.store.commits().more_than(seen)).await;
+            seen = self.store.commits().count();
+            claims = self.claim(bot, options, Store::claim_if_any).await?;
+        }
+        Ok(claims)
+    }
+
+    async fn claim(
+        &self,
+        bot: &BotId,
+        options: &ClaimOptions,
+        claim: fn(&Store, &BotId, &ClaimOptions) -> Result<Vec<Claim>>,
+    ) -> Result<Vec<Claim>> {
+        let (bot, options) = (bot.clone(), options.clone());
+        self.call(move |store| claim(store, &bot, &options)).await
+    }
+}
+
+/// Runs work on a thread for blocking work. A panic in it goes on here.
+async fn blocking<R: Send + 'static>(work: impl FnOnce() -> Result<R> + Send + 'static) -> Result<R> {
+    match spawn_blocking(work).await {
+        Ok(done) => done,
+        Err(failed) => match failed.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            Err(cancelled) => {
+                let message = "the runtime is shutting down, so nothing was done; open the store again";
+                Err(Error::new(ErrorKind::Reopen, message).with_source(cancelled))
+            }
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::state::queue::NewTask;
+
+    fn runtime() -> tokio::runtime::Runtime {
+        tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap()
+    }
+
+    #[test]
+    fn a_thousand_bots_wait_on_one_thread_and_one_of_them_gets_the_task() {
+        let folder = tempfile::tempdir().unwrap();
+        runtime().block_on(async {
+            let store = AsyncStore::open(folder.path().join("h.redb")).await.unwrap();
+            let waiting: Vec<_> = (0..1000)
+                .map(|number| {
+                    let store = store.clone();
+                    tokio::spawn(async move {
+                        let bot = BotId::new(format!("bot-{number}")).unwrap();
+                        store.claim_wait(&bot, &ClaimOptions::default(), Duration::from_secs(3)).await.unwrap().len()
+                    })
+                })
+                .collect();
+            store.write(|tx| tx.queue().enqueue(NewTask::new(json!(1)))).await.unwrap();
+            let mut got = 0;
+            for waits in waiting {
+                got += waits.await.unwrap();
+            }
+            assert_eq!(got, 1);
+        });
+    }
+
+    #[test]
+    fn a_call_does_not_hold_up_the_runtime() {
+        let folder = tempfile::tempdir().unwrap();
+        runtime().block_on(async {
+            let store = AsyncStore::open(folder.path().join("h.redb")).await.unwrap();
+            let (go, wait) = std::sync::mpsc::channel();
+            let writes = tokio::spawn({
+                let store = store.clone();
+                async move { store.write(move |_| Ok(wait.recv().unwrap())).await }
+            });
+            // The write cannot end before this thread says so.
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            go.send(7).unwrap();
+            assert_eq!(writes.await.unwrap().unwrap(), 7);
+        });
+    }
+
+    #[test]
+    fn a_panic_of_a_closure_reaches_its_caller_and_changes_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        runtime().block_on(async {
+            let store = AsyncStore::open(folder.path().join("h.redb")).await.unwrap();
+            let writes = tokio::spawn({
+                let store = store.clone();
+                async move {
+                    store
+                        .write(|tx| {
+                            tx.config().put("a", &json!(1))?;
+                            assert!(tx.config().get("b")?.is_some(), "on purpose");
+                            Ok(())
+                        })
+                        .await
+                }
+            });
+            assert!(writes.await.unwrap_err().is_panic());
+            assert_eq!(store.read(|view| view.config().get("a")).await.unwrap(), None);
+        });
+    }
+}
