@@ -611,6 +611,22 @@ fn every_commit_of_the_window_can_be_read_and_restored_by_its_time() {
     assert_eq!(hive.store.hold(&commit).unwrap_err().kind(), ErrorKind::Invalid);
 }
 
+#[test]
+fn two_commits_of_the_same_microsecond_are_told_apart_by_their_epochs() {
+    let hive = Hive::with_history(Some(Duration::from_secs(60)));
+    hive.put("n", 1);
+    hive.put("n", 2);
+    let commits = hive.store.all_points().unwrap();
+    assert_eq!(commits[0].timestamp, commits[1].timestamp);
+    let n_at = |point: &Point| hive.store.at(point).unwrap().config().get("n").unwrap();
+    assert_eq!((n_at(&commits[0]), n_at(&commits[1])), (Some(json!(2)), Some(json!(1))));
+    hive.store.forget(&[Selector::from(&commits[1])]).unwrap();
+    assert_eq!(n_at(&commits[0]), Some(json!(2)));
+    let gone = hive.store.at(&commits[1]).unwrap_err();
+    assert_eq!(gone.kind(), ErrorKind::Gone);
+    hive.check();
+}
+
 impl Hive {
     fn clock_now(&self) -> jiff::Timestamp {
         hivekeep::Clock::now(&self.clock)

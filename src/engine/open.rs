@@ -49,7 +49,7 @@ pub(crate) fn open(path: &Path, options: &Options) -> Result<Handle> {
         ErrorKind::Io | ErrorKind::Damaged => error.context(path.display()),
         _ => error,
     })?;
-    if !options.read_only {
+    if options.reserve && !options.read_only {
         reserve::keep(path);
     }
     Ok(handle)

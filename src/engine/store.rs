@@ -102,6 +102,7 @@ pub struct Options {
     pub(crate) history: Option<Duration>,
     pub(crate) one_phase: bool,
     pub(crate) session: bool,
+    pub(crate) reserve: bool,
     pub(crate) stale_mark: Option<Duration>,
 }
 
@@ -119,6 +120,7 @@ impl Default for Options {
             history: None,
             one_phase: false,
             session: true,
+            reserve: true,
             stale_mark: Some(Duration::from_secs(30)),
         }
     }
@@ -197,6 +199,13 @@ impl Options {
     #[must_use]
     pub fn session(mut self, session: bool) -> Self {
         self.session = session;
+        self
+    }
+
+    /// Whether there is a reserve beside the file; not for one that has not got its name yet.
+    #[must_use]
+    pub(crate) fn reserve(mut self, reserve: bool) -> Self {
+        self.reserve = reserve;
         self
     }
 

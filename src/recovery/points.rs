@@ -306,6 +306,7 @@ impl View {
             return Ok(point.resolved());
         }
         let points = match selector {
+            Selector::Epoch(epoch) => return self.point(*epoch).map(|point| point.resolved()),
             Selector::At(_) | Selector::Ago(_) => self.all_points()?,
             Selector::Now | Selector::Latest(_) | Selector::Id(_) => self.named_points()?,
         };
@@ -392,7 +393,7 @@ impl From<&Point> for Selector {
     fn from(point: &Point) -> Self {
         match &point.id {
             Some(id) => Self::Id(id.0.clone()),
-            None => Self::At(point.timestamp),
+            None => Self::Epoch(point.epoch),
         }
     }
 }

@@ -84,7 +84,7 @@ impl Store {
             return Err(exists(&to));
         }
         let made = Made(temporary_name(&to));
-        let store = Self::options().session(false).open(&made.0)?;
+        let store = Self::options().session(false).reserve(false).open(&made.0)?;
         let mut report = repair(from, &store)?;
         store.alone(|tx| tx.mend(&mut report).map(Outcome::Commit))?;
         refuse_unsound(&store)?;

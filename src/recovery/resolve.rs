@@ -97,6 +97,7 @@ pub fn resolve(selector: &Selector, points: &[PointName], now: Timestamp) -> Res
         Selector::Id(id) => by_id(id, points),
         Selector::At(time) => by_time(*time, points),
         Selector::Ago(age) => by_time(clock::before(now, *age), points),
+        Selector::Epoch(epoch) => by_epoch(*epoch, points),
     }
 }
 
@@ -128,6 +129,13 @@ fn by_time(time: Timestamp, points: &[PointName]) -> Result<Resolved> {
         clock::show_time(time),
         first.id
     )))
+}
+
+fn by_epoch(epoch: Epoch, points: &[PointName]) -> Result<Resolved> {
+    let found = points.iter().find(|point| point.epoch == epoch);
+    found.map(|point| Resolved::point(point, point.at)).ok_or_else(|| {
+        Error::not_found(format!("no restore point of that epoch is retained: {}", Selector::Epoch(epoch)))
+    })
 }
 
 fn by_id(id: &str, points: &[PointName]) -> Result<Resolved> {

@@ -7,6 +7,7 @@ use std::time::Duration;
 use jiff::{Timestamp, civil};
 
 use crate::clock;
+use crate::engine::epoch::Epoch;
 use crate::error::{Error, Result};
 use crate::recovery::age;
 
@@ -49,6 +50,8 @@ pub enum Selector {
     At(Timestamp),
     /// The newest point at or before so long ago.
     Ago(Duration),
+    /// The point that sealed that epoch, of a single commit too: `epoch 7`.
+    Epoch(Epoch),
 }
 
 impl FromStr for Selector {
@@ -69,6 +72,8 @@ impl FromStr for Selector {
             read_latest(back, text)
         } else if let Some(age) = lower.strip_suffix("ago").filter(|age| age.ends_with(char::is_whitespace)) {
             age::parse(age).map(Self::Ago)
+        } else if let Some(number) = lower.strip_prefix("epoch ") {
+            number.trim().parse().map(|number| Self::Epoch(Epoch(number))).map_err(|_| wrong(text))
         } else if is_id_prefix(&lower) {
             read_id(lower)
         } else {
@@ -127,6 +132,7 @@ impl fmt::Display for Selector {
             Self::Id(id) => f.write_str(id),
             Self::At(time) => f.write_str(&clock::show_time(*time)),
             Self::Ago(age) => write!(f, "{} ago", age::show(*age)),
+            Self::Epoch(epoch) => write!(f, "epoch {}", epoch.0),
         }
     }
 }
@@ -159,6 +165,7 @@ mod tests {
             ("67006b98-460f-425f-ac8d-c624ce4b9dc0", Selector::Id("67006b98-460f-425f-ac8d-c624ce4b9dc0".into())),
             ("2026-01-02T12:00:00.000000+00:00", Selector::At(time(NOON))),
             ("1h 30m ago", Selector::Ago(Duration::from_secs(5400))),
+            ("epoch 7", Selector::Epoch(Epoch(7))),
         ];
         for (text, selector) in forms {
             assert_eq!(select(text), selector);
@@ -202,6 +209,9 @@ mod tests {
             "\u{0}",
             "latest~é",
             "é ago",
+            "epoch",
+            "epoch -1",
+            "epoch seven",
         ];
         for text in hostile.into_iter().chain(["latest~99999999999999999999", "2026-13-01T00:00:00Z"]) {
             let error = text.parse::<Selector>().unwrap_err();
@@ -222,13 +232,14 @@ mod tests {
         }
 
         #[test]
-        fn what_is_shown_is_read_back(form in 0..5, number in any::<u64>(), second in -62135596800..=253402207200i64) {
+        fn what_is_shown_is_read_back(form in 0..6, number in any::<u64>(), second in -62135596800..=253402207200i64) {
             let selector = match form {
                 0 => Selector::Now,
                 1 => Selector::Latest(number),
                 2 => Selector::Id(format!("{number:04x}")),
                 3 => Selector::At(Timestamp::from_second(second).unwrap()),
-                _ => Selector::Ago(Duration::from_secs(number)),
+                4 => Selector::Ago(Duration::from_secs(number)),
+                _ => Selector::Epoch(Epoch(number)),
             };
             prop_assert_eq!(select(&selector.to_string()), selector);
         }

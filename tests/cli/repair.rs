@@ -154,5 +154,5 @@ fn what_is_in_use_or_no_store_is_not_repaired() {
     let names = fs::read_dir(path.parent().unwrap()).unwrap().map(|entry| entry.unwrap().file_name());
     let mut names: Vec<_> = names.map(|name| name.into_string().unwrap()).collect();
     names.sort();
-    assert_eq!(names, ["h.redb", "h.redb.sessions", "h.repaired.redb"]);
+    assert_eq!(names, ["h.redb", "h.redb.reserve", "h.redb.sessions", "h.repaired.redb"]);
 }
