@@ -359,7 +359,8 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// `Conflict` while a view of this process is alive, `Reopen` when the store is closed, `Io`.
+    /// `Conflict` while a view of this process is alive, `Reopen` when the store is closed, `Io`. After an error of the
+    /// disk, make a new file with `repair` before going on: what redb has moved may be in the system's cache only.
     pub fn compact(&self) -> Result<bool> {
         let _nested = Nested::enter(&self.inner.context)?;
         let mut slot = self.inner.handle.write();

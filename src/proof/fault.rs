@@ -58,7 +58,18 @@ impl Attempt<'_> {
         fleet.store.write(|tx| tx.config().put(AFTER, &json!(1))).unwrap();
         fleet.die();
         let cut = Disk::of(disk.cut(&mut Choices::seeded(fault.nth as u64)));
-        let fleet = Fleet::on(&cut, self.folder, self.mode, self.before.known.clone()).unwrap();
+        let opened = Fleet::on(&cut, self.folder, self.mode, self.before.known.clone());
+        let fleet = match opened {
+            Ok(fleet) => fleet,
+            // What redb moved while compacting may be only in a cache that will never write it. The pages are refused.
+            Err(error) if fault.forgets && self.after.name == "compact" && error.kind() == ErrorKind::Damaged => {
+                return struck;
+            }
+            Err(error) => panic!(
+                "it does not open after the power cut: {error} step={} mode={:?} {fault:?}",
+                self.after.name, self.mode
+            ),
+        };
         assert_eq!(fleet.store.view().unwrap().config().get(AFTER).unwrap(), Some(json!(1)), "{fault:?}");
         assert_sound(&fleet.store);
         fleet.die();
