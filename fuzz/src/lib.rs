@@ -1,4 +1,4 @@
-//! The bodies of the fuzz targets. `tests/seeds.rs` runs the same ones over `fuzz/seeds` without the fuzzer.
+//! The bodies of the fuzz targets. `tests/seeds` runs the same ones over `fuzz/seeds` without the fuzzer.
 //!
 //! A body takes any bytes, and panics when a promise does not hold.
 
