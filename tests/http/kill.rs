@@ -36,7 +36,8 @@ fn what_was_acknowledged_survives_a_kill_at_any_moment() {
     let acknowledged = Acknowledged::default();
     let scale: usize = std::env::var("HIVEKEEP_TEST_SCALE").ok().and_then(|scale| scale.parse().ok()).unwrap_or(1);
     for round in 0..ROUNDS * scale {
-        let service = Service::start(&hive, &["--backup-interval", "1s"]);
+        // With retention, the first of more than a hundred backups would be forgotten.
+        let service = Service::start(&hive, &["--backup-interval", "1s", "--no-retention"]);
         let crashed = service.get(&format!("{BASE}/status")).ok()["crash_detected"].take();
         assert_eq!(crashed, round > 0, "round {round}");
         holds(&service, &acknowledged);
@@ -54,7 +55,7 @@ fn what_was_acknowledged_survives_a_kill_at_any_moment() {
             over.store(true, Ordering::Relaxed);
         });
     }
-    let service = Service::start(&hive, &[]);
+    let service = Service::start(&hive, &["--no-retention"]);
     holds(&service, &acknowledged);
     // Claims of bots that came over HTTP stay theirs.
     for (task, token) in acknowledged.claimed.lock().unwrap().iter() {
