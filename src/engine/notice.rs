@@ -41,7 +41,6 @@ impl Commits {
     }
 }
 
-#[cfg(feature = "tokio")]
 /// The same for a task of an async runtime, without an end.
 #[cfg(feature = "tokio")]
 mod of_async {

@@ -311,21 +311,7 @@ impl Fleet {
 
     /// A closure that changes much and then fails leaves no trace.
     fn fail_on_purpose(&mut self) -> Result<Acted> {
-        let done = self.store.write(|tx| {
-            for key in KEYS {
-                tx.config().put(key, &json!("never seen"))?;
-                tx.collection::<Value>(THINGS)?.remove(key)?;
-            }
-            tx.audit().append(NewEntry::new("never", "seen"))?;
-            Err::<(), _>(Error::conflict("on purpose"))
-        });
-        match done {
-            Err(error) if error.to_string() == "on purpose" => {
-                Ok(self.acted("fail on purpose", Shape::One, self.now()))
-            }
-            Err(error) => Err(error),
-            Ok(()) => Err(Error::conflict("a closure that failed was committed")),
-        }
+        fail(&self.store).map(|()| self.acted("fail on purpose", Shape::One, self.now()))
     }
 
     fn work(&mut self, choices: &mut Choices) -> Result<Acted> {

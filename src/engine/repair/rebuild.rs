@@ -8,7 +8,7 @@ use super::report::{CollectionLoss, LostRecord, Outcome, PartialPoint, RepairRep
 use super::salvage::Salvage;
 use super::scratch::{Fact, Found};
 use super::timeline::{Step, Version, steps};
-use crate::engine::codec;
+use crate::engine::codec::{self, Stored};
 use crate::engine::commit::Outcome as Ending;
 use crate::engine::digest::Stats;
 use crate::engine::epoch::{Epoch, Epochs};
@@ -70,22 +70,7 @@ struct Points {
 
 impl Points {
     fn read(salvage: &Salvage) -> Result<Self> {
-        let mut points = Self { manifests: BTreeMap::new(), commits: BTreeMap::new() };
-        salvage.scratch.rows(Table::Points, |rows| {
-            rows.iter().for_each(|(key, bytes)| {
-                let manifest = meta::payload(Table::Points, key, bytes).and_then(|payload| codec::decode(&payload));
-                points.manifests.extend(epoch_of(key).zip(manifest.ok()));
-            });
-            Ok(())
-        })?;
-        salvage.scratch.rows(Table::Commits, |rows| {
-            rows.iter().for_each(|(key, bytes)| {
-                let commit = meta::payload(Table::Commits, key, bytes).and_then(|payload| codec::decode(&payload));
-                points.commits.extend(epoch_of(key).zip(commit.ok()));
-            });
-            Ok(())
-        })?;
-        Ok(points)
+        Ok(Self { manifests: by_epoch(salvage, Table::Points)?, commits: by_epoch(salvage, Table::Commits)? })
     }
 
     fn members(&self, salvage: &Salvage) -> Result<Members> {
@@ -457,6 +442,19 @@ fn damaged_records(salvage: &Salvage) -> BTreeMap<Vec<u8>, bool> {
         }
     }
     records
+}
+
+/// The rows of a table by their epochs, as far as they can be read.
+fn by_epoch<T: Stored>(salvage: &Salvage, table: Table) -> Result<BTreeMap<Epoch, T>> {
+    let mut found = BTreeMap::new();
+    salvage.scratch.rows(table, |rows| {
+        rows.iter().for_each(|(key, bytes)| {
+            let read = meta::payload(table, key, bytes).and_then(|payload| codec::decode(&payload));
+            found.extend(epoch_of(key).zip(read.ok()));
+        });
+        Ok(())
+    })?;
+    Ok(found)
 }
 
 fn epoch_of(key: &[u8]) -> Option<Epoch> {

@@ -4,8 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::http::{StatusCode, header};
-use tokio::sync::{Notify, Semaphore, watch};
+use tokio::sync::{Semaphore, watch};
 
+use crate::engine::notice::Commits;
 use crate::engine::store::Store;
 use crate::error::{Error, ErrorKind, Result};
 use crate::face::http::metrics::Metrics;
@@ -30,8 +31,6 @@ struct Inner {
     token: Option<Token>,
     /// Taken by each call for as long as it works.
     turns: Arc<Semaphore>,
-    /// Told whenever a call may have made a task ready; waiting claims look again then.
-    tasks: Notify,
     /// Becomes true when the service is to stop; waiting claims give up then.
     stopping: watch::Receiver<bool>,
     metrics: Metrics,
@@ -60,7 +59,6 @@ impl App {
             limits,
             token,
             turns: Arc::new(Semaphore::new(CALLS_AT_ONCE)),
-            tasks: Notify::new(),
             stopping,
             metrics: Metrics::default(),
             jobs: Jobs::default(),
@@ -97,9 +95,9 @@ impl App {
         told(self.0.stopping.clone()).await;
     }
 
-    /// Told whenever a task may have become ready.
-    pub(super) fn tasks(&self) -> &Notify {
-        &self.0.tasks
+    /// What has been committed in this process; waiting claims look again then.
+    pub(super) fn commits(&self) -> &Commits {
+        self.0.instance.store().commits()
     }
 
     /// Reads from the store.
@@ -115,14 +113,11 @@ impl App {
         &self,
         work: impl FnOnce(&Store) -> Result<R> + Send + 'static,
     ) -> Answer<R> {
-        let changed = self
-            .call(move |instance| {
-                instance.store().take_mark_back()?;
-                work(instance.store())
-            })
-            .await;
-        self.0.tasks.notify_waiters();
-        changed
+        self.call(move |instance| {
+            instance.store().take_mark_back()?;
+            work(instance.store())
+        })
+        .await
     }
 
     /// Works on the store, which blocks, beside the threads that answer. The one door to the store.

@@ -1,26 +1,25 @@
 //! `POST /api/queue/claim`: a bot takes tasks, and may wait for one.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
-use tokio::time::Instant;
+use tokio::time::timeout_at;
 
+use crate::engine::store::Store;
 use crate::error::{ErrorKind, Result};
 use crate::face::http::app::App;
 use crate::face::http::body::Object;
 use crate::face::http::members::Members;
 use crate::face::http::problem::{Answer, Problem};
 use crate::state::ids::BotId;
-use crate::state::queue::{Claim, ClaimOptions};
+use crate::state::queue::{Claim, ClaimOptions, pause_until};
 
 /// Nobody waits longer: what stands between client and service would cut the connection.
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
-/// A bot that waits looks again this often, as tasks also come due, and come from other processes.
-const LOOK_AGAIN: Duration = Duration::from_millis(250);
 /// Nobody takes more at once.
 const MOST: u64 = 1_000;
 
@@ -39,28 +38,31 @@ struct Claims {
 
 pub(super) async fn claim(State(app): State<App>, Object(members): Object) -> Answer {
     let wanted = Wanted::read(members)?;
-    let until = Instant::now() + wanted.wait;
-    loop {
-        // Asked for before looking, so that a task that comes in between is not missed.
-        let told = app.tasks().notified();
-        let claims = take(&app, &wanted).await?;
-        if !claims.is_empty() || Instant::now() >= until {
-            return Ok(Json(Claims { claims }).into_response());
-        }
+    let until = Some(Instant::now() + wanted.wait);
+    let mut seen = app.commits().count();
+    let mut claims = take(&app, &wanted, Store::claim).await?;
+    while let Some(pause) = pause_until(until)
+        && claims.is_empty()
+    {
         tokio::select! {
-            () = told => {}
-            () = tokio::time::sleep_until(until.min(Instant::now() + LOOK_AGAIN)) => {}
+            _told_or_not = timeout_at(pause.into(), app.commits().more_than(seen)) => {}
             () = app.stops() => return Ok(stops()),
         }
+        seen = app.commits().count();
+        claims = take(&app, &wanted, Store::claim_if_any).await?;
     }
+    Ok(Json(Claims { claims }).into_response())
 }
 
 /// Takes what there is. Waiting costs no turn at the store.
-async fn take(app: &App, wanted: &Wanted) -> Result<Vec<Claim>, Problem> {
+async fn take(
+    app: &App,
+    wanted: &Wanted,
+    claim: fn(&Store, &BotId, &ClaimOptions) -> Result<Vec<Claim>>,
+) -> Result<Vec<Claim>, Problem> {
     let (bot, options) = (wanted.bot.clone(), wanted.options.clone());
-    app.call(move |instance| {
-        let store = instance.store();
-        let claims = store.write(|tx| tx.queue().claim(&bot, &options))?;
+    app.read(move |store| {
+        let claims = claim(store, &bot, &options)?;
         if !claims.is_empty() {
             store.take_mark_back()?;
         }
