@@ -157,6 +157,6 @@ pub use transfer::adopt::report::{AdoptProblem, AdoptReport, AdoptSkipped, Adopt
 pub use transfer::adopt::{AdoptOptions, AdoptSource};
 #[cfg(feature = "transfer")]
 pub use transfer::archive::{
-    ArchiveManifest, ArchivedCollection, ArchivedPoint, ArchivedTrail, ExportOptions, ExportReport, ImportOptions,
-    ImportPlan, ImportReport,
+    ArchiveManifest, ArchivePolicy, ArchiveSchedule, ArchivedCollection, ArchivedPoint, ArchivedTrail, ExportOptions,
+    ExportReport, ImportOptions, ImportPlan, ImportReport, LastArchive,
 };

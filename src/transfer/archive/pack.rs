@@ -161,9 +161,17 @@ impl Read for Unpacker {
     }
 }
 
+/// An error of the operating system is its own; everything else that reading gives is what the bytes are.
+pub(super) fn unreadable(error: &io::Error) -> Error {
+    match error.raw_os_error() {
+        Some(code) => io::Error::from_raw_os_error(code).into(),
+        None => Error::damaged(format!("the archive is damaged or cut off: {error}")),
+    }
+}
+
 /// What a stream begins with. A first read may give less than there is, but not less than these few bytes of a file.
 fn first_bytes(packed: &mut Packed) -> Result<&[u8]> {
-    Ok(packed.fill_buf()?)
+    packed.fill_buf().map_err(|error| unreadable(&error))
 }
 
 #[cfg(test)]
