@@ -2,8 +2,8 @@
 //!
 //! * `args`: what can be typed
 //! * `serve`, `status`, `get`, `put`, `point`, `forget`, `restore`, `backup`, `queue`, `check`, `repair`, `log`, `compact`,
-//!   `crash`, `adopt`, `generate`: the verbs, each with its options and what it prints
-//! * `context`, `input`: what they work with; `output`, `table`, `columns`: where their answers go
+//!   `crash`, `adopt`, `export`, `import`, `generate`: the verbs, each with its options and what it prints
+//! * `context`, `input`: what they work with; `output`, `table`, `columns`, `progress`: where their answers go
 //! * `exit`: how the program ends
 
 mod adopt;
@@ -15,15 +15,18 @@ mod compact;
 mod context;
 mod crash;
 mod exit;
+mod export;
 mod forget;
 mod generate;
 mod get;
+mod import;
 mod input;
 #[cfg(feature = "http")]
 mod interrupt;
 mod log;
 mod output;
 mod point;
+mod progress;
 mod put;
 mod queue;
 mod repair;
