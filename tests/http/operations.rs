@@ -229,3 +229,50 @@ fn retention_keeps_at_most_so_many_and_never_what_is_held() {
     let events = service.get("/api/events").ok()["events"].take();
     assert!(events.as_array().unwrap().iter().any(|event| event["event"] == "backup_deleted_old"), "{events}");
 }
+
+#[test]
+fn archives_are_made_read_back_and_told_of_and_one_that_fails_is_loud() {
+    let hive = Hive::new();
+    hive.fill();
+    let folder = hive.path().with_file_name("copies");
+    let told = hive.path().with_file_name("told");
+    let command = format!("echo \"$HIVEKEEP_FAILED: $HIVEKEEP_ERROR\" >> {}", told.display());
+    fs::write(&folder, b"in the way").unwrap();
+    let every = ["--archive-every", "1s", "--archive-dir", folder.to_str().unwrap(), "--on-failure", &command];
+    let service = Service::start(&hive, &every);
+    service.until("the archive check fails", |service| {
+        let ready = service.get("/readyz");
+        ready.status == 503 && ready.with(503)["checks"]["archive"]["ok"] == false
+    });
+    service.until("the command was run", |_| told.exists());
+    assert!(fs::read_to_string(&told).unwrap().starts_with("archive: "));
+    assert!(service.get("/metrics").body.contains("hivekeep_failures_total{work=\"archive\"} 1\n"));
+    service.stop("TERM");
+    fs::remove_file(&folder).unwrap();
+
+    let hive = Hive::new();
+    hive.fill();
+    let every = ["--archive-every", "1s", "--archive-dir", folder.to_str().unwrap()];
+    let service = Service::start(&hive, &every);
+    let status = |service: &Service| service.get("/api/disaster-recovery/status").ok()["archive"].take();
+    service.until("an archive is there", |service| status(service)["last"]["verified"] == true);
+    let archive = status(&service);
+    assert_eq!((&archive["automatic"], &archive["same_file_system"]), (&json!(true), &json!(true)));
+    assert_eq!(archive["warning"], "the newest archive is on the same file system as the store");
+    assert!(service.get("/metrics").body.contains("hivekeep_last_archive_verified 1\n"));
+    let events = service.get("/api/events").ok()["events"].to_string();
+    assert!(events.contains("archive_created") && events.contains("archive_verified"), "{events}");
+    service.stop("TERM");
+    let shown = hive.ok(&["status"]);
+    assert!(shown.contains("archive  ") && shown.contains("state-20"), "{shown}");
+    let file = hive.json(&["status"])["archive"]["last"]["file"].take();
+    hive.ok(&["--store", "new.redb", "import", file.as_str().unwrap()]);
+    assert_eq!(hive.ok(&["--store", "new.redb", "get", "queue", "--json"]), hive.ok(&["get", "queue", "--json"]));
+
+    let off = Hive::new();
+    let service = Service::start(&off, &["--archive-every", "off"]);
+    let archive = status(&service);
+    assert_eq!((&archive["automatic"], &archive["last"]), (&json!(false), &Value::Null));
+    assert_eq!(archive["warning"], "there is no copy outside of this file");
+    service.stop("TERM");
+}
