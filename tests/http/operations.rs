@@ -247,7 +247,7 @@ fn archives_are_made_read_back_and_told_of_and_one_that_fails_is_loud() {
     service.until("the command was run", |_| told.exists());
     assert!(fs::read_to_string(&told).unwrap().starts_with("archive: "));
     assert!(service.get("/metrics").body.contains("hivekeep_failures_total{work=\"archive\"} 1\n"));
-    service.stop("TERM");
+    service.stop("-TERM");
     fs::remove_file(&folder).unwrap();
 
     let hive = Hive::new();
@@ -262,7 +262,7 @@ fn archives_are_made_read_back_and_told_of_and_one_that_fails_is_loud() {
     assert!(service.get("/metrics").body.contains("hivekeep_last_archive_verified 1\n"));
     let events = service.get("/api/events").ok()["events"].to_string();
     assert!(events.contains("archive_created") && events.contains("archive_verified"), "{events}");
-    service.stop("TERM");
+    service.stop("-TERM");
     let shown = hive.ok(&["status"]);
     assert!(shown.contains("archive  ") && shown.contains("state-20"), "{shown}");
     let file = hive.json(&["status"])["archive"]["last"]["file"].take();
@@ -274,5 +274,5 @@ fn archives_are_made_read_back_and_told_of_and_one_that_fails_is_loud() {
     let archive = status(&service);
     assert_eq!((&archive["automatic"], &archive["last"]), (&json!(false), &Value::Null));
     assert_eq!(archive["warning"], "there is no copy outside of this file");
-    service.stop("TERM");
+    service.stop("-TERM");
 }

@@ -170,6 +170,8 @@ impl Store {
     ) -> Result<ExportReport> {
         let file = file.as_ref();
         let packing = Packing::of_name(file, options.seal.encrypts())?;
+        // What is asked for wrongly makes no point.
+        Scope::of_collections(&options.only, &names(&self.view()?)?)?;
         let (place, opened) = Place::new(file, options.replace)?;
         let mut source = Source::new(self, self.point_to_archive(options)?)?;
         let (manifest, ids) = contents(self, &source, &options.only)?;
