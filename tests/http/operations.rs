@@ -58,7 +58,7 @@ fn health_metrics_and_the_description_are_there() {
     assert_eq!(service.get("/livez").body, "ok\n");
     let ready = service.get("/readyz").ok();
     let names: Vec<_> = ready["checks"].as_object().unwrap().keys().cloned().collect();
-    assert_eq!(names, ["store", "backup", "retention", "upkeep", "disk", "last_check"]);
+    assert_eq!(names, ["store", "backup", "retention", "archive", "upkeep", "disk", "last_check"]);
     assert_eq!(ready["status"], "ready");
     service.get("/api/queue/build").ok();
     let metrics = service.get("/metrics").body;
