@@ -129,6 +129,7 @@ pub use face::cli::run as run_program;
 pub use recovery::backups::{Backup, BackupOf, BackupRequest, Kind};
 pub use recovery::diff::{Change, ChangeKind, Counts, Diff};
 pub use recovery::events::{Event, EventKind, Events};
+pub use recovery::guard::{Guard, GuardOptions, Guarded, RollBack};
 pub use recovery::points::{Point, PointLoss, PointRequest};
 pub use recovery::repair::RepairPlan;
 pub use recovery::resolve::{Named, PointName, Resolved, resolve};

@@ -5,6 +5,7 @@ pub(crate) mod auto_backup;
 pub(crate) mod backups;
 pub(crate) mod diff;
 pub(crate) mod events;
+pub(crate) mod guard;
 pub(crate) mod history;
 pub(crate) mod points;
 pub(crate) mod repair;
