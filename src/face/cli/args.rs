@@ -15,6 +15,7 @@ use crate::face::cli::crash::CrashArgs;
 use crate::face::cli::exit::Exit;
 use crate::face::cli::generate::{Completions, Man};
 use crate::face::cli::get::Get;
+use crate::face::cli::guard::Guard;
 use crate::face::cli::log::Log;
 use crate::face::cli::point::PointArgs;
 use crate::face::cli::put::{Put, Remove};
@@ -78,6 +79,7 @@ pub(super) enum Verb {
     Point(PointArgs),
     Restore(Restore),
     Undo(Undo),
+    Guard(Guard),
     Backup(Backup),
     History(History),
     Queue(QueueArgs),
@@ -92,6 +94,12 @@ pub(super) enum Verb {
 }
 
 impl Verb {
+    /// Whether it ends in its own way when a signal asks for that.
+    #[cfg(feature = "http")]
+    pub(super) fn minds_signals(&self) -> bool {
+        matches!(self, Self::Serve(_) | Self::Guard(_))
+    }
+
     /// Does what was asked for.
     pub(super) fn run(self, context: &mut Context) -> Result<Exit> {
         match self {
@@ -104,6 +112,7 @@ impl Verb {
             Self::Point(point) => point.run(context),
             Self::Restore(restore) => restore.run(context),
             Self::Undo(undo) => undo.run(context),
+            Self::Guard(guard) => guard.run(context),
             Self::Backup(backup) => backup.run(context),
             Self::History(history) => history.run(context),
             Self::Queue(queue) => queue.run(context),

@@ -1,7 +1,7 @@
 //! The command line: `hivekeep [--store PATH] [--json] [-q] VERB`.
 //!
 //! * `args`: what can be typed
-//! * `serve`, `status`, `get`, `put`, `point`, `forget`, `restore`, `backup`, `queue`, `check`, `repair`, `log`, `compact`,
+//! * `serve`, `status`, `get`, `put`, `point`, `forget`, `restore`, `guard`, `backup`, `queue`, `check`, `repair`, `log`, `compact`,
 //!   `crash`, `adopt`, `generate`: the verbs, each with its options and what it prints
 //! * `context`, `input`: what they work with; `output`, `table`, `columns`: where their answers go
 //! * `exit`: how the program ends
@@ -18,6 +18,7 @@ mod exit;
 mod forget;
 mod generate;
 mod get;
+mod guard;
 mod input;
 #[cfg(feature = "http")]
 mod interrupt;
@@ -30,6 +31,7 @@ mod repair;
 mod restore;
 #[cfg(feature = "http")]
 mod serve;
+mod signals;
 mod status;
 mod table;
 
@@ -55,7 +57,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let Global { store, json, quiet } = cli.global;
     trace(quiet);
     #[cfg(feature = "http")]
-    if !matches!(cli.verb, args::Verb::Serve(_)) {
+    if !cli.verb.minds_signals() {
         interrupt::ends_the_program();
     }
     let mut context = Context { path: store, out: Output::new(json, quiet) };

@@ -124,6 +124,12 @@ impl Output {
         }
     }
 
+    /// Says what went wrong, also to those who want no messages.
+    pub(super) fn complain(&self, text: impl Display) {
+        // Nobody can be told that standard error is closed.
+        let _ = writeln!(io::stderr(), "{text}");
+    }
+
     /// Reports an error behind what was written so far, and says how the program ends. A reader that has closed the
     /// pipe wants no more: that is no error.
     pub(super) fn finish(mut self, result: Result<Exit>) -> Exit {
