@@ -127,7 +127,9 @@ pub use face::asynchronous::AsyncStore;
 #[doc(hidden)]
 pub use face::cli::run as run_program;
 pub use recovery::backups::{Backup, BackupOf, BackupRequest, Kind};
+pub use recovery::checked::LastCheck;
 pub use recovery::diff::{Change, ChangeKind, Counts, Diff};
+pub use recovery::drills::{LastDrill, Rehearsed};
 pub use recovery::events::{Event, EventKind, Events};
 pub use recovery::guard::{Guard, GuardOptions, Guarded, RollBack};
 pub use recovery::points::{Point, PointLoss, PointRequest};

@@ -110,6 +110,8 @@ kinds! {
     GuardRolledBack = "guard_rolled_back",
     /// Guarded work could not be begun; nothing was rolled back.
     GuardCalledOff = "guard_called_off",
+    /// A rehearsal of disasters has ended; what it measured is in the details.
+    DrillFinished = "drill_finished",
     /// Damage was repaired.
     Repaired = "repaired",
     /// Files of another program were taken over.

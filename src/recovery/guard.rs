@@ -22,7 +22,9 @@ use crate::recovery::restore::{RestoreOptions, RestorePlan, Verified};
 use crate::recovery::selector::Selector;
 
 /// What a guard's point is tagged with, so that one whose guard was killed is known.
-pub(crate) const TAG: &str = "guard";
+const TAG: &str = "guard";
+/// The value of the tag until the work has ended.
+const RUNNING: &str = "running";
 
 /// How work is guarded. The default goes back to everything as it was.
 #[derive(Clone, Debug, Default)]
@@ -148,7 +150,7 @@ impl Store {
     pub fn begin_guard(&self, options: GuardOptions) -> Result<Guard> {
         // What cannot be rolled back is not begun.
         Scope::of_collections(&options.only, &names(&self.view()?)?)?;
-        let request = PointRequest::new(format!("before {}", options.description)).tag(TAG, "running").held(true);
+        let request = PointRequest::new(format!("before {}", options.description)).tag(TAG, RUNNING).held(true);
         let point = self.alone(|tx| {
             let point = tx.make_point(request)?;
             let details = json!({"restore_id": point.id, "description": options.description});
@@ -229,6 +231,11 @@ impl Guard {
     fn selector(&self) -> Selector {
         Selector::from(&self.point)
     }
+}
+
+/// Whether a point is that of a guard that has not ended.
+pub(crate) fn is_running(point: &Point) -> bool {
+    point.held && point.tags.get(TAG).is_some_and(|tag| tag == RUNNING)
 }
 
 impl WriteTx<'_> {

@@ -12,6 +12,7 @@ use crate::face::cli::check::Check;
 use crate::face::cli::compact::Compact;
 use crate::face::cli::context::Context;
 use crate::face::cli::crash::CrashArgs;
+use crate::face::cli::doctor::Doctor;
 use crate::face::cli::exit::Exit;
 use crate::face::cli::generate::{Completions, Man};
 use crate::face::cli::get::Get;
@@ -83,6 +84,7 @@ pub(super) enum Verb {
     Backup(Backup),
     History(History),
     Queue(QueueArgs),
+    Doctor(Doctor),
     Check(Check),
     Repair(Repair),
     Log(Log),
@@ -116,6 +118,7 @@ impl Verb {
             Self::Backup(backup) => backup.run(context),
             Self::History(history) => history.run(context),
             Self::Queue(queue) => queue.run(context),
+            Self::Doctor(doctor) => doctor.run(context),
             Self::Check(check) => check.run(context),
             Self::Repair(repair) => repair.run(context),
             Self::Log(log) => log.run(context),
