@@ -66,7 +66,7 @@
 //! 2. `engine`: versioned records in one redb file. It knows keys and bytes, points and segments.
 //! 3. `state`: what the records mean: bots, tasks, messages, documents.
 //! 4. `recovery`: points, restores, differences, backups, retention, sessions.
-//! 5. `transfer`: taking state over from other programs.
+//! 5. `transfer`: taking state over from other programs, and archives that outlive the file.
 //! 6. `face`: the command line and the service.
 //!
 //! # Durability
@@ -142,7 +142,7 @@ pub use recovery::selector::Selector;
 pub use recovery::sessions::{Crash, Session, SessionState};
 pub use recovery::size::PointSize;
 pub use state::assignments::{Assignment, Assignments, Hold};
-pub use state::audit::chain::{AuditFinding, AuditReport, EntryHash, Link};
+pub use state::audit::chain::{AuditFinding, AuditReport, EntryHash, Link, Trail};
 pub use state::audit::{Audit, Entry, Level, NewEntry};
 pub use state::chat::{Chat, ChatFilter, Message, NewMessage};
 pub use state::collection::Collection;
@@ -158,3 +158,8 @@ pub use state::registry::{Bot, Registry};
 pub use transfer::adopt::report::{AdoptProblem, AdoptReport, AdoptSkipped, AdoptThing, AdoptedFile};
 #[cfg(feature = "transfer")]
 pub use transfer::adopt::{AdoptOptions, AdoptSource};
+#[cfg(feature = "transfer")]
+pub use transfer::archive::{
+    ArchiveManifest, ArchivedCollection, ArchivedPoint, ArchivedTrail, ExportOptions, ExportReport, ImportOptions,
+    ImportPlan, ImportReport,
+};

@@ -25,6 +25,8 @@ pub(crate) use pieces::Whole;
 pub(crate) use pieces::{Container, Pieces, Scalar};
 pub(crate) use plain::write_string;
 pub(crate) use python::python_of_compact;
+#[cfg(feature = "transfer")]
+pub(crate) use read::check_text;
 pub(crate) use read::{parse_inside, parse_into, split_member};
 
 /// Arrays and objects may be nested this deep. It bounds the stack that any reader or writer needs.

@@ -118,6 +118,18 @@ kinds! {
     Adopted = "adopted",
     /// A part of such a file could not be taken over; its text is in the details.
     NotAdopted = "not_adopted",
+    /// An archive was made of a point.
+    ArchiveCreated = "archive_created",
+    /// An archive was read back and is what was written.
+    ArchiveVerified = "archive_verified",
+    /// An archive could not be made, or not be read back.
+    ArchiveFailed = "archive_failed",
+    /// Retention removed archives.
+    ArchiveDeletedOld = "archive_deleted_old",
+    /// An archive was taken in.
+    Imported = "imported",
+    /// An archive could not be taken in.
+    ImportFailed = "import_failed",
 }
 
 impl fmt::Display for EventKind {

@@ -1,3 +1,4 @@
-//! Entering the file from other programs.
+//! Entering the file from other programs, and leaving it.
 
 pub(crate) mod adopt;
+pub(crate) mod archive;
