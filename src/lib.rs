@@ -163,3 +163,7 @@ pub use transfer::archive::{
     ArchiveManifest, ArchivedCollection, ArchivedPoint, ArchivedTrail, ExportOptions, ExportReport, ImportOptions,
     ImportPlan, ImportReport,
 };
+#[cfg(feature = "transfer")]
+pub use transfer::drill::targets::{Disaster, DrillTarget};
+#[cfg(feature = "transfer")]
+pub use transfer::drill::{DrillOptions, DrillReport, DrillScenario, DrillWatch, drill_bot};

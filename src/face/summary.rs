@@ -13,6 +13,7 @@ use crate::engine::schema::{CollectionId, Table};
 use crate::engine::store::Store;
 use crate::engine::view::View;
 use crate::error::Result;
+use crate::recovery::drills::LastDrill;
 use crate::recovery::points::{Point, names};
 use crate::recovery::sessions::Crash;
 use crate::state::queue::TaskCounts;
@@ -35,6 +36,8 @@ pub(crate) struct Summary {
     pub(crate) points: Points,
     /// The newest crash that nobody has acknowledged.
     pub(crate) crash: Option<Crash>,
+    /// What the last rehearsal of disasters has measured.
+    pub(crate) last_drill: Option<LastDrill>,
 }
 
 /// The restore points of a store, in short.
@@ -75,6 +78,7 @@ impl Summary {
                 latest: points.into_iter().find(|point| point.origin.is_some_and(Origin::is_selectable)),
             },
             crash: store.crash()?,
+            last_drill: view.last_drill()?,
         })
     }
 

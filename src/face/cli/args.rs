@@ -13,6 +13,7 @@ use crate::face::cli::compact::Compact;
 use crate::face::cli::context::Context;
 use crate::face::cli::crash::CrashArgs;
 use crate::face::cli::doctor::Doctor;
+use crate::face::cli::drill::{Drill, DrillBot};
 use crate::face::cli::exit::Exit;
 use crate::face::cli::generate::{Completions, Man};
 use crate::face::cli::get::Get;
@@ -85,6 +86,7 @@ pub(super) enum Verb {
     History(History),
     Queue(QueueArgs),
     Doctor(Doctor),
+    Drill(Drill),
     Check(Check),
     Repair(Repair),
     Log(Log),
@@ -93,13 +95,14 @@ pub(super) enum Verb {
     Adopt(Adopt),
     Completions(Completions),
     Man(Man),
+    DrillBot(DrillBot),
 }
 
 impl Verb {
     /// Whether it ends in its own way when a signal asks for that.
     #[cfg(feature = "http")]
     pub(super) fn minds_signals(&self) -> bool {
-        matches!(self, Self::Serve(_) | Self::Guard(_))
+        matches!(self, Self::Serve(_) | Self::Guard(_) | Self::Drill(_))
     }
 
     /// Does what was asked for.
@@ -119,6 +122,7 @@ impl Verb {
             Self::History(history) => history.run(context),
             Self::Queue(queue) => queue.run(context),
             Self::Doctor(doctor) => doctor.run(context),
+            Self::Drill(drill) => drill.run(context),
             Self::Check(check) => check.run(context),
             Self::Repair(repair) => repair.run(context),
             Self::Log(log) => log.run(context),
@@ -127,6 +131,7 @@ impl Verb {
             Self::Adopt(adopt) => adopt.run(context),
             Self::Completions(completions) => completions.run(context),
             Self::Man(man) => man.run(context),
+            Self::DrillBot(bot) => bot.run(context),
         }
     }
 }

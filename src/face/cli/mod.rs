@@ -1,7 +1,7 @@
 //! The command line: `hivekeep [--store PATH] [--json] [-q] VERB`.
 //!
 //! * `args`: what can be typed
-//! * `serve`, `status`, `get`, `put`, `point`, `forget`, `restore`, `guard`, `backup`, `queue`, `doctor`, `check`, `repair`, `log`, `compact`,
+//! * `serve`, `status`, `get`, `put`, `point`, `forget`, `restore`, `guard`, `backup`, `queue`, `doctor`, `drill`, `check`, `repair`, `log`, `compact`,
 //!   `crash`, `adopt`, `generate`: the verbs, each with its options and what it prints
 //! * `context`, `input`: what they work with; `output`, `table`, `columns`: where their answers go
 //! * `exit`: how the program ends
@@ -15,6 +15,7 @@ mod compact;
 mod context;
 mod crash;
 mod doctor;
+mod drill;
 mod exit;
 mod forget;
 mod generate;

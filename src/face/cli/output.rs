@@ -36,6 +36,11 @@ impl Output {
         !self.quiet && !self.json && io::stderr().is_terminal()
     }
 
+    /// Whether messages are wanted, and text at all.
+    pub(super) fn shows_messages(&self) -> bool {
+        !self.quiet && !self.json
+    }
+
     /// A line of text for people or scripts.
     pub(super) fn line(&mut self, text: impl Display) -> Result<()> {
         Ok(writeln!(self.out, "{text}")?)

@@ -1,7 +1,7 @@
 //! What there is outside of the file: restore points do not outlive it.
 
 use std::fs::{self, Metadata};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -10,16 +10,14 @@ use crate::engine::store::Store;
 use crate::error::Result;
 use crate::face::cli::doctor::line::Line;
 use crate::recovery::age;
-
-/// Where archives are unless somebody says otherwise, beside the store.
-const FOLDER: &str = "hivekeep-archives";
+use crate::transfer::archives;
 
 /// The newest archive, how old it is, and whether it would be lost together with the store.
-pub(super) fn archives(store: &Store, folder: Option<&Path>, interval: Duration) -> Result<Line> {
+pub(super) fn outside(store: &Store, folder: Option<&Path>, interval: Duration) -> Result<Line> {
     let topic = "archives";
     let path = std::path::absolute(store.path())?;
-    let folder = folder.map_or_else(|| path.with_file_name(FOLDER), Path::to_path_buf);
-    let Some((newest, metadata)) = newest(&folder) else {
+    let folder = folder.map_or_else(|| archives::folder_beside(&path), Path::to_path_buf);
+    let Some((newest, metadata)) = archives::newest(&folder) else {
         let advice = "copy it to another disk: hivekeep export FILE.tar.gz; serve does so by itself";
         return Ok(Line::warn(topic, format!("no copy outside of this file: {}", folder.display()), advice));
     };
@@ -41,18 +39,6 @@ pub(super) fn archives(store: &Store, folder: Option<&Path>, interval: Duration)
 fn is_older_than_the_store(store: &Path, archive: &Metadata) -> bool {
     let changed = fs::metadata(store).and_then(|store| store.modified());
     changed.ok().zip(archive.modified().ok()).is_none_or(|(store, archive)| archive < store)
-}
-
-/// The archive that was written last.
-fn newest(folder: &Path) -> Option<(PathBuf, Metadata)> {
-    let files = fs::read_dir(folder).ok()?.filter_map(Result::<_, std::io::Error>::ok);
-    let archives = files.filter(|file| is_archive(&file.file_name().to_string_lossy()));
-    let archives = archives.filter_map(|file| Some((file.path(), file.metadata().ok()?)));
-    archives.filter(|(_, metadata)| metadata.is_file()).max_by_key(|(_, metadata)| metadata.modified().ok())
-}
-
-fn is_archive(name: &str) -> bool {
-    name.starts_with("state-") && [".tar.gz", ".tar.zst", ".age"].iter().any(|end| name.ends_with(end))
 }
 
 #[cfg(unix)]

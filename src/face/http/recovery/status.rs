@@ -23,6 +23,7 @@ use crate::face::http::problem::Answer;
 use crate::face::http::recovery::shape::{Listed, Shown};
 use crate::face::instance::Instance;
 use crate::recovery::backups::Kind;
+use crate::recovery::drills::LastDrill;
 use crate::recovery::points::Point;
 use crate::recovery::sessions::Crash;
 
@@ -44,6 +45,7 @@ struct Status<'f> {
     next_backup: Option<Timestamp>,
     total_bots: u64,
     total_tasks: u64,
+    last_drill: Option<LastDrill>,
 }
 
 /// What follows from backups and points.
@@ -107,6 +109,7 @@ impl<'f> Status<'f> {
             next_backup: instance.next_backup()?,
             total_bots: view.stats(CollectionId::REGISTRY)?.count,
             total_tasks: view.queue().counts()?.total(),
+            last_drill: view.last_drill()?,
         })
     }
 }
