@@ -41,6 +41,11 @@ impl Output {
         !self.quiet && !self.json
     }
 
+    /// Standard output itself, for a verb with a protocol of its own.
+    pub(super) fn stream(&mut self) -> &mut dyn Write {
+        &mut self.out
+    }
+
     /// A line of text for people or scripts.
     pub(super) fn line(&mut self, text: impl Display) -> Result<()> {
         Ok(writeln!(self.out, "{text}")?)

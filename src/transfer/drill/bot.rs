@@ -1,11 +1,11 @@
 //! What the process of a drill's bot does until it is killed: it enqueues, claims and completes, and says of each what it
 //! was told is done, on its standard output, a line each. A deployment gone wrong is one too.
 
-use std::io::{self, Write};
+use std::io::Write;
 use std::path::Path;
+use std::sync::mpsc::{self, Receiver, Sender};
 use std::time::Duration;
 
-use parking_lot::Mutex;
 use serde_json::json;
 
 use crate::engine::store::Store;
@@ -30,13 +30,13 @@ pub(super) const HOLD: &str = "hold";
 pub(super) const DONE: &str = "done";
 
 /// Is a bot of a drill, on the copy at `path`, in so many threads, until it is killed: what
-/// [`DrillOptions::new`](crate::DrillOptions::new) runs a program for. Called `deployment`, it spoils configuration and
-/// registry instead, and fails.
+/// [`DrillOptions::new`](crate::DrillOptions::new) runs a program for. `out` is to be the program's standard output. Called
+/// `deployment`, it spoils configuration and registry instead, and fails.
 ///
 /// # Errors
 ///
 /// As [`Store::open`] and [`Store::write`]; `Io` when nobody reads its output any more.
-pub fn drill_bot(path: &Path, name: &str, threads: usize) -> Result<()> {
+pub fn drill_bot(path: &Path, name: &str, threads: usize, out: &mut dyn Write) -> Result<()> {
     let store = Store::options().create(false).open(path)?;
     if name == DEPLOYMENT {
         return spoil(&store);
@@ -44,43 +44,52 @@ pub fn drill_bot(path: &Path, name: &str, threads: usize) -> Result<()> {
     // A process like others gives the tasks of the dead back.
     let schedule = Schedule { backup_interval: None, retention: None, ..Schedule::default() };
     let _scheduler = Scheduler::start(store.clone(), schedule)?;
-    let out = Mutex::new(());
-    say(&out, OPEN, "-")?;
+    let (say, said) = mpsc::channel();
     std::thread::scope(|scope| {
         let bots: Vec<_> = (0..threads.max(1))
             .map(|thread| {
-                let (store, out) = (&store, &out);
-                scope.spawn(move || work(store, &format!("{name}-{thread}"), out))
+                let (store, say) = (&store, say.clone());
+                scope.spawn(move || work(store, &format!("{name}-{thread}"), &say))
             })
             .collect();
-        bots.into_iter().try_for_each(|bot| bot.join().map_err(|_| Error::conflict("a bot panicked"))?)
+        drop(say);
+        let told = tell(&said, out);
+        // Nobody listens any more: the bots end with the first thing that they have to say.
+        drop(said);
+        let worked = bots.into_iter().try_for_each(|bot| bot.join().map_err(|_| Error::conflict("a bot panicked"))?);
+        told.and(worked)
     })
 }
 
-fn work(store: &Store, name: &str, out: &Mutex<()>) -> Result<()> {
-    let bot = BotId::new(name)?;
-    let options = ClaimOptions { lease: LEASE, session: store.session(), ..ClaimOptions::default() };
-    for number in 0u64.. {
-        let id = format!("{name}-{}-{number}", std::process::id());
-        let task = NewTask::new("drill").id(TaskId::new(&id)?).priority(Priority::P0);
-        store.write(|tx| tx.queue().enqueue(task))?;
-        say(out, PUT, &id)?;
-        for claim in store.write(|tx| tx.queue().claim(&bot, &options))? {
-            say(out, HOLD, claim.id.as_str())?;
-            std::thread::sleep(WORK);
-            store.write(|tx| tx.queue().complete(&claim.id, claim.token, json!(null)))?;
-            say(out, DONE, claim.id.as_str())?;
-        }
+/// Writes what bots say, a line each.
+fn tell(said: &Receiver<String>, out: &mut dyn Write) -> Result<()> {
+    writeln!(out, "{OPEN} -")?;
+    out.flush()?;
+    for line in said {
+        writeln!(out, "{line}")?;
+        out.flush()?;
     }
     Ok(())
 }
 
-/// A line, once the store has said that it is so.
-fn say(out: &Mutex<()>, what: &str, id: &str) -> Result<()> {
-    let _one_at_a_time = out.lock();
-    let mut stream = io::stdout();
-    writeln!(stream, "{what} {id}")?;
-    Ok(stream.flush()?)
+fn work(store: &Store, name: &str, say: &Sender<String>) -> Result<()> {
+    let bot = BotId::new(name)?;
+    let options = ClaimOptions { lease: LEASE, session: store.session(), ..ClaimOptions::default() };
+    // Said once the store has said that it is so.
+    let said = |what, id: &str| say.send(format!("{what} {id}")).map_err(|_| Error::conflict("nobody listens"));
+    for number in 0u64.. {
+        let id = format!("{name}-{}-{number}", std::process::id());
+        let task = NewTask::new("drill").id(TaskId::new(&id)?).priority(Priority::P0);
+        store.write(|tx| tx.queue().enqueue(task))?;
+        said(PUT, &id)?;
+        for claim in store.write(|tx| tx.queue().claim(&bot, &options))? {
+            said(HOLD, claim.id.as_str())?;
+            std::thread::sleep(WORK);
+            store.write(|tx| tx.queue().complete(&claim.id, claim.token, json!(null)))?;
+            said(DONE, claim.id.as_str())?;
+        }
+    }
+    Ok(())
 }
 
 /// A deployment that goes wrong half-way.

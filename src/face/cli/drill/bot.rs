@@ -26,7 +26,7 @@ pub(in crate::face::cli) struct DrillBot {
 
 impl DrillBot {
     pub(in crate::face::cli) fn run(self, context: &mut Context) -> Result<Exit> {
-        drill_bot(&context.path, &self.name, self.threads)?;
+        drill_bot(&context.path, &self.name, self.threads, context.out.stream())?;
         Ok(Exit::Done)
     }
 }
