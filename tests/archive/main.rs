@@ -5,7 +5,7 @@
 //! * `damage`: a gallery of damaged, foreign and hostile archives
 //! * `kill`: processes killed on the way
 //! * `sealed`: encrypted archives
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a test stops at what it does not expect")]
+#![expect(clippy::unwrap_used, reason = "a test stops at what it does not expect")]
 
 #[path = "../children/mod.rs"]
 mod children;
