@@ -160,8 +160,8 @@ pub use transfer::adopt::report::{AdoptProblem, AdoptReport, AdoptSkipped, Adopt
 pub use transfer::adopt::{AdoptOptions, AdoptSource};
 #[cfg(feature = "transfer")]
 pub use transfer::archive::{
-    ArchiveManifest, ArchivedCollection, ArchivedPoint, ArchivedTrail, ExportOptions, ExportReport, ImportOptions,
-    ImportPlan, ImportReport,
+    ArchiveManifest, ArchivePolicy, ArchiveSchedule, ArchivedCollection, ArchivedPoint, ArchivedTrail, ExportOptions,
+    ExportReport, ImportOptions, ImportPlan, ImportReport, LastArchive,
 };
 #[cfg(feature = "transfer")]
 pub use transfer::drill::targets::{Disaster, DrillTarget};

@@ -15,9 +15,11 @@ use crate::face::cli::crash::CrashArgs;
 use crate::face::cli::doctor::Doctor;
 use crate::face::cli::drill::{Drill, DrillBot};
 use crate::face::cli::exit::Exit;
+use crate::face::cli::export::Export;
 use crate::face::cli::generate::{Completions, Man};
 use crate::face::cli::get::Get;
 use crate::face::cli::guard::Guard;
+use crate::face::cli::import::Import;
 use crate::face::cli::log::Log;
 use crate::face::cli::point::PointArgs;
 use crate::face::cli::put::{Put, Remove};
@@ -93,6 +95,8 @@ pub(super) enum Verb {
     Compact(Compact),
     Crash(CrashArgs),
     Adopt(Adopt),
+    Export(Export),
+    Import(Import),
     Completions(Completions),
     Man(Man),
     DrillBot(DrillBot),
@@ -129,6 +133,8 @@ impl Verb {
             Self::Compact(compact) => compact.run(context),
             Self::Crash(crash) => crash.run(context),
             Self::Adopt(adopt) => adopt.run(context),
+            Self::Export(export) => export.run(context),
+            Self::Import(import) => import.run(context),
             Self::Completions(completions) => completions.run(context),
             Self::Man(man) => man.run(context),
             Self::DrillBot(bot) => bot.run(context),

@@ -1,7 +1,6 @@
 //! `check`: everything verified, nothing changed.
 
 use clap::Args;
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::json;
 
 use crate::engine::check::{CheckReport, Finding};
@@ -10,6 +9,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::face::cli::context::Context;
 use crate::face::cli::exit::Exit;
 use crate::face::cli::output::Output;
+use crate::face::cli::progress::Progress;
 use crate::face::summary::{counted, show_bytes};
 use crate::recovery::selector::Selector;
 
@@ -51,11 +51,8 @@ impl Check {
             ),
             opened => (opened?, None),
         };
-        let bar = progress(&context.out);
-        let show = |done, of| {
-            bar.set_length(of);
-            bar.set_position(done);
-        };
+        let bar = Progress::new(&context.out, "rows");
+        let show = |done, of| bar.show(done, of);
         let mut report = match (&self.at, self.sample) {
             (Some(at), _) => {
                 context.tell(&store, at)?;
@@ -64,7 +61,7 @@ impl Check {
             (None, Some(part)) => store.check_sample(part, &show)?,
             (None, None) => store.check(&show)?,
         };
-        bar.finish_and_clear();
+        drop(bar);
         damaged.into_iter().for_each(|error| report.find(Finding::new("pages", b"", error.to_string())));
         if self.pages {
             store.check_pages()?.into_iter().for_each(|finding| report.find(finding));
@@ -130,14 +127,4 @@ fn list(out: &mut Output, report: &CheckReport) -> Result<()> {
         counted(report.pre_images, "pre-image"),
         counted(report.points, "point"),
     ))
-}
-
-/// A bar on the terminal, when somebody looks.
-fn progress(out: &Output) -> ProgressBar {
-    if !out.shows_progress() {
-        return ProgressBar::hidden();
-    }
-    let bar = ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::stderr_with_hz(10));
-    let style = ProgressStyle::with_template("{wide_bar} {human_pos} of {human_len} rows, {eta} left");
-    bar.with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
 }

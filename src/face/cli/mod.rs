@@ -1,9 +1,10 @@
 //! The command line: `hivekeep [--store PATH] [--json] [-q] VERB`.
 //!
 //! * `args`: what can be typed
-//! * `serve`, `status`, `get`, `put`, `point`, `forget`, `restore`, `guard`, `backup`, `queue`, `doctor`, `drill`, `check`, `repair`, `log`, `compact`,
-//!   `crash`, `adopt`, `generate`: the verbs, each with its options and what it prints
-//! * `context`, `input`: what they work with; `output`, `table`, `columns`: where their answers go
+//! * `serve`, `status`, `get`, `put`, `point`, `forget`, `restore`, `guard`, `backup`, `queue`, `doctor`, `drill`, `check`,
+//!   `repair`, `log`, `compact`, `crash`, `adopt`, `export`, `import`, `generate`: the verbs, each with its options and what
+//!   it prints
+//! * `context`, `input`: what they work with; `output`, `table`, `columns`, `progress`: where their answers go
 //! * `exit`: how the program ends
 
 mod adopt;
@@ -17,16 +18,19 @@ mod crash;
 mod doctor;
 mod drill;
 mod exit;
+mod export;
 mod forget;
 mod generate;
 mod get;
 mod guard;
+mod import;
 mod input;
 #[cfg(feature = "http")]
 mod interrupt;
 mod log;
 mod output;
 mod point;
+mod progress;
 mod put;
 mod queue;
 mod repair;

@@ -136,6 +136,13 @@ fn state_of(app: &App) -> Result<String> {
     if let Some(free) = free_space(store.path()) {
         gauge("disk_free_bytes", "What is free on the disk of the store.", &plain(free as f64));
     }
+    if let Some(last) = store.last_archive()? {
+        let seconds = last.at.as_microsecond() as f64 / 1e6;
+        gauge("last_archive_timestamp_seconds", "When the newest automatic archive was made.", &plain(seconds));
+        let verified = f64::from(u8::from(last.verified));
+        gauge("last_archive_verified", "1 when the newest automatic archive was read back.", &plain(verified));
+        gauge("last_archive_bytes", "The length of the newest automatic archive.", &plain(last.bytes as f64));
+    }
     if let Some(drill) = view.last_drill()? {
         let seconds = drill.at.as_microsecond() as f64 / 1e6;
         gauge("last_drill_timestamp_seconds", "When disasters were rehearsed last.", &plain(seconds));

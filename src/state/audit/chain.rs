@@ -6,7 +6,6 @@
 
 use std::fmt;
 
-use jiff::Timestamp;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::{Audit, Entry};
@@ -86,7 +85,7 @@ pub struct Trail {
 impl Trail {
     /// Up to the newest entry that was recorded at or before a time.
     #[cfg(feature = "transfer")]
-    pub(crate) fn until(records: &impl Records, time: Timestamp) -> Result<Self> {
+    pub(crate) fn until(records: &impl Records, time: jiff::Timestamp) -> Result<Self> {
         let chain = Chain::read(records)?;
         let mut head = chain.purged;
         for row in scan_rows(records, Table::Audit, KeyRange::all().backward()) {

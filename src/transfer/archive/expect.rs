@@ -87,24 +87,40 @@ impl Expect {
         self.whole || self.lines > 0
     }
 
-    /// What an entry of that name is, if it belongs to the section.
+    /// Whether an entry of that name can come next, of this section or as the first of a later one.
+    pub(super) fn can_come(&self, name: &str) -> bool {
+        let begins = |(_, stem, whole): &(Section, Stem, bool)| match whole {
+            true => name == stem.whole() || name == stem.records(1),
+            false => name == stem.lines(1) || name == stem.records(1),
+        };
+        let later = self.sections.get(self.at.saturating_add(1)..).unwrap_or_default();
+        name == layout::SUMS || self.find(name).is_some() || later.iter().any(begins)
+    }
+
+    /// What an entry of that name is, if it belongs to the section; it does not come a second time.
     pub(super) fn part(&mut self, name: &str) -> Option<Part> {
+        let found = self.find(name)?;
+        match found {
+            Part::Readable if self.sections.get(self.at).is_some_and(|(.., whole)| *whole) => self.whole = true,
+            Part::Readable => self.lines += 1,
+            Part::Records => self.records += 1,
+            Part::Sums => {}
+        }
+        Some(found)
+    }
+
+    fn find(&self, name: &str) -> Option<Part> {
         let Some((_, stem, whole)) = self.sections.get(self.at) else {
             return (name == layout::SUMS).then_some(Part::Sums);
         };
-        if *whole && !self.whole && name == stem.whole() {
-            self.whole = true;
+        let is_readable = match whole {
+            true => !self.whole && name == stem.whole(),
+            false => name == stem.lines(self.lines.saturating_add(1)),
+        };
+        if is_readable {
             return Some(Part::Readable);
         }
-        if !*whole && name == stem.lines(self.lines.saturating_add(1)) {
-            self.lines += 1;
-            return Some(Part::Readable);
-        }
-        if name == stem.records(self.records.saturating_add(1)) {
-            self.records += 1;
-            return Some(Part::Records);
-        }
-        None
+        (name == stem.records(self.records.saturating_add(1))).then_some(Part::Records)
     }
 
     /// Takes the length of an entry off what may still come.

@@ -18,6 +18,7 @@ use super::write::Entries;
 use crate::engine::codec;
 use crate::engine::commit::Outcome;
 use crate::engine::digest::Stats;
+use crate::engine::epoch::Epoch;
 use crate::engine::point::{Manifest, Scope};
 use crate::engine::records::{KeyRange, Records, scan_rows};
 use crate::engine::schema::{CollectionId, Table};
@@ -226,11 +227,12 @@ impl Store {
 
 impl WriteTx<'_> {
     /// The newest point, if it has exactly what is there now.
-    fn newest_point_of_now(&self) -> Result<Option<crate::Epoch>> {
+    fn newest_point_of_now(&self) -> Result<Option<Epoch>> {
         let newest = self.rows(Table::Points, &KeyRange::all().backward(), 1)?;
         let Some((key, bytes)) = newest.first() else { return Ok(None) };
         let manifest: Manifest = codec::decode(bytes)?;
-        let same = manifest.lost.is_empty() && manifest.collections == self.all_stats()?;
+        let is_whole = manifest.origin.is_selectable() && manifest.lost.is_empty();
+        let same = is_whole && manifest.collections == self.all_stats()?;
         same.then(|| epoch_of(key)).transpose()
     }
 }

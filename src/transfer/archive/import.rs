@@ -180,7 +180,6 @@ impl Store {
         let made = Unnamed::beside(to)?;
         let open = Self::options().session(false).reserve(false).sharing(Sharing::Exclusive);
         let store = open.open(&made.path)?;
-        let _writing = made.lock()?;
         let report = store.alone(|tx| {
             let mut filling = Filling::new(tx, options, progress);
             let manifest = read(file, options, &mut filling)?;
@@ -242,7 +241,7 @@ struct Unnamed {
 }
 
 impl Unnamed {
-    /// Finds a name, and removes what killed processes have left.
+    /// Finds a name, and removes what killed processes have left; redb locks what is still being written.
     fn beside(to: &Path) -> Result<Self> {
         let name = to.file_name().ok_or_else(|| Error::invalid("a store needs the name of a file"))?;
         let prefix = format!("{}.", name.to_string_lossy());
@@ -250,13 +249,6 @@ impl Unnamed {
         let mut path = to.as_os_str().to_owned();
         path.push(format!(".{}{UNFINISHED}", uuid::Uuid::now_v7().simple()));
         Ok(Self { path: path.into() })
-    }
-
-    /// Shows others that it is being written.
-    fn lock(&self) -> Result<File> {
-        let file = File::open(&self.path)?;
-        file.lock()?;
-        Ok(file)
     }
 
     fn name(self, to: &Path) -> Result<()> {

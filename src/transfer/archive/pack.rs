@@ -29,7 +29,7 @@ pub(super) enum Packing {
 
 /// An archive being written.
 pub(super) enum Packer {
-    Gzip(flate2::write::GzEncoder<Sealed>),
+    Gzip(Box<flate2::write::GzEncoder<Sealed>>),
     Zstd(Box<zstd::Encoder<'static, Sealed>>),
 }
 
@@ -71,7 +71,7 @@ impl Packer {
         Ok(match packing {
             Packing::Gzip => {
                 let header = flate2::GzBuilder::new().mtime(0);
-                Self::Gzip(header.write(sealed, flate2::Compression::new(GZIP_LEVEL)))
+                Self::Gzip(Box::new(header.write(sealed, flate2::Compression::new(GZIP_LEVEL))))
             }
             Packing::Zstd => {
                 let mut encoder = zstd::Encoder::new(sealed, ZSTD_LEVEL)?;
@@ -114,8 +114,8 @@ type Packed = BufReader<Box<dyn Read + Send>>;
 
 /// An archive being read.
 pub(super) enum Unpacker {
-    Gzip(flate2::bufread::GzDecoder<Packed>),
-    Zstd(zstd::Decoder<'static, Packed>),
+    Gzip(Box<flate2::bufread::GzDecoder<Packed>>),
+    Zstd(Box<zstd::Decoder<'static, Packed>>),
 }
 
 impl Unpacker {
@@ -131,11 +131,11 @@ impl Unpacker {
         }
         let start = first_bytes(&mut packed)?;
         if start.starts_with(GZIP_MAGIC) {
-            Ok(Self::Gzip(flate2::bufread::GzDecoder::new(packed)))
+            Ok(Self::Gzip(Box::new(flate2::bufread::GzDecoder::new(packed))))
         } else if start.starts_with(ZSTD_MAGIC) {
             let mut decoder = zstd::Decoder::with_buffer(packed)?.single_frame();
             decoder.window_log_max(ZSTD_WINDOW_LOG_MAX)?;
-            Ok(Self::Zstd(decoder))
+            Ok(Self::Zstd(Box::new(decoder)))
         } else {
             let message = "this is no archive of hivekeep: it is packed neither by gzip nor by zstd";
             Err(Error::new(ErrorKind::NotAStore, message))
@@ -161,9 +161,17 @@ impl Read for Unpacker {
     }
 }
 
+/// An error of the operating system is its own; everything else that reading gives is what the bytes are.
+pub(super) fn unreadable(error: &io::Error) -> Error {
+    match error.raw_os_error() {
+        Some(code) => io::Error::from_raw_os_error(code).into(),
+        None => Error::damaged(format!("the archive is damaged or cut off: {error}")),
+    }
+}
+
 /// What a stream begins with. A first read may give less than there is, but not less than these few bytes of a file.
 fn first_bytes(packed: &mut Packed) -> Result<&[u8]> {
-    Ok(packed.fill_buf()?)
+    packed.fill_buf().map_err(|error| unreadable(&error))
 }
 
 #[cfg(test)]

@@ -138,10 +138,12 @@ pub(super) fn remove_unfinished(folder: &Path, is_ours: impl Fn(&str) -> bool) {
     }
 }
 
-/// Whether a name is of the form that [`Place::new`] gives: an id and the ending.
+/// Whether a name is of the form that [`Place::new`] gives, an id and the ending, or of a file beside one such.
 fn is_unfinished(name: &str) -> bool {
-    let id = name.strip_suffix(UNFINISHED).and_then(|name| name.rsplit('.').next());
-    id.is_some_and(|id| id.len() == 32 && id.bytes().all(|byte| byte.is_ascii_hexdigit()))
+    let Some((name, beside)) = name.split_once(UNFINISHED) else { return false };
+    let id = name.rsplit('.').next().unwrap_or_default();
+    let is_id = id.len() == 32 && id.bytes().all(|byte| byte.is_ascii_hexdigit());
+    is_id && (beside.is_empty() || beside.starts_with('.'))
 }
 
 #[cfg(test)]

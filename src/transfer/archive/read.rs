@@ -13,7 +13,7 @@ use super::expect::{Expect, MANIFEST_BYTES_MAX, Part, Section, built_in};
 use super::import::ImportOptions;
 use super::layout;
 use super::manifest::ArchiveManifest;
-use super::pack::Unpacker;
+use super::pack::{Unpacker, unreadable};
 use super::record;
 use super::valid;
 use super::write::sum_line;
@@ -184,7 +184,7 @@ impl<'r> Reading<'r> {
 
     /// What an entry of that name is. It may be the first of the next collection.
     fn part(&mut self, name: &str) -> Result<Option<Part>> {
-        if self.sums_seen {
+        if self.sums_seen || !self.expect.can_come(name) {
             return Ok(None);
         }
         loop {
@@ -335,7 +335,7 @@ fn refuse_more(mut unpacker: Unpacker) -> Result<()> {
     let mut rest = Vec::new();
     unpacker.by_ref().take(PADDING_MAX + 1).read_to_end(&mut rest).map_err(|error| unreadable(&error))?;
     let padding = rest.len() as u64 <= PADDING_MAX && rest.iter().all(|byte| *byte == 0);
-    if padding && unpacker.is_at_end()? {
+    if padding && unpacker.is_at_end().map_err(|error| unreadable(&error))? {
         return Ok(());
     }
     Err(Error::damaged("something follows behind the end of the archive"))
@@ -345,15 +345,7 @@ fn name_of(entry: &Entry<'_>) -> String {
     String::from_utf8_lossy(&entry.path_bytes()).into_owned()
 }
 
-/// An error of the operating system is its own; everything else that reading gives is what the bytes are.
-fn unreadable(error: &io::Error) -> Error {
-    match error.raw_os_error() {
-        Some(code) => io::Error::from_raw_os_error(code).into(),
-        None => Error::damaged(format!("the archive is damaged or cut off: {error}")),
-    }
-}
-
-/// The same for an error that passed through the reader of records.
+/// An error of reading that passed through the reader of records.
 fn of_stream(error: Error) -> Error {
     if error.kind() != ErrorKind::Io {
         return error;

@@ -168,7 +168,7 @@ fn refused(error: age::DecryptError) -> Error {
         InvalidHeader | InvalidMac => {
             Error::damaged("the header of the encrypted archive is damaged").with_source(error)
         }
-        Io(source) => source.into(),
+        Io(source) => super::pack::unreadable(&source),
         other => Error::invalid(format!("the archive cannot be decrypted: {other}")).with_source(other),
     }
 }
