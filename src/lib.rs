@@ -127,8 +127,11 @@ pub use face::asynchronous::AsyncStore;
 #[doc(hidden)]
 pub use face::cli::run as run_program;
 pub use recovery::backups::{Backup, BackupOf, BackupRequest, Kind};
+pub use recovery::checked::LastCheck;
 pub use recovery::diff::{Change, ChangeKind, Counts, Diff};
+pub use recovery::drills::{LastDrill, Rehearsed};
 pub use recovery::events::{Event, EventKind, Events};
+pub use recovery::guard::{Guard, GuardOptions, Guarded, RollBack};
 pub use recovery::points::{Point, PointLoss, PointRequest};
 pub use recovery::repair::RepairPlan;
 pub use recovery::resolve::{Named, PointName, Resolved, resolve};
@@ -160,3 +163,7 @@ pub use transfer::archive::{
     ArchiveManifest, ArchivePolicy, ArchiveSchedule, ArchivedCollection, ArchivedPoint, ArchivedTrail, ExportOptions,
     ExportReport, ImportOptions, ImportPlan, ImportReport, LastArchive,
 };
+#[cfg(feature = "transfer")]
+pub use transfer::drill::targets::{Disaster, DrillTarget};
+#[cfg(feature = "transfer")]
+pub use transfer::drill::{DrillOptions, DrillReport, DrillScenario, DrillWatch, drill_bot};

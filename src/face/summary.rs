@@ -13,6 +13,7 @@ use crate::engine::schema::{CollectionId, Table};
 use crate::engine::store::Store;
 use crate::engine::view::View;
 use crate::error::Result;
+use crate::recovery::drills::LastDrill;
 use crate::recovery::points::{Point, names};
 use crate::recovery::sessions::Crash;
 use crate::state::queue::TaskCounts;
@@ -38,6 +39,8 @@ pub(crate) struct Summary {
     pub(crate) archive: Copy,
     /// The newest crash that nobody has acknowledged.
     pub(crate) crash: Option<Crash>,
+    /// What the last rehearsal of disasters has measured.
+    pub(crate) last_drill: Option<LastDrill>,
 }
 
 /// The copy of the state that would be left if the file were lost.
@@ -104,6 +107,7 @@ impl Summary {
             },
             archive: Copy::of(store)?,
             crash: store.crash()?,
+            last_drill: view.last_drill()?,
         })
     }
 

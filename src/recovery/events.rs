@@ -102,6 +102,16 @@ kinds! {
     CrashAcknowledged = "crash_acknowledged",
     /// Bytes were found that are not what was written.
     CorruptionDetected = "corruption_detected",
+    /// Guarded work began, behind a restore point.
+    GuardStarted = "guard_started",
+    /// Guarded work succeeded.
+    GuardPassed = "guard_passed",
+    /// Guarded work failed, and the store went back to the point before it.
+    GuardRolledBack = "guard_rolled_back",
+    /// Guarded work could not be begun; nothing was rolled back.
+    GuardCalledOff = "guard_called_off",
+    /// A rehearsal of disasters has ended; what it measured is in the details.
+    DrillFinished = "drill_finished",
     /// Damage was repaired.
     Repaired = "repaired",
     /// Files of another program were taken over.

@@ -2,3 +2,5 @@
 
 pub(crate) mod adopt;
 pub(crate) mod archive;
+pub(crate) mod archives;
+pub(crate) mod drill;

@@ -3,6 +3,8 @@
 
 mod adopt;
 mod archive;
+mod doctor;
+mod guard;
 mod recovery;
 mod refusals;
 mod repair;

@@ -24,6 +24,7 @@ use crate::face::http::recovery::shape::{Listed, Shown};
 use crate::face::instance::Instance;
 use crate::face::summary::Copy;
 use crate::recovery::backups::Kind;
+use crate::recovery::drills::LastDrill;
 use crate::recovery::points::Point;
 use crate::recovery::sessions::Crash;
 
@@ -46,6 +47,7 @@ struct Status<'f> {
     archive: Archives,
     total_bots: u64,
     total_tasks: u64,
+    last_drill: Option<LastDrill>,
 }
 
 /// What follows from backups and points.
@@ -118,6 +120,7 @@ impl<'f> Status<'f> {
             archive: Archives { automatic: instance.makes_archives(), copy: Copy::of(store)? },
             total_bots: view.stats(CollectionId::REGISTRY)?.count,
             total_tasks: view.queue().counts()?.total(),
+            last_drill: view.last_drill()?,
         })
     }
 }
