@@ -4,6 +4,7 @@
 mod adopt;
 mod archive;
 mod doctor;
+mod drill;
 mod guard;
 mod recovery;
 mod refusals;

@@ -211,8 +211,8 @@ impl Store {
     /// was stopped; `Io` when the program for the bots cannot be run. What goes wrong within a rehearsal is in the report.
     pub fn drill(path: impl AsRef<Path>, options: &DrillOptions, watch: &dyn DrillWatch) -> Result<DrillReport> {
         let (path, begun) = (std::path::absolute(path.as_ref())?, Instant::now());
-        watch.stage("copying the store");
         let scratch = Scratch::make(&path, options.scratch.as_deref())?;
+        watch.stage("copying the store");
         let copied = scratch.copy(&path, watch)?;
         let copied_ms = millis(begun.elapsed());
         let mut stage = Stage::new(&path, scratch, options, watch)?;
