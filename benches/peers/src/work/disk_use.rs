@@ -23,7 +23,7 @@ pub fn disk(bench: &mut Bench) -> Result<()> {
         eprintln!("disk {}", kind.name);
         let mut subject = Subject::new(kind, &bench.folder, bench.records)?;
         let (alone, with) = match subject.is_available().and_then(|()| of_state(&mut subject)) {
-            Err(error) => (why_not(error)?, None),
+            Err(error) => (why_not(error)?, Some(subject.is_available().map(|()| Measured::default()))),
             Ok(measured) => {
                 let state = measured.bytes.unwrap_or_default();
                 (Outcome::Measured(measured), Some(of_points(&mut subject, state)))
