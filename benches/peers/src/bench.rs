@@ -7,6 +7,7 @@ use anyhow::{Context, Result, ensure};
 
 use crate::engine::{Cannot, HIVEKEEP, KINDS, Kind};
 use crate::queue;
+use crate::report;
 use crate::subject::Subject;
 use crate::work;
 
@@ -165,7 +166,6 @@ impl Bench {
         engines: &[&'static str],
         mut once: impl FnMut(usize) -> Answer,
     ) -> Result<()> {
-        eprintln!("{} {}{}", work.name, work.changes.map(|n| format!("{n} ")).unwrap_or_default(), work.variant);
         let mut spent = vec![Duration::ZERO; engines.len()];
         let mut outcomes: Vec<_> = engines.iter().map(|_| Outcome::Measured(Measured::default())).collect();
         for round in 0..rounds {
@@ -184,15 +184,15 @@ impl Bench {
                 spent[at] += started.elapsed();
             }
         }
-        for (engine, outcome) in engines.iter().zip(outcomes) {
-            self.push(work, engine, outcome);
-        }
+        self.note(work, engines.iter().copied().zip(outcomes));
         Ok(())
     }
 
-    /// Notes what was measured in another way.
-    pub fn push(&mut self, work: Work, engine: &'static str, outcome: Outcome) {
-        self.figures.push(Figure { work, engine, outcome });
+    /// Keeps what was measured, and prints it.
+    pub fn note(&mut self, work: Work, outcomes: impl IntoIterator<Item = (&'static str, Outcome)>) {
+        let before = self.figures.len();
+        self.figures.extend(outcomes.into_iter().map(|(engine, outcome)| Figure { work, engine, outcome }));
+        print!("{}", report::table(&self.figures[before..]));
     }
 }
 

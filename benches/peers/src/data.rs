@@ -81,8 +81,10 @@ impl Model {
     /// The numbers of so many records, each of them once when there are enough.
     pub fn pick(&self, random: &mut Random, count: u64) -> Vec<u64> {
         let (start, records) = (random.below(self.records()), self.records());
-        // A step that shares no factor with the count visits every record before it comes back to one.
-        let step = (records / 3..).map(|step| step | 1).find(|step| gcd(*step, records) == 1).unwrap_or(1);
+        // Golden steps fall far from one another, so that nearly every record has a page of its own; one that shares no
+        // factor with the count visits every record before it comes back to one.
+        let golden = (records as f64 * 0.618_033_988_75) as u64;
+        let step = (golden..).find(|step| gcd(*step, records) == 1).unwrap_or(1);
         (0..count).map(|at| (start + at * step) % records).collect()
     }
 

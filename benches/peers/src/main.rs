@@ -58,15 +58,15 @@ fn main() -> Result<()> {
     let parent = arguments.dir.map_or_else(beside_the_program, Ok)?;
     std::fs::create_dir_all(&parent)?;
     let folder = tempfile::Builder::new().prefix("peers-").tempdir_in(&parent)?;
-    println!("{}", machine::describe(folder.path(), arguments.records)?);
+    print!("{}", machine::describe(folder.path(), arguments.records)?);
+    println!("ratio: an engine's figure over Hivekeep's; above 1 Hivekeep is ahead, below 1 the other is");
     let mut bench = Bench::new(arguments.records, folder.path(), selection);
     work::all(&mut bench)?;
     queue::all(&mut bench)?;
-    println!("{}", report::table(bench.figures()));
     if let Some(path) = arguments.json {
         std::fs::write(path, report::json(bench.figures(), arguments.records)?)?;
     }
-    println!("every answer was right; {} s", started.elapsed().as_secs());
+    println!("\nevery answer was right; {} s", started.elapsed().as_secs());
     Ok(())
 }
 

@@ -88,16 +88,10 @@ fn ratio(figures: &[Figure], figure: &Figure) -> Option<f64> {
     Some(of(figure)? / of(ours)?)
 }
 
+/// The figures of one work.
 pub fn table(figures: &[Figure]) -> String {
-    let mut text = String::from("ratio: to Hivekeep; above 1 Hivekeep is ahead, below 1 the other is\n");
-    let mut last = None;
-    for figure in figures {
-        if last != Some(figure.work) {
-            text.push_str(&heading(figure.work));
-            last = Some(figure.work);
-        }
-        text.push_str(&line(figures, figure));
-    }
+    let mut text = figures.first().map(|figure| heading(figure.work)).unwrap_or_default();
+    figures.iter().for_each(|figure| text.push_str(&line(figures, figure)));
     text
 }
 

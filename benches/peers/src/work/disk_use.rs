@@ -18,25 +18,21 @@ const ONE_IN: u64 = 10;
 pub fn disk(bench: &mut Bench) -> Result<()> {
     let live = Work::new("disk").variant("state alone").changes(0).bytes();
     let points = Work::new("disk").variant("with 100 points").changes(bench.records / CHURN).bytes();
-    let mut with_points = Vec::new();
+    let (mut alone, mut with) = (Vec::new(), Vec::new());
     for kind in bench.kinds() {
-        eprintln!("disk {}", kind.name);
         let mut subject = Subject::new(kind, &bench.folder, bench.records)?;
-        let (alone, with) = match subject.is_available().and_then(|()| of_state(&mut subject)) {
-            Err(error) => (why_not(error)?, Some(subject.is_available().map(|()| Measured::default()))),
-            Ok(measured) => {
-                let state = measured.bytes.unwrap_or_default();
-                (Outcome::Measured(measured), Some(of_points(&mut subject, state)))
-            }
+        let of_state = subject.is_available().and_then(|()| of_state(&mut subject));
+        let of_points = match &of_state {
+            Ok(state) => of_points(&mut subject, state.bytes.unwrap_or_default()),
+            Err(_) => subject.is_available().map(|()| Measured::default()),
         };
-        bench.push(live, kind.name, alone);
-        if let Some(with) = with {
-            with_points.push((kind.name, with.map(Outcome::Measured).or_else(why_not)?));
-        }
         subject.close()?;
         std::fs::remove_dir_all(&subject.folder)?;
+        alone.push((kind.name, of_state.map(Outcome::Measured).or_else(why_not)?));
+        with.push((kind.name, of_points.map(Outcome::Measured).or_else(why_not)?));
     }
-    with_points.into_iter().for_each(|(name, outcome)| bench.push(points, name, outcome));
+    bench.note(live, alone);
+    bench.note(points, with);
     Ok(())
 }
 

@@ -8,8 +8,8 @@ use crate::child;
 use crate::subject::Subject;
 
 pub fn memory(bench: &mut Bench) -> Result<()> {
+    let mut outcomes = Vec::new();
     for kind in bench.kinds() {
-        eprintln!("memory {}", kind.name);
         let mut subject = Subject::new(kind, &bench.folder, bench.records)?;
         let outcome = match subject.is_available() {
             Err(error) => why_not(error)?,
@@ -20,7 +20,8 @@ pub fn memory(bench: &mut Bench) -> Result<()> {
             }
         };
         std::fs::remove_dir_all(&subject.folder)?;
-        bench.push(Work::new("memory").bytes(), kind.name, outcome);
+        outcomes.push((kind.name, outcome));
     }
+    bench.note(Work::new("memory").bytes(), outcomes);
     Ok(())
 }
