@@ -189,7 +189,7 @@ mod present {
             for row in rows {
                 batch.put(&row.key, &row.value);
             }
-            Ok(self.write_opt(&batch, &synced())?)
+            Ok(self.write_opt(batch, &synced())?)
         }
     }
 
