@@ -12,7 +12,9 @@ use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use hivekeep::{BackupRequest, Kind, NewTask, Policy, RestoreOptions, Schedule, Scheduler, Store, TaskId};
+use hivekeep::{
+    BackupRequest, BotId, ClaimOptions, Kind, NewTask, Policy, RestoreOptions, Schedule, Scheduler, Store, TaskId,
+};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -193,35 +195,54 @@ fn written_bytes() -> u64 {
 }
 
 /// Writes of several threads with a backup every second, against the same without.
+/// What threads write in the foreground: over and over, from a number of their own.
+type Foreground = fn(&Store, u64);
+
+/// A record of 100,000, each time another one, so that after a backup nearly every write is the first of its key.
+fn overwrite(store: &Store, number: u64) {
+    let number = number.wrapping_mul(6_364_136_223_846_793_005) >> 40;
+    store.write(|tx| tx.collection("bench")?.put(&format!("{:06}", number % 100_000), &number)).unwrap();
+}
+
+/// What a bot does: a task comes, is claimed, and is done, each in a commit of its own.
+fn work(store: &Store, number: u64) {
+    let bot = BotId::new(format!("BOT-{}", number % WRITERS as u64)).unwrap();
+    store.write(|tx| tx.queue().enqueue(NewTask::new(number))).unwrap();
+    for claim in store.write(|tx| tx.queue().claim(&bot, &ClaimOptions::default())).unwrap() {
+        store.write(|tx| tx.queue().complete(&claim.id, claim.token, Value::Null)).unwrap();
+    }
+}
+
 fn foreground(bench: &Bench) {
     let seconds = std::env::var("HIVEKEEP_BENCH_SECONDS").ok().and_then(|seconds| seconds.parse().ok());
     let length = Duration::from_secs(seconds.unwrap_or(SECONDS));
-    let mut ratios = Vec::new();
-    for _ in 0..PAIRS {
-        let [with, without] = [true, false].map(|with| writes(with, length));
-        println!("{:<44} {with} with, {without} without", "foreground/writes/pair");
-        ratios.push(with as f64 / without as f64);
+    for (name, what) in [("overwriting", overwrite as Foreground), ("working", work)] {
+        let mut ratios = Vec::new();
+        for _ in 0..PAIRS {
+            let [with, without] = [true, false].map(|with| done_beside_backups(what, with, length));
+            println!("{:<44} {with} with, {without} without", format!("foreground/{name}/pair"));
+            ratios.push(with as f64 / without as f64);
+        }
+        bench.at_least(&format!("foreground/{name}/with : without"), median(ratios), 0.97);
     }
-    bench.at_least("foreground/writes/with : without", median(ratios), 0.97);
 }
 
-fn writes(with_backups: bool, length: Duration) -> u64 {
+/// How often the threads did it.
+fn done_beside_backups(what: Foreground, with_backups: bool, length: Duration) -> u64 {
     let (_folder, store) = store();
-    let put = |number: u64| {
-        store.write(|tx| tx.collection("bench")?.put(&format!("{:06}", number % 100_000), &number)).unwrap();
-    };
     store.load(|tx| (0..100_000u64).try_for_each(|n| tx.collection("bench")?.put(&format!("{n:06}"), &n))).unwrap();
     let schedule = Schedule { backup_interval: Some(Duration::from_secs(1)), ..Schedule::default() };
     let scheduler = with_backups.then(|| Scheduler::start(store.clone(), schedule).unwrap());
     let (over, count) = (AtomicBool::new(false), AtomicU64::new(0));
     std::thread::scope(|scope| {
         for writer in 0..WRITERS as u64 {
-            let (over, count, put) = (&over, &count, &put);
+            let (store, over, count) = (&store, &over, &count);
             scope.spawn(move || {
-                let mut number = writer;
-                while !over.load(Ordering::Relaxed) {
-                    number = number.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-                    put(number >> 16);
+                for number in (writer..).step_by(WRITERS) {
+                    if over.load(Ordering::Relaxed) {
+                        break;
+                    }
+                    what(store, number);
                     count.fetch_add(1, Ordering::Relaxed);
                 }
             });

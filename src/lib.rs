@@ -66,7 +66,7 @@
 //! 2. `engine`: versioned records in one redb file. It knows keys and bytes, points and segments.
 //! 3. `state`: what the records mean: bots, tasks, messages, documents.
 //! 4. `recovery`: points, restores, differences, backups, retention, sessions.
-//! 5. `transfer`: taking state over from other programs.
+//! 5. `transfer`: taking state over from other programs, and archives that outlive the file.
 //! 6. `face`: the command line and the service.
 //!
 //! # Durability
@@ -130,8 +130,11 @@ pub use face::asynchronous::AsyncStore;
 #[doc(hidden)]
 pub use face::cli::run as run_program;
 pub use recovery::backups::{Backup, BackupOf, BackupRequest, Kind};
+pub use recovery::checked::LastCheck;
 pub use recovery::diff::{Change, ChangeKind, Counts, Diff};
+pub use recovery::drills::{LastDrill, Rehearsed};
 pub use recovery::events::{Event, EventKind, Events};
+pub use recovery::guard::{Guard, GuardOptions, Guarded, RollBack};
 pub use recovery::points::{Point, PointLoss, PointRequest};
 pub use recovery::repair::RepairPlan;
 pub use recovery::resolve::{Named, PointName, Resolved, resolve};
@@ -142,7 +145,7 @@ pub use recovery::selector::Selector;
 pub use recovery::sessions::{Crash, Session, SessionState};
 pub use recovery::size::PointSize;
 pub use state::assignments::{Assignment, Assignments, Hold};
-pub use state::audit::chain::{AuditFinding, AuditReport, EntryHash, Link};
+pub use state::audit::chain::{AuditFinding, AuditReport, EntryHash, Link, Trail};
 pub use state::audit::{Audit, Entry, Level, NewEntry};
 pub use state::chat::{Chat, ChatFilter, Message, NewMessage};
 pub use state::collection::Collection;
@@ -158,3 +161,12 @@ pub use state::registry::{Bot, Registry};
 pub use transfer::adopt::report::{AdoptProblem, AdoptReport, AdoptSkipped, AdoptThing, AdoptedFile};
 #[cfg(feature = "transfer")]
 pub use transfer::adopt::{AdoptOptions, AdoptSource};
+#[cfg(feature = "transfer")]
+pub use transfer::archive::{
+    ArchiveManifest, ArchivePolicy, ArchiveSchedule, ArchivedCollection, ArchivedPoint, ArchivedTrail, ExportOptions,
+    ExportReport, ImportOptions, ImportPlan, ImportReport, LastArchive,
+};
+#[cfg(feature = "transfer")]
+pub use transfer::drill::targets::{Disaster, DrillTarget};
+#[cfg(feature = "transfer")]
+pub use transfer::drill::{DrillOptions, DrillReport, DrillScenario, DrillWatch, drill_bot};

@@ -2,6 +2,7 @@
 //!
 //! A body takes any bytes, and panics when a promise does not hold.
 
+pub mod archive;
 pub mod documents;
 pub mod input;
 pub mod json;

@@ -203,7 +203,7 @@ fn note_host(database: &Database) -> Result<()> {
 }
 
 /// Whether a process has the file open for writing: redb's writers hold this byte, shared, from open to close.
-fn in_use(path: &Path) -> Result<bool> {
+pub(crate) fn in_use(path: &Path) -> Result<bool> {
     use redb::StorageBackend;
     let consistent = std::ops::Bound::Included((1 << 62) + 4);
     let file = redb::backends::FileBackend::new(File::open(path)?)?;

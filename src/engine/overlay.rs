@@ -18,7 +18,7 @@ use crate::error::{Error, ErrorKind, Result};
 /// What is written is kept in blocks of this length.
 const BLOCK: u64 = 4096;
 /// The byte that every writing transaction of redb locks.
-const WRITER: u64 = 1 << 62;
+pub(crate) const WRITER: u64 = 1 << 62;
 
 /// A file that is only read, with the blocks over it that were written.
 #[derive(Debug)]

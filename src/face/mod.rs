@@ -3,6 +3,7 @@
 //! * `asynchronous`: the library for programs on tokio
 //! * `cli`: the command line
 //! * `http`: the service; `instance`: the store with all that works beside it while the service runs
+//! * `shell`: the shell, for commands of the operator's
 //! * `summary`: what a store holds, as both of them tell it
 
 #[cfg(feature = "tokio")]
@@ -13,5 +14,7 @@ pub mod cli;
 pub(crate) mod http;
 #[cfg(feature = "http")]
 pub(crate) mod instance;
+#[cfg(feature = "cli")]
+pub(crate) mod shell;
 #[cfg(feature = "cli")]
 pub(crate) mod summary;

@@ -13,9 +13,11 @@ use crate::engine::schema::{CollectionId, Table};
 use crate::engine::store::Store;
 use crate::engine::view::View;
 use crate::error::Result;
+use crate::recovery::drills::LastDrill;
 use crate::recovery::points::{Point, names};
 use crate::recovery::sessions::Crash;
 use crate::state::queue::TaskCounts;
+use crate::transfer::archive::LastArchive;
 
 /// Rows read at a time.
 const PAGE: usize = 512;
@@ -33,8 +35,37 @@ pub(crate) struct Summary {
     pub(crate) tasks: TaskCounts,
     /// The restore points.
     pub(crate) points: Points,
+    /// The newest automatic archive.
+    pub(crate) archive: Copy,
     /// The newest crash that nobody has acknowledged.
     pub(crate) crash: Option<Crash>,
+    /// What the last rehearsal of disasters has measured.
+    pub(crate) last_drill: Option<LastDrill>,
+}
+
+/// The copy of the state that would be left if the file were lost.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Copy {
+    /// The newest automatic archive.
+    pub(crate) last: Option<LastArchive>,
+    /// Whether it is on the same file system as the store; none where that cannot be told.
+    pub(crate) same_file_system: Option<bool>,
+    /// What would be lost with it.
+    pub(crate) warning: Option<&'static str>,
+}
+
+impl Copy {
+    pub(crate) fn of(store: &Store) -> Result<Self> {
+        let last = store.last_archive()?;
+        let same_file_system = last.as_ref().and_then(|last| last.is_beside(store));
+        let warning = match (&last, same_file_system) {
+            (None, _) => Some("there is no copy outside of this file"),
+            (Some(last), _) if !last.verified => Some("the newest archive has not been read back"),
+            (Some(_), Some(true)) => Some("the newest archive is on the same file system as the store"),
+            (Some(_), _) => None,
+        };
+        Ok(Self { last, same_file_system, warning })
+    }
 }
 
 /// The restore points of a store, in short.
@@ -74,7 +105,9 @@ impl Summary {
                 others: points.len() as u64 - total,
                 latest: points.into_iter().find(|point| point.origin.is_some_and(Origin::is_selectable)),
             },
+            archive: Copy::of(store)?,
             crash: store.crash()?,
+            last_drill: view.last_drill()?,
         })
     }
 

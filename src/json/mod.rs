@@ -24,7 +24,9 @@ pub(crate) use fault::escape_pointer;
 pub(crate) use pieces::Whole;
 pub(crate) use pieces::{Container, Pieces, Scalar};
 pub(crate) use plain::write_string;
-pub(crate) use python::python_of_compact;
+pub(crate) use python::PythonOfCompact;
+#[cfg(feature = "transfer")]
+pub(crate) use read::check_text;
 pub(crate) use read::{parse_inside, parse_into, split_member};
 
 /// Arrays and objects may be nested this deep. It bounds the stack that any reader or writer needs.

@@ -63,38 +63,51 @@ const NEW_LINE: [u8; 1 + 2 * MAX_DEPTH] = {
 
 /// [`python_text`] in pieces, made from the compact text of the same value: a pass over bytes, which does not need the
 /// value.
-pub(crate) fn python_of_compact(compact: &[u8], mut out: impl FnMut(&[u8])) {
-    let mut text = Vec::with_capacity(2 * PIECE);
-    let (mut rest, mut depth) = (compact, 0);
-    while let Some((byte, behind)) = rest.split_first() {
-        rest = behind;
-        match (byte, behind.first()) {
-            (b'"', _) => rest = copy_string(behind, &mut text),
-            (b'{' | b'[', Some(b'}' | b']')) => text.push(*byte),
-            (b'{' | b'[', _) => {
-                depth += 1;
-                text.push(*byte);
-                text.extend_from_slice(line(depth));
+#[derive(Debug, Default)]
+pub(crate) struct PythonOfCompact {
+    text: Vec<u8>,
+    depth: usize,
+}
+
+impl PythonOfCompact {
+    /// Goes on with the next part of the compact text, which ends with it or behind a closing bracket.
+    pub(crate) fn push(&mut self, compact: &[u8], mut out: impl FnMut(&[u8])) {
+        let Self { text, depth } = self;
+        let mut rest = compact;
+        while let Some((byte, behind)) = rest.split_first() {
+            rest = behind;
+            match (byte, behind.first()) {
+                (b'"', _) => rest = copy_string(behind, text),
+                (b'{' | b'[', Some(b'}' | b']')) => text.push(*byte),
+                (b'{' | b'[', _) => {
+                    *depth += 1;
+                    text.push(*byte);
+                    text.extend_from_slice(line(*depth));
+                }
+                (b'}' | b']', _) if matches!(text.last(), Some(b'{' | b'[')) => text.push(*byte),
+                (b'}' | b']', _) => {
+                    *depth = depth.saturating_sub(1);
+                    text.extend_from_slice(line(*depth));
+                    text.push(*byte);
+                }
+                (b',', _) => {
+                    text.push(b',');
+                    text.extend_from_slice(line(*depth));
+                }
+                (b':', _) => text.extend_from_slice(b": "),
+                _ => text.push(*byte),
             }
-            (b'}' | b']', _) if matches!(text.last(), Some(b'{' | b'[')) => text.push(*byte),
-            (b'}' | b']', _) => {
-                depth = depth.saturating_sub(1);
-                text.extend_from_slice(line(depth));
-                text.push(*byte);
+            if text.len() >= PIECE && !matches!(text.last(), Some(b'{' | b'[')) {
+                out(text);
+                text.clear();
             }
-            (b',', _) => {
-                text.push(b',');
-                text.extend_from_slice(line(depth));
-            }
-            (b':', _) => text.extend_from_slice(b": "),
-            _ => text.push(*byte),
-        }
-        if text.len() >= PIECE && !matches!(text.last(), Some(b'{' | b'[')) {
-            out(&text);
-            text.clear();
         }
     }
-    out(&text);
+
+    /// What is left, once the compact text has come to its end.
+    pub(crate) fn finish(&self) -> &[u8] {
+        &self.text
+    }
 }
 
 /// The line break before what stands `depth` levels in.
@@ -213,8 +226,11 @@ mod tests {
     use super::*;
 
     fn of_compact(value: &Value) -> String {
-        let mut text = Vec::new();
-        python_of_compact(value.to_string().as_bytes(), |piece| text.extend_from_slice(piece));
+        let (mut text, mut python) = (Vec::new(), PythonOfCompact::default());
+        for part in value.to_string().split_inclusive('}') {
+            python.push(part.as_bytes(), |piece| text.extend_from_slice(piece));
+        }
+        text.extend_from_slice(python.finish());
         String::from_utf8(text).unwrap()
     }
 

@@ -513,7 +513,7 @@ impl Fleet {
     /// Several threads write at the same time, and share commits with one whose closures fail.
     fn share_commits(&mut self) -> Result<Acted> {
         let mut now = self.now();
-        let before = now.of_callers().unwrap_or_default();
+        let Some(before) = now.of_callers() else { return self.level_callers() };
         let (store, disk, told) = (&self.store, &self.disk, Mutex::new(Vec::new()));
         let call = |caller: usize| {
             let first = before.get(caller).copied().unwrap_or_default() + 1;
@@ -539,6 +539,19 @@ impl Fleet {
             }
         }
         Ok(self.acted("share commits", Shape::Callers, now))
+    }
+
+    /// A restore of one collection took back half of what the callers had written: they begin anew.
+    fn level_callers(&mut self) -> Result<Acted> {
+        self.store.write(|tx| {
+            for caller in CALLERS {
+                tx.config().remove(caller)?;
+                tx.collection::<Value>(THINGS)?.remove(caller)?;
+            }
+            Ok(())
+        })?;
+        let now = self.now().without_callers();
+        Ok(self.acted("level the callers", Shape::One, now))
     }
 
     fn reopen(&mut self) -> Result<Acted> {

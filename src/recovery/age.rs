@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use jiff::Timestamp;
+
 use crate::error::{Error, Result};
 
 /// The units, longest first: the letter that is shown, its other names, and its seconds.
@@ -33,6 +35,11 @@ pub(crate) fn parse(text: &str) -> Result<Duration> {
         rest = behind.trim_start();
     }
     Ok(Duration::from_secs(seconds))
+}
+
+/// How long after `from` it is at `to`; nothing when that is before it.
+pub(crate) fn since(from: Timestamp, to: Timestamp) -> Duration {
+    Duration::try_from(to.duration_since(from)).unwrap_or_default()
 }
 
 /// Writes whole seconds in the fewest letters: `90s`, `10m`, `1d 12h`. What is less than a second is left out.

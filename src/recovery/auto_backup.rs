@@ -13,10 +13,11 @@ use crate::clock;
 use crate::engine::codec::{self, Stored};
 use crate::engine::commit::Outcome;
 use crate::engine::digest::Stats;
+use crate::engine::meta;
+use crate::engine::point::Manifest;
 use crate::engine::records::{KeyRange, Records};
 use crate::engine::schema::{CollectionId, Table};
 use crate::engine::store::Store;
-use crate::engine::write::WriteTx;
 use crate::error::Result;
 use crate::recovery::points::{Point, PointRequest};
 
@@ -79,7 +80,7 @@ impl Store {
             }
             let at = tx.now();
             tx.put_row(Table::Meta, timer, &codec::encode(&Last { at })?)?;
-            let needed = unchanged || request.has_documents() || tx.changed_since_last_live_point()?;
+            let needed = unchanged || request.has_documents() || changed_since_last_live_point(tx)?;
             let point = if needed { Some(tx.make_point(request)?) } else { None };
             Ok(Outcome::Commit(point))
         })
@@ -97,28 +98,26 @@ impl Store {
     }
 }
 
-impl WriteTx<'_> {
-    /// Whether the records differ from those at the newest live point; compared by digests, at any size.
-    fn changed_since_last_live_point(&self) -> Result<bool> {
-        let mut range = KeyRange::all().backward();
-        loop {
-            let page = self.rows(Table::Points, &range, 16)?;
-            let Some((last, _)) = page.last() else { break };
-            range = range.after(last);
-            for (_, bytes) in &page {
-                let manifest: crate::engine::point::Manifest = codec::decode(bytes)?;
-                if manifest.origin.is_selectable() {
-                    return Ok(live_only(manifest.collections) != live_only(self.all_stats()?));
-                }
+/// Whether the records differ from those at the newest live point; compared by digests, at any size.
+pub(crate) fn changed_since_last_live_point<R: Records>(records: &R) -> Result<bool> {
+    let mut range = KeyRange::all().backward();
+    loop {
+        let page = records.rows(Table::Points, &range, 16)?;
+        let Some((last, _)) = page.last() else { break };
+        range = range.after(last);
+        for (_, bytes) in &page {
+            let manifest: Manifest = codec::decode(bytes)?;
+            if manifest.origin.is_selectable() {
+                return Ok(live_only(manifest.collections) != live_only(meta::all_stats(records)?));
             }
         }
-        Ok(self.all_stats()?.iter().any(|(collection, _)| *collection != CollectionId::DOCUMENTS))
     }
+    Ok(!live_only(meta::all_stats(records)?).is_empty())
 }
 
 /// Documents are backed up by those who hand them over.
 fn live_only(mut collections: Vec<(CollectionId, Stats)>) -> Vec<(CollectionId, Stats)> {
-    collections.retain(|(collection, _)| *collection != CollectionId::DOCUMENTS);
+    collections.retain(|(collection, stats)| *collection != CollectionId::DOCUMENTS && *stats != Stats::default());
     collections
 }
 

@@ -102,12 +102,34 @@ kinds! {
     CrashAcknowledged = "crash_acknowledged",
     /// Bytes were found that are not what was written.
     CorruptionDetected = "corruption_detected",
+    /// Guarded work began, behind a restore point.
+    GuardStarted = "guard_started",
+    /// Guarded work succeeded.
+    GuardPassed = "guard_passed",
+    /// Guarded work failed, and the store went back to the point before it.
+    GuardRolledBack = "guard_rolled_back",
+    /// Guarded work could not be begun; nothing was rolled back.
+    GuardCalledOff = "guard_called_off",
+    /// A rehearsal of disasters has ended; what it measured is in the details.
+    DrillFinished = "drill_finished",
     /// Damage was repaired.
     Repaired = "repaired",
     /// Files of another program were taken over.
     Adopted = "adopted",
     /// A part of such a file could not be taken over; its text is in the details.
     NotAdopted = "not_adopted",
+    /// An archive was made of a point.
+    ArchiveCreated = "archive_created",
+    /// An archive was read back and is what was written.
+    ArchiveVerified = "archive_verified",
+    /// An archive could not be made, or not be read back.
+    ArchiveFailed = "archive_failed",
+    /// Retention removed archives.
+    ArchiveDeletedOld = "archive_deleted_old",
+    /// An archive was taken in.
+    Imported = "imported",
+    /// An archive could not be taken in.
+    ImportFailed = "import_failed",
 }
 
 impl fmt::Display for EventKind {

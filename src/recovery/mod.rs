@@ -3,8 +3,11 @@
 pub(crate) mod age;
 pub(crate) mod auto_backup;
 pub(crate) mod backups;
+pub(crate) mod checked;
 pub(crate) mod diff;
+pub(crate) mod drills;
 pub(crate) mod events;
+pub(crate) mod guard;
 pub(crate) mod history;
 pub(crate) mod points;
 pub(crate) mod repair;

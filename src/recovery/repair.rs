@@ -29,7 +29,7 @@ use crate::state::page::sequence_of;
 use crate::state::queue::{mend_queue, numbers_of_tasks};
 
 /// When the highest numbers that were given out may be lost, numbering goes on so far behind the highest that was seen.
-const LEAP: u64 = 1 << 20;
+pub(crate) const LEAP: u64 = 1 << 20;
 
 /// A repaired store that has no name yet. [`RepairPlan::apply`] gives it one; dropping it removes it.
 #[derive(Debug)]
@@ -151,7 +151,8 @@ impl WriteTx<'_> {
         note(mend_assignments(self)?, "assignments did not follow from their tasks, and do now");
         note(self.drop_backups_of_lost_points()?, "backups are lost with their points");
         note(self.drop_lost_backups()?, "backups of points are lost, and the points are not listed as them any more");
-        self.raise_numbers(report)?;
+        let leap = if report.counters_lost { LEAP } else { 0 };
+        report.notes.extend(self.raise_numbers(leap)?);
         if !report.is_whole() {
             let details = json!({
                 "records": report.records, "lost": report.lost.len(), "partial_points": report.partial.len(),
@@ -195,8 +196,9 @@ impl WriteTx<'_> {
         Ok(dropped)
     }
 
-    /// Numbers are never given out twice: every counter is at least at the highest number that anything has.
-    fn raise_numbers(&mut self, report: &mut RepairReport) -> Result<()> {
+    /// Numbers are never given out twice: every counter is at least at the highest number that anything has, and goes on
+    /// `leap` behind it. Gives a note for each that was raised.
+    pub(crate) fn raise_numbers(&mut self, leap: u64) -> Result<Vec<String>> {
         let [token, task] = numbers_of_tasks(&*self)?;
         let message = self.page(CollectionId::CHAT, &KeyRange::all().backward(), 1)?;
         let message = message.first().map_or(Ok(0), |(key, _)| sequence_of(key))?;
@@ -206,18 +208,16 @@ impl WriteTx<'_> {
             let last = last.first().map_or(Ok(0), |(key, _)| sequence_of(key))?;
             numbers.push((meta::counter_key(counter), last));
         }
+        let mut notes = Vec::new();
         for (key, highest) in numbers {
             let stored = self.row(Table::Meta, &key)?.map_or(Ok(0), |payload| meta::number(&payload))?;
-            let leap = if report.counters_lost { LEAP } else { 0 };
             let next = highest.max(stored).saturating_add(leap);
             if next > stored {
                 let name = key.escape_ascii();
-                report
-                    .notes
-                    .push(format!("the highest number given out may be lost; it goes on: key={name} from={next}"));
+                notes.push(format!("the highest number given out may be lost; it goes on: key={name} from={next}"));
                 self.put_row(Table::Meta, &key, &next.to_be_bytes())?;
             }
         }
-        Ok(())
+        Ok(notes)
     }
 }

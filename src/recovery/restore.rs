@@ -324,7 +324,7 @@ impl Store {
     }
 
     /// An event for a restore that could not be done. What was refused because of how it was asked for is none.
-    fn tell_of_failure(&self, plan: &RestorePlan, error: &Error) {
+    pub(crate) fn tell_of_failure(&self, plan: &RestorePlan, error: &Error) {
         if !matches!(error.kind(), ErrorKind::Damaged | ErrorKind::Gone | ErrorKind::Full | ErrorKind::Io) {
             return;
         }
@@ -336,7 +336,7 @@ impl Store {
 }
 
 impl WriteTx<'_> {
-    fn restore(&mut self, plan: &RestorePlan, verified: Verified) -> Result<RestoreReport> {
+    pub(crate) fn restore(&mut self, plan: &RestorePlan, verified: Verified) -> Result<RestoreReport> {
         let names = names(self)?;
         let manifest = self.manifest_to_restore(&plan.point)?;
         if let Direction::Undo { discard } = plan.direction {

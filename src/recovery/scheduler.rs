@@ -60,11 +60,13 @@ pub enum Work {
     Upkeep,
     /// Verifying the store.
     Check,
+    /// An automatic archive.
+    Archive,
 }
 
 impl Work {
     /// Every sort.
-    pub const ALL: [Self; 4] = [Self::Backup, Self::Retention, Self::Upkeep, Self::Check];
+    pub const ALL: [Self; 5] = [Self::Backup, Self::Retention, Self::Upkeep, Self::Check, Self::Archive];
 
     /// The sort as one lower-case word.
     pub fn as_str(self) -> &'static str {
@@ -73,6 +75,7 @@ impl Work {
             Self::Retention => "retention",
             Self::Upkeep => "upkeep",
             Self::Check => "check",
+            Self::Archive => "archive",
         }
     }
 
@@ -82,6 +85,7 @@ impl Work {
             Self::Backup => Some(EventKind::BackupFailed),
             Self::Retention => Some(EventKind::RetentionFailed),
             Self::Check => Some(EventKind::CheckFailed),
+            Self::Archive => Some(EventKind::ArchiveFailed),
             Self::Upkeep => None,
         }
     }
@@ -281,7 +285,7 @@ impl Worker {
         let known = match work {
             Work::Backup => &mut health.backup_error,
             Work::Retention => &mut health.retention_error,
-            Work::Upkeep | Work::Check => &mut health.upkeep_error,
+            Work::Upkeep | Work::Check | Work::Archive => &mut health.upkeep_error,
         };
         if let Some(error) = error.as_deref().filter(|error| Some(*error) != known.as_deref()) {
             self.store.tell_failure(work, error);

@@ -295,7 +295,7 @@ impl WriteTx<'_> {
 
 impl View {
     /// Whether a session other than `own` is open but not alive.
-    fn has_dead_session(&self, store: &Path, own: Option<SessionId>) -> Result<bool> {
+    pub(crate) fn has_dead_session(&self, store: &Path, own: Option<SessionId>) -> Result<bool> {
         let open: Vec<_> = sessions(self)?
             .into_iter()
             .filter(|session| session.state == SessionState::Open && Some(session.id) != own)

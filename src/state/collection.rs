@@ -194,7 +194,7 @@ impl<T, R> fmt::Debug for Collection<T, R> {
 }
 
 /// Refuses what cannot be the name of a user's collection.
-fn check_collection_name(name: &str) -> Result<()> {
+pub(crate) fn check_collection_name(name: &str) -> Result<()> {
     let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
     if name.is_empty() || name.len() > NAME_LEN_MAX || !name.bytes().all(fits) {
         return Err(Error::invalid(format!(

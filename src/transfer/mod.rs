@@ -1,3 +1,6 @@
-//! Entering the file from other programs.
+//! Entering the file from other programs, and leaving it.
 
 pub(crate) mod adopt;
+pub(crate) mod archive;
+pub(crate) mod archives;
+pub(crate) mod drill;

@@ -2,6 +2,9 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test stops at what it does not expect, and shows it")]
 
 mod adopt;
+mod archive;
+mod doctor;
+mod guard;
 mod recovery;
 mod refusals;
 mod repair;

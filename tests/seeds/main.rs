@@ -32,6 +32,11 @@ fn every_selector_reads_back_as_it_is_shown() {
 }
 
 #[test]
+fn every_archive_is_refused_or_becomes_what_it_says() {
+    run("archive", bodies::archive::run);
+}
+
+#[test]
 fn every_document_is_kept_at_every_point() {
     run("documents", bodies::documents::run);
 }

@@ -12,9 +12,14 @@ use crate::face::cli::check::Check;
 use crate::face::cli::compact::Compact;
 use crate::face::cli::context::Context;
 use crate::face::cli::crash::CrashArgs;
+use crate::face::cli::doctor::Doctor;
+use crate::face::cli::drill::{Drill, DrillBot};
 use crate::face::cli::exit::Exit;
+use crate::face::cli::export::Export;
 use crate::face::cli::generate::{Completions, Man};
 use crate::face::cli::get::Get;
+use crate::face::cli::guard::Guard;
+use crate::face::cli::import::Import;
 use crate::face::cli::log::Log;
 use crate::face::cli::point::PointArgs;
 use crate::face::cli::put::{Put, Remove};
@@ -78,20 +83,32 @@ pub(super) enum Verb {
     Point(PointArgs),
     Restore(Restore),
     Undo(Undo),
+    Guard(Guard),
     Backup(Backup),
     History(History),
     Queue(QueueArgs),
+    Doctor(Doctor),
+    Drill(Drill),
     Check(Check),
     Repair(Repair),
     Log(Log),
     Compact(Compact),
     Crash(CrashArgs),
     Adopt(Adopt),
+    Export(Export),
+    Import(Import),
     Completions(Completions),
     Man(Man),
+    DrillBot(DrillBot),
 }
 
 impl Verb {
+    /// Whether it ends in its own way when a signal asks for that.
+    #[cfg(feature = "http")]
+    pub(super) fn minds_signals(&self) -> bool {
+        matches!(self, Self::Serve(_) | Self::Guard(_) | Self::Drill(_))
+    }
+
     /// Does what was asked for.
     pub(super) fn run(self, context: &mut Context) -> Result<Exit> {
         match self {
@@ -104,17 +121,23 @@ impl Verb {
             Self::Point(point) => point.run(context),
             Self::Restore(restore) => restore.run(context),
             Self::Undo(undo) => undo.run(context),
+            Self::Guard(guard) => guard.run(context),
             Self::Backup(backup) => backup.run(context),
             Self::History(history) => history.run(context),
             Self::Queue(queue) => queue.run(context),
+            Self::Doctor(doctor) => doctor.run(context),
+            Self::Drill(drill) => drill.run(context),
             Self::Check(check) => check.run(context),
             Self::Repair(repair) => repair.run(context),
             Self::Log(log) => log.run(context),
             Self::Compact(compact) => compact.run(context),
             Self::Crash(crash) => crash.run(context),
             Self::Adopt(adopt) => adopt.run(context),
+            Self::Export(export) => export.run(context),
+            Self::Import(import) => import.run(context),
             Self::Completions(completions) => completions.run(context),
             Self::Man(man) => man.run(context),
+            Self::DrillBot(bot) => bot.run(context),
         }
     }
 }

@@ -1,15 +1,15 @@
 //! `check`: everything verified, nothing changed.
 
 use clap::Args;
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::json;
 
 use crate::engine::check::{CheckReport, Finding};
-use crate::engine::store::VerifyOnOpen;
+use crate::engine::store::{Store, VerifyOnOpen};
 use crate::error::{Error, ErrorKind, Result};
 use crate::face::cli::context::Context;
 use crate::face::cli::exit::Exit;
 use crate::face::cli::output::Output;
+use crate::face::cli::progress::Progress;
 use crate::face::summary::{counted, show_bytes};
 use crate::recovery::selector::Selector;
 
@@ -51,11 +51,8 @@ impl Check {
             ),
             opened => (opened?, None),
         };
-        let bar = progress(&context.out);
-        let show = |done, of| {
-            bar.set_length(of);
-            bar.set_position(done);
-        };
+        let bar = Progress::new(&context.out, "rows");
+        let show = |done, of| bar.show(done, of);
         let mut report = match (&self.at, self.sample) {
             (Some(at), _) => {
                 context.tell(&store, at)?;
@@ -64,11 +61,14 @@ impl Check {
             (None, Some(part)) => store.check_sample(part, &show)?,
             (None, None) => store.check(&show)?,
         };
-        bar.finish_and_clear();
+        drop(bar);
         damaged.into_iter().for_each(|error| report.find(Finding::new("pages", b"", error.to_string())));
         if self.pages {
             store.check_pages()?.into_iter().for_each(|finding| report.find(finding));
             report.pages = true;
+        }
+        if self.at.is_none() && self.sample.is_none() {
+            note(&store, &report);
         }
         if context.out.is_json() {
             show_lines(&mut context.out, &report)?
@@ -76,6 +76,13 @@ impl Check {
             list(&mut context.out, &report)?
         }
         Ok(if report.is_sound() { Exit::Done } else { Exit::Damaged })
+    }
+}
+
+/// Notes the check, where the folder can be written to.
+fn note(store: &Store, report: &CheckReport) {
+    if let Err(error) = store.note_check(report) {
+        tracing::warn!(%error, "it could not be noted that the store was checked");
     }
 }
 
@@ -120,14 +127,4 @@ fn list(out: &mut Output, report: &CheckReport) -> Result<()> {
         counted(report.pre_images, "pre-image"),
         counted(report.points, "point"),
     ))
-}
-
-/// A bar on the terminal, when somebody looks.
-fn progress(out: &Output) -> ProgressBar {
-    if !out.shows_progress() {
-        return ProgressBar::hidden();
-    }
-    let bar = ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::stderr_with_hz(10));
-    let style = ProgressStyle::with_template("{wide_bar} {human_pos} of {human_len} rows, {eta} left");
-    bar.with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
 }

@@ -6,30 +6,41 @@ use crate::error::ErrorKind;
 
 /// How a verb ended. The numbers are part of the contract.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
 pub(super) enum Exit {
     /// Everything was done.
-    Done = 0,
+    Done,
     /// It failed, and the message says why.
-    Failed = 1,
+    Failed,
     /// What was typed is wrong, or means several things.
-    Usage = 2,
+    Usage,
     /// Some of it was done, and the rest was named.
-    InPart = 3,
+    InPart,
     /// Damage was found.
-    Damaged = 4,
+    Damaged,
     /// There is no store.
-    NoStore = 10,
+    NoStore,
     /// Another process holds the store.
-    Locked = 11,
+    Locked,
     /// Nothing matches: no such point or record, nothing to claim.
-    Nothing = 13,
+    Nothing,
+    /// As a command that it ran.
+    Other(u8),
 }
 
 impl Exit {
     /// The number.
     pub(super) fn code(self) -> u8 {
-        self as u8
+        match self {
+            Self::Done => 0,
+            Self::Failed => 1,
+            Self::Usage => 2,
+            Self::InPart => 3,
+            Self::Damaged => 4,
+            Self::NoStore => 10,
+            Self::Locked => 11,
+            Self::Nothing => 13,
+            Self::Other(code) => code,
+        }
     }
 }
 

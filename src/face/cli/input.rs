@@ -29,6 +29,16 @@ pub(super) fn json_file(path: &Path) -> Result<Value> {
     json::parse(&bytes).map_err(|error| error.context(path.display()))
 }
 
+/// The text in a file, or, for `-`, on standard input: a passphrase, or keys.
+#[cfg(feature = "age")]
+pub(super) fn text_file(path: &Path) -> Result<String> {
+    let bytes = match path == Path::new("-") {
+        true => standard_input()?,
+        false => fs::read(path).map_err(|error| Error::from(error).context(path.display()))?,
+    };
+    String::from_utf8(bytes).map_err(|_| Error::invalid(format!("this is no text: file={}", path.display())))
+}
+
 fn standard_input() -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
     io::stdin().read_to_end(&mut bytes)?;

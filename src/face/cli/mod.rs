@@ -1,9 +1,10 @@
 //! The command line: `hivekeep [--store PATH] [--json] [-q] VERB`.
 //!
 //! * `args`: what can be typed
-//! * `serve`, `status`, `get`, `put`, `point`, `forget`, `restore`, `backup`, `queue`, `check`, `repair`, `log`, `compact`,
-//!   `crash`, `adopt`, `generate`: the verbs, each with its options and what it prints
-//! * `context`, `input`: what they work with; `output`, `table`, `columns`: where their answers go
+//! * `serve`, `status`, `get`, `put`, `point`, `forget`, `restore`, `guard`, `backup`, `queue`, `doctor`, `drill`, `check`,
+//!   `repair`, `log`, `compact`, `crash`, `adopt`, `export`, `import`, `generate`: the verbs, each with its options and what
+//!   it prints
+//! * `context`, `input`: what they work with; `output`, `table`, `columns`, `progress`: where their answers go
 //! * `exit`: how the program ends
 
 mod adopt;
@@ -14,22 +15,29 @@ mod columns;
 mod compact;
 mod context;
 mod crash;
+mod doctor;
+mod drill;
 mod exit;
+mod export;
 mod forget;
 mod generate;
 mod get;
+mod guard;
+mod import;
 mod input;
 #[cfg(feature = "http")]
 mod interrupt;
 mod log;
 mod output;
 mod point;
+mod progress;
 mod put;
 mod queue;
 mod repair;
 mod restore;
 #[cfg(feature = "http")]
 mod serve;
+mod signals;
 mod status;
 mod table;
 
@@ -55,7 +63,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let Global { store, json, quiet } = cli.global;
     trace(quiet);
     #[cfg(feature = "http")]
-    if !matches!(cli.verb, args::Verb::Serve(_)) {
+    if !cli.verb.minds_signals() {
         interrupt::ends_the_program();
     }
     let mut context = Context { path: store, out: Output::new(json, quiet) };

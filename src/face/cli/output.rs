@@ -36,6 +36,11 @@ impl Output {
         !self.quiet && !self.json && io::stderr().is_terminal()
     }
 
+    /// Whether messages are wanted, and text at all.
+    pub(super) fn shows_messages(&self) -> bool {
+        !self.quiet && !self.json
+    }
+
     /// A line of text for people or scripts.
     pub(super) fn line(&mut self, text: impl Display) -> Result<()> {
         Ok(writeln!(self.out, "{text}")?)
@@ -122,6 +127,12 @@ impl Output {
             // Nobody can be told that standard error is closed.
             let _ = writeln!(io::stderr(), "{text}");
         }
+    }
+
+    /// Says what went wrong, also to those who want no messages.
+    pub(super) fn complain(&self, text: impl Display) {
+        // Nobody can be told that standard error is closed.
+        let _ = writeln!(io::stderr(), "{text}");
     }
 
     /// Reports an error behind what was written so far, and says how the program ends. A reader that has closed the

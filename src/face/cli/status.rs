@@ -9,8 +9,9 @@ use crate::error::Result;
 use crate::face::cli::context::Context;
 use crate::face::cli::exit::Exit;
 use crate::face::cli::output::Output;
-use crate::face::summary::{Summary, Weight, counted, history_weight, live_weight, show_bytes};
+use crate::face::summary::{Copy, Summary, Weight, counted, history_weight, live_weight, show_bytes};
 use crate::recovery::age;
+use crate::recovery::drills::LastDrill;
 use crate::recovery::points::Point;
 use crate::recovery::sessions::Crash;
 use crate::state::queue::TaskState;
@@ -77,8 +78,12 @@ fn show(out: &mut Output, store: &Store, Shown { summary, sizes }: &Shown) -> Re
     if let Some(latest) = &summary.points.latest {
         out.line(format_args!("latest   {}", described(latest, store)))?;
     }
+    out.line(format_args!("archive  {}", archived(&summary.archive, store)))?;
     if let Some(crash) = &summary.crash {
         out.line(format_args!("crashed  {}", crashed(crash)))?;
+    }
+    if let Some(drill) = &summary.last_drill {
+        out.line(format_args!("drill    {}", drilled(drill, store)))?;
     }
     if let Some(Sizes { live, history }) = sizes {
         let shown = |weight: &Weight| format!("{} in {}", show_bytes(weight.bytes), counted(weight.rows, "row"));
@@ -93,6 +98,23 @@ fn crashed(Crash { session, restore_point, .. }: &Crash) -> String {
     let way = restore_point.as_ref().map(|id| format!("hivekeep restore {id} to go back, ")).unwrap_or_default();
     let (id, program, alive) = (session.id, &session.program, show_time(session.alive_at));
     format!("session {id} of {program}, last alive {alive}; {way}hivekeep crash ack once seen")
+}
+
+/// The copy that would be left, with its age.
+fn archived(copy: &Copy, store: &Store) -> String {
+    let warning = copy.warning.unwrap_or_default();
+    let Some(last) = &copy.last else { return format!("none: {warning}") };
+    let age = age::show(age::since(last.at, store.clock().now()));
+    let warning = if warning.is_empty() { String::new() } else { format!("; {warning}") };
+    format!("{} of {}, {age} ago{warning}", last.file, show_time(last.at))
+}
+
+/// When disasters were rehearsed last, and whether any missed its target.
+fn drilled(drill: &LastDrill, store: &Store) -> String {
+    let ago = age::show(age::since(drill.at, store.clock().now()));
+    let missed = drill.missed();
+    let how = if missed.is_empty() { "every target met".to_owned() } else { format!("missed {}", missed.join(", ")) };
+    format!("{ago} ago, {how}")
 }
 
 fn points(summary: &Summary) -> String {

@@ -107,5 +107,7 @@ fn setup() -> Setup {
         on_failure: None,
         failure_url: None,
         min_free: 0,
+        archive_every: None,
+        archive_dir: None,
     }
 }

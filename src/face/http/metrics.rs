@@ -18,6 +18,7 @@ use crate::face::http::app::App;
 use crate::face::http::operations::checks;
 use crate::face::http::problem::Answer;
 use crate::face::http::recovery::facts;
+use crate::recovery::drills::Rehearsed;
 use crate::recovery::scheduler::Work;
 use crate::state::queue::TaskState;
 
@@ -134,6 +135,26 @@ fn state_of(app: &App) -> Result<String> {
     gauge("store_file_bytes", "The length of the store's file.", &plain(length as f64));
     if let Some(free) = free_space(store.path()) {
         gauge("disk_free_bytes", "What is free on the disk of the store.", &plain(free as f64));
+    }
+    if let Some(last) = store.last_archive()? {
+        let seconds = last.at.as_microsecond() as f64 / 1e6;
+        gauge("last_archive_timestamp_seconds", "When the newest automatic archive was made.", &plain(seconds));
+        let verified = f64::from(u8::from(last.verified));
+        gauge("last_archive_verified", "1 when the newest automatic archive was read back.", &plain(verified));
+        gauge("last_archive_bytes", "The length of the newest automatic archive.", &plain(last.bytes as f64));
+    }
+    if let Some(drill) = view.last_drill()? {
+        let seconds = drill.at.as_microsecond() as f64 / 1e6;
+        gauge("last_drill_timestamp_seconds", "When disasters were rehearsed last.", &plain(seconds));
+        let each = |value: fn(&Rehearsed) -> f64| {
+            let line = |own: &Rehearsed| (format!("disaster=\"{}\"", own.name), value(own));
+            drill.scenarios.iter().map(line).collect::<Vec<_>>()
+        };
+        let recovery = each(|own| own.recovery_ms as f64 / 1e3);
+        gauge("last_drill_recovery_seconds", "How long the work took to go on.", &recovery);
+        gauge("last_drill_lost_records", "Records that were lost.", &each(|own| own.lost_records as f64));
+        gauge("last_drill_lost_seconds", "How far back was lost.", &each(|own| own.lost_ms as f64 / 1e3));
+        gauge("last_drill_met", "1 where the target was met.", &each(|own| f64::from(u8::from(own.met))));
     }
     gauge(
         "crash_detected",

@@ -88,6 +88,7 @@ pub(super) fn checks(app: &App) -> Vec<Check> {
         Check::of("store", readable.map(|error| format!("the store cannot be read: kind={}", error.kind().as_str()))),
         Check::of("backup", failed(health.backup_error, "the last automatic backup failed")),
         Check::of("retention", failed(health.retention_error, "the last retention failed")),
+        Check::of("archive", failed(instance.archive_error(), "the last automatic archive failed")),
         Check::of("upkeep", failed(health.upkeep_error, "the last upkeep of leases and sessions failed")),
         Check::of("disk", instance.room().for_point(store).err().map(|error| error.to_string())),
         Check::of("last_check", app.jobs().last_problem()),

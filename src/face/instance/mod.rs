@@ -1,11 +1,13 @@
 //! One running service: the store with all that works beside it. Opened in order, closed in reverse.
 //!
 //! * here: the composition root
+//! * [`archivist`]: automatic archives
 //! * [`heartbeats`]: gathered for up to a second, written together
 //! * [`mirror`]: the events as lines of a file
 //! * [`room`]: whether the disk has room for a point
 //! * [`steward`]: what is done when something fails; [`webhook`]: the URL that is told of it
 
+pub(crate) mod archivist;
 pub(crate) mod heartbeats;
 pub(crate) mod mirror;
 pub(crate) mod room;
@@ -18,6 +20,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+use self::archivist::Archivist;
 use self::heartbeats::Heartbeats;
 use self::mirror::Mirror;
 use self::room::Room;
@@ -27,9 +30,13 @@ use crate::engine::store::Store;
 use crate::error::Result;
 use crate::recovery::retention::Policy;
 use crate::recovery::scheduler::{Health, Schedule, Scheduler};
+use crate::transfer::archive::{ArchivePolicy, ArchiveSchedule};
 
 /// Between automatic backups when there are none by themselves: what a client's own asking goes by.
 const INTERVAL: Duration = Duration::from_secs(10 * 60);
+
+/// The folder of automatic archives, beside the store.
+const ARCHIVES: &str = "hivekeep-archives";
 
 /// How an instance runs.
 #[derive(Clone, Debug)]
@@ -50,6 +57,20 @@ pub(crate) struct Setup {
     pub(crate) failure_url: Option<Webhook>,
     /// Less free space than this refuses a point, in bytes.
     pub(crate) min_free: u64,
+    /// Between automatic archives; none for no archives.
+    pub(crate) archive_every: Option<Duration>,
+    /// Where they go; beside the store when nothing is said.
+    pub(crate) archive_dir: Option<PathBuf>,
+}
+
+impl Setup {
+    /// How archives are made of the store at `path`. Where backups come often enough anyway, an archive is of the newest.
+    fn archives(&self, path: &Path) -> Option<ArchiveSchedule> {
+        let every = self.archive_every?;
+        let folder = self.archive_dir.clone().unwrap_or_else(|| path.with_file_name(ARCHIVES));
+        let make_points = self.backup_interval.is_none_or(|interval| interval > every);
+        Some(ArchiveSchedule { every, folder, keep: ArchivePolicy::default(), make_points })
+    }
 }
 
 /// A store, and all that works beside it.
@@ -60,6 +81,7 @@ pub(crate) struct Instance {
     room: Room,
     steward: Arc<Steward>,
     // Dropped in this order: the scheduler writes events, which the mirror writes on; the heartbeats need only the store.
+    archivist: Option<Archivist>,
     scheduler: Scheduler,
     mirror: Option<Mirror>,
     heartbeats: Heartbeats,
@@ -87,7 +109,9 @@ impl Instance {
             ..Schedule::default()
         };
         let scheduler = Scheduler::start_with(store.clone(), schedule, steward.clone())?;
-        Ok(Self { store, setup, room, steward, scheduler, mirror, heartbeats })
+        let archivist = setup.archives(path).map(|archives| Archivist::start(store.clone(), archives, steward.clone()));
+        let archivist = archivist.transpose()?;
+        Ok(Self { store, setup, room, steward, archivist, scheduler, mirror, heartbeats })
     }
 
     /// Stops all that works beside the store, then closes it, which ends its session cleanly.
@@ -96,8 +120,8 @@ impl Instance {
     ///
     /// As [`Store::close`].
     pub(crate) fn close(self) -> Result<()> {
-        let Self { store, scheduler, mirror, heartbeats, .. } = self;
-        drop((scheduler, heartbeats));
+        let Self { store, archivist, scheduler, mirror, heartbeats, .. } = self;
+        drop((archivist, scheduler, heartbeats));
         drop(mirror);
         store.close()
     }
@@ -125,6 +149,16 @@ impl Instance {
     /// How the scheduler's work has gone.
     pub(crate) fn health(&self) -> Health {
         self.scheduler.health()
+    }
+
+    /// What went wrong with the last automatic archive, if anything did.
+    pub(crate) fn archive_error(&self) -> Option<String> {
+        self.archivist.as_ref().and_then(Archivist::error)
+    }
+
+    /// Whether archives are made automatically.
+    pub(crate) fn makes_archives(&self) -> bool {
+        self.archivist.is_some()
     }
 
     /// Between automatic backups.

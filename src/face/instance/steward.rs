@@ -2,7 +2,7 @@
 //! runs a command of the operator's and tells a URL for each.
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -14,6 +14,7 @@ use crate::error::Result;
 use crate::face::instance::Setup;
 use crate::face::instance::room::Room;
 use crate::face::instance::webhook::Webhook;
+use crate::face::shell::shell;
 use crate::recovery::scheduler::{Attendant, Work};
 
 /// Looks after one store.
@@ -87,18 +88,4 @@ impl Attendant for Steward {
 
 fn absolute(path: &Path) -> PathBuf {
     std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf())
-}
-
-#[cfg(unix)]
-fn shell(command: &str) -> Command {
-    let mut shell = Command::new("sh");
-    shell.args(["-c", command]);
-    shell
-}
-
-#[cfg(not(unix))]
-fn shell(command: &str) -> Command {
-    let mut shell = Command::new("cmd");
-    shell.args(["/C", command]);
-    shell
 }

@@ -71,6 +71,112 @@ impl Chain {
     }
 }
 
+/// The audit trail up to some time: its ends, by which its entries can be verified anywhere.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Trail {
+    /// The last purged entry.
+    pub purged: Link,
+    /// The newest entry of that time.
+    pub head: Link,
+    /// Numbers of entries that a repair found to be lost: from, and up to.
+    pub lost: Vec<(u64, u64)>,
+}
+
+impl Trail {
+    /// Up to the newest entry that was recorded at or before a time.
+    #[cfg(feature = "transfer")]
+    pub(crate) fn until(records: &impl Records, time: jiff::Timestamp) -> Result<Self> {
+        let chain = Chain::read(records)?;
+        let mut head = chain.purged;
+        for row in scan_rows(records, Table::Audit, KeyRange::all().backward()) {
+            let (key, payload) = row?;
+            if codec::decode::<Entry>(&payload)?.recorded <= time {
+                head = Link { sequence: sequence_of(&key)?, hash: EntryHash::of(&payload) };
+                break;
+            }
+        }
+        let lost = chain.lost.into_iter().filter(|(from, _)| *from < head.sequence);
+        let lost = lost.map(|(from, through)| (from, through.min(head.sequence))).collect();
+        Ok(Self { purged: chain.purged, head, lost })
+    }
+
+    /// The rows of its entries.
+    #[cfg(feature = "transfer")]
+    pub(crate) fn range(&self) -> KeyRange {
+        let all = KeyRange::all().after(&sequence_key(self.purged.sequence));
+        all.until(&sequence_key(self.head.sequence.saturating_add(1)))
+    }
+
+    /// Makes it the trail of a store that has none, once its entries have been put.
+    #[cfg(feature = "transfer")]
+    pub(crate) fn write(&self, tx: &mut WriteTx<'_>) -> Result<()> {
+        let Self { purged, head, lost } = self.clone();
+        Chain { purged, head, lost }.write(tx)
+    }
+}
+
+/// Follows the entries of a trail, one after another, and compares each with the one before.
+#[cfg(feature = "transfer")]
+#[derive(Debug)]
+pub(crate) struct Follow<'t> {
+    trail: &'t Trail,
+    last: Link,
+    /// Nothing is chained over lost entries.
+    chained: bool,
+}
+
+#[cfg(feature = "transfer")]
+impl<'t> Follow<'t> {
+    /// From the last purged entry.
+    pub(crate) fn new(trail: &'t Trail) -> Self {
+        let mut follow = Self { trail, last: trail.purged, chained: true };
+        follow.chained = !follow.is_lost(trail.purged.sequence);
+        follow
+    }
+
+    /// The next entry, by its row.
+    ///
+    /// # Errors
+    ///
+    /// `Damaged` when it is another one than the one that must come.
+    pub(crate) fn next(&mut self, key: &[u8], payload: &[u8]) -> Result<()> {
+        let sequence = sequence_of(key)?;
+        let mut expected = self.last.sequence.saturating_add(1);
+        while let Some(next) = self.lost_at(expected).and_then(|(_, through)| through.checked_add(1)) {
+            expected = next;
+            self.chained = false;
+        }
+        let entry: Entry = codec::decode(payload)?;
+        let follows = sequence == expected
+            && sequence <= self.trail.head.sequence
+            && entry.sequence == sequence
+            && (!self.chained || entry.previous == self.last.hash);
+        if !follows {
+            return Err(Error::damaged(format!("an audit entry is not the one that must come: sequence={sequence}")));
+        }
+        (self.last, self.chained) = (Link { sequence, hash: EntryHash::of(payload) }, true);
+        Ok(())
+    }
+
+    /// Behind the last entry.
+    ///
+    /// # Errors
+    ///
+    /// `Damaged` when some are missing, or the newest is another one than the trail says.
+    pub(crate) fn end(&self) -> Result<()> {
+        let is_whole = self.last == self.trail.head;
+        if is_whole { Ok(()) } else { Err(missing(self.last.sequence.saturating_add(1))) }
+    }
+
+    fn is_lost(&self, sequence: u64) -> bool {
+        self.lost_at(sequence).is_some()
+    }
+
+    fn lost_at(&self, sequence: u64) -> Option<(u64, u64)> {
+        self.trail.lost.iter().copied().find(|(from, through)| (*from..=*through).contains(&sequence))
+    }
+}
+
 /// What verifying the audit trail showed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AuditReport {

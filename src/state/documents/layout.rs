@@ -79,6 +79,11 @@ impl Printer {
         Self { text: Vec::with_capacity(bytes), ..Self::default() }
     }
 
+    /// What has been printed so far.
+    pub(super) fn text(&self) -> &[u8] {
+        &self.text
+    }
+
     /// The layout, once the value is complete.
     pub(super) fn into_layout(self) -> Layout {
         let whole = Element::scalar(0, self.text.len());

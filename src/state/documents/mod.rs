@@ -216,6 +216,12 @@ impl<R: Records> Documents<R> {
     }
 }
 
+/// The document that a row is of.
+#[cfg(feature = "transfer")]
+pub(crate) fn document_of(key: &[u8]) -> Result<DocumentId> {
+    rows::split_key(key).map(|(id, _)| id)
+}
+
 impl Documents<&mut WriteTx<'_>> {
     /// Puts a document in the place of the one of the same kind and source. Records of elements that did not change are
     /// not written.

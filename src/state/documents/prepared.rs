@@ -2,6 +2,7 @@
 //! what is compared, stored and hashed.
 
 use std::fmt;
+use std::sync::mpsc::{SyncSender, sync_channel};
 use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
 
@@ -11,17 +12,19 @@ use sha2::{Digest as _, Sha256};
 
 use super::layout::{Layout, Printer};
 use crate::error::Result;
-use crate::json::{self, Container, Pieces, Scalar};
+use crate::json::{self, Container, Pieces, PythonOfCompact, Scalar};
 
-/// A longer text is hashed on a thread of its own while the caller goes on.
-const HASHED_HERE: usize = 256 << 10;
+/// A longer text is hashed on a thread of its own, in parts of that length, while it is still being printed.
+const PART: usize = 256 << 10;
+/// So many parts may wait for that thread.
+const WAITING: usize = 64;
 
 /// A document that is ready to be put. Clones share it.
 #[derive(Clone)]
 pub(crate) struct Prepared(Arc<Inner>);
 
 struct Inner {
-    layout: Arc<Layout>,
+    layout: Layout,
     summary: OnceLock<Summary>,
     hashing: Mutex<Option<JoinHandle<Summary>>>,
 }
@@ -35,7 +38,19 @@ pub(crate) struct Summary {
 
 /// Makes a document ready, piece by piece.
 #[derive(Debug, Default)]
-pub(crate) struct Preparing(Printer);
+pub(crate) struct Preparing {
+    printer: Printer,
+    /// How much of the text has been passed on to be hashed.
+    passed_on: usize,
+    hashing: Option<Hashing>,
+}
+
+/// A thread that hashes parts of a text as they come.
+#[derive(Debug)]
+struct Hashing {
+    parts: SyncSender<Vec<u8>>,
+    thread: JoinHandle<Summary>,
+}
 
 impl Prepared {
     /// Of a value that a caller has parsed or built.
@@ -55,7 +70,7 @@ impl Prepared {
     ///
     /// `Invalid` as [`json::parse`].
     pub(crate) fn of_text(text: &[u8]) -> Result<Self> {
-        let mut preparing = Preparing(Printer::with_capacity(text.len()));
+        let mut preparing = Preparing { printer: Printer::with_capacity(text.len()), ..Preparing::default() };
         json::parse_into(text, &mut preparing)?;
         Ok(preparing.finish())
     }
@@ -93,45 +108,77 @@ impl fmt::Debug for Prepared {
 
 impl Preparing {
     /// The document, once it is complete.
-    pub(crate) fn finish(self) -> Prepared {
-        let layout = Arc::new(self.0.into_layout());
-        let hashing = if layout.text.len() > HASHED_HERE {
-            let layout = layout.clone();
-            // Where no thread can be started, the summary is made when it is asked for.
-            std::thread::Builder::new().spawn(move || Summary::of(&layout.text)).ok()
-        } else {
-            None
-        };
-        Prepared(Arc::new(Inner { layout, summary: OnceLock::new(), hashing: Mutex::new(hashing) }))
+    pub(crate) fn finish(mut self) -> Prepared {
+        if self.printer.text().len() > PART {
+            self.pass_on();
+        }
+        let hashing = Mutex::new(self.hashing.map(|hashing| hashing.thread));
+        let layout = self.printer.into_layout();
+        Prepared(Arc::new(Inner { layout, summary: OnceLock::new(), hashing }))
+    }
+
+    /// Has what was printed since the last time hashed. Where no thread can be started, it waits until the summary is
+    /// asked for.
+    fn pass_on(&mut self) {
+        if self.hashing.is_none() {
+            (self.passed_on, self.hashing) = (0, Hashing::start());
+        }
+        let Some(hashing) = &self.hashing else { return };
+        let text = self.printer.text();
+        let part = text.get(self.passed_on..).unwrap_or_default();
+        match hashing.parts.send(part.to_vec()) {
+            Ok(()) => self.passed_on = text.len(),
+            Err(_) => self.hashing = None,
+        }
     }
 }
 
 impl Pieces for Preparing {
     fn scalar(&mut self, scalar: Scalar<'_>) {
-        self.0.scalar(scalar);
+        self.printer.scalar(scalar);
     }
 
     fn open(&mut self, container: Container) {
-        self.0.open(container);
+        self.printer.open(container);
     }
 
     fn name(&mut self, name: &str) {
-        self.0.name(name);
+        self.printer.name(name);
     }
 
     fn close(&mut self) {
-        self.0.close();
+        self.printer.close();
+        if self.printer.text().len() - self.passed_on > PART {
+            self.pass_on();
+        }
+    }
+}
+
+impl Hashing {
+    fn start() -> Option<Self> {
+        let (parts, waiting) = sync_channel(WAITING);
+        let thread = std::thread::Builder::new().spawn(move || Summary::of_parts(waiting));
+        Some(Self { parts, thread: thread.ok()? })
     }
 }
 
 impl Summary {
     /// Of compact JSON.
     pub(crate) fn of(compact: &[u8]) -> Self {
-        let (mut bytes, mut hasher) = (0, Sha256::new());
-        json::python_of_compact(compact, |piece| {
+        Self::of_parts([compact])
+    }
+
+    /// Of compact JSON in parts, all but the last of which end behind a closing bracket.
+    fn of_parts(parts: impl IntoIterator<Item = impl AsRef<[u8]>>) -> Self {
+        let (mut bytes, mut hasher, mut python) = (0, Sha256::new(), PythonOfCompact::default());
+        let mut take = |piece: &[u8]| {
             bytes += piece.len() as u64;
             hasher.update(piece);
-        });
+        };
+        for part in parts {
+            python.push(part.as_ref(), &mut take);
+        }
+        take(python.finish());
         Self { bytes, checksum: hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect() }
     }
 }
@@ -145,7 +192,8 @@ mod tests {
     #[test]
     fn a_value_and_its_text_are_made_ready_alike_and_summed_up_as_python_would() {
         let rows = vec![json!({"name": "é", "tags": [], "load": 1.5}); 20_000];
-        for value in [json!({"tasks": [1, 2]}), json!({"tasks": rows}), json!([]), json!("x")] {
+        let numbers = vec![1.5; 200_000];
+        for value in [json!({"tasks": [1, 2]}), json!({"tasks": rows}), json!(numbers), json!([]), json!("x")] {
             let (one, other) = (Prepared::of_value(&value).unwrap(), Prepared::of_text(value.to_string().as_bytes()));
             let other = other.unwrap();
             let python = json::python_text(&value);

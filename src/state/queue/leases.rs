@@ -34,6 +34,11 @@ impl<R: Records> Queue<R> {
         self.claims_where(&keys::of_session(session), |holder| holder.session == Some(session))
     }
 
+    /// How many claims are over that nobody has taken back yet; counts to `limit`.
+    pub(crate) fn overdue(&self, limit: usize) -> Result<usize> {
+        Ok(self.records.rows(Table::Index, &keys::expired(self.records.now()), limit)?.len())
+    }
+
     /// The claimed tasks under `head` of the index, or, as of a point, those that `held` names.
     fn claims_where(&self, head: &Key, held: impl Fn(&Holder) -> bool) -> Result<Vec<Task>> {
         if !self.records.is_now() {

@@ -63,6 +63,10 @@ knobs! {
     keep_monthly: u64 = "HIVEKEEP_KEEP_MONTHLY", "N";
     /// Every commit of so long can be read and gone back to, or off [default: off]
     history: Span = "HIVEKEEP_HISTORY", "TIME";
+    /// Between automatic archives, which outlive the store's file, or off [default: 10m]
+    archive_every: Span = "HIVEKEEP_ARCHIVE_EVERY", "TIME";
+    /// Where they go, best on another disk [default: hivekeep-archives beside the store]
+    archive_dir: PathBuf = "HIVEKEEP_ARCHIVE_DIR", "DIR";
     /// Write the events to this file too, one JSON object on each line
     event_log: PathBuf = "HIVEKEEP_EVENT_LOG", "FILE";
     /// The file with the token that requests must show; HIVEKEEP_TOKEN may hold the token itself
@@ -73,7 +77,7 @@ knobs! {
     min_free: Size = "HIVEKEEP_MIN_FREE", "SIZE";
     /// A mark of a clean shutdown older than this is no excuse when its process is found dead, or off [default: 30s]
     stale_after: Span = "HIVEKEEP_STALE_AFTER", "TIME";
-    /// Run this when a backup, retention or check fails; HIVEKEEP_FAILED and HIVEKEEP_ERROR say what and why
+    /// Run this when a backup, archive, retention or check fails; HIVEKEEP_FAILED and HIVEKEEP_ERROR say what and why
     on_failure: String = "HIVEKEEP_ON_FAILURE", "COMMAND";
     /// Post the event of such a failure to this URL as JSON; http only, for https let --on-failure run curl
     failure_url: Webhook = "HIVEKEEP_FAILURE_URL", "URL";

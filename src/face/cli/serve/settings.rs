@@ -23,6 +23,8 @@ const FOREVER: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 pub(super) struct Settings {
     pub(super) listen: String,
     backup_interval: Span,
+    archive_every: Span,
+    archive_dir: Option<PathBuf>,
     keep_within: Span,
     keep_count: Count,
     keep_last: u64,
@@ -52,6 +54,8 @@ impl From<Knobs> for Settings {
         Self {
             listen: knobs.listen.unwrap_or_else(|| "127.0.0.1:8001".to_owned()),
             backup_interval: knobs.backup_interval.unwrap_or(span(10 * 60)),
+            archive_every: knobs.archive_every.unwrap_or(span(10 * 60)),
+            archive_dir: knobs.archive_dir,
             keep_within: knobs.keep_within.unwrap_or(Span(usual.keep_within)),
             keep_count: knobs.keep_count.unwrap_or(Count(usual.cap)),
             keep_last: knobs.keep_last.unwrap_or_default(),
@@ -88,6 +92,8 @@ impl Settings {
             on_failure: self.on_failure.clone(),
             failure_url: self.failure_url.clone(),
             min_free: self.min_free.0,
+            archive_every: self.archive_every.0.filter(|every| !every.is_zero()),
+            archive_dir: self.archive_dir.clone(),
         }
     }
 
@@ -142,6 +148,7 @@ impl fmt::Display for Settings {
         let path = |path: &PathBuf| serde_json::Value::from(path.to_string_lossy()).to_string();
         writeln!(f, "listen = {}", text(&self.listen))?;
         writeln!(f, "backup-interval = {}", text(&self.backup_interval))?;
+        writeln!(f, "archive-every = {}", text(&self.archive_every))?;
         writeln!(f, "keep-within = {}", text(&self.keep_within))?;
         writeln!(f, "keep-count = {}", text(&self.keep_count))?;
         for (name, count) in [
@@ -162,7 +169,9 @@ impl fmt::Display for Settings {
         writeln!(f, "min-free = {}", text(&self.min_free))?;
         writeln!(f, "client-timeout = {}", text(&self.client_timeout))?;
         writeln!(f, "insecure-no-token = {}", self.insecure_no_token)?;
-        for (name, value) in [("event-log", &self.event_log), ("token-file", &self.token_file)] {
+        for (name, value) in
+            [("archive-dir", &self.archive_dir), ("event-log", &self.event_log), ("token-file", &self.token_file)]
+        {
             match value {
                 Some(value) => writeln!(f, "{name} = {}", path(value))?,
                 None => writeln!(f, "# {name} is not set")?,

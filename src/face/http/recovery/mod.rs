@@ -137,6 +137,7 @@ pub(super) const ROUTES: &[Route] = &[
             needed("disk_usage_mb", Decimal, "the summed size of the backups in MiB"),
             needed("backup_dir", Text, "the folder of the store"),
             needed("next_backup", Time, "when the next automatic backup is due; null without any"),
+            needed("archive", Object, "automatic, last, same_file_system, and a warning while no copy is safe"),
         ]),
         handler: || get(status::status),
     },

@@ -22,7 +22,9 @@ use crate::face::http::app::App;
 use crate::face::http::problem::Answer;
 use crate::face::http::recovery::shape::{Listed, Shown};
 use crate::face::instance::Instance;
+use crate::face::summary::Copy;
 use crate::recovery::backups::Kind;
+use crate::recovery::drills::LastDrill;
 use crate::recovery::points::Point;
 use crate::recovery::sessions::Crash;
 
@@ -42,8 +44,10 @@ struct Status<'f> {
     backup_dir: String,
     #[serde(with = "crate::clock::time::option")]
     next_backup: Option<Timestamp>,
+    archive: Archives,
     total_bots: u64,
     total_tasks: u64,
+    last_drill: Option<LastDrill>,
 }
 
 /// What follows from backups and points.
@@ -58,6 +62,14 @@ pub(in crate::face::http) struct Facts {
     pub(in crate::face::http) latest_at: Option<Timestamp>,
     pub(in crate::face::http) backups_by_type: BTreeMap<Kind, u64>,
     pub(in crate::face::http) disk_usage_mb: f64,
+}
+
+/// Whether archives are made, and the newest.
+#[derive(Debug, Serialize)]
+struct Archives {
+    automatic: bool,
+    #[serde(flatten)]
+    copy: Copy,
 }
 
 /// A session that did not end well.
@@ -105,8 +117,10 @@ impl<'f> Status<'f> {
             crash: crash.map(Crashed::from),
             backup_dir: folder(store.path()),
             next_backup: instance.next_backup()?,
+            archive: Archives { automatic: instance.makes_archives(), copy: Copy::of(store)? },
             total_bots: view.stats(CollectionId::REGISTRY)?.count,
             total_tasks: view.queue().counts()?.total(),
+            last_drill: view.last_drill()?,
         })
     }
 }

@@ -134,6 +134,11 @@ impl Job {
             self.done.fetch_max(done, Ordering::Relaxed);
             self.of.store(of, Ordering::Relaxed);
         });
+        if let Ok(report) = &report
+            && let Err(error) = store.note_check(report)
+        {
+            tracing::warn!(%error, "it could not be noted that the store was checked");
+        }
         let end = End { at: store.clock().now(), report };
         if let Some(problem) = end.problem() {
             store.tell_failure(Work::Check, &problem);

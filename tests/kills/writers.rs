@@ -1,24 +1,17 @@
-//! Processes killed at random moments, again and again, beside a log of what they were told is done.
-//!
-//! `HIVEKEEP_TEST_SCALE=N HIVEKEEP_TEST_SEED=S cargo test --release --test kills` kills N times as many, from S on.
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a test stops at what it does not expect")]
-
-mod children;
-mod knobs;
+//! Threads that write: nothing that they were told is done may be missing.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::{File, OpenOptions};
-use std::io::Write;
-use std::path::{Path, PathBuf};
-use std::process::Child;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
-use children::{spawn, wait_for};
 use hivekeep::{
     BotId, ClaimOptions, NewTask, PointRequest, Policy, RestoreOptions, Selector, Sharing, Store, TaskId, TaskState,
 };
-use knobs::scale;
 use serde_json::{Value, json};
+
+use crate::children::Told;
+use crate::knobs::scale;
+use crate::{Children, LIFE, Log, Numbers, ready};
 
 /// Kills of each of the two tests, times the scale.
 const KILLS: usize = 100;
@@ -26,13 +19,9 @@ const KILLS: usize = 100;
 const KILLS_OF_STORE: usize = 20;
 const THREADS: usize = 8;
 const PROCESSES: usize = 3;
-/// A child that nobody kills ends all the same.
-const LIFE: Duration = Duration::from_secs(60);
 
-/// Does nothing unless another test of this file started it.
-#[test]
-fn a_child_does_what_it_is_told() {
-    let Some(told) = children::told() else { return };
+/// One process of writers, until it is killed.
+pub fn write(told: &Told) {
     let sharing = if told.task == "alone" { Sharing::Exclusive } else { Sharing::Shared };
     let threads = if told.task == "together" { 2 } else { THREADS };
     let store = Store::options().sharing(sharing).open(&told.store).unwrap();
@@ -46,28 +35,6 @@ fn a_child_does_what_it_is_told() {
         }
         scope.spawn(|| keep_points_until(end, &store));
     });
-}
-
-/// A file that says that a child has opened the store.
-fn ready(store: &Path, number: usize) -> PathBuf {
-    store.with_extension(format!("ready{number}"))
-}
-
-/// What was acknowledged, a line each, written after the store said so.
-struct Log(File);
-
-impl Log {
-    fn path(store: &Path) -> PathBuf {
-        store.with_extension("log")
-    }
-
-    fn of(store: &Path) -> Self {
-        Self(OpenOptions::new().create(true).append(true).open(Self::path(store)).unwrap())
-    }
-
-    fn note(&self, what: &str, name: &str, number: u64) {
-        (&self.0).write_all(format!("{what} {name} {number}\n").as_bytes()).unwrap();
-    }
 }
 
 /// One thread of a child.
@@ -139,58 +106,6 @@ fn keep_points_until(end: Instant, store: &Store) {
         drop(store.restore(Selector::from(&point), RestoreOptions::new().only(["scratch"])));
         store.retain(&policy).unwrap();
         store.notice_crashes().unwrap();
-    }
-}
-
-/// A xorshift generator: the same numbers for the same seed.
-struct Numbers(u64);
-
-impl Numbers {
-    fn seeded() -> Self {
-        let seed = std::env::var("HIVEKEEP_TEST_SEED").ok().and_then(|seed| seed.parse().ok());
-        let seed = seed.unwrap_or_else(|| u64::from(std::process::id()));
-        println!("HIVEKEEP_TEST_SEED={seed} HIVEKEEP_TEST_SCALE={}", scale());
-        Self(seed << 8 | 1)
-    }
-
-    fn below(&mut self, end: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0 % end
-    }
-
-    /// Waits for up to 200 ms, and often for much less.
-    fn pause(&mut self) {
-        let most = 1 + self.below(200_000);
-        std::thread::sleep(Duration::from_micros(self.below(most)));
-    }
-}
-
-/// Children that are killed when the test fails.
-struct Children(BTreeMap<usize, Child>);
-
-impl Children {
-    fn start(&mut self, task: &str, store: &Path, number: usize) {
-        drop(std::fs::remove_file(ready(store, number)));
-        self.0.insert(number, spawn(task, store, number));
-        wait_for(&ready(store, number));
-    }
-
-    fn kill(&mut self, number: usize) {
-        let mut child = self.0.remove(&number).unwrap();
-        assert!(child.try_wait().unwrap().is_none(), "a child ended by itself; why is above");
-        child.kill().unwrap();
-        child.wait().unwrap();
-    }
-}
-
-impl Drop for Children {
-    fn drop(&mut self) {
-        for child in self.0.values_mut() {
-            drop(child.kill());
-            drop(child.wait());
-        }
     }
 }
 

@@ -1,0 +1,54 @@
+//! What there is outside of the file: restore points do not outlive it.
+
+use std::fs::{self, Metadata};
+use std::path::Path;
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use crate::engine::store::Store;
+use crate::error::Result;
+use crate::face::cli::doctor::line::Line;
+use crate::recovery::age;
+use crate::transfer::archives;
+
+/// The newest archive, how old it is, and whether it would be lost together with the store.
+pub(super) fn outside(store: &Store, folder: Option<&Path>, interval: Duration) -> Result<Line> {
+    let topic = "archives";
+    let path = std::path::absolute(store.path())?;
+    let folder = folder.map_or_else(|| archives::folder_beside(&path), Path::to_path_buf);
+    let Some((newest, metadata)) = archives::newest(&folder) else {
+        let advice = "copy it to another disk: hivekeep export FILE.tar.gz; serve does so by itself";
+        return Ok(Line::warn(topic, format!("no copy outside of this file: {}", folder.display()), advice));
+    };
+    let made = metadata.modified().ok().and_then(|at| Timestamp::try_from(at).ok());
+    let ago = made.map_or(Duration::MAX, |made| age::since(made, store.clock().now()));
+    let name = newest.file_name().unwrap_or_default().to_string_lossy();
+    let shown = format!("{name}, {} ago", age::show(ago));
+    Ok(if is_older_than_the_store(&path, &metadata) && ago > interval.saturating_mul(2) {
+        Line::warn(topic, format!("the newest is old: {shown}"), "is serve running, with archives on?")
+    } else if same_disk(&path, &metadata) {
+        let advice = "keep them on another disk too: hivekeep serve --archive-dir, or copy them away";
+        Line::warn(topic, format!("on the same file system as the store: {shown}"), advice)
+    } else {
+        Line::ok(topic, format!("the newest is {shown}"))
+    })
+}
+
+/// An archive of a store in which nothing has changed need not be young.
+fn is_older_than_the_store(store: &Path, archive: &Metadata) -> bool {
+    let changed = fs::metadata(store).and_then(|store| store.modified());
+    changed.ok().zip(archive.modified().ok()).is_none_or(|(store, archive)| archive < store)
+}
+
+#[cfg(unix)]
+fn same_disk(store: &Path, archive: &Metadata) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    fs::metadata(store).is_ok_and(|store| store.dev() == archive.dev())
+}
+
+/// Where the system does not tell, nobody is worried.
+#[cfg(not(unix))]
+fn same_disk(_store: &Path, _archive: &Metadata) -> bool {
+    false
+}

@@ -1,0 +1,223 @@
+//! What is looked at in the store, a function for each line of the page.
+
+use std::time::Duration;
+
+use crate::engine::open;
+use crate::engine::point::Origin;
+use crate::engine::presence::Presence;
+use crate::engine::reserve::free_space;
+use crate::engine::store::Store;
+use crate::engine::view::View;
+use crate::error::Result;
+use crate::face::cli::doctor::line::Line;
+use crate::face::summary::{counted, show_bytes};
+use crate::recovery::age;
+use crate::recovery::auto_backup::changed_since_last_live_point;
+use crate::recovery::events::{Event, EventKind};
+use crate::recovery::guard::is_running;
+use crate::recovery::points::Point;
+use crate::state::page::Page;
+
+/// Drills should not be longer ago.
+const DRILL_EVERY: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+/// A commit needs this much: its pages twice, and the file's next step of growth.
+const MIN_FREE: u64 = 16 << 20;
+/// Two clocks may differ by so much.
+const CLOCK_SLACK: Duration = Duration::from_secs(2);
+/// Events that are looked through for what failed.
+const EVENTS: usize = 1_000;
+/// Claims that are counted.
+const CLAIMS: usize = 10_000;
+
+/// Whether what has changed could be gone back to.
+pub(super) fn backup(store: &Store, view: &View, interval: Duration) -> Result<Line> {
+    let topic = "backup";
+    let changed = changed_since_last_live_point(view)?;
+    let advice = "make one: hivekeep point create; serve does so by itself";
+    let Some(latest) = store.points()?.into_iter().next() else {
+        let line = if changed {
+            Line::warn(topic, "there is no restore point", advice)
+        } else {
+            Line::ok(topic, "nothing to back up")
+        };
+        return Ok(line);
+    };
+    let ago = age::since(latest.timestamp, store.clock().now());
+    let shown = format!("the newest restore point is {} old", age::show(ago));
+    Ok(if !changed {
+        Line::ok(topic, format!("{shown}, and nothing has changed since"))
+    } else if ago > interval.saturating_mul(2) {
+        let interval = age::show(interval);
+        Line::warn(topic, format!("{shown}, and something has changed since; it should be {interval}"), advice)
+    } else {
+        Line::ok(topic, shown)
+    })
+}
+
+/// What the last rehearsal has measured.
+pub(super) fn drill(store: &Store, view: &View) -> Result<Line> {
+    let topic = "drill";
+    let advice = "rehearse on a copy: hivekeep drill";
+    let Some(last) = view.last_drill()? else {
+        return Ok(Line::warn(topic, "nobody has rehearsed a disaster", advice));
+    };
+    let ago = age::since(last.at, store.clock().now());
+    let shown = age::show(ago);
+    Ok(if !last.is_met() {
+        Line::warn(topic, format!("{shown} ago, and it missed its target in {}", last.missed().join(", ")), advice)
+    } else if ago > DRILL_EVERY {
+        Line::warn(topic, format!("the last one was {shown} ago"), advice)
+    } else {
+        Line::ok(
+            topic,
+            format!("{} went as they should, {shown} ago", counted(last.scenarios.len() as u64, "disaster")),
+        )
+    })
+}
+
+/// How far back one could go, and to what.
+pub(super) fn points(view: &View) -> Result<Line> {
+    let points = live_points(view)?;
+    let partial: Vec<_> = points.iter().filter(|point| point.partial).map(Point::label).collect();
+    let (Some(newest), Some(oldest)) = (points.first(), points.last()) else {
+        return Ok(Line::ok("points", "none yet"));
+    };
+    let count = counted(points.len() as u64, "restore point");
+    let [from, to] = [oldest, newest].map(|point| crate::clock::show_time(point.timestamp));
+    let shown = format!("{count}, from {from} to {to}");
+    Ok(if partial.is_empty() {
+        Line::ok("points", shown)
+    } else {
+        let what = format!("{shown}; a repair could not bring back all of {}", partial.join(", "));
+        Line::warn("points", what, "see what they lost: hivekeep point show POINT")
+    })
+}
+
+/// Whether backups and retention have failed and not worked since.
+pub(super) fn retention(view: &View) -> Result<Line> {
+    let mut events = view.events().list(Page::newest(EVENTS))?;
+    events.reverse();
+    let failed = |failure: &EventKind, success: &EventKind| -> Option<Event> {
+        let last = events.iter().rev().find(|event| event.kind == *failure || event.kind == *success);
+        last.filter(|event| event.kind == *failure).cloned()
+    };
+    let pairs = [
+        ("retention", EventKind::RetentionFailed, EventKind::BackupDeletedOld),
+        ("a backup", EventKind::BackupFailed, EventKind::RestorePointCreated),
+        ("a restore", EventKind::RestoreFailed, EventKind::RestoreSuccessful),
+    ];
+    for (what, failure, success) in pairs {
+        if let Some(event) = failed(&failure, &success) {
+            let at = crate::clock::show_time(event.at);
+            let why = event.details.get("error").and_then(|why| why.as_str()).unwrap_or("see hivekeep log").to_owned();
+            return Ok(Line::warn(
+                "work",
+                format!("{what} failed at {at} and has not worked since: {why}"),
+                "see hivekeep log",
+            ));
+        }
+    }
+    Ok(Line::ok("work", "no backup, retention or restore has failed last time"))
+}
+
+/// Whether the next commit, and a repair, have room.
+pub(super) fn space(store: &Store) -> Result<Line> {
+    let Some(free) = free_space(store.path()) else {
+        return Ok(Line::ok("space", "the system does not say how much is free"));
+    };
+    let file = std::fs::metadata(store.path())?.len();
+    let shown = format!("{} free, the store is {}", show_bytes(free), show_bytes(file));
+    let advice = "free some space: hivekeep point forget --policy, then hivekeep compact";
+    Ok(if free < MIN_FREE {
+        Line::warn("space", format!("nearly full: {shown}"), advice)
+    } else if free < file {
+        Line::warn("space", format!("too little for a repair or a drill: {shown}"), advice)
+    } else {
+        Line::ok("space", shown)
+    })
+}
+
+/// Whether the clock is before what was written, or went back between points: retention, leases and times go by it.
+pub(super) fn clock(store: &Store, view: &View) -> Result<Line> {
+    let advice = "set the clock right; leases and retention go by it";
+    let now = store.clock().now();
+    let points = view.named_points()?;
+    let sealed = points.iter().map(|point| point.sealed_at);
+    let sessions = store.sessions()?;
+    let newest = sealed.clone().chain(sessions.iter().map(|session| session.alive_at)).max();
+    if let Some(newest) = newest.filter(|newest| *newest > crate::clock::after(now, CLOCK_SLACK)) {
+        let by = age::show(age::since(now, newest));
+        return Ok(Line::warn("clock", format!("it is {by} behind what was written last"), advice));
+    }
+    let later =
+        sealed.clone().zip(sealed.skip(1)).find(|(newer, older)| *older > crate::clock::after(*newer, CLOCK_SLACK));
+    if let Some((newer, older)) = later {
+        let at = crate::clock::show_time(newer);
+        let by = age::show(age::since(newer, older));
+        return Ok(Line::warn("clock", format!("it was set back by {by} before {at}"), advice));
+    }
+    Ok(Line::ok("clock", "it has gone forward from point to point, to now"))
+}
+
+/// Who has the store open.
+pub(super) fn sharing(store: &Store) -> Result<Line> {
+    let living = Presence::open(store.path()).and_then(|presence| presence.living()).unwrap_or_default();
+    Ok(if !living.is_empty() {
+        Line::ok("sharing", format!("open in {}", living.join(", ")))
+    } else if open::in_use(store.path())? {
+        Line::ok("sharing", "open in a process without a session")
+    } else {
+        Line::ok("sharing", "nobody has it open, so nothing makes automatic backups now")
+    })
+}
+
+/// Whether a process died.
+pub(super) fn sessions(store: &Store, view: &View) -> Result<Line> {
+    if let Some(crash) = store.crash()? {
+        let (program, alive) = (&crash.session.program, crate::clock::show_time(crash.session.alive_at));
+        let what = format!("a process crashed: {program}, last alive {alive}");
+        return Ok(Line::warn("sessions", what, "once seen: hivekeep crash ack"));
+    }
+    if view.has_dead_session(store.path(), store.session())? {
+        let advice = "start it again: whoever opens the store next gives its tasks back";
+        return Ok(Line::warn("sessions", "a process died, and nobody has noticed", advice));
+    }
+    let open = store.sessions()?.iter().filter(|session| session.state == crate::SessionState::Open).count();
+    Ok(Line::ok("sessions", format!("{} alive, none crashed", open)))
+}
+
+/// Whether tasks are held by bots that let their leases end.
+pub(super) fn claims(view: &View) -> Result<Line> {
+    Ok(match view.queue().overdue(CLAIMS)? {
+        0 => Line::ok("claims", "no claim is over its lease"),
+        count => {
+            let claims = counted(count as u64, "claim");
+            Line::warn(
+                "claims",
+                format!("{claims} of bots that let the lease end"),
+                "serve, or any claim, gives them back",
+            )
+        }
+    })
+}
+
+/// Whether a guard was killed before it could roll back.
+pub(super) fn guards(view: &View) -> Result<Line> {
+    let mut running = view.named_points()?;
+    running.retain(is_running);
+    Ok(match running.first() {
+        None => Line::ok("guards", "no guarded command is under way"),
+        Some(point) => {
+            let what = format!("a guarded command is under way, or was killed: {}", point.description);
+            let id = point.label();
+            let advice = format!("if nothing runs: hivekeep restore {id}, or hivekeep point release {id}");
+            Line::warn("guards", what, advice)
+        }
+    })
+}
+
+fn live_points(view: &View) -> Result<Vec<Point>> {
+    let mut points = view.named_points()?;
+    points.retain(|point| point.origin.is_some_and(Origin::is_selectable));
+    Ok(points)
+}

@@ -1,0 +1,81 @@
+//! How much of the store is read, and whether it is what was written.
+
+use std::time::Duration;
+
+use crate::engine::check::CheckReport;
+use crate::engine::open;
+use crate::engine::schema::Table;
+use crate::engine::store::Store;
+use crate::error::{ErrorKind, Result};
+use crate::face::cli::doctor::line::Line;
+use crate::face::summary::counted;
+use crate::recovery::age;
+
+/// So many rows are verified when not everything is: about a tenth of a second.
+const ROWS: u64 = 20_000;
+/// A whole check should not be longer ago.
+const CHECK_EVERY: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+
+/// Reads everything. A file that nobody else has open had its pages verified when it was opened for that.
+pub(super) fn everything(store: &Store) -> Result<Line> {
+    let mut report = store.check(&|_, _| ())?;
+    report.pages = !open::in_use(store.path())?;
+    // A note that cannot be written is only missed by the next look.
+    if let Err(error) = store.note_check(&report) {
+        tracing::warn!(%error, "it could not be noted that the store was checked");
+    }
+    let pages = if report.pages { ", all pages" } else { "" };
+    let records = counted(report.records, "record");
+    Ok(said(&report, format!("all {records}{pages}, every point and every digest are what was written")))
+}
+
+/// Reads as many rows as take no time, from where the last such look ended.
+pub(super) fn part(store: &Store) -> Result<Line> {
+    let topic = "verified";
+    let view = store.view()?;
+    let of = Table::ALL.iter().map(|table| view.count_rows(*table)).sum::<Result<u64>>()?;
+    let part = if of <= ROWS { 1.0 } else { ROWS as f64 / of as f64 };
+    match store.check_sample(part, &|_, _| ()) {
+        Ok(report) => {
+            let rows = ROWS.min(of);
+            Ok(said(&report, format!("{rows} of {of} rows are what was written; --full verifies all")))
+        }
+        Err(error) if error.kind() == ErrorKind::Io => Ok(Line::warn(
+            topic,
+            format!("nothing was verified: {error}"),
+            "let doctor write beside the store, or run hivekeep check",
+        )),
+        Err(error) => Err(error),
+    }
+}
+
+fn said(report: &CheckReport, sound: String) -> Line {
+    match report.findings.first() {
+        None => Line::ok("verified", sound),
+        Some(first) => Line::bad(
+            "verified",
+            format!("{}; the first: {} {}: {}", counted(report.found, "finding"), first.table, first.key, first.what),
+            "see them all with hivekeep check, then restore, or hivekeep repair --dry-run",
+        ),
+    }
+}
+
+/// When everything was last verified.
+pub(super) fn last_check(store: &Store) -> Result<Line> {
+    let topic = "checked";
+    let advice = "verify everything: hivekeep check";
+    let Some(last) = store.last_check()? else {
+        return Ok(Line::warn(topic, "no whole check is known of", advice));
+    };
+    let ago = age::since(last.at, store.clock().now());
+    let shown = age::show(ago);
+    Ok(if last.found > 0 {
+        let found = counted(last.found, "finding");
+        Line::bad(topic, format!("the last check, {shown} ago, had {found}"), "see them: hivekeep check")
+    } else if ago > CHECK_EVERY {
+        Line::warn(topic, format!("the last whole check was {shown} ago"), advice)
+    } else {
+        let pages = if last.pages { " and all pages" } else { "" };
+        Line::ok(topic, format!("all {}{pages} were sound {shown} ago", counted(last.records, "record")))
+    })
+}

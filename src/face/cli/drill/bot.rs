@@ -1,0 +1,32 @@
+//! `drill-bot`: the bots of a drill, in a process that is there to be killed.
+
+use clap::Args;
+
+use crate::error::Result;
+use crate::face::cli::context::Context;
+use crate::face::cli::exit::Exit;
+use crate::transfer::drill::drill_bot;
+
+/// Be a bot of a drill, until it is killed: it writes to the store, which has to be a copy
+#[derive(Debug, Args)]
+#[command(
+    hide = true,
+    after_help = "\
+Examples:
+  hivekeep --store copy.redb drill-bot one --threads 4"
+)]
+pub(in crate::face::cli) struct DrillBot {
+    /// What it is called
+    #[arg(value_name = "NAME")]
+    name: String,
+    /// How many bots there are in the process
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    threads: usize,
+}
+
+impl DrillBot {
+    pub(in crate::face::cli) fn run(self, context: &mut Context) -> Result<Exit> {
+        drill_bot(&context.path, &self.name, self.threads)?;
+        Ok(Exit::Done)
+    }
+}

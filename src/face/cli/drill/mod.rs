@@ -1,0 +1,139 @@
+//! `drill`: disasters rehearsed on a copy of the store, and what they cost.
+//!
+//! * here: the verb; [`targets`]: the file with targets; [`screen`]: who watches
+//! * [`bot`]: the hidden verb that the drill runs its bots with
+
+mod bot;
+mod screen;
+mod targets;
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+pub(super) use self::bot::DrillBot;
+use self::screen::Screen;
+use crate::engine::store::Store;
+use crate::error::{Error, Result};
+use crate::face::cli::context::Context;
+use crate::face::cli::exit::Exit;
+use crate::face::cli::output::Output;
+use crate::face::cli::signals::code_of;
+use crate::face::cli::table::Columns;
+use crate::face::summary::show_bytes;
+use crate::transfer::drill::targets::{Disaster, DrillTarget};
+use crate::transfer::drill::{DrillOptions, DrillReport, DrillScenario};
+
+/// Rehearse disasters on a copy of the store, and measure what they cost
+///
+/// The store itself is only read, beside those who use it. On the copy, bots work in processes of their own, which are
+/// really killed; tasks are deleted, a deployment goes wrong, bytes are damaged, the file is lost. For each, the time until
+/// the work went on, and what was lost, are measured and compared with targets: a bot 1m/1m, a mistake 5m/10m, all of it
+/// 10m/10m, a disk 15m/10m. The result is kept in the store, and shown by status, doctor and the metrics.
+///
+/// Disasters: queue_halved, file_lost, deployment_undone, bot_killed, process_killed, bytes_damaged. The exit code is 3 when
+/// a target was missed.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  hivekeep drill
+  hivekeep drill --only bot_killed,process_killed
+  hivekeep drill --target file_lost=2m/10m --scratch /mnt/spare --json")]
+pub(super) struct Drill {
+    /// Only these disasters, separated by commas
+    #[arg(long, value_name = "DISASTERS", value_delimiter = ',')]
+    only: Vec<Disaster>,
+    /// How long a disaster's recovery may take, and how far back may be lost; may be given several times
+    #[arg(long, value_name = "DISASTER=RECOVERY/LOSS", value_parser = targets::target)]
+    target: Vec<(Disaster, DrillTarget)>,
+    /// A TOML file with targets, a line for each disaster, such as file_lost = '2m/10m'
+    #[arg(long, value_name = "FILE")]
+    targets: Option<PathBuf>,
+    /// Where the copy goes, and is removed again; the store's folder unless given
+    #[arg(long, value_name = "DIR")]
+    scratch: Option<PathBuf>,
+    /// Where archives are kept; hivekeep-archives beside the store unless given
+    #[arg(long, value_name = "DIR")]
+    archive_dir: Option<PathBuf>,
+    /// Which bytes are damaged follows from this number
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    seed: u64,
+}
+
+impl Drill {
+    pub(super) fn run(self, context: &mut Context) -> Result<Exit> {
+        let program = std::env::current_exe()?;
+        let mut options =
+            DrillOptions::new(program).only(self.only).scratch(self.scratch).archives(self.archive_dir).seed(self.seed);
+        let of_file = self.targets.as_deref().map(targets::read).transpose()?.unwrap_or_default();
+        for (disaster, target) in of_file.into_iter().chain(self.target) {
+            options = options.target(disaster, target);
+        }
+        let screen = Screen::new(&context.out)?;
+        let drilled = Store::drill(&context.path, &options, &screen);
+        screen.clear();
+        match (drilled, screen.signal()) {
+            (Err(error), Some(signal)) => {
+                context.out.message(error);
+                Ok(Exit::Other(code_of(signal)))
+            }
+            (drilled, _) => show(&mut context.out, &drilled?),
+        }
+    }
+}
+
+fn show(out: &mut Output, report: &DrillReport) -> Result<Exit> {
+    if out.is_json() {
+        out.json(report)?;
+    } else {
+        out.table(report.scenarios.iter().map(|scenario| Ok::<_, Error>(Row(scenario))))?;
+        for scenario in &report.scenarios {
+            for note in scenario.notes.iter().chain(&scenario.error) {
+                out.line(format_args!("{}: {note}", scenario.name))?;
+            }
+        }
+        let bytes = show_bytes(report.copied_bytes);
+        let (took, copied, waited) =
+            (seconds(report.took_ms), seconds(report.copied_ms), seconds(report.writers_waited_ms));
+        out.line(format_args!(
+            "{} records; {bytes} copied in {copied}, for which writers waited {waited}; {took} in all",
+            report.records
+        ))?;
+    }
+    Ok(if report.is_met() { Exit::Done } else { Exit::InPart })
+}
+
+/// A rehearsal as a row of a table.
+struct Row<'a>(&'a DrillScenario);
+
+impl Columns for Row<'_> {
+    const HEAD: &'static [&'static str] =
+        &["DISASTER", "RECOVERED IN", "TARGET", "LOST", "BACK TO", "TARGET", "VERDICT"];
+
+    fn cells(&self) -> Vec<String> {
+        let DrillScenario { name, recovery_ms, lost_records, lost_ms, target, met, error, .. } = self.0;
+        let verdict = match (met, error) {
+            (true, _) => "met",
+            (false, None) => "missed",
+            (false, Some(_)) => "failed",
+        };
+        vec![
+            name.to_string(),
+            seconds(*recovery_ms),
+            crate::recovery::age::show(target.recovery()),
+            lost_records.to_string(),
+            if *lost_records == 0 { "-".to_owned() } else { format!("{} before", seconds(*lost_ms)) },
+            crate::recovery::age::show(target.loss()),
+            verdict.to_owned(),
+        ]
+    }
+}
+
+/// Milliseconds as people read them.
+fn seconds(millis: u64) -> String {
+    match millis {
+        0..1_000 => format!("{millis} ms"),
+        1_000..120_000 => format!("{}.{} s", millis / 1_000, millis % 1_000 / 100),
+        _ => crate::recovery::age::show(std::time::Duration::from_millis(millis)),
+    }
+}

@@ -1,0 +1,44 @@
+//! Targets as they are typed, and as they stand in a file.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+
+use crate::error::{Error, Result};
+use crate::transfer::drill::targets::{Disaster, DrillTarget};
+
+/// Reads `file_lost=2m/10m`.
+pub(super) fn target(text: &str) -> Result<(Disaster, DrillTarget)> {
+    let (name, target) = text.split_once('=').ok_or_else(|| {
+        let text = text.escape_debug();
+        Error::invalid(format!("a target is DISASTER=RECOVERY/LOSS, such as file_lost=2m/10m: text={text}"))
+    })?;
+    Ok((name.trim().parse()?, target.trim().parse()?))
+}
+
+/// Reads a file of `file_lost = "2m/10m"`, a line each.
+pub(super) fn read(path: &Path) -> Result<Vec<(Disaster, DrillTarget)>> {
+    let text = fs::read_to_string(path).map_err(|error| Error::from(error).context(path.display()))?;
+    let entries: BTreeMap<String, String> = toml::from_str(&text)
+        .map_err(|error| Error::invalid(format!("{}: {}", path.display(), error.message())).with_source(error))?;
+    entries.iter().map(|(name, target)| Ok((name.parse()?, target.parse()?))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn targets_stand_in_a_file_as_they_are_typed() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("targets.toml");
+        fs::write(&path, "file_lost = '2m/10m'\nbot_killed = \"5s/1s\"\n").unwrap();
+        let read = read(&path).unwrap();
+        assert!(
+            read.contains(&target("file_lost=2m/10m").unwrap()) && read.contains(&target("bot_killed=5s/1s").unwrap())
+        );
+        fs::write(&path, "flood = '2m/10m'").unwrap();
+        assert!(super::read(&path).is_err());
+        assert!(target("file_lost").is_err());
+    }
+}

@@ -1,0 +1,103 @@
+//! `export`: a point as one file that outlives the store.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use crate::error::Result;
+use crate::face::cli::context::Context;
+use crate::face::cli::exit::Exit;
+#[cfg(feature = "age")]
+use crate::face::cli::input;
+use crate::face::cli::progress::Progress;
+use crate::face::summary::{counted, show_bytes};
+use crate::recovery::selector::Selector;
+use crate::transfer::archive::ExportOptions;
+
+/// Make an archive: one file with everything, that outlives the store and that tar opens
+///
+/// FILE is called NAME.tar.gz or NAME.tar.zst. In it are a manifest, every collection as readable JSON and as exact records,
+/// the audit trail, and SHA256SUMS for sha256sum -c. Of now, a restore point is made first, unless the newest one has
+/// just that state; the same point gives the same bytes. Bots keep writing meanwhile. The file has its name only once it
+/// is whole, and only its owner can read it. Printed are its SHA-256 and name, as sha256sum does.
+#[derive(Debug, Args)]
+#[command(after_help = examples())]
+pub(super) struct Export {
+    /// Where the archive goes: NAME.tar.gz or NAME.tar.zst, with .age behind that when it is encrypted
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+    /// As of this restore point: an id, latest, latest~3, a time, or '10m ago'
+    #[arg(long, value_name = "POINT", default_value = "now")]
+    at: Selector,
+    /// Only these collections, separated by commas; queue and assignments go together
+    #[arg(long, value_name = "KINDS", value_delimiter = ',')]
+    only: Vec<String>,
+    /// Replace a file of that name
+    #[arg(long)]
+    force: bool,
+    #[cfg(feature = "age")]
+    #[command(flatten)]
+    seal: SealArgs,
+}
+
+/// For whom it is encrypted.
+#[cfg(feature = "age")]
+#[derive(Debug, Args)]
+struct SealArgs {
+    /// Encrypt it for whoever has the key of this recipient, age1...; may be given several times
+    #[arg(long, value_name = "RECIPIENT")]
+    recipient: Vec<String>,
+    /// Encrypt it with the passphrase in this file, or on standard input for -
+    #[arg(long, value_name = "FILE", conflicts_with = "recipient")]
+    passphrase_file: Option<PathBuf>,
+}
+
+fn examples() -> &'static str {
+    if cfg!(feature = "age") {
+        "\
+Examples:
+  hivekeep export hive.tar.gz
+  hivekeep export yesterday.tar.zst --at '24h ago'
+  hivekeep export queue.tar.gz --only queue,registry --force
+  hivekeep export hive.tar.zst.age --passphrase-file secret.txt"
+    } else {
+        "\
+Examples:
+  hivekeep export hive.tar.gz
+  hivekeep export yesterday.tar.zst --at '24h ago'
+  hivekeep export queue.tar.gz --only queue,registry --force"
+    }
+}
+
+impl Export {
+    pub(super) fn run(self, context: &mut Context) -> Result<Exit> {
+        let options = ExportOptions::new().at(self.at.clone()).only(self.only).replace(self.force);
+        #[cfg(feature = "age")]
+        let options = self.seal.apply(options)?;
+        let report = context.change(|store| {
+            context.tell(store, &self.at)?;
+            let bar = Progress::new(&context.out, "records");
+            store.export(&self.file, &options, &|done, of| bar.show(done, of))
+        })?;
+        if context.out.is_json() {
+            context.out.json(&report)?;
+        } else {
+            context.out.line(format_args!("{}  {}", report.sha256, report.file.display()))?;
+        }
+        let (records, bytes) = (counted(report.records, "record"), show_bytes(report.file_bytes));
+        context.out.message(format_args!("exported {records} of {}: {bytes}", report.point.label()));
+        Ok(Exit::Done)
+    }
+}
+
+#[cfg(feature = "age")]
+impl SealArgs {
+    fn apply(&self, options: ExportOptions) -> Result<ExportOptions> {
+        let options =
+            self.recipient.iter().try_fold(options, |options, recipient| options.recipient(recipient.as_str()))?;
+        match &self.passphrase_file {
+            Some(file) => options.passphrase(&input::text_file(file)?),
+            None => Ok(options),
+        }
+    }
+}

@@ -1,0 +1,228 @@
+//! `guard`: a command that is rolled back when it fails, or when the fleet is not well after it.
+//!
+//! The store is closed while the command runs, which may do with it what it likes.
+
+mod child;
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::io;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use clap::Args;
+use serde::Serialize;
+
+use self::child::Ended;
+use crate::engine::point::PointId;
+use crate::error::{Error, Result};
+use crate::face::cli::context::Context;
+use crate::face::cli::exit::Exit;
+use crate::face::cli::signals::{Signals, code_of};
+use crate::face::shell::shell;
+use crate::face::summary::counted;
+use crate::recovery::age;
+use crate::recovery::diff::Counts;
+use crate::recovery::guard::{self as library, GuardOptions, RollBack};
+
+/// Between two tries of a check that failed.
+const CHECK_EVERY: Duration = Duration::from_millis(500);
+
+/// Run a command, and go back to the restore point before it if it fails
+///
+/// A restore point is made and held, the command runs, then the check. When either fails, or a signal ends them, the store
+/// goes back to the point, and what was rolled back is shown; hivekeep undo takes that back. Bots may go on working, but
+/// what they write meanwhile goes back too, so name the collections that the command is about with --only.
+///
+/// The command gets HIVEKEEP_STORE and HIVEKEEP_GUARD_POINT, and standard input and output are its own: what guard says
+/// goes to standard error, as one line of JSON with --json.
+///
+/// Exit codes: that of the command, 128 and its number for a signal; 1 when the check failed; 126 or 127 when the command
+/// could not be started, which rolls nothing back.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  hivekeep guard -- ./deploy.sh
+  hivekeep guard --check 'curl -fs localhost:8001/readyz' --check-timeout 30s -- ./deploy.sh --all
+  hivekeep guard --only config,registry -- hivekeep put config limit 5")]
+pub(super) struct Guard {
+    /// The command that says whether all is well afterwards; the shell runs it
+    #[arg(long, value_name = "CMD")]
+    check: Option<String>,
+    /// Try a check that fails again for so long; one that still runs then has failed
+    #[arg(long, value_name = "TIME", value_parser = age::parse, requires = "check")]
+    check_timeout: Option<Duration>,
+    /// Go back in these collections only, separated by commas; queue and assignments go together
+    #[arg(long, value_name = "KINDS", value_delimiter = ',')]
+    only: Vec<String>,
+    /// Leave tasks finished that were finished meanwhile
+    #[arg(long)]
+    keep_finished: bool,
+    /// The command and its arguments
+    #[arg(last = true, required = true, value_name = "COMMAND")]
+    command: Vec<OsString>,
+}
+
+/// How the work went.
+enum Work {
+    Passed,
+    NotStarted(io::Error),
+    Failed { reason: String, exit: Exit },
+}
+
+/// What `guard --json` says.
+#[derive(Serialize)]
+struct Said<'a> {
+    restore_point: &'a PointId,
+    outcome: &'static str,
+    reason: Option<&'a str>,
+    code: u8,
+    collections: &'a BTreeMap<String, Counts>,
+    undo: Option<&'a PointId>,
+}
+
+impl Guard {
+    pub(super) fn run(self, context: &mut Context) -> Result<Exit> {
+        let signals = Signals::note()?;
+        let command = self.shown();
+        let options = GuardOptions::new(&command).only(self.only.iter().cloned()).keep_finished(self.keep_finished);
+        let guard = context.change(|store| store.begin_guard(options))?;
+        let point = guard.point().clone();
+        if !context.out.is_json() {
+            context.out.aside(format_args!("restore point {point}; running {command}"));
+        }
+        match self.work(context, &signals, &point) {
+            Work::Passed => {
+                context.change(|store| guard.pass(store))?;
+                self.say(context, &point, Exit::Done, None, None)
+            }
+            Work::NotStarted(error) => {
+                context.change(|store| guard.call_off(store))?;
+                let missing = error.kind() == io::ErrorKind::NotFound;
+                let reason = format!("the command could not be started: {error}: {command}");
+                self.say(context, &point, Exit::Other(if missing { 127 } else { 126 }), Some(&reason), None)
+            }
+            Work::Failed { reason, exit } => {
+                let back = roll_back(context, guard, &reason)?;
+                self.say(context, &point, exit, Some(&reason), Some(&back))
+            }
+        }
+    }
+
+    /// The command as it was typed, more or less.
+    fn shown(&self) -> String {
+        let words: Vec<_> = self.command.iter().map(|word| word.to_string_lossy()).collect();
+        words.join(" ")
+    }
+
+    fn work(&self, context: &Context, signals: &Signals, point: &PointId) -> Work {
+        let Some((program, arguments)) = self.command.split_first() else { return Work::Passed };
+        let mut command = Command::new(program);
+        command.args(arguments);
+        with_store(&mut command, context, point);
+        match child::run(&mut command, signals, None) {
+            Err(error) => Work::NotStarted(error),
+            Ok(Ended::Well) => {
+                self.check.as_ref().map_or(Work::Passed, |check| self.check(check, context, signals, point))
+            }
+            Ok(Ended::Interrupted(signal)) => interrupted(signal),
+            Ok(Ended::TooLate) => Work::Failed { reason: "the command was killed".to_owned(), exit: Exit::Failed },
+            Ok(Ended::Failed(code)) => {
+                Work::Failed { reason: format!("the command failed: code={code}"), exit: Exit::Other(code) }
+            }
+        }
+    }
+
+    /// Runs the check until it succeeds or its time is over.
+    fn check(&self, check: &str, context: &Context, signals: &Signals, point: &PointId) -> Work {
+        let failed = |reason: String| Work::Failed { reason, exit: Exit::Failed };
+        let deadline = self.check_timeout.map(|timeout| Instant::now() + timeout);
+        loop {
+            let mut command = shell(check);
+            with_store(&mut command, context, point);
+            // Standard output is the command's alone.
+            command.stdin(Stdio::null()).stdout(io::stderr());
+            match child::run(&mut command, signals, deadline) {
+                Err(error) => return failed(format!("the check could not be started: {error}")),
+                Ok(Ended::Well) => return Work::Passed,
+                Ok(Ended::Interrupted(signal)) => return interrupted(signal),
+                Ok(Ended::TooLate) => return failed("the check did not end in time".to_owned()),
+                Ok(Ended::Failed(code)) => {
+                    if deadline.is_none_or(|deadline| Instant::now() + CHECK_EVERY >= deadline) {
+                        return failed(format!("the check failed: code={code}"));
+                    }
+                }
+            }
+            std::thread::sleep(CHECK_EVERY);
+            if let Some(signal) = signals.take() {
+                return interrupted(signal);
+            }
+        }
+    }
+
+    /// Says how it ended.
+    fn say(
+        &self,
+        context: &Context,
+        point: &PointId,
+        exit: Exit,
+        reason: Option<&str>,
+        back: Option<&RollBack>,
+    ) -> Result<Exit> {
+        let none = BTreeMap::new();
+        let collections = back.map_or(&none, |back| &back.collections);
+        let undo = back.and_then(|back| back.undo.as_ref());
+        let outcome = match (reason, back) {
+            (None, _) => "passed",
+            (Some(_), None) => "called_off",
+            (Some(_), Some(_)) => "rolled_back",
+        };
+        if context.out.is_json() {
+            let said = Said { restore_point: point, outcome, reason, code: exit.code(), collections, undo };
+            let line = serde_json::to_string(&said).map_err(io::Error::from)?;
+            context.out.complain(line);
+            return Ok(exit);
+        }
+        match (reason, back) {
+            (None, _) => context.out.aside(format_args!("passed; to go back all the same: hivekeep restore {point}")),
+            (Some(reason), None) => context.out.complain(format_args!("error: {reason}")),
+            (Some(reason), Some(back)) => {
+                context.out.complain(format_args!("error: {reason}"));
+                show_roll_back(context, back);
+            }
+        }
+        Ok(exit)
+    }
+}
+
+fn show_roll_back(context: &Context, back: &RollBack) {
+    for (name, Counts { added, changed, removed }) in back.collections.iter().filter(|(_, counts)| counts.total() > 0) {
+        context.out.complain(format_args!("{name}: {added} added, {changed} changed, {removed} removed"));
+    }
+    match back.undo {
+        Some(_) => {
+            let records = counted(back.total(), "record");
+            context.out.complain(format_args!("rolled back {records}; undo with: hivekeep undo"));
+        }
+        None => context.out.complain("nothing had changed, so nothing was rolled back"),
+    }
+}
+
+fn roll_back(context: &Context, guard: library::Guard, reason: &str) -> Result<RollBack> {
+    let point = guard.point().clone();
+    context.change(|store| guard.roll_back(store, reason)).map_err(|error| {
+        let how = format!("{reason}, and that could not be rolled back; try hivekeep restore {point}");
+        Error::new(error.kind(), format!("{how}: {error}")).with_source(error)
+    })
+}
+
+fn interrupted(signal: i32) -> Work {
+    Work::Failed { reason: format!("interrupted: signal={signal}"), exit: Exit::Other(code_of(signal)) }
+}
+
+/// Tells a command which store it is about, and which point guards it.
+fn with_store(command: &mut Command, context: &Context, point: &PointId) {
+    let store: PathBuf = std::path::absolute(&context.path).unwrap_or_else(|_| context.path.clone());
+    command.env("HIVEKEEP_STORE", store).env("HIVEKEEP_GUARD_POINT", &point.0);
+}

@@ -1,0 +1,155 @@
+//! `import`: an archive becomes a store, or goes into one.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use crate::engine::store::Store;
+use crate::error::Result;
+use crate::face::cli::context::Context;
+use crate::face::cli::exit::Exit;
+#[cfg(feature = "age")]
+use crate::face::cli::input;
+use crate::face::cli::progress::Progress;
+use crate::face::cli::restore::show_counts;
+use crate::face::summary::counted;
+use crate::recovery::diff::Counts;
+use crate::transfer::archive::{ImportOptions, ImportReport};
+
+/// Take in an archive: as a new store, or into the one that is there, which can be undone
+///
+/// Every sum, count, digest and record is verified first; an archive that is damaged, cut off or another program's is
+/// refused by name and changes nothing. Without a store at --store a new one is made, and has its name only once it is
+/// whole. Into a store that is there it goes like a restore: in one transaction, with a safety point; the audit trail stays
+/// the store's own.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  hivekeep --store new.redb import hive.tar.gz
+  hivekeep import hive.tar.gz --dry-run
+  hivekeep import hive.tar.gz --only queue")]
+pub(super) struct Import {
+    /// The archive
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+    /// Only these collections, separated by commas; queue and assignments go together
+    #[arg(long, value_name = "KINDS", value_delimiter = ',')]
+    only: Vec<String>,
+    /// Verify it and show what would be done, and change nothing
+    #[arg(long)]
+    dry_run: bool,
+    /// Refuse an archive with a longer value
+    #[arg(long, value_name = "BYTES")]
+    max_value_bytes: Option<u64>,
+    /// Refuse an archive that unpacks to more
+    #[arg(long, value_name = "BYTES")]
+    max_bytes: Option<u64>,
+    #[cfg(feature = "age")]
+    #[command(flatten)]
+    keys: KeyArgs,
+}
+
+/// What an encrypted archive is read with.
+#[cfg(feature = "age")]
+#[derive(Debug, Args)]
+struct KeyArgs {
+    /// Decrypt it with the keys in this file, AGE-SECRET-KEY-1..., one a line
+    #[arg(long, value_name = "FILE")]
+    identity: Option<PathBuf>,
+    /// Decrypt it with the passphrase in this file, or on standard input for -
+    #[arg(long, value_name = "FILE")]
+    passphrase_file: Option<PathBuf>,
+}
+
+impl Import {
+    pub(super) fn run(self, context: &mut Context) -> Result<Exit> {
+        let options = self.options()?;
+        let is_there = context.path.symlink_metadata().is_ok();
+        if self.dry_run {
+            return if is_there { self.plan(context, &options) } else { self.verify(context, &options) };
+        }
+        let bar = Progress::new(&context.out, "records");
+        let show = |done, of| bar.show(done, of);
+        let report = if is_there {
+            context.change(|store| store.import(&self.file, &options, &show))?
+        } else {
+            Store::import_new(&self.file, &context.path, &options, &show)?
+        };
+        drop(bar);
+        if context.out.is_json() {
+            context.out.json(&report)?
+        } else {
+            show_counts(&mut context.out, &report.collections)?
+        }
+        tell(context, &report);
+        Ok(Exit::Done)
+    }
+
+    fn options(&self) -> Result<ImportOptions> {
+        let options = ImportOptions::new().only(self.only.clone());
+        let options = self.max_value_bytes.into_iter().fold(options, ImportOptions::max_value_bytes);
+        let options = self.max_bytes.into_iter().fold(options, ImportOptions::max_bytes);
+        #[cfg(feature = "age")]
+        let options = self.keys.apply(options)?;
+        Ok(options)
+    }
+
+    /// What would be done to the store that is there.
+    fn plan(&self, context: &mut Context, options: &ImportOptions) -> Result<Exit> {
+        let store = context.look()?;
+        let bar = Progress::new(&context.out, "records");
+        let plan = store.plan_import(&self.file, options, &|done, of| bar.show(done, of))?;
+        drop(bar);
+        if context.out.is_json() {
+            context.out.json(&plan)?
+        } else {
+            context.out.text(&plan)?
+        }
+        Ok(Exit::Done)
+    }
+
+    /// What a new store would be made of.
+    fn verify(&self, context: &mut Context, options: &ImportOptions) -> Result<Exit> {
+        let bar = Progress::new(&context.out, "records");
+        let manifest = Store::verify_archive(&self.file, options, &|done, of| bar.show(done, of))?;
+        drop(bar);
+        if context.out.is_json() {
+            context.out.json(&manifest)?;
+        } else {
+            let added = |count| Counts { added: count, ..Counts::default() };
+            let there = manifest.collections.iter().map(|there| (there.name.clone(), added(there.count)));
+            show_counts(&mut context.out, &there.collect())?;
+        }
+        let (file, store) = (self.file.display(), context.path.display());
+        context.out.message(format_args!("{file} is sound; {store} would be new"));
+        Ok(Exit::Done)
+    }
+}
+
+#[cfg(feature = "age")]
+impl KeyArgs {
+    fn apply(&self, options: ImportOptions) -> Result<ImportOptions> {
+        let options = match &self.identity {
+            Some(file) => options.identities(&input::text_file(file)?)?,
+            None => options,
+        };
+        match &self.passphrase_file {
+            Some(file) => options.passphrase(&input::text_file(file)?),
+            None => Ok(options),
+        }
+    }
+}
+
+fn tell(context: &mut Context, report: &ImportReport) {
+    if report.claims_returned > 0 {
+        let claims = counted(report.claims_returned, "claim");
+        context.out.message(format_args!("{claims} returned to ready; their tokens are void"));
+    }
+    let records = counted(report.collections.values().map(Counts::total).sum(), "record");
+    if report.created {
+        let (point, store) = (report.point.label(), context.path.display());
+        context.out.message(format_args!("imported {records} of {point} into the new {store}"));
+    } else {
+        context.out.message(format_args!("imported {records}; undo with: hivekeep undo"));
+    }
+}

@@ -1,0 +1,33 @@
+//! A bar on the terminal while something takes long.
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use crate::face::cli::output::Output;
+
+/// A bar, when somebody looks.
+pub(super) struct Progress(ProgressBar);
+
+impl Progress {
+    /// Of so many rows, records or the like.
+    pub(super) fn new(out: &Output, what: &str) -> Self {
+        if !out.shows_progress() {
+            return Self(ProgressBar::hidden());
+        }
+        let bar = ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::stderr_with_hz(10));
+        let style =
+            ProgressStyle::with_template(&format!("{{wide_bar}} {{human_pos}} of {{human_len}} {what}, {{eta}} left"));
+        Self(bar.with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar())))
+    }
+
+    /// So many of so many are done.
+    pub(super) fn show(&self, done: u64, of: u64) {
+        self.0.set_length(of);
+        self.0.set_position(done);
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        self.0.finish_and_clear();
+    }
+}

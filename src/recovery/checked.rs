@@ -1,0 +1,89 @@
+//! When the whole store was last verified, and what that found. It stands in the file `PATH.checked` beside the store,
+//! because a check changes nothing in the store itself.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::clock;
+use crate::engine::check::CheckReport;
+use crate::engine::epoch::Epoch;
+use crate::engine::store::Store;
+use crate::error::{Error, Result};
+
+/// A whole check that has ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LastCheck {
+    /// When it ended.
+    #[serde(with = "clock::time")]
+    pub at: Timestamp,
+    /// How many things it found.
+    pub found: u64,
+    /// How many records it read.
+    pub records: u64,
+    /// Whether the pages of the file were verified too.
+    pub pages: bool,
+    /// The open epoch of the store then.
+    epoch: Epoch,
+}
+
+impl Store {
+    /// Notes beside the store what a whole check of it has found.
+    ///
+    /// # Errors
+    ///
+    /// `Io`, `Reopen`.
+    pub fn note_check(&self, report: &CheckReport) -> Result<()> {
+        let last = LastCheck {
+            at: self.clock().now(),
+            found: report.found,
+            records: report.records,
+            pages: report.pages,
+            epoch: self.view()?.epochs().open,
+        };
+        let path = beside(self.path());
+        let line = serde_json::to_string(&last).map_err(std::io::Error::from)?;
+        fs::write(&path, line + "\n").map_err(|error| Error::from(error).context(path.display()))
+    }
+
+    /// The last whole check that was noted; none when there was none, or its note is of another store.
+    ///
+    /// # Errors
+    ///
+    /// `Reopen`, `Io`.
+    pub fn last_check(&self) -> Result<Option<LastCheck>> {
+        let Ok(text) = fs::read_to_string(beside(self.path())) else { return Ok(None) };
+        let open = self.view()?.epochs().open;
+        // Epochs never go back, so a later one is of a store that stood here before.
+        Ok(serde_json::from_str(&text).ok().filter(|last: &LastCheck| last.epoch <= open))
+    }
+}
+
+fn beside(store: &Path) -> PathBuf {
+    let mut path = store.as_os_str().to_owned();
+    path.push(".checked");
+    PathBuf::from(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_check_is_noted_for_the_store_that_it_was_of() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("h.redb");
+        let store = Store::open(&path).unwrap();
+        assert_eq!(store.last_check().unwrap(), None);
+        store.restore_point("one").unwrap();
+        let report = store.check(&|_, _| ()).unwrap();
+        store.note_check(&report).unwrap();
+        let last = store.last_check().unwrap().unwrap();
+        assert_eq!((last.found, last.pages), (0, false));
+        store.close().unwrap();
+        fs::remove_file(&path).unwrap();
+        assert_eq!(Store::open(&path).unwrap().last_check().unwrap(), None);
+    }
+}

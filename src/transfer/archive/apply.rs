@@ -1,0 +1,415 @@
+//! Taking an archive into a store that is there: a restore of what is in the archive, in one transaction, with a safety
+//! point, so that it can be undone.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+use serde_json::json;
+
+use super::expect::built_in;
+use super::export::Progress;
+use super::import::{Count, ImportOptions, ImportReport};
+use super::manifest::{ArchiveManifest, ArchivedPoint};
+use super::read::{Take, read};
+use crate::engine::commit::Outcome;
+use crate::engine::digest::Stats;
+use crate::engine::point::{NewPoint, Origin, PointId, Restored, Scope};
+use crate::engine::records::{KeyRange, Records, Row};
+use crate::engine::schema::CollectionId;
+use crate::engine::store::Store;
+use crate::engine::view::View;
+use crate::engine::write::WriteTx;
+use crate::error::{Error, ErrorKind, Result};
+use crate::recovery::diff::{ChangeKind, Counts};
+use crate::recovery::events::EventKind;
+use crate::recovery::points::names;
+
+/// Records of the store read at a time.
+const PAGE: usize = 256;
+
+/// What taking an archive into a store would do. It changes nothing until it is given to [`Store::apply_import`].
+#[derive(Clone, Debug, Serialize)]
+pub struct ImportPlan {
+    /// The archive, which has been verified.
+    #[serde(serialize_with = "super::path_text")]
+    pub file: PathBuf,
+    /// The point that it is of.
+    pub point: ArchivedPoint,
+    /// How many records of each collection would come, change, and go.
+    pub collections: BTreeMap<String, Counts>,
+    #[serde(skip)]
+    options: ImportOptions,
+}
+
+impl ImportPlan {
+    /// How many records it would touch.
+    pub fn total(&self) -> u64 {
+        self.collections.values().map(Counts::total).sum()
+    }
+}
+
+impl fmt::Display for ImportPlan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let at = crate::clock::show_time(self.point.timestamp);
+        writeln!(f, "import would go back to {} of {at}, from {}", self.point.label(), self.file.display())?;
+        for (name, Counts { added, changed, removed }) in &self.collections {
+            writeln!(f, "  {name}: {added} added, {changed} changed, {removed} removed")?;
+        }
+        if self.collections.is_empty() {
+            writeln!(f, "  nothing differs")?;
+        }
+        if self.point.partial {
+            writeln!(f, "  a repair had lost something of that point before it was archived")?;
+        }
+        Ok(())
+    }
+}
+
+impl Store {
+    /// Verifies an archive and works out what taking it in would do; changes nothing.
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::verify_archive`]; `Invalid` when the archive has not what the options name.
+    pub fn plan_import(
+        &self,
+        file: impl AsRef<Path>,
+        options: &ImportOptions,
+        progress: Progress<'_>,
+    ) -> Result<ImportPlan> {
+        let file = file.as_ref();
+        let mut view = self.view()?;
+        let mut merging = Merging::new(&mut view, options, progress);
+        let manifest = read(file, options, &mut merging)?;
+        let collections = merging.named();
+        Ok(ImportPlan { file: file.to_path_buf(), point: manifest.point, collections, options: options.clone() })
+    }
+
+    /// Takes an archive into this store: what is in it becomes the state, and other collections stay as they are unless
+    /// the archive is complete and everything is taken. It is verified first, and can be undone with [`Store::undo`].
+    /// The audit trail stays this store's own.
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::plan_import`] and [`Store::apply_import`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use hivekeep::{ExportOptions, ImportOptions, Store};
+    ///
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// let store = Store::open(dir.path().join("hive.redb"))?;
+    /// let archive = dir.path().join("hive.tar.zst");
+    /// store.export(&archive, &ExportOptions::new(), &|_, _| ())?;
+    /// store.write(|tx| tx.config().put("limit", &serde_json::json!(5)))?;
+    /// store.import(&archive, &ImportOptions::new(), &|_, _| ())?;
+    /// assert_eq!(store.view()?.config().get("limit")?, None);
+    /// store.undo(false)?;
+    /// assert_eq!(store.view()?.config().get("limit")?, Some(serde_json::json!(5)));
+    /// # Ok::<(), hivekeep::Error>(())
+    /// ```
+    pub fn import(
+        &self,
+        file: impl AsRef<Path>,
+        options: &ImportOptions,
+        progress: Progress<'_>,
+    ) -> Result<ImportReport> {
+        let plan = self.plan_import(file, options, progress)?;
+        self.apply_import(&plan, progress)
+    }
+
+    /// Does what a plan says, with the state as it is by now: one transaction, with a safety point in it. The archive is
+    /// verified again while it is read.
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::verify_archive`]; `Damaged` when a record that it overwrites is damaged; as [`Store::write`]. Whatever
+    /// the error but `Uncertain`, nothing is changed.
+    pub fn apply_import(&self, plan: &ImportPlan, progress: Progress<'_>) -> Result<ImportReport> {
+        let done = self.alone(|tx| tx.import(plan, progress).map(Outcome::Commit));
+        done.inspect_err(|error| self.tell_of_failed_import(plan, error))
+    }
+
+    /// An event for an import that could not be done, once it had been verified.
+    fn tell_of_failed_import(&self, plan: &ImportPlan, error: &Error) {
+        if !matches!(error.kind(), ErrorKind::Damaged | ErrorKind::Full | ErrorKind::Io) {
+            return;
+        }
+        let details = json!({"file": plan.file.to_string_lossy(), "error": error.to_string()});
+        if let Err(error) = self.write(|tx| tx.events().append(EventKind::ImportFailed, details)) {
+            tracing::warn!(%error, "the event of a failed import could not be written");
+        }
+    }
+}
+
+impl WriteTx<'_> {
+    fn import(&mut self, plan: &ImportPlan, progress: Progress<'_>) -> Result<ImportReport> {
+        let name = plan.file.file_name().unwrap_or_default().to_string_lossy();
+        let (safety, safe) = self.seal(NewPoint {
+            id: PointId::new(),
+            at: self.now(),
+            origin: Origin::Safety,
+            manual: false,
+            backups: Vec::new(),
+            description: format!("before the import of {name}"),
+            tags: BTreeMap::new(),
+            undoes: None,
+        })?;
+        let mut merging = Merging::new(self, &plan.options, progress);
+        let manifest = read(&plan.file, &plan.options, &mut merging)?;
+        let scope = merging.scope.clone();
+        let collections = merging.named();
+        let mut safe = safe;
+        safe.undoes = Some(Restored {
+            from: safety,
+            name: name.into_owned(),
+            written_in: self.epochs().open,
+            scope: scope.clone(),
+            undo: false,
+        });
+        let undo = safe.id.clone();
+        self.put_manifest(safety, &safe)?;
+        self.raise_numbers(0)?;
+        let claims_returned =
+            if scope.has_all_of(CollectionId::QUEUE) { self.queue().void_claims()? as u64 } else { 0 };
+        self.turn_epoch()?;
+        let point = manifest.point;
+        let details = json!({
+            "file": plan.file.to_string_lossy(), "point": point.label(), "undo": undo, "collections": collections,
+            "created": false,
+        });
+        self.events().append(EventKind::Imported, details)?;
+        let (file, undo) = (plan.file.clone(), Some(undo));
+        Ok(ImportReport { file, point, created: false, collections, undo, claims_returned, audit_entries: 0 })
+    }
+}
+
+/// The state that an archive is compared with, and, in a transaction, becomes.
+trait Target {
+    fn records(&self) -> &dyn Records;
+    fn collection(&mut self, name: &str) -> Result<Option<CollectionId>>;
+    fn put(&mut self, collection: CollectionId, key: &[u8], payload: &[u8]) -> Result<()>;
+    fn remove(&mut self, collection: CollectionId, key: &[u8]) -> Result<()>;
+    /// Compares what a collection now is with what it should be.
+    fn compare(&self, collection: CollectionId, expected: &Stats) -> Result<()>;
+}
+
+/// Only compared: a plan.
+impl Target for View {
+    fn records(&self) -> &dyn Records {
+        self
+    }
+
+    fn collection(&mut self, name: &str) -> Result<Option<CollectionId>> {
+        self.collection_id(name)
+    }
+
+    fn put(&mut self, _: CollectionId, _: &[u8], _: &[u8]) -> Result<()> {
+        Ok(())
+    }
+
+    fn remove(&mut self, _: CollectionId, _: &[u8]) -> Result<()> {
+        Ok(())
+    }
+
+    fn compare(&self, _: CollectionId, _: &Stats) -> Result<()> {
+        Ok(())
+    }
+}
+
+impl Target for WriteTx<'_> {
+    fn records(&self) -> &dyn Records {
+        self
+    }
+
+    fn collection(&mut self, name: &str) -> Result<Option<CollectionId>> {
+        match built_in(name) {
+            Some(id) => Ok(Some(id)),
+            None => self.user_collection(name).map(Some),
+        }
+    }
+
+    fn put(&mut self, collection: CollectionId, key: &[u8], payload: &[u8]) -> Result<()> {
+        WriteTx::put(self, collection, key, payload)
+    }
+
+    fn remove(&mut self, collection: CollectionId, key: &[u8]) -> Result<()> {
+        WriteTx::remove(self, collection, key).map(drop)
+    }
+
+    fn compare(&self, collection: CollectionId, expected: &Stats) -> Result<()> {
+        if self.stats(collection)? == *expected {
+            return Ok(());
+        }
+        let name = names(self)?.of(collection);
+        let message = "the imported state would differ from the archived one, so nothing was changed";
+        Err(Error::damaged(format!("{message}; run hivekeep check: collection={name}")))
+    }
+}
+
+/// Walks a store beside an archive, both in the order of keys.
+struct Merging<'m, T> {
+    target: &'m mut T,
+    options: &'m ImportOptions,
+    progress: Count<'m>,
+    expected: BTreeMap<String, Stats>,
+    complete: bool,
+    scope: Scope,
+    counts: BTreeMap<String, Counts>,
+    name: String,
+    /// Of the current collection, when it is wanted: its number, if it has one, and what is in the store.
+    into: Option<(Option<CollectionId>, Ahead)>,
+}
+
+/// The store's records of a collection, from where the archive is.
+#[derive(Default)]
+struct Ahead {
+    page: VecDeque<Row>,
+    after: Option<Vec<u8>>,
+    ended: bool,
+}
+
+impl Ahead {
+    /// The next record.
+    fn next(&mut self, records: &dyn Records, collection: CollectionId) -> Result<Option<&Row>> {
+        if self.page.is_empty() && !self.ended {
+            let range = self.after.as_ref().map_or_else(KeyRange::all, |key| KeyRange::all().after(key));
+            self.page = records.page(collection, &range, PAGE)?.into();
+            self.ended = self.page.len() < PAGE;
+            self.after = self.page.back().map(|(key, _)| key.clone());
+        }
+        Ok(self.page.front())
+    }
+}
+
+impl<'m, T: Target> Merging<'m, T> {
+    fn new(target: &'m mut T, options: &'m ImportOptions, progress: Progress<'m>) -> Self {
+        Self {
+            target,
+            options,
+            progress: Count::new(progress),
+            expected: BTreeMap::new(),
+            complete: false,
+            scope: Scope::default(),
+            counts: BTreeMap::new(),
+            name: String::new(),
+            into: None,
+        }
+    }
+
+    /// What was touched, by the names of collections.
+    fn named(&mut self) -> BTreeMap<String, Counts> {
+        let mut counts = std::mem::take(&mut self.counts);
+        counts.retain(|_, counts| counts.total() > 0);
+        counts
+    }
+
+    fn count(&mut self, change: ChangeKind) {
+        self.counts.entry(self.name.clone()).or_default().count(change);
+    }
+
+    /// Removes the store's records up to a key, or all that are left; says whether the one of that key is there, and
+    /// different.
+    fn catch_up(&mut self, key: Option<&[u8]>, payload: &[u8]) -> Result<Option<ChangeKind>> {
+        let Some((collection, mut ahead)) = self.into.take() else { return Ok(None) };
+        let mut change = Some(ChangeKind::Added);
+        if let Some(id) = collection {
+            while let Some((own, value)) = ahead.next(self.target.records(), id)? {
+                match key.map(|key| own.as_slice().cmp(key)) {
+                    Some(std::cmp::Ordering::Greater) => break,
+                    Some(std::cmp::Ordering::Equal) => {
+                        change = (value != payload).then_some(ChangeKind::Changed);
+                        ahead.page.pop_front();
+                        break;
+                    }
+                    Some(std::cmp::Ordering::Less) | None => {
+                        if let Some((own, _)) = ahead.page.pop_front() {
+                            self.target.remove(id, &own)?;
+                            self.count(ChangeKind::Removed);
+                        }
+                    }
+                }
+            }
+        }
+        self.into = Some((collection, ahead));
+        Ok(change)
+    }
+
+    fn begin_collection(&mut self, name: &str) -> Result<()> {
+        name.clone_into(&mut self.name);
+        self.into = match self.options.wants(name) {
+            true => Some((self.target.collection(name)?, Ahead::default())),
+            false => None,
+        };
+        Ok(())
+    }
+
+    /// Whether the archive says what every collection is to be.
+    fn is_everything(&self) -> bool {
+        self.complete && (self.options.only.is_empty() || self.options.only.iter().any(|only| only == "full"))
+    }
+
+    /// Empties what a complete archive has not.
+    fn remove_others(&mut self) -> Result<()> {
+        let known = names(self.target.records())?;
+        for name in known.all().filter(|name| !name.starts_with('#')) {
+            if self.expected.contains_key(name) {
+                continue;
+            }
+            self.begin_collection(name)?;
+            self.expected.insert(name.to_owned(), Stats::default());
+            Take::collection_end(self)?;
+        }
+        Ok(())
+    }
+}
+
+impl<T: Target> Take for Merging<'_, T> {
+    fn begin(&mut self, manifest: &ArchiveManifest) -> Result<()> {
+        self.options.refuse_missing(manifest)?;
+        self.progress.begin(manifest);
+        self.complete = manifest.complete;
+        for collection in &manifest.collections {
+            self.expected.insert(collection.name.clone(), collection.stats()?);
+        }
+        Ok(())
+    }
+
+    fn collection(&mut self, name: &str) -> Result<()> {
+        self.begin_collection(name)
+    }
+
+    fn record(&mut self, key: &[u8], payload: &[u8]) -> Result<()> {
+        self.progress.add();
+        let Some(change) = self.catch_up(Some(key), payload)? else { return Ok(()) };
+        self.count(change);
+        match &self.into {
+            Some((Some(id), _)) => self.target.put(*id, key, payload),
+            _ => Ok(()),
+        }
+    }
+
+    fn collection_end(&mut self) -> Result<()> {
+        self.catch_up(None, &[])?;
+        let Some((Some(id), _)) = self.into.take() else { return Ok(()) };
+        self.scope.collections.push(id);
+        let expected = self.expected.get(&self.name).copied().unwrap_or_default();
+        self.target.compare(id, &expected)
+    }
+
+    fn audit(&mut self, _: &[u8], _: &[u8]) -> Result<()> {
+        Ok(())
+    }
+
+    fn end(&mut self) -> Result<()> {
+        if self.is_everything() {
+            self.remove_others()?;
+            self.scope = Scope::default();
+        }
+        self.scope.collections.sort_unstable();
+        Ok(())
+    }
+}

@@ -1,0 +1,185 @@
+//! What must come in an archive: its entries by name and order, and how many bytes they can have. It follows from the
+//! manifest, so whatever else is in a file, from a link to a path that climbs, is refused by its name.
+
+use std::collections::BTreeSet;
+
+use super::layout::{self, Stem};
+use super::manifest::ArchiveManifest;
+use super::record;
+use crate::engine::schema::CollectionId;
+use crate::engine::write::MAX_KEY;
+use crate::error::{Error, Result};
+use crate::state::collection::check_collection_name;
+
+/// A manifest of every collection name that a store could have is shorter.
+pub(super) const MANIFEST_BYTES_MAX: u64 = 64 << 20;
+/// The names of members and the quotes around them, for each record as JSON.
+const READABLE_PER_RECORD: u64 = 4096;
+/// A byte as JSON has up to six, and a record stands there once more, exact.
+const READABLE_PER_BYTE: u64 = 16;
+/// Of a small collection in one file, every level is indented.
+const WHOLE_PER_BYTE: u64 = 256;
+const WHOLE_MORE: u64 = 4 << 20;
+
+/// What an entry is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Part {
+    /// For people.
+    Readable,
+    /// Exact records.
+    Records,
+    /// The sums.
+    Sums,
+}
+
+/// The audit trail, or a collection by its place in the manifest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Section {
+    Audit,
+    Collection(usize),
+}
+
+/// What is expected next.
+#[derive(Debug)]
+pub(super) struct Expect {
+    sections: Vec<(Section, Stem, bool)>,
+    at: usize,
+    /// The numbers of the last parts of the section, readable and exact, and whether its one file was there.
+    lines: u32,
+    records: u32,
+    whole: bool,
+    /// Bytes that may still come.
+    left: u64,
+}
+
+impl Expect {
+    /// By a manifest that was read.
+    ///
+    /// # Errors
+    ///
+    /// `Damaged` when it contradicts itself.
+    pub(super) fn new(manifest: &ArchiveManifest) -> Result<Self> {
+        check(manifest)?;
+        let mut sections = Vec::new();
+        if manifest.audit.is_some() {
+            sections.push((Section::Audit, Stem::of(layout::AUDIT, true), false));
+        }
+        for (at, collection) in manifest.collections.iter().enumerate() {
+            let stem = Stem::of(&collection.name, built_in(&collection.name).is_some());
+            sections.push((Section::Collection(at), stem, collection.whole));
+        }
+        Ok(Self { sections, at: 0, lines: 0, records: 0, whole: false, left: most(manifest) })
+    }
+
+    /// Where the archive is.
+    pub(super) fn section(&self) -> Option<Section> {
+        self.sections.get(self.at).map(|(section, ..)| *section)
+    }
+
+    /// The section is over; the next one begins.
+    pub(super) fn next_section(&mut self) {
+        self.at += 1;
+        (self.lines, self.records, self.whole) = (0, 0, false);
+    }
+
+    /// Whether the readable form of the section was there.
+    pub(super) fn has_readable(&self) -> bool {
+        self.whole || self.lines > 0
+    }
+
+    /// Whether an entry of that name can come next, of this section or as the first of a later one.
+    pub(super) fn can_come(&self, name: &str) -> bool {
+        let begins = |(_, stem, whole): &(Section, Stem, bool)| match whole {
+            true => name == stem.whole() || name == stem.records(1),
+            false => name == stem.lines(1) || name == stem.records(1),
+        };
+        let later = self.sections.get(self.at.saturating_add(1)..).unwrap_or_default();
+        name == layout::SUMS || self.find(name).is_some() || later.iter().any(begins)
+    }
+
+    /// What an entry of that name is, if it belongs to the section; it does not come a second time.
+    pub(super) fn part(&mut self, name: &str) -> Option<Part> {
+        let found = self.find(name)?;
+        match found {
+            Part::Readable if self.sections.get(self.at).is_some_and(|(.., whole)| *whole) => self.whole = true,
+            Part::Readable => self.lines += 1,
+            Part::Records => self.records += 1,
+            Part::Sums => {}
+        }
+        Some(found)
+    }
+
+    fn find(&self, name: &str) -> Option<Part> {
+        let Some((_, stem, whole)) = self.sections.get(self.at) else {
+            return (name == layout::SUMS).then_some(Part::Sums);
+        };
+        let is_readable = match whole {
+            true => !self.whole && name == stem.whole(),
+            false => name == stem.lines(self.lines.saturating_add(1)),
+        };
+        if is_readable {
+            return Some(Part::Readable);
+        }
+        (name == stem.records(self.records.saturating_add(1))).then_some(Part::Records)
+    }
+
+    /// Takes the length of an entry off what may still come.
+    ///
+    /// # Errors
+    ///
+    /// `Damaged` when the manifest cannot account for so much.
+    pub(super) fn take(&mut self, bytes: u64) -> Result<()> {
+        self.left = self.left.checked_sub(bytes).ok_or_else(|| {
+            Error::damaged(format!(
+                "it unpacks to more than its manifest accounts for: bytes={bytes} left={}",
+                self.left
+            ))
+        })?;
+        Ok(())
+    }
+}
+
+/// The most bytes that the entries behind the manifest can have.
+fn most(manifest: &ArchiveManifest) -> u64 {
+    let of = |count: u64, bytes: u64, per_byte: u64, more: u64| {
+        let records = count.saturating_mul(READABLE_PER_RECORD + (record::HEAD + MAX_KEY) as u64);
+        records.saturating_add(bytes.saturating_mul(per_byte)).saturating_add(more)
+    };
+    let collections = manifest.collections.iter().map(|collection| match collection.whole {
+        true => of(collection.count, collection.bytes, WHOLE_PER_BYTE, WHOLE_MORE),
+        false => of(collection.count, collection.bytes, READABLE_PER_BYTE, 0),
+    });
+    let audit = manifest.audit.iter().map(|audit| of(audit.count, audit.bytes, READABLE_PER_BYTE, 0));
+    let long = of(0, manifest.long_bytes, READABLE_PER_BYTE, 0);
+    collections.chain(audit).fold(long, u64::saturating_add)
+}
+
+/// The number of a built-in collection.
+pub(super) fn built_in(name: &str) -> Option<CollectionId> {
+    CollectionId::BUILT_IN.iter().find(|(built_in, _)| *built_in == name).map(|(_, id)| *id)
+}
+
+fn check(manifest: &ArchiveManifest) -> Result<()> {
+    let mut names = BTreeSet::new();
+    for collection in &manifest.collections {
+        let name = collection.name.as_str();
+        let known = if built_in(name).is_some() { !name.starts_with('#') } else { check_collection_name(name).is_ok() };
+        if !known || !names.insert(name) {
+            return Err(wrong(format!("a collection is named twice, or like none: name={}", name.escape_debug())));
+        }
+        collection.stats()?;
+    }
+    if names.contains("queue") != names.contains("assignments") {
+        return Err(wrong("queue and assignments go together"));
+    }
+    let built_in = CollectionId::BUILT_IN.iter().map(|(name, _)| *name).filter(|name| !name.starts_with('#'));
+    let missing: Vec<_> = built_in.filter(|name| !names.contains(name)).collect();
+    if manifest.complete && (!missing.is_empty() || manifest.audit.is_none()) {
+        return Err(wrong(format!("it is not complete: missing={}", missing.join(","))));
+    }
+    Ok(())
+}
+
+fn wrong(what: impl std::fmt::Display) -> Error {
+    Error::damaged(format!("the manifest of the archive contradicts itself: {what}"))
+}

@@ -1,0 +1,369 @@
+//! Making an archive of a point: everything that is in it, readable and exact, in one file that outlives the store.
+
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+use serde_json::json;
+
+use super::hashed::Hashed;
+use super::layout::{self, Stem};
+use super::manifest::{ArchiveManifest, ArchivedCollection, ArchivedPoint, ArchivedTrail};
+use super::pack::{Packer, Packing};
+use super::place::Place;
+use super::readable::Readable;
+use super::record;
+use super::seal::Seal;
+use super::source::Source;
+use super::write::Entries;
+use crate::engine::codec;
+use crate::engine::commit::Outcome;
+use crate::engine::digest::Stats;
+use crate::engine::epoch::Epoch;
+use crate::engine::point::{Manifest, Scope};
+use crate::engine::records::{KeyRange, Records, scan_rows};
+use crate::engine::schema::{CollectionId, Table};
+use crate::engine::store::Store;
+use crate::engine::value::in_frame;
+use crate::engine::view::View;
+use crate::engine::write::WriteTx;
+use crate::error::{Error, Result};
+use crate::recovery::events::EventKind;
+use crate::recovery::points::{Names, Point, PointRequest, epoch_of, names};
+use crate::recovery::selector::Selector;
+use crate::state::audit::Entry;
+use crate::state::audit::chain::Trail;
+
+/// How an archive is made. The default is of now, with everything, for everybody who can read the file.
+#[derive(Clone, Debug)]
+pub struct ExportOptions {
+    at: Selector,
+    only: Vec<String>,
+    replace: bool,
+    automatic: bool,
+    seal: Seal,
+}
+
+/// What was archived.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ExportReport {
+    /// The archive.
+    #[serde(serialize_with = "super::path_text")]
+    pub file: PathBuf,
+    /// Its SHA-256, as `sha256sum` shows it.
+    pub sha256: String,
+    /// Its length.
+    pub file_bytes: u64,
+    /// The length of all that is packed in it.
+    pub unpacked_bytes: u64,
+    /// Whether it is encrypted.
+    pub encrypted: bool,
+    /// The point that it is of.
+    pub point: ArchivedPoint,
+    /// The records of all collections in it.
+    pub records: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// The entries of the audit trail in it.
+    pub audit_entries: u64,
+}
+
+impl Default for ExportOptions {
+    fn default() -> Self {
+        Self { at: Selector::Now, only: Vec::new(), replace: false, automatic: false, seal: Seal::Nobody }
+    }
+}
+
+impl ExportOptions {
+    /// Everything, as it is now.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// As of this point.
+    #[must_use]
+    pub fn at(mut self, at: impl Into<Selector>) -> Self {
+        self.at = at.into();
+        self
+    }
+
+    /// Only these collections. Queue and assignments go together.
+    #[must_use]
+    pub fn only<S: Into<String>>(mut self, collections: impl IntoIterator<Item = S>) -> Self {
+        self.only = collections.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// Whether a file of that name is replaced. It is not, unless this says so.
+    #[must_use]
+    pub fn replace(mut self, replace: bool) -> Self {
+        self.replace = replace;
+        self
+    }
+
+    /// Made by a scheduler rather than by somebody: so counts a point that has to be made for it.
+    #[must_use]
+    pub fn automatic(mut self) -> Self {
+        self.automatic = true;
+        self
+    }
+
+    /// Encrypts it for whoever has the key of this recipient, `age1...`; several may be named.
+    ///
+    /// # Errors
+    ///
+    /// `Invalid` when that is no recipient, or it is encrypted with a passphrase already.
+    #[cfg(feature = "age")]
+    pub fn recipient(mut self, recipient: &str) -> Result<Self> {
+        self.seal.add_recipient(recipient)?;
+        Ok(self)
+    }
+
+    /// Encrypts it with a passphrase; a line break at its end does not count.
+    ///
+    /// # Errors
+    ///
+    /// `Invalid` when it is empty, or it is encrypted for recipients already.
+    #[cfg(feature = "age")]
+    pub fn passphrase(mut self, passphrase: &str) -> Result<Self> {
+        self.seal.set_passphrase(passphrase)?;
+        Ok(self)
+    }
+}
+
+/// Told how many of how many records are done.
+pub(super) type Progress<'p> = &'p (dyn Fn(u64, u64) + Sync);
+
+impl Store {
+    /// Makes an archive of a point: a `.tar.gz` or `.tar.zst` that any `tar` opens, with every collection in a readable
+    /// and in an exact form, the audit trail, a manifest, and `SHA256SUMS`. With `.age` behind that it is encrypted.
+    ///
+    /// Of now, a point is made first, unless the newest one has just that state. The same point gives the same bytes.
+    /// Memory stays the same whatever the size, and no writer waits. The file has its name only once it is whole and
+    /// synced, and only its owner can read it.
+    ///
+    /// # Errors
+    ///
+    /// `Invalid` for a name of another form, a symbolic link, or an unknown collection; `Conflict` when there is a file
+    /// of that name; as [`Store::at`]; `Damaged` when a record is; `Full` and `Io`. Then there is no file.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use hivekeep::{ExportOptions, ImportOptions, Store};
+    ///
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// let store = Store::open(dir.path().join("hive.redb"))?;
+    /// store.write(|tx| tx.config().put("limit", &serde_json::json!(5)))?;
+    /// let archive = dir.path().join("hive.tar.gz");
+    /// store.export(&archive, &ExportOptions::new(), &|done, of| eprintln!("{done} of {of}"))?;
+    ///
+    /// let copy = dir.path().join("copy.redb");
+    /// Store::import_new(&archive, &copy, &ImportOptions::new(), &|_, _| ())?;
+    /// assert_eq!(Store::open(&copy)?.view()?.config().get("limit")?, Some(serde_json::json!(5)));
+    /// # Ok::<(), hivekeep::Error>(())
+    /// ```
+    pub fn export(
+        &self,
+        file: impl AsRef<Path>,
+        options: &ExportOptions,
+        progress: Progress<'_>,
+    ) -> Result<ExportReport> {
+        let file = file.as_ref();
+        let packing = Packing::of_name(file, options.seal.encrypts())?;
+        let (place, opened) = Place::new(file, options.replace)?;
+        let mut source = Source::new(self, self.point_to_archive(options)?)?;
+        let (manifest, ids) = contents(self, &source, &options.only)?;
+        let packer = Packer::new(packing, Hashed::new(opened), &options.seal)?;
+        let time = u64::try_from(manifest.point.timestamp.as_second()).unwrap_or_default();
+        let mut entries = Entries::begin(packer, time)?;
+        entries.add(layout::MANIFEST, manifest.to_json()?)?;
+        if let Some(audit) = &manifest.audit {
+            export_trail(source.view(), &audit.trail, &mut entries)?;
+        }
+        let mut done = Done { so_far: 0, of: manifest.records(), progress };
+        for (collection, id) in manifest.collections.iter().zip(ids) {
+            export_collection(&mut source, collection, id, &mut entries, &mut done)?;
+        }
+        let packed = entries.finish()?;
+        let (opened, sha256, file_bytes) = packed.file.into_parts();
+        place.name(&opened)?;
+        let report = ExportReport {
+            file: file.to_path_buf(),
+            sha256,
+            file_bytes,
+            unpacked_bytes: packed.unpacked,
+            encrypted: options.seal.encrypts(),
+            records: manifest.records(),
+            bytes: manifest.bytes(),
+            audit_entries: manifest.audit.as_ref().map_or(0, |audit| audit.count),
+            point: manifest.point,
+        };
+        self.tell_archived(&report, options.automatic)?;
+        Ok(report)
+    }
+
+    /// The point to archive; of now it may have to be made.
+    fn point_to_archive(&self, options: &ExportOptions) -> Result<Point> {
+        if let Some(point) = self.find_point(options.at.clone())? {
+            return Ok(point);
+        }
+        let request = PointRequest::new("export");
+        let request = if options.automatic { request.automatic() } else { request };
+        let epoch = self.alone(|tx| match tx.newest_point_of_now()? {
+            Some(epoch) => Ok(Outcome::Abort(epoch)),
+            None => tx.make_point(request).map(|point| Outcome::Commit(point.epoch)),
+        })?;
+        self.view()?.point(epoch)
+    }
+
+    fn tell_archived(&self, report: &ExportReport, automatic: bool) -> Result<()> {
+        let details = json!({
+            "file": report.file.to_string_lossy(), "sha256": report.sha256, "bytes": report.file_bytes,
+            "records": report.records, "restore_id": report.point.id, "automatic": automatic,
+        });
+        self.write(|tx| tx.events().append(EventKind::ArchiveCreated, details)).map(drop)
+    }
+}
+
+impl WriteTx<'_> {
+    /// The newest point, if it has exactly what is there now.
+    fn newest_point_of_now(&self) -> Result<Option<Epoch>> {
+        let newest = self.rows(Table::Points, &KeyRange::all().backward(), 1)?;
+        let Some((key, bytes)) = newest.first() else { return Ok(None) };
+        let manifest: Manifest = codec::decode(bytes)?;
+        let is_whole = manifest.origin.is_selectable() && manifest.lost.is_empty();
+        let same = is_whole && manifest.collections == self.all_stats()?;
+        same.then(|| epoch_of(key)).transpose()
+    }
+}
+
+/// Progress over all collections.
+struct Done<'p> {
+    so_far: u64,
+    of: u64,
+    progress: Progress<'p>,
+}
+
+impl Done<'_> {
+    fn add(&mut self, records: usize) {
+        self.so_far += records as u64;
+        (self.progress)(self.so_far, self.of);
+    }
+}
+
+/// What goes into the archive, with the number of each collection in the store.
+fn contents(store: &Store, source: &Source<'_>, only: &[String]) -> Result<(ArchiveManifest, Vec<CollectionId>)> {
+    let (view, point) = (source.view(), source.point());
+    let names = names(view)?;
+    let scope = Scope::of_collections(only, &names)?;
+    let file = store.path().file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let mut manifest = ArchiveManifest::new(file, point, scope.is_everything());
+    let mut ids = Vec::new();
+    for id in collections(&names).filter(|id| scope.has_all_of(*id)) {
+        let stats = view.stats(id)?;
+        if id.built_in_name().is_none() && stats.count == 0 {
+            continue;
+        }
+        let whole = stats.bytes <= layout::WHOLE_BYTES && stats.count <= layout::WHOLE_COUNT;
+        manifest.collections.push(ArchivedCollection::new(names.of(id), whole, &stats));
+        ids.push(id);
+    }
+    manifest.long_bytes = view.stats(CollectionId::CHUNKS)?.bytes;
+    if scope.is_everything() {
+        manifest.audit = Some(archived_trail(view, Trail::until(view, point.sealed_at)?)?);
+    }
+    Ok((manifest, ids))
+}
+
+fn archived_trail(view: &View, trail: Trail) -> Result<ArchivedTrail> {
+    let mut audit = ArchivedTrail { count: 0, bytes: 0, trail };
+    for row in scan_rows(view, Table::Audit, audit.trail.range()) {
+        audit.count += 1;
+        audit.bytes += row?.1.len() as u64;
+    }
+    Ok(audit)
+}
+
+/// Every collection in the order of numbers. The pieces of long values go with their records.
+fn collections(names: &Names) -> impl Iterator<Item = CollectionId> {
+    names.ids().filter(|id| *id != CollectionId::CHUNKS)
+}
+
+/// Both forms of a collection, part by part.
+fn export_collection(
+    source: &mut Source<'_>,
+    collection: &ArchivedCollection,
+    id: CollectionId,
+    entries: &mut Entries,
+    done: &mut Done<'_>,
+) -> Result<()> {
+    let stem = Stem::of(&collection.name, id.built_in_name().is_some());
+    let mut readable = Readable::new(id, collection.whole);
+    let mut exact = Exact::default();
+    let (mut stats, mut last) = (Stats::default(), None::<Vec<u8>>);
+    loop {
+        let page = source.page(id, last.as_deref())?;
+        let Some((newest, _)) = page.last() else { break };
+        for (key, payload) in &page {
+            stats.add(key, &in_frame(payload));
+            readable.push(source.view(), key, payload)?;
+            record::write(&mut exact.part, key, payload)?;
+            if exact.part.len().max(readable.part_len()) >= layout::PART_BYTES {
+                readable.take_part(&stem).map_or(Ok(()), |(name, bytes)| entries.add(name, bytes))?;
+                exact.add_to(entries, &stem)?;
+            }
+        }
+        done.add(page.len());
+        last = Some(newest.clone());
+    }
+    if stats != collection.stats()? {
+        let message = "the records of the point are not those that its manifest names; run hivekeep check";
+        return Err(Error::damaged(format!("{message}: collection={}", collection.name)));
+    }
+    readable.take_part(&stem).map_or(Ok(()), |(name, bytes)| entries.add(name, bytes))?;
+    readable.take_whole(&stem)?.map_or(Ok(()), |(name, bytes)| entries.add(name, bytes))?;
+    exact.add_to(entries, &stem)
+}
+
+/// The exact form, while it is filled.
+#[derive(Default)]
+struct Exact {
+    part: Vec<u8>,
+    parts: u32,
+}
+
+impl Exact {
+    fn add_to(&mut self, entries: &mut Entries, stem: &Stem) -> Result<()> {
+        if self.part.is_empty() {
+            return Ok(());
+        }
+        self.parts += 1;
+        entries.add(stem.records(self.parts), std::mem::take(&mut self.part))
+    }
+}
+
+/// The audit trail, of the view that the manifest was made of: entries are purged meanwhile.
+fn export_trail(view: &View, trail: &Trail, entries: &mut Entries) -> Result<()> {
+    let stem = Stem::of(layout::AUDIT, true);
+    let (mut exact, mut lines, mut parts) = (Exact::default(), Vec::new(), 0);
+    let mut end_part = |exact: &mut Exact, lines: &mut Vec<u8>| {
+        if lines.is_empty() {
+            return Ok(());
+        }
+        parts += 1;
+        entries.add(stem.lines(parts), std::mem::take(lines))?;
+        exact.add_to(entries, &stem)
+    };
+    for row in scan_rows(view, Table::Audit, trail.range()) {
+        let (key, payload) = row?;
+        let entry: Entry = codec::decode(&payload)?;
+        let shown = serde_json::to_writer(&mut lines, &entry);
+        shown.map_err(|source| Error::damaged("an audit entry cannot be shown as JSON").with_source(source))?;
+        lines.push(b'\n');
+        record::write(&mut exact.part, &key, &payload)?;
+        if exact.part.len().max(lines.len()) >= layout::PART_BYTES {
+            end_part(&mut exact, &mut lines)?;
+        }
+    }
+    end_part(&mut exact, &mut lines)
+}

@@ -1,0 +1,43 @@
+//! A file that is hashed while it is written, so that its SHA-256 is known without reading it again.
+
+use std::fs::File;
+use std::io::{self, Write};
+
+use sha2::{Digest, Sha256};
+
+/// A file being written from its beginning.
+pub(super) struct Hashed {
+    file: File,
+    hash: Sha256,
+    length: u64,
+}
+
+impl Hashed {
+    /// Nothing is written yet.
+    pub(super) fn new(file: File) -> Self {
+        Self { file, hash: Sha256::new(), length: 0 }
+    }
+
+    /// The file, the SHA-256 of all that was written, and its length.
+    pub(super) fn into_parts(self) -> (File, String, u64) {
+        (self.file, hex(&self.hash.finalize()), self.length)
+    }
+}
+
+impl Write for Hashed {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.file.write(bytes)?;
+        self.hash.update(bytes.get(..written).unwrap_or_default());
+        self.length += written as u64;
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
+}
+
+/// Two digits for each byte.
+pub(super) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}

@@ -1,0 +1,398 @@
+//! Taking in an archive: options and report, and a new store of what is in it.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::ErrorKind as IoKind;
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+use serde_json::json;
+
+use super::expect::built_in;
+use super::export::Progress;
+use super::manifest::{ArchiveManifest, ArchivedPoint};
+use super::place::remove_unfinished;
+use super::read::{Take, read};
+use super::seal::Keys;
+use crate::engine::commit::Outcome;
+use crate::engine::open::{folder_of, sync_folder};
+use crate::engine::point::{Origin, PointId};
+use crate::engine::schema::{CollectionId, Table};
+use crate::engine::store::{Sharing, Store};
+use crate::engine::write::WriteTx;
+use crate::error::{Error, Result};
+use crate::recovery::backups::{Kind, NewBackup, NewSealed};
+use crate::recovery::diff::Counts;
+use crate::recovery::events::EventKind;
+use crate::recovery::repair::LEAP;
+
+/// No value is longer unless the caller says otherwise.
+const MAX_VALUE_BYTES: u64 = 256 << 20;
+/// No archive unpacks to more.
+const MAX_BYTES: u64 = 64 << 30;
+/// What a file that is no archive and no store yet is called, behind the store's name and an id.
+const UNFINISHED: &str = ".unfinished";
+
+/// How an archive is read, and what of it is taken. The default is everything.
+#[derive(Clone, Debug)]
+pub struct ImportOptions {
+    pub(super) only: Vec<String>,
+    pub(super) keys: Keys,
+    pub(super) max_value_bytes: u64,
+    pub(super) max_bytes: u64,
+}
+
+/// What taking in an archive did.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ImportReport {
+    /// The archive.
+    #[serde(serialize_with = "super::path_text")]
+    pub file: PathBuf,
+    /// The point that it is of.
+    pub point: ArchivedPoint,
+    /// Whether it became a new store.
+    pub created: bool,
+    /// How many records of each collection came, changed, and went.
+    pub collections: BTreeMap<String, Counts>,
+    /// The safety point, which undoes it; a new store has nothing to go back to.
+    pub undo: Option<PointId>,
+    /// Claims that were returned to ready; their tokens are void.
+    pub claims_returned: u64,
+    /// Entries of the audit trail that were taken in; a store that has one keeps its own.
+    pub audit_entries: u64,
+}
+
+impl Default for ImportOptions {
+    fn default() -> Self {
+        let (max_value_bytes, max_bytes) = (MAX_VALUE_BYTES, MAX_BYTES);
+        Self { only: Vec::new(), keys: Keys::default(), max_value_bytes, max_bytes }
+    }
+}
+
+impl ImportOptions {
+    /// Everything.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Only these collections; the others stay as they are. Queue and assignments go together.
+    #[must_use]
+    pub fn only<S: Into<String>>(mut self, collections: impl IntoIterator<Item = S>) -> Self {
+        self.only = collections.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// Refuses an archive with a longer value, which would have to be in memory; 256 MiB unless set.
+    #[must_use]
+    pub fn max_value_bytes(mut self, bytes: u64) -> Self {
+        self.max_value_bytes = bytes;
+        self
+    }
+
+    /// Refuses an archive that unpacks to more; 64 GiB unless set.
+    #[must_use]
+    pub fn max_bytes(mut self, bytes: u64) -> Self {
+        self.max_bytes = bytes;
+        self
+    }
+
+    /// Reads an encrypted archive with secret keys, `AGE-SECRET-KEY-1...`, one a line; `#` begins a comment.
+    ///
+    /// # Errors
+    ///
+    /// `Invalid` when there is none in the text.
+    #[cfg(feature = "age")]
+    pub fn identities(mut self, text: &str) -> Result<Self> {
+        self.keys.add_identities(text)?;
+        Ok(self)
+    }
+
+    /// Reads an encrypted archive with a passphrase; a line break at its end does not count.
+    ///
+    /// # Errors
+    ///
+    /// `Invalid` when it is empty.
+    #[cfg(feature = "age")]
+    pub fn passphrase(mut self, passphrase: &str) -> Result<Self> {
+        self.keys.set_passphrase(passphrase)?;
+        Ok(self)
+    }
+
+    /// Whether a collection is to be taken.
+    pub(super) fn wants(&self, name: &str) -> bool {
+        let is_unit = |name: &str| ["queue", "assignments", "bot_assignments"].contains(&name);
+        self.only.is_empty()
+            || self.only.iter().any(|only| only == name || only == "full" || is_unit(only) && is_unit(name))
+    }
+
+    /// Refuses names that the archive has not.
+    pub(super) fn refuse_missing(&self, manifest: &ArchiveManifest) -> Result<()> {
+        let has = |only: &str| {
+            let only = if only == "bot_assignments" { "assignments" } else { only };
+            only == "full" || manifest.collections.iter().any(|collection| collection.name == only)
+        };
+        let Some(missing) = self.only.iter().find(|only| !has(only)) else { return Ok(()) };
+        let there = manifest.collections.iter().map(|collection| collection.name.as_str()).collect::<Vec<_>>();
+        let there = there.join(", ");
+        let missing = missing.escape_debug();
+        Err(Error::invalid(format!("the archive has no such collection; it has {there}: collection={missing}")))
+    }
+}
+
+impl Store {
+    /// Reads an archive to its end, and changes nothing: every sum, count, digest and record is compared.
+    ///
+    /// # Errors
+    ///
+    /// `NotFound` when there is no such file; `NotAStore` for another program's, `NewerFormat` for a later version's;
+    /// `Damaged`, naming entry or collection, when anything is not as it must be; `Invalid` when it is encrypted for
+    /// others or beyond the limits; `Io`.
+    pub fn verify_archive(
+        file: impl AsRef<Path>,
+        options: &ImportOptions,
+        progress: Progress<'_>,
+    ) -> Result<ArchiveManifest> {
+        read(file.as_ref(), options, &mut Nothing(Count::new(progress)))
+    }
+
+    /// Makes a new store at `to` of an archive. It has its name only once everything was verified, the new store itself
+    /// too, and is synced; until then there is nothing of that name.
+    ///
+    /// The state is exactly that of the archived point, which is the first point of the new store under its old name.
+    /// Claims stay with their bots until their leases end. Numbers that are given out go on so far behind the highest one
+    /// that none is given out twice, whatever was lost behind the archive.
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::verify_archive`]; `Conflict` when there is a file at `to`; `Full`, `Io`. Then there is no new store.
+    ///
+    /// # Examples
+    ///
+    /// See [`Store::export`].
+    pub fn import_new(
+        file: impl AsRef<Path>,
+        to: impl AsRef<Path>,
+        options: &ImportOptions,
+        progress: Progress<'_>,
+    ) -> Result<ImportReport> {
+        let (file, to) = (file.as_ref(), to.as_ref());
+        refuse_existing(to)?;
+        let made = Unnamed::beside(to)?;
+        let open = Self::options().session(false).reserve(false).sharing(Sharing::Exclusive);
+        let store = open.open(&made.path)?;
+        let report = store.alone(|tx| {
+            let mut filling = Filling::new(tx, options, progress);
+            let manifest = read(file, options, &mut filling)?;
+            let (collections, audit_entries) = (std::mem::take(&mut filling.counts), filling.audit_entries);
+            tx.begin_with(&manifest, file)?;
+            let point = manifest.point;
+            let (undo, claims_returned, created) = (None, 0, true);
+            let file = file.to_path_buf();
+            let report = ImportReport { file, point, created, collections, undo, claims_returned, audit_entries };
+            Ok(Outcome::Commit(report))
+        })?;
+        refuse_unsound(&store)?;
+        store.close()?;
+        made.name(to)?;
+        Ok(report)
+    }
+}
+
+impl WriteTx<'_> {
+    /// What a store that was made of an archive begins with: its point, its numbers, the event that tells of it.
+    fn begin_with(&mut self, manifest: &ArchiveManifest, file: &Path) -> Result<()> {
+        let point = manifest.point.clone();
+        self.raise_numbers(LEAP)?;
+        let details = json!({"file": file.to_string_lossy(), "point": point.label(), "created": true});
+        self.events().append(EventKind::Imported, details)?;
+        let new = NewSealed {
+            backups: Kind::PARTS.map(|kind| NewBackup::of_part(kind, None)).into(),
+            manual: point.manual,
+            description: point.description,
+            tags: point.tags,
+        };
+        let id = point.id.unwrap_or_else(PointId::new);
+        self.seal_backups_as(id, Origin::Live, Some(point.timestamp), new).map(drop)
+    }
+}
+
+/// What is handed over is sound, or it is not handed over.
+fn refuse_unsound(store: &Store) -> Result<()> {
+    match store.check(&|_, _| ())?.findings.first() {
+        None => Ok(()),
+        Some(finding) => {
+            let (table, key, what) = (&finding.table, &finding.key, &finding.what);
+            Err(Error::damaged(format!("what is in the archive contradicts itself: table={table} key={key}: {what}")))
+        }
+    }
+}
+
+fn refuse_existing(to: &Path) -> Result<()> {
+    if fs::symlink_metadata(to).is_ok() { Err(exists(to)) } else { Ok(()) }
+}
+
+fn exists(to: &Path) -> Error {
+    Error::conflict(format!("a new store needs a name that nothing has: store={}", to.display()))
+}
+
+/// A store that has no name yet; it is removed when it is dropped.
+struct Unnamed {
+    path: PathBuf,
+}
+
+impl Unnamed {
+    /// Finds a name, and removes what killed processes have left; redb locks what is still being written.
+    fn beside(to: &Path) -> Result<Self> {
+        let name = to.file_name().ok_or_else(|| Error::invalid("a store needs the name of a file"))?;
+        let prefix = format!("{}.", name.to_string_lossy());
+        remove_unfinished(folder_of(to), |name| name.starts_with(&prefix));
+        let mut path = to.as_os_str().to_owned();
+        path.push(format!(".{}{UNFINISHED}", uuid::Uuid::now_v7().simple()));
+        Ok(Self { path: path.into() })
+    }
+
+    fn name(self, to: &Path) -> Result<()> {
+        File::open(&self.path)?.sync_all()?;
+        fs::hard_link(&self.path, to).map_err(|error| match error.kind() {
+            IoKind::AlreadyExists => exists(to),
+            _ => Error::from(error).context(to.display()),
+        })?;
+        drop(self);
+        sync_folder(folder_of(to))
+    }
+}
+
+impl Drop for Unnamed {
+    fn drop(&mut self) {
+        let _gone = fs::remove_file(&self.path);
+    }
+}
+
+/// Tells of progress.
+pub(super) struct Count<'p> {
+    done: u64,
+    of: u64,
+    progress: Progress<'p>,
+}
+
+impl<'p> Count<'p> {
+    pub(super) fn new(progress: Progress<'p>) -> Self {
+        Self { done: 0, of: 0, progress }
+    }
+
+    pub(super) fn begin(&mut self, manifest: &ArchiveManifest) {
+        (self.done, self.of) = (0, manifest.records());
+    }
+
+    /// One more.
+    pub(super) fn add(&mut self) {
+        self.done += 1;
+        if self.done.is_multiple_of(256) || self.done == self.of {
+            (self.progress)(self.done, self.of);
+        }
+    }
+}
+
+/// Takes nothing: the archive is only verified.
+struct Nothing<'p>(Count<'p>);
+
+impl Take for Nothing<'_> {
+    fn begin(&mut self, manifest: &ArchiveManifest) -> Result<()> {
+        self.0.begin(manifest);
+        Ok(())
+    }
+
+    fn collection(&mut self, _: &str) -> Result<()> {
+        Ok(())
+    }
+
+    fn record(&mut self, _: &[u8], _: &[u8]) -> Result<()> {
+        self.0.add();
+        Ok(())
+    }
+
+    fn collection_end(&mut self) -> Result<()> {
+        Ok(())
+    }
+
+    fn audit(&mut self, _: &[u8], _: &[u8]) -> Result<()> {
+        Ok(())
+    }
+
+    fn end(&mut self) -> Result<()> {
+        Ok(())
+    }
+}
+
+/// Fills a new store.
+struct Filling<'f, 'tx> {
+    tx: &'f mut WriteTx<'tx>,
+    options: &'f ImportOptions,
+    progress: Count<'f>,
+    /// The collection that is being filled, unless it is not wanted.
+    into: Option<CollectionId>,
+    added: u64,
+    name: String,
+    counts: BTreeMap<String, Counts>,
+    audit_entries: u64,
+    trail: Option<crate::state::audit::chain::Trail>,
+}
+
+impl<'f, 'tx> Filling<'f, 'tx> {
+    fn new(tx: &'f mut WriteTx<'tx>, options: &'f ImportOptions, progress: Progress<'f>) -> Self {
+        Self {
+            tx,
+            options,
+            progress: Count::new(progress),
+            into: None,
+            added: 0,
+            name: String::new(),
+            counts: BTreeMap::new(),
+            audit_entries: 0,
+            trail: None,
+        }
+    }
+}
+
+impl Take for Filling<'_, '_> {
+    fn begin(&mut self, manifest: &ArchiveManifest) -> Result<()> {
+        self.options.refuse_missing(manifest)?;
+        self.progress.begin(manifest);
+        self.trail = manifest.audit.as_ref().map(|audit| audit.trail.clone());
+        Ok(())
+    }
+
+    fn collection(&mut self, name: &str) -> Result<()> {
+        self.into = match (self.options.wants(name), built_in(name)) {
+            (false, _) => None,
+            (true, Some(id)) => Some(id),
+            (true, None) => Some(self.tx.user_collection(name)?),
+        };
+        (self.name, self.added) = (name.to_owned(), 0);
+        Ok(())
+    }
+
+    fn record(&mut self, key: &[u8], payload: &[u8]) -> Result<()> {
+        self.progress.add();
+        let Some(into) = self.into else { return Ok(()) };
+        self.added += 1;
+        self.tx.put(into, key, payload)
+    }
+
+    fn collection_end(&mut self) -> Result<()> {
+        if self.added > 0 {
+            let counts = Counts { added: self.added, ..Counts::default() };
+            self.counts.insert(std::mem::take(&mut self.name), counts);
+        }
+        Ok(())
+    }
+
+    fn audit(&mut self, key: &[u8], payload: &[u8]) -> Result<()> {
+        self.audit_entries += 1;
+        self.tx.put_row(Table::Audit, key, payload)
+    }
+
+    fn end(&mut self) -> Result<()> {
+        self.trail.as_ref().map_or(Ok(()), |trail| trail.write(self.tx))
+    }
+}

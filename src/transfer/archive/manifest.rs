@@ -1,0 +1,234 @@
+//! The first entry of an archive: which point it is of, and what is in it. It is JSON, so that people can read it and
+//! other programs can; an importer believes it only once everything else agrees with it.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::engine::digest::Stats;
+use crate::engine::epoch::Epoch;
+use crate::engine::point::{Origin, PointId};
+use crate::error::{Error, ErrorKind, Result};
+use crate::json;
+use crate::recovery::points::Point;
+use crate::state::audit::chain::Trail;
+
+/// What the member `format` says.
+const FORMAT: &str = "hivekeep-archive";
+/// The version of the archive's form; a higher one is refused.
+pub(super) const VERSION: u64 = 1;
+
+/// What an archive says of itself: its first entry, `manifest.json`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ArchiveManifest {
+    format: String,
+    /// The version of the archive's form.
+    pub version: u64,
+    /// The name of the file that the state is from, without its folder.
+    pub store: String,
+    /// The point that was archived.
+    pub point: ArchivedPoint,
+    /// Whether every collection is in it. Otherwise the others are left as they are by an import.
+    pub complete: bool,
+    /// What is in it, in the order of its entries.
+    pub collections: Vec<ArchivedCollection>,
+    /// The summed length of the values that are longer than the store keeps in one piece; `bytes` counts 40 for each.
+    pub long_bytes: u64,
+    /// The audit trail up to the time of the point; only a complete archive has it.
+    pub audit: Option<ArchivedTrail>,
+}
+
+/// The audit trail in an archive.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ArchivedTrail {
+    /// Its entries.
+    pub count: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Its ends.
+    pub trail: Trail,
+}
+
+/// The point that an archive is of.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ArchivedPoint {
+    /// Its name; the point of a single commit has none.
+    pub id: Option<PointId>,
+    /// The number of the epoch that it sealed.
+    pub epoch: Epoch,
+    /// When it was made, or, of an adopted one, when the other program made it.
+    #[serde(with = "crate::clock::time")]
+    pub timestamp: Timestamp,
+    /// When it was sealed.
+    #[serde(with = "crate::clock::time")]
+    pub sealed_at: Timestamp,
+    /// What it was made of or for.
+    pub origin: Option<Origin>,
+    /// Whether somebody asked for it.
+    pub manual: bool,
+    /// In the words of who made it.
+    pub description: String,
+    /// As given.
+    pub tags: BTreeMap<String, String>,
+    /// Whether a repair had lost something of it before it was archived.
+    pub partial: bool,
+}
+
+/// A collection in an archive.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ArchivedCollection {
+    /// Its name.
+    pub name: String,
+    /// Whether its readable form is one JSON file, rather than files of a line for each record.
+    pub whole: bool,
+    /// Its records.
+    pub count: u64,
+    /// Their bytes, as the store counts them.
+    pub bytes: u64,
+    /// The digest of the collection at the point, which the records must have again.
+    pub digest: String,
+}
+
+impl ArchiveManifest {
+    /// Of a point of a store, with what is to be archived of it.
+    pub(super) fn new(store: String, point: &Point, complete: bool) -> Self {
+        Self {
+            format: FORMAT.to_owned(),
+            version: VERSION,
+            store,
+            point: ArchivedPoint::new(point),
+            complete,
+            collections: Vec::new(),
+            long_bytes: 0,
+            audit: None,
+        }
+    }
+
+    /// How many records there are in all collections.
+    pub fn records(&self) -> u64 {
+        self.collections.iter().map(|collection| collection.count).fold(0, u64::saturating_add)
+    }
+
+    /// How many bytes these have.
+    pub fn bytes(&self) -> u64 {
+        self.collections.iter().map(|collection| collection.bytes).fold(0, u64::saturating_add)
+    }
+
+    /// As it stands in the archive.
+    pub(super) fn to_json(&self) -> Result<Vec<u8>> {
+        let mut text = serde_json::to_vec_pretty(self).map_err(|source| {
+            Error::invalid("the manifest of the archive cannot be written as JSON").with_source(source)
+        })?;
+        text.push(b'\n');
+        Ok(text)
+    }
+
+    /// Reads one; the version counts before anything else that is in it.
+    pub(super) fn from_json(text: &[u8]) -> Result<Self> {
+        let wrong = |what: &str| Error::damaged(format!("the manifest of the archive cannot be read: {what}"));
+        let value = json::parse(text).map_err(|error| wrong(&error.to_string()))?;
+        if value.get("format").and_then(Value::as_str) != Some(FORMAT) {
+            return Err(Error::new(ErrorKind::NotAStore, "this is no archive of hivekeep; name another file"));
+        }
+        match value.get("version").and_then(Value::as_u64) {
+            Some(VERSION) => {}
+            Some(version) if version > VERSION => {
+                let message = "the archive was written by a newer version; use that version";
+                let message = format!("{message}: version={version} known={VERSION}");
+                return Err(Error::new(ErrorKind::NewerFormat, message));
+            }
+            _ => return Err(wrong("it has no version")),
+        }
+        serde_json::from_value(value).map_err(|error| wrong(&error.to_string()))
+    }
+}
+
+impl ArchivedPoint {
+    fn new(point: &Point) -> Self {
+        Self {
+            id: point.id.clone(),
+            epoch: point.epoch,
+            timestamp: point.timestamp,
+            sealed_at: point.sealed_at,
+            origin: point.origin,
+            manual: point.manual,
+            description: point.description.clone(),
+            tags: point.tags.clone(),
+            partial: point.partial,
+        }
+    }
+
+    /// How messages name it: its id, or the time of its commit.
+    pub fn label(&self) -> String {
+        match &self.id {
+            Some(id) => id.to_string(),
+            None => crate::clock::show_time(self.timestamp),
+        }
+    }
+}
+
+impl ArchivedCollection {
+    pub(super) fn new(name: String, whole: bool, stats: &Stats) -> Self {
+        let Stats { count, bytes, digest } = *stats;
+        Self { name, whole, count, bytes, digest: digest.to_string() }
+    }
+
+    /// What its records must add up to.
+    pub(super) fn stats(&self) -> Result<Stats> {
+        let wrong =
+            |error: Error| Error::damaged(error.to_string()).context(format_args!("manifest.json: {}", self.name));
+        Ok(Stats { count: self.count, bytes: self.bytes, digest: self.digest.parse().map_err(wrong)? })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn manifest() -> ArchiveManifest {
+        let time = |micros| Timestamp::from_microsecond(micros).unwrap();
+        ArchiveManifest {
+            format: FORMAT.into(),
+            version: VERSION,
+            store: "fleet.redb".into(),
+            point: ArchivedPoint {
+                id: Some(PointId("p".into())),
+                epoch: Epoch(7),
+                timestamp: time(1),
+                sealed_at: time(2),
+                origin: Some(Origin::Live),
+                manual: true,
+                description: "d".into(),
+                tags: BTreeMap::from([("k".into(), "v".into())]),
+                partial: false,
+            },
+            complete: true,
+            collections: vec![ArchivedCollection::new("config".into(), true, &Stats::default())],
+            long_bytes: 0,
+            audit: None,
+        }
+    }
+
+    #[test]
+    fn a_manifest_reads_back() {
+        let text = manifest().to_json().unwrap();
+        assert_eq!(ArchiveManifest::from_json(&text).unwrap(), manifest());
+    }
+
+    #[test]
+    fn a_newer_version_is_refused_whatever_else_is_in_it() {
+        let refused = ArchiveManifest::from_json(br#"{"format":"hivekeep-archive","version":2}"#).unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::NewerFormat);
+        assert!(refused.to_string().ends_with("version=2 known=1"), "{refused}");
+    }
+
+    #[test]
+    fn what_is_no_manifest_is_named_as_what_it_is() {
+        let kind = |text: &[u8]| ArchiveManifest::from_json(text).unwrap_err().kind();
+        assert_eq!(kind(b"{}"), ErrorKind::NotAStore);
+        assert_eq!(kind(b"not json"), ErrorKind::Damaged);
+        assert_eq!(kind(br#"{"format":"hivekeep-archive","version":1}"#), ErrorKind::Damaged);
+    }
+}

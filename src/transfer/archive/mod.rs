@@ -1,0 +1,43 @@
+//! Archives: a point as one file that outlives the store, that ordinary tools open, and that becomes a store again.
+//!
+//! * [`export`] makes one; [`source`] reads the point, [`readable`] and [`record`] are its two forms, [`write`] its entries
+//! * [`import`] makes a new store of one, [`apply`] takes one into a store; [`read`] reads it, strictly, by what
+//!   [`expect`] knows must come; [`valid`] looks at each record
+//! * [`automatic`] makes them from time to time, and [`retain`] says which are kept
+//! * [`manifest`] and [`layout`] are what both sides agree on
+//! * [`pack`], [`seal`], [`hashed`] and [`place`] are the file: compressed, encrypted, hashed, named last
+
+mod apply;
+mod automatic;
+mod expect;
+mod export;
+mod hashed;
+mod import;
+mod layout;
+mod manifest;
+mod pack;
+mod place;
+mod read;
+mod readable;
+mod record;
+mod retain;
+mod seal;
+mod source;
+mod valid;
+mod write;
+
+use std::path::Path;
+
+use serde::Serializer;
+
+pub use self::apply::ImportPlan;
+pub use self::automatic::{ArchiveSchedule, LastArchive};
+pub use self::export::{ExportOptions, ExportReport};
+pub use self::import::{ImportOptions, ImportReport};
+pub use self::manifest::{ArchiveManifest, ArchivedCollection, ArchivedPoint, ArchivedTrail};
+pub use self::retain::ArchivePolicy;
+
+/// A path as text, whatever bytes it is made of.
+fn path_text<S: Serializer>(path: &Path, to: S) -> Result<S::Ok, S::Error> {
+    to.serialize_str(&path.to_string_lossy())
+}

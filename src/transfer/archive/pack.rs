@@ -1,0 +1,191 @@
+//! How an archive is packed: the compression that its name asks for, and the encryption around that. What is read is told
+//! by its first bytes, whatever its name.
+
+use std::io::{self, BufRead, BufReader, BufWriter, Read, Write};
+use std::path::Path;
+
+use super::hashed::Hashed;
+use super::seal::{Keys, Seal, Sealed};
+use crate::error::{Error, ErrorKind, Result};
+
+/// Fixed, so that the same point gives the same bytes.
+const GZIP_LEVEL: u32 = 4;
+const ZSTD_LEVEL: i32 = 1;
+/// The readable and the exact form of a record stand a few MiB apart; within this window they are packed once.
+const ZSTD_WINDOW_LOG: u32 = 24;
+/// A larger window is refused when an archive is read: it would be memory that the file asks for.
+const ZSTD_WINDOW_LOG_MAX: u32 = 26;
+const BUFFER: usize = 1 << 16;
+
+const GZIP_MAGIC: &[u8] = &[0x1f, 0x8b];
+const ZSTD_MAGIC: &[u8] = &[0x28, 0xb5, 0x2f, 0xfd];
+
+/// How an archive is compressed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Packing {
+    Gzip,
+    Zstd,
+}
+
+/// An archive being written.
+pub(super) enum Packer {
+    Gzip(Box<flate2::write::GzEncoder<Sealed>>),
+    Zstd(Box<zstd::Encoder<'static, Sealed>>),
+}
+
+impl Packing {
+    /// What a file's name asks for.
+    ///
+    /// # Errors
+    ///
+    /// `Invalid` for a name of another form, or one that does not say whether it is encrypted.
+    pub(super) fn of_name(path: &Path, encrypted: bool) -> Result<Self> {
+        let name = path.file_name().unwrap_or_default().to_string_lossy().to_lowercase();
+        let (name, says_encrypted) = match name.strip_suffix(".age") {
+            Some(name) => (name, true),
+            None => (name.as_str(), false),
+        };
+        if says_encrypted && !encrypted {
+            let message = "an archive called .age is encrypted; say for whom with --recipient or --passphrase-file";
+            return Err(Error::invalid(format!("{message}: file={}", path.display())));
+        }
+        if encrypted && !says_encrypted {
+            let message = "an encrypted archive is called .age, so that nobody takes it for a plain one; call it";
+            return Err(Error::invalid(format!("{message} {0}.age: file={0}", path.display())));
+        }
+        if name.ends_with(".tar.gz") || name.ends_with(".tgz") {
+            Ok(Self::Gzip)
+        } else if name.ends_with(".tar.zst") {
+            Ok(Self::Zstd)
+        } else {
+            let message = "an archive is called NAME.tar.gz or NAME.tar.zst";
+            Err(Error::invalid(format!("{message}: file={}", path.display())))
+        }
+    }
+}
+
+impl Packer {
+    /// Packs into a file.
+    pub(super) fn new(packing: Packing, file: Hashed, seal: &Seal) -> Result<Self> {
+        let sealed = seal.around(BufWriter::with_capacity(BUFFER, file))?;
+        Ok(match packing {
+            Packing::Gzip => {
+                let header = flate2::GzBuilder::new().mtime(0);
+                Self::Gzip(Box::new(header.write(sealed, flate2::Compression::new(GZIP_LEVEL))))
+            }
+            Packing::Zstd => {
+                let mut encoder = zstd::Encoder::new(sealed, ZSTD_LEVEL)?;
+                encoder.window_log(ZSTD_WINDOW_LOG)?;
+                encoder.long_distance_matching(true)?;
+                encoder.include_checksum(true)?;
+                Self::Zstd(Box::new(encoder))
+            }
+        })
+    }
+
+    /// Ends the stream, and gives back the file with everything in it, not yet synced.
+    pub(super) fn finish(self) -> Result<Hashed> {
+        let sealed = match self {
+            Self::Gzip(encoder) => encoder.finish()?,
+            Self::Zstd(encoder) => encoder.finish()?,
+        };
+        let buffered = sealed.finish()?;
+        Ok(buffered.into_inner().map_err(io::IntoInnerError::into_error)?)
+    }
+}
+
+impl Write for Packer {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::Gzip(encoder) => encoder.write(bytes),
+            Self::Zstd(encoder) => encoder.write(bytes),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        match self {
+            Self::Gzip(encoder) => encoder.flush(),
+            Self::Zstd(encoder) => encoder.flush(),
+        }
+    }
+}
+
+type Packed = BufReader<Box<dyn Read + Send>>;
+
+/// An archive being read.
+pub(super) enum Unpacker {
+    Gzip(Box<flate2::bufread::GzDecoder<Packed>>),
+    Zstd(Box<zstd::Decoder<'static, Packed>>),
+}
+
+impl Unpacker {
+    /// Reads what is packed in a stream.
+    ///
+    /// # Errors
+    ///
+    /// `NotAStore` when it is packed in no way that is known; `Invalid` when it is encrypted and the keys do not fit.
+    pub(super) fn new(stream: Box<dyn Read + Send>, keys: &Keys) -> Result<Self> {
+        let mut packed = BufReader::with_capacity(BUFFER, stream);
+        if Keys::fit(first_bytes(&mut packed)?) {
+            packed = BufReader::with_capacity(BUFFER, keys.open(packed)?);
+        }
+        let start = first_bytes(&mut packed)?;
+        if start.starts_with(GZIP_MAGIC) {
+            Ok(Self::Gzip(Box::new(flate2::bufread::GzDecoder::new(packed))))
+        } else if start.starts_with(ZSTD_MAGIC) {
+            let mut decoder = zstd::Decoder::with_buffer(packed)?.single_frame();
+            decoder.window_log_max(ZSTD_WINDOW_LOG_MAX)?;
+            Ok(Self::Zstd(Box::new(decoder)))
+        } else {
+            let message = "this is no archive of hivekeep: it is packed neither by gzip nor by zstd";
+            Err(Error::new(ErrorKind::NotAStore, message))
+        }
+    }
+
+    /// Whether nothing stands behind the end of the packed stream.
+    pub(super) fn is_at_end(&mut self) -> io::Result<bool> {
+        let packed = match self {
+            Self::Gzip(decoder) => decoder.get_mut(),
+            Self::Zstd(decoder) => decoder.get_mut(),
+        };
+        Ok(packed.fill_buf()?.is_empty())
+    }
+}
+
+impl Read for Unpacker {
+    fn read(&mut self, to: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::Gzip(decoder) => decoder.read(to),
+            Self::Zstd(decoder) => decoder.read(to),
+        }
+    }
+}
+
+/// An error of the operating system is its own; everything else that reading gives is what the bytes are.
+pub(super) fn unreadable(error: &io::Error) -> Error {
+    match error.raw_os_error() {
+        Some(code) => io::Error::from_raw_os_error(code).into(),
+        None => Error::damaged(format!("the archive is damaged or cut off: {error}")),
+    }
+}
+
+/// What a stream begins with. A first read may give less than there is, but not less than these few bytes of a file.
+fn first_bytes(packed: &mut Packed) -> Result<&[u8]> {
+    packed.fill_buf().map_err(|error| unreadable(&error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_says_how_it_is_packed_and_whether_it_is_encrypted() {
+        let of = |name: &str, encrypted| Packing::of_name(Path::new(name), encrypted).map_err(|e| e.to_string());
+        assert_eq!(of("a/b.tar.gz", false), Ok(Packing::Gzip));
+        assert_eq!(of("b.TGZ", false), Ok(Packing::Gzip));
+        assert_eq!(of("b.tar.zst.age", true), Ok(Packing::Zstd));
+        for (name, encrypted) in [("b.zip", false), ("b", false), ("b.tar.gz", true), ("b.tar.gz.age", false)] {
+            assert!(of(name, encrypted).is_err(), "{name}");
+        }
+    }
+}

@@ -1,0 +1,355 @@
+//! Reading an archive, strictly: every entry must be the one that comes next, every sum, count and digest must be right,
+//! and nothing may follow. Whoever takes what is in it is given the records as they come, so must wait for the end before
+//! believing them.
+
+use std::cmp::Ordering;
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::Path;
+
+use sha2::{Digest as _, Sha256};
+
+use super::expect::{Expect, MANIFEST_BYTES_MAX, Part, Section, built_in};
+use super::import::ImportOptions;
+use super::layout;
+use super::manifest::ArchiveManifest;
+use super::pack::{Unpacker, unreadable};
+use super::record;
+use super::valid;
+use super::write::sum_line;
+use crate::engine::digest::Stats;
+use crate::engine::value::in_frame;
+use crate::error::{Error, ErrorKind, Result};
+use crate::state::audit::chain::Follow;
+
+/// Behind the last entry a `tar` has zeros up to a multiple of its block.
+const PADDING_MAX: u64 = 1 << 16;
+
+/// Takes what is in an archive.
+pub(super) trait Take {
+    /// What the archive says of itself.
+    fn begin(&mut self, manifest: &ArchiveManifest) -> Result<()>;
+    /// The records of this collection come next, in the order of keys.
+    fn collection(&mut self, name: &str) -> Result<()>;
+    /// A record.
+    fn record(&mut self, key: &[u8], payload: &[u8]) -> Result<()>;
+    /// The collection that began last is complete.
+    fn collection_end(&mut self) -> Result<()>;
+    /// An entry of the audit trail, by its row.
+    fn audit(&mut self, key: &[u8], payload: &[u8]) -> Result<()>;
+    /// Everything was there, and right.
+    fn end(&mut self) -> Result<()>;
+}
+
+/// Reads an archive to its end.
+///
+/// # Errors
+///
+/// `NotFound` when there is no such file; `NotAStore` for another program's, `NewerFormat` for a later version's;
+/// `Damaged`, naming entry or collection, when anything is not as it must be; `Invalid` when it is encrypted for others or
+/// beyond the limits; what taking it gives; `Io`.
+pub(super) fn read(file: &Path, options: &ImportOptions, take: &mut dyn Take) -> Result<ArchiveManifest> {
+    let opened = open(file)?;
+    let named = |error: Error| match error.kind() {
+        ErrorKind::Damaged | ErrorKind::NotAStore | ErrorKind::NewerFormat => error.context(file.display()),
+        _ => error,
+    };
+    read_stream(Box::new(opened), options, take).map_err(named)
+}
+
+/// Reads an archive from any stream.
+pub(super) fn read_stream(
+    stream: Box<dyn Read + Send>,
+    options: &ImportOptions,
+    take: &mut dyn Take,
+) -> Result<ArchiveManifest> {
+    let mut archive = tar::Archive::new(Unpacker::new(stream, &options.keys)?);
+    let manifest = {
+        let mut entries = archive.entries().map_err(|error| unreadable(&error))?.raw(true);
+        let (manifest, sum) = first(&mut entries)?;
+        let mut reading = Reading::new(&manifest, options, take, sum)?;
+        reading.take.begin(&manifest)?;
+        for entry in entries {
+            reading.entry(entry.map_err(|error| unreadable(&error))?)?;
+        }
+        reading.finish()?;
+        manifest
+    };
+    refuse_more(archive.into_inner())?;
+    take.end()?;
+    Ok(manifest)
+}
+
+fn open(file: &Path) -> Result<File> {
+    let cannot = |error: io::Error| match error.kind() {
+        io::ErrorKind::NotFound => Error::not_found(format!("there is no such archive: file={}", file.display())),
+        _ => Error::from(error).context(file.display()),
+    };
+    let opened = File::open(file).map_err(cannot)?;
+    if !opened.metadata()?.is_file() {
+        return Err(Error::invalid(format!("an archive is a regular file: file={}", file.display())));
+    }
+    Ok(opened)
+}
+
+type Entry<'a> = tar::Entry<'a, Unpacker>;
+
+/// The manifest, with the line of its sum.
+fn first(entries: &mut tar::Entries<'_, Unpacker>) -> Result<(ArchiveManifest, String)> {
+    let foreign = || Error::new(ErrorKind::NotAStore, "this is no archive of hivekeep: it does not begin like one");
+    let entry = entries.next().ok_or_else(foreign)?;
+    let mut entry = entry.map_err(|error| if error.raw_os_error().is_some() { error.into() } else { foreign() })?;
+    if name_of(&entry) != layout::MANIFEST || !entry.header().entry_type().is_file() {
+        return Err(foreign());
+    }
+    let mut text = Vec::new();
+    let read = entry.by_ref().take(MANIFEST_BYTES_MAX + 1).read_to_end(&mut text);
+    read.map_err(|error| unreadable(&error))?;
+    if text.len() as u64 > MANIFEST_BYTES_MAX {
+        return Err(Error::damaged("the manifest is too long: entry=manifest.json"));
+    }
+    Ok((ArchiveManifest::from_json(&text)?, sum_line(&Sha256::digest(&text), layout::MANIFEST)))
+}
+
+/// An archive whose manifest has been read.
+struct Reading<'r> {
+    manifest: &'r ArchiveManifest,
+    take: &'r mut dyn Take,
+    expect: Expect,
+    trail: Option<Follow<'r>>,
+    sums: String,
+    sums_seen: bool,
+    limit: u64,
+    left: u64,
+    section: Summed,
+    buffers: (Vec<u8>, Vec<u8>),
+}
+
+/// What the records of the current collection add up to.
+#[derive(Default)]
+struct Summed {
+    begun: bool,
+    stats: Stats,
+    last: Option<Vec<u8>>,
+}
+
+impl<'r> Reading<'r> {
+    fn new(
+        manifest: &'r ArchiveManifest,
+        options: &ImportOptions,
+        take: &'r mut dyn Take,
+        sum: String,
+    ) -> Result<Self> {
+        Ok(Self {
+            manifest,
+            take,
+            expect: Expect::new(manifest)?,
+            trail: manifest.audit.as_ref().map(|audit| Follow::new(&audit.trail)),
+            sums: sum,
+            sums_seen: false,
+            limit: options.max_value_bytes,
+            left: options.max_bytes,
+            section: Summed::default(),
+            buffers: (Vec::new(), Vec::new()),
+        })
+    }
+
+    fn entry(&mut self, mut entry: Entry<'_>) -> Result<()> {
+        let name = name_of(&entry);
+        let shown = name.escape_debug().to_string();
+        let kind = entry.header().entry_type();
+        if kind != tar::EntryType::Regular {
+            let message = "an entry is no regular file, as all of an archive are";
+            return Err(Error::damaged(format!("{message}: entry={shown} type={kind:?}")));
+        }
+        let part = self.part(&name).map_err(|error| error.context(format_args!("before entry {shown}")))?;
+        let part = part.ok_or_else(|| {
+            Error::damaged(format!("an entry is not one that comes here in an archive of hivekeep: entry={shown}"))
+        })?;
+        let size = entry.size();
+        self.left = self.left.checked_sub(size).ok_or_else(|| {
+            let message = "the archive unpacks to more than the limit; raise it with --max-bytes";
+            Error::invalid(format!("{message}: entry={shown} bytes={size} left={}", self.left))
+        })?;
+        let read = match part {
+            Part::Sums => self.sums(&mut entry, size),
+            Part::Readable => self.expect.take(size).and_then(|()| self.hashed(&name, &mut entry, Self::pass_over)),
+            Part::Records => self.expect.take(size).and_then(|()| self.hashed(&name, &mut entry, Self::records)),
+        };
+        read.map_err(|error| match error.kind() {
+            ErrorKind::Damaged | ErrorKind::Invalid => error.context(format_args!("entry {shown}")),
+            _ => error,
+        })
+    }
+
+    /// What an entry of that name is. It may be the first of the next collection.
+    fn part(&mut self, name: &str) -> Result<Option<Part>> {
+        if self.sums_seen || !self.expect.can_come(name) {
+            return Ok(None);
+        }
+        loop {
+            if let Some(part) = self.expect.part(name) {
+                return Ok(Some(part));
+            }
+            if self.expect.section().is_none() {
+                return Ok(None);
+            }
+            self.end_section()?;
+        }
+    }
+
+    /// Reads an entry to its end, and notes its sum.
+    fn hashed(
+        &mut self,
+        name: &str,
+        entry: &mut Entry<'_>,
+        read: fn(&mut Self, &mut Hashing<&mut Entry<'_>>) -> Result<()>,
+    ) -> Result<()> {
+        let mut hashing = Hashing { from: entry, hash: Sha256::new() };
+        read(self, &mut hashing)?;
+        let sum = hashing.hash.finalize();
+        self.sums.push_str(&sum_line(&sum, name));
+        Ok(())
+    }
+
+    fn pass_over(&mut self, from: &mut Hashing<&mut Entry<'_>>) -> Result<()> {
+        io::copy(from, &mut io::sink()).map(drop).map_err(|error| unreadable(&error))
+    }
+
+    fn records(&mut self, from: &mut Hashing<&mut Entry<'_>>) -> Result<()> {
+        let section = self.expect.section();
+        let (mut key, mut payload) = std::mem::take(&mut self.buffers);
+        while record::read(from, self.limit, &mut key, &mut payload).map_err(of_stream)? {
+            match section {
+                Some(Section::Audit) => self.audit(&key, &payload)?,
+                Some(Section::Collection(at)) => self.record(at, &key, &payload)?,
+                None => {}
+            }
+        }
+        self.buffers = (key, payload);
+        Ok(())
+    }
+
+    fn audit(&mut self, key: &[u8], payload: &[u8]) -> Result<()> {
+        self.trail.as_mut().map_or(Ok(()), |trail| trail.next(key, payload))?;
+        self.section.stats.count += 1;
+        self.take.audit(key, payload)
+    }
+
+    fn record(&mut self, at: usize, key: &[u8], payload: &[u8]) -> Result<()> {
+        let name = self.begin_collection(at)?;
+        let in_order = self.section.last.as_deref().is_none_or(|last| last.cmp(key) == Ordering::Less);
+        if !in_order {
+            return Err(Error::damaged(format!("records are out of order: key={}", key.escape_ascii())));
+        }
+        let last = self.section.last.get_or_insert_default();
+        last.clear();
+        last.extend_from_slice(key);
+        self.section.stats.add(key, &in_frame(payload));
+        valid::check(built_in(name), key, payload)?;
+        self.take.record(key, payload)
+    }
+
+    fn begin_collection(&mut self, at: usize) -> Result<&'r str> {
+        let name = self.manifest.collections.get(at).map(|collection| collection.name.as_str()).unwrap_or_default();
+        if !self.section.begun {
+            self.section.begun = true;
+            self.take.collection(name)?;
+        }
+        Ok(name)
+    }
+
+    /// Compares what the section added up to with what the manifest says, and goes on to the next one.
+    fn end_section(&mut self) -> Result<()> {
+        match self.expect.section() {
+            Some(Section::Audit) => {
+                self.trail.as_ref().map_or(Ok(()), Follow::end)?;
+                let expected = self.manifest.audit.as_ref().map_or(0, |audit| audit.count);
+                if self.section.stats.count != expected || (expected > 0 && !self.expect.has_readable()) {
+                    return Err(Error::damaged("the audit trail is not whole"));
+                }
+            }
+            Some(Section::Collection(at)) => self.end_collection(at)?,
+            None => {}
+        }
+        self.section = Summed::default();
+        self.expect.next_section();
+        Ok(())
+    }
+
+    fn end_collection(&mut self, at: usize) -> Result<()> {
+        let name = self.begin_collection(at)?;
+        let Some(collection) = self.manifest.collections.get(at) else { return Ok(()) };
+        let (expected, is) = (collection.stats()?, self.section.stats);
+        if expected != is {
+            let message = "its records are not those that the manifest names";
+            let (of, count) = (expected.count, is.count);
+            return Err(Error::damaged(format!("{message}: collection={name} records={count} expected={of}")));
+        }
+        if !self.expect.has_readable() && (collection.whole || collection.count > 0) {
+            return Err(Error::damaged(format!("its readable form is missing: collection={name}")));
+        }
+        self.take.collection_end()
+    }
+
+    /// Compares the sums with what was read.
+    fn sums(&mut self, entry: &mut Entry<'_>, size: u64) -> Result<()> {
+        let mut text = Vec::new();
+        if size == self.sums.len() as u64 {
+            entry.read_to_end(&mut text).map_err(|error| unreadable(&error))?;
+        }
+        self.sums_seen = true;
+        if text == self.sums.as_bytes() {
+            return Ok(());
+        }
+        let text = String::from_utf8_lossy(&text);
+        let differs = self.sums.lines().zip(text.lines()).find(|(own, theirs)| own != theirs);
+        let of = differs.and_then(|(own, _)| own.split("  ").nth(1)).unwrap_or("all");
+        Err(Error::damaged(format!("a sum is not that of the entry: of={of}")))
+    }
+
+    fn finish(&mut self) -> Result<()> {
+        while self.expect.section().is_some() {
+            self.end_section()?;
+        }
+        if self.sums_seen { Ok(()) } else { Err(Error::damaged("the archive is cut off: entry=SHA256SUMS is missing")) }
+    }
+}
+
+/// A stream that is hashed while it is read.
+struct Hashing<R> {
+    from: R,
+    hash: Sha256,
+}
+
+impl<R: Read> Read for Hashing<R> {
+    fn read(&mut self, to: &mut [u8]) -> io::Result<usize> {
+        let read = self.from.read(to)?;
+        self.hash.update(to.get(..read).unwrap_or_default());
+        Ok(read)
+    }
+}
+
+/// Behind the entries there are zeros, and behind the packed stream nothing.
+fn refuse_more(mut unpacker: Unpacker) -> Result<()> {
+    let mut rest = Vec::new();
+    unpacker.by_ref().take(PADDING_MAX + 1).read_to_end(&mut rest).map_err(|error| unreadable(&error))?;
+    let padding = rest.len() as u64 <= PADDING_MAX && rest.iter().all(|byte| *byte == 0);
+    if padding && unpacker.is_at_end().map_err(|error| unreadable(&error))? {
+        return Ok(());
+    }
+    Err(Error::damaged("something follows behind the end of the archive"))
+}
+
+fn name_of(entry: &Entry<'_>) -> String {
+    String::from_utf8_lossy(&entry.path_bytes()).into_owned()
+}
+
+/// An error of reading that passed through the reader of records.
+fn of_stream(error: Error) -> Error {
+    if error.kind() != ErrorKind::Io {
+        return error;
+    }
+    let source = std::error::Error::source(&error).and_then(|source| source.downcast_ref::<io::Error>());
+    source.map(unreadable).unwrap_or(error)
+}

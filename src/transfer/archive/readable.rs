@@ -1,0 +1,168 @@
+//! The readable form of a collection: of a small one the JSON that `get KIND --json` prints, of a large one a line for each
+//! record. Heartbeats are no part of a point, so a bot has none here.
+
+use serde::Serialize;
+use serde_json::{Map, Value};
+
+use super::layout::Stem;
+use crate::engine::codec;
+use crate::engine::schema::CollectionId;
+use crate::engine::view::View;
+use crate::error::{Error, Result};
+use crate::json;
+use crate::state::assignments::Assignment;
+use crate::state::chat::Message;
+use crate::state::documents::{DocumentId, document_of};
+use crate::state::queue::Task;
+use crate::state::registry::Bot;
+
+/// The readable form of one collection, while its records are read.
+pub(super) struct Readable {
+    collection: CollectionId,
+    /// Of a small collection, everything.
+    whole: Option<Value>,
+    /// Of a large one, the lines of the part that is being filled.
+    lines: Vec<u8>,
+    parts: u32,
+    /// The document that the last row was of; a document is written once.
+    document: Option<DocumentId>,
+}
+
+impl Readable {
+    pub(super) fn new(collection: CollectionId, whole: bool) -> Self {
+        let empty = if collection == CollectionId::CHAT { Value::Array(Vec::new()) } else { Value::Object(Map::new()) };
+        Self { collection, whole: whole.then_some(empty), lines: Vec::new(), parts: 0, document: None }
+    }
+
+    /// A record, in the order of keys.
+    ///
+    /// # Errors
+    ///
+    /// `Damaged` when it is none of its collection.
+    pub(super) fn push(&mut self, view: &View, key: &[u8], payload: &[u8]) -> Result<()> {
+        match self.collection {
+            CollectionId::REGISTRY => {
+                let bot: Bot = codec::decode(payload)?;
+                self.keyed(bot.id.as_str(), &bot)
+            }
+            CollectionId::QUEUE => {
+                let task = Task::from_record(key, payload)?;
+                self.keyed(task.id.as_str(), &task)
+            }
+            CollectionId::ASSIGNMENTS => self.assignment(&codec::decode(payload)?),
+            CollectionId::CHAT => self.message(&codec::decode(payload)?),
+            CollectionId::DOCUMENTS => self.document(view, key),
+            _ => self.value(&String::from_utf8_lossy(key), payload),
+        }
+    }
+
+    /// The length of the part that is being filled.
+    pub(super) fn part_len(&self) -> usize {
+        self.lines.len()
+    }
+
+    /// The part that was filled, with its name.
+    pub(super) fn take_part(&mut self, stem: &Stem) -> Option<(String, Vec<u8>)> {
+        if self.lines.is_empty() {
+            return None;
+        }
+        self.parts += 1;
+        Some((stem.lines(self.parts), std::mem::take(&mut self.lines)))
+    }
+
+    /// The one file of a small collection, with its name.
+    pub(super) fn take_whole(&mut self, stem: &Stem) -> Result<Option<(String, Vec<u8>)>> {
+        let Some(whole) = self.whole.take() else { return Ok(None) };
+        let mut text = serde_json::to_vec_pretty(&whole).map_err(cannot_be_shown)?;
+        text.push(b'\n');
+        Ok(Some((stem.whole(), text)))
+    }
+
+    /// A record that names itself.
+    fn keyed(&mut self, key: &str, record: &impl Serialize) -> Result<()> {
+        match &mut self.whole {
+            Some(whole) => insert(whole, key, to_value(record)?),
+            None => self.line(record)?,
+        }
+        Ok(())
+    }
+
+    fn message(&mut self, message: &Message) -> Result<()> {
+        match &mut self.whole {
+            Some(Value::Array(messages)) => messages.push(to_value(message)?),
+            Some(_) => {}
+            None => self.line(message)?,
+        }
+        Ok(())
+    }
+
+    /// Of a small collection, a list of tasks for each bot.
+    fn assignment(&mut self, assignment: &Assignment) -> Result<()> {
+        let Some(whole) = &mut self.whole else { return self.line(assignment) };
+        let task = to_value(&assignment.task)?;
+        match whole.get_mut(assignment.bot.as_str()) {
+            Some(Value::Array(tasks)) => tasks.push(task),
+            _ => insert(whole, assignment.bot.as_str(), Value::Array(vec![task])),
+        }
+        Ok(())
+    }
+
+    /// A record that is JSON.
+    fn value(&mut self, key: &str, payload: &[u8]) -> Result<()> {
+        if let Some(whole) = &mut self.whole {
+            insert(whole, key, json::parse(payload)?);
+            return Ok(());
+        }
+        // What is stored is compact; text with a line break in it would be two lines.
+        if payload.contains(&b'\n') {
+            let text = json::parse(payload)?.to_string();
+            return self.key_and_text(key, text.as_bytes());
+        }
+        self.key_and_text(key, payload)
+    }
+
+    /// A whole document, at the first of its rows.
+    fn document(&mut self, view: &View, key: &[u8]) -> Result<()> {
+        let id = document_of(key)?;
+        if self.document.as_ref() == Some(&id) {
+            return Ok(());
+        }
+        let missing = || Error::damaged(format!("a document is not whole; run hivekeep check: id={id}"));
+        let document = view.documents().get(id.kind(), id.source())?.ok_or_else(missing)?;
+        match &mut self.whole {
+            Some(whole) => insert(whole, &id.to_string(), document),
+            None => self.key_and_text(&id.to_string(), document.to_string().as_bytes())?,
+        }
+        self.document = Some(id);
+        Ok(())
+    }
+
+    fn key_and_text(&mut self, key: &str, text: &[u8]) -> Result<()> {
+        self.lines.extend_from_slice(br#"{"key":"#);
+        serde_json::to_writer(&mut self.lines, key).map_err(cannot_be_shown)?;
+        self.lines.extend_from_slice(br#","value":"#);
+        self.lines.extend_from_slice(text);
+        self.lines.extend_from_slice(b"}\n");
+        Ok(())
+    }
+
+    fn line(&mut self, record: &impl Serialize) -> Result<()> {
+        serde_json::to_writer(&mut self.lines, record).map_err(cannot_be_shown)?;
+        self.lines.push(b'\n');
+        Ok(())
+    }
+}
+
+fn insert(whole: &mut Value, key: &str, value: Value) {
+    if let Value::Object(members) = whole {
+        members.insert(key.to_owned(), value);
+    }
+}
+
+fn to_value(record: &impl Serialize) -> Result<Value> {
+    serde_json::to_value(record).map_err(cannot_be_shown)
+}
+
+fn cannot_be_shown(source: serde_json::Error) -> Error {
+    Error::damaged("a record cannot be shown as JSON").with_source(source)
+}

@@ -1,0 +1,100 @@
+//! The exact form of a record in an archive: the length of its key as u16, that of its payload as u64, both
+//! little-endian, then both. A payload begins with the version byte of its type, or is JSON text, as in the store.
+
+use std::io::Read;
+
+use crate::engine::write::MAX_KEY;
+use crate::error::{Error, Result};
+
+/// What stands before key and payload.
+pub(super) const HEAD: usize = 2 + 8;
+
+/// Appends a record.
+///
+/// # Errors
+///
+/// `Damaged` when the key is longer than any key is.
+pub(super) fn write(out: &mut Vec<u8>, key: &[u8], payload: &[u8]) -> Result<()> {
+    let length = u16::try_from(key.len()).map_err(|_| Error::damaged("a key is longer than a key can be"))?;
+    out.extend_from_slice(&length.to_le_bytes());
+    out.extend_from_slice(&(payload.len() as u64).to_le_bytes());
+    out.extend_from_slice(key);
+    out.extend_from_slice(payload);
+    Ok(())
+}
+
+/// Reads the next record into two buffers; says whether there was one. Memory grows only with bytes that are there, up to
+/// `limit` for a payload.
+///
+/// # Errors
+///
+/// What is wrong with it, or what reading gave.
+pub(super) fn read(from: &mut impl Read, limit: u64, key: &mut Vec<u8>, payload: &mut Vec<u8>) -> Result<bool> {
+    let mut head = [0; HEAD];
+    let mut filled = 0;
+    while filled < HEAD {
+        match from.read(head.get_mut(filled..).unwrap_or_default())? {
+            0 if filled == 0 => return Ok(false),
+            0 => return Err(cut_off()),
+            read => filled += read,
+        }
+    }
+    let ([a, b], rest) = (head.first_chunk::<2>().copied().unwrap_or_default(), head.last_chunk::<8>());
+    let (key_len, payload_len) = (u16::from_le_bytes([a, b]), u64::from_le_bytes(rest.copied().unwrap_or_default()));
+    if usize::from(key_len) > MAX_KEY {
+        return Err(Error::damaged(format!("a key is too long: bytes={key_len} most={MAX_KEY}")));
+    }
+    if payload_len > limit {
+        let message = "a record is too long; if it really is, raise the limit with --max-value-bytes";
+        return Err(Error::invalid(format!("{message}: bytes={payload_len} limit={limit}")));
+    }
+    fill(from, key, key_len.into())?;
+    fill(from, payload, payload_len)?;
+    Ok(true)
+}
+
+fn fill(from: &mut impl Read, to: &mut Vec<u8>, length: u64) -> Result<()> {
+    to.clear();
+    let read = from.take(length).read_to_end(to)?;
+    if read as u64 == length { Ok(()) } else { Err(cut_off()) }
+}
+
+fn cut_off() -> Error {
+    Error::damaged("a record is cut off")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn all(mut bytes: &[u8], limit: u64) -> Result<Vec<(Vec<u8>, Vec<u8>)>> {
+        let (mut records, mut key, mut payload) = (Vec::new(), Vec::new(), Vec::new());
+        while read(&mut bytes, limit, &mut key, &mut payload)? {
+            records.push((key.clone(), payload.clone()));
+        }
+        Ok(records)
+    }
+
+    #[test]
+    fn records_read_back_and_their_bytes_are_fixed() {
+        let mut bytes = Vec::new();
+        write(&mut bytes, b"k", b"payload").unwrap();
+        write(&mut bytes, b"", b"").unwrap();
+        assert_eq!(bytes, b"\x01\0\x07\0\0\0\0\0\0\0kpayload\0\0\0\0\0\0\0\0\0\0");
+        assert_eq!(all(&bytes, 7).unwrap(), [(b"k".to_vec(), b"payload".to_vec()), (vec![], vec![])]);
+    }
+
+    #[test]
+    fn what_is_cut_off_or_too_long_is_refused() {
+        let mut bytes = Vec::new();
+        write(&mut bytes, b"key", b"payload").unwrap();
+        for length in 1..bytes.len() {
+            assert!(all(&bytes[..length], 7).unwrap_err().to_string().contains("cut off"), "{length}");
+        }
+        assert!(all(&bytes, 6).unwrap_err().to_string().ends_with("bytes=7 limit=6"));
+        bytes[1] = 0xff;
+        assert!(all(&bytes, 7).unwrap_err().to_string().contains("a key is too long"));
+        let endless = [&[0, 0][..], &[0xff; 8]].concat();
+        assert!(all(&endless, u64::MAX).unwrap_err().to_string().contains("cut off"));
+    }
+}

@@ -1,0 +1,123 @@
+//! Which automatic archives are kept: a pure function of their names, so that no other file is ever touched.
+
+use std::collections::BTreeSet;
+
+use jiff::Timestamp;
+use jiff::civil::DateTime;
+use jiff::tz::TimeZone;
+
+const PREFIX: &str = "state-";
+const SUFFIX: &str = ".tar.gz";
+const TIME: &str = "%Y-%m-%d-%H-%M-%S";
+
+/// How many automatic archives are kept: the newest, then the newest of an hour, then the newest of a day.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ArchivePolicy {
+    /// So many of the newest; 6 unless set.
+    pub newest: usize,
+    /// The newest of each of so many hours that have one; 24 unless set.
+    pub hourly: usize,
+    /// The newest of each of so many days, in UTC, that have one; 7 unless set.
+    pub daily: usize,
+}
+
+impl Default for ArchivePolicy {
+    fn default() -> Self {
+        Self { newest: 6, hourly: 24, daily: 7 }
+    }
+}
+
+impl ArchivePolicy {
+    /// The names among `names` that go. A name of another form stays, and so does `sound`, the newest archive that was
+    /// read back.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use hivekeep::ArchivePolicy;
+    ///
+    /// let policy = ArchivePolicy { newest: 1, hourly: 0, daily: 0 };
+    /// let names = ["state-2026-01-02-03-04-05.tar.gz", "state-2026-01-02-03-14-05.tar.gz", "mine.tar.gz"];
+    /// assert_eq!(policy.judge(&names, None), ["state-2026-01-02-03-04-05.tar.gz"]);
+    /// ```
+    pub fn judge<'n>(&self, names: &[&'n str], sound: Option<&str>) -> Vec<&'n str> {
+        let mut archives: Vec<_> = names.iter().filter_map(|name| Some((time_of(name)?, *name))).collect();
+        archives.sort_unstable_by(|a, b| b.cmp(a));
+        let (mut hours, mut days) = (BTreeSet::new(), BTreeSet::new());
+        let mut gone = Vec::new();
+        for (at, (time, name)) in archives.into_iter().enumerate() {
+            let second = time.as_second();
+            let first_of_hour = hours.len() < self.hourly && hours.insert(second.div_euclid(3600));
+            let first_of_day = days.len() < self.daily && days.insert(second.div_euclid(86_400));
+            if at >= self.newest && !first_of_hour && !first_of_day && sound != Some(name) {
+                gone.push(name);
+            }
+        }
+        gone
+    }
+}
+
+/// What the archive of a moment is called.
+pub(super) fn name_of(time: Timestamp) -> String {
+    format!("{PREFIX}{}{SUFFIX}", time.to_zoned(TimeZone::UTC).strftime(TIME))
+}
+
+/// The moment that a name is of, if it is of that form.
+fn time_of(name: &str) -> Option<Timestamp> {
+    let text = name.strip_prefix(PREFIX)?.strip_suffix(SUFFIX)?;
+    let time = DateTime::strptime(TIME, text).ok()?.to_zoned(TimeZone::UTC).ok()?.timestamp();
+    (name_of(time) == name).then_some(time)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(minutes: impl Iterator<Item = i64>) -> Vec<String> {
+        let start: Timestamp = "2026-01-01T00:00:00Z".parse().unwrap();
+        minutes.map(|minute| name_of(start + jiff::SignedDuration::from_mins(minute))).collect()
+    }
+
+    fn kept(policy: ArchivePolicy, names: &[String], sound: Option<&str>) -> Vec<String> {
+        let all: Vec<_> = names.iter().map(String::as_str).collect();
+        let gone = policy.judge(&all, sound);
+        names.iter().filter(|name| !gone.contains(&name.as_str())).cloned().collect()
+    }
+
+    #[test]
+    fn a_name_is_of_its_moment_in_utc() {
+        assert_eq!(name_of("2026-11-21T21:16:03.9Z".parse().unwrap()), "state-2026-11-21-21-16-03.tar.gz");
+        for other in ["state-2026-11-21.tar.gz", "state-2026-02-30-00-00-00.tar.gz", "state-x.tar.gz", "a.tar.gz"] {
+            assert_eq!(time_of(other), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn of_ten_days_six_then_hours_then_days_are_kept() {
+        // Retention runs behind each archive, as it does in the service.
+        let mut all = Vec::new();
+        for name in names((0..10 * 144).map(|n| n * 10)) {
+            all.push(name);
+            all = kept(ArchivePolicy::default(), &all, None);
+        }
+        assert_eq!(all.iter().rev().take(6).cloned().collect::<Vec<_>>(), {
+            let mut newest = names((10 * 144 - 6..10 * 144).map(|n| n * 10));
+            newest.reverse();
+            newest
+        });
+        assert_eq!(all.len(), 6 + 23 + 6);
+        assert!(all[0] < names([4 * 1440].into_iter())[0], "it reaches back for days: {}", all[0]);
+    }
+
+    #[test]
+    fn no_other_file_goes_and_the_newest_sound_one_stays() {
+        let policy = ArchivePolicy { newest: 1, hourly: 0, daily: 0 };
+        let mut all = names(0..5);
+        all.push("state-old.tar.gz".to_owned());
+        all.push("notes".to_owned());
+        let sound = all[1].clone();
+        assert_eq!(kept(policy, &all, Some(&sound)), [&all[1..2], &all[4..]].concat());
+        let none = ArchivePolicy { newest: 0, hourly: 0, daily: 0 };
+        assert_eq!(kept(none, &all, None), all[5..]);
+    }
+}

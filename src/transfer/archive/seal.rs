@@ -1,0 +1,209 @@
+//! Encryption around an archive, by `age`: to recipients, who read it with their keys, or with a passphrase. Without the
+//! cargo feature `age` an archive is plain, and an encrypted one is refused by name.
+
+use std::io::{self, BufWriter, Read, Write};
+
+use super::hashed::Hashed;
+use crate::error::{Error, Result};
+
+/// What every encrypted file begins with.
+const MAGIC: &[u8] = b"age-encryption.org/";
+
+/// For whom an archive is encrypted.
+#[derive(Clone, Debug, Default)]
+pub(super) enum Seal {
+    /// It is not.
+    #[default]
+    Nobody,
+    #[cfg(feature = "age")]
+    Recipients(Vec<age::x25519::Recipient>),
+    #[cfg(feature = "age")]
+    Passphrase(age::secrecy::SecretString),
+}
+
+/// What an encrypted archive is read with.
+#[derive(Clone, Default)]
+pub(super) struct Keys {
+    #[cfg(feature = "age")]
+    identities: Vec<age::x25519::Identity>,
+    #[cfg(feature = "age")]
+    passphrase: Option<age::secrecy::SecretString>,
+}
+
+/// A file, perhaps encrypted on the way into it.
+pub(super) enum Sealed {
+    Plain(BufWriter<Hashed>),
+    #[cfg(feature = "age")]
+    Encrypted(Box<age::stream::StreamWriter<BufWriter<Hashed>>>),
+}
+
+impl Seal {
+    /// Whether the archive will be encrypted.
+    pub(super) fn encrypts(&self) -> bool {
+        !matches!(self, Self::Nobody)
+    }
+
+    /// Encrypts what is written into a file.
+    pub(super) fn around(&self, file: BufWriter<Hashed>) -> Result<Sealed> {
+        match self {
+            Self::Nobody => Ok(Sealed::Plain(file)),
+            #[cfg(feature = "age")]
+            Self::Recipients(recipients) => {
+                let recipients = recipients.iter().map(|recipient| recipient as &dyn age::Recipient);
+                let encryptor = age::Encryptor::with_recipients(recipients)
+                    .map_err(|error| Error::invalid("the archive cannot be encrypted").with_source(error))?;
+                Ok(Sealed::Encrypted(Box::new(encryptor.wrap_output(file)?)))
+            }
+            #[cfg(feature = "age")]
+            Self::Passphrase(passphrase) => {
+                let encryptor = age::Encryptor::with_user_passphrase(passphrase.clone());
+                Ok(Sealed::Encrypted(Box::new(encryptor.wrap_output(file)?)))
+            }
+        }
+    }
+}
+
+#[cfg(feature = "age")]
+impl Seal {
+    /// Adds somebody who can read it.
+    pub(super) fn add_recipient(&mut self, recipient: &str) -> Result<()> {
+        let parsed = recipient.trim().parse().map_err(|why: &str| {
+            Error::invalid(format!("a recipient is a public key such as age1...: {why}: recipient={recipient}"))
+        })?;
+        match self {
+            Self::Recipients(recipients) => recipients.push(parsed),
+            Self::Nobody => *self = Self::Recipients(vec![parsed]),
+            Self::Passphrase(_) => return Err(one_way()),
+        }
+        Ok(())
+    }
+
+    /// Encrypts with a passphrase.
+    pub(super) fn set_passphrase(&mut self, passphrase: &str) -> Result<()> {
+        if self.encrypts() {
+            return Err(one_way());
+        }
+        *self = Self::Passphrase(secret(passphrase)?);
+        Ok(())
+    }
+}
+
+#[cfg(feature = "age")]
+fn one_way() -> Error {
+    Error::invalid("an archive is encrypted either to recipients or with a passphrase, not with both")
+}
+
+#[cfg(feature = "age")]
+fn secret(passphrase: &str) -> Result<age::secrecy::SecretString> {
+    let passphrase = passphrase.trim_end_matches(['\r', '\n']);
+    if passphrase.is_empty() {
+        return Err(Error::invalid("the passphrase is empty"));
+    }
+    Ok(passphrase.to_owned().into())
+}
+
+impl Keys {
+    /// Whether a file that begins so is encrypted.
+    pub(super) fn fit(start: &[u8]) -> bool {
+        start.starts_with(MAGIC)
+    }
+
+    /// Decrypts a stream.
+    #[cfg(feature = "age")]
+    pub(super) fn open(&self, stream: impl Read + Send + 'static) -> Result<Box<dyn Read + Send>> {
+        let decryptor = age::Decryptor::new(stream).map_err(refused)?;
+        if self.identities.is_empty() && self.passphrase.is_none() {
+            let how = if decryptor.is_scrypt() { "--passphrase-file FILE" } else { "--identity FILE" };
+            return Err(Error::invalid(format!("the archive is encrypted; read it with {how}")));
+        }
+        let passphrase = self.passphrase.clone().map(age::scrypt::Identity::new);
+        let passphrase = passphrase.iter().map(|identity| identity as &dyn age::Identity);
+        let identities = self.identities.iter().map(|identity| identity as &dyn age::Identity);
+        Ok(Box::new(decryptor.decrypt(passphrase.chain(identities)).map_err(refused)?))
+    }
+
+    /// Refuses what this build cannot decrypt.
+    #[cfg(not(feature = "age"))]
+    pub(super) fn open(&self, _stream: impl Read + Send + 'static) -> Result<Box<dyn Read + Send>> {
+        Err(Error::invalid("the archive is encrypted, and this program was built without the feature age"))
+    }
+}
+
+#[cfg(feature = "age")]
+impl Keys {
+    /// Adds the secret keys that a text holds, one a line; `#` begins a comment.
+    pub(super) fn add_identities(&mut self, text: &str) -> Result<()> {
+        let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
+        for line in lines {
+            // The line is secret, so no message repeats it.
+            let identity = line.parse().map_err(|why: &str| {
+                Error::invalid(format!("an identity is a secret key such as AGE-SECRET-KEY-1...: {why}"))
+            })?;
+            self.identities.push(identity);
+        }
+        if self.identities.is_empty() {
+            return Err(Error::invalid("there is no secret key in the identity file"));
+        }
+        Ok(())
+    }
+
+    /// Reads with a passphrase.
+    pub(super) fn set_passphrase(&mut self, passphrase: &str) -> Result<()> {
+        self.passphrase = Some(secret(passphrase)?);
+        Ok(())
+    }
+}
+
+#[cfg(feature = "age")]
+fn refused(error: age::DecryptError) -> Error {
+    use age::DecryptError::{
+        DecryptionFailed, ExcessiveWork, InvalidHeader, InvalidMac, Io, KeyDecryptionFailed, NoMatchingKeys,
+    };
+    match error {
+        NoMatchingKeys | KeyDecryptionFailed | DecryptionFailed => {
+            Error::invalid("the archive is encrypted for somebody else, or the passphrase is another one")
+                .with_source(error)
+        }
+        ExcessiveWork { .. } => Error::invalid("opening the archive would take too long: its header asks for it"),
+        InvalidHeader | InvalidMac => {
+            Error::damaged("the header of the encrypted archive is damaged").with_source(error)
+        }
+        Io(source) => super::pack::unreadable(&source),
+        other => Error::invalid(format!("the archive cannot be decrypted: {other}")).with_source(other),
+    }
+}
+
+impl std::fmt::Debug for Keys {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Keys").finish_non_exhaustive()
+    }
+}
+
+impl Sealed {
+    /// Ends the encrypted stream.
+    pub(super) fn finish(self) -> io::Result<BufWriter<Hashed>> {
+        match self {
+            Self::Plain(file) => Ok(file),
+            #[cfg(feature = "age")]
+            Self::Encrypted(stream) => stream.finish(),
+        }
+    }
+}
+
+impl Write for Sealed {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::Plain(file) => file.write(bytes),
+            #[cfg(feature = "age")]
+            Self::Encrypted(stream) => stream.write(bytes),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        match self {
+            Self::Plain(file) => file.flush(),
+            #[cfg(feature = "age")]
+            Self::Encrypted(stream) => stream.flush(),
+        }
+    }
+}

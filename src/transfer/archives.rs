@@ -1,0 +1,24 @@
+//! Where the archives of a store are, and which is the newest.
+
+use std::fs::{self, Metadata};
+use std::path::{Path, PathBuf};
+
+/// Where archives are unless somebody says otherwise, beside the store.
+const FOLDER: &str = "hivekeep-archives";
+
+/// The folder of archives of a store.
+pub(crate) fn folder_beside(store: &Path) -> PathBuf {
+    store.with_file_name(FOLDER)
+}
+
+/// The archive that was written last.
+pub(crate) fn newest(folder: &Path) -> Option<(PathBuf, Metadata)> {
+    let files = fs::read_dir(folder).ok()?.filter_map(Result::<_, std::io::Error>::ok);
+    let archives = files.filter(|file| is_archive(&file.file_name().to_string_lossy()));
+    let archives = archives.filter_map(|file| Some((file.path(), file.metadata().ok()?)));
+    archives.filter(|(_, metadata)| metadata.is_file()).max_by_key(|(_, metadata)| metadata.modified().ok())
+}
+
+fn is_archive(name: &str) -> bool {
+    name.starts_with("state-") && [".tar.gz", ".tar.zst", ".age"].iter().any(|end| name.ends_with(end))
+}

@@ -1,0 +1,96 @@
+//! What the process of a drill's bot does until it is killed: it enqueues, claims and completes, and says of each what it
+//! was told is done, on its standard output, a line each. A deployment gone wrong is one too.
+
+use std::io::{self, Write};
+use std::path::Path;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use serde_json::json;
+
+use crate::engine::store::Store;
+use crate::error::{Error, Result};
+use crate::recovery::scheduler::{Schedule, Scheduler};
+use crate::state::ids::{BotId, TaskId};
+use crate::state::queue::{ClaimOptions, NewTask, Priority};
+
+/// How long a task takes.
+const WORK: Duration = Duration::from_millis(5);
+/// Longer than a drill: a dead bot's tasks come back because it is dead, not because its lease ends.
+const LEASE: Duration = Duration::from_secs(60 * 60);
+/// The name under which a process is a wrong deployment instead of a bot.
+pub(super) const DEPLOYMENT: &str = "deployment";
+/// What a bot says once the store is open.
+pub(super) const OPEN: &str = "open";
+/// What it says of a task that it enqueued.
+pub(super) const PUT: &str = "put";
+/// What it says of one that it claimed.
+pub(super) const HOLD: &str = "hold";
+/// What it says of one that it completed.
+pub(super) const DONE: &str = "done";
+
+/// Is a bot of a drill, on the copy at `path`, in so many threads, until it is killed: what
+/// [`DrillOptions::new`](crate::DrillOptions::new) runs a program for. Called `deployment`, it spoils configuration and
+/// registry instead, and fails.
+///
+/// # Errors
+///
+/// As [`Store::open`] and [`Store::write`]; `Io` when nobody reads its output any more.
+pub fn drill_bot(path: &Path, name: &str, threads: usize) -> Result<()> {
+    let store = Store::options().create(false).open(path)?;
+    if name == DEPLOYMENT {
+        return spoil(&store);
+    }
+    // A process like others gives the tasks of the dead back.
+    let schedule = Schedule { backup_interval: None, retention: None, ..Schedule::default() };
+    let _scheduler = Scheduler::start(store.clone(), schedule)?;
+    let out = Mutex::new(());
+    say(&out, OPEN, "-")?;
+    std::thread::scope(|scope| {
+        let bots: Vec<_> = (0..threads.max(1))
+            .map(|thread| {
+                let (store, out) = (&store, &out);
+                scope.spawn(move || work(store, &format!("{name}-{thread}"), out))
+            })
+            .collect();
+        bots.into_iter().try_for_each(|bot| bot.join().map_err(|_| Error::conflict("a bot panicked"))?)
+    })
+}
+
+fn work(store: &Store, name: &str, out: &Mutex<()>) -> Result<()> {
+    let bot = BotId::new(name)?;
+    let options = ClaimOptions { lease: LEASE, session: store.session(), ..ClaimOptions::default() };
+    for number in 0u64.. {
+        let id = format!("{name}-{}-{number}", std::process::id());
+        let task = NewTask::new("drill").id(TaskId::new(&id)?).priority(Priority::P0);
+        store.write(|tx| tx.queue().enqueue(task))?;
+        say(out, PUT, &id)?;
+        for claim in store.write(|tx| tx.queue().claim(&bot, &options))? {
+            say(out, HOLD, claim.id.as_str())?;
+            std::thread::sleep(WORK);
+            store.write(|tx| tx.queue().complete(&claim.id, claim.token, json!(null)))?;
+            say(out, DONE, claim.id.as_str())?;
+        }
+    }
+    Ok(())
+}
+
+/// A line, once the store has said that it is so.
+fn say(out: &Mutex<()>, what: &str, id: &str) -> Result<()> {
+    let _one_at_a_time = out.lock();
+    let mut stream = io::stdout();
+    writeln!(stream, "{what} {id}")?;
+    Ok(stream.flush()?)
+}
+
+/// A deployment that goes wrong half-way.
+fn spoil(store: &Store) -> Result<()> {
+    store.write(|tx| {
+        let keys = tx.config().list().map(|entry| Ok(entry?.0)).collect::<Result<Vec<_>>>()?;
+        keys.iter().try_for_each(|key| tx.config().put(key, &json!("spoilt by a deployment")))?;
+        let bots = tx.registry().list().map(|bot| Ok(bot?.id)).collect::<Result<Vec<_>>>()?;
+        bots.iter().step_by(2).try_for_each(|bot| tx.registry().remove(bot).map(drop))?;
+        tx.config().put("drill-release", &json!("1.3"))
+    })?;
+    Err(Error::conflict("the deployment went wrong, as it was meant to"))
+}

@@ -1,0 +1,131 @@
+//! Bots as processes of their own, which are killed as the kernel kills, and what they were told is done.
+
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+
+use crate::error::{Error, Result};
+use crate::transfer::drill::bot::{DONE, HOLD, PUT};
+use crate::transfer::drill::{DrillWatch, stop_if_asked};
+
+/// Between two looks.
+pub(super) const LOOK_EVERY: Duration = Duration::from_millis(2);
+/// What takes longer has failed.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// Something that a bot said: its first word, the task, and when it was heard.
+#[derive(Clone, Debug)]
+pub(super) struct Heard {
+    pub(super) what: String,
+    pub(super) task: String,
+    pub(super) at: Instant,
+}
+
+/// A process with bots in it. It is killed when it is dropped.
+pub(super) struct Bots {
+    child: Child,
+    heard: Arc<Mutex<Vec<Heard>>>,
+    reader: Option<JoinHandle<()>>,
+}
+
+impl Bots {
+    /// Starts a process with so many bots on the store.
+    pub(super) fn start(program: &Path, store: &Path, name: &str, threads: usize) -> Result<Self> {
+        let mut command = Command::new(program);
+        command.arg("--store").arg(store).args(["drill-bot", name, "--threads"]).arg(threads.to_string());
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+        let mut child = command.spawn().map_err(|error| Error::from(error).context(program.display()))?;
+        let heard = Arc::new(Mutex::new(Vec::new()));
+        let (out, own) = (child.stdout.take(), heard.clone());
+        let reader = std::thread::Builder::new().name("hivekeep-drill".into()).spawn(move || {
+            for line in out.into_iter().flat_map(|out| BufReader::new(out).lines()) {
+                let Ok(line) = line else { break };
+                let Some((what, task)) = line.split_once(' ') else { continue };
+                let heard = Heard { what: what.to_owned(), task: task.to_owned(), at: Instant::now() };
+                own.lock().push(heard);
+            }
+        })?;
+        Ok(Self { child, heard, reader: Some(reader) })
+    }
+
+    /// Waits until what was said is as it should be.
+    pub(super) fn wait_until(&mut self, watch: &dyn DrillWatch, is_so: impl Fn(&[Heard]) -> bool) -> Result<()> {
+        wait_until(watch, || {
+            if is_so(&self.heard.lock()) {
+                return Ok(true);
+            }
+            match self.child.try_wait()? {
+                Some(status) => Err(Error::conflict(format!("a bot of the drill ended by itself: {status}"))),
+                None => Ok(false),
+            }
+        })
+    }
+
+    /// Waits until it has completed so many tasks.
+    pub(super) fn wait_for_done(&mut self, watch: &dyn DrillWatch, count: usize) -> Result<()> {
+        self.wait_until(watch, |heard| heard.iter().filter(|heard| heard.what == DONE).count() >= count)
+    }
+
+    /// Waits for its end by itself.
+    pub(super) fn wait_for_end(&mut self, watch: &dyn DrillWatch) -> Result<ExitStatus> {
+        let mut ended = None;
+        wait_until(watch, || {
+            ended = self.child.try_wait()?;
+            Ok(ended.is_some())
+        })?;
+        ended.ok_or_else(|| Error::conflict("a process of the drill did not end"))
+    }
+
+    /// Kills it, and gives when, and everything that it was told is done.
+    pub(super) fn kill(mut self) -> Result<(Instant, Vec<Heard>)> {
+        self.child.kill()?;
+        let killed = Instant::now();
+        self.end();
+        Ok((killed, std::mem::take(&mut *self.heard.lock())))
+    }
+
+    fn end(&mut self) {
+        // It is dead, or was before.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if let Some(reader) = self.reader.take() {
+            let _ = reader.join();
+        }
+    }
+}
+
+impl Drop for Bots {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+/// Waits until something is so; gives up when asked to stop, or after two minutes.
+pub(super) fn wait_until(watch: &dyn DrillWatch, mut is_so: impl FnMut() -> Result<bool>) -> Result<()> {
+    let begun = Instant::now();
+    while !is_so()? {
+        stop_if_asked(watch)?;
+        if begun.elapsed() > PATIENCE {
+            let waited = PATIENCE.as_secs();
+            return Err(Error::conflict(format!("the work did not go on: waited_s={waited}")));
+        }
+        std::thread::sleep(LOOK_EVERY);
+    }
+    Ok(())
+}
+
+/// The tasks that were held and not completed, as far as was heard.
+pub(super) fn held(heard: &[Heard]) -> Vec<String> {
+    let of = |what: &'static str| heard.iter().filter(move |heard| heard.what == what).map(|heard| &heard.task);
+    of(HOLD).filter(|task| !of(DONE).any(|done| done == *task)).cloned().collect()
+}
+
+/// What it was told is done: enqueued or completed.
+pub(super) fn told(heard: &[Heard]) -> impl Iterator<Item = &Heard> {
+    heard.iter().filter(|heard| [PUT, DONE].contains(&heard.what.as_str()))
+}

@@ -1,0 +1,174 @@
+//! A disk that fails: bytes that are not what was written, a file that is gone.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use crate::engine::store::Store;
+use crate::error::{Error, ErrorKind, Result};
+use crate::recovery::age;
+use crate::transfer::archive::{ExportOptions, ImportOptions};
+use crate::transfer::archives;
+use crate::transfer::drill::Measured;
+use crate::transfer::drill::loss::{self, Loss};
+use crate::transfer::drill::stage::{Stage, last_safe, open};
+
+/// Bytes that are damaged at a time, until damage is found: some of a file mean nothing.
+const BYTES: usize = 8;
+/// So many times at most.
+const ROUNDS: usize = 50;
+
+/// The file is gone, and a new store is made of the newest archive: recovered once a bot has completed a task in it.
+pub(super) fn file_lost(stage: &Stage<'_>) -> Result<Measured> {
+    let mut notes = Vec::new();
+    let archive = archive(stage, &mut notes)?;
+    let (path, lost) = (stage.path(), stage.scratch.file("lost.redb"));
+    fs::rename(&path, &lost)?;
+    let disaster = Instant::now();
+    let report = Store::import_new(&archive, &path, &ImportOptions::new(), &|done, of| stage.watch.progress(done, of));
+    let rebuilt = disaster.elapsed();
+    let measured = report.and_then(|report| {
+        let (before, after) = (open(&lost)?, open(&path)?);
+        let records = loss::records(&before.view()?, &after.view()?, &[])?;
+        let age = age::since(report.point.timestamp, after.clock().now());
+        before.close()?;
+        after.close()?;
+        let recovery = rebuilt + until_it_works(stage, &path)?;
+        Ok(Measured { recovery, loss: Loss::of(records, age), notes })
+    });
+    // The next rehearsal begins with the copy again.
+    match fs::remove_file(&path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error.into()),
+        _ => fs::rename(&lost, &path)?,
+    }
+    measured
+}
+
+/// The newest archive of the real store, or else one that is made now, behind which bots go on working.
+fn archive(stage: &Stage<'_>, notes: &mut Vec<String>) -> Result<PathBuf> {
+    if let Some((archive, _)) = archives::newest(&stage.archives) {
+        let name = archive.file_name().unwrap_or_default().to_string_lossy();
+        if archive.extension().is_none_or(|extension| extension != "age") {
+            notes.push(format!("the archive: {name}"));
+            return Ok(archive);
+        }
+        notes.push(format!("{name} is encrypted, so an archive was made for the drill, and the loss counts from it"));
+    } else {
+        notes.push("there was no archive, so one was made for the drill, and the loss counts from it".to_owned());
+    }
+    let archive = stage.scratch.file("drill.tar.zst");
+    let store = stage.open()?;
+    store.export(&archive, &ExportOptions::new(), &|done, of| stage.watch.progress(done, of))?;
+    store.close()?;
+    let mut bots = stage.bots("drill-later", 1)?;
+    bots.wait_for_done(stage.watch, 20)?;
+    drop(bots);
+    Ok(archive)
+}
+
+/// Random bytes are damaged until that shows, and the store is repaired: recovered once a bot has completed a task in the
+/// repaired one.
+pub(super) fn bytes_damaged(stage: &Stage<'_>) -> Result<Measured> {
+    let (path, repaired) = (stage.path(), stage.scratch.file("repaired.redb"));
+    // Whole, and closed as after a clean end, so that all that is lost is lost by the damage.
+    open(&path)?.close()?;
+    let mut damage = Damage::new(stage.options.seed);
+    let disaster = damage.until_it_shows(&path)?;
+    let report = Store::plan_repair(&path, &repaired)?.apply()?;
+    let mended = disaster.elapsed();
+    let mut notes = vec![format!("bytes that were damaged until it showed: {}", damage.done.len())];
+    notes.push(format!("records that repair says are lost, or older: {}", report.lost.len()));
+    damage.undo(&path)?;
+    let (before, after) = (open(&path)?, open(&repaired)?);
+    let records = loss::records(&before.view()?, &after.view()?, &[])?;
+    let lost = Loss::of(records, last_safe(&before)?);
+    before.close()?;
+    after.close()?;
+    let recovery = mended + until_it_works(stage, &repaired)?;
+    Ok(Measured { recovery, loss: lost, notes })
+}
+
+/// Whether a look at everything finds damage. The file is only read.
+fn shows(path: &Path) -> Result<bool> {
+    let checked = Store::options().create(false).untouched().open(path).and_then(|store| store.check(&|_, _| ()));
+    match checked {
+        Ok(report) => Ok(!report.is_sound()),
+        Err(error) if matches!(error.kind(), ErrorKind::Damaged | ErrorKind::NotAStore | ErrorKind::Reopen) => Ok(true),
+        Err(error) => Err(error),
+    }
+}
+
+/// How long it takes until a bot has completed a task.
+fn until_it_works(stage: &Stage<'_>, store: &Path) -> Result<Duration> {
+    let begun = Instant::now();
+    let mut bots = stage.bots_on(store, "drill-after", 1)?;
+    bots.wait_for_done(stage.watch, 1)?;
+    Ok(begun.elapsed())
+}
+
+/// Bytes that were changed, and what they were.
+struct Damage {
+    state: u64,
+    done: Vec<(u64, u8)>,
+}
+
+impl Damage {
+    fn new(seed: u64) -> Self {
+        Self { state: seed << 1 | 1, done: Vec::new() }
+    }
+
+    /// Changes bytes until a look at everything finds damage; gives when the last ones were changed.
+    fn until_it_shows(&mut self, path: &Path) -> Result<Instant> {
+        for _ in 0..ROUNDS {
+            self.do_more(path)?;
+            let disaster = Instant::now();
+            if shows(path)? {
+                return Ok(disaster);
+            }
+        }
+        Err(Error::conflict(format!("no damage was found: bytes={}", self.done.len())))
+    }
+
+    /// Changes more bytes at random places, where something was written.
+    fn do_more(&mut self, path: &Path) -> Result<()> {
+        let mut file = OpenOptions::new().read(true).write(true).open(path)?;
+        let len = file.metadata()?.len();
+        let mut changed = 0;
+        while changed < BYTES {
+            let at = self.below(len);
+            let mut byte = [0];
+            file.seek(SeekFrom::Start(at))?;
+            file.read_exact(&mut byte)?;
+            let [was] = byte;
+            let noise = u8::try_from(self.below(255)).unwrap_or_default() + 1;
+            // Nothing was ever written to most zeroes.
+            if was == 0 || self.done.iter().any(|(done, _)| *done == at) {
+                continue;
+            }
+            put(&mut file, at, was ^ noise)?;
+            self.done.push((at, was));
+            changed += 1;
+        }
+        Ok(())
+    }
+
+    /// Makes every byte what it was.
+    fn undo(&mut self, path: &Path) -> Result<()> {
+        let mut file = OpenOptions::new().write(true).open(path)?;
+        self.done.iter().try_for_each(|(at, was)| put(&mut file, *at, *was))
+    }
+
+    /// A number under `end`, by xorshift.
+    fn below(&mut self, end: u64) -> u64 {
+        self.state ^= self.state << 13;
+        self.state ^= self.state >> 7;
+        self.state ^= self.state << 17;
+        self.state % end.max(1)
+    }
+}
+
+fn put(file: &mut File, at: u64, byte: u8) -> Result<()> {
+    file.seek(SeekFrom::Start(at))?;
+    Ok(file.write_all(&[byte])?)
+}

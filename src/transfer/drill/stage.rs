@@ -1,0 +1,104 @@
+//! What every rehearsal works with: the copy, the program for the bots, and whoever watches.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::engine::records::Records;
+use crate::engine::store::Store;
+use crate::error::Result;
+use crate::recovery::age;
+use crate::recovery::points::names;
+use crate::state::page::Page;
+use crate::transfer::archives;
+use crate::transfer::drill::bots::Bots;
+use crate::transfer::drill::scratch::Scratch;
+use crate::transfer::drill::targets::Disaster;
+use crate::transfer::drill::{DrillOptions, DrillWatch, Measured, disk, state, work};
+
+/// What every rehearsal works with.
+pub(super) struct Stage<'a> {
+    pub(super) scratch: Scratch,
+    pub(super) archives: PathBuf,
+    pub(super) options: &'a DrillOptions,
+    pub(super) watch: &'a dyn DrillWatch,
+    records: u64,
+}
+
+impl<'a> Stage<'a> {
+    pub(super) fn new(
+        real: &Path,
+        scratch: Scratch,
+        options: &'a DrillOptions,
+        watch: &'a dyn DrillWatch,
+    ) -> Result<Self> {
+        let archives = options.archives.clone().unwrap_or_else(|| archives::folder_beside(real));
+        let mut own = Self { scratch, archives, options, watch, records: 0 };
+        let store = own.open()?;
+        own.records = count(&store)?;
+        store.close()?;
+        Ok(own)
+    }
+
+    /// How many records the copy held at first.
+    pub(super) fn records(&self) -> u64 {
+        self.records
+    }
+
+    pub(super) fn rehearse(&mut self, disaster: Disaster) -> Result<Measured> {
+        match disaster {
+            Disaster::QueueHalved => state::queue_halved(self),
+            Disaster::FileLost => disk::file_lost(self),
+            Disaster::DeploymentUndone => state::deployment_undone(self),
+            Disaster::BotKilled => work::bot_killed(self),
+            Disaster::ProcessKilled => work::process_killed(self),
+            Disaster::BytesDamaged => disk::bytes_damaged(self),
+        }
+    }
+
+    /// Where the copy is.
+    pub(super) fn path(&self) -> PathBuf {
+        self.scratch.store()
+    }
+
+    /// The copy, in this process; nobody's session is judged by that.
+    pub(super) fn open(&self) -> Result<Store> {
+        open(&self.path())
+    }
+
+    /// The copy, beside bots that write to it.
+    pub(super) fn look(&self) -> Result<Store> {
+        Store::options().create(false).session(false).read_only(true).open(self.path())
+    }
+
+    /// A process of bots on the copy.
+    pub(super) fn bots(&self, name: &str, threads: usize) -> Result<Bots> {
+        self.bots_on(&self.path(), name, threads)
+    }
+
+    /// A process of bots on another store of the scratch folder.
+    pub(super) fn bots_on(&self, store: &Path, name: &str, threads: usize) -> Result<Bots> {
+        Bots::start(&self.options.program, store, name, threads)
+    }
+}
+
+/// A store of the scratch folder.
+pub(super) fn open(path: &Path) -> Result<Store> {
+    Store::options().create(false).session(false).reserve(false).open(path)
+}
+
+/// How long ago it was that everything could be gone back to: the newest restore point, or else when the store began.
+pub(super) fn last_safe(store: &Store) -> Result<Duration> {
+    let now = store.clock().now();
+    if let Some(point) = store.points()?.first() {
+        return Ok(age::since(point.timestamp, now));
+    }
+    let first = store.view()?.events().list(Page::oldest(1))?;
+    Ok(first.first().map_or(Duration::ZERO, |event| age::since(event.at, now)))
+}
+
+fn count(store: &Store) -> Result<u64> {
+    let view = store.view()?;
+    let names = names(&view)?;
+    let ids = names.all().filter(|name| !name.starts_with('#')).filter_map(|name| names.id(name));
+    ids.map(|id| Ok(view.stats(id)?.count)).sum()
+}

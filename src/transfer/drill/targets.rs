@@ -1,0 +1,191 @@
+//! The disasters that are rehearsed, and how bad each may be.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::str::FromStr;
+use std::time::Duration;
+
+use serde::{Serialize, Serializer};
+
+use crate::error::{Error, Result};
+use crate::recovery::age;
+
+const MINUTE: u64 = 60;
+
+/// A disaster.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Disaster {
+    /// Half of the queue is deleted by mistake, and comes back from the newest restore point.
+    QueueHalved,
+    /// The file is lost, and rebuilt from the newest archive.
+    FileLost,
+    /// A wrong deployment is rolled back by its guard.
+    DeploymentUndone,
+    /// The process of one bot is killed.
+    BotKilled,
+    /// The process that everything runs in is killed.
+    ProcessKilled,
+    /// Random bytes of the file are damaged, and the store is repaired.
+    BytesDamaged,
+}
+
+impl Disaster {
+    /// Every disaster, in the order in which they are rehearsed: those that go by real restore points and archives first,
+    /// before the drill has written anything itself.
+    pub const ALL: [Self; 6] = [
+        Self::QueueHalved,
+        Self::FileLost,
+        Self::DeploymentUndone,
+        Self::BotKilled,
+        Self::ProcessKilled,
+        Self::BytesDamaged,
+    ];
+
+    /// Its name, in lower case with underscores.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::QueueHalved => "queue_halved",
+            Self::FileLost => "file_lost",
+            Self::DeploymentUndone => "deployment_undone",
+            Self::BotKilled => "bot_killed",
+            Self::ProcessKilled => "process_killed",
+            Self::BytesDamaged => "bytes_damaged",
+        }
+    }
+
+    /// What happens, in a few words.
+    pub fn about(self) -> &'static str {
+        match self {
+            Self::QueueHalved => "half of the queue is deleted by mistake",
+            Self::FileLost => "the file is lost and rebuilt from the newest archive",
+            Self::DeploymentUndone => "a wrong deployment is rolled back",
+            Self::BotKilled => "the process of one bot is killed",
+            Self::ProcessKilled => "the whole process is killed",
+            Self::BytesDamaged => "random bytes of the file are damaged and repaired",
+        }
+    }
+
+    fn usual(self) -> DrillTarget {
+        let (recovery, loss) = match self {
+            Self::BotKilled => (1, 1),
+            Self::QueueHalved | Self::DeploymentUndone => (5, 10),
+            Self::ProcessKilled | Self::FileLost => (10, 10),
+            Self::BytesDamaged => (15, 10),
+        };
+        DrillTarget { recovery_s: recovery * MINUTE, loss_s: loss * MINUTE }
+    }
+}
+
+impl fmt::Display for Disaster {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+impl FromStr for Disaster {
+    type Err = Error;
+
+    /// The disaster of that name.
+    ///
+    /// # Errors
+    ///
+    /// `Invalid`, with the names that there are.
+    fn from_str(name: &str) -> Result<Self> {
+        Self::ALL.into_iter().find(|disaster| disaster.as_str() == name).ok_or_else(|| {
+            let names = Self::ALL.map(Self::as_str).join(", ");
+            Error::invalid(format!("there is no such disaster; there are {names}: name={}", name.escape_debug()))
+        })
+    }
+}
+
+/// How bad a disaster may be: the recovery time and the recovery point objective.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DrillTarget {
+    recovery_s: u64,
+    loss_s: u64,
+}
+
+impl DrillTarget {
+    /// It may take so long until the work goes on, and what was written so long before it may be lost; in whole seconds.
+    pub fn new(recovery: Duration, loss: Duration) -> Self {
+        Self { recovery_s: recovery.as_secs(), loss_s: loss.as_secs() }
+    }
+
+    /// It may take so long until the work goes on.
+    pub fn recovery(self) -> Duration {
+        Duration::from_secs(self.recovery_s)
+    }
+
+    /// What was written so long before it may be lost.
+    pub fn loss(self) -> Duration {
+        Duration::from_secs(self.loss_s)
+    }
+}
+
+/// In milliseconds, as what is measured.
+impl Serialize for DrillTarget {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        use serde::ser::SerializeStruct;
+        let mut target = serializer.serialize_struct("DrillTarget", 2)?;
+        target.serialize_field("recovery_ms", &self.recovery_s.saturating_mul(1000))?;
+        target.serialize_field("lost_ms", &self.loss_s.saturating_mul(1000))?;
+        target.end()
+    }
+}
+
+impl FromStr for DrillTarget {
+    type Err = Error;
+
+    /// Reads `5m/10m`: recovery time, then how far back may be lost.
+    ///
+    /// # Errors
+    ///
+    /// `Invalid` for another form.
+    fn from_str(text: &str) -> Result<Self> {
+        let wrong = || {
+            let text = text.escape_debug();
+            Error::invalid(format!("a target is RECOVERY/LOSS, such as 5m/10m: text={text}"))
+        };
+        let (recovery, loss) = text.split_once('/').ok_or_else(wrong)?;
+        Ok(Self::new(age::parse(recovery)?, age::parse(loss)?))
+    }
+}
+
+/// The target of every disaster.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct DrillTargets(BTreeMap<Disaster, DrillTarget>);
+
+impl DrillTargets {
+    pub(super) fn set(&mut self, disaster: Disaster, target: DrillTarget) {
+        self.0.insert(disaster, target);
+    }
+
+    pub(super) fn of(&self, disaster: Disaster) -> DrillTarget {
+        self.0.get(&disaster).copied().unwrap_or_else(|| disaster.usual())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_target_is_read_and_stands_for_its_disaster_only() {
+        let mut targets = DrillTargets::default();
+        targets.set(Disaster::FileLost, "2m/30s".parse().unwrap());
+        assert_eq!(targets.of(Disaster::FileLost).recovery(), Duration::from_secs(120));
+        assert_eq!(targets.of(Disaster::FileLost).loss(), Duration::from_secs(30));
+        assert_eq!(targets.of(Disaster::BotKilled).loss(), Duration::from_secs(60));
+        assert!("2m".parse::<DrillTarget>().is_err());
+    }
+
+    #[test]
+    fn every_disaster_is_read_by_its_name() {
+        for disaster in Disaster::ALL {
+            assert_eq!(disaster.as_str().parse::<Disaster>().unwrap(), disaster);
+            assert_eq!(serde_json::to_value(disaster).unwrap(), disaster.as_str());
+        }
+        assert!("flood".parse::<Disaster>().unwrap_err().to_string().contains("queue_halved, file_lost"));
+    }
+}

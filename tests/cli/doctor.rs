@@ -1,0 +1,139 @@
+//! `doctor`: what it says of stores that are well, at risk, in use, and damaged.
+
+use std::fs;
+use std::time::Instant;
+
+use hivekeep::{LastDrill, Rehearsed, Store};
+use serde_json::{Value, json};
+
+use crate::util::Hive;
+
+/// What it says of a topic: the verdict, and what was seen.
+fn said(page: &Value, topic: &str) -> (String, String) {
+    let line = page["lines"].as_array().unwrap().iter().find(|line| line["topic"] == topic);
+    let text = |name| line.unwrap_or_else(|| panic!("no {topic}: {page}"))[name].as_str().unwrap().to_owned();
+    (text("verdict"), text("what"))
+}
+
+fn page(hive: &Hive, more: &[&str], code: i32) -> Value {
+    let ran = hive.run(&[&["doctor", "--json"], more].concat()).with(code);
+    serde_json::from_str(&ran.out).unwrap()
+}
+
+fn verdict(hive: &Hive, more: &[&str], topic: &str) -> String {
+    let ran = hive.run(&[&["doctor", "--json"], more].concat());
+    said(&serde_json::from_str(&ran.out).unwrap(), topic).0
+}
+
+fn drill(met: bool) -> LastDrill {
+    let name = "bot_killed".to_owned();
+    let scenarios = vec![Rehearsed { name, recovery_ms: 1, lost_records: 0, lost_ms: 0, met }];
+    LastDrill { at: jiff::Timestamp::now(), took_ms: 1, records: 1, scenarios }
+}
+
+#[test]
+fn a_store_that_nobody_looked_after_is_at_risk_and_each_line_says_what_to_do() {
+    let hive = Hive::new();
+    hive.fill();
+    let page = page(&hive, &[], 3);
+    assert_eq!(page["verdict"], "warn");
+    assert_eq!(said(&page, "verified").0, "ok");
+    for topic in ["checked", "backup", "archives", "drill"] {
+        assert_eq!(said(&page, topic).0, "warn", "{topic}");
+    }
+    for line in page["lines"].as_array().unwrap() {
+        assert_eq!(line["verdict"] == "ok", line["advice"].is_null(), "{line}");
+    }
+    let text = hive.run(&["doctor"]).with(3).out;
+    assert!(text.contains("warn  backup      there is no restore point\n                  -> make one: "), "{text}");
+    assert!(text.ends_with("\nyou would get back what is in the file; at risk: 4\n"), "{text}");
+}
+
+#[test]
+fn what_is_looked_after_is_well() {
+    let hive = Hive::new();
+    hive.fill();
+    hive.ok(&["point", "create"]);
+    hive.ok(&["check"]);
+    let store = Store::options().session(false).open(hive.path()).unwrap();
+    store.note_drill(&drill(true)).unwrap();
+    store.close().unwrap();
+    let archives = hive.path().with_file_name("hivekeep-archives");
+    fs::create_dir(&archives).unwrap();
+    fs::write(archives.join("state-2026-01-02-03-04-05.tar.gz"), b"").unwrap();
+    let page = page(&hive, &[], 3);
+    for line in page["lines"].as_array().unwrap().iter().filter(|line| line["topic"] != "archives") {
+        assert_eq!(line["verdict"], "ok", "{line}");
+    }
+    let (verdict, what) = said(&page, "archives");
+    assert!(verdict == "warn" && what.starts_with("on the same file system as the store: state-2026"), "{what}");
+}
+
+#[test]
+fn what_has_changed_since_the_last_point_is_at_risk_only_when_that_is_old() {
+    let hive = Hive::new();
+    hive.ok(&["point", "create"]);
+    std::thread::sleep(std::time::Duration::from_millis(2100));
+    let old = ["--backup-interval", "1s"];
+    assert_eq!(verdict(&hive, &old, "backup"), "ok", "nothing has changed");
+    hive.ok(&["put", "config", "limit", "5"]);
+    assert_eq!(verdict(&hive, &old, "backup"), "warn");
+    assert_eq!(verdict(&hive, &[], "backup"), "ok");
+}
+
+#[test]
+fn a_missed_target_a_guard_without_an_end_and_a_crash_are_seen() {
+    let hive = Hive::new();
+    let store = hive.open();
+    store.note_drill(&drill(false)).unwrap();
+    drop(store.begin_guard(hivekeep::GuardOptions::new("the release")).unwrap());
+    let page = page(&hive, &[], 3);
+    assert!(said(&page, "drill").1.contains("missed its target in bot_killed"));
+    assert!(said(&page, "guards").1.ends_with("before the release"));
+    assert!(said(&page, "sharing").1.starts_with("open in process "));
+    std::mem::forget(store);
+}
+
+#[test]
+fn it_reads_beside_a_writer_and_changes_nothing() {
+    let hive = Hive::new();
+    hive.fill();
+    let before = fs::read(hive.path()).unwrap();
+    page(&hive, &["--full"], 3);
+    page(&hive, &[], 3);
+    assert_eq!(fs::read(hive.path()).unwrap(), before);
+    let store = hive.open();
+    page(&hive, &["--full"], 3);
+    store.write(|tx| tx.config().put("limit", &json!(7))).unwrap();
+    store.close().unwrap();
+}
+
+#[test]
+fn damage_is_bad_and_the_way_out_is_named() {
+    let hive = Hive::new();
+    hive.fill();
+    let mut bytes = fs::read(hive.path()).unwrap();
+    let at = bytes.windows(5).position(|window| window == b"BOT-2").unwrap();
+    bytes[at] ^= 1;
+    fs::write(hive.path(), bytes).unwrap();
+    let page = page(&hive, &["--full"], 4);
+    assert_eq!(page["verdict"], "bad");
+    let text = hive.run(&["doctor", "--full"]).with(4).out;
+    assert!(text.contains("hivekeep repair --dry-run"), "{text}");
+    assert_eq!(Hive::empty().refused(&["doctor"], 10).split(' ').next(), Some("no"));
+}
+
+#[test]
+fn a_large_store_is_looked_at_in_no_time() {
+    let hive = Hive::new();
+    let store = hive.open();
+    let rows = |tx: &mut hivekeep::WriteTx<'_>| {
+        (0..60_000u32).try_for_each(|i| tx.collection("rows")?.put(&i.to_string(), &i))
+    };
+    store.load(rows).unwrap();
+    store.close().unwrap();
+    let begun = Instant::now();
+    let (_, what) = said(&page(&hive, &[], 3), "verified");
+    assert!(what.starts_with("20000 of 60"), "{what}");
+    assert!(begun.elapsed().as_secs() < 5);
+}

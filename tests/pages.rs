@@ -1,0 +1,142 @@
+//! Types the commands of the README's tour and of the operator's guide into a shell, and compares what they print. `..`
+//! stands for what differs, `...` for any number of lines.
+#![cfg(all(feature = "http", unix))]
+#![expect(clippy::unwrap_used, reason = "a test stops at what it does not expect")]
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::net::TcpListener;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_hivekeep");
+
+#[test]
+fn the_tour_of_the_readme_prints_what_it_says() {
+    let folder = tempfile::tempdir().unwrap();
+    let service = Service::start(folder.path());
+    follow("README.md", folder.path(), &service.address);
+}
+
+#[test]
+fn the_operators_guide_prints_what_it_says() {
+    if !has_curl() {
+        println!("skipped, because there is no curl here");
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let service = LeftBehind(folder.path());
+    // Free a moment ago, and not given out again so soon.
+    let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    let page = follow("docs/BACKUP-RECOVERY.md", folder.path(), &address);
+    let fences = page.lines().filter(|line| line.starts_with("```") && line.len() > 3);
+    assert!(fences.clone().all(|fence| fence == "```console"), "a block of the guide that nobody types in: {fences:?}");
+    drop(service);
+}
+
+/// Types in the commands of a page, and gives its text.
+fn follow(page: &str, folder: &Path, address: &str) -> String {
+    let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(page)).unwrap();
+    let steps = steps(&text);
+    assert!(steps.len() > 10);
+    for (command, expected) in steps {
+        if command.contains("curl") && !has_curl() {
+            println!("skipped, because there is no curl here: {command}");
+            continue;
+        }
+        let command = command.replace("127.0.0.1:8001", address);
+        let printed = type_in(folder, &command, address);
+        assert!(alike(&expected, &printed), "$ {command}\n{printed}\nbut {page} says\n{expected}");
+    }
+    text
+}
+
+/// Each command of the blocks marked `console`, with the lines that it should print.
+fn steps(readme: &str) -> Vec<(String, String)> {
+    let blocks = readme.split("```console\n").skip(1).filter_map(|rest| rest.split("```").next());
+    let commands = blocks.flat_map(|block| block.split("$ ").skip(1));
+    commands
+        .map(|step| {
+            let (command, output) = step.split_once('\n').unwrap();
+            (command.to_owned(), output.trim_end().to_owned())
+        })
+        .collect()
+}
+
+fn has_curl() -> bool {
+    Command::new("curl").arg("--version").output().is_ok_and(|ran| ran.status.success())
+}
+
+fn type_in(folder: &Path, command: &str, address: &str) -> String {
+    let path = format!("{}:{}", Path::new(PROGRAM).parent().unwrap().display(), std::env::var("PATH").unwrap());
+    let ran = Command::new("sh")
+        .args(["-c", &format!("exec 2>&1; {command}")])
+        .current_dir(folder)
+        .env("PATH", path)
+        .env("HIVEKEEP_LISTEN", address)
+        .env_remove("HIVEKEEP_STORE")
+        .output()
+        .unwrap();
+    String::from_utf8(ran.stdout).unwrap().trim_end().to_owned()
+}
+
+/// Whether a text has the lines of `expected`, among which `...` stands for any number of lines.
+fn alike(expected: &str, printed: &str) -> bool {
+    fn same(expected: &[&str], printed: &[&str]) -> bool {
+        match (expected, printed) {
+            ([], []) => true,
+            (["...", rest @ ..], _) => (0..=printed.len()).any(|skipped| same(rest, &printed[skipped..])),
+            ([first, rest @ ..], [line, lines @ ..]) => is_line(first, line) && same(rest, lines),
+            _ => false,
+        }
+    }
+    same(&expected.lines().collect::<Vec<_>>(), &printed.lines().collect::<Vec<_>>())
+}
+
+/// Whether a line has the parts between the dots of `expected`.
+fn is_line(expected: &str, printed: &str) -> bool {
+    let mut rest = printed;
+    let parts: Vec<_> = expected.split("..").collect();
+    parts.iter().enumerate().all(|(number, part)| {
+        let found = if number == 0 { rest.starts_with(part).then_some(0) } else { rest.find(part) };
+        rest = found.and_then(|at| rest.get(at + part.len()..)).unwrap_or_default();
+        found.is_some()
+    }) && (expected.ends_with("..") || rest.is_empty())
+}
+
+/// `hivekeep serve`, which the tour leaves running.
+struct Service {
+    process: Child,
+    address: String,
+}
+
+impl Service {
+    /// Starts it, and waits until it listens.
+    fn start(folder: &Path) -> Self {
+        let mut serve = Command::new(PROGRAM);
+        serve.args(["serve", "--listen", "127.0.0.1:0"]).current_dir(folder).env_remove("HIVEKEEP_STORE");
+        let mut process = serve.stderr(Stdio::piped()).spawn().unwrap();
+        let lines = BufReader::new(process.stderr.take().unwrap()).lines();
+        let listening = "listening http://";
+        let mut addresses =
+            lines.map_while(Result::ok).filter_map(|line| Some(line.strip_prefix(listening)?.to_owned()));
+        let address = addresses.next().unwrap();
+        Self { process, address }
+    }
+}
+
+impl Drop for Service {
+    fn drop(&mut self) {
+        self.process.kill().unwrap();
+        self.process.wait().unwrap();
+    }
+}
+
+/// A folder in which the guide started `hivekeep serve`, which is not to outlive a test that fails.
+struct LeftBehind<'a>(&'a Path);
+
+impl Drop for LeftBehind<'_> {
+    fn drop(&mut self) {
+        drop(Command::new("sh").args(["-c", "kill -9 $(cat serve.pid)"]).current_dir(self.0).status());
+    }
+}
