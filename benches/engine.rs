@@ -1,5 +1,5 @@
 //! What the engine promises, measured: `cargo bench --bench engine`. Every figure stands beside what it is compared
-//! with in the same run, mostly plain redb that does the same; `docs/BENCHMARKS.md` has the ratios.
+//! with in the same run, mostly plain redb that does the same; `docs/PERFORMANCE.md` has the ratios.
 //!
 //! Names are `area/operation/variant`. The sizes and the seed are the constants below. What a benchmark needs is made when
 //! it is the first to need it, so that a filter on names saves that time too.

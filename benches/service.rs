@@ -1,5 +1,5 @@
 //! What the service promises, measured: `cargo bench --bench service [-- NAME]`. Each figure is printed beside its aim;
-//! `docs/BENCHMARKS.md` has a run of it.
+//! `docs/PERFORMANCE.md` has a run of it.
 //!
 //! Names are `area/operation/variant`, and a run may be of those that begin so. The sizes are the constants below.
 //! `HIVEKEEP_BENCH_SECONDS` shortens the run of writers beside backups, 30 seconds with and 30 without, five times.

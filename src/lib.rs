@@ -93,6 +93,9 @@ mod face;
 #[cfg(any(fuzzing, test))]
 pub mod fuzzing;
 pub mod json;
+#[cfg(feature = "parts")]
+#[doc(hidden)]
+pub mod parts;
 #[cfg(any(fuzzing, test))]
 mod proof;
 mod recovery;

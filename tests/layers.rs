@@ -12,8 +12,8 @@ use std::path::{Path, PathBuf};
 const LAYERS: [&[&str]; 6] =
     [&["error", "clock", "json"], &["engine"], &["state"], &["recovery"], &["transfer"], &["face"]];
 
-/// Stand outside of the layers: the tour, the program, the door for the fuzzer, and the disk that fails.
-const FREE: [&str; 4] = ["lib", "main", "fuzzing", "proof"];
+/// Stand outside of the layers: the tour, the program, the doors for the fuzzer and the benchmarks, and the disk that fails.
+const FREE: [&str; 5] = ["lib", "main", "fuzzing", "parts", "proof"];
 
 /// Two of the first line may import these of the same line, which hold plain data only.
 const PLAIN: [&str; 1] = ["error"];

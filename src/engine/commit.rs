@@ -22,10 +22,8 @@ use crate::error::{Error, ErrorKind, Result};
 const LINGER: Duration = Duration::from_micros(150);
 /// A batch this large is committed although more are waiting.
 const MOST_IN_BATCH: usize = 256;
-/// redb's lock between processes is not fair. A process that has held it back to back for `STREAK` leaves it for
-/// `LEAVE`; the longest wait of three processes fell from 368 ms to 13 ms.
-const STREAK: Duration = Duration::from_millis(5);
-const LEAVE: Duration = Duration::from_micros(100);
+/// A process that has held redb's lock between processes back to back for so long leaves it to another that waits.
+const STREAK: Duration = Duration::from_millis(4);
 
 /// The queue of writers of one open store.
 pub(crate) struct Gate {
@@ -210,7 +208,7 @@ impl Gate {
             return Err(poisoned());
         }
         if context.shared {
-            leave_the_lock(&mut state);
+            leave_the_lock(&mut state, context);
         }
         state.alone = true;
         let begun = Instant::now();
@@ -280,7 +278,7 @@ fn begin(state: &mut State, handle: &Handle, context: &Context, arrived: Instant
         return Ok(());
     }
     if context.shared {
-        leave_the_lock(state);
+        leave_the_lock(state, context);
     }
     let (transaction, shared) = begin_batch(handle, context, arrived)?;
     state.batch += 1;
@@ -308,13 +306,13 @@ fn discard(transaction: WriteTransaction, handle: &Handle) {
     }
 }
 
-/// Gives other processes a chance after a streak.
-fn leave_the_lock(state: &mut State) {
+/// Gives other processes their turn after a streak.
+fn leave_the_lock(state: &mut State, context: &Context) {
     if let Some((began, last)) = state.streak
         && last - began >= STREAK
     {
         state.streak = None;
-        std::thread::sleep(LEAVE);
+        context.turn.leave();
     }
 }
 

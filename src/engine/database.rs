@@ -8,10 +8,8 @@ use std::time::{Duration, Instant};
 
 use redb::{Database, ReadOnlyDatabase, ReadTransaction, ReadableDatabase, TransactionError, WriteTransaction};
 
+use crate::engine::turn::Turn;
 use crate::error::{Error, ErrorKind, Result};
-
-/// How long a writer waits between two looks at the lock that another process holds.
-const LOCK_POLL: Duration = Duration::from_micros(50);
 
 /// An open redb file.
 pub(crate) struct Handle {
@@ -43,14 +41,15 @@ impl Handle {
 
     /// A write transaction, once this and every other process has finished its own; `Locked` when `timeout` has passed
     /// since the caller arrived.
-    pub(crate) fn begin_write(&self, arrived: Instant, timeout: Duration) -> Result<WriteTransaction> {
+    pub(crate) fn begin_write(&self, arrived: Instant, timeout: Duration, turn: &Turn) -> Result<WriteTransaction> {
         let Some(Access::Write(database)) = &self.database else {
             return Err(Error::new(ErrorKind::Conflict, "the store was opened for reading only"));
         };
+        let mut waiting = turn.wait();
         loop {
             match self.guard().run(|| Ok(database.try_begin_write()))? {
                 Ok(transaction) => return Ok(transaction),
-                Err(TransactionError::WouldBlock) if arrived.elapsed() < timeout => std::thread::sleep(LOCK_POLL),
+                Err(TransactionError::WouldBlock) if arrived.elapsed() < timeout => waiting.a_moment(),
                 Err(TransactionError::WouldBlock) => {
                     return Err(Error::new(
                         ErrorKind::Locked,

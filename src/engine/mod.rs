@@ -24,6 +24,7 @@ pub(crate) mod schema;
 pub(crate) mod store;
 pub(crate) mod sync;
 pub(crate) mod tally;
+pub(crate) mod turn;
 pub(crate) mod value;
 pub(crate) mod view;
 pub(crate) mod walk;

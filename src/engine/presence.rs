@@ -13,6 +13,9 @@ use crate::error::{Error, ErrorKind, Result};
 /// The locked byte of a session is its number behind this offset, where no content of the file ever is.
 const FIRST: u64 = 1 << 40;
 
+/// The byte that a process holds while it waits for its turn to write.
+const WAITING: Bound<u64> = Bound::Included(FIRST - 1);
+
 /// The content of the file says who holds what, for messages only: a slot of this many bytes for each session.
 const SLOT: usize = 64;
 /// So many slots are used in turn.
@@ -31,6 +34,30 @@ impl Presence {
         let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path);
         let file = file.map_err(|error| Error::from(error).context(path.display()))?;
         Ok(Self { file: FileBackend::new(file)? })
+    }
+
+    /// Opens the file beside the store when there is one.
+    pub(crate) fn open_existing(store: &Path) -> Option<Self> {
+        let file = OpenOptions::new().read(true).write(true).open(path(store)).ok()?;
+        Some(Self { file: FileBackend::new(file).ok()? })
+    }
+
+    /// Tells other processes that this one waits for its turn to write, unless one of them has said so of itself; says
+    /// whether it did.
+    pub(crate) fn begin_waiting(&self) -> bool {
+        self.file.try_lock_range(WAITING, WAITING).unwrap_or(false)
+    }
+
+    /// Its turn has come, or it waits no longer.
+    pub(crate) fn end_waiting(&self) {
+        if let Err(error) = self.file.unlock_range(WAITING, WAITING) {
+            tracing::warn!(%error, "the file of sessions cannot be unlocked");
+        }
+    }
+
+    /// Whether another process waits for its turn to write.
+    pub(crate) fn somebody_waits(&self) -> bool {
+        self.file.query_lock_range(WAITING, WAITING).unwrap_or(false)
     }
 
     /// Holds the byte of a session until this is dropped; says whether nobody else did.
@@ -107,5 +134,19 @@ mod tests {
         drop(own);
         assert!(!other.is_held(7).unwrap());
         assert!(other.living().unwrap().is_empty());
+    }
+
+    #[test]
+    fn one_of_those_who_wait_is_seen_by_the_others_until_its_turn_has_come() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = folder.path().join("h.redb");
+        assert!(Presence::open_existing(&store).is_none());
+        let (one, two) = (Presence::open(&store).unwrap(), Presence::open_existing(&store).unwrap());
+        assert!(one.begin_waiting() && !two.begin_waiting());
+        assert!(two.somebody_waits() && !one.somebody_waits());
+        one.end_waiting();
+        assert!(!two.somebody_waits() && two.begin_waiting());
+        drop(two);
+        assert!(!one.somebody_waits());
     }
 }

@@ -16,6 +16,7 @@ use crate::engine::notice::Commits;
 use crate::engine::open;
 use crate::engine::reserve;
 use crate::engine::schema::CollectionId;
+use crate::engine::turn::Turn;
 use crate::engine::view::View;
 use crate::engine::write::WriteTx;
 use crate::error::{Error, ErrorKind, Result};
@@ -61,6 +62,7 @@ pub(crate) struct Context {
     pub(crate) shared: bool,
     pub(crate) history: Option<Duration>,
     pub(crate) stale_mark: Option<Duration>,
+    pub(crate) turn: Turn,
     lock_timeout: Duration,
     one_phase: bool,
 }
@@ -256,6 +258,7 @@ impl Options {
             shared: self.sharing == Sharing::Shared,
             history: self.history,
             stale_mark: self.stale_mark,
+            turn: Turn::new(path),
             lock_timeout: self.lock_timeout,
             one_phase: self.one_phase,
         };
@@ -448,7 +451,7 @@ impl Drop for Inner {
 impl Context {
     /// A write transaction in the mode that the store was opened in, for a caller who has waited since `arrived`.
     pub(crate) fn begin_write(&self, handle: &Handle, arrived: Instant) -> Result<WriteTransaction> {
-        let mut transaction = handle.begin_write(arrived, self.lock_timeout)?;
+        let mut transaction = handle.begin_write(arrived, self.lock_timeout, &self.turn)?;
         if !self.shared && !self.one_phase {
             transaction.set_quick_repair(true);
         }

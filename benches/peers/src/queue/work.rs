@@ -1,0 +1,200 @@
+//! What is measured of the queues. Times are for one task, so that works of different sizes can be compared.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context, Result, anyhow, ensure};
+
+use crate::bench::{Answer, Bench, Work, timed};
+use crate::child::{self, Task};
+use crate::engine::cannot;
+use crate::queue::{CHILD_TIME, KINDS, Kind, Queue, check_once, cycles};
+
+pub const NAMES: &[&str] = &[
+    "queue_cycle_1_thread",
+    "queue_cycle_8_threads",
+    "queue_batch_10",
+    "queue_claim",
+    "queue_claim_100",
+    "queue_processes",
+];
+
+/// What children of `queue_processes` say too.
+const QUEUE_LATE: &str = "queue_processes_p99";
+const ROUNDS: usize = 5;
+const THREADS: usize = 8;
+const CYCLES: usize = 100;
+const PROCESSES: usize = 3;
+
+/// A queue with how much in it is known to be done.
+struct Subject {
+    kind: &'static Kind,
+    folder: PathBuf,
+    queue: Box<dyn Queue>,
+    done: u64,
+}
+
+pub fn all(bench: &mut Bench) -> Result<()> {
+    if !NAMES.iter().any(|name| bench.has_work(name)) {
+        return Ok(());
+    }
+    let mut fresh = subjects(bench, "empty")?;
+    each(bench, "queue_cycle_1_thread", "", &mut fresh, |subject| cycle(subject, 1))?;
+    each(bench, "queue_cycle_8_threads", "", &mut fresh, |subject| cycle(subject, THREADS))?;
+    each(bench, "queue_batch_10", "", &mut fresh, batch)?;
+    let mut full = subjects(bench, "full")?;
+    if bench.has_work("queue_claim") {
+        for subject in &mut full {
+            subject.queue.add_done(bench.records)?;
+            subject.done += bench.records;
+        }
+    }
+    each(bench, "queue_claim", "nearly none finished", &mut fresh, claim)?;
+    each(bench, "queue_claim", "as many finished as there are records", &mut full, claim)?;
+    each(bench, "queue_claim_100", "one batch", &mut fresh, |subject| claim_100(subject, 100))?;
+    each(bench, "queue_claim_100", "a hundred claims", &mut fresh, |subject| claim_100(subject, 1))?;
+    drop(full);
+    for (variant, count) in [("one process", 1), ("three processes", PROCESSES)] {
+        let mut late = Vec::new();
+        each(bench, "queue_processes", variant, &mut fresh, |subject| processes(subject, count, &mut late))?;
+        if !late.is_empty() {
+            push_late(bench, variant, late);
+        }
+    }
+    for subject in fresh {
+        ensure!(subject.queue.count_done()? == subject.done, "wrong count of done tasks: engine={}", subject.kind.name);
+    }
+    Ok(())
+}
+
+fn subjects(bench: &Bench, name: &str) -> Result<Vec<Subject>> {
+    let kinds = KINDS.iter().filter(|kind| bench.has_engine(kind.name));
+    kinds
+        .map(|kind| {
+            let folder = bench.folder.join(format!("queue-{name}-{}", kind.name));
+            std::fs::create_dir_all(&folder)?;
+            Ok(Subject { kind, queue: (kind.open)(&folder)?, folder, done: 0 })
+        })
+        .collect()
+}
+
+fn each(
+    bench: &mut Bench,
+    name: &'static str,
+    variant: &'static str,
+    subjects: &mut [Subject],
+    mut once: impl FnMut(&mut Subject) -> Answer,
+) -> Result<()> {
+    if !bench.has_work(name) {
+        return Ok(());
+    }
+    let names: Vec<_> = subjects.iter().map(|subject| subject.kind.name).collect();
+    bench.in_turns(Work::new(name).variant(variant), ROUNDS, &names, |at| once(&mut subjects[at]))
+}
+
+/// Enqueue, claim, complete: on each thread so often.
+fn cycle(subject: &mut Subject, threads: usize) -> Answer {
+    let mut workers = (0..threads).map(|_| 0..CYCLES).collect::<Vec<_>>();
+    let queue = subject.queue.as_ref();
+    let (time, ids) = timed(|| {
+        std::thread::scope(|scope| {
+            let running: Vec<_> = workers
+                .iter_mut()
+                .enumerate()
+                .map(|(bot, left)| {
+                    scope.spawn(move || {
+                        let mut worker = queue.worker(bot)?;
+                        Ok::<_, anyhow::Error>(cycles(worker.as_mut(), &mut || left.next().is_some())?.0)
+                    })
+                })
+                .collect();
+            let ids = running.into_iter().map(|thread| thread.join().map_err(|_| anyhow!("a thread panicked"))?);
+            Ok(ids.collect::<Result<Vec<_>>>()?.concat())
+        })
+    })?;
+    let done = check_once(ids)?;
+    ensure!(done == threads * CYCLES, "wrong number of tasks: {done}");
+    subject.done += done as u64;
+    Ok(vec![time.div_f64(done as f64)])
+}
+
+/// The same with ten tasks in each call, on one thread.
+fn batch(subject: &mut Subject) -> Answer {
+    const TOGETHER: usize = 10;
+    let mut worker = subject.queue.worker(0)?;
+    let mut ids = Vec::new();
+    let (time, ()) = timed(|| {
+        for _ in 0..CYCLES / TOGETHER {
+            worker.enqueue(TOGETHER)?;
+            let tickets = worker.claim(TOGETHER)?;
+            worker.complete(&tickets)?;
+            ids.extend(tickets.into_iter().map(|ticket| ticket.id));
+        }
+        Ok(())
+    })?;
+    drop(worker);
+    ensure!(check_once(ids)? == CYCLES, "wrong number of tasks");
+    subject.done += CYCLES as u64;
+    Ok(vec![time.div_f64(CYCLES as f64)])
+}
+
+/// Single claims.
+fn claim(subject: &mut Subject) -> Answer {
+    let (times, tickets) = claims(subject, 1)?;
+    ensure!(tickets == CYCLES, "wrong number of tasks: {tickets}");
+    Ok(times)
+}
+
+/// The time for a hundred tasks, so many in each claim.
+fn claim_100(subject: &mut Subject, together: usize) -> Answer {
+    let (times, tickets) = claims(subject, together)?;
+    ensure!(tickets == CYCLES, "wrong number of tasks: {tickets}");
+    Ok(vec![times.iter().sum()])
+}
+
+fn claims(subject: &mut Subject, together: usize) -> Result<(Vec<Duration>, usize)> {
+    let mut worker = subject.queue.worker(0)?;
+    worker.enqueue(CYCLES)?;
+    let (mut times, mut tickets) = (Vec::new(), Vec::new());
+    for _ in 0..CYCLES / together {
+        let (time, some) = timed(|| worker.claim(together))?;
+        times.push(time);
+        tickets.extend(some);
+    }
+    worker.complete(&tickets)?;
+    drop(worker);
+    let count = check_once(tickets.into_iter().map(|ticket| ticket.id))?;
+    subject.done += count as u64;
+    Ok((times, count))
+}
+
+/// Processes that cycle for two seconds each, on one thread.
+fn processes(subject: &mut Subject, count: usize, late: &mut Vec<(&'static str, Duration)>) -> Answer {
+    if !subject.kind.is_shared {
+        return cannot("one-phase commits are for one process");
+    }
+    let children = (0..count).map(|_| child::start(Task::QueueCycles, subject.kind.name, &subject.folder, 0));
+    let children = children.collect::<Result<Vec<_>>>()?;
+    let mut done = 0;
+    for child in children {
+        let output = child.wait_with_output()?;
+        ensure!(output.status.success(), "a child failed");
+        let text = String::from_utf8(output.stdout)?;
+        let (cycles, micros) = text.trim().split_once(' ').context("a child said nothing")?;
+        done += cycles.parse::<u64>()?;
+        late.push((subject.kind.name, Duration::from_micros(micros.parse()?)));
+    }
+    subject.done += done;
+    Ok(vec![CHILD_TIME.div_f64(done as f64)])
+}
+
+/// The 99th of a hundred claims, in each child.
+fn push_late(bench: &mut Bench, variant: &'static str, late: Vec<(&'static str, Duration)>) {
+    use crate::bench::{Measured, Outcome};
+    let of = |name| late.iter().filter(move |(other, _)| *other == name).map(|(_, time)| *time).collect::<Vec<_>>();
+    let measured = KINDS.iter().filter(|kind| kind.is_shared).map(|kind| (kind.name, of(kind.name)));
+    let measured = measured.filter(|(_, times)| !times.is_empty());
+    let work = Work::new(QUEUE_LATE).variant(variant);
+    bench
+        .note(work, measured.map(|(name, times)| (name, Outcome::Measured(Measured { times, ..Measured::default() }))));
+}

@@ -1,0 +1,18 @@
+//! Verifying against damage: of Hivekeep the whole store with every point, of the others one point with what it is in.
+
+use anyhow::Result;
+
+use crate::bench::{Bench, Work, timed};
+use crate::subject::Subject;
+
+const ROUNDS: usize = 5;
+
+pub fn verify(bench: &mut Bench, subjects: &mut [Subject]) -> Result<()> {
+    bench.rounds(Work::new("verify"), ROUNDS, subjects, |subject| {
+        let point = subject.engine()?.point()?;
+        subject.change(1000)?;
+        let verified = timed(|| subject.engine()?.verify(point));
+        subject.engine()?.forget(point)?;
+        Ok(vec![verified?.0])
+    })
+}
