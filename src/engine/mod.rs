@@ -3,6 +3,7 @@
 pub(crate) mod check;
 pub(crate) mod codec;
 pub(crate) mod commit;
+#[cfg(feature = "transfer")]
 pub(crate) mod copy;
 pub(crate) mod database;
 pub(crate) mod digest;

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+#[cfg(feature = "cli")]
 use jiff::Timestamp;
 
 use crate::error::{Error, Result};
@@ -38,6 +39,7 @@ pub(crate) fn parse(text: &str) -> Result<Duration> {
 }
 
 /// How long after `from` it is at `to`; nothing when that is before it.
+#[cfg(feature = "cli")]
 pub(crate) fn since(from: Timestamp, to: Timestamp) -> Duration {
     Duration::try_from(to.duration_since(from)).unwrap_or_default()
 }
