@@ -3,12 +3,22 @@
 use std::fs::{self, Metadata};
 use std::path::{Path, PathBuf};
 
+use crate::engine::store::Store;
+use crate::error::Result;
+
 /// Where archives are unless somebody says otherwise, beside the store.
 const FOLDER: &str = "hivekeep-archives";
 
 /// The folder of archives of a store.
 pub(crate) fn folder_beside(store: &Path) -> PathBuf {
     store.with_file_name(FOLDER)
+}
+
+/// The folder of the archive that `serve` made last of the store at `path`, or else the one beside it.
+pub(crate) fn folder_of(store: &Store, path: &Path) -> Result<PathBuf> {
+    let last = store.last_archive()?;
+    let folder = last.as_ref().and_then(|last| Path::new(&last.file).parent());
+    Ok(folder.map_or_else(|| folder_beside(path), Path::to_path_buf))
 }
 
 /// The archive that was written last.

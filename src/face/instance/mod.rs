@@ -31,12 +31,10 @@ use crate::error::Result;
 use crate::recovery::retention::Policy;
 use crate::recovery::scheduler::{Health, Schedule, Scheduler};
 use crate::transfer::archive::{ArchivePolicy, ArchiveSchedule};
+use crate::transfer::archives;
 
 /// Between automatic backups when there are none by themselves: what a client's own asking goes by.
 const INTERVAL: Duration = Duration::from_secs(10 * 60);
-
-/// The folder of automatic archives, beside the store.
-const ARCHIVES: &str = "hivekeep-archives";
 
 /// How an instance runs.
 #[derive(Clone, Debug)]
@@ -67,7 +65,7 @@ impl Setup {
     /// How archives are made of the store at `path`. Where backups come often enough anyway, an archive is of the newest.
     fn archives(&self, path: &Path) -> Option<ArchiveSchedule> {
         let every = self.archive_every?;
-        let folder = self.archive_dir.clone().unwrap_or_else(|| path.with_file_name(ARCHIVES));
+        let folder = self.archive_dir.clone().unwrap_or_else(|| archives::folder_beside(path));
         let make_points = self.backup_interval.is_none_or(|interval| interval > every);
         Some(ArchiveSchedule { every, folder, keep: ArchivePolicy::default(), make_points })
     }

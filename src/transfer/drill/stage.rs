@@ -31,10 +31,13 @@ impl<'a> Stage<'a> {
         options: &'a DrillOptions,
         watch: &'a dyn DrillWatch,
     ) -> Result<Self> {
-        let archives = options.archives.clone().unwrap_or_else(|| archives::folder_beside(real));
+        let archives = options.archives.clone().unwrap_or_default();
         let mut own = Self { scratch, archives, options, watch, records: 0 };
         let store = own.open()?;
         own.records = count(&store)?;
+        if options.archives.is_none() {
+            own.archives = archives::folder_of(&store, real)?;
+        }
         store.close()?;
         Ok(own)
     }

@@ -16,7 +16,7 @@ use crate::transfer::archives;
 pub(super) fn outside(store: &Store, folder: Option<&Path>, interval: Duration) -> Result<Line> {
     let topic = "archives";
     let path = std::path::absolute(store.path())?;
-    let folder = folder.map_or_else(|| archives::folder_beside(&path), Path::to_path_buf);
+    let folder = folder.map_or_else(|| archives::folder_of(store, &path), |folder| Ok(folder.to_path_buf()))?;
     let Some((newest, metadata)) = archives::newest(&folder) else {
         let advice = "copy it to another disk: hivekeep export FILE.tar.gz; serve does so by itself";
         return Ok(Line::warn(topic, format!("no copy outside of this file: {}", folder.display()), advice));
