@@ -23,7 +23,7 @@ const LINGER: Duration = Duration::from_micros(150);
 /// A batch this large is committed although more are waiting.
 const MOST_IN_BATCH: usize = 256;
 /// A process that has held redb's lock between processes back to back for so long leaves it to another that waits.
-const STREAK: Duration = Duration::from_millis(4);
+const STREAK: Duration = Duration::from_millis(3);
 
 /// The queue of writers of one open store.
 pub(crate) struct Gate {
