@@ -60,7 +60,6 @@ impl Place {
             fs::rename(&self.temporary, &self.target)?;
         } else {
             link(&self.temporary, &self.target)?;
-            fs::remove_file(&self.temporary)?;
         }
         self.lock = None;
         sync_folder(folder_of(&self.target))
@@ -75,15 +74,13 @@ impl Drop for Place {
     }
 }
 
-/// Gives a finished file a name that nothing has.
+/// Gives a finished file a name that nothing has, in the place of its temporary one.
 fn link(from: &Path, to: &Path) -> Result<()> {
     match fs::hard_link(from, to) {
-        Ok(()) => Ok(()),
+        Ok(()) => fs::remove_file(from).map_err(Error::from),
         Err(error) if error.kind() == IoKind::AlreadyExists => Err(exists(to)),
         // Some file systems have no links; there the moment between looking and renaming stays.
-        Err(_) if !to.exists() => {
-            fs::copy(from, to).map(drop).and_then(|()| File::open(to)?.sync_all()).map_err(Error::from)
-        }
+        Err(_) if !to.exists() => fs::rename(from, to).map_err(Error::from),
         Err(error) => Err(error.into()),
     }
 }
