@@ -203,6 +203,28 @@ mod tests {
     }
 
     #[test]
+    fn the_readme_and_the_manual_pages_have_every_verb_and_no_other() {
+        let readme = include_str!("../../../README.md");
+        let table = readme.split_once("## Which verb when").unwrap().1.split_once("\n## ").unwrap().0;
+        let rows = table.lines().filter(|line| line.starts_with("| "));
+        let typed = rows.flat_map(|row| row.rsplit(" | ").next().unwrap().split('`').skip(1).step_by(2));
+        let named: Vec<_> = typed.filter_map(|typed| typed.split(' ').next()).collect();
+        let (all, folder) = (commands(), tempfile::tempdir().unwrap());
+        clap_mangen::generate_to(Cli::command(), folder.path()).unwrap();
+        for verb in Cli::command().get_subcommands().filter(|verb| !verb.is_hide_set()) {
+            let name = verb.get_name();
+            assert!(named.contains(&name), "the README does not say what {name} is for");
+            let page = std::fs::read_to_string(folder.path().join(format!("hivekeep-{name}.1"))).unwrap();
+            let page = page.replace("\\-", "-").replace("\\*(Aq", "'");
+            assert!(examples(verb).iter().all(|example| page.contains(example)), "{name}: {page}");
+        }
+        for name in named.iter().filter(|name| !name.starts_with('-')) {
+            let is_verb = |(_, command): &(String, Command)| command.get_name() == *name;
+            assert!(all.iter().any(is_verb), "the README tells of a verb that is not there: {name}");
+        }
+    }
+
+    #[test]
     fn every_option_says_what_it_is_for() {
         for (path, command) in commands() {
             for argument in command.get_arguments() {
