@@ -22,8 +22,8 @@ const ROUNDS: usize = 50;
 /// The file is gone, and a new store is made of the newest archive: recovered once a bot has completed a task in it.
 pub(super) fn file_lost(stage: &Stage<'_>) -> Result<Measured> {
     let mut notes = Vec::new();
-    let archive = archive(stage, &mut notes)?;
-    let (path, lost) = (stage.path(), stage.scratch.file("lost.redb"));
+    let (path, lost, whole) = (stage.path(), stage.scratch.file("lost.redb"), stage.scratch.file("whole.redb"));
+    let archive = archive(stage, &whole, &mut notes)?;
     fs::rename(&path, &lost)?;
     let disaster = Instant::now();
     let report = Store::import_new(&archive, &path, &ImportOptions::new(), &|done, of| stage.watch.progress(done, of));
@@ -37,16 +37,14 @@ pub(super) fn file_lost(stage: &Stage<'_>) -> Result<Measured> {
         let recovery = rebuilt + until_it_works(stage, &path)?;
         Ok(Measured { recovery, loss: Loss::of(records, age), notes })
     });
-    // The next rehearsal begins with the copy again.
-    match fs::remove_file(&path) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error.into()),
-        _ => fs::rename(&lost, &path)?,
-    }
+    // The next rehearsal begins with the copy again, as it was before any bot worked on it.
+    fs::rename(if whole.exists() { &whole } else { &lost }, &path)?;
     measured
 }
 
-/// The newest archive of the real store, or else one that is made now, behind which bots go on working.
-fn archive(stage: &Stage<'_>, notes: &mut Vec<String>) -> Result<PathBuf> {
+/// The newest archive of the real store, or else one that is made now, behind which bots go on working; then the copy as
+/// it was before lies at `whole`.
+fn archive(stage: &Stage<'_>, whole: &Path, notes: &mut Vec<String>) -> Result<PathBuf> {
     if let Some((archive, _)) = archives::newest(&stage.archives) {
         let name = archive.file_name().unwrap_or_default().to_string_lossy();
         if archive.extension().is_none_or(|extension| extension != "age") {
@@ -57,6 +55,7 @@ fn archive(stage: &Stage<'_>, notes: &mut Vec<String>) -> Result<PathBuf> {
     } else {
         notes.push("there was no archive, so one was made for the drill, and the loss counts from it".to_owned());
     }
+    fs::copy(stage.path(), whole)?;
     let archive = stage.scratch.file("drill.tar.zst");
     let store = stage.open()?;
     store.export(&archive, &ExportOptions::new(), &|done, of| stage.watch.progress(done, of))?;

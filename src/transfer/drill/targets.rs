@@ -16,10 +16,10 @@ const MINUTE: u64 = 60;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Disaster {
-    /// Half of the queue is deleted by mistake, and comes back from the newest restore point.
-    QueueHalved,
     /// The file is lost, and rebuilt from the newest archive.
     FileLost,
+    /// Half of the queue is deleted by mistake, and comes back from the newest restore point.
+    QueueHalved,
     /// A wrong deployment is rolled back by its guard.
     DeploymentUndone,
     /// The process of one bot is killed.
@@ -34,8 +34,8 @@ impl Disaster {
     /// Every disaster, in the order in which they are rehearsed: those that go by real restore points and archives first,
     /// before the drill has written anything itself.
     pub const ALL: [Self; 6] = [
-        Self::QueueHalved,
         Self::FileLost,
+        Self::QueueHalved,
         Self::DeploymentUndone,
         Self::BotKilled,
         Self::ProcessKilled,
@@ -186,6 +186,6 @@ mod tests {
             assert_eq!(disaster.as_str().parse::<Disaster>().unwrap(), disaster);
             assert_eq!(serde_json::to_value(disaster).unwrap(), disaster.as_str());
         }
-        assert!("flood".parse::<Disaster>().unwrap_err().to_string().contains("queue_halved, file_lost"));
+        assert!("flood".parse::<Disaster>().unwrap_err().to_string().contains("file_lost, queue_halved"));
     }
 }

@@ -31,7 +31,7 @@ use crate::transfer::drill::{DrillOptions, DrillReport, DrillScenario};
 /// the work went on, and what was lost, are measured and compared with targets: a bot 1m/1m, a mistake 5m/10m, all of it
 /// 10m/10m, a disk 15m/10m. The result is kept in the store, and shown by status, doctor and the metrics.
 ///
-/// Disasters: queue_halved, file_lost, deployment_undone, bot_killed, process_killed, bytes_damaged. The exit code is 3 when
+/// Disasters: file_lost, queue_halved, deployment_undone, bot_killed, process_killed, bytes_damaged. The exit code is 3 when
 /// a target was missed.
 #[derive(Debug, Args)]
 #[command(after_help = "\
