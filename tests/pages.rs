@@ -137,6 +137,6 @@ struct LeftBehind<'a>(&'a Path);
 
 impl Drop for LeftBehind<'_> {
     fn drop(&mut self) {
-        drop(Command::new("sh").args(["-c", "kill -9 $(cat serve.pid)"]).current_dir(self.0).status());
+        drop(Command::new("sh").args(["-c", "kill -9 $(cat serve.pid) 2>/dev/null"]).current_dir(self.0).status());
     }
 }
