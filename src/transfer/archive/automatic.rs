@@ -19,7 +19,9 @@ use crate::engine::commit::Outcome;
 use crate::engine::records::Records;
 use crate::engine::schema::Table;
 use crate::engine::store::Store;
+use crate::engine::write::WriteTx;
 use crate::error::{Error, Result};
+use crate::recovery::auto_backup::changed_since_last_live_point;
 use crate::recovery::events::EventKind;
 use crate::recovery::points::{Point, PointRequest};
 
@@ -154,7 +156,8 @@ impl Store {
 
     /// The newest point of live state; none while there is nothing to archive.
     fn point_for_archive(&self, schedule: &ArchiveSchedule) -> Result<Option<Point>> {
-        if schedule.make_points {
+        // Asked before the transaction: this is looked at every second, and an idle store is not to be written to.
+        if schedule.make_points && changed_since_last_live_point(&self.view()?)? {
             self.auto_backup(Duration::ZERO, PointRequest::new("automatic-archive").automatic(), false)?;
         }
         Ok(self.points()?.into_iter().next())
@@ -172,14 +175,13 @@ impl Store {
             if turn(tx)? != *before {
                 return Ok(Outcome::Abort(false));
             }
-            let taken = Turn { taken_at: tx.now().as_microsecond(), last: before.last.clone() };
-            tx.put_row(Table::Meta, LAST, &codec::encode(&taken)?)?;
+            Turn::of(tx.now(), before.last.clone()).put(tx)?;
             Ok(Outcome::Commit(true))
         })
     }
 
     fn note_turn(&self, at: Timestamp, last: Option<LastArchive>) -> Result<()> {
-        self.write(|tx| tx.put_row(Table::Meta, LAST, &codec::encode(&Turn { taken_at: at.as_microsecond(), last })?))
+        self.write(|tx| Turn::of(at, last).put(tx))
     }
 
     fn make_archive(&self, point: &Point, schedule: &ArchiveSchedule) -> Result<LastArchive> {
@@ -200,9 +202,11 @@ impl Store {
         self.note_turn(at, Some(made.clone()))?;
         Self::verify_archive(&file, &ImportOptions::new(), &|_, _| ())?;
         made.verified = true;
-        self.note_turn(at, Some(made.clone()))?;
         let details = json!({"file": made.file, "sha256": made.sha256, "bytes": made.bytes, "records": report.records});
-        self.write(|tx| tx.events().append(EventKind::ArchiveVerified, details))?;
+        self.write(|tx| {
+            Turn::of(at, Some(made.clone())).put(tx)?;
+            tx.events().append(EventKind::ArchiveVerified, details)
+        })?;
         Ok(made)
     }
 
@@ -225,6 +229,14 @@ impl Store {
 }
 
 impl Turn {
+    fn of(at: Timestamp, last: Option<LastArchive>) -> Self {
+        Self { taken_at: at.as_microsecond(), last }
+    }
+
+    fn put(&self, tx: &mut WriteTx<'_>) -> Result<()> {
+        tx.put_row(Table::Meta, LAST, &codec::encode(self)?)
+    }
+
     /// Whether the interval has passed; a turn in the future, after the clock was set back, counts as long ago.
     fn is_due(&self, now: Timestamp, every: Duration) -> bool {
         let Ok(taken) = Timestamp::from_microsecond(self.taken_at) else { return true };
@@ -321,6 +333,17 @@ mod tests {
         fs::remove_file(hive.store.last_archive().unwrap().unwrap().file).unwrap();
         assert_eq!(hive.store.last_archive().unwrap(), None);
         assert!(make().is_some(), "the one that was there is gone");
+    }
+
+    #[test]
+    fn a_store_in_which_nothing_changes_is_not_written_to() {
+        let hive = Hive::new();
+        hive.change(1);
+        hive.store.auto_archive(&hive.schedule()).unwrap().unwrap();
+        hive.clock.advance(TEN_MINUTES);
+        let commits = hive.store.commits().count();
+        assert_eq!(hive.store.auto_archive(&hive.schedule()).unwrap(), None);
+        assert_eq!(hive.store.commits().count(), commits);
     }
 
     #[test]
