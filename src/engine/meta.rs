@@ -100,8 +100,8 @@ pub(crate) fn counter<R: Records + ?Sized>(records: &R, counter: &str) -> Result
 
 /// The number of a collection, built in or a user's.
 pub(crate) fn collection_id<R: Records + ?Sized>(records: &R, name: &str) -> Result<Option<CollectionId>> {
-    if let Some((_, id)) = CollectionId::BUILT_IN.iter().find(|(built_in, _)| *built_in == name) {
-        return Ok(Some(*id));
+    if let Some(id) = CollectionId::built_in(name) {
+        return Ok(Some(id));
     }
     let row = records.row(Table::Collections, name.as_bytes())?;
     row.map(|bytes| collection_number(&bytes)).transpose()

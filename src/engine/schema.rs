@@ -43,6 +43,11 @@ impl CollectionId {
         Self::BUILT_IN.iter().find(|(_, id)| *id == self).map(|(name, _)| *name)
     }
 
+    /// The built-in collection of that name.
+    pub(crate) fn built_in(name: &str) -> Option<Self> {
+        Self::BUILT_IN.iter().find(|(built_in, _)| *built_in == name).map(|(_, id)| *id)
+    }
+
     /// `collection id ‖ key`, as rows of `live` and `tombstones` are named.
     pub(crate) fn row_key(self, key: &[u8]) -> Vec<u8> {
         [&self.0.to_be_bytes()[..], key].concat()

@@ -365,7 +365,7 @@ impl<'a> WriteTx<'a> {
     ///
     /// `Invalid` when the name is that of a built-in collection.
     pub(crate) fn user_collection(&mut self, name: &str) -> Result<CollectionId> {
-        if CollectionId::BUILT_IN.iter().any(|(built_in, _)| *built_in == name) {
+        if CollectionId::built_in(name).is_some() {
             return Err(Error::invalid(format!("that name is a built-in collection's; choose another: name={name}")));
         }
         if let Some(id) = self.collection_id(name)? {

@@ -25,8 +25,6 @@ pub(crate) use pieces::Whole;
 pub(crate) use pieces::{Container, Pieces, Scalar};
 pub(crate) use plain::write_string;
 pub(crate) use python::PythonOfCompact;
-#[cfg(feature = "transfer")]
-pub(crate) use read::check_text;
 pub(crate) use read::{parse_inside, parse_into, split_member};
 
 /// Arrays and objects may be nested this deep. It bounds the stack that any reader or writer needs.
@@ -51,6 +49,12 @@ pub const MAX_DEPTH: usize = 128;
 /// ```
 pub fn check(value: &Value) -> Result<()> {
     take_apart(value, &mut Nobody)
+}
+
+/// Refuses a text that [`parse`] would refuse, and keeps nothing of it.
+#[cfg(feature = "transfer")]
+pub(crate) fn check_text(text: &[u8]) -> Result<()> {
+    parse_into(text, &mut Nobody)
 }
 
 /// Gives a value in pieces, checking on the way what [`check`] does. After an error, what was given is of no use.

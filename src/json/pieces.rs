@@ -17,15 +17,6 @@ pub(crate) trait Pieces {
     fn close(&mut self);
 }
 
-/// Whoever wants to know only whether a text can be read takes nothing of it.
-#[cfg(feature = "transfer")]
-impl Pieces for () {
-    fn scalar(&mut self, _: Scalar<'_>) {}
-    fn open(&mut self, _: Container) {}
-    fn name(&mut self, _: &str) {}
-    fn close(&mut self) {}
-}
-
 /// A value that has nothing in it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Scalar<'a> {

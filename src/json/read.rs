@@ -54,12 +54,6 @@ pub(crate) fn parse_into(text: &[u8], to: &mut impl Pieces) -> Result<()> {
     Reader { at, ..Reader::new(text) }.whole(0, to).map_err(Fault::into_error)
 }
 
-/// Refuses what [`parse`] would refuse, and keeps nothing of the rest.
-#[cfg(feature = "transfer")]
-pub(crate) fn check_text(text: &[u8]) -> Result<()> {
-    parse_into(text, &mut ())
-}
-
 /// Reads one JSON text that stands inside of `depth` containers, which count as levels.
 pub(crate) fn parse_inside(text: &[u8], depth: usize) -> Result<Value> {
     let mut whole = Whole::default();

@@ -13,6 +13,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::engine::codec::{self, Stored};
 use crate::engine::commit::Outcome;
+use crate::engine::digest::hex;
 use crate::engine::epoch::Epoch;
 use crate::engine::point::{Manifest, NewPoint, Origin, PointId};
 use crate::engine::records::{KeyRange, Records, scan_rows};
@@ -495,7 +496,7 @@ pub(crate) fn backup_details(backup: &Backup) -> Value {
 
 /// SHA-256 in hexadecimal.
 pub(crate) fn sha256(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+    hex(&Sha256::digest(bytes))
 }
 
 fn no_backup(id: &str) -> Error {

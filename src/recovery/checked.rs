@@ -48,6 +48,14 @@ impl Store {
         fs::write(&path, line + "\n").map_err(|error| Error::from(error).context(path.display()))
     }
 
+    /// Notes a check where the folder can be written to: a note that is missing is only missed by the next look.
+    #[cfg(feature = "cli")]
+    pub(crate) fn note_check_if_possible(&self, report: &CheckReport) {
+        if let Err(error) = self.note_check(report) {
+            tracing::warn!(%error, "it could not be noted that the store was checked");
+        }
+    }
+
     /// The last whole check that was noted; none when there was none, or its note is of another store.
     ///
     /// # Errors

@@ -82,6 +82,14 @@ impl Counts {
     }
 }
 
+/// `1 added, 2 changed, 0 removed`.
+impl fmt::Display for Counts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { added, changed, removed } = self;
+        write!(f, "{added} added, {changed} changed, {removed} removed")
+    }
+}
+
 impl Diff {
     /// How many records differ in each collection.
     pub fn counts(&self) -> BTreeMap<String, Counts> {

@@ -181,8 +181,8 @@ impl fmt::Display for RestorePlan {
             write!(f, " ({})", self.point.description)?;
         }
         writeln!(f)?;
-        for (name, Counts { added, changed, removed }) in &self.collections {
-            writeln!(f, "  {name}: {added} added, {changed} changed, {removed} removed")?;
+        for (name, counts) in &self.collections {
+            writeln!(f, "  {name}: {counts}")?;
         }
         if self.collections.is_empty() {
             writeln!(f, "  nothing differs")?;

@@ -29,6 +29,19 @@ pub(crate) fn newest(folder: &Path) -> Option<(PathBuf, Metadata)> {
     archives.filter(|(_, metadata)| metadata.is_file()).max_by_key(|(_, metadata)| metadata.modified().ok())
 }
 
+/// Whether two files are on one file system; none where that cannot be told.
+#[cfg(unix)]
+pub(crate) fn same_file_system(one: &Path, other: &Path) -> Option<bool> {
+    use std::os::unix::fs::MetadataExt;
+    Some(fs::metadata(one).ok()?.dev() == fs::metadata(other).ok()?.dev())
+}
+
+/// Whether two files are on one file system; here nobody can tell.
+#[cfg(not(unix))]
+pub(crate) fn same_file_system(_: &Path, _: &Path) -> Option<bool> {
+    None
+}
+
 fn is_archive(name: &str) -> bool {
     name.starts_with("state-") && [".tar.gz", ".tar.zst", ".age"].iter().any(|end| name.ends_with(end))
 }

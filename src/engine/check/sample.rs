@@ -2,6 +2,7 @@
 //! again. What only all rows together can tell, digests above all, is left to a whole check.
 
 use super::{BATCH, CheckReport, Sums};
+use crate::engine::digest::hex;
 use crate::engine::records::KeyRange;
 use crate::engine::schema::Table;
 use crate::engine::view::{Members, View};
@@ -17,8 +18,7 @@ pub(crate) struct Place {
 impl Place {
     /// The table and the key in hexadecimal.
     pub(crate) fn to_text(&self) -> String {
-        let key: String = self.key.iter().map(|byte| format!("{byte:02x}")).collect();
-        format!("{} {key}\n", self.table.name())
+        format!("{} {}\n", self.table.name(), hex(&self.key))
     }
 
     /// The place that a text names; none when it names none.

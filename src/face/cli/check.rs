@@ -4,7 +4,7 @@ use clap::Args;
 use serde_json::json;
 
 use crate::engine::check::{CheckReport, Finding};
-use crate::engine::store::{Store, VerifyOnOpen};
+use crate::engine::store::VerifyOnOpen;
 use crate::error::{Error, ErrorKind, Result};
 use crate::face::cli::context::Context;
 use crate::face::cli::exit::Exit;
@@ -68,7 +68,7 @@ impl Check {
             report.pages = true;
         }
         if self.at.is_none() && self.sample.is_none() {
-            note(&store, &report);
+            store.note_check_if_possible(&report);
         }
         if context.out.is_json() {
             show_lines(&mut context.out, &report)?
@@ -76,13 +76,6 @@ impl Check {
             list(&mut context.out, &report)?
         }
         Ok(if report.is_sound() { Exit::Done } else { Exit::Damaged })
-    }
-}
-
-/// Notes the check, where the folder can be written to.
-fn note(store: &Store, report: &CheckReport) {
-    if let Err(error) = store.note_check(report) {
-        tracing::warn!(%error, "it could not be noted that the store was checked");
     }
 }
 

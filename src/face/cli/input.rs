@@ -22,21 +22,25 @@ pub(super) fn json(text: &str) -> Result<Value> {
 
 /// The JSON in a file, or, for `-`, that comes on standard input.
 pub(super) fn json_file(path: &Path) -> Result<Value> {
-    if path == Path::new("-") {
-        return json::parse(&standard_input()?);
-    }
-    let bytes = fs::read(path).map_err(|error| Error::from(error).context(path.display()))?;
-    json::parse(&bytes).map_err(|error| error.context(path.display()))
+    let parsed = json::parse(&bytes_of(path)?);
+    if is_standard_input(path) { parsed } else { parsed.map_err(|error| error.context(path.display())) }
 }
 
 /// The text in a file, or, for `-`, on standard input: a passphrase, or keys.
 #[cfg(feature = "age")]
 pub(super) fn text_file(path: &Path) -> Result<String> {
-    let bytes = match path == Path::new("-") {
-        true => standard_input()?,
-        false => fs::read(path).map_err(|error| Error::from(error).context(path.display()))?,
-    };
-    String::from_utf8(bytes).map_err(|_| Error::invalid(format!("this is no text: file={}", path.display())))
+    String::from_utf8(bytes_of(path)?).map_err(|_| Error::invalid(format!("this is no text: file={}", path.display())))
+}
+
+fn is_standard_input(path: &Path) -> bool {
+    path == Path::new("-")
+}
+
+fn bytes_of(path: &Path) -> Result<Vec<u8>> {
+    match is_standard_input(path) {
+        true => standard_input(),
+        false => fs::read(path).map_err(|error| Error::from(error).context(path.display())),
+    }
 }
 
 fn standard_input() -> Result<Vec<u8>> {

@@ -125,8 +125,8 @@ fn show_report(out: &mut Output, report: &RestoreReport) -> Result<()> {
 
 /// A line for each collection that has changed, or would.
 pub(super) fn show_counts(out: &mut Output, collections: &BTreeMap<String, Counts>) -> Result<()> {
-    for (name, Counts { added, changed, removed }) in collections.iter().filter(|(_, counts)| counts.total() > 0) {
-        out.line(format_args!("{name}: {added} added, {changed} changed, {removed} removed"))?;
+    for (name, counts) in collections.iter().filter(|(_, counts)| counts.total() > 0) {
+        out.line(format_args!("{name}: {counts}"))?;
     }
     Ok(())
 }

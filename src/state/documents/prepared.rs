@@ -11,6 +11,7 @@ use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
 use super::layout::{Layout, Printer};
+use crate::engine::digest::hex;
 use crate::error::Result;
 use crate::json::{self, Container, Pieces, PythonOfCompact, Scalar};
 
@@ -179,7 +180,7 @@ impl Summary {
             python.push(part.as_ref(), &mut take);
         }
         take(python.finish());
-        Self { bytes, checksum: hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect() }
+        Self { bytes, checksum: hex(&hasher.finalize()) }
     }
 }
 

@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use crate::engine::digest::hex;
 use crate::engine::records::{KeyRange, Records, Row, scan};
 use crate::engine::schema::{CollectionId, Table};
 use crate::error::{Error, Result};
@@ -92,7 +93,7 @@ impl<R: Records> Queue<R> {
                 range = range.after(&row.0);
                 tasks.extend(self.task_of_row(source, &row)?);
                 if tasks.len() == limit {
-                    return Ok(TaskPage { tasks, next: Some(to_hex(&row.0)) });
+                    return Ok(TaskPage { tasks, next: Some(hex(&row.0)) });
                 }
             }
             if is_last {
@@ -124,10 +125,6 @@ impl<R: Records> Queue<R> {
     }
 }
 
-fn to_hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
 fn from_hex(text: &str) -> Result<Vec<u8>> {
     let digit = |digit: u8| char::from(digit).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
     let byte = |[high, low]: &[u8; 2]| Some(digit(*high)? << 4 | digit(*low)?);
@@ -143,7 +140,7 @@ mod tests {
 
     #[test]
     fn a_cursor_reads_back_and_another_text_is_refused() {
-        assert_eq!(from_hex(&to_hex(b"q\x01\xff")).unwrap(), b"q\x01\xff");
+        assert_eq!(from_hex(&hex(b"q\x01\xff")).unwrap(), b"q\x01\xff");
         for wrong in ["0", "zz", "é"] {
             assert!(from_hex(wrong).is_err(), "{wrong}");
         }

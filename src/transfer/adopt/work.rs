@@ -9,6 +9,7 @@ use super::find::AdoptSource;
 use super::input;
 use super::marks::Mark;
 use super::report::{AdoptSkipped, AdoptThing, AdoptedFile};
+use crate::engine::digest::hex;
 use crate::engine::store::Store;
 use crate::engine::write::WriteTx;
 use crate::error::{Error, ErrorKind, Result};
@@ -176,8 +177,4 @@ impl Taking<'_, '_> {
         }
         self.tx.events().append(EventKind::Adopted, details).map(drop)
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -8,7 +8,6 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 use serde_json::json;
 
-use super::expect::built_in;
 use super::export::Progress;
 use super::import::{Count, ImportOptions, ImportReport};
 use super::manifest::{ArchiveManifest, ArchivedPoint};
@@ -54,8 +53,8 @@ impl fmt::Display for ImportPlan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let at = crate::clock::show_time(self.point.timestamp);
         writeln!(f, "import would go back to {} of {at}, from {}", self.point.label(), self.file.display())?;
-        for (name, Counts { added, changed, removed }) in &self.collections {
-            writeln!(f, "  {name}: {added} added, {changed} changed, {removed} removed")?;
+        for (name, counts) in &self.collections {
+            writeln!(f, "  {name}: {counts}")?;
         }
         if self.collections.is_empty() {
             writeln!(f, "  nothing differs")?;
@@ -226,7 +225,7 @@ impl Target for WriteTx<'_> {
     }
 
     fn collection(&mut self, name: &str) -> Result<Option<CollectionId>> {
-        match built_in(name) {
+        match CollectionId::built_in(name) {
             Some(id) => Ok(Some(id)),
             None => self.user_collection(name).map(Some),
         }

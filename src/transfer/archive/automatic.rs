@@ -24,6 +24,7 @@ use crate::error::{Error, Result};
 use crate::recovery::auto_backup::changed_since_last_live_point;
 use crate::recovery::events::EventKind;
 use crate::recovery::points::{Point, PointRequest};
+use crate::transfer::archives;
 
 /// The row of `meta`.
 const LAST: &[u8] = b"auto archive";
@@ -78,19 +79,8 @@ impl Stored for Turn {
 impl LastArchive {
     /// Whether it is on the same file system as the store; none where that cannot be told, or it is gone.
     pub fn is_beside(&self, store: &Store) -> Option<bool> {
-        same_file_system(Path::new(&self.file), store.path())
+        archives::same_file_system(Path::new(&self.file), store.path())
     }
-}
-
-#[cfg(unix)]
-fn same_file_system(one: &Path, other: &Path) -> Option<bool> {
-    use std::os::unix::fs::MetadataExt;
-    Some(fs::metadata(one).ok()?.dev() == fs::metadata(other).ok()?.dev())
-}
-
-#[cfg(not(unix))]
-fn same_file_system(_: &Path, _: &Path) -> Option<bool> {
-    None
 }
 
 impl Store {

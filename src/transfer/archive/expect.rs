@@ -65,7 +65,7 @@ impl Expect {
             sections.push((Section::Audit, Stem::of(layout::AUDIT, true), false));
         }
         for (at, collection) in manifest.collections.iter().enumerate() {
-            let stem = Stem::of(&collection.name, built_in(&collection.name).is_some());
+            let stem = Stem::of(&collection.name, CollectionId::built_in(&collection.name).is_some());
             sections.push((Section::Collection(at), stem, collection.whole));
         }
         Ok(Self { sections, at: 0, lines: 0, records: 0, whole: false, left: most(manifest) })
@@ -154,16 +154,15 @@ fn most(manifest: &ArchiveManifest) -> u64 {
     collections.chain(audit).fold(long, u64::saturating_add)
 }
 
-/// The number of a built-in collection.
-pub(super) fn built_in(name: &str) -> Option<CollectionId> {
-    CollectionId::BUILT_IN.iter().find(|(built_in, _)| *built_in == name).map(|(_, id)| *id)
-}
-
 fn check(manifest: &ArchiveManifest) -> Result<()> {
     let mut names = BTreeSet::new();
     for collection in &manifest.collections {
         let name = collection.name.as_str();
-        let known = if built_in(name).is_some() { !name.starts_with('#') } else { check_collection_name(name).is_ok() };
+        let known = if CollectionId::built_in(name).is_some() {
+            !name.starts_with('#')
+        } else {
+            check_collection_name(name).is_ok()
+        };
         if !known || !names.insert(name) {
             return Err(wrong(format!("a collection is named twice, or like none: name={}", name.escape_debug())));
         }

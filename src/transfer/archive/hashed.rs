@@ -5,6 +5,8 @@ use std::io::{self, Write};
 
 use sha2::{Digest, Sha256};
 
+use crate::engine::digest::hex;
+
 /// A file being written from its beginning.
 pub(super) struct Hashed {
     file: File,
@@ -35,9 +37,4 @@ impl Write for Hashed {
     fn flush(&mut self) -> io::Result<()> {
         self.file.flush()
     }
-}
-
-/// Two digits for each byte.
-pub(super) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -8,7 +8,6 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 use serde_json::json;
 
-use super::expect::built_in;
 use super::export::Progress;
 use super::manifest::{ArchiveManifest, ArchivedPoint};
 use super::place::remove_unfinished;
@@ -363,7 +362,7 @@ impl Take for Filling<'_, '_> {
     }
 
     fn collection(&mut self, name: &str) -> Result<()> {
-        self.into = match (self.options.wants(name), built_in(name)) {
+        self.into = match (self.options.wants(name), CollectionId::built_in(name)) {
             (false, _) => None,
             (true, Some(id)) => Some(id),
             (true, None) => Some(self.tx.user_collection(name)?),

@@ -9,7 +9,7 @@ use std::path::Path;
 
 use sha2::{Digest as _, Sha256};
 
-use super::expect::{Expect, MANIFEST_BYTES_MAX, Part, Section, built_in};
+use super::expect::{Expect, MANIFEST_BYTES_MAX, Part, Section};
 use super::import::ImportOptions;
 use super::layout;
 use super::manifest::ArchiveManifest;
@@ -18,6 +18,7 @@ use super::record;
 use super::valid;
 use super::write::sum_line;
 use crate::engine::digest::Stats;
+use crate::engine::schema::CollectionId;
 use crate::engine::value::in_frame;
 use crate::error::{Error, ErrorKind, Result};
 use crate::state::audit::chain::Follow;
@@ -246,7 +247,7 @@ impl<'r> Reading<'r> {
         last.clear();
         last.extend_from_slice(key);
         self.section.stats.add(key, &in_frame(payload));
-        valid::check(built_in(name), key, payload)?;
+        valid::check(CollectionId::built_in(name), key, payload)?;
         self.take.record(key, payload)
     }
 

@@ -7,9 +7,10 @@ use std::thread::JoinHandle;
 
 use sha2::{Digest, Sha256};
 
-use super::hashed::{Hashed, hex};
+use super::hashed::Hashed;
 use super::layout;
 use super::pack::Packer;
+use crate::engine::digest::hex;
 use crate::error::{Error, Result};
 
 /// Entries that wait to be packed.

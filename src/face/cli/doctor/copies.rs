@@ -27,7 +27,7 @@ pub(super) fn outside(store: &Store, folder: Option<&Path>, interval: Duration) 
     let shown = format!("{name}, {} ago", age::show(ago));
     Ok(if is_older_than_the_store(&path, &metadata) && ago > interval.saturating_mul(2) {
         Line::warn(topic, format!("the newest is old: {shown}"), "is serve running, with archives on?")
-    } else if same_disk(&path, &metadata) {
+    } else if archives::same_file_system(&newest, &path) == Some(true) {
         let advice = "keep them on another disk too: hivekeep serve --archive-dir, or copy them away";
         Line::warn(topic, format!("on the same file system as the store: {shown}"), advice)
     } else {
@@ -39,16 +39,4 @@ pub(super) fn outside(store: &Store, folder: Option<&Path>, interval: Duration) 
 fn is_older_than_the_store(store: &Path, archive: &Metadata) -> bool {
     let changed = fs::metadata(store).and_then(|store| store.modified());
     changed.ok().zip(archive.modified().ok()).is_none_or(|(store, archive)| archive < store)
-}
-
-#[cfg(unix)]
-fn same_disk(store: &Path, archive: &Metadata) -> bool {
-    use std::os::unix::fs::MetadataExt;
-    fs::metadata(store).is_ok_and(|store| store.dev() == archive.dev())
-}
-
-/// Where the system does not tell, nobody is worried.
-#[cfg(not(unix))]
-fn same_disk(_store: &Path, _archive: &Metadata) -> bool {
-    false
 }

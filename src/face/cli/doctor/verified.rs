@@ -20,10 +20,7 @@ const CHECK_EVERY: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 pub(super) fn everything(store: &Store) -> Result<Line> {
     let mut report = store.check(&|_, _| ())?;
     report.pages = !open::in_use(store.path())?;
-    // A note that cannot be written is only missed by the next look.
-    if let Err(error) = store.note_check(&report) {
-        tracing::warn!(%error, "it could not be noted that the store was checked");
-    }
+    store.note_check_if_possible(&report);
     let pages = if report.pages { ", all pages" } else { "" };
     let records = counted(report.records, "record");
     Ok(said(&report, format!("all {records}{pages}, every point and every digest are what was written")))

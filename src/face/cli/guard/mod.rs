@@ -197,8 +197,8 @@ impl Guard {
 }
 
 fn show_roll_back(context: &Context, back: &RollBack) {
-    for (name, Counts { added, changed, removed }) in back.collections.iter().filter(|(_, counts)| counts.total() > 0) {
-        context.out.complain(format_args!("{name}: {added} added, {changed} changed, {removed} removed"));
+    for (name, counts) in back.collections.iter().filter(|(_, counts)| counts.total() > 0) {
+        context.out.complain(format_args!("{name}: {counts}"));
     }
     match back.undo {
         Some(_) => {

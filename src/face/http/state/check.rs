@@ -134,10 +134,8 @@ impl Job {
             self.done.fetch_max(done, Ordering::Relaxed);
             self.of.store(of, Ordering::Relaxed);
         });
-        if let Ok(report) = &report
-            && let Err(error) = store.note_check(report)
-        {
-            tracing::warn!(%error, "it could not be noted that the store was checked");
+        if let Ok(report) = &report {
+            store.note_check_if_possible(report);
         }
         let end = End { at: store.clock().now(), report };
         if let Some(problem) = end.problem() {

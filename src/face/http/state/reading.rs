@@ -5,6 +5,7 @@ use axum::http::{HeaderName, HeaderValue};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
+use crate::engine::digest::hex;
 use crate::engine::records::{KeyRange, Records, Row};
 use crate::engine::schema::CollectionId;
 use crate::engine::view::View;
@@ -68,12 +69,8 @@ pub(super) fn page(
     let mut rows = view.page(collection, &range, limit + 1)?;
     let more = rows.len() > limit;
     rows.truncate(limit);
-    let next = rows.last().filter(|_| more).map(|(key, _)| to_hex(key));
+    let next = rows.last().filter(|_| more).map(|(key, _)| hex(key));
     Ok((rows, next))
-}
-
-fn to_hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn from_hex(text: &str) -> Result<Vec<u8>> {
@@ -90,7 +87,7 @@ mod tests {
 
     #[test]
     fn a_cursor_reads_back_and_another_text_is_refused() {
-        assert_eq!(from_hex(&to_hex(b"q\x01\xff")).unwrap(), b"q\x01\xff");
+        assert_eq!(from_hex(&hex(b"q\x01\xff")).unwrap(), b"q\x01\xff");
         for wrong in ["0", "zz", "é", "+1"] {
             assert!(from_hex(wrong).is_err() || wrong == "+1", "{wrong}");
         }
