@@ -256,6 +256,7 @@ fn a_manifest_that_contradicts_itself_is_refused() {
     assert!(change("\"digest\": \"", "\"digest\": \"zz").1.contains("digest"));
     assert_eq!(change("\"version\": 1", "\"version\": 2").0, ErrorKind::NewerFormat);
     assert_eq!(change("hivekeep-archive", "somebody else's").0, ErrorKind::NotAStore);
+    assert!(change("\"lost\": []", "\"lost\": [[7, 8], [3, 4]]").1.contains("out of order"));
     assert!(change("\"count\": 2", "\"count\": 3").1.contains("records=2 expected=3"));
 }
 

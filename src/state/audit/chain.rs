@@ -39,23 +39,23 @@ pub struct Link {
     pub hash: EntryHash,
 }
 
-/// The two ends of the chain.
+/// An audit trail, by its two ends: with them its entries can be verified, wherever they are.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Chain {
+pub struct Trail {
     /// The last purged entry.
-    pub(super) purged: Link,
+    pub purged: Link,
     /// The newest entry.
-    pub(super) head: Link,
-    /// Numbers of entries that a repair found to be lost: from, and up to. Nothing is chained over them.
-    pub(super) lost: Vec<(u64, u64)>,
+    pub head: Link,
+    /// Numbers of entries that a repair found to be lost: from, and up to, ascending. Nothing is chained over them.
+    pub lost: Vec<(u64, u64)>,
 }
 
-impl Stored for Chain {
+impl Stored for Trail {
     const VERSION: u8 = 1;
     const WHAT: &'static str = "the row of the audit trail's ends";
 }
 
-impl Chain {
+impl Trail {
     /// The ends as they are stored; of a trail that was never used, both are zero.
     pub(super) fn read(records: &impl Records) -> Result<Self> {
         records.row(Table::Meta, ENDS)?.map_or(Ok(Self::default()), |payload| codec::decode(&payload))
@@ -63,117 +63,18 @@ impl Chain {
 
     /// Whether the entry of that number is known to be lost.
     pub(super) fn is_lost(&self, sequence: u64) -> bool {
-        self.lost.iter().any(|(from, through)| (*from..=*through).contains(&sequence))
-    }
-
-    pub(super) fn write(&self, tx: &mut WriteTx<'_>) -> Result<()> {
-        tx.put_row(Table::Meta, ENDS, &codec::encode(self)?)
-    }
-}
-
-/// The audit trail up to some time: its ends, by which its entries can be verified anywhere.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Trail {
-    /// The last purged entry.
-    pub purged: Link,
-    /// The newest entry of that time.
-    pub head: Link,
-    /// Numbers of entries that a repair found to be lost: from, and up to.
-    pub lost: Vec<(u64, u64)>,
-}
-
-impl Trail {
-    /// Up to the newest entry that was recorded at or before a time.
-    #[cfg(feature = "transfer")]
-    pub(crate) fn until(records: &impl Records, time: jiff::Timestamp) -> Result<Self> {
-        let chain = Chain::read(records)?;
-        let mut head = chain.purged;
-        for row in scan_rows(records, Table::Audit, KeyRange::all().backward()) {
-            let (key, payload) = row?;
-            if codec::decode::<Entry>(&payload)?.recorded <= time {
-                head = Link { sequence: sequence_of(&key)?, hash: EntryHash::of(&payload) };
-                break;
-            }
-        }
-        let lost = chain.lost.into_iter().filter(|(from, _)| *from < head.sequence);
-        let lost = lost.map(|(from, through)| (from, through.min(head.sequence))).collect();
-        Ok(Self { purged: chain.purged, head, lost })
-    }
-
-    /// The rows of its entries.
-    #[cfg(feature = "transfer")]
-    pub(crate) fn range(&self) -> KeyRange {
-        let all = KeyRange::all().after(&sequence_key(self.purged.sequence));
-        all.until(&sequence_key(self.head.sequence.saturating_add(1)))
-    }
-
-    /// Makes it the trail of a store that has none, once its entries have been put.
-    #[cfg(feature = "transfer")]
-    pub(crate) fn write(&self, tx: &mut WriteTx<'_>) -> Result<()> {
-        let Self { purged, head, lost } = self.clone();
-        Chain { purged, head, lost }.write(tx)
-    }
-}
-
-/// Follows the entries of a trail, one after another, and compares each with the one before.
-#[cfg(feature = "transfer")]
-#[derive(Debug)]
-pub(crate) struct Follow<'t> {
-    trail: &'t Trail,
-    last: Link,
-    /// Nothing is chained over lost entries.
-    chained: bool,
-}
-
-#[cfg(feature = "transfer")]
-impl<'t> Follow<'t> {
-    /// From the last purged entry.
-    pub(crate) fn new(trail: &'t Trail) -> Self {
-        let mut follow = Self { trail, last: trail.purged, chained: true };
-        follow.chained = !follow.is_lost(trail.purged.sequence);
-        follow
-    }
-
-    /// The next entry, by its row.
-    ///
-    /// # Errors
-    ///
-    /// `Damaged` when it is another one than the one that must come.
-    pub(crate) fn next(&mut self, key: &[u8], payload: &[u8]) -> Result<()> {
-        let sequence = sequence_of(key)?;
-        let mut expected = self.last.sequence.saturating_add(1);
-        while let Some(next) = self.lost_at(expected).and_then(|(_, through)| through.checked_add(1)) {
-            expected = next;
-            self.chained = false;
-        }
-        let entry: Entry = codec::decode(payload)?;
-        let follows = sequence == expected
-            && sequence <= self.trail.head.sequence
-            && entry.sequence == sequence
-            && (!self.chained || entry.previous == self.last.hash);
-        if !follows {
-            return Err(Error::damaged(format!("an audit entry is not the one that must come: sequence={sequence}")));
-        }
-        (self.last, self.chained) = (Link { sequence, hash: EntryHash::of(payload) }, true);
-        Ok(())
-    }
-
-    /// Behind the last entry.
-    ///
-    /// # Errors
-    ///
-    /// `Damaged` when some are missing, or the newest is another one than the trail says.
-    pub(crate) fn end(&self) -> Result<()> {
-        let is_whole = self.last == self.trail.head;
-        if is_whole { Ok(()) } else { Err(missing(self.last.sequence.saturating_add(1))) }
-    }
-
-    fn is_lost(&self, sequence: u64) -> bool {
         self.lost_at(sequence).is_some()
     }
 
-    fn lost_at(&self, sequence: u64) -> Option<(u64, u64)> {
-        self.trail.lost.iter().copied().find(|(from, through)| (*from..=*through).contains(&sequence))
+    /// The lost entries that the one of that number is among.
+    pub(super) fn lost_at(&self, sequence: u64) -> Option<(u64, u64)> {
+        let at = self.lost.partition_point(|(_, through)| *through < sequence);
+        self.lost.get(at).copied().filter(|(from, _)| *from <= sequence)
+    }
+
+    /// Makes it the store's; its entries are put by themselves.
+    pub(crate) fn write(&self, tx: &mut WriteTx<'_>) -> Result<()> {
+        tx.put_row(Table::Meta, ENDS, &codec::encode(self)?)
     }
 }
 
@@ -229,7 +130,7 @@ impl<R: Records> Audit<R> {
     ///
     /// `Io`, and what else keeps the store from being read; damage is a finding, not an error.
     pub fn verify(&self) -> Result<AuditReport> {
-        let chain = match Chain::read(&self.records) {
+        let chain = match Trail::read(&self.records) {
             Err(error) if error.kind() == ErrorKind::Damaged => {
                 let findings = vec![AuditFinding::Ends { message: error.to_string() }];
                 return Ok(AuditReport { entries: 0, lost: 0, findings });
@@ -287,7 +188,7 @@ impl<R: Records> Audit<R> {
     }
 
     /// Rows before the oldest entry and behind the newest.
-    fn find_strays(&self, chain: &Chain, findings: &mut Vec<AuditFinding>) -> Result<()> {
+    fn find_strays(&self, chain: &Trail, findings: &mut Vec<AuditFinding>) -> Result<()> {
         let most = 100;
         let before = Page::oldest(most).before(chain.purged.sequence.saturating_add(1));
         let behind = Page::oldest(most).after(chain.head.sequence);
@@ -310,12 +211,12 @@ impl<R: Records> Audit<R> {
 /// Notes every entry that is missing or not chained to its neighbours as lost, after rows were lost; the trail goes on
 /// behind the highest number that is known. Says how many are newly lost.
 pub(crate) fn mend_trail(tx: &mut WriteTx<'_>) -> Result<u64> {
-    let stored = Chain::read(tx).unwrap_or_default();
+    let stored = Trail::read(tx).unwrap_or_default();
     let rows = scan_rows(&*tx, Table::Audit, KeyRange::all()).collect::<Result<Vec<_>>>()?;
-    let mut chain = Chain { purged: stored.purged, head: stored.head, lost: Vec::new() };
+    let mut chain = Trail { purged: stored.purged, head: stored.head, lost: Vec::new() };
     let mut next = stored.purged.sequence.saturating_add(1);
     let mut hash = (!stored.is_lost(stored.purged.sequence)).then_some(stored.purged.hash);
-    let gap = |chain: &mut Chain, from: u64, through: u64| {
+    let gap = |chain: &mut Trail, from: u64, through: u64| {
         if from <= through {
             chain.lost.push((from, through));
         }
@@ -328,7 +229,7 @@ pub(crate) fn mend_trail(tx: &mut WriteTx<'_>) -> Result<u64> {
             continue;
         }
         let entry: Entry = codec::decode(&payload)?;
-        if stored == Chain::default() && next == 1 {
+        if stored == Trail::default() && next == 1 {
             (chain.purged, next) = (Link { sequence: sequence - 1, hash: entry.previous }, sequence);
             hash = Some(entry.previous);
         }
@@ -350,7 +251,7 @@ pub(crate) fn mend_trail(tx: &mut WriteTx<'_>) -> Result<u64> {
     if chain == stored {
         return Ok(0);
     }
-    let count = |chain: &Chain| chain.lost.iter().map(|(from, through)| through - from + 1).sum::<u64>();
+    let count = |chain: &Trail| chain.lost.iter().map(|(from, through)| through - from + 1).sum::<u64>();
     let newly = count(&chain).saturating_sub(count(&stored));
     chain.write(tx)?;
     Ok(newly)
@@ -451,14 +352,14 @@ mod tests {
 
     #[test]
     fn the_ends_are_stored_in_these_bytes() {
-        let chain = Chain {
+        let chain = Trail {
             purged: Link { sequence: 1, hash: EntryHash([2; 32]) },
             head: Link { sequence: 3, hash: EntryHash([4; 32]) },
             lost: vec![(2, 5)],
         };
         let bytes = codec::encode(&chain).unwrap();
         assert_eq!(bytes, [&[1, 1][..], &[2; 32], &[3], &[4; 32], &[1, 2, 5]].concat());
-        assert_eq!(codec::decode::<Chain>(&bytes).unwrap(), chain);
+        assert_eq!(codec::decode::<Trail>(&bytes).unwrap(), chain);
     }
 
     #[test]

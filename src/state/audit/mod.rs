@@ -2,10 +2,13 @@
 //!
 //! * here: the entries, and appending, listing and purging them
 //! * [`chain`]: how each entry covers the one before, and how that is verified
+//! * `follow`: a trail that leaves the store, or comes from elsewhere
 //!
 //! The trail is not versioned: a restore never takes it back.
 
 pub(crate) mod chain;
+#[cfg(feature = "transfer")]
+pub(crate) mod follow;
 
 use std::fmt;
 use std::str::FromStr;
@@ -14,7 +17,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use self::chain::{Chain, EntryHash, Link};
+use self::chain::{EntryHash, Link, Trail};
 use crate::engine::codec::{self, Stored};
 use crate::engine::records::Records;
 use crate::engine::schema::Table;
@@ -224,7 +227,7 @@ impl<R: Records> Audit<R> {
     ///
     /// `Damaged` when its bytes are not what was written, `Io`.
     pub fn head(&self) -> Result<Link> {
-        Ok(Chain::read(&self.records)?.head)
+        Ok(Trail::read(&self.records)?.head)
     }
 }
 
@@ -235,7 +238,7 @@ impl Audit<&mut WriteTx<'_>> {
     ///
     /// `Damaged` when the end of the chain is not what was written, `Io`.
     pub fn append(&mut self, entry: NewEntry) -> Result<u64> {
-        let mut chain = Chain::read(&self.records)?;
+        let mut chain = Trail::read(&self.records)?;
         let recorded = self.records.now();
         let entry = Entry {
             sequence: chain.head.sequence.saturating_add(1),
@@ -264,7 +267,7 @@ impl Audit<&mut WriteTx<'_>> {
     ///
     /// `Damaged` when an entry is missing or its bytes are not what was written, `Io`.
     pub fn purge(&mut self, time: Timestamp) -> Result<u64> {
-        let mut chain = Chain::read(&self.records)?;
+        let mut chain = Trail::read(&self.records)?;
         let mut count = 0;
         while count < PURGED_AT_ONCE && chain.purged.sequence < chain.head.sequence {
             let sequence = chain.purged.sequence.saturating_add(1);

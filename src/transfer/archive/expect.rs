@@ -176,6 +176,11 @@ fn check(manifest: &ArchiveManifest) -> Result<()> {
     if manifest.complete && (!missing.is_empty() || manifest.audit.is_none()) {
         return Err(wrong(format!("it is not complete: missing={}", missing.join(","))));
     }
+    let lost = manifest.audit.as_ref().map_or(&[][..], |audit| &audit.trail.lost);
+    if !lost.is_sorted_by(|(_, through), (from, _)| through < from) || lost.iter().any(|(from, through)| from > through)
+    {
+        return Err(wrong("the lost entries of its audit trail are out of order"));
+    }
     Ok(())
 }
 

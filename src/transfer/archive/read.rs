@@ -21,7 +21,7 @@ use crate::engine::digest::Stats;
 use crate::engine::schema::CollectionId;
 use crate::engine::value::in_frame;
 use crate::error::{Error, ErrorKind, Result};
-use crate::state::audit::chain::Follow;
+use crate::state::audit::follow::Follow;
 
 /// Behind the last entry a `tar` has zeros up to a multiple of its block.
 const PADDING_MAX: u64 = 1 << 16;
