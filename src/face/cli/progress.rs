@@ -10,13 +10,8 @@ pub(super) struct Progress(ProgressBar);
 impl Progress {
     /// Of so many rows, records or the like.
     pub(super) fn new(out: &Output, what: &str) -> Self {
-        if !out.shows_progress() {
-            return Self(ProgressBar::hidden());
-        }
-        let bar = ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::stderr_with_hz(10));
-        let style =
-            ProgressStyle::with_template(&format!("{{wide_bar}} {{human_pos}} of {{human_len}} {what}, {{eta}} left"));
-        Self(bar.with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar())))
+        let template = format!("{{wide_bar}} {{human_pos}} of {{human_len}} {what}, {{eta}} left");
+        Self(bar(out, &template).unwrap_or_else(ProgressBar::hidden))
     }
 
     /// So many of so many are done.
@@ -24,6 +19,13 @@ impl Progress {
         self.0.set_length(of);
         self.0.set_position(done);
     }
+}
+
+/// A bar on standard error, when somebody looks.
+pub(super) fn bar(out: &Output, template: &str) -> Option<ProgressBar> {
+    let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
+    let draw = || ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::stderr_with_hz(10)).with_style(style);
+    out.shows_progress().then(draw)
 }
 
 impl Drop for Progress {

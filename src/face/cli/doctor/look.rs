@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use crate::engine::open;
-use crate::engine::point::Origin;
 use crate::engine::presence::Presence;
 use crate::engine::reserve::free_space;
 use crate::engine::store::Store;
@@ -13,9 +12,10 @@ use crate::face::cli::doctor::line::Line;
 use crate::face::summary::{counted, show_bytes};
 use crate::recovery::age;
 use crate::recovery::auto_backup::changed_since_last_live_point;
-use crate::recovery::events::{Event, EventKind};
+use crate::recovery::events::EventKind;
 use crate::recovery::guard::is_running;
 use crate::recovery::points::Point;
+use crate::recovery::sessions::{Session, SessionState};
 use crate::state::page::Page;
 
 /// Drills should not be longer ago.
@@ -30,11 +30,11 @@ const EVENTS: usize = 1_000;
 const CLAIMS: usize = 10_000;
 
 /// Whether what has changed could be gone back to.
-pub(super) fn backup(store: &Store, view: &View, interval: Duration) -> Result<Line> {
+pub(super) fn backup(store: &Store, view: &View, live: &[&Point], interval: Duration) -> Result<Line> {
     let topic = "backup";
     let changed = changed_since_last_live_point(view)?;
     let advice = "make one: hivekeep point create; serve does so by itself";
-    let Some(latest) = store.points()?.into_iter().next() else {
+    let Some(latest) = live.first() else {
         let line = if changed {
             Line::warn(topic, "there is no restore point", advice)
         } else {
@@ -76,30 +76,28 @@ pub(super) fn drill(store: &Store, view: &View) -> Result<Line> {
 }
 
 /// How far back one could go, and to what.
-pub(super) fn points(view: &View) -> Result<Line> {
-    let points = live_points(view)?;
-    let partial: Vec<_> = points.iter().filter(|point| point.partial).map(Point::label).collect();
-    let (Some(newest), Some(oldest)) = (points.first(), points.last()) else {
-        return Ok(Line::ok("points", "none yet"));
+pub(super) fn points(live: &[&Point]) -> Line {
+    let partial: Vec<_> = live.iter().filter(|point| point.partial).map(|point| point.label()).collect();
+    let (Some(newest), Some(oldest)) = (live.first(), live.last()) else {
+        return Line::ok("points", "none yet");
     };
-    let count = counted(points.len() as u64, "restore point");
+    let count = counted(live.len() as u64, "restore point");
     let [from, to] = [oldest, newest].map(|point| crate::clock::show_time(point.timestamp));
     let shown = format!("{count}, from {from} to {to}");
-    Ok(if partial.is_empty() {
+    if partial.is_empty() {
         Line::ok("points", shown)
     } else {
         let what = format!("{shown}; a repair could not bring back all of {}", partial.join(", "));
         Line::warn("points", what, "see what they lost: hivekeep point show POINT")
-    })
+    }
 }
 
 /// Whether backups and retention have failed and not worked since.
 pub(super) fn retention(view: &View) -> Result<Line> {
-    let mut events = view.events().list(Page::newest(EVENTS))?;
-    events.reverse();
-    let failed = |failure: &EventKind, success: &EventKind| -> Option<Event> {
-        let last = events.iter().rev().find(|event| event.kind == *failure || event.kind == *success);
-        last.filter(|event| event.kind == *failure).cloned()
+    let events = view.events().list(Page::newest(EVENTS))?;
+    let failed = |failure: &EventKind, success: &EventKind| {
+        let last = events.iter().find(|event| event.kind == *failure || event.kind == *success);
+        last.filter(|event| event.kind == *failure)
     };
     let pairs = [
         ("retention", EventKind::RetentionFailed, EventKind::BackupDeletedOld),
@@ -138,25 +136,23 @@ pub(super) fn space(store: &Store) -> Result<Line> {
 }
 
 /// Whether the clock is before what was written, or went back between points: retention, leases and times go by it.
-pub(super) fn clock(store: &Store, view: &View) -> Result<Line> {
+pub(super) fn clock(store: &Store, named: &[Point], sessions: &[Session]) -> Line {
     let advice = "set the clock right; leases and retention go by it";
     let now = store.clock().now();
-    let points = view.named_points()?;
-    let sealed = points.iter().map(|point| point.sealed_at);
-    let sessions = store.sessions()?;
+    let sealed = named.iter().map(|point| point.sealed_at);
     let newest = sealed.clone().chain(sessions.iter().map(|session| session.alive_at)).max();
     if let Some(newest) = newest.filter(|newest| *newest > crate::clock::after(now, CLOCK_SLACK)) {
         let by = age::show(age::since(now, newest));
-        return Ok(Line::warn("clock", format!("it is {by} behind what was written last"), advice));
+        return Line::warn("clock", format!("it is {by} behind what was written last"), advice);
     }
     let later =
         sealed.clone().zip(sealed.skip(1)).find(|(newer, older)| *older > crate::clock::after(*newer, CLOCK_SLACK));
     if let Some((newer, older)) = later {
         let at = crate::clock::show_time(newer);
         let by = age::show(age::since(newer, older));
-        return Ok(Line::warn("clock", format!("it was set back by {by} before {at}"), advice));
+        return Line::warn("clock", format!("it was set back by {by} before {at}"), advice);
     }
-    Ok(Line::ok("clock", "it has gone forward from point to point, to now"))
+    Line::ok("clock", "it has gone forward from point to point, to now")
 }
 
 /// Who has the store open.
@@ -172,7 +168,7 @@ pub(super) fn sharing(store: &Store) -> Result<Line> {
 }
 
 /// Whether a process died.
-pub(super) fn sessions(store: &Store, view: &View) -> Result<Line> {
+pub(super) fn sessions(store: &Store, view: &View, sessions: &[Session]) -> Result<Line> {
     if let Some(crash) = store.crash()? {
         let (program, alive) = (&crash.session.program, crate::clock::show_time(crash.session.alive_at));
         let what = format!("a process crashed: {program}, last alive {alive}");
@@ -182,8 +178,8 @@ pub(super) fn sessions(store: &Store, view: &View) -> Result<Line> {
         let advice = "start it again: whoever opens the store next gives its tasks back";
         return Ok(Line::warn("sessions", "a process died, and nobody has noticed", advice));
     }
-    let open = store.sessions()?.iter().filter(|session| session.state == crate::SessionState::Open).count();
-    Ok(Line::ok("sessions", format!("{} alive, none crashed", open)))
+    let open = sessions.iter().filter(|session| session.state == SessionState::Open).count();
+    Ok(Line::ok("sessions", format!("{open} alive, none crashed")))
 }
 
 /// Whether tasks are held by bots that let their leases end.
@@ -202,10 +198,8 @@ pub(super) fn claims(view: &View) -> Result<Line> {
 }
 
 /// Whether a guard was killed before it could roll back.
-pub(super) fn guards(view: &View) -> Result<Line> {
-    let mut running = view.named_points()?;
-    running.retain(is_running);
-    Ok(match running.first() {
+pub(super) fn guards(named: &[Point]) -> Line {
+    match named.iter().find(|point| is_running(point)) {
         None => Line::ok("guards", "no guarded command is under way"),
         Some(point) => {
             let what = format!("a guarded command is under way, or was killed: {}", point.description);
@@ -213,11 +207,5 @@ pub(super) fn guards(view: &View) -> Result<Line> {
             let advice = format!("if nothing runs: hivekeep restore {id}, or hivekeep point release {id}");
             Line::warn("guards", what, advice)
         }
-    })
-}
-
-fn live_points(view: &View) -> Result<Vec<Point>> {
-    let mut points = view.named_points()?;
-    points.retain(|point| point.origin.is_some_and(Origin::is_selectable));
-    Ok(points)
+    }
 }

@@ -16,6 +16,7 @@ use clap::Args;
 use serde_json::json;
 
 use self::line::{Line, Verdict};
+use crate::engine::point::Origin;
 use crate::error::{ErrorKind, Result};
 use crate::face::cli::context::Context;
 use crate::face::cli::exit::Exit;
@@ -73,19 +74,21 @@ impl Doctor {
         let options = if self.full { context.options().untouched() } else { context.options().read_only(true) };
         let store = options.open(&context.path)?;
         let view = store.view()?;
+        let (named, sessions) = (view.named_points()?, store.sessions()?);
+        let live: Vec<_> = named.iter().filter(|point| point.origin.is_some_and(Origin::is_selectable)).collect();
         let rows = if self.full { verified::everything(&store)? } else { verified::part(&store)? };
         let mut lines = vec![rows, verified::last_check(&store)?];
-        lines.push(look::backup(&store, &view, self.backup_interval)?);
+        lines.push(look::backup(&store, &view, &live, self.backup_interval)?);
         lines.push(copies::outside(&store, self.archive_dir.as_deref(), self.backup_interval)?);
         lines.push(look::drill(&store, &view)?);
-        lines.push(look::points(&view)?);
+        lines.push(look::points(&live));
         lines.push(look::retention(&view)?);
         lines.push(look::space(&store)?);
-        lines.push(look::clock(&store, &view)?);
+        lines.push(look::clock(&store, &named, &sessions));
         lines.push(look::sharing(&store)?);
-        lines.push(look::sessions(&store, &view)?);
+        lines.push(look::sessions(&store, &view, &sessions)?);
         lines.push(look::claims(&view)?);
-        lines.push(look::guards(&view)?);
+        lines.push(look::guards(&named));
         Ok(lines)
     }
 }

@@ -3,10 +3,11 @@
 use std::io::Write;
 use std::sync::atomic::{AtomicI32, Ordering};
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::ProgressBar;
 
 use crate::error::Result;
 use crate::face::cli::output::Output;
+use crate::face::cli::progress;
 use crate::face::cli::signals::Signals;
 use crate::transfer::drill::DrillWatch;
 
@@ -21,11 +22,7 @@ pub(super) struct Screen {
 
 impl Screen {
     pub(super) fn new(out: &Output) -> Result<Self> {
-        let bar = out.shows_progress().then(|| {
-            let bar = ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::stderr_with_hz(10));
-            let style = ProgressStyle::with_template("{wide_bar} {percent}%");
-            bar.with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
-        });
+        let bar = progress::bar(out, "{wide_bar} {percent}%");
         Ok(Self { signals: Signals::note()?, signal: AtomicI32::new(0), bar, is_silent: !out.shows_messages() })
     }
 
