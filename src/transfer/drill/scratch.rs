@@ -1,6 +1,7 @@
-//! The folder of a drill: beside the store unless somebody says otherwise, and removed whatever happens.
+//! The folder of a drill: beside the store unless somebody says otherwise, and removed whatever happens; of a drill that was
+//! killed, by the next one.
 
-use std::fs;
+use std::fs::{self, File, TryLockError};
 use std::path::{Path, PathBuf};
 
 use crate::engine::copy::{Copied, copy};
@@ -13,11 +14,16 @@ use crate::transfer::drill::{DrillWatch, stop_if_asked};
 const COPIES: u64 = 4;
 /// Beside those.
 const MORE: u64 = 64 << 20;
+/// What a folder is called, before an id.
+const PREFIX: &str = ".hivekeep-drill-";
+/// A file in it that is locked as long as the drill lives.
+const LOCK: &str = "lock";
 
 /// A folder that is removed when it is dropped.
 #[derive(Debug)]
 pub(super) struct Scratch {
     folder: PathBuf,
+    _lock: File,
 }
 
 impl Scratch {
@@ -25,14 +31,17 @@ impl Scratch {
     pub(super) fn make(store: &Path, within: Option<&Path>) -> Result<Self> {
         let bytes = fs::metadata(store).map_err(|error| no_store(store, &error))?.len();
         let within = within.unwrap_or_else(|| folder_of(store));
+        remove_left(within);
         let needed = bytes.saturating_mul(COPIES).saturating_add(MORE);
         if let Some(free) = free_space(within).filter(|free| *free < needed) {
             let message = "there is no room for a drill; name a folder on another disk with --scratch";
             return Err(Error::new(ErrorKind::Full, format!("{message}: free_bytes={free} needed_bytes={needed}")));
         }
-        let folder = within.join(format!(".hivekeep-drill-{}", uuid::Uuid::now_v7().simple()));
-        fs::create_dir(&folder).map_err(|error| Error::from(error).context(folder.display()))?;
-        Ok(Self { folder })
+        let folder = within.join(format!("{PREFIX}{}", uuid::Uuid::now_v7().simple()));
+        let cannot = |error| Error::from(error).context(folder.display());
+        fs::create_dir(&folder).map_err(cannot)?;
+        let lock = File::create_new(folder.join(LOCK)).and_then(|file| file.lock().map(|()| file)).map_err(cannot)?;
+        Ok(Self { folder, _lock: lock })
     }
 
     /// The copy of the store.
@@ -62,7 +71,54 @@ impl Drop for Scratch {
     }
 }
 
+/// Removes what killed drills have left in a folder.
+fn remove_left(within: &Path) {
+    let Ok(entries) = fs::read_dir(within) else { return };
+    for entry in entries.flatten() {
+        let is_folder = entry.file_type().is_ok_and(|kind| kind.is_dir());
+        let name = entry.file_name();
+        let id = name.to_str().and_then(|name| name.strip_prefix(PREFIX)).unwrap_or_default();
+        if !is_folder || id.len() != 32 || !id.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+            continue;
+        }
+        // One without the file is being made at this moment.
+        let lock = File::open(entry.path().join(LOCK)).map(|file| file.try_lock());
+        if matches!(lock, Err(_) | Ok(Err(TryLockError::WouldBlock))) {
+            continue;
+        }
+        if let Err(error) = fs::remove_dir_all(entry.path()) {
+            tracing::warn!(%error, folder = %entry.path().display(), "what a drill has left could not be removed");
+        }
+    }
+}
+
 fn no_store(path: &Path, error: &std::io::Error) -> Error {
     let kind = if error.kind() == std::io::ErrorKind::NotFound { ErrorKind::NoStore } else { ErrorKind::Io };
     Error::new(kind, format!("no store at {}; pass --store", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_killed_drill_has_left_is_removed_by_the_next_one_and_nothing_else() {
+        let within = tempfile::tempdir().unwrap();
+        let store = within.path().join("h.redb");
+        fs::write(&store, "a store").unwrap();
+        let left = within.path().join(format!("{PREFIX}0123456789abcdef0123456789abcdef"));
+        fs::create_dir(&left).unwrap();
+        fs::write(left.join(LOCK), "").unwrap();
+        fs::write(left.join("drill.redb"), "a copy").unwrap();
+        let others = [format!("{PREFIX}mine"), format!("{PREFIX}fedcba9876543210fedcba9876543210")];
+        let others = others.map(|name| within.path().join(name));
+        others.iter().for_each(|folder| fs::create_dir(folder).unwrap());
+
+        let running = Scratch::make(&store, None).unwrap();
+        assert!(!left.exists());
+        let next = Scratch::make(&store, None).unwrap();
+        assert!(running.folder.exists() && others.iter().all(|folder| folder.exists()));
+        drop((running, next));
+        assert_eq!(fs::read_dir(within.path()).unwrap().count(), 3);
+    }
 }
