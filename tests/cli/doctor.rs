@@ -3,7 +3,7 @@
 use std::fs;
 use std::time::Instant;
 
-use hivekeep::{LastDrill, Rehearsed, Store};
+use hivekeep::{EventKind, LastDrill, Rehearsed, Store};
 use serde_json::{Value, json};
 
 use crate::util::Hive;
@@ -92,6 +92,28 @@ fn a_missed_target_a_guard_without_an_end_and_a_crash_are_seen() {
     assert!(said(&page, "guards").1.ends_with("before the release"));
     assert!(said(&page, "sharing").1.starts_with("open in process "));
     std::mem::forget(store);
+}
+
+#[test]
+fn what_failed_is_at_risk_until_it_has_worked_again() {
+    use EventKind::{
+        ArchiveFailed, ArchiveVerified, BackupDeletedOld, BackupFailed, RestoreFailed, RestorePointCreated,
+        RestoreSuccessful, RetentionFailed,
+    };
+    let hive = Hive::new();
+    let store = hive.open();
+    for (what, failed, worked) in [
+        ("a backup", BackupFailed, RestorePointCreated),
+        ("retention", RetentionFailed, BackupDeletedOld),
+        ("an archive", ArchiveFailed, ArchiveVerified),
+        ("a restore", RestoreFailed, RestoreSuccessful),
+    ] {
+        store.write(|tx| tx.events().append(failed.clone(), json!({"error": "no room"}))).unwrap();
+        let (verdict, shown) = said(&page(&hive, &[], 3), "work");
+        assert!(shown.starts_with(&format!("{what} failed at ")) && shown.ends_with(": no room"), "{verdict}: {shown}");
+        store.write(|tx| tx.events().append(worked.clone(), json!({}))).unwrap();
+        assert_eq!(said(&page(&hive, &[], 3), "work").0, "ok");
+    }
 }
 
 #[test]

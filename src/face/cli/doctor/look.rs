@@ -92,8 +92,8 @@ pub(super) fn points(live: &[&Point]) -> Line {
     }
 }
 
-/// Whether backups and retention have failed and not worked since.
-pub(super) fn retention(view: &View) -> Result<Line> {
+/// Whether something has failed and not worked since.
+pub(super) fn work(view: &View) -> Result<Line> {
     let events = view.events().list(Page::newest(EVENTS))?;
     let failed = |failure: &EventKind, success: &EventKind| {
         let last = events.iter().find(|event| event.kind == *failure || event.kind == *success);
@@ -102,6 +102,7 @@ pub(super) fn retention(view: &View) -> Result<Line> {
     let pairs = [
         ("retention", EventKind::RetentionFailed, EventKind::BackupDeletedOld),
         ("a backup", EventKind::BackupFailed, EventKind::RestorePointCreated),
+        ("an archive", EventKind::ArchiveFailed, EventKind::ArchiveVerified),
         ("a restore", EventKind::RestoreFailed, EventKind::RestoreSuccessful),
     ];
     for (what, failure, success) in pairs {
@@ -115,7 +116,7 @@ pub(super) fn retention(view: &View) -> Result<Line> {
             ));
         }
     }
-    Ok(Line::ok("work", "no backup, retention or restore has failed last time"))
+    Ok(Line::ok("work", "no backup, retention, archive or restore has failed last time"))
 }
 
 /// Whether the next commit, and a repair, have room.

@@ -82,7 +82,7 @@ impl Doctor {
         lines.push(copies::outside(&store, self.archive_dir.as_deref(), self.backup_interval)?);
         lines.push(look::drill(&store, &view)?);
         lines.push(look::points(&live));
-        lines.push(look::retention(&view)?);
+        lines.push(look::work(&view)?);
         lines.push(look::space(&store)?);
         lines.push(look::clock(&store, &named, &sessions));
         lines.push(look::sharing(&store)?);
