@@ -1,12 +1,15 @@
 //! A client for the service, over a plain socket, so that a test also sends what no client library would.
 
+use std::collections::BTreeSet;
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::process::{Child, Command, Stdio};
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
+use crate::described;
 use crate::util::Hive;
 
 /// Long enough for a slow machine; a test that waits this long has failed.
@@ -17,6 +20,8 @@ pub struct Service {
     child: Child,
     address: String,
     token: Option<String>,
+    /// Which of the answers that are declared it has given.
+    seen: Mutex<BTreeSet<String>>,
 }
 
 /// What the service answered.
@@ -50,7 +55,7 @@ impl Service {
             panic!("the service did not start: {}", String::from_utf8_lossy(&output.stderr));
         };
         let address = said["listening"].as_str().unwrap().trim_start_matches("http://").to_owned();
-        Self { child, address, token: None }
+        Self { child, address, token: None, seen: Mutex::default() }
     }
 
     /// Shows this token from now on.
@@ -85,11 +90,31 @@ impl Service {
         let length = if body.is_empty() { String::new() } else { format!("Content-Length: {}\r\n", body.len()) };
         let head =
             format!("{method} {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n{token}{headers}{length}\r\n");
-        self.raw(&[head.as_bytes(), body.as_bytes()].concat())
+        let answer = self.exchange(&[head.as_bytes(), body.as_bytes()].concat());
+        self.hold(method, path, body, &answer);
+        answer
     }
 
     /// These very bytes.
     pub fn raw(&self, bytes: &[u8]) -> Answer {
+        let answer = self.exchange(bytes);
+        let mut words = answer.asked.split(' ');
+        let (method, path) = (words.next().unwrap(), words.next().unwrap());
+        self.hold(method, path, "", &answer);
+        answer
+    }
+
+    /// Which of the answers that are declared it has given.
+    pub fn seen(&self) -> Vec<String> {
+        self.seen.lock().unwrap().iter().cloned().collect()
+    }
+
+    /// Holds an answer against what is declared.
+    fn hold(&self, method: &str, target: &str, body: &str, answer: &Answer) {
+        self.seen.lock().unwrap().insert(described::hold(method, target, body, answer));
+    }
+
+    fn exchange(&self, bytes: &[u8]) -> Answer {
         let mut stream = self.connect();
         stream.write_all(bytes).unwrap();
         let mut text = Vec::new();

@@ -5,7 +5,7 @@
 //! * [`app`]: what handlers are given; the one door to the store
 //! * [`token`], [`body`], [`members`], [`handed`], [`query`]: what a request shows and carries
 //! * [`problem`]: how an error is answered
-//! * [`route`], [`routes`], [`openapi`]: the table of all that can be asked, and what is made from it
+//! * [`route`], [`routes`], [`shapes`], [`openapi`]: the table of all that can be asked, and what is made from it
 //! * [`recovery`]: the end points of the replaced service; [`state`]: the live state; [`operations`], [`metrics`]: for
 //!   whoever runs it
 //! * `inside`: all of it without sockets, for the fuzzer
@@ -26,6 +26,7 @@ mod recovery;
 mod route;
 mod routes;
 mod server;
+mod shapes;
 mod state;
 mod token;
 

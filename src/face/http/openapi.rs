@@ -1,11 +1,28 @@
 //! The OpenAPI document, made from the table of routes. A copy is kept in `docs/openapi.json`, so that a change of what
 //! clients see is reviewed.
 
+use std::collections::BTreeSet;
+
 use axum::Json;
+use axum::http::StatusCode;
 use serde_json::{Map, Value, json};
 
-use crate::face::http::route::{Gives, Kind, Member, Route, Takes};
-use crate::face::http::routes;
+use crate::face::http::route::{Gives, Kind, Member, Route, Shape, Takes};
+use crate::face::http::{routes, token};
+
+/// What each status of a refusal says.
+const REFUSALS: [(u16, &str); 7] = [
+    (400, "The body is no JSON"),
+    (401, "The service has a token, and the request does not show it"),
+    (404, "There is no such thing, or no such point"),
+    (409, "The state does not allow it"),
+    (413, "The body is longer than the service takes"),
+    (422, "Something in the request is not as it should be"),
+    (507, "The disk is nearly full"),
+];
+/// What any request may meet besides.
+const ANY_REFUSAL: &str = "What any request may meet: a page of another site asks (403), the body does not come (408), what \
+    is read is damaged (409), the machine is at fault (500), the service is busy or stops (503), the disk is full (507)";
 
 /// `GET /openapi.json`.
 pub(super) async fn openapi() -> Json<Value> {
@@ -15,39 +32,68 @@ pub(super) async fn openapi() -> Json<Value> {
 /// The whole document.
 pub(super) fn document() -> Value {
     let mut paths: Map<String, Value> = Map::new();
+    let mut shapes = Map::from_iter([("Problem".to_owned(), problem())]);
     for route in routes::all() {
         let path = paths.entry(route.path).or_insert_with(|| json!({}));
         path[route.method.as_str().to_lowercase()] = operation(route);
+        match route.gives {
+            Gives::Members(members) => name_shapes(members, &mut shapes),
+            Gives::Of(shape) => name_shape(shape, &mut shapes),
+            Gives::Either((_, one), (_, other)) => {
+                [one, other].into_iter().for_each(|shape| name_shape(shape, &mut shapes))
+            }
+            Gives::Any(_) | Gives::Text(_) => {}
+        }
     }
+    let refusals = REFUSALS.iter().map(|(status, about)| (refusal_name(*status), refusal(about)));
     json!({
         "openapi": "3.1.0",
         "info": {
             "title": "Hivekeep",
             "version": env!("CARGO_PKG_VERSION"),
-            "description": "The recovery service of a fleet of bots, and its live state. Times are UTC.",
+            "description": "The recovery service of a fleet of bots, and its live state. Times are UTC. Objects may get \
+                further members; none changes its meaning.",
         },
         "paths": paths,
         "components": {
-            "schemas": {"Problem": problem()},
+            "schemas": shapes,
+            "responses": refusals.collect::<Map<_, _>>(),
             "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
         },
         "security": [{"token": []}, {}],
     })
 }
 
+/// Adds a shape, and those that it is made of.
+fn name_shape(shape: &Shape, shapes: &mut Map<String, Value>) {
+    if !shapes.contains_key(shape.name) {
+        let mut schema = object(shape.members);
+        schema["description"] = shape.about.into();
+        shapes.insert(shape.name.to_owned(), schema);
+        name_shapes(shape.members, shapes);
+    }
+}
+
+fn name_shapes(members: &[Member], shapes: &mut Map<String, Value>) {
+    for member in members {
+        let mut kind = &member.kind;
+        while let Kind::List(inner) | Kind::Map(inner) = kind {
+            kind = inner;
+        }
+        if let Kind::Of(shape) = kind {
+            name_shape(shape, shapes);
+        }
+    }
+}
+
 fn operation(route: &Route) -> Value {
-    let mut operation = json!({
-        "operationId": name(route),
-        "tags": [tag(route)],
-        "summary": route.about,
-        "responses": {
-            "200": success(route.gives),
-            "default": {
-                "description": "What went wrong (RFC 9457)",
-                "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}},
-            },
-        },
-    });
+    let given = route.statuses.iter().map(|status| (status.to_string(), success(route.gives)));
+    let refused = refusals(route);
+    let refused = refused.iter().map(|status| (status.to_string(), refers("responses", &refusal_name(*status))));
+    let mut responses: Map<_, _> = given.chain(refused).collect();
+    responses.insert("default".to_owned(), refusal(ANY_REFUSAL));
+    let mut operation =
+        json!({"operationId": name(route), "tags": [tag(route)], "summary": route.about, "responses": responses});
     let parameters: Vec<_> = parts(route.path).map(part).chain(route.query.iter().map(query)).collect();
     if !parameters.is_empty() {
         operation["parameters"] = parameters.into();
@@ -65,6 +111,39 @@ fn operation(route: &Route) -> Value {
         }
     }
     operation
+}
+
+/// The statuses of a route's refusals: its own, and those that follow from what it takes.
+fn refusals(route: &Route) -> BTreeSet<u16> {
+    let mut refusals: BTreeSet<_> = route.refuses.iter().copied().collect();
+    if !token::is_open(route.path) {
+        refusals.insert(401);
+    }
+    if !matches!(route.takes, Takes::Nothing) {
+        refusals.extend([400, 413, 422]);
+    }
+    if !route.query.is_empty() || parts(route.path).next().is_some() {
+        refusals.insert(422);
+    }
+    if route.query.iter().any(|member| member.name == "at") {
+        refusals.insert(404);
+    }
+    refusals
+}
+
+/// `NotFound` and the like: the status in words.
+fn refusal_name(status: u16) -> String {
+    let status = StatusCode::from_u16(status).ok().and_then(|status| status.canonical_reason());
+    status.unwrap_or_default().split(' ').collect()
+}
+
+fn refusal(about: &str) -> Value {
+    let content = json!({"application/problem+json": {"schema": refers("schemas", "Problem")}});
+    json!({"description": about, "content": content})
+}
+
+fn refers(sort: &str, name: &str) -> Value {
+    json!({"$ref": format!("#/components/{sort}/{name}")})
 }
 
 /// `post_backup_history` and the like: the method and the words of the path.
@@ -91,17 +170,21 @@ fn part(name: &str) -> Value {
 }
 
 fn query(member: &Member) -> Value {
-    let mut schema = schema(member);
-    schema.as_object_mut().map(|schema| schema.remove("description"));
+    let schema = of_kind(member.kind);
     json!({"name": member.name, "in": "query", "required": member.needed, "description": member.about, "schema": schema})
 }
 
 fn success(gives: Gives) -> Value {
+    let json =
+        |about: &str, schema: Value| json!({"description": about, "content": {"application/json": {"schema": schema}}});
     match gives {
-        Gives::Members(members) => {
-            json!({"description": "Done", "content": {"application/json": {"schema": object(members)}}})
-        }
-        Gives::Any(about) => json!({"description": about, "content": {"application/json": {"schema": {}}}}),
+        Gives::Members(members) => json("Done", object(members)),
+        Gives::Of(shape) => json(shape.about, refers("schemas", shape.name)),
+        Gives::Either((about, one), (about_other, other)) => json(
+            &format!("{about}; or, {about_other}"),
+            json!({"anyOf": [refers("schemas", one.name), refers("schemas", other.name)]}),
+        ),
+        Gives::Any(about) => json(about, json!({})),
         Gives::Text(about) => json!({"description": about, "content": {"text/plain": {"schema": {"type": "string"}}}}),
     }
 }
@@ -117,25 +200,35 @@ fn object(members: &[Member]) -> Value {
 }
 
 fn schema(member: &Member) -> Value {
-    let (kind, more) = match member.kind {
-        Kind::Text => ("string", None),
-        Kind::Time => ("string", Some(("format", json!("date-time")))),
-        Kind::Number => ("integer", Some(("minimum", json!(0)))),
-        Kind::Decimal => ("number", None),
-        Kind::Flag => ("boolean", None),
-        Kind::Object => ("object", None),
-        Kind::List => ("array", Some(("items", json!({})))),
-        Kind::Any => return json!({"description": member.about}),
-    };
-    let mut schema = json!({"type": kind, "description": member.about});
-    // Null means absent in what is taken, and nothing in what is given.
-    if !member.needed || member.about.contains("null") {
-        schema["type"] = json!([kind, "null"]);
+    let mut schema = of_kind(member.kind);
+    if member.null {
+        if let Some(kind) = schema.get("type").cloned() {
+            schema["type"] = json!([kind, "null"]);
+        } else if schema.get("$ref").is_some() {
+            schema = json!({"anyOf": [schema, {"type": "null"}]});
+        }
+        if let Some(words) = schema.get_mut("enum").and_then(Value::as_array_mut) {
+            words.push(Value::Null);
+        }
     }
-    if let Some((name, value)) = more {
-        schema[name] = value;
-    }
+    schema["description"] = member.about.into();
     schema
+}
+
+fn of_kind(kind: Kind) -> Value {
+    match kind {
+        Kind::Text => json!({"type": "string"}),
+        Kind::Word(words) => json!({"type": "string", "enum": words()}),
+        Kind::Time => json!({"type": "string", "format": "date-time"}),
+        Kind::Number => json!({"type": "integer", "minimum": 0}),
+        Kind::Decimal => json!({"type": "number"}),
+        Kind::Flag => json!({"type": "boolean"}),
+        Kind::Object => json!({"type": "object"}),
+        Kind::Of(shape) => refers("schemas", shape.name),
+        Kind::List(of) => json!({"type": "array", "items": of_kind(*of)}),
+        Kind::Map(of) => json!({"type": "object", "additionalProperties": of_kind(*of)}),
+        Kind::Any => json!({}),
+    }
 }
 
 fn problem() -> Value {
@@ -165,6 +258,22 @@ mod tests {
         let count = names.len();
         names.dedup();
         assert_eq!(names.len(), count, "{names:?}");
+    }
+
+    #[test]
+    fn shapes_of_one_name_are_one_shape_and_every_one_that_is_referred_to_is_there() {
+        let document = document();
+        let text = document.to_string();
+        let referred = text.split("\"#/components/").skip(1).filter_map(|rest| rest.split('"').next());
+        for path in referred {
+            assert!(document["components"].pointer(&format!("/{path}")).is_some(), "{path}");
+        }
+        let own = include_str!("shapes.rs").matches("    name: \"").count();
+        assert_eq!(
+            document["components"]["schemas"].as_object().unwrap().len(),
+            own + 1,
+            "a shape is used by nobody, or two have one name"
+        );
     }
 
     #[test]

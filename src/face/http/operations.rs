@@ -9,8 +9,9 @@ use serde::Serialize;
 
 use crate::face::http::app::App;
 use crate::face::http::problem::Answer;
-use crate::face::http::route::Kind::{Object, Text};
-use crate::face::http::route::{Gives, Route, Takes, needed};
+use crate::face::http::route::Kind::{Map, Of, Word};
+use crate::face::http::route::{Gives, OK, Route, Takes, needed};
+use crate::face::http::shapes::READY_CHECK;
 use crate::face::http::{metrics, openapi};
 
 /// The routes.
@@ -22,6 +23,8 @@ pub(super) const ROUTES: &[Route] = &[
         query: &[],
         takes: Takes::Nothing,
         gives: Gives::Text("ok"),
+        statuses: OK,
+        refuses: &[],
         handler: || get(|| async { "ok\n" }),
     },
     Route {
@@ -31,9 +34,11 @@ pub(super) const ROUTES: &[Route] = &[
         query: &[],
         takes: Takes::Nothing,
         gives: Gives::Members(&[
-            needed("status", Text, "ready or failing"),
-            needed("checks", Object, "by name, whether it passes and what is wrong"),
+            needed("status", Word(|| vec!["ready", "failing"]), "whether every check passes"),
+            needed("checks", Map(&Of(&READY_CHECK)), "the checks by name"),
         ]),
+        statuses: &[200, 503],
+        refuses: &[],
         handler: || get(ready),
     },
     Route {
@@ -43,6 +48,8 @@ pub(super) const ROUTES: &[Route] = &[
         query: &[],
         takes: Takes::Nothing,
         gives: Gives::Text("Prometheus text, version 0.0.4"),
+        statuses: OK,
+        refuses: &[],
         handler: || get(metrics::metrics),
     },
     Route {
@@ -52,6 +59,8 @@ pub(super) const ROUTES: &[Route] = &[
         query: &[],
         takes: Takes::Nothing,
         gives: Gives::Any("an OpenAPI 3.1 document"),
+        statuses: OK,
+        refuses: &[],
         handler: || get(openapi::openapi),
     },
 ];

@@ -18,8 +18,12 @@ pub(super) struct Route {
     pub(super) query: &'static [Member],
     /// The members of the body.
     pub(super) takes: Takes,
-    /// The members of the answer.
+    /// What an answer of success carries.
     pub(super) gives: Gives,
+    /// The statuses of the answers that carry it.
+    pub(super) statuses: &'static [u16],
+    /// The statuses of its own refusals, beside those that follow from what it takes.
+    pub(super) refuses: &'static [u16],
     /// Who answers.
     pub(super) handler: fn() -> MethodRouter<App>,
 }
@@ -40,10 +44,21 @@ pub(super) enum Takes {
 pub(super) enum Gives {
     /// A JSON object with these members.
     Members(&'static [Member]),
+    /// A JSON object of this shape.
+    Of(&'static Shape),
+    /// A JSON object of one of these shapes, for what the first text says and for what the second says.
+    Either((&'static str, &'static Shape), (&'static str, &'static Shape)),
     /// JSON that this says.
     Any(&'static str),
     /// Plain text.
     Text(&'static str),
+}
+
+/// An object that has a name, because more than one answer has it.
+pub(super) struct Shape {
+    pub(super) name: &'static str,
+    pub(super) about: &'static str,
+    pub(super) members: &'static [Member],
 }
 
 /// A member of a query, a body or an answer.
@@ -51,31 +66,53 @@ pub(super) struct Member {
     pub(super) name: &'static str,
     pub(super) kind: Kind,
     pub(super) about: &'static str,
+    /// Whether it must be there, or, in an answer, always is.
     pub(super) needed: bool,
+    /// Whether it may be null.
+    pub(super) null: bool,
 }
 
 /// What sort of JSON a member is.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy)]
 pub(super) enum Kind {
     Text,
+    /// One of these words, and never another.
+    Word(fn() -> Vec<&'static str>),
     Time,
     Number,
     Decimal,
     Flag,
+    /// Any object.
     Object,
-    List,
+    Of(&'static Shape),
+    List(&'static Kind),
+    /// An object of which only the names are the caller's.
+    Map(&'static Kind),
     Any,
 }
 
-/// A member that may be absent.
+/// A member of a request that may be absent; null means that too.
 pub(super) const fn member(name: &'static str, kind: Kind, about: &'static str) -> Member {
-    Member { name, kind, about, needed: false }
+    Member { name, kind, about, needed: false, null: true }
 }
 
 /// A member that must be there, or, in an answer, always is.
 pub(super) const fn needed(name: &'static str, kind: Kind, about: &'static str) -> Member {
-    Member { name, kind, about, needed: true }
+    Member { name, kind, about, needed: true, null: false }
 }
+
+/// A member of an answer that is always there, and null when there is nothing to say.
+pub(super) const fn nullable(name: &'static str, kind: Kind, about: &'static str) -> Member {
+    Member { name, kind, about, needed: true, null: true }
+}
+
+/// A member that only some answers have.
+pub(super) const fn sometimes(name: &'static str, kind: Kind, about: &'static str) -> Member {
+    Member { name, kind, about, needed: false, null: false }
+}
+
+/// Most answers have this status only.
+pub(super) const OK: &[u16] = &[200];
 
 /// Reads the past: every read takes it.
 pub(super) const AT: Member =
@@ -85,7 +122,8 @@ pub(super) const LIMIT: Member = member("limit", Kind::Number, "at most so many;
 /// Where a page begins.
 pub(super) const CURSOR: Member = member("cursor", Kind::Text, "the `next` of the page before");
 /// Where the next page begins.
-pub(super) const NEXT: Member = needed("next", Kind::Text, "the `cursor` of the page after this one; null on the last");
+pub(super) const NEXT: Member =
+    nullable("next", Kind::Text, "the `cursor` of the page after this one; null on the last");
 /// The first member of the answers of the replaced service.
 pub(super) const SUCCESS: Member = needed("success", Kind::Flag, "whether it was done");
 /// When it was answered.

@@ -73,7 +73,11 @@ mod tests {
     fn no_member_stands_twice_and_each_says_what_it_is() {
         for route in all() {
             let taken = if let Takes::Members(members) = route.takes { members } else { &[] };
-            let given = if let Gives::Members(members) = route.gives { members } else { &[] };
+            let given = match route.gives {
+                Gives::Members(members) => members,
+                Gives::Of(shape) => shape.members,
+                _ => &[],
+            };
             for members in [route.query, taken, given] {
                 let names: BTreeSet<_> = members.iter().map(|member| member.name).collect();
                 assert_eq!(names.len(), members.len(), "{}", route.path);

@@ -15,8 +15,11 @@ mod status;
 use axum::http::Method;
 use axum::routing::{get, post};
 
-use crate::face::http::route::Kind::{Any, Decimal, Flag, List, Number, Object, Text, Time};
-use crate::face::http::route::{Gives, Member, Route, SUCCESS, TIMESTAMP, Takes, member, needed};
+use crate::face::http::route::Kind::{Any, Decimal, Flag, List, Map, Number, Of, Text, Time, Word};
+use crate::face::http::route::{
+    Gives, Member, OK, Route, SUCCESS, TIMESTAMP, Takes, member, needed, nullable, sometimes,
+};
+use crate::face::http::shapes;
 
 pub(in crate::face) use self::status::StatusCache;
 pub(super) use self::status::facts;
@@ -28,7 +31,7 @@ const POINT: &[Member] = &[
     member("assignments_data", Any, "the same for assignments"),
     member("description", Text, "in your own words"),
     member("manual", Flag, "whether somebody asked for it; true unless set"),
-    member("tags", Object, "names and texts"),
+    member("tags", shapes::TAGS, "names and texts"),
 ];
 
 /// The routes.
@@ -42,9 +45,11 @@ pub(super) const ROUTES: &[Route] = &[
             member("backup_type", Text, "registry (unless set), queue, bot_assignments or full, in any case"),
             member("data", Any, "the document; without it the backup is of the live state"),
             member("source", Text, "who makes it; backup- and the type unless set"),
-            member("tags", Object, "names and texts"),
+            member("tags", shapes::TAGS, "names and texts"),
         ]),
         gives: Gives::Members(&[SUCCESS, needed("backup_id", Text, "its name"), TIMESTAMP]),
+        statuses: OK,
+        refuses: &[507],
         handler: || post(backup::backup),
     },
     Route {
@@ -54,18 +59,23 @@ pub(super) const ROUTES: &[Route] = &[
         query: &[],
         takes: Takes::Members(&[
             member("apply", Flag, "restore in place; a safety point makes it undoable"),
-            member("only", List, "in place, only these collections"),
+            member("only", shapes::TEXTS, "in place, only these collections"),
             member("dry_run", Flag, "only say what restoring in place would do"),
             member("data", Flag, "give the content back although it is restored in place"),
         ]),
         gives: Gives::Members(&[
             SUCCESS,
-            member("data", Any, "the content, verified against its checksum"),
-            member("restored", Object, "in place: added, changed and removed records of each collection"),
-            member("undo", Text, "in place: the safety point that takes it back"),
-            member("verified", Text, "in place: changed or all"),
+            sometimes("data", Any, "the content, verified against its checksum"),
+            sometimes("dry_run", Flag, "true: nothing was restored"),
+            sometimes("restored", shapes::COUNTS_BY_COLLECTION, "in place: what changed in each collection"),
+            sometimes("undo", Text, "in place: the safety point that takes it back"),
+            sometimes("verified", shapes::VERIFIED, "in place: what changed, or everything"),
+            sometimes("claims_returned", Number, "in place: claims that went back to ready; their tokens are void"),
+            sometimes("tasks_run_again", Number, "of a dry run: finished tasks that would run again"),
             TIMESTAMP,
         ]),
+        statuses: OK,
+        refuses: &[404],
         handler: || post(restore::restore),
     },
     Route {
@@ -75,6 +85,8 @@ pub(super) const ROUTES: &[Route] = &[
         query: &[],
         takes: Takes::Members(POINT),
         gives: Gives::Members(&[SUCCESS, needed("restore_point_id", Text, "its name"), TIMESTAMP]),
+        statuses: OK,
+        refuses: &[507],
         handler: || post(point::make),
     },
     Route {
@@ -85,9 +97,11 @@ pub(super) const ROUTES: &[Route] = &[
         takes: Takes::Members(POINT),
         gives: Gives::Members(&[
             needed("success", Flag, "false when the interval has not passed, or nothing has changed"),
-            member("restore_point_id", Text, "its name"),
+            sometimes("restore_point_id", Text, "its name"),
             TIMESTAMP,
         ]),
+        statuses: OK,
+        refuses: &[507],
         handler: || post(point::auto_backup),
     },
     Route {
@@ -100,10 +114,12 @@ pub(super) const ROUTES: &[Route] = &[
         ],
         takes: Takes::Nothing,
         gives: Gives::Members(&[
-            needed("backups", List, "the backups"),
+            needed("backups", List(&Of(&shapes::BACKUP)), "the backups"),
             needed("count", Number, "how many are listed"),
             TIMESTAMP,
         ]),
+        statuses: OK,
+        refuses: &[],
         handler: || get(history::history),
     },
     Route {
@@ -112,10 +128,9 @@ pub(super) const ROUTES: &[Route] = &[
         about: "Show a restore point and the backups in it",
         query: &[],
         takes: Takes::Nothing,
-        gives: Gives::Members(&[
-            needed("details", Object, "restore_id, timestamp, backups, description, manual, backup_details"),
-            TIMESTAMP,
-        ]),
+        gives: Gives::Members(&[needed("details", Of(&shapes::RESTORE_POINT_DETAILS), "the point"), TIMESTAMP]),
+        statuses: OK,
+        refuses: &[404],
         handler: || get(point::details),
     },
     Route {
@@ -128,17 +143,22 @@ pub(super) const ROUTES: &[Route] = &[
             TIMESTAMP,
             needed("total_backups", Number, "how many backups there are"),
             needed("total_restore_points", Number, "how many points were asked for or are automatic"),
-            needed("latest_backup", Object, "the newest backup, or null"),
-            needed("latest_restore_point", Object, "the newest such point, or null"),
+            nullable("latest_backup", Of(&shapes::BACKUP), "the newest backup"),
+            nullable("latest_restore_point", Of(&shapes::RESTORE_POINT), "the newest such point"),
             needed("crash_detected", Flag, "whether a session crashed and nobody has acknowledged it"),
-            needed("crash_reason", Text, "process_died or stale_marker; null without a crash"),
-            needed("crash", Object, "session, last_alive and restore_point of the crash; null without one"),
-            needed("backups_by_type", Object, "how many there are of each type"),
+            nullable("crash_reason", Word(|| vec!["process_died", "stale_marker"]), "how that is known"),
+            nullable("crash", Of(&shapes::CRASH), "the session that crashed"),
+            needed("backups_by_type", Map(&Number), "how many there are of each type"),
             needed("disk_usage_mb", Decimal, "the summed size of the backups in MiB"),
             needed("backup_dir", Text, "the folder of the store"),
-            needed("next_backup", Time, "when the next automatic backup is due; null without any"),
-            needed("archive", Object, "automatic, last, same_file_system, and a warning while no copy is safe"),
+            nullable("next_backup", Time, "when the next automatic backup is due"),
+            needed("archive", Of(&shapes::ARCHIVE), "the copy that would be left if the file were lost"),
+            needed("total_bots", Number, "how many bots are registered"),
+            needed("total_tasks", Number, "how many tasks there are, in any state"),
+            nullable("last_drill", Of(&shapes::DRILL), "the last rehearsal of disasters"),
         ]),
+        statuses: OK,
+        refuses: &[],
         handler: || get(status::status),
     },
     Route {
@@ -148,6 +168,8 @@ pub(super) const ROUTES: &[Route] = &[
         query: &[],
         takes: Takes::Nothing,
         gives: Gives::Members(&[SUCCESS, needed("message", Text, "Clean shutdown marked"), TIMESTAMP]),
+        statuses: OK,
+        refuses: &[],
         handler: || post(shutdown::mark),
     },
 ];

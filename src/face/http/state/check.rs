@@ -19,26 +19,14 @@ use crate::error::{Error, Result};
 use crate::face::http::app::App;
 use crate::face::http::problem::Answer;
 use crate::face::http::query::Name;
-use crate::face::http::route::Kind::{Number, Object, Text, Time};
-use crate::face::http::route::{Gives, Member, Route, Takes, needed};
+use crate::face::http::route::{Gives, OK, Route, Takes};
+use crate::face::http::shapes::JOB;
 use crate::face::instance::Instance;
 use crate::recovery::events::EventKind;
 use crate::recovery::scheduler::{Attendant, Work};
 
 /// So many jobs are remembered.
 const REMEMBERED: usize = 16;
-
-/// What is told of a job.
-const JOB: &[Member] = &[
-    needed("id", Text, "its name"),
-    needed("state", Text, "running, done or failed"),
-    needed("done", Number, "rows that are verified"),
-    needed("of", Number, "rows that there are"),
-    needed("started_at", Time, "when it began"),
-    needed("finished_at", Time, "when it ended, or null"),
-    needed("report", Object, "what it found, or null"),
-    needed("error", Text, "why it failed, or null"),
-];
 
 /// The routes.
 pub(in crate::face::http) const ROUTES: &[Route] = &[
@@ -48,7 +36,9 @@ pub(in crate::face::http) const ROUTES: &[Route] = &[
         about: "Verify every record, every point and every digest; 202 with the job, or the one that runs already",
         query: &[],
         takes: Takes::Nothing,
-        gives: Gives::Members(JOB),
+        gives: Gives::Of(&JOB),
+        statuses: &[202],
+        refuses: &[],
         handler: || post(start),
     },
     Route {
@@ -57,7 +47,9 @@ pub(in crate::face::http) const ROUTES: &[Route] = &[
         about: "Say how far a job has come, and what it found",
         query: &[],
         takes: Takes::Nothing,
-        gives: Gives::Members(JOB),
+        gives: Gives::Of(&JOB),
+        statuses: OK,
+        refuses: &[404],
         handler: || get(one),
     },
 ];

@@ -14,23 +14,17 @@ use crate::face::http::app::App;
 use crate::face::http::body::Object;
 use crate::face::http::problem::Answer;
 use crate::face::http::query::{Listed, Name, Query};
-use crate::face::http::route::Kind::{Flag, List, Number, Object as Map, Text};
-use crate::face::http::route::{CURSOR, Gives, LIMIT, NEXT, Route, Takes, member, needed};
+use crate::face::http::route::Kind::{Flag, List, Number, Of, Text};
+use crate::face::http::route::{CURSOR, Gives, LIMIT, NEXT, OK, Route, Takes, member, needed};
+use crate::face::http::shapes::{self, CHANGE, COUNTS_BY_COLLECTION, TAGS, TEXTS};
 use crate::recovery::points::{Point, PointRequest};
 use crate::recovery::restore::RestoreOptions;
 use crate::recovery::selector::Selector;
 
 /// The answer to whatever makes or changes a point.
-const POINT: Gives = Gives::Any("the point");
+const POINT: Gives = Gives::Of(&shapes::POINT);
 /// The answer to a restore.
-const RESTORED: Gives = Gives::Members(&[
-    needed("point", Text, "the point whose state came back"),
-    needed("collections", Map, "added, changed and removed records of each"),
-    member("undo", Text, "the safety point that takes it back; not of a dry run"),
-    member("verified", Text, "changed or all"),
-    member("claims_returned", Number, "claims that went back to ready; their tokens are void"),
-    member("tasks_run_again", Number, "of a dry run: finished tasks that would run again"),
-]);
+const RESTORED: Gives = Gives::Either(("what was done", &shapes::RESTORED), ("of a dry run, the plan", &shapes::PLAN));
 
 /// The routes.
 pub(in crate::face::http) const ROUTES: &[Route] = &[
@@ -40,7 +34,9 @@ pub(in crate::face::http) const ROUTES: &[Route] = &[
         about: "List the restore points, newest first",
         query: &[member("all", Flag, "those of restores, documents and single commits too"), LIMIT, CURSOR],
         takes: Takes::Nothing,
-        gives: Gives::Members(&[needed("points", List, "the points"), NEXT]),
+        gives: Gives::Members(&[needed("points", List(&Of(&shapes::POINT)), "the points"), NEXT]),
+        statuses: OK,
+        refuses: &[],
         handler: || get(list),
     },
     Route {
@@ -50,10 +46,12 @@ pub(in crate::face::http) const ROUTES: &[Route] = &[
         query: &[],
         takes: Takes::Members(&[
             member("description", Text, "in your own words"),
-            member("tags", Map, "names and texts"),
+            member("tags", TAGS, "names and texts"),
             member("held", Flag, "keep it until it is released"),
         ]),
         gives: POINT,
+        statuses: OK,
+        refuses: &[507],
         handler: || post(make),
     },
     Route {
@@ -63,6 +61,8 @@ pub(in crate::face::http) const ROUTES: &[Route] = &[
         query: &[],
         takes: Takes::Nothing,
         gives: POINT,
+        statuses: OK,
+        refuses: &[404],
         handler: || get(one),
     },
     Route {
@@ -72,6 +72,8 @@ pub(in crate::face::http) const ROUTES: &[Route] = &[
         query: &[],
         takes: Takes::Nothing,
         gives: POINT,
+        statuses: OK,
+        refuses: &[404],
         handler: || post(hold),
     },
     Route {
@@ -81,6 +83,8 @@ pub(in crate::face::http) const ROUTES: &[Route] = &[
         query: &[],
         takes: Takes::Nothing,
         gives: POINT,
+        statuses: OK,
+        refuses: &[404],
         handler: || post(release),
     },
     Route {
@@ -89,13 +93,15 @@ pub(in crate::face::http) const ROUTES: &[Route] = &[
         about: "Go back to a point, in one transaction that can be undone",
         query: &[],
         takes: Takes::Members(&[
-            member("only", List, "only these collections"),
+            member("only", TEXTS, "only these collections"),
             member("key", Text, "only this record of the one collection"),
             member("dry_run", Flag, "only say what it would do"),
             member("verify", Flag, "verify every record and every point first"),
             member("keep_finished", Flag, "leave tasks finished that have been finished since"),
         ]),
         gives: RESTORED,
+        statuses: OK,
+        refuses: &[404],
         handler: || post(restore),
     },
     Route {
@@ -105,10 +111,12 @@ pub(in crate::face::http) const ROUTES: &[Route] = &[
         query: &[member("to", Text, "the other point; now unless set"), LIMIT],
         takes: Takes::Nothing,
         gives: Gives::Members(&[
-            needed("changes", List, "collection, key, change, before and after of each"),
-            needed("counts", Map, "added, changed and removed records of each collection"),
+            needed("changes", List(&Of(&CHANGE)), "the records that differ"),
+            needed("counts", COUNTS_BY_COLLECTION, "how many there are of each sort, by collection"),
             needed("total", Number, "how many changes there are, listed or not"),
         ]),
+        statuses: OK,
+        refuses: &[404],
         handler: || get(diff),
     },
     Route {
@@ -121,6 +129,8 @@ pub(in crate::face::http) const ROUTES: &[Route] = &[
             member("dry_run", Flag, "only say what it would do"),
         ]),
         gives: RESTORED,
+        statuses: OK,
+        refuses: &[404, 409],
         handler: || post(undo),
     },
 ];

@@ -13,15 +13,16 @@ use crate::face::http::body::Object;
 use crate::face::http::members::Members;
 use crate::face::http::problem::Answer;
 use crate::face::http::query::{Name, Query};
-use crate::face::http::route::Kind::{Any, Flag, List, Number, Object as Map, Text, Time};
-use crate::face::http::route::{AT, CURSOR, Gives, LIMIT, Member, NEXT, Route, Takes, member, needed};
+use crate::face::http::route::Kind::{Any, Flag, List, Number, Object as Map, Of, Text, Time};
+use crate::face::http::route::{AT, CURSOR, Gives, LIMIT, Member, NEXT, OK, Route, Takes, member, needed};
+use crate::face::http::shapes::{self, CLAIM, TEXTS};
 use crate::face::http::state::claim::claim;
 use crate::face::http::state::reading::read;
 use crate::state::ids::{BotId, TaskId, Token};
 use crate::state::queue::{NewTask, Retry, Task, TaskState};
 
-/// The answer to whatever changes a task.
-const TASK: Gives = Gives::Any("the task as it is now");
+/// The answer of whatever shows or changes a task: the task as it is now.
+const TASK: Gives = Gives::Of(&shapes::TASK);
 /// What a holder shows.
 const TOKEN: Member = needed("token", Number, "what the claim gave");
 
@@ -33,7 +34,9 @@ pub(in crate::face::http) const ROUTES: &[Route] = &[
         about: "List the tasks by id, or those in one state in the order of that state",
         query: &[member("state", Text, "ready, claimed, done, failed, dead or cancelled"), LIMIT, CURSOR, AT],
         takes: Takes::Nothing,
-        gives: Gives::Members(&[needed("tasks", List, "the tasks"), NEXT]),
+        gives: Gives::Members(&[needed("tasks", List(&Of(&shapes::TASK)), "the tasks"), NEXT]),
+        statuses: OK,
+        refuses: &[],
         handler: || get(list),
     },
     Route {
@@ -46,14 +49,16 @@ pub(in crate::face::http) const ROUTES: &[Route] = &[
             member("id", Text, "its name; made of its number unless set"),
             member("priority", Text, "P0 to P3; P2 unless set"),
             member("not_before", Time, "nobody may claim it before"),
-            member("capabilities", List, "what a bot must be able to do"),
+            member("capabilities", TEXTS, "what a bot must be able to do"),
             member("assigned_to", Text, "the only bot that may claim it"),
-            member("depends_on", List, "tasks that must be done before"),
+            member("depends_on", TEXTS, "tasks that must be done before"),
             member("idempotency_key", Text, "the same key again gives the same task"),
             member("max_attempts", Number, "how many attempts may fail before it is dead; five unless set"),
             member("attributes", Map, "anything else"),
         ]),
-        gives: Gives::Any("the task"),
+        gives: TASK,
+        statuses: OK,
+        refuses: &[409],
         handler: || post(push),
     },
     Route {
@@ -67,7 +72,9 @@ pub(in crate::face::http) const ROUTES: &[Route] = &[
             member("max", Number, "at most so many; one unless set"),
             member("wait_ms", Number, "how long to wait for the first; not at all unless set, a minute at most"),
         ]),
-        gives: Gives::Members(&[needed("claims", List, "id, token, payload, deadline, attempt, attributes of each")]),
+        gives: Gives::Members(&[needed("claims", List(&Of(&CLAIM)), "what it has taken")]),
+        statuses: OK,
+        refuses: &[],
         handler: || post(claim),
     },
     Route {
@@ -76,7 +83,9 @@ pub(in crate::face::http) const ROUTES: &[Route] = &[
         about: "Show a task",
         query: &[AT],
         takes: Takes::Nothing,
-        gives: Gives::Any("the task"),
+        gives: TASK,
+        statuses: OK,
+        refuses: &[],
         handler: || get(one),
     },
     Route {
@@ -86,6 +95,8 @@ pub(in crate::face::http) const ROUTES: &[Route] = &[
         query: &[],
         takes: Takes::Members(&[TOKEN, member("result", Any, "what came out")]),
         gives: TASK,
+        statuses: OK,
+        refuses: &[404, 409],
         handler: || post(complete),
     },
     Route {
@@ -100,6 +111,8 @@ pub(in crate::face::http) const ROUTES: &[Route] = &[
             member("delay_ms", Number, "how long to wait before the next attempt; more each time unless set"),
         ]),
         gives: TASK,
+        statuses: OK,
+        refuses: &[404, 409],
         handler: || post(fail),
     },
     Route {
@@ -109,6 +122,8 @@ pub(in crate::face::http) const ROUTES: &[Route] = &[
         query: &[],
         takes: Takes::Members(&[TOKEN, member("lease_ms", Number, "how long; 30,000 unless set")]),
         gives: TASK,
+        statuses: OK,
+        refuses: &[404, 409],
         handler: || post(extend),
     },
     Route {
@@ -118,6 +133,8 @@ pub(in crate::face::http) const ROUTES: &[Route] = &[
         query: &[],
         takes: Takes::Members(&[TOKEN]),
         gives: TASK,
+        statuses: OK,
+        refuses: &[404, 409],
         handler: || post(release),
     },
     Route {
@@ -127,6 +144,8 @@ pub(in crate::face::http) const ROUTES: &[Route] = &[
         query: &[],
         takes: Takes::Nothing,
         gives: TASK,
+        statuses: OK,
+        refuses: &[404, 409],
         handler: || post(cancel),
     },
     Route {
@@ -136,6 +155,8 @@ pub(in crate::face::http) const ROUTES: &[Route] = &[
         query: &[],
         takes: Takes::Nothing,
         gives: TASK,
+        statuses: OK,
+        refuses: &[404, 409],
         handler: || post(requeue),
     },
     Route {
@@ -145,6 +166,8 @@ pub(in crate::face::http) const ROUTES: &[Route] = &[
         query: &[],
         takes: Takes::Members(&[member("bot", Text, "the bot; any without one")]),
         gives: TASK,
+        statuses: OK,
+        refuses: &[404, 409],
         handler: || post(assign),
     },
 ];

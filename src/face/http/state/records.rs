@@ -17,8 +17,9 @@ use crate::face::http::body::{Json as Given, Object};
 use crate::face::http::members::Members;
 use crate::face::http::problem::Answer;
 use crate::face::http::query::{Listed, Name, Query};
-use crate::face::http::route::Kind::{Any, Flag, List, Number, Object as Map, Text, Time};
-use crate::face::http::route::{AT, CURSOR, Gives, LIMIT, Member, NEXT, Route, Takes, member, needed};
+use crate::face::http::route::Kind::{Any, Flag, List, Number, Object as Map, Of, Text, Time};
+use crate::face::http::route::{AT, CURSOR, Gives, LIMIT, Member, NEXT, OK, Route, Takes, member, needed};
+use crate::face::http::shapes::{ASSIGNMENT, ENTRY, EVENT, MESSAGE};
 use crate::face::http::state::reading::{page, read};
 use crate::state::audit::{Level, NewEntry};
 use crate::state::chat::{ChatFilter, NewMessage};
@@ -39,7 +40,9 @@ pub(in crate::face::http) const ROUTES: &[Route] = &[
         about: "List which bot holds which tasks",
         query: &[member("bot", Text, "only those of this bot"), LIMIT, CURSOR, AT],
         takes: Takes::Nothing,
-        gives: Gives::Members(&[needed("assignments", List, "bot, task, hold and since of each"), NEXT]),
+        gives: Gives::Members(&[needed("assignments", List(&Of(&ASSIGNMENT)), "the assignments"), NEXT]),
+        statuses: OK,
+        refuses: &[],
         handler: || get(assignments),
     },
     Route {
@@ -55,7 +58,9 @@ pub(in crate::face::http) const ROUTES: &[Route] = &[
             AT,
         ],
         takes: Takes::Nothing,
-        gives: Gives::Members(&[needed("messages", List, "the messages"), NEXT]),
+        gives: Gives::Members(&[needed("messages", List(&Of(&MESSAGE)), "the messages"), NEXT]),
+        statuses: OK,
+        refuses: &[],
         handler: || get(messages),
     },
     Route {
@@ -72,6 +77,8 @@ pub(in crate::face::http) const ROUTES: &[Route] = &[
             member("attributes", Map, "anything else"),
         ]),
         gives: SEQUENCE,
+        statuses: OK,
+        refuses: &[],
         handler: || post(say),
     },
     Route {
@@ -80,7 +87,9 @@ pub(in crate::face::http) const ROUTES: &[Route] = &[
         about: "List the entries of the audit trail, which is the same at every point",
         query: &[OLDEST, LIMIT, CURSOR, AT],
         takes: Takes::Nothing,
-        gives: Gives::Members(&[needed("entries", List, "the entries"), NEXT]),
+        gives: Gives::Members(&[needed("entries", List(&Of(&ENTRY)), "the entries"), NEXT]),
+        statuses: OK,
+        refuses: &[],
         handler: || get(entries),
     },
     Route {
@@ -98,6 +107,8 @@ pub(in crate::face::http) const ROUTES: &[Route] = &[
             member("timestamp", Time, "when; now unless set"),
         ]),
         gives: SEQUENCE,
+        statuses: OK,
+        refuses: &[],
         handler: || post(note),
     },
     Route {
@@ -107,6 +118,8 @@ pub(in crate::face::http) const ROUTES: &[Route] = &[
         query: &[LIMIT, CURSOR, AT],
         takes: Takes::Nothing,
         gives: Gives::Members(&[needed("config", Map, "the values by key"), NEXT]),
+        statuses: OK,
+        refuses: &[],
         handler: || get(config),
     },
     Route {
@@ -116,6 +129,8 @@ pub(in crate::face::http) const ROUTES: &[Route] = &[
         query: &[AT],
         takes: Takes::Nothing,
         gives: Gives::Any("the value"),
+        statuses: OK,
+        refuses: &[],
         handler: || get(value),
     },
     Route {
@@ -125,6 +140,8 @@ pub(in crate::face::http) const ROUTES: &[Route] = &[
         query: &[],
         takes: Takes::Any("the value"),
         gives: Gives::Any("the value"),
+        statuses: OK,
+        refuses: &[],
         handler: || put(set),
     },
     Route {
@@ -134,6 +151,8 @@ pub(in crate::face::http) const ROUTES: &[Route] = &[
         query: &[],
         takes: Takes::Nothing,
         gives: Gives::Members(&[needed("removed", Flag, "true")]),
+        statuses: OK,
+        refuses: &[404],
         handler: || delete(unset),
     },
     Route {
@@ -142,7 +161,9 @@ pub(in crate::face::http) const ROUTES: &[Route] = &[
         about: "List what happened to the store",
         query: &[OLDEST, LIMIT, CURSOR],
         takes: Takes::Nothing,
-        gives: Gives::Members(&[needed("events", List, "sequence, timestamp, event and details of each"), NEXT]),
+        gives: Gives::Members(&[needed("events", List(&Of(&EVENT)), "the events"), NEXT]),
+        statuses: OK,
+        refuses: &[],
         handler: || get(events),
     },
 ];

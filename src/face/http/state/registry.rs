@@ -16,8 +16,9 @@ use crate::face::http::body::Object;
 use crate::face::http::members::Members;
 use crate::face::http::problem::Answer;
 use crate::face::http::query::{Listed, Name, Query};
-use crate::face::http::route::Kind::{Flag, List, Number, Object as Members_, Text, Time};
-use crate::face::http::route::{AT, CURSOR, Gives, LIMIT, NEXT, Route, TIMESTAMP, Takes, member, needed};
+use crate::face::http::route::Kind::{Flag, List, Number, Object as Members_, Of, Text, Time};
+use crate::face::http::route::{AT, CURSOR, Gives, LIMIT, NEXT, OK, Route, TIMESTAMP, Takes, member, needed};
+use crate::face::http::shapes::{BOT, TEXTS};
 use crate::face::http::state::reading::{page, read};
 use crate::face::instance::Instance;
 use crate::state::ids::BotId;
@@ -31,7 +32,9 @@ pub(in crate::face::http) const ROUTES: &[Route] = &[
         about: "List the bots by id",
         query: &[LIMIT, CURSOR, AT],
         takes: Takes::Nothing,
-        gives: Gives::Members(&[needed("bots", List, "the bots"), NEXT]),
+        gives: Gives::Members(&[needed("bots", List(&Of(&BOT)), "the bots"), NEXT]),
+        statuses: OK,
+        refuses: &[],
         handler: || get(list),
     },
     Route {
@@ -40,7 +43,9 @@ pub(in crate::face::http) const ROUTES: &[Route] = &[
         about: "Show a bot",
         query: &[AT],
         takes: Takes::Nothing,
-        gives: Gives::Any("the bot"),
+        gives: Gives::Of(&BOT),
+        statuses: OK,
+        refuses: &[],
         handler: || get(one),
     },
     Route {
@@ -55,13 +60,15 @@ pub(in crate::face::http) const ROUTES: &[Route] = &[
             member("port", Number, "the port that it listens on"),
             member("pid", Number, "its process"),
             member("repo", Text, "the repository that it works on"),
-            member("specializations", List, "what it can do"),
+            member("specializations", TEXTS, "what it can do"),
             member("max_concurrent", Number, "how many tasks it may hold; three unless set"),
             member("registered_at", Time, "when; now unless set"),
             member("last_heartbeat", Time, "when it was last heard of, if nobody knows yet"),
             member("attributes", Members_, "anything else"),
         ]),
-        gives: Gives::Any("the bot as it is now"),
+        gives: Gives::Of(&BOT),
+        statuses: OK,
+        refuses: &[],
         handler: || axum::routing::put(put),
     },
     Route {
@@ -71,6 +78,8 @@ pub(in crate::face::http) const ROUTES: &[Route] = &[
         query: &[],
         takes: Takes::Nothing,
         gives: Gives::Members(&[needed("removed", Flag, "true")]),
+        statuses: OK,
+        refuses: &[404],
         handler: || axum::routing::delete(remove),
     },
     Route {
@@ -80,6 +89,8 @@ pub(in crate::face::http) const ROUTES: &[Route] = &[
         query: &[],
         takes: Takes::Nothing,
         gives: Gives::Members(&[TIMESTAMP]),
+        statuses: OK,
+        refuses: &[404],
         handler: || post(heartbeat),
     },
 ];

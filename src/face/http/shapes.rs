@@ -1,0 +1,378 @@
+//! The objects that answers are made of, as the OpenAPI document names them. What a handler gives is compared with them
+//! wherever a test asks the service for something: a member more or less fails.
+
+use crate::face::http::route::Kind::{Any, Flag, List, Map, Number, Object, Of, Text, Time, Word};
+use crate::face::http::route::{Kind, Shape, needed, nullable, sometimes};
+use crate::state::audit::Level;
+use crate::state::queue::{Priority, TaskState};
+
+/// A list of texts.
+pub(super) const TEXTS: Kind = List(&Text);
+/// Names and texts.
+pub(super) const TAGS: Kind = Map(&Text);
+/// The types of backups.
+pub(super) const BACKUP_TYPE: Kind = Word(|| vec!["registry", "queue", "bot_assignments", "full"]);
+/// How much a restore verified.
+pub(super) const VERIFIED: Kind = Word(|| vec!["changed", "all"]);
+/// What a restore does to each collection.
+pub(super) const COUNTS_BY_COLLECTION: Kind = Map(&Of(&COUNTS));
+
+pub(super) const BOT: Shape = Shape {
+    name: "Bot",
+    about: "a bot of the fleet",
+    members: &[
+        needed("id", Text, "its name"),
+        nullable("kind", Text, "what it is, such as claude-code"),
+        nullable("status", Text, "how it says that it is"),
+        nullable("endpoint", Text, "where it is reached"),
+        nullable("port", Number, "the port that it listens on"),
+        nullable("pid", Number, "its process"),
+        nullable("repo", Text, "the repository that it works on"),
+        needed("specializations", TEXTS, "what it can do"),
+        nullable("max_concurrent", Number, "how many tasks it may hold; three when null"),
+        nullable("registered_at", Time, "when it was registered"),
+        nullable("last_heartbeat", Time, "when it was last heard of; always as it is now"),
+        needed("attributes", Object, "anything else"),
+    ],
+};
+
+pub(super) const TASK: Shape = Shape {
+    name: "Task",
+    about: "a piece of work in the queue",
+    members: &[
+        needed("id", Text, "its name"),
+        needed("priority", Word(|| Priority::ALL.map(Priority::as_str).to_vec()), "the most urgent is P0"),
+        needed("sequence", Number, "its place among those of the same priority"),
+        needed("state", Word(|| TaskState::ALL.map(TaskState::as_str).to_vec()), "where it is in its life"),
+        nullable("holder", Of(&HOLDER), "who holds it, while it is claimed"),
+        nullable("assigned_to", Text, "the only bot that may claim it"),
+        needed("capabilities", TEXTS, "what a bot must be able to do"),
+        needed("waiting_for", TEXTS, "the tasks that it still waits for"),
+        nullable("not_before", Time, "nobody may claim it before"),
+        nullable("finished_at", Time, "when it became done, failed, dead or cancelled"),
+        nullable("idempotency_key", Text, "the same key again gives the same task"),
+        needed("depends_on", TEXTS, "the tasks that must be done before"),
+        needed("attempts", Number, "how often it was claimed, without claims that were released"),
+        needed("max_attempts", Number, "when as many attempts have failed it is dead"),
+        needed("enqueued_at", Time, "when it came into the queue"),
+        nullable("finished_by", Text, "who held it when it was finished"),
+        nullable("last_error", Text, "why the last attempt failed"),
+        needed("payload", Any, "what is to be done"),
+        needed("result", Any, "what came out; null until it is done"),
+        needed("attributes", Object, "anything else"),
+    ],
+};
+
+const HOLDER: Shape = Shape {
+    name: "Holder",
+    about: "who holds a claimed task",
+    members: &[
+        needed("bot", Text, "the bot"),
+        needed("token", Number, "what it must show"),
+        needed("since", Time, "when it was claimed"),
+        needed("deadline", Time, "when the lease ends, unless it is extended"),
+        needed("lease_ms", Number, "the length of the lease"),
+        nullable("session", Number, "the session of the process that claimed it for itself"),
+    ],
+};
+
+pub(super) const CLAIM: Shape = Shape {
+    name: "Claim",
+    about: "a task that a bot has claimed",
+    members: &[
+        needed("id", Text, "the task"),
+        needed("token", Number, "to be shown to extend, complete, fail or release it"),
+        needed("payload", Any, "what is to be done"),
+        needed("deadline", Time, "when the lease ends, unless it is extended"),
+        needed("attempt", Number, "which attempt this is, from 1"),
+        needed("attributes", Object, "anything else"),
+    ],
+};
+
+pub(super) const ASSIGNMENT: Shape = Shape {
+    name: "Assignment",
+    about: "a task that is a bot's",
+    members: &[
+        needed("bot", Text, "the bot"),
+        needed("task", Text, "the task"),
+        needed("hold", Word(|| vec!["assigned", "claimed"]), "why the task is the bot's"),
+        needed("since", Time, "since when"),
+    ],
+};
+
+pub(super) const MESSAGE: Shape = Shape {
+    name: "Message",
+    about: "a message in the chat of the fleet",
+    members: &[
+        needed("sequence", Number, "its number"),
+        nullable("bot_id", Text, "the bot that it is from or for"),
+        needed("conversation", Text, "what it belongs to"),
+        needed("role", Text, "who speaks: user, assistant, system or another word"),
+        needed("content", Text, "what is said"),
+        needed("timestamp", Time, "when"),
+        nullable("original_time", Text, "the time as the program wrote it that it was taken over from"),
+        needed("attributes", Object, "anything else"),
+    ],
+};
+
+pub(super) const ENTRY: Shape = Shape {
+    name: "AuditEntry",
+    about: "an entry of the audit trail",
+    members: &[
+        needed("sequence", Number, "its number"),
+        needed("timestamp", Time, "when it happened"),
+        needed("recorded", Time, "when it was appended"),
+        needed("action", Text, "what was done"),
+        needed("actor", Text, "who did it"),
+        nullable("target", Text, "what it was done to"),
+        needed("level", Word(|| Level::ALL.map(Level::as_str).to_vec()), "how much it matters"),
+        nullable("result", Text, "how it ended"),
+        needed("details", Any, "anything else"),
+        nullable("original", Text, "the text as the program wrote it that it was taken over from"),
+        needed("previous", Text, "the hash of the entry before it"),
+    ],
+};
+
+pub(super) const EVENT: Shape = Shape {
+    name: "Event",
+    about: "something that happened to the store",
+    members: &[
+        needed("sequence", Number, "its number"),
+        needed("timestamp", Time, "when"),
+        needed("event", Text, "what; more kinds may come"),
+        needed("details", Any, "what it happened to"),
+    ],
+};
+
+pub(super) const BACKUP: Shape = Shape {
+    name: "Backup",
+    about: "a backup of one kind of state",
+    members: &[
+        needed("backup_id", Text, "its name"),
+        needed("backup_type", BACKUP_TYPE, "of what"),
+        needed("timestamp", Time, "when it was made"),
+        needed("source", Text, "who made it"),
+        needed("size_bytes", Number, "the length of its content"),
+        needed("item_count", Number, "the summed length of the members that are arrays or objects"),
+        needed("checksum", Text, "the SHA-256 of its content"),
+        needed("tags", TAGS, "as given"),
+        needed("of", Word(|| vec!["live", "documents"]), "the live state, or a document that was handed over"),
+    ],
+};
+
+pub(super) const RESTORE_POINT: Shape = Shape {
+    name: "RestorePoint",
+    about: "a restore point, as the end points of the replaced service show it",
+    members: &[
+        needed("restore_id", Text, "its name"),
+        needed("timestamp", Time, "when it was made"),
+        needed("backups", TEXTS, "the names of the backups in it"),
+        needed("description", Text, "in the words of who made it"),
+        needed("manual", Flag, "whether somebody asked for it"),
+    ],
+};
+
+pub(super) const RESTORE_POINT_DETAILS: Shape = Shape {
+    name: "RestorePointDetails",
+    about: "a restore point with the backups in it",
+    members: &[
+        needed("restore_id", Text, "its name"),
+        needed("timestamp", Time, "when it was made"),
+        needed("backups", TEXTS, "the names of the backups in it"),
+        needed("description", Text, "in the words of who made it"),
+        needed("manual", Flag, "whether somebody asked for it"),
+        needed("backup_details", List(&Of(&BACKUP)), "the backups"),
+    ],
+};
+
+pub(super) const CRASH: Shape = Shape {
+    name: "Crash",
+    about: "a session that did not end well",
+    members: &[
+        needed("session", Number, "its number"),
+        needed("program", Text, "the program"),
+        needed("pid", Number, "its process"),
+        needed("last_alive", Time, "when it was last alive"),
+        nullable("restore_point", Text, "the point to go back to"),
+    ],
+};
+
+pub(super) const ARCHIVE: Shape = Shape {
+    name: "ArchiveStatus",
+    about: "the copy that would be left if the file were lost",
+    members: &[
+        needed("automatic", Flag, "whether archives are made"),
+        nullable("last", Of(&LAST_ARCHIVE), "the newest automatic one"),
+        nullable("same_file_system", Flag, "whether it is where the store is; null where that cannot be told"),
+        nullable("warning", Text, "what would be lost; null while a copy is safe"),
+    ],
+};
+
+const LAST_ARCHIVE: Shape = Shape {
+    name: "Archive",
+    about: "an automatic archive",
+    members: &[
+        needed("file", Text, "the file"),
+        needed("at", Time, "when it was made"),
+        needed("restore_id", Text, "the point that it is of"),
+        needed("sha256", Text, "its SHA-256"),
+        needed("bytes", Number, "its length"),
+        needed("verified", Flag, "whether it was read back to the end"),
+    ],
+};
+
+pub(super) const DRILL: Shape = Shape {
+    name: "Drill",
+    about: "a rehearsal of disasters",
+    members: &[
+        needed("at", Time, "when it ended"),
+        needed("took_ms", Number, "how long it took"),
+        needed("records", Number, "how many records the copy held that it was rehearsed on"),
+        needed("scenarios", List(&Of(&REHEARSED)), "what was rehearsed"),
+    ],
+};
+
+const REHEARSED: Shape = Shape {
+    name: "Rehearsed",
+    about: "one disaster that was rehearsed",
+    members: &[
+        needed("name", Text, "its name"),
+        needed("recovery_ms", Number, "from the disaster until the work went on"),
+        needed("lost_records", Number, "records that were not there any more as they had been acknowledged"),
+        needed("lost_ms", Number, "how far back the oldest of them was written"),
+        needed("met", Flag, "whether both were within their targets"),
+    ],
+};
+
+pub(super) const POINT: Shape = Shape {
+    name: "Point",
+    about: "a restore point",
+    members: &[
+        nullable("id", Text, "its name; null for that of a single commit, which is named by its time"),
+        needed("epoch", Number, "the number of the epoch that it sealed"),
+        needed("timestamp", Time, "when it was made"),
+        needed("sealed_at", Time, "when it was sealed in this store"),
+        nullable(
+            "origin",
+            Word(|| vec!["live", "documents", "adopted", "safety"]),
+            "what it was made of or for; null for that of a single commit",
+        ),
+        needed("manual", Flag, "whether somebody asked for it"),
+        needed("description", Text, "in the words of who made it"),
+        needed("tags", TAGS, "as given"),
+        needed("held", Flag, "whether retention never forgets it"),
+        needed("backups", TEXTS, "the names of the backups that it is listed as"),
+        needed("collections", Map(&Of(&STATS)), "what each collection holds there"),
+        needed("partial", Flag, "whether a repair could not bring all of it back"),
+        sometimes("lost", Map(&Of(&LOSS)), "of a partial one: what it has lost of each collection"),
+    ],
+};
+
+const STATS: Shape = Shape {
+    name: "Stats",
+    about: "what a collection holds",
+    members: &[
+        needed("count", Number, "records"),
+        needed("bytes", Number, "the summed length of their payloads"),
+        needed("digest", Text, "the sum of their hashes"),
+    ],
+};
+
+const LOSS: Shape = Shape {
+    name: "Loss",
+    about: "what a point has lost of a collection",
+    members: &[
+        needed("was", Of(&STATS), "what it held before the damage"),
+        needed("keys", TEXTS, "records that are known to be lost; there may be others"),
+    ],
+};
+
+const COUNTS: Shape = Shape {
+    name: "Counts",
+    about: "how many records differ in a collection",
+    members: &[
+        needed("added", Number, "not there before"),
+        needed("changed", Number, "different"),
+        needed("removed", Number, "not there any more"),
+    ],
+};
+
+pub(super) const CHANGE: Shape = Shape {
+    name: "Change",
+    about: "a record that differs",
+    members: &[
+        needed("collection", Text, "where it is"),
+        needed("key", Text, "its key"),
+        needed("change", Word(|| vec!["added", "changed", "removed"]), "what happened to it"),
+        needed("before", Any, "what it was, or null"),
+        needed("after", Any, "what it is, or null"),
+    ],
+};
+
+pub(super) const PLAN: Shape = Shape {
+    name: "RestorePlan",
+    about: "what a restore would do",
+    members: &[
+        needed("point", Of(&POINT), "the point whose state would come back"),
+        needed("collections", COUNTS_BY_COLLECTION, "added, changed and removed records of each"),
+        needed("tasks_run_again", Number, "finished tasks that would run again"),
+    ],
+};
+
+pub(super) const RESTORED: Shape = Shape {
+    name: "RestoreReport",
+    about: "what a restore did",
+    members: &[
+        needed("point", Text, "the name of the point whose state came back"),
+        needed("collections", COUNTS_BY_COLLECTION, "added, changed and removed records of each"),
+        needed("undo", Text, "the safety point that takes it back"),
+        needed("verified", VERIFIED, "what changed, or everything"),
+        needed("claims_returned", Number, "claims that went back to ready; their tokens are void"),
+    ],
+};
+
+pub(super) const JOB: Shape = Shape {
+    name: "CheckJob",
+    about: "a check, while it runs and after it has ended",
+    members: &[
+        needed("id", Text, "its name"),
+        needed("state", Word(|| vec!["running", "done", "failed"]), "how far it is"),
+        needed("done", Number, "rows that are verified"),
+        needed("of", Number, "rows that there are"),
+        needed("started_at", Time, "when it began"),
+        nullable("finished_at", Time, "when it ended"),
+        nullable("report", Of(&REPORT), "what it found"),
+        nullable("error", Text, "why it failed"),
+    ],
+};
+
+const REPORT: Shape = Shape {
+    name: "CheckReport",
+    about: "what a check found",
+    members: &[
+        needed("records", Number, "live records that were verified"),
+        needed("bytes", Number, "the length of their payloads"),
+        needed("pre_images", Number, "pre-images that were verified"),
+        needed("points", Number, "points whose content was verified"),
+        needed("pages", Flag, "whether the pages of the file were verified too"),
+        needed("findings", List(&Of(&FINDING)), "what is wrong; at most a thousand are listed"),
+        needed("found", Number, "how many findings there are, listed or not"),
+    ],
+};
+
+const FINDING: Shape = Shape {
+    name: "Finding",
+    about: "one thing that is wrong",
+    members: &[
+        needed("table", Text, "the table that it is in"),
+        needed("key", Text, "the key of the row"),
+        needed("what", Text, "what is wrong and what it means"),
+    ],
+};
+
+/// One of the checks of `/readyz`.
+pub(super) const READY_CHECK: Shape = Shape {
+    name: "ReadyCheck",
+    about: "one thing that has to work",
+    members: &[needed("ok", Flag, "whether it works"), nullable("detail", Text, "what is wrong")],
+};
