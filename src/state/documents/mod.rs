@@ -167,7 +167,7 @@ impl<R: Records> Documents<R> {
     /// source is longer than 512 bytes.
     pub fn get(&self, kind: &str, source: &str) -> Result<Option<Value>> {
         let id = DocumentId::new(kind, source)?;
-        let Some(stored) = rows::read(&self.records, &id)? else { return Ok(None) };
+        let Some(stored) = rows::read(&self.records, &id, None)? else { return Ok(None) };
         stored.to_document().map(Some).map_err(|error| rows::misfit(&id).with_source(error))
     }
 

@@ -15,7 +15,7 @@ const PAGE: usize = 256;
 
 /// Puts a document; says what that did.
 pub(super) fn put(tx: &mut WriteTx<'_>, id: &DocumentId, layout: &Layout) -> Result<Written> {
-    let stored = rows::read(tx, id)?;
+    let stored = rows::read(tx, id, Some(layout))?;
     let mut change = Change { tx, old: stored.as_ref(), new: layout, key: rows::key(id), written: Written::default() };
     change.document().map_err(|error| error.context(format!("document {id}")))?;
     Ok(change.written)
@@ -39,7 +39,7 @@ pub(super) fn remove(tx: &mut WriteTx<'_>, id: &DocumentId) -> Result<bool> {
 /// A document on its way from its stored rows to its new ones.
 struct Change<'t, 'w, 'l> {
     tx: &'t mut WriteTx<'w>,
-    old: Option<&'l Stored>,
+    old: Option<&'l Stored<'l>>,
     new: &'l Layout,
     /// Of the row that is being looked at.
     key: Vec<u8>,
@@ -60,7 +60,7 @@ impl<'l> Change<'_, '_, 'l> {
     /// Makes the row at the current key, and those below it, what they should be.
     fn put(&mut self, old: Option<&'l Node>, new: &'l Node) -> Result<()> {
         let text = self.new.text(new);
-        self.row(old.is_some_and(|old| self.old_text(old) == text), text)?;
+        self.row(old.is_some_and(|old| equal(self.old_text(old), text)), text)?;
         self.below_row(old, new)
     }
 
@@ -152,7 +152,7 @@ impl<'l> Change<'_, '_, 'l> {
         old.len() == new.len()
             && old.iter().zip(new).all(|(old, new)| {
                 let (old, new) = (self.old_text(old), self.new.text(new));
-                if old == new {
+                if equal(old, new) {
                     return true;
                 }
                 changed += 1;
@@ -163,6 +163,11 @@ impl<'l> Change<'_, '_, 'l> {
             })
             && changed <= new.len() / MOSTLY
     }
+}
+
+/// Whether two texts are the same; at once when they are in the same place.
+fn equal(old: &[u8], new: &[u8]) -> bool {
+    std::ptr::eq(old, new) || old == new
 }
 
 /// A number that is equal for equal texts, and rarely otherwise: enough for aligning, after which they are compared.

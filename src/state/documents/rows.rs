@@ -5,6 +5,7 @@ use std::ops::Range;
 use serde_json::{Map, Value};
 
 use super::DocumentId;
+use super::layout::Layout;
 use crate::engine::records::{KeyRange, Records};
 use crate::engine::schema::CollectionId;
 use crate::error::{Error, ErrorKind, Result};
@@ -118,22 +119,32 @@ pub(super) struct Node {
     pub(super) children: Vec<Node>,
 }
 
-/// The rows of a document as they are stored: their texts, one behind the other, and the tree that they make.
+/// The rows of a document as they are stored: their texts, and the tree that they make.
 #[derive(Debug)]
-pub(super) struct Stored {
+pub(super) struct Stored<'l> {
+    /// A text that has most of them already, such as that of the document which is to be put, and behind it, as if it were
+    /// one, the texts that it does not have.
+    known: &'l [u8],
     text: Vec<u8>,
     pub(super) root: Node,
     /// Rows below the document's own, as it says and as there are.
     pub(super) count: u64,
 }
 
-/// The rows of a document, or none when there is no such document.
+/// The rows of a document, or none when there is no such document. Those that a layout has in the same place are not
+/// copied: between two backups most stay as they are.
 ///
 /// # Errors
 ///
 /// `Damaged` when they are no tree, or not all of it.
-pub(super) fn read<R: Records>(records: &R, id: &DocumentId) -> Result<Option<Stored>> {
-    let mut reading = Reading { id, key: key(id), stored: None, found: 0, path: Vec::new() };
+pub(super) fn read<'l, R: Records>(
+    records: &R,
+    id: &DocumentId,
+    known: Option<&'l Layout>,
+) -> Result<Option<Stored<'l>>> {
+    let known = known.map(|layout| Known { text: &layout.text, rest: vec![layout.root.children.iter()] });
+    let known = known.unwrap_or_default();
+    let mut reading = Reading { id, key: key(id), known, stored: None, found: 0, path: Vec::new() };
     records.each(CollectionId::DOCUMENTS, KeyRange::prefix(&key(id)), &mut |key, payload| reading.row(key, payload))?;
     reading.finish()
 }
@@ -150,18 +161,41 @@ fn check_version(id: &DocumentId, payload: &[u8]) -> Result<()> {
     }
 }
 
+/// The rows below a document's own in a text that is known, in the order in which they are stored.
+#[derive(Default)]
+struct Known<'l> {
+    text: &'l [u8],
+    rest: Vec<std::slice::Iter<'l, Node>>,
+}
+
+impl<'l> Known<'l> {
+    /// Where the next row is.
+    fn next(&mut self) -> Option<Range<usize>> {
+        loop {
+            match self.rest.last_mut()?.next() {
+                Some(node) => {
+                    self.rest.push(node.children.iter());
+                    return Some(node.row.clone());
+                }
+                None => drop(self.rest.pop()),
+            }
+        }
+    }
+}
+
 /// Rows on their way to a tree.
-struct Reading<'a> {
+struct Reading<'a, 'l> {
     id: &'a DocumentId,
     key: Vec<u8>,
-    stored: Option<Stored>,
+    known: Known<'l>,
+    stored: Option<Stored<'l>>,
     /// Rows below the document's own so far.
     found: u64,
     /// The row that came last and those that it lies in, from below the document's own.
     path: Vec<Node>,
 }
 
-impl Reading<'_> {
+impl<'l> Reading<'_, 'l> {
     /// Takes the next row.
     fn row(&mut self, key: &[u8], payload: &[u8]) -> Result<()> {
         let Some(stored) = &mut self.stored else {
@@ -175,10 +209,10 @@ impl Reading<'_> {
         if !fits || !parents.eq(self.path.iter().take(depth - 1).map(|node| node.order)) {
             return Err(misfit(self.id));
         }
-        let start = stored.text.len();
-        stored.text.extend_from_slice(payload);
+        let known = self.known.next().filter(|row| self.known.text.get(row.clone()) == Some(payload));
+        let row = known.unwrap_or_else(|| stored.keep(payload));
         self.up(depth - 1);
-        self.path.push(Node { order: order_of(key), row: start..start + payload.len(), children: Vec::new() });
+        self.path.push(Node { order: order_of(key), row, children: Vec::new() });
         self.found += 1;
         Ok(())
     }
@@ -189,8 +223,10 @@ impl Reading<'_> {
         }
         check_version(self.id, payload)?;
         let (count, text) = split_own_row(payload).ok_or_else(|| misfit(self.id))?;
-        let root = Node { order: 0, row: 0..text.len(), children: Vec::new() };
-        self.stored = Some(Stored { text: text.to_vec(), root, count });
+        let root = Node { order: 0, row: 0..0, children: Vec::new() };
+        let mut stored = Stored { known: self.known.text, text: Vec::new(), root, count };
+        stored.root.row = stored.keep(text);
+        self.stored = Some(stored);
         Ok(())
     }
 
@@ -203,7 +239,7 @@ impl Reading<'_> {
         }
     }
 
-    fn finish(mut self) -> Result<Option<Stored>> {
+    fn finish(mut self) -> Result<Option<Stored<'l>>> {
         self.up(0);
         match self.stored {
             Some(stored) if self.found != stored.count || !stored.is_sound(&stored.root) => Err(misfit(self.id)),
@@ -230,10 +266,20 @@ pub(super) fn written_name(text: &[u8]) -> &[u8] {
     text.get(..end.map_or(0, |end| end + 2)).unwrap_or_default()
 }
 
-impl Stored {
+impl Stored<'_> {
     /// The text of a row.
     pub(super) fn text(&self, node: &Node) -> &[u8] {
-        self.text.get(node.row.clone()).unwrap_or_default()
+        let Range { start, end } = node.row;
+        let known = self.known.len();
+        let text = if start < known { self.known.get(start..end) } else { self.text.get(start - known..end - known) };
+        text.unwrap_or_default()
+    }
+
+    /// Adds a text that is not known.
+    fn keep(&mut self, text: &[u8]) -> Range<usize> {
+        let start = self.known.len() + self.text.len();
+        self.text.extend_from_slice(text);
+        start..start + text.len()
     }
 
     /// Whether there are rows below exactly where there should be, here and everywhere below.
@@ -268,7 +314,11 @@ impl Stored {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
+    use crate::state::documents::Prepared;
+    use crate::state::testing::Fixture;
 
     fn id(kind: &str, source: &str) -> DocumentId {
         DocumentId::new(kind, source).unwrap()
@@ -305,6 +355,25 @@ mod tests {
         assert_eq!(split_own_row(&payload), Some((3, &b"{"[..])));
         assert_eq!(split_own_row(&payload[..8]), None);
         assert_eq!(split_own_row(b""), None);
+    }
+
+    #[test]
+    fn rows_that_are_known_are_not_copied_and_the_others_are_as_they_are_stored() {
+        let fixture = Fixture::new();
+        let document = |changed: usize, count: usize| {
+            let task = |number| json!({"id": number, "title": "x".repeat(100), "done": number == changed});
+            json!({"tasks": (0..count).map(task).collect::<Vec<_>>(), "version": 1})
+        };
+        let (was, id) = (document(7, 100), id("queue", "bot"));
+        fixture.write(|tx| tx.documents().put("queue", "bot", &was));
+        let (in_place, shorter) = (document(8, 100), document(7, 50));
+        for (other, copied) in [(&was, 10), (&in_place, 500), (&shorter, 10_000), (&json!({}), 20_000)] {
+            let other = Prepared::of_value(other).unwrap();
+            let view = fixture.view();
+            let stored = read(&view, &id, Some(other.layout())).unwrap().unwrap();
+            assert!(stored.text.len() < copied, "{} bytes were copied", stored.text.len());
+            assert_eq!(stored.to_document().unwrap(), was);
+        }
     }
 
     #[test]
