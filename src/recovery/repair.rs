@@ -25,6 +25,7 @@ use crate::recovery::sessions;
 use crate::state::assignments::mend_assignments;
 use crate::state::audit::chain::mend_trail;
 use crate::state::chat;
+use crate::state::documents::mend_documents;
 use crate::state::page::sequence_of;
 use crate::state::queue::{mend_queue, numbers_of_tasks};
 
@@ -149,8 +150,10 @@ impl WriteTx<'_> {
         note(mend_trail(self)?, "audit entries are lost, and the trail is not chained over them");
         note(mend_queue(self)?, "tasks waited for what they need not wait for any more");
         note(mend_assignments(self)?, "assignments did not follow from their tasks, and do now");
+        let documents = mend_documents(self)?;
         note(self.drop_backups_of_lost_points()?, "backups are lost with their points");
         note(self.drop_lost_backups()?, "backups of points are lost, and the points are not listed as them any more");
+        report.notes.extend(documents);
         let leap = if report.counters_lost { LEAP } else { 0 };
         report.notes.extend(self.raise_numbers(leap)?);
         if !report.is_whole() {
