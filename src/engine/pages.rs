@@ -5,7 +5,7 @@
 //! from its own in one bit only is mended, which 128 bits of checksum prove.
 
 use std::cell::OnceCell;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 
 use redb::StorageBackend;
 use xxhash_rust::xxh3::xxh3_128;
@@ -47,8 +47,8 @@ pub(crate) struct Pages<'a> {
     len: u64,
     mends_left: usize,
     seen: BTreeSet<u64>,
-    /// Where a page with that checksum is, once something is looked for.
-    elsewhere: OnceCell<HashMap<u128, u64>>,
+    /// The beginning of the checksum of every page, and its number, in order, once something is looked for.
+    elsewhere: OnceCell<Vec<(u64, u64)>>,
 }
 
 /// What is done with a key and its value.
@@ -203,16 +203,29 @@ impl<'a> Pages<'a> {
     /// Looks for the page where it does not belong, as after a write that went astray.
     fn find(&self, page: &mut Vec<u8>, expected: u128) -> Result<bool> {
         if self.elsewhere.get().is_none() {
-            let mut elsewhere = HashMap::new();
-            for offset in (PAGE..self.len).step_by(PAGE as usize) {
-                let found = self.page(PagePlace { offset, bytes: PAGE })?;
-                elsewhere.extend(found.as_deref().and_then(checksum).map(|checksum| (checksum, offset)));
-            }
-            let _filled = self.elsewhere.set(elsewhere);
+            let _filled = self.elsewhere.set(self.checksums()?);
         }
-        let offset = self.elsewhere.get().and_then(|elsewhere| elsewhere.get(&expected));
-        let found = offset.map(|offset| self.page(PagePlace { offset: *offset, bytes: PAGE })).transpose()?;
-        Ok(found.flatten().map(|found| *page = found).is_some())
+        let alike = self.elsewhere.get().map(Vec::as_slice).unwrap_or_default();
+        let alike = alike.iter().skip(alike.partition_point(|(start, _)| *start < start_of(expected)));
+        for (_, number) in alike.take_while(|(start, _)| *start == start_of(expected)) {
+            let found = self.page(PagePlace { offset: number * PAGE, bytes: PAGE })?;
+            if let Some(found) = found.filter(|found| checksum(found) == Some(expected)) {
+                *page = found;
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// The beginnings of the checksums of all pages of the usual length, with their numbers, in order.
+    fn checksums(&self) -> Result<Vec<(u64, u64)>> {
+        let mut checksums = Vec::with_capacity(usize::try_from(self.len / PAGE).unwrap_or_default());
+        for number in 1..self.len.div_ceil(PAGE) {
+            let page = self.page(PagePlace { offset: number * PAGE, bytes: PAGE })?;
+            checksums.extend(page.as_deref().and_then(checksum).map(|checksum| (start_of(checksum), number)));
+        }
+        checksums.sort_unstable();
+        Ok(checksums)
     }
 
     /// The number of a page is its index among those of its length, its region of 4 GiB, and its length as a power of 2.
@@ -296,6 +309,10 @@ fn link(bytes: &[u8]) -> Option<Link> {
 /// What redb makes a page's checksum of: everything up to the end of what is on it.
 fn checksum(page: &[u8]) -> Option<u128> {
     ends(page).and_then(|end| page.get(..end)).map(xxh3_128)
+}
+
+fn start_of(checksum: u128) -> u64 {
+    (checksum >> 64) as u64
 }
 
 /// Where the content of a page ends.
