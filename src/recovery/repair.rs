@@ -269,25 +269,30 @@ mod tests {
             self.points.push((point, there));
         }
 
-        /// What is repaired after every page of the piece of a letter was damaged, in use or left behind.
+        /// What is repaired after its file was edited.
         fn repaired(
             self,
-            damaged: Option<u8>,
+            edit: impl FnOnce(&mut [u8]),
         ) -> (tempfile::TempDir, Store, RepairReport, Vec<(Point, Vec<Option<Value>>)>) {
             let to = self.folder.path().join("repaired.redb");
             self.store.close().unwrap();
             let path = self.folder.path().join("h.redb");
             let mut bytes = fs::read(&path).unwrap();
-            for page in bytes.chunks_mut(4096).filter(|page| page.len() == 4096) {
-                let middle = &mut page[2000..2040];
-                if middle.iter().all(|byte| Some(*byte) == damaged) {
-                    middle.fill(b'!');
-                }
-            }
+            edit(&mut bytes);
             fs::write(&path, bytes).unwrap();
             let report = Store::plan_repair(&path, &to).unwrap().apply().unwrap();
             (self.folder, Store::open(&to).unwrap(), report, self.points)
         }
+    }
+
+    /// The middles of the pages of the piece of a letter, in use or left behind.
+    fn middles(bytes: &mut [u8], letter: u8) -> impl Iterator<Item = &mut [u8]> {
+        let middles = bytes.chunks_mut(4096).filter_map(|page| page.get_mut(2000..2040));
+        middles.filter(move |middle| middle.iter().all(|byte| *byte == letter))
+    }
+
+    fn without(letter: u8) -> impl FnOnce(&mut [u8]) {
+        move |bytes| middles(bytes, letter).for_each(|middle| middle.fill(b'!'))
     }
 
     fn read(view: &crate::View) -> Vec<Option<Value>> {
@@ -306,7 +311,7 @@ mod tests {
         hive.put("long", None);
         hive.put("long", Some(text("vwxyz")));
         let now = read(&hive.store.view().unwrap());
-        let (_folder, store, report, points) = hive.repaired(None);
+        let (_folder, store, report, points) = hive.repaired(|_| ());
         assert!(report.is_whole(), "{report}");
         assert!(read(&store.view().unwrap()) == now);
         for (point, there) in &points {
@@ -315,11 +320,25 @@ mod tests {
     }
 
     #[test]
+    fn a_flipped_bit_of_a_piece_is_put_right() {
+        let mut hive = Hive::new();
+        hive.put("long", Some(text("abcde")));
+        let (_folder, store, report, _) = hive.repaired(|bytes| {
+            for letter in b"abcde" {
+                middles(bytes, *letter).nth(20).unwrap()[7] ^= 4;
+            }
+        });
+        assert!(report.is_whole(), "{report}");
+        assert_eq!(report.pages.iter().map(|page| page.mended).collect::<Vec<_>>(), [true; 5]);
+        assert!(read(&store.view().unwrap())[1] == Some(text("abcde")));
+    }
+
+    #[test]
     fn a_long_value_of_which_a_piece_is_damaged_is_what_it_last_was_whole() {
         let mut hive = Hive::new();
         hive.put("long", Some(text("abcde")));
         hive.put("long", Some(text("abxde")));
-        let (_folder, store, report, points) = hive.repaired(Some(b'x'));
+        let (_folder, store, report, points) = hive.repaired(without(b'x'));
         let fates: Vec<_> = report.lost.iter().map(|lost| (lost.key.as_str(), lost.outcome)).collect();
         assert_eq!(fates, [("long", Fate::WentBack)]);
         assert_eq!(report.partial.iter().map(|point| point.epoch).collect::<Vec<_>>(), [points[1].0.epoch]);
@@ -333,7 +352,7 @@ mod tests {
         let mut hive = Hive::new();
         hive.put("long", Some(text("abcde")));
         hive.put("long", Some(text("abxde")));
-        let (_folder, store, report, points) = hive.repaired(Some(b'c'));
+        let (_folder, store, report, points) = hive.repaired(without(b'c'));
         assert_eq!(report.lost.iter().map(|lost| lost.outcome).collect::<Vec<_>>(), [Fate::PastLost]);
         assert!(read(&store.view().unwrap())[1] == Some(text("abxde")));
         assert_eq!(read(&store.at(&points[0].0).unwrap()), [None, None]);
@@ -341,7 +360,7 @@ mod tests {
         let mut hive = Hive::new();
         hive.put("long", Some(text("abcde")));
         hive.put("long", Some(text("abxde")));
-        let (_folder, store, report, _) = hive.repaired(Some(b'a'));
+        let (_folder, store, report, _) = hive.repaired(without(b'a'));
         assert_eq!(report.lost.iter().map(|lost| lost.outcome).collect::<Vec<_>>(), [Fate::Lost]);
         assert_eq!(read(&store.view().unwrap()), [None, None]);
         assert_eq!(report.collections.len(), 2);
