@@ -2,7 +2,8 @@
 //! `docs/PERFORMANCE.md` has a run of it.
 //!
 //! Names are `area/operation/variant`, and a run may be of those that begin so. The sizes are the constants below.
-//! `HIVEKEEP_BENCH_SECONDS` shortens the run of writers beside backups, 30 seconds with and 30 without, five times.
+//! `HIVEKEEP_BENCH_SECONDS` shortens the runs of writers beside backups and archives, 30 seconds with and 30 without, five
+//! times.
 #![expect(clippy::unwrap_used, reason = "a benchmark stops at what it does not expect")]
 
 use std::io::{BufRead, BufReader, Read, Write};
@@ -13,7 +14,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use hivekeep::{
-    BackupRequest, BotId, ClaimOptions, Kind, NewTask, Policy, RestoreOptions, Schedule, Scheduler, Store, TaskId,
+    ArchivePolicy, ArchiveSchedule, BackupRequest, BotId, ClaimOptions, Kind, NewTask, Policy, RestoreOptions,
+    Schedule, Scheduler, Store, TaskId,
 };
 use serde_json::Value;
 use tempfile::TempDir;
@@ -194,7 +196,6 @@ fn written_bytes() -> u64 {
     line.and_then(|bytes| bytes.parse().ok()).unwrap_or_default()
 }
 
-/// Writes of several threads with a backup every second, against the same without.
 /// What threads write in the foreground: over and over, from a number of their own.
 type Foreground = fn(&Store, u64);
 
@@ -213,9 +214,9 @@ fn work(store: &Store, number: u64) {
     }
 }
 
+/// Writes of several threads with a backup every second, against the same without.
 fn foreground(bench: &Bench) {
-    let seconds = std::env::var("HIVEKEEP_BENCH_SECONDS").ok().and_then(|seconds| seconds.parse().ok());
-    let length = Duration::from_secs(seconds.unwrap_or(SECONDS));
+    let length = foreground_length();
     for (name, what) in [("overwriting", overwrite as Foreground), ("working", work)] {
         let mut ratios = Vec::new();
         for _ in 0..PAIRS {
@@ -227,16 +228,81 @@ fn foreground(bench: &Bench) {
     }
 }
 
+fn foreground_length() -> Duration {
+    let seconds = std::env::var("HIVEKEEP_BENCH_SECONDS").ok().and_then(|seconds| seconds.parse().ok());
+    Duration::from_secs(seconds.unwrap_or(SECONDS))
+}
+
 /// How often the threads did it.
 fn done_beside_backups(what: Foreground, with_backups: bool, length: Duration) -> u64 {
     let (_folder, store) = store();
     store.load(|tx| (0..100_000u64).try_for_each(|n| tx.collection("bench")?.put(&format!("{n:06}"), &n))).unwrap();
     let schedule = Schedule { backup_interval: Some(Duration::from_secs(1)), ..Schedule::default() };
     let scheduler = with_backups.then(|| Scheduler::start(store.clone(), schedule).unwrap());
+    let done = done_beside(&store, what, |_| std::thread::sleep(length));
+    drop(scheduler);
+    let points = store.points().unwrap().len() as u64;
+    assert!(!with_backups || points + 2 >= length.as_secs().min(100), "{points} backups");
+    done
+}
+
+/// Bots at work while one archive is made after the other, each written, synced, and read back, against the same without:
+/// what one archive every ten minutes takes from them.
+fn archives(bench: &Bench) {
+    let length = foreground_length();
+    let mut shares = Vec::new();
+    for _ in 0..PAIRS {
+        let without = done_beside_archives(false, length);
+        let with = done_beside_archives(true, length);
+        let [rate, slower] = [&without, &with].map(|run| run.done as f64 / run.time.as_secs_f64());
+        let each = with.time / with.archives;
+        println!(
+            "{:<44} {slower:.0}/s with, {rate:.0}/s without, an archive takes {each:.1?}",
+            "archives/working/pair"
+        );
+        shares.push((1.0 - slower / rate) * each.as_secs_f64() / 600.0);
+    }
+    bench.at_most("archives/working/share of one in 10 minutes", median(shares), 0.03);
+}
+
+/// What bots did in a run, and how many archives were made meanwhile.
+struct Run {
+    done: u64,
+    time: Duration,
+    archives: u32,
+}
+
+fn done_beside_archives(with_archives: bool, length: Duration) -> Run {
+    let (folder, store) = store_of_tasks(TASKS);
+    let schedule = ArchiveSchedule {
+        every: Duration::ZERO,
+        folder: folder.path().join("archives"),
+        keep: ArchivePolicy::default(),
+        make_points: true,
+    };
+    let (started, mut archives) = (Instant::now(), 0);
+    let done = done_beside(&store, work, |bots| {
+        if !with_archives {
+            return std::thread::sleep(length);
+        }
+        while started.elapsed() < length {
+            let before = bots.load(Ordering::Relaxed);
+            while bots.load(Ordering::Relaxed) == before {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            assert!(store.auto_archive(&schedule).unwrap().unwrap().verified);
+            archives += 1;
+        }
+    });
+    Run { done, time: started.elapsed(), archives }
+}
+
+/// How often the threads did it while something goes on beside them, which is told how far they are.
+fn done_beside(store: &Store, what: Foreground, beside: impl FnOnce(&AtomicU64)) -> u64 {
     let (over, count) = (AtomicBool::new(false), AtomicU64::new(0));
     std::thread::scope(|scope| {
         for writer in 0..WRITERS as u64 {
-            let (store, over, count) = (&store, &over, &count);
+            let (over, count) = (&over, &count);
             scope.spawn(move || {
                 for number in (writer..).step_by(WRITERS) {
                     if over.load(Ordering::Relaxed) {
@@ -247,12 +313,9 @@ fn done_beside_backups(what: Foreground, with_backups: bool, length: Duration) -
                 }
             });
         }
-        std::thread::sleep(length);
+        beside(&count);
         over.store(true, Ordering::Relaxed);
     });
-    drop(scheduler);
-    let points = store.points().unwrap().len() as u64;
-    assert!(!with_backups || points + 2 >= length.as_secs().min(100), "{points} backups");
     count.into_inner()
 }
 
@@ -355,5 +418,8 @@ fn main() {
     }
     if bench.wants("foreground") {
         foreground(&bench);
+    }
+    if bench.wants("archives") {
+        archives(&bench);
     }
 }

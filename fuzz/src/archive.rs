@@ -76,8 +76,25 @@ fn sound() -> &'static Entries {
         fill.unwrap();
         let file = folder.path().join("a.tar.gz");
         store.export(&file, &ExportOptions::new(), &|_, _| ()).unwrap();
-        unpacked(&file)
+        let mut entries = unpacked(&file);
+        in_lines(&mut entries, "rooms", "{\"key\":\"attic\",\"value\":{\"celsius\":21.5}}\n");
+        put_sums_right(&mut entries);
+        entries
     })
+}
+
+/// Gives a small collection, the last one, the form of a large one.
+fn in_lines(entries: &mut Entries, name: &str, lines: &str) {
+    entries.retain(|(of, _)| *of != format!("records/collections/{name}-000001.bin"));
+    for (of, bytes) in entries {
+        if of == "manifest.json" {
+            let text = String::from_utf8(std::mem::take(bytes)).unwrap();
+            let (before, after) = text.rsplit_once("\"whole\": true").unwrap();
+            *bytes = format!("{before}\"whole\": false{after}").into_bytes();
+        } else if *of == format!("collections/{name}.json") {
+            (*of, *bytes) = (format!("collections/{name}-000001.jsonl"), lines.into());
+        }
+    }
 }
 
 fn unpacked(file: &Path) -> Entries {
@@ -102,11 +119,14 @@ fn edited(input: &mut Input<'_>, puts_sums_right: bool) -> Entries {
         edit(&mut entries, at, what, place, value);
     }
     if puts_sums_right {
-        let sums: String =
-            entries.iter().filter(|(name, _)| name != SUMS).map(|(name, bytes)| sum(name, bytes)).collect();
-        entries.iter_mut().filter(|(name, _)| name == SUMS).for_each(|(_, bytes)| *bytes = sums.clone().into_bytes());
+        put_sums_right(&mut entries);
     }
     entries
+}
+
+fn put_sums_right(entries: &mut Entries) {
+    let sums: String = entries.iter().filter(|(name, _)| name != SUMS).map(|(name, bytes)| sum(name, bytes)).collect();
+    entries.iter_mut().filter(|(name, _)| name == SUMS).for_each(|(_, bytes)| *bytes = sums.clone().into_bytes());
 }
 
 fn edit(entries: &mut Entries, at: usize, what: u8, place: usize, value: u8) {

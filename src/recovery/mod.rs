@@ -2,6 +2,7 @@
 
 pub(crate) mod age;
 pub(crate) mod auto_backup;
+pub(crate) mod background;
 pub(crate) mod backups;
 pub(crate) mod checked;
 pub(crate) mod diff;

@@ -2,17 +2,17 @@
 //! other processes. By a thread of its own, or by a caller with a loop of their own.
 
 use std::sync::Arc;
-use std::thread::JoinHandle;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use parking_lot::{Condvar, Mutex};
+use parking_lot::Mutex;
 use serde::Serialize;
 use serde_json::json;
 
 use crate::clock;
 use crate::engine::store::Store;
 use crate::error::{Error, ErrorKind, Result};
+use crate::recovery::background::{Background, Stop};
 use crate::recovery::events::EventKind;
 use crate::recovery::points::PointRequest;
 use crate::recovery::retention::Policy;
@@ -127,15 +127,8 @@ pub struct Health {
 /// A running thread that does what is due. It stops when it is dropped.
 #[derive(Debug)]
 pub struct Scheduler {
-    shared: Arc<Shared>,
-    thread: Option<JoinHandle<()>>,
-}
-
-#[derive(Debug, Default)]
-struct Shared {
-    health: Mutex<Health>,
-    stop: Mutex<bool>,
-    stopped: Condvar,
+    health: Arc<Mutex<Health>>,
+    _thread: Background,
 }
 
 impl Store {
@@ -169,27 +162,15 @@ impl Scheduler {
     ///
     /// `Io` when no thread can be started.
     pub fn start_with(store: Store, schedule: Schedule, attendant: Arc<dyn Attendant>) -> Result<Self> {
-        let shared = Arc::new(Shared::default());
-        let mut worker = Worker::new(store, schedule, attendant, shared.clone());
-        let thread = std::thread::Builder::new().name("hivekeep-scheduler".into());
-        let thread = thread.spawn(move || worker.run())?;
-        Ok(Self { shared, thread: Some(thread) })
+        let health = Arc::<Mutex<Health>>::default();
+        let mut worker = Worker::new(store, schedule, attendant, health.clone());
+        let thread = Background::start("hivekeep-scheduler", move |stop| worker.run(stop))?;
+        Ok(Self { health, _thread: thread })
     }
 
     /// How its work has gone.
     pub fn health(&self) -> Health {
-        self.shared.health.lock().clone()
-    }
-}
-
-impl Drop for Scheduler {
-    fn drop(&mut self) {
-        *self.shared.stop.lock() = true;
-        self.shared.stopped.notify_all();
-        if let Some(thread) = self.thread.take() {
-            // A panic of the thread was its own end; there is nobody left to tell.
-            let _ended = thread.join();
-        }
+        self.health.lock().clone()
     }
 }
 
@@ -198,7 +179,7 @@ struct Worker {
     store: Store,
     schedule: Schedule,
     attendant: Arc<dyn Attendant>,
-    shared: Arc<Shared>,
+    health: Arc<Mutex<Health>>,
     /// Not before then is a backup tried again that has failed.
     backup_from: Timestamp,
     /// When retention is due again.
@@ -208,22 +189,14 @@ struct Worker {
 }
 
 impl Worker {
-    fn new(store: Store, schedule: Schedule, attendant: Arc<dyn Attendant>, shared: Arc<Shared>) -> Self {
+    fn new(store: Store, schedule: Schedule, attendant: Arc<dyn Attendant>, health: Arc<Mutex<Health>>) -> Self {
         let now = store.clock().now();
         let alive_at = clock::after(now, KEEP_ALIVE);
-        Self { store, schedule, attendant, shared, backup_from: now, retain_at: now, alive_at }
+        Self { store, schedule, attendant, health, backup_from: now, retain_at: now, alive_at }
     }
 
-    fn run(&mut self) {
-        while self.tick() {
-            let mut stop = self.shared.stop.lock();
-            if !*stop {
-                self.shared.stopped.wait_for(&mut stop, TICK);
-            }
-            if *stop {
-                return;
-            }
-        }
+    fn run(&mut self, stop: &Stop) {
+        while self.tick() && !stop.within(TICK) {}
     }
 
     /// Does what is due; says whether the store is still there.
@@ -278,21 +251,31 @@ impl Worker {
         }
     }
 
-    /// Keeps how a sort of work has gone, and tells of it when it has begun to fail, or fails in another way.
     fn note(&self, work: Work, error: Option<Error>) {
-        let error = error.map(|error| error.to_string());
-        let mut health = self.shared.health.lock();
+        let mut health = self.health.lock();
         let known = match work {
             Work::Backup => &mut health.backup_error,
             Work::Retention => &mut health.retention_error,
             Work::Upkeep | Work::Check | Work::Archive => &mut health.upkeep_error,
         };
-        if let Some(error) = error.as_deref().filter(|error| Some(*error) != known.as_deref()) {
-            self.store.tell_failure(work, error);
-            self.attendant.failed(work, error);
-        }
-        *known = error;
+        note(work, known, error, &self.store, &*self.attendant);
     }
+}
+
+/// Keeps how a sort of work has gone, and tells of it when it has begun to fail, or fails in another way.
+pub(crate) fn note(
+    work: Work,
+    known: &mut Option<String>,
+    error: Option<Error>,
+    store: &Store,
+    attendant: &dyn Attendant,
+) {
+    let error = error.map(|error| error.to_string());
+    if let Some(error) = error.as_deref().filter(|error| Some(*error) != known.as_deref()) {
+        store.tell_failure(work, error);
+        attendant.failed(work, error);
+    }
+    *known = error;
 }
 
 impl Store {
@@ -347,7 +330,7 @@ mod tests {
             clock.advance(AGAIN_AFTER);
         }
         assert_eq!(*refuser.told.lock(), [(Work::Backup, "no room".to_owned())]);
-        let health = worker.shared.health.lock().clone();
+        let health = worker.health.lock().clone();
         assert_eq!((health.backup_error.as_deref(), health.retention_error), (Some("no room"), None));
         let events = worker.store.view().unwrap().events().list(crate::state::page::Page::newest(9)).unwrap();
         assert_eq!(events.iter().filter(|event| event.kind == EventKind::BackupFailed).count(), 1);
@@ -410,7 +393,7 @@ mod tests {
         change(&worker, 0);
         worker.tick();
         assert_eq!(newest(&worker), Some(before), "and not once for each");
-        assert!(worker.shared.health.lock().retention_error.is_none());
+        assert!(worker.health.lock().retention_error.is_none());
     }
 
     #[test]
@@ -425,7 +408,7 @@ mod tests {
             clock.advance(Duration::from_secs(600));
             assert!(worker.tick());
         }
-        let health = worker.shared.health.lock().clone();
+        let health = worker.health.lock().clone();
         assert_eq!(health.backup_error, None);
         assert!(health.retention_error.is_some());
         let told: Vec<_> = told.told.lock().iter().map(|(work, _)| *work).collect();

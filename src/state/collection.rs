@@ -161,9 +161,11 @@ impl<T: Serialize> Collection<T, &mut WriteTx<'_>> {
     /// they become `null`.
     pub fn put(&mut self, key: &str, value: &T) -> Result<()> {
         check_key(key)?;
-        let payload = serde_json::to_vec(value).map_err(|source| {
+        let mut payload = serde_json::to_vec(value).map_err(|source| {
             Error::invalid(format!("a value cannot be JSON ({source}): collection={}", self.name)).with_source(source)
         })?;
+        // JSON that a value passes on as text may have them, between tokens alone. What is stored is one line.
+        payload.iter_mut().filter(|byte| **byte == b'\n').for_each(|byte| *byte = b' ');
         // Only so many brackets can nest too deeply to be read back.
         if payload.iter().filter(|byte| matches!(byte, b'[' | b'{')).count() > json::MAX_DEPTH {
             json::parse(&payload)?;
@@ -232,6 +234,27 @@ mod tests {
 
     fn sensor(room: &str) -> Sensor {
         Sensor { room: room.to_owned(), celsius: 21.5 }
+    }
+
+    /// A value whose text is passed on as it is, as `serde_json::value::RawValue` and its numbers do.
+    struct Text(&'static str);
+
+    impl Serialize for Text {
+        fn serialize<S: serde::Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+            use serde::ser::SerializeStruct;
+            let mut number = serializer.serialize_struct("$serde_json::private::Number", 1)?;
+            number.serialize_field("$serde_json::private::Number", self.0)?;
+            number.end()
+        }
+    }
+
+    #[test]
+    fn text_that_is_passed_on_is_stored_in_one_line() {
+        let test = Fixture::new();
+        test.write(|tx| tx.collection("sensors")?.put("roof", &Text("[1,\n\"\\n\"\n]")));
+        let view = test.view();
+        let id = view.collection_id("sensors").unwrap().unwrap();
+        assert_eq!(view.get(id, b"roof").unwrap().unwrap(), b"[1, \"\\n\" ]");
     }
 
     /// The keys of a range of the collection `sensors`.

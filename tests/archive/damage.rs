@@ -231,6 +231,23 @@ fn records_that_are_not_those_of_the_manifest_are_refused_although_the_sums_are_
     apart.bytes("records/config-000001.bin").clear();
     apart.sum();
     apart.damaged("its records are not those that the manifest names: collection=config records=0 expected=2");
+    for (from, to, naming) in [
+        (r#"{"key":"a \"2\"""#, r#"{"key":"a \"0\"""#, "records are out of order"),
+        (r#"{"key":"a \"2\"""#, r#"{"key":"a \"2\""#, "the key of a line cannot be read"),
+        (r#"","value":"#, r#"", "value":"#, "a line is none of a record, or is cut off"),
+        (r#","value":""#, r#","value":"\u"#, "a record is none of its collection"),
+        (r#","value":""#, r#","value":" "#, "its records are not those that the manifest names: collection=lines"),
+        ("\"}\n", "\" }\n", "its records are not those that the manifest names: collection=lines"),
+        ("\"}\n", "\"\n}\n", "a line is none of a record, or is cut off"),
+        ("\"}\n", "\"}", "a record is none of its collection"),
+    ] {
+        let mut apart = Apart::new();
+        let lines = String::from_utf8(apart.bytes("collections/lines-000001.jsonl").clone()).unwrap();
+        assert!(lines.contains(from), "{from}");
+        *apart.bytes("collections/lines-000001.jsonl") = lines.replacen(from, to, 1).into_bytes();
+        apart.sum();
+        apart.damaged(naming);
+    }
     let mut apart = Apart::new();
     let manifest = String::from_utf8(apart.bytes("manifest.json").clone()).unwrap();
     let digest = manifest.lines().find(|line| line.contains("digest")).unwrap();
@@ -272,6 +289,9 @@ fn what_unpacks_to_more_than_its_manifest_accounts_for_is_refused_before_it_is_u
     let error = Store::verify_archive(apart.hive.path("a.tar.gz"), &options, &|_, _| ()).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Invalid);
     assert!(error.to_string().contains("--max-bytes"), "{error}");
+    let options = ImportOptions::new().max_value_bytes(200_000).only(["lines"]);
+    let error = Store::verify_archive(apart.hive.path("a.tar.gz"), &options, &|_, _| ()).unwrap_err();
+    assert!(error.to_string().contains("a record is too long"), "{error}");
     let options = ImportOptions::new().max_value_bytes(10_000);
     let error = Store::verify_archive(apart.hive.path("a.tar.gz"), &options, &|_, _| ()).unwrap_err();
     assert!(error.to_string().contains("entry records/config-000001.bin: a record is too long"), "{error}");

@@ -42,6 +42,9 @@ impl Hive {
                 tx.config().put("limit", &json!(5))?;
                 tx.config().put("long", &json!(long))?;
                 tx.collection("rooms.attic")?.put("a/../b", &json!({"celsius": 21.5}))?;
+                // So much that it has a line for each record.
+                let mut lines = tx.collection("lines")?;
+                (0..6).try_for_each(|n| lines.put(&format!("a \"{n}\""), &"é\n".repeat(70_000)))?;
                 let document = hivekeep::json::parse(br#"{"bots": [{"id": "ant"}, 1e400], "z": -0}"#)?;
                 tx.documents().put("registry", "nightly", &document)?;
                 tx.audit().append(NewEntry::new("deploy", "ops"))?;

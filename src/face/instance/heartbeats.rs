@@ -3,14 +3,14 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::thread::JoinHandle;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use parking_lot::{Condvar, Mutex};
+use parking_lot::Mutex;
 
 use crate::engine::store::Store;
 use crate::error::{ErrorKind, Result};
+use crate::recovery::background::{Background, Stop};
 use crate::state::ids::BotId;
 
 /// No heartbeat waits longer.
@@ -19,22 +19,12 @@ const GATHERED_FOR: Duration = Duration::from_millis(900);
 /// The thread that writes them. It writes the last ones when it is dropped.
 #[derive(Debug)]
 pub(crate) struct Heartbeats {
-    shared: Arc<Shared>,
-    thread: Option<JoinHandle<()>>,
+    gathered: Arc<Gathered>,
+    _thread: Background,
 }
 
-#[derive(Debug, Default)]
-struct Shared {
-    gathered: Mutex<Gathered>,
-    stopped: Condvar,
-}
-
-/// Read and written by whoever holds the mutex.
-#[derive(Debug, Default)]
-struct Gathered {
-    bots: BTreeMap<BotId, Timestamp>,
-    stop: bool,
-}
+/// When each bot was heard of, as far as that has not been written yet.
+type Gathered = Mutex<BTreeMap<BotId, Timestamp>>;
 
 impl Heartbeats {
     /// Starts the thread.
@@ -43,51 +33,35 @@ impl Heartbeats {
     ///
     /// `Io` when no thread can be started.
     pub(crate) fn start(store: Store) -> Result<Self> {
-        let shared = Arc::new(Shared::default());
-        let own = shared.clone();
-        let thread = std::thread::Builder::new().name("hivekeep-heartbeats".into());
-        let thread = thread.spawn(move || run(&store, &own))?;
-        Ok(Self { shared, thread: Some(thread) })
+        let gathered = Arc::<Gathered>::default();
+        let own = gathered.clone();
+        let thread = Background::start("hivekeep-heartbeats", move |stop| run(&store, &own, stop))?;
+        Ok(Self { gathered, _thread: thread })
     }
 
     /// Notes when a bot was heard of.
     pub(crate) fn note(&self, bot: BotId, at: Timestamp) {
-        self.shared.gathered.lock().bots.insert(bot, at);
+        self.gathered.lock().insert(bot, at);
     }
 
     /// When a bot was heard of, if that has not been written yet.
     pub(crate) fn of(&self, bot: &BotId) -> Option<Timestamp> {
-        self.shared.gathered.lock().bots.get(bot).copied()
+        self.gathered.lock().get(bot).copied()
     }
 
     /// Forgets what was noted of a bot, as it is not there any more.
     pub(crate) fn forget(&self, bot: &BotId) {
-        self.shared.gathered.lock().bots.remove(bot);
+        self.gathered.lock().remove(bot);
     }
 }
 
-impl Drop for Heartbeats {
-    fn drop(&mut self) {
-        self.shared.gathered.lock().stop = true;
-        self.shared.stopped.notify_all();
-        if let Some(thread) = self.thread.take() {
-            // A panic of the thread was its own end; there is nobody left to tell.
-            let _ended = thread.join();
-        }
-    }
-}
-
-fn run(store: &Store, shared: &Shared) {
+fn run(store: &Store, gathered: &Gathered, stop: &Stop) {
     loop {
-        let mut gathered = shared.gathered.lock();
-        if !gathered.stop {
-            shared.stopped.wait_for(&mut gathered, GATHERED_FOR);
-        }
-        let (bots, stop) = (gathered.bots.clone(), gathered.stop);
-        drop(gathered);
+        let stop = stop.within(GATHERED_FOR);
+        let bots = gathered.lock().clone();
         if !bots.is_empty() {
             match write(store, &bots) {
-                Ok(()) => shared.gathered.lock().bots.retain(|bot, at| bots.get(bot) != Some(at)),
+                Ok(()) => gathered.lock().retain(|bot, at| bots.get(bot) != Some(at)),
                 Err(error) => tracing::warn!(%error, "heartbeats could not be written; they are tried again"),
             }
         }

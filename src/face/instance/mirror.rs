@@ -6,11 +6,8 @@
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::thread::JoinHandle;
 use std::time::Duration;
 
-use parking_lot::{Condvar, Mutex};
 use serde::{Deserialize, Serialize};
 
 use crate::engine::codec::{self, Stored};
@@ -18,6 +15,7 @@ use crate::engine::records::Records;
 use crate::engine::schema::Table;
 use crate::engine::store::Store;
 use crate::error::{Error, ErrorKind, Result};
+use crate::recovery::background::{Background, Stop};
 use crate::state::page::Page;
 
 /// How often it looks for new events.
@@ -28,14 +26,7 @@ const PAGE: usize = 256;
 /// The thread that writes them. It writes the last ones when it is dropped.
 #[derive(Debug)]
 pub(crate) struct Mirror {
-    shared: Arc<Shared>,
-    thread: Option<JoinHandle<()>>,
-}
-
-#[derive(Debug, Default)]
-struct Shared {
-    stop: Mutex<bool>,
-    stopped: Condvar,
+    _thread: Background,
 }
 
 /// How far a file has come: the number of the last event in it.
@@ -66,36 +57,15 @@ impl Mirror {
         let file = OpenOptions::new().create(true).append(true).open(&path);
         let file = file.map_err(|error| Error::from(error).context(format_args!("event log {}", path.display())))?;
         let mut log = Log { store, path, file, locked: false };
-        let shared = Arc::new(Shared::default());
-        let own = shared.clone();
-        let thread = std::thread::Builder::new().name("hivekeep-event-log".into());
-        let thread = thread.spawn(move || log.run(&own))?;
-        Ok(Self { shared, thread: Some(thread) })
-    }
-}
-
-impl Drop for Mirror {
-    fn drop(&mut self) {
-        *self.shared.stop.lock() = true;
-        self.shared.stopped.notify_all();
-        if let Some(thread) = self.thread.take() {
-            // A panic of the thread was its own end; there is nobody left to tell.
-            let _ended = thread.join();
-        }
+        Ok(Self { _thread: Background::start("hivekeep-event-log", move |stop| log.run(stop))? })
     }
 }
 
 impl Log {
-    fn run(&mut self, shared: &Shared) {
+    fn run(&mut self, stop: &Stop) {
         let mut failing = false;
         loop {
-            let stop = {
-                let mut stop = shared.stop.lock();
-                if !*stop {
-                    shared.stopped.wait_for(&mut stop, PERIOD);
-                }
-                *stop
-            };
+            let stop = stop.within(PERIOD);
             match self.catch_up() {
                 Ok(()) => failing = false,
                 Err(error) if error.kind() == ErrorKind::Reopen => return,

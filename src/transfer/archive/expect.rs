@@ -26,6 +26,8 @@ const WHOLE_MORE: u64 = 4 << 20;
 pub(super) enum Part {
     /// For people.
     Readable,
+    /// For people, and exact records.
+    Lines,
     /// Exact records.
     Records,
     /// The sums.
@@ -39,10 +41,29 @@ pub(super) enum Section {
     Collection(usize),
 }
 
+/// The entries of a section.
+#[derive(Debug)]
+struct Expected {
+    section: Section,
+    stem: Stem,
+    form: Form,
+}
+
+/// How a section stands in an archive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Form {
+    /// One readable file, and exact records.
+    Whole,
+    /// Files of readable lines, and exact records.
+    Both,
+    /// Files of readable lines, which are the exact records.
+    Lines,
+}
+
 /// What is expected next.
 #[derive(Debug)]
 pub(super) struct Expect {
-    sections: Vec<(Section, Stem, bool)>,
+    sections: Vec<Expected>,
     at: usize,
     /// The numbers of the last parts of the section, readable and exact, and whether its one file was there.
     lines: u32,
@@ -62,18 +83,23 @@ impl Expect {
         check(manifest)?;
         let mut sections = Vec::new();
         if manifest.audit.is_some() {
-            sections.push((Section::Audit, Stem::of(layout::AUDIT, true), false));
+            sections.push(Expected { section: Section::Audit, stem: Stem::of(layout::AUDIT, true), form: Form::Both });
         }
         for (at, collection) in manifest.collections.iter().enumerate() {
             let stem = Stem::of(&collection.name, CollectionId::built_in(&collection.name).is_some());
-            sections.push((Section::Collection(at), stem, collection.whole));
+            let form = match collection.whole {
+                true => Form::Whole,
+                false if collection.lines_are_exact() => Form::Lines,
+                false => Form::Both,
+            };
+            sections.push(Expected { section: Section::Collection(at), stem, form });
         }
         Ok(Self { sections, at: 0, lines: 0, records: 0, whole: false, left: most(manifest) })
     }
 
     /// Where the archive is.
     pub(super) fn section(&self) -> Option<Section> {
-        self.sections.get(self.at).map(|(section, ..)| *section)
+        self.sections.get(self.at).map(|expected| expected.section)
     }
 
     /// The section is over; the next one begins.
@@ -89,9 +115,10 @@ impl Expect {
 
     /// Whether an entry of that name can come next, of this section or as the first of a later one.
     pub(super) fn can_come(&self, name: &str) -> bool {
-        let begins = |(_, stem, whole): &(Section, Stem, bool)| match whole {
-            true => name == stem.whole() || name == stem.records(1),
-            false => name == stem.lines(1) || name == stem.records(1),
+        let begins = |Expected { stem, form, .. }: &Expected| match form {
+            Form::Whole => name == stem.whole() || name == stem.records(1),
+            Form::Both => name == stem.lines(1) || name == stem.records(1),
+            Form::Lines => name == stem.lines(1),
         };
         let later = self.sections.get(self.at.saturating_add(1)..).unwrap_or_default();
         name == layout::SUMS || self.find(name).is_some() || later.iter().any(begins)
@@ -101,8 +128,8 @@ impl Expect {
     pub(super) fn part(&mut self, name: &str) -> Option<Part> {
         let found = self.find(name)?;
         match found {
-            Part::Readable if self.sections.get(self.at).is_some_and(|(.., whole)| *whole) => self.whole = true,
-            Part::Readable => self.lines += 1,
+            Part::Readable if self.sections.get(self.at).is_some_and(|of| of.form == Form::Whole) => self.whole = true,
+            Part::Readable | Part::Lines => self.lines += 1,
             Part::Records => self.records += 1,
             Part::Sums => {}
         }
@@ -110,17 +137,17 @@ impl Expect {
     }
 
     fn find(&self, name: &str) -> Option<Part> {
-        let Some((_, stem, whole)) = self.sections.get(self.at) else {
+        let Some(Expected { stem, form, .. }) = self.sections.get(self.at) else {
             return (name == layout::SUMS).then_some(Part::Sums);
         };
-        let is_readable = match whole {
-            true => !self.whole && name == stem.whole(),
-            false => name == stem.lines(self.lines.saturating_add(1)),
-        };
-        if is_readable {
-            return Some(Part::Readable);
+        let is_next_line = || name == stem.lines(self.lines.saturating_add(1));
+        let is_next_record = || name == stem.records(self.records.saturating_add(1));
+        match form {
+            Form::Lines => is_next_line().then_some(Part::Lines),
+            Form::Whole if !self.whole && name == stem.whole() => Some(Part::Readable),
+            Form::Both if is_next_line() => Some(Part::Readable),
+            Form::Whole | Form::Both => is_next_record().then_some(Part::Records),
         }
-        (name == stem.records(self.records.saturating_add(1))).then_some(Part::Records)
     }
 
     /// Takes the length of an entry off what may still come.

@@ -135,7 +135,7 @@ pub(super) type Progress<'p> = &'p (dyn Fn(u64, u64) + Sync);
 
 impl Store {
     /// Makes an archive of a point: a `.tar.gz` or `.tar.zst` that any `tar` opens, with every collection in a readable
-    /// and in an exact form, the audit trail, a manifest, and `SHA256SUMS`. With `.age` behind that it is encrypted.
+    /// and in an exact form, which of large collections of JSON is one and the same, the audit trail, a manifest, and `SHA256SUMS`. With `.age` behind that it is encrypted.
     ///
     /// Of now, a point is made first, unless the newest one has just that state. The same point gives the same bytes.
     /// Memory stays the same whatever the size, and no writer waits. The file has its name only once it is whole and
@@ -302,6 +302,7 @@ fn export_collection(
     let stem = Stem::of(&collection.name, id.built_in_name().is_some());
     let mut readable = Readable::new(id, collection.whole);
     let mut exact = Exact::default();
+    let lines_are_exact = collection.lines_are_exact();
     let (mut stats, mut last) = (Stats::default(), None::<Vec<u8>>);
     loop {
         let page = source.page(id, last.as_deref())?;
@@ -309,7 +310,9 @@ fn export_collection(
         for (key, payload) in &page {
             stats.add(key, &in_frame(payload));
             readable.push(source.view(), key, payload)?;
-            record::write(&mut exact.part, key, payload)?;
+            if !lines_are_exact {
+                record::write(&mut exact.part, key, payload)?;
+            }
             if exact.part.len().max(readable.part_len()) >= layout::PART_BYTES {
                 readable.take_part(&stem).map_or(Ok(()), |(name, bytes)| entries.add(name, bytes))?;
                 exact.add_to(entries, &stem)?;

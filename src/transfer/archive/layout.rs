@@ -8,7 +8,7 @@ pub(super) const SUMS: &str = "SHA256SUMS";
 /// What the audit trail's entries are called.
 pub(super) const AUDIT: &str = "audit";
 /// An entry is ended behind the record that brings it to this length, so that nobody needs more memory than a few of
-/// these, and what stands twice, readable and exact, stands near enough to be packed once.
+/// these.
 pub(super) const PART_BYTES: usize = 2 << 20;
 /// A collection of up to so many bytes and records is one readable JSON file.
 pub(super) const WHOLE_BYTES: u64 = 1 << 20;

@@ -10,6 +10,7 @@ use serde_json::Value;
 use crate::engine::digest::Stats;
 use crate::engine::epoch::Epoch;
 use crate::engine::point::{Origin, PointId};
+use crate::engine::schema::CollectionId;
 use crate::error::{Error, ErrorKind, Result};
 use crate::json;
 use crate::recovery::points::Point;
@@ -89,6 +90,14 @@ pub struct ArchivedCollection {
     pub bytes: u64,
     /// The digest of the collection at the point, which the records must have again.
     pub digest: String,
+}
+
+impl ArchivedCollection {
+    /// Whether the lines of its readable form are its exact records too: a large one whose values are JSON.
+    pub(super) fn lines_are_exact(&self) -> bool {
+        let built_in = CollectionId::built_in(&self.name);
+        !self.whole && built_in.is_none_or(|id| id == CollectionId::CONFIG)
+    }
 }
 
 impl ArchiveManifest {

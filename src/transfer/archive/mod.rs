@@ -14,6 +14,7 @@ mod export;
 mod hashed;
 mod import;
 mod layout;
+mod line;
 mod manifest;
 mod pack;
 mod place;

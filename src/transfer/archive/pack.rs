@@ -11,9 +11,7 @@ use crate::error::{Error, ErrorKind, Result};
 /// Fixed, so that the same point gives the same bytes.
 const GZIP_LEVEL: u32 = 4;
 const ZSTD_LEVEL: i32 = 1;
-/// The readable and the exact form of a record stand a few MiB apart; within this window they are packed once.
-const ZSTD_WINDOW_LOG: u32 = 24;
-/// A larger window is refused when an archive is read: it would be memory that the file asks for.
+/// A larger window than 64 MiB is refused when an archive is read: it would be memory that the file asks for.
 const ZSTD_WINDOW_LOG_MAX: u32 = 26;
 const BUFFER: usize = 1 << 16;
 
@@ -75,8 +73,6 @@ impl Packer {
             }
             Packing::Zstd => {
                 let mut encoder = zstd::Encoder::new(sealed, ZSTD_LEVEL)?;
-                encoder.window_log(ZSTD_WINDOW_LOG)?;
-                encoder.long_distance_matching(true)?;
                 encoder.include_checksum(true)?;
                 Self::Zstd(Box::new(encoder))
             }

@@ -4,7 +4,7 @@
 
 use std::cmp::Ordering;
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::{self, BufReader, Read};
 use std::path::Path;
 
 use sha2::{Digest as _, Sha256};
@@ -12,6 +12,7 @@ use sha2::{Digest as _, Sha256};
 use super::expect::{Expect, MANIFEST_BYTES_MAX, Part, Section};
 use super::import::ImportOptions;
 use super::layout;
+use super::line;
 use super::manifest::ArchiveManifest;
 use super::pack::{Unpacker, unreadable};
 use super::record;
@@ -25,6 +26,8 @@ use crate::state::audit::follow::Follow;
 
 /// Behind the last entry a `tar` has zeros up to a multiple of its block.
 const PADDING_MAX: u64 = 1 << 16;
+/// Lines are found in pieces of this length.
+const LINES_BUFFER: usize = 1 << 16;
 
 /// Takes what is in an archive.
 pub(super) trait Take {
@@ -124,6 +127,7 @@ struct Reading<'r> {
     left: u64,
     section: Summed,
     buffers: (Vec<u8>, Vec<u8>),
+    line: Vec<u8>,
 }
 
 /// What the records of the current collection add up to.
@@ -152,6 +156,7 @@ impl<'r> Reading<'r> {
             left: options.max_bytes,
             section: Summed::default(),
             buffers: (Vec::new(), Vec::new()),
+            line: Vec::new(),
         })
     }
 
@@ -175,6 +180,7 @@ impl<'r> Reading<'r> {
         let read = match part {
             Part::Sums => self.sums(&mut entry, size),
             Part::Readable => self.expect.take(size).and_then(|()| self.hashed(&name, &mut entry, Self::pass_over)),
+            Part::Lines => self.expect.take(size).and_then(|()| self.hashed(&name, &mut entry, Self::lines)),
             Part::Records => self.expect.take(size).and_then(|()| self.hashed(&name, &mut entry, Self::records)),
         };
         read.map_err(|error| match error.kind() {
@@ -228,6 +234,21 @@ impl<'r> Reading<'r> {
             }
         }
         self.buffers = (key, payload);
+        Ok(())
+    }
+
+    fn lines(&mut self, from: &mut Hashing<&mut Entry<'_>>) -> Result<()> {
+        let Some(Section::Collection(at)) = self.expect.section() else { return Ok(()) };
+        let (mut from, mut line) = (BufReader::with_capacity(LINES_BUFFER, from), std::mem::take(&mut self.line));
+        while line::read(&mut from, self.limit, &mut line).map_err(of_stream)? {
+            let (key, payload) = line::parse(&line)?;
+            let length = payload.len() as u64;
+            if length > self.limit {
+                return Err(record::too_long(length, self.limit));
+            }
+            self.record(at, key.as_bytes(), payload)?;
+        }
+        self.line = line;
         Ok(())
     }
 

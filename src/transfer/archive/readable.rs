@@ -5,6 +5,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::layout::Stem;
+use super::line;
 use crate::engine::codec;
 use crate::engine::schema::CollectionId;
 use crate::engine::view::View;
@@ -52,7 +53,7 @@ impl Readable {
             CollectionId::ASSIGNMENTS => self.assignment(&codec::decode(payload)?),
             CollectionId::CHAT => self.message(&codec::decode(payload)?),
             CollectionId::DOCUMENTS => self.document(view, key),
-            _ => self.value(&String::from_utf8_lossy(key), payload),
+            _ => self.value(key, payload),
         }
     }
 
@@ -108,17 +109,15 @@ impl Readable {
     }
 
     /// A record that is JSON.
-    fn value(&mut self, key: &str, payload: &[u8]) -> Result<()> {
+    fn value(&mut self, key: &[u8], payload: &[u8]) -> Result<()> {
+        let key = str::from_utf8(key).map_err(|source| {
+            Error::damaged(format!("a key is no text: key={}", key.escape_ascii())).with_source(source)
+        })?;
         if let Some(whole) = &mut self.whole {
             insert(whole, key, json::parse(payload)?);
             return Ok(());
         }
-        // What is stored is compact; text with a line break in it would be two lines.
-        if payload.contains(&b'\n') {
-            let text = json::parse(payload)?.to_string();
-            return self.key_and_text(key, text.as_bytes());
-        }
-        self.key_and_text(key, payload)
+        line::write(&mut self.lines, key, payload)
     }
 
     /// A whole document, at the first of its rows.
@@ -131,18 +130,9 @@ impl Readable {
         let document = view.documents().get(id.kind(), id.source())?.ok_or_else(missing)?;
         match &mut self.whole {
             Some(whole) => insert(whole, &id.to_string(), document),
-            None => self.key_and_text(&id.to_string(), document.to_string().as_bytes())?,
+            None => line::write(&mut self.lines, &id.to_string(), document.to_string().as_bytes())?,
         }
         self.document = Some(id);
-        Ok(())
-    }
-
-    fn key_and_text(&mut self, key: &str, text: &[u8]) -> Result<()> {
-        self.lines.extend_from_slice(br#"{"key":"#);
-        serde_json::to_writer(&mut self.lines, key).map_err(cannot_be_shown)?;
-        self.lines.extend_from_slice(br#","value":"#);
-        self.lines.extend_from_slice(text);
-        self.lines.extend_from_slice(b"}\n");
         Ok(())
     }
 

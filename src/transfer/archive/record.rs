@@ -45,8 +45,7 @@ pub(super) fn read(from: &mut impl Read, limit: u64, key: &mut Vec<u8>, payload:
         return Err(Error::damaged(format!("a key is too long: bytes={key_len} most={MAX_KEY}")));
     }
     if payload_len > limit {
-        let message = "a record is too long; if it really is, raise the limit with --max-value-bytes";
-        return Err(Error::invalid(format!("{message}: bytes={payload_len} limit={limit}")));
+        return Err(too_long(payload_len, limit));
     }
     fill(from, key, key_len.into())?;
     fill(from, payload, payload_len)?;
@@ -57,6 +56,12 @@ fn fill(from: &mut impl Read, to: &mut Vec<u8>, length: u64) -> Result<()> {
     to.clear();
     let read = from.take(length).read_to_end(to)?;
     if read as u64 == length { Ok(()) } else { Err(cut_off()) }
+}
+
+/// What is said of a record beyond the limit.
+pub(super) fn too_long(bytes: u64, limit: u64) -> Error {
+    let message = "a record is too long; if it really is, raise the limit with --max-value-bytes";
+    Error::invalid(format!("{message}: bytes={bytes} limit={limit}"))
 }
 
 fn cut_off() -> Error {

@@ -1,0 +1,81 @@
+//! A thread that does something from time to time, until whoever started it lets go of it.
+
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use parking_lot::{Condvar, Mutex};
+
+use crate::error::Result;
+
+/// A running thread. When this is dropped, the thread is told to stop, and waited for.
+#[derive(Debug)]
+pub(crate) struct Background {
+    stop: Arc<Stop>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// What tells a thread to stop.
+#[derive(Debug, Default)]
+pub(crate) struct Stop {
+    stop: Mutex<bool>,
+    stopped: Condvar,
+}
+
+impl Background {
+    /// Starts a thread of that name.
+    ///
+    /// # Errors
+    ///
+    /// `Io` when no thread can be started.
+    pub(crate) fn start(name: &str, work: impl FnOnce(&Stop) + Send + 'static) -> Result<Self> {
+        let stop = Arc::new(Stop::default());
+        let own = stop.clone();
+        let thread = std::thread::Builder::new().name(name.to_owned()).spawn(move || work(&own))?;
+        Ok(Self { stop, thread: Some(thread) })
+    }
+}
+
+impl Drop for Background {
+    fn drop(&mut self) {
+        *self.stop.stop.lock() = true;
+        self.stop.stopped.notify_all();
+        if let Some(thread) = self.thread.take() {
+            // A panic of the thread was its own end; there is nobody left to tell.
+            let _ended = thread.join();
+        }
+    }
+}
+
+impl Stop {
+    /// Waits that long, or until the thread is to stop; says whether it is.
+    pub(crate) fn within(&self, time: Duration) -> bool {
+        let until = Instant::now() + time;
+        let mut stop = self.stop.lock();
+        while !*stop && !self.stopped.wait_until(&mut stop, until).timed_out() {}
+        *stop
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use super::*;
+
+    #[test]
+    fn a_thread_ends_when_it_is_let_go_of_however_long_it_would_wait() {
+        let ended = Arc::new(AtomicBool::new(false));
+        let own = ended.clone();
+        let (waits, waiting) = std::sync::mpsc::channel();
+        let background = Background::start("test", move |stop| {
+            assert!(!stop.within(Duration::from_millis(1)));
+            waits.send(()).unwrap();
+            assert!(stop.within(Duration::from_secs(3600)));
+            own.store(true, Ordering::Relaxed);
+        });
+        waiting.recv().unwrap();
+        drop(background.unwrap());
+        assert!(ended.load(Ordering::Relaxed));
+    }
+}
