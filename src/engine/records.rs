@@ -294,7 +294,7 @@ mod tests {
         let changed = store.load(|tx| {
             (0..700u32).try_for_each(|i| tx.put(collection, &i.to_be_bytes(), &vec![0; (i as usize * 131) % 9000]))?;
             let mut met = Vec::new();
-            tx.each_to_change(collection, &mut |tx, key, payload| {
+            tx.each_to_change(collection, |tx, key, payload| {
                 met.push(u32::from_be_bytes(key.try_into().unwrap()));
                 tx.put(collection, key, &[payload, b"!"].concat())
             })?;

@@ -22,6 +22,9 @@ use crate::error::{Error, ErrorKind, Result};
 
 type RedbTable = redb::ReadOnlyTable<&'static [u8], &'static [u8]>;
 
+/// What is called with each key and its payload, if that can be read.
+type VisitReadable<'v> = dyn FnMut(&[u8], Option<&[u8]>) -> Result<()> + 'v;
+
 /// After so many steps along chains, the retained points are read into memory once instead of looked up each time.
 const STEPS_BEFORE_LOADING: u32 = 64;
 
@@ -286,11 +289,7 @@ impl View {
     /// # Errors
     ///
     /// What `visit` gives; `Damaged` when the pages of the file are.
-    pub(crate) fn each_readable(
-        &self,
-        collection: CollectionId,
-        visit: &mut dyn FnMut(&[u8], Option<&[u8]>) -> Result<()>,
-    ) -> Result<()> {
+    pub(crate) fn each_readable(&self, collection: CollectionId, visit: &mut VisitReadable<'_>) -> Result<()> {
         let mut range = KeyRange::all().within(collection);
         loop {
             let rows = match self.at {

@@ -147,7 +147,7 @@ impl<'a> WriteTx<'a> {
     pub(crate) fn each_to_change(
         &mut self,
         collection: CollectionId,
-        change: &mut dyn FnMut(&mut Self, &[u8], &[u8]) -> Result<()>,
+        mut change: impl FnMut(&mut Self, &[u8], &[u8]) -> Result<()>,
     ) -> Result<()> {
         let (mut rest, mut limit) = (Some(KeyRange::all()), records::FIRST_PAGE);
         while rest.is_some() {

@@ -239,10 +239,14 @@ mod tests {
     /// A piece of a long value has so many bytes.
     const PIECE: usize = 252 << 10;
 
+    /// Each point, and what was there.
+    type Points = Vec<(Point, Vec<Option<Value>>)>;
+    type Repaired = (tempfile::TempDir, Store, RepairReport, Points);
+
     struct Hive {
         folder: tempfile::TempDir,
         store: Store,
-        points: Vec<(Point, Vec<Option<Value>>)>,
+        points: Points,
     }
 
     /// A text of so many pieces, each of its letter.
@@ -270,10 +274,7 @@ mod tests {
         }
 
         /// What is repaired after its file was edited.
-        fn repaired(
-            self,
-            edit: impl FnOnce(&mut [u8]),
-        ) -> (tempfile::TempDir, Store, RepairReport, Vec<(Point, Vec<Option<Value>>)>) {
+        fn repaired(self, edit: impl FnOnce(&mut [u8])) -> Repaired {
             let to = self.folder.path().join("repaired.redb");
             self.store.close().unwrap();
             let path = self.folder.path().join("h.redb");

@@ -199,7 +199,7 @@ pub(crate) fn mend_assignments(tx: &mut WriteTx<'_>) -> Result<u64> {
     for key in wrong {
         tx.remove(CollectionId::ASSIGNMENTS, &key)?;
     }
-    tx.each_to_change(CollectionId::QUEUE, &mut |tx, key, payload| {
+    tx.each_to_change(CollectionId::QUEUE, |tx, key, payload| {
         let task = Task::from_record(key, payload)?;
         if let Some(key) = key_of(&task)
             && tx.get(CollectionId::ASSIGNMENTS, &key)?.is_none()

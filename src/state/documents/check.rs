@@ -200,6 +200,10 @@ mod tests {
 
     use super::*;
 
+    type Made = (tempfile::TempDir, Store, Vec<(Vec<u8>, Vec<u8>)>);
+    /// A key and what is to be there.
+    type Change<'c> = (&'c [u8], Option<&'c [u8]>);
+
     const WHOLE: &str = r#"{"bots":{"B":{"port":1},"C":{"port":2}},"tasks":[[1],[2]],"none":{}}"#;
     const OTHER: &str = r#"["x"]"#;
 
@@ -212,7 +216,7 @@ mod tests {
     }
 
     /// A store of two documents, and the rows of the first, its own first.
-    fn store() -> (tempfile::TempDir, Store, Vec<(Vec<u8>, Vec<u8>)>) {
+    fn store() -> Made {
         let dir = tempfile::tempdir().unwrap();
         let store = Store::options().open_with(&dir.path().join("h.redb"), &[]).unwrap();
         store.write(put_both).unwrap();
@@ -233,7 +237,7 @@ mod tests {
     }
 
     /// What is found once rows were changed with all that belongs to them; then it is mended, and nothing is.
-    fn found_after(store: &Store, changes: &[(&[u8], Option<&[u8]>)]) -> Vec<(Vec<u8>, String)> {
+    fn found_after(store: &Store, changes: &[Change<'_>]) -> Vec<(Vec<u8>, String)> {
         let change = |tx: &mut WriteTx<'_>| {
             put_both(tx)?;
             changes.iter().try_for_each(|(key, payload)| match payload {
@@ -291,7 +295,7 @@ mod tests {
         ];
         let mut wrong = 0;
         for (at, (key, _)) in rows.iter().enumerate() {
-            let mut changes: Vec<Vec<(&[u8], Option<&[u8]>)>> = vec![vec![(key, None)]];
+            let mut changes: Vec<Vec<Change<'_>>> = vec![vec![(key, None)]];
             changes.extend(payloads.iter().map(|payload| vec![(key.as_slice(), Some(*payload))]));
             let below = [&key[..], &[9; ORDER]].concat();
             let deep = [&key[..], &[9; 3 * ORDER]].concat();
@@ -313,49 +317,48 @@ mod tests {
         let stray = [key(0), b"x"].concat();
         let deep = [key(7), &[1; 2 * ORDER][..]].concat();
         let abyss = [key(0), &[1; 129 * ORDER][..]].concat();
-        let cases: [(&[u8], Option<&[u8]>, &[u8], &str); 14] = [
+        let cases: [(Change<'_>, &[u8], &str); 14] = [
             (
-                key(0),
-                None,
+                (key(0), None),
                 key(0),
                 "a document's own row is missing; the document cannot be read: document=kind/source",
             ),
-            (key(0), Some(b"\x09"), key(0), "a newer version wrote a document; use that version: document=kind/source"),
             (
+                (key(0), Some(b"\x09")),
                 key(0),
-                Some(b"\x01{"),
+                "a newer version wrote a document; use that version: document=kind/source",
+            ),
+            (
+                (key(0), Some(b"\x01{")),
                 key(0),
                 "a document's own row says neither its version nor its rows: document=kind/source",
             ),
-            (key(1), None, key(1), "a row is missing that others lie in: document=kind/source"),
-            (key(3), None, key(0), "a document has not as many rows as it says: document=kind/source says=7 has=6"),
-            (&stray, Some(b"1"), &stray, "a row of documents has the key of no document"),
-            (&abyss, Some(b"1"), &abyss, "a row lies deeper than any document is: document=kind/source"),
+            ((key(1), None), key(1), "a row is missing that others lie in: document=kind/source"),
+            ((key(3), None), key(0), "a document has not as many rows as it says: document=kind/source says=7 has=6"),
+            ((&stray, Some(b"1")), &stray, "a row of documents has the key of no document"),
+            ((&abyss, Some(b"1")), &abyss, "a row lies deeper than any document is: document=kind/source"),
             (
-                &deep,
-                Some(b"1"),
+                (&deep, Some(b"1")),
                 &deep[..key(7).len() + ORDER],
                 "a row is missing that others lie in: document=kind/source",
             ),
-            (key(7), Some(b"\"t\":["), key(7), "the rows are missing that lie in one: document=kind/source"),
+            ((key(7), Some(b"\"t\":[")), key(7), "the rows are missing that lie in one: document=kind/source"),
             (
-                key(1),
-                Some(b"\"bots\":1"),
+                (key(1), Some(b"\"bots\":1")),
                 key(1),
                 "a row has others below it, and holds a whole element: document=kind/source",
             ),
-            (key(2), Some(b"{\"port\":1}"), key(2), "a member of an object has no name: document=kind/source"),
-            (key(3), Some(b"\"B\":1"), key(3), "two members of an object have the same name: document=kind/source"),
+            ((key(2), Some(b"{\"port\":1}")), key(2), "a member of an object has no name: document=kind/source"),
+            ((key(3), Some(b"\"B\":1")), key(3), "two members of an object have the same name: document=kind/source"),
             (
-                key(5),
-                Some(b"[1"),
+                (key(5), Some(b"[1")),
                 key(5),
                 "a row of a document is no JSON: document=kind/source: a comma or the end of the array is missing: pointer=\"\" offset=2",
             ),
-            (key(7), Some(b"\"none\":{"), key(7), "the rows are missing that lie in one: document=kind/source"),
+            ((key(7), Some(b"\"none\":{")), key(7), "the rows are missing that lie in one: document=kind/source"),
         ];
-        for (changed, payload, at, what) in cases {
-            let found = found_after(&store, &[(changed, payload)]);
+        for (change, at, what) in cases {
+            let found = found_after(&store, &[change]);
             assert!(found.contains(&(at.to_vec(), what.to_owned())), "{what}: {found:#?}");
         }
     }
@@ -417,7 +420,7 @@ mod tests {
         }
     }
 
-    fn store_without(lost: &[Vec<u8>]) -> (tempfile::TempDir, Store, Vec<(Vec<u8>, Vec<u8>)>) {
+    fn store_without(lost: &[Vec<u8>]) -> Made {
         let made = store();
         let lose = |tx: &mut WriteTx<'_>| -> std::result::Result<(), Error> {
             lost.iter().try_for_each(|key| tx.remove(CollectionId::DOCUMENTS, key).map(drop))

@@ -45,7 +45,7 @@ pub(crate) fn check_queue<R: Records>(records: &R, report: &mut dyn FnMut(String
 /// tasks it changed.
 pub(crate) fn mend_queue(tx: &mut WriteTx<'_>) -> Result<u64> {
     let mut mended = 0;
-    tx.each_to_change(CollectionId::QUEUE, &mut |tx, key, payload| {
+    tx.each_to_change(CollectionId::QUEUE, |tx, key, payload| {
         let task = Task::from_record(key, payload)?;
         let waiting_for = match task.state {
             TaskState::Ready => {
