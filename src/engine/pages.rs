@@ -5,7 +5,8 @@
 //! from its own in one bit only is mended, which 128 bits of checksum prove.
 
 use std::cell::OnceCell;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
+use std::ops::Range;
 
 use redb::StorageBackend;
 use xxhash_rust::xxh3::xxh3_128;
@@ -36,8 +37,10 @@ const TABLE: u8 = 3;
 const DEPTH_MAX: usize = 24;
 /// A leaf with one long value is not longer: a frame of 1 MiB and its key.
 const LEAF_MAX: usize = 4 << 20;
-/// Longer pages are not tried bit by bit: it would take seconds.
+/// Of longer pages not every bit is tried, which would take seconds: only those of the beginning, and those that the rows'
+/// own checksums point to.
 const MEND_MAX: usize = 16 << 10;
+const MEND_BEGINNING: usize = 256;
 /// So many pages are tried; each takes a few milliseconds.
 const MENDS_MAX: usize = 2000;
 
@@ -47,8 +50,8 @@ pub(crate) struct Pages<'a> {
     len: u64,
     mends_left: usize,
     seen: BTreeSet<u64>,
-    /// Where a page with that checksum is, once something is looked for.
-    elsewhere: OnceCell<HashMap<u128, u64>>,
+    /// The beginning of the checksum of every page, and its number, in order, once something is looked for.
+    elsewhere: OnceCell<Vec<(u64, u64)>>,
 }
 
 /// What is done with a key and its value.
@@ -74,6 +77,8 @@ pub(crate) trait Visitor {
     fn row(&mut self, key: &[u8], value: &[u8]) -> Result<()>;
     /// A page that is not what was written, with the keys that it was there for.
     fn damaged(&mut self, place: PagePlace, span: Span, mended: bool);
+    /// The bit of a value that may be the one that was flipped.
+    fn flipped_bit(&self, key: &[u8], value: &[u8]) -> Option<usize>;
 }
 
 /// Where a page is in the file.
@@ -155,7 +160,7 @@ impl<'a> Pages<'a> {
             return Ok(());
         };
         if checksum(&page) != Some(link.checksum) {
-            let mended = self.mend(&mut page, link.checksum) || self.find(&mut page, link.checksum)?;
+            let mended = self.mend(&mut page, link.checksum, visitor) || self.find(&mut page, link.checksum)?;
             visitor.damaged(place, span.clone(), mended);
         }
         match page.first() {
@@ -184,35 +189,50 @@ impl<'a> Pages<'a> {
     }
 
     /// Flips each bit in turn until the page is the one that its checksum was made of.
-    fn mend(&mut self, page: &mut [u8], expected: u128) -> bool {
+    fn mend(&mut self, page: &mut [u8], expected: u128, visitor: &dyn Visitor) -> bool {
         let blank = page.iter().all(|byte| *byte == 0);
-        if blank || page.len() > MEND_MAX || self.mends_left == 0 {
+        if blank || self.mends_left == 0 {
             return false;
         }
         self.mends_left -= 1;
-        for bit in 0..page.len() * 8 {
+        let (suspects, others) =
+            if page.len() > MEND_MAX { (suspects(page, visitor), MEND_BEGINNING) } else { (Vec::new(), page.len()) };
+        suspects.into_iter().chain(0..others * 8).any(|bit| {
             flip(page, bit);
-            if checksum(page) == Some(expected) {
-                return true;
+            let right = checksum(page) == Some(expected);
+            if !right {
+                flip(page, bit);
             }
-            flip(page, bit);
-        }
-        false
+            right
+        })
     }
 
     /// Looks for the page where it does not belong, as after a write that went astray.
     fn find(&self, page: &mut Vec<u8>, expected: u128) -> Result<bool> {
         if self.elsewhere.get().is_none() {
-            let mut elsewhere = HashMap::new();
-            for offset in (PAGE..self.len).step_by(PAGE as usize) {
-                let found = self.page(PagePlace { offset, bytes: PAGE })?;
-                elsewhere.extend(found.as_deref().and_then(checksum).map(|checksum| (checksum, offset)));
-            }
-            let _filled = self.elsewhere.set(elsewhere);
+            let _filled = self.elsewhere.set(self.checksums()?);
         }
-        let offset = self.elsewhere.get().and_then(|elsewhere| elsewhere.get(&expected));
-        let found = offset.map(|offset| self.page(PagePlace { offset: *offset, bytes: PAGE })).transpose()?;
-        Ok(found.flatten().map(|found| *page = found).is_some())
+        let alike = self.elsewhere.get().map(Vec::as_slice).unwrap_or_default();
+        let alike = alike.iter().skip(alike.partition_point(|(start, _)| *start < start_of(expected)));
+        for (_, number) in alike.take_while(|(start, _)| *start == start_of(expected)) {
+            let found = self.page(PagePlace { offset: number * PAGE, bytes: PAGE })?;
+            if let Some(found) = found.filter(|found| checksum(found) == Some(expected)) {
+                *page = found;
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// The beginnings of the checksums of all pages of the usual length, with their numbers, in order.
+    fn checksums(&self) -> Result<Vec<(u64, u64)>> {
+        let mut checksums = Vec::with_capacity(usize::try_from(self.len / PAGE).unwrap_or_default());
+        for number in 1..self.len.div_ceil(PAGE) {
+            let page = self.page(PagePlace { offset: number * PAGE, bytes: PAGE })?;
+            checksums.extend(page.as_deref().and_then(checksum).map(|checksum| (start_of(checksum), number)));
+        }
+        checksums.sort_unstable();
+        Ok(checksums)
     }
 
     /// The number of a page is its index among those of its length, its region of 4 GiB, and its length as a power of 2.
@@ -267,6 +287,10 @@ impl Visitor for Tables<'_> {
     fn damaged(&mut self, place: PagePlace, span: Span, mended: bool) {
         self.visitor.damaged(place, span, mended);
     }
+
+    fn flipped_bit(&self, _: &[u8], _: &[u8]) -> Option<usize> {
+        None
+    }
 }
 
 /// A commit slot: a flag, the root at 8, the transaction at 104, and its own checksum last.
@@ -298,6 +322,10 @@ fn checksum(page: &[u8]) -> Option<u128> {
     ends(page).and_then(|end| page.get(..end)).map(xxh3_128)
 }
 
+fn start_of(checksum: u128) -> u64 {
+    (checksum >> 64) as u64
+}
+
 /// Where the content of a page ends.
 fn ends(page: &[u8]) -> Option<usize> {
     let count = count(page)?.checked_sub(1)?;
@@ -314,8 +342,13 @@ fn count(page: &[u8]) -> Option<usize> {
     page.get(2..)?.first_chunk().map(|count| usize::from(u16::from_le_bytes(*count)))
 }
 
-/// The pairs of a leaf that lie within it: a table of the ends of the keys, one of the ends of the values, keys, values.
+/// The pairs of a leaf that lie within it.
 fn pairs(page: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
+    spots(page).filter_map(|(key, value)| Some((page.get(key)?, page.get(value)?)))
+}
+
+/// Where they are: a table of the ends of the keys, one of the ends of the values, keys, values.
+fn spots(page: &[u8]) -> impl Iterator<Item = (Range<usize>, Range<usize>)> {
     let count = count(page).unwrap_or_default();
     let key_end = move |at: usize| u32_at(page, 4 + 4 * at);
     let value_end = move |at: usize| u32_at(page, 4 + 4 * (count + at));
@@ -324,8 +357,18 @@ fn pairs(page: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
             None => (4 + 8 * count, key_end(count - 1)?),
             Some(before) => (key_end(before)?, value_end(before)?),
         };
-        Some((page.get(key_start..key_end(at)?)?, page.get(value_start..value_end(at)?)?))
+        Some((key_start..key_end(at)?, value_start..value_end(at)?))
     })
+}
+
+/// The bits of a leaf that the checksums of its rows point to.
+fn suspects(page: &[u8], visitor: &dyn Visitor) -> Vec<usize> {
+    let leaf = page.first() == Some(&LEAF);
+    let suspect = |(key, value): (Range<usize>, Range<usize>)| {
+        let start = value.start;
+        visitor.flipped_bit(page.get(key)?, page.get(value)?).map(|bit| start * 8 + bit)
+    };
+    spots(page).filter(|_| leaf).filter_map(suspect).collect()
 }
 
 /// The pages below a branch: checksums, numbers, a table of the ends of the keys between them, keys.
@@ -379,6 +422,7 @@ mod tests {
     struct Seen {
         rows: Vec<Pair>,
         damaged: Vec<(Span, bool)>,
+        suspect: Option<usize>,
     }
 
     impl Visitor for Seen {
@@ -389,6 +433,10 @@ mod tests {
 
         fn damaged(&mut self, _: PagePlace, span: Span, mended: bool) {
             self.damaged.push((span, mended));
+        }
+
+        fn flipped_bit(&self, _: &[u8], _: &[u8]) -> Option<usize> {
+            self.suspect
         }
     }
 
@@ -418,7 +466,11 @@ mod tests {
     }
 
     fn walk(bytes: &[u8]) -> Seen {
-        let (file, mut seen) = (file(bytes), Seen::default());
+        walk_suspecting(bytes, None)
+    }
+
+    fn walk_suspecting(bytes: &[u8], suspect: Option<usize>) -> Seen {
+        let (file, mut seen) = (file(bytes), Seen { suspect, ..Seen::default() });
         let mut pages = Pages::new(&file).unwrap();
         let root = pages.roots().unwrap()[0];
         let mut found = Seen::default();
@@ -443,6 +495,28 @@ mod tests {
         };
         Pages::new(&file).unwrap().scan(&mut scan).unwrap();
         assert!(rows.iter().all(|row| scanned.contains(row)));
+    }
+
+    #[test]
+    fn a_flipped_bit_of_a_long_page_is_mended_where_the_row_says_so_and_at_its_beginning() {
+        let (bytes, rows) = sample();
+        let long = 500u32.to_be_bytes().repeat(10_000);
+        let value = bytes.windows(long.len()).rposition(|part| part == long).unwrap();
+        // Of sixteen times the usual length, behind the header.
+        let page = (value - 4096) / 65_536 * 65_536 + 4096;
+        let bit = 8 * 12_345 + 3;
+        let flipped = |bit: usize| {
+            let mut bytes = bytes.clone();
+            flip(&mut bytes, bit);
+            bytes
+        };
+        let mended =
+            |seen: &Seen| (seen.rows == rows, seen.damaged.iter().map(|(_, mended)| *mended).collect::<Vec<_>>());
+        let damaged = flipped(value * 8 + bit);
+        assert_eq!(mended(&walk_suspecting(&damaged, Some(bit))), (true, vec![true]));
+        assert_eq!(mended(&walk_suspecting(&damaged, Some(bit + 1))), (false, vec![false]));
+        assert_eq!(mended(&walk_suspecting(&damaged, None)), (false, vec![false]));
+        assert_eq!(mended(&walk(&flipped((page + 5) * 8))), (true, vec![true]));
     }
 
     #[test]

@@ -17,6 +17,10 @@ pub(crate) type Visit<'v> = dyn FnMut(&[u8], &[u8]) -> Result<()> + 'v;
 
 /// How many rows are fetched at a time by [`scan`], [`scan_rows`] and [`Records::each`].
 pub(crate) const PAGE: usize = 256;
+/// Fewer are fetched where they are so long that a page would be longer than this.
+const PAGE_BYTES: usize = 4 << 20;
+/// The first page has this many rows, as nothing is known of their length.
+pub(crate) const FIRST_PAGE: usize = 16;
 
 /// Reading records, now or as of a point, and the rows of unversioned tables.
 pub(crate) trait Records {
@@ -28,7 +32,7 @@ pub(crate) trait Records {
 
     /// Calls `visit` with every record of the range, in its direction, until it fails.
     fn each(&self, collection: CollectionId, range: KeyRange, visit: &mut Visit<'_>) -> Result<()> {
-        paged(range, |range| self.page(collection, range, PAGE)).try_for_each(|row| {
+        paged(range, |range, limit| self.page(collection, range, limit)).try_for_each(|row| {
             let (key, payload) = row?;
             visit(&key, &payload)
         })
@@ -158,7 +162,20 @@ pub(crate) fn scan<R: Records + ?Sized>(
     collection: CollectionId,
     range: KeyRange,
 ) -> impl Iterator<Item = Result<Row>> {
-    paged(range, move |range| records.page(collection, range, PAGE))
+    paged(range, move |range, limit| records.page(collection, range, limit))
+}
+
+/// Reads a page, of so many rows, of what is left of a range, and leaves what is behind it.
+pub(crate) fn next_page(
+    rest: &mut Option<KeyRange>,
+    limit: &mut usize,
+    fetch: impl FnOnce(&KeyRange, usize) -> Result<Vec<Row>>,
+) -> Result<Vec<Row>> {
+    let Some(range) = rest.take() else { return Ok(Vec::new()) };
+    let rows = fetch(&range, *limit)?;
+    *rest = rows.last().filter(|_| rows.len() >= *limit).map(|(key, _)| range.after(key));
+    *limit = next_limit(&rows);
+    Ok(rows)
 }
 
 /// Every row of a range of an unversioned table, fetched in pages.
@@ -167,28 +184,32 @@ pub(crate) fn scan_rows<R: Records + ?Sized>(
     table: Table,
     range: KeyRange,
 ) -> impl Iterator<Item = Result<Row>> {
-    paged(range, move |range| records.rows(table, range, PAGE))
+    paged(range, move |range, limit| records.rows(table, range, limit))
 }
 
 /// Turns pages into one iterator, which ends after the first error.
-fn paged(range: KeyRange, fetch: impl Fn(&KeyRange) -> Result<Vec<Row>>) -> impl Iterator<Item = Result<Row>> {
+fn paged(range: KeyRange, fetch: impl Fn(&KeyRange, usize) -> Result<Vec<Row>>) -> impl Iterator<Item = Result<Row>> {
     let mut rest = Some(range);
+    let mut limit = FIRST_PAGE;
     let mut page = Vec::new().into_iter();
     std::iter::from_fn(move || {
         loop {
             if let Some(row) = page.next() {
                 return Some(Ok(row));
             }
-            let range = rest.take()?;
-            match fetch(&range) {
+            match next_page(&mut rest, &mut limit, &fetch) {
                 Err(error) => return Some(Err(error)),
-                Ok(rows) => {
-                    rest = rows.last().filter(|_| rows.len() >= PAGE).map(|(key, _)| range.after(key));
-                    page = rows.into_iter();
-                }
+                Ok(rows) if rows.is_empty() => return None,
+                Ok(rows) => page = rows.into_iter(),
             }
         }
     })
+}
+
+/// How many rows the page behind these has, if they are as long.
+fn next_limit(rows: &[Row]) -> usize {
+    let bytes: usize = rows.iter().map(|(key, payload)| key.len() + payload.len()).sum();
+    (PAGE_BYTES * rows.len()).checked_div(bytes).unwrap_or(PAGE).clamp(1, PAGE)
 }
 
 /// Lets a handle own or borrow what it reads from.
@@ -236,6 +257,7 @@ forward_records!(&R, &mut R);
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::store::Store;
 
     #[test]
     fn the_end_of_a_prefix_is_behind_every_key_that_begins_with_it() {
@@ -243,6 +265,43 @@ mod tests {
         assert_eq!(prefix_end(b"a\xff"), Bound::Excluded(b"b".to_vec()));
         assert_eq!(prefix_end(b"\xff\xff"), Bound::Unbounded);
         assert_eq!(prefix_end(b""), Bound::Unbounded);
+    }
+
+    #[test]
+    fn the_longer_rows_are_the_fewer_are_fetched_at_a_time() {
+        let row = |i: u8| (vec![i], vec![i; if i < 100 { 10 } else { 1 << 20 }]);
+        let all: Vec<Row> = (0..200).map(row).collect();
+        let asked = std::cell::RefCell::new(Vec::new());
+        let fetch = |range: &KeyRange, limit: usize| {
+            asked.borrow_mut().push(limit);
+            let bounds = (range.start.as_ref().map(Vec::as_slice), range.end.as_ref().map(Vec::as_slice));
+            let inside = all.iter().filter(|(key, _)| RangeBounds::<[u8]>::contains(&bounds, key.as_slice()));
+            Ok(inside.take(limit).cloned().collect())
+        };
+        let met: Vec<u8> = paged(KeyRange::all(), fetch).map(|row| row.unwrap().0[0]).collect();
+        assert_eq!(met, (0..200).collect::<Vec<_>>());
+        let asked = asked.into_inner();
+        assert_eq!((asked[0], asked[1]), (FIRST_PAGE, PAGE));
+        assert!(next_limit(&all[100..]) <= PAGE_BYTES >> 20);
+        assert_eq!((next_limit(&[]), next_limit(&[(vec![0; 9 << 20], Vec::new())])), (PAGE, 1));
+    }
+
+    #[test]
+    fn every_record_is_met_once_while_each_is_changed() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::options().open_with(&folder.path().join("h.redb"), &[]).unwrap();
+        let collection = CollectionId::CONFIG;
+        let changed = store.load(|tx| {
+            (0..700u32).try_for_each(|i| tx.put(collection, &i.to_be_bytes(), &vec![0; (i as usize * 131) % 9000]))?;
+            let mut met = Vec::new();
+            tx.each_to_change(collection, |tx, key, payload| {
+                met.push(u32::from_be_bytes(key.try_into().unwrap()));
+                tx.put(collection, key, &[payload, b"!"].concat())
+            })?;
+            assert_eq!(met, (0..700).collect::<Vec<_>>());
+            Ok(scan(tx, collection, KeyRange::all()).filter(|row| row.as_ref().unwrap().1.ends_with(b"!")).count())
+        });
+        assert_eq!(changed.unwrap(), 700);
     }
 
     #[test]

@@ -43,7 +43,11 @@ pub(crate) fn owner_key_of_piece(key: &[u8]) -> Option<&[u8]> {
 }
 
 fn head(payload: &[u8]) -> Vec<u8> {
-    [&(payload.len() as u64).to_le_bytes()[..], blake3::hash(payload).as_bytes()].concat()
+    head_of(payload.len() as u64, &blake3::hash(payload))
+}
+
+fn head_of(length: u64, hash: &blake3::Hash) -> Vec<u8> {
+    [&length.to_le_bytes()[..], hash.as_bytes()].concat()
 }
 
 /// What the frame of a value holds, and statistics count: the value, or its head when it is kept in pieces.
@@ -77,26 +81,55 @@ pub(crate) fn whole(
     state: State<'_>,
     piece: impl Fn(&[u8]) -> Result<Option<Vec<u8>>>,
 ) -> Result<Option<Vec<u8>>> {
-    let head = match state {
-        State::Absent => return Ok(None),
-        State::Present(payload) => return Ok(Some(payload.to_vec())),
-        State::Chunked(head) => head,
-    };
+    match state {
+        State::Absent => Ok(None),
+        State::Present(payload) => Ok(Some(payload.to_vec())),
+        State::Chunked(head) => {
+            let mut value = Vec::new();
+            each_piece(collection, key, head, piece, |bytes| value.extend_from_slice(bytes))?;
+            Ok(Some(value))
+        }
+    }
+}
+
+/// Compares the value that a frame stands for with its head, piece by piece, so that it is never in memory as a whole.
+pub(crate) fn verify(
+    collection: CollectionId,
+    key: &[u8],
+    state: State<'_>,
+    piece: impl Fn(&[u8]) -> Result<Option<Vec<u8>>>,
+) -> Result<()> {
+    match state {
+        State::Absent | State::Present(_) => Ok(()),
+        State::Chunked(head) => each_piece(collection, key, head, piece, |_| ()),
+    }
+}
+
+/// Calls `each` with the bytes of every piece of a long value. They are its value only if no error comes.
+fn each_piece(
+    collection: CollectionId,
+    key: &[u8],
+    head: &[u8],
+    piece: impl Fn(&[u8]) -> Result<Option<Vec<u8>>>,
+    mut each: impl FnMut(&[u8]),
+) -> Result<()> {
     let damaged = |what| Error::damaged(format!("a long value is damaged ({what}): key={}", key.escape_ascii()));
     // A piece that had pieces itself could lead as deep as the file is long.
     if collection == CollectionId::CHUNKS {
         return Err(damaged("a piece has pieces"));
     }
     let length = length_in(head).ok_or_else(|| damaged("its head"))?;
-    let mut value = Vec::new();
+    let (mut hasher, mut met) = (blake3::Hasher::new(), 0);
     for number in 0..pieces(length) {
         let bytes = piece(&piece_key(collection, key, number))?.ok_or_else(|| damaged("a piece is missing"))?;
-        value.extend_from_slice(&bytes);
+        hasher.update(&bytes);
+        met += bytes.len() as u64;
+        each(&bytes);
     }
-    if self::head(&value) != head {
+    if head_of(met, &hasher.finalize()) != head {
         return Err(damaged("its hash does not match"));
     }
-    Ok(Some(value))
+    Ok(())
 }
 
 impl WriteTx<'_> {

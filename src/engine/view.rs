@@ -13,7 +13,7 @@ use crate::engine::epoch::{Epoch, Epochs};
 use crate::engine::frame::{self, Frame};
 use crate::engine::meta;
 use crate::engine::point::Manifest;
-use crate::engine::records::{KeyRange, Records, Row, scan};
+use crate::engine::records::{KeyRange, PAGE, Records, Row, scan};
 use crate::engine::schema::{CollectionId, Place, Table};
 use crate::engine::store::Context;
 use crate::engine::value;
@@ -21,6 +21,9 @@ use crate::engine::write::{collect_page, undo_key};
 use crate::error::{Error, ErrorKind, Result};
 
 type RedbTable = redb::ReadOnlyTable<&'static [u8], &'static [u8]>;
+
+/// What is called with each key and its payload, if that can be read.
+type VisitReadable<'v> = dyn FnMut(&[u8], Option<&[u8]>) -> Result<()> + 'v;
 
 /// After so many steps along chains, the retained points are read into memory once instead of looked up each time.
 const STEPS_BEFORE_LOADING: u32 = 64;
@@ -279,6 +282,34 @@ impl View {
         value::whole(place.collection, place.key, found.frame(row)?.state, |piece| {
             self.get(CollectionId::CHUNKS, piece)
         })
+    }
+
+    /// Calls `visit` with every key of a collection and its payload, which is none where damage keeps it from being read.
+    ///
+    /// # Errors
+    ///
+    /// What `visit` gives; `Damaged` when the pages of the file are.
+    pub(crate) fn each_readable(&self, collection: CollectionId, visit: &mut VisitReadable<'_>) -> Result<()> {
+        let mut range = KeyRange::all().within(collection);
+        loop {
+            let rows = match self.at {
+                Epoch::NOW => self.raw_page(Table::Live, &range, PAGE)?,
+                _ => self.past_candidates(&range, PAGE)?,
+            };
+            let Some((last, _)) = rows.last() else { return Ok(()) };
+            range = range.after(last);
+            for (row, bytes) in rows {
+                let found = Found::new(&row, bytes).and_then(|found| self.follow(&row, found, self.at));
+                match found.and_then(|found| self.whole(&row, &found)) {
+                    Ok(None) => {}
+                    Ok(Some(payload)) => visit(Place::of_record(&row).key, Some(&payload))?,
+                    Err(error) if matches!(error.kind(), ErrorKind::Damaged | ErrorKind::NewerFormat) => {
+                        visit(Place::of_record(&row).key, None)?;
+                    }
+                    Err(error) => return Err(error),
+                }
+            }
+        }
     }
 
     /// Rows of the past: `live` merged with `tombstones`, each followed to what it was.

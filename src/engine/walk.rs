@@ -4,7 +4,7 @@
 use std::ops::Bound;
 
 use parking_lot::{Condvar, Mutex};
-use redb::ReadableTable;
+use redb::{AccessGuard, ReadableTable};
 
 use crate::engine::records::KeyRange;
 use crate::engine::schema::Table;
@@ -12,10 +12,14 @@ use crate::engine::view::View;
 use crate::engine::write::out_of_order;
 use crate::error::{Error, ErrorKind, Result};
 
-/// Rows that are read at a time.
+/// Rows that are read at a time, unless they are longer together than this many bytes.
 const BATCH: usize = 256;
+const BATCH_BYTES: usize = 2 << 20;
 /// After so many batches, what is left of a range is given back.
 const BATCHES: usize = 16;
+
+/// A key and its value, where they stand on their page.
+type Pair<'t> = (AccessGuard<'t, &'static [u8]>, AccessGuard<'t, &'static [u8]>);
 
 /// What is still to be walked.
 struct Ranges {
@@ -111,8 +115,7 @@ impl Taken<'_> {
         let mut rows = view.guard().run(|| Ok(opened.range::<&[u8]>(bounds)?))?;
         let mut last = Vec::new();
         for _ in 0..BATCHES {
-            let batch: Vec<_> =
-                view.guard().run(|| Ok(rows.by_ref().take(BATCH).collect::<std::result::Result<_, _>>()?))?;
+            let batch: Vec<_> = view.guard().run(|| Ok(next_batch(rows.by_ref())?))?;
             for (key, bytes) in &batch {
                 row(key.value(), bytes.value())?;
             }
@@ -123,8 +126,8 @@ impl Taken<'_> {
                 return Err(out_of_order());
             }
             match batch.last() {
-                Some((key, _)) if batch.len() == BATCH => last = key.value().to_vec(),
-                _ => return Ok(()),
+                Some((key, _)) => last = key.value().to_vec(),
+                None => return Ok(()),
             }
         }
         self.give_back(halves(&self.range, &last));
@@ -142,6 +145,20 @@ impl Drop for Taken<'_> {
         self.ranges.state.lock().busy -= 1;
         self.ranges.turn.notify_all();
     }
+}
+
+/// The next rows, with the pages that they stand on.
+fn next_batch<'t>(rows: impl Iterator<Item = redb::Result<Pair<'t>>>) -> redb::Result<Vec<Pair<'t>>> {
+    let (mut batch, mut bytes) = (Vec::new(), 0);
+    for row in rows.take(BATCH) {
+        let row = row?;
+        bytes += row.1.value().len();
+        batch.push(row);
+        if bytes > BATCH_BYTES {
+            break;
+        }
+    }
+    Ok(batch)
 }
 
 /// What is left of a range behind `last`, in two halves if there is a key between.

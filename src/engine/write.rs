@@ -15,7 +15,7 @@ use crate::engine::digest::Stats;
 use crate::engine::epoch::{Epoch, Epochs};
 use crate::engine::frame::{self, Frame, State};
 use crate::engine::meta;
-use crate::engine::records::{self, KeyRange, Records, Row, Visit};
+use crate::engine::records::{self, KeyRange, Records, Row, Visit, next_page};
 use crate::engine::schema::{CollectionId, Place, Table};
 use crate::engine::store::Context;
 use crate::engine::value;
@@ -140,6 +140,21 @@ impl<'a> WriteTx<'a> {
             tx.reindex(collection, key, None)?;
             tx.remove_value(collection, key)
         })
+    }
+
+    /// Calls `change` with every record of a collection, fetched in pages, so that it can write meanwhile. Records that it
+    /// puts or removes on the way may or may not be seen.
+    pub(crate) fn each_to_change(
+        &mut self,
+        collection: CollectionId,
+        mut change: impl FnMut(&mut Self, &[u8], &[u8]) -> Result<()>,
+    ) -> Result<()> {
+        let (mut rest, mut limit) = (Some(KeyRange::all()), records::FIRST_PAGE);
+        while rest.is_some() {
+            let page = next_page(&mut rest, &mut limit, |range, limit| self.page(collection, range, limit))?;
+            page.iter().try_for_each(|(key, payload)| change(self, key, payload))?;
+        }
+        Ok(())
     }
 
     /// Runs a change of several rows. When it fails between them, the transaction is refused at its end, so that a

@@ -57,6 +57,11 @@ pub(crate) fn check_text(text: &[u8]) -> Result<()> {
     parse_into(text, &mut Nobody)
 }
 
+/// The same for a text that stands inside of `depth` containers, which count as levels.
+pub(crate) fn check_inside(text: &[u8], depth: usize) -> Result<()> {
+    read::parse_inside_into(text, depth, &mut Nobody)
+}
+
 /// Gives a value in pieces, checking on the way what [`check`] does. After an error, what was given is of no use.
 pub(crate) fn take_apart(value: &Value, to: &mut impl Pieces) -> Result<()> {
     pieces::take_apart(value, 0, to).map_err(Fault::into_error)

@@ -57,8 +57,13 @@ pub(crate) fn parse_into(text: &[u8], to: &mut impl Pieces) -> Result<()> {
 /// Reads one JSON text that stands inside of `depth` containers, which count as levels.
 pub(crate) fn parse_inside(text: &[u8], depth: usize) -> Result<Value> {
     let mut whole = Whole::default();
-    Reader::new(text).whole(depth, &mut whole).map_err(Fault::into_error)?;
+    parse_inside_into(text, depth, &mut whole)?;
     Ok(whole.into_value())
+}
+
+/// The same, given in pieces.
+pub(super) fn parse_inside_into(text: &[u8], depth: usize, to: &mut impl Pieces) -> Result<()> {
+    Reader::new(text).whole(depth, to).map_err(Fault::into_error)
 }
 
 /// The name of the member that a text begins with, and the text behind the colon.

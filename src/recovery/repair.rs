@@ -25,11 +25,15 @@ use crate::recovery::sessions;
 use crate::state::assignments::mend_assignments;
 use crate::state::audit::chain::mend_trail;
 use crate::state::chat;
+use crate::state::documents::mend_documents;
 use crate::state::page::sequence_of;
 use crate::state::queue::{mend_queue, numbers_of_tasks};
 
 /// When the highest numbers that were given out may be lost, numbering goes on so far behind the highest that was seen.
 pub(crate) const LEAP: u64 = 1 << 20;
+
+/// The cache of the new store, which is written and read in the order of its keys; what was salvaged has one too.
+const CACHE: usize = 32 << 20;
 
 /// A repaired store that has no name yet. [`RepairPlan::apply`] gives it one; dropping it removes it.
 #[derive(Debug)]
@@ -84,7 +88,7 @@ impl Store {
             return Err(exists(&to));
         }
         let made = Made(temporary_name(&to));
-        let store = Self::options().session(false).reserve(false).open(&made.0)?;
+        let store = Self::options().session(false).reserve(false).cache_bytes(CACHE).open(&made.0)?;
         let mut report = repair(from, &store)?;
         store.alone(|tx| tx.mend(&mut report).map(Outcome::Commit))?;
         refuse_unsound(&store)?;
@@ -149,8 +153,10 @@ impl WriteTx<'_> {
         note(mend_trail(self)?, "audit entries are lost, and the trail is not chained over them");
         note(mend_queue(self)?, "tasks waited for what they need not wait for any more");
         note(mend_assignments(self)?, "assignments did not follow from their tasks, and do now");
+        let documents = mend_documents(self)?;
         note(self.drop_backups_of_lost_points()?, "backups are lost with their points");
         note(self.drop_lost_backups()?, "backups of points are lost, and the points are not listed as them any more");
+        report.notes.extend(documents);
         let leap = if report.counters_lost { LEAP } else { 0 };
         report.notes.extend(self.raise_numbers(leap)?);
         if !report.is_whole() {
@@ -219,5 +225,145 @@ impl WriteTx<'_> {
             }
         }
         Ok(notes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+
+    use super::*;
+    use crate::engine::repair::Outcome as Fate;
+    use crate::recovery::points::Point;
+
+    /// A piece of a long value has so many bytes.
+    const PIECE: usize = 252 << 10;
+
+    /// Each point, and what was there.
+    type Points = Vec<(Point, Vec<Option<Value>>)>;
+    type Repaired = (tempfile::TempDir, Store, RepairReport, Points);
+
+    struct Hive {
+        folder: tempfile::TempDir,
+        store: Store,
+        points: Points,
+    }
+
+    /// A text of so many pieces, each of its letter.
+    fn text(pieces: &str) -> Value {
+        Value::String(pieces.chars().map(|letter| letter.to_string().repeat(PIECE)).collect())
+    }
+
+    impl Hive {
+        fn new() -> Self {
+            let folder = tempfile::tempdir().unwrap();
+            let store = Store::options().session(false).open(folder.path().join("h.redb")).unwrap();
+            Self { folder, store, points: Vec::new() }
+        }
+
+        /// Puts or removes, and makes a point of it.
+        fn put(&mut self, key: &str, value: Option<Value>) {
+            let put = |tx: &mut WriteTx<'_>| match &value {
+                Some(value) => tx.config().put(key, value),
+                None => tx.config().remove(key).map(drop),
+            };
+            self.store.write(put).unwrap();
+            let point = self.store.restore_point("a point").unwrap();
+            let there = read(&self.store.at(&point).unwrap());
+            self.points.push((point, there));
+        }
+
+        /// What is repaired after its file was edited.
+        fn repaired(self, edit: impl FnOnce(&mut [u8])) -> Repaired {
+            let to = self.folder.path().join("repaired.redb");
+            self.store.close().unwrap();
+            let path = self.folder.path().join("h.redb");
+            let mut bytes = fs::read(&path).unwrap();
+            edit(&mut bytes);
+            fs::write(&path, bytes).unwrap();
+            let report = Store::plan_repair(&path, &to).unwrap().apply().unwrap();
+            (self.folder, Store::open(&to).unwrap(), report, self.points)
+        }
+    }
+
+    /// The middles of the pages of the piece of a letter, in use or left behind.
+    fn middles(bytes: &mut [u8], letter: u8) -> impl Iterator<Item = &mut [u8]> {
+        let middles = bytes.chunks_mut(4096).filter_map(|page| page.get_mut(2000..2040));
+        middles.filter(move |middle| middle.iter().all(|byte| *byte == letter))
+    }
+
+    fn without(letter: u8) -> impl FnOnce(&mut [u8]) {
+        move |bytes| middles(bytes, letter).for_each(|middle| middle.fill(b'!'))
+    }
+
+    fn read(view: &crate::View) -> Vec<Option<Value>> {
+        ["heavy", "long"].map(|key| view.config().get(key).unwrap()).into()
+    }
+
+    #[test]
+    fn every_version_of_heavy_and_long_values_is_kept_at_every_point() {
+        let mut hive = Hive::new();
+        for version in ["abc", "abd", "x", "efg", "hij"] {
+            hive.put("heavy", Some(text(version)));
+        }
+        for version in ["abcde", "abxde", "abxdefg", "a", "abcde"] {
+            hive.put("long", Some(text(version)));
+        }
+        hive.put("long", None);
+        hive.put("long", Some(text("vwxyz")));
+        let now = read(&hive.store.view().unwrap());
+        let (_folder, store, report, points) = hive.repaired(|_| ());
+        assert!(report.is_whole(), "{report}");
+        assert!(read(&store.view().unwrap()) == now);
+        for (point, there) in &points {
+            assert!(read(&store.at(point).unwrap()) == *there, "{}", point.epoch);
+        }
+    }
+
+    #[test]
+    fn a_flipped_bit_of_a_piece_is_put_right() {
+        let mut hive = Hive::new();
+        hive.put("long", Some(text("abcde")));
+        let (_folder, store, report, _) = hive.repaired(|bytes| {
+            for letter in b"abcde" {
+                middles(bytes, *letter).nth(20).unwrap()[7] ^= 4;
+            }
+        });
+        assert!(report.is_whole(), "{report}");
+        assert_eq!(report.pages.iter().map(|page| page.mended).collect::<Vec<_>>(), [true; 5]);
+        assert!(read(&store.view().unwrap())[1] == Some(text("abcde")));
+    }
+
+    #[test]
+    fn a_long_value_of_which_a_piece_is_damaged_is_what_it_last_was_whole() {
+        let mut hive = Hive::new();
+        hive.put("long", Some(text("abcde")));
+        hive.put("long", Some(text("abxde")));
+        let (_folder, store, report, points) = hive.repaired(without(b'x'));
+        let fates: Vec<_> = report.lost.iter().map(|lost| (lost.key.as_str(), lost.outcome)).collect();
+        assert_eq!(fates, [("long", Fate::WentBack)]);
+        assert_eq!(report.partial.iter().map(|point| point.epoch).collect::<Vec<_>>(), [points[1].0.epoch]);
+        for view in [store.view().unwrap(), store.at(&points[0].0).unwrap(), store.at(&points[1].0).unwrap()] {
+            assert!(read(&view)[1] == Some(text("abcde")));
+        }
+    }
+
+    #[test]
+    fn a_long_value_loses_its_past_with_a_piece_of_it_and_itself_with_one_that_it_always_had() {
+        let mut hive = Hive::new();
+        hive.put("long", Some(text("abcde")));
+        hive.put("long", Some(text("abxde")));
+        let (_folder, store, report, points) = hive.repaired(without(b'c'));
+        assert_eq!(report.lost.iter().map(|lost| lost.outcome).collect::<Vec<_>>(), [Fate::PastLost]);
+        assert!(read(&store.view().unwrap())[1] == Some(text("abxde")));
+        assert_eq!(read(&store.at(&points[0].0).unwrap()), [None, None]);
+
+        let mut hive = Hive::new();
+        hive.put("long", Some(text("abcde")));
+        hive.put("long", Some(text("abxde")));
+        let (_folder, store, report, _) = hive.repaired(without(b'a'));
+        assert_eq!(report.lost.iter().map(|lost| lost.outcome).collect::<Vec<_>>(), [Fate::Lost]);
+        assert_eq!(read(&store.view().unwrap()), [None, None]);
+        assert_eq!(report.collections.len(), 2);
     }
 }

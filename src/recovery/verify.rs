@@ -6,8 +6,9 @@ use std::path::{Path, PathBuf};
 use crate::engine::check::{self, CheckReport, Finding, Place};
 use crate::engine::codec::{self, Stored};
 use crate::engine::open;
+use crate::engine::point::Commit;
 use crate::engine::records::{KeyRange, Records, scan_rows};
-use crate::engine::schema::Table;
+use crate::engine::schema::{CollectionId, Table};
 use crate::engine::store::Store;
 use crate::engine::view::View;
 use crate::error::{Error, ErrorKind, Result};
@@ -16,11 +17,12 @@ use crate::recovery::events::Event;
 use crate::recovery::selector::Selector;
 use crate::recovery::sessions::Session;
 use crate::state::assignments::check_assignments;
+use crate::state::documents::check_documents;
 use crate::state::queue::check_queue;
 
 impl Store {
-    /// Verifies every record, pre-image, point, digest and index row, the audit trail's chain, and that queue and
-    /// assignments agree. Changes nothing. `progress` is told how many of how many rows are done.
+    /// Verifies every record, pre-image, point, digest and index row, the audit trail's chain, that queue and assignments
+    /// agree, and that the rows of each document fit together. Changes nothing. `progress` is told how many of how many rows are done.
     ///
     /// The pages of the file are verified by [`Store::check_pages`].
     ///
@@ -52,7 +54,14 @@ impl Store {
     pub fn check_at(&self, selector: impl Into<Selector>, progress: &(dyn Fn(u64, u64) + Sync)) -> Result<CheckReport> {
         match selector.into() {
             Selector::Now => self.check(progress),
-            selector => check::check_at(&self.at(selector)?, progress),
+            selector => {
+                let view = self.at(selector)?;
+                let mut report = check::check_at(&view, progress)?;
+                if !is_partial(&view)? {
+                    check_the_documents(&view, &mut report)?;
+                }
+                Ok(report)
+            }
         }
     }
 
@@ -106,6 +115,7 @@ fn beside(store: &Path) -> PathBuf {
 fn check_between_records(view: &View, report: &mut CheckReport) -> Result<()> {
     each(report, "live", |find| check_queue(view, find))?;
     each(report, "live", |find| check_assignments(view, find))?;
+    check_the_documents(view, report)?;
     each(report, "audit", |find| {
         view.audit().verify()?.findings.iter().for_each(|finding| find(finding.to_string()));
         Ok(())
@@ -125,6 +135,31 @@ fn check_between_records(view: &View, report: &mut CheckReport) -> Result<()> {
         }
     }
     Ok(())
+}
+
+fn check_the_documents(view: &View, report: &mut CheckReport) -> Result<()> {
+    let find = &mut |key: &[u8], what| report.find(live_record(CollectionId::DOCUMENTS, key, what));
+    match check_documents(view, find) {
+        Err(error) if error.kind() == ErrorKind::Damaged => {
+            report.find(live_record(CollectionId::DOCUMENTS, b"", error.to_string()));
+            Ok(())
+        }
+        done => done,
+    }
+}
+
+fn live_record(collection: CollectionId, key: &[u8], what: String) -> Finding {
+    Finding::new(Table::Live.name(), &collection.row_key(key), what)
+}
+
+/// Whether a repair could not bring back everything of the point that a view is of, which its manifest then says.
+fn is_partial(view: &View) -> Result<bool> {
+    let Some(epoch) = view.epoch() else { return Ok(false) };
+    if let Some(manifest) = view.manifest(epoch)? {
+        return Ok(manifest.lost.iter().any(|lost| lost.collection == CollectionId::DOCUMENTS));
+    }
+    let commit = view.row(Table::Commits, &epoch.to_key())?.map(|row| codec::decode::<Commit>(&row)).transpose()?;
+    Ok(commit.is_some_and(|commit| commit.partial))
 }
 
 /// Reads every row of a table as what it is; those whose bytes are damaged were found by the engine's check already.
@@ -158,5 +193,45 @@ fn each(report: &mut CheckReport, table: &str, check: impl FnOnce(&mut dyn FnMut
             Ok(())
         }
         done => done,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_document_of_which_a_row_is_missing_is_found_now_and_at_its_point_and_repair_puts_it_together() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("h.redb");
+        let store = Store::open(&path).unwrap();
+        store.write(|tx| tx.documents().put("kind", "source", &json!({"bots": {"A": [1], "B": [2]}}))).unwrap();
+        let whole = store.restore_point("whole").unwrap();
+        // With count and digest brought up to date, so that nothing else tells of it.
+        let lose = |tx: &mut crate::WriteTx<'_>| {
+            let rows = tx.page(CollectionId::DOCUMENTS, &KeyRange::all().backward(), 1)?;
+            tx.remove(CollectionId::DOCUMENTS, &rows[0].0)
+        };
+        assert!(store.write(lose).unwrap());
+        let broken = store.restore_point("broken").unwrap();
+        let key = CollectionId::DOCUMENTS.row_key(b"kind\0\0source\0\0");
+        let what = "a document has not as many rows as it says: document=kind/source says=3 has=2";
+        let expected = [Finding::new("live", &key, what)];
+        assert_eq!(store.check(&|_, _| ()).unwrap().findings, expected);
+        assert_eq!(store.check_at(&broken, &|_, _| ()).unwrap().findings, expected);
+        assert_eq!(store.check_at(&whole, &|_, _| ()).unwrap().findings, []);
+        store.close().unwrap();
+
+        let to = folder.path().join("repaired.redb");
+        let report = Store::plan_repair(&path, &to).unwrap().apply().unwrap();
+        let note = "a document was put together from what is left of it; a point may have it whole: \
+                    document=kind/source rows=2 of=3";
+        assert_eq!(report.notes, [note]);
+        let store = Store::open(&to).unwrap();
+        let text = |view: View| view.documents().text("kind", "source").unwrap().unwrap();
+        assert_eq!(text(store.view().unwrap()), r#"{"bots":{"A":[1]}}"#);
+        assert_eq!(text(store.at(&whole).unwrap()), r#"{"bots":{"A":[1],"B":[2]}}"#);
     }
 }

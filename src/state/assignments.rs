@@ -199,16 +199,16 @@ pub(crate) fn mend_assignments(tx: &mut WriteTx<'_>) -> Result<u64> {
     for key in wrong {
         tx.remove(CollectionId::ASSIGNMENTS, &key)?;
     }
-    let tasks = scan(&*tx, CollectionId::QUEUE, KeyRange::all());
-    let tasks = tasks.map(|row| row.and_then(|(key, payload)| Task::from_record(&key, &payload)));
-    for task in tasks.collect::<Result<Vec<_>>>()? {
+    tx.each_to_change(CollectionId::QUEUE, |tx, key, payload| {
+        let task = Task::from_record(key, payload)?;
         if let Some(key) = key_of(&task)
             && tx.get(CollectionId::ASSIGNMENTS, &key)?.is_none()
         {
             mended += 1;
             follow(tx, None, Some(&task))?;
         }
-    }
+        Ok(())
+    })?;
     Ok(mended)
 }
 

@@ -45,6 +45,18 @@ struct Sort {
     tried: [usize; 3],
 }
 
+/// What is in the store that is damaged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Content {
+    /// Some of everything.
+    All,
+    /// Values that are kept in pieces. Its file is fifty times as long, so that fewer are tried.
+    Long,
+}
+
+/// Of so many that are tried of the other store, one is of long values.
+const LONG_OF: usize = 24;
+
 /// A store, and what its file was before its last changes.
 struct Damageable {
     subject: Subject,
@@ -144,8 +156,46 @@ fn stale(store: &Damageable, at: usize) -> Vec<u8> {
     bytes
 }
 
+fn store(content: Content) -> &'static Damageable {
+    match content {
+        Content::All => store_of_all(),
+        Content::Long => store_of_long(),
+    }
+}
+
+/// Long values at several points, of which some pieces changed, came and went.
+fn store_of_long() -> &'static Damageable {
+    static STORE: OnceLock<Damageable> = OnceLock::new();
+    STORE.get_or_init(|| {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("h.redb");
+        let store = Store::options().session(false).open(&path).unwrap();
+        let piece = |number: usize| format!("{number:x}").repeat((252 << 10) / 8);
+        let put = |key: &str, pieces: &[usize]| {
+            let text: String = pieces.iter().map(|number| piece(0x1234_5670 + number)).collect();
+            store.write(|tx| tx.config().put(key, &json!(text))).unwrap();
+        };
+        put("long", &[1, 2, 3, 4, 5]);
+        put("short", &[1]);
+        store.restore_point("first").unwrap();
+        put("long", &[1, 2, 9, 4, 5, 6]);
+        put("short", &[1, 2, 3, 4, 5]);
+        store.restore_point("second").unwrap();
+        put("short", &[2]);
+        store.close().unwrap();
+        let before = std::fs::read(&path).unwrap();
+        let store = Store::options().session(false).open(&path).unwrap();
+        store.write(|tx| tx.config().remove("long")).unwrap();
+        store.close().unwrap();
+        let subject = Subject::of(std::fs::read(&path).unwrap());
+        let pages = (0..subject.bytes.len()).step_by(PAGE);
+        let used = pages.filter(|page| subject.bytes[*page..].iter().take(PAGE).any(|byte| *byte != 0)).collect();
+        Damageable { subject, before, used }
+    })
+}
+
 /// The fixture, and the same once records have changed, come and gone, with and without a point between.
-fn store() -> &'static Damageable {
+fn store_of_all() -> &'static Damageable {
     static STORE: OnceLock<Damageable> = OnceLock::new();
     STORE.get_or_init(|| {
         let folder = tempfile::tempdir().unwrap();
@@ -186,8 +236,9 @@ fn used(subject: &Subject) -> Vec<usize> {
 }
 
 /// Which of a sort are tried: evenly spread, from a place that the seed gives.
-fn chosen(sort: &Sort, mode: Mode, seed: usize, scale: usize) -> Vec<usize> {
-    let (count, tried) = ((sort.count)(store()), sort.tried[mode as usize] * scale);
+fn chosen(content: Content, sort: &Sort, mode: Mode, seed: usize, scale: usize) -> Vec<usize> {
+    let part = if content == Content::Long { LONG_OF } else { 1 };
+    let (count, tried) = ((sort.count)(store(content)), (sort.tried[mode as usize] * scale).div_ceil(part));
     let step = count.div_ceil(tried).max(1);
     // An even step would always meet the same bit of a byte.
     let step = if step > 1 { step | 1 } else { step };
@@ -207,17 +258,19 @@ fn folder() -> tempfile::TempDir {
 #[test]
 fn the_child_does_its_job() {
     let Ok(job) = std::env::var(JOB) else { return };
-    let [sort, mode, from, seed, scale] = job.split(' ').map(|word| word.parse().unwrap()).collect::<Vec<usize>>()[..]
+    let [content, sort, mode, from, seed, scale] =
+        job.split(' ').map(|word| word.parse().unwrap()).collect::<Vec<usize>>()[..]
     else {
         panic!("{job}")
     };
+    let content = [Content::All, Content::Long][content];
     let (sort, mode) = (&SORTS[sort], [Mode::Verified, Mode::Unverified, Mode::Written][mode]);
     static SAID: Mutex<String> = Mutex::new(String::new());
     std::panic::set_hook(Box::new(|info| *SAID.lock().unwrap() = info.to_string()));
-    let (store, folder) = (store(), folder());
+    let (store, folder) = (store(content), folder());
     let chosen = match std::env::var(ONLY) {
         Ok(only) => vec![only.parse().unwrap()],
-        Err(_) => chosen(sort, mode, seed, scale),
+        Err(_) => chosen(content, sort, mode, seed, scale),
     };
     for (number, at) in chosen.into_iter().enumerate().skip(from) {
         println!("begins {number}");
@@ -245,11 +298,11 @@ struct Tally {
     wrong: Vec<String>,
 }
 
-fn run(sort: usize, mode: Mode, seed: usize, scale: usize) -> Tally {
+fn run(content: Content, sort: usize, mode: Mode, seed: usize, scale: usize) -> Tally {
     let mut tally = Tally::default();
     let mut from = 0;
     loop {
-        let job = format!("{sort} {} {from} {seed} {scale}", mode as usize);
+        let job = format!("{} {sort} {} {from} {seed} {scale}", content as usize, mode as usize);
         let mut child = Command::new(std::env::current_exe().unwrap())
             .args(["--exact", "damage::the_child_does_its_job", "--nocapture", "--test-threads=1"])
             .env(JOB, job)
@@ -294,15 +347,17 @@ fn run(sort: usize, mode: Mode, seed: usize, scale: usize) -> Tally {
 fn no_damage_makes_a_store_serve_what_was_never_written_or_hide_what_it_lacks() {
     let (seed, scale) = (setting("HIVEKEEP_TEST_SEED", 1), setting("HIVEKEEP_TEST_SCALE", 1));
     println!("seed={seed} scale={scale}");
-    let jobs: Vec<_> = [Mode::Verified, Mode::Unverified, Mode::Written]
+    let modes = [Mode::Verified, Mode::Unverified, Mode::Written].into_iter();
+    let jobs: Vec<_> = [Content::All, Content::Long]
         .into_iter()
-        .flat_map(|mode| (0..SORTS.len()).map(move |sort| (mode, sort)))
+        .flat_map(|content| modes.clone().map(move |mode| (content, mode)))
+        .flat_map(|(content, mode)| (0..SORTS.len()).map(move |sort| (content, mode, sort)))
         .collect();
     let (waiting, done) = (Mutex::new(jobs.into_iter()), Mutex::new(BTreeMap::new()));
     let worker = || {
-        while let Some((mode, sort)) = { waiting.lock().unwrap().next() } {
-            let tally = run(sort, mode, seed, scale);
-            done.lock().unwrap().insert((mode, sort), tally);
+        while let Some((content, mode, sort)) = { waiting.lock().unwrap().next() } {
+            let tally = run(content, sort, mode, seed, scale);
+            done.lock().unwrap().insert((content, mode, sort), tally);
         }
     };
     std::thread::scope(|scope| {
@@ -311,9 +366,9 @@ fn no_damage_makes_a_store_serve_what_was_never_written_or_hide_what_it_lacks() 
     let done = done.into_inner().unwrap();
     let mut bad = Vec::new();
     println!(
-        "| mode | damage | tried | harmless | found | repaired whole | in part | nothing left | wrong | aborts | hangs |"
+        "| content | mode | damage | tried | harmless | found | repaired whole | in part | nothing left | wrong | aborts | hangs |"
     );
-    for ((mode, sort), Tally { verdicts, aborts, hangs, wrong }) in &done {
+    for ((content, mode, sort), Tally { verdicts, aborts, hangs, wrong }) in &done {
         let of = |verdict: Verdict| verdicts.get(&format!("{verdict:?}")).copied().unwrap_or_default();
         let (harmless, found) = (of(Verdict::Harmless), of(Verdict::Found));
         let repaired = [Verdict::RepairedWhole, Verdict::RepairedInPart, Verdict::NothingLeft].map(of);
@@ -321,14 +376,14 @@ fn no_damage_makes_a_store_serve_what_was_never_written_or_hide_what_it_lacks() 
         let [whole, part, nothing] = repaired;
         let found = found + whole + part + nothing;
         println!(
-            "| {mode:?} | {} | {tried} | {harmless} | {found} | {whole} | {part} | {nothing} | {} | {aborts} | {hangs} |",
+            "| {content:?} | {mode:?} | {} | {tried} | {harmless} | {found} | {whole} | {part} | {nothing} | {} | {aborts} | {hangs} |",
             SORTS[*sort].name,
             wrong.len(),
         );
-        bad.extend(wrong.iter().map(|what| format!("{mode:?}, {}: {what}", SORTS[*sort].name)));
+        bad.extend(wrong.iter().map(|what| format!("{content:?}, {mode:?}, {}: {what}", SORTS[*sort].name)));
         let contained = *mode == Mode::Verified || *mode == Mode::Unverified;
         if *hangs > 0 || (contained && *aborts > 0) {
-            bad.push(format!("{mode:?}, {}: aborts={aborts} hangs={hangs}", SORTS[*sort].name));
+            bad.push(format!("{content:?}, {mode:?}, {}: aborts={aborts} hangs={hangs}", SORTS[*sort].name));
         }
     }
     assert!(bad.is_empty(), "{} of them went wrong:\n{}", bad.len(), bad[..bad.len().min(40)].join("\n"));

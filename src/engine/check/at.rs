@@ -50,6 +50,6 @@ impl Sums {
         self.report.bytes += stats.bytes;
         self.tally.add(place.collection, &stats);
         let piece = |piece: &[u8]| view.get(CollectionId::CHUNKS, piece);
-        value::whole(place.collection, place.key, frame.state, piece).map(drop)
+        value::verify(place.collection, place.key, frame.state, piece)
     }
 }

@@ -38,5 +38,5 @@ pub(crate) fn repair(from: &Path, into: &Store) -> Result<RepairReport> {
         let message = format!("nothing of a store is left in {}", from.display());
         return Err(Error::new(ErrorKind::NotAStore, message));
     }
-    rebuild::rebuild(&salvaged, into)
+    rebuild::rebuild(salvaged, into)
 }

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::long;
 use super::report::{CollectionLoss, LostRecord, Outcome, PartialPoint, RepairReport};
 use super::salvage::Salvage;
-use super::scratch::{Fact, Found};
+use super::scratch::{Fact, Found, Kind};
 use super::timeline::{Step, Version, steps};
 use crate::engine::codec::{self, Stored};
 use crate::engine::commit::Outcome as Ending;
@@ -30,7 +30,13 @@ const KEYS_MAX: usize = 100;
 type RawRow = (Table, Vec<u8>, Vec<u8>);
 
 /// Fills a new store.
-pub(super) fn rebuild(salvage: &Salvage, into: &Store) -> Result<RepairReport> {
+pub(super) fn rebuild(salvage: Salvage, into: &Store) -> Result<RepairReport> {
+    let report = fill(&salvage, into)?;
+    // There may be as many as were lost, so they are not there twice.
+    Ok(RepairReport { pages: salvage.notes.pages, rows: salvage.notes.rows, ..report })
+}
+
+fn fill(salvage: &Salvage, into: &Store) -> Result<RepairReport> {
     let points = Points::read(salvage)?;
     let members = points.members(salvage)?;
     let mut rebuild = Rebuild {
@@ -43,8 +49,6 @@ pub(super) fn rebuild(salvage: &Salvage, into: &Store) -> Result<RepairReport> {
         batch_bytes: 0,
         damaged: damaged_records(salvage),
         report: RepairReport {
-            pages: salvage.notes.pages.clone(),
-            rows: salvage.notes.rows.clone(),
             counters_lost: salvage.notes.hurt.contains(&Table::Meta),
             points: (points.manifests.len() + points.commits.len()) as u64,
             ..RepairReport::default()
@@ -108,9 +112,14 @@ impl Rebuild<'_> {
             return Ok(());
         }
         long::drop_incomplete(&self.salvage.scratch, row, &mut facts)?;
-        let past_is_whole = self.versions(row, &facts)?;
-        for (piece, versions) in long::pieces(&self.salvage.scratch, row, &facts)? {
-            self.versions(&piece, &versions)?;
+        let scratch = &self.salvage.scratch;
+        let versions: Vec<_> = facts.iter().map(|fact| version(fact.birth, fact.kind == Kind::Absent)).collect();
+        let past_is_whole = self.versions(row, &versions, |at| match facts.get(at) {
+            Some(fact) => Frame::of(row, scratch.frame(row, fact)?.into_owned()),
+            None => Ok(Frame::never(row)),
+        })?;
+        for number in 0..long::most_pieces(&facts) {
+            self.piece(row, &facts, number)?;
         }
         let newest = facts.last();
         let outcome = match newest.map(|newest| newest.found) {
@@ -122,6 +131,18 @@ impl Rebuild<'_> {
         };
         self.lose(row, outcome, newest.map(|newest| newest.birth).unwrap_or_default());
         Ok(())
+    }
+
+    /// Writes all rows of a piece of a record's long values.
+    fn piece(&mut self, record: &[u8], facts: &[Fact], number: u32) -> Result<()> {
+        let scratch = &self.salvage.scratch;
+        let (row, pieces) = long::piece_versions(scratch, record, facts, number)?;
+        let versions: Vec<_> = pieces.iter().map(|piece| version(piece.birth, piece.source.is_none())).collect();
+        let written = self.versions(&row, &versions, |at| match pieces.get(at) {
+            Some(piece) => Frame::of(&row, long::piece_frame(scratch, &row, piece)?),
+            None => Ok(Frame::never(&row)),
+        });
+        written.map(drop)
     }
 
     fn lose(&mut self, row: &[u8], outcome: Outcome, epoch: Epoch) {
@@ -146,51 +167,43 @@ impl Rebuild<'_> {
         self.report.lost.sort();
     }
 
-    /// Writes the rows that the versions of a record need; says whether each chain of them is whole.
-    fn versions(&mut self, row: &[u8], facts: &[Fact]) -> Result<bool> {
-        let place = Place::of_record(row);
-        let never = Frame::never(row);
-        let frames = facts.iter().map(|fact| Frame::of(row, &fact.frame)).collect::<Result<Vec<_>>>()?;
-        let versions: Vec<_> = facts
-            .iter()
-            .zip(&frames)
-            .map(|(fact, frame)| Version { birth: fact.birth, absent: frame.stats.is_none() })
-            .collect();
+    /// Writes the rows that the versions of a record need; says whether each chain of them is whole. `frame` reads one.
+    fn versions(&mut self, row: &[u8], versions: &[Version], frame: impl Fn(usize) -> Result<Frame>) -> Result<bool> {
+        let collection = Place::of_record(row).collection;
         let mut newer = None;
         let mut whole = true;
-        for step in steps(&versions, self.members) {
+        for step in steps(versions, self.members) {
             let at = match step {
                 Step::Live(at) | Step::Tombstone(at) => Some(at),
                 Step::PreImage(_, at) => at,
             };
-            let frame = at.and_then(|at| frames.get(at)).unwrap_or(&never);
+            let Frame { bytes, stats } = at.map_or_else(|| Ok(Frame::never(row)), &frame)?;
             match step {
-                Step::Live(at) => {
-                    facts.get(at).map_or(Ok(()), |fact| self.live(row, fact, frame))?;
-                }
-                Step::Tombstone(_) => self.push(Table::Tombstones, row.to_vec(), frame.bytes.clone())?,
+                Step::Live(_) => self.live(row, bytes, stats)?,
+                Step::Tombstone(_) => self.push(Table::Tombstones, row.to_vec(), bytes)?,
                 Step::PreImage(segment, at) => {
                     whole &= at.is_some();
                     self.report.pre_images += 1;
-                    self.push(Table::Undo, undo_key(segment, row), frame.bytes.clone())?;
-                    self.tally.step_back(segment, place.collection, newer, frame.stats.as_ref());
+                    self.push(Table::Undo, undo_key(segment, row), bytes)?;
+                    self.tally.step_back(segment, collection, newer.as_ref(), stats.as_ref());
                 }
             }
-            newer = frame.stats.as_ref();
+            newer = stats;
         }
         Ok(whole)
     }
 
-    fn live(&mut self, row: &[u8], fact: &Fact, frame: &Frame) -> Result<()> {
+    fn live(&mut self, row: &[u8], frame: Vec<u8>, stats: Option<Stats>) -> Result<()> {
         let place = Place::of_record(row);
-        let Some(stats) = frame.stats else { return Ok(()) };
+        let Some(stats) = stats else { return Ok(()) };
         self.report.records += 1;
         self.report.bytes += stats.bytes;
         self.tally.add(place.collection, &stats);
-        self.push(Table::Live, row.to_vec(), frame.bytes.clone())?;
         let store = self.into.clone();
-        let Some(rule) = store.inner.context().index_rule(place.collection) else { return Ok(()) };
-        let value = long::value_of(&self.salvage.scratch, row, fact)?;
+        let rule = store.inner.context().index_rule(place.collection);
+        let value = rule.map_or(Ok(None), |_| long::value_of(&self.salvage.scratch, row, &frame))?;
+        self.push(Table::Live, row.to_vec(), frame)?;
+        let Some(rule) = rule else { return Ok(()) };
         match rule.keys(place.key, value.as_deref()) {
             Ok(keys) => keys.into_iter().try_for_each(|key| self.push_payload(Table::Index, &key, &[])),
             Err(error) if error.kind() == ErrorKind::Damaged => {
@@ -393,10 +406,10 @@ struct Frame {
 }
 
 impl Frame {
-    fn of(row: &[u8], bytes: &[u8]) -> Result<Self> {
+    fn of(row: &[u8], bytes: Vec<u8>) -> Result<Self> {
         let place = Place::of_record(row);
-        let payload = frame::decode(place, bytes)?.payload();
-        Ok(Self { bytes: bytes.to_vec(), stats: payload.map(|payload| stats_of(place.key, payload)) })
+        let stats = frame::decode(place, &bytes)?.payload().map(|payload| stats_of(place.key, payload));
+        Ok(Self { bytes, stats })
     }
 
     fn never(row: &[u8]) -> Self {
@@ -404,6 +417,10 @@ impl Frame {
         frame::encode(&mut bytes, Place::of_record(row), Epoch(0), State::Absent);
         Self { bytes, stats: None }
     }
+}
+
+fn version(birth: Epoch, absent: bool) -> Version {
+    Version { birth, absent }
 }
 
 /// The users' collections by number. One whose name is lost gets a new one.

@@ -245,6 +245,10 @@ impl Visitor for Reader<'_> {
         }
     }
 
+    fn flipped_bit(&self, key: &[u8], value: &[u8]) -> Option<usize> {
+        self.table.and_then(|table| frame::flipped_bit(table.place(key), value))
+    }
+
     fn damaged(&mut self, place: PagePlace, span: Span, mended: bool) {
         let PagePlace { offset, bytes } = place;
         self.notes.pages.push(DamagedPage {

@@ -1,6 +1,7 @@
 //! Everything that was found sound in a damaged file, sorted by record: a redb database of its own, in memory when the
 //! file is small, and removed when the repair ends.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -12,8 +13,10 @@ use redb::{
 };
 
 use crate::engine::epoch::Epoch;
+use crate::engine::frame::{self, State};
 use crate::engine::meta;
-use crate::engine::schema::{CollectionId, Table};
+use crate::engine::schema::{CollectionId, Place, Table};
+use crate::engine::value;
 use crate::error::{Error, Result};
 
 /// A record and the epoch in which it became that: where it was found, and its frame.
@@ -21,9 +24,11 @@ const FACTS: TableDefinition<'static, (&'static [u8], u64), &'static [u8]> = Tab
 /// A table's number and key: a frame of a table that is not versioned.
 const ROWS: TableDefinition<'static, (u8, &'static [u8]), &'static [u8]> = TableDefinition::new("rows");
 /// What a larger file holds does not go into memory.
-const IN_MEMORY_MAX: u64 = 64 << 20;
-/// Of the database of a large file.
-const CACHE: usize = 64 << 20;
+const IN_MEMORY_MAX: u64 = 16 << 20;
+/// Of the database: it is written and read nearly in the order of its keys, and the new store has a cache too.
+const CACHE: usize = 16 << 20;
+/// The frames of one record that are kept in memory together; others are read when they are needed.
+const FRAMES_MAX: usize = 1 << 20;
 /// Facts and rows that are handed over at a time.
 const PAGE: usize = 256;
 
@@ -43,7 +48,18 @@ pub(super) enum Found {
 pub(super) struct Fact {
     pub(super) birth: Epoch,
     pub(super) found: Found,
-    pub(super) frame: Vec<u8>,
+    pub(super) kind: Kind,
+    /// Its frame, unless those of the record are too long to be kept together.
+    frame: Option<Vec<u8>>,
+}
+
+/// What a frame holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Absent,
+    Whole,
+    /// The head of a value in so many pieces.
+    Long(u32),
 }
 
 /// Being filled.
@@ -150,27 +166,36 @@ impl Scratch {
     pub(super) fn records(&self, mut each: impl FnMut(&[u8], Vec<Fact>) -> Result<()>) -> Result<()> {
         let table = self.transaction.open_table(FACTS)?;
         let mut current: Option<(Vec<u8>, Vec<Fact>)> = None;
+        let mut kept = 0;
         for row in table.iter()? {
             let (key, value) = row?;
-            let (record, birth) = key.value();
+            let ((record, birth), value) = (key.value(), value.value());
             if let Some((other, facts)) = current.take_if(|(other, _)| other != record) {
                 each(&other, facts)?;
+                kept = 0;
             }
             let (_, facts) = current.get_or_insert_with(|| (record.to_vec(), Vec::new()));
-            facts.extend(fact(birth, value.value()));
+            kept += value.len();
+            facts.extend(fact(record, birth, value, kept <= FRAMES_MAX)?);
         }
         current.map_or(Ok(()), |(record, facts)| each(&record, facts))
     }
 
-    /// All that is known of one record, oldest first.
-    pub(super) fn facts(&self, record: &[u8]) -> Result<Vec<Fact>> {
+    /// What a record was in an epoch.
+    pub(super) fn fact_at(&self, record: &[u8], at: Epoch) -> Result<Option<Fact>> {
         let table = self.transaction.open_table(FACTS)?;
-        let mut facts = Vec::new();
-        for row in table.range((record, 0)..=(record, u64::MAX))? {
-            let (key, value) = row?;
-            facts.extend(fact(key.value().1, value.value()));
+        let Some(row) = table.range((record, 0)..=(record, at.0))?.next_back() else { return Ok(None) };
+        let (key, value) = row?;
+        fact(record, key.value().1, value.value(), true)
+    }
+
+    /// The frame of a fact.
+    pub(super) fn frame<'f>(&self, record: &[u8], fact: &'f Fact) -> Result<Cow<'f, [u8]>> {
+        if let Some(frame) = &fact.frame {
+            return Ok(Cow::Borrowed(frame));
         }
-        Ok(facts)
+        let again = self.fact_at(record, fact.birth)?.and_then(|fact| fact.frame);
+        again.map(Cow::Owned).ok_or_else(|| Error::damaged("the scratch of a repair has lost a row"))
     }
 
     /// The collections that any record is of.
@@ -215,12 +240,17 @@ impl Scratch {
     }
 }
 
-fn fact(birth: u64, value: &[u8]) -> Option<Fact> {
-    let (found, frame) = value.split_first()?;
+fn fact(record: &[u8], birth: u64, value: &[u8], keep: bool) -> Result<Option<Fact>> {
+    let Some((found, bytes)) = value.split_first() else { return Ok(None) };
     let found = match found {
         0 => Found::Newest,
         1 => Found::PreImage,
         _ => Found::LeftBehind,
     };
-    Some(Fact { birth: Epoch(birth), found, frame: frame.to_vec() })
+    let kind = match frame::decode(Place::of_record(record), bytes)?.state {
+        State::Absent => Kind::Absent,
+        State::Present(_) => Kind::Whole,
+        state @ State::Chunked(_) => Kind::Long(value::pieces_of(state)),
+    };
+    Ok(Some(Fact { birth: Epoch(birth), found, kind, frame: keep.then(|| bytes.to_vec()) }))
 }

@@ -10,7 +10,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::{Audit, Entry};
 use crate::engine::codec::{self, Stored};
-use crate::engine::records::{KeyRange, Records, scan_rows};
+use crate::engine::records::{FIRST_PAGE, KeyRange, Records, next_page};
 use crate::engine::schema::Table;
 use crate::engine::write::WriteTx;
 use crate::error::{Error, ErrorKind, Result};
@@ -70,6 +70,13 @@ impl Trail {
     pub(super) fn lost_at(&self, sequence: u64) -> Option<(u64, u64)> {
         let at = self.lost.partition_point(|(_, through)| *through < sequence);
         self.lost.get(at).copied().filter(|(from, _)| *from <= sequence)
+    }
+
+    /// Notes entries as lost, if there are any between the two.
+    fn lose(&mut self, from: u64, through: u64) {
+        if from <= through {
+            self.lost.push((from, through));
+        }
     }
 
     /// Makes it the store's; its entries are put by themselves.
@@ -212,42 +219,20 @@ impl<R: Records> Audit<R> {
 /// behind the highest number that is known. Says how many are newly lost.
 pub(crate) fn mend_trail(tx: &mut WriteTx<'_>) -> Result<u64> {
     let stored = Trail::read(tx).unwrap_or_default();
-    let rows = scan_rows(&*tx, Table::Audit, KeyRange::all()).collect::<Result<Vec<_>>>()?;
-    let mut chain = Trail { purged: stored.purged, head: stored.head, lost: Vec::new() };
-    let mut next = stored.purged.sequence.saturating_add(1);
-    let mut hash = (!stored.is_lost(stored.purged.sequence)).then_some(stored.purged.hash);
-    let gap = |chain: &mut Trail, from: u64, through: u64| {
-        if from <= through {
-            chain.lost.push((from, through));
-        }
+    let mut mending = Mending {
+        chain: Trail { purged: stored.purged, head: stored.head, lost: Vec::new() },
+        next: stored.purged.sequence.saturating_add(1),
+        hash: (!stored.is_lost(stored.purged.sequence)).then_some(stored.purged.hash),
+        begins_anywhere: stored == Trail::default(),
     };
-    for (row, payload) in rows {
-        let sequence = sequence_of(&row)?;
-        if sequence < next {
-            // It was purged before, and found again on a page that was not in use any more.
-            tx.remove_row(Table::Audit, &row)?;
-            continue;
-        }
-        let entry: Entry = codec::decode(&payload)?;
-        if stored == Trail::default() && next == 1 {
-            (chain.purged, next) = (Link { sequence: sequence - 1, hash: entry.previous }, sequence);
-            hash = Some(entry.previous);
-        }
-        gap(&mut chain, next, sequence - 1);
-        let follows = sequence > next || hash.is_none_or(|hash| hash == entry.previous);
-        if !follows {
-            // The one before is not the one that was written.
-            gap(&mut chain, sequence - 1, sequence - 1);
-            tx.remove_row(Table::Audit, &sequence_key(sequence - 1))?;
-        }
-        hash = Some(EntryHash::of(&payload));
-        next = sequence.saturating_add(1);
-        if sequence >= chain.head.sequence {
-            chain.head = Link { sequence, hash: EntryHash::of(&payload) };
-        }
+    let (mut rest, mut limit) = (Some(KeyRange::all()), FIRST_PAGE);
+    while rest.is_some() {
+        let rows = next_page(&mut rest, &mut limit, |range, limit| tx.rows(Table::Audit, range, limit))?;
+        rows.iter().try_for_each(|(row, payload)| mending.entry(tx, row, payload))?;
     }
+    let Mending { mut chain, next, .. } = mending;
     let newest = chain.head.sequence;
-    gap(&mut chain, next, newest);
+    chain.lose(next, newest);
     if chain == stored {
         return Ok(0);
     }
@@ -255,6 +240,45 @@ pub(crate) fn mend_trail(tx: &mut WriteTx<'_>) -> Result<u64> {
     let newly = count(&chain).saturating_sub(count(&stored));
     chain.write(tx)?;
     Ok(newly)
+}
+
+/// A trail that is made anew from the entries that are left.
+struct Mending {
+    chain: Trail,
+    /// The number that comes next, and the hash of the entry before it, when that is known.
+    next: u64,
+    hash: Option<EntryHash>,
+    /// Whether its beginning is lost, so that it is where the first entry is.
+    begins_anywhere: bool,
+}
+
+impl Mending {
+    fn entry(&mut self, tx: &mut WriteTx<'_>, row: &[u8], payload: &[u8]) -> Result<()> {
+        let sequence = sequence_of(row)?;
+        if sequence < self.next {
+            // It was purged before, and found again on a page that was not in use any more.
+            return tx.remove_row(Table::Audit, row).map(drop);
+        }
+        let entry: Entry = codec::decode(payload)?;
+        if self.begins_anywhere && self.next == 1 {
+            self.chain.purged = Link { sequence: sequence.saturating_sub(1), hash: entry.previous };
+            (self.next, self.hash) = (sequence, Some(entry.previous));
+        }
+        self.chain.lose(self.next, sequence.saturating_sub(1));
+        let follows = sequence > self.next || self.hash.is_none_or(|hash| hash == entry.previous);
+        if !follows {
+            // The one before is not the one that was written.
+            let before = sequence.saturating_sub(1);
+            self.chain.lose(before, before);
+            tx.remove_row(Table::Audit, &sequence_key(before))?;
+        }
+        let hash = EntryHash::of(payload);
+        (self.next, self.hash) = (sequence.saturating_add(1), Some(hash));
+        if sequence >= self.chain.head.sequence {
+            self.chain.head = Link { sequence, hash };
+        }
+        Ok(())
+    }
 }
 
 /// The error for an entry that is not there.

@@ -21,9 +21,12 @@
 //!   The document's own row also has the number of rows below it, so that lost ones are an error and no shorter document.
 //! * [`prepared`] is a document on its way in, printed once before the transaction begins.
 //! * [`put`] brings the rows from what they are to what they should be; [`names`] tells a person which element a row is.
+//! * [`check`] finds rows that do not fit together, and [`mend`] makes a document of those that a repair has left.
 
 mod align;
+mod check;
 mod layout;
+mod mend;
 #[cfg(test)]
 mod model_test;
 mod names;
@@ -34,6 +37,8 @@ mod rows;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use check::check_documents;
+pub(crate) use mend::mend_documents;
 pub(crate) use names::{RowNames, row_value};
 #[cfg(feature = "http")]
 pub(crate) use prepared::Preparing;

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use crate::engine::meta;
 use crate::engine::records::Records;
+use crate::engine::schema::CollectionId;
 use crate::engine::write::WriteTx;
 use crate::error::Result;
 use crate::state::queue::Queue;
@@ -44,8 +45,8 @@ pub(crate) fn check_queue<R: Records>(records: &R, report: &mut dyn FnMut(String
 /// tasks it changed.
 pub(crate) fn mend_queue(tx: &mut WriteTx<'_>) -> Result<u64> {
     let mut mended = 0;
-    let tasks = tx.queue().list().collect::<Result<Vec<_>>>()?;
-    for task in tasks {
+    tx.each_to_change(CollectionId::QUEUE, |tx, key, payload| {
+        let task = Task::from_record(key, payload)?;
         let waiting_for = match task.state {
             TaskState::Ready => {
                 let known: BTreeSet<_> = task.waiting_for.intersection(&task.depends_on).cloned().collect();
@@ -57,7 +58,8 @@ pub(crate) fn mend_queue(tx: &mut WriteTx<'_>) -> Result<u64> {
             mended += 1;
             tx.queue().save(Some(&task), &Task { waiting_for, ..task.clone() })?;
         }
-    }
+        Ok(())
+    })?;
     let counts = tx.queue().counts_from_tasks()?;
     tx.queue().count(counts, None, None)?;
     Ok(mended)
