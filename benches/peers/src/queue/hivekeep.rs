@@ -51,6 +51,11 @@ impl Queue for Store {
     fn count_done(&self) -> Result<u64> {
         Ok(self.view()?.queue().counts()?.of(TaskState::Done))
     }
+
+    fn add_point(&self) -> Result<()> {
+        self.restore_point("behind")?;
+        Ok(())
+    }
 }
 
 struct Working<'a> {

@@ -12,7 +12,7 @@ use anyhow::{Context, Result, ensure};
 
 pub use work::{NAMES, all};
 
-use crate::engine::HIVEKEEP;
+use crate::engine::{HIVEKEEP, cannot};
 
 /// What is to be done, in bytes.
 pub const PAYLOAD_BYTES: usize = 272;
@@ -28,6 +28,11 @@ pub trait Queue: Sync {
     fn add_done(&self, count: u64) -> Result<()>;
 
     fn count_done(&self) -> Result<u64>;
+
+    /// Makes a restore point, where that is no copy of the file.
+    fn add_point(&self) -> Result<()> {
+        cannot("a restore point is a copy of the file")
+    }
 }
 
 /// Each call is one transaction.
@@ -50,12 +55,14 @@ pub struct Kind {
     pub open: fn(&Path) -> Result<Box<dyn Queue>>,
     /// Several processes can share it.
     pub is_shared: bool,
+    /// It has restore points.
+    pub has_points: bool,
 }
 
 const KINDS: [Kind; 3] = [
-    Kind { name: HIVEKEEP, open: hivekeep::open, is_shared: true },
-    Kind { name: "hivekeep_one_phase", open: hivekeep::open_one_phase, is_shared: false },
-    Kind { name: "sqlite_queue", open: sqlite::open, is_shared: true },
+    Kind { name: HIVEKEEP, open: hivekeep::open, is_shared: true, has_points: true },
+    Kind { name: "hivekeep_one_phase", open: hivekeep::open_one_phase, is_shared: false, has_points: true },
+    Kind { name: "sqlite_queue", open: sqlite::open, is_shared: true, has_points: false },
 ];
 
 pub const ENGINES: [&str; 3] = [KINDS[0].name, KINDS[1].name, KINDS[2].name];

@@ -25,6 +25,8 @@ const ROUNDS: usize = 5;
 const THREADS: usize = 8;
 const CYCLES: usize = 100;
 const PROCESSES: usize = 3;
+/// Restore points behind a claim.
+const POINTS: u64 = 3_000;
 
 /// A queue with how much in it is known to be done.
 struct Subject {
@@ -54,6 +56,13 @@ pub fn all(bench: &mut Bench) -> Result<()> {
     each(bench, "queue_claim_100", "one batch", &mut fresh, |subject| claim_100(subject, 100))?;
     each(bench, "queue_claim_100", "a hundred claims", &mut fresh, |subject| claim_100(subject, 1))?;
     drop(full);
+    let mut late = subjects(bench, "late")?;
+    late.retain(|subject| subject.kind.has_points);
+    if bench.has_work("queue_claim") {
+        late.iter_mut().try_for_each(add_points)?;
+    }
+    each(bench, "queue_claim", "3,000 restore points behind", &mut late, claim)?;
+    drop(late);
     for (variant, count) in [("one process", 1), ("three processes", PROCESSES)] {
         let mut late = Vec::new();
         each(bench, "queue_processes", variant, &mut fresh, |subject| processes(subject, count, &mut late))?;
@@ -76,6 +85,18 @@ fn subjects(bench: &Bench, name: &str) -> Result<Vec<Subject>> {
             Ok(Subject { kind, queue: (kind.open)(&folder)?, folder, done: 0 })
         })
         .collect()
+}
+
+/// Many restore points, each with a task done after it.
+fn add_points(subject: &mut Subject) -> Result<()> {
+    let mut worker = subject.queue.worker(0)?;
+    for _ in 0..POINTS {
+        subject.queue.add_point()?;
+        let mut left = 0..1;
+        cycles(worker.as_mut(), &mut || left.next().is_some())?;
+    }
+    subject.done += POINTS;
+    Ok(())
 }
 
 fn each(
