@@ -408,7 +408,8 @@ mod tests {
             (vec![0], r#"{"bots":{"B":{"port":1},"C":{"port":2}},"tasks":[[1],[2]],"none":{}}"#),
             (vec![2], r#"{"bots":{"C":{"port":2}},"tasks":[[1],[2]],"none":{}}"#),
             (vec![1], r#"{"recovered":{"B":{"port":1},"C":{"port":2}},"tasks":[[1],[2]],"none":{}}"#),
-            (vec![1, 4], r#"{"recovered":{"B":{"port":1},"C":{"port":2}},"recovered+":[[1],[2]],"none":{}}"#),
+            (vec![1, 4], r#"{"recovered":{"B":{"port":1},"C":{"port":2}},"recovered 2":[[1],[2]],"none":{}}"#),
+            (vec![0, 1], r#"{"recovered":{"B":{"port":1},"C":{"port":2}},"tasks":[[1],[2]],"none":{}}"#),
             (vec![5, 6], r#"{"bots":{"B":{"port":1},"C":{"port":2}},"tasks":[],"none":{}}"#),
         ];
         for (lost, expected) in kept {
@@ -418,6 +419,42 @@ mod tests {
             assert!(notes[0].contains("document=kind/source rows="), "{notes:?}");
             assert_eq!(store.view().unwrap().documents().text("kind", "source").unwrap().unwrap(), expected);
         }
+    }
+
+    #[test]
+    fn members_that_lost_their_names_are_numbered_and_leave_the_names_of_others_alone() {
+        let (_dir, store, rows) = store();
+        let bots = rows[1].0.clone();
+        let change = |tx: &mut WriteTx<'_>| {
+            (0..5000u64).try_for_each(|at| {
+                let key = [&bots[..], &(u64::MAX - 1 - at).to_be_bytes()].concat();
+                tx.put(CollectionId::DOCUMENTS, &key, at.to_string().as_bytes())
+            })?;
+            for (order, payload) in [(1, "\"B\":0"), (2, "\"B 2\":0"), (u64::MAX, "\"recovered 7\":0")] {
+                let key = [&bots[..], &u64::to_be_bytes(order)].concat();
+                tx.put(CollectionId::DOCUMENTS, &key, payload.as_bytes())?;
+            }
+            Ok(())
+        };
+        store.write(change).unwrap();
+        store.write(mend_documents).unwrap();
+        let document = store.view().unwrap().documents().get("kind", "source").unwrap().unwrap();
+        let bots = document["bots"].as_object().unwrap();
+        assert_eq!(bots.len(), 5005);
+        for (name, value) in [("recovered", 4999), ("recovered 2", 4998), ("recovered 7", 0), ("recovered 5001", 0)] {
+            assert_eq!(bots[name], value, "{name}");
+        }
+        assert_eq!((&bots["B"], &bots["B 2"], &bots["B 3"]["port"]), (&0.into(), &0.into(), &1.into()));
+    }
+
+    #[test]
+    fn an_element_that_newer_rows_took_the_place_of_is_told_of() {
+        let (_dir, store, rows) = store();
+        let earlier = br#""bots":{"B":{"port":1},"D":{"port":4}}"#;
+        store.write(|tx| tx.put(CollectionId::DOCUMENTS, &rows[1].0, earlier)).unwrap();
+        let notes = store.write(mend_documents).unwrap();
+        assert!(notes[0].ends_with("of=7 earlier_values_dropped=1"), "{notes:?}");
+        assert_eq!(store.view().unwrap().documents().text("kind", "source").unwrap().unwrap(), WHOLE);
     }
 
     fn store_without(lost: &[Vec<u8>]) -> Made {

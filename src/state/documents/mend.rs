@@ -1,10 +1,10 @@
 //! Documents of which rows were lost, put together from those that are left.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 
-use super::rows::{self, ORDER};
+use super::rows::{self, ORDER, Shape};
 use super::{DocumentId, put};
 use crate::engine::records::{KeyRange, Records};
 use crate::engine::schema::CollectionId;
@@ -19,7 +19,7 @@ const NAMELESS: &str = "recovered";
 /// versions; says what became of each document that it changed.
 ///
 /// Every element that is left is kept: a container whose row is lost is made of what lies in it, and what has lost its name
-/// is called `recovered`.
+/// is called `recovered`. Only where a row has an element whole and others lie below it, these count, and the note says so.
 ///
 /// # Errors
 ///
@@ -56,15 +56,19 @@ fn mend(tx: &mut WriteTx<'_>, id: &DocumentId) -> Result<String> {
         Some((says, text)) => (says.to_string(), text.to_vec()),
         None => ("unknown".into(), Vec::new()),
     };
-    let value = root.value(&text, 0);
+    let (value, replaced) = (root.value(&text, 0), root.replaced(&text));
     put::remove(tx, id)?;
     if let Some(value) = value {
         tx.documents().put(id.kind(), id.source(), &value)?;
     }
-    Ok(format!(
+    let mut note = format!(
         "a document was put together from what is left of it; a point may have it whole: \
          document={id} rows={left} of={says}"
-    ))
+    );
+    if replaced > 0 {
+        note.push_str(&format!(" earlier_values_dropped={replaced}"));
+    }
+    Ok(note)
 }
 
 /// A row, if it is there, and those below it by their order keys.
@@ -92,21 +96,19 @@ impl Left {
             b"{" => Some(self.object(depth)),
             b"[" => Some(self.array(depth)),
             _ if self.below.is_empty() => json::parse_inside(text, depth).ok(),
-            _ if self.below.values().all(|child| child.name().is_some()) => Some(self.object(depth)),
+            // No element of an array begins with a name and a colon, so one name proves an object.
+            _ if self.below.values().any(|child| child.name().is_some()) => Some(self.object(depth)),
             _ => Some(self.array(depth)),
         }
     }
 
     fn object(&self, depth: usize) -> Value {
-        let mut members = Map::new();
-        for child in self.below.values() {
-            let mut name = child.name().unwrap_or_else(|| NAMELESS.into());
-            while members.contains_key(&name) {
-                name.push('+');
-            }
-            members.extend(child.value(child.text(), depth + 1).map(|value| (name, value)));
-        }
-        Value::Object(members)
+        let mut names = Names::new(self.below.values().filter_map(Left::name).collect());
+        let members = self.below.values().filter_map(|child| {
+            let value = child.value(child.text(), depth + 1)?;
+            Some((names.next(child.name()), value))
+        });
+        Value::Object(members.collect())
     }
 
     fn array(&self, depth: usize) -> Value {
@@ -121,5 +123,44 @@ impl Left {
     fn text(&self) -> &[u8] {
         let payload = self.payload.as_deref().unwrap_or_default();
         json::split_member(payload).map_or(payload, |(_, text)| text)
+    }
+
+    /// How many elements are not kept, here and below: a row has the whole of each, and there are others below it.
+    fn replaced(&self, text: &[u8]) -> u64 {
+        let whole = !self.below.is_empty() && Shape::of(text) == Shape::Whole && json::check_inside(text, 0).is_ok();
+        self.below.values().map(|child| child.replaced(child.text())).sum::<u64>() + u64::from(whole)
+    }
+}
+
+/// The names of an object's members, each given once.
+struct Names {
+    /// Those that members have of their own.
+    own: HashSet<String>,
+    given: HashSet<String>,
+    /// The last number behind a name, so that the next is found at once.
+    numbers: HashMap<String, u64>,
+}
+
+impl Names {
+    fn new(own: HashSet<String>) -> Self {
+        Self { own, given: HashSet::new(), numbers: HashMap::new() }
+    }
+
+    /// The member's own name if no other has got it, else that with a number.
+    fn next(&mut self, own: Option<String>) -> String {
+        if let Some(own) = &own
+            && self.given.insert(own.clone())
+        {
+            return own.clone();
+        }
+        let name = own.unwrap_or_else(|| NAMELESS.into());
+        let number = self.numbers.entry(name.clone()).or_default();
+        loop {
+            *number += 1;
+            let numbered = if *number == 1 { name.clone() } else { format!("{name} {number}") };
+            if !self.own.contains(&numbered) && self.given.insert(numbered.clone()) {
+                return numbered;
+            }
+        }
     }
 }
