@@ -4,8 +4,8 @@ use std::ops::Range;
 
 use serde_json::{Map, Value};
 
-use super::DocumentId;
 use super::layout::Layout;
+use super::{DocumentId, MAX_NAME};
 use crate::engine::records::{KeyRange, Records};
 use crate::engine::schema::CollectionId;
 use crate::error::{Error, ErrorKind, Result};
@@ -43,7 +43,11 @@ pub(super) fn key(id: &DocumentId) -> Vec<u8> {
 pub(super) fn split_key(key: &[u8]) -> Result<(DocumentId, &[u8])> {
     let parts = split_text(key).and_then(|(kind, rest)| split_text(rest).map(|(source, path)| (kind, source, path)));
     match parts {
-        Some((kind, source, path)) if path.len() % ORDER == 0 => Ok((DocumentId { kind, source }, path)),
+        Some((kind, source, path))
+            if path.len() % ORDER == 0 && [&kind, &source].into_iter().all(|text| text.len() <= MAX_NAME) =>
+        {
+            Ok((DocumentId { kind, source }, path))
+        }
         _ => Err(Error::damaged(format!("a row of documents has no such key: key={}", key.escape_ascii()))),
     }
 }
@@ -389,6 +393,16 @@ mod tests {
     fn a_key_of_another_form_is_damage() {
         for key in [&b""[..], b"a", b"a\0\0", b"a\0\0b\0", b"a\0\0b\0\0\x01", b"a\0\x01b\0\0\0\0", b"\xff\0\0\0\0"] {
             assert_eq!(split_key(key).unwrap_err().kind(), ErrorKind::Damaged, "{}", key.escape_ascii());
+        }
+    }
+
+    #[test]
+    fn a_key_with_a_kind_or_source_that_no_document_may_have_is_damage() {
+        let (longest, longer) = ("k".repeat(MAX_NAME), "k".repeat(MAX_NAME + 1));
+        let key_of = |kind: &str, source: &str| key(&DocumentId { kind: kind.into(), source: source.into() });
+        assert!(split_key(&key_of(&longest, &longest)).is_ok());
+        for key in [key_of(&longer, "s"), key_of("k", &longer)] {
+            assert_eq!(split_key(&key).unwrap_err().kind(), ErrorKind::Damaged);
         }
     }
 }
