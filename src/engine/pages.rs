@@ -41,14 +41,18 @@ const LEAF_MAX: usize = 4 << 20;
 /// own checksums point to.
 const MEND_MAX: usize = 16 << 10;
 const MEND_BEGINNING: usize = 256;
-/// So many pages are tried; each takes a few milliseconds.
-const MENDS_MAX: usize = 2000;
+/// A page where the checksums of so many rows point to a bit has more than one that was flipped.
+const SUSPECTS_MAX: usize = 16;
+/// So many bytes are hashed to mend pages, which takes about half a minute: 2,000 pages of the usual length, each of
+/// whose bits is tried. A file may be made so that it would take days.
+const MEND_BYTES_MAX: u64 = 2000 * 8 * PAGE * PAGE;
 
 /// The pages of one file.
 pub(crate) struct Pages<'a> {
     file: &'a dyn StorageBackend,
     len: u64,
-    mends_left: usize,
+    /// Bytes that may still be hashed to mend pages.
+    mend_bytes_left: u64,
     seen: BTreeSet<u64>,
     /// The beginning of the checksum of every page, and its number, in order, once something is looked for.
     elsewhere: OnceCell<Vec<(u64, u64)>>,
@@ -104,7 +108,13 @@ impl Span {
 
 impl<'a> Pages<'a> {
     pub(crate) fn new(file: &'a dyn StorageBackend) -> Result<Self> {
-        Ok(Self { file, len: file.len()?, mends_left: MENDS_MAX, seen: BTreeSet::new(), elsewhere: OnceCell::new() })
+        Ok(Self {
+            file,
+            len: file.len()?,
+            mend_bytes_left: MEND_BYTES_MAX,
+            seen: BTreeSet::new(),
+            elsewhere: OnceCell::new(),
+        })
     }
 
     /// The roots of the trees of tables, the one that counts first. The other one is that of the commit before.
@@ -188,23 +198,27 @@ impl<'a> Pages<'a> {
         Ok(())
     }
 
-    /// Flips each bit in turn until the page is the one that its checksum was made of.
+    /// Flips each bit in turn until the page is the one that its checksum was made of, unless it is longer than any, or
+    /// enough was tried.
     fn mend(&mut self, page: &mut [u8], expected: u128, visitor: &dyn Visitor) -> bool {
         let blank = page.iter().all(|byte| *byte == 0);
-        if blank || self.mends_left == 0 {
+        if blank || page.len() > LEAF_MAX || self.mend_bytes_left == 0 {
             return false;
         }
-        self.mends_left -= 1;
         let (suspects, others) =
             if page.len() > MEND_MAX { (suspects(page, visitor), MEND_BEGINNING) } else { (Vec::new(), page.len()) };
-        suspects.into_iter().chain(0..others * 8).any(|bit| {
-            flip(page, bit);
-            let right = checksum(page) == Some(expected);
-            if !right {
-                flip(page, bit);
+        for bit in suspects.into_iter().chain(0..others * 8) {
+            if self.mend_bytes_left == 0 {
+                return false;
             }
-            right
-        })
+            self.mend_bytes_left = self.mend_bytes_left.saturating_sub(page.len() as u64);
+            flip(page, bit);
+            if checksum(page) == Some(expected) {
+                return true;
+            }
+            flip(page, bit);
+        }
+        false
     }
 
     /// Looks for the page where it does not belong, as after a write that went astray.
@@ -226,7 +240,8 @@ impl<'a> Pages<'a> {
 
     /// The beginnings of the checksums of all pages of the usual length, with their numbers, in order.
     fn checksums(&self) -> Result<Vec<(u64, u64)>> {
-        let mut checksums = Vec::with_capacity(usize::try_from(self.len / PAGE).unwrap_or_default());
+        // The length of a file says nothing of how much of it is there.
+        let mut checksums = Vec::new();
         for number in 1..self.len.div_ceil(PAGE) {
             let page = self.page(PagePlace { offset: number * PAGE, bytes: PAGE })?;
             checksums.extend(page.as_deref().and_then(checksum).map(|checksum| (start_of(checksum), number)));
@@ -361,14 +376,18 @@ fn spots(page: &[u8]) -> impl Iterator<Item = (Range<usize>, Range<usize>)> {
     })
 }
 
-/// The bits of a leaf that the checksums of its rows point to.
+/// The bits of a leaf that the checksums of its rows point to. Values that lie over one another are passed by: many as
+/// long as the page would take very long.
 fn suspects(page: &[u8], visitor: &dyn Visitor) -> Vec<usize> {
     let leaf = page.first() == Some(&LEAF);
-    let suspect = |(key, value): (Range<usize>, Range<usize>)| {
-        let start = value.start;
-        visitor.flipped_bit(page.get(key)?, page.get(value)?).map(|bit| start * 8 + bit)
+    let mut end = 0;
+    let apart = |(key, value): (Range<usize>, Range<usize>)| {
+        let (key, bytes) = (page.get(key)?, page.get(value.clone()).filter(|_| value.start >= end)?);
+        end = value.end;
+        Some((key, value.start, bytes))
     };
-    spots(page).filter(|_| leaf).filter_map(suspect).collect()
+    let suspect = |(key, start, bytes)| visitor.flipped_bit(key, bytes).map(|bit| start * 8 + bit);
+    spots(page).filter(|_| leaf).filter_map(apart).filter_map(suspect).take(SUSPECTS_MAX).collect()
 }
 
 /// The pages below a branch: checksums, numbers, a table of the ends of the keys between them, keys.
@@ -517,6 +536,55 @@ mod tests {
         assert_eq!(mended(&walk_suspecting(&damaged, Some(bit + 1))), (false, vec![false]));
         assert_eq!(mended(&walk_suspecting(&damaged, None)), (false, vec![false]));
         assert_eq!(mended(&walk(&flipped((page + 5) * 8))), (true, vec![true]));
+    }
+
+    /// A leaf with an empty key and a value for each range of its bytes.
+    fn leaf(len: usize, values: &[Range<usize>]) -> Vec<u8> {
+        let mut page = vec![LEAF, 0];
+        page.extend(u16::try_from(values.len()).unwrap().to_le_bytes());
+        let keys = std::iter::repeat_n(values[0].start, values.len());
+        for end in keys.chain(values.iter().map(|value| value.end)) {
+            page.extend(u32::try_from(end).unwrap().to_le_bytes());
+        }
+        page.resize(len, 7);
+        page
+    }
+
+    #[test]
+    fn values_that_lie_over_one_another_and_too_many_suspects_are_passed_by() {
+        let page_of = |values: usize, bytes: usize| {
+            let start = 4 + 8 * values;
+            leaf(start + values * bytes, &(0..values).map(|at| start..start + (at + 1) * bytes).collect::<Vec<_>>())
+        };
+        let seen = Seen { suspect: Some(0), ..Seen::default() };
+        assert_eq!(suspects(&page_of(9, 10), &seen).len(), 9);
+        assert_eq!(suspects(&page_of(90, 10), &seen).len(), SUSPECTS_MAX);
+        let mut page = page_of(90, 10);
+        let (end, long) = (u32::try_from(page.len()).unwrap(), 4 + 8 * 90);
+        // Each other value ends at the end of the page and begins near its beginning.
+        for at in 0..90 {
+            let end = if at % 2 == 0 { long } else { end };
+            page[4 + 4 * (90 + at)..][..4].copy_from_slice(&end.to_le_bytes());
+        }
+        assert!(suspects(&page, &seen).len() <= 2, "{:?}", suspects(&page, &seen));
+    }
+
+    #[test]
+    fn mending_ends_with_the_bytes_that_may_be_hashed_and_leaves_what_is_longer_than_any_page() {
+        let nothing = file(&[]);
+        let try_to_mend = |len: usize, most: u64| {
+            let mut page = leaf(len, &[12..len]);
+            let expected = checksum(&page).unwrap();
+            flip(&mut page, 8 * 200);
+            let mut pages = Pages { mend_bytes_left: most, ..Pages::new(&nothing).unwrap() };
+            let mended = pages.mend(&mut page, expected, &Seen::default());
+            assert_eq!(checksum(&page) == Some(expected), mended);
+            (mended, pages.mend_bytes_left)
+        };
+        assert_eq!(try_to_mend(4096, 4096 * 1601), (true, 0));
+        assert_eq!(try_to_mend(4096, 4096 * 1600), (false, 0));
+        assert!(try_to_mend(65_536, MEND_BYTES_MAX).0);
+        assert_eq!(try_to_mend(LEAF_MAX + 4096, MEND_BYTES_MAX), (false, MEND_BYTES_MAX));
     }
 
     #[test]
