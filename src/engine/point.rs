@@ -128,6 +128,11 @@ impl Manifest {
     pub(crate) fn stats(&self, collection: CollectionId) -> Stats {
         self.collections.iter().find(|(id, _)| *id == collection).map(|(_, stats)| *stats).unwrap_or_default()
     }
+
+    /// Whether a repair could not bring back all that the point held of a collection.
+    pub(crate) fn has_lost_of(&self, collection: CollectionId) -> bool {
+        self.lost.iter().any(|lost| lost.collection == collection)
+    }
 }
 
 impl Stored for Manifest {

@@ -19,7 +19,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::recovery::diff::{Counts, kind};
 use crate::recovery::events::EventKind;
 use crate::recovery::points::{Point, gone, names};
-use crate::recovery::revert::{Revert, Touched, compare_digests};
+use crate::recovery::revert::{Revert, Touched, compare_digests, mend_partial};
 use crate::recovery::scope::target;
 use crate::recovery::selector::Selector;
 use crate::state::unit;
@@ -72,6 +72,8 @@ impl RestoreOptions {
     }
 
     /// Restores a point of which a repair has lost something all the same: what it lost is then missing, or older.
+    ///
+    /// A document of which rows are lost is put together from those that are left; the restore's event says which were.
     #[must_use]
     pub fn partial(mut self, partial: bool) -> Self {
         self.partial = partial;
@@ -353,15 +355,19 @@ impl WriteTx<'_> {
         {
             compare_digests(self, &scope, manifest)?;
         }
+        let mended = mend_partial(self, &scope, manifest.as_ref(), &plan.point)?;
         let claims_returned = if plan.is_undo() { 0 } else { revert.settle(self)? };
         let collections = revert.touched(&names);
         let undo = safe.id.clone();
         self.widen_undo(safety, safe)?;
         self.turn_epoch()?;
         let report = RestoreReport { point: plan.point.label(), collections, undo, verified, claims_returned };
-        let details = json!({
+        let mut details = json!({
             "point": report.point, "undo": report.undo, "collections": report.collections, "is_undo": plan.is_undo(),
         });
+        if let (Some(details), false) = (details.as_object_mut(), mended.is_empty()) {
+            details.insert("mended".into(), mended.into());
+        }
         let kind = if plan.is_undo() { EventKind::RestoreUndone } else { EventKind::RestoreSuccessful };
         self.events().append(kind, details)?;
         Ok(report)

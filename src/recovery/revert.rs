@@ -12,7 +12,8 @@ use crate::engine::view::undo_range;
 use crate::engine::write::WriteTx;
 use crate::error::{Error, Result};
 use crate::recovery::diff::{ChangeKind, Counts, kind};
-use crate::recovery::points::{Names, names};
+use crate::recovery::points::{Names, Point, names};
+use crate::state::documents::mend_documents_within;
 use crate::state::unit::{self, RunsAgain};
 
 /// Rows read at a time.
@@ -213,13 +214,30 @@ pub(crate) fn compare_digests(tx: &WriteTx<'_>, scope: &Scope, manifest: &Manife
     Ok(())
 }
 
+/// Puts the documents in scope together again of which the point has lost rows, once they have come back as they were;
+/// says what became of each.
+pub(crate) fn mend_partial(
+    tx: &mut WriteTx<'_>,
+    scope: &Scope,
+    manifest: Option<&Manifest>,
+    point: &Point,
+) -> Result<Vec<String>> {
+    match manifest.map_or(point.partial, |manifest| manifest.has_lost_of(CollectionId::DOCUMENTS)) {
+        true => mend_documents_within(tx, &|row| scope.contains(row)),
+        false => Ok(Vec::new()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::Value;
 
     use super::*;
     use crate::engine::commit::Outcome;
+    use crate::engine::point::Lost;
+    use crate::engine::records::KeyRange;
     use crate::recovery::restore::RestoreOptions;
+    use crate::state::documents::DocumentId;
     use crate::state::ids::{BotId, TaskId};
     use crate::state::queue::{ClaimOptions, NewTask, TaskState};
     use crate::state::testing::Fixture;
@@ -244,6 +262,52 @@ mod tests {
         hive.check();
         let task = hive.view().queue().get(&id).unwrap().unwrap();
         assert_eq!((task.state, task.payload), (TaskState::Ready, payload));
+        assert!(hive.store.check(&|_, _| ()).unwrap().is_sound());
+    }
+
+    #[test]
+    fn documents_of_a_partial_point_come_back_put_together_and_the_event_says_so() {
+        let hive = Fixture::new();
+        let documents = CollectionId::DOCUMENTS;
+        let put = |source: &str, text: &str| {
+            let value = crate::json::parse(text.as_bytes()).unwrap();
+            hive.write(|tx| tx.documents().put("kind", source, &value));
+        };
+        let read = |source: &str| hive.view().documents().text("kind", source).unwrap().unwrap();
+        put("lost", r#"{"bots":{"A":[1],"B":[2]}}"#);
+        put("other", r#"{"bots":{"A":[1],"B":[2]}}"#);
+        for source in ["lost", "other"] {
+            let range = KeyRange::prefix(&DocumentId::new("kind", source).unwrap().to_key()).backward();
+            let lose = |tx: &mut WriteTx<'_>| {
+                let rows = tx.page(documents, &range, 1)?;
+                tx.remove(documents, &rows[0].0)
+            };
+            assert!(hive.write(lose));
+        }
+        let point = hive.store.restore_point("partial").unwrap();
+        let mark = |tx: &mut WriteTx<'_>| {
+            let mut manifest = tx.manifest(point.epoch)?;
+            let was = manifest.stats(documents);
+            manifest.lost.push(Lost { collection: documents, was, keys: Vec::new() });
+            tx.put_manifest(point.epoch, &manifest).map(Outcome::Commit)
+        };
+        hive.store.alone(mark).unwrap();
+        for source in ["lost", "other"] {
+            hive.write(|tx| tx.documents().remove("kind", source));
+            put(source, "[1]");
+        }
+
+        let partial = RestoreOptions::new().partial(true);
+        hive.store.restore(&point, partial.clone().only(["documents"])).unwrap();
+        assert_eq!((read("lost").as_str(), read("other")), (r#"{"bots":{"A":[1]}}"#, read("lost")));
+        let event = &hive.view().events().list(crate::state::page::Page::newest(1)).unwrap()[0];
+        let mended = event.details["mended"].as_array().unwrap();
+        assert!(mended.len() == 2 && mended[0].as_str().unwrap().contains("document=kind/lost rows=2 of=3"));
+        assert!(hive.store.check(&|_, _| ()).unwrap().is_sound());
+        hive.store.undo(false).unwrap();
+        assert_eq!((read("lost").as_str(), read("other").as_str()), ("[1]", "[1]"));
+        hive.store.restore(&point, partial).unwrap();
+        assert_eq!(read("other"), r#"{"bots":{"A":[1]}}"#);
         assert!(hive.store.check(&|_, _| ()).unwrap().is_sound());
     }
 

@@ -25,9 +25,19 @@ const NAMELESS: &str = "recovered";
 ///
 /// `NewerFormat` when a newer version wrote a document.
 pub(crate) fn mend_documents(tx: &mut WriteTx<'_>) -> Result<Vec<String>> {
+    mend_documents_within(tx, &|_| true)
+}
+
+/// The same for those documents, and rows that are of none, of whose row key `within` says so.
+///
+/// # Errors
+///
+/// As [`mend_documents`].
+pub(crate) fn mend_documents_within(tx: &mut WriteTx<'_>, within: &dyn Fn(&[u8]) -> bool) -> Result<Vec<String>> {
+    let within = |key: &[u8]| within(&CollectionId::DOCUMENTS.row_key(key));
     let mut strays = Vec::new();
     tx.each(CollectionId::DOCUMENTS, KeyRange::all(), &mut |key, _| {
-        strays.extend(rows::split_key(key).is_err().then(|| key.to_vec()));
+        strays.extend((rows::split_key(key).is_err() && within(key)).then(|| key.to_vec()));
         Ok(())
     })?;
     let mut notes = Vec::new();
@@ -35,7 +45,9 @@ pub(crate) fn mend_documents(tx: &mut WriteTx<'_>) -> Result<Vec<String>> {
         tx.remove(CollectionId::DOCUMENTS, &key)?;
         notes.push(format!("a row of documents was of none, and is gone: key={}", key.escape_ascii()));
     }
-    for id in tx.documents().list().collect::<Result<Vec<_>>>()? {
+    let mut documents = tx.documents().list().collect::<Result<Vec<_>>>()?;
+    documents.retain(|id| within(&rows::key(id)));
+    for id in documents {
         match tx.documents().get(id.kind(), id.source()) {
             Err(error) if error.kind() == ErrorKind::Damaged => notes.push(mend(tx, &id)?),
             read => drop(read?),

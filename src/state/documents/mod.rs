@@ -38,7 +38,7 @@ mod rows;
 mod tests;
 
 pub(crate) use check::check_documents;
-pub(crate) use mend::mend_documents;
+pub(crate) use mend::{mend_documents, mend_documents_within};
 pub(crate) use names::{RowNames, row_value};
 #[cfg(feature = "http")]
 pub(crate) use prepared::Preparing;
