@@ -17,8 +17,8 @@ pub(crate) type Visit<'v> = dyn FnMut(&[u8], &[u8]) -> Result<()> + 'v;
 
 /// How many rows are fetched at a time by [`scan`], [`scan_rows`] and [`Records::each`].
 pub(crate) const PAGE: usize = 256;
-/// Fewer are fetched where they are so long that a page would be longer than this.
-const PAGE_BYTES: usize = 4 << 20;
+/// Fewer are fetched where they are long: none any more once they have so many bytes.
+pub(crate) const PAGE_BYTES: usize = 4 << 20;
 /// The first page has this many rows, as nothing is known of their length.
 pub(crate) const FIRST_PAGE: usize = 16;
 
@@ -27,12 +27,26 @@ pub(crate) trait Records {
     /// The payload of a record; its checksum has been compared.
     fn get(&self, collection: CollectionId, key: &[u8]) -> Result<Option<Vec<u8>>>;
 
-    /// At most `limit` records of the range, in its direction.
-    fn page(&self, collection: CollectionId, range: &KeyRange, limit: usize) -> Result<Vec<Row>>;
+    /// The first records of the range, in its direction, until there are `limit` or they have [`PAGE_BYTES`]; those are
+    /// all exactly if they are not [`is_full`].
+    fn part(&self, collection: CollectionId, range: &KeyRange, limit: usize) -> Result<Vec<Row>>;
+
+    /// At most `limit` records of the range, in its direction, however long they are.
+    fn page(&self, collection: CollectionId, range: &KeyRange, limit: usize) -> Result<Vec<Row>> {
+        let mut rows = self.part(collection, range, limit)?;
+        let mut full = is_full(&rows, limit);
+        while let Some((last, _)) = rows.last().filter(|_| full && rows.len() < limit) {
+            let left = limit - rows.len();
+            let more = self.part(collection, &range.clone().after(last), left)?;
+            full = is_full(&more, left);
+            rows.extend(more);
+        }
+        Ok(rows)
+    }
 
     /// Calls `visit` with every record of the range, in its direction, until it fails.
     fn each(&self, collection: CollectionId, range: KeyRange, visit: &mut Visit<'_>) -> Result<()> {
-        paged(range, |range, limit| self.page(collection, range, limit)).try_for_each(|row| {
+        paged(range, |range, limit| self.part(collection, range, limit)).try_for_each(|row| {
             let (key, payload) = row?;
             visit(&key, &payload)
         })
@@ -162,7 +176,46 @@ pub(crate) fn scan<R: Records + ?Sized>(
     collection: CollectionId,
     range: KeyRange,
 ) -> impl Iterator<Item = Result<Row>> {
-    paged(range, move |range, limit| records.page(collection, range, limit))
+    paged(range, move |range, limit| records.part(collection, range, limit))
+}
+
+/// Whether there may be more behind the rows, of which `limit` were asked for.
+pub(crate) fn is_full(rows: &[Row], limit: usize) -> bool {
+    rows.len() >= limit || rows.iter().map(bytes_of).sum::<usize>() >= PAGE_BYTES
+}
+
+fn bytes_of((key, payload): &Row) -> usize {
+    key.len() + payload.len()
+}
+
+/// Records as [`Records::part`] gives them, made of rows that `fetch` gives in the same way, but which may be shorter than
+/// the records are. What `record` gives nothing for is none.
+pub(crate) fn part_of(
+    mut range: KeyRange,
+    limit: usize,
+    fetch: impl Fn(&KeyRange, usize) -> Result<Vec<Row>>,
+    record: impl Fn(Row) -> Result<Option<Row>>,
+) -> Result<Vec<Row>> {
+    let (mut records, mut bytes) = (Vec::new(), 0);
+    while records.len() < limit {
+        let left = limit - records.len();
+        let rows = fetch(&range, left)?;
+        let ends = !is_full(&rows, left);
+        let Some((last, _)) = rows.last() else { break };
+        range = range.after(last);
+        for row in rows {
+            let Some(record) = record(row)? else { continue };
+            bytes += bytes_of(&record);
+            records.push(record);
+            if bytes >= PAGE_BYTES {
+                return Ok(records);
+            }
+        }
+        if ends {
+            break;
+        }
+    }
+    Ok(records)
 }
 
 /// Reads a page, of so many rows, of what is left of a range, and leaves what is behind it.
@@ -173,7 +226,7 @@ pub(crate) fn next_page(
 ) -> Result<Vec<Row>> {
     let Some(range) = rest.take() else { return Ok(Vec::new()) };
     let rows = fetch(&range, *limit)?;
-    *rest = rows.last().filter(|_| rows.len() >= *limit).map(|(key, _)| range.after(key));
+    *rest = rows.last().filter(|_| is_full(&rows, *limit)).map(|(key, _)| range.after(key));
     *limit = next_limit(&rows);
     Ok(rows)
 }
@@ -208,7 +261,7 @@ fn paged(range: KeyRange, fetch: impl Fn(&KeyRange, usize) -> Result<Vec<Row>>) 
 
 /// How many rows the page behind these has, if they are as long.
 fn next_limit(rows: &[Row]) -> usize {
-    let bytes: usize = rows.iter().map(|(key, payload)| key.len() + payload.len()).sum();
+    let bytes: usize = rows.iter().map(bytes_of).sum();
     (PAGE_BYTES * rows.len()).checked_div(bytes).unwrap_or(PAGE).clamp(1, PAGE)
 }
 
@@ -219,8 +272,8 @@ macro_rules! forward_records {
             fn get(&self, collection: CollectionId, key: &[u8]) -> Result<Option<Vec<u8>>> {
                 (**self).get(collection, key)
             }
-            fn page(&self, collection: CollectionId, range: &KeyRange, limit: usize) -> Result<Vec<Row>> {
-                (**self).page(collection, range, limit)
+            fn part(&self, collection: CollectionId, range: &KeyRange, limit: usize) -> Result<Vec<Row>> {
+                (**self).part(collection, range, limit)
             }
             fn each(
                 &self,
@@ -257,7 +310,9 @@ forward_records!(&R, &mut R);
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::commit::Outcome;
     use crate::engine::store::Store;
+    use crate::engine::write::WriteTx;
 
     #[test]
     fn the_end_of_a_prefix_is_behind_every_key_that_begins_with_it() {
@@ -284,6 +339,63 @@ mod tests {
         assert_eq!((asked[0], asked[1]), (FIRST_PAGE, PAGE));
         assert!(next_limit(&all[100..]) <= PAGE_BYTES >> 20);
         assert_eq!((next_limit(&[]), next_limit(&[(vec![0; 9 << 20], Vec::new())])), (PAGE, 1));
+    }
+
+    #[test]
+    fn long_records_are_fetched_a_few_at_a_time_now_and_of_the_past_and_none_is_missed() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::options().open_with(&folder.path().join("h.redb"), &[]).unwrap();
+        let collection = CollectionId::CONFIG;
+        let key = |i: usize| u32::try_from(i).unwrap().to_be_bytes();
+        // Short ones, long ones, ones that are cut into pieces, and removed ones among them.
+        let len = |i: usize| [9, 1 << 20, 3 << 20, 700 << 10, 5 << 20][i / 10 % 5];
+        let removed = |i: usize| i % 7 == 3;
+        store.write(|tx| (0..60).try_for_each(|i| tx.put(collection, &key(i), &vec![7; len(i)]))).unwrap();
+        let epoch = store.alone(|tx| tx.seal_commit().map(Outcome::Commit)).unwrap();
+        let remove = |tx: &mut WriteTx<'_>| {
+            (0..60).filter(|i| removed(*i)).try_for_each(|i| tx.remove(collection, &key(i)).map(drop))
+        };
+        store.write(remove).unwrap();
+        let (now, then) = (store.view().unwrap(), store.view_at(epoch).unwrap());
+        let left: Vec<_> = (0..60).filter(|i| !removed(*i)).collect();
+        let all: Vec<_> = (0..60).collect();
+        let look = |records: &dyn Records, expected: &[usize]| {
+            for backward in [false, true] {
+                let range = KeyRange { backward, ..KeyRange::all() };
+                let mut expected: Vec<_> = expected.iter().map(|i| (key(*i).to_vec(), len(*i))).collect();
+                if backward {
+                    expected.reverse();
+                }
+                let short = |(key, payload): Row| (key, payload.len());
+                let mut part = records.part(collection, &range, PAGE).unwrap();
+                let last = part.pop().map_or(0, |row| bytes_of(&row));
+                assert!(part.iter().map(bytes_of).sum::<usize>() < PAGE_BYTES && last > 0);
+                assert_eq!(
+                    records.page(collection, &range, 40).unwrap().into_iter().map(short).collect::<Vec<_>>(),
+                    expected[..40]
+                );
+                assert_eq!(
+                    paged(range, |range, limit| records.part(collection, range, limit))
+                        .map(|row| short(row.unwrap()))
+                        .collect::<Vec<_>>(),
+                    expected
+                );
+            }
+        };
+        look(&now, &left);
+        look(&then, &all);
+        let look_within = |tx: &mut WriteTx<'_>| {
+            look(tx, &left);
+            Ok(())
+        };
+        store.write(look_within).unwrap();
+        let mut readable = Vec::new();
+        let visit = &mut |key: &[u8], payload: Option<&[u8]>| {
+            readable.push((key.to_vec(), payload.unwrap().len()));
+            Ok(())
+        };
+        then.each_readable(collection, visit).unwrap();
+        assert_eq!(readable, all.iter().map(|i| (key(*i).to_vec(), len(*i))).collect::<Vec<_>>());
     }
 
     #[test]

@@ -13,7 +13,7 @@ use crate::engine::epoch::{Epoch, Epochs};
 use crate::engine::frame::{self, Frame};
 use crate::engine::meta;
 use crate::engine::point::Manifest;
-use crate::engine::records::{KeyRange, PAGE, Records, Row, scan};
+use crate::engine::records::{KeyRange, PAGE, PAGE_BYTES, Records, Row, is_full, part_of, scan};
 use crate::engine::schema::{CollectionId, Place, Table};
 use crate::engine::store::Context;
 use crate::engine::value;
@@ -251,7 +251,13 @@ impl View {
     /// The stored bytes of the rows of a range.
     pub(crate) fn raw_page(&self, table: Table, range: &KeyRange, limit: usize) -> Result<Vec<Row>> {
         let opened = self.table(table)?;
-        self.guard.run(|| collect_page(opened, range, limit))
+        self.guard.run(|| collect_page(opened, range, limit, usize::MAX))
+    }
+
+    /// The same, until they have [`PAGE_BYTES`].
+    fn raw_part(&self, table: Table, range: &KeyRange, limit: usize) -> Result<Vec<Row>> {
+        let opened = self.table(table)?;
+        self.guard.run(|| collect_page(opened, range, limit, PAGE_BYTES))
     }
 
     pub(crate) fn table(&self, table: Table) -> Result<&RedbTable> {
@@ -293,7 +299,7 @@ impl View {
         let mut range = KeyRange::all().within(collection);
         loop {
             let rows = match self.at {
-                Epoch::NOW => self.raw_page(Table::Live, &range, PAGE)?,
+                Epoch::NOW => self.raw_part(Table::Live, &range, PAGE)?,
                 _ => self.past_candidates(&range, PAGE)?,
             };
             let Some((last, _)) = rows.last() else { return Ok(()) };
@@ -312,31 +318,17 @@ impl View {
         }
     }
 
-    /// Rows of the past: `live` merged with `tombstones`, each followed to what it was.
-    fn past_page(&self, range: &KeyRange, limit: usize) -> Result<Vec<Row>> {
-        let mut rows = Vec::new();
-        let mut range = range.clone();
-        while rows.len() < limit {
-            let candidates = self.past_candidates(&range, limit)?;
-            let Some((last, _)) = candidates.last() else { break };
-            range = range.after(last);
-            for (row, bytes) in candidates {
-                let found = self.follow(&row, Found::new(&row, bytes)?, self.at)?;
-                if let Some(value) = self.whole(&row, &found)? {
-                    rows.push((Place::of_record(&row).key.to_vec(), value));
-                    if rows.len() == limit {
-                        break;
-                    }
-                }
-            }
-        }
-        Ok(rows)
-    }
-
-    /// At most `limit` keys that were ever seen by a point, with their newest frames, in the range's order.
+    /// The first keys that were ever seen by a point, with their newest frames, in the range's order, until there are
+    /// `limit` or they have [`PAGE_BYTES`]: `live` merged with `tombstones`.
     fn past_candidates(&self, range: &KeyRange, limit: usize) -> Result<Vec<Row>> {
-        let mut rows = self.raw_page(Table::Live, range, limit)?;
-        let removed = self.raw_page(Table::Tombstones, range, limit)?;
+        let mut rows = self.raw_part(Table::Live, range, limit)?;
+        let mut removed = self.raw_page(Table::Tombstones, range, limit)?;
+        if is_full(&rows, limit)
+            && let Some((last, _)) = rows.last()
+        {
+            // Behind these, there may be more of `live` between them.
+            removed.retain(|(key, _)| if range.backward { key > last } else { key < last });
+        }
         if !removed.is_empty() {
             rows.extend(removed);
             rows.sort_unstable_by(|a, b| if range.backward { b.0.cmp(&a.0) } else { a.0.cmp(&b.0) });
@@ -355,18 +347,22 @@ impl Records for View {
         }
     }
 
-    fn page(&self, collection: CollectionId, range: &KeyRange, limit: usize) -> Result<Vec<Row>> {
+    fn part(&self, collection: CollectionId, range: &KeyRange, limit: usize) -> Result<Vec<Row>> {
         let range = range.within(collection);
-        if self.at != Epoch::NOW {
-            return self.past_page(&range, limit);
-        }
-        let rows = self.raw_page(Table::Live, &range, limit)?;
-        rows.into_iter()
-            .map(|(row, bytes)| {
+        if self.at == Epoch::NOW {
+            let record = |(row, bytes): Row| {
                 let value = self.whole(&row, &Found::new(&row, bytes)?)?;
-                Ok((Place::of_record(&row).key.to_vec(), value.unwrap_or_default()))
-            })
-            .collect()
+                Ok(Some((Place::of_record(&row).key.to_vec(), value.unwrap_or_default())))
+            };
+            return part_of(range, limit, |range, limit| self.raw_part(Table::Live, range, limit), record);
+        }
+        // Each is followed to what it was.
+        let record = |(row, bytes): Row| {
+            let found = self.follow(&row, Found::new(&row, bytes)?, self.at)?;
+            let value = self.whole(&row, &found)?;
+            Ok(value.map(|value| (Place::of_record(&row).key.to_vec(), value)))
+        };
+        part_of(range, limit, |range, limit| self.past_candidates(range, limit), record)
     }
 
     fn stats(&self, collection: CollectionId) -> Result<Stats> {

@@ -15,7 +15,7 @@ use crate::engine::digest::Stats;
 use crate::engine::epoch::{Epoch, Epochs};
 use crate::engine::frame::{self, Frame, State};
 use crate::engine::meta;
-use crate::engine::records::{self, KeyRange, Records, Row, Visit, next_page};
+use crate::engine::records::{self, KeyRange, Records, Row, Visit, next_page, part_of};
 use crate::engine::schema::{CollectionId, Place, Table};
 use crate::engine::store::Context;
 use crate::engine::value;
@@ -151,7 +151,7 @@ impl<'a> WriteTx<'a> {
     ) -> Result<()> {
         let (mut rest, mut limit) = (Some(KeyRange::all()), records::FIRST_PAGE);
         while rest.is_some() {
-            let page = next_page(&mut rest, &mut limit, |range, limit| self.page(collection, range, limit))?;
+            let page = next_page(&mut rest, &mut limit, |range, limit| self.part(collection, range, limit))?;
             page.iter().try_for_each(|(key, payload)| change(self, key, payload))?;
         }
         Ok(())
@@ -429,7 +429,13 @@ impl<'a> WriteTx<'a> {
     /// The stored bytes of the rows of a range.
     pub(crate) fn raw_page(&self, table: Table, range: &KeyRange, limit: usize) -> Result<Vec<Row>> {
         let opened = self.table(table)?;
-        self.guard.run(|| collect_page(opened, range, limit))
+        self.guard.run(|| collect_page(opened, range, limit, usize::MAX))
+    }
+
+    /// The same, until they have [`records::PAGE_BYTES`].
+    fn raw_part(&self, table: Table, range: &KeyRange, limit: usize) -> Result<Vec<Row>> {
+        let opened = self.table(table)?;
+        self.guard.run(|| collect_page(opened, range, limit, records::PAGE_BYTES))
     }
 
     /// Stores a row as it is.
@@ -488,16 +494,15 @@ impl Records for WriteTx<'_> {
         }
     }
 
-    fn page(&self, collection: CollectionId, range: &KeyRange, limit: usize) -> Result<Vec<Row>> {
-        let rows = self.raw_page(Table::Live, &range.within(collection), limit)?;
-        rows.into_iter()
-            .map(|(row, bytes)| {
-                let place = Place::of_record(&row);
-                let frame = frame::decode(place, &bytes)?;
-                let value = self.whole_value(collection, place.key, frame.state)?;
-                Ok((place.key.to_vec(), value.unwrap_or_default()))
-            })
-            .collect()
+    fn part(&self, collection: CollectionId, range: &KeyRange, limit: usize) -> Result<Vec<Row>> {
+        let record = |(row, bytes): Row| {
+            let place = Place::of_record(&row);
+            let frame = frame::decode(place, &bytes)?;
+            let value = self.whole_value(collection, place.key, frame.state)?;
+            Ok(Some((place.key.to_vec(), value.unwrap_or_default())))
+        };
+        let fetch = |range: &KeyRange, limit| self.raw_part(Table::Live, range, limit);
+        part_of(range.within(collection), limit, fetch, record)
     }
 
     /// Without a copy of any row, as long documents are gone through within a transaction that others wait for.
@@ -552,20 +557,21 @@ impl Records for WriteTx<'_> {
     }
 }
 
-/// At most `limit` rows of a range, in its direction.
+/// The first rows of a range, in its direction, until there are `limit` or they have so many bytes.
 pub(crate) fn collect_page<T: ReadableTable<&'static [u8], &'static [u8]>>(
     table: &T,
     range: &KeyRange,
     limit: usize,
+    bytes: usize,
 ) -> Result<Vec<Row>> {
     if range.is_empty() {
         return Ok(Vec::new());
     }
     let bounds = (range.start.as_ref().map(Vec::as_slice), range.end.as_ref().map(Vec::as_slice));
     let rows = table.range::<&[u8]>(bounds)?;
-    let rows: Vec<Row> = match range.backward {
-        true => rows.rev().take(limit).map(copied).collect::<Result<_>>()?,
-        false => rows.take(limit).map(copied).collect::<Result<_>>()?,
+    let rows = match range.backward {
+        true => collect_bytes(rows.rev().take(limit), bytes)?,
+        false => collect_bytes(rows.take(limit), bytes)?,
     };
     if !range.holds_in_order(&rows) {
         // Whoever goes on behind the last row would read the same ones again and again.
@@ -593,6 +599,22 @@ fn collect_guards<'t>(
         true => rows.rev().take(limit).collect::<redb::Result<_>>()?,
         false => rows.take(limit).collect::<redb::Result<_>>()?,
     })
+}
+
+fn collect_bytes<'t>(
+    rows: impl Iterator<Item = redb::Result<(Guarded<'t>, Guarded<'t>)>>,
+    mut left: usize,
+) -> Result<Vec<Row>> {
+    let mut collected = Vec::new();
+    for row in rows {
+        let (key, value) = copied(row)?;
+        left = left.saturating_sub(key.len() + value.len());
+        collected.push((key, value));
+        if left == 0 {
+            break;
+        }
+    }
+    Ok(collected)
 }
 
 fn copied(row: redb::Result<(Guarded<'_>, Guarded<'_>)>) -> Result<Row> {
