@@ -1,6 +1,7 @@
 //! Records and tasks: what is put is got, in the shapes that programs rely on and in columns for people.
 
 use std::fs;
+use std::time::Duration;
 
 use hivekeep::NewTask;
 use serde_json::json;
@@ -121,6 +122,39 @@ fn a_task_goes_its_way_by_token() {
     let done = hive.json(&["queue", "list", "--state", "done"]);
     assert_eq!(done.as_array().unwrap().len(), 1);
     assert_eq!(hive.json(&["queue", "list", "--limit", "1"]).as_array().unwrap().len(), 1);
+}
+
+#[test]
+fn purging_removes_what_is_old_and_finished_and_leaves_a_sound_store() {
+    let hive = Hive::new();
+    hive.fill();
+    hive.ok(&["queue", "push", "1", "--id", "held", "--assign", "BOT-2"]);
+    hive.ok(&["queue", "push", "1", "--id", "waited-for"]);
+    hive.ok(&["queue", "push", "1", "--id", "patient", "--after", "waited-for"]);
+    let token = hive.json(&["queue", "claim", "BOT-1"])["token"].to_string();
+    hive.ok(&["queue", "complete", "build", "--token", &token]);
+    hive.ok(&["queue", "claim", "BOT-2"]);
+    hive.ok(&["queue", "cancel", "waited-for"]);
+    hive.ok(&["queue", "cancel", "test"]);
+    let (assignments, point) = (hive.json(&["get", "assignments"]), hive.ok(&["point", "create"]));
+    assert_eq!(hive.ok(&["queue", "purge", "1h"]), "purged 0 tasks\n");
+    assert_eq!(hive.json(&["queue", "purge", "30 days"]), json!({"purged": 0}));
+    std::thread::sleep(Duration::from_millis(2_100));
+    hive.ok(&["queue", "push", "1", "--id", "young"]);
+    hive.ok(&["queue", "cancel", "young"]);
+    assert_eq!(hive.json(&["queue", "purge", "2s"]), json!({"purged": 2}));
+    assert_eq!(keys(&hive.json(&["get", "queue"])), ["held", "patient", "waited-for", "young"]);
+    assert_eq!(hive.json(&["get", "assignments"]), assignments);
+    assert_eq!(hive.json(&["check"])["sound"], true);
+    assert_eq!(hive.json(&["get", "queue", "build", "--at", point.trim_end()])["state"], "done");
+    hive.ok(&["queue", "requeue", "waited-for"]);
+    let token = hive.json(&["queue", "claim", "BOT-3"])["token"].to_string();
+    hive.ok(&["queue", "complete", "waited-for", "--token", &token]);
+    assert_eq!(hive.ok(&["queue", "purge", "0s"]), "purged 2 tasks\n");
+    assert_eq!(hive.json(&["queue", "claim", "BOT-3"])["id"], "patient");
+    assert_eq!(hive.json(&["check"])["sound"], true);
+    let said = hive.run(&["queue", "purge", "30"]).with(2).err;
+    assert!(said.contains("a length of time is written like 30s, 10m"), "{said}");
 }
 
 #[test]
