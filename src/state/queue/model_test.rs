@@ -62,7 +62,7 @@ fn op() -> impl Strategy<Value = Op> {
         1 => Just(Op::Expire),
         1 => session.prop_map(|session| Op::Crash { session }),
         1 => Just(Op::Void),
-        1 => (0..30i64).prop_map(|age| Op::Purge { age }),
+        3 => (0..15i64).prop_map(|age| Op::Purge { age }),
         4 => (1..15u64).prop_map(|seconds| Op::Pass { seconds }),
     ]
 }
