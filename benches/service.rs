@@ -262,7 +262,7 @@ fn archives(bench: &Bench) {
         );
         shares.push((1.0 - slower / rate) * each.as_secs_f64() / 600.0);
     }
-    bench.at_most("archives/working/share of one in 10 minutes", median(shares), 0.03);
+    bench.at_most("archives/working/% lost to one in 10 minutes", 100.0 * median(shares), 3.0);
 }
 
 /// What bots did in a run, and how many archives were made meanwhile.

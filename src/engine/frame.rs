@@ -71,14 +71,26 @@ pub(crate) fn decode<'a>(place: Place<'_>, bytes: &'a [u8]) -> Result<Frame<'a>>
     let Some((body, stored)) = bytes.split_last_chunk::<CHECKSUM>() else {
         return Err(damaged(place, "too short"));
     };
+    if checksum(place, body) != u32::from_le_bytes(*stored) {
+        return Err(damaged(place, "its checksum does not match"));
+    }
+    decode_compared(place, bytes)
+}
+
+/// Reads a frame back whose checksum has been compared already.
+///
+/// # Errors
+///
+/// As [`decode`], but for the checksum.
+pub(crate) fn decode_compared<'a>(place: Place<'_>, bytes: &'a [u8]) -> Result<Frame<'a>> {
+    let Some((body, _)) = bytes.split_last_chunk::<CHECKSUM>() else {
+        return Err(damaged(place, "too short"));
+    };
     let (Some(&[format, tag]), Some(birth), Some(payload)) =
         (body.first_chunk::<2>(), body.get(2..HEADER).and_then(|birth| birth.first_chunk::<8>()), body.get(HEADER..))
     else {
         return Err(damaged(place, "too short"));
     };
-    if checksum(place, body) != u32::from_le_bytes(*stored) {
-        return Err(damaged(place, "its checksum does not match"));
-    }
     if format != FORMAT {
         return Err(Error::new(
             crate::ErrorKind::NewerFormat,

@@ -414,9 +414,9 @@ impl Found {
         Ok(Self { birth, bytes })
     }
 
-    /// The frame, read again.
+    /// The frame.
     pub(crate) fn frame(&self, row: &[u8]) -> Result<Frame<'_>> {
-        frame::decode(Place::of_record(row), &self.bytes)
+        frame::decode_compared(Place::of_record(row), &self.bytes)
     }
 }
 

@@ -1,5 +1,5 @@
-//! What has to be done from time to time: automatic backups, retention, expired leases, old audit entries, crashes of
-//! other processes. By a thread of its own, or by a caller with a loop of their own.
+//! What has to be done from time to time: automatic backups, retention, expired leases, old audit entries, tasks that
+//! finished long ago, crashes of other processes. By a thread of its own, or by a caller with a loop of their own.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,6 +29,11 @@ const RETAIN_EVERY: Duration = Duration::from_secs(10 * 60);
 const AGAIN_AFTER: Duration = Duration::from_secs(10);
 /// Expired claims taken back in one transaction.
 const EXPIRED_AT_ONCE: usize = 256;
+/// How often it is looked for tasks that have been finished for long enough.
+const PURGE_EVERY: Duration = Duration::from_secs(60);
+/// Tasks purged in one tick, so that the other work does not wait for a million of them. More than a fleet finishes in
+/// that time.
+const PURGED_IN_A_TICK: usize = 4096;
 
 /// What the scheduler does, and how often.
 #[derive(Clone, Debug)]
@@ -39,12 +44,15 @@ pub struct Schedule {
     pub backup_unchanged: bool,
     /// What is kept; none for everything.
     pub retention: Option<Policy>,
+    /// Tasks that have been finished for longer than this are removed, within a minute; none, as it is unless set, for
+    /// keeping them for ever.
+    pub purge_finished: Option<Duration>,
 }
 
 impl Default for Schedule {
     fn default() -> Self {
         let backup_interval = Some(Duration::from_secs(10 * 60));
-        Self { backup_interval, backup_unchanged: false, retention: Some(Policy::default()) }
+        Self { backup_interval, backup_unchanged: false, retention: Some(Policy::default()), purge_finished: None }
     }
 }
 
@@ -56,7 +64,7 @@ pub enum Work {
     Backup,
     /// Forgetting what the policy does not keep.
     Retention,
-    /// Leases, audit trail, sessions.
+    /// Leases, audit trail, sessions, finished tasks.
     Upkeep,
     /// Verifying the store.
     Check,
@@ -120,7 +128,7 @@ pub struct Health {
     pub backup_error: Option<String>,
     /// What went wrong with the last retention.
     pub retention_error: Option<String>,
-    /// What went wrong with the last upkeep: leases, audit trail, sessions.
+    /// What went wrong with the last upkeep: leases, audit trail, sessions, finished tasks.
     pub upkeep_error: Option<String>,
 }
 
@@ -186,13 +194,15 @@ struct Worker {
     retain_at: Timestamp,
     /// When the session is to be noted alive again.
     alive_at: Timestamp,
+    /// When finished tasks are looked for again.
+    purge_at: Timestamp,
 }
 
 impl Worker {
     fn new(store: Store, schedule: Schedule, attendant: Arc<dyn Attendant>, health: Arc<Mutex<Health>>) -> Self {
         let now = store.clock().now();
         let alive_at = clock::after(now, KEEP_ALIVE);
-        Self { store, schedule, attendant, health, backup_from: now, retain_at: now, alive_at }
+        Self { store, schedule, attendant, health, backup_from: now, retain_at: now, alive_at, purge_at: now }
     }
 
     fn run(&mut self, stop: &Stop) {
@@ -223,12 +233,27 @@ impl Worker {
 
     fn upkeep(&mut self) -> Result<()> {
         self.store.upkeep()?;
+        self.keep_alive()?;
+        self.purge()
+    }
+
+    fn keep_alive(&mut self) -> Result<()> {
         let now = self.store.clock().now();
         if now < self.alive_at {
             return Ok(());
         }
         self.alive_at = clock::after(now, KEEP_ALIVE);
         self.store.session().map_or(Ok(()), |session| self.store.write(|tx| tx.keep_alive(session)))
+    }
+
+    /// Removes tasks that have been finished for long enough; when there are many, the next tick goes on.
+    fn purge(&mut self) -> Result<()> {
+        let now = self.store.clock().now();
+        let Some(age) = self.schedule.purge_finished.filter(|_| now >= self.purge_at) else { return Ok(()) };
+        if self.store.purge_at_most(age, PURGED_IN_A_TICK)? < PURGED_IN_A_TICK {
+            self.purge_at = clock::after(now, PURGE_EVERY);
+        }
+        Ok(())
     }
 
     /// Makes the automatic backup when it is due; says whether it did.
@@ -294,7 +319,9 @@ impl Store {
 mod tests {
     use super::*;
     use crate::clock::{Clock as _, ManualClock};
-    use crate::engine::schema::Table;
+    use crate::engine::schema::{CollectionId, Table};
+    use crate::engine::write::WriteTx;
+    use crate::state::queue::NewTask;
 
     /// Refuses every backup unless it takes them, and keeps what it is told.
     #[derive(Default)]
@@ -417,6 +444,54 @@ mod tests {
         let count = |kind| events.iter().filter(|event| event.kind == kind).count();
         assert_eq!((count(EventKind::RetentionFailed), count(EventKind::BackupFailed)), (1, 0));
         assert!(count(EventKind::RestorePointCreated) >= 3, "backups go on");
+    }
+
+    #[test]
+    fn tasks_go_when_they_have_been_finished_for_long_enough_and_stay_when_nobody_said_so() {
+        let (_folder, clock, mut worker) = worker(Arc::new(()));
+        let hour = Duration::from_secs(3600);
+        let finish = |worker: &Worker, count: usize| {
+            let push = |tx: &mut WriteTx<'_>| {
+                let task = tx.queue().enqueue(NewTask::new("old"))?;
+                tx.queue().cancel(&task.id).map(drop)
+            };
+            worker.store.write(|tx| (0..count).try_for_each(|_| push(tx))).unwrap();
+        };
+        let left = |worker: &Worker| worker.store.view().unwrap().queue().counts().unwrap().cancelled;
+        finish(&worker, PURGED_IN_A_TICK + 1);
+        clock.advance(30 * 24 * hour);
+        worker.tick();
+        assert_eq!(left(&worker), PURGED_IN_A_TICK as u64 + 1);
+        worker.schedule.purge_finished = Some(hour);
+        finish(&worker, 1);
+        worker.tick();
+        assert_eq!(left(&worker), 2, "many are not removed at once");
+        worker.tick();
+        assert_eq!(left(&worker), 1, "nor left for later");
+        clock.advance(hour);
+        worker.tick();
+        assert_eq!(left(&worker), 1, "it is no older than that");
+        clock.advance(PURGE_EVERY);
+        worker.tick();
+        assert_eq!(left(&worker), 0);
+        assert_eq!(worker.health.lock().upkeep_error, None);
+    }
+
+    #[test]
+    fn tasks_that_cannot_be_removed_are_told_of_and_the_session_stays_alive() {
+        let refuser = Arc::new(Refuser { takes: true, ..Refuser::default() });
+        let (_folder, clock, mut worker) = worker(refuser.clone());
+        worker.schedule.purge_finished = Some(Duration::ZERO);
+        let task = worker.store.write(|tx| tx.queue().enqueue(NewTask::new("lost"))).unwrap();
+        worker.store.write(|tx| tx.queue().cancel(&task.id)).unwrap();
+        let row = CollectionId::QUEUE.row_key(task.id.as_bytes());
+        worker.store.write(|tx| tx.put_row(Table::Live, &row, b"no record")).unwrap();
+        clock.advance(KEEP_ALIVE);
+        let alive_at = worker.alive_at;
+        assert!(worker.tick());
+        assert!(worker.health.lock().upkeep_error.is_some());
+        assert!(worker.alive_at > alive_at);
+        assert_eq!(refuser.told.lock().iter().filter(|(work, _)| *work == Work::Upkeep).count(), 1);
     }
 
     #[test]

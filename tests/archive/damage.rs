@@ -224,6 +224,13 @@ fn records_that_are_not_those_of_the_manifest_are_refused_although_the_sums_are_
     apart.sum();
     apart.damaged("registry");
     let mut apart = Apart::new();
+    let records = apart.bytes("records/collections/rooms.attic-000001.bin");
+    let last = records.len() - 1;
+    records.insert(last, b'\n');
+    records[2] += 1;
+    apart.sum();
+    apart.damaged("a value has a line break in it");
+    let mut apart = Apart::new();
     apart.bytes("records/config-000001.bin").truncate(5);
     apart.sum();
     apart.damaged("a record is cut off");

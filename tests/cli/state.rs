@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use hivekeep::NewTask;
+use hivekeep::{BotId, ClaimOptions, ManualClock, NewTask, Store, TaskId};
 use serde_json::json;
 
 use crate::util::{Hive, Running, keys};
@@ -121,6 +121,49 @@ fn a_task_goes_its_way_by_token() {
     let done = hive.json(&["queue", "list", "--state", "done"]);
     assert_eq!(done.as_array().unwrap().len(), 1);
     assert_eq!(hive.json(&["queue", "list", "--limit", "1"]).as_array().unwrap().len(), 1);
+}
+
+/// Tasks of forty days ago: done, assigned, and cancelled, with one that waits for it.
+fn fill_long_ago(hive: &Hive) {
+    let then = jiff::Timestamp::now() - jiff::SignedDuration::from_hours(40 * 24);
+    let store = Store::options().clock(ManualClock::new(then)).open(hive.path()).unwrap();
+    let work = |tx: &mut hivekeep::WriteTx<'_>| {
+        let new = |name: &str| Ok::<_, hivekeep::Error>(NewTask::new(1).id(TaskId::new(name)?));
+        let bot = BotId::new("BOT-1")?;
+        tx.queue().enqueue(new("done")?)?;
+        for claim in tx.queue().claim(&bot, &ClaimOptions::default())? {
+            tx.queue().complete(&claim.id, claim.token, 1)?;
+        }
+        tx.queue().enqueue(new("assigned")?.assign_to(bot))?;
+        tx.queue().enqueue(new("cancelled")?)?;
+        tx.queue().enqueue(new("waiting")?.after(TaskId::new("cancelled")?))?;
+        tx.queue().cancel(&TaskId::new("cancelled")?).map(drop)
+    };
+    store.write(work).unwrap();
+    store.close().unwrap();
+}
+
+#[test]
+fn purging_removes_what_is_old_and_finished_and_leaves_a_sound_store() {
+    let hive = Hive::new();
+    fill_long_ago(&hive);
+    hive.ok(&["queue", "push", "1", "--id", "young"]);
+    hive.ok(&["queue", "cancel", "young"]);
+    let (assignments, point) = (hive.json(&["get", "assignments"]), hive.ok(&["point", "create"]));
+    assert_eq!(hive.json(&["queue", "purge", "41 days"]), json!({"purged": 0}));
+    assert_eq!(hive.ok(&["queue", "purge", "30d"]), "purged 1 task\n");
+    assert_eq!(keys(&hive.json(&["get", "queue"])), ["assigned", "cancelled", "waiting", "young"]);
+    assert_eq!(hive.json(&["get", "assignments"]), assignments);
+    assert_eq!(hive.json(&["check"])["sound"], true);
+    assert_eq!(hive.json(&["get", "queue", "done", "--at", point.trim_end()])["state"], "done");
+    hive.ok(&["queue", "requeue", "cancelled"]);
+    let token = hive.json(&["queue", "claim", "BOT-3"])["token"].to_string();
+    hive.ok(&["queue", "complete", "cancelled", "--token", &token]);
+    assert_eq!(hive.json(&["queue", "purge", "0s"]), json!({"purged": 2}));
+    assert_eq!(hive.json(&["queue", "claim", "BOT-3"])["id"], "waiting");
+    assert_eq!(hive.json(&["check"])["sound"], true);
+    let said = hive.run(&["queue", "purge", "30"]).with(2).err;
+    assert!(said.contains("a length of time is written like 30s, 10m"), "{said}");
 }
 
 #[test]

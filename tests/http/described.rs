@@ -255,6 +255,7 @@ fn ask_for_tasks(service: &Service) {
     }
     act("release", "cancel", json!({})).ok();
     act("release", "requeue", json!({})).ok();
+    service.post("/api/queue/purge", json!({"older_than": "30d"})).ok();
 }
 
 #[test]

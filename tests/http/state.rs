@@ -92,6 +92,32 @@ fn a_task_goes_through_its_whole_life() {
 }
 
 #[test]
+fn finished_tasks_are_purged_when_they_are_old_enough_and_by_the_service_itself_when_it_is_told_to() {
+    let hive = Hive::new();
+    let service = Service::start(&hive, &[]);
+    let finish = |service: &Service, id: &str| {
+        service.post("/api/queue", json!({"payload": null, "id": id})).ok();
+        service.post(&format!("/api/queue/{id}/cancel"), "").ok();
+    };
+    let purge = |older_than: Value| service.post("/api/queue/purge", json!({"older_than": older_than}));
+    finish(&service, "a");
+    service.post("/api/queue", json!({"payload": null, "id": "b"})).ok();
+    assert_eq!(purge(json!("30d")).ok(), json!({"purged": 0}));
+    assert_eq!(purge(json!("0s")).ok(), json!({"purged": 1}));
+    assert_eq!(pages(&service, "/api/queue", "tasks").len(), 1);
+    let said = purge(json!("30")).refused(422);
+    assert!(said.starts_with("a length of time is written like 30s, 10m"), "{said}");
+    purge(json!(30)).refused(422);
+    purge(Value::Null).refused(422);
+    finish(&service, "c");
+    service.stop("-TERM");
+
+    let service = Service::start(&hive, &["--purge-finished", "0s"]);
+    service.until("it is gone", |service| service.get("/api/queue/c").status == 404);
+    service.get("/api/queue/b").ok();
+}
+
+#[test]
 fn a_claim_waits_for_a_task_and_not_much_longer() {
     let hive = Hive::new();
     let service = Service::start(&hive, &[]);

@@ -101,6 +101,7 @@ fn setup() -> Setup {
     Setup {
         backup_interval: None,
         retention: None,
+        purge_finished: None,
         history: None,
         stale_mark: None,
         event_log: None,

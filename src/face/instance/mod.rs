@@ -43,6 +43,8 @@ pub(crate) struct Setup {
     pub(crate) backup_interval: Option<Duration>,
     /// What is kept; none for everything.
     pub(crate) retention: Option<Policy>,
+    /// Tasks that have been finished for longer are removed; none for keeping them.
+    pub(crate) purge_finished: Option<Duration>,
     /// Every commit of this long can be gone back to.
     pub(crate) history: Option<Duration>,
     /// A clean mark older than this counts as a crash when its process is found dead.
@@ -104,6 +106,7 @@ impl Instance {
         let schedule = Schedule {
             backup_interval: setup.backup_interval,
             retention: setup.retention.clone(),
+            purge_finished: setup.purge_finished,
             ..Schedule::default()
         };
         let scheduler = Scheduler::start_with(store.clone(), schedule, steward.clone())?;

@@ -125,7 +125,7 @@ impl Queue<&mut WriteTx<'_>> {
     }
 
     /// Puts a failed, dead or cancelled task back, behind all others of its priority and with all its attempts. Gives
-    /// the task as it now is.
+    /// the task as it now is. One that was claimed before does not wait for a task that has been purged since.
     ///
     /// # Errors
     ///
@@ -142,7 +142,7 @@ impl Queue<&mut WriteTx<'_>> {
         let again = Task {
             state: TaskState::Ready,
             sequence: self.next_sequence()?,
-            waiting_for: self.not_done(&task.depends_on)?,
+            waiting_for: self.not_done_again(&task)?,
             attempts: 0,
             finished_at: None,
             finished_by: None,

@@ -62,7 +62,7 @@ fn op() -> impl Strategy<Value = Op> {
         1 => Just(Op::Expire),
         1 => session.prop_map(|session| Op::Crash { session }),
         1 => Just(Op::Void),
-        1 => (0..30i64).prop_map(|age| Op::Purge { age }),
+        3 => (0..15i64).prop_map(|age| Op::Purge { age }),
         4 => (1..15u64).prop_map(|seconds| Op::Pass { seconds }),
     ]
 }
@@ -316,7 +316,11 @@ impl Run {
                 let before = now - Duration::from_secs(age.unsigned_abs());
                 let purged = self.hive.store.write(|tx| tx.queue().purge(before, 100)).unwrap();
                 let kept = self.model.tasks.len() - purged;
-                self.model.tasks.retain(|_, task| task.finished.is_none_or(|at| at >= before));
+                let ready = self.model.tasks.values().filter(|task| task.state == TaskState::Ready);
+                let waited_for: BTreeSet<u8> = ready.flat_map(|task| task.after.iter().copied()).collect();
+                self.model
+                    .tasks
+                    .retain(|id, task| waited_for.contains(id) || task.finished.is_none_or(|at| at >= before));
                 assert_eq!(self.model.tasks.len(), kept);
             }
             Op::Pass { seconds } => self.hive.pass(seconds),
@@ -382,7 +386,9 @@ impl Run {
     fn requeue(&mut self, task: u8) {
         let answer = kind(self.hive.store.write(|tx| tx.queue().requeue(&task_id(task))));
         let after = self.depends.get(&task).into_iter().flatten().copied();
-        let waits: BTreeSet<u8> = after.filter(|other| !self.model.is_done(*other)).collect();
+        let was_claimed = self.model.tasks.get(&task).is_some_and(|task| task.attempts > 0);
+        let is_purged = |other: &u8| was_claimed && !self.model.tasks.contains_key(other);
+        let waits: BTreeSet<u8> = after.filter(|other| !self.model.is_done(*other) && !is_purged(other)).collect();
         let is_circle = self.model.is_circle(task, &waits, &self.present_dependencies());
         let expected = match self.model.tasks.get_mut(&task) {
             None => Err(ErrorKind::NotFound),

@@ -393,3 +393,60 @@ fn purging_removes_what_finished_before_a_time_and_forgets_its_key() {
     assert_eq!(hive.view().queue().list().count(), 1);
     assert_eq!(hive.push(new()).state, TaskState::Ready);
 }
+
+#[test]
+fn a_task_that_others_wait_for_is_not_purged_and_does_not_stand_in_the_way_of_those_behind_it() {
+    let hive = Fixture::new();
+    hive.push(named("waiting").after(id("a")));
+    for name in ["a", "b", "c"] {
+        hive.push(named(name));
+        hive.write(|tx| tx.queue().cancel(&id(name)));
+    }
+    hive.pass(10);
+    assert_eq!(hive.write(|tx| tx.queue().purge(time(10), 1)), 1);
+    assert_eq!(hive.write(|tx| tx.queue().purge(time(10), 9)), 1);
+    assert_eq!(hive.write(|tx| tx.queue().requeue(&id("a"))).state, TaskState::Ready);
+    let claim = hive.claim_one("x");
+    hive.write(|tx| tx.queue().complete(&claim.id, claim.token, 1));
+    hive.pass(10);
+    assert_eq!(hive.write(|tx| tx.queue().purge(time(20), 9)), 1, "it has nothing to wait for any more");
+    assert_eq!(hive.claim_ids("x", 9), ["waiting"]);
+}
+
+#[test]
+fn a_task_that_is_put_back_does_not_wait_for_one_that_was_purged() {
+    let hive = Fixture::new();
+    hive.push(named("before"));
+    hive.push(named("dead").after(id("before")));
+    hive.push(named("never claimed").after(id("none yet")));
+    let before = hive.claim_one("x");
+    hive.write(|tx| tx.queue().complete(&before.id, before.token, 1));
+    hive.pass(10);
+    let dead = hive.claim_one("x");
+    hive.write(|tx| tx.queue().fail(&dead.id, dead.token, "no", Retry::Never));
+    hive.write(|tx| tx.queue().cancel(&id("never claimed")));
+    assert_eq!(hive.write(|tx| tx.queue().purge(time(10), 9)), 1);
+    assert_eq!(hive.write(|tx| tx.queue().requeue(&dead.id)).waiting_for, BTreeSet::new());
+    let waiting = hive.write(|tx| tx.queue().requeue(&id("never claimed")));
+    assert_eq!(waiting.waiting_for, [id("none yet")].into(), "what has not come yet may still come");
+    assert_eq!(hive.claim_ids("x", 9), ["dead"]);
+}
+
+#[test]
+fn all_that_is_old_is_purged_however_much_it_is() {
+    let hive = Fixture::new();
+    hive.write(|tx| {
+        for number in 0..600 {
+            let task = tx.queue().enqueue(NewTask::new(number))?;
+            tx.queue().cancel(&task.id)?;
+        }
+        Ok(())
+    });
+    let ten = Duration::from_secs(10);
+    hive.pass(10);
+    assert_eq!(hive.store.purge_finished(ten).unwrap(), 0, "it is not older than that");
+    hive.pass(1);
+    assert_eq!(hive.store.purge_at_most(ten, 300).unwrap(), 300);
+    assert_eq!(hive.store.purge_finished(ten).unwrap(), 300);
+    hive.check();
+}

@@ -22,6 +22,20 @@ impl<R: Records> Queue<R> {
         }
         Ok(waiting_for)
     }
+
+    /// What a finished task waits for when it is put back. It was claimed only once all that it depends on was done, so
+    /// of these the ones that are not there any more were purged.
+    pub(super) fn not_done_again(&self, task: &Task) -> Result<BTreeSet<TaskId>> {
+        let mut waiting_for = self.not_done(&task.depends_on)?;
+        if task.attempts > 0 {
+            for id in &task.depends_on {
+                if self.get(id)?.is_none() {
+                    waiting_for.remove(id);
+                }
+            }
+        }
+        Ok(waiting_for)
+    }
 }
 
 impl Queue<&mut WriteTx<'_>> {
@@ -46,7 +60,8 @@ impl Queue<&mut WriteTx<'_>> {
         Ok(())
     }
 
-    fn is_waited_for(&self, id: &TaskId) -> Result<bool> {
+    /// Whether a task waits for this one.
+    pub(super) fn is_waited_for(&self, id: &TaskId) -> Result<bool> {
         Ok(!self.records.rows(Table::Index, &keys::waiting_for(id).range(), 1)?.is_empty())
     }
 

@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 use std::io::{BufRead, Read};
 
-use super::record::too_long;
+use super::record::{refuse_long_key, too_long};
 use crate::engine::write::MAX_KEY;
 use crate::error::{Error, Result};
 
@@ -59,9 +59,10 @@ pub(super) fn parse(line: &[u8]) -> Result<(Cow<'_, str>, &[u8])> {
     let inner = line.strip_prefix(KEY).and_then(|rest| rest.strip_suffix(END)).filter(|inner| inner.starts_with(b"\""));
     let parts = inner.and_then(|inner| inner.split_at_checked(between(inner)? + 1));
     let (key, value) = parts.ok_or_else(|| Error::damaged("a line is none of a record, or is cut off"))?;
-    let key = serde_json::from_slice::<Shown<'_>>(key)
+    let Shown(key) = serde_json::from_slice(key)
         .map_err(|source| Error::damaged(format!("the key of a line cannot be read: {source}")).with_source(source))?;
-    Ok((key.0, value.get(VALUE.len()..).unwrap_or_default()))
+    refuse_long_key(key.len())?;
+    Ok((key, value.get(VALUE.len()..).unwrap_or_default()))
 }
 
 /// A key, which is borrowed unless something in it is escaped.
@@ -107,6 +108,13 @@ mod tests {
         {
             assert_eq!(parse(text.as_bytes()).unwrap_err().kind(), ErrorKind::Damaged, "{text}");
         }
+    }
+
+    #[test]
+    fn a_key_is_no_longer_than_a_stored_one_can_be() {
+        assert!(parse(&line(&"k".repeat(MAX_KEY), "1")).is_ok());
+        let error = parse(&line(&"k".repeat(MAX_KEY + 1), "1")).unwrap_err();
+        assert!(error.to_string().contains("a key is too long"), "{error}");
     }
 
     #[test]

@@ -41,9 +41,7 @@ pub(super) fn read(from: &mut impl Read, limit: u64, key: &mut Vec<u8>, payload:
     }
     let ([a, b], rest) = (head.first_chunk::<2>().copied().unwrap_or_default(), head.last_chunk::<8>());
     let (key_len, payload_len) = (u16::from_le_bytes([a, b]), u64::from_le_bytes(rest.copied().unwrap_or_default()));
-    if usize::from(key_len) > MAX_KEY {
-        return Err(Error::damaged(format!("a key is too long: bytes={key_len} most={MAX_KEY}")));
-    }
+    refuse_long_key(key_len.into())?;
     if payload_len > limit {
         return Err(too_long(payload_len, limit));
     }
@@ -56,6 +54,18 @@ fn fill(from: &mut impl Read, to: &mut Vec<u8>, length: u64) -> Result<()> {
     to.clear();
     let read = from.take(length).read_to_end(to)?;
     if read as u64 == length { Ok(()) } else { Err(cut_off()) }
+}
+
+/// Refuses a key of a length that no stored one has.
+///
+/// # Errors
+///
+/// `Damaged` then.
+pub(super) fn refuse_long_key(bytes: usize) -> Result<()> {
+    if bytes > MAX_KEY {
+        return Err(Error::damaged(format!("a key is too long: bytes={bytes} most={MAX_KEY}")));
+    }
+    Ok(())
 }
 
 /// What is said of a record beyond the limit.

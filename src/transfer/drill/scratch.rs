@@ -2,6 +2,7 @@
 //! killed, by the next one.
 
 use std::fs::{self, File, TryLockError};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::engine::copy::{Copied, copy};
@@ -40,7 +41,7 @@ impl Scratch {
         let folder = within.join(format!("{PREFIX}{}", uuid::Uuid::now_v7().simple()));
         let cannot = |error| Error::from(error).context(folder.display());
         fs::create_dir(&folder).map_err(cannot)?;
-        let lock = File::create_new(folder.join(LOCK)).and_then(|file| file.lock().map(|()| file)).map_err(cannot)?;
+        let lock = lock(&folder).map_err(cannot)?;
         Ok(Self { folder, _lock: lock })
     }
 
@@ -65,10 +66,31 @@ impl Scratch {
 
 impl Drop for Scratch {
     fn drop(&mut self) {
-        if let Err(error) = fs::remove_dir_all(&self.folder) {
+        if let Err(error) = remove(&self.folder) {
             tracing::warn!(%error, folder = %self.folder.display(), "the folder of a drill could not be removed");
         }
     }
+}
+
+/// Makes the file that says that the drill lives. It has its name only once it is locked.
+fn lock(folder: &Path) -> io::Result<File> {
+    let unnamed = folder.join("lock.new");
+    let file = File::create_new(&unnamed)?;
+    file.lock()?;
+    fs::rename(unnamed, folder.join(LOCK))?;
+    Ok(file)
+}
+
+/// Removes a folder, the file that is locked last: of what is left when this is killed, the next drill still knows.
+fn remove(folder: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        if entry.file_name() == LOCK {
+            continue;
+        }
+        if entry.file_type()?.is_dir() { fs::remove_dir_all(entry.path())? } else { fs::remove_file(entry.path())? }
+    }
+    fs::remove_dir_all(folder)
 }
 
 /// Removes what killed drills have left in a folder.
@@ -86,14 +108,14 @@ fn remove_left(within: &Path) {
         if matches!(lock, Err(_) | Ok(Err(TryLockError::WouldBlock))) {
             continue;
         }
-        if let Err(error) = fs::remove_dir_all(entry.path()) {
+        if let Err(error) = remove(&entry.path()) {
             tracing::warn!(%error, folder = %entry.path().display(), "what a drill has left could not be removed");
         }
     }
 }
 
-fn no_store(path: &Path, error: &std::io::Error) -> Error {
-    let kind = if error.kind() == std::io::ErrorKind::NotFound { ErrorKind::NoStore } else { ErrorKind::Io };
+fn no_store(path: &Path, error: &io::Error) -> Error {
+    let kind = if error.kind() == io::ErrorKind::NotFound { ErrorKind::NoStore } else { ErrorKind::Io };
     Error::new(kind, format!("no store at {}; pass --store", path.display()))
 }
 

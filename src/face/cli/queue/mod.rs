@@ -2,14 +2,17 @@
 //!
 //! * [`push`]: into the queue, and to whom; `claim`
 //! * [`held`]: what a bot does with a task that it holds
+//! * [`purge`]: finished tasks removed after a time
 //! * here: the verbs as they are typed, what ends or revives a task, and the list
 
 mod held;
+mod purge;
 mod push;
 
 use clap::{Args, Subcommand};
 
 use self::held::{Complete, Extend, Fail, Release};
+use self::purge::Purge;
 use self::push::{Assign, Claim, Push};
 use crate::engine::view::View;
 use crate::engine::write::WriteTx;
@@ -48,6 +51,7 @@ enum QueueVerb {
     Release(Release),
     Requeue(Requeue),
     Cancel(Cancel),
+    Purge(Purge),
     List(List),
 }
 
@@ -63,6 +67,7 @@ impl QueueArgs {
             QueueVerb::Release(release) => release.run(context),
             QueueVerb::Requeue(Requeue { id }) => change(context, |tx| tx.queue().requeue(&id)),
             QueueVerb::Cancel(Cancel { id }) => change(context, |tx| tx.queue().cancel(&id)),
+            QueueVerb::Purge(purge) => purge.run(context),
             QueueVerb::List(list) => list.run(context),
         }
     }

@@ -61,6 +61,8 @@ knobs! {
     keep_weekly: u64 = "HIVEKEEP_KEEP_WEEKLY", "N";
     /// The same by month [default: 0]
     keep_monthly: u64 = "HIVEKEEP_KEEP_MONTHLY", "N";
+    /// Remove tasks that have been done, failed, dead or cancelled for longer than this, or off [default: off]
+    purge_finished: Span = "HIVEKEEP_PURGE_FINISHED", "AGE";
     /// Every commit of so long can be read and gone back to, or off [default: off]
     history: Span = "HIVEKEEP_HISTORY", "TIME";
     /// Between automatic archives, which outlive the store's file, or off [default: 10m]

@@ -35,6 +35,7 @@ pub(super) struct Settings {
     keep_tag: Vec<String>,
     no_thinning: bool,
     no_retention: bool,
+    purge_finished: Span,
     history: Span,
     event_log: Option<PathBuf>,
     token_file: Option<PathBuf>,
@@ -66,6 +67,7 @@ impl From<Knobs> for Settings {
             keep_tag: knobs.keep_tag,
             no_thinning: knobs.no_thinning,
             no_retention: knobs.no_retention,
+            purge_finished: knobs.purge_finished.unwrap_or(Span(None)),
             history: knobs.history.unwrap_or(Span(None)),
             event_log: knobs.event_log,
             token_file: knobs.token_file,
@@ -86,6 +88,7 @@ impl Settings {
         Setup {
             backup_interval: self.backup_interval.0.filter(|interval| !interval.is_zero()),
             retention: (!self.no_retention).then(|| self.policy()),
+            purge_finished: self.purge_finished.0,
             history: self.history.0,
             stale_mark: self.stale_after.0,
             event_log: self.event_log.clone(),
@@ -163,6 +166,7 @@ impl fmt::Display for Settings {
         writeln!(f, "keep-tag = {}", serde_json::Value::from(self.keep_tag.clone()))?;
         writeln!(f, "no-thinning = {}", self.no_thinning)?;
         writeln!(f, "no-retention = {}", self.no_retention)?;
+        writeln!(f, "purge-finished = {}", text(&self.purge_finished))?;
         writeln!(f, "history = {}", text(&self.history))?;
         writeln!(f, "stale-after = {}", text(&self.stale_after))?;
         writeln!(f, "max-body = {}", text(&self.max_body))?;

@@ -5,6 +5,7 @@ use axum::extract::State;
 use axum::http::Method;
 use axum::response::IntoResponse;
 use axum::routing::{get, post};
+use serde_json::json;
 
 use crate::engine::write::WriteTx;
 use crate::error::{Error, Result};
@@ -18,6 +19,7 @@ use crate::face::http::route::{AT, CURSOR, Gives, LIMIT, Member, NEXT, OK, Route
 use crate::face::http::shapes::{self, CLAIM, TEXTS};
 use crate::face::http::state::claim::claim;
 use crate::face::http::state::reading::read;
+use crate::recovery::age;
 use crate::state::ids::{BotId, TaskId, Token};
 use crate::state::queue::{NewTask, Retry, Task, TaskState};
 
@@ -76,6 +78,17 @@ pub(in crate::face::http) const ROUTES: &[Route] = &[
         statuses: OK,
         refuses: &[],
         handler: || post(claim),
+    },
+    Route {
+        method: Method::POST,
+        path: "/api/queue/purge",
+        about: "Remove the tasks that have been done, failed, dead or cancelled for longer than a time",
+        query: &[],
+        takes: Takes::Members(&[needed("older_than", Text, "how long they have been finished at least, such as 30d")]),
+        gives: Gives::Members(&[needed("purged", Number, "how many were removed")]),
+        statuses: OK,
+        refuses: &[],
+        handler: || post(purge),
     },
     Route {
         method: Method::GET,
@@ -193,6 +206,14 @@ async fn push(State(app): State<App>, Object(members): Object) -> Answer {
     let task = task(members)?;
     let task = app.change(move |store| store.write(|tx| tx.queue().enqueue(task))).await?;
     Ok(Json(task).into_response())
+}
+
+async fn purge(State(app): State<App>, Object(mut members): Object) -> Answer {
+    let older_than = members.needed_text("older_than")?;
+    members.end()?;
+    let older_than = age::parse(&older_than)?;
+    let purged = app.change(move |store| store.purge_finished(older_than)).await?;
+    Ok(Json(json!({"purged": purged})).into_response())
 }
 
 /// Read member by member, so that the payload keeps its numbers as they are written. A payload may be null.

@@ -1,0 +1,39 @@
+//! Finished tasks removed after a time.
+
+use std::time::Duration;
+
+use clap::Args;
+use serde_json::json;
+
+use crate::error::Result;
+use crate::face::cli::context::Context;
+use crate::face::cli::exit::Exit;
+use crate::face::summary::counted;
+use crate::recovery::age;
+
+/// Remove tasks that have been done, failed, dead or cancelled for longer than a time
+///
+/// Their idempotency keys are forgotten with them. One that another task still waits for is kept. Restore points that are
+/// there still have all of them. The service does it by itself with --purge-finished.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  hivekeep queue purge 30d
+  hivekeep queue purge 12h --json")]
+pub(super) struct Purge {
+    /// How long they have been finished at least, such as 30d or 12h
+    #[arg(value_name = "AGE", value_parser = age::parse)]
+    older_than: Duration,
+}
+
+impl Purge {
+    pub(super) fn run(self, context: &mut Context) -> Result<Exit> {
+        let purged = context.change(|store| store.purge_finished(self.older_than))?;
+        if context.out.is_json() {
+            context.out.json(&json!({"purged": purged}))?;
+        } else {
+            context.out.line(format_args!("purged {}", counted(purged as u64, "task")))?;
+        }
+        Ok(Exit::Done)
+    }
+}
