@@ -573,7 +573,7 @@ mod tests {
     fn mending_ends_with_the_bytes_that_may_be_hashed_and_leaves_what_is_longer_than_any_page() {
         let nothing = file(&[]);
         let try_to_mend = |len: usize, most: u64| {
-            let mut page = leaf(len, &[12..len]);
+            let mut page = leaf(len, std::slice::from_ref(&(12..len)));
             let expected = checksum(&page).unwrap();
             flip(&mut page, 8 * 200);
             let mut pages = Pages { mend_bytes_left: most, ..Pages::new(&nothing).unwrap() };
