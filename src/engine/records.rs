@@ -374,6 +374,13 @@ mod tests {
                     records.page(collection, &range, 40).unwrap().into_iter().map(short).collect::<Vec<_>>(),
                     expected[..40]
                 );
+                let mut met = Vec::new();
+                let visit = &mut |key: &[u8], payload: &[u8]| {
+                    met.push((key.to_vec(), payload.len()));
+                    Ok(())
+                };
+                records.each(collection, range.clone(), visit).unwrap();
+                assert_eq!(met, expected);
                 assert_eq!(
                     paged(range, |range, limit| records.part(collection, range, limit))
                         .map(|row| short(row.unwrap()))

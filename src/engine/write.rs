@@ -510,7 +510,7 @@ impl Records for WriteTx<'_> {
         let mut range = range.within(collection);
         while !range.is_empty() {
             let opened = self.table(Table::Live)?;
-            let rows = self.guard.run(|| collect_guards(opened, &range, records::PAGE))?;
+            let (rows, more) = self.guard.run(|| collect_guards(opened, &range))?;
             if !range.holds_keys_in_order(rows.iter().map(|(key, _)| key.value())) {
                 return Err(out_of_order());
             }
@@ -522,7 +522,7 @@ impl Records for WriteTx<'_> {
                 }
             }
             match rows.last() {
-                Some((last, _)) if rows.len() == records::PAGE => range = range.after(last.value()),
+                Some((last, _)) if more => range = range.after(last.value()),
                 _ => break,
             }
         }
@@ -587,18 +587,23 @@ pub(crate) fn out_of_order() -> Error {
 
 type Guarded<'a> = redb::AccessGuard<'a, &'static [u8]>;
 
-/// At most `limit` rows of a range, in its direction, where they lie.
-fn collect_guards<'t>(
-    table: &'t RedbTable<'_>,
-    range: &KeyRange,
-    limit: usize,
-) -> Result<Vec<(Guarded<'t>, Guarded<'t>)>> {
+/// A page of the rows of a range, in its direction, where they lie, and whether there may be more. They keep what they lie
+/// in in memory, so their bytes are bounded too.
+fn collect_guards<'t>(table: &'t RedbTable<'_>, range: &KeyRange) -> Result<(Vec<(Guarded<'t>, Guarded<'t>)>, bool)> {
     let bounds = (range.start.as_ref().map(Vec::as_slice), range.end.as_ref().map(Vec::as_slice));
     let rows = table.range::<&[u8]>(bounds)?;
-    Ok(match range.backward {
-        true => rows.rev().take(limit).collect::<redb::Result<_>>()?,
-        false => rows.take(limit).collect::<redb::Result<_>>()?,
-    })
+    let mut left = records::PAGE_BYTES;
+    let in_bytes = |row: &redb::Result<(Guarded<'t>, Guarded<'t>)>| {
+        let goes_on = left > 0;
+        left = left.saturating_sub(row.as_ref().map_or(0, |(key, value)| key.value().len() + value.value().len()));
+        goes_on
+    };
+    let rows: Vec<_> = match range.backward {
+        true => rows.rev().take(records::PAGE).take_while(in_bytes).collect::<redb::Result<_>>()?,
+        false => rows.take(records::PAGE).take_while(in_bytes).collect::<redb::Result<_>>()?,
+    };
+    let more = rows.len() == records::PAGE || left == 0;
+    Ok((rows, more))
 }
 
 fn collect_bytes<'t>(
