@@ -95,6 +95,18 @@ fn a_missed_target_a_guard_without_an_end_and_a_crash_are_seen() {
 }
 
 #[test]
+fn an_archive_that_was_made_by_hand_counts_as_long_as_it_is_there() {
+    let hive = Hive::new();
+    hive.fill();
+    let archive = hive.path().with_file_name("by-hand.tar.gz");
+    hive.ok(&["export", archive.to_str().unwrap()]);
+    let (_, what) = said(&page(&hive, &[], 3), "archives");
+    assert!(what.starts_with("on the same file system as the store: by-hand.tar.gz, "), "{what}");
+    fs::remove_file(archive).unwrap();
+    assert!(said(&page(&hive, &[], 3), "archives").1.starts_with("no copy outside of this file"));
+}
+
+#[test]
 fn what_failed_is_at_risk_until_it_has_worked_again() {
     use EventKind::{
         ArchiveFailed, ArchiveVerified, BackupDeletedOld, BackupFailed, RestoreFailed, RestorePointCreated,

@@ -219,8 +219,10 @@ impl Store {
     }
 
     fn tell_archived(&self, report: &ExportReport, automatic: bool) -> Result<()> {
+        // Whoever reads it later may stand in another folder.
+        let file = std::path::absolute(&report.file)?;
         let details = json!({
-            "file": report.file.to_string_lossy(), "sha256": report.sha256, "bytes": report.file_bytes,
+            "file": file.to_string_lossy(), "sha256": report.sha256, "bytes": report.file_bytes,
             "records": report.records, "restore_id": report.point.id, "automatic": automatic,
         });
         self.write(|tx| tx.events().append(EventKind::ArchiveCreated, details)).map(drop)

@@ -24,8 +24,8 @@ const DRILL_EVERY: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 const MIN_FREE: u64 = 16 << 20;
 /// Two clocks may differ by so much.
 const CLOCK_SLACK: Duration = Duration::from_secs(2);
-/// Events that are looked through for what failed.
-const EVENTS: usize = 1_000;
+/// Events that are looked through for what failed, and for archives.
+pub(super) const EVENTS: usize = 1_000;
 /// Claims that are counted.
 const CLAIMS: usize = 10_000;
 

@@ -79,7 +79,7 @@ impl Doctor {
         let rows = if self.full { verified::everything(&store)? } else { verified::part(&store)? };
         let mut lines = vec![rows, verified::last_check(&store)?];
         lines.push(look::backup(&store, &view, &live, self.backup_interval)?);
-        lines.push(copies::outside(&store, self.archive_dir.as_deref(), self.backup_interval)?);
+        lines.push(copies::outside(&store, &view, self.archive_dir.as_deref(), self.backup_interval)?);
         lines.push(look::drill(&store, &view)?);
         lines.push(look::points(&live));
         lines.push(look::work(&view)?);
