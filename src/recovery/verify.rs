@@ -6,7 +6,6 @@ use std::path::{Path, PathBuf};
 use crate::engine::check::{self, CheckReport, Finding, Place};
 use crate::engine::codec::{self, Stored};
 use crate::engine::open;
-use crate::engine::point::Commit;
 use crate::engine::records::{KeyRange, Records, scan_rows};
 use crate::engine::schema::{CollectionId, Table};
 use crate::engine::store::Store;
@@ -22,7 +21,8 @@ use crate::state::queue::check_queue;
 
 impl Store {
     /// Verifies every record, pre-image, point, digest and index row, the audit trail's chain, that queue and assignments
-    /// agree, and that the rows of each document fit together. Changes nothing. `progress` is told how many of how many rows are done.
+    /// agree, and that the rows of each document fit together. Changes nothing. `progress` is told how many of how many
+    /// rows are done.
     ///
     /// The pages of the file are verified by [`Store::check_pages`].
     ///
@@ -155,14 +155,13 @@ fn live_record(collection: CollectionId, key: &[u8], what: String) -> Finding {
     Finding::new(Table::Live.name(), &collection.row_key(key), what)
 }
 
-/// Whether a repair could not bring back everything of the point that a view is of, which its manifest then says.
+/// Whether a repair could not bring back all documents of the point that a view is of.
 fn is_partial(view: &View) -> Result<bool> {
     let Some(epoch) = view.epoch() else { return Ok(false) };
-    if let Some(manifest) = view.manifest(epoch)? {
-        return Ok(manifest.has_lost_of(CollectionId::DOCUMENTS));
-    }
-    let commit = view.row(Table::Commits, &epoch.to_key())?.map(|row| codec::decode::<Commit>(&row)).transpose()?;
-    Ok(commit.is_some_and(|commit| commit.partial))
+    Ok(match view.manifest(epoch)? {
+        Some(manifest) => manifest.has_lost_of(CollectionId::DOCUMENTS),
+        None => view.point(epoch)?.partial,
+    })
 }
 
 /// Reads every row of a table as what it is; those whose bytes are damaged were found by the engine's check already.

@@ -1,6 +1,6 @@
 //! Whether the rows of documents fit together: each lies in one that is there, holds what its place asks for, and there are
-//! as many as the document says. Row by row, so that of a document no more is in memory than hashes of the names in the objects
-//! that a row lies in.
+//! as many as the document says. Row by row, so that of a document no more is in memory than hashes of the names in the
+//! objects that a row lies in.
 
 use std::collections::HashSet;
 

@@ -26,7 +26,7 @@ pub(super) fn remove(tx: &mut WriteTx<'_>, id: &DocumentId) -> Result<bool> {
     let range = KeyRange::prefix(&rows::key(id));
     let mut any = false;
     loop {
-        let page = tx.page(CollectionId::DOCUMENTS, &range, PAGE)?;
+        let page = tx.part(CollectionId::DOCUMENTS, &range, PAGE)?;
         if page.is_empty() {
             return Ok(any);
         }

@@ -14,27 +14,27 @@ use crate::state::queue::{Queue, keys};
 impl<R: Records> Queue<R> {
     /// Those of `ids` that are not done, or not there.
     pub(super) fn not_done(&self, ids: &BTreeSet<TaskId>) -> Result<BTreeSet<TaskId>> {
-        let mut waiting_for = BTreeSet::new();
-        for id in ids {
-            if self.get(id)?.is_none_or(|task| task.state != TaskState::Done) {
-                waiting_for.insert(id.clone());
-            }
-        }
-        Ok(waiting_for)
+        self.those(ids, |task| task.is_none_or(|task| task.state != TaskState::Done))
     }
 
     /// What a finished task waits for when it is put back. It was claimed only once all that it depends on was done, so
     /// of these the ones that are not there any more were purged.
     pub(super) fn not_done_again(&self, task: &Task) -> Result<BTreeSet<TaskId>> {
-        let mut waiting_for = self.not_done(&task.depends_on)?;
-        if task.attempts > 0 {
-            for id in &task.depends_on {
-                if self.get(id)?.is_none() {
-                    waiting_for.remove(id);
-                }
+        if task.attempts == 0 {
+            return self.not_done(&task.depends_on);
+        }
+        self.those(&task.depends_on, |task| task.is_some_and(|task| task.state != TaskState::Done))
+    }
+
+    /// Those of `ids` whose task, if it is there, is as wanted.
+    fn those(&self, ids: &BTreeSet<TaskId>, wanted: impl Fn(Option<Task>) -> bool) -> Result<BTreeSet<TaskId>> {
+        let mut those = BTreeSet::new();
+        for id in ids {
+            if wanted(self.get(id)?) {
+                those.insert(id.clone());
             }
         }
-        Ok(waiting_for)
+        Ok(those)
     }
 }
 

@@ -15,7 +15,7 @@ use super::read::{Take, read};
 use crate::engine::commit::Outcome;
 use crate::engine::digest::Stats;
 use crate::engine::point::{NewPoint, Origin, PointId, Restored, Scope};
-use crate::engine::records::{KeyRange, Records, Row};
+use crate::engine::records::{FIRST_PAGE, KeyRange, Records, Row, next_page};
 use crate::engine::schema::CollectionId;
 use crate::engine::store::Store;
 use crate::engine::view::View;
@@ -24,9 +24,6 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::recovery::diff::{ChangeKind, Counts};
 use crate::recovery::events::EventKind;
 use crate::recovery::points::names;
-
-/// Records of the store read at a time.
-const PAGE: usize = 256;
 
 /// What taking an archive into a store would do. It changes nothing until it is given to [`Store::apply_import`].
 #[derive(Clone, Debug, Serialize)]
@@ -264,21 +261,24 @@ struct Merging<'m, T> {
 }
 
 /// The store's records of a collection, from where the archive is.
-#[derive(Default)]
 struct Ahead {
     page: VecDeque<Row>,
-    after: Option<Vec<u8>>,
-    ended: bool,
+    /// What is behind the page, and how many rows of it are fetched next.
+    rest: Option<KeyRange>,
+    limit: usize,
 }
 
 impl Ahead {
+    /// From the first one on.
+    fn new() -> Self {
+        Self { page: VecDeque::new(), rest: Some(KeyRange::all()), limit: FIRST_PAGE }
+    }
+
     /// The next record.
     fn next(&mut self, records: &dyn Records, collection: CollectionId) -> Result<Option<&Row>> {
-        if self.page.is_empty() && !self.ended {
-            let range = self.after.as_ref().map_or_else(KeyRange::all, |key| KeyRange::all().after(key));
-            self.page = records.page(collection, &range, PAGE)?.into();
-            self.ended = self.page.len() < PAGE;
-            self.after = self.page.back().map(|(key, _)| key.clone());
+        if self.page.is_empty() {
+            let fetch = |range: &KeyRange, limit| records.part(collection, range, limit);
+            self.page = next_page(&mut self.rest, &mut self.limit, fetch)?.into();
         }
         Ok(self.page.front())
     }
@@ -340,7 +340,7 @@ impl<'m, T: Target> Merging<'m, T> {
     fn begin_collection(&mut self, name: &str) -> Result<()> {
         name.clone_into(&mut self.name);
         self.into = match self.options.wants(name) {
-            true => Some((self.target.collection(name)?, Ahead::default())),
+            true => Some((self.target.collection(name)?, Ahead::new())),
             false => None,
         };
         Ok(())

@@ -20,7 +20,7 @@ use crate::engine::commit::Outcome;
 use crate::engine::digest::Stats;
 use crate::engine::epoch::Epoch;
 use crate::engine::point::{Manifest, Scope};
-use crate::engine::records::{KeyRange, Records, scan_rows};
+use crate::engine::records::{FIRST_PAGE, KeyRange, Records, scan_rows};
 use crate::engine::schema::{CollectionId, Table};
 use crate::engine::store::Store;
 use crate::engine::value::in_frame;
@@ -305,10 +305,10 @@ fn export_collection(
     let mut readable = Readable::new(id, collection.whole);
     let mut exact = Exact::default();
     let lines_are_exact = collection.lines_are_exact();
-    let (mut stats, mut last) = (Stats::default(), None::<Vec<u8>>);
-    loop {
-        let page = source.page(id, last.as_deref())?;
-        let Some((newest, _)) = page.last() else { break };
+    let mut stats = Stats::default();
+    let (mut rest, mut limit) = (Some(KeyRange::all()), FIRST_PAGE);
+    while rest.is_some() {
+        let page = source.page(id, &mut rest, &mut limit)?;
         for (key, payload) in &page {
             stats.add(key, &in_frame(payload));
             readable.push(source.view(), key, payload)?;
@@ -321,7 +321,6 @@ fn export_collection(
             }
         }
         done.add(page.len());
-        last = Some(newest.clone());
     }
     if stats != collection.stats()? {
         let message = "the records of the point are not those that its manifest names; run hivekeep check";

@@ -1,15 +1,13 @@
 //! The records of a point, read for as long as it takes. The view is renewed on the way, so that the file can use again
 //! what was freed meanwhile.
 
-use crate::engine::records::{KeyRange, Records, Row};
+use crate::engine::records::{KeyRange, Records, Row, next_page};
 use crate::engine::schema::CollectionId;
 use crate::engine::store::Store;
 use crate::engine::view::View;
 use crate::error::{ErrorKind, Result};
 use crate::recovery::points::Point;
 
-/// Records read at a time.
-const PAGE: usize = 256;
 /// A view is renewed after so many pages.
 const PAGES: u32 = 256;
 
@@ -40,11 +38,15 @@ impl<'s> Source<'s> {
         &self.view
     }
 
-    /// The records of a collection behind a key.
-    pub(super) fn page(&mut self, collection: CollectionId, after: Option<&[u8]>) -> Result<Vec<Row>> {
+    /// A page, of so many records, of what is left of a collection, and what is behind it. Long ones are fewer.
+    pub(super) fn page(
+        &mut self,
+        collection: CollectionId,
+        rest: &mut Option<KeyRange>,
+        limit: &mut usize,
+    ) -> Result<Vec<Row>> {
         self.renew()?;
-        let range = after.map_or_else(KeyRange::all, |key| KeyRange::all().after(key));
-        self.view.page(collection, &range, PAGE)
+        next_page(rest, limit, |range, limit| self.view.part(collection, range, limit))
     }
 
     /// Renews the view from time to time. When the point has been forgotten, the old view, which still has it, is kept
@@ -61,5 +63,33 @@ impl<'s> Source<'s> {
             Err(error) => return Err(error),
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::records::FIRST_PAGE;
+    use crate::recovery::selector::Selector;
+
+    #[test]
+    fn long_records_are_read_a_few_at_a_time_and_all_of_them() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path().join("h.redb")).unwrap();
+        let put = |tx: &mut crate::WriteTx<'_>| {
+            let long = serde_json::Value::String("x".repeat(2 << 20));
+            (0..12).try_for_each(|number| tx.config().put(&format!("{number:02}"), &long))
+        };
+        store.write(put).unwrap();
+        let epoch = store.restore_point("long").unwrap();
+        let point = store.find_point(Selector::from(&epoch)).unwrap().unwrap();
+        let mut source = Source::new(&store, point).unwrap();
+        let (mut rest, mut limit, mut read) = (Some(KeyRange::all()), FIRST_PAGE, 0);
+        while rest.is_some() {
+            let page = source.page(CollectionId::CONFIG, &mut rest, &mut limit).unwrap();
+            assert!(page.len() <= 3, "{} records of 2 MiB", page.len());
+            read += page.len();
+        }
+        assert_eq!(read, 12);
     }
 }

@@ -7,21 +7,18 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use crate::engine::store::Store;
-use crate::engine::view::View;
 use crate::error::Result;
 use crate::face::cli::doctor::line::Line;
-use crate::face::cli::doctor::look::EVENTS;
 use crate::recovery::age;
-use crate::recovery::events::EventKind;
-use crate::state::page::Page;
+use crate::recovery::events::{Event, EventKind};
 use crate::transfer::archives;
 
 /// The newest archive, how old it is, and whether it would be lost together with the store.
-pub(super) fn outside(store: &Store, view: &View, folder: Option<&Path>, interval: Duration) -> Result<Line> {
+pub(super) fn outside(store: &Store, events: &[Event], folder: Option<&Path>, interval: Duration) -> Result<Line> {
     let topic = "archives";
     let path = std::path::absolute(store.path())?;
     let folder = folder.map_or_else(|| archives::folder_of(store, &path), |folder| Ok(folder.to_path_buf()))?;
-    let known = [archives::newest(&folder), exported(view)?].into_iter().flatten();
+    let known = [archives::newest(&folder), exported(events)].into_iter().flatten();
     let Some((newest, metadata)) = known.max_by_key(|(_, metadata)| metadata.modified().ok()) else {
         let advice = "copy it to another disk: hivekeep export FILE.tar.gz; serve does so by itself";
         return Ok(Line::warn(topic, format!("no copy outside of this file: {}", folder.display()), advice));
@@ -41,12 +38,11 @@ pub(super) fn outside(store: &Store, view: &View, folder: Option<&Path>, interva
 }
 
 /// The archive that was made last of those that are still where they were made.
-fn exported(view: &View) -> Result<Option<(PathBuf, Metadata)>> {
-    let events = view.events().list(Page::newest(EVENTS))?;
+fn exported(events: &[Event]) -> Option<(PathBuf, Metadata)> {
     let made = events.iter().filter(|event| event.kind == EventKind::ArchiveCreated);
     let files = made.filter_map(|event| event.details.get("file")?.as_str().map(PathBuf::from));
     let mut there = files.filter_map(|file| fs::metadata(&file).ok().map(|metadata| (file, metadata)));
-    Ok(there.find(|(file, metadata)| file.is_absolute() && metadata.is_file()))
+    there.find(|(file, metadata)| file.is_absolute() && metadata.is_file())
 }
 
 /// An archive of a store in which nothing has changed need not be young.

@@ -12,11 +12,10 @@ use crate::face::cli::doctor::line::Line;
 use crate::face::summary::{counted, show_bytes};
 use crate::recovery::age;
 use crate::recovery::auto_backup::changed_since_last_live_point;
-use crate::recovery::events::EventKind;
+use crate::recovery::events::{Event, EventKind};
 use crate::recovery::guard::is_running;
 use crate::recovery::points::Point;
 use crate::recovery::sessions::{Session, SessionState};
-use crate::state::page::Page;
 
 /// Drills should not be longer ago.
 const DRILL_EVERY: Duration = Duration::from_secs(30 * 24 * 60 * 60);
@@ -24,8 +23,6 @@ const DRILL_EVERY: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 const MIN_FREE: u64 = 16 << 20;
 /// Two clocks may differ by so much.
 const CLOCK_SLACK: Duration = Duration::from_secs(2);
-/// Events that are looked through for what failed, and for archives.
-pub(super) const EVENTS: usize = 1_000;
 /// Claims that are counted.
 const CLAIMS: usize = 10_000;
 
@@ -93,8 +90,7 @@ pub(super) fn points(live: &[&Point]) -> Line {
 }
 
 /// Whether something has failed and not worked since.
-pub(super) fn work(view: &View) -> Result<Line> {
-    let events = view.events().list(Page::newest(EVENTS))?;
+pub(super) fn work(events: &[Event]) -> Line {
     let failed = |failure: &EventKind, success: &EventKind| {
         let last = events.iter().find(|event| event.kind == *failure || event.kind == *success);
         last.filter(|event| event.kind == *failure)
@@ -109,14 +105,11 @@ pub(super) fn work(view: &View) -> Result<Line> {
         if let Some(event) = failed(&failure, &success) {
             let at = crate::clock::show_time(event.at);
             let why = event.details.get("error").and_then(|why| why.as_str()).unwrap_or("see hivekeep log").to_owned();
-            return Ok(Line::warn(
-                "work",
-                format!("{what} failed at {at} and has not worked since: {why}"),
-                "see hivekeep log",
-            ));
+            let what = format!("{what} failed at {at} and has not worked since: {why}");
+            return Line::warn("work", what, "see hivekeep log");
         }
     }
-    Ok(Line::ok("work", "no backup, retention, archive or restore has failed last time"))
+    Line::ok("work", "no backup, retention, archive or restore has failed last time")
 }
 
 /// Whether the next commit, and a repair, have room.

@@ -22,6 +22,10 @@ use crate::face::cli::context::Context;
 use crate::face::cli::exit::Exit;
 use crate::face::cli::output::Output;
 use crate::recovery::age;
+use crate::state::page::Page;
+
+/// Events that are looked through for what failed, and for archives, newest first.
+const EVENTS: usize = 1_000;
 
 /// Say whether you would get your data back, right now
 ///
@@ -75,14 +79,15 @@ impl Doctor {
         let store = options.open(&context.path)?;
         let view = store.view()?;
         let (named, sessions) = (view.named_points()?, store.sessions()?);
+        let events = view.events().list(Page::newest(EVENTS))?;
         let live: Vec<_> = named.iter().filter(|point| point.origin.is_some_and(Origin::is_selectable)).collect();
         let rows = if self.full { verified::everything(&store)? } else { verified::part(&store)? };
         let mut lines = vec![rows, verified::last_check(&store)?];
         lines.push(look::backup(&store, &view, &live, self.backup_interval)?);
-        lines.push(copies::outside(&store, &view, self.archive_dir.as_deref(), self.backup_interval)?);
+        lines.push(copies::outside(&store, &events, self.archive_dir.as_deref(), self.backup_interval)?);
         lines.push(look::drill(&store, &view)?);
         lines.push(look::points(&live));
-        lines.push(look::work(&view)?);
+        lines.push(look::work(&events));
         lines.push(look::space(&store)?);
         lines.push(look::clock(&store, &named, &sessions));
         lines.push(look::sharing(&store)?);
