@@ -123,6 +123,23 @@ fn a_task_goes_its_way_by_token() {
     assert_eq!(hive.json(&["queue", "list", "--limit", "1"]).as_array().unwrap().len(), 1);
 }
 
+#[test]
+fn a_task_is_unassigned_waited_for_and_tried_again_after_the_time_that_was_asked_for() {
+    let hive = Hive::new();
+    hive.ok(&["put", "registry", "BOT-1", "{}"]);
+    hive.ok(&["queue", "push", "1", "--id", "a", "--assign", "BOT-2"]);
+    hive.refused(&["queue", "claim", "BOT-1", "--wait", "1s"], 13);
+    assert_eq!(hive.ok(&["queue", "unassign", "a"]), "a is ready\n");
+    let token = hive.json(&["queue", "claim", "BOT-1", "--wait", "1m"])["token"].to_string();
+    let fail = ["queue", "fail", "a", "--token", &token, "--delay"];
+    let failed = hive.json(&[&fail[..], &["1s"]].concat());
+    assert!(failed["not_before"].is_string(), "{failed}");
+    assert_eq!(hive.json(&["queue", "claim", "BOT-1", "--wait", "1m"])["attempt"], 2);
+    hive.run(&[&fail[..], &["1s", "--no-retry"]].concat()).with(2);
+    let said = hive.refused(&["queue", "push", "1", "--attributes", "[]"], 2);
+    assert!(said.starts_with("a JSON object is wanted"), "{said}");
+}
+
 /// Tasks of forty days ago: done, assigned, and cancelled, with one that waits for it.
 fn fill_long_ago(hive: &Hive) {
     let then = jiff::Timestamp::now() - jiff::SignedDuration::from_hours(40 * 24);
@@ -191,6 +208,8 @@ fn everything_that_can_be_said_of_a_task_is_kept() {
         "2999-01-01T00:00:00Z",
         "--max-attempts",
         "2",
+        "--attributes",
+        "{\"cost\": 1.50}",
     ];
     let task = hive.json(&push);
     assert_eq!(
@@ -199,6 +218,7 @@ fn everything_that_can_be_said_of_a_task_is_kept() {
     );
     assert_eq!((&task["depends_on"], &task["capabilities"]), (&json!(["a", "b"]), &json!(["rust"])));
     assert_eq!(task["not_before"], "2999-01-01T00:00:00.000000+00:00");
+    assert_eq!(task["attributes"].to_string(), "{\"cost\":1.50}");
     assert_eq!(hive.ok(&["queue", "push", "2", "--idempotency-key", "k"]), "t\n");
 }
 

@@ -72,6 +72,7 @@ fn a_task_goes_through_its_whole_life() {
     act("a", "complete", json!({})).refused(422);
     act("a", "complete", json!({"token": first["token"], "reslut": 1})).refused(422);
     assert_eq!(act("a", "complete", json!({"token": first["token"], "result": [1]})).ok()["state"], "done");
+    act("b", "fail", json!({"token": second["token"], "retry": "no"})).refused(422);
     assert_eq!(
         act("b", "fail", json!({"token": second["token"], "error": "no", "retry": false})).ok()["state"],
         "failed"
@@ -83,6 +84,10 @@ fn a_task_goes_through_its_whole_life() {
     let third = service.post("/api/queue/claim", json!({"bot": "B"})).ok()["claims"][0].take();
     assert_eq!(act("c", "release", json!({"token": third["token"]})).ok()["attempts"], 0);
     assert_eq!(pages(&service, "/api/queue?state=done", "tasks").len(), 1);
+    assert_eq!(
+        service.get("/api/disaster-recovery/status").ok()["tasks_by_state"],
+        json!({"ready": 1, "claimed": 0, "done": 1, "failed": 0, "dead": 0, "cancelled": 1})
+    );
     act("nobody", "cancel", json!({})).refused(404);
     service.post("/api/queue", json!({"id": "d"})).refused(422);
     service.post("/api/queue", json!({"payload": 1, "prioritty": "P0"})).refused(422);

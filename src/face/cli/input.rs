@@ -20,6 +20,14 @@ pub(super) fn json(text: &str) -> Result<Value> {
     json::parse(&standard_input()?)
 }
 
+/// The JSON object that was typed.
+pub(super) fn object(text: &str) -> Result<Map<String, Value>> {
+    match json(text)? {
+        Value::Object(object) => Ok(object),
+        _ => Err(Error::invalid(format!("a JSON object is wanted, such as '{{\"a\": 1}}': json={text}"))),
+    }
+}
+
 /// The JSON in a file, or, for `-`, that comes on standard input.
 pub(super) fn json_file(path: &Path) -> Result<Value> {
     let parsed = json::parse(&bytes_of(path)?);

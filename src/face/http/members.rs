@@ -66,10 +66,15 @@ impl Members {
         self.value(name).map(into_text)
     }
 
-    /// Yes or no.
+    /// Yes or no; no unless set.
     pub(super) fn flag(&mut self, name: &str) -> Result<bool> {
+        self.flag_or(name, false)
+    }
+
+    /// Yes or no, or what holds unless it is set.
+    pub(super) fn flag_or(&mut self, name: &str, unless_set: bool) -> Result<bool> {
         match self.value(name) {
-            None => Ok(false),
+            None => Ok(unless_set),
             Some(Value::Bool(flag)) => Ok(flag),
             Some(_) => Err(wrong(name, "true or false")),
         }

@@ -6,10 +6,12 @@
 //! the next write keeps the new count. So it is exact at all times, and nobody has to remember to correct it.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::clock::after;
 use crate::engine::codec::{self, Stored};
 use crate::engine::digest::Stats;
 use crate::engine::records::{Records, scan_rows};
@@ -22,6 +24,8 @@ use crate::state::queue::{Queue, whole_micros};
 
 /// The row of `meta`.
 const TALLY: &[u8] = b"queue/tally";
+/// The clock went back when the last write is further than this in the future; less is two threads that read it in turn.
+const CLOCK_SLACK: Duration = Duration::from_secs(1);
 
 /// How many tasks are in each state.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -76,9 +80,9 @@ pub(super) struct Tally {
     /// What the queue held when it was written; they count only as long as it holds just that.
     stats: Stats,
     counts: TaskCounts,
-    /// When it was written.
+    /// The latest time at which it was written, even if the clock has gone back since and nobody has noticed.
     #[serde(with = "crate::clock::time")]
-    pub(super) written_at: Timestamp,
+    written_at: Timestamp,
 }
 
 impl Stored for Tally {
@@ -88,7 +92,7 @@ impl Stored for Tally {
 
 impl Tally {
     /// As it was last written, whether it still counts or not.
-    pub(super) fn stored<R: Records>(records: &R) -> Result<Option<Self>> {
+    fn stored<R: Records>(records: &R) -> Result<Option<Self>> {
         records.row(Table::Meta, TALLY)?.map(|bytes| codec::decode(&bytes)).transpose()
     }
 }
@@ -150,6 +154,12 @@ impl<R: Records> Queue<R> {
         Ok(counts)
     }
 
+    /// Whether the queue was written to at a time that is yet to come.
+    pub(super) fn clock_went_back(&self) -> Result<bool> {
+        let latest = after(self.records.now(), CLOCK_SLACK);
+        Ok(Tally::stored(&self.records)?.is_some_and(|tally| tally.written_at > latest))
+    }
+
     fn count_rows(&self, rows: Key) -> Result<u64> {
         scan_rows(&self.records, Table::Index, rows.range()).try_fold(0, |count, row| row.map(|_| count + 1))
     }
@@ -178,9 +188,20 @@ impl Queue<&mut WriteTx<'_>> {
             let count = counts.of_mut(state);
             *count = count.saturating_add(1);
         }
+        let now = whole_micros(self.records.now());
+        let latest = Tally::stored(&self.records)?.map_or(now, |tally| tally.written_at.max(now));
+        self.write_counts(counts, latest)
+    }
+
+    /// What was set by the clock before it went back is put right, so times count from now on.
+    pub(super) fn accept_the_time(&mut self) -> Result<()> {
+        let counts = self.counts()?;
+        self.write_counts(counts, whole_micros(self.records.now()))
+    }
+
+    fn write_counts(&mut self, counts: TaskCounts, written_at: Timestamp) -> Result<()> {
         let stats = self.records.stats(CollectionId::QUEUE)?;
-        let tally = Tally { stats, counts, written_at: whole_micros(self.records.now()) };
-        self.records.put_row(Table::Meta, TALLY, &codec::encode(&tally)?)
+        self.records.put_row(Table::Meta, TALLY, &codec::encode(&Tally { stats, counts, written_at })?)
     }
 }
 

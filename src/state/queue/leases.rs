@@ -9,14 +9,10 @@ use crate::engine::schema::Table;
 use crate::engine::write::WriteTx;
 use crate::error::Result;
 use crate::state::ids::{BotId, SessionId, TaskId};
-use crate::state::queue::counts::Tally;
 use crate::state::queue::finish::{attempt_failed, released};
 use crate::state::queue::keys::{self, Key};
 use crate::state::queue::task::{Holder, Task, TaskState};
 use crate::state::queue::{Queue, whole_micros};
-
-/// The clock went back when the last write is further than this in the future; less is two threads that read it in turn.
-const CLOCK_SLACK: Duration = Duration::from_secs(1);
 
 #[expect(private_bounds, reason = "what a queue is read from is the crate's own matter")]
 impl<R: Records> Queue<R> {
@@ -132,14 +128,13 @@ impl Queue<&mut WriteTx<'_>> {
     }
 
     /// A deadline further from now than its lease is long was set before the clock went back; without this, the task of
-    /// a dead bot would stay with it until the clock has caught up. It looks at all claims, so only when the last write
-    /// was in the future.
+    /// a dead bot would stay with it until the clock has caught up. It looks at all claims, so only once after the clock
+    /// went back.
     fn correct_deadlines_if_the_clock_went_back(&mut self) -> Result<()> {
-        let now = self.now();
-        let written_at = Tally::stored(&self.records)?.map(|tally| tally.written_at);
-        if written_at.is_none_or(|time| time <= after(now, CLOCK_SLACK)) {
+        if !self.clock_went_back()? {
             return Ok(());
         }
+        let now = self.now();
         for id in self.all_claims()? {
             let task = self.indexed(&id)?;
             let Some(holder) = &task.holder else { continue };
@@ -149,7 +144,7 @@ impl Queue<&mut WriteTx<'_>> {
                 self.change(&task, Task { holder, ..task.clone() })?;
             }
         }
-        Ok(())
+        self.accept_the_time()
     }
 
     fn all_claims(&self) -> Result<Vec<TaskId>> {

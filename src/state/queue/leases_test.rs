@@ -95,6 +95,35 @@ fn when_the_clock_goes_back_no_lease_lasts_longer_than_it_was_asked_for() {
 }
 
 #[test]
+fn a_clock_that_went_back_is_noticed_although_others_have_written_since() {
+    let hive = Fixture::new();
+    hive.push(named("a"));
+    hive.pass(3600);
+    hive.claim_one("ant");
+    hive.clock.set(time(0));
+    hive.push(named("b").assign_to(bot("nobody")));
+    assert_eq!(hive.claim("bee", 1), []);
+    assert_eq!(hive.task("a").holder.unwrap().deadline, time(30));
+    hive.pass(30);
+    assert_eq!(hive.claim_one("bee").attempt, 2);
+}
+
+#[test]
+fn who_waits_for_work_notices_that_the_clock_went_back_and_once_is_enough() {
+    let hive = Fixture::new();
+    hive.pass(3600);
+    hive.push(named("a"));
+    hive.claim_one("ant");
+    hive.clock.set(time(0));
+    let look = || hive.store.claim_if_any(&bot("bee"), &ClaimOptions::default()).unwrap();
+    assert_eq!(look(), []);
+    assert_eq!(hive.task("a").holder.unwrap().deadline, time(30));
+    let commits = hive.store.commits().count();
+    assert_eq!(look(), []);
+    assert_eq!(hive.store.commits().count(), commits);
+}
+
+#[test]
 fn a_task_waits_for_its_time() {
     let hive = Fixture::new();
     hive.push(named("later").not_before(time(10)));

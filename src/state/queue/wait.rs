@@ -83,6 +83,9 @@ pub(crate) fn pause_until(until: Option<Instant>) -> Option<Instant> {
 impl Queue<&View> {
     /// Whether a claim of the bot could find something, or could tidy up so that another does.
     fn may_have_work_for(&self, bot: &BotId) -> Result<bool> {
+        if self.clock_went_back()? {
+            return Ok(true);
+        }
         let now = self.records.now();
         for overdue in [keys::expired(now), keys::due(now)] {
             if !self.records.rows(Table::Index, &overdue, 1)?.is_empty() {

@@ -46,6 +46,7 @@ pub(super) struct Complete {
 #[command(after_help = "\
 Examples:
   hivekeep queue fail task-1 --token 17 --error 'no compiler'
+  hivekeep queue fail task-1 --token 17 --error 'rate limit' --delay 10m
   hivekeep queue fail task-1 --token 17 --error 'no such branch' --no-retry")]
 pub(super) struct Fail {
     #[command(flatten)]
@@ -53,6 +54,9 @@ pub(super) struct Fail {
     /// Why
     #[arg(long, value_name = "TEXT", default_value = "no reason was given")]
     error: String,
+    /// Try again after this time, such as 10m; after a while that doubles with each attempt, unless given
+    #[arg(long, value_name = "TIME", value_parser = age::parse, conflicts_with = "no_retry")]
+    delay: Option<Duration>,
     /// Trying again is no use
     #[arg(long)]
     no_retry: bool,
@@ -96,7 +100,11 @@ impl Complete {
 impl Fail {
     pub(super) fn run(self, context: &mut Context) -> Result<Exit> {
         let Held { id, token } = self.claim;
-        let retry = if self.no_retry { Retry::Never } else { Retry::Later };
+        let retry = match self.delay {
+            _ if self.no_retry => Retry::Never,
+            Some(delay) => Retry::After(delay),
+            None => Retry::Later,
+        };
         change(context, |tx| tx.queue().fail(&id, token, self.error, retry))
     }
 }

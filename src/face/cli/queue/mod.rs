@@ -13,7 +13,7 @@ use clap::{Args, Subcommand};
 
 use self::held::{Complete, Extend, Fail, Release};
 use self::purge::Purge;
-use self::push::{Assign, Claim, Push};
+use self::push::{Assign, Claim, Push, Unassign};
 use crate::engine::view::View;
 use crate::engine::write::WriteTx;
 use crate::error::Result;
@@ -44,6 +44,7 @@ pub(super) struct QueueArgs {
 enum QueueVerb {
     Push(Push),
     Assign(Assign),
+    Unassign(Unassign),
     Claim(Claim),
     Extend(Extend),
     Complete(Complete),
@@ -60,6 +61,7 @@ impl QueueArgs {
         match self.verb {
             QueueVerb::Push(push) => push.run(context),
             QueueVerb::Assign(assign) => assign.run(context),
+            QueueVerb::Unassign(unassign) => unassign.run(context),
             QueueVerb::Claim(claim) => claim.run(context),
             QueueVerb::Extend(extend) => extend.run(context),
             QueueVerb::Complete(complete) => complete.run(context),

@@ -52,6 +52,9 @@ pub(super) struct Push {
     /// How many attempts may fail before it is dead; five unless given
     #[arg(long, value_name = "N")]
     max_attempts: Option<u32>,
+    /// Anything else to be kept with it: a JSON object
+    #[arg(long, value_name = "JSON")]
+    attributes: Option<String>,
 }
 
 impl Push {
@@ -74,6 +77,7 @@ impl Push {
         task = given(task, self.assign, NewTask::assign_to);
         task = given(task, self.idempotency_key, NewTask::idempotency_key);
         task = given(task, self.not_before, NewTask::not_before);
+        task = given(task, self.attributes.as_deref().map(input::object).transpose()?, NewTask::attributes);
         Ok(given(task, self.max_attempts, NewTask::max_attempts))
     }
 }
@@ -104,6 +108,22 @@ impl Assign {
     }
 }
 
+/// Let any bot claim a task again
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  hivekeep queue unassign task-1")]
+pub(super) struct Unassign {
+    /// The task
+    id: TaskId,
+}
+
+impl Unassign {
+    pub(super) fn run(self, context: &mut Context) -> Result<Exit> {
+        change(context, |tx| tx.queue().unassign(&self.id))
+    }
+}
+
 /// Take the most urgent task that this bot may do
 ///
 /// With --json it prints an object with id, token and payload, and more; with --max an array of them. When there is
@@ -113,7 +133,8 @@ impl Assign {
 Examples:
   hivekeep queue claim BOT-222
   hivekeep queue claim BOT-222 --lease 5m --json
-  hivekeep queue claim BOT-222 --max 3")]
+  hivekeep queue claim BOT-222 --max 3
+  hivekeep queue claim BOT-222 --wait 1m")]
 pub(super) struct Claim {
     /// The bot
     bot: BotId,
@@ -123,12 +144,15 @@ pub(super) struct Claim {
     /// Take up to this many
     #[arg(long, value_name = "N")]
     max: Option<usize>,
+    /// Wait up to this long for the first one, such as 1m
+    #[arg(long, value_name = "TIME", value_parser = age::parse, default_value = "0s")]
+    wait: Duration,
 }
 
 impl Claim {
     pub(super) fn run(self, context: &mut Context) -> Result<Exit> {
         let options = ClaimOptions { lease: self.lease, max: self.max.unwrap_or(1), session: None };
-        let claims = context.change(|store| store.write(|tx| tx.queue().claim(&self.bot, &options)))?;
+        let claims = context.change(|store| store.claim_wait(&self.bot, &options, self.wait))?;
         let Some(first) = claims.first() else {
             return Err(Error::not_found(format!("there is nothing to claim now: bot={}", self.bot)));
         };

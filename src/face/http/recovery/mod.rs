@@ -155,6 +155,7 @@ pub(super) const ROUTES: &[Route] = &[
             needed("archive", Of(&shapes::ARCHIVE), "the copy that would be left if the file were lost"),
             needed("total_bots", Number, "how many bots are registered"),
             needed("total_tasks", Number, "how many tasks there are, in any state"),
+            needed("tasks_by_state", Map(&Number), "how many of them are in each state"),
             nullable("last_drill", Of(&shapes::DRILL), "the last rehearsal of disasters"),
         ]),
         statuses: OK,

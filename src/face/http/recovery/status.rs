@@ -27,6 +27,7 @@ use crate::recovery::backups::Kind;
 use crate::recovery::drills::LastDrill;
 use crate::recovery::points::Point;
 use crate::recovery::sessions::Crash;
+use crate::state::queue::TaskCounts;
 
 /// Bytes in what the replaced service called a megabyte.
 const MEBIBYTE: f64 = 1_048_576.0;
@@ -47,6 +48,7 @@ struct Status<'f> {
     archive: Archives,
     total_bots: u64,
     total_tasks: u64,
+    tasks_by_state: TaskCounts,
     last_drill: Option<LastDrill>,
 }
 
@@ -108,7 +110,7 @@ pub(super) async fn status(State(app): State<App>) -> Answer {
 impl<'f> Status<'f> {
     fn of(instance: &Instance, view: &View, facts: &'f Facts) -> Result<Self> {
         let store = instance.store();
-        let crash = store.crash()?;
+        let (crash, tasks) = (store.crash()?, view.queue().counts()?);
         Ok(Self {
             timestamp: store.clock().now(),
             facts,
@@ -119,7 +121,8 @@ impl<'f> Status<'f> {
             next_backup: instance.next_backup()?,
             archive: Archives { automatic: instance.makes_archives(), copy: Copy::of(store)? },
             total_bots: view.stats(CollectionId::REGISTRY)?.count,
-            total_tasks: view.queue().counts()?.total(),
+            total_tasks: tasks.total(),
+            tasks_by_state: tasks,
             last_drill: view.last_drill()?,
         })
     }

@@ -256,10 +256,10 @@ async fn complete(app: State<App>, name: Name, Object(mut members): Object) -> A
 async fn fail(app: State<App>, name: Name, Object(mut members): Object) -> Answer {
     let token = token(&mut members)?;
     let error = members.any_text("error").unwrap_or_default();
-    let retry = match (members.value("retry"), members.millis("delay_ms")?) {
-        (Some(serde_json::Value::Bool(false)), _) => Retry::Never,
-        (_, Some(delay)) => Retry::After(delay),
-        _ => Retry::Later,
+    let retry = match (members.flag_or("retry", true)?, members.millis("delay_ms")?) {
+        (false, _) => Retry::Never,
+        (true, Some(delay)) => Retry::After(delay),
+        (true, None) => Retry::Later,
     };
     act(app, name, members, move |tx, id| tx.queue().fail(id, token, error, retry)).await
 }
