@@ -15,6 +15,7 @@ use crate::engine::database::Handle;
 use crate::engine::notice::Commits;
 use crate::engine::store::Context;
 use crate::engine::sync::{Condvar, Mutex, MutexGuard, thread_local, yield_now};
+use crate::engine::turn::Waiting;
 use crate::engine::write::{Batch, WriteTx};
 use crate::error::{Error, ErrorKind, Result};
 
@@ -22,8 +23,8 @@ use crate::error::{Error, ErrorKind, Result};
 const LINGER: Duration = Duration::from_micros(150);
 /// A batch this large is committed although more are waiting.
 const MOST_IN_BATCH: usize = 256;
-/// A process that has held redb's lock between processes back to back for so long leaves it to another that waits.
-const STREAK: Duration = Duration::from_millis(3);
+/// A process that has held redb's lock between processes back to back for so long goes behind those who wait.
+const TURN: Duration = Duration::from_millis(5);
 
 /// The queue of writers of one open store.
 pub(crate) struct Gate {
@@ -207,12 +208,10 @@ impl Gate {
             self.turn.notify_all();
             return Err(poisoned());
         }
-        if context.shared {
-            leave_the_lock(&mut state, context);
-        }
+        let waiting = state.wait(context);
         state.alone = true;
         let begun = Instant::now();
-        let work = || catch_unwind(AssertUnwindSafe(|| alone(handle, context, arrived, work)));
+        let work = || catch_unwind(AssertUnwindSafe(|| alone(handle, context, arrived, waiting, work)));
         let done = MutexGuard::unlocked(&mut state, work);
         state.alone = false;
         state.let_go(begun);
@@ -250,9 +249,24 @@ impl State {
         }
     }
 
+    /// Waits for redb's lock between processes: as long as this process has its turn, before all others; otherwise behind
+    /// those who are in line.
+    fn wait<'c>(&mut self, context: &'c Context) -> Waiting<'c> {
+        if !context.shared || self.has_turn() || !context.turn.somebody_waits() {
+            return context.turn.wait();
+        }
+        self.streak = None;
+        context.turn.wait_in_line()
+    }
+
+    /// Whether this process has its turn: it has written back to back, and not for too long.
+    fn has_turn(&self) -> bool {
+        self.streak.is_some_and(|(began, last)| last.elapsed() < TURN && last - began < TURN)
+    }
+
     /// Notes that the lock between processes was held from `begun` until now.
     fn let_go(&mut self, begun: Instant) {
-        let streak = self.streak.filter(|(_, last)| begun.saturating_duration_since(*last) < STREAK);
+        let streak = self.streak.filter(|(_, last)| begun.saturating_duration_since(*last) < TURN);
         self.streak = Some((streak.map_or(begun, |(began, _)| began), Instant::now()));
     }
 
@@ -277,18 +291,21 @@ fn begin(state: &mut State, handle: &Handle, context: &Context, arrived: Instant
     if state.open.is_some() {
         return Ok(());
     }
-    if context.shared {
-        leave_the_lock(state, context);
-    }
-    let (transaction, shared) = begin_batch(handle, context, arrived)?;
+    let waiting = state.wait(context);
+    let (transaction, shared) = begin_batch(handle, context, arrived, waiting)?;
     state.batch += 1;
     state.open = Some(OpenBatch { transaction, begun: Instant::now(), shared, members: 0 });
     Ok(())
 }
 
 /// A transaction and the state that it begins with.
-fn begin_batch(handle: &Handle, context: &Context, arrived: Instant) -> Result<(WriteTransaction, Batch)> {
-    let transaction = context.begin_write(handle, arrived)?;
+fn begin_batch(
+    handle: &Handle,
+    context: &Context,
+    arrived: Instant,
+    waiting: Waiting<'_>,
+) -> Result<(WriteTransaction, Batch)> {
+    let transaction = context.begin_write(handle, arrived, waiting)?;
     match Batch::begin(&transaction, &handle.guard()) {
         Ok(batch) => Ok((transaction, batch)),
         Err(error) => {
@@ -303,16 +320,6 @@ fn discard(transaction: WriteTransaction, handle: &Handle) {
     let aborted = handle.guard().run(|| Ok(transaction.abort()?));
     if let Err(error) = aborted {
         tracing::warn!(%error, "a transaction could not be aborted");
-    }
-}
-
-/// Gives other processes their turn after a streak.
-fn leave_the_lock(state: &mut State, context: &Context) {
-    if let Some((began, last)) = state.streak
-        && last - began >= STREAK
-    {
-        state.streak = None;
-        context.turn.leave();
     }
 }
 
@@ -384,9 +391,10 @@ fn alone<R>(
     handle: &Handle,
     context: &Context,
     arrived: Instant,
+    waiting: Waiting<'_>,
     work: impl FnOnce(&mut WriteTx<'_>) -> Result<Outcome<R>>,
 ) -> Result<R> {
-    let (transaction, mut batch) = begin_batch(handle, context, arrived)?;
+    let (transaction, mut batch) = begin_batch(handle, context, arrived, waiting)?;
     // The panic is caught before the transaction goes: redb aborts none while a thread unwinds, and its pages would leak.
     let worked = catch_unwind(AssertUnwindSafe(|| {
         let mut tx = WriteTx::new(&transaction, &mut batch, context, handle.guard(), false);

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use redb::{Database, ReadOnlyDatabase, ReadTransaction, ReadableDatabase, TransactionError, WriteTransaction};
 
-use crate::engine::turn::Turn;
+use crate::engine::turn::Waiting;
 use crate::error::{Error, ErrorKind, Result};
 
 /// An open redb file.
@@ -41,12 +41,20 @@ impl Handle {
 
     /// A write transaction, once this and every other process has finished its own; `Locked` when `timeout` has passed
     /// since the caller arrived.
-    pub(crate) fn begin_write(&self, arrived: Instant, timeout: Duration, turn: &Turn) -> Result<WriteTransaction> {
+    pub(crate) fn begin_write(
+        &self,
+        arrived: Instant,
+        timeout: Duration,
+        mut waiting: Waiting<'_>,
+    ) -> Result<WriteTransaction> {
         let Some(Access::Write(database)) = &self.database else {
             return Err(Error::new(ErrorKind::Conflict, "the store was opened for reading only"));
         };
-        let mut waiting = turn.wait();
         loop {
+            if !waiting.is_next() && arrived.elapsed() < timeout {
+                waiting.a_moment();
+                continue;
+            }
             match self.guard().run(|| Ok(database.try_begin_write()))? {
                 Ok(transaction) => return Ok(transaction),
                 Err(TransactionError::WouldBlock) if arrived.elapsed() < timeout => waiting.a_moment(),

@@ -13,8 +13,8 @@ use crate::error::{Error, ErrorKind, Result};
 /// The locked byte of a session is its number behind this offset, where no content of the file ever is.
 const FIRST: u64 = 1 << 40;
 
-/// The byte that a process holds while it waits for its turn to write.
-const WAITING: Bound<u64> = Bound::Included(FIRST - 1);
+/// How many places the line of those has who wait for their turn to write.
+pub(crate) const PLACES: u64 = 8;
 
 /// The content of the file says who holds what, for messages only: a slot of this many bytes for each session.
 const SLOT: usize = 64;
@@ -42,22 +42,22 @@ impl Presence {
         Some(Self { file: FileBackend::new(file).ok()? })
     }
 
-    /// Tells other processes that this one waits for its turn to write, unless one of them has said so of itself; says
-    /// whether it did.
-    pub(crate) fn begin_waiting(&self) -> bool {
-        self.file.try_lock_range(WAITING, WAITING).unwrap_or(false)
+    /// Takes a place in the line of those who wait for their turn to write, unless another process has it; says whether
+    /// it did. The first place is 0.
+    pub(crate) fn take_place(&self, place: u64) -> bool {
+        self.file.try_lock_range(at(place), at(place)).unwrap_or(false)
     }
 
-    /// Its turn has come, or it waits no longer.
-    pub(crate) fn end_waiting(&self) {
-        if let Err(error) = self.file.unlock_range(WAITING, WAITING) {
+    /// Leaves a place in that line.
+    pub(crate) fn leave_place(&self, place: u64) {
+        if let Err(error) = self.file.unlock_range(at(place), at(place)) {
             tracing::warn!(%error, "the file of sessions cannot be unlocked");
         }
     }
 
-    /// Whether another process waits for its turn to write.
+    /// Whether another process is in that line.
     pub(crate) fn somebody_waits(&self) -> bool {
-        self.file.query_lock_range(WAITING, WAITING).unwrap_or(false)
+        self.file.query_lock_range(at(PLACES - 1), at(0)).unwrap_or(false)
     }
 
     /// Holds the byte of a session until this is dropped; says whether nobody else did.
@@ -109,6 +109,11 @@ fn path(store: &Path) -> PathBuf {
     PathBuf::from(path)
 }
 
+/// The byte of a place in line.
+fn at(place: u64) -> Bound<u64> {
+    Bound::Included(FIRST.saturating_sub(1).saturating_sub(place))
+}
+
 fn byte(session: u64) -> Bound<u64> {
     Bound::Included(FIRST.saturating_add(session))
 }
@@ -137,15 +142,19 @@ mod tests {
     }
 
     #[test]
-    fn one_of_those_who_wait_is_seen_by_the_others_until_its_turn_has_come() {
+    fn a_place_in_line_is_one_process_s_and_the_others_see_that_it_is_taken() {
         let folder = tempfile::tempdir().unwrap();
         let store = folder.path().join("h.redb");
         assert!(Presence::open_existing(&store).is_none());
         let (one, two) = (Presence::open(&store).unwrap(), Presence::open_existing(&store).unwrap());
-        assert!(one.begin_waiting() && !two.begin_waiting());
-        assert!(two.somebody_waits() && !one.somebody_waits());
-        one.end_waiting();
-        assert!(!two.somebody_waits() && two.begin_waiting());
+        for place in [0, PLACES - 1] {
+            assert!(one.take_place(place) && !two.take_place(place));
+            assert!(two.somebody_waits() && !one.somebody_waits());
+            one.leave_place(place);
+            assert!(!two.somebody_waits() && two.take_place(place));
+            two.leave_place(place);
+        }
+        assert!(two.take_place(3) && one.somebody_waits());
         drop(two);
         assert!(!one.somebody_waits());
     }

@@ -16,7 +16,7 @@ use crate::engine::notice::Commits;
 use crate::engine::open;
 use crate::engine::reserve;
 use crate::engine::schema::CollectionId;
-use crate::engine::turn::Turn;
+use crate::engine::turn::{Turn, Waiting};
 use crate::engine::view::View;
 use crate::engine::write::WriteTx;
 use crate::error::{Error, ErrorKind, Result};
@@ -450,8 +450,13 @@ impl Drop for Inner {
 
 impl Context {
     /// A write transaction in the mode that the store was opened in, for a caller who has waited since `arrived`.
-    pub(crate) fn begin_write(&self, handle: &Handle, arrived: Instant) -> Result<WriteTransaction> {
-        let mut transaction = handle.begin_write(arrived, self.lock_timeout, &self.turn)?;
+    pub(crate) fn begin_write(
+        &self,
+        handle: &Handle,
+        arrived: Instant,
+        waiting: Waiting<'_>,
+    ) -> Result<WriteTransaction> {
+        let mut transaction = handle.begin_write(arrived, self.lock_timeout, waiting)?;
         if !self.shared && !self.one_phase {
             transaction.set_quick_repair(true);
         }

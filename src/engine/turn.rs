@@ -1,21 +1,25 @@
 //! Whose turn it is to write, among processes. redb's lock between them is not fair: a process that commits back to back
-//! takes it again before another notices that it was free.
+//! takes it again before another notices that it was free, and of several that wait anyone may be next.
 //!
-//! So a process that waits says so, by a lock of its own in the file of sessions, and one that has written for a while
-//! looks, and leaves redb's lock until the other has it. Nobody who is alone ever stops.
+//! So those who wait stand in a line, made of locks in the file of sessions: who comes takes the last place, goes forward
+//! as the place before is left, and tries redb's lock in the first one only. A process whose turn is over goes to the end
+//! of the line when there is one. Nobody who is alone ever stops.
 
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use crate::engine::presence::Presence;
+use crate::engine::presence::{PLACES, Presence};
 
-/// How long one waits between two looks.
-const POLL: Duration = Duration::from_micros(50);
-/// How long the lock is left at most: a process that is waiting may be stopped.
-const LEAVE_MOST: Duration = Duration::from_millis(2);
-/// How long it is left when there is no file of sessions that would tell.
+/// How long the first in line waits between two looks; the system makes about twice that of it. With a microsecond,
+/// processes of a real-time class stood still for up to a second.
+const LOOK_FIRST: Duration = Duration::from_micros(50);
+/// How long the others wait, who are not next anyway.
+const LOOK: Duration = Duration::from_micros(200);
+/// Who has not moved forward for so long tries all the same: a process further in front may be stopped.
+const PATIENCE: Duration = Duration::from_millis(50);
+/// How long redb's lock is left after a turn when there is no file of sessions that would tell who waits.
 const LEAVE_BLINDLY: Duration = Duration::from_micros(100);
 
 /// The turns of the processes that share a store.
@@ -28,7 +32,11 @@ pub(crate) struct Turn {
 /// Waiting for one's turn; it ends when this is dropped.
 pub(crate) struct Waiting<'a> {
     turn: &'a Turn,
-    announced: bool,
+    /// Whether others go first.
+    in_line: bool,
+    /// Where in the line; none before a place was free.
+    place: Option<u64>,
+    moved: Instant,
 }
 
 impl Turn {
@@ -44,37 +52,68 @@ impl Turn {
         self.presence.get()
     }
 
-    /// Leaves redb's lock, which nobody here holds now, to a process that waits for it.
-    pub(crate) fn leave(&self) {
-        let Some(presence) = self.presence() else { return sleep(LEAVE_BLINDLY) };
-        let until = Instant::now() + LEAVE_MOST;
-        while presence.somebody_waits() && Instant::now() < until {
-            sleep(POLL);
+    /// Whether another process is in line. Where nobody can tell, redb's lock is left for a moment instead.
+    pub(crate) fn somebody_waits(&self) -> bool {
+        match self.presence() {
+            Some(presence) => presence.somebody_waits(),
+            None => {
+                sleep(LEAVE_BLINDLY);
+                false
+            }
         }
     }
 
-    /// Waits for redb's lock.
+    /// Waits for redb's lock, which is tried at once; then in line.
     pub(crate) fn wait(&self) -> Waiting<'_> {
-        Waiting { turn: self, announced: false }
+        Waiting { turn: self, in_line: false, place: None, moved: Instant::now() }
+    }
+
+    /// Waits for redb's lock behind those who are in line.
+    pub(crate) fn wait_in_line(&self) -> Waiting<'_> {
+        let mut waiting = Waiting { in_line: self.presence().is_some(), ..self.wait() };
+        waiting.go_forward();
+        waiting
     }
 }
 
 impl Waiting<'_> {
-    /// Tells the others, and waits a moment.
+    /// Whether nobody goes first.
+    pub(crate) fn is_next(&self) -> bool {
+        !self.in_line || self.place == Some(0) || self.moved.elapsed() > PATIENCE
+    }
+
+    /// Waits a moment, in line.
     pub(crate) fn a_moment(&mut self) {
-        if !self.announced {
-            self.announced = self.turn.presence().is_some_and(Presence::begin_waiting);
+        self.in_line = self.turn.presence().is_some();
+        let was_next = self.is_next();
+        self.go_forward();
+        if self.place == Some(0) {
+            sleep(LOOK_FIRST);
+        } else if was_next || !self.is_next() {
+            sleep(LOOK);
         }
-        sleep(POLL);
+    }
+
+    /// Goes forward as far as it can.
+    fn go_forward(&mut self) {
+        let Some(presence) = self.turn.presence() else { return };
+        while let Some(next) = self.place.unwrap_or(PLACES).checked_sub(1)
+            && presence.take_place(next)
+        {
+            if let Some(place) = self.place.replace(next) {
+                presence.leave_place(place);
+            }
+            self.moved = Instant::now();
+        }
     }
 }
 
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
-        if self.announced
+        if let Some(place) = self.place
             && let Some(presence) = self.turn.presence()
         {
-            presence.end_waiting();
+            presence.leave_place(place);
         }
     }
 }
@@ -83,24 +122,60 @@ impl Drop for Waiting<'_> {
 mod tests {
     use super::*;
 
-    #[test]
-    fn the_lock_is_left_until_whoever_waits_has_it_and_not_at_all_when_nobody_does() {
+    /// Processes, by a handle of each on the file of sessions.
+    fn processes<const COUNT: usize>() -> (tempfile::TempDir, [Turn; COUNT]) {
         let folder = tempfile::tempdir().unwrap();
         let store = folder.path().join("h.redb");
         drop(Presence::open(&store).unwrap());
-        let (ours, theirs) = (Turn::new(&store), Turn::new(&store));
-        let left = || {
-            let started = Instant::now();
-            ours.leave();
-            started.elapsed()
-        };
-        let mut waiting = theirs.wait();
+        (folder, std::array::from_fn(|_| Turn::new(&store)))
+    }
+
+    #[test]
+    fn those_who_wait_go_in_the_order_in_which_they_came() {
+        let (_folder, [writing, one, two, three]) = processes();
+        assert!(!writing.somebody_waits());
+        let mut waiting: Vec<_> = [&one, &two, &three].into_iter().map(Turn::wait_in_line).collect();
+        assert!(writing.somebody_waits());
+        while !waiting.is_empty() {
+            let next: Vec<_> = waiting.iter().map(Waiting::is_next).collect();
+            assert!(next[0] && !next[1..].contains(&true), "{next:?}");
+            drop(waiting.remove(0));
+            // Whoever came last looks first, and gains nothing by it.
+            waiting.iter_mut().rev().for_each(Waiting::go_forward);
+        }
+        assert!(!writing.somebody_waits());
+    }
+
+    #[test]
+    fn who_comes_tries_at_once_and_stands_in_line_only_when_it_has_to_wait() {
+        let (_folder, [writing, comes]) = processes();
+        let mut waiting = comes.wait();
+        assert!(waiting.is_next() && !writing.somebody_waits());
         waiting.a_moment();
-        assert!(ours.presence().unwrap().somebody_waits());
-        assert!(left() >= LEAVE_MOST);
-        drop(waiting);
-        assert!(!ours.presence().unwrap().somebody_waits());
-        // Of several, since the machine may be busy.
-        assert!((0..50).map(|_| left()).min().unwrap() < POLL);
+        assert!(waiting.is_next() && writing.somebody_waits());
+    }
+
+    #[test]
+    fn a_process_that_does_not_move_holds_the_others_up_for_a_moment_only() {
+        let (_folder, [stopped, behind]) = processes();
+        let _never_moves = stopped.wait_in_line();
+        let mut waiting = behind.wait_in_line();
+        let started = Instant::now();
+        while !waiting.is_next() {
+            waiting.a_moment();
+        }
+        assert!(started.elapsed() >= PATIENCE / 2);
+    }
+
+    #[test]
+    fn more_than_there_are_places_for_wait_all_the_same() {
+        let (_folder, turns) = processes::<12>();
+        let mut waiting: Vec<_> = turns.iter().map(Turn::wait_in_line).collect();
+        assert_eq!(waiting.iter().filter(|waiting| waiting.place.is_none()).count(), 4);
+        while !waiting.is_empty() {
+            drop(waiting.remove(0));
+            waiting.iter_mut().for_each(Waiting::go_forward);
+            assert!(waiting.first().is_none_or(Waiting::is_next));
+        }
     }
 }
