@@ -70,7 +70,7 @@ pub(crate) struct PythonOfCompact {
 }
 
 impl PythonOfCompact {
-    /// Goes on with the next part of the compact text, which ends with it or behind a closing bracket.
+    /// Goes on with the next part of the compact text, which ends behind a value.
     pub(crate) fn push(&mut self, compact: &[u8], mut out: impl FnMut(&[u8])) {
         let Self { text, depth } = self;
         let mut rest = compact;

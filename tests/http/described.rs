@@ -140,6 +140,7 @@ fn ask_for_refusals(service: &Service) {
             let (target, body) = match () {
                 () if own.path.contains('{') => (own.path_of("%ff"), "{}"),
                 () if own.takes("limit") => (format!("{}?limit=x", own.path), ""),
+                () if own.takes("at") => (format!("{}?at=yesterday", own.path), ""),
                 () => (own.path.to_owned(), "[]"),
             };
             own.ask(service, &target, body).refused(422);
