@@ -10,15 +10,16 @@ use std::collections::BTreeSet;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::clock::as_stored;
 use crate::engine::codec::{self, Stored};
 use crate::engine::digest::Stats;
 use crate::engine::records::{Records, scan_rows};
 use crate::engine::schema::{CollectionId, Table};
 use crate::engine::write::WriteTx;
 use crate::error::{Error, Result};
+use crate::state::queue::Queue;
 use crate::state::queue::keys::{self, Key};
 use crate::state::queue::task::TaskState;
-use crate::state::queue::{Queue, whole_micros};
 
 /// The row of `meta`.
 const TALLY: &[u8] = b"queue/tally";
@@ -179,7 +180,7 @@ impl Queue<&mut WriteTx<'_>> {
             *count = count.saturating_add(1);
         }
         let stats = self.records.stats(CollectionId::QUEUE)?;
-        let tally = Tally { stats, counts, written_at: whole_micros(self.records.now()) };
+        let tally = Tally { stats, counts, written_at: as_stored(self.records.now()) };
         self.records.put_row(Table::Meta, TALLY, &codec::encode(&tally)?)
     }
 }
