@@ -1,9 +1,9 @@
-//! What the service promises, measured: `cargo bench --bench service [-- NAME]`. Each figure is printed beside its aim;
-//! `docs/PERFORMANCE.md` has a run of it.
+//! What the service promises, measured: `cargo bench --bench service [-- NAME] [--seconds N] [--rounds N]`. Each figure is
+//! printed beside its aim; `docs/PERFORMANCE.md` has a run of it.
 //!
 //! Names are `area/operation/variant`, and a run may be of those that begin so. The sizes are the constants below.
-//! `HIVEKEEP_BENCH_SECONDS` shortens the runs of writers beside backups and archives, 30 seconds with and 30 without, five
-//! times.
+//! Writers beside backups and archives run for 30 seconds in each way, five times; `--seconds` and `--rounds` say otherwise.
+//! What the replaced service did with a document is measured in the same run, where there is a `python3`.
 #![expect(clippy::unwrap_used, reason = "a benchmark stops at what it does not expect")]
 
 use std::io::{BufRead, BufReader, Read, Write};
@@ -14,8 +14,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use hivekeep::{
-    ArchivePolicy, ArchiveSchedule, BackupRequest, BotId, ClaimOptions, Kind, NewTask, Policy, RestoreOptions,
-    Schedule, Scheduler, Store, TaskId,
+    ArchivePolicy, ArchiveSchedule, BackupRequest, BotId, ClaimOptions, Kind, NewTask, PointRequest, Policy,
+    RestoreOptions, Schedule, Scheduler, Store, TaskId,
 };
 use serde_json::Value;
 use tempfile::TempDir;
@@ -28,22 +28,53 @@ const TASKS: usize = 100_000;
 const CHANGED: usize = TASKS / 100;
 /// How often each is measured.
 const ROUNDS: usize = 9;
-/// Pairs of runs with and without backups, threads that write in each, and how long one is.
-const PAIRS: usize = 5;
+/// Threads that write beside backups and archives.
 const WRITERS: usize = 4;
-const SECONDS: u64 = 30;
 /// Backups of the store whose status is asked, and how often.
 const BACKUPS: usize = 1_000;
 const ASKED: usize = 20_000;
 /// Set, this process opens the store and ends without closing it.
 const VICTIM: &str = "HIVEKEEP_BENCH_VICTIM";
 
+/// What the replaced service did with a document: says how many seconds it took each time, and the checksum. It comes after
+/// the store's rounds, since its files on their way to the disk would hold up their syncs.
+const REPLACED: &str = "
+import hashlib, json, sys, time
+with open(sys.argv[1]) as file:
+    data = json.load(file)
+for _ in range(int(sys.argv[2])):
+    started = time.perf_counter()
+    text = json.dumps(data, indent=2)
+    checksum = hashlib.sha256(text.encode()).hexdigest()
+    with open(sys.argv[1] + '.backup', 'w') as file:
+        file.write(text)
+    print(time.perf_counter() - started, checksum)
+";
+
 /// The figures that are wanted, and the table of what they are.
 struct Bench {
     filter: String,
+    /// How long writers run in each way, and how often.
+    length: Duration,
+    rounds: usize,
 }
 
 impl Bench {
+    fn of_arguments() -> Self {
+        let mut bench = Self { filter: String::new(), length: Duration::from_secs(30), rounds: 5 };
+        let mut arguments = std::env::args().skip(1);
+        while let Some(argument) = arguments.next() {
+            let mut number = || arguments.next().and_then(|number| number.parse().ok()).unwrap();
+            match argument.as_str() {
+                "--seconds" => bench.length = Duration::from_secs(number()),
+                "--rounds" => bench.rounds = number() as usize,
+                other if other.starts_with('-') => {}
+                _ => bench.filter = argument,
+            }
+        }
+        bench
+    }
+
     fn wants(&self, area: &str) -> bool {
         area.starts_with(&self.filter) || self.filter.starts_with(area)
     }
@@ -166,25 +197,52 @@ fn queue(round: usize) -> String {
     format!(r#"{{"tasks":[{}],"version":"1.0"}}"#, tasks.join(","))
 }
 
+/// How long the replaced service takes for a backup of a document, which has that checksum; nothing where there is no Python.
+fn replaced(folder: &Path, document: &str, checksum: &str) -> Option<Duration> {
+    let path = folder.join("document.json");
+    std::fs::write(&path, document).unwrap();
+    let mut command = Command::new("python3");
+    let said = command.arg("-c").arg(REPLACED).arg(path).arg(ROUNDS.to_string()).output().ok()?;
+    let lines = String::from_utf8(said.stdout).unwrap();
+    let times = lines.lines().map(|line| {
+        let (seconds, theirs) = line.split_once(' ').unwrap();
+        assert_eq!(theirs, checksum);
+        Duration::from_secs_f64(seconds.parse().unwrap())
+    });
+    Some(median(times.collect()))
+}
+
 fn document(bench: &Bench) {
-    let (_folder, store) = store();
+    let (folder, store) = store();
     let texts: Vec<_> = (0..2).map(queue).collect();
     let values: Vec<_> = texts.iter().map(|text| hivekeep::json::parse(text.as_bytes()).unwrap()).collect();
     let request = || BackupRequest::new(Kind::Queue).source("bench");
     store.backup(request().data(&values[1])).unwrap();
     let (mut parsed, mut bytes, mut records, mut pages) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    let mut checksum = String::new();
     for _ in 0..2 * ROUNDS {
         let written = written_bytes();
         let of_value = timed(|| store.backup(request().data(&values[0])).unwrap());
         pages.push((written_bytes() - written) as f64 / texts[0].len() as f64);
+        checksum = of_value.1.checksum;
         let point = store.find_point(hivekeep::Selector::Id(of_value.1.backup_id)).unwrap().unwrap();
         bytes.push(timed(|| store.backup(request().json(texts[1].as_bytes())).unwrap()).0);
         assert_eq!(store.diff(&point, hivekeep::Selector::Now).unwrap().changes.len(), CHANGED);
         records.push(store.point_size(&point).unwrap().bytes as f64 / texts[0].len() as f64);
         parsed.push(of_value.0);
     }
-    bench.time("document/backup/parsed", median(parsed), Duration::from_millis(626) / 3);
-    bench.time("document/backup/bytes", median(bytes), Duration::from_millis(626) / 2);
+    let (parsed, bytes) = (median(parsed), median(bytes));
+    bench.time("document/backup/parsed", parsed, Duration::from_millis(626) / 3);
+    bench.time("document/backup/bytes", bytes, Duration::from_millis(626) / 2);
+    match replaced(folder.path(), &texts[0], &checksum) {
+        Some(theirs) => {
+            println!("{:<44} {theirs:>12.1?}", "document/backup/the replaced service");
+            let times = |ours: Duration| theirs.as_secs_f64() / ours.as_secs_f64();
+            bench.at_least("document/backup/replaced : parsed", times(parsed), 3.0);
+            bench.at_least("document/backup/replaced : bytes", times(bytes), 2.0);
+        }
+        None => println!("{:<44} python3 not found", "document/backup/the replaced service"),
+    }
     bench.at_most("document/backup/bytes in records", median(records), 0.03);
     bench.at_most("document/backup/bytes in pages", median(pages), 0.25);
 }
@@ -214,46 +272,72 @@ fn work(store: &Store, number: u64) {
     }
 }
 
-/// Writes of several threads with a backup every second, against the same without.
+/// What restore points there are while threads write.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Points {
+    /// None at all, so that nothing is kept of what was.
+    None,
+    /// One from before. Every store has that which has made its first automatic backup.
+    Before,
+    /// An automatic backup every second.
+    EverySecond,
+}
+
+/// Writes of several threads with a backup every second, against the same with a point from before and without any.
 fn foreground(bench: &Bench) {
-    let length = foreground_length();
     for (name, what) in [("overwriting", overwrite as Foreground), ("working", work)] {
-        let mut ratios = Vec::new();
-        for _ in 0..PAIRS {
-            let [with, without] = [true, false].map(|with| done_beside_backups(what, with, length));
-            println!("{:<44} {with} with, {without} without", format!("foreground/{name}/pair"));
-            ratios.push(with as f64 / without as f64);
+        if !bench.wants(&format!("foreground/{name}")) {
+            continue;
         }
-        bench.at_least(&format!("foreground/{name}/with : without"), median(ratios), 0.97);
+        let (mut to_before, mut to_none) = (Vec::new(), Vec::new());
+        for round in 0..bench.rounds {
+            let mut ways = [Points::EverySecond, Points::Before, Points::None];
+            let mut done = [0; 3];
+            ways.rotate_left(round % 3);
+            for way in ways {
+                done[way as usize] = done_beside_points(what, way, bench.length);
+            }
+            let [none, before, every_second] = done;
+            println!(
+                "{:<44} {every_second} with one every second, {before} with one from before, {none} with none",
+                format!("foreground/{name}/round")
+            );
+            to_before.push(every_second as f64 / before as f64);
+            to_none.push(every_second as f64 / none as f64);
+        }
+        bench.at_least(&format!("foreground/{name}/every second : before"), median(to_before), 0.97);
+        bench.at_least(&format!("foreground/{name}/every second : none"), median(to_none), 0.97);
     }
 }
 
-fn foreground_length() -> Duration {
-    let seconds = std::env::var("HIVEKEEP_BENCH_SECONDS").ok().and_then(|seconds| seconds.parse().ok());
-    Duration::from_secs(seconds.unwrap_or(SECONDS))
-}
-
 /// How often the threads did it.
-fn done_beside_backups(what: Foreground, with_backups: bool, length: Duration) -> u64 {
+fn done_beside_points(what: Foreground, points: Points, length: Duration) -> u64 {
     let (_folder, store) = store();
     store.load(|tx| (0..100_000u64).try_for_each(|n| tx.collection("bench")?.put(&format!("{n:06}"), &n))).unwrap();
+    if points == Points::Before {
+        store.make_point(PointRequest::new("before")).unwrap();
+    }
     let schedule = Schedule { backup_interval: Some(Duration::from_secs(1)), ..Schedule::default() };
-    let scheduler = with_backups.then(|| Scheduler::start(store.clone(), schedule).unwrap());
+    let scheduler = (points == Points::EverySecond).then(|| Scheduler::start(store.clone(), schedule).unwrap());
     let done = done_beside(&store, what, |_| std::thread::sleep(length));
     drop(scheduler);
-    let points = store.points().unwrap().len() as u64;
-    assert!(!with_backups || points + 2 >= length.as_secs().min(100), "{points} backups");
+    let made = store.points().unwrap().len() as u64;
+    let expected = match points {
+        Points::None => 0..=0,
+        Points::Before => 1..=1,
+        Points::EverySecond => length.as_secs().min(100) - 2..=u64::MAX,
+    };
+    assert!(expected.contains(&made), "{made} points");
     done
 }
 
 /// Bots at work while one archive is made after the other, each written, synced, and read back, against the same without:
 /// what one archive every ten minutes takes from them.
 fn archives(bench: &Bench) {
-    let length = foreground_length();
     let mut shares = Vec::new();
-    for _ in 0..PAIRS {
-        let without = done_beside_archives(false, length);
-        let with = done_beside_archives(true, length);
+    for _ in 0..bench.rounds {
+        let without = done_beside_archives(false, bench.length);
+        let with = done_beside_archives(true, bench.length);
         let [rate, slower] = [&without, &with].map(|run| run.done as f64 / run.time.as_secs_f64());
         let each = with.time / with.archives;
         println!(
@@ -404,8 +488,7 @@ fn main() {
         let _store = Store::open(path).unwrap();
         std::process::abort();
     }
-    let filter = std::env::args().skip(1).find(|argument| !argument.starts_with('-')).unwrap_or_default();
-    let bench = Bench { filter };
+    let bench = Bench::of_arguments();
     if bench.wants("live") || bench.wants("crash") {
         live(&bench, FEW, 10);
         live(&bench, MANY, 1);

@@ -89,7 +89,9 @@ pub(crate) fn before(time: Timestamp, duration: Duration) -> Timestamp {
 
 /// A time without what is finer than the store keeps, so that what a call returns equals what is read back.
 pub(crate) fn as_stored(time: Timestamp) -> Timestamp {
-    Timestamp::from_microsecond(time.as_microsecond()).unwrap_or(time)
+    let whole = Timestamp::from_microsecond(time.as_microsecond());
+    // Of the last second that there is, no fraction reads back.
+    whole.or_else(|_| Timestamp::from_second(time.as_second())).unwrap_or(time)
 }
 
 /// A time as every face shows it: `2026-11-21T21:16:03.624407+00:00`, always six digits, which every client can parse.
@@ -116,7 +118,7 @@ pub(crate) mod time {
         if to.is_human_readable() {
             to.serialize_str(&super::show_time(*time))
         } else {
-            time.as_microsecond().serialize(to)
+            super::as_stored(*time).as_microsecond().serialize(to)
         }
     }
 

@@ -1,12 +1,18 @@
 //! JSON in pieces, in the order of its text: what a reader or a value gives, and whoever makes something of it takes.
 
+use std::ops::Range;
+use std::thread;
+
 use serde_json::{Map, Number, Value};
 
 use super::fault::{self, Fault};
 use super::{MAX_DEPTH, read};
 
+/// A container of more elements may be given in two halves, from two threads.
+const MANY: usize = 4_096;
+
 /// Takes a JSON value piece by piece.
-pub(crate) trait Pieces {
+pub(crate) trait Pieces: Send + Sized {
     /// A value that has nothing in it.
     fn scalar(&mut self, scalar: Scalar<'_>);
     /// An array or an object begins.
@@ -15,6 +21,15 @@ pub(crate) trait Pieces {
     fn name(&mut self, name: &str);
     /// The array or object that began last is complete.
     fn close(&mut self);
+
+    /// Another, which is given the elements of the container that has just begun from number `before` on, while this one
+    /// is given those before; none where that is no use.
+    fn fork(&mut self, _before: usize) -> Option<Self> {
+        None
+    }
+
+    /// The elements that were given to [`fork`](Self::fork) come behind those that this one was given.
+    fn join(&mut self, _later: Self) {}
 }
 
 /// A value that has nothing in it.
@@ -57,19 +72,49 @@ pub(super) fn take_apart(value: &Value, depth: usize, to: &mut impl Pieces) -> R
         Value::String(text) => to.scalar(Scalar::Text(text)),
         Value::Array(elements) => {
             to.open(Container::Array);
-            for (index, element) in elements.iter().enumerate() {
-                take_apart(element, depth + 1, to).map_err(|fault| fault.inside(&index.to_string()))?;
-            }
+            in_halves(elements.len(), to, |Range { start, end }, to| {
+                for (index, element) in elements.iter().enumerate().take(end).skip(start) {
+                    take_apart(element, depth + 1, to).map_err(|fault| fault.inside(&index.to_string()))?;
+                }
+                Ok(())
+            })?;
             to.close();
         }
         Value::Object(members) => {
             to.open(Container::Object);
-            for (name, member) in members {
-                to.name(name);
-                take_apart(member, depth + 1, to).map_err(|fault| fault.inside(name))?;
-            }
+            in_halves(members.len(), to, |Range { start, end }, to| {
+                for (name, member) in members.iter().take(end).skip(start) {
+                    to.name(name);
+                    take_apart(member, depth + 1, to).map_err(|fault| fault.inside(name))?;
+                }
+                Ok(())
+            })?;
             to.close();
         }
+    }
+    Ok(())
+}
+
+/// Gives the elements of a container. Of many the later half comes from a thread of its own, where that is of use: most of
+/// the time is waiting for the memory that the value lies in, and two cores wait side by side.
+fn in_halves<P: Pieces>(
+    count: usize,
+    to: &mut P,
+    give: impl Fn(Range<usize>, &mut P) -> Result<(), Fault> + Sync,
+) -> Result<(), Fault> {
+    let half = count / 2;
+    let Some(mut later) = (count > MANY).then(|| to.fork(half)).flatten() else { return give(0..count, to) };
+    let give = &give;
+    let (earlier, later) = thread::scope(|scope| {
+        let work = move || give(half..count, &mut later).map(|()| later);
+        let thread = thread::Builder::new().spawn_scoped(scope, work);
+        (give(0..half, to), thread.ok().and_then(|thread| thread.join().ok()))
+    });
+    earlier?;
+    match later {
+        Some(later) => to.join(later?),
+        // No thread could be started, or it ended in a panic.
+        None => give(half..count, to)?,
     }
     Ok(())
 }

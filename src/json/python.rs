@@ -70,7 +70,7 @@ pub(crate) struct PythonOfCompact {
 }
 
 impl PythonOfCompact {
-    /// Goes on with the next part of the compact text, which ends with it or behind a closing bracket.
+    /// Goes on with the next part of the compact text, which ends behind a value.
     pub(crate) fn push(&mut self, compact: &[u8], mut out: impl FnMut(&[u8])) {
         let Self { text, depth } = self;
         let mut rest = compact;
@@ -95,7 +95,13 @@ impl PythonOfCompact {
                     text.extend_from_slice(line(*depth));
                 }
                 (b':', _) => text.extend_from_slice(b": "),
-                _ => text.push(*byte),
+                _ => {
+                    let length = rest.iter().position(|byte| matches!(byte, b',' | b'}' | b']')).unwrap_or(rest.len());
+                    let (scalar, behind) = rest.split_at(length);
+                    text.push(*byte);
+                    text.extend_from_slice(scalar);
+                    rest = behind;
+                }
             }
             if text.len() >= PIECE && !matches!(text.last(), Some(b'{' | b'[')) {
                 out(text);
@@ -120,14 +126,16 @@ fn copy_string<'a>(compact: &'a [u8], text: &mut Vec<u8>) -> &'a [u8] {
     let mut rest = compact;
     text.push(b'"');
     loop {
-        let (plain, behind) = rest.split_at(plain_ascii_len(rest));
+        let length = plain_ascii_len(rest);
+        // Most strings are plain up to their end, and their closing quote is copied with them.
+        let plain = length + usize::from(rest.get(length) == Some(&b'"'));
+        let (plain, behind) = rest.split_at(plain);
         text.extend_from_slice(plain);
+        if plain.len() > length {
+            return behind;
+        }
         match behind {
             [] => return behind,
-            [b'"', behind @ ..] => {
-                text.push(b'"');
-                return behind;
-            }
             // What Python escapes and compact text too is escaped in the same way.
             [b'\\', escaped, behind @ ..] => {
                 text.extend_from_slice(&[b'\\', *escaped]);

@@ -140,6 +140,7 @@ fn ask_for_refusals(service: &Service) {
             let (target, body) = match () {
                 () if own.path.contains('{') => (own.path_of("%ff"), "{}"),
                 () if own.takes("limit") => (format!("{}?limit=x", own.path), ""),
+                () if own.takes("at") => (format!("{}?at=yesterday", own.path), ""),
                 () => (own.path.to_owned(), "[]"),
             };
             own.ask(service, &target, body).refused(422);
@@ -181,6 +182,10 @@ fn ask_for_refusals_of_the_service() -> BTreeSet<String> {
 
 /// Every operation does its work once.
 fn ask_for_work(service: &Service) {
+    for id in ["claim", "purge"] {
+        service.post("/api/queue", json!({"payload": null, "id": id})).ok();
+        service.post(&format!("/api/queue/{id}/cancel"), "").ok();
+    }
     for own in operations().filter(|own| own.method == "get" && !own.path.contains('{')) {
         assert_eq!(own.ask(service, own.path, "").status, 200, "{}", own.path);
     }

@@ -107,8 +107,8 @@ fn finished_tasks_are_purged_when_they_are_old_enough_and_by_the_service_itself_
     let purge = |older_than: Value| service.post("/api/queue/purge", json!({"older_than": older_than}));
     finish(&service, "a");
     service.post("/api/queue", json!({"payload": null, "id": "b"})).ok();
-    assert_eq!(purge(json!("30d")).ok(), json!({"purged": 0}));
-    assert_eq!(purge(json!("0s")).ok(), json!({"purged": 1}));
+    assert_eq!(purge(json!("30d")).ok(), json!({"purged": 0, "more": false}));
+    assert_eq!(purge(json!("0s")).ok(), json!({"purged": 1, "more": false}));
     assert_eq!(pages(&service, "/api/queue", "tasks").len(), 1);
     let said = purge(json!("30")).refused(422);
     assert!(said.starts_with("a length of time is written like 30s, 10m"), "{said}");
@@ -120,6 +120,42 @@ fn finished_tasks_are_purged_when_they_are_old_enough_and_by_the_service_itself_
     let service = Service::start(&hive, &["--purge-finished", "0s"]);
     service.until("it is gone", |service| service.get("/api/queue/c").status == 404);
     service.get("/api/queue/b").ok();
+}
+
+#[test]
+fn one_request_purges_no_more_than_its_limit_and_says_when_to_ask_again() {
+    let hive = Hive::new();
+    let service = Service::start(&hive, &[]);
+    for n in 0..5 {
+        service.post("/api/queue", json!({"payload": n, "id": format!("t-{n}")})).ok();
+        service.post(&format!("/api/queue/t-{n}/cancel"), "").ok();
+    }
+    let purge = |limit: Value| service.post("/api/queue/purge", json!({"older_than": "0s", "limit": limit}));
+    assert_eq!(purge(json!(2)).ok(), json!({"purged": 2, "more": true}));
+    assert_eq!(pages(&service, "/api/queue", "tasks").len(), 3);
+    assert_eq!(purge(json!(0)).ok(), json!({"purged": 1, "more": true}), "never none");
+    assert_eq!(purge(json!(u64::MAX)).ok(), json!({"purged": 2, "more": false}));
+    assert_eq!(purge(Value::Null).ok(), json!({"purged": 0, "more": false}));
+    purge(json!("2")).refused(422);
+    purge(json!(-1)).refused(422);
+}
+
+#[test]
+fn a_task_is_read_even_when_its_id_is_a_verb() {
+    let hive = Hive::new();
+    let service = Service::start(&hive, &[]);
+    for id in ["claim", "purge", "complete", "restore"] {
+        let path = format!("/api/queue/{id}");
+        service.get(&path).refused(404);
+        service.post("/api/queue", json!({"payload": id, "id": id})).ok();
+        let point = service.post("/api/points", "").ok()["id"].take();
+        assert_eq!(service.post(&format!("{path}/cancel"), "").ok()["state"], "cancelled");
+        assert_eq!(service.get(&path).ok()["payload"], id);
+        assert_eq!(service.get(&path).ok()["state"], "cancelled");
+        assert_eq!(service.get(&format!("{path}?at={}", point.as_str().unwrap())).ok()["state"], "ready");
+    }
+    service.post("/api/queue/claim", json!({"bot": "B"})).ok();
+    service.put("/api/queue/claim", json!({})).refused(405);
 }
 
 #[test]

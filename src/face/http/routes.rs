@@ -70,6 +70,23 @@ mod tests {
     }
 
     #[test]
+    fn a_record_is_reached_even_when_its_name_is_the_word_of_another_route() {
+        let hides = |path: &str, template: &str| {
+            let parts = || path.split('/').zip(template.split('/'));
+            path.split('/').count() == template.split('/').count()
+                && path != template
+                && parts().all(|(own, other)| own == other || other.starts_with('{'))
+        };
+        for template in all() {
+            for hiding in all().filter(|route| hides(route.path, template.path)) {
+                let mut same = all().filter(|route| route.path == hiding.path && route.method == template.method);
+                let name = format!("{} {}", template.method, hiding.path);
+                assert!(same.any(|route| route.query.len() == template.query.len()), "{name} reaches no record");
+            }
+        }
+    }
+
+    #[test]
     fn no_member_stands_twice_and_each_says_what_it_is() {
         for route in all() {
             let taken = if let Takes::Members(members) = route.takes { members } else { &[] };

@@ -2,7 +2,7 @@
 //! wherever a test asks the service for something: a member more or less fails.
 
 use crate::face::http::route::Kind::{Any, Flag, List, Map, Number, Object, Of, Text, Time, Word};
-use crate::face::http::route::{Kind, Shape, needed, nullable, sometimes};
+use crate::face::http::route::{Kind, Member, Shape, needed, nullable, sometimes};
 use crate::state::audit::Level;
 use crate::state::queue::{Priority, TaskState};
 
@@ -163,27 +163,25 @@ pub(super) const BACKUP: Shape = Shape {
 pub(super) const RESTORE_POINT: Shape = Shape {
     name: "RestorePoint",
     about: "a restore point, as the end points of the replaced service show it",
-    members: &[
-        needed("restore_id", Text, "its name"),
-        needed("timestamp", Time, "when it was made"),
-        needed("backups", TEXTS, "the names of the backups in it"),
-        needed("description", Text, "in the words of who made it"),
-        needed("manual", Flag, "whether somebody asked for it"),
-    ],
+    members: &OF_RESTORE_POINT,
 };
 
 pub(super) const RESTORE_POINT_DETAILS: Shape = Shape {
     name: "RestorePointDetails",
     about: "a restore point with the backups in it",
-    members: &[
-        needed("restore_id", Text, "its name"),
-        needed("timestamp", Time, "when it was made"),
-        needed("backups", TEXTS, "the names of the backups in it"),
-        needed("description", Text, "in the words of who made it"),
-        needed("manual", Flag, "whether somebody asked for it"),
-        needed("backup_details", List(&Of(&BACKUP)), "the backups"),
-    ],
+    members: &{
+        let [id, time, backups, description, manual] = OF_RESTORE_POINT;
+        [id, time, backups, description, manual, needed("backup_details", List(&Of(&BACKUP)), "the backups")]
+    },
 };
+
+const OF_RESTORE_POINT: [Member; 5] = [
+    needed("restore_id", Text, "its name"),
+    needed("timestamp", Time, "when it was made"),
+    needed("backups", TEXTS, "the names of the backups in it"),
+    needed("description", Text, "in the words of who made it"),
+    needed("manual", Flag, "whether somebody asked for it"),
+];
 
 pub(super) const CRASH: Shape = Shape {
     name: "Crash",

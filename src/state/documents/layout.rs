@@ -84,6 +84,29 @@ impl Printer {
         &self.text
     }
 
+    /// One that prints the elements of the container that has just begun from number `before` on.
+    pub(super) fn fork(&self, before: usize) -> Self {
+        let mut open: Vec<_> = self.open.iter().map(Open::without_elements).collect();
+        if let Some(last) = open.last_mut() {
+            last.count = before;
+        }
+        Self { open, ..Self::default() }
+    }
+
+    /// Puts what [`fork`](Self::fork) has printed behind the elements that are there; gives its text.
+    pub(super) fn join(&mut self, mut later: Self) -> Vec<u8> {
+        let by = self.text.len();
+        if let (Some(open), Some(mut more)) = (self.open.last_mut(), later.open.pop()) {
+            more.elements.iter_mut().for_each(|element| element.shift(by));
+            open.elements.append(&mut more.elements);
+            open.count = more.count;
+            open.scalars |= more.scalars;
+        }
+        self.items += later.items;
+        self.text.extend_from_slice(&later.text);
+        later.text
+    }
+
     /// The layout, once the value is complete.
     pub(super) fn into_layout(self) -> Layout {
         let whole = Element::scalar(0, self.text.len());
@@ -183,10 +206,22 @@ impl Pieces for Printer {
     }
 }
 
+impl Open {
+    fn without_elements(&self) -> Self {
+        Self { elements: Vec::new(), ..*self }
+    }
+}
+
 impl Element {
     /// One without others in it.
     fn scalar(start: usize, end: usize) -> Self {
         Self { start, end, row_end: end, long: false, elements: Vec::new() }
+    }
+
+    /// Moves its place in the text, and that of those below.
+    fn shift(&mut self, by: usize) {
+        (self.start, self.end, self.row_end) = (self.start + by, self.end + by, self.row_end + by);
+        self.elements.iter_mut().for_each(|element| element.shift(by));
     }
 
     fn is_split(&self) -> bool {

@@ -44,6 +44,18 @@ pub(crate) struct Preparing {
     /// How much of the text has been passed on to be hashed.
     passed_on: usize,
     hashing: Option<Hashing>,
+    share: Share,
+}
+
+/// How much of a document is printed here.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Share {
+    #[default]
+    All,
+    /// All but the later elements of one container.
+    Earlier,
+    /// These.
+    Later,
 }
 
 /// A thread that hashes parts of a text as they come.
@@ -149,8 +161,32 @@ impl Pieces for Preparing {
 
     fn close(&mut self) {
         self.printer.close();
-        if self.printer.text().len() - self.passed_on > PART {
+        if self.share != Share::Later && self.printer.text().len() - self.passed_on > PART {
             self.pass_on();
+        }
+    }
+
+    fn fork(&mut self, before: usize) -> Option<Self> {
+        let is_of_use =
+            self.share == Share::All && std::thread::available_parallelism().is_ok_and(|cores| cores.get() > 1);
+        is_of_use.then(|| {
+            self.share = Share::Earlier;
+            Self { printer: self.printer.fork(before), share: Share::Later, ..Self::default() }
+        })
+    }
+
+    fn join(&mut self, later: Self) {
+        self.share = Share::All;
+        if self.hashing.is_some() {
+            self.pass_on();
+        }
+        let is_passed_on = self.passed_on == self.printer.text().len();
+        let part = self.printer.join(later.printer);
+        if is_passed_on
+            && let Some(hashing) = &self.hashing
+            && hashing.parts.send(part).is_ok()
+        {
+            self.passed_on = self.printer.text().len();
         }
     }
 }
@@ -169,7 +205,7 @@ impl Summary {
         Self::of_parts([compact])
     }
 
-    /// Of compact JSON in parts, all but the last of which end behind a closing bracket.
+    /// Of compact JSON in parts, each of which ends behind a value.
     fn of_parts(parts: impl IntoIterator<Item = impl AsRef<[u8]>>) -> Self {
         let (mut bytes, mut hasher, mut python) = (0, Sha256::new(), PythonOfCompact::default());
         let mut take = |piece: &[u8]| {
@@ -194,7 +230,11 @@ mod tests {
     fn a_value_and_its_text_are_made_ready_alike_and_summed_up_as_python_would() {
         let rows = vec![json!({"name": "é", "tags": [], "load": 1.5}); 20_000];
         let numbers = vec![1.5; 200_000];
-        for value in [json!({"tasks": [1, 2]}), json!({"tasks": rows}), json!(numbers), json!([]), json!("x")] {
+        let members: Value = rows.iter().enumerate().map(|(n, row)| (n.to_string(), row.clone())).collect();
+        let texts = vec!["x\"[{"; 5_000];
+        let lists = [json!({"tasks": rows}), json!({"a": rows, "b": {"c": numbers, "d": rows}}), json!(numbers)];
+        let others = [json!({"tasks": [1, 2]}), json!(texts), json!({"bots": members}), members, json!([]), json!("x")];
+        for value in lists.into_iter().chain(others) {
             let (one, other) = (Prepared::of_value(&value).unwrap(), Prepared::of_text(value.to_string().as_bytes()));
             let other = other.unwrap();
             let python = json::python_text(&value);
@@ -202,6 +242,7 @@ mod tests {
             assert_eq!(*one.summary(), Summary { bytes: python.len() as u64, checksum });
             assert_eq!(one.summary(), other.summary());
             assert_eq!((one.text(), one.items()), (other.text(), json::item_count(&value)));
+            assert!(one.layout().root == other.layout().root, "other rows");
         }
     }
 }

@@ -113,7 +113,7 @@ pub(super) fn split_own_row(payload: &[u8]) -> Option<(u64, &[u8])> {
 }
 
 /// A row and the rows below it, in order.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 pub(super) struct Node {
     /// Its place among its siblings, once it is stored.
     pub(super) order: u64,

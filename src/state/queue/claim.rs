@@ -6,15 +6,15 @@ use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use crate::clock::after;
+use crate::clock::{after, as_stored};
 use crate::engine::records::Records;
 use crate::engine::schema::Table;
 use crate::engine::write::WriteTx;
 use crate::error::{Error, Result};
 use crate::state::ids::{BotId, SessionId, TaskId, Token};
+use crate::state::queue::Queue;
 use crate::state::queue::keys::{self, Found, Lane};
 use crate::state::queue::task::{Holder, Task, TaskState};
-use crate::state::queue::{Queue, whole_micros};
 use crate::state::registry::{Bot, DEFAULT_MAX_CONCURRENT};
 
 /// The counter of tokens.
@@ -131,7 +131,7 @@ impl Queue<&mut WriteTx<'_>> {
             bot: bot.clone(),
             token: Token(self.records.next(TOKEN)?),
             since: now,
-            deadline: whole_micros(after(now, options.lease)),
+            deadline: as_stored(after(now, options.lease)),
             lease_ms: millis(options.lease),
             session: options.session,
         };

@@ -11,16 +11,16 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::clock::after;
+use crate::clock::{after, as_stored};
 use crate::engine::codec::{self, Stored};
 use crate::engine::digest::Stats;
 use crate::engine::records::{Records, scan_rows};
 use crate::engine::schema::{CollectionId, Table};
 use crate::engine::write::WriteTx;
 use crate::error::{Error, Result};
+use crate::state::queue::Queue;
 use crate::state::queue::keys::{self, Key};
 use crate::state::queue::task::TaskState;
-use crate::state::queue::{Queue, whole_micros};
 
 /// The row of `meta`.
 const TALLY: &[u8] = b"queue/tally";
@@ -188,7 +188,7 @@ impl Queue<&mut WriteTx<'_>> {
             let count = counts.of_mut(state);
             *count = count.saturating_add(1);
         }
-        let now = whole_micros(self.records.now());
+        let now = as_stored(self.records.now());
         let latest = Tally::stored(&self.records)?.map_or(now, |tally| tally.written_at.max(now));
         self.write_counts(counts, latest)
     }
@@ -196,7 +196,7 @@ impl Queue<&mut WriteTx<'_>> {
     /// What was set by the clock before it went back is put right, so times count from now on.
     pub(super) fn accept_the_time(&mut self) -> Result<()> {
         let counts = self.counts()?;
-        self.write_counts(counts, whole_micros(self.records.now()))
+        self.write_counts(counts, as_stored(self.records.now()))
     }
 
     fn write_counts(&mut self, counts: TaskCounts, written_at: Timestamp) -> Result<()> {

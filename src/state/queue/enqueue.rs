@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use crate::clock::as_stored;
 use crate::engine::records::Records;
 use crate::engine::schema::Table;
 use crate::engine::write::WriteTx;
@@ -9,7 +10,7 @@ use crate::error::{Error, Result};
 use crate::state::ids::{BotId, TaskId};
 use crate::state::queue::new_task::{Done, NewTask};
 use crate::state::queue::task::{Task, TaskState};
-use crate::state::queue::{Queue, keys, whole_micros};
+use crate::state::queue::{Queue, keys};
 
 /// The counter of a task's place in the queue.
 pub(super) const SEQUENCE: &str = "task";
@@ -150,7 +151,7 @@ impl Queue<&mut WriteTx<'_>> {
             None => (TaskState::Ready, None, self.not_done(&new.depends_on)?),
             Some(done) => (TaskState::Done, Some(done), BTreeSet::new()),
         };
-        let finished_at = done.as_ref().map(|Done { at, .. }| whole_micros(*at));
+        let finished_at = done.as_ref().map(|Done { at, .. }| as_stored(*at));
         let (finished_by, result) = done.map(|Done { by, result, .. }| (by, result)).unwrap_or_default();
         Ok(Task {
             id,
@@ -162,11 +163,11 @@ impl Queue<&mut WriteTx<'_>> {
             capabilities: new.capabilities,
             depends_on: new.depends_on,
             waiting_for,
-            not_before: new.not_before.map(whole_micros).filter(|time| *time > now),
+            not_before: new.not_before.map(as_stored).filter(|time| *time > now),
             idempotency_key: new.idempotency_key,
             attempts: 0,
             max_attempts: new.max_attempts,
-            enqueued_at: new.enqueued_at.map_or(now, whole_micros),
+            enqueued_at: new.enqueued_at.map_or(now, as_stored),
             finished_at,
             finished_by,
             last_error: None,

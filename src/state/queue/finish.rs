@@ -5,13 +5,13 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde_json::Value;
 
-use crate::clock::after;
+use crate::clock::{after, as_stored};
 use crate::engine::write::WriteTx;
 use crate::error::{Error, Result};
 use crate::state::ids::{TaskId, Token};
+use crate::state::queue::Queue;
 use crate::state::queue::claim::{check_lease, millis};
 use crate::state::queue::task::{Holder, Task, TaskState};
-use crate::state::queue::{Queue, whole_micros};
 
 /// The delay before a second attempt. It doubles with every attempt.
 const RETRY_DELAY_FIRST_MS: u64 = 1_000;
@@ -41,7 +41,7 @@ impl Queue<&mut WriteTx<'_>> {
     pub fn extend(&mut self, id: &TaskId, token: Token, lease: Duration) -> Result<Task> {
         check_lease(lease)?;
         let (task, holder) = self.held(id, token)?;
-        let deadline = whole_micros(after(self.now(), lease));
+        let deadline = as_stored(after(self.now(), lease));
         let holder = Holder { deadline, lease_ms: millis(lease), ..holder };
         self.change(&task, Task { holder: Some(holder), ..task.clone() })
     }
@@ -190,7 +190,7 @@ pub(super) fn attempt_failed(task: &Task, error: String, now: Timestamp, delay: 
     if task.attempts >= task.max_attempts {
         return Task { last_error, ..finished(task, TaskState::Dead, now) };
     }
-    let not_before = delay.map(|delay| whole_micros(after(now, delay))).filter(|time| *time > now);
+    let not_before = delay.map(|delay| as_stored(after(now, delay))).filter(|time| *time > now);
     Task { state: TaskState::Ready, holder: None, not_before, last_error, ..task.clone() }
 }
 

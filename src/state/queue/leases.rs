@@ -2,17 +2,17 @@
 
 use std::time::Duration;
 
-use crate::clock::after;
+use crate::clock::{after, as_stored};
 use crate::engine::codec;
 use crate::engine::records::{KeyRange, Records, scan_rows};
 use crate::engine::schema::Table;
 use crate::engine::write::WriteTx;
 use crate::error::Result;
 use crate::state::ids::{BotId, SessionId, TaskId};
+use crate::state::queue::Queue;
 use crate::state::queue::finish::{attempt_failed, released};
 use crate::state::queue::keys::{self, Key};
 use crate::state::queue::task::{Holder, Task, TaskState};
-use crate::state::queue::{Queue, whole_micros};
 
 #[expect(private_bounds, reason = "what a queue is read from is the crate's own matter")]
 impl<R: Records> Queue<R> {
@@ -138,7 +138,7 @@ impl Queue<&mut WriteTx<'_>> {
         for id in self.all_claims()? {
             let task = self.indexed(&id)?;
             let Some(holder) = &task.holder else { continue };
-            let latest = whole_micros(after(now, Duration::from_millis(holder.lease_ms)));
+            let latest = as_stored(after(now, Duration::from_millis(holder.lease_ms)));
             if holder.deadline > latest {
                 let holder = Some(Holder { deadline: latest, ..holder.clone() });
                 self.change(&task, Task { holder, ..task.clone() })?;

@@ -38,6 +38,7 @@ pub use task::{Holder, Priority, Task, TaskState};
 #[cfg(feature = "tokio")]
 pub(crate) use wait::pause_until;
 
+use crate::clock::as_stored;
 use crate::engine::codec;
 use crate::engine::records::Records;
 use crate::engine::schema::CollectionId;
@@ -94,7 +95,7 @@ impl<R: Records> Queue<R> {
 
     /// The time now, as exact as it is stored.
     fn now(&self) -> Timestamp {
-        whole_micros(self.records.now())
+        as_stored(self.records.now())
     }
 }
 
@@ -123,9 +124,4 @@ impl Queue<&mut WriteTx<'_>> {
         assignments::follow(self.records, Some(task), None)?;
         self.count(counts, Some(task.state), None)
     }
-}
-
-/// A time without what is finer than the store keeps.
-fn whole_micros(time: Timestamp) -> Timestamp {
-    Timestamp::from_microsecond(time.as_microsecond()).unwrap_or(time)
 }

@@ -137,6 +137,19 @@ fn a_claim_tells_all_that_the_work_needs() {
 }
 
 #[test]
+fn a_lease_and_a_start_beyond_the_last_time_are_kept_as_the_last_time() {
+    let hive = Fixture::new();
+    hive.push(named("a"));
+    let endless = ClaimOptions { lease: Duration::MAX, ..ClaimOptions::default() };
+    let claims = hive.write(|tx| tx.queue().claim(&bot("b"), &endless));
+    assert_eq!(hive.task("a").holder.unwrap().deadline, claims[0].deadline);
+    assert!(claims[0].deadline.to_string().starts_with("9999-12-30"));
+    hive.write(|tx| tx.queue().extend(&claims[0].id, claims[0].token, Duration::from_millis(u64::MAX)));
+    let pushed = hive.push(named("z").not_before(jiff::Timestamp::MAX));
+    assert_eq!(hive.task("z"), pushed);
+}
+
+#[test]
 fn a_lease_without_length_is_refused() {
     let hive = Fixture::new();
     let none = ClaimOptions { lease: Duration::ZERO, ..ClaimOptions::default() };

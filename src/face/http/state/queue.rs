@@ -4,7 +4,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::Method;
 use axum::response::IntoResponse;
-use axum::routing::{get, post};
+use axum::routing::{MethodRouter, get, post};
 use serde_json::json;
 
 use crate::engine::write::WriteTx;
@@ -25,6 +25,10 @@ use crate::state::queue::{NewTask, Retry, Task, TaskState};
 
 /// The answer of whatever shows or changes a task: the task as it is now.
 const TASK: Gives = Gives::Of(&shapes::TASK);
+/// So many tasks a request purges unless it is said.
+const PURGED: usize = 1_000;
+/// No request purges more: at 40 to 70 µs a task its answer comes within a second.
+const MOST_PURGED: usize = 10_000;
 /// What a holder shows.
 const TOKEN: Member = needed("token", Number, "what the claim gave");
 
@@ -84,12 +88,24 @@ pub(in crate::face::http) const ROUTES: &[Route] = &[
         path: "/api/queue/purge",
         about: "Remove the tasks that have been done, failed, dead or cancelled for longer than a time",
         query: &[],
-        takes: Takes::Members(&[needed("older_than", Text, "how long they have been finished at least, such as 30d")]),
-        gives: Gives::Members(&[needed("purged", Number, "how many were removed")]),
+        takes: Takes::Members(&[
+            needed("older_than", Text, "how long they have been finished at least, such as 30d"),
+            member("limit", Number, "at most so many in this request; 1,000 unless set, 10,000 at most"),
+        ]),
+        gives: Gives::Members(&[
+            needed("purged", Number, "how many were removed"),
+            needed("more", Flag, "whether the limit was reached: ask again while it is true"),
+        ]),
         statuses: OK,
         refuses: &[],
         handler: || post(purge),
     },
+    named_as_a_verb("/api/queue/claim", "Show the task whose id is claim", || {
+        get(|app, query| one(app, Name("claim".to_owned()), query))
+    }),
+    named_as_a_verb("/api/queue/purge", "Show the task whose id is purge", || {
+        get(|app, query| one(app, Name("purge".to_owned()), query))
+    }),
     Route {
         method: Method::GET,
         path: "/api/queue/{task}",
@@ -185,6 +201,21 @@ pub(in crate::face::http) const ROUTES: &[Route] = &[
     },
 ];
 
+/// A path that is a verb's is not looked for among the tasks, so a task of that name has a route of its own.
+const fn named_as_a_verb(path: &'static str, about: &'static str, handler: fn() -> MethodRouter<App>) -> Route {
+    Route {
+        method: Method::GET,
+        path,
+        about,
+        query: &[AT],
+        takes: Takes::Nothing,
+        gives: TASK,
+        statuses: OK,
+        refuses: &[],
+        handler,
+    }
+}
+
 async fn list(State(app): State<App>, query: Query) -> Answer {
     let asked = query.clone();
     read(&app, &query, move |view| {
@@ -210,10 +241,12 @@ async fn push(State(app): State<App>, Object(members): Object) -> Answer {
 
 async fn purge(State(app): State<App>, Object(mut members): Object) -> Answer {
     let older_than = members.needed_text("older_than")?;
+    let limit = members.number("limit")?.map(|limit| usize::try_from(limit).unwrap_or(MOST_PURGED));
+    let limit = limit.unwrap_or(PURGED).clamp(1, MOST_PURGED);
     members.end()?;
     let older_than = age::parse(&older_than)?;
-    let purged = app.change(move |store| store.purge_finished(older_than)).await?;
-    Ok(Json(json!({"purged": purged})).into_response())
+    let purged = app.change(move |store| store.purge_at_most(older_than, limit)).await?;
+    Ok(Json(json!({"purged": purged, "more": purged == limit})).into_response())
 }
 
 /// Read member by member, so that the payload keeps its numbers as they are written. A payload may be null.
