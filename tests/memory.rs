@@ -1,0 +1,96 @@
+//! Memory stays small however large the store is: each work that goes through all of a store is done in a process of its
+//! own, which then says how much memory it had at most. The store is many times as large as the cache, and more than any
+//! bound, so that whoever collects its rows goes beyond it.
+#![cfg(target_os = "linux")]
+#![expect(clippy::unwrap_used, reason = "a test stops at what it does not expect")]
+
+mod children;
+
+use std::path::Path;
+
+use hivekeep::{ExportOptions, ImportOptions, RestoreOptions, Store, VerifyOnOpen};
+
+const MIB: usize = 1 << 20;
+const CACHE: usize = 4 * MIB;
+/// Records, and the bytes of one: 64 MiB, and as much again of what they were at the point before.
+const RECORDS: usize = 1 << 14;
+const RECORD_BYTES: usize = 4096;
+
+/// What a process does, and how many MiB it may have at most. Repair works with caches of 48 MiB and import with one of 64.
+/// The others have what is said above, the program itself, and a few pages of rows.
+const WORKS: [(&str, usize); 6] =
+    [("check", 48), ("check pages", 48), ("export", 64), ("repair", 112), ("import", 128), ("restore", 56)];
+
+fn open(path: &Path) -> Store {
+    let options = Store::options().session(false).reserve(false).verify_on_open(VerifyOnOpen::Never);
+    options.cache_bytes(CACHE).open(path).unwrap()
+}
+
+/// All records with other values than at the point `before`.
+fn fill(path: &Path) {
+    let store = open(path);
+    let write = |version: usize| {
+        for first in (0..RECORDS).step_by(1 << 11) {
+            let each = |tx: &mut hivekeep::WriteTx<'_>| {
+                (first..first + (1 << 11)).try_for_each(|number| {
+                    let text = format!("{version} {number:013} ").repeat(RECORD_BYTES / 16);
+                    tx.config().put(&format!("{number:08}"), &text.into())
+                })
+            };
+            store.write(each).unwrap();
+        }
+    };
+    write(1);
+    store.restore_point("before").unwrap();
+    write(2);
+    store.close().unwrap();
+}
+
+#[test]
+fn a_child_does_what_it_is_told() {
+    let Some(told) = children::told() else { return };
+    let beside = |name: &str| told.store.with_file_name(name);
+    let nothing = |_, _| ();
+    match told.task.as_str() {
+        "check" => {
+            let report = open(&told.store).check(&nothing).unwrap();
+            assert!(report.is_sound() && report.pre_images >= RECORDS as u64);
+        }
+        "check pages" => assert_eq!(open(&told.store).check_pages().unwrap(), None),
+        "export" => drop(open(&told.store).export(beside("a.tar.gz"), &ExportOptions::new(), &nothing).unwrap()),
+        "import" => {
+            let made = Store::import_new(beside("a.tar.gz"), beside("b.redb"), &ImportOptions::new(), &nothing);
+            assert!(made.unwrap().collections.iter().any(|made| made.records == RECORDS as u64));
+        }
+        "repair" => {
+            let report = Store::plan_repair(&told.store, beside("c.redb")).unwrap().apply().unwrap();
+            assert!(report.is_whole(), "{report}");
+        }
+        "restore" => {
+            let restored = open(&told.store).restore("before", RestoreOptions::new()).unwrap();
+            assert!(restored.total() >= RECORDS as u64);
+        }
+        other => unreachable!("{other}"),
+    }
+    let peak = peak_mib();
+    println!("{}: peak_mib={peak} most={}", told.task, told.number);
+    assert!(peak <= told.number, "{} took too much memory: peak_mib={peak} most={}", told.task, told.number);
+}
+
+/// The most memory that this process ever had.
+fn peak_mib() -> usize {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+    line.split_whitespace().next().unwrap().parse::<usize>().unwrap() / 1024
+}
+
+#[test]
+fn what_goes_through_a_whole_store_takes_no_more_memory_than_for_a_small_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("h.redb");
+    fill(&path);
+    for (work, most) in WORKS {
+        let status = children::spawn(work, &path, most).wait().unwrap();
+        assert!(status.success(), "{work}: {status}");
+    }
+}
