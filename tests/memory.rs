@@ -4,11 +4,14 @@
 #![cfg(target_os = "linux")]
 #![expect(clippy::unwrap_used, reason = "a test stops at what it does not expect")]
 
-mod children;
-
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use hivekeep::{ExportOptions, ImportOptions, RestoreOptions, Selector, Store, VerifyOnOpen};
+
+/// What a process is to do, with which store.
+const WORK: &str = "HIVEKEEP_TEST_WORK";
+const STORE: &str = "HIVEKEEP_TEST_STORE";
 
 const MIB: usize = 1 << 20;
 const CACHE: usize = 4 * MIB;
@@ -48,37 +51,36 @@ fn fill(path: &Path) {
 
 #[test]
 fn a_child_does_what_it_is_told() {
-    let Some(told) = children::told() else { return };
-    let beside = |name: &str| told.store.with_file_name(name);
+    let Ok(work) = std::env::var(WORK) else { return };
+    let path = PathBuf::from(std::env::var_os(STORE).unwrap());
+    let beside = |name: &str| path.with_file_name(name);
     let nothing = |_, _| ();
-    match told.task.as_str() {
+    match work.as_str() {
         "check" => {
-            let report = open(&told.store).check(&nothing).unwrap();
+            let report = open(&path).check(&nothing).unwrap();
             assert!(report.is_sound() && report.pre_images >= RECORDS as u64);
         }
-        "check pages" => assert_eq!(open(&told.store).check_pages().unwrap(), None),
+        "check pages" => assert_eq!(open(&path).check_pages().unwrap(), None),
         "export" => drop(
-            open(&told.store)
-                .export(beside("a.tar.gz"), &ExportOptions::new().at(Selector::Latest(0)), &nothing)
-                .unwrap(),
+            open(&path).export(beside("a.tar.gz"), &ExportOptions::new().at(Selector::Latest(0)), &nothing).unwrap(),
         ),
         "import" => {
             let made = Store::import_new(beside("a.tar.gz"), beside("b.redb"), &ImportOptions::new(), &nothing);
             assert_eq!(made.unwrap().collections["config"].total(), RECORDS as u64);
         }
         "repair" => {
-            let report = Store::plan_repair(&told.store, beside("c.redb")).unwrap().apply().unwrap();
+            let report = Store::plan_repair(&path, beside("c.redb")).unwrap().apply().unwrap();
             assert!(report.is_whole(), "{report}");
         }
         "restore" => {
-            let restored = open(&told.store).restore(Selector::Latest(0), RestoreOptions::new()).unwrap();
+            let restored = open(&path).restore(Selector::Latest(0), RestoreOptions::new()).unwrap();
             assert!(restored.total() >= RECORDS as u64);
         }
         other => unreachable!("{other}"),
     }
-    let peak = peak_mib();
-    eprintln!("{}: peak_mib={peak} most={}", told.task, told.number);
-    assert!(peak <= told.number, "{} took too much memory: peak_mib={peak} most={}", told.task, told.number);
+    let (peak, most) = (peak_mib(), WORKS.into_iter().find(|(name, _)| *name == work).unwrap().1);
+    eprintln!("{work}: peak_mib={peak} most={most}");
+    assert!(peak <= most, "{work} took too much memory: peak_mib={peak} most={most}");
 }
 
 /// The most memory that this process ever had.
@@ -93,8 +95,10 @@ fn what_goes_through_a_whole_store_takes_no_more_memory_than_for_a_small_one() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("h.redb");
     fill(&path);
-    for (work, most) in WORKS {
-        let status = children::spawn(work, &path, most).wait().unwrap();
+    for (work, _) in WORKS {
+        let mut child = Command::new(std::env::current_exe().unwrap());
+        child.args(["--exact", "a_child_does_what_it_is_told", "--nocapture"]).env(WORK, work).env(STORE, &path);
+        let status = child.status().unwrap();
         assert!(status.success(), "{work}: {status}");
     }
 }
