@@ -98,6 +98,13 @@ pub(crate) fn counter<R: Records + ?Sized>(records: &R, counter: &str) -> Result
     records.row(Table::Meta, &counter_key(counter))?.map_or(Ok(0), |bytes| number(&bytes))
 }
 
+/// What is wrong when a number is in use that a counter is still to give out; nothing when none is.
+pub(crate) fn counter_behind<R: Records + ?Sized>(records: &R, name: &str, highest: u64) -> Result<Option<String>> {
+    let given = counter(records, name)?;
+    let what = "a counter is behind a number that is in use, and would give it out again";
+    Ok((given < highest).then(|| format!("{what}; run repair: counter={name} given={given} in_use={highest}")))
+}
+
 /// The number of a collection, built in or a user's.
 pub(crate) fn collection_id<R: Records + ?Sized>(records: &R, name: &str) -> Result<Option<CollectionId>> {
     if let Some(id) = CollectionId::built_in(name) {

@@ -200,3 +200,17 @@ fn a_store_that_another_machine_wrote_is_verified_once_and_is_this_machines_from
     open(path, Store::options()).unwrap().close_file().unwrap();
     assert_eq!(host(), own);
 }
+
+#[test]
+fn a_store_that_somebody_has_open_alone_is_locked_for_all_others() {
+    let fixture = fixture();
+    let alone = open(&fixture.path, Store::options().sharing(Sharing::Exclusive)).unwrap();
+    for options in [Store::options(), Store::options().sharing(Sharing::Exclusive)] {
+        let error = open(&fixture.path, options).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Locked);
+        let message = error.to_string();
+        assert!(message.contains("is locked by") && message.ends_with("open both in shared mode"), "{message}");
+    }
+    alone.close_file().unwrap();
+    open(&fixture.path, Store::options()).unwrap();
+}

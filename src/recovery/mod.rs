@@ -26,9 +26,13 @@ pub(crate) mod undo;
 pub(crate) mod verify;
 
 #[cfg(test)]
+mod backups_test;
+#[cfg(test)]
 mod model_test;
 #[cfg(test)]
 mod sessions_test;
+#[cfg(test)]
+mod verify_test;
 
 use std::path::Path;
 

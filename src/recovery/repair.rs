@@ -12,7 +12,7 @@ use crate::engine::codec;
 use crate::engine::commit::Outcome;
 use crate::engine::meta;
 use crate::engine::open::{folder_of, sync_folder, temporary_name};
-use crate::engine::records::{KeyRange, Records, scan_rows};
+use crate::engine::records::{KeyRange, Records, Row, scan_rows};
 use crate::engine::repair::{RepairReport, repair};
 use crate::engine::schema::{CollectionId, Table};
 use crate::engine::store::Store;
@@ -206,14 +206,8 @@ impl WriteTx<'_> {
     /// `leap` behind it. Gives a note for each that was raised.
     pub(crate) fn raise_numbers(&mut self, leap: u64) -> Result<Vec<String>> {
         let [token, task] = numbers_of_tasks(&*self)?;
-        let message = self.page(CollectionId::CHAT, &KeyRange::all().backward(), 1)?;
-        let message = message.first().map_or(Ok(0), |(key, _)| sequence_of(key))?;
-        let mut numbers = vec![token, task, (meta::counter_key(chat::COUNTER), message)];
-        for (table, counter) in [(Table::Sessions, sessions::COUNTER), (Table::Events, events::COUNTER)] {
-            let last = self.rows(table, &KeyRange::all().backward(), 1)?;
-            let last = last.first().map_or(Ok(0), |(key, _)| sequence_of(key))?;
-            numbers.push((meta::counter_key(counter), last));
-        }
+        let others = numbers_in_use(self)?.map(|(counter, highest)| (meta::counter_key(counter), highest));
+        let numbers = [token, task].into_iter().chain(others);
         let mut notes = Vec::new();
         for (key, highest) in numbers {
             let stored = self.row(Table::Meta, &key)?.map_or(Ok(0), |payload| meta::number(&payload))?;
@@ -226,6 +220,17 @@ impl WriteTx<'_> {
         }
         Ok(notes)
     }
+}
+
+/// The counters of messages, sessions and events, and the highest number that any of these has.
+pub(crate) fn numbers_in_use<R: Records + ?Sized>(records: &R) -> Result<[(&'static str, u64); 3]> {
+    let newest = KeyRange::all().backward();
+    let highest = |rows: Vec<Row>| rows.first().map_or(Ok(0), |(key, _)| sequence_of(key));
+    Ok([
+        (chat::COUNTER, highest(records.page(CollectionId::CHAT, &newest, 1)?)?),
+        (sessions::COUNTER, highest(records.rows(Table::Sessions, &newest, 1)?)?),
+        (events::COUNTER, highest(records.rows(Table::Events, &newest, 1)?)?),
+    ])
 }
 
 #[cfg(test)]
@@ -365,5 +370,26 @@ mod tests {
         assert_eq!(report.lost.iter().map(|lost| lost.outcome).collect::<Vec<_>>(), [Fate::Lost]);
         assert_eq!(read(&store.view().unwrap()), [None, None]);
         assert_eq!(report.collections.len(), 2);
+    }
+
+    #[test]
+    fn a_repaired_store_takes_the_place_of_no_other_file_that_was_there_or_came_meanwhile() {
+        let mut hive = Hive::new();
+        hive.put("key", Some(Value::from(1)));
+        hive.store.close().unwrap();
+        let [from, to] = ["h.redb", "to.redb"].map(|name| hive.folder.path().join(name));
+        fs::write(&to, b"mine").unwrap();
+        let refused = Store::plan_repair(&from, &to).unwrap_err();
+        assert_eq!(refused.kind(), crate::ErrorKind::Conflict);
+        fs::remove_file(&to).unwrap();
+        let plan = Store::plan_repair(&from, &to).unwrap();
+        assert!(plan.report().is_whole());
+        assert_eq!(plan.to_string(), plan.report().to_string());
+        fs::write(&to, b"mine").unwrap();
+        assert_eq!(plan.apply().unwrap_err().kind(), crate::ErrorKind::Conflict);
+        assert_eq!(fs::read(&to).unwrap(), b"mine");
+        let files = fs::read_dir(hive.folder.path()).unwrap().count();
+        let left = ["h.redb", "h.redb.reserve", "to.redb"].iter().filter(|name| hive.folder.path().join(name).exists());
+        assert_eq!(files, left.count(), "something half-made was left behind");
     }
 }

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use crate::engine::check::{self, CheckReport, Finding, Place};
 use crate::engine::codec::{self, Stored};
+use crate::engine::meta;
 use crate::engine::open;
 use crate::engine::records::{KeyRange, Records, scan_rows};
 use crate::engine::schema::{CollectionId, Table};
@@ -13,6 +14,7 @@ use crate::engine::view::View;
 use crate::error::{Error, ErrorKind, Result};
 use crate::recovery::backups::Backup;
 use crate::recovery::events::Event;
+use crate::recovery::repair::numbers_in_use;
 use crate::recovery::selector::Selector;
 use crate::recovery::sessions::Session;
 use crate::state::assignments::check_assignments;
@@ -123,6 +125,12 @@ fn check_between_records(view: &View, report: &mut CheckReport) -> Result<()> {
         view.audit().verify()?.findings.iter().for_each(|finding| find(finding.to_string()));
         Ok(())
     })?;
+    each(report, "meta", |find| {
+        for (counter, highest) in numbers_in_use(view)? {
+            meta::counter_behind(view, counter, highest)?.map(&mut *find);
+        }
+        Ok(())
+    })?;
     read_all::<Backup>(view, Table::Backups, report, |backup| {
         let known = view.row(Table::Points, &backup.epoch.to_key())?.is_some();
         Ok((!known).then(|| "a backup is of a point that is not there: its content is lost".to_owned()))
@@ -195,45 +203,5 @@ fn each(report: &mut CheckReport, table: &str, check: impl FnOnce(&mut dyn FnMut
             Ok(())
         }
         done => done,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-
-    #[test]
-    fn a_document_of_which_a_row_is_missing_is_found_now_and_at_its_point_and_repair_puts_it_together() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("h.redb");
-        let store = Store::open(&path).unwrap();
-        store.write(|tx| tx.documents().put("kind", "source", &json!({"bots": {"A": [1], "B": [2]}}))).unwrap();
-        let whole = store.restore_point("whole").unwrap();
-        // With count and digest brought up to date, so that nothing else tells of it.
-        let lose = |tx: &mut crate::WriteTx<'_>| {
-            let rows = tx.page(CollectionId::DOCUMENTS, &KeyRange::all().backward(), 1)?;
-            tx.remove(CollectionId::DOCUMENTS, &rows[0].0)
-        };
-        assert!(store.write(lose).unwrap());
-        let broken = store.restore_point("broken").unwrap();
-        let key = CollectionId::DOCUMENTS.row_key(b"kind\0\0source\0\0");
-        let what = "a document has not as many rows as it says: document=kind/source says=3 has=2";
-        let expected = [Finding::new("live", &key, what)];
-        assert_eq!(store.check(&|_, _| ()).unwrap().findings, expected);
-        assert_eq!(store.check_at(&broken, &|_, _| ()).unwrap().findings, expected);
-        assert_eq!(store.check_at(&whole, &|_, _| ()).unwrap().findings, []);
-        store.close().unwrap();
-
-        let to = folder.path().join("repaired.redb");
-        let report = Store::plan_repair(&path, &to).unwrap().apply().unwrap();
-        let note = "a document was put together from what is left of it; a point may have it whole: \
-                    document=kind/source rows=2 of=3";
-        assert_eq!(report.notes, [note]);
-        let store = Store::open(&to).unwrap();
-        let text = |view: View| view.documents().text("kind", "source").unwrap().unwrap();
-        assert_eq!(text(store.view().unwrap()), r#"{"bots":{"A":[1]}}"#);
-        assert_eq!(text(store.at(&whole).unwrap()), r#"{"bots":{"A":[1],"B":[2]}}"#);
     }
 }

@@ -4,7 +4,9 @@
 
 #[path = "../../fuzz/src/lib.rs"]
 mod bodies;
+mod children;
 mod damage;
+mod every_bit;
 
 use std::fs;
 use std::path::Path;

@@ -142,8 +142,13 @@ impl Sums {
             Table::PointIds => names_a_point(view, key, &payload),
             _ => Ok(()),
         });
-        if let Err(error) = read {
-            self.find(table, key, error.to_string());
+        match read {
+            Err(error) => self.find(table, key, error.to_string()),
+            // Only records have epochs.
+            Ok(()) if frame::decode(table.place(key), bytes).is_ok_and(|frame| frame.birth != Epoch(0)) => {
+                self.find(table, key, "a row that is no record was born in an epoch");
+            }
+            Ok(()) => {}
         }
     }
 

@@ -256,3 +256,14 @@ fn a_piece_without_its_value_and_a_number_given_twice_are_found() {
     assert_eq!(report.findings.len(), 1, "{:?}", report.findings);
     assert_eq!(report.findings[0].what, "a collection has a number that was not given to it: number=64");
 }
+
+#[test]
+fn a_row_that_is_no_record_and_was_born_in_an_epoch_is_found() {
+    let model = Model::new();
+    let mut bytes = Vec::new();
+    frame::encode(&mut bytes, Table::Liveness.place(b"ant"), Epoch(1), State::Present(b"when"));
+    replace(&model.store, Table::Liveness, b"ant", &[(b"ant".to_vec(), bytes)]);
+    let report = check(&model.store.view().unwrap(), &|_, _| ()).unwrap();
+    let what: Vec<_> = report.findings.iter().map(|finding| finding.what.as_str()).collect();
+    assert_eq!(what, ["a row that is no record was born in an epoch"]);
+}

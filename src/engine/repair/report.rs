@@ -151,3 +151,71 @@ impl fmt::Display for CollectionLoss {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn stats(count: u64, bytes: u64) -> Stats {
+        Stats { count, bytes, ..Stats::default() }
+    }
+
+    fn record(key: &str, outcome: Outcome) -> LostRecord {
+        LostRecord { collection: "config".into(), key: key.into(), outcome, epoch: Epoch(3), row: Vec::new() }
+    }
+
+    #[test]
+    fn every_loss_is_listed_to_the_byte() {
+        let page = |table: Option<&str>, mended| DamagedPage {
+            table: table.map(Into::into),
+            offset: 4096,
+            bytes: 8192,
+            mended,
+        };
+        let loss = |was| CollectionLoss { collection: "config".into(), was, is: stats(1, 10) };
+        let point = |id: Option<&str>, collections| PartialPoint {
+            id: id.map(Into::into),
+            epoch: Epoch(2),
+            timestamp: Timestamp::UNIX_EPOCH,
+            collections,
+        };
+        let row = DamagedRow {
+            table: "live".into(),
+            key: "k".into(),
+            bytes: 12,
+            what: "its checksum does not match".into(),
+            raw_key: Vec::new(),
+        };
+        let report = RepairReport {
+            pages: vec![page(Some("live"), true), page(None, false)],
+            rows: vec![row],
+            unreached: [("undo".to_owned(), 7)].into(),
+            lost: vec![
+                record("a", Outcome::Lost),
+                record("b", Outcome::WentBack),
+                record("c", Outcome::FoundAgain),
+                record("d", Outcome::PastLost),
+            ],
+            collections: vec![loss(Some(stats(2, 30)))],
+            partial: vec![point(Some("p"), vec![loss(None)]), point(None, Vec::new())],
+            notes: vec!["a note".into()],
+            ..RepairReport::default()
+        };
+        assert!(!report.is_whole() && RepairReport::default().is_whole());
+        let expected = "\
+page of live at 4096, 8192 bytes: damaged, put right
+page of tables at 4096, 8192 bytes: damaged
+live k, 12 bytes: its checksum does not match
+undo: rows that no page leads to: 7
+config a: lost, no sound version was left
+config b: went back to what it was in epoch 3
+config c: found again, as it was in epoch 3
+config d: what it was before epoch 3 is lost
+now config: records 1 of 2, bytes 10 of 30
+point p: config: records 1, bytes 10; what they were is lost
+point 1970-01-01T00:00:00.000000+00:00: may have lost something
+a note
+";
+        assert_eq!(report.to_string(), expected);
+    }
+}

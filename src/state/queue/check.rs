@@ -17,14 +17,17 @@ use crate::state::queue::task::{Task, TaskState};
 /// 1. Only a ready task waits for others, and only for some of those that it depends on.
 /// 2. No task waits for one that is done.
 /// 3. As many tasks are in each state as the counts say.
+/// 4. No token and no number of a task is one that is still to be given out.
 ///
 /// # Errors
 ///
 /// `Damaged` when a task cannot be read.
 pub(crate) fn check_queue<R: Records>(records: &R, report: &mut dyn FnMut(String)) -> Result<()> {
     let queue = Queue { records };
+    let mut given = Given::default();
     for task in queue.list() {
         let task = task?;
+        given.see(&task);
         let id = &task.id;
         let only_dependencies = task.waiting_for.is_subset(&task.depends_on);
         if !only_dependencies || (task.state != TaskState::Ready && !task.waiting_for.is_empty()) {
@@ -38,7 +41,24 @@ pub(crate) fn check_queue<R: Records>(records: &R, report: &mut dyn FnMut(String
     if kept != counted {
         report(format!("the counts of the queue are wrong: kept={kept:?} counted={counted:?}"));
     }
+    for (counter, highest) in [(TOKEN, given.token), (SEQUENCE, given.sequence)] {
+        meta::counter_behind(records, counter, highest)?.map(&mut *report);
+    }
     Ok(())
+}
+
+/// The highest numbers that any task has.
+#[derive(Default)]
+struct Given {
+    token: u64,
+    sequence: u64,
+}
+
+impl Given {
+    fn see(&mut self, task: &Task) {
+        self.token = task.holder.iter().map(|holder| holder.token.0).fold(self.token, u64::max);
+        self.sequence = self.sequence.max(task.sequence);
+    }
 }
 
 /// Puts right what [`check_queue`] would report, after tasks were lost or went back to earlier versions; says how many
@@ -67,11 +87,9 @@ pub(crate) fn mend_queue(tx: &mut WriteTx<'_>) -> Result<u64> {
 
 /// The rows of the queue's counters, and the highest number of each that a task has.
 pub(crate) fn numbers_of_tasks<R: Records>(records: &R) -> Result<[(Vec<u8>, u64); 2]> {
-    let (mut token, mut sequence) = (0, 0);
+    let mut given = Given::default();
     for task in (Queue { records }).list() {
-        let task = task?;
-        token = task.holder.iter().map(|holder| holder.token.0).fold(token, u64::max);
-        sequence = sequence.max(task.sequence);
+        given.see(&task?);
     }
-    Ok([(meta::counter_key(TOKEN), token), (meta::counter_key(SEQUENCE), sequence)])
+    Ok([(meta::counter_key(TOKEN), given.token), (meta::counter_key(SEQUENCE), given.sequence)])
 }
