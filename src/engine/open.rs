@@ -93,7 +93,7 @@ fn refuse_earlier_commit(path: &Path) -> Result<()> {
             return Ok(());
         }
     }
-    Err(Error::damaged("the page of the newest commit is damaged; run hivekeep repair"))
+    Err(Error::damaged("pages of the newest commit are damaged; run hivekeep repair"))
 }
 
 fn builder(options: &Options) -> Builder {

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Mutex;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
@@ -14,6 +14,8 @@ use crate::bodies::open_file::Verdict;
 
 /// What a child is to do, as numbers.
 const JOB: &str = "HIVEKEEP_DAMAGE_JOB";
+/// Where a child keeps its files.
+const FOLDER: &str = "HIVEKEEP_DAMAGE_FOLDER";
 /// A case that takes longer is one over which something hangs.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -83,8 +85,10 @@ impl Tally {
 /// Has the test `child` do a job, from its first case to its last.
 pub fn run(child: &str, job: &[usize]) -> Tally {
     let (mut tally, mut next) = (Tally::default(), Some(0));
+    // What a child that aborts leaves behind goes with it.
+    let folder = folder();
     while let Some(from) = next {
-        let mut process = spawn(child, from, job);
+        let mut process = spawn(child, from, job, folder.path());
         let lines = BufReader::new(process.stdout.take().unwrap()).lines();
         let (sender, receiver) = channel();
         let reader = std::thread::spawn(move || lines.map_while(Result::ok).try_for_each(|line| sender.send(line)));
@@ -98,11 +102,12 @@ pub fn run(child: &str, job: &[usize]) -> Tally {
     tally
 }
 
-fn spawn(child: &str, from: usize, job: &[usize]) -> Child {
+fn spawn(child: &str, from: usize, job: &[usize], folder: &Path) -> Child {
     let words: Vec<_> = [&[from], job].concat().iter().map(usize::to_string).collect();
     Command::new(std::env::current_exe().unwrap())
         .args(["--exact", child, "--nocapture", "--test-threads=1"])
         .env(JOB, words.join(" "))
+        .env(FOLDER, folder)
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
         .spawn()
@@ -152,6 +157,6 @@ pub fn setting(name: &str, otherwise: usize) -> usize {
 
 /// In memory, where there is such a place: tens of thousands of files are written.
 pub fn folder() -> tempfile::TempDir {
-    let memory = PathBuf::from("/dev/shm");
+    let memory = std::env::var_os(FOLDER).map_or_else(|| PathBuf::from("/dev/shm"), PathBuf::from);
     if memory.is_dir() { tempfile::tempdir_in(memory).unwrap() } else { tempfile::tempdir().unwrap() }
 }

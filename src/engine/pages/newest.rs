@@ -1,0 +1,178 @@
+//! Whether the newest commit of a file is what was written, as far as redb relies on it before it reads any row.
+
+use std::collections::BTreeSet;
+
+use xxhash_rust::xxh3::xxh3_128;
+
+use super::{
+    BRANCH, DEPTH_MAX, GOD_BYTE, HEADER, LEAF, Link, NOT_CLOSED, Pages, SECOND_COUNTS, SLOT, SLOTS, Span, UNFLUSHED,
+    children, count, link, pairs, slot, u32_at,
+};
+use crate::error::Result;
+
+/// How long the keys and the values of a tree are, where all are equally long: then it has no tables of where they end.
+#[derive(Clone, Copy, Default)]
+struct Widths {
+    key: Option<usize>,
+    value: Option<usize>,
+}
+
+/// A tree of redb's own.
+#[derive(Clone, Copy)]
+struct Tree {
+    root: Link,
+    widths: Widths,
+}
+
+impl Pages<'_> {
+    /// Whether a file that was closed begins with the newest commit that is in it, and the page that it names is what was
+    /// written: one of an earlier commit in its place would be the whole store as it was then, and no digest could tell.
+    ///
+    /// And whether redb's own tables are what was written, by which it knows which pages are free. They are small, and
+    /// redb does not only fail over damaged ones: it aborts the process as soon as something is written.
+    pub(crate) fn newest_commit_is_sound(&self) -> Result<bool> {
+        let Some(header) = self.read(0, HEADER)? else { return Ok(false) };
+        let flags = header.get(GOD_BYTE).copied().unwrap_or_default();
+        if flags & (NOT_CLOSED | UNFLUSHED) != 0 {
+            return Ok(true);
+        }
+        let at = SLOTS.get(usize::from(flags & SECOND_COUNTS)).copied().unwrap_or_default();
+        let Some(slot) = header.get(at..at + SLOT).map(slot) else { return Ok(false) };
+        let Some(root) = slot.root.filter(|root| self.roots().is_ok_and(|roots| roots.first() == Some(root))) else {
+            return Ok(false);
+        };
+        Ok(self.sound_page(root, Widths::default())?.is_some() && self.own_tables_are_sound(slot.own_root)?)
+    }
+
+    /// Whether every page of redb's own tables is what was written.
+    fn own_tables_are_sound(&self, root: Option<Link>) -> Result<bool> {
+        let mut seen = BTreeSet::new();
+        let mut left: Vec<_> = root.map(|root| Tree { root, widths: Widths::default() }).into_iter().collect();
+        let is_of_tables = |tree: &Tree| Some(tree.root) == root;
+        while let Some(tree) = left.pop() {
+            let mut tables = Vec::new();
+            if !self.is_sound(tree.root, tree.widths, DEPTH_MAX, &mut seen, &mut tables)? {
+                return Ok(false);
+            }
+            left.extend(tables.into_iter().filter(|_| is_of_tables(&tree)));
+        }
+        Ok(true)
+    }
+
+    /// Whether every page of a tree is what was written. The tables that its rows name, if they do, are added to `tables`.
+    fn is_sound(
+        &self,
+        link: Link,
+        widths: Widths,
+        depth: usize,
+        seen: &mut BTreeSet<u64>,
+        tables: &mut Vec<Tree>,
+    ) -> Result<bool> {
+        // A page that leads back to itself would be walked for ever.
+        if depth == 0 || !seen.insert(link.page) {
+            return Ok(false);
+        }
+        let Some(page) = self.sound_page(link, widths)? else { return Ok(false) };
+        if page.first() == Some(&LEAF) {
+            tables.extend(pairs(&page).filter_map(|(_, value)| tree(value)));
+            return Ok(true);
+        }
+        for (below, _) in children(&page, &Span::default()) {
+            if !self.is_sound(below, widths, depth - 1, seen, tables)? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// A page, if it is what was written.
+    fn sound_page(&self, link: Link, widths: Widths) -> Result<Option<Vec<u8>>> {
+        let sums = |page: &Vec<u8>| {
+            let content = ends(page, widths).and_then(|end| page.get(..end));
+            content.is_some_and(|content| xxh3_128(content) == link.checksum)
+        };
+        Ok(self.page(self.place(link.page))?.filter(sums))
+    }
+}
+
+/// What a row of a tree of tables says of a table that has rows.
+fn tree(row: &[u8]) -> Option<Tree> {
+    let width = |at: usize| (row.get(at) == Some(&1)).then(|| u32_at(row, at + 1)).flatten();
+    let root = link(row.get(10..)?)?;
+    (row.get(9) == Some(&1)).then(|| Tree { root, widths: Widths { key: width(42), value: width(47) } })
+}
+
+/// Where the content of a page ends.
+fn ends(page: &[u8], widths: Widths) -> Option<usize> {
+    let count = count(page)?;
+    let last = count.checked_sub(1)?;
+    let table = |width: Option<usize>| if width.is_some() { 0 } else { 4 * count };
+    let keys_end = |ends: usize, keys: usize| match widths.key {
+        Some(width) => width.checked_mul(count)?.checked_add(keys),
+        None => u32_at(page, ends + 4 * last),
+    };
+    match *page.first()? {
+        LEAF => {
+            let value_ends = 4 + table(widths.key);
+            match widths.value {
+                None => u32_at(page, value_ends + 4 * last),
+                Some(width) => keys_end(4, value_ends)?.checked_add(width.checked_mul(count)?),
+            }
+        }
+        BRANCH => {
+            let key_ends = 8 + 24 * (count + 1);
+            keys_end(key_ends, key_ends)
+        }
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{file, sample};
+    use super::*;
+
+    fn sound(bytes: &[u8]) -> bool {
+        Pages::new(&file(bytes)).unwrap().newest_commit_is_sound().unwrap()
+    }
+
+    #[test]
+    fn an_earlier_commit_in_the_place_of_the_newest_is_seen() {
+        let (bytes, _) = sample();
+        assert!(sound(&bytes));
+        let in_file = file(&bytes);
+        let pages = Pages::new(&in_file).unwrap();
+        let roots = pages.roots().unwrap();
+        let mut other_slot = bytes.clone();
+        other_slot[GOD_BYTE] ^= SECOND_COUNTS;
+        assert_eq!(sound(&other_slot), roots[0] == roots[1], "the last commit of a file may have changed nothing");
+        let at = usize::try_from(pages.place(pages.roots().unwrap()[0].page).offset).unwrap();
+        let mut other_page = bytes;
+        other_page[at + 5] ^= 1;
+        assert!(!sound(&other_page));
+    }
+
+    #[test]
+    fn damage_of_what_redb_knows_of_free_pages_is_seen() {
+        let (bytes, _) = sample();
+        let in_file = file(&bytes);
+        let pages = Pages::new(&in_file).unwrap();
+        let newest =
+            SLOTS.map(|at| slot(&bytes[at..at + SLOT])).into_iter().max_by_key(|slot| slot.transaction).unwrap();
+        let (mut seen, mut tables) = (BTreeSet::new(), Vec::new());
+        let own = newest.own_root.unwrap();
+        assert!(pages.is_sound(own, Widths::default(), DEPTH_MAX, &mut seen, &mut tables).unwrap());
+        assert!(tables.len() > 1);
+        for tree in tables {
+            assert!(pages.is_sound(tree.root, tree.widths, DEPTH_MAX, &mut seen, &mut Vec::new()).unwrap());
+        }
+        for page in seen {
+            let at = usize::try_from(pages.place(page).offset).unwrap();
+            for byte in 0..32 {
+                let mut other = bytes.clone();
+                other[at + byte] ^= 1 << (byte % 8);
+                assert!(!sound(&other), "page={page} byte={byte}");
+            }
+        }
+    }
+}
