@@ -210,8 +210,8 @@ impl Gate {
         }
         let waiting = state.wait(context);
         state.alone = true;
-        let begun = Instant::now();
-        let work = || catch_unwind(AssertUnwindSafe(|| alone(handle, context, arrived, waiting, work)));
+        let mut begun = Instant::now();
+        let work = || catch_unwind(AssertUnwindSafe(|| alone(handle, context, arrived, waiting, &mut begun, work)));
         let done = MutexGuard::unlocked(&mut state, work);
         state.alone = false;
         state.let_go(begun);
@@ -252,11 +252,11 @@ impl State {
     /// Waits for redb's lock between processes: as long as this process has its turn, before all others; otherwise behind
     /// those who are in line.
     fn wait<'c>(&mut self, context: &'c Context) -> Waiting<'c> {
-        if !context.shared || self.has_turn() || !context.turn.somebody_waits() {
+        if !context.shared || self.has_turn() {
             return context.turn.wait();
         }
-        self.streak = None;
-        context.turn.wait_in_line()
+        let after_a_turn = self.streak.take().is_some_and(|(began, last)| last - began >= TURN);
+        if context.turn.somebody_waits(after_a_turn) { context.turn.wait_in_line() } else { context.turn.wait() }
     }
 
     /// Whether this process has its turn: it has written back to back, and not for too long.
@@ -392,9 +392,11 @@ fn alone<R>(
     context: &Context,
     arrived: Instant,
     waiting: Waiting<'_>,
+    begun: &mut Instant,
     work: impl FnOnce(&mut WriteTx<'_>) -> Result<Outcome<R>>,
 ) -> Result<R> {
     let (transaction, mut batch) = begin_batch(handle, context, arrived, waiting)?;
+    *begun = Instant::now();
     // The panic is caught before the transaction goes: redb aborts none while a thread unwinds, and its pages would leak.
     let worked = catch_unwind(AssertUnwindSafe(|| {
         let mut tx = WriteTx::new(&transaction, &mut batch, context, handle.guard(), false);

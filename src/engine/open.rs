@@ -88,12 +88,19 @@ fn probe_magic(path: &Path) -> Result<()> {
 /// tells. What a process is just writing is not looked at.
 fn refuse_earlier_commit(path: &Path) -> Result<()> {
     let file = redb::backends::FileBackend::new(File::open(path)?)?;
+    let mut refused = Error::damaged("pages of the newest commit are damaged; run hivekeep repair");
     for _ in 0..ATTEMPTS {
-        if in_use(path)? || Pages::new(&file)?.newest_commit_is_sound()? {
+        if in_use(path)? {
             return Ok(());
         }
+        match Pages::new(&file)?.newest_commit_is_sound() {
+            Ok(true) => return Ok(()),
+            Ok(false) => {}
+            // Somebody who opened the file and closed it meanwhile may have made it shorter.
+            Err(error) => refused = error,
+        }
     }
-    Err(Error::damaged("pages of the newest commit are damaged; run hivekeep repair"))
+    Err(refused)
 }
 
 fn builder(options: &Options) -> Builder {

@@ -387,15 +387,20 @@ fn children(page: &[u8], span: &Span) -> Vec<(Link, Span)> {
         let start = at.checked_sub(1).map_or(Some(8 + 24 * (count + 1) + 4 * count), key_end)?;
         page.get(start..key_end(at)?).map(<[u8]>::to_vec)
     };
-    let child = |at: usize| {
-        let checksum = u128_at(page.get(8 + 16 * at..)?)?;
-        Some(Link { page: u64_at(page.get(8 + 16 * (count + 1) + 8 * at..)?)?, checksum })
-    };
     let spans = |at: usize| Span {
         after: at.checked_sub(1).map_or_else(|| span.after.clone(), key),
         through: if at < count { key(at) } else { span.through.clone() },
     };
-    (0..=count).filter_map(|at| Some((child(at)?, spans(at)))).collect()
+    links(page).enumerate().map(|(at, link)| (link, spans(at))).collect()
+}
+
+/// Where they are.
+fn links(page: &[u8]) -> impl Iterator<Item = Link> {
+    let count = count(page).unwrap_or_default();
+    (0..=count).map_while(move |at| {
+        let checksum = u128_at(page.get(8 + 16 * at..)?)?;
+        Some(Link { page: u64_at(page.get(8 + 16 * (count + 1) + 8 * at..)?)?, checksum })
+    })
 }
 
 fn flip(bytes: &mut [u8], bit: usize) {

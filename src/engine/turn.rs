@@ -11,6 +11,7 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use crate::engine::presence::{PLACES, Presence};
+use crate::engine::sync::Mutex;
 
 /// How long the first in line waits between two looks; the system makes about twice that of it. With a microsecond,
 /// processes of a real-time class stood still for up to a second.
@@ -19,6 +20,8 @@ const LOOK_FIRST: Duration = Duration::from_micros(50);
 const LOOK: Duration = Duration::from_micros(200);
 /// Who has not moved forward for so long tries all the same: a process further in front may be stopped.
 const PATIENCE: Duration = Duration::from_millis(50);
+/// For so long nobody stands in a line that was seen to stand still.
+const STANDS_STILL: Duration = Duration::from_secs(1);
 /// How long redb's lock is left after a turn when there is no file of sessions that would tell who waits.
 const LEAVE_BLINDLY: Duration = Duration::from_micros(100);
 
@@ -27,6 +30,8 @@ pub(crate) struct Turn {
     store: PathBuf,
     /// Opened when it is first needed: a store that is just being made has no file of sessions yet.
     presence: OnceLock<Presence>,
+    /// When somebody here last lost patience with the line.
+    stood_still: Mutex<Option<Instant>>,
 }
 
 /// Waiting for one's turn; it ends when this is dropped.
@@ -41,7 +46,7 @@ pub(crate) struct Waiting<'a> {
 
 impl Turn {
     pub(crate) fn new(store: &Path) -> Self {
-        Self { store: store.to_path_buf(), presence: OnceLock::new() }
+        Self { store: store.to_path_buf(), presence: OnceLock::new(), stood_still: Mutex::new(None) }
     }
 
     fn presence(&self) -> Option<&Presence> {
@@ -52,15 +57,23 @@ impl Turn {
         self.presence.get()
     }
 
-    /// Whether another process is in line. Where nobody can tell, redb's lock is left for a moment instead.
-    pub(crate) fn somebody_waits(&self) -> bool {
+    /// Whether another process is in line, and goes forward. Where nobody can tell, redb's lock is left for a moment after a
+    /// turn instead.
+    pub(crate) fn somebody_waits(&self, after_a_turn: bool) -> bool {
         match self.presence() {
-            Some(presence) => presence.somebody_waits(),
+            Some(presence) => !self.stands_still() && presence.somebody_waits(),
             None => {
-                sleep(LEAVE_BLINDLY);
+                if after_a_turn {
+                    sleep(LEAVE_BLINDLY);
+                }
                 false
             }
         }
+    }
+
+    /// Whether the line did not go forward a short while ago: then nobody goes to its end.
+    fn stands_still(&self) -> bool {
+        self.stood_still.lock().is_some_and(|since| since.elapsed() < STANDS_STILL)
     }
 
     /// Waits for redb's lock, which is tried at once; then in line.
@@ -79,7 +92,11 @@ impl Turn {
 impl Waiting<'_> {
     /// Whether nobody goes first.
     pub(crate) fn is_next(&self) -> bool {
-        !self.in_line || self.place == Some(0) || self.moved.elapsed() > PATIENCE
+        !self.in_line || self.place == Some(0) || self.has_lost_patience()
+    }
+
+    fn has_lost_patience(&self) -> bool {
+        self.moved.elapsed() > PATIENCE
     }
 
     /// Waits a moment, in line.
@@ -110,6 +127,9 @@ impl Waiting<'_> {
 
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
+        if self.in_line && self.place != Some(0) && self.has_lost_patience() {
+            *self.turn.stood_still.lock() = Some(Instant::now());
+        }
         if let Some(place) = self.place
             && let Some(presence) = self.turn.presence()
         {
@@ -133,9 +153,9 @@ mod tests {
     #[test]
     fn those_who_wait_go_in_the_order_in_which_they_came() {
         let (_folder, [writing, one, two, three]) = processes();
-        assert!(!writing.somebody_waits());
+        assert!(!writing.somebody_waits(true));
         let mut waiting: Vec<_> = [&one, &two, &three].into_iter().map(Turn::wait_in_line).collect();
-        assert!(writing.somebody_waits());
+        assert!(writing.somebody_waits(true));
         while !waiting.is_empty() {
             let next: Vec<_> = waiting.iter().map(Waiting::is_next).collect();
             assert!(next[0] && !next[1..].contains(&true), "{next:?}");
@@ -143,28 +163,32 @@ mod tests {
             // Whoever came last looks first, and gains nothing by it.
             waiting.iter_mut().rev().for_each(Waiting::go_forward);
         }
-        assert!(!writing.somebody_waits());
+        assert!(!writing.somebody_waits(true));
     }
 
     #[test]
     fn who_comes_tries_at_once_and_stands_in_line_only_when_it_has_to_wait() {
         let (_folder, [writing, comes]) = processes();
         let mut waiting = comes.wait();
-        assert!(waiting.is_next() && !writing.somebody_waits());
+        assert!(waiting.is_next() && !writing.somebody_waits(true));
         waiting.a_moment();
-        assert!(waiting.is_next() && writing.somebody_waits());
+        assert!(waiting.is_next() && writing.somebody_waits(true));
     }
 
     #[test]
     fn a_process_that_does_not_move_holds_the_others_up_for_a_moment_only() {
         let (_folder, [stopped, behind]) = processes();
         let _never_moves = stopped.wait_in_line();
+        assert!(behind.somebody_waits(true));
         let mut waiting = behind.wait_in_line();
         let started = Instant::now();
         while !waiting.is_next() {
             waiting.a_moment();
         }
         assert!(started.elapsed() >= PATIENCE / 2);
+        drop(waiting);
+        // And not again at the end of each turn.
+        assert!(!behind.somebody_waits(true));
     }
 
     #[test]

@@ -1,12 +1,10 @@
 //! Whether the newest commit of a file is what was written, as far as redb relies on it before it reads any row.
 
-use std::collections::BTreeSet;
-
 use xxhash_rust::xxh3::xxh3_128;
 
 use super::{
-    BRANCH, DEPTH_MAX, GOD_BYTE, HEADER, LEAF, Link, NOT_CLOSED, Pages, SECOND_COUNTS, SLOT, SLOTS, Span, UNFLUSHED,
-    children, count, link, pairs, slot, u32_at,
+    BRANCH, DEPTH_MAX, GOD_BYTE, HEADER, LEAF, Link, NOT_CLOSED, Pages, SECOND_COUNTS, SLOT, SLOTS, UNFLUSHED, count,
+    link, links, pairs, slot, u32_at,
 };
 use crate::error::Result;
 
@@ -16,6 +14,9 @@ struct Widths {
     key: Option<usize>,
     value: Option<usize>,
 }
+
+/// No page of redb's own tables is longer: what it knows of the pages of 4 GiB takes half a megabyte.
+const PAGE_MAX: u64 = 16 << 20;
 
 /// A tree of redb's own.
 #[derive(Clone, Copy)]
@@ -46,39 +47,13 @@ impl Pages<'_> {
 
     /// Whether every page of redb's own tables is what was written.
     fn own_tables_are_sound(&self, root: Option<Link>) -> Result<bool> {
-        let mut seen = BTreeSet::new();
-        let mut left: Vec<_> = root.map(|root| Tree { root, widths: Widths::default() }).into_iter().collect();
-        let is_of_tables = |tree: &Tree| Some(tree.root) == root;
-        while let Some(tree) = left.pop() {
-            let mut tables = Vec::new();
-            if !self.is_sound(tree.root, tree.widths, DEPTH_MAX, &mut seen, &mut tables)? {
-                return Ok(false);
-            }
-            left.extend(tables.into_iter().filter(|_| is_of_tables(&tree)));
-        }
-        Ok(true)
-    }
-
-    /// Whether every page of a tree is what was written. The tables that its rows name, if they do, are added to `tables`.
-    fn is_sound(
-        &self,
-        link: Link,
-        widths: Widths,
-        depth: usize,
-        seen: &mut BTreeSet<u64>,
-        tables: &mut Vec<Tree>,
-    ) -> Result<bool> {
-        // A page that leads back to itself would be walked for ever.
-        if depth == 0 || !seen.insert(link.page) {
+        let Some(root) = root else { return Ok(true) };
+        let mut walk = Walk { pages: self, bytes_left: self.len, tables: Vec::new() };
+        if !walk.is_sound(root, Widths::default(), DEPTH_MAX)? {
             return Ok(false);
         }
-        let Some(page) = self.sound_page(link, widths)? else { return Ok(false) };
-        if page.first() == Some(&LEAF) {
-            tables.extend(pairs(&page).filter_map(|(_, value)| tree(value)));
-            return Ok(true);
-        }
-        for (below, _) in children(&page, &Span::default()) {
-            if !self.is_sound(below, widths, depth - 1, seen, tables)? {
+        for tree in std::mem::take(&mut walk.tables) {
+            if !walk.is_sound(tree.root, tree.widths, DEPTH_MAX)? {
                 return Ok(false);
             }
         }
@@ -92,6 +67,42 @@ impl Pages<'_> {
             content.is_some_and(|content| xxh3_128(content) == link.checksum)
         };
         Ok(self.page(self.place(link.page))?.filter(sums))
+    }
+}
+
+/// A walk through trees that share no page.
+struct Walk<'a, 'b> {
+    pages: &'a Pages<'b>,
+    /// Pages do not overlap, so all of them together are not longer than the file, however often one leads to another.
+    bytes_left: u64,
+    /// What the rows say of tables, if they do.
+    tables: Vec<Tree>,
+}
+
+impl Walk<'_, '_> {
+    /// Whether every page of a tree is what was written.
+    fn is_sound(&mut self, link: Link, widths: Widths, depth: usize) -> Result<bool> {
+        let bytes = self.pages.place(link.page).bytes;
+        let (Some(depth), Some(bytes_left)) = (depth.checked_sub(1), self.bytes_left.checked_sub(bytes)) else {
+            return Ok(false);
+        };
+        self.bytes_left = bytes_left;
+        if bytes > PAGE_MAX {
+            return Ok(false);
+        }
+        let Some(page) = self.pages.sound_page(link, widths)? else { return Ok(false) };
+        if page.first() == Some(&LEAF) {
+            self.tables.extend(pairs(&page).filter_map(|(_, value)| tree(value)));
+            return Ok(true);
+        }
+        let below: Vec<_> = links(&page).collect();
+        drop(page);
+        for link in below {
+            if !self.is_sound(link, widths, depth)? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 }
 
@@ -159,14 +170,16 @@ mod tests {
         let pages = Pages::new(&in_file).unwrap();
         let newest =
             SLOTS.map(|at| slot(&bytes[at..at + SLOT])).into_iter().max_by_key(|slot| slot.transaction).unwrap();
-        let (mut seen, mut tables) = (BTreeSet::new(), Vec::new());
+        let trees = |root: Link| {
+            let mut walk = Walk { pages: &pages, bytes_left: pages.len, tables: Vec::new() };
+            assert!(walk.is_sound(root, Widths::default(), DEPTH_MAX).unwrap());
+            walk.tables
+        };
         let own = newest.own_root.unwrap();
-        assert!(pages.is_sound(own, Widths::default(), DEPTH_MAX, &mut seen, &mut tables).unwrap());
+        let tables = trees(own);
         assert!(tables.len() > 1);
-        for tree in tables {
-            assert!(pages.is_sound(tree.root, tree.widths, DEPTH_MAX, &mut seen, &mut Vec::new()).unwrap());
-        }
-        for page in seen {
+        let roots = tables.iter().map(|tree| tree.root.page).chain([own.page]);
+        for page in roots {
             let at = usize::try_from(pages.place(page).offset).unwrap();
             for byte in 0..32 {
                 let mut other = bytes.clone();

@@ -8,7 +8,7 @@ use axum::routing::{MethodRouter, get, post};
 use serde_json::json;
 
 use crate::engine::write::WriteTx;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::face::http::app::App;
 use crate::face::http::body::Object;
 use crate::face::http::members::Members;
@@ -242,8 +242,11 @@ async fn push(State(app): State<App>, Object(members): Object) -> Answer {
 async fn purge(State(app): State<App>, Object(mut members): Object) -> Answer {
     let older_than = members.needed_text("older_than")?;
     let limit = members.number("limit")?.map(|limit| usize::try_from(limit).unwrap_or(MOST_PURGED));
-    let limit = limit.unwrap_or(PURGED).clamp(1, MOST_PURGED);
+    let limit = limit.unwrap_or(PURGED).min(MOST_PURGED);
     members.end()?;
+    if limit == 0 {
+        return Err(Error::new(ErrorKind::Invalid, "purge at least one task, or do not ask: limit=0").into());
+    }
     let older_than = age::parse(&older_than)?;
     let purged = app.change(move |store| store.purge_at_most(older_than, limit)).await?;
     Ok(Json(json!({"purged": purged, "more": purged == limit})).into_response())
