@@ -70,6 +70,13 @@ pub(crate) struct Link {
     checksum: u128,
 }
 
+/// How long the keys and the values of a tree are, where all are equally long: then it has no tables of where they end.
+#[derive(Clone, Copy, Default)]
+struct Widths {
+    key: Option<usize>,
+    value: Option<usize>,
+}
+
 /// The keys that a page is there for: those behind `after`, up to and with `through`; none for no end.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Span {
@@ -178,7 +185,7 @@ impl<'a> Pages<'a> {
             if page.first() != Some(&LEAF) {
                 continue;
             }
-            let end = ends(&page).filter(|end| *end <= LEAF_MAX);
+            let end = ends(&page, Widths::default()).filter(|end| *end <= LEAF_MAX);
             let longer = end.filter(|end| *end > page.len()).map(|end| PagePlace { offset, bytes: end as u64 });
             let page = longer.map(|place| self.page(place)).transpose()?.flatten().unwrap_or(page);
             pairs(&page).try_for_each(|(key, value)| row(key, value))?;
@@ -321,9 +328,14 @@ fn link(bytes: &[u8]) -> Option<Link> {
     Some(Link { page: u64_at(bytes)?, checksum: u128_at(bytes.get(8..)?)? })
 }
 
-/// What redb makes a page's checksum of: everything up to the end of what is on it.
+/// The checksum of a page of a store's own tables.
 fn checksum(page: &[u8]) -> Option<u128> {
-    ends(page).and_then(|end| page.get(..end)).map(xxh3_128)
+    checksum_of(page, Widths::default())
+}
+
+/// What redb makes a page's checksum of: everything up to the end of what is on it.
+fn checksum_of(page: &[u8], widths: Widths) -> Option<u128> {
+    ends(page, widths).and_then(|end| page.get(..end)).map(xxh3_128)
 }
 
 fn start_of(checksum: u128) -> u64 {
@@ -331,14 +343,28 @@ fn start_of(checksum: u128) -> u64 {
 }
 
 /// Where the content of a page ends.
-fn ends(page: &[u8]) -> Option<usize> {
-    let count = count(page)?.checked_sub(1)?;
-    let table = match *page.first()? {
-        LEAF => 4 + 4 * (count + 1),
-        BRANCH => 8 + 24 * (count + 2),
-        _ => return None,
+fn ends(page: &[u8], widths: Widths) -> Option<usize> {
+    let count = count(page)?;
+    let last = count.checked_sub(1)?;
+    let table = |width: Option<usize>| if width.is_some() { 0 } else { 4 * count };
+    let keys_end = |ends: usize, keys: usize| match widths.key {
+        Some(width) => width.checked_mul(count)?.checked_add(keys),
+        None => u32_at(page, ends + 4 * last),
     };
-    u32_at(page, table + 4 * count)
+    match *page.first()? {
+        LEAF => {
+            let value_ends = 4 + table(widths.key);
+            match widths.value {
+                None => u32_at(page, value_ends + 4 * last),
+                Some(width) => keys_end(4, value_ends)?.checked_add(width.checked_mul(count)?),
+            }
+        }
+        BRANCH => {
+            let key_ends = 8 + 24 * (count + 1);
+            keys_end(key_ends, key_ends)
+        }
+        _ => None,
+    }
 }
 
 /// How many pairs a leaf has, or keys a branch.

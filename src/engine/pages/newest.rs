@@ -1,19 +1,10 @@
 //! Whether the newest commit of a file is what was written, as far as redb relies on it before it reads any row.
 
-use xxhash_rust::xxh3::xxh3_128;
-
 use super::{
-    BRANCH, DEPTH_MAX, GOD_BYTE, HEADER, LEAF, Link, NOT_CLOSED, Pages, SECOND_COUNTS, SLOT, SLOTS, UNFLUSHED, count,
-    link, links, pairs, slot, u32_at,
+    DEPTH_MAX, GOD_BYTE, HEADER, LEAF, Link, NOT_CLOSED, Pages, SECOND_COUNTS, SLOT, SLOTS, UNFLUSHED, Widths,
+    checksum_of, link, links, pairs, slot, u32_at,
 };
 use crate::error::Result;
-
-/// How long the keys and the values of a tree are, where all are equally long: then it has no tables of where they end.
-#[derive(Clone, Copy, Default)]
-struct Widths {
-    key: Option<usize>,
-    value: Option<usize>,
-}
 
 /// No page of redb's own tables is longer: what it knows of the pages of 4 GiB takes half a megabyte.
 const PAGE_MAX: u64 = 16 << 20;
@@ -62,10 +53,7 @@ impl Pages<'_> {
 
     /// A page, if it is what was written.
     fn sound_page(&self, link: Link, widths: Widths) -> Result<Option<Vec<u8>>> {
-        let sums = |page: &Vec<u8>| {
-            let content = ends(page, widths).and_then(|end| page.get(..end));
-            content.is_some_and(|content| xxh3_128(content) == link.checksum)
-        };
+        let sums = |page: &Vec<u8>| checksum_of(page, widths) == Some(link.checksum);
         Ok(self.page(self.place(link.page))?.filter(sums))
     }
 }
@@ -111,31 +99,6 @@ fn tree(row: &[u8]) -> Option<Tree> {
     let width = |at: usize| (row.get(at) == Some(&1)).then(|| u32_at(row, at + 1)).flatten();
     let root = link(row.get(10..)?)?;
     (row.get(9) == Some(&1)).then(|| Tree { root, widths: Widths { key: width(42), value: width(47) } })
-}
-
-/// Where the content of a page ends.
-fn ends(page: &[u8], widths: Widths) -> Option<usize> {
-    let count = count(page)?;
-    let last = count.checked_sub(1)?;
-    let table = |width: Option<usize>| if width.is_some() { 0 } else { 4 * count };
-    let keys_end = |ends: usize, keys: usize| match widths.key {
-        Some(width) => width.checked_mul(count)?.checked_add(keys),
-        None => u32_at(page, ends + 4 * last),
-    };
-    match *page.first()? {
-        LEAF => {
-            let value_ends = 4 + table(widths.key);
-            match widths.value {
-                None => u32_at(page, value_ends + 4 * last),
-                Some(width) => keys_end(4, value_ends)?.checked_add(width.checked_mul(count)?),
-            }
-        }
-        BRANCH => {
-            let key_ends = 8 + 24 * (count + 1);
-            keys_end(key_ends, key_ends)
-        }
-        _ => None,
-    }
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use axum::routing::{MethodRouter, get, post};
 use serde_json::json;
 
 use crate::engine::write::WriteTx;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, Result};
 use crate::face::http::app::App;
 use crate::face::http::body::Object;
 use crate::face::http::members::Members;
@@ -245,7 +245,7 @@ async fn purge(State(app): State<App>, Object(mut members): Object) -> Answer {
     let limit = limit.unwrap_or(PURGED).min(MOST_PURGED);
     members.end()?;
     if limit == 0 {
-        return Err(Error::new(ErrorKind::Invalid, "purge at least one task, or do not ask: limit=0").into());
+        return Err(Error::invalid("purge at least one task, or do not ask: limit=0").into());
     }
     let older_than = age::parse(&older_than)?;
     let purged = app.change(move |store| store.purge_at_most(older_than, limit)).await?;
