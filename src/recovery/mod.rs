@@ -60,11 +60,13 @@ impl Store {
     }
 
     /// Closes the file for every clone, once the calls in progress have ended. Views that are still alive fail from
-    /// then on. Dropping the last clone closes the file too, but says nothing of what goes wrong.
+    /// then on. Dropping the last clone closes the file too, and waits for up to a minute for another process's write,
+    /// but says of what goes wrong in the log only.
     ///
     /// # Errors
     ///
-    /// `Io` and `Full` when what was buffered could not be written; `Conflict` inside of a write.
+    /// `Locked` when another process writes for longer than the lock timeout: the store is still open then, and can be
+    /// closed again; `Io` and `Full` when what was buffered could not be written; `Conflict` inside of a write.
     pub fn close(&self) -> Result<()> {
         self.close_file()
     }

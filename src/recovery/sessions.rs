@@ -120,10 +120,9 @@ impl Store {
         })?;
         presence.announce(id.0, &format!("process {} ({})", std::process::id(), program()))?;
         self.at_close(Box::new(move |tx| {
-            let held = presence;
-            tx.end_session(id)?;
-            drop(held);
-            Ok(())
+            // Held for as long as this may still have to be tried.
+            let _held = &presence;
+            tx.end_session(id)
         }));
         self.set_session(id.0);
         Ok(())
