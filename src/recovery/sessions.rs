@@ -302,7 +302,12 @@ impl View {
         if open.is_empty() {
             return Ok(false);
         }
-        let presence = Presence::open(store)?;
+        let presence = match Presence::open_existing(store) {
+            Some(presence) => presence,
+            // Looking makes no file, and where there is none nobody lives.
+            None if !has_file_of_sessions(store) => return Ok(true),
+            None => Presence::open(store)?,
+        };
         for session in open {
             if !presence.is_held(session.id.0)? {
                 return Ok(true);
@@ -321,6 +326,12 @@ impl Session {
 /// Every session, oldest first.
 fn sessions<R: Records>(records: &R) -> Result<Vec<Session>> {
     scan_rows(records, Table::Sessions, KeyRange::all()).map(|row| codec::decode(&row?.1)).collect()
+}
+
+fn has_file_of_sessions(store: &Path) -> bool {
+    let mut path = store.as_os_str().to_owned();
+    path.push(".sessions");
+    Path::new(&path).exists()
 }
 
 fn program() -> String {

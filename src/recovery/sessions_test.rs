@@ -113,6 +113,16 @@ fn a_close_while_another_writes_can_be_tried_again_and_a_drop_waits() {
 }
 
 #[test]
+fn looking_for_the_dead_leaves_no_file_behind() {
+    let hive = Hive::new();
+    hive.leave_a_dead_session(900);
+    let path = hive.folder.path().join("h.redb");
+    let store = hive.options().read_only(true).open(&path).unwrap();
+    assert!(store.view().unwrap().has_dead_session(&path, None).unwrap());
+    assert!(!hive.folder.path().join("h.redb.sessions").exists());
+}
+
+#[test]
 fn what_a_dead_process_had_claimed_comes_back_with_the_attempt_counted() {
     let hive = Hive::new();
     hive.leave_a_dead_session(900);
