@@ -10,6 +10,7 @@ pub(crate) mod drills;
 pub(crate) mod events;
 pub(crate) mod guard;
 pub(crate) mod history;
+mod made;
 pub(crate) mod points;
 pub(crate) mod repair;
 pub(crate) mod resolve;
