@@ -1,6 +1,7 @@
 //! The store: opening, sharing, writing, viewing, closing.
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
@@ -49,6 +50,8 @@ pub(crate) struct Inner {
     gate: Gate,
     context: Arc<Context>,
     session: OnceLock<u64>,
+    /// Whether a session is still to begin, as the disk had no room for one.
+    session_put_off: AtomicBool,
     closing: Mutex<Option<Closing>>,
 }
 
@@ -272,6 +275,7 @@ impl Options {
             gate: Gate::new(),
             context: Arc::new(context),
             session: OnceLock::new(),
+            session_put_off: AtomicBool::new(false),
             closing: Mutex::new(None),
         };
         Store { inner: Arc::new(inner) }
@@ -404,6 +408,16 @@ impl Store {
     /// Notes the number of this process's session.
     pub(crate) fn set_session(&self, number: u64) {
         self.inner.session.get_or_init(|| number);
+    }
+
+    /// Notes whether this process's session is still to begin; gives whether it was.
+    pub(crate) fn put_session_off(&self, put_off: bool) -> bool {
+        self.inner.session_put_off.swap(put_off, Ordering::Relaxed)
+    }
+
+    /// Whether this process's session is still to begin.
+    pub(crate) fn is_session_put_off(&self) -> bool {
+        self.inner.session_put_off.load(Ordering::Relaxed)
     }
 
     /// The number of this process's session.

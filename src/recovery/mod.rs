@@ -42,7 +42,8 @@ use crate::error::Result;
 use crate::state::INDEXES;
 
 impl Store {
-    /// Opens the store at `path`, and creates it when there is none.
+    /// Opens the store at `path`, and creates it when there is none. One on a full disk is opened too: without a session,
+    /// which [`Store::upkeep`] begins once something could be written.
     ///
     /// # Errors
     ///
@@ -81,12 +82,13 @@ impl Options {
     /// As [`Store::open`], and `NoStore` when there is none and none is to be created.
     pub fn open(self, path: impl AsRef<Path>) -> Result<Store> {
         let (history, session) = (self.history.filter(|_| !self.read_only), self.session && !self.read_only);
-        let store = self.open_with(path.as_ref(), INDEXES)?;
+        let open = || self.clone().open_with(path.as_ref(), INDEXES);
+        let mut store = open()?;
+        if session {
+            store = store.begin_session_or_later(open)?;
+        }
         if let Some(window) = history {
             history::keep(&store, window)?;
-        }
-        if session {
-            store.begin_session()?;
         }
         Ok(store)
     }

@@ -15,6 +15,7 @@ use crate::engine::codec::{self, Stored};
 use crate::engine::commit::Outcome;
 use crate::engine::presence::Presence;
 use crate::engine::records::{KeyRange, Records, scan_rows};
+use crate::engine::reserve;
 use crate::engine::schema::Table;
 use crate::engine::store::Store;
 use crate::engine::view::View;
@@ -98,11 +99,11 @@ impl Stored for Mark {
 
 impl Store {
     /// Begins this process's session: looks for crashes of others first, then writes the session's row and holds its
-    /// byte. It ends when the store is closed, or dropped outside of a panic.
-    pub(crate) fn begin_session(&self) -> Result<()> {
+    /// byte. It ends when the store is closed, or dropped outside of a panic. Gives the crashes.
+    pub(crate) fn begin_session(&self) -> Result<Vec<Session>> {
         let presence = Presence::open(self.path())?;
-        let id = self.alone(|tx| {
-            tx.notice_crashes(&presence)?;
+        let (id, crashed) = self.alone(|tx| {
+            let crashed = tx.notice_crashes(&presence)?;
             let id = SessionId(tx.next(COUNTER)?);
             presence.hold(id.0)?;
             let now = tx.now();
@@ -116,16 +117,44 @@ impl Store {
                 ended_at: None,
             };
             tx.put_session(&session)?;
-            Ok(Outcome::Commit(id))
+            Ok(Outcome::Commit((id, crashed)))
         })?;
-        presence.announce(id.0, &format!("process {} ({})", std::process::id(), program()))?;
+        if let Err(error) = presence.announce(id.0, &format!("process {} ({})", std::process::id(), program())) {
+            tracing::warn!(%error, "messages cannot name this process");
+        }
         self.at_close(Box::new(move |tx| {
             // Held for as long as this may still have to be tried.
             let _held = &presence;
             tx.end_session(id)
         }));
         self.set_session(id.0);
-        Ok(())
+        Ok(crashed)
+    }
+
+    /// Begins the session of a store that was just opened. Where the disk is full, it goes on without one, and the session
+    /// begins once something could be written: reading and removing must not fail for want of a page.
+    pub(crate) fn begin_session_or_later(self, reopen: impl FnOnce() -> Result<Self>) -> Result<Self> {
+        match self.begin_session() {
+            Err(error) if reserve::is_full(&error) => {
+                tracing::warn!(%error, "the disk is full: the store is open without a session until there is room");
+                // A commit that failed leaves a handle that refuses further work.
+                drop::<Result<()>>(self.close());
+                let store = reopen()?;
+                store.put_session_off(true);
+                Ok(store)
+            }
+            begun => begun.map(|_crashed| self),
+        }
+    }
+
+    /// Begins a session that was put off, once there is a sign that there is room: a failed try would end reading too.
+    fn begin_session_put_off(&self) -> Result<Vec<Session>> {
+        if self.commits().count() == 0 || !self.put_session_off(false) {
+            return Ok(Vec::new());
+        }
+        let begun = self.begin_session();
+        self.put_session_off(begun.is_err());
+        begun
     }
 
     /// The session of this process, when the store was opened with one: give it to claims whose work is done here.
@@ -139,6 +168,9 @@ impl Store {
     ///
     /// As [`Store::write`].
     pub fn notice_crashes(&self) -> Result<Vec<Session>> {
+        if self.is_session_put_off() {
+            return self.begin_session_put_off();
+        }
         if !self.view()?.has_dead_session(self.path(), self.session())? {
             return Ok(Vec::new());
         }
