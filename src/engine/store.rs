@@ -387,7 +387,12 @@ impl Store {
         // Refused before what is to be written last is tried.
         drop(Nested::enter(&self.inner.context)?);
         let closed = match self.with_handle_in_turn(|handle| self.inner.write_last(handle)) {
-            Err(error) if error.kind() == ErrorKind::Reopen => Ok(()),
+            Err(error) if error.kind() == ErrorKind::Reopen => {
+                if self.inner.closing.lock().is_some() {
+                    tracing::warn!(%error, "the store was closed, and its end could not be written");
+                }
+                Ok(())
+            }
             Err(error) if error.kind() == ErrorKind::Locked => {
                 return Err(error.context("the store could not be closed and is still open"));
             }

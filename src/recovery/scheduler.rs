@@ -140,7 +140,8 @@ pub struct Scheduler {
 }
 
 impl Store {
-    /// Takes back what is due to be taken back: expired claims, crashed sessions' claims, audit entries over 90 days.
+    /// Takes back what is due to be taken back: expired claims, crashed sessions' claims, audit entries over 90 days. Begins
+    /// the session that a full disk had no room for, once there is some.
     ///
     /// # Errors
     ///
