@@ -88,7 +88,7 @@ fn probe_magic(path: &Path) -> Result<()> {
 /// tells. What a process is just writing is not looked at.
 fn refuse_earlier_commit(path: &Path) -> Result<()> {
     let file = redb::backends::FileBackend::new(File::open(path)?)?;
-    let mut refused = Error::damaged("pages of the newest commit are damaged; run hivekeep repair");
+    let mut refused = earlier_commit();
     for _ in 0..ATTEMPTS {
         if in_use(path)? {
             return Ok(());
@@ -101,6 +101,10 @@ fn refuse_earlier_commit(path: &Path) -> Result<()> {
         }
     }
     Err(refused)
+}
+
+fn earlier_commit() -> Error {
+    Error::damaged("pages of the newest commit are damaged; run hivekeep repair")
 }
 
 fn builder(options: &Options) -> Builder {
@@ -157,6 +161,9 @@ fn open_existing(path: &Path, options: &Options) -> Result<Handle> {
 pub(crate) fn open_over(storage: impl redb::StorageBackend, options: &Options) -> Result<Handle> {
     let mut builder = builder(options);
     let is_empty = storage.len()? == 0;
+    if !is_empty && !Pages::new(&storage)?.newest_commit_is_sound()? {
+        return Err(earlier_commit());
+    }
     builder.set_check_integrity_on_open(!is_empty && options.verify != VerifyOnOpen::Never);
     let handle = Handle::new(Access::Write(Guard::fresh().run(|| {
         let database = builder.create_with_backend(storage)?;
