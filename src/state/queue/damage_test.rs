@@ -9,7 +9,9 @@ use crate::engine::commit::Outcome;
 use crate::engine::schema::{CollectionId, Table};
 use crate::error::{Error, ErrorKind, Result};
 use crate::state::assignments;
+use crate::state::audit::NewEntry;
 use crate::state::ids::{SessionId, TaskId};
+use crate::state::page::Page;
 use crate::state::queue::verbs_test::{bot, id, named};
 use crate::state::queue::{Claim, ClaimOptions, NewTask, Priority, Task, TaskState};
 use crate::state::testing::{Fixture, time};
@@ -104,6 +106,18 @@ fn leases_end_and_times_come_behind_a_damaged_task() {
     assert_eq!(hive.store.write(|tx| tx.queue().expire(1)).unwrap(), 1);
     names(&hive.store.write(|tx| tx.queue().expire(1)).unwrap_err(), "held-1");
     assert_eq!(hive.try_claim("c", 2).unwrap(), ["held-2", "due-2"]);
+}
+
+#[test]
+fn upkeep_goes_on_behind_a_damaged_task_and_names_it() {
+    let hive = Fixture::new();
+    hive.push(named("held"));
+    hive.claim_one("b");
+    hive.write(|tx| tx.audit().append(NewEntry::new("old", "b")));
+    hive.damage_task("held");
+    hive.pass(100 * 24 * 60 * 60);
+    names(&hive.store.upkeep().unwrap_err(), "held");
+    assert_eq!(hive.view().audit().list(Page::newest(9)).unwrap(), []);
 }
 
 #[test]
