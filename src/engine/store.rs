@@ -8,15 +8,16 @@ use parking_lot::{Mutex, RwLock};
 use redb::WriteTransaction;
 
 use crate::clock::{Clock, SystemClock};
-use crate::engine::commit::{Gate, Nested, Outcome};
+use crate::engine::commit::{Gate, Outcome};
 use crate::engine::database::Handle;
 use crate::engine::epoch::Epoch;
 use crate::engine::index::IndexRule;
+use crate::engine::nested::Nested;
 use crate::engine::notice::Commits;
 use crate::engine::open;
 use crate::engine::reserve;
 use crate::engine::schema::CollectionId;
-use crate::engine::turn::{Turn, Waiting};
+use crate::engine::turn::{Streak, Turn};
 use crate::engine::view::View;
 use crate::engine::write::WriteTx;
 use crate::error::{Error, ErrorKind, Result};
@@ -63,7 +64,7 @@ pub(crate) struct Context {
     pub(crate) history: Option<Duration>,
     pub(crate) stale_mark: Option<Duration>,
     pub(crate) turn: Turn,
-    lock_timeout: Duration,
+    pub(crate) lock_timeout: Duration,
     one_phase: bool,
 }
 
@@ -450,18 +451,30 @@ impl Drop for Inner {
 }
 
 impl Context {
-    /// A write transaction in the mode that the store was opened in, for a caller who has waited since `arrived`.
+    /// A write transaction in the mode that the store was opened in, unless another process has one.
+    pub(crate) fn try_begin_write(&self, handle: &Handle) -> Result<Option<WriteTransaction>> {
+        Ok(handle.try_begin_write()?.map(|transaction| self.in_mode(transaction)))
+    }
+
+    /// The same in this process's turn, for a caller who has waited since `arrived`. Says once when it has to wait for
+    /// another process.
     pub(crate) fn begin_write(
         &self,
         handle: &Handle,
         arrived: Instant,
-        waiting: Waiting<'_>,
+        streak: Streak,
+        shut_out: &dyn Fn(),
     ) -> Result<WriteTransaction> {
-        let mut transaction = handle.begin_write(arrived, self.lock_timeout, waiting)?;
+        let waiting = if self.shared { self.turn.wait_behind_others(streak) } else { self.turn.wait() };
+        let transaction = handle.begin_write(arrived, self.lock_timeout, waiting, shut_out)?;
+        Ok(self.in_mode(transaction))
+    }
+
+    fn in_mode(&self, mut transaction: WriteTransaction) -> WriteTransaction {
         if !self.shared && !self.one_phase {
             transaction.set_quick_repair(true);
         }
-        Ok(transaction)
+        transaction
     }
 
     /// How the index rows of a collection are derived, when it has any.
