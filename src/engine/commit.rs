@@ -4,18 +4,18 @@
 //! redb has one write transaction at a time, until its commit has synced. Callers queue meanwhile; the last of a batch
 //! lingers for as many as the batch before had, so that threads which write back to back meet in one commit.
 
-use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use redb::WriteTransaction;
 
-use crate::engine::database::Handle;
+use crate::engine::database::{Handle, locked};
+use crate::engine::nested::Nested;
 use crate::engine::notice::Commits;
 use crate::engine::store::Context;
-use crate::engine::sync::{Condvar, Mutex, MutexGuard, thread_local, yield_now};
-use crate::engine::turn::Waiting;
+use crate::engine::sync::{Condvar, Mutex, MutexGuard, yield_now};
+use crate::engine::turn::Streak;
 use crate::engine::write::{Batch, WriteTx};
 use crate::error::{Error, ErrorKind, Result};
 
@@ -23,8 +23,6 @@ use crate::error::{Error, ErrorKind, Result};
 const LINGER: Duration = Duration::from_micros(150);
 /// A batch this large is committed although more are waiting.
 const MOST_IN_BATCH: usize = 256;
-/// A process that has held redb's lock between processes back to back for so long goes behind those who wait.
-const TURN: Duration = Duration::from_millis(5);
 
 /// The queue of writers of one open store.
 pub(crate) struct Gate {
@@ -44,10 +42,10 @@ struct State {
     ended: u64,
     /// Batches that ended badly and whose members have not all been told yet.
     failures: Vec<Failure>,
-    /// A commit is being synced.
-    committing: bool,
-    /// Somebody works alone.
-    alone: bool,
+    /// One caller has let go of the mutex meanwhile: it waits to begin a transaction, commits one, or works alone.
+    busy: bool,
+    /// That one waits for another process, so that the others need not wait for longer than they would for that.
+    shut_out: bool,
     /// How many wait to work alone; no new batch begins before them.
     alone_waiting: usize,
     /// Work alone waits until this batch has ended, so that it does not starve the others.
@@ -58,8 +56,8 @@ struct State {
     expected: usize,
     /// Set once a commit has failed: what is on the disk is unknown, so writes are refused until the store is reopened.
     poisoned: bool,
-    /// Since when this process has held redb's lock back to back, and when it last let go of it.
-    streak: Option<(Instant, Instant)>,
+    /// How long this process has held redb's lock back to back.
+    streak: Streak,
 }
 
 struct OpenBatch {
@@ -104,16 +102,11 @@ impl Gate {
         let arrived = Instant::now();
         let mut state = self.state.lock();
         state.waiting += 1;
-        while state.committing
-            || state.alone
-            || (state.open.is_none() && state.alone_waiting > 0 && !state.others_first())
-        {
-            self.turn.wait(&mut state);
-        }
-        if let Err(error) = begin(&mut state, handle, context, arrived) {
+        let begun = catch_unwind(AssertUnwindSafe(|| self.begin(&mut state, handle, context, arrived)));
+        if let Err(failed) = Failed::of(begun) {
             state.waiting -= 1;
             self.turn.notify_all();
-            return Err(error);
+            return failed.tell();
         }
         let batch = state.batch;
         let ran = run(&mut state, handle, context, closure);
@@ -128,9 +121,80 @@ impl Gate {
         let ended = self.finish(state, handle, context, batch, joined);
         match ran {
             Ok(result) => ended.map(|()| result),
-            Err(Failed::Returned(error)) => Err(error),
-            Err(Failed::Panicked(panic)) => resume_unwind(panic),
+            Err(failed) => failed.tell(),
         }
+    }
+
+    /// Opens a transaction for a new batch when none is open, once nobody keeps this caller from it.
+    fn begin(
+        &self,
+        state: &mut MutexGuard<'_, State>,
+        handle: &Handle,
+        context: &Context,
+        arrived: Instant,
+    ) -> Result<()> {
+        while state.busy || (state.open.is_none() && state.alone_waiting > 0 && !state.others_first()) {
+            self.wait(state, context, arrived)?;
+        }
+        if state.poisoned {
+            return Err(poisoned());
+        }
+        if state.open.is_some() {
+            return Ok(());
+        }
+        let transaction = match state.streak.is_on() {
+            true => context.try_begin_write(handle)?,
+            false => None,
+        };
+        let transaction = match transaction {
+            Some(transaction) => transaction,
+            None => {
+                let streak = state.streak.at_the_next_write();
+                self.apart(state, || self.begin_in_turn(handle, context, arrived, streak))?
+            }
+        };
+        let (transaction, shared) = batch_of(transaction, handle)?;
+        state.batch += 1;
+        state.open = Some(OpenBatch { transaction, begun: Instant::now(), shared, members: 0 });
+        Ok(())
+    }
+
+    /// A transaction, once no other process has one or goes first. It may wait for long, so the mutex must be free.
+    fn begin_in_turn(
+        &self,
+        handle: &Handle,
+        context: &Context,
+        arrived: Instant,
+        streak: Streak,
+    ) -> Result<WriteTransaction> {
+        context.begin_write(handle, arrived, streak, &|| {
+            self.state.lock().shut_out = true;
+            self.turn.notify_all();
+        })
+    }
+
+    /// Waits until something has changed. While another process keeps this one from writing, no caller waits for longer
+    /// than it would alone.
+    fn wait(&self, state: &mut MutexGuard<'_, State>, context: &Context, arrived: Instant) -> Result<()> {
+        match arrived.checked_add(context.lock_timeout) {
+            Some(until) if state.shut_out => {
+                if self.turn.wait_until(state, until).timed_out() && state.shut_out {
+                    return Err(locked(context.lock_timeout));
+                }
+            }
+            _ => self.turn.wait(state),
+        }
+        Ok(())
+    }
+
+    /// Does work for which the mutex is let go of, and which keeps the others waiting until it has ended, even by a panic.
+    fn apart<R>(&self, state: &mut MutexGuard<'_, State>, work: impl FnOnce() -> R) -> R {
+        state.busy = true;
+        let done = MutexGuard::unlocked(state, || catch_unwind(AssertUnwindSafe(work)));
+        state.busy = false;
+        state.shut_out = false;
+        self.turn.notify_all();
+        done.unwrap_or_else(|panic| resume_unwind(panic))
     }
 
     /// Commits the batch, or waits until another caller has.
@@ -176,17 +240,14 @@ impl Gate {
         let Some(open) = state.open.take() else { return };
         let (batch, begun, members, changed) = (state.batch, open.begun, open.members, open.shared.changed);
         state.expected = members.max(state.expected.saturating_sub(1)).max(1);
-        state.committing = true;
-        let ended = MutexGuard::unlocked(state, || catch_unwind(AssertUnwindSafe(|| commit(open, handle, context))));
+        let ended = self.apart(state, || catch_unwind(AssertUnwindSafe(|| commit(open, handle, context))));
         // Whoever waits for this batch must be told, even if committing it panicked.
         let ended = ended.unwrap_or_else(|_| Err(uncertain(Error::damaged("committing panicked"))));
-        state.committing = false;
-        state.let_go(begun);
+        state.streak.wrote_since(begun);
         if changed && ended.is_ok() {
             self.commits.tell();
         }
         state.end(batch, members, ended);
-        self.turn.notify_all();
     }
 
     /// Runs work in a transaction of its own, without undo log: it is committed or aborted as a whole.
@@ -200,21 +261,25 @@ impl Gate {
         let arrived = Instant::now();
         let mut state = self.state.lock();
         state.alone_waiting += 1;
-        while state.committing || state.alone || state.open.is_some() || state.others_first() {
-            self.turn.wait(&mut state);
+        let mut waited = Ok(());
+        while waited.is_ok() && (state.busy || state.open.is_some() || state.others_first()) {
+            waited = self.wait(&mut state, context, arrived);
         }
         state.alone_waiting -= 1;
-        if state.poisoned {
+        if state.poisoned || waited.is_err() {
             self.turn.notify_all();
-            return Err(poisoned());
+            return waited.and_then(|()| Err(poisoned()));
         }
-        let waiting = state.wait(context);
-        state.alone = true;
+        let streak = state.streak.at_the_next_write();
         let mut begun = Instant::now();
-        let work = || catch_unwind(AssertUnwindSafe(|| alone(handle, context, arrived, waiting, &mut begun, work)));
-        let done = MutexGuard::unlocked(&mut state, work);
-        state.alone = false;
-        state.let_go(begun);
+        let done = self.apart(&mut state, || {
+            catch_unwind(AssertUnwindSafe(|| {
+                let transaction = self.begin_in_turn(handle, context, arrived, streak)?;
+                begun = Instant::now();
+                alone(transaction, handle, context, work)
+            }))
+        });
+        state.streak.wrote_since(begun);
         match &done {
             Ok(Ok(_)) => self.commits.tell(),
             Ok(Err(error)) => state.poisoned |= error.kind() == ErrorKind::Uncertain,
@@ -249,27 +314,6 @@ impl State {
         }
     }
 
-    /// Waits for redb's lock between processes: as long as this process has its turn, before all others; otherwise behind
-    /// those who are in line.
-    fn wait<'c>(&mut self, context: &'c Context) -> Waiting<'c> {
-        if !context.shared || self.has_turn() {
-            return context.turn.wait();
-        }
-        let after_a_turn = self.streak.take().is_some_and(|(began, last)| last - began >= TURN);
-        if context.turn.somebody_waits(after_a_turn) { context.turn.wait_in_line() } else { context.turn.wait() }
-    }
-
-    /// Whether this process has its turn: it has written back to back, and not for too long.
-    fn has_turn(&self) -> bool {
-        self.streak.is_some_and(|(began, last)| last.elapsed() < TURN && last - began < TURN)
-    }
-
-    /// Notes that the lock between processes was held from `begun` until now.
-    fn let_go(&mut self, begun: Instant) {
-        let streak = self.streak.filter(|(_, last)| begun.saturating_duration_since(*last) < TURN);
-        self.streak = Some((streak.map_or(begun, |(began, _)| began), Instant::now()));
-    }
-
     /// Tells one member how its batch ended.
     fn told(&mut self, batch: u64) -> Result<()> {
         let Some(at) = self.failures.iter().position(|failure| failure.batch == batch) else { return Ok(()) };
@@ -283,29 +327,8 @@ impl State {
     }
 }
 
-/// Opens a transaction for a new batch when none is open.
-fn begin(state: &mut State, handle: &Handle, context: &Context, arrived: Instant) -> Result<()> {
-    if state.poisoned {
-        return Err(poisoned());
-    }
-    if state.open.is_some() {
-        return Ok(());
-    }
-    let waiting = state.wait(context);
-    let (transaction, shared) = begin_batch(handle, context, arrived, waiting)?;
-    state.batch += 1;
-    state.open = Some(OpenBatch { transaction, begun: Instant::now(), shared, members: 0 });
-    Ok(())
-}
-
 /// A transaction and the state that it begins with.
-fn begin_batch(
-    handle: &Handle,
-    context: &Context,
-    arrived: Instant,
-    waiting: Waiting<'_>,
-) -> Result<(WriteTransaction, Batch)> {
-    let transaction = context.begin_write(handle, arrived, waiting)?;
+fn batch_of(transaction: WriteTransaction, handle: &Handle) -> Result<(WriteTransaction, Batch)> {
     match Batch::begin(&transaction, &handle.guard()) {
         Ok(batch) => Ok((transaction, batch)),
         Err(error) => {
@@ -328,6 +351,21 @@ enum Failed {
     Panicked(Box<dyn std::any::Any + Send>),
 }
 
+impl Failed {
+    /// How something ended that may have panicked.
+    fn of<R>(ended: std::thread::Result<Result<R>>) -> Result<R, Self> {
+        ended.map_err(Self::Panicked)?.map_err(Self::Returned)
+    }
+
+    /// Lets the caller meet what its work met.
+    fn tell<R>(self) -> Result<R> {
+        match self {
+            Self::Returned(error) => Err(error),
+            Self::Panicked(panic) => resume_unwind(panic),
+        }
+    }
+}
+
 /// Runs one closure in the open batch; when it fails, its changes are taken back. If that fails too, the batch is
 /// aborted and every member is told that nothing was committed.
 fn run<R>(
@@ -340,10 +378,10 @@ fn run<R>(
     let before = open.shared.clone();
     let mut tx = WriteTx::new(&open.transaction, &mut open.shared, context, handle.guard(), true);
     let ran = catch_unwind(AssertUnwindSafe(|| closure(&mut tx)));
-    let failed = match ran.map(|result| result.and_then(|result| tx.refuse_half_done().map(|()| result))) {
-        Ok(Ok(result)) => return Ok(result),
-        Ok(Err(error)) => Failed::Returned(error),
-        Err(panic) => Failed::Panicked(panic),
+    let ran = ran.map(|result| result.and_then(|result| tx.refuse_half_done().map(|()| result)));
+    let failed = match Failed::of(ran) {
+        Ok(result) => return Ok(result),
+        Err(failed) => failed,
     };
     let taken_back = tx.take_back();
     drop(tx);
@@ -388,15 +426,12 @@ fn sync(transaction: WriteTransaction, handle: &Handle) -> Result<()> {
 }
 
 fn alone<R>(
+    transaction: WriteTransaction,
     handle: &Handle,
     context: &Context,
-    arrived: Instant,
-    waiting: Waiting<'_>,
-    begun: &mut Instant,
     work: impl FnOnce(&mut WriteTx<'_>) -> Result<Outcome<R>>,
 ) -> Result<R> {
-    let (transaction, mut batch) = begin_batch(handle, context, arrived, waiting)?;
-    *begun = Instant::now();
+    let (transaction, mut batch) = batch_of(transaction, handle)?;
     // The panic is caught before the transaction goes: redb aborts none while a thread unwinds, and its pages would leak.
     let worked = catch_unwind(AssertUnwindSafe(|| {
         let mut tx = WriteTx::new(&transaction, &mut batch, context, handle.guard(), false);
@@ -430,40 +465,4 @@ fn uncertain(error: Error) -> Error {
 
 fn poisoned() -> Error {
     Error::new(ErrorKind::Reopen, "an earlier commit failed, so writes are refused until the store is opened again")
-}
-
-thread_local! {
-    /// The stores that this thread is writing to, by address.
-    static WRITING: RefCell<Vec<usize>> = RefCell::default();
-}
-
-/// Refuses a write inside of a write on one thread, which would wait for itself.
-pub(crate) struct Nested(usize);
-
-impl Nested {
-    /// Whether this thread is writing to the store.
-    pub(crate) fn is_inside(context: &Context) -> bool {
-        let address = std::ptr::from_ref(context).addr();
-        WRITING.with(|writing| writing.borrow().contains(&address))
-    }
-
-    pub(crate) fn enter(context: &Context) -> Result<Self> {
-        let address = std::ptr::from_ref(context).addr();
-        WRITING.with(|writing| {
-            let mut writing = writing.borrow_mut();
-            if writing.contains(&address) {
-                return Err(Error::conflict(
-                    "a write inside of a write would wait for itself; use the transaction given",
-                ));
-            }
-            writing.push(address);
-            Ok(Self(address))
-        })
-    }
-}
-
-impl Drop for Nested {
-    fn drop(&mut self) {
-        WRITING.with(|writing| writing.borrow_mut().retain(|address| *address != self.0));
-    }
 }

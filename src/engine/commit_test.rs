@@ -326,10 +326,14 @@ fn callers_who_wait_for_another_process_are_each_told_after_their_own_timeout() 
         let longest = other.alone(|_| {
             let waited = AtomicU64::new(0);
             std::thread::scope(|scope| {
-                for _ in 0..8 {
-                    scope.spawn(|| {
+                for caller in 0..8 {
+                    let (store, waited) = (&store, &waited);
+                    scope.spawn(move || {
                         let arrived = Instant::now();
-                        let error = store.write(|tx| tx.put(C, b"k", b"")).unwrap_err();
+                        let error = match caller % 2 {
+                            0 => store.write(|tx| tx.put(C, b"k", b"")).unwrap_err(),
+                            _ => store.load(|tx| tx.put(C, b"k", b"")).unwrap_err(),
+                        };
                         assert_eq!(error.kind(), ErrorKind::Locked);
                         waited.fetch_max(arrived.elapsed().as_millis() as u64, Ordering::Relaxed);
                     });
@@ -340,6 +344,52 @@ fn callers_who_wait_for_another_process_are_each_told_after_their_own_timeout() 
         let longest = longest.unwrap();
         assert!((300..900).contains(&longest), "the longest waited {longest} ms");
         store.write(|tx| tx.put(C, b"k", b"")).unwrap();
+    });
+}
+
+#[test]
+fn who_is_committed_is_told_although_the_next_one_waits_for_another_process() {
+    const CALLERS: usize = 6;
+    in_bounded_time(|| {
+        let Fixture { folder, store } = fixture(Store::options());
+        // A second handle locks as another process does.
+        let other = Store::options().open_with(&folder.path().join("h.redb"), &[]).unwrap();
+        let told: [AtomicU64; CALLERS] = Default::default();
+        let stop = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            for caller in 0..CALLERS {
+                let (store, told, stop) = (&store, &told, &stop);
+                scope.spawn(move || {
+                    for number in 1u64.. {
+                        store.write(|tx| tx.put(C, &[caller as u8], &number.to_be_bytes())).unwrap();
+                        told[caller].store(number, Ordering::SeqCst);
+                        if stop.load(Ordering::SeqCst) {
+                            return;
+                        }
+                    }
+                });
+            }
+            for round in 0..40 {
+                std::thread::sleep(Duration::from_millis(3 + round % 6));
+                let late = other.alone(|tx| {
+                    let committed = |caller: usize| -> u64 {
+                        let bytes = tx.get(C, &[caller as u8]).unwrap();
+                        bytes.map_or(0, |bytes| u64::from_be_bytes(bytes.try_into().unwrap()))
+                    };
+                    let is_told = |caller: usize| told[caller].load(Ordering::SeqCst) >= committed(caller);
+                    let began = Instant::now();
+                    while !(0..CALLERS).all(is_told) && began.elapsed() < Duration::from_secs(2) {
+                        std::thread::yield_now();
+                    }
+                    Ok(Outcome::Abort((0..CALLERS).any(|caller| !is_told(caller))))
+                });
+                if !matches!(late, Ok(false)) {
+                    stop.store(true, Ordering::SeqCst);
+                    panic!("it was committed, and its caller was not told: {late:?}");
+                }
+            }
+            stop.store(true, Ordering::SeqCst);
+        });
     });
 }
 

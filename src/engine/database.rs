@@ -39,36 +39,42 @@ impl Handle {
         })
     }
 
+    /// A write transaction, unless this or another process has not finished its own.
+    pub(crate) fn try_begin_write(&self) -> Result<Option<WriteTransaction>> {
+        let Some(Access::Write(database)) = &self.database else {
+            return Err(Error::new(ErrorKind::Conflict, "the store was opened for reading only"));
+        };
+        match self.guard().run(|| Ok(database.try_begin_write()))? {
+            Ok(transaction) => Ok(Some(transaction)),
+            Err(TransactionError::WouldBlock) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
     /// A write transaction, once this and every other process has finished its own; `Locked` when `timeout` has passed
-    /// since the caller arrived.
+    /// since the caller arrived. Says once when it has to wait.
     pub(crate) fn begin_write(
         &self,
         arrived: Instant,
         timeout: Duration,
         mut waiting: Waiting<'_>,
+        has_to_wait: &dyn Fn(),
     ) -> Result<WriteTransaction> {
-        let Some(Access::Write(database)) = &self.database else {
-            return Err(Error::new(ErrorKind::Conflict, "the store was opened for reading only"));
-        };
+        let mut has_to_wait = Some(has_to_wait);
         loop {
-            if !waiting.is_next() && arrived.elapsed() < timeout {
-                waiting.a_moment();
-                continue;
+            let is_late = arrived.elapsed() >= timeout;
+            if (is_late || waiting.is_next())
+                && let Some(transaction) = self.try_begin_write()?
+            {
+                return Ok(transaction);
             }
-            match self.guard().run(|| Ok(database.try_begin_write()))? {
-                Ok(transaction) => return Ok(transaction),
-                Err(TransactionError::WouldBlock) if arrived.elapsed() < timeout => waiting.a_moment(),
-                Err(TransactionError::WouldBlock) => {
-                    return Err(Error::new(
-                        ErrorKind::Locked,
-                        format!(
-                            "another process has been writing to the store all the time; try again later: waited_ms={}",
-                            timeout.as_millis()
-                        ),
-                    ));
-                }
-                Err(error) => return Err(error.into()),
+            if is_late {
+                return Err(locked(timeout));
             }
+            if let Some(tell) = has_to_wait.take() {
+                tell();
+            }
+            waiting.a_moment();
         }
     }
 
@@ -113,6 +119,13 @@ impl Drop for Handle {
             Some(Access::Read(_)) | None => {}
         }
     }
+}
+
+/// What a caller is told whose time has passed while another process was writing.
+pub(crate) fn locked(timeout: Duration) -> Error {
+    let waited_ms = timeout.as_millis();
+    let message = "another process has been writing to the store all the time; try again later";
+    Error::new(ErrorKind::Locked, format!("{message}: waited_ms={waited_ms}"))
 }
 
 /// Drops something of redb's without what redb does at its end, such as the last commit of a file or the abort of a

@@ -5,8 +5,9 @@
 
 use std::sync::Arc;
 
+use shuttle::scheduler::{PctScheduler, RandomScheduler};
+
 use crate::engine::commit::Outcome;
-use crate::engine::open;
 use crate::engine::records::Records;
 use crate::engine::schema::CollectionId;
 use crate::engine::store::{Options, Sharing, Store};
@@ -67,12 +68,21 @@ fn write_together() {
     assert_eq!(number(&store.view().unwrap(), b"sum").unwrap(), 2 * WRITERS - 1);
 }
 
+/// What redb does in one of the scheduler's threads needs more than the room that these have unless it is said.
+fn with_room() -> shuttle::Config {
+    let mut config = shuttle::Config::new();
+    config.stack_size = 1 << 20;
+    config
+}
+
 #[test]
 fn every_interleaving_ends_with_everybody_told_and_everything_acknowledged_there() {
-    shuttle::check_random(write_together, schedules());
+    let scheduler = RandomScheduler::new(schedules());
+    shuttle::Runner::new(scheduler, with_room()).run(write_together);
 }
 
 #[test]
 fn the_same_holds_when_few_callers_are_overtaken_in_unlucky_places() {
-    shuttle::check_pct(write_together, schedules(), 3);
+    let scheduler = PctScheduler::new(3, schedules());
+    shuttle::Runner::new(scheduler, with_room()).run(write_together);
 }

@@ -12,6 +12,7 @@ pub(crate) mod frame;
 pub(crate) mod index;
 pub(crate) mod merge;
 pub(crate) mod meta;
+pub(crate) mod nested;
 pub(crate) mod notice;
 pub(crate) mod open;
 pub(crate) mod overlay;

@@ -558,7 +558,7 @@ mod tests {
     }
 
     /// A leaf with an empty key and a value for each range of its bytes.
-    fn leaf(len: usize, values: &[Range<usize>]) -> Vec<u8> {
+    pub(super) fn leaf(len: usize, values: &[Range<usize>]) -> Vec<u8> {
         let mut page = vec![LEAF, 0];
         page.extend(u16::try_from(values.len()).unwrap().to_le_bytes());
         let keys = std::iter::repeat_n(values[0].start, values.len());

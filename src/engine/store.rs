@@ -9,15 +9,16 @@ use parking_lot::{Mutex, RwLock};
 use redb::WriteTransaction;
 
 use crate::clock::{Clock, SystemClock};
-use crate::engine::commit::{Gate, Nested, Outcome};
+use crate::engine::commit::{Gate, Outcome};
 use crate::engine::database::Handle;
 use crate::engine::epoch::Epoch;
 use crate::engine::index::IndexRule;
+use crate::engine::nested::Nested;
 use crate::engine::notice::Commits;
 use crate::engine::open;
 use crate::engine::reserve;
 use crate::engine::schema::CollectionId;
-use crate::engine::turn::{Turn, Waiting};
+use crate::engine::turn::{Streak, Turn};
 use crate::engine::view::View;
 use crate::engine::write::WriteTx;
 use crate::error::{Error, ErrorKind, Result};
@@ -70,7 +71,7 @@ pub(crate) struct Context {
     pub(crate) history: Option<Duration>,
     pub(crate) stale_mark: Option<Duration>,
     pub(crate) turn: Turn,
-    lock_timeout: Duration,
+    pub(crate) lock_timeout: Duration,
     one_phase: bool,
 }
 
@@ -188,7 +189,8 @@ impl Options {
         self
     }
 
-    /// How long a write waits for another process's before it fails with [`ErrorKind::Locked`]; 10 s unless set.
+    /// How long a write waits for another process's before it fails with [`ErrorKind::Locked`], and so does opening; 10 s
+    /// unless set.
     #[must_use]
     pub fn lock_timeout(mut self, timeout: Duration) -> Self {
         self.lock_timeout = timeout;
@@ -242,8 +244,8 @@ impl Options {
         if self.one_phase && self.sharing == Sharing::Shared {
             return Err(Error::invalid("one-phase commits need exclusive sharing: several processes cannot use them"));
         }
-        let handle = open::open(path, &self)?;
-        Ok(self.store(path, handle, indexes))
+        let (handle, own_name) = open::open(path, &self)?;
+        Ok(self.store(&own_name, handle, indexes))
     }
 
     /// The same over any storage; only the file of sessions is at `path`.
@@ -493,18 +495,30 @@ impl Drop for Inner {
 }
 
 impl Context {
-    /// A write transaction in the mode that the store was opened in, for a caller who has waited since `arrived`.
+    /// A write transaction in the mode that the store was opened in, unless another process has one.
+    pub(crate) fn try_begin_write(&self, handle: &Handle) -> Result<Option<WriteTransaction>> {
+        Ok(handle.try_begin_write()?.map(|transaction| self.in_mode(transaction)))
+    }
+
+    /// The same in this process's turn, for a caller who has waited since `arrived`. Says once when it has to wait for
+    /// another process.
     pub(crate) fn begin_write(
         &self,
         handle: &Handle,
         arrived: Instant,
-        waiting: Waiting<'_>,
+        streak: Streak,
+        shut_out: &dyn Fn(),
     ) -> Result<WriteTransaction> {
-        let mut transaction = handle.begin_write(arrived, self.lock_timeout, waiting)?;
+        let waiting = if self.shared { self.turn.wait_behind_others(streak) } else { self.turn.wait() };
+        let transaction = handle.begin_write(arrived, self.lock_timeout, waiting, shut_out)?;
+        Ok(self.in_mode(transaction))
+    }
+
+    fn in_mode(&self, mut transaction: WriteTransaction) -> WriteTransaction {
         if !self.shared && !self.one_phase {
             transaction.set_quick_repair(true);
         }
-        Ok(transaction)
+        transaction
     }
 
     /// How the index rows of a collection are derived, when it has any.

@@ -12,9 +12,20 @@ pub(crate) use of_the_system::*;
 
 #[cfg(shuttle)]
 mod of_the_scheduler {
+    use std::time::Instant;
+
     pub(crate) use shuttle::thread::yield_now;
     pub(crate) use shuttle::thread_local;
     pub(crate) use shuttle_parking_lot_impl::{Mutex, MutexGuard};
+
+    /// What a wait says that has a limit: it was not reached.
+    pub(crate) struct WaitTimeoutResult;
+
+    impl WaitTimeoutResult {
+        pub(crate) fn timed_out(&self) -> bool {
+            false
+        }
+    }
 
     /// A condition variable with parking_lot's verbs: waiting ends when the number of notices has changed.
     pub(crate) struct Condvar {
@@ -37,6 +48,12 @@ mod of_the_scheduler {
                 }
                 drop(notices);
             });
+        }
+
+        /// Time does not pass here.
+        pub(crate) fn wait_until<T>(&self, guard: &mut MutexGuard<'_, T>, _until: Instant) -> WaitTimeoutResult {
+            self.wait(guard);
+            WaitTimeoutResult
         }
 
         pub(crate) fn notify_all(&self) {

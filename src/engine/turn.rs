@@ -13,6 +13,8 @@ use std::time::{Duration, Instant};
 use crate::engine::presence::{PLACES, Presence};
 use crate::engine::sync::Mutex;
 
+/// A process that has held redb's lock back to back for so long goes behind those who wait.
+const TURN: Duration = Duration::from_millis(5);
 /// How long the first in line waits between two looks; the system makes about twice that of it. With a microsecond,
 /// processes of a real-time class stood still for up to a second.
 const LOOK_FIRST: Duration = Duration::from_micros(50);
@@ -44,6 +46,36 @@ pub(crate) struct Waiting<'a> {
     moved: Instant,
 }
 
+/// How long this process has held redb's lock back to back.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Streak {
+    /// Since when, and when it last let go of it.
+    held: Option<(Instant, Instant)>,
+}
+
+impl Streak {
+    /// Whether this process has its turn: it has written back to back, and not for too long.
+    pub(crate) fn is_on(self) -> bool {
+        self.held.is_some_and(|(began, last)| last.elapsed() < TURN && last - began < TURN)
+    }
+
+    /// Whether it was as long as a turn.
+    fn is_over(self) -> bool {
+        self.held.is_some_and(|(began, last)| last - began >= TURN)
+    }
+
+    /// What it is as another write begins; it ends unless it goes on.
+    pub(crate) fn at_the_next_write(&mut self) -> Self {
+        if self.is_on() { *self } else { std::mem::take(self) }
+    }
+
+    /// Notes that the lock was held from `begun` until now.
+    pub(crate) fn wrote_since(&mut self, begun: Instant) {
+        let held = self.held.filter(|(_, last)| begun.saturating_duration_since(*last) < TURN);
+        self.held = Some((held.map_or(begun, |(began, _)| began), Instant::now()));
+    }
+}
+
 impl Turn {
     pub(crate) fn new(store: &Path) -> Self {
         Self { store: store.to_path_buf(), presence: OnceLock::new(), stood_still: Mutex::new(None) }
@@ -57,17 +89,15 @@ impl Turn {
         self.presence.get()
     }
 
-    /// Whether another process is in line, and goes forward. Where nobody can tell, redb's lock is left for a moment after a
-    /// turn instead.
-    pub(crate) fn somebody_waits(&self, after_a_turn: bool) -> bool {
-        match self.presence() {
-            Some(presence) => !self.stands_still() && presence.somebody_waits(),
-            None => {
-                if after_a_turn {
-                    sleep(LEAVE_BLINDLY);
-                }
-                false
-            }
+    /// Whether another process is in line, and goes forward; no where nobody can tell.
+    fn somebody_waits(&self) -> bool {
+        self.presence().is_some_and(|presence| !self.stands_still() && presence.somebody_waits())
+    }
+
+    /// Leaves redb's lock for a moment, where nobody can tell whether another process waits for it.
+    fn leave_blindly(&self) {
+        if self.presence().is_none() {
+            sleep(LEAVE_BLINDLY);
         }
     }
 
@@ -81,8 +111,20 @@ impl Turn {
         Waiting { turn: self, in_line: false, place: None, moved: Instant::now() }
     }
 
+    /// Waits for redb's lock: as long as this process has its turn, before all others; otherwise behind those who are in
+    /// line.
+    pub(crate) fn wait_behind_others(&self, streak: Streak) -> Waiting<'_> {
+        if streak.is_on() {
+            return self.wait();
+        }
+        if streak.is_over() {
+            self.leave_blindly();
+        }
+        if self.somebody_waits() { self.wait_in_line() } else { self.wait() }
+    }
+
     /// Waits for redb's lock behind those who are in line.
-    pub(crate) fn wait_in_line(&self) -> Waiting<'_> {
+    fn wait_in_line(&self) -> Waiting<'_> {
         let mut waiting = Waiting { in_line: self.presence().is_some(), ..self.wait() };
         waiting.go_forward();
         waiting
@@ -153,9 +195,9 @@ mod tests {
     #[test]
     fn those_who_wait_go_in_the_order_in_which_they_came() {
         let (_folder, [writing, one, two, three]) = processes();
-        assert!(!writing.somebody_waits(true));
+        assert!(!writing.somebody_waits());
         let mut waiting: Vec<_> = [&one, &two, &three].into_iter().map(Turn::wait_in_line).collect();
-        assert!(writing.somebody_waits(true));
+        assert!(writing.somebody_waits());
         while !waiting.is_empty() {
             let next: Vec<_> = waiting.iter().map(Waiting::is_next).collect();
             assert!(next[0] && !next[1..].contains(&true), "{next:?}");
@@ -163,23 +205,23 @@ mod tests {
             // Whoever came last looks first, and gains nothing by it.
             waiting.iter_mut().rev().for_each(Waiting::go_forward);
         }
-        assert!(!writing.somebody_waits(true));
+        assert!(!writing.somebody_waits());
     }
 
     #[test]
     fn who_comes_tries_at_once_and_stands_in_line_only_when_it_has_to_wait() {
         let (_folder, [writing, comes]) = processes();
         let mut waiting = comes.wait();
-        assert!(waiting.is_next() && !writing.somebody_waits(true));
+        assert!(waiting.is_next() && !writing.somebody_waits());
         waiting.a_moment();
-        assert!(waiting.is_next() && writing.somebody_waits(true));
+        assert!(waiting.is_next() && writing.somebody_waits());
     }
 
     #[test]
     fn a_process_that_does_not_move_holds_the_others_up_for_a_moment_only() {
         let (_folder, [stopped, behind]) = processes();
         let _never_moves = stopped.wait_in_line();
-        assert!(behind.somebody_waits(true));
+        assert!(behind.somebody_waits());
         let mut waiting = behind.wait_in_line();
         let started = Instant::now();
         while !waiting.is_next() {
@@ -188,7 +230,7 @@ mod tests {
         assert!(started.elapsed() >= PATIENCE / 2);
         drop(waiting);
         // And not again at the end of each turn.
-        assert!(!behind.somebody_waits(true));
+        assert!(!behind.somebody_waits());
     }
 
     #[test]

@@ -145,13 +145,19 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// As [`Store::write`].
+    /// As [`Store::write`]. `Damaged` when a claimed task cannot be read, once all else is done.
     pub fn upkeep(&self) -> Result<()> {
         self.notice_crashes()?;
-        while self.write(|tx| tx.queue().expire(EXPIRED_AT_ONCE))? == EXPIRED_AT_ONCE {}
+        let expired = self.expire_claims();
         let old = clock::before(self.clock().now(), KEEP_AUDIT);
         while self.write(|tx| tx.audit().purge(old))? > 0 {}
-        self.finish_merging()
+        self.finish_merging()?;
+        expired
+    }
+
+    fn expire_claims(&self) -> Result<()> {
+        while self.write(|tx| tx.queue().expire(EXPIRED_AT_ONCE))? == EXPIRED_AT_ONCE {}
+        Ok(())
     }
 }
 
@@ -250,9 +256,11 @@ impl Worker {
     }
 
     fn upkeep(&mut self) -> Result<()> {
-        self.store.upkeep()?;
+        // One damaged task keeps nothing else from being done.
+        let upkeep = self.store.upkeep();
         self.keep_alive()?;
-        self.purge()
+        self.purge()?;
+        upkeep
     }
 
     fn keep_alive(&mut self) -> Result<()> {
@@ -268,10 +276,15 @@ impl Worker {
     fn purge(&mut self) -> Result<()> {
         let now = self.store.clock().now();
         let Some(age) = self.schedule.purge_finished.filter(|_| self.purge.is_over(now)) else { return Ok(()) };
-        if self.store.purge_at_most(age, PURGED_IN_A_TICK)? < PURGED_IN_A_TICK {
+        let purged = self.store.purge_at_most(age, PURGED_IN_A_TICK);
+        let is_over = match &purged {
+            Ok(purged) => *purged < PURGED_IN_A_TICK,
+            Err(error) => error.kind() == ErrorKind::Damaged,
+        };
+        if is_over {
             self.purge = Wait::new(now, PURGE_EVERY);
         }
-        Ok(())
+        purged.map(drop)
     }
 
     /// Makes the automatic backup when it is due; says whether it did.

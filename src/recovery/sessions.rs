@@ -104,8 +104,13 @@ impl Store {
         let presence = Presence::open(self.path())?;
         let (id, crashed) = self.alone(|tx| {
             let crashed = tx.notice_crashes(&presence)?;
-            let id = SessionId(tx.next(COUNTER)?);
-            presence.hold(id.0)?;
+            // A store that was removed while a process had it open may have left the byte of the same number held.
+            let id = loop {
+                let id = SessionId(tx.next(COUNTER)?);
+                if presence.hold(id.0)? {
+                    break id;
+                }
+            };
             let now = tx.now();
             let session = Session {
                 id,
@@ -335,13 +340,19 @@ impl View {
             return Ok(false);
         }
         let presence = match Presence::open_existing(store) {
-            Some(presence) => presence,
+            Some(presence) => Some(presence),
             // Looking makes no file, and where there is none nobody lives.
-            None if !has_file_of_sessions(store) => return Ok(true),
-            None => Presence::open(store)?,
+            None if !has_file_of_sessions(store) => None,
+            None => Some(Presence::open(store)?),
         };
+        let is_held = |session: SessionId| presence.as_ref().map_or(Ok(false), |presence| presence.is_held(session.0));
+        // Where this process itself is not to be seen, the file is another than it was, and says nothing of others.
+        if own.is_some_and(|own| !is_held(own).unwrap_or(true)) {
+            tracing::warn!("the file of sessions was replaced; crashes are noticed again once the store is reopened");
+            return Ok(false);
+        }
         for session in open {
-            if !presence.is_held(session.id.0)? {
+            if !is_held(session.id)? {
                 return Ok(true);
             }
         }

@@ -140,6 +140,14 @@ pub(super) fn follow(tx: &mut WriteTx<'_>, before: Option<&Task>, after: Option<
     Ok(())
 }
 
+/// Reads the assignment that follows from a task, before that is changed: one that is damaged could not follow.
+pub(super) fn read_for<R: Records>(records: &R, task: &Task) -> Result<()> {
+    match held(task) {
+        Some((bot, _, _)) => Assignments { records }.get(bot, &task.id).map(drop),
+        None => Ok(()),
+    }
+}
+
 /// The key of the assignment that follows from a task, if one does.
 pub(crate) fn key_of(task: &Task) -> Option<Vec<u8>> {
     held(task).map(|(bot, _, _)| key(bot, &task.id))

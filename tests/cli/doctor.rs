@@ -35,6 +35,7 @@ fn drill(met: bool) -> LastDrill {
 fn a_store_that_nobody_looked_after_is_at_risk_and_each_line_says_what_to_do() {
     let hive = Hive::new();
     hive.fill();
+    fs::remove_file(hive.path().with_file_name("h.redb.sessions")).unwrap();
     let page = page(&hive, &[], 3);
     assert_eq!(page["verdict"], "warn");
     assert_eq!(said(&page, "verified").0, "ok");

@@ -6,7 +6,7 @@ use super::{
 };
 use crate::error::Result;
 
-/// No page of redb's own tables is longer: what it knows of the pages of 4 GiB takes half a megabyte.
+/// No page is longer: what redb knows of the pages of 4 GiB takes half a megabyte, and a row has one.
 const PAGE_MAX: u64 = 16 << 20;
 
 /// A tree of redb's own.
@@ -44,13 +44,20 @@ impl Pages<'_> {
     /// Whether every page of redb's own tables is what was written.
     fn own_tables_are_sound(&self, root: Option<Link>) -> Result<bool> {
         let Some(root) = root else { return Ok(true) };
-        let mut walk = Walk { pages: self, bytes_left: self.len, tables: Vec::new() };
-        if !walk.is_sound(root, Widths::default(), DEPTH_MAX)? {
-            return Ok(false);
-        }
-        for tree in std::mem::take(&mut walk.tables) {
-            if !walk.is_sound(tree.root, tree.widths, DEPTH_MAX)? {
-                return Ok(false);
+        let walk = Walk::of(self, root)?;
+        Ok(walk.sound && walk.ends)
+    }
+
+    /// Whether whoever follows every link comes to an end. redb keeps no count, and trees of which many branches lead to
+    /// the same pages, with the right checksums, would keep it busy for ever.
+    pub(crate) fn trees_end(&self) -> Result<bool> {
+        let Some(header) = self.read(0, HEADER)? else { return Ok(true) };
+        for at in SLOTS {
+            let Some(slot) = header.get(at..at + SLOT).map(slot) else { continue };
+            for root in [slot.root, slot.own_root].into_iter().flatten() {
+                if !Walk::of(self, root)?.ends {
+                    return Ok(false);
+                }
             }
         }
         Ok(true)
@@ -58,44 +65,60 @@ impl Pages<'_> {
 
     /// A page, if it is what was written.
     fn sound_page(&self, link: Link, widths: Widths) -> Result<Option<Vec<u8>>> {
-        let sums = |page: &Vec<u8>| checksum_of(page, widths) == Some(link.checksum);
-        Ok(self.page(self.place(link.page))?.filter(sums))
+        let place = self.place(link.page);
+        let page = if place.bytes > PAGE_MAX { None } else { self.page(place)? };
+        Ok(page.filter(|page| checksum_of(page, widths) == Some(link.checksum)))
     }
 }
 
-/// A walk through trees that share no page.
+/// A walk through trees that share no page. Behind a page that is not what was written it does not go on.
 struct Walk<'a, 'b> {
     pages: &'a Pages<'b>,
     /// Pages do not overlap, so all of them together are not longer than the file, however often one leads to another.
     bytes_left: u64,
-    /// What the rows say of tables, if they do.
-    tables: Vec<Tree>,
+    /// Whether every page was what was written.
+    sound: bool,
+    /// Whether no page was too long or too deep, or one too many.
+    ends: bool,
 }
 
-impl Walk<'_, '_> {
-    /// Whether every page of a tree is what was written.
-    fn is_sound(&mut self, link: Link, widths: Widths, depth: usize) -> Result<bool> {
+impl<'a, 'b> Walk<'a, 'b> {
+    /// Through a tree of tables, and each of them.
+    fn of(pages: &'a Pages<'b>, root: Link) -> Result<Self> {
+        let mut walk = Self { pages, bytes_left: pages.len, sound: true, ends: true };
+        for tree in walk.tables(root)? {
+            walk.go(tree.root, tree.widths, DEPTH_MAX, &mut |_| ())?;
+        }
+        Ok(walk)
+    }
+
+    /// Through a tree of tables; gives those that have rows.
+    fn tables(&mut self, root: Link) -> Result<Vec<Tree>> {
+        let mut tables = Vec::new();
+        let mut add = |leaf: &[u8]| tables.extend(pairs(leaf).filter_map(|(_, value)| tree(value)));
+        self.go(root, Widths::default(), DEPTH_MAX, &mut add)?;
+        Ok(tables)
+    }
+
+    fn go(&mut self, link: Link, widths: Widths, depth: usize, leaf: &mut dyn FnMut(&[u8])) -> Result<()> {
         let bytes = self.pages.place(link.page).bytes;
-        let (Some(depth), Some(bytes_left)) = (depth.checked_sub(1), self.bytes_left.checked_sub(bytes)) else {
-            return Ok(false);
+        let left = self.bytes_left.checked_sub(bytes).filter(|_| bytes <= PAGE_MAX);
+        let (Some(depth), Some(bytes_left)) = (depth.checked_sub(1), left) else {
+            self.ends = false;
+            return Ok(());
         };
         self.bytes_left = bytes_left;
-        if bytes > PAGE_MAX {
-            return Ok(false);
-        }
-        let Some(page) = self.pages.sound_page(link, widths)? else { return Ok(false) };
+        let Some(page) = self.pages.sound_page(link, widths)? else {
+            self.sound = false;
+            return Ok(());
+        };
         if page.first() == Some(&LEAF) {
-            self.tables.extend(pairs(&page).filter_map(|(_, value)| tree(value)));
-            return Ok(true);
+            leaf(&page);
+            return Ok(());
         }
         let below: Vec<_> = links(&page).collect();
         drop(page);
-        for link in below {
-            if !self.is_sound(link, widths, depth)? {
-                return Ok(false);
-            }
-        }
-        Ok(true)
+        below.into_iter().try_for_each(|link| self.go(link, widths, depth, leaf))
     }
 }
 
@@ -108,7 +131,7 @@ fn tree(row: &[u8]) -> Option<Tree> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::{file, sample};
+    use super::super::tests::{file, leaf, sample};
     use super::*;
     use crate::engine::schema::Table;
 
@@ -171,13 +194,10 @@ mod tests {
         let in_file = file(bytes);
         let pages = Pages::new(&in_file).unwrap();
         let at = SLOTS[usize::from(bytes[GOD_BYTE] & SECOND_COUNTS)];
-        let trees = |root: Link| {
-            let mut walk = Walk { pages: &pages, bytes_left: pages.len, tables: Vec::new() };
-            assert!(walk.is_sound(root, Widths::default(), DEPTH_MAX).unwrap());
-            walk.tables
-        };
         let own = slot(&bytes[at..at + SLOT]).own_root.unwrap();
-        let tables = trees(own);
+        let mut walk = Walk { pages: &pages, bytes_left: pages.len, sound: true, ends: true };
+        let tables = walk.tables(own).unwrap();
+        assert!(walk.sound && walk.ends);
         assert!(tables.len() > 1);
         let roots = tables.iter().map(|tree| tree.root.page).chain([own.page]);
         for page in roots {
@@ -188,5 +208,42 @@ mod tests {
                 assert!(!sound(&other), "page={page} byte={byte}");
             }
         }
+    }
+
+    #[test]
+    fn trees_that_lead_to_the_same_pages_again_and_again_come_to_no_end() {
+        let (mut bytes, _) = sample();
+        let trees_end = |bytes: &[u8]| Pages::new(&file(bytes)).unwrap().trees_end().unwrap();
+        assert!(trees_end(&bytes));
+        // Twenty branches of two links each, both to the next one, ending in a leaf: a million ways for a dozen pages.
+        let mut link = link_to(&mut bytes, &leaf(4096, &[12..20]));
+        for _ in 0..20 {
+            link = link_to(&mut bytes, &branch(link));
+        }
+        for at in SLOTS {
+            let slot = &mut bytes[at..at + SLOT];
+            slot[8..16].copy_from_slice(&link.page.to_le_bytes());
+            slot[16..32].copy_from_slice(&link.checksum.to_le_bytes());
+            let sum = xxhash_rust::xxh3::xxh3_128(&slot[..SLOT - 16]);
+            slot[SLOT - 16..].copy_from_slice(&sum.to_le_bytes());
+        }
+        assert!(!trees_end(&bytes));
+    }
+
+    /// Adds a page to a file, and gives the link to it.
+    fn link_to(bytes: &mut Vec<u8>, page: &[u8]) -> Link {
+        let number = (bytes.len() as u64 - 4096) / 4096;
+        bytes.extend_from_slice(page);
+        Link { page: number, checksum: checksum_of(page, Widths::default()).unwrap() }
+    }
+
+    /// A branch with an empty key between two links to the same page.
+    fn branch(link: Link) -> Vec<u8> {
+        let mut page = vec![super::super::BRANCH, 0, 1, 0, 0, 0, 0, 0];
+        page.extend([link.checksum.to_le_bytes(); 2].concat());
+        page.extend([link.page.to_le_bytes(); 2].concat());
+        page.extend(60u32.to_le_bytes());
+        page.resize(4096, 0);
+        page
     }
 }

@@ -13,6 +13,7 @@ use crate::engine::write::WriteTx;
 use crate::error::{Error, Result};
 use crate::state::ids::{BotId, SessionId, TaskId, Token};
 use crate::state::queue::Queue;
+use crate::state::queue::damage::PassedOver;
 use crate::state::queue::keys::{self, Found, Lane};
 use crate::state::queue::task::{Holder, Task, TaskState};
 use crate::state::registry::{Bot, DEFAULT_MAX_CONCURRENT};
@@ -76,11 +77,12 @@ impl Queue<&mut WriteTx<'_>> {
     ///
     /// It takes fewer than `max` when there are not as many, or when the bot would hold more than its
     /// [`max_concurrent`](Bot::max_concurrent). A bot that is not registered can do nothing special and may hold three.
-    /// Leases that have ended are dealt with first, as by [`expire`](Queue::expire).
+    /// Leases that have ended are dealt with first, as by [`expire`](Queue::expire). A task that is damaged is passed over.
     ///
     /// # Errors
     ///
-    /// `Invalid` when the lease has no length. Nothing to claim is no error.
+    /// `Invalid` when the lease has no length. Nothing to claim is no error. `Damaged` when nothing could be claimed and a
+    /// task was passed over, which the message names.
     ///
     /// # Examples
     ///
@@ -100,21 +102,50 @@ impl Queue<&mut WriteTx<'_>> {
     /// ```
     pub fn claim(&mut self, bot: &BotId, options: &ClaimOptions) -> Result<Vec<Claim>> {
         check_lease(options.lease)?;
-        self.expire(HOUSEKEEPING_MAX)?;
-        self.make_due(HOUSEKEEPING_MAX)?;
+        let mut passed = PassedOver::default();
+        self.take_back_expired(HOUSEKEEPING_MAX, &mut passed)?;
+        self.make_due(HOUSEKEEPING_MAX, &mut passed)?;
         let registered = self.records.registry().get(bot)?;
         let free = self.free_hands(bot, registered.as_ref())?;
-        let chosen = self.choose(bot, registered.as_ref(), options.max.min(free))?;
-        chosen.into_iter().map(|id| self.hand_over(&id, bot, options)).collect()
+        let count = options.max.min(free);
+        let chosen = self.choose(bot, registered.as_ref(), count, &mut passed)?;
+        passed.unless(count == 0 || !chosen.is_empty())?;
+        chosen.into_iter().map(|task| self.hand_over(&task, bot, options)).collect()
     }
 
     /// The tasks to hand over: the best of the heads of every lane that is open to the bot.
-    fn choose(&self, bot: &BotId, registered: Option<&Bot>, count: usize) -> Result<Vec<TaskId>> {
+    fn choose(
+        &self,
+        bot: &BotId,
+        registered: Option<&Bot>,
+        count: usize,
+        passed: &mut PassedOver,
+    ) -> Result<Vec<Task>> {
         if count == 0 {
             return Ok(Vec::new());
         }
+        let lanes = self.open_lanes(bot, registered)?;
+        let mut ask = count;
+        loop {
+            let heads = self.heads(&lanes, ask)?;
+            let mut tasks = Vec::new();
+            for id in &heads {
+                if tasks.len() < count {
+                    tasks.extend(passed.whole(self.changeable(id, TaskState::Ready))?);
+                }
+            }
+            if tasks.len() == count || heads.len() < ask {
+                return Ok(tasks);
+            }
+            // Behind each that was passed over there may be one that is whole.
+            ask = count.saturating_add(heads.len() - tasks.len());
+        }
+    }
+
+    /// The first tasks of all lanes together.
+    fn heads(&self, lanes: &[Lane], count: usize) -> Result<Vec<TaskId>> {
         let mut heads = Vec::new();
-        for lane in self.open_lanes(bot, registered)? {
+        for lane in lanes {
             for (row, _) in self.records.rows(Table::Index, &lane.rows(), count)? {
                 heads.push(lane.place_of(&row)?);
             }
@@ -124,8 +155,7 @@ impl Queue<&mut WriteTx<'_>> {
     }
 
     /// Makes the bot the task's holder.
-    fn hand_over(&mut self, id: &TaskId, bot: &BotId, options: &ClaimOptions) -> Result<Claim> {
-        let task = self.indexed(id)?;
+    fn hand_over(&mut self, task: &Task, bot: &BotId, options: &ClaimOptions) -> Result<Claim> {
         let now = self.now();
         let holder = Holder {
             bot: bot.clone(),
@@ -138,7 +168,7 @@ impl Queue<&mut WriteTx<'_>> {
         let (token, deadline) = (holder.token, holder.deadline);
         let attempts = task.attempts.saturating_add(1);
         let claimed = Task { state: TaskState::Claimed, holder: Some(holder), attempts, ..task.clone() };
-        self.save(Some(&task), &claimed)?;
+        self.save(Some(task), &claimed)?;
         let Task { id, payload, attributes, .. } = claimed;
         Ok(Claim { id, token, payload, deadline, attempt: attempts, attributes })
     }

@@ -8,6 +8,7 @@ use crate::engine::schema::Table;
 use crate::engine::write::WriteTx;
 use crate::error::{Error, Result};
 use crate::state::ids::{BotId, TaskId};
+use crate::state::queue::damage::PassedOver;
 use crate::state::queue::new_task::{Done, NewTask};
 use crate::state::queue::task::{Task, TaskState};
 use crate::state::queue::{Queue, keys};
@@ -138,7 +139,8 @@ impl Queue<&mut WriteTx<'_>> {
         }
         let mut id = TaskId::new(format!("task-{sequence}"))?;
         let mut more = 1;
-        while self.get(&id)?.is_some() {
+        // The id of a task that cannot be read is taken too.
+        while PassedOver::default().whole(self.get(&id))?.is_none_or(|task| task.is_some()) {
             more += 1;
             id = TaskId::new(format!("task-{sequence}-{more}"))?;
         }

@@ -10,6 +10,7 @@ use crate::engine::write::WriteTx;
 use crate::error::Result;
 use crate::state::ids::{BotId, SessionId, TaskId};
 use crate::state::queue::Queue;
+use crate::state::queue::damage::PassedOver;
 use crate::state::queue::finish::{attempt_failed, released};
 use crate::state::queue::keys::{self, Key};
 use crate::state::queue::task::{Holder, Task, TaskState};
@@ -26,6 +27,7 @@ impl<R: Records> Queue<R> {
     }
 
     /// The tasks that were claimed in that session and not finished since.
+    #[cfg(test)]
     pub(crate) fn claimed_in(&self, session: SessionId) -> Result<Vec<Task>> {
         self.claims_where(&keys::of_session(session), |holder| holder.session == Some(session))
     }
@@ -52,29 +54,34 @@ impl Queue<&mut WriteTx<'_>> {
     /// attempt counts: a task with none left is dead.
     ///
     /// Every claim does so by itself; this is for when nobody claims. Should the clock have gone back, no lease lasts
-    /// longer from now than it was asked for.
+    /// longer from now than it was asked for. A task that is damaged is passed over.
     ///
     /// # Errors
     ///
-    /// `Damaged` when one of them cannot be read.
+    /// `Damaged` when none was taken back and one was passed over, which the message names.
     pub fn expire(&mut self, limit: usize) -> Result<usize> {
-        let now = self.now();
-        self.correct_deadlines_if_the_clock_went_back()?;
-        let rows = self.records.rows(Table::Index, &keys::expired(now), limit)?;
-        for (row, _) in &rows {
-            let task = self.indexed(&keys::task_of(row)?)?;
-            self.take_back(&task, "the lease ended")?;
-        }
-        Ok(rows.len())
+        let mut passed = PassedOver::default();
+        let count = self.take_back_expired(limit, &mut passed)?;
+        passed.unless(count > 0)?;
+        Ok(count)
     }
 
-    /// Takes back what was claimed in a session that has crashed; gives how many tasks. The attempt counts.
+    pub(super) fn take_back_expired(&mut self, limit: usize, passed: &mut PassedOver) -> Result<usize> {
+        self.correct_deadlines_if_the_clock_went_back(passed)?;
+        let expired = keys::expired(self.now());
+        self.sweep(expired, limit, TaskState::Claimed, passed, |queue, task| queue.take_back(task, "the lease ended"))
+    }
+
+    /// Takes back what was claimed in a session that has crashed; gives how many tasks. The attempt counts. One that is
+    /// damaged stays as it is: it keeps no process from starting.
     pub(crate) fn return_claims_of_session(&mut self, session: SessionId) -> Result<usize> {
-        let claimed = self.claimed_in(session)?;
-        for task in &claimed {
-            self.take_back(task, "the process crashed")?;
-        }
-        Ok(claimed.len())
+        let mut passed = PassedOver::default();
+        let claimed = keys::of_session(session).range();
+        let count = self.sweep(claimed, usize::MAX, TaskState::Claimed, &mut passed, |queue, task| {
+            queue.take_back(task, "the process crashed")
+        })?;
+        passed.warn("a task that a crashed process had claimed is damaged, and was not taken back");
+        Ok(count)
     }
 
     /// Makes every claimed task ready again, without counting an attempt; gives how many. For a queue that was restored
@@ -130,21 +137,19 @@ impl Queue<&mut WriteTx<'_>> {
     /// A deadline further from now than its lease is long was set before the clock went back; without this, the task of
     /// a dead bot would stay with it until the clock has caught up. It looks at all claims, so only once after the clock
     /// went back.
-    fn correct_deadlines_if_the_clock_went_back(&mut self) -> Result<()> {
+    fn correct_deadlines_if_the_clock_went_back(&mut self, passed: &mut PassedOver) -> Result<()> {
         if !self.clock_went_back()? {
             return Ok(());
         }
-        let now = self.now();
-        for id in self.all_claims()? {
-            let task = self.indexed(&id)?;
-            let Some(holder) = &task.holder else { continue };
-            let latest = as_stored(after(now, Duration::from_millis(holder.lease_ms)));
-            if holder.deadline > latest {
-                let holder = Some(Holder { deadline: latest, ..holder.clone() });
-                self.change(&task, Task { holder, ..task.clone() })?;
-            }
-        }
+        self.sweep(keys::leases().range(), usize::MAX, TaskState::Claimed, passed, Self::correct_deadline)?;
         self.accept_the_time()
+    }
+
+    fn correct_deadline(&mut self, task: &Task) -> Result<()> {
+        let Some(holder) = &task.holder else { return Ok(()) };
+        let latest = as_stored(after(self.now(), Duration::from_millis(holder.lease_ms)));
+        let holder = Holder { deadline: holder.deadline.min(latest), ..holder.clone() };
+        self.change(task, Task { holder: Some(holder), ..task.clone() }).map(drop)
     }
 
     fn all_claims(&self) -> Result<Vec<TaskId>> {

@@ -2,11 +2,12 @@
 //!
 //! Its parts: [`task`] is what is stored, [`new_task`] what a caller says; [`keys`] is the index; [`enqueue`],
 //! [`claim`], [`wait`], [`finish`] are the verbs of callers and bots; [`leases`] and [`waiting`] move tasks that nobody touches;
-//! [`list`], [`counts`] and [`purge`] look at it and tidy it; [`check`] says what must hold.
+//! [`list`], [`counts`] and [`purge`] look at it and tidy it; [`damage`] is what they pass over; [`check`] says what must hold.
 
 mod check;
 mod claim;
 mod counts;
+mod damage;
 mod enqueue;
 mod finish;
 mod keys;
@@ -18,6 +19,8 @@ mod task;
 mod wait;
 mod waiting;
 
+#[cfg(test)]
+mod damage_test;
 #[cfg(test)]
 mod leases_test;
 #[cfg(test)]

@@ -1,21 +1,49 @@
 //! Removing finished tasks after a time.
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use jiff::Timestamp;
 
 use crate::clock;
-use crate::engine::records::Records;
+use crate::engine::records::{KeyRange, Records};
 use crate::engine::schema::Table;
 use crate::engine::store::Store;
 use crate::engine::write::WriteTx;
 use crate::error::Result;
-use crate::state::ids::TaskId;
+use crate::state::queue::damage::PassedOver;
 use crate::state::queue::task::TaskState;
 use crate::state::queue::{Queue, keys};
 
 /// Tasks removed in one transaction, so that no writer waits for long.
 const PURGED_AT_ONCE: usize = 256;
+/// Tasks looked at in one transaction, of which any number may have to stay.
+const LOOKED_AT_ONCE: usize = 4096;
+
+/// How far a purge has come. What is before it has been looked at, and what of that is left must stay.
+struct Place {
+    /// The rows of the index that are left, a range for each state.
+    rest: VecDeque<(TaskState, KeyRange)>,
+    /// How many it has looked at.
+    looked: usize,
+}
+
+impl Place {
+    /// In front of all tasks that finished before `time`.
+    fn before(time: Timestamp) -> Self {
+        let finished = TaskState::ALL.into_iter().filter(|state| state.is_finished());
+        let rest = finished.map(|state| (state, keys::finished_before(state, time))).collect();
+        Self { rest, looked: 0 }
+    }
+
+    /// Goes on behind a row.
+    fn pass(&mut self, row: &[u8]) {
+        self.looked += 1;
+        if let Some((_, range)) = self.rest.front_mut() {
+            *range = range.clone().after(row);
+        }
+    }
+}
 
 impl Store {
     /// Removes every task that has been done, failed, dead or cancelled for longer than `older_than`, as
@@ -23,7 +51,8 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// As [`purge`](Queue::purge) and [`Store::write`]. What was removed before stays removed.
+    /// As [`Store::write`]. `Damaged` when one of them cannot be read, which the message names, once all others are
+    /// removed. What was removed before stays removed.
     ///
     /// # Examples
     ///
@@ -47,16 +76,18 @@ impl Store {
 
     /// Removes at most `most` of them; gives how many. Fewer than that means that no more are left.
     pub(crate) fn purge_at_most(&self, older_than: Duration, most: usize) -> Result<usize> {
-        let time = clock::before(self.clock().now(), older_than);
-        let mut purged = 0;
-        while purged < most {
+        let mut place = Place::before(clock::before(self.clock().now(), older_than));
+        self.purge_from(&mut place, most)
+    }
+
+    /// Goes on from a place until so many are removed or none is left to be looked at.
+    fn purge_from(&self, place: &mut Place, most: usize) -> Result<usize> {
+        let (mut purged, mut passed) = (0, PassedOver::default());
+        while purged < most && !place.rest.is_empty() {
             let limit = PURGED_AT_ONCE.min(most - purged);
-            let removed = self.write(|tx| tx.queue().purge(time, limit))?;
-            purged += removed;
-            if removed < limit {
-                break;
-            }
+            purged += self.write(|tx| tx.queue().purge_part(place, limit, LOOKED_AT_ONCE, &mut passed))?;
         }
+        passed.unless(purged == most)?;
         Ok(purged)
     }
 }
@@ -64,14 +95,16 @@ impl Store {
 impl Queue<&mut WriteTx<'_>> {
     /// Removes at most `limit` tasks that finished before `time`, whether done, failed, dead or cancelled; gives how
     /// many. Their idempotency keys are forgotten with them. Call it again while it gives `limit`: several small
-    /// transactions hold nobody up.
+    /// transactions hold nobody up. [`Store::purge_finished`] does so, and looks at each task that must stay only once.
     ///
     /// A task that another one still waits for is kept, so that it can be requeued. One that is enqueued later and
     /// depends on a task that was removed waits until there is one of that name again.
     ///
+    /// One that is damaged is passed over.
+    ///
     /// # Errors
     ///
-    /// `Damaged` when one of them cannot be read.
+    /// `Damaged` when none was removed and one was passed over, which the message names.
     ///
     /// # Examples
     ///
@@ -85,28 +118,72 @@ impl Queue<&mut WriteTx<'_>> {
     /// # Ok::<(), hivekeep::Error>(())
     /// ```
     pub fn purge(&mut self, time: Timestamp, limit: usize) -> Result<usize> {
+        let mut passed = PassedOver::default();
+        let purged = self.purge_part(&mut Place::before(time), limit, usize::MAX, &mut passed)?;
+        passed.unless(purged > 0)?;
+        Ok(purged)
+    }
+
+    /// Goes on from a place, and looks at no more tasks than that.
+    fn purge_part(&mut self, place: &mut Place, limit: usize, looks: usize, passed: &mut PassedOver) -> Result<usize> {
         let mut purged = 0;
-        for state in TaskState::ALL.into_iter().filter(|state| state.is_finished()) {
-            let mut rest = keys::finished_before(state, time);
-            loop {
-                let rows = self.records.rows(Table::Index, &rest, limit - purged)?;
-                let Some((last, _)) = rows.last() else { break };
-                rest = rest.after(last);
-                for (row, _) in &rows {
-                    purged += usize::from(self.purge_one(&keys::task_of(row)?)?);
+        let until = place.looked.saturating_add(looks);
+        while let Some((state, range)) = place.rest.front().cloned() {
+            let rows = self.records.rows(Table::Index, &range, PURGED_AT_ONCE)?;
+            if rows.is_empty() {
+                place.rest.pop_front();
+            }
+            for (row, _) in &rows {
+                if purged == limit || place.looked == until {
+                    return Ok(purged);
                 }
+                place.pass(row);
+                purged += usize::from(self.purge_one(row, state, passed)?);
             }
         }
         Ok(purged)
     }
 
     /// Removes a finished task unless another one waits for it; says whether it did.
-    fn purge_one(&mut self, id: &TaskId) -> Result<bool> {
-        let is_waited_for = self.is_waited_for(id)?;
-        if !is_waited_for {
-            let task = self.indexed(id)?;
-            self.erase(&task)?;
+    fn purge_one(&mut self, row: &[u8], state: TaskState, passed: &mut PassedOver) -> Result<bool> {
+        let id = keys::task_of(row)?;
+        if self.is_waited_for(&id)? {
+            return Ok(false);
         }
-        Ok(!is_waited_for)
+        let Some(task) = passed.whole(self.changeable(&id, state))? else { return Ok(false) };
+        self.erase(&task).map(|()| true)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::state::queue::NewTask;
+    use crate::state::queue::verbs_test::{id, named};
+    use crate::state::testing::{Fixture, time};
+
+    #[test]
+    fn each_task_that_must_stay_is_looked_at_once_however_many_transactions_it_takes() {
+        const STAY: usize = 700;
+        const GO: usize = 600;
+        let hive = Fixture::new();
+        let cancel = |name: String| {
+            move |tx: &mut WriteTx<'_>| {
+                tx.queue().enqueue(named(&name))?;
+                tx.queue().cancel(&id(&name)).map(drop)
+            }
+        };
+        hive.write(|tx| (0..STAY).try_for_each(|number| cancel(format!("stays-{number}"))(tx)));
+        let waits = (0..STAY).fold(NewTask::new("waits"), |task, number| task.after(id(&format!("stays-{number}"))));
+        hive.push(waits);
+        hive.pass(1);
+        hive.write(|tx| (0..GO).try_for_each(|number| cancel(format!("goes-{number}"))(tx)));
+        hive.pass(1);
+        let mut place = Place::before(time(2));
+        assert_eq!(hive.store.purge_from(&mut place, GO - 1).unwrap(), GO - 1);
+        assert_eq!(hive.store.purge_from(&mut place, usize::MAX).unwrap(), 1);
+        assert_eq!(place.looked, STAY + GO);
+        assert_eq!(hive.view().queue().counts().unwrap().cancelled, STAY as u64);
+        hive.check();
     }
 }

@@ -2,11 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use crate::engine::records::{Records, scan_rows};
+use crate::engine::records::Records;
 use crate::engine::schema::Table;
 use crate::engine::write::WriteTx;
 use crate::error::{Error, Result};
 use crate::state::ids::TaskId;
+use crate::state::queue::damage::PassedOver;
 use crate::state::queue::task::{Task, TaskState};
 use crate::state::queue::{Queue, keys};
 
@@ -65,26 +66,24 @@ impl Queue<&mut WriteTx<'_>> {
         Ok(!self.records.rows(Table::Index, &keys::waiting_for(id).range(), 1)?.is_empty())
     }
 
-    /// A task is done: those that waited for nothing else can be claimed.
+    /// A task is done: those that waited for nothing else can be claimed. One of these that is damaged is left to repair,
+    /// which lets it wait for nothing that is done.
     pub(super) fn release_those_waiting_for(&mut self, done: &TaskId) -> Result<()> {
-        let head = keys::waiting_for(done);
-        let rows = scan_rows(&self.records, Table::Index, head.clone().range()).collect::<Result<Vec<_>>>()?;
-        for (row, _) in rows {
-            let task = self.indexed(&keys::task_of(&row)?)?;
+        let mut passed = PassedOver::default();
+        let waiting = keys::waiting_for(done).range();
+        self.sweep(waiting, usize::MAX, TaskState::Ready, &mut passed, |queue, task| {
             let mut released = task.clone();
             released.waiting_for.remove(done);
-            self.save(Some(&task), &released)?;
-        }
+            queue.save(Some(task), &released)
+        })?;
+        passed.warn("a task that waits for one that is done is damaged, and goes on waiting");
         Ok(())
     }
 
     /// Makes at most `limit` tasks claimable whose time has come; gives how many.
-    pub(super) fn make_due(&mut self, limit: usize) -> Result<usize> {
-        let due = self.records.rows(Table::Index, &keys::due(self.now()), limit)?;
-        for (row, _) in &due {
-            let task = self.indexed(&keys::task_of(row)?)?;
-            self.save(Some(&task), &Task { not_before: None, ..task.clone() })?;
-        }
-        Ok(due.len())
+    pub(super) fn make_due(&mut self, limit: usize, passed: &mut PassedOver) -> Result<usize> {
+        self.sweep(keys::due(self.now()), limit, TaskState::Ready, passed, |queue, task| {
+            queue.save(Some(task), &Task { not_before: None, ..task.clone() })
+        })
     }
 }
