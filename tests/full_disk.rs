@@ -68,6 +68,7 @@ fn a_store_opens_where_not_a_page_is_free_and_gets_its_session_once_there_is_roo
     let filler = small.0.path().join("filler");
     let mut file = std::fs::File::create(&filler).unwrap();
     while file.write_all(&[1; 4096]).is_ok() {}
+    drop(file);
 
     let store = open_without_session(&path);
     assert_holds(&store, written);
