@@ -3,7 +3,6 @@
 //! The checksum also covers where the frame belongs (name space, collection, key), so that a value that turns up under
 //! another key is damage. Table and segment are left out: a frame moves from `live` to `undo` unchanged.
 
-use crate::engine::digest::in_one_piece;
 use crate::engine::epoch::Epoch;
 use crate::engine::schema::Place;
 use crate::error::{Error, Result};
@@ -14,8 +13,6 @@ const FORMAT: u8 = 1;
 const HEADER: usize = 2 + 8;
 /// CRC-32 (ISO-HDLC) after the payload.
 const CHECKSUM: usize = 4;
-/// A key that is not longer than this, prefix included, is checksummed in one piece with that.
-const SHORT: usize = 64;
 /// Its polynomial, the lowest bit first.
 const POLYNOMIAL: u32 = 0xedb8_8320;
 
@@ -155,12 +152,8 @@ const TABLE: [u32; 256] = {
 
 fn checksum(place: Place<'_>, body: &[u8]) -> u32 {
     let mut hasher = crc32fast::Hasher::new();
-    let (mut room, prefix) = ([0; SHORT], place.prefix());
-    // A short piece takes as long as a longer one.
-    match in_one_piece(&mut room, &[&prefix, place.key]) {
-        Some(place) => hasher.update(place),
-        None => [&prefix, place.key].into_iter().for_each(|part| hasher.update(part)),
-    }
+    hasher.update(&place.prefix());
+    hasher.update(place.key);
     hasher.update(body);
     hasher.finalize()
 }

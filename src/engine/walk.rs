@@ -24,7 +24,7 @@ type Pair<'t> = (AccessGuard<'t, &'static [u8]>, AccessGuard<'t, &'static [u8]>)
 /// How rows are read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Way {
-    /// From the pages of the file, in half the time. Only that all is well may be believed: whatever is not may be so
+    /// From the pages of the file, in two thirds of the time. Only that all is well may be believed: whatever is not may be so
     /// because a page was read by itself.
     Pages,
     /// Through redb, by which alone it is said what is wrong.

@@ -3,6 +3,9 @@
 //! Every key's chain of pre-images is walked once, from its newest frame to the earliest point. Each step belongs to
 //! one segment, and says what that segment changed in its collection; so from the digests of now, going back segment
 //! by segment, every point's digests follow, and must be those of its manifest.
+//!
+//! The rows are read from the pages of the file first, which is quicker; if all is well, that is the report. Otherwise
+//! everything is read again through redb, and what is found then is the report.
 
 mod at;
 mod chains;
