@@ -2,16 +2,23 @@
 
 use std::fs::{self, File};
 use std::io::{ErrorKind as IoKind, Read};
+use std::ops::Bound;
 use std::path::{Path, PathBuf};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
-use redb::{Builder, ConcurrencyMode, Database, ReadTransaction, ReadableDatabase, TransactionError, WriteTransaction};
+use redb::backends::FileBackend;
+use redb::{
+    Builder, ConcurrencyMode, Database, ReadTransaction, ReadableDatabase, StorageBackend, TransactionError,
+    WriteTransaction,
+};
 
 use crate::engine::codec;
 use crate::engine::database::{Access, Guard, Handle};
 use crate::engine::epoch::{Epoch, Epochs};
 use crate::engine::frame::{self, State};
 use crate::engine::meta;
-use crate::engine::overlay::Overlay;
+use crate::engine::overlay::{Overlay, WRITER};
 use crate::engine::pages::Pages;
 use crate::engine::presence::Presence;
 use crate::engine::reserve;
@@ -27,8 +34,12 @@ const SMALL: u64 = 64 << 20;
 /// A process may open, write and close a file between two looks at it, but not several times in turn.
 const ATTEMPTS: usize = 3;
 
-/// Opens the file at `path`, or creates it when the options allow that.
-pub(crate) fn open(path: &Path, options: &Options) -> Result<Handle> {
+/// How long is waited between two looks at a lock that another process has.
+const LOOK: Duration = Duration::from_millis(1);
+
+/// Opens the file at `path`, or creates it when the options allow that. Gives its own name, too, by whatever name it was
+/// called: what lies beside it belongs to the file, so all who have it open must look in the same place.
+pub(crate) fn open(path: &Path, options: &Options) -> Result<(Handle, PathBuf)> {
     match fs::metadata(path) {
         Ok(metadata) if metadata.is_dir() => return Err(not_a_store(path, "it is a directory")),
         // Opening a pipe would wait for its other end.
@@ -42,9 +53,12 @@ pub(crate) fn open(path: &Path, options: &Options) -> Result<Handle> {
         Err(error) if error.kind() == IoKind::NotFound => return Err(no_store(path)),
         Err(error) => return Err(Error::from(error).context(path.display())),
     }
+    let own_name = fs::canonicalize(path).map_err(|error| Error::from(error).context(path.display()))?;
+    let path = own_name.as_path();
     probe_magic(path)?;
     refuse_earlier_commit(path).map_err(|error| error.context(path.display()))?;
-    let handle = open_existing(path, options).map_err(|error| match error.kind() {
+    let handle = open_in_time(path, options).map_err(|error| match error.kind() {
+        ErrorKind::Locked if may_be_shared(path, options).unwrap_or(false) => writing(path, error),
         ErrorKind::Locked => locked(path, error),
         ErrorKind::Io | ErrorKind::Damaged => error.context(path.display()),
         _ => error,
@@ -52,15 +66,25 @@ pub(crate) fn open(path: &Path, options: &Options) -> Result<Handle> {
     if options.reserve && !options.read_only {
         reserve::keep(path);
     }
-    Ok(handle)
+    Ok((handle, own_name))
 }
 
 /// Says by whom, as far as they wrote it down, and what to do.
 fn locked(path: &Path, source: Error) -> Error {
-    let living = Presence::open(path).and_then(|presence| presence.living()).unwrap_or_default();
-    let who = if living.is_empty() { "another process".to_owned() } else { living.join(", ") };
-    let message = format!("{} is locked by {who}; close it, or open both in shared mode", path.display());
+    let message = format!("{} is locked by {}; close it, or open both in shared mode", path.display(), living(path));
     Error::new(ErrorKind::Locked, message).with_source(source)
+}
+
+/// The same of a process that shares the store, and has been writing all the time.
+fn writing(path: &Path, source: Error) -> Error {
+    let message = format!("{} is being written to all the time by {}; try again later", path.display(), living(path));
+    Error::new(ErrorKind::Locked, message).with_source(source)
+}
+
+/// Who has the store open, as far as they wrote it down.
+fn living(path: &Path) -> String {
+    let living = Presence::open_existing(path).and_then(|presence| presence.living().ok()).unwrap_or_default();
+    if living.is_empty() { "another process".to_owned() } else { living.join(", ") }
 }
 
 fn no_store(path: &Path) -> Error {
@@ -87,8 +111,8 @@ fn probe_magic(path: &Path) -> Result<()> {
 /// Refuses a file that would open as it was at an earlier commit, which is all right in itself, so that nothing else
 /// tells. What a process is just writing is not looked at.
 fn refuse_earlier_commit(path: &Path) -> Result<()> {
-    let file = redb::backends::FileBackend::new(File::open(path)?)?;
-    let mut refused = Error::damaged("pages of the newest commit are damaged; run hivekeep repair");
+    let file = FileBackend::new(File::open(path)?)?;
+    let mut refused = earlier_commit();
     for _ in 0..ATTEMPTS {
         if in_use(path)? {
             return Ok(());
@@ -103,6 +127,22 @@ fn refuse_earlier_commit(path: &Path) -> Result<()> {
     Err(refused)
 }
 
+/// Refuses a file whose trees lead to the same pages again and again, before redb verifies it, which it would do for ever.
+fn refuse_maze(path: &Path) -> Result<()> {
+    let file = FileBackend::new(File::open(path)?)?;
+    for _ in 0..ATTEMPTS {
+        // While others write, a page may be gone before it is read.
+        if Pages::new(&file)?.trees_end()? {
+            return Ok(());
+        }
+    }
+    Err(Error::damaged("pages of the file are damaged, so that they lead back to one another; run hivekeep repair"))
+}
+
+fn earlier_commit() -> Error {
+    Error::damaged("pages of the newest commit are damaged; run hivekeep repair")
+}
+
 fn builder(options: &Options) -> Builder {
     let mut builder = Builder::new();
     builder.set_cache_size(options.cache_bytes);
@@ -113,36 +153,71 @@ fn builder(options: &Options) -> Builder {
     builder
 }
 
-fn open_existing(path: &Path, options: &Options) -> Result<Handle> {
+/// Opens the file, and begins again while another process is recovering it, or has just begun to.
+fn open_in_time(path: &Path, options: &Options) -> Result<Handle> {
+    let begun = Instant::now();
+    loop {
+        match open_existing(path, options, begun) {
+            Err(error)
+                if error.kind() == ErrorKind::Locked
+                    && may_be_shared(path, options)?
+                    && begun.elapsed() < options.lock_timeout =>
+            {
+                sleep(LOOK);
+            }
+            opened => return opened,
+        }
+    }
+}
+
+fn open_existing(path: &Path, options: &Options, begun: Instant) -> Result<Handle> {
+    let verify = |host_differs| {
+        Ok::<_, Error>(match options.verify {
+            VerifyOnOpen::Always => true,
+            VerifyOnOpen::Never => false,
+            VerifyOnOpen::Auto => !in_use(path)? && (host_differs || fs::metadata(path)?.len() <= SMALL),
+        })
+    };
     if options.untouched && !in_use(path)? {
         return look(path, options.cache_bytes, options.verify != VerifyOnOpen::Never);
     }
     let guard = Guard::fresh();
     let mut builder = builder(options);
     let read_only = guard.run(|| Ok(builder.open_read_only(path)?));
-    let mut host_differs = false;
-    if let Ok(database) = read_only {
+    let host_differs = if let Ok(database) = read_only {
         // Whether it is ours is asked before anything could write to it.
-        host_differs = guard.run(|| probe_store(path, &database.begin_read()?))? != host();
-        if options.read_only {
+        let host_differs = guard.run(|| probe_store(path, &database.begin_read()?))? != host();
+        if options.read_only && !verify(host_differs)? {
             return Ok(Handle::new(Access::Read(database)));
         }
         guard.run(|| Ok(database.close()?))?;
-    } else if options.read_only && !in_use(path)? {
-        // It was not closed: what redb would repair in it is repaired in memory.
-        return look(path, options.cache_bytes, false);
+        host_differs
+    } else if in_use(path)? {
+        // Somebody who had been recovering the file has finished meanwhile.
+        if options.read_only {
+            return Ok(Handle::new(Access::Read(guard.run(|| Ok(builder.open_read_only(path)?))?)));
+        }
+        false
     } else if options.read_only {
-        return read_only.map(|database| Handle::new(Access::Read(database)));
-    } else if !in_use(path)? {
+        // It was not closed: what redb would repair in it is repaired in memory.
+        return look(path, options.cache_bytes, verify(false)?);
+    } else {
         // The same, so that a file of another program is not repaired before it is known to be one.
-        look(path, options.cache_bytes, false)?.close()?;
-    }
-    let verify = match options.verify {
-        VerifyOnOpen::Always => true,
-        VerifyOnOpen::Never => false,
-        VerifyOnOpen::Auto => !in_use(path)? && (host_differs || fs::metadata(path)?.len() <= SMALL),
+        let looked = look(path, options.cache_bytes, false)?;
+        let host_differs = probe_handle(path, &looked)? != host();
+        looked.close()?;
+        host_differs
     };
+    let verify = verify(host_differs)?;
+    if options.read_only {
+        verify_pages(path, options.cache_bytes)?;
+        return Ok(Handle::new(Access::Read(guard.run(|| Ok(builder.open_read_only(path)?))?)));
+    }
+    if verify {
+        refuse_maze(path)?;
+    }
     builder.set_check_integrity_on_open(verify);
+    wait_for_writers(path, options, begun)?;
     let mut handle = Handle::new(Access::Write(Guard::fresh().run(|| Ok(builder.open(path)?))?));
     probe_handle(path, &handle)?;
     if verify && host_differs {
@@ -152,11 +227,46 @@ fn open_existing(path: &Path, options: &Options) -> Result<Handle> {
     Ok(handle)
 }
 
+/// Waits until no process that shares the store is writing to it, no longer than the lock timeout: redb would wait for
+/// ever, as for a process that was stopped.
+fn wait_for_writers(path: &Path, options: &Options, begun: Instant) -> Result<()> {
+    let byte = Bound::Included(WRITER);
+    let file = FileBackend::new(File::open(path)?)?;
+    while options.sharing == Sharing::Shared && !held_whole(&file) && file.query_lock_range(byte, byte).unwrap_or(false)
+    {
+        if begun.elapsed() >= options.lock_timeout {
+            return Err(Error::new(ErrorKind::Locked, "a process has been writing to the store all the time"));
+        }
+        sleep(LOOK);
+    }
+    Ok(())
+}
+
+/// Whether a lock that was met may have been that of a process which shares the store.
+fn may_be_shared(path: &Path, options: &Options) -> Result<bool> {
+    let shares = options.sharing == Sharing::Shared || options.read_only;
+    Ok(shares && !held_whole(&FileBackend::new(File::open(path)?)?))
+}
+
+/// Whether a process has the file to itself: then it holds the first byte too, which nobody locks who shares it.
+fn held_whole(file: &FileBackend) -> bool {
+    let first = Bound::Included(0);
+    file.query_lock_range(first, first).unwrap_or(false)
+}
+
+/// Compares every page, so that nothing in the file changes.
+fn verify_pages(path: &Path, cache_bytes: usize) -> Result<()> {
+    if in_use(path)? { check_pages(path) } else { look(path, cache_bytes, true)?.close() }
+}
+
 /// Opens a store over any storage, or makes one of an empty storage: how a disk that fails is put below it.
 #[cfg(any(fuzzing, test))]
-pub(crate) fn open_over(storage: impl redb::StorageBackend, options: &Options) -> Result<Handle> {
+pub(crate) fn open_over(storage: impl StorageBackend, options: &Options) -> Result<Handle> {
     let mut builder = builder(options);
     let is_empty = storage.len()? == 0;
+    if !is_empty && !Pages::new(&storage)?.newest_commit_is_sound()? {
+        return Err(earlier_commit());
+    }
     builder.set_check_integrity_on_open(!is_empty && options.verify != VerifyOnOpen::Never);
     let handle = Handle::new(Access::Write(Guard::fresh().run(|| {
         let database = builder.create_with_backend(storage)?;
@@ -171,6 +281,9 @@ pub(crate) fn open_over(storage: impl redb::StorageBackend, options: &Options) -
 
 /// Opens a file that nobody has open, so that nothing in it changes.
 fn look(path: &Path, cache_bytes: usize, verify: bool) -> Result<Handle> {
+    if verify {
+        refuse_maze(path)?;
+    }
     let mut builder = Builder::new();
     builder.set_cache_size(cache_bytes).set_check_integrity_on_open(verify);
     let overlay = Overlay::open(path)?;
@@ -180,16 +293,17 @@ fn look(path: &Path, cache_bytes: usize, verify: bool) -> Result<Handle> {
     Ok(handle)
 }
 
-/// Looks whether an open file is a store, through its handle, which also contains what closing it may do.
-fn probe_handle(path: &Path, handle: &Handle) -> Result<()> {
+/// Looks whether an open file is a store, through its handle, which also contains what closing it may do. Gives the host
+/// that wrote last.
+fn probe_handle(path: &Path, handle: &Handle) -> Result<Vec<u8>> {
     let transaction = handle.begin_read()?;
-    handle.guard().run(|| probe_store(path, &transaction))?;
-    Ok(())
+    handle.guard().run(|| probe_store(path, &transaction))
 }
 
 /// Verifies the pages of a store that others may be using: through a handle of its own, which holds the writers' lock
 /// meanwhile, 1 to 2 s per GB.
 pub(crate) fn check_pages(path: &Path) -> Result<()> {
+    refuse_maze(path)?;
     let mut builder = Builder::new();
     builder.set_cache_size(16 << 20).set_concurrency_mode(ConcurrencyMode::MultiWriter);
     Guard::fresh().run(|| {
@@ -211,9 +325,8 @@ fn note_host(database: &Database) -> Result<()> {
 
 /// Whether a process has the file open for writing: redb's writers hold this byte, shared, from open to close.
 pub(crate) fn in_use(path: &Path) -> Result<bool> {
-    use redb::StorageBackend;
-    let consistent = std::ops::Bound::Included((1 << 62) + 4);
-    let file = redb::backends::FileBackend::new(File::open(path)?)?;
+    let consistent = Bound::Included(WRITER + 4);
+    let file = FileBackend::new(File::open(path)?)?;
     // Where ranges cannot be locked, only one process can have the file open anyway.
     Ok(file.query_lock_range(consistent, consistent).unwrap_or(false))
 }

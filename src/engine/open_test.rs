@@ -1,13 +1,17 @@
 //! Whatever cannot be opened says what it is and what to do, and is left as it was, byte for byte.
 
 use std::fs;
+use std::ops::Bound;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use redb::{Database, TableDefinition};
+use redb::backends::FileBackend;
+use redb::{Database, StorageBackend, TableDefinition};
 
 use crate::engine::epoch::Epoch;
 use crate::engine::frame::{self, State};
 use crate::engine::meta;
+use crate::engine::overlay::WRITER;
 use crate::engine::schema::{CollectionId, FORMAT_VERSION, Table};
 use crate::engine::store::{Options, Sharing, Store, VerifyOnOpen};
 use crate::error::{Error, ErrorKind};
@@ -181,7 +185,65 @@ fn a_link_to_a_store_is_followed_and_a_link_to_nothing_is_named() {
     let message = format!("{} is a symbolic link to nothing; remove it or name its target", link.display());
     assert_eq!(error.to_string(), message);
     store(path);
-    open(&link, Store::options()).unwrap();
+    let opened = open(&link, Store::options()).unwrap();
+    assert_eq!(opened.path(), path.canonicalize().unwrap(), "what lies beside the store is looked for beside the file");
+}
+
+/// A store with one record, as a killed process leaves it.
+fn killed_store(path: &Path) {
+    let live = path.with_extension("live");
+    let store = open(&live, Store::options()).unwrap();
+    store.write(|tx| tx.put(CollectionId::CONFIG, b"k", b"v")).unwrap();
+    fs::copy(&live, path).unwrap();
+}
+
+#[test]
+fn several_that_come_at_once_after_a_crash_all_get_in() {
+    let Fixture { path, .. } = &fixture();
+    for round in 0..8 {
+        killed_store(path);
+        std::thread::scope(|scope| {
+            for way in 0..4 {
+                let options = Store::options().read_only(way == 3 && round % 2 == 1);
+                scope.spawn(move || open(path, options).unwrap().view().unwrap());
+            }
+        });
+    }
+}
+
+#[test]
+fn opening_waits_for_who_is_writing_as_long_as_it_is_told_to() {
+    let Fixture { path, .. } = &fixture();
+    store(path);
+    let writing = FileBackend::new(fs::File::open(path).unwrap()).unwrap();
+    let byte = Bound::Included(WRITER);
+    assert!(writing.try_lock_shared_range(byte, byte).unwrap());
+    let error = open(path, Store::options().lock_timeout(Duration::from_millis(50))).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Locked);
+    assert!(error.to_string().ends_with("by another process; try again later"), "{error}");
+    std::thread::scope(|scope| {
+        let waiting = scope.spawn(|| open(path, Store::options()).map(drop));
+        std::thread::sleep(Duration::from_millis(20));
+        drop(writing);
+        waiting.join().unwrap().unwrap();
+    });
+}
+
+#[test]
+fn who_only_reads_a_small_file_that_was_closed_is_told_of_damaged_pages_too() {
+    let Fixture { path, .. } = &fixture();
+    let store = open(path, Store::options()).unwrap();
+    store.write(|tx| tx.put(CollectionId::CONFIG, b"k", b"as it was written")).unwrap();
+    store.close_file().unwrap();
+    let mut bytes = fs::read(path).unwrap();
+    let value = bytes.windows(17).rposition(|bytes| bytes == b"as it was written").unwrap();
+    bytes[value] ^= 1;
+    fs::write(path, bytes).unwrap();
+    open(path, Store::options().read_only(true).verify_on_open(VerifyOnOpen::Never)).unwrap();
+    for verify in [VerifyOnOpen::Auto, VerifyOnOpen::Always] {
+        let error = open(path, Store::options().read_only(true).verify_on_open(verify)).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Damaged, "{error}");
+    }
 }
 
 #[test]

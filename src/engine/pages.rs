@@ -26,12 +26,10 @@ const SLOTS: [usize; 2] = [64, 192];
 const SLOT: usize = 128;
 /// What a slot's own checksum does not cover: itself.
 const SLOT_CHECKED: usize = SLOT - 16;
-/// The flags in the byte behind the magic number: which slot counts, that the file was not closed, and that the slot may
-/// not have reached the disk.
+/// The flags in the byte behind the magic number: which slot counts, and that what it names was synced before it did.
 const GOD_BYTE: usize = 9;
 const SECOND_COUNTS: u8 = 1;
-const NOT_CLOSED: u8 = 2;
-const UNFLUSHED: u8 = 8;
+const TWO_PHASE: u8 = 4;
 /// The first byte of a page.
 const LEAF: u8 = 1;
 const BRANCH: u8 = 2;
@@ -147,8 +145,9 @@ impl<'a> Pages<'a> {
         let [Some(first), Some(second)] = slots else { return Ok(Vec::new()) };
         let flags = header.get(GOD_BYTE).copied().unwrap_or_default();
         let mut second_counts = flags & SECOND_COUNTS != 0;
-        // In a file that was closed, the newer of two sound slots counts, whatever a flipped bit says.
-        if flags & NOT_CLOSED == 0 && first.sound && second.sound {
+        // The newer one, after a commit of a single phase. After one of two phases a newer one is a commit that was cut off;
+        // in a file that was closed it changed no row.
+        if flags & TWO_PHASE == 0 && first.sound && second.sound {
             second_counts = second.transaction > first.transaction;
         }
         let order = if second_counts { [second, first] } else { [first, second] };
@@ -573,7 +572,7 @@ mod tests {
     }
 
     /// A leaf with an empty key and a value for each range of its bytes.
-    fn leaf(len: usize, values: &[Range<usize>]) -> Vec<u8> {
+    pub(super) fn leaf(len: usize, values: &[Range<usize>]) -> Vec<u8> {
         let mut page = vec![LEAF, 0];
         page.extend(u16::try_from(values.len()).unwrap().to_le_bytes());
         let keys = std::iter::repeat_n(values[0].start, values.len());

@@ -182,7 +182,8 @@ impl Options {
         self
     }
 
-    /// How long a write waits for another process's before it fails with [`ErrorKind::Locked`]; 10 s unless set.
+    /// How long a write waits for another process's before it fails with [`ErrorKind::Locked`], and so does opening; 10 s
+    /// unless set.
     #[must_use]
     pub fn lock_timeout(mut self, timeout: Duration) -> Self {
         self.lock_timeout = timeout;
@@ -236,8 +237,8 @@ impl Options {
         if self.one_phase && self.sharing == Sharing::Shared {
             return Err(Error::invalid("one-phase commits need exclusive sharing: several processes cannot use them"));
         }
-        let handle = open::open(path, &self)?;
-        Ok(self.store(path, handle, indexes))
+        let (handle, own_name) = open::open(path, &self)?;
+        Ok(self.store(&own_name, handle, indexes))
     }
 
     /// The same over any storage; only the file of sessions is at `path`.

@@ -13,10 +13,13 @@ use super::disk::{Disk, Request, survivor};
 use super::fleet::{self, Acknowledged, Fleet, Known, Mode, Ticking};
 use super::image::Image;
 use super::step::{Shape, Step};
-use crate::engine::store::Store;
+use crate::engine::store::{Store, VerifyOnOpen};
+use crate::state::INDEXES;
 
 /// The record that is written to a store that was recovered.
 const AFTER: &str = "after the cut";
+/// Images at one in so many operations are written to a file, too.
+const ONE_AS_A_FILE: usize = 32;
 
 /// Steps taken on a disk that recorded everything.
 pub(crate) struct Run {
@@ -197,6 +200,9 @@ impl Run {
 
     /// The image is one of the states that are allowed, whole and sound, and can be worked on.
     fn verify(&self, image: &Image, allowed: &[u64; 2], at: usize, choices: &mut Choices) {
+        if at.is_multiple_of(ONE_AS_A_FILE) {
+            self.verify_as_a_file(image, allowed, at);
+        }
         let disk = Disk::of(image.clone());
         let store = self.open(&disk);
         let found = fingerprint(&store.view().unwrap()).unwrap();
@@ -211,6 +217,23 @@ impl Run {
             let store = self.open(&disk);
             assert_eq!(store.view().unwrap().config().get(AFTER).unwrap(), Some(json!(at)));
             assert_sound(&store);
+        }
+    }
+
+    /// The same of a file that holds the image, opened as any is, with its pages verified and without.
+    fn verify_as_a_file(&self, image: &Image, allowed: &[u64; 2], at: usize) {
+        let path = self.folder.join("cut.redb");
+        let mut bytes = vec![0; image.len()];
+        image.read(0, &mut bytes).unwrap();
+        for verify in [VerifyOnOpen::Always, VerifyOnOpen::Never] {
+            std::fs::write(&path, &bytes).unwrap();
+            let options =
+                Store::options().create(false).reserve(false).verify_on_open(verify).sharing(self.mode.sharing);
+            let store = options.open_with(&path, INDEXES).unwrap();
+            let found = fingerprint(&store.view().unwrap()).unwrap();
+            assert!(allowed.contains(&found), "as a file, neither state is there: at={at} verify={verify:?}");
+            assert_sound(&store);
+            store.close().unwrap();
         }
     }
 }

@@ -103,8 +103,13 @@ impl Store {
         let presence = Presence::open(self.path())?;
         let id = self.alone(|tx| {
             tx.notice_crashes(&presence)?;
-            let id = SessionId(tx.next(COUNTER)?);
-            presence.hold(id.0)?;
+            // A store that was removed while a process had it open may have left the byte of the same number held.
+            let id = loop {
+                let id = SessionId(tx.next(COUNTER)?);
+                if presence.hold(id.0)? {
+                    break id;
+                }
+            };
             let now = tx.now();
             let session = Session {
                 id,
@@ -304,6 +309,11 @@ impl View {
             return Ok(false);
         }
         let presence = Presence::open(store)?;
+        // Where this process itself is not to be seen, the file is another than it was, and says nothing of others.
+        if own.is_some_and(|own| !presence.is_held(own.0).unwrap_or(true)) {
+            tracing::warn!("the file of sessions was replaced; crashes are noticed again once the store is reopened");
+            return Ok(false);
+        }
         for session in open {
             if !presence.is_held(session.id.0)? {
                 return Ok(true);

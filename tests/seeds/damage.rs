@@ -45,10 +45,22 @@ enum Content {
     All,
     /// Values that are kept in pieces. Its file is fifty times as long, so that fewer are tried.
     Long,
+    /// Some of everything, in a file that nobody closed, as after a kill.
+    NotClosed,
 }
 
-/// Of so many that are tried of the other store, one is of long values.
-const LONG_OF: usize = 24;
+impl Content {
+    const ALL: [Self; 3] = [Self::All, Self::Long, Self::NotClosed];
+
+    /// Of so many that are tried of the first store, one is tried of this.
+    fn one_of(self) -> usize {
+        match self {
+            Self::All => 1,
+            Self::Long => 24,
+            Self::NotClosed => 4,
+        }
+    }
+}
 
 /// A store, and what its file was before its last changes.
 struct Damageable {
@@ -70,8 +82,13 @@ impl Damageable {
     }
 }
 
+const HEADER: &str = "a bit of the header";
+/// The bit of the header that says which of two commits counts. In a file that was closed both hold the same rows; in one
+/// that was not, a power cut between the two phases of a commit leaves just what flipping this bit does.
+const WHICH_COUNTS: usize = 9 * 8;
+
 const SORTS: [Sort; 10] = [
-    Sort { name: "a bit of the header", count: |_| 320 * 8, damage: flipped, tried: [60, 40, 20] },
+    Sort { name: HEADER, count: |_| 320 * 8, damage: flipped, tried: [60, 40, 20] },
     Sort {
         name: "a bit of a page in use",
         count: |store| store.used_bytes() * 8,
@@ -162,69 +179,67 @@ fn stale(store: &Damageable, at: usize) -> Vec<u8> {
 }
 
 fn store(content: Content) -> &'static Damageable {
-    match content {
-        Content::All => store_of_all(),
+    static STORES: [OnceLock<Damageable>; Content::ALL.len()] = [const { OnceLock::new() }; Content::ALL.len()];
+    STORES[content as usize].get_or_init(|| match content {
+        Content::All => store_of_all(true),
         Content::Long => store_of_long(),
-    }
+        Content::NotClosed => store_of_all(false),
+    })
 }
 
 /// Long values at several points, of which some pieces changed, came and went.
-fn store_of_long() -> &'static Damageable {
-    static STORE: OnceLock<Damageable> = OnceLock::new();
-    STORE.get_or_init(|| {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("h.redb");
-        let store = Store::options().session(false).open(&path).unwrap();
-        let piece = |number: usize| format!("{number:x}").repeat((252 << 10) / 8);
-        let put = |key: &str, pieces: &[usize]| {
-            let text: String = pieces.iter().map(|number| piece(0x1234_5670 + number)).collect();
-            store.write(|tx| tx.config().put(key, &json!(text))).unwrap();
-        };
-        put("long", &[1, 2, 3, 4, 5]);
-        put("short", &[1]);
-        store.restore_point("first").unwrap();
-        put("long", &[1, 2, 9, 4, 5, 6]);
-        put("short", &[1, 2, 3, 4, 5]);
-        store.restore_point("second").unwrap();
-        put("short", &[2]);
-        store.close().unwrap();
-        let before = std::fs::read(&path).unwrap();
-        let store = Store::options().session(false).open(&path).unwrap();
-        store.write(|tx| tx.config().remove("long")).unwrap();
-        store.close().unwrap();
-        let subject = Subject::of(std::fs::read(&path).unwrap());
-        let pages = (0..subject.bytes.len()).step_by(PAGE);
-        let used = pages.filter(|page| subject.bytes[*page..].iter().take(PAGE).any(|byte| *byte != 0)).collect();
-        Damageable { subject, before, used }
-    })
+fn store_of_long() -> Damageable {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("h.redb");
+    let store = Store::options().session(false).open(&path).unwrap();
+    let piece = |number: usize| format!("{number:x}").repeat((252 << 10) / 8);
+    let put = |key: &str, pieces: &[usize]| {
+        let text: String = pieces.iter().map(|number| piece(0x1234_5670 + number)).collect();
+        store.write(|tx| tx.config().put(key, &json!(text))).unwrap();
+    };
+    put("long", &[1, 2, 3, 4, 5]);
+    put("short", &[1]);
+    store.restore_point("first").unwrap();
+    put("long", &[1, 2, 9, 4, 5, 6]);
+    put("short", &[1, 2, 3, 4, 5]);
+    store.restore_point("second").unwrap();
+    put("short", &[2]);
+    store.close().unwrap();
+    let before = std::fs::read(&path).unwrap();
+    let store = Store::options().session(false).open(&path).unwrap();
+    store.write(|tx| tx.config().remove("long")).unwrap();
+    store.close().unwrap();
+    let subject = Subject::of(std::fs::read(&path).unwrap());
+    let pages = (0..subject.bytes.len()).step_by(PAGE);
+    let used = pages.filter(|page| subject.bytes[*page..].iter().take(PAGE).any(|byte| *byte != 0)).collect();
+    Damageable { subject, before, used }
 }
 
 /// The fixture, and the same once records have changed, come and gone, with and without a point between.
-fn store_of_all() -> &'static Damageable {
-    static STORE: OnceLock<Damageable> = OnceLock::new();
-    STORE.get_or_init(|| {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("h.redb");
-        let before = Subject::fixture().bytes.clone();
-        std::fs::write(&path, &before).unwrap();
-        let store = Store::options().session(false).open(&path).unwrap();
-        let change = |number: u32| {
-            store.write(|tx| {
-                tx.config().put("limit", &json!(number))?;
-                tx.config().put(&format!("only {number}"), &json!({ "at": number }))?;
-                tx.config().remove(&format!("only {}", number - 1))?;
-                tx.collection("rooms")?.put("attic", &json!({ "celsius": number }))
-            })
-        };
-        change(5).unwrap();
-        change(6).unwrap();
-        store.restore_point("third").unwrap();
-        change(7).unwrap();
-        store.close().unwrap();
-        let subject = Subject::of(std::fs::read(&path).unwrap()).comparing(|epoch| epoch.0 % 4 == 0);
-        let used = used(&subject);
-        Damageable { subject, before, used }
-    })
+fn store_of_all(closed: bool) -> Damageable {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("h.redb");
+    let before = Subject::fixture().bytes.clone();
+    std::fs::write(&path, &before).unwrap();
+    let store = Store::options().session(false).open(&path).unwrap();
+    let change = |number: u32| {
+        store.write(|tx| {
+            tx.config().put("limit", &json!(number))?;
+            tx.config().put(&format!("only {number}"), &json!({ "at": number }))?;
+            tx.config().remove(&format!("only {}", number - 1))?;
+            tx.collection("rooms")?.put("attic", &json!({ "celsius": number }))
+        })
+    };
+    change(5).unwrap();
+    change(6).unwrap();
+    store.restore_point("third").unwrap();
+    change(7).unwrap();
+    let not_closed = std::fs::read(&path).unwrap();
+    store.close().unwrap();
+    let bytes = if closed { std::fs::read(&path).unwrap() } else { not_closed };
+    let subject = Subject::of(bytes).comparing(|epoch| epoch.0 % 4 == 0);
+    let used = used(&subject);
+    Damageable { subject, before, used }
 }
 
 /// Where the pages begin that are in use: without one of them the store is not sound.
@@ -242,18 +257,19 @@ fn used(subject: &Subject) -> Vec<usize> {
 
 /// Which of a sort are tried: evenly spread, from a place that the seed gives.
 fn chosen(content: Content, sort: &Sort, mode: Mode, seed: usize, scale: usize) -> Vec<usize> {
-    let part = if content == Content::Long { LONG_OF } else { 1 };
-    let (count, tried) = ((sort.count)(store(content)), (sort.tried[mode as usize] * scale).div_ceil(part));
+    let tried = (sort.tried[mode as usize] * scale).div_ceil(content.one_of());
+    let count = (sort.count)(store(content));
     let step = count.div_ceil(tried).max(1);
     // An even step would always meet the same bit of a byte.
     let step = if step > 1 { step | 1 } else { step };
-    (seed % step..count).step_by(step).collect()
+    let untold = |at: &usize| content == Content::NotClosed && sort.name == HEADER && *at == WHICH_COUNTS;
+    (seed % step..count).step_by(step).filter(|at| !untold(at)).collect()
 }
 
 #[test]
 fn the_child_does_its_job() {
     let Some((from, [content, sort, mode, seed, scale])) = children::job() else { return };
-    let content = [Content::All, Content::Long][content];
+    let content = Content::ALL[content];
     let (sort, mode) = (&SORTS[sort], [Mode::Verified, Mode::Unverified, Mode::Written][mode]);
     let (store, folder) = (store(content), folder());
     let chosen = match std::env::var(ONLY) {
@@ -274,7 +290,7 @@ fn the_child_does_its_job() {
 fn damage_stores(mode: Mode) {
     let (seed, scale) = (setting("HIVEKEEP_TEST_SEED", 1), setting("HIVEKEEP_TEST_SCALE", 1));
     println!("seed={seed} scale={scale}");
-    let contents = [Content::All, Content::Long].into_iter();
+    let contents = Content::ALL.into_iter();
     let jobs: Vec<_> = contents.flat_map(|content| (0..SORTS.len()).map(move |sort| (content, sort))).collect();
     let done = on_all_cores(jobs.clone(), |(content, sort)| {
         children::run("damage::the_child_does_its_job", &[content as usize, sort, mode as usize, seed, scale])
@@ -285,8 +301,7 @@ fn damage_stores(mode: Mode) {
         let what = format!("{content:?} | {mode:?} | {}", SORTS[sort].name);
         println!("| {what} | {}", tally.row());
         bad.extend(tally.wrong.iter().map(|wrong| format!("{what}: {wrong}")));
-        // What redb does to pages that it writes to unverified is counted, and not ours to contain.
-        if tally.hangs > 0 || (mode != Mode::Written && tally.aborts > 0) {
+        if tally.hangs > 0 || tally.aborts > 0 {
             bad.push(format!("{what}: aborts={} hangs={}", tally.aborts, tally.hangs));
         }
         all.add(tally);

@@ -40,9 +40,10 @@ pub(super) struct Check {
 impl Check {
     pub(super) fn run(self, context: &mut Context) -> Result<Exit> {
         let options = context.options();
-        // A part is quick; verifying all pages at open would not be.
+        // A part is quick; verifying all pages at open would not be, and would hide what a page is damaged for.
         let joins = self.pages || self.at.is_some() || self.sample.is_some();
-        let options = if joins { options.read_only(true) } else { options.untouched() };
+        let options =
+            if joins { options.read_only(true).verify_on_open(VerifyOnOpen::Never) } else { options.untouched() };
         let (store, damaged) = match options.clone().open(&context.path) {
             // What can be read of it all the same is listed too.
             Err(error) if error.kind() == ErrorKind::Damaged && !joins => (
