@@ -178,6 +178,9 @@ fn sample(path: &Path) -> (Vec<u8>, usize) {
     (std::fs::read(path).unwrap(), at)
 }
 
+/// What is done to the bytes of a file.
+type Change<'a> = &'a dyn Fn(&mut Vec<u8>);
+
 /// What the rows of the records are, read from the pages.
 fn pages_of(path: &Path, bytes: &[u8]) -> Result<Rows> {
     std::fs::write(path, bytes).unwrap();
@@ -209,7 +212,7 @@ fn a_tree_that_leads_astray_is_an_error() {
         let place = (at as u64 - super::super::PAGE) / super::super::PAGE;
         place.to_le_bytes()
     };
-    let wrong: [(&str, &dyn Fn(&mut Vec<u8>)); 7] = [
+    let wrong: [(&str, Change<'_>); 7] = [
         ("two leaves have changed places", &|bytes| {
             let (one, other) = (number(1), number(2));
             (0..8).for_each(|byte| bytes.swap(one + byte, other + byte));
