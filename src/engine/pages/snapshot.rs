@@ -15,12 +15,14 @@ use redb::backends::FileBackend;
 
 use super::{
     BRANCH, DEPTH_MAX, Found, GOD_BYTE, HEADER, LEAF, LEAF_MAX, Link, PagePlace, Pages, SECOND_COUNTS, SLOT, SLOTS,
-    Span, UNFLUSHED, children, count, pairs, slot, table_of,
+    Span, children, count, pairs, slot, table_of,
 };
 use crate::engine::pool::Pool;
 use crate::engine::schema::Table;
 use crate::error::{Error, Result};
 
+/// The flag in the header that the commit which counts may not have reached the disk.
+const UNFLUSHED: u8 = 8;
 /// A writer may commit between two looks at the header, but not each time.
 const ATTEMPTS: usize = 8;
 /// Of leaves that lie side by side, so many bytes are read at a time, or one leaf.
