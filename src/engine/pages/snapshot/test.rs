@@ -188,18 +188,6 @@ fn pages_of(path: &Path, bytes: &[u8]) -> Result<Rows> {
     rows(&store.view_of_all().unwrap(), Way::Pages, Table::Live)
 }
 
-/// Gives the root of the tables, and the slots that name it, the checksums of what is there now.
-fn seal(bytes: &mut [u8]) {
-    for at in SLOTS {
-        let index = u64::from_le_bytes(bytes[at + 8..at + 16].try_into().unwrap()) & 0xF_FFFF;
-        let page = 4096 * (1 + usize::try_from(index).unwrap());
-        let sum = super::super::checksum(&bytes[page..page + 4096]).unwrap();
-        bytes[at + 16..at + 32].copy_from_slice(&sum.to_le_bytes());
-        let sum = xxhash_rust::xxh3::xxh3_128(&bytes[at..at + 112]);
-        bytes[at + 112..at + 128].copy_from_slice(&sum.to_le_bytes());
-    }
-}
-
 #[test]
 fn a_tree_that_leads_astray_is_an_error() {
     let folder = tempfile::tempdir().unwrap();
@@ -212,7 +200,7 @@ fn a_tree_that_leads_astray_is_an_error() {
         let place = (at as u64 - super::super::PAGE) / super::super::PAGE;
         place.to_le_bytes()
     };
-    let wrong: [(&str, Change<'_>); 7] = [
+    let wrong: [(&str, Change<'_>); 6] = [
         ("two leaves have changed places", &|bytes| {
             let (one, other) = (number(1), number(2));
             (0..8).for_each(|byte| bytes.swap(one + byte, other + byte));
@@ -221,13 +209,6 @@ fn a_tree_that_leads_astray_is_an_error() {
         ("a branch leads to itself", &|bytes| bytes[number(0)..number(0) + 8].copy_from_slice(&own_number)),
         ("a branch has one child less", &|bytes| bytes[at + 2] -= 1),
         ("a branch is a leaf", &|bytes| bytes[at] = LEAF),
-        ("a table says that it has one row more", &|bytes| {
-            let says = |rows: u32| [&[super::super::TABLE][..], &u64::from(rows).to_le_bytes()].concat();
-            let places: Vec<_> = (4096..bytes.len() - 9).filter(|at| bytes[*at..*at + 9] == says(RECORDS)).collect();
-            assert!(!places.is_empty());
-            places.into_iter().for_each(|at| bytes[at..at + 9].copy_from_slice(&says(RECORDS + 1)));
-            seal(bytes);
-        }),
         ("a leaf has one row less", &|bytes| {
             let index = u64::from_le_bytes(bytes[number(3)..number(3) + 8].try_into().unwrap());
             let leaf = 4096 * (1 + usize::try_from(index & 0xF_FFFF).unwrap());
