@@ -5,6 +5,7 @@
 //! from its own in one bit only is mended, which 128 bits of checksum prove.
 
 mod newest;
+mod snapshot;
 
 use std::cell::OnceCell;
 use std::collections::BTreeSet;
@@ -13,6 +14,7 @@ use std::ops::Range;
 use redb::StorageBackend;
 use xxhash_rust::xxh3::xxh3_128;
 
+pub(crate) use self::snapshot::Snapshot;
 use crate::error::Result;
 
 /// The least that redb reads or writes; longer pages are this times a power of two.
@@ -57,6 +59,9 @@ pub(crate) struct Pages<'a> {
     /// The beginning of the checksum of every page, and its number, in order, once something is looked for.
     elsewhere: OnceCell<Vec<(u64, u64)>>,
 }
+
+/// A table: its name, where it begins if it has rows, and how many.
+pub(crate) type Found = (String, Option<Link>, u64);
 
 /// What is done with a key and its value.
 pub(crate) type EachPair<'a> = dyn FnMut(&[u8], &[u8]) -> Result<()> + 'a;
@@ -113,6 +118,13 @@ impl Span {
         self.after.as_deref().is_none_or(|after| key > after)
             && self.through.as_deref().is_none_or(|through| key <= through)
     }
+
+    /// Whether it has keys, and all of them are within another.
+    fn lies_within(&self, other: &Self) -> bool {
+        let begins = other.after.as_deref().is_none_or(|after| self.after.as_deref().is_some_and(|own| own >= after));
+        let ends = other.through.as_deref().is_none_or(|end| self.through.as_deref().is_some_and(|own| own <= end));
+        begins && ends && self.after.as_deref().zip(self.through.as_deref()).is_none_or(|(after, end)| after < end)
+    }
 }
 
 impl<'a> Pages<'a> {
@@ -143,7 +155,7 @@ impl<'a> Pages<'a> {
     }
 
     /// The tables that a tree of tables names.
-    pub(crate) fn tables(&mut self, root: Link, visitor: &mut dyn Visitor) -> Result<Vec<(String, Option<Link>, u64)>> {
+    pub(crate) fn tables(&mut self, root: Link, visitor: &mut dyn Visitor) -> Result<Vec<Found>> {
         let mut tables = Tables { visitor, found: Vec::new() };
         self.walk(root, &mut tables)?;
         Ok(tables.found)
@@ -278,18 +290,12 @@ impl<'a> Pages<'a> {
 /// Collects the tables of a tree of tables, and passes damage on.
 struct Tables<'a> {
     visitor: &'a mut dyn Visitor,
-    found: Vec<(String, Option<Link>, u64)>,
+    found: Vec<Found>,
 }
 
 impl Visitor for Tables<'_> {
     fn row(&mut self, key: &[u8], value: &[u8]) -> Result<()> {
-        let rows = value.get(1..).and_then(u64_at);
-        if let (Ok(name), Some(&TABLE), Some(rows), Some(some)) =
-            (std::str::from_utf8(key), value.first(), rows, value.get(9))
-        {
-            let root = if *some == 0 { None } else { value.get(10..).and_then(link) };
-            self.found.push((name.to_owned(), root, rows));
-        }
+        self.found.extend(table_of(key, value));
         Ok(())
     }
 
@@ -300,6 +306,14 @@ impl Visitor for Tables<'_> {
     fn flipped_bit(&self, _: &[u8], _: &[u8]) -> Option<usize> {
         None
     }
+}
+
+/// What a row of a tree of tables says of a table.
+fn table_of(key: &[u8], value: &[u8]) -> Option<Found> {
+    let name = std::str::from_utf8(key).ok().filter(|_| value.first() == Some(&TABLE))?;
+    let rows = value.get(1..).and_then(u64_at)?;
+    let root = if *value.get(9)? == 0 { None } else { value.get(10..).and_then(link) };
+    Some((name.to_owned(), root, rows))
 }
 
 /// A commit slot: two flags, the roots at 8 and at 40, the transaction at 104, and its own checksum last.
