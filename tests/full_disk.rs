@@ -6,6 +6,7 @@
 
 mod knobs;
 
+use std::io::Write;
 use std::path::Path;
 use std::process::Command;
 
@@ -52,6 +53,44 @@ fn a_store_on_a_full_file_system_can_be_read_reopened_and_emptied() {
         *failed.entry(format!("{kind:?}")).or_insert(0) += 1;
     }
     println!("rounds={rounds} lost=0 failed_as={failed:?}");
+}
+
+#[test]
+fn a_store_opens_where_not_a_page_is_free_and_gets_its_session_once_there_is_room() {
+    let small = match Small::mount() {
+        Ok(small) => small,
+        Err(why) => return println!("skipped: no file system can be mounted here: {why}"),
+    };
+    let path = small.0.path().join("h.redb");
+    let store = Store::open(&path).unwrap();
+    let (written, _) = fill(&store, LENGTH);
+    drop(store);
+    let filler = small.0.path().join("filler");
+    let mut file = std::fs::File::create(&filler).unwrap();
+    while file.write_all(&[1; 4096]).is_ok() {}
+
+    let store = open_without_session(&path);
+    assert_holds(&store, written);
+    assert!(store.notice_crashes().unwrap().is_empty() && store.session().is_none(), "there is no room yet");
+    std::fs::remove_file(filler).unwrap();
+    store.write(|tx| tx.collection::<Value>("filling")?.remove(&key(0))).unwrap();
+    assert_eq!(store.notice_crashes().unwrap().len(), 1, "the one that could not end on the full disk");
+    assert!(store.session().is_some());
+    store.close().unwrap();
+}
+
+/// Opens the store again and again, and takes what is left inside of its file, until a session has no room.
+fn open_without_session(path: &Path) -> Store {
+    for round in 0..50 {
+        let store = Store::open(path).unwrap();
+        if store.session().is_none() {
+            return store;
+        }
+        let small =
+            |number| store.write(|tx| tx.collection("more")?.put(&format!("{round}/{number}"), &"x".repeat(200)));
+        let _full = (0..).find_map(|number| small(number).err());
+    }
+    panic!("there was always room for a session");
 }
 
 fn key(number: usize) -> String {

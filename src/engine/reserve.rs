@@ -76,7 +76,8 @@ fn allocate(_file: &File) -> std::io::Result<()> {
     Err(IoKind::Unsupported.into())
 }
 
-fn is_full(error: &Error) -> bool {
+/// Whether an error comes of a full disk.
+pub(crate) fn is_full(error: &Error) -> bool {
     let mut source = Some(error as &(dyn std::error::Error + 'static));
     std::iter::from_fn(|| {
         let error = source?;

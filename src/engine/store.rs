@@ -1,6 +1,7 @@
 //! The store: opening, sharing, writing, viewing, closing.
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
@@ -51,11 +52,17 @@ pub(crate) struct Inner {
     gate: Gate,
     context: Arc<Context>,
     session: OnceLock<u64>,
+    /// Whether a session is still to begin, as the disk had no room for one.
+    session_put_off: AtomicBool,
     closing: Mutex<Option<Closing>>,
 }
 
-/// What is still to be written when the store is closed.
-type Closing = Box<dyn FnOnce(&mut WriteTx<'_>) -> Result<()> + Send>;
+/// What is still to be written when the store is closed; it may be tried more than once.
+type Closing = Box<dyn Fn(&mut WriteTx<'_>) -> Result<()> + Send>;
+
+/// A store that is dropped waits for another process's write for so long, or for the lock timeout where that is longer:
+/// nobody is there to try again, and a session that does not end is taken for a crash.
+const LAST_WAIT: Duration = Duration::from_secs(60);
 
 /// What every transaction of a store needs and none changes.
 pub(crate) struct Context {
@@ -271,6 +278,7 @@ impl Options {
             gate: Gate::new(),
             context: Arc::new(context),
             session: OnceLock::new(),
+            session_put_off: AtomicBool::new(false),
             closing: Mutex::new(None),
         };
         Store { inner: Arc::new(inner) }
@@ -373,12 +381,12 @@ impl Store {
         &self.inner.context.clock
     }
 
-    /// Makes the file as small as its content, and says whether anything changed. Stops every reader and writer of
-    /// every process while it runs, about 3 s per GB.
+    /// Makes the file as small as its content, and says whether anything changed. Writers of other processes wait while
+    /// it runs, about 3 s per GB, and so do readers who come then.
     ///
     /// # Errors
     ///
-    /// `Conflict` while a view of this process is alive, `Reopen` when the store is closed, `Io`. After an error of the
+    /// `Conflict` while a view of any process is alive, `Reopen` when the store is closed, `Io`. After an error of the
     /// disk, make a new file with `repair` before going on: what redb has moved may be in the system's cache only.
     pub fn compact(&self) -> Result<bool> {
         let _nested = Nested::enter(&self.inner.context)?;
@@ -390,17 +398,27 @@ impl Store {
     }
 
     /// Closes the file for every clone, once the calls in progress have ended. Views that are still alive fail from now
-    /// on.
+    /// on. While another process keeps writing, it stays open.
     pub(crate) fn close_file(&self) -> Result<()> {
-        // Refused before what is to be written last is taken.
+        // Refused before what is to be written last is tried.
         drop(Nested::enter(&self.inner.context)?);
         let closed = match self.with_handle_in_turn(|handle| self.inner.write_last(handle)) {
-            Err(error) if error.kind() == ErrorKind::Reopen => Ok(()),
+            Err(error) if error.kind() == ErrorKind::Reopen => {
+                if self.inner.closing.lock().is_some() {
+                    tracing::warn!(%error, "the store was closed, and its end could not be written");
+                }
+                Ok(())
+            }
+            Err(error) if error.kind() == ErrorKind::Locked => {
+                return Err(error.context("the store could not be closed and is still open"));
+            }
             closed => closed,
         };
         let _nested = Nested::enter(&self.inner.context)?;
         let handle = self.inner.handle.write().take();
-        closed.and(handle.map_or(Ok(()), Handle::close))
+        let closed = closed.and(handle.map_or(Ok(()), Handle::close));
+        *self.inner.closing.lock() = None;
+        closed
     }
 
     /// Has something written when the store is closed.
@@ -411,6 +429,16 @@ impl Store {
     /// Notes the number of this process's session.
     pub(crate) fn set_session(&self, number: u64) {
         self.inner.session.get_or_init(|| number);
+    }
+
+    /// Notes whether this process's session is still to begin; gives whether it was.
+    pub(crate) fn put_session_off(&self, put_off: bool) -> bool {
+        self.inner.session_put_off.swap(put_off, Ordering::Relaxed)
+    }
+
+    /// Whether this process's session is still to begin.
+    pub(crate) fn is_session_put_off(&self) -> bool {
+        self.inner.session_put_off.load(Ordering::Relaxed)
     }
 
     /// The number of this process's session.
@@ -443,21 +471,37 @@ impl Inner {
         &self.context
     }
 
-    /// Writes what is still to be written before the file is closed.
+    /// Writes what is still to be written before the file is closed. What could not be written stays, to be tried again.
     fn write_last(&self, handle: &Handle) -> Result<()> {
-        let closing = self.closing.lock().take();
-        closing.map_or(Ok(()), |closing| self.gate.alone(handle, &self.context, |tx| closing(tx).map(Outcome::Commit)))
+        // Held meanwhile, so that of two that close at once neither closes the file before this is written.
+        let mut closing = self.closing.lock();
+        if let Some(write) = closing.as_ref() {
+            self.gate.alone(handle, &self.context, |tx| write(tx).map(Outcome::Commit))?;
+            *closing = None;
+        }
+        Ok(())
+    }
+
+    /// The same where nobody can try again.
+    fn write_last_with_patience(&self, handle: &Handle) -> Result<()> {
+        let began = Instant::now();
+        loop {
+            match self.write_last(handle) {
+                Err(error) if error.kind() == ErrorKind::Locked && began.elapsed() < LAST_WAIT => {}
+                written => return written,
+            }
+        }
     }
 }
 
 impl Drop for Inner {
-    /// The last clone is gone: a clean end, unless a panic is on its way.
+    /// The last clone is gone: a clean end, unless a panic is on its way, or another process writes for a minute.
     fn drop(&mut self) {
         if std::thread::panicking() {
             return;
         }
         if let Some(handle) = self.handle.read().as_ref()
-            && let Err(error) = self.write_last(handle)
+            && let Err(error) = self.write_last_with_patience(handle)
         {
             tracing::warn!(%error, "the store was dropped, and its end could not be written");
         }

@@ -180,6 +180,16 @@ impl Fleet {
         Ok(Self { disk, file, path, store, clock, mode, known, acknowledged: Vec::new() })
     }
 
+    /// Begins a session as whoever opens a store does: on a full disk, later.
+    pub(crate) fn with_session(mut self) -> Result<Self> {
+        self.store = self.store.clone().begin_session_or_later(|| {
+            let (file, store) = open(&self.disk, &self.path, &self.clock, self.mode)?;
+            self.file = file;
+            Ok(store)
+        })?;
+        Ok(self)
+    }
+
     /// Takes one step, and learns from it what the store should now hold.
     pub(crate) fn step(&mut self, choices: &mut Choices) -> Result<Acted> {
         let acted = self.act(choices)?;

@@ -22,16 +22,26 @@ const FILLING: &str = "filling";
 #[test]
 fn a_full_disk_loses_nothing_and_records_can_be_removed_once_a_reserve_is_given_up() {
     let seed = seed();
+    let mut without_session = 0;
     for pages in 0..PAGES * usize::try_from(scale()).unwrap() {
         let folder = tempfile::tempdir().unwrap();
         let mut choices = Choices::seeded(seed + pages as u64 % 8);
         let mode = Mode { long: false, ..Mode::of(choices.below(8)) };
         let run = Run::record(folder.path(), mode, 6, &mut choices);
-        fill_and_empty(folder.path(), mode, run.marks.last().unwrap(), pages);
+        let begun = fill_and_empty(folder.path(), mode, run.marks.last().unwrap(), pages);
+        without_session += usize::from(begun == Begun::Later);
     }
+    assert!(without_session > 0, "no disk was so full that a session had no room");
 }
 
-fn fill_and_empty(folder: &std::path::Path, mode: Mode, mark: &Mark, pages: usize) {
+/// When the session of a process began that opened the store on a full disk.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Begun {
+    AtOnce,
+    Later,
+}
+
+fn fill_and_empty(folder: &std::path::Path, mode: Mode, mark: &Mark, pages: usize) -> Begun {
     let disk = Disk::of(mark.image.clone());
     let open = || Fleet::on(&disk, folder, mode, mark.known.clone()).unwrap();
     let fleet = open();
@@ -44,8 +54,16 @@ fn fill_and_empty(folder: &std::path::Path, mode: Mode, mark: &Mark, pages: usiz
     }
     fleet.die();
     let fleet = open();
+    let fleet = fleet.with_session().unwrap();
+    let begun = if fleet.store.session().is_some() { Begun::AtOnce } else { Begun::Later };
+    assert_eq!(fleet.store.notice_crashes().unwrap(), []);
     assert_holds(&fleet, mark, written);
     disk.leave_room(RESERVE);
+    if begun == Begun::Later {
+        fleet.store.write(|tx| tx.collection(FILLING)?.put("room", &json!(0))).unwrap();
+        fleet.store.notice_crashes().unwrap();
+        assert!(fleet.store.session().is_some(), "there is room, and no session");
+    }
     // What failed for want of room, even while the store was opened, is over once it is opened with room.
     fleet.die();
     let fleet = open();
@@ -56,6 +74,7 @@ fn fill_and_empty(folder: &std::path::Path, mode: Mode, mark: &Mark, pages: usiz
     fleet.die();
     let fleet = Fleet::on(&Disk::of(disk.cut(&mut Choices::seeded(pages as u64))), folder, mode, mark.known.clone());
     assert_sound(&fleet.unwrap().store);
+    begun
 }
 
 fn key(number: usize) -> String {

@@ -86,15 +86,14 @@ impl Store {
         })
     }
 
-    /// When the next automatic backup is due: now when it is overdue.
+    /// When the next automatic backup is due: now when it is overdue, or when the clock was set back behind the last one.
     ///
     /// # Errors
     ///
     /// `Damaged`, `Reopen`, `Io`.
     pub fn next_backup_at(&self, interval: Duration) -> Result<Timestamp> {
         let view = self.view()?;
-        let now = Records::now(&view);
-        Ok(last(&view, LAST)?.map_or(now, |last| clock::after(last, interval).max(now)))
+        due_at(&view, LAST, interval, Records::now(&view))
     }
 }
 
@@ -125,15 +124,17 @@ fn timer_of(request: &PointRequest) -> &'static [u8] {
     if request.has_documents() { LAST_OF_DOCUMENTS } else { LAST }
 }
 
-fn last<R: Records>(records: &R, timer: &[u8]) -> Result<Option<Timestamp>> {
-    let row = records.row(Table::Meta, timer)?;
-    row.map(|bytes| codec::decode::<Last>(&bytes).map(|last| last.at)).transpose()
+/// When the next is due: now when it is overdue. A last time in the future, after the clock was set back, counts as long
+/// ago.
+fn due_at<R: Records>(records: &R, timer: &[u8], interval: Duration, now: Timestamp) -> Result<Timestamp> {
+    let Some(bytes) = records.row(Table::Meta, timer)? else { return Ok(now) };
+    let last = codec::decode::<Last>(&bytes)?.at;
+    Ok(if last > now { now } else { clock::after(last, interval).max(now) })
 }
 
-/// Whether the interval has passed; a last time in the future, after the clock was set back, counts as long ago.
 fn is_due<R: Records>(records: &R, timer: &[u8], interval: Duration) -> Result<bool> {
     let now = records.now();
-    Ok(last(records, timer)?.is_none_or(|last| last > now || clock::after(last, interval) <= now))
+    Ok(due_at(records, timer, interval, now)? == now)
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ pub(crate) mod drills;
 pub(crate) mod events;
 pub(crate) mod guard;
 pub(crate) mod history;
+mod made;
 pub(crate) mod points;
 pub(crate) mod repair;
 pub(crate) mod resolve;
@@ -41,7 +42,8 @@ use crate::error::Result;
 use crate::state::INDEXES;
 
 impl Store {
-    /// Opens the store at `path`, and creates it when there is none.
+    /// Opens the store at `path`, and creates it when there is none. One on a full disk is opened too: without a session,
+    /// which [`Store::upkeep`] begins once something could be written.
     ///
     /// # Errors
     ///
@@ -60,11 +62,13 @@ impl Store {
     }
 
     /// Closes the file for every clone, once the calls in progress have ended. Views that are still alive fail from
-    /// then on. Dropping the last clone closes the file too, but says nothing of what goes wrong.
+    /// then on. Dropping the last clone closes the file too, and waits for up to a minute for another process's write,
+    /// but says of what goes wrong in the log only.
     ///
     /// # Errors
     ///
-    /// `Io` and `Full` when what was buffered could not be written; `Conflict` inside of a write.
+    /// `Locked` when another process writes for longer than the lock timeout: the store is still open then, and can be
+    /// closed again; `Io` and `Full` when what was buffered could not be written; `Conflict` inside of a write.
     pub fn close(&self) -> Result<()> {
         self.close_file()
     }
@@ -78,12 +82,13 @@ impl Options {
     /// As [`Store::open`], and `NoStore` when there is none and none is to be created.
     pub fn open(self, path: impl AsRef<Path>) -> Result<Store> {
         let (history, session) = (self.history.filter(|_| !self.read_only), self.session && !self.read_only);
-        let store = self.open_with(path.as_ref(), INDEXES)?;
+        let open = || self.clone().open_with(path.as_ref(), INDEXES);
+        let mut store = open()?;
+        if session {
+            store = store.begin_session_or_later(open)?;
+        }
         if let Some(window) = history {
             history::keep(&store, window)?;
-        }
-        if session {
-            store.begin_session()?;
         }
         Ok(store)
     }

@@ -11,7 +11,7 @@ use serde_json::json;
 use crate::engine::codec;
 use crate::engine::commit::Outcome;
 use crate::engine::meta;
-use crate::engine::open::{folder_of, sync_folder, temporary_name};
+use crate::engine::open::{folder_of, sync_folder};
 use crate::engine::records::{KeyRange, Records, Row, scan_rows};
 use crate::engine::repair::{RepairReport, repair};
 use crate::engine::schema::{CollectionId, Table};
@@ -20,6 +20,7 @@ use crate::engine::write::WriteTx;
 use crate::error::{Error, Result};
 use crate::recovery::backups::{Backup, backup_row};
 use crate::recovery::events::{self, EventKind};
+use crate::recovery::made::Made;
 use crate::recovery::points::epoch_of;
 use crate::recovery::sessions;
 use crate::state::assignments::mend_assignments;
@@ -41,16 +42,6 @@ pub struct RepairPlan {
     made: Made,
     to: PathBuf,
     report: RepairReport,
-}
-
-/// A file that is removed when it is dropped.
-#[derive(Debug)]
-struct Made(PathBuf);
-
-impl Drop for Made {
-    fn drop(&mut self) {
-        let _gone = fs::remove_file(&self.0);
-    }
 }
 
 impl Store {
@@ -87,12 +78,13 @@ impl Store {
         if to.exists() {
             return Err(exists(&to));
         }
-        let made = Made(temporary_name(&to));
-        let store = Self::options().session(false).reserve(false).cache_bytes(CACHE).open(&made.0)?;
+        let mut made = Made::beside(&to);
+        let store = Self::options().session(false).reserve(false).cache_bytes(CACHE).open(made.path())?;
         let mut report = repair(from, &store)?;
         store.alone(|tx| tx.mend(&mut report).map(Outcome::Commit))?;
         refuse_unsound(&store)?;
         store.close()?;
+        made.keep();
         Ok(RepairPlan { made, to, report })
     }
 }
@@ -109,8 +101,8 @@ impl RepairPlan {
     ///
     /// `Conflict` when there is a file of that name by now, `Io`.
     pub fn apply(self) -> Result<RepairReport> {
-        fs::File::open(&self.made.0)?.sync_all()?;
-        fs::hard_link(&self.made.0, &self.to).map_err(|error| match error.kind() {
+        fs::File::open(self.made.path())?.sync_all()?;
+        fs::hard_link(self.made.path(), &self.to).map_err(|error| match error.kind() {
             IoKind::AlreadyExists => exists(&self.to),
             _ => Error::from(error).context(self.to.display()),
         })?;

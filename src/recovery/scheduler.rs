@@ -140,7 +140,8 @@ pub struct Scheduler {
 }
 
 impl Store {
-    /// Takes back what is due to be taken back: expired claims, crashed sessions' claims, audit entries over 90 days.
+    /// Takes back what is due to be taken back: expired claims, crashed sessions' claims, audit entries over 90 days. Begins
+    /// the session that a full disk had no room for, once there is some.
     ///
     /// # Errors
     ///
@@ -194,21 +195,38 @@ struct Worker {
     schedule: Schedule,
     attendant: Arc<dyn Attendant>,
     health: Arc<Mutex<Health>>,
-    /// Not before then is a backup tried again that has failed.
-    backup_from: Timestamp,
-    /// When retention is due again.
-    retain_at: Timestamp,
-    /// When the session is to be noted alive again.
-    alive_at: Timestamp,
-    /// When finished tasks are looked for again.
-    purge_at: Timestamp,
+    /// Until then a backup that has failed is not tried again.
+    backup: Wait,
+    /// Until retention is due again.
+    retention: Wait,
+    /// Until the session is to be noted alive again.
+    alive: Wait,
+    /// Until finished tasks are looked for again.
+    purge: Wait,
+}
+
+/// A wait by a clock that may be set back: one that began in what is the future now is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Wait {
+    from: Timestamp,
+    to: Timestamp,
+}
+
+impl Wait {
+    fn new(now: Timestamp, duration: Duration) -> Self {
+        Self { from: now, to: clock::after(now, duration) }
+    }
+
+    fn is_over(&self, now: Timestamp) -> bool {
+        now >= self.to || now < self.from
+    }
 }
 
 impl Worker {
     fn new(store: Store, schedule: Schedule, attendant: Arc<dyn Attendant>, health: Arc<Mutex<Health>>) -> Self {
         let now = store.clock().now();
-        let alive_at = clock::after(now, KEEP_ALIVE);
-        Self { store, schedule, attendant, health, backup_from: now, retain_at: now, alive_at, purge_at: now }
+        let (alive, none) = (Wait::new(now, KEEP_ALIVE), Wait::new(now, Duration::ZERO));
+        Self { store, schedule, attendant, health, backup: none, retention: none, alive, purge: none }
     }
 
     fn run(&mut self, stop: &Stop) {
@@ -223,15 +241,15 @@ impl Worker {
         }
         self.note(Work::Upkeep, upkeep.err());
         let now = self.store.clock().now();
-        let made = if now < self.backup_from { None } else { Some(self.back_up()) };
+        let made = if self.backup.is_over(now) { Some(self.back_up()) } else { None };
         let has_made = matches!(made, Some(Ok(true)));
         if let Some(made) = made {
-            self.backup_from = if made.is_err() { clock::after(now, AGAIN_AFTER) } else { now };
+            self.backup = Wait::new(now, if made.is_err() { AGAIN_AFTER } else { Duration::ZERO });
             self.note(Work::Backup, made.err());
         }
-        if has_made || now >= self.retain_at {
+        if has_made || self.retention.is_over(now) {
             let retained = self.retain();
-            self.retain_at = clock::after(now, if retained.is_err() { AGAIN_AFTER } else { RETAIN_EVERY });
+            self.retention = Wait::new(now, if retained.is_err() { AGAIN_AFTER } else { RETAIN_EVERY });
             self.note(Work::Retention, retained.err());
         }
         true
@@ -247,24 +265,24 @@ impl Worker {
 
     fn keep_alive(&mut self) -> Result<()> {
         let now = self.store.clock().now();
-        if now < self.alive_at {
+        if !self.alive.is_over(now) {
             return Ok(());
         }
-        self.alive_at = clock::after(now, KEEP_ALIVE);
+        self.alive = Wait::new(now, KEEP_ALIVE);
         self.store.session().map_or(Ok(()), |session| self.store.write(|tx| tx.keep_alive(session)))
     }
 
     /// Removes tasks that have been finished for long enough; when there are many, the next tick goes on.
     fn purge(&mut self) -> Result<()> {
         let now = self.store.clock().now();
-        let Some(age) = self.schedule.purge_finished.filter(|_| now >= self.purge_at) else { return Ok(()) };
+        let Some(age) = self.schedule.purge_finished.filter(|_| self.purge.is_over(now)) else { return Ok(()) };
         let purged = self.store.purge_at_most(age, PURGED_IN_A_TICK);
         let is_over = match &purged {
             Ok(purged) => *purged < PURGED_IN_A_TICK,
             Err(error) => error.kind() == ErrorKind::Damaged,
         };
         if is_over {
-            self.purge_at = clock::after(now, PURGE_EVERY);
+            self.purge = Wait::new(now, PURGE_EVERY);
         }
         purged.map(drop)
     }
@@ -390,6 +408,46 @@ mod tests {
     }
 
     #[test]
+    fn a_clock_that_is_set_back_holds_up_neither_backups_nor_retention_nor_the_rest() {
+        let (_folder, clock, mut worker) = worker(Arc::new(()));
+        worker.schedule.purge_finished = Some(Duration::ZERO);
+        worker.tick();
+        let back: Timestamp = "2020-01-01T00:00:00Z".parse().unwrap();
+        clock.set(back);
+        let finish = |tx: &mut WriteTx<'_>| {
+            let task = tx.queue().enqueue(NewTask::new("old"))?;
+            tx.queue().cancel(&task.id).map(drop)
+        };
+        let change = |worker: &Worker, to: u32| worker.store.write(|tx| tx.config().put("limit", &json!(to))).unwrap();
+        worker.store.write(finish).unwrap();
+        change(&worker, 2);
+        clock.advance(Duration::from_secs(1));
+        worker.tick();
+        let now = clock.now();
+        assert_eq!(worker.store.points().unwrap().first().map(|point| point.timestamp), Some(now));
+        assert_eq!((worker.retention.from, worker.store.sessions().unwrap()[0].alive_at), (now, now));
+        assert_eq!(worker.store.view().unwrap().queue().counts().unwrap().cancelled, 0);
+        change(&worker, 3);
+        clock.advance(Duration::from_secs(599));
+        worker.tick();
+        assert_eq!(worker.store.points().unwrap().len(), 2, "the interval counts from the clock as it is");
+        clock.advance(Duration::from_secs(1));
+        worker.tick();
+        assert_eq!(worker.store.points().unwrap().len(), 3);
+    }
+
+    #[test]
+    fn a_backup_that_failed_is_tried_again_although_the_clock_was_set_back() {
+        let refuser = Arc::new(Refuser::default());
+        let (_folder, clock, mut worker) = worker(refuser);
+        worker.tick();
+        clock.set("2020-01-01T00:00:00Z".parse().unwrap());
+        worker.attendant = Arc::new(());
+        worker.tick();
+        assert_eq!(worker.store.points().unwrap().len(), 1);
+    }
+
+    #[test]
     fn for_days_there_is_a_point_every_ten_minutes_and_a_hundred_reach_over_a_week() {
         let (_folder, clock, mut worker) = worker(Arc::new(()));
         let ten_minutes = Duration::from_secs(600);
@@ -500,10 +558,10 @@ mod tests {
         let row = CollectionId::QUEUE.row_key(task.id.as_bytes());
         worker.store.write(|tx| tx.put_row(Table::Live, &row, b"no record")).unwrap();
         clock.advance(KEEP_ALIVE);
-        let alive_at = worker.alive_at;
+        let alive = worker.alive;
         assert!(worker.tick());
         assert!(worker.health.lock().upkeep_error.is_some());
-        assert!(worker.alive_at > alive_at);
+        assert!(worker.alive.from > alive.from);
         assert_eq!(refuser.told.lock().iter().filter(|(work, _)| *work == Work::Upkeep).count(), 1);
     }
 

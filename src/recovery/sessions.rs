@@ -15,6 +15,7 @@ use crate::engine::codec::{self, Stored};
 use crate::engine::commit::Outcome;
 use crate::engine::presence::Presence;
 use crate::engine::records::{KeyRange, Records, scan_rows};
+use crate::engine::reserve;
 use crate::engine::schema::Table;
 use crate::engine::store::Store;
 use crate::engine::view::View;
@@ -98,11 +99,11 @@ impl Stored for Mark {
 
 impl Store {
     /// Begins this process's session: looks for crashes of others first, then writes the session's row and holds its
-    /// byte. It ends when the store is closed, or dropped outside of a panic.
-    pub(crate) fn begin_session(&self) -> Result<()> {
+    /// byte. It ends when the store is closed, or dropped outside of a panic. Gives the crashes.
+    pub(crate) fn begin_session(&self) -> Result<Vec<Session>> {
         let presence = Presence::open(self.path())?;
-        let id = self.alone(|tx| {
-            tx.notice_crashes(&presence)?;
+        let (id, crashed) = self.alone(|tx| {
+            let crashed = tx.notice_crashes(&presence)?;
             // A store that was removed while a process had it open may have left the byte of the same number held.
             let id = loop {
                 let id = SessionId(tx.next(COUNTER)?);
@@ -121,17 +122,44 @@ impl Store {
                 ended_at: None,
             };
             tx.put_session(&session)?;
-            Ok(Outcome::Commit(id))
+            Ok(Outcome::Commit((id, crashed)))
         })?;
-        presence.announce(id.0, &format!("process {} ({})", std::process::id(), program()))?;
+        if let Err(error) = presence.announce(id.0, &format!("process {} ({})", std::process::id(), program())) {
+            tracing::warn!(%error, "messages cannot name this process");
+        }
         self.at_close(Box::new(move |tx| {
-            let held = presence;
-            tx.end_session(id)?;
-            drop(held);
-            Ok(())
+            // Held for as long as this may still have to be tried.
+            let _held = &presence;
+            tx.end_session(id)
         }));
         self.set_session(id.0);
-        Ok(())
+        Ok(crashed)
+    }
+
+    /// Begins the session of a store that was just opened. Where the disk is full, it goes on without one, and the session
+    /// begins once something could be written: reading and removing must not fail for want of a page.
+    pub(crate) fn begin_session_or_later(self, reopen: impl FnOnce() -> Result<Self>) -> Result<Self> {
+        match self.begin_session() {
+            Err(error) if reserve::is_full(&error) => {
+                tracing::warn!(%error, "the disk is full: the store is open without a session until there is room");
+                // A commit that failed leaves a handle that refuses further work.
+                drop::<Result<()>>(self.close());
+                let store = reopen()?;
+                store.put_session_off(true);
+                Ok(store)
+            }
+            begun => begun.map(|_crashed| self),
+        }
+    }
+
+    /// Begins a session that was put off, once there is a sign that there is room: a failed try would end reading too.
+    fn begin_session_put_off(&self) -> Result<Vec<Session>> {
+        if self.commits().count() == 0 || !self.put_session_off(false) {
+            return Ok(Vec::new());
+        }
+        let begun = self.begin_session();
+        self.put_session_off(begun.is_err());
+        begun
     }
 
     /// The session of this process, when the store was opened with one: give it to claims whose work is done here.
@@ -145,6 +173,9 @@ impl Store {
     ///
     /// As [`Store::write`].
     pub fn notice_crashes(&self) -> Result<Vec<Session>> {
+        if self.is_session_put_off() {
+            return self.begin_session_put_off();
+        }
         if !self.view()?.has_dead_session(self.path(), self.session())? {
             return Ok(Vec::new());
         }
@@ -308,14 +339,20 @@ impl View {
         if open.is_empty() {
             return Ok(false);
         }
-        let presence = Presence::open(store)?;
+        let presence = match Presence::open_existing(store) {
+            Some(presence) => Some(presence),
+            // Looking makes no file, and where there is none nobody lives.
+            None if !has_file_of_sessions(store) => None,
+            None => Some(Presence::open(store)?),
+        };
+        let is_held = |session: SessionId| presence.as_ref().map_or(Ok(false), |presence| presence.is_held(session.0));
         // Where this process itself is not to be seen, the file is another than it was, and says nothing of others.
-        if own.is_some_and(|own| !presence.is_held(own.0).unwrap_or(true)) {
+        if own.is_some_and(|own| !is_held(own).unwrap_or(true)) {
             tracing::warn!("the file of sessions was replaced; crashes are noticed again once the store is reopened");
             return Ok(false);
         }
         for session in open {
-            if !presence.is_held(session.id.0)? {
+            if !is_held(session.id)? {
                 return Ok(true);
             }
         }
@@ -332,6 +369,12 @@ impl Session {
 /// Every session, oldest first.
 fn sessions<R: Records>(records: &R) -> Result<Vec<Session>> {
     scan_rows(records, Table::Sessions, KeyRange::all()).map(|row| codec::decode(&row?.1)).collect()
+}
+
+fn has_file_of_sessions(store: &Path) -> bool {
+    let mut path = store.as_os_str().to_owned();
+    path.push(".sessions");
+    Path::new(&path).exists()
 }
 
 fn program() -> String {

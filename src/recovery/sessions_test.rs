@@ -6,6 +6,7 @@ use crate::clock::ManualClock;
 use crate::engine::codec;
 use crate::engine::commit::Outcome;
 use crate::engine::store::{Options, Store};
+use crate::error::ErrorKind;
 use crate::recovery::sessions::{Session, SessionState};
 use crate::state::ids::{BotId, SessionId};
 use crate::state::queue::{ClaimOptions, NewTask, TaskState};
@@ -83,6 +84,42 @@ fn a_first_start_and_a_clean_close_are_no_crash() {
     assert!(store.crash().unwrap().is_none());
     let states: Vec<_> = store.sessions().unwrap().iter().map(|session| session.state).collect();
     assert_eq!(states, [SessionState::Open, SessionState::Closed, SessionState::Closed]);
+}
+
+#[test]
+fn a_close_while_another_writes_can_be_tried_again_and_a_drop_waits() {
+    let hive = Hive::new();
+    let other = hive.options().session(false).open(hive.folder.path().join("h.redb")).unwrap();
+    let open = || {
+        let options = hive.options().lock_timeout(Duration::from_millis(50));
+        options.open(hive.folder.path().join("h.redb")).unwrap()
+    };
+    let store = open();
+    let refused = other.write(|_| Ok(store.close().unwrap_err())).unwrap();
+    assert_eq!(refused.kind(), ErrorKind::Locked, "{refused}");
+    assert!(store.view().is_ok() && other.notice_crashes().unwrap().is_empty(), "it is open, and lives");
+    store.close().unwrap();
+
+    let dropped = open();
+    let dropping = other.write(|_| {
+        let dropping = std::thread::spawn(|| drop(dropped));
+        std::thread::sleep(Duration::from_millis(300));
+        Ok(dropping)
+    });
+    dropping.unwrap().join().unwrap();
+    assert_eq!(other.notice_crashes().unwrap(), []);
+    let states: Vec<_> = other.sessions().unwrap().iter().map(|session| session.state).collect();
+    assert_eq!(states, [SessionState::Closed, SessionState::Closed]);
+}
+
+#[test]
+fn looking_for_the_dead_leaves_no_file_behind() {
+    let hive = Hive::new();
+    hive.leave_a_dead_session(900);
+    let path = hive.folder.path().join("h.redb");
+    let store = hive.options().read_only(true).open(&path).unwrap();
+    assert!(store.view().unwrap().has_dead_session(&path, None).unwrap());
+    assert!(!hive.folder.path().join("h.redb.sessions").exists());
 }
 
 #[test]

@@ -35,6 +35,7 @@ fn drill(met: bool) -> LastDrill {
 fn a_store_that_nobody_looked_after_is_at_risk_and_each_line_says_what_to_do() {
     let hive = Hive::new();
     hive.fill();
+    fs::remove_file(hive.path().with_file_name("h.redb.sessions")).unwrap();
     let page = page(&hive, &[], 3);
     assert_eq!(page["verdict"], "warn");
     assert_eq!(said(&page, "verified").0, "ok");
@@ -47,6 +48,7 @@ fn a_store_that_nobody_looked_after_is_at_risk_and_each_line_says_what_to_do() {
     let text = hive.run(&["doctor"]).with(3).out;
     assert!(text.contains("warn  backup      there is no restore point\n                  -> make one: "), "{text}");
     assert!(text.ends_with("\nyou would get back what is in the file; at risk: 4\n"), "{text}");
+    assert!(!hive.path().with_file_name("h.redb.sessions").exists(), "looking leaves no trace");
 }
 
 #[test]

@@ -13,8 +13,8 @@ use crate::face::summary::show_bytes;
 
 /// Make the file as small as its content
 ///
-/// Every reader and writer of every process waits meanwhile, about 3 s per GB. So it is done at once only when no other
-/// process has the store open.
+/// Readers and writers of other processes wait meanwhile, about 3 s per GB, and while one of them reads it is refused. So
+/// it is done at once only when no other process has the store open.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
