@@ -385,9 +385,15 @@ fn count(page: &[u8]) -> Option<usize> {
     page.get(2..)?.first_chunk().map(|count| usize::from(u16::from_le_bytes(*count)))
 }
 
-/// The pairs of a leaf that lie within it.
+/// The pairs of a leaf that lie within it. On a damaged one they may lie over one another; all together are not longer than
+/// two such pages, as a page may be made of which each of many pairs is as long as the page.
 fn pairs(page: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
-    spots(page).filter_map(|(key, value)| Some((page.get(key)?, page.get(value)?)))
+    let mut left = 2 * page.len();
+    spots(page).filter_map(move |(key, value)| {
+        let (key, value) = (page.get(key)?, page.get(value)?);
+        left = left.checked_sub(key.len() + value.len())?;
+        Some((key, value))
+    })
 }
 
 /// Where they are: a table of the ends of the keys, one of the ends of the values, keys, values.
@@ -418,19 +424,24 @@ fn suspects(page: &[u8], visitor: &dyn Visitor) -> Vec<usize> {
     spots(page).filter(|_| leaf).filter_map(apart).filter_map(suspect).take(SUSPECTS_MAX).collect()
 }
 
-/// The pages below a branch: checksums, numbers, a table of the ends of the keys between them, keys.
+/// The pages below a branch: checksums, numbers, a table of the ends of the keys between them, keys. Keys that lie over one
+/// another are left out as pairs are.
 fn children(page: &[u8], span: &Span) -> Vec<(Link, Span)> {
     let count = count(page).unwrap_or_default();
     let key_end = |at: usize| u32_at(page, 8 + 24 * (count + 1) + 4 * at);
-    let key = |at: usize| {
+    let mut left = 2 * page.len();
+    let mut key = |at: usize| {
         let start = at.checked_sub(1).map_or(Some(8 + 24 * (count + 1) + 4 * count), key_end)?;
-        page.get(start..key_end(at)?).map(<[u8]>::to_vec)
+        let key = page.get(start..key_end(at)?)?;
+        left = left.checked_sub(key.len())?;
+        Some(key.to_vec())
     };
-    let spans = |at: usize| Span {
-        after: at.checked_sub(1).map_or_else(|| span.after.clone(), key),
-        through: if at < count { key(at) } else { span.through.clone() },
-    };
-    links(page).enumerate().map(|(at, link)| (link, spans(at))).collect()
+    let mut after = span.after.clone();
+    let spans = links(page).enumerate().map(|(at, link)| {
+        let through = if at < count { key(at) } else { span.through.clone() };
+        (link, Span { after: std::mem::replace(&mut after, through.clone()), through })
+    });
+    spans.collect()
 }
 
 /// Where they are.
@@ -600,6 +611,24 @@ mod tests {
             page[4 + 4 * (90 + at)..][..4].copy_from_slice(&end.to_le_bytes());
         }
         assert!(suspects(&page, &seen).len() <= 2, "{:?}", suspects(&page, &seen));
+        let bytes: usize = pairs(&page).map(|(key, value)| key.len() + value.len()).sum();
+        assert!(bytes <= 2 * page.len(), "bytes={bytes} page={}", page.len());
+    }
+
+    #[test]
+    fn keys_of_a_branch_that_lie_over_one_another_take_no_more_than_two_pages() {
+        let mut page = vec![BRANCH, 0];
+        page.extend(100u16.to_le_bytes());
+        page.resize(4096, 0);
+        // Each other key ends at the end of the page and begins near its beginning.
+        for at in 0..100 {
+            let end = if at % 2 == 0 { 2900u32 } else { 4096 };
+            page[8 + 24 * 101 + 4 * at..][..4].copy_from_slice(&end.to_le_bytes());
+        }
+        let children = children(&page, &Span::default());
+        let bytes: usize = children.iter().filter_map(|(_, span)| span.through.as_deref()).map(<[u8]>::len).sum();
+        assert_eq!(children.len(), 101);
+        assert!(bytes > 0 && bytes <= 2 * page.len(), "bytes={bytes}");
     }
 
     #[test]
