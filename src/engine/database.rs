@@ -78,6 +78,11 @@ impl Handle {
         }
     }
 
+    /// Whether a read begins with what the file says, and not with what is in memory over it.
+    pub(crate) fn reads_the_file(&self) -> bool {
+        matches!(self.database, Some(Access::Write(_) | Access::Read(_)))
+    }
+
     /// For work on the database as a whole, which nobody else may be using.
     pub(crate) fn database_mut(&mut self) -> Option<&mut Database> {
         match &mut self.database {

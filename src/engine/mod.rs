@@ -18,6 +18,7 @@ pub(crate) mod open;
 pub(crate) mod overlay;
 pub(crate) mod pages;
 pub(crate) mod point;
+pub(crate) mod pool;
 pub(crate) mod presence;
 pub(crate) mod records;
 pub(crate) mod repair;

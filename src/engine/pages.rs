@@ -5,6 +5,7 @@
 //! from its own in one bit only is mended, which 128 bits of checksum prove.
 
 mod newest;
+mod snapshot;
 
 use std::cell::OnceCell;
 use std::collections::BTreeSet;
@@ -13,6 +14,7 @@ use std::ops::Range;
 use redb::StorageBackend;
 use xxhash_rust::xxh3::xxh3_128;
 
+pub(crate) use self::snapshot::Snapshot;
 use crate::error::Result;
 
 /// The least that redb reads or writes; longer pages are this times a power of two.
@@ -57,6 +59,9 @@ pub(crate) struct Pages<'a> {
     /// The beginning of the checksum of every page, and its number, in order, once something is looked for.
     elsewhere: OnceCell<Vec<(u64, u64)>>,
 }
+
+/// A table: its name, where it begins if it has rows, and how many.
+pub(crate) type Found = (String, Option<Link>, u64);
 
 /// What is done with a key and its value.
 pub(crate) type EachPair<'a> = dyn FnMut(&[u8], &[u8]) -> Result<()> + 'a;
@@ -113,6 +118,13 @@ impl Span {
         self.after.as_deref().is_none_or(|after| key > after)
             && self.through.as_deref().is_none_or(|through| key <= through)
     }
+
+    /// Whether it has keys, and all of them are within another.
+    fn lies_within(&self, other: &Self) -> bool {
+        let begins = other.after.as_deref().is_none_or(|after| self.after.as_deref().is_some_and(|own| own >= after));
+        let ends = other.through.as_deref().is_none_or(|end| self.through.as_deref().is_some_and(|own| own <= end));
+        begins && ends && self.after.as_deref().zip(self.through.as_deref()).is_none_or(|(after, end)| after < end)
+    }
 }
 
 impl<'a> Pages<'a> {
@@ -143,7 +155,7 @@ impl<'a> Pages<'a> {
     }
 
     /// The tables that a tree of tables names.
-    pub(crate) fn tables(&mut self, root: Link, visitor: &mut dyn Visitor) -> Result<Vec<(String, Option<Link>, u64)>> {
+    pub(crate) fn tables(&mut self, root: Link, visitor: &mut dyn Visitor) -> Result<Vec<Found>> {
         let mut tables = Tables { visitor, found: Vec::new() };
         self.walk(root, &mut tables)?;
         Ok(tables.found)
@@ -278,18 +290,12 @@ impl<'a> Pages<'a> {
 /// Collects the tables of a tree of tables, and passes damage on.
 struct Tables<'a> {
     visitor: &'a mut dyn Visitor,
-    found: Vec<(String, Option<Link>, u64)>,
+    found: Vec<Found>,
 }
 
 impl Visitor for Tables<'_> {
     fn row(&mut self, key: &[u8], value: &[u8]) -> Result<()> {
-        let rows = value.get(1..).and_then(u64_at);
-        if let (Ok(name), Some(&TABLE), Some(rows), Some(some)) =
-            (std::str::from_utf8(key), value.first(), rows, value.get(9))
-        {
-            let root = if *some == 0 { None } else { value.get(10..).and_then(link) };
-            self.found.push((name.to_owned(), root, rows));
-        }
+        self.found.extend(table_of(key, value));
         Ok(())
     }
 
@@ -300,6 +306,14 @@ impl Visitor for Tables<'_> {
     fn flipped_bit(&self, _: &[u8], _: &[u8]) -> Option<usize> {
         None
     }
+}
+
+/// What a row of a tree of tables says of a table.
+fn table_of(key: &[u8], value: &[u8]) -> Option<Found> {
+    let name = std::str::from_utf8(key).ok().filter(|_| value.first() == Some(&TABLE))?;
+    let rows = value.get(1..).and_then(u64_at)?;
+    let root = if *value.get(9)? == 0 { None } else { value.get(10..).and_then(link) };
+    Some((name.to_owned(), root, rows))
 }
 
 /// A commit slot: two flags, the roots at 8 and at 40, the transaction at 104, and its own checksum last.
@@ -371,9 +385,15 @@ fn count(page: &[u8]) -> Option<usize> {
     page.get(2..)?.first_chunk().map(|count| usize::from(u16::from_le_bytes(*count)))
 }
 
-/// The pairs of a leaf that lie within it.
+/// The pairs of a leaf that lie within it. On a damaged one they may lie over one another; all together are not longer than
+/// two such pages, as a page may be made of which each of many pairs is as long as the page.
 fn pairs(page: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
-    spots(page).filter_map(|(key, value)| Some((page.get(key)?, page.get(value)?)))
+    let mut left = 2 * page.len();
+    spots(page).filter_map(move |(key, value)| {
+        let (key, value) = (page.get(key)?, page.get(value)?);
+        left = left.checked_sub(key.len() + value.len())?;
+        Some((key, value))
+    })
 }
 
 /// Where they are: a table of the ends of the keys, one of the ends of the values, keys, values.
@@ -404,19 +424,24 @@ fn suspects(page: &[u8], visitor: &dyn Visitor) -> Vec<usize> {
     spots(page).filter(|_| leaf).filter_map(apart).filter_map(suspect).take(SUSPECTS_MAX).collect()
 }
 
-/// The pages below a branch: checksums, numbers, a table of the ends of the keys between them, keys.
+/// The pages below a branch: checksums, numbers, a table of the ends of the keys between them, keys. Keys that lie over one
+/// another are left out as pairs are.
 fn children(page: &[u8], span: &Span) -> Vec<(Link, Span)> {
     let count = count(page).unwrap_or_default();
     let key_end = |at: usize| u32_at(page, 8 + 24 * (count + 1) + 4 * at);
-    let key = |at: usize| {
+    let mut left = 2 * page.len();
+    let mut key = |at: usize| {
         let start = at.checked_sub(1).map_or(Some(8 + 24 * (count + 1) + 4 * count), key_end)?;
-        page.get(start..key_end(at)?).map(<[u8]>::to_vec)
+        let key = page.get(start..key_end(at)?)?;
+        left = left.checked_sub(key.len())?;
+        Some(key.to_vec())
     };
-    let spans = |at: usize| Span {
-        after: at.checked_sub(1).map_or_else(|| span.after.clone(), key),
-        through: if at < count { key(at) } else { span.through.clone() },
-    };
-    links(page).enumerate().map(|(at, link)| (link, spans(at))).collect()
+    let mut after = span.after.clone();
+    let spans = links(page).enumerate().map(|(at, link)| {
+        let through = if at < count { key(at) } else { span.through.clone() };
+        (link, Span { after: std::mem::replace(&mut after, through.clone()), through })
+    });
+    spans.collect()
 }
 
 /// Where they are.
@@ -586,6 +611,24 @@ mod tests {
             page[4 + 4 * (90 + at)..][..4].copy_from_slice(&end.to_le_bytes());
         }
         assert!(suspects(&page, &seen).len() <= 2, "{:?}", suspects(&page, &seen));
+        let bytes: usize = pairs(&page).map(|(key, value)| key.len() + value.len()).sum();
+        assert!(bytes <= 2 * page.len(), "bytes={bytes} page={}", page.len());
+    }
+
+    #[test]
+    fn keys_of_a_branch_that_lie_over_one_another_take_no_more_than_two_pages() {
+        let mut page = vec![BRANCH, 0];
+        page.extend(100u16.to_le_bytes());
+        page.resize(4096, 0);
+        // Each other key ends at the end of the page and begins near its beginning.
+        for at in 0..100 {
+            let end = if at % 2 == 0 { 2900u32 } else { 4096 };
+            page[8 + 24 * 101 + 4 * at..][..4].copy_from_slice(&end.to_le_bytes());
+        }
+        let children = children(&page, &Span::default());
+        let bytes: usize = children.iter().filter_map(|(_, span)| span.through.as_deref()).map(<[u8]>::len).sum();
+        assert_eq!(children.len(), 101);
+        assert!(bytes > 0 && bytes <= 2 * page.len(), "bytes={bytes}");
     }
 
     #[test]

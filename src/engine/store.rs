@@ -16,6 +16,7 @@ use crate::engine::index::IndexRule;
 use crate::engine::nested::Nested;
 use crate::engine::notice::Commits;
 use crate::engine::open;
+use crate::engine::pages::Snapshot;
 use crate::engine::reserve;
 use crate::engine::schema::CollectionId;
 use crate::engine::turn::{Streak, Turn};
@@ -345,6 +346,19 @@ impl Store {
     /// A view as of a retained epoch.
     pub(crate) fn view_at(&self, epoch: Epoch) -> Result<View> {
         self.with_handle(|handle| View::new(self.inner.context.clone(), handle.begin_read()?, handle.guard(), epoch))
+    }
+
+    /// A view of now for whoever reads all of it: where it can, it also reads the pages of the file by itself.
+    pub(crate) fn view_of_all(&self) -> Result<View> {
+        self.with_handle(|handle| {
+            // What is not shared begins to read from memory, which may be behind the file.
+            let (transaction, snapshot) = match self.inner.context.shared && handle.reads_the_file() {
+                true => Snapshot::with(self.path(), || handle.begin_read())?,
+                false => (handle.begin_read()?, None),
+            };
+            let view = View::new(self.inner.context.clone(), transaction, handle.guard(), Epoch::NOW)?;
+            Ok(view.with_snapshot(snapshot))
+        })
     }
 
     /// Runs work in a transaction of its own, which is committed or aborted as a whole.

@@ -12,6 +12,7 @@ use crate::engine::digest::Stats;
 use crate::engine::epoch::{Epoch, Epochs};
 use crate::engine::frame::{self, Frame};
 use crate::engine::meta;
+use crate::engine::pages::Snapshot;
 use crate::engine::point::Manifest;
 use crate::engine::records::{KeyRange, PAGE, PAGE_BYTES, Records, Row, is_full, part_of, scan};
 use crate::engine::schema::{CollectionId, Place, Table};
@@ -37,6 +38,8 @@ pub struct View {
     transaction: ReadTransaction,
     tables: [OnceLock<RedbTable>; Table::COUNT],
     guard: Guard,
+    /// The pages of the same commit, if they can be read past redb.
+    snapshot: Option<Snapshot>,
     at: Epoch,
     epochs: Epochs,
     manifest: Option<Manifest>,
@@ -87,6 +90,7 @@ impl View {
             transaction,
             tables: Default::default(),
             guard,
+            snapshot: None,
             at,
             epochs: Epochs::NEW,
             manifest: None,
@@ -273,6 +277,15 @@ impl View {
     pub(crate) fn count_rows(&self, table: Table) -> Result<u64> {
         let opened = self.table(table)?;
         self.guard.run(|| Ok(opened.len()?))
+    }
+
+    /// The same view, with the pages that it reads.
+    pub(crate) fn with_snapshot(self, snapshot: Option<Snapshot>) -> Self {
+        Self { snapshot, ..self }
+    }
+
+    pub(crate) fn snapshot(&self) -> Option<&Snapshot> {
+        self.snapshot.as_ref()
     }
 
     pub(crate) fn guard(&self) -> &Guard {

@@ -1,16 +1,16 @@
-//! Walking every row of a table on all cores. The keys are cut into ranges: whoever has walked a while gives back two
-//! halves of what is left, so that nobody is idle for long, however unevenly the keys lie.
+//! Walking every row of a table on all cores: from the pages of the file, or through redb. There the keys are cut into
+//! ranges: whoever has walked a while gives back two halves of what is left.
 
 use std::ops::Bound;
 
-use parking_lot::{Condvar, Mutex};
 use redb::{AccessGuard, ReadableTable};
 
+use crate::engine::pool::Pool;
 use crate::engine::records::KeyRange;
 use crate::engine::schema::Table;
 use crate::engine::view::View;
 use crate::engine::write::out_of_order;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, Result};
 
 /// Rows that are read at a time, unless they are longer together than this many bytes.
 const BATCH: usize = 256;
@@ -21,22 +21,14 @@ const BATCHES: usize = 16;
 /// A key and its value, where they stand on their page.
 type Pair<'t> = (AccessGuard<'t, &'static [u8]>, AccessGuard<'t, &'static [u8]>);
 
-/// What is still to be walked.
-struct Ranges {
-    state: Mutex<State>,
-    turn: Condvar,
-}
-
-struct State {
-    waiting: Vec<KeyRange>,
-    /// Workers that may give some back.
-    busy: usize,
-}
-
-/// A range that one worker walks; when it is dropped, the others know that nothing more comes of it.
-struct Taken<'a> {
-    ranges: &'a Ranges,
-    range: KeyRange,
+/// How rows are read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Way {
+    /// From the pages of the file, in two thirds of the time. Only that all is well may be believed: whatever is not may be so
+    /// because a page was read by itself.
+    Pages,
+    /// Through redb, by which alone it is said what is wrong.
+    Redb,
 }
 
 /// Calls `row` with every row of a table, in no order, each worker with a `T` of its own; gives what they made of it.
@@ -44,107 +36,80 @@ struct Taken<'a> {
 ///
 /// # Errors
 ///
-/// The first error that `row` gives, `Damaged` before others.
+/// The first error that `row` gives, `Damaged` before others; `Conflict` when the view has no pages to be read.
 pub(crate) fn walk<T: Default + Send>(
+    view: &View,
+    way: Way,
+    table: Table,
+    tick: &(dyn Fn(u64) + Sync),
+    row: impl Fn(&mut T, &[u8], &[u8]) -> Result<()> + Sync,
+) -> Result<Vec<T>> {
+    match (way, view.snapshot()) {
+        (Way::Pages, Some(snapshot)) => snapshot.walk(table, tick, row),
+        (Way::Pages, None) => Err(Error::conflict("the pages of the file cannot be read past redb")),
+        (Way::Redb, _) => walk_redb(view, table, tick, row),
+    }
+}
+
+fn walk_redb<T: Default + Send>(
     view: &View,
     table: Table,
     tick: &(dyn Fn(u64) + Sync),
     row: impl Fn(&mut T, &[u8], &[u8]) -> Result<()> + Sync,
 ) -> Result<Vec<T>> {
-    let ranges = Ranges::of(view, table)?;
-    let worker = || {
-        let mut made = T::default();
-        while let Some(taken) = ranges.take() {
-            taken.walk(view, table, tick, |key, bytes| row(&mut made, key, bytes))?;
-        }
-        Ok(made)
-    };
-    let workers = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    let done: Vec<Result<T>> =
-        std::thread::scope(|scope| {
-            let others: Vec<_> = (1..workers).map(|_| scope.spawn(worker)).collect();
-            let mut done = vec![worker()];
-            done.extend(others.into_iter().map(|other| {
-                other.join().unwrap_or_else(|_| Err(Error::damaged("the pages of the file are damaged")))
-            }));
-            done
-        });
-    // When one worker meets damaged pages, the others are refused; what counts is the damage.
-    let (damaged, others): (Vec<_>, Vec<_>) =
-        done.into_iter().partition(|part| part.as_ref().is_err_and(|error| error.kind() == ErrorKind::Damaged));
-    damaged.into_iter().chain(others).collect()
+    let pool = Pool::of(all_of(view, table)?);
+    pool.run(
+        || Ok(T::default()),
+        |made, range| {
+            let rest = walk_range(view, table, range, tick, |key, bytes| row(made, key, bytes))?;
+            pool.give_back(rest);
+            Ok(())
+        },
+    )
 }
 
-impl Ranges {
-    /// All of a table, from its first key to its last.
-    fn of(view: &View, table: Table) -> Result<Self> {
-        let opened = view.table(table)?;
-        let ends = view.guard().run(|| Ok((opened.first()?, opened.last()?)))?;
-        let bound = |key: &[u8]| Bound::Included(key.to_vec());
-        let waiting = match ends {
-            (Some((first, _)), Some((last, _))) => {
-                vec![KeyRange { start: bound(first.value()), end: bound(last.value()), backward: false }]
-            }
-            _ => Vec::new(),
-        };
-        Ok(Self { state: Mutex::new(State { waiting, busy: 0 }), turn: Condvar::new() })
-    }
-
-    /// A range to walk; none once everything has been.
-    fn take(&self) -> Option<Taken<'_>> {
-        let mut state = self.state.lock();
-        while state.waiting.is_empty() && state.busy > 0 {
-            self.turn.wait(&mut state);
+/// All of a table, from its first key to its last.
+fn all_of(view: &View, table: Table) -> Result<Vec<KeyRange>> {
+    let opened = view.table(table)?;
+    let ends = view.guard().run(|| Ok((opened.first()?, opened.last()?)))?;
+    let bound = |key: &[u8]| Bound::Included(key.to_vec());
+    Ok(match ends {
+        (Some((first, _)), Some((last, _))) => {
+            vec![KeyRange { start: bound(first.value()), end: bound(last.value()), backward: false }]
         }
-        let range = state.waiting.pop()?;
-        state.busy += 1;
-        Some(Taken { ranges: self, range })
-    }
+        _ => Vec::new(),
+    })
 }
 
-impl Taken<'_> {
-    fn walk(
-        self,
-        view: &View,
-        table: Table,
-        tick: &(dyn Fn(u64) + Sync),
-        mut row: impl FnMut(&[u8], &[u8]) -> Result<()>,
-    ) -> Result<()> {
-        let opened = view.table(table)?;
-        let bounds = (self.range.start.as_ref().map(Vec::as_slice), self.range.end.as_ref().map(Vec::as_slice));
-        let mut rows = view.guard().run(|| Ok(opened.range::<&[u8]>(bounds)?))?;
-        let mut last = Vec::new();
-        for _ in 0..BATCHES {
-            let batch: Vec<_> = view.guard().run(|| Ok(next_batch(rows.by_ref())?))?;
-            for (key, bytes) in &batch {
-                row(key.value(), bytes.value())?;
-            }
-            tick(batch.len() as u64);
-            // Whoever went on behind a key that goes back would never end.
-            let rest = if last.is_empty() { self.range.clone() } else { self.range.clone().after(&last) };
-            if !rest.holds_keys_in_order(batch.iter().map(|(key, _)| key.value())) {
-                return Err(out_of_order());
-            }
-            match batch.last() {
-                Some((key, _)) => last = key.value().to_vec(),
-                None => return Ok(()),
-            }
+/// Walks the beginning of a range, and gives what is left of it.
+fn walk_range(
+    view: &View,
+    table: Table,
+    range: KeyRange,
+    tick: &(dyn Fn(u64) + Sync),
+    mut row: impl FnMut(&[u8], &[u8]) -> Result<()>,
+) -> Result<Vec<KeyRange>> {
+    let opened = view.table(table)?;
+    let bounds = (range.start.as_ref().map(Vec::as_slice), range.end.as_ref().map(Vec::as_slice));
+    let mut rows = view.guard().run(|| Ok(opened.range::<&[u8]>(bounds)?))?;
+    let mut last = Vec::new();
+    for _ in 0..BATCHES {
+        let batch: Vec<_> = view.guard().run(|| Ok(next_batch(rows.by_ref())?))?;
+        for (key, bytes) in &batch {
+            row(key.value(), bytes.value())?;
         }
-        self.give_back(halves(&self.range, &last));
-        Ok(())
+        tick(batch.len() as u64);
+        // Whoever went on behind a key that goes back would never end.
+        let rest = if last.is_empty() { range.clone() } else { range.clone().after(&last) };
+        if !rest.holds_keys_in_order(batch.iter().map(|(key, _)| key.value())) {
+            return Err(out_of_order());
+        }
+        match batch.last() {
+            Some((key, _)) => last = key.value().to_vec(),
+            None => return Ok(Vec::new()),
+        }
     }
-
-    fn give_back(&self, rest: Vec<KeyRange>) {
-        self.ranges.state.lock().waiting.extend(rest);
-        self.ranges.turn.notify_all();
-    }
-}
-
-impl Drop for Taken<'_> {
-    fn drop(&mut self) {
-        self.ranges.state.lock().busy -= 1;
-        self.ranges.turn.notify_all();
-    }
+    Ok(halves(&range, &last))
 }
 
 /// The next rows, with the pages that they stand on.
@@ -217,10 +182,11 @@ mod tests {
                 })
             })
             .unwrap();
-        let walked = walk(&store.view().unwrap(), Table::Live, &|_| (), |rows: &mut Vec<Vec<u8>>, row, _| {
-            rows.push(row.to_vec());
-            Ok(())
-        });
+        let walked =
+            walk(&store.view().unwrap(), Way::Redb, Table::Live, &|_| (), |rows: &mut Vec<Vec<u8>>, row, _| {
+                rows.push(row.to_vec());
+                Ok(())
+            });
         let mut walked = walked.unwrap().concat();
         walked.sort();
         assert!(walked == expected);
@@ -232,11 +198,11 @@ mod tests {
         let store = Store::options().open_with(&folder.path().join("h.redb"), &[]).unwrap();
         store.load(|tx| (0..9000u32).try_for_each(|i| tx.put(CollectionId::CONFIG, &i.to_be_bytes(), b""))).unwrap();
         let view = store.view().unwrap();
-        let failed = walk(&view, Table::Live, &|_| (), |_: &mut (), row, _| {
+        let failed = walk(&view, Way::Redb, Table::Live, &|_| (), |_: &mut (), row, _| {
             if row.ends_with(&[20, 5]) { Err(Error::invalid("on purpose")) } else { Ok(()) }
         });
         assert_eq!(failed.unwrap_err().to_string(), "on purpose");
-        assert!(walk(&view, Table::Tombstones, &|_| (), |_: &mut (), _, _| Ok(())).is_ok());
+        assert!(walk(&view, Way::Redb, Table::Tombstones, &|_| (), |_: &mut (), _, _| Ok(())).is_ok());
     }
 
     #[test]

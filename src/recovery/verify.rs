@@ -42,7 +42,7 @@ impl Store {
     /// # Ok::<(), hivekeep::Error>(())
     /// ```
     pub fn check(&self, progress: &(dyn Fn(u64, u64) + Sync)) -> Result<CheckReport> {
-        let view = self.view()?;
+        let view = self.view_of_all()?;
         let mut report = check::check(&view, progress)?;
         check_between_records(&view, &mut report)?;
         Ok(report)

@@ -9,7 +9,7 @@ use crate::engine::schema::{CollectionId, Place, Table};
 use crate::engine::tally::stats_of;
 use crate::engine::value;
 use crate::engine::view::View;
-use crate::engine::walk::walk;
+use crate::engine::walk::{Way, walk};
 use crate::error::Result;
 
 /// Reads everything as of the point that the view is of, and compares it with the point's manifest.
@@ -20,7 +20,7 @@ pub(crate) fn check_at(view: &View, progress: &(dyn Fn(u64, u64) + Sync)) -> Res
     let mut sums = Sums::default();
     for table in [Table::Live, Table::Tombstones] {
         let tick = |rows| progress(done.fetch_add(rows, Ordering::Relaxed) + rows, total);
-        let read = walk(view, table, &tick, |sums: &mut Sums, row, _| {
+        let read = walk(view, Way::Redb, table, &tick, |sums: &mut Sums, row, _| {
             let read = sums.record_at(view, row);
             sums.or_find(table, row, read)
         })?;

@@ -216,7 +216,7 @@ mod tests {
         let trees_end = |bytes: &[u8]| Pages::new(&file(bytes)).unwrap().trees_end().unwrap();
         assert!(trees_end(&bytes));
         // Twenty branches of two links each, both to the next one, ending in a leaf: a million ways for a dozen pages.
-        let mut link = link_to(&mut bytes, &leaf(4096, &[12..20]));
+        let mut link = link_to(&mut bytes, &leaf(4096, std::slice::from_ref(&(12..20))));
         for _ in 0..20 {
             link = link_to(&mut bytes, &branch(link));
         }

@@ -1,0 +1,267 @@
+//! The rows of one commit, read from the file past redb: by several workers, each leaf once, and parsed where it lies.
+//!
+//! It is for whoever reads every row and holds a read transaction of the same commit, which keeps its pages from being
+//! used again. Pages here are read as the file has them now, so whatever is not as redb writes it is an error; it says no
+//! more than that reading through redb must tell what is the matter.
+
+#[cfg(test)]
+mod test;
+
+use std::fs::File;
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use redb::backends::FileBackend;
+
+use super::{
+    BRANCH, DEPTH_MAX, Found, GOD_BYTE, HEADER, LEAF, LEAF_MAX, Link, PagePlace, Pages, SECOND_COUNTS, SLOT, SLOTS,
+    Span, children, count, pairs, slot, table_of,
+};
+use crate::engine::pool::Pool;
+use crate::engine::schema::Table;
+use crate::error::{Error, Result};
+
+/// The flag in the header that the commit which counts may not have reached the disk.
+const UNFLUSHED: u8 = 8;
+/// A writer may commit between two looks at the header, but not each time.
+const ATTEMPTS: usize = 8;
+/// Of leaves that lie side by side, so many bytes are read at a time, or one leaf.
+const RUN: u64 = 256 << 10;
+
+/// The commit that readers of a file are given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Commit {
+    transaction: u64,
+    root: Option<Link>,
+}
+
+/// The pages of a commit that a read transaction holds.
+#[derive(Debug)]
+pub(crate) struct Snapshot {
+    file: FileBackend,
+    root: Option<Link>,
+}
+
+/// A tree that is still to be walked.
+struct Subtree {
+    link: Link,
+    span: Span,
+    /// How many branches are above its leaves, itself included.
+    branches: usize,
+}
+
+/// What one worker reads with.
+struct Reader<'a> {
+    pages: Pages<'a>,
+    buffer: Vec<u8>,
+    /// Pages do not overlap, so all of them together are not longer than the file, however often one leads to another.
+    bytes_left: &'a AtomicU64,
+}
+
+impl Snapshot {
+    /// What `begin` gives, with the commit that it has begun to read; none when the pages of that cannot be told.
+    ///
+    /// Every process publishes a commit by the header, and redb reads the header to begin: when it names the same commit
+    /// before and after, that is the one. Numbers of commits only grow.
+    pub(crate) fn with<R>(path: &Path, begin: impl Fn() -> Result<R>) -> Result<(R, Option<Self>)> {
+        let opened = File::open(path).map_err(Error::from).and_then(|file| Ok(FileBackend::new(file)?));
+        let Ok(file) = opened else { return Ok((begin()?, None)) };
+        let published = || Pages::new(&file).ok()?.published().ok()?;
+        for _ in 0..ATTEMPTS {
+            let before = published();
+            let begun = begin()?;
+            match (before, published()) {
+                (Some(before), Some(after)) if before == after => {
+                    return Ok((begun, Some(Self { root: before.root, file })));
+                }
+                (Some(_), Some(_)) => {}
+                _ => return Ok((begun, None)),
+            }
+        }
+        Ok((begin()?, None))
+    }
+
+    /// Calls `row` with every row of a table, in no order, each worker with a `T` of its own; gives what they made of it.
+    /// `tick` is told of rows that are done.
+    ///
+    /// # Errors
+    ///
+    /// The first error that `row` gives; `Damaged` when a page is not what it should be; `Io`.
+    pub(crate) fn walk<T: Default + Send>(
+        &self,
+        table: Table,
+        tick: &(dyn Fn(u64) + Sync),
+        row: impl Fn(&mut T, &[u8], &[u8]) -> Result<()> + Sync,
+    ) -> Result<Vec<T>> {
+        let mut tables = self.tables()?.into_iter();
+        let (_, root, rows) =
+            tables.find(|(name, ..)| name == table.name()).ok_or_else(|| odd("a table is missing"))?;
+        let met = AtomicU64::new(0);
+        let count = |rows| {
+            met.fetch_add(rows, Ordering::Relaxed);
+            tick(rows);
+        };
+        let made = root.map_or(Ok(Vec::new()), |root| self.walk_tree(root, &count, row))?;
+        if met.into_inner() == rows { Ok(made) } else { Err(odd("a table has not as many rows as it says")) }
+    }
+
+    fn tables(&self) -> Result<Vec<Found>> {
+        let Some(root) = self.root else { return Ok(Vec::new()) };
+        let tables = self.walk_tree(root, &|_| (), |found: &mut Vec<_>, key, value| {
+            found.extend(table_of(key, value));
+            Ok(())
+        })?;
+        Ok(tables.concat())
+    }
+
+    fn walk_tree<T: Default + Send>(
+        &self,
+        root: Link,
+        tick: &(dyn Fn(u64) + Sync),
+        row: impl Fn(&mut T, &[u8], &[u8]) -> Result<()> + Sync,
+    ) -> Result<Vec<T>> {
+        let bytes_left = AtomicU64::new(redb::StorageBackend::len(&self.file)?);
+        let reader = || Reader::new(&self.file, &bytes_left);
+        let branches = reader()?.branches_above_leaves(root)?;
+        let pool = Pool::of(vec![Subtree { link: root, span: Span::default(), branches }]);
+        let made = pool.run(
+            || Ok((reader()?, T::default())),
+            |(reader, made), tree| {
+                let below = reader.walk(tree, tick, &mut |key, value| row(made, key, value))?;
+                pool.give_back(below);
+                Ok(())
+            },
+        )?;
+        Ok(made.into_iter().map(|(_, made)| made).collect())
+    }
+}
+
+impl Pages<'_> {
+    /// The commit that redb gives to readers: the one before, as long as the newest may not have reached the disk.
+    fn published(&self) -> Result<Option<Commit>> {
+        let Some(header) = self.read(0, HEADER)? else { return Ok(None) };
+        let flags = header.get(GOD_BYTE).copied().unwrap_or_default();
+        let second = (flags & SECOND_COUNTS != 0) != (flags & UNFLUSHED != 0);
+        let slot = header.get(SLOTS[usize::from(second)]..).and_then(|rest| rest.get(..SLOT)).map(slot);
+        Ok(slot.filter(|slot| slot.sound).map(|slot| Commit { transaction: slot.transaction, root: slot.root }))
+    }
+}
+
+impl<'a> Reader<'a> {
+    fn new(file: &'a FileBackend, bytes_left: &'a AtomicU64) -> Result<Self> {
+        Ok(Self { pages: Pages::new(file)?, buffer: Vec::new(), bytes_left })
+    }
+
+    /// How deep a tree is, by the first of its leaves. All are equally deep.
+    fn branches_above_leaves(&mut self, root: Link) -> Result<usize> {
+        let mut link = root;
+        for branches in 0..DEPTH_MAX {
+            let page = self.read(self.pages.place(link.page))?;
+            match page.first() {
+                Some(&LEAF) => return Ok(branches),
+                Some(&BRANCH) => link = super::links(page).next().ok_or_else(|| odd("a branch is empty"))?,
+                _ => return Err(odd("a page is neither leaf nor branch")),
+            }
+        }
+        Err(odd("a tree is too deep"))
+    }
+
+    /// Reads the rows of a tree, or gives the trees below it where it has no leaves of its own.
+    fn walk(&mut self, tree: Subtree, tick: &dyn Fn(u64), row: &mut EachRow<'_>) -> Result<Vec<Subtree>> {
+        let place = self.pages.place(tree.link.page);
+        let Some(branches) = tree.branches.checked_sub(1) else {
+            tick(rows_of(self.read(place)?, &tree.span, row)?);
+            return Ok(Vec::new());
+        };
+        let page = self.read(place)?;
+        let below = children(page, &tree.span);
+        let are_all = page.first() == Some(&BRANCH) && count(page).map(|keys| keys + 1) == Some(below.len());
+        if !are_all || !below.iter().all(|(_, span)| span.lies_within(&tree.span)) {
+            return Err(odd("a branch is not what it should be"));
+        }
+        self.take(&below)?;
+        if branches == 0 {
+            tick(self.leaves(&below, row)?);
+            return Ok(Vec::new());
+        }
+        Ok(below.into_iter().map(|(link, span)| Subtree { link, span, branches }).collect())
+    }
+
+    /// Reads leaves in the order in which they lie in the file, those side by side at once; gives the number of rows.
+    fn leaves(&mut self, leaves: &[(Link, Span)], row: &mut EachRow<'_>) -> Result<u64> {
+        let mut leaves: Vec<_> = leaves.iter().map(|(link, span)| (self.pages.place(link.page), span)).collect();
+        leaves.sort_unstable_by_key(|(place, _)| place.offset);
+        let (mut rest, mut met) = (leaves.as_slice(), 0);
+        while let Some(((first, _), others)) = rest.split_first() {
+            let mut run = *first;
+            let beside = others.iter().take_while(|(place, _)| run.joins(*place)).count();
+            let (now, later) = rest.split_at(1 + beside);
+            let mut read = self.read(run)?;
+            for (place, span) in now {
+                let length = usize::try_from(place.bytes).unwrap_or(usize::MAX);
+                let (page, behind) = read.split_at_checked(length).ok_or_else(|| odd("a page ends too early"))?;
+                met += rows_of(page, span, row)?;
+                read = behind;
+            }
+            rest = later;
+        }
+        Ok(met)
+    }
+
+    /// Notes that pages are about to be read.
+    fn take(&self, pages: &[(Link, Span)]) -> Result<()> {
+        let bytes =
+            pages.iter().fold(0, |bytes: u64, (link, _)| bytes.saturating_add(self.pages.place(link.page).bytes));
+        let less = |left: u64| left.checked_sub(bytes);
+        let taken = self.bytes_left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
+        taken.map(drop).map_err(|_| odd("its pages are longer than it"))
+    }
+
+    fn read(&mut self, place: PagePlace) -> Result<&[u8]> {
+        let bytes = usize::try_from(place.bytes).ok().filter(|bytes| *bytes <= LEAF_MAX);
+        let within = place.offset.checked_add(place.bytes).is_some_and(|end| end <= self.pages.len);
+        let bytes = bytes.filter(|_| within).ok_or_else(|| odd("a page lies outside of it"))?;
+        if self.buffer.len() < bytes {
+            self.buffer.resize(bytes, 0);
+        }
+        let page = self.buffer.get_mut(..bytes).unwrap_or_default();
+        self.pages.file.read(place.offset, page)?;
+        Ok(page)
+    }
+}
+
+impl PagePlace {
+    /// Goes on over the page that lies behind it, unless that would be more than is read at a time.
+    fn joins(&mut self, next: Self) -> bool {
+        let bytes = self.bytes + next.bytes;
+        let joins = next.offset == self.offset + self.bytes && bytes <= RUN;
+        self.bytes = if joins { bytes } else { self.bytes };
+        joins
+    }
+}
+
+type EachRow<'a> = dyn FnMut(&[u8], &[u8]) -> Result<()> + 'a;
+
+/// Calls `row` with the rows of a leaf, which must be all that it says it has, in order and within the span; gives their
+/// number.
+fn rows_of(page: &[u8], span: &Span, row: &mut EachRow<'_>) -> Result<u64> {
+    let mut met = 0;
+    let mut last = span.after.as_deref();
+    for (key, value) in pairs(page) {
+        if last.is_some_and(|last| key <= last) {
+            return Err(odd("keys are not in order"));
+        }
+        row(key, value)?;
+        last = Some(key);
+        met += 1;
+    }
+    let within = last.zip(span.through.as_deref()).is_none_or(|(last, through)| last <= through);
+    if page.first() != Some(&LEAF) || count(page) != Some(met) || met == 0 || !within {
+        return Err(odd("a leaf is not what it should be"));
+    }
+    Ok(met as u64)
+}
+
+fn odd(what: &str) -> Error {
+    Error::damaged(format!("the file is not as redb writes it, or changes meanwhile: {what}"))
+}
