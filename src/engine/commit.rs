@@ -167,10 +167,13 @@ impl Gate {
         arrived: Instant,
         streak: Streak,
     ) -> Result<WriteTransaction> {
-        context.begin_write(handle, arrived, streak, &|| {
+        let begun = context.begin_write(handle, arrived, streak, &|| {
             self.state.lock().shut_out = true;
             self.turn.notify_all();
-        })
+        });
+        // What is done from here on is this process's own, however long it takes.
+        self.state.lock().shut_out = false;
+        begun
     }
 
     /// Waits until something has changed. While another process keeps this one from writing, no caller waits for longer
@@ -192,7 +195,6 @@ impl Gate {
         state.busy = true;
         let done = MutexGuard::unlocked(state, || catch_unwind(AssertUnwindSafe(work)));
         state.busy = false;
-        state.shut_out = false;
         self.turn.notify_all();
         done.unwrap_or_else(|panic| resume_unwind(panic))
     }

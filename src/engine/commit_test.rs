@@ -348,6 +348,23 @@ fn callers_who_wait_for_another_process_are_each_told_after_their_own_timeout() 
 }
 
 #[test]
+fn who_waits_for_long_work_of_its_own_process_is_not_told_that_another_is_writing() {
+    in_bounded_time(|| {
+        let Fixture { folder, store } = fixture(Store::options().lock_timeout(Duration::from_millis(400)));
+        let other = Store::options().open_with(&folder.path().join("h.redb"), &[]).unwrap();
+        let pause = |millis| std::thread::sleep(Duration::from_millis(millis));
+        std::thread::scope(|scope| {
+            scope.spawn(|| other.load(|_| Ok(pause(100))).unwrap());
+            pause(30);
+            // Waits for the other one first.
+            scope.spawn(|| store.load(|_| Ok(pause(900))).unwrap());
+            pause(30);
+            store.write(|tx| tx.put(C, b"k", b"")).unwrap();
+        });
+    });
+}
+
+#[test]
 fn who_is_committed_is_told_although_the_next_one_waits_for_another_process() {
     const CALLERS: usize = 6;
     in_bounded_time(|| {
