@@ -352,13 +352,16 @@ fn who_waits_for_long_work_of_its_own_process_is_not_told_that_another_is_writin
     in_bounded_time(|| {
         let Fixture { folder, store } = fixture(Store::options().lock_timeout(Duration::from_millis(400)));
         let other = Store::options().open_with(&folder.path().join("h.redb"), &[]).unwrap();
-        let pause = |millis| std::thread::sleep(Duration::from_millis(millis));
+        let pause = |millis| {
+            std::thread::sleep(Duration::from_millis(millis));
+            Ok(())
+        };
         std::thread::scope(|scope| {
-            scope.spawn(|| other.load(|_| Ok(pause(100))).unwrap());
-            pause(30);
+            scope.spawn(|| other.load(|_| pause(100)).unwrap());
+            pause(30).unwrap();
             // Waits for the other one first.
-            scope.spawn(|| store.load(|_| Ok(pause(900))).unwrap());
-            pause(30);
+            scope.spawn(|| store.load(|_| pause(900)).unwrap());
+            pause(30).unwrap();
             store.write(|tx| tx.put(C, b"k", b"")).unwrap();
         });
     });
