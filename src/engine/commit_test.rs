@@ -350,7 +350,7 @@ fn callers_who_wait_for_another_process_are_each_told_after_their_own_timeout() 
 #[test]
 fn who_waits_for_long_work_of_its_own_process_is_not_told_that_another_is_writing() {
     in_bounded_time(|| {
-        let Fixture { folder, store } = fixture(Store::options().lock_timeout(Duration::from_millis(400)));
+        let Fixture { folder, store } = fixture(Store::options().lock_timeout(Duration::from_millis(1500)));
         let other = Store::options().open_with(&folder.path().join("h.redb"), &[]).unwrap();
         let pause = |millis| {
             std::thread::sleep(Duration::from_millis(millis));
@@ -360,7 +360,7 @@ fn who_waits_for_long_work_of_its_own_process_is_not_told_that_another_is_writin
             scope.spawn(|| other.load(|_| pause(100)).unwrap());
             pause(30).unwrap();
             // Waits for the other one first.
-            scope.spawn(|| store.load(|_| pause(900)).unwrap());
+            scope.spawn(|| store.load(|_| pause(2500)).unwrap());
             pause(30).unwrap();
             store.write(|tx| tx.put(C, b"k", b"")).unwrap();
         });
