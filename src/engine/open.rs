@@ -183,8 +183,8 @@ fn open_existing(path: &Path, options: &Options, begun: Instant) -> Result<Handl
     }
     let guard = Guard::fresh();
     let mut builder = builder(options);
-    let read_only = guard.run(|| Ok(builder.open_read_only(path)?));
-    let host_differs = if let Ok(database) = read_only {
+    let join = || guard.run(|| Ok(builder.open_read_only(path)?));
+    let host_differs = if let Ok(database) = join() {
         // Whether it is ours is asked before anything could write to it.
         let host_differs = guard.run(|| probe_store(path, &database.begin_read()?))? != host();
         if options.read_only && !verify(host_differs)? {
@@ -195,7 +195,7 @@ fn open_existing(path: &Path, options: &Options, begun: Instant) -> Result<Handl
     } else if in_use(path)? {
         // Somebody who had been recovering the file has finished meanwhile.
         if options.read_only {
-            return Ok(Handle::new(Access::Read(guard.run(|| Ok(builder.open_read_only(path)?))?)));
+            return Ok(Handle::new(Access::Read(join()?)));
         }
         false
     } else if options.read_only {
@@ -211,7 +211,7 @@ fn open_existing(path: &Path, options: &Options, begun: Instant) -> Result<Handl
     let verify = verify(host_differs)?;
     if options.read_only {
         verify_pages(path, options.cache_bytes)?;
-        return Ok(Handle::new(Access::Read(guard.run(|| Ok(builder.open_read_only(path)?))?)));
+        return Ok(Handle::new(Access::Read(join()?)));
     }
     if verify {
         refuse_maze(path)?;
@@ -248,10 +248,11 @@ fn may_be_shared(path: &Path, options: &Options) -> Result<bool> {
     Ok(shares && !held_whole(&FileBackend::new(File::open(path)?)?))
 }
 
-/// Whether a process has the file to itself: then it holds the first byte too, which nobody locks who shares it.
+/// Whether a process has the file to itself: then it holds the byte before the writers' too, which nobody locks who
+/// shares it. They do lock the header, at the beginning.
 fn held_whole(file: &FileBackend) -> bool {
-    let first = Bound::Included(0);
-    file.query_lock_range(first, first).unwrap_or(false)
+    let before = Bound::Included(WRITER - 1);
+    file.query_lock_range(before, before).unwrap_or(false)
 }
 
 /// Compares every page, so that nothing in the file changes.
