@@ -104,6 +104,12 @@ pub(crate) struct PagePlace {
     pub(crate) bytes: u64,
 }
 
+/// What a file begins with.
+struct Header {
+    flags: u8,
+    slots: [Slot; 2],
+}
+
 /// One of the two commits that the header names.
 struct Slot {
     root: Option<Link>,
@@ -111,6 +117,18 @@ struct Slot {
     own_root: Option<Link>,
     transaction: u64,
     sound: bool,
+}
+
+impl Header {
+    fn has(&self, flag: u8) -> bool {
+        self.flags & flag != 0
+    }
+
+    /// The second slot, or the first.
+    fn slot(self, second: bool) -> Slot {
+        let [first, other] = self.slots;
+        if second { other } else { first }
+    }
 }
 
 impl Span {
@@ -140,10 +158,7 @@ impl<'a> Pages<'a> {
 
     /// The roots of the trees of tables, the one that counts first. The other one is that of the commit before.
     pub(crate) fn roots(&self) -> Result<Vec<Link>> {
-        let Some(header) = self.read(0, HEADER)? else { return Ok(Vec::new()) };
-        let slots = SLOTS.map(|at| header.get(at..at + SLOT).map(slot));
-        let [Some(first), Some(second)] = slots else { return Ok(Vec::new()) };
-        let flags = header.get(GOD_BYTE).copied().unwrap_or_default();
+        let Some(Header { flags, slots: [first, second] }) = self.header()? else { return Ok(Vec::new()) };
         let mut second_counts = flags & SECOND_COUNTS != 0;
         // The newer one, after a commit of a single phase. After one of two phases a newer one is a commit that was cut off;
         // in a file that was closed it changed no row.
@@ -152,6 +167,14 @@ impl<'a> Pages<'a> {
         }
         let order = if second_counts { [second, first] } else { [first, second] };
         Ok(order.into_iter().filter_map(|slot| slot.root).collect())
+    }
+
+    /// The header; none when the file is shorter.
+    fn header(&self) -> Result<Option<Header>> {
+        let Some(header) = self.read(0, HEADER)? else { return Ok(None) };
+        let slots = SLOTS.map(|at| header.get(at..at + SLOT).map(slot));
+        let (Some(&flags), [Some(first), Some(second)]) = (header.get(GOD_BYTE), slots) else { return Ok(None) };
+        Ok(Some(Header { flags, slots: [first, second] }))
     }
 
     /// The tables that a tree of tables names.

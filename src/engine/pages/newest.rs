@@ -1,8 +1,7 @@
 //! Whether the newest commit of a file is what was written, as far as redb relies on it before it reads any row.
 
 use super::{
-    DEPTH_MAX, GOD_BYTE, HEADER, LEAF, Link, Pages, SECOND_COUNTS, SLOT, SLOTS, TWO_PHASE, Widths, checksum_of, link,
-    links, pairs, slot, u32_at,
+    DEPTH_MAX, Header, LEAF, Link, Pages, SECOND_COUNTS, TWO_PHASE, Widths, checksum_of, link, links, pairs, u32_at,
 };
 use crate::error::Result;
 
@@ -26,13 +25,12 @@ impl Pages<'_> {
     /// A commit of two phases counts once its pages are synced, so this holds after a kill and a power cut too. After one of
     /// a single phase redb reads every page when the file was not closed, and makes what it knows of free ones anew.
     pub(crate) fn newest_commit_is_sound(&self) -> Result<bool> {
-        let Some(header) = self.read(0, HEADER)? else { return Ok(false) };
-        let flags = header.get(GOD_BYTE).copied().unwrap_or_default();
-        if flags & TWO_PHASE == 0 {
+        let Some(header) = self.header()? else { return Ok(false) };
+        if !header.has(TWO_PHASE) {
             return Ok(true);
         }
-        let at = SLOTS.get(usize::from(flags & SECOND_COUNTS)).copied().unwrap_or_default();
-        let Some(slot) = header.get(at..at + SLOT).map(slot) else { return Ok(false) };
+        let second = header.has(SECOND_COUNTS);
+        let slot = header.slot(second);
         let begins_soundly = match slot.root {
             Some(root) => self.sound_page(root, Widths::default())?.is_some(),
             // Nothing was ever written: a file of another program, which is found out later.
@@ -51,14 +49,17 @@ impl Pages<'_> {
     /// Whether whoever follows every link comes to an end. redb keeps no count, and trees of which many branches lead to
     /// the same pages, with the right checksums, would keep it busy for ever.
     pub(crate) fn trees_end(&self) -> Result<bool> {
-        let Some(header) = self.read(0, HEADER)? else { return Ok(true) };
-        for at in SLOTS {
-            let Some(slot) = header.get(at..at + SLOT).map(slot) else { continue };
-            for root in [slot.root, slot.own_root].into_iter().flatten() {
-                if !Walk::of(self, root)?.ends {
-                    return Ok(false);
-                }
+        let Some(Header { slots: [first, second], .. }) = self.header()? else { return Ok(true) };
+        let mut roots: Vec<Link> = Vec::new();
+        for root in [first.root, first.own_root, second.root, second.own_root].into_iter().flatten() {
+            // In a file that was closed both commits have the same rows.
+            if roots.contains(&root) {
+                continue;
             }
+            if !Walk::of(self, root)?.ends {
+                return Ok(false);
+            }
+            roots.push(root);
         }
         Ok(true)
     }
@@ -132,6 +133,7 @@ fn tree(row: &[u8]) -> Option<Tree> {
 #[cfg(test)]
 mod tests {
     use super::super::tests::{file, leaf, sample};
+    use super::super::{GOD_BYTE, SLOT, SLOTS};
     use super::*;
     use crate::engine::schema::Table;
 
@@ -193,8 +195,9 @@ mod tests {
     fn damage_is_seen(bytes: &[u8]) {
         let in_file = file(bytes);
         let pages = Pages::new(&in_file).unwrap();
-        let at = SLOTS[usize::from(bytes[GOD_BYTE] & SECOND_COUNTS)];
-        let own = slot(&bytes[at..at + SLOT]).own_root.unwrap();
+        let header = pages.header().unwrap().unwrap();
+        let second = header.has(SECOND_COUNTS);
+        let own = header.slot(second).own_root.unwrap();
         let mut walk = Walk { pages: &pages, bytes_left: pages.len, sound: true, ends: true };
         let tables = walk.tables(own).unwrap();
         assert!(walk.sound && walk.ends);

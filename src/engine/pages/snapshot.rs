@@ -14,8 +14,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use redb::backends::FileBackend;
 
 use super::{
-    BRANCH, DEPTH_MAX, Found, GOD_BYTE, HEADER, LEAF, LEAF_MAX, Link, PagePlace, Pages, SECOND_COUNTS, SLOT, SLOTS,
-    Span, children, count, pairs, slot, table_of,
+    BRANCH, DEPTH_MAX, Found, LEAF, LEAF_MAX, Link, PagePlace, Pages, SECOND_COUNTS, Span, children, count, pairs,
+    table_of,
 };
 use crate::engine::pool::Pool;
 use crate::engine::schema::Table;
@@ -139,11 +139,10 @@ impl Snapshot {
 impl Pages<'_> {
     /// The commit that redb gives to readers: the one before, as long as the newest may not have reached the disk.
     fn published(&self) -> Result<Option<Commit>> {
-        let Some(header) = self.read(0, HEADER)? else { return Ok(None) };
-        let flags = header.get(GOD_BYTE).copied().unwrap_or_default();
-        let second = (flags & SECOND_COUNTS != 0) != (flags & UNFLUSHED != 0);
-        let slot = header.get(SLOTS[usize::from(second)]..).and_then(|rest| rest.get(..SLOT)).map(slot);
-        Ok(slot.filter(|slot| slot.sound).map(|slot| Commit { transaction: slot.transaction, root: slot.root }))
+        let Some(header) = self.header()? else { return Ok(None) };
+        let second = header.has(SECOND_COUNTS) != header.has(UNFLUSHED);
+        let slot = header.slot(second);
+        Ok(slot.sound.then_some(Commit { transaction: slot.transaction, root: slot.root }))
     }
 }
 
