@@ -30,8 +30,8 @@ const RUN: u64 = 256 << 10;
 /// What lies between two of them is read too, up to so many bytes, as that costs less than to read anew.
 const BETWEEN: u64 = 2 * PAGE;
 /// The leaves below so many bytes of branches are put in order before they are read: 200,000 of them, for which the ends of
-/// their keys are kept in memory.
-const GATHERED: u64 = 8 << 20;
+/// their keys are kept in memory. Few of the stores of tests have as many.
+const GATHERED: u64 = if cfg!(test) { 2 * PAGE } else { 8 << 20 };
 /// What a worker takes at a time.
 const BRANCHES_AT_ONCE: usize = 16;
 const LEAVES_AT_ONCE: usize = 512;
