@@ -93,7 +93,10 @@ fn a_task_goes_through_its_whole_life() {
     service.post("/api/queue", json!({"payload": 1, "prioritty": "P0"})).refused(422);
     service.post("/api/queue/claim", json!({"bot": ""})).refused(422);
     service.get("/api/queue?state=asleep").refused(422);
-    service.get("/api/queue?cursor=zz").refused(422);
+    // A cursor is of one list alone.
+    for list in ["queue?cursor=zz", "queue?state=ready&cursor=61", "assignments?bot=B&cursor=00"] {
+        service.get(&format!("/api/{list}")).refused(422);
+    }
 }
 
 #[test]
