@@ -59,7 +59,6 @@ struct Subtree {
 }
 
 /// A leaf that is still to be read, and the keys that it is there for.
-#[derive(Clone)]
 struct Leaf {
     place: PagePlace,
     span: Span,
@@ -148,13 +147,13 @@ impl Snapshot {
         let (mut rest, mut made) = (vec![root], Vec::new());
         while !rest.is_empty() {
             let lowest = above.lowest_branches(&mut rest)?;
-            let mut leaves = in_pieces(&lowest, BRANCHES_AT_ONCE, &reader, |reader, leaves: &mut Vec<_>, branches| {
+            let found = in_pieces(&lowest, BRANCHES_AT_ONCE, &reader, |reader, leaves: &mut Vec<_>, branches| {
                 for branch in branches {
                     leaves.extend(reader.below(branch)?.into_iter().map(|leaf| reader.leaf(leaf)));
                 }
                 Ok(())
-            })?
-            .concat();
+            })?;
+            let mut leaves: Vec<_> = found.into_iter().flatten().collect();
             leaves.sort_unstable_by_key(|leaf| leaf.place.offset);
             made.extend(in_pieces(&leaves, LEAVES_AT_ONCE, &reader, |reader, made, leaves| {
                 tick(reader.leaves(leaves, &mut |key, value| row(made, key, value))?);
