@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test stops at what it does not expect")]
 
 mod crash;
+mod crowd;
 mod described;
 mod forgiving;
 mod kill;

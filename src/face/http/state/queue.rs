@@ -76,7 +76,12 @@ pub(in crate::face::http) const ROUTES: &[Route] = &[
             needed("bot", Text, "who takes them"),
             member("lease_ms", Number, "how long the bot has; 30,000 unless set"),
             member("max", Number, "at most so many; one unless set"),
-            member("wait_ms", Number, "how long to wait for the first; not at all unless set, a minute at most"),
+            member(
+                "wait_ms",
+                Number,
+                "how long to wait for the first; not at all unless set, a minute at most. When there is nothing to \
+                 claim and as many claims wait as may, the answer is 503 with Retry-After, at once",
+            ),
         ]),
         gives: Gives::Members(&[needed("claims", List(&Of(&CLAIM)), "what it has taken")]),
         statuses: OK,
