@@ -152,6 +152,12 @@ impl Queue<&mut WriteTx<'_>> {
         self.change(&task, again)
     }
 
+    /// Refuses a token that is not that of the task's holder, in the words of a late [`complete`](Queue::complete).
+    #[cfg(feature = "http")]
+    pub(crate) fn check_token(&self, id: &TaskId, token: Token) -> Result<()> {
+        self.held(id, token).map(drop)
+    }
+
     /// The task and its holder, whose token it is.
     fn held(&self, id: &TaskId, token: Token) -> Result<(Task, Holder)> {
         let task = self.existing(id)?;

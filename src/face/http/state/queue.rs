@@ -176,7 +176,11 @@ pub(in crate::face::http) const ROUTES: &[Route] = &[
         path: "/api/queue/{task}/cancel",
         about: "Say that a task is not wanted any more",
         query: &[],
-        takes: Takes::Nothing,
+        takes: Takes::Members(&[member(
+            "token",
+            Number,
+            "what the claim gave, if only its holder may; anybody without",
+        )]),
         gives: TASK,
         statuses: OK,
         refuses: &[404, 409],
@@ -187,7 +191,11 @@ pub(in crate::face::http) const ROUTES: &[Route] = &[
         path: "/api/queue/{task}/requeue",
         about: "Put a failed, dead or cancelled task back",
         query: &[],
-        takes: Takes::Nothing,
+        takes: Takes::Members(&[member(
+            "token",
+            Number,
+            "what a claim gave: that of a task that is finished is void, so that the request is refused",
+        )]),
         gives: TASK,
         statuses: OK,
         refuses: &[404, 409],
@@ -316,12 +324,22 @@ async fn release(app: State<App>, name: Name, Object(mut members): Object) -> An
     act(app, name, members, move |tx, id| tx.queue().release(id, token)).await
 }
 
-async fn cancel(app: State<App>, name: Name) -> Answer {
-    act(app, name, Members::default(), |tx, id| tx.queue().cancel(id)).await
+async fn cancel(app: State<App>, name: Name, Object(mut members): Object) -> Answer {
+    let token = shown_token(&mut members)?;
+    act(app, name, members, move |tx, id| {
+        hold_if_shown(tx, id, token)?;
+        tx.queue().cancel(id)
+    })
+    .await
 }
 
-async fn requeue(app: State<App>, name: Name) -> Answer {
-    act(app, name, Members::default(), |tx, id| tx.queue().requeue(id)).await
+async fn requeue(app: State<App>, name: Name, Object(mut members): Object) -> Answer {
+    let token = shown_token(&mut members)?;
+    act(app, name, members, move |tx, id| {
+        hold_if_shown(tx, id, token)?;
+        tx.queue().requeue(id)
+    })
+    .await
 }
 
 async fn assign(app: State<App>, name: Name, Object(mut members): Object) -> Answer {
@@ -348,5 +366,15 @@ async fn act(
 
 fn token(members: &mut Members) -> Result<Token> {
     let missing = || Error::invalid("a member is missing: member=token");
-    members.number("token")?.map(Token).ok_or_else(missing)
+    shown_token(members)?.ok_or_else(missing)
+}
+
+/// The token of a request that needs none.
+fn shown_token(members: &mut Members) -> Result<Option<Token>> {
+    Ok(members.number("token")?.map(Token))
+}
+
+/// Who shows a token acts as the holder of the task, and must be.
+fn hold_if_shown(tx: &mut WriteTx<'_>, id: &TaskId, token: Option<Token>) -> Result<()> {
+    token.map_or(Ok(()), |token| tx.queue().check_token(id, token))
 }
