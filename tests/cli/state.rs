@@ -31,6 +31,21 @@ fn what_is_put_is_got_in_the_shape_of_its_collection() {
 }
 
 #[test]
+fn a_bot_that_is_put_again_keeps_the_time_of_its_registration() {
+    let hive = Hive::new();
+    let registered = |record: &str| {
+        hive.ok(&["put", "registry", "BOT-1", record]);
+        hive.json(&["get", "registry", "BOT-1"])["registered_at"].take()
+    };
+    let first = registered("{}");
+    assert!(first.is_string(), "{first}");
+    assert_eq!(registered(r#"{"port": 1}"#), first);
+    assert_eq!(registered(r#"{"registered_at": null}"#), first);
+    let other = "2026-01-02T03:04:05.000000+00:00";
+    assert_eq!(registered(&json!({ "registered_at": other }).to_string()), other);
+}
+
+#[test]
 fn people_get_aligned_columns() {
     let hive = Hive::new();
     hive.fill();
