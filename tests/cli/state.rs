@@ -151,6 +151,9 @@ fn a_task_is_unassigned_waited_for_and_tried_again_after_the_time_that_was_asked
     assert!(failed["not_before"].is_string(), "{failed}");
     assert_eq!(hive.json(&["queue", "claim", "BOT-1", "--wait", "1m"])["attempt"], 2);
     hive.run(&[&fail[..], &["1s", "--no-retry"]].concat()).with(2);
+    hive.ok(&["queue", "push", "2", "--id", "b"]);
+    hive.ok(&["queue", "claim", "BOT-3", "--lease", "500ms"]);
+    assert_eq!(hive.json(&["queue", "claim", "BOT-4", "--wait", "1m 500 ms"])["attempt"], 2);
     let said = hive.refused(&["queue", "push", "1", "--attributes", "[]"], 2);
     assert!(said.starts_with("a JSON object is wanted"), "{said}");
 }
