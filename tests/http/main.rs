@@ -8,6 +8,7 @@ mod forgiving;
 mod kill;
 mod operations;
 mod python;
+mod queue;
 mod recovery;
 mod schema;
 mod service;

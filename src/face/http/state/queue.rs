@@ -75,7 +75,7 @@ pub(in crate::face::http) const ROUTES: &[Route] = &[
         takes: Takes::Members(&[
             needed("bot", Text, "who takes them"),
             member("lease_ms", Number, "how long the bot has; 30,000 unless set"),
-            member("max", Number, "at most so many; one unless set"),
+            member("max", Number, "at most so many; one unless set, 1,000 at most"),
             member(
                 "wait_ms",
                 Number,
@@ -290,7 +290,9 @@ fn task(mut members: Members) -> Result<NewTask> {
         task = task.idempotency_key(key);
     }
     if let Some(attempts) = members.number("max_attempts")? {
-        task = task.max_attempts(u32::try_from(attempts).unwrap_or(u32::MAX));
+        let most = u32::MAX;
+        let too_many = |_| Error::invalid(format!("a task has {most} attempts at most: max_attempts={attempts}"));
+        task = task.max_attempts(u32::try_from(attempts).map_err(too_many)?);
     }
     members.end()?;
     Ok(task)
