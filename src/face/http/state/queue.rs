@@ -1,5 +1,7 @@
 //! `/api/queue`: tasks come in, are looked at, and are finished by who shows their token.
 
+use std::time::Duration;
+
 use axum::Json;
 use axum::extract::State;
 use axum::http::Method;
@@ -21,7 +23,7 @@ use crate::face::http::state::claim::claim;
 use crate::face::http::state::reading::read;
 use crate::recovery::age;
 use crate::state::ids::{BotId, TaskId, Token};
-use crate::state::queue::{NewTask, Retry, Task, TaskState};
+use crate::state::queue::{NO_REASON, NewTask, Retry, Task, TaskState};
 
 /// The answer of whatever shows or changes a task: the task as it is now.
 const TASK: Gives = Gives::Of(&shapes::TASK);
@@ -142,7 +144,11 @@ pub(in crate::face::http) const ROUTES: &[Route] = &[
             TOKEN,
             member("error", Text, "why"),
             member("retry", Flag, "false when trying again is no use"),
-            member("delay_ms", Number, "how long to wait before the next attempt; more each time unless set"),
+            member(
+                "delay_ms",
+                Number,
+                "how long to wait before the next attempt; more each time unless set. Not with retry false",
+            ),
         ]),
         gives: TASK,
         statuses: OK,
@@ -306,13 +312,21 @@ async fn complete(app: State<App>, name: Name, Object(mut members): Object) -> A
 
 async fn fail(app: State<App>, name: Name, Object(mut members): Object) -> Answer {
     let token = token(&mut members)?;
-    let error = members.any_text("error").unwrap_or_default();
+    let error = members.any_text("error").unwrap_or_else(|| NO_REASON.to_owned());
     let retry = match (members.flag_or("retry", true)?, members.millis("delay_ms")?) {
-        (false, _) => Retry::Never,
+        (false, None) => Retry::Never,
+        (false, Some(delay)) => return Err(no_delay(delay).into()),
         (true, Some(delay)) => Retry::After(delay),
         (true, None) => Retry::Later,
     };
     act(app, name, members, move |tx, id| tx.queue().fail(id, token, error, retry)).await
+}
+
+fn no_delay(delay: Duration) -> Error {
+    let delay = delay.as_millis();
+    Error::invalid(format!(
+        "what is not tried again has no delay; leave one of the two out: retry=false delay_ms={delay}"
+    ))
 }
 
 async fn extend(app: State<App>, name: Name, Object(mut members): Object) -> Answer {
