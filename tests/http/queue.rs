@@ -32,3 +32,19 @@ fn an_attempt_fails_for_a_reason_and_either_after_a_delay_or_for_good() {
     let failed = hive.json(&["queue", "fail", "a", "--token", &token, "--no-retry"]);
     assert_eq!((&failed["state"], &failed["last_error"]), (&json!("failed"), &json!("no reason was given")));
 }
+
+#[test]
+fn a_task_that_is_kept_for_a_bot_is_let_go_only_by_a_null_that_is_said() {
+    let hive = Hive::new();
+    let service = Service::start(&hive, &[]);
+    service.post("/api/queue", json!({"payload": 1, "id": "a", "assigned_to": "B"})).ok();
+    for body in ["", "{}", "null"] {
+        let said = service.post("/api/queue/a/assign", body).refused(422);
+        assert_eq!(said, "a member is missing: member=bot");
+    }
+    assert_eq!(service.get("/api/queue/a").ok()["assigned_to"], "B");
+    let assign = |bot: serde_json::Value| service.post("/api/queue/a/assign", json!({ "bot": bot }));
+    assign(json!("")).refused(422);
+    assert_eq!(assign(json!("C")).ok()["assigned_to"], "C");
+    assert_eq!(assign(json!(null)).ok()["assigned_to"], json!(null));
+}

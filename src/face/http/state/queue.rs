@@ -17,7 +17,7 @@ use crate::face::http::members::Members;
 use crate::face::http::problem::Answer;
 use crate::face::http::query::{Name, Query};
 use crate::face::http::route::Kind::{Any, Flag, List, Number, Object as Map, Of, Text, Time};
-use crate::face::http::route::{AT, CURSOR, Gives, LIMIT, Member, NEXT, OK, Route, Takes, member, needed};
+use crate::face::http::route::{AT, CURSOR, Gives, LIMIT, Member, NEXT, OK, Route, Takes, member, needed, nullable};
 use crate::face::http::shapes::{self, CLAIM, TEXTS};
 use crate::face::http::state::claim::claim;
 use crate::face::http::state::reading::read;
@@ -212,7 +212,7 @@ pub(in crate::face::http) const ROUTES: &[Route] = &[
         path: "/api/queue/{task}/assign",
         about: "Let only one bot claim a task, or any bot again",
         query: &[],
-        takes: Takes::Members(&[member("bot", Text, "the bot; any without one")]),
+        takes: Takes::Members(&[nullable("bot", Text, "the only bot that may claim it; null for any again")]),
         gives: TASK,
         statuses: OK,
         refuses: &[404, 409],
@@ -359,7 +359,7 @@ async fn requeue(app: State<App>, name: Name, Object(mut members): Object) -> An
 }
 
 async fn assign(app: State<App>, name: Name, Object(mut members): Object) -> Answer {
-    let bot: Option<BotId> = members.parsed("bot")?;
+    let bot: Option<BotId> = members.needed_or_null("bot")?;
     act(app, name, members, move |tx, id| match &bot {
         Some(bot) => tx.queue().assign(id, bot),
         None => tx.queue().unassign(id),
