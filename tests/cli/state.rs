@@ -80,6 +80,48 @@ fn chat_and_audit_are_arrays_of_what_was_appended() {
 }
 
 #[test]
+fn chat_and_audit_are_paged_from_their_end_and_filtered() {
+    let hive = Hive::new();
+    let store = hive.open();
+    let said = |n: u32| hivekeep::NewMessage {
+        bot: Some(BotId::new(if n % 2 == 0 { "even" } else { "odd" }).unwrap()),
+        ..hivekeep::NewMessage::new(if n % 3 == 0 { "third" } else { "other" }, "user", "x")
+    };
+    store
+        .write(|tx| {
+            for n in 1..=600 {
+                tx.chat().append(said(n))?;
+                tx.audit().append(hivekeep::NewEntry::new("deploy", if n % 300 == 0 { "ops" } else { "BOT-1" }))?;
+            }
+            Ok(())
+        })
+        .unwrap();
+    store.close().unwrap();
+    let numbers = |arguments: &str| -> Vec<u64> {
+        let shown = hive.json(&arguments.split(' ').collect::<Vec<_>>());
+        shown.as_array().unwrap().iter().map(|record| record["sequence"].as_u64().unwrap()).collect()
+    };
+    for what in ["chat", "audit"] {
+        assert_eq!(numbers(&format!("get {what}")), Vec::from_iter(1..=600));
+        assert_eq!(numbers(&format!("get {what} --newest 3")), [598, 599, 600]);
+        assert_eq!(numbers(&format!("get {what} --newest 3 --before 598")), [595, 596, 597]);
+        assert_eq!(numbers(&format!("get {what} --newest 9999 --before 4")), [1, 2, 3]);
+        assert_eq!(numbers(&format!("get {what} --before 3")), [1, 2]);
+        hive.refused(&["get", what, "--newest", "0"], 2);
+        hive.refused(&["get", what, "1", "--newest", "1"], 2);
+    }
+    assert_eq!(numbers("get chat --bot odd --before 6"), [1, 3, 5]);
+    assert_eq!(numbers("get chat --conversation third --newest 2"), [597, 600]);
+    assert_eq!(numbers("get chat --conversation third --bot even --newest 2"), [594, 600]);
+    assert_eq!(numbers("get audit --bot ops"), [300, 600]);
+    assert_eq!(numbers("get audit --bot ops --newest 2"), [300, 600]);
+    let said = hive.refused(&["get", "audit", "--conversation", "third"], 2);
+    assert!(said.ends_with("leave --conversation out"), "{said}");
+    let said = hive.refused(&["get", "queue", "--newest", "5"], 2);
+    assert_eq!(said, "--newest goes with chat and audit only: collection=queue");
+}
+
+#[test]
 fn removed_is_gone_and_removing_nothing_is_no_match() {
     let hive = Hive::new();
     hive.fill();
