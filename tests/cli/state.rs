@@ -84,14 +84,15 @@ fn chat_and_audit_are_paged_from_their_end_and_filtered() {
     let hive = Hive::new();
     let store = hive.open();
     let said = |n: u32| hivekeep::NewMessage {
-        bot: Some(BotId::new(if n % 2 == 0 { "even" } else { "odd" }).unwrap()),
-        ..hivekeep::NewMessage::new(if n % 3 == 0 { "third" } else { "other" }, "user", "x")
+        bot: Some(BotId::new(if n.is_multiple_of(2) { "even" } else { "odd" }).unwrap()),
+        ..hivekeep::NewMessage::new(if n.is_multiple_of(3) { "third" } else { "other" }, "user", "x")
     };
     store
         .write(|tx| {
-            for n in 1..=600 {
+            for n in 1..=600_u32 {
                 tx.chat().append(said(n))?;
-                tx.audit().append(hivekeep::NewEntry::new("deploy", if n % 300 == 0 { "ops" } else { "BOT-1" }))?;
+                tx.audit()
+                    .append(hivekeep::NewEntry::new("deploy", if n.is_multiple_of(300) { "ops" } else { "BOT-1" }))?;
             }
             Ok(())
         })
