@@ -18,6 +18,10 @@ const RETRY_DELAY_FIRST_MS: u64 = 1_000;
 /// No delay between attempts is longer.
 pub(super) const RETRY_DELAY_MAX: Duration = Duration::from_secs(300);
 
+/// What is kept as the error of an attempt that failed, where whoever says so does not say why.
+#[cfg(feature = "cli")]
+pub(crate) const NO_REASON: &str = "no reason was given";
+
 /// What is to become of a task whose attempt failed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Retry {
@@ -150,6 +154,12 @@ impl Queue<&mut WriteTx<'_>> {
         };
         self.refuse_waiting_for_itself(&again)?;
         self.change(&task, again)
+    }
+
+    /// Refuses a token that is not that of the task's holder, in the words of a late [`complete`](Queue::complete).
+    #[cfg(feature = "http")]
+    pub(crate) fn check_token(&self, id: &TaskId, token: Token) -> Result<()> {
+        self.held(id, token).map(drop)
     }
 
     /// The task and its holder, whose token it is.

@@ -62,7 +62,7 @@ pub(in crate::face::http) const ROUTES: &[Route] = &[
             member("repo", Text, "the repository that it works on"),
             member("specializations", TEXTS, "what it can do"),
             member("max_concurrent", Number, "how many tasks it may hold; three unless set"),
-            member("registered_at", Time, "when; now unless set"),
+            member("registered_at", Time, "when; as before, or else now, unless set"),
             member("last_heartbeat", Time, "when it was last heard of, if nobody knows yet"),
             member("attributes", Members_, "anything else"),
         ]),
@@ -127,10 +127,7 @@ async fn put(State(app): State<App>, Name(id): Name, Object(members): Object) ->
         .change(move |store| {
             let bot = bot(&id, members)?;
             let kept = store.write(|tx| {
-                let before = tx.registry().get(&id)?;
-                let now = store.clock().now();
-                let registered_at = bot.registered_at.or(before.and_then(|bot| bot.registered_at)).or(Some(now));
-                tx.registry().put(&Bot { registered_at, ..bot })?;
+                tx.registry().put(&bot)?;
                 tx.registry().get(&id)
             })?;
             Ok(kept.map(|bot| shown(own.instance(), bot)))
