@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 
+use crate::data::Random;
 use crate::engine::{Cannot, HIVEKEEP, KINDS, Kind};
 use crate::queue;
 use crate::report;
@@ -23,6 +24,9 @@ pub struct Bench {
     pub folder: PathBuf,
     selection: Selection,
     figures: Vec<Figure>,
+    random: Random,
+    /// Where the figures go too, from the first on.
+    json: Option<PathBuf>,
 }
 
 /// What one engine did at one work.
@@ -118,12 +122,16 @@ fn engine_names() -> impl Iterator<Item = &'static str> {
 }
 
 impl Bench {
-    pub fn new(records: u64, folder: &Path, selection: Selection) -> Self {
-        Self { records, folder: folder.to_owned(), selection, figures: Vec::new() }
+    /// Writes an empty list of figures to `json`.
+    pub fn new(records: u64, folder: &Path, selection: Selection, json: Option<PathBuf>) -> Result<Self> {
+        let random = Random::new(3);
+        let bench = Self { records, folder: folder.to_owned(), selection, figures: Vec::new(), random, json };
+        bench.write_json().map(|()| bench)
     }
 
-    pub fn figures(&self) -> &[Figure] {
-        &self.figures
+    fn write_json(&self) -> Result<()> {
+        let Some(path) = &self.json else { return Ok(()) };
+        std::fs::write(path, report::json(&self.figures, self.records)?).with_context(|| path.display().to_string())
     }
 
     pub fn has_work(&self, name: &str) -> bool {
@@ -169,9 +177,8 @@ impl Bench {
         let mut spent = vec![Duration::ZERO; engines.len()];
         let mut outcomes: Vec<_> = engines.iter().map(|_| Outcome::Measured(Measured::default())).collect();
         for round in 0..rounds {
-            for turn in 0..engines.len() {
-                // Nobody is always first.
-                let at = (turn + round) % engines.len();
+            // Nobody is always first, or always behind the same one.
+            for at in self.random.order(engines.len()) {
                 let Outcome::Measured(measured) = &mut outcomes[at] else { continue };
                 if spent[at] > TOO_MUCH || spent[at] > BUDGET && round >= ENOUGH {
                     continue;
@@ -184,15 +191,15 @@ impl Bench {
                 spent[at] += started.elapsed();
             }
         }
-        self.note(work, engines.iter().copied().zip(outcomes));
-        Ok(())
+        self.note(work, engines.iter().copied().zip(outcomes))
     }
 
-    /// Keeps what was measured, and prints it.
-    pub fn note(&mut self, work: Work, outcomes: impl IntoIterator<Item = (&'static str, Outcome)>) {
+    /// Keeps what was measured, prints it, and writes it down: what comes later may fail.
+    pub fn note(&mut self, work: Work, outcomes: impl IntoIterator<Item = (&'static str, Outcome)>) -> Result<()> {
         let before = self.figures.len();
         self.figures.extend(outcomes.into_iter().map(|(engine, outcome)| Figure { work, engine, outcome }));
         print!("{}", report::table(&self.figures[before..]));
+        self.write_json()
     }
 }
 

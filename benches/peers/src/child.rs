@@ -17,6 +17,9 @@ const ACKNOWLEDGED: u64 = 50;
 /// Far above what the records reach otherwise.
 pub const VERSION: u32 = 1 << 20;
 
+/// Whether a process can ask for the peak of its memory.
+pub const TELLS_MEMORY: bool = cfg!(target_os = "linux");
+
 #[derive(Clone, Copy, Debug, ValueEnum)]
 pub enum Task {
     WriteUntilKilled,

@@ -48,15 +48,25 @@ impl Random {
     pub fn below(&mut self, end: u64) -> u64 {
         ((u128::from(self.next()) * u128::from(end)) >> 64) as u64
     }
+
+    pub fn shuffle<T>(&mut self, items: &mut [T]) {
+        for at in (1..items.len()).rev() {
+            items.swap(at, self.below(at as u64 + 1) as usize);
+        }
+    }
+
+    /// The places of a list, in no order.
+    pub fn order(&mut self, length: usize) -> Vec<usize> {
+        let mut places: Vec<_> = (0..length).collect();
+        self.shuffle(&mut places);
+        places
+    }
 }
 
-/// The numbers below `count`, each once, in no order.
+/// The numbers below `count`, each once, in no order, which is the same in every run.
 pub fn shuffled(count: u64) -> Vec<u64> {
     let mut numbers: Vec<_> = (0..count).collect();
-    let mut random = Random::new(1);
-    for at in (1..numbers.len()).rev() {
-        numbers.swap(at, random.below(at as u64 + 1) as usize);
-    }
+    Random::new(1).shuffle(&mut numbers);
     numbers
 }
 

@@ -110,13 +110,13 @@ pub const KINDS: [Kind; 11] = [
         name: HIVEKEEP,
         open: hivekeep::open,
         copies: false,
-        how: "default options: several processes may share it, commits in two phases with quick repair",
+        how: "default options (cache of 64 MiB): several processes may share it, commits in two phases with quick repair",
     },
     Kind {
         name: "sqlite_backup",
         open: |folder| sqlite::open(folder, sqlite::Copying::BackupApi),
         copies: true,
-        how: "WAL, synchronous=FULL, without rowid; points by the backup API",
+        how: "WAL, synchronous=FULL, cache of 64 MiB, threads of a process take turns; points by the backup API",
     },
     Kind {
         name: "sqlite_vacuum_into",
@@ -130,12 +130,12 @@ pub const KINDS: [Kind; 11] = [
         copies: true,
         how: "through heed; points are copies of the environment",
     },
-    Kind { name: "fjall", open: fjall::open, copies: false, how: "a batch, then persist(SyncAll)" },
+    Kind { name: "fjall", open: fjall::open, copies: false, how: "a batch made durable by SyncData" },
     Kind {
         name: "redb",
         open: |folder| redb::open(folder, redb::Points::None),
         copies: false,
-        how: "default options: one process, commits in one phase",
+        how: "default options but for a cache of 64 MiB: one process, commits in one phase",
     },
     Kind {
         name: "redb_savepoint",

@@ -18,7 +18,7 @@ pub fn describe(folder: &Path, records: u64) -> Result<String> {
     let cores = std::thread::available_parallelism()?;
     let kernel = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
     writeln!(text, "{records} records of {} bytes", crate::data::VALUE_BYTES)?;
-    writeln!(text, "machine: {cores} cores of {}, Linux {}", processor(), kernel.trim())?;
+    writeln!(text, "machine: {cores} cores of {}, {} {}", processor(), std::env::consts::OS, kernel.trim())?;
     writeln!(text, "disk: {file_system}, a write of 4 KiB with its sync takes {} us", disk::sync_micros(folder)?)?;
     if in_memory {
         writeln!(text, "warning: that is no disk, and syncs cost nothing there; choose another with --dir")?;

@@ -64,12 +64,9 @@ fn main() -> Result<()> {
     let folder = tempfile::Builder::new().prefix("peers-").tempdir_in(&parent)?;
     print!("{}", machine::describe(folder.path(), arguments.records)?);
     println!("ratio: an engine's figure over Hivekeep's; above 1 Hivekeep is ahead, below 1 the other is");
-    let mut bench = Bench::new(arguments.records, folder.path(), selection);
+    let mut bench = Bench::new(arguments.records, folder.path(), selection, arguments.json)?;
     work::all(&mut bench)?;
     queue::all(&mut bench)?;
-    if let Some(path) = arguments.json {
-        std::fs::write(path, report::json(bench.figures(), arguments.records)?)?;
-    }
     println!("\nevery answer was right; {} s", started.elapsed().as_secs());
     Ok(())
 }

@@ -22,10 +22,8 @@ struct Entry<'a> {
     /// Above 1: Hivekeep is ahead. Of bytes for `disk` and `memory`, of medians otherwise.
     ratio_to_hivekeep: Option<f64>,
     /// Records changed before, where that tells entries of one work apart.
-    #[serde(skip_serializing_if = "Option::is_none")]
     changes: Option<u64>,
     /// What else tells entries of one work apart.
-    #[serde(skip_serializing_if = "str::is_empty")]
     variant: &'static str,
     /// Bytes of the files, free pages included.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -67,7 +65,8 @@ impl Measured {
     fn spread(&self) -> Option<[f64; 3]> {
         let mut times: Vec<_> = self.times.iter().map(Duration::as_secs_f64).map(|seconds| seconds * 1e3).collect();
         times.sort_by(f64::total_cmp);
-        Some([*times.first()?, *times.get(times.len() / 2)?, *times.last()?])
+        let middle = f64::midpoint(*times.get(times.len().saturating_sub(1) / 2)?, *times.get(times.len() / 2)?);
+        Some([*times.first()?, middle, *times.last()?])
     }
 
     fn compared(&self, by: Compared) -> Option<f64> {

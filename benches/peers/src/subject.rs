@@ -1,7 +1,7 @@
 //! An engine with its store, and what that store must hold.
 
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use anyhow::{Context, Result, ensure};
 
@@ -9,6 +9,8 @@ use crate::data::{Model, Random, Row, Sum};
 use crate::disk;
 use crate::engine::{Cannot, Engine, Kind, Point, Reader, cannot};
 
+/// What it has not backed up is in its memory alone.
+const JSON_FILES: &str = "json_files";
 /// Rows that a writer beside a reader may write; more than it can in the time.
 const BESIDE: u64 = 20_000;
 
@@ -95,22 +97,24 @@ impl Subject {
         check_sum(self.shared()?.now()?.scan()?, self.model.sum())
     }
 
-    /// Runs something while a thread commits one row after another.
+    /// Runs something while a thread commits one row after another, from its first commit on.
     pub fn while_writing<R>(&mut self, work: impl FnOnce(&dyn Engine) -> Result<R>) -> Result<R> {
         let (numbers, rows) = self.next_changes(BESIDE);
-        let (engine, stop) = (self.shared()?, AtomicBool::new(false));
-        let (result, written) = std::thread::scope(|scope| {
-            let writer = scope.spawn(|| write_until(engine, &rows, &stop));
+        let (engine, stop, written) = (self.shared()?, AtomicBool::new(false), AtomicUsize::new(0));
+        let (result, wrote) = std::thread::scope(|scope| {
+            let writer = scope.spawn(|| write_until(engine, &rows, &stop, &written));
+            while written.load(Ordering::Relaxed) == 0 && !writer.is_finished() {
+                std::thread::yield_now();
+            }
             let result = work(engine);
             stop.store(true, Ordering::Relaxed);
             (result, writer.join())
         });
-        let written = written.map_err(|_| anyhow::anyhow!("the writer panicked"))?;
-        let written = match written {
-            Err(error) if error.is::<Cannot>() => 0,
-            written => written?,
-        };
-        self.model.written(&numbers[..written]);
+        match wrote.map_err(|_| anyhow::anyhow!("the writer panicked"))? {
+            Err(error) if error.is::<Cannot>() => {}
+            wrote => wrote?,
+        }
+        self.model.written(&numbers[..written.into_inner()]);
         result
     }
 
@@ -119,25 +123,31 @@ impl Subject {
         Ok((self.engine()?.point()?, self.model.clone()))
     }
 
-    /// Bytes of the content, and of the files.
+    /// Bytes of the content, and of the files after a clean close. They are the same for engines whose files have no free
+    /// pages that will be used again.
     pub fn bytes(&mut self) -> Result<(u64, u64)> {
         let pages = self.engine()?.pages()?;
+        if self.kind.name != JSON_FILES {
+            self.close()?;
+        }
         let files = disk::bytes_in(&self.folder)?;
+        if self.kind.name != JSON_FILES {
+            self.open()?;
+        }
         Ok((pages.unwrap_or(files), files))
     }
 }
 
-fn write_until(engine: &dyn Engine, rows: &[Row], stop: &AtomicBool) -> Result<usize> {
+fn write_until(engine: &dyn Engine, rows: &[Row], stop: &AtomicBool, written: &AtomicUsize) -> Result<()> {
     let mut writer = engine.writer()?;
-    let mut written = 0;
     for row in rows {
         if stop.load(Ordering::Relaxed) {
             break;
         }
         writer.commit(std::slice::from_ref(row))?;
-        written += 1;
+        written.fetch_add(1, Ordering::Relaxed);
     }
-    Ok(written)
+    Ok(())
 }
 
 /// Compares some records.

@@ -60,7 +60,7 @@ impl Engine for Fjall {
 
 impl Writer for &Fjall {
     fn commit(&mut self, rows: &[Row]) -> Result<()> {
-        let mut batch = self.database.batch().durability(Some(PersistMode::SyncAll));
+        let mut batch = self.database.batch().durability(Some(PersistMode::SyncData));
         for row in rows {
             batch.insert(&self.table, row.key.as_str(), row.value.as_str());
         }

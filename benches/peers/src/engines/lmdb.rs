@@ -108,7 +108,8 @@ impl Engine for Lmdb {
     }
 
     fn restore_new(&mut self, point: Point, folder: &Path) -> Result<()> {
-        disk::copy_file(&self.copy(point), &folder.join("l.mdb"))
+        disk::copy_file(&self.copy(point), &folder.join("l.mdb"))?;
+        disk::sync_folder(folder)
     }
 
     fn verify(&mut self, _point: Point) -> Result<()> {

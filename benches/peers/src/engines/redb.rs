@@ -13,6 +13,7 @@ use crate::engine::{Engine, Point, Reader, Writer, cannot};
 use crate::engines::hivekeep::pages_in_use;
 
 const TABLE: TableDefinition<'_, &str, &str> = TableDefinition::new("state");
+const FILE: &str = "r.redb";
 /// As Hivekeep's default.
 const CACHE_BYTES: usize = 64 << 20;
 
@@ -30,16 +31,18 @@ struct Redb {
 }
 
 pub fn open(folder: &Path, points: Points) -> Result<Box<dyn Engine>> {
-    let database = create(folder)?;
-    let engine = Redb { database, points, made: 0 };
-    let transaction = engine.begin()?;
-    transaction.open_table(TABLE)?;
-    transaction.commit()?;
+    let is_new = !folder.join(FILE).exists();
+    let engine = Redb { database: create(folder)?, points, made: 0 };
+    if is_new {
+        let transaction = engine.begin()?;
+        transaction.open_table(TABLE)?;
+        transaction.commit()?;
+    }
     Ok(Box::new(engine))
 }
 
 fn create(folder: &Path) -> Result<Database> {
-    Ok(Builder::new().set_cache_size(CACHE_BYTES).create(folder.join("r.redb"))?)
+    Ok(Builder::new().set_cache_size(CACHE_BYTES).create(folder.join(FILE))?)
 }
 
 impl Redb {
@@ -131,9 +134,6 @@ impl Engine for Redb {
     }
 
     fn verify(&mut self, _point: Point) -> Result<()> {
-        if self.points == Points::None {
-            return cannot(NO_POINTS);
-        }
         ensure!(self.database.check_integrity()?, "the integrity check has repaired the file");
         Ok(())
     }

@@ -2,11 +2,12 @@
 //! of the tasks that are ready.
 
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
 
 use anyhow::{Result, ensure};
 use rusqlite::{Connection, TransactionBehavior};
 
-use crate::engines::sqlite::connect;
+use crate::engines::sqlite::{connect, lock};
 use crate::queue::{Queue, Ticket, Worker, payload};
 
 const SCHEMA: &str = "
@@ -24,17 +25,30 @@ const COMPLETE: &str = "update queue set state = 2, result = 'done' where id = ?
 
 struct SqliteQueue {
     path: PathBuf,
+    /// Held by the thread that writes, where they take turns.
+    writing: Option<Mutex<()>>,
 }
 
+/// Threads wait for one another by the busy handler, as processes do.
 pub fn open(folder: &Path) -> Result<Box<dyn Queue>> {
+    open_with(folder, None)
+}
+
+/// Threads take turns by a mutex, since the busy handler sleeps for ever longer.
+pub fn open_in_turns(folder: &Path) -> Result<Box<dyn Queue>> {
+    open_with(folder, Some(Mutex::default()))
+}
+
+fn open_with(folder: &Path, writing: Option<Mutex<()>>) -> Result<Box<dyn Queue>> {
     let path = folder.join("q.db");
     connect(&path)?.execute_batch(SCHEMA)?;
-    Ok(Box::new(SqliteQueue { path }))
+    Ok(Box::new(SqliteQueue { path, writing }))
 }
 
 impl Queue for SqliteQueue {
     fn worker(&self, bot: usize) -> Result<Box<dyn Worker + '_>> {
-        Ok(Box::new(Working { connection: connect(&self.path)?, bot: format!("BOT-{bot}") }))
+        let writing = self.writing.as_ref();
+        Ok(Box::new(Working { connection: connect(&self.path)?, bot: format!("BOT-{bot}"), writing }))
     }
 
     fn add_done(&self, count: u64) -> Result<()> {
@@ -57,13 +71,15 @@ impl Queue for SqliteQueue {
     }
 }
 
-struct Working {
+struct Working<'a> {
     connection: Connection,
     bot: String,
+    writing: Option<&'a Mutex<()>>,
 }
 
-impl Worker for Working {
+impl Worker for Working<'_> {
     fn enqueue(&mut self, count: usize) -> Result<()> {
+        let _turn = self.writing.map(lock).transpose()?;
         if count == 1 {
             self.connection.prepare_cached(ENQUEUE)?.execute([payload()])?;
             return Ok(());
@@ -76,6 +92,7 @@ impl Worker for Working {
     }
 
     fn claim(&mut self, count: usize) -> Result<Vec<Ticket>> {
+        let _turn = self.writing.map(lock).transpose()?;
         let mut claim = self.connection.prepare_cached(CLAIM)?;
         let rows = claim.query_map((&self.bot, i64::try_from(count)?), |row| {
             let payload: String = row.get(2)?;
@@ -88,6 +105,7 @@ impl Worker for Working {
     }
 
     fn complete(&mut self, tickets: &[Ticket]) -> Result<()> {
+        let _turn = self.writing.map(lock).transpose()?;
         let done = |connection: &Connection, ticket: &Ticket| {
             let changed = connection
                 .prepare_cached(COMPLETE)?

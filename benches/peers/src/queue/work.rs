@@ -213,13 +213,13 @@ fn processes_in_turn(bench: &mut Bench, subjects: &mut [Subject]) -> Result<()> 
                 |kind: &Kind| Measured { times: of(kind.name).flat_map(times).collect(), ..Measured::default() };
             let outcome = |kind: &Kind| match kind.is_shared {
                 true => Outcome::Measured(measured(kind)),
-                false => Outcome::Cannot("one-phase commits are for one process".to_owned()),
+                false => Outcome::Cannot("it is for one process".to_owned()),
             };
             subjects.iter().map(|subject| (subject.kind.name, outcome(subject.kind))).collect()
         };
         let (times, late) = (figures(&|ran| vec![ran.time]), figures(&|ran| ran.late.clone()));
-        bench.note(Work::new("queue_processes").variant(variant), times);
-        bench.note(Work::new(QUEUE_LATE).variant(variant), late);
+        bench.note(Work::new("queue_processes").variant(variant), times)?;
+        bench.note(Work::new(QUEUE_LATE).variant(variant), late)?;
     }
     Ok(())
 }

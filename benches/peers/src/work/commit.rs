@@ -4,11 +4,12 @@
 //! record, which is when an engine that keeps points in its file has most to do. The points of the others cost a write
 //! nothing, so that they make none here.
 
-use std::time::Duration;
+use std::sync::Barrier;
 
 use anyhow::Result;
 
 use crate::bench::{Answer, Bench, Work, timed};
+use crate::data::Row;
 use crate::subject::Subject;
 
 const THREADS: u64 = 8;
@@ -64,27 +65,29 @@ fn thousand_rows(subject: &mut Subject) -> Answer {
     Ok(vec![time])
 }
 
-/// The time per commit of all threads together.
+/// The time per commit of all threads together, once each has what it writes with.
 fn eight_threads(subject: &mut Subject) -> Answer {
     let (numbers, rows) = subject.next_changes(COMMITS * THREADS);
     let engine = subject.shared()?;
-    let (time, ()) = timed(|| {
-        std::thread::scope(|scope| {
-            let threads: Vec<_> = rows
-                .chunks(rows.len().div_ceil(THREADS as usize))
-                .map(|rows| {
-                    scope.spawn(move || {
-                        let mut writer = engine.writer()?;
-                        rows.iter().try_for_each(|row| writer.commit(std::slice::from_ref(row)))
-                    })
-                })
-                .collect();
+    let begin = Barrier::new(THREADS as usize + 1);
+    let write = |rows: &[Row]| {
+        let writer = engine.writer();
+        begin.wait();
+        let mut writer = writer?;
+        rows.iter().try_for_each(|row| writer.commit(std::slice::from_ref(row)))
+    };
+    let time = std::thread::scope(|scope| {
+        let threads: Vec<_> =
+            rows.chunks(rows.len().div_ceil(THREADS as usize)).map(|rows| scope.spawn(|| write(rows))).collect();
+        begin.wait();
+        let (time, ()) = timed(|| {
             threads
                 .into_iter()
                 .try_for_each(|thread| thread.join().map_err(|_| anyhow::anyhow!("a thread panicked"))?)
-        })
+        })?;
+        Ok::<_, anyhow::Error>(time)
     })?;
     subject.model.written(&numbers);
     subject.check(&numbers)?;
-    Ok(vec![Duration::div_f64(time, rows.len() as f64)])
+    Ok(vec![time.div_f64(rows.len() as f64)])
 }

@@ -31,9 +31,8 @@ pub fn disk(bench: &mut Bench) -> Result<()> {
         alone.push((kind.name, of_state.map(Outcome::Measured).or_else(why_not)?));
         with.push((kind.name, of_points.map(Outcome::Measured).or_else(why_not)?));
     }
-    bench.note(live, alone);
-    bench.note(points, with);
-    Ok(())
+    bench.note(live, alone)?;
+    bench.note(points, with)
 }
 
 fn of_state(subject: &mut Subject) -> Result<Measured> {

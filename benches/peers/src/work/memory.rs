@@ -13,6 +13,9 @@ pub fn memory(bench: &mut Bench) -> Result<()> {
         let mut subject = Subject::new(kind, &bench.folder, bench.records)?;
         let outcome = match subject.is_available() {
             Err(error) => why_not(error)?,
+            Ok(()) if !child::TELLS_MEMORY => {
+                Outcome::Cannot("this system does not tell a process its peak".to_owned())
+            }
             Ok(()) => {
                 subject.close()?;
                 let (time, bytes) = child::peak_memory(kind.name, &subject.folder, bench.records)?;
@@ -22,6 +25,5 @@ pub fn memory(bench: &mut Bench) -> Result<()> {
         std::fs::remove_dir_all(&subject.folder)?;
         outcomes.push((kind.name, outcome));
     }
-    bench.note(Work::new("memory").bytes(), outcomes);
-    Ok(())
+    bench.note(Work::new("memory").bytes(), outcomes)
 }

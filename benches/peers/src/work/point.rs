@@ -14,7 +14,9 @@ pub fn point(bench: &mut Bench, subjects: &mut [Subject]) -> Result<()> {
             let before = subject.engine()?.point()?;
             let changed = subject.change(changes)?;
             let (time, point) = timed(|| subject.engine()?.point())?;
-            let some = &changed[..changed.len().min(10)];
+            let mut some = changed[..changed.len().min(10)].to_vec();
+            some.extend(subject.model.pick(&mut subject.random, 10));
+            let some = some.as_slice();
             match subject.shared()?.at(point) {
                 Err(error) if error.is::<crate::engine::Cannot>() => subject.check(some)?,
                 reader => check_rows(reader?.as_ref(), &subject.model, some)?,
