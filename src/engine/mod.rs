@@ -31,6 +31,7 @@ pub(crate) mod turn;
 pub(crate) mod value;
 pub(crate) mod view;
 pub(crate) mod walk;
+pub(crate) mod watch;
 pub(crate) mod write;
 
 #[cfg(test)]

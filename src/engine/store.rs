@@ -367,8 +367,13 @@ impl Store {
     }
 
     /// What this process has committed, for those who wait for more.
-    pub(crate) fn commits(&self) -> &Commits {
+    pub(crate) fn commits(&self) -> &Arc<Commits> {
         self.inner.gate.commits()
+    }
+
+    /// Whether other processes may write to the file.
+    pub(crate) fn is_shared(&self) -> bool {
+        self.inner.context.shared
     }
 
     /// Where the store is.
@@ -418,6 +423,8 @@ impl Store {
         let handle = self.inner.handle.write().take();
         let closed = closed.and(handle.map_or(Ok(()), Handle::close));
         *self.inner.closing.lock() = None;
+        // Who waits is to find out that there is nothing to wait for.
+        self.commits().tell();
         closed
     }
 

@@ -11,7 +11,7 @@ use crate::engine::view::View;
 use crate::engine::write::WriteTx;
 use crate::error::{Error, ErrorKind, Result};
 use crate::state::ids::BotId;
-use crate::state::queue::{Claim, ClaimOptions, pause_until};
+use crate::state::queue::{Claim, ClaimOptions, is_over};
 
 /// A [`Store`] for async programs: every call runs on tokio's threads for blocking work, so that none holds up the
 /// runtime.
@@ -106,17 +106,24 @@ impl AsyncStore {
     /// As [`Store::claim_wait`].
     pub async fn claim_wait(&self, bot: &BotId, options: &ClaimOptions, timeout: Duration) -> Result<Vec<Claim>> {
         let until = Instant::now().checked_add(timeout);
-        let mut seen = self.store.commits().count();
-        let mut claims = self.claim(bot, options, Store::claim).await?;
-        while let Some(pause) = pause_until(until)
-            && claims.is_empty()
-        {
-            // Either way it is time to look.
-            let _told_or_not = timeout_at(pause.into(), self.store.commits().more_than(seen)).await;
-            seen = self.store.commits().count();
-            claims = self.claim(bot, options, Store::claim_if_any).await?;
+        let claims = self.claim(bot, options, Store::claim).await?;
+        if !claims.is_empty() || timeout.is_zero() {
+            return Ok(claims);
         }
-        Ok(claims)
+        let _waiting = self.call(Store::waiting).await?;
+        loop {
+            let seen = self.store.commits().count();
+            let claims = self.claim(bot, options, Store::claim_if_any).await?;
+            if !claims.is_empty() || is_over(until) {
+                return Ok(claims);
+            }
+            let told = self.store.commits().more_than(seen);
+            match until {
+                // Either way it is time to look.
+                Some(until) => drop(timeout_at(until.into(), told).await),
+                None => told.await,
+            }
+        }
     }
 
     async fn claim(
