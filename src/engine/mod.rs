@@ -9,6 +9,7 @@ pub(crate) mod database;
 pub(crate) mod digest;
 pub(crate) mod epoch;
 pub(crate) mod frame;
+pub(crate) mod gathered;
 pub(crate) mod index;
 pub(crate) mod merge;
 pub(crate) mod meta;

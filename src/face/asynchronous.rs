@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use jiff::Timestamp;
 use tokio::runtime::Handle;
 use tokio::task::spawn_blocking;
 use tokio::time::timeout_at;
@@ -130,6 +131,16 @@ impl AsyncStore {
         self.call(|store| closure(&store.view()?)).await
     }
 
+    /// Notes that a bot was heard of now, as [`Store::heartbeat`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::heartbeat`].
+    pub async fn heartbeat(&self, bot: &BotId) -> Result<Timestamp> {
+        let bot = bot.clone();
+        self.call(move |store| store.heartbeat(&bot)).await
+    }
+
     /// Claims tasks for `bot`, and waits up to `timeout` for the first one, as [`Store::claim_wait`]. No thread waits
     /// meanwhile, so thousands of bots may.
     ///
@@ -194,6 +205,7 @@ mod tests {
     use super::*;
     use crate::recovery::sessions::SessionState;
     use crate::state::queue::NewTask;
+    use crate::state::registry::Bot;
 
     fn runtime() -> tokio::runtime::Runtime {
         tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap()
@@ -281,6 +293,21 @@ mod tests {
         assert!(runtime.block_on(async { tokio::spawn(task).await.unwrap_err() }).is_panic());
         drop(runtime);
         assert_eq!(state(), SessionState::Open);
+    }
+
+    #[test]
+    fn heartbeats_are_written_when_the_last_clone_is_dropped() {
+        let (_folder, store, other, _state) = two();
+        let bot = BotId::new("BOT-1").unwrap();
+        other.write(|tx| tx.registry().put(&Bot::new(bot.clone()))).unwrap();
+        let heard = || other.view().unwrap().registry().get(&bot).unwrap().unwrap().last_heartbeat;
+        let at = runtime().block_on(async {
+            let at = store.heartbeat(&bot).await.unwrap();
+            assert_eq!(heard(), None);
+            drop(store);
+            at
+        });
+        assert_eq!(heard(), Some(at));
     }
 
     #[test]
