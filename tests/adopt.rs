@@ -280,6 +280,7 @@ fn a_bot_keeps_every_field_and_the_text_of_its_times() {
     let attributes = &bot("BOT-446")["attributes"];
     assert_eq!((&attributes["port"], &attributes["pid"]), (&json!(70000), &json!(-1)));
     assert_eq!(attributes["registered_at"], "yesterday");
+    assert_eq!(bot("BOT-446")["registered_at"], Value::Null, "nobody knows when");
     assert!(report.files[0].notes[0].contains("registered_at: a time cannot be read"), "{report}");
     assert_eq!(hive.events("adopted")[0]["members"], json!({"updated_at": "2025-10-31T17:20:00"}));
 }

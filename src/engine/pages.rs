@@ -10,6 +10,7 @@ mod snapshot;
 use std::cell::OnceCell;
 use std::collections::BTreeSet;
 use std::ops::Range;
+use std::sync::Arc;
 
 use redb::StorageBackend;
 use xxhash_rust::xxh3::xxh3_128;
@@ -83,8 +84,8 @@ struct Widths {
 /// The keys that a page is there for: those behind `after`, up to and with `through`; none for no end.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Span {
-    pub(crate) after: Option<Vec<u8>>,
-    pub(crate) through: Option<Vec<u8>>,
+    pub(crate) after: Option<Arc<[u8]>>,
+    pub(crate) through: Option<Arc<[u8]>>,
 }
 
 /// What is met on a walk.
@@ -457,7 +458,7 @@ fn children(page: &[u8], span: &Span) -> Vec<(Link, Span)> {
         let start = at.checked_sub(1).map_or(Some(8 + 24 * (count + 1) + 4 * count), key_end)?;
         let key = page.get(start..key_end(at)?)?;
         left = left.checked_sub(key.len())?;
-        Some(key.to_vec())
+        Some(Arc::from(key))
     };
     let mut after = span.after.clone();
     let spans = links(page).enumerate().map(|(at, link)| {

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 
 use crate::engine::digest::Stats;
 use crate::engine::schema::{CollectionId, Table};
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 /// A key and its payload.
 pub(crate) type Row = (Vec<u8>, Vec<u8>);
@@ -109,6 +109,26 @@ impl KeyRange {
         self
     }
 
+    /// What is left of the range behind a page of it, whose last key in hexadecimal digits is the cursor.
+    ///
+    /// # Errors
+    ///
+    /// `Invalid` for a cursor that no page has given: its key is not in this range, or does not `fit`.
+    pub(crate) fn resume(self, cursor: &str, fits: impl Fn(&[u8]) -> bool) -> Result<Self> {
+        let key = from_hex(cursor).filter(|key| self.holds(key) && fits(key));
+        let key = key.ok_or_else(|| {
+            let cursor = cursor.escape_debug();
+            Error::invalid(format!("a cursor is what the page before of the same list gave: cursor={cursor}"))
+        })?;
+        Ok(self.after(&key))
+    }
+
+    /// Whether a key lies in the range.
+    fn holds(&self, key: &[u8]) -> bool {
+        let bounds = (self.start.as_ref().map(Vec::as_slice), self.end.as_ref().map(Vec::as_slice));
+        RangeBounds::<[u8]>::contains(&bounds, key)
+    }
+
     /// Only keys before `key`.
     #[must_use]
     pub(crate) fn until(mut self, key: &[u8]) -> Self {
@@ -140,9 +160,8 @@ impl KeyRange {
 
     /// The same for their keys alone.
     pub(crate) fn holds_keys_in_order<'k>(&self, keys: impl DoubleEndedIterator<Item = &'k [u8]> + Clone) -> bool {
-        let bounds = (self.start.as_ref().map(Vec::as_slice), self.end.as_ref().map(Vec::as_slice));
         let ends = [keys.clone().next(), keys.clone().next_back()].into_iter().flatten();
-        ends.into_iter().all(|key| RangeBounds::<[u8]>::contains(&bounds, key))
+        ends.into_iter().all(|key| self.holds(key))
             && keys.is_sorted_by(|one, next| if self.backward { one > next } else { one < next })
     }
 
@@ -307,10 +326,19 @@ macro_rules! forward_records {
 
 forward_records!(&R, &mut R);
 
+/// The bytes of which these are the hexadecimal digits.
+fn from_hex(text: &str) -> Option<Vec<u8>> {
+    let digit = |digit: u8| char::from(digit).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+    let (pairs, rest) = text.as_bytes().as_chunks::<2>();
+    let bytes = pairs.iter().map(|[high, low]| Some(digit(*high)? << 4 | digit(*low)?));
+    if rest.is_empty() { bytes.collect() } else { None }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::engine::commit::Outcome;
+    use crate::engine::digest::hex;
     use crate::engine::store::Store;
     use crate::engine::write::WriteTx;
 
@@ -443,5 +471,17 @@ mod tests {
         assert!(KeyRange::prefix(b"a").until(b"a").is_empty());
         assert!(!KeyRange::prefix(b"a").is_empty());
         assert!(!KeyRange::all().is_empty());
+    }
+
+    #[test]
+    fn a_cursor_goes_on_behind_its_key_and_one_of_another_range_is_refused() {
+        let range = KeyRange::prefix(b"q\x04");
+        let rest = range.clone().resume(&hex(b"q\x04\xff"), |_| true).unwrap();
+        assert_eq!((rest.start, rest.end), (Bound::Excluded(b"q\x04\xff".to_vec()), range.end.clone()));
+        for wrong in ["0", "zz", "é", "+1", "7103", "7105", "00", ""] {
+            let error = range.clone().resume(wrong, |_| true).unwrap_err();
+            assert_eq!(error.kind(), crate::error::ErrorKind::Invalid, "{wrong}");
+        }
+        assert!(range.resume("7104ff", |key| key.len() < 3).is_err());
     }
 }

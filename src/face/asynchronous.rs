@@ -256,7 +256,8 @@ mod tests {
             scope.spawn(move || {
                 other.write(|_| {
                     began.send(()).unwrap();
-                    Ok(wait.recv().unwrap())
+                    wait.recv().unwrap();
+                    Ok(())
                 })
             });
             begins.recv().unwrap();

@@ -1,4 +1,4 @@
-//! A length of time as people type and read it: `10m`, `2 hours`, `1d 12h`.
+//! A length of time as people type and read it: `10m`, `2 hours`, `1d 12h`, `500ms`.
 
 use std::time::Duration;
 
@@ -7,23 +7,24 @@ use jiff::Timestamp;
 
 use crate::error::{Error, Result};
 
-/// The units, longest first: the letter that is shown, its other names, and its seconds.
-const UNITS: [(&str, &[&str], u64); 5] = [
-    ("w", &["week", "weeks"], 7 * 24 * 60 * 60),
-    ("d", &["day", "days"], 24 * 60 * 60),
-    ("h", &["hr", "hrs", "hour", "hours"], 60 * 60),
-    ("m", &["min", "mins", "minute", "minutes"], 60),
-    ("s", &["sec", "secs", "second", "seconds"], 1),
+/// The units, longest first: the letter that is shown, its other names, and its milliseconds.
+const UNITS: [(&str, &[&str], u128); 6] = [
+    ("w", &["week", "weeks"], 7 * 24 * 60 * 60 * 1_000),
+    ("d", &["day", "days"], 24 * 60 * 60 * 1_000),
+    ("h", &["hr", "hrs", "hour", "hours"], 60 * 60 * 1_000),
+    ("m", &["min", "mins", "minute", "minutes"], 60 * 1_000),
+    ("s", &["sec", "secs", "second", "seconds"], 1_000),
+    ("ms", &["msec", "msecs", "millisecond", "milliseconds"], 1),
 ];
 
-/// Reads `10m`, `2 hours`, `1d 12h` or `90s`: whole numbers, each with a unit, longest unit first or not.
+/// Reads `10m`, `2 hours`, `1d 12h`, `90s` or `500ms`: whole numbers, each with a unit, longest unit first or not.
 ///
 /// # Errors
 ///
 /// `Invalid` when there is no number, a number has no unit, a unit is unknown, or the sum is too large.
 pub(crate) fn parse(text: &str) -> Result<Duration> {
     let mut rest = text.trim();
-    let mut seconds: u64 = 0;
+    let mut millis: u128 = 0;
     if rest.is_empty() {
         return Err(wrong(text));
     }
@@ -31,11 +32,18 @@ pub(crate) fn parse(text: &str) -> Result<Duration> {
         let (number, behind) = split(rest, |c| c.is_ascii_digit());
         let (unit, behind) = split(behind.trim_start(), |c| c.is_ascii_alphabetic());
         let number: u64 = number.parse().map_err(|_| wrong(text))?;
-        let length = seconds_of(unit).ok_or_else(|| wrong(text))?;
-        seconds = number.checked_mul(length).and_then(|part| seconds.checked_add(part)).ok_or_else(|| wrong(text))?;
+        let length = millis_of(unit).ok_or_else(|| wrong(text))?;
+        millis =
+            length.checked_mul(number.into()).and_then(|part| millis.checked_add(part)).ok_or_else(|| wrong(text))?;
         rest = behind.trim_start();
     }
-    Ok(Duration::from_secs(seconds))
+    length(millis).ok_or_else(|| wrong(text))
+}
+
+/// So many milliseconds, if that is not too long.
+fn length(millis: u128) -> Option<Duration> {
+    let seconds = Duration::from_secs(u64::try_from(millis / 1_000).ok()?);
+    seconds.checked_add(Duration::from_millis(u64::try_from(millis % 1_000).ok()?))
 }
 
 /// How long after `from` it is at `to`; nothing when that is before it.
@@ -46,7 +54,12 @@ pub(crate) fn since(from: Timestamp, to: Timestamp) -> Duration {
 
 /// Writes whole seconds in the fewest letters: `90s`, `10m`, `1d 12h`. What is less than a second is left out.
 pub(crate) fn show(age: Duration) -> String {
-    let mut rest = age.as_secs();
+    exact(Duration::from_secs(age.as_secs()))
+}
+
+/// The same to the millisecond, so that what somebody set is read back as it is.
+pub(crate) fn exact(age: Duration) -> String {
+    let mut rest = age.as_millis();
     let mut parts = Vec::new();
     for (letter, _, length) in UNITS.into_iter().filter(|(letter, ..)| *letter != "w") {
         if rest >= length {
@@ -62,7 +75,7 @@ fn split(text: &str, so: impl Fn(char) -> bool) -> (&str, &str) {
     text.split_at(text.find(|c| !so(c)).unwrap_or(text.len()))
 }
 
-fn seconds_of(unit: &str) -> Option<u64> {
+fn millis_of(unit: &str) -> Option<u128> {
     let unit = unit.to_ascii_lowercase();
     UNITS
         .iter()
@@ -71,7 +84,10 @@ fn seconds_of(unit: &str) -> Option<u64> {
 }
 
 fn wrong(text: &str) -> Error {
-    Error::invalid(format!("a length of time is written like 30s, 10m, 2h, 1d 12h or 1w: text={}", text.escape_debug()))
+    Error::invalid(format!(
+        "a length of time is written like 30s, 10m, 2h, 1d 12h, 1w or 500ms: text={}",
+        text.escape_debug()
+    ))
 }
 
 #[cfg(test)]
@@ -82,20 +98,22 @@ mod tests {
 
     #[test]
     fn every_unit_is_read_by_each_of_its_names() {
-        for (letter, names, seconds) in UNITS {
+        for (letter, names, millis) in UNITS {
             for name in names.iter().chain([&letter]) {
                 for text in [format!("3{name}"), format!("3 {name}"), format!(" 3 {} ", name.to_uppercase())] {
-                    assert_eq!(parse(&text).unwrap(), Duration::from_secs(3 * seconds), "{text}");
+                    assert_eq!(parse(&text).unwrap(), length(3 * millis).unwrap(), "{text}");
                 }
             }
         }
         assert_eq!(parse("1d 12h").unwrap(), parse("36h").unwrap());
         assert_eq!(parse("1d12h").unwrap(), parse("36h").unwrap());
+        assert_eq!(parse("1s 500ms").unwrap(), Duration::from_millis(1_500));
     }
 
     #[test]
     fn what_is_no_length_of_time_is_refused_with_an_example() {
-        for text in ["", " ", "10", "m", "10x", "-1h", "1.5h", "1h ago", "99999999999999999999s", "99999999999999999w"]
+        for text in
+            ["", " ", "10", "m", "10x", "-1h", "1.5h", "1h ago", "99999999999999999999s", "99999999999999999w", "1.5ms"]
         {
             let error = parse(text).unwrap_err().to_string();
             assert!(error.starts_with("a length of time is written like 30s, 10m, 2h"), "{error}");
@@ -108,12 +126,15 @@ mod tests {
             assert_eq!(show(parse(text).unwrap()), text);
         }
         assert_eq!(show(Duration::from_millis(999)), "0s");
+        assert_eq!(exact(Duration::from_millis(61_500)), "1m 1s 500ms");
     }
 
     proptest! {
         #[test]
-        fn what_is_shown_is_read_back(seconds in any::<u64>()) {
-            prop_assert_eq!(parse(&show(Duration::from_secs(seconds))).unwrap(), Duration::from_secs(seconds));
+        fn what_is_shown_is_read_back(seconds in any::<u64>(), millis in 0u64..1_000) {
+            let age = Duration::from_secs(seconds) + Duration::from_millis(millis);
+            prop_assert_eq!(parse(&show(age)).unwrap(), Duration::from_secs(seconds));
+            prop_assert_eq!(parse(&exact(age)).unwrap(), age);
         }
 
         #[test]

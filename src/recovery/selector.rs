@@ -131,7 +131,7 @@ impl fmt::Display for Selector {
             Self::Latest(back) => write!(f, "latest~{back}"),
             Self::Id(id) => f.write_str(id),
             Self::At(time) => f.write_str(&clock::show_time(*time)),
-            Self::Ago(age) => write!(f, "{} ago", age::show(*age)),
+            Self::Ago(age) => write!(f, "{} ago", age::exact(*age)),
             Self::Epoch(epoch) => write!(f, "epoch {}", epoch.0),
         }
     }

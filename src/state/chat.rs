@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 
 use crate::engine::codec::{self, Stored};
 use crate::engine::index::IndexRule;
-use crate::engine::records::{KeyRange, Records, Row, scan, scan_rows};
+use crate::engine::records::{KeyRange, Records, Row, scan};
 use crate::engine::schema::{CollectionId, Table};
 use crate::engine::view::View;
 use crate::engine::write::WriteTx;
@@ -115,10 +115,11 @@ impl ChatFilter {
             && self.conversation.as_ref().is_none_or(|conversation| message.conversation == *conversation)
     }
 
-    /// What the index rows of at least all matching messages begin with, when not every message matches.
-    fn index(&self) -> Option<Vec<u8>> {
+    /// What the index rows of the messages of the conversation, and of those of the bot, begin with.
+    fn prefixes(&self) -> Vec<Vec<u8>> {
         let of_conversation = self.conversation.as_ref().map(|name| index_prefix(OF_CONVERSATION, name));
-        of_conversation.or_else(|| self.bot.as_ref().map(|bot| index_prefix(OF_BOT, bot.as_str())))
+        let of_bot = self.bot.as_ref().map(|bot| index_prefix(OF_BOT, bot.as_str()));
+        of_conversation.into_iter().chain(of_bot).collect()
     }
 }
 
@@ -170,19 +171,42 @@ impl<R: Records> Chat<R> {
 
     /// A page of the messages that the filter names.
     ///
-    /// Now, it reads no other conversation's or bot's messages; as of a point, it reads through them.
+    /// Now, it reads no other messages; as of a point, it reads through them.
     ///
     /// # Errors
     ///
     /// `Damaged` when a message's bytes are not what was written, `Io`.
     pub fn list(&self, filter: &ChatFilter, page: Page) -> Result<Vec<Message>> {
-        match filter.index().filter(|_| self.records.is_now()) {
-            Some(prefix) => {
-                let rows = scan_rows(&self.records, Table::Index, page.range(&prefix));
-                matching(rows.map(|row| self.indexed(row)), filter, page)
-            }
-            None => matching(scan(&self.records, CollectionId::CHAT, page.range(&[])).map(read), filter, page),
+        let prefixes = filter.prefixes();
+        if prefixes.is_empty() || !self.records.is_now() {
+            let all = scan(&self.records, CollectionId::CHAT, page.range(&[])).map(read);
+            return matching(all, filter, page);
         }
+        let mut messages = Vec::new();
+        let mut rest = page;
+        while messages.len() < page.limit()
+            && let Some(sequence) = self.next_of_all(&prefixes, rest)?
+        {
+            rest = rest.behind(sequence);
+            messages.push(self.named_by_the_index(sequence)?);
+        }
+        Ok(messages)
+    }
+
+    /// The next number that stands behind each of the prefixes: whichever is behind leaps forward to where the other is.
+    fn next_of_all(&self, prefixes: &[Vec<u8>], mut rest: Page) -> Result<Option<u64>> {
+        let (mut found, mut agree) = (None, 0);
+        for prefix in prefixes.iter().cycle() {
+            let rows = self.records.rows(Table::Index, &rest.range(prefix), 1)?;
+            let Some((key, _)) = rows.first() else { return Ok(None) };
+            let sequence = sequence_of(key)?;
+            agree = if found == Some(sequence) { agree + 1 } else { 1 };
+            (found, rest) = (Some(sequence), rest.from(sequence));
+            if agree == prefixes.len() {
+                break;
+            }
+        }
+        Ok(found)
     }
 
     /// Every message, the oldest first.
@@ -190,9 +214,7 @@ impl<R: Records> Chat<R> {
         scan(&self.records, CollectionId::CHAT, KeyRange::all()).map(read)
     }
 
-    /// The message that an index row names.
-    fn indexed(&self, row: Result<Row>) -> Result<Message> {
-        let sequence = sequence_of(&row?.0)?;
+    fn named_by_the_index(&self, sequence: u64) -> Result<Message> {
         let missing = || Error::damaged(format!("the index names a message that is not there: sequence={sequence}"));
         self.get(sequence)?.ok_or_else(missing)
     }
@@ -348,6 +370,9 @@ mod tests {
         assert_eq!(numbers(&view, &of_conversation("none"), Page::newest(9)), [0; 0]);
         let both = ChatFilter { bot: Some(bot("a")), conversation: Some("x".into()) };
         assert_eq!(numbers(&view, &both, Page::newest(9)), [7, 1]);
+        assert_eq!(numbers(&view, &both, Page::newest(9).before(7)), [1]);
+        assert_eq!(numbers(&view, &both, Page::oldest(1)), [1]);
+        assert_eq!(numbers(&view, &both, Page::oldest(9).after(1)), [7]);
     }
 
     #[test]

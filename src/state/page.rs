@@ -53,6 +53,17 @@ impl Page {
         Self { before: Some(sequence), ..self }
     }
 
+    /// What is left of it behind a row.
+    pub(crate) fn behind(self, sequence: u64) -> Self {
+        if self.newest_first { self.before(sequence) } else { self.after(sequence) }
+    }
+
+    /// What is left of it from a row on.
+    pub(crate) fn from(self, sequence: u64) -> Self {
+        let before = if self.newest_first { sequence.checked_add(1) } else { sequence.checked_sub(1) };
+        before.map_or(self, |before| self.behind(before))
+    }
+
     /// How many rows it holds at most.
     pub(crate) fn limit(&self) -> usize {
         self.limit
@@ -100,6 +111,21 @@ mod tests {
     fn a_page_that_ends_before_it_begins_holds_nothing() {
         assert!(Page::oldest(9).after(5).before(5).range(b"p").is_empty());
         assert!(Page::oldest(9).after(u64::MAX).range(b"p").start != Bound::Unbounded);
+    }
+
+    #[test]
+    fn what_is_left_of_a_page_begins_at_a_row_or_behind_it() {
+        for page in [Page::oldest(9).after(1), Page::newest(9).before(9)] {
+            let holds = |page: Page, sequence| {
+                let range = page.range(b"p");
+                range.holds_in_order(&[([b"p", &sequence_key(sequence)[..]].concat(), Vec::new())])
+            };
+            assert!(holds(page.from(5), 5) && !holds(page.behind(5), 5));
+            assert_eq!([4, 6].map(|at| holds(page.from(5), at)), [4, 6].map(|at| holds(page.behind(5), at)));
+            assert_ne!(holds(page.from(5), 4), holds(page.from(5), 6));
+        }
+        let whole = [Page::oldest(9).from(0).range(b"p").start, Page::newest(9).from(u64::MAX).range(b"p").start];
+        assert!(whole.iter().all(|start| *start == Page::oldest(9).range(b"p").start));
     }
 
     #[test]

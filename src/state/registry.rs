@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use crate::clock::as_stored;
 use crate::engine::codec::{self, Stored};
 use crate::engine::records::{KeyRange, Records, scan};
 use crate::engine::schema::{CollectionId, Table};
@@ -51,7 +52,7 @@ pub struct Bot {
     pub specializations: BTreeSet<String>,
     /// How many tasks it may hold; three when not set, none when zero.
     pub max_concurrent: Option<u32>,
-    /// When it was registered.
+    /// When it was registered; [`put`](Registry::put) fills it in.
     #[serde(with = "crate::clock::time::option")]
     pub registered_at: Option<Timestamp>,
     /// When it was last heard of. Always as it is now, even as of a point; moved by [`heartbeat`](Registry::heartbeat).
@@ -141,7 +142,8 @@ impl<R: Records> Registry<R> {
     /// let id = BotId::new("BOT-222")?;
     /// let bot = Bot { specializations: ["rust".to_string()].into(), ..Bot::new(id.clone()) };
     /// store.write(|tx| tx.registry().put(&bot))?;
-    /// assert_eq!(store.view()?.registry().get(&id)?, Some(bot));
+    /// let found = store.view()?.registry().get(&id)?.unwrap();
+    /// assert_eq!(found, Bot { registered_at: found.registered_at, ..bot });
     /// # Ok::<(), hivekeep::Error>(())
     /// ```
     pub fn get(&self, id: &BotId) -> Result<Option<Bot>> {
@@ -178,12 +180,22 @@ impl<R: Records> Registry<R> {
 impl Registry<&mut WriteTx<'_>> {
     /// Registers a bot, in place of what was registered under its id.
     ///
-    /// Its `last_heartbeat` counts only if none is known; after that only [`heartbeat`](Registry::heartbeat) moves it.
+    /// Without a `registered_at` it keeps the one of before, or gets that of now. Its `last_heartbeat` counts only if none
+    /// is known; after that only [`heartbeat`](Registry::heartbeat) moves it.
     ///
     /// # Errors
     ///
     /// `Invalid` when a specialization is no name; `Damaged` when the bot that it replaces is damaged.
     pub fn put(&mut self, bot: &Bot) -> Result<()> {
+        if bot.registered_at.is_some() {
+            return self.put_as_it_is(bot);
+        }
+        let registered_at = self.registered_before(&bot.id)?.unwrap_or_else(|| as_stored(self.records.now()));
+        self.put_as_it_is(&Bot { registered_at: Some(registered_at), ..bot.clone() })
+    }
+
+    /// Writes a bot that was registered elsewhere, with no more than is known of it.
+    pub(crate) fn put_as_it_is(&mut self, bot: &Bot) -> Result<()> {
         for specialization in &bot.specializations {
             check_name("a specialization", specialization)?;
         }
@@ -193,6 +205,13 @@ impl Registry<&mut WriteTx<'_>> {
             Some(at) if self.last_heartbeat(&bot.id)?.is_none() => self.put_heartbeat(&bot.id, at),
             _ => Ok(()),
         }
+    }
+
+    /// When the bot that stands under that id was registered.
+    fn registered_before(&self, id: &BotId) -> Result<Option<Timestamp>> {
+        let payload = self.records.get(CollectionId::REGISTRY, id.as_bytes())?;
+        let before: Option<Bot> = payload.map(|payload| codec::decode(&payload)).transpose()?;
+        Ok(before.and_then(|bot| bot.registered_at))
     }
 
     /// Removes a bot and its heartbeat; says whether there was one. Tasks that it holds stay with it until their leases
@@ -295,6 +314,22 @@ mod tests {
         let json = serde_json::to_value(adopted()).unwrap();
         assert_eq!(json["last_heartbeat"], "2025-10-31T17:20:00.999125+00:00");
         assert_eq!(serde_json::from_value::<Bot>(json).unwrap(), adopted());
+    }
+
+    #[test]
+    fn a_bot_keeps_the_time_of_its_first_put_unless_another_is_given() {
+        let hive = Fixture::new();
+        let registered = |hive: &Fixture| hive.view().registry().get(&id()).unwrap().unwrap().registered_at;
+        hive.write(|tx| tx.registry().put(&Bot::new(id())));
+        let first = registered(&hive);
+        assert_eq!(first, Some(time(0)));
+        hive.pass(10);
+        hive.write(|tx| tx.registry().put(&Bot { port: Some(1), ..Bot::new(id()) }));
+        assert_eq!(registered(&hive), first);
+        hive.write(|tx| tx.registry().put(&Bot { registered_at: Some(time(7)), ..Bot::new(id()) }));
+        assert_eq!(registered(&hive), Some(time(7)));
+        hive.write(|tx| tx.registry().put_as_it_is(&Bot::new(id())));
+        assert_eq!(registered(&hive), None);
     }
 
     #[test]

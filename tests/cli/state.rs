@@ -31,6 +31,21 @@ fn what_is_put_is_got_in_the_shape_of_its_collection() {
 }
 
 #[test]
+fn a_bot_that_is_put_again_keeps_the_time_of_its_registration() {
+    let hive = Hive::new();
+    let registered = |record: &str| {
+        hive.ok(&["put", "registry", "BOT-1", record]);
+        hive.json(&["get", "registry", "BOT-1"])["registered_at"].take()
+    };
+    let first = registered("{}");
+    assert!(first.is_string(), "{first}");
+    assert_eq!(registered(r#"{"port": 1}"#), first);
+    assert_eq!(registered(r#"{"registered_at": null}"#), first);
+    let other = "2026-01-02T03:04:05.000000+00:00";
+    assert_eq!(registered(&json!({ "registered_at": other }).to_string()), other);
+}
+
+#[test]
 fn people_get_aligned_columns() {
     let hive = Hive::new();
     hive.fill();
@@ -62,6 +77,49 @@ fn chat_and_audit_are_arrays_of_what_was_appended() {
     assert_eq!(hive.json(&["get", "chat", "1"])["role"], "user");
     assert_eq!(hive.json(&["get", "audit"]).as_array().unwrap().len(), 300);
     assert_eq!(hive.json(&["get", "audit", "300"])["action"], "deploy 299");
+}
+
+#[test]
+fn chat_and_audit_are_paged_from_their_end_and_filtered() {
+    let hive = Hive::new();
+    let store = hive.open();
+    let said = |n: u32| hivekeep::NewMessage {
+        bot: Some(BotId::new(if n.is_multiple_of(2) { "even" } else { "odd" }).unwrap()),
+        ..hivekeep::NewMessage::new(if n.is_multiple_of(3) { "third" } else { "other" }, "user", "x")
+    };
+    store
+        .write(|tx| {
+            for n in 1..=600_u32 {
+                tx.chat().append(said(n))?;
+                tx.audit()
+                    .append(hivekeep::NewEntry::new("deploy", if n.is_multiple_of(300) { "ops" } else { "BOT-1" }))?;
+            }
+            Ok(())
+        })
+        .unwrap();
+    store.close().unwrap();
+    let numbers = |arguments: &str| -> Vec<u64> {
+        let shown = hive.json(&arguments.split(' ').collect::<Vec<_>>());
+        shown.as_array().unwrap().iter().map(|record| record["sequence"].as_u64().unwrap()).collect()
+    };
+    for what in ["chat", "audit"] {
+        assert_eq!(numbers(&format!("get {what}")), Vec::from_iter(1..=600));
+        assert_eq!(numbers(&format!("get {what} --newest 3")), [598, 599, 600]);
+        assert_eq!(numbers(&format!("get {what} --newest 3 --before 598")), [595, 596, 597]);
+        assert_eq!(numbers(&format!("get {what} --newest 9999 --before 4")), [1, 2, 3]);
+        assert_eq!(numbers(&format!("get {what} --before 3")), [1, 2]);
+        hive.refused(&["get", what, "--newest", "0"], 2);
+        hive.refused(&["get", what, "1", "--newest", "1"], 2);
+    }
+    assert_eq!(numbers("get chat --bot odd --before 6"), [1, 3, 5]);
+    assert_eq!(numbers("get chat --conversation third --newest 2"), [597, 600]);
+    assert_eq!(numbers("get chat --conversation third --bot even --newest 2"), [594, 600]);
+    assert_eq!(numbers("get audit --bot ops"), [300, 600]);
+    assert_eq!(numbers("get audit --bot ops --newest 2"), [300, 600]);
+    let said = hive.refused(&["get", "audit", "--conversation", "third"], 2);
+    assert!(said.ends_with("leave --conversation out"), "{said}");
+    let said = hive.refused(&["get", "queue", "--newest", "5"], 2);
+    assert_eq!(said, "--newest goes with chat and audit only: collection=queue");
 }
 
 #[test]
@@ -136,6 +194,9 @@ fn a_task_is_unassigned_waited_for_and_tried_again_after_the_time_that_was_asked
     assert!(failed["not_before"].is_string(), "{failed}");
     assert_eq!(hive.json(&["queue", "claim", "BOT-1", "--wait", "1m"])["attempt"], 2);
     hive.run(&[&fail[..], &["1s", "--no-retry"]].concat()).with(2);
+    hive.ok(&["queue", "push", "2", "--id", "b"]);
+    hive.ok(&["queue", "claim", "BOT-3", "--lease", "500ms"]);
+    assert_eq!(hive.json(&["queue", "claim", "BOT-4", "--wait", "1m 500 ms"])["attempt"], 2);
     let said = hive.refused(&["queue", "push", "1", "--attributes", "[]"], 2);
     assert!(said.starts_with("a JSON object is wanted"), "{said}");
 }

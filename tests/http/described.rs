@@ -120,11 +120,11 @@ impl Operation {
     }
 
     /// A body that is as it should be, for something that is not there.
-    fn body(&self) -> &'static str {
-        match &self.says["requestBody"]["content"]["application/json"]["schema"]["properties"]["token"] {
-            Value::Null => "{}",
-            _ => r#"{"token": 1}"#,
-        }
+    fn body(&self) -> String {
+        let schema = &self.says["requestBody"]["content"]["application/json"]["schema"];
+        let needed = schema["required"].as_array().into_iter().flatten().map(|name| name.as_str().unwrap());
+        let members = needed.map(|name| (name.to_owned(), sample(&schema["properties"][name])));
+        Value::Object(members.collect()).to_string()
     }
 }
 
@@ -147,7 +147,7 @@ fn ask_for_refusals(service: &Service) {
         }
         if own.declares(404) {
             let target = own.path_of(NOBODY) + if own.takes("at") { "?at=latest~7" } else { "" };
-            own.ask(service, &target, own.body()).refused(404);
+            own.ask(service, &target, &own.body()).refused(404);
         }
     }
 }

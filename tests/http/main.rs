@@ -2,11 +2,13 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test stops at what it does not expect")]
 
 mod crash;
+mod crowd;
 mod described;
 mod forgiving;
 mod kill;
 mod operations;
 mod python;
+mod queue;
 mod recovery;
 mod schema;
 mod service;

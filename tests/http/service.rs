@@ -45,8 +45,27 @@ impl Service {
         let listen = ["--listen", "127.0.0.1:0"];
         let listen = if arguments.contains(&"--listen") { &[][..] } else { &listen[..] };
         let mut command = hive.command(&[&own[..], listen, arguments].concat());
-        command.envs(variables.iter().copied()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = command.spawn().unwrap();
+        command.envs(variables.iter().copied());
+        Self::running(command)
+    }
+
+    /// The same where the system gives it no more than so many descriptors.
+    pub fn with_descriptors(hive: &Hive, descriptors: u32) -> Self {
+        let serve = hive.command(&["serve", "--json", "--listen", "127.0.0.1:0"]);
+        let mut command = Command::new("sh");
+        command.args(["-c", &format!("ulimit -n {descriptors}; exec \"$0\" \"$@\"")]);
+        command.arg(serve.get_program()).args(serve.get_args()).stdin(Stdio::null());
+        for (name, value) in serve.get_envs() {
+            match value {
+                Some(value) => command.env(name, value),
+                None => command.env_remove(name),
+            };
+        }
+        Self::running(command)
+    }
+
+    fn running(mut command: Command) -> Self {
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let mut line = String::new();
         let mut out = std::io::BufReader::new(child.stdout.take().unwrap());
         std::io::BufRead::read_line(&mut out, &mut line).unwrap();

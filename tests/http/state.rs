@@ -79,7 +79,7 @@ fn a_task_goes_through_its_whole_life() {
     );
     assert_eq!(act("b", "requeue", json!({})).ok()["state"], "ready");
     assert_eq!(act("b", "assign", json!({"bot": "C"})).ok()["assigned_to"], "C");
-    assert_eq!(act("b", "assign", json!({})).ok()["assigned_to"], Value::Null);
+    assert_eq!(act("b", "assign", json!({"bot": null})).ok()["assigned_to"], Value::Null);
     assert_eq!(act("b", "cancel", json!({})).ok()["state"], "cancelled");
     let third = service.post("/api/queue/claim", json!({"bot": "B"})).ok()["claims"][0].take();
     assert_eq!(act("c", "release", json!({"token": third["token"]})).ok()["attempts"], 0);
@@ -93,7 +93,37 @@ fn a_task_goes_through_its_whole_life() {
     service.post("/api/queue", json!({"payload": 1, "prioritty": "P0"})).refused(422);
     service.post("/api/queue/claim", json!({"bot": ""})).refused(422);
     service.get("/api/queue?state=asleep").refused(422);
-    service.get("/api/queue?cursor=zz").refused(422);
+    // A cursor is of one list alone.
+    for list in ["queue?cursor=zz", "queue?state=ready&cursor=61", "assignments?bot=B&cursor=00"] {
+        service.get(&format!("/api/{list}")).refused(422);
+    }
+}
+
+#[test]
+fn who_shows_a_token_to_cancel_or_requeue_must_be_the_holder_and_who_shows_none_operates_the_queue() {
+    let hive = Hive::new();
+    let service = Service::start(&hive, &[]);
+    let act = |verb: &str, body: &str| service.post(&format!("/api/queue/a/{verb}"), body);
+    service.post("/api/queue", json!({"payload": null, "id": "a"})).ok();
+    let claim = || service.post("/api/queue/claim", json!({"bot": "B"})).ok()["claims"][0]["token"].take();
+    let token = claim();
+    for verb in ["cancel", "requeue"] {
+        let said = act(verb, r#"{"token": 999999}"#).refused(409);
+        assert!(said.starts_with("the token is void") && said.ends_with("held_by=B"), "{said}");
+        let said = act(verb, r#"{"bogus": 1}"#).refused(422);
+        assert!(said.ends_with("member=bogus"), "{said}");
+        act(verb, r#"{"token": "x"}"#).refused(422);
+        act(verb, "[]").refused(422);
+        act(verb, "{").refused(400);
+    }
+    assert_eq!(service.get("/api/queue/a").ok()["state"], "claimed");
+    let held = json!({ "token": token }).to_string();
+    act("requeue", &held).refused(409);
+    assert_eq!(act("cancel", &held).ok()["state"], "cancelled");
+    act("requeue", &held).refused(409);
+    assert_eq!(act("requeue", "").ok()["state"], "ready");
+    claim();
+    assert_eq!(act("cancel", "").ok()["state"], "cancelled");
 }
 
 #[test]

@@ -25,6 +25,9 @@ pub fn describe(folder: &Path, records: u64) -> Result<String> {
     }
     let versions: Vec<_> = CRATES.iter().filter_map(|name| Some(format!("{name} {}", version(name)?))).collect();
     writeln!(text, "versions: {}, SQLite {}", versions.join(", "), rusqlite::version())?;
+    if cfg!(feature = "mimalloc") {
+        writeln!(text, "allocator: mimalloc, for the engines that are written in Rust")?;
+    }
     writeln!(
         text,
         "every write is synced before it is answered; each engine is used as its documentation recommends:"

@@ -22,6 +22,10 @@ use clap::Parser;
 
 use crate::bench::{Bench, Selection};
 
+#[cfg(feature = "mimalloc")]
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Runs every engine on the same work and prints how they compare.
 #[derive(Parser)]
 struct Arguments {

@@ -14,8 +14,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use redb::backends::FileBackend;
 
 use super::{
-    BRANCH, DEPTH_MAX, Found, LEAF, LEAF_MAX, Link, PagePlace, Pages, SECOND_COUNTS, Span, children, count, pairs,
-    table_of,
+    BRANCH, DEPTH_MAX, Found, LEAF, LEAF_MAX, Link, PAGE, PagePlace, Pages, SECOND_COUNTS, Span, children, count,
+    pairs, table_of,
 };
 use crate::engine::pool::Pool;
 use crate::engine::schema::Table;
@@ -27,6 +27,14 @@ const UNFLUSHED: u8 = 8;
 const ATTEMPTS: usize = 8;
 /// Of leaves that lie side by side, so many bytes are read at a time, or one leaf.
 const RUN: u64 = 256 << 10;
+/// What lies between two of them is read too, up to so many bytes, as that costs less than to read anew.
+const BETWEEN: u64 = 2 * PAGE;
+/// The leaves below so many bytes of branches are put in order before they are read: 200,000 of them, for which the ends of
+/// their keys are kept in memory. Few of the stores of tests have as many.
+const GATHERED: u64 = if cfg!(test) { 2 * PAGE } else { 8 << 20 };
+/// What a worker takes at a time.
+const BRANCHES_AT_ONCE: usize = 16;
+const LEAVES_AT_ONCE: usize = 512;
 
 /// The commit that readers of a file are given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,6 +56,12 @@ struct Subtree {
     span: Span,
     /// How many branches are above its leaves, itself included.
     branches: usize,
+}
+
+/// A leaf that is still to be read, and the keys that it is there for.
+struct Leaf {
+    place: PagePlace,
+    span: Span,
 }
 
 /// What one worker reads with.
@@ -122,18 +136,44 @@ impl Snapshot {
     ) -> Result<Vec<T>> {
         let bytes_left = AtomicU64::new(redb::StorageBackend::len(&self.file)?);
         let reader = || Reader::new(&self.file, &bytes_left);
-        let branches = reader()?.branches_above_leaves(root)?;
-        let pool = Pool::of(vec![Subtree { link: root, span: Span::default(), branches }]);
-        let made = pool.run(
-            || Ok((reader()?, T::default())),
-            |(reader, made), tree| {
-                let below = reader.walk(tree, tick, &mut |key, value| row(made, key, value))?;
-                pool.give_back(below);
+        let mut above = reader()?;
+        let branches = above.branches_above_leaves(root)?;
+        let root = Subtree { link: root, span: Span::default(), branches };
+        if branches == 0 {
+            let mut made = T::default();
+            tick(above.leaves(&[above.leaf(root)], &mut |key, value| row(&mut made, key, value))?);
+            return Ok(vec![made]);
+        }
+        let (mut rest, mut made) = (vec![root], Vec::new());
+        while !rest.is_empty() {
+            let lowest = above.lowest_branches(&mut rest)?;
+            let found = in_pieces(&lowest, BRANCHES_AT_ONCE, &reader, |reader, leaves: &mut Vec<_>, branches| {
+                for branch in branches {
+                    leaves.extend(reader.below(branch)?.into_iter().map(|leaf| reader.leaf(leaf)));
+                }
                 Ok(())
-            },
-        )?;
-        Ok(made.into_iter().map(|(_, made)| made).collect())
+            })?;
+            let mut leaves: Vec<_> = found.into_iter().flatten().collect();
+            leaves.sort_unstable_by_key(|leaf| leaf.place.offset);
+            made.extend(in_pieces(&leaves, LEAVES_AT_ONCE, &reader, |reader, made, leaves| {
+                tick(reader.leaves(leaves, &mut |key, value| row(made, key, value))?);
+                Ok(())
+            })?);
+        }
+        Ok(made)
     }
+}
+
+/// Has pieces of many things done by all cores.
+fn in_pieces<'a, 'r, I: Sync, T: Default + Send>(
+    items: &'a [I],
+    at_once: usize,
+    reader: &(impl Fn() -> Result<Reader<'r>> + Sync),
+    piece: impl Fn(&mut Reader<'r>, &mut T, &'a [I]) -> Result<()> + Sync,
+) -> Result<Vec<T>> {
+    let pool = Pool::of(items.chunks(at_once).collect());
+    let made = pool.run(|| Ok((reader()?, T::default())), |(reader, made), items| piece(reader, made, items))?;
+    Ok(made.into_iter().map(|(_, made)| made).collect())
 }
 
 impl Pages<'_> {
@@ -170,42 +210,52 @@ impl<'a> Reader<'a> {
         Err(odd("a tree is too deep"))
     }
 
-    /// Reads the rows of a tree, or gives the trees below it where it has no leaves of its own.
-    fn walk(&mut self, tree: Subtree, tick: &dyn Fn(u64), row: &mut EachRow<'_>) -> Result<Vec<Subtree>> {
-        let place = self.pages.place(tree.link.page);
-        let Some(branches) = tree.branches.checked_sub(1) else {
-            tick(rows_of(self.read(place)?, &tree.span, row)?);
-            return Ok(Vec::new());
-        };
-        let page = self.read(place)?;
+    /// The lowest branches of the first of some trees, as many as may be gathered; what is left of the trees stays.
+    fn lowest_branches(&mut self, trees: &mut Vec<Subtree>) -> Result<Vec<Subtree>> {
+        let (mut lowest, mut bytes) = (Vec::new(), 0);
+        while bytes < GATHERED
+            && let Some(tree) = trees.pop()
+        {
+            if tree.branches == 1 {
+                bytes += self.pages.place(tree.link.page).bytes;
+                lowest.push(tree);
+            } else {
+                trees.extend(self.below(&tree)?);
+            }
+        }
+        Ok(lowest)
+    }
+
+    /// The trees below a branch.
+    fn below(&mut self, tree: &Subtree) -> Result<Vec<Subtree>> {
+        let page = self.read(self.pages.place(tree.link.page))?;
         let below = children(page, &tree.span);
         let are_all = page.first() == Some(&BRANCH) && count(page).map(|keys| keys + 1) == Some(below.len());
         if !are_all || !below.iter().all(|(_, span)| span.lies_within(&tree.span)) {
             return Err(odd("a branch is not what it should be"));
         }
         self.take(&below)?;
-        if branches == 0 {
-            tick(self.leaves(&below, row)?);
-            return Ok(Vec::new());
-        }
+        let branches = tree.branches.saturating_sub(1);
         Ok(below.into_iter().map(|(link, span)| Subtree { link, span, branches }).collect())
     }
 
-    /// Reads leaves in the order in which they lie in the file, those side by side at once; gives the number of rows.
-    fn leaves(&mut self, leaves: &[(Link, Span)], row: &mut EachRow<'_>) -> Result<u64> {
-        let mut leaves: Vec<_> = leaves.iter().map(|(link, span)| (self.pages.place(link.page), span)).collect();
-        leaves.sort_unstable_by_key(|(place, _)| place.offset);
-        let (mut rest, mut met) = (leaves.as_slice(), 0);
-        while let Some(((first, _), others)) = rest.split_first() {
-            let mut run = *first;
-            let beside = others.iter().take_while(|(place, _)| run.joins(*place)).count();
-            let (now, later) = rest.split_at(1 + beside);
-            let mut read = self.read(run)?;
-            for (place, span) in now {
-                let length = usize::try_from(place.bytes).unwrap_or(usize::MAX);
-                let (page, behind) = read.split_at_checked(length).ok_or_else(|| odd("a page ends too early"))?;
-                met += rows_of(page, span, row)?;
-                read = behind;
+    fn leaf(&self, tree: Subtree) -> Leaf {
+        Leaf { place: self.pages.place(tree.link.page), span: tree.span }
+    }
+
+    /// Reads leaves, which come in the order in which they lie in the file, and those near each other at once; gives the
+    /// number of rows.
+    fn leaves(&mut self, leaves: &[Leaf], row: &mut EachRow<'_>) -> Result<u64> {
+        let (mut rest, mut met) = (leaves, 0);
+        while let Some((first, others)) = rest.split_first() {
+            let mut run = first.place;
+            let near = others.iter().take_while(|leaf| run.joins(leaf.place)).count();
+            let (now, later) = rest.split_at(1 + near);
+            let read = self.read(run)?;
+            for Leaf { place, span } in now {
+                let page = usize::try_from(place.offset - run.offset).ok().and_then(|start| read.get(start..));
+                let page = page.zip(usize::try_from(place.bytes).ok()).and_then(|(page, bytes)| page.get(..bytes));
+                met += rows_of(page.ok_or_else(|| odd("a page ends too early"))?, span, row)?;
             }
             rest = later;
         }
@@ -235,10 +285,11 @@ impl<'a> Reader<'a> {
 }
 
 impl PagePlace {
-    /// Goes on over the page that lies behind it, unless that would be more than is read at a time.
+    /// Goes on over the page that lies not far behind it, unless that would be more than is read at a time.
     fn joins(&mut self, next: Self) -> bool {
-        let bytes = self.bytes + next.bytes;
-        let joins = next.offset == self.offset + self.bytes && bytes <= RUN;
+        let between = next.offset.checked_sub(self.offset.saturating_add(self.bytes));
+        let bytes = next.offset.saturating_add(next.bytes).saturating_sub(self.offset);
+        let joins = between.is_some_and(|between| between <= BETWEEN) && bytes <= RUN;
         self.bytes = if joins { bytes } else { self.bytes };
         joins
     }

@@ -13,16 +13,13 @@ use crate::face::cli::exit::Exit;
 use crate::face::cli::input;
 use crate::face::cli::output::Output;
 use crate::face::cli::table::Columns;
+use crate::face::cli::which::Which;
 use crate::recovery::points::{Names, names};
 use crate::recovery::selector::Selector;
 use crate::state::assignments::Assignment;
-use crate::state::audit::Entry;
 use crate::state::documents::DocumentId;
-use crate::state::page::{Page, sequence_key};
+use crate::state::page::sequence_key;
 use crate::state::show::{Show, Shown};
-
-/// Entries of the audit trail that are read at a time.
-const PAGE: usize = 256;
 
 /// Show the records of a collection, or one of them
 ///
@@ -35,6 +32,8 @@ Examples:
   hivekeep get queue BACKLOG-032 --json
   hivekeep get config --at latest
   hivekeep get documents registry/backup-registry
+  hivekeep get chat --conversation standup --newest 50
+  hivekeep get audit --bot BOT-222 --newest 50 --before 1017
   hivekeep get registry --at '10m ago'")]
 pub(super) struct Get {
     /// registry, queue, assignments, chat, config, audit, documents, or the name of your own
@@ -44,6 +43,8 @@ pub(super) struct Get {
     /// As of this restore point: an id, latest, latest~3, a time, or '10m ago'
     #[arg(long, value_name = "POINT", default_value = "now")]
     at: Selector,
+    #[command(flatten)]
+    which: Which,
 }
 
 impl Get {
@@ -53,7 +54,12 @@ impl Get {
         let collection = Collection::named(&self.collection, &names(&view)?)?;
         match &self.key {
             Some(key) => one(&view, collection, &self.collection, key, &mut context.out)?,
-            None => all(&view, collection, &mut context.out)?,
+            None => {
+                if !matches!(collection, Collection::Chat | Collection::Audit) {
+                    self.which.refuse(&self.collection)?;
+                }
+                all(&view, collection, &self.which, &mut context.out)?;
+            }
         }
         Ok(Exit::Done)
     }
@@ -86,13 +92,13 @@ impl Collection {
 }
 
 /// Every record of a collection, written as it is read.
-fn all(view: &View, collection: Collection, out: &mut Output) -> Result<()> {
+fn all(view: &View, collection: Collection, which: &Which, out: &mut Output) -> Result<()> {
     match collection {
         Collection::Registry => keyed(out, view.registry().list(), |bot| bot.id.to_string()),
         Collection::Queue => keyed(out, view.queue().list(), |task| task.id.to_string()),
         Collection::Assignments => assignments(out, view.assignments().list()),
-        Collection::Chat => out.list(view.chat().all()),
-        Collection::Audit => out.list(entries(view)),
+        Collection::Chat => out.list(which.messages(view)),
+        Collection::Audit => out.list(which.entries(view)?),
         Collection::Documents => {
             let documents = view.documents();
             values(out, documents.list().map(|id| document(view, &id?)))
@@ -154,20 +160,6 @@ fn assignments(out: &mut Output, mut list: impl Iterator<Item = Result<Assignmen
             }
         }
     }))
-}
-
-/// The audit trail, oldest first, read in pages.
-fn entries(view: &View) -> impl Iterator<Item = Result<Entry>> {
-    let mut last = Some(0);
-    let pages = std::iter::from_fn(move || {
-        let page = view.audit().list(Page::oldest(PAGE).after(last?));
-        last = page.as_ref().ok().and_then(|page| page.last()).map(|entry| entry.sequence);
-        Some(page).filter(|page| page.as_ref().map_or(true, |page| !page.is_empty()))
-    });
-    pages.flat_map(|page| match page {
-        Ok(page) => page.into_iter().map(Ok).collect(),
-        Err(error) => vec![Err(error)],
-    })
 }
 
 /// One record, as JSON for people too: it is shown whole.

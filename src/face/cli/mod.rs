@@ -4,7 +4,7 @@
 //! * `serve`, `status`, `get`, `put`, `point`, `forget`, `restore`, `guard`, `backup`, `queue`, `doctor`, `drill`, `check`,
 //!   `repair`, `log`, `compact`, `crash`, `adopt`, `export`, `import`, `generate`: the verbs, each with its options and what
 //!   it prints
-//! * `context`, `input`: what they work with; `output`, `table`, `columns`, `progress`: where their answers go
+//! * `context`, `input`, `which`: what they work with; `output`, `table`, `columns`, `progress`: where their answers go
 //! * `exit`: how the program ends
 
 mod adopt;
@@ -40,6 +40,7 @@ mod serve;
 mod signals;
 mod status;
 mod table;
+mod which;
 
 use std::ffi::OsString;
 use std::io;

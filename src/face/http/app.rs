@@ -10,6 +10,7 @@ use crate::engine::notice::Commits;
 use crate::engine::store::Store;
 use crate::error::{Error, ErrorKind, Result};
 use crate::face::http::metrics::Metrics;
+use crate::face::http::places::Places;
 use crate::face::http::problem::{Answer, Problem};
 use crate::face::http::recovery::StatusCache;
 use crate::face::http::state::Jobs;
@@ -33,6 +34,7 @@ struct Inner {
     turns: Arc<Semaphore>,
     /// Becomes true when the service is to stop; waiting claims give up then.
     stopping: watch::Receiver<bool>,
+    places: Places,
     metrics: Metrics,
     jobs: Jobs,
     status: StatusCache,
@@ -53,6 +55,7 @@ impl App {
         limits: Limits,
         token: Option<Token>,
         stopping: watch::Receiver<bool>,
+        places: Places,
     ) -> Self {
         Self(Arc::new(Inner {
             instance,
@@ -60,6 +63,7 @@ impl App {
             token,
             turns: Arc::new(Semaphore::new(CALLS_AT_ONCE)),
             stopping,
+            places,
             metrics: Metrics::default(),
             jobs: Jobs::default(),
             status: StatusCache::default(),
@@ -72,6 +76,10 @@ impl App {
 
     pub(super) fn instance(&self) -> &Arc<Instance> {
         &self.0.instance
+    }
+
+    pub(super) fn places(&self) -> &Places {
+        &self.0.places
     }
 
     pub(super) fn metrics(&self) -> &Metrics {

@@ -16,6 +16,7 @@ use tokio::runtime::Runtime;
 use tokio::sync::watch;
 
 use crate::face::http::app::{App, Limits};
+use crate::face::http::places::Places;
 use crate::face::http::routes;
 use crate::face::instance::{Instance, Setup};
 
@@ -65,7 +66,7 @@ impl Inside {
         // It is about to stop, so that nobody waits for a task.
         let (_, stopping) = watch::channel(true);
         let limits = Limits { body_bytes: BODY, silence: Duration::from_secs(1) };
-        let router = routes::router(App::new(Arc::new(instance), limits, None, stopping));
+        let router = routes::router(App::new(Arc::new(instance), limits, None, stopping, Places::new(4)));
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         Self { runtime, router, folder, answered: 0 }
     }

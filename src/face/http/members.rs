@@ -1,8 +1,8 @@
 //! The members of a request's body, read one by one.
 //!
 //! A body comes through [`crate::json`], so that a document in it keeps its order and its numbers as written. Null means
-//! absent everywhere. The end points of the replaced service take what is nearly right, as it did; the others say what
-//! is wrong.
+//! absent, but where a member must be there and may be null. The end points of the replaced service take what is nearly
+//! right, as it did; the others say what is wrong.
 
 use std::collections::BTreeMap;
 use std::str::FromStr;
@@ -54,6 +54,11 @@ impl Members {
     /// The same where it must be there.
     pub(super) fn needed<T: FromStr<Err = Error>>(&mut self, name: &str) -> Result<T> {
         self.parsed(name)?.ok_or_else(|| missing(name))
+    }
+
+    /// A text that reads as something, or null; one of the two must be there.
+    pub(super) fn needed_or_null<T: FromStr<Err = Error>>(&mut self, name: &str) -> Result<Option<T>> {
+        if self.0.contains_key(name) { self.parsed(name) } else { Err(missing(name)) }
     }
 
     /// A text that must be there.

@@ -1,7 +1,7 @@
 //! The service.
 //!
 //! * [`listen`]: where it listens, and who may reach it there
-//! * [`server`]: connections, from the first to the last
+//! * [`server`]: connections, from the first to the last; [`places`]: how many, and how many of them may wait
 //! * [`app`]: what handlers are given; the one door to the store
 //! * [`token`], [`body`], [`members`], [`handed`], [`query`]: what a request shows and carries
 //! * [`problem`]: how an error is answered
@@ -20,6 +20,7 @@ mod members;
 mod metrics;
 mod openapi;
 mod operations;
+mod places;
 mod problem;
 mod query;
 mod recovery;

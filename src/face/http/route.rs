@@ -101,7 +101,7 @@ pub(super) const fn needed(name: &'static str, kind: Kind, about: &'static str) 
     Member { name, kind, about, needed: true, null: false }
 }
 
-/// A member of an answer that is always there, and null when there is nothing to say.
+/// A member that must be there, or, in an answer, always is, and that is null when there is nothing to say.
 pub(super) const fn nullable(name: &'static str, kind: Kind, about: &'static str) -> Member {
     Member { name, kind, about, needed: true, null: true }
 }

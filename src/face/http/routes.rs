@@ -1,9 +1,10 @@
 //! Everything that can be asked for, put together: the table of routes, and what every request goes through.
 
 use axum::Router;
-use axum::extract::Request;
-use axum::http::{StatusCode, header};
-use axum::middleware::{from_fn, from_fn_with_state};
+use axum::extract::{Request, State};
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::middleware::{Next, from_fn, from_fn_with_state};
+use axum::response::Response;
 
 use crate::face::http::app::App;
 use crate::face::http::problem::Problem;
@@ -26,13 +27,23 @@ pub(super) fn router(app: App) -> Router {
         .layer(from_fn_with_state(app.clone(), token::guard))
         .layer(from_fn_with_state(app.clone(), metrics::watch))
         .layer(from_fn(no_store))
+        .layer(from_fn_with_state(app.clone(), make_room))
         .with_state(app)
 }
 
 /// Answers are of the moment: nothing between here and the client may keep them.
-async fn no_store(request: Request, next: axum::middleware::Next) -> axum::response::Response {
+async fn no_store(request: Request, next: Next) -> Response {
     let mut response = next.run(request).await;
-    response.headers_mut().entry(header::CACHE_CONTROL).or_insert(axum::http::HeaderValue::from_static("no-store"));
+    response.headers_mut().entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+    response
+}
+
+/// When few places are left, a connection ends with its answer, so that no silent client keeps others out.
+async fn make_room(State(app): State<App>, request: Request, next: Next) -> Response {
+    let mut response = next.run(request).await;
+    if app.places().are_crowded() {
+        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
     response
 }
 

@@ -10,19 +10,18 @@ use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_io_timeout::TimeoutStream;
 
 use crate::error::Result;
 use crate::face::http::app::{App, Limits, told};
 use crate::face::http::listen::Listener;
+use crate::face::http::places::Places;
 use crate::face::http::routes;
 use crate::face::http::token::Token;
 use crate::face::instance::Instance;
 
-/// So many connections at the same time; the next one waits to be accepted.
-const CONNECTIONS: usize = 1_024;
 /// A request's head may have so many headers.
 const HEADERS: usize = 100;
 /// A request's head may be so long, in bytes.
@@ -52,10 +51,12 @@ pub(in crate::face) fn serve(served: Served, listener: Listener) -> Result<()> {
         let listener = TcpListener::from_std(listener.socket)?;
         let (tell, stopping) = watch::channel(false);
         let limits = served.limits;
-        let router = routes::router(App::new(served.instance, limits, served.token, stopping.clone()));
+        let places = Places::of_this_process();
+        let app = App::new(served.instance, limits, served.token, stopping.clone(), places.clone());
+        let serving = Serving { limits, router: routes::router(app), stopping };
         let mut connections = JoinSet::new();
         tokio::select! {
-            () = accept(&listener, limits, &router, &stopping, &mut connections) => {}
+            () = accept(&listener, &places, &serving, &mut connections) => {}
             () = stop => {}
         }
         drop(listener);
@@ -68,19 +69,21 @@ pub(in crate::face) fn serve(served: Served, listener: Listener) -> Result<()> {
     done
 }
 
-async fn accept(
-    listener: &TcpListener,
+/// What a connection is served with.
+#[derive(Clone)]
+struct Serving {
     limits: Limits,
-    router: &Router,
-    stopping: &watch::Receiver<bool>,
-    connections: &mut JoinSet<()>,
-) {
-    let free = Arc::new(Semaphore::new(CONNECTIONS));
+    router: Router,
+    stopping: watch::Receiver<bool>,
+}
+
+/// Takes connections for as long as there are places; the next one waits for a place.
+async fn accept(listener: &TcpListener, places: &Places, serving: &Serving, connections: &mut JoinSet<()>) {
     loop {
-        let Ok(place) = free.clone().acquire_owned().await else { return };
+        let Ok(place) = places.connection().await else { return };
         match listener.accept().await {
             Ok((stream, _)) => {
-                let connection = connection(stream, limits, router.clone(), stopping.clone());
+                let connection = connection(stream, serving.clone());
                 connections.spawn(async move {
                     connection.await;
                     drop(place);
@@ -95,7 +98,7 @@ async fn accept(
     }
 }
 
-async fn connection(stream: TcpStream, limits: Limits, router: Router, stopping: watch::Receiver<bool>) {
+async fn connection(stream: TcpStream, Serving { limits, router, stopping }: Serving) {
     // Answers are small and complete: they are not held back for more.
     let _unsupported = stream.set_nodelay(true);
     // A client that takes nothing of its answer would hold the connection, and the answer in memory, for ever.

@@ -19,7 +19,7 @@ use serde_json::Value;
 
 use self::chain::{EntryHash, Link, Trail};
 use crate::engine::codec::{self, Stored};
-use crate::engine::records::Records;
+use crate::engine::records::{Records, scan_rows};
 use crate::engine::schema::Table;
 use crate::engine::view::View;
 use crate::engine::write::WriteTx;
@@ -28,6 +28,8 @@ use crate::state::page::{Page, sequence_key};
 
 /// So many entries one call of purge removes at most, so that no writer waits for long.
 const PURGED_AT_ONCE: u64 = 1000;
+/// So many entries that were recorded while the clock was ahead are looked behind for one that was not.
+const AHEAD_AT_MOST: usize = 10_000;
 
 /// An entry of the audit trail.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -261,7 +263,8 @@ impl Audit<&mut WriteTx<'_>> {
     }
 
     /// Removes the oldest entries that were recorded before `time`, at most 1,000 of them, and says how many; call it
-    /// again until it says 0. What is left can still be verified.
+    /// again until it says 0. What is left can still be verified. An entry whose time is still to come was recorded by a
+    /// clock that was ahead: it goes with the first behind it that was not.
     ///
     /// # Errors
     ///
@@ -279,7 +282,8 @@ impl Audit<&mut WriteTx<'_>> {
             }
             let payload = self.records.row(Table::Audit, &sequence_key(sequence))?;
             let payload = payload.ok_or_else(|| chain::missing(sequence))?;
-            if codec::decode::<Entry>(&payload)?.recorded >= time {
+            let recorded = codec::decode::<Entry>(&payload)?.recorded;
+            if recorded >= time && !self.is_older_than_it_says(sequence, recorded, time)? {
                 break;
             }
             self.records.remove_row(Table::Audit, &sequence_key(sequence))?;
@@ -290,6 +294,22 @@ impl Audit<&mut WriteTx<'_>> {
             chain.write(self.records)?;
         }
         Ok(count)
+    }
+
+    /// Whether an entry was recorded while the clock was ahead, and one that came later was recorded before `time`.
+    fn is_older_than_it_says(&self, sequence: u64, recorded: Timestamp, time: Timestamp) -> Result<bool> {
+        let now = self.records.now();
+        if recorded <= now {
+            return Ok(false);
+        }
+        let later = Page::oldest(AHEAD_AT_MOST).after(sequence).range(&[]);
+        for row in scan_rows(&self.records, Table::Audit, later).take(AHEAD_AT_MOST) {
+            let later = codec::decode::<Entry>(&row?.1)?.recorded;
+            if later <= now {
+                return Ok(later < time);
+            }
+        }
+        Ok(false)
     }
 }
 
@@ -400,6 +420,27 @@ pub(super) mod tests {
         assert_eq!((report.entries, report.findings), (4, vec![]));
         assert_eq!(test.write(|tx| tx.audit().purge(Timestamp::MAX)), 4);
         assert_eq!(test.write(|tx| tx.audit().append(NewEntry::new("after all", "tester"))), 7);
+        assert_eq!(test.view().audit().verify().unwrap().findings, []);
+    }
+
+    #[test]
+    fn an_entry_recorded_by_a_clock_that_was_ahead_goes_with_those_around_it() {
+        let test = entries(2);
+        let year = std::time::Duration::from_secs(365 * 86_400);
+        let right = test.clock.now();
+        test.clock.advance(year);
+        test.write(|tx| tx.audit().append(NewEntry::new("ahead", "tester")));
+        test.write(|tx| tx.audit().append(NewEntry::new("ahead, too", "tester")));
+        test.clock.set(right);
+        test.write(|tx| tx.audit().append(NewEntry::new("right again", "tester")));
+        test.pass(1);
+        // What followed may go no sooner, and while nothing did, nobody can tell.
+        assert_eq!(test.write(|tx| tx.audit().purge(right)), 2);
+        assert_eq!(test.write(|tx| tx.audit().purge(test.clock.now())), 3);
+        test.clock.advance(year);
+        test.write(|tx| tx.audit().append(NewEntry::new("ahead", "tester")));
+        test.clock.set(right);
+        assert_eq!(test.write(|tx| tx.audit().purge(right)), 0);
         assert_eq!(test.view().audit().verify().unwrap().findings, []);
     }
 

@@ -11,7 +11,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::clock::{after, as_stored};
+use crate::clock::as_stored;
 use crate::engine::codec::{self, Stored};
 use crate::engine::digest::Stats;
 use crate::engine::records::{Records, scan_rows};
@@ -156,8 +156,14 @@ impl<R: Records> Queue<R> {
 
     /// Whether the queue was written to at a time that is yet to come.
     pub(super) fn clock_went_back(&self) -> Result<bool> {
-        let latest = after(self.records.now(), CLOCK_SLACK);
-        Ok(Tally::stored(&self.records)?.is_some_and(|tally| tally.written_at > latest))
+        Ok(self.clock_was_ahead_by()?.is_some())
+    }
+
+    /// How far ahead of now the clock was when the queue was last written to, when it has gone back since.
+    pub(super) fn clock_was_ahead_by(&self) -> Result<Option<Duration>> {
+        let written_at = Tally::stored(&self.records)?.map(|tally| tally.written_at);
+        let ahead = written_at.and_then(|written_at| written_at.duration_since(self.records.now()).try_into().ok());
+        Ok(ahead.filter(|ahead| *ahead > CLOCK_SLACK))
     }
 
     fn count_rows(&self, rows: Key) -> Result<u64> {

@@ -16,7 +16,11 @@ use crate::state::queue::task::{Holder, Task, TaskState};
 /// The delay before a second attempt. It doubles with every attempt.
 const RETRY_DELAY_FIRST_MS: u64 = 1_000;
 /// No delay between attempts is longer.
-const RETRY_DELAY_MAX_MS: u64 = 300_000;
+pub(super) const RETRY_DELAY_MAX: Duration = Duration::from_secs(300);
+
+/// What is kept as the error of an attempt that failed, where whoever says so does not say why.
+#[cfg(feature = "cli")]
+pub(crate) const NO_REASON: &str = "no reason was given";
 
 /// What is to become of a task whose attempt failed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -152,6 +156,12 @@ impl Queue<&mut WriteTx<'_>> {
         self.change(&task, again)
     }
 
+    /// Refuses a token that is not that of the task's holder, in the words of a late [`complete`](Queue::complete).
+    #[cfg(feature = "http")]
+    pub(crate) fn check_token(&self, id: &TaskId, token: Token) -> Result<()> {
+        self.held(id, token).map(drop)
+    }
+
     /// The task and its holder, whose token it is.
     fn held(&self, id: &TaskId, token: Token) -> Result<(Task, Holder)> {
         let task = self.existing(id)?;
@@ -203,7 +213,7 @@ pub(super) fn released(task: &Task) -> Task {
 /// token, so that tasks that failed together do not come back together.
 fn retry_delay(attempt: u32, token: Token) -> Duration {
     let doubled = 1u64.checked_shl(attempt.saturating_sub(1)).unwrap_or(u64::MAX);
-    let longest = RETRY_DELAY_FIRST_MS.saturating_mul(doubled).min(RETRY_DELAY_MAX_MS);
+    let longest = RETRY_DELAY_FIRST_MS.saturating_mul(doubled).min(millis(RETRY_DELAY_MAX));
     let half = longest / 2;
     Duration::from_millis(half + scatter(token.0) % (longest - half + 1))
 }

@@ -91,6 +91,11 @@ pub(super) fn due(now: Timestamp) -> KeyRange {
     Key::of(DELAYED).until_time(now)
 }
 
+/// The rows of delayed tasks that come due behind one time and up to another.
+pub(super) fn delayed_between(from: Timestamp, through: Timestamp) -> KeyRange {
+    due(through).from(&Key::of(DELAYED).time(from).byte(BEHIND_NAMES).0)
+}
+
 /// The rows of all waiting tasks, one for each task that they wait for.
 pub(super) fn waiting() -> Key {
     Key::of(WAITING)

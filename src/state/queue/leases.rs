@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::clock::{after, as_stored};
+use crate::clock::{after, as_stored, before};
 use crate::engine::codec;
 use crate::engine::records::{KeyRange, Records, scan_rows};
 use crate::engine::schema::Table;
@@ -11,7 +11,7 @@ use crate::error::Result;
 use crate::state::ids::{BotId, SessionId, TaskId};
 use crate::state::queue::Queue;
 use crate::state::queue::damage::PassedOver;
-use crate::state::queue::finish::{attempt_failed, released};
+use crate::state::queue::finish::{RETRY_DELAY_MAX, attempt_failed, released};
 use crate::state::queue::keys::{self, Key};
 use crate::state::queue::task::{Holder, Task, TaskState};
 
@@ -135,14 +135,22 @@ impl Queue<&mut WriteTx<'_>> {
     }
 
     /// A deadline further from now than its lease is long was set before the clock went back; without this, the task of
-    /// a dead bot would stay with it until the clock has caught up. It looks at all claims, so only once after the clock
-    /// went back.
+    /// a dead bot would stay with it until the clock has caught up. It looks at all claims and at the tasks that were to
+    /// be tried again by then, so only once after the clock went back.
     fn correct_deadlines_if_the_clock_went_back(&mut self, passed: &mut PassedOver) -> Result<()> {
-        if !self.clock_went_back()? {
-            return Ok(());
-        }
+        let Some(ahead) = self.clock_was_ahead_by()? else { return Ok(()) };
         self.sweep(keys::leases().range(), usize::MAX, TaskState::Claimed, passed, Self::correct_deadline)?;
+        let delayed = keys::delayed_between(self.now(), after(self.now(), ahead.saturating_add(RETRY_DELAY_MAX)));
+        let correct = |queue: &mut Self, task: &Task| queue.correct_retry(task, ahead);
+        self.sweep(delayed, usize::MAX, TaskState::Ready, passed, correct)?;
         self.accept_the_time()
+    }
+
+    /// The next attempt of a task that failed was set by that clock too, or before: it comes no later than it should.
+    fn correct_retry(&mut self, task: &Task, ahead: Duration) -> Result<()> {
+        let Some(not_before) = task.not_before.filter(|_| task.attempts > 0) else { return Ok(()) };
+        let not_before = Some(as_stored(before(not_before, ahead)));
+        self.change(task, Task { not_before, ..task.clone() }).map(drop)
     }
 
     fn correct_deadline(&mut self, task: &Task) -> Result<()> {

@@ -124,6 +124,24 @@ fn who_waits_for_work_notices_that_the_clock_went_back_and_once_is_enough() {
 }
 
 #[test]
+fn when_the_clock_goes_back_a_retry_comes_no_later_than_it_should_and_a_task_put_in_for_later_stays() {
+    let hive = Fixture::new();
+    for name in ["scheduled", "failed"] {
+        hive.push(named(name).not_before(time(if name == "failed" { 0 } else { 3700 })));
+    }
+    hive.pass(3600);
+    let claim = hive.claim_one("ant");
+    hive.write(|tx| tx.queue().fail(&claim.id, claim.token, "e", Retry::Later));
+    let delay = hive.task("failed").not_before.unwrap().duration_since(time(3600));
+    hive.clock.set(time(0));
+    assert_eq!(hive.claim("ant", 1), []);
+    assert_eq!(hive.task("failed").not_before.unwrap().duration_since(time(0)), delay);
+    hive.pass(1);
+    assert_eq!(hive.claim_ids("ant", 2), ["failed"]);
+    assert_eq!(hive.task("scheduled").not_before, Some(time(3700)));
+}
+
+#[test]
 fn a_task_waits_for_its_time() {
     let hive = Fixture::new();
     hive.push(named("later").not_before(time(10)));

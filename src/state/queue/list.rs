@@ -3,9 +3,10 @@
 use serde::Serialize;
 
 use crate::engine::digest::hex;
-use crate::engine::records::{KeyRange, Records, Row, scan};
+use crate::engine::records::{KeyRange, Records, Row, is_full, scan};
 use crate::engine::schema::{CollectionId, Table};
-use crate::error::{Error, Result};
+use crate::error::Result;
+use crate::state::ids::TaskId;
 use crate::state::queue::task::{Task, TaskState};
 use crate::state::queue::{Queue, keys};
 
@@ -52,7 +53,7 @@ impl<R: Records> Queue<R> {
     ///
     /// # Errors
     ///
-    /// `Invalid` for a cursor that is none. `Damaged` for a task that cannot be read.
+    /// `Invalid` for a cursor that no page of this list has given. `Damaged` for a task that cannot be read.
     ///
     /// # Examples
     ///
@@ -78,26 +79,33 @@ impl<R: Records> Queue<R> {
             Some(state) => (Source::TasksIn(state), KeyRange::all()),
         };
         if let Some(cursor) = cursor {
-            range = range.after(&from_hex(cursor)?);
+            let is_id = |key: &[u8]| str::from_utf8(key).is_ok_and(|id| id.parse::<TaskId>().is_ok());
+            range = range.resume(cursor, |key| matches!(source, Source::Index) || is_id(key))?;
         }
         self.fill(&source, range, limit.max(1))
     }
 
     fn fill(&self, source: &Source, mut range: KeyRange, limit: usize) -> Result<TaskPage> {
-        let mut tasks = Vec::new();
+        let mut page = TaskPage::default();
+        let mut last = None;
         loop {
-            let ask = LOOK.min(limit);
+            let ask = LOOK.min(limit.saturating_add(1));
             let rows = self.rows_of(source, &range, ask)?;
-            let is_last = rows.len() < ask;
-            for row in rows {
-                range = range.after(&row.0);
-                tasks.extend(self.task_of_row(source, &row)?);
-                if tasks.len() == limit {
-                    return Ok(TaskPage { tasks, next: Some(hex(&row.0)) });
+            for row in &rows {
+                let task = self.task_of_row(source, row);
+                if page.tasks.len() == limit {
+                    // One more that cannot be read is the next page's.
+                    match task {
+                        Ok(None) => continue,
+                        Ok(Some(_)) | Err(_) => return Ok(TaskPage { next: last, ..page }),
+                    }
                 }
+                page.tasks.extend(task?);
+                last = Some(hex(&row.0));
             }
-            if is_last {
-                return Ok(TaskPage { tasks, next: None });
+            match rows.last().filter(|_| is_full(&rows, ask)) {
+                Some((key, _)) => range = range.after(key),
+                None => return Ok(page),
             }
         }
     }
@@ -121,28 +129,6 @@ impl<R: Records> Queue<R> {
                 let other = keys::waited_for(key)?;
                 Ok(Some(task).filter(|task| other.is_none() || task.waiting_for.first() == other.as_ref()))
             }
-        }
-    }
-}
-
-fn from_hex(text: &str) -> Result<Vec<u8>> {
-    let digit = |digit: u8| char::from(digit).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
-    let byte = |[high, low]: &[u8; 2]| Some(digit(*high)? << 4 | digit(*low)?);
-    let (pairs, rest) = text.as_bytes().as_chunks::<2>();
-    let bytes: Option<Vec<u8>> = pairs.iter().map(byte).collect();
-    let wrong = || Error::invalid(format!("a cursor is what the page before gave: cursor={}", text.escape_debug()));
-    bytes.filter(|_| rest.is_empty()).ok_or_else(wrong)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_cursor_reads_back_and_another_text_is_refused() {
-        assert_eq!(from_hex(&hex(b"q\x01\xff")).unwrap(), b"q\x01\xff");
-        for wrong in ["0", "zz", "é"] {
-            assert!(from_hex(wrong).is_err(), "{wrong}");
         }
     }
 }

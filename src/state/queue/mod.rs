@@ -33,6 +33,8 @@ use jiff::Timestamp;
 pub(crate) use check::{check_queue, mend_queue, numbers_of_tasks};
 pub use claim::{Claim, ClaimOptions};
 pub use counts::TaskCounts;
+#[cfg(feature = "cli")]
+pub(crate) use finish::NO_REASON;
 pub use finish::Retry;
 pub(crate) use keys::RULE as INDEX;
 pub use list::TaskPage;

@@ -353,6 +353,7 @@ fn pages_by_state_give_every_task_once_and_in_order() {
         let (mut names, mut cursor) = (Vec::new(), None);
         loop {
             let page = view.queue().page(state, cursor.as_deref(), limit).unwrap();
+            assert!(!page.tasks.is_empty() || cursor.is_none(), "a page that was said to come is empty");
             names.extend(page.tasks.into_iter().map(|task| task.id.to_string()));
             cursor = page.next;
             if cursor.is_none() {
@@ -366,8 +367,15 @@ fn pages_by_state_give_every_task_once_and_in_order() {
         assert_eq!(pages(Some(TaskState::Claimed), limit), [""; 0]);
         assert_eq!(pages(None, limit), ["first", "gone", "later", "second", "soon", "waits"]);
     }
-    let error = hive.view().queue().page(None, Some("x"), 1).unwrap_err();
-    assert_eq!(error.to_string(), "a cursor is what the page before gave: cursor=x");
+    let view = hive.view();
+    let next = |state| view.queue().page(state, None, 1).unwrap().next.unwrap();
+    let (of_all, of_ready) = (next(None), next(Some(TaskState::Ready)));
+    let others = [(None, &*of_ready), (Some(TaskState::Ready), &of_all), (Some(TaskState::Claimed), &of_ready)];
+    for (state, cursor) in others.into_iter().chain([(None, "x")]) {
+        let error = view.queue().page(state, Some(cursor), 1).unwrap_err();
+        let message = format!("a cursor is what the page before of the same list gave: cursor={cursor}");
+        assert_eq!((error.kind(), error.to_string()), (ErrorKind::Invalid, message));
+    }
 }
 
 #[test]

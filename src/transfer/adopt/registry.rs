@@ -79,7 +79,7 @@ fn take(taking: &mut Taking<'_, '_>, name: &str, value: Value) -> Result<()> {
     notes.into_iter().for_each(|note| taking.file.note(format!("{place}: {note}")));
     match taking.tx.registry().get(&bot.id)? {
         None => {
-            taking.tx.registry().put(&bot)?;
+            taking.tx.registry().put_as_it_is(&bot)?;
             taking.file.took(AdoptThing::Bots, 1);
         }
         Some(known) => complete(taking, &place, known, bot, &text)?,
@@ -135,7 +135,7 @@ fn complete(taking: &mut Taking<'_, '_>, place: &str, known: Bot, new: Bot, text
         }
     }
     if bot != known {
-        taking.tx.registry().put(&bot)?;
+        taking.tx.registry().put_as_it_is(&bot)?;
         taking.file.took(AdoptThing::Bots, 1);
     } else {
         taking.file.known += 1;

@@ -73,7 +73,7 @@ impl Disaster {
             Self::ProcessKilled | Self::FileLost => (10, 10),
             Self::BytesDamaged => (15, 10),
         };
-        DrillTarget { recovery_s: recovery * MINUTE, loss_s: loss * MINUTE }
+        DrillTarget::new(Duration::from_secs(recovery * MINUTE), Duration::from_secs(loss * MINUTE))
     }
 }
 
@@ -102,24 +102,24 @@ impl FromStr for Disaster {
 /// How bad a disaster may be: the recovery time and the recovery point objective.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DrillTarget {
-    recovery_s: u64,
-    loss_s: u64,
+    recovery: Duration,
+    loss: Duration,
 }
 
 impl DrillTarget {
-    /// It may take so long until the work goes on, and what was written so long before it may be lost; in whole seconds.
+    /// It may take so long until the work goes on, and what was written so long before it may be lost.
     pub fn new(recovery: Duration, loss: Duration) -> Self {
-        Self { recovery_s: recovery.as_secs(), loss_s: loss.as_secs() }
+        Self { recovery, loss }
     }
 
     /// It may take so long until the work goes on.
     pub fn recovery(self) -> Duration {
-        Duration::from_secs(self.recovery_s)
+        self.recovery
     }
 
     /// What was written so long before it may be lost.
     pub fn loss(self) -> Duration {
-        Duration::from_secs(self.loss_s)
+        self.loss
     }
 }
 
@@ -127,9 +127,10 @@ impl DrillTarget {
 impl Serialize for DrillTarget {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         use serde::ser::SerializeStruct;
+        let millis = |length: Duration| u64::try_from(length.as_millis()).unwrap_or(u64::MAX);
         let mut target = serializer.serialize_struct("DrillTarget", 2)?;
-        target.serialize_field("recovery_ms", &self.recovery_s.saturating_mul(1000))?;
-        target.serialize_field("lost_ms", &self.loss_s.saturating_mul(1000))?;
+        target.serialize_field("recovery_ms", &millis(self.recovery))?;
+        target.serialize_field("lost_ms", &millis(self.loss))?;
         target.end()
     }
 }

@@ -5,9 +5,8 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, ensure};
 
-use crate::bench::{Answer, Bench, Work, timed};
+use crate::bench::{Answer, Bench, Measured, Outcome, Work, timed};
 use crate::child::{self, Task};
-use crate::engine::cannot;
 use crate::queue::{CHILD_TIME, KINDS, Kind, Queue, check_once, cycles};
 
 pub const NAMES: &[&str] = &[
@@ -24,7 +23,7 @@ const QUEUE_LATE: &str = "queue_processes_p99";
 const ROUNDS: usize = 5;
 const THREADS: usize = 8;
 const CYCLES: usize = 100;
-const PROCESSES: usize = 3;
+const SHARING: [(&str, usize); 2] = [("one process", 1), ("three processes", 3)];
 /// Restore points behind a claim.
 const POINTS: u64 = 3_000;
 
@@ -63,13 +62,7 @@ pub fn all(bench: &mut Bench) -> Result<()> {
     }
     each(bench, "queue_claim", "3,000 restore points behind", &mut late, claim)?;
     drop(late);
-    for (variant, count) in [("one process", 1), ("three processes", PROCESSES)] {
-        let mut late = Vec::new();
-        each(bench, "queue_processes", variant, &mut fresh, |subject| processes(subject, count, &mut late))?;
-        if !late.is_empty() {
-            push_late(bench, variant, late);
-        }
-    }
+    processes_in_turn(bench, &mut fresh)?;
     for subject in fresh {
         ensure!(subject.queue.count_done()? == subject.done, "wrong count of done tasks: engine={}", subject.kind.name);
     }
@@ -189,33 +182,61 @@ fn claims(subject: &mut Subject, together: usize) -> Result<(Vec<Duration>, usiz
     Ok((times, count))
 }
 
-/// Processes that cycle for two seconds each, on one thread.
-fn processes(subject: &mut Subject, count: usize, late: &mut Vec<(&'static str, Duration)>) -> Answer {
-    if !subject.kind.is_shared {
-        return cannot("one-phase commits are for one process");
+/// One round of so many processes.
+struct Ran {
+    engine: &'static str,
+    count: usize,
+    /// For one task.
+    time: Duration,
+    /// The 99th of a hundred claims, in each process.
+    late: Vec<Duration>,
+}
+
+/// One process and several, in turn on the same store: one that has more in it is slower.
+fn processes_in_turn(bench: &mut Bench, subjects: &mut [Subject]) -> Result<()> {
+    if !bench.has_work("queue_processes") {
+        return Ok(());
     }
+    let mut ran = Vec::new();
+    for round in 0..ROUNDS {
+        for subject in subjects.iter_mut().filter(|subject| subject.kind.is_shared) {
+            for turn in 0..SHARING.len() {
+                let (_, count) = SHARING[(round + turn) % SHARING.len()];
+                ran.push(processes(subject, count)?);
+            }
+        }
+    }
+    for (variant, count) in SHARING {
+        let of = |engine| ran.iter().filter(move |ran| ran.engine == engine && ran.count == count);
+        let figures = |times: &dyn Fn(&Ran) -> Vec<Duration>| -> Vec<_> {
+            let measured =
+                |kind: &Kind| Measured { times: of(kind.name).flat_map(times).collect(), ..Measured::default() };
+            let outcome = |kind: &Kind| match kind.is_shared {
+                true => Outcome::Measured(measured(kind)),
+                false => Outcome::Cannot("one-phase commits are for one process".to_owned()),
+            };
+            subjects.iter().map(|subject| (subject.kind.name, outcome(subject.kind))).collect()
+        };
+        let (times, late) = (figures(&|ran| vec![ran.time]), figures(&|ran| ran.late.clone()));
+        bench.note(Work::new("queue_processes").variant(variant), times);
+        bench.note(Work::new(QUEUE_LATE).variant(variant), late);
+    }
+    Ok(())
+}
+
+/// Processes that cycle for two seconds each, on one thread.
+fn processes(subject: &mut Subject, count: usize) -> Result<Ran> {
     let children = (0..count).map(|_| child::start(Task::QueueCycles, subject.kind.name, &subject.folder, 0));
     let children = children.collect::<Result<Vec<_>>>()?;
-    let mut done = 0;
+    let (mut done, mut late) = (0, Vec::new());
     for child in children {
         let output = child.wait_with_output()?;
         ensure!(output.status.success(), "a child failed");
         let text = String::from_utf8(output.stdout)?;
         let (cycles, micros) = text.trim().split_once(' ').context("a child said nothing")?;
         done += cycles.parse::<u64>()?;
-        late.push((subject.kind.name, Duration::from_micros(micros.parse()?)));
+        late.push(Duration::from_micros(micros.parse()?));
     }
     subject.done += done;
-    Ok(vec![CHILD_TIME.div_f64(done as f64)])
-}
-
-/// The 99th of a hundred claims, in each child.
-fn push_late(bench: &mut Bench, variant: &'static str, late: Vec<(&'static str, Duration)>) {
-    use crate::bench::{Measured, Outcome};
-    let of = |name| late.iter().filter(move |(other, _)| *other == name).map(|(_, time)| *time).collect::<Vec<_>>();
-    let measured = KINDS.iter().filter(|kind| kind.is_shared).map(|kind| (kind.name, of(kind.name)));
-    let measured = measured.filter(|(_, times)| !times.is_empty());
-    let work = Work::new(QUEUE_LATE).variant(variant);
-    bench
-        .note(work, measured.map(|(name, times)| (name, Outcome::Measured(Measured { times, ..Measured::default() }))));
+    Ok(Ran { engine: subject.kind.name, count, time: CHILD_TIME.div_f64(done as f64), late })
 }

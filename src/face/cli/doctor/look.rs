@@ -44,7 +44,7 @@ pub(super) fn backup(store: &Store, view: &View, live: &[&Point], interval: Dura
     Ok(if !changed {
         Line::ok(topic, format!("{shown}, and nothing has changed since"))
     } else if ago > interval.saturating_mul(2) {
-        let interval = age::show(interval);
+        let interval = age::exact(interval);
         Line::warn(topic, format!("{shown}, and something has changed since; it should be {interval}"), advice)
     } else {
         Line::ok(topic, shown)

@@ -120,10 +120,10 @@ impl Columns for Row<'_> {
         vec![
             name.to_string(),
             seconds(*recovery_ms),
-            crate::recovery::age::show(target.recovery()),
+            crate::recovery::age::exact(target.recovery()),
             lost_records.to_string(),
             if *lost_records == 0 { "-".to_owned() } else { format!("{} before", seconds(*lost_ms)) },
-            crate::recovery::age::show(target.loss()),
+            crate::recovery::age::exact(target.loss()),
             verdict.to_owned(),
         ]
     }

@@ -12,7 +12,7 @@ use crate::face::cli::input;
 use crate::face::cli::queue::change;
 use crate::recovery::age;
 use crate::state::ids::{TaskId, Token};
-use crate::state::queue::Retry;
+use crate::state::queue::{NO_REASON, Retry};
 
 /// Make a claim last longer, from now
 #[derive(Debug, Args)]
@@ -52,7 +52,7 @@ pub(super) struct Fail {
     #[command(flatten)]
     claim: Held,
     /// Why
-    #[arg(long, value_name = "TEXT", default_value = "no reason was given")]
+    #[arg(long, value_name = "TEXT", default_value = NO_REASON)]
     error: String,
     /// Try again after this time, such as 10m; after a while that doubles with each attempt, unless given
     #[arg(long, value_name = "TIME", value_parser = age::parse, conflicts_with = "no_retry")]

@@ -138,7 +138,7 @@ Examples:
 pub(super) struct Claim {
     /// The bot
     bot: BotId,
-    /// How long the bot has until it must finish or extend, such as 30s or 5m
+    /// How long the bot has until it must finish or extend, such as 500ms, 30s or 5m
     #[arg(long, value_name = "TIME", value_parser = age::parse, default_value = "30s")]
     lease: Duration,
     /// Take up to this many

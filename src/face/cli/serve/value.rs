@@ -96,7 +96,7 @@ written! {
 
 impl fmt::Display for Span {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0.map_or("off".to_owned(), age::show))
+        f.write_str(&self.0.map_or("off".to_owned(), age::exact))
     }
 }
 
@@ -121,7 +121,7 @@ mod tests {
 
     #[test]
     fn what_is_shown_is_read_back() {
-        for text in ["off", "10m", "1d 12h"] {
+        for text in ["off", "10m", "1d 12h", "1s 500ms"] {
             assert_eq!(text.parse::<Span>().unwrap().to_string(), text);
         }
         for text in ["off", "0", "100"] {

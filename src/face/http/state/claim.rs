@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use axum::Json;
 use axum::extract::State;
-use axum::http::StatusCode;
+use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use tokio::time::timeout_at;
@@ -20,6 +20,8 @@ use crate::state::queue::{Claim, ClaimOptions, is_over};
 
 /// Nobody waits longer: what stands between client and service would cut the connection.
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
+/// Who cannot wait, since as many as may wait do so already, asks again after so many seconds.
+const ASK_AGAIN: &str = "5";
 /// Nobody takes more at once.
 const MOST: u64 = 1_000;
 
@@ -43,6 +45,7 @@ pub(super) async fn claim(State(app): State<App>, Object(members): Object) -> An
     if !claims.is_empty() || wanted.wait.is_zero() {
         return Ok(Json(Claims { claims }).into_response());
     }
+    let _place = app.places().to_wait().ok_or_else(too_many_wait)?;
     let _waiting = app.read(Store::waiting).await?;
     loop {
         let seen = app.commits().count();
@@ -88,6 +91,14 @@ impl Wanted {
         members.end()?;
         Ok(Self { bot, options, wait })
     }
+}
+
+fn too_many_wait() -> Problem {
+    let detail = format!(
+        "there is nothing to claim now, and as many claims wait already as may; ask again after a while, or without \
+         wait_ms: retry_after_s={ASK_AGAIN}"
+    );
+    Problem::new(StatusCode::SERVICE_UNAVAILABLE, "busy", detail).with(header::RETRY_AFTER, ASK_AGAIN)
 }
 
 fn stops() -> Response {

@@ -1,5 +1,7 @@
 //! `/api/queue`: tasks come in, are looked at, and are finished by who shows their token.
 
+use std::time::Duration;
+
 use axum::Json;
 use axum::extract::State;
 use axum::http::Method;
@@ -15,13 +17,13 @@ use crate::face::http::members::Members;
 use crate::face::http::problem::Answer;
 use crate::face::http::query::{Name, Query};
 use crate::face::http::route::Kind::{Any, Flag, List, Number, Object as Map, Of, Text, Time};
-use crate::face::http::route::{AT, CURSOR, Gives, LIMIT, Member, NEXT, OK, Route, Takes, member, needed};
+use crate::face::http::route::{AT, CURSOR, Gives, LIMIT, Member, NEXT, OK, Route, Takes, member, needed, nullable};
 use crate::face::http::shapes::{self, CLAIM, TEXTS};
 use crate::face::http::state::claim::claim;
 use crate::face::http::state::reading::read;
 use crate::recovery::age;
 use crate::state::ids::{BotId, TaskId, Token};
-use crate::state::queue::{NewTask, Retry, Task, TaskState};
+use crate::state::queue::{NO_REASON, NewTask, Retry, Task, TaskState};
 
 /// The answer of whatever shows or changes a task: the task as it is now.
 const TASK: Gives = Gives::Of(&shapes::TASK);
@@ -75,8 +77,13 @@ pub(in crate::face::http) const ROUTES: &[Route] = &[
         takes: Takes::Members(&[
             needed("bot", Text, "who takes them"),
             member("lease_ms", Number, "how long the bot has; 30,000 unless set"),
-            member("max", Number, "at most so many; one unless set"),
-            member("wait_ms", Number, "how long to wait for the first; not at all unless set, a minute at most"),
+            member("max", Number, "at most so many; one unless set, 1,000 at most"),
+            member(
+                "wait_ms",
+                Number,
+                "how long to wait for the first; not at all unless set, a minute at most. When there is nothing to \
+                 claim and as many claims wait as may, the answer is 503 with Retry-After, at once",
+            ),
         ]),
         gives: Gives::Members(&[needed("claims", List(&Of(&CLAIM)), "what it has taken")]),
         statuses: OK,
@@ -137,7 +144,11 @@ pub(in crate::face::http) const ROUTES: &[Route] = &[
             TOKEN,
             member("error", Text, "why"),
             member("retry", Flag, "false when trying again is no use"),
-            member("delay_ms", Number, "how long to wait before the next attempt; more each time unless set"),
+            member(
+                "delay_ms",
+                Number,
+                "how long to wait before the next attempt; more each time unless set. Not with retry false",
+            ),
         ]),
         gives: TASK,
         statuses: OK,
@@ -171,7 +182,11 @@ pub(in crate::face::http) const ROUTES: &[Route] = &[
         path: "/api/queue/{task}/cancel",
         about: "Say that a task is not wanted any more",
         query: &[],
-        takes: Takes::Nothing,
+        takes: Takes::Members(&[member(
+            "token",
+            Number,
+            "what the claim gave, if only its holder may; anybody without",
+        )]),
         gives: TASK,
         statuses: OK,
         refuses: &[404, 409],
@@ -182,7 +197,11 @@ pub(in crate::face::http) const ROUTES: &[Route] = &[
         path: "/api/queue/{task}/requeue",
         about: "Put a failed, dead or cancelled task back",
         query: &[],
-        takes: Takes::Nothing,
+        takes: Takes::Members(&[member(
+            "token",
+            Number,
+            "what a claim gave: that of a task that is finished is void, so that the request is refused",
+        )]),
         gives: TASK,
         statuses: OK,
         refuses: &[404, 409],
@@ -193,7 +212,7 @@ pub(in crate::face::http) const ROUTES: &[Route] = &[
         path: "/api/queue/{task}/assign",
         about: "Let only one bot claim a task, or any bot again",
         query: &[],
-        takes: Takes::Members(&[member("bot", Text, "the bot; any without one")]),
+        takes: Takes::Members(&[nullable("bot", Text, "the only bot that may claim it; null for any again")]),
         gives: TASK,
         statuses: OK,
         refuses: &[404, 409],
@@ -277,7 +296,9 @@ fn task(mut members: Members) -> Result<NewTask> {
         task = task.idempotency_key(key);
     }
     if let Some(attempts) = members.number("max_attempts")? {
-        task = task.max_attempts(u32::try_from(attempts).unwrap_or(u32::MAX));
+        let most = u32::MAX;
+        let too_many = |_| Error::invalid(format!("a task has {most} attempts at most: max_attempts={attempts}"));
+        task = task.max_attempts(u32::try_from(attempts).map_err(too_many)?);
     }
     members.end()?;
     Ok(task)
@@ -291,13 +312,21 @@ async fn complete(app: State<App>, name: Name, Object(mut members): Object) -> A
 
 async fn fail(app: State<App>, name: Name, Object(mut members): Object) -> Answer {
     let token = token(&mut members)?;
-    let error = members.any_text("error").unwrap_or_default();
+    let error = members.any_text("error").unwrap_or_else(|| NO_REASON.to_owned());
     let retry = match (members.flag_or("retry", true)?, members.millis("delay_ms")?) {
-        (false, _) => Retry::Never,
+        (false, None) => Retry::Never,
+        (false, Some(delay)) => return Err(no_delay(delay).into()),
         (true, Some(delay)) => Retry::After(delay),
         (true, None) => Retry::Later,
     };
     act(app, name, members, move |tx, id| tx.queue().fail(id, token, error, retry)).await
+}
+
+fn no_delay(delay: Duration) -> Error {
+    let delay = delay.as_millis();
+    Error::invalid(format!(
+        "what is not tried again has no delay; leave one of the two out: retry=false delay_ms={delay}"
+    ))
 }
 
 async fn extend(app: State<App>, name: Name, Object(mut members): Object) -> Answer {
@@ -311,16 +340,26 @@ async fn release(app: State<App>, name: Name, Object(mut members): Object) -> An
     act(app, name, members, move |tx, id| tx.queue().release(id, token)).await
 }
 
-async fn cancel(app: State<App>, name: Name) -> Answer {
-    act(app, name, Members::default(), |tx, id| tx.queue().cancel(id)).await
+async fn cancel(app: State<App>, name: Name, Object(mut members): Object) -> Answer {
+    let token = shown_token(&mut members)?;
+    act(app, name, members, move |tx, id| {
+        hold_if_shown(tx, id, token)?;
+        tx.queue().cancel(id)
+    })
+    .await
 }
 
-async fn requeue(app: State<App>, name: Name) -> Answer {
-    act(app, name, Members::default(), |tx, id| tx.queue().requeue(id)).await
+async fn requeue(app: State<App>, name: Name, Object(mut members): Object) -> Answer {
+    let token = shown_token(&mut members)?;
+    act(app, name, members, move |tx, id| {
+        hold_if_shown(tx, id, token)?;
+        tx.queue().requeue(id)
+    })
+    .await
 }
 
 async fn assign(app: State<App>, name: Name, Object(mut members): Object) -> Answer {
-    let bot: Option<BotId> = members.parsed("bot")?;
+    let bot: Option<BotId> = members.needed_or_null("bot")?;
     act(app, name, members, move |tx, id| match &bot {
         Some(bot) => tx.queue().assign(id, bot),
         None => tx.queue().unassign(id),
@@ -343,5 +382,15 @@ async fn act(
 
 fn token(members: &mut Members) -> Result<Token> {
     let missing = || Error::invalid("a member is missing: member=token");
-    members.number("token")?.map(Token).ok_or_else(missing)
+    shown_token(members)?.ok_or_else(missing)
+}
+
+/// The token of a request that needs none.
+fn shown_token(members: &mut Members) -> Result<Option<Token>> {
+    Ok(members.number("token")?.map(Token))
+}
+
+/// Who shows a token acts as the holder of the task, and must be.
+fn hold_if_shown(tx: &mut WriteTx<'_>, id: &TaskId, token: Option<Token>) -> Result<()> {
+    token.map_or(Ok(()), |token| tx.queue().check_token(id, token))
 }

@@ -61,7 +61,7 @@ pub(in crate::face::http) const ROUTES: &[Route] = &[
             member("repo", Text, "the repository that it works on"),
             member("specializations", TEXTS, "what it can do"),
             member("max_concurrent", Number, "how many tasks it may hold; three unless set"),
-            member("registered_at", Time, "when; now unless set"),
+            member("registered_at", Time, "when; as before, or else now, unless set"),
             member("last_heartbeat", Time, "when it was last heard of, if nobody knows yet"),
             member("attributes", Members_, "anything else"),
         ]),
@@ -119,12 +119,7 @@ async fn put(State(app): State<App>, Name(id): Name, Object(members): Object) ->
     let kept = app
         .change(move |store| {
             let bot = bot(&id, members)?;
-            store.write(|tx| {
-                let before = tx.registry().get(&id)?;
-                let now = store.clock().now();
-                let registered_at = bot.registered_at.or(before.and_then(|bot| bot.registered_at)).or(Some(now));
-                tx.registry().put(&Bot { registered_at, ..bot })
-            })?;
+            store.write(|tx| tx.registry().put(&bot))?;
             // Not as the transaction saw it, but with a heartbeat that has not been written yet.
             store.view()?.registry().get(&id)
         })

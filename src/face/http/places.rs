@@ -1,0 +1,113 @@
+//! How many connections there may be at the same time, and how many of them may wait for a task, so that the bots that
+//! wait never shut the service for all others.
+
+use std::sync::Arc;
+
+use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore};
+
+/// So many connections at the same time, where the system lets the process have that many.
+const CONNECTIONS: usize = 2_048;
+/// So many descriptors are left to all else: the store, its copies, the commands that are run.
+const OTHER_DESCRIPTORS: usize = 128;
+/// However few descriptors there are, so many connections are taken.
+const FEWEST: usize = 16;
+
+/// The places of connections. Clones share them.
+#[derive(Clone, Debug)]
+pub(super) struct Places {
+    /// Taken by each connection from before it is accepted until it ends.
+    connections: Arc<Semaphore>,
+    /// Taken by each claim for as long as it waits; half as many as there are connections.
+    waiting: Arc<Semaphore>,
+    /// With fewer connections left than this it is crowded.
+    enough: usize,
+}
+
+/// A place that is taken; free again once this is dropped.
+pub(super) type Place = OwnedSemaphorePermit;
+
+impl Places {
+    /// As many as this process may have.
+    pub(super) fn of_this_process() -> Self {
+        Self::new(beside_all_else(descriptors()))
+    }
+
+    pub(super) fn new(connections: usize) -> Self {
+        Self {
+            connections: Arc::new(Semaphore::new(connections)),
+            waiting: Arc::new(Semaphore::new(connections / 2)),
+            enough: connections / 4,
+        }
+    }
+
+    /// A place for a connection, once there is one.
+    pub(super) async fn connection(&self) -> Result<Place, AcquireError> {
+        self.connections.clone().acquire_owned().await
+    }
+
+    /// A place to wait at, if there is one.
+    pub(super) fn to_wait(&self) -> Option<Place> {
+        self.waiting.clone().try_acquire_owned().ok()
+    }
+
+    /// Whether so few places are left that no client may keep one between two requests.
+    pub(super) fn are_crowded(&self) -> bool {
+        self.connections.available_permits() < self.enough
+    }
+}
+
+/// How many of so many descriptors are for connections.
+fn beside_all_else(descriptors: usize) -> usize {
+    descriptors.saturating_sub(OTHER_DESCRIPTORS).clamp(FEWEST, CONNECTIONS)
+}
+
+/// How many descriptors the process may have. Where it may have more than it has, it takes as many as it can use.
+#[cfg(unix)]
+fn descriptors() -> usize {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let wanted = (CONNECTIONS + OTHER_DESCRIPTORS) as u64;
+    let limit = getrlimit(Resource::Nofile);
+    let reachable = limit.maximum.map_or(wanted, |most| most.min(wanted));
+    let current = limit.current.unwrap_or(wanted);
+    let raised = || setrlimit(Resource::Nofile, Rlimit { current: Some(reachable), ..limit }).is_ok();
+    let may_have = if current < reachable && raised() { reachable } else { current };
+    usize::try_from(may_have).unwrap_or(usize::MAX)
+}
+
+/// How many descriptors the process may have.
+#[cfg(not(unix))]
+fn descriptors() -> usize {
+    CONNECTIONS + OTHER_DESCRIPTORS
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn connections_leave_descriptors_to_all_else() {
+        for (descriptors, connections) in [(0, FEWEST), (256, 128), (1_024, 896), (usize::MAX, CONNECTIONS)] {
+            assert_eq!(beside_all_else(descriptors), connections, "{descriptors}");
+        }
+        assert!(descriptors() >= FEWEST);
+    }
+
+    #[test]
+    fn half_of_the_connections_may_wait_and_the_last_quarter_is_kept_by_nobody() {
+        let places = Places::new(8);
+        let waiting: Vec<_> = std::iter::from_fn(|| places.to_wait()).collect();
+        assert_eq!(waiting.len(), 4);
+        drop(waiting);
+        assert!(places.to_wait().is_some());
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let taken: Vec<_> = (0..7)
+            .map(|taken| {
+                assert_eq!(places.are_crowded(), taken > 6, "{taken}");
+                runtime.block_on(places.connection()).unwrap()
+            })
+            .collect();
+        assert!(places.are_crowded());
+        drop(taken);
+        assert!(!places.are_crowded());
+    }
+}
