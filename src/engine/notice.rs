@@ -25,6 +25,7 @@ struct State {
     has_committed: bool,
     /// Tasks of async programs that wait, each by a number of its own.
     wakers: BTreeMap<u64, Waker>,
+    #[cfg(feature = "tokio")]
     next_waker: u64,
     /// Those who wait are woken when the clock shows this.
     due: Option<Timestamp>,
