@@ -28,7 +28,7 @@ const MOST_IN_BATCH: usize = 256;
 pub(crate) struct Gate {
     state: Mutex<State>,
     turn: Condvar,
-    commits: Commits,
+    commits: Arc<Commits>,
 }
 
 /// Who may do what. Every field is read and written by whoever holds the mutex.
@@ -83,11 +83,11 @@ pub(crate) enum Outcome<R> {
 
 impl Gate {
     pub(crate) fn new() -> Self {
-        Self { state: Mutex::default(), turn: Condvar::new(), commits: Commits::default() }
+        Self { state: Mutex::default(), turn: Condvar::new(), commits: Arc::default() }
     }
 
     /// What has been committed through this gate.
-    pub(crate) fn commits(&self) -> &Commits {
+    pub(crate) fn commits(&self) -> &Arc<Commits> {
         &self.commits
     }
 

@@ -41,14 +41,17 @@ impl Handle {
 
     /// A write transaction, unless this or another process has not finished its own.
     pub(crate) fn try_begin_write(&self) -> Result<Option<WriteTransaction>> {
-        let Some(Access::Write(database)) = &self.database else {
-            return Err(Error::new(ErrorKind::Conflict, "the store was opened for reading only"));
-        };
+        let Some(Access::Write(database)) = &self.database else { return Err(for_reading_only()) };
         match self.guard().run(|| Ok(database.try_begin_write()))? {
             Ok(transaction) => Ok(Some(transaction)),
             Err(TransactionError::WouldBlock) => Ok(None),
             Err(error) => Err(error.into()),
         }
+    }
+
+    /// Refuses a handle with which nothing can be written.
+    pub(crate) fn refuse_unless_writable(&self) -> Result<()> {
+        if matches!(self.database, Some(Access::Write(_))) { Ok(()) } else { Err(for_reading_only()) }
     }
 
     /// A write transaction, once this and every other process has finished its own; `Locked` when `timeout` has passed
@@ -124,6 +127,10 @@ impl Drop for Handle {
             Some(Access::Read(_)) | None => {}
         }
     }
+}
+
+fn for_reading_only() -> Error {
+    Error::conflict("the store was opened for reading only")
 }
 
 /// What a caller is told whose time has passed while another process was writing.

@@ -9,6 +9,7 @@ pub(crate) mod database;
 pub(crate) mod digest;
 pub(crate) mod epoch;
 pub(crate) mod frame;
+pub(crate) mod gathered;
 pub(crate) mod index;
 pub(crate) mod merge;
 pub(crate) mod meta;
@@ -31,6 +32,7 @@ pub(crate) mod turn;
 pub(crate) mod value;
 pub(crate) mod view;
 pub(crate) mod walk;
+pub(crate) mod watch;
 pub(crate) mod write;
 
 #[cfg(test)]

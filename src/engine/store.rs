@@ -12,6 +12,7 @@ use crate::clock::{Clock, SystemClock};
 use crate::engine::commit::{Gate, Outcome};
 use crate::engine::database::Handle;
 use crate::engine::epoch::Epoch;
+use crate::engine::gathered::Gathered;
 use crate::engine::index::IndexRule;
 use crate::engine::nested::Nested;
 use crate::engine::notice::Commits;
@@ -54,7 +55,7 @@ pub(crate) struct Inner {
     session: OnceLock<u64>,
     /// Whether a session is still to begin, as the disk had no room for one.
     session_put_off: AtomicBool,
-    closing: Mutex<Option<Closing>>,
+    closing: Mutex<Vec<Closing>>,
 }
 
 /// What is still to be written when the store is closed; it may be tried more than once.
@@ -64,7 +65,7 @@ type Closing = Box<dyn Fn(&mut WriteTx<'_>) -> Result<()> + Send>;
 /// nobody is there to try again, and a session that does not end is taken for a crash.
 const LAST_WAIT: Duration = Duration::from_secs(60);
 
-/// What every transaction of a store needs and none changes.
+/// What every transaction of a store needs.
 pub(crate) struct Context {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) indexes: &'static [IndexRule],
@@ -73,6 +74,7 @@ pub(crate) struct Context {
     pub(crate) stale_mark: Option<Duration>,
     pub(crate) turn: Turn,
     pub(crate) lock_timeout: Duration,
+    pub(crate) gathered: Gathered,
     one_phase: bool,
 }
 
@@ -270,6 +272,7 @@ impl Options {
             stale_mark: self.stale_mark,
             turn: Turn::new(path),
             lock_timeout: self.lock_timeout,
+            gathered: Gathered::default(),
             one_phase: self.one_phase,
         };
         let inner = Inner {
@@ -279,7 +282,7 @@ impl Options {
             context: Arc::new(context),
             session: OnceLock::new(),
             session_put_off: AtomicBool::new(false),
-            closing: Mutex::new(None),
+            closing: Mutex::default(),
         };
         Store { inner: Arc::new(inner) }
     }
@@ -367,8 +370,23 @@ impl Store {
     }
 
     /// What this process has committed, for those who wait for more.
-    pub(crate) fn commits(&self) -> &Commits {
+    pub(crate) fn commits(&self) -> &Arc<Commits> {
         self.inner.gate.commits()
+    }
+
+    /// What this process is still to write.
+    pub(crate) fn gathered(&self) -> &Gathered {
+        &self.inner.context.gathered
+    }
+
+    /// Refuses what would be written later, if nothing can be.
+    pub(crate) fn refuse_unless_writable(&self) -> Result<()> {
+        self.with_handle(Handle::refuse_unless_writable)
+    }
+
+    /// Whether other processes may write to the file.
+    pub(crate) fn is_shared(&self) -> bool {
+        self.inner.context.shared
     }
 
     /// Where the store is.
@@ -404,7 +422,7 @@ impl Store {
         drop(Nested::enter(&self.inner.context)?);
         let closed = match self.with_handle_in_turn(|handle| self.inner.write_last(handle)) {
             Err(error) if error.kind() == ErrorKind::Reopen => {
-                if self.inner.closing.lock().is_some() {
+                if !self.inner.closing.lock().is_empty() {
                     tracing::warn!(%error, "the store was closed, and its end could not be written");
                 }
                 Ok(())
@@ -417,13 +435,15 @@ impl Store {
         let _nested = Nested::enter(&self.inner.context)?;
         let handle = self.inner.handle.write().take();
         let closed = closed.and(handle.map_or(Ok(()), Handle::close));
-        *self.inner.closing.lock() = None;
+        self.inner.closing.lock().clear();
+        // Who waits is to find out that there is nothing to wait for.
+        self.commits().tell();
         closed
     }
 
-    /// Has something written when the store is closed.
+    /// Has something more written when the store is closed.
     pub(crate) fn at_close(&self, closing: Closing) {
-        *self.inner.closing.lock() = Some(closing);
+        self.inner.closing.lock().push(closing);
     }
 
     /// Notes the number of this process's session.
@@ -475,9 +495,10 @@ impl Inner {
     fn write_last(&self, handle: &Handle) -> Result<()> {
         // Held meanwhile, so that of two that close at once neither closes the file before this is written.
         let mut closing = self.closing.lock();
-        if let Some(write) = closing.as_ref() {
-            self.gate.alone(handle, &self.context, |tx| write(tx).map(Outcome::Commit))?;
-            *closing = None;
+        if !closing.is_empty() {
+            let write = |tx: &mut WriteTx<'_>| closing.iter().try_for_each(|write| write(tx)).map(Outcome::Commit);
+            self.gate.alone(handle, &self.context, write)?;
+            closing.clear();
         }
         Ok(())
     }

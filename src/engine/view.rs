@@ -394,6 +394,12 @@ impl Records for View {
     }
 
     fn row(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>> {
+        // It is of now even in a view of the past, and now is what was gathered.
+        if table == Table::Liveness
+            && let Some(payload) = self.context.gathered.get(key)
+        {
+            return Ok(Some(payload));
+        }
         self.raw(table, key)?.map(|bytes| meta::payload(table, key, &bytes)).transpose()
     }
 

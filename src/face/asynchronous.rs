@@ -1,8 +1,11 @@
 //! The store for programs that run on tokio: the same verbs, on threads where waiting for the disk blocks nobody.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use jiff::Timestamp;
+use tokio::runtime::Handle;
 use tokio::task::spawn_blocking;
 use tokio::time::timeout_at;
 
@@ -11,12 +14,16 @@ use crate::engine::view::View;
 use crate::engine::write::WriteTx;
 use crate::error::{Error, ErrorKind, Result};
 use crate::state::ids::BotId;
-use crate::state::queue::{Claim, ClaimOptions, pause_until};
+use crate::state::queue::{Claim, ClaimOptions, is_over};
 
 /// A [`Store`] for async programs: every call runs on tokio's threads for blocking work, so that none holds up the
 /// runtime.
 ///
 /// A call whose future is dropped is not taken back: a closure that has begun runs to its end.
+///
+/// Closing waits for the disk too, and for other processes that write. Await [`close`](Self::close) to hear of what goes
+/// wrong. When the last clone is dropped in a runtime, the store is closed beside it, and the runtime waits for that only
+/// when it ends; one that is ended in the background may leave a session that is taken for a crash.
 ///
 /// # Examples
 ///
@@ -31,18 +38,36 @@ use crate::state::queue::{Claim, ClaimOptions, pause_until};
 /// store.write(|tx| tx.config().put("limit", &json!(3))).await?;
 /// assert_eq!(store.read(|view| view.config().get("limit")).await?, Some(json!(3)));
 /// store.call(|store| store.restore_point("before the night")).await?;
-/// store.call(|store| store.close()).await?;
+/// store.close().await?;
 /// # Ok(())
 /// # }
 /// ```
 #[derive(Clone, Debug)]
 pub struct AsyncStore {
-    store: Store,
+    // One for all clones, so that the last of them can be told.
+    store: Arc<Shared>,
 }
+
+/// The store of all clones; none only while the last of them is dropped.
+#[derive(Debug)]
+struct Shared(Option<Store>);
 
 impl From<Store> for AsyncStore {
     fn from(store: Store) -> Self {
-        Self { store }
+        Self { store: Arc::new(Shared(Some(store))) }
+    }
+}
+
+impl Drop for Shared {
+    /// Closing may wait for a minute. A runtime that ends drops what it does not run any more, so then it is closed here.
+    fn drop(&mut self) {
+        // A panic that is on its way leaves the session open, and that is known only on this thread.
+        if let Ok(runtime) = Handle::try_current()
+            && !std::thread::panicking()
+        {
+            let store = self.0.take();
+            drop(runtime.spawn_blocking(move || drop(store)));
+        }
     }
 }
 
@@ -58,8 +83,18 @@ impl AsyncStore {
     }
 
     /// The store itself. Its calls block.
+    #[expect(clippy::expect_used, reason = "it is taken out only where nobody has it any more")]
     pub fn store(&self) -> &Store {
-        &self.store
+        self.store.0.as_ref().expect("the store of a clone")
+    }
+
+    /// Closes the store for every clone, once the calls in progress have ended.
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::close`]; after `Locked` it is still open, and can be closed again.
+    pub async fn close(&self) -> Result<()> {
+        self.call(Store::close).await
     }
 
     /// Runs any calls of the store.
@@ -68,7 +103,7 @@ impl AsyncStore {
     ///
     /// What `work` returns; `Reopen` when the runtime is shutting down.
     pub async fn call<R: Send + 'static>(&self, work: impl FnOnce(&Store) -> Result<R> + Send + 'static) -> Result<R> {
-        let store = self.store.clone();
+        let store = self.store().clone();
         blocking(move || work(&store)).await
     }
 
@@ -96,6 +131,16 @@ impl AsyncStore {
         self.call(|store| closure(&store.view()?)).await
     }
 
+    /// Notes that a bot was heard of now, as [`Store::heartbeat`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::heartbeat`].
+    pub async fn heartbeat(&self, bot: &BotId) -> Result<Timestamp> {
+        let bot = bot.clone();
+        self.call(move |store| store.heartbeat(&bot)).await
+    }
+
     /// Claims tasks for `bot`, and waits up to `timeout` for the first one, as [`Store::claim_wait`]. No thread waits
     /// meanwhile, so thousands of bots may.
     ///
@@ -106,17 +151,24 @@ impl AsyncStore {
     /// As [`Store::claim_wait`].
     pub async fn claim_wait(&self, bot: &BotId, options: &ClaimOptions, timeout: Duration) -> Result<Vec<Claim>> {
         let until = Instant::now().checked_add(timeout);
-        let mut seen = self.store.commits().count();
-        let mut claims = self.claim(bot, options, Store::claim).await?;
-        while let Some(pause) = pause_until(until)
-            && claims.is_empty()
-        {
-            // Either way it is time to look.
-            let _told_or_not = timeout_at(pause.into(), self.store.commits().more_than(seen)).await;
-            seen = self.store.commits().count();
-            claims = self.claim(bot, options, Store::claim_if_any).await?;
+        let claims = self.claim(bot, options, Store::claim).await?;
+        if !claims.is_empty() || timeout.is_zero() {
+            return Ok(claims);
         }
-        Ok(claims)
+        let _waiting = self.call(Store::waiting).await?;
+        loop {
+            let seen = self.store().commits().count();
+            let claims = self.claim(bot, options, Store::claim_if_any).await?;
+            if !claims.is_empty() || is_over(until) {
+                return Ok(claims);
+            }
+            let told = self.store().commits().more_than(seen);
+            match until {
+                // Either way it is time to look.
+                Some(until) => drop(timeout_at(until.into(), told).await),
+                None => told.await,
+            }
+        }
     }
 
     async fn claim(
@@ -146,10 +198,14 @@ async fn blocking<R: Send + 'static>(work: impl FnOnce() -> Result<R> + Send + '
 
 #[cfg(test)]
 mod tests {
+    use std::sync::mpsc;
+
     use serde_json::json;
 
     use super::*;
+    use crate::recovery::sessions::SessionState;
     use crate::state::queue::NewTask;
+    use crate::state::registry::Bot;
 
     fn runtime() -> tokio::runtime::Runtime {
         tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap()
@@ -178,12 +234,100 @@ mod tests {
         });
     }
 
+    /// A store that is to be dropped, another that looks at it, and how the first one's session goes.
+    fn two() -> (tempfile::TempDir, AsyncStore, Store, impl Fn() -> SessionState) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("h.redb");
+        let store = Store::open(&path).unwrap();
+        let own = store.session().unwrap();
+        let other = Store::open(&path).unwrap();
+        let sees = other.clone();
+        let state = move || sees.sessions().unwrap().into_iter().find(|session| session.id == own).unwrap().state;
+        (folder, store.into(), other, state)
+    }
+
+    #[test]
+    fn a_store_that_is_dropped_does_not_hold_up_the_runtime_which_ends_once_it_is_closed() {
+        let (_folder, store, other, state) = two();
+        let runtime = runtime();
+        let (go, wait) = mpsc::channel::<()>();
+        std::thread::scope(|scope| {
+            let (began, begins) = mpsc::channel();
+            scope.spawn(move || {
+                other.write(|_| {
+                    began.send(()).unwrap();
+                    wait.recv().unwrap();
+                    Ok(())
+                })
+            });
+            begins.recv().unwrap();
+            // The store cannot be closed before this thread says so.
+            runtime.block_on(async { drop(store) });
+            assert_eq!(state(), SessionState::Open);
+            go.send(()).unwrap();
+        });
+        drop(runtime);
+        assert_eq!(state(), SessionState::Closed);
+    }
+
+    #[test]
+    fn a_store_that_goes_with_its_runtime_is_closed() {
+        let (_folder, store, _other, state) = two();
+        let runtime = runtime();
+        runtime.spawn(async move {
+            std::future::pending::<()>().await;
+            drop(store);
+        });
+        runtime.block_on(tokio::task::yield_now());
+        drop(runtime);
+        assert_eq!(state(), SessionState::Closed);
+    }
+
+    #[test]
+    fn a_store_that_a_panic_drops_is_not_closed() {
+        let (_folder, store, _other, state) = two();
+        let task = async move {
+            let _dropped = store;
+            panic!("on purpose");
+        };
+        let runtime = runtime();
+        assert!(runtime.block_on(async { tokio::spawn(task).await.unwrap_err() }).is_panic());
+        drop(runtime);
+        assert_eq!(state(), SessionState::Open);
+    }
+
+    #[test]
+    fn heartbeats_are_written_when_the_last_clone_is_dropped() {
+        let (_folder, store, other, _state) = two();
+        let bot = BotId::new("BOT-1").unwrap();
+        other.write(|tx| tx.registry().put(&Bot::new(bot.clone()))).unwrap();
+        let heard = || other.view().unwrap().registry().get(&bot).unwrap().unwrap().last_heartbeat;
+        let at = runtime().block_on(async {
+            let at = store.heartbeat(&bot).await.unwrap();
+            assert_eq!(heard(), None);
+            drop(store);
+            at
+        });
+        assert_eq!(heard(), Some(at));
+    }
+
+    #[test]
+    fn closing_says_what_goes_wrong_and_ends_every_clone() {
+        let (_folder, store, _other, state) = two();
+        runtime().block_on(async {
+            let clone = store.clone();
+            store.close().await.unwrap();
+            assert_eq!(clone.read(|_| Ok(())).await.unwrap_err().kind(), ErrorKind::Reopen);
+        });
+        assert_eq!(state(), SessionState::Closed);
+    }
+
     #[test]
     fn a_call_does_not_hold_up_the_runtime() {
         let folder = tempfile::tempdir().unwrap();
         runtime().block_on(async {
             let store = AsyncStore::open(folder.path().join("h.redb")).await.unwrap();
-            let (go, wait) = std::sync::mpsc::channel();
+            let (go, wait) = mpsc::channel();
             let writes = tokio::spawn({
                 let store = store.clone();
                 async move { store.write(move |_| Ok(wait.recv().unwrap())).await }

@@ -140,19 +140,20 @@ pub struct Scheduler {
 }
 
 impl Store {
-    /// Takes back what is due to be taken back: expired claims, crashed sessions' claims, audit entries over 90 days. Begins
-    /// the session that a full disk had no room for, once there is some.
+    /// Takes back what is due to be taken back: expired claims, crashed sessions' claims, audit entries over 90 days. Writes
+    /// the heartbeats that were gathered. Begins the session that a full disk had no room for, once there is some.
     ///
     /// # Errors
     ///
     /// As [`Store::write`]. `Damaged` when a claimed task cannot be read, once all else is done.
     pub fn upkeep(&self) -> Result<()> {
         self.notice_crashes()?;
+        let heard = self.write_heartbeats();
         let expired = self.expire_claims();
         let old = clock::before(self.clock().now(), KEEP_AUDIT);
         while self.write(|tx| tx.audit().purge(old))? > 0 {}
         self.finish_merging()?;
-        expired
+        heard.and(expired)
     }
 
     fn expire_claims(&self) -> Result<()> {
@@ -352,7 +353,9 @@ mod tests {
     use crate::clock::{Clock as _, ManualClock};
     use crate::engine::schema::{CollectionId, Table};
     use crate::engine::write::WriteTx;
+    use crate::state::ids::BotId;
     use crate::state::queue::NewTask;
+    use crate::state::registry::Bot;
 
     /// Refuses every backup unless it takes them, and keeps what it is told.
     #[derive(Default)]
@@ -392,6 +395,17 @@ mod tests {
         assert_eq!((health.backup_error.as_deref(), health.retention_error), (Some("no room"), None));
         let events = worker.store.view().unwrap().events().list(crate::state::page::Page::newest(9)).unwrap();
         assert_eq!(events.iter().filter(|event| event.kind == EventKind::BackupFailed).count(), 1);
+    }
+
+    #[test]
+    fn a_tick_writes_the_heartbeats_that_were_gathered() {
+        let (_folder, _clock, mut worker) = worker(Arc::new(()));
+        let bot = BotId::new("BOT-1").unwrap();
+        worker.store.write(|tx| tx.registry().put(&Bot::new(bot.clone()))).unwrap();
+        let at = worker.store.heartbeat(&bot).unwrap();
+        worker.tick();
+        let other = Store::open(worker.store.path()).unwrap();
+        assert_eq!(other.view().unwrap().registry().get(&bot).unwrap().unwrap().last_heartbeat, Some(at));
     }
 
     #[test]

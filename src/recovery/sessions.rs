@@ -154,7 +154,7 @@ impl Store {
 
     /// Begins a session that was put off, once there is a sign that there is room: a failed try would end reading too.
     fn begin_session_put_off(&self) -> Result<Vec<Session>> {
-        if self.commits().count() == 0 || !self.put_session_off(false) {
+        if !self.commits().has_committed() || !self.put_session_off(false) {
             return Ok(Vec::new());
         }
         let begun = self.begin_session();

@@ -7,6 +7,7 @@ pub(crate) mod chat;
 pub(crate) mod collection;
 pub(crate) mod config;
 pub(crate) mod documents;
+pub(crate) mod heartbeats;
 pub(crate) mod ids;
 pub(crate) mod page;
 pub(crate) mod queue;

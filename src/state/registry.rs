@@ -95,9 +95,9 @@ impl Stored for Bot {
 
 /// A stored heartbeat.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct Heartbeat {
+pub(super) struct Heartbeat {
     #[serde(with = "crate::clock::time")]
-    at: Timestamp,
+    pub(super) at: Timestamp,
 }
 
 impl Stored for Heartbeat {
@@ -221,11 +221,15 @@ impl Registry<&mut WriteTx<'_>> {
     ///
     /// `Damaged` when it is damaged.
     pub fn remove(&mut self, id: &BotId) -> Result<bool> {
+        self.records.context.gathered.forget(id.as_bytes());
         self.records.remove_row(Table::Liveness, id.as_bytes())?;
         self.records.remove(CollectionId::REGISTRY, id.as_bytes())
     }
 
-    /// Notes when a bot was last heard of.
+    /// Notes when a bot was last heard of, as part of this transaction, which costs a sync. [`Store::heartbeat`] gathers
+    /// those of a second instead.
+    ///
+    /// [`Store::heartbeat`]: crate::Store::heartbeat
     ///
     /// # Errors
     ///
@@ -249,14 +253,20 @@ impl Registry<&mut WriteTx<'_>> {
     /// ```
     pub fn heartbeat(&mut self, id: &BotId, at: Timestamp) -> Result<()> {
         if self.records.get(CollectionId::REGISTRY, id.as_bytes())?.is_none() {
-            return Err(Error::not_found(format!("no such bot is registered; put it first: bot={id}")));
+            return Err(unknown(id));
         }
+        self.records.context.gathered.forget(id.as_bytes());
         self.put_heartbeat(id, at)
     }
 
     fn put_heartbeat(&mut self, id: &BotId, at: Timestamp) -> Result<()> {
         self.records.put_row(Table::Liveness, id.as_bytes(), &codec::encode(&Heartbeat { at })?)
     }
+}
+
+/// What a caller is told of a bot that is not registered.
+pub(super) fn unknown(id: &BotId) -> Error {
+    Error::not_found(format!("no such bot is registered; put it first: bot={id}"))
 }
 
 #[cfg(test)]

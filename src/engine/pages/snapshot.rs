@@ -184,6 +184,11 @@ impl Pages<'_> {
         let slot = header.slot(second);
         Ok(slot.sound.then_some(Commit { transaction: slot.transaction, root: slot.root }))
     }
+
+    /// The number of that commit.
+    pub(crate) fn newest_transaction(&self) -> Result<Option<u64>> {
+        Ok(self.published()?.map(|commit| commit.transaction))
+    }
 }
 
 impl<'a> Reader<'a> {

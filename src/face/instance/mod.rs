@@ -2,13 +2,11 @@
 //!
 //! * here: the composition root
 //! * [`archivist`]: automatic archives
-//! * [`heartbeats`]: gathered for up to a second, written together
 //! * [`mirror`]: the events as lines of a file
 //! * [`room`]: whether the disk has room for a point
 //! * [`steward`]: what is done when something fails; [`webhook`]: the URL that is told of it
 
 pub(crate) mod archivist;
-pub(crate) mod heartbeats;
 pub(crate) mod mirror;
 pub(crate) mod room;
 pub(crate) mod steward;
@@ -21,7 +19,6 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use self::archivist::Archivist;
-use self::heartbeats::Heartbeats;
 use self::mirror::Mirror;
 use self::room::Room;
 use self::steward::Steward;
@@ -80,11 +77,10 @@ pub(crate) struct Instance {
     setup: Setup,
     room: Room,
     steward: Arc<Steward>,
-    // Dropped in this order: the scheduler writes events, which the mirror writes on; the heartbeats need only the store.
+    // Dropped in this order: the scheduler writes events, which the mirror writes on.
     archivist: Option<Archivist>,
     scheduler: Scheduler,
     mirror: Option<Mirror>,
-    heartbeats: Heartbeats,
 }
 
 impl Instance {
@@ -99,7 +95,6 @@ impl Instance {
             options = options.history(window);
         }
         let store = options.open(path)?;
-        let heartbeats = Heartbeats::start(store.clone())?;
         let mirror = setup.event_log.as_deref().map(|file| Mirror::start(store.clone(), file)).transpose()?;
         let room = Room::new(setup.min_free);
         let steward = Arc::new(Steward::new(&store, room, &setup));
@@ -112,7 +107,7 @@ impl Instance {
         let scheduler = Scheduler::start_with(store.clone(), schedule, steward.clone())?;
         let archivist = setup.archives(path).map(|archives| Archivist::start(store.clone(), archives, steward.clone()));
         let archivist = archivist.transpose()?;
-        Ok(Self { store, setup, room, steward, archivist, scheduler, mirror, heartbeats })
+        Ok(Self { store, setup, room, steward, archivist, scheduler, mirror })
     }
 
     /// Stops all that works beside the store, then closes it, which ends its session cleanly.
@@ -121,8 +116,8 @@ impl Instance {
     ///
     /// As [`Store::close`].
     pub(crate) fn close(self) -> Result<()> {
-        let Self { store, archivist, scheduler, mirror, heartbeats, .. } = self;
-        drop((archivist, scheduler, heartbeats));
+        let Self { store, archivist, scheduler, mirror, .. } = self;
+        drop((archivist, scheduler));
         drop(mirror);
         store.close()
     }
@@ -140,11 +135,6 @@ impl Instance {
     /// Who is told of failures.
     pub(crate) fn steward(&self) -> &Arc<Steward> {
         &self.steward
-    }
-
-    /// The heartbeats that are not written yet.
-    pub(crate) fn heartbeats(&self) -> &Heartbeats {
-        &self.heartbeats
     }
 
     /// How the scheduler's work has gone.

@@ -1,5 +1,6 @@
 //! Claiming: a bot takes tasks, highest priority first, first in first out within one.
 
+use std::ops::ControlFlow;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -184,27 +185,46 @@ impl<R: Records> Queue<R> {
         Ok(most - held.len())
     }
 
-    /// The lanes that have ready tasks and are open to the bot, found by leaping from one to the next.
-    pub(super) fn open_lanes(&self, bot: &BotId, registered: Option<&Bot>) -> Result<Vec<Lane>> {
+    /// The lanes that have ready tasks and are open to the bot.
+    fn open_lanes(&self, bot: &BotId, registered: Option<&Bot>) -> Result<Vec<Lane>> {
+        let mut lanes = Vec::new();
+        let all = self.each_open_lane(bot, registered, |lane| {
+            lanes.push(lane);
+            ControlFlow::Continue(())
+        });
+        all.map(|_| lanes)
+    }
+
+    /// Whether there is such a lane.
+    pub(super) fn has_open_lane(&self, bot: &BotId, registered: Option<&Bot>) -> Result<bool> {
+        Ok(self.each_open_lane(bot, registered, |_| ControlFlow::Break(()))?.is_break())
+    }
+
+    /// Finds them by leaping from one to the next.
+    fn each_open_lane(
+        &self,
+        bot: &BotId,
+        registered: Option<&Bot>,
+        mut found: impl FnMut(Lane) -> ControlFlow<()>,
+    ) -> Result<ControlFlow<()>> {
         let none = Default::default();
         let able = registered.map_or(&none, |bot| &bot.specializations);
-        let mut lanes = Vec::new();
         for assignee in [None, Some(bot)] {
             let head = Lane::lanes_of(assignee);
             let all = head.clone().range();
             let mut rest = all.clone();
             while let Some((row, _)) = self.records.rows(Table::Index, &rest, 1)?.first() {
                 let next = match Lane::find(&head, row, able)? {
-                    Found::Open { lane, next } => {
-                        lanes.push(lane);
-                        next
-                    }
+                    Found::Open { lane, next } => match found(lane) {
+                        ControlFlow::Continue(()) => next,
+                        ended => return Ok(ended),
+                    },
                     Found::Closed { next } => next,
                 };
                 rest = all.clone().from(&next);
             }
         }
-        Ok(lanes)
+        Ok(ControlFlow::Continue(()))
     }
 }
 

@@ -45,6 +45,9 @@ const AND: u8 = 1;
 /// Behind every name, because no UTF-8 text has this byte.
 const BEHIND_NAMES: u8 = 0xff;
 
+/// Turned in times, so that those before 1970 sort first.
+const SIGN: u64 = 1 << 63;
+
 /// Keeps the index of the queue.
 pub(crate) const RULE: IndexRule = IndexRule { collection: CollectionId::QUEUE, derive };
 
@@ -159,6 +162,14 @@ pub(super) fn task_of(row: &[u8]) -> Result<TaskId> {
         _ => None,
     };
     id.ok_or_else(|| wrong(row)).and_then(TaskId::from_key)
+}
+
+/// When a delayed task comes due, or a lease ends.
+pub(super) fn time_of(row: &[u8]) -> Result<Timestamp> {
+    let [QUEUE, DELAYED | LEASE, rest @ ..] = row else { return Err(wrong(row)) };
+    let (micros, _) = rest.split_first_chunk::<8>().ok_or_else(|| wrong(row))?;
+    let micros = (u64::from_be_bytes(*micros) ^ SIGN).cast_signed();
+    Timestamp::from_microsecond(micros).map_err(|_| wrong(row))
 }
 
 /// What the task of a row waits for, if the row is of a waiting task.
@@ -295,9 +306,9 @@ impl Key {
         self.bytes(&number.to_be_bytes())
     }
 
-    /// Microseconds since 1970 with the sign bit turned, so that times before it sort first.
+    /// Microseconds since 1970.
     fn time(self, time: Timestamp) -> Self {
-        self.number(time.as_microsecond().cast_unsigned() ^ (1 << 63))
+        self.number(time.as_microsecond().cast_unsigned() ^ SIGN)
     }
 
     fn id(self, id: &TaskId) -> Vec<u8> {
@@ -324,6 +335,7 @@ mod tests {
         let times = [-2_000_000, -1, 0, 1, 5_000_000].map(|micros| Timestamp::from_microsecond(micros).unwrap());
         let keys = times.map(|time| delayed().time(time).0);
         assert!(keys.is_sorted());
+        assert_eq!(keys.map(|key| time_of(&key).unwrap()), times);
     }
 
     #[test]

@@ -41,7 +41,7 @@ pub use list::TaskPage;
 pub use new_task::NewTask;
 pub use task::{Holder, Priority, Task, TaskState};
 #[cfg(feature = "tokio")]
-pub(crate) use wait::pause_until;
+pub(crate) use wait::is_over;
 
 use crate::clock::as_stored;
 use crate::engine::codec;

@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use jiff::Timestamp;
+
 use crate::engine::records::Records;
 use crate::engine::schema::Table;
 use crate::engine::store::Store;
@@ -11,18 +13,17 @@ use crate::state::ids::BotId;
 use crate::state::queue::claim::{Claim, ClaimOptions};
 use crate::state::queue::{Queue, keys};
 
-/// Who waits looks again this often: tasks come due, leases end, and other processes commit without a word.
-const LOOK_AGAIN: Duration = Duration::from_millis(100);
-
 impl Store {
     /// Claims tasks for `bot` as [`claim`](Queue::claim) does, and waits up to `timeout` for the first one.
     ///
     /// A commit of this process wakes it at once. What another process commits, a task that comes due and a lease that
-    /// ends are noticed within 100 ms. Waiting costs no write transaction, so many bots may wait.
+    /// ends are noticed within 100 ms, by one thread for all who wait. Waiting costs no write transaction, so many bots
+    /// may wait.
     ///
     /// # Errors
     ///
-    /// As [`claim`](Queue::claim) and [`Store::write`]. Nothing to claim in time is no error: then none is returned.
+    /// As [`claim`](Queue::claim) and [`Store::write`]; `Io` when no thread can be started. Nothing to claim in time is no
+    /// error: then none is returned.
     ///
     /// # Examples
     ///
@@ -45,23 +46,33 @@ impl Store {
     /// ```
     pub fn claim_wait(&self, bot: &BotId, options: &ClaimOptions, timeout: Duration) -> Result<Vec<Claim>> {
         let until = Instant::now().checked_add(timeout);
-        let mut seen = self.commits().count();
-        let mut claims = self.claim(bot, options)?;
-        while let Some(pause) = pause_until(until)
-            && claims.is_empty()
-        {
-            self.commits().wait(seen, pause);
-            seen = self.commits().count();
-            claims = self.claim_if_any(bot, options)?;
+        let claims = self.claim(bot, options)?;
+        if !claims.is_empty() || timeout.is_zero() {
+            return Ok(claims);
         }
-        Ok(claims)
+        let _waiting = self.waiting()?;
+        loop {
+            let seen = self.commits().count();
+            let claims = self.claim_if_any(bot, options)?;
+            if !claims.is_empty() || is_over(until) {
+                return Ok(claims);
+            }
+            self.commits().wait(seen, until);
+        }
     }
 
-    /// Claims, after a look that costs no write transaction.
+    /// Claims, after a look that costs no write transaction. Who waits is woken when that would come out differently.
     pub(crate) fn claim_if_any(&self, bot: &BotId, options: &ClaimOptions) -> Result<Vec<Claim>> {
-        if !self.view()?.queue().may_have_work_for(bot)? {
+        let view = self.view()?;
+        let next = view.queue().next_due()?;
+        if let Some(next) = next {
+            self.commits().tell_at(next);
+        }
+        let is_due = next.is_some_and(|next| next <= view.now());
+        if !is_due && !view.queue().may_have_work_for(bot)? {
             return Ok(Vec::new());
         }
+        drop(view);
         self.claim(bot, options)
     }
 
@@ -70,30 +81,30 @@ impl Store {
     }
 }
 
-/// When to look again; none once the time is up. A time too far away to be told is never up.
-pub(crate) fn pause_until(until: Option<Instant>) -> Option<Instant> {
-    let now = Instant::now();
-    let again = now + LOOK_AGAIN;
-    match until {
-        Some(until) if until <= now => None,
-        until => Some(until.map_or(again, |until| until.min(again))),
-    }
+/// Whether the time is up. A time too far away to be told is never up.
+pub(crate) fn is_over(until: Option<Instant>) -> bool {
+    until.is_some_and(|until| until <= Instant::now())
 }
 
 impl Queue<&View> {
-    /// Whether a claim of the bot could find something, or could tidy up so that another does.
+    /// When the next task comes due, or the next lease ends.
+    fn next_due(&self) -> Result<Option<Timestamp>> {
+        let mut next = None;
+        for rows in [keys::leases().range(), keys::delayed().range()] {
+            let first = self.records.rows(Table::Index, &rows, 1)?;
+            let time = first.first().map(|(row, _)| keys::time_of(row)).transpose()?;
+            next = next.into_iter().chain(time).min();
+        }
+        Ok(next)
+    }
+
+    /// Whether a claim of the bot could find something, or could put right what the clock has upset.
     fn may_have_work_for(&self, bot: &BotId) -> Result<bool> {
         if self.clock_went_back()? {
             return Ok(true);
         }
-        let now = self.records.now();
-        for overdue in [keys::expired(now), keys::due(now)] {
-            if !self.records.rows(Table::Index, &overdue, 1)?.is_empty() {
-                return Ok(true);
-            }
-        }
         let registered = self.records.registry().get(bot)?;
-        Ok(self.free_hands(bot, registered.as_ref())? > 0 && !self.open_lanes(bot, registered.as_ref())?.is_empty())
+        Ok(self.free_hands(bot, registered.as_ref())? > 0 && self.has_open_lane(bot, registered.as_ref())?)
     }
 }
 
@@ -136,8 +147,11 @@ mod tests {
     fn a_task_that_comes_due_and_one_whose_lease_ends_are_noticed_without_a_commit() {
         let hive = Fixture::new();
         hive.push(named("later").not_before(crate::state::testing::time(10)));
-        assert_eq!(waiting_while(&hive, || hive.pass(10)).0, ["later"]);
-        assert_eq!(waiting_while(&hive, || hive.pass(30)).0, ["later"]);
+        for seconds in [10, 30] {
+            let (got, waited) = waiting_while(&hive, || hive.pass(seconds));
+            assert_eq!(got, ["later"]);
+            assert!(waited < LONG);
+        }
     }
 
     #[test]
@@ -170,10 +184,48 @@ mod tests {
     }
 
     #[test]
+    fn what_another_process_pushes_is_noticed() {
+        let hive = Fixture::new();
+        let other = Store::options().open_with(hive.store.path(), crate::state::INDEXES).unwrap();
+        let push = || drop(other.write(|tx| tx.queue().enqueue(named("a"))).unwrap());
+        let (got, waited) = waiting_while(&hive, push);
+        assert_eq!(got, ["a"]);
+        assert!(waited < LONG);
+    }
+
+    #[test]
+    fn who_waits_for_nothing_that_comes_does_not_look() {
+        let hive = Fixture::new();
+        hive.push(named("later").not_before(crate::state::testing::time(10)));
+        let news = std::thread::scope(|scope| {
+            scope.spawn(|| claim_wait(&hive, Duration::from_millis(600)));
+            std::thread::sleep(Duration::from_millis(200));
+            let seen = hive.store.commits().count();
+            std::thread::sleep(Duration::from_millis(300));
+            hive.store.commits().count() - seen
+        });
+        assert_eq!(news, 0);
+    }
+
+    #[test]
+    fn when_the_store_is_closed_waiting_ends() {
+        let hive = Fixture::new();
+        let started = Instant::now();
+        let error = std::thread::scope(|scope| {
+            let waits = scope.spawn(|| hive.store.claim_wait(&bot("ant"), &ClaimOptions::default(), LONG));
+            std::thread::sleep(Duration::from_millis(30));
+            hive.store.close_file().unwrap();
+            waits.join().unwrap().unwrap_err()
+        });
+        assert_eq!(error.kind(), crate::error::ErrorKind::Reopen);
+        assert!(started.elapsed() < LONG);
+    }
+
+    #[test]
     fn a_time_beyond_every_calendar_is_waited_for() {
         let hive = Fixture::new();
         hive.push(named("a"));
         assert_eq!(claim_wait(&hive, Duration::MAX), ["a"]);
-        assert!(pause_until(None).is_some());
+        assert!(!is_over(None));
     }
 }

@@ -16,7 +16,7 @@ use crate::face::http::body::Object;
 use crate::face::http::members::Members;
 use crate::face::http::problem::{Answer, Problem};
 use crate::state::ids::BotId;
-use crate::state::queue::{Claim, ClaimOptions, pause_until};
+use crate::state::queue::{Claim, ClaimOptions, is_over};
 
 /// Nobody waits longer: what stands between client and service would cut the connection.
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
@@ -40,22 +40,24 @@ struct Claims {
 
 pub(super) async fn claim(State(app): State<App>, Object(members): Object) -> Answer {
     let wanted = Wanted::read(members)?;
-    let until = Some(Instant::now() + wanted.wait);
-    let mut seen = app.commits().count();
-    let mut claims = take(&app, &wanted, Store::claim).await?;
-    let waits = claims.is_empty() && !wanted.wait.is_zero();
-    let _place = waits.then(|| app.places().to_wait().ok_or_else(too_many_wait)).transpose()?;
-    while let Some(pause) = pause_until(until)
-        && claims.is_empty()
-    {
+    let until = Instant::now() + wanted.wait;
+    let claims = take(&app, &wanted, Store::claim).await?;
+    if !claims.is_empty() || wanted.wait.is_zero() {
+        return Ok(Json(Claims { claims }).into_response());
+    }
+    let _place = app.places().to_wait().ok_or_else(too_many_wait)?;
+    let _waiting = app.read(Store::waiting).await?;
+    loop {
+        let seen = app.commits().count();
+        let claims = take(&app, &wanted, Store::claim_if_any).await?;
+        if !claims.is_empty() || is_over(Some(until)) {
+            return Ok(Json(Claims { claims }).into_response());
+        }
         tokio::select! {
-            _told_or_not = timeout_at(pause.into(), app.commits().more_than(seen)) => {}
+            _told_or_not = timeout_at(until.into(), app.commits().more_than(seen)) => {}
             () = app.stops() => return Ok(stops()),
         }
-        seen = app.commits().count();
-        claims = take(&app, &wanted, Store::claim_if_any).await?;
     }
-    Ok(Json(Claims { claims }).into_response())
 }
 
 /// Takes what there is. Waiting costs no turn at the store.

@@ -20,7 +20,6 @@ use crate::face::http::route::Kind::{Flag, List, Number, Object as Members_, Of,
 use crate::face::http::route::{AT, CURSOR, Gives, LIMIT, NEXT, OK, Route, TIMESTAMP, Takes, member, needed};
 use crate::face::http::shapes::{BOT, TEXTS};
 use crate::face::http::state::reading::{page, read};
-use crate::face::instance::Instance;
 use crate::state::ids::BotId;
 use crate::state::registry::Bot;
 
@@ -96,14 +95,14 @@ pub(in crate::face::http) const ROUTES: &[Route] = &[
 ];
 
 async fn list(State(app): State<App>, query: Query) -> Answer {
-    let (asked, own) = (query.clone(), app.clone());
+    let asked = query.clone();
     read(&app, &query, move |view| {
         let (rows, next) = page(view, CollectionId::REGISTRY, KeyRange::all(), &asked)?;
         let mut items = Vec::new();
         for (key, _) in rows {
             let id: BotId = String::from_utf8_lossy(&key).parse()?;
             let bot = view.registry().get(&id)?;
-            items.extend(bot.map(|bot| shown(own.instance(), bot)));
+            items.extend(bot.map(|bot| json!(bot)));
         }
         Ok(Listed { items, next }.named("bots"))
     })
@@ -112,38 +111,26 @@ async fn list(State(app): State<App>, query: Query) -> Answer {
 
 async fn one(State(app): State<App>, Name(bot): Name, query: Query) -> Answer {
     let bot: BotId = bot.parse()?;
-    let own = app.clone();
-    read(&app, &query, move |view| {
-        let found = view.registry().get(&bot)?.ok_or_else(|| unknown(&bot))?;
-        Ok(shown(own.instance(), found))
-    })
-    .await
+    read(&app, &query, move |view| view.registry().get(&bot)?.map(|bot| json!(bot)).ok_or_else(|| unknown(&bot))).await
 }
 
 async fn put(State(app): State<App>, Name(id): Name, Object(members): Object) -> Answer {
     let id: BotId = id.parse()?;
-    let own = app.clone();
-    let shown = app
+    let kept = app
         .change(move |store| {
             let bot = bot(&id, members)?;
-            let kept = store.write(|tx| {
-                tx.registry().put(&bot)?;
-                tx.registry().get(&id)
-            })?;
-            Ok(kept.map(|bot| shown(own.instance(), bot)))
+            store.write(|tx| tx.registry().put(&bot))?;
+            // Not as the transaction saw it, but with a heartbeat that has not been written yet.
+            store.view()?.registry().get(&id)
         })
         .await?;
-    Ok(Json(shown).into_response())
+    Ok(Json(kept).into_response())
 }
 
 async fn remove(State(app): State<App>, Name(id): Name) -> Answer {
     let id: BotId = id.parse()?;
-    let own = app.clone();
-    app.change(move |store| {
-        own.instance().heartbeats().forget(&id);
-        if store.write(|tx| tx.registry().remove(&id))? { Ok(()) } else { Err(unknown(&id)) }
-    })
-    .await?;
+    app.change(move |store| if store.write(|tx| tx.registry().remove(&id))? { Ok(()) } else { Err(unknown(&id)) })
+        .await?;
     Ok(Json(json!({"removed": true})).into_response())
 }
 
@@ -151,22 +138,8 @@ async fn remove(State(app): State<App>, Name(id): Name) -> Answer {
 /// clean shutdown.
 async fn heartbeat(State(app): State<App>, Name(id): Name) -> Answer {
     let id: BotId = id.parse()?;
-    app.call(move |instance| {
-        let store = instance.store();
-        if store.view()?.registry().get(&id)?.is_none() {
-            return Err(unknown(&id));
-        }
-        let now = store.clock().now();
-        instance.heartbeats().note(id, now);
-        Ok(Json(json!({"timestamp": show_time(now)})).into_response())
-    })
-    .await
-}
-
-/// A bot as clients see it: with a heartbeat that has not been written yet.
-fn shown(instance: &Instance, bot: Bot) -> Value {
-    let last_heartbeat = instance.heartbeats().of(&bot.id).or(bot.last_heartbeat);
-    json!(Bot { last_heartbeat, ..bot })
+    let at = app.read(move |store| store.heartbeat(&id)).await?;
+    Ok(Json(json!({"timestamp": show_time(at)})).into_response())
 }
 
 /// A bot of which only some members are given; the others are not set.
