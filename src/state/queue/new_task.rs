@@ -130,7 +130,8 @@ impl NewTask {
         self
     }
 
-    /// Lets nobody claim it before that other task is done, besides those named before.
+    /// Lets nobody claim it before that other task is done, besides those named before. One that fails, is cancelled or is
+    /// purged is waited for until it is there again and done.
     #[must_use]
     pub fn after(mut self, other: TaskId) -> Self {
         self.depends_on.insert(other);

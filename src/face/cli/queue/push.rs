@@ -37,7 +37,8 @@ pub(super) struct Push {
     /// Let only this bot claim it
     #[arg(long, value_name = "BOT")]
     assign: Option<BotId>,
-    /// Let nobody claim it before this task is done; may be given several times
+    /// Let nobody claim it before this task is done: if it fails, not before it is requeued and done; may be given several
+    /// times
     #[arg(long, value_name = "ID")]
     after: Vec<TaskId>,
     /// The same key gives the same task
