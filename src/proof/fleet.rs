@@ -181,6 +181,7 @@ impl Fleet {
     }
 
     /// Begins a session as whoever opens a store does: on a full disk, later.
+    #[cfg(test)]
     pub(crate) fn with_session(mut self) -> Result<Self> {
         self.store = self.store.clone().begin_session_or_later(|| {
             let (file, store) = open(&self.disk, &self.path, &self.clock, self.mode)?;
