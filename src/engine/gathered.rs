@@ -59,6 +59,11 @@ impl Gathered {
         self.0.lock().rows.get(key).cloned()
     }
 
+    /// Whether there is nothing to write.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.lock().rows.is_empty()
+    }
+
     /// All of them.
     pub(crate) fn rows(&self) -> Rows {
         self.0.lock().rows.clone()

@@ -5,7 +5,7 @@ use std::ops::{Bound, RangeBounds};
 
 use jiff::Timestamp;
 
-use crate::engine::digest::Stats;
+use crate::engine::digest::{Stats, from_hex};
 use crate::engine::schema::{CollectionId, Table};
 use crate::error::{Error, Result};
 
@@ -325,14 +325,6 @@ macro_rules! forward_records {
 }
 
 forward_records!(&R, &mut R);
-
-/// The bytes of which these are the hexadecimal digits.
-fn from_hex(text: &str) -> Option<Vec<u8>> {
-    let digit = |digit: u8| char::from(digit).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
-    let (pairs, rest) = text.as_bytes().as_chunks::<2>();
-    let bytes = pairs.iter().map(|[high, low]| Some(digit(*high)? << 4 | digit(*low)?));
-    if rest.is_empty() { bytes.collect() } else { None }
-}
 
 #[cfg(test)]
 mod tests {

@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 
 use crate::engine::codec::{self, Stored};
 use crate::engine::index::IndexRule;
-use crate::engine::records::{KeyRange, Records, Row, scan};
+use crate::engine::records::{KeyRange, Records, Row, scan, scan_rows};
 use crate::engine::schema::{CollectionId, Table};
 use crate::engine::view::View;
 use crate::engine::write::WriteTx;
@@ -181,6 +181,10 @@ impl<R: Records> Chat<R> {
         if prefixes.is_empty() || !self.records.is_now() {
             let all = scan(&self.records, CollectionId::CHAT, page.range(&[])).map(read);
             return matching(all, filter, page);
+        }
+        if let [prefix] = prefixes.as_slice() {
+            let rows = scan_rows(&self.records, Table::Index, page.range(prefix)).take(page.limit());
+            return rows.map(|row| self.named_by_the_index(sequence_of(&row?.0)?)).collect();
         }
         let mut messages = Vec::new();
         let mut rest = page;

@@ -61,7 +61,7 @@ impl Store {
 
     /// Writes the heartbeats that were gathered.
     pub(crate) fn write_heartbeats(&self) -> Result<()> {
-        if self.gathered().rows().is_empty() {
+        if self.gathered().is_empty() {
             return Ok(());
         }
         let written = self.write(|tx| tx.write_heartbeats())?;

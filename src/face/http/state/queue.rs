@@ -340,22 +340,12 @@ async fn release(app: State<App>, name: Name, Object(mut members): Object) -> An
     act(app, name, members, move |tx, id| tx.queue().release(id, token)).await
 }
 
-async fn cancel(app: State<App>, name: Name, Object(mut members): Object) -> Answer {
-    let token = shown_token(&mut members)?;
-    act(app, name, members, move |tx, id| {
-        hold_if_shown(tx, id, token)?;
-        tx.queue().cancel(id)
-    })
-    .await
+async fn cancel(app: State<App>, name: Name, Object(members): Object) -> Answer {
+    act_for_holder_or_operator(app, name, members, |tx, id| tx.queue().cancel(id)).await
 }
 
-async fn requeue(app: State<App>, name: Name, Object(mut members): Object) -> Answer {
-    let token = shown_token(&mut members)?;
-    act(app, name, members, move |tx, id| {
-        hold_if_shown(tx, id, token)?;
-        tx.queue().requeue(id)
-    })
-    .await
+async fn requeue(app: State<App>, name: Name, Object(members): Object) -> Answer {
+    act_for_holder_or_operator(app, name, members, |tx, id| tx.queue().requeue(id)).await
 }
 
 async fn assign(app: State<App>, name: Name, Object(mut members): Object) -> Answer {
@@ -380,6 +370,21 @@ async fn act(
     Ok(Json(task).into_response())
 }
 
+/// The same without need of a token. Who shows one acts as the holder of the task, and must be.
+async fn act_for_holder_or_operator(
+    app: State<App>,
+    name: Name,
+    mut members: Members,
+    work: impl FnOnce(&mut WriteTx<'_>, &TaskId) -> Result<Task> + Send + 'static,
+) -> Answer {
+    let token = shown_token(&mut members)?;
+    act(app, name, members, move |tx, id| {
+        token.map_or(Ok(()), |token| tx.queue().check_token(id, token))?;
+        work(tx, id)
+    })
+    .await
+}
+
 fn token(members: &mut Members) -> Result<Token> {
     let missing = || Error::invalid("a member is missing: member=token");
     shown_token(members)?.ok_or_else(missing)
@@ -388,9 +393,4 @@ fn token(members: &mut Members) -> Result<Token> {
 /// The token of a request that needs none.
 fn shown_token(members: &mut Members) -> Result<Option<Token>> {
     Ok(members.number("token")?.map(Token))
-}
-
-/// Who shows a token acts as the holder of the task, and must be.
-fn hold_if_shown(tx: &mut WriteTx<'_>, id: &TaskId, token: Option<Token>) -> Result<()> {
-    token.map_or(Ok(()), |token| tx.queue().check_token(id, token))
 }
