@@ -293,7 +293,7 @@ fn check_all(c: &mut Criterion, large: &Lazy<'_, Fixture>) {
     });
     group.bench_function("store", |b| {
         b.iter(|| {
-            let report = large.store.check(&|_, _| ()).unwrap();
+            let report = large.store.check().unwrap();
             assert!(report.is_sound() && report.records >= LARGE as u64);
         });
     });
@@ -311,7 +311,7 @@ fn check_points(c: &mut Criterion) {
         });
         group.bench_function(format!("points-{count}"), |b| {
             b.iter(|| {
-                let report = fixture.store.check(&|_, _| ()).unwrap();
+                let report = fixture.store.check().unwrap();
                 assert!(report.is_sound() && report.points >= count as u64);
             });
         });

@@ -73,7 +73,7 @@ fn main() -> Outcome {
     assert_eq!(plan.tasks_run_again, 4);
     store.apply(&plan)?;
     assert_eq!(store.view()?.queue().counts()?.ready, 4);
-    store.undo(false)?;
+    store.undo()?;
     assert_eq!(store.view()?.queue().counts()?.done, 5);
     assert!(store.diff(&point, Selector::Now)?.counts()["queue"].changed == 4);
     store.close()?;
@@ -86,7 +86,7 @@ fn work(store: &Store, bot: &BotId, most: usize) -> Outcome<Vec<String>> {
     let options = ClaimOptions { session: store.session(), ..ClaimOptions::default() };
     while done.len() < most {
         let Some(claim) = store.write(|tx| tx.queue().claim(bot, &options))?.pop() else { break };
-        println!("  {} does {}, attempt {}", bot, claim.id, claim.attempt);
+        println!("  {} does {}, attempt {}", bot, claim.id, claim.attempts);
         store.write(|tx| tx.queue().complete(&claim.id, claim.token, json!("done")))?;
         done.push(claim.id.to_string());
     }

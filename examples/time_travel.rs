@@ -62,12 +62,12 @@ fn main() -> Result<(), Box<dyn Error>> {
 
     println!("\nundo gives back what was, but not over later work:");
     set("model", json!({"name": "huge"}))?;
-    let refused = store.undo(false).err().ok_or("the later work was overwritten")?;
+    let refused = store.undo().err().ok_or("the later work was overwritten")?;
     println!("  {refused}");
-    store.undo(true)?;
+    store.undo_discarding()?;
     assert_eq!(store.view()?.config().get("model")?, model);
 
-    let report = store.check(&|_, _| ())?;
+    let report = store.check()?;
     println!("\n{} points verified, {} findings", report.points, report.found);
     assert!(report.is_sound());
     store.close()?;

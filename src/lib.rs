@@ -40,10 +40,10 @@
 //! // Back, and back again.
 //! store.restore(&point, RestoreOptions::new().only(["config"]))?;
 //! assert_eq!(store.view()?.config().get("limit")?, Some(json!(3)));
-//! store.undo(false)?;
+//! store.undo()?;
 //! assert_eq!(store.view()?.config().get("limit")?, Some(json!(0)));
 //!
-//! assert!(store.check(&|_, _| ())?.is_sound());
+//! assert!(store.check()?.is_sound());
 //! store.close()?;
 //! # Ok::<(), hivekeep::Error>(())
 //! ```

@@ -43,7 +43,7 @@ impl Hive {
 
     fn adopt_with(&self, options: &AdoptOptions) -> AdoptReport {
         let report = self.store.adopt(&[self.left()], options).unwrap();
-        let check = self.store.check(&|_, _| {}).unwrap();
+        let check = self.store.check().unwrap();
         assert!(check.findings.is_empty(), "{check:?}");
         report
     }

@@ -172,7 +172,7 @@ fn every_view_shows_what_was_there_after_one_of_the_writes_and_these_come_one_af
     let states = replay(&log);
     assert_eq!(see(&store.view().unwrap()), (states.len() as u64 - 1, *states.last().unwrap()));
     let saw = compare(&log, &states);
-    let report = store.check(&|_, _| ()).unwrap();
+    let report = store.check().unwrap();
     assert!(report.is_sound(), "{:?}", report.findings);
     println!("writes={} views={saw}", states.len() - 1);
 }

@@ -131,7 +131,7 @@ fn open(options: Options) -> (tempfile::TempDir, Store) {
 #[test]
 fn a_store_of_format_1_opens_and_is_sound() {
     let (_folder, store) = open(Store::options());
-    let report = store.check(&|_, _| ()).unwrap();
+    let report = store.check().unwrap();
     assert!(report.is_sound(), "{:#?}", report.findings);
     assert!(report.points > 4 && report.pre_images > 0);
     assert_eq!(store.check_pages().unwrap(), None);
@@ -197,7 +197,7 @@ fn the_tasks_of_a_store_of_format_1_are_as_they_were() {
 fn the_points_of_a_store_of_format_1_are_read_restored_and_undone() {
     let (_folder, store) = open(Store::options());
     let points = store.all_points().unwrap();
-    let named: Vec<_> = points.iter().filter(|point| point.id.is_some()).collect();
+    let named: Vec<_> = points.iter().filter(|point| point.origin.is_some()).collect();
     let origins: Vec<_> = named.iter().map(|point| point.origin.unwrap()).collect();
     assert_eq!(origins, [Origin::Safety, Origin::Live, Origin::Live, Origin::Documents, Origin::Live]);
     assert!(points.len() > named.len(), "points of single commits");
@@ -219,10 +219,10 @@ fn the_points_of_a_store_of_format_1_are_read_restored_and_undone() {
     let commit = store.at(Selector::At(at)).unwrap();
     assert_eq!((commit.config().get("limit").unwrap(), commit.registry().list().count()), (Some(json!(1)), 0));
 
-    assert!(store.undo(false).unwrap_err().to_string().contains("config/limit"));
-    store.undo(true).unwrap();
+    assert!(store.undo().unwrap_err().to_string().contains("config/limit"));
+    store.undo_discarding().unwrap();
     assert_eq!(store.view().unwrap().config().get("limit").unwrap(), Some(json!(3)));
     store.restore(second, RestoreOptions::new()).unwrap();
     assert_eq!(store.view().unwrap().config().get("limit").unwrap(), Some(json!(2)));
-    assert!(store.check(&|_, _| ()).unwrap().is_sound());
+    assert!(store.check().unwrap().is_sound());
 }

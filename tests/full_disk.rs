@@ -108,7 +108,7 @@ fn fill_and_empty(folder: &Path, round: usize) -> ErrorKind {
     assert!(error.to_string().starts_with("the disk is full; 4 MiB that were kept for this are free now"), "{error}");
     assert!(!reserve.exists());
     // Once a write has failed, pages that are not in memory may be refused.
-    if let Err(error) = store.check(&|_, _| ()) {
+    if let Err(error) = store.check() {
         assert_eq!(error.kind(), ErrorKind::Reopen);
     }
     drop(store);
@@ -118,7 +118,7 @@ fn fill_and_empty(folder: &Path, round: usize) -> ErrorKind {
     for number in 0..written {
         store.write(|tx| tx.collection::<Value>("filling")?.remove(&key(number))).unwrap();
     }
-    assert!(store.check(&|_, _| ()).unwrap().is_sound());
+    assert!(store.check().unwrap().is_sound());
     store.close().unwrap();
     for entry in std::fs::read_dir(folder).unwrap() {
         std::fs::remove_file(entry.unwrap().path()).unwrap();
@@ -144,5 +144,5 @@ fn assert_holds(store: &Store, written: usize) {
     for number in 0..written {
         assert!(filling.get(&key(number)).unwrap().is_some(), "an acknowledged record was lost: number={number}");
     }
-    assert!(store.check(&|_, _| ()).unwrap().is_sound());
+    assert!(store.check().unwrap().is_sound());
 }

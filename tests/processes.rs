@@ -76,7 +76,7 @@ fn processes_that_create_a_store_at_the_same_moment_end_up_in_one_and_lose_nothi
             store.view().unwrap().collection::<usize>("made").unwrap().list().map(Result::unwrap).collect();
         let expected: Vec<_> = (0..CHILDREN).map(|number| (format!("by-{number}"), number)).collect();
         assert_eq!(made, expected, "round {round}");
-        assert!(store.check(&|_, _| ()).unwrap().is_sound());
+        assert!(store.check().unwrap().is_sound());
         let left: Vec<_> = std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
         let temporary = left.iter().filter(|name| name.to_string_lossy().ends_with(".new")).count();
         assert_eq!(temporary, 0, "{left:?}");
@@ -102,7 +102,7 @@ fn processes_that_write_at_the_same_time_do_so_one_after_the_other_and_lose_noth
     children.into_iter().for_each(wait);
     let sum = store.view().unwrap().collection::<usize>("sums").unwrap().get("sum").unwrap();
     assert_eq!(sum, Some(CHILDREN * times));
-    let report = store.check(&|_, _| ()).unwrap();
+    let report = store.check().unwrap();
     assert!(report.is_sound(), "{:?}", report.findings);
 }
 

@@ -84,14 +84,14 @@ impl Hive {
 
     fn undo(&self) -> hivekeep::RestoreReport {
         let plan = self.store.plan_undo().unwrap();
-        let report = self.store.undo(false).unwrap();
+        let report = self.store.undo().unwrap();
         assert_eq!(plan.collections, report.collections);
         self.check();
         report
     }
 
     fn check(&self) {
-        let report = self.store.check(&|_, _| ()).unwrap();
+        let report = self.store.check().unwrap();
         assert!(report.is_sound(), "{:#?}", report.findings);
     }
 
@@ -362,14 +362,14 @@ fn an_undo_refuses_to_overwrite_later_work_and_names_it() {
         hive.put(&format!("k{n:02}"), 3);
     }
     let plan = hive.store.plan_undo().unwrap();
-    for refused in [hive.store.undo(false).unwrap_err(), hive.store.apply(&plan).unwrap_err()] {
+    for refused in [hive.store.undo().unwrap_err(), hive.store.apply(&plan).unwrap_err()] {
         assert_eq!(refused.kind(), ErrorKind::Conflict);
         let refused = refused.to_string();
         assert!(refused.contains("overwrite them: config/k00, config/k01"), "{refused}");
         assert!(refused.contains("config/k09 and 2 more; to do it all the same: hivekeep undo --discard"), "{refused}");
     }
     let later = hive.point("compare");
-    hive.store.undo(true).unwrap();
+    hive.store.undo_discarding().unwrap();
     hive.check();
     assert_eq!((hive.get("k00"), hive.get("other")), (Some(json!(2)), Some(json!(1))));
     hive.undo();
@@ -398,7 +398,7 @@ fn what_was_changed_later_to_what_an_undo_would_make_of_it_is_not_in_the_way() {
 fn an_undo_that_was_planned_before_another_restore_is_refused() {
     let hive = Hive::new();
     let point = hive.point("before");
-    assert_eq!(hive.store.undo(false).unwrap_err().kind(), ErrorKind::NotFound);
+    assert_eq!(hive.store.undo().unwrap_err().kind(), ErrorKind::NotFound);
     hive.put("a", 1);
     hive.restore(&point, RestoreOptions::new());
     let plan = hive.store.plan_undo().unwrap().discard();
@@ -601,14 +601,30 @@ fn every_commit_of_the_window_can_be_read_and_restored_by_its_time() {
     }
     let at = Selector::At(times[7]);
     let plan = hive.store.plan_restore(at.clone(), RestoreOptions::new()).unwrap();
-    assert_eq!((plan.point.id.as_ref(), plan.collections["config"].removed), (None, 12));
+    assert_eq!((plan.point.origin, plan.collections["config"].removed), (None, 12));
     hive.store.restore(at, RestoreOptions::new()).unwrap();
     hive.check();
     assert_eq!((hive.get("n"), hive.get("only 8")), (Some(json!(7)), None));
     hive.undo();
     assert_eq!(hive.get("n"), Some(json!(19)));
-    let commit = hive.store.all_points().unwrap().into_iter().find(|point| point.id.is_none()).unwrap();
+    let commit = hive.store.all_points().unwrap().into_iter().find(|point| point.origin.is_none()).unwrap();
     assert_eq!(hive.store.hold(&commit).unwrap_err().kind(), ErrorKind::Invalid);
+}
+
+#[test]
+fn a_point_prints_as_what_names_it_again() {
+    let hive = Hive::with_history(Some(Duration::from_secs(60)));
+    let made = hive.point("before the night");
+    hive.put("n", 1);
+    let commit = hive.store.all_points().unwrap().into_iter().find(|point| point.origin.is_none()).unwrap();
+    for point in [&made, &commit] {
+        assert_eq!(point.to_string(), point.id.to_string());
+        let named: Selector = point.to_string().parse().unwrap();
+        assert_eq!(hive.store.find_point(named).unwrap().as_ref(), Some(point));
+        assert_eq!(hive.store.find_point(&point.id).unwrap().as_ref(), Some(point));
+    }
+    assert_eq!(json!(made)["id"], json!(made.id));
+    assert_eq!(json!(commit)["id"], json!(null), "the JSON of a commit's point is what it was");
 }
 
 #[test]
@@ -633,7 +649,7 @@ impl Hive {
     }
 
     fn commits(&self) -> usize {
-        self.store.all_points().unwrap().iter().filter(|point| point.id.is_none()).count()
+        self.store.all_points().unwrap().iter().filter(|point| point.origin.is_none()).count()
     }
 
     fn wait_until(&self, what: &str, done: impl Fn() -> bool) {
@@ -714,5 +730,5 @@ fn a_failed_attempt_after_a_restore_counts_as_usual() {
     assert_eq!(plan.tasks_run_again, 1, "a dead task would run again too");
     hive.restore(&point, RestoreOptions::new());
     let claim = hive.claim("ant");
-    assert_eq!(claim.attempt, 1);
+    assert_eq!(claim.attempts, 1);
 }

@@ -36,7 +36,7 @@ pub fn run(data: &[u8]) {
     match (manifest, made) {
         (Ok(manifest), Ok(_)) => {
             let store = Store::open(&to).unwrap();
-            assert!(store.check(&|_, _| ()).unwrap().is_sound());
+            assert!(store.check().unwrap().is_sound());
             let point = store.find_point(Selector::Latest(0)).unwrap().unwrap();
             for collection in manifest.collections {
                 let there = point.collections.get(&collection.name).copied().unwrap_or_default();

@@ -34,7 +34,7 @@ pub fn run(data: &[u8]) {
     }
     store.restore(&points[0], RestoreOptions::new()).unwrap();
     assert_same(&store.view().unwrap(), &documents[0]);
-    let report = store.check(&|_, _| ()).unwrap();
+    let report = store.check().unwrap();
     assert!(report.is_sound(), "{:?}", report.findings);
     assert!(store.write(|tx| tx.documents().remove(KIND, "source")).unwrap());
     assert_eq!(store.view().unwrap().documents().get(KIND, "source").unwrap(), None);

@@ -105,7 +105,7 @@ impl Subject {
     }
 
     fn compares(&self, point: &Point) -> bool {
-        point.id.is_some() || (self.compared)(point.epoch)
+        point.origin.is_some() || (self.compared)(point.epoch)
     }
 
     /// Opens a damaged copy, reads all of it, checks it, and repairs it.
@@ -165,7 +165,7 @@ impl Subject {
             }
             Err(_) => seen.failed = true,
         }
-        let sound = store.check(&|_, _| ()).is_ok_and(|report| report.is_sound());
+        let sound = store.check().is_ok_and(|report| report.is_sound());
         assert!(!(seen.missing && sound), "something is missing, and check does not say so: {}", seen.what);
         assert!(!(seen.failed && sound), "something cannot be read, and check does not say so");
         assert!(
@@ -215,7 +215,7 @@ impl Subject {
             }
         };
         let store = Store::options().untouched().open(&to).unwrap();
-        let check = store.check(&|_, _| ()).unwrap();
+        let check = store.check().unwrap();
         assert!(check.is_sound(), "a repaired store is not sound: {:?}", check.findings);
         let whole = report.is_whole();
         let mut differs = self.compare_repaired(&store.view().unwrap(), None, &report);

@@ -35,7 +35,7 @@ pub fn run(data: &[u8]) {
         fleet.step(&mut input);
     }
     fleet.compare();
-    let report = fleet.store.check(&|_, _| ()).unwrap();
+    let report = fleet.store.check().unwrap();
     assert!(report.is_sound(), "{:?}", report.findings);
 }
 
@@ -193,16 +193,17 @@ impl Fleet {
     fn undo(&mut self, input: &mut Input<'_>) {
         let discard = input.byte() % 2 == 1;
         let before = self.now.clone();
+        let call = |store: &Store| if discard { store.undo_discarding() } else { store.undo() };
         let newest = self.points.iter().rev().find(|(_, expected)| expected.undo.is_some());
         let Some((_, safety)) = newest else {
-            assert_eq!(self.store.undo(discard).unwrap_err().kind(), ErrorKind::NotFound);
+            assert_eq!(call(&self.store).unwrap_err().kind(), ErrorKind::NotFound);
             return;
         };
         let undo = safety.undo.as_ref().unwrap();
         let undone = undo.scope.applied(&before, &safety.state);
         let scope = undo.scope;
         let refused = undo.later_work_lost(&before, &undone);
-        match self.store.undo(discard) {
+        match call(&self.store) {
             Ok(_) => assert!(discard || !refused, "an undo overwrote later work"),
             Err(error) => {
                 assert_eq!(error.kind(), ErrorKind::Conflict, "{error}");
@@ -246,7 +247,7 @@ impl Fleet {
     }
 
     fn hold(&mut self, input: &mut Input<'_>) {
-        let Some(point) = self.choose(input).filter(|point| point.id.is_some()) else { return };
+        let Some(point) = self.choose(input).filter(|point| point.origin.is_some()) else { return };
         let held = !self.points[&point.epoch].held;
         if held { self.store.hold(&point) } else { self.store.release(&point) }.unwrap();
         if let Some(expected) = self.points.get_mut(&point.epoch) {

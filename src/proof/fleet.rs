@@ -425,7 +425,7 @@ impl Fleet {
     }
 
     fn hold(&mut self, choices: &mut Choices) -> Result<Acted> {
-        let named: Vec<_> = self.store.all_points()?.into_iter().filter(|point| point.id.is_some()).collect();
+        let named: Vec<_> = self.store.all_points()?.into_iter().filter(|point| point.origin.is_some()).collect();
         if named.is_empty() {
             return self.change_values(choices);
         }
@@ -503,7 +503,7 @@ impl Fleet {
         let Some((safety, scope)) = self.known.undo.last_key_value() else { return self.restore(choices) };
         let now = scope.applied(&self.known.model.now, &self.known.model.points[safety]);
         let restored = Some(*scope);
-        self.store.undo(true)?;
+        self.store.undo_discarding()?;
         Ok(Acted { restored, ..self.acted("undo", Shape::One, now) })
     }
 

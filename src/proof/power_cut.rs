@@ -261,6 +261,6 @@ fn everything(image: &Image, requests: &[Request]) -> Image {
 
 /// Everything in the store verifies: records, chains, points, digests, the audit trail, the index.
 pub(crate) fn assert_sound(store: &Store) {
-    let report = store.check(&|_, _| ()).unwrap();
+    let report = store.check().unwrap();
     assert!(report.is_sound(), "{:?}", report.findings);
 }

@@ -86,7 +86,7 @@ mod tests {
         let store = Store::open(&path).unwrap();
         assert_eq!(store.last_check().unwrap(), None);
         store.restore_point("one").unwrap();
-        let report = store.check(&|_, _| ()).unwrap();
+        let report = store.check().unwrap();
         store.note_check(&report).unwrap();
         let last = store.last_check().unwrap().unwrap();
         assert_eq!((last.found, last.pages), (0, false));

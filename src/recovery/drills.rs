@@ -116,6 +116,6 @@ mod tests {
         assert_eq!((last.is_met(), last.missed()), (false, vec!["b"]));
         let page = crate::state::page::Page::newest(1);
         assert_eq!(store.view().unwrap().events().list(page).unwrap()[0].kind, EventKind::DrillFinished);
-        assert!(store.check(&|_, _| ()).unwrap().is_sound());
+        assert!(store.check().unwrap().is_sound());
     }
 }

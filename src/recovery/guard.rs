@@ -17,7 +17,7 @@ use crate::engine::write::WriteTx;
 use crate::error::{Error, Result};
 use crate::recovery::diff::Counts;
 use crate::recovery::events::EventKind;
-use crate::recovery::points::{Point, PointRequest, gone, names};
+use crate::recovery::points::{Point, PointRequest, names};
 use crate::recovery::restore::{RestoreOptions, RestorePlan, Verified};
 use crate::recovery::selector::Selector;
 
@@ -157,7 +157,7 @@ impl Store {
             tx.events().append(EventKind::GuardStarted, details)?;
             Ok(Outcome::Commit(point))
         })?;
-        Ok(Guard { point: point.id.ok_or_else(|| gone(point.epoch))?, options })
+        Ok(Guard { point: point.id, options })
     }
 }
 
@@ -304,8 +304,8 @@ mod tests {
         assert_eq!(limit(&store), Some(json!(5)));
         let event = newest(&store);
         assert_eq!((event.kind, &event.details["reason"]), (EventKind::GuardRolledBack, &json!("no answer")));
-        assert!(store.check(&|_, _| ()).unwrap().is_sound());
-        store.undo(false).unwrap();
+        assert!(store.check().unwrap().is_sound());
+        store.undo().unwrap();
         assert_eq!(limit(&store), Some(json!(6)));
     }
 

@@ -159,7 +159,7 @@ mod tests {
         for table in [Table::Undo, Table::Tombstones] {
             assert_eq!(hive.view().raw_page(table, &KeyRange::all(), 1).unwrap(), []);
         }
-        assert!(hive.store.check(&|_, _| ()).unwrap().is_sound());
+        assert!(hive.store.check().unwrap().is_sound());
     }
 
     #[test]

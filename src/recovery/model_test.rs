@@ -280,13 +280,14 @@ impl Model {
     }
 
     fn undo(&mut self, discard: bool) {
+        let undo = |store: &Store| if discard { store.undo_discarding() } else { store.undo() };
         let last = self.points.values().rev().find_map(|point| Some((point.state.clone(), point.undoes.clone()?)));
         let Some((target, (scope, step, restored))) = last else {
-            assert_eq!(self.store.undo(discard).unwrap_err().kind(), ErrorKind::NotFound);
+            assert_eq!(undo(&self.store).unwrap_err().kind(), ErrorKind::NotFound);
             return;
         };
         let expected = if discard { Expected::Done } else { self.expected(&target, scope, step, &restored) };
-        match self.store.undo(discard) {
+        match undo(&self.store) {
             Ok(report) => {
                 assert_ne!(expected, Expected::Refused, "later work was overwritten");
                 self.restored(scope, &target, &report);
@@ -314,7 +315,7 @@ impl Model {
     }
 
     fn compare(&self) {
-        let report = self.store.check(&|_, _| ()).unwrap();
+        let report = self.store.check().unwrap();
         assert!(report.is_sound(), "{:?}", report.findings);
         assert_eq!(report.points, self.points.len() as u64);
         self.compare_view(Epoch::NOW, &self.now);

@@ -1,11 +1,13 @@
 //! Restore points: made, listed, found by name, viewed.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use jiff::Timestamp;
-use serde::Serialize;
+use serde::ser::{Serialize, SerializeStruct, Serializer};
 use serde_json::{Value, json};
 
+use crate::clock::show_time;
 use crate::engine::codec;
 use crate::engine::commit::Outcome;
 use crate::engine::digest::Stats;
@@ -24,18 +26,28 @@ use crate::recovery::resolve::{Named, PointName, Resolved, resolve};
 use crate::recovery::selector::Selector;
 use crate::state::documents::Prepared;
 
-/// A retained restore point.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+/// A retained restore point. It prints as its id, which names it again as a [`Selector`].
+///
+/// # Examples
+///
+/// ```
+/// # let dir = tempfile::tempdir().unwrap();
+/// # let store = hivekeep::Store::open(dir.path().join("h.redb")).unwrap();
+/// let point = store.restore_point("before the upgrade")?;
+/// println!("hivekeep restore {point}");
+/// assert_eq!(point.to_string(), point.id.to_string());
+/// assert_eq!(store.find_point(&point.id)?.as_ref(), Some(&point));
+/// # Ok::<(), hivekeep::Error>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Point {
-    /// Its name; the point of a single commit has none, and is named by its time.
-    pub id: Option<PointId>,
+    /// Its name. The point of a single commit is named by its time, and has no id in JSON.
+    pub id: PointId,
     /// The number of the epoch that it sealed.
     pub epoch: Epoch,
     /// When it was made, or, of an adopted one, when the other program made it.
-    #[serde(with = "crate::clock::time")]
     pub timestamp: Timestamp,
     /// When it was sealed in this store; retention counts from then.
-    #[serde(with = "crate::clock::time")]
     pub sealed_at: Timestamp,
     /// What it was made of or for; none for the point of a single commit.
     pub origin: Option<Origin>,
@@ -54,15 +66,13 @@ pub struct Point {
     /// Whether a repair could not bring all of it back; of the point of a single commit, whether that may be so.
     pub partial: bool,
     /// What it has lost, by collection.
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub lost: BTreeMap<String, PointLoss>,
-    /// Of a safety point: what was restored, which it can undo.
-    #[serde(skip)]
+    /// Of a safety point: what was restored, which it can undo. JSON does not show it.
     pub undoes: Option<Restored>,
 }
 
 /// What a point has lost of a collection.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct PointLoss {
     /// What it held before the damage.
     pub was: Stats,
@@ -224,7 +234,7 @@ impl Store {
     /// A point with a manifest.
     pub(crate) fn named_point(&self, selector: &Selector) -> Result<Point> {
         match self.find_point(selector.clone())? {
-            Some(point) if point.id.is_some() => Ok(point),
+            Some(point) if !point.is_of_commit() => Ok(point),
             Some(_) => Err(Error::invalid(format!("the point of a single commit cannot be held: point={selector}"))),
             None => Err(Error::invalid("the state as it is now is no point; make one with hivekeep point create")),
         }
@@ -323,7 +333,7 @@ impl Point {
             (names.of(lost.collection), PointLoss { was: lost.was, keys })
         });
         Self {
-            id: Some(manifest.id),
+            id: manifest.id,
             epoch,
             timestamp: manifest.at,
             sealed_at: manifest.sealed_at,
@@ -342,7 +352,7 @@ impl Point {
 
     fn of_commit(epoch: Epoch, commit: Commit) -> Self {
         Self {
-            id: None,
+            id: PointId(show_time(commit.at)),
             epoch,
             timestamp: commit.at,
             sealed_at: commit.at,
@@ -366,7 +376,7 @@ impl Point {
             Some(_) => Named::ById,
             None => Named::ByTime,
         };
-        let id = self.id.as_ref().map(|id| id.0.clone()).unwrap_or_default();
+        let id = if self.is_of_commit() { String::new() } else { self.id.0.clone() };
         PointName { epoch: self.epoch, id, at: self.timestamp, named }
     }
 
@@ -377,21 +387,52 @@ impl Point {
 
     /// Whether it was made as a backup of one kind, which has its name, and not as a restore point.
     pub(crate) fn is_backup(&self) -> bool {
-        matches!((&self.id, self.backups.as_slice()), (Some(id), [backup]) if id.0 == *backup)
+        matches!(self.backups.as_slice(), [backup] if self.id.0 == *backup)
     }
 
-    /// How messages name it: its id, or the time of its commit.
-    pub fn label(&self) -> String {
-        match &self.id {
-            Some(id) => id.to_string(),
-            None => crate::clock::show_time(self.timestamp),
+    /// Whether it is the point of a single commit, which has no manifest.
+    pub(crate) fn is_of_commit(&self) -> bool {
+        self.origin.is_none()
+    }
+
+    /// The id of a point that has a manifest.
+    pub(crate) fn given_id(&self) -> Option<&PointId> {
+        (!self.is_of_commit()).then_some(&self.id)
+    }
+}
+
+impl fmt::Display for Point {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.id.fmt(f)
+    }
+}
+
+impl Serialize for Point {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let fields = 12 + usize::from(!self.lost.is_empty());
+        let mut shown = serializer.serialize_struct("Point", fields)?;
+        shown.serialize_field("id", &self.given_id())?;
+        shown.serialize_field("epoch", &self.epoch)?;
+        shown.serialize_field("timestamp", &show_time(self.timestamp))?;
+        shown.serialize_field("sealed_at", &show_time(self.sealed_at))?;
+        shown.serialize_field("origin", &self.origin)?;
+        shown.serialize_field("manual", &self.manual)?;
+        shown.serialize_field("description", &self.description)?;
+        shown.serialize_field("tags", &self.tags)?;
+        shown.serialize_field("held", &self.held)?;
+        shown.serialize_field("backups", &self.backups)?;
+        shown.serialize_field("collections", &self.collections)?;
+        shown.serialize_field("partial", &self.partial)?;
+        if !self.lost.is_empty() {
+            shown.serialize_field("lost", &self.lost)?;
         }
+        shown.end()
     }
 }
 
 impl From<&Point> for Selector {
     fn from(point: &Point) -> Self {
-        match &point.id {
+        match point.given_id() {
             Some(id) => Self::Id(id.0.clone()),
             None => Self::Epoch(point.epoch),
         }
@@ -399,8 +440,12 @@ impl From<&Point> for Selector {
 }
 
 impl From<&PointId> for Selector {
+    /// An id, or the time that names the point of a single commit.
     fn from(id: &PointId) -> Self {
-        Self::Id(id.0.clone())
+        match id.0.parse() {
+            Ok(selector @ Self::At(_)) => selector,
+            _ => Self::Id(id.0.clone()),
+        }
     }
 }
 

@@ -157,7 +157,7 @@ impl RestorePlan {
         if !self.point.partial || self.options.partial || self.is_undo() {
             return Ok(());
         }
-        let point = self.point.label();
+        let point = &self.point;
         let message =
             "a repair could not bring all of that point back; see hivekeep point show; to restore what is left of it";
         Err(Error::conflict(format!("{message}: hivekeep restore {point} --partial")))
@@ -175,7 +175,7 @@ impl fmt::Display for RestorePlan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let what = if self.is_undo() { "undo would go back to" } else { "restore would go back to" };
         let at = crate::clock::show_time(self.point.timestamp);
-        match &self.point.id {
+        match self.point.given_id() {
             Some(id) => write!(f, "{what} {id} of {at}")?,
             None => write!(f, "{what} the commit of {at}")?,
         }
@@ -288,7 +288,7 @@ impl Store {
     /// store.write(|tx| tx.config().put("limit", &serde_json::json!(5)))?;
     /// store.restore(&point, RestoreOptions::new())?;
     /// assert_eq!(store.view()?.config().get("limit")?, None);
-    /// store.undo(false)?;
+    /// store.undo()?;
     /// assert_eq!(store.view()?.config().get("limit")?, Some(serde_json::json!(5)));
     /// # Ok::<(), hivekeep::Error>(())
     /// ```
@@ -316,7 +316,7 @@ impl Store {
         if !plan.options.verify {
             return Ok(Verified::Changed);
         }
-        match self.check(&|_, _| ())?.findings.first() {
+        match self.check()?.findings.first() {
             None => Ok(Verified::All),
             Some(finding) => Err(Error::damaged(format!(
                 "damage was found, so nothing was restored; run hivekeep check: {}",
@@ -330,7 +330,7 @@ impl Store {
         if !matches!(error.kind(), ErrorKind::Damaged | ErrorKind::Gone | ErrorKind::Full | ErrorKind::Io) {
             return;
         }
-        let details = json!({"point": plan.point.label(), "is_undo": plan.is_undo(), "error": error.to_string()});
+        let details = json!({"point": plan.point.id, "is_undo": plan.is_undo(), "error": error.to_string()});
         if let Err(error) = self.write(|tx| tx.events().append(EventKind::RestoreFailed, details)) {
             tracing::warn!(%error, "the event of a failed restore could not be written");
         }
@@ -361,7 +361,7 @@ impl WriteTx<'_> {
         let undo = safe.id.clone();
         self.widen_undo(safety, safe)?;
         self.turn_epoch()?;
-        let report = RestoreReport { point: plan.point.label(), collections, undo, verified, claims_returned };
+        let report = RestoreReport { point: plan.point.to_string(), collections, undo, verified, claims_returned };
         let mut details = json!({
             "point": report.point, "undo": report.undo, "collections": report.collections, "is_undo": plan.is_undo(),
         });
@@ -375,7 +375,7 @@ impl WriteTx<'_> {
 
     /// The manifest to compare with; the point of a single commit has none.
     fn manifest_to_restore(&self, point: &Point) -> Result<Option<Manifest>> {
-        if point.id.is_some() {
+        if !point.is_of_commit() {
             return self.manifest(point.epoch).map(Some);
         }
         let commit = self.row(Table::Commits, &point.epoch.to_key())?;
@@ -384,7 +384,7 @@ impl WriteTx<'_> {
 
     /// Seals what is about to change.
     fn seal_safety(&mut self, plan: &RestorePlan, scope: &Scope) -> Result<(Epoch, Manifest)> {
-        let name = plan.point.label();
+        let name = plan.point.to_string();
         let verb = if plan.is_undo() { "undo of" } else { "restore of" };
         self.seal(NewPoint {
             id: PointId::new(),

@@ -262,7 +262,7 @@ mod tests {
         hive.check();
         let task = hive.view().queue().get(&id).unwrap().unwrap();
         assert_eq!((task.state, task.payload), (TaskState::Ready, payload));
-        assert!(hive.store.check(&|_, _| ()).unwrap().is_sound());
+        assert!(hive.store.check().unwrap().is_sound());
     }
 
     #[test]
@@ -303,12 +303,12 @@ mod tests {
         let event = &hive.view().events().list(crate::state::page::Page::newest(1)).unwrap()[0];
         let mended = event.details["mended"].as_array().unwrap();
         assert!(mended.len() == 2 && mended[0].as_str().unwrap().contains("document=kind/lost rows=2 of=3"));
-        assert!(hive.store.check(&|_, _| ()).unwrap().is_sound());
-        hive.store.undo(false).unwrap();
+        assert!(hive.store.check().unwrap().is_sound());
+        hive.store.undo().unwrap();
         assert_eq!((read("lost").as_str(), read("other").as_str()), ("[1]", "[1]"));
         hive.store.restore(&point, partial).unwrap();
         assert_eq!(read("other"), r#"{"bots":{"A":[1]}}"#);
-        assert!(hive.store.check(&|_, _| ()).unwrap().is_sound());
+        assert!(hive.store.check().unwrap().is_sound());
     }
 
     #[test]

@@ -212,7 +212,7 @@ impl Store {
             _ => None,
         });
         let Some((session, reason)) = crashed else { return Ok(None) };
-        let restore_point = self.points()?.first().map(|point| point.label());
+        let restore_point = self.points()?.first().map(|point| point.to_string());
         Ok(Some(Crash { session, reason, restore_point }))
     }
 

@@ -38,7 +38,7 @@ impl Store {
     /// # Errors
     ///
     /// `NotFound` when there is no restore to undo; `Conflict`, naming them, when records that it would overwrite have
-    /// changed since the restore, unless `discard` says that they may be lost (they are in the safety point).
+    /// changed since the restore. [`Store::undo_discarding`] overwrites them.
     ///
     /// # Examples
     ///
@@ -52,14 +52,22 @@ impl Store {
     /// store.write(|tx| tx.config().put("limit", &json!(5)))?;
     /// store.restore(&point, RestoreOptions::new())?;
     /// store.write(|tx| tx.config().put("limit", &json!(6)))?;
-    /// assert_eq!(store.undo(false).unwrap_err().kind(), ErrorKind::Conflict);
-    /// store.undo(true)?;
+    /// assert_eq!(store.undo().unwrap_err().kind(), ErrorKind::Conflict);
+    /// store.undo_discarding()?;
     /// assert_eq!(store.view()?.config().get("limit")?, Some(json!(5)));
     /// # Ok::<(), hivekeep::Error>(())
     /// ```
-    pub fn undo(&self, discard: bool) -> Result<RestoreReport> {
-        let plan = self.plan_undo()?;
-        self.apply(&if discard { plan.discard() } else { plan })
+    pub fn undo(&self) -> Result<RestoreReport> {
+        self.apply(&self.plan_undo()?)
+    }
+
+    /// Undoes the last restore, and overwrites what has changed since. The safety point of the undo has it.
+    ///
+    /// # Errors
+    ///
+    /// `NotFound` when there is no restore to undo.
+    pub fn undo_discarding(&self) -> Result<RestoreReport> {
+        self.apply(&self.plan_undo()?.discard())
     }
 }
 

@@ -23,8 +23,7 @@ use crate::state::queue::check_queue;
 
 impl Store {
     /// Verifies every record, pre-image, point, digest and index row, the audit trail's chain, that queue and assignments
-    /// agree, and that the rows of each document fit together. Changes nothing. `progress` is told how many of how many
-    /// rows are done.
+    /// agree, and that the rows of each document fit together. Changes nothing.
     ///
     /// The pages of the file are verified by [`Store::check_pages`].
     ///
@@ -37,13 +36,31 @@ impl Store {
     /// ```
     /// # let dir = tempfile::tempdir().unwrap();
     /// # let store = hivekeep::Store::open(dir.path().join("h.redb")).unwrap();
-    /// let report = store.check(&|done, of| eprintln!("{done} of {of}"))?;
+    /// assert!(store.check()?.is_sound());
+    /// # Ok::<(), hivekeep::Error>(())
+    /// ```
+    pub fn check(&self) -> Result<CheckReport> {
+        self.check_with(untold)
+    }
+
+    /// The same as [`Store::check`]; tells `progress` how many of how many rows are done.
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::check`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// # let store = hivekeep::Store::open(dir.path().join("h.redb")).unwrap();
+    /// let report = store.check_with(|done, of| eprintln!("{done} of {of}"))?;
     /// assert!(report.is_sound());
     /// # Ok::<(), hivekeep::Error>(())
     /// ```
-    pub fn check(&self, progress: &(dyn Fn(u64, u64) + Sync)) -> Result<CheckReport> {
+    pub fn check_with(&self, progress: impl Fn(u64, u64) + Sync) -> Result<CheckReport> {
         let view = self.view_of_all()?;
-        let mut report = check::check(&view, progress)?;
+        let mut report = check::check(&view, &progress)?;
         check_between_records(&view, &mut report)?;
         Ok(report)
     }
@@ -56,12 +73,25 @@ impl Store {
     /// # Errors
     ///
     /// As [`Store::at`], `Io` and `Reopen`. Damage is no error here: it is in the report.
-    pub fn check_at(&self, selector: impl Into<Selector>, progress: &(dyn Fn(u64, u64) + Sync)) -> Result<CheckReport> {
+    pub fn check_at(&self, selector: impl Into<Selector>) -> Result<CheckReport> {
+        self.check_at_with(selector, untold)
+    }
+
+    /// The same as [`Store::check_at`]; tells `progress` how many of how many rows are done.
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::check_at`].
+    pub fn check_at_with(
+        &self,
+        selector: impl Into<Selector>,
+        progress: impl Fn(u64, u64) + Sync,
+    ) -> Result<CheckReport> {
         match selector.into() {
-            Selector::Now => self.check(progress),
+            Selector::Now => self.check_with(progress),
             selector => {
                 let view = self.at(selector)?;
-                let mut report = check::check_at(&view, progress)?;
+                let mut report = check::check_at(&view, &progress)?;
                 if !is_partial(&view)? {
                     check_the_documents(&view, &mut report)?;
                 }
@@ -79,7 +109,16 @@ impl Store {
     /// # Errors
     ///
     /// `Invalid` for a part that is none, `Io` and `Reopen`. Damage is no error here: it is in the report.
-    pub fn check_sample(&self, part: f64, progress: &(dyn Fn(u64, u64) + Sync)) -> Result<CheckReport> {
+    pub fn check_sample(&self, part: f64) -> Result<CheckReport> {
+        self.check_sample_with(part, untold)
+    }
+
+    /// The same as [`Store::check_sample`]; tells `progress` how many of how many rows are done.
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::check_sample`].
+    pub fn check_sample_with(&self, part: f64, progress: impl Fn(u64, u64) + Sync) -> Result<CheckReport> {
         if !(part > 0.0 && part <= 1.0) {
             return Err(Error::invalid(format!(
                 "a part of the store is more than nothing and at most all: part={part}"
@@ -87,7 +126,7 @@ impl Store {
         }
         let place = beside(self.path());
         let after = fs::read_to_string(&place).ok().and_then(|text| Place::from_text(&text));
-        let (report, ended) = check::check_sample(&self.view()?, part, after, progress)?;
+        let (report, ended) = check::check_sample(&self.view()?, part, after, &progress)?;
         let text = ended.map(|ended| ended.to_text()).unwrap_or_default();
         fs::write(&place, text).map_err(|error| Error::from(error).context(place.display()))?;
         Ok(report)
@@ -109,6 +148,9 @@ impl Store {
         }
     }
 }
+
+/// Progress that nobody asked for.
+fn untold(_done: u64, _of: u64) {}
 
 /// Where the place of the last sample stands.
 fn beside(store: &Path) -> PathBuf {

@@ -22,7 +22,7 @@ fn what(report: &CheckReport) -> Vec<(&str, &str)> {
 }
 
 fn findings(store: &Store) -> Vec<Finding> {
-    store.check(&|_, _| ()).unwrap().findings
+    store.check().unwrap().findings
 }
 
 #[test]
@@ -32,13 +32,13 @@ fn a_backup_without_its_point_and_a_point_without_its_backup_are_found() {
     let row = store.view().unwrap().row(Table::Backups, backup.backup_id.as_bytes()).unwrap().unwrap();
     store.write(|tx| tx.remove_row(Table::Backups, backup.backup_id.as_bytes())).unwrap();
     let missing = format!("a backup that a point is listed as is missing: epoch={}", backup.epoch);
-    assert_eq!(what(&store.check(&|_, _| ()).unwrap()), [("backups", missing.as_str())]);
+    assert_eq!(what(&store.check().unwrap()), [("backups", missing.as_str())]);
 
     let other = crate::recovery::backups::Backup { epoch: crate::Epoch(99), ..backup.clone() };
     let id = backup.backup_id.as_bytes();
     store.write(|tx| tx.put_row(Table::Backups, id, &codec::encode(&other)?)).unwrap();
     let lost = "a backup is of a point that is not there: its content is lost";
-    assert_eq!(what(&store.check(&|_, _| ()).unwrap()), [("backups", lost)]);
+    assert_eq!(what(&store.check().unwrap()), [("backups", lost)]);
     store.write(|tx| tx.put_row(Table::Backups, id, &row)).unwrap();
     assert_eq!(findings(&store), []);
 }
@@ -61,7 +61,7 @@ fn a_part_is_checked_behind_the_one_before_and_no_part_is_refused() {
     let rows = |tx: &mut crate::WriteTx<'_>| (0..50).try_for_each(|i| tx.config().put(&format!("{i:02}"), &json!(i)));
     store.write(rows).unwrap();
     for part in [0.0, -0.1, 1.1, f64::NAN] {
-        let error = store.check_sample(part, &|_, _| ()).unwrap_err();
+        let error = store.check_sample(part).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Invalid);
         assert!(error.to_string().ends_with(&format!("part={part}")), "{error}");
     }
@@ -70,7 +70,7 @@ fn a_part_is_checked_behind_the_one_before_and_no_part_is_refused() {
     let mut places = Vec::new();
     let mut records = 0;
     for _ in 0..2 {
-        let report = store.check_sample(0.5, &|_, _| ()).unwrap();
+        let report = store.check_sample(0.5).unwrap();
         assert!(report.is_sound() && report.records < 50, "{report:?}");
         records += report.records;
         places.push(std::fs::read_to_string(&place).unwrap());
@@ -78,10 +78,10 @@ fn a_part_is_checked_behind_the_one_before_and_no_part_is_refused() {
     assert!(records >= 50 && places[0] != places[1], "{records} {places:?}");
     // What is not understood there means from the beginning.
     std::fs::write(&place, "nonsense").unwrap();
-    assert_eq!(store.check_sample(1.0, &|_, _| ()).unwrap().records, 50);
+    assert_eq!(store.check_sample(1.0).unwrap().records, 50);
     std::fs::remove_file(&place).unwrap();
     std::fs::create_dir(&place).unwrap();
-    let error = store.check_sample(0.5, &|_, _| ()).unwrap_err();
+    let error = store.check_sample(0.5).unwrap_err();
     assert!(error.to_string().contains("h.redb.check"), "{error}");
 }
 
@@ -90,7 +90,7 @@ fn sound_pages_are_no_finding_those_of_a_store_opened_alone_are_locked_and_now_i
     let (folder, store) = store();
     store.write(|tx| tx.config().put("a", &json!(1))).unwrap();
     assert_eq!(store.check_pages().unwrap(), None);
-    assert_eq!(store.check_at(Selector::Now, &|_, _| ()).unwrap().records, 1);
+    assert_eq!(store.check_at(Selector::Now).unwrap().records, 1);
     store.close().unwrap();
     let alone = Store::options().sharing(crate::Sharing::Exclusive).open(folder.path().join("h.redb")).unwrap();
     assert_eq!(alone.check_pages().unwrap_err().kind(), ErrorKind::Locked);
@@ -131,9 +131,9 @@ fn a_document_of_which_a_row_is_missing_is_found_now_and_at_its_point_and_repair
     let key = CollectionId::DOCUMENTS.row_key(b"kind\0\0source\0\0");
     let what = "a document has not as many rows as it says: document=kind/source says=3 has=2";
     let expected = [Finding::new("live", &key, what)];
-    assert_eq!(store.check(&|_, _| ()).unwrap().findings, expected);
-    assert_eq!(store.check_at(&broken, &|_, _| ()).unwrap().findings, expected);
-    assert_eq!(store.check_at(&whole, &|_, _| ()).unwrap().findings, []);
+    assert_eq!(store.check().unwrap().findings, expected);
+    assert_eq!(store.check_at(&broken).unwrap().findings, expected);
+    assert_eq!(store.check_at(&whole).unwrap().findings, []);
     store.close().unwrap();
 
     let to = folder.path().join("repaired.redb");
@@ -175,17 +175,17 @@ fn a_counter_that_would_give_a_number_out_again_is_found_and_repair_lets_it_go_o
             "a counter is behind a number that is in use, and would give it out again; run repair: \
              counter={counter} given=0 in_use={in_use}"
         );
-        let findings = store.check(&|_, _| ()).unwrap().findings;
+        let findings = store.check().unwrap().findings;
         assert_eq!(findings.iter().map(|finding| finding.what.as_str()).collect::<Vec<_>>(), [what.as_str()]);
         set(Some(good)).unwrap();
     }
-    assert!(store.check(&|_, _| ()).unwrap().is_sound());
+    assert!(store.check().unwrap().is_sound());
     store.write(|tx| tx.remove_row(Table::Meta, &meta::counter_key("chat"))).unwrap();
     store.close().unwrap();
     let to = folder.path().join("repaired.redb");
     Store::plan_repair(&path, &to).unwrap().apply().unwrap();
     let store = Store::open(&to).unwrap();
-    assert!(store.check(&|_, _| ()).unwrap().is_sound());
+    assert!(store.check().unwrap().is_sound());
     let message = store.write(|tx| tx.chat().append(NewMessage::new("general", "ant", "again"))).unwrap();
     assert!(message > 1);
 }

@@ -86,7 +86,7 @@ fn a_killed_import_leaves_no_store_that_is_not_whole() {
         let stores = names(hive.folder());
         for name in stores.iter().filter(|name| name.ends_with(".redb") && *name != "h.redb") {
             let store = Store::options().session(false).open(hive.path(name)).unwrap();
-            assert!(store.check(&|_, _| ()).unwrap().is_sound(), "{name}");
+            assert!(store.check().unwrap().is_sound(), "{name}");
             let rooms = store.view().unwrap();
             assert_eq!(rooms.collection::<serde_json::Value>("rooms").unwrap().count().unwrap(), 4000);
         }

@@ -91,12 +91,12 @@ fn holds(changes: &[Change]) {
         let mut there = point.collections;
         there.retain(|name, stats| name != "#chunks" && stats.count > 0);
         assert_eq!(digests(&new), there.into_iter().collect::<Vec<_>>());
-        assert!(new.check(&|_, _| ()).unwrap().is_sound());
+        assert!(new.check().unwrap().is_sound());
 
         let before = digests(&hive.store);
         hive.store.import(&file, &ImportOptions::new(), &|_, _| ()).unwrap();
-        assert!(hive.store.check(&|_, _| ()).unwrap().is_sound());
-        hive.store.undo(false).unwrap();
+        assert!(hive.store.check().unwrap().is_sound());
+        hive.store.undo().unwrap();
         assert_eq!(digests(&hive.store), before);
         assert_eq!(again(&hive, &at, &report), report.sha256, "the same point, the same bytes");
     }

@@ -62,7 +62,7 @@ fn what_was_acknowledged_survives_a_kill_at_any_moment() {
         service.post(&format!("/api/queue/{task}/complete"), json!({"token": token})).ok();
     }
     assert_eq!(service.stop("-TERM").0, Some(0));
-    let report = hive.open().check(&|_, _| ()).unwrap();
+    let report = hive.open().check().unwrap();
     assert!(report.is_sound(), "{:?}", report.findings);
     assert!(!acknowledged.config.lock().unwrap().is_empty(), "nothing was ever acknowledged");
 }

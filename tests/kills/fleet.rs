@@ -164,7 +164,7 @@ impl Bot<'_> {
 }
 
 fn entry(what: &str, bot: &BotId, claim: &Claim) -> NewEntry {
-    let details = json!({"token": claim.token, "attempt": claim.attempt});
+    let details = json!({"token": claim.token, "attempt": claim.attempts});
     NewEntry { target: Some(claim.id.to_string()), details, ..NewEntry::new(what, bot.as_str()) }
 }
 
@@ -256,7 +256,7 @@ fn verify(store: &Store, log: &str) -> TaskCounts {
     for line in log.lines() {
         assert!(done.contains(line.split(' ').nth(1).unwrap()), "a completion was lost: {line}");
     }
-    let report = store.check(&|_, _| ()).unwrap();
+    let report = store.check().unwrap();
     assert!(report.is_sound(), "{:?}", report.findings);
     counts
 }

@@ -113,7 +113,7 @@ fn keep_points_until(end: Instant, store: &Store) {
 fn verify(path: &Path) -> usize {
     let log = std::fs::read_to_string(Log::path(path)).unwrap();
     let store = Store::open(path).unwrap();
-    let report = store.check(&|_, _| ()).unwrap();
+    let report = store.check().unwrap();
     assert!(report.is_sound(), "{:?}", report.findings);
     let view = store.view().unwrap();
     let tasks: BTreeMap<_, _> = view.queue().list().map(Result::unwrap).map(|task| (task.id.clone(), task)).collect();

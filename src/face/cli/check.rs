@@ -57,10 +57,10 @@ impl Check {
         let mut report = match (&self.at, self.sample) {
             (Some(at), _) => {
                 context.tell(&store, at)?;
-                store.check_at(at, &show)?
+                store.check_at_with(at, show)?
             }
-            (None, Some(part)) => store.check_sample(part, &show)?,
-            (None, None) => store.check(&show)?,
+            (None, Some(part)) => store.check_sample_with(part, show)?,
+            (None, None) => store.check_with(show)?,
         };
         drop(bar);
         damaged.into_iter().for_each(|error| report.find(Finding::new("pages", b"", error.to_string())));

@@ -130,7 +130,7 @@ impl Columns for Point {
     fn cells(&self) -> Vec<String> {
         let visible = self.collections.iter().filter(|(name, _)| !name.starts_with('#'));
         vec![
-            or_dash(self.id.as_ref()),
+            or_dash(self.given_id()),
             show_time(self.timestamp),
             format!("{}{}", origin(self), if self.partial { ", partial" } else { "" }),
             if self.held { "held" } else { "-" }.to_owned(),

@@ -85,7 +85,7 @@ impl Export {
             context.out.line(format_args!("{}  {}", report.sha256, report.file.display()))?;
         }
         let (records, bytes) = (counted(report.records, "record"), show_bytes(report.file_bytes));
-        context.out.message(format_args!("exported {records} of {}: {bytes}", report.point.label()));
+        context.out.message(format_args!("exported {records} of {}: {bytes}", report.point));
         Ok(Exit::Done)
     }
 }

@@ -58,7 +58,7 @@ impl Columns for Judged {
 
     fn cells(&self) -> Vec<String> {
         vec![
-            self.point.label(),
+            self.point.to_string(),
             show_time(self.point.timestamp),
             origin(&self.point).to_owned(),
             if self.keep { "keep" } else { "forget" }.to_owned(),

@@ -147,7 +147,7 @@ fn tell(context: &mut Context, report: &ImportReport) {
     }
     let records = counted(report.collections.values().map(Counts::total).sum(), "record");
     if report.created {
-        let (point, store) = (report.point.label(), context.path.display());
+        let (point, store) = (&report.point, context.path.display());
         context.out.message(format_args!("imported {records} of {point} into the new {store}"));
     } else {
         context.out.message(format_args!("imported {records}; undo with: hivekeep undo"));

@@ -82,7 +82,7 @@ impl Create {
         if context.out.is_json() {
             context.out.json(&point)?
         } else {
-            context.out.line(point.label())?
+            context.out.line(&point)?
         }
         Ok(Exit::Done)
     }
@@ -174,7 +174,7 @@ impl Show {
 }
 
 fn show(out: &mut Output, Weighed { point, frees }: &Weighed) -> Result<()> {
-    out.line(format_args!("point        {}", point.label()))?;
+    out.line(format_args!("point        {point}"))?;
     out.line(format_args!("time         {}", show_time(point.timestamp)))?;
     let held = if point.held { ", held" } else { "" };
     out.line(format_args!("origin       {}{held}", origin(point)))?;
@@ -226,7 +226,8 @@ impl Diff {
         context.tell(&store, &self.to)?;
         let diff = store.diff(&self.from, &self.to)?;
         if context.out.is_json() {
-            let name = |selector: &Selector| store.find_point(selector).map(|point| point.map(|point| point.label()));
+            let name =
+                |selector: &Selector| store.find_point(selector).map(|point| point.map(|point| point.to_string()));
             let (from, to) = (name(&self.from)?, name(&self.to)?);
             context.out.json(&json!({
                 "from": from.as_deref().unwrap_or("now"),
@@ -274,6 +275,6 @@ fn held(context: &mut Context, selector: &Selector, hold: bool) -> Result<Exit> 
     if context.out.is_json() {
         context.out.json(&point)?;
     }
-    context.out.message(format_args!("{} {}", if hold { "held" } else { "released" }, point.label()));
+    context.out.message(format_args!("{} {}", if hold { "held" } else { "released" }, point));
     Ok(Exit::Done)
 }

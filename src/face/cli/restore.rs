@@ -102,7 +102,7 @@ impl Undo {
             let plan = context.look()?.plan_undo()?;
             return show_plan(&mut context.out, &plan);
         }
-        let report = context.change(|store| store.undo(self.discard))?;
+        let report = context.change(|store| if self.discard { store.undo_discarding() } else { store.undo() })?;
         show_report(&mut context.out, &report)?;
         let records = counted(report.total(), "record");
         context.out.message(format_args!("undone, {records} changed; redo with: hivekeep undo"));

@@ -130,5 +130,5 @@ fn described(point: &Point, store: &Store) -> String {
     let age = store.clock().now().duration_since(point.timestamp);
     let age = age::show(age.try_into().unwrap_or_default());
     let description = if point.description.is_empty() { String::new() } else { format!(" ({})", point.description) };
-    format!("{} of {}, {age} ago{description}", point.label(), show_time(point.timestamp))
+    format!("{point} of {}, {age} ago{description}", show_time(point.timestamp))
 }

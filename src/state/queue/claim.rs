@@ -66,8 +66,9 @@ pub struct Claim {
     /// When the lease ends, unless it is extended.
     #[serde(with = "crate::clock::time")]
     pub deadline: Timestamp,
-    /// Which attempt this is, from 1.
-    pub attempt: u32,
+    /// Which attempt this is, from 1. JSON calls it `attempt`.
+    #[serde(rename = "attempt")]
+    pub attempts: u32,
     /// Anything else that the task's caller gave.
     pub attributes: Map<String, Value>,
 }
@@ -171,7 +172,7 @@ impl Queue<&mut WriteTx<'_>> {
         let claimed = Task { state: TaskState::Claimed, holder: Some(holder), attempts, ..task.clone() };
         self.save(Some(task), &claimed)?;
         let Task { id, payload, attributes, .. } = claimed;
-        Ok(Claim { id, token, payload, deadline, attempt: attempts, attributes })
+        Ok(Claim { id, token, payload, deadline, attempts, attributes })
     }
 }
 

@@ -22,7 +22,7 @@ fn a_task_whose_lease_ended_goes_to_another_bot_and_the_first_one_is_refused() {
     assert_eq!(hive.claim("bee", 1), []);
     hive.pass(1);
     let second = hive.claim_one("bee");
-    assert_eq!(second.attempt, 2);
+    assert_eq!(second.attempts, 2);
     assert_eq!(hive.task("a").last_error.as_deref(), Some("the lease ended: bot=ant attempt=1"));
     let late = hive.refused(|tx| tx.queue().complete(&first.id, first.token, 1));
     assert!(late.to_string().ends_with("held_by=bee"), "{late}");
@@ -57,7 +57,7 @@ fn a_task_that_kills_its_bots_ends_as_dead() {
     let hive = Fixture::new();
     hive.push(named("poison").max_attempts(3));
     for attempt in 1..=3 {
-        assert_eq!(hive.claim_one("b").attempt, attempt);
+        assert_eq!(hive.claim_one("b").attempts, attempt);
         hive.pass(30);
     }
     assert_eq!(hive.claim("b", 1), []);
@@ -91,7 +91,7 @@ fn when_the_clock_goes_back_no_lease_lasts_longer_than_it_was_asked_for() {
     assert_eq!(hive.task("a").holder.unwrap().deadline, time(30));
     hive.write(|tx| tx.queue().extend(&claim.id, claim.token, Duration::from_secs(60)));
     hive.pass(60);
-    assert_eq!(hive.claim_one("bee").attempt, 2);
+    assert_eq!(hive.claim_one("bee").attempts, 2);
 }
 
 #[test]
@@ -105,7 +105,7 @@ fn a_clock_that_went_back_is_noticed_although_others_have_written_since() {
     assert_eq!(hive.claim("bee", 1), []);
     assert_eq!(hive.task("a").holder.unwrap().deadline, time(30));
     hive.pass(30);
-    assert_eq!(hive.claim_one("bee").attempt, 2);
+    assert_eq!(hive.claim_one("bee").attempts, 2);
 }
 
 #[test]

@@ -425,7 +425,7 @@ impl Run {
             let modelled = self.model.tasks.get_mut(&task).unwrap();
             modelled.attempts += 1;
             (modelled.state, modelled.holder) = (TaskState::Claimed, Some((bot, claim.token, now + lease, session)));
-            assert_eq!((claim.attempt, claim.deadline), (modelled.attempts, now + lease));
+            assert_eq!((claim.attempts, claim.deadline), (modelled.attempts, now + lease));
         }
     }
 

@@ -253,7 +253,7 @@ fn a_failed_attempt_comes_back_later_until_all_are_spent() {
     assert_eq!(hive.claim("b", 1), []);
     hive.pass(1);
     let claim = hive.claim_one("b");
-    assert_eq!(claim.attempt, 2);
+    assert_eq!(claim.attempts, 2);
     let dead = hive.write(|tx| tx.queue().fail(&claim.id, claim.token, "boom", Retry::Later));
     assert_eq!((dead.state, dead.finished_by), (TaskState::Dead, Some(bot("b"))));
     assert_eq!(hive.claim("b", 1), []);

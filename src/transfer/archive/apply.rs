@@ -49,7 +49,7 @@ impl ImportPlan {
 impl fmt::Display for ImportPlan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let at = crate::clock::show_time(self.point.timestamp);
-        writeln!(f, "import would go back to {} of {at}, from {}", self.point.label(), self.file.display())?;
+        writeln!(f, "import would go back to {} of {at}, from {}", self.point, self.file.display())?;
         for (name, counts) in &self.collections {
             writeln!(f, "  {name}: {counts}")?;
         }
@@ -103,7 +103,7 @@ impl Store {
     /// store.write(|tx| tx.config().put("limit", &serde_json::json!(5)))?;
     /// store.import(&archive, &ImportOptions::new(), &|_, _| ())?;
     /// assert_eq!(store.view()?.config().get("limit")?, None);
-    /// store.undo(false)?;
+    /// store.undo()?;
     /// assert_eq!(store.view()?.config().get("limit")?, Some(serde_json::json!(5)));
     /// # Ok::<(), hivekeep::Error>(())
     /// ```
@@ -174,7 +174,7 @@ impl WriteTx<'_> {
         self.turn_epoch()?;
         let point = manifest.point;
         let details = json!({
-            "file": plan.file.to_string_lossy(), "point": point.label(), "undo": undo, "collections": collections,
+            "file": plan.file.to_string_lossy(), "point": point.to_string(), "undo": undo, "collections": collections,
             "created": false,
         });
         self.events().append(EventKind::Imported, details)?;

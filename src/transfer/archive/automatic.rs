@@ -184,7 +184,7 @@ impl Store {
         let mut made = LastArchive {
             file: file.to_string_lossy().into_owned(),
             at,
-            restore_id: point.label(),
+            restore_id: point.to_string(),
             sha256: report.sha256,
             bytes: report.file_bytes,
             verified: false,
@@ -345,7 +345,7 @@ mod tests {
         let point = hive.store.restore_point("mine").unwrap();
         hive.change(2);
         let made = hive.store.auto_archive(&schedule).unwrap().unwrap();
-        assert_eq!((made.restore_id, hive.store.points().unwrap().len()), (point.label(), 1));
+        assert_eq!((made.restore_id, hive.store.points().unwrap().len()), (point.to_string(), 1));
     }
 
     #[test]

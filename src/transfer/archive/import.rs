@@ -202,7 +202,7 @@ impl WriteTx<'_> {
     fn begin_with(&mut self, manifest: &ArchiveManifest, file: &Path) -> Result<()> {
         let point = manifest.point.clone();
         self.raise_numbers(LEAP)?;
-        let details = json!({"file": file.to_string_lossy(), "point": point.label(), "created": true});
+        let details = json!({"file": file.to_string_lossy(), "point": point.to_string(), "created": true});
         self.events().append(EventKind::Imported, details)?;
         let new = NewSealed {
             backups: Kind::PARTS.map(|kind| NewBackup::of_part(kind, None)).into(),
@@ -217,7 +217,7 @@ impl WriteTx<'_> {
 
 /// What is handed over is sound, or it is not handed over.
 fn refuse_unsound(store: &Store) -> Result<()> {
-    match store.check(&|_, _| ())?.findings.first() {
+    match store.check()?.findings.first() {
         None => Ok(()),
         Some(finding) => {
             let (table, key, what) = (&finding.table, &finding.key, &finding.what);

@@ -2,6 +2,7 @@
 //! other programs can; an importer believes it only once everything else agrees with it.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -157,7 +158,7 @@ impl ArchiveManifest {
 impl ArchivedPoint {
     fn new(point: &Point) -> Self {
         Self {
-            id: point.id.clone(),
+            id: point.given_id().cloned(),
             epoch: point.epoch,
             timestamp: point.timestamp,
             sealed_at: point.sealed_at,
@@ -168,12 +169,14 @@ impl ArchivedPoint {
             partial: point.partial,
         }
     }
+}
 
-    /// How messages name it: its id, or the time of its commit.
-    pub fn label(&self) -> String {
+impl fmt::Display for ArchivedPoint {
+    /// Its id, or the time of its commit.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.id {
-            Some(id) => id.to_string(),
-            None => crate::clock::show_time(self.timestamp),
+            Some(id) => id.fmt(f),
+            None => f.write_str(&crate::clock::show_time(self.timestamp)),
         }
     }
 }

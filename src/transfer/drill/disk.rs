@@ -90,7 +90,7 @@ pub(super) fn bytes_damaged(stage: &Stage<'_>) -> Result<Measured> {
 
 /// Whether a look at everything finds damage. The file is only read.
 fn shows(path: &Path) -> Result<bool> {
-    let checked = Store::options().create(false).untouched().open(path).and_then(|store| store.check(&|_, _| ()));
+    let checked = Store::options().create(false).untouched().open(path).and_then(|store| store.check());
     match checked {
         Ok(report) => Ok(!report.is_sound()),
         Err(error) if matches!(error.kind(), ErrorKind::Damaged | ErrorKind::NotAStore | ErrorKind::Reopen) => Ok(true),

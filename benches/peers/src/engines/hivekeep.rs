@@ -82,7 +82,7 @@ impl Engine for Hivekeep {
     }
 
     fn verify(&mut self, _point: Point) -> Result<()> {
-        let report = self.store.check(&|_, _| ())?;
+        let report = self.store.check()?;
         ensure!(report.is_sound(), "the check found damage");
         Ok(())
     }

@@ -74,7 +74,7 @@ pub(super) fn drill(store: &Store, view: &View) -> Result<Line> {
 
 /// How far back one could go, and to what.
 pub(super) fn points(live: &[&Point]) -> Line {
-    let partial: Vec<_> = live.iter().filter(|point| point.partial).map(|point| point.label()).collect();
+    let partial: Vec<_> = live.iter().filter(|point| point.partial).map(|point| point.to_string()).collect();
     let (Some(newest), Some(oldest)) = (live.first(), live.last()) else {
         return Line::ok("points", "none yet");
     };
@@ -197,7 +197,7 @@ pub(super) fn guards(named: &[Point]) -> Line {
         None => Line::ok("guards", "no guarded command is under way"),
         Some(point) => {
             let what = format!("a guarded command is under way, or was killed: {}", point.description);
-            let id = point.label();
+            let id = &point.id;
             let advice = format!("if nothing runs: hivekeep restore {id}, or hivekeep point release {id}");
             Line::warn("guards", what, advice)
         }

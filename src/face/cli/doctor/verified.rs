@@ -18,7 +18,7 @@ const CHECK_EVERY: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
 /// Reads everything. A file that nobody else has open had its pages verified when it was opened for that.
 pub(super) fn everything(store: &Store) -> Result<Line> {
-    let mut report = store.check(&|_, _| ())?;
+    let mut report = store.check()?;
     report.pages = !open::in_use(store.path())?;
     store.note_check_if_possible(&report);
     let pages = if report.pages { ", all pages" } else { "" };
@@ -32,7 +32,7 @@ pub(super) fn part(store: &Store) -> Result<Line> {
     let view = store.view()?;
     let of = Table::ALL.iter().map(|table| view.count_rows(*table)).sum::<Result<u64>>()?;
     let part = if of <= ROWS { 1.0 } else { ROWS as f64 / of as f64 };
-    match store.check_sample(part, &|_, _| ()) {
+    match store.check_sample(part) {
         Ok(report) => {
             let rows = ROWS.min(of);
             Ok(said(&report, format!("{rows} of {of} rows are what was written; --full verifies all")))

@@ -29,7 +29,7 @@ pub(super) async fn make(State(app): State<App>, handed: Handed) -> Answer<Json<
         room.for_point(store)?;
         let point = store.make_point(request)?;
         let timestamp = show_time(store.clock().now());
-        Ok(Json(json!({"success": true, "restore_point_id": point.label(), "timestamp": timestamp})))
+        Ok(Json(json!({"success": true, "restore_point_id": point.id, "timestamp": timestamp})))
     })
     .await
 }
@@ -42,7 +42,7 @@ pub(super) async fn auto_backup(State(app): State<App>, handed: Handed) -> Answe
         let point = store.auto_backup(interval, request, false)?;
         let mut answer = json!({"success": point.is_some()});
         if let Some(point) = point {
-            answer["restore_point_id"] = point.label().into();
+            answer["restore_point_id"] = point.id.0.into();
         }
         answer["timestamp"] = show_time(store.clock().now()).into();
         Ok(Json(answer))
@@ -92,7 +92,7 @@ fn find(store: &Store, id: &str) -> Result<Details> {
         Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Ambiguous | ErrorKind::Gone) => None,
         found => found?,
     };
-    let is_it = |point: &Point| point.id.as_ref().is_some_and(|own| own.0 == id) && !point.is_backup();
+    let is_it = |point: &Point| point.given_id().is_some_and(|own| own.0 == id) && !point.is_backup();
     let point = point.filter(is_it).ok_or_else(missing)?;
     Details::of(&store.view()?, point)
 }

@@ -63,7 +63,7 @@ impl From<Backup> for Listed {
 impl From<Point> for Shown {
     fn from(point: Point) -> Self {
         Self {
-            restore_id: point.label(),
+            restore_id: point.id.0,
             timestamp: point.timestamp,
             backups: point.backups,
             description: point.description,

@@ -122,7 +122,7 @@ impl Jobs {
 impl Job {
     fn run(&self, instance: &Instance) {
         let store = instance.store();
-        let report = store.check(&|done, of| {
+        let report = store.check_with(|done, of| {
             self.done.fetch_max(done, Ordering::Relaxed);
             self.of.store(of, Ordering::Relaxed);
         });

@@ -222,5 +222,9 @@ async fn undo(State(app): State<App>, Object(mut members): Object) -> Answer {
     if dry_run {
         return app.read(|store| Ok(Json(json!(store.plan_undo()?)).into_response())).await;
     }
-    app.change(move |store| Ok(Json(json!(store.undo(discard)?)).into_response())).await
+    app.change(move |store| {
+        let undone = if discard { store.undo_discarding() } else { store.undo() };
+        Ok(Json(json!(undone?)).into_response())
+    })
+    .await
 }
