@@ -139,6 +139,8 @@ def main(url):
     registry = {"bots": {"BOT-1": {"port": 8001, "load": 0.5}, "größe": {"tags": ["\U0001f41d", None, True]}}}
     queue = {"tasks": [{"id": n, "title": "task %d" % n} for n in range(100)]}
 
+    was_crash = recovery.detect_crash()
+
     backup_id = recovery.backup("registry", registry, source="example", tags={"environment": "test"})
     assert recovery.restore(backup_id) == registry
     assert recovery.restore("no-such-backup") is None
@@ -150,7 +152,9 @@ def main(url):
     assert recovery.restore(details["backups"][1]) == queue
     assert recovery.get_restore_point_details("no-such-point") is None
 
-    assert recovery.auto_backup_if_needed(registry, queue) is not None
+    # One may have been made by somebody else within the interval; then there is none to make.
+    automatic = recovery.auto_backup_if_needed(registry, queue)
+    assert automatic is None or recovery.get_restore_point_details(automatic)["manual"] is False
     assert recovery.auto_backup_if_needed(registry, queue) is None
 
     changed, undo = recovery.restore_in_place(backup_id)
@@ -158,16 +162,19 @@ def main(url):
 
     history = recovery.get_backup_history("registry", limit=2)
     assert len(history) == 2 and history[0]["timestamp"] >= history[1]["timestamp"]
+    assert details["backups"][0] in [backup["backup_id"] for backup in history]
+    # Others may back up too meanwhile, and retention may forget what is old.
     status = recovery.get_status()
-    assert status["total_backups"] == 5 and status["total_restore_points"] == 2, status
+    assert status["total_backups"] >= 3 and status["total_restore_points"] >= 1, status
     try:
         recovery.backup("everything", {})
         raise AssertionError("an unknown type was taken")
     except RecoveryError as error:
         assert error.status == 422, error
-    assert recovery.detect_crash() is False
+    # A clean shutdown also says that an earlier crash has been seen.
     assert recovery.mark_clean_shutdown() is True
-    print("everything came back")
+    assert recovery.detect_crash() is False
+    print("there had been a crash before; everything came back" if was_crash else "everything came back")
 
 
 if __name__ == "__main__":
