@@ -1,15 +1,21 @@
-//! Types the commands of the README's tour and of the operator's guide into a shell, and compares what they print. `..`
-//! stands for what differs, `...` for any number of lines.
+//! Types the commands of the README's tour and of the operator's guide into a shell, one shell for a page, as a person
+//! does, and compares what they print. `..` stands for what differs, `...` for any number of lines.
 #![cfg(all(feature = "http", unix))]
-#![expect(clippy::unwrap_used, reason = "a test stops at what it does not expect")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test stops at what it does not expect")]
 
 use std::fs;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write};
 use std::net::TcpListener;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::time::{Duration, Instant};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_hivekeep");
+/// No command of a page takes as long on the slowest machine; one that does waits for ever.
+const PATIENCE: Duration = Duration::from_secs(120);
+/// The shell prints this behind each command.
+const DONE: &str = "-- that was all --";
 
 #[test]
 fn the_tour_of_the_readme_prints_what_it_says() {
@@ -39,13 +45,14 @@ fn follow(page: &str, folder: &Path, address: &str) -> String {
     let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(page)).unwrap();
     let steps = steps(&text);
     assert!(steps.len() > 10);
+    let mut shell = Shell::start(folder, address);
     for (command, expected) in steps {
         if command.contains("curl") && !has_curl() {
             println!("skipped, because there is no curl here: {command}");
             continue;
         }
         let command = command.replace("127.0.0.1:8001", address);
-        let printed = type_in(folder, &command, address);
+        let printed = shell.type_in(&command);
         assert!(alike(&expected, &printed), "$ {command}\n{printed}\nbut {page} says\n{expected}");
     }
     text
@@ -67,17 +74,56 @@ fn has_curl() -> bool {
     Command::new("curl").arg("--version").output().is_ok_and(|ran| ran.status.success())
 }
 
-fn type_in(folder: &Path, command: &str, address: &str) -> String {
-    let path = format!("{}:{}", Path::new(PROGRAM).parent().unwrap().display(), std::env::var("PATH").unwrap());
-    let ran = Command::new("sh")
-        .args(["-c", &format!("exec 2>&1; {command}")])
-        .current_dir(folder)
-        .env("PATH", path)
-        .env("HIVEKEEP_LISTEN", address)
-        .env_remove("HIVEKEEP_STORE")
-        .output()
-        .unwrap();
-    String::from_utf8(ran.stdout).unwrap().trim_end().to_owned()
+/// A shell that waits for what is typed, in a folder of its own.
+struct Shell {
+    process: Child,
+    typed: ChildStdin,
+    printed: Receiver<String>,
+}
+
+impl Shell {
+    fn start(folder: &Path, address: &str) -> Self {
+        let path = format!("{}:{}", Path::new(PROGRAM).parent().unwrap().display(), std::env::var("PATH").unwrap());
+        let mut shell = Command::new("sh");
+        shell.current_dir(folder).env("PATH", path).env("HIVEKEEP_LISTEN", address).env_remove("HIVEKEEP_STORE");
+        let mut process = shell.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        let mut typed = process.stdin.take().unwrap();
+        typed.write_all(b"exec 2>&1\n").unwrap();
+        let lines = BufReader::new(process.stdout.take().unwrap()).lines();
+        let (tell, printed) = channel();
+        std::thread::spawn(move || lines.map_while(Result::ok).try_for_each(|line| tell.send(line)));
+        Self { process, typed, printed }
+    }
+
+    /// Types a command in, and gives what is printed until it has ended.
+    fn type_in(&mut self, command: &str) -> String {
+        // A command that printed half a line, or read what was typed for the shell, does not pass for one that has ended.
+        writeln!(self.typed, "{command}\nprintf '\\n%s\\n' '{DONE}'").unwrap();
+        let (mut lines, until) = (Vec::new(), Instant::now() + PATIENCE);
+        loop {
+            match self.printed.recv_timeout(until.saturating_duration_since(Instant::now())) {
+                Ok(line) if line == DONE => break,
+                Ok(line) => lines.push(line),
+                Err(_) => panic!("$ {command}\n{}\nand it never ended", lines.join("\n")),
+            }
+        }
+        lines.join("\n").trim_end().to_owned()
+    }
+}
+
+impl Drop for Shell {
+    fn drop(&mut self) {
+        self.process.kill().unwrap();
+        self.process.wait().unwrap();
+    }
+}
+
+#[test]
+fn one_shell_reads_a_whole_page() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut shell = Shell::start(folder.path(), "127.0.0.1:0");
+    assert_eq!(shell.type_in("mkdir opened; cd opened; printf half"), "half");
+    assert!(shell.type_in("pwd").ends_with("/opened"), "each line had a shell of its own");
 }
 
 /// Whether a text has the lines of `expected`, among which `...` stands for any number of lines.
