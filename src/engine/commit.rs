@@ -91,6 +91,18 @@ impl Gate {
         &self.commits
     }
 
+    /// Whether a failed commit keeps everybody from writing.
+    pub(crate) fn is_poisoned(&self) -> bool {
+        self.state.lock().poisoned
+    }
+
+    /// Lets writers in again, as the file was opened anew.
+    pub(crate) fn renew(&self) {
+        let mut state = self.state.lock();
+        state.poisoned = false;
+        state.streak = Streak::default();
+    }
+
     /// Runs a closure in a batch and returns once the batch is on the disk.
     pub(crate) fn write<R>(
         &self,

@@ -1,13 +1,11 @@
-//! redb behind one guard: what it reports becomes our error, and a panic in it, which damaged pages can cause, becomes
-//! `Damaged` and closes the handle.
+//! An open redb file, and how redb's errors become ours.
 
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
 use redb::{Database, ReadOnlyDatabase, ReadTransaction, ReadableDatabase, TransactionError, WriteTransaction};
 
+use crate::engine::entrance::{End, Guard, abandon};
 use crate::engine::turn::Waiting;
 use crate::error::{Error, ErrorKind, Result};
 
@@ -15,7 +13,7 @@ use crate::error::{Error, ErrorKind, Result};
 pub(crate) struct Handle {
     /// None once it was closed.
     database: Option<Access>,
-    broken: Arc<AtomicBool>,
+    guard: Guard,
 }
 
 pub(crate) enum Access {
@@ -27,7 +25,7 @@ pub(crate) enum Access {
 
 impl Handle {
     pub(crate) fn new(database: Access) -> Self {
-        Self { database: Some(database), broken: Arc::default() }
+        Self { database: Some(database), guard: Guard::fresh() }
     }
 
     /// A read transaction of the newest commit, of whatever process.
@@ -35,7 +33,7 @@ impl Handle {
         self.guard().run(|| match &self.database {
             Some(Access::Write(database) | Access::Look(database)) => Ok(database.begin_read()?),
             Some(Access::Read(database)) => Ok(database.begin_read()?),
-            None => Err(Error::new(ErrorKind::Reopen, "the store is closed; open it again")),
+            None => Err(End::Closed.error()),
         })
     }
 
@@ -96,8 +94,8 @@ impl Handle {
 
     /// Closes the file and says what went wrong in it, if anything did.
     pub(crate) fn close(mut self) -> Result<()> {
-        let guard = self.guard();
-        guard.run(|| match self.database.take() {
+        let database = self.database.take();
+        let closed = self.guard.run(|| match database {
             Some(Access::Write(database)) => Ok(database.close()?),
             Some(Access::Read(database)) => Ok(database.close()?),
             Some(Access::Look(database)) => {
@@ -105,27 +103,41 @@ impl Handle {
                 Ok(())
             }
             None => Ok(()),
-        })
+        });
+        self.guard.set_end(End::Closed);
+        closed
+    }
+
+    /// Gives the file up after a failure, so that it can be opened anew.
+    pub(crate) fn give_up(self) {
+        self.guard.set_end(End::Reopened);
+    }
+
+    /// Whether a failure keeps this from being written to.
+    pub(crate) fn is_spent(&self) -> bool {
+        self.guard.is_spent()
     }
 
     /// What calls into redb are made through.
     pub(crate) fn guard(&self) -> Guard {
-        Guard { broken: self.broken.clone() }
+        self.guard.clone()
     }
 }
 
 impl Drop for Handle {
     /// Nothing more is written to a file in which damage was found.
     fn drop(&mut self) {
+        let is_damaged = self.guard.end() == Some(End::Damage);
         match self.database.take() {
-            Some(Access::Write(database)) if !self.broken.load(Ordering::Relaxed) => {
+            Some(Access::Write(database)) if !is_damaged => {
                 if catch_unwind(AssertUnwindSafe(|| drop(database))).is_err() {
-                    tracing::error!("the pages of the file are damaged; run check");
+                    tracing::error!("the pages of the file are damaged; run hivekeep repair");
                 }
             }
             Some(Access::Write(database) | Access::Look(database)) => abandon(database),
             Some(Access::Read(_)) | None => {}
         }
+        self.guard.set_end(End::Closed);
     }
 }
 
@@ -140,60 +152,14 @@ pub(crate) fn locked(timeout: Duration) -> Error {
     Error::new(ErrorKind::Locked, format!("{message}: waited_ms={waited_ms}"))
 }
 
-/// Drops something of redb's without what redb does at its end, such as the last commit of a file or the abort of a
-/// transaction: over damaged pages that can panic, and panic twice, which is an abort. While a panic unwinds, redb does
-/// none of it.
-fn abandon<T>(of_redb: T) {
-    let unwound = catch_unwind(AssertUnwindSafe(move || {
-        let _dropped_by_unwinding = of_redb;
-        resume_unwind(Box::new(()))
-    }));
-    drop::<Result<(), _>>(unwound);
-}
-
-/// Runs calls into redb and contains their panics.
-#[derive(Clone, Debug)]
-pub(crate) struct Guard {
-    broken: Arc<AtomicBool>,
-}
-
-impl Guard {
-    /// A guard for a file that is just being opened.
-    pub(crate) fn fresh() -> Self {
-        Self { broken: Arc::default() }
-    }
-
-    /// Runs `call`.
-    ///
-    /// # Errors
-    ///
-    /// `Reopen` once a call has panicked, `Damaged` when this one does, and whatever `call` returns.
-    pub(crate) fn run<R>(&self, call: impl FnOnce() -> Result<R>) -> Result<R> {
-        if self.broken.load(Ordering::Relaxed) {
-            // It may hold a transaction, which must not be aborted as usual.
-            abandon(call);
-            return Err(Error::new(
-                ErrorKind::Reopen,
-                "damage was found in the file before; close the store and run check",
-            ));
-        }
-        // After a panic the handle is refused, so no broken invariant of redb's is ever looked at.
-        catch_unwind(AssertUnwindSafe(call)).unwrap_or_else(|_| {
-            self.broken.store(true, Ordering::Relaxed);
-            Err(Error::damaged("the pages of the file are damaged; close the store and run check"))
-        })
-    }
-}
-
 impl From<redb::StorageError> for Error {
     fn from(error: redb::StorageError) -> Self {
         match error {
             redb::StorageError::Io(source) => source.into(),
             redb::StorageError::Corrupted(what) => Self::damaged(format!("the pages of the file are damaged: {what}")),
             redb::StorageError::ValueTooLarge(bytes) => Self::invalid(format!("a value is too long: bytes={bytes}")),
-            error @ (redb::StorageError::PreviousIo
-            | redb::StorageError::DatabaseClosed
-            | redb::StorageError::LockPoisoned(_)) => {
+            redb::StorageError::DatabaseClosed => End::Closed.error(),
+            error @ (redb::StorageError::PreviousIo | redb::StorageError::LockPoisoned(_)) => {
                 Self::new(ErrorKind::Reopen, "an earlier failure closed the store; open it again").with_source(error)
             }
             error => Self::new(ErrorKind::Io, error.to_string()).with_source(error),

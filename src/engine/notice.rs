@@ -62,6 +62,11 @@ impl Commits {
         });
     }
 
+    /// Wakes everybody who waits, as what they wait for may have changed without a commit.
+    pub(crate) fn look_again(&self) {
+        self.wake(|_| true);
+    }
+
     /// Has everybody who waits woken once the clock shows that time, unless they are woken before.
     pub(crate) fn tell_at(&self, time: Timestamp) {
         let mut state = self.state.lock();

@@ -14,7 +14,8 @@ use redb::{
 };
 
 use crate::engine::codec;
-use crate::engine::database::{Access, Guard, Handle};
+use crate::engine::database::{Access, Handle};
+use crate::engine::entrance::Guard;
 use crate::engine::epoch::{Epoch, Epochs};
 use crate::engine::frame::{self, State};
 use crate::engine::meta;
@@ -57,6 +58,24 @@ pub(crate) fn open(path: &Path, options: &Options) -> Result<(Handle, PathBuf)> 
     let path = own_name.as_path();
     probe_magic(path)?;
     refuse_earlier_commit(path).map_err(|error| error.context(path.display()))?;
+    let handle = open_named(path, options)?;
+    Ok((handle, own_name))
+}
+
+/// Opens a file anew that this process had open until a failure. Its pages are not verified: where one of them is damaged,
+/// all that does not lie on it is still to be had.
+pub(crate) fn open_again(path: &Path, options: &Options) -> Result<Handle> {
+    match fs::metadata(path) {
+        Err(error) if error.kind() == IoKind::NotFound => return Err(no_store(path)),
+        found => found.map_err(|error| Error::from(error).context(path.display()))?,
+    };
+    probe_magic(path)?;
+    refuse_earlier_commit(path).map_err(|error| error.context(path.display()))?;
+    open_named(path, &options.clone().verify_on_open(VerifyOnOpen::Never))
+}
+
+/// Opens the file that has this name of its own.
+fn open_named(path: &Path, options: &Options) -> Result<Handle> {
     let handle = open_in_time(path, options).map_err(|error| match error.kind() {
         ErrorKind::Locked if may_be_shared(path, options).unwrap_or(false) => writing(path, error),
         ErrorKind::Locked => locked(path, error),
@@ -66,7 +85,7 @@ pub(crate) fn open(path: &Path, options: &Options) -> Result<(Handle, PathBuf)> 
     if options.reserve && !options.read_only {
         reserve::keep(path);
     }
-    Ok((handle, own_name))
+    Ok(handle)
 }
 
 /// Says by whom, as far as they wrote it down, and what to do.

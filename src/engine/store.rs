@@ -11,6 +11,7 @@ use redb::WriteTransaction;
 use crate::clock::{Clock, SystemClock};
 use crate::engine::commit::{Gate, Outcome};
 use crate::engine::database::Handle;
+use crate::engine::entrance::End;
 use crate::engine::epoch::Epoch;
 use crate::engine::gathered::Gathered;
 use crate::engine::index::IndexRule;
@@ -49,14 +50,27 @@ pub struct Store {
 
 pub(crate) struct Inner {
     pub(crate) path: PathBuf,
-    handle: RwLock<Option<Handle>>,
-    gate: Gate,
+    pub(crate) slot: RwLock<Slot>,
+    pub(crate) gate: Gate,
+    /// Opens the file as it was opened, for when a failure has closed it.
+    pub(crate) opener: Opener,
     context: Arc<Context>,
     session: OnceLock<u64>,
     /// Whether a session is still to begin, as the disk had no room for one.
     session_put_off: AtomicBool,
     closing: Mutex<Vec<Closing>>,
 }
+
+/// The open file, if there is one.
+pub(crate) enum Slot {
+    Open(Handle),
+    /// A failure has closed it, and it could not be opened anew yet.
+    Lost,
+    Closed,
+}
+
+/// Opens the file at that path once more.
+pub(crate) type Opener = Box<dyn Fn(&Path) -> Result<Handle> + Send + Sync>;
 
 /// What is still to be written when the store is closed; it may be tried more than once.
 type Closing = Box<dyn Fn(&mut WriteTx<'_>) -> Result<()> + Send>;
@@ -248,22 +262,26 @@ impl Options {
             return Err(Error::invalid("one-phase commits need exclusive sharing: several processes cannot use them"));
         }
         let (handle, own_name) = open::open(path, &self)?;
-        Ok(self.store(&own_name, handle, indexes))
+        let options = self.clone();
+        let opener = move |path: &Path| open::open_again(path, &options);
+        Ok(self.store(&own_name, handle, Box::new(opener), indexes))
     }
 
     /// The same over any storage; only the file of sessions is at `path`.
     #[cfg(any(fuzzing, test))]
-    pub(crate) fn open_over(
+    pub(crate) fn open_over<S: redb::StorageBackend>(
         self,
-        storage: impl redb::StorageBackend,
+        storage: impl Fn() -> S + Send + Sync + 'static,
         path: &Path,
         indexes: &'static [IndexRule],
     ) -> Result<Store> {
-        let handle = open::open_over(storage, &self)?;
-        Ok(self.store(path, handle, indexes))
+        let handle = open::open_over(storage(), &self)?;
+        let options = self.clone().verify_on_open(VerifyOnOpen::Never);
+        let opener = move |_: &Path| open::open_over(storage(), &options);
+        Ok(self.store(path, handle, Box::new(opener), indexes))
     }
 
-    fn store(self, path: &Path, handle: Handle, indexes: &'static [IndexRule]) -> Store {
+    fn store(self, path: &Path, handle: Handle, opener: Opener, indexes: &'static [IndexRule]) -> Store {
         let context = Context {
             clock: self.clock,
             indexes,
@@ -277,8 +295,9 @@ impl Options {
         };
         let inner = Inner {
             path: path.to_path_buf(),
-            handle: RwLock::new(Some(handle)),
+            slot: RwLock::new(Slot::Open(handle)),
             gate: Gate::new(),
+            opener,
             context: Arc::new(context),
             session: OnceLock::new(),
             session_put_off: AtomicBool::new(false),
@@ -408,8 +427,8 @@ impl Store {
     /// disk, make a new file with `repair` before going on: what redb has moved may be in the system's cache only.
     pub fn compact(&self) -> Result<bool> {
         let _nested = Nested::enter(&self.inner.context)?;
-        let mut slot = self.inner.handle.write();
-        let handle = slot.as_mut().ok_or_else(closed)?;
+        let mut slot = self.inner.slot.write();
+        let handle = slot.handle_mut()?;
         let guard = handle.guard();
         let database = handle.database_mut().ok_or_else(|| Error::conflict("the store was opened for reading only"))?;
         guard.run(|| Ok(database.compact()?))
@@ -433,8 +452,11 @@ impl Store {
             closed => closed,
         };
         let _nested = Nested::enter(&self.inner.context)?;
-        let handle = self.inner.handle.write().take();
-        let closed = closed.and(handle.map_or(Ok(()), Handle::close));
+        let slot = std::mem::replace(&mut *self.inner.slot.write(), Slot::Closed);
+        let closed = closed.and(match slot {
+            Slot::Open(handle) => handle.close(),
+            Slot::Lost | Slot::Closed => Ok(()),
+        });
         self.inner.closing.lock().clear();
         // Who waits is to find out that there is nothing to wait for.
         self.commits().tell();
@@ -473,15 +495,15 @@ impl Store {
         if Nested::is_inside(&self.inner.context) {
             return self.with_handle(call);
         }
-        let slot = self.inner.handle.read();
-        call(slot.as_ref().ok_or_else(closed)?).map_err(|error| reserve::give_up_when_full(self.path(), error))
+        let slot = self.inner.slot.read();
+        call(slot.handle()?).map_err(|error| reserve::give_up_when_full(self.path(), error))
     }
 
     /// Runs a call on the open file, which stays open until the call ends.
     fn with_handle<R>(&self, call: impl FnOnce(&Handle) -> Result<R>) -> Result<R> {
         // A closure may look at the store that it writes to, so the lock must not wait for a waiting closer.
-        let slot = self.inner.handle.read_recursive();
-        call(slot.as_ref().ok_or_else(closed)?)
+        let slot = self.inner.slot.read_recursive();
+        call(slot.handle()?)
     }
 }
 
@@ -521,7 +543,7 @@ impl Drop for Inner {
         if std::thread::panicking() {
             return;
         }
-        if let Some(handle) = self.handle.read().as_ref()
+        if let Ok(handle) = self.slot.read().handle()
             && let Err(error) = self.write_last_with_patience(handle)
         {
             tracing::warn!(%error, "the store was dropped, and its end could not be written");
@@ -562,8 +584,31 @@ impl Context {
     }
 }
 
-fn closed() -> Error {
-    Error::new(ErrorKind::Reopen, "the store is closed; open it again")
+impl Slot {
+    /// The open file.
+    ///
+    /// # Errors
+    ///
+    /// `Reopen` where there is none, and why.
+    pub(crate) fn handle(&self) -> Result<&Handle> {
+        match self {
+            Self::Open(handle) => Ok(handle),
+            Self::Lost => Err(lost()),
+            Self::Closed => Err(End::Closed.error()),
+        }
+    }
+
+    fn handle_mut(&mut self) -> Result<&mut Handle> {
+        match self {
+            Self::Open(handle) => Ok(handle),
+            Self::Lost => Err(lost()),
+            Self::Closed => Err(End::Closed.error()),
+        }
+    }
+}
+
+fn lost() -> Error {
+    Error::new(ErrorKind::Reopen, "an earlier failure closed the file, and it could not be opened again yet")
 }
 
 impl std::fmt::Debug for Store {

@@ -7,8 +7,8 @@ use std::sync::{Arc, OnceLock};
 use jiff::Timestamp;
 use redb::{ReadTransaction, ReadableTable, ReadableTableMetadata};
 
-use crate::engine::database::Guard;
 use crate::engine::digest::Stats;
+use crate::engine::entrance::Guard;
 use crate::engine::epoch::{Epoch, Epochs};
 use crate::engine::frame::{self, Frame};
 use crate::engine::meta;

@@ -10,8 +10,8 @@ use jiff::Timestamp;
 use redb::{ReadableTable, ReadableTableMetadata, WriteTransaction};
 
 use crate::engine::codec;
-use crate::engine::database::Guard;
 use crate::engine::digest::Stats;
+use crate::engine::entrance::Guard;
 use crate::engine::epoch::{Epoch, Epochs};
 use crate::engine::frame::{self, Frame, State};
 use crate::engine::meta;

@@ -143,7 +143,8 @@ pub(crate) fn open(disk: &Disk, folder: &Path, clock: &Ticking, mode: Mode) -> R
     if mode.history {
         options = options.history(Duration::from_secs(60 * 60));
     }
-    let store = options.open_over(file.clone(), &folder.join("h.redb"), INDEXES)?;
+    let again = file.clone();
+    let store = options.open_over(move || again.clone(), &folder.join("h.redb"), INDEXES)?;
     Ok((file, store))
 }
 

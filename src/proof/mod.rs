@@ -19,3 +19,5 @@ mod fault_test;
 mod full_test;
 #[cfg(test)]
 mod power_cut_test;
+#[cfg(test)]
+mod reopen_test;

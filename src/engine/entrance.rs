@@ -1,0 +1,119 @@
+//! The one way into redb: every call of it goes through a guard, which knows whether the handle is still good, and
+//! contains the panics that damaged pages can cause.
+
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+
+use crate::error::{Error, ErrorKind, Result};
+
+/// Runs calls into redb and contains their panics.
+#[derive(Clone, Debug)]
+pub(crate) struct Guard {
+    life: Arc<Life>,
+}
+
+/// Whether an open file can still be used, by the handle and by all views that were begun with it.
+#[derive(Debug, Default)]
+struct Life {
+    end: AtomicU8,
+    /// Whether redb has reported a failure after which it refuses further work.
+    has_failed: AtomicBool,
+}
+
+/// Why a file is used no more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum End {
+    /// A call into redb has panicked, so what it has in memory cannot be relied on.
+    Damage = 1,
+    /// The store was closed.
+    Closed,
+    /// An earlier failure closed the file, and the store may have opened it anew.
+    Reopened,
+}
+
+impl End {
+    fn of(number: u8) -> Option<Self> {
+        [Self::Damage, Self::Closed, Self::Reopened].into_iter().find(|end| *end as u8 == number)
+    }
+
+    pub(crate) fn error(self) -> Error {
+        let message = match self {
+            Self::Damage => "damage was found in the file before; open the store again, and run hivekeep check",
+            Self::Closed => "the store was closed; open it again",
+            Self::Reopened => "an earlier failure closed the file, and this view with it; begin another view",
+        };
+        let error = Error::new(ErrorKind::Reopen, message);
+        match self {
+            Self::Damage => error.with_source(Error::damaged("the pages of the file are damaged; run hivekeep repair")),
+            Self::Closed | Self::Reopened => error,
+        }
+    }
+}
+
+impl Guard {
+    /// A guard for a file that is just being opened.
+    pub(crate) fn fresh() -> Self {
+        Self { life: Arc::default() }
+    }
+
+    /// Runs `call`.
+    ///
+    /// # Errors
+    ///
+    /// `Reopen` once a call has panicked or the file was closed, `Damaged` when this call panics, and whatever it returns.
+    pub(crate) fn run<R>(&self, call: impl FnOnce() -> Result<R>) -> Result<R> {
+        if let Some(end) = self.end() {
+            // It may hold a transaction, which must not be aborted as usual after a panic.
+            match end {
+                End::Damage => abandon(call),
+                End::Closed | End::Reopened => drop(call),
+            }
+            return Err(end.error());
+        }
+        // After a panic the handle is refused, so no broken invariant of redb's is ever looked at.
+        let done = catch_unwind(AssertUnwindSafe(call)).unwrap_or_else(|_| {
+            self.set_end(End::Damage);
+            Err(Error::damaged("the pages of the file are damaged; run hivekeep repair"))
+        });
+        done.map_err(|error| self.noted(error))
+    }
+
+    /// Notes a failure after which redb refuses further work, and gives the reason where that is the file's end.
+    fn noted(&self, error: Error) -> Error {
+        if matches!(error.kind(), ErrorKind::Io | ErrorKind::Full | ErrorKind::Reopen) {
+            self.life.has_failed.store(true, Ordering::Relaxed);
+        }
+        match self.end() {
+            // It was closed in the middle of the call.
+            Some(end) if error.kind() == ErrorKind::Reopen => end.error().with_source(error),
+            _ => error,
+        }
+    }
+
+    /// Ends the use of the file by everybody who has this guard; the first reason stays.
+    pub(crate) fn set_end(&self, end: End) {
+        let _first = self.life.end.compare_exchange(0, end as u8, Ordering::Relaxed, Ordering::Relaxed);
+    }
+
+    /// Why the file is used no more, if it is not.
+    pub(crate) fn end(&self) -> Option<End> {
+        End::of(self.life.end.load(Ordering::Relaxed))
+    }
+
+    /// Whether the file has to be opened anew before it can be written to again.
+    pub(crate) fn is_spent(&self) -> bool {
+        self.end().is_some() || self.life.has_failed.load(Ordering::Relaxed)
+    }
+}
+
+/// Drops something of redb's without what redb does at its end, such as the last commit of a file or the abort of a
+/// transaction: over damaged pages that can panic, and panic twice, which is an abort. While a panic unwinds, redb does
+/// none of it.
+pub(crate) fn abandon<T>(of_redb: T) {
+    let unwound = catch_unwind(AssertUnwindSafe(move || {
+        let _dropped_by_unwinding = of_redb;
+        resume_unwind(Box::new(()))
+    }));
+    drop::<Result<(), _>>(unwound);
+}
