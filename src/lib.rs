@@ -62,7 +62,8 @@
 //!
 //! In this order; each knows only itself and those before it.
 //!
-//! 1. `error`, `clock` and [`json`]: plain data, the one door for time, JSON kept as it was written.
+//! 1. `error`, `clock`, `text` and [`json`]: plain data, the one door for time, texts as they can be shown, JSON kept as it
+//!    was written.
 //! 2. `engine`: versioned records in one redb file. It knows keys and bytes, points and segments.
 //! 3. `state`: what the records mean: bots, tasks, messages, documents.
 //! 4. `recovery`: points, restores, differences, backups, retention, sessions.
@@ -100,6 +101,7 @@ pub mod parts;
 mod proof;
 mod recovery;
 mod state;
+mod text;
 #[cfg(feature = "transfer")]
 mod transfer;
 

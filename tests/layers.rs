@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 /// From the top. A layer imports itself and those before it; those in one line do not import each other.
 const LAYERS: [&[&str]; 6] =
-    [&["error", "clock", "json"], &["engine"], &["state"], &["recovery"], &["transfer"], &["face"]];
+    [&["error", "clock", "json", "text"], &["engine"], &["state"], &["recovery"], &["transfer"], &["face"]];
 
 /// Stand outside of the layers: the tour, the program, the doors for the fuzzer and the benchmarks, and the disk that fails.
 const FREE: [&str; 5] = ["lib", "main", "fuzzing", "parts", "proof"];

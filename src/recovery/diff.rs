@@ -18,6 +18,7 @@ use crate::error::Result;
 use crate::recovery::points::{Names, names};
 use crate::recovery::selector::Selector;
 use crate::state::show::{Show, Shown};
+use crate::text::OneLine;
 
 /// Rows read at a time.
 const PAGE: usize = 512;
@@ -106,10 +107,13 @@ impl fmt::Display for Diff {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for Change { collection, key, change, before, after } in &self.changes {
             match change {
-                ChangeKind::Added => writeln!(f, "+ {collection}/{key} {after}")?,
-                ChangeKind::Removed => writeln!(f, "- {collection}/{key} {before}")?,
-                ChangeKind::Changed => writeln!(f, "~ {collection}/{key} {}", Members(before, after))?,
+                ChangeKind::Added => write!(f, "{}", OneLine(format_args!("+ {collection}/{key} {after}")))?,
+                ChangeKind::Removed => write!(f, "{}", OneLine(format_args!("- {collection}/{key} {before}")))?,
+                ChangeKind::Changed => {
+                    write!(f, "{}", OneLine(format_args!("~ {collection}/{key} {}", Members(before, after))))?;
+                }
             }
+            writeln!(f)?;
         }
         Ok(())
     }

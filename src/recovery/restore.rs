@@ -23,6 +23,7 @@ use crate::recovery::revert::{Revert, Touched, compare_digests, mend_partial};
 use crate::recovery::scope::target;
 use crate::recovery::selector::Selector;
 use crate::state::unit;
+use crate::text::{OneLine, printable};
 
 /// Rows read at a time.
 const PAGE: usize = 256;
@@ -176,11 +177,11 @@ impl fmt::Display for RestorePlan {
         let what = if self.is_undo() { "undo would go back to" } else { "restore would go back to" };
         let at = crate::clock::show_time(self.point.timestamp);
         match self.point.given_id() {
-            Some(id) => write!(f, "{what} {id} of {at}")?,
+            Some(id) => write!(f, "{what} {} of {at}", OneLine(id))?,
             None => write!(f, "{what} the commit of {at}")?,
         }
         if !self.point.description.is_empty() {
-            write!(f, " ({})", self.point.description)?;
+            write!(f, " ({})", printable(&self.point.description))?;
         }
         writeln!(f)?;
         for (name, counts) in &self.collections {

@@ -6,6 +6,7 @@ mod archive;
 mod doctor;
 mod drill;
 mod guard;
+mod hostile;
 mod recovery;
 mod refusals;
 mod repair;

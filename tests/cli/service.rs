@@ -48,6 +48,35 @@ fn ask(address: &str, path: &str) -> String {
     answer
 }
 
+#[cfg(unix)]
+#[test]
+fn the_log_is_lines_without_colours_and_every_time_has_its_zone() {
+    let hive = Hive::new();
+    let say = |signal| {
+        let mut command = hive.command(&["serve", "--listen", "127.0.0.1:0", "--json"]);
+        let command = command.env("HIVEKEEP_LOG", "debug").env("TZ", "Asia/Kathmandu");
+        let mut running = Running::spawn(command);
+        let started: Value = serde_json::from_str(&running.line()).unwrap();
+        let address = started["listening"].as_str().unwrap().strip_prefix("http://").unwrap().to_owned();
+        assert!(ask(&address, "/livez").contains("200 OK"));
+        running.stop(signal);
+        running.hang_up().1
+    };
+    say("-KILL");
+    let said = say("-TERM");
+    let crashed = said.lines().find_map(|line| line.strip_prefix("last run: CRASHED ")).unwrap();
+    let now = jiff::Timestamp::now();
+    let minutes = [now, now - std::time::Duration::from_secs(60)].map(|time| time.strftime("%H:%M UTC").to_string());
+    assert!(minutes.iter().any(|minute| crashed.starts_with(minute)), "{minutes:?}: {crashed}");
+    assert!(!said.contains('\u{1b}'), "{said}");
+    let logged: Vec<_> = said.lines().filter(|line| line.contains(" hivekeep::")).collect();
+    assert!(!logged.is_empty(), "nothing was logged: {said}");
+    for line in logged {
+        let time = line.split(' ').next().unwrap();
+        assert!(time.ends_with('Z') && time.parse::<jiff::Timestamp>().is_ok(), "{line}");
+    }
+}
+
 #[test]
 fn the_service_refuses_to_be_reached_by_others() {
     let hive = Hive::empty();

@@ -122,7 +122,10 @@ pub struct Running {
 
 impl Running {
     pub fn start(hive: &Hive, arguments: &[&str]) -> Self {
-        let mut command = hive.command(arguments);
+        Self::spawn(&mut hive.command(arguments))
+    }
+
+    pub fn spawn(command: &mut Command) -> Self {
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let lines = BufReader::new(child.stdout.take().unwrap());
         Self { child, lines }

@@ -10,6 +10,7 @@ use super::salvage::{DamagedPage, DamagedRow};
 use crate::clock::show_time;
 use crate::engine::digest::Stats;
 use crate::engine::epoch::Epoch;
+use crate::text::OneLine;
 
 /// What a repair keeps and what it loses.
 #[derive(Clone, Debug, Default, Serialize)]
@@ -112,13 +113,13 @@ impl fmt::Display for RepairReport {
         for DamagedPage { table, offset, bytes, mended } in &self.pages {
             let table = table.as_deref().unwrap_or("tables");
             let what = if *mended { "damaged, put right" } else { "damaged" };
-            writeln!(f, "page of {table} at {offset}, {bytes} bytes: {what}")?;
+            writeln!(f, "page of {} at {offset}, {bytes} bytes: {what}", OneLine(table))?;
         }
         for DamagedRow { table, key, bytes, what, .. } in &self.rows {
-            writeln!(f, "{table} {key}, {bytes} bytes: {what}")?;
+            writeln!(f, "{table} {key}, {bytes} bytes: {}", OneLine(what))?;
         }
         for (table, rows) in &self.unreached {
-            writeln!(f, "{table}: rows that no page leads to: {rows}")?;
+            writeln!(f, "{}: rows that no page leads to: {rows}", OneLine(table))?;
         }
         for LostRecord { collection, key, outcome, epoch, .. } in &self.lost {
             match outcome {
@@ -130,13 +131,13 @@ impl fmt::Display for RepairReport {
         }
         self.collections.iter().try_for_each(|loss| writeln!(f, "now {loss}"))?;
         for point in &self.partial {
-            let name = point.id.clone().unwrap_or_else(|| show_time(point.timestamp));
+            let name = OneLine(point.id.clone().unwrap_or_else(|| show_time(point.timestamp)));
             if point.collections.is_empty() {
                 writeln!(f, "point {name}: may have lost something")?;
             }
             point.collections.iter().try_for_each(|loss| writeln!(f, "point {name}: {loss}"))?;
         }
-        self.notes.iter().try_for_each(|note| writeln!(f, "{note}"))
+        self.notes.iter().try_for_each(|note| writeln!(f, "{}", OneLine(note)))
     }
 }
 

@@ -54,7 +54,7 @@ impl Adopt {
         if context.out.is_json() {
             context.out.json(&report)?
         } else {
-            context.out.line(&report)?
+            context.out.text(format_args!("{report}\n"))?
         }
         Ok(if report.in_part() { Exit::InPart } else { Exit::Done })
     }

@@ -54,6 +54,6 @@ impl Man {
 }
 
 fn print(context: &mut Context, bytes: Vec<u8>) -> Result<Exit> {
-    context.out.text(String::from_utf8_lossy(&bytes))?;
+    context.out.stream().write_all(&bytes)?;
     Ok(Exit::Done)
 }

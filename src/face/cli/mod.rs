@@ -4,7 +4,8 @@
 //! * `serve`, `status`, `get`, `put`, `point`, `forget`, `restore`, `guard`, `backup`, `queue`, `doctor`, `drill`, `check`,
 //!   `repair`, `log`, `compact`, `crash`, `adopt`, `export`, `import`, `generate`: the verbs, each with its options and what
 //!   it prints
-//! * `context`, `input`, `which`: what they work with; `output`, `table`, `columns`, `progress`: where their answers go
+//! * `context`, `input`, `which`: what they work with; `output`, `table`, `columns`, `shown`, `progress`: where their
+//!   answers go
 //! * `exit`: how the program ends
 
 mod adopt;
@@ -37,6 +38,7 @@ mod repair;
 mod restore;
 #[cfg(feature = "http")]
 mod serve;
+mod shown;
 mod signals;
 mod status;
 mod table;
@@ -46,20 +48,22 @@ use std::ffi::OsString;
 use std::io;
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{CommandFactory, Parser};
 use tracing_subscriber::EnvFilter;
 
 use self::args::{Cli, Global};
 use self::context::Context;
 use self::exit::Exit;
 use self::output::{Output, report};
+use self::shown::LogLine;
+use crate::text::{is_hidden, printable};
 
 /// Runs the program with these arguments, of which the first is its name, and says how it ended.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let arguments: Vec<_> = arguments.into_iter().collect();
     let cli = match Cli::try_parse_from(&arguments) {
         Ok(cli) => cli,
-        Err(error) => return not_understood(&error, &arguments),
+        Err(error) => return not_understood(error, &arguments),
     };
     let Global { store, json, quiet } = cli.global;
     trace(quiet);
@@ -73,13 +77,26 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
 }
 
 /// Help and version are data; everything else that clap says is an error in what was typed.
-fn not_understood(error: &clap::Error, arguments: &[OsString]) -> ExitCode {
-    if error.use_stderr() && arguments.iter().any(|argument| argument == "--json") {
+fn not_understood(error: clap::Error, arguments: &[OsString]) -> ExitCode {
+    let is_wrong = error.use_stderr();
+    if is_wrong && arguments.iter().any(|argument| argument == "--json") {
         report(true, "usage", &in_one_line(&error.render().to_string()), Exit::Usage);
-    } else if error.print().is_err() {
+    } else if shown(error, arguments).print().is_err() {
         return Exit::Done.into();
     }
-    if error.use_stderr() { Exit::Usage.into() } else { Exit::Done.into() }
+    if is_wrong { Exit::Usage.into() } else { Exit::Done.into() }
+}
+
+/// The error of the same arguments without what a terminal would obey, as the error repeats them.
+fn shown(error: clap::Error, arguments: &[OsString]) -> clap::Error {
+    let texts: Vec<_> = arguments.iter().map(|argument| argument.to_string_lossy()).collect();
+    if !texts.iter().any(|text| text.contains(is_hidden)) {
+        return error;
+    }
+    match Cli::try_parse_from(texts.iter().map(|text| OsString::from(printable(text).into_owned()))) {
+        Err(same) => same,
+        Ok(_) => Cli::command().error(error.kind(), "an argument has characters in it that cannot be shown"),
+    }
 }
 
 /// What clap says is wrong, without the usage that it adds.
@@ -88,10 +105,15 @@ fn in_one_line(message: &str) -> String {
     wrong.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-/// What the library notes by the way goes to standard error: warnings, or what `HIVEKEEP_LOG` asks for.
+/// What the library notes by the way goes to standard error: warnings, or what `HIVEKEEP_LOG` asks for. Each is one line
+/// without colours: they would stand as codes in a file, and could be forged by what is told.
 fn trace(quiet: bool) {
     let usual = if quiet { "error" } else { "warn" };
     let filter = EnvFilter::try_from_env("HIVEKEEP_LOG").unwrap_or_else(|_| EnvFilter::new(usual));
     // A second run in one process, as in a test, keeps the first one's.
-    let _ = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).try_init();
+    let _ = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(false)
+        .with_writer(|| LogLine(io::stderr()))
+        .try_init();
 }

@@ -11,7 +11,9 @@ use serde_json::json;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::face::cli::exit::Exit;
+use crate::face::cli::shown::EscapedJson;
 use crate::face::cli::table::{Columns, Table};
+use crate::text::{Lines, OneLine};
 
 /// The output of one run of the program.
 pub(super) struct Output {
@@ -48,23 +50,23 @@ impl Output {
 
     /// A line of text for people or scripts.
     pub(super) fn line(&mut self, text: impl Display) -> Result<()> {
-        Ok(writeln!(self.out, "{text}")?)
+        Ok(writeln!(self.out, "{}", OneLine(text))?)
     }
 
-    /// Text that ends its own lines.
+    /// Text that ends its own lines, and shows what others wrote by [`OneLine`].
     pub(super) fn text(&mut self, text: impl Display) -> Result<()> {
-        Ok(write!(self.out, "{text}")?)
+        Ok(write!(self.out, "{}", Lines(text))?)
     }
 
     /// One JSON value on lines of its own.
     pub(super) fn json(&mut self, value: &impl Serialize) -> Result<()> {
-        serde_json::to_writer_pretty(&mut self.out, value).map_err(io::Error::from)?;
+        serde_json::to_writer_pretty(EscapedJson(&mut self.out), value).map_err(io::Error::from)?;
         Ok(writeln!(self.out)?)
     }
 
     /// One JSON value on one line, for output without an end.
     pub(super) fn json_line(&mut self, value: &impl Serialize) -> Result<()> {
-        serde_json::to_writer(&mut self.out, value).map_err(io::Error::from)?;
+        serde_json::to_writer(EscapedJson(&mut self.out), value).map_err(io::Error::from)?;
         Ok(writeln!(self.out)?)
     }
 
@@ -74,7 +76,7 @@ impl Output {
         K: Serialize,
         V: Serialize,
     {
-        let mut writer = serde_json::Serializer::pretty(&mut self.out);
+        let mut writer = serde_json::Serializer::pretty(EscapedJson(&mut self.out));
         let mut object = writer.serialize_map(None).map_err(io::Error::from)?;
         for member in members {
             let (key, value) = member?;
@@ -86,7 +88,7 @@ impl Output {
 
     /// A JSON array whose items are written as they come.
     pub(super) fn json_array<T: Serialize>(&mut self, items: impl Iterator<Item = Result<T>>) -> Result<()> {
-        let mut writer = serde_json::Serializer::pretty(&mut self.out);
+        let mut writer = serde_json::Serializer::pretty(EscapedJson(&mut self.out));
         let mut array = writer.serialize_seq(None).map_err(io::Error::from)?;
         for item in items {
             array.serialize_element(&item?).map_err(io::Error::from)?;
@@ -130,14 +132,14 @@ impl Output {
     pub(super) fn aside(&self, text: impl Display) {
         if !self.quiet {
             // Nobody can be told that standard error is closed.
-            let _ = writeln!(io::stderr(), "{text}");
+            let _ = writeln!(io::stderr(), "{}", OneLine(text));
         }
     }
 
     /// Says what went wrong, also to those who want no messages.
     pub(super) fn complain(&self, text: impl Display) {
         // Nobody can be told that standard error is closed.
-        let _ = writeln!(io::stderr(), "{text}");
+        let _ = writeln!(io::stderr(), "{}", OneLine(text));
     }
 
     /// Reports an error behind what was written so far, and says how the program ends. A reader that has closed the
@@ -161,9 +163,9 @@ impl Output {
 pub(super) fn report(json: bool, kind: &str, message: &str, exit: Exit) {
     let line = match json {
         true => json!({"kind": kind, "message": message, "code": exit.code()}).to_string(),
-        false => format!("error: {message}"),
+        false => OneLine(format_args!("error: {message}")).to_string(),
     };
-    let _ = writeln!(io::stderr(), "{line}");
+    let _ = writeln!(EscapedJson(io::stderr()), "{line}");
 }
 
 /// The message of an error, with its cause where that says more. Who holds a lock says it all.

@@ -2,6 +2,8 @@
 
 use std::io::{self, Write};
 
+use crate::text::printable;
+
 /// Rows that are aligned together, so that a long table is written while it is still being read.
 const STRETCH: usize = 500;
 /// Longer cells push only their own row out of line.
@@ -35,7 +37,7 @@ impl Table {
 
     /// Adds a row, and says whether it is time to write.
     pub(super) fn push(&mut self, cells: Vec<String>) -> bool {
-        let cells: Vec<_> = cells.iter().map(|cell| printable(cell)).collect();
+        let cells: Vec<_> = cells.iter().map(|cell| printable(cell).into_owned()).collect();
         for (width, cell) in self.widths.iter_mut().zip(&cells) {
             *width = (*width).max(cell.chars().count().min(WIDTH_MAX));
         }
@@ -56,11 +58,6 @@ impl Table {
         let cells = row.iter().zip(&self.widths).map(|(cell, width)| format!("{cell:<width$}"));
         cells.collect::<Vec<_>>().join(GAP)
     }
-}
-
-/// A text on one line, without what a terminal would obey.
-fn printable(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
 /// The first `most` characters of a text, with `…` where more was.
@@ -96,8 +93,8 @@ mod tests {
     }
 
     #[test]
-    fn what_a_terminal_would_obey_is_not_written() {
-        assert_eq!(written(&[&["a\u{1b}[2Jb", "x\ny"]]), "ID      WHAT\na [2Jb  x y\n");
+    fn what_a_terminal_would_obey_is_written_as_an_escape() {
+        assert_eq!(written(&[&["a\u{1b}[2Jb", "x\ny"]]), "ID             WHAT\na\\u{1b}[2Jb  x\\ny\n");
     }
 
     #[test]

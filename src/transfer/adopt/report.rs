@@ -8,6 +8,7 @@ use serde::ser::SerializeStruct;
 use serde::{Serialize, Serializer};
 
 use super::find::AdoptSource;
+use crate::text::OneLine;
 
 /// So many problems and notes of a file are told one by one; the others are counted.
 const TOLD_MAX: usize = 1000;
@@ -192,7 +193,7 @@ impl fmt::Display for AdoptReport {
             write!(f, "{file}")?;
         }
         for AdoptSkipped { path, why } in &self.skipped {
-            writeln!(f, "skipped {}: {why}", path.display())?;
+            writeln!(f, "{}", OneLine(format_args!("skipped {}: {why}", path.display())))?;
         }
         for problem in &self.problems {
             writeln!(f, "{problem}")?;
@@ -204,14 +205,14 @@ impl fmt::Display for AdoptReport {
 
 impl fmt::Display for AdoptedFile {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "{}: {}", self.path.display(), self.summary())?;
+        writeln!(f, "{}: {}", OneLine(self.path.display()), self.summary())?;
         for problem in &self.problems {
             writeln!(f, "  {problem}")?;
         }
         if self.more_problems > 0 {
             writeln!(f, "  and {} more problems", self.more_problems)?;
         }
-        self.notes.iter().try_for_each(|note| writeln!(f, "  note: {note}"))
+        self.notes.iter().try_for_each(|note| writeln!(f, "  note: {}", OneLine(note)))
     }
 }
 
@@ -219,8 +220,8 @@ impl fmt::Display for AdoptProblem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let kept = if self.kept { "; its text is kept in an event" } else { "" };
         match self.place.as_str() {
-            "" => write!(f, "{}{kept}", self.why),
-            place => write!(f, "{place}: {}{kept}", self.why),
+            "" => write!(f, "{}{kept}", OneLine(&self.why)),
+            place => write!(f, "{}: {}{kept}", OneLine(place), OneLine(&self.why)),
         }
     }
 }

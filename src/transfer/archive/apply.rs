@@ -24,6 +24,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::recovery::diff::{ChangeKind, Counts};
 use crate::recovery::events::EventKind;
 use crate::recovery::points::names;
+use crate::text::OneLine;
 
 /// What taking an archive into a store would do. It changes nothing until it is given to [`Store::apply_import`].
 #[derive(Clone, Debug, Serialize)]
@@ -49,7 +50,8 @@ impl ImportPlan {
 impl fmt::Display for ImportPlan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let at = crate::clock::show_time(self.point.timestamp);
-        writeln!(f, "import would go back to {} of {at}, from {}", self.point, self.file.display())?;
+        let (point, file) = (&self.point, self.file.display());
+        writeln!(f, "{}", OneLine(format_args!("import would go back to {point} of {at}, from {file}")))?;
         for (name, counts) in &self.collections {
             writeln!(f, "  {name}: {counts}")?;
         }

@@ -9,6 +9,7 @@ use crate::error::Result;
 use crate::face::cli::output::Output;
 use crate::face::cli::progress;
 use crate::face::cli::signals::Signals;
+use crate::text::printable;
 use crate::transfer::drill::DrillWatch;
 
 /// A line for each thing that is done, with a bar below it on a terminal.
@@ -42,6 +43,7 @@ impl DrillWatch for Screen {
         if self.is_silent {
             return;
         }
+        let what = printable(what);
         match &self.bar {
             Some(bar) => bar.println(format!("{what} ..")),
             // Nobody can be told that standard error is closed.

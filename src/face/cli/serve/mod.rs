@@ -122,11 +122,10 @@ fn last_run(store: &Store) -> Result<Option<String>> {
     }))
 }
 
-/// When a session was last alive, by the clock on the wall.
+/// When a session was last alive, as every time is shown: in UTC.
 fn shown_time(store: &Store, session: &Session) -> String {
-    let zone = TimeZone::system();
-    let (alive, now) = (session.alive_at.to_zoned(zone.clone()), store.clock().now().to_zoned(zone));
-    let format = if alive.date() == now.date() { "%H:%M" } else { "%Y-%m-%d %H:%M" };
+    let (alive, now) = (session.alive_at.to_zoned(TimeZone::UTC), store.clock().now().to_zoned(TimeZone::UTC));
+    let format = if alive.date() == now.date() { "%H:%M UTC" } else { "%Y-%m-%d %H:%M UTC" };
     alive.strftime(format).to_string()
 }
 

@@ -1,0 +1,113 @@
+//! What people are shown of a text that somebody else wrote. A stored description may have escape sequences, line breaks
+//! and marks that turn the reading direction in it: shown as it is, it could forge a line, hide one, or write to the
+//! clipboard. So everything that a terminal would obey, or that nobody would see, is shown as an escape.
+
+use std::borrow::Cow;
+use std::fmt::{self, Display, Write};
+
+/// Whether a character is obeyed rather than shown, or shown as nothing: control characters (C0, DEL, C1), separators of
+/// lines, marks of direction, and characters without width.
+pub(crate) fn is_hidden(c: char) -> bool {
+    c.is_control()
+        || matches!(c,
+            '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}'..='\u{1160}' | '\u{17b4}'..='\u{17b5}' | '\u{180b}'..='\u{180f}'
+            | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{3164}' | '\u{feff}'
+            | '\u{ffa0}' | '\u{fff9}'..='\u{fffb}' | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}')
+}
+
+/// A text as one line that can be shown: what is hidden in it is an escape such as `\n` or `\u{202e}`.
+///
+/// ```text
+/// a\u{1b}[2Jb   is shown as   a\u{1b}[2Jb   with the escape spelled out
+/// ```
+pub(crate) fn printable(text: &str) -> Cow<'_, str> {
+    if is_plain_ascii(text.as_bytes()) || !text.contains(is_hidden) {
+        return Cow::Borrowed(text);
+    }
+    Cow::Owned(OneLine(text).to_string())
+}
+
+/// Whether bytes are visible ASCII, which most texts are, and which needs no look at characters.
+pub(crate) fn is_plain_ascii(bytes: &[u8]) -> bool {
+    bytes.iter().all(|byte| (b' '..=b'~').contains(byte))
+}
+
+/// Shows something in one line, as [`printable`] does.
+pub(crate) struct OneLine<T>(pub(crate) T);
+
+impl<T: Display> Display for OneLine<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(Escaping { to: f, keeps_lines: false }, "{}", self.0)
+    }
+}
+
+/// Shows something that ends its own lines, and shows what others wrote in it by [`OneLine`].
+pub(crate) struct Lines<T>(pub(crate) T);
+
+impl<T: Display> Display for Lines<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(Escaping { to: f, keeps_lines: true }, "{}", self.0)
+    }
+}
+
+/// Escapes what is written through it.
+struct Escaping<'f, 'g> {
+    to: &'f mut fmt::Formatter<'g>,
+    keeps_lines: bool,
+}
+
+impl Write for Escaping<'_, '_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        let mut rest = text;
+        while let Some(at) = rest.find(|c| is_hidden(c) && !(self.keeps_lines && c == '\n')) {
+            let (shown, hidden) = rest.split_at(at);
+            self.to.write_str(shown)?;
+            let mut hidden = hidden.chars();
+            hidden.next().into_iter().flat_map(char::escape_default).try_for_each(|c| self.to.write_char(c))?;
+            rest = hidden.as_str();
+        }
+        self.to.write_str(rest)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// One of each sort, and how it is shown.
+    const HIDDEN: [(char, &str); 12] = [
+        ('\n', r"\n"),
+        ('\t', r"\t"),
+        ('\0', r"\u{0}"),
+        ('\u{1b}', r"\u{1b}"),
+        ('\u{7f}', r"\u{7f}"),
+        ('\u{9b}', r"\u{9b}"),
+        ('\u{200b}', r"\u{200b}"),
+        ('\u{202e}', r"\u{202e}"),
+        ('\u{2028}', r"\u{2028}"),
+        ('\u{2066}', r"\u{2066}"),
+        ('\u{feff}', r"\u{feff}"),
+        ('\u{e0041}', r"\u{e0041}"),
+    ];
+
+    #[test]
+    fn what_a_terminal_would_obey_or_nobody_would_see_is_an_escape() {
+        for (hidden, escape) in HIDDEN {
+            assert!(is_hidden(hidden), "{escape}");
+            assert_eq!(printable(&format!("a{hidden}b{hidden}")), format!("a{escape}b{escape}"));
+        }
+    }
+
+    #[test]
+    fn what_can_be_seen_stays_as_it_is_without_a_copy() {
+        for text in ["", "before the upgrade", "größe \u{1f41d} ⚠\u{fe0f}", "日本語", "~!\"\\"] {
+            assert!(matches!(printable(text), Cow::Borrowed(same) if same == text), "{text}");
+        }
+    }
+
+    #[test]
+    fn lines_stay_where_a_text_has_its_own() {
+        assert_eq!(Lines("a\nb\u{1b}\n").to_string(), "a\nb\\u{1b}\n");
+        assert_eq!(OneLine(format_args!("{}{}", "a\n", 1)).to_string(), "a\\n1");
+    }
+}

@@ -1,0 +1,165 @@
+//! Texts that were written to deceive whoever reads them: no verb prints what a terminal would obey, nor a line that
+//! somebody else made up. `tests/fixtures/earlier.tar.zst` is an archive of an earlier version, which let everything in: ids
+//! with marks of direction, keys and kinds with line breaks, texts of any length.
+
+use std::path::{Path, PathBuf};
+
+use hivekeep::{BackupRequest, EventKind, Kind, PointRequest};
+use serde_json::json;
+
+use crate::util::{Hive, Ran};
+
+/// As in the archive.
+const HOSTILE: &str =
+    "x\u{1b}[2J\u{1b}]52;c;Zg==\u{7}\u{9b}31m\r\nforged  line\u{202e}\u{2066}\u{200b}\u{2028}\u{7f}\u{feff}y";
+const ODD: &str = "odd\u{202e}\u{200b}\u{2028}e\u{301}";
+
+fn archive() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/earlier.tar.zst")
+}
+
+/// A store with such a text in every place where one can be.
+fn filled() -> Hive {
+    let hive = Hive::empty();
+    hive.run(&["import", archive().to_str().unwrap()]).with(0).shows_nothing_hidden();
+    let store = hive.open();
+    store.backup(BackupRequest::new(Kind::Registry).source(HOSTILE).tag(HOSTILE, HOSTILE)).unwrap();
+    store.backup(BackupRequest::new(Kind::Queue).source(HOSTILE).data(json!({HOSTILE: HOSTILE}))).unwrap();
+    store.make_point(PointRequest::new(HOSTILE).tag(HOSTILE, HOSTILE)).unwrap();
+    let details = json!({HOSTILE: HOSTILE, "error": HOSTILE});
+    store
+        .write(|tx| {
+            tx.config().put("changed", &json!(HOSTILE))?;
+            tx.events().append(EventKind::BackupFailed, details.clone())?;
+            tx.events().append(EventKind::Other("whatever".into()), details.clone())
+        })
+        .unwrap();
+    store.close().unwrap();
+    hive
+}
+
+fn is_hidden(c: char) -> bool {
+    let unseen = "\u{ad}\u{61c}\u{200b}\u{200c}\u{200d}\u{200e}\u{200f}\u{2028}\u{2029}\u{202a}\u{202b}\u{202c}\u{202d}\u{202e}\u{2060}\u{2066}\u{2067}\u{2068}\u{2069}\u{feff}";
+    c != '\n' && c.is_control() || unseen.contains(c)
+}
+
+impl Ran {
+    /// The same, when neither output has anything hidden in it, nor a line of somebody else's.
+    fn shows_nothing_hidden(self) -> Self {
+        let said = format!("{}{}", self.out, self.err);
+        assert!(!said.contains(is_hidden), "{:?}", self);
+        assert!(!said.lines().any(|line| line.starts_with("forged")), "{:?}", self);
+        self
+    }
+}
+
+/// What is typed, and the exit code.
+fn typed(hive: &Hive) -> Vec<(Vec<String>, i32)> {
+    let path = |name: &str| hive.path().with_file_name(name).to_str().unwrap().to_owned();
+    let (archive, other) = (path("h.tar.gz"), path("other.tar.gz"));
+    let odd_file = path("odd\u{202e}\n.json");
+    std::fs::write(&odd_file, format!("{{\"{ODD}\": 1}}")).unwrap();
+    let lines = [
+        ("status --sizes", 0),
+        ("get registry", 0),
+        ("get registry ODD", 0),
+        ("get queue", 0),
+        ("get queue ODD", 0),
+        ("get assignments", 0),
+        ("get assignments ODD", 0),
+        ("get chat", 0),
+        ("get chat 1", 0),
+        ("get config", 0),
+        ("get config ODD", 0),
+        ("get config HOSTILE", 13),
+        ("get audit", 0),
+        ("get audit 1", 0),
+        ("get documents", 0),
+        ("get rooms", 0),
+        ("get rooms HOSTILE", 0),
+        ("get HOSTILE", 13),
+        ("put config ODD HOSTILE", 2),
+        ("put HOSTILE key 1", 2),
+        ("put documents HOSTILE 1", 2),
+        ("put registry HOSTILE {}", 2),
+        ("remove config HOSTILE", 13),
+        ("point create HOSTILE --tag a=HOSTILE", 0),
+        ("point create HOSTILE --tag ODD", 2),
+        ("point list --all --sizes", 0),
+        ("point show latest~1", 0),
+        ("point show HOSTILE", 2),
+        ("point diff latest~1 now", 0),
+        ("point diff latest now", 0),
+        ("point hold latest", 0),
+        ("point release latest", 0),
+        ("point forget --policy --dry-run", 0),
+        ("restore latest~1 --dry-run", 0),
+        ("restore latest~1", 0),
+        ("undo --dry-run", 0),
+        ("undo", 0),
+        ("guard -- false HOSTILE", 1),
+        ("guard --label HOSTILE -- true", 2),
+        ("backup --kind registry --source HOSTILE --tag a=HOSTILE", 0),
+        ("history", 0),
+        ("queue list", 0),
+        ("queue push HOSTILE", 2),
+        ("queue push 1 --id HOSTILE", 2),
+        ("queue claim HOSTILE", 2),
+        ("queue cancel odd\u{202e}ready", 0),
+        ("queue cancel HOSTILE", 2),
+        ("doctor", 3),
+        ("doctor --full", 3),
+        ("check", 0),
+        ("check --sample HOSTILE", 2),
+        ("repair --dry-run", 0),
+        ("log --limit 500", 0),
+        ("compact", 0),
+        ("crash ack", 0),
+        ("adopt ODDFILE --dry-run", 2),
+        ("adopt ODDFILE", 3),
+        ("export ARCHIVE", 0),
+        ("export HOSTILE", 2),
+        ("import ARCHIVE --dry-run", 0),
+        ("import ARCHIVE", 0),
+        ("import OTHER", 13),
+        ("HOSTILE", 2),
+        ("status --HOSTILE", 2),
+        ("serve --print-config --archive-dir HOSTILE", 0),
+        ("serve --listen HOSTILE", 2),
+        ("drill --only HOSTILE", 2),
+        ("completions HOSTILE", 2),
+        ("man --HOSTILE", 2),
+    ];
+    let word = |word: &str| match word {
+        "ODD" => ODD.to_owned(),
+        "ARCHIVE" => archive.clone(),
+        "OTHER" => other.clone(),
+        "ODDFILE" => odd_file.clone(),
+        word => word.replace("HOSTILE", HOSTILE),
+    };
+    lines.into_iter().map(|(line, code)| (line.split(' ').map(word).collect(), code)).collect()
+}
+
+#[test]
+fn no_verb_prints_what_a_terminal_would_obey_or_a_forged_line() {
+    let hive = filled();
+    let all = typed(&hive);
+    let help = hive.ok(&["--help"]);
+    let verbs = help.split("Commands:\n").nth(1).unwrap().split("\n\n").next().unwrap();
+    for verb in verbs.lines().filter_map(|line| line.strip_prefix("  ")?.split(' ').next()) {
+        let tried = verb.is_empty() || verb == "help" || all.iter().any(|(line, _)| line[0] == verb);
+        assert!(tried, "{verb} is not tried here");
+    }
+    let mut wrong = Vec::new();
+    for (line, code) in &all {
+        let line: Vec<_> = line.iter().map(String::as_str).collect();
+        for json in [&[][..], &["--json"]] {
+            let ran = hive.run(&[json, &line].concat());
+            if ran.code != Some(*code) && json.is_empty() {
+                wrong.push(format!("{line:?} ended with {:?}: {}", ran.code, ran.err));
+            }
+            ran.shows_nothing_hidden();
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
