@@ -1,7 +1,7 @@
 //! The one door through which time comes in, so that a test can move it, and the one way in which time is written.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use jiff::{SignedDuration, Timestamp};
 use parking_lot::Mutex;
@@ -15,13 +15,14 @@ pub trait Clock: Send + Sync + std::fmt::Debug {
     fn sleep(&self, duration: Duration);
 }
 
-/// The clock of the operating system.
+/// The clock of the operating system. Set to a time that no [`Timestamp`] can show, after the year 9999, it stands still at
+/// the last one that can be shown.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct SystemClock;
 
 impl Clock for SystemClock {
     fn now(&self) -> Timestamp {
-        Timestamp::now()
+        of_system(SystemTime::now())
     }
 
     fn sleep(&self, duration: Duration) {
@@ -73,6 +74,20 @@ impl Clock for ManualClock {
     fn sleep(&self, duration: Duration) {
         self.advance(duration);
     }
+}
+
+/// A time of the operating system, or the nearest one that can be shown.
+fn of_system(time: SystemTime) -> Timestamp {
+    let end = if time < UNIX_EPOCH { Timestamp::MIN } else { Timestamp::MAX };
+    Timestamp::try_from(time).unwrap_or(end)
+}
+
+/// An id that nobody else has. Later ones are greater, unless the clock goes back, or is set to a time before 1970.
+pub(crate) fn new_id() -> uuid::Uuid {
+    if SystemTime::now() >= UNIX_EPOCH {
+        return uuid::Uuid::now_v7();
+    }
+    uuid::Uuid::new_v7(uuid::Timestamp::from_unix(uuid::NoContext, 0, 0))
 }
 
 /// `time` plus `duration`, or the last time that can be shown.
@@ -163,6 +178,14 @@ mod tests {
         for time in [Timestamp::MIN, Timestamp::from_second(-62_200_000_000).unwrap(), Timestamp::UNIX_EPOCH] {
             assert_eq!(show_time(time).parse::<Timestamp>().unwrap(), time, "{}", show_time(time));
         }
+    }
+
+    #[test]
+    fn a_clock_of_the_system_beyond_the_ends_of_time_stands_still_there() {
+        let (long_ago, far) = (Duration::from_secs(400_000 * 365 * 86_400), Duration::from_secs(9_000 * 365 * 86_400));
+        assert_eq!(of_system(UNIX_EPOCH - long_ago), Timestamp::MIN);
+        assert_eq!(of_system(UNIX_EPOCH + far), Timestamp::MAX);
+        assert_eq!(of_system(UNIX_EPOCH - Duration::from_secs(1)).to_string(), "1969-12-31T23:59:59Z");
     }
 
     #[test]

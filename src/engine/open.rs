@@ -416,7 +416,7 @@ pub(crate) fn folder_of(path: &Path) -> &Path {
 
 pub(crate) fn temporary_name(path: &Path) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
-    name.push(format!(".{}.new", uuid::Uuid::now_v7().simple()));
+    name.push(format!(".{}.new", crate::clock::new_id().simple()));
     PathBuf::from(name)
 }
 

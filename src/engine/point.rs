@@ -24,7 +24,7 @@ pub struct PointId(pub String);
 impl PointId {
     /// A new name, sorted by time of making.
     pub(crate) fn new() -> Self {
-        Self(uuid::Uuid::now_v7().to_string())
+        Self(crate::clock::new_id().to_string())
     }
 }
 

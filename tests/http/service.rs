@@ -114,6 +114,11 @@ impl Service {
         answer
     }
 
+    /// Asks without holding the answer against what is declared.
+    pub fn unheld(&self, path: &str) -> Answer {
+        self.exchange(format!("GET {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n").as_bytes())
+    }
+
     /// These very bytes.
     pub fn raw(&self, bytes: &[u8]) -> Answer {
         let answer = self.exchange(bytes);

@@ -60,7 +60,7 @@ pub(crate) fn request(data: &[u8]) {
 
 impl Inside {
     fn new() -> Self {
-        let folder = Folder(std::env::temp_dir().join(format!("hivekeep-{}", uuid::Uuid::now_v7())));
+        let folder = Folder(std::env::temp_dir().join(format!("hivekeep-{}", crate::clock::new_id())));
         std::fs::create_dir(&folder.0).unwrap();
         let instance = Instance::open(&folder.0.join("h.redb"), setup()).unwrap();
         // It is about to stop, so that nobody waits for a task.

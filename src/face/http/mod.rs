@@ -1,7 +1,8 @@
 //! The service.
 //!
 //! * [`listen`]: where it listens, and who may reach it there
-//! * [`server`]: connections, from the first to the last; [`places`]: how many, and how many of them may wait
+//! * [`server`]: connections, from the first to the last; [`places`]: how many, and how many of them may wait;
+//!   [`date`]: none while the clock shows no year that can be written
 //! * [`app`]: what handlers are given; the one door to the store
 //! * [`token`], [`body`], [`members`], [`handed`], [`query`]: what a request shows and carries
 //! * [`problem`]: how an error is answered
@@ -12,6 +13,7 @@
 
 mod app;
 mod body;
+mod date;
 mod handed;
 #[cfg(any(fuzzing, test))]
 pub(crate) mod inside;

@@ -31,6 +31,19 @@ impl Problem {
     pub(super) fn with(self, name: HeaderName, value: &'static str) -> Self {
         Self { header: Some((name, value)), ..self }
     }
+
+    /// What a client reads of it.
+    pub(super) fn body(&self) -> String {
+        let body = json!({
+            "type": "about:blank",
+            "title": self.status.canonical_reason().unwrap_or_default(),
+            "status": self.status.as_u16(),
+            "detail": self.detail,
+            "kind": self.kind,
+            "success": false,
+        });
+        body.to_string()
+    }
 }
 
 impl From<Error> for Problem {
@@ -43,16 +56,8 @@ impl From<Error> for Problem {
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        let body = json!({
-            "type": "about:blank",
-            "title": self.status.canonical_reason().unwrap_or_default(),
-            "status": self.status.as_u16(),
-            "detail": self.detail,
-            "kind": self.kind,
-            "success": false,
-        });
         let problem = [(header::CONTENT_TYPE, "application/problem+json")];
-        let mut response = (self.status, problem, body.to_string()).into_response();
+        let mut response = (self.status, problem, self.body()).into_response();
         if let Some((name, value)) = self.header {
             response.headers_mut().insert(name, axum::http::HeaderValue::from_static(value));
         }

@@ -16,6 +16,7 @@ use tokio_io_timeout::TimeoutStream;
 
 use crate::error::Result;
 use crate::face::http::app::{App, Limits, told};
+use crate::face::http::date;
 use crate::face::http::listen::Listener;
 use crate::face::http::places::Places;
 use crate::face::http::routes;
@@ -99,6 +100,9 @@ async fn accept(listener: &TcpListener, places: &Places, serving: &Serving, conn
 }
 
 async fn connection(stream: TcpStream, Serving { limits, router, stopping }: Serving) {
+    if !date::can_be_written() {
+        return date::refuse(stream).await;
+    }
     // Answers are small and complete: they are not held back for more.
     let _unsupported = stream.set_nodelay(true);
     // A client that takes nothing of its answer would hold the connection, and the answer in memory, for ever.
@@ -112,13 +116,13 @@ async fn connection(stream: TcpStream, Serving { limits, router, stopping }: Ser
         .serve_connection(TokioIo::new(Box::pin(stream)), TowerToHyperService::new(router));
     let mut served = std::pin::pin!(served);
     let ended = tokio::select! {
-        ended = served.as_mut() => ended,
+        ended = date::while_it_can_be(served.as_mut()) => ended,
         () = told(stopping) => {
             served.as_mut().graceful_shutdown();
-            served.await
+            date::while_it_can_be(served.as_mut()).await
         }
     };
-    if let Err(error) = ended {
+    if let Some(Err(error)) = ended {
         tracing::debug!(%error, "a connection ended badly");
     }
 }

@@ -246,7 +246,7 @@ impl Unnamed {
         let prefix = format!("{}.", name.to_string_lossy());
         remove_unfinished(folder_of(to), |name| name.starts_with(&prefix));
         let mut path = to.as_os_str().to_owned();
-        path.push(format!(".{}{UNFINISHED}", uuid::Uuid::now_v7().simple()));
+        path.push(format!(".{}{UNFINISHED}", crate::clock::new_id().simple()));
         Ok(Self { path: path.into() })
     }
 

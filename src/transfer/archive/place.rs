@@ -35,7 +35,7 @@ impl Place {
         remove_unfinished(folder_of(target), |name| name.starts_with(&prefix));
         loop {
             let mut temporary = target.as_os_str().to_owned();
-            temporary.push(format!(".{}{UNFINISHED}", uuid::Uuid::now_v7().simple()));
+            temporary.push(format!(".{}{UNFINISHED}", crate::clock::new_id().simple()));
             let temporary = PathBuf::from(temporary);
             let file = create(&temporary)
                 .map_err(|error| Error::from(error).context(format_args!("cannot write {}", target.display())))?;

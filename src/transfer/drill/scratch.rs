@@ -38,7 +38,7 @@ impl Scratch {
             let message = "there is no room for a drill; name a folder on another disk with --scratch";
             return Err(Error::new(ErrorKind::Full, format!("{message}: free_bytes={free} needed_bytes={needed}")));
         }
-        let folder = within.join(format!("{PREFIX}{}", uuid::Uuid::now_v7().simple()));
+        let folder = within.join(format!("{PREFIX}{}", crate::clock::new_id().simple()));
         let cannot = |error| Error::from(error).context(folder.display());
         fs::create_dir(&folder).map_err(cannot)?;
         let lock = lock(&folder).map_err(cannot)?;

@@ -97,7 +97,7 @@ impl Jobs {
             return (running.clone(), false);
         }
         let job = Arc::new(Job {
-            id: uuid::Uuid::now_v7().to_string(),
+            id: crate::clock::new_id().to_string(),
             started_at: now,
             done: AtomicU64::new(0),
             of: AtomicU64::new(0),

@@ -1,0 +1,99 @@
+//! The date in every answer. It can be written for the years 1970 to 9999 only, and hyper panics over any other, so a
+//! machine whose clock shows another one is asked to have it set.
+
+use std::future::poll_fn;
+use std::io;
+use std::pin::Pin;
+use std::task::Poll;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use axum::http::{StatusCode, header};
+use tokio::io::AsyncWrite;
+use tokio::net::TcpStream;
+
+use crate::face::http::problem::Problem;
+
+/// The first second, after 1970, of the year 10000.
+const END: Duration = Duration::from_secs(253_402_300_800);
+/// A client has so long to ask, and to take the refusal.
+const WITHIN: Duration = Duration::from_secs(5);
+
+/// Whether the date can be written now.
+pub(super) fn can_be_written() -> bool {
+    is_writable(SystemTime::now())
+}
+
+fn is_writable(now: SystemTime) -> bool {
+    now.duration_since(UNIX_EPOCH).is_ok_and(|since| since < END)
+}
+
+/// Goes on with a connection for as long as the date can be written; none when that is over.
+pub(super) async fn while_it_can_be<C: Future + ?Sized>(mut connection: Pin<&mut C>) -> Option<C::Output> {
+    poll_fn(|context| match can_be_written() {
+        true => connection.as_mut().poll(context).map(Some),
+        false => Poll::Ready(None),
+    })
+    .await
+}
+
+/// Tells a client why it is not answered.
+pub(super) async fn refuse(mut stream: TcpStream) {
+    let answered = async {
+        // Closed over what nobody has read, the connection would be gone before the answer is there.
+        if read(&stream).await? > 0 {
+            write(&stream, refusal().as_bytes()).await?;
+            poll_fn(|context| Pin::new(&mut stream).poll_shutdown(context)).await?;
+            while read(&stream).await? > 0 {}
+        }
+        io::Result::Ok(())
+    };
+    if !matches!(tokio::time::timeout(WITHIN, answered).await, Ok(Ok(()))) {
+        tracing::debug!("a client did not wait for its refusal");
+    }
+}
+
+/// Reads something and lets go of it; gives how much.
+async fn read(stream: &TcpStream) -> io::Result<usize> {
+    loop {
+        stream.readable().await?;
+        match stream.try_read(&mut [0; 4096]) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            read => return read,
+        }
+    }
+}
+
+async fn write(stream: &TcpStream, mut bytes: &[u8]) -> io::Result<()> {
+    while !bytes.is_empty() {
+        stream.writable().await?;
+        match stream.try_write(bytes) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            written => bytes = bytes.get(written?..).unwrap_or_default(),
+        }
+    }
+    Ok(())
+}
+
+fn refusal() -> String {
+    let detail = "the clock of the service's machine shows a year before 1970 or after 9999; set it";
+    let body = Problem::new(StatusCode::SERVICE_UNAVAILABLE, "clock", detail).body();
+    format!(
+        "HTTP/1.1 503 Service Unavailable\r\n{}: application/problem+json\r\n{}: 60\r\n{}: close\r\n{}: {}\r\n\r\n{body}",
+        header::CONTENT_TYPE,
+        header::RETRY_AFTER,
+        header::CONNECTION,
+        header::CONTENT_LENGTH,
+        body.len(),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_date_is_written_from_1970_to_9999() {
+        assert!(is_writable(UNIX_EPOCH) && is_writable(UNIX_EPOCH + END - Duration::from_nanos(1)));
+        assert!(!is_writable(UNIX_EPOCH - Duration::from_nanos(1)) && !is_writable(UNIX_EPOCH + END));
+    }
+}
