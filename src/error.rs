@@ -55,6 +55,8 @@ pub enum ErrorKind {
     Uncertain,
     /// An earlier failure left this handle unusable. Nothing is lost: open the store again.
     Reopen,
+    /// The store was opened before a fork, by the parent of this process. Open it again in this process.
+    Forked,
     /// The disk is full. Free some space.
     Full,
     /// The operating system refused. The message and the source say what.
@@ -139,6 +141,7 @@ impl ErrorKind {
             Self::NotCommitted => "not_committed",
             Self::Uncertain => "uncertain",
             Self::Reopen => "reopen",
+            Self::Forked => "forked",
             Self::Full => "full",
             Self::Io => "io",
         }

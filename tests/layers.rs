@@ -35,6 +35,27 @@ fn every_file_imports_only_its_own_layer_and_those_above() {
     assert!(wrong.is_empty(), "imports against the layers:\n{}", wrong.join("\n"));
 }
 
+/// A forked child shares the locks of its parent's files, and one door keeps it from using them.
+#[test]
+fn files_that_are_locked_are_opened_through_one_door() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut wrong = Vec::new();
+    for path in files(&root) {
+        let module = module(path.strip_prefix(&root).unwrap());
+        let is_test = module.last().is_some_and(|name| name == "test" || name.ends_with("_test"));
+        if is_test || FREE.contains(&module[0].as_str()) || module == ["engine", "file"] {
+            continue;
+        }
+        let source = fs::read_to_string(&path).unwrap();
+        let code = code(source.split("#[cfg(test)]\nmod tests").next().unwrap());
+        let others = ["FileBackend", "open_read_only(", "Database::open(", "Database::create("];
+        wrong.extend(
+            others.iter().filter(|other| code.contains(*other)).map(|other| format!("{}: {other}", path.display())),
+        );
+    }
+    assert!(wrong.is_empty(), "opened past engine/file:\n{}", wrong.join("\n"));
+}
+
 /// What is wrong with the imports of a file.
 fn objections(module: &[String], source: &str, exports: &BTreeMap<String, String>) -> Vec<String> {
     let own = module[0].as_str();

@@ -4,6 +4,7 @@
 //! redb has one write transaction at a time, until its commit has synced. Callers queue meanwhile; the last of a batch
 //! lingers for as many as the batch before had, so that threads which write back to back meet in one commit.
 
+use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -13,6 +14,7 @@ use redb::WriteTransaction;
 use crate::engine::database::{Handle, locked};
 use crate::engine::nested::Nested;
 use crate::engine::notice::Commits;
+use crate::engine::process::{Owned, forked};
 use crate::engine::store::Context;
 use crate::engine::sync::{Condvar, Mutex, MutexGuard, yield_now};
 use crate::engine::turn::Streak;
@@ -61,7 +63,7 @@ struct State {
 }
 
 struct OpenBatch {
-    transaction: WriteTransaction,
+    transaction: Owned<WriteTransaction>,
     begun: Instant,
     shared: Batch,
     members: usize,
@@ -122,6 +124,11 @@ impl Gate {
         }
         let batch = state.batch;
         let ran = run(&mut state, handle, context, closure);
+        if handle.guard().has_forked() {
+            // The closure has forked, and this is the child. Letting go of the mutex could wait for a thread of the parent.
+            mem::forget(state);
+            return ran.map_or_else(Failed::tell, |_| Err(forked()));
+        }
         drop(nested);
         state.waiting -= 1;
         let joined = ran.is_ok();
@@ -178,7 +185,7 @@ impl Gate {
         context: &Context,
         arrived: Instant,
         streak: Streak,
-    ) -> Result<WriteTransaction> {
+    ) -> Result<Owned<WriteTransaction>> {
         let begun = context.begin_write(handle, arrived, streak, &|| {
             self.state.lock().shut_out = true;
             self.turn.notify_all();
@@ -286,13 +293,19 @@ impl Gate {
         }
         let streak = state.streak.at_the_next_write();
         let mut begun = Instant::now();
-        let done = self.apart(&mut state, || {
-            catch_unwind(AssertUnwindSafe(|| {
-                let transaction = self.begin_in_turn(handle, context, arrived, streak)?;
-                begun = Instant::now();
-                alone(transaction, handle, context, work)
-            }))
-        });
+        state.busy = true;
+        drop(state);
+        let done = catch_unwind(AssertUnwindSafe(|| {
+            let transaction = self.begin_in_turn(handle, context, arrived, streak)?;
+            begun = Instant::now();
+            alone(transaction, handle, context, work)
+        }));
+        if handle.guard().has_forked() {
+            // The work has forked, and this is the child, where a thread that it does not have may hold the mutex.
+            return done.map_or_else(|panic| resume_unwind(panic), |_| Err(forked()));
+        }
+        let mut state = self.state.lock();
+        state.busy = false;
         state.streak.wrote_since(begun);
         match &done {
             Ok(Ok(_)) => self.commits.tell(),
@@ -342,7 +355,7 @@ impl State {
 }
 
 /// A transaction and the state that it begins with.
-fn batch_of(transaction: WriteTransaction, handle: &Handle) -> Result<(WriteTransaction, Batch)> {
+fn batch_of(transaction: Owned<WriteTransaction>, handle: &Handle) -> Result<(Owned<WriteTransaction>, Batch)> {
     match Batch::begin(&transaction, &handle.guard()) {
         Ok(batch) => Ok((transaction, batch)),
         Err(error) => {
@@ -353,9 +366,11 @@ fn batch_of(transaction: WriteTransaction, handle: &Handle) -> Result<(WriteTran
 }
 
 /// Aborts a transaction. When that fails too, the handle refuses all further work by itself.
-fn discard(transaction: WriteTransaction, handle: &Handle) {
-    let aborted = handle.guard().run(|| Ok(transaction.abort()?));
-    if let Err(error) = aborted {
+fn discard(transaction: Owned<WriteTransaction>, handle: &Handle) {
+    let aborted = handle.guard().run(|| Ok(transaction.into_inner().abort()?));
+    if let Err(error) = aborted
+        && error.kind() != ErrorKind::Forked
+    {
         tracing::warn!(%error, "a transaction could not be aborted");
     }
 }
@@ -415,7 +430,7 @@ fn run<R>(
 fn commit(mut open: OpenBatch, handle: &Handle, context: &Context) -> Result<()> {
     let guard = handle.guard();
     if !open.shared.changed || open.members == 0 {
-        return guard.run(|| Ok(open.transaction.abort()?));
+        return guard.run(|| Ok(open.transaction.into_inner().abort()?));
     }
     let flushed = catch_unwind(AssertUnwindSafe(|| {
         let mut tx = WriteTx::new(&open.transaction, &mut open.shared, context, guard.clone(), false);
@@ -434,13 +449,13 @@ fn commit(mut open: OpenBatch, handle: &Handle, context: &Context) -> Result<()>
 }
 
 /// Commits a transaction. From here on, a failure leaves it unknown whether it was.
-fn sync(transaction: WriteTransaction, handle: &Handle) -> Result<()> {
+fn sync(transaction: Owned<WriteTransaction>, handle: &Handle) -> Result<()> {
     handle.guard().run(|| Ok(()))?;
-    handle.guard().run(|| Ok(transaction.commit()?)).map_err(uncertain)
+    handle.guard().run(|| Ok(transaction.into_inner().commit()?)).map_err(uncertain)
 }
 
 fn alone<R>(
-    transaction: WriteTransaction,
+    transaction: Owned<WriteTransaction>,
     handle: &Handle,
     context: &Context,
     work: impl FnOnce(&mut WriteTx<'_>) -> Result<Outcome<R>>,

@@ -11,8 +11,8 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use redb::StorageBackend;
-use redb::backends::FileBackend;
 
+use crate::engine::file::OwnFile;
 use crate::engine::overlay::WRITER;
 use crate::engine::store::{Options, Store, VerifyOnOpen};
 use crate::engine::turn::Turn;
@@ -58,7 +58,7 @@ pub(crate) fn copy(from: &Path, to: &Path, progress: &dyn Fn(u64, u64) -> Result
 
 fn copy_once(from: &Path, to: &Path, writers: Writers, progress: &dyn Fn(u64, u64) -> Result<()>) -> Result<Copied> {
     let store = Store::options().create(false).read_only(true).session(false).open_with(from, &[])?;
-    let file = FileBackend::new(File::open(from)?)?;
+    let file = OwnFile::read(from)?;
     let mut target = File::create_new(to).map_err(|error| Error::from(error).context(to.display()))?;
     let locked = Instant::now();
     lock(&file, from)?;
@@ -84,12 +84,7 @@ fn copy_once(from: &Path, to: &Path, writers: Writers, progress: &dyn Fn(u64, u6
     Ok(Copied { bytes, held })
 }
 
-fn copy_pages(
-    file: &FileBackend,
-    target: &mut File,
-    bytes: u64,
-    progress: &dyn Fn(u64, u64) -> Result<()>,
-) -> Result<()> {
+fn copy_pages(file: &OwnFile, target: &mut File, bytes: u64, progress: &dyn Fn(u64, u64) -> Result<()>) -> Result<()> {
     target.set_len(bytes)?;
     let mut stretch = vec![0; STRETCH];
     let mut done = 0;
@@ -115,7 +110,7 @@ fn verify(copy: &Path) -> Result<()> {
 }
 
 /// Keeps writers out. Where ranges cannot be locked, only one process can have the file open anyway.
-fn lock(file: &FileBackend, path: &Path) -> Result<()> {
+fn lock(file: &OwnFile, path: &Path) -> Result<()> {
     let byte = Bound::Included(WRITER);
     let (begun, turn) = (Instant::now(), Turn::new(path));
     let mut waiting = turn.wait();
@@ -128,7 +123,7 @@ fn lock(file: &FileBackend, path: &Path) -> Result<()> {
     Ok(())
 }
 
-fn unlock(file: &FileBackend) -> Result<()> {
+fn unlock(file: &OwnFile) -> Result<()> {
     let byte = Bound::Included(WRITER);
     match file.unlock_range(byte, byte) {
         Ok(()) | Err(redb::BackendError::Unsupported) => Ok(()),

@@ -1,11 +1,13 @@
 //! An open redb file, and how redb's errors become ours.
 
+use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
 use redb::{Database, ReadOnlyDatabase, ReadTransaction, ReadableDatabase, TransactionError, WriteTransaction};
 
 use crate::engine::entrance::{End, Guard, abandon};
+use crate::engine::process::Owned;
 use crate::engine::turn::Waiting;
 use crate::error::{Error, ErrorKind, Result};
 
@@ -29,19 +31,20 @@ impl Handle {
     }
 
     /// A read transaction of the newest commit, of whatever process.
-    pub(crate) fn begin_read(&self) -> Result<ReadTransaction> {
-        self.guard().run(|| match &self.database {
+    pub(crate) fn begin_read(&self) -> Result<Owned<ReadTransaction>> {
+        let begun = self.guard().run(|| match &self.database {
             Some(Access::Write(database) | Access::Look(database)) => Ok(database.begin_read()?),
             Some(Access::Read(database)) => Ok(database.begin_read()?),
             None => Err(End::Closed.error()),
-        })
+        });
+        begun.map(Owned::new)
     }
 
     /// A write transaction, unless this or another process has not finished its own.
-    pub(crate) fn try_begin_write(&self) -> Result<Option<WriteTransaction>> {
+    pub(crate) fn try_begin_write(&self) -> Result<Option<Owned<WriteTransaction>>> {
         let Some(Access::Write(database)) = &self.database else { return Err(for_reading_only()) };
         match self.guard().run(|| Ok(database.try_begin_write()))? {
-            Ok(transaction) => Ok(Some(transaction)),
+            Ok(transaction) => Ok(Some(Owned::new(transaction))),
             Err(TransactionError::WouldBlock) => Ok(None),
             Err(error) => Err(error.into()),
         }
@@ -60,7 +63,7 @@ impl Handle {
         timeout: Duration,
         mut waiting: Waiting<'_>,
         has_to_wait: &dyn Fn(),
-    ) -> Result<WriteTransaction> {
+    ) -> Result<Owned<WriteTransaction>> {
         let mut has_to_wait = Some(has_to_wait);
         loop {
             let is_late = arrived.elapsed() >= timeout;
@@ -125,8 +128,12 @@ impl Handle {
 }
 
 impl Drop for Handle {
-    /// Nothing more is written to a file in which damage was found.
+    /// Nothing more is written to a file in which damage was found, and nothing by a forked child.
     fn drop(&mut self) {
+        if self.guard.has_forked() {
+            mem::forget(self.database.take());
+            return;
+        }
         let is_damaged = self.guard.end() == Some(End::Damage);
         match self.database.take() {
             Some(Access::Write(database)) if !is_damaged => {

@@ -1,10 +1,12 @@
-//! The one way into redb: every call of it goes through a guard, which knows whether the handle is still good, and
-//! contains the panics that damaged pages can cause.
+//! The one way into redb: every call of it goes through a guard, which knows whether this is the process that opened the
+//! file and whether the handle is still good, and contains the panics that damaged pages can cause.
 
+use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 
+use crate::engine::process::{Process, forked};
 use crate::error::{Error, ErrorKind, Result};
 
 /// Runs calls into redb and contains their panics.
@@ -14,8 +16,9 @@ pub(crate) struct Guard {
 }
 
 /// Whether an open file can still be used, by the handle and by all views that were begun with it.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Life {
+    process: Process,
     end: AtomicU8,
     /// Whether redb has reported a failure after which it refuses further work.
     has_failed: AtomicBool,
@@ -54,15 +57,22 @@ impl End {
 impl Guard {
     /// A guard for a file that is just being opened.
     pub(crate) fn fresh() -> Self {
-        Self { life: Arc::default() }
+        let life = Life { process: Process::current(), end: AtomicU8::new(0), has_failed: AtomicBool::new(false) };
+        Self { life: Arc::new(life) }
     }
 
     /// Runs `call`.
     ///
     /// # Errors
     ///
-    /// `Reopen` once a call has panicked or the file was closed, `Damaged` when this call panics, and whatever it returns.
+    /// `Forked` in a forked child; `Reopen` once a call has panicked or the file was closed; `Damaged` when this call panics;
+    /// and whatever it returns.
     pub(crate) fn run<R>(&self, call: impl FnOnce() -> Result<R>) -> Result<R> {
+        if self.has_forked() {
+            // It may hold a transaction, whose end would be the parent's business, and may wait for a thread of the parent.
+            mem::forget(call);
+            return Err(forked());
+        }
         if let Some(end) = self.end() {
             // It may hold a transaction, which must not be aborted as usual after a panic.
             match end {
@@ -77,6 +87,11 @@ impl Guard {
             Err(Error::damaged("the pages of the file are damaged; run hivekeep repair"))
         });
         done.map_err(|error| self.noted(error))
+    }
+
+    /// Whether this is a forked child of the process that opened the file.
+    pub(crate) fn has_forked(&self) -> bool {
+        self.life.process.has_forked()
     }
 
     /// Notes a failure after which redb refuses further work, and gives the reason where that is the file's end.

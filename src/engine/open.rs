@@ -7,7 +7,6 @@ use std::path::{Path, PathBuf};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use redb::backends::FileBackend;
 use redb::{
     Builder, ConcurrencyMode, Database, ReadTransaction, ReadableDatabase, StorageBackend, TransactionError,
     WriteTransaction,
@@ -17,6 +16,7 @@ use crate::engine::codec;
 use crate::engine::database::{Access, Handle};
 use crate::engine::entrance::Guard;
 use crate::engine::epoch::{Epoch, Epochs};
+use crate::engine::file::OwnFile;
 use crate::engine::frame::{self, State};
 use crate::engine::meta;
 use crate::engine::overlay::{Overlay, WRITER};
@@ -130,7 +130,7 @@ fn probe_magic(path: &Path) -> Result<()> {
 /// Refuses a file that would open as it was at an earlier commit, which is all right in itself, so that nothing else
 /// tells. What a process is just writing is not looked at.
 fn refuse_earlier_commit(path: &Path) -> Result<()> {
-    let file = FileBackend::new(File::open(path)?)?;
+    let file = OwnFile::read(path)?;
     let mut refused = earlier_commit();
     for _ in 0..ATTEMPTS {
         if in_use(path)? {
@@ -148,7 +148,7 @@ fn refuse_earlier_commit(path: &Path) -> Result<()> {
 
 /// Refuses a file whose trees lead to the same pages again and again, before redb verifies it, which it would do for ever.
 fn refuse_maze(path: &Path) -> Result<()> {
-    let file = FileBackend::new(File::open(path)?)?;
+    let file = OwnFile::read(path)?;
     for _ in 0..ATTEMPTS {
         // While others write, a page may be gone before it is read.
         if Pages::new(&file)?.trees_end()? {
@@ -202,7 +202,7 @@ fn open_existing(path: &Path, options: &Options, begun: Instant) -> Result<Handl
     }
     let guard = Guard::fresh();
     let mut builder = builder(options);
-    let join = || guard.run(|| Ok(builder.open_read_only(path)?));
+    let join = || guard.run(|| Ok(builder.open_read_only_with_backend(OwnFile::read(path)?)?));
     let host_differs = if let Ok(database) = join() {
         // Whether it is ours is asked before anything could write to it.
         let host_differs = guard.run(|| probe_store(path, &database.begin_read()?))? != host();
@@ -237,7 +237,8 @@ fn open_existing(path: &Path, options: &Options, begun: Instant) -> Result<Handl
     }
     builder.set_check_integrity_on_open(verify);
     wait_for_writers(path, options, begun)?;
-    let mut handle = Handle::new(Access::Write(Guard::fresh().run(|| Ok(builder.open(path)?))?));
+    let mut handle =
+        Handle::new(Access::Write(Guard::fresh().run(|| Ok(builder.create_with_backend(OwnFile::write(path)?)?))?));
     probe_handle(path, &handle)?;
     if verify && host_differs {
         let guard = handle.guard();
@@ -250,7 +251,7 @@ fn open_existing(path: &Path, options: &Options, begun: Instant) -> Result<Handl
 /// ever, as for a process that was stopped.
 fn wait_for_writers(path: &Path, options: &Options, begun: Instant) -> Result<()> {
     let byte = Bound::Included(WRITER);
-    let file = FileBackend::new(File::open(path)?)?;
+    let file = OwnFile::read(path)?;
     while options.sharing == Sharing::Shared && !held_whole(&file) && file.query_lock_range(byte, byte).unwrap_or(false)
     {
         if begun.elapsed() >= options.lock_timeout {
@@ -264,12 +265,12 @@ fn wait_for_writers(path: &Path, options: &Options, begun: Instant) -> Result<()
 /// Whether a lock that was met may have been that of a process which shares the store.
 fn may_be_shared(path: &Path, options: &Options) -> Result<bool> {
     let shares = options.sharing == Sharing::Shared || options.read_only;
-    Ok(shares && !held_whole(&FileBackend::new(File::open(path)?)?))
+    Ok(shares && !held_whole(&OwnFile::read(path)?))
 }
 
 /// Whether a process has the file to itself: then it holds the byte before the writers' too, which nobody locks who
 /// shares it. They do lock the header, at the beginning.
-fn held_whole(file: &FileBackend) -> bool {
+fn held_whole(file: &OwnFile) -> bool {
     let before = Bound::Included(WRITER - 1);
     file.query_lock_range(before, before).unwrap_or(false)
 }
@@ -327,7 +328,7 @@ pub(crate) fn check_pages(path: &Path) -> Result<()> {
     let mut builder = Builder::new();
     builder.set_cache_size(16 << 20).set_concurrency_mode(ConcurrencyMode::MultiWriter);
     Guard::fresh().run(|| {
-        let sound = builder.open(path)?.check_integrity()?;
+        let sound = builder.create_with_backend(OwnFile::write(path)?)?.check_integrity()?;
         if sound { Ok(()) } else { Err(Error::damaged("the pages of the file were damaged; redb has repaired them")) }
     })
 }
@@ -346,7 +347,7 @@ fn note_host(database: &Database) -> Result<()> {
 /// Whether a process has the file open for writing: redb's writers hold this byte, shared, from open to close.
 pub(crate) fn in_use(path: &Path) -> Result<bool> {
     let consistent = Bound::Included(WRITER + 4);
-    let file = FileBackend::new(File::open(path)?)?;
+    let file = OwnFile::read(path)?;
     // Where ranges cannot be locked, only one process can have the file open anyway.
     Ok(file.query_lock_range(consistent, consistent).unwrap_or(false))
 }
@@ -425,7 +426,7 @@ fn make(path: &Path) -> Result<()> {
     File::create_new(path)?;
     let mut builder = Builder::new();
     builder.set_concurrency_mode(ConcurrencyMode::ExclusiveWriter);
-    let database = builder.create(path)?;
+    let database = builder.create_with_backend(OwnFile::write(path)?)?;
     fill(&database)?;
     database.close()?;
     File::open(path)?.sync_all()?;

@@ -4,15 +4,14 @@
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
-use std::fs::File;
 use std::io;
 use std::ops::Bound;
 use std::path::Path;
 
 use parking_lot::Mutex;
 use redb::StorageBackend;
-use redb::backends::FileBackend;
 
+use crate::engine::file::OwnFile;
 use crate::error::{Error, ErrorKind, Result};
 
 /// What is written is kept in blocks of this length.
@@ -23,7 +22,7 @@ pub(crate) const WRITER: u64 = 1 << 62;
 /// A file that is only read, with the blocks over it that were written.
 #[derive(Debug)]
 pub(crate) struct Overlay {
-    file: FileBackend,
+    file: OwnFile,
     written: Mutex<Written>,
 }
 
@@ -42,7 +41,7 @@ impl Overlay {
     ///
     /// `Locked` when another process is writing.
     pub(crate) fn open(path: &Path) -> Result<Self> {
-        let file = FileBackend::new(File::open(path)?)?;
+        let file = OwnFile::read(path)?;
         let byte = Bound::Included(WRITER);
         // Where ranges cannot be locked, only one process can have the file open anyway.
         if let Ok(false) = file.try_lock_shared_range(byte, byte) {

@@ -1,13 +1,14 @@
 //! Who is alive: a process that has a session holds the byte of its number in `PATH.sessions`. The kernel lets go of it
-//! when the process dies, however it dies. Process ids say nothing here: containers share them, and they are reused.
+//! when the process dies, however it dies, unless a forked child of it still lives: then [`Holder`] tells. Process ids alone
+//! say nothing here: containers share them, and they are reused.
 
-use std::fs::OpenOptions;
 use std::ops::Bound;
 use std::path::{Path, PathBuf};
 
 use redb::StorageBackend;
-use redb::backends::FileBackend;
 
+use crate::engine::file::OwnFile;
+use crate::engine::holder::Holder;
 use crate::error::{Error, ErrorKind, Result};
 
 /// The locked byte of a session is its number behind this offset, where no content of the file ever is.
@@ -20,26 +21,26 @@ pub(crate) const PLACES: u64 = 8;
 const SLOT: usize = 64;
 /// So many slots are used in turn.
 const SLOTS: u64 = 1024;
+/// Behind these, as many slots of this length: the process that holds a session, for others to see when it has ended.
+const HOLDER: usize = 96;
+const FIRST_HOLDER: u64 = SLOTS * SLOT as u64;
 
 /// The open file of sessions, with the byte of at most one session held.
 #[derive(Debug)]
 pub(crate) struct Presence {
-    file: FileBackend,
+    file: OwnFile,
 }
 
 impl Presence {
     /// Opens, or creates, the file beside the store.
     pub(crate) fn open(store: &Path) -> Result<Self> {
         let path = path(store);
-        let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path);
-        let file = file.map_err(|error| Error::from(error).context(path.display()))?;
-        Ok(Self { file: FileBackend::new(file)? })
+        Ok(Self { file: OwnFile::create(&path).map_err(|error| error.context(path.display()))? })
     }
 
     /// Opens the file beside the store when there is one.
     pub(crate) fn open_existing(store: &Path) -> Option<Self> {
-        let file = OpenOptions::new().read(true).write(true).open(path(store)).ok()?;
-        Some(Self { file: FileBackend::new(file).ok()? })
+        Some(Self { file: OwnFile::write(&path(store)).ok()? })
     }
 
     /// Takes a place in the line of those who wait for their turn to write, unless another process has it; says whether
@@ -68,13 +69,50 @@ impl Presence {
 
     /// Writes down who holds the byte of a session, as messages will name it.
     pub(crate) fn announce(&self, session: u64, who: &str) -> Result<()> {
-        let mut slot = format!("{session} {who}").into_bytes();
-        slot.resize(SLOT, b' ');
-        let offset = session % SLOTS * SLOT as u64;
-        if self.file.len()? < offset + SLOT as u64 {
-            self.file.set_len(offset + SLOT as u64)?;
+        self.fill_slot(session % SLOTS * SLOT as u64, SLOT, &format!("{session} {who}"))
+    }
+
+    /// Writes down which process holds the byte of a session, before anybody can know of that session.
+    ///
+    /// # Errors
+    ///
+    /// `Full` and `Io` where an earlier holder of the same number stays written down instead: its end would be taken for this
+    /// one's.
+    pub(crate) fn write_holder(&self, session: u64) -> Result<()> {
+        let holder = Holder::this().map(|holder| holder.to_string()).unwrap_or_default();
+        match self.fill_slot(holder_at(session), HOLDER, &format!("{session} {holder}")) {
+            Err(error) if self.holder(session)?.is_none() => {
+                tracing::warn!(%error, "the end of this process is noticed only once its forked children have ended");
+                Ok(())
+            }
+            written => written,
+        }
+    }
+
+    fn fill_slot(&self, offset: u64, len: usize, text: &str) -> Result<()> {
+        let mut slot = text.as_bytes().to_vec();
+        slot.resize(len, b' ');
+        if self.file.len()? < offset + len as u64 {
+            self.file.set_len(offset + len as u64)?;
         }
         Ok(self.file.write(offset, &slot)?)
+    }
+
+    /// The process that holds the byte of a session, as far as it is written down.
+    fn holder(&self, session: u64) -> Result<Option<Holder>> {
+        let (offset, mut slot) = (holder_at(session), [0; HOLDER]);
+        if self.file.len()? < offset + HOLDER as u64 {
+            return Ok(None);
+        }
+        self.file.read(offset, &mut slot)?;
+        let text = String::from_utf8_lossy(&slot);
+        let Some((number, holder)) = text.trim_end().split_once(' ') else { return Ok(None) };
+        Ok((number == session.to_string()).then(|| Holder::parse(holder)).flatten())
+    }
+
+    /// Whether a session lives: another holds its byte, and is not only a forked child of the process that did.
+    pub(crate) fn lives(&self, session: u64) -> Result<bool> {
+        Ok(self.is_held(session)? && !self.holder(session)?.is_some_and(|holder| holder.is_gone()))
     }
 
     /// Who lives, as they were written down.
@@ -87,7 +125,7 @@ impl Presence {
             let text = String::from_utf8_lossy(&slot);
             let Some((session, who)) = text.trim_end().split_once(' ') else { continue };
             if let Ok(session) = session.parse()
-                && self.is_held(session)?
+                && self.lives(session)?
             {
                 living.push(who.chars().filter(|character| !character.is_control()).collect());
             }
@@ -107,6 +145,10 @@ fn path(store: &Path) -> PathBuf {
     let mut path = store.as_os_str().to_owned();
     path.push(".sessions");
     PathBuf::from(path)
+}
+
+fn holder_at(session: u64) -> u64 {
+    FIRST_HOLDER + session % SLOTS * HOLDER as u64
 }
 
 /// The byte of a place in line.
@@ -139,6 +181,26 @@ mod tests {
         drop(own);
         assert!(!other.is_held(7).unwrap());
         assert!(other.living().unwrap().is_empty());
+    }
+
+    #[test]
+    fn a_session_whose_byte_is_held_by_a_forked_child_only_is_over() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = folder.path().join("h.redb");
+        let (own, other) = (Presence::open(&store).unwrap(), Presence::open(&store).unwrap());
+        assert!(own.hold(7).unwrap());
+        assert!(other.lives(7).unwrap(), "nothing is written down yet");
+        own.write_holder(7).unwrap();
+        assert!(other.lives(7).unwrap());
+        let this = Holder::this().map(|holder| holder.to_string());
+        let Some(this) = this else { return };
+        let (pid, rest) = this.split_once(' ').unwrap();
+        let (_, sees) = rest.split_once(' ').unwrap();
+        own.fill_slot(holder_at(7), HOLDER, &format!("7 {pid} 1 {sees}")).unwrap();
+        assert!(!other.lives(7).unwrap() && other.is_held(7).unwrap());
+        // What is written down of another session that had the slot says nothing.
+        own.fill_slot(holder_at(7), HOLDER, &format!("1031 {pid} 1 {sees}")).unwrap();
+        assert!(other.lives(7).unwrap());
     }
 
     #[test]

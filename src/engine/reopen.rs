@@ -4,7 +4,8 @@ use std::mem;
 
 use crate::engine::entrance::End;
 use crate::engine::nested::Nested;
-use crate::engine::store::{Slot, Store};
+use crate::engine::slot::Content;
+use crate::engine::store::Store;
 use crate::error::Result;
 
 impl Store {
@@ -36,20 +37,21 @@ impl Store {
     /// # Ok::<(), hivekeep::Error>(())
     /// ```
     pub fn reopen(&self) -> Result<()> {
+        self.refuse_forked()?;
         let _nested = Nested::enter(self.inner.context())?;
-        let mut slot = self.inner.slot.write();
-        match &*slot {
-            Slot::Closed => return Err(End::Closed.error()),
-            Slot::Open(handle) if !handle.is_spent() && !self.inner.gate.is_poisoned() => return Ok(()),
-            Slot::Open(_) | Slot::Lost => {}
+        let mut content = self.inner.slot.exclusively()?;
+        match &*content {
+            Content::Closed => return Err(End::Closed.error()),
+            Content::Open(handle) if !handle.is_spent() && !self.inner.gate.is_poisoned() => return Ok(()),
+            Content::Open(_) | Content::Lost => {}
         }
         // The old one first: a file that is not shared is opened once at a time.
-        if let Slot::Open(handle) = mem::replace(&mut *slot, Slot::Lost) {
+        if let Content::Open(handle) = mem::replace(&mut *content, Content::Lost) {
             handle.give_up();
         }
-        *slot = Slot::Open((self.inner.opener)(self.path())?);
+        *content = Content::Open((self.inner.opener)(self.path())?);
         self.inner.gate.renew();
-        drop(slot);
+        drop(content);
         self.commits().look_again();
         Ok(())
     }

@@ -5,13 +5,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use parking_lot::{Mutex, RwLock};
+use parking_lot::Mutex;
 use redb::WriteTransaction;
 
 use crate::clock::{Clock, SystemClock};
 use crate::engine::commit::{Gate, Outcome};
 use crate::engine::database::Handle;
-use crate::engine::entrance::End;
 use crate::engine::epoch::Epoch;
 use crate::engine::gathered::Gathered;
 use crate::engine::index::IndexRule;
@@ -19,8 +18,10 @@ use crate::engine::nested::Nested;
 use crate::engine::notice::Commits;
 use crate::engine::open;
 use crate::engine::pages::Snapshot;
+use crate::engine::process::Owned;
 use crate::engine::reserve;
 use crate::engine::schema::CollectionId;
+use crate::engine::slot::{Content, Slot};
 use crate::engine::turn::{Streak, Turn};
 use crate::engine::view::View;
 use crate::engine::write::WriteTx;
@@ -50,7 +51,7 @@ pub struct Store {
 
 pub(crate) struct Inner {
     pub(crate) path: PathBuf,
-    pub(crate) slot: RwLock<Slot>,
+    pub(crate) slot: Slot,
     pub(crate) gate: Gate,
     /// Opens the file as it was opened, for when a failure has closed it.
     pub(crate) opener: Opener,
@@ -59,14 +60,6 @@ pub(crate) struct Inner {
     /// Whether a session is still to begin, as the disk had no room for one.
     session_put_off: AtomicBool,
     closing: Mutex<Vec<Closing>>,
-}
-
-/// The open file, if there is one.
-pub(crate) enum Slot {
-    Open(Handle),
-    /// A failure has closed it, and it could not be opened anew yet.
-    Lost,
-    Closed,
 }
 
 /// Opens the file at that path once more.
@@ -295,7 +288,7 @@ impl Options {
         };
         let inner = Inner {
             path: path.to_path_buf(),
-            slot: RwLock::new(Slot::Open(handle)),
+            slot: Slot::new(handle),
             gate: Gate::new(),
             opener,
             context: Arc::new(context),
@@ -388,14 +381,24 @@ impl Store {
         self.with_handle_in_turn(|handle| self.inner.gate.alone(handle, &self.inner.context, work))
     }
 
+    /// Refuses a forked child, for what does not come to the open file.
+    ///
+    /// # Errors
+    ///
+    /// `Forked` in one.
+    pub(crate) fn refuse_forked(&self) -> Result<()> {
+        self.inner.slot.refuse_forked()
+    }
+
     /// What this process has committed, for those who wait for more.
     pub(crate) fn commits(&self) -> &Arc<Commits> {
         self.inner.gate.commits()
     }
 
     /// What this process is still to write.
-    pub(crate) fn gathered(&self) -> &Gathered {
-        &self.inner.context.gathered
+    pub(crate) fn gathered(&self) -> Result<&Gathered> {
+        self.refuse_forked()?;
+        Ok(&self.inner.context.gathered)
     }
 
     /// Refuses what would be written later, if nothing can be.
@@ -427,7 +430,7 @@ impl Store {
     /// disk, make a new file with `repair` before going on: what redb has moved may be in the system's cache only.
     pub fn compact(&self) -> Result<bool> {
         let _nested = Nested::enter(&self.inner.context)?;
-        let mut slot = self.inner.slot.write();
+        let mut slot = self.inner.slot.exclusively()?;
         let handle = slot.handle_mut()?;
         let guard = handle.guard();
         let database = handle.database_mut().ok_or_else(|| Error::conflict("the store was opened for reading only"))?;
@@ -437,6 +440,7 @@ impl Store {
     /// Closes the file for every clone, once the calls in progress have ended. Views that are still alive fail from now
     /// on. While another process keeps writing, it stays open.
     pub(crate) fn close_file(&self) -> Result<()> {
+        self.refuse_forked()?;
         // Refused before what is to be written last is tried.
         drop(Nested::enter(&self.inner.context)?);
         let closed = match self.with_handle_in_turn(|handle| self.inner.write_last(handle)) {
@@ -452,10 +456,10 @@ impl Store {
             closed => closed,
         };
         let _nested = Nested::enter(&self.inner.context)?;
-        let slot = std::mem::replace(&mut *self.inner.slot.write(), Slot::Closed);
-        let closed = closed.and(match slot {
-            Slot::Open(handle) => handle.close(),
-            Slot::Lost | Slot::Closed => Ok(()),
+        let content = std::mem::replace(&mut *self.inner.slot.exclusively()?, Content::Closed);
+        let closed = closed.and(match content {
+            Content::Open(handle) => handle.close(),
+            Content::Lost | Content::Closed => Ok(()),
         });
         self.inner.closing.lock().clear();
         // Who waits is to find out that there is nothing to wait for.
@@ -495,15 +499,13 @@ impl Store {
         if Nested::is_inside(&self.inner.context) {
             return self.with_handle(call);
         }
-        let slot = self.inner.slot.read();
-        call(slot.handle()?).map_err(|error| reserve::give_up_when_full(self.path(), error))
+        let done = self.inner.slot.with_in_turn(call);
+        done.map_err(|error| reserve::give_up_when_full(self.path(), error))
     }
 
     /// Runs a call on the open file, which stays open until the call ends.
     fn with_handle<R>(&self, call: impl FnOnce(&Handle) -> Result<R>) -> Result<R> {
-        // A closure may look at the store that it writes to, so the lock must not wait for a waiting closer.
-        let slot = self.inner.slot.read_recursive();
-        call(slot.handle()?)
+        self.inner.slot.with(call)
     }
 }
 
@@ -538,14 +540,13 @@ impl Inner {
 }
 
 impl Drop for Inner {
-    /// The last clone is gone: a clean end, unless a panic is on its way, or another process writes for a minute.
+    /// The last clone is gone: a clean end, unless a panic is on its way, or another process writes for a minute. In a forked
+    /// child nothing ends.
     fn drop(&mut self) {
-        if std::thread::panicking() {
+        if std::thread::panicking() || !self.slot.is_open() {
             return;
         }
-        if let Ok(handle) = self.slot.read().handle()
-            && let Err(error) = self.write_last_with_patience(handle)
-        {
+        if let Err(error) = self.slot.with(|handle| self.write_last_with_patience(handle)) {
             tracing::warn!(%error, "the store was dropped, and its end could not be written");
         }
     }
@@ -553,7 +554,7 @@ impl Drop for Inner {
 
 impl Context {
     /// A write transaction in the mode that the store was opened in, unless another process has one.
-    pub(crate) fn try_begin_write(&self, handle: &Handle) -> Result<Option<WriteTransaction>> {
+    pub(crate) fn try_begin_write(&self, handle: &Handle) -> Result<Option<Owned<WriteTransaction>>> {
         Ok(handle.try_begin_write()?.map(|transaction| self.in_mode(transaction)))
     }
 
@@ -565,13 +566,13 @@ impl Context {
         arrived: Instant,
         streak: Streak,
         shut_out: &dyn Fn(),
-    ) -> Result<WriteTransaction> {
+    ) -> Result<Owned<WriteTransaction>> {
         let waiting = if self.shared { self.turn.wait_behind_others(streak) } else { self.turn.wait() };
         let transaction = handle.begin_write(arrived, self.lock_timeout, waiting, shut_out)?;
         Ok(self.in_mode(transaction))
     }
 
-    fn in_mode(&self, mut transaction: WriteTransaction) -> WriteTransaction {
+    fn in_mode(&self, mut transaction: Owned<WriteTransaction>) -> Owned<WriteTransaction> {
         if !self.shared && !self.one_phase {
             transaction.set_quick_repair(true);
         }
@@ -582,33 +583,6 @@ impl Context {
     pub(crate) fn index_rule(&self, collection: CollectionId) -> Option<&IndexRule> {
         self.indexes.iter().find(|rule| rule.collection == collection)
     }
-}
-
-impl Slot {
-    /// The open file.
-    ///
-    /// # Errors
-    ///
-    /// `Reopen` where there is none, and why.
-    pub(crate) fn handle(&self) -> Result<&Handle> {
-        match self {
-            Self::Open(handle) => Ok(handle),
-            Self::Lost => Err(lost()),
-            Self::Closed => Err(End::Closed.error()),
-        }
-    }
-
-    fn handle_mut(&mut self) -> Result<&mut Handle> {
-        match self {
-            Self::Open(handle) => Ok(handle),
-            Self::Lost => Err(lost()),
-            Self::Closed => Err(End::Closed.error()),
-        }
-    }
-}
-
-fn lost() -> Error {
-    Error::new(ErrorKind::Reopen, "an earlier failure closed the file, and it could not be opened again yet")
 }
 
 impl std::fmt::Debug for Store {

@@ -14,6 +14,7 @@ use crate::engine::frame::{self, Frame};
 use crate::engine::meta;
 use crate::engine::pages::Snapshot;
 use crate::engine::point::Manifest;
+use crate::engine::process::Owned;
 use crate::engine::records::{KeyRange, PAGE, PAGE_BYTES, Records, Row, is_full, part_of, scan};
 use crate::engine::schema::{CollectionId, Place, Table};
 use crate::engine::store::Context;
@@ -35,7 +36,7 @@ const STEPS_BEFORE_LOADING: u32 = 64;
 /// forgotten meanwhile. The file cannot reuse pages that a view still sees, so drop it when done.
 pub struct View {
     context: Arc<Context>,
-    transaction: ReadTransaction,
+    transaction: Owned<ReadTransaction>,
     tables: [OnceLock<RedbTable>; Table::COUNT],
     guard: Guard,
     /// The pages of the same commit, if they can be read past redb.
@@ -84,7 +85,12 @@ impl View {
     /// # Errors
     ///
     /// `Gone` when the point is not retained.
-    pub(crate) fn new(context: Arc<Context>, transaction: ReadTransaction, guard: Guard, at: Epoch) -> Result<Self> {
+    pub(crate) fn new(
+        context: Arc<Context>,
+        transaction: Owned<ReadTransaction>,
+        guard: Guard,
+        at: Epoch,
+    ) -> Result<Self> {
         let mut view = Self {
             context,
             transaction,
@@ -396,7 +402,7 @@ impl Records for View {
     fn row(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>> {
         // It is of now even in a view of the past, and now is what was gathered.
         if table == Table::Liveness
-            && let Some(payload) = self.context.gathered.get(key)
+            && let Some(payload) = self.guard.run(|| Ok(self.context.gathered.get(key)))?
         {
             return Ok(Some(payload));
         }

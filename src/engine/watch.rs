@@ -3,16 +3,16 @@
 //! A thread lives for as long as somebody waits. Ten times a second it reads the header of the file, which every commit of
 //! any process changes, and the clock. It reads no row; those who wait do that, and only once there is news.
 
-use std::fs::File;
 use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use redb::backends::FileBackend;
 
 use crate::clock::Clock;
+use crate::engine::file::OwnFile;
 use crate::engine::notice::Commits;
 use crate::engine::pages::Pages;
+use crate::engine::process::Process;
 use crate::engine::store::Store;
 use crate::error::Result;
 
@@ -31,12 +31,13 @@ pub(crate) struct Watch {
 enum Others {
     None,
     /// None when the file cannot be opened.
-    In(Option<FileBackend>),
+    In(Option<OwnFile>),
 }
 
 /// Somebody waits, until this is dropped.
 pub(crate) struct Waiting {
     commits: Arc<Commits>,
+    process: Process,
 }
 
 impl Store {
@@ -45,15 +46,16 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// `Io` when no thread can be started.
+    /// `Io` when no thread can be started, `Forked` in a forked child.
     pub(crate) fn waiting(&self) -> Result<Waiting> {
+        self.refuse_forked()?;
         let commits = self.commits().clone();
         commits.come(|| self.watch())?;
-        Ok(Waiting { commits })
+        Ok(Waiting { commits, process: Process::current() })
     }
 
     fn watch(&self) -> Result<Arc<Watch>> {
-        let file = || FileBackend::new(File::open(self.path()).ok()?).ok();
+        let file = || OwnFile::read(self.path()).ok();
         let others = if self.is_shared() { Others::In(file()) } else { Others::None };
         let watch = Arc::new(Watch { clock: self.clock().clone(), others });
         let (own, commits, now) = (watch.clone(), self.commits().clone(), self.clock().now());
@@ -64,7 +66,10 @@ impl Store {
 
 impl Drop for Waiting {
     fn drop(&mut self) {
-        self.commits.leave();
+        // In a forked child nobody waits, and nobody lets go of a lock that a thread of the parent had.
+        if !self.process.has_forked() {
+            self.commits.leave();
+        }
     }
 }
 

@@ -64,6 +64,7 @@ impl Drop for Shared {
         // A panic that is on its way leaves the session open, and that is known only on this thread.
         if let Ok(runtime) = Handle::try_current()
             && !std::thread::panicking()
+            && self.0.as_ref().is_some_and(|store| store.refuse_forked().is_ok())
         {
             let store = self.0.take();
             drop(runtime.spawn_blocking(move || drop(store)));
@@ -103,6 +104,8 @@ impl AsyncStore {
     ///
     /// What `work` returns; `Reopen` when the runtime is shutting down.
     pub async fn call<R: Send + 'static>(&self, work: impl FnOnce(&Store) -> Result<R> + Send + 'static) -> Result<R> {
+        // A runtime's threads are not there in a forked child.
+        self.store().refuse_forked()?;
         let store = self.store().clone();
         blocking(move || work(&store)).await
     }

@@ -1,16 +1,19 @@
 //! A thread that does something from time to time, until whoever started it lets go of it.
 
+use std::mem;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
 
+use crate::engine::process::Process;
 use crate::error::Result;
 
 /// A running thread. When this is dropped, the thread is told to stop, and waited for.
 #[derive(Debug)]
 pub(crate) struct Background {
+    process: Process,
     stop: Arc<Stop>,
     thread: Option<JoinHandle<()>>,
 }
@@ -32,12 +35,28 @@ impl Background {
         let stop = Arc::new(Stop::default());
         let own = stop.clone();
         let thread = std::thread::Builder::new().name(name.to_owned()).spawn(move || work(&own))?;
-        Ok(Self { stop, thread: Some(thread) })
+        Ok(Self { process: Process::current(), stop, thread: Some(thread) })
+    }
+}
+
+impl Background {
+    /// Refuses a forked child, which has no such thread.
+    ///
+    /// # Errors
+    ///
+    /// `Forked` in one.
+    pub(crate) fn refuse_forked(&self) -> Result<()> {
+        self.process.refuse_forked()
     }
 }
 
 impl Drop for Background {
     fn drop(&mut self) {
+        if self.process.has_forked() {
+            // The thread is one of the parent's: whoever waited for it here would wait for ever.
+            mem::forget(self.thread.take());
+            return;
+        }
         *self.stop.stop.lock() = true;
         self.stop.stopped.notify_all();
         if let Some(thread) = self.thread.take() {

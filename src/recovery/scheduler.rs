@@ -136,7 +136,7 @@ pub struct Health {
 #[derive(Debug)]
 pub struct Scheduler {
     health: Arc<Mutex<Health>>,
-    _thread: Background,
+    thread: Background,
 }
 
 impl Store {
@@ -181,11 +181,14 @@ impl Scheduler {
         let health = Arc::<Mutex<Health>>::default();
         let mut worker = Worker::new(store, schedule, attendant, health.clone());
         let thread = Background::start("hivekeep-scheduler", move |stop| worker.run(stop))?;
-        Ok(Self { health, _thread: thread })
+        Ok(Self { health, thread })
     }
 
-    /// How its work has gone.
+    /// How its work has gone. In a forked child, which has no such thread, it says so of the upkeep.
     pub fn health(&self) -> Health {
+        if let Err(forked) = self.thread.refuse_forked() {
+            return Health { upkeep_error: Some(forked.to_string()), ..Health::default() };
+        }
         self.health.lock().clone()
     }
 }

@@ -108,6 +108,7 @@ impl Store {
             let id = loop {
                 let id = SessionId(tx.next(COUNTER)?);
                 if presence.hold(id.0)? {
+                    presence.write_holder(id.0)?;
                     break id;
                 }
             };
@@ -268,7 +269,7 @@ impl WriteTx<'_> {
                 }
                 continue;
             }
-            if presence.is_held(session.id.0)? {
+            if presence.lives(session.id.0)? {
                 continue;
             }
             session.ended_at = Some(now);
@@ -352,7 +353,8 @@ impl View {
             return Ok(false);
         }
         for session in open {
-            if !is_held(session.id)? {
+            let lives = presence.as_ref().map_or(Ok(false), |presence| presence.lives(session.id.0));
+            if !lives? {
                 return Ok(true);
             }
         }

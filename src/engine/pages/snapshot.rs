@@ -7,16 +7,14 @@
 #[cfg(test)]
 mod test;
 
-use std::fs::File;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
-
-use redb::backends::FileBackend;
 
 use super::{
     BRANCH, DEPTH_MAX, Found, LEAF, LEAF_MAX, Link, PAGE, PagePlace, Pages, SECOND_COUNTS, Span, children, count,
     pairs, table_of,
 };
+use crate::engine::file::OwnFile;
 use crate::engine::pool::Pool;
 use crate::engine::schema::Table;
 use crate::error::{Error, Result};
@@ -46,7 +44,7 @@ struct Commit {
 /// The pages of a commit that a read transaction holds.
 #[derive(Debug)]
 pub(crate) struct Snapshot {
-    file: FileBackend,
+    file: OwnFile,
     root: Option<Link>,
 }
 
@@ -78,8 +76,7 @@ impl Snapshot {
     /// Every process publishes a commit by the header, and redb reads the header to begin: when it names the same commit
     /// before and after, that is the one. Numbers of commits only grow.
     pub(crate) fn with<R>(path: &Path, begin: impl Fn() -> Result<R>) -> Result<(R, Option<Self>)> {
-        let opened = File::open(path).map_err(Error::from).and_then(|file| Ok(FileBackend::new(file)?));
-        let Ok(file) = opened else { return Ok((begin()?, None)) };
+        let Ok(file) = OwnFile::read(path) else { return Ok((begin()?, None)) };
         let published = || Pages::new(&file).ok()?.published().ok()?;
         for _ in 0..ATTEMPTS {
             let before = published();
@@ -192,7 +189,7 @@ impl Pages<'_> {
 }
 
 impl<'a> Reader<'a> {
-    fn new(file: &'a FileBackend, bytes_left: &'a AtomicU64) -> Result<Self> {
+    fn new(file: &'a OwnFile, bytes_left: &'a AtomicU64) -> Result<Self> {
         Ok(Self { pages: Pages::new(file)?, buffer: Vec::new(), bytes_left })
     }
 

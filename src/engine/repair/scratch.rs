@@ -13,6 +13,7 @@ use redb::{
 };
 
 use crate::engine::epoch::Epoch;
+use crate::engine::file::OwnFile;
 use crate::engine::frame::{self, State};
 use crate::engine::meta;
 use crate::engine::schema::{CollectionId, Place, Table};
@@ -102,7 +103,7 @@ impl Filling {
         let (file, database) = if file_len <= IN_MEMORY_MAX {
             (ScratchFile(None), builder.create_with_backend(InMemoryBackend::new())?)
         } else {
-            (ScratchFile(Some(path.to_path_buf())), builder.create(path)?)
+            (ScratchFile(Some(path.to_path_buf())), builder.create_with_backend(OwnFile::create(path)?)?)
         };
         let mut transaction = database.begin_write()?;
         transaction.set_durability(Durability::None).map_err(|error| Error::conflict(error.to_string()))?;

@@ -58,6 +58,7 @@ impl From<ErrorKind> for Exit {
             | ErrorKind::NotCommitted
             | ErrorKind::Uncertain
             | ErrorKind::Reopen
+            | ErrorKind::Forked
             | ErrorKind::Full
             | ErrorKind::Io => Self::Failed,
         }

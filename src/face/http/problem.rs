@@ -86,9 +86,12 @@ fn status_of(kind: ErrorKind) -> StatusCode {
         ErrorKind::Conflict | ErrorKind::Damaged => StatusCode::CONFLICT,
         ErrorKind::Locked | ErrorKind::NotCommitted | ErrorKind::Reopen => StatusCode::SERVICE_UNAVAILABLE,
         ErrorKind::Full => StatusCode::INSUFFICIENT_STORAGE,
-        ErrorKind::NoStore | ErrorKind::NotAStore | ErrorKind::NewerFormat | ErrorKind::Uncertain | ErrorKind::Io => {
-            StatusCode::INTERNAL_SERVER_ERROR
-        }
+        ErrorKind::NoStore
+        | ErrorKind::NotAStore
+        | ErrorKind::NewerFormat
+        | ErrorKind::Uncertain
+        | ErrorKind::Forked
+        | ErrorKind::Io => StatusCode::INTERNAL_SERVER_ERROR,
     }
 }
 

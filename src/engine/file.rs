@@ -1,0 +1,96 @@
+//! The files that the engine opens, all through this one door: what a forked child does with them reaches neither the file
+//! nor its locks, which it shares with the process that opened it.
+
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::ops::Bound;
+use std::path::Path;
+
+use redb::backends::FileBackend;
+use redb::{BackendError, StorageBackend};
+
+use crate::engine::process::{Process, forked};
+use crate::error::Result;
+
+/// An open file, of this process alone.
+#[derive(Debug)]
+pub(crate) struct OwnFile {
+    file: FileBackend,
+    process: Process,
+}
+
+impl OwnFile {
+    /// Opens a file for reading.
+    pub(crate) fn read(path: &Path) -> Result<Self> {
+        Self::of(File::open(path)?)
+    }
+
+    /// Opens a file for reading and writing.
+    pub(crate) fn write(path: &Path) -> Result<Self> {
+        Self::of(OpenOptions::new().read(true).write(true).open(path)?)
+    }
+
+    /// The same, and makes the file where there is none.
+    pub(crate) fn create(path: &Path) -> Result<Self> {
+        Self::of(OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?)
+    }
+
+    fn of(file: File) -> Result<Self> {
+        Ok(Self { file: FileBackend::new(file)?, process: Process::current() })
+    }
+
+    fn own(&self) -> io::Result<&FileBackend> {
+        if self.process.is_another() { Err(io::Error::other(forked())) } else { Ok(&self.file) }
+    }
+}
+
+impl StorageBackend for OwnFile {
+    fn len(&self) -> io::Result<u64> {
+        self.own()?.len()
+    }
+
+    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        self.own()?.read(offset, out)
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        self.own()?.set_len(len)
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        self.own()?.sync_data()
+    }
+
+    fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+        self.own()?.write(offset, data)
+    }
+
+    /// A forked child lets go of no lock of its parent's.
+    fn close(&self) -> io::Result<()> {
+        self.own().map_or(Ok(()), FileBackend::close)
+    }
+
+    fn try_lock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<bool, BackendError> {
+        self.own()?.try_lock_range(start, end)
+    }
+
+    fn try_lock_shared_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<bool, BackendError> {
+        self.own()?.try_lock_shared_range(start, end)
+    }
+
+    fn lock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<(), BackendError> {
+        self.own()?.lock_range(start, end)
+    }
+
+    fn lock_shared_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<(), BackendError> {
+        self.own()?.lock_shared_range(start, end)
+    }
+
+    fn unlock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<(), BackendError> {
+        self.own().map_or(Ok(()), |file| file.unlock_range(start, end))
+    }
+
+    fn query_lock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<bool, BackendError> {
+        self.own()?.query_lock_range(start, end)
+    }
+}

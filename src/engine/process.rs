@@ -1,0 +1,105 @@
+//! Which process opened a store. A forked child has a copy of all that its parent had in memory, and shares its locks: they
+//! belong to the open files, of which both have descriptors. What the child does with them it does to its parent.
+//!
+//! So whatever holds such a file asks here first. A fork of the C library is counted in the child by a handler of its own,
+//! so asking costs a read of memory; for what calls the system anyway, the number of the process is asked for too, as
+//! there are other ways to fork.
+
+use std::mem;
+use std::ops::{Deref, DerefMut};
+
+use crate::error::{Error, ErrorKind, Result};
+
+/// A process, as it was when this was made.
+#[derive(Clone, Debug)]
+pub(crate) struct Process {
+    id: u32,
+    /// Counts the forks that led to this process; none where no handler could be set.
+    #[cfg(unix)]
+    forks: Option<forkguard::Guard>,
+}
+
+impl Process {
+    /// This one.
+    pub(crate) fn current() -> Self {
+        Self {
+            id: std::process::id(),
+            #[cfg(unix)]
+            forks: forkguard::Guard::try_new().ok(),
+        }
+    }
+
+    /// Whether this is asked in a forked child of that process.
+    pub(crate) fn has_forked(&self) -> bool {
+        #[cfg(unix)]
+        if let Some(forks) = &self.forks {
+            return forks.clone().detected_fork();
+        }
+        self.id != std::process::id()
+    }
+
+    /// Whether it is another process, however it came to be: for what calls the system anyway.
+    pub(crate) fn is_another(&self) -> bool {
+        self.has_forked() || self.id != std::process::id()
+    }
+
+    /// Refuses a forked child.
+    ///
+    /// # Errors
+    ///
+    /// `Forked` in one.
+    pub(crate) fn refuse_forked(&self) -> Result<()> {
+        if self.has_forked() { Err(forked()) } else { Ok(()) }
+    }
+}
+
+/// What a forked child is told.
+pub(crate) fn forked() -> Error {
+    Error::new(ErrorKind::Forked, "the store was opened before a fork; open the store again in this process")
+}
+
+/// Something whose end reaches the file, and may wait for other threads, which a forked child does not have: there it is
+/// forgotten instead.
+#[derive(Debug)]
+pub(crate) struct Owned<T> {
+    /// None only while it is dropped.
+    value: Option<T>,
+    process: Process,
+}
+
+impl<T> Owned<T> {
+    pub(crate) fn new(value: T) -> Self {
+        Self { value: Some(value), process: Process::current() }
+    }
+
+    /// The value, to be ended in its own way. That is done behind a [`Guard`](crate::engine::entrance::Guard), which refuses
+    /// a forked child.
+    #[expect(clippy::expect_used, reason = "it is taken out only where nobody has it any more")]
+    pub(crate) fn into_inner(mut self) -> T {
+        self.value.take().expect("a value until it is dropped")
+    }
+}
+
+impl<T> Deref for Owned<T> {
+    type Target = T;
+
+    #[expect(clippy::expect_used, reason = "it is taken out only where nobody has it any more")]
+    fn deref(&self) -> &T {
+        self.value.as_ref().expect("a value until it is dropped")
+    }
+}
+
+impl<T> DerefMut for Owned<T> {
+    #[expect(clippy::expect_used, reason = "it is taken out only where nobody has it any more")]
+    fn deref_mut(&mut self) -> &mut T {
+        self.value.as_mut().expect("a value until it is dropped")
+    }
+}
+
+impl<T> Drop for Owned<T> {
+    fn drop(&mut self) {
+        if self.process.has_forked() {
+            mem::forget(self.value.take());
+        }
+    }
+}
