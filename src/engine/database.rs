@@ -163,7 +163,7 @@ impl From<redb::StorageError> for Error {
     fn from(error: redb::StorageError) -> Self {
         match error {
             redb::StorageError::Io(source) => source.into(),
-            redb::StorageError::Corrupted(what) => Self::damaged(format!("the pages of the file are damaged: {what}")),
+            redb::StorageError::Corrupted(what) => Self::damaged(format!("pages of the file are damaged; run hivekeep repair: {what}")),
             redb::StorageError::ValueTooLarge(bytes) => Self::invalid(format!("a value is too long: bytes={bytes}")),
             redb::StorageError::DatabaseClosed => End::Closed.error(),
             error @ (redb::StorageError::PreviousIo | redb::StorageError::LockPoisoned(_)) => {

@@ -1,7 +1,10 @@
 //! The one way into redb: every call of it goes through a guard, which knows whether this is the process that opened the
 //! file and whether the handle is still good, and contains the panics that damaged pages can cause.
 
+use std::cell::Cell;
 use std::mem;
+#[cfg(feature = "cli")]
+use std::panic;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
@@ -42,13 +45,13 @@ impl End {
 
     pub(crate) fn error(self) -> Error {
         let message = match self {
-            Self::Damage => "damage was found in the file before; open the store again, and run hivekeep check",
+            Self::Damage => "damage was found in the file before; open the store again, and run hivekeep repair",
             Self::Closed => "the store was closed; open it again",
             Self::Reopened => "an earlier failure closed the file, and this view with it; begin another view",
         };
         let error = Error::new(ErrorKind::Reopen, message);
         match self {
-            Self::Damage => error.with_source(Error::damaged("the pages of the file are damaged; run hivekeep repair")),
+            Self::Damage => error.with_source(damaged_pages()),
             Self::Closed | Self::Reopened => error,
         }
     }
@@ -61,13 +64,27 @@ impl Guard {
         Self { life: Arc::new(life) }
     }
 
-    /// Runs `call`.
+    /// Runs a call that changes what redb has in memory. When it panics, that is not to be relied on any more.
     ///
     /// # Errors
     ///
-    /// `Forked` in a forked child; `Reopen` once a call has panicked or the file was closed; `Damaged` when this call panics;
-    /// and whatever it returns.
+    /// `Forked` in a forked child; `Reopen` once such a call has panicked or the file was closed; `Damaged` when this one
+    /// panics; and whatever it returns.
     pub(crate) fn run<R>(&self, call: impl FnOnce() -> Result<R>) -> Result<R> {
+        self.contained(call, || self.set_end(End::Damage))
+    }
+
+    /// Runs a call that only reads rows. When it panics over a damaged page, nothing was changed half-way: whatever does not
+    /// lie on that page can still be read and written.
+    ///
+    /// # Errors
+    ///
+    /// As [`Guard::run`].
+    pub(crate) fn read<R>(&self, call: impl FnOnce() -> Result<R>) -> Result<R> {
+        self.contained(call, || ())
+    }
+
+    fn contained<R>(&self, call: impl FnOnce() -> Result<R>, panicked: impl FnOnce()) -> Result<R> {
         if self.has_forked() {
             // It may hold a transaction, whose end would be the parent's business, and may wait for a thread of the parent.
             mem::forget(call);
@@ -81,10 +98,9 @@ impl Guard {
             }
             return Err(end.error());
         }
-        // After a panic the handle is refused, so no broken invariant of redb's is ever looked at.
-        let done = catch_unwind(AssertUnwindSafe(call)).unwrap_or_else(|_| {
-            self.set_end(End::Damage);
-            Err(Error::damaged("the pages of the file are damaged; run hivekeep repair"))
+        let done = quietly(|| catch_unwind(AssertUnwindSafe(call))).unwrap_or_else(|_| {
+            panicked();
+            Err(damaged_pages())
         });
         done.map_err(|error| self.noted(error))
     }
@@ -120,6 +136,37 @@ impl Guard {
     pub(crate) fn is_spent(&self) -> bool {
         self.end().is_some() || self.life.has_failed.load(Ordering::Relaxed)
     }
+}
+
+fn damaged_pages() -> Error {
+    Error::damaged("pages of the file are damaged; run hivekeep repair")
+}
+
+thread_local! {
+    /// Whether a panic of this thread is contained, so that nobody needs to be told of it.
+    static IS_CONTAINED: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Runs a call whose panics are contained.
+fn quietly<R>(call: impl FnOnce() -> R) -> R {
+    let before = IS_CONTAINED.replace(true);
+    let done = call();
+    IS_CONTAINED.set(before);
+    done
+}
+
+/// Has panics that are contained leave no text on standard error: what comes of them is an error, which says what to do.
+/// All others are told as before. It is for a program, not for a library: there is one such hook in a process.
+#[cfg(feature = "cli")]
+pub(crate) fn hush_contained_panics() {
+    static ONCE: std::sync::Once = std::sync::Once::new();
+    ONCE.call_once(|| {
+        let usual = panic::take_hook();
+        panic::set_hook(Box::new(move |told| match IS_CONTAINED.get() {
+            true => tracing::debug!(panic = %told, "a panic over damaged pages was contained"),
+            false => usual(told),
+        }));
+    });
 }
 
 /// Drops something of redb's without what redb does at its end, such as the last commit of a file or the abort of a

@@ -12,6 +12,9 @@ use redb::{BackendError, StorageBackend};
 use crate::engine::process::{Process, forked};
 use crate::error::Result;
 
+/// No page is longer.
+const PAGE_MAX: usize = 16 << 20;
+
 /// An open file, of this process alone.
 #[derive(Debug)]
 pub(crate) struct OwnFile {
@@ -44,13 +47,37 @@ impl OwnFile {
     }
 }
 
+/// The part of what is to be read that a file of that length has; the rest of it is made zeroes, as of a page that was
+/// never written. Only a damaged page leads there, and an error would make redb refuse all that is asked of it afterwards,
+/// whereas of a page of zeroes it says that it is none.
+///
+/// # Errors
+///
+/// `UnexpectedEof` for more zeroes than any page has.
+pub(crate) fn within(len: u64, offset: u64, out: &mut [u8]) -> io::Result<&mut [u8]> {
+    let there = len.saturating_sub(offset).min(out.len() as u64);
+    let (there, behind) = out.split_at_mut(usize::try_from(there).map_err(io::Error::other)?);
+    if behind.len() > PAGE_MAX {
+        return Err(io::ErrorKind::UnexpectedEof.into());
+    }
+    behind.fill(0);
+    Ok(there)
+}
+
 impl StorageBackend for OwnFile {
     fn len(&self) -> io::Result<u64> {
         self.own()?.len()
     }
 
     fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
-        self.own()?.read(offset, out)
+        let file = self.own()?;
+        match file.read(offset, out) {
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+                let there = within(file.len()?, offset, out)?;
+                if there.is_empty() { Ok(()) } else { file.read(offset, there) }
+            }
+            read => read,
+        }
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {

@@ -48,7 +48,7 @@ impl<W: Send> Pool<W> {
             let others: Vec<_> = (1..workers).map(|_| scope.spawn(worker)).collect();
             let mut done = vec![worker()];
             done.extend(others.into_iter().map(|other| {
-                other.join().unwrap_or_else(|_| Err(Error::damaged("the pages of the file are damaged")))
+                other.join().unwrap_or_else(|_| Err(Error::damaged("pages of the file are damaged; run hivekeep repair")))
             }));
             done
         });

@@ -240,7 +240,7 @@ impl View {
     /// The epochs that a table of points has rows of.
     pub(crate) fn epochs_of(&self, table: Table) -> Result<Vec<Epoch>> {
         let opened = self.table(table)?;
-        self.guard.run(|| {
+        self.guard.read(|| {
             opened
                 .range::<&[u8]>(..)?
                 .map(|row| {
@@ -255,19 +255,19 @@ impl View {
     /// The stored bytes of a row.
     pub(crate) fn raw(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>> {
         let opened = self.table(table)?;
-        self.guard.run(|| Ok(ReadableTable::get(opened, key)?.map(|value| value.value().to_vec())))
+        self.guard.read(|| Ok(ReadableTable::get(opened, key)?.map(|value| value.value().to_vec())))
     }
 
     /// The stored bytes of the rows of a range.
     pub(crate) fn raw_page(&self, table: Table, range: &KeyRange, limit: usize) -> Result<Vec<Row>> {
         let opened = self.table(table)?;
-        self.guard.run(|| collect_page(opened, range, limit, usize::MAX))
+        self.guard.read(|| collect_page(opened, range, limit, usize::MAX))
     }
 
     /// The same, until they have [`PAGE_BYTES`].
     fn raw_part(&self, table: Table, range: &KeyRange, limit: usize) -> Result<Vec<Row>> {
         let opened = self.table(table)?;
-        self.guard.run(|| collect_page(opened, range, limit, PAGE_BYTES))
+        self.guard.read(|| collect_page(opened, range, limit, PAGE_BYTES))
     }
 
     pub(crate) fn table(&self, table: Table) -> Result<&RedbTable> {
@@ -275,14 +275,14 @@ impl View {
         if let Some(opened) = cell.get() {
             return Ok(opened);
         }
-        let opened = self.guard.run(|| Ok(self.transaction.open_table(table.definition())?))?;
+        let opened = self.guard.read(|| Ok(self.transaction.open_table(table.definition())?))?;
         Ok(cell.get_or_init(|| opened))
     }
 
     /// How many rows a table has, at the same cost whatever their number.
     pub(crate) fn count_rows(&self, table: Table) -> Result<u64> {
         let opened = self.table(table)?;
-        self.guard.run(|| Ok(opened.len()?))
+        self.guard.read(|| Ok(opened.len()?))
     }
 
     /// The same view, with the pages that it reads.
@@ -402,7 +402,7 @@ impl Records for View {
     fn row(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>> {
         // It is of now even in a view of the past, and now is what was gathered.
         if table == Table::Liveness
-            && let Some(payload) = self.guard.run(|| Ok(self.context.gathered.get(key)))?
+            && let Some(payload) = self.guard.read(|| Ok(self.context.gathered.get(key)))?
         {
             return Ok(Some(payload));
         }

@@ -71,7 +71,7 @@ fn walk_redb<T: Default + Send>(
 /// All of a table, from its first key to its last.
 fn all_of(view: &View, table: Table) -> Result<Vec<KeyRange>> {
     let opened = view.table(table)?;
-    let ends = view.guard().run(|| Ok((opened.first()?, opened.last()?)))?;
+    let ends = view.guard().read(|| Ok((opened.first()?, opened.last()?)))?;
     let bound = |key: &[u8]| Bound::Included(key.to_vec());
     Ok(match ends {
         (Some((first, _)), Some((last, _))) => {
@@ -91,10 +91,10 @@ fn walk_range(
 ) -> Result<Vec<KeyRange>> {
     let opened = view.table(table)?;
     let bounds = (range.start.as_ref().map(Vec::as_slice), range.end.as_ref().map(Vec::as_slice));
-    let mut rows = view.guard().run(|| Ok(opened.range::<&[u8]>(bounds)?))?;
+    let mut rows = view.guard().read(|| Ok(opened.range::<&[u8]>(bounds)?))?;
     let mut last = Vec::new();
     for _ in 0..BATCHES {
-        let batch: Vec<_> = view.guard().run(|| Ok(next_batch(rows.by_ref())?))?;
+        let batch: Vec<_> = view.guard().read(|| Ok(next_batch(rows.by_ref())?))?;
         for (key, bytes) in &batch {
             row(key.value(), bytes.value())?;
         }

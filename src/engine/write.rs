@@ -423,19 +423,19 @@ impl<'a> WriteTx<'a> {
     /// The stored bytes of a row.
     pub(crate) fn raw(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>> {
         let opened = self.table(table)?;
-        self.guard.run(|| Ok(opened.get(key)?.map(|value| value.value().to_vec())))
+        self.guard.read(|| Ok(opened.get(key)?.map(|value| value.value().to_vec())))
     }
 
     /// The stored bytes of the rows of a range.
     pub(crate) fn raw_page(&self, table: Table, range: &KeyRange, limit: usize) -> Result<Vec<Row>> {
         let opened = self.table(table)?;
-        self.guard.run(|| collect_page(opened, range, limit, usize::MAX))
+        self.guard.read(|| collect_page(opened, range, limit, usize::MAX))
     }
 
     /// The same, until they have [`records::PAGE_BYTES`].
     fn raw_part(&self, table: Table, range: &KeyRange, limit: usize) -> Result<Vec<Row>> {
         let opened = self.table(table)?;
-        self.guard.run(|| collect_page(opened, range, limit, records::PAGE_BYTES))
+        self.guard.read(|| collect_page(opened, range, limit, records::PAGE_BYTES))
     }
 
     /// Stores a row as it is.
@@ -510,7 +510,7 @@ impl Records for WriteTx<'_> {
         let mut range = range.within(collection);
         while !range.is_empty() {
             let opened = self.table(Table::Live)?;
-            let (rows, more) = self.guard.run(|| collect_guards(opened, &range))?;
+            let (rows, more) = self.guard.read(|| collect_guards(opened, &range))?;
             if !range.holds_keys_in_order(rows.iter().map(|(key, _)| key.value())) {
                 return Err(out_of_order());
             }
@@ -582,7 +582,7 @@ pub(crate) fn collect_page<T: ReadableTable<&'static [u8], &'static [u8]>>(
 
 /// Keys that go back, as only damaged pages have them.
 pub(crate) fn out_of_order() -> Error {
-    Error::damaged("the pages of the file are out of order; run hivekeep check")
+    Error::damaged("the pages of the file are out of order; run hivekeep repair")
 }
 
 type Guarded<'a> = redb::AccessGuard<'a, &'static [u8]>;

@@ -156,3 +156,56 @@ fn what_is_in_use_or_no_store_is_not_repaired() {
     names.sort();
     assert_eq!(names, ["h.redb", "h.redb.reserve", "h.redb.sessions", "h.repaired.redb"]);
 }
+
+/// A store over 64 MiB, whose pages are not verified when it is opened; gives its file.
+fn large() -> (Hive, Vec<u8>) {
+    let hive = Hive::new();
+    let store = hive.open();
+    let (long, short) = ("x".repeat(1 << 20), "v".repeat(100));
+    store.load(|tx| (0..70).try_for_each(|number| tx.collection("long")?.put(&number.to_string(), &long))).unwrap();
+    store
+        .load(|tx| (0..3000).try_for_each(|number| tx.config().put(&format!("key {number:04}"), &json!(short))))
+        .unwrap();
+    store.close().unwrap();
+    let file = fs::read(hive.path()).unwrap();
+    assert!(file.len() > 64 << 20);
+    (hive, file)
+}
+
+#[test]
+fn a_damaged_page_of_a_large_store_ends_every_verb_with_the_code_of_damage_and_the_way_out() {
+    const PAGE: usize = 4096;
+    let (hive, file) = large();
+    let holds = |page: &[u8]| page[0] == 1 && page.windows(8).any(|window| window == b"key 1500");
+    let pages: Vec<_> = (0..file.len() / PAGE).filter(|page| holds(&file[page * PAGE..][..PAGE])).collect();
+    assert!(!pages.is_empty());
+    for (at, bits) in [(0, 2), (2, 0x80), (3, 0x10), (5, 0x40)] {
+        let damage = |bits: u8| {
+            use std::io::{Seek, SeekFrom, Write};
+            let mut open = fs::OpenOptions::new().write(true).open(hive.path()).unwrap();
+            for page in &pages {
+                open.seek(SeekFrom::Start((page * PAGE + at) as u64)).unwrap();
+                open.write_all(&[file[page * PAGE + at] ^ bits]).unwrap();
+            }
+        };
+        damage(bits);
+        // Where redb is built with its own assertions, it walks through all pages before it writes, and may meet it then.
+        let walked: &[i32] = if cfg!(debug_assertions) { &[0, 4] } else { &[0] };
+        let verbs: [(&[&str], &[i32]); 6] = [
+            (&["check"], &[4]),
+            (&["doctor", "--full"], &[4]),
+            (&["get", "config"], &[4]),
+            (&["get", "config", "key 1500"], &[4]),
+            (&["get", "config", "key 0003"], &[0]),
+            (&["put", "config", "key 2999", "1"], walked),
+        ];
+        for (verb, codes) in verbs {
+            let ran = hive.run(verb);
+            let said = format!("{}{}", ran.out, ran.err);
+            assert!(!said.contains("panicked") && !said.contains("RUST_BACKTRACE"), "{verb:?}: {said}");
+            assert!(ran.code.is_some_and(|code| codes.contains(&code)), "{ran:?}");
+            assert!(ran.code == Some(0) || said.contains("hivekeep repair"), "{ran:?}");
+        }
+        damage(0);
+    }
+}

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use crate::error::ErrorKind;
+use crate::error::{Error, ErrorKind};
 
 /// How a verb ended. The numbers are part of the contract.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,6 +40,19 @@ impl Exit {
             Self::Locked => 11,
             Self::Nothing => 13,
             Self::Other(code) => code,
+        }
+    }
+}
+
+impl Exit {
+    /// How a verb ends with an error. One that could not go on because of damage that was met before ends as with damage.
+    pub(super) fn of(error: &Error) -> Self {
+        let damage = |source: &(dyn std::error::Error + 'static)| {
+            source.downcast_ref::<Error>().is_some_and(|source| source.kind() == ErrorKind::Damaged)
+        };
+        match std::error::Error::source(error) {
+            Some(source) if error.kind() == ErrorKind::Reopen && damage(source) => Self::Damaged,
+            _ => error.kind().into(),
         }
     }
 }

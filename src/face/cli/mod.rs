@@ -56,6 +56,7 @@ use self::context::Context;
 use self::exit::Exit;
 use self::output::{Output, report};
 use self::shown::LogLine;
+use crate::engine::entrance::hush_contained_panics;
 use crate::text::{is_hidden, printable};
 
 /// Runs the program with these arguments, of which the first is its name, and says how it ended.
@@ -67,6 +68,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     };
     let Global { store, json, quiet } = cli.global;
     trace(quiet);
+    hush_contained_panics();
     #[cfg(feature = "http")]
     if !cli.verb.minds_signals() {
         interrupt::ends_the_program();

@@ -151,7 +151,7 @@ impl Output {
             Err(error) if is_closed_pipe(&error) => Exit::Done,
             Err(error) => {
                 let _ = self.out.flush();
-                let exit = Exit::from(error.kind());
+                let exit = Exit::of(&error);
                 report(self.json, error.kind().as_str(), &with_cause(&error), exit);
                 exit
             }
