@@ -170,12 +170,18 @@ impl std::error::Error for Error {
     }
 }
 
+/// Whether a process has as many files open as it may, or all processes together have.
+fn is_too_many_files(error: &std::io::Error) -> bool {
+    cfg!(unix) && matches!(error.raw_os_error(), Some(23 | 24))
+}
+
 impl From<std::io::Error> for Error {
     fn from(source: std::io::Error) -> Self {
         let kind = match source.kind() {
             std::io::ErrorKind::StorageFull => ErrorKind::Full,
             _ => ErrorKind::Io,
         };
-        Self::new(kind, source.to_string()).with_source(source)
+        let way_out = if is_too_many_files(&source) { "; raise the limit, as with ulimit -n 1024" } else { "" };
+        Self::new(kind, format!("{source}{way_out}")).with_source(source)
     }
 }

@@ -45,10 +45,14 @@ impl<W: Send> Pool<W> {
         };
         let workers = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let done: Vec<Result<S>> = std::thread::scope(|scope| {
-            let others: Vec<_> = (1..workers).map(|_| scope.spawn(worker)).collect();
+            // Where the system has no thread left, fewer do it.
+            let start = |_| std::thread::Builder::new().spawn_scoped(scope, worker).ok();
+            let others: Vec<_> = (1..workers).filter_map(start).collect();
             let mut done = vec![worker()];
             done.extend(others.into_iter().map(|other| {
-                other.join().unwrap_or_else(|_| Err(Error::damaged("pages of the file are damaged; run hivekeep repair")))
+                other
+                    .join()
+                    .unwrap_or_else(|_| Err(Error::damaged("pages of the file are damaged; run hivekeep repair")))
             }));
             done
         });

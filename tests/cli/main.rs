@@ -7,6 +7,7 @@ mod doctor;
 mod drill;
 mod guard;
 mod hostile;
+mod limits;
 mod recovery;
 mod refusals;
 mod repair;

@@ -104,9 +104,13 @@ pub(super) enum Verb {
 
 impl Verb {
     /// Whether it ends in its own way when a signal asks for that.
-    #[cfg(feature = "http")]
     pub(super) fn minds_signals(&self) -> bool {
-        matches!(self, Self::Serve(_) | Self::Guard(_) | Self::Drill(_))
+        match self {
+            #[cfg(feature = "http")]
+            Self::Serve(_) => true,
+            Self::Guard(_) | Self::Drill(_) => true,
+            _ => false,
+        }
     }
 
     /// Does what was asked for.

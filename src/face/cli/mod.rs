@@ -26,7 +26,6 @@ mod get;
 mod guard;
 mod import;
 mod input;
-#[cfg(feature = "http")]
 mod interrupt;
 mod log;
 mod output;
@@ -69,7 +68,6 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let Global { store, json, quiet } = cli.global;
     trace(quiet);
     hush_contained_panics();
-    #[cfg(feature = "http")]
     if !cli.verb.minds_signals() {
         interrupt::ends_the_program();
     }

@@ -67,7 +67,29 @@ impl Serve {
     }
 }
 
+/// A service with fewer open files than this could not be begun, or not take connections.
+#[cfg(unix)]
+const FILES: u64 = 32;
+
+/// Refuses a limit of open files that is too low, before there is something half begun.
+#[cfg(unix)]
+fn refuse_too_few_files() -> Result<()> {
+    use rustix::process::{Resource, getrlimit};
+    match getrlimit(Resource::Nofile).current {
+        Some(files) if files < FILES => Err(Error::conflict(format!(
+            "the service may open too few files; raise the limit, as with ulimit -n 1024 or LimitNOFILE= in its unit: files={files} least={FILES}"
+        ))),
+        _ => Ok(()),
+    }
+}
+
+#[cfg(not(unix))]
+fn refuse_too_few_files() -> Result<()> {
+    Ok(())
+}
+
 fn run(settings: &Settings, context: &mut Context) -> Result<Exit> {
+    refuse_too_few_files()?;
     let token = settings.token()?;
     let listener = http::bind(&settings.listen, token.is_some() || settings.insecure_no_token)?;
     if listener.is_public && token.is_none() {
