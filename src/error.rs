@@ -57,6 +57,9 @@ pub enum ErrorKind {
     Reopen,
     /// The store was opened before a fork, by the parent of this process. Open it again in this process.
     Forked,
+    /// The file is not at its path any more: it was moved, replaced or removed while it was open. Nothing is written to it
+    /// from then on. Look what became of it, then open the store again.
+    Moved,
     /// The disk is full. Free some space.
     Full,
     /// The operating system refused. The message and the source say what.
@@ -142,6 +145,7 @@ impl ErrorKind {
             Self::Uncertain => "uncertain",
             Self::Reopen => "reopen",
             Self::Forked => "forked",
+            Self::Moved => "moved",
             Self::Full => "full",
             Self::Io => "io",
         }

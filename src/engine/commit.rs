@@ -334,7 +334,7 @@ impl State {
     fn end(&mut self, batch: u64, members: usize, ended: Result<()>) {
         self.ended = batch;
         if let Err(error) = ended {
-            self.poisoned |= error.kind() != ErrorKind::NotCommitted;
+            self.poisoned |= !matches!(error.kind(), ErrorKind::NotCommitted | ErrorKind::Moved);
             if members > 0 {
                 self.failures.push(Failure { batch, error: Arc::new(error), untold: members });
             }
@@ -440,7 +440,7 @@ fn commit(mut open: OpenBatch, handle: &Handle, context: &Context) -> Result<()>
         tx.flush()
     }));
     match flushed.unwrap_or_else(|_| Err(Error::new(ErrorKind::NotCommitted, "preparing the commit panicked"))) {
-        Ok(()) => sync(open.transaction, handle),
+        Ok(()) => sync(open.transaction, handle, context),
         Err(error) => {
             discard(open.transaction, handle);
             Err(Error::new(ErrorKind::NotCommitted, format!("nothing was committed: {error}")).with_source(error))
@@ -448,8 +448,12 @@ fn commit(mut open: OpenBatch, handle: &Handle, context: &Context) -> Result<()>
     }
 }
 
-/// Commits a transaction. From here on, a failure leaves it unknown whether it was.
-fn sync(transaction: Owned<WriteTransaction>, handle: &Handle) -> Result<()> {
+/// Commits a transaction, if the file still has its name. From there on, a failure leaves it unknown whether it was committed.
+fn sync(transaction: Owned<WriteTransaction>, handle: &Handle, context: &Context) -> Result<()> {
+    if let Err(moved) = context.place.refuse_moved() {
+        discard(transaction, handle);
+        return Err(moved);
+    }
     handle.guard().run(|| Ok(()))?;
     handle.guard().run(|| Ok(transaction.into_inner().commit()?)).map_err(uncertain)
 }
@@ -472,7 +476,7 @@ fn alone<R>(
         }
     }));
     match worked {
-        Ok(Ok((result, true))) => sync(transaction, handle).map(|()| result),
+        Ok(Ok((result, true))) => sync(transaction, handle, context).map(|()| result),
         Ok(ended) => {
             discard(transaction, handle);
             ended.map(|(result, _)| result)

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use redb::{Database, ReadOnlyDatabase, ReadTransaction, ReadableDatabase, TransactionError, WriteTransaction};
 
 use crate::engine::entrance::{End, Guard, abandon};
+use crate::engine::file::FileId;
 use crate::engine::process::Owned;
 use crate::engine::turn::Waiting;
 use crate::error::{Error, ErrorKind, Result};
@@ -16,6 +17,8 @@ pub(crate) struct Handle {
     /// None once it was closed.
     database: Option<Access>,
     guard: Guard,
+    /// Which file it is; none where it is not written to.
+    id: Option<FileId>,
 }
 
 pub(crate) enum Access {
@@ -27,7 +30,18 @@ pub(crate) enum Access {
 
 impl Handle {
     pub(crate) fn new(database: Access) -> Self {
-        Self { database: Some(database), guard: Guard::fresh() }
+        Self { database: Some(database), guard: Guard::fresh(), id: None }
+    }
+
+    /// The same, of a file that is written to.
+    pub(crate) fn of(mut self, id: Option<FileId>) -> Self {
+        self.id = id;
+        self
+    }
+
+    /// Which file it is.
+    pub(crate) fn id(&self) -> Option<FileId> {
+        self.id
     }
 
     /// A read transaction of the newest commit, of whatever process.
@@ -37,14 +51,14 @@ impl Handle {
             Some(Access::Read(database)) => Ok(database.begin_read()?),
             None => Err(End::Closed.error()),
         });
-        begun.map(Owned::new)
+        begun.map(|begun| Owned::new(begun, self.guard.process()))
     }
 
     /// A write transaction, unless this or another process has not finished its own.
     pub(crate) fn try_begin_write(&self) -> Result<Option<Owned<WriteTransaction>>> {
         let Some(Access::Write(database)) = &self.database else { return Err(for_reading_only()) };
         match self.guard().run(|| Ok(database.try_begin_write()))? {
-            Ok(transaction) => Ok(Some(Owned::new(transaction))),
+            Ok(transaction) => Ok(Some(Owned::new(transaction, self.guard.process()))),
             Err(TransactionError::WouldBlock) => Ok(None),
             Err(error) => Err(error.into()),
         }
@@ -163,7 +177,9 @@ impl From<redb::StorageError> for Error {
     fn from(error: redb::StorageError) -> Self {
         match error {
             redb::StorageError::Io(source) => source.into(),
-            redb::StorageError::Corrupted(what) => Self::damaged(format!("pages of the file are damaged; run hivekeep repair: {what}")),
+            redb::StorageError::Corrupted(what) => {
+                Self::damaged(format!("pages of the file are damaged; run hivekeep repair: {what}"))
+            }
             redb::StorageError::ValueTooLarge(bytes) => Self::invalid(format!("a value is too long: bytes={bytes}")),
             redb::StorageError::DatabaseClosed => End::Closed.error(),
             error @ (redb::StorageError::PreviousIo | redb::StorageError::LockPoisoned(_)) => {

@@ -105,7 +105,12 @@ impl Guard {
         done.map_err(|error| self.noted(error))
     }
 
-    /// Whether this is a forked child of the process that opened the file.
+    /// The process that opened the file.
+    pub(crate) fn process(&self) -> &Process {
+        &self.life.process
+    }
+
+    /// Whether this is a forked child of that.
     pub(crate) fn has_forked(&self) -> bool {
         self.life.process.has_forked()
     }
@@ -178,4 +183,49 @@ pub(crate) fn abandon<T>(of_redb: T) {
         resume_unwind(Box::new(()))
     }));
     drop::<Result<(), _>>(unwound);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn panicking() -> Result<()> {
+        resume_unwind(Box::new(()))
+    }
+
+    #[test]
+    fn a_read_that_panics_costs_only_itself() {
+        let guard = Guard::fresh();
+        assert_eq!(guard.read(panicking).unwrap_err().kind(), ErrorKind::Damaged);
+        guard.read(|| Ok(())).unwrap();
+        guard.run(|| Ok(())).unwrap();
+        assert!(!guard.is_spent());
+    }
+
+    #[test]
+    fn after_a_change_that_panics_the_file_has_to_be_opened_anew_and_the_damage_is_the_reason() {
+        let guard = Guard::fresh();
+        let damaged = guard.run(panicking).unwrap_err();
+        assert_eq!(damaged.kind(), ErrorKind::Damaged);
+        for later in [guard.run(|| Ok(())), guard.clone().read(|| Ok(()))] {
+            let later = later.unwrap_err();
+            assert_eq!(later.kind(), ErrorKind::Reopen);
+            assert!(later.to_string().ends_with("run hivekeep repair"), "{later}");
+            let reason = std::error::Error::source(&later).unwrap().downcast_ref::<Error>().unwrap();
+            assert_eq!(reason.kind(), ErrorKind::Damaged);
+        }
+        guard.set_end(End::Reopened);
+        assert_eq!(guard.end(), Some(End::Damage), "the first reason stays");
+    }
+
+    #[test]
+    fn a_failure_of_the_disk_leaves_a_file_that_has_to_be_opened_anew() {
+        for kind in [ErrorKind::Io, ErrorKind::Full, ErrorKind::Reopen] {
+            let guard = Guard::fresh();
+            assert_eq!(guard.run(|| Err::<(), _>(Error::new(kind, "on purpose"))).unwrap_err().kind(), kind);
+            assert!(guard.is_spent());
+        }
+        let guard = Guard::fresh();
+        assert!(guard.read(|| Err::<(), _>(Error::invalid("on purpose"))).is_err() && !guard.is_spent());
+    }
 }

@@ -1,7 +1,7 @@
 //! The files that the engine opens, all through this one door: what a forked child does with them reaches neither the file
 //! nor its locks, which it shares with the process that opened it.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{self, File, Metadata, OpenOptions};
 use std::io;
 use std::ops::Bound;
 use std::path::Path;
@@ -15,10 +15,37 @@ use crate::error::Result;
 /// No page is longer.
 const PAGE_MAX: usize = 16 << 20;
 
+/// Which file it is, by whatever name. None where the system does not tell, as on Windows, where a file that is open cannot
+/// be replaced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct FileId {
+    device: u64,
+    inode: u64,
+}
+
+impl FileId {
+    /// Of the file that has this name now.
+    pub(crate) fn at(path: &Path) -> io::Result<Option<Self>> {
+        Ok(Self::of(&fs::metadata(path)?))
+    }
+
+    #[cfg(unix)]
+    fn of(file: &Metadata) -> Option<Self> {
+        use std::os::unix::fs::MetadataExt;
+        Some(Self { device: file.dev(), inode: file.ino() })
+    }
+
+    #[cfg(not(unix))]
+    fn of(_file: &Metadata) -> Option<Self> {
+        None
+    }
+}
+
 /// An open file, of this process alone.
 #[derive(Debug)]
 pub(crate) struct OwnFile {
     file: FileBackend,
+    id: Option<FileId>,
     process: Process,
 }
 
@@ -39,7 +66,13 @@ impl OwnFile {
     }
 
     fn of(file: File) -> Result<Self> {
-        Ok(Self { file: FileBackend::new(file)?, process: Process::current() })
+        let id = FileId::of(&file.metadata()?);
+        Ok(Self { file: FileBackend::new(file)?, id, process: Process::current() })
+    }
+
+    /// Which file it is.
+    pub(crate) fn id(&self) -> Option<FileId> {
+        self.id
     }
 
     fn own(&self) -> io::Result<&FileBackend> {

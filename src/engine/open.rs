@@ -237,8 +237,10 @@ fn open_existing(path: &Path, options: &Options, begun: Instant) -> Result<Handl
     }
     builder.set_check_integrity_on_open(verify);
     wait_for_writers(path, options, begun)?;
-    let mut handle =
-        Handle::new(Access::Write(Guard::fresh().run(|| Ok(builder.create_with_backend(OwnFile::write(path)?)?))?));
+    let file = OwnFile::write(path)?;
+    let id = file.id();
+    let database = Guard::fresh().run(|| Ok(builder.create_with_backend(file)?))?;
+    let mut handle = Handle::new(Access::Write(database)).of(id);
     probe_handle(path, &handle)?;
     if verify && host_differs {
         let guard = handle.guard();

@@ -9,6 +9,7 @@ use redb::StorageBackend;
 
 use crate::engine::file::OwnFile;
 use crate::engine::holder::Holder;
+use crate::engine::place::Place;
 use crate::error::{Error, ErrorKind, Result};
 
 /// The locked byte of a session is its number behind this offset, where no content of the file ever is.
@@ -29,18 +30,27 @@ const FIRST_HOLDER: u64 = SLOTS * SLOT as u64;
 #[derive(Debug)]
 pub(crate) struct Presence {
     file: OwnFile,
+    place: Place,
 }
 
 impl Presence {
     /// Opens, or creates, the file beside the store.
     pub(crate) fn open(store: &Path) -> Result<Self> {
         let path = path(store);
-        Ok(Self { file: OwnFile::create(&path).map_err(|error| error.context(path.display()))? })
+        let file = OwnFile::create(&path).map_err(|error| error.context(path.display()))?;
+        Ok(Self { place: Place::new(&path, file.id()), file })
     }
 
     /// Opens the file beside the store when there is one.
     pub(crate) fn open_existing(store: &Path) -> Option<Self> {
-        Some(Self { file: OwnFile::write(&path(store)).ok()? })
+        let path = path(store);
+        let file = OwnFile::write(&path).ok()?;
+        Some(Self { place: Place::new(&path, file.id()), file })
+    }
+
+    /// Whether others who open the file of sessions find another one.
+    pub(crate) fn is_moved(&self) -> bool {
+        self.place.refuse_moved().is_err()
     }
 
     /// Takes a place in the line of those who wait for their turn to write, unless another process has it; says whether

@@ -68,8 +68,8 @@ pub(crate) struct Owned<T> {
 }
 
 impl<T> Owned<T> {
-    pub(crate) fn new(value: T) -> Self {
-        Self { value: Some(value), process: Process::current() }
+    pub(crate) fn new(value: T, process: &Process) -> Self {
+        Self { value: Some(value), process: process.clone() }
     }
 
     /// The value, to be ended in its own way. That is done behind a [`Guard`](crate::engine::entrance::Guard), which refuses

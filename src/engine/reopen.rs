@@ -21,7 +21,7 @@ impl Store {
     /// # Errors
     ///
     /// As [`Store::open`] as long as the file cannot be opened: then every call fails with `Reopen`, and this can be called
-    /// again. `Reopen` once the store was closed; `Conflict` inside of a write.
+    /// again. `Moved` while another file, or none, has its path. `Reopen` once the store was closed; `Conflict` inside of a write.
     ///
     /// # Examples
     ///
@@ -45,11 +45,15 @@ impl Store {
             Content::Open(handle) if !handle.is_spent() && !self.inner.gate.is_poisoned() => return Ok(()),
             Content::Open(_) | Content::Lost => {}
         }
+        self.refuse_moved()?;
         // The old one first: a file that is not shared is opened once at a time.
         if let Content::Open(handle) = mem::replace(&mut *content, Content::Lost) {
             handle.give_up();
         }
-        *content = Content::Open((self.inner.opener)(self.path())?);
+        let handle = (self.inner.opener)(self.path())?;
+        // Between the look and the opening it may have been replaced.
+        self.refuse_moved()?;
+        *content = Content::Open(handle);
         self.inner.gate.renew();
         drop(content);
         self.commits().look_again();

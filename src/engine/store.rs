@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
@@ -13,11 +13,13 @@ use crate::engine::commit::{Gate, Outcome};
 use crate::engine::database::Handle;
 use crate::engine::epoch::Epoch;
 use crate::engine::gathered::Gathered;
+use crate::engine::held::Held;
 use crate::engine::index::IndexRule;
 use crate::engine::nested::Nested;
 use crate::engine::notice::Commits;
 use crate::engine::open;
 use crate::engine::pages::Snapshot;
+use crate::engine::place::Place;
 use crate::engine::process::Owned;
 use crate::engine::reserve;
 use crate::engine::schema::CollectionId;
@@ -57,6 +59,8 @@ pub(crate) struct Inner {
     pub(crate) opener: Opener,
     context: Arc<Context>,
     session: OnceLock<u64>,
+    /// Its byte, until its end is written.
+    held: OnceLock<Weak<Held>>,
     /// Whether a session is still to begin, as the disk had no room for one.
     session_put_off: AtomicBool,
     closing: Mutex<Vec<Closing>>,
@@ -80,6 +84,7 @@ pub(crate) struct Context {
     pub(crate) history: Option<Duration>,
     pub(crate) stale_mark: Option<Duration>,
     pub(crate) turn: Turn,
+    pub(crate) place: Place,
     pub(crate) lock_timeout: Duration,
     pub(crate) gathered: Gathered,
     one_phase: bool,
@@ -282,6 +287,7 @@ impl Options {
             history: self.history,
             stale_mark: self.stale_mark,
             turn: Turn::new(path),
+            place: Place::new(path, handle.id()),
             lock_timeout: self.lock_timeout,
             gathered: Gathered::default(),
             one_phase: self.one_phase,
@@ -293,6 +299,7 @@ impl Options {
             opener,
             context: Arc::new(context),
             session: OnceLock::new(),
+            held: OnceLock::new(),
             session_put_off: AtomicBool::new(false),
             closing: Mutex::default(),
         };
@@ -316,7 +323,7 @@ impl Store {
     ///
     /// What the closure returns; `Conflict` for a write inside of a write on one thread; `Locked` when another process
     /// writes for longer than the lock timeout; `Uncertain` when the commit failed half-way; `NotCommitted`, `Reopen`,
-    /// `Full` and `Io` as their names say.
+    /// `Full`, `Moved` and `Io` as their names say.
     ///
     /// # Examples
     ///
@@ -390,6 +397,15 @@ impl Store {
         self.inner.slot.refuse_forked()
     }
 
+    /// Refuses a store whose file is not at its path any more, as every commit does.
+    ///
+    /// # Errors
+    ///
+    /// `Moved` then.
+    pub(crate) fn refuse_moved(&self) -> Result<()> {
+        self.inner.context.place.refuse_moved()
+    }
+
     /// What this process has committed, for those who wait for more.
     pub(crate) fn commits(&self) -> &Arc<Commits> {
         self.inner.gate.commits()
@@ -430,6 +446,7 @@ impl Store {
     /// disk, make a new file with `repair` before going on: what redb has moved may be in the system's cache only.
     pub fn compact(&self) -> Result<bool> {
         let _nested = Nested::enter(&self.inner.context)?;
+        self.refuse_moved()?;
         let mut slot = self.inner.slot.exclusively()?;
         let handle = slot.handle_mut()?;
         let guard = handle.guard();
@@ -456,8 +473,12 @@ impl Store {
             closed => closed,
         };
         let _nested = Nested::enter(&self.inner.context)?;
-        let content = std::mem::replace(&mut *self.inner.slot.exclusively()?, Content::Closed);
-        let closed = closed.and(match content {
+        let mut slot = self.inner.slot.exclusively()?;
+        // Where nothing was left to be written, nobody has looked yet.
+        let moved = matches!(*slot, Content::Open(_)).then(|| self.refuse_moved());
+        let content = std::mem::replace(&mut *slot, Content::Closed);
+        drop(slot);
+        let closed = closed.and(moved.unwrap_or(Ok(()))).and(match content {
             Content::Open(handle) => handle.close(),
             Content::Lost | Content::Closed => Ok(()),
         });
@@ -472,9 +493,17 @@ impl Store {
         self.inner.closing.lock().push(closing);
     }
 
-    /// Notes the number of this process's session.
-    pub(crate) fn set_session(&self, number: u64) {
+    /// Notes the number of this process's session, and what holds its byte.
+    pub(crate) fn set_session(&self, number: u64, held: &Arc<Held>) {
         self.inner.session.get_or_init(|| number);
+        self.inner.held.get_or_init(|| Arc::downgrade(held));
+    }
+
+    /// Sees to it that other processes find this one's session alive.
+    pub(crate) fn keep_held(&self) {
+        if let Some(held) = self.inner.held.get().and_then(Weak::upgrade) {
+            held.keep();
+        }
     }
 
     /// Notes whether this process's session is still to begin; gives whether it was.
@@ -499,6 +528,8 @@ impl Store {
         if Nested::is_inside(&self.inner.context) {
             return self.with_handle(call);
         }
+        self.refuse_forked()?;
+        self.keep_held();
         let done = self.inner.slot.with_in_turn(call);
         done.map_err(|error| reserve::give_up_when_full(self.path(), error))
     }

@@ -145,8 +145,9 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// As [`Store::write`]. `Damaged` when a claimed task cannot be read, once all else is done.
+    /// As [`Store::write`]. `Moved` also when there is nothing to write. `Damaged` when a claimed task cannot be read, once all else is done.
     pub fn upkeep(&self) -> Result<()> {
+        self.refuse_moved()?;
         self.notice_crashes()?;
         let heard = self.write_heartbeats();
         let expired = self.expire_claims();

@@ -4,6 +4,7 @@
 //! has crashed: what was claimed in that process goes back to ready, with the attempt counted.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -13,6 +14,7 @@ use serde_json::json;
 use crate::clock;
 use crate::engine::codec::{self, Stored};
 use crate::engine::commit::Outcome;
+use crate::engine::held::Held;
 use crate::engine::presence::Presence;
 use crate::engine::records::{KeyRange, Records, scan_rows};
 use crate::engine::reserve;
@@ -125,15 +127,14 @@ impl Store {
             tx.put_session(&session)?;
             Ok(Outcome::Commit((id, crashed)))
         })?;
-        if let Err(error) = presence.announce(id.0, &format!("process {} ({})", std::process::id(), program())) {
-            tracing::warn!(%error, "messages cannot name this process");
-        }
+        let who = format!("process {} ({})", std::process::id(), program());
+        let held = Arc::new(Held::new(self.path(), presence, id.0, who));
+        self.set_session(id.0, &held);
         self.at_close(Box::new(move |tx| {
             // Held for as long as this may still have to be tried.
-            let _held = &presence;
+            let _held = &held;
             tx.end_session(id)
         }));
-        self.set_session(id.0);
         Ok(crashed)
     }
 
@@ -174,9 +175,11 @@ impl Store {
     ///
     /// As [`Store::write`].
     pub fn notice_crashes(&self) -> Result<Vec<Session>> {
+        self.refuse_forked()?;
         if self.is_session_put_off() {
             return self.begin_session_put_off();
         }
+        self.keep_held();
         if !self.view()?.has_dead_session(self.path(), self.session())? {
             return Ok(Vec::new());
         }
@@ -297,7 +300,8 @@ impl WriteTx<'_> {
         if let Some(bytes) = self.row(Table::Sessions, &id.0.to_be_bytes())? {
             let session: Session = codec::decode(&bytes)?;
             let alive_at = self.now();
-            self.put_session(&Session { alive_at, ..session })?;
+            // It may have been taken for dead while it was not to be found in the file of sessions.
+            self.put_session(&Session { alive_at, state: SessionState::Open, ended_at: None, ..session })?;
         }
         Ok(())
     }

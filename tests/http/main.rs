@@ -7,6 +7,7 @@ mod crowd;
 mod described;
 mod forgiving;
 mod kill;
+mod moved;
 mod operations;
 mod python;
 mod queue;

@@ -24,7 +24,7 @@ pub(crate) use self::sample::{Place, check_sample};
 use crate::engine::records::KeyRange;
 use crate::engine::schema::Table;
 use crate::engine::tally::Tally;
-use crate::engine::view::View;
+use crate::engine::view::{Members, View};
 use crate::engine::walk::{Way, walk};
 use crate::error::{Error, ErrorKind, Result};
 

@@ -72,6 +72,7 @@ impl From<ErrorKind> for Exit {
             | ErrorKind::Uncertain
             | ErrorKind::Reopen
             | ErrorKind::Forked
+            | ErrorKind::Moved
             | ErrorKind::Full
             | ErrorKind::Io => Self::Failed,
         }

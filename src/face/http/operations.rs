@@ -91,7 +91,7 @@ pub(super) fn checks(app: &App) -> Vec<Check> {
     let instance = app.instance();
     let health = instance.health();
     let store = instance.store();
-    let readable = store.view().and_then(|view| view.queue().counts()).err();
+    let readable = store.view().and_then(|view| view.queue().counts()).and_then(|_| store.refuse_moved()).err();
     let failed = |error: Option<String>, what: &str| error.map(|_| format!("{what}; the service's log says why"));
     vec![
         Check::of("store", readable.map(|error| format!("the store cannot be read: kind={}", error.kind().as_str()))),

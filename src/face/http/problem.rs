@@ -71,7 +71,7 @@ fn detail_of(error: &Error) -> String {
             tracing::error!(kind = error.kind().as_str(), %error, "a request failed");
             NOT_SHOWN.to_owned()
         }
-        ErrorKind::Damaged | ErrorKind::Full | ErrorKind::Uncertain | ErrorKind::Reopen => {
+        ErrorKind::Damaged | ErrorKind::Full | ErrorKind::Uncertain | ErrorKind::Reopen | ErrorKind::Moved => {
             tracing::error!(kind = error.kind().as_str(), %error, "a request failed");
             error.to_string()
         }
@@ -91,6 +91,7 @@ fn status_of(kind: ErrorKind) -> StatusCode {
         | ErrorKind::NewerFormat
         | ErrorKind::Uncertain
         | ErrorKind::Forked
+        | ErrorKind::Moved
         | ErrorKind::Io => StatusCode::INTERNAL_SERVER_ERROR,
     }
 }

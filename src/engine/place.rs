@@ -1,0 +1,80 @@
+//! Whether the file of a store still has its name. A file that was removed, or that another has replaced, goes on to take
+//! writes for as long as it is open, and all of them are gone at its end. So every commit looks first.
+
+use std::io::ErrorKind as IoKind;
+use std::path::{Path, PathBuf};
+
+use crate::engine::file::FileId;
+use crate::error::{Error, ErrorKind, Result};
+
+/// The name of an open file.
+#[derive(Debug)]
+pub(crate) struct Place {
+    path: PathBuf,
+    /// The file that was opened by it; none where the system does not tell.
+    id: Option<FileId>,
+}
+
+impl Place {
+    /// A file that was just opened by its name. Where the system names it otherwise at once, its word counts for nothing.
+    pub(crate) fn new(path: &Path, id: Option<FileId>) -> Self {
+        let id = id.filter(|id| FileId::at(path).is_ok_and(|at| at == Some(*id)));
+        Self { path: path.to_path_buf(), id }
+    }
+
+    /// Refuses what would be written to a file that is not at its place any more.
+    ///
+    /// # Errors
+    ///
+    /// `Moved` then. Where the system does not let this process look, it is not refused.
+    pub(crate) fn refuse_moved(&self) -> Result<()> {
+        let Some(id) = self.id else { return Ok(()) };
+        let became = match FileId::at(&self.path) {
+            Ok(at) if at == Some(id) => return Ok(()),
+            Ok(_) => "replaced by another",
+            Err(error) if matches!(error.kind(), IoKind::NotFound | IoKind::NotADirectory) => "moved or removed",
+            Err(error) => {
+                tracing::debug!(%error, "it cannot be told whether the file of the store is still at its place");
+                return Ok(());
+            }
+        };
+        let message =
+            "while the store was open, so nothing more is written to it; put it back, or stop and open the store again";
+        Err(Error::new(ErrorKind::Moved, format!("the file of the store was {became} {message}")))
+    }
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use std::fs;
+
+    use super::*;
+    use crate::engine::file::OwnFile;
+
+    #[test]
+    fn a_file_is_at_its_place_until_it_is_moved_replaced_or_removed_and_again_once_it_is_put_back() {
+        let folder = tempfile::tempdir().unwrap();
+        let [path, other, link] = ["h.redb", "other", "link"].map(|name| folder.path().join(name));
+        fs::write(&path, b"a store").unwrap();
+        let place = Place::new(&path, OwnFile::read(&path).unwrap().id());
+        let became = || place.refuse_moved().map_err(|error| (error.kind(), error.to_string()));
+        let refused = |what: &str| {
+            let (kind, message) = became().unwrap_err();
+            assert_eq!(kind, ErrorKind::Moved);
+            assert!(message.starts_with(&format!("the file of the store was {what} while")), "{message}");
+        };
+        became().unwrap();
+        fs::hard_link(&path, &link).unwrap();
+        became().unwrap();
+        fs::rename(&path, &other).unwrap();
+        refused("moved or removed");
+        fs::write(&path, b"a store").unwrap();
+        refused("replaced by another");
+        fs::rename(&other, &path).unwrap();
+        became().unwrap();
+        fs::remove_file(&path).unwrap();
+        refused("moved or removed");
+        fs::hard_link(&link, &path).unwrap();
+        became().unwrap();
+    }
+}
