@@ -149,7 +149,7 @@ fn live(bench: &Bench, tasks: usize, part: u32) {
         let (time, report) = timed(|| store.restore(&point, RestoreOptions::new()).unwrap());
         assert!(report.total() >= 1);
         times[1].push(time);
-        let keep_few = Policy { cap: Some(1), thinning: Vec::new(), ..Policy::default() };
+        let keep_few = Policy { cap: Some(1), floor: Duration::ZERO, thinning: Vec::new(), ..Policy::default() };
         let (time, forgotten) = timed(|| store.retain(&keep_few).unwrap());
         assert!(round < 2 || !forgotten.is_empty());
         times[3].push(time);

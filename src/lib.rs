@@ -138,6 +138,7 @@ pub use recovery::drills::{LastDrill, Rehearsed};
 pub use recovery::events::{Event, EventKind, Events};
 pub use recovery::guard::{Guard, GuardOptions, Guarded, RollBack};
 pub use recovery::points::{Point, PointLoss, PointRequest};
+pub use recovery::policy::{PolicySet, StoredPolicy};
 pub use recovery::repair::RepairPlan;
 pub use recovery::resolve::{Named, PointName, Resolved, resolve};
 pub use recovery::restore::{RestoreOptions, RestorePlan, RestoreReport, Verified};

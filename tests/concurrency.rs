@@ -117,7 +117,13 @@ fn read_until(end: Instant, store: &Store) -> String {
 fn keep_until(end: Instant, store: &Store, process: usize) -> String {
     let mut log = String::new();
     let (own, mut kept) = (format!("own-{process}"), Vec::new());
-    let policy = Policy { cap: Some(2), thinning: Vec::new(), keep_safety: Duration::ZERO, ..Policy::default() };
+    let policy = Policy {
+        cap: Some(2),
+        floor: Duration::ZERO,
+        thinning: Vec::new(),
+        keep_safety: Duration::ZERO,
+        ..Policy::default()
+    };
     for round in 0i64.. {
         if Instant::now() >= end {
             break;

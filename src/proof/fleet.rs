@@ -512,7 +512,13 @@ impl Fleet {
         if choices.once_in(2) {
             self.clock.sleep(Duration::from_secs(45 * 60));
         }
-        let policy = Policy { cap: Some(2), thinning: Vec::new(), keep_safety: Duration::ZERO, ..Policy::default() };
+        let policy = Policy {
+            cap: Some(2),
+            floor: Duration::ZERO,
+            thinning: Vec::new(),
+            keep_safety: Duration::ZERO,
+            ..Policy::default()
+        };
         let gone = self.store.retain(&policy)?.iter().map(|point| point.epoch).collect();
         Ok(Acted { gone: Gone::AndOldCommits(gone), ..self.acted("retain", Shape::Several, self.now()) })
     }

@@ -90,6 +90,47 @@ fn wrong(text: &str) -> Error {
     ))
 }
 
+/// For `#[serde(with = "age::stored")]`: milliseconds in the store, `10m` for people.
+pub(crate) mod stored {
+    use std::time::Duration;
+
+    use serde::de::Error as _;
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    pub(crate) fn serialize<S: Serializer>(age: &Duration, to: S) -> Result<S::Ok, S::Error> {
+        if to.is_human_readable() {
+            to.serialize_str(&super::exact(*age))
+        } else {
+            u64::try_from(age.as_millis()).unwrap_or(u64::MAX).serialize(to)
+        }
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
+        if from.is_human_readable() {
+            super::parse(&String::deserialize(from)?).map_err(D::Error::custom)
+        } else {
+            Ok(Duration::from_millis(u64::deserialize(from)?))
+        }
+    }
+
+    /// The same for a length that may be absent.
+    pub(crate) mod option {
+        use super::{Deserialize, Deserializer, Duration, Serialize, Serializer};
+
+        #[derive(Serialize, Deserialize)]
+        #[serde(transparent)]
+        struct Age(#[serde(with = "super")] Duration);
+
+        pub(crate) fn serialize<S: Serializer>(age: &Option<Duration>, to: S) -> Result<S::Ok, S::Error> {
+            age.map(Age).serialize(to)
+        }
+
+        pub(crate) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Duration>, D::Error> {
+            Ok(Option::<Age>::deserialize(from)?.map(|age| age.0))
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;

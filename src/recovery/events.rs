@@ -90,6 +90,8 @@ kinds! {
     RestoreUndone = "restore_undone",
     /// Retention, or somebody, forgot a backup or a point.
     BackupDeletedOld = "backup_deleted_old",
+    /// Somebody changed the rules by which points are forgotten.
+    PolicySet = "retention_set",
     /// A hold was put on a point.
     PointHeld = "point_held",
     /// A hold was taken off a point.

@@ -12,6 +12,7 @@ pub(crate) mod guard;
 pub(crate) mod history;
 mod made;
 pub(crate) mod points;
+pub(crate) mod policy;
 pub(crate) mod repair;
 pub(crate) mod resolve;
 pub(crate) mod restore;

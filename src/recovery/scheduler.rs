@@ -10,12 +10,12 @@ use serde::Serialize;
 use serde_json::json;
 
 use crate::clock;
+use crate::engine::schema::Table;
 use crate::engine::store::Store;
 use crate::error::{Error, ErrorKind, Result};
 use crate::recovery::background::{Background, Stop};
 use crate::recovery::events::EventKind;
 use crate::recovery::points::PointRequest;
-use crate::recovery::retention::Policy;
 
 /// How often the thread looks what is due.
 const TICK: Duration = Duration::from_secs(1);
@@ -25,6 +25,8 @@ const KEEP_AUDIT: Duration = Duration::from_secs(90 * 24 * 60 * 60);
 const KEEP_ALIVE: Duration = Duration::from_secs(10);
 /// Retention runs behind every automatic backup, and at least this often, as points also come from elsewhere and age.
 const RETAIN_EVERY: Duration = Duration::from_secs(10 * 60);
+/// It runs at once when so many points have come since, so that a program which makes points without end piles up no more.
+const RETAIN_AT_ONCE: u64 = 1_000;
 /// What has failed is tried again after this long.
 const AGAIN_AFTER: Duration = Duration::from_secs(10);
 /// Expired claims taken back in one transaction.
@@ -42,8 +44,9 @@ pub struct Schedule {
     pub backup_interval: Option<Duration>,
     /// Whether a backup is made although nothing has changed since the last one. It is not, unless this says so.
     pub backup_unchanged: bool,
-    /// What is kept; none for everything.
-    pub retention: Option<Policy>,
+    /// Whether points are forgotten, by the [policy](Store::policy) that the store has at that time. They are, unless
+    /// this says no.
+    pub retain: bool,
     /// Tasks that have been finished for longer than this are removed, within a minute; none, as it is unless set, for
     /// keeping them for ever.
     pub purge_finished: Option<Duration>,
@@ -52,7 +55,7 @@ pub struct Schedule {
 impl Default for Schedule {
     fn default() -> Self {
         let backup_interval = Some(Duration::from_secs(10 * 60));
-        Self { backup_interval, backup_unchanged: false, retention: Some(Policy::default()), purge_finished: None }
+        Self { backup_interval, backup_unchanged: false, retain: true, purge_finished: None }
     }
 }
 
@@ -204,6 +207,8 @@ struct Worker {
     backup: Wait,
     /// Until retention is due again.
     retention: Wait,
+    /// How many points it left.
+    points: u64,
     /// Until the session is to be noted alive again.
     alive: Wait,
     /// Until finished tasks are looked for again.
@@ -231,7 +236,7 @@ impl Worker {
     fn new(store: Store, schedule: Schedule, attendant: Arc<dyn Attendant>, health: Arc<Mutex<Health>>) -> Self {
         let now = store.clock().now();
         let (alive, none) = (Wait::new(now, KEEP_ALIVE), Wait::new(now, Duration::ZERO));
-        Self { store, schedule, attendant, health, backup: none, retention: none, alive, purge: none }
+        Self { store, schedule, attendant, health, backup: none, retention: none, points: 0, alive, purge: none }
     }
 
     fn run(&mut self, stop: &Stop) {
@@ -252,8 +257,9 @@ impl Worker {
             self.backup = Wait::new(now, if made.is_err() { AGAIN_AFTER } else { Duration::ZERO });
             self.note(Work::Backup, made.err());
         }
-        if has_made || self.retention.is_over(now) {
+        if has_made || self.retention.is_over(now) || self.points_pile_up() {
             let retained = self.retain();
+            self.points = self.count_points().unwrap_or_default();
             self.retention = Wait::new(now, if retained.is_err() { AGAIN_AFTER } else { RETAIN_EVERY });
             self.note(Work::Retention, retained.err());
         }
@@ -303,9 +309,19 @@ impl Worker {
         Ok(self.store.auto_backup(interval, request, self.schedule.backup_unchanged)?.is_some())
     }
 
+    fn points_pile_up(&self) -> bool {
+        self.count_points().is_ok_and(|count| count >= self.points.saturating_add(RETAIN_AT_ONCE))
+    }
+
+    fn count_points(&self) -> Result<u64> {
+        self.store.view()?.count_rows(Table::Points)
+    }
+
     fn retain(&self) -> Result<()> {
-        let Some(policy) = &self.schedule.retention else { return Ok(()) };
-        match self.store.retain(policy) {
+        if !self.schedule.retain {
+            return Ok(());
+        }
+        match self.store.retain_by_policy() {
             // Another process has forgotten it at the same time.
             Err(error) if error.kind() == ErrorKind::Gone => Ok(()),
             retained => retained.map(drop),
@@ -355,8 +371,10 @@ impl Store {
 mod tests {
     use super::*;
     use crate::clock::{Clock as _, ManualClock};
-    use crate::engine::schema::{CollectionId, Table};
+    use crate::engine::commit::Outcome;
+    use crate::engine::schema::CollectionId;
     use crate::engine::write::WriteTx;
+    use crate::recovery::retention::Policy;
     use crate::state::ids::BotId;
     use crate::state::queue::NewTask;
     use crate::state::registry::Bot;
@@ -588,5 +606,21 @@ mod tests {
         let (_folder, _clock, mut worker) = worker(Arc::new(()));
         worker.store.close().unwrap();
         assert!(!worker.tick());
+    }
+
+    #[test]
+    fn points_that_come_without_end_are_thinned_before_they_pile_up() {
+        let (_folder, clock, mut worker) = worker(Arc::new(Refuser { takes: true, ..Refuser::default() }));
+        let earlier = worker.store.restore_point("by hand this morning").unwrap();
+        assert!(worker.tick());
+        clock.advance(AGAIN_AFTER);
+        worker.store.set_policy(Some(Policy { burst: Some(10), ..Policy::default() }), "test").unwrap();
+        let point = |tx: &mut WriteTx<'_>| tx.make_point(PointRequest::new("burst")).map(drop);
+        let burst = |tx: &mut WriteTx<'_>| (0..RETAIN_AT_ONCE).try_for_each(|_| point(tx)).map(Outcome::Commit);
+        worker.store.alone(burst).unwrap();
+        assert!(worker.tick());
+        // Nine found room beside the earlier one, and the newest always stays.
+        assert_eq!(worker.store.points().unwrap().len(), 1 + 9 + 1);
+        assert!(worker.store.find_point(&earlier).unwrap().is_some());
     }
 }

@@ -45,6 +45,30 @@ fn the_rules_of_retention_give_their_reasons() {
 }
 
 #[test]
+fn the_store_keeps_one_policy_and_who_forgets_by_policy_goes_by_it() {
+    let hive = Hive::new();
+    hive.ok(&["point", "create", "first"]);
+    let shown = hive.ok(&["point", "policy"]);
+    assert!(shown.starts_with("# nobody has set anything; these are the defaults\nkeep-within = \"7d\"\n"), "{shown}");
+    let set = hive.ok(&["point", "policy", "--keep-within", "30d", "--keep-daily", "60"]);
+    assert!(set.contains("# set by hivekeep point policy at ") && set.contains("\nkeep-daily = 60\n"), "{set}");
+    hive.ok(&["point", "policy", "--keep-count", "7"]);
+    let policy = hive.json(&["point", "policy"]);
+    assert_eq!((&policy["policy"]["keep_within"], &policy["policy"]["cap"]), (&json!("30d"), &json!(7)));
+    let judged = hive.json(&["point", "forget", "--policy", "--dry-run"]);
+    assert_eq!(judged[0]["reasons"], json!(["latest good point", "newest of its day", "within 30d"]));
+    let doctor = hive.run(&["doctor"]).out;
+    assert!(
+        doctor.contains("30d, at most 7 of a kind older than 1d, 60 daily, set by hivekeep point policy"),
+        "{doctor}"
+    );
+    assert!(hive.ok(&["point", "policy", "--keep-everything"]).ends_with("no-retention = true\n"));
+    assert_eq!(hive.run(&["point", "forget", "--policy"]).with(0).err, "forgot 0 restore points\n");
+    assert!(hive.ok(&["point", "policy", "--default"]).contains("keep-within = \"7d\""));
+    assert!(hive.ok(&["log"]).contains("retention_set"));
+}
+
+#[test]
 fn a_diff_names_what_changed() {
     let hive = Hive::new();
     hive.fill();

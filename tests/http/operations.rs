@@ -214,7 +214,7 @@ fn flags_go_before_the_environment_and_that_before_the_file() {
 #[test]
 fn retention_keeps_at_most_so_many_and_never_what_is_held() {
     let hive = Hive::new();
-    let service = Service::start(&hive, &["--keep-count", "2", "--backup-interval", "1s"]);
+    let service = Service::start(&hive, &["--keep-count", "2", "--keep-floor", "0s", "--backup-interval", "1s"]);
     let point = |n: u32| {
         service.put("/api/config/n", n).ok();
         service.post("/api/points", json!({})).ok()["id"].as_str().unwrap().to_owned()
@@ -228,6 +228,17 @@ fn retention_keeps_at_most_so_many_and_never_what_is_held() {
     assert_eq!(service.get(&format!("/api/points/{held}")).ok()["held"], true);
     let events = service.get("/api/events").ok()["events"].take();
     assert!(events.as_array().unwrap().iter().any(|event| event["event"] == "backup_deleted_old"), "{events}");
+}
+
+#[test]
+fn the_service_writes_the_rules_that_it_is_given_into_the_store_and_leaves_them_when_given_none() {
+    let hive = Hive::new();
+    Service::start(&hive, &["--keep-within", "30d"]).stop("-TERM");
+    Service::start(&hive, &[]).stop("-TERM");
+    let shown = hive.ok(&["point", "policy"]);
+    assert!(shown.contains("# set by hivekeep serve at ") && shown.contains("keep-within = \"30d\""), "{shown}");
+    Service::start(&hive, &["--no-retention"]).stop("-TERM");
+    assert!(hive.ok(&["point", "policy"]).ends_with("no-retention = true\n"));
 }
 
 #[test]

@@ -94,7 +94,13 @@ impl Writer<'_> {
 
 /// Makes points, restores what nobody counts on, forgets, and looks for the dead.
 fn keep_points_until(end: Instant, store: &Store) {
-    let policy = Policy { cap: Some(3), thinning: Vec::new(), keep_safety: Duration::ZERO, ..Policy::default() };
+    let policy = Policy {
+        cap: Some(3),
+        floor: Duration::ZERO,
+        thinning: Vec::new(),
+        keep_safety: Duration::ZERO,
+        ..Policy::default()
+    };
     for round in 0.. {
         if Instant::now() >= end {
             break;

@@ -12,14 +12,13 @@ use crate::face::cli::exit::Exit;
 use crate::face::cli::table::Columns;
 use crate::face::summary::counted;
 use crate::recovery::points::Point;
-use crate::recovery::retention::{Policy, Verdict};
+use crate::recovery::retention::Verdict;
 use crate::recovery::selector::Selector;
 
 /// Forget restore points, and free what only they need
 ///
 /// Everything that other points need stays, and every other point stays as it is. A held point is not forgotten.
-/// With --policy the rules of retention say which: by default points of the last 7 days are kept, at most 100 of a
-/// kind, the automatic ones of them thinned.
+/// With --policy the rules of the store say which, as they do in the service: hivekeep point policy shows and sets them.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -90,12 +89,13 @@ fn by_name(context: &mut Context, selectors: &[Selector], dry_run: bool) -> Resu
 }
 
 fn by_policy(context: &mut Context, dry_run: bool) -> Result<Exit> {
-    let policy = Policy::default();
+    // A store whose policy forgets nothing judges nothing.
+    let judge = |store: &Store| store.policy()?.policy.map_or(Ok(Vec::new()), |policy| store.judge(&policy));
     let judged = match dry_run {
-        true => context.look()?.judge(&policy)?,
+        true => judge(&context.look()?)?,
         false => context.change(|store| {
-            let judged = store.judge(&policy)?;
-            store.retain(&policy).map(|_| judged)
+            let judged = judge(store)?;
+            store.retain_by_policy().map(|_| judged)
         })?,
     };
     let count = judged.iter().filter(|(_, verdict)| !verdict.keep).count() as u64;

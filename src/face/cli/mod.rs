@@ -30,17 +30,20 @@ mod interrupt;
 mod log;
 mod output;
 mod point;
+mod policy;
 mod progress;
 mod put;
 mod queue;
 mod repair;
 mod restore;
+mod rules;
 #[cfg(feature = "http")]
 mod serve;
 mod shown;
 mod signals;
 mod status;
 mod table;
+mod value;
 mod which;
 
 use std::ffi::OsString;

@@ -13,6 +13,7 @@ use crate::face::cli::exit::Exit;
 use crate::face::cli::forget::Forget;
 use crate::face::cli::input;
 use crate::face::cli::output::Output;
+use crate::face::cli::policy::PolicyArgs;
 use crate::face::cli::table::Columns;
 use crate::face::summary::{counted, show_bytes};
 use crate::recovery::points::{Point, PointRequest};
@@ -40,6 +41,7 @@ enum PointVerb {
     Hold(Hold),
     Release(Release),
     Forget(Forget),
+    Policy(PolicyArgs),
 }
 
 impl PointArgs {
@@ -52,6 +54,7 @@ impl PointArgs {
             PointVerb::Hold(Hold { point }) => held(context, &point, true),
             PointVerb::Release(Release { point }) => held(context, &point, false),
             PointVerb::Forget(forget) => forget.run(context),
+            PointVerb::Policy(policy) => policy.run(context),
         }
     }
 }

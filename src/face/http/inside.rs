@@ -101,7 +101,7 @@ impl Inside {
 fn setup() -> Setup {
     Setup {
         backup_interval: None,
-        retention: None,
+        policy: Some(None),
         purge_finished: None,
         history: None,
         stale_mark: None,

@@ -38,8 +38,8 @@ const INTERVAL: Duration = Duration::from_secs(10 * 60);
 pub(crate) struct Setup {
     /// Between automatic backups; none for no backups.
     pub(crate) backup_interval: Option<Duration>,
-    /// What is kept; none for everything.
-    pub(crate) retention: Option<Policy>,
+    /// What the store's policy of retention becomes, where none in it keeps everything; none leaves it as it is.
+    pub(crate) policy: Option<Option<Policy>>,
     /// Tasks that have been finished for longer are removed; none for keeping them.
     pub(crate) purge_finished: Option<Duration>,
     /// Every commit of this long can be gone back to.
@@ -95,12 +95,14 @@ impl Instance {
             options = options.history(window);
         }
         let store = options.open(path)?;
+        if let Some(policy) = &setup.policy {
+            store.set_policy(policy.clone(), "hivekeep serve")?;
+        }
         let mirror = setup.event_log.as_deref().map(|file| Mirror::start(store.clone(), file)).transpose()?;
         let room = Room::new(setup.min_free);
         let steward = Arc::new(Steward::new(&store, room, &setup));
         let schedule = Schedule {
             backup_interval: setup.backup_interval,
-            retention: setup.retention.clone(),
             purge_finished: setup.purge_finished,
             ..Schedule::default()
         };

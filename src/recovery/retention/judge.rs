@@ -1,4 +1,4 @@
-//! How the rules of a policy work together: age and thinning first, then what is protected from them, then the cap.
+//! How the rules of a policy work together: age, thinning and room first, then what is protected from them, then the cap.
 //!
 //! Older and newer go by epoch, which a clock that is set back does not disturb; ages and stretches go by time.
 
@@ -8,18 +8,25 @@ use std::time::Duration;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
+use super::number::{cut, without_room};
 use super::{Candidate, Class, DAY, HOUR, Policy, Reason, Verdict};
+use crate::engine::epoch::Epoch;
 
 /// 1970 began on a Thursday, three days after a Monday.
 const DAYS_SINCE_MONDAY: i64 = 3;
 
 /// The verdicts, in the order of epochs.
-pub(super) fn judge(policy: &Policy, points: &[Candidate], now: Timestamp) -> Vec<Verdict> {
+pub(super) fn judge<'p>(policy: &Policy, points: &'p [Candidate], now: Timestamp) -> Vec<Verdict> {
     let mut points: Vec<_> = points.iter().collect();
     points.sort_by_key(|point| point.epoch);
-    let stretches = Stretches::new(policy, &points);
-    let mut cases: Vec<_> =
-        points.iter().map(|point| Case::new(point, by_age(policy, point, &stretches, now))).collect();
+    let crowded = without_room(policy, &points);
+    let stretches = Stretches::new(policy, &points, &crowded);
+    let case = |point: &&'p Candidate| {
+        let age = Duration::try_from(now.duration_since(point.at)).unwrap_or(Duration::ZERO);
+        let fate = by_room(policy, point, &crowded).unwrap_or_else(|| by_age(policy, point, &stretches, age));
+        Case { point, age, fate, protections: Vec::new() }
+    };
+    let mut cases: Vec<_> = points.iter().map(case).collect();
     for kind in points.iter().map(|point| point.kind.as_str()).collect::<BTreeSet<_>>() {
         let mut of_kind: Vec<_> = cases.iter_mut().filter(|case| case.counts_as(kind)).collect();
         protect(policy, &mut of_kind);
@@ -30,34 +37,32 @@ pub(super) fn judge(policy: &Policy, points: &[Candidate], now: Timestamp) -> Ve
 }
 
 /// A point on its way to a verdict.
-struct Case<'a> {
-    point: &'a Candidate,
-    fate: Fate,
-    /// Why it is kept whatever age, thinning and cap say.
+pub(super) struct Case<'a> {
+    pub(super) point: &'a Candidate,
+    /// How old it is; one of the future is new.
+    pub(super) age: Duration,
+    pub(super) fate: Fate,
+    /// Why it is kept whatever age, thinning, room and cap say.
     protections: Vec<Reason>,
 }
 
-/// What age, thinning and cap say.
-enum Fate {
+/// What age, thinning, room and cap say.
+pub(super) enum Fate {
     Keep(Reason),
     Forget(Reason),
 }
 
-impl<'a> Case<'a> {
-    fn new(point: &'a Candidate, fate: Fate) -> Self {
-        Self { point, fate, protections: Vec::new() }
-    }
-
+impl Case<'_> {
     /// Whether the rules and the cap of that kind count it.
     fn counts_as(&self, kind: &str) -> bool {
         self.point.class != Class::Safety && self.point.kind == kind
     }
 
-    fn is_protected(&self) -> bool {
+    pub(super) fn is_protected(&self) -> bool {
         !self.protections.is_empty()
     }
 
-    fn is_kept(&self) -> bool {
+    pub(super) fn is_kept(&self) -> bool {
         self.is_protected() || matches!(self.fate, Fate::Keep(_))
     }
 
@@ -77,9 +82,14 @@ impl<'a> Case<'a> {
     }
 }
 
+/// What is said of a point that came when there was no room.
+fn by_room(policy: &Policy, point: &Candidate, crowded: &BTreeSet<Epoch>) -> Option<Fate> {
+    let burst = policy.burst.filter(|_| crowded.contains(&point.epoch))?;
+    Some(Fate::Forget(Reason::Burst(burst)))
+}
+
 /// What age and thinning say of a point.
-fn by_age(policy: &Policy, point: &Candidate, stretches: &Stretches<'_>, now: Timestamp) -> Fate {
-    let age = Duration::try_from(now.duration_since(point.at)).unwrap_or(Duration::ZERO);
+fn by_age(policy: &Policy, point: &Candidate, stretches: &Stretches<'_>, age: Duration) -> Fate {
     if point.class == Class::Safety {
         return up_to(age, policy.keep_safety, Reason::Safety);
     }
@@ -110,10 +120,11 @@ fn thinned_to(policy: &Policy, point: &Candidate, age: Duration) -> Option<Durat
 struct Stretches<'a>(BTreeMap<(&'a str, Duration, i128), &'a Candidate>);
 
 impl<'a> Stretches<'a> {
-    /// Of `points`, which come in the order of their epochs.
-    fn new(policy: &Policy, points: &[&'a Candidate]) -> Self {
+    /// Of `points` but those without room; they come in the order of their epochs.
+    fn new(policy: &Policy, points: &[&'a Candidate], crowded: &BTreeSet<Epoch>) -> Self {
         let mut first = BTreeMap::new();
-        for point in points.iter().filter(|point| point.class == Class::Automatic) {
+        let stands = |point: &&&Candidate| point.class == Class::Automatic && !crowded.contains(&point.epoch);
+        for point in points.iter().filter(stands) {
             for step in &policy.thinning {
                 let standing = first.entry(Self::of(point, step.every)).or_insert(*point);
                 if point.sound && !standing.sound {
@@ -212,29 +223,13 @@ fn month(at: Timestamp) -> i64 {
     i64::from(date.year()) * 12 + i64::from(date.month())
 }
 
-/// Forgets what is over the cap and not protected: automatic ones first, oldest first, then manual ones.
-fn cut(policy: &Policy, cases: &mut [&mut Case<'_>]) {
-    let Some(cap) = policy.cap else { return };
-    let kept = cases.iter().filter(|case| case.is_kept()).count() as u64;
-    let mut over = kept.saturating_sub(cap);
-    for class in [Class::Automatic, Class::Manual] {
-        for case in cases.iter_mut().filter(|case| case.point.class == class && case.is_kept() && !case.is_protected())
-        {
-            if over > 0 {
-                case.fate = Fate::Forget(Reason::OverCap(cap));
-                over -= 1;
-            }
-        }
-    }
-}
-
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
-    use crate::engine::epoch::Epoch;
     use crate::recovery::retention::{TagRule, Thinning};
 
     pub(crate) const MINUTE: u64 = 60;
+    const MINUTE_LONG: Duration = Duration::from_secs(MINUTE);
 
     pub(crate) fn now() -> Timestamp {
         "2026-03-15T12:34:00Z".parse().unwrap()
@@ -354,7 +349,7 @@ pub(super) mod tests {
 
     #[test]
     fn over_the_cap_automatic_points_go_first_and_the_oldest_of_them_first() {
-        let policy = Policy { cap: Some(2), ..Policy::default() };
+        let policy = Policy { cap: Some(2), floor: Duration::ZERO, ..Policy::default() };
         let points = [manual(4 * HOUR), point(3 * HOUR), point(2 * HOUR), manual(HOUR)];
         assert_eq!(
             told(&policy, &points),
@@ -371,7 +366,7 @@ pub(super) mod tests {
 
     #[test]
     fn the_cap_counts_each_kind_alone() {
-        let policy = Policy { cap: Some(1), ..Policy::default() };
+        let policy = Policy { cap: Some(1), floor: Duration::ZERO, ..Policy::default() };
         let other = |age| Candidate { kind: "queue".into(), ..manual(age) };
         let points = [other(4 * HOUR), manual(3 * HOUR), other(2 * HOUR), manual(HOUR)];
         assert_eq!(kept(&policy, &points, now()), [points[2].epoch, points[3].epoch].into());
@@ -462,5 +457,80 @@ pub(super) mod tests {
     fn a_point_from_the_future_counts_as_new() {
         let ahead = Candidate { at: crate::clock::after(now(), DAY), ..point(Duration::ZERO) };
         assert_eq!(told(&Policy::default(), &[ahead]), ["keep: latest good point, within 7d"]);
+    }
+
+    /// So many manual points within two seconds, `age` ago.
+    fn burst(age: Duration, count: u64) -> Vec<Candidate> {
+        let one = |n| {
+            let age = age + Duration::from_millis(2_000 * n / count);
+            Candidate {
+                epoch: Epoch(1_000_000_000 - age.as_secs() + count - n),
+                at: crate::clock::before(now(), age),
+                ..manual(age)
+            }
+        };
+        (0..count).map(one).collect()
+    }
+
+    #[test]
+    fn a_burst_pushes_no_earlier_point_out_neither_now_nor_when_it_has_grown_old() {
+        for age in [Duration::ZERO, 2 * HOUR, 25 * HOUR, 3 * DAY] {
+            let earlier: Vec<_> = eight_days()
+                .into_iter()
+                .chain([manual(8 * HOUR)])
+                .filter(|point| point.at < crate::clock::before(now(), age + 3 * MINUTE_LONG))
+                .collect();
+            let with_it: Vec<_> = earlier.iter().cloned().chain(burst(age, 320)).collect();
+            let without = kept(&Policy::default(), &earlier, now());
+            let with = kept(&Policy::default(), &with_it, now());
+            let newest = earlier.iter().map(|point| point.epoch).max().into_iter().collect();
+            let gone: BTreeSet<_> = without.difference(&with).copied().collect();
+            assert!(gone.is_subset(&newest), "{age:?} ago: {} of {} are gone", gone.len(), without.len());
+        }
+    }
+
+    #[test]
+    fn over_the_cap_those_go_first_that_share_their_minute_then_those_that_share_their_hour() {
+        let policy = Policy { cap: Some(3), floor: Duration::ZERO, ..Policy::default() };
+        let points = [
+            manual(4 * HOUR),
+            manual(3 * HOUR),
+            manual(3 * HOUR - seconds(10 * MINUTE)),
+            manual(3 * HOUR - seconds(20 * MINUTE)),
+            manual(3 * HOUR - seconds(20 * MINUTE + 1)),
+            manual(HOUR),
+        ];
+        let left: Vec<_> = [0, 1, 5].map(|at: usize| points[at].epoch).into();
+        assert_eq!(kept(&policy, &points, now()), left.into_iter().collect());
+        let wider = Policy { cap: Some(5), ..policy };
+        assert_eq!(told(&wider, &points)[4], "forget: more than 3 of its kind".replace('3', "5"));
+    }
+
+    #[test]
+    fn nothing_younger_than_a_day_goes_by_number() {
+        let points: Vec<_> = (1..=500).map(|n| manual(seconds(n * 2 * MINUTE))).collect();
+        assert_eq!(kept(&Policy::default(), &points, now()).len(), 500);
+        assert_eq!(kept(&Policy { floor: HOUR, cap: Some(10), ..Policy::default() }, &points, now()).len(), 29 + 10);
+    }
+
+    #[test]
+    fn a_million_points_of_a_day_are_thinned_among_themselves_to_some_thousand() {
+        let points: Vec<_> = (0..50_000)
+            .map(|n| Candidate { epoch: Epoch(n + 1), ..manual(DAY.mul_f64(1.0 - n as f64 / 5e4)) })
+            .collect();
+        let left = kept(&Policy::default(), &points, now());
+        assert!((3_300..=3_500).contains(&left.len()), "{}", left.len());
+        let after_hours: Vec<_> = left.iter().filter(|epoch| epoch.0 > 25_000).collect();
+        assert!(after_hours.windows(2).all(|pair| pair[1].0 - pair[0].0 < 50), "those that are left lie evenly");
+        assert_eq!(kept(&Policy { burst: None, ..Policy::default() }, &points, now()).len(), 50_000);
+    }
+
+    #[test]
+    fn after_a_burst_there_is_room_again_for_a_point_made_by_hand() {
+        let mut points = burst(4 * HOUR, 5_000);
+        points.extend([manual(HOUR), manual(HOUR / 2), manual(Duration::ZERO)]);
+        let left = kept(&Policy::default(), &points, now());
+        assert!(points.iter().rev().take(3).all(|point| left.contains(&point.epoch)));
+        assert_eq!(left.len(), 1_000 + 3);
     }
 }

@@ -6,7 +6,8 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::judge::tests::{MINUTE, kept, now, point, seconds};
-use super::{Candidate, Class, DAY, Policy, TagRule, Thinning};
+use super::{Candidate, Class, DAY, Policy, Reason, TagRule, Thinning};
+use crate::engine::epoch::Epoch;
 
 fn any_points() -> impl Strategy<Value = Vec<Candidate>> {
     let class = prop_oneof![Just(Class::Automatic), Just(Class::Automatic), Just(Class::Manual), Just(Class::Safety)];
@@ -30,8 +31,10 @@ fn any_policy() -> impl Strategy<Value = Policy> {
         Just(Vec::new()),
         Just(vec![Thinning { from: Duration::ZERO, every: DAY }, Thinning { from: 2 * DAY, every: 2 * DAY }])
     ];
-    (within, cap, thinning, prop::array::uniform5(0..4u64), any::<bool>()).prop_map(
-        |(keep_within, cap, thinning, counts, tags)| {
+    let floor = prop_oneof![Just(Duration::ZERO), Just(DAY), Just(3 * DAY)];
+    let burst = prop::option::of(0..30u64);
+    (within, (cap, floor, burst), thinning, prop::array::uniform5(0..4u64), any::<bool>()).prop_map(
+        |(keep_within, (cap, floor, burst), thinning, counts, tags)| {
             let [keep_last, keep_hourly, keep_daily, keep_weekly, keep_monthly] = counts;
             let tag = TagRule { name: "env".into(), value: None };
             let keep_tags = tags.then_some(tag).into_iter().collect();
@@ -39,6 +42,8 @@ fn any_policy() -> impl Strategy<Value = Policy> {
             Policy {
                 keep_within,
                 cap,
+                floor,
+                burst,
                 thinning,
                 keep_last,
                 keep_hourly,
@@ -50,6 +55,26 @@ fn any_policy() -> impl Strategy<Value = Policy> {
             }
         },
     )
+}
+
+fn burst_class() -> impl Strategy<Value = Class> {
+    prop_oneof![Just(Class::Automatic), Just(Class::Manual)]
+}
+
+/// Those that are older than so many minutes.
+fn earlier(points: Vec<Candidate>, age: u64) -> Vec<Candidate> {
+    let burst = point(seconds(age * MINUTE)).epoch;
+    points.into_iter().filter(|point| point.epoch < burst).collect()
+}
+
+/// So many sound points of one class within the minute that began so many minutes ago.
+fn burst(class: Class, age: u64, count: u64) -> Vec<Candidate> {
+    let first = point(seconds(age * MINUTE));
+    let one = |n| {
+        let at = crate::clock::after(first.at, Duration::from_millis(n * 10));
+        Candidate { class, at, epoch: Epoch(first.epoch.0 + n), ..first.clone() }
+    };
+    (0..count).map(one).collect()
 }
 
 proptest! {
@@ -74,15 +99,68 @@ proptest! {
     }
 
     #[test]
-    fn the_cap_is_kept_but_for_what_is_protected(points in any_points(), policy in any_policy()) {
+    fn the_cap_is_kept_but_for_what_is_young_or_protected(points in any_points(), policy in any_policy()) {
         let protected = Policy { cap: Some(0), ..policy.clone() };
+        let floor = Epoch(point(policy.floor).epoch.0 + 1);
         for kind in ["point", "registry"] {
             let of_kind: Vec<_> =
                 points.iter().filter(|point| point.class != Class::Safety && point.kind == kind).cloned().collect();
-            let least = kept(&protected, &of_kind, now()).len() as u64;
-            let count = kept(&policy, &of_kind, now()).len() as u64;
+            let least = kept(&protected, &of_kind, now()).range(..floor).count() as u64;
+            let count = kept(&policy, &of_kind, now()).range(..floor).count() as u64;
             prop_assert!(policy.cap.is_none_or(|cap| count <= cap.max(least)));
         }
+    }
+
+    #[test]
+    fn no_point_younger_than_the_floor_goes_by_the_cap(points in any_points(), policy in any_policy()) {
+        let floor = point(policy.floor).epoch;
+        for verdict in policy.judge(&points, now()) {
+            prop_assert!(verdict.epoch <= floor || !matches!(verdict.reasons[..], [Reason::OverCap(_)]));
+        }
+    }
+
+    #[test]
+    fn a_burst_removes_no_earlier_point_that_its_first_one_alone_would_not(
+        points in any_points(), policy in any_policy(), class in burst_class(), age in 0..12 * 24 * 60u64, count in 2..80u64
+    ) {
+        // The newest so many are what they are, whoever made them.
+        let policy = Policy { keep_last: 0, ..policy };
+        let (earlier, burst) = (earlier(points, age), burst(class, age, count));
+        let first: Vec<_> = earlier.iter().chain(&burst[..1]).cloned().collect();
+        let all: Vec<_> = earlier.iter().chain(&burst).cloned().collect();
+        let (with_first, with_all) = (kept(&policy, &first, now()), kept(&policy, &all, now()));
+        prop_assert!(earlier.iter().all(|point| !with_first.contains(&point.epoch) || with_all.contains(&point.epoch)));
+    }
+
+    #[test]
+    fn a_burst_younger_than_the_floor_removes_no_earlier_point_but_what_was_the_newest(
+        points in any_points(), policy in any_policy(), class in burst_class(), age in 0..24 * 60u64, count in 1..80u64
+    ) {
+        let policy = Policy { floor: DAY, keep_last: 0, keep_hourly: 0, keep_daily: 0, keep_weekly: 0, keep_monthly: 0, ..policy };
+        // For a damaged point a sound one would stand, however many come. Safety points go by their age.
+        let points = points.into_iter().filter(|point| point.class != Class::Safety);
+        let earlier = earlier(points.map(|point| Candidate { sound: true, ..point }).collect(), age);
+        let all: Vec<_> = earlier.iter().cloned().chain(burst(class, age, count)).collect();
+        let (without, with) = (kept(&policy, &earlier, now()), kept(&policy, &all, now()));
+        // Of its kind, or of its kind and class: that is what the burst is now.
+        let of_kind = earlier.iter().rev().filter(|point| point.kind == "point" && without.contains(&point.epoch));
+        let newest: BTreeMap<_, _> = of_kind.map(|point| (point.class, point.epoch)).collect();
+        let newest_of_all = newest.values().max();
+        let was_newest = |gone| newest.get(&class) == Some(gone) || newest_of_all == Some(gone);
+        prop_assert!(without.difference(&with).all(was_newest));
+    }
+
+    #[test]
+    fn whether_a_point_has_room_follows_from_earlier_points_alone(points in any_points(), burst in 0..10u64, at in 0..60usize) {
+        let policy = Policy { burst: Some(burst), ..Policy::default() };
+        let crowded = |points: &[Candidate]| -> Vec<Epoch> {
+            let verdicts = policy.judge(points, now()).into_iter();
+            verdicts.filter(|verdict| verdict.reasons == [Reason::Burst(burst)]).map(|verdict| verdict.epoch).collect()
+        };
+        let mut sorted = points;
+        sorted.sort_by_key(|point| point.epoch);
+        let (all, some) = (crowded(&sorted), crowded(&sorted[..at.min(sorted.len())]));
+        prop_assert!(some.iter().all(|epoch| all.contains(epoch)));
     }
 
     #[test]

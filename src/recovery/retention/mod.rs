@@ -2,16 +2,19 @@
 //!
 //! * here: what goes in and what comes out
 //! * [`judge`]: how the rules work together
+//! * [`number`]: the rules that go by number, which no burst of points may turn against earlier ones
 
 mod judge;
 #[cfg(test)]
 mod laws;
+mod number;
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 
 use crate::engine::epoch::Epoch;
 use crate::recovery::age;
@@ -60,12 +63,21 @@ pub enum Class {
 /// let policy = Policy { keep_daily: 30, cap: None, ..Policy::default() };
 /// assert_eq!(policy.keep_within, Some(Duration::from_secs(7 * 24 * 60 * 60)));
 /// ```
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Policy {
     /// Points up to this age are kept; `None` keeps them at any age. 7 days by default.
+    #[serde(with = "age::stored::option")]
     pub keep_within: Option<Duration>,
-    /// At most so many points of a kind are kept, beside those that a hold or a rule keeps. 100 by default.
+    /// At most so many points of a kind that are older than the floor are kept, beside those that a hold or a rule
+    /// keeps. 100 by default.
     pub cap: Option<u64>,
+    /// The cap forgets, and counts, no point that is younger than this. A day by default.
+    #[serde(with = "age::stored")]
+    pub floor: Duration,
+    /// So many points of a kind may be made at once, and a tenth of that an hour; what is more is thinned at any age, so
+    /// that a program which makes points without end does not fill the disk. Scheduled points and those that somebody
+    /// asks for are counted apart, and no earlier point goes for a later one. 1,000 by default.
+    pub burst: Option<u64>,
     /// From which age on automatic points are thinned, and how much; empty for not at all. The defaults keep all of
     /// the last 6 hours, then one an hour to 30 hours, then one every 6 hours.
     pub thinning: Vec<Thinning>,
@@ -82,6 +94,7 @@ pub struct Policy {
     /// Points with one of these tags are kept.
     pub keep_tags: Vec<TagRule>,
     /// Safety points are kept so long. 7 days by default.
+    #[serde(with = "age::stored")]
     pub keep_safety: Duration,
 }
 
@@ -90,16 +103,18 @@ pub struct Policy {
 /// Stretches begin at whole multiples of `every` since 1970, not at now, so that thinning again changes nothing. The
 /// first sound point of a stretch stands for it. Where there are several steps, let each `every` be a whole multiple of
 /// the one before, or points are forgotten that were to stand for a later step.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Thinning {
     /// The age from which on it holds.
+    #[serde(with = "age::stored")]
     pub from: Duration,
     /// The length of a stretch; zero keeps them all.
+    #[serde(with = "age::stored")]
     pub every: Duration,
 }
 
 /// A tag that keeps the points that have it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TagRule {
     /// The name of the tag.
     pub name: String,
@@ -154,6 +169,8 @@ pub enum Reason {
     Thinned(Duration),
     /// Forgotten: there are more than this many of its kind.
     OverCap(u64),
+    /// Forgotten: more than this many came at once, and there was no room yet for another one.
+    Burst(u64),
 }
 
 impl Default for Policy {
@@ -161,6 +178,8 @@ impl Default for Policy {
         Self {
             keep_within: Some(7 * DAY),
             cap: Some(100),
+            floor: DAY,
+            burst: Some(1_000),
             thinning: vec![Thinning { from: 6 * HOUR, every: HOUR }, Thinning { from: 30 * HOUR, every: 6 * HOUR }],
             keep_last: 0,
             keep_hourly: 0,
@@ -177,9 +196,11 @@ impl Policy {
     /// Judges every point, in any order; the verdicts come in the order of epochs.
     ///
     /// A hold always wins, then the newest sound point of each kind, then the rules (`keep_last` to `keep_tags`):
-    /// neither age, nor thinning, nor the cap forgets what one of them keeps, but the cap counts it. Over the cap,
-    /// automatic points go first, oldest first, then manual ones. Safety points go by their age alone and are not
-    /// counted. Points that are known to be damaged are no choice of a rule.
+    /// neither age, nor thinning, nor a number forgets what one of them keeps, but the cap counts it. Over the cap, those
+    /// go first that share their minute with another one, then those that share their hour, newest first; so a burst
+    /// thins itself. Then automatic points go, oldest first, then manual ones. Safety points go by age and
+    /// by the room for a burst, and the cap does not count them. Points that are known to be damaged are no choice of a
+    /// rule.
     ///
     /// # Examples
     ///
@@ -207,6 +228,13 @@ impl Policy {
     }
 }
 
+impl fmt::Display for TagRule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.name)?;
+        self.value.as_ref().map_or(Ok(()), |value| write!(f, "={value}"))
+    }
+}
+
 impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -226,6 +254,7 @@ impl fmt::Display for Reason {
             Self::OlderThan(most) => write!(f, "older than {}", age::exact(*most)),
             Self::Thinned(every) => write!(f, "another one is kept for its {}", age::show(*every)),
             Self::OverCap(cap) => write!(f, "more than {cap} of its kind"),
+            Self::Burst(burst) => write!(f, "more than {burst} came at once"),
         }
     }
 }

@@ -42,7 +42,7 @@ pub fn drill_bot(path: &Path, name: &str, threads: usize, out: &mut dyn Write) -
         return spoil(&store);
     }
     // A process like others gives the tasks of the dead back.
-    let schedule = Schedule { backup_interval: None, retention: None, ..Schedule::default() };
+    let schedule = Schedule { backup_interval: None, retain: false, ..Schedule::default() };
     let _scheduler = Scheduler::start(store.clone(), schedule)?;
     let (say, said) = mpsc::channel();
     std::thread::scope(|scope| {

@@ -23,6 +23,8 @@ const DRILL_EVERY: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 const MIN_FREE: u64 = 16 << 20;
 /// Two clocks may differ by so much.
 const CLOCK_SLACK: Duration = Duration::from_secs(2);
+/// So many points may be due to be forgotten.
+const OVERDUE: usize = 100;
 /// Claims that are counted.
 const CLAIMS: usize = 10_000;
 
@@ -87,6 +89,29 @@ pub(super) fn points(live: &[&Point]) -> Line {
         let what = format!("{shown}; a repair could not bring back all of {}", partial.join(", "));
         Line::warn("points", what, "see what they lost: hivekeep point show POINT")
     }
+}
+
+/// By which rules points are forgotten, and whether somebody carries them out.
+pub(super) fn retention(store: &Store, named: &[Point]) -> Result<Line> {
+    let topic = "retention";
+    let stored = store.policy()?;
+    let by = stored.set.map_or("by default".to_owned(), |set| format!("set by {}", set.by));
+    let Some(policy) = stored.policy else {
+        return Ok(Line::ok(topic, format!("nothing is forgotten, {by}")));
+    };
+    let overdue = store.judge(&policy)?.iter().filter(|(_, verdict)| !verdict.keep).count();
+    let shown = format!("{policy}, {by}");
+    // What comes due while nobody looks is no reason to worry.
+    Ok(if overdue > named.len() / 2 && overdue > OVERDUE {
+        let overdue = counted(overdue as u64, "point");
+        Line::warn(
+            topic,
+            format!("{shown}; {overdue} should be gone"),
+            "is serve running? or: hivekeep point forget --policy",
+        )
+    } else {
+        Line::ok(topic, shown)
+    })
 }
 
 /// Whether something has failed and not worked since.

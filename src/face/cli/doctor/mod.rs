@@ -87,6 +87,7 @@ impl Doctor {
         lines.push(copies::outside(&store, &events, self.archive_dir.as_deref(), self.backup_interval)?);
         lines.push(look::drill(&store, &view)?);
         lines.push(look::points(&live));
+        lines.push(look::retention(&store, &named)?);
         lines.push(look::work(&events));
         lines.push(look::space(&store)?);
         lines.push(look::clock(&store, &named, &sessions));

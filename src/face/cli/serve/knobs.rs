@@ -8,12 +8,15 @@ use clap::builder::FalseyValueParser;
 use serde::Deserialize;
 
 use crate::error::{Error, Result};
-use crate::face::cli::serve::value::{Count, Size, Span};
+use crate::face::cli::rules::{Rules, with_rules};
+use crate::face::cli::serve::value::Size;
+use crate::face::cli::value::{Count, Span, Whole};
 use crate::face::instance::webhook::Webhook;
 
-/// Defines the options: values, then switches.
+/// Defines the options: rules of retention, other values, then switches.
 macro_rules! knobs {
     (
+        rules { $($(#[doc = $rule_about:literal])* $rule:ident: $rule_type:ty = $rule_name:literal, $rule_shown:literal;)* }
         values { $($(#[doc = $about:literal])* $value:ident: $type:ty = $name:literal, $shown:literal;)* }
         switches { $($(#[doc = $switch_about:literal])* $switch:ident = $switch_name:literal;)* }
     ) => {
@@ -21,46 +24,44 @@ macro_rules! knobs {
         #[derive(Clone, Debug, Default, Args, Deserialize)]
         #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
         pub(super) struct Knobs {
+            $($(#[doc = $rule_about])* #[arg(long, env = $rule_name, value_name = $rule_shown)] pub(super) $rule: Option<$rule_type>,)*
             $($(#[doc = $about])* #[arg(long, env = $name, value_name = $shown)] pub(super) $value: Option<$type>,)*
             $($(#[doc = $switch_about])* #[arg(long, env = $switch_name, value_parser = FalseyValueParser::new())] pub(super) $switch: bool,)*
             /// Keep points with this tag; may be given several times
             #[arg(long, env = "HIVEKEEP_KEEP_TAG", value_name = "NAME[=VALUE]", value_delimiter = ',')]
             pub(super) keep_tag: Vec<String>,
+            /// Keep every automatic point of the kept age, as many as the count allows
+            #[arg(long, env = "HIVEKEEP_NO_THINNING", value_parser = FalseyValueParser::new())]
+            pub(super) no_thinning: bool,
         }
 
         impl Knobs {
             /// These where they are set, else those.
             pub(super) fn over(self, below: Self) -> Self {
                 Self {
+                    $($rule: self.$rule.or(below.$rule),)*
                     $($value: self.$value.or(below.$value),)*
                     $($switch: self.$switch || below.$switch,)*
                     keep_tag: if self.keep_tag.is_empty() { below.keep_tag } else { self.keep_tag },
+                    no_thinning: self.no_thinning || below.no_thinning,
                 }
+            }
+
+            /// The rules of retention among them.
+            pub(super) fn rules(&self) -> Rules {
+                let (keep_tag, no_thinning) = (self.keep_tag.clone(), self.no_thinning);
+                Rules { $($rule: self.$rule,)* keep_tag, no_thinning }
             }
         }
     };
 }
 
-knobs! {
+with_rules! { knobs {
     values {
     /// Where to listen; port 0 takes a free one [default: 127.0.0.1:8001]
     listen: String = "HIVEKEEP_LISTEN", "ADDRESS";
     /// Between automatic backups, or off [default: 10m]
     backup_interval: Span = "HIVEKEEP_BACKUP_INTERVAL", "TIME";
-    /// Points up to this age are kept, or off for any age [default: 7d]
-    keep_within: Span = "HIVEKEEP_KEEP_WITHIN", "TIME";
-    /// At most so many points of a kind are kept, or off [default: 100]
-    keep_count: Count = "HIVEKEEP_KEEP_COUNT", "N";
-    /// Keep the newest so many points [default: 0]
-    keep_last: u64 = "HIVEKEEP_KEEP_LAST", "N";
-    /// Keep the newest point of each of the last so many hours that have one [default: 0]
-    keep_hourly: u64 = "HIVEKEEP_KEEP_HOURLY", "N";
-    /// The same by day [default: 0]
-    keep_daily: u64 = "HIVEKEEP_KEEP_DAILY", "N";
-    /// The same by week [default: 0]
-    keep_weekly: u64 = "HIVEKEEP_KEEP_WEEKLY", "N";
-    /// The same by month [default: 0]
-    keep_monthly: u64 = "HIVEKEEP_KEEP_MONTHLY", "N";
     /// Remove tasks that have been done, failed, dead or cancelled for longer than this, or off [default: off]
     purge_finished: Span = "HIVEKEEP_PURGE_FINISHED", "AGE";
     /// Every commit of so long can be read and gone back to, or off [default: off]
@@ -87,14 +88,12 @@ knobs! {
     client_timeout: Span = "HIVEKEEP_CLIENT_TIMEOUT", "TIME";
     }
     switches {
-    /// Keep every automatic point of the kept age, as many as the count allows
-    no_thinning = "HIVEKEEP_NO_THINNING";
     /// Forget nothing
     no_retention = "HIVEKEEP_NO_RETENTION";
     /// Let everybody who reaches the address read and change the store
     insecure_no_token = "HIVEKEEP_INSECURE_NO_TOKEN";
     }
-}
+} }
 
 impl Knobs {
     /// Reads a file.

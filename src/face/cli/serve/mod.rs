@@ -2,7 +2,7 @@
 //!
 //! * [`knobs`]: what can be set, by flag, environment or file
 //! * [`settings`]: what follows from that, with everything filled in
-//! * [`value`]: how lengths of time, counts and sizes are written
+//! * [`value`]: how sizes are written
 //! * here: the run, and what it says as it begins
 
 mod knobs;
@@ -35,6 +35,9 @@ use crate::recovery::sessions::{Session, SessionState};
 /// exit code 0. What is not given as an option is taken from the environment, then from the file of --config, where an
 /// option is written without its dashes: backup-interval = "10m". With --json the address is printed on standard output
 /// as JSON.
+///
+/// The store keeps the policy of retention. When one of its rules is set here, those that are set and the defaults of the
+/// others become the store's policy; when none is, the store's own holds: see hivekeep point policy.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:

@@ -5,13 +5,15 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::error::{Error, Result};
+use crate::face::cli::rules::{Rules, shown_rules};
 use crate::face::cli::serve::knobs::Knobs;
-use crate::face::cli::serve::value::{Count, Size, Span};
+use crate::face::cli::serve::value::Size;
+use crate::face::cli::value::Span;
 use crate::face::http::{Limits, Token};
 use crate::face::instance::Setup;
 use crate::face::instance::room::MIN_FREE;
 use crate::face::instance::webhook::Webhook;
-use crate::recovery::retention::{Policy, TagRule};
+use crate::recovery::retention::Policy;
 
 /// Where the token may stand instead of in a file. No option holds it: everybody can see what was typed.
 const TOKEN: &str = "HIVEKEEP_TOKEN";
@@ -25,15 +27,7 @@ pub(super) struct Settings {
     backup_interval: Span,
     archive_every: Span,
     archive_dir: Option<PathBuf>,
-    keep_within: Span,
-    keep_count: Count,
-    keep_last: u64,
-    keep_hourly: u64,
-    keep_daily: u64,
-    keep_weekly: u64,
-    keep_monthly: u64,
-    keep_tag: Vec<String>,
-    no_thinning: bool,
+    rules: Rules,
     no_retention: bool,
     purge_finished: Span,
     history: Span,
@@ -50,22 +44,13 @@ pub(super) struct Settings {
 
 impl From<Knobs> for Settings {
     fn from(knobs: Knobs) -> Self {
-        let usual = Policy::default();
         let span = |seconds| Span(Some(Duration::from_secs(seconds)));
         Self {
+            rules: knobs.rules(),
             listen: knobs.listen.unwrap_or_else(|| "127.0.0.1:8001".to_owned()),
             backup_interval: knobs.backup_interval.unwrap_or(span(10 * 60)),
             archive_every: knobs.archive_every.unwrap_or(span(10 * 60)),
             archive_dir: knobs.archive_dir,
-            keep_within: knobs.keep_within.unwrap_or(Span(usual.keep_within)),
-            keep_count: knobs.keep_count.unwrap_or(Count(usual.cap)),
-            keep_last: knobs.keep_last.unwrap_or_default(),
-            keep_hourly: knobs.keep_hourly.unwrap_or_default(),
-            keep_daily: knobs.keep_daily.unwrap_or_default(),
-            keep_weekly: knobs.keep_weekly.unwrap_or_default(),
-            keep_monthly: knobs.keep_monthly.unwrap_or_default(),
-            keep_tag: knobs.keep_tag,
-            no_thinning: knobs.no_thinning,
             no_retention: knobs.no_retention,
             purge_finished: knobs.purge_finished.unwrap_or(Span(None)),
             history: knobs.history.unwrap_or(Span(None)),
@@ -87,7 +72,7 @@ impl Settings {
     pub(super) fn setup(&self) -> Setup {
         Setup {
             backup_interval: self.backup_interval.0.filter(|interval| !interval.is_zero()),
-            retention: (!self.no_retention).then(|| self.policy()),
+            policy: self.policy(),
             purge_finished: self.purge_finished.0,
             history: self.history.0,
             stale_mark: self.stale_after.0,
@@ -100,23 +85,12 @@ impl Settings {
         }
     }
 
-    fn policy(&self) -> Policy {
-        let usual = Policy::default();
-        let tag = |text: &String| match text.split_once('=') {
-            Some((name, value)) => TagRule { name: name.to_owned(), value: Some(value.to_owned()) },
-            None => TagRule { name: text.clone(), value: None },
-        };
-        Policy {
-            keep_within: self.keep_within.0,
-            cap: self.keep_count.0,
-            thinning: if self.no_thinning { Vec::new() } else { usual.thinning.clone() },
-            keep_last: self.keep_last,
-            keep_hourly: self.keep_hourly,
-            keep_daily: self.keep_daily,
-            keep_weekly: self.keep_weekly,
-            keep_monthly: self.keep_monthly,
-            keep_tags: self.keep_tag.iter().map(tag).collect(),
-            ..usual
+    /// What is set of retention, over the usual rules; none while nothing is, so that the store's own policy holds.
+    fn policy(&self) -> Option<Option<Policy>> {
+        match (self.no_retention, self.rules.are_given()) {
+            (true, _) => Some(None),
+            (false, true) => Some(Some(self.rules.over(Policy::default()))),
+            (false, false) => None,
         }
     }
 
@@ -152,20 +126,11 @@ impl fmt::Display for Settings {
         writeln!(f, "listen = {}", text(&self.listen))?;
         writeln!(f, "backup-interval = {}", text(&self.backup_interval))?;
         writeln!(f, "archive-every = {}", text(&self.archive_every))?;
-        writeln!(f, "keep-within = {}", text(&self.keep_within))?;
-        writeln!(f, "keep-count = {}", text(&self.keep_count))?;
-        for (name, count) in [
-            ("last", self.keep_last),
-            ("hourly", self.keep_hourly),
-            ("daily", self.keep_daily),
-            ("weekly", self.keep_weekly),
-            ("monthly", self.keep_monthly),
-        ] {
-            writeln!(f, "keep-{name} = {count}")?;
+        match self.policy() {
+            Some(Some(policy)) => f.write_str(&shown_rules(&policy))?,
+            Some(None) => writeln!(f, "no-retention = true")?,
+            None => writeln!(f, "# the rules of retention are those of the store; see hivekeep point policy")?,
         }
-        writeln!(f, "keep-tag = {}", serde_json::Value::from(self.keep_tag.clone()))?;
-        writeln!(f, "no-thinning = {}", self.no_thinning)?;
-        writeln!(f, "no-retention = {}", self.no_retention)?;
         writeln!(f, "purge-finished = {}", text(&self.purge_finished))?;
         writeln!(f, "history = {}", text(&self.history))?;
         writeln!(f, "stale-after = {}", text(&self.stale_after))?;
@@ -195,6 +160,7 @@ impl fmt::Display for Settings {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::face::cli::value::Count;
 
     #[test]
     fn what_is_printed_is_a_file_that_sets_the_same() {
@@ -209,6 +175,14 @@ mod tests {
         let printed = Settings::from(knobs).to_string();
         let again: Knobs = toml::from_str(&printed).unwrap();
         assert_eq!(Settings::from(again).to_string(), printed);
-        assert_eq!(Settings::from(Knobs::default()).policy(), Policy::default());
+    }
+
+    #[test]
+    fn rules_that_are_given_stand_over_the_usual_ones_and_without_any_the_store_has_its_own() {
+        assert_eq!(Settings::from(Knobs::default()).policy(), None);
+        let knobs = Knobs { keep_count: Some(Count(Some(5))), ..Knobs::default() };
+        let five = Policy { cap: Some(5), ..Policy::default() };
+        assert_eq!(Settings::from(knobs.clone()).policy(), Some(Some(five)));
+        assert_eq!(Settings::from(Knobs { no_retention: true, ..knobs }).policy(), Some(None));
     }
 }

@@ -1,0 +1,91 @@
+//! `point policy`: the rules by which the store forgets points, shown and set.
+
+use std::fmt;
+
+use clap::Args;
+use serde::Serialize;
+
+use crate::clock::show_time;
+use crate::error::Result;
+use crate::face::cli::context::Context;
+use crate::face::cli::exit::Exit;
+use crate::face::cli::rules::{Rules, shown_rules};
+use crate::recovery::policy::StoredPolicy;
+use crate::recovery::retention::Policy;
+
+/// Show or set the rules by which this store forgets points
+///
+/// The store keeps one policy. The service goes by it, and so do point forget --policy and doctor. Without options it is
+/// shown, as lines for the file of serve --config. With options these rules of it are changed, from the next retention
+/// on. When serve is given rules of its own, they replace the policy each time that it starts.
+///
+/// Hours, days, weeks and months are of UTC.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  hivekeep point policy
+  hivekeep point policy --keep-within 30d --keep-daily 60
+  hivekeep point policy --default
+  hivekeep point policy --keep-everything")]
+pub(super) struct PolicyArgs {
+    #[command(flatten)]
+    rules: Rules,
+    /// Begin with the rules that hold while nobody has set any
+    #[arg(long)]
+    default: bool,
+    /// Forget nothing, whatever its age and number
+    #[arg(long, conflicts_with = "default")]
+    keep_everything: bool,
+}
+
+/// What `point policy --json` shows.
+#[derive(Serialize)]
+struct Shown<'p> {
+    #[serde(flatten)]
+    stored: &'p StoredPolicy,
+    changed: bool,
+}
+
+impl PolicyArgs {
+    pub(super) fn run(self, context: &mut Context) -> Result<Exit> {
+        let sets = self.default || self.keep_everything || self.rules.are_given();
+        let (stored, changed) = if sets {
+            context.change(|store| {
+                let changed = store.set_policy(self.over(store.policy()?.policy), "hivekeep point policy")?;
+                Ok((store.policy()?, changed))
+            })?
+        } else {
+            (context.look()?.policy()?, false)
+        };
+        if context.out.is_json() {
+            context.out.json(&Shown { stored: &stored, changed })?;
+        } else {
+            context.out.line(Lines(&stored))?;
+        }
+        Ok(Exit::Done)
+    }
+
+    /// The rules that were given, over those that hold.
+    fn over(&self, below: Option<Policy>) -> Option<Policy> {
+        if self.keep_everything {
+            return None;
+        }
+        Some(self.rules.over(below.filter(|_| !self.default).unwrap_or_default()))
+    }
+}
+
+/// The policy as a part of the service's file.
+struct Lines<'p>(&'p StoredPolicy);
+
+impl fmt::Display for Lines<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0.set {
+            Some(set) => writeln!(f, "# set by {} at {}", set.by, show_time(set.at))?,
+            None => writeln!(f, "# nobody has set anything; these are the defaults")?,
+        }
+        match &self.0.policy {
+            Some(policy) => f.write_str(shown_rules(policy).trim_end()),
+            None => f.write_str("no-retention = true"),
+        }
+    }
+}

@@ -1,0 +1,135 @@
+//! The rules of retention, as options of the service and of `point policy`, and how a policy is written with them.
+
+use std::fmt::Write;
+use std::time::Duration;
+
+use clap::Args;
+
+use crate::face::cli::value::{Count, Span, Whole};
+use crate::recovery::retention::{Policy, TagRule};
+
+/// Hands the list of rules to another macro, so that the service and `point policy` know the same ones.
+macro_rules! with_rules {
+    ($then:ident { $($more:tt)* }) => { $then! {
+        rules {
+            /// Points up to this age are kept, or off for any age [default: 7d]
+            keep_within: Span = "HIVEKEEP_KEEP_WITHIN", "TIME";
+            /// At most so many points of a kind that are older than --keep-floor are kept, or off [default: 100]
+            keep_count: Count = "HIVEKEEP_KEEP_COUNT", "N";
+            /// No point younger than this goes by --keep-count [default: 1d]
+            keep_floor: Span = "HIVEKEEP_KEEP_FLOOR", "TIME";
+            /// So many points of a kind may come at once, and a tenth of that an hour; the rest is thinned, or off [default: 1000]
+            keep_burst: Count = "HIVEKEEP_KEEP_BURST", "N";
+            /// Keep the newest so many points [default: 0]
+            keep_last: Whole = "HIVEKEEP_KEEP_LAST", "N";
+            /// Keep the newest point of each of the last so many hours, of UTC, that have one [default: 0]
+            keep_hourly: Whole = "HIVEKEEP_KEEP_HOURLY", "N";
+            /// The same by day, from midnight to midnight in UTC [default: 0]
+            keep_daily: Whole = "HIVEKEEP_KEEP_DAILY", "N";
+            /// The same by week, from Monday on [default: 0]
+            keep_weekly: Whole = "HIVEKEEP_KEEP_WEEKLY", "N";
+            /// The same by month [default: 0]
+            keep_monthly: Whole = "HIVEKEEP_KEEP_MONTHLY", "N";
+        }
+        $($more)*
+    } };
+}
+#[cfg(feature = "http")]
+pub(super) use with_rules;
+
+/// Defines the rules alone, for a verb that reads no environment.
+macro_rules! rules {
+    (rules { $($(#[doc = $about:literal])* $rule:ident: $type:ty = $name:literal, $shown:literal;)* }) => {
+        /// The rules of retention that were given.
+        #[derive(Clone, Debug, Default, PartialEq, Eq, Args)]
+        pub(super) struct Rules {
+            $($(#[doc = $about])* #[arg(long, value_name = $shown)] pub(super) $rule: Option<$type>,)*
+            /// Keep points with this tag; may be given several times
+            #[arg(long, value_name = "NAME[=VALUE]", value_delimiter = ',')]
+            pub(super) keep_tag: Vec<String>,
+            /// Keep every automatic point of the kept age, as many as the count allows
+            #[arg(long)]
+            pub(super) no_thinning: bool,
+        }
+    };
+}
+
+with_rules! { rules {} }
+
+impl Rules {
+    /// Whether one of them was given.
+    pub(super) fn are_given(&self) -> bool {
+        *self != Self::default()
+    }
+
+    /// A policy in which those that were given stand instead of its own.
+    pub(super) fn over(&self, below: Policy) -> Policy {
+        let count = |given: Option<Count>, below| given.map_or(below, |count| count.0);
+        let whole = |given: Option<Whole>, below| given.map_or(below, |count| count.0);
+        Policy {
+            keep_within: self.keep_within.map_or(below.keep_within, |span| span.0),
+            cap: count(self.keep_count, below.cap),
+            floor: self.keep_floor.map_or(below.floor, |span| span.0.unwrap_or(Duration::ZERO)),
+            burst: count(self.keep_burst, below.burst),
+            thinning: if self.no_thinning { Vec::new() } else { below.thinning },
+            keep_last: whole(self.keep_last, below.keep_last),
+            keep_hourly: whole(self.keep_hourly, below.keep_hourly),
+            keep_daily: whole(self.keep_daily, below.keep_daily),
+            keep_weekly: whole(self.keep_weekly, below.keep_weekly),
+            keep_monthly: whole(self.keep_monthly, below.keep_monthly),
+            keep_tags: if self.keep_tag.is_empty() { below.keep_tags } else { self.tags() },
+            keep_safety: below.keep_safety,
+        }
+    }
+
+    fn tags(&self) -> Vec<TagRule> {
+        let tag = |text: &String| match text.split_once('=') {
+            Some((name, value)) => TagRule { name: name.to_owned(), value: Some(value.to_owned()) },
+            None => TagRule { name: text.clone(), value: None },
+        };
+        self.keep_tag.iter().map(tag).collect()
+    }
+}
+
+/// A policy as lines of a file that sets the same.
+pub(super) fn shown_rules(policy: &Policy) -> String {
+    let mut text = String::new();
+    // Writing to a text cannot fail.
+    let mut line = |name: &str, value: &dyn std::fmt::Display| {
+        let _ = writeln!(text, "keep-{name} = {value}");
+    };
+    line("within", &quoted(&Span(policy.keep_within)));
+    line("count", &quoted(&Count(policy.cap)));
+    line("floor", &quoted(&Span(Some(policy.floor))));
+    line("burst", &quoted(&Count(policy.burst)));
+    line("last", &policy.keep_last);
+    line("hourly", &policy.keep_hourly);
+    line("daily", &policy.keep_daily);
+    line("weekly", &policy.keep_weekly);
+    line("monthly", &policy.keep_monthly);
+    let tags: Vec<_> = policy.keep_tags.iter().map(ToString::to_string).collect();
+    line("tag", &serde_json::Value::from(tags));
+    let _ = writeln!(text, "no-thinning = {}", policy.thinning.is_empty());
+    text
+}
+
+/// A JSON text is a TOML text too.
+fn quoted(value: &dyn std::fmt::Display) -> String {
+    serde_json::Value::from(value.to_string()).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_is_given_changes_a_policy() {
+        let below = Policy { keep_daily: 3, cap: None, ..Policy::default() };
+        assert_eq!(Rules::default().over(below.clone()), below);
+        assert!(!Rules::default().are_given());
+        let rules = Rules { keep_weekly: Some(Whole(2)), keep_tag: vec!["env=live".into()], ..Rules::default() };
+        let tag = TagRule { name: "env".into(), value: Some("live".into()) };
+        assert!(rules.are_given());
+        assert_eq!(rules.over(below.clone()), Policy { keep_weekly: 2, keep_tags: vec![tag], ..below });
+    }
+}

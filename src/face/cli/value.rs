@@ -1,0 +1,114 @@
+//! How lengths of time and counts are written, in options, the environment and the service's file alike.
+
+use std::fmt;
+use std::str::FromStr;
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use crate::error::{Error, Result};
+use crate::recovery::age;
+
+/// A length of time, or off.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "Written")]
+pub(super) struct Span(pub(super) Option<Duration>);
+
+/// A number, or off.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "Written")]
+pub(super) struct Count(pub(super) Option<u64>);
+
+/// A number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "Written")]
+pub(super) struct Whole(pub(super) u64);
+
+/// In a file a number may stand without quotes.
+#[derive(Deserialize)]
+#[serde(untagged)]
+pub(super) enum Written {
+    Number(u64),
+    Text(String),
+}
+
+impl FromStr for Span {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        if text == "off" { Ok(Self(None)) } else { age::parse(text).map(|span| Self(Some(span))) }
+    }
+}
+
+impl FromStr for Count {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let wrong = |_| Error::invalid(format!("a count is a whole number, or off: text={}", text.escape_debug()));
+        if text == "off" { Ok(Self(None)) } else { text.parse().map(|count| Self(Some(count))).map_err(wrong) }
+    }
+}
+
+impl FromStr for Whole {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let wrong = |_| Error::invalid(format!("this is a whole number: text={}", text.escape_debug()));
+        text.parse().map(Self).map_err(wrong)
+    }
+}
+
+/// Lets a number be written with quotes or without.
+macro_rules! written {
+    ($($value:ident($number:ident) => $made:expr;)*) => {$(
+        impl TryFrom<Written> for $value {
+            type Error = Error;
+
+            fn try_from(written: Written) -> Result<Self> {
+                match written {
+                    Written::Number($number) => Ok($made),
+                    Written::Text(text) => text.parse(),
+                }
+            }
+        }
+    )*};
+}
+
+written! {
+    // As nearly everywhere, a length without a unit is in seconds.
+    Span(number) => Self(Some(Duration::from_secs(number)));
+    Count(number) => Self(Some(number));
+    Whole(number) => Self(number);
+}
+
+impl fmt::Display for Span {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.map_or("off".to_owned(), age::exact))
+    }
+}
+
+impl fmt::Display for Count {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.map_or("off".to_owned(), |count| count.to_string()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_shown_is_read_back() {
+        for text in ["off", "10m", "1d 12h", "1s 500ms"] {
+            assert_eq!(text.parse::<Span>().unwrap().to_string(), text);
+        }
+        for text in ["off", "0", "100"] {
+            assert_eq!(text.parse::<Count>().unwrap().to_string(), text);
+        }
+    }
+
+    #[test]
+    fn what_is_none_is_refused() {
+        assert!("-1".parse::<Count>().is_err() && "10".parse::<Span>().is_err() && "off".parse::<Whole>().is_err());
+    }
+}

@@ -1,0 +1,141 @@
+//! The two rules that go by number: the cap on what has grown old, and the room for what comes at once.
+//!
+//! Neither lets a crowd of points push out what was there before it. Whether a point finds room follows from earlier points
+//! alone; and over the cap, those go first that have company of their own age, the newest of them first.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::Timestamp;
+
+use super::judge::{Case, Fate};
+use super::{Candidate, Class, HOUR, Policy, Reason};
+use crate::engine::epoch::Epoch;
+
+/// What comes at once is this much more than what comes in an hour.
+const HOURS_OF_BURST: u128 = 10;
+const MINUTE_NANOS: i128 = 60 * 1_000_000_000;
+const HOUR_NANOS: i128 = 60 * MINUTE_NANOS;
+
+/// The points for which there was no room when they came; `points` come in the order of epochs. The newest of each class
+/// and kind is none of them, so that the last thing that was done can be gone back to.
+pub(super) fn without_room(policy: &Policy, points: &[&Candidate]) -> BTreeSet<Epoch> {
+    let Some(burst) = policy.burst else { return BTreeSet::new() };
+    let (mut rooms, mut newest) = (BTreeMap::new(), BTreeMap::new());
+    let mut without = BTreeSet::new();
+    for point in points {
+        // Safety points are of no kind.
+        let key = (point.class, if point.class == Class::Safety { "" } else { point.kind.as_str() });
+        if !rooms.entry(key).or_insert_with(|| Room::new(burst, point.at)).take(point.at) {
+            without.insert(point.epoch);
+        }
+        newest.insert(key, point.epoch);
+    }
+    let newest: BTreeSet<_> = newest.into_values().collect();
+    without.retain(|epoch| !newest.contains(epoch));
+    without
+}
+
+/// Room for so many points, which grows back with time. What finds none takes none.
+struct Room {
+    most: u128,
+    /// In parts of a point, of which [`HOUR`] and [`HOURS_OF_BURST`] make a whole one.
+    left: u128,
+    burst: u128,
+    at: Timestamp,
+}
+
+impl Room {
+    const POINT: u128 = HOUR.as_nanos() * HOURS_OF_BURST;
+
+    fn new(burst: u64, at: Timestamp) -> Self {
+        let burst = u128::from(burst);
+        Self { most: burst * Self::POINT, left: burst * Self::POINT, burst, at }
+    }
+
+    fn take(&mut self, at: Timestamp) -> bool {
+        // A clock that was set back lets nothing grow.
+        let passed = u128::try_from(at.as_nanosecond() - self.at.as_nanosecond()).unwrap_or_default();
+        self.left = passed.saturating_mul(self.burst).saturating_add(self.left).min(self.most);
+        self.at = at;
+        let rest = self.left.checked_sub(Self::POINT);
+        self.left = rest.unwrap_or(self.left);
+        rest.is_some()
+    }
+}
+
+/// Forgets what is over the cap of those that are older than the floor, and not protected.
+pub(super) fn cut(policy: &Policy, cases: &mut [&mut Case<'_>]) {
+    let Some(cap) = policy.cap else { return };
+    let counted = cases.iter().filter(|case| case.is_kept() && case.age >= policy.floor).count() as u64;
+    let over = usize::try_from(counted.saturating_sub(cap)).unwrap_or(usize::MAX);
+    if over == 0 {
+        return;
+    }
+    let (minutes, hours) = (Company::new(cases, MINUTE_NANOS), Company::new(cases, HOUR_NANOS));
+    let mut order: Vec<_> = cases
+        .iter_mut()
+        .filter(|case| case.is_kept() && case.age >= policy.floor && !case.is_protected())
+        .map(|case| {
+            let turn = match case.point.class {
+                _ if minutes.is_left_by(case.point) => Turn::OfAMinute(Reverse(case.point.epoch)),
+                _ if hours.is_left_by(case.point) => Turn::OfAnHour(Reverse(case.point.epoch)),
+                Class::Automatic => Turn::Automatic(case.point.epoch),
+                Class::Manual | Class::Safety => Turn::Manual(case.point.epoch),
+            };
+            (turn, case)
+        })
+        .collect();
+    order.sort_by_key(|(turn, _)| *turn);
+    for (_, case) in order.into_iter().take(over) {
+        case.fate = Fate::Forget(Reason::OverCap(cap));
+    }
+}
+
+/// Whose turn it is over the cap, the first first.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Turn {
+    /// Another one of its minute stays.
+    OfAMinute(Reverse<Epoch>),
+    /// Another one of its hour stays.
+    OfAnHour(Reverse<Epoch>),
+    Automatic(Epoch),
+    Manual(Epoch),
+}
+
+/// What stays of each stretch of that length last: what is protected, or else its first point.
+struct Company {
+    length: i128,
+    stays: BTreeMap<(Class, i128), Stays>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Stays {
+    Protected,
+    First(Epoch),
+}
+
+impl Company {
+    /// The cases come in the order of their epochs.
+    fn new(cases: &[&mut Case<'_>], length: i128) -> Self {
+        let mut stays = BTreeMap::new();
+        for case in cases.iter().filter(|case| case.is_kept()) {
+            let key = (case.point.class, stretch(case.point, length));
+            let stay = stays.entry(key).or_insert(Stays::First(case.point.epoch));
+            if case.is_protected() {
+                *stay = Stays::Protected;
+            }
+        }
+        Self { length, stays }
+    }
+
+    /// Whether the stretch has another one to stay.
+    fn is_left_by(&self, point: &Candidate) -> bool {
+        let key = (point.class, stretch(point, self.length));
+        self.stays.get(&key).is_some_and(|stay| *stay != Stays::First(point.epoch))
+    }
+}
+
+fn stretch(point: &Candidate, length: i128) -> i128 {
+    point.at.as_nanosecond().div_euclid(length)
+}
