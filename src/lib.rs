@@ -62,8 +62,8 @@
 //!
 //! In this order; each knows only itself and those before it.
 //!
-//! 1. `error`, `clock`, `text` and [`json`]: plain data, the one door for time, texts as they can be shown, JSON kept as it
-//!    was written.
+//! 1. `error`, `clock`, `limits`, `text` and [`json`]: plain data, the one door for time, how long texts may be and how they
+//!    are shown, JSON kept as it was written.
 //! 2. `engine`: versioned records in one redb file. It knows keys and bytes, points and segments.
 //! 3. `state`: what the records mean: bots, tasks, messages, documents.
 //! 4. `recovery`: points, restores, differences, backups, retention, sessions.
@@ -80,6 +80,26 @@
 //! * Sequence numbers, tokens, the audit trail and the events never go back, whatever is restored.
 //! * Heartbeats and sessions are not versioned either: no restore makes a fleet look dead.
 //!
+//! # Limits
+//!
+//! What is longer is refused with [`ErrorKind::Invalid`], by name and before anything is written. What an earlier version let
+//! in is still read, archived, imported and repaired.
+//!
+//! | of | at most |
+//! |---|---|
+//! | names: of bots, tasks, conversations, capabilities, specializations, config keys, idempotency keys | 200 bytes |
+//! | a collection: its name; the keys of its records; how many there are | 64 bytes; 1 KiB; 10,000 |
+//! | kind and source of a document, source of a backup | 512 bytes each |
+//! | a description; its tags | 4 KiB; 64, each of 256 bytes with its name |
+//! | kind, status, endpoint and repo of a bot; a role; action, actor and target of an audit entry | 4 KiB each |
+//! | the error of an attempt; result, details and original text of an audit entry | 64 KiB; 64 KiB, 64 KiB and 1 MiB |
+//! | the content of a message; attributes of bots, tasks and messages | 1 MiB |
+//! | the details of an event | 2 MiB |
+//! | a value: of config or a collection, a payload, a result, an element of a document | 64 MiB of JSON |
+//! | a document | 1 GiB of JSON |
+//! | specializations of a bot; capabilities and dependencies of a task | 256; 16 and 1,000 |
+//! | a lease; the delay of a retry | 7 days; 30 days |
+//!
 //! # Features
 //!
 //! `cli` is the program, `http` its service; both are on by default. `tokio` has `AsyncStore`, for async programs. A bot that links the library alone sets
@@ -94,6 +114,7 @@ mod face;
 #[cfg(any(fuzzing, test))]
 pub mod fuzzing;
 pub mod json;
+mod limits;
 #[cfg(feature = "parts")]
 #[doc(hidden)]
 pub mod parts;

@@ -8,9 +8,10 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::limits::RECORD_BYTES;
 
 /// No stored value is longer; a length inside of one that claims more is damage.
-const LIMIT: usize = 256 << 20;
+const LIMIT: usize = RECORD_BYTES;
 
 /// A type that is stored. Its fields and their order are part of the file format.
 pub(crate) trait Stored: Serialize + DeserializeOwned {

@@ -17,6 +17,7 @@ use xxhash_rust::xxh3::xxh3_128;
 
 pub(crate) use self::snapshot::Snapshot;
 use crate::error::Result;
+use crate::limits::RECORD_BYTES;
 
 /// The least that redb reads or writes; longer pages are this times a power of two.
 const PAGE: u64 = 4096;
@@ -38,8 +39,11 @@ const BRANCH: u8 = 2;
 const TABLE: u8 = 3;
 /// Deeper is no tree of redb's, whose branches have a hundred children.
 const DEPTH_MAX: usize = 24;
-/// A leaf with one long value is not longer: a frame of 1 MiB and its key.
-const LEAF_MAX: usize = 4 << 20;
+/// No page is longer: a leaf of one row of the greatest length, with its frame and key, which redb gives the next power of
+/// two. Records are shorter, but earlier versions wrote rows of any length outside of them.
+const PAGE_MAX: usize = 2 * RECORD_BYTES;
+/// What a file that was cut off lacks of a longer page is not made up: the page would be all that it takes in memory.
+const MADE_UP_MAX: usize = 4 << 20;
 /// Of longer pages not every bit is tried, which would take seconds: only those of the beginning, and those that the rows'
 /// own checksums point to.
 const MEND_MAX: usize = 16 << 10;
@@ -220,7 +224,7 @@ impl<'a> Pages<'a> {
             if page.first() != Some(&LEAF) {
                 continue;
             }
-            let end = ends(&page, Widths::default()).filter(|end| *end <= LEAF_MAX);
+            let end = ends(&page, Widths::default()).filter(|end| *end <= PAGE_MAX);
             let longer = end.filter(|end| *end > page.len()).map(|end| PagePlace { offset, bytes: end as u64 });
             let page = longer.map(|place| self.page(place)).transpose()?.flatten().unwrap_or(page);
             pairs(&page).try_for_each(|(key, value)| row(key, value))?;
@@ -232,7 +236,7 @@ impl<'a> Pages<'a> {
     /// enough was tried.
     fn mend(&mut self, page: &mut [u8], expected: u128, visitor: &dyn Visitor) -> bool {
         let blank = page.iter().all(|byte| *byte == 0);
-        if blank || page.len() > LEAF_MAX || self.mend_bytes_left == 0 {
+        if blank || page.len() > PAGE_MAX || self.mend_bytes_left == 0 {
             return false;
         }
         let (suspects, others) =
@@ -296,7 +300,7 @@ impl<'a> Pages<'a> {
         let (Ok(there), Ok(bytes)) = (usize::try_from(there), usize::try_from(place.bytes)) else { return Ok(None) };
         let mut page = if there == 0 { None } else { self.read(place.offset, there)? };
         if let Some(page) = &mut page {
-            page.resize(bytes.min(LEAF_MAX.max(there)), 0);
+            page.resize(bytes.min(MADE_UP_MAX.max(there)), 0);
         }
         Ok(page)
     }
@@ -670,7 +674,7 @@ mod tests {
         assert_eq!(try_to_mend(4096, 4096 * 1601), (true, 0));
         assert_eq!(try_to_mend(4096, 4096 * 1600), (false, 0));
         assert!(try_to_mend(65_536, MEND_BYTES_MAX).0);
-        assert_eq!(try_to_mend(LEAF_MAX + 4096, MEND_BYTES_MAX), (false, MEND_BYTES_MAX));
+        assert_eq!(try_to_mend(PAGE_MAX + 4096, MEND_BYTES_MAX), (false, MEND_BYTES_MAX));
     }
 
     #[test]

@@ -23,6 +23,7 @@ use crate::engine::view::View;
 use crate::engine::write::WriteTx;
 use crate::error::{Error, ErrorKind, Result};
 use crate::json;
+use crate::limits;
 use crate::recovery::events::EventKind;
 use crate::recovery::points::names;
 use crate::state::documents::{Prepared, Summary};
@@ -256,7 +257,8 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// As [`Store::write`]; `Invalid` for a document that is no JSON or nests too deeply.
+    /// As [`Store::write`]; `Invalid` for a document that is no JSON or nests too deeply, and when something is longer than
+    /// its [limit](crate#limits).
     ///
     /// # Examples
     ///
@@ -272,6 +274,8 @@ impl Store {
     /// # Ok::<(), hivekeep::Error>(())
     /// ```
     pub fn backup(&self, request: BackupRequest) -> Result<Backup> {
+        limits::optional("the source of a backup", request.source.as_ref(), limits::SOURCE_BYTES)?;
+        limits::tags(&request.tags)?;
         let data = request.data.transpose().map_err(Error::invalid)?;
         self.alone(|tx| {
             // The point has the name of the backup, which tells it from a restore point.

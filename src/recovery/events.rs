@@ -14,6 +14,7 @@ use crate::engine::schema::Table;
 use crate::engine::view::View;
 use crate::engine::write::WriteTx;
 use crate::error::{Error, Result};
+use crate::limits;
 use crate::state::page::{Page, sequence_key, sequence_of};
 
 /// The counter of events.
@@ -237,9 +238,10 @@ impl Events<&mut WriteTx<'_>> {
     /// # Errors
     ///
     /// `Invalid` when the kind is [`EventKind::Other`] with a name that is not 1 to 64 lower-case letters, digits and
-    /// underscores; `Io`.
+    /// underscores, or the details are longer than their [limit](crate#limits); `Io`.
     pub fn append_at(&mut self, at: Timestamp, kind: EventKind, details: Value) -> Result<u64> {
         let kind = kind.as_str().parse()?;
+        limits::json("the details of an event", &details, limits::EVENT_BYTES)?;
         let sequence = self.records.next(COUNTER)?;
         let payload = codec::encode(&Event { sequence, at, kind, details })?;
         self.records.put_row(Table::Events, &sequence_key(sequence), &payload)?;

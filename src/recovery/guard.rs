@@ -15,6 +15,7 @@ use crate::engine::point::{Manifest, PointId, Scope};
 use crate::engine::store::Store;
 use crate::engine::write::WriteTx;
 use crate::error::{Error, Result};
+use crate::limits;
 use crate::recovery::diff::Counts;
 use crate::recovery::events::EventKind;
 use crate::recovery::points::{Point, PointRequest, names};
@@ -150,7 +151,9 @@ impl Store {
     pub fn begin_guard(&self, options: GuardOptions) -> Result<Guard> {
         // What cannot be rolled back is not begun.
         Scope::of_collections(&options.only, &names(&self.view()?)?)?;
-        let request = PointRequest::new(format!("before {}", options.description)).tag(TAG, RUNNING).held(true);
+        let mut description = format!("before {}", options.description);
+        limits::shorten(&mut description, limits::DESCRIPTION_BYTES);
+        let request = PointRequest::new(description).tag(TAG, RUNNING).held(true);
         let point = self.alone(|tx| {
             let point = tx.make_point(request)?;
             let details = json!({"restore_id": point.id, "description": options.description});

@@ -20,6 +20,7 @@ use crate::engine::store::Store;
 use crate::engine::view::View;
 use crate::engine::write::WriteTx;
 use crate::error::{Error, Result};
+use crate::limits;
 use crate::recovery::backups::{Kind, NewBackup, NewSealed};
 use crate::recovery::events::EventKind;
 use crate::recovery::resolve::{Named, PointName, Resolved, resolve};
@@ -244,6 +245,8 @@ impl Store {
 impl WriteTx<'_> {
     /// Seals the open epoch as asked, and lists the point's backups.
     pub(crate) fn make_point(&mut self, request: PointRequest) -> Result<Point> {
+        limits::text("a description", &request.description, limits::DESCRIPTION_BYTES)?;
+        limits::tags(&request.tags)?;
         let (origin, backups) = match request.documents {
             None => (Origin::Live, Kind::PARTS.map(|kind| NewBackup::of_part(kind, None)).into()),
             Some(documents) => {

@@ -14,6 +14,7 @@ use crate::engine::schema::{CollectionId, Table};
 use crate::engine::view::View;
 use crate::engine::write::WriteTx;
 use crate::error::{Error, Result};
+use crate::limits;
 use crate::state::ids::{BotId, check_name};
 use crate::state::page::{Page, sequence_key, sequence_of};
 
@@ -229,9 +230,10 @@ impl Chat<&mut WriteTx<'_>> {
     ///
     /// # Errors
     ///
-    /// `Invalid` when the conversation is empty, longer than 200 bytes, or has control characters in it; `Io`.
+    /// `Invalid` when the conversation is empty or has control characters in it, or something is longer than its
+    /// [limit](crate#limits); `Io`.
     pub fn append(&mut self, message: NewMessage) -> Result<u64> {
-        check_name("a conversation", &message.conversation)?;
+        check(&message)?;
         let sequence = self.records.next(COUNTER)?;
         let message = Message {
             sequence,
@@ -255,6 +257,15 @@ impl Chat<&mut WriteTx<'_>> {
     pub fn remove(&mut self, sequence: u64) -> Result<bool> {
         self.records.remove(CollectionId::CHAT, &sequence_key(sequence))
     }
+}
+
+/// Refuses what no message can be.
+fn check(message: &NewMessage) -> Result<()> {
+    check_name("a conversation", &message.conversation)?;
+    limits::text("the role of a message", &message.role, limits::SHORT_BYTES)?;
+    limits::text("the content of a message", &message.content, limits::CHAT_BYTES)?;
+    limits::optional("the original time of a message", message.original_time.as_ref(), limits::SHORT_BYTES)?;
+    limits::members("the attributes of a message", &message.attributes, limits::ATTRIBUTES_BYTES)
 }
 
 /// The first messages that match, as many as the page holds.

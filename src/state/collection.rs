@@ -9,17 +9,15 @@ use std::ops::{Bound, RangeBounds};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::engine::meta;
 use crate::engine::records::{KeyRange, Records, Row, scan};
 use crate::engine::schema::CollectionId;
 use crate::engine::view::View;
 use crate::engine::write::WriteTx;
 use crate::error::{Error, Result};
 use crate::json;
+use crate::limits::{self, COLLECTION_NAME_BYTES as NAME_LEN_MAX, KEY_BYTES as KEY_LEN_MAX};
 
-/// No collection has a longer name.
-const NAME_LEN_MAX: usize = 64;
-/// No key of a user's collection is longer, in bytes.
-const KEY_LEN_MAX: usize = 1024;
 /// What the faces show beside the built-in collections, and a collection must therefore not be called.
 const RESERVED: [&str; 2] = ["audit", "events"];
 
@@ -156,8 +154,8 @@ impl<T: Serialize> Collection<T, &mut WriteTx<'_>> {
     ///
     /// # Errors
     ///
-    /// `Invalid` when the key is empty or longer than 1,024 bytes, or the value cannot be JSON (a map whose keys are
-    /// not text); `Damaged` when what is overwritten is not what was written; `Io`. JSON has no infinity and no `NaN`:
+    /// `Invalid` when the key is empty or longer than 1,024 bytes, the value is longer than its [limit](crate#limits) or
+    /// cannot be JSON (a map whose keys are not text), or there are 10,000 collections; `Damaged` when what is overwritten is not what was written; `Io`. JSON has no infinity and no `NaN`:
     /// they become `null`.
     pub fn put(&mut self, key: &str, value: &T) -> Result<()> {
         check_key(key)?;
@@ -170,15 +168,26 @@ impl<T: Serialize> Collection<T, &mut WriteTx<'_>> {
         if payload.iter().filter(|byte| matches!(byte, b'[' | b'{')).count() > json::MAX_DEPTH {
             json::parse(&payload)?;
         }
+        limits::bytes("a value", payload.len(), limits::VALUE_BYTES)?;
         let id = match self.id {
             Some(id) => id,
-            None => *self.id.insert(self.records.user_collection(&self.name)?),
+            None => self.create()?,
         };
         self.records.put(id, key.as_bytes(), &payload)
     }
 }
 
 impl<T> Collection<T, &mut WriteTx<'_>> {
+    /// Gives the collection its number.
+    fn create(&mut self) -> Result<CollectionId> {
+        let given = meta::counter(self.records, meta::COLLECTIONS)?;
+        if given >= limits::COLLECTIONS {
+            let most = limits::COLLECTIONS;
+            return Err(Error::invalid(format!("there are too many collections; use the ones there are: max={most}")));
+        }
+        Ok(*self.id.insert(self.records.user_collection(&self.name)?))
+    }
+
     /// Removes a key; says whether it was there.
     ///
     /// # Errors

@@ -8,6 +8,7 @@ use crate::engine::view::View;
 use crate::engine::write::WriteTx;
 use crate::error::{Error, Result};
 use crate::json;
+use crate::limits;
 use crate::state::ids::check_name;
 
 /// The configuration, as a view or a transaction sees it.
@@ -65,10 +66,12 @@ impl Config<&mut WriteTx<'_>> {
     ///
     /// # Errors
     ///
-    /// `Invalid` when the key is empty, longer than 200 bytes, or has control characters in it; `Damaged` when what is
+    /// `Invalid` when the key is empty, longer than 200 bytes, or has control characters in it, or the value is longer
+    /// than its [limit](crate#limits); `Damaged` when what is
     /// overwritten is not what was written; `Io`.
     pub fn put(&mut self, key: &str, value: &Value) -> Result<()> {
         check_name("a config key", key)?;
+        limits::json("a config value", value, limits::VALUE_BYTES)?;
         self.records.put(CollectionId::CONFIG, key.as_bytes(), value.to_string().as_bytes())
     }
 

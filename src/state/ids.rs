@@ -6,18 +6,14 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
-
-/// No name is longer, so that every key made of names fits in the store.
-pub(crate) const NAME_LEN_MAX: usize = 200;
+use crate::limits;
 
 /// Refuses what cannot be a name. Keys are made of names with control characters between them.
 pub(crate) fn check_name(what: &str, name: &str) -> Result<()> {
     if name.is_empty() {
         return Err(Error::invalid(format!("{what} must not be empty")));
     }
-    if name.len() > NAME_LEN_MAX {
-        return Err(Error::invalid(format!("{what} is too long: bytes={} limit={NAME_LEN_MAX}", name.len())));
-    }
+    limits::text(what, name, limits::NAME_BYTES)?;
     if name.chars().any(char::is_control) {
         let shown = name.escape_debug();
         return Err(Error::invalid(format!("{what} must not have control characters in it: name={shown}")));
@@ -176,16 +172,16 @@ mod tests {
 
     #[test]
     fn a_name_is_neither_empty_nor_long_nor_has_control_characters() {
-        let longest = "x".repeat(NAME_LEN_MAX);
+        let longest = "x".repeat(limits::NAME_BYTES);
         for good in ["a", "BOT 1", "größe/7", longest.as_str()] {
             assert_eq!(good.parse::<BotId>().unwrap().as_str(), good);
         }
-        let long = "x".repeat(NAME_LEN_MAX + 1);
+        let long = "x".repeat(limits::NAME_BYTES + 1);
         for (bad, message) in [
             ("", "a bot id must not be empty"),
             ("a\nb", r"a bot id must not have control characters in it: name=a\nb"),
             ("a\0b", r"a bot id must not have control characters in it: name=a\0b"),
-            (long.as_str(), "a bot id is too long: bytes=201 limit=200"),
+            (long.as_str(), "a bot id is too long; shorten it: bytes=201 max=200"),
         ] {
             assert_eq!(bad.parse::<BotId>().unwrap_err().to_string(), message);
         }

@@ -16,6 +16,7 @@ use crate::engine::schema::{CollectionId, Table};
 use crate::engine::view::View;
 use crate::engine::write::WriteTx;
 use crate::error::{Error, Result};
+use crate::limits;
 use crate::state::ids::{BotId, check_name};
 
 /// How many tasks a bot may hold when nobody said.
@@ -185,7 +186,8 @@ impl Registry<&mut WriteTx<'_>> {
     ///
     /// # Errors
     ///
-    /// `Invalid` when a specialization is no name; `Damaged` when the bot that it replaces is damaged.
+    /// `Invalid` when a specialization is no name, or something is longer than its [limit](crate#limits); `Damaged` when
+    /// the bot that it replaces is damaged.
     pub fn put(&mut self, bot: &Bot) -> Result<()> {
         if bot.registered_at.is_some() {
             return self.put_as_it_is(bot);
@@ -196,9 +198,7 @@ impl Registry<&mut WriteTx<'_>> {
 
     /// Writes a bot that was registered elsewhere, with no more than is known of it.
     pub(crate) fn put_as_it_is(&mut self, bot: &Bot) -> Result<()> {
-        for specialization in &bot.specializations {
-            check_name("a specialization", specialization)?;
-        }
+        check(bot)?;
         let stored = Bot { last_heartbeat: None, ..bot.clone() };
         self.records.put(CollectionId::REGISTRY, bot.id.as_bytes(), &codec::encode(&stored)?)?;
         match bot.last_heartbeat {
@@ -262,6 +262,21 @@ impl Registry<&mut WriteTx<'_>> {
     fn put_heartbeat(&mut self, id: &BotId, at: Timestamp) -> Result<()> {
         self.records.put_row(Table::Liveness, id.as_bytes(), &codec::encode(&Heartbeat { at })?)
     }
+}
+
+/// Refuses what no bot can be.
+fn check(bot: &Bot) -> Result<()> {
+    limits::count("specializations", bot.specializations.len(), limits::SPECIALIZATIONS)?;
+    bot.specializations.iter().try_for_each(|name| check_name("a specialization", name))?;
+    for (what, text) in [
+        ("the kind of a bot", &bot.kind),
+        ("the status of a bot", &bot.status),
+        ("the endpoint of a bot", &bot.endpoint),
+        ("the repo of a bot", &bot.repo),
+    ] {
+        limits::optional(what, text.as_ref(), limits::SHORT_BYTES)?;
+    }
+    limits::members("the attributes of a bot", &bot.attributes, limits::ATTRIBUTES_BYTES)
 }
 
 /// What a caller is told of a bot that is not registered.

@@ -4,3 +4,5 @@ pub(crate) mod adopt;
 pub(crate) mod archive;
 pub(crate) mod archives;
 pub(crate) mod drill;
+#[cfg(test)]
+mod limits_test;

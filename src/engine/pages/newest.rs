@@ -1,12 +1,10 @@
 //! Whether the newest commit of a file is what was written, as far as redb relies on it before it reads any row.
 
 use super::{
-    DEPTH_MAX, Header, LEAF, Link, Pages, SECOND_COUNTS, TWO_PHASE, Widths, checksum_of, link, links, pairs, u32_at,
+    DEPTH_MAX, Header, LEAF, Link, PAGE_MAX, Pages, SECOND_COUNTS, TWO_PHASE, Widths, checksum_of, link, links, pairs,
+    u32_at,
 };
 use crate::error::Result;
-
-/// No page is longer: what redb knows of the pages of 4 GiB takes half a megabyte, and a row has one.
-const PAGE_MAX: u64 = 16 << 20;
 
 /// A tree of redb's own.
 #[derive(Clone, Copy)]
@@ -67,7 +65,7 @@ impl Pages<'_> {
     /// A page, if it is what was written.
     fn sound_page(&self, link: Link, widths: Widths) -> Result<Option<Vec<u8>>> {
         let place = self.place(link.page);
-        let page = if place.bytes > PAGE_MAX { None } else { self.page(place)? };
+        let page = if place.bytes > PAGE_MAX as u64 { None } else { self.page(place)? };
         Ok(page.filter(|page| checksum_of(page, widths) == Some(link.checksum)))
     }
 }
@@ -103,7 +101,7 @@ impl<'a, 'b> Walk<'a, 'b> {
 
     fn go(&mut self, link: Link, widths: Widths, depth: usize, leaf: &mut dyn FnMut(&[u8])) -> Result<()> {
         let bytes = self.pages.place(link.page).bytes;
-        let left = self.bytes_left.checked_sub(bytes).filter(|_| bytes <= PAGE_MAX);
+        let left = self.bytes_left.checked_sub(bytes).filter(|_| bytes <= PAGE_MAX as u64);
         let (Some(depth), Some(bytes_left)) = (depth.checked_sub(1), left) else {
             self.ends = false;
             return Ok(());

@@ -11,7 +11,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::{
-    BRANCH, DEPTH_MAX, Found, LEAF, LEAF_MAX, Link, PAGE, PagePlace, Pages, SECOND_COUNTS, Span, children, count,
+    BRANCH, DEPTH_MAX, Found, LEAF, Link, PAGE, PAGE_MAX, PagePlace, Pages, SECOND_COUNTS, Span, children, count,
     pairs, table_of,
 };
 use crate::engine::file::OwnFile;
@@ -269,7 +269,7 @@ impl<'a> Reader<'a> {
     }
 
     fn read(&mut self, place: PagePlace) -> Result<&[u8]> {
-        let bytes = usize::try_from(place.bytes).ok().filter(|bytes| *bytes <= LEAF_MAX);
+        let bytes = usize::try_from(place.bytes).ok().filter(|bytes| *bytes <= PAGE_MAX);
         let within = place.offset.checked_add(place.bytes).is_some_and(|end| end <= self.pages.len);
         let bytes = bytes.filter(|_| within).ok_or_else(|| odd("a page lies outside of it"))?;
         if self.buffer.len() < bytes {

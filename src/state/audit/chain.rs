@@ -25,7 +25,7 @@ pub struct EntryHash([u8; 32]);
 
 impl EntryHash {
     /// Of an entry's stored bytes.
-    pub(super) fn of(payload: &[u8]) -> Self {
+    pub(crate) fn of(payload: &[u8]) -> Self {
         Self(*blake3::hash(payload).as_bytes())
     }
 }

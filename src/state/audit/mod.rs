@@ -24,6 +24,7 @@ use crate::engine::schema::Table;
 use crate::engine::view::View;
 use crate::engine::write::WriteTx;
 use crate::error::{Error, Result};
+use crate::limits;
 use crate::state::page::{Page, sequence_key};
 
 /// So many entries one call of purge removes at most, so that no writer waits for long.
@@ -238,8 +239,9 @@ impl Audit<&mut WriteTx<'_>> {
     ///
     /// # Errors
     ///
-    /// `Damaged` when the end of the chain is not what was written, `Io`.
+    /// `Invalid` when something is longer than its [limit](crate#limits), `Damaged` when the end of the chain is not what was written, `Io`.
     pub fn append(&mut self, entry: NewEntry) -> Result<u64> {
+        check(&entry)?;
         let mut chain = Trail::read(&self.records)?;
         let recorded = self.records.now();
         let entry = Entry {
@@ -311,6 +313,16 @@ impl Audit<&mut WriteTx<'_>> {
         }
         Ok(false)
     }
+}
+
+/// Refuses what no entry can be.
+fn check(entry: &NewEntry) -> Result<()> {
+    limits::text("the action of an audit entry", &entry.action, limits::SHORT_BYTES)?;
+    limits::text("the actor of an audit entry", &entry.actor, limits::SHORT_BYTES)?;
+    limits::optional("the target of an audit entry", entry.target.as_ref(), limits::SHORT_BYTES)?;
+    limits::optional("the result of an audit entry", entry.result.as_ref(), limits::REASON_BYTES)?;
+    limits::json("the details of an audit entry", &entry.details, limits::DETAILS_BYTES)?;
+    limits::optional("the original of an audit entry", entry.original.as_ref(), limits::ORIGINAL_BYTES)
 }
 
 #[cfg(test)]

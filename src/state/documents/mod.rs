@@ -53,10 +53,8 @@ use crate::engine::records::{KeyRange, Records};
 use crate::engine::schema::CollectionId;
 use crate::engine::view::View;
 use crate::engine::write::WriteTx;
-use crate::error::{Error, Result};
-
-/// Kind and source may each be this long, in bytes: they are in the key of every row.
-const MAX_NAME: usize = 512;
+use crate::error::Result;
+use crate::limits::{self, SOURCE_BYTES as MAX_NAME};
 
 /// Which document: kind and source. Two bots that hand over their registries do not overwrite each other's.
 ///
@@ -82,14 +80,8 @@ impl DocumentId {
     /// `Invalid` when one of the two is longer than 512 bytes.
     pub fn new(kind: impl Into<String>, source: impl Into<String>) -> Result<Self> {
         let id = Self { kind: kind.into(), source: source.into() };
-        for (what, text) in [("kind", &id.kind), ("source", &id.source)] {
-            if text.len() > MAX_NAME {
-                let len = text.len();
-                return Err(Error::invalid(format!(
-                    "the {what} of a document is too long: bytes={len} most={MAX_NAME}"
-                )));
-            }
-        }
+        limits::text("the kind of a document", &id.kind, MAX_NAME)?;
+        limits::text("the source of a document", &id.source, MAX_NAME)?;
         Ok(id)
     }
 
@@ -234,7 +226,8 @@ impl Documents<&mut WriteTx<'_>> {
     /// # Errors
     ///
     /// `Invalid`, by JSON pointer, when the value is nested deeper than 128 levels; `Invalid` when kind or source is
-    /// longer than 512 bytes; `Damaged` when a record of the stored document is damaged, or its records do not fit
+    /// longer than 512 bytes, or the document or an element of it is longer than its [limit](crate#limits); `Damaged` when
+    /// a record of the stored document is damaged, or its records do not fit
     /// together.
     pub fn put(&mut self, kind: &str, source: &str, document: &Value) -> Result<Written> {
         self.put_prepared(kind, source, &Prepared::of_value(document)?)
@@ -242,6 +235,7 @@ impl Documents<&mut WriteTx<'_>> {
 
     /// The same for a document that is ready.
     pub(crate) fn put_prepared(&mut self, kind: &str, source: &str, document: &Prepared) -> Result<Written> {
+        limits::bytes("a document", document.text().len(), limits::DOCUMENT_BYTES)?;
         put::put(self.records, &DocumentId::new(kind, source)?, document.layout())
     }
 

@@ -7,6 +7,7 @@ use crate::engine::records::{KeyRange, Records};
 use crate::engine::schema::CollectionId;
 use crate::engine::write::WriteTx;
 use crate::error::Result;
+use crate::limits;
 
 /// One in so many elements may have changed in its place without another look at which is which.
 const MOSTLY: usize = 8;
@@ -69,6 +70,7 @@ impl<'l> Change<'_, '_, 'l> {
         if same {
             self.written.unchanged += 1;
         } else {
+            limits::bytes("an element of a document", payload.len(), limits::VALUE_BYTES)?;
             self.tx.put(CollectionId::DOCUMENTS, &self.key, payload)?;
             self.written.put += 1;
         }

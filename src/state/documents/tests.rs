@@ -252,7 +252,7 @@ fn read_after(store: &Store, change: impl FnOnce(&mut WriteTx<'_>) -> Result<()>
         read = Some(tx.documents().get("kind", "source"));
         assert!(tx.documents().remove("kind", "source")?);
         assert!(rows(tx).is_empty());
-        Err(Error::invalid("undo this"))
+        Err(crate::Error::invalid("undo this"))
     });
     assert_eq!(undone.unwrap_err().to_string(), "undo this");
     read.unwrap().map(Option::unwrap)
@@ -349,7 +349,7 @@ fn what_would_not_read_back_is_refused_and_changes_nothing() {
     let error = store.write(|tx| tx.documents().put("kind", "source", &deep)).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Invalid);
     let error = store.write(|tx| tx.documents().put(&"k".repeat(513), "source", &json!(1))).unwrap_err();
-    assert_eq!(error.to_string(), "the kind of a document is too long: bytes=513 most=512");
+    assert_eq!(error.to_string(), "the kind of a document is too long; shorten it: bytes=513 max=512");
     let longest = "\0".repeat(512);
     store.write(|tx| tx.documents().put(&longest, &longest, &json!([[[[1]]]]))).unwrap();
     assert_eq!(store.view().unwrap().documents().text("kind", "source").unwrap().unwrap(), "[1]");

@@ -12,6 +12,7 @@ use crate::engine::records::Records;
 use crate::engine::schema::Table;
 use crate::engine::write::WriteTx;
 use crate::error::{Error, Result};
+use crate::limits;
 use crate::state::ids::{BotId, SessionId, TaskId, Token};
 use crate::state::queue::Queue;
 use crate::state::queue::damage::PassedOver;
@@ -39,7 +40,7 @@ const HOUSEKEEPING_MAX: usize = 128;
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClaimOptions {
-    /// How long the bot has until it must finish or extend; 30 seconds unless set.
+    /// How long the bot has until it must finish or extend; 30 seconds unless set, at most seven days.
     pub lease: Duration,
     /// At most this many tasks; one unless set.
     pub max: usize,
@@ -83,7 +84,7 @@ impl Queue<&mut WriteTx<'_>> {
     ///
     /// # Errors
     ///
-    /// `Invalid` when the lease has no length. Nothing to claim is no error. `Damaged` when nothing could be claimed and a
+    /// `Invalid` when the lease has no length, or is longer than seven days. Nothing to claim is no error. `Damaged` when nothing could be claimed and a
     /// task was passed over, which the message names.
     ///
     /// # Examples
@@ -229,12 +230,12 @@ impl<R: Records> Queue<R> {
     }
 }
 
-/// Refuses a lease that would be over as it begins.
+/// Refuses a lease that would be over as it begins, or not for a week.
 pub(super) fn check_lease(lease: Duration) -> Result<()> {
     if lease < Duration::from_millis(1) {
         return Err(Error::invalid("a lease lasts at least a millisecond: lease_ms=0"));
     }
-    Ok(())
+    limits::duration("a lease", lease, limits::LEASE)
 }
 
 /// As it is stored.

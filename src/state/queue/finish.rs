@@ -8,6 +8,7 @@ use serde_json::Value;
 use crate::clock::{after, as_stored};
 use crate::engine::write::WriteTx;
 use crate::error::{Error, Result};
+use crate::limits;
 use crate::state::ids::{TaskId, Token};
 use crate::state::queue::Queue;
 use crate::state::queue::claim::{check_lease, millis};
@@ -29,7 +30,7 @@ pub enum Retry {
     /// further one, at most five minutes. The task is dead when it has no attempt left.
     #[default]
     Later,
-    /// Try again after that time. The task is dead when it has no attempt left.
+    /// Try again after that time, of at most thirty days. The task is dead when it has no attempt left.
     After(Duration),
     /// Trying again is no use: the task has failed.
     Never,
@@ -41,7 +42,7 @@ impl Queue<&mut WriteTx<'_>> {
     /// # Errors
     ///
     /// `NotFound` when there is no such task. `Conflict` when the token is not that of its holder; the message says who
-    /// holds it. `Invalid` when the lease has no length.
+    /// holds it. `Invalid` when the lease has no length, or is longer than seven days.
     pub fn extend(&mut self, id: &TaskId, token: Token, lease: Duration) -> Result<Task> {
         check_lease(lease)?;
         let (task, holder) = self.held(id, token)?;
@@ -55,10 +56,13 @@ impl Queue<&mut WriteTx<'_>> {
     /// # Errors
     ///
     /// `NotFound` when there is no such task. `Conflict` when the token is not that of its holder: the lease had ended
-    /// and the task was given on. The message says who holds it; the result must be thrown away.
+    /// and the task was given on. The message says who holds it; the result must be thrown away. `Invalid` when the result
+    /// is longer than its [limit](crate#limits).
     pub fn complete(&mut self, id: &TaskId, token: Token, result: impl Into<Value>) -> Result<Task> {
+        let result = result.into();
+        limits::json("the result of a task", &result, limits::VALUE_BYTES)?;
         let (task, _) = self.held(id, token)?;
-        let done = Task { result: result.into(), ..finished(&task, TaskState::Done, self.now()) };
+        let done = Task { result, ..finished(&task, TaskState::Done, self.now()) };
         let done = self.change(&task, done)?;
         self.release_those_waiting_for(id)?;
         Ok(done)
@@ -69,7 +73,7 @@ impl Queue<&mut WriteTx<'_>> {
     /// # Errors
     ///
     /// `NotFound` when there is no such task. `Conflict` when the token is not that of its holder; the message says who
-    /// holds it.
+    /// holds it. `Invalid` when the error or the delay is longer than its [limit](crate#limits).
     ///
     /// # Examples
     ///
@@ -88,9 +92,13 @@ impl Queue<&mut WriteTx<'_>> {
     /// # Ok::<(), hivekeep::Error>(())
     /// ```
     pub fn fail(&mut self, id: &TaskId, token: Token, error: impl Into<String>, retry: Retry) -> Result<Task> {
+        let error = error.into();
+        limits::text("the error of an attempt", &error, limits::REASON_BYTES)?;
+        if let Retry::After(delay) = retry {
+            limits::duration("the delay of a retry", delay, limits::RETRY_DELAY)?;
+        }
         let (task, _) = self.held(id, token)?;
         let now = self.now();
-        let error = error.into();
         let failed = match retry {
             Retry::Never => Task { last_error: Some(error), ..finished(&task, TaskState::Failed, now) },
             Retry::After(delay) => attempt_failed(&task, error, now, Some(delay)),

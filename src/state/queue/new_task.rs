@@ -7,15 +7,12 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::error::{Error, Result};
+use crate::limits;
 use crate::state::ids::{BotId, TaskId, check_name};
 use crate::state::queue::task::Priority;
 
 /// How many attempts a task has when its caller does not say.
 const MAX_ATTEMPTS: u32 = 5;
-/// A task may ask for this many capabilities; each is part of a key.
-const CAPABILITIES_MAX: usize = 16;
-/// A task may depend on this many others; each of them rewrites the task when it is done.
-const DEPENDS_ON_MAX: usize = 1000;
 
 /// A task that is to be enqueued: its payload, and as much as its caller cares to say.
 ///
@@ -181,8 +178,13 @@ impl NewTask {
         if let Some(key) = &self.idempotency_key {
             check_name("an idempotency key", key)?;
         }
-        check_at_most("capabilities", self.capabilities.len(), CAPABILITIES_MAX)?;
-        check_at_most("dependencies", self.depends_on.len(), DEPENDS_ON_MAX)?;
+        limits::count("the capabilities of a task", self.capabilities.len(), limits::CAPABILITIES)?;
+        limits::count("the dependencies of a task", self.depends_on.len(), limits::DEPENDENCIES)?;
+        limits::json("the payload of a task", &self.payload, limits::VALUE_BYTES)?;
+        limits::members("the attributes of a task", &self.attributes, limits::ATTRIBUTES_BYTES)?;
+        if let Some(done) = &self.done {
+            limits::json("the result of a task", &done.result, limits::VALUE_BYTES)?;
+        }
         if self.max_attempts == 0 {
             return Err(Error::invalid("a task needs at least one attempt: max_attempts=0"));
         }
@@ -191,13 +193,6 @@ impl NewTask {
         }
         Ok(())
     }
-}
-
-fn check_at_most(what: &str, count: usize, most: usize) -> Result<()> {
-    if count > most {
-        return Err(Error::invalid(format!("a task has too many {what}: count={count} limit={most}")));
-    }
-    Ok(())
 }
 
 #[cfg(test)]
@@ -218,14 +213,15 @@ mod tests {
                 task().idempotency_key("a\u{1}"),
                 r"an idempotency key must not have control characters in it: name=a\u{1}",
             ),
-            (many(task()), "a task has too many capabilities: count=17 limit=16"),
+            (many(task()), "the capabilities of a task are too many; leave some out: count=17 max=16"),
             (task().max_attempts(0), "a task needs at least one attempt: max_attempts=0"),
             (task().id(id("a")).after(id("a")), "a task must not depend on itself: task=a"),
         ] {
             assert_eq!(task.check().unwrap_err().to_string(), message);
         }
         let depends = (0..1001).fold(task(), |task, i| task.after(id(&format!("t{i}"))));
-        assert_eq!(depends.check().unwrap_err().to_string(), "a task has too many dependencies: count=1001 limit=1000");
+        let message = "the dependencies of a task are too many; leave some out: count=1001 max=1000";
+        assert_eq!(depends.check().unwrap_err().to_string(), message);
     }
 
     #[test]

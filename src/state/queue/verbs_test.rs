@@ -137,16 +137,28 @@ fn a_claim_tells_all_that_the_work_needs() {
 }
 
 #[test]
-fn a_lease_and_a_start_beyond_the_last_time_are_kept_as_the_last_time() {
+fn a_start_beyond_the_last_time_is_kept_as_the_last_time() {
     let hive = Fixture::new();
-    hive.push(named("a"));
-    let endless = ClaimOptions { lease: Duration::MAX, ..ClaimOptions::default() };
-    let claims = hive.write(|tx| tx.queue().claim(&bot("b"), &endless));
-    assert_eq!(hive.task("a").holder.unwrap().deadline, claims[0].deadline);
-    assert!(claims[0].deadline.to_string().starts_with("9999-12-30"));
-    hive.write(|tx| tx.queue().extend(&claims[0].id, claims[0].token, Duration::from_millis(u64::MAX)));
     let pushed = hive.push(named("z").not_before(jiff::Timestamp::MAX));
     assert_eq!(hive.task("z"), pushed);
+}
+
+#[test]
+fn a_lease_is_seven_days_at_most_and_a_retry_comes_within_thirty() {
+    let hive = Fixture::new();
+    hive.push(named("a"));
+    let week = Duration::from_secs(7 * 24 * 60 * 60);
+    let of = |lease| ClaimOptions { lease, ..ClaimOptions::default() };
+    for longer in [week + Duration::from_millis(1), Duration::MAX] {
+        let error = hive.refused(|tx| tx.queue().claim(&bot("b"), &of(longer)));
+        assert!(error.to_string().starts_with("a lease is too long; shorten it: seconds="), "{error}");
+    }
+    let claim = hive.write(|tx| tx.queue().claim(&bot("b"), &of(week))).remove(0);
+    assert_eq!(hive.refused(|tx| tx.queue().extend(&claim.id, claim.token, Duration::MAX)).kind(), ErrorKind::Invalid);
+    hive.write(|tx| tx.queue().extend(&claim.id, claim.token, week));
+    let later = Retry::After(Duration::from_secs(30 * 24 * 60 * 60 + 1));
+    let error = hive.refused(|tx| tx.queue().fail(&claim.id, claim.token, "why", later));
+    assert!(error.to_string().starts_with("the delay of a retry is too long"), "{error}");
 }
 
 #[test]

@@ -90,9 +90,14 @@ fn take(taking: &mut Taking<'_, '_>, index: usize, task: Value, in_file: &BTreeS
         let why = "another task of that id is in the store already, and stays";
         return taking.problem(place, why, text.as_bytes());
     }
-    enqueue(taking, &place, read, &text, in_file)?;
-    taking.file.took(AdoptThing::Tasks, 1);
-    mark.write(taking.tx, 0)
+    match enqueue(taking, &place, read, &text, in_file) {
+        Err(error) if error.kind() == ErrorKind::Invalid => taking.problem(place, error.to_string(), text.as_bytes()),
+        enqueued => {
+            enqueued?;
+            taking.file.took(AdoptThing::Tasks, 1);
+            mark.write(taking.tx, 0)
+        }
+    }
 }
 
 /// Puts the task into the queue, and reports what is not as it was.

@@ -12,7 +12,7 @@ use super::marks::Mark;
 use super::members;
 use super::report::AdoptThing;
 use super::work::{Seen, Taking, Work};
-use crate::error::Result;
+use crate::error::{ErrorKind, Result};
 use crate::state::ids::BotId;
 use crate::state::registry::Bot;
 
@@ -78,10 +78,15 @@ fn take(taking: &mut Taking<'_, '_>, name: &str, value: Value) -> Result<()> {
     let Read { bot, notes } = read(id, members, &taking.options.time_zone);
     notes.into_iter().for_each(|note| taking.file.note(format!("{place}: {note}")));
     match taking.tx.registry().get(&bot.id)? {
-        None => {
-            taking.tx.registry().put_as_it_is(&bot)?;
-            taking.file.took(AdoptThing::Bots, 1);
-        }
+        None => match taking.tx.registry().put_as_it_is(&bot) {
+            Err(error) if error.kind() == ErrorKind::Invalid => {
+                return taking.problem(place, error.to_string(), text.as_bytes());
+            }
+            put => {
+                put?;
+                taking.file.took(AdoptThing::Bots, 1);
+            }
+        },
         Some(known) => complete(taking, &place, known, bot, &text)?,
     }
     mark.write(taking.tx, 0)

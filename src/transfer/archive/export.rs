@@ -268,7 +268,7 @@ fn contents(store: &Store, source: &Source<'_>, only: &[String]) -> Result<(Arch
         if id.built_in_name().is_none() && stats.count == 0 {
             continue;
         }
-        let whole = stats.bytes <= layout::WHOLE_BYTES && stats.count <= layout::WHOLE_COUNT;
+        let whole = stats.bytes <= layout::WHOLE_BYTES && stats.count <= layout::WHOLE_COUNT && !has_long(view, id)?;
         manifest.collections.push(ArchivedCollection::new(names.of(id), whole, &stats));
         ids.push(id);
     }
@@ -277,6 +277,12 @@ fn contents(store: &Store, source: &Source<'_>, only: &[String]) -> Result<(Arch
         manifest.audit = Some(archived_trail(view, Trail::until(view, point.sealed_at)?)?);
     }
     Ok((manifest, ids))
+}
+
+/// Whether a collection has values that are kept in pieces. Indented they could be longer than an import accepts of it.
+fn has_long(view: &View, id: CollectionId) -> Result<bool> {
+    let pieces = view.page(CollectionId::CHUNKS, &KeyRange::prefix(&id.0.to_be_bytes()), 1)?;
+    Ok(!pieces.is_empty())
 }
 
 fn archived_trail(view: &View, trail: Trail) -> Result<ArchivedTrail> {

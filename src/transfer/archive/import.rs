@@ -20,13 +20,14 @@ use crate::engine::schema::{CollectionId, Table};
 use crate::engine::store::{Sharing, Store};
 use crate::engine::write::WriteTx;
 use crate::error::{Error, Result};
+use crate::limits;
 use crate::recovery::backups::{Kind, NewBackup, NewSealed};
 use crate::recovery::diff::Counts;
 use crate::recovery::events::EventKind;
 use crate::recovery::repair::LEAP;
 
-/// No value is longer unless the caller says otherwise.
-const MAX_VALUE_BYTES: u64 = 256 << 20;
+/// No value is longer unless the caller says otherwise: what a store lets in is shorter.
+const MAX_VALUE_BYTES: u64 = limits::RECORD_BYTES as u64;
 /// No archive unpacks to more.
 const MAX_BYTES: u64 = 64 << 30;
 /// What a file that is no archive and no store yet is called, behind the store's name and an id.
@@ -200,7 +201,9 @@ impl Store {
 impl WriteTx<'_> {
     /// What a store that was made of an archive begins with: its point, its numbers, the event that tells of it.
     fn begin_with(&mut self, manifest: &ArchiveManifest, file: &Path) -> Result<()> {
-        let point = manifest.point.clone();
+        let mut point = manifest.point.clone();
+        // An earlier version let in more.
+        let _too_long = limits::fit(&mut point.description, &mut point.tags);
         self.raise_numbers(LEAP)?;
         let details = json!({"file": file.to_string_lossy(), "point": point.to_string(), "created": true});
         self.events().append(EventKind::Imported, details)?;

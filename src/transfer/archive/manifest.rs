@@ -14,6 +14,7 @@ use crate::engine::point::{Origin, PointId};
 use crate::engine::schema::CollectionId;
 use crate::error::{Error, ErrorKind, Result};
 use crate::json;
+use crate::limits;
 use crate::recovery::points::Point;
 use crate::state::audit::chain::Trail;
 
@@ -157,6 +158,9 @@ impl ArchiveManifest {
 
 impl ArchivedPoint {
     fn new(point: &Point) -> Self {
+        let (mut description, mut tags) = (point.description.clone(), point.tags.clone());
+        // A manifest of the longest that an earlier version let in would be one that no import reads.
+        let _too_long = limits::fit(&mut description, &mut tags);
         Self {
             id: point.given_id().cloned(),
             epoch: point.epoch,
@@ -164,8 +168,8 @@ impl ArchivedPoint {
             sealed_at: point.sealed_at,
             origin: point.origin,
             manual: point.manual,
-            description: point.description.clone(),
-            tags: point.tags.clone(),
+            description,
+            tags,
             partial: point.partial,
         }
     }

@@ -9,6 +9,7 @@ use serde_json::{Map, Value};
 
 use super::super::members;
 use crate::error::{Error, Result};
+use crate::limits;
 use crate::recovery::backups::Kind;
 use crate::state::documents::DocumentId;
 use crate::state::ids::check_name;
@@ -73,14 +74,24 @@ impl Index {
         for (id, entry) in backups {
             index.files.insert(file_name(&id));
             match read_backup(&id, &entry, folder, zone) {
-                Ok(backup) => drop(listed.insert(id, backup)),
+                Ok(mut backup) => {
+                    if let Some(error) = limits::fit(&mut String::new(), &mut backup.tags) {
+                        index.fault(format!("backup {}", id.escape_debug()), &error, &entry);
+                    }
+                    listed.insert(id, backup);
+                }
                 Err(error) => index.fault(format!("backup {}", id.escape_debug()), &error, &entry),
             }
         }
         let mut found = Vec::new();
         for (id, entry) in points {
             match read_point(&id, &entry, zone) {
-                Ok(point) => found.push((point, entry)),
+                Ok(mut point) => {
+                    if let Some(error) = limits::fit(&mut point.description, &mut point.tags) {
+                        index.fault(point.label(), &error, &entry);
+                    }
+                    found.push((point, entry));
+                }
                 Err(error) => index.fault(format!("restore point {}", id.escape_debug()), &error, &entry),
             }
         }

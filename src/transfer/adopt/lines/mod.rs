@@ -14,7 +14,7 @@ use super::marks::{Mark, Occurrences};
 use super::report::AdoptThing;
 use super::work::{Seen, Taking, Work};
 use crate::engine::write::WriteTx;
-use crate::error::Result;
+use crate::error::{ErrorKind, Result};
 use crate::json;
 
 /// What the lines of a file are.
@@ -34,6 +34,10 @@ pub(super) trait Record {
     fn read(members: Map<String, Value>, from: &From<'_>) -> Result<Self::New>;
 
     /// Appends it and gives its number.
+    ///
+    /// # Errors
+    ///
+    /// `Invalid` before anything is written when something in it is too long.
     fn append(tx: &mut WriteTx<'_>, new: Self::New) -> Result<u64>;
 
     /// Whether what was appended under that number is still there. Trails that are only ever purged say so for ever.
@@ -90,12 +94,14 @@ fn take<R: Record>(taking: &mut Taking<'_, '_>, line: &Line, occurrences: &mut O
     }
     let file = path.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
     match read::<R>(&line.bytes, file, &taking.options.time_zone) {
-        Ok(new) => {
-            let number = R::append(taking.tx, new)?;
-            mark.write(taking.tx, number)?;
-            taking.file.took(R::THING, 1);
-            Ok(())
-        }
+        Ok(new) => match R::append(taking.tx, new) {
+            Err(error) if error.kind() == ErrorKind::Invalid => taking.problem(place, error.to_string(), &line.bytes),
+            number => {
+                mark.write(taking.tx, number?)?;
+                taking.file.took(R::THING, 1);
+                Ok(())
+            }
+        },
         Err(why) => taking.problem(place, why, &line.bytes),
     }
 }
