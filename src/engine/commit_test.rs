@@ -225,7 +225,7 @@ fn a_panic_beside_the_others_leaks_no_pages() {
 
 #[test]
 fn an_error_that_a_closure_passes_over_does_not_commit_half_of_a_change() {
-    let Fixture { store, .. } = fixture(Store::options());
+    let Fixture { folder: _folder, store } = fixture(Store::options());
     let long = vec![7; (1 << 20) + 1];
     store.write(|tx| tx.put(C, b"long", &long)).unwrap();
     // The second piece is lost, so that removing the value stops half-way.
@@ -248,7 +248,7 @@ fn an_error_that_a_closure_passes_over_does_not_commit_half_of_a_change() {
 
 #[test]
 fn an_error_before_anything_changed_may_be_passed_over() {
-    let Fixture { store, .. } = fixture(Store::options());
+    let Fixture { folder: _folder, store } = fixture(Store::options());
     store.write(|tx| tx.put(C, b"damaged", b"1")).unwrap();
     let row = C.row_key(b"damaged");
     store.alone(|tx| tx.insert(Table::Live, &row, b"no frame").map(Outcome::Commit)).unwrap();
@@ -282,7 +282,8 @@ impl Clock for FragileClock {
 fn when_the_committing_thread_panics_everybody_is_told_and_the_next_write_goes_on() {
     in_bounded_time(|| {
         let clock = FragileClock::default();
-        let Fixture { store, .. } = fixture(Store::options().clock(clock.clone()).history(Duration::from_secs(9)));
+        let Fixture { folder: _folder, store } =
+            fixture(Store::options().clock(clock.clone()).history(Duration::from_secs(9)));
         clock.0.store(true, Ordering::SeqCst);
         std::thread::scope(|scope| {
             for key in 0..4u8 {
@@ -302,7 +303,7 @@ fn when_the_committing_thread_panics_everybody_is_told_and_the_next_write_goes_o
 #[test]
 fn a_write_inside_of_a_write_is_refused_and_a_view_inside_of_it_sees_what_was_before() {
     in_bounded_time(|| {
-        let Fixture { store, .. } = fixture(Store::options());
+        let Fixture { folder: _folder, store } = fixture(Store::options());
         let refused = store.write(|tx| {
             tx.put(C, b"k", b"")?;
             assert_eq!(store.view()?.get(C, b"k")?, None);
@@ -416,7 +417,7 @@ fn who_is_committed_is_told_although_the_next_one_waits_for_another_process() {
 #[test]
 fn closing_does_not_wait_for_writers_who_follow_one_another() {
     in_bounded_time(|| {
-        let Fixture { store, .. } = fixture(Store::options());
+        let Fixture { folder: _folder, store } = fixture(Store::options());
         std::thread::scope(|scope| {
             let writers: Vec<_> = (0..8u8)
                 .map(|key| {
