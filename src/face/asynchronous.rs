@@ -13,13 +13,15 @@ use crate::engine::store::Store;
 use crate::engine::view::View;
 use crate::engine::write::WriteTx;
 use crate::error::{Error, ErrorKind, Result};
+use crate::face::parcel::Parcel;
 use crate::state::ids::BotId;
 use crate::state::queue::{Claim, ClaimOptions, is_over};
 
 /// A [`Store`] for async programs: every call runs on tokio's threads for blocking work, so that none holds up the
 /// runtime.
 ///
-/// A call whose future is dropped is not taken back: a closure that has begun runs to its end.
+/// A call whose future is dropped is not taken back: a closure that has begun runs to its end. Only
+/// [`claim_wait`](Self::claim_wait) gives back what nobody received.
 ///
 /// Closing waits for the disk too, and for other processes that write. Await [`close`](Self::close) to hear of what goes
 /// wrong. When the last clone is dropped in a runtime, the store is closed beside it, and the runtime waits for that only
@@ -147,23 +149,23 @@ impl AsyncStore {
     /// Claims tasks for `bot`, and waits up to `timeout` for the first one, as [`Store::claim_wait`]. No thread waits
     /// meanwhile, so thousands of bots may.
     ///
-    /// When the future is dropped in the moment of a claim, its tasks come back when their leases end.
+    /// The future may be dropped at any time: what was claimed for it goes back at once, and no attempt is counted.
     ///
     /// # Errors
     ///
     /// As [`Store::claim_wait`].
     pub async fn claim_wait(&self, bot: &BotId, options: &ClaimOptions, timeout: Duration) -> Result<Vec<Claim>> {
         let until = Instant::now().checked_add(timeout);
-        let claims = self.claim(bot, options, Store::claim).await?;
-        if !claims.is_empty() || timeout.is_zero() {
-            return Ok(claims);
+        let taken = self.claim(bot, options, Store::claim).await?;
+        if !taken.claims().is_empty() || timeout.is_zero() {
+            return Ok(taken.delivered());
         }
         let _waiting = self.call(Store::waiting).await?;
         loop {
             let seen = self.store().commits().count();
-            let claims = self.claim(bot, options, Store::claim_if_any).await?;
-            if !claims.is_empty() || is_over(until) {
-                return Ok(claims);
+            let taken = self.claim(bot, options, Store::claim_if_any).await?;
+            if !taken.claims().is_empty() || is_over(until) {
+                return Ok(taken.delivered());
             }
             let told = self.store().commits().more_than(seen);
             match until {
@@ -179,9 +181,9 @@ impl AsyncStore {
         bot: &BotId,
         options: &ClaimOptions,
         claim: fn(&Store, &BotId, &ClaimOptions) -> Result<Vec<Claim>>,
-    ) -> Result<Vec<Claim>> {
+    ) -> Result<Parcel> {
         let (bot, options) = (bot.clone(), options.clone());
-        self.call(move |store| claim(store, &bot, &options)).await
+        self.call(move |store| Ok(Parcel::new(store, claim(store, &bot, &options)?))).await
     }
 }
 
@@ -234,6 +236,46 @@ mod tests {
                 got += waits.await.unwrap();
             }
             assert_eq!(got, 1);
+        });
+    }
+
+    #[test]
+    fn a_wait_that_is_dropped_at_any_moment_leaves_nothing_claimed_and_counts_no_attempt() {
+        let folder = tempfile::tempdir().unwrap();
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_time().build().unwrap();
+        runtime.block_on(async {
+            let store = AsyncStore::open(folder.path().join("h.redb")).await.unwrap();
+            let mut dropped = 0;
+            for round in 0..200u64 {
+                let waits = tokio::spawn({
+                    let store = store.clone();
+                    // Scattered over the time that a claim takes, from the enqueueing on.
+                    let until = Duration::from_micros(500 + round * 7_919 % 9_000);
+                    async move {
+                        let bot = BotId::new("ant").unwrap();
+                        let options = ClaimOptions::default();
+                        let wait = store.claim_wait(&bot, &options, Duration::from_secs(60));
+                        tokio::time::timeout(until, wait).await.map(Result::unwrap)
+                    }
+                });
+                tokio::time::sleep(Duration::from_micros(round * 104_729 % 3_000)).await;
+                let task = store.write(|tx| tx.queue().enqueue(NewTask::new(json!(1)))).await.unwrap();
+                let delivered = waits.await.unwrap();
+                dropped += u32::from(delivered.is_err());
+                let begun = Instant::now();
+                let left = loop {
+                    let id = task.id.clone();
+                    let task = store.read(move |view| view.queue().get(&id)).await.unwrap().unwrap();
+                    if delivered.is_ok() || task.holder.is_none() {
+                        break task;
+                    }
+                    assert!(begun.elapsed() < Duration::from_secs(5), "round {round}: nobody received it, and it stays");
+                };
+                assert_eq!(left.attempts, u32::from(delivered.is_ok()), "round {round}");
+                // A claim that began before the drop may still be on its way.
+                store.write(move |tx| tx.queue().cancel(&task.id)).await.unwrap();
+            }
+            assert!((20..200).contains(&dropped), "{dropped} of 200 were dropped");
         });
     }
 

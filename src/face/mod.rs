@@ -2,6 +2,7 @@
 //!
 //! * `asynchronous`: the library for programs on tokio
 //! * `cli`: the command line
+//! * `parcel`: claims that travel through async code
 //! * `http`: the service; `instance`: the store with all that works beside it while the service runs
 //! * `shell`: the shell, for commands of the operator's
 //! * `summary`: what a store holds, as both of them tell it
@@ -14,6 +15,8 @@ pub mod cli;
 pub(crate) mod http;
 #[cfg(feature = "http")]
 pub(crate) mod instance;
+#[cfg(feature = "tokio")]
+pub(crate) mod parcel;
 #[cfg(feature = "cli")]
 pub(crate) mod shell;
 #[cfg(feature = "cli")]

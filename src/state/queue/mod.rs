@@ -1,13 +1,14 @@
 //! The task queue: durable tasks that bots claim for a time and finish, or that come back.
 //!
 //! Its parts: [`task`] is what is stored, [`new_task`] what a caller says; [`keys`] is the index; [`enqueue`],
-//! [`claim`], [`wait`], [`finish`] are the verbs of callers and bots; [`leases`] and [`waiting`] move tasks that nobody touches;
+//! [`claim`], [`wait`], [`delivery`], [`finish`] are the verbs of callers and bots; [`leases`] and [`waiting`] move tasks that nobody touches;
 //! [`list`], [`counts`] and [`purge`] look at it and tidy it; [`damage`] is what they pass over; [`check`] says what must hold.
 
 mod check;
 mod claim;
 mod counts;
 mod damage;
+mod delivery;
 mod enqueue;
 mod finish;
 mod keys;
@@ -33,6 +34,8 @@ use jiff::Timestamp;
 pub(crate) use check::{check_queue, mend_queue, numbers_of_tasks};
 pub use claim::{Claim, ClaimOptions};
 pub use counts::TaskCounts;
+#[cfg(any(feature = "cli", feature = "tokio"))]
+pub(crate) use delivery::Undelivered;
 #[cfg(feature = "cli")]
 pub(crate) use finish::NO_REASON;
 pub use finish::Retry;
