@@ -178,7 +178,8 @@ pub use state::documents::{DocumentId, Documents, Written};
 pub use state::ids::{BotId, SessionId, TaskId, Token};
 pub use state::page::Page;
 pub use state::queue::{
-    Claim, ClaimOptions, Holder, NewTask, Priority, Queue, Retry, Task, TaskCounts, TaskPage, TaskState,
+    Claim, ClaimOptions, Holder, Memory, NewTask, Priority, Queue, Remembered, Retry, Task, TaskCounts, TaskPage,
+    TaskState,
 };
 pub use state::registry::{Bot, Registry};
 #[cfg(feature = "transfer")]

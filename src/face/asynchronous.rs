@@ -269,7 +269,10 @@ mod tests {
                     if delivered.is_ok() || task.holder.is_none() {
                         break task;
                     }
-                    assert!(begun.elapsed() < Duration::from_secs(5), "round {round}: nobody received it, and it stays");
+                    assert!(
+                        begun.elapsed() < Duration::from_secs(5),
+                        "round {round}: nobody received it, and it stays"
+                    );
                 };
                 assert_eq!(left.attempts, u32::from(delivered.is_ok()), "round {round}");
                 // A claim that began before the drop may still be on its way.

@@ -222,6 +222,39 @@ fn fill_long_ago(hive: &Hive) {
 }
 
 #[test]
+fn a_claim_whose_token_cannot_be_written_is_given_back_and_no_attempt_is_counted() {
+    let hive = Hive::new();
+    hive.ok(&["queue", "push", "1", "--id", "t"]);
+    let full = fs::File::options().write(true).open("/dev/full").unwrap();
+    let ran = hive.command(&["queue", "claim", "BOT-1"]).stdout(full).status().unwrap();
+    assert_eq!(ran.code(), Some(1));
+    let task = hive.json(&["get", "queue", "t"]);
+    assert_eq!((&task["state"], &task["attempts"]), (&json!("ready"), &json!(0)));
+}
+
+#[test]
+fn a_task_that_was_done_and_purged_counts_as_done_and_a_name_that_never_was_is_refused() {
+    let hive = Hive::new();
+    hive.ok(&["queue", "push", "1", "--id", "build"]);
+    hive.ok(&["queue", "claim", "BOT-1"]);
+    hive.ok(&["queue", "complete", "build", "--token", "1"]);
+    assert_eq!(hive.ok(&["queue", "purge", "0s"]), "purged 1 task\n");
+    assert_eq!(hive.ok(&["queue", "memory"]), "1 purged task remembered, for 90d, at most 1000000\n");
+    hive.ok(&["queue", "push", "2", "--id", "review", "--after", "build"]);
+    assert!(hive.ok(&["queue", "claim", "BOT-1"]).starts_with("review"));
+    let refused = hive.refused(&["queue", "push", "3", "--after", "biuld"], 2);
+    assert!(
+        refused.contains("there is no task of that name to wait for") && refused.contains("after=biuld"),
+        "{refused}"
+    );
+    let waits = hive.json(&["queue", "push", "3", "--after", "biuld", "--allow-missing", "--delay", "10m"]);
+    assert_eq!(waits["waiting_for"], json!(["biuld"]));
+    assert!(waits["not_before"].is_string());
+    let memory = hive.json(&["queue", "memory", "--keep", "30d", "--most", "5"]);
+    assert_eq!(memory, json!({"count": 1, "keep_ms": 2_592_000_000u64, "most": 5}));
+}
+
+#[test]
 fn purging_removes_what_is_old_and_finished_and_leaves_a_sound_store() {
     let hive = Hive::new();
     fill_long_ago(&hive);
@@ -261,6 +294,7 @@ fn everything_that_can_be_said_of_a_task_is_kept() {
         "a",
         "--after",
         "b",
+        "--allow-missing",
         "--idempotency-key",
         "k",
         "--capability",

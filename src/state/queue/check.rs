@@ -17,7 +17,8 @@ use crate::state::queue::task::{Task, TaskState};
 /// 1. Only a ready task waits for others, and only for some of those that it depends on.
 /// 2. No task waits for one that is done.
 /// 3. As many tasks are in each state as the counts say.
-/// 4. No token and no number of a task is one that is still to be given out.
+/// 4. Every purged task that is remembered is found by its id and by the time of its purge, and they are counted.
+/// 5. No token and no number of a task is one that is still to be given out.
 ///
 /// # Errors
 ///
@@ -33,7 +34,7 @@ pub(crate) fn check_queue<R: Records>(records: &R, report: &mut dyn FnMut(String
         if !only_dependencies || (task.state != TaskState::Ready && !task.waiting_for.is_empty()) {
             report(format!("a task waits for what it should not wait for: task={id} state={}", task.state));
         }
-        for other in task.waiting_for.difference(&queue.not_done(&task.waiting_for)?) {
+        for other in task.waiting_for.difference(&queue.not_done_here(&task.waiting_for)?) {
             report(format!("a task waits for one that is done: task={id} waiting_for={other}"));
         }
     }
@@ -41,6 +42,7 @@ pub(crate) fn check_queue<R: Records>(records: &R, report: &mut dyn FnMut(String
     if kept != counted {
         report(format!("the counts of the queue are wrong: kept={kept:?} counted={counted:?}"));
     }
+    queue.check_memory(report)?;
     for (counter, highest) in [(TOKEN, given.token), (SEQUENCE, given.sequence)] {
         meta::counter_behind(records, counter, highest)?.map(&mut *report);
     }
@@ -70,7 +72,7 @@ pub(crate) fn mend_queue(tx: &mut WriteTx<'_>) -> Result<u64> {
         let waiting_for = match task.state {
             TaskState::Ready => {
                 let known: BTreeSet<_> = task.waiting_for.intersection(&task.depends_on).cloned().collect();
-                tx.queue().not_done(&known)?
+                tx.queue().not_done_here(&known)?
             }
             _ => BTreeSet::new(),
         };
@@ -82,6 +84,7 @@ pub(crate) fn mend_queue(tx: &mut WriteTx<'_>) -> Result<u64> {
     })?;
     let counts = tx.queue().counts_from_tasks()?;
     tx.queue().count(counts, None, None)?;
+    tx.queue().mend_memory()?;
     Ok(mended)
 }
 

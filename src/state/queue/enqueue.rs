@@ -25,7 +25,8 @@ impl Queue<&mut WriteTx<'_>> {
     /// # Errors
     ///
     /// `Invalid` when a name in it is no name, it asks for more than 16 capabilities or depends on more than 1,000
-    /// tasks, has no attempt, or would wait for itself. `Conflict` when there is another task with its id.
+    /// tasks, has no attempt, would wait for itself, or depends on a task that is neither there nor was done and purged, unless
+    /// that is [allowed](NewTask::allow_missing_dependencies); within a transaction the one to wait for comes first. `Conflict` when there is another task with its id.
     ///
     /// # Examples
     ///
@@ -47,9 +48,14 @@ impl Queue<&mut WriteTx<'_>> {
         }
         let sequence = self.next_sequence()?;
         let id = self.free_id(new.id.clone(), sequence)?;
+        let allows_missing = new.allow_missing_dependencies;
         let task = self.task_of(new, id, sequence)?;
+        if !allows_missing {
+            self.refuse_missing(&task.waiting_for)?;
+        }
         self.refuse_waiting_for_itself(&task)?;
         self.save(None, &task)?;
+        self.forget(&task.id)?;
         if task.state == TaskState::Done {
             self.release_those_waiting_for(&task.id)?;
         }
@@ -149,6 +155,7 @@ impl Queue<&mut WriteTx<'_>> {
 
     fn task_of(&self, new: NewTask, id: TaskId, sequence: u64) -> Result<Task> {
         let now = self.now();
+        let not_before = new.starts_at(now).map(as_stored).filter(|time| *time > now);
         let (state, done, waiting_for) = match new.done {
             None => (TaskState::Ready, None, self.not_done(&new.depends_on)?),
             Some(done) => (TaskState::Done, Some(done), BTreeSet::new()),
@@ -165,7 +172,7 @@ impl Queue<&mut WriteTx<'_>> {
             capabilities: new.capabilities,
             depends_on: new.depends_on,
             waiting_for,
-            not_before: new.not_before.map(as_stored).filter(|time| *time > now),
+            not_before,
             idempotency_key: new.idempotency_key,
             attempts: 0,
             max_attempts: new.max_attempts,

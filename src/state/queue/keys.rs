@@ -167,9 +167,19 @@ pub(super) fn task_of(row: &[u8]) -> Result<TaskId> {
 /// When a delayed task comes due, or a lease ends.
 pub(super) fn time_of(row: &[u8]) -> Result<Timestamp> {
     let [QUEUE, DELAYED | LEASE, rest @ ..] = row else { return Err(wrong(row)) };
-    let (micros, _) = rest.split_first_chunk::<8>().ok_or_else(|| wrong(row))?;
+    behind_time(rest).map(|(time, _)| time).ok_or_else(|| wrong(row))
+}
+
+/// A time as it stands in keys: microseconds since 1970, in an order that those before 1970 are part of.
+pub(super) fn time_key(time: Timestamp) -> [u8; 8] {
+    (time.as_microsecond().cast_unsigned() ^ SIGN).to_be_bytes()
+}
+
+/// The time that a key begins with, and what is behind it.
+pub(super) fn behind_time(key: &[u8]) -> Option<(Timestamp, &[u8])> {
+    let (micros, rest) = key.split_first_chunk::<8>()?;
     let micros = (u64::from_be_bytes(*micros) ^ SIGN).cast_signed();
-    Timestamp::from_microsecond(micros).map_err(|_| wrong(row))
+    Timestamp::from_microsecond(micros).ok().map(|time| (time, rest))
 }
 
 /// What the task of a row waits for, if the row is of a waiting task.
@@ -306,9 +316,8 @@ impl Key {
         self.bytes(&number.to_be_bytes())
     }
 
-    /// Microseconds since 1970.
     fn time(self, time: Timestamp) -> Self {
-        self.number(time.as_microsecond().cast_unsigned() ^ SIGN)
+        self.bytes(&time_key(time))
     }
 
     fn id(self, id: &TaskId) -> Vec<u8> {

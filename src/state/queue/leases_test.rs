@@ -156,7 +156,7 @@ fn a_task_waits_for_its_time() {
 fn a_task_waits_until_all_that_it_depends_on_are_done() {
     let hive = Fixture::new();
     hive.register("b", &[], 10);
-    hive.push(named("last").after(id("one")).after(id("two")));
+    hive.push(named("last").after(id("one")).after(id("two")).allow_missing_dependencies());
     hive.push(named("one"));
     hive.push(named("two"));
     let claims = hive.claim("b", 10);
@@ -186,7 +186,7 @@ fn a_task_that_fails_is_waited_for_until_it_is_requeued_and_done() {
 #[test]
 fn a_task_that_comes_in_as_done_lets_go_those_that_waited_for_it() {
     let hive = Fixture::new();
-    hive.push(named("two").after(id("one")));
+    hive.push(named("two").after(id("one")).allow_missing_dependencies());
     let one = hive.push(named("one").enqueued_at(time(-9)).done(time(-5), Some(bot("old")), json!("r")));
     assert_eq!((one.state, one.enqueued_at, one.finished_at), (TaskState::Done, time(-9), Some(time(-5))));
     assert_eq!((one.finished_by, one.result), (Some(bot("old")), json!("r")));
@@ -196,7 +196,7 @@ fn a_task_that_comes_in_as_done_lets_go_those_that_waited_for_it() {
 #[test]
 fn a_requeued_task_waits_again_for_what_is_not_done() {
     let hive = Fixture::new();
-    hive.push(named("two").after(id("one")).after(id("zero")));
+    hive.push(named("two").after(id("one")).after(id("zero")).allow_missing_dependencies());
     hive.write(|tx| tx.queue().cancel(&id("two")));
     hive.push(named("zero").done(time(0), None, Value::Null));
     let again = hive.write(|tx| tx.queue().requeue(&id("two")));
@@ -206,14 +206,14 @@ fn a_requeued_task_waits_again_for_what_is_not_done() {
 #[test]
 fn tasks_that_would_wait_for_each_other_are_refused() {
     let hive = Fixture::new();
-    hive.push(named("a").after(id("b")));
-    hive.push(named("b").after(id("c")));
+    hive.push(named("a").after(id("b")).allow_missing_dependencies());
+    hive.push(named("b").after(id("c")).allow_missing_dependencies());
     let error = hive.refused(|tx| tx.queue().enqueue(named("c").after(id("a"))));
     assert_eq!(error.to_string(), "the task would wait for itself: task=c through=b");
     hive.push(named("c"));
     hive.write(|tx| tx.queue().cancel(&id("a")));
     hive.push(named("d").after(id("a")));
-    hive.push(named("e").after(id("d")).after(id("f")));
+    hive.push(named("e").after(id("d")).after(id("f")).allow_missing_dependencies());
     let error = hive.refused(|tx| tx.queue().enqueue(named("f").after(id("e"))));
     assert_eq!(error.kind(), ErrorKind::Invalid);
 }
@@ -305,7 +305,7 @@ fn a_task_that_stays_finished_after_a_restore_is_put_back_and_waited_for_no_more
 fn counts_are_exact_when_something_else_than_the_queue_has_changed_it() {
     let hive = Fixture::new();
     let task = hive.push(named("a"));
-    hive.push(named("w").after(id("x")).after(id("y")));
+    hive.push(named("w").after(id("x")).after(id("y")).allow_missing_dependencies());
     hive.push(named("d").not_before(time(9)));
     hive.push(named("done").done(time(0), None, Value::Null));
     hive.push(named("gone"));

@@ -2,7 +2,7 @@
 //!
 //! Its parts: [`task`] is what is stored, [`new_task`] what a caller says; [`keys`] is the index; [`enqueue`],
 //! [`claim`], [`wait`], [`delivery`], [`finish`] are the verbs of callers and bots; [`leases`] and [`waiting`] move tasks that nobody touches;
-//! [`list`], [`counts`] and [`purge`] look at it and tidy it; [`damage`] is what they pass over; [`check`] says what must hold.
+//! [`list`], [`counts`] and [`purge`] look at it and tidy it; [`memory`] is what is known of purged tasks; [`damage`] is what they pass over; [`check`] says what must hold.
 
 mod check;
 mod claim;
@@ -14,6 +14,7 @@ mod finish;
 mod keys;
 mod leases;
 mod list;
+mod memory;
 mod new_task;
 mod purge;
 mod task;
@@ -41,6 +42,7 @@ pub(crate) use finish::NO_REASON;
 pub use finish::Retry;
 pub(crate) use keys::RULE as INDEX;
 pub use list::TaskPage;
+pub use memory::{Memory, Remembered};
 pub use new_task::NewTask;
 pub use task::{Holder, Priority, Task, TaskState};
 #[cfg(feature = "tokio")]

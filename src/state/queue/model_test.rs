@@ -21,32 +21,78 @@ const BOTS: u8 = 3;
 
 #[derive(Clone, Debug)]
 enum Op {
-    Enqueue { task: u8, priority: usize, delay: u64, able: u8, assign: Option<u8>, after: Vec<u8>, key: Option<u8> },
-    Register { bot: u8, able: u8, most: u32 },
-    Claim { bot: u8, max: usize, lease: u64, session: Option<u64> },
-    Assign { task: u8, bot: Option<u8> },
-    Extend { task: u8, old: bool, lease: u64 },
-    Complete { task: u8, old: bool },
-    Fail { task: u8, old: bool, delay: Option<u64> },
-    Release { task: u8, old: bool },
-    Cancel { task: u8 },
-    Requeue { task: u8 },
+    Enqueue {
+        task: u8,
+        priority: usize,
+        delay: u64,
+        able: u8,
+        assign: Option<u8>,
+        after: Vec<u8>,
+        key: Option<u8>,
+        allow: bool,
+    },
+    Register {
+        bot: u8,
+        able: u8,
+        most: u32,
+    },
+    Claim {
+        bot: u8,
+        max: usize,
+        lease: u64,
+        session: Option<u64>,
+    },
+    Assign {
+        task: u8,
+        bot: Option<u8>,
+    },
+    Extend {
+        task: u8,
+        old: bool,
+        lease: u64,
+    },
+    Complete {
+        task: u8,
+        old: bool,
+    },
+    Fail {
+        task: u8,
+        old: bool,
+        delay: Option<u64>,
+    },
+    Release {
+        task: u8,
+        old: bool,
+    },
+    Cancel {
+        task: u8,
+    },
+    Requeue {
+        task: u8,
+    },
     Expire,
-    Crash { session: u64 },
+    Crash {
+        session: u64,
+    },
     Void,
-    Purge { age: i64 },
-    Pass { seconds: u64 },
+    Purge {
+        age: i64,
+    },
+    Pass {
+        seconds: u64,
+    },
 }
 
 fn op() -> impl Strategy<Value = Op> {
     let after = prop_oneof![3 => Just(Vec::new()), 1 => prop::collection::vec(0..TASKS, 1..3)];
     let wait = prop_oneof![3 => Just(0u64), 1 => 1..20u64];
     let enqueue = (0..TASKS, 0..4usize, wait, prop_oneof![3 => Just(0u8), 1 => 0..4u8]);
-    let details = (prop::option::weighted(0.2, 0..BOTS), after, prop::option::weighted(0.2, 0..3u8));
+    let details =
+        (prop::option::weighted(0.2, 0..BOTS), after, prop::option::weighted(0.2, 0..3u8), prop::bool::weighted(0.8));
     let (task, old, bot, session) = (0..TASKS, prop::bool::weighted(0.2), 0..BOTS, 1..3u64);
     prop_oneof![
-        14 => (enqueue, details).prop_map(|((task, priority, delay, able), (assign, after, key))| {
-            Op::Enqueue { task, priority, delay, able, assign, after, key }
+        14 => (enqueue, details).prop_map(|((task, priority, delay, able), (assign, after, key, allow))| {
+            Op::Enqueue { task, priority, delay, able, assign, after, key, allow }
         }),
         2 => (bot.clone(), 0..4u8, 0..5u32).prop_map(|(bot, able, most)| Op::Register { bot, able, most }),
         10 => (bot.clone(), 0..5usize, 1..30u64, prop::option::of(session.clone()))
@@ -91,6 +137,8 @@ struct Model {
     bots: BTreeMap<u8, (BTreeSet<String>, u32)>,
     old_tokens: BTreeMap<u8, Token>,
     places: u64,
+    /// Tasks that were purged, and how they had ended.
+    remembered: BTreeMap<u8, TaskState>,
 }
 
 const MAX_ATTEMPTS: u32 = 3;
@@ -110,7 +158,8 @@ fn abilities(bits: u8) -> BTreeSet<String> {
 
 impl Model {
     fn is_done(&self, task: u8) -> bool {
-        self.tasks.get(&task).is_some_and(|task| task.state == TaskState::Done)
+        let here = self.tasks.get(&task).map(|task| task.state);
+        here.or_else(|| self.remembered.get(&task).copied()) == Some(TaskState::Done)
     }
 
     /// Whether `task`, waiting for `after`, would wait for itself.
@@ -212,8 +261,8 @@ impl Run {
     fn step(&mut self, op: &Op) {
         let now = self.now();
         match op.clone() {
-            Op::Enqueue { task, priority, delay, able, assign, after, key } => {
-                self.enqueue(task, priority, delay, able, assign, after.into_iter().collect(), key);
+            Op::Enqueue { task, priority, delay, able, assign, after, key, allow } => {
+                self.enqueue(task, priority, delay, able, assign, after.into_iter().collect(), key, allow);
             }
             Op::Register { bot, able, most } => {
                 let specializations = abilities(able);
@@ -318,9 +367,14 @@ impl Run {
                 let kept = self.model.tasks.len() - purged;
                 let ready = self.model.tasks.values().filter(|task| task.state == TaskState::Ready);
                 let waited_for: BTreeSet<u8> = ready.flat_map(|task| task.after.iter().copied()).collect();
-                self.model
-                    .tasks
-                    .retain(|id, task| waited_for.contains(id) || task.finished.is_none_or(|at| at >= before));
+                let remembered = &mut self.model.remembered;
+                self.model.tasks.retain(|id, task| {
+                    let stays = waited_for.contains(id) || task.finished.is_none_or(|at| at >= before);
+                    if !stays {
+                        remembered.insert(*id, task.state);
+                    }
+                    stays
+                });
                 assert_eq!(self.model.tasks.len(), kept);
             }
             Op::Pass { seconds } => self.hive.pass(seconds),
@@ -338,6 +392,7 @@ impl Run {
         assign: Option<u8>,
         after: BTreeSet<u8>,
         key: Option<u8>,
+        allow: bool,
     ) {
         let now = self.now();
         let priority = Priority::ALL[priority];
@@ -346,6 +401,7 @@ impl Run {
         new = new.max_attempts(MAX_ATTEMPTS);
         new = abilities(able).into_iter().fold(new, NewTask::capability);
         new = after.iter().fold(new, |new, other| new.after(task_id(*other)));
+        new = if allow { new.allow_missing_dependencies() } else { new };
         new = assign.into_iter().fold(new, |new, bot| new.assign_to(bot_id(bot)));
         new = key.into_iter().fold(new, |new, key| new.idempotency_key(format!("k{key}")));
         let answer = kind(self.hive.store.write(|tx| tx.queue().enqueue(new))).map(|task| task.id);
@@ -358,10 +414,13 @@ impl Run {
             Ok(task_id(known))
         } else if self.model.tasks.contains_key(&task) {
             Err(ErrorKind::Conflict)
-        } else if self.model.is_circle(task, &waits, &self.present_dependencies()) {
+        } else if (!allow && waits.iter().any(|other| !self.model.tasks.contains_key(other)))
+            || self.model.is_circle(task, &waits, &self.present_dependencies())
+        {
             Err(ErrorKind::Invalid)
         } else {
             self.model.places += 1;
+            self.model.remembered.remove(&task);
             self.depends.insert(task, after);
             let place = self.model.places;
             let new = Modelled {
@@ -432,6 +491,10 @@ impl Run {
     fn compare(&self) {
         self.hive.check();
         let view = self.hive.view();
+        for task in 0..TASKS {
+            let remembered = view.queue().remembered(&task_id(task)).unwrap().map(|task| task.state);
+            assert_eq!(remembered, self.model.remembered.get(&task).copied());
+        }
         let stored: BTreeMap<_, _> =
             view.queue().list().map(|task| task.unwrap()).map(|task| (task.id.clone(), task)).collect();
         assert_eq!(stored.len(), self.model.tasks.len());

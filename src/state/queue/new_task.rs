@@ -1,14 +1,17 @@
 //! What a caller says about a task that is to be enqueued.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use crate::clock::after;
 use crate::error::{Error, Result};
 use crate::limits;
 use crate::state::ids::{BotId, TaskId, check_name};
+use crate::state::queue::claim::millis;
 use crate::state::queue::task::Priority;
 
 /// How many attempts a task has when its caller does not say.
@@ -44,11 +47,15 @@ pub struct NewTask {
     #[serde(default)]
     pub(super) not_before: Option<Timestamp>,
     #[serde(default)]
+    pub(super) delay_ms: Option<u64>,
+    #[serde(default)]
     pub(super) capabilities: BTreeSet<String>,
     #[serde(default)]
     pub(super) assigned_to: Option<BotId>,
     #[serde(default)]
     pub(super) depends_on: BTreeSet<TaskId>,
+    #[serde(default)]
+    pub(super) allow_missing_dependencies: bool,
     #[serde(default)]
     pub(super) idempotency_key: Option<String>,
     #[serde(default = "max_attempts")]
@@ -81,9 +88,11 @@ impl NewTask {
             id: None,
             priority: Priority::default(),
             not_before: None,
+            delay_ms: None,
             capabilities: BTreeSet::new(),
             assigned_to: None,
             depends_on: BTreeSet::new(),
+            allow_missing_dependencies: false,
             idempotency_key: None,
             max_attempts: MAX_ATTEMPTS,
             attributes: Map::new(),
@@ -113,6 +122,14 @@ impl NewTask {
         self
     }
 
+    /// Lets nobody claim it before so much time has passed from its enqueueing on, by the store's clock. With
+    /// [`not_before`](Self::not_before) too, the later of both counts.
+    #[must_use]
+    pub fn delay(mut self, delay: Duration) -> Self {
+        self.delay_ms = Some(millis(delay));
+        self
+    }
+
     /// Asks for a capability, besides those asked for before.
     #[must_use]
     pub fn capability(mut self, capability: impl Into<String>) -> Self {
@@ -127,11 +144,20 @@ impl NewTask {
         self
     }
 
-    /// Lets nobody claim it before that other task is done, besides those named before. One that fails, is cancelled or is
-    /// purged is waited for until it is there again and done.
+    /// Lets nobody claim it before that other task is done, besides those named before. One that fails or is cancelled is
+    /// waited for until it is requeued and done. One that was done and purged since counts as done; one that is not there
+    /// is refused, unless it is [allowed](Self::allow_missing_dependencies).
     #[must_use]
     pub fn after(mut self, other: TaskId) -> Self {
         self.depends_on.insert(other);
+        self
+    }
+
+    /// Lets it wait for tasks that are still to be enqueued, so that tasks may come in any order. A name with a typing error
+    /// in it is then waited for too, for ever.
+    #[must_use]
+    pub fn allow_missing_dependencies(mut self) -> Self {
+        self.allow_missing_dependencies = true;
         self
     }
 
@@ -168,6 +194,12 @@ impl NewTask {
     pub fn done(mut self, at: Timestamp, by: Option<BotId>, result: Value) -> Self {
         self.done = Some(Done { at, by, result });
         self
+    }
+
+    /// When it may be claimed first, if it is enqueued at `now`.
+    pub(super) fn starts_at(&self, now: Timestamp) -> Option<Timestamp> {
+        let delayed = self.delay_ms.map(|delay| after(now, Duration::from_millis(delay)));
+        self.not_before.max(delayed)
     }
 
     /// Refuses what no task can be.

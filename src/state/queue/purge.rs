@@ -87,6 +87,7 @@ impl Store {
             let limit = PURGED_AT_ONCE.min(most - purged);
             purged += self.write(|tx| tx.queue().purge_part(place, limit, LOOKED_AT_ONCE, &mut passed))?;
         }
+        while self.write(|tx| tx.queue().forget_old(PURGED_AT_ONCE))? == PURGED_AT_ONCE {}
         passed.unless(purged == most)?;
         Ok(purged)
     }
@@ -97,8 +98,9 @@ impl Queue<&mut WriteTx<'_>> {
     /// many. Their idempotency keys are forgotten with them. Call it again while it gives `limit`: several small
     /// transactions hold nobody up. [`Store::purge_finished`] does so, and looks at each task that must stay only once.
     ///
-    /// A task that another one still waits for is kept, so that it can be requeued. One that is enqueued later and
-    /// depends on a task that was removed waits until there is one of that name again.
+    /// A task that another one still waits for is kept, so that it can be requeued. How each ended is
+    /// [remembered](Queue::remembered) for 90 days, of the last million, unless [other limits](Queue::set_memory) are set:
+    /// what was done counts as done for tasks that are enqueued later and depend on it.
     ///
     /// One that is damaged is passed over.
     ///
@@ -120,6 +122,7 @@ impl Queue<&mut WriteTx<'_>> {
     pub fn purge(&mut self, time: Timestamp, limit: usize) -> Result<usize> {
         let mut passed = PassedOver::default();
         let purged = self.purge_part(&mut Place::before(time), limit, usize::MAX, &mut passed)?;
+        self.forget_old(PURGED_AT_ONCE.max(limit.saturating_mul(2)))?;
         passed.unless(purged > 0)?;
         Ok(purged)
     }
@@ -151,7 +154,9 @@ impl Queue<&mut WriteTx<'_>> {
             return Ok(false);
         }
         let Some(task) = passed.whole(self.changeable(&id, state))? else { return Ok(false) };
-        self.erase(&task).map(|()| true)
+        self.erase(&task)?;
+        self.remember(&task)?;
+        Ok(true)
     }
 }
 

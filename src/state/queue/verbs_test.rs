@@ -107,6 +107,47 @@ fn the_same_idempotency_key_gives_the_same_task_even_when_it_is_done() {
 }
 
 #[test]
+fn a_name_that_never_was_is_refused_where_a_task_waits_for_it_unless_what_is_to_come_is_allowed() {
+    let hive = Fixture::new();
+    hive.push(named("build"));
+    let error = hive.refused(|tx| tx.queue().enqueue(named("review").after(id("build")).after(id("biuld"))));
+    assert_eq!(error.kind(), ErrorKind::Invalid);
+    assert_eq!(
+        error.to_string(),
+        "there is no task of that name to wait for; enqueue it first, or allow what is to come with --allow-missing: \
+         after=biuld"
+    );
+    let review = hive.push(named("review").after(id("biuld")).allow_missing_dependencies());
+    assert_eq!(review.waiting_for, [id("biuld")].into());
+}
+
+#[test]
+fn within_a_transaction_the_task_to_wait_for_comes_first() {
+    let hive = Fixture::new();
+    hive.write(|tx| {
+        tx.queue().enqueue(named("build"))?;
+        tx.queue().enqueue(named("review").after(id("build")))
+    });
+    let error = hive.refused(|tx| {
+        tx.queue().enqueue(named("late").after(id("early")))?;
+        tx.queue().enqueue(named("early"))
+    });
+    assert_eq!(error.kind(), ErrorKind::Invalid);
+}
+
+#[test]
+fn a_delay_counts_from_the_enqueueing_by_the_clock_of_the_store() {
+    let hive = Fixture::new();
+    hive.pass(5);
+    let delayed = hive.push(named("a").delay(Duration::from_secs(10)));
+    assert_eq!(delayed.not_before, Some(time(15)));
+    let both = hive.push(named("b").delay(Duration::from_secs(10)).not_before(time(20)));
+    assert_eq!(both.not_before, Some(time(20)), "the later of both counts");
+    hive.pass(10);
+    assert_eq!(hive.claim_ids("x", 2), ["a"]);
+}
+
+#[test]
 fn a_claim_goes_by_priority_and_within_one_first_in_first_out() {
     let hive = Fixture::new();
     for (name, priority) in [("c", Priority::P2), ("z", Priority::P1), ("a", Priority::P2), ("y", Priority::P1)] {
@@ -355,7 +396,7 @@ fn pages_by_state_give_every_task_once_and_in_order() {
     let hive = Fixture::new();
     hive.push(named("later").not_before(time(50)));
     hive.push(named("soon").not_before(time(5)));
-    hive.push(named("waits").after(id("later")).after(id("soon")).after(id("unknown")));
+    hive.push(named("waits").after(id("later")).after(id("soon")).after(id("unknown")).allow_missing_dependencies());
     hive.push(named("second"));
     hive.push(named("first").priority(Priority::P0));
     hive.push(named("gone"));
@@ -430,7 +471,7 @@ fn purging_removes_what_finished_before_a_time_and_forgets_its_key() {
 #[test]
 fn a_task_that_others_wait_for_is_not_purged_and_does_not_stand_in_the_way_of_those_behind_it() {
     let hive = Fixture::new();
-    hive.push(named("waiting").after(id("a")));
+    hive.push(named("waiting").after(id("a")).allow_missing_dependencies());
     for name in ["a", "b", "c"] {
         hive.push(named(name));
         hive.write(|tx| tx.queue().cancel(&id(name)));
@@ -451,7 +492,7 @@ fn a_task_that_is_put_back_does_not_wait_for_one_that_was_purged() {
     let hive = Fixture::new();
     hive.push(named("before"));
     hive.push(named("dead").after(id("before")));
-    hive.push(named("never claimed").after(id("none yet")));
+    hive.push(named("never claimed").after(id("none yet")).allow_missing_dependencies());
     let before = hive.claim_one("x");
     hive.write(|tx| tx.queue().complete(&before.id, before.token, 1));
     hive.pass(10);

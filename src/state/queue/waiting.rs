@@ -11,11 +11,50 @@ use crate::state::queue::damage::PassedOver;
 use crate::state::queue::task::{Task, TaskState};
 use crate::state::queue::{Queue, keys};
 
+/// How a task stands for those that depend on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum TaskIs {
+    /// It is in the queue, in this state.
+    Here(TaskState),
+    /// It was purged, and had ended like this.
+    Purged(TaskState),
+    /// There is none, and none is remembered.
+    Unknown,
+}
+
+impl TaskIs {
+    fn is_done(self) -> bool {
+        matches!(self, Self::Here(TaskState::Done) | Self::Purged(TaskState::Done))
+    }
+}
+
 #[expect(private_bounds, reason = "what a queue is read from is the crate's own matter")]
 impl<R: Records> Queue<R> {
-    /// Those of `ids` that are not done, or not there.
+    /// Those of `ids` that are neither done now nor were when they were purged.
     pub(super) fn not_done(&self, ids: &BTreeSet<TaskId>) -> Result<BTreeSet<TaskId>> {
-        self.those(ids, |task| task.is_none_or(|task| task.state != TaskState::Done))
+        self.those(ids, |task| !task.is_done())
+    }
+
+    /// Those of `ids` that are not done in the queue, or not there.
+    pub(super) fn not_done_here(&self, ids: &BTreeSet<TaskId>) -> Result<BTreeSet<TaskId>> {
+        self.those(ids, |task| task != TaskIs::Here(TaskState::Done))
+    }
+
+    /// Refuses to wait for what is nowhere, which most often is a typing error, or for what was given up and purged.
+    pub(super) fn refuse_missing(&self, ids: &BTreeSet<TaskId>) -> Result<()> {
+        for id in ids {
+            let what = match self.stands(id)? {
+                TaskIs::Unknown => "there is no task of that name to wait for".to_owned(),
+                TaskIs::Purged(state) => {
+                    format!("a task to wait for was {state} and purged, so it will not be done")
+                }
+                TaskIs::Here(_) => continue,
+            };
+            return Err(Error::invalid(format!(
+                "{what}; enqueue it first, or allow what is to come with --allow-missing: after={id}"
+            )));
+        }
+        Ok(())
     }
 
     /// What a finished task waits for when it is put back. It was claimed only once all that it depends on was done, so
@@ -24,14 +63,14 @@ impl<R: Records> Queue<R> {
         if task.attempts == 0 {
             return self.not_done(&task.depends_on);
         }
-        self.those(&task.depends_on, |task| task.is_some_and(|task| task.state != TaskState::Done))
+        self.those(&task.depends_on, |task| matches!(task, TaskIs::Here(state) if state != TaskState::Done))
     }
 
-    /// Those of `ids` whose task, if it is there, is as wanted.
-    fn those(&self, ids: &BTreeSet<TaskId>, wanted: impl Fn(Option<Task>) -> bool) -> Result<BTreeSet<TaskId>> {
+    /// Those of `ids` that stand as wanted.
+    fn those(&self, ids: &BTreeSet<TaskId>, wanted: impl Fn(TaskIs) -> bool) -> Result<BTreeSet<TaskId>> {
         let mut those = BTreeSet::new();
         for id in ids {
-            if wanted(self.get(id)?) {
+            if wanted(self.stands(id)?) {
                 those.insert(id.clone());
             }
         }

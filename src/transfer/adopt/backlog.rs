@@ -125,7 +125,8 @@ fn enqueue(
     if !read.problems.is_empty() {
         keep_dependencies(&mut read.attributes);
     }
-    let waiting = waits_for.into_iter().fold(with(&read.attributes), NewTask::after);
+    // One that comes later in the file is not there yet.
+    let waiting = waits_for.into_iter().fold(with(&read.attributes), NewTask::after).allow_missing_dependencies();
     match taking.tx.queue().enqueue(waiting) {
         Err(error) if error.kind() == ErrorKind::Invalid => {
             keep_dependencies(&mut read.attributes);

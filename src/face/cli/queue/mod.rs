@@ -2,16 +2,18 @@
 //!
 //! * [`push`]: into the queue, and to whom; `claim`
 //! * [`held`]: what a bot does with a task that it holds
-//! * [`purge`]: finished tasks removed after a time
+//! * [`purge`]: finished tasks removed after a time; [`memory`]: for how long they are remembered
 //! * here: the verbs as they are typed, what ends or revives a task, and the list
 
 mod held;
+mod memory;
 mod purge;
 mod push;
 
 use clap::{Args, Subcommand};
 
 use self::held::{Complete, Extend, Fail, Release};
+use self::memory::Memory;
 use self::purge::Purge;
 use self::push::{Assign, Claim, Push, Unassign};
 use crate::engine::view::View;
@@ -53,6 +55,7 @@ enum QueueVerb {
     Requeue(Requeue),
     Cancel(Cancel),
     Purge(Purge),
+    Memory(Memory),
     List(List),
 }
 
@@ -70,6 +73,7 @@ impl QueueArgs {
             QueueVerb::Requeue(Requeue { id }) => change(context, |tx| tx.queue().requeue(&id)),
             QueueVerb::Cancel(Cancel { id }) => change(context, |tx| tx.queue().cancel(&id)),
             QueueVerb::Purge(purge) => purge.run(context),
+            QueueVerb::Memory(memory) => memory.run(context),
             QueueVerb::List(list) => list.run(context),
         }
     }

@@ -13,7 +13,7 @@ use crate::recovery::age;
 
 /// Remove tasks that have been done, failed, dead or cancelled for longer than a time
 ///
-/// Their idempotency keys are forgotten with them. One that another task still waits for is kept. Restore points that are
+/// Their idempotency keys are forgotten with them. How each ended is remembered for a while: see queue memory. One that another task still waits for is kept. Restore points that are
 /// there still have all of them. The service does it by itself with --purge-finished.
 #[derive(Debug, Args)]
 #[command(after_help = "\

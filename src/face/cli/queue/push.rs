@@ -13,7 +13,7 @@ use crate::face::cli::input;
 use crate::face::cli::queue::change;
 use crate::recovery::age;
 use crate::state::ids::{BotId, TaskId};
-use crate::state::queue::{ClaimOptions, NewTask, Priority};
+use crate::state::queue::{Claim as Taken, ClaimOptions, NewTask, Priority};
 
 /// Put a task into the queue; prints its id
 ///
@@ -23,6 +23,7 @@ use crate::state::queue::{ClaimOptions, NewTask, Priority};
 Examples:
   hivekeep queue push '{\"build\": \"4f2a\"}'
   hivekeep queue push '\"review\"' --id review-1 --priority P1 --after build-1 --capability rust
+  hivekeep queue push '\"sweep\"' --delay 10m
   hivekeep queue push - --idempotency-key nightly-2026-01-02 < task.json")]
 pub(super) struct Push {
     /// What is to be done, or - to read it from standard input
@@ -38,9 +39,12 @@ pub(super) struct Push {
     #[arg(long, value_name = "BOT")]
     assign: Option<BotId>,
     /// Let nobody claim it before this task is done: if it fails, not before it is requeued and done; may be given several
-    /// times
+    /// times. One that was done and purged counts as done
     #[arg(long, value_name = "ID")]
     after: Vec<TaskId>,
+    /// Wait for tasks that are still to be pushed too; otherwise a name that is not there is refused
+    #[arg(long)]
+    allow_missing: bool,
     /// The same key gives the same task
     #[arg(long, value_name = "KEY")]
     idempotency_key: Option<String>,
@@ -50,6 +54,9 @@ pub(super) struct Push {
     /// Let nobody claim it before this time, such as 2026-01-02T03:04:05Z
     #[arg(long, value_name = "TIME")]
     not_before: Option<Timestamp>,
+    /// Let nobody claim it before so much time has passed, such as 10m
+    #[arg(long, value_name = "TIME", value_parser = age::parse, conflicts_with = "not_before")]
+    delay: Option<Duration>,
     /// How many attempts may fail before it is dead; five unless given
     #[arg(long, value_name = "N")]
     max_attempts: Option<u32>,
@@ -78,6 +85,10 @@ impl Push {
         task = given(task, self.assign, NewTask::assign_to);
         task = given(task, self.idempotency_key, NewTask::idempotency_key);
         task = given(task, self.not_before, NewTask::not_before);
+        task = given(task, self.delay, NewTask::delay);
+        if self.allow_missing {
+            task = task.allow_missing_dependencies();
+        }
         task = given(task, self.attributes.as_deref().map(input::object).transpose()?, NewTask::attributes);
         Ok(given(task, self.max_attempts, NewTask::max_attempts))
     }
@@ -153,21 +164,33 @@ pub(super) struct Claim {
 impl Claim {
     pub(super) fn run(self, context: &mut Context) -> Result<Exit> {
         let options = ClaimOptions { lease: self.lease, max: self.max.unwrap_or(1), session: None };
-        let claims = context.change(|store| store.claim_wait(&self.bot, &options, self.wait))?;
-        let Some(first) = claims.first() else {
+        let store = context.options().open(&context.path)?;
+        let claims = store.claim_wait(&self.bot, &options, self.wait)?;
+        if claims.is_empty() {
+            store.close()?;
             return Err(Error::not_found(format!("there is nothing to claim now: bot={}", self.bot)));
-        };
-        if context.out.is_json() {
-            match self.max {
-                Some(_) => context.out.json(&claims)?,
-                None => context.out.json(first)?,
-            }
-            return Ok(Exit::Done);
         }
-        for claim in &claims {
+        // Without its token a claim is of no use to anybody.
+        if let Err(error) = self.show(context, &claims).and_then(|()| context.out.flush()) {
+            store.give_back(&claims)?;
+            store.close()?;
+            return Err(error);
+        }
+        store.close()?;
+        Ok(Exit::Done)
+    }
+
+    fn show(&self, context: &mut Context, claims: &[Taken]) -> Result<()> {
+        if context.out.is_json() {
+            return match (self.max, claims) {
+                (None, [first, ..]) => context.out.json(first),
+                _ => context.out.json(&claims),
+            };
+        }
+        for claim in claims {
             let until = show_time(claim.deadline);
             context.out.line(format_args!("{}  token {}  until {until}  {}", claim.id, claim.token, claim.payload))?;
         }
-        Ok(Exit::Done)
+        Ok(())
     }
 }

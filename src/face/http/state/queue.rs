@@ -57,9 +57,15 @@ pub(in crate::face::http) const ROUTES: &[Route] = &[
             member("id", Text, "its name; made of its number unless set"),
             member("priority", Text, "P0 to P3; P2 unless set"),
             member("not_before", Time, "nobody may claim it before"),
+            member("delay_ms", Number, "nobody may claim it before so much time has passed; not with not_before"),
             member("capabilities", TEXTS, "what a bot must be able to do"),
             member("assigned_to", Text, "the only bot that may claim it"),
-            member("depends_on", TEXTS, "tasks that must be done before"),
+            member("depends_on", TEXTS, "tasks that must be done before; one that was done and purged counts as done"),
+            member(
+                "allow_missing_dependencies",
+                Flag,
+                "whether it waits for tasks that are still to come too; otherwise a name that is not there is refused",
+            ),
             member("idempotency_key", Text, "the same key again gives the same task"),
             member("max_attempts", Number, "how many attempts may fail before it is dead; five unless set"),
             member("attributes", Map, "anything else"),
@@ -280,8 +286,16 @@ fn task(mut members: Members) -> Result<NewTask> {
     if let Some(priority) = members.parsed("priority")? {
         task = task.priority(priority);
     }
-    if let Some(time) = members.time("not_before")? {
+    let not_before = members.time("not_before")?;
+    let has_time = not_before.is_some();
+    if let Some(time) = not_before {
         task = task.not_before(time);
+    }
+    if let Some(delay) = members.millis("delay_ms")? {
+        if has_time {
+            return Err(Error::invalid("a task has a time or a delay; leave one of the two out: member=delay_ms"));
+        }
+        task = task.delay(delay);
     }
     for capability in members.list("capabilities")? {
         task = task.capability(capability);
@@ -291,6 +305,9 @@ fn task(mut members: Members) -> Result<NewTask> {
     }
     for other in members.list("depends_on")? {
         task = task.after(other.parse()?);
+    }
+    if members.flag_or("allow_missing_dependencies", false)? {
+        task = task.allow_missing_dependencies();
     }
     if let Some(key) = members.text("idempotency_key")? {
         task = task.idempotency_key(key);

@@ -1,0 +1,52 @@
+//! For how long purged tasks are remembered.
+
+use std::time::Duration;
+
+use clap::Args;
+
+use crate::error::Result;
+use crate::face::cli::context::Context;
+use crate::face::cli::exit::Exit;
+use crate::face::summary::counted;
+use crate::recovery::age;
+
+/// Show how many purged tasks are remembered, or set for how long they are
+///
+/// How a task ended is remembered after its purge, so that what was done counts as done for a task that is pushed later
+/// with --after. It is 90 days, and the last million, unless set; the store keeps the setting for all who purge.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  hivekeep queue memory
+  hivekeep queue memory --keep 30d --most 100000")]
+pub(super) struct Memory {
+    /// Remember each for this long after its purge, such as 30d
+    #[arg(long, value_name = "AGE", value_parser = age::parse)]
+    keep: Option<Duration>,
+    /// Remember at most this many, the last ones
+    #[arg(long, value_name = "N")]
+    most: Option<u64>,
+}
+
+impl Memory {
+    pub(super) fn run(self, context: &mut Context) -> Result<Exit> {
+        let memory = match (self.keep, self.most) {
+            (None, None) => context.look()?.view()?.queue().memory()?,
+            (keep, most) => context.change(|store| {
+                store.write(|tx| {
+                    let before = tx.queue().memory()?;
+                    let keep = keep.unwrap_or(Duration::from_millis(before.keep_ms));
+                    tx.queue().set_memory(keep, most.unwrap_or(before.most))
+                })
+            })?,
+        };
+        if context.out.is_json() {
+            context.out.json(&memory)?;
+        } else {
+            let (count, keep) =
+                (counted(memory.count, "purged task"), age::show(Duration::from_millis(memory.keep_ms)));
+            context.out.line(format_args!("{count} remembered, for {keep}, at most {}", memory.most))?;
+        }
+        Ok(Exit::Done)
+    }
+}
