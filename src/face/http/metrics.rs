@@ -5,7 +5,7 @@ use std::fmt::Write;
 use std::time::{Duration, Instant};
 
 use axum::extract::{MatchedPath, Request, State};
-use axum::http::header;
+use axum::http::{Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use parking_lot::Mutex;
@@ -16,7 +16,7 @@ use crate::engine::schema::CollectionId;
 use crate::error::Result;
 use crate::face::http::app::App;
 use crate::face::http::operations::checks;
-use crate::face::http::problem::Answer;
+use crate::face::http::problem::{Answer, Problem};
 use crate::face::http::recovery::facts;
 use crate::recovery::drills::Rehearsed;
 use crate::recovery::scheduler::Work;
@@ -25,9 +25,16 @@ use crate::state::queue::TaskState;
 /// The upper ends of the stretches that durations are counted in, in seconds.
 const STRETCHES: [f64; 9] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 0.5, 2.5, 10.0];
 
-/// What has been counted since the service began.
+/// A method that is longer, in bytes, is refused before anything is written of it.
+const LONGEST_METHOD: usize = 32;
+/// The methods that have a name of their own in the series; there are no others, whatever clients make up.
+const METHODS: [&str; 9] = ["GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "CONNECT"];
+/// All other methods.
+const OTHER_METHOD: &str = "other";
+
+/// What has been counted since the service began. Methods and paths are of our own lists, so that it stays small.
 #[derive(Default)]
-pub(super) struct Metrics(Mutex<BTreeMap<(String, String), Counted>>);
+pub(super) struct Metrics(Mutex<BTreeMap<(&'static str, String), Counted>>);
 
 /// The requests of one method and path.
 #[derive(Default)]
@@ -41,15 +48,28 @@ struct Counted {
 /// Counts a request and logs it.
 pub(super) async fn watch(State(app): State<App>, request: Request, next: Next) -> Response {
     let begun = Instant::now();
-    let method = request.method().to_string();
+    let method = name_of(request.method());
     // The path of the route, not of the request, so that no client can make names without end.
     let path = request.extensions().get::<MatchedPath>().map_or("none", MatchedPath::as_str).to_owned();
-    let response = next.run(request).await;
+    let response = match request.method().as_str().len() {
+        0..=LONGEST_METHOD => next.run(request).await,
+        _ => long_method().into_response(),
+    };
     let (status, took) = (response.status().as_u16(), begun.elapsed());
     tracing::info!(%method, path, status, took_us = took.as_micros(), "request");
-    let method = if path == "none" { "any".to_owned() } else { method };
+    let method = if path == "none" { "any" } else { method };
     app.metrics().count(method, path, status, took);
     response
+}
+
+/// How the series and the log name a method.
+fn name_of(method: &Method) -> &'static str {
+    METHODS.into_iter().find(|known| method == *known).unwrap_or(OTHER_METHOD)
+}
+
+fn long_method() -> Problem {
+    let detail = format!("no method is so long: limit_bytes={LONGEST_METHOD}");
+    Problem::new(StatusCode::BAD_REQUEST, "method_not_allowed", detail)
 }
 
 /// `GET /metrics`.
@@ -61,7 +81,7 @@ pub(super) async fn metrics(State(app): State<App>) -> Answer {
 }
 
 impl Metrics {
-    fn count(&self, method: String, path: String, status: u16, took: Duration) {
+    fn count(&self, method: &'static str, path: String, status: u16, took: Duration) {
         let mut counted = self.0.lock();
         let counted = counted.entry((method, path)).or_default();
         *counted.by_status.entry(status).or_default() += 1;
