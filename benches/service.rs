@@ -462,7 +462,7 @@ fn status(bench: &Bench) {
     }
     store.close().unwrap();
     let service = Service::start(&folder.path().join("h.redb"));
-    let request = b"GET /api/disaster-recovery/status HTTP/1.1\r\nHost: bench\r\n\r\n";
+    let request = b"GET /api/disaster-recovery/status HTTP/1.1\r\nHost: localhost\r\n\r\n";
     service.ask(request, 1_000);
     for connections in [1, 4] {
         let time = timed(|| {
@@ -476,7 +476,7 @@ fn status(bench: &Bench) {
         bench.at_least(&format!("status/get/{connections} connections"), rate, 5_000.0);
     }
     let body = format!(r#"{{"backup_type":"queue","source":"bench","data":{}}}"#, queue(0));
-    let head = "POST /api/disaster-recovery/backup HTTP/1.1\r\nHost: bench\r\nContent-Length: ";
+    let head = "POST /api/disaster-recovery/backup HTTP/1.1\r\nHost: localhost\r\nContent-Length: ";
     let request = format!("{head}{}\r\n\r\n{body}", body.len());
     service.ask(request.as_bytes(), 1);
     let times = (0..ROUNDS).map(|_| timed(|| service.ask(request.as_bytes(), 1)).0).collect();

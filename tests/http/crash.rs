@@ -137,7 +137,10 @@ fn requests_in_progress_end_before_the_service_does() {
         let address = url.trim_start_matches("http://").to_owned();
         let mut stream = std::net::TcpStream::connect(address).unwrap();
         let body = r#"{"bot": "BOT-1", "wait_ms": 60000}"#;
-        let head = format!("POST /api/queue/claim HTTP/1.1\r\nHost: t\r\nContent-Length: {}\r\n\r\n{body}", body.len());
+        let head = format!(
+            "POST /api/queue/claim HTTP/1.1\r\nHost: localhost\r\nContent-Length: {}\r\n\r\n{body}",
+            body.len()
+        );
         std::io::Write::write_all(&mut stream, head.as_bytes()).unwrap();
         let mut text = String::new();
         std::io::Read::read_to_string(&mut stream, &mut text).unwrap();

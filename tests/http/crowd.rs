@@ -19,7 +19,7 @@ const SOON: Duration = Duration::from_secs(15);
 /// A bot that asks for a task, waits as long as it may, and keeps its connection.
 fn waits(service: &Service, bot: usize) -> TcpStream {
     let body = json!({"bot": format!("B{bot}"), "wait_ms": 60_000}).to_string();
-    let head = format!("POST /api/queue/claim HTTP/1.1\r\nHost: test\r\nContent-Length: {}\r\n\r\n", body.len());
+    let head = format!("POST /api/queue/claim HTTP/1.1\r\nHost: localhost\r\nContent-Length: {}\r\n\r\n", body.len());
     let mut stream = service.connect();
     stream.write_all(format!("{head}{body}").as_bytes()).unwrap();
     stream

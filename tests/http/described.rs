@@ -34,6 +34,11 @@ fn operations() -> impl Iterator<Item = Operation> {
     DOCUMENT["paths"].as_object().unwrap().iter().flat_map(of_path)
 }
 
+/// The method and the path of every operation, with this in the place of every name.
+pub fn targets(name: &str) -> impl Iterator<Item = (String, String)> {
+    operations().map(move |own| (own.method.to_uppercase(), own.path_of(name)))
+}
+
 /// The operation that a request is for; a path without names in braces goes before one with them.
 fn operation(method: &str, path: &str) -> Option<Operation> {
     let fits = |template: &str| {
@@ -177,6 +182,12 @@ fn ask_for_refusals_of_the_service() -> BTreeSet<String> {
         own.ask(&full, own.path, "").refused(507);
     });
     full.get("/readyz").with(503);
+    for own in operations() {
+        let (method, path) = (own.method.to_uppercase(), own.path_of("x"));
+        full.raw(format!("{method} {path} HTTP/1.1\r\nHost: a.example\r\nConnection: close\r\n\r\n").as_bytes())
+            .refused(421);
+        full.ask(&method, &path, "Origin: https://a.example\r\n", "").refused(403);
+    }
     [guarded.seen(), full.seen()].concat().into_iter().collect()
 }
 

@@ -78,7 +78,7 @@ fn a_body_that_is_no_json_or_absurd_is_refused_by_its_place() {
         let refused = service.post(&format!("{BASE}/backup"), body).refused(400);
         assert!(refused.contains(said), "{refused}");
     }
-    let latin = b"POST /api/disaster-recovery/backup HTTP/1.1\r\nHost: t\r\nConnection: close\r\nContent-Length: 10\r\n\r\n{\"a\":\"\xe9\"}\n";
+    let latin = b"POST /api/disaster-recovery/backup HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: 10\r\n\r\n{\"a\":\"\xe9\"}\n";
     service.raw(&latin[..]).refused(400);
     for body in ["[]", "1", "\"text\"", r#"{"tags": [1]}"#, r#"{"tags": "x"}"#] {
         service.post(&format!("{BASE}/backup"), body).refused(422);
@@ -99,8 +99,9 @@ fn a_body_that_is_too_large_is_refused_with_the_limit_and_the_flag() {
     // The same without its length said beforehand.
     let chunk = "y".repeat(50_000);
     let chunks = format!("{:x}\r\n{chunk}\r\n", chunk.len()).repeat(3);
-    let head =
-        format!("POST {BASE}/backup HTTP/1.1\r\nHost: t\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n");
+    let head = format!(
+        "POST {BASE}/backup HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n"
+    );
     service.raw(format!("{head}{chunks}0\r\n\r\n").as_bytes()).refused(413);
     let fits = json!({"data": "x".repeat(60_000)});
     service.post(&format!("{BASE}/backup"), &fits).ok();
@@ -110,7 +111,7 @@ fn a_body_that_is_too_large_is_refused_with_the_limit_and_the_flag() {
 fn what_is_no_http_ends_only_its_own_connection() {
     let hive = Hive::new();
     let service = Service::start(&hive, &[]);
-    let long = format!("GET /livez HTTP/1.1\r\nHost: t\r\nX: {}\r\n\r\n", "x".repeat(100_000));
+    let long = format!("GET /livez HTTP/1.1\r\nHost: localhost\r\nX: {}\r\n\r\n", "x".repeat(100_000));
     let many = format!("GET /livez HTTP/1.1\r\n{}\r\n", "X: y\r\n".repeat(500));
     for bytes in ["\0\0\0\0", "GET\r\n\r\n", "GET / HTTP/9.9\r\n\r\n", &long, &many] {
         let mut stream = service.connect();
@@ -120,7 +121,7 @@ fn what_is_no_http_ends_only_its_own_connection() {
         assert_eq!(service.get("/livez").body, "ok\n");
     }
     let mut cut_off = service.connect();
-    let head = format!("POST {BASE}/backup HTTP/1.1\r\nHost: t\r\nContent-Length: 1000\r\n\r\n{{\"data\":");
+    let head = format!("POST {BASE}/backup HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\n{{\"data\":");
     cut_off.write_all(head.as_bytes()).unwrap();
     drop(cut_off);
     assert_eq!(service.get(&format!("{BASE}/status")).ok()["total_backups"], 0);
@@ -133,7 +134,7 @@ fn a_corpus_of_malformed_requests_is_refused_without_an_error_of_the_services_ow
     let hive = Hive::new();
     let service = Service::start(&hive, &[]);
     let request = |line: &str, headers: &str, body: &str| {
-        format!("{line}\r\nHost: t\r\nConnection: close\r\n{headers}\r\n{body}")
+        format!("{line}\r\nHost: localhost\r\nConnection: close\r\n{headers}\r\n{body}")
     };
     let post = format!("POST {BASE}/backup HTTP/1.1");
     let of = |length: usize| format!("Content-Length: {length}\r\n");
@@ -194,7 +195,7 @@ fn a_client_that_says_nothing_or_takes_nothing_of_its_answer_is_cut_off() {
     let begun = Instant::now();
     let (mut silent, mut deaf) = (service.connect(), service.connect());
     silent.write_all(b"GET /livez HTTP/1.1\r\nHost").unwrap();
-    let head = format!("POST {BASE}/restore/{id} HTTP/1.1\r\nHost: t\r\nContent-Length: 0\r\n\r\n");
+    let head = format!("POST {BASE}/restore/{id} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n");
     deaf.write_all(head.as_bytes()).unwrap();
     let mut said = Vec::new();
     // Cut off without a word, or with one that says why.

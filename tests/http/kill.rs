@@ -147,7 +147,8 @@ fn holds(service: &Service, acknowledged: &Acknowledged) {
 fn try_ask(address: &str, method: &str, path: &str, body: &str) -> Option<Value> {
     let mut stream = TcpStream::connect(address).ok()?;
     let length = body.len();
-    let head = format!("{method} {path} HTTP/1.1\r\nHost: t\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n");
+    let head =
+        format!("{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n");
     stream.write_all(&[head.as_bytes(), body.as_bytes()].concat()).ok()?;
     let mut text = String::new();
     stream.read_to_string(&mut text).ok()?;

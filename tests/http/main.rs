@@ -1,6 +1,7 @@
 //! The service, by the real program over real sockets.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test stops at what it does not expect")]
 
+mod access;
 mod clock;
 mod crash;
 mod crowd;

@@ -108,7 +108,7 @@ impl Service {
         let token = self.token.as_ref().map(|token| format!("Authorization: Bearer {token}\r\n")).unwrap_or_default();
         let length = if body.is_empty() { String::new() } else { format!("Content-Length: {}\r\n", body.len()) };
         let head =
-            format!("{method} {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n{token}{headers}{length}\r\n");
+            format!("{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{token}{headers}{length}\r\n");
         let answer = self.exchange(&[head.as_bytes(), body.as_bytes()].concat());
         self.hold(method, path, body, &answer);
         answer
@@ -126,6 +126,11 @@ impl Service {
         let (method, path) = (words.next().unwrap(), words.next().unwrap());
         self.hold(method, path, "", &answer);
         answer
+    }
+
+    /// These very bytes, for an answer that is not made by a route.
+    pub fn bare(&self, bytes: &[u8]) -> Answer {
+        self.exchange(bytes)
     }
 
     /// Which of the answers that are declared it has given.

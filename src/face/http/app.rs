@@ -9,6 +9,7 @@ use tokio::sync::{Semaphore, watch};
 use crate::engine::notice::Commits;
 use crate::engine::store::Store;
 use crate::error::{Error, ErrorKind, Result};
+use crate::face::http::access::Access;
 use crate::face::http::metrics::Metrics;
 use crate::face::http::places::Places;
 use crate::face::http::problem::{Answer, Problem};
@@ -30,6 +31,7 @@ struct Inner {
     instance: Arc<Instance>,
     limits: Limits,
     token: Option<Token>,
+    access: Access,
     /// Taken by each call for as long as it works.
     turns: Arc<Semaphore>,
     /// Becomes true when the service is to stop; waiting claims give up then.
@@ -54,6 +56,7 @@ impl App {
         instance: Arc<Instance>,
         limits: Limits,
         token: Option<Token>,
+        access: Access,
         stopping: watch::Receiver<bool>,
         places: Places,
     ) -> Self {
@@ -61,6 +64,7 @@ impl App {
             instance,
             limits,
             token,
+            access,
             turns: Arc::new(Semaphore::new(CALLS_AT_ONCE)),
             stopping,
             places,
@@ -96,6 +100,10 @@ impl App {
 
     pub(super) fn token(&self) -> Option<&Token> {
         self.0.token.as_ref()
+    }
+
+    pub(super) fn access(&self) -> &Access {
+        &self.0.access
     }
 
     /// Ends when the service is to stop.

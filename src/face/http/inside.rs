@@ -15,6 +15,7 @@ use serde_json::Value;
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
 
+use crate::face::http::access::Access;
 use crate::face::http::app::{App, Limits};
 use crate::face::http::places::Places;
 use crate::face::http::routes;
@@ -51,7 +52,11 @@ pub(crate) fn request(data: &[u8]) {
     let body = body.strip_prefix(b"\n").unwrap_or_default().to_vec();
     // What hyper refuses never comes as far as this.
     let Ok(method) = Method::from_bytes(method.as_bytes()) else { return };
-    let Ok(request) = Request::builder().method(method).uri(target).body(Body::from(body)) else { return };
+    let Ok(request) =
+        Request::builder().method(method).uri(target).header(header::HOST, "localhost").body(Body::from(body))
+    else {
+        return;
+    };
     let mut held = INSIDE.lock();
     let worn = held.take_if(|inside| inside.answered >= REQUESTS);
     drop(worn);
@@ -66,7 +71,8 @@ impl Inside {
         // It is about to stop, so that nobody waits for a task.
         let (_, stopping) = watch::channel(true);
         let limits = Limits { body_bytes: BODY, silence: Duration::from_secs(1) };
-        let router = routes::router(App::new(Arc::new(instance), limits, None, stopping, Places::new(4)));
+        let router =
+            routes::router(App::new(Arc::new(instance), limits, None, Access::default(), stopping, Places::new(4)));
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         Self { runtime, router, folder, answered: 0 }
     }

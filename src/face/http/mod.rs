@@ -4,6 +4,7 @@
 //! * [`server`]: connections, from the first to the last; [`places`]: how many, and how many of them may wait;
 //!   [`date`]: none while the clock shows no year that can be written
 //! * [`app`]: what handlers are given; the one door to the store
+//! * [`access`], [`authority`]: where a request may come from, and how hosts and origins are written
 //! * [`token`], [`body`], [`members`], [`handed`], [`query`]: what a request shows and carries
 //! * [`problem`]: how an error is answered
 //! * [`route`], [`routes`], [`shapes`], [`openapi`]: the table of all that can be asked, and what is made from it
@@ -11,7 +12,9 @@
 //!   whoever runs it
 //! * `inside`: all of it without sockets, for the fuzzer
 
+mod access;
 mod app;
+mod authority;
 mod body;
 mod date;
 mod handed;
@@ -33,7 +36,9 @@ mod shapes;
 mod state;
 mod token;
 
+pub(in crate::face) use self::access::Access;
 pub(in crate::face) use self::app::Limits;
+pub(in crate::face) use self::authority::{AllowedHost, Origin};
 pub(in crate::face) use self::listen::{Listener, bind};
 pub(in crate::face) use self::server::{Served, serve};
 pub(in crate::face) use self::token::Token;

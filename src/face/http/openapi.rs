@@ -11,17 +11,19 @@ use crate::face::http::route::{Gives, Kind, Member, Route, Shape, Takes};
 use crate::face::http::{routes, token};
 
 /// What each status of a refusal says.
-const REFUSALS: [(u16, &str); 7] = [
+const REFUSALS: [(u16, &str); 9] = [
     (400, "The body is no JSON"),
     (401, "The service has a token, and the request does not show it"),
+    (403, "A page of another site asks, which `--allow-origin` does not name"),
     (404, "There is no such thing, or no such point"),
     (409, "The state does not allow it"),
     (413, "The body is longer than the service takes"),
+    (421, "The service has no token, and the request names another host than this machine or one of `--allow-host`"),
     (422, "Something in the request is not as it should be"),
     (507, "The disk is nearly full"),
 ];
 /// What any request may meet besides.
-const ANY_REFUSAL: &str = "What any request may meet: a page of another site asks (403), the body does not come (408), what \
+const ANY_REFUSAL: &str = "What any request may meet: its head is no HTTP or has not one `Host` (400), the body does not come (408), what \
     is read is damaged (409), the machine is at fault (500), the service is busy or stops (503), the disk is full (507)";
 
 /// `GET /openapi.json`.
@@ -115,7 +117,7 @@ fn operation(route: &Route) -> Value {
 
 /// The statuses of a route's refusals: its own, and those that follow from what it takes.
 fn refusals(route: &Route) -> BTreeSet<u16> {
-    let mut refusals: BTreeSet<_> = route.refuses.iter().copied().collect();
+    let mut refusals: BTreeSet<_> = route.refuses.iter().copied().chain([403, 421]).collect();
     if !token::is_open(route.path) {
         refusals.insert(401);
     }

@@ -2,14 +2,14 @@
 
 use axum::Router;
 use axum::extract::{Request, State};
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::Response;
 
 use crate::face::http::app::App;
 use crate::face::http::problem::Problem;
 use crate::face::http::route::Route;
-use crate::face::http::{metrics, operations, recovery, state, token};
+use crate::face::http::{access, metrics, operations, recovery, state, token};
 
 /// Every route of the service.
 pub(super) fn all() -> impl Iterator<Item = &'static Route> {
@@ -25,16 +25,29 @@ pub(super) fn router(app: App) -> Router {
         .method_not_allowed_fallback(no_such_method)
         .fallback(no_such_path)
         .layer(from_fn_with_state(app.clone(), token::guard))
+        .layer(from_fn_with_state(app.clone(), access::guard))
         .layer(from_fn_with_state(app.clone(), metrics::watch))
-        .layer(from_fn(no_store))
+        .layer(from_fn(for_browsers))
         .layer(from_fn_with_state(app.clone(), make_room))
         .with_state(app)
 }
 
-/// Answers are of the moment: nothing between here and the client may keep them.
-async fn no_store(request: Request, next: Next) -> Response {
+/// What browsers are to do with every answer: take it for what it says it is, tell no other site of it, and show it to no
+/// page of another site.
+const FOR_BROWSERS: [(HeaderName, &str); 5] = [
+    (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    (header::REFERRER_POLICY, "no-referrer"),
+    (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
+    (HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
+    (header::X_FRAME_OPTIONS, "DENY"),
+];
+
+/// Answers are of the moment: nothing between here and the client may keep them. And each says what browsers are to do.
+async fn for_browsers(request: Request, next: Next) -> Response {
     let mut response = next.run(request).await;
-    response.headers_mut().entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+    let headers = response.headers_mut();
+    headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+    headers.extend(FOR_BROWSERS.map(|(name, value)| (name, HeaderValue::from_static(value))));
     response
 }
 

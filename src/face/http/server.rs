@@ -15,6 +15,7 @@ use tokio::task::JoinSet;
 use tokio_io_timeout::TimeoutStream;
 
 use crate::error::Result;
+use crate::face::http::access::Access;
 use crate::face::http::app::{App, Limits, told};
 use crate::face::http::date;
 use crate::face::http::listen::Listener;
@@ -36,6 +37,7 @@ const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
 pub(in crate::face) struct Served {
     pub(in crate::face) instance: Arc<Instance>,
     pub(in crate::face) token: Option<Token>,
+    pub(in crate::face) access: Access,
     pub(in crate::face) limits: Limits,
 }
 
@@ -53,7 +55,7 @@ pub(in crate::face) fn serve(served: Served, listener: Listener) -> Result<()> {
         let (tell, stopping) = watch::channel(false);
         let limits = served.limits;
         let places = Places::of_this_process();
-        let app = App::new(served.instance, limits, served.token, stopping.clone(), places.clone());
+        let app = App::new(served.instance, limits, served.token, served.access, stopping.clone(), places.clone());
         let serving = Serving { limits, router: routes::router(app), stopping };
         let mut connections = JoinSet::new();
         tokio::select! {

@@ -11,13 +11,15 @@ use crate::error::{Error, Result};
 use crate::face::cli::rules::{Rules, with_rules};
 use crate::face::cli::serve::value::Size;
 use crate::face::cli::value::{Count, Span, Whole};
+use crate::face::http::{AllowedHost, Origin};
 use crate::face::instance::webhook::Webhook;
 
-/// Defines the options: rules of retention, other values, then switches.
+/// Defines the options: rules of retention, other values, then lists, then switches.
 macro_rules! knobs {
     (
         rules { $($(#[doc = $rule_about:literal])* $rule:ident: $rule_type:ty = $rule_name:literal, $rule_shown:literal;)* }
         values { $($(#[doc = $about:literal])* $value:ident: $type:ty = $name:literal, $shown:literal;)* }
+        lists { $($(#[doc = $list_about:literal])* $list:ident: $item:ty = $list_name:literal, $list_shown:literal;)* }
         switches { $($(#[doc = $switch_about:literal])* $switch:ident = $switch_name:literal;)* }
     ) => {
         /// What has been set; the rest is as usual.
@@ -33,6 +35,7 @@ macro_rules! knobs {
             /// Keep every automatic point of the kept age, as many as the count allows
             #[arg(long, env = "HIVEKEEP_NO_THINNING", value_parser = FalseyValueParser::new())]
             pub(super) no_thinning: bool,
+            $($(#[doc = $list_about])* #[arg(long, env = $list_name, value_name = $list_shown, value_delimiter = ',')] pub(super) $list: Vec<$item>,)*
         }
 
         impl Knobs {
@@ -44,6 +47,7 @@ macro_rules! knobs {
                     $($switch: self.$switch || below.$switch,)*
                     keep_tag: if self.keep_tag.is_empty() { below.keep_tag } else { self.keep_tag },
                     no_thinning: self.no_thinning || below.no_thinning,
+                    $($list: if self.$list.is_empty() { below.$list } else { self.$list },)*
                 }
             }
 
@@ -86,6 +90,12 @@ with_rules! { knobs {
     failure_url: Webhook = "HIVEKEEP_FAILURE_URL", "URL";
     /// A client may be silent for so long, before its request or without taking its answer [default: 30s]
     client_timeout: Span = "HIVEKEEP_CLIENT_TIMEOUT", "TIME";
+    }
+    lists {
+    /// Answer to this host too, as behind a proxy, where no token is set; may be given several times
+    allow_host: AllowedHost = "HIVEKEEP_ALLOW_HOST", "HOST[:PORT]";
+    /// Let pages of this origin use the service, as https://fleet.example; may be given several times
+    allow_origin: Origin = "HIVEKEEP_ALLOW_ORIGIN", "ORIGIN";
     }
     switches {
     /// Forget nothing

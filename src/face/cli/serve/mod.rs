@@ -45,6 +45,7 @@ Examples:
   hivekeep serve --listen 127.0.0.1:9000
   hivekeep serve --backup-interval 5m --keep-within 30d --keep-count 500 --event-log events.jsonl
   hivekeep serve --listen 0.0.0.0:8001 --token-file /run/secrets/hivekeep
+  hivekeep serve --allow-host fleet.example --allow-origin https://fleet.example
   hivekeep serve --config /etc/hivekeep.toml --print-config
   hivekeep serve --store fleet.redb")]
 pub(super) struct Serve {
@@ -101,7 +102,10 @@ fn run(settings: &Settings, context: &mut Context) -> Result<Exit> {
     let is_new = !context.path.exists();
     let instance = Arc::new(Instance::open(&context.path, settings.setup())?);
     greet(context, &instance, &listener, is_new)?;
-    http::serve(Served { instance: instance.clone(), token, limits: settings.limits() }, listener)?;
+    http::serve(
+        Served { instance: instance.clone(), token, access: settings.access(), limits: settings.limits() },
+        listener,
+    )?;
     let still_used = |_| Error::conflict("a request did not end in time; what it did is on the disk, or was not done");
     Arc::try_unwrap(instance).map_err(still_used)?.close()?;
     context.out.message("closed");

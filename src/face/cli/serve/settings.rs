@@ -9,7 +9,7 @@ use crate::face::cli::rules::{Rules, shown_rules};
 use crate::face::cli::serve::knobs::Knobs;
 use crate::face::cli::serve::value::Size;
 use crate::face::cli::value::Span;
-use crate::face::http::{Limits, Token};
+use crate::face::http::{Access, Limits, Token};
 use crate::face::instance::Setup;
 use crate::face::instance::room::MIN_FREE;
 use crate::face::instance::webhook::Webhook;
@@ -34,6 +34,7 @@ pub(super) struct Settings {
     event_log: Option<PathBuf>,
     token_file: Option<PathBuf>,
     pub(super) insecure_no_token: bool,
+    access: Access,
     max_body: Size,
     min_free: Size,
     stale_after: Span,
@@ -57,6 +58,7 @@ impl From<Knobs> for Settings {
             event_log: knobs.event_log,
             token_file: knobs.token_file,
             insecure_no_token: knobs.insecure_no_token,
+            access: Access { hosts: knobs.allow_host, origins: knobs.allow_origin },
             max_body: knobs.max_body.unwrap_or(Size(64 << 20)),
             min_free: knobs.min_free.unwrap_or(Size(MIN_FREE)),
             stale_after: knobs.stale_after.unwrap_or(span(30)),
@@ -100,6 +102,11 @@ impl Settings {
         Limits { body_bytes, silence: self.client_timeout.0.unwrap_or(FOREVER) }
     }
 
+    /// Where requests may come from.
+    pub(super) fn access(&self) -> Access {
+        self.access.clone()
+    }
+
     /// The token that requests must show: of the file, or of the environment.
     ///
     /// # Errors
@@ -122,6 +129,7 @@ impl fmt::Display for Settings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // A JSON text is a TOML text too.
         let text = |value: &dyn fmt::Display| serde_json::Value::from(value.to_string()).to_string();
+        let texts = |texts: Vec<String>| serde_json::Value::from(texts);
         let path = |path: &PathBuf| serde_json::Value::from(path.to_string_lossy()).to_string();
         writeln!(f, "listen = {}", text(&self.listen))?;
         writeln!(f, "backup-interval = {}", text(&self.backup_interval))?;
@@ -131,6 +139,8 @@ impl fmt::Display for Settings {
             Some(None) => writeln!(f, "no-retention = true")?,
             None => writeln!(f, "# the rules of retention are those of the store; see hivekeep point policy")?,
         }
+        writeln!(f, "allow-host = {}", texts(self.access.hosts.iter().map(ToString::to_string).collect()))?;
+        writeln!(f, "allow-origin = {}", texts(self.access.origins.iter().map(ToString::to_string).collect()))?;
         writeln!(f, "purge-finished = {}", text(&self.purge_finished))?;
         writeln!(f, "history = {}", text(&self.history))?;
         writeln!(f, "stale-after = {}", text(&self.stale_after))?;
@@ -168,6 +178,8 @@ mod tests {
             failure_url: Some("http://localhost:9/hooks".parse().unwrap()),
             on_failure: Some("logger \"hive\\keep\"".into()),
             keep_tag: vec!["a=b".into(), "c".into()],
+            allow_host: vec!["fleet.example".parse().unwrap(), "[fd00::7]:8001".parse().unwrap()],
+            allow_origin: vec!["https://fleet.example".parse().unwrap()],
             event_log: Some("/var/log/events.jsonl".into()),
             no_thinning: true,
             ..Knobs::default()
