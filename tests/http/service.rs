@@ -116,7 +116,7 @@ impl Service {
 
     /// Asks without holding the answer against what is declared.
     pub fn unheld(&self, path: &str) -> Answer {
-        self.exchange(format!("GET {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n").as_bytes())
+        self.exchange(format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").as_bytes())
     }
 
     /// These very bytes.
