@@ -210,7 +210,7 @@ mod tests {
     fn requests_are_counted_by_method_path_and_status_and_stretches_add_up() {
         let metrics = Metrics::default();
         for (status, millis) in [(200, 1), (200, 30), (404, 20_000)] {
-            metrics.count("GET".into(), "/livez".into(), status, Duration::from_millis(millis));
+            metrics.count("GET", "/livez".into(), status, Duration::from_millis(millis));
         }
         let mut text = String::new();
         metrics.write(&mut text);
