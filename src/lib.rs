@@ -77,6 +77,9 @@
 //! * When a commit itself fails, the error is [`ErrorKind::Uncertain`]: it may be there after reopening. Until then the
 //!   store refuses writes. Tasks that must not be enqueued twice have an
 //!   [idempotency key](NewTask::idempotency_key).
+//! * After a failure of the disk, [`Store::reopen`] opens the file anew, and the session of the process goes on.
+//! * A store belongs to the process that opened it: in a forked child every call is [`ErrorKind::Forked`], and the child opens
+//!   the store itself. A file that was moved, replaced or removed takes no more writes: [`ErrorKind::Moved`].
 //! * Sequence numbers, tokens, the audit trail and the events never go back, whatever is restored.
 //! * Heartbeats and sessions are not versioned either: no restore makes a fleet look dead.
 //!

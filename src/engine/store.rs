@@ -462,7 +462,12 @@ impl Store {
         drop(Nested::enter(&self.inner.context)?);
         let closed = match self.with_handle_in_turn(|handle| self.inner.write_last(handle)) {
             Err(error) if error.kind() == ErrorKind::Reopen => {
-                if !self.inner.closing.lock().is_empty() {
+                // After a failure the end is still to be written: otherwise it would look like a crash.
+                let again =
+                    || self.reopen().and_then(|()| self.with_handle_in_turn(|handle| self.inner.write_last(handle)));
+                if !self.inner.closing.lock().is_empty()
+                    && let Err(error) = again()
+                {
                     tracing::warn!(%error, "the store was closed, and its end could not be written");
                 }
                 Ok(())

@@ -69,6 +69,19 @@ fn after_a_failed_commit_the_store_is_opened_anew_and_its_session_goes_on() {
 }
 
 #[test]
+fn a_store_that_is_closed_after_a_failed_commit_has_a_clean_end_all_the_same() {
+    for mode in MODES {
+        let folder = tempfile::tempdir().unwrap();
+        let fleet = fleet(folder.path(), mode);
+        fail_a_commit(&fleet);
+        fleet.store.close().unwrap();
+        let after = Fleet::on(&fleet.disk, folder.path(), Mode::of(mode), fleet.known.clone()).unwrap();
+        assert_eq!(after.store.sessions().unwrap().remove(0).state, SessionState::Closed);
+        assert_eq!(after.store.notice_crashes().unwrap(), []);
+    }
+}
+
+#[test]
 fn opening_anew_is_refused_while_the_disk_fails_and_works_once_it_is_back() {
     for mode in MODES {
         let folder = tempfile::tempdir().unwrap();
