@@ -71,13 +71,14 @@ fn walk_redb<T: Default + Send>(
 /// All of a table, from its first key to its last.
 fn all_of(view: &View, table: Table) -> Result<Vec<KeyRange>> {
     let opened = view.table(table)?;
-    let ends = view.guard().read(|| Ok((opened.first()?, opened.last()?)))?;
     let bound = |key: &[u8]| Bound::Included(key.to_vec());
-    Ok(match ends {
-        (Some((first, _)), Some((last, _))) => {
-            vec![KeyRange { start: bound(first.value()), end: bound(last.value()), backward: false }]
-        }
-        _ => Vec::new(),
+    view.guard().read(|| {
+        Ok(match (opened.first()?, opened.last()?) {
+            (Some((first, _)), Some((last, _))) => {
+                vec![KeyRange { start: bound(first.value()), end: bound(last.value()), backward: false }]
+            }
+            _ => Vec::new(),
+        })
     })
 }
 
@@ -112,12 +113,13 @@ fn walk_range(
     Ok(halves(&range, &last))
 }
 
-/// The next rows, with the pages that they stand on.
+/// The next rows, with the pages that they stand on. Each is looked at here, where a panic is contained: where a page is
+/// damaged, redb finds that a row is not on it only when the row is asked for.
 fn next_batch<'t>(rows: impl Iterator<Item = redb::Result<Pair<'t>>>) -> redb::Result<Vec<Pair<'t>>> {
     let (mut batch, mut bytes) = (Vec::new(), 0);
     for row in rows.take(BATCH) {
         let row = row?;
-        bytes += row.1.value().len();
+        bytes += row.0.value().len() + row.1.value().len();
         batch.push(row);
         if bytes > BATCH_BYTES {
             break;
