@@ -8,6 +8,7 @@ pub(crate) mod checked;
 pub(crate) mod diff;
 pub(crate) mod drills;
 pub(crate) mod events;
+pub(crate) mod finished;
 pub(crate) mod guard;
 pub(crate) mod history;
 mod made;
@@ -24,11 +25,16 @@ pub(crate) mod scope;
 pub(crate) mod selector;
 pub(crate) mod sessions;
 pub(crate) mod size;
+pub(crate) mod touched;
 pub(crate) mod undo;
 pub(crate) mod verify;
 
 #[cfg(test)]
 mod backups_test;
+#[cfg(test)]
+mod finished_model_test;
+#[cfg(test)]
+mod finished_test;
 #[cfg(test)]
 mod model_test;
 #[cfg(test)]

@@ -18,10 +18,12 @@ use crate::engine::write::WriteTx;
 use crate::error::{Error, ErrorKind, Result};
 use crate::recovery::diff::{Counts, kind};
 use crate::recovery::events::EventKind;
+use crate::recovery::finished::{Finished, write_finished};
 use crate::recovery::points::{Point, gone, names};
-use crate::recovery::revert::{Revert, Touched, compare_digests, mend_partial};
+use crate::recovery::revert::{Revert, compare_digests, mend_partial};
 use crate::recovery::scope::target;
 use crate::recovery::selector::Selector;
+use crate::recovery::touched::Touched;
 use crate::state::unit;
 use crate::text::{OneLine, printable};
 
@@ -91,6 +93,11 @@ pub struct RestorePlan {
     pub collections: BTreeMap<String, Counts>,
     /// Tasks that have finished since the point and would run again, unless they are kept finished.
     pub tasks_run_again: u64,
+    /// Tasks that came and finished after the point and would be forgotten, unless they are kept finished: with their
+    /// idempotency keys, so that the same work, pushed once more, would run again.
+    pub tasks_forgotten: u64,
+    /// Whether these stay as they are, as [`RestoreOptions::keep_finished`] says.
+    pub keep_finished: bool,
     #[serde(skip)]
     options: RestoreOptions,
     #[serde(skip)]
@@ -122,6 +129,12 @@ pub struct RestoreReport {
     pub verified: Verified,
     /// Claims that were returned to ready; their tokens are void.
     pub claims_returned: u64,
+    /// Tasks that had finished since the point and run again, unless they were kept finished. An undo counts none.
+    pub tasks_run_again: u64,
+    /// Tasks that had come and finished after the point and are forgotten, unless they were kept finished.
+    pub tasks_forgotten: u64,
+    /// Whether these have stayed as they were.
+    pub keep_finished: bool,
 }
 
 /// How much a restore verified.
@@ -193,12 +206,7 @@ impl fmt::Display for RestorePlan {
         if self.point.partial {
             writeln!(f, "  a repair could not bring all of that point back; see hivekeep point show")?;
         }
-        if self.tasks_run_again > 0 {
-            let kept =
-                if self.options.keep_finished { "stay finished" } else { "would run again; see --keep-finished" };
-            writeln!(f, "  finished tasks since then: {} {kept}", self.tasks_run_again)?;
-        }
-        Ok(())
+        write_finished(f, self.tasks_run_again, self.tasks_forgotten, self.keep_finished)
     }
 }
 
@@ -252,24 +260,30 @@ impl Store {
         options: RestoreOptions,
         direction: Direction,
     ) -> Result<RestorePlan> {
-        let mut touched = Touched::default();
-        let mut tasks_run_again = 0;
+        let (mut touched, mut finished) = (Touched::default(), Finished::new(options.keep_finished));
         view.each_difference(point.epoch, Epoch::NOW, &scope, |row, then, now| {
             let Place { collection, key, .. } = Place::of_record(row);
             touched.count(collection, kind(now.is_some(), then.is_some()));
-            if collection == CollectionId::QUEUE
-                && direction == Direction::Restore
-                && let Some(task) = unit::runs_again(key, then.as_deref(), now.as_deref())?
-            {
-                tasks_run_again += 1;
-                if options.keep_finished {
-                    touched.keep(task);
-                }
+            if collection == CollectionId::QUEUE && direction == Direction::Restore {
+                finished.see(key, then.as_deref(), now.as_deref())?;
             }
             Ok(())
         })?;
-        let collections = touched.named(&names(view)?);
-        Ok(RestorePlan { point, collections, tasks_run_again, options, scope, direction })
+        finished.left_out();
+        let mut collections = touched.named(&names(view)?);
+        finished.correct(&mut collections);
+        let Finished { run_again: tasks_run_again, forgotten: tasks_forgotten, .. } = finished;
+        let keep_finished = options.keep_finished;
+        Ok(RestorePlan {
+            point,
+            collections,
+            tasks_run_again,
+            tasks_forgotten,
+            keep_finished,
+            options,
+            scope,
+            direction,
+        })
     }
 
     /// Restores a point: everything, or what the options name. It can be undone with [`Store::undo`].
@@ -358,11 +372,22 @@ impl WriteTx<'_> {
         }
         let mended = mend_partial(self, &scope, manifest.as_ref(), &plan.point)?;
         let claims_returned = if plan.is_undo() { 0 } else { revert.settle(self)? };
+        let Finished { run_again: tasks_run_again, forgotten: tasks_forgotten, .. } = revert.finished;
         let collections = revert.touched(&names);
-        let undo = safe.id.clone();
+        let (undo, point) = (safe.id.clone(), plan.point.to_string());
         self.widen_undo(safety, safe)?;
         self.turn_epoch()?;
-        let report = RestoreReport { point: plan.point.to_string(), collections, undo, verified, claims_returned };
+        let keep_finished = plan.keep_finished;
+        let report = RestoreReport {
+            point,
+            collections,
+            undo,
+            verified,
+            claims_returned,
+            tasks_run_again,
+            tasks_forgotten,
+            keep_finished,
+        };
         let mut details = json!({
             "point": report.point, "undo": report.undo, "collections": report.collections, "is_undo": plan.is_undo(),
         });

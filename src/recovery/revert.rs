@@ -11,70 +11,37 @@ use crate::engine::schema::{CollectionId, Place, Table};
 use crate::engine::view::undo_range;
 use crate::engine::write::WriteTx;
 use crate::error::{Error, Result};
-use crate::recovery::diff::{ChangeKind, Counts, kind};
+use crate::recovery::diff::{Counts, kind};
+use crate::recovery::finished::{Finished, Kept};
 use crate::recovery::points::{Names, Point, names};
+use crate::recovery::touched::Touched;
 use crate::state::documents::mend_documents_within;
-use crate::state::unit::{self, RunsAgain};
+use crate::state::queue::is_finished;
+use crate::state::unit;
 
 /// Rows read at a time.
 const PAGE: usize = 256;
-
-/// How many records a restore touches, less those that it leaves as they are after all. A plan counts with it too, so
-/// that both give the same.
-#[derive(Default)]
-pub(crate) struct Touched {
-    counts: BTreeMap<CollectionId, Counts>,
-    /// Tasks that stay finished, and assignments that therefore do not come back.
-    kept_tasks: u64,
-    kept_assignments: u64,
-}
-
-impl Touched {
-    /// A record comes back, changes or goes. The pieces of long values are no records of their own.
-    pub(crate) fn count(&mut self, collection: CollectionId, change: ChangeKind) {
-        if collection != CollectionId::CHUNKS {
-            self.counts.entry(collection).or_default().count(change);
-        }
-    }
-
-    /// A task stays finished.
-    pub(crate) fn keep(&mut self, task: RunsAgain) {
-        self.kept_tasks += 1;
-        self.kept_assignments += u64::from(task.assigned);
-    }
-
-    /// By the names of collections.
-    pub(crate) fn named(mut self, names: &Names) -> BTreeMap<String, Counts> {
-        if let Some(tasks) = self.counts.get_mut(&CollectionId::QUEUE) {
-            tasks.changed = tasks.changed.saturating_sub(self.kept_tasks);
-        }
-        if let Some(assignments) = self.counts.get_mut(&CollectionId::ASSIGNMENTS) {
-            assignments.added = assignments.added.saturating_sub(self.kept_assignments);
-        }
-        let touched = self.counts.into_iter().filter(|(_, counts)| counts.total() > 0);
-        touched.map(|(collection, counts)| (names.of(collection), counts)).collect()
-    }
-}
 
 /// A restore in progress.
 pub(crate) struct Revert<'p> {
     pub(crate) from: Epoch,
     pub(crate) scope: &'p Scope,
-    pub(crate) keep_finished: bool,
+    /// The finished work that it met, once everything is as at the point.
+    pub(crate) finished: Finished,
     touched: Touched,
     /// Pieces of long values by their rows of `undo`; they come back when no whole value is read any more.
     pieces: Vec<Vec<u8>>,
     /// Long values whose index rows are still to be derived.
     long: Vec<(CollectionId, Vec<u8>)>,
-    /// Tasks that were finished before the restore, as they were.
-    finished: Vec<(Vec<u8>, Vec<u8>)>,
+    /// Tasks that differed: as they were before the restore if they were finished, or not there.
+    tasks: Vec<(Vec<u8>, Option<Vec<u8>>)>,
 }
 
 impl<'p> Revert<'p> {
     /// Back to the point `from`.
     pub(crate) fn new(from: Epoch, scope: &'p Scope, keep_finished: bool) -> Self {
-        let touched = Touched::default();
-        Self { from, scope, keep_finished, touched, pieces: Vec::new(), long: Vec::new(), finished: Vec::new() }
+        let (finished, touched) = (Finished::new(keep_finished), Touched::default());
+        Self { from, scope, finished, touched, pieces: Vec::new(), long: Vec::new(), tasks: Vec::new() }
     }
 
     /// Writes what the records in scope were, up to the safety point that was just sealed.
@@ -119,9 +86,11 @@ impl<'p> Revert<'p> {
         if now == then {
             return Ok(());
         }
-        if collection == CollectionId::QUEUE && self.keep_finished {
+        if collection == CollectionId::QUEUE {
             let task = tx.whole_value(collection, key, now)?;
-            self.finished.extend(task.map(|task| (key.to_vec(), task)));
+            if task.as_ref().map_or(Ok(true), |task| is_finished(key, task))? {
+                self.tasks.push((key.to_vec(), task));
+            }
         }
         self.index(tx, collection, key, now, then)?;
         match then {
@@ -167,13 +136,15 @@ impl<'p> Revert<'p> {
     /// What has to follow a restore of tasks, once the digests have been compared: those that are to stay finished
     /// do, and claims of the past, whose bots are gone, are returned. Gives how many claims.
     pub(crate) fn settle(&mut self, tx: &mut WriteTx<'_>) -> Result<u64> {
-        for (key, finished) in std::mem::take(&mut self.finished) {
+        let mut kept = Kept::default();
+        for (key, now) in std::mem::take(&mut self.tasks) {
             let then = tx.get(CollectionId::QUEUE, &key)?;
-            if let Some(task) = unit::runs_again(&key, then.as_deref(), Some(&finished))? {
-                self.touched.keep(task);
-                tx.queue().keep_finished(&finished)?;
+            if self.finished.see(&key, then.as_deref(), now.as_deref())? {
+                kept.tasks.extend(now);
             }
         }
+        kept.left_out = self.finished.left_out();
+        kept.put(tx)?;
         if self.scope.has_all_of(CollectionId::QUEUE) {
             return Ok(tx.queue().void_claims()? as u64);
         }
@@ -186,7 +157,9 @@ impl<'p> Revert<'p> {
 
     /// What was touched, by the names of collections.
     pub(crate) fn touched(self, names: &Names) -> BTreeMap<String, Counts> {
-        self.touched.named(names)
+        let mut counts = self.touched.named(names);
+        self.finished.correct(&mut counts);
+        counts
     }
 }
 

@@ -67,18 +67,3 @@ pub(crate) fn task_of_row(row: &[u8]) -> Option<TaskId> {
     let (collection, key) = CollectionId::split_row_key(row)?;
     (collection == CollectionId::QUEUE).then(|| TaskId::from_key(key).ok()).flatten()
 }
-
-/// A task that is finished now and was not then, so that going back makes it run again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct RunsAgain {
-    /// Whether it was some bot's then, so that an assignment comes back with it.
-    pub(crate) assigned: bool,
-}
-
-/// Whether going back makes a task run again.
-pub(crate) fn runs_again(key: &[u8], then: Option<&[u8]>, now: Option<&[u8]>) -> Result<Option<RunsAgain>> {
-    let (Some(then), Some(now)) = (then, now) else { return Ok(None) };
-    let (then, now) = (Task::from_record(key, then)?, Task::from_record(key, now)?);
-    let again = now.state.is_finished() && !then.state.is_finished();
-    Ok(again.then(|| RunsAgain { assigned: assignments::key_of(&then).is_some() }))
-}

@@ -11,7 +11,7 @@ use crate::face::cli::exit::Exit;
 #[cfg(feature = "age")]
 use crate::face::cli::input;
 use crate::face::cli::progress::Progress;
-use crate::face::cli::restore::show_counts;
+use crate::face::cli::restore::{show_counts, tell_finished};
 use crate::face::summary::counted;
 use crate::recovery::diff::Counts;
 use crate::transfer::archive::{ImportOptions, ImportReport};
@@ -38,6 +38,9 @@ pub(super) struct Import {
     /// Verify it and show what would be done, and change nothing
     #[arg(long)]
     dry_run: bool,
+    /// Leave tasks finished that are finished in the store and not in the archive
+    #[arg(long)]
+    keep_finished: bool,
     /// Refuse an archive with a longer value
     #[arg(long, value_name = "BYTES")]
     max_value_bytes: Option<u64>,
@@ -86,7 +89,7 @@ impl Import {
     }
 
     fn options(&self) -> Result<ImportOptions> {
-        let options = ImportOptions::new().only(self.only.clone());
+        let options = ImportOptions::new().only(self.only.clone()).keep_finished(self.keep_finished);
         let options = self.max_value_bytes.into_iter().fold(options, ImportOptions::max_value_bytes);
         let options = self.max_bytes.into_iter().fold(options, ImportOptions::max_bytes);
         #[cfg(feature = "age")]
@@ -145,6 +148,7 @@ fn tell(context: &mut Context, report: &ImportReport) {
         let claims = counted(report.claims_returned, "claim");
         context.out.message(format_args!("{claims} returned to ready; their tokens are void"));
     }
+    tell_finished(&mut context.out, report.tasks_run_again, report.tasks_forgotten, report.keep_finished);
     let records = counted(report.collections.values().map(Counts::total).sum(), "record");
     if report.created {
         let (point, store) = (&report.point, context.path.display());

@@ -40,7 +40,7 @@ pub(super) struct Restore {
     /// Verify every record and every point first
     #[arg(long)]
     verify: bool,
-    /// Leave tasks finished that have been finished since the point
+    /// Leave tasks finished that have been finished since the point, those too that came after it
     #[arg(long)]
     keep_finished: bool,
     /// Restore what is left of a point that a repair could not bring back whole
@@ -91,6 +91,7 @@ impl Restore {
             let claims = counted(report.claims_returned, "claim");
             context.out.message(format_args!("{claims} returned to ready; their tokens are void"));
         }
+        tell_finished(&mut context.out, report.tasks_run_again, report.tasks_forgotten, report.keep_finished);
         context.out.message(format_args!("restored {}; undo with: hivekeep undo", counted(report.total(), "record")));
         Ok(Exit::Done)
     }
@@ -121,6 +122,21 @@ fn show_plan(out: &mut Output, plan: &RestorePlan) -> Result<Exit> {
 
 fn show_report(out: &mut Output, report: &RestoreReport) -> Result<()> {
     if out.is_json() { out.json(report) } else { show_counts(out, &report.collections) }
+}
+
+/// What has become of work that was finished after the point.
+pub(super) fn tell_finished(out: &mut Output, run_again: u64, forgotten: u64, keep: bool) {
+    let tasks = counted(run_again + forgotten, "finished task");
+    let way = "to keep finished work: hivekeep undo, then the same with --keep-finished";
+    match (keep, run_again, forgotten) {
+        (_, 0, 0) => {}
+        (true, ..) => out.message(format_args!("{tasks} kept")),
+        (false, _, 0) => out.message(format_args!("{tasks} will run again; {way}")),
+        (false, 0, _) => out.message(format_args!("{tasks} forgotten; {way}")),
+        (false, ..) => {
+            out.message(format_args!("{tasks}: {run_again} will run again, {forgotten} forgotten; {way}"));
+        }
+    }
 }
 
 /// A line for each collection that has changed, or would.

@@ -313,7 +313,13 @@ pub(super) const PLAN: Shape = Shape {
     members: &[
         needed("point", Of(&POINT), "the point whose state would come back"),
         needed("collections", COUNTS_BY_COLLECTION, "added, changed and removed records of each"),
-        needed("tasks_run_again", Number, "finished tasks that would run again"),
+        needed("tasks_run_again", Number, "finished tasks that would run again unless they are kept finished"),
+        needed(
+            "tasks_forgotten",
+            Number,
+            "tasks that came and finished since, which would be forgotten unless they are kept",
+        ),
+        needed("keep_finished", Flag, "whether these stay as they are"),
     ],
 };
 
@@ -326,6 +332,9 @@ pub(super) const RESTORED: Shape = Shape {
         needed("undo", Text, "the safety point that takes it back"),
         needed("verified", VERIFIED, "what changed, or everything"),
         needed("claims_returned", Number, "claims that went back to ready; their tokens are void"),
+        needed("tasks_run_again", Number, "finished tasks that run again unless they were kept finished"),
+        needed("tasks_forgotten", Number, "tasks that came and finished since, forgotten unless they were kept"),
+        needed("keep_finished", Flag, "whether these have stayed as they were"),
     ],
 };
 

@@ -110,15 +110,23 @@ impl Queue<&mut WriteTx<'_>> {
         Ok(task.state == TaskState::Claimed)
     }
 
-    /// Puts a task back as it was when it had finished, after a restore to a point before that.
+    /// Puts a task back as it was when it had finished, after a restore to a point before that, or before it came.
     pub(crate) fn keep_finished(&mut self, payload: &[u8]) -> Result<()> {
         let finished: Task = codec::decode(payload)?;
-        let before = self.indexed(&finished.id)?;
-        let finished = self.change(&before, finished)?;
+        let before = self.get(&finished.id)?;
+        self.save(before.as_ref(), &finished)?;
         if finished.state == TaskState::Done {
             self.release_those_waiting_for(&finished.id)?;
         }
         Ok(())
+    }
+
+    /// Lets a task of the point that was restored not come back.
+    pub(crate) fn leave_out(&mut self, key: &[u8]) -> Result<()> {
+        match self.get(&TaskId::from_key(key)?)? {
+            Some(task) => self.erase(&task),
+            None => Ok(()),
+        }
     }
 
     fn void_claim(&mut self, id: &TaskId) -> Result<()> {

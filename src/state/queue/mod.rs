@@ -44,6 +44,7 @@ pub(crate) use keys::RULE as INDEX;
 pub use list::TaskPage;
 pub use memory::{Memory, Remembered};
 pub use new_task::NewTask;
+pub(crate) use task::is_finished;
 pub use task::{Holder, Priority, Task, TaskState};
 #[cfg(feature = "tokio")]
 pub(crate) use wait::is_over;

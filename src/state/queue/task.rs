@@ -144,6 +144,15 @@ impl Head {
     }
 }
 
+/// Whether the task of a record is finished, read without its JSON.
+///
+/// # Errors
+///
+/// As [`Task::from_record`], but for what is behind the first fields.
+pub(crate) fn is_finished(key: &[u8], payload: &[u8]) -> Result<bool> {
+    Ok(Head::from_record(key, payload)?.state.is_finished())
+}
+
 /// Refuses a task under another one's key, and one whose fields are not those of its state.
 fn check_head(
     key: &[u8],

@@ -23,6 +23,7 @@ use crate::engine::write::WriteTx;
 use crate::error::{Error, ErrorKind, Result};
 use crate::recovery::diff::{ChangeKind, Counts};
 use crate::recovery::events::EventKind;
+use crate::recovery::finished::{Finished, Kept, write_finished};
 use crate::recovery::points::names;
 use crate::text::OneLine;
 
@@ -36,6 +37,12 @@ pub struct ImportPlan {
     pub point: ArchivedPoint,
     /// How many records of each collection would come, change, and go.
     pub collections: BTreeMap<String, Counts>,
+    /// Tasks that have finished since the archived point and would run again, unless they are kept finished.
+    pub tasks_run_again: u64,
+    /// Tasks that are finished here and not in the archive, and would be forgotten unless they are kept.
+    pub tasks_forgotten: u64,
+    /// Whether these stay as they are, as [`ImportOptions::keep_finished`] says.
+    pub keep_finished: bool,
     #[serde(skip)]
     options: ImportOptions,
 }
@@ -61,7 +68,7 @@ impl fmt::Display for ImportPlan {
         if self.point.partial {
             writeln!(f, "  a repair had lost something of that point before it was archived")?;
         }
-        Ok(())
+        write_finished(f, self.tasks_run_again, self.tasks_forgotten, self.keep_finished)
     }
 }
 
@@ -81,8 +88,18 @@ impl Store {
         let mut view = self.view()?;
         let mut merging = Merging::new(&mut view, options, progress);
         let manifest = read(file, options, &mut merging)?;
+        merging.leave_out();
         let collections = merging.named();
-        Ok(ImportPlan { file: file.to_path_buf(), point: manifest.point, collections, options: options.clone() })
+        let Finished { run_again: tasks_run_again, forgotten: tasks_forgotten, .. } = merging.finished;
+        Ok(ImportPlan {
+            file: file.to_path_buf(),
+            point: manifest.point,
+            collections,
+            tasks_run_again,
+            tasks_forgotten,
+            keep_finished: options.keep_finished,
+            options: options.clone(),
+        })
     }
 
     /// Takes an archive into this store: what is in it becomes the state, and other collections stay as they are unless
@@ -159,7 +176,10 @@ impl WriteTx<'_> {
         let mut merging = Merging::new(self, &plan.options, progress);
         let manifest = read(&plan.file, &plan.options, &mut merging)?;
         let scope = merging.scope.clone();
+        let kept = merging.leave_out();
         let collections = merging.named();
+        let Finished { run_again: tasks_run_again, forgotten: tasks_forgotten, .. } = merging.finished;
+        kept.put(self)?;
         let mut safe = safe;
         safe.undoes = Some(Restored {
             from: safety,
@@ -181,7 +201,18 @@ impl WriteTx<'_> {
         });
         self.events().append(EventKind::Imported, details)?;
         let (file, undo) = (plan.file.clone(), Some(undo));
-        Ok(ImportReport { file, point, created: false, collections, undo, claims_returned, audit_entries: 0 })
+        Ok(ImportReport {
+            file,
+            point,
+            created: false,
+            collections,
+            undo,
+            claims_returned,
+            audit_entries: 0,
+            tasks_run_again,
+            tasks_forgotten,
+            keep_finished: plan.keep_finished,
+        })
     }
 }
 
@@ -258,6 +289,9 @@ struct Merging<'m, T> {
     scope: Scope,
     counts: BTreeMap<String, Counts>,
     name: String,
+    /// The finished work that it meets, and what of it is to stay.
+    finished: Finished,
+    kept: Kept,
     /// Of the current collection, when it is wanted: its number, if it has one, and what is in the store.
     into: Option<(Option<CollectionId>, Ahead)>,
 }
@@ -297,6 +331,8 @@ impl<'m, T: Target> Merging<'m, T> {
             scope: Scope::default(),
             counts: BTreeMap::new(),
             name: String::new(),
+            finished: Finished::new(options.keep_finished),
+            kept: Kept::default(),
             into: None,
         }
     }
@@ -305,7 +341,22 @@ impl<'m, T: Target> Merging<'m, T> {
     fn named(&mut self) -> BTreeMap<String, Counts> {
         let mut counts = std::mem::take(&mut self.counts);
         counts.retain(|_, counts| counts.total() > 0);
+        self.finished.correct(&mut counts);
         counts
+    }
+
+    /// Once everything was read: the finished work that is to stay.
+    fn leave_out(&mut self) -> Kept {
+        self.kept.left_out = self.finished.left_out();
+        std::mem::take(&mut self.kept)
+    }
+
+    /// Looks at a task that differs: what it is in the archive, and what it is here.
+    fn see(&mut self, collection: CollectionId, key: &[u8], then: Option<&[u8]>, now: Option<&[u8]>) -> Result<()> {
+        if collection == CollectionId::QUEUE && self.finished.see(key, then, now)? {
+            self.kept.tasks.extend(now.map(<[u8]>::to_vec));
+        }
+        Ok(())
     }
 
     fn count(&mut self, change: ChangeKind) {
@@ -323,11 +374,14 @@ impl<'m, T: Target> Merging<'m, T> {
                     Some(std::cmp::Ordering::Greater) => break,
                     Some(std::cmp::Ordering::Equal) => {
                         change = (value != payload).then_some(ChangeKind::Changed);
-                        ahead.page.pop_front();
+                        if let (Some((own, value)), true) = (ahead.page.pop_front(), change.is_some()) {
+                            self.see(id, &own, Some(payload), Some(&value))?;
+                        }
                         break;
                     }
                     Some(std::cmp::Ordering::Less) | None => {
-                        if let Some((own, _)) = ahead.page.pop_front() {
+                        if let Some((own, value)) = ahead.page.pop_front() {
+                            self.see(id, &own, None, Some(&value))?;
                             self.target.remove(id, &own)?;
                             self.count(ChangeKind::Removed);
                         }
@@ -387,10 +441,11 @@ impl<T: Target> Take for Merging<'_, T> {
         self.progress.add();
         let Some(change) = self.catch_up(Some(key), payload)? else { return Ok(()) };
         self.count(change);
-        match &self.into {
-            Some((Some(id), _)) => self.target.put(*id, key, payload),
-            _ => Ok(()),
+        let Some((Some(id), _)) = self.into else { return Ok(()) };
+        if change == ChangeKind::Added {
+            self.see(id, key, Some(payload), None)?;
         }
+        self.target.put(id, key, payload)
     }
 
     fn collection_end(&mut self) -> Result<()> {

@@ -40,6 +40,7 @@ pub struct ImportOptions {
     pub(super) keys: Keys,
     pub(super) max_value_bytes: u64,
     pub(super) max_bytes: u64,
+    pub(super) keep_finished: bool,
 }
 
 /// What taking in an archive did.
@@ -60,12 +61,18 @@ pub struct ImportReport {
     pub claims_returned: u64,
     /// Entries of the audit trail that were taken in; a store that has one keeps its own.
     pub audit_entries: u64,
+    /// Tasks that had finished since the archived point and run again, unless they were kept finished.
+    pub tasks_run_again: u64,
+    /// Tasks that were finished here and not in the archive, and are forgotten unless they were kept finished.
+    pub tasks_forgotten: u64,
+    /// Whether these have stayed as they were.
+    pub keep_finished: bool,
 }
 
 impl Default for ImportOptions {
     fn default() -> Self {
         let (max_value_bytes, max_bytes) = (MAX_VALUE_BYTES, MAX_BYTES);
-        Self { only: Vec::new(), keys: Keys::default(), max_value_bytes, max_bytes }
+        Self { only: Vec::new(), keys: Keys::default(), max_value_bytes, max_bytes, keep_finished: false }
     }
 }
 
@@ -79,6 +86,14 @@ impl ImportOptions {
     #[must_use]
     pub fn only<S: Into<String>>(mut self, collections: impl IntoIterator<Item = S>) -> Self {
         self.only = collections.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// Leaves tasks finished that are finished in the store into which the archive goes, and are not in the archive;
+    /// otherwise they would run again, or be forgotten with their idempotency keys. A new store has none.
+    #[must_use]
+    pub fn keep_finished(mut self, keep: bool) -> Self {
+        self.keep_finished = keep;
         self
     }
 
@@ -188,8 +203,18 @@ impl Store {
             let point = manifest.point;
             let (undo, claims_returned, created) = (None, 0, true);
             let file = file.to_path_buf();
-            let report = ImportReport { file, point, created, collections, undo, claims_returned, audit_entries };
-            Ok(Outcome::Commit(report))
+            Ok(Outcome::Commit(ImportReport {
+                file,
+                point,
+                created,
+                collections,
+                undo,
+                claims_returned,
+                audit_entries,
+                tasks_run_again: 0,
+                tasks_forgotten: 0,
+                keep_finished: options.keep_finished,
+            }))
         })?;
         refuse_unsound(&store)?;
         store.close()?;

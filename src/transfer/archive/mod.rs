@@ -8,6 +8,8 @@
 //! * [`pack`], [`seal`], [`hashed`] and [`place`] are the file: compressed, encrypted, hashed, named last
 
 mod apply;
+#[cfg(test)]
+mod apply_test;
 mod automatic;
 mod expect;
 mod export;

@@ -62,6 +62,7 @@ pub(super) const ROUTES: &[Route] = &[
             member("only", shapes::TEXTS, "in place, only these collections"),
             member("dry_run", Flag, "only say what restoring in place would do"),
             member("data", Flag, "give the content back although it is restored in place"),
+            member("keep_finished", Flag, "in place, leave tasks finished that have been finished since"),
         ]),
         gives: Gives::Members(&[
             SUCCESS,
@@ -71,7 +72,17 @@ pub(super) const ROUTES: &[Route] = &[
             sometimes("undo", Text, "in place: the safety point that takes it back"),
             sometimes("verified", shapes::VERIFIED, "in place: what changed, or everything"),
             sometimes("claims_returned", Number, "in place: claims that went back to ready; their tokens are void"),
-            sometimes("tasks_run_again", Number, "of a dry run: finished tasks that would run again"),
+            sometimes(
+                "tasks_run_again",
+                Number,
+                "in place: finished tasks that run again unless they are kept finished",
+            ),
+            sometimes(
+                "tasks_forgotten",
+                Number,
+                "in place: tasks that came and finished since, forgotten unless they are kept",
+            ),
+            sometimes("keep_finished", Flag, "in place: whether these stay as they are"),
             TIMESTAMP,
         ]),
         statuses: OK,

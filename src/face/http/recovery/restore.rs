@@ -23,6 +23,7 @@ struct Wanted {
     only: Vec<String>,
     dry_run: bool,
     data: bool,
+    keep_finished: bool,
 }
 
 pub(super) async fn restore(State(app): State<App>, Name(id): Name, Object(members): Object) -> Answer<Json<Value>> {
@@ -39,7 +40,12 @@ impl Wanted {
             only: members.list("only")?,
             dry_run: members.truth("dry_run").unwrap_or_default(),
             data: members.truth("data").unwrap_or_default(),
+            keep_finished: members.truth("keep_finished").unwrap_or_default(),
         })
+    }
+
+    fn options(self) -> RestoreOptions {
+        RestoreOptions::new().only(self.only).keep_finished(self.keep_finished)
     }
 }
 
@@ -60,19 +66,21 @@ fn answer(store: &Store, id: &str, wanted: Wanted) -> Result<Value> {
 
 /// What restoring in place would do.
 fn plan(store: &Store, backup: &Backup, wanted: Wanted) -> Result<Value> {
-    let plan = store.plan_restore(selector(backup), RestoreOptions::new().only(wanted.only))?;
+    let plan = store.plan_restore(selector(backup), wanted.options())?;
     Ok(json!({
         "success": true, "dry_run": true, "restored": plan.collections, "tasks_run_again": plan.tasks_run_again,
+        "tasks_forgotten": plan.tasks_forgotten, "keep_finished": plan.keep_finished,
     }))
 }
 
 /// Restores in place. Its content is given only if it is asked for, and is read before it is applied.
 fn apply(store: &Store, backup: &Backup, wanted: Wanted) -> Result<Value> {
     let data = wanted.data.then(|| store.backup_data(backup)).transpose()?;
-    let report = store.restore(selector(backup), RestoreOptions::new().only(wanted.only))?;
+    let report = store.restore(selector(backup), wanted.options())?;
     let answer = json!({
         "success": true, "restored": report.collections, "undo": report.undo, "verified": report.verified,
-        "claims_returned": report.claims_returned,
+        "claims_returned": report.claims_returned, "tasks_run_again": report.tasks_run_again,
+        "tasks_forgotten": report.tasks_forgotten, "keep_finished": report.keep_finished,
     });
     Ok(match data {
         Some(data) => with_data(answer, data),

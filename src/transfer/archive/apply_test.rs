@@ -1,0 +1,63 @@
+//! An import into a store that has gone on: what was finished there meanwhile.
+
+use serde_json::json;
+
+use super::{ExportOptions, ImportOptions, ImportReport};
+use crate::state::ids::{BotId, TaskId};
+use crate::state::queue::{ClaimOptions, NewTask, Task, TaskState};
+use crate::state::testing::Fixture;
+
+fn push(hive: &Fixture, name: &str) -> Task {
+    let id = TaskId::new(name).unwrap();
+    hive.write(|tx| tx.queue().enqueue(NewTask::new(json!(name)).id(id).idempotency_key(name)))
+}
+
+fn complete(hive: &Fixture) -> Task {
+    let bot = BotId::new("ant").unwrap();
+    hive.write(|tx| {
+        let claim = tx.queue().claim(&bot, &ClaimOptions::default())?.remove(0);
+        tx.queue().complete(&claim.id, claim.token, "result")
+    })
+}
+
+fn tasks(hive: &Fixture) -> Vec<Task> {
+    hive.view().queue().list().map(|task| task.unwrap()).collect()
+}
+
+/// Takes an archive in, as its plan says.
+fn import(hive: &Fixture, archive: &std::path::Path, keep: bool) -> ImportReport {
+    let options = ImportOptions::new().keep_finished(keep);
+    let plan = hive.store.plan_import(archive, &options, &|_, _| ()).unwrap();
+    let shown = if keep { "2 stay finished" } else { "1 would run again, 1 would be forgotten; see --keep-finished" };
+    assert!(plan.to_string().contains(&format!("finished tasks since then: {shown}")), "{plan}");
+    let report = hive.store.apply_import(&plan, &|_, _| ()).unwrap();
+    assert_eq!(plan.collections, report.collections, "a dry run counts what the import then touches");
+    let numbers = (plan.tasks_run_again, plan.tasks_forgotten, plan.keep_finished);
+    assert_eq!(numbers, (report.tasks_run_again, report.tasks_forgotten, report.keep_finished));
+    hive.check();
+    report
+}
+
+#[test]
+fn an_import_into_a_newer_store_counts_what_runs_again_and_keeps_it_finished_when_asked() {
+    let hive = Fixture::new();
+    let folder = tempfile::tempdir().unwrap();
+    let archive = folder.path().join("hive.tar.zst");
+    push(&hive, "first");
+    hive.store.export(&archive, &ExportOptions::new(), &|_, _| ()).unwrap();
+    complete(&hive);
+    push(&hive, "second");
+    complete(&hive);
+    let before = tasks(&hive);
+
+    let report = import(&hive, &archive, false);
+    assert_eq!((report.tasks_run_again, report.tasks_forgotten), (1, 1));
+    assert_eq!(tasks(&hive).iter().map(|task| task.state).collect::<Vec<_>>(), [TaskState::Ready]);
+    hive.store.undo().unwrap();
+    assert_eq!(tasks(&hive), before);
+
+    let report = import(&hive, &archive, true);
+    assert!(report.collections.is_empty(), "{:?}", report.collections);
+    assert_eq!(tasks(&hive), before);
+    assert_eq!(push(&hive, "second"), before[1], "the producer's same push does not run again");
+}
