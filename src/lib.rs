@@ -157,6 +157,7 @@ pub use face::asynchronous::AsyncStore;
 pub use face::cli::run as run_program;
 pub use recovery::backups::{Backup, BackupOf, BackupRequest, Kind};
 pub use recovery::checked::LastCheck;
+pub use recovery::crash::Crash;
 pub use recovery::diff::{Change, ChangeKind, Counts, Diff};
 pub use recovery::drills::{LastDrill, Rehearsed};
 pub use recovery::events::{Event, EventKind, Events};
@@ -169,7 +170,7 @@ pub use recovery::restore::{RestoreOptions, RestorePlan, RestoreReport, Verified
 pub use recovery::retention::{Candidate, Class, Policy, Reason, TagRule, Thinning, Verdict};
 pub use recovery::scheduler::{Attendant, Health, Schedule, Scheduler, Work};
 pub use recovery::selector::Selector;
-pub use recovery::sessions::{Crash, Session, SessionState};
+pub use recovery::sessions::{Session, SessionState};
 pub use recovery::size::PointSize;
 pub use state::assignments::{Assignment, Assignments, Hold};
 pub use state::audit::chain::{AuditFinding, AuditReport, EntryHash, Link, Trail};

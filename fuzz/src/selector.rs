@@ -17,13 +17,13 @@ pub fn run(data: &[u8]) {
 
 /// A point that is found is one of the points, and not behind the time that was asked for.
 fn find(selector: &Selector, text: &str) {
-    let named = [Named::Always, Named::ByTime, Named::ById];
+    let named = [Named::Always, Named::ByTime, Named::ById, Named::Partial];
     let points: Vec<_> = (0..9)
         .map(|number| PointName {
             epoch: Epoch(number),
             id: format!("{:08x}-0000-7000-8000-{:012x}", text.len() / 2, number / 2),
             at: format!("20{:02}-01-01T00:00:00Z", 9 * number).parse().unwrap(),
-            named: named[usize::try_from(number % 3).unwrap()],
+            named: named[usize::try_from(number % 4).unwrap()],
         })
         .collect();
     let now = "2050-01-01T00:00:00Z".parse().unwrap();

@@ -7,15 +7,14 @@ use std::path::PathBuf;
 use serde::Serialize;
 
 use crate::engine::digest::Stats;
-use crate::engine::point::Origin;
 use crate::engine::records::{KeyRange, Records};
 use crate::engine::schema::{CollectionId, Table};
 use crate::engine::store::Store;
 use crate::engine::view::View;
 use crate::error::Result;
+use crate::recovery::crash::Crash;
 use crate::recovery::drills::LastDrill;
 use crate::recovery::points::{Point, names};
-use crate::recovery::sessions::Crash;
 use crate::state::queue::TaskCounts;
 use crate::transfer::archive::LastArchive;
 
@@ -73,7 +72,7 @@ impl Copy {
 pub(crate) struct Points {
     /// Those that were asked for, or are automatic, of documents too.
     pub(crate) total: u64,
-    /// Those of restores and of single commits.
+    /// Those of single backups, of restores and of single commits.
     pub(crate) others: u64,
     /// The one that `latest` means.
     pub(crate) latest: Option<Point>,
@@ -93,18 +92,13 @@ impl Summary {
     pub(crate) fn of(store: &Store) -> Result<Self> {
         let view = store.view()?;
         let points = view.all_points()?;
-        let counts = |point: &&Point| point.origin.is_some_and(|origin| origin != Origin::Safety);
-        let total = points.iter().filter(counts).count() as u64;
+        let total = points.iter().filter(|point| point.counts()).count() as u64;
         Ok(Self {
             store: std::path::absolute(store.path())?,
             file_bytes: std::fs::metadata(store.path())?.len(),
             collections: collections(&view)?,
             tasks: view.queue().counts()?,
-            points: Points {
-                total,
-                others: points.len() as u64 - total,
-                latest: points.into_iter().find(|point| point.origin.is_some_and(Origin::is_selectable)),
-            },
+            points: Points { total, others: points.len() as u64 - total, latest: view.latest_point()? },
             archive: Copy::of(store)?,
             crash: store.crash()?,
             last_drill: view.last_drill()?,

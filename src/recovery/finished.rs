@@ -58,7 +58,7 @@ impl Finished {
     pub(crate) fn see(&mut self, key: &[u8], then: Option<&[u8]>, now: Option<&[u8]>) -> Result<bool> {
         let read = |payload| Task::from_record(key, payload);
         match (then.map(read).transpose()?, now.map(read).transpose()?) {
-            (then @ Some(_), Some(now)) if now.state.is_finished() => Ok(self.see_finished(then.as_ref(), now)),
+            (then, Some(now)) if now.state.is_finished() => Ok(self.see_finished(then.as_ref(), now)),
             (Some(then), None) => {
                 self.see_returning(key, then);
                 Ok(false)

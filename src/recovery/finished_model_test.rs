@@ -132,7 +132,8 @@ impl Model {
             let finished = before.0.values().filter(|task| task.state.is_finished()).map(work);
             let finished: BTreeSet<_> = finished.chain(self.done.iter().copied()).collect();
             assert_eq!(report.tasks_run_again, finished.intersection(&open).count() as u64);
-            self.done.retain(|work| !open.contains(work));
+            let there: BTreeSet<_> = after.0.values().map(work).collect();
+            self.done.retain(|work| there.contains(work) && !open.contains(work));
         }
         true
     }

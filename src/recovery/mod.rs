@@ -5,6 +5,7 @@ pub(crate) mod auto_backup;
 pub(crate) mod background;
 pub(crate) mod backups;
 pub(crate) mod checked;
+pub(crate) mod crash;
 pub(crate) mod diff;
 pub(crate) mod drills;
 pub(crate) mod events;
@@ -37,6 +38,8 @@ mod finished_model_test;
 mod finished_test;
 #[cfg(test)]
 mod model_test;
+#[cfg(test)]
+mod partial_test;
 #[cfg(test)]
 mod sessions_test;
 #[cfg(test)]

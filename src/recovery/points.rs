@@ -19,7 +19,7 @@ use crate::engine::schema::{CollectionId, Table};
 use crate::engine::store::Store;
 use crate::engine::view::View;
 use crate::engine::write::WriteTx;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::limits;
 use crate::recovery::backups::{Kind, NewBackup, NewSealed};
 use crate::recovery::events::EventKind;
@@ -310,6 +310,15 @@ impl View {
         Ok(Point::of_commit(epoch, codec::decode(&commit)?))
     }
 
+    /// The point that `latest` means, if there is one.
+    pub(crate) fn latest_point(&self) -> Result<Option<Point>> {
+        match self.resolve(&Selector::Latest(0)) {
+            Ok(latest) => self.point(latest.epoch()).map(Some),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
     /// The point that a selector means.
     pub(crate) fn resolve(&self, selector: &Selector) -> Result<Resolved> {
         if let Selector::Id(id) = selector
@@ -375,6 +384,7 @@ impl Point {
     /// What it can be called.
     fn name(&self) -> PointName {
         let named = match self.origin {
+            Some(origin) if origin.is_selectable() && self.partial => Named::Partial,
             Some(origin) if origin.is_selectable() => Named::Always,
             Some(_) => Named::ById,
             None => Named::ByTime,
@@ -386,6 +396,12 @@ impl Point {
     fn resolved(&self) -> Resolved {
         let PointName { epoch, id, at, .. } = self.name();
         Resolved::Point { epoch, id, at, off: jiff::SignedDuration::ZERO }
+    }
+
+    /// Whether people count it as a restore point: it was asked for or is automatic, of live state or of documents, and
+    /// is neither a single backup nor of a restore nor of a single commit.
+    pub(crate) fn counts(&self) -> bool {
+        matches!(self.origin, Some(Origin::Live | Origin::Documents | Origin::Adopted)) && !self.is_backup()
     }
 
     /// Whether it was made as a backup of one kind, which has its name, and not as a restore point.
@@ -497,5 +513,5 @@ pub(crate) fn epoch_of(key: &[u8]) -> Result<Epoch> {
 
 pub(crate) fn gone(epoch: Epoch) -> Error {
     let message = format!("that point is no longer retained; see hivekeep point list: epoch={epoch}");
-    Error::new(crate::error::ErrorKind::Gone, message)
+    Error::new(ErrorKind::Gone, message)
 }

@@ -21,6 +21,8 @@ pub enum Named {
     ByTime,
     /// Only its id: a safety point, a point of documents, an adopted backup.
     ById,
+    /// Every one, but only where no whole point is meant: one that a repair could not bring back whole.
+    Partial,
 }
 
 /// What a point can be called, for [`resolve`].
@@ -102,7 +104,11 @@ pub fn resolve(selector: &Selector, points: &[PointName], now: Timestamp) -> Res
 }
 
 fn latest(back: u64, points: &[PointName]) -> Result<Resolved> {
-    let mut found: Vec<_> = points.iter().filter(|point| point.named == Named::Always).collect();
+    let named = |named| points.iter().filter(|point| point.named == named).collect::<Vec<_>>();
+    let mut found = named(Named::Always);
+    if found.is_empty() {
+        found = named(Named::Partial);
+    }
     found.sort_by_key(|point| Reverse(point.epoch));
     let wanted = usize::try_from(back).unwrap_or(usize::MAX);
     match (found.get(wanted), found.len()) {
@@ -118,9 +124,11 @@ fn latest(back: u64, points: &[PointName]) -> Result<Resolved> {
 
 fn by_time(time: Timestamp, points: &[PointName]) -> Result<Resolved> {
     let timed = || points.iter().filter(|point| point.named != Named::ById);
-    let found = timed().filter(|point| point.at <= time).max_by_key(|point| (point.at, point.epoch));
-    if let Some(point) = found {
-        return Ok(Resolved::point(point, time));
+    for is_partial in [false, true] {
+        let at_most = timed().filter(|point| point.at <= time && (point.named == Named::Partial) == is_partial);
+        if let Some(point) = at_most.max_by_key(|point| (point.at, point.epoch)) {
+            return Ok(Resolved::point(point, time));
+        }
     }
     let first = timed().min_by_key(|point| (point.at, point.epoch)).ok_or_else(no_points)?;
     Err(Error::not_found(format!(
@@ -287,6 +295,18 @@ mod tests {
             let error = resolve(&select(text), &[], time(NOON)).unwrap_err().to_string();
             assert_eq!(error, "there is no restore point yet; make one with hivekeep point create");
         }
+    }
+
+    #[test]
+    fn a_partial_point_is_meant_only_where_no_whole_one_is() {
+        let mut points = points();
+        points.push(point(9, "eeee0000-part", Named::Partial));
+        points.push(point(0, "eeee1111-part", Named::Partial));
+        let found = |text: &str| resolve(&select(text), &points, time(NOON)).unwrap().epoch();
+        assert_eq!((found("latest"), found("10m ago")), (Epoch(3), Epoch(5)));
+        assert_eq!((found("2026-01-02T10:00:30Z"), found("eeee0")), (Epoch(0), Epoch(9)));
+        let only: Vec<_> = points.iter().filter(|point| point.named == Named::Partial).cloned().collect();
+        assert_eq!(resolve(&select("latest"), &only, time(NOON)).unwrap().epoch(), Epoch(9));
     }
 
     proptest! {

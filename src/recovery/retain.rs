@@ -1,6 +1,6 @@
 //! What is kept: points held, released and forgotten by name, and retention carried out.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::engine::codec;
 use crate::engine::epoch::Epoch;
@@ -8,6 +8,7 @@ use crate::engine::point::{Manifest, Origin};
 use crate::engine::records::Records;
 use crate::engine::schema::Table;
 use crate::engine::store::Store;
+use crate::engine::view::View;
 use crate::engine::write::WriteTx;
 use crate::error::{Error, Result};
 use crate::recovery::backups::backup_row;
@@ -84,18 +85,14 @@ impl Store {
         let mut points: BTreeMap<Epoch, Point> = points.into_iter().map(|point| (point.epoch, point)).collect();
         let mut candidates = Vec::new();
         for point in points.values() {
-            let kind = match (point.origin, point.backups.as_slice()) {
-                (Some(Origin::Documents | Origin::Adopted), [id]) => backup_row(&view, id)?,
-                _ => None,
-            };
             candidates.push(Candidate {
                 epoch: point.epoch,
                 at: point.sealed_at,
                 class: class(point),
-                kind: kind.map_or("point", |backup| backup.backup_type.as_str()).to_owned(),
+                kind: kind(&view, point)?,
                 tags: point.tags.clone(),
                 held: point.held,
-                sound: true,
+                sound: !point.partial,
             });
         }
         let verdicts = policy.judge(&candidates, view.now());
@@ -168,6 +165,19 @@ impl WriteTx<'_> {
         }
         Ok(forgotten)
     }
+}
+
+/// What a point is of: only points of the same kind stand for each other, so that one that holds less never makes the last
+/// one that holds more superfluous. A point of live state holds all of it.
+fn kind(view: &View, point: &Point) -> Result<String> {
+    if !matches!(point.origin, Some(Origin::Documents | Origin::Adopted)) {
+        return Ok("point".to_owned());
+    }
+    let mut kinds = BTreeSet::new();
+    for id in &point.backups {
+        kinds.extend(backup_row(view, id)?.map(|backup| backup.backup_type.as_str()));
+    }
+    Ok(if kinds.is_empty() { "nothing".to_owned() } else { kinds.into_iter().collect::<Vec<_>>().join("+") })
 }
 
 fn class(point: &Point) -> Class {

@@ -71,17 +71,6 @@ pub enum SessionState {
     Acknowledged,
 }
 
-/// A crash that nobody has acknowledged yet.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Crash {
-    /// Whose.
-    pub session: Session,
-    /// Why it counts as one: `process_died`, or `stale_marker`.
-    pub reason: &'static str,
-    /// The newest restore point of live state when asked.
-    pub restore_point: Option<String>,
-}
-
 impl Stored for Session {
     const VERSION: u8 = 1;
     const WHAT: &'static str = "a session";
@@ -202,22 +191,6 @@ impl Store {
         let mut sessions = sessions(&self.view()?)?;
         sessions.reverse();
         Ok(sessions)
-    }
-
-    /// The newest crash that nobody has acknowledged, if there is one.
-    ///
-    /// # Errors
-    ///
-    /// `Damaged`, `Reopen`, `Io`.
-    pub fn crash(&self) -> Result<Option<Crash>> {
-        let crashed = self.sessions()?.into_iter().find_map(|session| match session.state {
-            SessionState::Crashed => Some((session, "process_died")),
-            SessionState::StaleMarker => Some((session, "stale_marker")),
-            _ => None,
-        });
-        let Some((session, reason)) = crashed else { return Ok(None) };
-        let restore_point = self.points()?.first().map(|point| point.to_string());
-        Ok(Some(Crash { session, reason, restore_point }))
     }
 
     /// Acknowledges every crash; gives how many there were.

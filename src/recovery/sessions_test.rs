@@ -128,7 +128,9 @@ fn what_a_dead_process_had_claimed_comes_back_with_the_attempt_counted() {
     hive.leave_a_dead_session(900);
     let store = hive.open();
     let crash = store.crash().unwrap().unwrap();
-    assert_eq!((crash.session.id, crash.reason), (SessionId(900), "process_died"));
+    assert_eq!((crash.session.id, crash.reason, crash.tasks_returned), (SessionId(900), "process_died", 1));
+    let said = "nothing acknowledged is lost; 1 task went back to ready; once seen: hivekeep crash ack";
+    assert_eq!(crash.to_string(), said, "a crash is no reason to restore");
     let task = store.view().unwrap().queue().list().next().unwrap().unwrap();
     assert_eq!((task.state, task.attempts), (TaskState::Ready, 1));
     assert_eq!(store.acknowledge_crashes().unwrap(), 1);

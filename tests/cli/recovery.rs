@@ -241,7 +241,9 @@ fn status_tells_of_a_process_that_was_killed_until_that_is_acknowledged() {
         }
         let status = hive.ok(&["status"]);
         let line = status.lines().find(|line| line.starts_with("crashed")).unwrap();
-        assert!(line.contains("hivekeep, last alive") && line.contains(point.trim()), "{line}");
+        assert!(line.contains("hivekeep, last alive") && line.contains("nothing acknowledged is lost; "), "{line}");
+        assert!(line.ends_with("hivekeep crash ack") && !line.contains("restore"), "{line}");
+        assert_eq!(hive.json(&["status"])["crash"]["restore_point"], point.trim());
         assert_eq!(hive.json(&["status"])["crash"]["reason"], "process_died");
         assert_eq!(hive.json(&["crash", "ack"]), json!({"acknowledged": 1}));
         assert!(!hive.ok(&["status"]).contains("crashed"));

@@ -11,9 +11,10 @@ use crate::face::cli::exit::Exit;
 use crate::face::cli::output::Output;
 use crate::face::summary::{Copy, Summary, Weight, counted, history_weight, live_weight, show_bytes};
 use crate::recovery::age;
+use crate::recovery::crash::Crash;
 use crate::recovery::drills::LastDrill;
 use crate::recovery::points::Point;
-use crate::recovery::sessions::Crash;
+use crate::recovery::sessions::Session;
 use crate::state::queue::TaskState;
 
 /// Show what the store holds
@@ -93,11 +94,10 @@ fn show(out: &mut Output, store: &Store, Shown { summary, sizes }: &Shown) -> Re
     Ok(())
 }
 
-/// Whose process died, when it was last alive, and what to do.
-fn crashed(Crash { session, restore_point, .. }: &Crash) -> String {
-    let way = restore_point.as_ref().map(|id| format!("hivekeep restore {id} to go back, ")).unwrap_or_default();
-    let (id, program, alive) = (session.id, &session.program, show_time(session.alive_at));
-    format!("session {id} of {program}, last alive {alive}; {way}hivekeep crash ack once seen")
+/// Whose process died, when it was last alive, what has become of the state, and what to do.
+fn crashed(crash: &Crash) -> String {
+    let Session { id, program, alive_at, .. } = &crash.session;
+    format!("session {id} of {program}, last alive {}; {crash}", show_time(*alive_at))
 }
 
 /// The copy that would be left, with its age.
@@ -121,7 +121,7 @@ fn points(summary: &Summary) -> String {
     let total = summary.points.total;
     match summary.points.others {
         0 => total.to_string(),
-        others => format!("{total}, and {others} of restores and commits"),
+        others => format!("{total}, and {others} of backups, restores and commits"),
     }
 }
 

@@ -191,7 +191,8 @@ pub(super) const CRASH: Shape = Shape {
         needed("program", Text, "the program"),
         needed("pid", Number, "its process"),
         needed("last_alive", Time, "when it was last alive"),
-        nullable("restore_point", Text, "the point to go back to"),
+        nullable("restore_point", Text, "the newest restore point; a crash alone is no reason to go back to it"),
+        needed("tasks_returned", Number, "tasks that were claimed in the process and went back to ready"),
     ],
 };
 

@@ -12,6 +12,7 @@ use crate::face::cli::doctor::line::Line;
 use crate::face::summary::{counted, show_bytes};
 use crate::recovery::age;
 use crate::recovery::auto_backup::changed_since_last_live_point;
+use crate::recovery::crash::Crash;
 use crate::recovery::events::{Event, EventKind};
 use crate::recovery::guard::is_running;
 use crate::recovery::points::Point;
@@ -190,8 +191,8 @@ pub(super) fn sharing(store: &Store) -> Result<Line> {
 pub(super) fn sessions(store: &Store, view: &View, sessions: &[Session]) -> Result<Line> {
     if let Some(crash) = store.crash()? {
         let (program, alive) = (&crash.session.program, crate::clock::show_time(crash.session.alive_at));
-        let what = format!("a process crashed: {program}, last alive {alive}");
-        return Ok(Line::warn("sessions", what, "once seen: hivekeep crash ack"));
+        let what = format!("a process crashed: {program}, last alive {alive}; {}", crash.outcome());
+        return Ok(Line::warn("sessions", what, Crash::ADVICE));
     }
     if view.has_dead_session(store.path(), store.session())? {
         let advice = "start it again: whoever opens the store next gives its tasks back";

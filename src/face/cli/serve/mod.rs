@@ -143,10 +143,8 @@ fn last_run(store: &Store) -> Result<Option<String>> {
         SessionState::Open => format!("still open, as process {}", last.pid),
         SessionState::Closed | SessionState::Acknowledged => format!("closed cleanly {ago} ago"),
         SessionState::Crashed | SessionState::StaleMarker => {
-            let point = store.crash()?.and_then(|crash| crash.restore_point);
-            let way =
-                point.map_or("there is no restore point yet".to_owned(), |id| format!("use: hivekeep restore {id}"));
-            format!("CRASHED {}, {way}", shown_time(store, &last))
+            let crash = store.crash()?.map(|crash| format!(", {crash}")).unwrap_or_default();
+            format!("CRASHED {}{crash}", shown_time(store, &last))
         }
     }))
 }

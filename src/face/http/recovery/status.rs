@@ -12,7 +12,6 @@ use parking_lot::Mutex;
 use serde::Serialize;
 
 use crate::engine::epoch::Epochs;
-use crate::engine::point::Origin;
 use crate::engine::records::Records;
 use crate::engine::schema::{CollectionId, Table};
 use crate::engine::store::Store;
@@ -24,9 +23,9 @@ use crate::face::http::recovery::shape::{Listed, Shown};
 use crate::face::instance::Instance;
 use crate::face::summary::Copy;
 use crate::recovery::backups::Kind;
+use crate::recovery::crash::Crash;
 use crate::recovery::drills::LastDrill;
 use crate::recovery::points::Point;
-use crate::recovery::sessions::Crash;
 use crate::state::queue::TaskCounts;
 
 /// Bytes in what the replaced service called a megabyte.
@@ -83,6 +82,7 @@ struct Crashed {
     #[serde(with = "crate::clock::time")]
     last_alive: Timestamp,
     restore_point: Option<String>,
+    tasks_returned: u64,
 }
 
 /// The facts, and what the store looked like when they were gathered: every change of backups or points moves one of
@@ -149,7 +149,7 @@ impl Facts {
     fn gather(store: &Store) -> Result<Self> {
         let backups = store.backups(None)?;
         let mut points = store.all_points()?;
-        points.retain(counts);
+        points.retain(Point::counts);
         let mut backups_by_type = BTreeMap::new();
         for backup in &backups {
             *backups_by_type.entry(backup.backup_type).or_default() += 1;
@@ -167,19 +167,15 @@ impl Facts {
     }
 }
 
-/// Whether a point was asked for or is automatic: neither of a restore nor of a single commit.
-fn counts(point: &Point) -> bool {
-    matches!(point.origin, Some(Origin::Live | Origin::Documents | Origin::Adopted)) && !point.is_backup()
-}
-
 impl From<Crash> for Crashed {
-    fn from(Crash { session, restore_point, .. }: Crash) -> Self {
+    fn from(Crash { session, restore_point, tasks_returned, .. }: Crash) -> Self {
         Self {
             session: session.id.0,
             program: session.program,
             pid: session.pid,
             last_alive: session.alive_at,
             restore_point,
+            tasks_returned,
         }
     }
 }
