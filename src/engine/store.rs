@@ -88,6 +88,8 @@ pub(crate) struct Context {
     pub(crate) lock_timeout: Duration,
     pub(crate) gathered: Gathered,
     one_phase: bool,
+    /// Whether the store is opened to be looked at only.
+    only_looks: bool,
 }
 
 /// Who may have the file open at the same time.
@@ -291,6 +293,7 @@ impl Options {
             lock_timeout: self.lock_timeout,
             gathered: Gathered::default(),
             one_phase: self.one_phase,
+            only_looks: self.read_only,
         };
         let inner = Inner {
             path: path.to_path_buf(),
@@ -435,6 +438,11 @@ impl Store {
     /// The clock that the store was opened with.
     pub fn clock(&self) -> &Arc<dyn Clock> {
         &self.inner.context.clock
+    }
+
+    /// Whether it was opened to be looked at only.
+    pub(crate) fn only_looks(&self) -> bool {
+        self.inner.context.only_looks
     }
 
     /// Makes the file as small as its content, and says whether anything changed. Writers of other processes wait while

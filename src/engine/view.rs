@@ -74,8 +74,24 @@ impl Members {
 
     /// The retained point before a segment; zero when there is none.
     pub(crate) fn before(&self, segment: Epoch) -> Epoch {
-        let at = self.retained.partition_point(|point| *point < segment);
-        at.checked_sub(1).and_then(|at| self.retained.get(at)).copied().unwrap_or_default()
+        self.retained_before(segment).unwrap_or_default()
+    }
+
+    /// The newest retained point before an epoch.
+    pub(crate) fn retained_before(&self, epoch: Epoch) -> Option<Epoch> {
+        let at = self.retained.partition_point(|point| *point < epoch);
+        at.checked_sub(1).and_then(|at| self.retained.get(at)).copied()
+    }
+
+    /// The oldest retained point from an epoch on.
+    pub(crate) fn retained_from(&self, epoch: Epoch) -> Option<Epoch> {
+        self.retained.get(self.retained.partition_point(|point| *point < epoch)).copied()
+    }
+
+    /// How many retained points there are from one epoch up to another.
+    pub(crate) fn count_within(&self, from: Epoch, to: Epoch) -> u64 {
+        let at = |epoch: Epoch| self.retained.partition_point(|point| *point < epoch);
+        at(to).saturating_sub(at(from)) as u64
     }
 }
 
@@ -158,18 +174,25 @@ impl View {
     /// Follows the chain of pre-images until it reaches what the key was at a point.
     fn follow(&self, row: &[u8], mut found: Found, at: Epoch) -> Result<Found> {
         while found.birth > at {
-            let bytes = self.pre_image(row, found.birth)?;
-            let earlier = Found::new(row, bytes)?;
-            // Births along a chain strictly fall: this is what keeps a damaged chain from never ending.
-            if earlier.birth >= found.birth {
-                return Err(Error::damaged(format!(
-                    "a chain of pre-images does not descend: {}",
-                    Place::of_record(row)
-                )));
-            }
-            found = earlier;
+            found = self.step(row, &found)?;
         }
         Ok(found)
+    }
+
+    /// What the key was before; none when no point has seen it otherwise.
+    pub(crate) fn before(&self, row: &[u8], found: &Found) -> Result<Option<Found>> {
+        let was_seen = self.epochs.any_point() && found.birth > self.epochs.first;
+        was_seen.then(|| self.step(row, found)).transpose()
+    }
+
+    fn step(&self, row: &[u8], found: &Found) -> Result<Found> {
+        let earlier = Found::new(row, self.pre_image(row, found.birth)?)?;
+        // Births along a chain strictly fall: this is what keeps a damaged chain from never ending.
+        if earlier.birth >= found.birth {
+            let place = Place::of_record(row);
+            return Err(Error::damaged(format!("a chain of pre-images does not descend: {place}")));
+        }
+        Ok(earlier)
     }
 
     /// What the key was at the point before the segment in which it was born.

@@ -324,11 +324,7 @@ impl Store {
     ///
     /// `Gone` when its point was forgotten, `Damaged` when the content is not what it was.
     pub fn backup_data(&self, backup: &Backup) -> Result<Value> {
-        let view = self.view_at(backup.epoch)?;
-        match backup.of {
-            BackupOf::Live => live_data(&view, backup),
-            BackupOf::Documents => document_data(&view, backup),
-        }
+        content(&self.view_at(backup.epoch)?, backup)?.ok_or_else(|| damaged(backup))
     }
 }
 
@@ -409,11 +405,17 @@ fn live_summary<R: Records>(records: &R, kind: Kind) -> Result<(u64, u64, String
     Ok((bytes, items, sha256(&canonical)))
 }
 
-fn live_data(view: &View, backup: &Backup) -> Result<Value> {
-    if live_summary(view, backup.backup_type)?.2 != backup.checksum {
-        return Err(damaged(backup));
+/// The content of a backup; none when it is not what the checksum says.
+pub(crate) fn content(view: &View, backup: &Backup) -> Result<Option<Value>> {
+    match backup.of {
+        BackupOf::Live => live_data(view, backup),
+        BackupOf::Documents => document_data(view, backup),
     }
-    kind_data(view, backup.backup_type)
+}
+
+fn live_data(view: &View, backup: &Backup) -> Result<Option<Value>> {
+    let is_it = live_summary(view, backup.backup_type)?.2 == backup.checksum;
+    is_it.then(|| kind_data(view, backup.backup_type)).transpose()
 }
 
 /// The live state of a kind as `get KIND --json` shows it: bots and tasks by id, the tasks of each bot, or all three by
@@ -463,13 +465,9 @@ fn to_json<T: Serialize>(record: &T) -> Result<Value> {
         .map_err(|source| Error::damaged("a record cannot be shown as JSON").with_source(source))
 }
 
-fn document_data(view: &View, backup: &Backup) -> Result<Value> {
+fn document_data(view: &View, backup: &Backup) -> Result<Option<Value>> {
     let data = view.documents().get(backup.backup_type.as_str(), &backup.source)?;
-    let data = data.ok_or_else(|| damaged(backup))?;
-    if sha256(json::python_text(&data).as_bytes()) != backup.checksum {
-        return Err(damaged(backup));
-    }
-    Ok(data)
+    Ok(data.filter(|data| sha256(json::python_text(data).as_bytes()) == backup.checksum))
 }
 
 /// The row of a backup.
@@ -503,11 +501,11 @@ pub(crate) fn sha256(bytes: &[u8]) -> String {
     hex(&Sha256::digest(bytes))
 }
 
-fn no_backup(id: &str) -> Error {
+pub(crate) fn no_backup(id: &str) -> Error {
     Error::not_found(format!("Backup {id} not found"))
 }
 
-fn damaged(backup: &Backup) -> Error {
+pub(crate) fn damaged(backup: &Backup) -> Error {
     Error::damaged(format!(
         "the content of a backup is not what it was; run hivekeep check: id={} type={}",
         backup.backup_id, backup.backup_type

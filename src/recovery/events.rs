@@ -79,11 +79,11 @@ kinds! {
     BackupFailed = "backup_failed",
     /// Retention could not be carried out.
     RetentionFailed = "retention_failed",
-    /// A check could not be carried out, or found something.
+    /// A check could not be carried out.
     CheckFailed = "check_failed",
     /// A restore point was made.
     RestorePointCreated = "restore_point_created",
-    /// A restore was done.
+    /// A restore was done, in place or by handing out the content of a backup.
     RestoreSuccessful = "restore_successful",
     /// A restore could not be done.
     RestoreFailed = "restore_failed",

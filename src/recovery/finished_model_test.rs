@@ -50,21 +50,18 @@ fn op() -> impl Strategy<Value = Op> {
     ]
 }
 
-/// Every push is a piece of work with a number of its own, which is its payload.
-type Work = u64;
 type State = (BTreeMap<TaskId, Task>, Vec<Assignment>);
 
 struct Model {
     hive: Fixture,
-    pushed: Work,
-    /// Work that has been done, and was not made to run again by a restore that was not to keep it.
-    done: BTreeSet<Work>,
+    /// What has been done, was not made to run again by a restore that was not to keep it, and was not pushed anew.
+    done: BTreeSet<TaskId>,
     points: Vec<Point>,
 }
 
 impl Model {
     fn new() -> Self {
-        Self { hive: Fixture::new(), pushed: 0, done: BTreeSet::new(), points: Vec::new() }
+        Self { hive: Fixture::new(), done: BTreeSet::new(), points: Vec::new() }
     }
 
     fn step(&mut self, op: &Op) {
@@ -72,12 +69,14 @@ impl Model {
         let store = &self.hive.store;
         match *op {
             Op::Push { task, key, assign, after } => {
-                let mut new = NewTask::new(self.pushed).id(id(task));
+                let mut new = NewTask::new("work").id(id(task));
                 new = key.iter().fold(new, |new, key| new.idempotency_key(format!("k{key}")));
                 new = after.iter().fold(new, |new, other| new.after(id(*other)));
                 new = if assign { new.assign_to(bot()) } else { new };
-                let _ = store.write(|tx| tx.queue().enqueue(new.clone()));
-                self.pushed += 1;
+                let pushed = store.write(|tx| tx.queue().enqueue(new.clone()));
+                if pushed.is_ok_and(|pushed| pushed.id == id(task) && !pushed.state.is_finished()) {
+                    self.done.remove(&id(task));
+                }
             }
             Op::Claim => drop(store.write(|tx| tx.queue().claim(&bot(), &ClaimOptions::default()))),
             Op::Complete { task } => self.complete(&id(task)),
@@ -102,7 +101,7 @@ impl Model {
         let Some(task) = self.tasks().remove(id) else { return };
         let Some(holder) = &task.holder else { return };
         self.hive.write(|tx| tx.queue().complete(id, holder.token, "result"));
-        self.done.insert(work(&task));
+        self.done.insert(task.id);
     }
 
     /// Restores as its plan says, if that is possible.
@@ -122,18 +121,18 @@ impl Model {
         let tasks = report.collections.get("queue").copied().unwrap_or_default();
         assert_eq!(tasks.added, differ(&after.0, &before.0), "tasks that came");
         assert_eq!(tasks.removed, differ(&before.0, &after.0), "tasks that went");
-        let open: BTreeSet<_> = after.0.values().filter(|task| !task.state.is_finished()).map(work).collect();
+        let open: BTreeSet<TaskId> =
+            after.0.values().filter(|task| !task.state.is_finished()).map(|task| &task.id).cloned().collect();
         if keep {
             for task in before.0.values().filter(|task| task.state.is_finished()) {
                 assert_eq!(after.0.get(&task.id), Some(task), "what is finished stays as it is");
             }
             assert!(self.done.is_disjoint(&open), "work that was done would run again");
         } else {
-            let finished = before.0.values().filter(|task| task.state.is_finished()).map(work);
-            let finished: BTreeSet<_> = finished.chain(self.done.iter().copied()).collect();
+            let finished = before.0.values().filter(|task| task.state.is_finished()).map(|task| &task.id);
+            let finished: BTreeSet<_> = finished.chain(&self.done).cloned().collect();
             assert_eq!(report.tasks_run_again, finished.intersection(&open).count() as u64);
-            let there: BTreeSet<_> = after.0.values().map(work).collect();
-            self.done.retain(|work| there.contains(work) && !open.contains(work));
+            self.done.retain(|id| after.0.contains_key(id) && !open.contains(id));
         }
         true
     }
@@ -154,10 +153,6 @@ fn id(task: u8) -> TaskId {
 
 fn bot() -> BotId {
     BotId::new("ant").unwrap()
-}
-
-fn work(task: &Task) -> Work {
-    task.payload.as_u64().unwrap()
 }
 
 /// How many of some tasks are not among others.

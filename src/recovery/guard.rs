@@ -206,7 +206,7 @@ impl Guard {
     pub fn roll_back(self, store: &Store, reason: &str) -> Result<RollBack> {
         let plan = store.plan_restore(self.selector(), self.options.restore())?;
         let done = store.alone(|tx| self.restore(tx, &plan, reason).map(Outcome::Commit));
-        done.inspect_err(|error| store.tell_of_failure(&plan, error))
+        done.inspect_err(|error| store.tell_of_failed_plan(&plan, error))
     }
 
     fn restore(&self, tx: &mut WriteTx<'_>, plan: &RestorePlan, reason: &str) -> Result<RollBack> {

@@ -1,6 +1,7 @@
 //! Staying recoverable.
 
 pub(crate) mod age;
+mod apply;
 pub(crate) mod auto_backup;
 pub(crate) mod background;
 pub(crate) mod backups;
@@ -8,6 +9,7 @@ pub(crate) mod checked;
 pub(crate) mod crash;
 pub(crate) mod diff;
 pub(crate) mod drills;
+pub(crate) mod earlier;
 pub(crate) mod events;
 pub(crate) mod finished;
 pub(crate) mod guard;
@@ -26,9 +28,11 @@ pub(crate) mod scope;
 pub(crate) mod selector;
 pub(crate) mod sessions;
 pub(crate) mod size;
+mod told;
 pub(crate) mod touched;
 pub(crate) mod undo;
 pub(crate) mod verify;
+pub(crate) mod versions;
 
 #[cfg(test)]
 mod backups_test;
@@ -43,7 +47,11 @@ mod partial_test;
 #[cfg(test)]
 mod sessions_test;
 #[cfg(test)]
+mod told_test;
+#[cfg(test)]
 mod verify_test;
+#[cfg(test)]
+mod versions_test;
 
 use std::path::Path;
 

@@ -5,30 +5,23 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::Serialize;
-use serde_json::json;
 
-use crate::engine::commit::Outcome;
 use crate::engine::epoch::Epoch;
-use crate::engine::point::{Manifest, NewPoint, Origin, PointId, Restored, Scope};
-use crate::engine::records::Records;
-use crate::engine::schema::{CollectionId, Place, Table};
+use crate::engine::point::{PointId, Scope};
+use crate::engine::schema::{CollectionId, Place};
 use crate::engine::store::Store;
-use crate::engine::view::{View, undo_range};
-use crate::engine::write::WriteTx;
-use crate::error::{Error, ErrorKind, Result};
+use crate::engine::view::View;
+use crate::error::{Error, Result};
 use crate::recovery::diff::{Counts, kind};
-use crate::recovery::events::EventKind;
+use crate::recovery::earlier::Earlier;
 use crate::recovery::finished::{Finished, write_finished};
-use crate::recovery::points::{Point, gone, names};
-use crate::recovery::revert::{Revert, compare_digests, mend_partial};
+use crate::recovery::points::{Point, names};
 use crate::recovery::scope::target;
 use crate::recovery::selector::Selector;
 use crate::recovery::touched::Touched;
+use crate::recovery::versions::Wanted;
 use crate::state::unit;
 use crate::text::{OneLine, printable};
-
-/// Rows read at a time.
-const PAGE: usize = 256;
 
 /// What part of the state is restored, and how. The default is everything.
 #[derive(Clone, Debug, Default)]
@@ -98,8 +91,14 @@ pub struct RestorePlan {
     pub tasks_forgotten: u64,
     /// Whether these stay as they are, as [`RestoreOptions::keep_finished`] says.
     pub keep_finished: bool,
+    /// When nothing differs: the newest earlier point that does, and the way back to it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub earlier: Option<Earlier>,
     #[serde(skip)]
-    options: RestoreOptions,
+    pub(crate) options: RestoreOptions,
+    /// The backup that was asked for, when it was one.
+    #[serde(skip)]
+    pub(crate) backup: Option<String>,
     #[serde(skip)]
     pub(crate) scope: Scope,
     #[serde(skip)]
@@ -135,6 +134,9 @@ pub struct RestoreReport {
     pub tasks_forgotten: u64,
     /// Whether these have stayed as they were.
     pub keep_finished: bool,
+    /// When nothing differed: the newest earlier point that does, and the way back to it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub earlier: Option<Earlier>,
 }
 
 /// How much a restore verified.
@@ -162,12 +164,20 @@ impl RestorePlan {
         self
     }
 
-    fn is_undo(&self) -> bool {
+    /// Of a plan that would change nothing: the newest earlier point that differs.
+    fn find_earlier(&self, view: &View) -> Result<Option<Earlier>> {
+        match (&self.options.key, self.options.only.as_slice()) {
+            (Some(key), [name]) => view.record_before(names(view)?.of_record(name)?, name, key, Wanted::Different),
+            (_, only) => view.scope_before(self.point.epoch, &self.scope, only),
+        }
+    }
+
+    pub(crate) fn is_undo(&self) -> bool {
         self.direction != Direction::Restore
     }
 
     /// Refuses to restore what a repair could not bring back whole, unless that was asked for.
-    fn refuse_partial(&self) -> Result<()> {
+    pub(crate) fn refuse_partial(&self) -> Result<()> {
         if !self.point.partial || self.options.partial || self.is_undo() {
             return Ok(());
         }
@@ -200,8 +210,10 @@ impl fmt::Display for RestorePlan {
         for (name, counts) in &self.collections {
             writeln!(f, "  {name}: {counts}")?;
         }
-        if self.collections.is_empty() {
-            writeln!(f, "  nothing differs")?;
+        match (&self.earlier, self.collections.is_empty()) {
+            (Some(earlier), true) => writeln!(f, "  nothing differs; the newest point that does is {earlier}")?,
+            (None, true) => writeln!(f, "  nothing differs")?,
+            (_, false) => {}
         }
         if self.point.partial {
             writeln!(f, "  a repair could not bring all of that point back; see hivekeep point show")?;
@@ -236,7 +248,9 @@ impl Store {
                 }
             }
         };
-        self.plan(&view, target.point, scope, options, Direction::Restore)
+        let plan = self.plan(&view, target.point, scope, options, Direction::Restore)?;
+        let earlier = if plan.total() == 0 { plan.find_earlier(&view)? } else { None };
+        Ok(RestorePlan { backup: target.backup, earlier, ..plan })
     }
 
     fn scope_of_key(&self, view: &View, point: &Point, only: &[String], key: &str) -> Result<Scope> {
@@ -246,10 +260,13 @@ impl Store {
         let collection = names(view)?.of_record(name)?;
         let past = self.view_at(point.epoch)?;
         let rows = unit::rows_of(&past, view, collection, key)?;
-        rows.map(Scope::of_rows).ok_or_else(|| {
-            let key = key.escape_debug();
-            Error::not_found(format!("no such record, at the point or now: collection={name} key={key}"))
-        })
+        if let Some(rows) = rows {
+            return Ok(Scope::of_rows(rows));
+        }
+        let there = view.record_before(collection, name, key, Wanted::There)?;
+        let (there, key) = (there.map(|at| format!("; it was last there at point {at}")), key.escape_debug());
+        let there = there.unwrap_or_default();
+        Err(Error::not_found(format!("no such record, at the point or now{there}: collection={name} key={key}")))
     }
 
     pub(crate) fn plan(
@@ -281,175 +298,10 @@ impl Store {
             tasks_forgotten,
             keep_finished,
             options,
+            backup: None,
+            earlier: None,
             scope,
             direction,
         })
-    }
-
-    /// Restores a point: everything, or what the options name. It can be undone with [`Store::undo`].
-    ///
-    /// # Errors
-    ///
-    /// As [`Store::plan_restore`] and [`Store::apply`].
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use hivekeep::RestoreOptions;
-    ///
-    /// # let dir = tempfile::tempdir().unwrap();
-    /// # let store = hivekeep::Store::open(dir.path().join("h.redb")).unwrap();
-    /// let point = store.restore_point("before")?;
-    /// store.write(|tx| tx.config().put("limit", &serde_json::json!(5)))?;
-    /// store.restore(&point, RestoreOptions::new())?;
-    /// assert_eq!(store.view()?.config().get("limit")?, None);
-    /// store.undo()?;
-    /// assert_eq!(store.view()?.config().get("limit")?, Some(serde_json::json!(5)));
-    /// # Ok::<(), hivekeep::Error>(())
-    /// ```
-    pub fn restore(&self, selector: impl Into<Selector>, options: RestoreOptions) -> Result<RestoreReport> {
-        self.apply(&self.plan_restore(selector, options)?)
-    }
-
-    /// Does what a plan says, with the state as it is by now: one transaction, with a safety point in it.
-    ///
-    /// # Errors
-    ///
-    /// `Gone` when the point was forgotten meanwhile; `Damaged` when a record that it reads is damaged, or the digests
-    /// after it are not the point's; `Conflict` as [`Store::undo`], and for a partial point without
-    /// [`RestoreOptions::partial`]. Whatever the error but `Uncertain`, nothing is
-    /// changed.
-    pub fn apply(&self, plan: &RestorePlan) -> Result<RestoreReport> {
-        plan.refuse_partial()?;
-        let verified = self.verified(plan);
-        let done = verified.and_then(|verified| self.alone(|tx| tx.restore(plan, verified).map(Outcome::Commit)));
-        done.inspect_err(|error| self.tell_of_failure(plan, error))
-    }
-
-    /// Verifies everything first when the plan asks for it.
-    fn verified(&self, plan: &RestorePlan) -> Result<Verified> {
-        if !plan.options.verify {
-            return Ok(Verified::Changed);
-        }
-        match self.check()?.findings.first() {
-            None => Ok(Verified::All),
-            Some(finding) => Err(Error::damaged(format!(
-                "damage was found, so nothing was restored; run hivekeep check: {}",
-                finding.what
-            ))),
-        }
-    }
-
-    /// An event for a restore that could not be done. What was refused because of how it was asked for is none.
-    pub(crate) fn tell_of_failure(&self, plan: &RestorePlan, error: &Error) {
-        if !matches!(error.kind(), ErrorKind::Damaged | ErrorKind::Gone | ErrorKind::Full | ErrorKind::Io) {
-            return;
-        }
-        let details = json!({"point": plan.point.id, "is_undo": plan.is_undo(), "error": error.to_string()});
-        if let Err(error) = self.write(|tx| tx.events().append(EventKind::RestoreFailed, details)) {
-            tracing::warn!(%error, "the event of a failed restore could not be written");
-        }
-    }
-}
-
-impl WriteTx<'_> {
-    pub(crate) fn restore(&mut self, plan: &RestorePlan, verified: Verified) -> Result<RestoreReport> {
-        let names = names(self)?;
-        let manifest = self.manifest_to_restore(&plan.point)?;
-        if let Direction::Undo { discard } = plan.direction {
-            self.refuse_undo(plan, discard)?;
-        }
-        let mut scope = plan.scope.clone();
-        // A task may have come to another bot since the plan was made.
-        unit::with_assignments(self, &mut scope.rows)?;
-        let (safety, safe) = self.seal_safety(plan, &scope)?;
-        let mut revert = Revert::new(plan.point.epoch, &scope, plan.options.keep_finished);
-        revert.run(self, safety)?;
-        if let Some(manifest) = &manifest
-            && scope.is_whole()
-        {
-            compare_digests(self, &scope, manifest)?;
-        }
-        let mended = mend_partial(self, &scope, manifest.as_ref(), &plan.point)?;
-        let claims_returned = if plan.is_undo() { 0 } else { revert.settle(self)? };
-        let Finished { run_again: tasks_run_again, forgotten: tasks_forgotten, .. } = revert.finished;
-        let collections = revert.touched(&names);
-        let (undo, point) = (safe.id.clone(), plan.point.to_string());
-        self.widen_undo(safety, safe)?;
-        self.turn_epoch()?;
-        let keep_finished = plan.keep_finished;
-        let report = RestoreReport {
-            point,
-            collections,
-            undo,
-            verified,
-            claims_returned,
-            tasks_run_again,
-            tasks_forgotten,
-            keep_finished,
-        };
-        let mut details = json!({
-            "point": report.point, "undo": report.undo, "collections": report.collections, "is_undo": plan.is_undo(),
-        });
-        if let (Some(details), false) = (details.as_object_mut(), mended.is_empty()) {
-            details.insert("mended".into(), mended.into());
-        }
-        let kind = if plan.is_undo() { EventKind::RestoreUndone } else { EventKind::RestoreSuccessful };
-        self.events().append(kind, details)?;
-        Ok(report)
-    }
-
-    /// The manifest to compare with; the point of a single commit has none.
-    fn manifest_to_restore(&self, point: &Point) -> Result<Option<Manifest>> {
-        if !point.is_of_commit() {
-            return self.manifest(point.epoch).map(Some);
-        }
-        let commit = self.row(Table::Commits, &point.epoch.to_key())?;
-        commit.map(|_| None).ok_or_else(|| gone(point.epoch))
-    }
-
-    /// Seals what is about to change.
-    fn seal_safety(&mut self, plan: &RestorePlan, scope: &Scope) -> Result<(Epoch, Manifest)> {
-        let name = plan.point.to_string();
-        let verb = if plan.is_undo() { "undo of" } else { "restore of" };
-        self.seal(NewPoint {
-            id: PointId::new(),
-            at: self.now(),
-            origin: Origin::Safety,
-            manual: false,
-            backups: Vec::new(),
-            description: format!("before the {verb} {name}"),
-            tags: BTreeMap::new(),
-            undoes: Some(Restored {
-                from: plan.point.epoch,
-                name,
-                written_in: self.epochs().open.next(),
-                scope: scope.clone(),
-                undo: plan.is_undo(),
-            }),
-        })
-    }
-
-    /// A restore of single records may have changed others too, such as tasks that waited for one: undoing it must give
-    /// these back as well.
-    fn widen_undo(&mut self, safety: Epoch, mut manifest: Manifest) -> Result<()> {
-        let Some(restored) = manifest.undoes.as_mut().filter(|restored| !restored.scope.is_whole()) else {
-            return Ok(());
-        };
-        let mut range = undo_range(safety, self.epochs().open);
-        let mut widened = false;
-        loop {
-            let page = self.raw_page(Table::Undo, &range, PAGE)?;
-            let Some((last, _)) = page.last() else { break };
-            range = range.after(last);
-            for (key, _) in &page {
-                let row = key.get(8..).unwrap_or_default();
-                if !restored.scope.contains(row) {
-                    restored.scope.rows.push(row.to_vec());
-                    widened = true;
-                }
-            }
-        }
-        if widened { self.put_manifest(safety, &manifest) } else { Ok(()) }
     }
 }

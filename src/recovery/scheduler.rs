@@ -90,14 +90,13 @@ impl Work {
         }
     }
 
-    /// The event that tells of a failure; of upkeep the log and the health do.
+    /// The event that tells of a failure; a check writes its own, and of upkeep the log and the health tell.
     fn event(self) -> Option<EventKind> {
         match self {
             Self::Backup => Some(EventKind::BackupFailed),
             Self::Retention => Some(EventKind::RetentionFailed),
-            Self::Check => Some(EventKind::CheckFailed),
             Self::Archive => Some(EventKind::ArchiveFailed),
-            Self::Upkeep => None,
+            Self::Upkeep | Self::Check => None,
         }
     }
 }

@@ -21,6 +21,8 @@ pub(crate) struct Target {
     pub(crate) documents: Option<Vec<Backup>>,
     /// The collections that it is of, unless others are named: those of a backup of live state.
     pub(crate) only: Vec<String>,
+    /// The backup that it is, when it is one.
+    pub(crate) backup: Option<String>,
 }
 
 /// The point that a selector means, or the point and the part of it that a backup is.
@@ -31,9 +33,10 @@ pub(crate) fn target(view: &View, selector: &Selector) -> Result<Target> {
         && let Some(backup) = find_backup(view, id)?
     {
         let point = view.point(backup.epoch)?;
+        let id = Some(backup.backup_id.clone());
         return Ok(match backup.of {
-            BackupOf::Documents => Target { point, documents: Some(vec![backup]), only: Vec::new() },
-            BackupOf::Live => Target { point, documents: None, only: vec![backup.backup_type.to_string()] },
+            BackupOf::Documents => Target { point, documents: Some(vec![backup]), only: Vec::new(), backup: id },
+            BackupOf::Live => Target { point, documents: None, only: vec![backup.backup_type.to_string()], backup: id },
         });
     }
     let Resolved::Point { epoch, .. } = resolved? else {
@@ -49,7 +52,8 @@ pub(crate) fn target(view: &View, selector: &Selector) -> Result<Target> {
     let only = if named { point.backups.iter() } else { [].iter() };
     let only = only.filter_map(|id| backup_row(view, id).transpose());
     let only = only.map(|backup| backup.map(|backup| backup.backup_type.to_string())).collect::<Result<_>>()?;
-    Ok(Target { point, documents, only })
+    let backup = point.is_backup().then(|| point.to_string());
+    Ok(Target { point, documents, only, backup })
 }
 
 fn documents_of(view: &View, point: &Point) -> Result<Vec<Backup>> {
@@ -137,6 +141,13 @@ impl Scope {
 }
 
 impl Names {
+    /// Why a name is that of no collection.
+    pub(crate) fn without(&self, name: &str) -> String {
+        let known: Vec<_> = self.all().filter(|name| !name.starts_with('#')).collect();
+        let (known, name) = (known.join(", "), name.escape_debug());
+        format!("there is no such collection; there are {known}: collection={name}")
+    }
+
     /// The collection that a record of it can be named in.
     pub(crate) fn of_record(&self, name: &str) -> Result<CollectionId> {
         match name {
@@ -153,8 +164,7 @@ fn kind_of(name: &str) -> Result<Kind> {
 }
 
 fn unknown(name: &str, names: &Names) -> Error {
-    let known: Vec<_> = names.all().filter(|name| !name.starts_with('#')).collect();
-    Error::invalid(format!("there is no such collection; there are {}: collection={name}", known.join(", ")))
+    Error::invalid(names.without(name))
 }
 
 #[cfg(test)]

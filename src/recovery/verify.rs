@@ -23,7 +23,12 @@ use crate::state::queue::check_queue;
 
 impl Store {
     /// Verifies every record, pre-image, point, digest and index row, the audit trail's chain, that queue and assignments
-    /// agree, and that the rows of each document fit together. Changes nothing.
+    /// agree, and that the rows of each document fit together. Changes no record.
+    ///
+    /// Damage that any check finds is an event, `corruption_detected`, once for each check, and `check_failed` tells of one
+    /// that could not be carried out. A store that was opened with [`Options::read_only`](crate::Options::read_only), as
+    /// the command line does to check, is not written to: there the report alone tells of it, and
+    /// [`Store::note_check`].
     ///
     /// The pages of the file are verified by [`Store::check_pages`].
     ///
@@ -59,6 +64,16 @@ impl Store {
     /// # Ok::<(), hivekeep::Error>(())
     /// ```
     pub fn check_with(&self, progress: impl Fn(u64, u64) + Sync) -> Result<CheckReport> {
+        self.told(self.verify_all(progress))
+    }
+
+    fn told(&self, checked: Result<CheckReport>) -> Result<CheckReport> {
+        self.tell_of_check(&checked);
+        checked
+    }
+
+    /// Verifies everything, and tells nobody.
+    pub(crate) fn verify_all(&self, progress: impl Fn(u64, u64) + Sync) -> Result<CheckReport> {
         let view = self.view_of_all()?;
         let mut report = check::check(&view, &progress)?;
         check_between_records(&view, &mut report)?;
@@ -95,7 +110,7 @@ impl Store {
                 if !is_partial(&view)? {
                     check_the_documents(&view, &mut report)?;
                 }
-                Ok(report)
+                self.told(Ok(report))
             }
         }
     }
@@ -129,7 +144,7 @@ impl Store {
         let (report, ended) = check::check_sample(&self.view()?, part, after, &progress)?;
         let text = ended.map(|ended| ended.to_text()).unwrap_or_default();
         fs::write(&place, text).map_err(|error| Error::from(error).context(place.display()))?;
-        Ok(report)
+        self.told(Ok(report))
     }
 
     /// Verifies the checksum of every page of the file, with the writers of every process waiting meanwhile: 1 to 2 s

@@ -31,6 +31,19 @@ pub(crate) fn rows_of<R: Records>(
     Ok((!rows.is_empty()).then_some(rows))
 }
 
+/// The keys that a record can have that people know by a name; none of documents, which are several records.
+pub(crate) fn keys_of(collection: CollectionId, name: &str) -> Vec<Vec<u8>> {
+    match collection {
+        CollectionId::DOCUMENTS => Vec::new(),
+        CollectionId::CHAT => name.parse().map(|number| sequence_key(number).to_vec()).into_iter().collect(),
+        CollectionId::ASSIGNMENTS => {
+            let split = name.match_indices('/').map(|(slash, _)| name.split_at(slash));
+            split.map(|(bot, task)| assignments::key_of_names(bot, task.get(1..).unwrap_or_default())).collect()
+        }
+        _ => vec![name.as_bytes().to_vec()],
+    }
+}
+
 /// The key of the task of an assignment, which people know as `BOT/TASK`; no key when there is no such assignment.
 fn task_of_assignment<R: Records>(views: [&R; 2], name: &str) -> Result<Vec<u8>> {
     for (slash, _) in name.match_indices('/') {

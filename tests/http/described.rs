@@ -233,6 +233,7 @@ fn ask_for_recovery(service: &Service) {
     let point = service.post("/api/points", json!({"description": "d", "tags": {"a": "b"}, "held": true})).ok();
     let path = format!("/api/points/{}", point["id"].as_str().unwrap());
     service.put("/api/config/b", "2").ok();
+    service.get("/api/versions/config/b").ok();
     service.get(&path).ok();
     service.get(&format!("{path}/diff")).ok();
     service.post(&format!("{path}/hold"), "").ok();

@@ -163,12 +163,15 @@ fn what_is_damaged_is_refused_told_and_never_returned_as_data() {
     let said = service.post(&path, "").refused(409);
     assert!(!said.contains("the tex"), "{said}");
     service.post(&path, json!({"apply": true, "data": true})).refused(409);
-    let events = service.get("/api/events").ok()["events"].take();
-    let kinds: Vec<_> = events.as_array().unwrap().iter().map(|event| event["event"].as_str().unwrap()).collect();
-    assert!(kinds.contains(&"corruption_detected") && kinds.contains(&"restore_failed"), "{kinds:?}");
+    let told = |kind: &str| {
+        let events = service.get("/api/events").ok()["events"].take();
+        events.as_array().unwrap().iter().filter(|event| event["event"] == kind).count()
+    };
+    assert_eq!((told("corruption_detected"), told("restore_failed")), (2, 2), "each is told once");
     let job = service.post("/api/check", "").with(202)["id"].as_str().unwrap().to_owned();
     service.until("the check is done", |service| service.get(&format!("/api/check/{job}")).ok()["state"] == "done");
     assert!(service.get(&format!("/api/check/{job}")).ok()["report"]["found"].as_u64() > Some(0));
+    assert_eq!((told("corruption_detected"), told("check_failed")), (3, 0), "the check has told of it once more");
     let ready = service.get("/readyz").with(503);
     assert_eq!(ready["checks"]["last_check"]["ok"], false);
     service.stop("-TERM");

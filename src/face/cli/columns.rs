@@ -10,8 +10,10 @@ use crate::engine::point::Origin;
 use crate::face::cli::table::{Columns, shortened};
 use crate::face::summary::show_bytes;
 use crate::recovery::backups::{Backup, BackupOf};
+use crate::recovery::diff::ChangeKind;
 use crate::recovery::events::Event;
 use crate::recovery::points::Point;
+use crate::recovery::versions::Version;
 use crate::state::assignments::{Assignment, Hold};
 use crate::state::audit::Entry;
 use crate::state::chat::Message;
@@ -120,6 +122,30 @@ impl Columns for Backup {
             self.item_count.to_string(),
             show_bytes(self.size_bytes),
             format!("{}{}", self.source, tags(&self.tags)),
+        ]
+    }
+}
+
+impl Columns for Version {
+    const HEAD: &'static [&'static str] = &["CHANGE", "AFTER", "BY THEN", "WHO", "POINTS", "NEWEST POINT", "VALUE"];
+
+    fn cells(&self) -> Vec<String> {
+        let change = match self.change {
+            Some(ChangeKind::Added) => "added",
+            Some(ChangeKind::Changed) => "changed",
+            Some(ChangeKind::Removed) => "removed",
+            None => "-",
+        };
+        let who = self.by.as_ref().map(|by| format!("{} ({})", by.actor, by.action));
+        let value = if self.value.is_null() { "-".to_owned() } else { self.value.to_string() };
+        vec![
+            change.to_owned(),
+            or_dash(self.changed_after.map(show_time).as_ref()),
+            or_dash(self.changed_before.map(show_time).as_ref()),
+            or_dash(who.as_ref()),
+            self.points.to_string(),
+            or_dash(self.point.as_ref().map(|held| &held.point)),
+            shortened(&value, TEXT_MAX),
         ]
     }
 }

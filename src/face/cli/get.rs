@@ -31,6 +31,7 @@ Examples:
   hivekeep get registry
   hivekeep get queue BACKLOG-032 --json
   hivekeep get config --at latest
+  hivekeep get config limits --versions
   hivekeep get documents registry/backup-registry
   hivekeep get chat --conversation standup --newest 50
   hivekeep get audit --bot BOT-222 --newest 50 --before 1017
@@ -43,6 +44,12 @@ pub(super) struct Get {
     /// As of this restore point: an id, latest, latest~3, a time, or '10m ago'
     #[arg(long, value_name = "POINT", default_value = "now")]
     at: Selector,
+    /// The history of the record: what it was in which points, newest first, and who changed it where something tells
+    #[arg(long, requires = "key", conflicts_with = "at")]
+    versions: bool,
+    /// At most so many versions
+    #[arg(long, value_name = "N", requires = "versions", default_value_t = 100)]
+    limit: usize,
     #[command(flatten)]
     which: Which,
 }
@@ -51,6 +58,10 @@ impl Get {
     pub(super) fn run(self, context: &mut Context) -> Result<Exit> {
         let store = context.look()?;
         let view = context.view(&store, &self.at)?;
+        if let (true, Some(key)) = (self.versions, &self.key) {
+            context.out.list(view.versions(&self.collection, key, self.limit)?.into_iter().map(Ok))?;
+            return Ok(Exit::Done);
+        }
         let collection = Collection::named(&self.collection, &names(&view)?)?;
         match &self.key {
             Some(key) => one(&view, collection, &self.collection, key, &mut context.out)?,

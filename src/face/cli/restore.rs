@@ -73,17 +73,16 @@ impl Restore {
             .keep_finished(self.keep_finished)
             .verify(self.verify)
             .partial(self.partial);
-        let options = match self.key {
-            Some(key) => options.key(key),
-            None => options,
-        };
+        let is_of_one = self.key.is_some();
+        let options = self.key.into_iter().fold(options, RestoreOptions::key);
         if self.dry_run {
             let store = context.look()?;
             context.tell(&store, &self.point)?;
             return show_plan(&mut context.out, &store.plan_restore(self.point, options)?);
         }
         let report = context.change(|store| {
-            context.tell(store, &self.point)?;
+            // A point that there is not is told of by the restore, which fails for it.
+            let _said = context.tell(store, &self.point);
             store.restore(self.point, options)
         })?;
         show_report(&mut context.out, &report)?;
@@ -91,7 +90,13 @@ impl Restore {
             let claims = counted(report.claims_returned, "claim");
             context.out.message(format_args!("{claims} returned to ready; their tokens are void"));
         }
-        tell_finished(&mut context.out, report.tasks_run_again, report.tasks_forgotten, report.keep_finished);
+        // Whoever names a task means it.
+        if !is_of_one {
+            tell_finished(&mut context.out, report.tasks_run_again, report.tasks_forgotten, report.keep_finished);
+        }
+        if let Some(earlier) = &report.earlier {
+            context.out.message(format_args!("nothing differed; the newest point that does is {earlier}"));
+        }
         context.out.message(format_args!("restored {}; undo with: hivekeep undo", counted(report.total(), "record")));
         Ok(Exit::Done)
     }

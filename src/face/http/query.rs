@@ -2,6 +2,7 @@
 
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::error::{Error, Result};
@@ -74,14 +75,14 @@ impl Query {
 }
 
 /// The name that stands in the path, such as a bot's.
-pub(super) struct Name(pub(super) String);
+pub(super) struct Name<T = String>(pub(super) T);
 
-impl FromRequestParts<App> for Name {
+impl<T: DeserializeOwned + Send> FromRequestParts<App> for Name<T> {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Problem> {
         let wrong = |_| Error::invalid("the name in the path is not UTF-8");
-        Ok(Self(axum::extract::Path::<String>::from_request_parts(parts, app).await.map_err(wrong)?.0))
+        Ok(Self(axum::extract::Path::<T>::from_request_parts(parts, app).await.map_err(wrong)?.0))
     }
 }
 

@@ -13,9 +13,18 @@ use crate::face::http::{access, metrics, operations, recovery, state, token};
 
 /// Every route of the service.
 pub(super) fn all() -> impl Iterator<Item = &'static Route> {
-    [recovery::ROUTES, state::REGISTRY, state::QUEUE, state::RECORDS, state::POINTS, state::CHECK, operations::ROUTES]
-        .into_iter()
-        .flatten()
+    [
+        recovery::ROUTES,
+        state::REGISTRY,
+        state::QUEUE,
+        state::RECORDS,
+        state::POINTS,
+        state::VERSIONS,
+        state::CHECK,
+        operations::ROUTES,
+    ]
+    .into_iter()
+    .flatten()
 }
 
 /// The router of the service.

@@ -308,6 +308,48 @@ pub(super) const CHANGE: Shape = Shape {
     ],
 };
 
+const EARLIER: Shape = Shape {
+    name: "EarlierPoint",
+    about: "an earlier point that differs from now",
+    members: &[
+        needed("point", Text, "its id, or the time of a single commit"),
+        needed("timestamp", Time, "when it was made"),
+        needed("command", Text, "what restores it on the command line"),
+    ],
+};
+
+const VERSION_POINT: Shape = Shape {
+    name: "VersionPoint",
+    about: "a point that holds a version of a record",
+    members: &[
+        needed("point", Text, "its id, or the time of a single commit"),
+        needed("timestamp", Time, "when it was made"),
+    ],
+};
+
+const CHANGED_BY: Shape = Shape {
+    name: "ChangedBy",
+    about: "who changed a record",
+    members: &[
+        needed("actor", Text, "the actor of the audit entry about it, or the bot of a task"),
+        needed("action", Text, "the action of the entry, or the state of the task"),
+    ],
+};
+
+pub(super) const VERSION: Shape = Shape {
+    name: "Version",
+    about: "what a record was for a time",
+    members: &[
+        nullable("change", Word(|| vec!["added", "changed", "removed"]), "what happened to it; null for the oldest"),
+        needed("value", Any, "what it was, or null when it was not there"),
+        nullable("point", Of(&VERSION_POINT), "the newest point to restore it from"),
+        needed("points", Number, "how many points hold it"),
+        nullable("changed_after", Time, "of the newest point that holds the version before"),
+        nullable("changed_before", Time, "of the oldest point that holds it"),
+        nullable("by", Of(&CHANGED_BY), "who changed it, where that is known"),
+    ],
+};
+
 pub(super) const PLAN: Shape = Shape {
     name: "RestorePlan",
     about: "what a restore would do",
@@ -321,6 +363,7 @@ pub(super) const PLAN: Shape = Shape {
             "tasks that came and finished since, which would be forgotten unless they are kept",
         ),
         needed("keep_finished", Flag, "whether these stay as they are"),
+        sometimes("earlier", Of(&EARLIER), "when nothing differs: the newest earlier point that does"),
     ],
 };
 
@@ -336,6 +379,7 @@ pub(super) const RESTORED: Shape = Shape {
         needed("tasks_run_again", Number, "finished tasks that run again unless they were kept finished"),
         needed("tasks_forgotten", Number, "tasks that came and finished since, forgotten unless they were kept"),
         needed("keep_finished", Flag, "whether these have stayed as they were"),
+        sometimes("earlier", Of(&EARLIER), "when nothing differed: the newest earlier point that does"),
     ],
 };
 

@@ -117,8 +117,10 @@ pub(super) fn retention(store: &Store, named: &[Point]) -> Result<Line> {
 
 /// Whether something has failed and not worked since.
 pub(super) fn work(events: &[Event]) -> Line {
+    // Whoever asked for what there is not has not been let down by the store.
+    let counts = |event: &&Event| event.details["reason"] != "not_found";
     let failed = |failure: &EventKind, success: &EventKind| {
-        let last = events.iter().find(|event| event.kind == *failure || event.kind == *success);
+        let last = events.iter().filter(counts).find(|event| event.kind == *failure || event.kind == *success);
         last.filter(|event| event.kind == *failure)
     };
     let pairs = [

@@ -6,16 +6,13 @@ use serde_json::{Value, json};
 
 use crate::clock::show_time;
 use crate::engine::store::Store;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::Result;
 use crate::face::http::app::App;
 use crate::face::http::body::Object;
 use crate::face::http::members::Members;
 use crate::face::http::problem::Answer;
 use crate::face::http::query::Name;
-use crate::recovery::backups::{Backup, backup_row};
-use crate::recovery::events::EventKind;
 use crate::recovery::restore::RestoreOptions;
-use crate::recovery::selector::Selector;
 
 /// What a restore is asked for.
 struct Wanted {
@@ -50,23 +47,20 @@ impl Wanted {
 }
 
 fn answer(store: &Store, id: &str, wanted: Wanted) -> Result<Value> {
-    let backup = backup_row(&store.view()?, id)?;
-    let backup = backup.ok_or_else(|| Error::not_found(format!("Backup {id} not found")))?;
-    let done = if wanted.dry_run {
-        plan(store, &backup, wanted)
+    let mut answer = if wanted.dry_run {
+        plan(store, id, wanted)?
     } else if wanted.apply {
-        apply(store, &backup, wanted)
+        apply(store, id, wanted)?
     } else {
-        store.backup_data(&backup).map(|data| with_data(json!({"success": true}), data))
+        with_data(json!({"success": true}), store.restore_data(id)?)
     };
-    let mut answer = done.inspect_err(|error| note(store, &backup, error))?;
     answer["timestamp"] = show_time(store.clock().now()).into();
     Ok(answer)
 }
 
 /// What restoring in place would do.
-fn plan(store: &Store, backup: &Backup, wanted: Wanted) -> Result<Value> {
-    let plan = store.plan_restore(selector(backup), wanted.options())?;
+fn plan(store: &Store, id: &str, wanted: Wanted) -> Result<Value> {
+    let plan = store.plan_restore_backup(id, wanted.options())?;
     Ok(json!({
         "success": true, "dry_run": true, "restored": plan.collections, "tasks_run_again": plan.tasks_run_again,
         "tasks_forgotten": plan.tasks_forgotten, "keep_finished": plan.keep_finished,
@@ -74,9 +68,9 @@ fn plan(store: &Store, backup: &Backup, wanted: Wanted) -> Result<Value> {
 }
 
 /// Restores in place. Its content is given only if it is asked for, and is read before it is applied.
-fn apply(store: &Store, backup: &Backup, wanted: Wanted) -> Result<Value> {
-    let data = wanted.data.then(|| store.backup_data(backup)).transpose()?;
-    let report = store.restore(selector(backup), wanted.options())?;
+fn apply(store: &Store, id: &str, wanted: Wanted) -> Result<Value> {
+    let with = wanted.data;
+    let (report, data) = store.restore_backup(id, wanted.options(), with)?;
     let answer = json!({
         "success": true, "restored": report.collections, "undo": report.undo, "verified": report.verified,
         "claims_returned": report.claims_returned, "tasks_run_again": report.tasks_run_again,
@@ -92,23 +86,4 @@ fn apply(store: &Store, backup: &Backup, wanted: Wanted) -> Result<Value> {
 fn with_data(mut answer: Value, data: Value) -> Value {
     answer["data"] = data;
     answer
-}
-
-fn selector(backup: &Backup) -> Selector {
-    Selector::Id(backup.backup_id.clone())
-}
-
-/// A restore that damage stopped is told to whoever watches the events.
-fn note(store: &Store, backup: &Backup, error: &Error) {
-    if error.kind() != ErrorKind::Damaged {
-        return;
-    }
-    let details = json!({"backup_id": backup.backup_id, "error": error.to_string()});
-    let noted = store.write(|tx| {
-        tx.events().append(EventKind::CorruptionDetected, details.clone())?;
-        tx.events().append(EventKind::RestoreFailed, details)
-    });
-    if let Err(error) = noted {
-        tracing::error!(%error, "a failed restore could not be noted");
-    }
 }

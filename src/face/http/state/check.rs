@@ -22,7 +22,6 @@ use crate::face::http::query::Name;
 use crate::face::http::route::{Gives, OK, Route, Takes};
 use crate::face::http::shapes::JOB;
 use crate::face::instance::Instance;
-use crate::recovery::events::EventKind;
 use crate::recovery::scheduler::{Attendant, Work};
 
 /// So many jobs are remembered.
@@ -131,16 +130,8 @@ impl Job {
         }
         let end = End { at: store.clock().now(), report };
         if let Some(problem) = end.problem() {
-            store.tell_failure(Work::Check, &problem);
+            tracing::error!(work = Work::Check.as_str(), error = problem, "work failed");
             instance.steward().failed(Work::Check, &problem);
-        }
-        if let Ok(report) = &end.report
-            && !report.is_sound()
-        {
-            let details = json!({"found": report.found, "first": report.findings.first()});
-            if let Err(error) = store.write(|tx| tx.events().append(EventKind::CorruptionDetected, details)) {
-                tracing::error!(%error, "an event could not be written");
-            }
         }
         *self.end.lock() = Some(end);
     }

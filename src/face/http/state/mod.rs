@@ -1,6 +1,6 @@
 //! The live state over HTTP.
 //!
-//! * [`registry`], [`queue`], [`claim`], [`records`], [`points`], [`check`]: the routes, each with its table
+//! * [`registry`], [`queue`], [`claim`], [`records`], [`points`], [`versions`], [`check`]: the routes, each with its table
 //! * [`reading`]: reads now or as of a point, and pages of them
 
 mod check;
@@ -10,9 +10,11 @@ mod queue;
 mod reading;
 mod records;
 mod registry;
+mod versions;
 
 pub(super) use self::check::{Jobs, ROUTES as CHECK};
 pub(super) use self::points::ROUTES as POINTS;
 pub(super) use self::queue::ROUTES as QUEUE;
 pub(super) use self::records::ROUTES as RECORDS;
 pub(super) use self::registry::ROUTES as REGISTRY;
+pub(super) use self::versions::ROUTES as VERSIONS;

@@ -1,0 +1,37 @@
+//! `/api/versions/{collection}/{key}`: the history of a record.
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::Method;
+use axum::response::IntoResponse;
+use axum::routing::get;
+use serde_json::json;
+
+use crate::face::http::app::App;
+use crate::face::http::problem::Answer;
+use crate::face::http::query::{Name, Query};
+use crate::face::http::route::Kind::{List, Of};
+use crate::face::http::route::{Gives, LIMIT, OK, Route, Takes, needed};
+use crate::face::http::shapes::VERSION;
+
+/// The routes.
+pub(in crate::face::http) const ROUTES: &[Route] = &[Route {
+    method: Method::GET,
+    path: "/api/versions/{collection}/{key}",
+    about: "Show what a record was in which points, newest first, and who changed it",
+    query: &[LIMIT],
+    takes: Takes::Nothing,
+    gives: Gives::Members(&[needed("versions", List(&Of(&VERSION)), "the versions")]),
+    statuses: OK,
+    refuses: &[404],
+    handler: || get(versions),
+}];
+
+async fn versions(State(app): State<App>, Name((collection, key)): Name<(String, String)>, query: Query) -> Answer {
+    let limit = query.limit()?;
+    app.read(move |store| {
+        let versions = store.view()?.versions(&collection, &key, limit)?;
+        Ok(Json(json!({"versions": versions})).into_response())
+    })
+    .await
+}
