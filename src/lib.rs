@@ -63,7 +63,7 @@
 //! In this order; each knows only itself and those before it.
 //!
 //! 1. `error`, `clock`, `limits`, `text` and [`json`]: plain data, the one door for time, how long texts may be and how they
-//!    are shown, JSON kept as it was written.
+//!    are shown, JSON kept as it was written; and `files`, the one door for names on the disk.
 //! 2. `engine`: versioned records in one redb file. It knows keys and bytes, points and segments.
 //! 3. `state`: what the records mean: bots, tasks, messages, documents.
 //! 4. `recovery`: points, restores, differences, backups, retention, sessions.
@@ -114,6 +114,7 @@ mod engine;
 mod error;
 #[cfg(any(feature = "cli", feature = "tokio"))]
 mod face;
+mod files;
 #[cfg(any(fuzzing, test))]
 pub mod fuzzing;
 pub mod json;

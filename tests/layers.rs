@@ -9,8 +9,15 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// From the top. A layer imports itself and those before it; those in one line do not import each other.
-const LAYERS: [&[&str]; 6] =
-    [&["error", "clock", "json", "limits", "text"], &["engine"], &["state"], &["recovery"], &["transfer"], &["face"]];
+const LAYERS: [&[&str]; 7] = [
+    &["error", "clock", "json", "limits", "text"],
+    &["files"],
+    &["engine"],
+    &["state"],
+    &["recovery"],
+    &["transfer"],
+    &["face"],
+];
 
 /// Stand outside of the layers: the tour, the program, the doors for the fuzzer and the benchmarks, and the disk that fails.
 const FREE: [&str; 5] = ["lib", "main", "fuzzing", "parts", "proof"];
@@ -213,4 +220,59 @@ fn layers_side_by_side_do_not_import_each_other_but_for_errors() {
 #[test]
 fn a_file_outside_of_the_layers_is_named() {
     assert_eq!(objected("helpers", ""), ["helpers is no layer"]);
+}
+
+/// What makes, names, renames or removes files and folders, or opens one that may be anything.
+const OF_FILES: [&str; 14] = [
+    "File::create",
+    "File::open",
+    "File::options",
+    "OpenOptions",
+    "DirBuilder",
+    "fs::copy",
+    "fs::create_dir",
+    "fs::hard_link",
+    "fs::read(",
+    "fs::read_to_string",
+    "fs::remove_",
+    "fs::rename",
+    "fs::set_permissions",
+    "fs::write",
+];
+
+/// Files that may, and why.
+const EXCEPT: [(&str, &str); 6] = [
+    ("engine/holder.rs: fs::read(", "the kernel tells of a process at fixed paths"),
+    ("engine/holder.rs: fs::read_to_string", "the kernel tells of a process at fixed paths"),
+    ("engine/open.rs: fs::read(", "the id of the machine is at a fixed path of the system"),
+    ("face/cli/generate.rs: fs::create_dir", "manual pages are public, and can be made again"),
+    ("face/http/inside.rs: fs::create_dir", "it is for the fuzzer and the tests"),
+    ("face/http/inside.rs: fs::remove_", "it is for the fuzzer and the tests"),
+];
+
+#[test]
+fn only_the_module_for_files_makes_names_and_opens_files() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut found = Vec::new();
+    for path in files(&root) {
+        let name = path.strip_prefix(&root).unwrap().to_str().unwrap();
+        let is_for_tests = name.ends_with("test.rs") || name.ends_with("tests.rs");
+        if is_for_tests || ["files/", "proof/", "fuzzing"].iter().any(|apart| name.starts_with(apart)) {
+            continue;
+        }
+        let code = code(&fs::read_to_string(&path).unwrap());
+        // What stands in the tests of a file comes last in it.
+        let code = code.split("#[cfg(test)]\nmod ").next().unwrap();
+        let code = code.split("#[cfg(all(test").next().unwrap();
+        found.extend(OF_FILES.iter().filter(|of| calls(code, of)).map(|of| format!("{name}: {of}")));
+    }
+    found.sort();
+    let excepted: Vec<_> = EXCEPT.iter().map(|(call, _)| (*call).to_owned()).collect();
+    assert_eq!(found, excepted, "crate::files does this, so that names are durable and nobody else can read them");
+}
+
+/// Whether code has a name, which does not go on before it.
+fn calls(code: &str, name: &str) -> bool {
+    let goes_on = |before: &str| before.ends_with(|last: char| last.is_alphanumeric() || last == '_');
+    code.match_indices(name).any(|(at, _)| !goes_on(&code[..at]))
 }

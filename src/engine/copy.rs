@@ -17,6 +17,7 @@ use crate::engine::overlay::WRITER;
 use crate::engine::store::{Options, Store, VerifyOnOpen};
 use crate::engine::turn::Turn;
 use crate::error::{Error, ErrorKind, Result};
+use crate::files::{self, Rights};
 
 /// The header's page.
 const HEADER: usize = 4096;
@@ -48,7 +49,7 @@ pub(crate) fn copy(from: &Path, to: &Path, progress: &dyn Fn(u64, u64) -> Result
     match verify(to) {
         Err(error) if error.kind() == ErrorKind::Damaged => {
             tracing::debug!(%error, "a copy beside writers did not verify; they wait for the next one");
-            std::fs::remove_file(to)?;
+            files::remove(to)?;
             let copied = copy_once(from, to, Writers::Wait, progress)?;
             verify(to).map(|()| copied)
         }
@@ -59,7 +60,7 @@ pub(crate) fn copy(from: &Path, to: &Path, progress: &dyn Fn(u64, u64) -> Result
 fn copy_once(from: &Path, to: &Path, writers: Writers, progress: &dyn Fn(u64, u64) -> Result<()>) -> Result<Copied> {
     let store = Store::options().create(false).read_only(true).session(false).open_with(from, &[])?;
     let file = OwnFile::read(from)?;
-    let mut target = File::create_new(to).map_err(|error| Error::from(error).context(to.display()))?;
+    let mut target = files::create_new(to, Rights::of_content(from)).map_err(|error| files::failed(to, error))?;
     let locked = Instant::now();
     lock(&file, from)?;
     let held_from = Instant::now();

@@ -1,7 +1,7 @@
 //! The files that the engine opens, all through this one door: what a forked child does with them reaches neither the file
 //! nor its locks, which it shares with the process that opened it.
 
-use std::fs::{self, File, Metadata, OpenOptions};
+use std::fs::{self, File, Metadata};
 use std::io;
 use std::ops::Bound;
 use std::path::Path;
@@ -9,8 +9,10 @@ use std::path::Path;
 use redb::backends::FileBackend;
 use redb::{BackendError, StorageBackend};
 
+use crate::engine::open::unreadable;
 use crate::engine::process::{Process, forked};
 use crate::error::Result;
+use crate::files::{self, Rights};
 
 /// No page is longer.
 const PAGE_MAX: usize = 16 << 20;
@@ -52,20 +54,21 @@ pub(crate) struct OwnFile {
 impl OwnFile {
     /// Opens a file for reading.
     pub(crate) fn read(path: &Path) -> Result<Self> {
-        Self::of(File::open(path)?)
+        Self::of(files::open(path).map_err(|error| unreadable(path, error))?)
     }
 
     /// Opens a file for reading and writing.
     pub(crate) fn write(path: &Path) -> Result<Self> {
-        Self::of(OpenOptions::new().read(true).write(true).open(path)?)
+        Self::of(files::open_to_write(path).map_err(|error| unreadable(path, error))?)
     }
 
-    /// The same, and makes the file where there is none.
+    /// Makes a file that is gone soon.
     pub(crate) fn create(path: &Path) -> Result<Self> {
-        Self::of(OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?)
+        Self::of(files::create_new(path, Rights::new_at(path)).map_err(|error| files::failed(path, error))?)
     }
 
-    fn of(file: File) -> Result<Self> {
+    /// A file that was just opened.
+    pub(crate) fn of(file: File) -> Result<Self> {
         let id = FileId::of(&file.metadata()?);
         Ok(Self { file: FileBackend::new(file)?, id, process: Process::current() })
     }

@@ -1,7 +1,7 @@
 //! Opening a file, or creating one so that another process that does the same at that moment ends up in it too.
 
-use std::fs::{self, File};
-use std::io::{ErrorKind as IoKind, Read};
+use std::fs;
+use std::io::{self, ErrorKind as IoKind, Read};
 use std::ops::Bound;
 use std::path::{Path, PathBuf};
 use std::thread::sleep;
@@ -26,6 +26,7 @@ use crate::engine::reserve;
 use crate::engine::schema::{FORMAT_VERSION, Table};
 use crate::engine::store::{Options, Sharing, VerifyOnOpen};
 use crate::error::{Error, ErrorKind, Result};
+use crate::files::{self, Replace, Rights, folder_of};
 
 /// What every redb file begins with.
 const MAGIC: &[u8] = b"redb\x1A\x0A\xA9\x0D\x0A";
@@ -41,10 +42,7 @@ const LOOK: Duration = Duration::from_millis(1);
 /// Opens the file at `path`, or creates it when the options allow that. Gives its own name, too, by whatever name it was
 /// called: what lies beside it belongs to the file, so all who have it open must look in the same place.
 pub(crate) fn open(path: &Path, options: &Options) -> Result<(Handle, PathBuf)> {
-    match fs::metadata(path) {
-        Ok(metadata) if metadata.is_dir() => return Err(not_a_store(path, "it is a directory")),
-        // Opening a pipe would wait for its other end.
-        Ok(metadata) if !metadata.is_file() => return Err(not_a_store(path, "it is no regular file")),
+    match files::open(path) {
         Ok(_) => {}
         Err(error) if error.kind() == IoKind::NotFound && path.is_symlink() => {
             let message = format!("{} is a symbolic link to nothing; remove it or name its target", path.display());
@@ -52,7 +50,7 @@ pub(crate) fn open(path: &Path, options: &Options) -> Result<(Handle, PathBuf)> 
         }
         Err(error) if error.kind() == IoKind::NotFound && options.create && !options.read_only => create(path)?,
         Err(error) if error.kind() == IoKind::NotFound => return Err(no_store(path)),
-        Err(error) => return Err(Error::from(error).context(path.display())),
+        Err(error) => return Err(cannot_open(path, error)),
     }
     let own_name = fs::canonicalize(path).map_err(|error| Error::from(error).context(path.display()))?;
     let path = own_name.as_path();
@@ -82,8 +80,12 @@ fn open_named(path: &Path, options: &Options) -> Result<Handle> {
         ErrorKind::Io | ErrorKind::Damaged => error.context(path.display()),
         _ => error,
     })?;
-    if options.reserve && !options.read_only {
-        reserve::keep(path);
+    if !options.read_only {
+        // Another process may have made the file and be about to sync its name.
+        files::sync_name(path).map_err(|error| files::failed(folder_of(path), error))?;
+        if options.reserve {
+            reserve::keep(path);
+        }
     }
     Ok(handle)
 }
@@ -102,7 +104,8 @@ fn writing(path: &Path, source: Error) -> Error {
 
 /// Who has the store open, as far as they wrote it down.
 fn living(path: &Path) -> String {
-    let living = Presence::open_existing(path).and_then(|presence| presence.living().ok()).unwrap_or_default();
+    let presence = Presence::look(path).ok().flatten();
+    let living = presence.and_then(|presence| presence.living().ok()).unwrap_or_default();
     if living.is_empty() { "another process".to_owned() } else { living.join(", ") }
 }
 
@@ -115,15 +118,29 @@ fn not_a_store(path: &Path, why: &str) -> Error {
     Error::new(ErrorKind::NotAStore, format!("{} is not a store: {why}", path.display()))
 }
 
+/// Why a file cannot be opened as a store.
+pub(crate) fn unreadable(path: &Path, error: io::Error) -> Error {
+    match files::is_other(&error) {
+        Some(why) => not_a_store(path, &why),
+        None => error.into(),
+    }
+}
+
+/// The same, with the path in any case.
+fn cannot_open(path: &Path, error: io::Error) -> Error {
+    let error = unreadable(path, error);
+    if error.kind() == ErrorKind::NotAStore { error } else { error.context(path.display()) }
+}
+
 /// Refuses what is no redb file before redb sees it: redb would make a new database of an empty file.
 fn probe_magic(path: &Path) -> Result<()> {
     let mut start = [0; MAGIC.len()];
-    let read = File::open(path).and_then(|mut file| file.read_exact(&mut start));
+    let read = files::open(path).and_then(|mut file| file.read_exact(&mut start));
     match read {
         Ok(()) if start == MAGIC => Ok(()),
         Ok(()) => Err(not_a_store(path, "it does not begin like one")),
         Err(error) if error.kind() == IoKind::UnexpectedEof => Err(not_a_store(path, "it is too short")),
-        Err(error) => Err(Error::from(error).context(path.display())),
+        Err(error) => Err(cannot_open(path, error)),
     }
 }
 
@@ -399,40 +416,31 @@ fn host() -> Vec<u8> {
 /// A rename would unlink a store that another process has just begun to use.
 fn create(path: &Path) -> Result<()> {
     let temporary = temporary_name(path);
-    let made = make(&temporary).and_then(|()| match fs::hard_link(&temporary, path) {
-        Err(error) if error.kind() != IoKind::AlreadyExists => Err(error.into()),
-        _ => Ok(()),
-    });
-    let removed = fs::remove_file(&temporary);
-    made.map_err(|error| error.context(format_args!("cannot create {}", path.display())))?;
-    removed?;
-    sync_folder(folder_of(path))
-}
-
-/// The folder that a file is in.
-pub(crate) fn folder_of(path: &Path) -> &Path {
-    match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => Path::new("."),
+    let made = make(&temporary, Rights::new_at(path))
+        .and_then(|()| files::publish(&temporary, path, Replace::No).map_err(Error::from));
+    match made {
+        Ok(()) => Ok(()),
+        Err(error) => {
+            let _gone = files::remove(&temporary);
+            // Another process was faster.
+            let is_there = fs::symlink_metadata(path).is_ok();
+            if is_there { Ok(()) } else { Err(error.context(format_args!("cannot create {}", path.display()))) }
+        }
     }
 }
 
 pub(crate) fn temporary_name(path: &Path) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(format!(".{}.new", crate::clock::new_id().simple()));
-    PathBuf::from(name)
+    files::beside(path, &format!(".{}.new", crate::clock::new_id().simple()))
 }
 
 /// Writes an empty store.
-fn make(path: &Path) -> Result<()> {
-    File::create_new(path)?;
+fn make(path: &Path, rights: Rights) -> Result<()> {
+    files::create_new(path, rights)?;
     let mut builder = Builder::new();
     builder.set_concurrency_mode(ConcurrencyMode::ExclusiveWriter);
     let database = builder.create_with_backend(OwnFile::write(path)?)?;
     fill(&database)?;
-    database.close()?;
-    File::open(path)?.sync_all()?;
-    Ok(())
+    Ok(database.close()?)
 }
 
 fn fill(database: &Database) -> Result<()> {
@@ -454,14 +462,6 @@ fn put_meta(transaction: &WriteTransaction, rows: &[(&[u8], &[u8])]) -> Result<(
         let mut bytes = Vec::new();
         frame::encode(&mut bytes, Table::Meta.place(key), Epoch(0), State::Present(payload));
         meta.insert(*key, bytes.as_slice())?;
-    }
-    Ok(())
-}
-
-/// Makes a new name in a folder last; redb never does.
-pub(crate) fn sync_folder(folder: &Path) -> Result<()> {
-    if cfg!(unix) {
-        File::open(folder)?.sync_all()?;
     }
     Ok(())
 }

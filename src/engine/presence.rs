@@ -2,6 +2,8 @@
 //! when the process dies, however it dies, unless a forked child of it still lives: then [`Holder`] tells. Process ids alone
 //! say nothing here: containers share them, and they are reused.
 
+use std::fs::File;
+use std::io::ErrorKind as IoKind;
 use std::ops::Bound;
 use std::path::{Path, PathBuf};
 
@@ -11,6 +13,7 @@ use crate::engine::file::OwnFile;
 use crate::engine::holder::Holder;
 use crate::engine::place::Place;
 use crate::error::{Error, ErrorKind, Result};
+use crate::files::{self, Rights};
 
 /// The locked byte of a session is its number behind this offset, where no content of the file ever is.
 const FIRST: u64 = 1 << 40;
@@ -37,15 +40,29 @@ impl Presence {
     /// Opens, or creates, the file beside the store.
     pub(crate) fn open(store: &Path) -> Result<Self> {
         let path = path(store);
-        let file = OwnFile::create(&path).map_err(|error| error.context(path.display()))?;
-        Ok(Self { place: Place::new(&path, file.id()), file })
+        let file = files::open_or_create(&path, Rights::beside(store)).map_err(|error| files::failed(&path, error))?;
+        Self::of(&path, file)
+    }
+
+    /// Opens the file beside the store when there is one, only to see who lives: also where it cannot be written to.
+    pub(crate) fn look(store: &Path) -> Result<Option<Self>> {
+        let path = path(store);
+        match files::open(&path) {
+            Ok(file) => Self::of(&path, file).map(Some),
+            Err(error) if error.kind() == IoKind::NotFound => Ok(None),
+            Err(error) => Err(files::failed(&path, error)),
+        }
     }
 
     /// Opens the file beside the store when there is one.
     pub(crate) fn open_existing(store: &Path) -> Option<Self> {
         let path = path(store);
-        let file = OwnFile::write(&path).ok()?;
-        Some(Self { place: Place::new(&path, file.id()), file })
+        Self::of(&path, files::open_to_write(&path).ok()?).ok()
+    }
+
+    fn of(path: &Path, file: File) -> Result<Self> {
+        let file = OwnFile::of(file)?;
+        Ok(Self { place: Place::new(path, file.id()), file })
     }
 
     /// Whether others who open the file of sessions find another one.
@@ -152,9 +169,7 @@ impl Presence {
 
 /// The file of sessions of a store.
 fn path(store: &Path) -> PathBuf {
-    let mut path = store.as_os_str().to_owned();
-    path.push(".sessions");
-    PathBuf::from(path)
+    files::beside(store, ".sessions")
 }
 
 fn holder_at(session: u64) -> u64 {

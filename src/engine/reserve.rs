@@ -1,11 +1,14 @@
 //! Room to remove records on a full disk: `PATH.reserve`, 4 MiB beside the store, given up once the disk is full. A
 //! removal writes pages before it frees any, so that a full disk could not be emptied otherwise.
 
-use std::fs::{self, File};
+use std::fs;
+#[cfg(target_os = "linux")]
+use std::fs::File;
 use std::io::{ErrorKind as IoKind, Write};
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, ErrorKind};
+use crate::files::{self, Rights};
 
 const BYTES: usize = 4 << 20;
 /// The reserve is made only where so much is free, so that a store which is opened again does not take back what it has
@@ -18,7 +21,7 @@ pub(crate) fn keep(store: &Path) {
     if fs::symlink_metadata(&path).is_ok() || free_space(store).is_some_and(|free| free < NEEDED) {
         return;
     }
-    if let Err(error) = make(&path)
+    if let Err(error) = make(&path, Rights::beside(store))
         && error.kind() != IoKind::AlreadyExists
     {
         tracing::warn!(%error, path = %path.display(), "no room could be reserved for removing records on a full disk");
@@ -27,7 +30,7 @@ pub(crate) fn keep(store: &Path) {
 
 /// Gives the reserve up when an error says that the disk is full, and tells of it in the error.
 pub(crate) fn give_up_when_full(store: &Path, error: Error) -> Error {
-    if !is_full(&error) || fs::remove_file(path(store)).is_err() {
+    if !is_full(&error) || files::remove(&path(store)).is_err() {
         return error;
     }
     tracing::error!(path = %store.display(), "the disk is full; the reserve was given up");
@@ -50,18 +53,16 @@ pub(crate) fn free_space(_path: &Path) -> Option<u64> {
 }
 
 fn path(store: &Path) -> PathBuf {
-    let mut path = store.as_os_str().to_owned();
-    path.push(".reserve");
-    PathBuf::from(path)
+    files::beside(store, ".reserve")
 }
 
-fn make(path: &Path) -> std::io::Result<()> {
-    let mut file = File::create_new(path)?;
+fn make(path: &Path, rights: Rights) -> std::io::Result<()> {
+    let mut file = files::create_new(path, rights)?;
     // A length alone would take no room.
     let made = allocate(&file).or_else(|_| file.write_all(&vec![0; BYTES]));
     if made.is_err() {
         drop(file);
-        fs::remove_file(path)?;
+        files::remove(path)?;
     }
     made
 }

@@ -1,7 +1,6 @@
 //! When the whole store was last verified, and what that found. It stands in the file `PATH.checked` beside the store,
 //! because a check changes nothing in the store itself.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
@@ -11,7 +10,11 @@ use crate::clock;
 use crate::engine::check::CheckReport;
 use crate::engine::epoch::Epoch;
 use crate::engine::store::Store;
-use crate::error::{Error, Result};
+use crate::error::Result;
+use crate::files::{self, Rights};
+
+/// A note is far shorter.
+const LONGEST: u64 = 64 << 10;
 
 /// A whole check that has ended.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -45,7 +48,8 @@ impl Store {
         };
         let path = beside(self.path());
         let line = serde_json::to_string(&last).map_err(std::io::Error::from)?;
-        fs::write(&path, line + "\n").map_err(|error| Error::from(error).context(path.display()))
+        let written = files::write_whole(&path, (line + "\n").as_bytes(), Rights::beside(self.path()));
+        written.map_err(|error| files::failed(&path, error))
     }
 
     /// Notes a check where the folder can be written to: a note that is missing is only missed by the next look.
@@ -62,7 +66,7 @@ impl Store {
     ///
     /// `Reopen`, `Io`.
     pub fn last_check(&self) -> Result<Option<LastCheck>> {
-        let Ok(text) = fs::read_to_string(beside(self.path())) else { return Ok(None) };
+        let Ok(text) = files::read_note(&beside(self.path()), LONGEST) else { return Ok(None) };
         let open = self.view()?.epochs().open;
         // Epochs never go back, so a later one is of a store that stood here before.
         Ok(serde_json::from_str(&text).ok().filter(|last: &LastCheck| last.epoch <= open))
@@ -70,13 +74,13 @@ impl Store {
 }
 
 fn beside(store: &Path) -> PathBuf {
-    let mut path = store.as_os_str().to_owned();
-    path.push(".checked");
-    PathBuf::from(path)
+    files::beside(store, ".checked")
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     #[test]

@@ -5,7 +5,8 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::engine::open::{folder_of, in_use, temporary_name};
+use crate::engine::open::{in_use, temporary_name};
+use crate::files::{self, folder_of};
 
 /// What is younger is left alone: between being written and being locked, a file is nobody's for a moment.
 const YOUNG: Duration = Duration::from_secs(60);
@@ -34,14 +35,14 @@ impl Made {
 
     /// Keeps a finished file, which nobody has open any more, from being taken for one that was left behind.
     pub(super) fn keep(&mut self) {
-        self.lock = File::open(&self.path).ok().filter(|file| file.try_lock_shared().is_ok());
+        self.lock = files::open(&self.path).ok().filter(|file| file.try_lock_shared().is_ok());
     }
 }
 
 impl Drop for Made {
     fn drop(&mut self) {
         self.lock = None;
-        let _gone = fs::remove_file(&self.path);
+        let _gone = files::remove(&self.path);
     }
 }
 
@@ -56,7 +57,7 @@ fn remove_left(target: &Path) {
         if !rest.is_some_and(is_temporary) || !is_file || !is_left(&entry.path()) {
             continue;
         }
-        if let Err(error) = fs::remove_file(entry.path()) {
+        if let Err(error) = files::remove(&entry.path()) {
             tracing::warn!(%error, file = %entry.path().display(), "an unfinished store could not be removed");
         }
     }
@@ -66,7 +67,7 @@ fn remove_left(target: &Path) {
 fn is_left(path: &Path) -> bool {
     let modified = fs::metadata(path).and_then(|metadata| metadata.modified());
     let is_old = modified.is_ok_and(|at| at.elapsed().is_ok_and(|age| age > YOUNG));
-    is_old && in_use(path).is_ok_and(|used| !used) && File::open(path).is_ok_and(|file| file.try_lock().is_ok())
+    is_old && in_use(path).is_ok_and(|used| !used) && files::open(path).is_ok_and(|file| file.try_lock().is_ok())
 }
 
 /// Whether this, behind the name of a file, is what [`temporary_name`] adds, once or again, or a scratch beside that.

@@ -11,13 +11,13 @@ use serde_json::json;
 use crate::engine::codec;
 use crate::engine::commit::Outcome;
 use crate::engine::meta;
-use crate::engine::open::{folder_of, sync_folder};
 use crate::engine::records::{KeyRange, Records, Row, scan_rows};
 use crate::engine::repair::{RepairReport, repair};
 use crate::engine::schema::{CollectionId, Table};
 use crate::engine::store::Store;
 use crate::engine::write::WriteTx;
 use crate::error::{Error, Result};
+use crate::files::{self, Replace, Rights};
 use crate::recovery::backups::{Backup, backup_row};
 use crate::recovery::events::{self, EventKind};
 use crate::recovery::made::Made;
@@ -75,7 +75,7 @@ impl Store {
     /// ```
     pub fn plan_repair(from: impl AsRef<Path>, to: impl AsRef<Path>) -> Result<RepairPlan> {
         let (from, to) = (from.as_ref(), to.as_ref().to_path_buf());
-        if to.exists() {
+        if fs::symlink_metadata(&to).is_ok() {
             return Err(exists(&to));
         }
         let mut made = Made::beside(&to);
@@ -84,6 +84,7 @@ impl Store {
         store.alone(|tx| tx.mend(&mut report).map(Outcome::Commit))?;
         refuse_unsound(&store)?;
         store.close()?;
+        files::give_rights(made.path(), Rights::beside(from)).map_err(|error| files::failed(made.path(), error))?;
         made.keep();
         Ok(RepairPlan { made, to, report })
     }
@@ -101,13 +102,10 @@ impl RepairPlan {
     ///
     /// `Conflict` when there is a file of that name by now, `Io`.
     pub fn apply(self) -> Result<RepairReport> {
-        fs::File::open(self.made.path())?.sync_all()?;
-        fs::hard_link(self.made.path(), &self.to).map_err(|error| match error.kind() {
+        files::publish(self.made.path(), &self.to, Replace::No).map_err(|error| match error.kind() {
             IoKind::AlreadyExists => exists(&self.to),
-            _ => Error::from(error).context(self.to.display()),
+            _ => files::failed(&self.to, error),
         })?;
-        drop(self.made);
-        sync_folder(folder_of(&self.to))?;
         Ok(self.report)
     }
 }

@@ -317,12 +317,8 @@ impl View {
         if open.is_empty() {
             return Ok(false);
         }
-        let presence = match Presence::open_existing(store) {
-            Some(presence) => Some(presence),
-            // Looking makes no file, and where there is none nobody lives.
-            None if !has_file_of_sessions(store) => None,
-            None => Some(Presence::open(store)?),
-        };
+        // Looking makes no file, and where there is none nobody lives.
+        let presence = Presence::look(store)?;
         let is_held = |session: SessionId| presence.as_ref().map_or(Ok(false), |presence| presence.is_held(session.0));
         // Where this process itself is not to be seen, the file is another than it was, and says nothing of others.
         if own.is_some_and(|own| !is_held(own).unwrap_or(true)) {
@@ -348,12 +344,6 @@ impl Session {
 /// Every session, oldest first.
 fn sessions<R: Records>(records: &R) -> Result<Vec<Session>> {
     scan_rows(records, Table::Sessions, KeyRange::all()).map(|row| codec::decode(&row?.1)).collect()
-}
-
-fn has_file_of_sessions(store: &Path) -> bool {
-    let mut path = store.as_os_str().to_owned();
-    path.push(".sessions");
-    Path::new(&path).exists()
 }
 
 fn program() -> String {

@@ -1,6 +1,6 @@
 //! The whole check: what the engine can verify, and what must hold between records.
 
-use std::fs;
+use std::io::ErrorKind as IoKind;
 use std::path::{Path, PathBuf};
 
 use crate::engine::check::{self, CheckReport, Finding, Place};
@@ -12,6 +12,7 @@ use crate::engine::schema::{CollectionId, Table};
 use crate::engine::store::Store;
 use crate::engine::view::View;
 use crate::error::{Error, ErrorKind, Result};
+use crate::files::{self, Rights};
 use crate::recovery::backups::Backup;
 use crate::recovery::events::Event;
 use crate::recovery::repair::numbers_in_use;
@@ -20,6 +21,9 @@ use crate::recovery::sessions::Session;
 use crate::state::assignments::check_assignments;
 use crate::state::documents::check_documents;
 use crate::state::queue::check_queue;
+
+/// A place is the name of a table and a key, in hexadecimal digits.
+const LONGEST_PLACE: u64 = 1 << 20;
 
 impl Store {
     /// Verifies every record, pre-image, point, digest and index row, the audit trail's chain, that queue and assignments
@@ -140,10 +144,18 @@ impl Store {
             )));
         }
         let place = beside(self.path());
-        let after = fs::read_to_string(&place).ok().and_then(|text| Place::from_text(&text));
+        let after = match files::read_note(&place, LONGEST_PLACE) {
+            Err(error) if files::is_other(&error).is_some() => return Err(files::failed(&place, error)),
+            text => text.ok().and_then(|text| Place::from_text(&text)),
+        };
         let (report, ended) = check::check_sample(&self.view()?, part, after, &progress)?;
         let text = ended.map(|ended| ended.to_text()).unwrap_or_default();
-        fs::write(&place, text).map_err(|error| Error::from(error).context(place.display()))?;
+        match files::write_whole(&place, text.as_bytes(), Rights::beside(self.path())) {
+            Err(error) if matches!(error.kind(), IoKind::ReadOnlyFilesystem | IoKind::PermissionDenied) => {
+                tracing::warn!(%error, path = %place.display(), "the next part begins where this one did");
+            }
+            written => written.map_err(|error| files::failed(&place, error))?,
+        }
         self.told(Ok(report))
     }
 
@@ -169,9 +181,7 @@ fn untold(_done: u64, _of: u64) {}
 
 /// Where the place of the last sample stands.
 fn beside(store: &Path) -> PathBuf {
-    let mut path = store.as_os_str().to_owned();
-    path.push(".check");
-    PathBuf::from(path)
+    files::beside(store, ".check")
 }
 
 fn check_between_records(view: &View, report: &mut CheckReport) -> Result<()> {

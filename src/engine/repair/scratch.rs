@@ -3,7 +3,6 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use redb::backends::InMemoryBackend;
@@ -19,6 +18,7 @@ use crate::engine::meta;
 use crate::engine::schema::{CollectionId, Place, Table};
 use crate::engine::value;
 use crate::error::{Error, Result};
+use crate::files;
 
 /// A record and the epoch in which it became that: where it was found, and its frame.
 const FACTS: TableDefinition<'static, (&'static [u8], u64), &'static [u8]> = TableDefinition::new("facts");
@@ -90,7 +90,7 @@ struct ScratchFile(Option<PathBuf>);
 impl Drop for ScratchFile {
     fn drop(&mut self) {
         if let Some(path) = &self.0 {
-            let _gone = fs::remove_file(path);
+            let _gone = files::remove(path);
         }
     }
 }

@@ -1,15 +1,18 @@
 //! Reading what was typed where it is more than a word: JSON, also from standard input, and `NAME=VALUE`.
 
-use std::fs;
 use std::io::{self, Read};
 use std::path::Path;
 
 use serde_json::{Map, Value};
 
 use crate::error::{Error, Result};
+use crate::files;
 use crate::json;
 use crate::state::ids::BotId;
 use crate::state::registry::Bot;
+
+/// No file of JSON is longer.
+const LONGEST: u64 = 1 << 30;
 
 /// The JSON that was typed, or, for `-`, that comes on standard input.
 pub(super) fn json(text: &str) -> Result<Value> {
@@ -37,7 +40,10 @@ pub(super) fn json_file(path: &Path) -> Result<Value> {
 /// The text in a file, or, for `-`, on standard input: a passphrase, or keys.
 #[cfg(feature = "age")]
 pub(super) fn text_file(path: &Path) -> Result<String> {
-    String::from_utf8(bytes_of(path)?).map_err(|_| Error::invalid(format!("this is no text: file={}", path.display())))
+    if is_standard_input(path) {
+        return String::from_utf8(standard_input()?).map_err(|_| Error::invalid("this is no text: file=-"));
+    }
+    files::read_text(path, files::SETTINGS_MAX)
 }
 
 fn is_standard_input(path: &Path) -> bool {
@@ -47,7 +53,7 @@ fn is_standard_input(path: &Path) -> bool {
 fn bytes_of(path: &Path) -> Result<Vec<u8>> {
     match is_standard_input(path) {
         true => standard_input(),
-        false => fs::read(path).map_err(|error| Error::from(error).context(path.display())),
+        false => files::read(path, LONGEST),
     }
 }
 

@@ -3,7 +3,7 @@
 //! How far the file has come is kept in the store, by the file's path, so that a line is neither left out nor, but for
 //! a crash between the two, written twice. Of several processes with one file only one writes it.
 
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::{File, TryLockError};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -14,7 +14,8 @@ use crate::engine::codec::{self, Stored};
 use crate::engine::records::Records;
 use crate::engine::schema::Table;
 use crate::engine::store::Store;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{ErrorKind, Result};
+use crate::files::{self, Rights};
 use crate::recovery::background::{Background, Stop};
 use crate::state::page::Page;
 
@@ -54,8 +55,9 @@ impl Mirror {
     /// `Io` when the file cannot be written, or no thread can be started.
     pub(crate) fn start(store: Store, path: &Path) -> Result<Self> {
         let path = std::path::absolute(path)?;
-        let file = OpenOptions::new().create(true).append(true).open(&path);
-        let file = file.map_err(|error| Error::from(error).context(format_args!("event log {}", path.display())))?;
+        let file = files::append_or_create(&path, Rights::of_content(store.path()));
+        let file = file.map_err(|error| files::failed(&path, error).context("event log"))?;
+        files::sync_name(&path).map_err(|error| files::failed(&path, error).context("event log"))?;
         let mut log = Log { store, path, file, locked: false };
         Ok(Self { _thread: Background::start("hivekeep-event-log", move |stop| log.run(stop))? })
     }

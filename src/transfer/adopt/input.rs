@@ -4,6 +4,8 @@ use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::Path;
 
+use crate::files;
+
 /// No line, bot or task is longer; a text of that length is not what a bot wrote about itself.
 pub(super) const PART_MAX: usize = 16 << 20;
 /// So many lines, or so many bytes, are taken over in one transaction.
@@ -51,11 +53,8 @@ pub(super) fn lines(path: &Path, limit: u64) -> Result<Lines<impl BufRead>, Stri
 }
 
 fn open(path: &Path, limit: u64) -> Result<(File, u64), String> {
-    let file = File::open(path).map_err(|error| cannot_be_read(&error))?;
+    let file = files::open(path).map_err(|error| files::is_other(&error).unwrap_or_else(|| cannot_be_read(&error)))?;
     let metadata = file.metadata().map_err(|error| cannot_be_read(&error))?;
-    if !metadata.is_file() {
-        return Err("it is not a file".to_owned());
-    }
     if metadata.len() > limit { Err(too_large(metadata.len(), limit)) } else { Ok((file, metadata.len())) }
 }
 

@@ -11,7 +11,6 @@ use serde_json::json;
 
 use super::export::ExportOptions;
 use super::import::ImportOptions;
-use super::place::remove_unfinished;
 use super::retain::{ArchivePolicy, name_of};
 use crate::clock::{self, as_stored};
 use crate::engine::codec::{self, Stored};
@@ -21,6 +20,7 @@ use crate::engine::schema::Table;
 use crate::engine::store::Store;
 use crate::engine::write::WriteTx;
 use crate::error::{Error, Result};
+use crate::files::{self, Rights};
 use crate::recovery::auto_backup::changed_since_last_live_point;
 use crate::recovery::events::EventKind;
 use crate::recovery::points::{Point, PointRequest};
@@ -176,8 +176,8 @@ impl Store {
 
     fn make_archive(&self, point: &Point, schedule: &ArchiveSchedule) -> Result<LastArchive> {
         let folder = std::path::absolute(&schedule.folder)?;
-        make_folder(&folder)?;
-        remove_unfinished(&folder, |name| name.starts_with("state-"));
+        files::create_folders(&folder, Rights::of_content(self.path()))?;
+        files::remove_unfinished(&folder, |name| name.starts_with("state-"));
         let at = as_stored(self.clock().now());
         let file = folder.join(name_of(at));
         let report = self.export(&file, &ExportOptions::new().at(point).automatic(), &|_, _| ())?;
@@ -211,7 +211,7 @@ impl Store {
         let sound = Path::new(&made.file).file_name().map(|name| name.to_string_lossy().into_owned());
         let gone = schedule.keep.judge(&names, sound.as_deref());
         for name in &gone {
-            fs::remove_file(schedule.folder.join(name)).map_err(|error| Error::from(error).context(name))?;
+            files::remove(&schedule.folder.join(name)).map_err(|error| Error::from(error).context(name))?;
         }
         if gone.is_empty() {
             return Ok(());
@@ -233,7 +233,7 @@ impl Finished<'_> {
 
 impl Drop for Finished<'_> {
     fn drop(&mut self) {
-        if let Err(error) = fs::remove_file(self.0) {
+        if let Err(error) = files::remove(self.0) {
             tracing::warn!(%error, file = %self.0.display(), "an archive that cannot be read back could not be removed");
         }
     }
@@ -257,15 +257,6 @@ impl Turn {
 
 fn turn<R: Records>(records: &R) -> Result<Turn> {
     records.row(Table::Meta, LAST)?.map_or(Ok(Turn::default()), |bytes| codec::decode(&bytes))
-}
-
-/// Makes the folder of archives, which only its owner can look into.
-fn make_folder(folder: &Path) -> Result<()> {
-    let mut builder = fs::DirBuilder::new();
-    builder.recursive(true);
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(folder).map_err(|error| Error::from(error).context(folder.display()))
 }
 
 #[cfg(test)]

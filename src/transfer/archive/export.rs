@@ -27,6 +27,7 @@ use crate::engine::value::in_frame;
 use crate::engine::view::View;
 use crate::engine::write::WriteTx;
 use crate::error::{Error, Result};
+use crate::files::Rights;
 use crate::recovery::events::EventKind;
 use crate::recovery::points::{Names, Point, PointRequest, epoch_of, names};
 use crate::recovery::selector::Selector;
@@ -172,7 +173,7 @@ impl Store {
         let packing = Packing::of_name(file, options.seal.encrypts())?;
         // What is asked for wrongly makes no point.
         Scope::of_collections(&options.only, &names(&self.view()?)?)?;
-        let (place, opened) = Place::new(file, options.replace)?;
+        let (place, opened) = Place::new(file, options.replace, Rights::of_content(self.path()))?;
         let mut source = Source::new(self, self.point_to_archive(options)?)?;
         let (manifest, ids) = contents(self, &source, &options.only)?;
         let packer = Packer::new(packing, Hashed::new(opened), &options.seal)?;
@@ -187,8 +188,8 @@ impl Store {
             export_collection(&mut source, collection, id, &mut entries, &mut done)?;
         }
         let packed = entries.finish()?;
-        let (opened, sha256, file_bytes) = packed.file.into_parts();
-        place.name(&opened)?;
+        let (sha256, file_bytes) = packed.file.into_parts();
+        place.name()?;
         let report = ExportReport {
             file: file.to_path_buf(),
             sha256,

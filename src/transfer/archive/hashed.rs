@@ -20,9 +20,9 @@ impl Hashed {
         Self { file, hash: Sha256::new(), length: 0 }
     }
 
-    /// The file, the SHA-256 of all that was written, and its length.
-    pub(super) fn into_parts(self) -> (File, String, u64) {
-        (self.file, hex(&self.hash.finalize()), self.length)
+    /// The SHA-256 of all that was written, and its length.
+    pub(super) fn into_parts(self) -> (String, u64) {
+        (hex(&self.hash.finalize()), self.length)
     }
 }
 

@@ -1,7 +1,7 @@
 //! Taking in an archive: options and report, and a new store of what is in it.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
+use std::fs;
 use std::io::ErrorKind as IoKind;
 use std::path::{Path, PathBuf};
 
@@ -10,16 +10,15 @@ use serde_json::json;
 
 use super::export::Progress;
 use super::manifest::{ArchiveManifest, ArchivedPoint};
-use super::place::remove_unfinished;
 use super::read::{Take, read};
 use super::seal::Keys;
 use crate::engine::commit::Outcome;
-use crate::engine::open::{folder_of, sync_folder};
 use crate::engine::point::{Origin, PointId};
 use crate::engine::schema::{CollectionId, Table};
 use crate::engine::store::{Sharing, Store};
 use crate::engine::write::WriteTx;
 use crate::error::{Error, Result};
+use crate::files::{self, Replace, folder_of, remove_unfinished, unfinished_name};
 use crate::limits;
 use crate::recovery::backups::{Kind, NewBackup, NewSealed};
 use crate::recovery::diff::Counts;
@@ -30,8 +29,6 @@ use crate::recovery::repair::LEAP;
 const MAX_VALUE_BYTES: u64 = limits::RECORD_BYTES as u64;
 /// No archive unpacks to more.
 const MAX_BYTES: u64 = 64 << 30;
-/// What a file that is no archive and no store yet is called, behind the store's name and an id.
-const UNFINISHED: &str = ".unfinished";
 
 /// How an archive is read, and what of it is taken. The default is everything.
 #[derive(Clone, Debug)]
@@ -273,25 +270,20 @@ impl Unnamed {
         let name = to.file_name().ok_or_else(|| Error::invalid("a store needs the name of a file"))?;
         let prefix = format!("{}.", name.to_string_lossy());
         remove_unfinished(folder_of(to), |name| name.starts_with(&prefix));
-        let mut path = to.as_os_str().to_owned();
-        path.push(format!(".{}{UNFINISHED}", crate::clock::new_id().simple()));
-        Ok(Self { path: path.into() })
+        Ok(Self { path: unfinished_name(to) })
     }
 
     fn name(self, to: &Path) -> Result<()> {
-        File::open(&self.path)?.sync_all()?;
-        fs::hard_link(&self.path, to).map_err(|error| match error.kind() {
+        files::publish(&self.path, to, Replace::No).map_err(|error| match error.kind() {
             IoKind::AlreadyExists => exists(to),
-            _ => Error::from(error).context(to.display()),
-        })?;
-        drop(self);
-        sync_folder(folder_of(to))
+            _ => files::failed(to, error),
+        })
     }
 }
 
 impl Drop for Unnamed {
     fn drop(&mut self) {
-        let _gone = fs::remove_file(&self.path);
+        let _gone = files::remove(&self.path);
     }
 }
 

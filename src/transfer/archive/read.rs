@@ -22,6 +22,7 @@ use crate::engine::digest::Stats;
 use crate::engine::schema::CollectionId;
 use crate::engine::value::in_frame;
 use crate::error::{Error, ErrorKind, Result};
+use crate::files;
 use crate::state::audit::follow::Follow;
 
 /// Behind the last entry a `tar` has zeros up to a multiple of its block.
@@ -85,15 +86,10 @@ pub(super) fn read_stream(
 }
 
 fn open(file: &Path) -> Result<File> {
-    let cannot = |error: io::Error| match error.kind() {
+    files::open(file).map_err(|error| match error.kind() {
         io::ErrorKind::NotFound => Error::not_found(format!("there is no such archive: file={}", file.display())),
-        _ => Error::from(error).context(file.display()),
-    };
-    let opened = File::open(file).map_err(cannot)?;
-    if !opened.metadata()?.is_file() {
-        return Err(Error::invalid(format!("an archive is a regular file: file={}", file.display())));
-    }
-    Ok(opened)
+        _ => files::failed(file, error),
+    })
 }
 
 type Entry<'a> = tar::Entry<'a, Unpacker>;

@@ -1,12 +1,13 @@
 //! A disk that fails: bytes that are not what was written, a file that is gone.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::File;
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use crate::engine::store::Store;
 use crate::error::{Error, ErrorKind, Result};
+use crate::files::{self, Rights};
 use crate::recovery::age;
 use crate::transfer::archive::{ExportOptions, ImportOptions};
 use crate::transfer::archives;
@@ -24,7 +25,7 @@ pub(super) fn file_lost(stage: &Stage<'_>) -> Result<Measured> {
     let mut notes = Vec::new();
     let (path, lost, whole) = (stage.path(), stage.scratch.file("lost.redb"), stage.scratch.file("whole.redb"));
     let archive = archive(stage, &whole, &mut notes)?;
-    fs::rename(&path, &lost)?;
+    files::rename(&path, &lost)?;
     let disaster = Instant::now();
     let report = Store::import_new(&archive, &path, &ImportOptions::new(), &|done, of| stage.watch.progress(done, of));
     let rebuilt = disaster.elapsed();
@@ -38,7 +39,7 @@ pub(super) fn file_lost(stage: &Stage<'_>) -> Result<Measured> {
         Ok(Measured { recovery, loss: Loss::of(records, age), notes })
     });
     // The next rehearsal begins with the copy again, as it was before any bot worked on it.
-    fs::rename(if whole.exists() { &whole } else { &lost }, &path)?;
+    files::rename(if whole.exists() { &whole } else { &lost }, &path)?;
     measured
 }
 
@@ -55,7 +56,8 @@ fn archive(stage: &Stage<'_>, whole: &Path, notes: &mut Vec<String>) -> Result<P
     } else {
         notes.push("there was no archive, so one was made for the drill, and the loss counts from it".to_owned());
     }
-    fs::copy(stage.path(), whole)?;
+    let mut copy = files::create_new(whole, Rights::of_content(&stage.path()))?;
+    std::io::copy(&mut files::open(&stage.path())?, &mut copy)?;
     let archive = stage.scratch.file("drill.tar.zst");
     let store = stage.open()?;
     store.export(&archive, &ExportOptions::new(), &|done, of| stage.watch.progress(done, of))?;
@@ -131,7 +133,7 @@ impl Damage {
 
     /// Changes more bytes at random places, where something was written.
     fn do_more(&mut self, path: &Path) -> Result<()> {
-        let mut file = OpenOptions::new().read(true).write(true).open(path)?;
+        let mut file = files::open_to_write(path)?;
         let len = file.metadata()?.len();
         let mut changed = 0;
         while changed < BYTES {
@@ -154,7 +156,7 @@ impl Damage {
 
     /// Makes every byte what it was.
     fn undo(&mut self, path: &Path) -> Result<()> {
-        let mut file = OpenOptions::new().write(true).open(path)?;
+        let mut file = files::open_to_write(path)?;
         self.done.iter().try_for_each(|(at, was)| put(&mut file, *at, *was))
     }
 

@@ -6,9 +6,9 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::engine::copy::{Copied, copy};
-use crate::engine::open::folder_of;
 use crate::engine::reserve::free_space;
 use crate::error::{Error, ErrorKind, Result};
+use crate::files::{self, Rights, folder_of};
 use crate::transfer::drill::{DrillWatch, stop_if_asked};
 
 /// The copy, what it was before a disaster, what it is rebuilt as, and an archive of it.
@@ -40,8 +40,9 @@ impl Scratch {
         }
         let folder = within.join(format!("{PREFIX}{}", crate::clock::new_id().simple()));
         let cannot = |error| Error::from(error).context(folder.display());
-        fs::create_dir(&folder).map_err(cannot)?;
-        let lock = lock(&folder).map_err(cannot)?;
+        let rights = Rights::of_content(store);
+        files::create_folder(&folder, rights).map_err(cannot)?;
+        let lock = lock(&folder, rights).map_err(cannot)?;
         Ok(Self { folder, _lock: lock })
     }
 
@@ -73,11 +74,11 @@ impl Drop for Scratch {
 }
 
 /// Makes the file that says that the drill lives. It has its name only once it is locked.
-fn lock(folder: &Path) -> io::Result<File> {
+fn lock(folder: &Path, rights: Rights) -> io::Result<File> {
     let unnamed = folder.join("lock.new");
-    let file = File::create_new(&unnamed)?;
+    let file = files::create_new(&unnamed, rights)?;
     file.lock()?;
-    fs::rename(unnamed, folder.join(LOCK))?;
+    files::rename(&unnamed, &folder.join(LOCK))?;
     Ok(file)
 }
 
@@ -88,9 +89,13 @@ fn remove(folder: &Path) -> io::Result<()> {
         if entry.file_name() == LOCK {
             continue;
         }
-        if entry.file_type()?.is_dir() { fs::remove_dir_all(entry.path())? } else { fs::remove_file(entry.path())? }
+        if entry.file_type()?.is_dir() {
+            files::remove_folder(&entry.path())?;
+        } else {
+            files::remove(&entry.path())?;
+        }
     }
-    fs::remove_dir_all(folder)
+    files::remove_folder(folder)
 }
 
 /// Removes what killed drills have left in a folder.
@@ -104,7 +109,7 @@ fn remove_left(within: &Path) {
             continue;
         }
         // One without the file is being made at this moment.
-        let lock = File::open(entry.path().join(LOCK)).map(|file| file.try_lock());
+        let lock = files::open(&entry.path().join(LOCK)).map(|file| file.try_lock());
         if matches!(lock, Err(_) | Ok(Err(TryLockError::WouldBlock))) {
             continue;
         }

@@ -179,7 +179,7 @@ pub(super) fn clock(store: &Store, named: &[Point], sessions: &[Session]) -> Lin
 
 /// Who has the store open.
 pub(super) fn sharing(store: &Store) -> Result<Line> {
-    let living = Presence::open_existing(store.path()).and_then(|presence| presence.living().ok()).unwrap_or_default();
+    let living = Presence::look(store.path())?.map_or(Ok(Vec::new()), |presence| presence.living())?;
     Ok(if !living.is_empty() {
         Line::ok("sharing", format!("open in {}", living.join(", ")))
     } else if open::in_use(store.path())? {

@@ -1,10 +1,10 @@
 //! Targets as they are typed, and as they stand in a file.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::path::Path;
 
 use crate::error::{Error, Result};
+use crate::files;
 use crate::transfer::drill::targets::{Disaster, DrillTarget};
 
 /// Reads `file_lost=2m/10m`.
@@ -18,7 +18,7 @@ pub(super) fn target(text: &str) -> Result<(Disaster, DrillTarget)> {
 
 /// Reads a file of `file_lost = "2m/10m"`, a line each.
 pub(super) fn read(path: &Path) -> Result<Vec<(Disaster, DrillTarget)>> {
-    let text = fs::read_to_string(path).map_err(|error| Error::from(error).context(path.display()))?;
+    let text = files::read_text(path, files::SETTINGS_MAX)?;
     let entries: BTreeMap<String, String> = toml::from_str(&text)
         .map_err(|error| Error::invalid(format!("{}: {}", path.display(), error.message())).with_source(error))?;
     entries.iter().map(|(name, target)| Ok((name.parse()?, target.parse()?))).collect()
@@ -26,6 +26,8 @@ pub(super) fn read(path: &Path) -> Result<Vec<(Disaster, DrillTarget)>> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     #[test]

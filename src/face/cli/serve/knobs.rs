@@ -13,6 +13,7 @@ use crate::face::cli::serve::value::Size;
 use crate::face::cli::value::{Count, Span, Whole};
 use crate::face::http::{AllowedHost, Origin};
 use crate::face::instance::webhook::Webhook;
+use crate::files;
 
 /// Defines the options: rules of retention, other values, then lists, then switches.
 macro_rules! knobs {
@@ -113,7 +114,7 @@ impl Knobs {
     /// `Invalid`, with the line, for a name that is unknown or a value that is none; `Io`.
     pub(super) fn read(path: &Path) -> Result<Self> {
         let shown = path.display();
-        let text = std::fs::read_to_string(path).map_err(|error| Error::from(error).context(shown.to_string()))?;
+        let text = files::read_text(path, files::SETTINGS_MAX)?;
         let wrong = |source: toml::de::Error| Error::invalid(format!("{shown}: {}", source.to_string().trim_end()));
         toml::from_str(&text).map_err(wrong)
     }

@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::face::cli::rules::{Rules, shown_rules};
 use crate::face::cli::serve::knobs::Knobs;
 use crate::face::cli::serve::value::Size;
@@ -13,6 +13,7 @@ use crate::face::http::{Access, Limits, Token};
 use crate::face::instance::Setup;
 use crate::face::instance::room::MIN_FREE;
 use crate::face::instance::webhook::Webhook;
+use crate::files;
 use crate::recovery::retention::Policy;
 
 /// Where the token may stand instead of in a file. No option holds it: everybody can see what was typed.
@@ -115,8 +116,8 @@ impl Settings {
     pub(super) fn token(&self) -> Result<Option<Token>> {
         let text = match &self.token_file {
             Some(file) => {
-                let context = |error| Error::from(error).context(format_args!("token file {}", file.display()));
-                Some(std::fs::read_to_string(file).map_err(context)?)
+                let text = files::read_text(file, files::SETTINGS_MAX);
+                Some(text.map_err(|error| error.context("token file"))?)
             }
             None => std::env::var(TOKEN).ok().filter(|token| !token.is_empty()),
         };

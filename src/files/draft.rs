@@ -1,0 +1,145 @@
+//! A file that has its name only once it is finished: until then it has one of its own beside that, and is removed when it
+//! does not get it. What killed processes have left is removed by the next that makes a file of that name.
+
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use crate::files::{Replace, Rights, beside, create_new, folder_of, open, publish, refuse_other, remove};
+
+/// What the names of unfinished files end with, behind the target's name and an id.
+const UNFINISHED: &str = ".unfinished";
+
+/// A file that gets its name, or is removed when it is dropped before.
+#[derive(Debug)]
+pub(crate) struct Draft {
+    temporary: PathBuf,
+    target: PathBuf,
+    /// Locked for as long as somebody writes it, so that others can tell it from one that was left behind.
+    lock: Option<File>,
+}
+
+impl Draft {
+    /// A new file beside the target, to be written.
+    ///
+    /// # Errors
+    ///
+    /// As the system has it.
+    pub(crate) fn new(target: &Path, rights: Rights) -> io::Result<(Self, File)> {
+        let name = target.file_name().unwrap_or_default().to_string_lossy();
+        let prefix = format!("{name}.");
+        remove_unfinished(folder_of(target), |name| name.starts_with(&prefix));
+        loop {
+            let temporary = unfinished_name(target);
+            let file = create_new(&temporary, rights)?;
+            let locked = file.try_lock().is_ok();
+            // Whoever tidies up may have taken it for one that was left behind, in the moment before the lock.
+            if locked && temporary.exists() {
+                let lock = Some(file.try_clone()?);
+                return Ok((Self { temporary, target: target.to_path_buf(), lock }, file));
+            }
+        }
+    }
+
+    /// Gives it its name, as [`publish`](crate::files::publish) does.
+    ///
+    /// # Errors
+    ///
+    /// As there; then it is removed.
+    pub(crate) fn publish(mut self, replace: Replace) -> io::Result<()> {
+        publish(&self.temporary, &self.target, replace)?;
+        self.lock = None;
+        Ok(())
+    }
+}
+
+impl Drop for Draft {
+    fn drop(&mut self) {
+        if self.lock.is_some() {
+            let _gone = remove(&self.temporary);
+        }
+    }
+}
+
+/// Writes a small file whole: whatever happens, there is the earlier one or this one.
+///
+/// # Errors
+///
+/// As the system has it, and as [`refuse_other`](crate::files::refuse_other) when something else is there.
+pub(crate) fn write_whole(path: &Path, bytes: &[u8], rights: Rights) -> io::Result<()> {
+    refuse_other(path)?;
+    let (draft, mut file) = Draft::new(path, rights)?;
+    file.write_all(bytes)?;
+    draft.publish(Replace::Yes)
+}
+
+/// A name of its own for a file that is to become `target`.
+pub(crate) fn unfinished_name(target: &Path) -> PathBuf {
+    beside(target, &format!(".{}{UNFINISHED}", crate::clock::new_id().simple()))
+}
+
+/// Removes unfinished files that nobody writes any more.
+pub(crate) fn remove_unfinished(folder: &Path, is_ours: impl Fn(&str) -> bool) {
+    let Ok(entries) = fs::read_dir(folder) else { return };
+    for entry in entries.flatten() {
+        let name = entry.file_name();
+        let name = name.to_string_lossy();
+        if !is_unfinished(&name) || !is_ours(&name) {
+            continue;
+        }
+        let is_left = open(&entry.path()).is_ok_and(|file| file.try_lock().is_ok());
+        if is_left && let Err(error) = remove(&entry.path()) {
+            tracing::warn!(%error, file = %entry.path().display(), "an unfinished file could not be removed");
+        }
+    }
+}
+
+/// Whether a name is of the form that [`unfinished_name`] gives, an id and the ending, or of a file beside one such.
+fn is_unfinished(name: &str) -> bool {
+    let Some((name, beside)) = name.split_once(UNFINISHED) else { return false };
+    let id = name.rsplit('.').next().unwrap_or_default();
+    let is_id = id.len() == 32 && id.bytes().all(|byte| byte.is_ascii_hexdigit());
+    is_id && (beside.is_empty() || beside.starts_with('.'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn files(folder: &Path) -> usize {
+        fs::read_dir(folder).unwrap().count()
+    }
+
+    #[test]
+    fn a_small_file_is_written_whole_or_not_at_all_and_never_over_something_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("f");
+        for text in ["one", "two"] {
+            write_whole(&path, text.as_bytes(), Rights::new_at(&path)).unwrap();
+            assert_eq!((fs::read_to_string(&path).unwrap().as_str(), files(folder.path())), (text, 1));
+        }
+        let other = folder.path().join("folder");
+        fs::create_dir(&other).unwrap();
+        let error = write_whole(&other, b"", Rights::new_at(&path)).unwrap_err();
+        assert_eq!(crate::files::is_other(&error).unwrap(), "it is a directory");
+        assert_eq!(files(folder.path()), 2);
+    }
+
+    #[test]
+    fn what_killed_processes_left_is_removed_and_what_is_being_written_is_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let target = folder.path().join("a.tar.gz");
+        let id = "0".repeat(32);
+        let left = folder.path().join(format!("a.tar.gz.{id}{UNFINISHED}"));
+        let other = folder.path().join(format!("b.tar.gz.{id}{UNFINISHED}"));
+        let mine = folder.path().join("a.tar.gz.notes.unfinished");
+        for path in [&left, &other, &mine] {
+            fs::write(path, b"").unwrap();
+        }
+        let rights = Rights::new_at(&target);
+        let (_writing, _file) = Draft::new(&target, rights).unwrap();
+        let (_second, _other) = Draft::new(&target, rights).unwrap();
+        assert!(!left.exists() && other.exists() && mine.exists());
+        assert_eq!(files(folder.path()), 4);
+    }
+}

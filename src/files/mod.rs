@@ -1,0 +1,76 @@
+//! Files and folders: the one place where a name on the disk comes, changes or goes.
+//!
+//! Four things are easy to forget, so no other file of this crate calls `std::fs` for them (`tests/layers.rs` holds that):
+//!
+//! * **A name is durable only once its folder is synced.** [`publish`] and [`create_folders`] return when it is. Whoever is
+//!   about to acknowledge something that hangs on a name which others may have made calls [`sync_name`].
+//!   Files that are made anew whenever they are missing, and from which nothing is answered (sessions, reserve,
+//!   scratches), need no durable name.
+//! * **State is nobody else's to read.** What is created has the mode of its [`Rights`], whatever the umask: 0600, folders
+//!   0700, and beside a store the store's mode.
+//! * **Root works for others.** What root creates belongs to the owner of the store, or of the folder.
+//! * **A path may be anything.** [`open`] and its like refuse what is no regular file without waiting for it, as opening a
+//!   pipe would, and say what it is.
+//!
+//! Roles: `open` looks at what is there, `stream` reads what a person hands over, `rights` says whose a new file is, `create` and `folders` make
+//! it, `names` gives and takes names,
+//! `draft` is a file that has its name only once it is finished. `journal`, of tests, writes down what reaches a disk, so
+//! that [`proof`](crate::proof) can cut it off anywhere.
+
+/// Writes down for the tests what has just been done to a path, or to two.
+macro_rules! note {
+    ($step:ident($($path:expr),+)) => {
+        #[cfg(test)]
+        crate::files::journal::note(crate::files::journal::Step::$step($($path.to_path_buf()),+));
+    };
+}
+
+mod create;
+mod draft;
+#[cfg(feature = "transfer")]
+mod folders;
+#[cfg(test)]
+pub(crate) mod journal;
+mod names;
+mod open;
+mod rights;
+#[cfg(feature = "cli")]
+mod stream;
+
+use std::path::{Path, PathBuf};
+
+#[cfg(feature = "cli")]
+pub(crate) use self::create::append_or_create;
+pub(crate) use self::create::{create_new, give_rights, open_or_create};
+pub(crate) use self::draft::write_whole;
+#[cfg(feature = "transfer")]
+pub(crate) use self::draft::{Draft, remove_unfinished, unfinished_name};
+#[cfg(feature = "transfer")]
+pub(crate) use self::folders::{create_folder, create_folders};
+pub(crate) use self::names::{Replace, publish, remove, sync_name};
+#[cfg(feature = "transfer")]
+pub(crate) use self::names::{remove_folder, rename};
+pub(crate) use self::open::{failed, is_other, open, open_to_write, read_note, refuse_other};
+
+pub(crate) use self::rights::Rights;
+#[cfg(feature = "cli")]
+pub(crate) use self::stream::{read, read_text};
+
+/// No file of settings or secrets is longer.
+#[cfg(feature = "cli")]
+pub(crate) const SETTINGS_MAX: u64 = 1 << 20;
+
+/// The folder that a file is in.
+pub(crate) fn folder_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    }
+}
+
+/// The name of a file beside another: `PATH` and an ending.
+pub(crate) fn beside(path: &Path, ending: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(ending);
+    PathBuf::from(name)
+}

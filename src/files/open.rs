@@ -1,0 +1,173 @@
+//! What is at a path: opened only when it is a regular file, and never waited for.
+
+use std::fmt;
+use std::fs::{File, FileType, OpenOptions};
+use std::io::{self, ErrorKind as IoKind, Read};
+use std::path::Path;
+
+use crate::error::{Error, ErrorKind};
+
+/// A path that is no regular file, and what it is.
+#[derive(Debug)]
+pub(super) struct Other(pub(super) &'static str);
+
+impl fmt::Display for Other {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "it is {}", self.0)
+    }
+}
+
+impl std::error::Error for Other {}
+
+/// Opens a regular file for reading.
+///
+/// # Errors
+///
+/// As the system has it, and what [`is_other`] tells of anything that is no regular file.
+pub(crate) fn open(path: &Path) -> io::Result<File> {
+    regular(OpenOptions::new().read(true), path)
+}
+
+/// Opens a regular file for reading and writing; what is in it stays.
+///
+/// # Errors
+///
+/// As [`open`].
+pub(crate) fn open_to_write(path: &Path) -> io::Result<File> {
+    regular(OpenOptions::new().read(true).write(true), path)
+}
+
+/// Opens by these options, and looks at what was opened: a look before could be at something else.
+pub(super) fn regular(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
+    let file = without_waiting(options).open(path).map_err(|error| told(path, error))?;
+    let kind = file.metadata()?.file_type();
+    if kind.is_file() { Ok(file) } else { Err(other(kind)) }
+}
+
+/// A pipe without another end, or a device that is not ready, is not waited for. On a regular file this does nothing.
+pub(super) fn without_waiting(options: &mut OpenOptions) -> &mut OpenOptions {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::OpenOptionsExt;
+        let flags = rustix::fs::OFlags::NONBLOCK | rustix::fs::OFlags::NOCTTY;
+        options.custom_flags(i32::try_from(flags.bits()).unwrap_or_default());
+    }
+    options
+}
+
+/// A folder, a socket or a pipe that cannot be opened is an error of the system that says nothing of that.
+pub(super) fn told(path: &Path, error: io::Error) -> io::Error {
+    if matches!(error.kind(), IoKind::NotFound | IoKind::AlreadyExists | IoKind::PermissionDenied) {
+        return error;
+    }
+    match std::fs::metadata(path) {
+        Ok(metadata) if !metadata.is_file() => other(metadata.file_type()),
+        _ => error,
+    }
+}
+
+pub(super) fn other(kind: FileType) -> io::Error {
+    io::Error::new(IoKind::InvalidInput, Other(name_of(kind)))
+}
+
+#[cfg(unix)]
+fn name_of(kind: FileType) -> &'static str {
+    use std::os::unix::fs::FileTypeExt;
+    match kind {
+        kind if kind.is_dir() => "a directory",
+        kind if kind.is_fifo() => "a FIFO",
+        kind if kind.is_socket() => "a socket",
+        kind if kind.is_symlink() => "a symbolic link",
+        _ => "a device",
+    }
+}
+
+#[cfg(not(unix))]
+fn name_of(kind: FileType) -> &'static str {
+    if kind.is_dir() { "a directory" } else { "something else" }
+}
+
+/// Refuses a path at which something else than a regular file is, a symbolic link to one too; nothing there is fine. For
+/// files that are replaced as a whole, which would put an end to whatever is there.
+///
+/// # Errors
+///
+/// As [`open`].
+pub(crate) fn refuse_other(path: &Path) -> io::Result<()> {
+    match std::fs::symlink_metadata(path) {
+        Ok(metadata) if !metadata.is_file() => Err(other(metadata.file_type())),
+        Err(error) if error.kind() != IoKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// Why a path is refused that is no regular file; none for any other error.
+pub(crate) fn is_other(error: &io::Error) -> Option<String> {
+    error.get_ref().filter(|inner| inner.is::<Other>()).map(ToString::to_string)
+}
+
+/// The error with the path that it is of.
+pub(crate) fn failed(path: &Path, error: io::Error) -> Error {
+    if is_other(&error).is_some() {
+        let message = format!("{error}; name a regular file: file={}", path.display());
+        return Error::new(ErrorKind::Invalid, message).with_source(error);
+    }
+    Error::from(error).context(path.display())
+}
+
+/// Reads a small regular file of text that we wrote ourselves.
+///
+/// # Errors
+///
+/// As [`open`]; `InvalidData` for what is longer than `limit`, or no UTF-8.
+pub(crate) fn read_note(path: &Path, limit: u64) -> io::Result<String> {
+    let mut bytes = Vec::new();
+    open(path)?.take(limit.saturating_add(1)).read_to_end(&mut bytes)?;
+    let text = String::from_utf8(bytes).ok().filter(|text| text.len() as u64 <= limit);
+    text.ok_or_else(|| io::Error::new(IoKind::InvalidData, "it is not what was written there"))
+}
+
+#[cfg(unix)]
+#[cfg(test)]
+pub(crate) mod tests {
+    use std::os::unix::fs::symlink;
+    use std::os::unix::net::UnixListener;
+
+    use super::*;
+
+    /// One of each, by the words that tell of it.
+    fn odd(folder: &Path) -> Vec<(std::path::PathBuf, &'static str)> {
+        let at = |name: &str| folder.join(name);
+        fifo(&at("fifo"));
+        drop(UnixListener::bind(at("socket")).unwrap());
+        symlink(at("fifo"), at("link")).unwrap();
+        let device = std::path::PathBuf::from("/dev/null");
+        let named = |what| format!("it is {what}").leak() as &'static str;
+        vec![
+            (at("fifo"), named("a FIFO")),
+            (at("link"), named("a FIFO")),
+            (at("socket"), named("a socket")),
+            (folder.to_path_buf(), named("a directory")),
+            (device, named("a device")),
+        ]
+    }
+
+    pub(crate) fn fifo(path: &Path) {
+        let made = std::process::Command::new("mkfifo").arg(path).status().unwrap();
+        assert!(made.success());
+    }
+
+    #[test]
+    fn what_is_no_regular_file_is_named_and_not_waited_for() {
+        let folder = tempfile::tempdir().unwrap();
+        for (path, why) in odd(folder.path()) {
+            for error in [open(&path).unwrap_err(), open_to_write(&path).unwrap_err()] {
+                assert_eq!(is_other(&error).as_deref(), Some(why), "{}", path.display());
+                let error = failed(&path, error);
+                assert_eq!(error.kind(), ErrorKind::Invalid);
+                assert_eq!(error.to_string(), format!("{why}; name a regular file: file={}", path.display()));
+            }
+        }
+        assert_eq!(open(&folder.path().join("none")).unwrap_err().kind(), IoKind::NotFound);
+    }
+}
