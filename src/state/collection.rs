@@ -1,6 +1,10 @@
 //! A user's own types in a collection of its own name: versioned, restored and compared like all other state.
 //!
 //! A record's payload is JSON text, so that the command line can show and change any collection by its name.
+//!
+//! A put of another type is refused, because it would be found out much later, by whoever lists the collection. The type is
+//! known by the records themselves: one of them must be readable as the type that is put. A name of the type, kept beside the
+//! collection, would refuse a struct that was only renamed, and would be wrong after a restore of records of before.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -9,15 +13,18 @@ use std::ops::{Bound, RangeBounds};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::engine::digest::Stats;
 use crate::engine::meta;
 use crate::engine::records::{KeyRange, Records, Row, scan};
 use crate::engine::schema::CollectionId;
 use crate::engine::view::View;
 use crate::engine::write::WriteTx;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::json;
 use crate::limits::{self, COLLECTION_NAME_BYTES as NAME_LEN_MAX, KEY_BYTES as KEY_LEN_MAX};
 
+/// Where records are longer than this on average, in bytes, none is read for its type alone.
+const COMPARED_LEN_MAX: u64 = 64 << 10;
 /// What the faces show beside the built-in collections, and a collection must therefore not be called.
 const RESERVED: [&str; 2] = ["audit", "events"];
 
@@ -27,6 +34,8 @@ pub struct Collection<T, R> {
     name: String,
     /// None while nothing was ever put into it.
     id: Option<CollectionId>,
+    /// Whether a put need not look at the type of what is there.
+    any_type: bool,
     of: PhantomData<fn(T) -> T>,
 }
 
@@ -73,7 +82,7 @@ impl WriteTx<'_> {
 fn open<T, R: Records>(records: R, name: &str) -> Result<Collection<T, R>> {
     check_collection_name(name)?;
     let id = records.collection_id(name)?;
-    Ok(Collection { records, name: name.to_owned(), id, of: PhantomData })
+    Ok(Collection { records, name: name.to_owned(), id, any_type: false, of: PhantomData })
 }
 
 #[expect(private_bounds, reason = "only views and transactions can be read from")]
@@ -149,14 +158,28 @@ impl<T: DeserializeOwned, R: Records> Collection<T, R> {
     }
 }
 
-impl<T: Serialize> Collection<T, &mut WriteTx<'_>> {
-    /// Sets the value of a key.
+impl<T: Serialize + DeserializeOwned> Collection<T, &mut WriteTx<'_>> {
+    /// Sets the value of a key. A record that is there already must be readable as a `T`: the one of that key, or the next,
+    /// or the first. So a struct may gain fields with `#[serde(default)]`, and another type is refused, unless
+    /// [`converting`](Self::converting) says that it is meant.
     ///
     /// # Errors
     ///
     /// `Invalid` when the key is empty or longer than 1,024 bytes, the value is longer than its [limit](crate#limits) or
-    /// cannot be JSON (a map whose keys are not text), or there are 10,000 collections; `Damaged` when what is overwritten is not what was written; `Io`. JSON has no infinity and no `NaN`:
-    /// they become `null`.
+    /// cannot be JSON (a map whose keys are not text), the collection holds another type, or there are 10,000 collections;
+    /// `Damaged` when what is overwritten is not what was written; `Io`. JSON has no infinity and no `NaN`: they become
+    /// `null`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// # let store = hivekeep::Store::open(dir.path().join("h.redb")).unwrap();
+    /// store.write(|tx| tx.collection("limits")?.put("builds", &3))?;
+    /// let refused = store.write(|tx| tx.collection("limits")?.put("tests", &"three".to_owned()));
+    /// assert!(refused.unwrap_err().to_string().contains("String"));
+    /// # Ok::<(), hivekeep::Error>(())
+    /// ```
     pub fn put(&mut self, key: &str, value: &T) -> Result<()> {
         check_key(key)?;
         let mut payload = serde_json::to_vec(value).map_err(|source| {
@@ -169,11 +192,41 @@ impl<T: Serialize> Collection<T, &mut WriteTx<'_>> {
             json::parse(&payload)?;
         }
         limits::bytes("a value", payload.len(), limits::VALUE_BYTES)?;
+        self.refuse_another_type(key)?;
         let id = match self.id {
             Some(id) => id,
             None => self.create()?,
         };
         self.records.put(id, key.as_bytes(), &payload)
+    }
+
+    /// Refuses to put what does not fit to what is there. Once is enough for all that is put through here.
+    fn refuse_another_type(&mut self, key: &str) -> Result<()> {
+        let Some(id) = self.id.filter(|_| !std::mem::replace(&mut self.any_type, true)) else { return Ok(()) };
+        let Stats { count, bytes, .. } = self.records.stats(id)?;
+        if count == 0 || bytes / count > COMPARED_LEN_MAX {
+            return Ok(());
+        }
+        let from_key = KeyRange { start: Bound::Included(key.as_bytes().to_vec()), ..KeyRange::all() };
+        for range in [from_key, KeyRange::all()] {
+            let Some((other, payload)) = self.first_of(id, &range)? else { continue };
+            let Err(source) = serde_json::from_slice::<T>(&payload) else { return Ok(()) };
+            let (name, what, other) = (&self.name, std::any::type_name::<T>(), other.escape_ascii());
+            return Err(Error::invalid(format!(
+                "the collection holds records that cannot be read as {what} ({source}); put it into another one, or call \
+                 converting() to change all of this one: collection={name} key={other}"
+            ))
+            .with_source(source));
+        }
+        Ok(())
+    }
+
+    /// The first record of a range. One that is damaged is no reason to refuse another.
+    fn first_of(&self, id: CollectionId, range: &KeyRange) -> Result<Option<Row>> {
+        match self.records.part(id, range, 1) {
+            Err(error) if error.kind() == ErrorKind::Damaged => Ok(None),
+            rows => Ok(rows?.into_iter().next()),
+        }
     }
 }
 
@@ -186,6 +239,28 @@ impl<T> Collection<T, &mut WriteTx<'_>> {
             return Err(Error::invalid(format!("there are too many collections; use the ones there are: max={most}")));
         }
         Ok(*self.id.insert(self.records.user_collection(&self.name)?))
+    }
+
+    /// To put a `T` beside records of another type, and so to change the type of a collection record by record.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// # let store = hivekeep::Store::open(dir.path().join("h.redb")).unwrap();
+    /// store.write(|tx| tx.collection("limits")?.put("builds", &3))?;
+    /// store.write(|tx| {
+    ///     let old: Vec<_> = tx.collection::<u32>("limits")?.list().collect::<Result<_, _>>()?;
+    ///     let mut new = tx.collection("limits")?.converting();
+    ///     old.iter().try_for_each(|(key, limit)| new.put(key, &format!("{limit} at once")))
+    /// })?;
+    /// assert_eq!(store.view()?.collection("limits")?.get("builds")?, Some("3 at once".to_owned()));
+    /// # Ok::<(), hivekeep::Error>(())
+    /// ```
+    #[must_use]
+    pub fn converting(mut self) -> Self {
+        self.any_type = true;
+        self
     }
 
     /// Removes a key; says whether it was there.
@@ -232,7 +307,6 @@ mod tests {
     use serde::Deserialize;
 
     use super::*;
-    use crate::error::ErrorKind;
     use crate::state::testing::Fixture;
 
     #[derive(Debug, PartialEq, Serialize, Deserialize)]
@@ -254,6 +328,12 @@ mod tests {
             let mut number = serializer.serialize_struct("$serde_json::private::Number", 1)?;
             number.serialize_field("$serde_json::private::Number", self.0)?;
             number.end()
+        }
+    }
+
+    impl<'de> Deserialize<'de> for Text {
+        fn deserialize<D: serde::Deserializer<'de>>(from: D) -> std::result::Result<Self, D::Error> {
+            serde::de::IgnoredAny::deserialize(from).map(|_| Self("null"))
         }
     }
 
@@ -375,6 +455,61 @@ mod tests {
         assert_eq!(error.kind(), ErrorKind::Invalid);
         let message = error.to_string();
         assert!(message.contains("Sensor") && message.ends_with("collection=sensors key=a"), "{message}");
+    }
+
+    /// What a sensor became later.
+    #[derive(Debug, PartialEq, Serialize, Deserialize)]
+    struct NewSensor {
+        room: String,
+        celsius: f64,
+        #[serde(default)]
+        battery: Option<u8>,
+    }
+
+    #[test]
+    fn another_type_is_refused_as_it_is_put_and_says_of_which_record() {
+        let test = Fixture::new();
+        test.write(|tx| ["b", "d"].iter().try_for_each(|key| tx.collection("sensors")?.put(key, &sensor(key))));
+        for (key, met) in [("a", "b"), ("b", "b"), ("c", "d"), ("e", "b")] {
+            let error = test.store.write(|tx| tx.collection("sensors")?.put(key, &7)).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Invalid);
+            let message = error.to_string();
+            assert!(message.contains("cannot be read as i32"), "{message}");
+            assert!(message.contains("converting()") && message.ends_with(&format!("collection=sensors key={met}")));
+        }
+        assert_eq!(keys(&test.view(), ..), ["b", "d"]);
+    }
+
+    #[test]
+    fn a_struct_that_gains_a_field_with_a_default_goes_on_and_so_does_any_json() {
+        let test = Fixture::new();
+        test.write(|tx| tx.collection("sensors")?.put("old", &sensor("attic")));
+        let new = NewSensor { room: "roof".into(), celsius: 3.0, battery: Some(90) };
+        test.write(|tx| tx.collection("sensors")?.put("new", &new));
+        test.write(|tx| tx.collection("sensors")?.put("old", &sensor("cellar")));
+        test.write(|tx| tx.collection("sensors")?.put("json", &serde_json::json!({"room": "x", "celsius": 1})));
+        let view = test.view();
+        let list: Vec<_> = view.collection::<NewSensor>("sensors").unwrap().list().collect::<Result<_>>().unwrap();
+        assert_eq!(list.len(), 3);
+    }
+
+    #[test]
+    fn a_point_of_before_is_read_as_the_type_of_before() {
+        let test = Fixture::new();
+        test.write(|tx| tx.collection("sensors")?.put("a", &sensor("attic")));
+        let point = test.seal();
+        test.write(|tx| tx.collection("sensors")?.converting().put("a", &7));
+        test.write(|tx| tx.collection("sensors")?.put("b", &8));
+        assert!(test.store.write(|tx| tx.collection("sensors")?.put("b", &sensor("b"))).is_err());
+        assert_eq!(test.view_at(point).collection("sensors").unwrap().get("a").unwrap(), Some(sensor("attic")));
+    }
+
+    #[test]
+    fn an_empty_collection_takes_any_type() {
+        let test = Fixture::new();
+        test.write(|tx| tx.collection("sensors")?.put("a", &sensor("attic")));
+        test.write(|tx| tx.collection::<Sensor>("sensors")?.remove("a"));
+        test.write(|tx| tx.collection("sensors")?.put("a", &7));
     }
 
     #[test]
