@@ -8,6 +8,7 @@ mod drill;
 mod guard;
 mod hostile;
 mod limits;
+mod output;
 mod recovery;
 mod refusals;
 mod repair;

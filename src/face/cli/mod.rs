@@ -47,7 +47,7 @@ mod value;
 mod which;
 
 use std::ffi::OsString;
-use std::io;
+use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser};
@@ -84,10 +84,23 @@ fn not_understood(error: clap::Error, arguments: &[OsString]) -> ExitCode {
     let is_wrong = error.use_stderr();
     if is_wrong && arguments.iter().any(|argument| argument == "--json") {
         report(true, "usage", &in_one_line(&error.render().to_string()), Exit::Usage);
-    } else if shown(error, arguments).print().is_err() {
-        return Exit::Done.into();
+    } else if let Err(error) = shown(error, arguments).print().and_then(|()| io::stdout().flush()) {
+        return not_printed(is_wrong, &error).into();
     }
     if is_wrong { Exit::Usage.into() } else { Exit::Done.into() }
+}
+
+/// How the program ends when help, a version or a mistake could not be printed. A reader that has closed the pipe wants no
+/// more of what it asked for.
+fn not_printed(is_wrong: bool, error: &io::Error) -> Exit {
+    if is_wrong {
+        return Exit::Usage;
+    }
+    if error.kind() == io::ErrorKind::BrokenPipe {
+        return Exit::Done;
+    }
+    report(false, "io", &format!("standard output cannot be written: {error}"), Exit::Failed);
+    Exit::Failed
 }
 
 /// The error of the same arguments without what a terminal would obey, as the error repeats them.

@@ -19,13 +19,34 @@ use crate::text::{Lines, OneLine};
 pub(super) struct Output {
     json: bool,
     quiet: bool,
-    out: BufWriter<StdoutLock<'static>>,
+    out: BufWriter<Standard>,
+}
+
+/// Standard output, whose errors say so: a full disk there is not that of the store.
+struct Standard(StdoutLock<'static>);
+
+impl Write for Standard {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.write(bytes).map_err(of_standard_output)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush().map_err(of_standard_output)
+    }
+}
+
+/// The same error, named. A reader that is gone, and a signal, are told apart by their kinds.
+fn of_standard_output(error: io::Error) -> io::Error {
+    match error.kind() {
+        io::ErrorKind::BrokenPipe | io::ErrorKind::Interrupted | io::ErrorKind::WouldBlock => error,
+        _ => io::Error::other(format!("standard output cannot be written: {error}")),
+    }
 }
 
 impl Output {
     /// To this process's standard streams.
     pub(super) fn new(json: bool, quiet: bool) -> Self {
-        Self { json, quiet, out: BufWriter::new(io::stdout().lock()) }
+        Self { json, quiet, out: BufWriter::new(Standard(io::stdout().lock())) }
     }
 
     /// Whether data is to be JSON.

@@ -174,7 +174,9 @@ impl Claim {
         if let Err(error) = self.show(context, &claims).and_then(|()| context.out.flush()) {
             store.give_back(&claims)?;
             store.close()?;
-            return Err(error);
+            // A reader that is gone wants no more of other verbs; here it has not got what it asked for.
+            let why = format!("the claim could not be shown, and is given back: {error}");
+            return Err(Error::new(error.kind(), why));
         }
         store.close()?;
         Ok(Exit::Done)
