@@ -7,6 +7,7 @@ mod crash;
 mod crowd;
 mod described;
 mod forgiving;
+mod gone;
 mod kill;
 mod moved;
 mod operations;

@@ -2,6 +2,7 @@
 //!
 //! * [`listen`]: where it listens, and who may reach it there
 //! * [`server`]: connections, from the first to the last; [`places`]: how many, and how many of them may wait;
+//!   [`peer`]: whether the client is still there;
 //!   [`date`]: none while the clock shows no year that can be written
 //! * [`app`]: what handlers are given; the one door to the store
 //! * [`access`], [`authority`]: where a request may come from, and how hosts and origins are written
@@ -25,6 +26,7 @@ mod members;
 mod metrics;
 mod openapi;
 mod operations;
+mod peer;
 mod places;
 mod problem;
 mod query;

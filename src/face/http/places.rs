@@ -19,6 +19,8 @@ pub(super) struct Places {
     connections: Arc<Semaphore>,
     /// Taken by each claim for as long as it waits; half as many as there are connections.
     waiting: Arc<Semaphore>,
+    /// The same for clients that have ended their half, and may be gone: an eighth.
+    waiting_ended: Arc<Semaphore>,
     /// With fewer connections left than this it is crowded.
     enough: usize,
 }
@@ -36,6 +38,7 @@ impl Places {
         Self {
             connections: Arc::new(Semaphore::new(connections)),
             waiting: Arc::new(Semaphore::new(connections / 2)),
+            waiting_ended: Arc::new(Semaphore::new(connections / 8)),
             enough: connections / 4,
         }
     }
@@ -48,6 +51,11 @@ impl Places {
     /// A place to wait at, if there is one.
     pub(super) fn to_wait(&self) -> Option<Place> {
         self.waiting.clone().try_acquire_owned().ok()
+    }
+
+    /// The same for a client that has ended its half, and may be gone.
+    pub(super) fn to_wait_ended(&self) -> Option<Place> {
+        self.waiting_ended.clone().try_acquire_owned().ok()
     }
 
     /// Whether so few places are left that no client may keep one between two requests.

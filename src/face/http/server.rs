@@ -6,7 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
+use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
@@ -19,6 +21,7 @@ use crate::face::http::access::Access;
 use crate::face::http::app::{App, Limits, told};
 use crate::face::http::date;
 use crate::face::http::listen::Listener;
+use crate::face::http::peer::{Peer, Wire};
 use crate::face::http::places::Places;
 use crate::face::http::routes;
 use crate::face::http::token::Token;
@@ -108,24 +111,42 @@ async fn connection(stream: TcpStream, Serving { limits, router, stopping }: Ser
     // Answers are small and complete: they are not held back for more.
     let _unsupported = stream.set_nodelay(true);
     // A client that takes nothing of its answer would hold the connection, and the answer in memory, for ever.
-    let mut stream = TimeoutStream::new(stream);
-    stream.set_write_timeout(Some(limits.silence));
+    let peer = Peer::new(stream);
+    let mut wire = TimeoutStream::new(peer.wire());
+    wire.set_write_timeout(Some(limits.silence));
+    let ended = serve_http(wire, peer.clone(), Serving { limits, router, stopping }).await;
+    if let Some(Err(error)) = &ended {
+        tracing::debug!(%error, "a connection ended badly");
+    }
+    peer.settle(matches!(ended, Some(Ok(())))).await;
+}
+
+/// Reads requests and writes answers until either side ends that, or the date cannot be written any more.
+async fn serve_http(
+    wire: TimeoutStream<Wire>,
+    peer: Peer,
+    Serving { limits, router, stopping }: Serving,
+) -> Option<hyper::Result<()>> {
+    let router = TowerToHyperService::new(router);
+    let service = service_fn(move |mut request: hyper::Request<Incoming>| {
+        request.extensions_mut().insert(peer.clone());
+        router.call(request)
+    });
     let served = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(limits.silence)
         .max_headers(HEADERS)
         .max_buf_size(HEAD_BYTES)
-        .serve_connection(TokioIo::new(Box::pin(stream)), TowerToHyperService::new(router));
+        // A client may end its half once it has asked.
+        .half_close(true)
+        .serve_connection(TokioIo::new(Box::pin(wire)), service);
     let mut served = std::pin::pin!(served);
-    let ended = tokio::select! {
+    tokio::select! {
         ended = date::while_it_can_be(served.as_mut()) => ended,
         () = told(stopping) => {
             served.as_mut().graceful_shutdown();
             date::while_it_can_be(served.as_mut()).await
         }
-    };
-    if let Some(Err(error)) = ended {
-        tracing::debug!(%error, "a connection ended badly");
     }
 }
 

@@ -2,19 +2,21 @@
 
 use std::time::{Duration, Instant};
 
-use axum::Json;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
 use serde::Serialize;
 use tokio::time::timeout_at;
 
 use crate::engine::store::Store;
-use crate::error::{ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::face::http::app::App;
 use crate::face::http::body::Object;
 use crate::face::http::members::Members;
+use crate::face::http::peer::Peer;
 use crate::face::http::problem::{Answer, Problem};
+use crate::face::parcel::Parcel;
 use crate::state::ids::BotId;
 use crate::state::queue::{Claim, ClaimOptions, is_over};
 
@@ -34,45 +36,81 @@ struct Wanted {
 
 /// What it gets.
 #[derive(Serialize)]
-struct Claims {
-    claims: Vec<Claim>,
+struct Claims<'c> {
+    claims: &'c [Claim],
 }
 
-pub(super) async fn claim(State(app): State<App>, Object(members): Object) -> Answer {
+pub(super) async fn claim(State(app): State<App>, client: Option<Extension<Peer>>, Object(members): Object) -> Answer {
+    let client = client.map(|Extension(peer)| peer);
     let wanted = Wanted::read(members)?;
     let until = Instant::now() + wanted.wait;
-    let claims = take(&app, &wanted, Store::claim).await?;
-    if !claims.is_empty() || wanted.wait.is_zero() {
-        return Ok(Json(Claims { claims }).into_response());
+    let taken = take(&app, &wanted, Store::claim).await?;
+    if !taken.claims().is_empty() || wanted.wait.is_zero() {
+        return answer(client, taken);
     }
-    let _place = app.places().to_wait().ok_or_else(too_many_wait)?;
+    let mut place = app.places().to_wait().ok_or_else(too_many_wait)?;
+    let mut has_ended = false;
     let _waiting = app.read(Store::waiting).await?;
     loop {
         let seen = app.commits().count();
-        let claims = take(&app, &wanted, Store::claim_if_any).await?;
-        if !claims.is_empty() || is_over(Some(until)) {
-            return Ok(Json(Claims { claims }).into_response());
+        let taken = take(&app, &wanted, Store::claim_if_any).await?;
+        if !taken.claims().is_empty() || is_over(Some(until)) {
+            return answer(client, taken);
         }
         tokio::select! {
             _told_or_not = timeout_at(until.into(), app.commits().more_than(seen)) => {}
             () = app.stops() => return Ok(stops()),
+            // The answer reaches nobody.
+            () = broken(client.as_ref()) => return Ok(stops()),
+            // It may be gone, and must not keep the place of one that is there.
+            () = ended(client.as_ref()), if !has_ended => match app.places().to_wait_ended() {
+                Some(other) => {
+                    drop(std::mem::replace(&mut place, other));
+                    has_ended = true;
+                }
+                None => return answer(client, taken),
+            },
         }
     }
 }
 
-/// Takes what there is. Waiting costs no turn at the store.
+/// Brings the claims to the client. What does not arrive goes back.
+fn answer(client: Option<Peer>, taken: Parcel) -> Answer {
+    if let Some(peer) = client.filter(|_| !taken.claims().is_empty()) {
+        let text = serde_json::to_vec(&Claims { claims: taken.claims() });
+        let text = text.map_err(|source| Error::invalid("the claims cannot be written as JSON").with_source(source))?;
+        return Ok(([(header::CONTENT_TYPE, "application/json")], peer.bring(taken, text)).into_response());
+    }
+    Ok(Json(Claims { claims: &taken.delivered() }).into_response())
+}
+
+async fn broken(client: Option<&Peer>) {
+    match client {
+        Some(peer) => peer.broken().await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn ended(client: Option<&Peer>) {
+    match client {
+        Some(peer) => peer.ended().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Takes what there is. Waiting costs no turn at the store. When nobody is there to take it, it goes back.
 async fn take(
     app: &App,
     wanted: &Wanted,
     claim: fn(&Store, &BotId, &ClaimOptions) -> Result<Vec<Claim>>,
-) -> Result<Vec<Claim>, Problem> {
+) -> Result<Parcel, Problem> {
     let (bot, options) = (wanted.bot.clone(), wanted.options.clone());
     app.read(move |store| {
         let claims = claim(store, &bot, &options)?;
         if !claims.is_empty() {
             store.take_mark_back()?;
         }
-        Ok(claims)
+        Ok(Parcel::new(store, claims))
     })
     .await
 }
