@@ -4,19 +4,20 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
+use crate::engine::records::Records;
 use crate::engine::schema::CollectionId;
 use crate::engine::write::WriteTx;
 use crate::error::Result;
 use crate::recovery::diff::Counts;
 use crate::state::assignments;
-use crate::state::queue::Task;
+use crate::state::queue::{Task, was_finished};
 
 /// The finished work that a restore or an import meets.
 #[derive(Default)]
 pub(crate) struct Finished {
     /// Whether it stays as it is.
     keep: bool,
-    /// Tasks that have finished since the point and would run again.
+    /// Tasks that have finished since the point and would run again, those too that were purged meanwhile.
     pub(crate) run_again: u64,
     /// Tasks that came and finished after the point and would be forgotten, with their idempotency keys.
     pub(crate) forgotten: u64,
@@ -27,6 +28,17 @@ pub(crate) struct Finished {
     keys: BTreeSet<String>,
     /// Tasks that come back with an idempotency key, by that key.
     returning: BTreeMap<String, Vec<Returning>>,
+}
+
+/// What becomes of a task that differs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fate {
+    /// It is what it was at the point.
+    AsAtPoint,
+    /// It stays finished, as it is now.
+    Stays,
+    /// It was finished and purged since, and does not come back.
+    LeftOut,
 }
 
 /// A task that comes back.
@@ -50,24 +62,41 @@ impl Finished {
         Self { keep, ..Self::default() }
     }
 
-    /// A task that differs: what it is at the point, and what it is now. Says whether it stays as it is now.
+    /// A task that differs: what it is at the point, and what it is now. Says what becomes of it. Which purged tasks had
+    /// been finished is asked of `records`.
     ///
     /// # Errors
     ///
     /// `Damaged` when one of them is no task.
-    pub(crate) fn see(&mut self, key: &[u8], then: Option<&[u8]>, now: Option<&[u8]>) -> Result<bool> {
+    pub(crate) fn see<R: Records>(
+        &mut self,
+        records: R,
+        key: &[u8],
+        then: Option<&[u8]>,
+        now: Option<&[u8]>,
+    ) -> Result<Fate> {
         let read = |payload| Task::from_record(key, payload);
         match (then.map(read).transpose()?, now.map(read).transpose()?) {
             (then, Some(now)) if now.state.is_finished() => Ok(self.see_finished(then.as_ref(), now)),
+            (Some(then), None) if !then.state.is_finished() && was_finished(records, &then.id)? => {
+                Ok(self.see_purged(&then))
+            }
             (Some(then), None) => {
                 self.see_returning(key, then);
-                Ok(false)
+                Ok(Fate::AsAtPoint)
             }
-            _ => Ok(false),
+            _ => Ok(Fate::AsAtPoint),
         }
     }
 
-    fn see_finished(&mut self, then: Option<&Task>, now: Task) -> bool {
+    fn see_purged(&mut self, then: &Task) -> Fate {
+        self.run_again += 1;
+        self.tasks.added += 1;
+        self.assignments += u64::from(assignments::key_of(then).is_some());
+        if self.keep { Fate::LeftOut } else { Fate::AsAtPoint }
+    }
+
+    fn see_finished(&mut self, then: Option<&Task>, now: Task) -> Fate {
         match then {
             Some(then) => {
                 self.run_again += u64::from(!then.state.is_finished());
@@ -80,7 +109,7 @@ impl Finished {
             }
         }
         self.keys.extend(now.idempotency_key);
-        self.keep
+        if self.keep { Fate::Stays } else { Fate::AsAtPoint }
     }
 
     fn see_returning(&mut self, key: &[u8], then: Task) {
@@ -136,6 +165,15 @@ pub(crate) fn write_finished(f: &mut fmt::Formatter<'_>, run_again: u64, forgott
 }
 
 impl Kept {
+    /// Notes what becomes of a task: the work of one that stays, as it is now.
+    pub(crate) fn note(&mut self, fate: Fate, key: &[u8], now: Option<&[u8]>) {
+        match fate {
+            Fate::AsAtPoint => {}
+            Fate::Stays => self.tasks.extend(now.map(<[u8]>::to_vec)),
+            Fate::LeftOut => self.left_out.push(key.to_vec()),
+        }
+    }
+
     /// Makes it so, in a state that is otherwise the point's.
     ///
     /// # Errors

@@ -3,6 +3,7 @@
 //! `HIVEKEEP_TEST_SCALE=N cargo test --release --lib recovery::finished_model` runs N times as many cases.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
@@ -11,7 +12,7 @@ use crate::recovery::points::Point;
 use crate::recovery::restore::RestoreOptions;
 use crate::state::assignments::Assignment;
 use crate::state::ids::{BotId, TaskId};
-use crate::state::queue::{ClaimOptions, NewTask, Task};
+use crate::state::queue::{ClaimOptions, NewTask, Task, TaskState};
 use crate::state::testing::Fixture;
 
 const TASKS: u8 = 4;
@@ -23,6 +24,7 @@ enum Op {
     Complete { task: u8 },
     Cancel { task: u8 },
     Requeue { task: u8 },
+    Purge,
     Seal,
     Restore { point: usize, keep: bool, scope: Scope, undone: bool },
 }
@@ -44,6 +46,7 @@ fn op() -> impl Strategy<Value = Op> {
         8 => task().prop_map(|task| Op::Complete { task }),
         2 => task().prop_map(|task| Op::Cancel { task }),
         2 => task().prop_map(|task| Op::Requeue { task }),
+        3 => Just(Op::Purge),
         4 => Just(Op::Seal),
         6 => (any::<usize>(), any::<bool>(), scope, any::<bool>())
             .prop_map(|(point, keep, scope, undone)| Op::Restore { point, keep, scope, undone }),
@@ -71,7 +74,7 @@ impl Model {
             Op::Push { task, key, assign, after } => {
                 let mut new = NewTask::new("work").id(id(task));
                 new = key.iter().fold(new, |new, key| new.idempotency_key(format!("k{key}")));
-                new = after.iter().fold(new, |new, other| new.after(id(*other)));
+                new = after.iter().fold(new, |new, other| new.after(id(*other))).allow_missing_dependencies();
                 new = if assign { new.assign_to(bot()) } else { new };
                 let pushed = store.write(|tx| tx.queue().enqueue(new.clone()));
                 if pushed.is_ok_and(|pushed| pushed.id == id(task) && !pushed.state.is_finished()) {
@@ -82,6 +85,7 @@ impl Model {
             Op::Complete { task } => self.complete(&id(task)),
             Op::Cancel { task } => drop(store.write(|tx| tx.queue().cancel(&id(task)))),
             Op::Requeue { task } => drop(store.write(|tx| tx.queue().requeue(&id(task)))),
+            Op::Purge => drop(store.purge_finished(Duration::ZERO).unwrap()),
             Op::Seal => self.points.push(store.restore_point("").unwrap()),
             Op::Restore { point, keep, scope, undone } if !self.points.is_empty() => {
                 let (before, done) = (self.state(), self.done.clone());
@@ -130,11 +134,23 @@ impl Model {
             assert!(self.done.is_disjoint(&open), "work that was done would run again");
         } else {
             let finished = before.0.values().filter(|task| task.state.is_finished()).map(|task| &task.id);
-            let finished: BTreeSet<_> = finished.chain(&self.done).cloned().collect();
+            let purged = (0..TASKS).map(id).filter(|id| !before.0.contains_key(id) && self.was_finished(id));
+            let finished: BTreeSet<_> = finished.cloned().chain(purged).collect();
             assert_eq!(report.tasks_run_again, finished.intersection(&open).count() as u64);
-            self.done.retain(|id| after.0.contains_key(id) && !open.contains(id));
+            // What a restore has forgotten may be pushed and done again.
+            self.done = self.done.iter().filter(|id| self.is_known_as_finished(id, &after.0)).cloned().collect();
         }
         true
+    }
+
+    /// Whether it was purged once it was finished.
+    fn was_finished(&self, id: &TaskId) -> bool {
+        let remembered = self.hive.view().queue().remembered(id).unwrap();
+        remembered.is_some_and(|remembered| remembered.state != TaskState::Cancelled)
+    }
+
+    fn is_known_as_finished(&self, id: &TaskId, tasks: &BTreeMap<TaskId, Task>) -> bool {
+        tasks.get(id).map_or_else(|| self.was_finished(id), |task| task.state.is_finished())
     }
 
     fn tasks(&self) -> BTreeMap<TaskId, Task> {

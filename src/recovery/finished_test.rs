@@ -131,3 +131,49 @@ fn an_undo_takes_back_exactly_what_keeping_finished_work_has_done() {
         assert_eq!(all(&hive), before);
     }
 }
+
+/// Completes the one task that there is, and purges it.
+fn complete_and_purge(hive: &Fixture) {
+    complete(hive);
+    hive.pass(1);
+    assert_eq!(hive.store.purge_finished(std::time::Duration::ZERO).unwrap(), 1);
+}
+
+#[test]
+fn a_task_that_was_done_and_purged_after_the_point_does_not_come_back_and_nothing_waits_for_it() {
+    let hive = Fixture::new();
+    push(&hive, named("m").assign_to(bot()));
+    push(&hive, named("waits").after(id("m")));
+    hive.store.restore_point("before").unwrap();
+    complete_and_purge(&hive);
+    let report = restore(&hive, true);
+    assert_eq!((report.tasks_run_again, report.tasks_forgotten), (1, 0));
+    assert_eq!(task(&hive, "m"), None);
+    assert_eq!(complete(&hive).id, id("waits"), "what is done is waited for no more");
+    hive.store.undo_discarding().unwrap();
+    hive.check();
+}
+
+#[test]
+fn without_the_option_a_task_that_was_done_and_purged_is_counted_among_those_that_run_again() {
+    let hive = Fixture::new();
+    push(&hive, named("m"));
+    hive.store.restore_point("before").unwrap();
+    complete_and_purge(&hive);
+    let plan = hive.store.plan_restore(Selector::Latest(0), RestoreOptions::new()).unwrap();
+    assert!(plan.to_string().contains("finished tasks since then: 1 would run again; see --keep-finished"), "{plan}");
+    assert_eq!(restore(&hive, false).tasks_run_again, 1);
+    assert_eq!(task(&hive, "m").unwrap().state, TaskState::Ready);
+}
+
+#[test]
+fn a_task_that_was_cancelled_and_purged_was_not_finished_and_comes_back() {
+    let hive = Fixture::new();
+    push(&hive, named("m"));
+    hive.store.restore_point("before").unwrap();
+    hive.write(|tx| tx.queue().cancel(&id("m")));
+    hive.pass(1);
+    hive.store.purge_finished(std::time::Duration::ZERO).unwrap();
+    assert_eq!(restore(&hive, true).tasks_run_again, 0);
+    assert_eq!(task(&hive, "m").unwrap().state, TaskState::Ready);
+}

@@ -282,7 +282,7 @@ impl Store {
             let Place { collection, key, .. } = Place::of_record(row);
             touched.count(collection, kind(now.is_some(), then.is_some()));
             if collection == CollectionId::QUEUE && direction == Direction::Restore {
-                finished.see(key, then.as_deref(), now.as_deref())?;
+                finished.see(view, key, then.as_deref(), now.as_deref())?;
             }
             Ok(())
         })?;

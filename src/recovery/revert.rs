@@ -139,11 +139,10 @@ impl<'p> Revert<'p> {
         let mut kept = Kept::default();
         for (key, now) in std::mem::take(&mut self.tasks) {
             let then = tx.get(CollectionId::QUEUE, &key)?;
-            if self.finished.see(&key, then.as_deref(), now.as_deref())? {
-                kept.tasks.extend(now);
-            }
+            let fate = self.finished.see(&*tx, &key, then.as_deref(), now.as_deref())?;
+            kept.note(fate, &key, now.as_deref());
         }
-        kept.left_out = self.finished.left_out();
+        kept.left_out.extend(self.finished.left_out());
         kept.put(tx)?;
         if self.scope.has_all_of(CollectionId::QUEUE) {
             return Ok(tx.queue().void_claims()? as u64);

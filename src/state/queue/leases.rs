@@ -121,12 +121,16 @@ impl Queue<&mut WriteTx<'_>> {
         Ok(())
     }
 
-    /// Lets a task of the point that was restored not come back.
+    /// Lets a task of the point that was restored not come back. When it was done, none waits for it.
     pub(crate) fn leave_out(&mut self, key: &[u8]) -> Result<()> {
-        match self.get(&TaskId::from_key(key)?)? {
-            Some(task) => self.erase(&task),
-            None => Ok(()),
+        let id = TaskId::from_key(key)?;
+        if let Some(task) = self.get(&id)? {
+            self.erase(&task)?;
         }
+        if self.remembered(&id)?.is_some_and(|remembered| remembered.state == TaskState::Done) {
+            self.release_those_waiting_for(&id)?;
+        }
+        Ok(())
     }
 
     fn void_claim(&mut self, id: &TaskId) -> Result<()> {

@@ -88,6 +88,13 @@ fn split_purged(row: &[u8]) -> Result<(Timestamp, TaskId)> {
     Ok((at, TaskId::from_key(id)?))
 }
 
+/// Whether a task that is not in the queue was finished when it was purged. One that was cancelled was not wanted, which is
+/// no work that is done.
+pub(crate) fn was_finished<R: Records>(records: R, id: &TaskId) -> Result<bool> {
+    let remembered = Queue { records }.remembered(id)?;
+    Ok(remembered.is_some_and(|remembered| remembered.state.is_finished() && remembered.state != TaskState::Cancelled))
+}
+
 #[expect(private_bounds, reason = "what a queue is read from is the crate's own matter")]
 impl<R: Records> Queue<R> {
     /// What is remembered of a task that was purged, always as of now. A task that is in the queue again counts as it is

@@ -42,6 +42,7 @@ pub(crate) use finish::NO_REASON;
 pub use finish::Retry;
 pub(crate) use keys::RULE as INDEX;
 pub use list::TaskPage;
+pub(crate) use memory::was_finished;
 pub use memory::{Memory, Remembered};
 pub use new_task::NewTask;
 pub(crate) use task::is_finished;

@@ -347,14 +347,15 @@ impl<'m, T: Target> Merging<'m, T> {
 
     /// Once everything was read: the finished work that is to stay.
     fn leave_out(&mut self) -> Kept {
-        self.kept.left_out = self.finished.left_out();
+        self.kept.left_out.extend(self.finished.left_out());
         std::mem::take(&mut self.kept)
     }
 
     /// Looks at a task that differs: what it is in the archive, and what it is here.
     fn see(&mut self, collection: CollectionId, key: &[u8], then: Option<&[u8]>, now: Option<&[u8]>) -> Result<()> {
-        if collection == CollectionId::QUEUE && self.finished.see(key, then, now)? {
-            self.kept.tasks.extend(now.map(<[u8]>::to_vec));
+        if collection == CollectionId::QUEUE {
+            let fate = self.finished.see(self.target.records(), key, then, now)?;
+            self.kept.note(fate, key, now);
         }
         Ok(())
     }
