@@ -98,6 +98,17 @@ impl Gate {
         self.state.lock().poisoned
     }
 
+    /// The same without waiting for anybody: while somebody writes it is not so.
+    pub(crate) fn seems_poisoned(&self) -> bool {
+        self.state.try_lock().is_some_and(|state| state.poisoned)
+    }
+
+    /// Keeps everybody from writing, as a commit that failed does.
+    #[cfg(test)]
+    pub(crate) fn poison(&self) {
+        self.state.lock().poisoned = true;
+    }
+
     /// Lets writers in again, as the file was opened anew.
     pub(crate) fn renew(&self) {
         let mut state = self.state.lock();
@@ -440,7 +451,7 @@ fn commit(mut open: OpenBatch, handle: &Handle, context: &Context) -> Result<()>
         tx.flush()
     }));
     match flushed.unwrap_or_else(|_| Err(Error::new(ErrorKind::NotCommitted, "preparing the commit panicked"))) {
-        Ok(()) => sync(open.transaction, handle, context),
+        Ok(()) => sync(open.transaction, handle, open.shared.has_events, context),
         Err(error) => {
             discard(open.transaction, handle);
             Err(Error::new(ErrorKind::NotCommitted, format!("nothing was committed: {error}")).with_source(error))
@@ -449,13 +460,17 @@ fn commit(mut open: OpenBatch, handle: &Handle, context: &Context) -> Result<()>
 }
 
 /// Commits a transaction, if the file still has its name. From there on, a failure leaves it unknown whether it was committed.
-fn sync(transaction: Owned<WriteTransaction>, handle: &Handle, context: &Context) -> Result<()> {
+fn sync(transaction: Owned<WriteTransaction>, handle: &Handle, has_events: bool, context: &Context) -> Result<()> {
     if let Err(moved) = context.place.refuse_moved() {
         discard(transaction, handle);
         return Err(moved);
     }
     handle.guard().run(|| Ok(()))?;
-    handle.guard().run(|| Ok(transaction.into_inner().commit()?)).map_err(uncertain)
+    handle.guard().run(|| Ok(transaction.into_inner().commit()?)).map_err(uncertain)?;
+    if has_events {
+        context.sink.tell();
+    }
+    Ok(())
 }
 
 fn alone<R>(
@@ -476,7 +491,7 @@ fn alone<R>(
         }
     }));
     match worked {
-        Ok(Ok((result, true))) => sync(transaction, handle, context).map(|()| result),
+        Ok(Ok((result, true))) => sync(transaction, handle, batch.has_events, context).map(|()| result),
         Ok(ended) => {
             discard(transaction, handle);
             ended.map(|(result, _)| result)

@@ -127,6 +127,11 @@ impl Guard {
         }
     }
 
+    /// Notes that the file has to be opened anew before it can be used.
+    pub(crate) fn set_spent(&self) {
+        self.life.has_failed.store(true, Ordering::Relaxed);
+    }
+
     /// Ends the use of the file by everybody who has this guard; the first reason stays.
     pub(crate) fn set_end(&self, end: End) {
         let _first = self.life.end.compare_exchange(0, end as u8, Ordering::Relaxed, Ordering::Relaxed);

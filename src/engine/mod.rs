@@ -32,6 +32,7 @@ pub(crate) mod reopen;
 pub(crate) mod repair;
 pub(crate) mod reserve;
 pub(crate) mod schema;
+pub(crate) mod sink;
 pub(crate) mod slot;
 pub(crate) mod store;
 pub(crate) mod sync;

@@ -2,13 +2,51 @@
 
 use std::mem;
 
+use crate::engine::database::Handle;
 use crate::engine::entrance::End;
 use crate::engine::nested::Nested;
 use crate::engine::slot::Content;
 use crate::engine::store::Store;
-use crate::error::Result;
+use crate::error::{ErrorKind, Result};
 
 impl Store {
+    /// Whether the store was closed, for every clone of it. It stays so.
+    pub fn is_closed(&self) -> bool {
+        self.inner.slot.peek(|content| matches!(content, Content::Closed)).unwrap_or(true)
+    }
+
+    /// Whether a failure keeps the file from being used until [`reopen`](Store::reopen) has opened it anew.
+    pub(crate) fn is_spent(&self) -> bool {
+        let is_spent = |content: &Content| match content {
+            Content::Open(handle) => handle.is_spent() || self.inner.gate.seems_poisoned(),
+            Content::Lost => true,
+            Content::Closed => false,
+        };
+        self.inner.slot.peek(is_spent).unwrap_or_default()
+    }
+
+    /// The same, once it was tried whether anything can be read at all: a file of which not even the beginning can be read is
+    /// to be opened anew too, or to be given up.
+    pub(crate) fn is_found_spent(&self) -> bool {
+        if !self.is_spent() {
+            let look = |handle: &Handle| {
+                let begun = handle.begin_read();
+                if begun.is_err_and(|error| matches!(error.kind(), ErrorKind::Damaged | ErrorKind::Io)) {
+                    handle.guard().set_spent();
+                }
+                Ok(())
+            };
+            let _closed = self.inner.slot.with(look);
+        }
+        self.is_spent()
+    }
+
+    /// As a failure of a commit would leave it.
+    #[cfg(test)]
+    pub(crate) fn fail_for_test(&self) {
+        self.inner.gate.poison();
+    }
+
     /// Opens the file anew after [`ErrorKind::Reopen`](crate::ErrorKind::Reopen) or
     /// [`ErrorKind::Uncertain`](crate::ErrorKind::Uncertain), for this store and all its clones. The session of this
     /// process goes on, with all that was claimed in it. Where nothing has failed, nothing is done, so that of several who

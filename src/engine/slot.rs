@@ -58,6 +58,16 @@ impl Slot {
         done
     }
 
+    /// Looks at what there is.
+    ///
+    /// # Errors
+    ///
+    /// `Forked` in a forked child.
+    pub(crate) fn peek<R>(&self, look: impl FnOnce(&Content) -> R) -> Result<R> {
+        self.refuse_forked()?;
+        Ok(look(&self.content.read_recursive()))
+    }
+
     /// For work on the file as a whole, once the calls in progress have ended.
     ///
     /// # Errors

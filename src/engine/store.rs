@@ -23,6 +23,7 @@ use crate::engine::place::Place;
 use crate::engine::process::Owned;
 use crate::engine::reserve;
 use crate::engine::schema::CollectionId;
+use crate::engine::sink::SinkSlot;
 use crate::engine::slot::{Content, Slot};
 use crate::engine::turn::{Streak, Turn};
 use crate::engine::view::View;
@@ -87,6 +88,7 @@ pub(crate) struct Context {
     pub(crate) place: Place,
     pub(crate) lock_timeout: Duration,
     pub(crate) gathered: Gathered,
+    pub(crate) sink: SinkSlot,
     one_phase: bool,
     /// Whether the store is opened to be looked at only.
     only_looks: bool,
@@ -131,6 +133,7 @@ pub struct Options {
     pub(crate) session: bool,
     pub(crate) reserve: bool,
     pub(crate) stale_mark: Option<Duration>,
+    pub(crate) event_log: Option<PathBuf>,
 }
 
 impl Default for Options {
@@ -149,6 +152,7 @@ impl Default for Options {
             session: true,
             reserve: true,
             stale_mark: Some(Duration::from_secs(30)),
+            event_log: None,
         }
     }
 }
@@ -292,6 +296,7 @@ impl Options {
             place: Place::new(path, handle.id()),
             lock_timeout: self.lock_timeout,
             gathered: Gathered::default(),
+            sink: SinkSlot::default(),
             one_phase: self.one_phase,
             only_looks: self.read_only,
         };
@@ -418,6 +423,11 @@ impl Store {
     pub(crate) fn gathered(&self) -> Result<&Gathered> {
         self.refuse_forked()?;
         Ok(&self.inner.context.gathered)
+    }
+
+    /// Who is told of committed events.
+    pub(crate) fn sink(&self) -> &SinkSlot {
+        &self.inner.context.sink
     }
 
     /// Refuses what would be written later, if nothing can be.

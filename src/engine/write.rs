@@ -52,6 +52,8 @@ pub(crate) struct Batch {
     pub(crate) stats: BTreeMap<CollectionId, Stats>,
     pub(crate) counters: BTreeMap<&'static str, u64>,
     pub(crate) changed: bool,
+    /// Whether there are events among the changes.
+    pub(crate) has_events: bool,
 }
 
 struct Overwritten {
@@ -83,6 +85,7 @@ impl Batch {
                 stats: BTreeMap::new(),
                 counters: BTreeMap::new(),
                 changed: false,
+                has_events: false,
             })
         })
     }
@@ -354,6 +357,7 @@ impl<'a> WriteTx<'a> {
     pub(crate) fn put_row(&mut self, table: Table, key: &[u8], payload: &[u8]) -> Result<()> {
         let mut bytes = Vec::new();
         frame::encode(&mut bytes, table.place(key), Epoch(0), State::Present(payload));
+        self.batch.has_events |= table == Table::Events;
         self.insert(table, key, &bytes)
     }
 

@@ -1,0 +1,66 @@
+//! Who is told of committed events before their writers are, such as a file that has them as lines.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Weak};
+
+use parking_lot::RwLock;
+
+use crate::engine::store::{Inner, Store};
+use crate::error::Result;
+
+/// Takes the events of a store somewhere else.
+pub(crate) trait Sink: Send + Sync {
+    /// Told of events that were just committed, before the calls return that wrote them. It may read the store; writing to it
+    /// would wait for itself.
+    fn committed(&self, store: &Store);
+
+    /// Told from time to time: there may be events of other processes.
+    fn tend(&self, store: &Store) -> Result<()>;
+
+    /// How it goes.
+    fn state(&self) -> SinkState;
+}
+
+/// How it goes with a sink.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct SinkState {
+    /// Why it cannot take what it should.
+    pub(crate) error: Option<String>,
+    /// How often it could not.
+    pub(crate) failures: u64,
+}
+
+/// The sink of a store, if it has one.
+#[derive(Default)]
+pub(crate) struct SinkSlot(RwLock<Option<Filled>>);
+
+/// The sink, and the store that it reads; the store owns it.
+#[derive(Clone)]
+struct Filled {
+    sink: Arc<dyn Sink>,
+    inner: Weak<Inner>,
+}
+
+impl SinkSlot {
+    pub(crate) fn set(&self, store: &Store, sink: Arc<dyn Sink>) {
+        *self.0.write() = Some(Filled { sink, inner: Arc::downgrade(&store.inner) });
+    }
+
+    pub(crate) fn clear(&self) {
+        *self.0.write() = None;
+    }
+
+    pub(crate) fn get(&self) -> Option<Arc<dyn Sink>> {
+        self.0.read().as_ref().map(|filled| filled.sink.clone())
+    }
+
+    /// Tells of events that were committed. The last ones of a store that goes are taken when it is opened next.
+    pub(crate) fn tell(&self) {
+        let Some(Filled { sink, inner }) = self.0.read().clone() else { return };
+        let Some(inner) = inner.upgrade() else { return };
+        // Those whose commit this was are still to be told.
+        if catch_unwind(AssertUnwindSafe(|| sink.committed(&Store { inner }))).is_err() {
+            tracing::error!("telling of events panicked");
+        }
+    }
+}
