@@ -55,6 +55,7 @@
 //!   [`Chat`], [`Config`], [`Audit`], [`Documents`], and a [`Collection`] of a type of your own.
 //! * [`Selector`]: how a restore point is named: `latest~2`, `10m ago`, an id, a time.
 //! * [`Scheduler`] and [`Policy`]: automatic restore points, and which are kept.
+//! * [`Keeper`]: opens the file anew when a failure has closed it.
 //! * [`Error`] and [`ErrorKind`]: what went wrong, and what to do about it.
 //! * [`mod@format`]: the file, byte by byte.
 //!
@@ -164,6 +165,7 @@ pub use recovery::drills::{LastDrill, Rehearsed};
 pub use recovery::earlier::Earlier;
 pub use recovery::events::{Event, EventKind, Events};
 pub use recovery::guard::{Guard, GuardOptions, Guarded, RollBack};
+pub use recovery::keeper::{Keeper, Kept};
 pub use recovery::points::{Point, PointLoss, PointRequest};
 pub use recovery::policy::{PolicySet, StoredPolicy};
 pub use recovery::repair::RepairPlan;

@@ -31,14 +31,16 @@ impl FileId {
         Ok(Self::of(&fs::metadata(path)?))
     }
 
+    /// Of an open file.
     #[cfg(unix)]
-    fn of(file: &Metadata) -> Option<Self> {
+    pub(crate) fn of(file: &Metadata) -> Option<Self> {
         use std::os::unix::fs::MetadataExt;
         Some(Self { device: file.dev(), inode: file.ino() })
     }
 
+    /// Of an open file.
     #[cfg(not(unix))]
-    fn of(_file: &Metadata) -> Option<Self> {
+    pub(crate) fn of(_file: &Metadata) -> Option<Self> {
         None
     }
 }

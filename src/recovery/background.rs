@@ -21,8 +21,15 @@ pub(crate) struct Background {
 /// What tells a thread to stop.
 #[derive(Debug, Default)]
 pub(crate) struct Stop {
-    stop: Mutex<bool>,
-    stopped: Condvar,
+    asked: Mutex<Asked>,
+    told: Condvar,
+}
+
+/// What the thread was asked for and has not done yet.
+#[derive(Debug, Default)]
+struct Asked {
+    stop: bool,
+    look: bool,
 }
 
 impl Background {
@@ -48,6 +55,15 @@ impl Background {
     pub(crate) fn refuse_forked(&self) -> Result<()> {
         self.process.refuse_forked()
     }
+
+    /// Ends the thread's wait for its next look.
+    pub(crate) fn wake(&self) {
+        if self.process.has_forked() {
+            return;
+        }
+        self.stop.asked.lock().look = true;
+        self.stop.told.notify_all();
+    }
 }
 
 impl Drop for Background {
@@ -57,8 +73,8 @@ impl Drop for Background {
             mem::forget(self.thread.take());
             return;
         }
-        *self.stop.stop.lock() = true;
-        self.stop.stopped.notify_all();
+        self.stop.asked.lock().stop = true;
+        self.stop.told.notify_all();
         if let Some(thread) = self.thread.take() {
             // A panic of the thread was its own end; there is nobody left to tell.
             let _ended = thread.join();
@@ -67,12 +83,21 @@ impl Drop for Background {
 }
 
 impl Stop {
-    /// Waits that long, or until the thread is to stop; says whether it is.
+    /// Waits that long, or until the thread is to look at once, or to stop; says whether it is to stop.
     pub(crate) fn within(&self, time: Duration) -> bool {
+        self.wait(time, |asked| asked.stop || std::mem::take(&mut asked.look))
+    }
+
+    /// Waits that long, or until the thread is to stop; says whether it is.
+    pub(crate) fn pause(&self, time: Duration) -> bool {
+        self.wait(time, |asked| asked.stop)
+    }
+
+    fn wait(&self, time: Duration, mut is_over: impl FnMut(&mut Asked) -> bool) -> bool {
         let until = Instant::now() + time;
-        let mut stop = self.stop.lock();
-        while !*stop && !self.stopped.wait_until(&mut stop, until).timed_out() {}
-        *stop
+        let mut asked = self.asked.lock();
+        while !is_over(&mut asked) && !self.told.wait_until(&mut asked, until).timed_out() {}
+        asked.stop
     }
 }
 
@@ -81,6 +106,19 @@ mod tests {
     use std::sync::atomic::{AtomicBool, Ordering};
 
     use super::*;
+
+    #[test]
+    fn a_thread_that_is_woken_looks_at_once() {
+        let (looks, looked) = std::sync::mpsc::channel();
+        let background = Background::start("test", move |stop| {
+            while !stop.within(Duration::from_secs(3600)) {
+                looks.send(()).unwrap();
+            }
+        });
+        let background = background.unwrap();
+        background.wake();
+        looked.recv().unwrap();
+    }
 
     #[test]
     fn a_thread_ends_when_it_is_let_go_of_however_long_it_would_wait() {

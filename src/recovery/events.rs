@@ -105,6 +105,8 @@ kinds! {
     CrashAcknowledged = "crash_acknowledged",
     /// Bytes were found that are not what was written.
     CorruptionDetected = "corruption_detected",
+    /// The store's file was opened again after a failure had closed it.
+    StoreReopened = "store_reopened",
     /// Guarded work began, behind a restore point.
     GuardStarted = "guard_started",
     /// Guarded work succeeded.

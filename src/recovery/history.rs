@@ -44,7 +44,9 @@ fn run(inner: &Weak<Inner>) {
         let store = Store { inner };
         match store.trim_history() {
             Ok(()) => {}
-            Err(error) if error.kind() == ErrorKind::Reopen => return,
+            Err(_) if store.is_closed() => return,
+            // Somebody may open the file again.
+            Err(error) if error.kind() == ErrorKind::Reopen => {}
             Err(error) => tracing::error!(%error, "the history of commits could not be trimmed"),
         }
     }

@@ -10,10 +10,12 @@ pub(crate) mod crash;
 pub(crate) mod diff;
 pub(crate) mod drills;
 pub(crate) mod earlier;
+pub(crate) mod event_log;
 pub(crate) mod events;
 pub(crate) mod finished;
 pub(crate) mod guard;
 pub(crate) mod history;
+pub(crate) mod keeper;
 mod made;
 pub(crate) mod points;
 pub(crate) mod policy;
@@ -107,6 +109,9 @@ impl Options {
         }
         if let Some(window) = history {
             history::keep(&store, window)?;
+        }
+        if let Some(log) = self.event_log.as_deref().filter(|_| !self.read_only) {
+            store.log_events(log)?;
         }
         Ok(store)
     }

@@ -73,11 +73,13 @@ pub enum Work {
     Check,
     /// An automatic archive.
     Archive,
+    /// Keeping the store's file open.
+    Reopen,
 }
 
 impl Work {
     /// Every sort.
-    pub const ALL: [Self; 5] = [Self::Backup, Self::Retention, Self::Upkeep, Self::Check, Self::Archive];
+    pub const ALL: [Self; 6] = [Self::Backup, Self::Retention, Self::Upkeep, Self::Check, Self::Archive, Self::Reopen];
 
     /// The sort as one lower-case word.
     pub fn as_str(self) -> &'static str {
@@ -87,16 +89,18 @@ impl Work {
             Self::Upkeep => "upkeep",
             Self::Check => "check",
             Self::Archive => "archive",
+            Self::Reopen => "reopen",
         }
     }
 
-    /// The event that tells of a failure; a check writes its own, and of upkeep the log and the health tell.
+    /// The event that tells of a failure. A check writes its own, a file that was closed has that of its being opened again, and
+    /// of upkeep the log and the health tell.
     fn event(self) -> Option<EventKind> {
         match self {
             Self::Backup => Some(EventKind::BackupFailed),
             Self::Retention => Some(EventKind::RetentionFailed),
             Self::Archive => Some(EventKind::ArchiveFailed),
-            Self::Upkeep | Self::Check => None,
+            Self::Upkeep | Self::Check | Self::Reopen => None,
         }
     }
 }
@@ -116,6 +120,11 @@ pub trait Attendant: Send + Sync {
     /// Told once when a sort of work has begun to fail, or fails in another way than before.
     fn failed(&self, work: Work, error: &str) {
         let _ = (work, error);
+    }
+
+    /// Told when a [`Keeper`](crate::Keeper) could not open the store again for so long that it tries no more.
+    fn gave_up(&self, error: &str) {
+        let _ = error;
     }
 }
 
@@ -153,6 +162,7 @@ impl Store {
         self.notice_crashes()?;
         let heard = self.write_heartbeats();
         let expired = self.expire_claims();
+        self.tend_event_log()?;
         let old = clock::before(self.clock().now(), KEEP_AUDIT);
         while self.write(|tx| tx.audit().purge(old))? > 0 {}
         self.finish_merging()?;
@@ -244,9 +254,16 @@ impl Worker {
 
     /// Does what is due; says whether the store is still there.
     fn tick(&mut self) -> bool {
-        let upkeep = self.upkeep();
-        if matches!(&upkeep, Err(error) if error.kind() == ErrorKind::Reopen) {
+        if self.store.is_closed() {
             return false;
+        }
+        let upkeep = self.upkeep();
+        if let Err(error) = &upkeep
+            && error.kind() == ErrorKind::Reopen
+        {
+            // Somebody may open the file again; the keeper that does tells of it.
+            self.health.lock().upkeep_error = Some(error.to_string());
+            return true;
         }
         self.note(Work::Upkeep, upkeep.err());
         let now = self.store.clock().now();
@@ -332,7 +349,7 @@ impl Worker {
         let known = match work {
             Work::Backup => &mut health.backup_error,
             Work::Retention => &mut health.retention_error,
-            Work::Upkeep | Work::Check | Work::Archive => &mut health.upkeep_error,
+            Work::Upkeep | Work::Check | Work::Archive | Work::Reopen => &mut health.upkeep_error,
         };
         note(work, known, error, &self.store, &*self.attendant);
     }

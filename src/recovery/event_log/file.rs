@@ -1,0 +1,165 @@
+//! The file of an event log: found again when another one has its name, locked while it is written to, and read at its end
+//! to learn how far it has come.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{Read, Seek, SeekFrom, Write};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use crate::engine::file::FileId;
+use crate::error::{Error, ErrorKind, Result};
+
+/// The end of the file is read in this length. Of a longer line its end is compared.
+const END: u64 = 64 << 10;
+/// How often it is looked whether another process has done with the file.
+const LOOK: Duration = Duration::from_millis(1);
+/// So often a file may be put in the place of another while this one waits for it.
+const ATTEMPTS: usize = 8;
+
+/// An open log.
+pub(super) struct LogFile {
+    file: File,
+    id: Option<FileId>,
+    /// Its length when this process last wrote to it, or looked at it.
+    known_length: Option<u64>,
+}
+
+/// The log while no other process may write to it.
+pub(super) struct Locked<'f> {
+    file: &'f mut LogFile,
+}
+
+/// The last bytes of a file.
+pub(super) struct End {
+    bytes: Vec<u8>,
+    is_whole: bool,
+}
+
+impl LogFile {
+    /// Opens the file, or makes it.
+    ///
+    /// # Errors
+    ///
+    /// `Invalid` when it is no regular file, `Io`.
+    pub(super) fn open(path: &Path) -> Result<Self> {
+        // Opening a pipe would wait for its other end.
+        if std::fs::metadata(path).is_ok_and(|found| !found.is_file()) {
+            return Err(Error::invalid(format!("event log {}: it is no regular file; name another", path.display())));
+        }
+        let opened = OpenOptions::new().create(true).read(true).append(true).open(path);
+        let named = |error| Error::from(error).context(format_args!("event log {}", path.display()));
+        let file = opened.map_err(named)?;
+        let id = FileId::of(&file.metadata()?);
+        Ok(Self { file, id, known_length: None })
+    }
+
+    /// The log at that path, which may be another file than it was, for this process alone.
+    ///
+    /// # Errors
+    ///
+    /// `Locked` when another process has it for longer than `patience`, `Invalid`, `Io`.
+    pub(super) fn lock<'f>(open: &'f mut Option<Self>, path: &Path, patience: Duration) -> Result<Locked<'f>> {
+        for _ in 0..ATTEMPTS {
+            if !open.as_ref().is_some_and(|file| file.is_at(path)) {
+                *open = Some(Self::open(path)?);
+            }
+            let Some(file) = open else { break };
+            file.wait(patience)?;
+            // It may have been renamed meanwhile.
+            if file.is_at(path) {
+                break;
+            }
+            file.file.unlock()?;
+        }
+        let renamed = || Error::new(ErrorKind::Io, format!("event log {}: it is renamed all the time", path.display()));
+        open.as_mut().map(|file| Locked { file }).ok_or_else(renamed)
+    }
+
+    fn wait(&self, patience: Duration) -> Result<()> {
+        let until = Instant::now() + patience;
+        loop {
+            match self.file.try_lock() {
+                Ok(()) => return Ok(()),
+                Err(TryLockError::WouldBlock) if Instant::now() < until => std::thread::sleep(LOOK),
+                Err(TryLockError::WouldBlock) => {
+                    let message = "another process has been writing to the event log all the time";
+                    return Err(Error::new(ErrorKind::Locked, message));
+                }
+                Err(TryLockError::Error(error)) => return Err(error.into()),
+            }
+        }
+    }
+
+    fn is_at(&self, path: &Path) -> bool {
+        FileId::at(path).is_ok_and(|at| at == self.id)
+    }
+}
+
+impl Locked<'_> {
+    /// Whether somebody else may have changed the file since this process wrote to it.
+    pub(super) fn is_changed(&self) -> Result<bool> {
+        Ok(self.file.known_length != Some(self.file.file.metadata()?.len()))
+    }
+
+    /// The end of the file.
+    pub(super) fn end(&mut self) -> Result<End> {
+        let length = self.file.file.metadata()?.len();
+        let from = length.saturating_sub(END);
+        self.file.file.seek(SeekFrom::Start(from))?;
+        let mut bytes = Vec::new();
+        (&self.file.file).take(END).read_to_end(&mut bytes)?;
+        self.file.known_length = Some(length);
+        Ok(End { bytes, is_whole: from == 0 })
+    }
+
+    /// Makes the file end with a whole line: a half of the line that comes next goes, another one is ended.
+    pub(super) fn end_the_line(&mut self, end: &End, next: &[u8]) -> Result<()> {
+        let half = end.half();
+        if half.is_empty() {
+            return Ok(());
+        }
+        if next.starts_with(half) {
+            let length = self.file.file.metadata()?.len();
+            return Ok(self.file.file.set_len(length.saturating_sub(half.len() as u64))?);
+        }
+        Ok(self.file.file.write_all(b"\n")?)
+    }
+
+    /// Writes whole lines.
+    pub(super) fn append(&mut self, lines: &[u8]) -> Result<()> {
+        // A line of which only a part could be written is found at the next look.
+        self.file.known_length = None;
+        self.file.file.write_all(lines)?;
+        self.file.known_length = Some(self.file.file.metadata()?.len());
+        Ok(())
+    }
+}
+
+impl Drop for Locked<'_> {
+    fn drop(&mut self) {
+        if let Err(error) = self.file.file.unlock() {
+            tracing::warn!(%error, "the event log stays locked until this process ends");
+        }
+    }
+}
+
+impl End {
+    /// Whether that is the last whole line of the file.
+    pub(super) fn is(&self, line: &[u8]) -> bool {
+        let (lines, _) = self.parts();
+        match lines.strip_suffix(line) {
+            Some(before) => before.ends_with(b"\n") || before.is_empty() && self.is_whole,
+            None => !self.is_whole && !lines.is_empty() && line.ends_with(lines),
+        }
+    }
+
+    /// What stands behind the last whole line.
+    fn half(&self) -> &[u8] {
+        self.parts().1
+    }
+
+    fn parts(&self) -> (&[u8], &[u8]) {
+        let at = self.bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+        self.bytes.split_at_checked(at).unwrap_or_default()
+    }
+}
