@@ -5,40 +5,19 @@
 #![expect(clippy::unwrap_used, reason = "a test stops at what it does not expect")]
 
 mod knobs;
+mod small;
 
 use std::io::Write;
 use std::path::Path;
-use std::process::Command;
 
 use hivekeep::{ErrorKind, Store};
 use serde_json::{Value, json};
 
+use crate::small::Small;
+
 /// So often it is filled, times the scale.
 const ROUNDS: usize = 5;
 const LENGTH: usize = 20_000;
-
-/// A file system of 8 MB in memory, there until it is dropped.
-struct Small(tempfile::TempDir);
-
-impl Small {
-    /// Mounts one, or says why that cannot be.
-    fn mount() -> Result<Self, String> {
-        let folder = tempfile::tempdir().unwrap();
-        let mut mount = Command::new("mount");
-        let mounted = mount.args(["-t", "tmpfs", "-o", "size=8m", "hivekeep"]).arg(folder.path()).output();
-        match mounted {
-            Ok(output) if output.status.success() => Ok(Self(folder)),
-            Ok(output) => Err(String::from_utf8_lossy(&output.stderr).trim().to_owned()),
-            Err(error) => Err(error.to_string()),
-        }
-    }
-}
-
-impl Drop for Small {
-    fn drop(&mut self) {
-        drop(Command::new("umount").arg(self.0.path()).status());
-    }
-}
 
 #[test]
 fn a_store_on_a_full_file_system_can_be_read_reopened_and_emptied() {
@@ -49,7 +28,7 @@ fn a_store_on_a_full_file_system_can_be_read_reopened_and_emptied() {
     let rounds = ROUNDS * knobs::scale();
     let mut failed = std::collections::BTreeMap::new();
     for round in 0..rounds {
-        let kind = fill_and_empty(small.0.path(), round);
+        let kind = fill_and_empty(small.path(), round);
         *failed.entry(format!("{kind:?}")).or_insert(0) += 1;
     }
     println!("rounds={rounds} lost=0 failed_as={failed:?}");
@@ -61,11 +40,11 @@ fn a_store_opens_where_not_a_page_is_free_and_gets_its_session_once_there_is_roo
         Ok(small) => small,
         Err(why) => return println!("skipped: no file system can be mounted here: {why}"),
     };
-    let path = small.0.path().join("h.redb");
+    let path = small.path().join("h.redb");
     let store = Store::open(&path).unwrap();
     let (written, _) = fill(&store, LENGTH);
     drop(store);
-    let filler = small.0.path().join("filler");
+    let filler = small.path().join("filler");
     let mut file = std::fs::File::create(&filler).unwrap();
     while file.write_all(&[1; 4096]).is_ok() {}
     drop(file);

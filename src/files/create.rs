@@ -41,14 +41,13 @@ pub(crate) fn open_or_create(path: &Path, rights: Rights) -> io::Result<File> {
     or_create(OpenOptions::new().read(true).write(true), path, rights)
 }
 
-/// The same, to write behind the end only.
+/// The same, to read, and to write behind the end only.
 ///
 /// # Errors
 ///
 /// As [`open_or_create`].
-#[cfg(feature = "cli")]
 pub(crate) fn append_or_create(path: &Path, rights: Rights) -> io::Result<File> {
-    or_create(OpenOptions::new().append(true), path, rights)
+    or_create(OpenOptions::new().read(true).append(true), path, rights)
 }
 
 fn or_create(options: &mut OpenOptions, path: &Path, rights: Rights) -> io::Result<File> {

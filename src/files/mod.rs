@@ -39,9 +39,7 @@ mod stream;
 
 use std::path::{Path, PathBuf};
 
-#[cfg(feature = "cli")]
-pub(crate) use self::create::append_or_create;
-pub(crate) use self::create::{create_new, give_rights, open_or_create};
+pub(crate) use self::create::{append_or_create, create_new, give_rights, open_or_create};
 pub(crate) use self::draft::write_whole;
 #[cfg(feature = "transfer")]
 pub(crate) use self::draft::{Draft, remove_unfinished, unfinished_name};

@@ -30,7 +30,6 @@ impl Rights {
 
     /// For what is made of a store's content, wherever it comes to lie: only its owner can read it. When root creates it,
     /// that is the owner of the store.
-    #[cfg(feature = "transfer")]
     pub(crate) fn of_content(store: &Path) -> Self {
         Self { mode: PRIVATE, ..Self::owned_as(store) }
     }

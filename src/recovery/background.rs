@@ -85,7 +85,7 @@ impl Drop for Background {
 impl Stop {
     /// Waits that long, or until the thread is to look at once, or to stop; says whether it is to stop.
     pub(crate) fn within(&self, time: Duration) -> bool {
-        self.wait(time, |asked| asked.stop || std::mem::take(&mut asked.look))
+        self.wait(time, |asked| asked.stop || mem::take(&mut asked.look))
     }
 
     /// Waits that long, or until the thread is to stop; says whether it is.

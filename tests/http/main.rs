@@ -8,14 +8,19 @@ mod crowd;
 mod described;
 mod forgiving;
 mod gone;
+mod hang_up;
 mod kill;
 mod moved;
 mod operations;
 mod python;
 mod queue;
 mod recovery;
+mod reopen;
 mod schema;
 mod service;
+#[cfg(target_os = "linux")]
+#[path = "../small/mod.rs"]
+mod small;
 mod state;
 #[expect(dead_code, reason = "what the tests of the command line use besides")]
 #[path = "../cli/util.rs"]

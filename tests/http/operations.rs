@@ -58,7 +58,7 @@ fn health_metrics_and_the_description_are_there() {
     assert_eq!(service.get("/livez").body, "ok\n");
     let ready = service.get("/readyz").ok();
     let names: Vec<_> = ready["checks"].as_object().unwrap().keys().cloned().collect();
-    assert_eq!(names, ["store", "backup", "retention", "archive", "upkeep", "disk", "last_check"]);
+    assert_eq!(names, ["store", "backup", "retention", "archive", "upkeep", "disk", "event_log", "last_check"]);
     assert_eq!(ready["status"], "ready");
     service.get("/api/queue/build").ok();
     let metrics = service.get("/metrics").body;
@@ -186,9 +186,18 @@ fn events_are_mirrored_as_lines() {
     let log = hive.path().with_file_name("events.jsonl");
     let service = Service::start(&hive, &["--event-log", log.to_str().unwrap()]);
     let id = service.post(&format!("{BASE}/backup"), json!({"data": {"a": 1}})).ok()["backup_id"].take();
+    assert!(fs::read_to_string(&log).unwrap().ends_with("}\n"), "the line is there before the answer");
     service.post(&format!("{BASE}/mark-shutdown"), "").ok();
-    service.stop("-TERM");
     let text = fs::read_to_string(&log).unwrap();
+    hive.ok(&["point", "create"]);
+    service.until("a line of another process is there", |_| {
+        fs::read_to_string(&log).unwrap().contains("restore_point_created")
+    });
+    let rotated = hive.path().with_file_name("events.jsonl.1");
+    fs::rename(&log, &rotated).unwrap();
+    service.post(&format!("{BASE}/backup"), json!({"data": {"a": 2}})).ok();
+    assert_eq!(fs::read_to_string(&log).unwrap().lines().count(), 1, "a new file, and only what is new");
+    service.stop("-TERM");
     let lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let events: Vec<_> = lines.iter().map(|line| line["event"].as_str().unwrap()).collect();
     assert_eq!(events, ["backup_created", "clean_shutdown_marked"]);

@@ -119,6 +119,32 @@ impl Service {
         self.exchange(format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").as_bytes())
     }
 
+    /// The status of what a service answers that may end meanwhile.
+    pub fn status_if_any(&self, path: &str) -> Option<u16> {
+        let mut stream = TcpStream::connect(&self.address).ok()?;
+        write!(stream, "GET {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n").ok()?;
+        let mut text = String::new();
+        stream.read_to_string(&mut text).ok()?;
+        text.split(' ').nth(1)?.parse().ok()
+    }
+
+    /// Waits until it has ended by itself, and gives the exit code and what it said.
+    pub fn ended(mut self) -> (Option<i32>, String) {
+        let mut said = String::new();
+        let code = self.wait();
+        self.child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+        (code, said)
+    }
+
+    fn wait(&mut self) -> Option<i32> {
+        let begun = Instant::now();
+        while self.child.try_wait().unwrap().is_none() {
+            assert!(begun.elapsed() < PATIENCE, "the service did not stop");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        self.child.wait().unwrap().code()
+    }
+
     /// These very bytes.
     pub fn raw(&self, bytes: &[u8]) -> Answer {
         let answer = self.exchange(bytes);
@@ -172,17 +198,15 @@ impl Service {
     }
 
     /// Sends a signal, waits for the end, and gives the exit code and what it said.
-    pub fn stop(mut self, signal: &str) -> (Option<i32>, String) {
+    pub fn stop(self, signal: &str) -> (Option<i32>, String) {
+        self.send(signal);
+        self.ended()
+    }
+
+    /// Sends a signal.
+    pub fn send(&self, signal: &str) {
         let id = self.child.id().to_string();
         assert!(Command::new("kill").args([signal, &id]).status().unwrap().success());
-        let begun = Instant::now();
-        while self.child.try_wait().unwrap().is_none() {
-            assert!(begun.elapsed() < PATIENCE, "the service did not stop");
-            std::thread::sleep(Duration::from_millis(5));
-        }
-        let mut said = String::new();
-        self.child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
-        (self.child.wait().unwrap().code(), said)
     }
 }
 

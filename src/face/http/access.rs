@@ -23,8 +23,8 @@ pub(in crate::face) struct Access {
 /// Lets a request through, or says why not.
 pub(super) async fn guard(State(app): State<App>, request: Request, next: Next) -> Answer {
     // A token cannot be known to a page that reaches the service under another name.
-    let any_host = app.token().is_some();
-    app.access().admit(&request, any_host)?;
+    let live = app.live();
+    live.access.admit(&request, live.token.is_some())?;
     Ok(next.run(request).await)
 }
 

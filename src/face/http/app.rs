@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::http::{StatusCode, header};
+use parking_lot::RwLock;
 use tokio::sync::{Semaphore, watch};
 
 use crate::engine::notice::Commits;
@@ -22,6 +23,8 @@ use crate::face::instance::Instance;
 const CALLS_AT_ONCE: usize = 64;
 /// A call that has waited this long for its turn is told to come back.
 const TURN_WITHIN: Duration = Duration::from_secs(10);
+/// A call waits so long for a file that a failure has closed to be open again.
+const OPEN_WITHIN: Duration = Duration::from_secs(2);
 
 /// What every handler is given. Clones share it.
 #[derive(Clone)]
@@ -29,9 +32,7 @@ pub(super) struct App(Arc<Inner>);
 
 struct Inner {
     instance: Arc<Instance>,
-    limits: Limits,
-    token: Option<Token>,
-    access: Access,
+    live: RwLock<Arc<Live>>,
     /// Taken by each call for as long as it works.
     turns: Arc<Semaphore>,
     /// Becomes true when the service is to stop; waiting claims give up then.
@@ -40,6 +41,14 @@ struct Inner {
     metrics: Metrics,
     jobs: Jobs,
     status: StatusCache,
+}
+
+/// What each request is held against. Read for each, written when the settings are read anew.
+#[derive(Clone, Debug)]
+pub(in crate::face) struct Live {
+    pub(in crate::face) token: Option<Token>,
+    pub(in crate::face) access: Access,
+    pub(in crate::face) limits: Limits,
 }
 
 /// How much a request may ask for.
@@ -52,19 +61,10 @@ pub(in crate::face) struct Limits {
 }
 
 impl App {
-    pub(super) fn new(
-        instance: Arc<Instance>,
-        limits: Limits,
-        token: Option<Token>,
-        access: Access,
-        stopping: watch::Receiver<bool>,
-        places: Places,
-    ) -> Self {
+    pub(super) fn new(instance: Arc<Instance>, live: Live, stopping: watch::Receiver<bool>, places: Places) -> Self {
         Self(Arc::new(Inner {
             instance,
-            limits,
-            token,
-            access,
+            live: RwLock::new(Arc::new(live)),
             turns: Arc::new(Semaphore::new(CALLS_AT_ONCE)),
             stopping,
             places,
@@ -75,7 +75,12 @@ impl App {
     }
 
     pub(super) fn limits(&self) -> Limits {
-        self.0.limits
+        self.0.live.read().limits
+    }
+
+    /// Holds requests against this from now on.
+    pub(super) fn renew(&self, live: Live) {
+        *self.0.live.write() = Arc::new(live);
     }
 
     pub(super) fn instance(&self) -> &Arc<Instance> {
@@ -98,12 +103,9 @@ impl App {
         &self.0.status
     }
 
-    pub(super) fn token(&self) -> Option<&Token> {
-        self.0.token.as_ref()
-    }
-
-    pub(super) fn access(&self) -> &Access {
-        &self.0.access
+    /// What requests are held against now.
+    pub(super) fn live(&self) -> Arc<Live> {
+        self.0.live.read().clone()
     }
 
     /// Ends when the service is to stop.
@@ -145,7 +147,10 @@ impl App {
         let Ok(Ok(turn)) = turn else { return Err(busy()) };
         let instance = self.0.instance.clone();
         let work = move || {
-            let done = work(&instance);
+            let done = instance.keeper().wait(instance.store(), OPEN_WITHIN).and_then(|()| work(&instance));
+            if let Err(error) = &done {
+                instance.keeper().tell(error);
+            }
             drop(turn);
             done
         };

@@ -16,7 +16,7 @@ use tokio::runtime::Runtime;
 use tokio::sync::watch;
 
 use crate::face::http::access::Access;
-use crate::face::http::app::{App, Limits};
+use crate::face::http::app::{App, Limits, Live};
 use crate::face::http::places::Places;
 use crate::face::http::routes;
 use crate::face::instance::{Instance, Setup};
@@ -71,8 +71,12 @@ impl Inside {
         // It is about to stop, so that nobody waits for a task.
         let (_, stopping) = watch::channel(true);
         let limits = Limits { body_bytes: BODY, silence: Duration::from_secs(1) };
-        let router =
-            routes::router(App::new(Arc::new(instance), limits, None, Access::default(), stopping, Places::new(4)));
+        let router = routes::router(App::new(
+            Arc::new(instance),
+            Live { token: None, access: Access::default(), limits },
+            stopping,
+            Places::new(4),
+        ));
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         Self { runtime, router, folder, answered: 0 }
     }
@@ -112,6 +116,7 @@ fn setup() -> Setup {
         history: None,
         stale_mark: None,
         event_log: None,
+        reopen_timeout: None,
         on_failure: None,
         failure_url: None,
         min_free: 0,

@@ -75,7 +75,9 @@ fn long_method() -> Problem {
 /// `GET /metrics`.
 pub(super) async fn metrics(State(app): State<App>) -> Answer {
     let state = app.clone();
-    let mut text = app.call(move |_| state_of(&state)).await?;
+    // There is more to tell than what the store holds, most of all when it cannot be read.
+    let mut text = app.call(move |_| state_of(&state)).await.unwrap_or_default();
+    service_of(&app, &mut text);
     app.metrics().write(&mut text);
     Ok(([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response())
 }
@@ -184,12 +186,31 @@ fn state_of(app: &App) -> Result<String> {
     let healthy =
         checks(app).into_iter().map(|check| (format!("check=\"{}\"", check.name), f64::from(u8::from(check.ok))));
     gauge("healthy", "1 while a check of /readyz passes.", &healthy.collect::<Vec<_>>());
-    head(&mut text, "hivekeep_failures_total", "counter", "Work that failed, by what it was.");
+    Ok(text)
+}
+
+/// How the service is, whether or not the store can be read.
+fn service_of(app: &App, text: &mut String) {
+    let instance = app.instance();
+    head(text, "hivekeep_failures_total", "counter", "Work that failed, by what it was.");
     for work in Work::ALL {
         let labels = format!("work=\"{}\"", work.as_str());
-        line(&mut text, "hivekeep_failures_total", &labels, instance.steward().failures(work));
+        line(text, "hivekeep_failures_total", &labels, instance.steward().failures(work));
     }
-    Ok(text)
+    if let Some(log) = instance.store().sink().get() {
+        head(
+            text,
+            "hivekeep_event_log_failures_total",
+            "counter",
+            "How often events could not be written to their log.",
+        );
+        line(text, "hivekeep_event_log_failures_total", "", log.state().failures);
+    }
+    let kept = instance.keeper().state();
+    head(text, "hivekeep_store_open", "gauge", "1 while the store's file is open, 0 while a failure has closed it.");
+    line(text, "hivekeep_store_open", "", u8::from(kept.closed_for.is_none()));
+    head(text, "hivekeep_reopens_total", "counter", "How often the file was opened again after a failure.");
+    line(text, "hivekeep_reopens_total", "", kept.reopens);
 }
 
 fn head(text: &mut String, name: &str, kind: &str, about: &str) {

@@ -39,8 +39,8 @@ mod state;
 mod token;
 
 pub(in crate::face) use self::access::Access;
-pub(in crate::face) use self::app::Limits;
+pub(in crate::face) use self::app::{Limits, Live};
 pub(in crate::face) use self::authority::{AllowedHost, Origin};
 pub(in crate::face) use self::listen::{Listener, bind};
-pub(in crate::face) use self::server::{Served, serve};
+pub(in crate::face) use self::server::{Renew, Served, serve};
 pub(in crate::face) use self::token::Token;

@@ -1,5 +1,7 @@
 //! What operators and their tools ask: whether it lives, whether it is ready, what it counts, what there is to ask.
 
+use std::time::Duration;
+
 use axum::Json;
 use axum::extract::State;
 use axum::http::{Method, StatusCode};
@@ -7,6 +9,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use serde::Serialize;
 
+use crate::error::{Error, ErrorKind};
 use crate::face::http::app::App;
 use crate::face::http::problem::Answer;
 use crate::face::http::route::Kind::{Map, Of, Word};
@@ -14,18 +17,21 @@ use crate::face::http::route::{Gives, OK, Route, Takes, needed};
 use crate::face::http::shapes::READY_CHECK;
 use crate::face::http::{metrics, openapi};
 
+/// A file that is closed for less long, until it is opened again, is no reason to end the process.
+const NOT_LIVE_AFTER: Duration = Duration::from_secs(1);
+
 /// The routes.
 pub(super) const ROUTES: &[Route] = &[
     Route {
         method: Method::GET,
         path: "/livez",
-        about: "Say that the process lives",
+        about: "Say that the process lives; 503 while nothing can be served, as a failure has closed the store's file",
         query: &[],
         takes: Takes::Nothing,
         gives: Gives::Text("ok"),
         statuses: OK,
         refuses: &[],
-        handler: || get(|| async { "ok\n" }),
+        handler: || get(live),
     },
     Route {
         method: Method::GET,
@@ -91,22 +97,36 @@ pub(super) fn checks(app: &App) -> Vec<Check> {
     let instance = app.instance();
     let health = instance.health();
     let store = instance.store();
-    let readable = store.view().and_then(|view| view.queue().counts()).and_then(|_| store.refuse_moved()).err();
+    let closed = instance.keeper().state().closed_for.map(still_closed);
+    let readable = || store.view().and_then(|view| view.queue().counts()).and_then(|_| store.refuse_moved()).err();
+    let unreadable = |error: Error| format!("the store cannot be read: kind={}", error.kind().as_str());
     let failed = |error: Option<String>, what: &str| error.map(|_| format!("{what}; the service's log says why"));
     vec![
-        Check::of("store", readable.map(|error| format!("the store cannot be read: kind={}", error.kind().as_str()))),
+        Check::of("store", closed.or_else(|| readable().map(unreadable))),
         Check::of("backup", failed(health.backup_error, "the last automatic backup failed")),
         Check::of("retention", failed(health.retention_error, "the last retention failed")),
         Check::of("archive", failed(instance.archive_error(), "the last automatic archive failed")),
         Check::of("upkeep", failed(health.upkeep_error, "the last upkeep of leases and sessions failed")),
         Check::of("disk", instance.room().for_point(store).err().map(|error| error.to_string())),
+        Check::of("event_log", failed(store.event_log_error(), "events cannot be written to their log")),
         Check::of("last_check", app.jobs().last_problem()),
     ]
 }
 
+fn still_closed(closed: Duration) -> String {
+    format!("a failure has closed the store's file, and it is being opened again: closed_s={}", closed.as_secs())
+}
+
+async fn live(State(app): State<App>) -> Answer {
+    match app.instance().keeper().state().closed_for.filter(|closed| *closed >= NOT_LIVE_AFTER) {
+        Some(closed) => Err(Error::new(ErrorKind::Reopen, still_closed(closed)).into()),
+        None => Ok("ok\n".into_response()),
+    }
+}
+
 async fn ready(State(app): State<App>) -> Answer {
     let own = app.clone();
-    let checks = app.call(move |_| Ok(checks(&own))).await?;
+    let checks = app.beside(move || checks(&own)).await?;
     let ok = checks.iter().all(|check| check.ok);
     let shown: serde_json::Map<_, _> = checks
         .into_iter()

@@ -17,14 +17,12 @@ use tokio::task::JoinSet;
 use tokio_io_timeout::TimeoutStream;
 
 use crate::error::Result;
-use crate::face::http::access::Access;
-use crate::face::http::app::{App, Limits, told};
+use crate::face::http::app::{App, Live, told};
 use crate::face::http::date;
 use crate::face::http::listen::Listener;
 use crate::face::http::peer::{Peer, Wire};
 use crate::face::http::places::Places;
 use crate::face::http::routes;
-use crate::face::http::token::Token;
 use crate::face::instance::Instance;
 
 /// A request's head may have so many headers.
@@ -33,16 +31,21 @@ const HEADERS: usize = 100;
 const HEAD_BYTES: usize = 64 << 10;
 /// Requests in progress have so long to end once the process is to stop.
 const DRAIN: Duration = Duration::from_secs(20);
+/// How often it is looked whether the service is to end by itself.
+const END_LOOK: Duration = Duration::from_millis(200);
 /// When no connection can be accepted, as with too many open files, this long is waited before the next.
 const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
 
 /// What is served, and to whom.
 pub(in crate::face) struct Served {
     pub(in crate::face) instance: Arc<Instance>,
-    pub(in crate::face) token: Option<Token>,
-    pub(in crate::face) access: Access,
-    pub(in crate::face) limits: Limits,
+    pub(in crate::face) live: Live,
+    /// Reads the settings anew.
+    pub(in crate::face) renew: Renew,
 }
+
+/// Reads the settings anew and gives what requests are held against then. When that fails, all stays as it was.
+pub(in crate::face) type Renew = Arc<dyn Fn(&Instance) -> Result<Live> + Send + Sync>;
 
 /// Serves until the process is told to stop, then lets the requests in progress end.
 ///
@@ -56,14 +59,17 @@ pub(in crate::face) fn serve(served: Served, listener: Listener) -> Result<()> {
         let stop = stop_signal()?;
         let listener = TcpListener::from_std(listener.socket)?;
         let (tell, stopping) = watch::channel(false);
-        let limits = served.limits;
         let places = Places::of_this_process();
-        let app = App::new(served.instance, limits, served.token, served.access, stopping.clone(), places.clone());
-        let serving = Serving { limits, router: routes::router(app), stopping };
+        let instance = served.instance.clone();
+        let app = App::new(served.instance, served.live, stopping.clone(), places.clone());
+        let serving = Serving { router: routes::router(app.clone()), app: app.clone(), stopping };
+        let renewing = renew_when_told(&app, &served.renew)?;
         let mut connections = JoinSet::new();
         tokio::select! {
             () = accept(&listener, &places, &serving, &mut connections) => {}
             () = stop => {}
+            () = end(&instance) => {}
+            () = renewing => {}
         }
         drop(listener);
         let _nobody_left = tell.send(true);
@@ -75,10 +81,17 @@ pub(in crate::face) fn serve(served: Served, listener: Listener) -> Result<()> {
     done
 }
 
+/// Ends when the store could not be opened again for too long.
+async fn end(instance: &Instance) {
+    while instance.steward().end().is_none() {
+        tokio::time::sleep(END_LOOK).await;
+    }
+}
+
 /// What a connection is served with.
 #[derive(Clone)]
 struct Serving {
-    limits: Limits,
+    app: App,
     router: Router,
     stopping: watch::Receiver<bool>,
 }
@@ -104,7 +117,7 @@ async fn accept(listener: &TcpListener, places: &Places, serving: &Serving, conn
     }
 }
 
-async fn connection(stream: TcpStream, Serving { limits, router, stopping }: Serving) {
+async fn connection(stream: TcpStream, serving: Serving) {
     if !date::can_be_written() {
         return date::refuse(stream).await;
     }
@@ -113,8 +126,8 @@ async fn connection(stream: TcpStream, Serving { limits, router, stopping }: Ser
     // A client that takes nothing of its answer would hold the connection, and the answer in memory, for ever.
     let peer = Peer::new(stream);
     let mut wire = TimeoutStream::new(peer.wire());
-    wire.set_write_timeout(Some(limits.silence));
-    let ended = serve_http(wire, peer.clone(), Serving { limits, router, stopping }).await;
+    wire.set_write_timeout(Some(serving.app.limits().silence));
+    let ended = serve_http(wire, peer.clone(), serving).await;
     if let Some(Err(error)) = &ended {
         tracing::debug!(%error, "a connection ended badly");
     }
@@ -125,7 +138,7 @@ async fn connection(stream: TcpStream, Serving { limits, router, stopping }: Ser
 async fn serve_http(
     wire: TimeoutStream<Wire>,
     peer: Peer,
-    Serving { limits, router, stopping }: Serving,
+    Serving { app, router, stopping }: Serving,
 ) -> Option<hyper::Result<()>> {
     let router = TowerToHyperService::new(router);
     let service = service_fn(move |mut request: hyper::Request<Incoming>| {
@@ -134,7 +147,7 @@ async fn serve_http(
     });
     let served = http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(limits.silence)
+        .header_read_timeout(app.limits().silence)
         .max_headers(HEADERS)
         .max_buf_size(HEAD_BYTES)
         // A client may end its half once it has asked.
@@ -156,6 +169,35 @@ async fn drain(mut connections: JoinSet<()>) {
     if tokio::time::timeout(DRAIN, all).await.is_err() {
         tracing::warn!(waited_s = DRAIN.as_secs(), "requests in progress were cut off");
     }
+}
+
+/// Reads the settings anew each time that SIGHUP comes: from an operator, or because the terminal went away.
+#[cfg(unix)]
+fn renew_when_told(app: &App, renew: &Renew) -> io::Result<impl Future<Output = ()> + Send> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut hang_up = signal(SignalKind::hangup())?;
+    let (app, renew) = (app.clone(), renew.clone());
+    Ok(async move {
+        while hang_up.recv().await.is_some() {
+            let (instance, renew) = (app.instance().clone(), renew.clone());
+            match app.beside(move || renew(&instance)).await {
+                Ok(Ok(live)) => {
+                    app.renew(live);
+                    tracing::info!("the settings were read anew");
+                }
+                Ok(Err(error)) => tracing::error!(%error, "the settings could not be read anew; all goes on as before"),
+                Err(_) => tracing::error!("reading the settings anew panicked"),
+            }
+        }
+        // Nothing can come any more, which is no reason to stop.
+        std::future::pending().await
+    })
+}
+
+/// Nothing tells the process there.
+#[cfg(not(unix))]
+fn renew_when_told(_: &App, _: &Renew) -> io::Result<impl Future<Output = ()> + Send> {
+    Ok(std::future::pending())
 }
 
 /// Ends when the process is to stop: by Ctrl-C, or, where there is such a thing, SIGTERM.

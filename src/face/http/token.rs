@@ -64,7 +64,7 @@ fn admit(app: &App, request: &Request) -> Result<(), Problem> {
     if is_open(request.uri().path()) {
         return Ok(());
     }
-    match app.token() {
+    match &app.live().token {
         Some(token) if token.is_shown(request.headers()) => Ok(()),
         Some(_) => {
             let detail = "show the service's token in a header: Authorization: Bearer TOKEN";

@@ -50,7 +50,9 @@ fn run(store: &Store, schedule: &ArchiveSchedule, steward: &Steward, known: &Kno
     let mut pause = FIRST_AFTER.min(schedule.every);
     while !stop.within(pause) {
         match store.auto_archive(schedule) {
-            Err(error) if error.kind() == ErrorKind::Reopen => return,
+            Err(_) if store.is_closed() => return,
+            // The file is being opened again, of which somebody else tells.
+            Err(error) if error.kind() == ErrorKind::Reopen => {}
             // That none was due says nothing of how the last one went.
             Ok(None) => {}
             made => note(Work::Archive, &mut known.lock(), made.err(), store, steward),

@@ -2,7 +2,7 @@
 //!
 //! * here: the composition root
 //! * [`archivist`]: automatic archives
-//! * [`mirror`]: the events as lines of a file
+//! * [`mirror`]: events of other processes, for the event log
 //! * [`room`]: whether the disk has room for a point
 //! * [`steward`]: what is done when something fails; [`webhook`]: the URL that is told of it
 
@@ -17,6 +17,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use parking_lot::RwLock;
 
 use self::archivist::Archivist;
 use self::mirror::Mirror;
@@ -25,6 +26,7 @@ use self::steward::Steward;
 use self::webhook::Webhook;
 use crate::engine::store::Store;
 use crate::error::Result;
+use crate::recovery::keeper::Keeper;
 use crate::recovery::retention::Policy;
 use crate::recovery::scheduler::{Health, Schedule, Scheduler};
 use crate::transfer::archive::{ArchivePolicy, ArchiveSchedule};
@@ -34,7 +36,7 @@ use crate::transfer::archives;
 const INTERVAL: Duration = Duration::from_secs(10 * 60);
 
 /// How an instance runs.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Setup {
     /// Between automatic backups; none for no backups.
     pub(crate) backup_interval: Option<Duration>,
@@ -58,6 +60,8 @@ pub(crate) struct Setup {
     pub(crate) archive_every: Option<Duration>,
     /// Where they go; beside the store when nothing is said.
     pub(crate) archive_dir: Option<PathBuf>,
+    /// Once the file has been closed by a failure for so long, and cannot be opened, the service ends; none for never.
+    pub(crate) reopen_timeout: Option<Duration>,
 }
 
 impl Setup {
@@ -74,13 +78,37 @@ impl Setup {
 #[derive(Debug)]
 pub(crate) struct Instance {
     store: Store,
-    setup: Setup,
-    room: Room,
     steward: Arc<Steward>,
-    // Dropped in this order: the scheduler writes events, which the mirror writes on.
+    keeper: Keeper,
+    running: RwLock<Running>,
+}
+
+/// What works beside the store as it was set, until it is set otherwise.
+#[derive(Debug)]
+struct Running {
+    setup: Setup,
     archivist: Option<Archivist>,
     scheduler: Scheduler,
-    mirror: Option<Mirror>,
+    _mirror: Option<Mirror>,
+}
+
+impl Running {
+    fn start(store: &Store, steward: &Arc<Steward>, setup: Setup) -> Result<Self> {
+        if let Some(policy) = &setup.policy {
+            store.set_policy(policy.clone(), "hivekeep serve")?;
+        }
+        let mirror = setup.event_log.as_ref().map(|_| Mirror::start(store.clone())).transpose()?;
+        let schedule = Schedule {
+            backup_interval: setup.backup_interval,
+            purge_finished: setup.purge_finished,
+            ..Schedule::default()
+        };
+        let scheduler = Scheduler::start_with(store.clone(), schedule, steward.clone())?;
+        let archives = setup.archives(store.path());
+        let archivist =
+            archives.map(|archives| Archivist::start(store.clone(), archives, steward.clone())).transpose()?;
+        Ok(Self { setup, archivist, scheduler, _mirror: mirror })
+    }
 }
 
 impl Instance {
@@ -94,22 +122,40 @@ impl Instance {
         if let Some(window) = setup.history {
             options = options.history(window);
         }
-        let store = options.open(path)?;
-        if let Some(policy) = &setup.policy {
-            store.set_policy(policy.clone(), "hivekeep serve")?;
+        if let Some(file) = &setup.event_log {
+            options = options.event_log(file);
         }
-        let mirror = setup.event_log.as_deref().map(|file| Mirror::start(store.clone(), file)).transpose()?;
-        let room = Room::new(setup.min_free);
-        let steward = Arc::new(Steward::new(&store, room, &setup));
-        let schedule = Schedule {
-            backup_interval: setup.backup_interval,
-            purge_finished: setup.purge_finished,
-            ..Schedule::default()
-        };
-        let scheduler = Scheduler::start_with(store.clone(), schedule, steward.clone())?;
-        let archivist = setup.archives(path).map(|archives| Archivist::start(store.clone(), archives, steward.clone()));
-        let archivist = archivist.transpose()?;
-        Ok(Self { store, setup, room, steward, archivist, scheduler, mirror })
+        let store = options.open(path)?;
+        let steward = Arc::new(Steward::new(&store, &setup));
+        let keeper = Keeper::start(store.clone(), setup.reopen_timeout, steward.clone())?;
+        let running = RwLock::new(Running::start(&store, &steward, setup)?);
+        Ok(Self { store, steward, keeper, running })
+    }
+
+    /// Goes on as `setup` says. What only an opening settles stays as it was: the history of commits, what an old mark is
+    /// worth, and how long a closed file is waited for.
+    ///
+    /// # Errors
+    ///
+    /// `Invalid` and `Io` when the event log cannot be written, `Io` when a thread cannot be started. Then all goes on as before.
+    pub(crate) fn renew(&self, setup: Setup) -> Result<()> {
+        let is_as_before = self.running.read().setup == setup;
+        if is_as_before {
+            return Ok(());
+        }
+        let is_other_log = self.running.read().setup.event_log != setup.event_log;
+        if is_other_log {
+            match &setup.event_log {
+                Some(log) => self.store.log_events(log)?,
+                None => self.store.log_no_events(),
+            }
+        }
+        self.steward.renew(&setup);
+        let next = Running::start(&self.store, &self.steward, setup)?;
+        // Those of before end what they are at, which nobody else waits for.
+        let before = std::mem::replace(&mut *self.running.write(), next);
+        drop(before);
+        Ok(())
     }
 
     /// Stops all that works beside the store, then closes it, which ends its session cleanly.
@@ -118,9 +164,8 @@ impl Instance {
     ///
     /// As [`Store::close`].
     pub(crate) fn close(self) -> Result<()> {
-        let Self { store, archivist, scheduler, mirror, .. } = self;
-        drop((archivist, scheduler));
-        drop(mirror);
+        let Self { store, running, keeper, .. } = self;
+        drop((running, keeper));
         store.close()
     }
 
@@ -131,7 +176,7 @@ impl Instance {
 
     /// Whether the disk has room for a point.
     pub(crate) fn room(&self) -> Room {
-        self.room
+        Room::new(self.running.read().setup.min_free)
     }
 
     /// Who is told of failures.
@@ -139,24 +184,29 @@ impl Instance {
         &self.steward
     }
 
+    /// What keeps the store open.
+    pub(crate) fn keeper(&self) -> &Keeper {
+        &self.keeper
+    }
+
     /// How the scheduler's work has gone.
     pub(crate) fn health(&self) -> Health {
-        self.scheduler.health()
+        self.running.read().scheduler.health()
     }
 
     /// What went wrong with the last automatic archive, if anything did.
     pub(crate) fn archive_error(&self) -> Option<String> {
-        self.archivist.as_ref().and_then(Archivist::error)
+        self.running.read().archivist.as_ref().and_then(Archivist::error)
     }
 
     /// Whether archives are made automatically.
     pub(crate) fn makes_archives(&self) -> bool {
-        self.archivist.is_some()
+        self.running.read().archivist.is_some()
     }
 
     /// Between automatic backups.
     pub(crate) fn interval(&self) -> Duration {
-        self.setup.backup_interval.unwrap_or(INTERVAL)
+        self.running.read().setup.backup_interval.unwrap_or(INTERVAL)
     }
 
     /// When the next automatic backup is due; none when there are none.
@@ -165,6 +215,7 @@ impl Instance {
     ///
     /// `Damaged`, `Reopen`, `Io`.
     pub(crate) fn next_backup(&self) -> Result<Option<Timestamp>> {
-        self.setup.backup_interval.map(|interval| self.store.next_backup_at(interval)).transpose()
+        let interval = self.running.read().setup.backup_interval;
+        interval.map(|interval| self.store.next_backup_at(interval)).transpose()
     }
 }

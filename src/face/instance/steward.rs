@@ -3,9 +3,10 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
+use parking_lot::RwLock;
 use serde_json::json;
 
 use crate::clock::{Clock, show_time};
@@ -22,22 +23,46 @@ use crate::recovery::scheduler::{Attendant, Work};
 pub(crate) struct Steward {
     store: PathBuf,
     clock: Arc<dyn Clock>,
+    orders: RwLock<Orders>,
+    failures: [AtomicU64; Work::ALL.len()],
+    /// Why the service is to end, if it is. Written once, by the thread that keeps the store open.
+    end: OnceLock<String>,
+}
+
+/// What it was told to do. Read for every failure, written when the settings are read anew.
+#[derive(Debug)]
+struct Orders {
     room: Room,
     command: Option<String>,
     webhook: Option<Webhook>,
-    failures: [AtomicU64; Work::ALL.len()],
+}
+
+impl Orders {
+    fn of(setup: &Setup) -> Self {
+        let (command, webhook) = (setup.on_failure.clone(), setup.failure_url.clone());
+        Self { room: Room::new(setup.min_free), command, webhook }
+    }
 }
 
 impl Steward {
-    pub(crate) fn new(store: &Store, room: Room, setup: &Setup) -> Self {
+    pub(crate) fn new(store: &Store, setup: &Setup) -> Self {
         Self {
             store: absolute(store.path()),
             clock: store.clock().clone(),
-            room,
-            command: setup.on_failure.clone(),
-            webhook: setup.failure_url.clone(),
+            orders: RwLock::new(Orders::of(setup)),
             failures: Default::default(),
+            end: OnceLock::new(),
         }
+    }
+
+    /// Does as `setup` says from now on.
+    pub(crate) fn renew(&self, setup: &Setup) {
+        *self.orders.write() = Orders::of(setup);
+    }
+
+    /// Why the service is to end, if the store could not be opened again for too long.
+    pub(crate) fn end(&self) -> Option<&str> {
+        self.end.get().map(String::as_str)
     }
 
     /// How often a sort of work has failed since the service began.
@@ -45,10 +70,24 @@ impl Steward {
         self.failures.get(work as usize).map_or(0, |count| count.load(Ordering::Relaxed))
     }
 
+    /// Tells whoever is to be told.
+    fn tell(&self, work: Work, error: &str) {
+        self.run_command(work, error);
+        let webhook = self.orders.read().webhook.clone();
+        if let Some(webhook) = webhook {
+            let store = self.store.to_string_lossy();
+            webhook.tell(&json!({
+                "timestamp": show_time(self.clock.now()),
+                "event": format!("{}_failed", work.as_str()),
+                "details": {"error": error, "store": store},
+            }));
+        }
+    }
+
     /// Runs the operator's command in a thread of its own, so that nothing waits for it.
     fn run_command(&self, work: Work, error: &str) {
-        let Some(command) = &self.command else { return };
-        let mut shell = shell(command);
+        let Some(command) = self.orders.read().command.clone() else { return };
+        let mut shell = shell(&command);
         shell
             .env("HIVEKEEP_FAILED", work.as_str())
             .env("HIVEKEEP_ERROR", error)
@@ -67,22 +106,19 @@ impl Steward {
 
 impl Attendant for Steward {
     fn before_backup(&self, store: &Store) -> Result<()> {
-        self.room.for_point(store)
+        self.orders.read().room.for_point(store)
     }
 
     fn failed(&self, work: Work, error: &str) {
         if let Some(count) = self.failures.get(work as usize) {
             count.fetch_add(1, Ordering::Relaxed);
         }
-        self.run_command(work, error);
-        if let Some(webhook) = &self.webhook {
-            let store = self.store.to_string_lossy();
-            webhook.tell(&json!({
-                "timestamp": show_time(self.clock.now()),
-                "event": format!("{}_failed", work.as_str()),
-                "details": {"error": error, "store": store},
-            }));
-        }
+        self.tell(work, error);
+    }
+
+    fn gave_up(&self, error: &str) {
+        self.end.get_or_init(|| error.to_owned());
+        self.tell(Work::Reopen, error);
     }
 }
 

@@ -1,13 +1,14 @@
 //! The file of an event log: found again when another one has its name, locked while it is written to, and read at its end
 //! to learn how far it has come.
 
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::{File, TryLockError};
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use crate::engine::file::FileId;
 use crate::error::{Error, ErrorKind, Result};
+use crate::files::{self, Rights};
 
 /// The end of the file is read in this length. Of a longer line its end is compared.
 const END: u64 = 64 << 10;
@@ -41,14 +42,10 @@ impl LogFile {
     /// # Errors
     ///
     /// `Invalid` when it is no regular file, `Io`.
-    pub(super) fn open(path: &Path) -> Result<Self> {
-        // Opening a pipe would wait for its other end.
-        if std::fs::metadata(path).is_ok_and(|found| !found.is_file()) {
-            return Err(Error::invalid(format!("event log {}: it is no regular file; name another", path.display())));
-        }
-        let opened = OpenOptions::new().create(true).read(true).append(true).open(path);
-        let named = |error| Error::from(error).context(format_args!("event log {}", path.display()));
-        let file = opened.map_err(named)?;
+    fn open(path: &Path, rights: Rights) -> Result<Self> {
+        let named = |error| files::failed(path, error).context("event log");
+        let file = files::append_or_create(path, rights).map_err(named)?;
+        files::sync_name(path).map_err(named)?;
         let id = FileId::of(&file.metadata()?);
         Ok(Self { file, id, known_length: None })
     }
@@ -58,10 +55,15 @@ impl LogFile {
     /// # Errors
     ///
     /// `Locked` when another process has it for longer than `patience`, `Invalid`, `Io`.
-    pub(super) fn lock<'f>(open: &'f mut Option<Self>, path: &Path, patience: Duration) -> Result<Locked<'f>> {
+    pub(super) fn lock<'f>(
+        open: &'f mut Option<Self>,
+        path: &Path,
+        rights: Rights,
+        patience: Duration,
+    ) -> Result<Locked<'f>> {
         for _ in 0..ATTEMPTS {
             if !open.as_ref().is_some_and(|file| file.is_at(path)) {
-                *open = Some(Self::open(path)?);
+                *open = Some(Self::open(path, rights)?);
             }
             let Some(file) = open else { break };
             file.wait(patience)?;

@@ -24,6 +24,7 @@ use crate::engine::store::{Options, Store};
 use crate::engine::view::View;
 use crate::engine::write::WriteTx;
 use crate::error::{Error, ErrorKind, Result};
+use crate::files::Rights;
 use crate::recovery::events::Event;
 use crate::state::page::Page;
 
@@ -151,7 +152,7 @@ impl EventLog {
     fn catch_up(&self, store: &Store, patience: Duration) -> Result<()> {
         let mut progress = self.progress.lock();
         let Progress { file, last, saved } = &mut *progress;
-        let mut file = LogFile::lock(file, &self.path, patience)?;
+        let mut file = LogFile::lock(file, &self.path, Rights::of_content(store.path()), patience)?;
         // Begun behind the lock, so that it has all that others have written.
         let view = store.view()?;
         let written = view.row(Table::Meta, &self.key)?.map(|bytes| codec::decode::<Written>(&bytes)).transpose()?;

@@ -150,7 +150,7 @@ fn a_file_that_cannot_be_written_fails_no_call_and_gets_its_lines_later() {
     std::fs::create_dir(logged.log()).unwrap();
     append(&store, 1);
     let said = store.event_log_error().unwrap();
-    assert!(said.ends_with("it is no regular file; name another"), "{said}");
+    assert!(said.contains("name a regular file"), "{said}");
     std::fs::remove_dir(logged.log()).unwrap();
     store.tend_event_log().unwrap();
     assert_eq!((store.event_log_error(), logged.numbers()), (None, vec![json!(1)]));

@@ -89,6 +89,9 @@ with_rules! { knobs {
     on_failure: String = "HIVEKEEP_ON_FAILURE", "COMMAND";
     /// Post the event of such a failure to this URL as JSON; http only, for https let --on-failure run curl
     failure_url: Webhook = "HIVEKEEP_FAILURE_URL", "URL";
+    /// End with exit code 1 when a failure has closed the store's file and it could not be opened again for so long, or off
+    /// [default: 5m]
+    reopen_timeout: Span = "HIVEKEEP_REOPEN_TIMEOUT", "TIME";
     /// A client may be silent for so long, before its request or without taking its answer [default: 30s]
     client_timeout: Span = "HIVEKEEP_CLIENT_TIMEOUT", "TIME";
     }

@@ -1,10 +1,12 @@
 //! `serve`: the service, from opening the store to closing it.
 //!
+//! * [`hang_up`]: a terminal that goes away
 //! * [`knobs`]: what can be set, by flag, environment or file
 //! * [`settings`]: what follows from that, with everything filled in
 //! * [`value`]: how sizes are written
 //! * here: the run, and what it says as it begins
 
+mod hang_up;
 mod knobs;
 mod settings;
 mod value;
@@ -20,10 +22,10 @@ use serde_json::json;
 use self::knobs::Knobs;
 use self::settings::Settings;
 use crate::engine::store::Store;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::face::cli::context::Context;
 use crate::face::cli::exit::Exit;
-use crate::face::http::{self, Listener, Served};
+use crate::face::http::{self, Listener, Live, Renew, Served};
 use crate::face::instance::Instance;
 use crate::face::summary::Summary;
 use crate::recovery::age;
@@ -34,7 +36,8 @@ use crate::recovery::sessions::{Session, SessionState};
 /// It notices crashes, backs up every ten minutes, and keeps what retention says. SIGTERM and Ctrl-C end it cleanly, with
 /// exit code 0. What is not given as an option is taken from the environment, then from the file of --config, where an
 /// option is written without its dashes: backup-interval = "10m". With --json the address is printed on standard output
-/// as JSON.
+/// as JSON. SIGHUP, which a terminal also sends that goes away, ends nothing: it has the file of --config and the token read
+/// anew. All but listen, history, stale-after and reopen-timeout then hold at once.
 ///
 /// The store keeps the policy of retention. When one of its rules is set here, those that are set and the defaults of the
 /// others become the store's policy; when none is, the store's own holds: see hivekeep point policy.
@@ -61,13 +64,14 @@ pub(super) struct Serve {
 
 impl Serve {
     pub(super) fn run(self, context: &mut Context) -> Result<Exit> {
-        let file = self.config.as_deref().map(Knobs::read).transpose()?;
-        let settings = Settings::from(self.knobs.over(file.unwrap_or_default()));
+        let source = Source { knobs: self.knobs, config: self.config };
+        let settings = source.read()?;
         if self.print_config {
             context.out.text(&settings)?;
             return Ok(Exit::Done);
         }
-        run(&settings, context)
+        hang_up::ends_nothing()?;
+        run(source, &settings, context)
     }
 }
 
@@ -92,9 +96,34 @@ fn refuse_too_few_files() -> Result<()> {
     Ok(())
 }
 
-fn run(settings: &Settings, context: &mut Context) -> Result<Exit> {
+/// Where the settings come from.
+struct Source {
+    knobs: Knobs,
+    config: Option<PathBuf>,
+}
+
+impl Source {
+    fn read(&self) -> Result<Settings> {
+        let file = self.config.as_deref().map(Knobs::read).transpose()?;
+        Ok(Settings::from(self.knobs.clone().over(file.unwrap_or_default())))
+    }
+
+    /// Reads the settings anew for a service that others reach or not.
+    fn renew(&self, instance: &Instance, is_public: bool) -> Result<Live> {
+        let settings = self.read()?;
+        let live = settings.live()?;
+        if is_public && live.token.is_none() && !settings.insecure_no_token {
+            return Err(Error::invalid("without a token everybody who reaches the address could change the store"));
+        }
+        instance.renew(settings.setup())?;
+        Ok(live)
+    }
+}
+
+fn run(source: Source, settings: &Settings, context: &mut Context) -> Result<Exit> {
     refuse_too_few_files()?;
-    let token = settings.token()?;
+    let live = settings.live()?;
+    let token = &live.token;
     let listener = http::bind(&settings.listen, token.is_some() || settings.insecure_no_token)?;
     if listener.is_public && token.is_none() {
         context.out.message("warning: everybody who reaches this address can read and change the store");
@@ -102,10 +131,15 @@ fn run(settings: &Settings, context: &mut Context) -> Result<Exit> {
     let is_new = !context.path.exists();
     let instance = Arc::new(Instance::open(&context.path, settings.setup())?);
     greet(context, &instance, &listener, is_new)?;
-    http::serve(
-        Served { instance: instance.clone(), token, access: settings.access(), limits: settings.limits() },
-        listener,
-    )?;
+    let steward = instance.steward().clone();
+    let is_public = listener.is_public;
+    let renew: Renew = Arc::new(move |instance| source.renew(instance, is_public));
+    http::serve(Served { instance: instance.clone(), live, renew }, listener)?;
+    if let Some(why) = steward.end() {
+        let message =
+            format!("{why}; nothing that was acknowledged is lost: mend that, or run hivekeep check, and start again");
+        return Err(Error::new(ErrorKind::Reopen, message));
+    }
     let still_used = |_| Error::conflict("a request did not end in time; what it did is on the disk, or was not done");
     Arc::try_unwrap(instance).map_err(still_used)?.close()?;
     context.out.message("closed");

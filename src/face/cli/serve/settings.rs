@@ -9,7 +9,7 @@ use crate::face::cli::rules::{Rules, shown_rules};
 use crate::face::cli::serve::knobs::Knobs;
 use crate::face::cli::serve::value::Size;
 use crate::face::cli::value::Span;
-use crate::face::http::{Access, Limits, Token};
+use crate::face::http::{Access, Limits, Live, Token};
 use crate::face::instance::Setup;
 use crate::face::instance::room::MIN_FREE;
 use crate::face::instance::webhook::Webhook;
@@ -41,6 +41,7 @@ pub(super) struct Settings {
     stale_after: Span,
     on_failure: Option<String>,
     failure_url: Option<Webhook>,
+    reopen_timeout: Span,
     client_timeout: Span,
 }
 
@@ -65,6 +66,7 @@ impl From<Knobs> for Settings {
             stale_after: knobs.stale_after.unwrap_or(span(30)),
             on_failure: knobs.on_failure,
             failure_url: knobs.failure_url,
+            reopen_timeout: knobs.reopen_timeout.unwrap_or(span(5 * 60)),
             client_timeout: knobs.client_timeout.unwrap_or(span(30)),
         }
     }
@@ -85,6 +87,7 @@ impl Settings {
             min_free: self.min_free.0,
             archive_every: self.archive_every.0.filter(|every| !every.is_zero()),
             archive_dir: self.archive_dir.clone(),
+            reopen_timeout: self.reopen_timeout.0,
         }
     }
 
@@ -97,15 +100,19 @@ impl Settings {
         }
     }
 
-    /// What a client may ask for.
-    pub(super) fn limits(&self) -> Limits {
-        let body_bytes = usize::try_from(self.max_body.0).unwrap_or(usize::MAX);
-        Limits { body_bytes, silence: self.client_timeout.0.unwrap_or(FOREVER) }
+    /// What requests are held against.
+    ///
+    /// # Errors
+    ///
+    /// As [`Settings::token`].
+    pub(super) fn live(&self) -> Result<Live> {
+        Ok(Live { token: self.token()?, access: self.access.clone(), limits: self.limits() })
     }
 
-    /// Where requests may come from.
-    pub(super) fn access(&self) -> Access {
-        self.access.clone()
+    /// What a client may ask for.
+    fn limits(&self) -> Limits {
+        let body_bytes = usize::try_from(self.max_body.0).unwrap_or(usize::MAX);
+        Limits { body_bytes, silence: self.client_timeout.0.unwrap_or(FOREVER) }
     }
 
     /// The token that requests must show: of the file, or of the environment.
@@ -113,7 +120,7 @@ impl Settings {
     /// # Errors
     ///
     /// `Invalid` when it can be guessed; `Io` when the file cannot be read.
-    pub(super) fn token(&self) -> Result<Option<Token>> {
+    fn token(&self) -> Result<Option<Token>> {
         let text = match &self.token_file {
             Some(file) => {
                 let text = files::read_text(file, files::SETTINGS_MAX);
@@ -147,6 +154,7 @@ impl fmt::Display for Settings {
         writeln!(f, "stale-after = {}", text(&self.stale_after))?;
         writeln!(f, "max-body = {}", text(&self.max_body))?;
         writeln!(f, "min-free = {}", text(&self.min_free))?;
+        writeln!(f, "reopen-timeout = {}", text(&self.reopen_timeout))?;
         writeln!(f, "client-timeout = {}", text(&self.client_timeout))?;
         writeln!(f, "insecure-no-token = {}", self.insecure_no_token)?;
         for (name, value) in

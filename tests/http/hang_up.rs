@@ -1,0 +1,56 @@
+//! SIGHUP: the settings are read anew, and nothing ends.
+#![cfg(unix)]
+
+use std::fs;
+
+use crate::BASE;
+use crate::service::Service;
+use crate::util::Hive;
+
+#[test]
+fn a_hang_up_reads_token_and_settings_anew_and_ends_nothing() {
+    let hive = Hive::new();
+    let beside = |name: &str| hive.path().with_file_name(name);
+    let (config, token) = (beside("hivekeep.toml"), beside("token"));
+    fs::write(&token, "the-first-token-of-all").unwrap();
+    fs::write(&config, "archive-every = \"off\"\n").unwrap();
+    let arguments = ["--config", config.to_str().unwrap(), "--token-file", token.to_str().unwrap()];
+    let service = Service::start(&hive, &arguments).showing("the-first-token-of-all");
+    service.put("/api/config/limit", "5").with(200);
+    assert_eq!(service.get("/readyz").status, 200);
+
+    fs::write(&token, "the-second-token-of-all").unwrap();
+    let log = beside("events.jsonl");
+    fs::write(&config, format!("min-free = \"9999999GiB\"\nevent-log = {:?}\n", log.to_str().unwrap())).unwrap();
+    service.send("-HUP");
+    service.until("the first token is refused", |service| service.get("/api/config/limit").status == 401);
+    let service = service.showing("the-second-token-of-all");
+    service.get("/api/config/limit").ok();
+    let checks = service.get("/readyz").with(503)["checks"].take();
+    assert_eq!(checks["disk"]["ok"], false, "less is free than is asked for now");
+    service.post(&format!("{BASE}/mark-shutdown"), "").ok();
+    assert!(fs::read_to_string(&log).unwrap().contains("clean_shutdown_marked"));
+
+    fs::write(&config, "min-fre = 1\n").unwrap();
+    service.send("-HUP");
+    fs::write(&token, "short").unwrap();
+    service.send("-HUP");
+    std::thread::sleep(std::time::Duration::from_millis(300));
+    service.get("/api/config/limit").ok();
+    let (code, said) = service.stop("-TERM");
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains("could not be read anew"), "{said}");
+    let service = Service::start(&hive, &[]);
+    assert_eq!(service.get(&format!("{BASE}/status")).ok()["crash_detected"], false);
+}
+
+#[test]
+fn a_hang_up_that_comes_while_the_store_is_being_opened_ends_nothing() {
+    let hive = Hive::new();
+    let service = Service::start(&hive, &[]);
+    for _ in 0..20 {
+        service.send("-HUP");
+    }
+    assert_eq!(service.get("/livez").body, "ok\n");
+    assert_eq!(service.stop("-TERM").0, Some(0));
+}
