@@ -20,6 +20,10 @@ fn adopting_makes_the_store_says_what_it_took_and_ends_with_3_when_it_could_not_
         {"id": "T-1", "status": "ASSIGNED", "assigned_to": "BOT-1"}, {"id": "T-2", "status": "QUEUED"},
     ]});
     fs::write(left.join("backlog.json"), format!("\u{feff}{tasks}")).unwrap();
+    let would = hive.ok(&["adopt", "left", "--time-zone", "UTC", "--dry-run"]);
+    assert!(would.ends_with("left/backlog.json: 2 tasks\nwould adopt 1 bot, 2 tasks\n"), "{would}");
+    let names: Vec<_> = fs::read_dir(left.parent().unwrap()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(names, ["left"], "a rehearsal has left something");
     let said = hive.ok(&["adopt", "left", "--time-zone", "UTC"]);
     let expected = "times without a zone were read in: UTC
 left/registry.json: 1 bot
@@ -32,6 +36,10 @@ adopted 1 bot, 2 tasks
     assert_eq!(bot["attributes"]["original_times"]["registered_at"], "2025-07-01T12:00:00");
     assert_eq!(hive.json(&["queue", "claim", "BOT-222"])["id"], "T-2");
     fs::write(left.join("A-activity.jsonl"), "{\"ts\": \"2025-07-01\", \"event\": \"start\"}\nnot JSON\n").unwrap();
+    let would = hive.run(&["adopt", "left", "--json", "--dry-run"]).with(3);
+    let would: Value = serde_json::from_str(&would.out).unwrap();
+    assert_eq!((&would["rehearsed"], &would["taken"]), (&json!(true), &json!({"audit_entries": 1})));
+    assert_eq!(hive.json(&["get", "audit"]), json!([]), "a rehearsal has changed the store");
     let ran = hive.run(&["adopt", "left", "--json"]).with(3);
     let report: Value = serde_json::from_str(&ran.out).unwrap();
     assert_eq!((&report["in_part"], &report["taken"]["audit_entries"]), (&json!(true), &json!(1)));

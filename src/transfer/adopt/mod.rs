@@ -2,6 +2,7 @@
 //!
 //! * [`find`] knows the files by their names; [`input`] reads them, within limits
 //! * [`work`] is one file's transactions; [`marks`] say what was taken before, [`report`] what was taken now
+//! * [`rehearse`] finds out what would be taken
 //! * [`registry`], [`backlog`], [`lines`] and [`backups`] read what is in them; [`members`] and [`times`] help with that
 //!
 //! What cannot be taken is reported by name, its text is kept where it can be, and the rest is taken all the same.
@@ -14,6 +15,7 @@ mod lines;
 mod marks;
 mod members;
 mod registry;
+mod rehearse;
 pub(crate) mod report;
 mod times;
 mod work;
@@ -97,7 +99,8 @@ impl Store {
     pub fn adopt<P: AsRef<Path>>(&self, paths: &[P], options: &AdoptOptions) -> Result<AdoptReport> {
         let found = find(paths)?;
         let time_zone = times::name(&options.time_zone);
-        let mut report = AdoptReport { time_zone, files: Vec::new(), skipped: found.skipped, problems: found.problems };
+        let mut report =
+            AdoptReport { time_zone, skipped: found.skipped, problems: found.problems, ..AdoptReport::default() };
         for (source, path) in found.files {
             let mut work = Work::new(self, options, &path, source);
             adopt_file(&mut work)?;

@@ -24,6 +24,8 @@ pub struct AdoptReport {
     pub skipped: Vec<AdoptSkipped>,
     /// What was wrong outside of these files.
     pub problems: Vec<AdoptProblem>,
+    /// Whether all this was done to a copy, and nothing was changed.
+    pub rehearsed: bool,
 }
 
 /// What was taken from one file.
@@ -175,7 +177,10 @@ impl AdoptedFile {
 
 impl Serialize for AdoptReport {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-        let mut report = to.serialize_struct("AdoptReport", 6)?;
+        let mut report = to.serialize_struct("AdoptReport", 6 + usize::from(self.rehearsed))?;
+        if self.rehearsed {
+            report.serialize_field("rehearsed", &true)?;
+        }
         report.serialize_field("time_zone", &self.time_zone)?;
         report.serialize_field("in_part", &self.in_part())?;
         report.serialize_field("taken", &self.taken())?;
@@ -199,7 +204,8 @@ impl fmt::Display for AdoptReport {
             writeln!(f, "{problem}")?;
         }
         let part = if self.in_part() { "in part: " } else { "" };
-        write!(f, "adopted {part}{}", list(&self.taken()).unwrap_or_else(|| "nothing new".to_owned()))
+        let verb = if self.rehearsed { "would adopt" } else { "adopted" };
+        write!(f, "{verb} {part}{}", list(&self.taken()).unwrap_or_else(|| "nothing new".to_owned()))
     }
 }
 
@@ -248,7 +254,7 @@ mod tests {
         file.problem("task T-3", "its status is not known: status=BLOCKED", true);
         file.note("something");
         let skipped = vec![AdoptSkipped { path: "hive/notes.md".into(), why: "not a file that is known".into() }];
-        AdoptReport { time_zone: "UTC".into(), files: vec![file], skipped, problems: Vec::new() }
+        AdoptReport { time_zone: "UTC".into(), files: vec![file], skipped, ..AdoptReport::default() }
     }
 
     #[test]

@@ -11,7 +11,7 @@ mod bot;
 mod bots;
 mod disk;
 mod loss;
-mod scratch;
+pub(in crate::transfer) mod scratch;
 mod stage;
 mod state;
 pub(crate) mod targets;

@@ -22,12 +22,23 @@ const LOCK: &str = "lock";
 
 /// A folder that is removed when it is dropped.
 #[derive(Debug)]
-pub(super) struct Scratch {
+pub(in crate::transfer) struct Scratch {
     folder: PathBuf,
     _lock: File,
 }
 
 impl Scratch {
+    /// Makes the folder for whatever it is to hold of a store, which need not be there.
+    pub(in crate::transfer) fn empty(store: &Path, within: &Path) -> Result<Self> {
+        remove_left(within);
+        let folder = within.join(format!("{PREFIX}{}", crate::clock::new_id().simple()));
+        let cannot = |error| Error::from(error).context(folder.display());
+        let rights = Rights::of_content(store);
+        files::create_folder(&folder, rights).map_err(cannot)?;
+        let lock = lock(&folder, rights).map_err(cannot)?;
+        Ok(Self { folder, _lock: lock })
+    }
+
     /// Makes the folder where there is room for the copies of a store.
     pub(super) fn make(store: &Path, within: Option<&Path>) -> Result<Self> {
         let bytes = fs::metadata(store).map_err(|error| no_store(store, &error))?.len();
@@ -38,16 +49,11 @@ impl Scratch {
             let message = "there is no room for a drill; name a folder on another disk with --scratch";
             return Err(Error::new(ErrorKind::Full, format!("{message}: free_bytes={free} needed_bytes={needed}")));
         }
-        let folder = within.join(format!("{PREFIX}{}", crate::clock::new_id().simple()));
-        let cannot = |error| Error::from(error).context(folder.display());
-        let rights = Rights::of_content(store);
-        files::create_folder(&folder, rights).map_err(cannot)?;
-        let lock = lock(&folder, rights).map_err(cannot)?;
-        Ok(Self { folder, _lock: lock })
+        Self::empty(store, within)
     }
 
     /// The copy of the store.
-    pub(super) fn store(&self) -> PathBuf {
+    pub(in crate::transfer) fn store(&self) -> PathBuf {
         self.file("drill.redb")
     }
 
