@@ -3,8 +3,13 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+#[cfg(feature = "cli")]
+use jiff::fmt::temporal::Pieces;
 use jiff::{SignedDuration, Timestamp};
 use parking_lot::Mutex;
+
+#[cfg(feature = "cli")]
+use crate::error::{Error, Result};
 
 /// Tells the time and waits. A store is given one when it is opened.
 pub trait Clock: Send + Sync + std::fmt::Debug {
@@ -109,6 +114,25 @@ pub(crate) fn as_stored(time: Timestamp) -> Timestamp {
     whole.or_else(|_| Timestamp::from_second(time.as_second())).unwrap_or(time)
 }
 
+/// Reads a time with its offset from UTC, such as `2026-01-02T03:04:05Z`. One of the last hours of the year 9999, which
+/// people write for the end of time, is the last time that there is.
+///
+/// # Errors
+///
+/// `Invalid` when it is no such time.
+#[cfg(feature = "cli")]
+pub(crate) fn parse_time(text: &str) -> Result<Timestamp> {
+    if let Ok(time) = text.parse() {
+        return Ok(time);
+    }
+    let pieces = Pieces::parse(text).ok();
+    if pieces.is_some_and(|pieces| pieces.date().year() == 9999 && pieces.time().is_some() && pieces.offset().is_some())
+    {
+        return Ok(as_stored(Timestamp::MAX));
+    }
+    Err(Error::invalid(format!("a time is written like 2026-01-02T03:04:05Z: text={}", text.escape_debug())))
+}
+
 /// A time as every face shows it: `2026-11-21T21:16:03.624407+00:00`, always six digits, which every client can parse.
 ///
 /// # Examples
@@ -192,5 +216,17 @@ mod tests {
     fn moving_past_the_ends_of_time_stops_there() {
         assert_eq!(after(Timestamp::MAX, Duration::MAX), Timestamp::MAX);
         assert_eq!(before(Timestamp::MIN, Duration::MAX), Timestamp::MIN);
+    }
+
+    #[cfg(feature = "cli")]
+    #[test]
+    fn the_end_of_time_as_people_write_it_is_a_time() {
+        assert_eq!(parse_time("2026-01-02T03:04:05Z").unwrap().to_string(), "2026-01-02T03:04:05Z");
+        for text in ["9999-12-31T23:59:59Z", "9999-12-31T23:59:59.999999+00:00", "9999-12-31T23:59:59-12:00"] {
+            assert_eq!(parse_time(text).unwrap(), as_stored(Timestamp::MAX), "{text}");
+        }
+        for text in ["9999-12-31T23:59:59", "9999-12-32T00:00:00Z", "10000-01-01T00:00:00Z", "soon", ""] {
+            assert!(parse_time(text).is_err(), "{text}");
+        }
     }
 }

@@ -313,6 +313,8 @@ fn everything_that_can_be_said_of_a_task_is_kept() {
     );
     assert_eq!((&task["depends_on"], &task["capabilities"]), (&json!(["a", "b"]), &json!(["rust"])));
     assert_eq!(task["not_before"], "2999-01-01T00:00:00.000000+00:00");
+    hive.ok(&["queue", "push", "1", "--id", "never", "--not-before", "9999-12-31T23:59:59Z"]);
+    assert_eq!(hive.json(&["get", "queue", "never"])["not_before"], "9999-12-30T22:00:00.000000+00:00");
     assert_eq!(task["attributes"].to_string(), "{\"cost\":1.50}");
     assert_eq!(hive.ok(&["queue", "push", "2", "--idempotency-key", "k"]), "t\n");
 }

@@ -11,6 +11,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde_json::{Map, Value};
 
+use crate::clock::parse_time;
 use crate::error::{Error, Result};
 
 /// The members of a body that have not been read yet.
@@ -103,7 +104,7 @@ impl Members {
 
     /// A time.
     pub(super) fn time(&mut self, name: &str) -> Result<Option<Timestamp>> {
-        let read = |text: String| text.parse().map_err(|_| wrong(name, "a time such as 2026-01-02T03:04:05Z"));
+        let read = |text: String| parse_time(&text).map_err(|_| wrong(name, "a time such as 2026-01-02T03:04:05Z"));
         self.text(name)?.map(read).transpose()
     }
 

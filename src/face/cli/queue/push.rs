@@ -5,7 +5,7 @@ use std::time::Duration;
 use clap::Args;
 use jiff::Timestamp;
 
-use crate::clock::show_time;
+use crate::clock::{parse_time, show_time};
 use crate::error::{Error, Result};
 use crate::face::cli::context::Context;
 use crate::face::cli::exit::Exit;
@@ -52,7 +52,7 @@ pub(super) struct Push {
     #[arg(long, value_name = "NAME")]
     capability: Vec<String>,
     /// Let nobody claim it before this time, such as 2026-01-02T03:04:05Z
-    #[arg(long, value_name = "TIME")]
+    #[arg(long, value_name = "TIME", value_parser = parse_time)]
     not_before: Option<Timestamp>,
     /// Let nobody claim it before so much time has passed, such as 10m
     #[arg(long, value_name = "TIME", value_parser = age::parse, conflicts_with = "not_before")]
