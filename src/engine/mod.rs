@@ -40,6 +40,7 @@ pub(crate) mod tally;
 pub(crate) mod turn;
 pub(crate) mod value;
 pub(crate) mod view;
+pub(crate) mod views;
 pub(crate) mod walk;
 pub(crate) mod watch;
 pub(crate) mod write;

@@ -27,6 +27,7 @@ use crate::engine::sink::SinkSlot;
 use crate::engine::slot::{Content, Slot};
 use crate::engine::turn::{Streak, Turn};
 use crate::engine::view::View;
+use crate::engine::views::Views;
 use crate::engine::write::WriteTx;
 use crate::error::{Error, ErrorKind, Result};
 
@@ -89,6 +90,8 @@ pub(crate) struct Context {
     pub(crate) lock_timeout: Duration,
     pub(crate) gathered: Gathered,
     pub(crate) sink: SinkSlot,
+    /// Which views are open in this process.
+    pub(crate) views: Arc<Views>,
     one_phase: bool,
     /// Whether the store is opened to be looked at only.
     only_looks: bool,
@@ -297,6 +300,7 @@ impl Options {
             lock_timeout: self.lock_timeout,
             gathered: Gathered::default(),
             sink: SinkSlot::default(),
+            views: Arc::default(),
             one_phase: self.one_phase,
             only_looks: self.read_only,
         };
@@ -514,6 +518,11 @@ impl Store {
     /// Has something more written when the store is closed.
     pub(crate) fn at_close(&self, closing: Closing) {
         self.inner.closing.lock().push(closing);
+    }
+
+    /// Which views are open in this process.
+    pub(crate) fn views(&self) -> &Views {
+        &self.inner.context.views
     }
 
     /// Notes the number of this process's session, and what holds its byte.

@@ -19,6 +19,7 @@ use crate::engine::records::{KeyRange, PAGE, PAGE_BYTES, Records, Row, is_full, 
 use crate::engine::schema::{CollectionId, Place, Table};
 use crate::engine::store::Context;
 use crate::engine::value;
+use crate::engine::views::{Ticket, Views};
 use crate::engine::write::{collect_page, undo_key};
 use crate::error::{Error, ErrorKind, Result};
 
@@ -37,6 +38,8 @@ const STEPS_BEFORE_LOADING: u32 = 64;
 pub struct View {
     context: Arc<Context>,
     transaction: Owned<ReadTransaction>,
+    /// Says that it is open.
+    _ticket: Owned<Ticket>,
     tables: [OnceLock<RedbTable>; Table::COUNT],
     guard: Guard,
     /// The pages of the same commit, if they can be read past redb.
@@ -107,9 +110,11 @@ impl View {
         guard: Guard,
         at: Epoch,
     ) -> Result<Self> {
+        let ticket = Owned::new(Views::begin(&context.views, context.clock.now()), guard.process());
         let mut view = Self {
             context,
             transaction,
+            _ticket: ticket,
             tables: Default::default(),
             guard,
             snapshot: None,
@@ -306,6 +311,17 @@ impl View {
     pub(crate) fn count_rows(&self, table: Table) -> Result<u64> {
         let opened = self.table(table)?;
         self.guard.read(|| Ok(opened.len()?))
+    }
+
+    /// The bytes of the pages that the rows of now are on, with what is unused on them. Reads every page.
+    #[cfg(feature = "cli")]
+    pub(crate) fn used_bytes(&self) -> Result<u64> {
+        Table::ALL.iter().try_fold(0_u64, |sum, table| {
+            let opened = self.table(*table)?;
+            let stats = self.guard.read(|| Ok(opened.stats()?))?;
+            let bytes = [stats.stored_bytes(), stats.metadata_bytes(), stats.fragmented_bytes()];
+            Ok(bytes.into_iter().fold(sum, u64::saturating_add))
+        })
     }
 
     /// The same view, with the pages that it reads.

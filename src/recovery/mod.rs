@@ -17,6 +17,7 @@ pub(crate) mod guard;
 pub(crate) mod history;
 pub(crate) mod keeper;
 mod made;
+pub(crate) mod pins;
 pub(crate) mod points;
 pub(crate) mod policy;
 pub(crate) mod repair;

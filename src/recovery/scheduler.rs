@@ -220,6 +220,8 @@ struct Worker {
     points: u64,
     /// Until the session is to be noted alive again.
     alive: Wait,
+    /// Since when a view has been open, as others were told.
+    long_view: Option<Timestamp>,
     /// Until finished tasks are looked for again.
     purge: Wait,
 }
@@ -245,7 +247,18 @@ impl Worker {
     fn new(store: Store, schedule: Schedule, attendant: Arc<dyn Attendant>, health: Arc<Mutex<Health>>) -> Self {
         let now = store.clock().now();
         let (alive, none) = (Wait::new(now, KEEP_ALIVE), Wait::new(now, Duration::ZERO));
-        Self { store, schedule, attendant, health, backup: none, retention: none, points: 0, alive, purge: none }
+        Self {
+            store,
+            schedule,
+            attendant,
+            health,
+            backup: none,
+            retention: none,
+            points: 0,
+            alive,
+            long_view: None,
+            purge: none,
+        }
     }
 
     fn run(&mut self, stop: &Stop) {
@@ -296,6 +309,7 @@ impl Worker {
             return Ok(());
         }
         self.alive = Wait::new(now, KEEP_ALIVE);
+        self.long_view = self.store.tell_of_long_view(self.long_view);
         self.store.session().map_or(Ok(()), |session| self.store.write(|tx| tx.keep_alive(session)))
     }
 

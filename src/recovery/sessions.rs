@@ -116,8 +116,7 @@ impl Store {
             tx.put_session(&session)?;
             Ok(Outcome::Commit((id, crashed)))
         })?;
-        let who = format!("process {} ({})", std::process::id(), program());
-        let held = Arc::new(Held::new(self.path(), presence, id.0, who));
+        let held = Arc::new(Held::new(self.path(), presence, id.0, who("")));
         self.set_session(id.0, &held);
         self.at_close(Box::new(move |tx| {
             // Held for as long as this may still have to be tried.
@@ -344,6 +343,11 @@ impl Session {
 /// Every session, oldest first.
 fn sessions<R: Records>(records: &R) -> Result<Vec<Session>> {
     scan_rows(records, Table::Sessions, KeyRange::all()).map(|row| codec::decode(&row?.1)).collect()
+}
+
+/// This process, as messages name it, with something behind its number.
+pub(super) fn who(behind: &str) -> String {
+    format!("process {}{behind} ({})", std::process::id(), program())
 }
 
 fn program() -> String {

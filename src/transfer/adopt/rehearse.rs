@@ -6,7 +6,7 @@ use super::AdoptOptions;
 use super::find::find;
 use super::report::AdoptReport;
 use crate::engine::copy::copy;
-use crate::engine::open::folder_of;
+use crate::files::folder_of;
 use crate::engine::store::Store;
 use crate::error::Result;
 use crate::transfer::drill::scratch::Scratch;
