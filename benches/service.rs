@@ -14,8 +14,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use hivekeep::{
-    ArchivePolicy, ArchiveSchedule, BackupRequest, BotId, ClaimOptions, Kind, NewTask, PointRequest, Policy,
-    RestoreOptions, Schedule, Scheduler, Store, TaskId,
+    ArchivePolicy, ArchiveSchedule, BackupRequest, BotId, ClaimOptions, ExportOptions, Kind, NewTask, PointRequest,
+    Policy, RestoreOptions, Schedule, Scheduler, Store, TaskId,
 };
 use serde_json::Value;
 use tempfile::TempDir;
@@ -362,7 +362,8 @@ fn done_beside_archives(with_archives: bool, length: Duration) -> Run {
         every: Duration::ZERO,
         folder: folder.path().join("archives"),
         keep: ArchivePolicy::default(),
-        make_points: true,
+        must_exist: false,
+        sealed: ExportOptions::new(),
     };
     let (started, mut archives) = (Instant::now(), 0);
     let done = done_beside(&store, work, |bots| {

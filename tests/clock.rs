@@ -84,8 +84,13 @@ fn use_everything(store: &Store) {
 fn archive(store: &Store) {
     let folder = store.path().with_extension("archives");
     let every = Duration::from_secs(1);
-    let schedule =
-        hivekeep::ArchiveSchedule { every, folder, keep: hivekeep::ArchivePolicy::default(), make_points: true };
+    let schedule = hivekeep::ArchiveSchedule {
+        every,
+        folder,
+        must_exist: false,
+        keep: hivekeep::ArchivePolicy::default(),
+        sealed: hivekeep::ExportOptions::new(),
+    };
     if let Err(error) = store.auto_archive(&schedule) {
         // Two of a clock that stands still would have one name.
         assert_eq!(error.kind(), hivekeep::ErrorKind::Conflict, "{error}");

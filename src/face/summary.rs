@@ -49,13 +49,15 @@ pub(crate) struct Copy {
     pub(crate) last: Option<LastArchive>,
     /// Whether it is on the same file system as the store; none where that cannot be told.
     pub(crate) same_file_system: Option<bool>,
+    /// Whether something has changed since; none where there is no archive.
+    pub(crate) changed_since: Option<bool>,
     /// What would be lost with it.
     pub(crate) warning: Option<&'static str>,
 }
 
 impl Copy {
     pub(crate) fn of(store: &Store) -> Result<Self> {
-        let last = store.last_archive()?;
+        let (last, changed_since) = store.outside()?.map(|outside| (outside.last, outside.changed_since)).unzip();
         let same_file_system = last.as_ref().and_then(|last| last.is_beside(store));
         let warning = match (&last, same_file_system) {
             (None, _) => Some("there is no copy outside of this file"),
@@ -63,7 +65,7 @@ impl Copy {
             (Some(_), Some(true)) => Some("the newest archive is on the same file system as the store"),
             (Some(_), _) => None,
         };
-        Ok(Self { last, same_file_system, warning })
+        Ok(Self { last, same_file_system, changed_since, warning })
     }
 }
 

@@ -254,15 +254,51 @@ fn the_service_writes_the_rules_that_it_is_given_into_the_store_and_leaves_them_
 }
 
 #[test]
+fn a_folder_of_archives_that_cannot_be_written_is_found_when_the_service_starts() {
+    let hive = Hive::new();
+    let folder = hive.path().with_file_name("copies");
+    let directory = folder.to_str().unwrap();
+    let said =
+        hive.refused(&["serve", "--listen", "127.0.0.1:0", "--archive-dir", directory, "--archive-must-exist"], 1);
+    assert!(said.contains("is its disk mounted?") && !folder.exists(), "{said}");
+    fs::write(&folder, b"in the way").unwrap();
+    let said = hive.refused(&["serve", "--listen", "127.0.0.1:0", "--archive-dir", directory], 1);
+    assert!(said.contains("no archive could be written; choose another folder with --archive-dir"), "{said}");
+}
+
+#[cfg(feature = "age")]
+#[test]
+fn automatic_archives_are_encrypted_and_doctor_says_how_far_they_could_be_verified() {
+    const SECRET: &str = "AGE-SECRET-KEY-1GFPYYSJZGFPYYSJZGFPYYSJZGFPYYSJZGFPYYSJZGFPYYSJZGFPQ4EGAEX";
+    const RECIPIENT: &str = "age1zvkyg2lqzraa2lnjvqej32nkuu0ues2s82hzrye869xeexvn73equnujwj";
+    let hive = Hive::new();
+    hive.fill();
+    let service = Service::start(&hive, &["--archive-every", "1s", "--archive-recipient", RECIPIENT]);
+    let last = |service: &Service| service.get("/api/disaster-recovery/status").ok()["archive"]["last"].take();
+    service.until("an archive is there", |service| last(service)["verified"] == true);
+    let archive = last(&service);
+    assert_eq!((&archive["encrypted"], &archive["opened"]), (&json!(true), &json!(false)));
+    service.stop("-TERM");
+    let file = archive["file"].as_str().unwrap();
+    assert!(file.ends_with(".tar.gz.age") && fs::read(file).unwrap().starts_with(b"age-encryption.org/"));
+    hive.refused(&["--store", "new.redb", "import", file], 2);
+    fs::write(hive.path().with_file_name("key.txt"), SECRET).unwrap();
+    hive.ok(&["--store", "new.redb", "import", file, "--identity", "key.txt"]);
+    assert_eq!(hive.ok(&["--store", "new.redb", "get", "queue", "--json"]), hive.ok(&["get", "queue", "--json"]));
+}
+
+#[test]
 fn archives_are_made_read_back_and_told_of_and_one_that_fails_is_loud() {
     let hive = Hive::new();
     hive.fill();
     let folder = hive.path().with_file_name("copies");
     let told = hive.path().with_file_name("told");
     let command = format!("echo \"$HIVEKEEP_FAILED: $HIVEKEEP_ERROR\" >> {}", told.display());
-    fs::write(&folder, b"in the way").unwrap();
     let every = ["--archive-every", "1s", "--archive-dir", folder.to_str().unwrap(), "--on-failure", &command];
     let service = Service::start(&hive, &every);
+    fs::remove_dir_all(&folder).unwrap();
+    fs::write(&folder, b"in the way").unwrap();
+    service.put("/api/config/n", 1).ok();
     service.until("the archive check fails", |service| {
         let ready = service.get("/readyz");
         ready.status == 503 && ready.with(503)["checks"]["archive"]["ok"] == false
@@ -282,12 +318,20 @@ fn archives_are_made_read_back_and_told_of_and_one_that_fails_is_loud() {
     let archive = status(&service);
     assert_eq!((&archive["automatic"], &archive["same_file_system"]), (&json!(true), &json!(true)));
     assert_eq!(archive["warning"], "the newest archive is on the same file system as the store");
-    assert!(service.get("/metrics").body.contains("hivekeep_last_archive_verified 1\n"));
+    let metrics = service.get("/metrics").body;
+    assert!(metrics.contains("hivekeep_last_archive_verified 1\n"), "{metrics}");
+    assert!(metrics.contains("hivekeep_last_archive_state_timestamp_seconds "), "{metrics}");
+    let detail = service.get("/readyz").ok()["checks"]["archive"]["detail"].take();
+    assert!(detail.as_str().unwrap().starts_with("the newest archive is of the state of "), "{detail}");
     let events = service.get("/api/events").ok()["events"].to_string();
     assert!(events.contains("archive_created") && events.contains("archive_verified"), "{events}");
     service.stop("-TERM");
     let shown = hive.ok(&["status"]);
-    assert!(shown.contains("archive  ") && shown.contains("state-20"), "{shown}");
+    assert!(
+        shown.contains("archive  ") && shown.contains("state-20") && shown.contains(" of the state of "),
+        "{shown}"
+    );
+    assert!(hive.ok(&["log"]).contains("state_at="), "the log says of when the state is");
     let file = hive.json(&["status"])["archive"]["last"]["file"].take();
     hive.ok(&["--store", "new.redb", "import", file.as_str().unwrap()]);
     assert_eq!(hive.ok(&["--store", "new.redb", "get", "queue", "--json"]), hive.ok(&["get", "queue", "--json"]));

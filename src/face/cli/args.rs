@@ -36,7 +36,8 @@ use crate::face::cli::status::Status;
 /// beginning of it, latest, latest~3, now, a time such as 2026-01-02T03:04:05Z, or '10m ago'.
 ///
 /// Exit codes: 0 done, 1 failed, 2 usage, 3 done in part, 4 damage found, 10 no store, 11 locked, 13 nothing matches, 130 interrupted.
-/// With --json an error is one JSON object on standard error, with kind, message and code.
+/// With --json an error is one JSON object on standard error, with kind, message and code. HIVEKEEP_LOG says what is noted
+/// by the way on standard error: warn unless set, info for every request of the service too, or hivekeep=debug.
 #[derive(Debug, Parser)]
 #[command(
     name = "hivekeep",
@@ -60,9 +61,9 @@ pub(super) struct Cli {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Global options")]
 pub(super) struct Global {
-    /// The store's file
-    #[arg(long, global = true, value_name = "PATH", env = "HIVEKEEP_STORE", default_value = "hivekeep.redb")]
-    pub(super) store: PathBuf,
+    /// The store's file [default: hivekeep.redb]
+    #[arg(long, global = true, value_name = "PATH", env = "HIVEKEEP_STORE")]
+    pub(super) store: Option<PathBuf>,
     /// Print JSON; the same state prints the same bytes
     #[arg(long, global = true, env = "HIVEKEEP_JSON", value_parser = FalseyValueParser::new())]
     pub(super) json: bool,

@@ -12,15 +12,30 @@ use crate::recovery::age;
 use crate::recovery::resolve::Resolved;
 use crate::recovery::selector::Selector;
 
+/// The store when nobody names one.
+const STORE: &str = "hivekeep.redb";
+
 /// What every verb works with.
 pub(super) struct Context {
     /// Where the store is.
     pub(super) path: PathBuf,
+    /// Whether somebody has named it, by option or environment.
+    #[cfg(feature = "http")]
+    pub(super) is_named: bool,
     /// Where data and messages go.
     pub(super) out: Output,
 }
 
 impl Context {
+    pub(super) fn new(store: Option<PathBuf>, out: Output) -> Self {
+        Self {
+            #[cfg(feature = "http")]
+            is_named: store.is_some(),
+            path: store.unwrap_or_else(|| STORE.into()),
+            out,
+        }
+    }
+
     /// How verbs open the store: they do not create it, and are over too soon to have a session.
     pub(super) fn options(&self) -> Options {
         Store::options().create(false).session(false)

@@ -74,7 +74,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     if !cli.verb.minds_signals() {
         interrupt::ends_the_program();
     }
-    let mut context = Context { path: store, out: Output::new(json, quiet) };
+    let mut context = Context::new(store, Output::new(json, quiet));
     let result = cli.verb.run(&mut context);
     context.out.finish(result).into()
 }

@@ -25,7 +25,7 @@ Examples:
   hivekeep status --sizes
   hivekeep status --json")]
 pub(super) struct Status {
-    /// Also weigh what is live and what only restore points need, by reading all of the past
+    /// Also weigh what is live, what only restore points need, and what is free, by reading all of it
     #[arg(long)]
     sizes: bool,
 }
@@ -45,6 +45,10 @@ struct Sizes {
     live: Weight,
     /// What would go if every restore point were forgotten.
     history: Weight,
+    /// What of the file no row is on: free, or freed and pinned by a view that is still open.
+    free_bytes: u64,
+    /// Processes that keep a view open for long.
+    readers: Vec<String>,
 }
 
 impl Status {
@@ -64,7 +68,9 @@ impl Status {
 
 fn weigh(store: &Store, summary: &Summary) -> Result<Sizes> {
     let view = store.view()?;
-    Ok(Sizes { live: live_weight(&view, summary)?, history: history_weight(&view)? })
+    let free_bytes = summary.file_bytes.saturating_sub(view.used_bytes()?);
+    let (live, history) = (live_weight(&view, summary)?, history_weight(&view)?);
+    Ok(Sizes { live, history, free_bytes, readers: store.long_readers() })
 }
 
 fn show(out: &mut Output, store: &Store, Shown { summary, sizes }: &Shown) -> Result<()> {
@@ -86,10 +92,16 @@ fn show(out: &mut Output, store: &Store, Shown { summary, sizes }: &Shown) -> Re
     if let Some(drill) = &summary.last_drill {
         out.line(format_args!("drill    {}", drilled(drill, store)))?;
     }
-    if let Some(Sizes { live, history }) = sizes {
+    if let Some(Sizes { live, history, free_bytes, readers }) = sizes {
         let shown = |weight: &Weight| format!("{} in {}", show_bytes(weight.bytes), counted(weight.rows, "row"));
         out.line(format_args!("live     {}", shown(live)))?;
         out.line(format_args!("history  {}", shown(history)))?;
+        out.line(format_args!("free     {} of the file", show_bytes(*free_bytes)))?;
+        for reader in readers {
+            out.line(format_args!(
+                "pinned   {reader}: what is freed since cannot be used again until it drops its view"
+            ))?;
+        }
     }
     Ok(())
 }
@@ -100,13 +112,17 @@ fn crashed(crash: &Crash) -> String {
     format!("session {id} of {program}, last alive {}; {crash}", show_time(*alive_at))
 }
 
-/// The copy that would be left, with its age.
+/// The copy that would be left, with the age of the state in it.
 fn archived(copy: &Copy, store: &Store) -> String {
     let warning = copy.warning.unwrap_or_default();
     let Some(last) = &copy.last else { return format!("none: {warning}") };
-    let age = age::show(age::since(last.at, store.clock().now()));
+    let age = age::show(age::since(last.state_at, store.clock().now()));
+    let changed = match copy.changed_since {
+        Some(false) => ", and nothing has changed since",
+        _ => "",
+    };
     let warning = if warning.is_empty() { String::new() } else { format!("; {warning}") };
-    format!("{} of {}, {age} ago{warning}", last.file, show_time(last.at))
+    format!("{} of the state of {}, {age} ago{changed}{warning}", last.file, show_time(last.state_at))
 }
 
 /// When disasters were rehearsed last, and whether any missed its target.

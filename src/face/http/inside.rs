@@ -20,6 +20,7 @@ use crate::face::http::app::{App, Limits, Live};
 use crate::face::http::places::Places;
 use crate::face::http::routes;
 use crate::face::instance::{Instance, Setup};
+use crate::transfer::archive::ExportOptions;
 
 /// After so many requests the store is made anew, so that it stays small.
 const REQUESTS: u32 = 256;
@@ -122,5 +123,7 @@ fn setup() -> Setup {
         min_free: 0,
         archive_every: None,
         archive_dir: None,
+        archive_must_exist: false,
+        archive_sealed: ExportOptions::new(),
     }
 }

@@ -158,11 +158,23 @@ fn state_of(app: &App) -> Result<String> {
     if let Some(free) = free_space(store.path()) {
         gauge("disk_free_bytes", "What is free on the disk of the store.", &plain(free as f64));
     }
-    if let Some(last) = store.last_archive()? {
+    if let Some(outside) = store.outside()? {
+        let (lag, last) = (outside.lag(store.clock().now()), outside.last);
+        let state = last.state_at.as_microsecond() as f64 / 1e6;
+        gauge(
+            "last_archive_state_timestamp_seconds",
+            "When the store had the state in the newest archive.",
+            &plain(state),
+        );
+        let about =
+            "How far back the loss of the file would reach; 0 while nothing has changed since the newest archive.";
+        gauge("archive_lag_seconds", about, &plain(lag.as_secs_f64()));
         let seconds = last.at.as_microsecond() as f64 / 1e6;
         gauge("last_archive_timestamp_seconds", "When the newest automatic archive was made.", &plain(seconds));
         let verified = f64::from(u8::from(last.verified));
         gauge("last_archive_verified", "1 when the newest automatic archive was read back.", &plain(verified));
+        let opened = f64::from(u8::from(last.opened));
+        gauge("last_archive_opened", "1 when its records were read back too, not only its bytes.", &plain(opened));
         gauge("last_archive_bytes", "The length of the newest automatic archive.", &plain(last.bytes as f64));
     }
     if let Some(drill) = view.last_drill()? {

@@ -16,6 +16,8 @@ use crate::face::http::route::Kind::{Map, Of, Word};
 use crate::face::http::route::{Gives, OK, Route, Takes, needed};
 use crate::face::http::shapes::READY_CHECK;
 use crate::face::http::{metrics, openapi};
+use crate::face::instance::Instance;
+use crate::recovery::age;
 
 /// A file that is closed for less long, until it is opened again, is no reason to end the process.
 const NOT_LIVE_AFTER: Duration = Duration::from_secs(1);
@@ -92,6 +94,21 @@ impl Check {
     }
 }
 
+/// Whether there is an archive outside of the store that is as young as it should be.
+fn archive(instance: &Instance) -> Check {
+    let name = "archive";
+    if instance.archive_error().is_some() {
+        let why = "the last automatic archive failed; the service's log says why";
+        return Check::of(name, Some(why.to_owned()));
+    }
+    // That the store cannot be read is another check's business.
+    let Ok(Some((outside, late))) = instance.outside() else { return Check::of(name, None) };
+    let age = age::show(age::since(outside.last.state_at, instance.store().clock().now()));
+    let since = if outside.changed_since { "something has changed since" } else { "nothing has changed since" };
+    let detail = Some(format!("the newest archive is of the state of {age} ago, and {since}"));
+    Check { name, ok: !late, detail }
+}
+
 /// Every check, run now. Details of the operating system stay in the log: anybody may ask.
 pub(super) fn checks(app: &App) -> Vec<Check> {
     let instance = app.instance();
@@ -105,7 +122,7 @@ pub(super) fn checks(app: &App) -> Vec<Check> {
         Check::of("store", closed.or_else(|| readable().map(unreadable))),
         Check::of("backup", failed(health.backup_error, "the last automatic backup failed")),
         Check::of("retention", failed(health.retention_error, "the last retention failed")),
-        Check::of("archive", failed(instance.archive_error(), "the last automatic archive failed")),
+        archive(instance),
         Check::of("upkeep", failed(health.upkeep_error, "the last upkeep of leases and sessions failed")),
         Check::of("disk", instance.room().for_point(store).err().map(|error| error.to_string())),
         Check::of("event_log", failed(store.event_log_error(), "events cannot be written to their log")),

@@ -203,6 +203,7 @@ pub(super) const ARCHIVE: Shape = Shape {
         needed("automatic", Flag, "whether archives are made"),
         nullable("last", Of(&LAST_ARCHIVE), "the newest automatic one"),
         nullable("same_file_system", Flag, "whether it is where the store is; null where that cannot be told"),
+        nullable("changed_since", Flag, "whether something has changed since; null where there is none"),
         nullable("warning", Text, "what would be lost; null while a copy is safe"),
     ],
 };
@@ -217,6 +218,13 @@ const LAST_ARCHIVE: Shape = Shape {
         needed("sha256", Text, "its SHA-256"),
         needed("bytes", Number, "its length"),
         needed("verified", Flag, "whether it was read back to the end"),
+        needed("state_at", Time, "when the store had just the state that is in it"),
+        needed("encrypted", Flag, "whether it is encrypted"),
+        needed(
+            "opened",
+            Flag,
+            "whether its records were read back too; of one encrypted for others only the bytes can be",
+        ),
     ],
 };
 

@@ -24,16 +24,20 @@ use self::mirror::Mirror;
 use self::room::Room;
 use self::steward::Steward;
 use self::webhook::Webhook;
+use crate::clock;
 use crate::engine::store::Store;
-use crate::error::Result;
+use crate::error::{ErrorKind, Result};
 use crate::recovery::keeper::Keeper;
 use crate::recovery::retention::Policy;
 use crate::recovery::scheduler::{Health, Schedule, Scheduler};
-use crate::transfer::archive::{ArchivePolicy, ArchiveSchedule};
+use crate::transfer::archive::{ArchivePolicy, ArchiveSchedule, ExportOptions, Outside};
 use crate::transfer::archives;
 
 /// Between automatic backups when there are none by themselves: what a client's own asking goes by.
 const INTERVAL: Duration = Duration::from_secs(10 * 60);
+
+/// An archive is late after two intervals, and not before this.
+const LATE_AFTER: Duration = Duration::from_secs(60);
 
 /// How an instance runs.
 #[derive(Clone, Debug, PartialEq)]
@@ -62,15 +66,30 @@ pub(crate) struct Setup {
     pub(crate) archive_dir: Option<PathBuf>,
     /// Once the file has been closed by a failure for so long, and cannot be opened, the service ends; none for never.
     pub(crate) reopen_timeout: Option<Duration>,
+    /// Whether that folder has to be there already.
+    pub(crate) archive_must_exist: bool,
+    /// For whom archives are encrypted.
+    pub(crate) archive_sealed: ExportOptions,
 }
 
 impl Setup {
-    /// How archives are made of the store at `path`. Where backups come often enough anyway, an archive is of the newest.
+    /// How archives are made of the store at `path`.
     fn archives(&self, path: &Path) -> Option<ArchiveSchedule> {
         let every = self.archive_every?;
         let folder = self.archive_dir.clone().unwrap_or_else(|| archives::folder_beside(path));
-        let make_points = self.backup_interval.is_none_or(|interval| interval > every);
-        Some(ArchiveSchedule { every, folder, keep: ArchivePolicy::default(), make_points })
+        let (keep, sealed) = (ArchivePolicy::default(), self.archive_sealed.clone());
+        Some(ArchiveSchedule { every, folder, must_exist: self.archive_must_exist, keep, sealed })
+    }
+}
+
+/// Refuses a folder of archives that cannot be written to. A disk that is full may have room again.
+fn try_folder(archives: &ArchiveSchedule, store: &Store) -> Result<()> {
+    match archives.try_folder(store) {
+        Err(error) if error.kind() == ErrorKind::Full => {
+            tracing::warn!(%error, "the first archive will fail unless there is room for it");
+            Ok(())
+        }
+        tried => tried,
     }
 }
 
@@ -90,10 +109,14 @@ struct Running {
     archivist: Option<Archivist>,
     scheduler: Scheduler,
     _mirror: Option<Mirror>,
+    /// Since when it is so.
+    since: Timestamp,
 }
 
 impl Running {
     fn start(store: &Store, steward: &Arc<Steward>, setup: Setup) -> Result<Self> {
+        let archives = setup.archives(store.path());
+        archives.as_ref().map_or(Ok(()), |archives| try_folder(archives, store))?;
         if let Some(policy) = &setup.policy {
             store.set_policy(policy.clone(), "hivekeep serve")?;
         }
@@ -104,10 +127,10 @@ impl Running {
             ..Schedule::default()
         };
         let scheduler = Scheduler::start_with(store.clone(), schedule, steward.clone())?;
-        let archives = setup.archives(store.path());
         let archivist =
             archives.map(|archives| Archivist::start(store.clone(), archives, steward.clone())).transpose()?;
-        Ok(Self { setup, archivist, scheduler, _mirror: mirror })
+        let since = store.clock().now();
+        Ok(Self { setup, archivist, scheduler, _mirror: mirror, since })
     }
 }
 
@@ -116,7 +139,7 @@ impl Instance {
     ///
     /// # Errors
     ///
-    /// As [`Store::open`]; `Io` when the event log cannot be written.
+    /// As [`Store::open`]; `Io` when the event log or the folder of archives cannot be written.
     pub(crate) fn open(path: &Path, setup: Setup) -> Result<Self> {
         let mut options = Store::options().stale_mark(setup.stale_mark);
         if let Some(window) = setup.history {
@@ -197,6 +220,22 @@ impl Instance {
     /// What went wrong with the last automatic archive, if anything did.
     pub(crate) fn archive_error(&self) -> Option<String> {
         self.running.read().archivist.as_ref().and_then(Archivist::error)
+    }
+
+    /// The newest automatic archive and what has changed since, and whether the state in it is older than it should be.
+    ///
+    /// # Errors
+    ///
+    /// `Damaged`, `Reopen`, `Io`.
+    pub(crate) fn outside(&self) -> Result<Option<(Outside, bool)>> {
+        let Some(outside) = self.store.outside()? else { return Ok(None) };
+        let now = self.store.clock().now();
+        let running = self.running.read();
+        let late = running.setup.archive_every.is_some_and(|every| {
+            let most = every.saturating_mul(2).max(LATE_AFTER);
+            outside.lag(now) > most && clock::after(running.since, most) < now
+        });
+        Ok(Some((outside, late)))
     }
 
     /// Whether archives are made automatically.

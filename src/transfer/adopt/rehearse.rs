@@ -6,9 +6,9 @@ use super::AdoptOptions;
 use super::find::find;
 use super::report::AdoptReport;
 use crate::engine::copy::copy;
-use crate::files::folder_of;
 use crate::engine::store::Store;
 use crate::error::Result;
+use crate::files::folder_of;
 use crate::transfer::drill::scratch::Scratch;
 
 impl Store {

@@ -1,101 +1,65 @@
-//! Automatic archives: made when something has changed, read back, and kept by a policy. What was made last stands in the
-//! store, so that of several processes one makes it, and that everybody can say how old it is.
+//! Automatic archives: made of the state as it is when one is due, read back, and kept by a policy. Of several processes
+//! one makes it.
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::export::ExportOptions;
+use super::hashed::sha256_of;
 use super::import::ImportOptions;
+use super::last::{LastArchive, Turn, hash, state, turn};
 use super::retain::{ArchivePolicy, name_of};
-use crate::clock::{self, as_stored};
-use crate::engine::codec::{self, Stored};
+use crate::clock::{self, as_stored, show_time};
 use crate::engine::commit::Outcome;
 use crate::engine::records::Records;
-use crate::engine::schema::Table;
 use crate::engine::store::Store;
-use crate::engine::write::WriteTx;
+use crate::engine::view::View;
 use crate::error::{Error, Result};
-use crate::files::{self, Rights};
-use crate::recovery::auto_backup::changed_since_last_live_point;
+use crate::files;
 use crate::recovery::events::EventKind;
-use crate::recovery::points::{Point, PointRequest};
-use crate::transfer::archives;
+use crate::recovery::points::{Point, PointRequest, gone};
 
-/// The row of `meta`.
-const LAST: &[u8] = b"auto archive";
 /// What has failed is tried again after this long.
 const AGAIN_AFTER: Duration = Duration::from_secs(60);
+/// A point that is no older than this is as good as one of now: where a scheduler makes points in the same rhythm, each
+/// archive would make one more.
+const AS_GOOD_AS_NOW: Duration = Duration::from_secs(5);
+/// One is begun so much before it is due, and as much as the last one took, so that it is there when it is due.
+const AHEAD: Duration = Duration::from_secs(10);
 
 /// How automatic archives are made.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct ArchiveSchedule {
-    /// Between two of them.
+    /// While the folder takes them, the state in the newest one is never older than this once something has changed.
     pub every: Duration,
     /// Where they go; made when it is not there.
     pub folder: PathBuf,
+    /// Whether the folder is not made: it may be on a disk that is not there.
+    pub must_exist: bool,
     /// Which are kept.
     pub keep: ArchivePolicy,
-    /// Whether a restore point is made for one when there is none of that state. Where a scheduler makes them anyway, an
-    /// archive is of the newest.
-    pub make_points: bool,
+    /// For whom they are encrypted. What else it says is not looked at.
+    pub sealed: ExportOptions,
 }
 
-/// The automatic archive that was made last.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct LastArchive {
-    /// The file, by its full path.
-    pub file: String,
-    /// When it was made.
-    #[serde(with = "crate::clock::time")]
-    pub at: Timestamp,
-    /// The point that it is of.
-    pub restore_id: String,
-    /// Its SHA-256.
-    pub sha256: String,
-    /// Its length.
-    pub bytes: u64,
-    /// Whether it was read back, to the end, and is what was written.
-    pub verified: bool,
-}
-
-/// Whose turn it was last, and what came of it.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-struct Turn {
-    /// In microseconds since 1970; nobody makes one before `every` has passed.
-    taken_at: i64,
-    last: Option<LastArchive>,
-}
-
-impl Stored for Turn {
-    const VERSION: u8 = 1;
-    const WHAT: &'static str = "the last automatic archive";
-}
-
-impl LastArchive {
-    /// Whether it is on the same file system as the store; none where that cannot be told, or it is gone.
-    pub fn is_beside(&self, store: &Store) -> Option<bool> {
-        archives::same_file_system(Path::new(&self.file), store.path())
-    }
+/// The state that an archive is to be of.
+struct Moment {
+    point: Point,
+    /// When the store had just that state.
+    at: Timestamp,
+    hash: [u8; 32],
 }
 
 impl Store {
-    /// The automatic archive that was made last, while its file is there.
+    /// Makes an automatic archive of the state as it is now, when one is due and something has changed; reads it back, and
+    /// removes those that the policy does not keep. Of several processes on one store one makes it.
     ///
-    /// # Errors
-    ///
-    /// `Damaged`, `Reopen`, `Io`.
-    pub fn last_archive(&self) -> Result<Option<LastArchive>> {
-        let last = turn(&self.view()?)?.last;
-        Ok(last.filter(|last| Path::new(&last.file).is_file()))
-    }
-
-    /// Makes an automatic archive when it is due and something has changed, reads it back, and removes those that the
-    /// policy does not keep. Of several processes on one store one makes it.
+    /// One that is encrypted for others cannot be opened here: then it is read back as bytes, and
+    /// [`LastArchive::opened`] says so.
     ///
     /// # Errors
     ///
@@ -104,7 +68,7 @@ impl Store {
     /// # Examples
     ///
     /// ```
-    /// use hivekeep::{ArchivePolicy, ArchiveSchedule, Store};
+    /// use hivekeep::{ArchivePolicy, ArchiveSchedule, ExportOptions, Store};
     ///
     /// # let dir = tempfile::tempdir().unwrap();
     /// let store = Store::open(dir.path().join("hive.redb"))?;
@@ -112,8 +76,9 @@ impl Store {
     /// let schedule = ArchiveSchedule {
     ///     every: std::time::Duration::from_secs(600),
     ///     folder: dir.path().join("archives"),
+    ///     must_exist: false,
     ///     keep: ArchivePolicy::default(),
-    ///     make_points: true,
+    ///     sealed: ExportOptions::new(),
     /// };
     /// assert!(store.auto_archive(&schedule)?.unwrap().verified);
     /// assert!(store.auto_archive(&schedule)?.is_none());
@@ -125,79 +90,85 @@ impl Store {
         if !before.is_due(view.now(), schedule.every) {
             return Ok(None);
         }
-        drop(view);
-        let Some(point) = self.point_for_archive(schedule)? else { return Ok(None) };
+        // Asked before any transaction: this is looked at every second, and an idle store is not to be written to.
+        let now = state(&view)?;
         let last = self.last_archive()?.filter(|last| last.verified);
-        if last.as_ref().is_some_and(|last| self.is_same(&last.restore_id, &point)) {
+        if now == hash(&[]) || (last.is_some() && now == before.state) {
             return Ok(None);
         }
-        if !self.take_turn(&before)? {
+        drop(view);
+        if !self.take_turn(&before, schedule)? {
             return Ok(None);
         }
-        let made = self.make_archive(&point, schedule);
+        let made = self.moment().and_then(|moment| self.make_archive(&moment, schedule));
         if made.is_err() {
-            let again = clock::before(clock::after(self.clock().now(), AGAIN_AFTER), schedule.every);
-            self.note_turn(again, before.last)?;
+            let again = clock::after(self.clock().now(), AGAIN_AFTER);
+            self.write(|tx| before.due(again).put(tx))?;
         }
         let made = made?;
         self.remove_old_archives(schedule, &made)?;
         Ok(Some(made))
     }
 
-    /// The newest point of live state; none while there is nothing to archive.
-    fn point_for_archive(&self, schedule: &ArchiveSchedule) -> Result<Option<Point>> {
-        // Asked before the transaction: this is looked at every second, and an idle store is not to be written to.
-        if schedule.make_points && changed_since_last_live_point(&self.view()?)? {
-            self.auto_backup(Duration::ZERO, PointRequest::new("automatic-archive").automatic(), false)?;
+    /// The newest point, if it has just what is there now, or is hardly older; else one that is made.
+    fn moment(&self) -> Result<Moment> {
+        let view = self.view()?;
+        if let Some(point) = self.points()?.into_iter().find(|point| !point.partial) {
+            let (hash, now) = (state(&view)?, as_stored(view.now()));
+            let own = view.hash_of(&point)?;
+            let is_young = now <= clock::after(point.sealed_at, AS_GOOD_AS_NOW) && now >= point.sealed_at;
+            if own == hash || is_young {
+                let at = if own == hash { now } else { point.sealed_at };
+                return Ok(Moment { point, at, hash: own });
+            }
         }
-        Ok(self.points()?.into_iter().next())
-    }
-
-    /// Whether the point that was archived last has the same records as this one.
-    fn is_same(&self, archived: &str, point: &Point) -> bool {
-        let archived = self.find_point(crate::recovery::selector::Selector::Id(archived.to_owned()));
-        archived.ok().flatten().is_some_and(|archived| archived.collections == point.collections)
+        drop(view);
+        let request = PointRequest::new("automatic-archive").automatic();
+        let made = self.auto_backup(Duration::ZERO, request, true)?;
+        let point = made.ok_or_else(|| Error::conflict("another process makes a restore point; try again"))?;
+        let hash = self.view()?.hash_of(&point)?;
+        Ok(Moment { at: point.sealed_at, point, hash })
     }
 
     /// Whether it is this process's turn.
-    fn take_turn(&self, before: &Turn) -> Result<bool> {
+    fn take_turn(&self, before: &Turn, schedule: &ArchiveSchedule) -> Result<bool> {
         self.alone(|tx| {
             if turn(tx)? != *before {
                 return Ok(Outcome::Abort(false));
             }
-            Turn::of(tx.now(), before.last.clone()).put(tx)?;
+            before.due(clock::after(tx.now(), schedule.every)).put(tx)?;
             Ok(Outcome::Commit(true))
         })
     }
 
-    fn note_turn(&self, at: Timestamp, last: Option<LastArchive>) -> Result<()> {
-        self.write(|tx| Turn::of(at, last).put(tx))
-    }
-
-    fn make_archive(&self, point: &Point, schedule: &ArchiveSchedule) -> Result<LastArchive> {
-        let folder = std::path::absolute(&schedule.folder)?;
-        files::create_folders(&folder, Rights::of_content(self.path()))?;
+    fn make_archive(&self, moment: &Moment, schedule: &ArchiveSchedule) -> Result<LastArchive> {
+        let begun = Instant::now();
+        let folder = schedule.folder(self)?;
         files::remove_unfinished(&folder, |name| name.starts_with("state-"));
         let at = as_stored(self.clock().now());
-        let file = folder.join(name_of(at));
-        let report = self.export(&file, &ExportOptions::new().at(point).automatic(), &|_, _| ())?;
+        let file = folder.join(name_of(at, schedule.sealed.encrypts()));
+        let report = self.export(&file, &schedule.sealed.clone().at(&moment.point).automatic(), &|_, _| ())?;
         let mut made = LastArchive {
             file: file.to_string_lossy().into_owned(),
             at,
-            restore_id: point.to_string(),
+            restore_id: moment.point.to_string(),
             sha256: report.sha256,
             bytes: report.file_bytes,
             verified: false,
+            state_at: moment.at,
+            encrypted: report.encrypted,
+            opened: false,
         };
         let finished = Finished(&file);
-        // It was made of this store a moment ago, so it may be as long as that, with values of an earlier version.
-        let any_length = ImportOptions::new().max_value_bytes(u64::MAX).max_bytes(u64::MAX);
-        Self::verify_archive(&file, &any_length, &|_, _| ())?;
+        made.opened = read_back(&file, &made.sha256, &schedule.sealed)?;
         finished.stays();
         made.verified = true;
-        let details = json!({"file": made.file, "sha256": made.sha256, "bytes": made.bytes, "records": report.records});
+        let details = json!({
+            "file": made.file, "sha256": made.sha256, "bytes": made.bytes, "records": report.records,
+            "state_at": show_time(made.state_at), "opened": made.opened,
+        });
         self.write(|tx| {
-            Turn::of(at, Some(made.clone())).put(tx)?;
+            Turn::new(schedule.next(moment.at, begun.elapsed()), Some(made.clone()), moment.hash).put(tx)?;
             tx.events().append(EventKind::ArchiveVerified, details)
         })?;
         Ok(made)
@@ -239,32 +210,47 @@ impl Drop for Finished<'_> {
     }
 }
 
-impl Turn {
-    fn of(at: Timestamp, last: Option<LastArchive>) -> Self {
-        Self { taken_at: at.as_microsecond(), last }
-    }
-
-    fn put(&self, tx: &mut WriteTx<'_>) -> Result<()> {
-        tx.put_row(Table::Meta, LAST, &codec::encode(self)?)
-    }
-
-    /// Whether the interval has passed; a turn in the future, after the clock was set back, counts as long ago.
-    fn is_due(&self, now: Timestamp, every: Duration) -> bool {
-        let Ok(taken) = Timestamp::from_microsecond(self.taken_at) else { return true };
-        taken > now || clock::after(taken, every) <= now
+impl View {
+    fn hash_of(&self, point: &Point) -> Result<[u8; 32]> {
+        let manifest = self.manifest(point.epoch)?.ok_or_else(|| gone(point.epoch))?;
+        Ok(hash(&manifest.collections))
     }
 }
 
-fn turn<R: Records>(records: &R) -> Result<Turn> {
-    records.row(Table::Meta, LAST)?.map_or(Ok(Turn::default()), |bytes| codec::decode(&bytes))
+impl ArchiveSchedule {
+    /// When the next one has to be begun, so that it is there before the state in the last one is too old.
+    fn next(&self, state_at: Timestamp, took: Duration) -> Timestamp {
+        let wait = self.every.saturating_sub(took).saturating_sub(AHEAD).max(self.every / 2);
+        clock::after(state_at, wait)
+    }
+}
+
+/// Reads an archive to its end; says whether its records were read too. Without its key its bytes are compared.
+fn read_back(file: &Path, sha256: &str, sealed: &ExportOptions) -> Result<bool> {
+    if let Some(keys) = sealed.keys() {
+        // It was made of this store a moment ago, so it may be as long as that, with values of an earlier version.
+        let any_length = ImportOptions::new().max_value_bytes(u64::MAX).max_bytes(u64::MAX);
+        Store::verify_archive(file, &ImportOptions { keys, ..any_length }, &|_, _| ())?;
+        return Ok(true);
+    }
+    if sha256_of(file)? == sha256 {
+        return Ok(false);
+    }
+    let message = "the archive is not what was written; its disk may be failing";
+    Err(Error::damaged(format!("{message}: file={}", file.display())))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::clock::ManualClock;
+    use crate::clock::{Clock as _, ManualClock};
     use crate::engine::schema::CollectionId;
 
+    /// A key made for this test.
+    #[cfg(feature = "age")]
+    const SECRET: &str = "AGE-SECRET-KEY-1GFPYYSJZGFPYYSJZGFPYYSJZGFPYYSJZGFPYYSJZGFPYYSJZGFPQ4EGAEX";
+    #[cfg(feature = "age")]
+    const RECIPIENT: &str = "age1zvkyg2lqzraa2lnjvqej32nkuu0ues2s82hzrye869xeexvn73equnujwj";
     const TEN_MINUTES: Duration = Duration::from_secs(600);
 
     struct Hive {
@@ -283,7 +269,8 @@ mod tests {
 
         fn schedule(&self) -> ArchiveSchedule {
             let folder = self.folder.path().join("archives");
-            ArchiveSchedule { every: TEN_MINUTES, folder, keep: ArchivePolicy::default(), make_points: true }
+            let (keep, sealed) = (ArchivePolicy::default(), ExportOptions::new());
+            ArchiveSchedule { every: TEN_MINUTES, folder, must_exist: false, keep, sealed }
         }
 
         fn change(&self, to: u32) {
@@ -296,22 +283,6 @@ mod tests {
             names.sort();
             names
         }
-    }
-
-    #[test]
-    fn the_bytes_of_the_row_are_fixed() {
-        let last = LastArchive {
-            file: "f".into(),
-            at: Timestamp::from_microsecond(1).unwrap(),
-            restore_id: "r".into(),
-            sha256: "s".into(),
-            bytes: 9,
-            verified: true,
-        };
-        let turn = Turn { taken_at: 2, last: Some(last) };
-        let golden = b"\x01\x04\x01\x01f\x02\x01r\x01s\x09\x01";
-        assert_eq!(codec::encode(&turn).unwrap(), golden);
-        assert_eq!(codec::decode::<Turn>(golden).unwrap(), turn);
     }
 
     #[test]
@@ -350,15 +321,90 @@ mod tests {
     }
 
     #[test]
-    fn without_points_of_its_own_it_is_of_the_newest_there_is() {
+    fn it_is_of_the_state_as_it_is_now_and_not_of_the_newest_point() {
         let hive = Hive::new();
-        let schedule = ArchiveSchedule { make_points: false, ..hive.schedule() };
         hive.change(1);
-        assert_eq!(hive.store.auto_archive(&schedule).unwrap(), None);
-        let point = hive.store.restore_point("mine").unwrap();
+        hive.store.restore_point("mine").unwrap();
+        hive.clock.advance(Duration::from_secs(300));
         hive.change(2);
+        let made = hive.store.auto_archive(&hive.schedule()).unwrap().unwrap();
+        let copy = hive.folder.path().join("copy.redb");
+        Store::import_new(&made.file, &copy, &ImportOptions::new(), &|_, _| ()).unwrap();
+        assert_eq!(Store::open(&copy).unwrap().view().unwrap().config().get("limit").unwrap(), Some(json!(2)));
+        assert_eq!(made.state_at, hive.clock.now());
+        let outside = || hive.store.outside().unwrap().unwrap();
+        hive.clock.advance(Duration::from_secs(60));
+        assert_eq!((outside().changed_since, outside().lag(hive.clock.now())), (false, Duration::ZERO));
+        hive.change(3);
+        assert_eq!((outside().changed_since, outside().lag(hive.clock.now())), (true, Duration::from_secs(60)));
+    }
+
+    #[test]
+    fn a_document_that_was_handed_over_is_archived_though_nothing_else_has_changed() {
+        let hive = Hive::new();
+        hive.change(1);
+        hive.store.auto_archive(&hive.schedule()).unwrap().unwrap();
+        hive.clock.advance(TEN_MINUTES);
+        let document = PointRequest::new("d").document(crate::recovery::backups::Kind::Registry, json!({"BOT-1": {}}));
+        hive.store.make_point(document).unwrap();
+        assert!(hive.store.auto_archive(&hive.schedule()).unwrap().is_some());
+    }
+
+    #[test]
+    fn the_next_one_is_begun_so_early_that_it_is_there_when_it_is_due() {
+        let hive = Hive::new();
+        let (at, schedule) = (hive.clock.now(), hive.schedule());
+        let wait = |took: u64| schedule.next(at, Duration::from_secs(took)).duration_since(at).as_secs();
+        assert_eq!((wait(0), wait(60), wait(500)), (590, 530, 300));
+    }
+
+    #[test]
+    fn where_a_scheduler_has_just_made_a_point_none_is_made_for_the_archive() {
+        let hive = Hive::new();
+        hive.change(1);
+        let point = hive.store.restore_point("mine").unwrap();
+        hive.clock.advance(Duration::from_secs(2));
+        hive.change(2);
+        let made = hive.store.auto_archive(&hive.schedule()).unwrap().unwrap();
+        assert_eq!((made.restore_id, made.state_at), (point.to_string(), point.sealed_at));
+        assert!(hive.store.outside().unwrap().unwrap().changed_since);
+    }
+
+    #[test]
+    fn a_folder_that_has_to_be_there_is_not_made_and_one_that_cannot_be_written_is_found_out_at_once() {
+        let hive = Hive::new();
+        hive.change(1);
+        let schedule = ArchiveSchedule { must_exist: true, ..hive.schedule() };
+        let missing = schedule.try_folder(&hive.store).unwrap_err().to_string();
+        assert!(missing.contains("is its disk mounted?"), "{missing}");
+        assert!(hive.store.auto_archive(&schedule).is_err() && !schedule.folder.exists());
+        fs::create_dir(&schedule.folder).unwrap();
+        schedule.try_folder(&hive.store).unwrap();
+        assert!(hive.names().is_empty());
+        hive.clock.advance(AGAIN_AFTER);
+        assert!(hive.store.auto_archive(&schedule).unwrap().is_some());
+        let in_the_way = ArchiveSchedule { folder: hive.folder.path().join("h.redb"), ..hive.schedule() };
+        let refused = in_the_way.try_folder(&hive.store).unwrap_err().to_string();
+        assert!(refused.contains("--archive-dir") && refused.contains("ReadWritePaths="), "{refused}");
+    }
+
+    #[cfg(feature = "age")]
+    #[test]
+    fn an_encrypted_one_is_read_back_as_far_as_it_can_be_without_its_key() {
+        let hive = Hive::new();
+        let sealed = ExportOptions::new().recipient(RECIPIENT).unwrap();
+        let schedule = ArchiveSchedule { sealed, ..hive.schedule() };
+        hive.change(1);
         let made = hive.store.auto_archive(&schedule).unwrap().unwrap();
-        assert_eq!((made.restore_id, hive.store.points().unwrap().len()), (point.to_string(), 1));
+        assert_eq!((made.encrypted, made.verified, made.opened), (true, true, false));
+        assert_eq!(hive.names(), ["state-2026-01-02-03-04-05.tar.gz.age"]);
+        let with_key = ImportOptions::new().identities(SECRET).unwrap();
+        assert_eq!(Store::verify_archive(&made.file, &with_key, &|_, _| ()).unwrap().records(), 1);
+        let mut bytes = fs::read(&made.file).unwrap();
+        let middle = bytes.len() / 2;
+        bytes[middle] ^= 1;
+        fs::write(&made.file, bytes).unwrap();
+        assert!(read_back(Path::new(&made.file), &made.sha256, &schedule.sealed).is_err());
     }
 
     #[test]

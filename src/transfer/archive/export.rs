@@ -12,7 +12,7 @@ use super::pack::{Packer, Packing};
 use super::place::Place;
 use super::readable::Readable;
 use super::record;
-use super::seal::Seal;
+use super::seal::{Keys, Seal};
 use super::source::Source;
 use super::write::Entries;
 use crate::engine::codec;
@@ -35,7 +35,7 @@ use crate::state::audit::Entry;
 use crate::state::audit::chain::Trail;
 
 /// How an archive is made. The default is of now, with everything, for everybody who can read the file.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct ExportOptions {
     at: Selector,
     only: Vec<String>,
@@ -106,6 +106,16 @@ impl ExportOptions {
     pub fn automatic(mut self) -> Self {
         self.automatic = true;
         self
+    }
+
+    /// Whether it will be encrypted.
+    pub(super) fn encrypts(&self) -> bool {
+        self.seal.encrypts()
+    }
+
+    /// With what it can be read; none when only others can.
+    pub(super) fn keys(&self) -> Option<Keys> {
+        self.seal.keys()
     }
 
     /// Encrypts it for whoever has the key of this recipient, `age1...`; several may be named.
@@ -225,6 +235,7 @@ impl Store {
         let details = json!({
             "file": file.to_string_lossy(), "sha256": report.sha256, "bytes": report.file_bytes,
             "records": report.records, "restore_id": report.point.id, "automatic": automatic,
+            "encrypted": report.encrypted,
         });
         self.write(|tx| tx.events().append(EventKind::ArchiveCreated, details)).map(drop)
     }

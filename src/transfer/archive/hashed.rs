@@ -2,10 +2,12 @@
 
 use std::fs::File;
 use std::io::{self, Write};
+use std::path::Path;
 
 use sha2::{Digest, Sha256};
 
 use crate::engine::digest::hex;
+use crate::files;
 
 /// A file being written from its beginning.
 pub(super) struct Hashed {
@@ -24,6 +26,17 @@ impl Hashed {
     pub(super) fn into_parts(self) -> (String, u64) {
         (hex(&self.hash.finalize()), self.length)
     }
+}
+
+/// The SHA-256 of a file as it is on the disk.
+///
+/// # Errors
+///
+/// As the system has it.
+pub(super) fn sha256_of(path: &Path) -> io::Result<String> {
+    let mut hash = Sha256::new();
+    io::copy(&mut files::open(path)?, &mut hash)?;
+    Ok(hex(&hash.finalize()))
 }
 
 impl Write for Hashed {

@@ -3,7 +3,8 @@
 //! * [`export`] makes one; [`source`] reads the point, [`readable`] and [`record`] are its two forms, [`write`] its entries
 //! * [`import`] makes a new store of one, [`apply`] takes one into a store; [`read`] reads it, strictly, by what
 //!   [`expect`] knows must come; [`valid`] looks at each record
-//! * [`automatic`] makes them from time to time, and [`retain`] says which are kept
+//! * [`automatic`] makes them from time to time; [`last`] is what the store knows of them, [`folder`] where they go, and
+//!   [`retain`] says which are kept
 //! * [`manifest`] and [`layout`] are what both sides agree on
 //! * [`pack`], [`seal`], [`hashed`] and [`place`] are the file: compressed, encrypted, hashed, named last
 
@@ -13,8 +14,10 @@ mod apply_test;
 mod automatic;
 mod expect;
 mod export;
+mod folder;
 mod hashed;
 mod import;
+mod last;
 mod layout;
 mod line;
 mod manifest;
@@ -34,9 +37,12 @@ use std::path::Path;
 use serde::Serializer;
 
 pub use self::apply::ImportPlan;
-pub use self::automatic::{ArchiveSchedule, LastArchive};
+pub use self::automatic::ArchiveSchedule;
 pub use self::export::{ExportOptions, ExportReport};
 pub use self::import::{ImportOptions, ImportReport};
+pub use self::last::LastArchive;
+#[cfg(feature = "cli")]
+pub(crate) use self::last::Outside;
 pub use self::manifest::{ArchiveManifest, ArchivedCollection, ArchivedPoint, ArchivedTrail};
 pub use self::retain::ArchivePolicy;
 

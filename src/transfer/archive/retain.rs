@@ -8,6 +8,7 @@ use jiff::tz::TimeZone;
 
 const PREFIX: &str = "state-";
 const SUFFIX: &str = ".tar.gz";
+const ENCRYPTED: &str = ".age";
 const TIME: &str = "%Y-%m-%d-%H-%M-%S";
 
 /// How many automatic archives are kept: the newest, then the newest of an hour, then the newest of a day.
@@ -58,15 +59,17 @@ impl ArchivePolicy {
 }
 
 /// What the archive of a moment is called.
-pub(super) fn name_of(time: Timestamp) -> String {
-    format!("{PREFIX}{}{SUFFIX}", time.to_zoned(TimeZone::UTC).strftime(TIME))
+pub(super) fn name_of(time: Timestamp, encrypted: bool) -> String {
+    let encrypted = if encrypted { ENCRYPTED } else { "" };
+    format!("{PREFIX}{}{SUFFIX}{encrypted}", time.to_zoned(TimeZone::UTC).strftime(TIME))
 }
 
 /// The moment that a name is of, if it is of that form.
 fn time_of(name: &str) -> Option<Timestamp> {
-    let text = name.strip_prefix(PREFIX)?.strip_suffix(SUFFIX)?;
+    let plain = name.strip_suffix(ENCRYPTED).unwrap_or(name);
+    let text = plain.strip_prefix(PREFIX)?.strip_suffix(SUFFIX)?;
     let time = DateTime::strptime(TIME, text).ok()?.to_zoned(TimeZone::UTC).ok()?.timestamp();
-    (name_of(time) == name).then_some(time)
+    (name_of(time, false) == plain).then_some(time)
 }
 
 #[cfg(test)]
@@ -75,7 +78,7 @@ mod tests {
 
     fn names(minutes: impl Iterator<Item = i64>) -> Vec<String> {
         let start: Timestamp = "2026-01-01T00:00:00Z".parse().unwrap();
-        minutes.map(|minute| name_of(start + jiff::SignedDuration::from_mins(minute))).collect()
+        minutes.map(|minute| name_of(start + jiff::SignedDuration::from_mins(minute), false)).collect()
     }
 
     fn kept(policy: ArchivePolicy, names: &[String], sound: Option<&str>) -> Vec<String> {
@@ -86,7 +89,9 @@ mod tests {
 
     #[test]
     fn a_name_is_of_its_moment_in_utc() {
-        assert_eq!(name_of("2026-11-21T21:16:03.9Z".parse().unwrap()), "state-2026-11-21-21-16-03.tar.gz");
+        let time = "2026-11-21T21:16:03.9Z".parse().unwrap();
+        assert_eq!(name_of(time, false), "state-2026-11-21-21-16-03.tar.gz");
+        assert_eq!(name_of(time, true), "state-2026-11-21-21-16-03.tar.gz.age");
         for other in ["state-2026-11-21.tar.gz", "state-2026-02-30-00-00-00.tar.gz", "state-x.tar.gz", "a.tar.gz"] {
             assert_eq!(time_of(other), None, "{other}");
         }

@@ -37,10 +37,40 @@ pub(super) enum Sealed {
     Encrypted(Box<age::stream::StreamWriter<BufWriter<Hashed>>>),
 }
 
+impl PartialEq for Seal {
+    fn eq(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Nobody, Self::Nobody) => true,
+            #[cfg(feature = "age")]
+            (Self::Recipients(own), Self::Recipients(others)) => {
+                own.iter().map(ToString::to_string).eq(others.iter().map(ToString::to_string))
+            }
+            #[cfg(feature = "age")]
+            (Self::Passphrase(own), Self::Passphrase(other)) => {
+                use age::secrecy::ExposeSecret;
+                own.expose_secret() == other.expose_secret()
+            }
+            #[cfg(feature = "age")]
+            _ => false,
+        }
+    }
+}
+
 impl Seal {
     /// Whether the archive will be encrypted.
     pub(super) fn encrypts(&self) -> bool {
         !matches!(self, Self::Nobody)
+    }
+
+    /// What it can be read with by whoever encrypts it; none when that takes another's key.
+    pub(super) fn keys(&self) -> Option<Keys> {
+        match self {
+            Self::Nobody => Some(Keys::default()),
+            #[cfg(feature = "age")]
+            Self::Recipients(_) => None,
+            #[cfg(feature = "age")]
+            Self::Passphrase(passphrase) => Some(Keys { passphrase: Some(passphrase.clone()), ..Keys::default() }),
+        }
     }
 
     /// Encrypts what is written into a file.

@@ -11,6 +11,7 @@ use crate::error::Result;
 use crate::face::cli::doctor::line::Line;
 use crate::recovery::age;
 use crate::recovery::events::{Event, EventKind};
+use crate::transfer::archive::Outside;
 use crate::transfer::archives;
 
 /// The newest archive, how old it is, and whether it would be lost together with the store.
@@ -23,18 +24,38 @@ pub(super) fn outside(store: &Store, events: &[Event], folder: Option<&Path>, in
         let advice = "copy it to another disk: hivekeep export FILE.tar.gz; serve does so by itself";
         return Ok(Line::warn(topic, format!("no copy outside of this file: {}", folder.display()), advice));
     };
-    let made = metadata.modified().ok().and_then(|at| Timestamp::try_from(at).ok());
-    let ago = made.map_or(Duration::MAX, |made| age::since(made, store.clock().now()));
     let name = newest.file_name().unwrap_or_default().to_string_lossy();
-    let shown = format!("{name}, {} ago", age::show(ago));
-    Ok(if is_older_than_the_store(&path, &metadata) && ago > interval.saturating_mul(2) {
+    let outside = store.outside()?.filter(|outside| Path::new(&outside.last.file) == newest);
+    let (shown, behind) = outside.as_ref().map_or_else(|| by_file(store, &path, &metadata), |own| by_state(store, own));
+    let shown = format!("{name}, {shown}");
+    Ok(if behind > interval.saturating_mul(2) {
         Line::warn(topic, format!("the newest is old: {shown}"), "is serve running, with archives on?")
     } else if archives::same_file_system(&newest, &path) == Some(true) {
         let advice = "keep them on another disk too: hivekeep serve --archive-dir, or copy them away";
         Line::warn(topic, format!("on the same file system as the store: {shown}"), advice)
+    } else if outside.is_some_and(|outside| !outside.last.opened) {
+        let known = "it is encrypted, and its bytes are what was written; only its key tells whether it opens: \
+                     hivekeep import FILE --dry-run --identity KEY";
+        Line::ok(topic, format!("the newest is {shown}; {known}"))
     } else {
         Line::ok(topic, format!("the newest is {shown}"))
     })
+}
+
+/// How old the state in an automatic archive is, and how far back the loss of the store would reach.
+fn by_state(store: &Store, outside: &Outside) -> (String, Duration) {
+    let now = store.clock().now();
+    let since = if outside.changed_since { "something" } else { "nothing" };
+    let age = age::show(age::since(outside.last.state_at, now));
+    (format!("of the state of {age} ago, and {since} has changed since"), outside.lag(now))
+}
+
+/// The same of an archive of which only the file is known.
+fn by_file(store: &Store, path: &Path, metadata: &Metadata) -> (String, Duration) {
+    let made = metadata.modified().ok().and_then(|at| Timestamp::try_from(at).ok());
+    let ago = made.map_or(Duration::MAX, |made| age::since(made, store.clock().now()));
+    let behind = if is_older_than_the_store(path, metadata) { ago } else { Duration::ZERO };
+    (format!("made {} ago", age::show(ago)), behind)
 }
 
 /// The archive that was made last of those that are still where they were made.

@@ -157,6 +157,16 @@ pub(super) fn space(store: &Store) -> Result<Line> {
     })
 }
 
+/// Whether a view that is kept open makes the file grow.
+pub(super) fn readers(store: &Store) -> Line {
+    let readers = store.long_readers();
+    if readers.is_empty() {
+        return Line::ok("readers", "nobody keeps a view open for long");
+    }
+    let what = format!("the file grows while a view is kept open: {}", readers.join("; "));
+    Line::warn("readers", what, "let that program drop its views; then the space is used again, or hivekeep compact")
+}
+
 /// Whether the clock is before what was written, or went back between points: retention, leases and times go by it.
 pub(super) fn clock(store: &Store, named: &[Point], sessions: &[Session]) -> Line {
     let advice = "set the clock right; leases and retention go by it";

@@ -90,6 +90,7 @@ impl Doctor {
         lines.push(look::retention(&store, &named)?);
         lines.push(look::work(&events));
         lines.push(look::space(&store)?);
+        lines.push(look::readers(&store));
         lines.push(look::clock(&store, &named, &sessions));
         lines.push(look::sharing(&store)?);
         lines.push(look::sessions(&store, &view, &sessions)?);

@@ -27,12 +27,18 @@ macro_rules! knobs {
         #[derive(Clone, Debug, Default, Args, Deserialize)]
         #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
         pub(super) struct Knobs {
+            /// The store, where no option and no environment names it; in the file only.
+            #[arg(skip)]
+            pub(super) store: Option<PathBuf>,
             $($(#[doc = $rule_about])* #[arg(long, env = $rule_name, value_name = $rule_shown)] pub(super) $rule: Option<$rule_type>,)*
             $($(#[doc = $about])* #[arg(long, env = $name, value_name = $shown)] pub(super) $value: Option<$type>,)*
             $($(#[doc = $switch_about])* #[arg(long, env = $switch_name, value_parser = FalseyValueParser::new())] pub(super) $switch: bool,)*
             /// Keep points with this tag; may be given several times
             #[arg(long, env = "HIVEKEEP_KEEP_TAG", value_name = "NAME[=VALUE]", value_delimiter = ',')]
             pub(super) keep_tag: Vec<String>,
+            /// Encrypt archives for whoever has the key of this recipient, age1...; may be given several times
+            #[arg(long, env = "HIVEKEEP_ARCHIVE_RECIPIENT", value_name = "RECIPIENT", value_delimiter = ',')]
+            pub(super) archive_recipient: Vec<String>,
             /// Keep every automatic point of the kept age, as many as the count allows
             #[arg(long, env = "HIVEKEEP_NO_THINNING", value_parser = FalseyValueParser::new())]
             pub(super) no_thinning: bool,
@@ -43,10 +49,12 @@ macro_rules! knobs {
             /// These where they are set, else those.
             pub(super) fn over(self, below: Self) -> Self {
                 Self {
+                    store: self.store.or(below.store),
                     $($rule: self.$rule.or(below.$rule),)*
                     $($value: self.$value.or(below.$value),)*
                     $($switch: self.$switch || below.$switch,)*
-                    keep_tag: if self.keep_tag.is_empty() { below.keep_tag } else { self.keep_tag },
+                    keep_tag: either(self.keep_tag, below.keep_tag),
+                    archive_recipient: either(self.archive_recipient, below.archive_recipient),
                     no_thinning: self.no_thinning || below.no_thinning,
                     $($list: if self.$list.is_empty() { below.$list } else { self.$list },)*
                 }
@@ -71,10 +79,12 @@ with_rules! { knobs {
     purge_finished: Span = "HIVEKEEP_PURGE_FINISHED", "AGE";
     /// Every commit of so long can be read and gone back to, or off [default: off]
     history: Span = "HIVEKEEP_HISTORY", "TIME";
-    /// Between automatic archives, which outlive the store's file, or off [default: 10m]
+    /// The state in the newest archive, which outlives the store's file, is never older than this, or off [default: 10m]
     archive_every: Span = "HIVEKEEP_ARCHIVE_EVERY", "TIME";
     /// Where they go, best on another disk [default: hivekeep-archives beside the store]
     archive_dir: PathBuf = "HIVEKEEP_ARCHIVE_DIR", "DIR";
+    /// Encrypt them with the passphrase in this file
+    archive_passphrase_file: PathBuf = "HIVEKEEP_ARCHIVE_PASSPHRASE_FILE", "FILE";
     /// Write the events to this file too, one JSON object on each line
     event_log: PathBuf = "HIVEKEEP_EVENT_LOG", "FILE";
     /// The file with the token that requests must show; HIVEKEEP_TOKEN may hold the token itself
@@ -102,12 +112,19 @@ with_rules! { knobs {
     allow_origin: Origin = "HIVEKEEP_ALLOW_ORIGIN", "ORIGIN";
     }
     switches {
+    /// Do not make the folder of archives: when its disk is not mounted, say so
+    archive_must_exist = "HIVEKEEP_ARCHIVE_MUST_EXIST";
     /// Forget nothing
     no_retention = "HIVEKEEP_NO_RETENTION";
     /// Let everybody who reaches the address read and change the store
     insecure_no_token = "HIVEKEEP_INSECURE_NO_TOKEN";
     }
 } }
+
+/// A list where it has something, else the other one.
+fn either(list: Vec<String>, below: Vec<String>) -> Vec<String> {
+    if list.is_empty() { below } else { list }
+}
 
 impl Knobs {
     /// Reads a file.
@@ -149,5 +166,13 @@ mod tests {
         assert_eq!(both.listen.as_deref(), Some("127.0.0.1:2"));
         assert_eq!((both.keep_count, both.no_thinning), (Some(Count(Some(5))), true));
         assert_eq!(both.keep_tag, ["a=b"]);
+    }
+
+    #[test]
+    fn the_file_names_the_store_and_takes_numbers_with_quotes_or_without() {
+        let file = read("store = \"fleet.redb\"\nbackup-interval = 90\nkeep-last = \"3\"\nkeep-daily = 4").unwrap();
+        assert_eq!(file.store, Some("fleet.redb".into()));
+        assert_eq!(file.backup_interval, Some(Span(Some(std::time::Duration::from_secs(90)))));
+        assert_eq!((file.keep_last, file.keep_daily), (Some(Whole(3)), Some(Whole(4))));
     }
 }

@@ -35,9 +35,10 @@ use crate::recovery::sessions::{Session, SessionState};
 ///
 /// It notices crashes, backs up every ten minutes, and keeps what retention says. SIGTERM and Ctrl-C end it cleanly, with
 /// exit code 0. What is not given as an option is taken from the environment, then from the file of --config, where an
-/// option is written without its dashes: backup-interval = "10m". With --json the address is printed on standard output
-/// as JSON. SIGHUP, which a terminal also sends that goes away, ends nothing: it has the file of --config and the token read
-/// anew. All but listen, history, stale-after and reopen-timeout then hold at once.
+/// option is written without its dashes, with a time in seconds when it has no unit: backup-interval = "10m", store =
+/// "fleet.redb", keep-count = 50. With --json the address is printed on standard output as JSON. SIGHUP, which a terminal
+/// also sends that goes away, ends nothing: it has the file of --config and the token read anew. All but store, listen, history,
+/// stale-after and reopen-timeout then hold at once.
 ///
 /// The store keeps the policy of retention. When one of its rules is set here, those that are set and the defaults of the
 /// others become the store's policy; when none is, the store's own holds: see hivekeep point policy.
@@ -65,7 +66,12 @@ pub(super) struct Serve {
 impl Serve {
     pub(super) fn run(self, context: &mut Context) -> Result<Exit> {
         let source = Source { knobs: self.knobs, config: self.config };
-        let settings = source.read()?;
+        let mut settings = source.read()?;
+        match &settings.store {
+            _ if context.is_named => settings.store = Some(context.path.clone()),
+            Some(store) => context.path.clone_from(store),
+            None => {}
+        }
         if self.print_config {
             context.out.text(&settings)?;
             return Ok(Exit::Done);
@@ -115,7 +121,7 @@ impl Source {
         if is_public && live.token.is_none() && !settings.insecure_no_token {
             return Err(Error::invalid("without a token everybody who reaches the address could change the store"));
         }
-        instance.renew(settings.setup())?;
+        instance.renew(settings.setup()?)?;
         Ok(live)
     }
 }
@@ -129,7 +135,7 @@ fn run(source: Source, settings: &Settings, context: &mut Context) -> Result<Exi
         context.out.message("warning: everybody who reaches this address can read and change the store");
     }
     let is_new = !context.path.exists();
-    let instance = Arc::new(Instance::open(&context.path, settings.setup())?);
+    let instance = Arc::new(Instance::open(&context.path, settings.setup()?)?);
     greet(context, &instance, &listener, is_new)?;
     let steward = instance.steward().clone();
     let is_public = listener.is_public;

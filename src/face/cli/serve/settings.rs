@@ -4,7 +4,11 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
+#[cfg(not(feature = "age"))]
+use crate::error::Error;
 use crate::error::Result;
+#[cfg(feature = "age")]
+use crate::face::cli::input;
 use crate::face::cli::rules::{Rules, shown_rules};
 use crate::face::cli::serve::knobs::Knobs;
 use crate::face::cli::serve::value::Size;
@@ -15,6 +19,7 @@ use crate::face::instance::room::MIN_FREE;
 use crate::face::instance::webhook::Webhook;
 use crate::files;
 use crate::recovery::retention::Policy;
+use crate::transfer::archive::ExportOptions;
 
 /// Where the token may stand instead of in a file. No option holds it: everybody can see what was typed.
 const TOKEN: &str = "HIVEKEEP_TOKEN";
@@ -24,10 +29,14 @@ const FOREVER: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 /// How the service runs.
 #[derive(Clone, Debug)]
 pub(super) struct Settings {
+    pub(super) store: Option<PathBuf>,
     pub(super) listen: String,
     backup_interval: Span,
     archive_every: Span,
     archive_dir: Option<PathBuf>,
+    archive_must_exist: bool,
+    archive_recipient: Vec<String>,
+    archive_passphrase_file: Option<PathBuf>,
     rules: Rules,
     no_retention: bool,
     purge_finished: Span,
@@ -49,11 +58,15 @@ impl From<Knobs> for Settings {
     fn from(knobs: Knobs) -> Self {
         let span = |seconds| Span(Some(Duration::from_secs(seconds)));
         Self {
+            store: knobs.store.clone(),
             rules: knobs.rules(),
             listen: knobs.listen.unwrap_or_else(|| "127.0.0.1:8001".to_owned()),
             backup_interval: knobs.backup_interval.unwrap_or(span(10 * 60)),
             archive_every: knobs.archive_every.unwrap_or(span(10 * 60)),
             archive_dir: knobs.archive_dir,
+            archive_must_exist: knobs.archive_must_exist,
+            archive_recipient: knobs.archive_recipient,
+            archive_passphrase_file: knobs.archive_passphrase_file,
             no_retention: knobs.no_retention,
             purge_finished: knobs.purge_finished.unwrap_or(Span(None)),
             history: knobs.history.unwrap_or(Span(None)),
@@ -74,8 +87,12 @@ impl From<Knobs> for Settings {
 
 impl Settings {
     /// How the instance runs.
-    pub(super) fn setup(&self) -> Setup {
-        Setup {
+    ///
+    /// # Errors
+    ///
+    /// `Invalid` when archives cannot be encrypted so; `Io` when the passphrase cannot be read.
+    pub(super) fn setup(&self) -> Result<Setup> {
+        Ok(Setup {
             backup_interval: self.backup_interval.0.filter(|interval| !interval.is_zero()),
             policy: self.policy(),
             purge_finished: self.purge_finished.0,
@@ -88,7 +105,29 @@ impl Settings {
             archive_every: self.archive_every.0.filter(|every| !every.is_zero()),
             archive_dir: self.archive_dir.clone(),
             reopen_timeout: self.reopen_timeout.0,
+            archive_must_exist: self.archive_must_exist,
+            archive_sealed: self.sealed()?,
+        })
+    }
+
+    /// For whom archives are encrypted.
+    #[cfg(feature = "age")]
+    fn sealed(&self) -> Result<ExportOptions> {
+        let mut given = self.archive_recipient.iter();
+        let options = given.try_fold(ExportOptions::new(), |options, recipient| options.recipient(recipient))?;
+        match &self.archive_passphrase_file {
+            Some(file) => options.passphrase(&input::text_file(file)?),
+            None => Ok(options),
         }
+    }
+
+    /// Refuses what this build cannot do.
+    #[cfg(not(feature = "age"))]
+    fn sealed(&self) -> Result<ExportOptions> {
+        if self.archive_recipient.is_empty() && self.archive_passphrase_file.is_none() {
+            return Ok(ExportOptions::new());
+        }
+        Err(Error::invalid("archives cannot be encrypted: this program was built without the feature age"))
     }
 
     /// What is set of retention, over the usual rules; none while nothing is, so that the store's own policy holds.
@@ -149,6 +188,8 @@ impl fmt::Display for Settings {
         }
         writeln!(f, "allow-host = {}", texts(self.access.hosts.iter().map(ToString::to_string).collect()))?;
         writeln!(f, "allow-origin = {}", texts(self.access.origins.iter().map(ToString::to_string).collect()))?;
+        writeln!(f, "archive-must-exist = {}", self.archive_must_exist)?;
+        writeln!(f, "archive-recipient = {}", texts(self.archive_recipient.clone()))?;
         writeln!(f, "purge-finished = {}", text(&self.purge_finished))?;
         writeln!(f, "history = {}", text(&self.history))?;
         writeln!(f, "stale-after = {}", text(&self.stale_after))?;
@@ -157,9 +198,13 @@ impl fmt::Display for Settings {
         writeln!(f, "reopen-timeout = {}", text(&self.reopen_timeout))?;
         writeln!(f, "client-timeout = {}", text(&self.client_timeout))?;
         writeln!(f, "insecure-no-token = {}", self.insecure_no_token)?;
-        for (name, value) in
-            [("archive-dir", &self.archive_dir), ("event-log", &self.event_log), ("token-file", &self.token_file)]
-        {
+        for (name, value) in [
+            ("store", &self.store),
+            ("archive-dir", &self.archive_dir),
+            ("archive-passphrase-file", &self.archive_passphrase_file),
+            ("event-log", &self.event_log),
+            ("token-file", &self.token_file),
+        ] {
             match value {
                 Some(value) => writeln!(f, "{name} = {}", path(value))?,
                 None => writeln!(f, "# {name} is not set")?,

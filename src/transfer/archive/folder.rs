@@ -1,0 +1,50 @@
+//! The folder of automatic archives: made when it may be, and tried before it is needed.
+
+use std::io::Write;
+use std::path::PathBuf;
+
+use super::automatic::ArchiveSchedule;
+use crate::clock::new_id;
+use crate::engine::store::Store;
+use crate::error::{Error, ErrorKind, Result};
+use crate::files::{self, Rights};
+
+/// How the file that is written to try a folder begins.
+const TRIAL: &str = ".hivekeep-trial-";
+
+impl ArchiveSchedule {
+    /// The folder by its full path, made when it is not there and may be made.
+    ///
+    /// # Errors
+    ///
+    /// `Io`, also when it has to be there and is not.
+    pub(super) fn folder(&self, store: &Store) -> Result<PathBuf> {
+        let folder = std::path::absolute(&self.folder)?;
+        if self.must_exist && !folder.is_dir() {
+            let message = "the folder of archives is not there; is its disk mounted? make the folder yourself, once";
+            return Err(Error::new(ErrorKind::Io, format!("{message}: folder={}", folder.display())));
+        }
+        files::create_folders(&folder, Rights::of_content(store.path()))?;
+        Ok(folder)
+    }
+
+    /// Writes a file into the folder and removes it, so that what the first archive would run into is known before.
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::auto_archive`] would have it, with what to do about it.
+    pub fn try_folder(&self, store: &Store) -> Result<()> {
+        let tried = self.folder(store).and_then(|folder| {
+            let trial = folder.join(format!("{TRIAL}{}", new_id().simple()));
+            let mut file = files::create_new(&trial, Rights::of_content(store.path()))?;
+            let written = file.write_all(b"archives can be written here\n");
+            let removed = files::remove(&trial);
+            Ok(written.and(removed)?)
+        });
+        tried.map_err(|error| {
+            let how = "choose another folder with --archive-dir, or let the service write there \
+                       (under systemd: ReadWritePaths=)";
+            error.context(format_args!("no archive could be written; {how}: folder={}", self.folder.display()))
+        })
+    }
+}

@@ -1,0 +1,225 @@
+//! What stands in the store of automatic archives: the last one, whose turn it is next, and which state was archived.
+
+use std::path::Path;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::clock;
+use crate::engine::codec::{self, Stored};
+use crate::engine::digest::Stats;
+use crate::engine::meta;
+use crate::engine::records::Records;
+use crate::engine::schema::{CollectionId, Table};
+use crate::engine::store::Store;
+use crate::engine::write::WriteTx;
+use crate::error::Result;
+use crate::transfer::archives;
+
+/// The row of `meta`.
+const LAST: &[u8] = b"auto archive";
+
+/// The automatic archive that was made last.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LastArchive {
+    /// The file, by its full path.
+    pub file: String,
+    /// When it was made.
+    #[serde(with = "crate::clock::time")]
+    pub at: Timestamp,
+    /// The point that it is of.
+    pub restore_id: String,
+    /// Its SHA-256.
+    pub sha256: String,
+    /// Its length.
+    pub bytes: u64,
+    /// Whether it was read back, to the end, and is what was written.
+    pub verified: bool,
+    /// When the store had just the state that is in it: what was committed later is not.
+    #[serde(with = "crate::clock::time")]
+    pub state_at: Timestamp,
+    /// Whether it is encrypted.
+    pub encrypted: bool,
+    /// Whether every record in it was read back too. Of one that is encrypted for others only its bytes can be, without
+    /// their key.
+    pub opened: bool,
+}
+
+/// How much would be lost with the store's file.
+#[cfg(any(feature = "cli", test))]
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Outside {
+    /// The newest automatic archive.
+    pub(crate) last: LastArchive,
+    /// Whether the store is no longer as it is in there.
+    pub(crate) changed_since: bool,
+}
+
+#[cfg(any(feature = "cli", test))]
+impl Outside {
+    /// How far back the loss would go: not at all while nothing has changed.
+    pub(crate) fn lag(&self, now: Timestamp) -> Duration {
+        let age = Duration::try_from(now.duration_since(self.last.state_at)).unwrap_or_default();
+        if self.changed_since { age } else { Duration::ZERO }
+    }
+}
+
+/// When one is due next, and what came of the last.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Turn {
+    /// In microseconds since 1970; nobody makes one before.
+    due_at: i64,
+    pub(super) last: Option<LastArchive>,
+    /// The hash of the state that is in it.
+    pub(super) state: [u8; 32],
+}
+
+impl Stored for Turn {
+    const VERSION: u8 = 2;
+    const WHAT: &'static str = "the last automatic archive";
+
+    fn upgrade(_version: u8, bytes: &[u8]) -> Result<Self> {
+        codec::decode::<First>(&[&[First::VERSION], bytes].concat()).map(Self::from)
+    }
+}
+
+/// Version 1.
+#[derive(Serialize, Deserialize)]
+struct First {
+    taken_at: i64,
+    last: Option<FirstLast>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct FirstLast {
+    file: String,
+    #[serde(with = "crate::clock::time")]
+    at: Timestamp,
+    restore_id: String,
+    sha256: String,
+    bytes: u64,
+    verified: bool,
+}
+
+impl Stored for First {
+    const VERSION: u8 = 1;
+    const WHAT: &'static str = Turn::WHAT;
+}
+
+impl From<First> for Turn {
+    /// Of an archive of before nobody knows how old the state in it was, so another one is due.
+    fn from(first: First) -> Self {
+        let last = first.last.map(|FirstLast { file, at, restore_id, sha256, bytes, verified }| LastArchive {
+            file,
+            at,
+            restore_id,
+            sha256,
+            bytes,
+            verified,
+            state_at: at,
+            encrypted: false,
+            opened: verified,
+        });
+        Self { due_at: first.taken_at, last, state: [0; 32] }
+    }
+}
+
+impl LastArchive {
+    fn is_there(&self) -> bool {
+        Path::new(&self.file).is_file()
+    }
+
+    /// Whether it is on the same file system as the store; none where that cannot be told, or it is gone.
+    pub fn is_beside(&self, store: &Store) -> Option<bool> {
+        archives::same_file_system(Path::new(&self.file), store.path())
+    }
+}
+
+impl Store {
+    /// The automatic archive that was made last, while its file is there.
+    ///
+    /// # Errors
+    ///
+    /// `Damaged`, `Reopen`, `Io`.
+    pub fn last_archive(&self) -> Result<Option<LastArchive>> {
+        Ok(turn(&self.view()?)?.last.filter(LastArchive::is_there))
+    }
+
+    /// The automatic archive that was made last, while its file is there, and whether something has changed since.
+    #[cfg(any(feature = "cli", test))]
+    pub(crate) fn outside(&self) -> Result<Option<Outside>> {
+        let view = self.view()?;
+        let turn = turn(&view)?;
+        let Some(last) = turn.last.filter(LastArchive::is_there) else { return Ok(None) };
+        Ok(Some(Outside { last, changed_since: turn.state != state(&view)? }))
+    }
+}
+
+impl Turn {
+    pub(super) fn new(due: Timestamp, last: Option<LastArchive>, state: [u8; 32]) -> Self {
+        Self { due_at: due.as_microsecond(), last, state }
+    }
+
+    /// The same, due at another time.
+    pub(super) fn due(&self, at: Timestamp) -> Self {
+        Self { due_at: at.as_microsecond(), ..self.clone() }
+    }
+
+    pub(super) fn put(&self, tx: &mut WriteTx<'_>) -> Result<()> {
+        tx.put_row(Table::Meta, LAST, &codec::encode(self)?)
+    }
+
+    /// Whether the time has come; one that is farther off than the interval is of a clock that was set back.
+    pub(super) fn is_due(&self, now: Timestamp, every: Duration) -> bool {
+        let Ok(due) = Timestamp::from_microsecond(self.due_at) else { return true };
+        due <= now || due > clock::after(now, every)
+    }
+}
+
+pub(super) fn turn<R: Records>(records: &R) -> Result<Turn> {
+    records.row(Table::Meta, LAST)?.map_or(Ok(Turn::default()), |bytes| codec::decode(&bytes))
+}
+
+/// A hash of all that an archive of now has the records of, from the digests that are kept anyway.
+pub(super) fn state<R: Records>(records: &R) -> Result<[u8; 32]> {
+    Ok(hash(&meta::all_stats(records)?))
+}
+
+/// The same of what a point holds.
+pub(super) fn hash(collections: &[(CollectionId, Stats)]) -> [u8; 32] {
+    let mut hash = blake3::Hasher::new();
+    for (collection, stats) in collections {
+        if stats.count > 0 {
+            hash.update(&collection.0.to_be_bytes());
+            hash.update(&stats.count.to_be_bytes());
+            hash.update(&stats.digest.to_bytes());
+        }
+    }
+    *hash.finalize().as_bytes()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_bytes_of_the_row_are_fixed_and_those_of_before_are_read() {
+        let last = LastArchive {
+            file: "f".into(),
+            at: Timestamp::from_microsecond(1).unwrap(),
+            restore_id: "r".into(),
+            sha256: "s".into(),
+            bytes: 9,
+            verified: true,
+            state_at: Timestamp::from_microsecond(1).unwrap(),
+            encrypted: false,
+            opened: true,
+        };
+        let turn = Turn { due_at: 2, last: Some(last), state: [0; 32] };
+        let golden = [&b"\x02\x04\x01\x01f\x02\x01r\x01s\x09\x01\x02\x00\x01"[..], &[0; 32]].concat();
+        assert_eq!(codec::encode(&turn).unwrap(), golden);
+        assert_eq!(codec::decode::<Turn>(&golden).unwrap(), turn);
+        assert_eq!(codec::decode::<Turn>(b"\x01\x04\x01\x01f\x02\x01r\x01s\x09\x01").unwrap(), turn);
+    }
+}
