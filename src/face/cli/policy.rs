@@ -60,7 +60,7 @@ impl PolicyArgs {
         if context.out.is_json() {
             context.out.json(&Shown { stored: &stored, changed })?;
         } else {
-            context.out.line(Lines(&stored))?;
+            context.out.text(format_args!("{}\n", Lines(&stored)))?;
         }
         Ok(Exit::Done)
     }
