@@ -38,6 +38,7 @@ fn a_service_with_an_impossible_date_says_so_and_stops_when_it_is_told_to() {
         let service = Service::with(&hive, &["--archive-every", "off"], &lies);
         for path in ["/livez", "/api/queue"] {
             let answer = service.unheld(path);
+            assert!(answer.head.contains("x-frame-options: DENY"), "{answer}");
             assert_eq!(
                 answer.refused(503),
                 "the clock of the service's machine shows a year before 1970 or after 9999; set it"

@@ -12,6 +12,7 @@ use tokio::io::AsyncWrite;
 use tokio::net::TcpStream;
 
 use crate::face::http::problem::Problem;
+use crate::face::http::routes::FOR_BROWSERS;
 
 /// The first second, after 1970, of the year 10000.
 const END: Duration = Duration::from_secs(253_402_300_800);
@@ -77,8 +78,9 @@ async fn write(stream: &TcpStream, mut bytes: &[u8]) -> io::Result<()> {
 fn refusal() -> String {
     let detail = "the clock of the service's machine shows a year before 1970 or after 9999; set it";
     let body = Problem::new(StatusCode::SERVICE_UNAVAILABLE, "clock", detail).body();
+    let for_browsers: String = FOR_BROWSERS.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
     format!(
-        "HTTP/1.1 503 Service Unavailable\r\n{}: application/problem+json\r\n{}: 60\r\n{}: close\r\n{}: {}\r\n\r\n{body}",
+        "HTTP/1.1 503 Service Unavailable\r\n{}: application/problem+json\r\n{}: 60\r\n{}: close\r\n{for_browsers}{}: {}\r\n\r\n{body}",
         header::CONTENT_TYPE,
         header::RETRY_AFTER,
         header::CONNECTION,

@@ -43,7 +43,7 @@ pub(super) fn router(app: App) -> Router {
 
 /// What browsers are to do with every answer: take it for what it says it is, tell no other site of it, and show it to no
 /// page of another site.
-const FOR_BROWSERS: [(HeaderName, &str); 5] = [
+pub(super) const FOR_BROWSERS: [(HeaderName, &str); 5] = [
     (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
     (header::REFERRER_POLICY, "no-referrer"),
     (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
