@@ -10,7 +10,9 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use hivekeep::{Bot, BotId, ClaimOptions, NewTask, Priority, RestoreOptions, Selector, Store, TaskId, TaskState};
+use hivekeep::{
+    Bot, BotId, ClaimOptions, ClaimOwner, NewTask, Priority, RestoreOptions, Selector, Store, TaskId, TaskState,
+};
 use serde_json::json;
 
 type Outcome<T = ()> = Result<T, Box<dyn Error>>;
@@ -55,7 +57,7 @@ fn main() -> Outcome {
     let crash = store.crash()?.ok_or("nobody noticed")?;
     println!("  session {} of process {} has crashed: {}", crash.session.id, crash.session.pid, crash.reason);
     println!("  the latest restore point: {}", crash.restore_point.as_deref().unwrap_or("none"));
-    assert_eq!(state(&store, "tidy")?, TaskState::Ready, "it was claimed for the session, so it is back at once");
+    assert_eq!(state(&store, "tidy")?, TaskState::Ready, "it was claimed for the process, so it is back at once");
     assert_eq!(state(&store, "test")?, TaskState::Claimed, "it was claimed for a lease, which has to end first");
 
     println!("what was claimed for a lease comes back when that ends");
@@ -83,7 +85,7 @@ fn main() -> Outcome {
 /// Claims, works and completes until nothing is left, at most so many; gives what was done.
 fn work(store: &Store, bot: &BotId, most: usize) -> Outcome<Vec<String>> {
     let mut done = Vec::new();
-    let options = ClaimOptions { session: store.session(), ..ClaimOptions::default() };
+    let options = ClaimOptions::default();
     while done.len() < most {
         let Some(claim) = store.write(|tx| tx.queue().claim(bot, &options))?.pop() else { break };
         println!("  {} does {}, attempt {}", bot, claim.id, claim.attempts);
@@ -93,12 +95,12 @@ fn work(store: &Store, bot: &BotId, most: usize) -> Outcome<Vec<String>> {
     Ok(done)
 }
 
-/// What the other process does: one claim for its session, one for a lease, and then nothing more.
+/// What the other process does: one claim for itself, as usual, one for a lease alone, and then nothing more.
 fn crash_with_two_claims(path: &Path) -> Outcome {
     let (store, bot) = (Store::open(path)?, BotId::new("BOT-1")?);
-    let for_session = ClaimOptions { session: store.session(), ..ClaimOptions::default() };
-    let for_lease = ClaimOptions { lease: LEASE, ..ClaimOptions::default() };
-    let first = store.write(|tx| tx.queue().claim(&bot, &for_session))?;
+    let for_itself = ClaimOptions::default();
+    let for_lease = ClaimOptions { lease: LEASE, owner: ClaimOwner::Nobody, ..ClaimOptions::default() };
+    let first = store.write(|tx| tx.queue().claim(&bot, &for_itself))?;
     let second = store.write(|tx| tx.queue().claim(&bot, &for_lease))?;
     println!("claimed {} and {}", first[0].id, second[0].id);
     std::thread::sleep(Duration::from_secs(60));

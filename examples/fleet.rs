@@ -99,7 +99,7 @@ fn work(path: &Path, name: &str) -> Outcome {
 }
 
 fn bot_at_work(store: &Store, bot: &BotId) -> hivekeep::Result<()> {
-    let options = ClaimOptions { session: store.session(), ..ClaimOptions::default() };
+    let options = ClaimOptions::default();
     while store.view()?.config().get("stop")?.is_none() {
         for claim in store.claim_wait(bot, &options, Duration::from_millis(500))? {
             std::thread::sleep(WORK);

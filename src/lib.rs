@@ -187,8 +187,8 @@ pub use state::documents::{DocumentId, Documents, Written};
 pub use state::ids::{BotId, SessionId, TaskId, Token};
 pub use state::page::Page;
 pub use state::queue::{
-    Claim, ClaimOptions, Holder, Memory, NewTask, Priority, Queue, Remembered, Retry, Task, TaskCounts, TaskPage,
-    TaskState,
+    Claim, ClaimOptions, ClaimOwner, Enqueued, Holder, Memory, NewTask, Obstacle, Priority, Queue, Remembered, Retry,
+    Task, TaskCounts, TaskPage, TaskState, Why,
 };
 pub use state::registry::{Bot, Registry};
 #[cfg(feature = "transfer")]

@@ -310,7 +310,7 @@ fn tasks_keep_whose_they_are_and_what_they_wait_for() {
     assert_eq!(done.finished_at.unwrap().to_string(), "2025-10-11T15:55:00Z");
     assert_eq!((&done.result, &done.attributes["completed_at"]), (&json!("works"), &json!("2025-10-11T15:55:00")));
     let held = hive.task("T-2");
-    assert_eq!((held.state, held.priority), (TaskState::Ready, Priority::P1));
+    assert_eq!((held.state, held.priority), (TaskState::Waiting, Priority::P1));
     assert_eq!(held.payload, json!({"title": "title of T-2", "description": "what is to be done"}));
     let attributes = json!({
         "title": "title of T-2", "description": "what is to be done", "status": "IN_PROGRESS", "type": "integration",

@@ -145,7 +145,7 @@ fn forks_a_child_that_lives_on(path: &Path) {
 /// A store in whose process a task was claimed.
 fn with_a_claim(path: &Path) -> Store {
     let store = Store::open(path).unwrap();
-    let options = ClaimOptions { session: store.session(), ..ClaimOptions::default() };
+    let options = ClaimOptions::default();
     store.write(|tx| tx.queue().enqueue(NewTask::new(json!(1)))).unwrap();
     let claims = store.write(|tx| tx.queue().claim(&BotId::new("ant").unwrap(), &options)).unwrap();
     assert_eq!(claims.len(), 1);

@@ -168,7 +168,7 @@ fn queue_and_assignments_go_back_as_one() {
         hive.complete(&hive.claim("ant"));
         let report = hive.restore(&point, RestoreOptions::new().only([only]));
         assert_eq!(counts(&report), [("assignments", 1, 0, 0), ("queue", 0, 1, 0)], "{only}");
-        assert_eq!((hive.task("a").state, hive.assignments()), (TaskState::Ready, vec!["ant/a".to_owned()]));
+        assert_eq!((hive.task("a").state, hive.assignments()), (TaskState::Waiting, vec!["ant/a".to_owned()]));
         assert_eq!(hive.get("kept"), Some(json!(2)));
     }
 }
@@ -220,7 +220,7 @@ fn an_assignment_by_key_is_its_task() {
         assert_eq!(hive.store.plan_restore(&point, options).unwrap().total(), 2, "{name}");
     }
     hive.restore(&point, RestoreOptions::new().only(["assignments"]).key("hive/ant/a"));
-    assert_eq!(hive.task("a").state, TaskState::Ready);
+    assert_eq!(hive.task("a").state, TaskState::Waiting);
 }
 
 #[test]

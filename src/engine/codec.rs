@@ -52,6 +52,15 @@ pub(crate) fn decode<T: Stored>(bytes: &[u8]) -> Result<T> {
     if version < T::VERSION {
         return T::upgrade(version, body);
     }
+    decode_body(body)
+}
+
+/// The value of bytes without the version in front of them, for [`Stored::upgrade`].
+///
+/// # Errors
+///
+/// `Damaged` when the bytes are not of this type or go on after it.
+pub(crate) fn decode_body<T: Stored>(body: &[u8]) -> Result<T> {
     let (value, read) = bincode::serde::decode_from_slice(body, config())
         .map_err(|source| Error::damaged(format!("{} cannot be read", T::WHAT)).with_source(source))?;
     if read != body.len() {
@@ -68,12 +77,19 @@ pub(crate) fn decode<T: Stored>(bytes: &[u8]) -> Result<T> {
 /// As [`decode`], but for what is not read.
 pub(crate) fn decode_head<T: Stored>(bytes: &[u8]) -> Result<T> {
     match bytes.split_first() {
-        Some((version, body)) if *version == T::VERSION => {
-            let damaged = |source| Error::damaged(format!("{} cannot be read", T::WHAT)).with_source(source);
-            bincode::serde::decode_from_slice(body, config()).map(|(value, _)| value).map_err(damaged)
-        }
+        Some((version, body)) if *version == T::VERSION => decode_head_body(body),
         _ => decode(bytes),
     }
+}
+
+/// The first fields of bytes without the version in front of them, for [`Stored::upgrade`].
+///
+/// # Errors
+///
+/// `Damaged` when the bytes are not of this type.
+pub(crate) fn decode_head_body<T: Stored>(body: &[u8]) -> Result<T> {
+    let damaged = |source| Error::damaged(format!("{} cannot be read", T::WHAT)).with_source(source);
+    bincode::serde::decode_from_slice(body, config()).map(|(value, _)| value).map_err(damaged)
 }
 
 fn config()

@@ -60,8 +60,7 @@ pub(crate) struct Inner {
     /// Opens the file as it was opened, for when a failure has closed it.
     pub(crate) opener: Opener,
     context: Arc<Context>,
-    session: OnceLock<u64>,
-    /// Its byte, until its end is written.
+    /// The byte of this process's session, until its end is written.
     held: OnceLock<Weak<Held>>,
     /// Whether a session is still to begin, as the disk had no room for one.
     session_put_off: AtomicBool,
@@ -92,6 +91,7 @@ pub(crate) struct Context {
     pub(crate) sink: SinkSlot,
     /// Which views are open in this process.
     pub(crate) views: Arc<Views>,
+    session: OnceLock<u64>,
     one_phase: bool,
     /// Whether the store is opened to be looked at only.
     only_looks: bool,
@@ -301,6 +301,7 @@ impl Options {
             gathered: Gathered::default(),
             sink: SinkSlot::default(),
             views: Arc::default(),
+            session: OnceLock::new(),
             one_phase: self.one_phase,
             only_looks: self.read_only,
         };
@@ -310,7 +311,6 @@ impl Options {
             gate: Gate::new(),
             opener,
             context: Arc::new(context),
-            session: OnceLock::new(),
             held: OnceLock::new(),
             session_put_off: AtomicBool::new(false),
             closing: Mutex::default(),
@@ -527,7 +527,7 @@ impl Store {
 
     /// Notes the number of this process's session, and what holds its byte.
     pub(crate) fn set_session(&self, number: u64, held: &Arc<Held>) {
-        self.inner.session.get_or_init(|| number);
+        self.inner.context.session.get_or_init(|| number);
         self.inner.held.get_or_init(|| Arc::downgrade(held));
     }
 
@@ -550,7 +550,7 @@ impl Store {
 
     /// The number of this process's session.
     pub(crate) fn session_number(&self) -> Option<u64> {
-        self.inner.session.get().copied()
+        self.inner.context.session()
     }
 
     /// As [`Store::with_handle`], but behind a closer that waits, so that writers who follow one another do not keep it
@@ -616,6 +616,11 @@ impl Drop for Inner {
 }
 
 impl Context {
+    /// The number of this process's session.
+    pub(crate) fn session(&self) -> Option<u64> {
+        self.session.get().copied()
+    }
+
     /// A write transaction in the mode that the store was opened in, unless another process has one.
     pub(crate) fn try_begin_write(&self, handle: &Handle) -> Result<Option<Owned<WriteTransaction>>> {
         Ok(handle.try_begin_write()?.map(|transaction| self.in_mode(transaction)))

@@ -27,7 +27,7 @@ use crate::state::INDEXES;
 use crate::state::audit::NewEntry;
 use crate::state::chat::NewMessage;
 use crate::state::ids::{BotId, TaskId};
-use crate::state::queue::{ClaimOptions, NewTask, Retry, TaskState};
+use crate::state::queue::{ClaimOptions, ClaimOwner, NewTask, Retry, TaskState};
 use crate::state::registry::Bot;
 
 const KEYS: [&str; 6] = ["a", "b", "c", "d", "e", "f"];
@@ -332,9 +332,11 @@ impl Fleet {
         let bot = BotId::new(*choices.of(&["ant", "bee", "cat"]))?;
         let session = if choices.once_in(2) { self.store.session() } else { None };
         let (max, verb) = (1 + choices.below(2), choices.below(5));
+        let owner = session.map_or(ClaimOwner::Nobody, ClaimOwner::Session);
+        let options = ClaimOptions { lease: LEASE, max, owner, ..ClaimOptions::default() };
         let claimed = self.store.write(|tx| {
             tx.queue().enqueue(NewTask::new("work").id(id.clone()).max_attempts(1000))?;
-            let claims = tx.queue().claim(&bot, &ClaimOptions { lease: LEASE, max, session })?;
+            let claims = tx.queue().claim(&bot, &options)?;
             for claim in &claims {
                 match verb {
                     0 => drop(tx.queue().complete(&claim.id, claim.token, Value::Null)?),

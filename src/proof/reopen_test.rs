@@ -47,7 +47,7 @@ fn after_a_failed_commit_the_store_is_opened_anew_and_its_session_goes_on() {
         let folder = tempfile::tempdir().unwrap();
         let fleet = fleet(folder.path(), mode);
         let (store, session) = (fleet.store.clone(), fleet.store.session());
-        let (bot, options) = (BotId::new("ant").unwrap(), ClaimOptions { session, ..ClaimOptions::default() });
+        let (bot, options) = (BotId::new("ant").unwrap(), ClaimOptions::default());
         let task = store.write(|tx| tx.queue().enqueue(NewTask::new(json!(1)))).unwrap();
         let claim = store.write(|tx| tx.queue().claim(&bot, &options)).unwrap().remove(0);
         put(&store, "kept", 1).unwrap();

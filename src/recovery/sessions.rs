@@ -152,7 +152,8 @@ impl Store {
         begun
     }
 
-    /// The session of this process, when the store was opened with one: give it to claims whose work is done here.
+    /// The session of this process, when the store was opened with one. Claims of this process belong to it unless they say
+    /// [otherwise](crate::ClaimOwner).
     pub fn session(&self) -> Option<SessionId> {
         self.session_number().map(SessionId)
     }

@@ -9,7 +9,7 @@ use crate::engine::store::{Options, Store};
 use crate::error::ErrorKind;
 use crate::recovery::sessions::{Session, SessionState};
 use crate::state::ids::{BotId, SessionId};
-use crate::state::queue::{ClaimOptions, NewTask, TaskState};
+use crate::state::queue::{ClaimOptions, ClaimOwner, NewTask, TaskState};
 
 struct Hive {
     folder: tempfile::TempDir,
@@ -49,7 +49,10 @@ impl Hive {
                 tx.put_row(crate::engine::schema::Table::Sessions, &id.to_be_bytes(), &bytes)?;
                 let bot = BotId::new("BOT-1")?;
                 tx.queue().enqueue(NewTask::new("work"))?;
-                tx.queue().claim(&bot, &ClaimOptions { session: Some(SessionId(id)), ..ClaimOptions::default() })?;
+                tx.queue().claim(
+                    &bot,
+                    &ClaimOptions { owner: ClaimOwner::Session(SessionId(id)), ..ClaimOptions::default() },
+                )?;
                 Ok(Outcome::Commit(()))
             })
             .unwrap();

@@ -13,7 +13,7 @@ use crate::engine::view::View;
 use crate::engine::write::WriteTx;
 use crate::error::{Error, Result};
 use crate::state::ids::{BotId, TaskId};
-use crate::state::queue::{Task, TaskState};
+use crate::state::queue::Task;
 
 /// Between the bot and the task in a key; no name has it in it.
 const END: u8 = 0;
@@ -162,7 +162,7 @@ pub(crate) fn key_of_names(bot: &str, task: &str) -> Vec<u8> {
 fn held(task: &Task) -> Option<(&BotId, Hold, Option<Timestamp>)> {
     match (&task.holder, &task.assigned_to) {
         (Some(holder), _) => Some((&holder.bot, Hold::Claimed, Some(holder.since))),
-        (None, Some(bot)) if task.state == TaskState::Ready => Some((bot, Hold::Assigned, None)),
+        (None, Some(bot)) if !task.state.is_finished() => Some((bot, Hold::Assigned, None)),
         _ => None,
     }
 }

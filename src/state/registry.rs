@@ -111,6 +111,11 @@ pub struct Registry<R> {
     records: R,
 }
 
+/// The registry, read from whatever it is read from.
+pub(super) fn registry_of<R: Records>(records: R) -> Registry<R> {
+    Registry { records }
+}
+
 impl WriteTx<'_> {
     /// The registry.
     pub fn registry(&mut self) -> Registry<&mut Self> {

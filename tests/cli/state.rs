@@ -52,9 +52,9 @@ fn people_get_aligned_columns() {
     let out = hive.ok(&["get", "queue"]);
     assert_eq!(
         out,
-        "TASK   PRIORITY  STATE  BOT  ATTEMPTS  PAYLOAD\n\
-         build  P1        ready  -    0/5       {\"build\":1}\n\
-         test   P2        ready  -    0/5       {\"test\":1}\n"
+        "TASK   PRIORITY  STATE    BOT  ATTEMPTS  PAYLOAD\n\
+         build  P1        ready    -    0/5       {\"build\":1}\n\
+         test   P2        waiting  -    0/5       {\"test\":1}\n"
     );
     assert!(hive.ok(&["get", "registry"]).starts_with("BOT    KIND  STATUS"));
 }
@@ -316,7 +316,8 @@ fn everything_that_can_be_said_of_a_task_is_kept() {
     hive.ok(&["queue", "push", "1", "--id", "never", "--not-before", "9999-12-31T23:59:59Z"]);
     assert_eq!(hive.json(&["get", "queue", "never"])["not_before"], "9999-12-30T22:00:00.000000+00:00");
     assert_eq!(task["attributes"].to_string(), "{\"cost\":1.50}");
-    assert_eq!(hive.ok(&["queue", "push", "2", "--idempotency-key", "k"]), "t\n");
+    assert_eq!(hive.ok(&["queue", "push", "2", "--idempotency-key", "k", "--allow-different"]), "t\n");
+    assert!(hive.refused(&["queue", "push", "2", "--idempotency-key", "k"], 1).contains("task=t state=waiting"));
 }
 
 #[test]
@@ -337,11 +338,11 @@ fn status_counts_what_the_store_holds() {
     hive.ok(&["point", "create", "first"]);
     let status = hive.json(&["status", "--sizes"]);
     assert_eq!(status["collections"]["registry"]["count"], 3);
-    assert_eq!((&status["tasks"]["ready"], &status["points"]["total"]), (&json!(2), &json!(1)));
+    assert_eq!((&status["tasks"]["waiting"], &status["points"]["total"]), (&json!(1), &json!(1)));
     assert_eq!(status["points"]["latest"]["description"], "first");
     assert_eq!(status["sizes"]["live"]["rows"], 6);
     let out = hive.ok(&["status"]);
-    assert!(out.contains("records  config 1, queue 2, registry 3\ntasks    2 ready\npoints   1\n"), "{out}");
+    assert!(out.contains("records  config 1, queue 2, registry 3\ntasks    1 waiting, 1 ready\npoints   1\n"), "{out}");
 }
 
 #[test]

@@ -105,11 +105,7 @@ const VICTIM: &str = "HIVEKEEP_TEST_VICTIM";
 fn a_bot_process_that_is_killed_gives_its_tasks_back_to_those_who_go_on() {
     if let Some(path) = std::env::var_os(VICTIM) {
         let store = hivekeep::Store::open(path).unwrap();
-        let options = hivekeep::ClaimOptions {
-            lease: std::time::Duration::from_secs(600),
-            session: store.session(),
-            ..Default::default()
-        };
+        let options = hivekeep::ClaimOptions { lease: std::time::Duration::from_secs(600), ..Default::default() };
         let bot = "BOT-9".parse().unwrap();
         store.write(|tx| tx.queue().claim(&bot, &options)).unwrap();
         loop {

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use hivekeep::{
-    BotId, Claim, ClaimOptions, Entry, ErrorKind, NewEntry, NewTask, Page, Queue, Retry, Store, Task, TaskCounts,
-    TaskState, WriteTx,
+    BotId, Claim, ClaimOptions, ClaimOwner, Entry, ErrorKind, NewEntry, NewTask, Page, Queue, Retry, Store, Task,
+    TaskCounts, TaskState, WriteTx,
 };
 use serde_json::json;
 
@@ -96,8 +96,9 @@ impl Bot<'_> {
 
     /// Some bots claim for their process, whose death gives the tasks back; others until their lease ends.
     fn claim(&mut self) -> Vec<Claim> {
-        let session = self.store.session().filter(|_| self.numbers.below(2) == 0);
-        let options = ClaimOptions { session, lease: LEASE, max: 1 + self.numbers.below(2) as usize };
+        let owner = if self.numbers.below(2) == 0 { ClaimOwner::Process } else { ClaimOwner::Nobody };
+        let max = 1 + self.numbers.below(2) as usize;
+        let options = ClaimOptions { owner, lease: LEASE, max, ..ClaimOptions::default() };
         let claims = self.store.write(|tx| {
             let claims = tx.queue().claim(&self.id, &options)?;
             for claim in &claims {

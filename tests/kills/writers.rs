@@ -76,7 +76,7 @@ impl Writer<'_> {
         self.store.write(|tx| tx.queue().enqueue(task)).unwrap();
         self.log.note("enqueued", &id, 0);
         let bot = BotId::new(&self.name).unwrap();
-        let options = ClaimOptions { session: self.store.session(), ..ClaimOptions::default() };
+        let options = ClaimOptions::default();
         for claim in self.store.write(|tx| tx.queue().claim(&bot, &options)).unwrap() {
             let name = claim.id.as_str();
             self.store

@@ -114,6 +114,7 @@ fn setup() -> Setup {
         backup_interval: None,
         policy: Some(None),
         purge_finished: None,
+        priority_aging: None,
         history: None,
         stale_mark: None,
         event_log: None,

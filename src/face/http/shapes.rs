@@ -60,6 +60,50 @@ pub(super) const TASK: Shape = Shape {
         needed("payload", Any, "what is to be done"),
         needed("result", Any, "what came out; null until it is done"),
         needed("attributes", Object, "anything else"),
+        nullable("ready_since", Time, "since when it could be claimed; null while it is scheduled or waits for a task"),
+    ],
+};
+
+pub(super) const PUSHED: Shape = Shape {
+    name: "PushedTask",
+    about: "a task that was put into the queue, now or before",
+    members: &[
+        needed("id", Text, "its name"),
+        needed("priority", Word(|| Priority::ALL.map(Priority::as_str).to_vec()), "the most urgent is P0"),
+        needed("sequence", Number, "its place among those of the same priority"),
+        needed("state", Word(|| TaskState::ALL.map(TaskState::as_str).to_vec()), "where it is in its life"),
+        nullable("holder", Of(&HOLDER), "who holds it, while it is claimed"),
+        nullable("assigned_to", Text, "the only bot that may claim it"),
+        needed("capabilities", TEXTS, "what a bot must be able to do"),
+        needed("waiting_for", TEXTS, "the tasks that it still waits for"),
+        nullable("not_before", Time, "nobody may claim it before"),
+        nullable("finished_at", Time, "when it became done, failed, dead or cancelled"),
+        nullable("idempotency_key", Text, "the same key again gives the same task"),
+        needed("depends_on", TEXTS, "the tasks that must be done before"),
+        needed("attempts", Number, "how often it was claimed, without claims that were released"),
+        needed("max_attempts", Number, "when as many attempts have failed it is dead"),
+        needed("enqueued_at", Time, "when it came into the queue"),
+        nullable("finished_by", Text, "who held it when it was finished"),
+        nullable("last_error", Text, "why the last attempt failed"),
+        needed("payload", Any, "what is to be done"),
+        needed("result", Any, "what came out; null until it is done"),
+        needed("attributes", Object, "anything else"),
+        nullable("ready_since", Time, "since when it could be claimed; null while it is scheduled or waits for a task"),
+        needed("existing", Flag, "whether it is the earlier task of that idempotency key, in whatever state"),
+    ],
+};
+
+pub(super) const WHY: Shape = Shape {
+    name: "Why",
+    about: "why a task is not claimed, or who may claim it",
+    members: &[
+        needed("id", Text, "the task"),
+        needed("state", Word(|| TaskState::ALL.map(TaskState::as_str).to_vec()), "where it is in its life"),
+        needed("reasons", List(&Object), "what keeps it, each with its reason and what that is about"),
+        needed("anybody", Flag, "whether every bot may claim it now, registered or not, that holds less than it may"),
+        needed("may_claim", TEXTS, "registered bots that may claim it now, ten at most"),
+        needed("may_claim_more", Number, "how many more of these there are"),
+        needed("text", Text, "all of this in one line"),
     ],
 };
 

@@ -48,6 +48,8 @@ pub(crate) struct Setup {
     pub(crate) policy: Option<Option<Policy>>,
     /// Tasks that have been finished for longer are removed; none for keeping them.
     pub(crate) purge_finished: Option<Duration>,
+    /// Claims raise the priority of a task for each time that it has been ready for so long; none for never.
+    pub(crate) priority_aging: Option<Duration>,
     /// Every commit of this long can be gone back to.
     pub(crate) history: Option<Duration>,
     /// A clean mark older than this counts as a crash when its process is found dead.
@@ -135,6 +137,11 @@ impl Running {
 }
 
 impl Instance {
+    /// For each time that a task has been ready for so long, a claim takes it as one priority more urgent.
+    pub(crate) fn priority_aging(&self) -> Option<Duration> {
+        self.running.read().setup.priority_aging
+    }
+
     /// Opens or creates the store at `path`, then starts what works beside it.
     ///
     /// # Errors

@@ -26,7 +26,7 @@ use crate::state::queue::task::{Task, TaskState};
 pub(crate) fn check_queue<R: Records>(records: &R, report: &mut dyn FnMut(String)) -> Result<()> {
     let queue = Queue { records };
     let mut given = Given::default();
-    for task in queue.list() {
+    for task in queue.stored_tasks() {
         let task = task?;
         given.see(&task);
         let id = &task.id;
@@ -38,7 +38,7 @@ pub(crate) fn check_queue<R: Records>(records: &R, report: &mut dyn FnMut(String
             report(format!("a task waits for one that is done: task={id} waiting_for={other}"));
         }
     }
-    let (kept, counted) = (queue.counts()?, queue.counts_from_tasks()?);
+    let (kept, counted) = (queue.kept_counts()?, queue.counts_from_tasks()?);
     if kept != counted {
         report(format!("the counts of the queue are wrong: kept={kept:?} counted={counted:?}"));
     }
@@ -78,7 +78,7 @@ pub(crate) fn mend_queue(tx: &mut WriteTx<'_>) -> Result<u64> {
         };
         if waiting_for != task.waiting_for {
             mended += 1;
-            tx.queue().save(Some(&task), &Task { waiting_for, ..task.clone() })?;
+            tx.queue().save(Some(&task), Task { waiting_for, ..task.clone() })?;
         }
         Ok(())
     })?;
@@ -91,7 +91,7 @@ pub(crate) fn mend_queue(tx: &mut WriteTx<'_>) -> Result<u64> {
 /// The rows of the queue's counters, and the highest number of each that a task has.
 pub(crate) fn numbers_of_tasks<R: Records>(records: &R) -> Result<[(Vec<u8>, u64); 2]> {
     let mut given = Given::default();
-    for task in (Queue { records }).list() {
+    for task in (Queue { records }).stored_tasks() {
         given.see(&task?);
     }
     Ok([(meta::counter_key(TOKEN), given.token), (meta::counter_key(SEQUENCE), given.sequence)])

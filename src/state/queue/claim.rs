@@ -1,5 +1,7 @@
 //! Claiming: a bot takes tasks, highest priority first, first in first out within one.
 
+use std::cmp::Reverse;
+use std::collections::{BTreeSet, BinaryHeap};
 use std::ops::ControlFlow;
 use std::time::Duration;
 
@@ -8,7 +10,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use crate::clock::{after, as_stored};
-use crate::engine::records::Records;
+use crate::engine::records::{Records, scan_rows};
 use crate::engine::schema::Table;
 use crate::engine::write::WriteTx;
 use crate::error::{Error, Result};
@@ -16,8 +18,9 @@ use crate::limits;
 use crate::state::ids::{BotId, SessionId, TaskId, Token};
 use crate::state::queue::Queue;
 use crate::state::queue::damage::PassedOver;
-use crate::state::queue::keys::{self, Found, Lane};
-use crate::state::queue::task::{Holder, Task, TaskState};
+use crate::state::queue::keys::{Found, Lane};
+use crate::state::queue::obstacle::{Claimant, obstacle};
+use crate::state::queue::task::{Holder, Priority, Task, TaskState};
 use crate::state::registry::{Bot, DEFAULT_MAX_CONCURRENT};
 
 /// The counter of tokens.
@@ -26,7 +29,7 @@ pub(super) const TOKEN: &str = "token";
 const LEASE: Duration = Duration::from_secs(30);
 /// How many expired leases, and how many tasks that came due, one claim deals with. More are left to the next one, so
 /// that no claim is slow.
-const HOUSEKEEPING_MAX: usize = 128;
+pub(super) const HOUSEKEEPING_MAX: usize = 128;
 
 /// How a bot claims.
 ///
@@ -44,15 +47,34 @@ pub struct ClaimOptions {
     pub lease: Duration,
     /// At most this many tasks; one unless set.
     pub max: usize,
-    /// The session of this process, when the work is done in it: should the process crash, the tasks go back at once,
-    /// before their leases end.
-    pub session: Option<SessionId>,
+    /// How many tasks the bot may hold; three unless set. For a registered bot that has a
+    /// [`max_concurrent`](Bot::max_concurrent) the smaller of both counts.
+    pub max_concurrent: Option<u32>,
+    /// With whom the claim ends before its lease does: with this process, unless set.
+    pub owner: ClaimOwner,
+    /// Raises the priority of a task by one for each time that it has been ready for so long, so that urgent work without
+    /// end does not keep it waiting for ever; a P3 task counts as P0 after three times. Off unless set.
+    pub aging: Option<Duration>,
 }
 
 impl Default for ClaimOptions {
     fn default() -> Self {
-        Self { lease: LEASE, max: 1, session: None }
+        Self { lease: LEASE, max: 1, max_concurrent: None, owner: ClaimOwner::Process, aging: None }
     }
+}
+
+/// With whom a claim ends before its lease does.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ClaimOwner {
+    /// With the process that claims, because the work is done in it: should it crash, its tasks go back at once. A store
+    /// that was opened without a [session](crate::Options::session) notices no crash; there only the lease counts.
+    #[default]
+    Process,
+    /// With the process that has this session.
+    Session(SessionId),
+    /// With nobody: the work is done elsewhere, and only the end of the lease takes it back. Claims over HTTP and of the
+    /// command line are like that.
+    Nobody,
 }
 
 /// A task that a bot has claimed: what is to be done, and the token that proves that it may.
@@ -79,7 +101,8 @@ impl Queue<&mut WriteTx<'_>> {
     /// and that ask for nothing it cannot do, those of the highest priority, and of these the ones that came first.
     ///
     /// It takes fewer than `max` when there are not as many, or when the bot would hold more than its
-    /// [`max_concurrent`](Bot::max_concurrent). A bot that is not registered can do nothing special and may hold three.
+    /// [`max_concurrent`](Bot::max_concurrent). A bot that is not registered can do nothing special and may hold three, or
+    /// as many as the options say. [`why_nothing`](Queue::why_nothing) tells why it took none.
     /// Leases that have ended are dealt with first, as by [`expire`](Queue::expire). A task that is damaged is passed over.
     ///
     /// # Errors
@@ -109,32 +132,29 @@ impl Queue<&mut WriteTx<'_>> {
         self.take_back_expired(HOUSEKEEPING_MAX, &mut passed)?;
         self.make_due(HOUSEKEEPING_MAX, &mut passed)?;
         let registered = self.records.registry().get(bot)?;
-        let free = self.free_hands(bot, registered.as_ref())?;
-        let count = options.max.min(free);
-        let chosen = self.choose(bot, registered.as_ref(), count, &mut passed)?;
-        passed.unless(count == 0 || !chosen.is_empty())?;
+        let claimant = self.claimant(bot, registered.as_ref(), options)?;
+        let chosen = self.choose(&claimant, options, &mut passed)?;
+        passed.unless(claimant.free().min(options.max) == 0 || !chosen.is_empty())?;
         chosen.into_iter().map(|task| self.hand_over(&task, bot, options)).collect()
     }
 
     /// The tasks to hand over: the best of the heads of every lane that is open to the bot.
-    fn choose(
-        &self,
-        bot: &BotId,
-        registered: Option<&Bot>,
-        count: usize,
-        passed: &mut PassedOver,
-    ) -> Result<Vec<Task>> {
+    fn choose(&self, bot: &Claimant<'_>, options: &ClaimOptions, passed: &mut PassedOver) -> Result<Vec<Task>> {
+        let count = options.max.min(bot.free());
         if count == 0 {
             return Ok(Vec::new());
         }
-        let lanes = self.open_lanes(bot, registered)?;
+        let lanes = self.lanes_open_to(Some(bot.id), bot.able)?;
         let mut ask = count;
         loop {
-            let heads = self.heads(&lanes, ask)?;
+            let heads = match options.aging {
+                Some(period) => self.aged_heads(&lanes, ask, period, passed)?,
+                None => self.heads(&lanes, ask)?,
+            };
             let mut tasks = Vec::new();
             for id in &heads {
                 if tasks.len() < count {
-                    tasks.extend(passed.whole(self.changeable(id, TaskState::Ready))?);
+                    tasks.extend(passed.whole(self.claimable(id, bot))?);
                 }
             }
             if tasks.len() == count || heads.len() < ask {
@@ -142,6 +162,18 @@ impl Queue<&mut WriteTx<'_>> {
             }
             // Behind each that was passed over there may be one that is whole.
             ask = count.saturating_add(heads.len() - tasks.len());
+        }
+    }
+
+    /// The task that a row of an open lane names, which must be one that the bot may claim.
+    fn claimable(&self, id: &TaskId, bot: &Claimant<'_>) -> Result<Task> {
+        let task = self.changeable(id, TaskState::Ready)?;
+        match obstacle(&task, bot, self.now()) {
+            None => Ok(task),
+            Some(reason) => Err(Error::damaged(format!(
+                "the index names a task that the bot may not claim ({reason}); run check: task={id} bot={}",
+                bot.id
+            ))),
         }
     }
 
@@ -157,6 +189,47 @@ impl Queue<&mut WriteTx<'_>> {
         Ok(heads.into_iter().take(count).map(|(_, _, id)| id).collect())
     }
 
+    /// The first tasks of all lanes together, when each full period that a task has been ready raises its priority by one.
+    ///
+    /// Within a priority of a lane they keep their order, so the head of each is looked at, and one more task for each that
+    /// is taken.
+    fn aged_heads(
+        &self,
+        lanes: &[Lane],
+        count: usize,
+        period: Duration,
+        passed: &mut PassedOver,
+    ) -> Result<Vec<TaskId>> {
+        let mut lines = Vec::new();
+        let mut first = BinaryHeap::new();
+        for lane in lanes {
+            for priority in Priority::ALL {
+                lines.push(
+                    scan_rows(&self.records, Table::Index, lane.rows_of(priority))
+                        .map(move |row| row.and_then(|(row, _)| lane.place_of(&row))),
+                );
+            }
+        }
+        let place = |place: Result<(u8, u64, TaskId)>, passed: &mut PassedOver| -> Result<_> {
+            let (priority, sequence, id) = place?;
+            let ready = passed.whole(self.indexed(&id))?.map(|task| task.ready_since.unwrap_or(task.enqueued_at));
+            Ok((aged(priority, ready, self.now(), period), sequence, id))
+        };
+        for (line, rows) in lines.iter_mut().enumerate() {
+            if let Some(next) = rows.next() {
+                first.push(Reverse((place(next, passed)?, line)));
+            }
+        }
+        let mut heads = Vec::new();
+        while let Some(Reverse(((_, _, id), line))) = first.pop().filter(|_| heads.len() < count) {
+            heads.push(id);
+            if let Some(next) = lines.get_mut(line).and_then(Iterator::next) {
+                first.push(Reverse((place(next, passed)?, line)));
+            }
+        }
+        Ok(heads)
+    }
+
     /// Makes the bot the task's holder.
     fn hand_over(&mut self, task: &Task, bot: &BotId, options: &ClaimOptions) -> Result<Claim> {
         let now = self.now();
@@ -166,52 +239,46 @@ impl Queue<&mut WriteTx<'_>> {
             since: now,
             deadline: as_stored(after(now, options.lease)),
             lease_ms: millis(options.lease),
-            session: options.session,
+            session: match options.owner {
+                ClaimOwner::Process => self.records.context.session(),
+                ClaimOwner::Session(session) => Some(session.0),
+                ClaimOwner::Nobody => None,
+            }
+            .map(SessionId),
         };
         let (token, deadline) = (holder.token, holder.deadline);
         let attempts = task.attempts.saturating_add(1);
         let claimed = Task { state: TaskState::Claimed, holder: Some(holder), attempts, ..task.clone() };
-        self.save(Some(task), &claimed)?;
-        let Task { id, payload, attributes, .. } = claimed;
+        let Task { id, payload, attributes, .. } = self.save(Some(task), claimed)?;
         Ok(Claim { id, token, payload, deadline, attempts, attributes })
     }
 }
 
 #[expect(private_bounds, reason = "what a queue is read from is the crate's own matter")]
 impl<R: Records> Queue<R> {
-    /// How many more tasks the bot may hold.
-    pub(super) fn free_hands(&self, bot: &BotId, registered: Option<&Bot>) -> Result<usize> {
-        let most = registered.map_or(DEFAULT_MAX_CONCURRENT, Bot::most_at_once);
-        let most = usize::try_from(most).unwrap_or(usize::MAX);
-        let held = self.records.rows(Table::Index, &keys::held_by(bot).range(), most)?;
-        Ok(most - held.len())
-    }
-
-    /// The lanes that have ready tasks and are open to the bot.
-    fn open_lanes(&self, bot: &BotId, registered: Option<&Bot>) -> Result<Vec<Lane>> {
+    /// The lanes that have ready tasks and are open to a bot that can do this.
+    pub(super) fn lanes_open_to(&self, bot: Option<&BotId>, able: &BTreeSet<String>) -> Result<Vec<Lane>> {
         let mut lanes = Vec::new();
-        let all = self.each_open_lane(bot, registered, |lane| {
+        let all = self.each_open_lane(bot, able, |lane| {
             lanes.push(lane);
             ControlFlow::Continue(())
         });
         all.map(|_| lanes)
     }
 
-    /// Whether there is such a lane.
-    pub(super) fn has_open_lane(&self, bot: &BotId, registered: Option<&Bot>) -> Result<bool> {
-        Ok(self.each_open_lane(bot, registered, |_| ControlFlow::Break(()))?.is_break())
+    /// Whether there is a lane that is open to the bot.
+    pub(super) fn has_open_lane(&self, bot: &Claimant<'_>) -> Result<bool> {
+        Ok(self.each_open_lane(Some(bot.id), bot.able, |_| ControlFlow::Break(()))?.is_break())
     }
 
     /// Finds them by leaping from one to the next.
     fn each_open_lane(
         &self,
-        bot: &BotId,
-        registered: Option<&Bot>,
+        bot: Option<&BotId>,
+        able: &BTreeSet<String>,
         mut found: impl FnMut(Lane) -> ControlFlow<()>,
     ) -> Result<ControlFlow<()>> {
-        let none = Default::default();
-        let able = registered.map_or(&none, |bot| &bot.specializations);
-        for assignee in [None, Some(bot)] {
+        for assignee in [None, bot] {
             let head = Lane::lanes_of(assignee);
             let all = head.clone().range();
             let mut rest = all.clone();
@@ -225,9 +292,25 @@ impl<R: Records> Queue<R> {
                 };
                 rest = all.clone().from(&next);
             }
+            if bot.is_none() {
+                break;
+            }
         }
         Ok(ControlFlow::Continue(()))
     }
+}
+
+/// How many tasks a bot may hold: as its registration says, or the options of its claim, the smaller where both do.
+pub(super) fn most_at_once(registered: Option<&Bot>, options: &ClaimOptions) -> u32 {
+    let own = registered.and_then(|bot| bot.max_concurrent);
+    own.into_iter().chain(options.max_concurrent).min().unwrap_or(DEFAULT_MAX_CONCURRENT)
+}
+
+/// The priority of a task that has been ready since a time: one less, which is more urgent, for each full period.
+fn aged(priority: u8, ready: Option<Timestamp>, now: Timestamp, period: Duration) -> u8 {
+    let waited = ready.and_then(|ready| Duration::try_from(now.duration_since(ready)).ok()).unwrap_or_default();
+    let periods = waited.as_millis().checked_div(period.as_millis()).unwrap_or(u128::MAX);
+    priority.saturating_sub(u8::try_from(periods).unwrap_or(u8::MAX))
 }
 
 /// Refuses a lease that would be over as it begins, or not for a week.

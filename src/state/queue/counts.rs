@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::clock::as_stored;
 use crate::engine::codec::{self, Stored};
 use crate::engine::digest::Stats;
-use crate::engine::records::{Records, scan_rows};
+use crate::engine::records::{KeyRange, Records, scan_rows};
 use crate::engine::schema::{CollectionId, Table};
 use crate::engine::write::WriteTx;
 use crate::error::{Error, Result};
@@ -30,7 +30,11 @@ const CLOCK_SLACK: Duration = Duration::from_secs(1);
 /// How many tasks are in each state.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TaskCounts {
-    /// To be claimed: now, later, or once others are done.
+    /// Not before a time that is still to come.
+    pub scheduled: u64,
+    /// For other tasks, or for somebody who could do them.
+    pub waiting: u64,
+    /// To be claimed now.
     pub ready: u64,
     /// Held by bots.
     pub claimed: u64,
@@ -48,6 +52,8 @@ impl TaskCounts {
     /// How many are in that state.
     pub fn of(&self, state: TaskState) -> u64 {
         match state {
+            TaskState::Scheduled => self.scheduled,
+            TaskState::Waiting => self.waiting,
             TaskState::Ready => self.ready,
             TaskState::Claimed => self.claimed,
             TaskState::Done => self.done,
@@ -62,8 +68,18 @@ impl TaskCounts {
         TaskState::ALL.into_iter().fold(0, |total, state| total.wrapping_add(self.of(state)))
     }
 
+    /// So many are in another state than was said.
+    pub(super) fn change(&mut self, from: TaskState, to: TaskState, count: u64) {
+        let was = self.of_mut(from);
+        *was = was.saturating_sub(count);
+        let is = self.of_mut(to);
+        *is = is.saturating_add(count);
+    }
+
     fn of_mut(&mut self, state: TaskState) -> &mut u64 {
         match state {
+            TaskState::Scheduled => &mut self.scheduled,
+            TaskState::Waiting => &mut self.waiting,
             TaskState::Ready => &mut self.ready,
             TaskState::Claimed => &mut self.claimed,
             TaskState::Done => &mut self.done,
@@ -74,7 +90,7 @@ impl TaskCounts {
     }
 }
 
-/// The stored counts.
+/// The stored counts: by the records alone, so that they change only when tasks do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Tally {
     /// What the queue held when it was written; they count only as long as it holds just that.
@@ -86,8 +102,34 @@ pub(super) struct Tally {
 }
 
 impl Stored for Tally {
-    const VERSION: u8 = 1;
+    const VERSION: u8 = 2;
     const WHAT: &'static str = "the counts of the queue";
+
+    fn upgrade(_version: u8, bytes: &[u8]) -> Result<Self> {
+        let FirstTally { written_at, .. } = codec::decode_body(bytes)?;
+        // No queue is like that, so the index is counted.
+        let stats = Stats { count: u64::MAX, ..Stats::default() };
+        Ok(Self { stats, counts: TaskCounts::default(), written_at })
+    }
+}
+
+/// Version 1, in which scheduled and waiting tasks were counted as ready.
+#[derive(Serialize, Deserialize)]
+struct FirstTally {
+    stats: Stats,
+    ready: u64,
+    claimed: u64,
+    done: u64,
+    failed: u64,
+    dead: u64,
+    cancelled: u64,
+    #[serde(with = "crate::clock::time")]
+    written_at: Timestamp,
+}
+
+impl Stored for FirstTally {
+    const VERSION: u8 = 1;
+    const WHAT: &'static str = Tally::WHAT;
 }
 
 impl Tally {
@@ -101,8 +143,9 @@ impl Tally {
 impl<R: Records> Queue<R> {
     /// How many tasks are in each state.
     ///
-    /// This costs the same however many there are, but for two cases: as of a point every task is read, and between a
-    /// restore of the queue and its next change every task but the done ones is counted in the index.
+    /// This costs the same however many there are, but for these: tasks that came due since the last claim are read, those
+    /// that nobody could claim are counted in the index; as of a point every task is read, and between a restore of the
+    /// queue and its next change every task but the done ones is counted in the index.
     ///
     /// # Errors
     ///
@@ -121,9 +164,11 @@ impl<R: Records> Queue<R> {
     /// # Ok::<(), hivekeep::Error>(())
     /// ```
     pub fn counts(&self) -> Result<TaskCounts> {
-        if !self.records.is_now() {
-            return self.counts_from_tasks();
-        }
+        if self.records.is_now() { self.corrected(self.kept_counts()?) } else { self.counts_as_shown() }
+    }
+
+    /// The counts by the records alone, as they are kept.
+    pub(super) fn kept_counts(&self) -> Result<TaskCounts> {
         let stats = self.records.stats(CollectionId::QUEUE)?;
         match Tally::stored(&self.records)? {
             Some(tally) if tally.stats == stats => Ok(tally.counts),
@@ -131,7 +176,7 @@ impl<R: Records> Queue<R> {
         }
     }
 
-    pub(super) fn counts_from_tasks(&self) -> Result<TaskCounts> {
+    fn counts_as_shown(&self) -> Result<TaskCounts> {
         let mut counts = TaskCounts::default();
         for task in self.list() {
             *counts.of_mut(task?.state) += 1;
@@ -139,10 +184,21 @@ impl<R: Records> Queue<R> {
         Ok(counts)
     }
 
+    /// The counts by the records alone, counted.
+    pub(super) fn counts_from_tasks(&self) -> Result<TaskCounts> {
+        let mut counts = TaskCounts::default();
+        for task in self.stored_tasks() {
+            *counts.of_mut(task?.state_by_record()) += 1;
+        }
+        Ok(counts)
+    }
+
     /// Done tasks, which are the most, are what is left.
     fn counts_from_index(&self, stats: &Stats) -> Result<TaskCounts> {
         let mut counts = TaskCounts {
-            ready: self.count_rows(keys::ready())? + self.count_rows(keys::delayed())? + self.count_waiting()?,
+            scheduled: self.count_rows(keys::delayed())?,
+            waiting: self.count_waiting()?,
+            ready: self.count_rows(keys::ready())?,
             claimed: self.count_rows(keys::leases())?,
             done: 0,
             failed: self.count_rows(keys::finished(TaskState::Failed))?,
@@ -168,6 +224,11 @@ impl<R: Records> Queue<R> {
 
     fn count_rows(&self, rows: Key) -> Result<u64> {
         scan_rows(&self.records, Table::Index, rows.range()).try_fold(0, |count, row| row.map(|_| count + 1))
+    }
+
+    /// Calls `visit` with each row of the index in a range.
+    pub(super) fn each_row(&self, rows: KeyRange, mut visit: impl FnMut(&Self, &[u8]) -> Result<()>) -> Result<()> {
+        scan_rows(&self.records, Table::Index, rows).try_for_each(|row| visit(self, &row?.0))
     }
 
     /// A task has a row for each task that it waits for.
@@ -201,7 +262,7 @@ impl Queue<&mut WriteTx<'_>> {
 
     /// What was set by the clock before it went back is put right, so times count from now on.
     pub(super) fn accept_the_time(&mut self) -> Result<()> {
-        let counts = self.counts()?;
+        let counts = self.kept_counts()?;
         self.write_counts(counts, as_stored(self.records.now()))
     }
 
@@ -217,12 +278,17 @@ mod tests {
 
     #[test]
     fn the_bytes_of_the_counts_are_fixed() {
-        let counts = TaskCounts { ready: 1, claimed: 2, done: 3, failed: 4, dead: 5, cancelled: 6 };
-        let stats = Stats { count: 21, bytes: 9, ..Stats::default() };
-        let tally = Tally { stats, counts, written_at: Timestamp::from_microsecond(7).unwrap() };
-        let golden = [&[1, 21, 9][..], &[0; 32], &[1, 2, 3, 4, 5, 6, 14]].concat();
+        let counts =
+            TaskCounts { scheduled: 1, waiting: 2, ready: 3, claimed: 4, done: 5, failed: 6, dead: 7, cancelled: 8 };
+        let stats = Stats { count: 36, bytes: 9, ..Stats::default() };
+        let written_at = Timestamp::from_microsecond(7).unwrap();
+        let tally = Tally { stats, counts, written_at };
+        let golden = [&[2, 36, 9][..], &[0; 32], &[1, 2, 3, 4, 5, 6, 7, 8, 14]].concat();
         assert_eq!(codec::encode(&tally).unwrap(), golden);
         assert_eq!(codec::decode::<Tally>(&golden).unwrap(), tally);
-        assert_eq!(counts.total(), 21);
+        assert_eq!(counts.total(), 36);
+        let first = [&[1, 21, 9][..], &[0; 32], &[1, 2, 3, 4, 5, 6, 14]].concat();
+        let upgraded = codec::decode::<Tally>(&first).unwrap();
+        assert_eq!((upgraded.written_at, upgraded.stats == stats), (written_at, false), "it is counted anew");
     }
 }

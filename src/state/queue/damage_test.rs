@@ -13,7 +13,7 @@ use crate::state::audit::NewEntry;
 use crate::state::ids::{SessionId, TaskId};
 use crate::state::page::Page;
 use crate::state::queue::verbs_test::{bot, id, named};
-use crate::state::queue::{Claim, ClaimOptions, NewTask, Priority, Task, TaskState};
+use crate::state::queue::{Claim, ClaimOptions, ClaimOwner, NewTask, Priority, Task, TaskState};
 use crate::state::testing::{Fixture, time};
 
 impl Fixture {
@@ -140,7 +140,7 @@ fn what_a_crashed_process_held_comes_back_but_for_a_damaged_task() {
     let hive = Fixture::new();
     hive.push(named("a"));
     hive.push(named("b"));
-    let within = ClaimOptions { session: Some(SessionId(7)), max: 2, ..ClaimOptions::default() };
+    let within = ClaimOptions { owner: ClaimOwner::Session(SessionId(7)), max: 2, ..ClaimOptions::default() };
     hive.write(|tx| tx.queue().claim(&bot("bot"), &within));
     hive.damage_task("a");
     assert_eq!(hive.store.write(|tx| tx.queue().return_claims_of_session(SessionId(7))).unwrap(), 1);

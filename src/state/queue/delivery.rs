@@ -84,7 +84,7 @@ impl Queue<&mut WriteTx<'_>> {
     pub fn give_back(&mut self, claims: &[Claim]) -> Result<usize> {
         let (mut given, mut passed) = (0, PassedOver::default());
         for claim in claims {
-            let Some(Some(task)) = passed.whole(self.get(&claim.id))? else { continue };
+            let Some(Some(task)) = passed.whole(self.stored(&claim.id))? else { continue };
             if task.holder.as_ref().is_some_and(|holder| holder.token == claim.token) {
                 self.change(&task, released(&task))?;
                 given += 1;

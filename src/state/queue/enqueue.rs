@@ -16,17 +16,30 @@ use crate::state::queue::{Queue, keys};
 /// The counter of a task's place in the queue.
 pub(super) const SEQUENCE: &str = "task";
 
+/// What became of a task that was to be enqueued.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Enqueued {
+    /// The task as it is now.
+    pub task: Task,
+    /// Whether it was enqueued just now. If not, it is the earlier one with that idempotency key, in whatever state.
+    pub is_new: bool,
+    /// What of the earlier one is not as was asked for.
+    pub differs: Vec<&'static str>,
+}
+
 impl Queue<&mut WriteTx<'_>> {
     /// Puts a task into the queue and gives it as it is now there.
     ///
     /// With an idempotency key that was seen before it gives the task of that key, whatever has become of it, and
     /// changes nothing: a caller that is not sure whether its task was enqueued can enqueue it again.
+    /// [`enqueue_once`](Queue::enqueue_once) says which it was.
     ///
     /// # Errors
     ///
     /// `Invalid` when a name in it is no name, it asks for more than 16 capabilities or depends on more than 1,000
     /// tasks, has no attempt, would wait for itself, or depends on a task that is neither there nor was done and purged, unless
-    /// that is [allowed](NewTask::allow_missing_dependencies); within a transaction the one to wait for comes first. `Conflict` when there is another task with its id.
+    /// that is [allowed](NewTask::allow_missing_dependencies); within a transaction the one to wait for comes first. `Conflict` when there is another task with its id, or the task with its idempotency key differs from it, unless that
+    /// is [allowed](NewTask::allow_different).
     ///
     /// # Examples
     ///
@@ -42,9 +55,35 @@ impl Queue<&mut WriteTx<'_>> {
     /// # Ok::<(), hivekeep::Error>(())
     /// ```
     pub fn enqueue(&mut self, new: NewTask) -> Result<Task> {
+        self.enqueue_once(new).map(|enqueued| enqueued.task)
+    }
+
+    /// The same, and says whether the task is new, or the earlier one of that idempotency key, and how that one differs.
+    ///
+    /// # Errors
+    ///
+    /// As [`enqueue`](Queue::enqueue).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use hivekeep::{ErrorKind, NewTask, Store};
+    ///
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// # let store = Store::open(dir.path().join("hive.redb"))?;
+    /// let build = |what: &str| NewTask::new(what).idempotency_key("build of today");
+    /// assert!(store.write(|tx| tx.queue().enqueue_once(build("4f2a")))?.is_new);
+    /// assert!(!store.write(|tx| tx.queue().enqueue_once(build("4f2a")))?.is_new);
+    /// let other = store.write(|tx| tx.queue().enqueue_once(build("77aa")));
+    /// assert_eq!(other.unwrap_err().kind(), ErrorKind::Conflict);
+    /// let other = store.write(|tx| tx.queue().enqueue_once(build("77aa").allow_different()))?;
+    /// assert_eq!(other.differs, ["payload"]);
+    /// # Ok::<(), hivekeep::Error>(())
+    /// ```
+    pub fn enqueue_once(&mut self, new: NewTask) -> Result<Enqueued> {
         new.check()?;
         if let Some(known) = self.known(new.idempotency_key.as_deref())? {
-            return Ok(known);
+            return self.earlier(&new, known);
         }
         let sequence = self.next_sequence()?;
         let id = self.free_id(new.id.clone(), sequence)?;
@@ -54,12 +93,27 @@ impl Queue<&mut WriteTx<'_>> {
             self.refuse_missing(&task.waiting_for)?;
         }
         self.refuse_waiting_for_itself(&task)?;
-        self.save(None, &task)?;
+        let task = self.save(None, task)?;
         self.forget(&task.id)?;
         if task.state == TaskState::Done {
             self.release_those_waiting_for(&task.id)?;
         }
-        Ok(task)
+        Ok(Enqueued { task: self.shown(task)?, is_new: true, differs: Vec::new() })
+    }
+
+    /// The task that has the key already.
+    fn earlier(&self, new: &NewTask, known: Task) -> Result<Enqueued> {
+        let differs = new.differences(&known);
+        let task = self.shown(known)?;
+        if !differs.is_empty() && !new.allow_different {
+            let Task { id, state, .. } = &task;
+            return Err(Error::conflict(format!(
+                "the task that has this idempotency key is another one; choose another key, or take that one with \
+                 --allow-different: task={id} state={state} differs={}",
+                differs.join(",")
+            )));
+        }
+        Ok(Enqueued { task, is_new: false, differs })
     }
 
     /// Lets only `bot` claim the task from now on. Gives the task as it now is.
@@ -133,10 +187,10 @@ impl Queue<&mut WriteTx<'_>> {
     /// The wished id, or one that is made of the task's place.
     fn free_id(&self, wish: Option<TaskId>, sequence: u64) -> Result<TaskId> {
         if let Some(id) = wish {
-            return match self.get(&id)? {
+            return match self.stored(&id)? {
                 None => Ok(id),
                 Some(task) => {
-                    let state = task.state;
+                    let state = self.shown(task)?.state;
                     Err(Error::conflict(format!(
                         "there is a task with that id; choose another: task={id} state={state}"
                     )))
@@ -146,7 +200,7 @@ impl Queue<&mut WriteTx<'_>> {
         let mut id = TaskId::new(format!("task-{sequence}"))?;
         let mut more = 1;
         // The id of a task that cannot be read is taken too.
-        while PassedOver::default().whole(self.get(&id))?.is_none_or(|task| task.is_some()) {
+        while PassedOver::default().whole(self.stored(&id))?.is_none_or(|task| task.is_some()) {
             more += 1;
             id = TaskId::new(format!("task-{sequence}-{more}"))?;
         }
@@ -183,6 +237,7 @@ impl Queue<&mut WriteTx<'_>> {
             payload: new.payload,
             result,
             attributes: new.attributes,
+            ready_since: None,
         })
     }
 }

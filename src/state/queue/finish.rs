@@ -146,7 +146,7 @@ impl Queue<&mut WriteTx<'_>> {
     pub fn requeue(&mut self, id: &TaskId) -> Result<Task> {
         let task = self.existing(id)?;
         if !matches!(task.state, TaskState::Failed | TaskState::Dead | TaskState::Cancelled) {
-            let state = task.state;
+            let state = self.shown(task)?.state;
             return Err(Error::conflict(format!(
                 "only a failed, dead or cancelled task can be requeued: task={id} state={state}"
             )));
@@ -182,7 +182,7 @@ impl Queue<&mut WriteTx<'_>> {
                 "the token is void, another claim holds the task now; throw this work away: task={id} token={token} held_by={bot}"
             ))),
             None => {
-                let state = task.state;
+                let state = self.shown(task)?.state;
                 Err(Error::conflict(format!(
                     "the token is void, nobody holds the task now; throw this work away: task={id} token={token} state={state}"
                 )))
@@ -198,7 +198,7 @@ fn finished(task: &Task, state: TaskState, now: Timestamp) -> Task {
     task.finished_at = Some(now);
     task.finished_by = task.holder.take().map(|holder| holder.bot);
     task.waiting_for.clear();
-    task.not_before = None;
+    (task.not_before, task.ready_since) = (None, None);
     task
 }
 
@@ -209,7 +209,7 @@ pub(super) fn attempt_failed(task: &Task, error: String, now: Timestamp, delay: 
         return Task { last_error, ..finished(task, TaskState::Dead, now) };
     }
     let not_before = delay.map(|delay| as_stored(after(now, delay))).filter(|time| *time > now);
-    Task { state: TaskState::Ready, holder: None, not_before, last_error, ..task.clone() }
+    Task { state: TaskState::Ready, holder: None, not_before, last_error, ready_since: None, ..task.clone() }
 }
 
 /// The claimed task as if it had not been claimed.

@@ -96,6 +96,11 @@ pub(super) fn delayed_between(from: Timestamp, through: Timestamp) -> KeyRange {
     due(through).from(&Key::of(DELAYED).time(from).byte(BEHIND_NAMES).0)
 }
 
+/// Where the rows behind those of delayed tasks begin.
+pub(super) fn behind_delayed() -> Vec<u8> {
+    waiting().0
+}
+
 /// The rows of all waiting tasks, one for each task that they wait for.
 pub(super) fn waiting() -> Key {
     Key::of(WAITING)
@@ -104,6 +109,11 @@ pub(super) fn waiting() -> Key {
 /// The rows of tasks that wait for `other`.
 pub(super) fn waiting_for(other: &TaskId) -> Key {
     Key::of(WAITING).name(other.as_bytes())
+}
+
+/// Where the rows behind those of tasks that wait for `other` begin.
+pub(super) fn behind_waiting_for(other: &TaskId) -> Vec<u8> {
+    Key::of(WAITING).bytes(other.as_bytes()).byte(AND).0
 }
 
 /// The rows of claimed tasks, the first lease to end in front.
@@ -145,9 +155,31 @@ pub(super) fn known_by(name: &str) -> Key {
 /// The rows of tasks in `state`. A task that waits for several others has several.
 pub(super) fn in_state(state: TaskState) -> KeyRange {
     match state {
-        TaskState::Ready => KeyRange::prefix(&[QUEUE]).until(&leases().0),
+        TaskState::Ready => KeyRange::prefix(&[QUEUE]).until(&waiting().0),
+        TaskState::Scheduled => delayed().range(),
+        TaskState::Waiting => KeyRange::prefix(&[QUEUE]).until(&leases().0),
         TaskState::Claimed => leases().range(),
         state => finished(state).range(),
+    }
+}
+
+/// What kind of row of a task that is not claimed and not finished it is.
+pub(super) enum Open {
+    /// It can be claimed by whoever its lane is open to.
+    In(Lane),
+    /// Its time is to come, or has come and nobody has noticed.
+    Delayed(Timestamp),
+    /// It waits for another task.
+    Waiting,
+}
+
+/// The kind of a row of a task that is not claimed and not finished.
+pub(super) fn open(row: &[u8]) -> Result<Open> {
+    match row {
+        [QUEUE, READY, ..] => Lane::of_row(row).map(Open::In),
+        [QUEUE, DELAYED, ..] => time_of(row).map(Open::Delayed),
+        [QUEUE, WAITING, ..] => Ok(Open::Waiting),
+        _ => Err(wrong(row)),
     }
 }
 
@@ -201,7 +233,8 @@ fn wrong(row: &[u8]) -> Error {
 /// The byte of a state in keys; part of the file format.
 fn state_byte(state: TaskState) -> u8 {
     match state {
-        TaskState::Ready => b'r',
+        // Nothing finishes in one of the first three.
+        TaskState::Ready | TaskState::Scheduled | TaskState::Waiting => b'r',
         TaskState::Claimed => b'c',
         TaskState::Done => b'd',
         TaskState::Failed => b'f',
@@ -221,6 +254,34 @@ impl Lane {
         let head = Self::lanes_of(assignee);
         let all = capabilities.iter().fold(head, |key, capability| key.bytes(capability.as_bytes()).byte(AND));
         Self(all.byte(END))
+    }
+
+    /// The lane that a row of a ready task is in.
+    fn of_row(row: &[u8]) -> Result<Self> {
+        let [QUEUE, READY, rest @ ..] = row else { return Err(wrong(row)) };
+        let behind = behind_name(rest).and_then(behind_name).ok_or_else(|| wrong(row))?;
+        let lane = row.get(..row.len() - behind.len()).unwrap_or_default();
+        Ok(Self(Key(lane.to_vec())))
+    }
+
+    /// The only bot that may claim from it, if there is one, and what it asks for.
+    pub(super) fn asks_for(&self) -> Result<(Option<BotId>, BTreeSet<String>)> {
+        let wrong = || wrong(&self.0.0);
+        let name = |bytes: &[u8]| str::from_utf8(bytes).map(str::to_owned).map_err(|_| wrong());
+        let [QUEUE, READY, rest @ ..] = self.0.0.as_slice() else { return Err(wrong()) };
+        let asked = behind_name(rest).ok_or_else(wrong)?;
+        let assignee = rest.get(..rest.len() - asked.len() - 1).unwrap_or_default();
+        let assignee = if assignee.is_empty() { None } else { Some(BotId::new(name(assignee)?).map_err(|_| wrong())?) };
+        let asked = asked.strip_suffix(&[END]).ok_or_else(wrong)?;
+        let asked = asked.split(|byte| *byte == AND).filter(|asked| !asked.is_empty()).map(name);
+        Ok((assignee, asked.collect::<Result<_>>()?))
+    }
+
+    /// Where the rows behind its own begin.
+    pub(super) fn behind(&self) -> Vec<u8> {
+        let mut end = self.0.0.clone();
+        end.pop();
+        Key(end).byte(AND).0
     }
 
     /// What the keys of the lanes of an assignee begin with.
@@ -254,6 +315,16 @@ impl Lane {
     /// The rows of the lane, the one to be claimed first in front.
     pub(super) fn rows(&self) -> KeyRange {
         self.0.clone().range()
+    }
+
+    /// The rows of the lane that go before a place.
+    pub(super) fn rows_before(&self, priority: Priority, sequence: u64) -> KeyRange {
+        self.rows().until(&self.clone().place(priority, sequence).0)
+    }
+
+    /// The rows of one priority.
+    pub(super) fn rows_of(&self, priority: Priority) -> KeyRange {
+        self.0.clone().byte(priority as u8).range()
     }
 
     /// Where a row of the lane stands among those of all lanes, and its task.

@@ -42,7 +42,7 @@ impl<R: Records> Queue<R> {
     fn claims_where(&self, head: &Key, held: impl Fn(&Holder) -> bool) -> Result<Vec<Task>> {
         if !self.records.is_now() {
             let is_wanted = |task: &Task| task.holder.as_ref().is_some_and(&held);
-            return self.list().filter(|task| task.as_ref().map_or(true, is_wanted)).collect();
+            return self.stored_tasks().filter(|task| task.as_ref().map_or(true, is_wanted)).collect();
         }
         let rows = scan_rows(&self.records, Table::Index, head.clone().range());
         rows.map(|row| self.indexed(&keys::task_of(&row?.0)?)).collect()
@@ -97,7 +97,7 @@ impl Queue<&mut WriteTx<'_>> {
     /// Makes one task agree with the others once it alone was restored to an older point: a claim is void, and what is
     /// done is waited for no more. Says whether it was claimed.
     pub(crate) fn settle(&mut self, id: &TaskId) -> Result<bool> {
-        let Some(task) = self.get(id)? else { return Ok(false) };
+        let Some(task) = self.stored(id)? else { return Ok(false) };
         match task.state {
             TaskState::Claimed => self.void_claim(id)?,
             TaskState::Ready => {
@@ -106,6 +106,8 @@ impl Queue<&mut WriteTx<'_>> {
             }
             TaskState::Done => self.release_those_waiting_for(id)?,
             TaskState::Failed | TaskState::Dead | TaskState::Cancelled => {}
+            // These are never stored.
+            TaskState::Scheduled | TaskState::Waiting => {}
         }
         Ok(task.state == TaskState::Claimed)
     }
@@ -113,8 +115,8 @@ impl Queue<&mut WriteTx<'_>> {
     /// Puts a task back as it was when it had finished, after a restore to a point before that, or before it came.
     pub(crate) fn keep_finished(&mut self, payload: &[u8]) -> Result<()> {
         let finished: Task = codec::decode(payload)?;
-        let before = self.get(&finished.id)?;
-        self.save(before.as_ref(), &finished)?;
+        let before = self.stored(&finished.id)?;
+        let finished = self.save(before.as_ref(), finished)?;
         if finished.state == TaskState::Done {
             self.release_those_waiting_for(&finished.id)?;
         }
@@ -124,7 +126,7 @@ impl Queue<&mut WriteTx<'_>> {
     /// Lets a task of the point that was restored not come back. When it was done, none waits for it.
     pub(crate) fn leave_out(&mut self, key: &[u8]) -> Result<()> {
         let id = TaskId::from_key(key)?;
-        if let Some(task) = self.get(&id)? {
+        if let Some(task) = self.stored(&id)? {
             self.erase(&task)?;
         }
         if self.remembered(&id)?.is_some_and(|remembered| remembered.state == TaskState::Done) {

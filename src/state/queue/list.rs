@@ -7,6 +7,8 @@ use crate::engine::records::{KeyRange, Records, Row, is_full, scan};
 use crate::engine::schema::{CollectionId, Table};
 use crate::error::Result;
 use crate::state::ids::TaskId;
+use crate::state::queue::keys::Open;
+use crate::state::queue::reach::Fleet;
 use crate::state::queue::task::{Task, TaskState};
 use crate::state::queue::{Queue, keys};
 
@@ -29,7 +31,7 @@ enum Source {
     /// Those in the state are picked out.
     TasksIn(TaskState),
     /// The index leads to those in a state.
-    Index,
+    Index(TaskState),
 }
 
 #[expect(private_bounds, reason = "what a queue is read from is the crate's own matter")]
@@ -40,16 +42,23 @@ impl<R: Records> Queue<R> {
     ///
     /// `Damaged` for a task that cannot be read.
     pub fn list(&self) -> impl Iterator<Item = Result<Task>> + '_ {
+        let fleet = Fleet::default();
+        self.stored_tasks().map(move |task| task.and_then(|task| self.shown_in(&fleet, task)))
+    }
+
+    /// Every task as it is stored.
+    pub(super) fn stored_tasks(&self) -> impl Iterator<Item = Result<Task>> + '_ {
         let rows = scan(&self.records, CollectionId::QUEUE, KeyRange::all());
         rows.map(|row| row.and_then(|(key, payload)| Task::from_record(&key, &payload)))
     }
 
     /// At most `limit` tasks (at least one), all or those in a state; `cursor` is what the page before said comes next.
     ///
-    /// Without a state they are in order of their ids. In a state, the ready ones are first those that can be claimed,
-    /// in the order in which they will be if any bot can do them, then those whose time will come, then those that wait
-    /// for others; the claimed ones are in order of their deadlines, the finished ones in order of time. As of a point,
-    /// all are in order of their ids. A task that changes between two pages may be missed or seen twice.
+    /// Without a state they are in order of their ids. The ready ones are in the order in which they will be claimed if any
+    /// bot can do them, the scheduled ones in order of their times; of the waiting ones those come first that nobody can
+    /// do, then those that wait for others; the claimed ones are in order of their deadlines, the finished ones in order of
+    /// time. As of a point, all are in order of their ids. A task that changes between two pages may be missed or seen
+    /// twice.
     ///
     /// # Errors
     ///
@@ -75,24 +84,30 @@ impl<R: Records> Queue<R> {
     pub fn page(&self, state: Option<TaskState>, cursor: Option<&str>, limit: usize) -> Result<TaskPage> {
         let (source, mut range) = match state {
             None => (Source::Tasks, KeyRange::all()),
-            Some(state) if self.records.is_now() => (Source::Index, keys::in_state(state)),
+            Some(state) if self.records.is_now() => (Source::Index(state), keys::in_state(state)),
             Some(state) => (Source::TasksIn(state), KeyRange::all()),
         };
         if let Some(cursor) = cursor {
             let is_id = |key: &[u8]| str::from_utf8(key).is_ok_and(|id| id.parse::<TaskId>().is_ok());
-            range = range.resume(cursor, |key| matches!(source, Source::Index) || is_id(key))?;
+            range = range.resume(cursor, |key| matches!(source, Source::Index(_)) || is_id(key))?;
         }
         self.fill(&source, range, limit.max(1))
     }
 
     fn fill(&self, source: &Source, mut range: KeyRange, limit: usize) -> Result<TaskPage> {
+        let fleet = Fleet::default();
         let mut page = TaskPage::default();
         let mut last = None;
         loop {
             let ask = LOOK.min(limit.saturating_add(1));
             let rows = self.rows_of(source, &range, ask)?;
+            let mut leap = None;
             for row in &rows {
-                let task = self.task_of_row(source, row);
+                leap = self.leap_over(source, &fleet, row)?;
+                if leap.is_some() {
+                    break;
+                }
+                let task = self.task_of_row(source, &fleet, row);
                 if page.tasks.len() == limit {
                     // One more that cannot be read is the next page's.
                     match task {
@@ -103,31 +118,49 @@ impl<R: Records> Queue<R> {
                 page.tasks.extend(task?);
                 last = Some(hex(&row.0));
             }
-            match rows.last().filter(|_| is_full(&rows, ask)) {
-                Some((key, _)) => range = range.after(key),
-                None => return Ok(page),
+            match (leap, rows.last().filter(|_| is_full(&rows, ask))) {
+                (Some(next), _) => range = range.from(&next),
+                (None, Some((key, _))) => range = range.after(key),
+                (None, None) => return Ok(page),
             }
         }
     }
 
     fn rows_of(&self, source: &Source, range: &KeyRange, limit: usize) -> Result<Vec<Row>> {
         match source {
+            _ if range.is_empty() => Ok(Vec::new()),
             Source::Tasks | Source::TasksIn(_) => self.records.page(CollectionId::QUEUE, range, limit),
-            Source::Index => self.records.rows(Table::Index, range, limit),
+            Source::Index(_) => self.records.rows(Table::Index, range, limit),
         }
     }
 
-    /// The task that a row stands for. A task that waits for several others has a row for each; the first counts.
-    fn task_of_row(&self, source: &Source, (key, payload): &Row) -> Result<Option<Task>> {
-        match source {
-            Source::Tasks => Task::from_record(key, payload).map(Some),
-            Source::TasksIn(state) => {
-                Task::from_record(key, payload).map(|task| Some(task).filter(|task| task.state == *state))
+    /// Where the rows go on behind those that have none in the state that is listed: however many a lane has, or are
+    /// delayed, they are not looked at one by one.
+    fn leap_over(&self, source: &Source, fleet: &Fleet, (row, _): &Row) -> Result<Option<Vec<u8>>> {
+        let Source::Index(state @ (TaskState::Ready | TaskState::Waiting)) = source else { return Ok(None) };
+        Ok(match keys::open(row)? {
+            Open::In(lane) => {
+                let is_deserted = self.nobody_in(fleet, &lane)?.is_some();
+                (is_deserted == (*state == TaskState::Ready)).then(|| lane.behind())
             }
-            Source::Index => {
-                let task = self.indexed(&keys::task_of(key)?)?;
+            Open::Delayed(time) => (time > self.records.now()).then(keys::behind_delayed),
+            Open::Waiting => None,
+        })
+    }
+
+    /// The task that a row stands for. A task that waits for several others has a row for each; the first counts.
+    fn task_of_row(&self, source: &Source, fleet: &Fleet, (key, payload): &Row) -> Result<Option<Task>> {
+        match source {
+            Source::Tasks => self.shown_in(fleet, Task::from_record(key, payload)?).map(Some),
+            Source::TasksIn(state) => {
+                let task = self.shown_in(fleet, Task::from_record(key, payload)?)?;
+                Ok(Some(task).filter(|task| task.state == *state))
+            }
+            Source::Index(state) => {
+                let task = self.shown_in(fleet, self.indexed(&keys::task_of(key)?)?)?;
                 let other = keys::waited_for(key)?;
-                Ok(Some(task).filter(|task| other.is_none() || task.waiting_for.first() == other.as_ref()))
+                let is_first = other.is_none() || task.waiting_for.first() == other.as_ref();
+                Ok(Some(task).filter(|task| is_first && task.state == *state))
             }
         }
     }

@@ -134,7 +134,7 @@ impl<R: Records> Queue<R> {
 
     /// How a task stands for those that depend on it: as it is in the queue, or as it was when it was purged.
     pub(super) fn stands(&self, id: &TaskId) -> Result<TaskIs> {
-        if let Some(task) = self.get(id)? {
+        if let Some(task) = self.stored(id)? {
             return Ok(TaskIs::Here(task.state));
         }
         Ok(self.remembered(id)?.map_or(TaskIs::Unknown, |remembered| TaskIs::Purged(remembered.state)))

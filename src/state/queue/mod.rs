@@ -1,8 +1,10 @@
 //! The task queue: durable tasks that bots claim for a time and finish, or that come back.
 //!
 //! Its parts: [`task`] is what is stored, [`new_task`] what a caller says; [`keys`] is the index; [`enqueue`],
-//! [`claim`], [`wait`], [`delivery`], [`finish`] are the verbs of callers and bots; [`leases`] and [`waiting`] move tasks that nobody touches;
-//! [`list`], [`counts`] and [`purge`] look at it and tidy it; [`memory`] is what is known of purged tasks; [`damage`] is what they pass over; [`check`] says what must hold.
+//! [`claim`], [`wait`], [`delivery`], [`finish`] are the verbs of callers and bots; [`leases`] and [`waiting`] move tasks
+//! that nobody touches; [`list`], [`counts`] and [`purge`] look at it and tidy it; [`memory`] is what is known of purged
+//! tasks; [`obstacle`] is the rule of a claim, [`reach`] and [`why`] say who could do a task and why nobody does;
+//! [`damage`] is what they pass over; [`check`] says what must hold.
 
 mod check;
 mod claim;
@@ -16,10 +18,13 @@ mod leases;
 mod list;
 mod memory;
 mod new_task;
+mod obstacle;
 mod purge;
+mod reach;
 mod task;
 mod wait;
 mod waiting;
+mod why;
 
 #[cfg(test)]
 mod damage_test;
@@ -28,15 +33,18 @@ mod leases_test;
 #[cfg(test)]
 mod model_test;
 #[cfg(test)]
+mod states_test;
+#[cfg(test)]
 mod verbs_test;
 
 use jiff::Timestamp;
 
 pub(crate) use check::{check_queue, mend_queue, numbers_of_tasks};
-pub use claim::{Claim, ClaimOptions};
+pub use claim::{Claim, ClaimOptions, ClaimOwner};
 pub use counts::TaskCounts;
 #[cfg(any(feature = "cli", feature = "tokio"))]
 pub(crate) use delivery::Undelivered;
+pub use enqueue::Enqueued;
 #[cfg(feature = "cli")]
 pub(crate) use finish::NO_REASON;
 pub use finish::Retry;
@@ -45,10 +53,12 @@ pub use list::TaskPage;
 pub(crate) use memory::was_finished;
 pub use memory::{Memory, Remembered};
 pub use new_task::NewTask;
+pub use obstacle::Obstacle;
 pub(crate) use task::is_finished;
 pub use task::{Holder, Priority, Task, TaskState};
 #[cfg(feature = "tokio")]
 pub(crate) use wait::is_over;
+pub use why::Why;
 
 use crate::clock::as_stored;
 use crate::engine::codec;
@@ -62,7 +72,7 @@ use crate::state::ids::TaskId;
 
 /// The task queue, to be read, and in a write transaction to be worked on.
 ///
-/// A task is ready, claimed, or finished: done, failed, dead or cancelled. A claim has a lease and a token. When the
+/// A task is scheduled, waiting, ready, claimed, or finished: done, failed, dead or cancelled. A claim has a lease and a token. When the
 /// lease ends first, the task goes to another bot, and what the first one then says with its old token is refused.
 pub struct Queue<R> {
     records: R,
@@ -90,19 +100,24 @@ impl<R: Records> Queue<R> {
     ///
     /// `Damaged` when it cannot be read.
     pub fn get(&self, id: &TaskId) -> Result<Option<Task>> {
+        self.stored(id)?.map(|task| self.shown(task)).transpose()
+    }
+
+    /// The task with that id as it is stored: scheduled and waiting ones are ready.
+    fn stored(&self, id: &TaskId) -> Result<Option<Task>> {
         let payload = self.records.get(CollectionId::QUEUE, id.as_bytes())?;
         payload.map(|payload| Task::from_record(id.as_bytes(), &payload)).transpose()
     }
 
     /// The task that a caller named.
     fn existing(&self, id: &TaskId) -> Result<Task> {
-        self.get(id)?.ok_or_else(|| Error::not_found(format!("there is no such task: task={id}")))
+        self.stored(id)?.ok_or_else(|| Error::not_found(format!("there is no such task: task={id}")))
     }
 
     /// The task that a row of the index names.
     fn indexed(&self, id: &TaskId) -> Result<Task> {
         let missing = || Error::damaged(format!("the index names a task that is not there; run check: task={id}"));
-        self.get(id)?.ok_or_else(missing)
+        self.stored(id)?.ok_or_else(missing)
     }
 
     /// The time now, as exact as it is stored.
@@ -112,28 +127,33 @@ impl<R: Records> Queue<R> {
 }
 
 impl Queue<&mut WriteTx<'_>> {
-    /// Writes a change of a task that was read before; gives what it now is.
+    /// Writes a change of a task that was read before; gives what it now is, as everybody is told.
     fn change(&mut self, before: &Task, after: Task) -> Result<Task> {
-        self.save(Some(before), &after)?;
-        Ok(after)
+        let after = self.save(Some(before), after)?;
+        self.shown(after)
     }
 
-    /// The one place where tasks are written: the task with its assignment and the counts, in one transaction.
-    fn save(&mut self, before: Option<&Task>, after: &Task) -> Result<()> {
-        if before == Some(after) {
-            return Ok(());
+    /// The one place where tasks are written: the task with its assignment and the counts, in one transaction. Gives it
+    /// with the time since which it could be claimed.
+    fn save(&mut self, before: Option<&Task>, mut after: Task) -> Result<Task> {
+        if before == Some(&after) {
+            return Ok(after);
         }
-        let counts = self.counts()?;
-        self.records.put(CollectionId::QUEUE, after.key(), &codec::encode(after)?)?;
-        assignments::follow(self.records, before, Some(after))?;
-        self.count(counts, before.map(|task| task.state), Some(after.state))
+        if after.ready_since.is_none() && after.state_by_record() == TaskState::Ready {
+            after.ready_since = Some(self.now());
+        }
+        let counts = self.kept_counts()?;
+        self.records.put(CollectionId::QUEUE, after.key(), &codec::encode(&after)?)?;
+        assignments::follow(self.records, before, Some(&after))?;
+        self.count(counts, before.map(Task::state_by_record), Some(after.state_by_record()))?;
+        Ok(after)
     }
 
     /// The one place where tasks are removed.
     fn erase(&mut self, task: &Task) -> Result<()> {
-        let counts = self.counts()?;
+        let counts = self.kept_counts()?;
         self.records.remove(CollectionId::QUEUE, task.key())?;
         assignments::follow(self.records, Some(task), None)?;
-        self.count(counts, Some(task.state), None)
+        self.count(counts, Some(task.state_by_record()), None)
     }
 }

@@ -12,7 +12,7 @@ use proptest::test_runner::{Config, TestRunner};
 
 use crate::error::{Error, ErrorKind};
 use crate::state::ids::{BotId, SessionId, TaskId, Token};
-use crate::state::queue::{ClaimOptions, NewTask, Priority, Retry, TaskState};
+use crate::state::queue::{ClaimOptions, ClaimOwner, NewTask, Priority, Retry, TaskState};
 use crate::state::registry::Bot;
 use crate::state::testing::{Fixture, time};
 
@@ -41,6 +41,8 @@ enum Op {
         max: usize,
         lease: u64,
         session: Option<u64>,
+        most: Option<u32>,
+        aging: Option<u64>,
     },
     Assign {
         task: u8,
@@ -90,13 +92,16 @@ fn op() -> impl Strategy<Value = Op> {
     let details =
         (prop::option::weighted(0.2, 0..BOTS), after, prop::option::weighted(0.2, 0..3u8), prop::bool::weighted(0.8));
     let (task, old, bot, session) = (0..TASKS, prop::bool::weighted(0.2), 0..BOTS, 1..3u64);
+    let most = prop::option::weighted(0.2, 0..6u32);
+    let claim = (prop::option::of(session.clone()), most, prop::option::weighted(0.3, 1..20u64));
     prop_oneof![
         14 => (enqueue, details).prop_map(|((task, priority, delay, able), (assign, after, key, allow))| {
             Op::Enqueue { task, priority, delay, able, assign, after, key, allow }
         }),
         2 => (bot.clone(), 0..4u8, 0..5u32).prop_map(|(bot, able, most)| Op::Register { bot, able, most }),
-        10 => (bot.clone(), 0..5usize, 1..30u64, prop::option::of(session.clone()))
-            .prop_map(|(bot, max, lease, session)| Op::Claim { bot, max, lease, session }),
+        10 => (bot.clone(), 0..5usize, 1..30u64, claim).prop_map(|(bot, max, lease, (session, most, aging))| {
+            Op::Claim { bot, max, lease, session, most, aging }
+        }),
         2 => (task.clone(), prop::option::of(bot)).prop_map(|(task, bot)| Op::Assign { task, bot }),
         2 => (task.clone(), old, 1..30u64).prop_map(|(task, old, lease)| Op::Extend { task, old, lease }),
         5 => (task.clone(), old).prop_map(|(task, old)| Op::Complete { task, old }),
@@ -129,6 +134,8 @@ struct Modelled {
     key: Option<u8>,
     attempts: u32,
     finished: Option<Timestamp>,
+    /// When something last made it ready, but for its time.
+    since: Timestamp,
 }
 
 #[derive(Default)]
@@ -139,6 +146,8 @@ struct Model {
     places: u64,
     /// Tasks that were purged, and how they had ended.
     remembered: BTreeMap<u8, TaskState>,
+    /// What was asked for when a task was enqueued: its id, priority, capabilities and dependencies.
+    asked: BTreeMap<u8, (u8, usize, u8, BTreeSet<u8>)>,
 }
 
 const MAX_ATTEMPTS: u32 = 3;
@@ -178,9 +187,11 @@ impl Model {
         false
     }
 
-    fn done(&mut self, done: u8) {
+    fn done(&mut self, done: u8, now: Timestamp) {
         for task in self.tasks.values_mut().filter(|task| task.state == TaskState::Ready) {
-            task.after.remove(&done);
+            if task.after.remove(&done) && task.after.is_empty() {
+                task.since = now;
+            }
         }
     }
 
@@ -189,7 +200,7 @@ impl Model {
         if task.attempts >= MAX_ATTEMPTS {
             (task.state, task.finished) = (TaskState::Dead, Some(now));
         } else {
-            (task.state, task.not_before) = (TaskState::Ready, not_before);
+            (task.state, task.not_before, task.since) = (TaskState::Ready, not_before, now);
         }
     }
 
@@ -204,9 +215,25 @@ impl Model {
         expired
     }
 
-    /// Who gets what.
-    fn choose(&self, bot: u8, max: usize, now: Timestamp) -> Vec<u8> {
-        let (able, most) = self.bots.get(&bot).cloned().unwrap_or((BTreeSet::new(), 3));
+    /// How a task is told of.
+    fn shown_state(&self, task: &Modelled, now: Timestamp) -> TaskState {
+        let could = |bot: &u8| self.bots.get(bot).is_some_and(|(able, most)| *most > 0 && task.able.is_subset(able));
+        let somebody = match task.assigned {
+            Some(bot) => could(&bot),
+            None => task.able.is_empty() || self.bots.keys().any(could),
+        };
+        match task.state {
+            TaskState::Ready if !task.after.is_empty() => TaskState::Waiting,
+            TaskState::Ready if task.not_before > now => TaskState::Scheduled,
+            TaskState::Ready if !somebody => TaskState::Waiting,
+            state => state,
+        }
+    }
+
+    /// Who gets what. With aging, the heads of what keeps its order are compared again for each that is taken.
+    fn choose(&self, bot: u8, options: &ClaimOptions, now: Timestamp) -> Vec<u8> {
+        let (able, own) = self.bots.get(&bot).map_or((BTreeSet::new(), None), |(able, own)| (able.clone(), Some(*own)));
+        let most = own.into_iter().chain(options.max_concurrent).min().unwrap_or(3);
         let held = self.tasks.values().filter(|task| task.holder.is_some_and(|(holder, ..)| holder == bot)).count();
         let mut open: Vec<_> = self
             .tasks
@@ -218,11 +245,25 @@ impl Model {
                     && task.able.is_subset(&able)
                     && task.assigned.is_none_or(|assigned| assigned == bot)
             })
-            .map(|(id, task)| (task.priority, task.place, *id))
+            .map(|(id, task)| (task.priority, task.place, *id, task))
             .collect();
-        open.sort();
+        open.sort_by_key(|(priority, place, ..)| (*priority, *place));
         let free = (most as usize).saturating_sub(held);
-        open.into_iter().take(max.min(free)).map(|(_, _, id)| id).collect()
+        let mut chosen = Vec::new();
+        while chosen.len() < options.max.min(free) && !open.is_empty() {
+            let mut lines = BTreeSet::new();
+            let heads = open
+                .iter()
+                .enumerate()
+                .filter(|(_, (priority, _, _, task))| lines.insert((task.assigned, task.able.clone(), *priority)));
+            let aged = |priority: Priority, task: &Modelled| {
+                let waited = now.duration_since(task.since.max(task.not_before)).as_secs();
+                (priority as i64 - options.aging.map_or(0, |period| waited / period.as_secs().cast_signed())).max(0)
+            };
+            let next = heads.min_by_key(|(_, (priority, place, _, task))| (aged(*priority, task), *place)).unwrap().0;
+            chosen.push(open.remove(next).2);
+        }
+        chosen
     }
 }
 
@@ -270,7 +311,12 @@ impl Run {
                 self.hive.store.write(|tx| tx.registry().put(&new)).unwrap();
                 self.model.bots.insert(bot, (abilities(able), most));
             }
-            Op::Claim { bot, max, lease, session } => self.claim(bot, max, lease, session),
+            Op::Claim { bot, max, lease, session, most, aging } => {
+                let owner = session.map_or(ClaimOwner::Nobody, |session| ClaimOwner::Session(SessionId(session)));
+                let aging = aging.map(Duration::from_secs);
+                let lease = Duration::from_secs(lease);
+                self.claim(bot, &ClaimOptions { lease, max, max_concurrent: most, owner, aging });
+            }
             Op::Assign { task, bot } => {
                 let answer = kind(self.hive.store.write(|tx| match bot {
                     Some(bot) => tx.queue().assign(&task_id(task), &bot_id(bot)),
@@ -305,7 +351,7 @@ impl Run {
                     (task.state, task.finished, task.holder) = (TaskState::Done, Some(now), None);
                 });
                 if expected.is_ok() {
-                    self.model.done(task);
+                    self.model.done(task, now);
                 }
                 assert_eq!(answer.map(drop), expected);
             }
@@ -395,6 +441,9 @@ impl Run {
         allow: bool,
     ) {
         let now = self.now();
+        // A time and a bot may be others by now; what that means has a test of its own.
+        let (delay, assign) = if key.is_some() { (0, None) } else { (delay, assign) };
+        let asked = (task, priority, able, after.clone());
         let priority = Priority::ALL[priority];
         let not_before = now + Duration::from_secs(delay);
         let mut new = NewTask::new(task).id(task_id(task)).priority(priority).not_before(not_before);
@@ -411,7 +460,7 @@ impl Run {
         let expected = if after.contains(&task) {
             Err(ErrorKind::Invalid)
         } else if let Some(known) = known {
-            Ok(task_id(known))
+            if self.model.asked[&known] == asked { Ok(task_id(known)) } else { Err(ErrorKind::Conflict) }
         } else if self.model.tasks.contains_key(&task) {
             Err(ErrorKind::Conflict)
         } else if (!allow && waits.iter().any(|other| !self.model.tasks.contains_key(other)))
@@ -421,6 +470,7 @@ impl Run {
         } else {
             self.model.places += 1;
             self.model.remembered.remove(&task);
+            self.model.asked.insert(task, asked);
             self.depends.insert(task, after);
             let place = self.model.places;
             let new = Modelled {
@@ -435,6 +485,7 @@ impl Run {
                 key,
                 attempts: 0,
                 finished: None,
+                since: now,
             };
             self.model.tasks.insert(task, new);
             Ok(task_id(task))
@@ -456,7 +507,8 @@ impl Run {
             Some(task) => {
                 self.model.places += 1;
                 (task.state, task.finished, task.attempts) = (TaskState::Ready, None, 0);
-                (task.after, task.place, task.not_before) = (waits, self.model.places, self.hive.store.clock().now());
+                let now = self.hive.store.clock().now();
+                (task.after, task.place, task.not_before, task.since) = (waits, self.model.places, now, now);
                 Ok(())
             }
         };
@@ -468,15 +520,15 @@ impl Run {
         self.depends.iter().filter(is_there).map(|(task, after)| (*task, after.clone())).collect()
     }
 
-    fn claim(&mut self, bot: u8, max: usize, lease: u64, session: Option<u64>) {
+    fn claim(&mut self, bot: u8, options: &ClaimOptions) {
         let now = self.now();
-        let lease = Duration::from_secs(lease);
-        let options = ClaimOptions { lease, max, session: session.map(SessionId) };
-        let claims = self.hive.store.write(|tx| tx.queue().claim(&bot_id(bot), &options)).unwrap();
+        let claims = self.hive.store.write(|tx| tx.queue().claim(&bot_id(bot), options)).unwrap();
         self.model.expire(now);
-        let chosen = self.model.choose(bot, max, now);
+        let chosen = self.model.choose(bot, options, now);
         let ids: Vec<_> = chosen.iter().map(|task| task_id(*task)).collect();
         assert_eq!(claims.iter().map(|claim| claim.id.clone()).collect::<Vec<_>>(), ids);
+        let session = if let ClaimOwner::Session(session) = options.owner { Some(session.0) } else { None };
+        let lease = options.lease;
         for (task, claim) in chosen.into_iter().zip(claims) {
             let before = self.model.old_tokens.values().max().copied().unwrap_or(Token(0));
             assert!(claim.token > before, "a token is newer than all before it");
@@ -485,6 +537,28 @@ impl Run {
             modelled.attempts += 1;
             (modelled.state, modelled.holder) = (TaskState::Claimed, Some((bot, claim.token, now + lease, session)));
             assert_eq!((claim.attempts, claim.deadline), (modelled.attempts, now + lease));
+        }
+    }
+
+    /// A bot is told that it would be given a task if and only if a claim gives it that task first.
+    fn compare_why(&self) {
+        let options = ClaimOptions::default();
+        for bot in (0..BOTS).map(bot_id) {
+            let mut given = None;
+            let undone = self.hive.store.write(|tx| {
+                given = tx.queue().claim(&bot, &options)?.pop().map(|claim| claim.id);
+                Err::<(), _>(Error::invalid("only to see"))
+            });
+            assert_eq!(undone.unwrap_err().kind(), ErrorKind::Invalid);
+            let view = self.hive.view();
+            for task in view.queue().list().map(Result::unwrap) {
+                let why = view.queue().why_bot(&task.id, &bot, &options).unwrap();
+                assert_eq!(why.is_next(), given.as_ref() == Some(&task.id), "{bot} and {}: {why}", task.id);
+                if why.is_next() {
+                    let of_all = view.queue().why(&task.id).unwrap();
+                    assert!(of_all.anybody || of_all.may_claim.contains(&bot) || task.assigned_to == Some(bot.clone()));
+                }
+            }
         }
     }
 
@@ -498,19 +572,23 @@ impl Run {
         let stored: BTreeMap<_, _> =
             view.queue().list().map(|task| task.unwrap()).map(|task| (task.id.clone(), task)).collect();
         assert_eq!(stored.len(), self.model.tasks.len());
+        let mut states: BTreeMap<TaskState, u64> = BTreeMap::new();
         for (id, modelled) in &self.model.tasks {
             let task = &stored[&task_id(*id)];
-            assert_eq!(
-                (task.state, task.attempts, task.finished_at),
-                (modelled.state, modelled.attempts, modelled.finished)
-            );
+            let state = self.model.shown_state(modelled, self.now());
+            assert_eq!((task.state, task.attempts, task.finished_at), (state, modelled.attempts, modelled.finished));
+            states.insert(state, states.get(&state).copied().unwrap_or_default() + 1);
             let holder = task.holder.as_ref().map(|holder| (holder.bot.clone(), holder.token, holder.deadline));
             let expected = modelled.holder.map(|(bot, token, deadline, _)| (bot_id(bot), token, deadline));
             assert_eq!(holder, expected);
-            if task.state == TaskState::Ready {
+            if modelled.state == TaskState::Ready {
                 let waiting_for: BTreeSet<_> = modelled.after.iter().copied().map(task_id).collect();
                 assert_eq!(task.waiting_for, waiting_for);
             }
+        }
+        let counts = view.queue().counts().unwrap();
+        for state in TaskState::ALL {
+            assert_eq!(counts.of(state), states.get(&state).copied().unwrap_or_default(), "{state}");
         }
     }
 }
@@ -524,7 +602,12 @@ fn the_queue_does_what_a_plain_model_does() {
         .run(&steps, |steps| {
             let mut run = Run { hive: Fixture::new(), model: Model::default(), depends: BTreeMap::new() };
             run.hive.clock.set(time(100));
-            steps.iter().for_each(|op| run.step(op));
+            for (number, op) in steps.iter().enumerate() {
+                run.step(op);
+                if number % 8 == 7 {
+                    run.compare_why();
+                }
+            }
             Ok(())
         })
         .unwrap();

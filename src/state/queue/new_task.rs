@@ -7,12 +7,12 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::clock::after;
+use crate::clock::{after, as_stored};
 use crate::error::{Error, Result};
 use crate::limits;
 use crate::state::ids::{BotId, TaskId, check_name};
 use crate::state::queue::claim::millis;
-use crate::state::queue::task::Priority;
+use crate::state::queue::task::{Priority, Task};
 
 /// How many attempts a task has when its caller does not say.
 const MAX_ATTEMPTS: u32 = 5;
@@ -58,6 +58,8 @@ pub struct NewTask {
     pub(super) allow_missing_dependencies: bool,
     #[serde(default)]
     pub(super) idempotency_key: Option<String>,
+    #[serde(default)]
+    pub(super) allow_different: bool,
     #[serde(default = "max_attempts")]
     pub(super) max_attempts: u32,
     #[serde(default)]
@@ -94,6 +96,7 @@ impl NewTask {
             depends_on: BTreeSet::new(),
             allow_missing_dependencies: false,
             idempotency_key: None,
+            allow_different: false,
             max_attempts: MAX_ATTEMPTS,
             attributes: Map::new(),
             enqueued_at: None,
@@ -168,6 +171,13 @@ impl NewTask {
         self
     }
 
+    /// Takes the task that has the idempotency key already, although it differs from this one; otherwise that is refused.
+    #[must_use]
+    pub fn allow_different(mut self) -> Self {
+        self.allow_different = true;
+        self
+    }
+
     /// Says how many attempts may fail before it is dead; at least one.
     #[must_use]
     pub fn max_attempts(mut self, attempts: u32) -> Self {
@@ -194,6 +204,25 @@ impl NewTask {
     pub fn done(mut self, at: Timestamp, by: Option<BotId>, result: Value) -> Self {
         self.done = Some(Done { at, by, result });
         self
+    }
+
+    /// What was asked for that a stored task is not like, by name. A time or a bot that was not asked for is no difference,
+    /// and neither is a time once it has passed, or the task has been tried.
+    pub(super) fn differences(&self, known: &Task) -> Vec<&'static str> {
+        let not_before = self.not_before.map(as_stored);
+        let is_untouched = known.attempts == 0 && known.not_before.is_some();
+        let differs = [
+            ("payload", self.payload != known.payload),
+            ("id", self.id.as_ref().is_some_and(|id| *id != known.id)),
+            ("priority", self.priority != known.priority),
+            ("capabilities", self.capabilities != known.capabilities),
+            ("assigned_to", self.assigned_to.is_some() && self.assigned_to != known.assigned_to),
+            ("depends_on", self.depends_on != known.depends_on),
+            ("not_before", is_untouched && not_before.is_some() && not_before != known.not_before),
+            ("max_attempts", self.max_attempts != known.max_attempts),
+            ("attributes", self.attributes != known.attributes),
+        ];
+        differs.into_iter().filter(|(_, differs)| *differs).map(|(name, _)| name).collect()
     }
 
     /// When it may be claimed first, if it is enqueued at `now`.

@@ -64,11 +64,20 @@ pub struct Task {
     /// Anything else.
     #[serde(with = "codec::json")]
     pub attributes: Map<String, Value>,
+    /// Since when it could be claimed, as far as its record says. Not set while it is scheduled or waits for another task,
+    /// and of a task that an earlier version wrote.
+    #[serde(with = "crate::clock::time::option")]
+    pub ready_since: Option<Timestamp>,
 }
 
 impl Stored for Task {
-    const VERSION: u8 = 1;
+    const VERSION: u8 = 2;
     const WHAT: &'static str = "a task";
+
+    /// Version 1 had no `ready_since`: behind its bytes it is a time that is not set.
+    fn upgrade(_version: u8, bytes: &[u8]) -> Result<Self> {
+        codec::decode_body(&[bytes, &[0]].concat())
+    }
 }
 
 /// Who holds a claimed task, and until when.
@@ -111,6 +120,10 @@ pub(super) struct Head {
 impl Stored for Head {
     const VERSION: u8 = Task::VERSION;
     const WHAT: &'static str = Task::WHAT;
+
+    fn upgrade(_version: u8, bytes: &[u8]) -> Result<Self> {
+        codec::decode_head_body(bytes)
+    }
 }
 
 impl Task {
@@ -128,6 +141,15 @@ impl Task {
         let task: Self = codec::decode(payload)?;
         check_head(key, &task.id, task.state, task.holder.as_ref(), task.finished_at)?;
         Ok(task)
+    }
+
+    /// Where it is in its life by its record alone: without the time, and without who could do it.
+    pub(super) fn state_by_record(&self) -> TaskState {
+        match self.state {
+            TaskState::Ready if !self.waiting_for.is_empty() => TaskState::Waiting,
+            TaskState::Ready if self.not_before.is_some() => TaskState::Scheduled,
+            state => state,
+        }
     }
 }
 
@@ -162,7 +184,11 @@ fn check_head(
     finished_at: Option<Timestamp>,
 ) -> Result<()> {
     let is_claimed = state == TaskState::Claimed;
-    if id.as_bytes() != key || is_claimed != holder.is_some() || state.is_finished() != finished_at.is_some() {
+    if id.as_bytes() != key
+        || !state.is_stored()
+        || is_claimed != holder.is_some()
+        || state.is_finished() != finished_at.is_some()
+    {
         let key = key.escape_ascii();
         return Err(Error::damaged(format!("a task contradicts itself: key={key} id={id} state={state}")));
     }
@@ -210,12 +236,15 @@ impl Priority {
 
 /// Where a task is in its life.
 ///
-/// A ready task is claimed; a claimed one becomes done, ready again, failed or dead. Any of those that are not finished
-/// can be cancelled. All finished ones but done can be requeued.
+/// A task is scheduled or waiting until it can be claimed; a ready one is claimed; a claimed one becomes done, ready again,
+/// failed or dead. Any of those that are not finished can be cancelled. All finished ones but done can be requeued.
+///
+/// The store keeps one state for the first three. Which of them it is follows, whenever a task is looked at, from what it
+/// waits for, from the time, and from the registry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum TaskState {
-    /// To be claimed, now, later, or once what it depends on is done.
+    /// Somebody could claim it now.
     Ready,
     /// Held by a bot.
     Claimed,
@@ -227,15 +256,32 @@ pub enum TaskState {
     Dead,
     /// Not wanted any more.
     Cancelled,
+    // These two are never stored.
+    /// Not to be claimed before a time that is still to come.
+    Scheduled,
+    /// Waiting for tasks that it depends on, or for whoever could do it: a bot that is not registered, a capability that
+    /// no registered bot has. A bot that is not registered can still come and claim what is assigned to it.
+    Waiting,
 }
 
 impl TaskState {
     /// All of them, in the order of a task's life.
-    pub const ALL: [Self; 6] = [Self::Ready, Self::Claimed, Self::Done, Self::Failed, Self::Dead, Self::Cancelled];
+    pub const ALL: [Self; 8] = [
+        Self::Scheduled,
+        Self::Waiting,
+        Self::Ready,
+        Self::Claimed,
+        Self::Done,
+        Self::Failed,
+        Self::Dead,
+        Self::Cancelled,
+    ];
 
     /// As text and JSON show it.
     pub fn as_str(self) -> &'static str {
         match self {
+            Self::Scheduled => "scheduled",
+            Self::Waiting => "waiting",
             Self::Ready => "ready",
             Self::Claimed => "claimed",
             Self::Done => "done",
@@ -247,7 +293,12 @@ impl TaskState {
 
     /// Whether no bot will work on it unless it is requeued.
     pub fn is_finished(self) -> bool {
-        !matches!(self, Self::Ready | Self::Claimed)
+        matches!(self, Self::Done | Self::Failed | Self::Dead | Self::Cancelled)
+    }
+
+    /// Whether it is stored; the others are shown.
+    fn is_stored(self) -> bool {
+        !matches!(self, Self::Scheduled | Self::Waiting)
     }
 }
 
@@ -317,16 +368,22 @@ mod tests {
             payload: serde_json::json!({"a": 1}),
             result: Value::Null,
             attributes: Map::new(),
+            ready_since: Some(time(9)),
         }
     }
 
     #[test]
     fn the_bytes_of_a_task_are_fixed() {
         let bytes = codec::encode(&sample()).unwrap();
-        let golden = b"\x01\x01t\x01\x03\x01\x01\x01b\x04\x02\x04\x05\x01\x06\x00\x01\x04rust\x00\x00\x00\x01\x01k\
-            \x01\x01d\x01\x05\x0e\x00\x01\x01e\x07{\"a\":1}\x04null\x02{}";
+        let golden = b"\x02\x01t\x01\x03\x01\x01\x01b\x04\x02\x04\x05\x01\x06\x00\x01\x04rust\x00\x00\x00\x01\x01k\
+            \x01\x01d\x01\x05\x0e\x00\x01\x01e\x07{\"a\":1}\x04null\x02{}\x01\x12";
         assert_eq!(bytes.escape_ascii().to_string(), golden.escape_ascii().to_string());
         assert_eq!(Task::from_record(b"t", &bytes).unwrap(), sample());
+        // As version 1 wrote it.
+        let first = b"\x01\x01t\x01\x03\x01\x01\x01b\x04\x02\x04\x05\x01\x06\x00\x01\x04rust\x00\x00\x00\x01\x01k\
+            \x01\x01d\x01\x05\x0e\x00\x01\x01e\x07{\"a\":1}\x04null\x02{}";
+        assert_eq!(Task::from_record(b"t", first).unwrap(), Task { ready_since: None, ..sample() });
+        assert_eq!(Head::from_record(b"t", first).unwrap().idempotency_key.as_deref(), Some("k"));
     }
 
     #[test]

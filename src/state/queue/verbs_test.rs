@@ -71,7 +71,7 @@ fn a_task_goes_in_and_is_there_as_it_was_given_back() {
             .attributes(serde_json::from_value(json!({"title": "T"})).unwrap()),
     );
     assert_eq!(hive.task("a"), task);
-    assert_eq!((task.state, task.attempts, task.enqueued_at), (TaskState::Ready, 0, time(0)));
+    assert_eq!((task.state, task.attempts, task.enqueued_at), (TaskState::Waiting, 0, time(0)));
     assert_eq!(task.attributes["title"], "T");
 }
 
@@ -97,7 +97,7 @@ fn the_same_idempotency_key_gives_the_same_task_even_when_it_is_done() {
     let hive = Fixture::new();
     let new = || NewTask::new("x").idempotency_key("k");
     let first = hive.push(new());
-    assert_eq!(hive.push(new().priority(Priority::P0)), first);
+    assert_eq!(hive.push(new()), first);
     let other = hive.push(NewTask::new("x").idempotency_key("k2"));
     assert_ne!(other.id, first.id);
     let claim = hive.claim_one("b");
@@ -225,7 +225,7 @@ fn a_bot_gets_only_what_it_can_do() {
     assert_eq!(hive.claim_ids("stranger", 10), ["none"]);
     assert_eq!(hive.claim_ids("rusty", 10), ["rust"]);
     assert_eq!(hive.claim_ids("poly", 10), ["both"]);
-    assert_eq!(hive.task("go").state, TaskState::Ready);
+    assert_eq!(hive.task("go").state, TaskState::Waiting);
 }
 
 #[test]
@@ -299,7 +299,7 @@ fn a_failed_attempt_comes_back_later_until_all_are_spent() {
     hive.push(named("a").max_attempts(2));
     let claim = hive.claim_one("b");
     let failed = hive.write(|tx| tx.queue().fail(&claim.id, claim.token, "boom", Retry::Later));
-    assert_eq!((failed.state, failed.attempts), (TaskState::Ready, 1));
+    assert_eq!((failed.state, failed.attempts), (TaskState::Scheduled, 1));
     assert_eq!(failed.last_error.as_deref(), Some("boom"));
     let after = failed.not_before.unwrap();
     assert!(after >= time(0) + Duration::from_millis(500) && after <= time(1), "{after}");
@@ -415,7 +415,9 @@ fn pages_by_state_give_every_task_once_and_in_order() {
         }
     };
     for limit in [0, 1, 2, 3, 100] {
-        assert_eq!(pages(Some(TaskState::Ready), limit), ["first", "second", "soon", "later", "waits"]);
+        assert_eq!(pages(Some(TaskState::Ready), limit), ["first", "second"]);
+        assert_eq!(pages(Some(TaskState::Scheduled), limit), ["soon", "later"]);
+        assert_eq!(pages(Some(TaskState::Waiting), limit), ["waits"]);
         assert_eq!(pages(Some(TaskState::Cancelled), limit), ["gone"]);
         assert_eq!(pages(Some(TaskState::Claimed), limit), [""; 0]);
         assert_eq!(pages(None, limit), ["first", "gone", "later", "second", "soon", "waits"]);

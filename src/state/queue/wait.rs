@@ -69,7 +69,7 @@ impl Store {
             self.commits().tell_at(next);
         }
         let is_due = next.is_some_and(|next| next <= view.now());
-        if !is_due && !view.queue().may_have_work_for(bot)? {
+        if !is_due && !view.queue().may_have_work_for(bot, options)? {
             return Ok(Vec::new());
         }
         drop(view);
@@ -99,12 +99,13 @@ impl Queue<&View> {
     }
 
     /// Whether a claim of the bot could find something, or could put right what the clock has upset.
-    fn may_have_work_for(&self, bot: &BotId) -> Result<bool> {
+    fn may_have_work_for(&self, bot: &BotId, options: &ClaimOptions) -> Result<bool> {
         if self.clock_went_back()? {
             return Ok(true);
         }
         let registered = self.records.registry().get(bot)?;
-        Ok(self.free_hands(bot, registered.as_ref())? > 0 && self.has_open_lane(bot, registered.as_ref())?)
+        let claimant = self.claimant(bot, registered.as_ref(), options)?;
+        Ok(claimant.free() > 0 && self.has_open_lane(&claimant)?)
     }
 }
 

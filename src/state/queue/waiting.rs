@@ -89,7 +89,7 @@ impl Queue<&mut WriteTx<'_>> {
         let mut seen = BTreeSet::new();
         let mut rest: Vec<TaskId> = task.waiting_for.iter().cloned().collect();
         while let Some(other) = rest.pop() {
-            let waits_for = self.get(&other)?.filter(|other| other.state != TaskState::Done);
+            let waits_for = self.stored(&other)?.filter(|other| other.state != TaskState::Done);
             let waits_for = waits_for.map(|other| other.depends_on).unwrap_or_default();
             if waits_for.contains(&task.id) {
                 let id = &task.id;
@@ -113,7 +113,10 @@ impl Queue<&mut WriteTx<'_>> {
         self.sweep(waiting, usize::MAX, TaskState::Ready, &mut passed, |queue, task| {
             let mut released = task.clone();
             released.waiting_for.remove(done);
-            queue.save(Some(task), &released)
+            if released.waiting_for.is_empty() {
+                released.not_before = released.not_before.filter(|time| *time > queue.now());
+            }
+            queue.save(Some(task), released).map(drop)
         })?;
         passed.warn("a task that waits for one that is done is damaged, and goes on waiting");
         Ok(())
@@ -122,7 +125,7 @@ impl Queue<&mut WriteTx<'_>> {
     /// Makes at most `limit` tasks claimable whose time has come; gives how many.
     pub(super) fn make_due(&mut self, limit: usize, passed: &mut PassedOver) -> Result<usize> {
         self.sweep(keys::due(self.now()), limit, TaskState::Ready, passed, |queue, task| {
-            queue.save(Some(task), &Task { not_before: None, ..task.clone() })
+            queue.save(Some(task), Task { not_before: None, ready_since: task.not_before, ..task.clone() }).map(drop)
         })
     }
 }

@@ -74,7 +74,7 @@ fn tell(said: &Receiver<String>, out: &mut dyn Write) -> Result<()> {
 
 fn work(store: &Store, name: &str, say: &Sender<String>) -> Result<()> {
     let bot = BotId::new(name)?;
-    let options = ClaimOptions { lease: LEASE, session: store.session(), ..ClaimOptions::default() };
+    let options = ClaimOptions { lease: LEASE, ..ClaimOptions::default() };
     // Said once the store has said that it is so.
     let said = |what, id: &str| say.send(format!("{what} {id}")).map_err(|_| Error::conflict("nobody listens"));
     for number in 0u64.. {

@@ -72,8 +72,10 @@ fn tasks_lost(store: &Store, before: &Point) -> Result<u64> {
     for task in then.queue().list() {
         let task = task?;
         let is_there = now.queue().get(&task.id)?.is_some_and(|now| {
-            let given_back = task.state == TaskState::Claimed && now.state == TaskState::Ready;
-            now.payload == task.payload && (now.state == task.state || given_back)
+            let is_open = |state: TaskState| !state.is_finished() && state != TaskState::Claimed;
+            // A time may have come meanwhile, or a bot.
+            let goes_on = is_open(now.state) && !task.state.is_finished();
+            now.payload == task.payload && (now.state == task.state || goes_on)
         });
         lost += u64::from(!is_there);
     }

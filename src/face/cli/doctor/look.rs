@@ -26,6 +26,8 @@ const MIN_FREE: u64 = 16 << 20;
 const CLOCK_SLACK: Duration = Duration::from_secs(2);
 /// So many points may be due to be forgotten.
 const OVERDUE: usize = 100;
+/// So many tasks that wait for what cannot come are named.
+const STUCK: usize = 5;
 /// Claims that are counted.
 const CLAIMS: usize = 10_000;
 
@@ -227,6 +229,19 @@ pub(super) fn claims(view: &View) -> Result<Line> {
             )
         }
     })
+}
+
+/// Whether tasks wait for what cannot come.
+pub(super) fn tasks(view: &View) -> Result<Line> {
+    let mut stuck = view.queue().stuck(STUCK + 1)?;
+    if stuck.is_empty() {
+        return Ok(Line::ok("tasks", "no task waits for what cannot come"));
+    }
+    let more = if stuck.len() > STUCK { ", and others" } else { "" };
+    stuck.truncate(STUCK);
+    let named: Vec<_> = stuck.iter().map(|(id, why)| format!("{id} ({why})")).collect();
+    let what = format!("tasks wait for what cannot come: {}{more}", named.join(", "));
+    Ok(Line::warn("tasks", what, "see each with hivekeep queue why ID; then requeue, register, or cancel"))
 }
 
 /// Whether a guard was killed before it could roll back.

@@ -95,6 +95,7 @@ impl Doctor {
         lines.push(look::sharing(&store)?);
         lines.push(look::sessions(&store, &view, &sessions)?);
         lines.push(look::claims(&view)?);
+        lines.push(look::tasks(&view)?);
         lines.push(look::guards(&named));
         Ok(lines)
     }

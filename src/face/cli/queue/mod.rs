@@ -3,12 +3,14 @@
 //! * [`push`]: into the queue, and to whom; `claim`
 //! * [`held`]: what a bot does with a task that it holds
 //! * [`purge`]: finished tasks removed after a time; [`memory`]: for how long they are remembered
+//! * [`why`]: why a task is not claimed
 //! * here: the verbs as they are typed, what ends or revives a task, and the list
 
 mod held;
 mod memory;
 mod purge;
 mod push;
+mod why;
 
 use clap::{Args, Subcommand};
 
@@ -16,6 +18,7 @@ use self::held::{Complete, Extend, Fail, Release};
 use self::memory::Memory;
 use self::purge::Purge;
 use self::push::{Assign, Claim, Push, Unassign};
+use self::why::Why;
 use crate::engine::view::View;
 use crate::engine::write::WriteTx;
 use crate::error::Result;
@@ -57,6 +60,7 @@ enum QueueVerb {
     Purge(Purge),
     Memory(Memory),
     List(List),
+    Why(Why),
 }
 
 impl QueueArgs {
@@ -75,6 +79,7 @@ impl QueueArgs {
             QueueVerb::Purge(purge) => purge.run(context),
             QueueVerb::Memory(memory) => memory.run(context),
             QueueVerb::List(list) => list.run(context),
+            QueueVerb::Why(why) => why.run(context),
         }
     }
 }
@@ -107,7 +112,7 @@ Examples:
   hivekeep queue list --state ready --limit 10
   hivekeep queue list --state done --json")]
 struct List {
-    /// Only those in this state: ready, claimed, done, failed, dead or cancelled
+    /// Only those in this state: scheduled, waiting, ready, claimed, done, failed, dead or cancelled
     #[arg(long, value_name = "STATE")]
     state: Option<TaskState>,
     /// At most this many

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use clap::Args;
 use jiff::Timestamp;
+use serde::Serialize;
 
 use crate::clock::{parse_time, show_time};
 use crate::error::{Error, Result};
@@ -13,11 +14,13 @@ use crate::face::cli::input;
 use crate::face::cli::queue::change;
 use crate::recovery::age;
 use crate::state::ids::{BotId, TaskId};
-use crate::state::queue::{Claim as Taken, ClaimOptions, NewTask, Priority};
+use crate::state::queue::{Claim as Taken, ClaimOptions, ClaimOwner, Enqueued, NewTask, Priority, Task, TaskState};
 
 /// Put a task into the queue; prints its id
 ///
-/// With an idempotency key that was seen before, it prints the task of that key and changes nothing.
+/// With an idempotency key that was seen before, it prints the task of that key and changes nothing, says in a message how
+/// that task is, and ends with exit code 0; with --json the member existing is true. A task that differs from it is refused
+/// with exit code 1, unless --allow-different is given.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -48,6 +51,9 @@ pub(super) struct Push {
     /// The same key gives the same task
     #[arg(long, value_name = "KEY")]
     idempotency_key: Option<String>,
+    /// Take the task that has the key already, although it differs
+    #[arg(long)]
+    allow_different: bool,
     /// What a bot must be able to do to claim it; may be given several times
     #[arg(long, value_name = "NAME")]
     capability: Vec<String>,
@@ -68,11 +74,14 @@ pub(super) struct Push {
 impl Push {
     pub(super) fn run(self, context: &mut Context) -> Result<Exit> {
         let new = self.task()?;
-        let task = context.change(|store| store.write(|tx| tx.queue().enqueue(new)))?;
+        let Enqueued { task, is_new, .. } = context.change(|store| store.write(|tx| tx.queue().enqueue_once(new)))?;
         if context.out.is_json() {
-            context.out.json(&task)?
+            context.out.json(&Pushed { task: &task, existing: !is_new })?;
         } else {
-            context.out.line(&task.id)?
+            context.out.line(&task.id)?;
+        }
+        if !is_new {
+            context.out.message(already_there(&task));
         }
         Ok(Exit::Done)
     }
@@ -86,12 +95,36 @@ impl Push {
         task = given(task, self.idempotency_key, NewTask::idempotency_key);
         task = given(task, self.not_before, NewTask::not_before);
         task = given(task, self.delay, NewTask::delay);
+        if self.allow_different {
+            task = task.allow_different();
+        }
         if self.allow_missing {
             task = task.allow_missing_dependencies();
         }
         task = given(task, self.attributes.as_deref().map(input::object).transpose()?, NewTask::attributes);
         Ok(given(task, self.max_attempts, NewTask::max_attempts))
     }
+}
+
+/// A task that was pushed, now or before.
+#[derive(Serialize)]
+struct Pushed<'t> {
+    #[serde(flatten)]
+    task: &'t Task,
+    /// Whether it is the earlier one of its idempotency key.
+    existing: bool,
+}
+
+/// How the earlier task is, and what to do when it will not run any more.
+fn already_there(Task { id, state, finished_at, .. }: &Task) -> String {
+    let since = finished_at.map(|at| format!(" since {}", show_time(at))).unwrap_or_default();
+    let again = match state {
+        TaskState::Failed | TaskState::Dead | TaskState::Cancelled => {
+            format!("; to have it done: hivekeep queue requeue {id}")
+        }
+        _ => String::new(),
+    };
+    format!("task {id} is already there: {state}{since}{again}")
 }
 
 /// The task with what was given, if it was.
@@ -139,7 +172,8 @@ impl Unassign {
 /// Take the most urgent task that this bot may do
 ///
 /// With --json it prints an object with id, token and payload, and more; with --max an array of them. When there is
-/// nothing for the bot, the exit code is 13.
+/// nothing for the bot, or it holds as many as it may, the message says which, and the exit code is 13. A bot holds three
+/// at most, unless its registration (max_concurrent) or --max-concurrent says otherwise.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -156,6 +190,12 @@ pub(super) struct Claim {
     /// Take up to this many
     #[arg(long, value_name = "N")]
     max: Option<usize>,
+    /// Let the bot hold this many at once: three unless given. Where its registration says how many, the smaller counts
+    #[arg(long, value_name = "N")]
+    max_concurrent: Option<u32>,
+    /// Raise the priority of a task by one for each time that it has been ready for so long, such as 10m
+    #[arg(long, value_name = "TIME", value_parser = age::parse)]
+    aging: Option<Duration>,
     /// Wait up to this long for the first one, such as 1m
     #[arg(long, value_name = "TIME", value_parser = age::parse, default_value = "0s")]
     wait: Duration,
@@ -163,12 +203,19 @@ pub(super) struct Claim {
 
 impl Claim {
     pub(super) fn run(self, context: &mut Context) -> Result<Exit> {
-        let options = ClaimOptions { lease: self.lease, max: self.max.unwrap_or(1), session: None };
+        let options = ClaimOptions {
+            lease: self.lease,
+            max: self.max.unwrap_or(1),
+            max_concurrent: self.max_concurrent,
+            owner: ClaimOwner::Nobody,
+            aging: self.aging,
+        };
         let store = context.options().open(&context.path)?;
         let claims = store.claim_wait(&self.bot, &options, self.wait)?;
         if claims.is_empty() {
+            let why = store.view()?.queue().why_nothing(&self.bot, &options)?;
             store.close()?;
-            return Err(Error::not_found(format!("there is nothing to claim now: bot={}", self.bot)));
+            return Err(Error::not_found(why.to_string()));
         }
         // Without its token a claim is of no use to anybody.
         if let Err(error) = self.show(context, &claims).and_then(|()| context.out.flush()) {

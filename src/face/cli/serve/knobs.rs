@@ -77,6 +77,8 @@ with_rules! { knobs {
     backup_interval: Span = "HIVEKEEP_BACKUP_INTERVAL", "TIME";
     /// Remove tasks that have been done, failed, dead or cancelled for longer than this, or off [default: off]
     purge_finished: Span = "HIVEKEEP_PURGE_FINISHED", "AGE";
+    /// Claims raise the priority of a task for each time that it has been ready for so long, or off [default: off]
+    priority_aging: Span = "HIVEKEEP_PRIORITY_AGING", "TIME";
     /// Every commit of so long can be read and gone back to, or off [default: off]
     history: Span = "HIVEKEEP_HISTORY", "TIME";
     /// The state in the newest archive, which outlives the store's file, is never older than this, or off [default: 10m]

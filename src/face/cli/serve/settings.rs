@@ -40,6 +40,7 @@ pub(super) struct Settings {
     rules: Rules,
     no_retention: bool,
     purge_finished: Span,
+    priority_aging: Span,
     history: Span,
     event_log: Option<PathBuf>,
     token_file: Option<PathBuf>,
@@ -69,6 +70,7 @@ impl From<Knobs> for Settings {
             archive_passphrase_file: knobs.archive_passphrase_file,
             no_retention: knobs.no_retention,
             purge_finished: knobs.purge_finished.unwrap_or(Span(None)),
+            priority_aging: knobs.priority_aging.unwrap_or(Span(None)),
             history: knobs.history.unwrap_or(Span(None)),
             event_log: knobs.event_log,
             token_file: knobs.token_file,
@@ -96,6 +98,7 @@ impl Settings {
             backup_interval: self.backup_interval.0.filter(|interval| !interval.is_zero()),
             policy: self.policy(),
             purge_finished: self.purge_finished.0,
+            priority_aging: self.priority_aging.0.filter(|period| !period.is_zero()),
             history: self.history.0,
             stale_mark: self.stale_after.0,
             event_log: self.event_log.clone(),
@@ -191,6 +194,7 @@ impl fmt::Display for Settings {
         writeln!(f, "archive-must-exist = {}", self.archive_must_exist)?;
         writeln!(f, "archive-recipient = {}", texts(self.archive_recipient.clone()))?;
         writeln!(f, "purge-finished = {}", text(&self.purge_finished))?;
+        writeln!(f, "priority-aging = {}", text(&self.priority_aging))?;
         writeln!(f, "history = {}", text(&self.history))?;
         writeln!(f, "stale-after = {}", text(&self.stale_after))?;
         writeln!(f, "max-body = {}", text(&self.max_body))?;

@@ -18,7 +18,7 @@ use crate::face::http::peer::Peer;
 use crate::face::http::problem::{Answer, Problem};
 use crate::face::parcel::Parcel;
 use crate::state::ids::BotId;
-use crate::state::queue::{Claim, ClaimOptions, is_over};
+use crate::state::queue::{Claim, ClaimOptions, ClaimOwner, is_over};
 
 /// Nobody waits longer: what stands between client and service would cut the connection.
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
@@ -38,15 +38,18 @@ struct Wanted {
 #[derive(Serialize)]
 struct Claims<'c> {
     claims: &'c [Claim],
+    /// Why there are none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
 }
 
 pub(super) async fn claim(State(app): State<App>, client: Option<Extension<Peer>>, Object(members): Object) -> Answer {
     let client = client.map(|Extension(peer)| peer);
-    let wanted = Wanted::read(members)?;
+    let wanted = Wanted::read(members, &app)?;
     let until = Instant::now() + wanted.wait;
     let taken = take(&app, &wanted, Store::claim).await?;
     if !taken.claims().is_empty() || wanted.wait.is_zero() {
-        return answer(client, taken);
+        return answer(&app, &wanted, client, taken).await;
     }
     let mut place = app.places().to_wait().ok_or_else(too_many_wait)?;
     let mut has_ended = false;
@@ -55,7 +58,7 @@ pub(super) async fn claim(State(app): State<App>, client: Option<Extension<Peer>
         let seen = app.commits().count();
         let taken = take(&app, &wanted, Store::claim_if_any).await?;
         if !taken.claims().is_empty() || is_over(Some(until)) {
-            return answer(client, taken);
+            return answer(&app, &wanted, client, taken).await;
         }
         tokio::select! {
             _told_or_not = timeout_at(until.into(), app.commits().more_than(seen)) => {}
@@ -68,20 +71,25 @@ pub(super) async fn claim(State(app): State<App>, client: Option<Extension<Peer>
                     drop(std::mem::replace(&mut place, other));
                     has_ended = true;
                 }
-                None => return answer(client, taken),
+                None => return answer(&app, &wanted, client, taken).await,
             },
         }
     }
 }
 
-/// Brings the claims to the client. What does not arrive goes back.
-fn answer(client: Option<Peer>, taken: Parcel) -> Answer {
-    if let Some(peer) = client.filter(|_| !taken.claims().is_empty()) {
-        let text = serde_json::to_vec(&Claims { claims: taken.claims() });
+/// Brings the claims to the client, or why there are none. What does not arrive goes back.
+async fn answer(app: &App, wanted: &Wanted, client: Option<Peer>, taken: Parcel) -> Answer {
+    if taken.claims().is_empty() {
+        let (bot, options) = (wanted.bot.clone(), wanted.options.clone());
+        let why = app.read(move |store| store.view()?.queue().why_nothing(&bot, &options)).await?;
+        return Ok(Json(Claims { claims: &[], reason: Some(why.to_string()) }).into_response());
+    }
+    if let Some(peer) = client {
+        let text = serde_json::to_vec(&Claims { claims: taken.claims(), reason: None });
         let text = text.map_err(|source| Error::invalid("the claims cannot be written as JSON").with_source(source))?;
         return Ok(([(header::CONTENT_TYPE, "application/json")], peer.bring(taken, text)).into_response());
     }
-    Ok(Json(Claims { claims: &taken.delivered() }).into_response())
+    Ok(Json(Claims { claims: &taken.delivered(), reason: None }).into_response())
 }
 
 async fn broken(client: Option<&Peer>) {
@@ -116,14 +124,18 @@ async fn take(
 }
 
 impl Wanted {
-    fn read(mut members: Members) -> Result<Self> {
-        let mut options = ClaimOptions::default();
+    fn read(mut members: Members, app: &App) -> Result<Self> {
+        let aging = app.instance().priority_aging();
+        let mut options = ClaimOptions { owner: ClaimOwner::Nobody, aging, ..ClaimOptions::default() };
         let bot = members.needed("bot")?;
         if let Some(lease) = members.millis("lease_ms")? {
             options.lease = lease;
         }
         if let Some(max) = members.number("max")? {
             options.max = usize::try_from(max.min(MOST)).unwrap_or_default();
+        }
+        if let Some(most) = members.number("max_concurrent")? {
+            options.max_concurrent = Some(u32::try_from(most).unwrap_or(u32::MAX));
         }
         let wait = members.millis("wait_ms")?.unwrap_or_default().min(LONGEST_WAIT);
         members.end()?;

@@ -7,6 +7,7 @@ use axum::extract::State;
 use axum::http::Method;
 use axum::response::IntoResponse;
 use axum::routing::{MethodRouter, get, post};
+use serde::Serialize;
 use serde_json::json;
 
 use crate::engine::write::WriteTx;
@@ -17,13 +18,15 @@ use crate::face::http::members::Members;
 use crate::face::http::problem::Answer;
 use crate::face::http::query::{Name, Query};
 use crate::face::http::route::Kind::{Any, Flag, List, Number, Object as Map, Of, Text, Time};
-use crate::face::http::route::{AT, CURSOR, Gives, LIMIT, Member, NEXT, OK, Route, Takes, member, needed, nullable};
+use crate::face::http::route::{
+    AT, CURSOR, Gives, LIMIT, Member, NEXT, OK, Route, Takes, member, needed, nullable, sometimes,
+};
 use crate::face::http::shapes::{self, CLAIM, TEXTS};
 use crate::face::http::state::claim::claim;
 use crate::face::http::state::reading::read;
 use crate::recovery::age;
 use crate::state::ids::{BotId, TaskId, Token};
-use crate::state::queue::{NO_REASON, NewTask, Retry, Task, TaskState};
+use crate::state::queue::{ClaimOptions, Enqueued, NO_REASON, NewTask, Retry, Task, TaskState};
 
 /// The answer of whatever shows or changes a task: the task as it is now.
 const TASK: Gives = Gives::Of(&shapes::TASK);
@@ -40,7 +43,12 @@ pub(in crate::face::http) const ROUTES: &[Route] = &[
         method: Method::GET,
         path: "/api/queue",
         about: "List the tasks by id, or those in one state in the order of that state",
-        query: &[member("state", Text, "ready, claimed, done, failed, dead or cancelled"), LIMIT, CURSOR, AT],
+        query: &[
+            member("state", Text, "scheduled, waiting, ready, claimed, done, failed, dead or cancelled"),
+            LIMIT,
+            CURSOR,
+            AT,
+        ],
         takes: Takes::Nothing,
         gives: Gives::Members(&[needed("tasks", List(&Of(&shapes::TASK)), "the tasks"), NEXT]),
         statuses: OK,
@@ -67,10 +75,15 @@ pub(in crate::face::http) const ROUTES: &[Route] = &[
                 "whether it waits for tasks that are still to come too; otherwise a name that is not there is refused",
             ),
             member("idempotency_key", Text, "the same key again gives the same task"),
+            member(
+                "allow_different",
+                Flag,
+                "whether the task that has the key already is taken although it differs; otherwise that is refused",
+            ),
             member("max_attempts", Number, "how many attempts may fail before it is dead; five unless set"),
             member("attributes", Map, "anything else"),
         ]),
-        gives: TASK,
+        gives: Gives::Of(&shapes::PUSHED),
         statuses: OK,
         refuses: &[409],
         handler: || post(push),
@@ -85,13 +98,21 @@ pub(in crate::face::http) const ROUTES: &[Route] = &[
             member("lease_ms", Number, "how long the bot has; 30,000 unless set"),
             member("max", Number, "at most so many; one unless set, 1,000 at most"),
             member(
+                "max_concurrent",
+                Number,
+                "how many the bot may hold; three unless set. Where its registration says how many, the smaller counts",
+            ),
+            member(
                 "wait_ms",
                 Number,
                 "how long to wait for the first; not at all unless set, a minute at most. When there is nothing to \
                  claim and as many claims wait as may, the answer is 503 with Retry-After, at once",
             ),
         ]),
-        gives: Gives::Members(&[needed("claims", List(&Of(&CLAIM)), "what it has taken")]),
+        gives: Gives::Members(&[
+            needed("claims", List(&Of(&CLAIM)), "what it has taken"),
+            sometimes("reason", Text, "why there is none: the bot holds as many as it may, or nothing is ready for it"),
+        ]),
         statuses: OK,
         refuses: &[],
         handler: || post(claim),
@@ -129,6 +150,17 @@ pub(in crate::face::http) const ROUTES: &[Route] = &[
         statuses: OK,
         refuses: &[],
         handler: || get(one),
+    },
+    Route {
+        method: Method::GET,
+        path: "/api/queue/{task}/why",
+        about: "Say why a task is not claimed, or who may claim it",
+        query: &[member("bot", Text, "ask about this bot alone")],
+        takes: Takes::Nothing,
+        gives: Gives::Of(&shapes::WHY),
+        statuses: OK,
+        refuses: &[404],
+        handler: || get(why),
     },
     Route {
         method: Method::POST,
@@ -258,10 +290,30 @@ async fn one(State(app): State<App>, Name(id): Name, query: Query) -> Answer {
     .await
 }
 
+async fn why(State(app): State<App>, Name(id): Name, query: Query) -> Answer {
+    let id: TaskId = id.parse()?;
+    let bot: Option<BotId> = query.parsed("bot")?;
+    let options = ClaimOptions { aging: app.instance().priority_aging(), ..ClaimOptions::default() };
+    let why = app.read(move |store| {
+        let view = store.view()?;
+        bot.map_or_else(|| view.queue().why(&id), |bot| view.queue().why_bot(&id, &bot, &options))
+    });
+    Ok(Json(why.await?).into_response())
+}
+
 async fn push(State(app): State<App>, Object(members): Object) -> Answer {
     let task = task(members)?;
-    let task = app.change(move |store| store.write(|tx| tx.queue().enqueue(task))).await?;
-    Ok(Json(task).into_response())
+    let Enqueued { task, is_new, .. } =
+        app.change(move |store| store.write(|tx| tx.queue().enqueue_once(task))).await?;
+    Ok(Json(Pushed { task, existing: !is_new }).into_response())
+}
+
+/// A task that was pushed, now or before.
+#[derive(Serialize)]
+struct Pushed {
+    #[serde(flatten)]
+    task: Task,
+    existing: bool,
 }
 
 async fn purge(State(app): State<App>, Object(mut members): Object) -> Answer {
@@ -312,6 +364,9 @@ fn task(mut members: Members) -> Result<NewTask> {
     if let Some(key) = members.text("idempotency_key")? {
         task = task.idempotency_key(key);
     }
+    if members.flag_or("allow_different", false)? {
+        task = task.allow_different();
+    }
     if let Some(attempts) = members.number("max_attempts")? {
         let most = u32::MAX;
         let too_many = |_| Error::invalid(format!("a task has {most} attempts at most: max_attempts={attempts}"));
@@ -348,7 +403,7 @@ fn no_delay(delay: Duration) -> Error {
 
 async fn extend(app: State<App>, name: Name, Object(mut members): Object) -> Answer {
     let token = token(&mut members)?;
-    let lease = members.millis("lease_ms")?.unwrap_or(crate::state::queue::ClaimOptions::default().lease);
+    let lease = members.millis("lease_ms")?.unwrap_or(ClaimOptions::default().lease);
     act(app, name, members, move |tx, id| tx.queue().extend(id, token, lease)).await
 }
 

@@ -1,0 +1,131 @@
+//! Whether anybody could do a task: a bot that is registered and has what the task asks for.
+
+use std::cell::OnceCell;
+use std::collections::BTreeSet;
+
+use crate::engine::records::Records;
+use crate::engine::schema::Table;
+use crate::error::Result;
+use crate::state::ids::BotId;
+use crate::state::queue::damage::PassedOver;
+use crate::state::queue::keys::{self, Lane, Open};
+use crate::state::queue::obstacle::Obstacle;
+use crate::state::queue::task::{Task, TaskState};
+use crate::state::queue::{Queue, TaskCounts};
+use crate::state::registry::{Bot, registry_of};
+
+/// What the registered bots can do, read when it is first needed.
+#[derive(Default)]
+pub(super) struct Fleet(OnceCell<Vec<Bot>>);
+
+#[expect(private_bounds, reason = "what a queue is read from is the crate's own matter")]
+impl<R: Records> Queue<R> {
+    /// The registered bots. One that is damaged can do nothing that is known.
+    pub(super) fn bots<'f>(&self, fleet: &'f Fleet) -> Result<&'f [Bot]> {
+        if let Some(bots) = fleet.0.get() {
+            return Ok(bots);
+        }
+        let mut passed = PassedOver::default();
+        let mut bots = Vec::new();
+        for bot in registry_of(&self.records).list() {
+            bots.extend(passed.whole(bot)?);
+        }
+        Ok(fleet.0.get_or_init(|| bots))
+    }
+
+    /// Why nobody could do a task with that assignee and these capabilities; nothing when somebody could.
+    ///
+    /// Bots that are not registered can do what asks for nothing.
+    pub(super) fn nobody_for(
+        &self,
+        fleet: &Fleet,
+        assignee: Option<&BotId>,
+        capabilities: &BTreeSet<String>,
+    ) -> Result<Option<Obstacle>> {
+        let Some(bot) = assignee else {
+            if capabilities.is_empty() {
+                return Ok(None);
+            }
+            let could = |bot: &Bot| bot.most_at_once() > 0 && capabilities.is_subset(&bot.specializations);
+            let nobody = !self.bots(fleet)?.iter().any(could);
+            return Ok(nobody.then(|| Obstacle::NobodyCan { capabilities: capabilities.clone() }));
+        };
+        let mut passed = PassedOver::default();
+        let Some(registered) = passed.whole(registry_of(&self.records).get(bot))? else { return Ok(None) };
+        Ok(match registered {
+            None => Some(Obstacle::NotRegistered { bot: bot.clone() }),
+            Some(known) if known.most_at_once() == 0 => {
+                Some(Obstacle::HandsFull { bot: bot.clone(), held: 0, most: 0 })
+            }
+            Some(known) => {
+                let lacks: BTreeSet<_> = capabilities.difference(&known.specializations).cloned().collect();
+                (!lacks.is_empty()).then(|| Obstacle::Lacks { bot: bot.clone(), capabilities: lacks })
+            }
+        })
+    }
+
+    /// Where a stored task is in its life, as everybody is told.
+    pub(super) fn state_of(&self, fleet: &Fleet, task: &Task) -> Result<TaskState> {
+        let state = task.state_by_record();
+        let is_due = || task.not_before.is_none_or(|time| self.records.is_now() && time <= self.records.now());
+        match state {
+            TaskState::Scheduled if !is_due() => Ok(state),
+            TaskState::Scheduled | TaskState::Ready => {
+                let nobody = self.nobody_for(fleet, task.assigned_to.as_ref(), &task.capabilities)?;
+                Ok(if nobody.is_some() { TaskState::Waiting } else { TaskState::Ready })
+            }
+            state => Ok(state),
+        }
+    }
+
+    /// A stored task as everybody is told of it.
+    pub(super) fn shown(&self, task: Task) -> Result<Task> {
+        self.shown_in(&Fleet::default(), task)
+    }
+
+    /// The same for many tasks.
+    pub(super) fn shown_in(&self, fleet: &Fleet, task: Task) -> Result<Task> {
+        Ok(Task { state: self.state_of(fleet, &task)?, ..task })
+    }
+
+    /// Why nobody could claim from a lane; nothing when somebody could.
+    pub(super) fn nobody_in(&self, fleet: &Fleet, lane: &Lane) -> Result<Option<Obstacle>> {
+        let (assignee, capabilities) = lane.asks_for()?;
+        self.nobody_for(fleet, assignee.as_ref(), &capabilities)
+    }
+
+    /// Calls `found` with each lane that has ready tasks but nobody who could claim them.
+    pub(super) fn each_deserted_lane(&self, mut found: impl FnMut(&Lane, &Obstacle) -> Result<()>) -> Result<()> {
+        let fleet = Fleet::default();
+        let mut rest = keys::ready().range();
+        while let Some((row, _)) = self.records.rows(Table::Index, &rest, 1)?.first() {
+            let Open::In(lane) = keys::open(row)? else { break };
+            if let Some(why) = self.nobody_in(&fleet, &lane)? {
+                found(&lane, &why)?;
+            }
+            rest = rest.from(&lane.behind());
+        }
+        Ok(())
+    }
+
+    /// Corrects counts by the records alone: by the time, and by who could do what is ready.
+    pub(super) fn corrected(&self, mut counts: TaskCounts) -> Result<TaskCounts> {
+        let (fleet, mut passed) = (Fleet::default(), PassedOver::default());
+        self.each_row(keys::due(self.now()), |queue, row| {
+            let task = keys::task_of(row).and_then(|id| queue.indexed(&id));
+            let state = passed.whole(task.and_then(|task| queue.state_of(&fleet, &task)))?;
+            counts.change(TaskState::Scheduled, state.unwrap_or(TaskState::Ready), 1);
+            Ok(())
+        })?;
+        self.each_deserted_lane(|lane, _| {
+            let mut count = 0;
+            self.each_row(lane.rows(), |_, _| {
+                count += 1;
+                Ok(())
+            })?;
+            counts.change(TaskState::Ready, TaskState::Waiting, count);
+            Ok(())
+        })?;
+        Ok(counts)
+    }
+}

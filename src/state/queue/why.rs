@@ -1,0 +1,361 @@
+//! Why a task is not claimed, or who may claim it: the decision of the claim, told.
+//!
+//! [`obstacle`] is the rule by which a claim hands a task over or not. A claim asks it of every task before it takes it, and
+//! [`Queue::why`] asks it too, so that what is told is what is done.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+use crate::clock::after;
+use crate::engine::records::Records;
+use crate::engine::schema::Table;
+use crate::error::Result;
+use crate::state::ids::{BotId, TaskId};
+use crate::state::queue::Queue;
+use crate::state::queue::claim::{ClaimOptions, HOUSEKEEPING_MAX, most_at_once};
+use crate::state::queue::finish::attempt_failed;
+use crate::state::queue::keys;
+use crate::state::queue::obstacle::{AHEAD, Claimant, Obstacle, obstacle};
+use crate::state::queue::reach::Fleet;
+use crate::state::queue::task::{Task, TaskState};
+use crate::state::queue::waiting::TaskIs;
+use crate::state::registry::{Bot, registry_of};
+
+/// So many bots, and so many tasks that are waited for, are named; of the others there is a number.
+const NAMED: usize = 10;
+/// So many tasks that others wait for are looked at.
+const DEPENDENCIES: usize = 10_000;
+/// A task that nobody has enqueued within this time will hardly come.
+const A_DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// A stored task as a claim finds it, which takes back what is over first.
+fn as_found(task: Task, now: Timestamp) -> Task {
+    let is_over = task.holder.as_ref().is_some_and(|holder| holder.deadline <= now);
+    if is_over { attempt_failed(&task, String::new(), now, None) } else { task }
+}
+
+/// Why a task is not claimed, or who may claim it. As text it is one line.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Why {
+    /// The task.
+    pub id: TaskId,
+    /// Where it is in its life.
+    pub state: TaskState,
+    /// What keeps it, or the bot that was asked about.
+    pub reasons: Vec<Obstacle>,
+    /// Whether every bot may claim it now, registered or not, that holds less than it may.
+    pub anybody: bool,
+    /// Registered bots that may claim it now, ten at most.
+    pub may_claim: Vec<BotId>,
+    /// How many more of these there are.
+    pub may_claim_more: u64,
+    /// All of this in one line.
+    pub text: String,
+}
+
+impl Why {
+    /// Whether a claim would give it: to somebody, or to the bot that was asked about, before any other task.
+    pub fn is_next(&self) -> bool {
+        self.reasons.is_empty() && (self.anybody || !self.may_claim.is_empty())
+    }
+}
+
+impl fmt::Display for Why {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+impl Why {
+    /// With its line.
+    fn told(mut self) -> Self {
+        let mut parts: Vec<_> = self.who().into_iter().collect();
+        parts.extend(self.reasons.iter().map(|reason| match reason {
+            Obstacle::HandsFull { bot, held, most } if *most > 0 => format!("{bot} holds {held} of {most}"),
+            reason => reason.to_string(),
+        }));
+        let (state, text) = (self.state.as_str(), parts.join("; "));
+        self.text = match text.as_str() {
+            "" => state.to_owned(),
+            text if text.starts_with(state) => text.to_owned(),
+            text => format!("{state}: {text}"),
+        };
+        self
+    }
+
+    /// Who may claim it.
+    fn who(&self) -> Option<String> {
+        if self.anybody {
+            return Some("any bot may claim it".to_owned());
+        }
+        let mut names: Vec<_> = self.may_claim.iter().map(ToString::to_string).collect();
+        if self.may_claim_more > 0 {
+            names.push(format!("{} more", self.may_claim_more));
+        }
+        let last = names.pop()?;
+        let names = if names.is_empty() { last } else { format!("{} and {last}", names.join(", ")) };
+        Some(format!("{names} may claim it"))
+    }
+}
+
+#[expect(private_bounds, reason = "what a queue is read from is the crate's own matter")]
+impl<R: Records> Queue<R> {
+    /// Why a task is not claimed, or who may claim it, by the rule that a claim goes by.
+    ///
+    /// # Errors
+    ///
+    /// `NotFound` when there is no such task; `Damaged` when something that is read for it cannot be read.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use hivekeep::{NewTask, Store};
+    ///
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// # let store = Store::open(dir.path().join("hive.redb"))?;
+    /// let task = store.write(|tx| tx.queue().enqueue(NewTask::new("train").capability("gpu")))?;
+    /// let why = store.view()?.queue().why(&task.id)?;
+    /// assert_eq!(why.to_string(), "waiting: needs gpu; no registered bot has it");
+    /// # Ok::<(), hivekeep::Error>(())
+    /// ```
+    pub fn why(&self, id: &TaskId) -> Result<Why> {
+        let (fleet, task, found) = self.found_by_a_claim(id)?;
+        let mut why = self.begin(&fleet, &task)?;
+        why.reasons = self.held_back(&fleet, &found)?;
+        if !why.reasons.is_empty() {
+            return Ok(why.told());
+        }
+        let options = ClaimOptions::default();
+        let mut full = Vec::new();
+        why.anybody = found.assigned_to.is_none() && found.capabilities.is_empty();
+        for bot in self.bots(&fleet)? {
+            match self.obstacle_for(&found, &bot.id, Some(bot), &options)? {
+                None if why.may_claim.len() < NAMED => why.may_claim.push(bot.id.clone()),
+                None => why.may_claim_more += 1,
+                Some(reason @ Obstacle::HandsFull { most: 1.., .. }) if full.len() < NAMED => full.push(reason),
+                Some(_) => {}
+            }
+        }
+        let (assignee, able) = match &found.assigned_to {
+            Some(bot) => (Some(bot), registry_of(&self.records).get(bot)?.map(|bot| bot.specializations)),
+            None => (None, None),
+        };
+        why.reasons.extend(self.behind(&found, assignee, able.as_ref().unwrap_or(&found.capabilities))?);
+        why.reasons.extend(full);
+        Ok(why.told())
+    }
+
+    /// Why a bot does not get a task by a claim with these options, or that it may, by the rule that a claim goes by.
+    ///
+    /// # Errors
+    ///
+    /// As [`why`](Self::why).
+    pub fn why_bot(&self, id: &TaskId, bot: &BotId, options: &ClaimOptions) -> Result<Why> {
+        let (fleet, task, found) = self.found_by_a_claim(id)?;
+        let mut why = self.begin(&fleet, &task)?;
+        let registered = registry_of(&self.records).get(bot)?;
+        match self.obstacle_for(&found, bot, registered.as_ref(), options)? {
+            Some(Obstacle::DependsOn { .. }) => why.reasons = self.dependencies(&found)?,
+            Some(reason) => why.reasons.push(reason),
+            None => {
+                why.may_claim.push(bot.clone());
+                let none = BTreeSet::new();
+                let able = registered.as_ref().map_or(&none, |bot| &bot.specializations);
+                why.reasons.extend(self.behind(&found, Some(bot), able)?);
+            }
+        }
+        Ok(why.told())
+    }
+
+    /// Why a claim of the bot gives nothing: the bot holds as many as it may, or nothing is ready for it. By the code of
+    /// the claim; a task that has come meanwhile is not told of.
+    ///
+    /// # Errors
+    ///
+    /// `Damaged` when something that is read for it cannot be read.
+    pub fn why_nothing(&self, bot: &BotId, options: &ClaimOptions) -> Result<Obstacle> {
+        let registered = registry_of(&self.records).get(bot)?;
+        let claimant = self.claimant(bot, registered.as_ref(), options)?;
+        if let Some(full) = claimant.hands_full() {
+            return Ok(full);
+        }
+        let has_some = self.has_open_lane(&claimant)?;
+        let for_others = if has_some { 0 } else { self.counts()?.ready };
+        Ok(Obstacle::NothingReady { bot: bot.clone(), for_others })
+    }
+
+    /// A task as it is, and as a claim would find it, which takes back what is over first.
+    fn found_by_a_claim(&self, id: &TaskId) -> Result<(Fleet, Task, Task)> {
+        let task = self.existing(id)?;
+        let found = as_found(task.clone(), self.now());
+        Ok((Fleet::default(), task, found))
+    }
+
+    fn begin(&self, fleet: &Fleet, task: &Task) -> Result<Why> {
+        Ok(Why {
+            id: task.id.clone(),
+            state: self.state_of(fleet, task)?,
+            reasons: Vec::new(),
+            anybody: false,
+            may_claim: Vec::new(),
+            may_claim_more: 0,
+            text: String::new(),
+        })
+    }
+
+    fn obstacle_for(
+        &self,
+        task: &Task,
+        bot: &BotId,
+        registered: Option<&Bot>,
+        options: &ClaimOptions,
+    ) -> Result<Option<Obstacle>> {
+        let mut claimant = self.claimant(bot, registered, options)?;
+        claimant.held = self.still_held(&claimant)?;
+        Ok(obstacle(task, &claimant, self.now()))
+    }
+
+    /// How many tasks a bot still holds once a claim of anybody has taken back what is over; counted to what it may hold.
+    fn still_held(&self, bot: &Claimant<'_>) -> Result<usize> {
+        let now = self.now();
+        if bot.held == 0 || self.records.rows(Table::Index, &keys::expired(now), 1)?.is_empty() {
+            return Ok(bot.held);
+        }
+        let mut held = 0;
+        let rows = bot.most.saturating_add(HOUSEKEEPING_MAX);
+        for (row, _) in self.records.rows(Table::Index, &keys::held_by(bot.id).range(), rows)? {
+            let holder = self.indexed(&keys::task_of(&row)?)?.holder;
+            held += usize::from(holder.is_some_and(|holder| holder.deadline > now));
+        }
+        Ok(held.min(bot.most))
+    }
+
+    /// What keeps a task from every bot.
+    fn held_back(&self, fleet: &Fleet, task: &Task) -> Result<Vec<Obstacle>> {
+        let nobody = BTreeSet::new();
+        let somebody = BotId::new("any")?;
+        let ideal = Claimant {
+            id: task.assigned_to.as_ref().unwrap_or(&somebody),
+            able: if task.capabilities.is_empty() { &nobody } else { &task.capabilities },
+            held: 0,
+            most: 1,
+        };
+        let mut reasons = Vec::new();
+        match obstacle(task, &ideal, self.now()) {
+            Some(reason @ (Obstacle::Claimed { .. } | Obstacle::Finished { .. })) => return Ok(vec![reason]),
+            Some(Obstacle::DependsOn { .. }) => reasons = self.dependencies(task)?,
+            Some(reason) => reasons.push(reason),
+            None => {}
+        }
+        reasons.extend(self.nobody_for(fleet, task.assigned_to.as_ref(), &task.capabilities)?);
+        Ok(reasons)
+    }
+
+    /// How the tasks are that a task waits for.
+    fn dependencies(&self, task: &Task) -> Result<Vec<Obstacle>> {
+        let named = task.waiting_for.iter().take(NAMED).map(|other| self.dependency_on(other));
+        let mut reasons = named.collect::<Result<Vec<_>>>()?;
+        let more = task.waiting_for.len().saturating_sub(NAMED) as u64;
+        reasons.extend((more > 0).then_some(Obstacle::DependsOnMore { tasks: more }));
+        Ok(reasons)
+    }
+
+    fn dependency_on(&self, other: &TaskId) -> Result<Obstacle> {
+        Ok(match self.stands(other)? {
+            TaskIs::Unknown => Obstacle::dependency(other, None, false, None),
+            TaskIs::Purged(state) => Obstacle::dependency(other, Some(state), true, None),
+            TaskIs::Here(_) => {
+                let other = self.shown(self.existing(other)?)?;
+                let held_by = other.holder.map(|holder| holder.bot);
+                Obstacle::dependency(&other.id, Some(other.state), false, held_by)
+            }
+        })
+    }
+
+    /// Tasks that wait for what cannot come, at most so many, each with what that is: a task that is given up, a bot that is
+    /// not registered though others are, a capability that no bot has, or, for more than a day, a name that no task has.
+    ///
+    /// # Errors
+    ///
+    /// `Damaged` when something that is read for it cannot be read.
+    pub fn stuck(&self, limit: usize) -> Result<Vec<(TaskId, Obstacle)>> {
+        let (fleet, mut stuck) = (Fleet::default(), Vec::new());
+        let has_registry = !self.bots(&fleet)?.is_empty();
+        self.each_deserted_lane(|lane, why| {
+            if has_registry || !matches!(why, Obstacle::NotRegistered { .. }) {
+                for (row, _) in self.records.rows(Table::Index, &lane.rows(), limit - stuck.len())? {
+                    stuck.push((keys::task_of(&row)?, why.clone()));
+                }
+            }
+            Ok(())
+        })?;
+        let mut rest = keys::waiting().range();
+        for _ in 0..DEPENDENCIES {
+            let Some((row, _)) = self.records.rows(Table::Index, &rest, 1)?.pop().filter(|_| stuck.len() < limit)
+            else {
+                break;
+            };
+            let Some(other) = keys::waited_for(&row)? else { break };
+            let why = self.dependency_on(&other)?;
+            if why.cannot_come() {
+                for (row, _) in
+                    self.records.rows(Table::Index, &keys::waiting_for(&other).range(), limit - stuck.len())?
+                {
+                    let task = self.indexed(&keys::task_of(&row)?)?;
+                    if !why.may_still_come() || after(task.enqueued_at, A_DAY) < self.now() {
+                        stuck.push((task.id, why.clone()));
+                    }
+                }
+            }
+            rest = rest.from(&keys::behind_waiting_for(&other));
+        }
+        Ok(stuck)
+    }
+
+    /// How many tasks a bot would be given before this one: one that may claim this and can do no more than that.
+    fn behind(&self, task: &Task, bot: Option<&BotId>, able: &BTreeSet<String>) -> Result<Option<Obstacle>> {
+        let mut ahead = self.coming_before(task, bot, able)?;
+        for lane in self.lanes_open_to(bot, able)? {
+            let rows = lane.rows_before(task.priority, task.sequence);
+            ahead += self.records.rows(Table::Index, &rows, AHEAD.saturating_sub(ahead))?.len();
+            if ahead >= AHEAD {
+                break;
+            }
+        }
+        Ok((ahead > 0).then_some(Obstacle::Behind { tasks: ahead as u64 }))
+    }
+
+    /// How many of these are in no lane yet, because the next claim makes them ready first: they are due, or the claim of
+    /// them is over.
+    fn coming_before(&self, task: &Task, bot: Option<&BotId>, able: &BTreeSet<String>) -> Result<usize> {
+        let (now, nobody) = (self.now(), BotId::new("nobody")?);
+        let claimant = Claimant { id: bot.unwrap_or(&nobody), able, held: 0, most: 1 };
+        let mut before = 0;
+        for rows in [keys::due(now), keys::expired(now)] {
+            for (row, _) in self.records.rows(Table::Index, &rows, HOUSEKEEPING_MAX)? {
+                let other = as_found(self.indexed(&keys::task_of(&row)?)?, now);
+                let is_first = (other.priority, other.sequence) < (task.priority, task.sequence);
+                let is_for_it = bot.is_some() || other.assigned_to.is_none();
+                before += usize::from(is_first && is_for_it && obstacle(&other, &claimant, now).is_none());
+            }
+        }
+        Ok(before)
+    }
+
+    /// The bot as a claim with these options sees it.
+    pub(super) fn claimant<'b>(
+        &self,
+        bot: &'b BotId,
+        registered: Option<&'b Bot>,
+        options: &ClaimOptions,
+    ) -> Result<Claimant<'b>> {
+        static NOTHING: BTreeSet<String> = BTreeSet::new();
+        let most = usize::try_from(most_at_once(registered, options)).unwrap_or(usize::MAX);
+        let held = self.records.rows(Table::Index, &keys::held_by(bot).range(), most)?.len();
+        Ok(Claimant { id: bot, able: registered.map_or(&NOTHING, |bot| &bot.specializations), held, most })
+    }
+}
