@@ -25,6 +25,7 @@ const PAGE: usize = 512;
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Summary {
     /// The file, by its full path.
+    #[serde(serialize_with = "crate::files::as_text")]
     pub(crate) store: PathBuf,
     /// The length of the file.
     pub(crate) file_bytes: u64,

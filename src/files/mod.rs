@@ -66,6 +66,12 @@ pub(crate) fn folder_of(path: &Path) -> &Path {
     }
 }
 
+/// A path as a member of JSON, as well as it can be shown: what in it is no text is shown as U+FFFD.
+#[cfg(feature = "transfer")]
+pub(crate) fn as_text<S: serde::Serializer>(path: &Path, to: S) -> Result<S::Ok, S::Error> {
+    to.serialize_str(&path.to_string_lossy())
+}
+
 /// The name of a file beside another: `PATH` and an ending.
 pub(crate) fn beside(path: &Path, ending: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();

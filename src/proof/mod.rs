@@ -13,10 +13,15 @@ pub(crate) mod image;
 pub(crate) mod power_cut;
 pub(crate) mod step;
 
+#[cfg(all(test, feature = "transfer"))]
+pub(crate) mod names;
+
 #[cfg(test)]
 mod fault_test;
 #[cfg(test)]
 mod full_test;
+#[cfg(all(test, feature = "transfer"))]
+mod names_test;
 #[cfg(test)]
 mod power_cut_test;
 #[cfg(test)]

@@ -5,6 +5,7 @@ mod adopt;
 mod archive;
 mod doctor;
 mod drill;
+mod files;
 mod guard;
 mod hostile;
 mod limits;

@@ -43,8 +43,10 @@ impl Repair {
         let plan = Store::plan_repair(from, &to)?;
         let report = if self.dry_run { plan.report().clone() } else { plan.apply()? };
         if context.out.is_json() {
-            let to = (!self.dry_run).then_some(&to);
-            context.out.json(&json!({"from": from, "to": to, "whole": report.is_whole(), "report": report}))?;
+            let to = (!self.dry_run).then(|| to.to_string_lossy());
+            context.out.json(
+                &json!({"from": from.to_string_lossy(), "to": to, "whole": report.is_whole(), "report": report}),
+            )?;
         } else {
             context.out.text(&report)?;
             context.out.line(summary(&report))?;

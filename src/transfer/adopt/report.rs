@@ -32,7 +32,7 @@ pub struct AdoptReport {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct AdoptedFile {
     /// The file, as it was named or found.
-    #[serde(serialize_with = "path_text")]
+    #[serde(serialize_with = "crate::files::as_text")]
     pub path: PathBuf,
     /// What it is.
     pub source: AdoptSource,
@@ -68,7 +68,7 @@ pub struct AdoptProblem {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct AdoptSkipped {
     /// The file or folder.
-    #[serde(serialize_with = "path_text")]
+    #[serde(serialize_with = "crate::files::as_text")]
     pub path: PathBuf,
     /// Why.
     pub why: String,
@@ -236,11 +236,6 @@ fn list(taken: &BTreeMap<AdoptThing, u64>) -> Option<String> {
     let shown: Vec<_> =
         taken.iter().filter(|(_, count)| **count > 0).map(|(thing, count)| thing.show(*count)).collect();
     (!shown.is_empty()).then(|| shown.join(", "))
-}
-
-/// A path as text, whatever bytes it is made of.
-fn path_text<S: Serializer>(path: &Path, to: S) -> Result<S::Ok, S::Error> {
-    to.serialize_str(&path.to_string_lossy())
 }
 
 #[cfg(test)]

@@ -31,7 +31,7 @@ use crate::text::OneLine;
 #[derive(Clone, Debug, Serialize)]
 pub struct ImportPlan {
     /// The archive, which has been verified.
-    #[serde(serialize_with = "super::path_text")]
+    #[serde(serialize_with = "crate::files::as_text")]
     pub file: PathBuf,
     /// The point that it is of.
     pub point: ArchivedPoint,

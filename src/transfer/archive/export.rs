@@ -48,7 +48,7 @@ pub struct ExportOptions {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct ExportReport {
     /// The archive.
-    #[serde(serialize_with = "super::path_text")]
+    #[serde(serialize_with = "crate::files::as_text")]
     pub file: PathBuf,
     /// Its SHA-256, as `sha256sum` shows it.
     pub sha256: String,

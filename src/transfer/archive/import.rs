@@ -44,7 +44,7 @@ pub struct ImportOptions {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct ImportReport {
     /// The archive.
-    #[serde(serialize_with = "super::path_text")]
+    #[serde(serialize_with = "crate::files::as_text")]
     pub file: PathBuf,
     /// The point that it is of.
     pub point: ArchivedPoint,

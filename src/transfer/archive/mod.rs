@@ -32,10 +32,6 @@ mod source;
 mod valid;
 mod write;
 
-use std::path::Path;
-
-use serde::Serializer;
-
 pub use self::apply::ImportPlan;
 pub use self::automatic::ArchiveSchedule;
 pub use self::export::{ExportOptions, ExportReport};
@@ -45,8 +41,3 @@ pub use self::last::LastArchive;
 pub(crate) use self::last::Outside;
 pub use self::manifest::{ArchiveManifest, ArchivedCollection, ArchivedPoint, ArchivedTrail};
 pub use self::retain::ArchivePolicy;
-
-/// A path as text, whatever bytes it is made of.
-fn path_text<S: Serializer>(path: &Path, to: S) -> Result<S::Ok, S::Error> {
-    to.serialize_str(&path.to_string_lossy())
-}

@@ -110,6 +110,7 @@ pub trait DrillWatch: Sync {
 #[derive(Clone, Debug, Serialize)]
 pub struct DrillReport {
     /// The store that was copied.
+    #[serde(serialize_with = "crate::files::as_text")]
     pub store: PathBuf,
     /// When the drill ended.
     #[serde(with = "crate::clock::time")]

@@ -166,7 +166,7 @@ fn greet(context: &mut Context, instance: &Instance, listener: &Listener, is_new
     out.message(format_args!("listening {address}"));
     out.message(format_args!("try: curl {address}/api/disaster-recovery/status"));
     if out.is_json() {
-        out.json_line(&json!({"store": summary.store, "holds": holds, "listening": address}))?;
+        out.json_line(&json!({"store": summary.store.to_string_lossy(), "holds": holds, "listening": address}))?;
         out.flush()?;
     }
     Ok(())
