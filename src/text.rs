@@ -15,6 +15,21 @@ pub(crate) fn is_hidden(c: char) -> bool {
             | '\u{ffa0}' | '\u{fff9}'..='\u{fffb}' | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}')
 }
 
+/// What is wrong with the name of something new; nothing when it can be told from every other by looking at it. Two names
+/// that look alike are two bots, and `..` is no name of a file.
+pub(crate) fn unfit_for_a_name(name: &str) -> Option<&'static str> {
+    if name == "." || name == ".." {
+        return Some("must not be . or ..");
+    }
+    if is_plain_ascii(name.as_bytes()) {
+        return None;
+    }
+    if name.contains(|c| is_hidden(c) || ('\u{fe00}'..='\u{fe0f}').contains(&c)) {
+        return Some("must not have characters in it that cannot be seen");
+    }
+    (!unicode_normalization::is_nfc(name)).then_some("must be in the composed form of Unicode, NFC")
+}
+
 /// A text as one line that can be shown: what is hidden in it is an escape such as `\n` or `\u{202e}`.
 ///
 /// ```text
@@ -102,6 +117,19 @@ mod tests {
     fn what_can_be_seen_stays_as_it_is_without_a_copy() {
         for text in ["", "before the upgrade", "größe \u{1f41d} ⚠\u{fe0f}", "日本語", "~!\"\\"] {
             assert!(matches!(printable(text), Cow::Borrowed(same) if same == text), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_new_name_is_one_that_can_be_told_from_every_other_by_looking_at_it() {
+        for name in ["a", "BOT 1", "größe/7", "日本語", "...", ".a", "\u{1f41d}"] {
+            assert_eq!(unfit_for_a_name(name), None, "{name}");
+        }
+        for (hidden, escape) in HIDDEN {
+            assert!(unfit_for_a_name(&format!("ü{hidden}")).is_some(), "{escape}");
+        }
+        for name in [".", "..", "e\u{301}", "a\u{fe0f}ü"] {
+            assert!(unfit_for_a_name(name).is_some(), "{name}");
         }
     }
 

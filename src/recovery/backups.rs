@@ -27,6 +27,7 @@ use crate::limits;
 use crate::recovery::events::EventKind;
 use crate::recovery::points::names;
 use crate::state::documents::{Prepared, Summary};
+use crate::state::ids::check_new;
 
 /// What kind of state a backup is of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -276,6 +277,10 @@ impl Store {
     pub fn backup(&self, request: BackupRequest) -> Result<Backup> {
         limits::optional("the source of a backup", request.source.as_ref(), limits::SOURCE_BYTES)?;
         limits::tags(&request.tags)?;
+        if let (Some(_), Some(source)) = (&request.data, &request.source) {
+            let known = || self.view()?.documents().is_there(request.kind.as_str(), source);
+            check_new("the source of a document", source, known)?;
+        }
         let data = request.data.transpose().map_err(Error::invalid)?;
         self.alone(|tx| {
             // The point has the name of the backup, which tells it from a restore point.

@@ -15,7 +15,7 @@ use crate::engine::view::View;
 use crate::engine::write::WriteTx;
 use crate::error::{Error, Result};
 use crate::limits;
-use crate::state::ids::{BotId, check_name};
+use crate::state::ids::{BotId, check_name, check_new};
 use crate::state::page::{Page, sequence_key, sequence_of};
 
 /// The counter of messages.
@@ -234,6 +234,7 @@ impl Chat<&mut WriteTx<'_>> {
     /// [limit](crate#limits); `Io`.
     pub fn append(&mut self, message: NewMessage) -> Result<u64> {
         check(&message)?;
+        self.check_names(&message)?;
         let sequence = self.records.next(COUNTER)?;
         let message = Message {
             sequence,
@@ -247,6 +248,20 @@ impl Chat<&mut WriteTx<'_>> {
         };
         self.records.put(CollectionId::CHAT, &sequence_key(sequence), &codec::encode(&message)?)?;
         Ok(sequence)
+    }
+
+    /// Refuses names that nobody used before when nothing new may be called so.
+    fn check_names(&self, message: &NewMessage) -> Result<()> {
+        let is_there = |kind, name: &str| {
+            let rows = self.records.rows(Table::Index, &KeyRange::prefix(&index_prefix(kind, name)), 1)?;
+            Ok::<_, Error>(!rows.is_empty())
+        };
+        let conversation = message.conversation.as_str();
+        check_new("a conversation", conversation, || is_there(OF_CONVERSATION, conversation))?;
+        let Some(bot) = &message.bot else { return Ok(()) };
+        check_new("a bot id", bot.as_str(), || {
+            Ok(is_there(OF_BOT, bot.as_str())? || self.records.get(CollectionId::REGISTRY, bot.as_bytes())?.is_some())
+        })
     }
 
     /// Removes the message with that number; says whether there was one.

@@ -22,6 +22,7 @@ use crate::engine::write::WriteTx;
 use crate::error::{Error, ErrorKind, Result};
 use crate::json;
 use crate::limits::{self, COLLECTION_NAME_BYTES as NAME_LEN_MAX, KEY_BYTES as KEY_LEN_MAX};
+use crate::state::ids::check_new;
 
 /// Where records are longer than this on average, in bytes, none is read for its type alone.
 const COMPARED_LEN_MAX: u64 = 64 << 10;
@@ -233,6 +234,7 @@ impl<T: Serialize + DeserializeOwned> Collection<T, &mut WriteTx<'_>> {
 impl<T> Collection<T, &mut WriteTx<'_>> {
     /// Gives the collection its number.
     fn create(&mut self) -> Result<CollectionId> {
+        check_new("the name of a collection", &self.name, || Ok(false))?;
         let given = meta::counter(self.records, meta::COLLECTIONS)?;
         if given >= limits::COLLECTIONS {
             let most = limits::COLLECTIONS;

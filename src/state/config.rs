@@ -9,7 +9,7 @@ use crate::engine::write::WriteTx;
 use crate::error::{Error, Result};
 use crate::json;
 use crate::limits;
-use crate::state::ids::check_name;
+use crate::state::ids::{check_name, check_new};
 
 /// The configuration, as a view or a transaction sees it.
 #[derive(Debug)]
@@ -71,6 +71,7 @@ impl Config<&mut WriteTx<'_>> {
     /// overwritten is not what was written; `Io`.
     pub fn put(&mut self, key: &str, value: &Value) -> Result<()> {
         check_name("a config key", key)?;
+        check_new("a config key", key, || Ok(self.records.get(CollectionId::CONFIG, key.as_bytes())?.is_some()))?;
         limits::json("a config value", value, limits::VALUE_BYTES)?;
         self.records.put(CollectionId::CONFIG, key.as_bytes(), value.to_string().as_bytes())
     }

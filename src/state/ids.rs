@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 use crate::limits;
+use crate::text::{printable, unfit_for_a_name};
 
 /// Refuses what cannot be a name. Keys are made of names with control characters between them.
 pub(crate) fn check_name(what: &str, name: &str) -> Result<()> {
@@ -19,6 +20,15 @@ pub(crate) fn check_name(what: &str, name: &str) -> Result<()> {
         return Err(Error::invalid(format!("{what} must not have control characters in it: name={shown}")));
     }
     Ok(())
+}
+
+/// Refuses what nothing new may be called, unless `known` says that it is there: an earlier version let it in, and it is
+/// addressed as ever.
+pub(crate) fn check_new(what: &str, name: &str, known: impl FnOnce() -> Result<bool>) -> Result<()> {
+    match unfit_for_a_name(name) {
+        Some(why) if !known()? => Err(Error::invalid(format!("{what} {why}: name={}", printable(name)))),
+        _ => Ok(()),
+    }
 }
 
 /// Defines ids that are names.
@@ -83,7 +93,8 @@ macro_rules! name_id {
 }
 
 name_id! {
-    /// The name of a bot: 1 to 200 bytes without control characters.
+    /// The name of a bot: 1 to 200 bytes without control characters. A new one is in NFC, without characters that cannot be
+    /// seen, and not `.` or `..`; one that is there already can be addressed whatever it is.
     ///
     /// # Examples
     ///
@@ -99,7 +110,8 @@ name_id! {
 }
 
 name_id! {
-    /// The name of a task: 1 to 200 bytes without control characters.
+    /// The name of a task: 1 to 200 bytes without control characters. A new one is in NFC, without characters that cannot be
+    /// seen, and not `.` or `..`; one that is there already can be addressed whatever it is.
     ///
     /// # Examples
     ///

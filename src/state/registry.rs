@@ -17,7 +17,7 @@ use crate::engine::view::View;
 use crate::engine::write::WriteTx;
 use crate::error::{Error, Result};
 use crate::limits;
-use crate::state::ids::{BotId, check_name};
+use crate::state::ids::{BotId, check_name, check_new};
 
 /// How many tasks a bot may hold when nobody said.
 pub(crate) const DEFAULT_MAX_CONCURRENT: u32 = 3;
@@ -204,12 +204,17 @@ impl Registry<&mut WriteTx<'_>> {
     /// Writes a bot that was registered elsewhere, with no more than is known of it.
     pub(crate) fn put_as_it_is(&mut self, bot: &Bot) -> Result<()> {
         check(bot)?;
+        check_new("a bot id", bot.id.as_str(), || self.is_there(&bot.id))?;
         let stored = Bot { last_heartbeat: None, ..bot.clone() };
         self.records.put(CollectionId::REGISTRY, bot.id.as_bytes(), &codec::encode(&stored)?)?;
         match bot.last_heartbeat {
             Some(at) if self.last_heartbeat(&bot.id)?.is_none() => self.put_heartbeat(&bot.id, at),
             _ => Ok(()),
         }
+    }
+
+    fn is_there(&self, id: &BotId) -> Result<bool> {
+        Ok(self.records.get(CollectionId::REGISTRY, id.as_bytes())?.is_some())
     }
 
     /// When the bot that stands under that id was registered.
@@ -257,7 +262,7 @@ impl Registry<&mut WriteTx<'_>> {
     /// # Ok::<(), hivekeep::Error>(())
     /// ```
     pub fn heartbeat(&mut self, id: &BotId, at: Timestamp) -> Result<()> {
-        if self.records.get(CollectionId::REGISTRY, id.as_bytes())?.is_none() {
+        if !self.is_there(id)? {
             return Err(unknown(id));
         }
         self.records.context.gathered.forget(id.as_bytes());

@@ -4,8 +4,10 @@
 
 use std::path::{Path, PathBuf};
 
-use hivekeep::{BackupRequest, EventKind, Kind, PointRequest};
-use serde_json::json;
+use hivekeep::{
+    BackupRequest, Bot, BotId, ClaimOptions, ErrorKind, EventKind, Kind, NewMessage, NewTask, PointRequest, TaskId,
+};
+use serde_json::{Value, json};
 
 use crate::util::{Hive, Ran};
 
@@ -19,12 +21,12 @@ fn archive() -> PathBuf {
 }
 
 /// A store with such a text in every place where one can be.
-fn filled() -> Hive {
+pub fn filled() -> Hive {
     let hive = Hive::empty();
     hive.run(&["import", archive().to_str().unwrap()]).with(0).shows_nothing_hidden();
     let store = hive.open();
     store.backup(BackupRequest::new(Kind::Registry).source(HOSTILE).tag(HOSTILE, HOSTILE)).unwrap();
-    store.backup(BackupRequest::new(Kind::Queue).source(HOSTILE).data(json!({HOSTILE: HOSTILE}))).unwrap();
+    store.backup(BackupRequest::new(Kind::Registry).source(ODD).data(json!({HOSTILE: HOSTILE}))).unwrap();
     store.make_point(PointRequest::new(HOSTILE).tag(HOSTILE, HOSTILE)).unwrap();
     let details = json!({HOSTILE: HOSTILE, "error": HOSTILE});
     store
@@ -38,7 +40,7 @@ fn filled() -> Hive {
     hive
 }
 
-fn is_hidden(c: char) -> bool {
+pub fn is_hidden(c: char) -> bool {
     let unseen = "\u{ad}\u{61c}\u{200b}\u{200c}\u{200d}\u{200e}\u{200f}\u{2028}\u{2029}\u{202a}\u{202b}\u{202c}\u{202d}\u{202e}\u{2060}\u{2066}\u{2067}\u{2068}\u{2069}\u{feff}";
     c != '\n' && c.is_control() || unseen.contains(c)
 }
@@ -162,4 +164,67 @@ fn no_verb_prints_what_a_terminal_would_obey_or_a_forged_line() {
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn an_id_of_an_earlier_version_is_addressed_as_ever_and_nothing_new_is_called_so() {
+    let hive = filled();
+    let store = hive.open();
+    let odd = BotId::new(ODD).unwrap();
+    let task = TaskId::new(ODD).unwrap();
+    let said = |bot: Option<&BotId>, conversation: &str| NewMessage {
+        bot: bot.cloned(),
+        ..NewMessage::new(conversation, "user", "hello")
+    };
+    store
+        .write(|tx| {
+            let bot = tx.registry().get(&odd)?.unwrap();
+            tx.registry().put(&Bot { port: Some(1), ..bot })?;
+            tx.registry().heartbeat(&odd, "2026-01-02T03:04:05Z".parse().unwrap())?;
+            let token = tx.queue().get(&task)?.unwrap().holder.unwrap().token;
+            tx.queue().complete(&task, token, "done")?;
+            assert_eq!(tx.queue().claim(&odd, &ClaimOptions::default())?.len(), 1);
+            tx.config().put(ODD, &json!(1))?;
+            tx.chat().append(said(Some(&odd), ODD))?;
+            tx.documents().put(HOSTILE, HOSTILE, &json!([2]))?;
+            tx.documents().put("registry", ODD, &json!([2]))
+        })
+        .unwrap();
+    let unfit = ["odd\u{202e}new", "zero\u{200b}width", "e\u{301}", "line\u{2028}", ".", ".."];
+    for (number, name) in unfit.into_iter().enumerate() {
+        let refused = |what: &str, written: hivekeep::Result<()>| {
+            let error = written.expect_err(what);
+            assert_eq!(error.kind(), ErrorKind::Invalid, "{what}: {error}");
+            assert!(error.to_string().contains(" must ") && !error.to_string().contains(is_hidden), "{what}: {error}");
+        };
+        // Bots of two of these names are there.
+        let name = &format!("{name}{}", if number == 2 { "\u{301}" } else { "" });
+        let bot = BotId::new(name.as_str()).unwrap();
+        if name != ".." {
+            refused("bot", store.write(|tx| tx.registry().put(&Bot::new(bot.clone()))));
+            refused("claim", store.write(|tx| tx.queue().claim(&bot, &ClaimOptions::default())).map(drop));
+            refused("speaker", store.write(|tx| tx.chat().append(said(Some(&bot), "c"))).map(drop));
+            let new = NewTask::new(1).assign_to(bot.clone());
+            refused("assignee", store.write(|tx| tx.queue().enqueue(new)).map(drop));
+        }
+        let new = NewTask::new(1).id(TaskId::new(name.as_str()).unwrap());
+        refused("task", store.write(|tx| tx.queue().enqueue(new)).map(drop));
+        refused("config", store.write(|tx| tx.config().put(name, &json!(1))));
+        refused("conversation", store.write(|tx| tx.chat().append(said(None, name))).map(drop));
+        refused("kind", store.write(|tx| tx.documents().put(name, "s", &json!(1))).map(drop));
+        refused("source", store.write(|tx| tx.documents().put("k", name, &json!(1))).map(drop));
+        refused("backup", store.backup(BackupRequest::new(Kind::Queue).source(name.as_str()).data(json!(1))).map(drop));
+    }
+    assert!(store.write(|tx| tx.collection("..")?.put("k", &1)).is_err());
+    let removed = |tx: &mut hivekeep::WriteTx<'_>| {
+        Ok([
+            tx.registry().remove(&odd)?,
+            tx.config().remove(ODD)?,
+            tx.documents().remove(HOSTILE, HOSTILE)?,
+            tx.documents().remove("registry", ODD)?,
+            tx.collection::<Value>("rooms")?.remove(HOSTILE)?,
+        ])
+    };
+    assert_eq!(store.write(removed).unwrap(), [true; 5]);
+    assert!(store.check().unwrap().is_sound());
 }

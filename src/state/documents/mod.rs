@@ -55,6 +55,7 @@ use crate::engine::view::View;
 use crate::engine::write::WriteTx;
 use crate::error::Result;
 use crate::limits::{self, SOURCE_BYTES as MAX_NAME};
+use crate::state::ids::check_new;
 
 /// Which document: kind and source. Two bots that hand over their registries do not overwrite each other's.
 ///
@@ -168,6 +169,11 @@ impl<R: Records> Documents<R> {
         stored.to_document().map(Some).map_err(|error| rows::misfit(&id).with_source(error))
     }
 
+    /// Whether there is such a document.
+    pub(crate) fn is_there(&self, kind: &str, source: &str) -> Result<bool> {
+        Ok(self.records.get(CollectionId::DOCUMENTS, &DocumentId::new(kind, source)?.to_key())?.is_some())
+    }
+
     /// The document as compact JSON text.
     ///
     /// # Errors
@@ -225,11 +231,15 @@ impl Documents<&mut WriteTx<'_>> {
     ///
     /// # Errors
     ///
-    /// `Invalid`, by JSON pointer, when the value is nested deeper than 128 levels; `Invalid` when kind or source is
+    /// `Invalid`, by JSON pointer, when the value is nested deeper than 128 levels; `Invalid` when kind or source of a new
+    /// document has characters in it that cannot be seen, is not in NFC, or is `.` or `..`; `Invalid` when kind or source is
     /// longer than 512 bytes, or the document or an element of it is longer than its [limit](crate#limits); `Damaged` when
     /// a record of the stored document is damaged, or its records do not fit
     /// together.
     pub fn put(&mut self, kind: &str, source: &str, document: &Value) -> Result<Written> {
+        let known = || self.is_there(kind, source);
+        check_new("the kind of a document", kind, known)?;
+        check_new("the source of a document", source, known)?;
         self.put_prepared(kind, source, &Prepared::of_value(document)?)
     }
 

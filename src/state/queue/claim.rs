@@ -10,15 +10,15 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use crate::clock::{after, as_stored};
-use crate::engine::records::{Records, scan_rows};
-use crate::engine::schema::Table;
+use crate::engine::records::{KeyRange, Records, scan_rows};
+use crate::engine::schema::{CollectionId, Table};
 use crate::engine::write::WriteTx;
 use crate::error::{Error, Result};
 use crate::limits;
-use crate::state::ids::{BotId, SessionId, TaskId, Token};
+use crate::state::ids::{BotId, SessionId, TaskId, Token, check_new};
 use crate::state::queue::Queue;
 use crate::state::queue::damage::PassedOver;
-use crate::state::queue::keys::{Found, Lane};
+use crate::state::queue::keys::{self, Found, Lane};
 use crate::state::queue::obstacle::{Claimant, obstacle};
 use crate::state::queue::task::{Holder, Priority, Task, TaskState};
 use crate::state::registry::{Bot, DEFAULT_MAX_CONCURRENT};
@@ -128,6 +128,7 @@ impl Queue<&mut WriteTx<'_>> {
     /// ```
     pub fn claim(&mut self, bot: &BotId, options: &ClaimOptions) -> Result<Vec<Claim>> {
         check_lease(options.lease)?;
+        self.refuse_unfit(bot)?;
         let mut passed = PassedOver::default();
         self.take_back_expired(HOUSEKEEPING_MAX, &mut passed)?;
         self.make_due(HOUSEKEEPING_MAX, &mut passed)?;
@@ -256,6 +257,16 @@ impl Queue<&mut WriteTx<'_>> {
 
 #[expect(private_bounds, reason = "what a queue is read from is the crate's own matter")]
 impl<R: Records> Queue<R> {
+    /// Refuses the name of a bot that was never heard of, when nothing new may be called so.
+    pub(super) fn refuse_unfit(&self, bot: &BotId) -> Result<()> {
+        check_new("a bot id", bot.as_str(), || {
+            let is_in = |rows: &KeyRange| Ok::<_, Error>(!self.records.rows(Table::Index, rows, 1)?.is_empty());
+            Ok(self.records.get(CollectionId::REGISTRY, bot.as_bytes())?.is_some()
+                || is_in(&keys::held_by(bot).range())?
+                || is_in(&Lane::lanes_of(Some(bot)).range())?)
+        })
+    }
+
     /// The lanes that have ready tasks and are open to a bot that can do this.
     pub(super) fn lanes_open_to(&self, bot: Option<&BotId>, able: &BTreeSet<String>) -> Result<Vec<Lane>> {
         let mut lanes = Vec::new();

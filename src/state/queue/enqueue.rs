@@ -7,7 +7,7 @@ use crate::engine::records::Records;
 use crate::engine::schema::Table;
 use crate::engine::write::WriteTx;
 use crate::error::{Error, Result};
-use crate::state::ids::{BotId, TaskId};
+use crate::state::ids::{BotId, TaskId, check_new};
 use crate::state::queue::damage::PassedOver;
 use crate::state::queue::new_task::{Done, NewTask};
 use crate::state::queue::task::{Task, TaskState};
@@ -85,6 +85,7 @@ impl Queue<&mut WriteTx<'_>> {
         if let Some(known) = self.known(new.idempotency_key.as_deref())? {
             return self.earlier(&new, known);
         }
+        new.assigned_to.iter().try_for_each(|bot| self.refuse_unfit(bot))?;
         let sequence = self.next_sequence()?;
         let id = self.free_id(new.id.clone(), sequence)?;
         let allows_missing = new.allow_missing_dependencies;
@@ -153,6 +154,7 @@ impl Queue<&mut WriteTx<'_>> {
     }
 
     fn set_assignee(&mut self, id: &TaskId, bot: Option<&BotId>) -> Result<Task> {
+        bot.map_or(Ok(()), |bot| self.refuse_unfit(bot))?;
         let task = self.existing(id)?;
         if task.state.is_finished() {
             let state = task.state;
@@ -188,7 +190,7 @@ impl Queue<&mut WriteTx<'_>> {
     fn free_id(&self, wish: Option<TaskId>, sequence: u64) -> Result<TaskId> {
         if let Some(id) = wish {
             return match self.stored(&id)? {
-                None => Ok(id),
+                None => check_new("a task id", id.as_str(), || Ok(false)).map(|()| id),
                 Some(task) => {
                     let state = self.shown(task)?.state;
                     Err(Error::conflict(format!(
