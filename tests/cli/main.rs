@@ -15,4 +15,5 @@ mod refusals;
 mod repair;
 mod service;
 mod state;
+mod terminal;
 mod util;

@@ -70,6 +70,9 @@ pub(super) struct Global {
     /// Print no messages, only data and errors
     #[arg(short, long, global = true, env = "HIVEKEEP_QUIET", value_parser = FalseyValueParser::new())]
     pub(super) quiet: bool,
+    /// Show ids and times whole at a terminal too, however long the lines become
+    #[arg(long, global = true, env = "HIVEKEEP_WIDE", value_parser = FalseyValueParser::new())]
+    pub(super) wide: bool,
 }
 
 /// The verbs, in the order in which help shows them.

@@ -72,7 +72,9 @@ impl Backup {
 
 impl History {
     pub(super) fn run(self, context: &mut Context) -> Result<Exit> {
-        let backups = context.look()?.backups(self.kind)?;
+        let store = context.look()?;
+        context.out.know_ids(&store)?;
+        let backups = store.backups(self.kind)?;
         if backups.is_empty() {
             context.out.aside("there is no backup yet; make one with hivekeep backup");
         }

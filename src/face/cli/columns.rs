@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::clock::show_time;
 use crate::engine::point::Origin;
+use crate::face::cli::screen::Cell;
 use crate::face::cli::table::{Columns, shortened};
 use crate::face::summary::show_bytes;
 use crate::recovery::backups::{Backup, BackupOf};
@@ -26,15 +26,15 @@ const TEXT_MAX: usize = 100;
 impl Columns for Bot {
     const HEAD: &'static [&'static str] = &["BOT", "KIND", "STATUS", "PORT", "REPO", "CAN", "LAST HEARD OF"];
 
-    fn cells(&self) -> Vec<String> {
+    fn cells(&self) -> Vec<Cell> {
         vec![
-            self.id.to_string(),
+            self.id.to_string().into(),
             or_dash(self.kind.as_ref()),
             or_dash(self.status.as_ref()),
             or_dash(self.port),
             or_dash(self.repo.as_ref()),
-            list(&self.specializations),
-            or_dash(self.last_heartbeat.map(show_time)),
+            list(&self.specializations).into(),
+            Cell::time(self.last_heartbeat),
         ]
     }
 }
@@ -42,15 +42,15 @@ impl Columns for Bot {
 impl Columns for Task {
     const HEAD: &'static [&'static str] = &["TASK", "PRIORITY", "STATE", "BOT", "ATTEMPTS", "PAYLOAD"];
 
-    fn cells(&self) -> Vec<String> {
+    fn cells(&self) -> Vec<Cell> {
         let bot = self.holder.as_ref().map(|holder| &holder.bot).or(self.finished_by.as_ref());
         vec![
-            self.id.to_string(),
-            self.priority.to_string(),
-            self.state.to_string(),
+            self.id.to_string().into(),
+            self.priority.to_string().into(),
+            self.state.to_string().into(),
             or_dash(bot.or(self.assigned_to.as_ref())),
-            format!("{}/{}", self.attempts, self.max_attempts),
-            compact(&self.payload),
+            format!("{}/{}", self.attempts, self.max_attempts).into(),
+            compact(&self.payload).into(),
         ]
     }
 }
@@ -58,26 +58,26 @@ impl Columns for Task {
 impl Columns for Assignment {
     const HEAD: &'static [&'static str] = &["BOT", "TASK", "HOLD", "SINCE"];
 
-    fn cells(&self) -> Vec<String> {
+    fn cells(&self) -> Vec<Cell> {
         let hold = match self.hold {
             Hold::Assigned => "assigned",
             Hold::Claimed => "claimed",
         };
-        vec![self.bot.to_string(), self.task.to_string(), hold.to_owned(), show_time(self.since)]
+        vec![self.bot.to_string().into(), self.task.to_string().into(), hold.into(), Cell::Time(self.since)]
     }
 }
 
 impl Columns for Message {
     const HEAD: &'static [&'static str] = &["NUMBER", "TIME", "CONVERSATION", "BOT", "ROLE", "CONTENT"];
 
-    fn cells(&self) -> Vec<String> {
+    fn cells(&self) -> Vec<Cell> {
         vec![
-            self.sequence.to_string(),
-            show_time(self.at),
-            self.conversation.clone(),
+            self.sequence.to_string().into(),
+            Cell::Time(self.at),
+            self.conversation.clone().into(),
             or_dash(self.bot.as_ref()),
-            self.role.clone(),
-            shortened(&self.content, TEXT_MAX),
+            self.role.clone().into(),
+            shortened(&self.content, TEXT_MAX).into(),
         ]
     }
 }
@@ -85,13 +85,13 @@ impl Columns for Message {
 impl Columns for Entry {
     const HEAD: &'static [&'static str] = &["NUMBER", "TIME", "LEVEL", "ACTOR", "ACTION", "TARGET", "RESULT"];
 
-    fn cells(&self) -> Vec<String> {
+    fn cells(&self) -> Vec<Cell> {
         vec![
-            self.sequence.to_string(),
-            show_time(self.at),
-            self.level.to_string(),
-            self.actor.clone(),
-            self.action.clone(),
+            self.sequence.to_string().into(),
+            Cell::Time(self.at),
+            self.level.to_string().into(),
+            self.actor.clone().into(),
+            self.action.clone().into(),
             or_dash(self.target.as_ref()),
             or_dash(self.result.as_ref()),
         ]
@@ -101,27 +101,27 @@ impl Columns for Entry {
 impl Columns for Event {
     const HEAD: &'static [&'static str] = &["TIME", "EVENT", "DETAILS"];
 
-    fn cells(&self) -> Vec<String> {
-        vec![show_time(self.at), self.kind.to_string(), members(&self.details)]
+    fn cells(&self) -> Vec<Cell> {
+        vec![Cell::Time(self.at), self.kind.to_string().into(), Cell::Members(self.details.clone())]
     }
 }
 
 impl Columns for Backup {
     const HEAD: &'static [&'static str] = &["BACKUP", "TIME", "KIND", "OF", "ITEMS", "SIZE", "SOURCE"];
 
-    fn cells(&self) -> Vec<String> {
+    fn cells(&self) -> Vec<Cell> {
         let of = match self.of {
             BackupOf::Live => "live",
             BackupOf::Documents => "documents",
         };
         vec![
-            self.backup_id.clone(),
-            show_time(self.timestamp),
-            self.backup_type.to_string(),
-            of.to_owned(),
-            self.item_count.to_string(),
-            show_bytes(self.size_bytes),
-            format!("{}{}", self.source, tags(&self.tags)),
+            Cell::Id(self.backup_id.clone()),
+            Cell::Time(self.timestamp),
+            self.backup_type.to_string().into(),
+            of.to_owned().into(),
+            self.item_count.to_string().into(),
+            show_bytes(self.size_bytes).into(),
+            format!("{}{}", self.source, tags(&self.tags)).into(),
         ]
     }
 }
@@ -129,7 +129,7 @@ impl Columns for Backup {
 impl Columns for Version {
     const HEAD: &'static [&'static str] = &["CHANGE", "AFTER", "BY THEN", "WHO", "POINTS", "NEWEST POINT", "VALUE"];
 
-    fn cells(&self) -> Vec<String> {
+    fn cells(&self) -> Vec<Cell> {
         let change = match self.change {
             Some(ChangeKind::Added) => "added",
             Some(ChangeKind::Changed) => "changed",
@@ -139,13 +139,13 @@ impl Columns for Version {
         let who = self.by.as_ref().map(|by| format!("{} ({})", by.actor, by.action));
         let value = if self.value.is_null() { "-".to_owned() } else { self.value.to_string() };
         vec![
-            change.to_owned(),
-            or_dash(self.changed_after.map(show_time).as_ref()),
-            or_dash(self.changed_before.map(show_time).as_ref()),
+            change.into(),
+            Cell::time(self.changed_after),
+            Cell::time(self.changed_before),
             or_dash(who.as_ref()),
-            self.points.to_string(),
-            or_dash(self.point.as_ref().map(|held| &held.point)),
-            shortened(&value, TEXT_MAX),
+            self.points.to_string().into(),
+            self.point.as_ref().map_or_else(|| "-".into(), |held| Cell::Id(held.point.to_string())),
+            shortened(&value, TEXT_MAX).into(),
         ]
     }
 }
@@ -153,15 +153,15 @@ impl Columns for Version {
 impl Columns for Point {
     const HEAD: &'static [&'static str] = &["POINT", "TIME", "ORIGIN", "HELD", "RECORDS", "DESCRIPTION"];
 
-    fn cells(&self) -> Vec<String> {
+    fn cells(&self) -> Vec<Cell> {
         let visible = self.collections.iter().filter(|(name, _)| !name.starts_with('#'));
         vec![
-            or_dash(self.given_id()),
-            show_time(self.timestamp),
-            format!("{}{}", origin(self), if self.partial { ", partial" } else { "" }),
-            if self.held { "held" } else { "-" }.to_owned(),
-            visible.map(|(_, stats)| stats.count).sum::<u64>().to_string(),
-            format!("{}{}", self.description, tags(&self.tags)).trim_start().to_owned(),
+            self.given_id().map_or_else(|| "-".into(), |id| Cell::Id(id.to_string())),
+            Cell::Time(self.timestamp),
+            format!("{}{}", origin(self), if self.partial { ", partial" } else { "" }).into(),
+            if self.held { "held" } else { "-" }.into(),
+            visible.map(|(_, stats)| stats.count).sum::<u64>().to_string().into(),
+            format!("{}{}", self.description, tags(&self.tags)).trim_start().into(),
         ]
     }
 }
@@ -176,8 +176,8 @@ pub(super) struct KeyValue {
 impl Columns for KeyValue {
     const HEAD: &'static [&'static str] = &["KEY", "VALUE"];
 
-    fn cells(&self) -> Vec<String> {
-        vec![self.key.clone(), compact(&self.value)]
+    fn cells(&self) -> Vec<Cell> {
+        vec![self.key.clone().into(), compact(&self.value).into()]
     }
 }
 
@@ -198,16 +198,6 @@ fn compact(value: &Value) -> String {
     shortened(&value.to_string(), TEXT_MAX)
 }
 
-/// The members of an object as `name=value`; texts without quotes.
-fn members(value: &Value) -> String {
-    let Value::Object(members) = value else { return value.to_string() };
-    let shown = members.iter().map(|(name, value)| match value {
-        Value::String(text) => format!("{name}={text}"),
-        value => format!("{name}={value}"),
-    });
-    shown.collect::<Vec<_>>().join(" ")
-}
-
 fn tags(tags: &BTreeMap<String, String>) -> String {
     tags.iter().map(|(name, value)| format!(" {name}={value}")).collect()
 }
@@ -216,6 +206,6 @@ fn list(names: &BTreeSet<String>) -> String {
     if names.is_empty() { "-".to_owned() } else { names.iter().map(String::as_str).collect::<Vec<_>>().join(",") }
 }
 
-fn or_dash<T: ToString>(value: Option<T>) -> String {
-    value.map_or_else(|| "-".to_owned(), |value| value.to_string())
+fn or_dash<T: ToString>(value: Option<T>) -> Cell {
+    value.map_or_else(|| "-".to_owned(), |value| value.to_string()).into()
 }

@@ -3,12 +3,12 @@
 use clap::Args;
 use serde::Serialize;
 
-use crate::clock::show_time;
 use crate::engine::store::Store;
 use crate::error::{Error, Result};
 use crate::face::cli::columns::origin;
 use crate::face::cli::context::Context;
 use crate::face::cli::exit::Exit;
+use crate::face::cli::screen::Cell;
 use crate::face::cli::table::Columns;
 use crate::face::summary::counted;
 use crate::recovery::points::Point;
@@ -55,13 +55,13 @@ impl Judged {
 impl Columns for Judged {
     const HEAD: &'static [&'static str] = &["POINT", "TIME", "ORIGIN", "VERDICT", "BECAUSE"];
 
-    fn cells(&self) -> Vec<String> {
+    fn cells(&self) -> Vec<Cell> {
         vec![
-            self.point.to_string(),
-            show_time(self.point.timestamp),
-            origin(&self.point).to_owned(),
-            if self.keep { "keep" } else { "forget" }.to_owned(),
-            self.reasons.join(", "),
+            Cell::Id(self.point.to_string()),
+            Cell::Time(self.point.timestamp),
+            origin(&self.point).into(),
+            if self.keep { "keep" } else { "forget" }.into(),
+            self.reasons.join(", ").into(),
         ]
     }
 }

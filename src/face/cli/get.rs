@@ -59,6 +59,7 @@ impl Get {
         let store = context.look()?;
         let view = context.view(&store, &self.at)?;
         if let (true, Some(key)) = (self.versions, &self.key) {
+            context.out.know_ids(&store)?;
             context.out.list(view.versions(&self.collection, key, self.limit)?.into_iter().map(Ok))?;
             return Ok(Exit::Done);
         }

@@ -8,7 +8,6 @@ use crate::engine::store::Store;
 use crate::error::Result;
 use crate::face::cli::context::Context;
 use crate::face::cli::exit::Exit;
-use crate::face::cli::table::Columns;
 use crate::recovery::events::Event;
 use crate::state::page::Page;
 
@@ -38,6 +37,7 @@ pub(super) struct Log {
 impl Log {
     pub(super) fn run(self, context: &mut Context) -> Result<Exit> {
         let store = context.look()?;
+        context.out.know_ids(&store)?;
         let mut events = store.view()?.events().list(Page::newest(self.limit))?;
         events.reverse();
         if self.follow {
@@ -58,7 +58,7 @@ fn follow(context: &mut Context, store: &Store, mut events: Vec<Event>) -> Resul
             if context.out.is_json() {
                 context.out.json_line(event)?;
             } else {
-                context.out.line(event.cells().join("  "))?;
+                context.out.row(event)?;
             }
         }
         context.out.flush()?;

@@ -4,7 +4,7 @@
 //! * `serve`, `status`, `get`, `put`, `point`, `forget`, `restore`, `guard`, `backup`, `queue`, `doctor`, `drill`, `check`,
 //!   `repair`, `log`, `compact`, `crash`, `adopt`, `export`, `import`, `generate`: the verbs, each with its options and what
 //!   it prints
-//! * `context`, `input`, `which`: what they work with; `output`, `table`, `columns`, `shown`, `progress`: where their
+//! * `context`, `input`, `which`: what they work with; `output`, `table`, `columns`, `screen`, `shown`, `progress`: where their
 //!   answers go
 //! * `exit`: how the program ends
 
@@ -37,6 +37,7 @@ mod queue;
 mod repair;
 mod restore;
 mod rules;
+mod screen;
 #[cfg(feature = "http")]
 mod serve;
 mod shown;
@@ -68,13 +69,13 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Ok(cli) => cli,
         Err(error) => return not_understood(error, &arguments),
     };
-    let Global { store, json, quiet } = cli.global;
+    let Global { store, json, quiet, wide } = cli.global;
     trace(quiet);
     hush_contained_panics();
     if !cli.verb.minds_signals() {
         interrupt::ends_the_program();
     }
-    let mut context = Context::new(store, Output::new(json, quiet));
+    let mut context = Context::new(store, Output::new(json, quiet, wide));
     let result = cli.verb.run(&mut context);
     context.out.finish(result).into()
 }

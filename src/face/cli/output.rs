@@ -9,8 +9,10 @@ use serde::Serialize;
 use serde::ser::{SerializeMap, SerializeSeq, Serializer};
 use serde_json::json;
 
+use crate::engine::store::Store;
 use crate::error::{Error, ErrorKind, Result};
 use crate::face::cli::exit::Exit;
+use crate::face::cli::screen::{Screen, columns, cut, wrapped};
 use crate::face::cli::shown::EscapedJson;
 use crate::face::cli::table::{Columns, Table};
 use crate::text::{Lines, OneLine};
@@ -19,6 +21,8 @@ use crate::text::{Lines, OneLine};
 pub(super) struct Output {
     json: bool,
     quiet: bool,
+    /// The terminal that data is shown at.
+    screen: Option<Screen>,
     out: BufWriter<Standard>,
 }
 
@@ -44,9 +48,25 @@ fn of_standard_output(error: io::Error) -> io::Error {
 }
 
 impl Output {
-    /// To this process's standard streams.
-    pub(super) fn new(json: bool, quiet: bool) -> Self {
-        Self { json, quiet, out: BufWriter::new(Standard(io::stdout().lock())) }
+    /// To this process's standard streams. At a terminal rows fit it, unless `wide` asks for everything.
+    pub(super) fn new(json: bool, quiet: bool, wide: bool) -> Self {
+        let screen = if json { None } else { Screen::of_output(wide) };
+        Self { json, quiet, screen, out: BufWriter::new(Standard(io::stdout().lock())) }
+    }
+
+    /// Lets ids of points and backups of a store be shown short, where they are.
+    pub(super) fn know_ids(&mut self, store: &Store) -> Result<()> {
+        self.screen.as_mut().map_or(Ok(()), |screen| screen.know_ids(store))
+    }
+
+    /// Whether there is room for ids and times as they are.
+    pub(super) fn is_wide(&self) -> bool {
+        self.screen.is_none()
+    }
+
+    /// The id of a point or a backup, short where that is how ids are shown.
+    pub(super) fn id(&self, id: &str) -> String {
+        self.screen.as_ref().map_or(id, |screen| screen.id(id)).to_owned()
     }
 
     /// Whether data is to be JSON.
@@ -72,6 +92,26 @@ impl Output {
     /// A line of text for people or scripts.
     pub(super) fn line(&mut self, text: impl Display) -> Result<()> {
         Ok(writeln!(self.out, "{}", OneLine(text))?)
+    }
+
+    /// A line that begins with what it is about; at a terminal it goes on below that.
+    pub(super) fn fact(&mut self, about: &str, text: impl Display) -> Result<()> {
+        let Some(screen) = &self.screen else { return self.line(format_args!("{about}{text}")) };
+        let (text, indent) = (OneLine(text).to_string(), columns(about));
+        for (number, line) in wrapped(&text, screen.width().saturating_sub(indent)).into_iter().enumerate() {
+            let before = if number == 0 { about } else { "" };
+            writeln!(self.out, "{}", format_args!("{before:<indent$}{line}").to_string().trim_end())?;
+        }
+        Ok(())
+    }
+
+    /// One row that is aligned with no other.
+    pub(super) fn row(&mut self, row: &impl Columns) -> Result<()> {
+        let cells = row.cells();
+        let cells: Vec<_> = cells.iter().map(|cell| cell.shown(self.screen.as_ref())).collect();
+        let line = OneLine(cells.join("  ")).to_string();
+        let width = self.screen.as_ref().map_or(usize::MAX, Screen::width);
+        self.line(cut(&line, width))
     }
 
     /// Text that ends its own lines, and shows what others wrote by [`OneLine`].
@@ -120,7 +160,7 @@ impl Output {
 
     /// Aligned columns, written in stretches as the rows come; gives how many rows there were.
     pub(super) fn table<T: Columns>(&mut self, rows: impl Iterator<Item = Result<T>>) -> Result<u64> {
-        let mut table = Table::new(T::HEAD);
+        let mut table = Table::new(T::HEAD, self.screen.as_ref());
         let mut count = 0;
         for row in rows {
             count += 1;

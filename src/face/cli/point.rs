@@ -14,6 +14,7 @@ use crate::face::cli::forget::Forget;
 use crate::face::cli::input;
 use crate::face::cli::output::Output;
 use crate::face::cli::policy::PolicyArgs;
+use crate::face::cli::screen::Cell;
 use crate::face::cli::table::Columns;
 use crate::face::summary::{counted, show_bytes};
 use crate::recovery::points::{Point, PointRequest};
@@ -118,9 +119,9 @@ struct Weighed {
 impl Columns for Weighed {
     const HEAD: &'static [&'static str] = &["POINT", "TIME", "ORIGIN", "HELD", "RECORDS", "FREES", "DESCRIPTION"];
 
-    fn cells(&self) -> Vec<String> {
+    fn cells(&self) -> Vec<Cell> {
         let mut cells = self.point.cells();
-        cells.insert(5, show_bytes(self.frees.bytes));
+        cells.insert(5, show_bytes(self.frees.bytes).into());
         cells
     }
 }
@@ -134,6 +135,7 @@ impl Weighed {
 impl List {
     fn run(self, context: &mut Context) -> Result<Exit> {
         let store = context.look()?;
+        context.out.know_ids(&store)?;
         let points = if self.all { store.all_points()? } else { store.points()? };
         if points.is_empty() {
             context.out.message("there is no restore point yet; make one with hivekeep point create");

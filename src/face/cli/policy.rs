@@ -12,6 +12,7 @@ use crate::face::cli::exit::Exit;
 use crate::face::cli::rules::{Rules, shown_rules};
 use crate::recovery::policy::StoredPolicy;
 use crate::recovery::retention::Policy;
+use crate::text::OneLine;
 
 /// Show or set the rules by which this store forgets points
 ///
@@ -80,7 +81,7 @@ struct Lines<'p>(&'p StoredPolicy);
 impl fmt::Display for Lines<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0.set {
-            Some(set) => writeln!(f, "# set by {} at {}", set.by, show_time(set.at))?,
+            Some(set) => writeln!(f, "# set by {} at {}", OneLine(&set.by), show_time(set.at))?,
             None => writeln!(f, "# nobody has set anything; these are the defaults")?,
         }
         match &self.0.policy {

@@ -54,6 +54,7 @@ struct Sizes {
 impl Status {
     pub(super) fn run(self, context: &mut Context) -> Result<Exit> {
         let store = context.look()?;
+        context.out.know_ids(&store)?;
         let summary = Summary::of(&store)?;
         let sizes = self.sizes.then(|| weigh(&store, &summary)).transpose()?;
         let shown = Shown { summary, sizes };
@@ -74,33 +75,34 @@ fn weigh(store: &Store, summary: &Summary) -> Result<Sizes> {
 }
 
 fn show(out: &mut Output, store: &Store, Shown { summary, sizes }: &Shown) -> Result<()> {
-    out.line(format_args!("store    {} ({})", summary.store.display(), show_bytes(summary.file_bytes)))?;
+    out.fact("store    ", format_args!("{} ({})", summary.store.display(), show_bytes(summary.file_bytes)))?;
     let held = summary.collections.iter().filter(|(_, stats)| stats.count > 0);
     let held: Vec<_> = held.map(|(name, stats)| format!("{name} {}", stats.count)).collect();
-    out.line(format_args!("records  {}", if held.is_empty() { "none".to_owned() } else { held.join(", ") }))?;
+    out.fact("records  ", if held.is_empty() { "none".to_owned() } else { held.join(", ") })?;
     let states = TaskState::ALL.into_iter().filter(|state| summary.tasks.of(*state) > 0);
     let states: Vec<_> = states.map(|state| format!("{} {state}", summary.tasks.of(state))).collect();
-    out.line(format_args!("tasks    {}", if states.is_empty() { "none".to_owned() } else { states.join(", ") }))?;
-    out.line(format_args!("points   {}", points(summary)))?;
+    out.fact("tasks    ", if states.is_empty() { "none".to_owned() } else { states.join(", ") })?;
+    out.fact("points   ", points(summary))?;
     if let Some(latest) = &summary.points.latest {
-        out.line(format_args!("latest   {}", described(latest, store)))?;
+        out.fact("latest   ", described(latest, store, out))?;
     }
-    out.line(format_args!("archive  {}", archived(&summary.archive, store)))?;
+    out.fact("archive  ", archived(&summary.archive, store))?;
     if let Some(crash) = &summary.crash {
-        out.line(format_args!("crashed  {}", crashed(crash)))?;
+        out.fact("crashed  ", crashed(crash))?;
     }
     if let Some(drill) = &summary.last_drill {
-        out.line(format_args!("drill    {}", drilled(drill, store)))?;
+        out.fact("drill    ", drilled(drill, store))?;
     }
     if let Some(Sizes { live, history, free_bytes, readers }) = sizes {
         let shown = |weight: &Weight| format!("{} in {}", show_bytes(weight.bytes), counted(weight.rows, "row"));
-        out.line(format_args!("live     {}", shown(live)))?;
-        out.line(format_args!("history  {}", shown(history)))?;
-        out.line(format_args!("free     {} of the file", show_bytes(*free_bytes)))?;
+        out.fact("live     ", shown(live))?;
+        out.fact("history  ", shown(history))?;
+        out.fact("free     ", format_args!("{} of the file", show_bytes(*free_bytes)))?;
         for reader in readers {
-            out.line(format_args!(
-                "pinned   {reader}: what is freed since cannot be used again until it drops its view"
-            ))?;
+            out.fact(
+                "pinned   ",
+                format_args!("{reader}: what is freed since cannot be used again until it drops its view"),
+            )?;
         }
     }
     Ok(())
@@ -142,9 +144,10 @@ fn points(summary: &Summary) -> String {
 }
 
 /// A point with its age, which JSON leaves out so that the same state prints the same bytes.
-fn described(point: &Point, store: &Store) -> String {
+fn described(point: &Point, store: &Store, out: &Output) -> String {
     let age = store.clock().now().duration_since(point.timestamp);
     let age = age::show(age.try_into().unwrap_or_default());
     let description = if point.description.is_empty() { String::new() } else { format!(" ({})", point.description) };
-    format!("{point} of {}, {age} ago{description}", show_time(point.timestamp))
+    let at = if out.is_wide() { format!(" of {}", show_time(point.timestamp)) } else { String::new() };
+    format!("{}{at}, {age} ago{description}", out.id(&point.to_string()))
 }

@@ -108,9 +108,9 @@ fn show(out: &mut Output, lines: &[Line], worst: Verdict) -> Result<()> {
             Verdict::Warn => "warn",
             Verdict::Bad => "bad ",
         };
-        out.line(format_args!("{verdict}  {topic:<10}  {what}"))?;
+        out.fact(&format!("{verdict}  {topic:<10}  "), what)?;
         if let Some(advice) = advice {
-            out.line(format_args!("                  -> {advice}"))?;
+            out.fact("                  -> ", advice)?;
         }
     }
     let of = |verdict| lines.iter().filter(|line| line.verdict == verdict).count();

@@ -18,6 +18,7 @@ use crate::error::{Error, Result};
 use crate::face::cli::context::Context;
 use crate::face::cli::exit::Exit;
 use crate::face::cli::output::Output;
+use crate::face::cli::screen::Cell;
 use crate::face::cli::signals::code_of;
 use crate::face::cli::table::Columns;
 use crate::face::summary::show_bytes;
@@ -110,7 +111,7 @@ impl Columns for Row<'_> {
     const HEAD: &'static [&'static str] =
         &["DISASTER", "RECOVERED IN", "TARGET", "LOST", "BACK TO", "TARGET", "VERDICT"];
 
-    fn cells(&self) -> Vec<String> {
+    fn cells(&self) -> Vec<Cell> {
         let DrillScenario { name, recovery_ms, lost_records, lost_ms, target, met, error, .. } = self.0;
         let verdict = match (met, error) {
             (true, _) => "met",
@@ -118,13 +119,13 @@ impl Columns for Row<'_> {
             (false, Some(_)) => "failed",
         };
         vec![
-            name.to_string(),
-            seconds(*recovery_ms),
-            crate::recovery::age::exact(target.recovery()),
-            lost_records.to_string(),
-            if *lost_records == 0 { "-".to_owned() } else { format!("{} before", seconds(*lost_ms)) },
-            crate::recovery::age::exact(target.loss()),
-            verdict.to_owned(),
+            name.to_string().into(),
+            seconds(*recovery_ms).into(),
+            crate::recovery::age::exact(target.recovery()).into(),
+            lost_records.to_string().into(),
+            if *lost_records == 0 { "-".into() } else { format!("{} before", seconds(*lost_ms)).into() },
+            crate::recovery::age::exact(target.loss()).into(),
+            verdict.into(),
         ]
     }
 }
