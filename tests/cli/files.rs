@@ -339,7 +339,9 @@ fn a_killed_store_on_a_read_only_mount_is_answered_for_as_on_a_writable_one() {
     let copy = tempfile::tempdir().unwrap();
     for entry in fs::read_dir(folder(&hive)).unwrap() {
         let path = entry.unwrap().path();
-        fs::copy(&path, copy.path().join(path.file_name().unwrap())).unwrap();
+        if path.is_file() {
+            fs::copy(&path, copy.path().join(path.file_name().unwrap())).unwrap();
+        }
     }
     for arguments in verbs {
         let writable = ends(hive.command(arguments).env("HIVEKEEP_STORE", copy.path().join("h.redb")));
