@@ -116,7 +116,7 @@ pub(super) fn checks(app: &App) -> Vec<Check> {
     let store = instance.store();
     let closed = instance.keeper().state().closed_for.map(still_closed);
     let readable = || store.view().and_then(|view| view.queue().counts()).and_then(|_| store.refuse_moved()).err();
-    let unreadable = |error: Error| format!("the store cannot be read: kind={}", error.kind().as_str());
+    let unreadable = |error: Error| format!("the store cannot be used: kind={}", error.kind().as_str());
     let failed = |error: Option<String>, what: &str| error.map(|_| format!("{what}; the service's log says why"));
     vec![
         Check::of("store", closed.or_else(|| readable().map(unreadable))),
