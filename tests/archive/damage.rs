@@ -231,11 +231,15 @@ fn records_that_are_not_those_of_the_manifest_are_refused_although_the_sums_are_
     apart.sum();
     apart.damaged("a value has a line break in it");
     let mut apart = Apart::new();
-    apart.bytes("records/config-000001.bin").truncate(5);
+    apart.bytes("records/queue-000001.bin").truncate(5);
     apart.sum();
     apart.damaged("a record is cut off");
     let mut apart = Apart::new();
-    apart.bytes("records/config-000001.bin").clear();
+    apart.bytes("records/queue-000001.bin").clear();
+    apart.sum();
+    apart.damaged("its records are not those that the manifest names: collection=queue records=0 expected=3");
+    let mut apart = Apart::new();
+    apart.bytes("config-000001.jsonl").clear();
     apart.sum();
     apart.damaged("its records are not those that the manifest names: collection=config records=0 expected=2");
     for (from, to, naming) in [
@@ -296,19 +300,37 @@ fn what_unpacks_to_more_than_its_manifest_accounts_for_is_refused_before_it_is_u
     let error = Store::verify_archive(apart.hive.path("a.tar.gz"), &options, &|_, _| ()).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Invalid);
     assert!(error.to_string().contains("--max-bytes"), "{error}");
-    let options = ImportOptions::new().max_value_bytes(200_000).only(["lines"]);
-    let error = Store::verify_archive(apart.hive.path("a.tar.gz"), &options, &|_, _| ()).unwrap_err();
-    assert!(error.to_string().contains("a record is too long"), "{error}");
-    let options = ImportOptions::new().max_value_bytes(10_000);
-    let error = Store::verify_archive(apart.hive.path("a.tar.gz"), &options, &|_, _| ()).unwrap_err();
-    assert!(error.to_string().contains("entry records/config-000001.bin: a record is too long"), "{error}");
+}
+
+#[test]
+fn a_record_over_the_limit_is_refused_with_the_limit_that_would_let_it_in() {
+    let hive = Hive::full();
+    let verified = |archive: &str, limit| {
+        let options = ImportOptions::new().max_value_bytes(limit);
+        Store::verify_archive(hive.path(archive), &options, &|_, _| ()).map_err(|error| error.to_string())
+    };
+    for (entry, only, limit) in [
+        ("config-000001.jsonl", "config", 10_000),
+        ("collections/lines-000001.jsonl", "lines", 200_000),
+        ("records/registry-000001.bin", "registry", 10),
+    ] {
+        let archive = &format!("{only}.tar.gz");
+        hive.store.export(hive.path(archive), &ExportOptions::new().only([only]), &|_, _| ()).unwrap();
+        let message = verified(archive, limit).unwrap_err();
+        assert!(message.starts_with(&format!("entry {entry}: a record is too long")), "{message}");
+        let of = message.split_once("bytes=").unwrap().1.strip_suffix(&format!(" limit={limit}")).unwrap();
+        let bytes: u64 = of.parse().unwrap();
+        assert!(bytes > limit, "{message}");
+        assert!(verified(archive, bytes - 1).unwrap_err().ends_with(&format!("bytes={bytes} limit={}", bytes - 1)));
+        assert!(verified(archive, bytes).is_ok(), "{message}");
+    }
 }
 
 #[test]
 fn a_record_that_says_it_is_endless_needs_no_memory() {
     let mut apart = Apart::new();
     let record = [&1u16.to_le_bytes()[..], &(200u64 << 20).to_le_bytes(), b"k"].concat();
-    *apart.bytes("records/config-000001.bin") = record;
+    *apart.bytes("records/registry-000001.bin") = record;
     apart.sum();
     apart.damaged("a record is cut off");
 }

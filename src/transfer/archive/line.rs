@@ -37,15 +37,36 @@ pub(super) fn write(out: &mut Vec<u8>, key: &str, text: &[u8]) -> Result<()> {
 ///
 /// # Errors
 ///
-/// `Invalid` when it is longer, or what reading gave.
+/// `Invalid` when its value is longer, with its length, or what reading gave.
 pub(super) fn read(from: &mut impl BufRead, limit: u64, line: &mut Vec<u8>) -> Result<bool> {
     line.clear();
     let most = limit.saturating_add(BESIDE_VALUE);
-    let read = from.take(most).read_until(b'\n', line)? as u64;
-    if read == most && !line.ends_with(END) {
-        return Err(too_long(read.saturating_sub(BESIDE_VALUE), limit));
+    let read = from.by_ref().take(most).read_until(b'\n', line)? as u64;
+    if read == most && !line.ends_with(b"\n") {
+        let whole = read.saturating_add(from.skip_until(b'\n')? as u64);
+        let beside = value_begins(line)?.saturating_add(END.len()) as u64;
+        let value = whole.saturating_sub(beside);
+        // Beside the value of a record there is never so much that this is none.
+        return Err(if value > limit { too_long(value, limit) } else { none_of_a_record() });
     }
     Ok(read > 0)
+}
+
+/// Where the value of a line begins, of which the end may be missing.
+///
+/// # Errors
+///
+/// `Damaged` when it is none.
+fn value_begins(line: &[u8]) -> Result<usize> {
+    let inner = line.strip_prefix(KEY).filter(|inner| inner.starts_with(b"\""));
+    // A quotation mark within a key is escaped, so what stands between key and value stands in no key.
+    let between = |inner: &[u8]| inner.windows(VALUE.len() + 1).position(|at| at.strip_prefix(b"\"") == Some(VALUE));
+    let begins = inner.and_then(|inner| Some(KEY.len() + between(inner)? + 1 + VALUE.len()));
+    begins.ok_or_else(none_of_a_record)
+}
+
+fn none_of_a_record() -> Error {
+    Error::damaged("a line is none of a record, or is cut off")
 }
 
 /// Takes a line apart, into key and value.
@@ -54,15 +75,13 @@ pub(super) fn read(from: &mut impl BufRead, limit: u64, line: &mut Vec<u8>) -> R
 ///
 /// `Damaged` when it is none.
 pub(super) fn parse(line: &[u8]) -> Result<(Cow<'_, str>, &[u8])> {
-    // A quotation mark within a key is escaped, so what stands between key and value stands in no key.
-    let between = |inner: &[u8]| inner.windows(VALUE.len() + 1).position(|at| at.strip_prefix(b"\"") == Some(VALUE));
-    let inner = line.strip_prefix(KEY).and_then(|rest| rest.strip_suffix(END)).filter(|inner| inner.starts_with(b"\""));
-    let parts = inner.and_then(|inner| inner.split_at_checked(between(inner)? + 1));
-    let (key, value) = parts.ok_or_else(|| Error::damaged("a line is none of a record, or is cut off"))?;
+    let inner = line.strip_suffix(END).ok_or_else(none_of_a_record)?;
+    let (before, value) = inner.split_at_checked(value_begins(inner)?).ok_or_else(none_of_a_record)?;
+    let key = before.get(KEY.len()..before.len() - VALUE.len()).unwrap_or_default();
     let Shown(key) = serde_json::from_slice(key)
         .map_err(|source| Error::damaged(format!("the key of a line cannot be read: {source}")).with_source(source))?;
     refuse_long_key(key.len())?;
-    Ok((key, value.get(VALUE.len()..).unwrap_or_default()))
+    Ok((key, value))
 }
 
 /// A key, which is borrowed unless something in it is escaped.
@@ -118,12 +137,28 @@ mod tests {
     }
 
     #[test]
-    fn a_line_that_is_too_long_is_not_read_to_its_end() {
-        let long = line("k", &"7".repeat(200_000));
+    fn a_line_that_is_too_long_is_measured_and_not_held() {
+        let long = line("k\"", &"7".repeat(200_000));
+        let two = [&long[..], &line("l", "1")].concat();
         let mut buffer = Vec::new();
-        assert!(read(&mut &long[..], 200_000, &mut buffer).unwrap());
-        let error = read(&mut &long[..], 100, &mut buffer).unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::Invalid);
+        assert!(read(&mut &two[..], 200_000, &mut buffer).unwrap());
+        for two in [&two[..], &long] {
+            let error = read(&mut &two[..], 100, &mut Vec::new()).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Invalid);
+            assert!(error.to_string().ends_with(": bytes=200000 limit=100"), "{error}");
+        }
+        let mut buffer = Vec::new();
+        assert!(read(&mut &long[..], 100, &mut buffer).is_err());
         assert!(buffer.len() < 100_000);
+    }
+
+    #[test]
+    fn a_long_line_that_is_none_of_a_record_is_damage_and_not_a_long_value() {
+        let [none, long_key] = ["7".repeat(200_000).into_bytes(), line(&"k".repeat(200_000), "1")];
+        for line in [none, long_key] {
+            let error = read(&mut &line[..], 100, &mut Vec::new()).unwrap_err();
+            assert_eq!(error.to_string(), "a line is none of a record, or is cut off");
+            assert_eq!(error.kind(), ErrorKind::Damaged);
+        }
     }
 }
