@@ -57,8 +57,10 @@ impl<T: Display> Display for OneLine<T> {
 }
 
 /// Shows something that ends its own lines, and shows what others wrote in it by [`OneLine`].
+#[cfg(any(feature = "cli", test))]
 pub(crate) struct Lines<T>(pub(crate) T);
 
+#[cfg(any(feature = "cli", test))]
 impl<T: Display> Display for Lines<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(Escaping { to: f, keeps_lines: true }, "{}", self.0)

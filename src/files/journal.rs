@@ -9,6 +9,7 @@ use parking_lot::Mutex;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Step {
     Created(PathBuf),
+    #[cfg_attr(not(feature = "transfer"), expect(dead_code, reason = "only archives and logs have folders made"))]
     FolderCreated(PathBuf),
     Linked(PathBuf, PathBuf),
     Renamed(PathBuf, PathBuf),

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-#[cfg(feature = "cli")]
 use jiff::Timestamp;
 
 use crate::error::{Error, Result};
@@ -47,7 +46,6 @@ fn length(millis: u128) -> Option<Duration> {
 }
 
 /// How long after `from` it is at `to`; nothing when that is before it.
-#[cfg(feature = "cli")]
 pub(crate) fn since(from: Timestamp, to: Timestamp) -> Duration {
     Duration::try_from(to.duration_since(from)).unwrap_or_default()
 }

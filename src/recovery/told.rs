@@ -9,8 +9,12 @@ use crate::engine::write::WriteTx;
 use crate::error::{Error, ErrorKind, Result};
 use crate::recovery::backups::{Backup, backup_details, backup_row, content, damaged, no_backup};
 use crate::recovery::events::EventKind;
-use crate::recovery::restore::{RestoreOptions, RestorePlan, RestoreReport};
-use crate::recovery::selector::Selector;
+use crate::recovery::restore::RestorePlan;
+#[cfg(any(feature = "http", test))]
+use crate::recovery::{
+    restore::{RestoreOptions, RestoreReport},
+    selector::Selector,
+};
 
 /// Why handing out a backup failed whose content is not what it was.
 const CHECKSUM: &str = "checksum_mismatch";
@@ -44,6 +48,7 @@ impl Store {
 
     /// Restores the backup with exactly that id in place, as [`Store::restore`] does, and gives its content too when that
     /// is wanted, read before.
+    #[cfg(any(feature = "http", test))]
     pub(crate) fn restore_backup(
         &self,
         id: &str,
@@ -57,6 +62,7 @@ impl Store {
     }
 
     /// The plan of [`Store::restore_backup`]; no event tells of it.
+    #[cfg(feature = "http")]
     pub(crate) fn plan_restore_backup(&self, id: &str, options: RestoreOptions) -> Result<RestorePlan> {
         let backup = backup_row(&self.view()?, id)?.ok_or_else(|| no_backup(id))?;
         self.plan_restore(Selector::Id(backup.backup_id), options)

@@ -108,6 +108,7 @@ impl Store {
     }
 
     /// Writes the events to no file any more.
+    #[cfg(feature = "http")]
     pub(crate) fn log_no_events(&self) {
         self.sink().clear();
     }
