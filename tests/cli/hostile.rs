@@ -117,7 +117,7 @@ fn typed(hive: &Hive) -> Vec<(Vec<String>, i32)> {
         ("log --limit 500", 0),
         ("compact", 0),
         ("crash ack", 0),
-        ("adopt ODDFILE --dry-run", 2),
+        ("adopt ODDFILE --dry-run", 3),
         ("adopt ODDFILE", 3),
         ("export ARCHIVE", 0),
         ("export HOSTILE", 2),

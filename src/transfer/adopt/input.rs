@@ -150,6 +150,6 @@ mod tests {
         assert_eq!(whole(&path, 5).unwrap(), b"12345");
         assert_eq!(whole(&path, 4).unwrap_err(), "the file is too large: bytes=5 limit=4");
         assert_eq!(lines(&path, 4).err().unwrap(), "the file is too large: bytes=5 limit=4");
-        assert_eq!(whole(folder.path(), 9).unwrap_err(), "it is not a file");
+        assert_eq!(whole(folder.path(), 9).unwrap_err(), "it is a directory");
     }
 }
