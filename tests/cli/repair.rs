@@ -207,7 +207,10 @@ fn a_damaged_page_of_a_large_store_ends_every_verb_with_the_code_of_damage_and_t
             assert!(!said.contains("panicked") && !said.contains("RUST_BACKTRACE"), "{verb:?}: {said}");
             assert!(ran.code.is_some_and(|code| codes.contains(&code)), "{ran:?}");
             assert!(ran.code == Some(0) || said.contains("hivekeep repair"), "{ran:?}");
-            assert!(ran.code != Some(0) || verb[0] != "get" || ran.out == format!("{:?}\n", "v".repeat(100)), "{ran:?}");
+            assert!(
+                ran.code != Some(0) || verb[0] != "get" || ran.out == format!("{:?}\n", "v".repeat(100)),
+                "{ran:?}"
+            );
         }
         damage(0);
     }
