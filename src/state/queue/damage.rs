@@ -29,6 +29,11 @@ impl PassedOver {
         }
     }
 
+    /// Whether nothing was damaged.
+    pub(super) fn nothing(&self) -> bool {
+        self.0.is_none()
+    }
+
     /// Tells of the damage, unless something was done in spite of it: then somebody else will hear of it.
     pub(super) fn unless(self, done: bool) -> Result<()> {
         match self.0 {

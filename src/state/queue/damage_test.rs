@@ -208,3 +208,28 @@ impl Fixture {
         rows.into_iter().map(|(row, _)| row).collect()
     }
 }
+
+#[test]
+fn no_task_is_said_to_wait_for_somebody_while_a_damaged_bot_might_be_able_to_do_it() {
+    let hive = Fixture::new();
+    hive.register("able", &["fly"], 3);
+    hive.register("other", &["swim"], 3);
+    hive.push(named("fly").capability("fly"));
+    hive.push(named("due").capability("fly").not_before(time(1)));
+    hive.push(named("swim").capability("swim"));
+    hive.push(named("his").assign_to(bot("able")));
+    hive.pass(2);
+    let shown = |hive: &Fixture| {
+        let states = ["fly", "due", "swim", "his"].map(|name| hive.task(name).state);
+        let counts = hive.view().queue().counts().unwrap();
+        (states, counts.ready, counts.waiting, hive.view().queue().page(Some(TaskState::Ready), None, 9).unwrap())
+    };
+    let before = shown(&hive);
+    assert_eq!((before.0, before.1, before.2), ([TaskState::Ready; 4], 4, 0));
+    hive.damage(CollectionId::REGISTRY, bot("able").as_bytes());
+    assert_eq!(shown(&hive), before);
+    assert!(hive.view().queue().stuck(9).unwrap().is_empty());
+    for task in ["fly", "his"] {
+        assert_eq!(hive.view().queue().why(&id(task)).unwrap_err().kind(), ErrorKind::Damaged, "{task}");
+    }
+}

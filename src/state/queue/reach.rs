@@ -16,24 +16,35 @@ use crate::state::registry::{Bot, registry_of};
 
 /// What the registered bots can do, read when it is first needed.
 #[derive(Default)]
-pub(super) struct Fleet(OnceCell<Vec<Bot>>);
+pub(super) struct Fleet(OnceCell<Known>);
+
+/// The registered bots that can be read, and whether these are all.
+struct Known {
+    bots: Vec<Bot>,
+    are_all: bool,
+}
 
 #[expect(private_bounds, reason = "what a queue is read from is the crate's own matter")]
 impl<R: Records> Queue<R> {
-    /// The registered bots. One that is damaged can do nothing that is known.
-    pub(super) fn bots<'f>(&self, fleet: &'f Fleet) -> Result<&'f [Bot]> {
-        if let Some(bots) = fleet.0.get() {
-            return Ok(bots);
+    fn registered<'f>(&self, fleet: &'f Fleet) -> Result<&'f Known> {
+        if let Some(known) = fleet.0.get() {
+            return Ok(known);
         }
         let mut passed = PassedOver::default();
         let mut bots = Vec::new();
         for bot in registry_of(&self.records).list() {
             bots.extend(passed.whole(bot)?);
         }
-        Ok(fleet.0.get_or_init(|| bots))
+        Ok(fleet.0.get_or_init(|| Known { bots, are_all: passed.nothing() }))
     }
 
-    /// Why nobody could do a task with that assignee and these capabilities; nothing when somebody could.
+    /// Whether a bot is registered.
+    pub(super) fn has_bots(&self, fleet: &Fleet) -> Result<bool> {
+        self.registered(fleet).map(|known| !known.bots.is_empty() || !known.are_all)
+    }
+
+    /// Why nobody could do a task with that assignee and these capabilities; nothing when somebody could, or when that
+    /// cannot be known, because a bot that might be able to is damaged.
     ///
     /// Bots that are not registered can do what asks for nothing.
     pub(super) fn nobody_for(
@@ -47,7 +58,8 @@ impl<R: Records> Queue<R> {
                 return Ok(None);
             }
             let could = |bot: &Bot| bot.most_at_once() > 0 && capabilities.is_subset(&bot.specializations);
-            let nobody = !self.bots(fleet)?.iter().any(could);
+            let known = self.registered(fleet)?;
+            let nobody = known.are_all && !known.bots.iter().any(could);
             return Ok(nobody.then(|| Obstacle::NobodyCan { capabilities: capabilities.clone() }));
         };
         let mut passed = PassedOver::default();

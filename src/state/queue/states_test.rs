@@ -81,6 +81,19 @@ fn scheduled_waiting_and_ready_tasks_are_told_apart_in_tasks_lists_and_counts() 
 }
 
 #[test]
+fn why_is_told_of_now_alone_because_claims_are() {
+    let hive = hive_of_all();
+    let then = hive.view_at(hive.seal());
+    let refused = [
+        then.queue().why(&id("now")).unwrap_err(),
+        then.queue().why_bot(&id("now"), &bot("rusty"), &ClaimOptions::default()).unwrap_err(),
+        then.queue().why_nothing(&bot("rusty"), &ClaimOptions::default()).unwrap_err(),
+        then.queue().stuck(9).unwrap_err(),
+    ];
+    assert_eq!(refused.map(|error| error.kind()), [ErrorKind::Invalid; 4]);
+}
+
+#[test]
 fn a_cursor_of_scheduled_tasks_stays_good_when_its_task_comes_due() {
     let hive = Fixture::new();
     for (name, seconds) in [("a", 5), ("b", 10), ("c", 15)] {

@@ -13,7 +13,7 @@ use serde::Serialize;
 use crate::clock::after;
 use crate::engine::records::Records;
 use crate::engine::schema::Table;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::state::ids::{BotId, TaskId};
 use crate::state::queue::Queue;
 use crate::state::queue::claim::{ClaimOptions, HOUSEKEEPING_MAX, most_at_once};
@@ -108,7 +108,8 @@ impl<R: Records> Queue<R> {
     ///
     /// # Errors
     ///
-    /// `NotFound` when there is no such task; `Damaged` when something that is read for it cannot be read.
+    /// `NotFound` when there is no such task; `Damaged` when something that is read for it cannot be read; `Invalid` as of a
+    /// point, because nobody claims there.
     ///
     /// # Examples
     ///
@@ -132,9 +133,10 @@ impl<R: Records> Queue<R> {
         let options = ClaimOptions::default();
         let mut full = Vec::new();
         why.anybody = found.assigned_to.is_none() && found.capabilities.is_empty();
-        for bot in self.bots(&fleet)? {
-            match self.obstacle_for(&found, &bot.id, Some(bot), &options)? {
-                None if why.may_claim.len() < NAMED => why.may_claim.push(bot.id.clone()),
+        for bot in registry_of(&self.records).list() {
+            let bot = bot?;
+            match self.obstacle_for(&found, &bot.id, Some(&bot), &options)? {
+                None if why.may_claim.len() < NAMED => why.may_claim.push(bot.id),
                 None => why.may_claim_more += 1,
                 Some(reason @ Obstacle::HandsFull { most: 1.., .. }) if full.len() < NAMED => full.push(reason),
                 Some(_) => {}
@@ -176,8 +178,9 @@ impl<R: Records> Queue<R> {
     ///
     /// # Errors
     ///
-    /// `Damaged` when something that is read for it cannot be read.
+    /// `Damaged` when something that is read for it cannot be read; `Invalid` as of a point.
     pub fn why_nothing(&self, bot: &BotId, options: &ClaimOptions) -> Result<Obstacle> {
+        self.refuse_the_past()?;
         let registered = registry_of(&self.records).get(bot)?;
         let claimant = self.claimant(bot, registered.as_ref(), options)?;
         if let Some(full) = claimant.hands_full() {
@@ -188,8 +191,17 @@ impl<R: Records> Queue<R> {
         Ok(Obstacle::NothingReady { bot: bot.clone(), for_others })
     }
 
+    /// A claim is of now: leases are held against the clock, and the index, which says who goes first, is of now alone.
+    fn refuse_the_past(&self) -> Result<()> {
+        if self.records.is_now() {
+            return Ok(());
+        }
+        Err(Error::invalid("why a task is not claimed is told of now, not of a point; look at the task instead"))
+    }
+
     /// A task as it is, and as a claim would find it, which takes back what is over first.
     fn found_by_a_claim(&self, id: &TaskId) -> Result<(Fleet, Task, Task)> {
+        self.refuse_the_past()?;
         let task = self.existing(id)?;
         let found = as_found(task.clone(), self.now());
         Ok((Fleet::default(), task, found))
@@ -281,10 +293,11 @@ impl<R: Records> Queue<R> {
     ///
     /// # Errors
     ///
-    /// `Damaged` when something that is read for it cannot be read.
+    /// `Damaged` when something that is read for it cannot be read; `Invalid` as of a point.
     pub fn stuck(&self, limit: usize) -> Result<Vec<(TaskId, Obstacle)>> {
+        self.refuse_the_past()?;
         let (fleet, mut stuck) = (Fleet::default(), Vec::new());
-        let has_registry = !self.bots(&fleet)?.is_empty();
+        let has_registry = self.has_bots(&fleet)?;
         self.each_deserted_lane(|lane, why| {
             if has_registry || !matches!(why, Obstacle::NotRegistered { .. }) {
                 for (row, _) in self.records.rows(Table::Index, &lane.rows(), limit - stuck.len())? {
