@@ -2,6 +2,7 @@
 
 use serde_json::json;
 
+use crate::error::ErrorKind;
 use crate::recovery::restore::{RestoreOptions, RestoreReport};
 use crate::recovery::selector::Selector;
 use crate::state::ids::{BotId, TaskId};
@@ -93,7 +94,11 @@ fn a_task_whose_idempotency_key_was_given_to_work_that_stays_done_does_not_come_
     let report = restore(&hive, true);
     assert!(report.collections.is_empty(), "{:?}", report.collections);
     assert_eq!((task(&hive, "first"), task(&hive, "second")), (None, Some(done.clone())));
-    assert_eq!(push(&hive, named("third").idempotency_key("k")), done);
+    let third = || named("third").idempotency_key("k");
+    let refused = hive.refused(|tx| tx.queue().enqueue(third()));
+    assert_eq!(refused.kind(), ErrorKind::Conflict);
+    assert!(refused.to_string().contains("task=second state=done"), "{refused}");
+    assert_eq!(push(&hive, third().allow_different()), done);
 }
 
 #[test]

@@ -261,6 +261,7 @@ fn ask_for_tasks(service: &Service) {
     for (id, verb) in shown {
         let token = claim(id);
         service.get(&format!("/api/queue/{id}")).ok();
+        service.get(&format!("/api/queue/{id}/why")).ok();
         service.get("/api/assignments").ok();
         act(id, verb, json!({"token": 999_999})).refused(409);
         act(id, verb, json!({"token": token})).ok();

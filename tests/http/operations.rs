@@ -64,7 +64,8 @@ fn health_metrics_and_the_description_are_there() {
     let metrics = service.get("/metrics").body;
     for line in [
         "hivekeep_bots 3",
-        r#"hivekeep_tasks{state="ready"} 2"#,
+        r#"hivekeep_tasks{state="ready"} 1"#,
+        r#"hivekeep_tasks{state="waiting"} 1"#,
         r#"hivekeep_healthy{check="store"} 1"#,
         r#"hivekeep_http_requests_total{method="GET",path="/api/queue/{task}",status="200"} 1"#,
         r#"hivekeep_failures_total{work="backup"} 0"#,

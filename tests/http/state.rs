@@ -86,7 +86,9 @@ fn a_task_goes_through_its_whole_life() {
     assert_eq!(pages(&service, "/api/queue?state=done", "tasks").len(), 1);
     assert_eq!(
         service.get("/api/disaster-recovery/status").ok()["tasks_by_state"],
-        json!({"ready": 1, "claimed": 0, "done": 1, "failed": 0, "dead": 0, "cancelled": 1})
+        json!({
+            "scheduled": 0, "waiting": 0, "ready": 1, "claimed": 0, "done": 1, "failed": 0, "dead": 0, "cancelled": 1
+        })
     );
     act("nobody", "cancel", json!({})).refused(404);
     service.post("/api/queue", json!({"id": "d"})).refused(422);
@@ -168,6 +170,35 @@ fn one_request_purges_no_more_than_its_limit_and_says_when_to_ask_again() {
     assert_eq!(purge(Value::Null).ok(), json!({"purged": 0, "more": false}));
     purge(json!("2")).refused(422);
     purge(json!(-1)).refused(422);
+}
+
+#[test]
+fn why_says_of_a_ready_a_scheduled_and_a_waiting_task_what_keeps_it() {
+    let hive = Hive::new();
+    let service = Service::start(&hive, &[]);
+    let push = |task: Value| drop(service.post("/api/queue", task).ok());
+    push(json!({"payload": 1, "id": "now"}));
+    push(json!({"payload": 1, "id": "later", "not_before": "2999-01-02T03:04:05Z"}));
+    push(json!({"payload": 1, "id": "after", "depends_on": ["now"]}));
+    push(json!({"payload": 1, "id": "gpu", "capabilities": ["gpu"]}));
+    let why = |of: &str| {
+        let mut why = service.get(&format!("/api/queue/{of}")).ok();
+        (why["state"].take(), why["text"].take(), why["reasons"].take())
+    };
+    let depends = |state: &str, by: Value| json!([{"reason": "depends_on", "task": "now", "state": state, "purged": false, "held_by": by}]);
+    assert_eq!(why("now/why"), (json!("ready"), json!("ready: any bot may claim it"), json!([])));
+    assert_eq!(why("now/why?bot=B"), (json!("ready"), json!("ready: B may claim it"), json!([])));
+    let (state, _, reasons) = why("later/why");
+    assert_eq!((state, &reasons[0]["reason"]), (json!("scheduled"), &json!("scheduled")));
+    assert_eq!(reasons[0]["until"], "2999-01-02T03:04:05.000000+00:00");
+    let waits = json!("waiting: waits for now (ready)");
+    assert_eq!(why("after/why"), (json!("waiting"), waits, depends("ready", Value::Null)));
+    let nobody = json!([{"reason": "nobody_can", "capabilities": ["gpu"]}]);
+    assert_eq!(why("gpu/why"), (json!("waiting"), json!("waiting: needs gpu; no registered bot has it"), nobody));
+    service.post("/api/queue/claim", json!({"bot": "B"})).ok();
+    assert_eq!(why("now/why").0, "claimed");
+    assert_eq!(why("after/why").2, depends("claimed", json!("B")));
+    service.get("/api/queue/nobody/why").refused(404);
 }
 
 #[test]
