@@ -448,6 +448,7 @@ fn commit(mut open: OpenBatch, handle: &Handle, context: &Context) -> Result<()>
         if context.history.is_some() {
             tx.seal_commit()?;
         }
+        context.sink.prepare(&mut tx)?;
         tx.flush()
     }));
     match flushed.unwrap_or_else(|_| Err(Error::new(ErrorKind::NotCommitted, "preparing the commit panicked"))) {
@@ -486,7 +487,10 @@ fn alone<R>(
         let outcome = work(&mut tx)?;
         tx.refuse_half_done()?;
         match outcome {
-            Outcome::Commit(result) if tx.batch.changed => tx.flush().map(|()| (result, true)),
+            Outcome::Commit(result) if tx.batch.changed => {
+                context.sink.prepare(&mut tx)?;
+                tx.flush().map(|()| (result, true))
+            }
             Outcome::Commit(result) | Outcome::Abort(result) => Ok((result, false)),
         }
     }));

@@ -6,10 +6,14 @@ use std::sync::{Arc, Weak};
 use parking_lot::RwLock;
 
 use crate::engine::store::{Inner, Store};
+use crate::engine::write::WriteTx;
 use crate::error::Result;
 
 /// Takes the events of a store somewhere else.
 pub(crate) trait Sink: Send + Sync {
+    /// Writes something into a transaction that has events, before it is committed.
+    fn committing(&self, tx: &mut WriteTx<'_>) -> Result<()>;
+
     /// Told of events that were just committed, before the calls return that wrote them. It may read the store; writing to it
     /// would wait for itself.
     fn committed(&self, store: &Store);
@@ -53,6 +57,11 @@ impl SinkSlot {
 
     pub(crate) fn get(&self) -> Option<Arc<dyn Sink>> {
         self.0.read().as_ref().map(|filled| filled.sink.clone())
+    }
+
+    /// Lets the sink write into a transaction that has events.
+    pub(crate) fn prepare(&self, tx: &mut WriteTx<'_>) -> Result<()> {
+        self.get().filter(|_| tx.batch.has_events).map_or(Ok(()), |sink| sink.committing(tx))
     }
 
     /// Tells of events that were committed. The last ones of a store that goes are taken when it is opened next.

@@ -30,6 +30,9 @@ pub(super) struct Locked<'f> {
     file: &'f mut LogFile,
 }
 
+/// The file, to be synced.
+pub(super) struct Descriptor(File);
+
 /// The last bytes of a file.
 pub(super) struct End {
     bytes: Vec<u8>,
@@ -50,31 +53,54 @@ impl LogFile {
         Ok(Self { file, id, known_length: None })
     }
 
-    /// The log at that path, which may be another file than it was, for this process alone.
+    /// The log at that path, which may be another file than it was, for this process alone. The one that was there before
+    /// is given to `leave`, when nobody writes to it any more.
     ///
     /// # Errors
     ///
-    /// `Locked` when another process has it for longer than `patience`, `Invalid`, `Io`.
+    /// `Locked` when another process has it for longer than `patience`, `Invalid`, `Io`, and what `leave` fails with, but
+    /// for `Io`: a file that is gone keeps nobody from the next one.
     pub(super) fn lock<'f>(
         open: &'f mut Option<Self>,
         path: &Path,
         rights: Rights,
         patience: Duration,
+        mut leave: impl FnMut(&mut Locked<'_>) -> Result<()>,
     ) -> Result<Locked<'f>> {
         for _ in 0..ATTEMPTS {
-            if !open.as_ref().is_some_and(|file| file.is_at(path)) {
-                *open = Some(Self::open(path, rights)?);
-            }
-            let Some(file) = open else { break };
-            file.wait(patience)?;
-            // It may have been renamed meanwhile.
+            let mut file = match open.take() {
+                Some(file) => file,
+                None => Self::open(path, rights)?,
+            };
+            let waited = file.wait(patience);
+            // It may have been renamed meanwhile, too.
             if file.is_at(path) {
-                break;
+                let file = open.insert(file);
+                return waited.map(|()| Locked { file });
             }
-            file.file.unlock()?;
+            match waited.and_then(|()| leave(&mut Locked { file: &mut file })) {
+                Err(error) if error.kind() != ErrorKind::Io => {
+                    *open = Some(file);
+                    return Err(error);
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "the end of the event log that was renamed could not be read or synced")
+                }
+                Ok(()) => {}
+            }
         }
-        let renamed = || Error::new(ErrorKind::Io, format!("event log {}: it is renamed all the time", path.display()));
-        open.as_mut().map(|file| Locked { file }).ok_or_else(renamed)
+        Err(Error::new(ErrorKind::Io, format!("event log {}: it is renamed all the time", path.display())))
+    }
+
+    /// A log that is in that file.
+    #[cfg(all(test, unix))]
+    pub(super) fn over(file: File) -> Self {
+        Self { file, id: None, known_length: None }
+    }
+
+    /// Another descriptor of the file, to sync it while others write.
+    pub(super) fn descriptor(&self) -> Result<Descriptor> {
+        Ok(Descriptor(self.file.try_clone()?))
     }
 
     fn wait(&self, patience: Duration) -> Result<()> {
@@ -97,7 +123,26 @@ impl LogFile {
     }
 }
 
+impl Descriptor {
+    /// Syncs the lines that are in the file, whoever wrote them. With `others`, those of files that had its name are, too.
+    pub(super) fn sync(&self, others: bool) -> Result<()> {
+        #[cfg(target_os = "linux")]
+        if others {
+            // They lie on the same file system, under names that nobody knows here.
+            rustix::fs::syncfs(&self.0).map_err(std::io::Error::from)?;
+        }
+        #[cfg(not(target_os = "linux"))]
+        let _ = others;
+        Ok(self.0.sync_data()?)
+    }
+}
+
 impl Locked<'_> {
+    /// As [`LogFile::descriptor`].
+    pub(super) fn descriptor(&self) -> Result<Descriptor> {
+        self.file.descriptor()
+    }
+
     /// Whether somebody else may have changed the file since this process wrote to it.
     pub(super) fn is_changed(&self) -> Result<bool> {
         Ok(self.file.known_length != Some(self.file.file.metadata()?.len()))

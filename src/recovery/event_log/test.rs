@@ -142,6 +142,55 @@ fn several_who_write_to_one_file_write_each_line_once_and_in_order() {
 }
 
 #[test]
+fn a_rename_doubles_no_line_of_those_that_another_process_wrote() {
+    let logged = Logged::new();
+    let stores = [logged.open(), logged.open()];
+    (0..5).for_each(|n| append(&stores[0], n));
+    let rotated = logged.folder.path().join("events.jsonl.1");
+    std::fs::rename(logged.log(), &rotated).unwrap();
+    append(&stores[1], 5);
+    append(&stores[0], 6);
+    assert_eq!((Logged::numbers_in(&rotated).len(), logged.numbers()), (5, vec![json!(5), json!(6)]));
+}
+
+#[test]
+fn a_crash_around_a_rename_doubles_the_lines_of_the_last_commit_at_most() {
+    let logged = Logged::new();
+    let killed = logged.open();
+    (0..6).for_each(|n| append(&killed, n));
+    let rotated = logged.folder.path().join("events.jsonl.1");
+    std::fs::rename(logged.log(), &rotated).unwrap();
+    // The next one begins while the first has not saved anything by and by, as if that had been killed.
+    let next = logged.open();
+    append(&next, 6);
+    assert_eq!((Logged::numbers_in(&rotated).len(), logged.numbers()), (6, vec![json!(5), json!(6)]));
+}
+
+#[cfg(unix)]
+#[test]
+fn the_store_says_only_of_synced_lines_that_they_are_in_the_file() {
+    let logged = Logged::new();
+    let store = Store::options().session(false).open(logged.folder.path().join("h.redb")).unwrap();
+    append(&store, 0);
+    let log = EventLog::new(logged.log());
+    log.catch_up(&store, PATIENCE).unwrap();
+    let saved = || {
+        store.write(|tx| log.save_in(tx)).unwrap();
+        log.written(&store.view().unwrap()).unwrap()
+    };
+    assert_eq!((logged.numbers(), saved()), (vec![json!(0)], 0));
+    // A pipe cannot be synced.
+    let (_reader, writer) = std::io::pipe().unwrap();
+    let pipe = LogFile::over(std::fs::File::from(std::os::fd::OwnedFd::from(writer)));
+    let file = log.progress.lock().file.replace(pipe);
+    assert!(log.sync().is_err());
+    assert_eq!(saved(), 0);
+    log.progress.lock().file = file;
+    log.sync().unwrap();
+    assert_eq!(saved(), 1);
+}
+
+#[test]
 fn a_file_that_cannot_be_written_fails_no_call_and_gets_its_lines_later() {
     let logged = Logged::new();
     let store = logged.open();
@@ -162,4 +211,5 @@ fn a_file_that_cannot_be_written_fails_no_call_and_gets_its_lines_later() {
 #[test]
 fn the_bytes_of_how_far_it_has_come_are_fixed() {
     assert_eq!(codec::encode(&Written(7)).unwrap(), b"\x01\x07");
+    assert_eq!(codec::encode(&Reached { boot: "ab".into(), last: 7 }).unwrap(), b"\x01\x02ab\x07");
 }
