@@ -35,14 +35,15 @@ impl Held {
         Self { store: store.to_path_buf(), session, who, state: Mutex::new(state) }
     }
 
-    /// Sees to it that others find the byte held, which costs a look at most once a second.
-    pub(crate) fn keep(&self) {
+    /// Sees to it that others find the byte held, which costs a look at most once a second. Where the store itself is not at its
+    /// path any more, its file of sessions is elsewhere too, and the byte stays held there.
+    pub(crate) fn keep(&self, store_is_there: impl FnOnce() -> bool) {
         let mut state = self.state.lock();
         if state.looked.elapsed() < LOOK_EVERY {
             return;
         }
         state.looked = Instant::now();
-        if !state.presence.is_moved() {
+        if !state.presence.is_moved() || !store_is_there() {
             return;
         }
         match self.take_anew() {
@@ -94,10 +95,13 @@ mod tests {
             if round == 1 {
                 fs::write(&sessions, b"").unwrap();
             }
-            held.keep();
+            held.keep(|| true);
             assert!(!is_seen(), "it was looked for again within a second");
             held.state.lock().looked -= LOOK_EVERY;
-            held.keep();
+            held.keep(|| false);
+            assert!(!is_seen(), "it is in the file beside a store that was moved");
+            held.state.lock().looked -= LOOK_EVERY;
+            held.keep(|| true);
             assert!(is_seen(), "round {round}");
         }
         assert_eq!(Presence::open(&store).unwrap().living().unwrap(), ["process 12 (bot)"]);

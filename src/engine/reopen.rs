@@ -6,7 +6,7 @@ use crate::engine::database::Handle;
 use crate::engine::entrance::End;
 use crate::engine::nested::Nested;
 use crate::engine::slot::Content;
-use crate::engine::store::Store;
+use crate::engine::store::{Inner, Store};
 use crate::error::{ErrorKind, Result};
 
 impl Store {
@@ -83,18 +83,27 @@ impl Store {
             Content::Open(handle) if !handle.is_spent() && !self.inner.gate.is_poisoned() => return Ok(()),
             Content::Open(_) | Content::Lost => {}
         }
-        self.refuse_moved()?;
-        // The old one first: a file that is not shared is opened once at a time.
-        if let Content::Open(handle) = mem::replace(&mut *content, Content::Lost) {
-            handle.give_up();
-        }
-        let handle = (self.inner.opener)(self.path())?;
-        // Between the look and the opening it may have been replaced.
-        self.refuse_moved()?;
-        *content = Content::Open(handle);
-        self.inner.gate.renew();
+        self.inner.open_anew(&mut content)?;
         drop(content);
         self.commits().look_again();
+        Ok(())
+    }
+}
+
+impl Inner {
+    /// Lets go of the file and opens it again.
+    pub(crate) fn open_anew(&self, content: &mut Content) -> Result<()> {
+        let place = &self.context().place;
+        place.refuse_moved()?;
+        // The old one first: a file that is not shared is opened once at a time.
+        if let Content::Open(handle) = mem::replace(content, Content::Lost) {
+            handle.give_up();
+        }
+        let handle = (self.opener)(&self.path)?;
+        // Between the look and the opening it may have been replaced.
+        place.refuse_moved()?;
+        *content = Content::Open(handle);
+        self.gate.renew();
         Ok(())
     }
 }

@@ -20,6 +20,7 @@ use crate::engine::notice::Commits;
 use crate::engine::open;
 use crate::engine::pages::Snapshot;
 use crate::engine::place::Place;
+use crate::engine::presence::Presence;
 use crate::engine::process::Owned;
 use crate::engine::reserve;
 use crate::engine::schema::CollectionId;
@@ -64,6 +65,8 @@ pub(crate) struct Inner {
     held: OnceLock<Weak<Held>>,
     /// Whether a session is still to begin, as the disk had no room for one.
     session_put_off: AtomicBool,
+    /// Whether others had the store open when it was opened, and no file of sessions told which of them live.
+    others_unseen: AtomicBool,
     closing: Mutex<Vec<Closing>>,
 }
 
@@ -268,10 +271,14 @@ impl Options {
         if self.one_phase && self.sharing == Sharing::Shared {
             return Err(Error::invalid("one-phase commits need exclusive sharing: several processes cannot use them"));
         }
+        let in_use = open::in_use(path).unwrap_or(false);
         let (handle, own_name) = open::open(path, &self)?;
+        let others_unseen = in_use && Presence::look(&own_name).is_ok_and(|presence| presence.is_none());
         let options = self.clone();
         let opener = move |path: &Path| open::open_again(path, &options);
-        Ok(self.store(&own_name, handle, Box::new(opener), indexes))
+        let store = self.store(&own_name, handle, Box::new(opener), indexes);
+        store.inner.others_unseen.store(others_unseen, Ordering::Relaxed);
+        Ok(store)
     }
 
     /// The same over any storage; only the file of sessions is at `path`.
@@ -313,6 +320,7 @@ impl Options {
             context: Arc::new(context),
             held: OnceLock::new(),
             session_put_off: AtomicBool::new(false),
+            others_unseen: AtomicBool::new(false),
             closing: Mutex::default(),
         };
         Store { inner: Arc::new(inner) }
@@ -483,17 +491,7 @@ impl Store {
         // Refused before what is to be written last is tried.
         drop(Nested::enter(&self.inner.context)?);
         let closed = match self.with_handle_in_turn(|handle| self.inner.write_last(handle)) {
-            Err(error) if error.kind() == ErrorKind::Reopen => {
-                // After a failure the end is still to be written: otherwise it would look like a crash.
-                let again =
-                    || self.reopen().and_then(|()| self.with_handle_in_turn(|handle| self.inner.write_last(handle)));
-                if !self.inner.closing.lock().is_empty()
-                    && let Err(error) = again()
-                {
-                    tracing::warn!(%error, "the store was closed, and its end could not be written");
-                }
-                Ok(())
-            }
+            Err(error) if may_be_written_again(&error) => self.write_last_again(error),
             Err(error) if error.kind() == ErrorKind::Locked => {
                 return Err(error.context("the store could not be closed and is still open"));
             }
@@ -515,6 +513,32 @@ impl Store {
         closed
     }
 
+    /// Writes the end once more on the file opened anew: otherwise a failure at the end would look like a crash. A disk that
+    /// was full has room by now, where the reserve was given up.
+    fn write_last_again(&self, failed: Error) -> Result<()> {
+        let had_failed = failed.kind() == ErrorKind::Reopen;
+        if self.inner.closing.lock().is_empty() {
+            return if had_failed { Ok(()) } else { Err(failed) };
+        }
+        let again = self.reopen().and_then(|()| self.with_handle_in_turn(|handle| self.inner.write_last(handle)));
+        match again {
+            Err(error) if had_failed => {
+                tracing::warn!(%error, "the store was closed, and its end could not be written");
+                Ok(())
+            }
+            Err(error) => {
+                tracing::warn!(%error, "the end of the store could not be written on the file opened anew either");
+                Err(failed)
+            }
+            Ok(()) => Ok(()),
+        }
+    }
+
+    /// Whether other processes had the store open when it was opened, and no file of sessions told which of them live.
+    pub(crate) fn cannot_see_others(&self) -> bool {
+        self.inner.others_unseen.load(Ordering::Relaxed)
+    }
+
     /// Has something more written when the store is closed.
     pub(crate) fn at_close(&self, closing: Closing) {
         self.inner.closing.lock().push(closing);
@@ -534,7 +558,7 @@ impl Store {
     /// Sees to it that other processes find this one's session alive.
     pub(crate) fn keep_held(&self) {
         if let Some(held) = self.inner.held.get().and_then(Weak::upgrade) {
-            held.keep();
+            held.keep(|| self.refuse_moved().is_ok());
         }
     }
 
@@ -609,7 +633,16 @@ impl Drop for Inner {
         if std::thread::panicking() || !self.slot.is_open() {
             return;
         }
-        if let Err(error) = self.slot.with(|handle| self.write_last_with_patience(handle)) {
+        let written = self.slot.with(|handle| self.write_last_with_patience(handle));
+        let again = |failed: Error| {
+            let failed = reserve::give_up_when_full(&self.path, failed);
+            if !may_be_written_again(&failed) {
+                return Err(failed);
+            }
+            self.open_anew(&mut *self.slot.exclusively()?)?;
+            self.slot.with(|handle| self.write_last(handle))
+        };
+        if let Err(error) = written.or_else(again) {
             tracing::warn!(%error, "the store was dropped, and its end could not be written");
         }
     }
@@ -651,6 +684,12 @@ impl Context {
     pub(crate) fn index_rule(&self, collection: CollectionId) -> Option<&IndexRule> {
         self.indexes.iter().find(|rule| rule.collection == collection)
     }
+}
+
+/// Whether the end of a store may be written once more, on the file opened anew, after a failure.
+fn may_be_written_again(error: &Error) -> bool {
+    use ErrorKind::{Full, Io, NotCommitted, Reopen, Uncertain};
+    matches!(error.kind(), Full | Io | NotCommitted | Reopen | Uncertain)
 }
 
 impl std::fmt::Debug for Store {

@@ -94,7 +94,8 @@ impl Store {
     pub(crate) fn begin_session(&self) -> Result<Vec<Session>> {
         let presence = Presence::open(self.path())?;
         let (id, crashed) = self.alone(|tx| {
-            let crashed = tx.notice_crashes(&presence)?;
+            // Whoever lives takes its byte in the new file within a second; who does not is noticed by the next look.
+            let crashed = if self.cannot_see_others() { Vec::new() } else { tx.notice_crashes(&presence)? };
             // A store that was removed while a process had it open may have left the byte of the same number held.
             let id = loop {
                 let id = SessionId(tx.next(COUNTER)?);
