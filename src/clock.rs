@@ -3,12 +3,10 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-#[cfg(feature = "cli")]
 use jiff::fmt::temporal::Pieces;
 use jiff::{SignedDuration, Timestamp};
 use parking_lot::Mutex;
 
-#[cfg(feature = "cli")]
 use crate::error::{Error, Result};
 
 /// Tells the time and waits. A store is given one when it is opened.
@@ -120,7 +118,6 @@ pub(crate) fn as_stored(time: Timestamp) -> Timestamp {
 /// # Errors
 ///
 /// `Invalid` when it is no such time.
-#[cfg(feature = "cli")]
 pub(crate) fn parse_time(text: &str) -> Result<Timestamp> {
     if let Ok(time) = text.parse() {
         return Ok(time);
@@ -218,7 +215,6 @@ mod tests {
         assert_eq!(before(Timestamp::MIN, Duration::MAX), Timestamp::MIN);
     }
 
-    #[cfg(feature = "cli")]
     #[test]
     fn the_end_of_time_as_people_write_it_is_a_time() {
         assert_eq!(parse_time("2026-01-02T03:04:05Z").unwrap().to_string(), "2026-01-02T03:04:05Z");

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use jiff::{Timestamp, civil};
 
-use crate::clock;
+use crate::clock::{self, parse_time};
 use crate::engine::epoch::Epoch;
 use crate::error::{Error, Result};
 use crate::recovery::age;
@@ -99,7 +99,7 @@ fn read_id(id: String) -> Result<Selector> {
 }
 
 fn read_time(text: &str) -> Result<Selector> {
-    if let Ok(time) = text.parse() {
+    if let Ok(time) = parse_time(text) {
         return Ok(Selector::At(time));
     }
     match text.parse::<civil::DateTime>() {
@@ -180,6 +180,11 @@ mod tests {
         {
             assert_eq!(select(text), Selector::At(time(NOON)), "{text}");
         }
+    }
+
+    #[test]
+    fn the_end_of_time_as_people_write_it_names_the_newest_point() {
+        assert_eq!(select("9999-12-31T23:59:59Z"), Selector::At(clock::as_stored(Timestamp::MAX)));
     }
 
     #[test]

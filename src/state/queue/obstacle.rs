@@ -197,10 +197,13 @@ impl fmt::Display for Obstacle {
             Self::Lacks { bot, capabilities } => write!(f, "needs {}, which {bot} does not have", list(capabilities)),
             Self::NobodyCan { capabilities } => write!(f, "needs {}; no registered bot has it", list(capabilities)),
             Self::HandsFull { bot, most: 0, .. } => {
-                write!(f, "{bot} may hold no task; raise its max_concurrent in the registry")
+                write!(f, "{bot} may hold no task; raise --max-concurrent and its max_concurrent in the registry")
             }
             Self::HandsFull { bot, held, most } => {
-                write!(f, "{bot} holds {held} of at most {most} tasks; finish one or raise it: --max-concurrent")
+                write!(
+                    f,
+                    "{bot} holds {held} of at most {most} tasks; finish one, or raise --max-concurrent and max_concurrent"
+                )
             }
             Self::Behind { tasks } if *tasks >= AHEAD as u64 => write!(f, "behind {tasks} or more that go first"),
             Self::Behind { tasks: 1 } => write!(f, "behind 1 task that goes first"),

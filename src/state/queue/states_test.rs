@@ -175,11 +175,14 @@ fn a_bot_that_holds_as_many_as_it_may_is_told_so() {
     assert_eq!(hive.claim("stranger", 9).len(), 3);
     assert_eq!(
         ask("stranger", &usual),
-        "stranger holds 3 of at most 3 tasks; finish one or raise it: --max-concurrent"
+        "stranger holds 3 of at most 3 tasks; finish one, or raise --max-concurrent and max_concurrent"
     );
     let five = ClaimOptions { max_concurrent: Some(5), ..usual.clone() };
     assert_eq!(hive.write(|tx| tx.queue().claim(&bot("stranger"), &five)).len(), 2);
-    assert_eq!(ask("stranger", &five), "stranger holds 5 of at most 5 tasks; finish one or raise it: --max-concurrent");
+    assert_eq!(
+        ask("stranger", &five),
+        "stranger holds 5 of at most 5 tasks; finish one, or raise --max-concurrent and max_concurrent"
+    );
     assert_eq!(ask("other", &usual), "there is nothing to claim now: bot=other");
     hive.push(named("mine").assign_to(bot("registered")));
     hive.register("registered", &[], 1);
