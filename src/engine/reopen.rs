@@ -1,6 +1,8 @@
 //! Opening the file anew in a store that stays, after a failure that has closed it.
 
 use std::mem;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
 use crate::engine::database::Handle;
 use crate::engine::entrance::End;
@@ -8,6 +10,9 @@ use crate::engine::nested::Nested;
 use crate::engine::slot::Content;
 use crate::engine::store::{Inner, Store};
 use crate::error::{ErrorKind, Result};
+
+/// Between two tries to open the file while another process is writing to it.
+const LOOK: Duration = Duration::from_millis(20);
 
 impl Store {
     /// Whether the store was closed, for every clone of it. It stays so.
@@ -17,12 +22,12 @@ impl Store {
 
     /// Whether a failure keeps the file from being used until [`reopen`](Store::reopen) has opened it anew.
     pub(crate) fn is_spent(&self) -> bool {
-        let is_spent = |content: &Content| match content {
-            Content::Open(handle) => handle.is_spent() || self.inner.gate.seems_poisoned(),
-            Content::Lost => true,
-            Content::Closed => false,
-        };
-        self.inner.slot.peek(is_spent).unwrap_or_default()
+        self.inner.slot.peek(|content| self.inner.is_spent(content)).unwrap_or_default()
+    }
+
+    /// The same without waiting for anybody: while the file is being opened, it cannot be used either.
+    pub(crate) fn is_spent_now(&self) -> bool {
+        self.inner.slot.try_peek(|content| self.inner.is_spent(content)).is_ok_and(|spent| spent.unwrap_or(true))
     }
 
     /// The same, once it was tried whether anything can be read at all: a file of which not even the beginning can be read is
@@ -52,7 +57,8 @@ impl Store {
     /// process goes on, with all that was claimed in it. Where nothing has failed, nothing is done, so that of several who
     /// call this after one failure only the first opens the file.
     ///
-    /// Calls in progress are waited for. Views that were begun before fail from then on with `Reopen`. Pages are not verified,
+    /// Calls in progress are waited for, and other processes that are writing, no longer than the lock timeout; meanwhile
+    /// calls fail with `Reopen` at once. Views that were begun before fail from then on with `Reopen`. Pages are not verified,
     /// so that after damage all is to be had that does not lie on a damaged page. On a full disk, too, the file is opened:
     /// one can read then, and remove what is not needed.
     ///
@@ -77,6 +83,11 @@ impl Store {
     pub fn reopen(&self) -> Result<()> {
         self.refuse_forked()?;
         let _nested = Nested::enter(self.inner.context())?;
+        self.inner.behind_writers(|| self.try_reopen())
+    }
+
+    /// The same without waiting for another process.
+    fn try_reopen(&self) -> Result<()> {
         let mut content = self.inner.slot.exclusively()?;
         match &*content {
             Content::Closed => return Err(End::Closed.error()),
@@ -91,6 +102,25 @@ impl Store {
 }
 
 impl Inner {
+    /// Tries to open the file until no other process is writing to it, no longer than the lock timeout. Nobody is kept out
+    /// between the tries. The lock of another process cannot be told from one that the old handle still has, so that one is
+    /// given up before.
+    pub(crate) fn behind_writers(&self, try_to_open: impl Fn() -> Result<()>) -> Result<()> {
+        let (begun, context) = (Instant::now(), self.context());
+        loop {
+            match try_to_open() {
+                Err(error)
+                    if context.shared
+                        && error.kind() == ErrorKind::Locked
+                        && begun.elapsed() < context.lock_timeout =>
+                {
+                    sleep(LOOK);
+                }
+                opened => return opened,
+            }
+        }
+    }
+
     /// Lets go of the file and opens it again.
     pub(crate) fn open_anew(&self, content: &mut Content) -> Result<()> {
         let place = &self.context().place;
@@ -105,5 +135,13 @@ impl Inner {
         *content = Content::Open(handle);
         self.gate.renew();
         Ok(())
+    }
+
+    fn is_spent(&self, content: &Content) -> bool {
+        match content {
+            Content::Open(handle) => handle.is_spent() || self.gate.seems_poisoned(),
+            Content::Lost => true,
+            Content::Closed => false,
+        }
     }
 }

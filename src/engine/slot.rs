@@ -68,6 +68,16 @@ impl Slot {
         Ok(look(&self.content.read_recursive()))
     }
 
+    /// The same without waiting for anybody: nothing while somebody works on the file as a whole.
+    ///
+    /// # Errors
+    ///
+    /// `Forked` in a forked child.
+    pub(crate) fn try_peek<R>(&self, look: impl FnOnce(&Content) -> R) -> Result<Option<R>> {
+        self.refuse_forked()?;
+        Ok(self.content.try_read_recursive().map(|content| look(&content)))
+    }
+
     /// For work on the file as a whole, once the calls in progress have ended.
     ///
     /// # Errors

@@ -58,7 +58,7 @@ pub(crate) struct Inner {
     pub(crate) path: PathBuf,
     pub(crate) slot: Slot,
     pub(crate) gate: Gate,
-    /// Opens the file as it was opened, for when a failure has closed it.
+    /// Opens the file as it was opened, for when a failure has closed it. Waits for no other process.
     pub(crate) opener: Opener,
     context: Arc<Context>,
     /// The byte of this process's session, until its end is written.
@@ -274,7 +274,8 @@ impl Options {
         let in_use = open::in_use(path).unwrap_or(false);
         let (handle, own_name) = open::open(path, &self)?;
         let others_unseen = in_use && Presence::look(&own_name).is_ok_and(|presence| presence.is_none());
-        let options = self.clone();
+        // Whoever opens it again waits by himself, while nothing else has to.
+        let options = self.clone().lock_timeout(Duration::ZERO);
         let opener = move |path: &Path| open::open_again(path, &options);
         let store = self.store(&own_name, handle, Box::new(opener), indexes);
         store.inner.others_unseen.store(others_unseen, Ordering::Relaxed);
@@ -639,7 +640,7 @@ impl Drop for Inner {
             if !may_be_written_again(&failed) {
                 return Err(failed);
             }
-            self.open_anew(&mut *self.slot.exclusively()?)?;
+            self.behind_writers(|| self.open_anew(&mut *self.slot.exclusively()?))?;
             self.slot.with(|handle| self.write_last(handle))
         };
         if let Err(error) = written.or_else(again) {

@@ -132,10 +132,14 @@ impl Keeper {
     /// `Reopen` when it is closed still, and how long it has been.
     pub fn wait(&self, store: &Store, within: Duration) -> Result<()> {
         let until = Instant::now() + within;
-        let mut known = self.shared.known.lock();
-        while store.is_spent() {
+        // The store is not looked at while what is known is locked: who only asks how it goes is to be told at once.
+        while store.is_spent_now() {
             self.thread.wake();
-            if known.has_given_up || self.shared.settled.wait_until(&mut known, until).timed_out() {
+            let mut known = self.shared.known.lock();
+            let now = Instant::now();
+            if !known.has_given_up && now < until {
+                self.shared.settled.wait_until(&mut known, until.min(now + LOOK));
+            } else {
                 let closed = known.closed_since.map_or(Duration::ZERO, |since| since.elapsed());
                 let message = "a failure has closed the store's file, and it is being opened again; try again later";
                 return Err(Error::new(ErrorKind::Reopen, format!("{message}: closed_s={}", closed.as_secs())));
@@ -193,12 +197,12 @@ impl Opening {
     fn note(&self, error: &Error) -> bool {
         let mut known = self.shared.known.lock();
         let closed = known.closed_since.map_or(Duration::ZERO, |since| since.elapsed());
-        tracing::error!(%error, closed_s = closed.as_secs(), "the store could not be opened again");
         known.error = Some(error.to_string());
         let is_over = self.give_up_after.is_some_and(|most| closed >= most);
+        known.has_given_up = is_over;
+        drop(known);
+        tracing::error!(%error, closed_s = closed.as_secs(), "the store could not be opened again");
         if is_over {
-            known.has_given_up = true;
-            drop(known);
             self.shared.settled.notify_all();
             self.attendant
                 .gave_up(&format!("the store could not be opened again within {}: {error}", age::show(closed)));
@@ -297,6 +301,38 @@ mod tests {
         assert!(store.session().is_some());
         store.close().unwrap();
         assert!(store.is_closed());
+    }
+
+    #[test]
+    fn nobody_waits_for_another_process_that_writes_while_the_file_is_to_be_opened_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("h.redb");
+        let (store, other) = (Store::open(&path).unwrap(), Store::open(&path).unwrap());
+        let keeper = Keeper::start(store.clone(), None, Arc::new(())).unwrap();
+        store.write(|tx| tx.config().put("kept", &json!(1))).unwrap();
+        let (begun, has_begun) = std::sync::mpsc::channel();
+        std::thread::scope(|scope| {
+            let write = |tx: &mut crate::engine::write::WriteTx<'_>| {
+                begun.send(()).unwrap();
+                std::thread::sleep(Duration::from_secs(3));
+                tx.config().put("other", &json!(2))
+            };
+            scope.spawn(move || other.load(write).unwrap());
+            has_begun.recv().unwrap();
+            store.fail_for_test();
+            let asked = Instant::now();
+            let waits = scope.spawn(|| keeper.wait(&store, Duration::from_millis(500)).unwrap_err().kind());
+            std::thread::sleep(Duration::from_millis(300));
+            assert!(keeper.state().closed_for.is_some() && store.view().is_err());
+            assert!(asked.elapsed() < Duration::from_secs(1), "it took {:?}", asked.elapsed());
+            assert_eq!(waits.join().unwrap(), ErrorKind::Reopen);
+            assert!(asked.elapsed() < Duration::from_secs(2), "it took {:?}", asked.elapsed());
+        });
+        keeper.wait(&store, Duration::from_secs(30)).unwrap();
+        let view = store.view().unwrap();
+        assert_eq!(view.config().get("kept").unwrap(), Some(json!(1)));
+        assert_eq!(view.config().get("other").unwrap(), Some(json!(2)));
+        assert_eq!(keeper.state().reopens, 1);
     }
 
     /// Keeps what it is told.
