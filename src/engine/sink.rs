@@ -50,7 +50,6 @@ impl SinkSlot {
         *self.0.write() = Some(Filled { sink, inner: Arc::downgrade(&store.inner) });
     }
 
-    #[cfg(feature = "http")]
     pub(crate) fn clear(&self) {
         *self.0.write() = None;
     }

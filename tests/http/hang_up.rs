@@ -2,6 +2,7 @@
 #![cfg(unix)]
 
 use std::fs;
+use std::time::Duration;
 
 use crate::BASE;
 use crate::service::Service;
@@ -35,13 +36,37 @@ fn a_hang_up_reads_token_and_settings_anew_and_ends_nothing() {
     service.send("-HUP");
     fs::write(&token, "short").unwrap();
     service.send("-HUP");
-    std::thread::sleep(std::time::Duration::from_millis(300));
+    std::thread::sleep(Duration::from_millis(300));
     service.get("/api/config/limit").ok();
     let (code, said) = service.stop("-TERM");
     assert_eq!(code, Some(0), "{said}");
     assert!(said.contains("could not be read anew"), "{said}");
     let service = Service::start(&hive, &[]);
     assert_eq!(service.get(&format!("{BASE}/status")).ok()["crash_detected"], false);
+}
+
+#[test]
+fn a_hang_up_that_fails_leaves_the_event_log_as_it_was() {
+    let hive = Hive::new();
+    let beside = |name: &str| hive.path().with_file_name(name);
+    let (config, first, other) = (beside("hivekeep.toml"), beside("first.jsonl"), beside("other.jsonl"));
+    let logs_to = |log: &std::path::Path| format!("event-log = {:?}\n", log.to_str().unwrap());
+    fs::write(&config, logs_to(&first)).unwrap();
+    let service = Service::start(&hive, &["--config", config.to_str().unwrap()]);
+    let missing = beside("missing");
+    let wrong = format!("{}archive-every = \"1h\"\narchive-dir = {:?}\n", logs_to(&other), missing.to_str().unwrap());
+    for settings in [wrong, logs_to(&first)] {
+        fs::write(&config, settings).unwrap();
+        service.send("-HUP");
+        std::thread::sleep(Duration::from_millis(500));
+        service.post(&format!("{BASE}/mark-shutdown"), "").ok();
+        service.put("/api/config/limit", "5").with(200);
+    }
+    let marks = fs::read_to_string(&first).unwrap().matches("clean_shutdown_marked").count();
+    let (code, said) = service.stop("-TERM");
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains("could not be read anew"), "{said}");
+    assert_eq!(marks, 2, "{said}");
 }
 
 #[test]

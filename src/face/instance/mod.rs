@@ -119,9 +119,6 @@ impl Running {
     fn start(store: &Store, steward: &Arc<Steward>, setup: Setup) -> Result<Self> {
         let archives = setup.archives(store.path());
         archives.as_ref().map_or(Ok(()), |archives| try_folder(archives, store))?;
-        if let Some(policy) = &setup.policy {
-            store.set_policy(policy.clone(), "hivekeep serve")?;
-        }
         let mirror = setup.event_log.as_ref().map(|_| Mirror::start(store.clone())).transpose()?;
         let schedule = Schedule {
             backup_interval: setup.backup_interval,
@@ -131,6 +128,10 @@ impl Running {
         let scheduler = Scheduler::start_with(store.clone(), schedule, steward.clone())?;
         let archivist =
             archives.map(|archives| Archivist::start(store.clone(), archives, steward.clone())).transpose()?;
+        // Last, as it stays in the store when something else fails.
+        if let Some(policy) = &setup.policy {
+            store.set_policy(policy.clone(), "hivekeep serve")?;
+        }
         let since = store.clock().now();
         Ok(Self { setup, archivist, scheduler, _mirror: mirror, since })
     }
@@ -167,21 +168,22 @@ impl Instance {
     ///
     /// # Errors
     ///
-    /// `Invalid` and `Io` when the event log cannot be written, `Io` when a thread cannot be started. Then all goes on as before.
+    /// `Invalid` and `Io` when the event log or the folder of archives cannot be written, `Io` when a thread cannot be
+    /// started, and as [`Store::set_policy`]. Then all goes on as before.
     pub(crate) fn renew(&self, setup: Setup) -> Result<()> {
         let is_as_before = self.running.read().setup == setup;
         if is_as_before {
             return Ok(());
         }
         let is_other_log = self.running.read().setup.event_log != setup.event_log;
-        if is_other_log {
-            match &setup.event_log {
-                Some(log) => self.store.log_events(log)?,
-                None => self.store.log_no_events(),
-            }
-        }
-        self.steward.renew(&setup);
+        // Nothing changes before all that can fail is done.
+        let log =
+            setup.event_log.as_deref().filter(|_| is_other_log).map(|log| self.store.event_log_at(log)).transpose()?;
         let next = Running::start(&self.store, &self.steward, setup)?;
+        if is_other_log {
+            self.store.log_events_to(log);
+        }
+        self.steward.renew(&next.setup);
         // Those of before end what they are at, which nobody else waits for.
         let before = std::mem::replace(&mut *self.running.write(), next);
         drop(before);

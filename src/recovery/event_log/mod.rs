@@ -60,7 +60,7 @@ impl Stored for Written {
 }
 
 /// A file that events are written to.
-struct EventLog {
+pub(crate) struct EventLog {
     path: PathBuf,
     key: Vec<u8>,
     /// The key of [`Reached`].
@@ -122,9 +122,25 @@ impl Store {
     ///
     /// `Invalid` when it is no regular file, `Io` when it cannot be written.
     pub(crate) fn log_events(&self, path: &Path) -> Result<()> {
+        let log = self.event_log_at(path)?;
+        self.log_events_to(Some(log));
+        Ok(())
+    }
+
+    /// The event log in that file, once it has every event of now.
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::log_events`].
+    pub(crate) fn event_log_at(&self, path: &Path) -> Result<Arc<EventLog>> {
         let log = EventLog::new(std::path::absolute(path)?);
         log.catch_up(self, PATIENCE)?;
-        let log = Arc::new(log);
+        Ok(Arc::new(log))
+    }
+
+    /// Writes the events there from now on, with none nowhere.
+    pub(crate) fn log_events_to(&self, log: Option<Arc<EventLog>>) {
+        let Some(log) = log else { return self.sink().clear() };
         let last = log.clone();
         self.at_close(Box::new(move |tx| {
             if let Err(error) = last.sync() {
@@ -133,13 +149,6 @@ impl Store {
             last.save_in(tx)
         }));
         self.sink().set(self, log);
-        Ok(())
-    }
-
-    /// Writes the events to no file any more.
-    #[cfg(feature = "http")]
-    pub(crate) fn log_no_events(&self) {
-        self.sink().clear();
     }
 
     /// Writes what is missing in the event log, as other processes have committed it, and notes how far it has come.
