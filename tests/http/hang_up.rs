@@ -53,8 +53,14 @@ fn a_hang_up_that_fails_leaves_the_event_log_as_it_was() {
     let logs_to = |log: &std::path::Path| format!("event-log = {:?}\n", log.to_str().unwrap());
     fs::write(&config, logs_to(&first)).unwrap();
     let service = Service::start(&hive, &["--config", config.to_str().unwrap()]);
+    // Whoever is answered is served by one that hears the signal.
+    assert_eq!(service.get("/livez").body, "ok\n");
     let missing = beside("missing");
-    let wrong = format!("{}archive-every = \"1h\"\narchive-dir = {:?}\n", logs_to(&other), missing.to_str().unwrap());
+    let wrong = format!(
+        "{}archive-every = \"1h\"\narchive-must-exist = true\narchive-dir = {:?}\n",
+        logs_to(&other),
+        missing.to_str().unwrap()
+    );
     for settings in [wrong, logs_to(&first)] {
         fs::write(&config, settings).unwrap();
         service.send("-HUP");
@@ -67,6 +73,36 @@ fn a_hang_up_that_fails_leaves_the_event_log_as_it_was() {
     assert_eq!(code, Some(0), "{said}");
     assert!(said.contains("could not be read anew"), "{said}");
     assert_eq!(marks, 2, "{said}");
+}
+
+#[test]
+fn a_service_that_is_told_to_stop_while_it_reads_the_settings_anew_ends_cleanly() {
+    let hive = Hive::new();
+    let config = hive.path().with_file_name("hivekeep.toml");
+    fs::write(&config, "keep-count = 50\n").unwrap();
+    let service = Service::start(&hive, &["--config", config.to_str().unwrap()]);
+    // Whoever is answered is served by one that hears the signal.
+    assert_eq!(service.get("/livez").body, "ok\n");
+    let other = hive.open();
+    let (begun, has_begun) = std::sync::mpsc::channel();
+    let writes = std::thread::spawn(move || {
+        let write = |tx: &mut hivekeep::WriteTx<'_>| {
+            begun.send(()).unwrap();
+            std::thread::sleep(Duration::from_secs(4));
+            tx.config().put("loaded", &serde_json::json!(true))
+        };
+        other.load(write).unwrap();
+        other.close().unwrap();
+    });
+    has_begun.recv().unwrap();
+    fs::write(&config, "keep-count = 60\n").unwrap();
+    service.send("-HUP");
+    std::thread::sleep(Duration::from_millis(500));
+    let (code, said) = service.stop("-TERM");
+    writes.join().unwrap();
+    assert_eq!(code, Some(0), "{said}");
+    let service = Service::start(&hive, &[]);
+    assert_eq!(service.get(&format!("{BASE}/status")).ok()["crash_detected"], false);
 }
 
 #[test]

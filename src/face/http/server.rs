@@ -13,7 +13,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
-use tokio::task::JoinSet;
+use tokio::task::{JoinHandle, JoinSet};
 use tokio_io_timeout::TimeoutStream;
 
 use crate::error::Result;
@@ -63,17 +63,16 @@ pub(in crate::face) fn serve(served: Served, listener: Listener) -> Result<()> {
         let instance = served.instance.clone();
         let app = App::new(served.instance, served.live, stopping.clone(), places.clone());
         let serving = Serving { router: routes::router(app.clone()), app: app.clone(), stopping };
-        let renewing = renew_when_told(&app, &served.renew)?;
+        let renewing = tokio::spawn(renew_when_told(&app, &served.renew)?);
         let mut connections = JoinSet::new();
         tokio::select! {
             () = accept(&listener, &places, &serving, &mut connections) => {}
             () = stop => {}
             () = end(&instance) => {}
-            () = renewing => {}
         }
         drop(listener);
         let _nobody_left = tell.send(true);
-        drain(connections).await;
+        drain(connections, renewing).await;
         Ok(())
     });
     // Whatever still waits, such as a client that does not read, is not waited for.
@@ -163,22 +162,32 @@ async fn serve_http(
     }
 }
 
-/// Waits for the requests in progress, but not without end.
-async fn drain(mut connections: JoinSet<()>) {
-    let all = async { while connections.join_next().await.is_some() {} };
+/// Waits for the requests in progress, and for settings that are being read anew, but not without end.
+async fn drain(mut connections: JoinSet<()>, renewing: JoinHandle<()>) {
+    let all = async {
+        while connections.join_next().await.is_some() {}
+        let _panicked = renewing.await;
+    };
     if tokio::time::timeout(DRAIN, all).await.is_err() {
         tracing::warn!(waited_s = DRAIN.as_secs(), "requests in progress were cut off");
     }
 }
 
-/// Reads the settings anew each time that SIGHUP comes: from an operator, or because the terminal went away.
+/// Reads the settings anew each time that SIGHUP comes, from an operator or because the terminal went away, until the
+/// service is to stop.
 #[cfg(unix)]
-fn renew_when_told(app: &App, renew: &Renew) -> io::Result<impl Future<Output = ()> + Send> {
+fn renew_when_told(app: &App, renew: &Renew) -> io::Result<impl Future<Output = ()> + Send + use<>> {
     use tokio::signal::unix::{SignalKind, signal};
     let mut hang_up = signal(SignalKind::hangup())?;
     let (app, renew) = (app.clone(), renew.clone());
     Ok(async move {
-        while hang_up.recv().await.is_some() {
+        loop {
+            tokio::select! {
+                biased;
+                () = app.stops() => return,
+                Some(()) = hang_up.recv() => {}
+                else => return,
+            }
             let (instance, renew) = (app.instance().clone(), renew.clone());
             match app.beside(move || renew(&instance)).await {
                 Ok(Ok(live)) => {
@@ -189,15 +198,13 @@ fn renew_when_told(app: &App, renew: &Renew) -> io::Result<impl Future<Output = 
                 Err(_) => tracing::error!("reading the settings anew panicked"),
             }
         }
-        // Nothing can come any more, which is no reason to stop.
-        std::future::pending().await
     })
 }
 
 /// Nothing tells the process there.
 #[cfg(not(unix))]
-fn renew_when_told(_: &App, _: &Renew) -> io::Result<impl Future<Output = ()> + Send> {
-    Ok(std::future::pending())
+fn renew_when_told(_: &App, _: &Renew) -> io::Result<impl Future<Output = ()> + Send + use<>> {
+    Ok(std::future::ready(()))
 }
 
 /// Ends when the process is to stop: by Ctrl-C, or, where there is such a thing, SIGTERM.

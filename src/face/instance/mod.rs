@@ -13,7 +13,7 @@ pub(crate) mod steward;
 pub(crate) mod webhook;
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -26,7 +26,7 @@ use self::steward::Steward;
 use self::webhook::Webhook;
 use crate::clock;
 use crate::engine::store::Store;
-use crate::error::{ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::recovery::keeper::Keeper;
 use crate::recovery::retention::Policy;
 use crate::recovery::scheduler::{Health, Schedule, Scheduler};
@@ -38,6 +38,9 @@ const INTERVAL: Duration = Duration::from_secs(10 * 60);
 
 /// An archive is late after two intervals, and not before this.
 const LATE_AFTER: Duration = Duration::from_secs(60);
+
+/// Calls that still work when all others have ended have so long to end.
+const LAST_CALLS: Duration = Duration::from_secs(20);
 
 /// How an instance runs.
 #[derive(Clone, Debug, PartialEq)]
@@ -199,6 +202,22 @@ impl Instance {
         let Self { store, running, keeper, .. } = self;
         drop((running, keeper));
         store.close()
+    }
+
+    /// The same while calls still work with it, such as a request that was not waited for any more: the session ends once they
+    /// have ended.
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::close`]; `Conflict` when they do not end for long.
+    pub(crate) fn close_in_use(&self) -> Result<()> {
+        let (store, (tell, told)) = (self.store.clone(), mpsc::channel());
+        // Nobody is left to be told once it was too late.
+        let close = move || drop(tell.send(store.close()));
+        std::thread::Builder::new().name("hivekeep-close".into()).spawn(close)?;
+        told.recv_timeout(LAST_CALLS).unwrap_or_else(|_| {
+            Err(Error::conflict("a request did not end in time; what it did is on the disk, or was not done"))
+        })
     }
 
     /// The store.

@@ -146,8 +146,10 @@ fn run(source: Source, settings: &Settings, context: &mut Context) -> Result<Exi
             format!("{why}; nothing that was acknowledged is lost: mend that, or run hivekeep check, and start again");
         return Err(Error::new(ErrorKind::Reopen, message));
     }
-    let still_used = |_| Error::conflict("a request did not end in time; what it did is on the disk, or was not done");
-    Arc::try_unwrap(instance).map_err(still_used)?.close()?;
+    match Arc::try_unwrap(instance) {
+        Ok(instance) => instance.close()?,
+        Err(instance) => instance.close_in_use()?,
+    }
     context.out.message("closed");
     Ok(Exit::Done)
 }
