@@ -634,16 +634,7 @@ impl Drop for Inner {
         if std::thread::panicking() || !self.slot.is_open() {
             return;
         }
-        let written = self.slot.with(|handle| self.write_last_with_patience(handle));
-        let again = |failed: Error| {
-            let failed = reserve::give_up_when_full(&self.path, failed);
-            if !may_be_written_again(&failed) {
-                return Err(failed);
-            }
-            self.behind_writers(|| self.open_anew(&mut *self.slot.exclusively()?))?;
-            self.slot.with(|handle| self.write_last(handle))
-        };
-        if let Err(error) = written.or_else(again) {
+        if let Err(error) = self.slot.with(|handle| self.write_last_with_patience(handle)) {
             tracing::warn!(%error, "the store was dropped, and its end could not be written");
         }
     }
