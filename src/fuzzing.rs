@@ -16,7 +16,7 @@ use crate::proof::fleet::Mode;
 use crate::proof::power_cut::Run;
 use crate::proof::step::Shape;
 use crate::recovery::backups::Backup;
-use crate::recovery::events::Event;
+use crate::recovery::events::event::Event;
 use crate::state::assignments::Assignment;
 use crate::state::audit::Entry;
 use crate::state::chat::Message;

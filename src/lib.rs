@@ -63,7 +63,7 @@
 //!
 //! In this order; each knows only itself and those before it.
 //!
-//! 1. `error`, `clock`, `limits`, `text` and [`json`]: plain data, the one door for time, how long texts may be and how they
+//! 1. `error`, `clock`, `duration`, `limits`, `text` and [`json`]: plain data, the one door for time, how long texts may be and how they
 //!    are shown, JSON kept as it was written; and `files`, the one door for names on the disk.
 //! 2. `engine`: versioned records in one redb file. It knows keys and bytes, points and segments.
 //! 3. `state`: what the records mean: bots, tasks, messages, documents.
@@ -111,6 +111,7 @@
 #![forbid(unsafe_code)]
 
 mod clock;
+mod duration;
 mod engine;
 mod error;
 #[cfg(any(feature = "cli", feature = "tokio"))]
@@ -158,25 +159,25 @@ pub use face::asynchronous::AsyncStore;
 #[doc(hidden)]
 pub use face::cli::run as run_program;
 pub use recovery::backups::{Backup, BackupOf, BackupRequest, Kind};
-pub use recovery::checked::LastCheck;
-pub use recovery::crash::Crash;
+pub use recovery::check::last::LastCheck;
+pub use recovery::check::last_drill::{LastDrill, Rehearsed};
 pub use recovery::diff::{Change, ChangeKind, Counts, Diff};
-pub use recovery::drills::{LastDrill, Rehearsed};
-pub use recovery::earlier::Earlier;
-pub use recovery::events::{Event, EventKind, Events};
+pub use recovery::events::event::{Event, EventKind, Events};
 pub use recovery::guard::{Guard, GuardOptions, Guarded, RollBack};
-pub use recovery::keeper::{Keeper, Kept};
-pub use recovery::points::{Point, PointLoss, PointRequest};
-pub use recovery::policy::{PolicySet, StoredPolicy};
-pub use recovery::repair::RepairPlan;
-pub use recovery::resolve::{Named, PointName, Resolved, resolve};
-pub use recovery::restore::{RestoreOptions, RestorePlan, RestoreReport, Verified};
+pub use recovery::points::point::{Point, PointLoss, PointRequest};
+pub use recovery::points::resolve::{Named, PointName, Resolved, resolve};
+pub use recovery::points::selector::Selector;
+pub use recovery::points::size::PointSize;
+pub use recovery::points::versions::{ChangedBy, Version, VersionPoint};
+pub use recovery::repair::plan::RepairPlan;
+pub use recovery::restore::earlier::Earlier;
+pub use recovery::restore::plan::{RestoreOptions, RestorePlan, RestoreReport, Verified};
+pub use recovery::retention::stored::{PolicySet, StoredPolicy};
 pub use recovery::retention::{Candidate, Class, Policy, Reason, TagRule, Thinning, Verdict};
-pub use recovery::scheduler::{Attendant, Health, Schedule, Scheduler, Work};
-pub use recovery::selector::Selector;
-pub use recovery::sessions::{Session, SessionState};
-pub use recovery::size::PointSize;
-pub use recovery::versions::{ChangedBy, Version, VersionPoint};
+pub use recovery::sessions::crash::Crash;
+pub use recovery::sessions::session::{Session, SessionState};
+pub use recovery::upkeep::keeper::{Keeper, Kept};
+pub use recovery::upkeep::scheduler::{Attendant, Health, Schedule, Scheduler, Work};
 pub use state::assignments::{Assignment, Assignments, Hold};
 pub use state::audit::chain::{AuditFinding, AuditReport, EntryHash, Link, Trail};
 pub use state::audit::{Audit, Entry, Level, NewEntry};

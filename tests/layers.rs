@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 /// From the top. A layer imports itself and those before it; those in one line do not import each other.
 const LAYERS: [&[&str]; 7] = [
-    &["error", "clock", "json", "limits", "text"],
+    &["error", "clock", "duration", "json", "limits", "text"],
     &["files"],
     &["engine"],
     &["state"],
@@ -189,7 +189,7 @@ fn an_import_of_the_same_layer_or_from_above_is_fine() {
         "use crate::engine::epoch::Epoch;\nuse crate::error::{Error, Result};",
         "use crate::state::queue::Task; use crate::Store;",
         "use super::queue::{self, Task}; mod tests { use super::*; use super::super::queue; }",
-        "/// See [`restore`](crate::recovery::restore).",
+        "/// See [`restore`](crate::recovery::restore::plan).",
         "//! crate::face",
         "pub(in crate::state::queue) fn f() {}",
     ] {
@@ -248,7 +248,7 @@ const EXCEPT: [(&str, &str); 7] = [
     ("face/cli/generate.rs: fs::create_dir", "manual pages are public, and can be made again"),
     ("face/http/inside.rs: fs::create_dir", "it is for the fuzzer and the tests"),
     ("face/http/inside.rs: fs::remove_", "it is for the fuzzer and the tests"),
-    ("recovery/event_log/mod.rs: fs::read_to_string", "the id of the boot is at a fixed path of the kernel"),
+    ("recovery/events/log/mod.rs: fs::read_to_string", "the id of the boot is at a fixed path of the kernel"),
 ];
 
 #[test]

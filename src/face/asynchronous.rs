@@ -208,7 +208,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::recovery::sessions::SessionState;
+    use crate::recovery::sessions::session::SessionState;
     use crate::state::queue::NewTask;
     use crate::state::registry::Bot;
 

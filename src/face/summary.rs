@@ -12,9 +12,9 @@ use crate::engine::schema::{CollectionId, Table};
 use crate::engine::store::Store;
 use crate::engine::view::View;
 use crate::error::Result;
-use crate::recovery::crash::Crash;
-use crate::recovery::drills::LastDrill;
-use crate::recovery::points::{Point, names};
+use crate::recovery::check::last_drill::LastDrill;
+use crate::recovery::points::point::{Point, names};
+use crate::recovery::sessions::crash::Crash;
 use crate::state::queue::TaskCounts;
 use crate::transfer::archive::LastArchive;
 

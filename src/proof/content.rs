@@ -12,7 +12,7 @@ use crate::engine::schema::Table;
 use crate::engine::store::Store;
 use crate::engine::view::View;
 use crate::error::Result;
-use crate::recovery::points::Point;
+use crate::recovery::points::point::Point;
 use crate::state::ids::SessionId;
 use crate::state::queue::TaskState;
 

@@ -8,7 +8,7 @@ use serde_json::json;
 use super::names::{Find, LeftOut, Recording};
 use crate::engine::store::{Options, Store};
 use crate::files::journal::Step;
-use crate::recovery::events::EventKind;
+use crate::recovery::events::event::EventKind;
 use crate::state::page::Page;
 use crate::transfer::archive::{ArchivePolicy, ArchiveSchedule, ExportOptions, ImportOptions};
 

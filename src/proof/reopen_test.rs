@@ -8,7 +8,7 @@ use super::disk::{EIO, Fault, Kind};
 use super::fleet::{Fleet, Mode};
 use crate::engine::store::Store;
 use crate::error::{Error, ErrorKind, Result};
-use crate::recovery::sessions::SessionState;
+use crate::recovery::sessions::session::SessionState;
 use crate::state::ids::BotId;
 use crate::state::queue::{ClaimOptions, NewTask, TaskState};
 

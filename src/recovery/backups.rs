@@ -24,8 +24,8 @@ use crate::engine::write::WriteTx;
 use crate::error::{Error, ErrorKind, Result};
 use crate::json;
 use crate::limits;
-use crate::recovery::events::EventKind;
-use crate::recovery::points::names;
+use crate::recovery::events::event::EventKind;
+use crate::recovery::points::point::names;
 use crate::state::documents::{Prepared, Summary};
 use crate::state::ids::check_new;
 

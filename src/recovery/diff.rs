@@ -15,8 +15,8 @@ use crate::engine::store::Store;
 use crate::engine::value;
 use crate::engine::view::{View, undo_range};
 use crate::error::Result;
-use crate::recovery::points::{Names, names};
-use crate::recovery::selector::Selector;
+use crate::recovery::points::point::{Names, names};
+use crate::recovery::points::selector::Selector;
 use crate::state::show::{Show, Shown};
 use crate::text::OneLine;
 

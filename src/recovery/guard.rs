@@ -17,10 +17,10 @@ use crate::engine::write::WriteTx;
 use crate::error::{Error, Result};
 use crate::limits;
 use crate::recovery::diff::Counts;
-use crate::recovery::events::EventKind;
-use crate::recovery::points::{Point, PointRequest, names};
-use crate::recovery::restore::{RestoreOptions, RestorePlan, Verified};
-use crate::recovery::selector::Selector;
+use crate::recovery::events::event::EventKind;
+use crate::recovery::points::point::{Point, PointRequest, names};
+use crate::recovery::points::selector::Selector;
+use crate::recovery::restore::plan::{RestoreOptions, RestorePlan, Verified};
 
 /// What a guard's point is tagged with, so that one whose guard was killed is known.
 const TAG: &str = "guard";
@@ -255,7 +255,7 @@ impl WriteTx<'_> {
 mod tests {
     use super::*;
     use crate::error::ErrorKind;
-    use crate::recovery::events::Event;
+    use crate::recovery::events::event::Event;
     use crate::state::page::Page;
 
     fn store() -> (tempfile::TempDir, Store) {

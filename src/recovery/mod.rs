@@ -1,65 +1,33 @@
 //! Staying recoverable.
+//!
+//! * `points`: restore points; `backups`: one kind of state of a point; `diff`: what differs between two
+//! * `restore`: going back, and taking that back
+//! * `retention`: which points stay
+//! * `upkeep`: what is due from time to time
+//! * `check`: verifying; `repair`: a damaged store
+//! * `sessions`: who has the store open, and crashes; `events`: what happened
+//! * `guard`: work between a restore point and its success
 
-pub(crate) mod age;
-mod apply;
-pub(crate) mod auto_backup;
-pub(crate) mod background;
 pub(crate) mod backups;
-pub(crate) mod checked;
-pub(crate) mod crash;
+pub(crate) mod check;
 pub(crate) mod diff;
-pub(crate) mod drills;
-pub(crate) mod earlier;
-pub(crate) mod event_log;
 pub(crate) mod events;
-pub(crate) mod finished;
 pub(crate) mod guard;
-pub(crate) mod history;
-pub(crate) mod keeper;
-mod made;
-pub(crate) mod pins;
 pub(crate) mod points;
-pub(crate) mod policy;
 pub(crate) mod repair;
-pub(crate) mod resolve;
 pub(crate) mod restore;
-pub(crate) mod retain;
 pub(crate) mod retention;
-pub(crate) mod revert;
-pub(crate) mod scheduler;
-pub(crate) mod scope;
-pub(crate) mod selector;
 pub(crate) mod sessions;
-pub(crate) mod size;
-mod told;
-pub(crate) mod touched;
-pub(crate) mod undo;
-pub(crate) mod verify;
-pub(crate) mod versions;
+pub(crate) mod upkeep;
 
 #[cfg(test)]
 mod backups_test;
-#[cfg(test)]
-mod finished_model_test;
-#[cfg(test)]
-mod finished_test;
-#[cfg(test)]
-mod model_test;
-#[cfg(test)]
-mod partial_test;
-#[cfg(test)]
-mod sessions_test;
-#[cfg(test)]
-mod told_test;
-#[cfg(test)]
-mod verify_test;
-#[cfg(test)]
-mod versions_test;
 
 use std::path::Path;
 
 use crate::engine::store::{Options, Store};
 use crate::error::Result;
+use crate::recovery::points::history;
 use crate::state::INDEXES;
 
 impl Store {

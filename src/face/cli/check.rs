@@ -11,7 +11,7 @@ use crate::face::cli::exit::Exit;
 use crate::face::cli::output::Output;
 use crate::face::cli::progress::Progress;
 use crate::face::summary::{counted, show_bytes};
-use crate::recovery::selector::Selector;
+use crate::recovery::points::selector::Selector;
 
 /// Verify every record, every point, every digest; change nothing
 ///

@@ -4,13 +4,13 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::clock::show_time;
+use crate::duration;
 use crate::engine::store::{Options, Store};
 use crate::engine::view::View;
 use crate::error::Result;
 use crate::face::cli::output::Output;
-use crate::recovery::age;
-use crate::recovery::resolve::Resolved;
-use crate::recovery::selector::Selector;
+use crate::recovery::points::resolve::Resolved;
+use crate::recovery::points::selector::Selector;
 
 /// The store when nobody names one.
 const STORE: &str = "hivekeep.redb";
@@ -78,7 +78,7 @@ impl Context {
             return;
         };
         let what = if id.is_empty() { "the commit" } else { id };
-        let off = age::show(Duration::try_from(*off).unwrap_or_default());
+        let off = duration::show(Duration::try_from(*off).unwrap_or_default());
         self.out.aside(format_args!("{asked} means {what} of {}, {off} before it", show_time(*at)));
     }
 }

@@ -11,7 +11,7 @@ use crate::face::cli::exit::Exit;
 use crate::face::cli::input;
 use crate::face::cli::progress::Progress;
 use crate::face::summary::{counted, show_bytes};
-use crate::recovery::selector::Selector;
+use crate::recovery::points::selector::Selector;
 use crate::transfer::archive::ExportOptions;
 
 /// Make an archive: one file with everything, that outlives the store and that tar opens

@@ -11,9 +11,9 @@ use crate::face::cli::exit::Exit;
 use crate::face::cli::screen::Cell;
 use crate::face::cli::table::Columns;
 use crate::face::summary::counted;
-use crate::recovery::points::Point;
+use crate::recovery::points::point::Point;
+use crate::recovery::points::selector::Selector;
 use crate::recovery::retention::Verdict;
-use crate::recovery::selector::Selector;
 
 /// Forget restore points, and free what only they need
 ///

@@ -8,7 +8,7 @@ use crate::engine::store::Store;
 use crate::error::Result;
 use crate::face::cli::context::Context;
 use crate::face::cli::exit::Exit;
-use crate::recovery::events::Event;
+use crate::recovery::events::event::Event;
 use crate::state::page::Page;
 
 /// How often a follower looks.

@@ -17,9 +17,9 @@ use crate::face::cli::policy::PolicyArgs;
 use crate::face::cli::screen::Cell;
 use crate::face::cli::table::Columns;
 use crate::face::summary::{counted, show_bytes};
-use crate::recovery::points::{Point, PointRequest};
-use crate::recovery::selector::Selector;
-use crate::recovery::size::PointSize;
+use crate::recovery::points::point::{Point, PointRequest};
+use crate::recovery::points::selector::Selector;
+use crate::recovery::points::size::PointSize;
 
 /// Restore points: make, list, compare, hold and forget them
 #[derive(Debug, Args)]

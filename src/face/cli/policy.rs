@@ -10,8 +10,8 @@ use crate::error::Result;
 use crate::face::cli::context::Context;
 use crate::face::cli::exit::Exit;
 use crate::face::cli::rules::{Rules, shown_rules};
-use crate::recovery::policy::StoredPolicy;
 use crate::recovery::retention::Policy;
+use crate::recovery::retention::stored::StoredPolicy;
 use crate::text::OneLine;
 
 /// Show or set the rules by which this store forgets points

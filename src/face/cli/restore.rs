@@ -10,8 +10,8 @@ use crate::face::cli::exit::Exit;
 use crate::face::cli::output::Output;
 use crate::face::summary::counted;
 use crate::recovery::diff::Counts;
-use crate::recovery::restore::{RestoreOptions, RestorePlan, RestoreReport};
-use crate::recovery::selector::Selector;
+use crate::recovery::points::selector::Selector;
+use crate::recovery::restore::plan::{RestoreOptions, RestorePlan, RestoreReport};
 
 /// Go back to a restore point, in one transaction
 ///

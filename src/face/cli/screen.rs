@@ -8,11 +8,11 @@ use serde_json::Value;
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 use crate::clock::{Clock, SystemClock, show_time};
+use crate::duration;
 use crate::engine::records::{KeyRange, scan_rows};
 use crate::engine::schema::Table;
 use crate::engine::store::Store;
 use crate::error::Result;
-use crate::recovery::age;
 
 /// The width of a terminal that does not say how wide it is.
 const WIDTH: usize = 80;
@@ -76,9 +76,9 @@ impl Screen {
     pub(super) fn time(&self, at: Timestamp) -> String {
         let largest = |age: String| age.split(' ').next().unwrap_or_default().to_owned();
         if at <= self.now {
-            format!("{} ago", largest(age::show(age::since(at, self.now))))
+            format!("{} ago", largest(duration::show(duration::since(at, self.now))))
         } else {
-            format!("in {}", largest(age::show(age::since(self.now, at))))
+            format!("in {}", largest(duration::show(duration::since(self.now, at))))
         }
     }
 

@@ -4,17 +4,17 @@ use clap::Args;
 use serde::Serialize;
 
 use crate::clock::show_time;
+use crate::duration;
 use crate::engine::store::Store;
 use crate::error::Result;
 use crate::face::cli::context::Context;
 use crate::face::cli::exit::Exit;
 use crate::face::cli::output::Output;
 use crate::face::summary::{Copy, Summary, Weight, counted, history_weight, live_weight, show_bytes};
-use crate::recovery::age;
-use crate::recovery::crash::Crash;
-use crate::recovery::drills::LastDrill;
-use crate::recovery::points::Point;
-use crate::recovery::sessions::Session;
+use crate::recovery::check::last_drill::LastDrill;
+use crate::recovery::points::point::Point;
+use crate::recovery::sessions::crash::Crash;
+use crate::recovery::sessions::session::Session;
 use crate::state::queue::TaskState;
 
 /// Show what the store holds
@@ -118,7 +118,7 @@ fn crashed(crash: &Crash) -> String {
 fn archived(copy: &Copy, store: &Store) -> String {
     let warning = copy.warning.unwrap_or_default();
     let Some(last) = &copy.last else { return format!("none: {warning}") };
-    let age = age::show(age::since(last.state_at, store.clock().now()));
+    let age = duration::show(duration::since(last.state_at, store.clock().now()));
     let changed = match copy.changed_since {
         Some(false) => ", and nothing has changed since",
         _ => "",
@@ -129,7 +129,7 @@ fn archived(copy: &Copy, store: &Store) -> String {
 
 /// When disasters were rehearsed last, and whether any missed its target.
 fn drilled(drill: &LastDrill, store: &Store) -> String {
-    let ago = age::show(age::since(drill.at, store.clock().now()));
+    let ago = duration::show(duration::since(drill.at, store.clock().now()));
     let missed = drill.missed();
     let how = if missed.is_empty() { "every target met".to_owned() } else { format!("missed {}", missed.join(", ")) };
     format!("{ago} ago, {how}")
@@ -146,7 +146,7 @@ fn points(summary: &Summary) -> String {
 /// A point with its age, which JSON leaves out so that the same state prints the same bytes.
 fn described(point: &Point, store: &Store, out: &Output) -> String {
     let age = store.clock().now().duration_since(point.timestamp);
-    let age = age::show(age.try_into().unwrap_or_default());
+    let age = duration::show(age.try_into().unwrap_or_default());
     let description = if point.description.is_empty() { String::new() } else { format!(" ({})", point.description) };
     let at = if out.is_wide() { format!(" of {}", show_time(point.timestamp)) } else { String::new() };
     format!("{}{at}, {age} ago{description}", out.id(&point.to_string()))

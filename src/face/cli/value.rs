@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
+use crate::duration;
 use crate::error::{Error, Result};
-use crate::recovery::age;
 
 /// A length of time, or off.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
@@ -36,7 +36,7 @@ impl FromStr for Span {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self> {
-        if text == "off" { Ok(Self(None)) } else { age::parse(text).map(|span| Self(Some(span))) }
+        if text == "off" { Ok(Self(None)) } else { duration::parse(text).map(|span| Self(Some(span))) }
     }
 }
 
@@ -83,7 +83,7 @@ written! {
 
 impl fmt::Display for Span {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0.map_or("off".to_owned(), age::exact))
+        f.write_str(&self.0.map_or("off".to_owned(), duration::exact))
     }
 }
 

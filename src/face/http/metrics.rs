@@ -18,8 +18,8 @@ use crate::face::http::app::App;
 use crate::face::http::operations::checks;
 use crate::face::http::problem::{Answer, Problem};
 use crate::face::http::recovery::facts;
-use crate::recovery::drills::Rehearsed;
-use crate::recovery::scheduler::Work;
+use crate::recovery::check::last_drill::Rehearsed;
+use crate::recovery::upkeep::scheduler::Work;
 use crate::state::queue::TaskState;
 
 /// The upper ends of the stretches that durations are counted in, in seconds.

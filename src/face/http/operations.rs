@@ -9,6 +9,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use serde::Serialize;
 
+use crate::duration;
 use crate::error::{Error, ErrorKind};
 use crate::face::http::app::App;
 use crate::face::http::problem::Answer;
@@ -17,7 +18,6 @@ use crate::face::http::route::{Gives, OK, Route, Takes, needed};
 use crate::face::http::shapes::READY_CHECK;
 use crate::face::http::{metrics, openapi};
 use crate::face::instance::Instance;
-use crate::recovery::age;
 
 /// A file that is closed for less long, until it is opened again, is no reason to end the process.
 const NOT_LIVE_AFTER: Duration = Duration::from_secs(1);
@@ -103,7 +103,7 @@ fn archive(instance: &Instance) -> Check {
     }
     // That the store cannot be read is another check's business.
     let Ok(Some((outside, late))) = instance.outside() else { return Check::of(name, None) };
-    let age = age::show(age::since(outside.last.state_at, instance.store().clock().now()));
+    let age = duration::show(duration::since(outside.last.state_at, instance.store().clock().now()));
     let since = if outside.changed_since { "something has changed since" } else { "nothing has changed since" };
     let detail = Some(format!("the newest archive is of the state of {age} ago, and {since}"));
     Check { name, ok: !late, detail }

@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::error::{Error, Result};
 use crate::face::http::app::App;
 use crate::face::http::problem::Problem;
-use crate::recovery::selector::Selector;
+use crate::recovery::points::selector::Selector;
 
 /// How long a page is unless it is said.
 const PAGE: usize = 100;

@@ -8,8 +8,8 @@ use parking_lot::Mutex;
 use crate::engine::store::Store;
 use crate::error::{ErrorKind, Result};
 use crate::face::instance::steward::Steward;
-use crate::recovery::background::{Background, Stop};
-use crate::recovery::scheduler::{Work, note};
+use crate::recovery::upkeep::background::{Background, Stop};
+use crate::recovery::upkeep::scheduler::{Work, note};
 use crate::transfer::archive::ArchiveSchedule;
 
 /// How often it looks whether one is due.

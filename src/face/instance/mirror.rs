@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::engine::store::Store;
 use crate::error::{ErrorKind, Result};
-use crate::recovery::background::{Background, Stop};
+use crate::recovery::upkeep::background::{Background, Stop};
 
 /// How often it looks for new events.
 const PERIOD: Duration = Duration::from_millis(300);

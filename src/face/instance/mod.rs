@@ -27,9 +27,9 @@ use self::webhook::Webhook;
 use crate::clock;
 use crate::engine::store::Store;
 use crate::error::{Error, ErrorKind, Result};
-use crate::recovery::keeper::Keeper;
 use crate::recovery::retention::Policy;
-use crate::recovery::scheduler::{Health, Schedule, Scheduler};
+use crate::recovery::upkeep::keeper::Keeper;
+use crate::recovery::upkeep::scheduler::{Health, Schedule, Scheduler};
 use crate::transfer::archive::{ArchivePolicy, ArchiveSchedule, ExportOptions, Outside};
 use crate::transfer::archives;
 

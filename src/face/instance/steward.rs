@@ -16,7 +16,7 @@ use crate::face::instance::Setup;
 use crate::face::instance::room::Room;
 use crate::face::instance::webhook::Webhook;
 use crate::face::shell::shell;
-use crate::recovery::scheduler::{Attendant, Work};
+use crate::recovery::upkeep::scheduler::{Attendant, Work};
 
 /// Looks after one store.
 #[derive(Debug)]

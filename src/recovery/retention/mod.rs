@@ -4,10 +4,12 @@
 //! * [`judge`]: how the rules work together
 //! * [`number`]: the rules that go by number, which no burst of points may turn against earlier ones
 
+mod apply;
 mod judge;
 #[cfg(test)]
 mod laws;
 mod number;
+pub(crate) mod stored;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -16,8 +18,8 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::duration;
 use crate::engine::epoch::Epoch;
-use crate::recovery::age;
 
 const HOUR: Duration = Duration::from_secs(60 * 60);
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
@@ -66,13 +68,13 @@ pub enum Class {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Policy {
     /// Points up to this age are kept; `None` keeps them at any age. 7 days by default.
-    #[serde(with = "age::stored::option")]
+    #[serde(with = "duration::stored::option")]
     pub keep_within: Option<Duration>,
     /// At most so many points of a kind that are older than the floor are kept, beside those that a hold or a rule
     /// keeps. 100 by default.
     pub cap: Option<u64>,
     /// The cap forgets, and counts, no point that is younger than this. A day by default.
-    #[serde(with = "age::stored")]
+    #[serde(with = "duration::stored")]
     pub floor: Duration,
     /// So many points of a kind may be made at once, and a tenth of that an hour; what is more is thinned at any age, so
     /// that a program which makes points without end does not fill the disk. Scheduled points and those that somebody
@@ -94,7 +96,7 @@ pub struct Policy {
     /// Points with one of these tags are kept.
     pub keep_tags: Vec<TagRule>,
     /// Safety points are kept so long. 7 days by default.
-    #[serde(with = "age::stored")]
+    #[serde(with = "duration::stored")]
     pub keep_safety: Duration,
 }
 
@@ -106,10 +108,10 @@ pub struct Policy {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Thinning {
     /// The age from which on it holds.
-    #[serde(with = "age::stored")]
+    #[serde(with = "duration::stored")]
     pub from: Duration,
     /// The length of a stretch; zero keeps them all.
-    #[serde(with = "age::stored")]
+    #[serde(with = "duration::stored")]
     pub every: Duration,
 }
 
@@ -247,12 +249,12 @@ impl fmt::Display for Reason {
             Self::Weekly => f.write_str("newest of its week"),
             Self::Monthly => f.write_str("newest of its month"),
             Self::Tag(name) => write!(f, "tagged {name}"),
-            Self::Within(most) => write!(f, "within {}", age::exact(*most)),
+            Self::Within(most) => write!(f, "within {}", duration::exact(*most)),
             Self::NoAge => f.write_str("kept at any age"),
-            Self::OnePer(every) => write!(f, "the one kept for its {}", age::show(*every)),
-            Self::Safety(most) => write!(f, "safety point, within {}", age::exact(*most)),
-            Self::OlderThan(most) => write!(f, "older than {}", age::exact(*most)),
-            Self::Thinned(every) => write!(f, "another one is kept for its {}", age::show(*every)),
+            Self::OnePer(every) => write!(f, "the one kept for its {}", duration::show(*every)),
+            Self::Safety(most) => write!(f, "safety point, within {}", duration::exact(*most)),
+            Self::OlderThan(most) => write!(f, "older than {}", duration::exact(*most)),
+            Self::Thinned(every) => write!(f, "another one is kept for its {}", duration::show(*every)),
             Self::OverCap(cap) => write!(f, "more than {cap} of its kind"),
             Self::Burst(burst) => write!(f, "more than {burst} came at once"),
         }

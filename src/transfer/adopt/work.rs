@@ -14,7 +14,7 @@ use crate::engine::store::Store;
 use crate::engine::write::WriteTx;
 use crate::error::{Error, ErrorKind, Result};
 use crate::json;
-use crate::recovery::events::EventKind;
+use crate::recovery::events::event::EventKind;
 
 /// A text that could not be taken over is kept up to this length.
 const KEPT_BYTES_MAX: usize = 256 << 10;

@@ -22,9 +22,9 @@ use crate::engine::view::View;
 use crate::engine::write::WriteTx;
 use crate::error::{Error, ErrorKind, Result};
 use crate::recovery::diff::{ChangeKind, Counts};
-use crate::recovery::events::EventKind;
-use crate::recovery::finished::{Finished, Kept, write_finished};
-use crate::recovery::points::names;
+use crate::recovery::events::event::EventKind;
+use crate::recovery::points::point::names;
+use crate::recovery::restore::finished::{Finished, Kept, write_finished};
 use crate::text::OneLine;
 
 /// What taking an archive into a store would do. It changes nothing until it is given to [`Store::apply_import`].

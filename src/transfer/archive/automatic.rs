@@ -20,8 +20,8 @@ use crate::engine::store::Store;
 use crate::engine::view::View;
 use crate::error::{Error, Result};
 use crate::files;
-use crate::recovery::events::EventKind;
-use crate::recovery::points::{Point, PointRequest, gone};
+use crate::recovery::events::event::EventKind;
+use crate::recovery::points::point::{Point, PointRequest, gone};
 
 /// What has failed is tried again after this long.
 const AGAIN_AFTER: Duration = Duration::from_secs(60);

@@ -28,9 +28,9 @@ use crate::engine::view::View;
 use crate::engine::write::WriteTx;
 use crate::error::{Error, Result};
 use crate::files::Rights;
-use crate::recovery::events::EventKind;
-use crate::recovery::points::{Names, Point, PointRequest, epoch_of, names};
-use crate::recovery::selector::Selector;
+use crate::recovery::events::event::EventKind;
+use crate::recovery::points::point::{Names, Point, PointRequest, epoch_of, names};
+use crate::recovery::points::selector::Selector;
 use crate::state::audit::Entry;
 use crate::state::audit::chain::Trail;
 

@@ -22,8 +22,8 @@ use crate::files::{self, Replace, folder_of, remove_unfinished, unfinished_name}
 use crate::limits;
 use crate::recovery::backups::{Kind, NewBackup, NewSealed};
 use crate::recovery::diff::Counts;
-use crate::recovery::events::EventKind;
-use crate::recovery::repair::LEAP;
+use crate::recovery::events::event::EventKind;
+use crate::recovery::repair::plan::LEAP;
 
 /// No value is longer unless the caller says otherwise: what a store lets in is shorter.
 const MAX_VALUE_BYTES: u64 = limits::RECORD_BYTES as u64;

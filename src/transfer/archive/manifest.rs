@@ -15,7 +15,7 @@ use crate::engine::schema::CollectionId;
 use crate::error::{Error, ErrorKind, Result};
 use crate::json;
 use crate::limits;
-use crate::recovery::points::Point;
+use crate::recovery::points::point::Point;
 use crate::state::audit::chain::Trail;
 
 /// What the member `format` says.

@@ -6,7 +6,7 @@ use crate::engine::schema::CollectionId;
 use crate::engine::store::Store;
 use crate::engine::view::View;
 use crate::error::{ErrorKind, Result};
-use crate::recovery::points::Point;
+use crate::recovery::points::point::Point;
 
 /// A view is renewed after so many pages.
 const PAGES: u32 = 256;
@@ -70,7 +70,7 @@ impl<'s> Source<'s> {
 mod tests {
     use super::*;
     use crate::engine::records::FIRST_PAGE;
-    use crate::recovery::selector::Selector;
+    use crate::recovery::points::selector::Selector;
 
     #[test]
     fn long_records_are_read_a_few_at_a_time_and_all_of_them() {

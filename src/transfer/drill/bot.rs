@@ -10,7 +10,7 @@ use serde_json::json;
 
 use crate::engine::store::Store;
 use crate::error::{Error, Result};
-use crate::recovery::scheduler::{Schedule, Scheduler};
+use crate::recovery::upkeep::scheduler::{Schedule, Scheduler};
 use crate::state::ids::{BotId, TaskId};
 use crate::state::queue::{ClaimOptions, NewTask, Priority};
 

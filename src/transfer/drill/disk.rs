@@ -5,10 +5,10 @@ use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use crate::duration;
 use crate::engine::store::Store;
 use crate::error::{Error, ErrorKind, Result};
 use crate::files::{self, Rights};
-use crate::recovery::age;
 use crate::transfer::archive::{ExportOptions, ImportOptions};
 use crate::transfer::archives;
 use crate::transfer::drill::Measured;
@@ -32,7 +32,7 @@ pub(super) fn file_lost(stage: &Stage<'_>) -> Result<Measured> {
     let measured = report.and_then(|report| {
         let (before, after) = (open(&lost)?, open(&path)?);
         let records = loss::records(&before.view()?, &after.view()?, &[])?;
-        let age = age::since(report.point.timestamp, after.clock().now());
+        let age = duration::since(report.point.timestamp, after.clock().now());
         before.close()?;
         after.close()?;
         let recovery = rebuilt + until_it_works(stage, &path)?;

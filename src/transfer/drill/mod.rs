@@ -29,7 +29,7 @@ use self::stage::Stage;
 use self::targets::{Disaster, DrillTarget, DrillTargets};
 use crate::engine::store::Store;
 use crate::error::{Error, Result};
-use crate::recovery::drills::{LastDrill, Rehearsed};
+use crate::recovery::check::last_drill::{LastDrill, Rehearsed};
 
 pub use self::bot::drill_bot;
 

@@ -3,11 +3,11 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::duration;
 use crate::engine::records::Records;
 use crate::engine::store::Store;
 use crate::error::Result;
-use crate::recovery::age;
-use crate::recovery::points::names;
+use crate::recovery::points::point::names;
 use crate::state::page::Page;
 use crate::transfer::archives;
 use crate::transfer::drill::bots::Bots;
@@ -93,10 +93,10 @@ pub(super) fn open(path: &Path) -> Result<Store> {
 pub(super) fn last_safe(store: &Store) -> Result<Duration> {
     let now = store.clock().now();
     if let Some(point) = store.points()?.first() {
-        return Ok(age::since(point.timestamp, now));
+        return Ok(duration::since(point.timestamp, now));
     }
     let first = store.view()?.events().list(Page::oldest(1))?;
-    Ok(first.first().map_or(Duration::ZERO, |event| age::since(event.at, now)))
+    Ok(first.first().map_or(Duration::ZERO, |event| duration::since(event.at, now)))
 }
 
 fn count(store: &Store) -> Result<u64> {

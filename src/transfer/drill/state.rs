@@ -4,15 +4,15 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
+use crate::duration;
 use crate::engine::commit::Outcome;
 use crate::engine::schema::CollectionId;
 use crate::engine::store::Store;
 use crate::engine::view::View;
 use crate::error::{Error, Result};
-use crate::recovery::age;
 use crate::recovery::guard::GuardOptions;
-use crate::recovery::points::{Point, PointRequest};
-use crate::recovery::restore::RestoreOptions;
+use crate::recovery::points::point::{Point, PointRequest};
+use crate::recovery::restore::plan::RestoreOptions;
 use crate::state::queue::{NewTask, TaskState};
 use crate::transfer::drill::Measured;
 use crate::transfer::drill::bot::DEPLOYMENT;
@@ -62,7 +62,7 @@ fn halve(store: &Store) -> Result<usize> {
 }
 
 fn age_of(store: &Store, point: &Point) -> Duration {
-    age::since(point.timestamp, store.clock().now())
+    duration::since(point.timestamp, store.clock().now())
 }
 
 /// The tasks that are missing, or are not as they were. A claim that was given back is no loss.

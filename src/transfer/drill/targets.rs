@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use serde::{Serialize, Serializer};
 
+use crate::duration;
 use crate::error::{Error, Result};
-use crate::recovery::age;
 
 const MINUTE: u64 = 60;
 
@@ -149,7 +149,7 @@ impl FromStr for DrillTarget {
             Error::invalid(format!("a target is RECOVERY/LOSS, such as 5m/10m: text={text}"))
         };
         let (recovery, loss) = text.split_once('/').ok_or_else(wrong)?;
-        Ok(Self::new(age::parse(recovery)?, age::parse(loss)?))
+        Ok(Self::new(duration::parse(recovery)?, duration::parse(loss)?))
     }
 }
 

@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+use crate::duration;
 use crate::engine::store::Store;
 use crate::error::Result;
 use crate::face::cli::doctor::line::Line;
-use crate::recovery::age;
-use crate::recovery::events::{Event, EventKind};
+use crate::recovery::events::event::{Event, EventKind};
 use crate::transfer::archive::Outside;
 use crate::transfer::archives;
 
@@ -46,16 +46,16 @@ pub(super) fn outside(store: &Store, events: &[Event], folder: Option<&Path>, in
 fn by_state(store: &Store, outside: &Outside) -> (String, Duration) {
     let now = store.clock().now();
     let since = if outside.changed_since { "something" } else { "nothing" };
-    let age = age::show(age::since(outside.last.state_at, now));
+    let age = duration::show(duration::since(outside.last.state_at, now));
     (format!("of the state of {age} ago, and {since} has changed since"), outside.lag(now))
 }
 
 /// The same of an archive of which only the file is known.
 fn by_file(store: &Store, path: &Path, metadata: &Metadata) -> (String, Duration) {
     let made = metadata.modified().ok().and_then(|at| Timestamp::try_from(at).ok());
-    let ago = made.map_or(Duration::MAX, |made| age::since(made, store.clock().now()));
+    let ago = made.map_or(Duration::MAX, |made| duration::since(made, store.clock().now()));
     let behind = if is_older_than_the_store(path, metadata) { ago } else { Duration::ZERO };
-    (format!("made {} ago", age::show(ago)), behind)
+    (format!("made {} ago", duration::show(ago)), behind)
 }
 
 /// The archive that was made last of those that are still where they were made.

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::duration;
 use crate::engine::open;
 use crate::engine::presence::Presence;
 use crate::engine::reserve::free_space;
@@ -10,13 +11,12 @@ use crate::engine::view::View;
 use crate::error::Result;
 use crate::face::cli::doctor::line::Line;
 use crate::face::summary::{counted, show_bytes};
-use crate::recovery::age;
-use crate::recovery::auto_backup::changed_since_last_live_point;
-use crate::recovery::crash::Crash;
-use crate::recovery::events::{Event, EventKind};
+use crate::recovery::events::event::{Event, EventKind};
 use crate::recovery::guard::is_running;
-use crate::recovery::points::Point;
-use crate::recovery::sessions::{Session, SessionState};
+use crate::recovery::points::point::Point;
+use crate::recovery::sessions::crash::Crash;
+use crate::recovery::sessions::session::{Session, SessionState};
+use crate::recovery::upkeep::auto_backup::changed_since_last_live_point;
 
 /// Drills should not be longer ago.
 const DRILL_EVERY: Duration = Duration::from_secs(30 * 24 * 60 * 60);
@@ -44,12 +44,12 @@ pub(super) fn backup(store: &Store, view: &View, live: &[&Point], interval: Dura
         };
         return Ok(line);
     };
-    let ago = age::since(latest.timestamp, store.clock().now());
-    let shown = format!("the newest restore point is {} old", age::show(ago));
+    let ago = duration::since(latest.timestamp, store.clock().now());
+    let shown = format!("the newest restore point is {} old", duration::show(ago));
     Ok(if !changed {
         Line::ok(topic, format!("{shown}, and nothing has changed since"))
     } else if ago > interval.saturating_mul(2) {
-        let interval = age::exact(interval);
+        let interval = duration::exact(interval);
         Line::warn(topic, format!("{shown}, and something has changed since; it should be {interval}"), advice)
     } else {
         Line::ok(topic, shown)
@@ -63,8 +63,8 @@ pub(super) fn drill(store: &Store, view: &View) -> Result<Line> {
     let Some(last) = view.last_drill()? else {
         return Ok(Line::warn(topic, "nobody has rehearsed a disaster", advice));
     };
-    let ago = age::since(last.at, store.clock().now());
-    let shown = age::show(ago);
+    let ago = duration::since(last.at, store.clock().now());
+    let shown = duration::show(ago);
     Ok(if !last.is_met() {
         Line::warn(topic, format!("{shown} ago, and it missed its target in {}", last.missed().join(", ")), advice)
     } else if ago > DRILL_EVERY {
@@ -176,14 +176,14 @@ pub(super) fn clock(store: &Store, named: &[Point], sessions: &[Session]) -> Lin
     let sealed = named.iter().map(|point| point.sealed_at);
     let newest = sealed.clone().chain(sessions.iter().map(|session| session.alive_at)).max();
     if let Some(newest) = newest.filter(|newest| *newest > crate::clock::after(now, CLOCK_SLACK)) {
-        let by = age::show(age::since(now, newest));
+        let by = duration::show(duration::since(now, newest));
         return Line::warn("clock", format!("it is {by} behind what was written last"), advice);
     }
     let later =
         sealed.clone().zip(sealed.skip(1)).find(|(newer, older)| *older > crate::clock::after(*newer, CLOCK_SLACK));
     if let Some((newer, older)) = later {
         let at = crate::clock::show_time(newer);
-        let by = age::show(age::since(newer, older));
+        let by = duration::show(duration::since(newer, older));
         return Line::warn("clock", format!("it was set back by {by} before {at}"), advice);
     }
     Line::ok("clock", "it has gone forward from point to point, to now")

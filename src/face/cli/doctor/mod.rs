@@ -16,12 +16,12 @@ use clap::Args;
 use serde_json::json;
 
 use self::line::{Line, Verdict};
+use crate::duration;
 use crate::engine::point::Origin;
 use crate::error::{ErrorKind, Result};
 use crate::face::cli::context::Context;
 use crate::face::cli::exit::Exit;
 use crate::face::cli::output::Output;
-use crate::recovery::age;
 use crate::state::page::Page;
 
 /// Events that are looked through for what failed, and for archives, newest first.
@@ -46,7 +46,7 @@ pub(super) struct Doctor {
     #[arg(long)]
     full: bool,
     /// How old the newest restore point may be while something has changed since it
-    #[arg(long, value_name = "TIME", value_parser = age::parse, default_value = "10m")]
+    #[arg(long, value_name = "TIME", value_parser = duration::parse, default_value = "10m")]
     backup_interval: Duration,
     /// Where archives are kept; hivekeep-archives beside the store unless given
     #[arg(long, value_name = "DIR")]

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::duration;
 use crate::engine::check::CheckReport;
 use crate::engine::open;
 use crate::engine::schema::Table;
@@ -9,7 +10,6 @@ use crate::engine::store::Store;
 use crate::error::{ErrorKind, Result};
 use crate::face::cli::doctor::line::Line;
 use crate::face::summary::counted;
-use crate::recovery::age;
 
 /// So many rows are verified when not everything is: about a tenth of a second.
 const ROWS: u64 = 20_000;
@@ -64,8 +64,8 @@ pub(super) fn last_check(store: &Store) -> Result<Line> {
     let Some(last) = store.last_check()? else {
         return Ok(Line::warn(topic, "no whole check is known of", advice));
     };
-    let ago = age::since(last.at, store.clock().now());
-    let shown = age::show(ago);
+    let ago = duration::since(last.at, store.clock().now());
+    let shown = duration::show(ago);
     Ok(if last.found > 0 {
         let found = counted(last.found, "finding");
         Line::bad(topic, format!("the last check, {shown} ago, had {found}"), "see them: hivekeep check")

@@ -121,10 +121,10 @@ impl Columns for Row<'_> {
         vec![
             name.to_string().into(),
             seconds(*recovery_ms).into(),
-            crate::recovery::age::exact(target.recovery()).into(),
+            crate::duration::exact(target.recovery()).into(),
             lost_records.to_string().into(),
             if *lost_records == 0 { "-".into() } else { format!("{} before", seconds(*lost_ms)).into() },
-            crate::recovery::age::exact(target.loss()).into(),
+            crate::duration::exact(target.loss()).into(),
             verdict.into(),
         ]
     }
@@ -135,6 +135,6 @@ fn seconds(millis: u64) -> String {
     match millis {
         0..1_000 => format!("{millis} ms"),
         1_000..120_000 => format!("{}.{} s", millis / 1_000, millis % 1_000 / 100),
-        _ => crate::recovery::age::show(std::time::Duration::from_millis(millis)),
+        _ => crate::duration::show(std::time::Duration::from_millis(millis)),
     }
 }

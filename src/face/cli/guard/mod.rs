@@ -15,6 +15,7 @@ use clap::Args;
 use serde::Serialize;
 
 use self::child::Ended;
+use crate::duration;
 use crate::engine::point::PointId;
 use crate::error::{Error, Result};
 use crate::face::cli::context::Context;
@@ -22,7 +23,6 @@ use crate::face::cli::exit::Exit;
 use crate::face::cli::signals::{Signals, code_of};
 use crate::face::shell::shell;
 use crate::face::summary::counted;
-use crate::recovery::age;
 use crate::recovery::diff::Counts;
 use crate::recovery::guard::{self as library, GuardOptions, RollBack};
 
@@ -51,7 +51,7 @@ pub(super) struct Guard {
     #[arg(long, value_name = "CMD")]
     check: Option<String>,
     /// Try a check that fails again for so long; one that still runs then has failed
-    #[arg(long, value_name = "TIME", value_parser = age::parse, requires = "check")]
+    #[arg(long, value_name = "TIME", value_parser = duration::parse, requires = "check")]
     check_timeout: Option<Duration>,
     /// Go back in these collections only, separated by commas; queue and assignments go together
     #[arg(long, value_name = "KINDS", value_delimiter = ',')]

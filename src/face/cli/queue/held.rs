@@ -5,12 +5,12 @@ use std::time::Duration;
 use clap::Args;
 use serde_json::Value;
 
+use crate::duration;
 use crate::error::Result;
 use crate::face::cli::context::Context;
 use crate::face::cli::exit::Exit;
 use crate::face::cli::input;
 use crate::face::cli::queue::change;
-use crate::recovery::age;
 use crate::state::ids::{TaskId, Token};
 use crate::state::queue::{NO_REASON, Retry};
 
@@ -23,7 +23,7 @@ pub(super) struct Extend {
     #[command(flatten)]
     claim: Held,
     /// How long the bot has from now
-    #[arg(long, value_name = "TIME", value_parser = age::parse, default_value = "30s")]
+    #[arg(long, value_name = "TIME", value_parser = duration::parse, default_value = "30s")]
     lease: Duration,
 }
 
@@ -55,7 +55,7 @@ pub(super) struct Fail {
     #[arg(long, value_name = "TEXT", default_value = NO_REASON)]
     error: String,
     /// Try again after this time, such as 10m; after a while that doubles with each attempt, unless given
-    #[arg(long, value_name = "TIME", value_parser = age::parse, conflicts_with = "no_retry")]
+    #[arg(long, value_name = "TIME", value_parser = duration::parse, conflicts_with = "no_retry")]
     delay: Option<Duration>,
     /// Trying again is no use
     #[arg(long)]

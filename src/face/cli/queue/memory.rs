@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use clap::Args;
 
+use crate::duration;
 use crate::error::Result;
 use crate::face::cli::context::Context;
 use crate::face::cli::exit::Exit;
 use crate::face::summary::counted;
-use crate::recovery::age;
 
 /// Show how many purged tasks are remembered, or set for how long they are
 ///
@@ -21,7 +21,7 @@ Examples:
   hivekeep queue memory --keep 30d --most 100000")]
 pub(super) struct Memory {
     /// Remember each for this long after its purge, such as 30d
-    #[arg(long, value_name = "AGE", value_parser = age::parse)]
+    #[arg(long, value_name = "AGE", value_parser = duration::parse)]
     keep: Option<Duration>,
     /// Remember at most this many, the last ones
     #[arg(long, value_name = "N")]
@@ -44,7 +44,7 @@ impl Memory {
             context.out.json(&memory)?;
         } else {
             let (count, keep) =
-                (counted(memory.count, "purged task"), age::show(Duration::from_millis(memory.keep_ms)));
+                (counted(memory.count, "purged task"), duration::show(Duration::from_millis(memory.keep_ms)));
             context.out.line(format_args!("{count} remembered, for {keep}, at most {}", memory.most))?;
         }
         Ok(Exit::Done)

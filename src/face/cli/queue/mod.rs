@@ -24,7 +24,7 @@ use crate::engine::write::WriteTx;
 use crate::error::Result;
 use crate::face::cli::context::Context;
 use crate::face::cli::exit::Exit;
-use crate::recovery::selector::Selector;
+use crate::recovery::points::selector::Selector;
 use crate::state::ids::TaskId;
 use crate::state::queue::{Task, TaskState};
 

@@ -5,11 +5,11 @@ use std::time::Duration;
 use clap::Args;
 use serde_json::json;
 
+use crate::duration;
 use crate::error::Result;
 use crate::face::cli::context::Context;
 use crate::face::cli::exit::Exit;
 use crate::face::summary::counted;
-use crate::recovery::age;
 
 /// Remove tasks that have been done, failed, dead or cancelled for longer than a time
 ///
@@ -22,7 +22,7 @@ Examples:
   hivekeep queue purge 12h --json")]
 pub(super) struct Purge {
     /// How long they have been finished at least, such as 30d or 12h
-    #[arg(value_name = "AGE", value_parser = age::parse)]
+    #[arg(value_name = "AGE", value_parser = duration::parse)]
     older_than: Duration,
 }
 

@@ -7,12 +7,12 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::clock::{parse_time, show_time};
+use crate::duration;
 use crate::error::{Error, Result};
 use crate::face::cli::context::Context;
 use crate::face::cli::exit::Exit;
 use crate::face::cli::input;
 use crate::face::cli::queue::change;
-use crate::recovery::age;
 use crate::state::ids::{BotId, TaskId};
 use crate::state::queue::{Claim as Taken, ClaimOptions, ClaimOwner, Enqueued, NewTask, Priority, Task, TaskState};
 
@@ -61,7 +61,7 @@ pub(super) struct Push {
     #[arg(long, value_name = "TIME", value_parser = parse_time)]
     not_before: Option<Timestamp>,
     /// Let nobody claim it before so much time has passed, such as 10m
-    #[arg(long, value_name = "TIME", value_parser = age::parse, conflicts_with = "not_before")]
+    #[arg(long, value_name = "TIME", value_parser = duration::parse, conflicts_with = "not_before")]
     delay: Option<Duration>,
     /// How many attempts may fail before it is dead; five unless given
     #[arg(long, value_name = "N")]
@@ -185,7 +185,7 @@ pub(super) struct Claim {
     /// The bot
     bot: BotId,
     /// How long the bot has until it must finish or extend, such as 500ms, 30s or 5m
-    #[arg(long, value_name = "TIME", value_parser = age::parse, default_value = "30s")]
+    #[arg(long, value_name = "TIME", value_parser = duration::parse, default_value = "30s")]
     lease: Duration,
     /// Take up to this many
     #[arg(long, value_name = "N")]
@@ -194,10 +194,10 @@ pub(super) struct Claim {
     #[arg(long, value_name = "N")]
     max_concurrent: Option<u32>,
     /// Raise the priority of a task by one for each time that it has been ready for so long, such as 10m
-    #[arg(long, value_name = "TIME", value_parser = age::parse)]
+    #[arg(long, value_name = "TIME", value_parser = duration::parse)]
     aging: Option<Duration>,
     /// Wait up to this long for the first one, such as 1m
-    #[arg(long, value_name = "TIME", value_parser = age::parse, default_value = "0s")]
+    #[arg(long, value_name = "TIME", value_parser = duration::parse, default_value = "0s")]
     wait: Duration,
 }
 

@@ -21,6 +21,7 @@ use serde_json::json;
 
 use self::knobs::Knobs;
 use self::settings::Settings;
+use crate::duration;
 use crate::engine::store::Store;
 use crate::error::{Error, ErrorKind, Result};
 use crate::face::cli::context::Context;
@@ -28,8 +29,7 @@ use crate::face::cli::exit::Exit;
 use crate::face::http::{self, Listener, Live, Renew, Served};
 use crate::face::instance::Instance;
 use crate::face::summary::Summary;
-use crate::recovery::age;
-use crate::recovery::sessions::{Session, SessionState};
+use crate::recovery::sessions::session::{Session, SessionState};
 
 /// Open the store, or create it, and serve it over HTTP until stopped
 ///
@@ -180,7 +180,7 @@ fn last_run(store: &Store) -> Result<Option<String>> {
     let last = store.sessions()?.into_iter().find(|session| Some(session.id) != own);
     let Some(last) = last else { return Ok(None) };
     let ended = last.ended_at.unwrap_or(last.alive_at);
-    let ago = age::show(store.clock().now().duration_since(ended).try_into().unwrap_or_default());
+    let ago = duration::show(store.clock().now().duration_since(ended).try_into().unwrap_or_default());
     Ok(Some(match last.state {
         SessionState::Open => format!("still open, as process {}", last.pid),
         SessionState::Closed | SessionState::Acknowledged => format!("closed cleanly {ago} ago"),
@@ -201,6 +201,6 @@ fn shown_time(store: &Store, session: &Session) -> String {
 fn next_backup(instance: &Instance) -> Result<String> {
     let Some(next) = instance.next_backup()? else { return Ok("never, as automatic backups are off".to_owned()) };
     let left = next.duration_since(instance.store().clock().now());
-    let left = age::show(left.try_into().unwrap_or_default());
+    let left = duration::show(left.try_into().unwrap_or_default());
     Ok(if left == "0s" { "now".to_owned() } else { format!("in {left}") })
 }

@@ -14,8 +14,8 @@ use crate::face::http::problem::Answer;
 use crate::face::http::query::Name;
 use crate::face::http::recovery::shape::Details;
 use crate::recovery::backups::Kind;
-use crate::recovery::points::{Point, PointRequest};
-use crate::recovery::selector::Selector;
+use crate::recovery::points::point::{Point, PointRequest};
+use crate::recovery::points::selector::Selector;
 use crate::state::documents::Prepared;
 
 /// Under which names the three kinds of documents are handed over.

@@ -12,7 +12,7 @@ use crate::face::http::body::Object;
 use crate::face::http::members::Members;
 use crate::face::http::problem::Answer;
 use crate::face::http::query::Name;
-use crate::recovery::restore::RestoreOptions;
+use crate::recovery::restore::plan::RestoreOptions;
 
 /// What a restore is asked for.
 struct Wanted {

@@ -8,7 +8,7 @@ use serde::Serialize;
 use crate::engine::records::Records;
 use crate::error::Result;
 use crate::recovery::backups::{Backup, BackupOf, Kind, backup_row};
-use crate::recovery::points::Point;
+use crate::recovery::points::point::Point;
 
 /// A backup in a list.
 #[derive(Clone, Debug, Serialize)]

@@ -23,9 +23,9 @@ use crate::face::http::recovery::shape::{Listed, Shown};
 use crate::face::instance::Instance;
 use crate::face::summary::Copy;
 use crate::recovery::backups::Kind;
-use crate::recovery::crash::Crash;
-use crate::recovery::drills::LastDrill;
-use crate::recovery::points::Point;
+use crate::recovery::check::last_drill::LastDrill;
+use crate::recovery::points::point::Point;
+use crate::recovery::sessions::crash::Crash;
 use crate::state::queue::TaskCounts;
 
 /// Bytes in what the replaced service called a megabyte.

@@ -22,7 +22,7 @@ use crate::face::http::query::Name;
 use crate::face::http::route::{Gives, OK, Route, Takes};
 use crate::face::http::shapes::JOB;
 use crate::face::instance::Instance;
-use crate::recovery::scheduler::{Attendant, Work};
+use crate::recovery::upkeep::scheduler::{Attendant, Work};
 
 /// So many jobs are remembered.
 const REMEMBERED: usize = 16;

@@ -17,9 +17,9 @@ use crate::face::http::query::{Listed, Name, Query};
 use crate::face::http::route::Kind::{Flag, List, Number, Of, Text};
 use crate::face::http::route::{CURSOR, Gives, LIMIT, NEXT, OK, Route, Takes, member, needed};
 use crate::face::http::shapes::{self, CHANGE, COUNTS_BY_COLLECTION, TAGS, TEXTS};
-use crate::recovery::points::{Point, PointRequest};
-use crate::recovery::restore::RestoreOptions;
-use crate::recovery::selector::Selector;
+use crate::recovery::points::point::{Point, PointRequest};
+use crate::recovery::points::selector::Selector;
+use crate::recovery::restore::plan::RestoreOptions;
 
 /// The answer to whatever makes or changes a point.
 const POINT: Gives = Gives::Of(&shapes::POINT);

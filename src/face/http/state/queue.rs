@@ -10,6 +10,7 @@ use axum::routing::{MethodRouter, get, post};
 use serde::Serialize;
 use serde_json::json;
 
+use crate::duration;
 use crate::engine::write::WriteTx;
 use crate::error::{Error, Result};
 use crate::face::http::app::App;
@@ -24,7 +25,6 @@ use crate::face::http::route::{
 use crate::face::http::shapes::{self, CLAIM, TEXTS};
 use crate::face::http::state::claim::claim;
 use crate::face::http::state::reading::read;
-use crate::recovery::age;
 use crate::state::ids::{BotId, TaskId, Token};
 use crate::state::queue::{ClaimOptions, Enqueued, NO_REASON, NewTask, Retry, Task, TaskState};
 
@@ -324,7 +324,7 @@ async fn purge(State(app): State<App>, Object(mut members): Object) -> Answer {
     if limit == 0 {
         return Err(Error::invalid("purge at least one task, or do not ask: limit=0").into());
     }
-    let older_than = age::parse(&older_than)?;
+    let older_than = duration::parse(&older_than)?;
     let purged = app.change(move |store| store.purge_at_most(older_than, limit)).await?;
     Ok(Json(json!({"purged": purged, "more": purged == limit})).into_response())
 }

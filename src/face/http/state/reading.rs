@@ -13,8 +13,8 @@ use crate::error::Result;
 use crate::face::http::app::App;
 use crate::face::http::problem::Answer;
 use crate::face::http::query::Query;
-use crate::recovery::resolve::Resolved;
-use crate::recovery::selector::Selector;
+use crate::recovery::points::resolve::Resolved;
+use crate::recovery::points::selector::Selector;
 
 /// Says which point an answer is as of: its id, or the time of its commit.
 const POINT: HeaderName = HeaderName::from_static("hivekeep-point");

@@ -207,7 +207,7 @@ async fn entries(State(app): State<App>, query: Query) -> Answer {
 async fn events(State(app): State<App>, query: Query) -> Answer {
     app.read(move |store| {
         let view = store.view()?;
-        let with_number = |event: crate::recovery::events::Event| {
+        let with_number = |event: crate::recovery::events::event::Event| {
             let mut shown = json!({"sequence": event.sequence});
             if let (Value::Object(shown), Value::Object(event)) = (&mut shown, json!(event)) {
                 shown.extend(event);

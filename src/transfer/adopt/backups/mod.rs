@@ -24,7 +24,7 @@ use crate::engine::schema::Table;
 use crate::engine::write::WriteTx;
 use crate::error::Result;
 use crate::recovery::backups::{Kind, NewBackup, NewSealed, sha256};
-use crate::recovery::selector::Selector;
+use crate::recovery::points::selector::Selector;
 use crate::state::documents::Prepared;
 
 /// So many bytes of backups are taken over in one transaction, or one point's when these are more.

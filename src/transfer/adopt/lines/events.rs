@@ -8,7 +8,7 @@ use super::super::report::AdoptThing;
 use super::{From, Record};
 use crate::engine::write::WriteTx;
 use crate::error::{Error, Result};
-use crate::recovery::events::EventKind;
+use crate::recovery::events::event::EventKind;
 
 /// Where an event keeps the text of its time.
 const ORIGINAL_TIME: &str = "original_time";

@@ -1,0 +1,12 @@
+//! Verifying the store.
+//!
+//! * `verify`: the whole check
+//! * `last`: the result of the last one, in a file beside the store
+//! * `last_drill`: the result of the last drill, in the store
+
+pub(crate) mod last;
+pub(crate) mod last_drill;
+pub(crate) mod verify;
+
+#[cfg(test)]
+mod verify_test;

@@ -1,0 +1,274 @@
+//! The whole check: what the engine can verify, and what must hold between records.
+
+use std::io::ErrorKind as IoKind;
+use std::path::{Path, PathBuf};
+
+use crate::engine::check::{self, CheckReport, Finding, Place};
+use crate::engine::codec::{self, Stored};
+use crate::engine::meta;
+use crate::engine::open;
+use crate::engine::records::{KeyRange, Records, scan_rows};
+use crate::engine::schema::{CollectionId, Table};
+use crate::engine::store::Store;
+use crate::engine::view::View;
+use crate::error::{Error, ErrorKind, Result};
+use crate::files::{self, Rights};
+use crate::recovery::backups::Backup;
+use crate::recovery::events::event::Event;
+use crate::recovery::points::selector::Selector;
+use crate::recovery::repair::plan::numbers_in_use;
+use crate::recovery::sessions::session::Session;
+use crate::state::assignments::check_assignments;
+use crate::state::documents::check_documents;
+use crate::state::queue::check_queue;
+
+/// A place is the name of a table and a key, in hexadecimal digits.
+const LONGEST_PLACE: u64 = 1 << 20;
+
+impl Store {
+    /// Verifies every record, pre-image, point, digest and index row, the audit trail's chain, that queue and assignments
+    /// agree, and that the rows of each document fit together. Changes no record.
+    ///
+    /// Damage that any check finds is an event, `corruption_detected`, once for each check, and `check_failed` tells of one
+    /// that could not be carried out. A store that was opened with [`Options::read_only`](crate::Options::read_only), as
+    /// the command line does to check, is not written to: there the report alone tells of it, and
+    /// [`Store::note_check`].
+    ///
+    /// The pages of the file are verified by [`Store::check_pages`].
+    ///
+    /// # Errors
+    ///
+    /// `Io` and `Reopen`. Damage is no error here: it is in the report.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// # let store = hivekeep::Store::open(dir.path().join("h.redb")).unwrap();
+    /// assert!(store.check()?.is_sound());
+    /// # Ok::<(), hivekeep::Error>(())
+    /// ```
+    pub fn check(&self) -> Result<CheckReport> {
+        self.check_with(untold)
+    }
+
+    /// The same as [`Store::check`]; tells `progress` how many of how many rows are done.
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::check`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// # let store = hivekeep::Store::open(dir.path().join("h.redb")).unwrap();
+    /// let report = store.check_with(|done, of| eprintln!("{done} of {of}"))?;
+    /// assert!(report.is_sound());
+    /// # Ok::<(), hivekeep::Error>(())
+    /// ```
+    pub fn check_with(&self, progress: impl Fn(u64, u64) + Sync) -> Result<CheckReport> {
+        self.told(self.verify_all(progress))
+    }
+
+    fn told(&self, checked: Result<CheckReport>) -> Result<CheckReport> {
+        self.tell_of_check(&checked);
+        checked
+    }
+
+    /// Verifies everything, and tells nobody.
+    pub(crate) fn verify_all(&self, progress: impl Fn(u64, u64) + Sync) -> Result<CheckReport> {
+        let view = self.view_of_all()?;
+        let mut report = check::check(&view, &progress)?;
+        check_between_records(&view, &mut report)?;
+        Ok(report)
+    }
+
+    /// Verifies that one point can be read whole, and is what its manifest says.
+    ///
+    /// Where a repair has lost some of the point's documents, whether their rows fit together is not asked: it is known
+    /// that they do not, and a restore puts them together from what is left.
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::at`], `Io` and `Reopen`. Damage is no error here: it is in the report.
+    pub fn check_at(&self, selector: impl Into<Selector>) -> Result<CheckReport> {
+        self.check_at_with(selector, untold)
+    }
+
+    /// The same as [`Store::check_at`]; tells `progress` how many of how many rows are done.
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::check_at`].
+    pub fn check_at_with(
+        &self,
+        selector: impl Into<Selector>,
+        progress: impl Fn(u64, u64) + Sync,
+    ) -> Result<CheckReport> {
+        match selector.into() {
+            Selector::Now => self.check_with(progress),
+            selector => {
+                let view = self.at(selector)?;
+                let mut report = check::check_at(&view, &progress)?;
+                if !is_partial(&view)? {
+                    check_the_documents(&view, &mut report)?;
+                }
+                self.told(Ok(report))
+            }
+        }
+    }
+
+    /// Verifies a part of the rows of all tables, from where the last such check ended, so that the next one goes on
+    /// from there and a tenth each day is everything in ten days. `part` is from 0 to 1. What only all rows together can
+    /// tell, digests above all, is left to [`Store::check`].
+    ///
+    /// Where it ended stands in the file `PATH.check` beside the store; without it, the next one begins at the beginning.
+    ///
+    /// # Errors
+    ///
+    /// `Invalid` for a part that is none, `Io` and `Reopen`. Damage is no error here: it is in the report.
+    pub fn check_sample(&self, part: f64) -> Result<CheckReport> {
+        self.check_sample_with(part, untold)
+    }
+
+    /// The same as [`Store::check_sample`]; tells `progress` how many of how many rows are done.
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::check_sample`].
+    pub fn check_sample_with(&self, part: f64, progress: impl Fn(u64, u64) + Sync) -> Result<CheckReport> {
+        if !(part > 0.0 && part <= 1.0) {
+            return Err(Error::invalid(format!(
+                "a part of the store is more than nothing and at most all: part={part}"
+            )));
+        }
+        let place = beside(self.path());
+        let after = match files::read_note(&place, LONGEST_PLACE) {
+            Err(error) if files::is_other(&error).is_some() => return Err(files::failed(&place, error)),
+            text => text.ok().and_then(|text| Place::from_text(&text)),
+        };
+        let (report, ended) = check::check_sample(&self.view()?, part, after, &progress)?;
+        let text = ended.map(|ended| ended.to_text()).unwrap_or_default();
+        match files::write_whole(&place, text.as_bytes(), Rights::beside(self.path())) {
+            Err(error) if matches!(error.kind(), IoKind::ReadOnlyFilesystem | IoKind::PermissionDenied) => {
+                tracing::warn!(%error, path = %place.display(), "the next part begins where this one did");
+            }
+            written => written.map_err(|error| files::failed(&place, error))?,
+        }
+        self.told(Ok(report))
+    }
+
+    /// Verifies the checksum of every page of the file, with the writers of every process waiting meanwhile: 1 to 2 s
+    /// per GB. Says what is wrong, or nothing.
+    ///
+    /// A store opened with [`Options::untouched`](crate::Options::untouched) that nobody else had open was verified then.
+    ///
+    /// # Errors
+    ///
+    /// `Locked` when the store is open exclusively, `Io`.
+    pub fn check_pages(&self) -> Result<Option<Finding>> {
+        match open::check_pages(self.path()) {
+            Ok(()) => Ok(None),
+            Err(error) if error.kind() == ErrorKind::Damaged => Ok(Some(Finding::new("pages", b"", error.to_string()))),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// Progress that nobody asked for.
+fn untold(_done: u64, _of: u64) {}
+
+/// Where the place of the last sample stands.
+fn beside(store: &Path) -> PathBuf {
+    files::beside(store, ".check")
+}
+
+fn check_between_records(view: &View, report: &mut CheckReport) -> Result<()> {
+    each(report, "live", |find| check_queue(view, find))?;
+    each(report, "live", |find| check_assignments(view, find))?;
+    check_the_documents(view, report)?;
+    each(report, "audit", |find| {
+        view.audit().verify()?.findings.iter().for_each(|finding| find(finding.to_string()));
+        Ok(())
+    })?;
+    each(report, "meta", |find| {
+        for (counter, highest) in numbers_in_use(view)? {
+            meta::counter_behind(view, counter, highest)?.map(&mut *find);
+        }
+        Ok(())
+    })?;
+    read_all::<Backup>(view, Table::Backups, report, |backup| {
+        let known = view.row(Table::Points, &backup.epoch.to_key())?.is_some();
+        Ok((!known).then(|| "a backup is of a point that is not there: its content is lost".to_owned()))
+    })?;
+    read_all::<Session>(view, Table::Sessions, report, |_| Ok(None))?;
+    read_all::<Event>(view, Table::Events, report, |_| Ok(None))?;
+    for point in view.epochs_of(Table::Points)? {
+        for id in view.manifest(point).ok().flatten().into_iter().flat_map(|manifest| manifest.backups) {
+            if matches!(view.raw(Table::Backups, id.as_bytes()), Ok(None)) {
+                let what = format!("a backup that a point is listed as is missing: epoch={point}");
+                report.find(Finding::new(Table::Backups.name(), id.as_bytes(), what));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn check_the_documents(view: &View, report: &mut CheckReport) -> Result<()> {
+    let find = &mut |key: &[u8], what| report.find(live_record(CollectionId::DOCUMENTS, key, what));
+    match check_documents(view, find) {
+        Err(error) if error.kind() == ErrorKind::Damaged => {
+            report.find(live_record(CollectionId::DOCUMENTS, b"", error.to_string()));
+            Ok(())
+        }
+        done => done,
+    }
+}
+
+fn live_record(collection: CollectionId, key: &[u8], what: String) -> Finding {
+    Finding::new(Table::Live.name(), &collection.row_key(key), what)
+}
+
+/// Whether a repair could not bring back all documents of the point that a view is of.
+fn is_partial(view: &View) -> Result<bool> {
+    let Some(epoch) = view.epoch() else { return Ok(false) };
+    Ok(match view.manifest(epoch)? {
+        Some(manifest) => manifest.has_lost_of(CollectionId::DOCUMENTS),
+        None => view.point(epoch)?.partial,
+    })
+}
+
+/// Reads every row of a table as what it is; those whose bytes are damaged were found by the engine's check already.
+fn read_all<T: Stored>(
+    view: &View,
+    table: Table,
+    report: &mut CheckReport,
+    wrong: impl Fn(T) -> Result<Option<String>>,
+) -> Result<()> {
+    for row in scan_rows(view, table, KeyRange::all()) {
+        let read = row.map(|(key, payload)| (key, codec::decode(&payload).and_then(&wrong)));
+        match read {
+            Ok((_, Ok(None))) => {}
+            Ok((key, Ok(Some(what)))) => report.find(Finding::new(table.name(), &key, what)),
+            Ok((key, Err(error))) if error.kind() == ErrorKind::Damaged => {
+                report.find(Finding::new(table.name(), &key, error.to_string()));
+            }
+            Err(error) if error.kind() == ErrorKind::Damaged => return Ok(()),
+            Err(error) | Ok((_, Err(error))) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+/// Runs one of the checks between records; damage that stops it was found by the engine's check already.
+fn each(report: &mut CheckReport, table: &str, check: impl FnOnce(&mut dyn FnMut(String)) -> Result<()>) -> Result<()> {
+    let done = check(&mut |what| report.find(Finding::new(table, b"", what)));
+    match done {
+        Err(error) if error.kind() == ErrorKind::Damaged => {
+            report.find(Finding::new(table, b"", error.to_string()));
+            Ok(())
+        }
+        done => done,
+    }
+}

@@ -1,0 +1,136 @@
+//! What went wrong, told as events, and restores that only hand out data. What failed has been taken back by then, so these
+//! events have a transaction of their own.
+
+use serde_json::{Value, json};
+
+use crate::engine::check::CheckReport;
+use crate::engine::store::Store;
+use crate::engine::write::WriteTx;
+use crate::error::{Error, ErrorKind, Result};
+use crate::recovery::backups::{Backup, backup_details, backup_row, content, damaged, no_backup};
+use crate::recovery::events::event::EventKind;
+#[cfg(any(feature = "http", test))]
+use crate::recovery::points::selector::Selector;
+use crate::recovery::restore::plan::RestorePlan;
+use crate::recovery::restore::plan::{RestoreOptions, RestoreReport};
+
+/// Why handing out a backup failed whose content is not what it was.
+const CHECKSUM: &str = "checksum_mismatch";
+
+impl Store {
+    /// Hands out the content of the backup with exactly that id, for whoever restores it elsewhere. It has been verified
+    /// against the backup's checksum. Like every restore this is an event: `restore_successful`, or `restore_failed` with
+    /// a reason; reading it without one is [`Store::backup_data`].
+    ///
+    /// # Errors
+    ///
+    /// `NotFound` when there is no such backup; as [`Store::backup_data`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use hivekeep::{BackupRequest, Kind};
+    ///
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// # let store = hivekeep::Store::open(dir.path().join("h.redb")).unwrap();
+    /// let backup = store.backup(BackupRequest::new(Kind::Queue).json(br#"{"tasks": []}"#))?;
+    /// assert_eq!(store.restore_data(&backup.backup_id)?, serde_json::json!({"tasks": []}));
+    /// # Ok::<(), hivekeep::Error>(())
+    /// ```
+    pub fn restore_data(&self, id: &str) -> Result<Value> {
+        let backup = self.backup_to_restore(id)?;
+        let data = self.data_to_restore(&backup)?;
+        self.tell([(EventKind::RestoreSuccessful, backup_details(&backup))]);
+        Ok(data)
+    }
+
+    /// Restores the backup with exactly that id in place, as [`Store::restore`] does, and gives its content too when that
+    /// is wanted, read before.
+    #[cfg(any(feature = "http", test))]
+    pub(crate) fn restore_backup(
+        &self,
+        id: &str,
+        options: RestoreOptions,
+        with_data: bool,
+    ) -> Result<(RestoreReport, Option<Value>)> {
+        let backup = self.backup_to_restore(id)?;
+        let data = with_data.then(|| self.data_to_restore(&backup)).transpose()?;
+        let report = self.restore_as(Selector::Id(backup.backup_id), options, json!({"backup_id": id}))?;
+        Ok((report, data))
+    }
+
+    /// The plan of [`Store::restore_backup`]; no event tells of it.
+    #[cfg(feature = "http")]
+    pub(crate) fn plan_restore_backup(&self, id: &str, options: RestoreOptions) -> Result<RestorePlan> {
+        let backup = backup_row(&self.view()?, id)?.ok_or_else(|| no_backup(id))?;
+        self.plan_restore(Selector::Id(backup.backup_id), options)
+    }
+
+    fn backup_to_restore(&self, id: &str) -> Result<Backup> {
+        let found = self.view().and_then(|view| backup_row(&view, id)?.ok_or_else(|| no_backup(id)));
+        found.inspect_err(|error| self.tell_of_failed_restore(json!({"backup_id": id}), None, error))
+    }
+
+    fn data_to_restore(&self, backup: &Backup) -> Result<Value> {
+        let failed = |reason, error: &Error| {
+            self.tell_of_failed_restore(json!({"backup_id": backup.backup_id}), reason, error);
+        };
+        match self.view_at(backup.epoch).and_then(|view| content(&view, backup)) {
+            Ok(Some(data)) => Ok(data),
+            Ok(None) => Err(damaged(backup)).inspect_err(|error| failed(Some(CHECKSUM), error)),
+            Err(error) => Err(error).inspect_err(|error| failed(None, error)),
+        }
+    }
+
+    /// Tells of a plan that could not be carried out.
+    pub(crate) fn tell_of_failed_plan(&self, plan: &RestorePlan, error: &Error) {
+        let mut details = json!({"point": plan.point.to_string(), "is_undo": plan.is_undo()});
+        if let Some(details) = details.as_object_mut() {
+            details.extend(plan.backup.iter().map(|id| ("backup_id".into(), id.as_str().into())));
+        }
+        self.tell_of_failed_restore(details, None, error);
+    }
+
+    /// Tells of a restore that could not be done, and of the damage that it met. What was refused because of how it was
+    /// asked for is no event.
+    pub(crate) fn tell_of_failed_restore(&self, details: Value, reason: Option<&str>, error: &Error) {
+        use ErrorKind::{Damaged, Full, Gone, Io, NotFound};
+        if !matches!(error.kind(), NotFound | Damaged | Gone | Full | Io) {
+            return;
+        }
+        let Value::Object(mut details) = details else { return };
+        details.insert("error".into(), error.to_string().into());
+        let damage = (error.kind() == Damaged).then(|| (EventKind::CorruptionDetected, details.clone().into()));
+        details.insert("reason".into(), reason.unwrap_or(error.kind().as_str()).into());
+        self.tell(damage.into_iter().chain([(EventKind::RestoreFailed, details.into())]));
+    }
+
+    /// Tells of damage that a check has found, or of a check that could not be carried out.
+    pub(crate) fn tell_of_check(&self, checked: &Result<CheckReport>) {
+        match checked {
+            Ok(report) if report.is_sound() => {}
+            Ok(report) => {
+                let details = json!({"found": report.found, "first": report.findings.first()});
+                self.tell([(EventKind::CorruptionDetected, details)]);
+            }
+            Err(error) if matches!(error.kind(), ErrorKind::Damaged | ErrorKind::Io) => {
+                self.tell([(EventKind::CheckFailed, json!({"error": error.to_string()}))]);
+            }
+            Err(_) => {}
+        }
+    }
+
+    /// Writes events of what has failed; where they cannot be written, as on a full disk, the log says so. A store that is
+    /// opened to be looked at is not written to.
+    fn tell(&self, events: impl IntoIterator<Item = (EventKind, Value)>) {
+        if self.only_looks() {
+            return;
+        }
+        let append = |tx: &mut WriteTx<'_>| {
+            events.into_iter().try_for_each(|(kind, details)| tx.events().append(kind, details).map(drop))
+        };
+        if let Err(error) = self.write(append) {
+            tracing::error!(%error, "an event could not be written");
+        }
+    }
+}

@@ -1,0 +1,348 @@
+//! The events as lines of a file, for tools that read logs: `{"timestamp", "event", "details"}`. The line is in the file when
+//! the call returns that committed its event.
+//!
+//! Several processes may have one file; each writes to it for a moment, everything that is missing, in order. How far it has
+//! come, the file itself says, by its last line. From where that is looked for is kept in the store by the file's path, in two
+//! rows, so that a line costs no commit and no sync of its own:
+//!
+//! * what is on the disk for certain, written by and by, after a sync of the file;
+//! * what was in the file before a commit that has events, written with that commit. It holds until the system starts again.
+//!
+//! So no line is lost. When a process is killed after the file was renamed, the lines of its last commit may be in both
+//! files; after a power cut, those since the last sync may. Otherwise no line is written twice.
+
+mod file;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use serde::{Deserialize, Serialize};
+
+use self::file::{End, Locked, LogFile};
+use crate::engine::codec::{self, Stored};
+use crate::engine::records::Records;
+use crate::engine::schema::Table;
+use crate::engine::sink::{Sink, SinkState};
+use crate::engine::store::{Options, Store};
+use crate::engine::view::View;
+use crate::engine::write::WriteTx;
+use crate::error::{Error, ErrorKind, Result};
+use crate::files::Rights;
+use crate::recovery::events::event::Event;
+use crate::state::page::Page;
+
+/// Events that are written at a time.
+const PAGE: usize = 256;
+/// A writer waits so long for another process that writes to the file.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// How far a file has come on the disk: the number of an event in it, of the last one or of one shortly before.
+#[derive(Serialize, Deserialize)]
+struct Written(u64);
+
+/// How far a file had come before a commit, as long as the system has not started again.
+#[derive(Serialize, Deserialize)]
+struct Reached {
+    boot: String,
+    last: u64,
+}
+
+impl Stored for Reached {
+    const VERSION: u8 = 1;
+    const WHAT: &'static str = "how far an event log had come before a commit";
+}
+
+impl Stored for Written {
+    const VERSION: u8 = 1;
+    const WHAT: &'static str = "how far an event log has come";
+}
+
+/// A file that events are written to.
+pub(crate) struct EventLog {
+    path: PathBuf,
+    key: Vec<u8>,
+    /// The key of [`Reached`].
+    reached: Vec<u8>,
+    /// This start of the system; none where it does not tell.
+    boot: Option<String>,
+    /// Held while the file is written to; nothing is written to the store meanwhile.
+    progress: Mutex<Progress>,
+    state: Mutex<SinkState>,
+}
+
+#[derive(Default)]
+struct Progress {
+    file: Option<LogFile>,
+    /// The last event that is known to be in the file.
+    last: u64,
+    /// Whether some up to there are in a file that this process has not had open, and that may not be synced.
+    elsewhere: bool,
+    /// The last event whose line is on the disk for certain, and so are those before it.
+    synced: u64,
+    /// What the store says of that.
+    saved: u64,
+}
+
+impl Options {
+    /// Writes every event to that file too, as one JSON object on a line, before the call returns that committed it. A file
+    /// that is renamed, as to rotate it, is left alone from then on, and a new one made. It may be shared by the processes
+    /// that have the store open. When it cannot be written, calls succeed all the same, [`Store::event_log_error`] and the log
+    /// tell of it, and the lines come later. Events that other processes have committed come with the next line, at the next
+    /// [`Store::upkeep`] or opening; upkeep and closing sync the lines. No line is lost; a process that is killed after a rename may
+    /// double the lines of its last commit, a power cut those since the last sync.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// let log = dir.path().join("events.jsonl");
+    /// let store = hivekeep::Store::options().event_log(&log).open(dir.path().join("h.redb"))?;
+    /// store.restore_point("before the upgrade")?;
+    /// assert!(std::fs::read_to_string(&log)?.contains(r#""event":"restore_point_created""#));
+    /// # Ok::<(), hivekeep::Error>(())
+    /// ```
+    #[must_use]
+    pub fn event_log(mut self, path: impl Into<PathBuf>) -> Self {
+        self.event_log = Some(path.into());
+        self
+    }
+}
+
+impl Store {
+    /// Why events cannot be written to their file, if they cannot; none too where there is no such file.
+    pub fn event_log_error(&self) -> Option<String> {
+        self.sink().get().and_then(|sink| sink.state().error)
+    }
+
+    /// Writes the events to that file from now on.
+    ///
+    /// # Errors
+    ///
+    /// `Invalid` when it is no regular file, `Io` when it cannot be written.
+    pub(crate) fn log_events(&self, path: &Path) -> Result<()> {
+        let log = self.event_log_at(path)?;
+        self.log_events_to(Some(log));
+        Ok(())
+    }
+
+    /// The event log in that file, once it has every event of now.
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::log_events`].
+    pub(crate) fn event_log_at(&self, path: &Path) -> Result<Arc<EventLog>> {
+        let log = EventLog::new(std::path::absolute(path)?);
+        log.catch_up(self, PATIENCE)?;
+        Ok(Arc::new(log))
+    }
+
+    /// Writes the events there from now on, with none nowhere.
+    pub(crate) fn log_events_to(&self, log: Option<Arc<EventLog>>) {
+        let Some(log) = log else { return self.sink().clear() };
+        let last = log.clone();
+        self.at_close(Box::new(move |tx| {
+            if let Err(error) = last.sync() {
+                tracing::warn!(%error, path = %last.path.display(), "the event log could not be synced");
+            }
+            last.save_in(tx)
+        }));
+        self.sink().set(self, log);
+    }
+
+    /// Writes what is missing in the event log, as other processes have committed it, and notes how far it has come.
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::write`]. That the file cannot be written is no error here.
+    pub(crate) fn tend_event_log(&self) -> Result<()> {
+        self.sink().get().map_or(Ok(()), |sink| sink.tend(self))
+    }
+}
+
+impl Sink for EventLog {
+    fn committing(&self, tx: &mut WriteTx<'_>) -> Result<()> {
+        let Some(boot) = self.boot.clone() else { return Ok(()) };
+        let last = self.progress.lock().last;
+        if self.reached(tx)?.is_none_or(|stored| stored < last) {
+            tx.put_row(Table::Meta, &self.reached, &codec::encode(&Reached { boot, last })?)?;
+        }
+        Ok(())
+    }
+
+    fn committed(&self, store: &Store) {
+        // Where another process keeps the file to itself, nobody waits for it twice.
+        let patience = if self.state.lock().error.is_some() { Duration::ZERO } else { PATIENCE };
+        self.note(self.catch_up(store, patience));
+    }
+
+    fn tend(&self, store: &Store) -> Result<()> {
+        // Synced whether or not another process writes to it just now.
+        match self.catch_up(store, Duration::ZERO).and(self.sync()) {
+            Err(error) if error.kind() == ErrorKind::Reopen => return Err(error),
+            // Somebody writes to it just now, and all that is missing.
+            Err(error) if error.kind() == ErrorKind::Locked => {}
+            caught_up => self.note(caught_up),
+        }
+        let progress = self.progress.lock();
+        let is_saved = progress.saved >= progress.synced;
+        drop(progress);
+        if is_saved { Ok(()) } else { store.write(|tx| self.save_in(tx)) }
+    }
+
+    fn state(&self) -> SinkState {
+        self.state.lock().clone()
+    }
+}
+
+impl EventLog {
+    fn new(path: PathBuf) -> Self {
+        let key_of = |kind: &[u8]| [kind, path.as_os_str().as_encoded_bytes()].concat();
+        let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok().map(|id| id.trim().to_owned());
+        Self {
+            key: key_of(b"event log/"),
+            reached: key_of(b"event log reached/"),
+            path,
+            boot,
+            progress: Mutex::default(),
+            state: Mutex::default(),
+        }
+    }
+
+    /// Writes what the file has not got yet.
+    fn catch_up(&self, store: &Store, patience: Duration) -> Result<()> {
+        let mut progress = self.progress.lock();
+        let Progress { file, last, elsewhere, synced, saved } = &mut *progress;
+        let mut file = LogFile::lock(file, &self.path, Rights::of_content(store.path()), patience, |old| {
+            // Another process may have written more to it, and may not be the one that comes first to the next file.
+            let view = store.view()?;
+            let others = std::mem::replace(elsewhere, true);
+            *last = (*last).max(self.written(&view)?);
+            *last = last_line(&old.end()?, &view, *last)?.0.unwrap_or(*last);
+            old.descriptor()?.sync(others)?;
+            (*synced, *elsewhere) = (*last, false);
+            Ok(())
+        })?;
+        // Begun behind the lock, so that it has all that others have written.
+        let view = store.view()?;
+        *saved = (*saved).max(self.written(&view)?);
+        *synced = (*synced).max(*saved);
+        *last = (*last).max(*saved);
+        if file.is_changed()? {
+            let (found, is_elsewhere) = find(&mut file, &view, *last, self.reached(&view)?)?;
+            *last = found;
+            *elsewhere |= is_elsewhere;
+        }
+        loop {
+            let events = after(&view, *last)?;
+            let Some(newest) = events.last() else { return Ok(()) };
+            let lines = events.iter().map(line).collect::<Result<Vec<_>>>()?.concat();
+            file.append(&lines)?;
+            *last = newest.sequence;
+        }
+    }
+
+    /// Syncs the lines of which the store is to say that they are in the file. Others may be written meanwhile.
+    fn sync(&self) -> Result<()> {
+        let progress = self.progress.lock();
+        let (last, elsewhere) = (progress.last, progress.elsewhere);
+        let Some(file) = progress.file.as_ref().filter(|_| progress.synced < last) else { return Ok(()) };
+        let file = file.descriptor()?;
+        drop(progress);
+        file.sync(elsewhere)?;
+        let mut progress = self.progress.lock();
+        progress.synced = progress.synced.max(last);
+        progress.elsewhere &= progress.last != last;
+        Ok(())
+    }
+
+    /// Saves how far the file has come on the disk, and no further: the store says it after a power cut, too.
+    fn save_in(&self, tx: &mut WriteTx<'_>) -> Result<()> {
+        let synced = self.progress.lock().synced;
+        if self.written(tx)? < synced {
+            tx.put_row(Table::Meta, &self.key, &codec::encode(&Written(synced))?)?;
+        }
+        Ok(())
+    }
+
+    /// What the store says of what is on the disk.
+    fn written(&self, records: &impl Records) -> Result<u64> {
+        let written = records.row(Table::Meta, &self.key)?.map(|bytes| codec::decode::<Written>(&bytes)).transpose()?;
+        Ok(written.map_or(0, |written| written.0))
+    }
+
+    /// What the store says of what was in the file before a commit, if the system has not started again since.
+    fn reached(&self, records: &impl Records) -> Result<Option<u64>> {
+        let reached =
+            records.row(Table::Meta, &self.reached)?.map(|bytes| codec::decode::<Reached>(&bytes)).transpose()?;
+        Ok(reached.filter(|reached| Some(&reached.boot) == self.boot.as_ref()).map(|reached| reached.last))
+    }
+
+    /// Tells of a failure once, and of its end.
+    fn note(&self, done: Result<()>) {
+        let mut state = self.state.lock();
+        match done {
+            Ok(()) if state.error.take().is_some() => {
+                tracing::warn!(path = %self.path.display(), "events are written to their log again");
+            }
+            Ok(()) => {}
+            Err(error) => {
+                let error = error.to_string();
+                state.failures += 1;
+                if state.error.is_none() {
+                    tracing::error!(error, path = %self.path.display(), "events could not be written to their log");
+                }
+                state.error = Some(error);
+            }
+        }
+    }
+}
+
+/// The number of the last event that is in the file, and whether it is in one that had the same name. That is looked for
+/// after `from`, by the last line of the file; where there is none of these, it is `reached`. Half a line behind it goes.
+fn find(file: &mut Locked<'_>, view: &View, from: u64, reached: Option<u64>) -> Result<(u64, bool)> {
+    if view.events().list(Page::oldest(1).after(from))?.is_empty() {
+        return Ok((from, false));
+    }
+    let end = file.end()?;
+    let (found, next) = last_line(&end, view, from)?;
+    if let Some(reached) = reached.filter(|reached| found.is_none() && *reached > from) {
+        let (_, next) = last_line(&end, view, reached)?;
+        file.end_the_line(&end, &next)?;
+        return Ok((reached, true));
+    }
+    file.end_the_line(&end, &next)?;
+    Ok((found.unwrap_or(from), false))
+}
+
+/// The number of the event, after `from`, whose line is the last one; and the line that comes next.
+fn last_line(end: &End, view: &View, from: u64) -> Result<(Option<u64>, Vec<u8>)> {
+    let (mut found, mut next) = (None, None);
+    let mut events = after(view, from)?;
+    while let Some(newest) = events.last().map(|event| event.sequence) {
+        for event in &events {
+            let line = line(event)?;
+            if end.is(&line) {
+                (found, next) = (Some(event.sequence), None);
+            } else if next.is_none() {
+                next = Some(line);
+            }
+        }
+        events = after(view, newest)?;
+    }
+    Ok((found, next.unwrap_or_default()))
+}
+
+fn after(view: &View, sequence: u64) -> Result<Vec<Event>> {
+    view.events().list(Page::oldest(PAGE).after(sequence))
+}
+
+fn line(event: &Event) -> Result<Vec<u8>> {
+    let mut line = serde_json::to_vec(event).map_err(|error| Error::from(std::io::Error::from(error)))?;
+    line.push(b'\n');
+    Ok(line)
+}
+
+#[cfg(test)]
+mod test;

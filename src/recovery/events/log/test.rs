@@ -1,0 +1,215 @@
+//! When a line is in the file, and that it is there once.
+
+use serde_json::{Value, json};
+
+use super::*;
+use crate::recovery::events::event::EventKind;
+
+struct Logged {
+    folder: tempfile::TempDir,
+}
+
+impl Logged {
+    fn new() -> Self {
+        Self { folder: tempfile::tempdir().unwrap() }
+    }
+
+    fn log(&self) -> PathBuf {
+        self.folder.path().join("events.jsonl")
+    }
+
+    fn open(&self) -> Store {
+        Store::options().session(false).event_log(self.log()).open(self.folder.path().join("h.redb")).unwrap()
+    }
+
+    /// The numbers that the events in a file have in their details.
+    fn numbers_in(path: &Path) -> Vec<Value> {
+        let text = std::fs::read_to_string(path).unwrap();
+        assert!(text.is_empty() || text.ends_with('\n'), "{text}");
+        text.lines().map(|line| crate::json::parse(line.as_bytes()).unwrap()["details"]["n"].clone()).collect()
+    }
+
+    fn numbers(&self) -> Vec<Value> {
+        Self::numbers_in(&self.log())
+    }
+}
+
+fn append(store: &Store, n: u64) {
+    store.write(|tx| tx.events().append(EventKind::BackupCreated, json!({"n": n}))).unwrap();
+}
+
+fn forget_progress(store: &Store, logged: &Logged) {
+    let key = [b"event log/", logged.log().as_os_str().as_encoded_bytes()].concat();
+    store.write(|tx| tx.put_row(Table::Meta, &key, &codec::encode(&Written(0)).unwrap())).unwrap();
+}
+
+#[test]
+fn a_line_is_in_the_file_when_the_call_returns() {
+    let logged = Logged::new();
+    let store = logged.open();
+    for n in 0..5 {
+        append(&store, n);
+        assert_eq!(logged.numbers().last(), Some(&json!(n)));
+    }
+    store.load(|tx| tx.events().append(EventKind::Adopted, json!({"n": 5})).map(drop)).unwrap();
+    assert_eq!(logged.numbers(), [0, 1, 2, 3, 4, 5]);
+    assert!(
+        store
+            .write(|tx| {
+                tx.events().append(EventKind::Adopted, json!({"n": 6}))?;
+                Err::<(), _>(Error::conflict("changed my mind"))
+            })
+            .is_err()
+    );
+    assert_eq!(logged.numbers(), [0, 1, 2, 3, 4, 5], "of an event that did not happen there is no line");
+}
+
+#[test]
+fn every_event_is_one_line_once_over_restarts() {
+    let logged = Logged::new();
+    for n in 0..3 {
+        let store = logged.open();
+        append(&store, n);
+        store.close().unwrap();
+    }
+    assert_eq!(logged.numbers(), [0, 1, 2]);
+    let text = std::fs::read_to_string(logged.log()).unwrap();
+    let line = crate::json::parse(text.lines().next().unwrap().as_bytes()).unwrap();
+    assert_eq!(line["event"], "backup_created");
+}
+
+#[test]
+fn a_crash_around_a_line_neither_loses_it_nor_writes_it_twice() {
+    let logged = Logged::new();
+    let store = logged.open();
+    (0..4).for_each(|n| append(&store, n));
+    // As if the process had died before it could note how far the file had come.
+    forget_progress(&store, &logged);
+    drop(store);
+    let path = logged.folder.path().join("h.redb");
+    let unlogged = Store::options().session(false).open(&path).unwrap();
+    forget_progress(&unlogged, &logged);
+    append(&unlogged, 4);
+    drop(unlogged);
+    // And as if it had died in the middle of a line.
+    let whole = std::fs::read_to_string(logged.log()).unwrap();
+    std::fs::write(logged.log(), &whole[..whole.len() - 10]).unwrap();
+    let store = logged.open();
+    assert_eq!(logged.numbers(), [0, 1, 2, 3, 4]);
+    append(&store, 5);
+    assert_eq!(logged.numbers(), [0, 1, 2, 3, 4, 5]);
+}
+
+#[test]
+fn a_renamed_file_is_left_alone_and_a_truncated_one_goes_on() {
+    let logged = Logged::new();
+    let store = logged.open();
+    append(&store, 0);
+    let rotated = logged.folder.path().join("events.jsonl.1");
+    std::fs::rename(logged.log(), &rotated).unwrap();
+    append(&store, 1);
+    assert_eq!((Logged::numbers_in(&rotated), logged.numbers()), (vec![json!(0)], vec![json!(1)]));
+    std::fs::write(logged.log(), "").unwrap();
+    append(&store, 2);
+    assert_eq!(logged.numbers(), [2]);
+    std::fs::remove_file(logged.log()).unwrap();
+    append(&store, 3);
+    assert_eq!(logged.numbers(), [3]);
+}
+
+#[test]
+fn several_who_write_to_one_file_write_each_line_once_and_in_order() {
+    let logged = Logged::new();
+    let stores = [logged.open(), logged.open()];
+    let other = Store::options().session(false).open(logged.folder.path().join("h.redb")).unwrap();
+    for n in 0..20 {
+        append(&stores[n as usize % 2], n);
+        assert_eq!(logged.numbers().len() as u64, n + 1);
+    }
+    append(&other, 20);
+    assert_eq!(logged.numbers().len(), 20, "it writes to no file");
+    stores[0].tend_event_log().unwrap();
+    stores[1].tend_event_log().unwrap();
+    assert_eq!(logged.numbers(), (0..=20).collect::<Vec<_>>());
+    std::thread::scope(|scope| {
+        for store in &stores {
+            scope.spawn(move || (21..61).for_each(|n| append(store, n)));
+        }
+    });
+    let view = other.view().unwrap();
+    let stored: Vec<_> = view.events().list(Page::oldest(999)).unwrap();
+    assert_eq!(logged.numbers(), stored.iter().map(|event| event.details["n"].clone()).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_rename_doubles_no_line_of_those_that_another_process_wrote() {
+    let logged = Logged::new();
+    let stores = [logged.open(), logged.open()];
+    (0..5).for_each(|n| append(&stores[0], n));
+    let rotated = logged.folder.path().join("events.jsonl.1");
+    std::fs::rename(logged.log(), &rotated).unwrap();
+    append(&stores[1], 5);
+    append(&stores[0], 6);
+    assert_eq!((Logged::numbers_in(&rotated).len(), logged.numbers()), (5, vec![json!(5), json!(6)]));
+}
+
+#[test]
+fn a_crash_around_a_rename_doubles_the_lines_of_the_last_commit_at_most() {
+    let logged = Logged::new();
+    let killed = logged.open();
+    (0..6).for_each(|n| append(&killed, n));
+    let rotated = logged.folder.path().join("events.jsonl.1");
+    std::fs::rename(logged.log(), &rotated).unwrap();
+    // The next one begins while the first has not saved anything by and by, as if that had been killed.
+    let next = logged.open();
+    append(&next, 6);
+    assert_eq!((Logged::numbers_in(&rotated).len(), logged.numbers()), (6, vec![json!(5), json!(6)]));
+}
+
+#[cfg(unix)]
+#[test]
+fn the_store_says_only_of_synced_lines_that_they_are_in_the_file() {
+    let logged = Logged::new();
+    let store = Store::options().session(false).open(logged.folder.path().join("h.redb")).unwrap();
+    append(&store, 0);
+    let log = EventLog::new(logged.log());
+    log.catch_up(&store, PATIENCE).unwrap();
+    let saved = || {
+        store.write(|tx| log.save_in(tx)).unwrap();
+        log.written(&store.view().unwrap()).unwrap()
+    };
+    assert_eq!((logged.numbers(), saved()), (vec![json!(0)], 0));
+    // A pipe cannot be synced.
+    let (_reader, writer) = std::io::pipe().unwrap();
+    let pipe = LogFile::over(std::fs::File::from(std::os::fd::OwnedFd::from(writer)));
+    let file = log.progress.lock().file.replace(pipe);
+    assert!(log.sync().is_err());
+    assert_eq!(saved(), 0);
+    log.progress.lock().file = file;
+    log.sync().unwrap();
+    assert_eq!(saved(), 1);
+}
+
+#[test]
+fn a_file_that_cannot_be_written_fails_no_call_and_gets_its_lines_later() {
+    let logged = Logged::new();
+    let store = logged.open();
+    append(&store, 0);
+    std::fs::remove_file(logged.log()).unwrap();
+    std::fs::create_dir(logged.log()).unwrap();
+    append(&store, 1);
+    let said = store.event_log_error().unwrap();
+    assert!(said.contains("name a regular file"), "{said}");
+    std::fs::remove_dir(logged.log()).unwrap();
+    store.tend_event_log().unwrap();
+    assert_eq!((store.event_log_error(), logged.numbers()), (None, vec![json!(1)]));
+    let options = Store::options().session(false).event_log(logged.folder.path());
+    let refused = options.open(logged.folder.path().join("h.redb")).unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::Invalid);
+}
+
+#[test]
+fn the_bytes_of_how_far_it_has_come_are_fixed() {
+    assert_eq!(codec::encode(&Written(7)).unwrap(), b"\x01\x07");
+    assert_eq!(codec::encode(&Reached { boot: "ab".into(), last: 7 }).unwrap(), b"\x01\x02ab\x07");
+}

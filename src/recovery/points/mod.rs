@@ -1,0 +1,17 @@
+//! Restore points: made, listed, named, measured and read.
+//!
+//! * `point`: making, listing, finding and viewing them
+//! * `selector`: how a person names one; `resolve`: which one is meant
+//! * `size`: the bytes that forgetting one would free
+//! * `versions`: the history of one record
+//! * `history`: the history of every commit, and its window
+
+pub(crate) mod history;
+pub(crate) mod point;
+pub(crate) mod resolve;
+pub(crate) mod selector;
+pub(crate) mod size;
+pub(crate) mod versions;
+
+#[cfg(test)]
+mod versions_test;

@@ -1,0 +1,202 @@
+//! Carrying a plan out: one transaction, with a safety point in it. Every restore is told of as an event: in that
+//! transaction, or, when it failed, in one of its own.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+
+use crate::engine::commit::Outcome;
+use crate::engine::epoch::Epoch;
+use crate::engine::point::{Manifest, NewPoint, Origin, PointId, Restored, Scope};
+use crate::engine::records::Records;
+use crate::engine::schema::Table;
+use crate::engine::store::Store;
+use crate::engine::view::undo_range;
+use crate::engine::write::WriteTx;
+use crate::error::{Error, Result};
+use crate::recovery::events::event::EventKind;
+use crate::recovery::points::point::{Point, gone, names};
+use crate::recovery::points::selector::Selector;
+use crate::recovery::restore::finished::Finished;
+use crate::recovery::restore::plan::{Direction, RestoreOptions, RestorePlan, RestoreReport, Verified};
+use crate::recovery::restore::revert::{Revert, compare_digests, mend_partial};
+use crate::state::unit;
+
+/// Rows read at a time.
+const PAGE: usize = 256;
+
+impl Store {
+    /// Restores a point: everything, or what the options name. It can be undone with [`Store::undo`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::plan_restore`] and [`Store::apply`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use hivekeep::RestoreOptions;
+    ///
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// # let store = hivekeep::Store::open(dir.path().join("h.redb")).unwrap();
+    /// let point = store.restore_point("before")?;
+    /// store.write(|tx| tx.config().put("limit", &serde_json::json!(5)))?;
+    /// store.restore(&point, RestoreOptions::new())?;
+    /// assert_eq!(store.view()?.config().get("limit")?, None);
+    /// store.undo()?;
+    /// assert_eq!(store.view()?.config().get("limit")?, Some(serde_json::json!(5)));
+    /// # Ok::<(), hivekeep::Error>(())
+    /// ```
+    pub fn restore(&self, selector: impl Into<Selector>, options: RestoreOptions) -> Result<RestoreReport> {
+        let selector = selector.into();
+        let details = json!({"point": selector.to_string()});
+        self.restore_as(selector, options, details)
+    }
+
+    /// Restores, and tells of a restore that cannot even be planned with these details.
+    pub(crate) fn restore_as(
+        &self,
+        selector: Selector,
+        options: RestoreOptions,
+        details: Value,
+    ) -> Result<RestoreReport> {
+        let plan = self.plan_restore(selector, options);
+        self.apply(&plan.inspect_err(|error| self.tell_of_failed_restore(details, None, error))?)
+    }
+
+    /// Does what a plan says, with the state as it is by now: one transaction, with a safety point in it.
+    ///
+    /// # Errors
+    ///
+    /// `Gone` when the point was forgotten meanwhile; `Damaged` when a record that it reads is damaged, or the digests
+    /// after it are not the point's; `Conflict` as [`Store::undo`], and for a partial point without
+    /// [`RestoreOptions::partial`]. Whatever the error but `Uncertain`, nothing is
+    /// changed.
+    pub fn apply(&self, plan: &RestorePlan) -> Result<RestoreReport> {
+        plan.refuse_partial()?;
+        let verified = self.verified(plan);
+        let done = verified.and_then(|verified| self.alone(|tx| tx.restore(plan, verified).map(Outcome::Commit)));
+        done.inspect_err(|error| self.tell_of_failed_plan(plan, error))
+    }
+
+    /// Verifies everything first when the plan asks for it.
+    fn verified(&self, plan: &RestorePlan) -> Result<Verified> {
+        if !plan.options.verify {
+            return Ok(Verified::Changed);
+        }
+        match self.verify_all(|_, _| ())?.findings.first() {
+            None => Ok(Verified::All),
+            Some(finding) => Err(Error::damaged(format!(
+                "damage was found, so nothing was restored; run hivekeep check: {}",
+                finding.what
+            ))),
+        }
+    }
+}
+
+impl WriteTx<'_> {
+    pub(crate) fn restore(&mut self, plan: &RestorePlan, verified: Verified) -> Result<RestoreReport> {
+        let names = names(self)?;
+        let manifest = self.manifest_to_restore(&plan.point)?;
+        if let Direction::Undo { discard } = plan.direction {
+            self.refuse_undo(plan, discard)?;
+        }
+        let mut scope = plan.scope.clone();
+        // A task may have come to another bot since the plan was made.
+        unit::with_assignments(self, &mut scope.rows)?;
+        let (safety, safe) = self.seal_safety(plan, &scope)?;
+        let mut revert = Revert::new(plan.point.epoch, &scope, plan.options.keep_finished);
+        revert.run(self, safety)?;
+        if let Some(manifest) = &manifest
+            && scope.is_whole()
+        {
+            compare_digests(self, &scope, manifest)?;
+        }
+        let mended = mend_partial(self, &scope, manifest.as_ref(), &plan.point)?;
+        let claims_returned = if plan.is_undo() { 0 } else { revert.settle(self)? };
+        let Finished { run_again: tasks_run_again, forgotten: tasks_forgotten, .. } = revert.finished;
+        let collections = revert.touched(&names);
+        let (undo, point) = (safe.id.clone(), plan.point.to_string());
+        self.widen_undo(safety, safe)?;
+        self.turn_epoch()?;
+        let keep_finished = plan.keep_finished;
+        let earlier = plan.earlier.clone().filter(|_| collections.is_empty());
+        let report = RestoreReport {
+            point,
+            collections,
+            undo,
+            verified,
+            claims_returned,
+            tasks_run_again,
+            tasks_forgotten,
+            keep_finished,
+            earlier,
+        };
+        let mut details = json!({
+            "point": report.point, "undo": report.undo, "collections": report.collections, "is_undo": plan.is_undo(),
+        });
+        if let Some(details) = details.as_object_mut() {
+            details.extend(plan.backup.iter().map(|id| ("backup_id".into(), id.as_str().into())));
+            if !mended.is_empty() {
+                details.insert("mended".into(), mended.into());
+            }
+        }
+        let kind = if plan.is_undo() { EventKind::RestoreUndone } else { EventKind::RestoreSuccessful };
+        self.events().append(kind, details)?;
+        Ok(report)
+    }
+
+    /// The manifest to compare with; the point of a single commit has none.
+    fn manifest_to_restore(&self, point: &Point) -> Result<Option<Manifest>> {
+        if !point.is_of_commit() {
+            return self.manifest(point.epoch).map(Some);
+        }
+        let commit = self.row(Table::Commits, &point.epoch.to_key())?;
+        commit.map(|_| None).ok_or_else(|| gone(point.epoch))
+    }
+
+    /// Seals what is about to change.
+    fn seal_safety(&mut self, plan: &RestorePlan, scope: &Scope) -> Result<(Epoch, Manifest)> {
+        let name = plan.point.to_string();
+        let verb = if plan.is_undo() { "undo of" } else { "restore of" };
+        self.seal(NewPoint {
+            id: PointId::new(),
+            at: self.now(),
+            origin: Origin::Safety,
+            manual: false,
+            backups: Vec::new(),
+            description: format!("before the {verb} {name}"),
+            tags: BTreeMap::new(),
+            undoes: Some(Restored {
+                from: plan.point.epoch,
+                name,
+                written_in: self.epochs().open.next(),
+                scope: scope.clone(),
+                undo: plan.is_undo(),
+            }),
+        })
+    }
+
+    /// A restore of single records may have changed others too, such as tasks that waited for one: undoing it must give
+    /// these back as well.
+    fn widen_undo(&mut self, safety: Epoch, mut manifest: Manifest) -> Result<()> {
+        let Some(restored) = manifest.undoes.as_mut().filter(|restored| !restored.scope.is_whole()) else {
+            return Ok(());
+        };
+        let mut range = undo_range(safety, self.epochs().open);
+        let mut widened = false;
+        loop {
+            let page = self.raw_page(Table::Undo, &range, PAGE)?;
+            let Some((last, _)) = page.last() else { break };
+            range = range.after(last);
+            for (key, _) in &page {
+                let row = key.get(8..).unwrap_or_default();
+                if !restored.scope.contains(row) {
+                    restored.scope.rows.push(row.to_vec());
+                    widened = true;
+                }
+            }
+        }
+        if widened { self.put_manifest(safety, &manifest) } else { Ok(()) }
+    }
+}

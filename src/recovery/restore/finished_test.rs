@@ -1,0 +1,184 @@
+//! Work that was finished after a point, and what a restore makes of it.
+
+use serde_json::json;
+
+use crate::error::ErrorKind;
+use crate::recovery::points::selector::Selector;
+use crate::recovery::restore::plan::{RestoreOptions, RestoreReport};
+use crate::state::ids::{BotId, TaskId};
+use crate::state::queue::{ClaimOptions, NewTask, Task, TaskState};
+use crate::state::testing::Fixture;
+
+fn bot() -> BotId {
+    BotId::new("ant").unwrap()
+}
+
+fn id(name: &str) -> TaskId {
+    TaskId::new(name).unwrap()
+}
+
+fn named(name: &str) -> NewTask {
+    NewTask::new(json!({ "work": name })).id(id(name))
+}
+
+fn push(hive: &Fixture, new: NewTask) -> Task {
+    hive.write(|tx| tx.queue().enqueue(new))
+}
+
+/// Claims one task and completes it.
+fn complete(hive: &Fixture) -> Task {
+    hive.write(|tx| {
+        let claim = tx.queue().claim(&bot(), &ClaimOptions::default())?.remove(0);
+        tx.queue().complete(&claim.id, claim.token, "result")
+    })
+}
+
+fn task(hive: &Fixture, name: &str) -> Option<Task> {
+    hive.view().queue().get(&id(name)).unwrap()
+}
+
+/// Restores the newest point as its plan says, and checks that everything agrees.
+fn restore(hive: &Fixture, keep: bool) -> RestoreReport {
+    let options = RestoreOptions::new().keep_finished(keep);
+    let plan = hive.store.plan_restore(Selector::Latest(0), options).unwrap();
+    let report = hive.store.apply(&plan).unwrap();
+    let numbers = (plan.tasks_run_again, plan.tasks_forgotten, plan.keep_finished);
+    assert_eq!(numbers, (report.tasks_run_again, report.tasks_forgotten, report.keep_finished));
+    assert_eq!(plan.collections, report.collections, "a dry run counts what the restore then touches");
+    hive.check();
+    report
+}
+
+#[test]
+fn work_that_was_pushed_and_done_after_the_point_stays_done_with_its_idempotency_key() {
+    let hive = Fixture::new();
+    hive.store.restore_point("before").unwrap();
+    let new = || named("inv").idempotency_key("invoice 7");
+    push(&hive, new());
+    let done = complete(&hive);
+    push(&hive, named("open"));
+    let report = restore(&hive, true);
+    assert_eq!((report.tasks_run_again, report.tasks_forgotten, report.keep_finished), (0, 1, true));
+    assert_eq!(report.collections["queue"].removed, 1, "only what was not finished goes");
+    assert_eq!((task(&hive, "inv").as_ref(), task(&hive, "open")), (Some(&done), None));
+    assert_eq!(push(&hive, new()), done, "the producer's same push does not run again");
+    hive.store.undo().unwrap();
+    assert_eq!(task(&hive, "open").unwrap().state, TaskState::Ready);
+}
+
+#[test]
+fn without_the_option_work_that_was_pushed_and_done_after_the_point_is_said_to_be_forgotten() {
+    let hive = Fixture::new();
+    hive.store.restore_point("before").unwrap();
+    push(&hive, named("inv"));
+    complete(&hive);
+    let plan = hive.store.plan_restore(Selector::Latest(0), RestoreOptions::new()).unwrap();
+    assert!(
+        plan.to_string().contains("finished tasks since then: 1 would be forgotten; see --keep-finished"),
+        "{plan}"
+    );
+    assert_eq!(restore(&hive, false).tasks_forgotten, 1);
+    assert_eq!(task(&hive, "inv"), None);
+}
+
+#[test]
+fn a_task_whose_idempotency_key_was_given_to_work_that_stays_done_does_not_come_back() {
+    let hive = Fixture::new();
+    push(&hive, named("first").idempotency_key("k").assign_to(bot()));
+    hive.store.restore_point("before").unwrap();
+    hive.write(|tx| tx.queue().cancel(&id("first")));
+    hive.pass(1);
+    assert_eq!(hive.store.purge_finished(std::time::Duration::ZERO).unwrap(), 1);
+    push(&hive, named("second").idempotency_key("k"));
+    let done = complete(&hive);
+    let report = restore(&hive, true);
+    assert!(report.collections.is_empty(), "{:?}", report.collections);
+    assert_eq!((task(&hive, "first"), task(&hive, "second")), (None, Some(done.clone())));
+    let third = || named("third").idempotency_key("k");
+    let refused = hive.refused(|tx| tx.queue().enqueue(third()));
+    assert_eq!(refused.kind(), ErrorKind::Conflict);
+    assert!(refused.to_string().contains("task=second state=done"), "{refused}");
+    assert_eq!(push(&hive, third().allow_different()), done);
+}
+
+#[test]
+fn a_dead_task_that_was_requeued_and_done_since_stays_done() {
+    let hive = Fixture::new();
+    push(&hive, named("a"));
+    hive.write(|tx| tx.queue().cancel(&id("a")));
+    hive.store.restore_point("before").unwrap();
+    hive.write(|tx| tx.queue().requeue(&id("a")));
+    let done = complete(&hive);
+    let report = restore(&hive, true);
+    assert_eq!((report.tasks_run_again, report.collections.len()), (0, 0));
+    assert_eq!(task(&hive, "a"), Some(done));
+    restore(&hive, false);
+    assert_eq!(task(&hive, "a").unwrap().state, TaskState::Cancelled);
+}
+
+#[test]
+fn an_undo_takes_back_exactly_what_keeping_finished_work_has_done() {
+    let hive = Fixture::new();
+    push(&hive, named("a").assign_to(bot()));
+    push(&hive, named("b").after(id("a")));
+    hive.store.restore_point("before").unwrap();
+    complete(&hive);
+    push(&hive, named("c"));
+    hive.write(|tx| tx.queue().cancel(&id("c")));
+    let all = |hive: &Fixture| hive.view().queue().list().map(|task| task.unwrap()).collect::<Vec<_>>();
+    let before = all(&hive);
+    let by_key = RestoreOptions::new().only(["queue"]).keep_finished(true);
+    for options in [RestoreOptions::new().keep_finished(true), by_key.clone().key("a"), by_key.key("c")] {
+        hive.store.restore(Selector::Latest(0), options).unwrap();
+        hive.check();
+        hive.store.undo().unwrap();
+        hive.check();
+        assert_eq!(all(&hive), before);
+    }
+}
+
+/// Completes the one task that there is, and purges it.
+fn complete_and_purge(hive: &Fixture) {
+    complete(hive);
+    hive.pass(1);
+    assert_eq!(hive.store.purge_finished(std::time::Duration::ZERO).unwrap(), 1);
+}
+
+#[test]
+fn a_task_that_was_done_and_purged_after_the_point_does_not_come_back_and_nothing_waits_for_it() {
+    let hive = Fixture::new();
+    push(&hive, named("m").assign_to(bot()));
+    push(&hive, named("waits").after(id("m")));
+    hive.store.restore_point("before").unwrap();
+    complete_and_purge(&hive);
+    let report = restore(&hive, true);
+    assert_eq!((report.tasks_run_again, report.tasks_forgotten), (1, 0));
+    assert_eq!(task(&hive, "m"), None);
+    assert_eq!(complete(&hive).id, id("waits"), "what is done is waited for no more");
+    hive.store.undo_discarding().unwrap();
+    hive.check();
+}
+
+#[test]
+fn without_the_option_a_task_that_was_done_and_purged_is_counted_among_those_that_run_again() {
+    let hive = Fixture::new();
+    push(&hive, named("m"));
+    hive.store.restore_point("before").unwrap();
+    complete_and_purge(&hive);
+    let plan = hive.store.plan_restore(Selector::Latest(0), RestoreOptions::new()).unwrap();
+    assert!(plan.to_string().contains("finished tasks since then: 1 would run again; see --keep-finished"), "{plan}");
+    assert_eq!(restore(&hive, false).tasks_run_again, 1);
+    assert_eq!(task(&hive, "m").unwrap().state, TaskState::Ready);
+}
+
+#[test]
+fn a_task_that_was_cancelled_and_purged_was_not_finished_and_comes_back() {
+    let hive = Fixture::new();
+    push(&hive, named("m"));
+    hive.store.restore_point("before").unwrap();
+    hive.write(|tx| tx.queue().cancel(&id("m")));
+    hive.pass(1);
+    hive.store.purge_finished(std::time::Duration::ZERO).unwrap();
+    assert_eq!(restore(&hive, true).tasks_run_again, 0);
+    assert_eq!(task(&hive, "m").unwrap().state, TaskState::Ready);
+}

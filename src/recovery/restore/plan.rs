@@ -1,0 +1,307 @@
+//! Going back: plan, then apply. A restore moves forward: it seals a safety point, then writes what the records were,
+//! all in one transaction, so that it can be undone. Its cost follows what changed since the point.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::Serialize;
+
+use crate::engine::epoch::Epoch;
+use crate::engine::point::{PointId, Scope};
+use crate::engine::schema::{CollectionId, Place};
+use crate::engine::store::Store;
+use crate::engine::view::View;
+use crate::error::{Error, Result};
+use crate::recovery::diff::{Counts, kind};
+use crate::recovery::points::point::{Point, names};
+use crate::recovery::points::selector::Selector;
+use crate::recovery::points::versions::Wanted;
+use crate::recovery::restore::earlier::Earlier;
+use crate::recovery::restore::finished::{Finished, write_finished};
+use crate::recovery::restore::scope::target;
+use crate::recovery::restore::touched::Touched;
+use crate::state::unit;
+use crate::text::{OneLine, printable};
+
+/// What part of the state is restored, and how. The default is everything.
+#[derive(Clone, Debug, Default)]
+pub struct RestoreOptions {
+    pub(crate) only: Vec<String>,
+    pub(crate) key: Option<String>,
+    pub(crate) keep_finished: bool,
+    pub(crate) verify: bool,
+    pub(crate) partial: bool,
+}
+
+impl RestoreOptions {
+    /// Everything.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Only these collections. Queue and assignments go together.
+    #[must_use]
+    pub fn only<S: Into<String>>(mut self, collections: impl IntoIterator<Item = S>) -> Self {
+        self.only = collections.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// Only this record of the one collection named by [`RestoreOptions::only`]. A task brings its assignment along.
+    #[must_use]
+    pub fn key(mut self, key: impl Into<String>) -> Self {
+        self.key = Some(key.into());
+        self
+    }
+
+    /// Leaves tasks finished that have been finished since the point; otherwise they would run again.
+    #[must_use]
+    pub fn keep_finished(mut self, keep: bool) -> Self {
+        self.keep_finished = keep;
+        self
+    }
+
+    /// Verifies every record and every point first, not only what the restore touches.
+    #[must_use]
+    pub fn verify(mut self, verify: bool) -> Self {
+        self.verify = verify;
+        self
+    }
+
+    /// Restores a point of which a repair has lost something all the same: what it lost is then missing, or older.
+    ///
+    /// A document of which rows are lost is put together from those that are left; the restore's event says which were.
+    #[must_use]
+    pub fn partial(mut self, partial: bool) -> Self {
+        self.partial = partial;
+        self
+    }
+}
+
+/// What a restore would do. It changes nothing until it is given to [`Store::apply`].
+#[derive(Clone, Debug, Serialize)]
+pub struct RestorePlan {
+    /// The point whose state comes back.
+    pub point: Point,
+    /// How many records of each collection come back, change, and go. Tasks that stay finished are not among them.
+    pub collections: BTreeMap<String, Counts>,
+    /// Tasks that have finished since the point and would run again, unless they are kept finished.
+    pub tasks_run_again: u64,
+    /// Tasks that came and finished after the point and would be forgotten, unless they are kept finished: with their
+    /// idempotency keys, so that the same work, pushed once more, would run again.
+    pub tasks_forgotten: u64,
+    /// Whether these stay as they are, as [`RestoreOptions::keep_finished`] says.
+    pub keep_finished: bool,
+    /// When nothing differs: the newest earlier point that does, and the way back to it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub earlier: Option<Earlier>,
+    #[serde(skip)]
+    pub(crate) options: RestoreOptions,
+    /// The backup that was asked for, when it was one.
+    #[serde(skip)]
+    pub(crate) backup: Option<String>,
+    #[serde(skip)]
+    pub(crate) scope: Scope,
+    #[serde(skip)]
+    pub(crate) direction: Direction,
+}
+
+/// Whether a plan goes back to a point, or undoes that.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Direction {
+    Restore,
+    /// Refused when records have changed since the restore, unless they may be lost.
+    Undo {
+        discard: bool,
+    },
+}
+
+/// What a restore did.
+#[derive(Clone, Debug, Serialize)]
+pub struct RestoreReport {
+    /// The point whose state came back, by id, or by time for the point of a commit.
+    pub point: String,
+    /// How many records of each collection came back, changed, and went.
+    pub collections: BTreeMap<String, Counts>,
+    /// The safety point, which undoes the restore.
+    pub undo: PointId,
+    /// What was verified: what changed, or everything.
+    pub verified: Verified,
+    /// Claims that were returned to ready; their tokens are void.
+    pub claims_returned: u64,
+    /// Tasks that had finished since the point and run again, unless they were kept finished. An undo counts none.
+    pub tasks_run_again: u64,
+    /// Tasks that had come and finished after the point and are forgotten, unless they were kept finished.
+    pub tasks_forgotten: u64,
+    /// Whether these have stayed as they were.
+    pub keep_finished: bool,
+    /// When nothing differed: the newest earlier point that does, and the way back to it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub earlier: Option<Earlier>,
+}
+
+/// How much a restore verified.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Verified {
+    /// Every record that it read or wrote, and the digests.
+    Changed,
+    /// Every record of the store too.
+    All,
+}
+
+impl RestorePlan {
+    /// How many records the restore would touch.
+    pub fn total(&self) -> u64 {
+        self.collections.values().map(Counts::total).sum()
+    }
+
+    /// Of an undo: it may overwrite what was written after the restore. That is then in the undo's own safety point.
+    #[must_use]
+    pub fn discard(mut self) -> Self {
+        if let Direction::Undo { discard } = &mut self.direction {
+            *discard = true;
+        }
+        self
+    }
+
+    /// Of a plan that would change nothing: the newest earlier point that differs.
+    fn find_earlier(&self, view: &View) -> Result<Option<Earlier>> {
+        match (&self.options.key, self.options.only.as_slice()) {
+            (Some(key), [name]) => view.record_before(names(view)?.of_record(name)?, name, key, Wanted::Different),
+            (_, only) => view.scope_before(self.point.epoch, &self.scope, only),
+        }
+    }
+
+    pub(crate) fn is_undo(&self) -> bool {
+        self.direction != Direction::Restore
+    }
+
+    /// Refuses to restore what a repair could not bring back whole, unless that was asked for.
+    pub(crate) fn refuse_partial(&self) -> Result<()> {
+        if !self.point.partial || self.options.partial || self.is_undo() {
+            return Ok(());
+        }
+        let point = &self.point;
+        let message =
+            "a repair could not bring all of that point back; see hivekeep point show; to restore what is left of it";
+        Err(Error::conflict(format!("{message}: hivekeep restore {point} --partial")))
+    }
+}
+
+impl RestoreReport {
+    /// How many records the restore touched.
+    pub fn total(&self) -> u64 {
+        self.collections.values().map(Counts::total).sum()
+    }
+}
+
+impl fmt::Display for RestorePlan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let what = if self.is_undo() { "undo would go back to" } else { "restore would go back to" };
+        let at = crate::clock::show_time(self.point.timestamp);
+        match self.point.given_id() {
+            Some(id) => write!(f, "{what} {} of {at}", OneLine(id))?,
+            None => write!(f, "{what} the commit of {at}")?,
+        }
+        if !self.point.description.is_empty() {
+            write!(f, " ({})", printable(&self.point.description))?;
+        }
+        writeln!(f)?;
+        for (name, counts) in &self.collections {
+            writeln!(f, "  {name}: {counts}")?;
+        }
+        match (&self.earlier, self.collections.is_empty()) {
+            (Some(earlier), true) => writeln!(f, "  nothing differs; the newest point that does is {earlier}")?,
+            (None, true) => writeln!(f, "  nothing differs")?,
+            (_, false) => {}
+        }
+        if self.point.partial {
+            writeln!(f, "  a repair could not bring all of that point back; see hivekeep point show")?;
+        }
+        write_finished(f, self.tasks_run_again, self.tasks_forgotten, self.keep_finished)
+    }
+}
+
+impl Store {
+    /// Works out what restoring a point would do, and changes nothing.
+    ///
+    /// Of a backup, or a point, of documents only those documents come back; live collections stay as they are.
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::at`]; `Invalid` when a collection is unknown, or a key is given without its one collection;
+    /// `NotFound` when there is no record of that key, or no document of that kind, at the point or now.
+    pub fn plan_restore(&self, selector: impl Into<Selector>, options: RestoreOptions) -> Result<RestorePlan> {
+        let selector = selector.into();
+        let view = self.view()?;
+        let target = target(&view, &selector)?;
+        let scope = match (&target.documents, &options.key) {
+            (Some(_), Some(_)) => {
+                return Err(Error::invalid("a backup of documents has no keys; restore the document whole"));
+            }
+            (Some(documents), None) => Scope::of_documents(documents, &options.only)?,
+            (None, key) => {
+                let only = if options.only.is_empty() { &target.only } else { &options.only };
+                match key {
+                    Some(key) => self.scope_of_key(&view, &target.point, only, key)?,
+                    None => Scope::of_collections(only, &names(&view)?)?,
+                }
+            }
+        };
+        let plan = self.plan(&view, target.point, scope, options, Direction::Restore)?;
+        let earlier = if plan.total() == 0 { plan.find_earlier(&view)? } else { None };
+        Ok(RestorePlan { backup: target.backup, earlier, ..plan })
+    }
+
+    fn scope_of_key(&self, view: &View, point: &Point, only: &[String], key: &str) -> Result<Scope> {
+        let [name] = only else {
+            return Err(Error::invalid("a key needs the one collection that it is of: --only COLLECTION --key KEY"));
+        };
+        let collection = names(view)?.of_record(name)?;
+        let past = self.view_at(point.epoch)?;
+        let rows = unit::rows_of(&past, view, collection, key)?;
+        if let Some(rows) = rows {
+            return Ok(Scope::of_rows(rows));
+        }
+        let there = view.record_before(collection, name, key, Wanted::There)?;
+        let (there, key) = (there.map(|at| format!("; it was last there at point {at}")), key.escape_debug());
+        let there = there.unwrap_or_default();
+        Err(Error::not_found(format!("no such record, at the point or now{there}: collection={name} key={key}")))
+    }
+
+    pub(crate) fn plan(
+        &self,
+        view: &View,
+        point: Point,
+        scope: Scope,
+        options: RestoreOptions,
+        direction: Direction,
+    ) -> Result<RestorePlan> {
+        let (mut touched, mut finished) = (Touched::default(), Finished::new(options.keep_finished));
+        view.each_difference(point.epoch, Epoch::NOW, &scope, |row, then, now| {
+            let Place { collection, key, .. } = Place::of_record(row);
+            touched.count(collection, kind(now.is_some(), then.is_some()));
+            if collection == CollectionId::QUEUE && direction == Direction::Restore {
+                finished.see(view, key, then.as_deref(), now.as_deref())?;
+            }
+            Ok(())
+        })?;
+        finished.left_out();
+        let mut collections = touched.named(&names(view)?);
+        finished.correct(&mut collections);
+        let Finished { run_again: tasks_run_again, forgotten: tasks_forgotten, .. } = finished;
+        let keep_finished = options.keep_finished;
+        Ok(RestorePlan {
+            point,
+            collections,
+            tasks_run_again,
+            tasks_forgotten,
+            keep_finished,
+            options,
+            backup: None,
+            earlier: None,
+            scope,
+            direction,
+        })
+    }
+}

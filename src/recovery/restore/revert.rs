@@ -1,0 +1,307 @@
+//! Writing what records were at a point, and what has to follow: inside the one transaction of a restore.
+
+use std::collections::BTreeMap;
+
+use crate::engine::epoch::Epoch;
+use crate::engine::frame::{self, State};
+use crate::engine::meta;
+use crate::engine::point::{Manifest, Scope};
+use crate::engine::records::Records;
+use crate::engine::schema::{CollectionId, Place, Table};
+use crate::engine::view::undo_range;
+use crate::engine::write::WriteTx;
+use crate::error::{Error, Result};
+use crate::recovery::diff::{Counts, kind};
+use crate::recovery::points::point::{Names, Point, names};
+use crate::recovery::restore::finished::{Finished, Kept};
+use crate::recovery::restore::touched::Touched;
+use crate::state::documents::mend_documents_within;
+use crate::state::queue::is_finished;
+use crate::state::unit;
+
+/// Rows read at a time.
+const PAGE: usize = 256;
+
+/// A restore in progress.
+pub(crate) struct Revert<'p> {
+    pub(crate) from: Epoch,
+    pub(crate) scope: &'p Scope,
+    /// The finished work that it met, once everything is as at the point.
+    pub(crate) finished: Finished,
+    touched: Touched,
+    /// Pieces of long values by their rows of `undo`; they come back when no whole value is read any more.
+    pieces: Vec<Vec<u8>>,
+    /// Long values whose index rows are still to be derived.
+    long: Vec<(CollectionId, Vec<u8>)>,
+    /// Tasks that differed: as they were before the restore if they were finished, or not there.
+    tasks: Vec<(Vec<u8>, Option<Vec<u8>>)>,
+}
+
+impl<'p> Revert<'p> {
+    /// Back to the point `from`.
+    pub(crate) fn new(from: Epoch, scope: &'p Scope, keep_finished: bool) -> Self {
+        let (finished, touched) = (Finished::new(keep_finished), Touched::default());
+        Self { from, scope, finished, touched, pieces: Vec::new(), long: Vec::new(), tasks: Vec::new() }
+    }
+
+    /// Writes what the records in scope were, up to the safety point that was just sealed.
+    ///
+    /// One row of `undo` for each key that changed has a birth at or before the point: it is the key's state there.
+    pub(crate) fn run(&mut self, tx: &mut WriteTx<'_>, safety: Epoch) -> Result<()> {
+        let mut range = undo_range(self.from, safety);
+        loop {
+            let page = tx.raw_page(Table::Undo, &range, PAGE)?;
+            let Some((last, _)) = page.last() else { break };
+            range = range.after(last);
+            for (key, bytes) in &page {
+                let row = key.get(8..).unwrap_or_default();
+                let place = Place::of_record(row);
+                let before = frame::decode(place, bytes)?;
+                if before.birth > self.from || !self.scope.contains(row) {
+                    continue;
+                }
+                // While points are being merged, a piece may be met before the head of its value.
+                if place.collection == CollectionId::CHUNKS {
+                    self.pieces.push(key.clone());
+                } else {
+                    self.row(tx, row, before.state)?;
+                }
+            }
+        }
+        for key in std::mem::take(&mut self.pieces) {
+            let row = key.get(8..).unwrap_or_default();
+            let bytes = tx.raw(Table::Undo, &key)?.unwrap_or_default();
+            self.row(tx, row, frame::decode(Place::of_record(row), &bytes)?.state)?;
+        }
+        self.index_long_values(tx)
+    }
+
+    fn row(&mut self, tx: &mut WriteTx<'_>, row: &[u8], then: State<'_>) -> Result<()> {
+        let place @ Place { collection, key, .. } = Place::of_record(row);
+        let current = tx.raw(Table::Live, row)?;
+        let now = match &current {
+            Some(bytes) => frame::decode(place, bytes)?.state,
+            None => State::Absent,
+        };
+        if now == then {
+            return Ok(());
+        }
+        if collection == CollectionId::QUEUE {
+            let task = tx.whole_value(collection, key, now)?;
+            if task.as_ref().map_or(Ok(true), |task| is_finished(key, task))? {
+                self.tasks.push((key.to_vec(), task));
+            }
+        }
+        self.index(tx, collection, key, now, then)?;
+        match then {
+            State::Absent => drop(tx.remove_state(collection, key)?),
+            then => drop(tx.put_state(collection, key, then)?),
+        }
+        self.touched.count(collection, kind(now != State::Absent, then != State::Absent));
+        Ok(())
+    }
+
+    /// Keeps the index right. What a long value becomes is derived at the end: its pieces come back after its head.
+    fn index(
+        &mut self,
+        tx: &mut WriteTx<'_>,
+        collection: CollectionId,
+        key: &[u8],
+        now: State<'_>,
+        then: State<'_>,
+    ) -> Result<()> {
+        let Some(rule) = tx.context.index_rule(collection) else { return Ok(()) };
+        let before = rule.keys(key, tx.whole_value(collection, key, now)?.as_deref())?;
+        let after = match then {
+            State::Absent => Vec::new(),
+            State::Present(payload) => rule.keys(key, Some(payload))?,
+            State::Chunked(_) => {
+                self.long.push((collection, key.to_vec()));
+                Vec::new()
+            }
+        };
+        tx.change_index(&before, &after)
+    }
+
+    fn index_long_values(&mut self, tx: &mut WriteTx<'_>) -> Result<()> {
+        for (collection, key) in std::mem::take(&mut self.long) {
+            if let Some(rule) = tx.context.index_rule(collection) {
+                let after = rule.keys(&key, tx.get(collection, &key)?.as_deref())?;
+                tx.change_index(&[], &after)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// What has to follow a restore of tasks, once the digests have been compared: those that are to stay finished
+    /// do, and claims of the past, whose bots are gone, are returned. Gives how many claims.
+    pub(crate) fn settle(&mut self, tx: &mut WriteTx<'_>) -> Result<u64> {
+        let mut kept = Kept::default();
+        for (key, now) in std::mem::take(&mut self.tasks) {
+            let then = tx.get(CollectionId::QUEUE, &key)?;
+            let fate = self.finished.see(&*tx, &key, then.as_deref(), now.as_deref())?;
+            kept.note(fate, &key, now.as_deref());
+        }
+        kept.left_out.extend(self.finished.left_out());
+        kept.put(tx)?;
+        if self.scope.has_all_of(CollectionId::QUEUE) {
+            return Ok(tx.queue().void_claims()? as u64);
+        }
+        let mut claims = 0;
+        for task in self.scope.rows.iter().filter_map(|row| unit::task_of_row(row)) {
+            claims += u64::from(tx.queue().settle(&task)?);
+        }
+        Ok(claims)
+    }
+
+    /// What was touched, by the names of collections.
+    pub(crate) fn touched(self, names: &Names) -> BTreeMap<String, Counts> {
+        let mut counts = self.touched.named(names);
+        self.finished.correct(&mut counts);
+        counts
+    }
+}
+
+/// After a restore of whole collections their digests must be the point's: that proves that the set of reverted changes
+/// is complete, without reading what did not change.
+///
+/// # Errors
+///
+/// `Damaged` when one differs.
+pub(crate) fn compare_digests(tx: &WriteTx<'_>, scope: &Scope, manifest: &Manifest) -> Result<()> {
+    let stored = meta::all_stats(tx)?.into_iter().map(|(collection, _)| collection);
+    let there = manifest.collections.iter().map(|(collection, _)| *collection);
+    for collection in stored.chain(there) {
+        // Pieces of long values may belong to collections that stay as they are.
+        let whole = scope.has_all_of(collection) && (collection != CollectionId::CHUNKS || scope.is_everything());
+        if whole && tx.stats(collection)? != manifest.stats(collection) {
+            return Err(Error::damaged(format!(
+                "the restored state would differ from the point's, so nothing was changed; run hivekeep check: \
+                 collection={} point={}",
+                names(tx)?.of(collection),
+                manifest.id
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// Puts the documents in scope together again of which the point has lost rows, once they have come back as they were;
+/// says what became of each.
+pub(crate) fn mend_partial(
+    tx: &mut WriteTx<'_>,
+    scope: &Scope,
+    manifest: Option<&Manifest>,
+    point: &Point,
+) -> Result<Vec<String>> {
+    match manifest.map_or(point.partial, |manifest| manifest.has_lost_of(CollectionId::DOCUMENTS)) {
+        true => mend_documents_within(tx, &|row| scope.contains(row)),
+        false => Ok(Vec::new()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+
+    use super::*;
+    use crate::engine::commit::Outcome;
+    use crate::engine::point::Lost;
+    use crate::engine::records::KeyRange;
+    use crate::recovery::restore::plan::RestoreOptions;
+    use crate::state::documents::DocumentId;
+    use crate::state::ids::{BotId, TaskId};
+    use crate::state::queue::{ClaimOptions, NewTask, TaskState};
+    use crate::state::testing::Fixture;
+
+    #[test]
+    fn a_long_task_comes_back_while_its_head_is_merged_and_its_pieces_are_not() {
+        let hive = Fixture::new();
+        let (bot, id) = (BotId::new("ant").unwrap(), TaskId::new("a").unwrap());
+        let payload = Value::String("x".repeat((1 << 20) + 9));
+        hive.write(|tx| tx.queue().enqueue(NewTask::new(payload.clone()).id(id.clone())));
+        let point = hive.store.restore_point("before").unwrap();
+        hive.write(|tx| tx.queue().claim(&bot, &ClaimOptions::default()));
+        let forgotten = hive.seal();
+        hive.store
+            .alone(|tx| {
+                tx.mark_forgotten(forgotten)?;
+                tx.merge_some(1).map(Outcome::Commit)
+            })
+            .unwrap();
+        let kept = RestoreOptions::new().keep_finished(true);
+        hive.store.restore(&point, kept).unwrap();
+        hive.check();
+        let task = hive.view().queue().get(&id).unwrap().unwrap();
+        assert_eq!((task.state, task.payload), (TaskState::Ready, payload));
+        assert!(hive.store.check().unwrap().is_sound());
+    }
+
+    #[test]
+    fn documents_of_a_partial_point_come_back_put_together_and_the_event_says_so() {
+        let hive = Fixture::new();
+        let documents = CollectionId::DOCUMENTS;
+        let put = |source: &str, text: &str| {
+            let value = crate::json::parse(text.as_bytes()).unwrap();
+            hive.write(|tx| tx.documents().put("kind", source, &value));
+        };
+        let read = |source: &str| hive.view().documents().text("kind", source).unwrap().unwrap();
+        put("lost", r#"{"bots":{"A":[1],"B":[2]}}"#);
+        put("other", r#"{"bots":{"A":[1],"B":[2]}}"#);
+        for source in ["lost", "other"] {
+            let range = KeyRange::prefix(&DocumentId::new("kind", source).unwrap().to_key()).backward();
+            let lose = |tx: &mut WriteTx<'_>| {
+                let rows = tx.page(documents, &range, 1)?;
+                tx.remove(documents, &rows[0].0)
+            };
+            assert!(hive.write(lose));
+        }
+        let point = hive.store.restore_point("partial").unwrap();
+        let mark = |tx: &mut WriteTx<'_>| {
+            let mut manifest = tx.manifest(point.epoch)?;
+            let was = manifest.stats(documents);
+            manifest.lost.push(Lost { collection: documents, was, keys: Vec::new() });
+            tx.put_manifest(point.epoch, &manifest).map(Outcome::Commit)
+        };
+        hive.store.alone(mark).unwrap();
+        for source in ["lost", "other"] {
+            hive.write(|tx| tx.documents().remove("kind", source));
+            put(source, "[1]");
+        }
+
+        let partial = RestoreOptions::new().partial(true);
+        hive.store.restore(&point, partial.clone().only(["documents"])).unwrap();
+        assert_eq!((read("lost").as_str(), read("other")), (r#"{"bots":{"A":[1]}}"#, read("lost")));
+        let event = &hive.view().events().list(crate::state::page::Page::newest(1)).unwrap()[0];
+        let mended = event.details["mended"].as_array().unwrap();
+        assert!(mended.len() == 2 && mended[0].as_str().unwrap().contains("document=kind/lost rows=2 of=3"));
+        assert!(hive.store.check().unwrap().is_sound());
+        hive.store.undo().unwrap();
+        assert_eq!((read("lost").as_str(), read("other").as_str()), ("[1]", "[1]"));
+        hive.store.restore(&point, partial).unwrap();
+        assert_eq!(read("other"), r#"{"bots":{"A":[1]}}"#);
+        assert!(hive.store.check().unwrap().is_sound());
+    }
+
+    #[test]
+    fn a_restore_whose_digests_would_differ_changes_nothing_and_is_told_of() {
+        let hive = Fixture::new();
+        hive.write(|tx| tx.config().put("a", &1.into()));
+        let point = hive.store.restore_point("before").unwrap();
+        hive.write(|tx| tx.config().put("a", &2.into()));
+        hive.write(|tx| tx.config().put("b", &2.into()));
+        // A pre-image is lost, as a damaged page would lose it.
+        let row = CollectionId::CONFIG.row_key(b"b");
+        let lost = crate::engine::write::undo_key(point.epoch.next(), &row);
+        assert!(hive.store.write(|tx| tx.delete(Table::Undo, &lost)).unwrap());
+        let refused = hive.store.restore(&point, RestoreOptions::new()).unwrap_err();
+        assert_eq!(refused.kind(), crate::error::ErrorKind::Damaged);
+        assert!(refused.to_string().contains("collection=config"), "{refused}");
+        assert_eq!(hive.view().config().get("a").unwrap(), Some(2.into()));
+        let events = hive.view().events().list(crate::state::page::Page::newest(1)).unwrap();
+        assert_eq!(events[0].kind, crate::recovery::events::event::EventKind::RestoreFailed);
+        let by_key = RestoreOptions::new().only(["config"]).key("a");
+        hive.store.restore(&point, by_key).unwrap();
+        assert_eq!(hive.view().config().get("a").unwrap(), Some(1.into()));
+    }
+}

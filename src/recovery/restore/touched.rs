@@ -1,0 +1,27 @@
+//! How many records a restore touches, as its plan and its report say it.
+
+use std::collections::BTreeMap;
+
+use crate::engine::schema::CollectionId;
+use crate::recovery::diff::{ChangeKind, Counts};
+use crate::recovery::points::point::Names;
+
+/// The records that a restore touches, by collection.
+#[derive(Default)]
+pub(crate) struct Touched {
+    counts: BTreeMap<CollectionId, Counts>,
+}
+
+impl Touched {
+    /// A record comes back, changes or goes. The pieces of long values are no records of their own.
+    pub(crate) fn count(&mut self, collection: CollectionId, change: ChangeKind) {
+        if collection != CollectionId::CHUNKS {
+            self.counts.entry(collection).or_default().count(change);
+        }
+    }
+
+    /// By the names of collections.
+    pub(crate) fn named(self, names: &Names) -> BTreeMap<String, Counts> {
+        self.counts.into_iter().map(|(collection, counts)| (names.of(collection), counts)).collect()
+    }
+}

@@ -1,0 +1,161 @@
+//! Undoing the last restore. An undo is a restore of the safety point, so undoing it again does the restore once more.
+
+use crate::engine::codec;
+use crate::engine::epoch::Epoch;
+use crate::engine::frame::{self, State};
+use crate::engine::point::{Manifest, Restored};
+use crate::engine::records::{KeyRange, Records, scan_rows};
+use crate::engine::schema::{CollectionId, Place, Table};
+use crate::engine::store::Store;
+use crate::engine::view::undo_range;
+use crate::engine::write::WriteTx;
+use crate::error::{Error, Result};
+use crate::recovery::points::point::{epoch_of, names};
+use crate::recovery::restore::plan::{Direction, RestoreOptions, RestorePlan, RestoreReport};
+use crate::state::show::Show;
+
+/// Rows read at a time.
+const PAGE: usize = 256;
+/// So many records are named when an undo is refused.
+const NAMED: usize = 10;
+
+impl Store {
+    /// Works out what undoing the last restore would do. [`Store::apply`] refuses it as [`Store::undo`] does, unless
+    /// [`RestorePlan::discard`] says otherwise.
+    ///
+    /// # Errors
+    ///
+    /// `NotFound` when there is no restore to undo.
+    pub fn plan_undo(&self) -> Result<RestorePlan> {
+        let view = self.view()?;
+        let (epoch, restored) = last_restore(&view)?.ok_or_else(nothing_to_undo)?;
+        let direction = Direction::Undo { discard: false };
+        self.plan(&view, view.point(epoch)?, restored.scope, RestoreOptions::default(), direction)
+    }
+
+    /// Undoes the last restore, exactly: claims and tokens included. Undoing an undo does the restore again.
+    ///
+    /// # Errors
+    ///
+    /// `NotFound` when there is no restore to undo; `Conflict`, naming them, when records that it would overwrite have
+    /// changed since the restore. [`Store::undo_discarding`] overwrites them.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use hivekeep::{ErrorKind, RestoreOptions};
+    /// use serde_json::json;
+    ///
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// # let store = hivekeep::Store::open(dir.path().join("h.redb")).unwrap();
+    /// let point = store.restore_point("before")?;
+    /// store.write(|tx| tx.config().put("limit", &json!(5)))?;
+    /// store.restore(&point, RestoreOptions::new())?;
+    /// store.write(|tx| tx.config().put("limit", &json!(6)))?;
+    /// assert_eq!(store.undo().unwrap_err().kind(), ErrorKind::Conflict);
+    /// store.undo_discarding()?;
+    /// assert_eq!(store.view()?.config().get("limit")?, Some(json!(5)));
+    /// # Ok::<(), hivekeep::Error>(())
+    /// ```
+    pub fn undo(&self) -> Result<RestoreReport> {
+        self.apply(&self.plan_undo()?)
+    }
+
+    /// Undoes the last restore, and overwrites what has changed since. The safety point of the undo has it.
+    ///
+    /// # Errors
+    ///
+    /// `NotFound` when there is no restore to undo.
+    pub fn undo_discarding(&self) -> Result<RestoreReport> {
+        self.apply(&self.plan_undo()?.discard())
+    }
+}
+
+impl WriteTx<'_> {
+    /// Refuses an undo of what is not the last restore any more, and, unless it may be lost, of what was written since.
+    pub(crate) fn refuse_undo(&self, plan: &RestorePlan, discard: bool) -> Result<()> {
+        let (epoch, restored) = last_restore(self)?.ok_or_else(nothing_to_undo)?;
+        if epoch != plan.point.epoch {
+            let message = "another restore was made meanwhile; plan the undo again";
+            return Err(Error::conflict(format!("{message}: restored={}", restored.name)));
+        }
+        if discard {
+            return Ok(());
+        }
+        let (later, more) = self.later_work(plan, &restored)?;
+        if later.is_empty() {
+            return Ok(());
+        }
+        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+        Err(Error::conflict(format!(
+            "records have changed since the restore, and undoing it would overwrite them: {}{more}; to do it all the \
+             same: hivekeep undo --discard",
+            later.join(", ")
+        )))
+    }
+
+    /// The first records that the undo would overwrite and that were written after the restore, and how many more.
+    fn later_work(&self, plan: &RestorePlan, restored: &Restored) -> Result<(Vec<String>, u64)> {
+        let names = names(self)?;
+        let (mut later, mut more) = (Vec::new(), 0);
+        let mut range = undo_range(plan.point.epoch, self.epochs().open);
+        loop {
+            let page = self.raw_page(Table::Undo, &range, PAGE)?;
+            let Some((last, _)) = page.last() else { return Ok((later, more)) };
+            range = range.after(last);
+            for (key, bytes) in &page {
+                let row = key.get(8..).unwrap_or_default();
+                let place = Place::of_record(row);
+                let before = frame::decode(place, bytes)?;
+                // A long value has changed when its head has.
+                if before.birth > plan.point.epoch
+                    || place.collection == CollectionId::CHUNKS
+                    || !plan.scope.contains(row)
+                    || !self.is_later(row, before.state, restored.written_in)?
+                {
+                    continue;
+                }
+                if later.len() < NAMED {
+                    later.push(format!("{}/{}", names.of(place.collection), self.key_for_people(row, before.state)));
+                } else {
+                    more += 1;
+                }
+            }
+        }
+    }
+
+    /// Whether a key is what it is now by a later change, and not what an undo would make of it.
+    fn is_later(&self, row: &[u8], then: State<'_>, written_in: Epoch) -> Result<bool> {
+        for table in [Table::Live, Table::Tombstones] {
+            if let Some(bytes) = self.raw(table, row)? {
+                let now = frame::decode(Place::of_record(row), &bytes)?;
+                return Ok(now.birth > written_in && now.state != then);
+            }
+        }
+        Ok(false)
+    }
+
+    /// A record's key as people read it, or its bytes when the record that it is named by is gone.
+    fn key_for_people(&self, row: &[u8], then: State<'_>) -> String {
+        let Place { collection, key, .. } = Place::of_record(row);
+        let now = self.get(collection, key).ok().flatten();
+        let payload = now.or_else(|| if let State::Present(then) = then { Some(then.to_vec()) } else { None });
+        let shown = payload.and_then(|payload| Show::new(self).record(collection, key, &payload).ok());
+        shown.map_or_else(|| key.escape_ascii().to_string(), |shown| shown.key)
+    }
+}
+
+/// The newest safety point, and what it undoes.
+fn last_restore<R: Records>(records: &R) -> Result<Option<(Epoch, Restored)>> {
+    for row in scan_rows(records, Table::Points, KeyRange::all().backward()) {
+        let (key, bytes) = row?;
+        if let Some(restored) = codec::decode::<Manifest>(&bytes)?.undoes {
+            return Ok(Some((epoch_of(&key)?, restored)));
+        }
+    }
+    Ok(None)
+}
+
+fn nothing_to_undo() -> Error {
+    Error::not_found("there is no restore to undo")
+}

@@ -1,0 +1,189 @@
+//! What is kept: points held, released and forgotten by name, and retention carried out.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::engine::codec;
+use crate::engine::epoch::Epoch;
+use crate::engine::point::{Manifest, Origin};
+use crate::engine::records::Records;
+use crate::engine::schema::Table;
+use crate::engine::store::Store;
+use crate::engine::view::View;
+use crate::engine::write::WriteTx;
+use crate::error::{Error, Result};
+use crate::recovery::backups::backup_row;
+use crate::recovery::events::event::EventKind;
+use crate::recovery::points::point::Point;
+use crate::recovery::points::resolve::Resolved;
+use crate::recovery::points::selector::Selector;
+use crate::recovery::retention::{Candidate, Class, Policy, Verdict};
+
+impl Store {
+    /// Keeps a point from being forgotten, until [`Store::release`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::at`]; `Invalid` for the point of a single commit, which cannot be held.
+    pub fn hold(&self, selector: impl Into<Selector>) -> Result<Point> {
+        self.set_held(&selector.into(), true)
+    }
+
+    /// Lets a held point be forgotten again.
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::hold`].
+    pub fn release(&self, selector: impl Into<Selector>) -> Result<Point> {
+        self.set_held(&selector.into(), false)
+    }
+
+    fn set_held(&self, selector: &Selector, held: bool) -> Result<Point> {
+        let point = self.named_point(selector)?;
+        self.write(|tx| {
+            let manifest = tx.manifest(point.epoch)?;
+            if manifest.held == held {
+                return Ok(());
+            }
+            tx.put_manifest(point.epoch, &Manifest { held, ..manifest })?;
+            let kind = if held { EventKind::PointHeld } else { EventKind::PointReleased };
+            tx.events().append(kind, serde_json::json!({"restore_id": point.id}))?;
+            Ok(())
+        })?;
+        Ok(Point { held, ..point })
+    }
+
+    /// Forgets points and frees what only they need; everything that other points need stays. Long work is done in
+    /// short transactions, so that no writer waits long.
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::at`]; `Conflict` when one of them is held. Then nothing is forgotten.
+    pub fn forget(&self, selectors: &[Selector]) -> Result<Vec<Point>> {
+        let view = self.view()?;
+        let mut points = BTreeMap::new();
+        for selector in selectors {
+            match view.resolve(selector)? {
+                Resolved::Now => return Err(Error::invalid("the state as it is now is no point to forget")),
+                Resolved::Point { epoch, .. } => points.insert(epoch, view.point(epoch)?),
+            };
+        }
+        drop(view);
+        let epochs: Vec<_> = points.keys().copied().collect();
+        self.refuse_held(&epochs)?;
+        self.forget_in_steps(&epochs, |tx, some| tx.forget_some(some, OfHeld::Refuse).map(drop))?;
+        Ok(points.into_values().collect())
+    }
+
+    /// What a policy says of every point with a name, in the order of epochs. Changes nothing.
+    ///
+    /// # Errors
+    ///
+    /// `Damaged`, `Reopen`, `Io`.
+    pub fn judge(&self, policy: &Policy) -> Result<Vec<(Point, Verdict)>> {
+        let view = self.view()?;
+        let points = view.named_points()?;
+        let mut points: BTreeMap<Epoch, Point> = points.into_iter().map(|point| (point.epoch, point)).collect();
+        let mut candidates = Vec::new();
+        for point in points.values() {
+            candidates.push(Candidate {
+                epoch: point.epoch,
+                at: point.sealed_at,
+                class: class(point),
+                kind: kind(&view, point)?,
+                tags: point.tags.clone(),
+                held: point.held,
+                sound: !point.partial,
+            });
+        }
+        let verdicts = policy.judge(&candidates, view.now());
+        Ok(verdicts.into_iter().filter_map(|verdict| Some((points.remove(&verdict.epoch)?, verdict))).collect())
+    }
+
+    /// Forgets what a policy does not keep, and gives it. Held points stay, also those that are held meanwhile. What is
+    /// left of the history of every commit is merged away too, once it is older than its window.
+    ///
+    /// # Errors
+    ///
+    /// `Damaged`, `Reopen`, `Full`, `Io`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use hivekeep::Policy;
+    ///
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// # let store = hivekeep::Store::open(dir.path().join("h.redb")).unwrap();
+    /// store.restore_point("first")?;
+    /// assert!(store.retain(&Policy::default())?.is_empty());
+    /// # Ok::<(), hivekeep::Error>(())
+    /// ```
+    pub fn retain(&self, policy: &Policy) -> Result<Vec<Point>> {
+        let judged = self.judge(policy)?.into_iter();
+        let mut points: Vec<_> = judged.filter(|(_, verdict)| !verdict.keep).map(|(point, _)| point).collect();
+        let epochs: Vec<_> = points.iter().map(|point| point.epoch).collect();
+        let mut forgotten = Vec::new();
+        self.forget_in_steps(&epochs, |tx, some| {
+            forgotten.append(&mut tx.forget_some(some, OfHeld::Keep)?);
+            Ok(())
+        })?;
+        self.trim_history()?;
+        points.retain(|point| forgotten.contains(&point.epoch));
+        Ok(points)
+    }
+}
+
+/// What becomes of points that turn out to be held.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum OfHeld {
+    Refuse,
+    Keep,
+}
+
+impl WriteTx<'_> {
+    /// Takes points off the list of what is retained, the newest first, with the event that tells of it. Gives those
+    /// that were still there.
+    fn forget_some(&mut self, epochs: &[Epoch], held: OfHeld) -> Result<Vec<Epoch>> {
+        let (mut forgotten, mut points, mut backups) = (Vec::new(), Vec::new(), Vec::new());
+        for epoch in epochs.iter().rev() {
+            if let Some(bytes) = self.row(Table::Points, &epoch.to_key())? {
+                let manifest: Manifest = codec::decode(&bytes)?;
+                if manifest.held && held == OfHeld::Keep {
+                    continue;
+                }
+                points.push(manifest.id);
+                backups.extend(manifest.backups);
+            } else if self.row(Table::Commits, &epoch.to_key())?.is_none() {
+                continue;
+            }
+            self.mark_forgotten(*epoch)?;
+            forgotten.push(*epoch);
+        }
+        if !points.is_empty() {
+            let count = backups.len();
+            let details = serde_json::json!({"deleted_count": count, "backup_ids": backups, "restore_ids": points});
+            self.events().append(EventKind::BackupDeletedOld, details)?;
+        }
+        Ok(forgotten)
+    }
+}
+
+/// What a point is of: only points of the same kind stand for each other, so that one that holds less never makes the last
+/// one that holds more superfluous. A point of live state holds all of it.
+fn kind(view: &View, point: &Point) -> Result<String> {
+    if !matches!(point.origin, Some(Origin::Documents | Origin::Adopted)) {
+        return Ok("point".to_owned());
+    }
+    let mut kinds = BTreeSet::new();
+    for id in &point.backups {
+        kinds.extend(backup_row(view, id)?.map(|backup| backup.backup_type.as_str()));
+    }
+    Ok(if kinds.is_empty() { "nothing".to_owned() } else { kinds.into_iter().collect::<Vec<_>>().join("+") })
+}
+
+fn class(point: &Point) -> Class {
+    match (point.origin, point.manual) {
+        (Some(Origin::Safety), _) => Class::Safety,
+        (_, true) => Class::Manual,
+        (_, false) => Class::Automatic,
+    }
+}

@@ -1,0 +1,93 @@
+//! A crash that was noticed, and what it means: what was acknowledged is on the disk, so there is nothing to go back for.
+
+use std::fmt;
+
+use serde::Serialize;
+
+use crate::engine::store::Store;
+use crate::engine::view::View;
+use crate::error::Result;
+use crate::recovery::events::event::EventKind;
+use crate::recovery::sessions::session::{Session, SessionState};
+use crate::state::page::Page;
+
+/// Events read at a time.
+const PAGE: usize = 256;
+/// No more events than that are read for how many tasks a crash has returned.
+const EVENTS_READ: usize = 10_000;
+
+/// A crash that nobody has acknowledged yet. As text it says what has become of the state, and what to do.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Crash {
+    /// Whose.
+    pub session: Session,
+    /// Why it counts as one: `process_died`, or `stale_marker`.
+    pub reason: &'static str,
+    /// The restore point that `latest` means when asked. A crash alone is no reason to go back to it.
+    pub restore_point: Option<String>,
+    /// The tasks that were claimed in that process and went back to ready. A claim over HTTP or the command line stays with
+    /// its bot until its lease ends.
+    pub tasks_returned: u64,
+}
+
+/// `nothing acknowledged is lost; 3 tasks went back to ready; once seen: hivekeep crash ack`.
+impl fmt::Display for Crash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}; {}", self.outcome(), Self::ADVICE)
+    }
+}
+
+impl Crash {
+    /// What to do.
+    pub(crate) const ADVICE: &'static str = "once seen: hivekeep crash ack";
+
+    /// What has become of the state.
+    pub(crate) fn outcome(&self) -> String {
+        let tasks = match self.tasks_returned {
+            0 => "claims stay with their bots until their leases end".to_owned(),
+            1 => "1 task went back to ready".to_owned(),
+            tasks => format!("{tasks} tasks went back to ready"),
+        };
+        format!("nothing acknowledged is lost; {tasks}")
+    }
+}
+
+impl Store {
+    /// The newest crash that nobody has acknowledged, if there is one.
+    ///
+    /// # Errors
+    ///
+    /// `Damaged`, `Reopen`, `Io`.
+    pub fn crash(&self) -> Result<Option<Crash>> {
+        let crashed = self.sessions()?.into_iter().find_map(|session| match session.state {
+            SessionState::Crashed => Some((session, "process_died")),
+            SessionState::StaleMarker => Some((session, "stale_marker")),
+            _ => None,
+        });
+        let Some((session, reason)) = crashed else { return Ok(None) };
+        let view = self.view()?;
+        let restore_point = view.latest_point()?.map(|point| point.to_string());
+        let tasks_returned = view.tasks_returned(&session)?;
+        Ok(Some(Crash { session, reason, restore_point, tasks_returned }))
+    }
+}
+
+impl View {
+    /// How many tasks went back to ready when a session's crash was noticed, as the event of it says.
+    fn tasks_returned(&self, session: &Session) -> Result<u64> {
+        let (mut page, mut read) = (Page::newest(PAGE), 0);
+        while read < EVENTS_READ {
+            let events = self.events().list(page)?;
+            read += PAGE;
+            for event in &events {
+                let is_it = event.kind == EventKind::CrashDetected && event.details["session"] == session.id.0;
+                if is_it {
+                    return Ok(event.details["tasks_returned"].as_u64().unwrap_or_default());
+                }
+            }
+            let Some(last) = events.last().filter(|_| events.len() == PAGE) else { break };
+            page = Page::newest(PAGE).before(last.sequence);
+        }
+        Ok(0)
+    }
+}

@@ -1,0 +1,71 @@
+//! Views that are kept open for long: while one is, the file grows by all that is written, because nothing that was freed
+//! since it began can be used again. A process says so beside its session, so that others can name it.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use crate::clock;
+use crate::engine::presence::Presence;
+use crate::engine::store::Store;
+use crate::recovery::sessions::session::who;
+
+/// A view that is open for longer is told of.
+const LONG: Duration = Duration::from_secs(60);
+/// What stands between a process and since when it reads.
+const SINCE: &str = ", reading since ";
+/// To the minute: there is little room.
+const MINUTE: &str = "%Y-%m-%dT%H:%MZ";
+
+impl Store {
+    /// Since when a view of this process has been open, when that is long; gives what was told, for the next time.
+    pub(crate) fn tell_of_long_view(&self, told: Option<Timestamp>) -> Option<Timestamp> {
+        let now = self.clock().now();
+        let oldest = self.views().oldest().filter(|since| clock::after(*since, LONG) <= now);
+        if let Some(session) = self.session().filter(|_| oldest != told)
+            && let Some(presence) = Presence::open_existing(self.path())
+        {
+            if let Some(since) = oldest {
+                tracing::warn!(%since, "a view has been open for long; the file grows until it is dropped");
+            }
+            let since = oldest.map(|since| format!("{SINCE}{}", since.strftime(MINUTE))).unwrap_or_default();
+            if let Err(error) = presence.announce(session.0, &who(&since)) {
+                tracing::warn!(%error, "others cannot be told of a view that has been open for long");
+            }
+        }
+        oldest
+    }
+
+    /// The living processes that keep a view open for long, as messages name them: with since when.
+    #[cfg(any(feature = "cli", test))]
+    pub(crate) fn long_readers(&self) -> Vec<String> {
+        let living = Presence::open_existing(self.path()).and_then(|presence| presence.living().ok());
+        living.unwrap_or_default().into_iter().filter(|who| who.contains(SINCE)).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::ManualClock;
+
+    #[test]
+    fn a_process_that_keeps_a_view_open_is_named_with_since_when_until_it_drops_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("h.redb");
+        let clock = ManualClock::new("2026-01-02T03:04:05Z".parse().unwrap());
+        let store = Store::options().clock(clock.clone()).open(&path).unwrap();
+        let other = Store::options().session(false).open(&path).unwrap();
+        let view = store.view().unwrap();
+        clock.advance(LONG / 2);
+        let mut told = store.tell_of_long_view(None);
+        assert_eq!((told, other.long_readers().len()), (None, 0));
+        clock.advance(LONG);
+        told = store.tell_of_long_view(told);
+        let readers = other.long_readers();
+        assert!(readers[0].contains(", reading since 2026-01-02T03:04Z"), "{readers:?}");
+        drop(view);
+        assert_eq!(store.tell_of_long_view(told), None);
+        assert!(other.long_readers().is_empty());
+    }
+}

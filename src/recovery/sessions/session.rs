@@ -1,0 +1,358 @@
+//! Sessions: who has the store open, and what is done when one of them did not end well.
+//!
+//! A session lives while its process holds its byte in the file of sessions. One that neither ended cleanly nor lives
+//! has crashed: what was claimed in that process goes back to ready, with the attempt counted.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use crate::clock;
+use crate::engine::codec::{self, Stored};
+use crate::engine::commit::Outcome;
+use crate::engine::held::Held;
+use crate::engine::presence::Presence;
+use crate::engine::records::{KeyRange, Records, scan_rows};
+use crate::engine::reserve;
+use crate::engine::schema::Table;
+use crate::engine::store::Store;
+use crate::engine::view::View;
+use crate::engine::write::WriteTx;
+use crate::error::Result;
+use crate::recovery::events::event::EventKind;
+use crate::state::ids::SessionId;
+
+/// The counter that numbers sessions.
+pub(crate) const COUNTER: &str = "sessions";
+/// The row of `meta` that says when a client marked a clean shutdown.
+const MARK: &[u8] = b"clean mark";
+/// Ended sessions are shown for this long.
+const KEEP: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+
+/// Who has, or had, the store open.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Session {
+    /// Its number, never used again.
+    pub id: SessionId,
+    /// The process, for display only.
+    pub pid: u32,
+    /// The program, for display only.
+    pub program: String,
+    /// When it was opened.
+    #[serde(with = "clock::time")]
+    pub opened_at: Timestamp,
+    /// When it was last known to be alive.
+    #[serde(with = "clock::time")]
+    pub alive_at: Timestamp,
+    /// How it ended; open until then.
+    pub state: SessionState,
+    /// When it ended, or when its crash was noticed.
+    #[serde(with = "clock::time::option")]
+    pub ended_at: Option<Timestamp>,
+}
+
+/// Whether and how a session ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SessionState {
+    /// It has not ended.
+    Open,
+    /// It was closed.
+    Closed,
+    /// Its process died; nobody has acknowledged that yet.
+    Crashed,
+    /// Its process had marked a clean shutdown, but more than 30 seconds before it was found dead.
+    StaleMarker,
+    /// It crashed, and somebody has seen it.
+    Acknowledged,
+}
+
+impl Stored for Session {
+    const VERSION: u8 = 1;
+    const WHAT: &'static str = "a session";
+}
+
+/// When a client marked a clean shutdown.
+#[derive(Serialize, Deserialize)]
+struct Mark {
+    #[serde(with = "clock::time")]
+    at: Timestamp,
+}
+
+impl Stored for Mark {
+    const VERSION: u8 = 1;
+    const WHAT: &'static str = "the mark of a clean shutdown";
+}
+
+impl Store {
+    /// Begins this process's session: looks for crashes of others first, then writes the session's row and holds its
+    /// byte. It ends when the store is closed, or dropped outside of a panic. Gives the crashes.
+    pub(crate) fn begin_session(&self) -> Result<Vec<Session>> {
+        let presence = Presence::open(self.path())?;
+        let (id, crashed) = self.alone(|tx| {
+            // Whoever lives takes its byte in the new file within a second; who does not is noticed by the next look.
+            let crashed = if self.cannot_see_others() { Vec::new() } else { tx.notice_crashes(&presence)? };
+            // A store that was removed while a process had it open may have left the byte of the same number held.
+            let id = loop {
+                let id = SessionId(tx.next(COUNTER)?);
+                if presence.hold(id.0)? {
+                    presence.write_holder(id.0)?;
+                    break id;
+                }
+            };
+            let now = tx.now();
+            let session = Session {
+                id,
+                pid: std::process::id(),
+                program: program(),
+                opened_at: now,
+                alive_at: now,
+                state: SessionState::Open,
+                ended_at: None,
+            };
+            tx.put_session(&session)?;
+            Ok(Outcome::Commit((id, crashed)))
+        })?;
+        let held = Arc::new(Held::new(self.path(), presence, id.0, who("")));
+        self.set_session(id.0, &held);
+        self.at_close(Box::new(move |tx| {
+            // Held for as long as this may still have to be tried.
+            let _held = &held;
+            tx.end_session(id)
+        }));
+        Ok(crashed)
+    }
+
+    /// Begins the session of a store that was just opened. Where the disk is full, it goes on without one, and the session
+    /// begins once something could be written: reading and removing must not fail for want of a page.
+    pub(crate) fn begin_session_or_later(self, reopen: impl FnOnce() -> Result<Self>) -> Result<Self> {
+        match self.begin_session() {
+            Err(error) if reserve::is_full(&error) => {
+                tracing::warn!(%error, "the disk is full: the store is open without a session until there is room");
+                // A commit that failed leaves a handle that refuses further work.
+                drop::<Result<()>>(self.close());
+                let store = reopen()?;
+                store.put_session_off(true);
+                Ok(store)
+            }
+            begun => begun.map(|_crashed| self),
+        }
+    }
+
+    /// Begins a session that was put off, once there is a sign that there is room: a failed try would end reading too.
+    fn begin_session_put_off(&self) -> Result<Vec<Session>> {
+        if !self.commits().has_committed() || !self.put_session_off(false) {
+            return Ok(Vec::new());
+        }
+        let begun = self.begin_session();
+        self.put_session_off(begun.is_err());
+        begun
+    }
+
+    /// The session of this process, when the store was opened with one. Claims of this process belong to it unless they say
+    /// [otherwise](crate::ClaimOwner).
+    pub fn session(&self) -> Option<SessionId> {
+        self.session_number().map(SessionId)
+    }
+
+    /// Looks whether a session of another process has crashed since, and gives what is newly found.
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::write`].
+    pub fn notice_crashes(&self) -> Result<Vec<Session>> {
+        self.refuse_forked()?;
+        if self.is_session_put_off() {
+            return self.begin_session_put_off();
+        }
+        self.keep_held();
+        if !self.view()?.has_dead_session(self.path(), self.session())? {
+            return Ok(Vec::new());
+        }
+        let presence = Presence::open(self.path())?;
+        let own = self.session();
+        self.alone(|tx| {
+            if let Some(own) = own {
+                tx.keep_alive(own)?;
+            }
+            tx.notice_crashes(&presence).map(Outcome::Commit)
+        })
+    }
+
+    /// The sessions, newest first.
+    ///
+    /// # Errors
+    ///
+    /// `Damaged`, `Reopen`, `Io`.
+    pub fn sessions(&self) -> Result<Vec<Session>> {
+        let mut sessions = sessions(&self.view()?)?;
+        sessions.reverse();
+        Ok(sessions)
+    }
+
+    /// Acknowledges every crash; gives how many there were.
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::write`].
+    pub fn acknowledge_crashes(&self) -> Result<usize> {
+        self.write(|tx| tx.acknowledge_crashes())
+    }
+
+    /// Marks a clean shutdown, as clients of the replaced service do before they stop: should this process die now, it
+    /// is no crash. A later write of a client takes the mark back with [`Store::take_mark_back`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::write`].
+    pub fn mark_shutdown(&self) -> Result<Timestamp> {
+        self.write(|tx| {
+            tx.acknowledge_crashes()?;
+            let at = tx.now();
+            tx.put_row(Table::Meta, MARK, &codec::encode(&Mark { at })?)?;
+            tx.events().append(EventKind::CleanShutdownMarked, json!({}))?;
+            Ok(at)
+        })
+    }
+
+    /// Takes the mark of a clean shutdown back, if there is one.
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::write`].
+    pub fn take_mark_back(&self) -> Result<()> {
+        if self.view()?.row(Table::Meta, MARK)?.is_some() {
+            self.write(|tx| tx.remove_row(Table::Meta, MARK))?;
+        }
+        Ok(())
+    }
+}
+
+impl WriteTx<'_> {
+    /// Ends sessions whose processes are gone, and returns what was claimed in them.
+    fn notice_crashes(&mut self, presence: &Presence) -> Result<Vec<Session>> {
+        let now = self.now();
+        let mark = self.row(Table::Meta, MARK)?.map(|bytes| codec::decode::<Mark>(&bytes)).transpose()?;
+        let stale = self.context.stale_mark;
+        let mut crashed = Vec::new();
+        for mut session in sessions(self)? {
+            if session.state != SessionState::Open {
+                if session.ended_at.is_some_and(|ended| ended < clock::before(now, KEEP)) && !session.is_crash() {
+                    self.remove_row(Table::Sessions, &session.id.0.to_be_bytes())?;
+                }
+                continue;
+            }
+            if presence.lives(session.id.0)? {
+                continue;
+            }
+            session.ended_at = Some(now);
+            session.state = match &mark {
+                None => SessionState::Crashed,
+                Some(mark) if stale.is_some_and(|age| mark.at < clock::before(now, age)) => SessionState::StaleMarker,
+                Some(_) => SessionState::Closed,
+            };
+            self.put_session(&session)?;
+            if session.state == SessionState::Crashed {
+                let returned = self.queue().return_claims_of_session(session.id)?;
+                let details = json!({
+                    "session": session.id, "pid": session.pid, "program": session.program,
+                    "last_alive": clock::show_time(session.alive_at), "tasks_returned": returned,
+                });
+                self.events().append(EventKind::CrashDetected, details)?;
+            }
+            crashed.extend(session.is_crash().then_some(session));
+        }
+        Ok(crashed)
+    }
+
+    /// Notes that a session is alive.
+    pub(crate) fn keep_alive(&mut self, id: SessionId) -> Result<()> {
+        if let Some(bytes) = self.row(Table::Sessions, &id.0.to_be_bytes())? {
+            let session: Session = codec::decode(&bytes)?;
+            let alive_at = self.now();
+            // It may have been taken for dead while it was not to be found in the file of sessions.
+            self.put_session(&Session { alive_at, state: SessionState::Open, ended_at: None, ..session })?;
+        }
+        Ok(())
+    }
+
+    /// A clean end: it also says that earlier crashes are of the past, and needs no mark any more.
+    fn end_session(&mut self, id: SessionId) -> Result<()> {
+        if let Some(bytes) = self.row(Table::Sessions, &id.0.to_be_bytes())? {
+            let session: Session = codec::decode(&bytes)?;
+            let now = self.now();
+            self.put_session(&Session { alive_at: now, state: SessionState::Closed, ended_at: Some(now), ..session })?;
+        }
+        self.acknowledge_crashes()?;
+        self.remove_row(Table::Meta, MARK)?;
+        Ok(())
+    }
+
+    fn acknowledge_crashes(&mut self) -> Result<usize> {
+        let crashed: Vec<_> = sessions(self)?.into_iter().filter(Session::is_crash).collect();
+        for session in &crashed {
+            self.put_session(&Session { state: SessionState::Acknowledged, ..session.clone() })?;
+        }
+        if !crashed.is_empty() {
+            self.events().append(EventKind::CrashAcknowledged, json!({"sessions": crashed.len()}))?;
+        }
+        Ok(crashed.len())
+    }
+
+    fn put_session(&mut self, session: &Session) -> Result<()> {
+        self.put_row(Table::Sessions, &session.id.0.to_be_bytes(), &codec::encode(session)?)
+    }
+}
+
+impl View {
+    /// Whether a session other than `own` is open but not alive.
+    pub(crate) fn has_dead_session(&self, store: &Path, own: Option<SessionId>) -> Result<bool> {
+        let open: Vec<_> = sessions(self)?
+            .into_iter()
+            .filter(|session| session.state == SessionState::Open && Some(session.id) != own)
+            .collect();
+        if open.is_empty() {
+            return Ok(false);
+        }
+        // Looking makes no file, and where there is none nobody lives.
+        let presence = Presence::look(store)?;
+        let is_held = |session: SessionId| presence.as_ref().map_or(Ok(false), |presence| presence.is_held(session.0));
+        // Where this process itself is not to be seen, the file is another than it was, and says nothing of others.
+        if own.is_some_and(|own| !is_held(own).unwrap_or(true)) {
+            tracing::warn!("the file of sessions was replaced; crashes are noticed again once the store is reopened");
+            return Ok(false);
+        }
+        for session in open {
+            let lives = presence.as_ref().map_or(Ok(false), |presence| presence.lives(session.id.0));
+            if !lives? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+}
+
+impl Session {
+    fn is_crash(&self) -> bool {
+        matches!(self.state, SessionState::Crashed | SessionState::StaleMarker)
+    }
+}
+
+/// Every session, oldest first.
+fn sessions<R: Records>(records: &R) -> Result<Vec<Session>> {
+    scan_rows(records, Table::Sessions, KeyRange::all()).map(|row| codec::decode(&row?.1)).collect()
+}
+
+/// This process, as messages name it, with something behind its number.
+pub(super) fn who(behind: &str) -> String {
+    format!("process {}{behind} ({})", std::process::id(), program())
+}
+
+fn program() -> String {
+    let program = std::env::current_exe().ok().and_then(|path| Some(path.file_name()?.to_string_lossy().into_owned()));
+    program.unwrap_or_default()
+}

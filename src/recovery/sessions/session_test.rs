@@ -1,0 +1,171 @@
+//! Sessions end well, or are noticed.
+
+use std::time::Duration;
+
+use crate::clock::ManualClock;
+use crate::engine::codec;
+use crate::engine::commit::Outcome;
+use crate::engine::store::{Options, Store};
+use crate::error::ErrorKind;
+use crate::recovery::sessions::session::{Session, SessionState};
+use crate::state::ids::{BotId, SessionId};
+use crate::state::queue::{ClaimOptions, ClaimOwner, NewTask, TaskState};
+
+struct Hive {
+    folder: tempfile::TempDir,
+    clock: ManualClock,
+}
+
+impl Hive {
+    fn new() -> Self {
+        let clock = ManualClock::new("2026-01-02T03:04:05Z".parse().unwrap());
+        Self { folder: tempfile::tempdir().unwrap(), clock }
+    }
+
+    fn open(&self) -> Store {
+        self.options().open(self.folder.path().join("h.redb")).unwrap()
+    }
+
+    fn options(&self) -> Options {
+        Store::options().clock(self.clock.clone())
+    }
+
+    /// A session whose process is gone: its row says open, and nobody holds its byte.
+    fn leave_a_dead_session(&self, id: u64) {
+        let store = self.options().session(false).open(self.folder.path().join("h.redb")).unwrap();
+        let now = store.clock().now();
+        let session = Session {
+            id: SessionId(id),
+            pid: 1,
+            program: "bot".into(),
+            opened_at: now,
+            alive_at: now,
+            state: SessionState::Open,
+            ended_at: None,
+        };
+        store
+            .alone(|tx| {
+                let bytes = codec::encode(&session)?;
+                tx.put_row(crate::engine::schema::Table::Sessions, &id.to_be_bytes(), &bytes)?;
+                let bot = BotId::new("BOT-1")?;
+                tx.queue().enqueue(NewTask::new("work"))?;
+                tx.queue().claim(
+                    &bot,
+                    &ClaimOptions { owner: ClaimOwner::Session(SessionId(id)), ..ClaimOptions::default() },
+                )?;
+                Ok(Outcome::Commit(()))
+            })
+            .unwrap();
+        store.close().unwrap();
+    }
+}
+
+#[test]
+fn the_bytes_of_a_session_are_fixed() {
+    let session = Session {
+        id: SessionId(7),
+        pid: 9,
+        program: "p".into(),
+        opened_at: jiff::Timestamp::from_microsecond(1).unwrap(),
+        alive_at: jiff::Timestamp::from_microsecond(2).unwrap(),
+        state: SessionState::Crashed,
+        ended_at: Some(jiff::Timestamp::from_microsecond(3).unwrap()),
+    };
+    let bytes = codec::encode(&session).unwrap();
+    assert_eq!(bytes, b"\x01\x07\x09\x01p\x02\x04\x02\x01\x06");
+    assert_eq!(codec::decode::<Session>(&bytes).unwrap(), session);
+}
+
+#[test]
+fn a_first_start_and_a_clean_close_are_no_crash() {
+    let hive = Hive::new();
+    let store = hive.open();
+    assert!(store.session().is_some() && store.crash().unwrap().is_none());
+    store.close().unwrap();
+    drop(hive.open());
+    let store = hive.open();
+    assert!(store.crash().unwrap().is_none());
+    let states: Vec<_> = store.sessions().unwrap().iter().map(|session| session.state).collect();
+    assert_eq!(states, [SessionState::Open, SessionState::Closed, SessionState::Closed]);
+}
+
+#[test]
+fn a_close_while_another_writes_can_be_tried_again_and_a_drop_waits() {
+    let hive = Hive::new();
+    let other = hive.options().session(false).open(hive.folder.path().join("h.redb")).unwrap();
+    let open = || {
+        let options = hive.options().lock_timeout(Duration::from_millis(50));
+        options.open(hive.folder.path().join("h.redb")).unwrap()
+    };
+    let store = open();
+    let refused = other.write(|_| Ok(store.close().unwrap_err())).unwrap();
+    assert_eq!(refused.kind(), ErrorKind::Locked, "{refused}");
+    assert!(store.view().is_ok() && other.notice_crashes().unwrap().is_empty(), "it is open, and lives");
+    store.close().unwrap();
+
+    let dropped = open();
+    let dropping = other.write(|_| {
+        let dropping = std::thread::spawn(|| drop(dropped));
+        std::thread::sleep(Duration::from_millis(300));
+        Ok(dropping)
+    });
+    dropping.unwrap().join().unwrap();
+    assert_eq!(other.notice_crashes().unwrap(), []);
+    let states: Vec<_> = other.sessions().unwrap().iter().map(|session| session.state).collect();
+    assert_eq!(states, [SessionState::Closed, SessionState::Closed]);
+}
+
+#[test]
+fn looking_for_the_dead_leaves_no_file_behind() {
+    let hive = Hive::new();
+    hive.leave_a_dead_session(900);
+    let path = hive.folder.path().join("h.redb");
+    let store = hive.options().read_only(true).open(&path).unwrap();
+    assert!(store.view().unwrap().has_dead_session(&path, None).unwrap());
+    assert!(!hive.folder.path().join("h.redb.sessions").exists());
+}
+
+#[test]
+fn what_a_dead_process_had_claimed_comes_back_with_the_attempt_counted() {
+    let hive = Hive::new();
+    hive.leave_a_dead_session(900);
+    let store = hive.open();
+    let crash = store.crash().unwrap().unwrap();
+    assert_eq!((crash.session.id, crash.reason, crash.tasks_returned), (SessionId(900), "process_died", 1));
+    let said = "nothing acknowledged is lost; 1 task went back to ready; once seen: hivekeep crash ack";
+    assert_eq!(crash.to_string(), said, "a crash is no reason to restore");
+    let task = store.view().unwrap().queue().list().next().unwrap().unwrap();
+    assert_eq!((task.state, task.attempts), (TaskState::Ready, 1));
+    assert_eq!(store.acknowledge_crashes().unwrap(), 1);
+    assert!(store.crash().unwrap().is_none());
+}
+
+#[test]
+fn another_process_that_lives_is_not_taken_for_dead_and_one_that_died_is_noticed_by_it() {
+    let hive = Hive::new();
+    let (first, second) = (hive.open(), hive.open());
+    assert_eq!(second.notice_crashes().unwrap(), []);
+    hive.leave_a_dead_session(900);
+    let noticed = first.notice_crashes().unwrap();
+    assert_eq!(noticed.iter().map(|session| session.id).collect::<Vec<_>>(), [SessionId(900)]);
+    assert_eq!(second.notice_crashes().unwrap(), []);
+}
+
+#[test]
+fn a_marked_shutdown_is_no_crash_unless_the_mark_is_stale_or_taken_back() {
+    for (wait, take_back, expected) in
+        [(10, false, None), (31, false, Some("stale_marker")), (10, true, Some("process_died"))]
+    {
+        let hive = Hive::new();
+        let store = hive.open();
+        store.mark_shutdown().unwrap();
+        if take_back {
+            store.take_mark_back().unwrap();
+        }
+        std::mem::forget(store.clone());
+        hive.leave_a_dead_session(900);
+        hive.clock.advance(Duration::from_secs(wait));
+        let noticed = hive.open().crash().unwrap();
+        assert_eq!(noticed.map(|crash| crash.reason), expected, "{wait} s, taken back: {take_back}");
+    }
+}

@@ -1,0 +1,218 @@
+//! Automatic backups: due by the time of the last one in the store, made by one process of several, needless when nothing
+//! has changed.
+//!
+//! Those of the live state and those of documents that a caller hands over are counted apart: a scheduler that makes the
+//! one kind on time would leave a caller of the other never a turn.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::clock;
+use crate::engine::codec::{self, Stored};
+use crate::engine::commit::Outcome;
+use crate::engine::digest::Stats;
+use crate::engine::meta;
+use crate::engine::point::Manifest;
+use crate::engine::records::{KeyRange, Records};
+use crate::engine::schema::{CollectionId, Table};
+use crate::engine::store::Store;
+use crate::error::Result;
+use crate::recovery::points::point::{Point, PointRequest};
+
+/// The row of `meta` with the time of the last automatic backup of the live state.
+const LAST: &[u8] = b"auto backup";
+/// The same of documents.
+const LAST_OF_DOCUMENTS: &[u8] = b"auto backup/documents";
+
+/// When the last automatic backup was made, or found needless.
+#[derive(Serialize, Deserialize)]
+struct Last {
+    #[serde(with = "clock::time")]
+    at: Timestamp,
+}
+
+impl Stored for Last {
+    const VERSION: u8 = 1;
+    const WHAT: &'static str = "the time of the last automatic backup";
+}
+
+impl Store {
+    /// Makes an automatic restore point if `interval` has passed since the last one, and something has changed since.
+    /// Of several processes on one store only one makes it; what was missed is caught up once.
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::write`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// # let store = hivekeep::Store::open(dir.path().join("h.redb")).unwrap();
+    /// let ten_minutes = Duration::from_secs(600);
+    /// store.write(|tx| tx.config().put("limit", &serde_json::json!(5)))?;
+    /// assert!(store.auto_backup_if_needed(ten_minutes)?.is_some());
+    /// assert!(store.auto_backup_if_needed(ten_minutes)?.is_none());
+    /// # Ok::<(), hivekeep::Error>(())
+    /// ```
+    pub fn auto_backup_if_needed(&self, interval: Duration) -> Result<Option<Point>> {
+        self.auto_backup(interval, PointRequest::new("automatic-backup").automatic(), false)
+    }
+
+    /// The same for a point of the caller's wording, or of documents; `unchanged` makes it although nothing has changed.
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::write`].
+    pub fn auto_backup(&self, interval: Duration, request: PointRequest, unchanged: bool) -> Result<Option<Point>> {
+        let timer = timer_of(&request);
+        if !is_due(&self.view()?, timer, interval)? {
+            return Ok(None);
+        }
+        self.alone(|tx| {
+            // Another process may have made it since.
+            if !is_due(tx, timer, interval)? {
+                return Ok(Outcome::Abort(None));
+            }
+            let at = tx.now();
+            tx.put_row(Table::Meta, timer, &codec::encode(&Last { at })?)?;
+            let needed = unchanged || request.has_documents() || changed_since_last_live_point(tx)?;
+            let point = if needed { Some(tx.make_point(request)?) } else { None };
+            Ok(Outcome::Commit(point))
+        })
+    }
+
+    /// When the next automatic backup is due: now when it is overdue, or when the clock was set back behind the last one.
+    ///
+    /// # Errors
+    ///
+    /// `Damaged`, `Reopen`, `Io`.
+    pub fn next_backup_at(&self, interval: Duration) -> Result<Timestamp> {
+        let view = self.view()?;
+        due_at(&view, LAST, interval, Records::now(&view))
+    }
+}
+
+/// Whether the records differ from those at the newest live point; compared by digests, at any size.
+pub(crate) fn changed_since_last_live_point<R: Records>(records: &R) -> Result<bool> {
+    let mut range = KeyRange::all().backward();
+    loop {
+        let page = records.rows(Table::Points, &range, 16)?;
+        let Some((last, _)) = page.last() else { break };
+        range = range.after(last);
+        for (_, bytes) in &page {
+            let manifest: Manifest = codec::decode(bytes)?;
+            if manifest.origin.is_selectable() {
+                return Ok(live_only(manifest.collections) != live_only(meta::all_stats(records)?));
+            }
+        }
+    }
+    Ok(!live_only(meta::all_stats(records)?).is_empty())
+}
+
+/// Documents are backed up by those who hand them over.
+fn live_only(mut collections: Vec<(CollectionId, Stats)>) -> Vec<(CollectionId, Stats)> {
+    collections.retain(|(collection, stats)| *collection != CollectionId::DOCUMENTS && *stats != Stats::default());
+    collections
+}
+
+fn timer_of(request: &PointRequest) -> &'static [u8] {
+    if request.has_documents() { LAST_OF_DOCUMENTS } else { LAST }
+}
+
+/// When the next is due: now when it is overdue. A last time in the future, after the clock was set back, counts as long
+/// ago.
+fn due_at<R: Records>(records: &R, timer: &[u8], interval: Duration, now: Timestamp) -> Result<Timestamp> {
+    let Some(bytes) = records.row(Table::Meta, timer)? else { return Ok(now) };
+    let last = codec::decode::<Last>(&bytes)?.at;
+    Ok(if last > now { now } else { clock::after(last, interval).max(now) })
+}
+
+fn is_due<R: Records>(records: &R, timer: &[u8], interval: Duration) -> Result<bool> {
+    let now = records.now();
+    Ok(due_at(records, timer, interval, now)? == now)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::ManualClock;
+
+    const TEN_MINUTES: Duration = Duration::from_secs(600);
+
+    fn hive() -> (tempfile::TempDir, ManualClock, Store) {
+        let folder = tempfile::tempdir().unwrap();
+        let clock = ManualClock::new("2026-01-02T03:04:05Z".parse().unwrap());
+        let store = Store::options().clock(clock.clone()).open(folder.path().join("h.redb")).unwrap();
+        (folder, clock, store)
+    }
+
+    fn change(store: &Store, to: u32) {
+        store.write(|tx| tx.config().put("limit", &serde_json::json!(to))).unwrap();
+    }
+
+    #[test]
+    fn the_bytes_of_the_last_time_are_fixed() {
+        let last = Last { at: Timestamp::from_microsecond(1).unwrap() };
+        assert_eq!(codec::encode(&last).unwrap(), [1, 2]);
+    }
+
+    #[test]
+    fn a_backup_is_made_once_an_interval_and_what_was_missed_is_caught_up_once() {
+        let (_folder, clock, store) = hive();
+        change(&store, 1);
+        assert!(store.auto_backup_if_needed(TEN_MINUTES).unwrap().is_some());
+        change(&store, 2);
+        clock.advance(TEN_MINUTES - Duration::from_secs(1));
+        assert!(store.auto_backup_if_needed(TEN_MINUTES).unwrap().is_none());
+        clock.advance(Duration::from_secs(3600));
+        assert!(store.auto_backup_if_needed(TEN_MINUTES).unwrap().is_some());
+        change(&store, 3);
+        assert!(store.auto_backup_if_needed(TEN_MINUTES).unwrap().is_none());
+    }
+
+    #[test]
+    fn unchanged_state_makes_no_new_point_unless_asked() {
+        let (_folder, clock, store) = hive();
+        assert!(store.auto_backup_if_needed(TEN_MINUTES).unwrap().is_none(), "an empty store has nothing to back up");
+        change(&store, 1);
+        clock.advance(TEN_MINUTES);
+        assert!(store.auto_backup_if_needed(TEN_MINUTES).unwrap().is_some());
+        clock.advance(TEN_MINUTES);
+        assert!(store.auto_backup_if_needed(TEN_MINUTES).unwrap().is_none());
+        clock.advance(TEN_MINUTES);
+        let asked = PointRequest::new("all the same").automatic();
+        assert!(store.auto_backup(TEN_MINUTES, asked, true).unwrap().is_some());
+    }
+
+    #[test]
+    fn documents_have_their_own_turn() {
+        let (_folder, _clock, store) = hive();
+        change(&store, 1);
+        let registry = || {
+            let registry = serde_json::json!({"BOT-1": {}});
+            PointRequest::new("automatic-backup")
+                .automatic()
+                .document(crate::recovery::backups::Kind::Registry, registry)
+        };
+        assert!(store.auto_backup_if_needed(TEN_MINUTES).unwrap().is_some());
+        assert!(store.auto_backup(TEN_MINUTES, registry(), false).unwrap().is_some());
+        assert!(store.auto_backup(TEN_MINUTES, registry(), false).unwrap().is_none());
+    }
+
+    #[test]
+    fn of_two_openers_one_makes_the_backup_and_a_clock_set_back_does_not_stop_them() {
+        let (folder, clock, store) = hive();
+        let other = Store::options().clock(clock.clone()).open(folder.path().join("h.redb")).unwrap();
+        change(&store, 1);
+        assert!(other.auto_backup_if_needed(TEN_MINUTES).unwrap().is_some());
+        assert!(store.auto_backup_if_needed(TEN_MINUTES).unwrap().is_none());
+        change(&store, 2);
+        clock.set("2020-01-01T00:00:00Z".parse().unwrap());
+        assert!(store.auto_backup_if_needed(TEN_MINUTES).unwrap().is_some());
+    }
+}

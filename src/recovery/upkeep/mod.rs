@@ -1,0 +1,10 @@
+//! Work that is due from time to time.
+//!
+//! * `scheduler`: every such task, by a thread or by the caller's own loop; `background`: such a thread
+//! * `auto_backup`: automatic backups
+//! * `keeper`: reopens the file after a failure
+
+pub(crate) mod auto_backup;
+pub(crate) mod background;
+pub(crate) mod keeper;
+pub(crate) mod scheduler;
