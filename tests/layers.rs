@@ -1,10 +1,11 @@
 //! Holds the layers: a file imports only its own layer and those above it.
 //!
 //! A layer is a folder of `src`, or a file there; `lib.rs` and `main.rs` stand outside. Tests within a file are held to
-//! the same rule, and so are names that `lib.rs` exports: `crate::Store` counts as the layer that it comes from.
+//! the same rule, and so are names that `lib.rs` exports: `crate::Store` counts as the layer that it comes from. A face
+//! imports nothing else than these names, so that another one could be written outside of this crate.
 #![expect(clippy::unwrap_used, reason = "a test stops at what it does not expect")]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -118,7 +119,7 @@ fn exports(lib: &str) -> BTreeMap<String, String> {
         let layer = first_name(line);
         if rank(&layer).is_some() {
             let list = line.rsplit("::").next().unwrap_or_default();
-            names.extend(members(list).into_iter().map(|name| (name, layer.clone())));
+            names.extend(parts(list).iter().map(|name| (public_name(name), layer.clone())));
         }
     }
     names
@@ -126,34 +127,63 @@ fn exports(lib: &str) -> BTreeMap<String, String> {
 
 /// The first name behind each `crate::`, and behind each chain of `super::` that reaches the root.
 fn imports(depth: usize, code: &str) -> Vec<String> {
-    let mut found: Vec<_> = code.split("crate::").skip(1).flat_map(members).collect();
+    let mut names: Vec<_> = paths(depth, code).iter().map(|path| first_name(path)).collect();
+    names.dedup();
+    names
+}
+
+/// The paths behind each `crate::`, and behind each chain of `super::` that reaches the root.
+fn paths(depth: usize, code: &str) -> Vec<String> {
+    let mut found: Vec<_> = code.split("crate::").skip(1).flat_map(leaves).collect();
     let mut chain = 0;
     for part in code.split("super::").skip(1) {
         chain += 1;
         if !part.is_empty() {
-            let names = if chain >= depth { members(part) } else { Vec::new() };
-            found.extend(names.into_iter().filter(|name| rank(name).is_some()));
+            let paths = if chain >= depth { leaves(part) } else { Vec::new() };
+            found.extend(paths.into_iter().filter(|path| rank(&first_name(path)).is_some()));
             chain = 0;
         }
     }
     found
 }
 
-/// `a` of `a::b`; `a` and `d` of `{a::{b, c}, d}`.
-fn members(path: &str) -> Vec<String> {
-    let Some(group) = path.trim_start().strip_prefix('{') else { return vec![first_name(path)] };
+/// `a::b` of `a::b;`; `a::b`, `a::c` and `d` of `{a::{b, c}, d}`.
+fn leaves(path: &str) -> Vec<String> {
+    let path = path.trim_start();
+    let name = first_name(path);
+    match path.strip_prefix(&name).and_then(|rest| rest.strip_prefix("::")) {
+        Some(rest) if !name.is_empty() => {
+            let below = leaves(rest).into_iter().filter(|leaf| !leaf.is_empty());
+            let paths: Vec<_> = below.map(|leaf| format!("{name}::{leaf}")).collect();
+            if paths.is_empty() { vec![name] } else { paths }
+        }
+        _ if path.starts_with('{') => parts(path).iter().flat_map(|part| leaves(part)).collect(),
+        _ => vec![name],
+    }
+}
+
+/// The name under which the last part of an import is known: `c` of `b as c`.
+fn public_name(part: &str) -> String {
+    first_name(part.rsplit(" as ").next().unwrap_or_default())
+}
+
+/// `a::b` of `a::b`; `a::{b, c}` and `d` of `{a::{b, c}, d}`.
+fn parts(path: &str) -> Vec<String> {
+    let Some(group) = path.trim_start().strip_prefix('{') else { return vec![path.to_owned()] };
     let mut depth = 0;
     let mut names = vec![String::new()];
     for character in group.chars() {
         match character {
-            '{' => depth += 1,
             '}' if depth == 0 => break,
-            '}' => depth -= 1,
             ',' if depth == 0 => names.push(String::new()),
-            other => names.last_mut().unwrap().push(other),
+            other => {
+                depth += usize::from(other == '{');
+                depth -= usize::from(other == '}');
+                names.last_mut().unwrap().push(other);
+            }
         }
     }
-    names.iter().map(|name| first_name(name)).filter(|name| !name.is_empty()).collect()
+    names.into_iter().filter(|name| !name.trim().is_empty()).collect()
 }
 
 fn first_name(path: &str) -> String {
@@ -220,6 +250,90 @@ fn layers_side_by_side_do_not_import_each_other_but_for_errors() {
 #[test]
 fn a_file_outside_of_the_layers_is_named() {
     assert_eq!(objected("helpers", ""), ["helpers is no layer"]);
+}
+
+/// Paths that files of `face` import although `lib.rs` does not export them, and why.
+const FACE_EXCEPT: [(&str, &str); 23] = [
+    ("clock", "times are written and read as the store does it"),
+    ("duration", "durations are written and read as the store does it"),
+    ("engine::digest::hex", "cursors of pages are keys in hexadecimal"),
+    ("engine::entrance", "the program prints no panic that the store contains"),
+    ("engine::epoch::Epochs", "what the status says is kept until points change"),
+    ("engine::notice", "claims that wait are woken by commits"),
+    ("engine::open", "doctor looks who has the file open"),
+    ("engine::presence", "doctor looks who has the file open"),
+    ("engine::records", "collections are read in pages"),
+    ("engine::reserve", "free space is asked for before a point"),
+    ("engine::schema", "collections are read in pages"),
+    ("files", "files that operators name are opened through one door"),
+    ("recovery::backups", "details of a point list its backups"),
+    ("recovery::guard", "a guard is begun and ended by the command line"),
+    ("recovery::points::point", "names of collections"),
+    ("recovery::upkeep::auto_backup", "doctor judges what has changed"),
+    ("recovery::upkeep::background", "the threads of a service stop like the scheduler's"),
+    ("recovery::upkeep::scheduler::note", "failures of archives are noted like the scheduler's"),
+    ("state", "records are shown as JSON, and documents read while they arrive"),
+    ("text", "texts are made safe for a terminal"),
+    ("transfer::adopt", "paths are checked before the store is opened"),
+    ("transfer::archive", "archives are judged by their age"),
+    ("transfer::archives", "archives are judged by their age"),
+];
+
+#[test]
+fn a_face_imports_only_what_a_program_that_links_the_library_can() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let lib = code(&fs::read_to_string(root.join("lib.rs")).unwrap());
+    let exports = exports(&lib);
+    let mut wrong = Vec::new();
+    let mut excepted = BTreeSet::new();
+    for path in files(&root.join("face")) {
+        let file = path.strip_prefix(&root).unwrap();
+        let source = fs::read_to_string(&path).unwrap();
+        for internal in internals(&module(file), &source, &lib, &exports) {
+            match FACE_EXCEPT.iter().find(|(except, _)| is_below(&internal, except)) {
+                Some((except, _)) => drop(excepted.insert(*except)),
+                None => wrong.push(format!("{}: crate::{internal}", file.display())),
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "not exported by lib.rs:\n{}", wrong.join("\n"));
+    let unused: Vec<_> = FACE_EXCEPT.iter().filter(|(except, _)| !excepted.contains(except)).collect();
+    assert!(unused.is_empty(), "excepted although nothing imports it: {unused:?}");
+}
+
+/// The paths of a file that neither lie in `face` nor are public.
+fn internals(module: &[String], source: &str, lib: &str, exports: &BTreeMap<String, String>) -> Vec<String> {
+    let is_public = |path: &String| {
+        let first = first_name(path);
+        first == "face" || exports.contains_key(&first) || lib.contains(&format!("pub mod {first};"))
+    };
+    paths(module.len(), &code(source)).into_iter().filter(|path| !is_public(path)).collect()
+}
+
+/// Whether a path is another one, or goes on behind it.
+fn is_below(path: &str, other: &str) -> bool {
+    path.strip_prefix(other).is_some_and(|rest| rest.is_empty() || rest.starts_with("::"))
+}
+
+#[test]
+fn an_import_that_is_not_public_is_seen_in_every_form() {
+    let lib = "pub mod json;\nmod engine;\npub use engine::store::{Outcome as Ended, Store};";
+    let seen = |source: &str| {
+        let module = ["face".to_owned(), "cli".to_owned()];
+        internals(&module, source, lib, &exports(lib))
+    };
+    for source in [
+        "use crate::engine::store::Store;",
+        "use crate::{Store, engine::store::Store};",
+        "use crate::engine::{\n    store::{Store},\n};",
+        "fn f(store: &crate::engine::store::Store) {}",
+        "use super::super::engine::store::Store;",
+        "#[serde(with = \"crate::engine::store::Store\")]",
+    ] {
+        assert_eq!(seen(source), ["engine::store::Store"], "{source}");
+    }
+    assert_eq!(seen("use crate::Outcome;"), ["Outcome"]);
+    assert_eq!(seen("use crate::{Ended, Store, face::cli, json::parse}; use super::Context;"), [""; 0]);
 }
 
 /// What makes, names, renames or removes files and folders, or opens one that may be anything.

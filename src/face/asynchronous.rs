@@ -9,13 +9,9 @@ use tokio::runtime::Handle;
 use tokio::task::spawn_blocking;
 use tokio::time::timeout_at;
 
-use crate::engine::store::Store;
-use crate::engine::view::View;
-use crate::engine::write::WriteTx;
-use crate::error::{Error, ErrorKind, Result};
 use crate::face::parcel::Parcel;
-use crate::state::ids::BotId;
-use crate::state::queue::{Claim, ClaimOptions, is_over};
+use crate::state::queue::is_over;
+use crate::{BotId, Claim, ClaimOptions, Error, ErrorKind, Result, Store, View, WriteTx};
 
 /// A [`Store`] for async programs: every call runs on tokio's threads for blocking work, so that none holds up the
 /// runtime.
@@ -208,9 +204,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::recovery::sessions::session::SessionState;
-    use crate::state::queue::NewTask;
-    use crate::state::registry::Bot;
+    use crate::{Bot, NewTask, SessionState};
 
     fn runtime() -> tokio::runtime::Runtime {
         tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap()

@@ -2,8 +2,8 @@
 
 use tokio::runtime::Handle;
 
-use crate::engine::store::Store;
-use crate::state::queue::{Claim, Undelivered};
+use crate::state::queue::Undelivered;
+use crate::{Claim, Store};
 
 /// Claims on their way to a client or a caller. Dropped before they are [`delivered`](Self::delivered), they go back at
 /// once and no attempt is counted, on a thread for blocking work when the drop happens within a runtime.

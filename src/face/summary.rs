@@ -6,17 +6,10 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
-use crate::engine::digest::Stats;
 use crate::engine::records::{KeyRange, Records};
 use crate::engine::schema::{CollectionId, Table};
-use crate::engine::store::Store;
-use crate::engine::view::View;
-use crate::error::Result;
-use crate::recovery::check::last_drill::LastDrill;
-use crate::recovery::points::point::{Point, names};
-use crate::recovery::sessions::crash::Crash;
-use crate::state::queue::TaskCounts;
-use crate::transfer::archive::LastArchive;
+use crate::recovery::points::point::names;
+use crate::{Crash, LastArchive, LastDrill, Point, Result, Stats, Store, TaskCounts, View};
 
 /// Rows read at a time.
 const PAGE: usize = 512;

@@ -5,11 +5,10 @@ use std::path::PathBuf;
 use clap::Args;
 use jiff::tz::TimeZone;
 
-use crate::engine::store::Store;
-use crate::error::{Error, Result};
 use crate::face::cli::context::Context;
 use crate::face::cli::exit::Exit;
-use crate::transfer::adopt::{AdoptOptions, check_paths};
+use crate::transfer::adopt::check_paths;
+use crate::{AdoptOptions, Error, Result, Store};
 
 const EXAMPLES: &str = "\
 Examples:

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::builder::FalseyValueParser;
 use clap::{Args, Parser, Subcommand};
 
-use crate::error::Result;
+use crate::Result;
 use crate::face::cli::adopt::Adopt;
 use crate::face::cli::backup::{Backup, History};
 use crate::face::cli::check::Check;

@@ -4,11 +4,10 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use crate::error::Result;
 use crate::face::cli::context::Context;
 use crate::face::cli::exit::Exit;
 use crate::face::cli::input;
-use crate::recovery::backups::{BackupRequest, Kind};
+use crate::{BackupRequest, Kind, Result};
 
 /// Make a backup: of the live state, or of a document that is handed over; prints its id
 #[derive(Debug, Args)]

@@ -3,15 +3,12 @@
 use clap::Args;
 use serde_json::json;
 
-use crate::engine::check::{CheckReport, Finding};
-use crate::engine::store::VerifyOnOpen;
-use crate::error::{Error, ErrorKind, Result};
 use crate::face::cli::context::Context;
 use crate::face::cli::exit::Exit;
 use crate::face::cli::output::Output;
 use crate::face::cli::progress::Progress;
 use crate::face::summary::{counted, show_bytes};
-use crate::recovery::points::selector::Selector;
+use crate::{CheckReport, Error, ErrorKind, Finding, Result, Selector, VerifyOnOpen};
 
 /// Verify every record, every point, every digest; change nothing
 ///

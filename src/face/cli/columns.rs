@@ -5,20 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::engine::point::Origin;
 use crate::face::cli::screen::Cell;
 use crate::face::cli::table::{Columns, shortened};
 use crate::face::summary::show_bytes;
-use crate::recovery::backups::{Backup, BackupOf};
-use crate::recovery::diff::ChangeKind;
-use crate::recovery::events::event::Event;
-use crate::recovery::points::point::Point;
-use crate::recovery::points::versions::Version;
-use crate::state::assignments::{Assignment, Hold};
-use crate::state::audit::Entry;
-use crate::state::chat::Message;
-use crate::state::queue::Task;
-use crate::state::registry::Bot;
+use crate::{Assignment, Backup, BackupOf, Bot, ChangeKind, Entry, Event, Hold, Message, Origin, Point, Task, Version};
 
 /// What is longer is cut in a table; JSON has it whole.
 const TEXT_MAX: usize = 100;

@@ -5,11 +5,10 @@ use std::fs;
 use clap::Args;
 use serde_json::json;
 
-use crate::engine::store::Sharing;
-use crate::error::{Error, ErrorKind, Result};
 use crate::face::cli::context::Context;
 use crate::face::cli::exit::Exit;
 use crate::face::summary::show_bytes;
+use crate::{Error, ErrorKind, Result, Sharing};
 
 /// Make the file as small as its content
 ///

@@ -3,14 +3,9 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::clock::show_time;
 use crate::duration;
-use crate::engine::store::{Options, Store};
-use crate::engine::view::View;
-use crate::error::Result;
 use crate::face::cli::output::Output;
-use crate::recovery::points::resolve::Resolved;
-use crate::recovery::points::selector::Selector;
+use crate::{Options, Resolved, Result, Selector, Store, View, show_time};
 
 /// The store when nobody names one.
 const STORE: &str = "hivekeep.redb";

@@ -3,7 +3,7 @@
 use clap::{Args, Subcommand};
 use serde_json::json;
 
-use crate::error::Result;
+use crate::Result;
 use crate::face::cli::context::Context;
 use crate::face::cli::exit::Exit;
 

@@ -4,15 +4,13 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use crate::error::Result;
 use crate::face::cli::context::Context;
 use crate::face::cli::exit::Exit;
 #[cfg(feature = "age")]
 use crate::face::cli::input;
 use crate::face::cli::progress::Progress;
 use crate::face::summary::{counted, show_bytes};
-use crate::recovery::points::selector::Selector;
-use crate::transfer::archive::ExportOptions;
+use crate::{ExportOptions, Result, Selector};
 
 /// Make an archive: one file with everything, that outlives the store and that tar opens
 ///

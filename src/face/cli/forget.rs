@@ -3,17 +3,13 @@
 use clap::Args;
 use serde::Serialize;
 
-use crate::engine::store::Store;
-use crate::error::{Error, Result};
 use crate::face::cli::columns::origin;
 use crate::face::cli::context::Context;
 use crate::face::cli::exit::Exit;
 use crate::face::cli::screen::Cell;
 use crate::face::cli::table::Columns;
 use crate::face::summary::counted;
-use crate::recovery::points::point::Point;
-use crate::recovery::points::selector::Selector;
-use crate::recovery::retention::Verdict;
+use crate::{Error, Point, Result, Selector, Store, Verdict};
 
 /// Forget restore points, and free what only they need
 ///

@@ -4,10 +4,10 @@ use std::path::PathBuf;
 
 use clap::{Args, CommandFactory};
 
-use crate::error::{Error, Result};
 use crate::face::cli::args::Cli;
 use crate::face::cli::context::Context;
 use crate::face::cli::exit::Exit;
+use crate::{Error, Result};
 
 /// Print a completion script for a shell
 #[derive(Debug, Args)]

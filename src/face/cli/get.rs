@@ -5,8 +5,6 @@ use serde::Serialize;
 
 use crate::engine::records::{KeyRange, Records, scan};
 use crate::engine::schema::CollectionId;
-use crate::engine::view::View;
-use crate::error::{Error, Result};
 use crate::face::cli::columns::KeyValue;
 use crate::face::cli::context::Context;
 use crate::face::cli::exit::Exit;
@@ -15,11 +13,9 @@ use crate::face::cli::output::Output;
 use crate::face::cli::table::Columns;
 use crate::face::cli::which::Which;
 use crate::recovery::points::point::{Names, names};
-use crate::recovery::points::selector::Selector;
-use crate::state::assignments::Assignment;
-use crate::state::documents::DocumentId;
 use crate::state::page::sequence_key;
 use crate::state::show::{Show, Shown};
+use crate::{Assignment, DocumentId, Error, Result, Selector, View};
 
 /// Show the records of a collection, or one of them
 ///

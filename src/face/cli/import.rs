@@ -4,8 +4,6 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use crate::engine::store::Store;
-use crate::error::Result;
 use crate::face::cli::context::Context;
 use crate::face::cli::exit::Exit;
 #[cfg(feature = "age")]
@@ -13,8 +11,7 @@ use crate::face::cli::input;
 use crate::face::cli::progress::Progress;
 use crate::face::cli::restore::{show_counts, tell_finished};
 use crate::face::summary::counted;
-use crate::recovery::diff::Counts;
-use crate::transfer::archive::{ImportOptions, ImportReport};
+use crate::{Counts, ImportOptions, ImportReport, Result, Store};
 
 /// Take in an archive: as a new store, or into the one that is there, which can be undone
 ///

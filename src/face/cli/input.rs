@@ -5,11 +5,9 @@ use std::path::Path;
 
 use serde_json::{Map, Value};
 
-use crate::error::{Error, Result};
 use crate::files;
 use crate::json;
-use crate::state::ids::BotId;
-use crate::state::registry::Bot;
+use crate::{Bot, BotId, Error, Result};
 
 /// No file of JSON is longer.
 const LONGEST: u64 = 1 << 30;
@@ -110,8 +108,7 @@ mod tests {
     use serde_json::json;
 
     use super::{bot, tag};
-    use crate::state::ids::BotId;
-    use crate::state::registry::Bot;
+    use crate::{Bot, BotId};
 
     fn id() -> BotId {
         BotId::new("BOT-1").unwrap()

@@ -4,12 +4,9 @@ use std::time::Duration;
 
 use clap::Args;
 
-use crate::engine::store::Store;
-use crate::error::Result;
 use crate::face::cli::context::Context;
 use crate::face::cli::exit::Exit;
-use crate::recovery::events::event::Event;
-use crate::state::page::Page;
+use crate::{Event, Page, Result, Store};
 
 /// How often a follower looks.
 const LOOK_EVERY: Duration = Duration::from_millis(300);

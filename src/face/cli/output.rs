@@ -9,13 +9,12 @@ use serde::Serialize;
 use serde::ser::{SerializeMap, SerializeSeq, Serializer};
 use serde_json::json;
 
-use crate::engine::store::Store;
-use crate::error::{Error, ErrorKind, Result};
 use crate::face::cli::exit::Exit;
 use crate::face::cli::screen::{Screen, columns, cut, wrapped};
 use crate::face::cli::shown::EscapedJson;
 use crate::face::cli::table::{Columns, Table};
 use crate::text::{Lines, OneLine};
+use crate::{Error, ErrorKind, Result, Store};
 
 /// The output of one run of the program.
 pub(super) struct Output {

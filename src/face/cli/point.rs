@@ -4,9 +4,6 @@ use clap::{Args, Subcommand};
 use serde::Serialize;
 use serde_json::json;
 
-use crate::clock::show_time;
-use crate::engine::store::Store;
-use crate::error::{Error, Result};
 use crate::face::cli::columns::origin;
 use crate::face::cli::context::Context;
 use crate::face::cli::exit::Exit;
@@ -17,9 +14,7 @@ use crate::face::cli::policy::PolicyArgs;
 use crate::face::cli::screen::Cell;
 use crate::face::cli::table::Columns;
 use crate::face::summary::{counted, show_bytes};
-use crate::recovery::points::point::{Point, PointRequest};
-use crate::recovery::points::selector::Selector;
-use crate::recovery::points::size::PointSize;
+use crate::{Error, Point, PointRequest, PointSize, Result, Selector, Store, show_time};
 
 /// Restore points: make, list, compare, hold and forget them
 #[derive(Debug, Args)]

@@ -5,14 +5,11 @@ use std::fmt;
 use clap::Args;
 use serde::Serialize;
 
-use crate::clock::show_time;
-use crate::error::Result;
 use crate::face::cli::context::Context;
 use crate::face::cli::exit::Exit;
 use crate::face::cli::rules::{Rules, shown_rules};
-use crate::recovery::retention::Policy;
-use crate::recovery::retention::stored::StoredPolicy;
 use crate::text::OneLine;
+use crate::{Policy, Result, StoredPolicy, show_time};
 
 /// Show or set the rules by which this store forgets points
 ///

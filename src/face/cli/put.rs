@@ -3,10 +3,10 @@
 use clap::Args;
 use serde_json::{Value, json};
 
-use crate::error::{Error, Result};
 use crate::face::cli::context::Context;
 use crate::face::cli::exit::Exit;
 use crate::face::cli::input;
+use crate::{Error, Result};
 
 /// Put a record in place of what is under its key
 ///

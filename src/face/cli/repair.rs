@@ -5,12 +5,10 @@ use std::path::PathBuf;
 use clap::Args;
 use serde_json::json;
 
-use crate::engine::repair::RepairReport;
-use crate::engine::store::Store;
-use crate::error::{Error, ErrorKind, Result};
 use crate::face::cli::context::Context;
 use crate::face::cli::exit::Exit;
 use crate::face::summary::{counted, show_bytes};
+use crate::{Error, ErrorKind, RepairReport, Result, Store};
 
 /// Make a new store of all that is sound in a damaged one, and say what is lost
 ///

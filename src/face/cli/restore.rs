@@ -4,14 +4,11 @@ use std::collections::BTreeMap;
 
 use clap::Args;
 
-use crate::error::Result;
 use crate::face::cli::context::Context;
 use crate::face::cli::exit::Exit;
 use crate::face::cli::output::Output;
 use crate::face::summary::counted;
-use crate::recovery::diff::Counts;
-use crate::recovery::points::selector::Selector;
-use crate::recovery::restore::plan::{RestoreOptions, RestorePlan, RestoreReport};
+use crate::{Counts, RestoreOptions, RestorePlan, RestoreReport, Result, Selector};
 
 /// Go back to a restore point, in one transaction
 ///

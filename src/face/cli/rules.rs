@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::Args;
 
 use crate::face::cli::value::{Count, Span, Whole};
-use crate::recovery::retention::{Policy, TagRule};
+use crate::{Policy, TagRule};
 
 /// Hands the list of rules to another macro, so that the service and `point policy` know the same ones.
 macro_rules! with_rules {

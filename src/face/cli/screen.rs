@@ -7,12 +7,10 @@ use jiff::Timestamp;
 use serde_json::Value;
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
-use crate::clock::{Clock, SystemClock, show_time};
 use crate::duration;
 use crate::engine::records::{KeyRange, scan_rows};
 use crate::engine::schema::Table;
-use crate::engine::store::Store;
-use crate::error::Result;
+use crate::{Clock, Result, Store, SystemClock, show_time};
 
 /// The width of a terminal that does not say how wide it is.
 const WIDTH: usize = 80;

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use signal_hook::consts::{SIGINT, SIGTERM};
 
-use crate::error::Result;
+use crate::Result;
 
 /// What is noted: Ctrl-C, the end that a supervisor asks for, and a terminal that goes away.
 #[cfg(unix)]

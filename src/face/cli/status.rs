@@ -3,19 +3,12 @@
 use clap::Args;
 use serde::Serialize;
 
-use crate::clock::show_time;
 use crate::duration;
-use crate::engine::store::Store;
-use crate::error::Result;
 use crate::face::cli::context::Context;
 use crate::face::cli::exit::Exit;
 use crate::face::cli::output::Output;
 use crate::face::summary::{Copy, Summary, Weight, counted, history_weight, live_weight, show_bytes};
-use crate::recovery::check::last_drill::LastDrill;
-use crate::recovery::points::point::Point;
-use crate::recovery::sessions::crash::Crash;
-use crate::recovery::sessions::session::Session;
-use crate::state::queue::TaskState;
+use crate::{Crash, LastDrill, Point, Result, Session, Store, TaskState, show_time};
 
 /// Show what the store holds
 #[derive(Debug, Args)]

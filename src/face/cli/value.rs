@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use crate::duration;
-use crate::error::{Error, Result};
+use crate::{Error, Result};
 
 /// A length of time, or off.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]

@@ -4,12 +4,7 @@ use std::num::NonZeroUsize;
 
 use clap::Args;
 
-use crate::engine::view::View;
-use crate::error::{Error, Result};
-use crate::state::audit::Entry;
-use crate::state::chat::{ChatFilter, Message};
-use crate::state::ids::BotId;
-use crate::state::page::Page;
+use crate::{BotId, ChatFilter, Entry, Error, Message, Page, Result, View};
 
 /// Messages and entries that are read at a time.
 const PAGE: usize = 256;

@@ -8,8 +8,6 @@ use parking_lot::RwLock;
 use tokio::sync::{Semaphore, watch};
 
 use crate::engine::notice::Commits;
-use crate::engine::store::Store;
-use crate::error::{Error, ErrorKind, Result};
 use crate::face::http::access::Access;
 use crate::face::http::metrics::Metrics;
 use crate::face::http::places::Places;
@@ -18,6 +16,7 @@ use crate::face::http::recovery::StatusCache;
 use crate::face::http::state::Jobs;
 use crate::face::http::token::Token;
 use crate::face::instance::Instance;
+use crate::{Error, ErrorKind, Result, Store};
 
 /// So many calls work on the store at the same time; writers among them share their syncs.
 const CALLS_AT_ONCE: usize = 64;

@@ -7,7 +7,7 @@ use std::str::FromStr;
 
 use serde::Deserialize;
 
-use crate::error::{Error, Result};
+use crate::{Error, Result};
 
 /// No name in the DNS is longer, in bytes.
 const LONGEST_NAME: usize = 253;

@@ -7,11 +7,11 @@ use axum::extract::{FromRequest, Request};
 use axum::http::{StatusCode, header};
 use serde_json::Value;
 
-use crate::error::{Error, ErrorKind};
 use crate::face::http::app::App;
 use crate::face::http::members::Members;
 use crate::face::http::problem::Problem;
 use crate::json;
+use crate::{Error, ErrorKind};
 
 /// The whole body must have come by then.
 const BODY_WITHIN: Duration = Duration::from_secs(60);

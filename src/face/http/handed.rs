@@ -3,7 +3,7 @@
 
 use axum::extract::{FromRequest, Request};
 
-use crate::error::Result;
+use crate::Result;
 use crate::face::http::app::App;
 use crate::face::http::body;
 use crate::face::http::members::Members;

@@ -15,12 +15,12 @@ use serde_json::Value;
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
 
+use crate::ExportOptions;
 use crate::face::http::access::Access;
 use crate::face::http::app::{App, Limits, Live};
 use crate::face::http::places::Places;
 use crate::face::http::routes;
 use crate::face::instance::{Instance, Setup};
-use crate::transfer::archive::ExportOptions;
 
 /// After so many requests the store is made anew, so that it stays small.
 const REQUESTS: u32 = 256;

@@ -12,7 +12,7 @@ use jiff::Timestamp;
 use serde_json::{Map, Value};
 
 use crate::clock::parse_time;
-use crate::error::{Error, Result};
+use crate::{Error, Result};
 
 /// The members of a body that have not been read yet.
 #[derive(Debug, Default)]

@@ -13,14 +13,11 @@ use parking_lot::Mutex;
 use crate::engine::records::Records;
 use crate::engine::reserve::free_space;
 use crate::engine::schema::CollectionId;
-use crate::error::Result;
 use crate::face::http::app::App;
 use crate::face::http::operations::checks;
 use crate::face::http::problem::{Answer, Problem};
 use crate::face::http::recovery::facts;
-use crate::recovery::check::last_drill::Rehearsed;
-use crate::recovery::upkeep::scheduler::Work;
-use crate::state::queue::TaskState;
+use crate::{Rehearsed, Result, TaskState, Work};
 
 /// The upper ends of the stretches that durations are counted in, in seconds.
 const STRETCHES: [f64; 9] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 0.5, 2.5, 10.0];

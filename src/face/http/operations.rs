@@ -10,7 +10,6 @@ use axum::routing::get;
 use serde::Serialize;
 
 use crate::duration;
-use crate::error::{Error, ErrorKind};
 use crate::face::http::app::App;
 use crate::face::http::problem::Answer;
 use crate::face::http::route::Kind::{Map, Of, Word};
@@ -18,6 +17,7 @@ use crate::face::http::route::{Gives, OK, Route, Takes, needed};
 use crate::face::http::shapes::READY_CHECK;
 use crate::face::http::{metrics, openapi};
 use crate::face::instance::Instance;
+use crate::{Error, ErrorKind};
 
 /// A file that is closed for less long, until it is opened again, is no reason to end the process.
 const NOT_LIVE_AFTER: Duration = Duration::from_secs(1);

@@ -4,7 +4,7 @@ use axum::http::{HeaderName, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
-use crate::error::{Error, ErrorKind};
+use crate::{Error, ErrorKind};
 
 /// What clients are told of a fault of the machine: the message of the operating system names paths.
 const NOT_SHOWN: &str = "the store could not be read or written; the service's log says why";

@@ -5,10 +5,9 @@ use axum::http::request::Parts;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use crate::error::{Error, Result};
 use crate::face::http::app::App;
 use crate::face::http::problem::Problem;
-use crate::recovery::points::selector::Selector;
+use crate::{Error, Result, Selector};
 
 /// How long a page is unless it is said.
 const PAGE: usize = 100;

@@ -16,7 +16,7 @@ use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio_io_timeout::TimeoutStream;
 
-use crate::error::Result;
+use crate::Result;
 use crate::face::http::app::{App, Live, told};
 use crate::face::http::date;
 use crate::face::http::listen::Listener;

@@ -3,8 +3,7 @@
 
 use crate::face::http::route::Kind::{Any, Flag, List, Map, Number, Object, Of, Text, Time, Word};
 use crate::face::http::route::{Kind, Member, Shape, needed, nullable, sometimes};
-use crate::state::audit::Level;
-use crate::state::queue::{Priority, TaskState};
+use crate::{Level, Priority, TaskState};
 
 /// A list of texts.
 pub(super) const TEXTS: Kind = List(&Text);

@@ -5,9 +5,9 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::middleware::Next;
 use subtle::ConstantTimeEq;
 
-use crate::error::{Error, Result};
 use crate::face::http::app::App;
 use crate::face::http::problem::{Answer, Problem};
+use crate::{Error, Result};
 
 /// Shorter ones can be guessed.
 const SHORTEST: usize = 16;

@@ -5,12 +5,10 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 
-use crate::engine::store::Store;
-use crate::error::{ErrorKind, Result};
 use crate::face::instance::steward::Steward;
 use crate::recovery::upkeep::background::{Background, Stop};
-use crate::recovery::upkeep::scheduler::{Work, note};
-use crate::transfer::archive::ArchiveSchedule;
+use crate::recovery::upkeep::scheduler::note;
+use crate::{ArchiveSchedule, ErrorKind, Result, Store, Work};
 
 /// How often it looks whether one is due.
 const TICK: Duration = Duration::from_secs(1);

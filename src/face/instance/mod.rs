@@ -25,13 +25,12 @@ use self::room::Room;
 use self::steward::Steward;
 use self::webhook::Webhook;
 use crate::clock;
-use crate::engine::store::Store;
-use crate::error::{Error, ErrorKind, Result};
-use crate::recovery::retention::Policy;
-use crate::recovery::upkeep::keeper::Keeper;
-use crate::recovery::upkeep::scheduler::{Health, Schedule, Scheduler};
-use crate::transfer::archive::{ArchivePolicy, ArchiveSchedule, ExportOptions, Outside};
+use crate::transfer::archive::Outside;
 use crate::transfer::archives;
+use crate::{
+    ArchivePolicy, ArchiveSchedule, Error, ErrorKind, ExportOptions, Health, Keeper, Policy, Result, Schedule,
+    Scheduler, Store,
+};
 
 /// Between automatic backups when there are none by themselves: what a client's own asking goes by.
 const INTERVAL: Duration = Duration::from_secs(10 * 60);

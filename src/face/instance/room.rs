@@ -4,8 +4,7 @@
 use std::path::Path;
 
 use crate::engine::reserve::free_space;
-use crate::engine::store::Store;
-use crate::error::{Error, ErrorKind, Result};
+use crate::{Error, ErrorKind, Result, Store};
 
 /// A point may need this much: the pages of its commit twice, and the file's next step of growth.
 pub(crate) const MIN_FREE: u64 = 16 << 20;

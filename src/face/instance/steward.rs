@@ -9,14 +9,11 @@ use std::sync::{Arc, OnceLock};
 use parking_lot::RwLock;
 use serde_json::json;
 
-use crate::clock::{Clock, show_time};
-use crate::engine::store::Store;
-use crate::error::Result;
 use crate::face::instance::Setup;
 use crate::face::instance::room::Room;
 use crate::face::instance::webhook::Webhook;
 use crate::face::shell::shell;
-use crate::recovery::upkeep::scheduler::{Attendant, Work};
+use crate::{Attendant, Clock, Result, Store, Work, show_time};
 
 /// Looks after one store.
 #[derive(Debug)]

@@ -7,12 +7,10 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use crate::duration;
-use crate::engine::store::Store;
-use crate::error::Result;
 use crate::face::cli::doctor::line::Line;
-use crate::recovery::events::event::{Event, EventKind};
 use crate::transfer::archive::Outside;
 use crate::transfer::archives;
+use crate::{Event, EventKind, Result, Store};
 
 /// The newest archive, how old it is, and whether it would be lost together with the store.
 pub(super) fn outside(store: &Store, events: &[Event], folder: Option<&Path>, interval: Duration) -> Result<Line> {

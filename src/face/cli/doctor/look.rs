@@ -6,17 +6,11 @@ use crate::duration;
 use crate::engine::open;
 use crate::engine::presence::Presence;
 use crate::engine::reserve::free_space;
-use crate::engine::store::Store;
-use crate::engine::view::View;
-use crate::error::Result;
 use crate::face::cli::doctor::line::Line;
 use crate::face::summary::{counted, show_bytes};
-use crate::recovery::events::event::{Event, EventKind};
 use crate::recovery::guard::is_running;
-use crate::recovery::points::point::Point;
-use crate::recovery::sessions::crash::Crash;
-use crate::recovery::sessions::session::{Session, SessionState};
 use crate::recovery::upkeep::auto_backup::changed_since_last_live_point;
+use crate::{Crash, Event, EventKind, Point, Result, Session, SessionState, Store, View, show_time};
 
 /// Drills should not be longer ago.
 const DRILL_EVERY: Duration = Duration::from_secs(30 * 24 * 60 * 60);
@@ -84,7 +78,7 @@ pub(super) fn points(live: &[&Point]) -> Line {
         return Line::ok("points", "none yet");
     };
     let count = counted(live.len() as u64, "restore point");
-    let [from, to] = [oldest, newest].map(|point| crate::clock::show_time(point.timestamp));
+    let [from, to] = [oldest, newest].map(|point| show_time(point.timestamp));
     let shown = format!("{count}, from {from} to {to}");
     if partial.is_empty() {
         Line::ok("points", shown)
@@ -133,7 +127,7 @@ pub(super) fn work(events: &[Event]) -> Line {
     ];
     for (what, failure, success) in pairs {
         if let Some(event) = failed(&failure, &success) {
-            let at = crate::clock::show_time(event.at);
+            let at = show_time(event.at);
             let why = event.details.get("error").and_then(|why| why.as_str()).unwrap_or("see hivekeep log").to_owned();
             let what = format!("{what} failed at {at} and has not worked since: {why}");
             return Line::warn("work", what, "see hivekeep log");
@@ -182,7 +176,7 @@ pub(super) fn clock(store: &Store, named: &[Point], sessions: &[Session]) -> Lin
     let later =
         sealed.clone().zip(sealed.skip(1)).find(|(newer, older)| *older > crate::clock::after(*newer, CLOCK_SLACK));
     if let Some((newer, older)) = later {
-        let at = crate::clock::show_time(newer);
+        let at = show_time(newer);
         let by = duration::show(duration::since(newer, older));
         return Line::warn("clock", format!("it was set back by {by} before {at}"), advice);
     }
@@ -204,7 +198,7 @@ pub(super) fn sharing(store: &Store) -> Result<Line> {
 /// Whether a process died.
 pub(super) fn sessions(store: &Store, view: &View, sessions: &[Session]) -> Result<Line> {
     if let Some(crash) = store.crash()? {
-        let (program, alive) = (&crash.session.program, crate::clock::show_time(crash.session.alive_at));
+        let (program, alive) = (&crash.session.program, show_time(crash.session.alive_at));
         let what = format!("a process crashed: {program}, last alive {alive}; {}", crash.outcome());
         return Ok(Line::warn("sessions", what, Crash::ADVICE));
     }

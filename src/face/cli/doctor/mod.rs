@@ -17,12 +17,10 @@ use serde_json::json;
 
 use self::line::{Line, Verdict};
 use crate::duration;
-use crate::engine::point::Origin;
-use crate::error::{ErrorKind, Result};
 use crate::face::cli::context::Context;
 use crate::face::cli::exit::Exit;
 use crate::face::cli::output::Output;
-use crate::state::page::Page;
+use crate::{ErrorKind, Origin, Page, Result};
 
 /// Events that are looked through for what failed, and for archives, newest first.
 const EVENTS: usize = 1_000;

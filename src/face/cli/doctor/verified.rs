@@ -3,13 +3,11 @@
 use std::time::Duration;
 
 use crate::duration;
-use crate::engine::check::CheckReport;
 use crate::engine::open;
 use crate::engine::schema::Table;
-use crate::engine::store::Store;
-use crate::error::{ErrorKind, Result};
 use crate::face::cli::doctor::line::Line;
 use crate::face::summary::counted;
+use crate::{CheckReport, ErrorKind, Result, Store};
 
 /// So many rows are verified when not everything is: about a tenth of a second.
 const ROWS: u64 = 20_000;

@@ -2,10 +2,9 @@
 
 use clap::Args;
 
-use crate::error::Result;
 use crate::face::cli::context::Context;
 use crate::face::cli::exit::Exit;
-use crate::transfer::drill::drill_bot;
+use crate::{Result, drill_bot};
 
 /// Be a bot of a drill, until it is killed: it writes to the store, which has to be a copy
 #[derive(Debug, Args)]

@@ -13,8 +13,6 @@ use clap::Args;
 
 pub(super) use self::bot::DrillBot;
 use self::screen::Screen;
-use crate::engine::store::Store;
-use crate::error::{Error, Result};
 use crate::face::cli::context::Context;
 use crate::face::cli::exit::Exit;
 use crate::face::cli::output::Output;
@@ -22,8 +20,7 @@ use crate::face::cli::screen::Cell;
 use crate::face::cli::signals::code_of;
 use crate::face::cli::table::Columns;
 use crate::face::summary::show_bytes;
-use crate::transfer::drill::targets::{Disaster, DrillTarget};
-use crate::transfer::drill::{DrillOptions, DrillReport, DrillScenario};
+use crate::{Disaster, DrillOptions, DrillReport, DrillScenario, DrillTarget, Error, Result, Store};
 
 /// Rehearse disasters on a copy of the store, and measure what they cost
 ///

@@ -5,12 +5,11 @@ use std::sync::atomic::{AtomicI32, Ordering};
 
 use indicatif::ProgressBar;
 
-use crate::error::Result;
 use crate::face::cli::output::Output;
 use crate::face::cli::progress;
 use crate::face::cli::signals::Signals;
 use crate::text::printable;
-use crate::transfer::drill::DrillWatch;
+use crate::{DrillWatch, Result};
 
 /// A line for each thing that is done, with a bar below it on a terminal.
 pub(super) struct Screen {

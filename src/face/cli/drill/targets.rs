@@ -3,9 +3,8 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use crate::error::{Error, Result};
 use crate::files;
-use crate::transfer::drill::targets::{Disaster, DrillTarget};
+use crate::{Disaster, DrillTarget, Error, Result};
 
 /// Reads `file_lost=2m/10m`.
 pub(super) fn target(text: &str) -> Result<(Disaster, DrillTarget)> {

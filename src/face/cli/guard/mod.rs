@@ -16,15 +16,13 @@ use serde::Serialize;
 
 use self::child::Ended;
 use crate::duration;
-use crate::engine::point::PointId;
-use crate::error::{Error, Result};
 use crate::face::cli::context::Context;
 use crate::face::cli::exit::Exit;
 use crate::face::cli::signals::{Signals, code_of};
 use crate::face::shell::shell;
 use crate::face::summary::counted;
-use crate::recovery::diff::Counts;
-use crate::recovery::guard::{self as library, GuardOptions, RollBack};
+use crate::recovery::guard as library;
+use crate::{Counts, Error, GuardOptions, PointId, Result, RollBack};
 
 /// Between two tries of a check that failed.
 const CHECK_EVERY: Duration = Duration::from_millis(500);

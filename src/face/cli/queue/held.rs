@@ -6,13 +6,12 @@ use clap::Args;
 use serde_json::Value;
 
 use crate::duration;
-use crate::error::Result;
 use crate::face::cli::context::Context;
 use crate::face::cli::exit::Exit;
 use crate::face::cli::input;
 use crate::face::cli::queue::change;
-use crate::state::ids::{TaskId, Token};
-use crate::state::queue::{NO_REASON, Retry};
+use crate::state::queue::NO_REASON;
+use crate::{Result, Retry, TaskId, Token};
 
 /// Make a claim last longer, from now
 #[derive(Debug, Args)]

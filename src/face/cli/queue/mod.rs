@@ -19,14 +19,9 @@ use self::memory::Memory;
 use self::purge::Purge;
 use self::push::{Assign, Claim, Push, Unassign};
 use self::why::Why;
-use crate::engine::view::View;
-use crate::engine::write::WriteTx;
-use crate::error::Result;
 use crate::face::cli::context::Context;
 use crate::face::cli::exit::Exit;
-use crate::recovery::points::selector::Selector;
-use crate::state::ids::TaskId;
-use crate::state::queue::{Task, TaskState};
+use crate::{Result, Selector, Task, TaskId, TaskState, View, WriteTx};
 
 /// Tasks that are read at a time.
 const PAGE: usize = 256;

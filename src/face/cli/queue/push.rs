@@ -6,15 +6,16 @@ use clap::Args;
 use jiff::Timestamp;
 use serde::Serialize;
 
-use crate::clock::{parse_time, show_time};
+use crate::clock::parse_time;
 use crate::duration;
-use crate::error::{Error, Result};
 use crate::face::cli::context::Context;
 use crate::face::cli::exit::Exit;
 use crate::face::cli::input;
 use crate::face::cli::queue::change;
-use crate::state::ids::{BotId, TaskId};
-use crate::state::queue::{Claim as Taken, ClaimOptions, ClaimOwner, Enqueued, NewTask, Priority, Task, TaskState};
+use crate::{
+    BotId, Claim as Taken, ClaimOptions, ClaimOwner, Enqueued, Error, NewTask, Priority, Result, Task, TaskId,
+    TaskState, show_time,
+};
 
 /// Put a task into the queue; prints its id
 ///

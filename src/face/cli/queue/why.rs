@@ -2,11 +2,9 @@
 
 use clap::Args;
 
-use crate::error::Result;
 use crate::face::cli::context::Context;
 use crate::face::cli::exit::Exit;
-use crate::state::ids::{BotId, TaskId};
-use crate::state::queue::ClaimOptions;
+use crate::{BotId, ClaimOptions, Result, TaskId};
 
 /// Say why a task is not claimed, or who may claim it
 ///

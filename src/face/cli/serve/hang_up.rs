@@ -1,7 +1,7 @@
 //! A terminal that goes away, and a program that rotates logs, send SIGHUP. It ends no service: nobody would start it again,
 //! and the next start would tell of a crash.
 
-use crate::error::Result;
+use crate::Result;
 
 /// From now on the signal ends nothing, also before the service is there to do something about it.
 ///

@@ -7,13 +7,13 @@ use clap::Args;
 use clap::builder::FalseyValueParser;
 use serde::Deserialize;
 
-use crate::error::{Error, Result};
 use crate::face::cli::rules::{Rules, with_rules};
 use crate::face::cli::serve::value::Size;
 use crate::face::cli::value::{Count, Span, Whole};
 use crate::face::http::{AllowedHost, Origin};
 use crate::face::instance::webhook::Webhook;
 use crate::files;
+use crate::{Error, Result};
 
 /// Defines the options: rules of retention, other values, then lists, then switches.
 macro_rules! knobs {

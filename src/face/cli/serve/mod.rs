@@ -22,14 +22,12 @@ use serde_json::json;
 use self::knobs::Knobs;
 use self::settings::Settings;
 use crate::duration;
-use crate::engine::store::Store;
-use crate::error::{Error, ErrorKind, Result};
 use crate::face::cli::context::Context;
 use crate::face::cli::exit::Exit;
 use crate::face::http::{self, Listener, Live, Renew, Served};
 use crate::face::instance::Instance;
 use crate::face::summary::Summary;
-use crate::recovery::sessions::session::{Session, SessionState};
+use crate::{Error, ErrorKind, Result, Session, SessionState, Store};
 
 /// Open the store, or create it, and serve it over HTTP until stopped
 ///

@@ -5,8 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 #[cfg(not(feature = "age"))]
-use crate::error::Error;
-use crate::error::Result;
+use crate::Error;
 #[cfg(feature = "age")]
 use crate::face::cli::input;
 use crate::face::cli::rules::{Rules, shown_rules};
@@ -18,8 +17,7 @@ use crate::face::instance::Setup;
 use crate::face::instance::room::MIN_FREE;
 use crate::face::instance::webhook::Webhook;
 use crate::files;
-use crate::recovery::retention::Policy;
-use crate::transfer::archive::ExportOptions;
+use crate::{ExportOptions, Policy, Result};
 
 /// Where the token may stand instead of in a file. No option holds it: everybody can see what was typed.
 const TOKEN: &str = "HIVEKEEP_TOKEN";

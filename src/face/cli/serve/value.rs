@@ -5,8 +5,8 @@ use std::str::FromStr;
 
 use serde::Deserialize;
 
-use crate::error::{Error, Result};
 use crate::face::cli::value::Written;
+use crate::{Error, Result};
 
 /// A number of bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]

@@ -4,12 +4,10 @@ use axum::Json;
 use axum::extract::State;
 use serde_json::{Value, json};
 
-use crate::clock::show_time;
-use crate::error::Result;
 use crate::face::http::app::App;
 use crate::face::http::handed::Handed;
 use crate::face::http::problem::Answer;
-use crate::recovery::backups::{BackupRequest, Kind};
+use crate::{BackupRequest, Kind, Result, show_time};
 
 pub(super) async fn backup(State(app): State<App>, handed: Handed) -> Answer<Json<Value>> {
     let request = request(handed)?;

@@ -4,11 +4,11 @@ use axum::Json;
 use axum::extract::State;
 use serde_json::{Value, json};
 
-use crate::clock::show_time;
 use crate::face::http::app::App;
 use crate::face::http::problem::Answer;
 use crate::face::http::query::Query;
 use crate::face::http::recovery::shape::Listed;
+use crate::show_time;
 
 /// How many are listed unless it is said.
 const LIMIT: u64 = 100;

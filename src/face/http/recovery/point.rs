@@ -4,19 +4,14 @@ use axum::Json;
 use axum::extract::State;
 use serde_json::{Value, json};
 
-use crate::clock::show_time;
-use crate::engine::store::Store;
-use crate::error::{Error, ErrorKind, Result};
 use crate::face::http::app::App;
 use crate::face::http::handed::Handed;
 use crate::face::http::members::is_empty;
 use crate::face::http::problem::Answer;
 use crate::face::http::query::Name;
 use crate::face::http::recovery::shape::Details;
-use crate::recovery::backups::Kind;
-use crate::recovery::points::point::{Point, PointRequest};
-use crate::recovery::points::selector::Selector;
 use crate::state::documents::Prepared;
+use crate::{Error, ErrorKind, Kind, Point, PointRequest, Result, Selector, Store, show_time};
 
 /// Under which names the three kinds of documents are handed over.
 const DOCUMENTS: [(&str, Kind); 3] =

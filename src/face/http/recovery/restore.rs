@@ -4,15 +4,12 @@ use axum::Json;
 use axum::extract::State;
 use serde_json::{Value, json};
 
-use crate::clock::show_time;
-use crate::engine::store::Store;
-use crate::error::Result;
 use crate::face::http::app::App;
 use crate::face::http::body::Object;
 use crate::face::http::members::Members;
 use crate::face::http::problem::Answer;
 use crate::face::http::query::Name;
-use crate::recovery::restore::plan::RestoreOptions;
+use crate::{RestoreOptions, Result, Store, show_time};
 
 /// What a restore is asked for.
 struct Wanted {

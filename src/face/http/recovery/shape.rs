@@ -6,9 +6,8 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::engine::records::Records;
-use crate::error::Result;
-use crate::recovery::backups::{Backup, BackupOf, Kind, backup_row};
-use crate::recovery::points::point::Point;
+use crate::recovery::backups::backup_row;
+use crate::{Backup, BackupOf, Kind, Point, Result};
 
 /// A backup in a list.
 #[derive(Clone, Debug, Serialize)]

@@ -4,9 +4,9 @@ use axum::Json;
 use axum::extract::State;
 use serde_json::{Value, json};
 
-use crate::clock::show_time;
 use crate::face::http::app::App;
 use crate::face::http::problem::Answer;
+use crate::show_time;
 
 /// What comes in the body does not matter: there was none to read before either.
 pub(super) async fn mark(State(app): State<App>) -> Answer<Json<Value>> {

@@ -14,19 +14,12 @@ use serde::Serialize;
 use crate::engine::epoch::Epochs;
 use crate::engine::records::Records;
 use crate::engine::schema::{CollectionId, Table};
-use crate::engine::store::Store;
-use crate::engine::view::View;
-use crate::error::Result;
 use crate::face::http::app::App;
 use crate::face::http::problem::Answer;
 use crate::face::http::recovery::shape::{Listed, Shown};
 use crate::face::instance::Instance;
 use crate::face::summary::Copy;
-use crate::recovery::backups::Kind;
-use crate::recovery::check::last_drill::LastDrill;
-use crate::recovery::points::point::Point;
-use crate::recovery::sessions::crash::Crash;
-use crate::state::queue::TaskCounts;
+use crate::{Crash, Kind, LastDrill, Point, Result, Store, TaskCounts, View};
 
 /// Bytes in what the replaced service called a megabyte.
 const MEBIBYTE: f64 = 1_048_576.0;

@@ -13,16 +13,13 @@ use jiff::Timestamp;
 use parking_lot::Mutex;
 use serde_json::{Value, json};
 
-use crate::clock::show_time;
-use crate::engine::check::CheckReport;
-use crate::error::{Error, Result};
 use crate::face::http::app::App;
 use crate::face::http::problem::Answer;
 use crate::face::http::query::Name;
 use crate::face::http::route::{Gives, OK, Route, Takes};
 use crate::face::http::shapes::JOB;
 use crate::face::instance::Instance;
-use crate::recovery::upkeep::scheduler::{Attendant, Work};
+use crate::{Attendant, CheckReport, Error, Result, Work, show_time};
 
 /// So many jobs are remembered.
 const REMEMBERED: usize = 16;

@@ -9,16 +9,14 @@ use axum::{Extension, Json};
 use serde::Serialize;
 use tokio::time::timeout_at;
 
-use crate::engine::store::Store;
-use crate::error::{Error, ErrorKind, Result};
 use crate::face::http::app::App;
 use crate::face::http::body::Object;
 use crate::face::http::members::Members;
 use crate::face::http::peer::Peer;
 use crate::face::http::problem::{Answer, Problem};
 use crate::face::parcel::Parcel;
-use crate::state::ids::BotId;
-use crate::state::queue::{Claim, ClaimOptions, ClaimOwner, is_over};
+use crate::state::queue::is_over;
+use crate::{BotId, Claim, ClaimOptions, ClaimOwner, Error, ErrorKind, Result, Store};
 
 /// Nobody waits longer: what stands between client and service would cut the connection.
 const LONGEST_WAIT: Duration = Duration::from_secs(60);

@@ -7,9 +7,6 @@ use axum::response::IntoResponse;
 use axum::routing::{get, post};
 use serde_json::{Value, json};
 
-use crate::engine::epoch::Epoch;
-use crate::engine::store::Store;
-use crate::error::{Error, Result};
 use crate::face::http::app::App;
 use crate::face::http::body::Object;
 use crate::face::http::problem::Answer;
@@ -17,9 +14,7 @@ use crate::face::http::query::{Listed, Name, Query};
 use crate::face::http::route::Kind::{Flag, List, Number, Of, Text};
 use crate::face::http::route::{CURSOR, Gives, LIMIT, NEXT, OK, Route, Takes, member, needed};
 use crate::face::http::shapes::{self, CHANGE, COUNTS_BY_COLLECTION, TAGS, TEXTS};
-use crate::recovery::points::point::{Point, PointRequest};
-use crate::recovery::points::selector::Selector;
-use crate::recovery::restore::plan::RestoreOptions;
+use crate::{Epoch, Error, Point, PointRequest, RestoreOptions, Result, Selector, Store};
 
 /// The answer to whatever makes or changes a point.
 const POINT: Gives = Gives::Of(&shapes::POINT);

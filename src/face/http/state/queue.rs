@@ -11,8 +11,6 @@ use serde::Serialize;
 use serde_json::json;
 
 use crate::duration;
-use crate::engine::write::WriteTx;
-use crate::error::{Error, Result};
 use crate::face::http::app::App;
 use crate::face::http::body::Object;
 use crate::face::http::members::Members;
@@ -25,8 +23,8 @@ use crate::face::http::route::{
 use crate::face::http::shapes::{self, CLAIM, TEXTS};
 use crate::face::http::state::claim::claim;
 use crate::face::http::state::reading::read;
-use crate::state::ids::{BotId, TaskId, Token};
-use crate::state::queue::{ClaimOptions, Enqueued, NO_REASON, NewTask, Retry, Task, TaskState};
+use crate::state::queue::NO_REASON;
+use crate::{BotId, ClaimOptions, Enqueued, Error, NewTask, Result, Retry, Task, TaskId, TaskState, Token, WriteTx};
 
 /// The answer of whatever shows or changes a task: the task as it is now.
 const TASK: Gives = Gives::Of(&shapes::TASK);

@@ -8,13 +8,10 @@ use serde::Serialize;
 use crate::engine::digest::hex;
 use crate::engine::records::{KeyRange, Records, Row};
 use crate::engine::schema::CollectionId;
-use crate::engine::view::View;
-use crate::error::Result;
 use crate::face::http::app::App;
 use crate::face::http::problem::Answer;
 use crate::face::http::query::Query;
-use crate::recovery::points::resolve::Resolved;
-use crate::recovery::points::selector::Selector;
+use crate::{Resolved, Result, Selector, View, show_time};
 
 /// Says which point an answer is as of: its id, or the time of its commit.
 const POINT: HeaderName = HeaderName::from_static("hivekeep-point");
@@ -41,7 +38,7 @@ pub(super) async fn read<R: Serialize + Send + 'static>(
         .await?;
     let mut response = Json(read).into_response();
     if let Some(Resolved::Point { id, at, off, .. }) = point {
-        let name = if id.is_empty() { crate::clock::show_time(at) } else { id };
+        let name = if id.is_empty() { show_time(at) } else { id };
         note(&mut response, POINT, &name);
         note(&mut response, OFF, &off.as_secs().to_string());
     }

@@ -11,7 +11,6 @@ use serde_json::{Value, json};
 
 use crate::engine::records::KeyRange;
 use crate::engine::schema::CollectionId;
-use crate::error::{Error, Result};
 use crate::face::http::app::App;
 use crate::face::http::body::{Json as Given, Object};
 use crate::face::http::members::Members;
@@ -21,11 +20,8 @@ use crate::face::http::route::Kind::{Any, Flag, List, Number, Object as Map, Of,
 use crate::face::http::route::{AT, CURSOR, Gives, LIMIT, Member, NEXT, OK, Route, Takes, member, needed};
 use crate::face::http::shapes::{ASSIGNMENT, ENTRY, EVENT, MESSAGE};
 use crate::face::http::state::reading::{page, read};
-use crate::state::audit::{Level, NewEntry};
-use crate::state::chat::{ChatFilter, NewMessage};
-use crate::state::ids::BotId;
-use crate::state::page::Page;
 use crate::state::show::Show;
+use crate::{BotId, ChatFilter, Error, Event, Level, NewEntry, NewMessage, Page, Result};
 
 /// The order of what is numbered.
 const OLDEST: Member = member("oldest", Flag, "the oldest first; the newest unless set");
@@ -207,7 +203,7 @@ async fn entries(State(app): State<App>, query: Query) -> Answer {
 async fn events(State(app): State<App>, query: Query) -> Answer {
     app.read(move |store| {
         let view = store.view()?;
-        let with_number = |event: crate::recovery::events::event::Event| {
+        let with_number = |event: Event| {
             let mut shown = json!({"sequence": event.sequence});
             if let (Value::Object(shown), Value::Object(event)) = (&mut shown, json!(event)) {
                 shown.extend(event);

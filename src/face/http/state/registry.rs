@@ -7,10 +7,8 @@ use axum::response::IntoResponse;
 use axum::routing::{get, post};
 use serde_json::{Map, Value, json};
 
-use crate::clock::show_time;
 use crate::engine::records::KeyRange;
 use crate::engine::schema::CollectionId;
-use crate::error::{Error, Result};
 use crate::face::http::app::App;
 use crate::face::http::body::Object;
 use crate::face::http::members::Members;
@@ -20,8 +18,7 @@ use crate::face::http::route::Kind::{Flag, List, Number, Object as Members_, Of,
 use crate::face::http::route::{AT, CURSOR, Gives, LIMIT, NEXT, OK, Route, TIMESTAMP, Takes, member, needed};
 use crate::face::http::shapes::{BOT, TEXTS};
 use crate::face::http::state::reading::{page, read};
-use crate::state::ids::BotId;
-use crate::state::registry::Bot;
+use crate::{Bot, BotId, Error, Result, show_time};
 
 /// The routes.
 pub(in crate::face::http) const ROUTES: &[Route] = &[
