@@ -69,7 +69,8 @@
 //! 3. `state`: what the records mean: bots, tasks, messages, documents.
 //! 4. `recovery`: points, restores, differences, backups, retention, sessions.
 //! 5. `transfer`: taking state over from other programs, and archives that outlive the file.
-//! 6. `face`: the command line and the service.
+//! 6. `service`: the store with all that works beside it while a service runs.
+//! 7. `face`: the command line, HTTP, and the library for async programs.
 //!
 //! # Durability
 //!
@@ -117,17 +118,14 @@ mod error;
 #[cfg(any(feature = "cli", feature = "tokio"))]
 mod face;
 mod files;
-#[cfg(any(fuzzing, test))]
-pub mod fuzzing;
 pub mod json;
 mod limits;
-#[cfg(feature = "parts")]
-#[doc(hidden)]
-pub mod parts;
-#[cfg(any(fuzzing, test))]
-mod proof;
 mod recovery;
+#[cfg(feature = "cli")]
+mod service;
 mod state;
+#[cfg(any(fuzzing, test, feature = "parts"))]
+mod testkit;
 mod text;
 #[cfg(feature = "transfer")]
 mod transfer;
@@ -192,6 +190,11 @@ pub use state::queue::{
     Task, TaskCounts, TaskPage, TaskState, Why,
 };
 pub use state::registry::{Bot, Registry};
+#[cfg(any(fuzzing, test))]
+pub use testkit::fuzzing;
+#[cfg(feature = "parts")]
+#[doc(hidden)]
+pub use testkit::parts;
 #[cfg(feature = "transfer")]
 pub use transfer::adopt::report::{AdoptProblem, AdoptReport, AdoptSkipped, AdoptThing, AdoptedFile};
 #[cfg(feature = "transfer")]

@@ -10,18 +10,20 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// From the top. A layer imports itself and those before it; those in one line do not import each other.
-const LAYERS: [&[&str]; 7] = [
+const LAYERS: [&[&str]; 8] = [
     &["error", "clock", "duration", "json", "limits", "text"],
     &["files"],
     &["engine"],
     &["state"],
     &["recovery"],
     &["transfer"],
+    &["service"],
     &["face"],
 ];
 
-/// Stand outside of the layers: the tour, the program, the doors for the fuzzer and the benchmarks, and the disk that fails.
-const FREE: [&str; 5] = ["lib", "main", "fuzzing", "parts", "proof"];
+/// Stand outside of the layers: the tour, the program, and the tools of tests, which every test may import.
+const FREE: [&str; 3] = ["lib", "main", TOOLS];
+const TOOLS: &str = "testkit";
 
 /// Two of the first line may import these of the same line, which hold plain data only.
 const PLAIN: [&str; 2] = ["error", "json"];
@@ -71,6 +73,7 @@ fn objections(module: &[String], source: &str, exports: &BTreeMap<String, String
     let object = |name: String| {
         let layer = if self::rank(&name).is_some() { &name } else { exports.get(&name).unwrap_or(&name) };
         match self::rank(layer) {
+            None if name == TOOLS => None,
             None => Some(format!("crate::{name} is neither a layer nor exported by lib.rs")),
             Some(other) if other > rank => Some(format!("{own} imports crate::{name}, of the layer {layer} below it")),
             Some(other) if other == rank && layer != own && !PLAIN.contains(&layer.as_str()) => {
@@ -372,7 +375,7 @@ fn only_the_module_for_files_makes_names_and_opens_files() {
     for path in files(&root) {
         let name = path.strip_prefix(&root).unwrap().to_str().unwrap();
         let is_for_tests = name.ends_with("test.rs") || name.ends_with("tests.rs");
-        if is_for_tests || ["files/", "proof/", "fuzzing"].iter().any(|apart| name.starts_with(apart)) {
+        if is_for_tests || ["files/", "testkit/"].iter().any(|apart| name.starts_with(apart)) {
             continue;
         }
         let code = code(&fs::read_to_string(&path).unwrap());

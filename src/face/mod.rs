@@ -3,8 +3,7 @@
 //! * `asynchronous`: the library for programs on tokio
 //! * `cli`: the command line
 //! * `parcel`: claims that travel through async code
-//! * `http`: the service; `instance`: the store with all that works beside it while the service runs
-//! * `shell`: the shell, for commands of the operator's
+//! * `http`: the service
 //! * `summary`: what a store holds, as both of them tell it
 
 #[cfg(feature = "tokio")]
@@ -13,11 +12,7 @@ pub mod asynchronous;
 pub mod cli;
 #[cfg(feature = "http")]
 pub(crate) mod http;
-#[cfg(feature = "http")]
-pub(crate) mod instance;
 #[cfg(feature = "tokio")]
 pub(crate) mod parcel;
-#[cfg(feature = "cli")]
-pub(crate) mod shell;
 #[cfg(feature = "cli")]
 pub(crate) mod summary;

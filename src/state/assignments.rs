@@ -253,7 +253,7 @@ fn from_record(found: &[u8], payload: &[u8]) -> Result<Assignment> {
 mod tests {
     use super::*;
     use crate::state::queue::NewTask;
-    use crate::state::testing::{Fixture, time};
+    use crate::testkit::checked_store::{Fixture, time};
 
     #[test]
     fn what_does_not_follow_from_a_task_is_found_and_so_is_what_is_missing() {

@@ -314,7 +314,7 @@ fn index_prefix(kind: &[u8], name: &str) -> Vec<u8> {
 mod tests {
     use super::*;
     use crate::error::ErrorKind;
-    use crate::state::testing::Fixture;
+    use crate::testkit::checked_store::Fixture;
 
     fn bot(name: &str) -> BotId {
         BotId::new(name).unwrap()

@@ -309,7 +309,7 @@ mod tests {
     use serde::Deserialize;
 
     use super::*;
-    use crate::state::testing::Fixture;
+    use crate::testkit::checked_store::Fixture;
 
     #[derive(Debug, PartialEq, Serialize, Deserialize)]
     struct Sensor {

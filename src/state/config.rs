@@ -105,7 +105,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::state::testing::Fixture;
+    use crate::testkit::checked_store::Fixture;
 
     #[test]
     fn a_value_is_stored_as_its_own_text() {

@@ -91,7 +91,7 @@ mod tests {
     use super::*;
     use crate::state::INDEXES;
     use crate::state::registry::Bot;
-    use crate::state::testing::{Fixture, time};
+    use crate::testkit::checked_store::{Fixture, time};
 
     fn id(number: u32) -> BotId {
         BotId::new(format!("BOT-{number}")).unwrap()

@@ -15,9 +15,6 @@ pub(crate) mod registry;
 pub(crate) mod show;
 pub(crate) mod unit;
 
-#[cfg(test)]
-pub(crate) mod testing;
-
 use crate::engine::index::IndexRule;
 
 /// Every rule by which rows of the index follow from records.

@@ -298,7 +298,7 @@ pub(super) fn unknown(id: &BotId) -> Error {
 mod tests {
     use super::*;
     use crate::error::ErrorKind;
-    use crate::state::testing::{Fixture, time};
+    use crate::testkit::checked_store::{Fixture, time};
 
     fn id() -> BotId {
         BotId::new("BOT-222").unwrap()

@@ -15,7 +15,7 @@ use crate::face::http::problem::{Answer, Problem};
 use crate::face::http::recovery::StatusCache;
 use crate::face::http::state::Jobs;
 use crate::face::http::token::Token;
-use crate::face::instance::Instance;
+use crate::service::instance::Instance;
 use crate::{Error, ErrorKind, Result, Store};
 
 /// So many calls work on the store at the same time; writers among them share their syncs.

@@ -20,7 +20,7 @@ use crate::face::http::access::Access;
 use crate::face::http::app::{App, Limits, Live};
 use crate::face::http::places::Places;
 use crate::face::http::routes;
-use crate::face::instance::{Instance, Setup};
+use crate::service::instance::{Instance, Setup};
 
 /// After so many requests the store is made anew, so that it stays small.
 const REQUESTS: u32 = 256;

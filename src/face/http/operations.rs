@@ -16,7 +16,7 @@ use crate::face::http::route::Kind::{Map, Of, Word};
 use crate::face::http::route::{Gives, OK, Route, Takes, needed};
 use crate::face::http::shapes::READY_CHECK;
 use crate::face::http::{metrics, openapi};
-use crate::face::instance::Instance;
+use crate::service::instance::Instance;
 use crate::{Error, ErrorKind};
 
 /// A file that is closed for less long, until it is opened again, is no reason to end the process.

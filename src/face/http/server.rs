@@ -23,7 +23,7 @@ use crate::face::http::listen::Listener;
 use crate::face::http::peer::{Peer, Wire};
 use crate::face::http::places::Places;
 use crate::face::http::routes;
-use crate::face::instance::Instance;
+use crate::service::instance::Instance;
 
 /// A request's head may have so many headers.
 const HEADERS: usize = 100;

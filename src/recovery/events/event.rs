@@ -261,7 +261,7 @@ mod tests {
 
     use super::*;
     use crate::error::ErrorKind;
-    use crate::state::testing::Fixture;
+    use crate::testkit::checked_store::Fixture;
 
     fn event(kind: EventKind) -> Event {
         Event { sequence: 0, at: Timestamp::from_microsecond(5).unwrap(), kind, details: json!({"n": 1}) }

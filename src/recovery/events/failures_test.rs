@@ -10,7 +10,7 @@ use crate::recovery::events::event::EventKind;
 use crate::recovery::points::selector::Selector;
 use crate::recovery::restore::plan::RestoreOptions;
 use crate::state::page::Page;
-use crate::state::testing::Fixture;
+use crate::testkit::checked_store::Fixture;
 
 /// What a piece of work is told as, oldest first.
 fn told<R>(store: &Store, work: impl FnOnce(&Store) -> Result<R>) -> (Option<ErrorKind>, Vec<(EventKind, Value)>) {

@@ -102,7 +102,7 @@ mod tests {
     use super::*;
     use crate::engine::commit::Outcome;
     use crate::engine::schema::CollectionId;
-    use crate::state::testing::{Fixture, time};
+    use crate::testkit::checked_store::{Fixture, time};
 
     /// Seals `count` commits, one each second.
     fn commit(hive: &Fixture, count: u64) {

@@ -163,7 +163,7 @@ impl View {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::state::testing::Fixture;
+    use crate::testkit::checked_store::Fixture;
 
     /// Rows and bytes of every table that a point can need.
     fn weight(hive: &Fixture) -> (u64, u64) {

@@ -9,7 +9,7 @@ use crate::recovery::points::versions::{ChangedBy, Version};
 use crate::state::audit::NewEntry;
 use crate::state::ids::BotId;
 use crate::state::queue::{ClaimOptions, NewTask};
-use crate::state::testing::{Fixture, time};
+use crate::testkit::checked_store::{Fixture, time};
 
 fn versions(hive: &Fixture, collection: &str, key: &str) -> Vec<Version> {
     hive.view().versions(collection, key, 100).unwrap()

@@ -97,7 +97,7 @@ mod tests {
     use crate::error::ErrorKind;
     use crate::recovery::points::selector::Selector;
     use crate::recovery::restore::plan::RestoreOptions;
-    use crate::state::testing::Fixture;
+    use crate::testkit::checked_store::Fixture;
 
     #[test]
     fn a_word_is_quoted_where_a_shell_would_read_it_in_another_way() {

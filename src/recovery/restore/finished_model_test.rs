@@ -13,7 +13,7 @@ use crate::recovery::restore::plan::RestoreOptions;
 use crate::state::assignments::Assignment;
 use crate::state::ids::{BotId, TaskId};
 use crate::state::queue::{ClaimOptions, NewTask, Task, TaskState};
-use crate::state::testing::Fixture;
+use crate::testkit::checked_store::Fixture;
 
 const TASKS: u8 = 4;
 

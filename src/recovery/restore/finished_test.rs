@@ -7,7 +7,7 @@ use crate::recovery::points::selector::Selector;
 use crate::recovery::restore::plan::{RestoreOptions, RestoreReport};
 use crate::state::ids::{BotId, TaskId};
 use crate::state::queue::{ClaimOptions, NewTask, Task, TaskState};
-use crate::state::testing::Fixture;
+use crate::testkit::checked_store::Fixture;
 
 fn bot() -> BotId {
     BotId::new("ant").unwrap()

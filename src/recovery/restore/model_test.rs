@@ -22,7 +22,7 @@ use crate::recovery::diff::{Counts, kind};
 use crate::recovery::points::selector::Selector;
 use crate::recovery::restore::plan::{RestoreOptions, RestoreReport};
 use crate::state::INDEXES;
-use crate::state::testing::time;
+use crate::testkit::checked_store::time;
 
 /// A collection and a key.
 type Key = (usize, u8);

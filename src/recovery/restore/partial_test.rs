@@ -12,7 +12,7 @@ use crate::recovery::points::point::{Point, PointRequest};
 use crate::recovery::points::selector::Selector;
 use crate::recovery::restore::plan::RestoreOptions;
 use crate::recovery::retention::Policy;
-use crate::state::testing::Fixture;
+use crate::testkit::checked_store::Fixture;
 
 /// Makes a point one of which a repair has lost something.
 fn lose(hive: &Fixture, point: &Point) {

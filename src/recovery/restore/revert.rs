@@ -212,7 +212,7 @@ mod tests {
     use crate::state::documents::DocumentId;
     use crate::state::ids::{BotId, TaskId};
     use crate::state::queue::{ClaimOptions, NewTask, TaskState};
-    use crate::state::testing::Fixture;
+    use crate::testkit::checked_store::Fixture;
 
     #[test]
     fn a_long_task_comes_back_while_its_head_is_merged_and_its_pieces_are_not() {

@@ -337,7 +337,7 @@ mod tests {
     use super::super::tests::entries;
     use super::*;
     use crate::state::audit::NewEntry;
-    use crate::state::testing::Fixture;
+    use crate::testkit::checked_store::Fixture;
 
     fn findings(test: &Fixture) -> Vec<String> {
         test.view().audit().verify().unwrap().findings.iter().map(ToString::to_string).collect()

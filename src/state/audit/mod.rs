@@ -330,7 +330,7 @@ pub(super) mod tests {
     use super::*;
     use crate::clock::Clock;
     use crate::error::ErrorKind;
-    use crate::state::testing::Fixture;
+    use crate::testkit::checked_store::Fixture;
 
     /// A store with so many entries, one recorded each second.
     pub(super) fn entries(count: u64) -> Fixture {

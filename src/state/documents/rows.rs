@@ -322,7 +322,7 @@ mod tests {
 
     use super::*;
     use crate::state::documents::Prepared;
-    use crate::state::testing::Fixture;
+    use crate::testkit::checked_store::Fixture;
 
     fn id(kind: &str, source: &str) -> DocumentId {
         DocumentId::new(kind, source).unwrap()

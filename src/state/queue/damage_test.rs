@@ -14,7 +14,7 @@ use crate::state::ids::{SessionId, TaskId};
 use crate::state::page::Page;
 use crate::state::queue::verbs_test::{bot, id, named};
 use crate::state::queue::{Claim, ClaimOptions, ClaimOwner, NewTask, Priority, Task, TaskState};
-use crate::state::testing::{Fixture, time};
+use crate::testkit::checked_store::{Fixture, time};
 
 impl Fixture {
     /// Flips a bit in a record.

@@ -11,7 +11,7 @@ use crate::error::ErrorKind;
 use crate::state::ids::SessionId;
 use crate::state::queue::verbs_test::{bot, id, named};
 use crate::state::queue::{ClaimOptions, ClaimOwner, NewTask, Retry, Task, TaskState};
-use crate::state::testing::{Fixture, time};
+use crate::testkit::checked_store::{Fixture, time};
 
 #[test]
 fn a_task_whose_lease_ended_goes_to_another_bot_and_the_first_one_is_refused() {

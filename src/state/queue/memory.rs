@@ -262,7 +262,7 @@ mod tests {
     use super::*;
     use crate::error::ErrorKind;
     use crate::state::queue::verbs_test::{id, named};
-    use crate::state::testing::{Fixture, time};
+    use crate::testkit::checked_store::{Fixture, time};
 
     /// Does a task to its end and purges it.
     fn done_and_purged(hive: &Fixture, name: &str) {

@@ -14,7 +14,7 @@ use crate::error::{Error, ErrorKind};
 use crate::state::ids::{BotId, SessionId, TaskId, Token};
 use crate::state::queue::{ClaimOptions, ClaimOwner, NewTask, Priority, Retry, TaskState};
 use crate::state::registry::Bot;
-use crate::state::testing::{Fixture, time};
+use crate::testkit::checked_store::{Fixture, time};
 
 const TASKS: u8 = 12;
 const BOTS: u8 = 3;

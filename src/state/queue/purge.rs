@@ -165,7 +165,7 @@ mod tests {
     use super::*;
     use crate::state::queue::NewTask;
     use crate::state::queue::verbs_test::{id, named};
-    use crate::state::testing::{Fixture, time};
+    use crate::testkit::checked_store::{Fixture, time};
 
     #[test]
     fn each_task_that_must_stay_is_looked_at_once_however_many_transactions_it_takes() {

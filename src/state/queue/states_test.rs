@@ -7,7 +7,7 @@ use serde_json::json;
 use crate::error::ErrorKind;
 use crate::state::queue::verbs_test::{bot, id, named};
 use crate::state::queue::{ClaimOptions, ClaimOwner, NewTask, Priority, Retry, TaskState};
-use crate::state::testing::{Fixture, time};
+use crate::testkit::checked_store::{Fixture, time};
 
 /// One task of each kind that is not ready, one that is, and a bot that can do Rust.
 fn hive_of_all() -> Fixture {

@@ -45,7 +45,7 @@ mod tests {
     use super::*;
     use crate::state::queue::verbs_test::named;
     use crate::state::queue::{ClaimOptions, TaskState};
-    use crate::state::testing::Fixture;
+    use crate::testkit::checked_store::Fixture;
 
     fn take(hive: &Fixture) -> Undelivered {
         let bot = crate::state::queue::verbs_test::bot("ant");

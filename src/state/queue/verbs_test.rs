@@ -10,7 +10,7 @@ use crate::error::ErrorKind;
 use crate::state::ids::{BotId, TaskId, Token};
 use crate::state::queue::{Claim, ClaimOptions, NewTask, Priority, Retry, Task, TaskState};
 use crate::state::registry::Bot;
-use crate::state::testing::{Fixture, time};
+use crate::testkit::checked_store::{Fixture, time};
 
 pub(super) fn bot(name: &str) -> BotId {
     BotId::new(name).unwrap()

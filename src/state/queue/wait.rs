@@ -114,7 +114,7 @@ mod tests {
     use super::*;
     use crate::state::queue::NewTask;
     use crate::state::queue::verbs_test::{bot, named};
-    use crate::state::testing::Fixture;
+    use crate::testkit::checked_store::Fixture;
 
     const LONG: Duration = Duration::from_secs(60);
 
@@ -147,7 +147,7 @@ mod tests {
     #[test]
     fn a_task_that_comes_due_and_one_whose_lease_ends_are_noticed_without_a_commit() {
         let hive = Fixture::new();
-        hive.push(named("later").not_before(crate::state::testing::time(10)));
+        hive.push(named("later").not_before(crate::testkit::checked_store::time(10)));
         for seconds in [10, 30] {
             let (got, waited) = waiting_while(&hive, || hive.pass(seconds));
             assert_eq!(got, ["later"]);
@@ -197,7 +197,7 @@ mod tests {
     #[test]
     fn who_waits_for_nothing_that_comes_does_not_look() {
         let hive = Fixture::new();
-        hive.push(named("later").not_before(crate::state::testing::time(10)));
+        hive.push(named("later").not_before(crate::testkit::checked_store::time(10)));
         let news = std::thread::scope(|scope| {
             scope.spawn(|| claim_wait(&hive, Duration::from_millis(600)));
             std::thread::sleep(Duration::from_millis(200));

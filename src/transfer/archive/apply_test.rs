@@ -5,7 +5,7 @@ use serde_json::json;
 use super::{ExportOptions, ImportOptions, ImportReport};
 use crate::state::ids::{BotId, TaskId};
 use crate::state::queue::{ClaimOptions, NewTask, Task, TaskState};
-use crate::state::testing::Fixture;
+use crate::testkit::checked_store::Fixture;
 
 fn push(hive: &Fixture, name: &str) -> Task {
     let id = TaskId::new(name).unwrap();

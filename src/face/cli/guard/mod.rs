@@ -19,9 +19,9 @@ use crate::duration;
 use crate::face::cli::context::Context;
 use crate::face::cli::exit::Exit;
 use crate::face::cli::signals::{Signals, code_of};
-use crate::face::shell::shell;
 use crate::face::summary::counted;
 use crate::recovery::guard as library;
+use crate::service::shell::shell;
 use crate::{Counts, Error, GuardOptions, PointId, Result, RollBack};
 
 /// Between two tries of a check that failed.

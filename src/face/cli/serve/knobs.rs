@@ -11,8 +11,8 @@ use crate::face::cli::rules::{Rules, with_rules};
 use crate::face::cli::serve::value::Size;
 use crate::face::cli::value::{Count, Span, Whole};
 use crate::face::http::{AllowedHost, Origin};
-use crate::face::instance::webhook::Webhook;
 use crate::files;
+use crate::service::webhook::Webhook;
 use crate::{Error, Result};
 
 /// Defines the options: rules of retention, other values, then lists, then switches.

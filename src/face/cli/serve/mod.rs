@@ -25,8 +25,8 @@ use crate::duration;
 use crate::face::cli::context::Context;
 use crate::face::cli::exit::Exit;
 use crate::face::http::{self, Listener, Live, Renew, Served};
-use crate::face::instance::Instance;
 use crate::face::summary::Summary;
+use crate::service::instance::Instance;
 use crate::{Error, ErrorKind, Result, Session, SessionState, Store};
 
 /// Open the store, or create it, and serve it over HTTP until stopped

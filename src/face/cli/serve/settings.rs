@@ -13,10 +13,10 @@ use crate::face::cli::serve::knobs::Knobs;
 use crate::face::cli::serve::value::Size;
 use crate::face::cli::value::Span;
 use crate::face::http::{Access, Limits, Live, Token};
-use crate::face::instance::Setup;
-use crate::face::instance::room::MIN_FREE;
-use crate::face::instance::webhook::Webhook;
 use crate::files;
+use crate::service::free_space::MIN_FREE;
+use crate::service::instance::Setup;
+use crate::service::webhook::Webhook;
 use crate::{ExportOptions, Policy, Result};
 
 /// Where the token may stand instead of in a file. No option holds it: everybody can see what was typed.

@@ -17,8 +17,8 @@ use crate::engine::schema::{CollectionId, Table};
 use crate::face::http::app::App;
 use crate::face::http::problem::Answer;
 use crate::face::http::recovery::shape::{Listed, Shown};
-use crate::face::instance::Instance;
 use crate::face::summary::Copy;
+use crate::service::instance::Instance;
 use crate::{Crash, Kind, LastDrill, Point, Result, Store, TaskCounts, View};
 
 /// Bytes in what the replaced service called a megabyte.

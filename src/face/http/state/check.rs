@@ -18,7 +18,7 @@ use crate::face::http::problem::Answer;
 use crate::face::http::query::Name;
 use crate::face::http::route::{Gives, OK, Route, Takes};
 use crate::face::http::shapes::JOB;
-use crate::face::instance::Instance;
+use crate::service::instance::Instance;
 use crate::{Attendant, CheckReport, Error, Result, Work, show_time};
 
 /// So many jobs are remembered.

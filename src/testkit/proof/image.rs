@@ -82,7 +82,7 @@ mod tests {
     #[test]
     fn an_image_reads_as_a_plain_vector_would_and_its_copies_stay_as_they_were() {
         let (mut image, mut plain) = (Image::default(), Vec::new());
-        let mut choices = super::super::choices::Choices::seeded(7);
+        let mut choices = crate::testkit::proof::choices::Choices::seeded(7);
         let mut copies = Vec::new();
         for step in 0..400 {
             if choices.once_in(6) {

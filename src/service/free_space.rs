@@ -11,11 +11,11 @@ pub(crate) const MIN_FREE: u64 = 16 << 20;
 
 /// How much must be free.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Room {
+pub(crate) struct FreeSpace {
     min_free: u64,
 }
 
-impl Room {
+impl FreeSpace {
     pub(crate) fn new(min_free: u64) -> Self {
         Self { min_free }
     }
@@ -55,9 +55,9 @@ mod tests {
     #[test]
     fn a_disk_without_room_is_refused_with_what_is_missing() {
         let folder = tempfile::tempdir().unwrap();
-        assert!(Room::new(1).at(folder.path()).is_ok());
+        assert!(FreeSpace::new(1).at(folder.path()).is_ok());
         if free_space(folder.path()).is_some() {
-            let error = Room::new(u64::MAX).at(folder.path()).unwrap_err();
+            let error = FreeSpace::new(u64::MAX).at(folder.path()).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::Full);
             assert!(error.to_string().ends_with("needed_bytes=18446744073709551615"), "{error}");
         }

@@ -1,16 +1,4 @@
 //! One running service: the store with all that works beside it. Opened in order, closed in reverse.
-//!
-//! * here: the composition root
-//! * [`archivist`]: automatic archives
-//! * [`mirror`]: events of other processes, for the event log
-//! * [`room`]: whether the disk has room for a point
-//! * [`steward`]: what is done when something fails; [`webhook`]: the URL that is told of it
-
-pub(crate) mod archivist;
-pub(crate) mod mirror;
-pub(crate) mod room;
-pub(crate) mod steward;
-pub(crate) mod webhook;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, mpsc};
@@ -19,12 +7,12 @@ use std::time::Duration;
 use jiff::Timestamp;
 use parking_lot::RwLock;
 
-use self::archivist::Archivist;
-use self::mirror::Mirror;
-use self::room::Room;
-use self::steward::Steward;
-use self::webhook::Webhook;
 use crate::clock;
+use crate::service::archivist::Archivist;
+use crate::service::free_space::FreeSpace;
+use crate::service::mirror::Mirror;
+use crate::service::steward::Steward;
+use crate::service::webhook::Webhook;
 use crate::transfer::archive::Outside;
 use crate::transfer::archives;
 use crate::{
@@ -225,8 +213,8 @@ impl Instance {
     }
 
     /// Whether the disk has room for a point.
-    pub(crate) fn room(&self) -> Room {
-        Room::new(self.running.read().setup.min_free)
+    pub(crate) fn room(&self) -> FreeSpace {
+        FreeSpace::new(self.running.read().setup.min_free)
     }
 
     /// Who is told of failures.

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 
-use crate::face::instance::steward::Steward;
 use crate::recovery::upkeep::background::{Background, Stop};
 use crate::recovery::upkeep::scheduler::note;
+use crate::service::steward::Steward;
 use crate::{ArchiveSchedule, ErrorKind, Result, Store, Work};
 
 /// How often it looks whether one is due.

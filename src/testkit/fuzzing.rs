@@ -9,12 +9,6 @@ use crate::engine::epoch::Epochs;
 use crate::engine::frame;
 use crate::engine::point::{Commit, Manifest};
 use crate::engine::schema::Table;
-use crate::proof::choices::Choices;
-use crate::proof::disk::Kind;
-use crate::proof::fault::{Attempt, fault};
-use crate::proof::fleet::Mode;
-use crate::proof::power_cut::Run;
-use crate::proof::step::Shape;
 use crate::recovery::backups::Backup;
 use crate::recovery::events::event::Event;
 use crate::state::assignments::Assignment;
@@ -22,6 +16,12 @@ use crate::state::audit::Entry;
 use crate::state::chat::Message;
 use crate::state::queue::Task;
 use crate::state::registry::Bot;
+use crate::testkit::proof::choices::Choices;
+use crate::testkit::proof::disk::Kind;
+use crate::testkit::proof::fault::{Attempt, fault};
+use crate::testkit::proof::fleet::Mode;
+use crate::testkit::proof::power_cut::Run;
+use crate::testkit::proof::step::Shape;
 
 /// The key that the frames of the fuzzer belong to.
 const KEY: &[u8] = b"\0\0\0\x02key";

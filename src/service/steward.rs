@@ -9,10 +9,10 @@ use std::sync::{Arc, OnceLock};
 use parking_lot::RwLock;
 use serde_json::json;
 
-use crate::face::instance::Setup;
-use crate::face::instance::room::Room;
-use crate::face::instance::webhook::Webhook;
-use crate::face::shell::shell;
+use crate::service::free_space::FreeSpace;
+use crate::service::instance::Setup;
+use crate::service::shell::shell;
+use crate::service::webhook::Webhook;
 use crate::{Attendant, Clock, Result, Store, Work, show_time};
 
 /// Looks after one store.
@@ -29,7 +29,7 @@ pub(crate) struct Steward {
 /// What it was told to do. Read for every failure, written when the settings are read anew.
 #[derive(Debug)]
 struct Orders {
-    room: Room,
+    room: FreeSpace,
     command: Option<String>,
     webhook: Option<Webhook>,
 }
@@ -37,7 +37,7 @@ struct Orders {
 impl Orders {
     fn of(setup: &Setup) -> Self {
         let (command, webhook) = (setup.on_failure.clone(), setup.failure_url.clone());
-        Self { room: Room::new(setup.min_free), command, webhook }
+        Self { room: FreeSpace::new(setup.min_free), command, webhook }
     }
 }
 
