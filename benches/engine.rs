@@ -1,7 +1,7 @@
-//! What the engine promises, measured: `cargo bench --bench engine`. Every figure stands beside what it is compared
+//! Benchmarks of the engine's promises: `cargo bench --bench engine`. Every figure stands beside what it is compared
 //! with in the same run, mostly plain redb that does the same; `docs/PERFORMANCE.md` has the ratios.
 //!
-//! Names are `area/operation/variant`. The sizes and the seed are the constants below. What a benchmark needs is made when
+//! Names are `area/operation/variant`. The sizes and the seed are the constants below. A benchmark's store is made when
 //! it is the first to need it, so that a filter on names saves that time too.
 #![expect(clippy::unwrap_used, reason = "a benchmark stops at what it does not expect")]
 
@@ -94,7 +94,7 @@ fn points(store: &Store, records: usize, points: usize, changes: usize) -> Vec<P
     made
 }
 
-/// What is made when it is first needed, and gone with its files at the end.
+/// A store that is made at its first use and removed with its files at the end.
 type Lazy<'a, T> = LazyCell<T, Box<dyn FnOnce() -> T + 'a>>;
 
 fn lazy<'a, T>(make: impl FnOnce() -> T + 'a) -> Lazy<'a, T> {

@@ -1,9 +1,9 @@
-//! What the service promises, measured: `cargo bench --bench service [-- NAME] [--seconds N] [--rounds N]`. Each figure is
+//! Benchmarks of the service's promises: `cargo bench --bench service [-- NAME] [--seconds N] [--rounds N]`. Each figure is
 //! printed beside its aim; `docs/PERFORMANCE.md` has a run of it.
 //!
 //! Names are `area/operation/variant`, and a run may be of those that begin so. The sizes are the constants below.
 //! Writers beside backups and archives run for 30 seconds in each way, five times; `--seconds` and `--rounds` say otherwise.
-//! What the replaced service did with a document is measured in the same run, where there is a `python3`.
+//! The replaced service's handling of a document is measured in the same run, where there is a `python3`.
 #![expect(clippy::unwrap_used, reason = "a benchmark stops at what it does not expect")]
 
 use std::io::{BufRead, BufReader, Read, Write};
@@ -36,7 +36,7 @@ const ASKED: usize = 20_000;
 /// Set, this process opens the store and ends without closing it.
 const VICTIM: &str = "HIVEKEEP_BENCH_VICTIM";
 
-/// What the replaced service did with a document: says how many seconds it took each time, and the checksum. It comes after
+/// The replaced service's handling of a document: prints how many seconds it took each time, and the checksum. It comes after
 /// the store's rounds, since its files on their way to the disk would hold up their syncs.
 const REPLACED: &str = "
 import hashlib, json, sys, time
@@ -247,14 +247,14 @@ fn document(bench: &Bench) {
     bench.at_most("document/backup/bytes in pages", median(pages), 0.25);
 }
 
-/// What this process has given the system to write so far.
+/// The bytes that this process has given the system to write so far.
 fn written_bytes() -> u64 {
     let io = std::fs::read_to_string("/proc/self/io").unwrap_or_default();
     let line = io.lines().find_map(|line| line.strip_prefix("wchar: "));
     line.and_then(|bytes| bytes.parse().ok()).unwrap_or_default()
 }
 
-/// What threads write in the foreground: over and over, from a number of their own.
+/// The writes of a thread in the foreground: over and over, from a number of its own.
 type Foreground = fn(&Store, u64);
 
 /// A record of 100,000, each time another one, so that after a backup nearly every write is the first of its key.
@@ -263,7 +263,7 @@ fn overwrite(store: &Store, number: u64) {
     store.write(|tx| tx.collection("bench")?.put(&format!("{:06}", number % 100_000), &number)).unwrap();
 }
 
-/// What a bot does: a task comes, is claimed, and is done, each in a commit of its own.
+/// The work of a bot: a task is enqueued, claimed and completed, each in a commit of its own.
 fn work(store: &Store, number: u64) {
     let bot = BotId::new(format!("BOT-{}", number % WRITERS as u64)).unwrap();
     store.write(|tx| tx.queue().enqueue(NewTask::new(number))).unwrap();
@@ -272,7 +272,7 @@ fn work(store: &Store, number: u64) {
     }
 }
 
-/// What restore points there are while threads write.
+/// The restore points that are made while threads write.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Points {
     /// None at all, so that nothing is kept of what was.
@@ -349,7 +349,7 @@ fn archives(bench: &Bench) {
     bench.at_most("archives/working/% lost to one in 10 minutes", 100.0 * median(shares), 3.0);
 }
 
-/// What bots did in a run, and how many archives were made meanwhile.
+/// The work of the bots in a run, and the number of archives made meanwhile.
 struct Run {
     done: u64,
     time: Duration,

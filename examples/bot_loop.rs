@@ -95,7 +95,7 @@ fn work(store: &Store, bot: &BotId, most: usize) -> Outcome<Vec<String>> {
     Ok(done)
 }
 
-/// What the other process does: one claim for itself, as usual, one for a lease alone, and then nothing more.
+/// The other process: one claim for itself, as usual, one for a lease alone, and then nothing more.
 fn crash_with_two_claims(path: &Path) -> Outcome {
     let (store, bot) = (Store::open(path)?, BotId::new("BOT-1")?);
     let for_itself = ClaimOptions::default();

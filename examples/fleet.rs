@@ -17,7 +17,7 @@ type Outcome<T = ()> = Result<T, Box<dyn Error>>;
 const TASKS: u64 = 300;
 const PROCESSES: usize = 3;
 const BOTS: usize = 4;
-/// What a task takes.
+/// The duration of a task.
 const WORK: Duration = Duration::from_millis(5);
 const TOO_LONG: Duration = Duration::from_secs(120);
 

@@ -7,7 +7,7 @@ use std::error::Error;
 use hivekeep::{RestoreOptions, Selector, Store};
 use serde::{Deserialize, Serialize};
 
-/// What this program remembers of a room. Anything that serde can write as JSON will do.
+/// This program's record of a room. Any type that serde can write as JSON will do.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 struct Room {
     celsius: f64,

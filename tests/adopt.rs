@@ -96,7 +96,7 @@ fn options() -> AdoptOptions {
     AdoptOptions { time_zone: TimeZone::UTC, ..AdoptOptions::default() }
 }
 
-/// What is wrong, as the report says it, a line each.
+/// The problems of a report, one a line.
 fn problems(report: &AdoptReport) -> Vec<String> {
     let in_files = report.files.iter().flat_map(|file| &file.problems);
     in_files.chain(&report.problems).map(|problem| format!("{}: {}", problem.place, problem.why)).collect()

@@ -21,7 +21,7 @@ const CHILDREN: usize = 2;
 /// How long each works, times the scale.
 const TIME: Duration = Duration::from_secs(3);
 
-/// What the accounts hold.
+/// The balances of the accounts.
 type Balances = [i64; ACCOUNTS];
 
 /// Does nothing unless another test of this file started it.
@@ -80,7 +80,7 @@ fn write_until(end: Instant, store: &Store, seed: usize) -> String {
     log
 }
 
-/// What a view shows: how many writes there had been, and the accounts.
+/// The content of a view: the number of writes, and the accounts.
 fn see(view: &View) -> (u64, Balances) {
     let number = view.collection::<u64>("number").unwrap().get("number").unwrap().unwrap_or_default();
     let accounts = view.collection::<i64>("accounts").unwrap();
@@ -183,7 +183,7 @@ fn every_view_shows_what_was_there_after_one_of_the_writes_and_these_come_one_af
     println!("writes={} views={saw}", states.len() - 1);
 }
 
-/// What the accounts held after each write: every number was given to one write, and none was left out.
+/// The accounts after each write: every number was given to one write, and none was left out.
 fn replay(log: &str) -> Vec<Balances> {
     let mut writes: Vec<_> = log.lines().filter_map(|line| line.strip_prefix("wrote ")).map(numbers).collect();
     writes.sort();

@@ -116,7 +116,7 @@ fn fill(store: &Store, length: usize) -> (usize, hivekeep::Error) {
     unreachable!("the file system has no end")
 }
 
-/// What was acknowledged is there.
+/// Every acknowledged write is there.
 fn assert_holds(store: &Store, written: usize) {
     let view = store.view().unwrap();
     let filling = view.collection::<Value>("filling").unwrap();

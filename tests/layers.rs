@@ -66,7 +66,7 @@ fn files_that_are_locked_are_opened_through_one_door() {
     assert!(wrong.is_empty(), "opened past engine/file:\n{}", wrong.join("\n"));
 }
 
-/// What is wrong with the imports of a file.
+/// The objections to the imports of a file.
 fn objections(module: &[String], source: &str, exports: &BTreeMap<String, String>) -> Vec<String> {
     let own = module[0].as_str();
     let Some(rank) = rank(own) else { return vec![format!("{own} is no layer")] };
@@ -115,7 +115,7 @@ fn code(source: &str) -> String {
     source.lines().map(|line| line.split("//").next().unwrap_or_default()).collect::<Vec<_>>().join("\n")
 }
 
-/// What each name that `lib.rs` exports comes from.
+/// The layer of each name that `lib.rs` exports.
 fn exports(lib: &str) -> BTreeMap<String, String> {
     let mut names = BTreeMap::new();
     for line in lib.split(';').filter_map(|line| line.trim_start().rsplit("pub use ").next()) {
@@ -339,7 +339,7 @@ fn an_import_that_is_not_public_is_seen_in_every_form() {
     assert_eq!(seen("use crate::{Ended, Store, face::cli, json::parse}; use super::Context;"), [""; 0]);
 }
 
-/// What makes, names, renames or removes files and folders, or opens one that may be anything.
+/// Calls that create, name, rename or remove files and folders, or open a file of unknown kind.
 const OF_FILES: [&str; 14] = [
     "File::create",
     "File::open",
@@ -379,7 +379,7 @@ fn only_the_module_for_files_makes_names_and_opens_files() {
             continue;
         }
         let code = code(&fs::read_to_string(&path).unwrap());
-        // What stands in the tests of a file comes last in it.
+        // The tests of a file come last in it.
         let code = code.split("#[cfg(test)]\nmod ").next().unwrap();
         let code = code.split("#[cfg(all(test").next().unwrap();
         found.extend(OF_FILES.iter().filter(|of| calls(code, of)).map(|of| format!("{name}: {of}")));

@@ -9,7 +9,7 @@ use std::process::Command;
 
 use hivekeep::{ExportOptions, ImportOptions, RestoreOptions, Selector, Store, VerifyOnOpen};
 
-/// What a process is to do, with which store.
+/// The job of a process, and its store.
 const WORK: &str = "HIVEKEEP_TEST_WORK";
 const STORE: &str = "HIVEKEEP_TEST_STORE";
 
@@ -19,7 +19,7 @@ const CACHE: usize = 4 * MIB;
 const RECORDS: usize = 1 << 14;
 const RECORD_BYTES: usize = 4096;
 
-/// What a process does, and how many MiB it may have at most. Repair works with caches of 48 MiB and import with one of 64.
+/// A job, and the most MiB that it may use. Repair works with caches of 48 MiB and import with one of 64.
 /// The others have what is said above, the program itself, and a few pages of rows.
 const WORKS: [(&str, usize); 6] =
     [("check", 40), ("check pages", 44), ("export", 40), ("repair", 112), ("import", 128), ("restore", 40)];

@@ -10,7 +10,7 @@ use libfuzzer_sys::{Corpus, fuzz_target};
 /// contains.
 const UNVERIFIED: &str = "HIVEKEEP_FUZZ_UNVERIFIED";
 
-/// What the last panic said, for when it escapes.
+/// The message of the last panic, printed when it escapes.
 static LAST: Mutex<String> = Mutex::new(String::new());
 
 fuzz_target!(init: let_panics_unwind(), |data: &[u8]| -> Corpus {

@@ -27,7 +27,7 @@ pub fn run(data: &[u8]) {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("a.tar.gz");
     std::fs::write(&file, bytes).unwrap();
-    // What is edited may say that it is long; a test has no time for that.
+    // An edited archive may claim a great length; a test has no time for that.
     let options = ImportOptions::new().max_bytes(1 << 24).max_value_bytes(1 << 20);
     let manifest = Store::verify_archive(&file, &options, &|_, _| ());
     let to = folder.path().join("new.redb");

@@ -1,6 +1,6 @@
 //! Takes choices from the fuzzer's bytes. When they run out, every choice is the first one.
 
-/// What is left of the bytes.
+/// The bytes that are left.
 pub struct Input<'a> {
     rest: &'a [u8],
 }

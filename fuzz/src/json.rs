@@ -3,7 +3,7 @@
 use hivekeep::json::{MAX_DEPTH, check, item_count, parse, python_text, write_python};
 use serde_json::Value;
 
-/// What `serde_json` gives a meaning of its own as the name of a member.
+/// Field names that have a special meaning in `serde_json`.
 const MAGIC: &[u8] = b"serde_json";
 
 pub fn run(data: &[u8]) {

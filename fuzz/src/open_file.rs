@@ -1,5 +1,5 @@
 //! A file of which anything may be wrong: opened to look at, it gives what was written or an error, and `check` finds
-//! whatever is missing. What `repair` makes of it is sound, has nothing that was never written, and says what it lacks. No
+//! whatever is missing. The result of `repair` is sound, contains nothing that was never written, and names what it lacks. No
 //! panic escapes.
 
 use std::collections::BTreeMap;
@@ -59,7 +59,7 @@ pub struct Subject {
 
 type Sample = BTreeMap<Option<Epoch>, Contents>;
 
-/// What a view shows, by where it stands; the text of what is there.
+/// The content of a view: the text of each record by its place.
 type Contents = BTreeMap<String, String>;
 
 /// When a file is repaired after it was read and checked.
@@ -70,7 +70,7 @@ pub enum Repair {
     Never,
 }
 
-/// What came of a damaged file.
+/// The outcome for a damaged file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Verdict {
     /// Everything read as it was, and nothing was found.
@@ -260,7 +260,7 @@ impl Subject {
             assert!(known || follows, "a repair made something up: {name}: {text}");
         }
         let renamed = report.notes.iter().any(|note| note.starts_with("the name of a collection is lost"));
-        // What is no part of a point is the same seen from all of them.
+        // Unversioned rows look the same from every point.
         let counts = |name: &str| {
             let versioned = !(name.starts_with(HEARTBEAT) || renamed && name.starts_with("rooms"));
             versioned && (at.is_none() || !name.starts_with("audit"))
@@ -288,7 +288,7 @@ fn as_recorded(task: Task) -> Task {
     Task { state: if follows { TaskState::Ready } else { task.state }, ..task }
 }
 
-/// What is written to a damaged store begins like this.
+/// The prefix of every key that is written to a damaged store.
 const WRITTEN: &str = "written";
 
 fn write_some(store: &Store, number: u32) -> Result<()> {
@@ -300,7 +300,7 @@ fn write_some(store: &Store, number: u32) -> Result<()> {
     store.restore_point(format!("{WRITTEN} {number}")).map(drop)
 }
 
-/// What was seen in a damaged file.
+/// The observations in a damaged file.
 #[derive(Default)]
 struct Seen {
     /// Something is not there, or is what it was at another time, and no error says so.

@@ -7,7 +7,7 @@ pub fn run(data: &[u8]) {
     let Ok(selector) = text.parse::<Selector>() else { return };
     let shown = selector.to_string();
     let again: Selector = shown.parse().unwrap_or_else(|error| panic!("{shown:?} does not read back: {error}"));
-    // What is finer than a microsecond is not shown.
+    // Fractions of a microsecond are not shown.
     match (&selector, &again) {
         (Selector::At(time), Selector::At(read)) => assert!(time.duration_since(*read).abs().as_nanos() < 1_000),
         _ => assert_eq!(selector, again),

@@ -49,23 +49,23 @@ struct Fleet {
     points: BTreeMap<Epoch, Expected>,
 }
 
-/// What a retained point should hold.
+/// The expected content of a retained point.
 struct Expected {
     state: State,
     held: bool,
-    /// Of a safety point: what undoing its restore meets.
+    /// For a safety point: the state before an undo of its restore.
     undo: Option<Undo>,
 }
 
 struct Undo {
     scope: Scope,
-    /// What the restore left.
+    /// The state after the restore.
     after: State,
     /// Whether anything at all was written since.
     touched: bool,
 }
 
-/// What a restore is of.
+/// The scope of a restore.
 #[derive(Clone, Copy, Debug)]
 enum Scope {
     Everything,

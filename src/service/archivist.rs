@@ -22,7 +22,7 @@ pub(crate) struct Archivist {
     _thread: Background,
 }
 
-/// What went wrong with the last one. Written by the thread, read by whoever asks.
+/// The error of the last one. Written by the thread, read by every request for it.
 type Known = Mutex<Option<String>>;
 
 impl Archivist {
@@ -38,7 +38,7 @@ impl Archivist {
         Ok(Self { error, _thread: thread })
     }
 
-    /// What went wrong with the last one, if anything did.
+    /// The error of the last one, if it failed.
     pub(crate) fn error(&self) -> Option<String> {
         self.error.lock().clone()
     }

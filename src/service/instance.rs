@@ -34,7 +34,7 @@ const LAST_CALLS: Duration = Duration::from_secs(20);
 pub(crate) struct Setup {
     /// Between automatic backups; none for no backups.
     pub(crate) backup_interval: Option<Duration>,
-    /// What the store's policy of retention becomes, where none in it keeps everything; none leaves it as it is.
+    /// The store's new policy of retention, where `Some(None)` keeps everything; `None` leaves it as it is.
     pub(crate) policy: Option<Option<Policy>>,
     /// Tasks that have been finished for longer are removed; none for keeping them.
     pub(crate) purge_finished: Option<Duration>,
@@ -46,9 +46,9 @@ pub(crate) struct Setup {
     pub(crate) stale_mark: Option<Duration>,
     /// Where events are written as lines too.
     pub(crate) event_log: Option<PathBuf>,
-    /// What runs when a backup, retention or check fails.
+    /// The command that runs when a backup, retention or check fails.
     pub(crate) on_failure: Option<String>,
-    /// What is told over HTTP then.
+    /// The URL that is notified then.
     pub(crate) failure_url: Option<Webhook>,
     /// Less free space than this refuses a point, in bytes.
     pub(crate) min_free: u64,
@@ -94,7 +94,7 @@ pub(crate) struct Instance {
     running: RwLock<Running>,
 }
 
-/// What works beside the store as it was set, until it is set otherwise.
+/// The workers beside the store, until a reload replaces them.
 #[derive(Debug)]
 struct Running {
     setup: Setup,
@@ -153,7 +153,7 @@ impl Instance {
         Ok(Self { store, steward, keeper, running })
     }
 
-    /// Goes on as `setup` says. What only an opening settles stays as it was: the history of commits, what an old mark is
+    /// Continues with `setup`. Settings that only an opening reads stay as they were: the history of commits, what an old mark is
     /// worth, and how long a closed file is waited for.
     ///
     /// # Errors
@@ -217,12 +217,12 @@ impl Instance {
         FreeSpace::new(self.running.read().setup.min_free)
     }
 
-    /// Who is told of failures.
+    /// Reacts to failures.
     pub(crate) fn steward(&self) -> &Arc<Steward> {
         &self.steward
     }
 
-    /// What keeps the store open.
+    /// Keeps the store open.
     pub(crate) fn keeper(&self) -> &Keeper {
         &self.keeper
     }
@@ -232,7 +232,7 @@ impl Instance {
         self.running.read().scheduler.health()
     }
 
-    /// What went wrong with the last automatic archive, if anything did.
+    /// The error of the last automatic archive, if it failed.
     pub(crate) fn archive_error(&self) -> Option<String> {
         self.running.read().archivist.as_ref().and_then(Archivist::error)
     }

@@ -1,4 +1,4 @@
-//! What a service does beside its scheduler's work: it asks whether there is room before a backup, counts failures, and
+//! The service's work beside its scheduler: it checks the free space before a backup, counts failures, and
 //! runs a command of the operator's and tells a URL for each.
 
 use std::path::{Path, PathBuf};
@@ -26,7 +26,7 @@ pub(crate) struct Steward {
     end: OnceLock<String>,
 }
 
-/// What it was told to do. Read for every failure, written when the settings are read anew.
+/// Its settings. Read for every failure, written when the settings are reloaded.
 #[derive(Debug)]
 struct Orders {
     room: FreeSpace,

@@ -18,7 +18,7 @@ const WITHIN: Duration = Duration::from_secs(10);
 pub(crate) struct Webhook(String);
 
 impl Webhook {
-    /// Posts an event in a thread of its own, so that nothing waits for it. What goes wrong is logged.
+    /// Posts an event in a thread of its own, so that nothing waits for it. A failure is logged.
     pub(crate) fn tell(&self, event: &Value) {
         let (url, body) = (self.0.clone(), event.to_string());
         let post = move || {

@@ -1,4 +1,4 @@
-//! What is in an archive, seen by other programs.
+//! The content of an archive, as other programs see it.
 
 use std::path::Path;
 use std::process::Command;

@@ -89,7 +89,7 @@ impl Hive {
     }
 }
 
-/// What every collection holds now, without the pieces of long values, which bear the number of their collection.
+/// The content of every collection now, without the pieces of long values, which bear the number of their collection.
 pub fn digests(store: &Store) -> Vec<(String, Stats)> {
     let epoch = store.restore_point("to look").unwrap();
     let point = store.find_point(Selector::from(&epoch)).unwrap().unwrap();

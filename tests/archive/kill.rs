@@ -12,7 +12,7 @@ use crate::knobs;
 /// Kills of each test, times the scale.
 const KILLS: usize = 6;
 
-/// What a child does until it is killed.
+/// The job of a child until it is killed.
 pub fn run(told: &Told) {
     let file = told.store.with_file_name("a.tar.gz");
     let ready = told.store.with_file_name("ready");

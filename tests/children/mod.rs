@@ -8,7 +8,7 @@ const TASK: &str = "HIVEKEEP_TEST_TASK";
 const STORE: &str = "HIVEKEEP_TEST_STORE";
 const NUMBER: &str = "HIVEKEEP_TEST_NUMBER";
 
-/// What a child was told.
+/// The instructions to a child.
 pub struct Told {
     pub task: String,
     pub store: PathBuf,
@@ -27,7 +27,7 @@ pub fn spawn(task: &str, store: &Path, number: usize) -> Child {
         .unwrap()
 }
 
-/// What this process was told, when it is a child.
+/// The instructions to this process, when it is a child.
 pub fn told() -> Option<Told> {
     let task = std::env::var(TASK).ok()?;
     let store = PathBuf::from(std::env::var_os(STORE).unwrap());

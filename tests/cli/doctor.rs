@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::util::Hive;
 
-/// What it says of a topic: the verdict, and what was seen.
+/// Its answer to a topic: the verdict and the observation.
 fn said(page: &Value, topic: &str) -> (String, String) {
     let line = page["lines"].as_array().unwrap().iter().find(|line| line["topic"] == topic);
     let text = |name| line.unwrap_or_else(|| panic!("no {topic}: {page}"))[name].as_str().unwrap().to_owned();

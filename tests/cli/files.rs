@@ -42,7 +42,7 @@ fn beside(hive: &Hive, ending: &str) -> PathBuf {
     path.into()
 }
 
-/// What is at every path below a folder: mode, owner, group.
+/// Mode, owner and group of every path below a folder.
 fn all_below(folder: &Path) -> Vec<(PathBuf, u32, u32, u32)> {
     let mut found = Vec::new();
     for entry in fs::read_dir(folder).unwrap() {

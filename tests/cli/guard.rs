@@ -17,7 +17,7 @@ fn limit(hive: &Hive) -> String {
     hive.ok(&["get", "config", "limit"])
 }
 
-/// What happened to the guard, in order.
+/// The events of the guard, in order.
 fn events(hive: &Hive) -> Vec<String> {
     let log = hive.json(&["log"]);
     let names = log.as_array().unwrap().iter().map(|event| event["event"].as_str().unwrap().to_owned());

@@ -55,7 +55,7 @@ impl Ran {
     }
 }
 
-/// What is typed, and the exit code.
+/// A command line and its exit code.
 fn typed(hive: &Hive) -> Vec<(Vec<String>, i32)> {
     let path = |name: &str| hive.path().with_file_name(name).to_str().unwrap().to_owned();
     let (archive, other) = (path("h.tar.gz"), path("other.tar.gz"));

@@ -1,4 +1,4 @@
-//! What the program refuses, how it says so, and with which exit code; and that processes do not get in each other's
+//! The refusals of the program, their messages and exit codes; and that processes do not get in each other's
 //! way.
 
 use std::fs;

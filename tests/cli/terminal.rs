@@ -6,7 +6,7 @@ use std::process::Command;
 use crate::hostile::{filled, is_hidden};
 use crate::util::Hive;
 
-/// What the program prints at a terminal of 80 columns.
+/// The output of the program at a terminal of 80 columns.
 fn at_terminal(hive: &Hive, typed: &str) -> String {
     let program = format!("{} {typed}", env!("CARGO_BIN_EXE_hivekeep"));
     let mut command = Command::new("script");

@@ -19,7 +19,7 @@ pub struct Hive {
     folder: tempfile::TempDir,
 }
 
-/// What a run of the program printed, and how it ended.
+/// The output of a run of the program, and its exit status.
 #[derive(Debug)]
 pub struct Ran {
     typed: String,

@@ -9,7 +9,7 @@ use crate::service::{Answer, Service};
 use crate::util::Hive;
 
 const TOKEN: &str = "0123456789abcdef0123456789abcdef";
-/// What stands in each place of `PORT` is the port of the service.
+/// Each `PORT` is replaced by the port of the service.
 const OWN_PAGE: &str = "Host: localhost:PORT\r\nOrigin: http://localhost:PORT\r\n";
 
 /// Headers by which a request is let in when there is no token.

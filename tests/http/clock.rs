@@ -46,7 +46,7 @@ fn a_service_with_an_impossible_date_says_so_and_stops_when_it_is_told_to() {
         }
         let (code, said) = service.stop("-TERM");
         assert_eq!((code, said.contains("panicked")), (Some(0), false), "{said}");
-        // What the service did by itself at that time is there at the right one.
+        // The service's own work of that time is recorded with the right time.
         let service = Service::start(&hive, &[]);
         service.put("/api/config/limit", json!(5)).with(200);
         assert_eq!(service.get("/readyz").ok()["status"], "ready");

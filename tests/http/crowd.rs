@@ -13,7 +13,7 @@ use crate::util::Hive;
 const DESCRIPTORS: u32 = 256;
 /// So many of them may wait.
 const MAY_WAIT: usize = 64;
-/// Whoever had to wait for another's connection would wait for longer.
+/// A client that had to wait for another's connection would wait for longer.
 const SOON: Duration = Duration::from_secs(15);
 
 /// A bot that asks for a task, waits as long as it may, and keeps its connection.

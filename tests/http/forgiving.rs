@@ -1,4 +1,4 @@
-//! What the replaced service took, and what no service may fall over.
+//! Requests that the replaced service accepted, and requests that must not break any service.
 
 use std::io::{Read, Write};
 use std::time::{Duration, Instant};

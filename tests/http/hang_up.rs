@@ -53,7 +53,7 @@ fn a_hang_up_that_fails_leaves_the_event_log_as_it_was() {
     let logs_to = |log: &std::path::Path| format!("event-log = {:?}\n", log.to_str().unwrap());
     fs::write(&config, logs_to(&first)).unwrap();
     let service = Service::start(&hive, &["--config", config.to_str().unwrap()]);
-    // Whoever is answered is served by one that hears the signal.
+    // A service that answers has installed its signal handlers.
     assert_eq!(service.get("/livez").body, "ok\n");
     let missing = beside("missing");
     let wrong = format!(
@@ -81,7 +81,7 @@ fn a_service_that_is_told_to_stop_while_it_reads_the_settings_anew_ends_cleanly(
     let config = hive.path().with_file_name("hivekeep.toml");
     fs::write(&config, "keep-count = 50\n").unwrap();
     let service = Service::start(&hive, &["--config", config.to_str().unwrap()]);
-    // Whoever is answered is served by one that hears the signal.
+    // A service that answers has installed its signal handlers.
     assert_eq!(service.get("/livez").body, "ok\n");
     let other = hive.open();
     let (begun, has_begun) = std::sync::mpsc::channel();

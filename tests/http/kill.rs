@@ -20,7 +20,7 @@ const WRITERS: usize = 3;
 /// The kill comes within so many milliseconds.
 const WITHIN: u64 = 600;
 
-/// What was acknowledged, by all clients and in all rounds.
+/// The acknowledged writes of all clients in all rounds.
 #[derive(Default)]
 struct Acknowledged {
     config: Mutex<BTreeMap<String, u64>>,

@@ -16,7 +16,7 @@ fn the_python_class_does_what_the_one_that_it_replaces_did() {
     let service = Service::start(&hive, &[]);
     assert_eq!(run(python, &service), "everything came back\n");
     assert_eq!(run(python, &service), "everything came back\n", "the store is not new any more");
-    // What is written takes the mark of a clean shutdown back.
+    // A write takes the mark of a clean shutdown back.
     service.put("/api/config/limit", 5).with(200);
     service.stop("-KILL");
     let service = Service::start(&hive, &[]);

@@ -1,4 +1,4 @@
-//! What the queue takes over HTTP, and what it refuses.
+//! Requests that the queue accepts over HTTP, and requests that it refuses.
 
 use serde_json::json;
 

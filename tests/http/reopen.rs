@@ -32,7 +32,7 @@ fn a_service_goes_on_by_itself_once_a_full_disk_has_room_and_nothing_acknowledge
     for number in 0..10 {
         service.put(&path(number), value(number)).ok();
     }
-    // What stands beside the store for this day is given up, and filled too.
+    // The reserve beside the store is given up, and filled too.
     let filler = small.path().join("filler");
     fill(&filler);
     let mut written = 10;

@@ -3,7 +3,7 @@
 
 use serde_json::{Map, Value};
 
-/// What is wrong with a value, each with its place. `root` is the document, in which references are looked up.
+/// The faults of a value, each with its place. `root` is the document, in which references are looked up.
 pub fn faults(root: &Value, schema: &Value, value: &Value) -> Vec<String> {
     let mut look = Look { root, found: Vec::new() };
     look.at("", schema, value);
@@ -85,7 +85,7 @@ impl Look<'_> {
     }
 }
 
-/// What a reference leads to.
+/// The target of a reference.
 pub fn resolved<'a>(root: &'a Value, reference: &Value) -> &'a Value {
     let path = reference.as_str().and_then(|path| path.strip_prefix('#')).unwrap();
     root.pointer(path).unwrap_or_else(|| panic!("{reference} leads nowhere"))

@@ -24,7 +24,7 @@ pub struct Service {
     seen: Mutex<BTreeSet<String>>,
 }
 
-/// What the service answered.
+/// An answer of the service.
 #[derive(Debug)]
 pub struct Answer {
     pub asked: String,
@@ -230,7 +230,7 @@ impl Answer {
         self.with(200)
     }
 
-    /// What went wrong, when it did so with this status, as a problem should.
+    /// The problem document of an answer with this status.
     pub fn refused(&self, status: u16) -> String {
         let problem = self.with(status);
         assert!(self.head.to_lowercase().contains("content-type: application/problem+json"), "{self}");

@@ -14,7 +14,7 @@ use crate::children::Told;
 use crate::knobs::scale;
 use crate::{Children, LIFE, Log, Numbers, ready};
 
-/// What a process of this test is told to do.
+/// The instructions to a process of this test.
 pub const TASK: &str = "fleet";
 
 const PROCESSES: usize = 3;
@@ -27,7 +27,7 @@ const LEASE: Duration = Duration::from_millis(100);
 const TOO_LONG: Duration = Duration::from_millis(150);
 /// Every so many a task fails whoever takes it.
 const POISON: u64 = 20;
-/// What the supervisor tells the processes by.
+/// The supervisor's channel to the processes.
 const ENOUGH: &str = "enough";
 const STOP: &str = "stop";
 
@@ -169,7 +169,7 @@ fn entry(what: &str, bot: &BotId, claim: &Claim) -> NewEntry {
     NewEntry { target: Some(claim.id.to_string()), details, ..NewEntry::new(what, bot.as_str()) }
 }
 
-/// What a task went through, as the audit trail tells it.
+/// The life of a task according to the audit trail.
 #[derive(Debug, Default)]
 struct Story {
     /// The claim that nobody has said the end of, and which attempt it is.
@@ -222,7 +222,7 @@ impl Story {
     }
 }
 
-/// What the audit trail tells of each task.
+/// The life of each task according to the audit trail.
 fn stories(store: &Store) -> BTreeMap<String, Story> {
     let mut stories = BTreeMap::<String, Story>::new();
     let view = store.view().unwrap();

@@ -41,7 +41,7 @@ fn ready(store: &Path, number: usize) -> PathBuf {
     store.with_extension(format!("ready{number}"))
 }
 
-/// What was acknowledged, a line each, written after the store said so.
+/// The acknowledged writes, one a line, each written after the store had answered.
 struct Log(File);
 
 impl Log {

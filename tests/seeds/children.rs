@@ -12,14 +12,14 @@ use std::time::Duration;
 
 use crate::bodies::open_file::Verdict;
 
-/// What a child is to do, as numbers.
+/// The job of a child, as numbers.
 const JOB: &str = "HIVEKEEP_DAMAGE_JOB";
 /// Where a child keeps its files.
 const FOLDER: &str = "HIVEKEEP_DAMAGE_FOLDER";
 /// A case that takes longer is one over which something hangs.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// What came of the cases of a job.
+/// The outcomes of the cases of a job.
 #[derive(Default)]
 pub struct Tally {
     verdicts: BTreeMap<String, usize>,
@@ -85,7 +85,7 @@ impl Tally {
 /// Has the test `child` do a job, from its first case to its last.
 pub fn run(child: &str, job: &[usize]) -> Tally {
     let (mut tally, mut next) = (Tally::default(), Some(0));
-    // What a child that aborts leaves behind goes with it.
+    // The files of a child that aborts are removed with it.
     let folder = folder();
     while let Some(from) = next {
         let mut process = spawn(child, from, job, folder.path());

@@ -38,7 +38,7 @@ struct Sort {
     tried: [usize; 3],
 }
 
-/// What is in the store that is damaged.
+/// The content of the store that is damaged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Content {
     /// Some of everything.
@@ -52,7 +52,7 @@ enum Content {
 impl Content {
     const ALL: [Self; 3] = [Self::All, Self::Long, Self::NotClosed];
 
-    /// Of so many that are tried of the first store, one is tried of this.
+    /// For each so many mutations of the first store, one of this store is tried.
     fn one_of(self) -> usize {
         match self {
             Self::All => 1,

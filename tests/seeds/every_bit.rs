@@ -1,6 +1,6 @@
 //! Flips every bit of a compacted store that holds every table, one at a time: the fixture of the format, header and free
-//! space included. Each file is opened, read whole, now and at every point, and checked. Of those over which something was
-//! found, each sixteenth is repaired.
+//! space included. Each file is opened, read whole, now and at every point, and checked. Each sixteenth in which
+//! something was found is repaired.
 //!
 //! A bounded run takes bits that are evenly spread. All of them, in one command for each way to open, or in slices of it:
 //!
@@ -15,10 +15,10 @@ use crate::children::{self, COLUMNS, Tally, folder, on_all_cores, setting};
 
 /// The bits of a page. Those of one page are one job.
 const BITS: usize = PAGE * 8;
-/// Of so many bits one is tried in a run of scale 1, and every one at this scale. An even step would always meet the same
+/// One in so many bits is tried in a run of scale 1, and every one at this scale. An even step would always meet the same
 /// bit of a byte.
 const SPREAD: usize = 4096;
-/// Of so many files over which something was found, one is repaired.
+/// One in so many files in which something was found is repaired.
 const REPAIRED: usize = 16;
 
 /// The bits of a page that are tried.

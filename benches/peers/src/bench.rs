@@ -29,7 +29,7 @@ pub struct Bench {
     json: Option<PathBuf>,
 }
 
-/// What one engine did at one work.
+/// The measurements of one engine at one workload.
 pub struct Figure {
     pub work: Work,
     pub engine: &'static str,
@@ -46,7 +46,7 @@ pub struct Work {
     pub compared: Compared,
 }
 
-/// What the ratio is of.
+/// The quantity that the ratio compares.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Compared {
     Time,
@@ -61,9 +61,9 @@ pub enum Outcome {
 #[derive(Default)]
 pub struct Measured {
     pub times: Vec<Duration>,
-    /// What the content takes.
+    /// The size of the content.
     pub bytes: Option<u64>,
-    /// What the files take, when they have free pages too.
+    /// The size of the files, where they contain free pages too.
     pub file_bytes: Option<u64>,
 }
 
@@ -91,7 +91,7 @@ impl Work {
     }
 }
 
-/// What `--only` leaves.
+/// The workloads that `--only` selects.
 pub struct Selection {
     works: Vec<String>,
     engines: Vec<String>,
@@ -203,7 +203,7 @@ impl Bench {
     }
 }
 
-/// What an engine cannot do is an outcome; any other error ends the run.
+/// A workload that an engine does not support is an outcome; any other error ends the run.
 pub fn why_not(error: anyhow::Error) -> Result<Outcome> {
     match error.downcast::<Cannot>() {
         Ok(cannot) => Ok(Outcome::Cannot(cannot.to_string())),

@@ -1,4 +1,4 @@
-//! What child processes of this program do: write until they are killed, use memory, work on a queue.
+//! The jobs of child processes of this program: write until they are killed, use memory, work on a queue.
 
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
@@ -38,7 +38,7 @@ pub fn start(task: Task, engine: &str, folder: &Path, records: u64) -> Result<Ch
     Ok(child)
 }
 
-/// What the child does.
+/// The job of the child.
 pub fn run(task: Task, engine: &str, folder: &Path, records: u64) -> Result<()> {
     match task {
         Task::WriteUntilKilled => write_until_killed((kind(engine)?.open)(folder)?.as_ref(), records),

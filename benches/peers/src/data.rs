@@ -18,7 +18,7 @@ pub fn key(number: u64) -> String {
     format!("task-{number:010}")
 }
 
-/// What a record holds once it has been written so many times.
+/// The content of a record after that many writes.
 pub fn row(number: u64, version: u32) -> Row {
     let mut state = Random(SEED ^ number.wrapping_mul(0xD134_2543_DE82_EF95) ^ u64::from(version) << 40);
     let mut value = String::with_capacity(VALUE_BYTES);
@@ -70,7 +70,7 @@ pub fn shuffled(count: u64) -> Vec<u64> {
     numbers
 }
 
-/// What a store must hold: how often each record has been written.
+/// The expected content of a store: how often each record has been written.
 #[derive(Clone)]
 pub struct Model(Vec<u32>);
 
@@ -83,7 +83,7 @@ impl Model {
         self.0.len() as u64
     }
 
-    /// What the record holds now.
+    /// The content of the record now.
     pub fn row(&self, number: u64) -> Row {
         row(number, self.0[number as usize])
     }
@@ -98,7 +98,7 @@ impl Model {
         (0..count).map(|at| (start + at * step) % records).collect()
     }
 
-    /// What these records will hold once they are written again.
+    /// The content of these records after one more write.
     pub fn rows_after(&self, numbers: &[u64]) -> Vec<Row> {
         numbers.iter().map(|number| row(*number, self.0[*number as usize] + 1)).collect()
     }
@@ -108,7 +108,7 @@ impl Model {
         numbers.iter().for_each(|number| self.0[*number as usize] += 1);
     }
 
-    /// What [`Sum`] must give for everything.
+    /// The value of [`Sum`] over all records.
     pub fn sum(&self) -> Sum {
         let mut sum = Sum::default();
         (0..self.records()).for_each(|number| {

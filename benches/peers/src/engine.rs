@@ -1,4 +1,4 @@
-//! What every engine is asked to do, and the list of engines.
+//! The operations of an engine, and the list of engines.
 
 use std::fmt;
 use std::path::Path;
@@ -10,7 +10,7 @@ use crate::engines::{fjall, hivekeep, json_files, lmdb, redb, rocksdb, sqlite};
 
 /// An open store, alone in a folder.
 ///
-/// Every write is on the disk when the call returns. What an engine cannot do is the error [`Cannot`].
+/// Every write is on the disk when the call returns. An operation that an engine does not support is the error [`Cannot`].
 pub trait Engine: Sync {
     /// Writes many records into an empty store.
     fn load(&mut self, rows: &mut dyn Iterator<Item = Row>) -> Result<()>;
@@ -73,7 +73,7 @@ pub trait Reader {
 /// An engine's own number of a point.
 pub type Point = u64;
 
-/// What an engine cannot do, and why.
+/// An operation that an engine does not support, and why.
 #[derive(Debug)]
 pub struct Cannot(pub &'static str);
 

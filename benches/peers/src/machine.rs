@@ -1,4 +1,4 @@
-//! What it runs on: figures without it say nothing.
+//! The machine of a run: without it, figures say nothing.
 
 use std::fmt::Write;
 use std::path::Path;

@@ -41,7 +41,7 @@ struct Arguments {
     /// Where the stores are: a folder on the disk in question. They are removed at the end.
     #[arg(long)]
     dir: Option<PathBuf>,
-    /// What a child process of this program is to do.
+    /// The job of a child process of this program.
     #[arg(long, hide = true)]
     child: Option<child::Task>,
     /// For which engine.

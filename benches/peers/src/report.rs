@@ -19,11 +19,11 @@ struct Entry<'a> {
     min_ms: Option<f64>,
     max_ms: Option<f64>,
     bytes: Option<u64>,
-    /// Above 1: Hivekeep is ahead. Of bytes for `disk` and `memory`, of medians otherwise.
+    /// Above 1: Hivekeep is ahead. It compares bytes for `disk` and `memory`, and medians otherwise.
     ratio_to_hivekeep: Option<f64>,
     /// Records changed before, where that tells entries of one work apart.
     changes: Option<u64>,
-    /// What else tells entries of one work apart.
+    /// Further parameters that tell entries of one workload apart.
     variant: &'static str,
     /// Bytes of the files, free pages included.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -9,7 +9,7 @@ use crate::data::{Model, Random, Row, Sum};
 use crate::disk;
 use crate::engine::{Cannot, Engine, Kind, Point, Reader, cannot};
 
-/// What it has not backed up is in its memory alone.
+/// State that it has not backed up is in its memory alone.
 const JSON_FILES: &str = "json_files";
 /// Rows that a writer beside a reader may write; more than it can in the time.
 const BESIDE: u64 = 20_000;

@@ -106,7 +106,7 @@ impl Engine for Hivekeep {
     }
 }
 
-/// What redb counts as allocated.
+/// The bytes that redb counts as allocated.
 pub fn pages_in_use(database: &::redb::Database) -> Result<u64> {
     // Pages that the last commit has freed are counted until the next.
     for _ in 0..2 {

@@ -22,7 +22,7 @@ struct JsonFiles {
     index: Index,
 }
 
-/// What is known of every backup.
+/// The metadata of every backup.
 #[derive(Default, Serialize, Deserialize)]
 struct Index {
     next: Point,

@@ -14,7 +14,7 @@ pub use work::{NAMES, all};
 
 use crate::engine::{HIVEKEEP, cannot};
 
-/// What is to be done, in bytes.
+/// The payload of a task, in bytes.
 pub const PAYLOAD_BYTES: usize = 272;
 /// How long a child works.
 const CHILD_TIME: Duration = Duration::from_secs(2);
@@ -44,7 +44,7 @@ pub trait Worker {
     fn complete(&mut self, tickets: &[Ticket]) -> Result<()>;
 }
 
-/// What a claim gives.
+/// The result of a claim.
 pub struct Ticket {
     pub id: String,
     pub token: u64,

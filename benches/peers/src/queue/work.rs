@@ -1,4 +1,4 @@
-//! What is measured of the queues. Times are for one task, so that works of different sizes can be compared.
+//! Workloads of the queues. Times are for one task, so that works of different sizes can be compared.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -18,7 +18,7 @@ pub const NAMES: &[&str] = &[
     "queue_processes",
 ];
 
-/// What children of `queue_processes` say too.
+/// A line that children of `queue_processes` print too.
 const QUEUE_LATE: &str = "queue_processes_p99";
 const ROUNDS: usize = 5;
 const THREADS: usize = 8;

@@ -1,6 +1,6 @@
 //! Bytes on the disk: of the state alone, and with a hundred points, one record in a hundred changed before each.
 //!
-//! Of those whose points are copies, every tenth is made and counted tenfold, and then removed, so that the disk does
+//! Where points are copies, every tenth is made, counted tenfold, and then removed, so that the disk does
 //! not fill.
 
 use std::time::Duration;

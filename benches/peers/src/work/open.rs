@@ -13,7 +13,7 @@ pub fn clean(bench: &mut Bench, subjects: &mut [Subject]) -> Result<()> {
     bench.rounds(Work::new("open_clean"), ROUNDS, subjects, |subject| {
         subject.change(100)?;
         if subject.kind.name == "json_files" {
-            // What it has after opening is its last backup.
+            // After opening it has its last backup.
             subject.engine()?.point()?;
         }
         subject.close()?;
