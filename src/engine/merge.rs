@@ -11,11 +11,11 @@ use crate::engine::commit::Outcome;
 use crate::engine::epoch::{Epoch, Epochs};
 use crate::engine::frame::{self, State};
 use crate::engine::meta;
+use crate::engine::pre_images::{PreImageKey, pre_image_key, pre_images_between};
 use crate::engine::records::{KeyRange, Records};
 use crate::engine::schema::{Place, Table};
 use crate::engine::store::Store;
-use crate::engine::view::undo_range;
-use crate::engine::write::{WriteTx, undo_key};
+use crate::engine::write::WriteTx;
 use crate::error::{Error, ErrorKind, Result};
 
 /// Rows read at a time.
@@ -145,10 +145,10 @@ impl WriteTx<'_> {
         if through == Epoch(0) {
             return Ok(false);
         }
-        let rows = self.raw_page(Table::Undo, &undo_range(Epoch(0), through), limit)?;
+        let rows = self.raw_page(Table::PreImages, &pre_images_between(Epoch(0), through), limit)?;
         for (key, _) in &rows {
-            self.delete(Table::Undo, key)?;
-            let row = key.get(8..).unwrap_or_default();
+            let row = PreImageKey::read(key)?.row;
+            self.delete(Table::PreImages, key)?;
             if let Some(bytes) = self.raw(Table::Tombstones, row)?
                 && frame::decode(Place::of_record(row), &bytes)?.birth <= through
             {
@@ -172,11 +172,12 @@ impl WriteTx<'_> {
         };
         let target = self.retained_after(source)?.unwrap_or(self.batch.epochs.open);
         let segment_start = self.retained_before(source)?.unwrap_or_default();
-        let rows = self.raw_page(Table::Undo, &undo_range(Epoch(source.0.saturating_sub(1)), source), limit)?;
+        let rows =
+            self.raw_page(Table::PreImages, &pre_images_between(Epoch(source.0.saturating_sub(1)), source), limit)?;
         for (key, bytes) in &rows {
-            let row = key.get(8..).unwrap_or_default();
-            self.delete(Table::Undo, key)?;
-            self.insert(Table::Undo, &undo_key(target, row), bytes)?;
+            let row = PreImageKey::read(key)?.row;
+            self.delete(Table::PreImages, key)?;
+            self.insert(Table::PreImages, &pre_image_key(target, row), bytes)?;
             self.prune(row, bytes, segment_start, target)?;
         }
         if rows.len() < limit {
@@ -198,7 +199,7 @@ impl WriteTx<'_> {
         if removed <= segment_start || removed > target {
             return Ok(());
         }
-        self.delete(Table::Undo, &undo_key(target, row))?;
+        self.delete(Table::PreImages, &pre_image_key(target, row))?;
         if before.birth > self.batch.epochs.first {
             self.insert(Table::Tombstones, row, moved)
         } else {

@@ -25,6 +25,7 @@ pub(crate) mod pages;
 pub(crate) mod place;
 pub(crate) mod point;
 pub(crate) mod pool;
+pub(crate) mod pre_images;
 pub(crate) mod presence;
 pub(crate) mod process;
 pub(crate) mod records;

@@ -214,7 +214,7 @@ impl Model {
         let view = self.store.view().unwrap();
         assert_eq!((view.epochs().merging, view.epochs().dropping), (0, Epoch(0)));
         if self.points.is_empty() {
-            for table in [Table::Undo, Table::Tombstones] {
+            for table in [Table::PreImages, Table::Tombstones] {
                 assert_eq!(view.raw_page(table, &KeyRange::all(), 9).unwrap(), []);
             }
         }

@@ -7,6 +7,8 @@ use std::fmt;
 use redb::TableDefinition;
 use serde::{Deserialize, Serialize};
 
+use crate::engine::pre_images::PreImageKey;
+
 /// The version of the file format, in the row `format` of `meta`. A store with a higher one is refused.
 pub(crate) const FORMAT_VERSION: u64 = 1;
 
@@ -120,7 +122,7 @@ pub(crate) enum Table {
     Live,
     /// `segment epoch ‖ collection id ‖ key` → what the key was at the point before the segment. Written the first
     /// time that the key changes in the segment.
-    Undo,
+    PreImages,
     /// `collection id ‖ key` → an absent frame born when the key was removed. Written by remove while a point needs it.
     Tombstones,
     /// `epoch` → the manifest of a sealed point. Written by seal, removed by forget.
@@ -153,7 +155,7 @@ impl Table {
     /// In the order of their numbers.
     pub(crate) const ALL: [Self; Self::COUNT] = [
         Self::Live,
-        Self::Undo,
+        Self::PreImages,
         Self::Tombstones,
         Self::Points,
         Self::Commits,
@@ -172,7 +174,7 @@ impl Table {
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Live => "live",
-            Self::Undo => "undo",
+            Self::PreImages => "undo",
             Self::Tombstones => "tombstones",
             Self::Points => "points",
             Self::Commits => "commits",
@@ -197,7 +199,8 @@ impl Table {
     pub(crate) fn place(self, key: &[u8]) -> Place<'_> {
         let space = match self {
             Self::Live | Self::Tombstones => return Place::of_record(key),
-            Self::Undo => return Place::of_record(key.get(8..).unwrap_or_default()),
+            // A key that names no record has no frame of a record: its own place is no other's.
+            Self::PreImages => return Place::of_record(PreImageKey::split(key).map_or(key, |key| key.row)),
             Self::Points => Space::Points,
             Self::Commits => Space::Commits,
             Self::PointIds => Space::PointIds,
@@ -230,7 +233,7 @@ mod tests {
     fn a_record_has_the_same_place_in_every_table_that_it_moves_through() {
         let row = CollectionId::QUEUE.row_key(b"t1");
         let undo = [&Epoch(5).to_key()[..], &row].concat();
-        for (table, key) in [(Table::Live, &row), (Table::Tombstones, &row), (Table::Undo, &undo)] {
+        for (table, key) in [(Table::Live, &row), (Table::Tombstones, &row), (Table::PreImages, &undo)] {
             let place = table.place(key);
             assert_eq!((place.space, place.collection, place.key), (Space::Record, CollectionId::QUEUE, &b"t1"[..]));
         }

@@ -1,6 +1,5 @@
 //! Reading: a consistent view of now, or as of a retained point.
 
-use std::ops::Bound;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
 
@@ -14,13 +13,14 @@ use crate::engine::frame::{self, Frame};
 use crate::engine::meta;
 use crate::engine::pages::Snapshot;
 use crate::engine::point::Manifest;
+use crate::engine::pre_images::pre_image_key;
 use crate::engine::process::Owned;
 use crate::engine::records::{KeyRange, PAGE, PAGE_BYTES, Records, Row, is_full, part_of, scan};
 use crate::engine::schema::{CollectionId, Place, Table};
 use crate::engine::store::Context;
 use crate::engine::value;
 use crate::engine::views::{Ticket, Views};
-use crate::engine::write::{collect_page, undo_key};
+use crate::engine::write::collect_page;
 use crate::error::{Error, ErrorKind, Result};
 
 type RedbTable = redb::ReadOnlyTable<&'static [u8], &'static [u8]>;
@@ -206,7 +206,7 @@ impl View {
             // Mostly the key was born in the epoch of a retained point. While points are being merged, though, that row
             // may be covered by an older one, which is the one that counts.
             if self.epochs.merging == 0
-                && let Some(bytes) = self.raw(Table::Undo, &undo_key(birth, row))?
+                && let Some(bytes) = self.raw(Table::PreImages, &pre_image_key(birth, row))?
             {
                 return Ok(bytes);
             }
@@ -216,7 +216,7 @@ impl View {
         }
         let members = self.members()?;
         for part in members.parts(members.segment(birth)) {
-            if let Some(bytes) = self.raw(Table::Undo, &undo_key(part, row))? {
+            if let Some(bytes) = self.raw(Table::PreImages, &pre_image_key(part, row))? {
                 return Ok(bytes);
             }
         }
@@ -242,12 +242,12 @@ impl View {
                 }
             }
             for source in meta::merging_between(self, previous, segment)? {
-                if let Some(bytes) = self.raw(Table::Undo, &undo_key(source, row))? {
+                if let Some(bytes) = self.raw(Table::PreImages, &pre_image_key(source, row))? {
                     return Ok(bytes);
                 }
             }
         }
-        self.raw(Table::Undo, &undo_key(segment, row))?.ok_or_else(|| broken_chain(row))
+        self.raw(Table::PreImages, &pre_image_key(segment, row))?.ok_or_else(|| broken_chain(row))
     }
 
     /// The retained points and those still being merged, read once.
@@ -293,7 +293,7 @@ impl View {
     }
 
     /// The same, until they have [`PAGE_BYTES`].
-    fn raw_part(&self, table: Table, range: &KeyRange, limit: usize) -> Result<Vec<Row>> {
+    pub(crate) fn raw_part(&self, table: Table, range: &KeyRange, limit: usize) -> Result<Vec<Row>> {
         let opened = self.table(table)?;
         self.guard.read(|| collect_page(opened, range, limit, PAGE_BYTES))
     }
@@ -492,13 +492,4 @@ impl std::fmt::Debug for View {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("View").field("at", &self.at).finish_non_exhaustive()
     }
-}
-
-/// A range of rows behind an epoch, for the rows of `undo` in `(after, through]`.
-pub(crate) fn undo_range(after: Epoch, through: Epoch) -> KeyRange {
-    let end = match through.0.checked_add(1) {
-        Some(end) => Bound::Excluded(Epoch(end).to_key().to_vec()),
-        None => Bound::Unbounded,
-    };
-    KeyRange { start: Bound::Included(after.next().to_key().to_vec()), end, backward: false }
 }

@@ -15,6 +15,7 @@ use crate::engine::entrance::Guard;
 use crate::engine::epoch::{Epoch, Epochs};
 use crate::engine::frame::{self, Frame, State};
 use crate::engine::meta;
+use crate::engine::pre_images::{PreImageKey, pre_image_key};
 use crate::engine::records::{self, KeyRange, Records, Row, Visit, next_page, part_of};
 use crate::engine::schema::{CollectionId, Place, Table};
 use crate::engine::store::Context;
@@ -210,19 +211,19 @@ impl<'a> WriteTx<'a> {
                 self.stats_mut(collection)?.subtract(key, payload);
             }
             if self.batch.epochs.any_point() && before.birth <= last {
-                fill_undo_key(undo, open, row);
-                self.insert(Table::Undo, undo, old)?;
+                PreImageKey::new(open, row).write_to(undo);
+                self.insert(Table::PreImages, undo, old)?;
             }
         } else if !self.table(Table::Tombstones)?.is_empty()? && self.replace(Table::Tombstones, row, None, old)? {
             let removed = frame::decode(Place::of_record(row), old)?;
             if self.batch.epochs.any_point() && removed.birth <= last {
-                fill_undo_key(undo, open, row);
-                self.insert(Table::Undo, undo, old)?;
+                PreImageKey::new(open, row).write_to(undo);
+                self.insert(Table::PreImages, undo, old)?;
             }
         } else if self.batch.epochs.any_point() {
-            fill_undo_key(undo, open, row);
+            PreImageKey::new(open, row).write_to(undo);
             frame::encode(old, Place::of_record(row), Epoch(0), State::Absent);
-            self.insert(Table::Undo, undo, old)?;
+            self.insert(Table::PreImages, undo, old)?;
         }
         if let State::Present(payload) | State::Chunked(payload) = state {
             self.stats_mut(collection)?.add(key, payload);
@@ -261,8 +262,8 @@ impl<'a> WriteTx<'a> {
         }
         frame::encode(frame, Place::of_record(row), open, State::Absent);
         if before.birth <= last {
-            fill_undo_key(undo, open, row);
-            self.insert(Table::Undo, undo, old)?;
+            PreImageKey::new(open, row).write_to(undo);
+            self.insert(Table::PreImages, undo, old)?;
             self.insert(Table::Tombstones, row, frame)?;
         } else {
             self.remove_what_was_born_in_the_open_segment(row, frame)?;
@@ -277,7 +278,7 @@ impl<'a> WriteTx<'a> {
         let segment = self.open_segment()?;
         let mut met = None;
         for epoch in &segment {
-            if let Some(bytes) = self.raw(Table::Undo, &undo_key(*epoch, row))? {
+            if let Some(bytes) = self.raw(Table::PreImages, &pre_image_key(*epoch, row))? {
                 met = Some(bytes);
                 break;
             }
@@ -291,7 +292,7 @@ impl<'a> WriteTx<'a> {
         }
         let removed = at_last_point.birth;
         for epoch in &segment {
-            self.delete(Table::Undo, &undo_key(*epoch, row))?;
+            self.delete(Table::PreImages, &pre_image_key(*epoch, row))?;
         }
         if removed > self.batch.epochs.first {
             self.insert(Table::Tombstones, row, &bytes)?;
@@ -437,7 +438,7 @@ impl<'a> WriteTx<'a> {
     }
 
     /// The same, until they have [`records::PAGE_BYTES`].
-    fn raw_part(&self, table: Table, range: &KeyRange, limit: usize) -> Result<Vec<Row>> {
+    pub(crate) fn raw_part(&self, table: Table, range: &KeyRange, limit: usize) -> Result<Vec<Row>> {
         let opened = self.table(table)?;
         self.guard.read(|| collect_page(opened, range, limit, records::PAGE_BYTES))
     }
@@ -635,15 +636,4 @@ fn fill_row_key(out: &mut Vec<u8>, collection: CollectionId, key: &[u8]) {
     out.clear();
     out.extend_from_slice(&collection.0.to_be_bytes());
     out.extend_from_slice(key);
-}
-
-fn fill_undo_key(out: &mut Vec<u8>, epoch: Epoch, row: &[u8]) {
-    out.clear();
-    out.extend_from_slice(&epoch.to_key());
-    out.extend_from_slice(row);
-}
-
-/// The key of a row of `undo`.
-pub(crate) fn undo_key(epoch: Epoch, row: &[u8]) -> Vec<u8> {
-    [&epoch.to_key()[..], row].concat()
 }

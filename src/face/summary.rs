@@ -128,7 +128,7 @@ fn collections(view: &View) -> Result<BTreeMap<String, Stats>> {
 /// What the past weighs: everything that would go if every restore point were forgotten. Reads all of it.
 pub(crate) fn history_weight(view: &View) -> Result<Weight> {
     let mut weight = Weight::default();
-    for table in [Table::Undo, Table::Tombstones, Table::Points, Table::Commits] {
+    for table in [Table::PreImages, Table::Tombstones, Table::Points, Table::Commits] {
         let mut range = KeyRange::all();
         loop {
             let page = view.raw_page(table, &range, PAGE)?;

@@ -10,18 +10,16 @@ use serde_json::Value;
 use crate::engine::epoch::Epoch;
 use crate::engine::frame::{self, State};
 use crate::engine::point::Scope;
-use crate::engine::schema::{CollectionId, Place, Table};
+use crate::engine::pre_images::PreImageKey;
+use crate::engine::schema::{CollectionId, Place};
 use crate::engine::store::Store;
 use crate::engine::value;
-use crate::engine::view::{View, undo_range};
+use crate::engine::view::View;
 use crate::error::Result;
 use crate::recovery::points::point::{Names, names};
 use crate::recovery::points::selector::Selector;
 use crate::state::show::{Show, Shown};
 use crate::text::OneLine;
-
-/// Rows read at a time.
-const PAGE: usize = 512;
 
 /// What changed, by collection and key.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -228,28 +226,19 @@ impl View {
         scope: &Scope,
         mut differs: impl FnMut(&[u8], Option<Vec<u8>>, Option<Vec<u8>>) -> Result<()>,
     ) -> Result<()> {
-        let mut range = undo_range(from, to);
-        loop {
-            let page = self.raw_page(Table::Undo, &range, PAGE)?;
-            let Some((last, _)) = page.last() else { return Ok(()) };
-            range = range.after(last);
-            for (key, bytes) in &page {
-                let row = key.get(8..).unwrap_or_default();
-                let before = frame::decode(Place::of_record(row), bytes)?;
-                if before.birth > from || !scope.contains(row) {
-                    continue;
-                }
-                let after = self.state_at(row, to)?;
-                let then = self.value_at(row, before.state, from)?;
-                let now = match &after {
-                    Some(found) => self.value_at(row, found.frame(row)?.state, to)?,
-                    None => None,
-                };
-                if then != now {
-                    differs(row, then, now)?;
-                }
+        self.each_pre_image(from, to, |PreImageKey { row, .. }, bytes| {
+            let before = frame::decode(Place::of_record(row), bytes)?;
+            if before.birth > from || !scope.contains(row) {
+                return Ok(());
             }
-        }
+            let after = self.state_at(row, to)?;
+            let then = self.value_at(row, before.state, from)?;
+            let now = match &after {
+                Some(found) => self.value_at(row, found.frame(row)?.state, to)?,
+                None => None,
+            };
+            if then == now { Ok(()) } else { differs(row, then, now) }
+        })
     }
 
     /// The value that a frame stood for at a point.

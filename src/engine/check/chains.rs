@@ -4,12 +4,12 @@ use super::Sums;
 use crate::engine::digest::Stats;
 use crate::engine::epoch::Epoch;
 use crate::engine::frame::{self, State};
+use crate::engine::pre_images::pre_image_key;
 use crate::engine::records::Records;
 use crate::engine::schema::{CollectionId, Place, Table};
 use crate::engine::tally::stats_of;
 use crate::engine::value;
 use crate::engine::view::{Members, View};
-use crate::engine::write::undo_key;
 use crate::error::{Error, Result};
 
 impl Sums {
@@ -109,7 +109,7 @@ impl Sums {
     ) -> Result<Option<Vec<u8>>> {
         let mut first = None;
         for part in members.parts(segment) {
-            let Some(bytes) = view.raw(Table::Undo, &undo_key(part, row))? else { continue };
+            let Some(bytes) = view.raw(Table::PreImages, &pre_image_key(part, row))? else { continue };
             if first.is_none() {
                 first = Some(bytes);
             } else {

@@ -136,7 +136,7 @@ fn check_by(way: Way, view: &View, progress: &(dyn Fn(u64, u64) + Sync)) -> Resu
         sums.compare(view, members)?;
     }
     for table in Table::ALL {
-        if !matches!(table, Table::Live | Table::Undo | Table::Tombstones | Table::Index) {
+        if !matches!(table, Table::Live | Table::PreImages | Table::Tombstones | Table::Index) {
             sums.stage(table, |sums| sums.check_rows(view, table, &KeyRange::all()))?;
         }
     }
@@ -155,7 +155,7 @@ impl Sums {
         self.stage(Table::Meta, |sums| sums.compare_statistics(view))?;
         self.stage(Table::Meta, |sums| sums.compare_epochs(view, members))?;
         self.stage(Table::Points, |sums| sums.compare_points(view, members))?;
-        self.stage(Table::Undo, |sums| sums.find_orphans(view, members))?;
+        self.stage(Table::PreImages, |sums| sums.find_orphans(view, members))?;
         self.stage(Table::Index, |sums| sums.compare_index(view))?;
         self.stage(Table::Collections, |sums| sums.compare_collections(view))
     }

@@ -73,7 +73,7 @@ impl Sums {
     fn one_row(&mut self, view: &View, members: &Members, table: Table, key: &[u8], bytes: &[u8]) -> Result<()> {
         match table {
             Table::Live | Table::Tombstones => self.row(view, members, table, key, bytes),
-            Table::Undo => self.pre_image(view, members, key, bytes),
+            Table::PreImages => self.pre_image(view, members, key, bytes),
             table => {
                 self.unversioned(view, table, key, bytes);
                 Ok(())

@@ -8,9 +8,10 @@ use crate::engine::epoch::{Epoch, Epochs};
 use crate::engine::frame;
 use crate::engine::meta;
 use crate::engine::point::{Commit, Manifest};
+use crate::engine::pre_images::{PreImageKey, pre_images_between};
 use crate::engine::records::{KeyRange, Records, scan};
 use crate::engine::schema::{CollectionId, Place, Table};
-use crate::engine::view::{Members, View, undo_range};
+use crate::engine::view::{Members, View};
 use crate::error::{Error, ErrorKind, Result};
 
 impl Sums {
@@ -73,22 +74,22 @@ impl Sums {
     /// Every pre-image must have been met on a chain; when some were not, they are named.
     pub(super) fn find_orphans(&mut self, view: &View, members: &Members) -> Result<()> {
         let met = self.report.pre_images + self.covered + self.waiting_to_be_dropped(view)?;
-        if view.count_rows(Table::Undo)? == met {
+        if view.count_rows(Table::PreImages)? == met {
             return Ok(());
         }
-        each_row(view, Table::Undo, &KeyRange::all(), |key, bytes| self.pre_image(view, members, key, bytes))
+        each_row(view, Table::PreImages, &KeyRange::all(), |key, bytes| self.pre_image(view, members, key, bytes))
     }
 
     /// Verifies one row of `undo` by itself, and that it is on a chain.
     pub(super) fn pre_image(&mut self, view: &View, members: &Members, key: &[u8], bytes: &[u8]) -> Result<()> {
-        let Some((epoch, row)) = Epoch::split_key(key) else {
-            self.find(Table::Undo, key, "a pre-image has a short key");
+        let Some(PreImageKey { part: epoch, row }) = PreImageKey::split(key) else {
+            self.find(Table::PreImages, key, "a pre-image has a short key");
             return Ok(());
         };
         if let Err(error) = frame::decode(Place::of_record(row), bytes) {
-            self.find(Table::Undo, key, error.to_string());
+            self.find(Table::PreImages, key, error.to_string());
         } else if !on_a_chain(view, members, epoch, row)? {
-            self.find(Table::Undo, key, "a pre-image belongs to no record or segment");
+            self.find(Table::PreImages, key, "a pre-image belongs to no record or segment");
         }
         Ok(())
     }
@@ -96,10 +97,10 @@ impl Sums {
     /// How many pre-images serve no point any more.
     fn waiting_to_be_dropped(&mut self, view: &View) -> Result<u64> {
         let mut rows = 0;
-        each_row(view, Table::Undo, &undo_range(Epoch(0), view.epochs().dropping), |key, bytes| {
+        each_row(view, Table::PreImages, &pre_images_between(Epoch(0), view.epochs().dropping), |key, bytes| {
             rows += 1;
-            if let Err(error) = frame::decode(Table::Undo.place(key), bytes) {
-                self.find(Table::Undo, key, error.to_string());
+            if let Err(error) = frame::decode(Table::PreImages.place(key), bytes) {
+                self.find(Table::PreImages, key, error.to_string());
             }
             Ok(())
         })?;

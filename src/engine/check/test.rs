@@ -54,7 +54,7 @@ fn faults_of_record(table: Table, (key, bytes): &Row) -> Vec<Fault> {
     *other.last_mut().unwrap() ^= 1;
     fault("moved to another key", vec![framed(&other, frame.birth.0, frame.state)]);
     fault("copied to another key", vec![(key.clone(), bytes.clone()), framed(&other, frame.birth.0, frame.state)]);
-    if let (Table::Undo, Some((epoch, row))) = (table, Epoch::split_key(key)) {
+    if let (Table::PreImages, Some((epoch, row))) = (table, Epoch::split_key(key)) {
         for by in [-1, 1] {
             let other = [&Epoch(epoch.0.saturating_add_signed(by)).to_key()[..], row].concat();
             fault("moved to another segment", vec![framed(&other, frame.birth.0, frame.state)]);
@@ -189,7 +189,7 @@ fn no_single_fault_that_changes_content_is_passed_over_and_none_is_seen_where_th
 
 fn faults(model: &Model) -> Vec<Fault> {
     let mut faults = Vec::new();
-    for table in [Table::Live, Table::Undo, Table::Tombstones] {
+    for table in [Table::Live, Table::PreImages, Table::Tombstones] {
         faults.extend(rows(model, table).iter().flat_map(|row| faults_of_record(table, row)));
     }
     for table in [Table::Points, Table::PointIds, Table::Index, Table::Meta] {

@@ -15,11 +15,11 @@ use crate::engine::epoch::{Epoch, Epochs};
 use crate::engine::frame::{self, State};
 use crate::engine::meta;
 use crate::engine::point::{Commit, Lost, Manifest};
+use crate::engine::pre_images::{PreImageKey, pre_image_key};
 use crate::engine::schema::{CollectionId, Place, Table};
 use crate::engine::store::Store;
 use crate::engine::tally::{Contents, Tally, stats_of};
 use crate::engine::view::Members;
-use crate::engine::write::undo_key;
 use crate::error::{ErrorKind, Result};
 
 /// Rows are written in transactions of so many bytes.
@@ -184,7 +184,7 @@ impl Rebuild<'_> {
                 Step::PreImage(segment, at) => {
                     whole &= at.is_some();
                     self.report.pre_images += 1;
-                    self.push(Table::Undo, undo_key(segment, row), bytes)?;
+                    self.push(Table::PreImages, pre_image_key(segment, row), bytes)?;
                     self.tally.step_back(segment, collection, newer.as_ref(), stats.as_ref());
                 }
             }
@@ -218,7 +218,7 @@ impl Rebuild<'_> {
     fn copy_tables(&mut self) -> Result<()> {
         let salvage = self.salvage;
         let derived = [Table::Points, Table::PointIds, Table::Commits, Table::Index, Table::Meta];
-        let records = [Table::Live, Table::Undo, Table::Tombstones];
+        let records = [Table::Live, Table::PreImages, Table::Tombstones];
         for table in Table::ALL.into_iter().filter(|table| !derived.contains(table) && !records.contains(table)) {
             let mut copied = 0;
             salvage.scratch.rows(table, |rows| {
@@ -289,8 +289,9 @@ impl Rebuild<'_> {
             self.push_payload(Table::PointIds, manifest.id.0.as_bytes(), &epoch.to_key())?;
         }
         self.drop_what_was_proved_whole(!commits.is_empty());
-        let hurt =
-            [Table::Live, Table::Undo, Table::Tombstones].iter().any(|table| self.salvage.notes.hurt.contains(table));
+        let hurt = [Table::Live, Table::PreImages, Table::Tombstones]
+            .iter()
+            .any(|table| self.salvage.notes.hurt.contains(table));
         let suspect = hurt || !self.report.lost.is_empty() || !self.report.collections.is_empty();
         for (epoch, commit) in commits {
             let partial = commit.partial || suspect;
@@ -454,8 +455,8 @@ fn damaged_records(salvage: &Salvage) -> BTreeMap<Vec<u8>, bool> {
     for row in &salvage.notes.rows {
         if row.table == Table::Live.name() {
             records.insert(row.raw_key.clone(), true);
-        } else if let (true, Some((_, record))) = (row.table == Table::Undo.name(), Epoch::split_key(&row.raw_key)) {
-            records.entry(record.to_vec()).or_default();
+        } else if let (true, Some(key)) = (row.table == Table::PreImages.name(), PreImageKey::split(&row.raw_key)) {
+            records.entry(key.row.to_vec()).or_default();
         }
     }
     records

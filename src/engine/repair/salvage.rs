@@ -14,8 +14,9 @@ use crate::engine::epoch::Epoch;
 use crate::engine::frame;
 use crate::engine::meta;
 use crate::engine::pages::{Link, PagePlace, Pages, Span, Visitor};
+use crate::engine::pre_images::PreImageKey;
 use crate::engine::schema::{Place, Table};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{ErrorKind, Result};
 
 /// A page that is not what was written.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -113,7 +114,7 @@ fn read(file: &dyn StorageBackend, sink: Sink<'_>) -> Result<Notes> {
     in_turn.sort_by_key(|table| !matches!(table, Table::Meta | Table::Points | Table::Commits));
     for table in in_turn {
         reader.table = Some(table);
-        if table == Table::Undo {
+        if table == Table::PreImages {
             reader.served_after = reader.sink.served_after()?;
         }
         match tables.iter().find(|(name, _, _)| name == table.name()) {
@@ -171,12 +172,12 @@ impl Reader<'_> {
         let as_found = |found| if left_behind { Found::LeftBehind } else { found };
         match table {
             Table::Live | Table::Tombstones => self.fact(key, value, as_found(Found::Newest)),
-            Table::Undo => {
-                let (segment, record) = Epoch::split_key(key).ok_or_else(|| Error::damaged("its key is short"))?;
-                if segment <= self.served_after {
+            Table::PreImages => {
+                let PreImageKey { part, row } = PreImageKey::read(key)?;
+                if part <= self.served_after {
                     return Ok(());
                 }
-                self.fact(record, value, as_found(Found::PreImage))
+                self.fact(row, value, as_found(Found::PreImage))
             }
             // What follows from records is written anew.
             Table::Index | Table::PointIds => Ok(()),

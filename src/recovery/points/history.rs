@@ -158,7 +158,7 @@ mod tests {
         hive.store.remember_window(Duration::from_secs(60)).unwrap();
         hive.store.trim_history().unwrap();
         assert_eq!(commits(&hive), 0);
-        for table in [Table::Undo, Table::Tombstones] {
+        for table in [Table::PreImages, Table::Tombstones] {
             assert_eq!(hive.view().raw_page(table, &KeyRange::all(), 1).unwrap(), []);
         }
         assert!(hive.store.check().unwrap().is_sound());

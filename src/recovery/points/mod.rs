@@ -14,4 +14,6 @@ pub(crate) mod size;
 pub(crate) mod versions;
 
 #[cfg(test)]
+mod pre_images_test;
+#[cfg(test)]
 mod versions_test;

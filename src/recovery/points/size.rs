@@ -4,17 +4,13 @@ use serde::Serialize;
 
 use crate::engine::epoch::Epoch;
 use crate::engine::frame::{self, State};
-use crate::engine::records::KeyRange;
+use crate::engine::pre_images::{PreImageKey, pre_image_key};
 use crate::engine::schema::{Place, Table};
 use crate::engine::store::Store;
 use crate::engine::view::View;
-use crate::engine::write::undo_key;
 use crate::error::Result;
 use crate::recovery::points::point::gone;
 use crate::recovery::points::selector::Selector;
-
-/// Rows read at a time.
-const PAGE: usize = 512;
 
 /// How much a point weighs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -72,17 +68,16 @@ impl View {
         let mut size = self.rows_of_point(epoch)?;
         let next = members.segment(epoch.next());
         if members.retained.first() == Some(&epoch) {
-            self.each_undo_row(next, |part, key, bytes| {
-                size.add(key, bytes);
-                let row = key.get(8..).unwrap_or_default();
-                if self.is_first_met(next, part, row)? {
-                    self.tombstone(row, Epoch(0), next)?.iter().for_each(|bytes| size.add(row, bytes));
+            self.each_pre_image_of(next, |key, bytes| {
+                size.add(&key.to_bytes(), bytes);
+                if self.is_first_met(next, key)? {
+                    self.tombstone(key.row, Epoch(0), next)?.iter().for_each(|bytes| size.add(key.row, bytes));
                 }
                 Ok(())
             })?;
         } else {
-            self.each_undo_row(epoch, |part, key, bytes| {
-                if self.is_first_met(epoch, part, key.get(8..).unwrap_or_default())? {
+            self.each_pre_image_of(epoch, |key, bytes| {
+                if self.is_first_met(epoch, key)? {
                     self.freed_by_moving(epoch, key, bytes, next, &mut size)?;
                 }
                 Ok(())
@@ -107,12 +102,19 @@ impl View {
     }
 
     /// What moving one row of the segment `epoch` into the segment `next` frees.
-    fn freed_by_moving(&self, epoch: Epoch, key: &[u8], bytes: &[u8], next: Epoch, size: &mut PointSize) -> Result<()> {
+    fn freed_by_moving(
+        &self,
+        epoch: Epoch,
+        key: PreImageKey<'_>,
+        bytes: &[u8],
+        next: Epoch,
+        size: &mut PointSize,
+    ) -> Result<()> {
         let members = self.members()?;
-        let row = key.get(8..).unwrap_or_default();
+        let row = key.row;
         for part in members.parts(next) {
-            let replaced = undo_key(part, row);
-            if let Some(bytes) = self.raw(Table::Undo, &replaced)? {
+            let replaced = pre_image_key(part, row);
+            if let Some(bytes) = self.raw(Table::PreImages, &replaced)? {
                 size.add(&replaced, &bytes);
                 break;
             }
@@ -121,7 +123,7 @@ impl View {
         if before.state == State::Absent
             && let Some(tombstone) = self.tombstone(row, members.before(epoch), next)?
         {
-            size.add(key, bytes);
+            size.add(&key.to_bytes(), bytes);
             if before.birth <= self.epochs().first {
                 size.add(row, &tombstone);
             }
@@ -129,10 +131,10 @@ impl View {
         Ok(())
     }
 
-    /// Whether no other row of the segment for the same key counts before that of `part`.
-    fn is_first_met(&self, segment: Epoch, part: Epoch, row: &[u8]) -> Result<bool> {
+    /// Whether no other row of the segment for the same record counts before that with the key.
+    fn is_first_met(&self, segment: Epoch, PreImageKey { part, row }: PreImageKey<'_>) -> Result<bool> {
         for earlier in self.members()?.parts(segment).take_while(|earlier| *earlier < part) {
-            if self.raw(Table::Undo, &undo_key(earlier, row))?.is_some() {
+            if self.raw(Table::PreImages, &pre_image_key(earlier, row))?.is_some() {
                 return Ok(false);
             }
         }
@@ -146,29 +148,27 @@ impl View {
         Ok((removed > after && removed <= through).then_some(bytes))
     }
 
-    fn each_undo_row(&self, segment: Epoch, mut row: impl FnMut(Epoch, &[u8], &[u8]) -> Result<()>) -> Result<()> {
-        for part in self.members()?.parts(segment) {
-            let mut range = KeyRange::prefix(&part.to_key());
-            loop {
-                let page = self.raw_page(Table::Undo, &range, PAGE)?;
-                let Some((last, _)) = page.last() else { break };
-                range = range.after(last);
-                page.iter().try_for_each(|(key, bytes)| row(part, key, bytes))?;
-            }
-        }
-        Ok(())
+    fn each_pre_image_of(
+        &self,
+        segment: Epoch,
+        mut each: impl FnMut(PreImageKey<'_>, &[u8]) -> Result<()>,
+    ) -> Result<()> {
+        let before = |part: Epoch| Epoch(part.0.saturating_sub(1));
+        self.members()?.parts(segment).try_for_each(|part| self.each_pre_image(before(part), part, &mut each))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::records::KeyRange;
     use crate::testkit::checked_store::Fixture;
 
     /// Rows and bytes of every table that a point can need.
     fn weight(hive: &Fixture) -> (u64, u64) {
         let view = hive.view();
-        let tables = [Table::Undo, Table::Tombstones, Table::Points, Table::Commits, Table::PointIds, Table::Backups];
+        let tables =
+            [Table::PreImages, Table::Tombstones, Table::Points, Table::Commits, Table::PointIds, Table::Backups];
         let rows = tables.into_iter().flat_map(|table| view.raw_page(table, &KeyRange::all(), usize::MAX).unwrap());
         rows.fold((0, 0), |(rows, bytes), (key, value)| (rows + 1, bytes + (key.len() + value.len()) as u64))
     }

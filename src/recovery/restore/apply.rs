@@ -11,7 +11,6 @@ use crate::engine::point::{Manifest, NewPoint, Origin, PointId, Restored, Scope}
 use crate::engine::records::Records;
 use crate::engine::schema::Table;
 use crate::engine::store::Store;
-use crate::engine::view::undo_range;
 use crate::engine::write::WriteTx;
 use crate::error::{Error, Result};
 use crate::recovery::events::event::EventKind;
@@ -21,9 +20,6 @@ use crate::recovery::restore::finished::Finished;
 use crate::recovery::restore::plan::{Direction, RestoreOptions, RestorePlan, RestoreReport, Verified};
 use crate::recovery::restore::revert::{Revert, compare_digests, mend_partial};
 use crate::state::unit;
-
-/// Rows read at a time.
-const PAGE: usize = 256;
 
 impl Store {
     /// Restores a point: everything, or what the options name. It can be undone with [`Store::undo`].
@@ -183,20 +179,14 @@ impl WriteTx<'_> {
         let Some(restored) = manifest.undoes.as_mut().filter(|restored| !restored.scope.is_whole()) else {
             return Ok(());
         };
-        let mut range = undo_range(safety, self.epochs().open);
         let mut widened = false;
-        loop {
-            let page = self.raw_page(Table::Undo, &range, PAGE)?;
-            let Some((last, _)) = page.last() else { break };
-            range = range.after(last);
-            for (key, _) in &page {
-                let row = key.get(8..).unwrap_or_default();
-                if !restored.scope.contains(row) {
-                    restored.scope.rows.push(row.to_vec());
-                    widened = true;
-                }
+        self.each_pre_image(safety, self.epochs().open, |key, _| {
+            if !restored.scope.contains(key.row) {
+                restored.scope.rows.push(key.row.to_vec());
+                widened = true;
             }
-        }
+            Ok(())
+        })?;
         if widened { self.put_manifest(safety, &manifest) } else { Ok(()) }
     }
 }

@@ -226,7 +226,7 @@ impl Model {
     /// Rows and bytes of everything that a point can need.
     fn weight(&self) -> (u64, u64) {
         let view = self.store.view().unwrap();
-        let tables = [Table::Live, Table::Undo, Table::Tombstones, Table::Points, Table::Commits, Table::PointIds];
+        let tables = [Table::Live, Table::PreImages, Table::Tombstones, Table::Points, Table::Commits, Table::PointIds];
         let rows = tables.into_iter().chain([Table::Backups]).flat_map(|table| {
             let rows = view.raw_page(table, &KeyRange::all(), usize::MAX).unwrap();
             rows.into_iter().map(|(key, value)| (key.len() + value.len()) as u64)

@@ -6,9 +6,9 @@ use crate::engine::epoch::Epoch;
 use crate::engine::frame::{self, State};
 use crate::engine::meta;
 use crate::engine::point::{Manifest, Scope};
+use crate::engine::pre_images::PreImageKey;
 use crate::engine::records::Records;
 use crate::engine::schema::{CollectionId, Place, Table};
-use crate::engine::view::undo_range;
 use crate::engine::write::WriteTx;
 use crate::error::{Error, Result};
 use crate::recovery::diff::{Counts, kind};
@@ -18,9 +18,6 @@ use crate::recovery::restore::touched::Touched;
 use crate::state::documents::mend_documents_within;
 use crate::state::queue::is_finished;
 use crate::state::unit;
-
-/// Rows read at a time.
-const PAGE: usize = 256;
 
 /// A restore in progress.
 pub(crate) struct Revert<'p> {
@@ -48,29 +45,22 @@ impl<'p> Revert<'p> {
     ///
     /// One row of `undo` for each key that changed has a birth at or before the point: it is the key's state there.
     pub(crate) fn run(&mut self, tx: &mut WriteTx<'_>, safety: Epoch) -> Result<()> {
-        let mut range = undo_range(self.from, safety);
-        loop {
-            let page = tx.raw_page(Table::Undo, &range, PAGE)?;
-            let Some((last, _)) = page.last() else { break };
-            range = range.after(last);
-            for (key, bytes) in &page {
-                let row = key.get(8..).unwrap_or_default();
-                let place = Place::of_record(row);
-                let before = frame::decode(place, bytes)?;
-                if before.birth > self.from || !self.scope.contains(row) {
-                    continue;
-                }
-                // While points are being merged, a piece may be met before the head of its value.
-                if place.collection == CollectionId::CHUNKS {
-                    self.pieces.push(key.clone());
-                } else {
-                    self.row(tx, row, before.state)?;
-                }
+        tx.each_pre_image_to_change(self.from, safety, |tx, key, bytes| {
+            let place = Place::of_record(key.row);
+            let before = frame::decode(place, bytes)?;
+            if before.birth > self.from || !self.scope.contains(key.row) {
+                return Ok(());
             }
-        }
+            // While points are being merged, a piece may be met before the head of its value.
+            if place.collection == CollectionId::CHUNKS {
+                self.pieces.push(key.to_bytes());
+                return Ok(());
+            }
+            self.row(tx, key.row, before.state)
+        })?;
         for key in std::mem::take(&mut self.pieces) {
-            let row = key.get(8..).unwrap_or_default();
-            let bytes = tx.raw(Table::Undo, &key)?.unwrap_or_default();
+            let row = PreImageKey::read(&key)?.row;
+            let bytes = tx.raw(Table::PreImages, &key)?.unwrap_or_default();
             self.row(tx, row, frame::decode(Place::of_record(row), &bytes)?.state)?;
         }
         self.index_long_values(tx)
@@ -292,8 +282,8 @@ mod tests {
         hive.write(|tx| tx.config().put("b", &2.into()));
         // A pre-image is lost, as a damaged page would lose it.
         let row = CollectionId::CONFIG.row_key(b"b");
-        let lost = crate::engine::write::undo_key(point.epoch.next(), &row);
-        assert!(hive.store.write(|tx| tx.delete(Table::Undo, &lost)).unwrap());
+        let lost = crate::engine::pre_images::pre_image_key(point.epoch.next(), &row);
+        assert!(hive.store.write(|tx| tx.delete(Table::PreImages, &lost)).unwrap());
         let refused = hive.store.restore(&point, RestoreOptions::new()).unwrap_err();
         assert_eq!(refused.kind(), crate::error::ErrorKind::Damaged);
         assert!(refused.to_string().contains("collection=config"), "{refused}");

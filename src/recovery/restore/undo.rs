@@ -4,18 +4,16 @@ use crate::engine::codec;
 use crate::engine::epoch::Epoch;
 use crate::engine::frame::{self, State};
 use crate::engine::point::{Manifest, Restored};
+use crate::engine::pre_images::PreImageKey;
 use crate::engine::records::{KeyRange, Records, scan_rows};
 use crate::engine::schema::{CollectionId, Place, Table};
 use crate::engine::store::Store;
-use crate::engine::view::undo_range;
 use crate::engine::write::WriteTx;
 use crate::error::{Error, Result};
 use crate::recovery::points::point::{epoch_of, names};
 use crate::recovery::restore::plan::{Direction, RestoreOptions, RestorePlan, RestoreReport};
 use crate::state::show::Show;
 
-/// Rows read at a time.
-const PAGE: usize = 256;
 /// So many records are named when an undo is refused.
 const NAMED: usize = 10;
 
@@ -98,30 +96,25 @@ impl WriteTx<'_> {
     fn later_work(&self, plan: &RestorePlan, restored: &Restored) -> Result<(Vec<String>, u64)> {
         let names = names(self)?;
         let (mut later, mut more) = (Vec::new(), 0);
-        let mut range = undo_range(plan.point.epoch, self.epochs().open);
-        loop {
-            let page = self.raw_page(Table::Undo, &range, PAGE)?;
-            let Some((last, _)) = page.last() else { return Ok((later, more)) };
-            range = range.after(last);
-            for (key, bytes) in &page {
-                let row = key.get(8..).unwrap_or_default();
-                let place = Place::of_record(row);
-                let before = frame::decode(place, bytes)?;
-                // A long value has changed when its head has.
-                if before.birth > plan.point.epoch
-                    || place.collection == CollectionId::CHUNKS
-                    || !plan.scope.contains(row)
-                    || !self.is_later(row, before.state, restored.written_in)?
-                {
-                    continue;
-                }
-                if later.len() < NAMED {
-                    later.push(format!("{}/{}", names.of(place.collection), self.key_for_people(row, before.state)));
-                } else {
-                    more += 1;
-                }
+        self.each_pre_image(plan.point.epoch, self.epochs().open, |PreImageKey { row, .. }, bytes| {
+            let place = Place::of_record(row);
+            let before = frame::decode(place, bytes)?;
+            // A long value has changed when its head has.
+            if before.birth > plan.point.epoch
+                || place.collection == CollectionId::CHUNKS
+                || !plan.scope.contains(row)
+                || !self.is_later(row, before.state, restored.written_in)?
+            {
+                return Ok(());
             }
-        }
+            if later.len() < NAMED {
+                later.push(format!("{}/{}", names.of(place.collection), self.key_for_people(row, before.state)));
+            } else {
+                more += 1;
+            }
+            Ok(())
+        })?;
+        Ok((later, more))
     }
 
     /// Whether a key is what it is now by a later change, and not what an undo would make of it.
