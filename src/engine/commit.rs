@@ -11,10 +11,10 @@ use std::time::{Duration, Instant};
 
 use redb::WriteTransaction;
 
-use crate::engine::database::{Handle, locked};
 use crate::engine::nested::Nested;
 use crate::engine::notice::Commits;
 use crate::engine::process::{Owned, forked};
+use crate::engine::redb_file::{Handle, locked};
 use crate::engine::store::Context;
 use crate::engine::sync::{Condvar, Mutex, MutexGuard, yield_now};
 use crate::engine::turn::Streak;

@@ -12,8 +12,8 @@ use std::time::{Duration, Instant};
 
 use redb::StorageBackend;
 
-use crate::engine::file::OwnFile;
-use crate::engine::overlay::WRITER;
+use crate::engine::redb_file::OwnFile;
+use crate::engine::redb_file::WRITER;
 use crate::engine::store::{Options, Store, VerifyOnOpen};
 use crate::engine::turn::Turn;
 use crate::error::{Error, ErrorKind, Result};

@@ -13,15 +13,15 @@ use redb::{
 };
 
 use crate::engine::codec;
-use crate::engine::database::{Access, Handle};
-use crate::engine::entrance::Guard;
 use crate::engine::epoch::{Epoch, Epochs};
-use crate::engine::file::OwnFile;
 use crate::engine::frame::{self, State};
 use crate::engine::meta;
-use crate::engine::overlay::{Overlay, WRITER};
-use crate::engine::pages::Pages;
 use crate::engine::presence::Presence;
+use crate::engine::redb_file::Guard;
+use crate::engine::redb_file::OwnFile;
+use crate::engine::redb_file::pages::Pages;
+use crate::engine::redb_file::{Access, Handle};
+use crate::engine::redb_file::{Shadow, WRITER};
 use crate::engine::reserve;
 use crate::engine::schema::{FORMAT_VERSION, Table};
 use crate::engine::store::{Options, Sharing, VerifyOnOpen};
@@ -326,8 +326,8 @@ fn look(path: &Path, cache_bytes: usize, verify: bool) -> Result<Handle> {
     }
     let mut builder = Builder::new();
     builder.set_cache_size(cache_bytes).set_check_integrity_on_open(verify);
-    let overlay = Overlay::open(path)?;
-    let database = Guard::fresh().run(|| Ok(builder.create_with_backend(overlay)?))?;
+    let shadow = Shadow::open(path)?;
+    let database = Guard::fresh().run(|| Ok(builder.create_with_backend(shadow)?))?;
     let handle = Handle::new(Access::Look(database));
     probe_handle(path, &handle)?;
     Ok(handle)

@@ -11,7 +11,7 @@ use redb::{Database, StorageBackend, TableDefinition};
 use crate::engine::epoch::Epoch;
 use crate::engine::frame::{self, State};
 use crate::engine::meta;
-use crate::engine::overlay::WRITER;
+use crate::engine::redb_file::WRITER;
 use crate::engine::schema::{CollectionId, FORMAT_VERSION, Table};
 use crate::engine::store::{Options, Sharing, Store, VerifyOnOpen};
 use crate::error::{Error, ErrorKind};

@@ -4,7 +4,7 @@
 use std::io::ErrorKind as IoKind;
 use std::path::{Path, PathBuf};
 
-use crate::engine::file::FileId;
+use crate::engine::redb_file::FileId;
 use crate::error::{Error, ErrorKind, Result};
 
 /// The name of an open file.
@@ -49,7 +49,7 @@ mod tests {
     use std::fs;
 
     use super::*;
-    use crate::engine::file::OwnFile;
+    use crate::engine::redb_file::OwnFile;
 
     #[test]
     fn a_file_is_at_its_place_until_it_is_moved_replaced_or_removed_and_again_once_it_is_put_back() {

@@ -9,9 +9,9 @@ use std::path::{Path, PathBuf};
 
 use redb::StorageBackend;
 
-use crate::engine::file::OwnFile;
 use crate::engine::holder::Holder;
 use crate::engine::place::Place;
+use crate::engine::redb_file::OwnFile;
 use crate::error::{Error, ErrorKind, Result};
 use crate::files::{self, Rights};
 

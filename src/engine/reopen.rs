@@ -4,9 +4,9 @@ use std::mem;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use crate::engine::database::Handle;
-use crate::engine::entrance::End;
 use crate::engine::nested::Nested;
+use crate::engine::redb_file::End;
+use crate::engine::redb_file::Handle;
 use crate::engine::slot::Content;
 use crate::engine::store::{Inner, Store};
 use crate::error::{ErrorKind, Result};

@@ -5,9 +5,9 @@ use std::mem;
 
 use parking_lot::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-use crate::engine::database::Handle;
-use crate::engine::entrance::End;
 use crate::engine::process::Process;
+use crate::engine::redb_file::End;
+use crate::engine::redb_file::Handle;
 use crate::error::{Error, ErrorKind, Result};
 
 pub(crate) struct Slot {

@@ -7,15 +7,15 @@ use jiff::Timestamp;
 use redb::{ReadTransaction, ReadableTable, ReadableTableMetadata};
 
 use crate::engine::digest::Stats;
-use crate::engine::entrance::Guard;
 use crate::engine::epoch::{Epoch, Epochs};
 use crate::engine::frame::{self, Frame};
 use crate::engine::meta;
-use crate::engine::pages::Snapshot;
 use crate::engine::point::Manifest;
 use crate::engine::pre_images::pre_image_key;
 use crate::engine::process::Owned;
 use crate::engine::records::{KeyRange, PAGE, PAGE_BYTES, Records, Row, is_full, part_of, scan};
+use crate::engine::redb_file::Guard;
+use crate::engine::redb_file::pages::Snapshot;
 use crate::engine::schema::{CollectionId, Place, Table};
 use crate::engine::store::Context;
 use crate::engine::value;

@@ -9,10 +9,10 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use crate::clock::Clock;
-use crate::engine::file::OwnFile;
 use crate::engine::notice::Commits;
-use crate::engine::pages::Pages;
 use crate::engine::process::Process;
+use crate::engine::redb_file::OwnFile;
+use crate::engine::redb_file::pages::Pages;
 use crate::engine::store::Store;
 use crate::error::Result;
 

@@ -11,12 +11,12 @@ use redb::{ReadableTable, ReadableTableMetadata, WriteTransaction};
 
 use crate::engine::codec;
 use crate::engine::digest::Stats;
-use crate::engine::entrance::Guard;
 use crate::engine::epoch::{Epoch, Epochs};
 use crate::engine::frame::{self, Frame, State};
 use crate::engine::meta;
 use crate::engine::pre_images::{PreImageKey, pre_image_key};
 use crate::engine::records::{self, KeyRange, Records, Row, Visit, next_page, part_of};
+use crate::engine::redb_file::Guard;
 use crate::engine::schema::{CollectionId, Place, Table};
 use crate::engine::store::Context;
 use crate::engine::value;

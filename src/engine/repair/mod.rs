@@ -11,7 +11,6 @@ mod long;
 mod rebuild;
 mod report;
 mod salvage;
-mod scratch;
 mod timeline;
 
 use std::path::Path;
@@ -19,7 +18,7 @@ use std::path::Path;
 pub use self::report::{CollectionLoss, LostRecord, Outcome, PartialPoint, RepairReport};
 pub use self::salvage::{DamagedPage, DamagedRow};
 use crate::engine::open;
-use crate::engine::overlay::Overlay;
+use crate::engine::redb_file::Shadow;
 use crate::engine::store::Store;
 use crate::error::{Error, ErrorKind, Result};
 
@@ -30,7 +29,7 @@ use crate::error::{Error, ErrorKind, Result};
 /// `Locked` while the file is in use, `NotAStore` when nothing of a store is in it, `NewerFormat`, `Io`, `Full`.
 pub(crate) fn repair(from: &Path, into: &Store) -> Result<RepairReport> {
     open::refuse_in_use(from)?;
-    let file = Overlay::open(from)?;
+    let file = Shadow::open(from)?;
     let mut scratch = into.path().as_os_str().to_owned();
     scratch.push(".scratch");
     let salvaged = salvage::salvage(&file, Path::new(&scratch))?;

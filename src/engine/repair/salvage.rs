@@ -9,12 +9,12 @@ use std::path::Path;
 use redb::StorageBackend;
 use serde::Serialize;
 
-use super::scratch::{Filling, Found, Scratch, Sink};
 use crate::engine::epoch::Epoch;
 use crate::engine::frame;
 use crate::engine::meta;
-use crate::engine::pages::{Link, PagePlace, Pages, Span, Visitor};
 use crate::engine::pre_images::PreImageKey;
+use crate::engine::redb_file::pages::{Link, PagePlace, Pages, Span, Visitor};
+use crate::engine::redb_file::scratch::{Filling, Found, Scratch, Sink};
 use crate::engine::schema::{Place, Table};
 use crate::error::{ErrorKind, Result};
 

@@ -6,7 +6,7 @@ use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use crate::engine::file::FileId;
+use crate::engine::redb_file::FileId;
 use crate::error::{Error, ErrorKind, Result};
 use crate::files::{self, Rights};
 

@@ -11,8 +11,8 @@ use redb::{
     Table as RedbTable, TableDefinition, WriteTransaction,
 };
 
+use super::OwnFile;
 use crate::engine::epoch::Epoch;
-use crate::engine::file::OwnFile;
 use crate::engine::frame::{self, State};
 use crate::engine::meta;
 use crate::engine::schema::{CollectionId, Place, Table};
@@ -35,7 +35,7 @@ const PAGE: usize = 256;
 
 /// Where a fact was found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Found {
+pub(in crate::engine) enum Found {
     /// In `live` or `tombstones`: it is what the record is now.
     Newest = 0,
     /// In `undo`.
@@ -46,17 +46,17 @@ pub(super) enum Found {
 
 /// What a record became in an epoch.
 #[derive(Clone, Debug)]
-pub(super) struct Fact {
-    pub(super) birth: Epoch,
-    pub(super) found: Found,
-    pub(super) kind: Kind,
+pub(in crate::engine) struct Fact {
+    pub(in crate::engine) birth: Epoch,
+    pub(in crate::engine) found: Found,
+    pub(in crate::engine) kind: Kind,
     /// Its frame, unless those of the record are too long to be kept together.
     frame: Option<Vec<u8>>,
 }
 
 /// What a frame holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(in crate::engine) enum Kind {
     Absent,
     Whole,
     /// The head of a value in so many pieces.
@@ -64,7 +64,7 @@ pub(super) enum Kind {
 }
 
 /// Being filled.
-pub(super) struct Filling {
+pub(in crate::engine) struct Filling {
     // Before the database, which must be closed after it.
     transaction: WriteTransaction,
     file: ScratchFile,
@@ -72,13 +72,13 @@ pub(super) struct Filling {
 }
 
 /// The tables of a scratch that is being filled.
-pub(super) struct Sink<'a> {
+pub(in crate::engine) struct Sink<'a> {
     facts: RedbTable<'a, (&'static [u8], u64), &'static [u8]>,
     rows: RedbTable<'a, (u8, &'static [u8]), &'static [u8]>,
 }
 
 /// Filled, to be read.
-pub(super) struct Scratch {
+pub(in crate::engine) struct Scratch {
     transaction: ReadTransaction,
     _database: Database,
     _file: ScratchFile,
@@ -97,7 +97,7 @@ impl Drop for ScratchFile {
 
 impl Filling {
     /// For what a file of that length holds; a large scratch is at `path`.
-    pub(super) fn new(path: &Path, file_len: u64) -> Result<Self> {
+    pub(in crate::engine) fn new(path: &Path, file_len: u64) -> Result<Self> {
         let mut builder = Builder::new();
         builder.set_cache_size(CACHE);
         let (file, database) = if file_len <= IN_MEMORY_MAX {
@@ -110,12 +110,12 @@ impl Filling {
         Ok(Self { transaction, file, database })
     }
 
-    pub(super) fn sink(&self) -> Result<Sink<'_>> {
+    pub(in crate::engine) fn sink(&self) -> Result<Sink<'_>> {
         Ok(Sink { facts: self.transaction.open_table(FACTS)?, rows: self.transaction.open_table(ROWS)? })
     }
 
     /// Ends the filling.
-    pub(super) fn finish(self) -> Result<Scratch> {
+    pub(in crate::engine) fn finish(self) -> Result<Scratch> {
         self.transaction.commit()?;
         Ok(Scratch { transaction: self.database.begin_read()?, _database: self.database, _file: self.file })
     }
@@ -123,7 +123,7 @@ impl Filling {
 
 impl Sink<'_> {
     /// Notes what a record became. Of two that say the same epoch, a pre-image is what a point saw.
-    pub(super) fn fact(&mut self, row: &[u8], birth: Epoch, found: Found, frame: &[u8]) -> Result<()> {
+    pub(in crate::engine) fn fact(&mut self, row: &[u8], birth: Epoch, found: Found, frame: &[u8]) -> Result<()> {
         if found == Found::LeftBehind && self.facts.get((row, birth.0))?.is_some() {
             return Ok(());
         }
@@ -137,7 +137,7 @@ impl Sink<'_> {
     }
 
     /// Up to which epoch pre-images serve no point: the row of epochs says so, or the earliest point that is left.
-    pub(super) fn served_after(&self) -> Result<Epoch> {
+    pub(in crate::engine) fn served_after(&self) -> Result<Epoch> {
         let epochs = self.rows.get((Table::Meta as u8, meta::EPOCHS))?;
         if let Ok(epochs) = meta::epochs(epochs.as_ref().map(|row| row.value())) {
             return Ok(epochs.dropping);
@@ -153,7 +153,7 @@ impl Sink<'_> {
     }
 
     /// Keeps a row of a table that is not versioned; says whether it is the first of its key.
-    pub(super) fn row(&mut self, table: Table, key: &[u8], frame: &[u8]) -> Result<bool> {
+    pub(in crate::engine) fn row(&mut self, table: Table, key: &[u8], frame: &[u8]) -> Result<bool> {
         if self.rows.get((table as u8, key))?.is_some() {
             return Ok(false);
         }
@@ -164,7 +164,7 @@ impl Sink<'_> {
 
 impl Scratch {
     /// Calls `each` with every record and all that is known of it, oldest first.
-    pub(super) fn records(&self, mut each: impl FnMut(&[u8], Vec<Fact>) -> Result<()>) -> Result<()> {
+    pub(in crate::engine) fn records(&self, mut each: impl FnMut(&[u8], Vec<Fact>) -> Result<()>) -> Result<()> {
         let table = self.transaction.open_table(FACTS)?;
         let mut current: Option<(Vec<u8>, Vec<Fact>)> = None;
         let mut kept = 0;
@@ -183,7 +183,7 @@ impl Scratch {
     }
 
     /// What a record was in an epoch.
-    pub(super) fn fact_at(&self, record: &[u8], at: Epoch) -> Result<Option<Fact>> {
+    pub(in crate::engine) fn fact_at(&self, record: &[u8], at: Epoch) -> Result<Option<Fact>> {
         let table = self.transaction.open_table(FACTS)?;
         let Some(row) = table.range((record, 0)..=(record, at.0))?.next_back() else { return Ok(None) };
         let (key, value) = row?;
@@ -191,7 +191,7 @@ impl Scratch {
     }
 
     /// The frame of a fact.
-    pub(super) fn frame<'f>(&self, record: &[u8], fact: &'f Fact) -> Result<Cow<'f, [u8]>> {
+    pub(in crate::engine) fn frame<'f>(&self, record: &[u8], fact: &'f Fact) -> Result<Cow<'f, [u8]>> {
         if let Some(frame) = &fact.frame {
             return Ok(Cow::Borrowed(frame));
         }
@@ -200,7 +200,7 @@ impl Scratch {
     }
 
     /// The collections that any record is of.
-    pub(super) fn collections(&self) -> Result<BTreeSet<CollectionId>> {
+    pub(in crate::engine) fn collections(&self) -> Result<BTreeSet<CollectionId>> {
         let table = self.transaction.open_table(FACTS)?;
         let mut collections = BTreeSet::new();
         let mut next = Some(CollectionId(0));
@@ -214,7 +214,11 @@ impl Scratch {
     }
 
     /// Calls `each` with at most [`PAGE`] rows of a table at a time.
-    pub(super) fn rows(&self, table: Table, mut each: impl FnMut(&[(Vec<u8>, Vec<u8>)]) -> Result<()>) -> Result<()> {
+    pub(in crate::engine) fn rows(
+        &self,
+        table: Table,
+        mut each: impl FnMut(&[(Vec<u8>, Vec<u8>)]) -> Result<()>,
+    ) -> Result<()> {
         let opened = self.transaction.open_table(ROWS)?;
         let number = table as u8;
         let mut page = Vec::new();
@@ -230,12 +234,12 @@ impl Scratch {
     }
 
     /// Whether there is not one row of a table that is not versioned.
-    pub(super) fn has_no_rows(&self) -> Result<bool> {
+    pub(in crate::engine) fn has_no_rows(&self) -> Result<bool> {
         Ok(self.transaction.open_table(ROWS)?.is_empty()?)
     }
 
     /// One row of a table that is not versioned.
-    pub(super) fn row(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>> {
+    pub(in crate::engine) fn row(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>> {
         let opened = self.transaction.open_table(ROWS)?;
         Ok(opened.get((table as u8, key))?.map(|frame| frame.value().to_vec()))
     }

@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use redb::{Database, ReadOnlyDatabase, ReadTransaction, ReadableDatabase, TransactionError, WriteTransaction};
 
-use crate::engine::entrance::{End, Guard, abandon};
-use crate::engine::file::FileId;
+use super::FileId;
+use super::{End, Guard, abandon};
 use crate::engine::process::Owned;
 use crate::engine::turn::Waiting;
 use crate::error::{Error, ErrorKind, Result};
@@ -24,7 +24,7 @@ pub(crate) struct Handle {
 pub(crate) enum Access {
     Write(Database),
     Read(ReadOnlyDatabase),
-    /// Over an overlay: nothing reaches the file, so nothing may be written.
+    /// Over a shadow: nothing reaches the file, so nothing may be written.
     Look(Database),
 }
 

@@ -11,7 +11,8 @@ use std::path::Path;
 use parking_lot::Mutex;
 use redb::StorageBackend;
 
-use crate::engine::file::{OwnFile, within};
+use super::OwnFile;
+use super::own_file::within;
 use crate::error::{Error, ErrorKind, Result};
 
 /// What is written is kept in blocks of this length.
@@ -21,7 +22,7 @@ pub(crate) const WRITER: u64 = 1 << 62;
 
 /// A file that is only read, with the blocks over it that were written.
 #[derive(Debug)]
-pub(crate) struct Overlay {
+pub(crate) struct Shadow {
     file: OwnFile,
     written: Mutex<Written>,
 }
@@ -34,7 +35,7 @@ struct Written {
     blocks: BTreeMap<u64, Vec<u8>>,
 }
 
-impl Overlay {
+impl Shadow {
     /// Opens the file for reading, and keeps other processes from writing to it meanwhile.
     ///
     /// # Errors
@@ -79,7 +80,7 @@ fn parts(offset: u64, len: usize) -> impl Iterator<Item = (u64, usize, std::ops:
     })
 }
 
-impl StorageBackend for Overlay {
+impl StorageBackend for Shadow {
     fn len(&self) -> io::Result<u64> {
         Ok(self.written.lock().len)
     }
@@ -149,19 +150,19 @@ mod tests {
         let path = folder.path().join("file");
         let content: Vec<u8> = (0..10_000u32).map(|i| i as u8).collect();
         std::fs::write(&path, &content).unwrap();
-        let overlay = Overlay::open(&path).unwrap();
-        overlay.write(4090, b"over a block's end").unwrap();
-        overlay.set_len(20_000).unwrap();
-        overlay.write(15_000, b"behind the file's end").unwrap();
+        let shadow = Shadow::open(&path).unwrap();
+        shadow.write(4090, b"over a block's end").unwrap();
+        shadow.set_len(20_000).unwrap();
+        shadow.write(15_000, b"behind the file's end").unwrap();
         let mut expected = content.clone();
         expected[4090..4108].copy_from_slice(b"over a block's end");
         expected.resize(20_000, 0);
         expected[15_000..15_021].copy_from_slice(b"behind the file's end");
         let mut read = vec![1; 20_000];
-        overlay.read(0, &mut read).unwrap();
+        shadow.read(0, &mut read).unwrap();
         assert!(read == expected);
         let mut over_the_end = [1; 2];
-        overlay.read(19_999, &mut over_the_end).unwrap();
+        shadow.read(19_999, &mut over_the_end).unwrap();
         assert_eq!(over_the_end, [0; 2]);
         assert!(std::fs::read(&path).unwrap() == content);
     }
@@ -171,12 +172,12 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("file");
         std::fs::write(&path, vec![7; 3 * BLOCK as usize]).unwrap();
-        let overlay = Overlay::open(&path).unwrap();
-        overlay.write(BLOCK, &[8; 2 * BLOCK as usize]).unwrap();
-        overlay.set_len(BLOCK + 5).unwrap();
-        overlay.set_len(3 * BLOCK).unwrap();
+        let shadow = Shadow::open(&path).unwrap();
+        shadow.write(BLOCK, &[8; 2 * BLOCK as usize]).unwrap();
+        shadow.set_len(BLOCK + 5).unwrap();
+        shadow.set_len(3 * BLOCK).unwrap();
         let mut read = vec![1; 3 * BLOCK as usize];
-        overlay.read(0, &mut read).unwrap();
+        shadow.read(0, &mut read).unwrap();
         let expected = [vec![7; BLOCK as usize], vec![8; 5], vec![0; 2 * BLOCK as usize - 5]].concat();
         assert!(read == expected);
     }

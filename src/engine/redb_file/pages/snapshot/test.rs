@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32};
 
 use super::*;
 use crate::engine::check::check;
-use crate::engine::pages::links;
+use crate::engine::redb_file::pages::links;
 use crate::engine::schema::CollectionId;
 use crate::engine::store::{Sharing, Store, VerifyOnOpen};
 use crate::engine::view::View;
@@ -97,7 +97,7 @@ impl Drop for Writer {
 }
 
 fn writing_process(path: &Path) -> Writer {
-    let test = "engine::pages::snapshot::test::the_child_writes_until_it_is_killed";
+    let test = "engine::redb_file::pages::snapshot::test::the_child_writes_until_it_is_killed";
     let mut command = Command::new(std::env::current_exe().unwrap());
     Writer(command.args(["--exact", test]).env(STORE, path).spawn().unwrap())
 }

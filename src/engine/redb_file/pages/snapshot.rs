@@ -14,8 +14,8 @@ use super::{
     BRANCH, DEPTH_MAX, Found, LEAF, Link, PAGE, PAGE_MAX, PagePlace, Pages, SECOND_COUNTS, Span, children, count,
     pairs, table_of,
 };
-use crate::engine::file::OwnFile;
 use crate::engine::pool::Pool;
+use crate::engine::redb_file::OwnFile;
 use crate::engine::schema::Table;
 use crate::error::{Error, Result};
 
