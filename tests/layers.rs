@@ -361,7 +361,7 @@ const OF_FILES: [&str; 14] = [
 const EXCEPT: [(&str, &str); 7] = [
     ("engine/holder.rs: fs::read(", "the kernel tells of a process at fixed paths"),
     ("engine/holder.rs: fs::read_to_string", "the kernel tells of a process at fixed paths"),
-    ("engine/open.rs: fs::read(", "the id of the machine is at a fixed path of the system"),
+    ("engine/redb_file/create.rs: fs::read(", "the id of the machine is at a fixed path of the system"),
     ("face/cli/generate.rs: fs::create_dir", "manual pages are public, and can be made again"),
     ("face/http/inside.rs: fs::create_dir", "it is for the fuzzer and the tests"),
     ("face/http/inside.rs: fs::remove_", "it is for the fuzzer and the tests"),
@@ -393,4 +393,25 @@ fn only_the_module_for_files_makes_names_and_opens_files() {
 fn calls(code: &str, name: &str) -> bool {
     let goes_on = |before: &str| before.ends_with(|last: char| last.is_alphanumeric() || last == '_');
     code.match_indices(name).any(|(at, _)| !goes_on(&code[..at]))
+}
+
+/// Files outside of `engine/redb_file` that name the crate redb, and why.
+const NAME_REDB: [(&str, &str); 2] = [
+    ("engine/interleaving_test.rs", "it hands a storage in memory to the scheduler"),
+    ("engine/open_test.rs", "it makes files of other programs"),
+];
+
+#[test]
+fn only_one_folder_names_the_crate_redb() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut found = Vec::new();
+    for path in files(&root) {
+        let name = path.strip_prefix(&root).unwrap().to_str().unwrap();
+        let code = code(&fs::read_to_string(&path).unwrap());
+        if !name.starts_with("engine/redb_file/") && calls(&code, "redb::") {
+            found.push(name.to_owned());
+        }
+    }
+    let allowed: Vec<_> = NAME_REDB.iter().map(|(name, _)| (*name).to_owned()).collect();
+    assert_eq!(found, allowed, "rows are read and written through engine/rows, files through engine/redb_file");
 }

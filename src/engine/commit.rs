@@ -9,12 +9,10 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use redb::WriteTransaction;
-
 use crate::engine::nested::Nested;
 use crate::engine::notice::Commits;
-use crate::engine::process::{Owned, forked};
-use crate::engine::redb_file::{Handle, locked};
+use crate::engine::process::forked;
+use crate::engine::redb_file::{Handle, Transaction, locked};
 use crate::engine::store::Context;
 use crate::engine::sync::{Condvar, Mutex, MutexGuard, yield_now};
 use crate::engine::turn::Streak;
@@ -63,7 +61,7 @@ struct State {
 }
 
 struct OpenBatch {
-    transaction: Owned<WriteTransaction>,
+    transaction: Transaction,
     begun: Instant,
     shared: Batch,
     members: usize,
@@ -134,7 +132,7 @@ impl Gate {
             return failed.tell();
         }
         let batch = state.batch;
-        let ran = run(&mut state, handle, context, closure);
+        let ran = run(&mut state, context, closure);
         if handle.guard().has_forked() {
             // The closure has forked, and this is the child. Letting go of the mutex could wait for a thread of the parent.
             mem::forget(state);
@@ -148,7 +146,7 @@ impl Gate {
             Some(_) => {}
             None => drop(self.turn.notify_all()),
         }
-        let ended = self.finish(state, handle, context, batch, joined);
+        let ended = self.finish(state, context, batch, joined);
         match ran {
             Ok(result) => ended.map(|()| result),
             Err(failed) => failed.tell(),
@@ -183,7 +181,7 @@ impl Gate {
                 self.apart(state, || self.begin_in_turn(handle, context, arrived, streak))?
             }
         };
-        let (transaction, shared) = batch_of(transaction, handle)?;
+        let (transaction, shared) = batch_of(transaction)?;
         state.batch += 1;
         state.open = Some(OpenBatch { transaction, begun: Instant::now(), shared, members: 0 });
         Ok(())
@@ -196,7 +194,7 @@ impl Gate {
         context: &Context,
         arrived: Instant,
         streak: Streak,
-    ) -> Result<Owned<WriteTransaction>> {
+    ) -> Result<Transaction> {
         let begun = context.begin_write(handle, arrived, streak, &|| {
             self.state.lock().shut_out = true;
             self.turn.notify_all();
@@ -230,16 +228,9 @@ impl Gate {
     }
 
     /// Commits the batch, or waits until another caller has.
-    fn finish(
-        &self,
-        mut state: MutexGuard<'_, State>,
-        handle: &Handle,
-        context: &Context,
-        batch: u64,
-        joined: bool,
-    ) -> Result<()> {
+    fn finish(&self, mut state: MutexGuard<'_, State>, context: &Context, batch: u64, joined: bool) -> Result<()> {
         if self.leads(&mut state, batch) {
-            self.commit(&mut state, handle, context);
+            self.commit(&mut state, context);
         }
         if !joined {
             return Ok(());
@@ -268,11 +259,11 @@ impl Gate {
     }
 
     /// Ends the open batch: syncs it when it changed anything.
-    fn commit(&self, state: &mut MutexGuard<'_, State>, handle: &Handle, context: &Context) {
+    fn commit(&self, state: &mut MutexGuard<'_, State>, context: &Context) {
         let Some(open) = state.open.take() else { return };
         let (batch, begun, members, changed) = (state.batch, open.begun, open.members, open.shared.changed);
         state.expected = members.max(state.expected.saturating_sub(1)).max(1);
-        let ended = self.apart(state, || catch_unwind(AssertUnwindSafe(|| commit(open, handle, context))));
+        let ended = self.apart(state, || catch_unwind(AssertUnwindSafe(|| commit(open, context))));
         // Whoever waits for this batch must be told, even if committing it panicked.
         let ended = ended.unwrap_or_else(|_| Err(uncertain(Error::damaged("committing panicked"))));
         state.streak.wrote_since(begun);
@@ -309,7 +300,7 @@ impl Gate {
         let done = catch_unwind(AssertUnwindSafe(|| {
             let transaction = self.begin_in_turn(handle, context, arrived, streak)?;
             begun = Instant::now();
-            alone(transaction, handle, context, work)
+            alone(transaction, context, work)
         }));
         if handle.guard().has_forked() {
             // The work has forked, and this is the child, where a thread that it does not have may hold the mutex.
@@ -366,20 +357,19 @@ impl State {
 }
 
 /// A transaction and the state that it begins with.
-fn batch_of(transaction: Owned<WriteTransaction>, handle: &Handle) -> Result<(Owned<WriteTransaction>, Batch)> {
-    match Batch::begin(&transaction, &handle.guard()) {
+fn batch_of(transaction: Transaction) -> Result<(Transaction, Batch)> {
+    match Batch::begin(&transaction) {
         Ok(batch) => Ok((transaction, batch)),
         Err(error) => {
-            discard(transaction, handle);
+            discard(transaction);
             Err(error)
         }
     }
 }
 
 /// Aborts a transaction. When that fails too, the handle refuses all further work by itself.
-fn discard(transaction: Owned<WriteTransaction>, handle: &Handle) {
-    let aborted = handle.guard().run(|| Ok(transaction.into_inner().abort()?));
-    if let Err(error) = aborted
+fn discard(transaction: Transaction) {
+    if let Err(error) = transaction.abort()
         && error.kind() != ErrorKind::Forked
     {
         tracing::warn!(%error, "a transaction could not be aborted");
@@ -410,13 +400,12 @@ impl Failed {
 /// aborted and every member is told that nothing was committed.
 fn run<R>(
     state: &mut MutexGuard<'_, State>,
-    handle: &Handle,
     context: &Context,
     closure: impl FnOnce(&mut WriteTx<'_>) -> Result<R>,
 ) -> Result<R, Failed> {
     let Some(open) = state.open.as_mut() else { return Err(Failed::Returned(poisoned())) };
     let before = open.shared.clone();
-    let mut tx = WriteTx::new(&open.transaction, &mut open.shared, context, handle.guard(), true);
+    let mut tx = WriteTx::new(&open.transaction, &mut open.shared, context, true);
     let ran = catch_unwind(AssertUnwindSafe(|| closure(&mut tx)));
     let ran = ran.map(|result| result.and_then(|result| tx.refuse_half_done().map(|()| result)));
     let failed = match Failed::of(ran) {
@@ -429,7 +418,7 @@ fn run<R>(
     if let Err(error) = taken_back
         && let Some(open) = state.open.take()
     {
-        discard(open.transaction, handle);
+        discard(open.transaction);
         let batch = state.batch;
         let message = format!("not committed: another caller's changes could not be taken back: {error}");
         state.end(batch, open.members, Err(Error::new(ErrorKind::NotCommitted, message)));
@@ -438,13 +427,12 @@ fn run<R>(
 }
 
 /// Syncs a batch, or aborts it when it changed nothing.
-fn commit(mut open: OpenBatch, handle: &Handle, context: &Context) -> Result<()> {
-    let guard = handle.guard();
+fn commit(mut open: OpenBatch, context: &Context) -> Result<()> {
     if !open.shared.changed || open.members == 0 {
-        return guard.run(|| Ok(open.transaction.into_inner().abort()?));
+        return open.transaction.abort();
     }
     let flushed = catch_unwind(AssertUnwindSafe(|| {
-        let mut tx = WriteTx::new(&open.transaction, &mut open.shared, context, guard.clone(), false);
+        let mut tx = WriteTx::new(&open.transaction, &mut open.shared, context, false);
         if context.history.is_some() {
             tx.seal_commit()?;
         }
@@ -452,22 +440,22 @@ fn commit(mut open: OpenBatch, handle: &Handle, context: &Context) -> Result<()>
         tx.flush()
     }));
     match flushed.unwrap_or_else(|_| Err(Error::new(ErrorKind::NotCommitted, "preparing the commit panicked"))) {
-        Ok(()) => sync(open.transaction, handle, open.shared.has_events, context),
+        Ok(()) => sync(open.transaction, open.shared.has_events, context),
         Err(error) => {
-            discard(open.transaction, handle);
+            discard(open.transaction);
             Err(Error::new(ErrorKind::NotCommitted, format!("nothing was committed: {error}")).with_source(error))
         }
     }
 }
 
 /// Commits a transaction, if the file still has its name. From there on, a failure leaves it unknown whether it was committed.
-fn sync(transaction: Owned<WriteTransaction>, handle: &Handle, has_events: bool, context: &Context) -> Result<()> {
+fn sync(transaction: Transaction, has_events: bool, context: &Context) -> Result<()> {
     if let Err(moved) = context.place.refuse_moved() {
-        discard(transaction, handle);
+        discard(transaction);
         return Err(moved);
     }
-    handle.guard().run(|| Ok(()))?;
-    handle.guard().run(|| Ok(transaction.into_inner().commit()?)).map_err(uncertain)?;
+    transaction.guard().run(|| Ok(()))?;
+    transaction.commit().map_err(uncertain)?;
     if has_events {
         context.sink.tell();
     }
@@ -475,15 +463,14 @@ fn sync(transaction: Owned<WriteTransaction>, handle: &Handle, has_events: bool,
 }
 
 fn alone<R>(
-    transaction: Owned<WriteTransaction>,
-    handle: &Handle,
+    transaction: Transaction,
     context: &Context,
     work: impl FnOnce(&mut WriteTx<'_>) -> Result<Outcome<R>>,
 ) -> Result<R> {
-    let (transaction, mut batch) = batch_of(transaction, handle)?;
+    let (transaction, mut batch) = batch_of(transaction)?;
     // The panic is caught before the transaction goes: redb aborts none while a thread unwinds, and its pages would leak.
     let worked = catch_unwind(AssertUnwindSafe(|| {
-        let mut tx = WriteTx::new(&transaction, &mut batch, context, handle.guard(), false);
+        let mut tx = WriteTx::new(&transaction, &mut batch, context, false);
         let outcome = work(&mut tx)?;
         tx.refuse_half_done()?;
         match outcome {
@@ -495,13 +482,13 @@ fn alone<R>(
         }
     }));
     match worked {
-        Ok(Ok((result, true))) => sync(transaction, handle, batch.has_events, context).map(|()| result),
+        Ok(Ok((result, true))) => sync(transaction, batch.has_events, context).map(|()| result),
         Ok(ended) => {
-            discard(transaction, handle);
+            discard(transaction);
             ended.map(|(result, _)| result)
         }
         Err(panic) => {
-            discard(transaction, handle);
+            discard(transaction);
             resume_unwind(panic)
         }
     }

@@ -10,10 +10,8 @@ use std::ops::Bound;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use redb::StorageBackend;
-
-use crate::engine::redb_file::OwnFile;
 use crate::engine::redb_file::WRITER;
+use crate::engine::redb_file::{BackendError, OwnFile, StorageBackend};
 use crate::engine::store::{Options, Store, VerifyOnOpen};
 use crate::engine::turn::Turn;
 use crate::error::{Error, ErrorKind, Result};
@@ -127,7 +125,7 @@ fn lock(file: &OwnFile, path: &Path) -> Result<()> {
 fn unlock(file: &OwnFile) -> Result<()> {
     let byte = Bound::Included(WRITER);
     match file.unlock_range(byte, byte) {
-        Ok(()) | Err(redb::BackendError::Unsupported) => Ok(()),
+        Ok(()) | Err(BackendError::Unsupported) => Ok(()),
         Err(error) => Err(Error::new(ErrorKind::Io, error.to_string())),
     }
 }

@@ -222,8 +222,8 @@ impl WriteTx<'_> {
     fn ends_of(&self, range: &KeyRange) -> Result<Vec<Epoch>> {
         let mut ends = Vec::new();
         for table in [Table::Points, Table::Commits] {
-            let page = self.raw_page(table, range, 1)?;
-            ends.extend(page.first().and_then(|(key, _)| Epoch::split_key(key)).map(|(epoch, _)| epoch));
+            let first = self.raw_first(table, range)?;
+            ends.extend(first.as_ref().and_then(|(key, _)| Epoch::split_key(key)).map(|(epoch, _)| epoch));
         }
         Ok(ends)
     }

@@ -28,6 +28,7 @@ pub(crate) mod redb_file;
 pub(crate) mod reopen;
 pub(crate) mod repair;
 pub(crate) mod reserve;
+pub(crate) mod rows;
 pub(crate) mod schema;
 pub(crate) mod sink;
 pub(crate) mod slot;

@@ -11,7 +11,7 @@ use redb::{Database, StorageBackend, TableDefinition};
 use crate::engine::epoch::Epoch;
 use crate::engine::frame::{self, State};
 use crate::engine::meta;
-use crate::engine::redb_file::WRITER;
+use crate::engine::redb_file::{WRITER, definition};
 use crate::engine::schema::{CollectionId, FORMAT_VERSION, Table};
 use crate::engine::store::{Options, Sharing, Store, VerifyOnOpen};
 use crate::error::{Error, ErrorKind};
@@ -60,7 +60,7 @@ fn put_meta(path: &Path, key: &[u8], payload: &[u8]) {
     let transaction = database.begin_write().unwrap();
     let mut bytes = Vec::new();
     frame::encode(&mut bytes, Table::Meta.place(key), Epoch(0), State::Present(payload));
-    transaction.open_table(Table::Meta.definition()).unwrap().insert(key, bytes.as_slice()).unwrap();
+    transaction.open_table(definition(Table::Meta)).unwrap().insert(key, bytes.as_slice()).unwrap();
     transaction.commit().unwrap();
 }
 

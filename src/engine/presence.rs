@@ -7,11 +7,9 @@ use std::io::ErrorKind as IoKind;
 use std::ops::Bound;
 use std::path::{Path, PathBuf};
 
-use redb::StorageBackend;
-
 use crate::engine::holder::Holder;
 use crate::engine::place::Place;
-use crate::engine::redb_file::OwnFile;
+use crate::engine::redb_file::{BackendError, OwnFile, StorageBackend};
 use crate::error::{Error, ErrorKind, Result};
 use crate::files::{self, Rights};
 
@@ -185,7 +183,7 @@ fn byte(session: u64) -> Bound<u64> {
     Bound::Included(FIRST.saturating_add(session))
 }
 
-fn unsupported(source: redb::BackendError) -> Error {
+fn unsupported(source: BackendError) -> Error {
     Error::new(ErrorKind::Io, format!("the file of sessions cannot be locked: {source}")).with_source(source)
 }
 

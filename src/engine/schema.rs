@@ -4,7 +4,6 @@
 
 use std::fmt;
 
-use redb::TableDefinition;
 use serde::{Deserialize, Serialize};
 
 use crate::engine::pre_images::PreImageKey;
@@ -188,11 +187,6 @@ impl Table {
             Self::Collections => "collections",
             Self::Meta => "meta",
         }
-    }
-
-    /// For redb.
-    pub(crate) fn definition(self) -> TableDefinition<'static, &'static [u8], &'static [u8]> {
-        TableDefinition::new(self.name())
     }
 
     /// Where a row of this table belongs.

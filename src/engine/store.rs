@@ -6,7 +6,6 @@ use std::sync::{Arc, OnceLock, Weak};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
-use redb::WriteTransaction;
 
 use crate::clock::{Clock, SystemClock};
 use crate::engine::commit::{Gate, Outcome};
@@ -19,9 +18,11 @@ use crate::engine::notice::Commits;
 use crate::engine::open;
 use crate::engine::place::Place;
 use crate::engine::presence::Presence;
-use crate::engine::process::Owned;
-use crate::engine::redb_file::Handle;
+use crate::engine::redb_file::open::in_use;
+#[cfg(any(fuzzing, test))]
+use crate::engine::redb_file::open::open_over;
 use crate::engine::redb_file::pages::Snapshot;
+use crate::engine::redb_file::{Handle, Transaction};
 use crate::engine::reserve;
 use crate::engine::schema::CollectionId;
 use crate::engine::sink::SinkSlot;
@@ -271,7 +272,7 @@ impl Options {
         if self.one_phase && self.sharing == Sharing::Shared {
             return Err(Error::invalid("one-phase commits need exclusive sharing: several processes cannot use them"));
         }
-        let in_use = open::in_use(path).unwrap_or(false);
+        let in_use = in_use(path).unwrap_or(false);
         let (handle, own_name) = open::open(path, &self)?;
         let others_unseen = in_use && Presence::look(&own_name).is_ok_and(|presence| presence.is_none());
         // Whoever opens it again waits by himself, while nothing else has to.
@@ -284,15 +285,15 @@ impl Options {
 
     /// The same over any storage; only the file of sessions is at `path`.
     #[cfg(any(fuzzing, test))]
-    pub(crate) fn open_over<S: redb::StorageBackend>(
+    pub(crate) fn open_over<S: crate::engine::redb_file::StorageBackend>(
         self,
         storage: impl Fn() -> S + Send + Sync + 'static,
         path: &Path,
         indexes: &'static [IndexRule],
     ) -> Result<Store> {
-        let handle = open::open_over(storage(), &self)?;
+        let handle = open_over(storage(), &self)?;
         let options = self.clone().verify_on_open(VerifyOnOpen::Never);
-        let opener = move |_: &Path| open::open_over(storage(), &options);
+        let opener = move |_: &Path| open_over(storage(), &options);
         Ok(self.store(path, handle, Box::new(opener), indexes))
     }
 
@@ -388,18 +389,18 @@ impl Store {
 
     /// A view as of a retained epoch.
     pub(crate) fn view_at(&self, epoch: Epoch) -> Result<View> {
-        self.with_handle(|handle| View::new(self.inner.context.clone(), handle.begin_read()?, handle.guard(), epoch))
+        self.with_handle(|handle| View::new(self.inner.context.clone(), handle.begin_read()?, epoch))
     }
 
     /// A view of now for whoever reads all of it: where it can, it also reads the pages of the file by itself.
     pub(crate) fn view_of_all(&self) -> Result<View> {
         self.with_handle(|handle| {
             // What is not shared begins to read from memory, which may be behind the file.
-            let (transaction, snapshot) = match self.inner.context.shared && handle.reads_the_file() {
+            let (tables, snapshot) = match self.inner.context.shared && handle.reads_the_file() {
                 true => Snapshot::with(self.path(), || handle.begin_read())?,
                 false => (handle.begin_read()?, None),
             };
-            let view = View::new(self.inner.context.clone(), transaction, handle.guard(), Epoch::NOW)?;
+            let view = View::new(self.inner.context.clone(), tables, Epoch::NOW)?;
             Ok(view.with_snapshot(snapshot))
         })
     }
@@ -479,10 +480,7 @@ impl Store {
         let _nested = Nested::enter(&self.inner.context)?;
         self.refuse_moved()?;
         let mut slot = self.inner.slot.exclusively()?;
-        let handle = slot.handle_mut()?;
-        let guard = handle.guard();
-        let database = handle.database_mut().ok_or_else(|| Error::conflict("the store was opened for reading only"))?;
-        guard.run(|| Ok(database.compact()?))
+        slot.handle_mut()?.compact()
     }
 
     /// Closes the file for every clone, once the calls in progress have ended. Views that are still alive fail from now
@@ -647,7 +645,7 @@ impl Context {
     }
 
     /// A write transaction in the mode that the store was opened in, unless another process has one.
-    pub(crate) fn try_begin_write(&self, handle: &Handle) -> Result<Option<Owned<WriteTransaction>>> {
+    pub(crate) fn try_begin_write(&self, handle: &Handle) -> Result<Option<Transaction>> {
         Ok(handle.try_begin_write()?.map(|transaction| self.in_mode(transaction)))
     }
 
@@ -659,15 +657,15 @@ impl Context {
         arrived: Instant,
         streak: Streak,
         shut_out: &dyn Fn(),
-    ) -> Result<Owned<WriteTransaction>> {
+    ) -> Result<Transaction> {
         let waiting = if self.shared { self.turn.wait_behind_others(streak) } else { self.turn.wait() };
         let transaction = handle.begin_write(arrived, self.lock_timeout, waiting, shut_out)?;
         Ok(self.in_mode(transaction))
     }
 
-    fn in_mode(&self, mut transaction: Owned<WriteTransaction>) -> Owned<WriteTransaction> {
+    fn in_mode(&self, mut transaction: Transaction) -> Transaction {
         if !self.shared && !self.one_phase {
-            transaction.set_quick_repair(true);
+            transaction.save_allocator_state();
         }
         transaction
     }

@@ -1,10 +1,10 @@
 //! Reading: a consistent view of now, or as of a retained point.
 
+use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use jiff::Timestamp;
-use redb::{ReadTransaction, ReadableTable, ReadableTableMetadata};
 
 use crate::engine::digest::Stats;
 use crate::engine::epoch::{Epoch, Epochs};
@@ -13,17 +13,15 @@ use crate::engine::meta;
 use crate::engine::point::Manifest;
 use crate::engine::pre_images::pre_image_key;
 use crate::engine::process::Owned;
-use crate::engine::records::{KeyRange, PAGE, PAGE_BYTES, Records, Row, is_full, part_of, scan};
-use crate::engine::redb_file::Guard;
+use crate::engine::records::{Records, scan};
+use crate::engine::redb_file::ReadTables;
 use crate::engine::redb_file::pages::Snapshot;
+use crate::engine::rows::{BatchSize, KeyRange, PAGE, PAGE_BYTES, ReadRows, Row, is_full, part_of};
 use crate::engine::schema::{CollectionId, Place, Table};
 use crate::engine::store::Context;
 use crate::engine::value;
 use crate::engine::views::{Ticket, Views};
-use crate::engine::write::collect_page;
 use crate::error::{Error, ErrorKind, Result};
-
-type RedbTable = redb::ReadOnlyTable<&'static [u8], &'static [u8]>;
 
 /// What is called with each key and its payload, if that can be read.
 type VisitReadable<'v> = dyn FnMut(&[u8], Option<&[u8]>) -> Result<()> + 'v;
@@ -37,11 +35,9 @@ const STEPS_BEFORE_LOADING: u32 = 64;
 /// forgotten meanwhile. The file cannot reuse pages that a view still sees, so drop it when done.
 pub struct View {
     context: Arc<Context>,
-    transaction: Owned<ReadTransaction>,
+    stored: ReadRows,
     /// Says that it is open.
     _ticket: Owned<Ticket>,
-    tables: [OnceLock<RedbTable>; Table::COUNT],
-    guard: Guard,
     /// The pages of the same commit, if they can be read past redb.
     snapshot: Option<Snapshot>,
     at: Epoch,
@@ -104,19 +100,13 @@ impl View {
     /// # Errors
     ///
     /// `Gone` when the point is not retained.
-    pub(crate) fn new(
-        context: Arc<Context>,
-        transaction: Owned<ReadTransaction>,
-        guard: Guard,
-        at: Epoch,
-    ) -> Result<Self> {
-        let ticket = Owned::new(Views::begin(&context.views, context.clock.now()), guard.process());
+    pub(crate) fn new(context: Arc<Context>, tables: ReadTables, at: Epoch) -> Result<Self> {
+        let stored = ReadRows::new(tables);
+        let ticket = Owned::new(Views::begin(&context.views, context.clock.now()), stored.guard().process());
         let mut view = Self {
             context,
-            transaction,
+            stored,
             _ticket: ticket,
-            tables: Default::default(),
-            guard,
             snapshot: None,
             at,
             epochs: Epochs::NEW,
@@ -227,8 +217,8 @@ impl View {
         let from = KeyRange::all().from(&birth.to_key());
         let mut segment = self.epochs.open;
         for table in [Table::Points, Table::Commits] {
-            if let Some((epoch, _)) = self.raw_page(table, &from, 1)?.first().and_then(|(key, _)| Epoch::split_key(key))
-            {
+            let first = self.stored.first(table, &from)?;
+            if let Some((epoch, _)) = first.as_ref().and_then(|(key, _)| Epoch::split_key(key)) {
                 segment = segment.min(epoch);
             }
         }
@@ -236,8 +226,8 @@ impl View {
         let mut previous = Epoch(0);
         if self.epochs.merging > 0 {
             for table in [Table::Points, Table::Commits] {
-                let last = self.raw_page(table, &before, 1)?;
-                if let Some((epoch, _)) = last.first().and_then(|(key, _)| Epoch::split_key(key)) {
+                let last = self.stored.first(table, &before)?;
+                if let Some((epoch, _)) = last.as_ref().and_then(|(key, _)| Epoch::split_key(key)) {
                     previous = previous.max(epoch);
                 }
             }
@@ -267,61 +257,48 @@ impl View {
 
     /// The epochs that a table of points has rows of.
     pub(crate) fn epochs_of(&self, table: Table) -> Result<Vec<Epoch>> {
-        let opened = self.table(table)?;
-        self.guard.read(|| {
-            opened
-                .range::<&[u8]>(..)?
-                .map(|row| {
-                    let (key, _) = row?;
-                    let epoch = Epoch::split_key(key.value()).map(|(epoch, _)| epoch);
-                    epoch.ok_or_else(|| Error::damaged(format!("a row has a short key: table={}", table.name())))
-                })
-                .collect()
-        })
+        let mut epochs = Vec::new();
+        let size = BatchSize { rows: PAGE, bytes: PAGE_BYTES };
+        self.stored.each_batch(table, KeyRange::all(), size, |rows| {
+            for row in rows {
+                let epoch = Epoch::split_key(row.key()).map(|(epoch, _)| epoch);
+                let short = || Error::damaged(format!("a row has a short key: table={}", table.name()));
+                epochs.push(epoch.ok_or_else(short)?);
+            }
+            Ok(ControlFlow::Continue(()))
+        })?;
+        Ok(epochs)
     }
 
     /// The stored bytes of a row.
     pub(crate) fn raw(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>> {
-        let opened = self.table(table)?;
-        self.guard.read(|| Ok(ReadableTable::get(opened, key)?.map(|value| value.value().to_vec())))
+        self.stored.get(table, key)
     }
 
     /// The stored bytes of the rows of a range.
     pub(crate) fn raw_page(&self, table: Table, range: &KeyRange, limit: usize) -> Result<Vec<Row>> {
-        let opened = self.table(table)?;
-        self.guard.read(|| collect_page(opened, range, limit, usize::MAX))
+        self.stored.page(table, range, limit)
     }
 
     /// The same, until they have [`PAGE_BYTES`].
     pub(crate) fn raw_part(&self, table: Table, range: &KeyRange, limit: usize) -> Result<Vec<Row>> {
-        let opened = self.table(table)?;
-        self.guard.read(|| collect_page(opened, range, limit, PAGE_BYTES))
-    }
-
-    pub(crate) fn table(&self, table: Table) -> Result<&RedbTable> {
-        let cell = &self.tables[table as usize];
-        if let Some(opened) = cell.get() {
-            return Ok(opened);
-        }
-        let opened = self.guard.read(|| Ok(self.transaction.open_table(table.definition())?))?;
-        Ok(cell.get_or_init(|| opened))
+        self.stored.part(table, range, limit)
     }
 
     /// How many rows a table has, at the same cost whatever their number.
     pub(crate) fn count_rows(&self, table: Table) -> Result<u64> {
-        let opened = self.table(table)?;
-        self.guard.read(|| Ok(opened.len()?))
+        self.stored.count(table)
     }
 
     /// The bytes of the pages that the rows of now are on, with what is unused on them. Reads every page.
     #[cfg(feature = "cli")]
     pub(crate) fn used_bytes(&self) -> Result<u64> {
-        Table::ALL.iter().try_fold(0_u64, |sum, table| {
-            let opened = self.table(*table)?;
-            let stats = self.guard.read(|| Ok(opened.stats()?))?;
-            let bytes = [stats.stored_bytes(), stats.metadata_bytes(), stats.fragmented_bytes()];
-            Ok(bytes.into_iter().fold(sum, u64::saturating_add))
-        })
+        Table::ALL.iter().try_fold(0_u64, |sum, table| Ok(sum.saturating_add(self.stored.used_bytes(*table)?)))
+    }
+
+    /// The stored rows that this view reads.
+    pub(crate) fn stored(&self) -> &ReadRows {
+        &self.stored
     }
 
     /// The same view, with the pages that it reads.
@@ -331,10 +308,6 @@ impl View {
 
     pub(crate) fn snapshot(&self) -> Option<&Snapshot> {
         self.snapshot.as_ref()
-    }
-
-    pub(crate) fn guard(&self) -> &Guard {
-        &self.guard
     }
 
     pub(crate) fn context(&self) -> &Context {
@@ -441,7 +414,7 @@ impl Records for View {
     fn row(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>> {
         // It is of now even in a view of the past, and now is what was gathered.
         if table == Table::Liveness
-            && let Some(payload) = self.guard.read(|| Ok(self.context.gathered.get(key)))?
+            && let Some(payload) = self.stored.guard().read(|| Ok(self.context.gathered.get(key)))?
         {
             return Ok(Some(payload));
         }

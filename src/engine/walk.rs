@@ -1,25 +1,18 @@
 //! Walking every row of a table on all cores: from the pages of the file, or through redb. There the keys are cut into
 //! ranges: whoever has walked a while gives back two halves of what is left.
 
-use std::ops::Bound;
-
-use redb::{AccessGuard, ReadableTable};
+use std::ops::{Bound, ControlFlow};
 
 use crate::engine::pool::Pool;
-use crate::engine::records::KeyRange;
+use crate::engine::rows::{BatchSize, KeyRange};
 use crate::engine::schema::Table;
 use crate::engine::view::View;
-use crate::engine::write::out_of_order;
 use crate::error::{Error, Result};
 
-/// Rows that are read at a time, unless they are longer together than this many bytes.
-const BATCH: usize = 256;
-const BATCH_BYTES: usize = 2 << 20;
+/// Rows that are read at a time.
+const BATCH: BatchSize = BatchSize { rows: 256, bytes: 2 << 20 };
 /// After so many batches, what is left of a range is given back.
 const BATCHES: usize = 16;
-
-/// A key and its value, where they stand on their page.
-type Pair<'t> = (AccessGuard<'t, &'static [u8]>, AccessGuard<'t, &'static [u8]>);
 
 /// How rows are read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,19 +63,12 @@ fn walk_redb<T: Default + Send>(
 
 /// All of a table, from its first key to its last.
 fn all_of(view: &View, table: Table) -> Result<Vec<KeyRange>> {
-    let opened = view.table(table)?;
-    let bound = |key: &[u8]| Bound::Included(key.to_vec());
-    view.guard().read(|| {
-        Ok(match (opened.first()?, opened.last()?) {
-            (Some((first, _)), Some((last, _))) => {
-                vec![KeyRange { start: bound(first.value()), end: bound(last.value()), backward: false }]
-            }
-            _ => Vec::new(),
-        })
-    })
+    let end = |range| Ok::<_, Error>(view.stored().first(table, &range)?.map(|(key, _)| Bound::Included(key)));
+    let ends = end(KeyRange::all())?.zip(end(KeyRange::all().backward())?);
+    Ok(ends.map(|(start, end)| KeyRange { start, end, backward: false }).into_iter().collect())
 }
 
-/// Walks the beginning of a range, and gives what is left of it.
+/// Walks some of a range; gives what is left of it.
 fn walk_range(
     view: &View,
     table: Table,
@@ -90,42 +76,18 @@ fn walk_range(
     tick: &(dyn Fn(u64) + Sync),
     mut row: impl FnMut(&[u8], &[u8]) -> Result<()>,
 ) -> Result<Vec<KeyRange>> {
-    let opened = view.table(table)?;
-    let bounds = (range.start.as_ref().map(Vec::as_slice), range.end.as_ref().map(Vec::as_slice));
-    let mut rows = view.guard().read(|| Ok(opened.range::<&[u8]>(bounds)?))?;
-    let mut last = Vec::new();
-    for _ in 0..BATCHES {
-        let batch: Vec<_> = view.guard().read(|| Ok(next_batch(rows.by_ref())?))?;
-        for (key, bytes) in &batch {
-            row(key.value(), bytes.value())?;
-        }
+    let (mut batches, mut last) = (0, Vec::new());
+    view.stored().each_batch(table, range.clone(), BATCH, |batch| {
+        batch.iter().try_for_each(|met| row(met.key(), met.value()))?;
         tick(batch.len() as u64);
-        // Whoever went on behind a key that goes back would never end.
-        let rest = if last.is_empty() { range.clone() } else { range.clone().after(&last) };
-        if !rest.holds_keys_in_order(batch.iter().map(|(key, _)| key.value())) {
-            return Err(out_of_order());
+        batches += 1;
+        if batches < BATCHES {
+            return Ok(ControlFlow::Continue(()));
         }
-        match batch.last() {
-            Some((key, _)) => last = key.value().to_vec(),
-            None => return Ok(Vec::new()),
-        }
-    }
-    Ok(halves(&range, &last))
-}
-
-/// The next rows, with the pages that they stand on. Each is looked at here, where a panic is contained: where a page is
-/// damaged, redb finds that a row is not on it only when the row is asked for.
-fn next_batch<'t>(rows: impl Iterator<Item = redb::Result<Pair<'t>>>) -> redb::Result<Vec<Pair<'t>>> {
-    let (mut batch, mut bytes) = (Vec::new(), 0);
-    for row in rows.take(BATCH) {
-        let row = row?;
-        bytes += row.0.value().len() + row.1.value().len();
-        batch.push(row);
-        if bytes > BATCH_BYTES {
-            break;
-        }
-    }
-    Ok(batch)
+        last = batch.last().map(|met| met.key().to_vec()).unwrap_or_default();
+        Ok(ControlFlow::Break(()))
+    })?;
+    Ok(if batches < BATCHES { Vec::new() } else { halves(&range, &last) })
 }
 
 /// What is left of a range behind `last`, in two halves if there is a key between.

@@ -3,11 +3,10 @@
 //! Several closures share one redb transaction. Each writes down what it overwrote, so that one that fails takes back
 //! its own changes and nobody else's.
 
-use std::cell::OnceCell;
 use std::collections::BTreeMap;
+use std::ops::ControlFlow;
 
 use jiff::Timestamp;
-use redb::{ReadableTable, ReadableTableMetadata, WriteTransaction};
 
 use crate::engine::codec;
 use crate::engine::digest::Stats;
@@ -15,8 +14,9 @@ use crate::engine::epoch::{Epoch, Epochs};
 use crate::engine::frame::{self, Frame, State};
 use crate::engine::meta;
 use crate::engine::pre_images::{PreImageKey, pre_image_key};
-use crate::engine::records::{self, KeyRange, Records, Row, Visit, next_page, part_of};
-use crate::engine::redb_file::Guard;
+use crate::engine::records::{Records, Visit};
+use crate::engine::redb_file::Transaction;
+use crate::engine::rows::{BatchSize, FIRST_PAGE, KeyRange, PAGE, PAGE_BYTES, Row, WriteRows, next_page, part_of};
 use crate::engine::schema::{CollectionId, Place, Table};
 use crate::engine::store::Context;
 use crate::engine::value;
@@ -25,17 +25,13 @@ use crate::error::{Error, ErrorKind, Result};
 /// A key may be this long, in bytes.
 pub(crate) const MAX_KEY: usize = 4096;
 
-type RedbTable<'a> = redb::Table<'a, &'static [u8], &'static [u8]>;
-
 /// A transaction in progress: what a closure given to [`Store::write`](crate::Store::write) works on.
 ///
 /// Reads see the transaction's own writes. Everything is committed together, or not at all.
 pub struct WriteTx<'a> {
-    transaction: &'a WriteTransaction,
-    tables: [OnceCell<RedbTable<'a>>; Table::COUNT],
+    stored: WriteRows<'a>,
     pub(crate) batch: &'a mut Batch,
     pub(crate) context: &'a Context,
-    guard: Guard,
     /// What was overwritten, in order; none when the whole transaction is aborted on failure.
     journal: Option<Vec<Overwritten>>,
     /// Rows changed so far.
@@ -74,38 +70,30 @@ struct Buffers {
 
 impl Batch {
     /// The state that a transaction begins with.
-    pub(crate) fn begin(transaction: &WriteTransaction, guard: &Guard) -> Result<Self> {
-        guard.run(|| {
-            let table = transaction.open_table(Table::Meta.definition())?;
-            let stored = table.get(meta::EPOCHS)?;
-            let bytes = stored.as_ref().map(redb::AccessGuard::value);
-            let epochs = meta::epochs(bytes)?;
-            Ok(Self {
-                epochs,
-                stored_epochs: epochs,
-                stats: BTreeMap::new(),
-                counters: BTreeMap::new(),
-                changed: false,
-                has_events: false,
-            })
+    pub(crate) fn begin(transaction: &Transaction) -> Result<Self> {
+        let epochs = meta::epochs(WriteRows::of(transaction).get(Table::Meta, meta::EPOCHS)?.as_deref())?;
+        Ok(Self {
+            epochs,
+            stored_epochs: epochs,
+            stats: BTreeMap::new(),
+            counters: BTreeMap::new(),
+            changed: false,
+            has_events: false,
         })
     }
 }
 
 impl<'a> WriteTx<'a> {
     pub(crate) fn new(
-        transaction: &'a WriteTransaction,
+        transaction: &'a Transaction,
         batch: &'a mut Batch,
         context: &'a Context,
-        guard: Guard,
         undoable: bool,
     ) -> Self {
         Self {
-            transaction,
-            tables: Default::default(),
+            stored: WriteRows::of(transaction),
             batch,
             context,
-            guard,
             journal: undoable.then(Vec::new),
             row_changes: 0,
             half_done: false,
@@ -153,7 +141,7 @@ impl<'a> WriteTx<'a> {
         collection: CollectionId,
         mut change: impl FnMut(&mut Self, &[u8], &[u8]) -> Result<()>,
     ) -> Result<()> {
-        let (mut rest, mut limit) = (Some(KeyRange::all()), records::FIRST_PAGE);
+        let (mut rest, mut limit) = (Some(KeyRange::all()), FIRST_PAGE);
         while rest.is_some() {
             let page = next_page(&mut rest, &mut limit, |range, limit| self.part(collection, range, limit))?;
             page.iter().try_for_each(|(key, payload)| change(self, key, payload))?;
@@ -214,7 +202,7 @@ impl<'a> WriteTx<'a> {
                 PreImageKey::new(open, row).write_to(undo);
                 self.insert(Table::PreImages, undo, old)?;
             }
-        } else if !self.table(Table::Tombstones)?.is_empty()? && self.replace(Table::Tombstones, row, None, old)? {
+        } else if self.stored.count(Table::Tombstones)? > 0 && self.replace(Table::Tombstones, row, None, old)? {
             let removed = frame::decode(Place::of_record(row), old)?;
             if self.batch.epochs.any_point() && removed.birth <= last {
                 PreImageKey::new(open, row).write_to(undo);
@@ -427,20 +415,22 @@ impl<'a> WriteTx<'a> {
 
     /// The stored bytes of a row.
     pub(crate) fn raw(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>> {
-        let opened = self.table(table)?;
-        self.guard.read(|| Ok(opened.get(key)?.map(|value| value.value().to_vec())))
+        self.stored.get(table, key)
     }
 
     /// The stored bytes of the rows of a range.
     pub(crate) fn raw_page(&self, table: Table, range: &KeyRange, limit: usize) -> Result<Vec<Row>> {
-        let opened = self.table(table)?;
-        self.guard.read(|| collect_page(opened, range, limit, usize::MAX))
+        self.stored.page(table, range, limit)
     }
 
-    /// The same, until they have [`records::PAGE_BYTES`].
+    /// The same, until they have [`PAGE_BYTES`].
     pub(crate) fn raw_part(&self, table: Table, range: &KeyRange, limit: usize) -> Result<Vec<Row>> {
-        let opened = self.table(table)?;
-        self.guard.read(|| collect_page(opened, range, limit, records::PAGE_BYTES))
+        self.stored.part(table, range, limit)
+    }
+
+    /// The first row of a range, as it is stored.
+    pub(crate) fn raw_first(&self, table: Table, range: &KeyRange) -> Result<Option<Row>> {
+        self.stored.first(table, range)
     }
 
     /// Stores a row as it is.
@@ -457,16 +447,7 @@ impl<'a> WriteTx<'a> {
 
     /// The one place where a row changes: stores or deletes it, leaves what it was in `old` and in the journal.
     fn replace(&mut self, table: Table, key: &[u8], value: Option<&[u8]>, old: &mut Vec<u8>) -> Result<bool> {
-        self.table(table)?;
-        let opened = self.tables[table as usize].get_mut().ok_or_else(|| Error::damaged("a table is closed"))?;
-        let existed = self.guard.run(|| {
-            let before = match value {
-                Some(value) => opened.insert(key, value)?,
-                None => opened.remove(key)?,
-            };
-            old.clear();
-            Ok(before.map(|before| old.extend_from_slice(before.value())).is_some())
-        })?;
+        let existed = self.stored.replace(table, key, value, old)?;
         if existed || value.is_some() {
             self.batch.changed = true;
             self.row_changes += 1;
@@ -475,15 +456,6 @@ impl<'a> WriteTx<'a> {
             }
         }
         Ok(existed)
-    }
-
-    fn table(&self, table: Table) -> Result<&RedbTable<'a>> {
-        let cell = &self.tables[table as usize];
-        if let Some(opened) = cell.get() {
-            return Ok(opened);
-        }
-        let opened = self.guard.run(|| Ok(self.transaction.open_table(table.definition())?))?;
-        Ok(cell.get_or_init(|| opened))
     }
 }
 
@@ -512,26 +484,17 @@ impl Records for WriteTx<'_> {
 
     /// Without a copy of any row, as long documents are gone through within a transaction that others wait for.
     fn each(&self, collection: CollectionId, range: KeyRange, visit: &mut Visit<'_>) -> Result<()> {
-        let mut range = range.within(collection);
-        while !range.is_empty() {
-            let opened = self.table(Table::Live)?;
-            let (rows, more) = self.guard.read(|| collect_guards(opened, &range))?;
-            if !range.holds_keys_in_order(rows.iter().map(|(key, _)| key.value())) {
-                return Err(out_of_order());
-            }
-            for (row, bytes) in &rows {
-                let place = Place::of_record(row.value());
-                match frame::decode(place, bytes.value())?.state {
+        let size = BatchSize { rows: PAGE, bytes: PAGE_BYTES };
+        self.stored.each_batch(Table::Live, range.within(collection), size, |rows| {
+            for row in rows {
+                let place = Place::of_record(row.key());
+                match frame::decode(place, row.value())?.state {
                     State::Present(payload) => visit(place.key, payload)?,
                     state => visit(place.key, &self.whole_value(collection, place.key, state)?.unwrap_or_default())?,
                 }
             }
-            match rows.last() {
-                Some((last, _)) if more => range = range.after(last.value()),
-                _ => break,
-            }
-        }
-        Ok(())
+            Ok(ControlFlow::Continue(()))
+        })
     }
 
     fn stats(&self, collection: CollectionId) -> Result<Stats> {
@@ -560,76 +523,6 @@ impl Records for WriteTx<'_> {
     fn now(&self) -> Timestamp {
         self.context.clock.now()
     }
-}
-
-/// The first rows of a range, in its direction, until there are `limit` or they have so many bytes.
-pub(crate) fn collect_page<T: ReadableTable<&'static [u8], &'static [u8]>>(
-    table: &T,
-    range: &KeyRange,
-    limit: usize,
-    bytes: usize,
-) -> Result<Vec<Row>> {
-    if range.is_empty() {
-        return Ok(Vec::new());
-    }
-    let bounds = (range.start.as_ref().map(Vec::as_slice), range.end.as_ref().map(Vec::as_slice));
-    let rows = table.range::<&[u8]>(bounds)?;
-    let rows = match range.backward {
-        true => collect_bytes(rows.rev().take(limit), bytes)?,
-        false => collect_bytes(rows.take(limit), bytes)?,
-    };
-    if !range.holds_in_order(&rows) {
-        // Whoever goes on behind the last row would read the same ones again and again.
-        return Err(out_of_order());
-    }
-    Ok(rows)
-}
-
-/// Keys that go back, as only damaged pages have them.
-pub(crate) fn out_of_order() -> Error {
-    Error::damaged("the pages of the file are out of order; run hivekeep repair")
-}
-
-type Guarded<'a> = redb::AccessGuard<'a, &'static [u8]>;
-
-/// A page of the rows of a range, in its direction, where they lie, and whether there may be more. They keep what they lie
-/// in in memory, so their bytes are bounded too.
-fn collect_guards<'t>(table: &'t RedbTable<'_>, range: &KeyRange) -> Result<(Vec<(Guarded<'t>, Guarded<'t>)>, bool)> {
-    let bounds = (range.start.as_ref().map(Vec::as_slice), range.end.as_ref().map(Vec::as_slice));
-    let rows = table.range::<&[u8]>(bounds)?;
-    let mut left = records::PAGE_BYTES;
-    let in_bytes = |row: &redb::Result<(Guarded<'t>, Guarded<'t>)>| {
-        let goes_on = left > 0;
-        left = left.saturating_sub(row.as_ref().map_or(0, |(key, value)| key.value().len() + value.value().len()));
-        goes_on
-    };
-    let rows: Vec<_> = match range.backward {
-        true => rows.rev().take(records::PAGE).take_while(in_bytes).collect::<redb::Result<_>>()?,
-        false => rows.take(records::PAGE).take_while(in_bytes).collect::<redb::Result<_>>()?,
-    };
-    let more = rows.len() == records::PAGE || left == 0;
-    Ok((rows, more))
-}
-
-fn collect_bytes<'t>(
-    rows: impl Iterator<Item = redb::Result<(Guarded<'t>, Guarded<'t>)>>,
-    mut left: usize,
-) -> Result<Vec<Row>> {
-    let mut collected = Vec::new();
-    for row in rows {
-        let (key, value) = copied(row)?;
-        left = left.saturating_sub(key.len() + value.len());
-        collected.push((key, value));
-        if left == 0 {
-            break;
-        }
-    }
-    Ok(collected)
-}
-
-fn copied(row: redb::Result<(Guarded<'_>, Guarded<'_>)>) -> Result<Row> {
-    let (key, value) = row?;
-    Ok((key.value().to_vec(), value.value().to_vec()))
 }
 
 fn fill_row_key(out: &mut Vec<u8>, collection: CollectionId, key: &[u8]) {

@@ -9,6 +9,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 
+use super::Failure;
 use crate::engine::process::{Process, forked};
 use crate::error::{Error, ErrorKind, Result};
 
@@ -70,7 +71,7 @@ impl Guard {
     ///
     /// `Forked` in a forked child; `Reopen` once such a call has panicked or the file was closed; `Damaged` when this one
     /// panics; and whatever it returns.
-    pub(crate) fn run<R>(&self, call: impl FnOnce() -> Result<R>) -> Result<R> {
+    pub(crate) fn run<R>(&self, call: impl FnOnce() -> Result<R, Failure>) -> Result<R> {
         self.contained(call, || self.set_end(End::Damage))
     }
 
@@ -80,11 +81,11 @@ impl Guard {
     /// # Errors
     ///
     /// As [`Guard::run`].
-    pub(crate) fn read<R>(&self, call: impl FnOnce() -> Result<R>) -> Result<R> {
+    pub(crate) fn read<R>(&self, call: impl FnOnce() -> Result<R, Failure>) -> Result<R> {
         self.contained(call, || ())
     }
 
-    fn contained<R>(&self, call: impl FnOnce() -> Result<R>, panicked: impl FnOnce()) -> Result<R> {
+    fn contained<R>(&self, call: impl FnOnce() -> Result<R, Failure>, panicked: impl FnOnce()) -> Result<R> {
         if self.has_forked() {
             // It may hold a transaction, whose end would be the parent's business, and may wait for a thread of the parent.
             mem::forget(call);
@@ -100,9 +101,9 @@ impl Guard {
         }
         let done = quietly(|| catch_unwind(AssertUnwindSafe(call))).unwrap_or_else(|_| {
             panicked();
-            Err(damaged_pages())
+            Err(damaged_pages().into())
         });
-        done.map_err(|error| self.noted(error))
+        done.map_err(|failure| self.noted(failure.into_error()))
     }
 
     /// The process that opened the file.
@@ -194,7 +195,7 @@ pub(crate) fn abandon<T>(of_redb: T) {
 mod tests {
     use super::*;
 
-    fn panicking() -> Result<()> {
+    fn panicking() -> Result<(), Failure> {
         resume_unwind(Box::new(()))
     }
 
@@ -227,10 +228,10 @@ mod tests {
     fn a_failure_of_the_disk_leaves_a_file_that_has_to_be_opened_anew() {
         for kind in [ErrorKind::Io, ErrorKind::Full, ErrorKind::Reopen] {
             let guard = Guard::fresh();
-            assert_eq!(guard.run(|| Err::<(), _>(Error::new(kind, "on purpose"))).unwrap_err().kind(), kind);
+            assert_eq!(guard.run(|| Err::<(), _>(Error::new(kind, "on purpose").into())).unwrap_err().kind(), kind);
             assert!(guard.is_spent());
         }
         let guard = Guard::fresh();
-        assert!(guard.read(|| Err::<(), _>(Error::invalid("on purpose"))).is_err() && !guard.is_spent());
+        assert!(guard.read(|| Err::<(), _>(Error::invalid("on purpose").into())).is_err() && !guard.is_spent());
     }
 }

@@ -1,13 +1,13 @@
-//! An open redb file, and how redb's errors become ours.
+//! An open redb file.
 
 use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
-use redb::{Database, ReadOnlyDatabase, ReadTransaction, ReadableDatabase, TransactionError, WriteTransaction};
+use redb::{Database, ReadOnlyDatabase, ReadTransaction, ReadableDatabase, TransactionError};
 
-use super::FileId;
-use super::{End, Guard, abandon};
+use super::guard::abandon;
+use super::{End, Failure, FileId, Guard, ReadTables, Transaction};
 use crate::engine::process::Owned;
 use crate::engine::turn::Waiting;
 use crate::error::{Error, ErrorKind, Result};
@@ -21,7 +21,7 @@ pub(crate) struct Handle {
     id: Option<FileId>,
 }
 
-pub(crate) enum Access {
+pub(super) enum Access {
     Write(Database),
     Read(ReadOnlyDatabase),
     /// Over a shadow: nothing reaches the file, so nothing may be written.
@@ -29,7 +29,7 @@ pub(crate) enum Access {
 }
 
 impl Handle {
-    pub(crate) fn new(database: Access) -> Self {
+    pub(super) fn new(database: Access) -> Self {
         Self { database: Some(database), guard: Guard::fresh(), id: None }
     }
 
@@ -44,23 +44,27 @@ impl Handle {
         self.id
     }
 
-    /// A read transaction of the newest commit, of whatever process.
-    pub(crate) fn begin_read(&self) -> Result<Owned<ReadTransaction>> {
-        let begun = self.guard().run(|| match &self.database {
+    /// The tables of the newest commit, of whatever process.
+    pub(crate) fn begin_read(&self) -> Result<ReadTables> {
+        self.read_transaction().map(|transaction| ReadTables::new(transaction, self.guard()))
+    }
+
+    pub(super) fn read_transaction(&self) -> Result<Owned<ReadTransaction>> {
+        let begun = self.guard.run(|| match &self.database {
             Some(Access::Write(database) | Access::Look(database)) => Ok(database.begin_read()?),
             Some(Access::Read(database)) => Ok(database.begin_read()?),
-            None => Err(End::Closed.error()),
+            None => Err(End::Closed.error().into()),
         });
         begun.map(|begun| Owned::new(begun, self.guard.process()))
     }
 
     /// A write transaction, unless this or another process has not finished its own.
-    pub(crate) fn try_begin_write(&self) -> Result<Option<Owned<WriteTransaction>>> {
+    pub(crate) fn try_begin_write(&self) -> Result<Option<Transaction>> {
         let Some(Access::Write(database)) = &self.database else { return Err(for_reading_only()) };
         match self.guard().run(|| Ok(database.try_begin_write()))? {
-            Ok(transaction) => Ok(Some(Owned::new(transaction, self.guard.process()))),
+            Ok(transaction) => Ok(Some(Transaction::new(transaction, self.guard()))),
             Err(TransactionError::WouldBlock) => Ok(None),
-            Err(error) => Err(error.into()),
+            Err(error) => Err(Failure::from(error).into_error()),
         }
     }
 
@@ -77,7 +81,7 @@ impl Handle {
         timeout: Duration,
         mut waiting: Waiting<'_>,
         has_to_wait: &dyn Fn(),
-    ) -> Result<Owned<WriteTransaction>> {
+    ) -> Result<Transaction> {
         let mut has_to_wait = Some(has_to_wait);
         loop {
             let is_late = arrived.elapsed() >= timeout;
@@ -101,8 +105,19 @@ impl Handle {
         matches!(self.database, Some(Access::Write(_) | Access::Read(_)))
     }
 
+    /// Makes the file as small as its content; says whether anything changed.
+    ///
+    /// # Errors
+    ///
+    /// `Conflict` while a view of any process is alive, and for a file that was opened for reading only.
+    pub(crate) fn compact(&mut self) -> Result<bool> {
+        let guard = self.guard();
+        let database = self.database_mut().ok_or_else(for_reading_only)?;
+        guard.run(|| Ok(database.compact()?))
+    }
+
     /// For work on the database as a whole, which nobody else may be using.
-    pub(crate) fn database_mut(&mut self) -> Option<&mut Database> {
+    pub(super) fn database_mut(&mut self) -> Option<&mut Database> {
         match &mut self.database {
             Some(Access::Write(database)) => Some(database),
             Some(Access::Read(_) | Access::Look(_)) | None => None,
@@ -171,73 +186,4 @@ pub(crate) fn locked(timeout: Duration) -> Error {
     let waited_ms = timeout.as_millis();
     let message = "another process has been writing to the store all the time; try again later";
     Error::new(ErrorKind::Locked, format!("{message}: waited_ms={waited_ms}"))
-}
-
-impl From<redb::StorageError> for Error {
-    fn from(error: redb::StorageError) -> Self {
-        match error {
-            redb::StorageError::Io(source) => source.into(),
-            redb::StorageError::Corrupted(what) => {
-                Self::damaged(format!("pages of the file are damaged; run hivekeep repair: {what}"))
-            }
-            redb::StorageError::ValueTooLarge(bytes) => Self::invalid(format!("a value is too long: bytes={bytes}")),
-            redb::StorageError::DatabaseClosed => End::Closed.error(),
-            error @ (redb::StorageError::PreviousIo | redb::StorageError::LockPoisoned(_)) => {
-                Self::new(ErrorKind::Reopen, "an earlier failure closed the store; open it again").with_source(error)
-            }
-            error => Self::new(ErrorKind::Io, error.to_string()).with_source(error),
-        }
-    }
-}
-
-impl From<TransactionError> for Error {
-    fn from(error: TransactionError) -> Self {
-        match error {
-            TransactionError::Storage(error) => error.into(),
-            error => Self::new(ErrorKind::Conflict, error.to_string()).with_source(error),
-        }
-    }
-}
-
-impl From<redb::TableError> for Error {
-    fn from(error: redb::TableError) -> Self {
-        match error {
-            redb::TableError::Storage(error) => error.into(),
-            error => Self::damaged(format!("a table is not what it should be: {error}")).with_source(error),
-        }
-    }
-}
-
-impl From<redb::DatabaseError> for Error {
-    fn from(error: redb::DatabaseError) -> Self {
-        match error {
-            redb::DatabaseError::Storage(error) => error.into(),
-            error @ redb::DatabaseError::UpgradeRequired(_) => {
-                Self::new(ErrorKind::NotAStore, "an older redb wrote it, which no store was ever made with")
-                    .with_source(error)
-            }
-            error @ (redb::DatabaseError::DatabaseAlreadyOpen | redb::DatabaseError::LockProtocolMismatch) => {
-                Self::new(ErrorKind::Locked, "another process has the store open for itself").with_source(error)
-            }
-            error => Self::new(ErrorKind::Io, error.to_string()).with_source(error),
-        }
-    }
-}
-
-impl From<redb::CommitError> for Error {
-    fn from(error: redb::CommitError) -> Self {
-        match error {
-            redb::CommitError::Storage(error) => error.into(),
-            error => Self::new(ErrorKind::NotCommitted, error.to_string()).with_source(error),
-        }
-    }
-}
-
-impl From<redb::CompactionError> for Error {
-    fn from(error: redb::CompactionError) -> Self {
-        match error {
-            redb::CompactionError::Storage(error) => error.into(),
-            error => Self::conflict(format!("the file is in use: {error}")).with_source(error),
-        }
-    }
 }

@@ -1,22 +1,38 @@
-//! Everything that knows redb. The name is not `redb`, so that nobody takes this folder for the crate.
+//! Everything that names the crate `redb`. The folder has another name, so that nobody takes it for the crate.
 //!
+//! * `failure`: how redb's errors become ours
 //! * `guard`: calls into redb, whose panics it contains
 //! * `handle`: an open database
+//! * `transaction`, `tables`: a write transaction, and the open tables that [`rows`](crate::engine::rows) read and write
+//! * `create`, `open`: making a store's file and opening it
 //! * `own_file`: the files that the engine opens, each of one process alone
 //! * `shadow`: reading a file while writes to it stay in memory
 //! * `pages`: the pages of a file, read without redb
 //! * `scratch`: the temporary database of a repair
 
+mod create;
+mod failure;
 mod guard;
 mod handle;
+pub(in crate::engine) mod open;
 mod own_file;
 pub(crate) mod pages;
 pub(in crate::engine) mod scratch;
 mod shadow;
+mod tables;
+mod transaction;
 
+pub(crate) use redb::{BackendError, StorageBackend};
+
+pub(crate) use self::create::create_empty;
+pub(crate) use self::failure::Failure;
 #[cfg(feature = "cli")]
 pub(crate) use self::guard::hush_contained_panics;
-pub(crate) use self::guard::{End, Guard, abandon};
-pub(crate) use self::handle::{Access, Handle, locked};
-pub(crate) use self::own_file::{FileId, OwnFile};
+pub(crate) use self::guard::{End, Guard};
+pub(crate) use self::handle::{Handle, locked};
+pub(crate) use self::own_file::{FileId, OwnFile, not_a_store, unreadable};
 pub(crate) use self::shadow::{Shadow, WRITER};
+#[cfg(test)]
+pub(crate) use self::tables::definition;
+pub(crate) use self::tables::{OpenTable, ReadTables, RowRef, RowRefs, Tables, WriteTables};
+pub(crate) use self::transaction::Transaction;

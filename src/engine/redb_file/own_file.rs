@@ -9,9 +9,9 @@ use std::path::Path;
 use redb::backends::FileBackend;
 use redb::{BackendError, StorageBackend};
 
-use crate::engine::open::unreadable;
+use super::Failure;
 use crate::engine::process::{Process, forked};
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 use crate::files::{self, Rights};
 
 /// No page is longer.
@@ -72,7 +72,7 @@ impl OwnFile {
     /// A file that was just opened.
     pub(crate) fn of(file: File) -> Result<Self> {
         let id = FileId::of(&file.metadata()?);
-        Ok(Self { file: FileBackend::new(file)?, id, process: Process::current() })
+        Ok(Self { file: FileBackend::new(file).map_err(Failure::from)?, id, process: Process::current() })
     }
 
     /// Which file it is.
@@ -100,6 +100,19 @@ pub(crate) fn within(len: u64, offset: u64, out: &mut [u8]) -> io::Result<&mut [
     }
     behind.fill(0);
     Ok(there)
+}
+
+/// Refuses what is no store.
+pub(crate) fn not_a_store(path: &Path, why: &str) -> Error {
+    Error::new(ErrorKind::NotAStore, format!("{} is not a store: {why}", path.display()))
+}
+
+/// Why a file cannot be opened as a store.
+pub(crate) fn unreadable(path: &Path, error: io::Error) -> Error {
+    match files::is_other(&error) {
+        Some(why) => not_a_store(path, &why),
+        None => error.into(),
+    }
 }
 
 impl StorageBackend for OwnFile {

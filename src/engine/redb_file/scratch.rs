@@ -11,14 +11,17 @@ use redb::{
     Table as RedbTable, TableDefinition, WriteTransaction,
 };
 
-use super::OwnFile;
+use super::{Failure, OwnFile};
 use crate::engine::epoch::Epoch;
 use crate::engine::frame::{self, State};
 use crate::engine::meta;
+use crate::engine::rows::Row;
 use crate::engine::schema::{CollectionId, Place, Table};
 use crate::engine::value;
-use crate::error::{Error, Result};
+use crate::error::Error;
 use crate::files;
+
+type Result<T> = std::result::Result<T, Failure>;
 
 /// A record and the epoch in which it became that: where it was found, and its frame.
 const FACTS: TableDefinition<'static, (&'static [u8], u64), &'static [u8]> = TableDefinition::new("facts");
@@ -164,7 +167,10 @@ impl Sink<'_> {
 
 impl Scratch {
     /// Calls `each` with every record and all that is known of it, oldest first.
-    pub(in crate::engine) fn records(&self, mut each: impl FnMut(&[u8], Vec<Fact>) -> Result<()>) -> Result<()> {
+    pub(in crate::engine) fn records(
+        &self,
+        mut each: impl FnMut(&[u8], Vec<Fact>) -> crate::error::Result<()>,
+    ) -> Result<()> {
         let table = self.transaction.open_table(FACTS)?;
         let mut current: Option<(Vec<u8>, Vec<Fact>)> = None;
         let mut kept = 0;
@@ -179,7 +185,7 @@ impl Scratch {
             kept += value.len();
             facts.extend(fact(record, birth, value, kept <= FRAMES_MAX)?);
         }
-        current.map_or(Ok(()), |(record, facts)| each(&record, facts))
+        current.map_or(Ok(()), |(record, facts)| Ok(each(&record, facts)?))
     }
 
     /// What a record was in an epoch.
@@ -196,7 +202,7 @@ impl Scratch {
             return Ok(Cow::Borrowed(frame));
         }
         let again = self.fact_at(record, fact.birth)?.and_then(|fact| fact.frame);
-        again.map(Cow::Owned).ok_or_else(|| Error::damaged("the scratch of a repair has lost a row"))
+        again.map(Cow::Owned).ok_or_else(|| Error::damaged("the scratch of a repair has lost a row").into())
     }
 
     /// The collections that any record is of.
@@ -217,7 +223,7 @@ impl Scratch {
     pub(in crate::engine) fn rows(
         &self,
         table: Table,
-        mut each: impl FnMut(&[(Vec<u8>, Vec<u8>)]) -> Result<()>,
+        mut each: impl FnMut(&[Row]) -> crate::error::Result<()>,
     ) -> Result<()> {
         let opened = self.transaction.open_table(ROWS)?;
         let number = table as u8;
@@ -230,7 +236,7 @@ impl Scratch {
                 page.clear();
             }
         }
-        each(&page)
+        Ok(each(&page)?)
     }
 
     /// Whether there is not one row of a table that is not versioned.

@@ -6,13 +6,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use redb::StorageBackend;
 use serde::Serialize;
 
 use crate::engine::epoch::Epoch;
 use crate::engine::frame;
 use crate::engine::meta;
 use crate::engine::pre_images::PreImageKey;
+use crate::engine::redb_file::StorageBackend;
 use crate::engine::redb_file::pages::{Link, PagePlace, Pages, Span, Visitor};
 use crate::engine::redb_file::scratch::{Filling, Found, Scratch, Sink};
 use crate::engine::schema::{Place, Table};
@@ -183,7 +183,7 @@ impl Reader<'_> {
             Table::Index | Table::PointIds => Ok(()),
             table => {
                 meta::payload(table, key, value)?;
-                self.sink.row(table, key, value).map(drop)
+                Ok(self.sink.row(table, key, value).map(drop)?)
             }
         }
     }
@@ -191,7 +191,7 @@ impl Reader<'_> {
     fn fact(&mut self, record: &[u8], value: &[u8], found: Found) -> Result<()> {
         let birth = frame::decode(Place::of_record(record), value)?.birth;
         self.notes.newest = self.notes.newest.max(birth);
-        self.sink.fact(record, birth, found, value)
+        Ok(self.sink.fact(record, birth, found, value)?)
     }
 
     /// Takes a row of a page that no tree may lead to, when something of its key is lost. It does not say of which table

@@ -10,10 +10,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::Mutex;
-use redb::{BackendError, StorageBackend};
 
 use super::choices::Choices;
 use super::image::Image;
+use crate::engine::redb_file::{BackendError, StorageBackend};
 
 /// What reaches a disk and changes something.
 #[derive(Clone, Debug)]

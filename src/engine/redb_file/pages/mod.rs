@@ -505,6 +505,7 @@ mod tests {
     use redb::backends::InMemoryBackend;
 
     use super::*;
+    use crate::engine::redb_file::definition;
     use crate::engine::schema::Table;
 
     type Pair = (Vec<u8>, Vec<u8>);
@@ -546,7 +547,7 @@ mod tests {
         let row = |i: u32| (i.to_be_bytes().to_vec(), i.to_be_bytes().repeat(if i == 500 { 10_000 } else { 22 }));
         let rows: Vec<_> = (0..2000u32).map(row).collect();
         let transaction = database.begin_write().unwrap();
-        let mut table = transaction.open_table(Table::Live.definition()).unwrap();
+        let mut table = transaction.open_table(definition(Table::Live)).unwrap();
         for (key, value) in &rows {
             table.insert(key.as_slice(), value.as_slice()).unwrap();
         }

@@ -133,6 +133,7 @@ mod tests {
     use super::super::tests::{file, leaf, sample};
     use super::super::{GOD_BYTE, SLOT, SLOTS};
     use super::*;
+    use crate::engine::redb_file::definition;
     use crate::engine::schema::Table;
 
     fn sound(bytes: &[u8]) -> bool {
@@ -164,7 +165,7 @@ mod tests {
         for round in 0..3u32 {
             let mut transaction = database.begin_write().unwrap();
             transaction.set_quick_repair(two_phase);
-            let mut table = transaction.open_table(Table::Live.definition()).unwrap();
+            let mut table = transaction.open_table(definition(Table::Live)).unwrap();
             for key in 0..500u32 {
                 table.insert(key.to_be_bytes().as_slice(), round.to_be_bytes().as_slice()).unwrap();
             }

@@ -1,0 +1,112 @@
+//! How redb's errors become ours: closures that call redb return a [`Failure`], and a [`Guard`](super::Guard) turns it into an
+//! [`Error`]. The type is private to the crate, so no user of it meets an error of redb's.
+
+use crate::engine::redb_file::End;
+use crate::error::{Error, ErrorKind};
+
+/// Why a call into redb did not succeed. Behind a pointer, as it is part of what each row of a range is read as.
+#[derive(Debug)]
+pub(crate) struct Failure(Box<Error>);
+
+impl Failure {
+    /// The error that the caller is told.
+    pub(crate) fn into_error(self) -> Error {
+        *self.0
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Self(Box::new(error))
+    }
+}
+
+impl From<Failure> for Error {
+    fn from(failure: Failure) -> Self {
+        failure.into_error()
+    }
+}
+
+impl From<std::io::Error> for Failure {
+    fn from(error: std::io::Error) -> Self {
+        Error::from(error).into()
+    }
+}
+
+impl From<redb::StorageError> for Failure {
+    fn from(error: redb::StorageError) -> Self {
+        storage(error).into()
+    }
+}
+
+impl From<redb::TransactionError> for Failure {
+    fn from(error: redb::TransactionError) -> Self {
+        let error = match error {
+            redb::TransactionError::Storage(error) => storage(error),
+            error => Error::new(ErrorKind::Conflict, error.to_string()).with_source(error),
+        };
+        error.into()
+    }
+}
+
+impl From<redb::TableError> for Failure {
+    fn from(error: redb::TableError) -> Self {
+        let error = match error {
+            redb::TableError::Storage(error) => storage(error),
+            error => Error::damaged(format!("a table is not what it should be: {error}")).with_source(error),
+        };
+        error.into()
+    }
+}
+
+impl From<redb::DatabaseError> for Failure {
+    fn from(error: redb::DatabaseError) -> Self {
+        let error = match error {
+            redb::DatabaseError::Storage(error) => storage(error),
+            error @ redb::DatabaseError::UpgradeRequired(_) => {
+                let message = "an older redb wrote it, which no store was ever made with";
+                Error::new(ErrorKind::NotAStore, message).with_source(error)
+            }
+            error @ (redb::DatabaseError::DatabaseAlreadyOpen | redb::DatabaseError::LockProtocolMismatch) => {
+                Error::new(ErrorKind::Locked, "another process has the store open for itself").with_source(error)
+            }
+            error => Error::new(ErrorKind::Io, error.to_string()).with_source(error),
+        };
+        error.into()
+    }
+}
+
+impl From<redb::CommitError> for Failure {
+    fn from(error: redb::CommitError) -> Self {
+        let error = match error {
+            redb::CommitError::Storage(error) => storage(error),
+            error => Error::new(ErrorKind::NotCommitted, error.to_string()).with_source(error),
+        };
+        error.into()
+    }
+}
+
+impl From<redb::CompactionError> for Failure {
+    fn from(error: redb::CompactionError) -> Self {
+        let error = match error {
+            redb::CompactionError::Storage(error) => storage(error),
+            error => Error::conflict(format!("the file is in use: {error}")).with_source(error),
+        };
+        error.into()
+    }
+}
+
+fn storage(error: redb::StorageError) -> Error {
+    match error {
+        redb::StorageError::Io(source) => source.into(),
+        redb::StorageError::Corrupted(what) => {
+            Error::damaged(format!("pages of the file are damaged; run hivekeep repair: {what}"))
+        }
+        redb::StorageError::ValueTooLarge(bytes) => Error::invalid(format!("a value is too long: bytes={bytes}")),
+        redb::StorageError::DatabaseClosed => End::Closed.error(),
+        error @ (redb::StorageError::PreviousIo | redb::StorageError::LockPoisoned(_)) => {
+            Error::new(ErrorKind::Reopen, "an earlier failure closed the store; open it again").with_source(error)
+        }
+        error => Error::new(ErrorKind::Io, error.to_string()).with_source(error),
+    }
+}

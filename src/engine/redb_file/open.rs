@@ -1,0 +1,193 @@
+//! Opening a file that is there.
+
+use std::fs;
+use std::ops::Bound;
+use std::path::Path;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use redb::{Builder, ConcurrencyMode, ReadableDatabase, StorageBackend};
+
+use super::create::{host, note_host, probe_handle, probe_store};
+use super::handle::Access;
+use super::pages::Pages;
+use super::{Guard, Handle, OwnFile, Shadow, WRITER};
+use crate::engine::store::{Options, Sharing, VerifyOnOpen};
+use crate::error::{Error, ErrorKind, Result};
+
+/// Up to this length, verifying every page at open costs about 0.1 s.
+const SMALL: u64 = 64 << 20;
+/// How long is waited between two looks at a lock that another process has.
+pub(crate) const LOOK: Duration = Duration::from_millis(1);
+/// A process may open, write and close a file between two looks at it, but not several times in turn.
+pub(crate) const ATTEMPTS: usize = 3;
+
+/// Opens a file that is there, in the way that the options and its other users ask for.
+pub(crate) fn open_existing(path: &Path, options: &Options, begun: Instant) -> Result<Handle> {
+    let verify = |host_differs| {
+        Ok::<_, Error>(match options.verify {
+            VerifyOnOpen::Always => true,
+            VerifyOnOpen::Never => false,
+            VerifyOnOpen::Auto => !in_use(path)? && (host_differs || fs::metadata(path)?.len() <= SMALL),
+        })
+    };
+    if options.untouched && !in_use(path)? {
+        return look(path, options.cache_bytes, options.verify != VerifyOnOpen::Never);
+    }
+    let guard = Guard::fresh();
+    let mut builder = builder(options);
+    let join = || guard.run(|| Ok(builder.open_read_only_with_backend(OwnFile::read(path)?)?));
+    let host_differs = if let Ok(database) = join() {
+        // Whether it is ours is asked before anything could write to it.
+        let host_differs = guard.run(|| probe_store(path, &database.begin_read()?))? != host();
+        if options.read_only && !verify(host_differs)? {
+            return Ok(Handle::new(Access::Read(database)));
+        }
+        guard.run(|| Ok(database.close()?))?;
+        host_differs
+    } else if in_use(path)? {
+        // Somebody who had been recovering the file has finished meanwhile.
+        if options.read_only {
+            return Ok(Handle::new(Access::Read(join()?)));
+        }
+        false
+    } else if options.read_only {
+        // It was not closed: what redb would repair in it is repaired in memory.
+        return look(path, options.cache_bytes, verify(false)?);
+    } else {
+        // The same, so that a file of another program is not repaired before it is known to be one.
+        let looked = look(path, options.cache_bytes, false)?;
+        let host_differs = probe_handle(path, &looked)? != host();
+        looked.close()?;
+        host_differs
+    };
+    let verify = verify(host_differs)?;
+    if options.read_only {
+        verify_pages(path, options.cache_bytes)?;
+        return Ok(Handle::new(Access::Read(join()?)));
+    }
+    if verify {
+        refuse_maze(path)?;
+    }
+    builder.set_check_integrity_on_open(verify);
+    wait_for_writers(path, options, begun)?;
+    let file = OwnFile::write(path)?;
+    let id = file.id();
+    let database = Guard::fresh().run(|| Ok(builder.create_with_backend(file)?))?;
+    let mut handle = Handle::new(Access::Write(database)).of(id);
+    probe_handle(path, &handle)?;
+    if verify && host_differs {
+        let guard = handle.guard();
+        handle.database_mut().map_or(Ok(()), |database| guard.run(|| note_host(database)))?;
+    }
+    Ok(handle)
+}
+
+/// Waits until no process that shares the store is writing to it, no longer than the lock timeout: redb would wait for
+/// ever, as for a process that was stopped.
+fn wait_for_writers(path: &Path, options: &Options, begun: Instant) -> Result<()> {
+    let byte = Bound::Included(WRITER);
+    let file = OwnFile::read(path)?;
+    while options.sharing == Sharing::Shared && !held_whole(&file) && file.query_lock_range(byte, byte).unwrap_or(false)
+    {
+        if begun.elapsed() >= options.lock_timeout {
+            return Err(Error::new(ErrorKind::Locked, "a process has been writing to the store all the time"));
+        }
+        sleep(LOOK);
+    }
+    Ok(())
+}
+
+/// Whether a process has the file to itself: then it holds the byte before the writers' too, which nobody locks who
+/// shares it. They do lock the header, at the beginning.
+pub(crate) fn held_whole(file: &OwnFile) -> bool {
+    let before = Bound::Included(WRITER - 1);
+    file.query_lock_range(before, before).unwrap_or(false)
+}
+
+/// Whether a process has the file open for writing: redb's writers hold this byte, shared, from open to close.
+pub(crate) fn in_use(path: &Path) -> Result<bool> {
+    let consistent = Bound::Included(WRITER + 4);
+    let file = OwnFile::read(path)?;
+    // Where ranges cannot be locked, only one process can have the file open anyway.
+    Ok(file.query_lock_range(consistent, consistent).unwrap_or(false))
+}
+
+/// Compares every page, so that nothing in the file changes.
+fn verify_pages(path: &Path, cache_bytes: usize) -> Result<()> {
+    if in_use(path)? { check_pages(path) } else { look(path, cache_bytes, true)?.close() }
+}
+
+/// Verifies the pages of a store that others may be using: through a handle of its own, which holds the writers' lock
+/// meanwhile, 1 to 2 s per GB.
+pub(crate) fn check_pages(path: &Path) -> Result<()> {
+    refuse_maze(path)?;
+    let mut builder = Builder::new();
+    builder.set_cache_size(16 << 20).set_concurrency_mode(ConcurrencyMode::MultiWriter);
+    Guard::fresh().run(|| {
+        let sound = builder.create_with_backend(OwnFile::write(path)?)?.check_integrity()?;
+        let repaired = || Error::damaged("the pages of the file were damaged; redb has repaired them");
+        if sound { Ok(()) } else { Err(repaired().into()) }
+    })
+}
+
+/// Opens a file that nobody has open, so that nothing in it changes.
+fn look(path: &Path, cache_bytes: usize, verify: bool) -> Result<Handle> {
+    if verify {
+        refuse_maze(path)?;
+    }
+    let mut builder = Builder::new();
+    builder.set_cache_size(cache_bytes).set_check_integrity_on_open(verify);
+    let shadow = Shadow::open(path)?;
+    let database = Guard::fresh().run(|| Ok(builder.create_with_backend(shadow)?))?;
+    let handle = Handle::new(Access::Look(database));
+    probe_handle(path, &handle)?;
+    Ok(handle)
+}
+
+/// Opens a store over any storage, or makes one of an empty storage: how a disk that fails is put below it.
+#[cfg(any(fuzzing, test))]
+pub(crate) fn open_over(storage: impl StorageBackend, options: &Options) -> Result<Handle> {
+    let mut builder = builder(options);
+    let is_empty = storage.len()? == 0;
+    if !is_empty && !Pages::new(&storage)?.newest_commit_is_sound()? {
+        return Err(earlier_commit());
+    }
+    builder.set_check_integrity_on_open(!is_empty && options.verify != VerifyOnOpen::Never);
+    let handle = Handle::new(Access::Write(Guard::fresh().run(|| {
+        let database = builder.create_with_backend(storage)?;
+        if is_empty {
+            super::create::fill(&database)?;
+        }
+        Ok(database)
+    })?));
+    probe_handle(Path::new("the storage"), &handle)?;
+    Ok(handle)
+}
+
+fn builder(options: &Options) -> Builder {
+    let mut builder = Builder::new();
+    builder.set_cache_size(options.cache_bytes);
+    builder.set_concurrency_mode(match options.sharing {
+        Sharing::Shared => ConcurrencyMode::MultiWriter,
+        Sharing::Exclusive => ConcurrencyMode::ExclusiveWriter,
+    });
+    builder
+}
+
+/// Refuses a file whose trees lead to the same pages again and again, before redb verifies it, which it would do for ever.
+fn refuse_maze(path: &Path) -> Result<()> {
+    let file = OwnFile::read(path)?;
+    for _ in 0..ATTEMPTS {
+        // While others write, a page may be gone before it is read.
+        if Pages::new(&file)?.trees_end()? {
+            return Ok(());
+        }
+    }
+    Err(Error::damaged("pages of the file are damaged, so that they lead back to one another; run hivekeep repair"))
+}
+
+/// What a file is refused with whose newest commit is not whole.
+pub(crate) fn earlier_commit() -> Error {
+    Error::damaged("pages of the newest commit are damaged; run hivekeep repair")
+}

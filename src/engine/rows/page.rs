@@ -1,0 +1,100 @@
+//! Collecting rows of a range: copies of them, or batches of them where they lie.
+
+use std::ops::ControlFlow;
+
+use super::{KeyRange, Row, Rows};
+use crate::engine::redb_file::{Failure, OpenTable, RowRef, RowRefs, Tables};
+use crate::engine::schema::Table;
+use crate::error::{Error, Result};
+
+/// How much is read at a time: so many rows, or fewer once they have so many bytes together.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct BatchSize {
+    pub(crate) rows: usize,
+    pub(crate) bytes: usize,
+}
+
+impl<B: Tables> Rows<B> {
+    /// The first rows of a range, in its direction, until there are `limit` or they have so many bytes.
+    ///
+    /// # Errors
+    ///
+    /// `Damaged` for keys that are out of order: a caller who goes on behind the last one would read rows again and again.
+    pub(super) fn collect(&self, table: Table, range: &KeyRange, limit: usize, bytes: usize) -> Result<Vec<Row>> {
+        if range.is_empty() {
+            return Ok(Vec::new());
+        }
+        let opened = self.base.open(table)?;
+        let rows = self.base.guard().read(|| copies(opened.rows_in(range)?.take(limit), bytes))?;
+        if range.holds_in_order(&rows) { Ok(rows) } else { Err(out_of_order()) }
+    }
+
+    /// Calls `each` with the rows of a range where they lie, a batch at a time, until it breaks. A batch keeps its pages in
+    /// memory.
+    ///
+    /// # Errors
+    ///
+    /// Every error that `each` returns; `Damaged` for keys that are out of order, over which a walk might never end.
+    pub(crate) fn each_batch(
+        &self,
+        table: Table,
+        range: KeyRange,
+        size: BatchSize,
+        mut each: impl FnMut(&[RowRef<'_>]) -> Result<ControlFlow<()>>,
+    ) -> Result<()> {
+        if range.is_empty() {
+            return Ok(());
+        }
+        let (opened, guard) = (self.base.open(table)?, self.base.guard());
+        let mut rows = guard.read(|| opened.rows_in(&range))?;
+        let mut rest = range;
+        loop {
+            let batch = guard.read(|| next_batch(&mut rows, size))?;
+            if !rest.holds_keys_in_order(batch.iter().map(RowRef::key)) {
+                return Err(out_of_order());
+            }
+            let Some(last) = batch.last() else { return Ok(()) };
+            rest = rest.after(last.key());
+            if each(&batch)?.is_break() {
+                return Ok(());
+            }
+        }
+    }
+}
+
+/// Keys that go back, as only damaged pages have them.
+fn out_of_order() -> Error {
+    Error::damaged("the pages of the file are out of order; run hivekeep repair")
+}
+
+fn copies<'t>(
+    rows: impl Iterator<Item = Result<RowRef<'t>, Failure>>,
+    mut bytes_left: usize,
+) -> Result<Vec<Row>, Failure> {
+    let mut collected = Vec::new();
+    for row in rows {
+        let row = row?;
+        let (key, value) = (row.key().to_vec(), row.value().to_vec());
+        bytes_left = bytes_left.saturating_sub(key.len() + value.len());
+        collected.push((key, value));
+        if bytes_left == 0 {
+            break;
+        }
+    }
+    Ok(collected)
+}
+
+/// The next rows. Each is looked at here, where a panic is contained: on a damaged page redb may find only when a row is
+/// asked for that it is not there.
+fn next_batch<'t>(rows: &mut RowRefs<'t>, size: BatchSize) -> Result<Vec<RowRef<'t>>, Failure> {
+    let (mut batch, mut bytes) = (Vec::new(), 0);
+    for row in rows.take(size.rows) {
+        let row = row?;
+        bytes += row.key().len() + row.value().len();
+        batch.push(row);
+        if bytes > size.bytes {
+            break;
+        }
+    }
+    Ok(batch)
+}
