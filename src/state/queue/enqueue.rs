@@ -216,6 +216,7 @@ impl Queue<&mut WriteTx<'_>> {
             None => (TaskState::Ready, None, self.not_done(&new.depends_on)?),
             Some(done) => (TaskState::Done, Some(done), BTreeSet::new()),
         };
+        let is_ready = state == TaskState::Ready && waiting_for.is_empty() && not_before.is_none();
         let finished_at = done.as_ref().map(|Done { at, .. }| as_stored(*at));
         let (finished_by, result) = done.map(|Done { by, result, .. }| (by, result)).unwrap_or_default();
         Ok(Task {
@@ -239,7 +240,7 @@ impl Queue<&mut WriteTx<'_>> {
             payload: new.payload,
             result,
             attributes: new.attributes,
-            ready_since: None,
+            ready_since: is_ready.then_some(now),
         })
     }
 }

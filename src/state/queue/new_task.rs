@@ -206,11 +206,16 @@ impl NewTask {
         self
     }
 
-    /// What was asked for that a stored task is not like, by name. A time or a bot that was not asked for is no difference,
-    /// and neither is a time once it has passed, or the task has been tried.
+    /// The fields that a stored task does not have as this one asks for them. A time or a bot that this one does not ask for
+    /// is no difference. Neither is a time when the store no longer knows when the stored task could first be claimed.
     pub(super) fn differences(&self, known: &Task) -> Vec<&'static str> {
-        let not_before = self.not_before.map(as_stored);
-        let is_untouched = known.attempts == 0 && known.not_before.is_some();
+        let delayed = self.delay_ms.filter(|_| self.enqueued_at.is_none());
+        let delayed = delayed.map(|delay| after(known.enqueued_at, Duration::from_millis(delay)));
+        let asked = self.not_before.max(delayed).map(as_stored);
+        let to_come = known.not_before.filter(|_| known.attempts == 0);
+        // A delay counts from the time of enqueueing, so that one is told from none; a time that is now may be asked for twice.
+        let at_once = known.ready_since.filter(|since| delayed.is_some() && *since == known.enqueued_at);
+        let starts_otherwise = to_come.or(at_once).zip(asked).is_some_and(|(start, asked)| asked != start);
         let differs = [
             ("payload", self.payload != known.payload),
             ("id", self.id.as_ref().is_some_and(|id| *id != known.id)),
@@ -218,7 +223,8 @@ impl NewTask {
             ("capabilities", self.capabilities != known.capabilities),
             ("assigned_to", self.assigned_to.is_some() && self.assigned_to != known.assigned_to),
             ("depends_on", self.depends_on != known.depends_on),
-            ("not_before", is_untouched && not_before.is_some() && not_before != known.not_before),
+            ("not_before", starts_otherwise && delayed.is_none()),
+            ("delay_ms", starts_otherwise && delayed.is_some()),
             ("max_attempts", self.max_attempts != known.max_attempts),
             ("attributes", self.attributes != known.attributes),
         ];
