@@ -37,7 +37,8 @@ pub(super) struct Restore {
     /// Verify every record and every point first
     #[arg(long)]
     verify: bool,
-    /// Leave tasks finished that have been finished since the point, those too that came after it
+    /// Leave tasks finished that have been finished since the point, those too that came after it, and those that were purged,
+    /// as long as queue memory says
     #[arg(long)]
     keep_finished: bool,
     /// Restore what is left of a point that a repair could not bring back whole

@@ -53,7 +53,8 @@ impl RestoreOptions {
         self
     }
 
-    /// Leaves tasks finished that have been finished since the point; otherwise they would run again.
+    /// Leaves tasks finished that have been finished since the point; otherwise they would run again. Those that were purged
+    /// since stay away as long as the queue [remembers](crate::Queue::remembered) them.
     #[must_use]
     pub fn keep_finished(mut self, keep: bool) -> Self {
         self.keep_finished = keep;

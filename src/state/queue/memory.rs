@@ -165,8 +165,11 @@ impl<R: Records> Queue<R> {
 }
 
 impl Queue<&mut WriteTx<'_>> {
-    /// Sets how long purged tasks are remembered, and how many at most; what is over that is forgotten by the next purge.
-    /// Zero of either remembers none. Gives what now holds.
+    /// Sets how long purged tasks are remembered, and how many at most; the next purge forgets those over the limits.
+    /// Zero of either remembers none. Gives the limits and the count as they now are.
+    ///
+    /// A restore or an import that [keeps finished tasks](crate::RestoreOptions::keep_finished) leaves out only the purged tasks
+    /// that are still remembered; the others run again.
     ///
     /// # Errors
     ///

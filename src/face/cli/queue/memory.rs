@@ -12,8 +12,10 @@ use crate::face::summary::counted;
 
 /// Show how many purged tasks are remembered, or set for how long they are
 ///
-/// How a task ended is remembered after its purge, so that what was done counts as done for a task that is pushed later
-/// with --after. It is 90 days, and the last million, unless set; the store keeps the setting for all who purge.
+/// The store remembers how a purged task ended for 90 days, and the last million of them, unless set. Two things need it: a
+/// task that was done counts as done for one that is pushed later with --after, and restore --keep-finished does not bring
+/// back a task that was finished and purged. A task that is no longer remembered is refused by --after, and runs again after
+/// such a restore. The setting is for every process that purges; --most 0 or --keep 0s remembers none.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
