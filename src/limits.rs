@@ -93,6 +93,11 @@ pub(crate) fn count(what: &str, count: usize, max: usize) -> Result<()> {
     Err(Error::invalid(format!("{what} are too many; leave some out: count={count} max={max}")))
 }
 
+/// Refuses a count of zero, where nothing would be done.
+pub(crate) fn not_zero(why: &str, name: &str, count: usize) -> Result<()> {
+    if count > 0 { Ok(()) } else { Err(Error::invalid(format!("{why}: {name}=0"))) }
+}
+
 /// Refuses a longer time than that.
 pub(crate) fn duration(what: &str, duration: Duration, max: Duration) -> Result<()> {
     if duration <= max {

@@ -33,6 +33,42 @@ fn a_verb_without_a_store_says_how_to_start_one() {
 }
 
 #[test]
+fn a_count_of_zero_that_would_do_nothing_is_refused() {
+    let hive = Hive::new();
+    hive.ok(&["queue", "push", "1"]);
+    for verb in [
+        &["queue", "claim", "B", "--max", "0"][..],
+        &["queue", "claim", "B", "--aging", "0s"],
+        &["queue", "why", "task-1", "--aging", "0s"],
+        &["queue", "list", "--limit", "0"],
+        &["queue", "list", "--state", "ready", "--aging", "0s"],
+        &["history", "--limit", "0"],
+        &["log", "--limit", "0"],
+        &["get", "config", "a", "--versions", "--limit", "0"],
+    ] {
+        let said = hive.refused(verb, 2);
+        assert!(said.contains("at least") || said.contains("--limit"), "{verb:?}: {said}");
+    }
+    assert_eq!(hive.json(&["queue", "list"])[0]["state"], "ready");
+}
+
+#[test]
+fn ready_tasks_are_listed_and_explained_in_the_order_of_claims_with_aging() {
+    let hive = Hive::new();
+    hive.ok(&["queue", "push", "1", "--id", "old", "--priority", "P3"]);
+    std::thread::sleep(std::time::Duration::from_millis(20));
+    hive.ok(&["queue", "push", "1", "--id", "new", "--priority", "P0"]);
+    std::thread::sleep(std::time::Duration::from_millis(5));
+    let first = |options: &[&str]| {
+        hive.json(&[&["queue", "list", "--state", "ready"], options].concat())[0]["id"].as_str().unwrap().to_owned()
+    };
+    assert_eq!([first(&[]), first(&["--aging", "5ms"])], ["new", "old"]);
+    let why = hive.ok(&["queue", "why", "new", "--aging", "5ms"]);
+    assert_eq!(why, "ready: any bot may claim it; behind 1 task that goes first\n");
+    hive.refused(&["queue", "list", "--aging", "5ms"], 2);
+}
+
+#[test]
 fn with_json_an_error_is_one_object_and_nothing_is_printed_as_data() {
     let hive = Hive::empty();
     let ran = hive.run(&["--json", "status"]).with(10);

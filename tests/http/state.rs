@@ -202,6 +202,30 @@ fn why_says_of_a_ready_a_scheduled_and_a_waiting_task_what_keeps_it() {
 }
 
 #[test]
+fn a_service_with_aging_lists_and_explains_the_order_of_its_own_claims() {
+    let hive = Hive::new();
+    let service = Service::start(&hive, &["--priority-aging", "1ms"]);
+    let push = |id: &str, priority: &str| {
+        service.post("/api/queue", json!({"payload": 1, "id": id, "priority": priority})).ok();
+        std::thread::sleep(Duration::from_millis(20));
+    };
+    push("old", "P3");
+    push("new", "P0");
+    let listed = service.get("/api/queue?state=ready").ok();
+    let ids: Vec<_> = listed["tasks"].as_array().unwrap().iter().map(|task| task["id"].as_str().unwrap()).collect();
+    let text = |of: &str| service.get(&format!("/api/queue/{of}")).ok()["text"].take();
+    let told = [text("old/why"), text("new/why"), text("new/why?bot=B")];
+    let claims = service.post("/api/queue/claim", json!({"bot": "B"})).ok();
+    assert_eq!(claims["claims"][0]["id"], "old");
+    assert_eq!(ids, ["old", "new"]);
+    assert_eq!(told[0], "ready: any bot may claim it");
+    assert_eq!(told[1], "ready: any bot may claim it; behind 1 task that goes first");
+    assert_eq!(told[2], "ready: B may claim it; behind 1 task that goes first");
+    let refused = service.post("/api/queue/claim", json!({"bot": "B", "max": 0})).refused(422);
+    assert!(refused.contains("max=0"), "{refused}");
+}
+
+#[test]
 fn a_task_is_read_even_when_its_id_is_a_verb() {
     let hive = Hive::new();
     let service = Service::start(&hive, &[]);

@@ -43,7 +43,7 @@ pub(super) struct History {
     #[arg(long, value_name = "KIND")]
     kind: Option<Kind>,
     /// At most this many
-    #[arg(long, value_name = "N", default_value_t = 100)]
+    #[arg(long, value_name = "N", value_parser = input::at_least_one, default_value_t = 100)]
     limit: usize,
 }
 

@@ -44,7 +44,7 @@ pub(super) struct Get {
     #[arg(long, requires = "key", conflicts_with = "at")]
     versions: bool,
     /// At most so many versions
-    #[arg(long, value_name = "N", requires = "versions", default_value_t = 100)]
+    #[arg(long, value_name = "N", requires = "versions", value_parser = input::at_least_one, default_value_t = 100)]
     limit: usize,
     #[command(flatten)]
     which: Which,

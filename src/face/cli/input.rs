@@ -12,6 +12,15 @@ use crate::{Bot, BotId, Error, Result};
 /// No file of JSON is longer.
 const LONGEST: u64 = 1 << 30;
 
+/// A count that is typed where zero would show or do nothing.
+pub(super) fn at_least_one(text: &str) -> Result<usize> {
+    match text.parse() {
+        Ok(0) => Err(Error::invalid("at least 1 is needed")),
+        Ok(count) => Ok(count),
+        Err(_) => Err(Error::invalid("a whole number is needed")),
+    }
+}
+
 /// The JSON that was typed, or, for `-`, that comes on standard input.
 pub(super) fn json(text: &str) -> Result<Value> {
     if text != "-" {

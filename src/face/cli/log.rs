@@ -6,7 +6,7 @@ use clap::Args;
 
 use crate::face::cli::context::Context;
 use crate::face::cli::exit::Exit;
-use crate::{Event, Page, Result, Store};
+use crate::{Error, Event, Page, Result, Store};
 
 /// How often a follower looks.
 const LOOK_EVERY: Duration = Duration::from_millis(300);
@@ -33,6 +33,9 @@ pub(super) struct Log {
 
 impl Log {
     pub(super) fn run(self, context: &mut Context) -> Result<Exit> {
+        if self.limit == 0 && !self.follow {
+            return Err(Error::invalid("nothing would be shown; raise --limit, or add --follow: limit=0"));
+        }
         let store = context.look()?;
         context.out.know_ids(&store)?;
         let mut events = store.view()?.events().list(Page::newest(self.limit))?;

@@ -1,7 +1,6 @@
 //! Claiming: a bot takes tasks, highest priority first, first in first out within one.
 
-use std::cmp::Reverse;
-use std::collections::{BTreeSet, BinaryHeap};
+use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 use std::time::Duration;
 
@@ -10,7 +9,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use crate::clock::{after, as_stored};
-use crate::engine::records::{KeyRange, Records, scan_rows};
+use crate::engine::records::{KeyRange, Records};
 use crate::engine::schema::{CollectionId, Table};
 use crate::engine::write::WriteTx;
 use crate::error::{Error, Result};
@@ -20,7 +19,8 @@ use crate::state::queue::Queue;
 use crate::state::queue::damage::PassedOver;
 use crate::state::queue::keys::{self, Found, Lane};
 use crate::state::queue::obstacle::{Claimant, obstacle};
-use crate::state::queue::task::{Holder, Priority, Task, TaskState};
+use crate::state::queue::order::Order;
+use crate::state::queue::task::{Holder, Task, TaskState};
 use crate::state::registry::{Bot, DEFAULT_MAX_CONCURRENT};
 
 /// The counter of tokens.
@@ -60,6 +60,18 @@ pub struct ClaimOptions {
 impl Default for ClaimOptions {
     fn default() -> Self {
         Self { lease: LEASE, max: 1, max_concurrent: None, owner: ClaimOwner::Process, aging: None }
+    }
+}
+
+impl ClaimOptions {
+    /// Refuses what no claim can ask for.
+    pub(super) fn check(&self) -> Result<()> {
+        check_lease(self.lease)?;
+        limits::not_zero("a claim takes at least one task", "max", self.max)?;
+        if self.aging.is_some_and(|period| period < Duration::from_millis(1)) {
+            return Err(Error::invalid("aging takes at least a millisecond; leave it out for none: aging_ms=0"));
+        }
+        Ok(())
     }
 }
 
@@ -107,8 +119,9 @@ impl Queue<&mut WriteTx<'_>> {
     ///
     /// # Errors
     ///
-    /// `Invalid` when the lease has no length, or is longer than seven days. Nothing to claim is no error. `Damaged` when nothing could be claimed and a
-    /// task was passed over, which the message names.
+    /// `Invalid` when the lease or the period of aging has no length, when the lease is longer than seven days, and when
+    /// `max` is zero. Nothing to claim is no error. `Damaged` when nothing could be claimed and a task was passed over, which
+    /// the message names.
     ///
     /// # Examples
     ///
@@ -127,7 +140,7 @@ impl Queue<&mut WriteTx<'_>> {
     /// # Ok::<(), hivekeep::Error>(())
     /// ```
     pub fn claim(&mut self, bot: &BotId, options: &ClaimOptions) -> Result<Vec<Claim>> {
-        check_lease(options.lease)?;
+        options.check()?;
         self.refuse_unfit(bot)?;
         let mut passed = PassedOver::default();
         self.take_back_expired(HOUSEKEEPING_MAX, &mut passed)?;
@@ -191,9 +204,6 @@ impl Queue<&mut WriteTx<'_>> {
     }
 
     /// The first tasks of all lanes together, when each full period that a task has been ready raises its priority by one.
-    ///
-    /// Within a priority of a lane they keep their order, so the head of each is looked at, and one more task for each that
-    /// is taken.
     fn aged_heads(
         &self,
         lanes: &[Lane],
@@ -201,32 +211,12 @@ impl Queue<&mut WriteTx<'_>> {
         period: Duration,
         passed: &mut PassedOver,
     ) -> Result<Vec<TaskId>> {
-        let mut lines = Vec::new();
-        let mut first = BinaryHeap::new();
-        for lane in lanes {
-            for priority in Priority::ALL {
-                lines.push(
-                    scan_rows(&self.records, Table::Index, lane.rows_of(priority))
-                        .map(move |row| row.and_then(|(row, _)| lane.place_of(&row))),
-                );
-            }
-        }
-        let place = |place: Result<(u8, u64, TaskId)>, passed: &mut PassedOver| -> Result<_> {
-            let (priority, sequence, id) = place?;
-            let ready = passed.whole(self.indexed(&id))?.map(|task| task.ready_since.unwrap_or(task.enqueued_at));
-            Ok((aged(priority, ready, self.now(), period), sequence, id))
-        };
-        for (line, rows) in lines.iter_mut().enumerate() {
-            if let Some(next) = rows.next() {
-                first.push(Reverse((place(next, passed)?, line)));
-            }
-        }
+        let mut order = Order::of(self, lanes, Vec::new(), Some(period), passed)?;
         let mut heads = Vec::new();
-        while let Some(Reverse(((_, _, id), line))) = first.pop().filter(|_| heads.len() < count) {
+        while heads.len() < count
+            && let Some(id) = order.next(passed)?
+        {
             heads.push(id);
-            if let Some(next) = lines.get_mut(line).and_then(Iterator::next) {
-                first.push(Reverse((place(next, passed)?, line)));
-            }
         }
         Ok(heads)
     }
@@ -315,13 +305,6 @@ impl<R: Records> Queue<R> {
 pub(super) fn most_at_once(registered: Option<&Bot>, options: &ClaimOptions) -> u32 {
     let own = registered.and_then(|bot| bot.max_concurrent);
     own.into_iter().chain(options.max_concurrent).min().unwrap_or(DEFAULT_MAX_CONCURRENT)
-}
-
-/// The priority of a task that has been ready since a time: one less, which is more urgent, for each full period.
-fn aged(priority: u8, ready: Option<Timestamp>, now: Timestamp, period: Duration) -> u8 {
-    let waited = ready.and_then(|ready| Duration::try_from(now.duration_since(ready)).ok()).unwrap_or_default();
-    let periods = waited.as_millis().checked_div(period.as_millis()).unwrap_or(u128::MAX);
-    priority.saturating_sub(u8::try_from(periods).unwrap_or(u8::MAX))
 }
 
 /// Refuses a lease that would be over as it begins, or not for a week.

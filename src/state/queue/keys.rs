@@ -96,6 +96,11 @@ pub(super) fn delayed_between(from: Timestamp, through: Timestamp) -> KeyRange {
     due(through).from(&Key::of(DELAYED).time(from).byte(BEHIND_NAMES).0)
 }
 
+/// The key in front of the rows of delayed tasks.
+pub(super) fn in_front_of_delayed() -> Vec<u8> {
+    delayed().0
+}
+
 /// Where the rows behind those of delayed tasks begin.
 pub(super) fn behind_delayed() -> Vec<u8> {
     waiting().0
@@ -245,19 +250,19 @@ fn state_byte(state: TaskState) -> u8 {
 
 /// Ready tasks that the same bots may claim: those of one assignee, or of none, that ask for the same capabilities.
 /// A claim looks at the heads of the lanes that are open to its bot, and at no task of another lane.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Lane(Key);
 
 impl Lane {
     /// The lane of tasks with that assignee and those capabilities.
-    fn of(assignee: Option<&BotId>, capabilities: &BTreeSet<String>) -> Self {
+    pub(super) fn of(assignee: Option<&BotId>, capabilities: &BTreeSet<String>) -> Self {
         let head = Self::lanes_of(assignee);
         let all = capabilities.iter().fold(head, |key, capability| key.bytes(capability.as_bytes()).byte(AND));
         Self(all.byte(END))
     }
 
     /// The lane that a row of a ready task is in.
-    fn of_row(row: &[u8]) -> Result<Self> {
+    pub(super) fn of_row(row: &[u8]) -> Result<Self> {
         let [QUEUE, READY, rest @ ..] = row else { return Err(wrong(row)) };
         let behind = behind_name(rest).and_then(behind_name).ok_or_else(|| wrong(row))?;
         let lane = row.get(..row.len() - behind.len()).unwrap_or_default();
@@ -317,14 +322,14 @@ impl Lane {
         self.0.clone().range()
     }
 
-    /// The rows of the lane that go before a place.
-    pub(super) fn rows_before(&self, priority: Priority, sequence: u64) -> KeyRange {
-        self.rows().until(&self.clone().place(priority, sequence).0)
+    /// The rows of one priority from that sequence on.
+    pub(super) fn rows_from(&self, priority: Priority, sequence: u64) -> KeyRange {
+        self.0.clone().byte(priority as u8).range().from(&self.clone().place(priority, sequence).0)
     }
 
-    /// The rows of one priority.
-    pub(super) fn rows_of(&self, priority: Priority) -> KeyRange {
-        self.0.clone().byte(priority as u8).range()
+    /// Its bytes in a cursor; [`of_row`](Self::of_row) reads them back.
+    pub(super) fn as_bytes(&self) -> &[u8] {
+        &self.0.0
     }
 
     /// Where a row of the lane stands among those of all lanes, and its task.
@@ -357,7 +362,7 @@ pub(super) enum Found {
 }
 
 /// The beginning of a row's key.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Key(Vec<u8>);
 
 impl Key {

@@ -8,6 +8,7 @@ use crate::engine::records::{KeyRange, Records, scan_rows};
 use crate::engine::schema::Table;
 use crate::engine::write::WriteTx;
 use crate::error::Result;
+use crate::limits;
 use crate::state::ids::{BotId, SessionId, TaskId};
 use crate::state::queue::Queue;
 use crate::state::queue::damage::PassedOver;
@@ -58,8 +59,9 @@ impl Queue<&mut WriteTx<'_>> {
     ///
     /// # Errors
     ///
-    /// `Damaged` when none was taken back and one was passed over, which the message names.
+    /// `Damaged` when none was taken back and one was passed over, which the message names. `Invalid` when `limit` is zero.
     pub fn expire(&mut self, limit: usize) -> Result<usize> {
+        limits::not_zero("take back at least one task", "limit", limit)?;
         let mut passed = PassedOver::default();
         let count = self.take_back_expired(limit, &mut passed)?;
         passed.unless(count > 0)?;

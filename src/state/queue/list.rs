@@ -1,13 +1,19 @@
 //! Looking through the queue: all of it, or by state, in pages.
 
+use std::time::Duration;
+
+use jiff::Timestamp;
 use serde::Serialize;
 
-use crate::engine::digest::hex;
+use crate::engine::digest::{from_hex, hex};
 use crate::engine::records::{KeyRange, Records, Row, is_full, scan};
 use crate::engine::schema::{CollectionId, Table};
 use crate::error::Result;
 use crate::state::ids::TaskId;
-use crate::state::queue::keys::Open;
+use crate::state::queue::claim::ClaimOptions;
+use crate::state::queue::damage::PassedOver;
+use crate::state::queue::keys::{Lane, Open};
+use crate::state::queue::order::{FROM_THE_FIRST, Order, Positions};
 use crate::state::queue::reach::Fleet;
 use crate::state::queue::task::{Task, TaskState};
 use crate::state::queue::{Queue, keys};
@@ -32,6 +38,40 @@ enum Source {
     TasksIn(TaskState),
     /// The index leads to those in a state.
     Index(TaskState),
+}
+
+/// Where a list with aging goes on.
+struct Place {
+    /// The tasks are aged to this time.
+    at: Timestamp,
+    /// The first lane unless set.
+    lane: Option<Lane>,
+    positions: Positions,
+}
+
+impl Place {
+    /// The first byte of such a cursor. The rows of the queue begin with another.
+    const AGED: u8 = b'a';
+
+    fn written(&self) -> String {
+        let mut bytes = vec![Self::AGED];
+        bytes.extend(keys::time_key(self.at));
+        bytes.extend(self.positions.iter().flat_map(|position| position.to_be_bytes()));
+        bytes.extend(self.lane.iter().flat_map(|lane| lane.as_bytes()));
+        hex(&bytes)
+    }
+
+    fn read(cursor: &str) -> Option<Self> {
+        let bytes = from_hex(cursor)?;
+        let (at, mut rest) = keys::behind_time(bytes.strip_prefix(&[Self::AGED])?)?;
+        let mut positions = FROM_THE_FIRST;
+        for position in &mut positions {
+            let (number, behind) = rest.split_first_chunk()?;
+            (*position, rest) = (u64::from_be_bytes(*number), behind);
+        }
+        let lane = Lane::of_row(rest).ok().filter(|lane| lane.as_bytes() == rest)?;
+        Some(Self { at, lane: Some(lane), positions })
+    }
 }
 
 #[expect(private_bounds, reason = "what a queue is read from is the crate's own matter")]
@@ -92,6 +132,91 @@ impl<R: Records> Queue<R> {
             range = range.resume(cursor, |key| matches!(source, Source::Index(_)) || is_id(key))?;
         }
         self.fill(&source, range, limit.max(1))
+    }
+
+    /// At most `limit` ready tasks (at least one) in the order in which claims with these options take them, if any bot can
+    /// do them; `cursor` is what the page before said comes next. As [`page`](Self::page) of the ready tasks, but with aging.
+    ///
+    /// Tasks that came due since the last claim stand at the end, as there. Every page of a list ages the tasks to the time
+    /// of its first page.
+    ///
+    /// # Errors
+    ///
+    /// As [`page`](Self::page).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use hivekeep::{ClaimOptions, NewTask, Store};
+    ///
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// # let store = Store::open(dir.path().join("hive.redb"))?;
+    /// store.write(|tx| tx.queue().enqueue(NewTask::new("build")))?;
+    /// let aging = ClaimOptions { aging: Some(Duration::from_secs(600)), ..ClaimOptions::default() };
+    /// assert_eq!(store.view()?.queue().ready_page(&aging, None, 10)?.tasks.len(), 1);
+    /// # Ok::<(), hivekeep::Error>(())
+    /// ```
+    pub fn ready_page(&self, options: &ClaimOptions, cursor: Option<&str>, limit: usize) -> Result<TaskPage> {
+        options.check()?;
+        match options.aging {
+            Some(aging) if self.records.is_now() => self.aged_page(aging, cursor, limit.max(1)),
+            _ => self.page(Some(TaskState::Ready), cursor, limit),
+        }
+    }
+
+    fn aged_page(&self, aging: Duration, cursor: Option<&str>, limit: usize) -> Result<TaskPage> {
+        let Place { at, lane, positions } = match cursor {
+            None => Place { at: self.now(), lane: None, positions: FROM_THE_FIRST },
+            Some(cursor) => match Place::read(cursor) {
+                Some(place) => place,
+                // Behind the lanes the list is as without aging.
+                None => return self.page_of_due(Some(cursor), limit),
+            },
+        };
+        let (fleet, mut page) = (Fleet::default(), TaskPage::default());
+        let mut rest = keys::ready().range();
+        if let Some(lane) = &lane {
+            rest = rest.from(lane.as_bytes());
+        }
+        while let Some((row, _)) = self.records.rows(Table::Index, &rest, 1)?.first() {
+            let Open::In(next) = keys::open(row)? else { break };
+            rest = rest.from(&next.behind());
+            if self.nobody_in(&fleet, &next)?.is_some() {
+                continue;
+            }
+            let from = if lane.as_ref() == Some(&next) { &positions } else { &FROM_THE_FIRST };
+            let mut order = Order::in_lane(self, &next, from, at, Some(aging))?;
+            while let Some(positions) = order.positions() {
+                if page.tasks.len() == limit {
+                    page.next = Some(Place { at, lane: Some(next), positions }.written());
+                    return Ok(page);
+                }
+                if let Some(id) = order.next(&mut PassedOver::default())? {
+                    page.tasks.push(self.shown_in(&fleet, self.indexed(&id)?)?);
+                }
+            }
+        }
+        self.with_due(page, limit)
+    }
+
+    /// The page with the tasks that are due and in no lane yet.
+    fn with_due(&self, mut page: TaskPage, limit: usize) -> Result<TaskPage> {
+        let left = limit - page.tasks.len();
+        let due = self.page_of_due(None, left.max(1))?;
+        if left > 0 {
+            page.tasks.extend(due.tasks);
+            page.next = due.next;
+        } else if !due.tasks.is_empty() {
+            page.next = Some(hex(&keys::in_front_of_delayed()));
+        }
+        Ok(page)
+    }
+
+    fn page_of_due(&self, cursor: Option<&str>, limit: usize) -> Result<TaskPage> {
+        let rows = keys::delayed().range();
+        let rows = cursor.map_or(Ok(rows.clone()), |cursor| rows.resume(cursor, |_| true))?;
+        self.fill(&Source::Index(TaskState::Ready), rows, limit)
     }
 
     fn fill(&self, source: &Source, mut range: KeyRange, limit: usize) -> Result<TaskPage> {

@@ -3,7 +3,8 @@
 //! Its parts: [`task`] is what is stored, [`new_task`] what a caller says; [`keys`] is the index; [`enqueue`],
 //! [`claim`], [`wait`], [`delivery`], `undelivered`, [`finish`] are the verbs of callers and bots; [`leases`] and [`waiting`] move tasks
 //! that nobody touches; [`list`], [`counts`] and [`purge`] look at it and tidy it; [`memory`] is what is known of purged
-//! tasks; [`obstacle`] is the rule of a claim, [`reach`] and [`why`] say who could do a task and why nobody does;
+//! tasks; [`obstacle`] is the rule of a claim and [`order`] its order, [`reach`] and [`why`] say who could do a task and why
+//! nobody does;
 //! [`damage`] is what they pass over; [`check`] says what must hold.
 
 mod check;
@@ -19,6 +20,7 @@ mod list;
 mod memory;
 mod new_task;
 mod obstacle;
+mod order;
 mod purge;
 mod reach;
 mod task;
@@ -34,6 +36,8 @@ mod damage_test;
 mod leases_test;
 #[cfg(test)]
 mod model_test;
+#[cfg(test)]
+mod order_test;
 #[cfg(test)]
 mod states_test;
 #[cfg(test)]

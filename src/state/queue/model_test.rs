@@ -99,7 +99,7 @@ fn op() -> impl Strategy<Value = Op> {
             Op::Enqueue { task, priority, delay, able, assign, after, key, allow }
         }),
         2 => (bot.clone(), 0..4u8, 0..5u32).prop_map(|(bot, able, most)| Op::Register { bot, able, most }),
-        10 => (bot.clone(), 0..5usize, 1..30u64, claim).prop_map(|(bot, max, lease, (session, most, aging))| {
+        10 => (bot.clone(), 1..5usize, 1..30u64, claim).prop_map(|(bot, max, lease, (session, most, aging))| {
             Op::Claim { bot, max, lease, session, most, aging }
         }),
         2 => (task.clone(), prop::option::of(bot)).prop_map(|(task, bot)| Op::Assign { task, bot }),
@@ -542,20 +542,26 @@ impl Run {
 
     /// A bot is told that it would be given a task if and only if a claim gives it that task first.
     fn compare_why(&self) {
-        let options = ClaimOptions::default();
+        let aging = ClaimOptions { aging: Some(Duration::from_secs(5)), ..ClaimOptions::default() };
+        for options in [ClaimOptions::default(), aging] {
+            self.compare_why_with(&options);
+        }
+    }
+
+    fn compare_why_with(&self, options: &ClaimOptions) {
         for bot in (0..BOTS).map(bot_id) {
             let mut given = None;
             let undone = self.hive.store.write(|tx| {
-                given = tx.queue().claim(&bot, &options)?.pop().map(|claim| claim.id);
+                given = tx.queue().claim(&bot, options)?.pop().map(|claim| claim.id);
                 Err::<(), _>(Error::invalid("only to see"))
             });
             assert_eq!(undone.unwrap_err().kind(), ErrorKind::Invalid);
             let view = self.hive.view();
             for task in view.queue().list().map(Result::unwrap) {
-                let why = view.queue().why_bot(&task.id, &bot, &options).unwrap();
+                let why = view.queue().why_bot(&task.id, &bot, options).unwrap();
                 assert_eq!(why.is_next(), given.as_ref() == Some(&task.id), "{bot} and {}: {why}", task.id);
                 if why.is_next() {
-                    let of_all = view.queue().why(&task.id).unwrap();
+                    let of_all = view.queue().why(&task.id, options).unwrap();
                     assert!(of_all.anybody || of_all.may_claim.contains(&bot) || task.assigned_to == Some(bot.clone()));
                 }
             }

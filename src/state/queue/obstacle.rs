@@ -10,6 +10,8 @@ use crate::clock::show_time;
 use crate::state::ids::{BotId, TaskId};
 use crate::state::queue::task::{Task, TaskState};
 
+/// So many bots, and so many tasks that are waited for, are named; the others are counted.
+pub(super) const NAMED: usize = 10;
 /// So many tasks in front of one are counted.
 pub(super) const AHEAD: usize = 1_000;
 
@@ -37,28 +39,27 @@ impl Claimant<'_> {
     }
 }
 
-/// What keeps a bot from claiming a stored task at `now`; nothing when it may.
+/// The first obstacle that keeps a bot from claiming a stored task at `now`; none when it may.
 pub(super) fn obstacle(task: &Task, bot: &Claimant<'_>, now: Timestamp) -> Option<Obstacle> {
+    obstacles(task, bot, now).into_iter().next()
+}
+
+/// All obstacles that keep a bot from claiming a stored task at `now`. Of the tasks that it waits for, only the first is
+/// named.
+pub(super) fn obstacles(task: &Task, bot: &Claimant<'_>, now: Timestamp) -> Vec<Obstacle> {
     if let Some(holder) = &task.holder {
-        return Some(Obstacle::Claimed { bot: holder.bot.clone(), until: holder.deadline });
+        return vec![Obstacle::Claimed { bot: holder.bot.clone(), until: holder.deadline }];
     }
     if let Some(at) = task.finished_at {
-        return Some(Obstacle::Finished { state: task.state, at });
+        return vec![Obstacle::Finished { state: task.state, at }];
     }
-    if let Some(other) = task.waiting_for.first() {
-        return Some(Obstacle::dependency(other, None, false, None));
-    }
-    if let Some(until) = task.not_before.filter(|until| *until > now) {
-        return Some(Obstacle::Scheduled { until });
-    }
-    if let Some(other) = task.assigned_to.as_ref().filter(|other| *other != bot.id) {
-        return Some(Obstacle::Assigned { bot: other.clone() });
-    }
+    let waits = task.waiting_for.first().map(|other| Obstacle::dependency(other, None, false, None));
+    let scheduled = task.not_before.filter(|until| *until > now).map(|until| Obstacle::Scheduled { until });
+    let other = task.assigned_to.as_ref().filter(|other| *other != bot.id);
+    let assigned = other.map(|other| Obstacle::Assigned { bot: other.clone() });
     let lacks: BTreeSet<_> = task.capabilities.difference(bot.able).cloned().collect();
-    if !lacks.is_empty() {
-        return Some(Obstacle::Lacks { bot: bot.id.clone(), capabilities: lacks });
-    }
-    bot.hands_full()
+    let lacks = (!lacks.is_empty()).then(|| Obstacle::Lacks { bot: bot.id.clone(), capabilities: lacks });
+    [waits, scheduled, assigned, lacks, bot.hands_full()].into_iter().flatten().collect()
 }
 
 /// What keeps a task from being claimed, or a bot from claiming.
@@ -120,10 +121,21 @@ pub enum Obstacle {
         /// What it lacks.
         capabilities: BTreeSet<String>,
     },
-    /// No registered bot can do all that it asks for.
+    /// No registered bot that takes tasks can do all that it asks for.
     NobodyCan {
-        /// What it asks for.
+        /// The capabilities that it asks for.
         capabilities: BTreeSet<String>,
+        /// Bots that have them and take no tasks, because their max_concurrent is 0; ten at most.
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        take_none: Vec<BotId>,
+    },
+    /// Its lease has ended, and it has no attempt left: the next claim makes it dead.
+    LeaseEnded {
+        /// The bot whose lease it was.
+        bot: BotId,
+        /// When the lease ended.
+        #[serde(with = "crate::clock::time")]
+        at: Timestamp,
     },
     /// The bot holds as many tasks as it may.
     HandsFull {
@@ -134,7 +146,7 @@ pub enum Obstacle {
         /// How many it may hold.
         most: u64,
     },
-    /// Others go first: more urgent ones, or ones that came before. Aging does not count here.
+    /// Others go first: more urgent ones, or ones that came before.
     Behind {
         /// How many, counted to 1,000.
         tasks: u64,
@@ -195,15 +207,24 @@ impl fmt::Display for Obstacle {
             Self::Assigned { bot } => write!(f, "assigned to {bot}"),
             Self::NotRegistered { bot } => write!(f, "assigned to {bot}, which is not registered"),
             Self::Lacks { bot, capabilities } => write!(f, "needs {}, which {bot} does not have", list(capabilities)),
-            Self::NobodyCan { capabilities } => write!(f, "needs {}; no registered bot has it", list(capabilities)),
-            Self::HandsFull { bot, most: 0, .. } => {
-                write!(f, "{bot} may hold no task; raise --max-concurrent and its max_concurrent in the registry")
+            Self::NobodyCan { capabilities, take_none } if take_none.is_empty() => {
+                write!(f, "needs {}; no registered bot has it", list(capabilities))
             }
-            Self::HandsFull { bot, held, most } => {
+            Self::NobodyCan { capabilities, take_none } => {
+                let (needs, bots) = (list(capabilities), list(take_none.iter().map(BotId::as_str)));
                 write!(
                     f,
-                    "{bot} holds {held} of at most {most} tasks; finish one, or raise --max-concurrent and max_concurrent"
+                    "needs {needs}; a bot that has it takes no tasks: raise its max_concurrent from 0: bot={bots}"
                 )
+            }
+            Self::LeaseEnded { bot, at } => {
+                write!(f, "the lease of {bot} ended at {}, and no attempt is left", show_time(*at))
+            }
+            Self::HandsFull { bot, most: 0, .. } => {
+                write!(f, "{bot} takes no tasks; raise its max_concurrent from 0")
+            }
+            Self::HandsFull { bot, held, most } => {
+                write!(f, "{bot} holds {held} of at most {most} tasks; finish one, or raise max_concurrent")
             }
             Self::Behind { tasks } if *tasks >= AHEAD as u64 => write!(f, "behind {tasks} or more that go first"),
             Self::Behind { tasks: 1 } => write!(f, "behind 1 task that goes first"),

@@ -11,6 +11,7 @@ use crate::engine::schema::Table;
 use crate::engine::store::Store;
 use crate::engine::write::WriteTx;
 use crate::error::Result;
+use crate::limits;
 use crate::state::queue::damage::PassedOver;
 use crate::state::queue::task::TaskState;
 use crate::state::queue::{Queue, keys};
@@ -45,6 +46,10 @@ impl Place {
     }
 }
 
+fn not_zero(limit: usize) -> Result<()> {
+    limits::not_zero("a purge removes at least one task", "limit", limit)
+}
+
 impl Store {
     /// Removes every task that has been done, failed, dead or cancelled for longer than `older_than`, as
     /// [`purge`](Queue::purge) does, in small transactions that hold nobody up; gives how many.
@@ -76,6 +81,7 @@ impl Store {
 
     /// Removes at most `most` of them; gives how many. Fewer than that means that no more are left.
     pub(crate) fn purge_at_most(&self, older_than: Duration, most: usize) -> Result<usize> {
+        not_zero(most)?;
         let mut place = Place::before(clock::before(self.clock().now(), older_than));
         self.purge_from(&mut place, most)
     }
@@ -106,7 +112,7 @@ impl Queue<&mut WriteTx<'_>> {
     ///
     /// # Errors
     ///
-    /// `Damaged` when none was removed and one was passed over, which the message names.
+    /// `Damaged` when none was removed and one was passed over, which the message names. `Invalid` when `limit` is zero.
     ///
     /// # Examples
     ///
@@ -120,6 +126,7 @@ impl Queue<&mut WriteTx<'_>> {
     /// # Ok::<(), hivekeep::Error>(())
     /// ```
     pub fn purge(&mut self, time: Timestamp, limit: usize) -> Result<usize> {
+        not_zero(limit)?;
         let mut passed = PassedOver::default();
         let purged = self.purge_part(&mut Place::before(time), limit, usize::MAX, &mut passed)?;
         self.forget_old(PURGED_AT_ONCE.max(limit.saturating_mul(2)))?;

@@ -9,7 +9,7 @@ use crate::error::Result;
 use crate::state::ids::BotId;
 use crate::state::queue::damage::PassedOver;
 use crate::state::queue::keys::{self, Lane, Open};
-use crate::state::queue::obstacle::Obstacle;
+use crate::state::queue::obstacle::{NAMED, Obstacle};
 use crate::state::queue::task::{Task, TaskState};
 use crate::state::queue::{Queue, TaskCounts};
 use crate::state::registry::{Bot, registry_of};
@@ -57,10 +57,13 @@ impl<R: Records> Queue<R> {
             if capabilities.is_empty() {
                 return Ok(None);
             }
-            let could = |bot: &Bot| bot.most_at_once() > 0 && capabilities.is_subset(&bot.specializations);
             let known = self.registered(fleet)?;
-            let nobody = known.are_all && !known.bots.iter().any(could);
-            return Ok(nobody.then(|| Obstacle::NobodyCan { capabilities: capabilities.clone() }));
+            let able = || known.bots.iter().filter(|bot| capabilities.is_subset(&bot.specializations));
+            if !known.are_all || able().any(|bot| bot.most_at_once() > 0) {
+                return Ok(None);
+            }
+            let take_none = able().take(NAMED).map(|bot| bot.id.clone()).collect();
+            return Ok(Some(Obstacle::NobodyCan { capabilities: capabilities.clone(), take_none }));
         };
         let mut passed = PassedOver::default();
         let Some(registered) = passed.whole(registry_of(&self.records).get(bot))? else { return Ok(None) };

@@ -1,4 +1,4 @@
-//! The states that tasks are shown in, why a task is not claimed, who may hold how many, keys that are used twice, and aging.
+//! The states that tasks are shown in, why a task is not claimed, who may hold how many, and keys that are used twice.
 
 use std::time::Duration;
 
@@ -24,7 +24,7 @@ fn hive_of_all() -> Fixture {
 }
 
 fn why(hive: &Fixture, name: &str) -> String {
-    hive.view().queue().why(&id(name)).unwrap().to_string()
+    hive.view().queue().why(&id(name), &ClaimOptions::default()).unwrap().to_string()
 }
 
 #[test]
@@ -85,7 +85,7 @@ fn why_is_told_of_now_alone_because_claims_are() {
     let hive = hive_of_all();
     let then = hive.view_at(hive.seal());
     let refused = [
-        then.queue().why(&id("now")).unwrap_err(),
+        then.queue().why(&id("now"), &ClaimOptions::default()).unwrap_err(),
         then.queue().why_bot(&id("now"), &bot("rusty"), &ClaimOptions::default()).unwrap_err(),
         then.queue().why_nothing(&bot("rusty"), &ClaimOptions::default()).unwrap_err(),
         then.queue().stuck(9).unwrap_err(),
@@ -117,7 +117,7 @@ fn why_says_of_each_task_what_keeps_it_or_who_may_claim_it() {
     assert_eq!(why(&hive, "gpu"), "waiting: needs gpu; no registered bot has it");
     assert_eq!(why(&hive, "rusty gpu"), "waiting: needs gpu, which rusty does not have");
     assert_eq!(why(&hive, "rust"), "ready: rusty may claim it; behind 1 task that goes first");
-    assert_eq!(hive.view().queue().why(&id("x")).unwrap_err().kind(), ErrorKind::NotFound);
+    assert_eq!(hive.view().queue().why(&id("x"), &ClaimOptions::default()).unwrap_err().kind(), ErrorKind::NotFound);
 
     assert_eq!(hive.claim_ids("rusty", 3), ["now", "rust"]);
     let until = crate::clock::show_time(time(30));
@@ -144,7 +144,48 @@ fn a_claim_whose_lease_has_ended_is_told_as_the_next_claim_will_find_it() {
     hive.pass(31);
     let why = hive.view().queue().why_bot(&id("a"), &bot("ant"), &ClaimOptions::default()).unwrap();
     assert!(why.is_next(), "{why}");
+    let ended = crate::clock::show_time(time(30));
+    assert_eq!(why.to_string(), format!("claimed: the lease of ant ended at {ended}; ant may claim it"));
     assert_eq!(hive.claim_ids("ant", 1), ["a"]);
+}
+
+#[test]
+fn a_lease_that_has_ended_with_the_last_attempt_says_when() {
+    let hive = Fixture::new();
+    hive.push(named("a").max_attempts(1));
+    hive.claim_one("ant");
+    hive.pass(500);
+    let ended = crate::clock::show_time(time(30));
+    let expected = format!("claimed: the lease of ant ended at {ended}, and no attempt is left");
+    assert_eq!(why(&hive, "a"), expected);
+    let of_bot = hive.view().queue().why_bot(&id("a"), &bot("bee"), &ClaimOptions::default()).unwrap();
+    assert_eq!((of_bot.to_string(), of_bot.is_next()), (expected, false));
+    assert!(hive.claim_ids("bee", 1).is_empty());
+    assert_eq!(why(&hive, "a"), format!("dead since {}", crate::clock::show_time(time(500))));
+}
+
+#[test]
+fn a_task_that_is_scheduled_and_waits_names_both() {
+    let hive = Fixture::new();
+    hive.push(named("build"));
+    hive.push(named("review").after(id("build")).not_before(time(10)));
+    let expected = format!("waiting: waits for build (ready); scheduled until {}", crate::clock::show_time(time(10)));
+    assert_eq!(why(&hive, "review"), expected);
+    let of_bot = hive.view().queue().why_bot(&id("review"), &bot("ant"), &ClaimOptions::default()).unwrap();
+    assert_eq!(of_bot.to_string(), expected);
+}
+
+#[test]
+fn a_bot_that_takes_no_tasks_is_named_as_such() {
+    let hive = Fixture::new();
+    hive.register("idle", &["gpu"], 0);
+    hive.push(named("train").capability("gpu"));
+    hive.push(named("own").assign_to(bot("idle")));
+    assert_eq!(
+        why(&hive, "train"),
+        "waiting: needs gpu; a bot that has it takes no tasks: raise its max_concurrent from 0: bot=idle"
+    );
+    assert_eq!(why(&hive, "own"), "waiting: idle takes no tasks; raise its max_concurrent from 0");
 }
 
 #[test]
@@ -173,16 +214,10 @@ fn a_bot_that_holds_as_many_as_it_may_is_told_so() {
         |who: &str, options: &ClaimOptions| hive.view().queue().why_nothing(&bot(who), options).unwrap().to_string();
     let usual = ClaimOptions { max: 9, ..ClaimOptions::default() };
     assert_eq!(hive.claim("stranger", 9).len(), 3);
-    assert_eq!(
-        ask("stranger", &usual),
-        "stranger holds 3 of at most 3 tasks; finish one, or raise --max-concurrent and max_concurrent"
-    );
+    assert_eq!(ask("stranger", &usual), "stranger holds 3 of at most 3 tasks; finish one, or raise max_concurrent");
     let five = ClaimOptions { max_concurrent: Some(5), ..usual.clone() };
     assert_eq!(hive.write(|tx| tx.queue().claim(&bot("stranger"), &five)).len(), 2);
-    assert_eq!(
-        ask("stranger", &five),
-        "stranger holds 5 of at most 5 tasks; finish one, or raise --max-concurrent and max_concurrent"
-    );
+    assert_eq!(ask("stranger", &five), "stranger holds 5 of at most 5 tasks; finish one, or raise max_concurrent");
     assert_eq!(ask("other", &usual), "there is nothing to claim now: bot=other");
     hive.push(named("mine").assign_to(bot("registered")));
     hive.register("registered", &[], 1);
@@ -221,42 +256,57 @@ fn a_key_that_is_used_again_tells_of_the_earlier_task_and_another_task_under_it_
 }
 
 #[test]
-fn with_aging_a_task_of_low_priority_runs_under_urgent_work_without_end_and_without_it_does_not() {
-    for (aging, expected) in [(None, None), (Some(Duration::from_secs(10)), Some(30))] {
-        let hive = Fixture::new();
-        hive.push(named("low").priority(Priority::P3));
-        let options = ClaimOptions { aging, ..ClaimOptions::default() };
-        let mut ran_at = None;
-        for second in 0..60 {
-            hive.push(NewTask::new(second).priority(Priority::P0));
-            let claim = hive.write(|tx| tx.queue().claim(&bot("x"), &options)).remove(0);
-            if claim.id == id("low") {
-                ran_at = Some(second);
-            }
-            hive.write(|tx| tx.queue().complete(&claim.id, claim.token, 1));
-            hive.pass(1);
-        }
-        assert_eq!(ran_at, expected);
-    }
-}
-
-#[test]
-fn a_task_ages_from_the_time_that_it_could_be_claimed_on() {
+fn a_key_that_is_used_again_with_another_delay_is_another_task() {
     let hive = Fixture::new();
-    let aging = ClaimOptions { aging: Some(Duration::from_secs(10)), ..ClaimOptions::default() };
-    hive.push(named("delayed").priority(Priority::P1).not_before(time(100)));
-    hive.pass(101);
-    hive.push(named("urgent").priority(Priority::P0));
-    let first = hive.write(|tx| tx.queue().claim(&bot("x"), &aging)).remove(0);
-    assert_eq!(first.id, id("urgent"), "the other one has been ready for a second");
-    hive.write(|tx| tx.queue().complete(&first.id, first.token, 1));
-    assert_eq!(hive.task("delayed").ready_since, Some(time(100)));
-    let claim = hive.claim_one("x");
-    let failed = hive.write(|tx| tx.queue().fail(&claim.id, claim.token, "no", Retry::After(Duration::from_secs(5))));
-    assert_eq!(failed.ready_since, None);
-    hive.pass(60);
-    let claim = hive.claim_one("x");
-    assert_eq!(hive.write(|tx| tx.queue().release(&claim.id, claim.token)).ready_since, Some(time(106)));
+    let minutes = |count: u64| Duration::from_secs(60 * count);
+    let new = |key: &str| NewTask::new("work").idempotency_key(key);
+    for task in [new("delayed").delay(minutes(10)), new("at once"), new("waits").delay(minutes(5)).after(id("task-2"))]
+    {
+        hive.push(task);
+    }
+    let differs = |new: NewTask| hive.write(|tx| tx.queue().enqueue_once(new.allow_different())).differs.join(",");
+    hive.pass(7);
+    let waits = || new("waits").after(id("task-2"));
+    for (again, expected) in [
+        (new("delayed").delay(minutes(10)), ""),
+        (new("delayed"), ""),
+        (new("delayed").delay(minutes(20)), "delay_ms"),
+        (new("delayed").delay(minutes(0)), "delay_ms"),
+        (new("delayed").not_before(time(60)), "not_before"),
+        (new("delayed").not_before(time(600)), ""),
+        (new("at once").delay(minutes(0)), ""),
+        (new("at once").delay(minutes(1)), "delay_ms"),
+        (new("at once").not_before(time(-60)), ""),
+        (new("at once").not_before(time(60)), ""),
+        (waits().delay(minutes(5)), ""),
+        (waits().delay(minutes(6)), "delay_ms"),
+    ] {
+        assert_eq!(differs(again.clone()), expected, "{again:?}");
+    }
+    let error = hive.refused(|tx| tx.queue().enqueue(new("delayed").delay(minutes(20))));
+    assert!(error.to_string().ends_with("task=task-1 state=scheduled differs=delay_ms"), "{error}");
+    // A clock that goes on within a transaction makes no difference.
+    let folder = tempfile::tempdir().unwrap();
+    let store = crate::Store::open(folder.path().join("h.redb")).unwrap();
+    store.write(|tx| tx.queue().enqueue(new("at once"))).unwrap();
+    let later = new("at once").delay(minutes(1));
+    assert_eq!(store.write(|tx| tx.queue().enqueue(later)).unwrap_err().kind(), ErrorKind::Conflict);
+    // The same again is the same task, however it has gone on since.
+    hive.pass(10 * 60);
+    let claims = hive.claim("ant", 3);
+    assert_eq!(claims.len(), 2);
+    for (key, delay) in [("delayed", 10), ("at once", 0), ("waits", 5)] {
+        let again = new(key).delay(minutes(delay));
+        assert_eq!(differs(if key == "waits" { again.after(id("task-2")) } else { again }), "", "{key}");
+    }
+    for claim in claims {
+        hive.write(|tx| tx.queue().fail(&claim.id, claim.token, "no", Retry::Later));
+        hive.write(|tx| tx.queue().cancel(&claim.id));
+        hive.write(|tx| tx.queue().requeue(&claim.id));
+    }
+    for (key, delay) in [("delayed", 10), ("at once", 0)] {
+        assert_eq!(differs(new(key).delay(minutes(delay))), "", "{key}");
+    }
 }
 
 #[test]

@@ -10,32 +10,52 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde::Serialize;
 
-use crate::clock::after;
+use crate::clock::{after, show_time};
 use crate::engine::records::Records;
 use crate::engine::schema::Table;
 use crate::error::{Error, Result};
 use crate::state::ids::{BotId, TaskId};
 use crate::state::queue::Queue;
 use crate::state::queue::claim::{ClaimOptions, HOUSEKEEPING_MAX, most_at_once};
+use crate::state::queue::damage::PassedOver;
 use crate::state::queue::finish::attempt_failed;
 use crate::state::queue::keys;
-use crate::state::queue::obstacle::{AHEAD, Claimant, Obstacle, obstacle};
+use crate::state::queue::obstacle::{AHEAD, Claimant, NAMED, Obstacle, obstacle, obstacles};
+use crate::state::queue::order::Order;
 use crate::state::queue::reach::Fleet;
-use crate::state::queue::task::{Task, TaskState};
+use crate::state::queue::task::{Holder, Task, TaskState};
 use crate::state::queue::waiting::TaskIs;
 use crate::state::registry::{Bot, registry_of};
 
-/// So many bots, and so many tasks that are waited for, are named; of the others there is a number.
-const NAMED: usize = 10;
 /// So many tasks that others wait for are looked at.
 const DEPENDENCIES: usize = 10_000;
 /// A task that nobody has enqueued within this time will hardly come.
 const A_DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// A stored task as a claim finds it, which takes back what is over first.
+/// A stored task as a claim finds it, which first takes back claims that are over and makes tasks ready that are due.
 fn as_found(task: Task, now: Timestamp) -> Task {
-    let is_over = task.holder.as_ref().is_some_and(|holder| holder.deadline <= now);
-    if is_over { attempt_failed(&task, String::new(), now, None) } else { task }
+    if task.holder.as_ref().is_some_and(|holder| holder.deadline <= now) {
+        return Task { ready_since: Some(now), ..attempt_failed(&task, String::new(), now, None) };
+    }
+    let is_due = task.waiting_for.is_empty() && task.not_before.is_some_and(|time| time <= now);
+    if is_due { Task { not_before: None, ready_since: task.not_before, ..task } } else { task }
+}
+
+/// A task that is asked about.
+struct Asked {
+    /// As it is stored.
+    task: Task,
+    /// As the next claim finds it.
+    found: Task,
+    fleet: Fleet,
+}
+
+impl Asked {
+    /// That the next claim finds its lease over and no attempt left.
+    fn spent(&self) -> Option<Obstacle> {
+        let holder = self.task.holder.as_ref().filter(|_| self.found.state == TaskState::Dead)?;
+        Some(Obstacle::LeaseEnded { bot: holder.bot.clone(), at: holder.deadline })
+    }
 }
 
 /// Why a task is not claimed, or who may claim it. As text it is one line.
@@ -72,8 +92,11 @@ impl fmt::Display for Why {
 
 impl Why {
     /// With its line.
-    fn told(mut self) -> Self {
-        let mut parts: Vec<_> = self.who().into_iter().collect();
+    fn told(mut self, asked: &Asked) -> Self {
+        let ended = asked.task.holder.as_ref().filter(|_| asked.found.state == TaskState::Ready);
+        let ended =
+            ended.map(|Holder { bot, deadline, .. }| format!("the lease of {bot} ended at {}", show_time(*deadline)));
+        let mut parts: Vec<_> = ended.into_iter().chain(self.who()).collect();
         parts.extend(self.reasons.iter().map(|reason| match reason {
             Obstacle::HandsFull { bot, held, most } if *most > 0 => format!("{bot} holds {held} of {most}"),
             reason => reason.to_string(),
@@ -104,38 +127,37 @@ impl Why {
 
 #[expect(private_bounds, reason = "what a queue is read from is the crate's own matter")]
 impl<R: Records> Queue<R> {
-    /// Why a task is not claimed, or who may claim it, by the rule that a claim goes by.
+    /// Why a task is not claimed, or who may claim it, by the rule and the order of a claim with these options.
     ///
     /// # Errors
     ///
     /// `NotFound` when there is no such task; `Damaged` when something that is read for it cannot be read; `Invalid` as of a
-    /// point, because nobody claims there.
+    /// point, because nobody claims there, and for options that a claim refuses.
     ///
     /// # Examples
     ///
     /// ```
-    /// use hivekeep::{NewTask, Store};
+    /// use hivekeep::{ClaimOptions, NewTask, Store};
     ///
     /// # let dir = tempfile::tempdir().unwrap();
     /// # let store = Store::open(dir.path().join("hive.redb"))?;
     /// let task = store.write(|tx| tx.queue().enqueue(NewTask::new("train").capability("gpu")))?;
-    /// let why = store.view()?.queue().why(&task.id)?;
+    /// let why = store.view()?.queue().why(&task.id, &ClaimOptions::default())?;
     /// assert_eq!(why.to_string(), "waiting: needs gpu; no registered bot has it");
     /// # Ok::<(), hivekeep::Error>(())
     /// ```
-    pub fn why(&self, id: &TaskId) -> Result<Why> {
-        let (fleet, task, found) = self.found_by_a_claim(id)?;
-        let mut why = self.begin(&fleet, &task)?;
-        why.reasons = self.held_back(&fleet, &found)?;
+    pub fn why(&self, id: &TaskId, options: &ClaimOptions) -> Result<Why> {
+        let asked = self.asked(id, options)?;
+        let (mut why, found) = (self.begin(&asked)?, &asked.found);
+        why.reasons = self.held_back(&asked)?;
         if !why.reasons.is_empty() {
-            return Ok(why.told());
+            return Ok(why.told(&asked));
         }
-        let options = ClaimOptions::default();
         let mut full = Vec::new();
         why.anybody = found.assigned_to.is_none() && found.capabilities.is_empty();
         for bot in registry_of(&self.records).list() {
             let bot = bot?;
-            match self.obstacle_for(&found, &bot.id, Some(&bot), &options)? {
+            match self.obstacles_for(found, &bot.id, Some(&bot), options)?.into_iter().next() {
                 None if why.may_claim.len() < NAMED => why.may_claim.push(bot.id),
                 None => why.may_claim_more += 1,
                 Some(reason @ Obstacle::HandsFull { most: 1.., .. }) if full.len() < NAMED => full.push(reason),
@@ -146,9 +168,10 @@ impl<R: Records> Queue<R> {
             Some(bot) => (Some(bot), registry_of(&self.records).get(bot)?.map(|bot| bot.specializations)),
             None => (None, None),
         };
-        why.reasons.extend(self.behind(&found, assignee, able.as_ref().unwrap_or(&found.capabilities))?);
+        let able = able.as_ref().unwrap_or(&found.capabilities);
+        why.reasons.extend(self.behind(found, assignee, able, options)?);
         why.reasons.extend(full);
-        Ok(why.told())
+        Ok(why.told(&asked))
     }
 
     /// Why a bot does not get a task by a claim with these options, or that it may, by the rule that a claim goes by.
@@ -157,20 +180,20 @@ impl<R: Records> Queue<R> {
     ///
     /// As [`why`](Self::why).
     pub fn why_bot(&self, id: &TaskId, bot: &BotId, options: &ClaimOptions) -> Result<Why> {
-        let (fleet, task, found) = self.found_by_a_claim(id)?;
-        let mut why = self.begin(&fleet, &task)?;
+        let asked = self.asked(id, options)?;
+        let (mut why, found) = (self.begin(&asked)?, &asked.found);
         let registered = registry_of(&self.records).get(bot)?;
-        match self.obstacle_for(&found, bot, registered.as_ref(), options)? {
-            Some(Obstacle::DependsOn { .. }) => why.reasons = self.dependencies(&found)?,
-            Some(reason) => why.reasons.push(reason),
-            None => {
-                why.may_claim.push(bot.clone());
-                let none = BTreeSet::new();
-                let able = registered.as_ref().map_or(&none, |bot| &bot.specializations);
-                why.reasons.extend(self.behind(&found, Some(bot), able)?);
-            }
+        why.reasons = match asked.spent() {
+            Some(spent) => vec![spent],
+            None => self.named(found, self.obstacles_for(found, bot, registered.as_ref(), options)?)?,
+        };
+        if why.reasons.is_empty() {
+            why.may_claim.push(bot.clone());
+            let none = BTreeSet::new();
+            let able = registered.as_ref().map_or(&none, |bot| &bot.specializations);
+            why.reasons.extend(self.behind(found, Some(bot), able, options)?);
         }
-        Ok(why.told())
+        Ok(why.told(&asked))
     }
 
     /// Why a claim of the bot gives nothing: the bot holds as many as it may, or nothing is ready for it. By the code of
@@ -200,17 +223,18 @@ impl<R: Records> Queue<R> {
     }
 
     /// A task as it is, and as a claim would find it, which takes back what is over first.
-    fn found_by_a_claim(&self, id: &TaskId) -> Result<(Fleet, Task, Task)> {
+    fn asked(&self, id: &TaskId, options: &ClaimOptions) -> Result<Asked> {
+        options.check()?;
         self.refuse_the_past()?;
         let task = self.existing(id)?;
         let found = as_found(task.clone(), self.now());
-        Ok((Fleet::default(), task, found))
+        Ok(Asked { task, found, fleet: Fleet::default() })
     }
 
-    fn begin(&self, fleet: &Fleet, task: &Task) -> Result<Why> {
+    fn begin(&self, asked: &Asked) -> Result<Why> {
         Ok(Why {
-            id: task.id.clone(),
-            state: self.state_of(fleet, task)?,
+            id: asked.task.id.clone(),
+            state: self.state_of(&asked.fleet, &asked.task)?,
             reasons: Vec::new(),
             anybody: false,
             may_claim: Vec::new(),
@@ -219,16 +243,28 @@ impl<R: Records> Queue<R> {
         })
     }
 
-    fn obstacle_for(
+    fn obstacles_for(
         &self,
         task: &Task,
         bot: &BotId,
         registered: Option<&Bot>,
         options: &ClaimOptions,
-    ) -> Result<Option<Obstacle>> {
+    ) -> Result<Vec<Obstacle>> {
         let mut claimant = self.claimant(bot, registered, options)?;
         claimant.held = self.still_held(&claimant)?;
-        Ok(obstacle(task, &claimant, self.now()))
+        Ok(obstacles(task, &claimant, self.now()))
+    }
+
+    /// The same obstacles, with every task that is waited for and how it is.
+    fn named(&self, task: &Task, obstacles: Vec<Obstacle>) -> Result<Vec<Obstacle>> {
+        let mut named = Vec::new();
+        for obstacle in obstacles {
+            match obstacle {
+                Obstacle::DependsOn { .. } => named.extend(self.dependencies(task)?),
+                other => named.push(other),
+            }
+        }
+        Ok(named)
     }
 
     /// How many tasks a bot still holds once a claim of anybody has taken back what is over; counted to what it may hold.
@@ -246,24 +282,18 @@ impl<R: Records> Queue<R> {
         Ok(held.min(bot.most))
     }
 
-    /// What keeps a task from every bot.
-    fn held_back(&self, fleet: &Fleet, task: &Task) -> Result<Vec<Obstacle>> {
-        let nobody = BTreeSet::new();
-        let somebody = BotId::new("any")?;
-        let ideal = Claimant {
-            id: task.assigned_to.as_ref().unwrap_or(&somebody),
-            able: if task.capabilities.is_empty() { &nobody } else { &task.capabilities },
-            held: 0,
-            most: 1,
-        };
-        let mut reasons = Vec::new();
-        match obstacle(task, &ideal, self.now()) {
-            Some(reason @ (Obstacle::Claimed { .. } | Obstacle::Finished { .. })) => return Ok(vec![reason]),
-            Some(Obstacle::DependsOn { .. }) => reasons = self.dependencies(task)?,
-            Some(reason) => reasons.push(reason),
-            None => {}
+    /// The obstacles that keep a task from every bot.
+    fn held_back(&self, asked: &Asked) -> Result<Vec<Obstacle>> {
+        if let Some(spent) = asked.spent() {
+            return Ok(vec![spent]);
         }
-        reasons.extend(self.nobody_for(fleet, task.assigned_to.as_ref(), &task.capabilities)?);
+        let (task, somebody) = (&asked.found, BotId::new("any")?);
+        let ideal =
+            Claimant { id: task.assigned_to.as_ref().unwrap_or(&somebody), able: &task.capabilities, held: 0, most: 1 };
+        let mut reasons = self.named(task, obstacles(task, &ideal, self.now()))?;
+        if !matches!(reasons.first(), Some(Obstacle::Claimed { .. } | Obstacle::Finished { .. })) {
+            reasons.extend(self.nobody_for(&asked.fleet, task.assigned_to.as_ref(), &task.capabilities)?);
+        }
         Ok(reasons)
     }
 
@@ -329,34 +359,44 @@ impl<R: Records> Queue<R> {
         Ok(stuck)
     }
 
-    /// How many tasks a bot would be given before this one: one that may claim this and can do no more than that.
-    fn behind(&self, task: &Task, bot: Option<&BotId>, able: &BTreeSet<String>) -> Result<Option<Obstacle>> {
-        let mut ahead = self.coming_before(task, bot, able)?;
-        for lane in self.lanes_open_to(bot, able)? {
-            let rows = lane.rows_before(task.priority, task.sequence);
-            ahead += self.records.rows(Table::Index, &rows, AHEAD.saturating_sub(ahead))?.len();
-            if ahead >= AHEAD {
-                break;
-            }
+    /// How many tasks a bot would be given before this one, a bot that may claim this one and can do no more than that.
+    fn behind(
+        &self,
+        task: &Task,
+        bot: Option<&BotId>,
+        able: &BTreeSet<String>,
+        options: &ClaimOptions,
+    ) -> Result<Option<Obstacle>> {
+        let (lanes, coming) = (self.lanes_open_to(bot, able)?, self.coming(task, bot, able)?);
+        let mut passed = PassedOver::default();
+        let mut order = Order::of(self, &lanes, coming, options.aging, &mut passed)?;
+        let mut ahead = 0;
+        while ahead < AHEAD && order.next(&mut passed)?.is_some_and(|next| next != task.id) {
+            ahead += 1;
         }
         Ok((ahead > 0).then_some(Obstacle::Behind { tasks: ahead as u64 }))
     }
 
-    /// How many of these are in no lane yet, because the next claim makes them ready first: they are due, or the claim of
-    /// them is over.
-    fn coming_before(&self, task: &Task, bot: Option<&BotId>, able: &BTreeSet<String>) -> Result<usize> {
+    /// The tasks that are in no lane yet, because the next claim makes them ready first: they are due, or the claim of them
+    /// is over. The task that is asked about is one of them if it is in no lane.
+    fn coming(&self, asked: &Task, bot: Option<&BotId>, able: &BTreeSet<String>) -> Result<Vec<Task>> {
         let (now, nobody) = (self.now(), BotId::new("nobody")?);
         let claimant = Claimant { id: bot.unwrap_or(&nobody), able, held: 0, most: 1 };
-        let mut before = 0;
+        let mut coming = Vec::new();
         for rows in [keys::due(now), keys::expired(now)] {
             for (row, _) in self.records.rows(Table::Index, &rows, HOUSEKEEPING_MAX)? {
                 let other = as_found(self.indexed(&keys::task_of(&row)?)?, now);
-                let is_first = (other.priority, other.sequence) < (task.priority, task.sequence);
                 let is_for_it = bot.is_some() || other.assigned_to.is_none();
-                before += usize::from(is_first && is_for_it && obstacle(&other, &claimant, now).is_none());
+                if is_for_it && obstacle(&other, &claimant, now).is_none() {
+                    coming.push(other);
+                }
             }
         }
-        Ok(before)
+        let is_in_a_lane = self.stored(&asked.id)?.is_some_and(|stored| stored == *asked);
+        if !is_in_a_lane && coming.iter().all(|other| other.id != asked.id) {
+            coming.push(asked.clone());
+        }
+        Ok(coming)
     }
 
     /// The bot as a claim with these options sees it.

@@ -12,6 +12,8 @@ mod purge;
 mod push;
 mod why;
 
+use std::time::Duration;
+
 use clap::{Args, Subcommand};
 
 use self::held::{Complete, Extend, Fail, Release};
@@ -21,7 +23,8 @@ use self::push::{Assign, Claim, Push, Unassign};
 use self::why::Why;
 use crate::face::cli::context::Context;
 use crate::face::cli::exit::Exit;
-use crate::{Result, Selector, Task, TaskId, TaskState, View, WriteTx};
+use crate::face::cli::input;
+use crate::{ClaimOptions, Error, Result, Selector, Task, TaskId, TaskState, View, WriteTx, duration};
 
 /// Tasks that are read at a time.
 const PAGE: usize = 256;
@@ -111,8 +114,12 @@ struct List {
     #[arg(long, value_name = "STATE")]
     state: Option<TaskState>,
     /// At most this many
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = input::at_least_one)]
     limit: Option<usize>,
+    /// List ready tasks in the order of claims with this aging, such as 10m: as queue claim --aging, or as serve
+    /// --priority-aging if bots claim over HTTP
+    #[arg(long, value_name = "TIME", value_parser = duration::parse)]
+    aging: Option<Duration>,
     /// As of this restore point
     #[arg(long, value_name = "POINT", default_value = "now")]
     at: Selector,
@@ -122,18 +129,25 @@ impl List {
     fn run(self, context: &mut Context) -> Result<Exit> {
         let store = context.look()?;
         let view = context.view(&store, &self.at)?;
-        let tasks = tasks(&view, self.state).take(self.limit.unwrap_or(usize::MAX));
+        if self.aging.is_some() && self.state != Some(TaskState::Ready) {
+            return Err(Error::invalid("only ready tasks age; add --state ready, or leave --aging out"));
+        }
+        let options = ClaimOptions { aging: self.aging, ..ClaimOptions::default() };
+        let tasks = tasks(&view, self.state, &options).take(self.limit.unwrap_or(usize::MAX));
         context.out.list(tasks)?;
         Ok(Exit::Done)
     }
 }
 
 /// Tasks, read in pages.
-fn tasks(view: &View, state: Option<TaskState>) -> impl Iterator<Item = Result<Task>> {
+fn tasks(view: &View, state: Option<TaskState>, options: &ClaimOptions) -> impl Iterator<Item = Result<Task>> {
     let mut cursor = Some(None);
     let pages = std::iter::from_fn(move || {
         let from: Option<String> = cursor.take()?;
-        let page = view.queue().page(state, from.as_deref(), PAGE);
+        let page = match state {
+            Some(TaskState::Ready) => view.queue().ready_page(options, from.as_deref(), PAGE),
+            _ => view.queue().page(state, from.as_deref(), PAGE),
+        };
         cursor = page.as_ref().ok().and_then(|page| page.next.clone()).map(Some);
         Some(page)
     });

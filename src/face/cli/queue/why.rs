@@ -1,10 +1,12 @@
 //! Why a task is not claimed.
 
+use std::time::Duration;
+
 use clap::Args;
 
 use crate::face::cli::context::Context;
 use crate::face::cli::exit::Exit;
-use crate::{BotId, ClaimOptions, Result, TaskId};
+use crate::{BotId, ClaimOptions, Result, TaskId, duration};
 
 /// Say why a task is not claimed, or who may claim it
 ///
@@ -21,15 +23,20 @@ pub(super) struct Why {
     /// Ask about this bot alone
     #[arg(long, value_name = "BOT")]
     bot: Option<BotId>,
+    /// Ask about claims with this aging, such as 10m: as queue claim --aging, or as serve --priority-aging if bots claim
+    /// over HTTP
+    #[arg(long, value_name = "TIME", value_parser = duration::parse)]
+    aging: Option<Duration>,
 }
 
 impl Why {
     pub(super) fn run(self, context: &mut Context) -> Result<Exit> {
+        let options = ClaimOptions { aging: self.aging, ..ClaimOptions::default() };
         let store = context.look()?;
         let view = store.view()?;
         let why = match &self.bot {
-            Some(bot) => view.queue().why_bot(&self.id, bot, &ClaimOptions::default())?,
-            None => view.queue().why(&self.id)?,
+            Some(bot) => view.queue().why_bot(&self.id, bot, &options)?,
+            None => view.queue().why(&self.id, &options)?,
         };
         if context.out.is_json() {
             context.out.json(&why)?;

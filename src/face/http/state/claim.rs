@@ -14,9 +14,10 @@ use crate::face::http::body::Object;
 use crate::face::http::members::Members;
 use crate::face::http::peer::Peer;
 use crate::face::http::problem::{Answer, Problem};
+use crate::face::http::state::queue::as_claimed;
 use crate::face::parcel::Parcel;
 use crate::state::queue::is_over;
-use crate::{BotId, Claim, ClaimOptions, ClaimOwner, Error, ErrorKind, Result, Store};
+use crate::{BotId, Claim, ClaimOptions, Error, ErrorKind, Result, Store};
 
 /// Nobody waits longer: what stands between client and service would cut the connection.
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
@@ -123,8 +124,7 @@ async fn take(
 
 impl Wanted {
     fn read(mut members: Members, app: &App) -> Result<Self> {
-        let aging = app.instance().priority_aging();
-        let mut options = ClaimOptions { owner: ClaimOwner::Nobody, aging, ..ClaimOptions::default() };
+        let mut options = as_claimed(app);
         let bot = members.needed("bot")?;
         if let Some(lease) = members.millis("lease_ms")? {
             options.lease = lease;

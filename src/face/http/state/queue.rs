@@ -24,7 +24,9 @@ use crate::face::http::shapes::{self, CLAIM, TEXTS};
 use crate::face::http::state::claim::claim;
 use crate::face::http::state::reading::read;
 use crate::state::queue::NO_REASON;
-use crate::{BotId, ClaimOptions, Enqueued, Error, NewTask, Result, Retry, Task, TaskId, TaskState, Token, WriteTx};
+use crate::{
+    BotId, ClaimOptions, ClaimOwner, Enqueued, Error, NewTask, Result, Retry, Task, TaskId, TaskState, Token, WriteTx,
+};
 
 /// The answer of whatever shows or changes a task: the task as it is now.
 const TASK: Gives = Gives::Of(&shapes::TASK);
@@ -272,11 +274,20 @@ const fn named_as_a_verb(path: &'static str, about: &'static str, handler: fn() 
 }
 
 async fn list(State(app): State<App>, query: Query) -> Answer {
-    let asked = query.clone();
+    let (asked, options) = (query.clone(), as_claimed(&app));
     read(&app, &query, move |view| {
-        view.queue().page(asked.parsed::<TaskState>("state")?, asked.cursor(), asked.limit()?)
+        let (cursor, limit) = (asked.cursor(), asked.limit()?);
+        match asked.parsed("state")? {
+            Some(TaskState::Ready) => view.queue().ready_page(&options, cursor, limit),
+            state => view.queue().page(state, cursor, limit),
+        }
     })
     .await
+}
+
+/// The options by which the service hands tasks over.
+pub(super) fn as_claimed(app: &App) -> ClaimOptions {
+    ClaimOptions { owner: ClaimOwner::Nobody, aging: app.instance().priority_aging(), ..ClaimOptions::default() }
 }
 
 async fn one(State(app): State<App>, Name(id): Name, query: Query) -> Answer {
@@ -291,10 +302,10 @@ async fn one(State(app): State<App>, Name(id): Name, query: Query) -> Answer {
 async fn why(State(app): State<App>, Name(id): Name, query: Query) -> Answer {
     let id: TaskId = id.parse()?;
     let bot: Option<BotId> = query.parsed("bot")?;
-    let options = ClaimOptions { aging: app.instance().priority_aging(), ..ClaimOptions::default() };
+    let options = as_claimed(&app);
     let why = app.read(move |store| {
         let view = store.view()?;
-        bot.map_or_else(|| view.queue().why(&id), |bot| view.queue().why_bot(&id, &bot, &options))
+        bot.map_or_else(|| view.queue().why(&id, &options), |bot| view.queue().why_bot(&id, &bot, &options))
     });
     Ok(Json(why.await?).into_response())
 }
@@ -319,9 +330,6 @@ async fn purge(State(app): State<App>, Object(mut members): Object) -> Answer {
     let limit = members.number("limit")?.map(|limit| usize::try_from(limit).unwrap_or(MOST_PURGED));
     let limit = limit.unwrap_or(PURGED).min(MOST_PURGED);
     members.end()?;
-    if limit == 0 {
-        return Err(Error::invalid("purge at least one task, or do not ask: limit=0").into());
-    }
     let older_than = duration::parse(&older_than)?;
     let purged = app.change(move |store| store.purge_at_most(older_than, limit)).await?;
     Ok(Json(json!({"purged": purged, "more": purged == limit})).into_response())
