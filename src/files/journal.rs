@@ -7,7 +7,7 @@ use parking_lot::Mutex;
 
 /// One thing that was done.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Step {
+pub(crate) enum NameStep {
     Created(PathBuf),
     #[cfg_attr(not(feature = "transfer"), expect(dead_code, reason = "only archives and logs have folders made"))]
     FolderCreated(PathBuf),
@@ -19,7 +19,7 @@ pub(crate) enum Step {
 }
 
 /// Is told of every step below its folder, right after it.
-type Listener = Arc<dyn Fn(&Step) + Send + Sync>;
+type Listener = Arc<dyn Fn(&NameStep) + Send + Sync>;
 
 static LISTENERS: Mutex<Vec<(PathBuf, Listener)>> = Mutex::new(Vec::new());
 
@@ -30,7 +30,7 @@ pub(crate) struct Journal {
 
 impl Journal {
     /// Listens to what is done below a folder, in whatever thread.
-    pub(crate) fn listen(folder: &Path, listener: impl Fn(&Step) + Send + Sync + 'static) -> Self {
+    pub(crate) fn listen(folder: &Path, listener: impl Fn(&NameStep) + Send + Sync + 'static) -> Self {
         let folder = folder.canonicalize().unwrap();
         LISTENERS.lock().push((folder.clone(), Arc::new(listener)));
         Self { folder }
@@ -43,7 +43,7 @@ impl Drop for Journal {
     }
 }
 
-impl Step {
+impl NameStep {
     /// The path that the step is about.
     fn path(&self) -> &Path {
         match self {
@@ -58,7 +58,7 @@ impl Step {
     }
 }
 
-pub(super) fn note(step: Step) {
+pub(super) fn note(step: NameStep) {
     let listeners: Vec<_> = {
         let all = LISTENERS.lock();
         let ours = all.iter().filter(|(folder, _)| step.path().starts_with(folder));
@@ -83,10 +83,13 @@ mod tests {
         write_whole(&path, b"text", Rights::new_at(&path)).unwrap();
         drop(journal);
         let steps = steps.lock();
-        let [Step::Created(made), rest @ ..] = steps.as_slice() else { panic!("{steps:?}") };
+        let [NameStep::Created(made), rest @ ..] = steps.as_slice() else { panic!("{steps:?}") };
         let folder = path.parent().unwrap().to_path_buf();
-        let wanted =
-            [Step::FileSynced(made.clone()), Step::Renamed(made.clone(), path.clone()), Step::FolderSynced(folder)];
+        let wanted = [
+            NameStep::FileSynced(made.clone()),
+            NameStep::Renamed(made.clone(), path.clone()),
+            NameStep::FolderSynced(folder),
+        ];
         assert_eq!(rest, wanted);
     }
 }

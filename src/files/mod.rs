@@ -21,7 +21,7 @@
 macro_rules! note {
     ($step:ident($($path:expr),+)) => {
         #[cfg(test)]
-        crate::files::journal::note(crate::files::journal::Step::$step($($path.to_path_buf()),+));
+        crate::files::journal::note(crate::files::journal::NameStep::$step($($path.to_path_buf()),+));
     };
 }
 

@@ -26,7 +26,7 @@ use crate::json;
 use crate::limits;
 use crate::recovery::events::event::EventKind;
 use crate::recovery::points::point::names;
-use crate::state::documents::{Prepared, Summary};
+use crate::state::documents::{Prepared, PythonSummary};
 use crate::state::ids::check_new;
 
 /// What kind of state a backup is of.
@@ -367,7 +367,7 @@ impl WriteTx<'_> {
             None => live_summary(self, new.kind)?,
             Some(data) => {
                 self.documents().put_prepared(new.kind.as_str(), &new.source, data)?;
-                let Summary { bytes, checksum } = data.summary().clone();
+                let PythonSummary { bytes, checksum } = data.summary().clone();
                 (bytes, data.items(), checksum)
             }
         };

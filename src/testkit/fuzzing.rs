@@ -17,7 +17,7 @@ use crate::state::chat::Message;
 use crate::state::queue::Task;
 use crate::state::registry::Bot;
 use crate::testkit::proof::choices::Choices;
-use crate::testkit::proof::disk::Kind;
+use crate::testkit::proof::disk::Operation;
 use crate::testkit::proof::fault::{Attempt, fault};
 use crate::testkit::proof::fleet::Mode;
 use crate::testkit::proof::power_cut::Run;
@@ -102,7 +102,7 @@ pub fn power_cut(data: &[u8], folder: &Path) {
     let steps: Vec<_> = run.marks.windows(2).filter(|marks| marks[1].shape != Shape::Reopened).collect();
     for _ in 0..FAULTS.min(steps.len()) {
         let step = choices.of(&steps);
-        let kind = *choices.of(&[Kind::Read, Kind::Write, Kind::SetLen, Kind::Sync]);
+        let kind = *choices.of(&[Operation::Read, Operation::Write, Operation::SetLen, Operation::Sync]);
         let fault = fault(kind, 1 + choices.below(40), choices.once_in(2), choices.once_in(2));
         Attempt { folder, mode, before: &step[0], after: &step[1] }.survives(fault);
     }

@@ -49,7 +49,7 @@ struct Returning {
 
 /// What finished work is to stay, besides what the point holds.
 #[derive(Default)]
-pub(crate) struct Kept {
+pub(crate) struct KeptFinished {
     /// Tasks as they were when they had finished.
     pub(crate) tasks: Vec<Vec<u8>>,
     /// Tasks of the point that do not come back.
@@ -164,7 +164,7 @@ pub(crate) fn write_finished(f: &mut fmt::Formatter<'_>, run_again: u64, forgott
     writeln!(f, "  finished tasks since then: {}{way}", parts.join(", "))
 }
 
-impl Kept {
+impl KeptFinished {
     /// Notes what becomes of a task: the work of one that stays, as it is now.
     pub(crate) fn note(&mut self, fate: Fate, key: &[u8], now: Option<&[u8]>) {
         match fate {

@@ -13,7 +13,7 @@ use crate::engine::write::WriteTx;
 use crate::error::{Error, Result};
 use crate::recovery::diff::{Counts, kind};
 use crate::recovery::points::point::{Names, Point, names};
-use crate::recovery::restore::finished::{Finished, Kept};
+use crate::recovery::restore::finished::{Finished, KeptFinished};
 use crate::recovery::restore::touched::Touched;
 use crate::state::documents::mend_documents_within;
 use crate::state::queue::is_finished;
@@ -126,7 +126,7 @@ impl<'p> Revert<'p> {
     /// What has to follow a restore of tasks, once the digests have been compared: those that are to stay finished
     /// do, and claims of the past, whose bots are gone, are returned. Gives how many claims.
     pub(crate) fn settle(&mut self, tx: &mut WriteTx<'_>) -> Result<u64> {
-        let mut kept = Kept::default();
+        let mut kept = KeptFinished::default();
         for (key, now) in std::mem::take(&mut self.tasks) {
             let then = tx.get(CollectionId::QUEUE, &key)?;
             let fate = self.finished.see(&*tx, &key, then.as_deref(), now.as_deref())?;

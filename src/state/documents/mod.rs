@@ -42,7 +42,7 @@ pub(crate) use mend::{mend_documents, mend_documents_within};
 pub(crate) use names::{RowNames, row_value};
 #[cfg(feature = "http")]
 pub(crate) use prepared::Preparing;
-pub(crate) use prepared::{Prepared, Summary};
+pub(crate) use prepared::{Prepared, PythonSummary};
 
 use std::fmt;
 use std::ops::Bound;

@@ -26,13 +26,13 @@ pub(crate) struct Prepared(Arc<Inner>);
 
 struct Inner {
     layout: Layout,
-    summary: OnceLock<Summary>,
-    hashing: Mutex<Option<JoinHandle<Summary>>>,
+    summary: OnceLock<PythonSummary>,
+    hashing: Mutex<Option<JoinHandle<PythonSummary>>>,
 }
 
 /// Length and SHA-256, in hexadecimal, of the text that Python's `json.dumps(data, indent=2)` gives.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Summary {
+pub(crate) struct PythonSummary {
     pub(crate) bytes: u64,
     pub(crate) checksum: String,
 }
@@ -62,7 +62,7 @@ enum Share {
 #[derive(Debug)]
 struct Hashing {
     parts: SyncSender<Vec<u8>>,
-    thread: JoinHandle<Summary>,
+    thread: JoinHandle<PythonSummary>,
 }
 
 impl Prepared {
@@ -103,12 +103,12 @@ impl Prepared {
     }
 
     /// Length and checksum of its Python text; waits for them.
-    pub(crate) fn summary(&self) -> &Summary {
+    pub(crate) fn summary(&self) -> &PythonSummary {
         self.0.summary.get_or_init(|| {
             let hashing = self.0.hashing.lock().take();
             // A thread that ended in a panic has no answer: then it is made here.
             let hashed = hashing.and_then(|hashing| hashing.join().ok());
-            hashed.unwrap_or_else(|| Summary::of(&self.0.layout.text))
+            hashed.unwrap_or_else(|| PythonSummary::of(&self.0.layout.text))
         })
     }
 }
@@ -194,12 +194,12 @@ impl Pieces for Preparing {
 impl Hashing {
     fn start() -> Option<Self> {
         let (parts, waiting) = sync_channel(WAITING);
-        let thread = std::thread::Builder::new().spawn(move || Summary::of_parts(waiting));
+        let thread = std::thread::Builder::new().spawn(move || PythonSummary::of_parts(waiting));
         Some(Self { parts, thread: thread.ok()? })
     }
 }
 
-impl Summary {
+impl PythonSummary {
     /// Of compact JSON.
     pub(crate) fn of(compact: &[u8]) -> Self {
         Self::of_parts([compact])
@@ -239,7 +239,7 @@ mod tests {
             let other = other.unwrap();
             let python = json::python_text(&value);
             let checksum = Sha256::digest(&python).iter().map(|byte| format!("{byte:02x}")).collect();
-            assert_eq!(*one.summary(), Summary { bytes: python.len() as u64, checksum });
+            assert_eq!(*one.summary(), PythonSummary { bytes: python.len() as u64, checksum });
             assert_eq!(one.summary(), other.summary());
             assert_eq!((one.text(), one.items()), (other.text(), json::item_count(&value)));
             assert!(one.layout().root == other.layout().root, "other rows");

@@ -25,7 +25,7 @@ pub(crate) const CALLERS: [&str; 4] = ["caller 0", "caller 1", "caller 2", "call
 
 /// The versioned part of a state.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(crate) struct Content {
+pub(crate) struct FleetContent {
     /// By collection and key.
     pub(crate) values: BTreeMap<(&'static str, String), Value>,
     /// By kind and source, as text.
@@ -35,7 +35,7 @@ pub(crate) struct Content {
     pub(crate) tasks: BTreeMap<String, (TaskState, Option<SessionId>)>,
 }
 
-impl Content {
+impl FleetContent {
     /// Reads everything that a view shows.
     pub(crate) fn read(view: &View) -> Result<Self> {
         let mut content = Self::default();
@@ -81,15 +81,15 @@ impl Content {
 /// What a store should hold.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Model {
-    pub(crate) now: Content,
-    pub(crate) points: BTreeMap<Epoch, Content>,
+    pub(crate) now: FleetContent,
+    pub(crate) points: BTreeMap<Epoch, FleetContent>,
 }
 
 impl Model {
     /// Reads all that a store holds, now and at every retained point.
     pub(crate) fn read(store: &Store) -> Result<Self> {
-        let now = Content::read(&store.view()?)?;
-        let at = |point: Point| Ok((point.epoch, Content::read(&store.view_at(point.epoch)?)?));
+        let now = FleetContent::read(&store.view()?)?;
+        let at = |point: Point| Ok((point.epoch, FleetContent::read(&store.view_at(point.epoch)?)?));
         let points = store.all_points()?.into_iter().map(at).collect::<Result<_>>()?;
         Ok(Self { now, points })
     }

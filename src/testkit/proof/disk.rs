@@ -35,7 +35,7 @@ impl Request {
 
 /// What can fail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub(crate) enum Operation {
     Read,
     Write,
     SetLen,
@@ -46,7 +46,7 @@ pub(crate) enum Kind {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Fault {
     /// What fails.
-    pub(crate) kind: Kind,
+    pub(crate) kind: Operation,
     /// Which of them from now on, from 1.
     pub(crate) nth: usize,
     /// Whether every later one fails too, as on a disk that is gone.
@@ -224,7 +224,7 @@ impl DiskFile {
 
 impl State {
     /// Counts an operation down to the fault; gives the fault when it strikes this one.
-    fn strikes(&mut self, kind: Kind) -> Option<Fault> {
+    fn strikes(&mut self, kind: Operation) -> Option<Fault> {
         let fault = self.fault.as_mut().filter(|fault| fault.kind == kind)?;
         fault.nth = fault.nth.saturating_sub(1);
         let struck = fault.nth == 0;
@@ -266,7 +266,7 @@ impl StorageBackend for DiskFile {
 
     fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
         let mut state = self.state()?;
-        if let Some(fault) = state.strikes(Kind::Read) {
+        if let Some(fault) = state.strikes(Operation::Read) {
             return Err(io::Error::from_raw_os_error(fault.errno));
         }
         state.seen.read(position(offset)?, out)
@@ -274,7 +274,7 @@ impl StorageBackend for DiskFile {
 
     fn set_len(&self, len: u64) -> io::Result<()> {
         let mut state = self.state()?;
-        if let Some(fault) = state.strikes(Kind::SetLen) {
+        if let Some(fault) = state.strikes(Operation::SetLen) {
             return Err(io::Error::from_raw_os_error(fault.errno));
         }
         state.do_now(Request::SetLen(position(len)?));
@@ -283,7 +283,7 @@ impl StorageBackend for DiskFile {
 
     fn sync_data(&self) -> io::Result<()> {
         let mut state = self.state()?;
-        if let Some(fault) = state.strikes(Kind::Sync) {
+        if let Some(fault) = state.strikes(Operation::Sync) {
             if fault.forgets {
                 let choices = &mut Choices::seeded(state.pending.len() as u64);
                 state.durable = survivor(&state.durable, &state.pending, choices);
@@ -301,7 +301,7 @@ impl StorageBackend for DiskFile {
         if offset + data.len() > state.seen.len() {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
-        if let Some(fault) = state.strikes(Kind::Write) {
+        if let Some(fault) = state.strikes(Operation::Write) {
             if fault.short {
                 state.do_now(Request::Write(offset, data[..data.len() / 2].into()));
             }
@@ -467,7 +467,8 @@ mod tests {
         let disk = Disk::default();
         let file = disk.file();
         file.set_len(10).unwrap();
-        let fault = Fault { kind: Kind::Write, nth: 2, for_ever: false, errno: ENOSPC, short: true, forgets: false };
+        let fault =
+            Fault { kind: Operation::Write, nth: 2, for_ever: false, errno: ENOSPC, short: true, forgets: false };
         disk.fail(fault);
         file.write(0, &[1; 4]).unwrap();
         assert_eq!(file.write(4, &[2; 4]).unwrap_err().raw_os_error(), Some(ENOSPC));

@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::choices::Choices;
 use super::content::Model;
-use super::disk::{Disk, EIO, ENOSPC, Fault, Kind};
+use super::disk::{Disk, EIO, ENOSPC, Fault, Operation};
 use super::fleet::{Fleet, Mode};
 use super::power_cut::{Mark, assert_sound};
 use super::step::{Shape, Step};
@@ -26,7 +26,7 @@ pub(crate) struct Attempt<'a> {
 impl Attempt<'_> {
     /// Lets the n-th operation of a kind fail, for every n; gives how many there were.
     #[cfg(test)]
-    pub(crate) fn every_nth(&self, kind: Kind, for_ever: bool, forgets: bool) -> u64 {
+    pub(crate) fn every_nth(&self, kind: Operation, for_ever: bool, forgets: bool) -> u64 {
         for nth in 1.. {
             let fault = fault(kind, nth, for_ever, forgets);
             if !self.survives(fault) {
@@ -127,7 +127,7 @@ fn assert_clear(error: &Error) {
 }
 
 /// The n-th operation of a kind fails, in a way that follows from its number.
-pub(crate) fn fault(kind: Kind, nth: usize, for_ever: bool, forgets: bool) -> Fault {
-    let errno = if nth.is_multiple_of(2) && kind != Kind::Read { ENOSPC } else { EIO };
+pub(crate) fn fault(kind: Operation, nth: usize, for_ever: bool, forgets: bool) -> Fault {
+    let errno = if nth.is_multiple_of(2) && kind != Operation::Read { ENOSPC } else { EIO };
     Fault { kind, nth, for_ever, errno, short: nth.is_multiple_of(3), forgets }
 }

@@ -9,7 +9,7 @@ use std::time::Instant;
 use parking_lot::Mutex;
 
 use super::choices::Choices;
-use super::disk::Kind;
+use super::disk::Operation;
 use super::fault::Attempt;
 use super::fleet::Mode;
 use super::power_cut::Run;
@@ -56,9 +56,9 @@ fn sweep(seed: u64, taken: &AtomicU64, most: u64) -> Struck {
             break;
         }
         let attempt = Attempt { folder: folder.path(), mode, before: &marks[0], after: &marks[1] };
-        for kind in [Kind::Read, Kind::Write, Kind::SetLen, Kind::Sync] {
+        for kind in [Operation::Read, Operation::Write, Operation::SetLen, Operation::Sync] {
             for for_ever in [false, true] {
-                for forgets in [false, true].into_iter().filter(|forgets| kind == Kind::Sync || !forgets) {
+                for forgets in [false, true].into_iter().filter(|forgets| kind == Operation::Sync || !forgets) {
                     let count = attempt.every_nth(kind, for_ever, forgets);
                     let what = format!("{kind:?} {}", if for_ever { "for ever" } else { "once" });
                     *struck.entry(what).or_default() += count;

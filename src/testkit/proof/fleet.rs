@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 use serde_json::{Value, json};
 
 use super::choices::Choices;
-use super::content::{CALLERS, CONFIG, Content, Model, THINGS};
+use super::content::{CALLERS, CONFIG, FleetContent, Model, THINGS};
 use super::disk::{Disk, DiskFile};
 use super::step::Shape;
 use crate::clock::{Clock, ManualClock};
@@ -60,7 +60,7 @@ impl Mode {
 
 /// What a restore is of.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) enum Scope {
+pub(crate) enum RestoreScope {
     Everything,
     Config,
     Key(&'static str),
@@ -71,7 +71,7 @@ pub(crate) enum Scope {
 #[derive(Clone, Debug)]
 pub(crate) struct Known {
     pub(crate) model: Model,
-    undo: BTreeMap<Epoch, Scope>,
+    undo: BTreeMap<Epoch, RestoreScope>,
     held: BTreeSet<Epoch>,
     /// Points of single commits.
     commits: BTreeSet<Epoch>,
@@ -82,9 +82,9 @@ pub(crate) struct Known {
 pub(crate) struct Acted {
     pub(crate) name: &'static str,
     pub(crate) shape: Shape,
-    now: Content,
+    now: FleetContent,
     gone: Gone,
-    restored: Option<Scope>,
+    restored: Option<RestoreScope>,
     holds: bool,
 }
 
@@ -265,18 +265,18 @@ impl Fleet {
     }
 
     /// What is at a point of a commit that callers share: each call whole or not at all, and nothing else changed.
-    fn between_calls(&self, epoch: Epoch) -> Result<Content> {
-        let content = Content::read(&self.store.view_at(epoch)?)?;
+    fn between_calls(&self, epoch: Epoch) -> Result<FleetContent> {
+        let content = FleetContent::read(&self.store.view_at(epoch)?)?;
         assert!(content.of_callers().is_some(), "half a call was committed: epoch={epoch}");
         assert!(content.without_callers() == self.known.model.now.without_callers(), "epoch={epoch}");
         Ok(content)
     }
 
-    fn acted(&self, name: &'static str, shape: Shape, now: Content) -> Acted {
+    fn acted(&self, name: &'static str, shape: Shape, now: FleetContent) -> Acted {
         Acted { name, shape, now, gone: Gone::These(Vec::new()), restored: None, holds: false }
     }
 
-    fn now(&self) -> Content {
+    fn now(&self) -> FleetContent {
         self.known.model.now.clone()
     }
 
@@ -487,15 +487,20 @@ impl Fleet {
         }
         let point = choices.of(&points);
         let key = *choices.of(&KEYS);
-        let mut scope =
-            *choices.of(&[Scope::Everything, Scope::Everything, Scope::Config, Scope::Queue, Scope::Key(key)]);
+        let mut scope = *choices.of(&[
+            RestoreScope::Everything,
+            RestoreScope::Everything,
+            RestoreScope::Config,
+            RestoreScope::Queue,
+            RestoreScope::Key(key),
+        ]);
         let then = &self.known.model.points[&point.epoch];
         let name = (CONFIG, key.to_owned());
         if !then.values.contains_key(&name) && !self.known.model.now.values.contains_key(&name) {
-            scope = Scope::Everything;
+            scope = RestoreScope::Everything;
         }
         let mut now = scope.applied(&self.known.model.now, then);
-        if matches!(scope, Scope::Everything | Scope::Queue) {
+        if matches!(scope, RestoreScope::Everything | RestoreScope::Queue) {
             now.tasks.values_mut().filter(|task| task.0 == TaskState::Claimed).for_each(return_task);
         }
         self.store.restore(point, scope.options())?;
@@ -624,7 +629,7 @@ fn some_document(choices: &mut Choices) -> Value {
     (0..choices.below(9)).map(|_| json!({"bot": choices.below(9), "on": choices.once_in(2)})).collect()
 }
 
-impl Scope {
+impl RestoreScope {
     fn options(self) -> RestoreOptions {
         match self {
             Self::Everything => RestoreOptions::new(),
@@ -635,7 +640,7 @@ impl Scope {
     }
 
     /// `now` with what is in scope as it was `then`.
-    fn applied(self, now: &Content, then: &Content) -> Content {
+    fn applied(self, now: &FleetContent, then: &FleetContent) -> FleetContent {
         let contains = |(collection, key): &(&str, String)| match self {
             Self::Everything => true,
             Self::Config => *collection == CONFIG,

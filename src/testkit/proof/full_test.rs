@@ -4,7 +4,7 @@
 use serde_json::{Value, json};
 
 use super::choices::Choices;
-use super::content::Content;
+use super::content::FleetContent;
 use super::disk::Disk;
 use super::fleet::{Fleet, Mode};
 use super::power_cut::{Mark, Run, assert_sound};
@@ -47,7 +47,7 @@ fn fill_and_empty(folder: &std::path::Path, mode: Mode, mark: &Mark, pages: usiz
     let fleet = open();
     disk.leave_room(pages);
     let written = fill(&fleet);
-    match fleet.store.view().and_then(|view| Content::read(&view)) {
+    match fleet.store.view().and_then(|view| FleetContent::read(&view)) {
         // Once a write has failed, pages that are not in memory are refused.
         Err(error) => assert_eq!(error.kind(), ErrorKind::Reopen),
         Ok(now) => assert!(now == mark.known.model.now, "something else changed"),
@@ -104,7 +104,7 @@ fn assert_holds(fleet: &Fleet, mark: &Mark, written: usize) {
     let filling = view.collection::<Value>(FILLING).unwrap();
     let found = filling.list().map(Result::unwrap).count();
     assert!(found == written || found == written + 1, "found={found} acknowledged={written}");
-    let now = Content::read(&view).unwrap();
+    let now = FleetContent::read(&view).unwrap();
     assert!(now == mark.known.model.now, "something else changed");
     assert_sound(&fleet.store);
 }

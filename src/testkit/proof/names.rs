@@ -9,7 +9,7 @@
 //!   was changed in it before is on the disk. Of what was not, any combination is: a rename happened or not, a link is
 //!   there without the removal that came after it. What is in a folder whose own name is lost is lost with it. File systems
 //!   with a journal promise more; POSIX does not.
-//! * **Content.** Of a file that was synced, as it was then; of one that was not, nothing. What redb writes is taken as it
+//! * **Content.** A file has the content of its last sync, and none if it was never synced. What redb writes is taken as it
 //!   was at that moment: its syncs do not come by here, and [`power_cut`](super::power_cut) is about those.
 //!
 //! An image is made as a real folder, and what was acknowledged by then is looked for in it with the real code. Whether the
@@ -23,7 +23,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use super::choices::Choices;
-use crate::files::journal::{Journal, Step};
+use crate::files::journal::{Journal, NameStep};
 
 /// What every redb file begins with.
 const REDB: &[u8] = b"redb";
@@ -57,13 +57,13 @@ struct Moment {
 
 #[derive(Clone, Debug)]
 enum What {
-    Step(Step),
+    NameStep(NameStep),
     Acknowledged(&'static str),
 }
 
 /// Looks in an image for what was acknowledged, and says why it is not there.
 pub(crate) type Find<'f> = &'f dyn Fn(&Path, &[&'static str]) -> Result<(), String>;
-type Hook = (Box<dyn Fn(&Step) -> bool + Send>, Box<dyn FnOnce() + Send>);
+type Hook = (Box<dyn Fn(&NameStep) -> bool + Send>, Box<dyn FnOnce() + Send>);
 
 /// What was done below a folder that was empty, and durable, before.
 pub(crate) struct Recording {
@@ -82,7 +82,7 @@ pub(crate) enum LeftOut {
 
 /// What was looked for in images.
 #[derive(Debug, Default)]
-pub(crate) struct Outcome {
+pub(crate) struct NameCuts {
     pub(crate) images: usize,
     /// Why something that was acknowledged is not there.
     pub(crate) lost: Vec<String>,
@@ -95,9 +95,9 @@ impl Recording {
         let hook = Arc::<Mutex<Option<Hook>>>::default();
         let listener = {
             let (root, moments, hook) = (root.clone(), moments.clone(), hook.clone());
-            move |step: &Step| {
+            move |step: &NameStep| {
                 let files = files_below(&root);
-                moments.lock().push(Moment { what: What::Step(step.clone()), files });
+                moments.lock().push(Moment { what: What::NameStep(step.clone()), files });
                 let is_time = hook.lock().as_ref().is_some_and(|(when, _)| when(step));
                 let due = if is_time { hook.lock().take() } else { None };
                 if let Some((_, then)) = due {
@@ -110,7 +110,7 @@ impl Recording {
     }
 
     /// Does something right after the first step that is so, while the one who took it stands still.
-    pub(crate) fn when(&self, step: impl Fn(&Step) -> bool + Send + 'static, then: impl FnOnce() + Send + 'static) {
+    pub(crate) fn when(&self, step: impl Fn(&NameStep) -> bool + Send + 'static, then: impl FnOnce() + Send + 'static) {
         *self.hook.lock() = Some((Box::new(step), Box::new(then)));
     }
 
@@ -128,16 +128,16 @@ impl Recording {
     /// What was synced: each folder, and each file by the name that it had then.
     pub(crate) fn synced(&self) -> BTreeSet<PathBuf> {
         let synced = |moment: &Moment| match &moment.what {
-            What::Step(Step::FolderSynced(path) | Step::FileSynced(path)) => Some(path.clone()),
+            What::NameStep(NameStep::FolderSynced(path) | NameStep::FileSynced(path)) => Some(path.clone()),
             _ => None,
         };
         self.moments.lock().iter().filter_map(synced).collect()
     }
 
     /// Cuts the power after every step, and has `find` look for what was acknowledged by then in each image.
-    pub(crate) fn cut_everywhere(&self, left_out: &LeftOut, find: Find<'_>) -> Outcome {
+    pub(crate) fn cut_everywhere(&self, left_out: &LeftOut, find: Find<'_>) -> NameCuts {
         let moments = self.moments.lock().clone();
-        let (mut disk, mut outcome, mut seen) = (Replayed::new(&self.root), Outcome::default(), BTreeSet::new());
+        let (mut disk, mut outcome, mut seen) = (Replayed::new(&self.root), NameCuts::default(), BTreeSet::new());
         let mut acknowledged = Vec::new();
         let mut choices = Choices::seeded(1);
         for (at, moment) in moments.iter().enumerate() {
@@ -148,7 +148,7 @@ impl Recording {
                         disk.names_of_files().symmetric_difference(&moment.files.keys().cloned().collect()).count();
                     assert_eq!(missed, 0, "a file came or went past the module for files: {:?}", disk.seen);
                 }
-                What::Step(step) => disk.take(step, moment, left_out),
+                What::NameStep(step) => disk.take(step, moment, left_out),
             }
             for kept in combinations(disk.pending.len(), &mut choices) {
                 let image = disk.image(&kept, moment);
@@ -225,31 +225,31 @@ impl Replayed {
         self.seen.iter().filter(|(_, node)| matches!(node, Node::File(_))).map(|(path, _)| path.clone()).collect()
     }
 
-    fn take(&mut self, step: &Step, moment: &Moment, left_out: &LeftOut) {
+    fn take(&mut self, step: &NameStep, moment: &Moment, left_out: &LeftOut) {
         let is_left_out = |path: &PathBuf| matches!(left_out, LeftOut::Of(left_out) if left_out == path);
         match step {
-            Step::Created(path) => {
+            NameStep::Created(path) => {
                 self.files += 1;
                 self.change(vec![(path.clone(), Some(Node::File(self.files)))]);
             }
-            Step::FolderCreated(path) => self.change(vec![(path.clone(), Some(Node::Folder))]),
-            Step::Linked(from, to) => self.change(vec![(to.clone(), self.seen.get(from).copied())]),
-            Step::Renamed(from, to) => {
+            NameStep::FolderCreated(path) => self.change(vec![(path.clone(), Some(Node::Folder))]),
+            NameStep::Linked(from, to) => self.change(vec![(to.clone(), self.seen.get(from).copied())]),
+            NameStep::Renamed(from, to) => {
                 let node = self.seen.get(from).copied();
                 self.change(vec![(from.clone(), None), (to.clone(), node)]);
             }
-            Step::Removed(path) => self.change(vec![(path.clone(), None)]),
-            Step::FileSynced(path) if !is_left_out(path) => {
+            NameStep::Removed(path) => self.change(vec![(path.clone(), None)]),
+            NameStep::FileSynced(path) if !is_left_out(path) => {
                 if let (Some(Node::File(file)), Some(bytes)) = (self.seen.get(path), moment.files.get(path)) {
                     self.synced.insert(*file, bytes.clone());
                 }
             }
-            Step::FolderSynced(folder) if !is_left_out(folder) => {
+            NameStep::FolderSynced(folder) if !is_left_out(folder) => {
                 let (done, left) = self.pending.drain(..).partition(|change| change.folder == *folder);
                 self.pending = left;
                 apply(&mut self.durable, &done);
             }
-            Step::FileSynced(_) | Step::FolderSynced(_) => {}
+            NameStep::FileSynced(_) | NameStep::FolderSynced(_) => {}
         }
     }
 

@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::names::{Find, LeftOut, Recording};
 use crate::engine::store::{Options, Store};
-use crate::files::journal::Step;
+use crate::files::journal::NameStep;
 use crate::recovery::events::event::EventKind;
 use crate::state::page::Page;
 use crate::transfer::archive::{ArchivePolicy, ArchiveSchedule, ExportOptions, ImportOptions};
@@ -95,7 +95,7 @@ fn a_process_that_opens_a_store_whose_name_another_has_not_synced_yet_syncs_it_b
     let (path, acknowledge) = (hive.path("h.redb"), hive.recording.acknowledging());
     let named = path.clone();
     hive.recording.when(
-        move |step| matches!(step, Step::Linked(_, to) if *to == named),
+        move |step| matches!(step, NameStep::Linked(_, to) if *to == named),
         move || {
             let other = options().session(false).open(&path).unwrap();
             put(&other);

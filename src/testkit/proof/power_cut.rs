@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use serde_json::json;
 
 use super::choices::Choices;
-use super::content::{Content, Model, fingerprint};
+use super::content::{FleetContent, Model, fingerprint};
 use super::disk::{Disk, Request, survivor};
 use super::fleet::{self, Acknowledged, Fleet, Known, Mode, Ticking};
 use super::image::Image;
@@ -58,13 +58,13 @@ struct State {
 
 /// How much was done.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Counts {
+pub(crate) struct CutCounts {
     pub(crate) cuts_at_syncs: u64,
     pub(crate) cuts_between: u64,
     pub(crate) cuts_in_recovery: u64,
 }
 
-impl Counts {
+impl CutCounts {
     /// All images.
     #[cfg(test)]
     pub(crate) fn images(&self) -> u64 {
@@ -94,7 +94,7 @@ impl Run {
             }
             let acted = fleet.step(choices).unwrap();
             marks.push(Mark::of(&fleet, acted.name, acted.shape, choices));
-            let held = Content::read(&fleet.store.view().unwrap()).unwrap();
+            let held = FleetContent::read(&fleet.store.view().unwrap()).unwrap();
             assert!(held == fleet.known.model.now, "the store differs from the model: step={}", acted.name);
         }
         let acknowledged = std::mem::take(&mut fleet.acknowledged);
@@ -160,8 +160,8 @@ impl Run {
 
     /// Cuts the power at every sync, `at_syncs` times each, and once at one in `every` of the other operations; a third
     /// of the images are cut again while they recover.
-    pub(crate) fn cut_everywhere(&self, at_syncs: usize, every: usize, choices: &mut Choices) -> Counts {
-        let mut counts = Counts::default();
+    pub(crate) fn cut_everywhere(&self, at_syncs: usize, every: usize, choices: &mut Choices) -> CutCounts {
+        let mut counts = CutCounts::default();
         for at in 0..=self.trace.len() {
             let is_sync = self.trace.get(at).is_none_or(|request| matches!(request, Request::Sync));
             let times = if is_sync { at_syncs } else { usize::from(choices.once_in(every)) };
@@ -174,7 +174,7 @@ impl Run {
     }
 
     /// Cuts the power once, after so many requests.
-    pub(crate) fn cut(&self, at: usize, choices: &mut Choices, counts: &mut Counts) {
+    pub(crate) fn cut(&self, at: usize, choices: &mut Choices, counts: &mut CutCounts) {
         let state = self.state_before(at);
         let image = survivor(&state.durable, &self.trace[state.at..at], choices);
         let next = self.states.iter().find(|next| next.at > at).unwrap_or(state);

@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 
 use super::choices::Choices;
 use super::fleet::Mode;
-use super::power_cut::{Counts, Run};
+use super::power_cut::{CutCounts, Run};
 
 /// So many images, times the scale.
 const IMAGES: u64 = 4000;
@@ -36,7 +36,7 @@ pub(super) fn seed() -> u64 {
 #[test]
 fn after_a_power_cut_every_acknowledged_commit_is_there_and_every_other_whole_or_not_at_all() {
     let (seed, images, begun) = (seed(), IMAGES * scale(), Instant::now());
-    let (next, total) = (AtomicU64::new(seed), Mutex::new(Counts::default()));
+    let (next, total) = (AtomicU64::new(seed), Mutex::new(CutCounts::default()));
     std::thread::scope(|scope| {
         for _ in 0..2 {
             scope.spawn(|| {
@@ -52,7 +52,7 @@ fn after_a_power_cut_every_acknowledged_commit_is_there_and_every_other_whole_or
     println!("{:?} runs={runs} seconds={}", total.lock(), begun.elapsed().as_secs());
 }
 
-fn cut(seed: u64) -> Counts {
+fn cut(seed: u64) -> CutCounts {
     let folder = tempfile::tempdir().unwrap();
     let mut choices = Choices::seeded(seed);
     let run = Run::record(folder.path(), Mode::of(choices.below(8)), STEPS, &mut choices);

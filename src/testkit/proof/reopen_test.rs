@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use super::disk::{EIO, Fault, Kind};
+use super::disk::{EIO, Fault, Operation};
 use super::fleet::{Fleet, Mode};
 use crate::engine::store::Store;
 use crate::error::{Error, ErrorKind, Result};
@@ -17,7 +17,7 @@ const PUTS: usize = 40;
 /// Modes that share the file, and that do not.
 const MODES: [usize; 2] = [0, 1];
 
-fn failing(kind: Kind, nth: usize, for_ever: bool) -> Fault {
+fn failing(kind: Operation, nth: usize, for_ever: bool) -> Fault {
     Fault { kind, nth, for_ever, errno: EIO, short: false, forgets: false }
 }
 
@@ -36,7 +36,7 @@ fn fleet(folder: &Path, mode: usize) -> Fleet {
 
 /// Has the next commit fail at its sync.
 fn fail_a_commit(fleet: &Fleet) {
-    fleet.disk.fail(failing(Kind::Sync, 1, false));
+    fleet.disk.fail(failing(Operation::Sync, 1, false));
     assert_eq!(put(&fleet.store, "lost", 1).unwrap_err().kind(), ErrorKind::Uncertain);
     assert_eq!(put(&fleet.store, "refused", 1).unwrap_err().kind(), ErrorKind::Reopen);
 }
@@ -87,7 +87,7 @@ fn an_end_that_cannot_be_written_at_first_is_written_on_the_file_opened_anew() {
         let folder = tempfile::tempdir().unwrap();
         let fleet = fleet(folder.path(), mode);
         put(&fleet.store, "kept", 1).unwrap();
-        fleet.disk.fail(failing(Kind::Sync, 1, false));
+        fleet.disk.fail(failing(Operation::Sync, 1, false));
         fleet.store.close().unwrap();
         let (disk, known) = (fleet.disk.clone(), fleet.known.clone());
         drop(fleet);
@@ -103,7 +103,7 @@ fn opening_anew_is_refused_while_the_disk_fails_and_works_once_it_is_back() {
         let fleet = fleet(folder.path(), mode);
         put(&fleet.store, "kept", 1).unwrap();
         fail_a_commit(&fleet);
-        fleet.disk.fail(failing(Kind::Read, 1, true));
+        fleet.disk.fail(failing(Operation::Read, 1, true));
         for _ in 0..3 {
             assert_eq!(fleet.store.reopen().unwrap_err().kind(), ErrorKind::Io);
             assert_eq!(put(&fleet.store, "refused", 1).unwrap_err().kind(), ErrorKind::Reopen);
@@ -198,7 +198,7 @@ fn clones_that_write_at_the_same_time_open_a_failing_store_anew_and_lose_nothing
         std::thread::scope(|scope| {
             let writers: Vec<_> = keys.iter().map(|key| scope.spawn(|| put_all(&fleet.store.clone(), key))).collect();
             for nth in (1..7).cycle() {
-                fleet.disk.fail(failing(if nth % 2 == 0 { Kind::Sync } else { Kind::Write }, nth, false));
+                fleet.disk.fail(failing(if nth % 2 == 0 { Operation::Sync } else { Operation::Write }, nth, false));
                 std::thread::sleep(std::time::Duration::from_millis(2));
                 if writers.iter().all(|writer| writer.is_finished()) {
                     break;

@@ -1,6 +1,6 @@
 //! What may be found of a step that was being taken when something went wrong.
 
-use super::content::{Content, Model};
+use super::content::{FleetContent, Model};
 
 /// Whether what a step does is one transaction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,7 +63,7 @@ impl Step<'_> {
     }
 
     /// Each call is there whole or not at all, and those that had returned are there.
-    fn allows_calls(&self, found: &Content) -> Result<(), String> {
+    fn allows_calls(&self, found: &FleetContent) -> Result<(), String> {
         self.allows_calls_at_a_point(found)?;
         let numbers = found.of_callers().unwrap_or_default();
         match self.told.iter().find(|(caller, number)| numbers[*caller] < *number) {
@@ -74,7 +74,7 @@ impl Step<'_> {
         }
     }
 
-    fn allows_calls_at_a_point(&self, found: &Content) -> Result<(), String> {
+    fn allows_calls_at_a_point(&self, found: &FleetContent) -> Result<(), String> {
         if found.without_callers() != self.before.now.without_callers() {
             return Err("something else changed".into());
         }

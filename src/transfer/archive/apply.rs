@@ -24,7 +24,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::recovery::diff::{ChangeKind, Counts};
 use crate::recovery::events::event::EventKind;
 use crate::recovery::points::point::names;
-use crate::recovery::restore::finished::{Finished, Kept, write_finished};
+use crate::recovery::restore::finished::{Finished, KeptFinished, write_finished};
 use crate::text::OneLine;
 
 /// What taking an archive into a store would do. It changes nothing until it is given to [`Store::apply_import`].
@@ -291,7 +291,7 @@ struct Merging<'m, T> {
     name: String,
     /// The finished work that it meets, and what of it is to stay.
     finished: Finished,
-    kept: Kept,
+    kept: KeptFinished,
     /// Of the current collection, when it is wanted: its number, if it has one, and what is in the store.
     into: Option<(Option<CollectionId>, Ahead)>,
 }
@@ -332,7 +332,7 @@ impl<'m, T: Target> Merging<'m, T> {
             counts: BTreeMap::new(),
             name: String::new(),
             finished: Finished::new(options.keep_finished),
-            kept: Kept::default(),
+            kept: KeptFinished::default(),
             into: None,
         }
     }
@@ -346,7 +346,7 @@ impl<'m, T: Target> Merging<'m, T> {
     }
 
     /// Once everything was read: the finished work that is to stay.
-    fn leave_out(&mut self) -> Kept {
+    fn leave_out(&mut self) -> KeptFinished {
         self.kept.left_out.extend(self.finished.left_out());
         std::mem::take(&mut self.kept)
     }
