@@ -22,13 +22,33 @@ fn at_terminal(hive: &Hive, typed: &str) -> String {
 #[test]
 fn every_row_fits_a_terminal_and_a_short_id_can_be_typed() {
     let hive = filled();
+    let after: Vec<_> = (0..9).map(|number| format!("a-task-that-comes-first-{number}")).collect();
+    for id in &after {
+        hive.ok(&["queue", "push", "1", "--id", id]);
+    }
+    let first = after.iter().flat_map(|id| ["--after", id]);
+    hive.ok(&["queue", "push", "1", "--id", "waits"].into_iter().chain(first).collect::<Vec<_>>());
+    let capability = "a-capability-that-no-bot-of-this-fleet-has-which-takes-a-while-to-say";
+    hive.ok(&[
+        "queue",
+        "push",
+        "1",
+        "--id",
+        "late",
+        "--capability",
+        capability,
+        "--not-before",
+        "2099-01-02T03:04:05Z",
+    ]);
     for number in 0..3 {
         hive.ok(&[
             "point",
             "create",
             &format!("number {number}, with a description that alone is longer than a row has room for"),
         ]);
+        hive.ok(&["put", "config", "changed", &format!("\"{}\"", format!("word {number} ").repeat(20))]);
     }
+    hive.ok(&["restore", "latest"]);
     for typed in [
         "status --sizes",
         "point list",
@@ -47,6 +67,12 @@ fn every_row_fits_a_terminal_and_a_short_id_can_be_typed() {
         "get documents",
         "get rooms",
         "point forget --policy --dry-run",
+        "point show latest",
+        "point diff latest~1 latest",
+        "restore latest~2 --dry-run",
+        "undo --dry-run",
+        "queue why waits",
+        "queue why late",
     ] {
         let out = at_terminal(&hive, typed);
         assert!(out.lines().count() > 1, "{typed}: {out}");
@@ -58,6 +84,8 @@ fn every_row_fits_a_terminal_and_a_short_id_can_be_typed() {
     let out = at_terminal(&hive, "point list");
     let ids: Vec<_> = out.lines().skip(1).map(|line| line.split(' ').next().unwrap()).collect();
     assert_eq!(ids.len(), 6, "{out}");
+    let judged = at_terminal(&hive, "point forget --policy --dry-run");
+    assert!(judged.lines().skip(1).any(|line| line.starts_with(&format!("{} ", ids[0]))), "{judged}");
     for id in &ids {
         assert!((8..36).contains(&id.len()), "{out}");
         hive.ok(&["point", "show", id]);
@@ -68,4 +96,37 @@ fn every_row_fits_a_terminal_and_a_short_id_can_be_typed() {
     let is_whole = |out: &str| out.lines().skip(1).all(|line| line.split(' ').next().unwrap().len() == 36);
     assert!(is_whole(&whole) && whole.contains("+00:00"), "{whole}");
     assert!(is_whole(&at_terminal(&hive, "point list --wide")));
+}
+
+#[test]
+fn the_id_of_a_task_and_of_a_bot_is_shown_whole() {
+    let hive = Hive::new();
+    let task = "019a1b2c-3d4e-7000-8000-000000000001";
+    let bot = "the-bot-that-builds-everything-on-the-big-machine";
+    hive.ok(&["put", "registry", bot, "{}"]);
+    let payload = format!("\"{}\"", "payload ".repeat(20));
+    hive.ok(&["queue", "push", &payload, "--id", task, "--assign", bot]);
+    hive.ok(&["put", "config", "a.key.that.somebody.may.want.to.type.after.he.has.seen.it", &payload]);
+    for (typed, shown) in [
+        ("queue list", task),
+        ("queue list", bot),
+        ("get queue", task),
+        ("get registry", bot),
+        ("get assignments", task),
+        ("get assignments", bot),
+        ("get config", "a.key.that.somebody.may.want.to.type.after.he.has.seen.it"),
+    ] {
+        let out = at_terminal(&hive, typed);
+        assert!(out.contains(shown), "{typed}: {out}");
+    }
+    hive.ok(&["queue", "cancel", task]);
+}
+
+#[test]
+fn a_row_of_the_log_says_what_happened_before_it_lists_backups() {
+    let hive = Hive::new();
+    let point = hive.ok(&["point", "create", "before the upgrade"]);
+    let out = at_terminal(&hive, "log");
+    let row = out.lines().find(|line| line.contains("restore_point_created")).unwrap();
+    assert!(row.contains(&format!("restore_id={}", &point[..8])) && row.contains("before"), "{out}");
 }

@@ -18,7 +18,7 @@ impl Columns for Bot {
 
     fn cells(&self) -> Vec<Cell> {
         vec![
-            self.id.to_string().into(),
+            Cell::Name(self.id.to_string()),
             or_dash(self.kind.as_ref()),
             or_dash(self.status.as_ref()),
             or_dash(self.port),
@@ -35,10 +35,10 @@ impl Columns for Task {
     fn cells(&self) -> Vec<Cell> {
         let bot = self.holder.as_ref().map(|holder| &holder.bot).or(self.finished_by.as_ref());
         vec![
-            self.id.to_string().into(),
+            Cell::Name(self.id.to_string()),
             self.priority.to_string().into(),
             self.state.to_string().into(),
-            or_dash(bot.or(self.assigned_to.as_ref())),
+            name(bot.or(self.assigned_to.as_ref())),
             format!("{}/{}", self.attempts, self.max_attempts).into(),
             compact(&self.payload).into(),
         ]
@@ -53,7 +53,7 @@ impl Columns for Assignment {
             Hold::Assigned => "assigned",
             Hold::Claimed => "claimed",
         };
-        vec![self.bot.to_string().into(), self.task.to_string().into(), hold.into(), Cell::Time(self.since)]
+        vec![Cell::Name(self.bot.to_string()), Cell::Name(self.task.to_string()), hold.into(), Cell::Time(self.since)]
     }
 }
 
@@ -64,8 +64,8 @@ impl Columns for Message {
         vec![
             self.sequence.to_string().into(),
             Cell::Time(self.at),
-            self.conversation.clone().into(),
-            or_dash(self.bot.as_ref()),
+            Cell::Name(self.conversation.clone()),
+            name(self.bot.as_ref()),
             self.role.clone().into(),
             shortened(&self.content, TEXT_MAX).into(),
         ]
@@ -80,9 +80,9 @@ impl Columns for Entry {
             self.sequence.to_string().into(),
             Cell::Time(self.at),
             self.level.to_string().into(),
-            self.actor.clone().into(),
+            Cell::Name(self.actor.clone()),
             self.action.clone().into(),
-            or_dash(self.target.as_ref()),
+            name(self.target.as_ref()),
             or_dash(self.result.as_ref()),
         ]
     }
@@ -167,7 +167,7 @@ impl Columns for KeyValue {
     const HEAD: &'static [&'static str] = &["KEY", "VALUE"];
 
     fn cells(&self) -> Vec<Cell> {
-        vec![self.key.clone().into(), compact(&self.value).into()]
+        vec![Cell::Name(self.key.clone()), compact(&self.value).into()]
     }
 }
 
@@ -194,6 +194,11 @@ fn tags(tags: &BTreeMap<String, String>) -> String {
 
 fn list(names: &BTreeSet<String>) -> String {
     if names.is_empty() { "-".to_owned() } else { names.iter().map(String::as_str).collect::<Vec<_>>().join(",") }
+}
+
+/// What can be typed, or a dash.
+fn name<T: ToString>(value: Option<T>) -> Cell {
+    Cell::Name(value.map_or_else(|| "-".to_owned(), |value| value.to_string()))
 }
 
 fn or_dash<T: ToString>(value: Option<T>) -> Cell {

@@ -41,6 +41,15 @@ impl Context {
         self.options().read_only(true).open(&self.path)
     }
 
+    /// Lets ids of the store's points be shown short, where they are, also of those that are about to go.
+    pub(super) fn know_ids(&mut self) -> Result<()> {
+        if self.out.is_wide() {
+            return Ok(());
+        }
+        let store = self.look()?;
+        self.out.know_ids(&store)
+    }
+
     /// Opens the store, does something to it, and closes it.
     pub(super) fn change<R>(&self, work: impl FnOnce(&Store) -> Result<R>) -> Result<R> {
         let store = self.options().open(&self.path)?;

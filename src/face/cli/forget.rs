@@ -69,6 +69,7 @@ impl Forget {
 }
 
 fn by_name(context: &mut Context, selectors: &[Selector], dry_run: bool) -> Result<Exit> {
+    context.know_ids()?;
     let named = |store: &Store| -> Result<Vec<Point>> {
         selectors.iter().try_for_each(|selector| context.tell(store, selector))?;
         if !dry_run {
@@ -87,6 +88,7 @@ fn by_name(context: &mut Context, selectors: &[Selector], dry_run: bool) -> Resu
 fn by_policy(context: &mut Context, dry_run: bool) -> Result<Exit> {
     // A store whose policy forgets nothing judges nothing.
     let judge = |store: &Store| store.policy()?.policy.map_or(Ok(Vec::new()), |policy| store.judge(&policy));
+    context.know_ids()?;
     let judged = match dry_run {
         true => judge(&context.look()?)?,
         false => context.change(|store| {

@@ -11,9 +11,8 @@ use serde_json::json;
 
 use crate::face::cli::exit::Exit;
 use crate::face::cli::screen::{Screen, columns, cut, wrapped};
-use crate::face::cli::shown::EscapedJson;
 use crate::face::cli::table::{Columns, Table};
-use crate::text::{Lines, OneLine};
+use crate::text::{EscapedJson, Lines, OneLine};
 use crate::{Error, ErrorKind, Result, Store};
 
 /// The output of one run of the program.
@@ -88,15 +87,18 @@ impl Output {
         &mut self.out
     }
 
-    /// A line of text for people or scripts.
+    /// A line of text for people or scripts; at a terminal it goes on below, behind the same indent.
     pub(super) fn line(&mut self, text: impl Display) -> Result<()> {
-        Ok(writeln!(self.out, "{}", OneLine(text))?)
+        let text = OneLine(text).to_string();
+        let (indent, text) = text.split_at(text.len() - text.trim_start_matches(' ').len());
+        self.fact(indent, text)
     }
 
     /// A line that begins with what it is about; at a terminal it goes on below that.
     pub(super) fn fact(&mut self, about: &str, text: impl Display) -> Result<()> {
-        let Some(screen) = &self.screen else { return self.line(format_args!("{about}{text}")) };
-        let (text, indent) = (OneLine(text).to_string(), columns(about));
+        let text = OneLine(text).to_string();
+        let Some(screen) = &self.screen else { return Ok(writeln!(self.out, "{about}{text}")?) };
+        let indent = columns(about);
         for (number, line) in wrapped(&text, screen.width().saturating_sub(indent)).into_iter().enumerate() {
             let before = if number == 0 { about } else { "" };
             writeln!(self.out, "{}", format_args!("{before:<indent$}{line}").to_string().trim_end())?;
@@ -110,11 +112,19 @@ impl Output {
         let cells: Vec<_> = cells.iter().map(|cell| cell.shown(self.screen.as_ref())).collect();
         let line = OneLine(cells.join("  ")).to_string();
         let width = self.screen.as_ref().map_or(usize::MAX, Screen::width);
-        self.line(cut(&line, width))
+        Ok(writeln!(self.out, "{}", cut(&line, width))?)
     }
 
-    /// Text that ends its own lines, and shows what others wrote by [`OneLine`].
+    /// Text that ends its own lines, and shows what others wrote by [`OneLine`]; at a terminal each is a [`Output::line`].
     pub(super) fn text(&mut self, text: impl Display) -> Result<()> {
+        match self.screen {
+            None => self.file(text),
+            Some(_) => Lines(text).to_string().lines().try_for_each(|line| self.line(line)),
+        }
+    }
+
+    /// The same as a file that a program could read: its lines stay as they are.
+    pub(super) fn file(&mut self, text: impl Display) -> Result<()> {
         Ok(write!(self.out, "{}", Lines(text))?)
     }
 

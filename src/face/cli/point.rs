@@ -174,31 +174,31 @@ impl Show {
 }
 
 fn show(out: &mut Output, Weighed { point, frees }: &Weighed) -> Result<()> {
-    out.line(format_args!("point        {point}"))?;
-    out.line(format_args!("time         {}", show_time(point.timestamp)))?;
+    out.fact("point        ", point)?;
+    out.fact("time         ", show_time(point.timestamp))?;
     let held = if point.held { ", held" } else { "" };
-    out.line(format_args!("origin       {}{held}", origin(point)))?;
+    out.fact("origin       ", format_args!("{}{held}", origin(point)))?;
     if !point.description.is_empty() {
-        out.line(format_args!("description  {}", point.description))?;
+        out.fact("description  ", &point.description)?;
     }
     for (name, value) in &point.tags {
-        out.line(format_args!("tag          {name}={value}"))?;
+        out.fact("tag          ", format_args!("{name}={value}"))?;
     }
     for (name, stats) in point.collections.iter().filter(|(name, _)| !name.starts_with('#')) {
-        out.line(format_args!("holds        {name} {}, {}", stats.count, show_bytes(stats.bytes)))?;
+        out.fact("holds        ", format_args!("{name} {}, {}", stats.count, show_bytes(stats.bytes)))?;
     }
     if point.partial && point.lost.is_empty() {
-        out.line("partial      a repair may have lost something of it")?;
+        out.fact("partial      ", "a repair may have lost something of it")?;
     }
     for (name, loss) in &point.lost {
         let is = point.collections.get(name).copied().unwrap_or_default();
         let keys = if loss.keys.is_empty() { String::new() } else { format!(": {}", loss.keys.join(", ")) };
-        out.line(format_args!("partial      {name} had {}, {}{keys}", loss.was.count, show_bytes(loss.was.bytes)))?;
+        out.fact("partial      ", format_args!("{name} had {}, {}{keys}", loss.was.count, show_bytes(loss.was.bytes)))?;
         if is.count == 0 {
-            out.line(format_args!("             {name} has nothing left"))?;
+            out.fact("             ", format_args!("{name} has nothing left"))?;
         }
     }
-    out.line(format_args!("frees        {} in {}", show_bytes(frees.bytes), counted(frees.rows, "row")))
+    out.fact("frees        ", format_args!("{} in {}", show_bytes(frees.bytes), counted(frees.rows, "row")))
 }
 
 /// Show what changed from one restore point to another, or to now

@@ -32,7 +32,7 @@ pub(super) struct PolicyArgs {
     #[arg(long)]
     default: bool,
     /// Forget nothing, whatever its age and number
-    #[arg(long, conflicts_with = "default")]
+    #[arg(long, conflicts_with_all = ["default", "Rules"])]
     keep_everything: bool,
 }
 
@@ -58,7 +58,7 @@ impl PolicyArgs {
         if context.out.is_json() {
             context.out.json(&Shown { stored: &stored, changed })?;
         } else {
-            context.out.text(format_args!("{}\n", Lines(&stored)))?;
+            context.out.file(format_args!("{}\n", Lines(&stored)))?;
         }
         Ok(Exit::Done)
     }

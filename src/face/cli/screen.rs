@@ -10,6 +10,7 @@ use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 use crate::duration;
 use crate::engine::records::{KeyRange, scan_rows};
 use crate::engine::schema::Table;
+use crate::text::is_hidden;
 use crate::{Clock, Result, Store, SystemClock, show_time};
 
 /// The width of a terminal that does not say how wide it is.
@@ -36,8 +37,21 @@ pub(super) enum Cell {
     Time(Timestamp),
     /// Of a point or a backup.
     Id(String),
+    /// The id of a bot or a task, or a key: it can be typed when it is whole and nothing in it is hidden.
+    Name(String),
     /// JSON, of an object its members as `name=value`; texts without quotes.
     Members(Value),
+}
+
+/// How a cell gives way when a row is wider than the terminal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fit {
+    /// It ends in `…`.
+    Cut,
+    /// The same, between words.
+    CutBetweenWords,
+    /// Never: it is of no use when it is cut.
+    Whole,
 }
 
 impl Screen {
@@ -105,7 +119,7 @@ impl Cell {
     /// As it stands in a row: at a terminal, or for whoever has room.
     pub(super) fn shown(&self, screen: Option<&Screen>) -> String {
         match (self, screen) {
-            (Self::Text(text), _) => text.clone(),
+            (Self::Text(text), _) | (Self::Name(text), _) => text.clone(),
             (Self::Time(at), None) => show_time(*at),
             (Self::Time(at), Some(screen)) => screen.time(*at),
             (Self::Id(id), None) => id.clone(),
@@ -114,9 +128,14 @@ impl Cell {
         }
     }
 
-    /// Whether it is of no use when it is cut.
-    pub(super) fn stays_whole(&self) -> bool {
-        matches!(self, Self::Time(_) | Self::Id(_))
+    /// How it gives way where there is no room for it.
+    pub(super) fn fit(&self) -> Fit {
+        match self {
+            Self::Members(_) => Fit::CutBetweenWords,
+            Self::Time(_) | Self::Id(_) => Fit::Whole,
+            Self::Name(name) if !name.contains(is_hidden) => Fit::Whole,
+            Self::Text(_) | Self::Name(_) => Fit::Cut,
+        }
     }
 }
 
@@ -132,9 +151,12 @@ impl From<&str> for Cell {
     }
 }
 
+/// The members of an object, at a terminal those last that are lists: they need much room and say little.
 fn members(value: &Value, screen: Option<&Screen>) -> String {
     let Value::Object(members) = value else { return value.to_string() };
-    let shown = members.iter().map(|(name, value)| match (value, screen) {
+    let (lists, others): (Vec<_>, Vec<_>) =
+        members.iter().partition(|(_, value)| screen.is_some() && (value.is_array() || value.is_object()));
+    let shown = others.into_iter().chain(lists).map(|(name, value)| match (value, screen) {
         (Value::String(text), None) => format!("{name}={text}"),
         (Value::String(text), Some(screen)) => format!("{name}={}", screen.id(text)),
         (value, _) => format!("{name}={value}"),
@@ -160,6 +182,15 @@ pub(super) fn cut(text: &str, most: usize) -> String {
     };
     let kept: String = text.chars().take_while(fits).collect();
     format!("{kept}…")
+}
+
+/// The same, cut behind a word where one fits.
+pub(super) fn cut_between_words(text: &str, most: usize) -> String {
+    let cut = cut(text, most);
+    match cut.strip_suffix('…').filter(|_| columns(text) > most).and_then(|kept| kept.rfind(' ')) {
+        Some(end) => format!("{} …", cut.get(..end).unwrap_or_default()),
+        None => cut,
+    }
 }
 
 /// A text in lines of so many columns at most, broken between words.
@@ -206,6 +237,8 @@ pub(super) mod tests {
         let details = Cell::Members(json!({"restore_id": three, "n": 1}));
         assert_eq!(details.shown(Some(&screen)), "restore_id=67006b98 n=1");
         assert_eq!(details.shown(None), format!("restore_id={three} n=1"));
+        let details = Cell::Members(json!({"backup_ids": [one], "restore_id": three}));
+        assert_eq!(details.shown(Some(&screen)), format!("restore_id=67006b98 backup_ids=[\"{one}\"]"));
     }
 
     #[test]
@@ -233,6 +266,11 @@ pub(super) mod tests {
     fn texts_are_cut_and_wrapped_by_the_columns_that_they_take() {
         assert_eq!((cut("größe", 5), cut("größer", 5)), ("größe".to_owned(), "größ…".to_owned()));
         assert_eq!(cut("日本語", 5), "日本…");
+        assert_eq!(
+            (cut_between_words("a few words", 8), cut_between_words("longer", 4)),
+            ("a few …".into(), "lon…".into())
+        );
+        assert_eq!(cut_between_words("a few words", 11), "a few words");
         assert_eq!(wrapped("a few words", 5), ["a few", "words"]);
         assert_eq!(wrapped("averylongword and", 5), ["averylongword", "and"]);
     }

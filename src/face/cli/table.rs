@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use crate::face::cli::screen::{Cell, Screen, columns, cut};
+use crate::face::cli::screen::{Cell, Fit, Screen, columns, cut, cut_between_words};
 use crate::text::printable;
 
 /// Rows that are aligned together, so that a long table is written while it is still being read.
@@ -27,29 +27,34 @@ pub(super) trait Columns {
 pub(super) struct Table<'s> {
     screen: Option<&'s Screen>,
     /// The titles, until a row comes.
-    head: Option<Vec<String>>,
-    rows: Vec<Vec<String>>,
+    head: Option<Vec<Fitted>>,
+    rows: Vec<Vec<Fitted>>,
     widths: Vec<usize>,
-    /// Which columns are not made narrower.
-    whole: Vec<bool>,
+    /// No column is made narrower than this.
+    least: Vec<usize>,
 }
+
+/// A cell as it is written where there is room, and how it gives way.
+type Fitted = (String, Fit);
 
 impl<'s> Table<'s> {
     /// A table with these titles, which are left out when no row follows.
     pub(super) fn new(head: &[&str], screen: Option<&'s Screen>) -> Self {
         let widths = head.iter().map(|title| title.len()).collect();
-        let titles = head.iter().map(|title| (*title).to_owned()).collect();
-        Self { screen, head: Some(titles), rows: Vec::new(), widths, whole: vec![false; head.len()] }
+        let titles = head.iter().map(|title| ((*title).to_owned(), Fit::Cut)).collect();
+        Self { screen, head: Some(titles), rows: Vec::new(), widths, least: vec![WIDTH_MIN; head.len()] }
     }
 
     /// Adds a row, and says whether it is time to write.
     pub(super) fn push(&mut self, cells: Vec<Cell>) -> bool {
-        for (whole, cell) in self.whole.iter_mut().zip(&cells) {
-            *whole |= cell.stays_whole();
-        }
-        let cells: Vec<_> = cells.iter().map(|cell| printable(&cell.shown(self.screen)).into_owned()).collect();
-        for (width, cell) in self.widths.iter_mut().zip(&cells) {
-            *width = (*width).max(columns(cell).min(WIDTH_MAX));
+        let fitted = |cell: &Cell| (printable(&cell.shown(self.screen)).into_owned(), cell.fit());
+        let cells: Vec<_> = cells.iter().map(fitted).collect();
+        for (((text, fit), width), least) in cells.iter().zip(&mut self.widths).zip(&mut self.least) {
+            let wide = columns(text).min(WIDTH_MAX);
+            *width = (*width).max(wide);
+            if *fit == Fit::Whole {
+                *least = (*least).max(wide);
+            }
         }
         self.rows.extend(self.head.take());
         self.rows.push(cells);
@@ -61,11 +66,8 @@ impl<'s> Table<'s> {
         let widths = self.fitted();
         for row in std::mem::take(&mut self.rows) {
             let line = match self.screen {
-                None => aligned(row.into_iter(), &widths),
-                Some(screen) => {
-                    let cells = row.iter().zip(&widths).map(|(cell, width)| cut(cell, *width));
-                    cut(aligned(cells, &widths).trim_end(), screen.width())
-                }
+                None => aligned(row.into_iter().map(|(text, _)| text), &widths),
+                Some(screen) => in_width(&row, &widths, screen.width()),
             };
             writeln!(to, "{}", line.trim_end())?;
         }
@@ -78,7 +80,7 @@ impl<'s> Table<'s> {
         let Some(screen) = self.screen else { return widths };
         let gaps = GAP.len() * widths.len().saturating_sub(1);
         while widths.iter().sum::<usize>() + gaps > screen.width() {
-            let narrower = widths.iter_mut().zip(&self.whole).filter(|(width, whole)| !**whole && **width > WIDTH_MIN);
+            let narrower = widths.iter_mut().zip(&self.least).filter(|(width, least)| **width > **least);
             match narrower.map(|(width, _)| width).max() {
                 Some(width) => *width -= 1,
                 None => break,
@@ -86,6 +88,19 @@ impl<'s> Table<'s> {
         }
         widths
     }
+}
+
+/// A row that is no wider than the terminal, unless what stays whole in it is.
+fn in_width(row: &[Fitted], widths: &[usize], width: usize) -> String {
+    let fitted = row.iter().zip(widths).map(|((text, fit), width)| match fit {
+        Fit::Cut => cut(text, *width),
+        Fit::CutBetweenWords => cut_between_words(text, *width),
+        Fit::Whole => text.clone(),
+    });
+    let cells: Vec<_> = fitted.collect();
+    let whole = row.iter().rposition(|(_, fit)| *fit == Fit::Whole).map_or(0, |last| last + 1);
+    let least = aligned(cells.iter().take(whole).cloned(), widths);
+    if columns(least.trim_end()) >= width { least } else { cut(aligned(cells.into_iter(), widths).trim_end(), width) }
 }
 
 fn aligned(cells: impl Iterator<Item = String>, widths: &[usize]) -> String {
@@ -146,6 +161,18 @@ mod tests {
         assert_eq!(out, "ID        WHAT\n67006b98  a descrip…\n");
         let time = Cell::Time("2026-01-02T03:02:00Z".parse().unwrap());
         assert_eq!(table(Some(&screen), vec![vec![id, time]]), "ID        WHAT\n67006b98  2m ago\n");
+    }
+
+    #[test]
+    fn a_name_stays_whole_at_a_terminal_that_is_too_narrow_for_it() {
+        let screen = screen(20, &[]);
+        let name = |length| Cell::Name("n".repeat(length));
+        let rows = vec![vec![name(18), "words".into()], vec![name(60), "words".into()]];
+        let out = table(Some(&screen), rows);
+        let names: Vec<_> = out.lines().skip(1).map(|line| line.split(' ').next().unwrap().len()).collect();
+        assert_eq!(names, [18, 60], "{out}");
+        let out = table(Some(&screen), vec![vec!["a long text before".into(), name(15)]]);
+        assert_eq!(out.lines().last().unwrap(), format!("a l…  {}", "n".repeat(15)));
     }
 
     #[test]
