@@ -237,7 +237,6 @@ fn status_tells_of_a_process_that_was_killed_until_that_is_acknowledged() {
         service.line();
         if killed {
             assert_eq!(service.stop("-KILL"), None);
-            continue;
         }
         let status = hive.ok(&["status"]);
         let line = status.lines().find(|line| line.starts_with("crashed")).unwrap();
@@ -245,8 +244,31 @@ fn status_tells_of_a_process_that_was_killed_until_that_is_acknowledged() {
         assert!(line.ends_with("hivekeep crash ack") && !line.contains("restore"), "{line}");
         assert_eq!(hive.json(&["status"])["crash"]["restore_point"], point.trim());
         assert_eq!(hive.json(&["status"])["crash"]["reason"], "process_died");
+        if killed {
+            continue;
+        }
         assert_eq!(hive.json(&["crash", "ack"]), json!({"acknowledged": 1}));
         assert!(!hive.ok(&["status"]).contains("crashed"));
         assert_eq!(service.stop("-TERM"), Some(0));
     }
+}
+
+#[test]
+fn a_process_that_was_killed_is_seen_and_acknowledged_before_another_one_starts() {
+    let hive = Hive::new();
+    let mut service = Running::start(&hive, &["serve", "--listen", "127.0.0.1:0", "--json"]);
+    service.line();
+    assert_eq!(service.stop("-KILL"), None);
+    let before = fs::read(hive.path()).unwrap();
+    assert!(hive.ok(&["status"]).contains("\ncrashed  session"));
+    let doctor = hive.run(&["doctor"]).out;
+    assert!(
+        doctor.contains("a process crashed: hivekeep") && doctor.contains("-> once seen: hivekeep crash ack"),
+        "{doctor}"
+    );
+    assert_eq!(fs::read(hive.path()).unwrap(), before, "who looks writes nothing");
+    assert_eq!(hive.json(&["crash", "ack"]), json!({"acknowledged": 1}));
+    assert!(!hive.ok(&["status"]).contains("crashed"));
+    assert!(hive.run(&["doctor"]).out.contains("none crashed"));
+    assert_eq!(hive.json(&["crash", "ack"]), json!({"acknowledged": 0}));
 }

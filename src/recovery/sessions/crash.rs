@@ -25,8 +25,8 @@ pub struct Crash {
     pub reason: &'static str,
     /// The restore point that `latest` means when asked. A crash alone is no reason to go back to it.
     pub restore_point: Option<String>,
-    /// The tasks that were claimed in that process and went back to ready. A claim over HTTP or the command line stays with
-    /// its bot until its lease ends.
+    /// The tasks that were claimed in that process and went back to ready, or will once the crash is noticed. A claim over
+    /// HTTP or the command line stays with its bot until its lease ends.
     pub tasks_returned: u64,
 }
 
@@ -41,33 +41,45 @@ impl Crash {
     /// What to do.
     pub(crate) const ADVICE: &'static str = "once seen: hivekeep crash ack";
 
+    /// Whether a process that may write has noticed it. Until then the session has not ended.
+    pub(crate) fn is_noticed(&self) -> bool {
+        self.session.ended_at.is_some()
+    }
+
     /// What has become of the state.
     pub(crate) fn outcome(&self) -> String {
-        let tasks = match self.tasks_returned {
-            0 => "claims stay with their bots until their leases end".to_owned(),
-            1 => "1 task went back to ready".to_owned(),
-            tasks => format!("{tasks} tasks went back to ready"),
+        let tasks = match (self.tasks_returned, self.is_noticed()) {
+            (0, _) => "claims stay with their bots until their leases end".to_owned(),
+            (1, true) => "1 task went back to ready".to_owned(),
+            (tasks, true) => format!("{tasks} tasks went back to ready"),
+            (1, false) => "1 task goes back to ready once that is noticed".to_owned(),
+            (tasks, false) => format!("{tasks} tasks go back to ready once that is noticed"),
         };
         format!("nothing acknowledged is lost; {tasks}")
     }
 }
 
 impl Store {
-    /// The newest crash that nobody has acknowledged, if there is one.
+    /// The newest crash that nobody has acknowledged, if there is one; one that nobody has noticed so far counts. Looking
+    /// changes nothing.
     ///
     /// # Errors
     ///
     /// `Damaged`, `Reopen`, `Io`.
     pub fn crash(&self) -> Result<Option<Crash>> {
-        let crashed = self.sessions()?.into_iter().find_map(|session| match session.state {
-            SessionState::Crashed => Some((session, "process_died")),
-            SessionState::StaleMarker => Some((session, "stale_marker")),
-            _ => None,
-        });
-        let Some((session, reason)) = crashed else { return Ok(None) };
+        let mut crashed = self.sessions()?;
+        crashed.retain(Session::is_crash);
+        crashed.extend(self.unnoticed_crashes()?);
+        let Some(session) = crashed.into_iter().max_by_key(|session| session.id) else { return Ok(None) };
+        let is_stale = session.state == SessionState::StaleMarker;
+        let reason = if is_stale { "stale_marker" } else { "process_died" };
         let view = self.view()?;
         let restore_point = view.latest_point()?.map(|point| point.to_string());
-        let tasks_returned = view.tasks_returned(&session)?;
+        let tasks_returned = match session.ended_at {
+            Some(_) => view.tasks_returned(&session)?,
+            None if is_stale => 0,
+            None => view.queue().count_claimed_in(session.id)?,
+        };
         Ok(Some(Crash { session, reason, restore_point, tasks_returned }))
     }
 }

@@ -170,7 +170,7 @@ impl Store {
             return self.begin_session_put_off();
         }
         self.keep_held();
-        if !self.view()?.has_dead_session(self.path(), self.session())? {
+        if self.view()?.dead_sessions(self.path(), self.session())?.is_empty() {
             return Ok(Vec::new());
         }
         let presence = Presence::open(self.path())?;
@@ -181,6 +181,17 @@ impl Store {
             }
             tx.notice_crashes(&presence).map(Outcome::Commit)
         })
+    }
+
+    /// The crashes that nobody has noticed so far, as they will be noticed; looking changes nothing.
+    pub(crate) fn unnoticed_crashes(&self) -> Result<Vec<Session>> {
+        if self.cannot_see_others() {
+            return Ok(Vec::new());
+        }
+        let view = self.view()?;
+        let dead = view.dead_sessions(self.path(), self.session())?;
+        let state = state_of_the_dead(&view, view.context().stale_mark, self.clock().now())?;
+        Ok(dead.into_iter().map(|session| Session { state, ..session }).filter(Session::is_crash).collect())
     }
 
     /// The sessions, newest first.
@@ -194,12 +205,13 @@ impl Store {
         Ok(sessions)
     }
 
-    /// Acknowledges every crash; gives how many there were.
+    /// Acknowledges every crash, those too that nobody has noticed so far; gives how many there were.
     ///
     /// # Errors
     ///
     /// As [`Store::write`].
     pub fn acknowledge_crashes(&self) -> Result<usize> {
+        self.notice_crashes()?;
         self.write(|tx| tx.acknowledge_crashes())
     }
 
@@ -236,8 +248,7 @@ impl WriteTx<'_> {
     /// Ends sessions whose processes are gone, and returns what was claimed in them.
     fn notice_crashes(&mut self, presence: &Presence) -> Result<Vec<Session>> {
         let now = self.now();
-        let mark = self.row(Table::Meta, MARK)?.map(|bytes| codec::decode::<Mark>(&bytes)).transpose()?;
-        let stale = self.context.stale_mark;
+        let state = state_of_the_dead(self, self.context.stale_mark, now)?;
         let mut crashed = Vec::new();
         for mut session in sessions(self)? {
             if session.state != SessionState::Open {
@@ -250,11 +261,7 @@ impl WriteTx<'_> {
                 continue;
             }
             session.ended_at = Some(now);
-            session.state = match &mark {
-                None => SessionState::Crashed,
-                Some(mark) if stale.is_some_and(|age| mark.at < clock::before(now, age)) => SessionState::StaleMarker,
-                Some(_) => SessionState::Closed,
-            };
+            session.state = state;
             self.put_session(&session)?;
             if session.state == SessionState::Crashed {
                 let returned = self.queue().return_claims_of_session(session.id)?;
@@ -309,14 +316,14 @@ impl WriteTx<'_> {
 }
 
 impl View {
-    /// Whether a session other than `own` is open but not alive.
-    pub(crate) fn has_dead_session(&self, store: &Path, own: Option<SessionId>) -> Result<bool> {
-        let open: Vec<_> = sessions(self)?
+    /// The sessions other than `own` that are open but not alive, oldest first.
+    pub(crate) fn dead_sessions(&self, store: &Path, own: Option<SessionId>) -> Result<Vec<Session>> {
+        let mut open: Vec<_> = sessions(self)?
             .into_iter()
             .filter(|session| session.state == SessionState::Open && Some(session.id) != own)
             .collect();
         if open.is_empty() {
-            return Ok(false);
+            return Ok(open);
         }
         // Looking makes no file, and where there is none nobody lives.
         let presence = Presence::look(store)?;
@@ -324,22 +331,32 @@ impl View {
         // Where this process itself is not to be seen, the file is another than it was, and says nothing of others.
         if own.is_some_and(|own| !is_held(own).unwrap_or(true)) {
             tracing::warn!("the file of sessions was replaced; crashes are noticed again once the store is reopened");
-            return Ok(false);
+            return Ok(Vec::new());
         }
-        for session in open {
-            let lives = presence.as_ref().map_or(Ok(false), |presence| presence.lives(session.id.0));
-            if !lives? {
-                return Ok(true);
-            }
+        if let Some(presence) = presence {
+            let lives = open.iter().map(|session| presence.lives(session.id.0)).collect::<Result<Vec<_>>>()?;
+            let mut lives = lives.into_iter();
+            open.retain(|_| lives.next() == Some(false));
         }
-        Ok(false)
+        Ok(open)
     }
 }
 
 impl Session {
-    fn is_crash(&self) -> bool {
+    /// Whether it crashed and nobody has acknowledged that.
+    pub(crate) fn is_crash(&self) -> bool {
         matches!(self.state, SessionState::Crashed | SessionState::StaleMarker)
     }
+}
+
+/// How a session ended whose process is found dead now: a mark of a clean shutdown that is not too old excuses it.
+fn state_of_the_dead(records: &impl Records, stale: Option<Duration>, now: Timestamp) -> Result<SessionState> {
+    let mark = records.row(Table::Meta, MARK)?.map(|bytes| codec::decode::<Mark>(&bytes)).transpose()?;
+    Ok(match mark {
+        None => SessionState::Crashed,
+        Some(mark) if stale.is_some_and(|age| mark.at < clock::before(now, age)) => SessionState::StaleMarker,
+        Some(_) => SessionState::Closed,
+    })
 }
 
 /// Every session, oldest first.

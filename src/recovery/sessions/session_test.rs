@@ -121,8 +121,39 @@ fn looking_for_the_dead_leaves_no_file_behind() {
     hive.leave_a_dead_session(900);
     let path = hive.folder.path().join("h.redb");
     let store = hive.options().read_only(true).open(&path).unwrap();
-    assert!(store.view().unwrap().has_dead_session(&path, None).unwrap());
+    assert_eq!(store.crash().unwrap().unwrap().session.id, SessionId(900));
     assert!(!hive.folder.path().join("h.redb.sessions").exists());
+}
+
+#[test]
+fn a_crash_is_told_and_acknowledged_before_any_process_has_noticed_it() {
+    let hive = Hive::new();
+    hive.leave_a_dead_session(900);
+    let path = hive.folder.path().join("h.redb");
+    let before = std::fs::read(&path).unwrap();
+    let looks = hive.options().read_only(true).open(&path).unwrap();
+    let crash = looks.crash().unwrap().unwrap();
+    assert_eq!((crash.session.id, crash.reason, crash.tasks_returned), (SessionId(900), "process_died", 1));
+    assert_eq!(crash.outcome(), "nothing acknowledged is lost; 1 task goes back to ready once that is noticed");
+    drop(looks);
+    assert_eq!(std::fs::read(&path).unwrap(), before, "looking wrote");
+    let store = hive.options().session(false).open(&path).unwrap();
+    assert_eq!(store.acknowledge_crashes().unwrap(), 1);
+    assert!(store.crash().unwrap().is_none());
+    assert_eq!(store.view().unwrap().queue().list().next().unwrap().unwrap().state, TaskState::Ready);
+}
+
+#[test]
+fn the_mark_of_a_clean_shutdown_excuses_a_dead_process_before_it_is_noticed_too() {
+    for (wait, expected) in [(10, None), (31, Some(("stale_marker", 0)))] {
+        let hive = Hive::new();
+        hive.leave_a_dead_session(900);
+        let path = hive.folder.path().join("h.redb");
+        hive.options().session(false).open(&path).unwrap().mark_shutdown().unwrap();
+        hive.clock.advance(Duration::from_secs(wait));
+        let crash = hive.options().read_only(true).open(&path).unwrap().crash().unwrap();
+        assert_eq!(crash.map(|crash| (crash.reason, crash.tasks_returned)), expected, "{wait} s");
+    }
 }
 
 #[test]

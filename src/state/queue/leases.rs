@@ -33,6 +33,11 @@ impl<R: Records> Queue<R> {
         self.claims_where(&keys::of_session(session), |holder| holder.session == Some(session))
     }
 
+    /// How many tasks are claimed in that session.
+    pub(crate) fn count_claimed_in(&self, session: SessionId) -> Result<u64> {
+        scan_rows(&self.records, Table::Index, keys::of_session(session).range()).map(|row| row.map(|_| 1)).sum()
+    }
+
     /// How many claims are over that nobody has taken back yet; counts to `limit`.
     #[cfg(feature = "cli")]
     pub(crate) fn overdue(&self, limit: usize) -> Result<usize> {

@@ -196,15 +196,11 @@ pub(super) fn sharing(store: &Store) -> Result<Line> {
 }
 
 /// Whether a process died.
-pub(super) fn sessions(store: &Store, view: &View, sessions: &[Session]) -> Result<Line> {
+pub(super) fn sessions(store: &Store, sessions: &[Session]) -> Result<Line> {
     if let Some(crash) = store.crash()? {
         let (program, alive) = (&crash.session.program, show_time(crash.session.alive_at));
         let what = format!("a process crashed: {program}, last alive {alive}; {}", crash.outcome());
         return Ok(Line::warn("sessions", what, Crash::ADVICE));
-    }
-    if view.has_dead_session(store.path(), store.session())? {
-        let advice = "start it again: whoever opens the store next gives its tasks back";
-        return Ok(Line::warn("sessions", "a process died, and nobody has noticed", advice));
     }
     let open = sessions.iter().filter(|session| session.state == SessionState::Open).count();
     Ok(Line::ok("sessions", format!("{open} alive, none crashed")))

@@ -91,7 +91,7 @@ impl Doctor {
         lines.push(look::readers(&store));
         lines.push(look::clock(&store, &named, &sessions));
         lines.push(look::sharing(&store)?);
-        lines.push(look::sessions(&store, &view, &sessions)?);
+        lines.push(look::sessions(&store, &sessions)?);
         lines.push(look::claims(&view)?);
         lines.push(look::tasks(&view)?);
         lines.push(look::guards(&named));
