@@ -3,7 +3,8 @@
 //! clipboard. So everything that a terminal would obey, or that nobody would see, is shown as an escape.
 
 use std::borrow::Cow;
-use std::fmt::{self, Display, Write};
+use std::fmt::{self, Display, Write as _};
+use std::io;
 
 /// Whether a character is obeyed rather than shown, or shown as nothing: control characters (C0, DEL, C1), separators of
 /// lines, marks of direction, and characters without width.
@@ -73,7 +74,7 @@ struct Escaping<'f, 'g> {
     keeps_lines: bool,
 }
 
-impl Write for Escaping<'_, '_> {
+impl fmt::Write for Escaping<'_, '_> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
         let mut rest = text;
         while let Some(at) = rest.find(|c| is_hidden(c) && !(self.keeps_lines && c == '\n')) {
@@ -87,8 +88,47 @@ impl Write for Escaping<'_, '_> {
     }
 }
 
+/// Writes JSON on, with an escape in the place of what a terminal would obey. JSON itself escapes C0 only; what is hidden
+/// of the rest can stand in its strings alone, where the escape means the same.
+pub(crate) struct EscapedJson<W>(pub(crate) W);
+
+impl<W: io::Write> io::Write for EscapedJson<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.write_all(bytes).map(|()| bytes.len())
+    }
+
+    fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
+        // A piece of JSON is text, and is written whole.
+        match std::str::from_utf8(bytes) {
+            Ok(text) if !is_plain_ascii(bytes) => self.write_text(text),
+            _ => self.0.write_all(bytes),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
+}
+
+impl<W: io::Write> EscapedJson<W> {
+    fn write_text(&mut self, mut rest: &str) -> io::Result<()> {
+        while let Some(at) = rest.find(|c| is_hidden(c) && c != '\n') {
+            let (shown, hidden) = rest.split_at(at);
+            self.0.write_all(shown.as_bytes())?;
+            let mut hidden = hidden.chars();
+            for unit in hidden.next().unwrap_or_default().encode_utf16(&mut [0; 2]) {
+                write!(self.0, "\\u{unit:04x}")?;
+            }
+            rest = hidden.as_str();
+        }
+        self.0.write_all(rest.as_bytes())
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use serde_json::{Value, json};
+
     use super::*;
 
     /// One of each sort, and how it is shown.
@@ -139,5 +179,21 @@ mod tests {
     fn lines_stay_where_a_text_has_its_own() {
         assert_eq!(Lines("a\nb\u{1b}\n").to_string(), "a\nb\\u{1b}\n");
         assert_eq!(OneLine(format_args!("{}{}", "a\n", 1)).to_string(), "a\\n1");
+    }
+
+    #[test]
+    fn json_means_the_same_and_has_nothing_hidden_in_it() {
+        let value = json!({"a\u{202e}": "\u{9b}31m\u{1b}[0m \u{7f}\u{e0041} größe\n", "n": [1.5, null]});
+        for pretty in [false, true] {
+            let mut out = Vec::new();
+            match pretty {
+                true => serde_json::to_writer_pretty(EscapedJson(&mut out), &value).unwrap(),
+                false => serde_json::to_writer(EscapedJson(&mut out), &value).unwrap(),
+            }
+            let text = String::from_utf8(out).unwrap();
+            assert!(!text.contains(|c| is_hidden(c) && c != '\n'), "{text}");
+            assert!(text.contains("größe"), "{text}");
+            assert_eq!(serde_json::from_str::<Value>(&text).unwrap(), value);
+        }
     }
 }

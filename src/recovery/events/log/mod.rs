@@ -28,10 +28,11 @@ use crate::engine::sink::{Sink, SinkState};
 use crate::engine::store::{Options, Store};
 use crate::engine::view::View;
 use crate::engine::write::WriteTx;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{ErrorKind, Result};
 use crate::files::Rights;
 use crate::recovery::events::event::Event;
 use crate::state::page::Page;
+use crate::text::EscapedJson;
 
 /// Events that are written at a time.
 const PAGE: usize = 256;
@@ -323,7 +324,8 @@ fn last_line(end: &End, view: &View, from: u64) -> Result<(Option<u64>, Vec<u8>)
     while let Some(newest) = events.last().map(|event| event.sequence) {
         for event in &events {
             let line = line(event)?;
-            if end.is(&line) {
+            let is_last = end.is(&line) || earlier_line(event, &line)?.is_some_and(|earlier| end.is(&earlier));
+            if is_last {
                 (found, next) = (Some(event.sequence), None);
             } else if next.is_none() {
                 next = Some(line);
@@ -338,10 +340,22 @@ fn after(view: &View, sequence: u64) -> Result<Vec<Event>> {
     view.events().list(Page::oldest(PAGE).after(sequence))
 }
 
+/// The line of an event. What a terminal would obey is an escape in it.
 fn line(event: &Event) -> Result<Vec<u8>> {
-    let mut line = serde_json::to_vec(event).map_err(|error| Error::from(std::io::Error::from(error)))?;
+    let mut line = Vec::new();
+    serde_json::to_writer(EscapedJson(&mut line), event).map_err(std::io::Error::from)?;
     line.push(b'\n');
     Ok(line)
+}
+
+/// The line of an event as earlier versions wrote it; none where that is the same.
+fn earlier_line(event: &Event, line: &[u8]) -> Result<Option<Vec<u8>>> {
+    if !line.windows(2).any(|two| two == b"\\u") {
+        return Ok(None);
+    }
+    let mut earlier = serde_json::to_vec(event).map_err(std::io::Error::from)?;
+    earlier.push(b'\n');
+    Ok(Some(earlier))
 }
 
 #[cfg(test)]

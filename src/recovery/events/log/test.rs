@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::*;
+use crate::error::Error;
 use crate::recovery::events::event::EventKind;
 
 struct Logged {
@@ -206,6 +207,34 @@ fn a_file_that_cannot_be_written_fails_no_call_and_gets_its_lines_later() {
     let options = Store::options().session(false).event_log(logged.folder.path());
     let refused = options.open(logged.folder.path().join("h.redb")).unwrap_err();
     assert_eq!(refused.kind(), ErrorKind::Invalid);
+}
+
+#[test]
+fn what_a_terminal_would_obey_is_an_escape_in_a_line_and_a_line_of_an_earlier_version_is_not_written_again() {
+    let logged = Logged::new();
+    let said = "a\u{202e}b\u{9b}31m\u{e0041}größe";
+    let store = logged.open();
+    append(&store, 0);
+    let event = |store: &Store| {
+        store.write(|tx| tx.events().append(EventKind::BackupFailed, json!({"n": 1, "error": said}))).unwrap();
+    };
+    event(&store);
+    let text = std::fs::read_to_string(logged.log()).unwrap();
+    assert!(text.contains(r"a\u202eb\u009b31m\udb40\udc41größe"), "{text}");
+    assert!(!text.contains(|c| crate::text::is_hidden(c) && c != '\n'), "{text:?}");
+    let line = crate::json::parse(text.lines().last().unwrap().as_bytes()).unwrap();
+    assert_eq!(line["details"]["error"], said);
+    forget_progress(&store, &logged);
+    drop(store);
+    let unescaped =
+        text.replace(r"\u202e", "\u{202e}").replace(r"\u009b", "\u{9b}").replace(r"\udb40\udc41", "\u{e0041}");
+    std::fs::write(logged.log(), unescaped).unwrap();
+    let unlogged = Store::options().session(false).open(logged.folder.path().join("h.redb")).unwrap();
+    forget_progress(&unlogged, &logged);
+    drop(unlogged);
+    let store = logged.open();
+    append(&store, 2);
+    assert_eq!(logged.numbers(), [0, 1, 2]);
 }
 
 #[test]
