@@ -209,3 +209,24 @@ fn compact_asks_before_others_have_to_wait() {
     let sizes = hive.json(&["compact"]);
     assert_eq!(keys(&sizes), ["changed", "bytes_before", "bytes_after"]);
 }
+
+#[test]
+fn options_of_which_one_would_leave_another_without_effect_are_refused() {
+    let hive = Hive::new();
+    hive.ok(&["point", "create"]);
+    let before = fs::read(hive.path()).unwrap();
+    for typed in [
+        &["point", "policy", "--keep-everything", "--keep-last", "3"][..],
+        &["point", "policy", "--keep-everything", "--no-thinning"],
+        &["point", "policy", "--keep-everything", "--keep-tag", "a"],
+        &["restore", "latest", "--dry-run", "--verify"],
+        &["repair", "--dry-run", "--to", "other.redb"],
+        &["serve", "--no-retention", "--keep-last", "3"],
+        &["serve", "--no-retention", "--no-thinning=false"],
+        &["serve", "--insecure-no-token", "--token-file", "token"],
+    ] {
+        let ran = hive.run(typed).with(2);
+        assert!(ran.out.is_empty() && !ran.err.is_empty(), "{ran:?}");
+    }
+    assert_eq!(fs::read(hive.path()).unwrap(), before);
+}

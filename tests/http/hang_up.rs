@@ -53,8 +53,6 @@ fn a_hang_up_that_fails_leaves_the_event_log_as_it_was() {
     let logs_to = |log: &std::path::Path| format!("event-log = {:?}\n", log.to_str().unwrap());
     fs::write(&config, logs_to(&first)).unwrap();
     let service = Service::start(&hive, &["--config", config.to_str().unwrap()]);
-    // A service that answers has installed its signal handlers.
-    assert_eq!(service.get("/livez").body, "ok\n");
     let missing = beside("missing");
     let wrong = format!(
         "{}archive-every = \"1h\"\narchive-must-exist = true\narchive-dir = {:?}\n",
@@ -81,8 +79,6 @@ fn a_service_that_is_told_to_stop_while_it_reads_the_settings_anew_ends_cleanly(
     let config = hive.path().with_file_name("hivekeep.toml");
     fs::write(&config, "keep-count = 50\n").unwrap();
     let service = Service::start(&hive, &["--config", config.to_str().unwrap()]);
-    // A service that answers has installed its signal handlers.
-    assert_eq!(service.get("/livez").body, "ok\n");
     let other = hive.open();
     let (begun, has_begun) = std::sync::mpsc::channel();
     let writes = std::thread::spawn(move || {
@@ -114,4 +110,40 @@ fn a_hang_up_that_comes_while_the_store_is_being_opened_ends_nothing() {
     }
     assert_eq!(service.get("/livez").body, "ok\n");
     assert_eq!(service.stop("-TERM").0, Some(0));
+}
+
+#[test]
+fn a_signal_is_obeyed_from_the_first_line_on() {
+    let hive = Hive::new();
+    let config = hive.path().with_file_name("hivekeep.toml");
+    fs::write(&config, "min-free = 1\n").unwrap();
+    let service = Service::start(&hive, &["--config", config.to_str().unwrap()]);
+    fs::write(&config, "min-free = \"9999999GiB\"\n").unwrap();
+    service.send_at_once(rustix::process::Signal::HUP);
+    service.until("less is free than is asked for now", |service| service.unheld("/readyz").status == 503);
+    assert_eq!(service.stop("-TERM").0, Some(0));
+    let service = Service::start(&hive, &[]);
+    service.send_at_once(rustix::process::Signal::TERM);
+    assert_eq!(service.ended().0, Some(0));
+}
+
+#[test]
+fn a_changed_setting_that_waits_for_the_next_start_is_named_in_the_log() {
+    let hive = Hive::new();
+    let config = hive.path().with_file_name("hivekeep.toml");
+    fs::write(&config, "history = \"1h\"\nstale-after = \"30s\"\n").unwrap();
+    let service = Service::start(&hive, &["--config", config.to_str().unwrap()]);
+    fs::write(
+        &config,
+        "history = \"2h\"\nstale-after = \"30s\"\nreopen-timeout = \"1m\"\nlisten = \"127.0.0.1:9\"\nmin-free = \"9999999GiB\"\n",
+    )
+    .unwrap();
+    service.send("-HUP");
+    service.until("less is free than is asked for now", |service| service.unheld("/readyz").status == 503);
+    let (code, said) = service.stop("-TERM");
+    assert_eq!(code, Some(0), "{said}");
+    let named =
+        |setting: &str| said.lines().any(|line| line.contains("WARN") && line.contains(&format!("\"{setting}\"")));
+    assert_eq!(["history", "reopen-timeout"].map(named), [true, true], "{said}");
+    assert_eq!(["stale-after", "listen", "min-free"].map(named), [false, false, false], "{said}");
 }

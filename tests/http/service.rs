@@ -203,6 +203,13 @@ impl Service {
         self.ended()
     }
 
+    /// Sends a signal without a program that would have to begin first.
+    #[cfg(unix)]
+    pub fn send_at_once(&self, signal: rustix::process::Signal) {
+        let id = i32::try_from(self.child.id()).unwrap();
+        rustix::process::kill_process(rustix::process::Pid::from_raw(id).unwrap(), signal).unwrap();
+    }
+
     /// Sends a signal.
     pub fn send(&self, signal: &str) {
         let id = self.child.id().to_string();

@@ -26,7 +26,7 @@ pub(super) struct Repair {
     #[arg(long, value_name = "FILE")]
     to: Option<PathBuf>,
     /// Show what would be kept and lost, and leave no file
-    #[arg(long)]
+    #[arg(long, conflicts_with = "to")]
     dry_run: bool,
 }
 

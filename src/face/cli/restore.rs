@@ -35,7 +35,7 @@ pub(super) struct Restore {
     #[arg(long)]
     dry_run: bool,
     /// Verify every record and every point first
-    #[arg(long)]
+    #[arg(long, conflicts_with = "dry_run")]
     verify: bool,
     /// Leave tasks finished that have been finished since the point, those too that came after it, and those that were purged,
     /// as long as queue memory says

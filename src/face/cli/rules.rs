@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::Args;
 
-use crate::face::cli::value::{Count, Span, Whole};
+use crate::face::cli::value::{Count, Span, Whole, toml_text, toml_texts};
 use crate::{Policy, TagRule};
 
 /// Hands the list of rules to another macro, so that the service and `point policy` know the same ones.
@@ -48,8 +48,8 @@ macro_rules! rules {
             #[arg(long, value_name = "NAME[=VALUE]", value_delimiter = ',')]
             pub(super) keep_tag: Vec<String>,
             /// Keep every automatic point of the kept age, as many as the count allows
-            #[arg(long)]
-            pub(super) no_thinning: bool,
+            #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "true|false")]
+            pub(super) no_thinning: Option<bool>,
         }
     };
 }
@@ -71,7 +71,11 @@ impl Rules {
             cap: count(self.keep_count, below.cap),
             floor: self.keep_floor.map_or(below.floor, |span| span.0.unwrap_or(Duration::ZERO)),
             burst: count(self.keep_burst, below.burst),
-            thinning: if self.no_thinning { Vec::new() } else { below.thinning },
+            thinning: match self.no_thinning {
+                Some(true) => Vec::new(),
+                Some(false) if below.thinning.is_empty() => Policy::default().thinning,
+                _ => below.thinning,
+            },
             keep_last: whole(self.keep_last, below.keep_last),
             keep_hourly: whole(self.keep_hourly, below.keep_hourly),
             keep_daily: whole(self.keep_daily, below.keep_daily),
@@ -98,24 +102,18 @@ pub(super) fn shown_rules(policy: &Policy) -> String {
     let mut line = |name: &str, value: &dyn std::fmt::Display| {
         let _ = writeln!(text, "keep-{name} = {value}");
     };
-    line("within", &quoted(&Span(policy.keep_within)));
-    line("count", &quoted(&Count(policy.cap)));
-    line("floor", &quoted(&Span(Some(policy.floor))));
-    line("burst", &quoted(&Count(policy.burst)));
+    line("within", &toml_text(Span(policy.keep_within)));
+    line("count", &toml_text(Count(policy.cap)));
+    line("floor", &toml_text(Span(Some(policy.floor))));
+    line("burst", &toml_text(Count(policy.burst)));
     line("last", &policy.keep_last);
     line("hourly", &policy.keep_hourly);
     line("daily", &policy.keep_daily);
     line("weekly", &policy.keep_weekly);
     line("monthly", &policy.keep_monthly);
-    let tags: Vec<_> = policy.keep_tags.iter().map(ToString::to_string).collect();
-    line("tag", &serde_json::Value::from(tags));
+    line("tag", &toml_texts(&policy.keep_tags));
     let _ = writeln!(text, "no-thinning = {}", policy.thinning.is_empty());
     text
-}
-
-/// A JSON text is a TOML text too.
-fn quoted(value: &dyn std::fmt::Display) -> String {
-    serde_json::Value::from(value.to_string()).to_string()
 }
 
 #[cfg(test)]
@@ -130,6 +128,11 @@ mod tests {
         let rules = Rules { keep_weekly: Some(Whole(2)), keep_tag: vec!["env=live".into()], ..Rules::default() };
         let tag = TagRule { name: "env".into(), value: Some("live".into()) };
         assert!(rules.are_given());
-        assert_eq!(rules.over(below.clone()), Policy { keep_weekly: 2, keep_tags: vec![tag], ..below });
+        assert_eq!(rules.over(below.clone()), Policy { keep_weekly: 2, keep_tags: vec![tag], ..below.clone() });
+        let [all, thinned] = [true, false].map(|no| Rules { no_thinning: Some(no), ..Rules::default() });
+        assert!(thinned.are_given(), "what is said to be off is said");
+        let kept = all.over(below.clone());
+        assert!(kept.thinning.is_empty());
+        assert_eq!(thinned.over(kept), below);
     }
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use crate::duration;
+use crate::text::is_hidden;
 use crate::{Error, Result};
 
 /// A length of time, or off.
@@ -91,6 +92,22 @@ impl fmt::Display for Count {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0.map_or("off".to_owned(), |count| count.to_string()))
     }
+}
+
+/// A text as a string of TOML, in which nothing is hidden.
+pub(super) fn toml_text(text: impl fmt::Display) -> String {
+    let escaped = |c: char| match u32::from(c) {
+        _ if matches!(c, '"' | '\\') => format!("\\{c}"),
+        code @ 0x1_0000.. if is_hidden(c) => format!("\\U{code:08X}"),
+        code if is_hidden(c) => format!("\\u{code:04X}"),
+        _ => c.to_string(),
+    };
+    format!("\"{}\"", text.to_string().chars().map(escaped).collect::<String>())
+}
+
+/// Texts as a list of TOML.
+pub(super) fn toml_texts(texts: impl IntoIterator<Item = impl fmt::Display>) -> String {
+    format!("[{}]", texts.into_iter().map(toml_text).collect::<Vec<_>>().join(", "))
 }
 
 #[cfg(test)]

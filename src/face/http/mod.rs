@@ -4,6 +4,7 @@
 //! * [`server`]: connections, from the first to the last; [`places`]: how many, and how many of them may wait;
 //!   [`peer`]: whether the client is still there;
 //!   [`date`]: none while the clock shows no year that can be written
+//! * [`signals`]: what tells the process to stop, or to read its settings anew
 //! * [`app`]: what handlers are given; the one door to the store
 //! * [`access`], [`authority`]: where a request may come from, and how hosts and origins are written
 //! * [`token`], [`body`], [`members`], [`handed`], [`query`]: what a request shows and carries
@@ -35,6 +36,7 @@ mod route;
 mod routes;
 mod server;
 mod shapes;
+mod signals;
 mod state;
 mod token;
 
@@ -42,5 +44,5 @@ pub(in crate::face) use self::access::Access;
 pub(in crate::face) use self::app::{Limits, Live};
 pub(in crate::face) use self::authority::{AllowedHost, Origin};
 pub(in crate::face) use self::listen::{Listener, bind};
-pub(in crate::face) use self::server::{Renew, Served, serve};
+pub(in crate::face) use self::server::{Renew, Served, Service};
 pub(in crate::face) use self::token::Token;

@@ -1,7 +1,6 @@
 //! Connections, from the first to the last: accepted up to a limit, given so long to say what they want, and drained
 //! when the process is told to stop.
 
-use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,6 +22,7 @@ use crate::face::http::listen::Listener;
 use crate::face::http::peer::{Peer, Wire};
 use crate::face::http::places::Places;
 use crate::face::http::routes;
+use crate::face::http::signals::{HangUp, Signals};
 use crate::service::instance::Instance;
 
 /// A request's head may have so many headers.
@@ -47,37 +47,58 @@ pub(in crate::face) struct Served {
 /// Reads the settings anew and gives what requests are held against then. When that fails, all stays as it was.
 pub(in crate::face) type Renew = Arc<dyn Fn(&Instance) -> Result<Live> + Send + Sync>;
 
-/// Serves until the process is told to stop, then lets the requests in progress end.
-///
-/// # Errors
-///
-/// `Io`.
-pub(in crate::face) fn serve(served: Served, listener: Listener) -> Result<()> {
-    listener.socket.set_nonblocking(true)?;
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let done = runtime.block_on(async {
-        let stop = stop_signal()?;
-        let listener = TcpListener::from_std(listener.socket)?;
-        let (tell, stopping) = watch::channel(false);
-        let places = Places::of_this_process();
-        let instance = served.instance.clone();
-        let app = App::new(served.instance, served.live, stopping.clone(), places.clone());
-        let serving = Serving { router: routes::router(app.clone()), app: app.clone(), stopping };
-        let renewing = tokio::spawn(renew_when_told(&app, &served.renew)?);
-        let mut connections = JoinSet::new();
-        tokio::select! {
-            () = accept(&listener, &places, &serving, &mut connections) => {}
-            () = stop => {}
-            () = end(&instance) => {}
-        }
-        drop(listener);
-        let _nobody_left = tell.send(true);
-        drain(connections, renewing).await;
-        Ok(())
-    });
-    // Whatever still waits, such as a client that does not read, is not waited for.
-    runtime.shutdown_timeout(Duration::from_secs(1));
-    done
+/// A service that is about to serve. It notes the signals that tell it to stop, or to read its settings anew, from the
+/// beginning: none that comes meanwhile is lost.
+pub(in crate::face) struct Service {
+    runtime: tokio::runtime::Runtime,
+    signals: Signals,
+}
+
+impl Service {
+    /// Begins to note signals.
+    ///
+    /// # Errors
+    ///
+    /// `Io`.
+    pub(in crate::face) fn new() -> Result<Self> {
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+        let entered = runtime.enter();
+        let signals = Signals::note()?;
+        drop(entered);
+        Ok(Self { runtime, signals })
+    }
+
+    /// Serves until the process is told to stop, then lets the requests in progress end.
+    ///
+    /// # Errors
+    ///
+    /// `Io`.
+    pub(in crate::face) fn serve(self, served: Served, listener: Listener) -> Result<()> {
+        listener.socket.set_nonblocking(true)?;
+        let Self { runtime, signals: Signals { stop, hang_up } } = self;
+        let done = runtime.block_on(async {
+            let listener = TcpListener::from_std(listener.socket)?;
+            let (tell, stopping) = watch::channel(false);
+            let places = Places::of_this_process();
+            let instance = served.instance.clone();
+            let app = App::new(served.instance, served.live, stopping.clone(), places.clone());
+            let serving = Serving { router: routes::router(app.clone()), app: app.clone(), stopping };
+            let renewing = tokio::spawn(renew_when_told(app, served.renew, hang_up));
+            let mut connections = JoinSet::new();
+            tokio::select! {
+                () = accept(&listener, &places, &serving, &mut connections) => {}
+                () = stop.told() => {}
+                () = end(&instance) => {}
+            }
+            drop(listener);
+            let _nobody_left = tell.send(true);
+            drain(connections, renewing).await;
+            Ok(())
+        });
+        // Whatever still waits, such as a client that does not read, is not waited for.
+        runtime.shutdown_timeout(Duration::from_secs(1));
+        done
+    }
 }
 
 /// Ends when the store could not be opened again for too long.
@@ -175,55 +196,21 @@ async fn drain(mut connections: JoinSet<()>, renewing: JoinHandle<()>) {
 
 /// Reads the settings anew each time that SIGHUP comes, from an operator or because the terminal went away, until the
 /// service is to stop.
-#[cfg(unix)]
-fn renew_when_told(app: &App, renew: &Renew) -> io::Result<impl Future<Output = ()> + Send + use<>> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let mut hang_up = signal(SignalKind::hangup())?;
-    let (app, renew) = (app.clone(), renew.clone());
-    Ok(async move {
-        loop {
-            tokio::select! {
-                biased;
-                () = app.stops() => return,
-                Some(()) = hang_up.recv() => {}
-                else => return,
-            }
-            let (instance, renew) = (app.instance().clone(), renew.clone());
-            match app.beside(move || renew(&instance)).await {
-                Ok(Ok(live)) => {
-                    app.renew(live);
-                    tracing::info!("the settings were read anew");
-                }
-                Ok(Err(error)) => tracing::error!(%error, "the settings could not be read anew; all goes on as before"),
-                Err(_) => tracing::error!("reading the settings anew panicked"),
-            }
-        }
-    })
-}
-
-/// Nothing tells the process there.
-#[cfg(not(unix))]
-fn renew_when_told(_: &App, _: &Renew) -> io::Result<impl Future<Output = ()> + Send + use<>> {
-    Ok(std::future::ready(()))
-}
-
-/// Ends when the process is to stop: by Ctrl-C, or, where there is such a thing, SIGTERM.
-#[cfg(unix)]
-fn stop_signal() -> io::Result<impl Future<Output = ()> + Send> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
-    Ok(async move {
+async fn renew_when_told(app: App, renew: Renew, mut hang_up: HangUp) {
+    loop {
         tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
+            biased;
+            () = app.stops() => return,
+            () = hang_up.told() => {}
         }
-    })
-}
-
-/// Ends when the process is to stop: by Ctrl-C.
-#[cfg(not(unix))]
-fn stop_signal() -> io::Result<impl Future<Output = ()> + Send> {
-    Ok(async {
-        let _ = tokio::signal::ctrl_c().await;
-    })
+        let (instance, renew) = (app.instance().clone(), renew.clone());
+        match app.beside(move || renew(&instance)).await {
+            Ok(Ok(live)) => {
+                app.renew(live);
+                tracing::info!("the settings were read anew");
+            }
+            Ok(Err(error)) => tracing::error!(%error, "the settings could not be read anew; all goes on as before"),
+            Err(_) => tracing::error!("reading the settings anew panicked"),
+        }
+    }
 }

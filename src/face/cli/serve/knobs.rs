@@ -32,7 +32,7 @@ macro_rules! knobs {
             pub(super) store: Option<PathBuf>,
             $($(#[doc = $rule_about])* #[arg(long, env = $rule_name, value_name = $rule_shown)] pub(super) $rule: Option<$rule_type>,)*
             $($(#[doc = $about])* #[arg(long, env = $name, value_name = $shown)] pub(super) $value: Option<$type>,)*
-            $($(#[doc = $switch_about])* #[arg(long, env = $switch_name, value_parser = FalseyValueParser::new())] pub(super) $switch: bool,)*
+            $($(#[doc = $switch_about])* #[arg(long, env = $switch_name, value_parser = FalseyValueParser::new(), num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "true|false")] pub(super) $switch: Option<bool>,)*
             /// Keep points with this tag; may be given several times
             #[arg(long, env = "HIVEKEEP_KEEP_TAG", value_name = "NAME[=VALUE]", value_delimiter = ',')]
             pub(super) keep_tag: Vec<String>,
@@ -40,24 +40,34 @@ macro_rules! knobs {
             #[arg(long, env = "HIVEKEEP_ARCHIVE_RECIPIENT", value_name = "RECIPIENT", value_delimiter = ',')]
             pub(super) archive_recipient: Vec<String>,
             /// Keep every automatic point of the kept age, as many as the count allows
-            #[arg(long, env = "HIVEKEEP_NO_THINNING", value_parser = FalseyValueParser::new())]
-            pub(super) no_thinning: bool,
+            #[arg(long, env = "HIVEKEEP_NO_THINNING", value_parser = FalseyValueParser::new(), num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "true|false")]
+            pub(super) no_thinning: Option<bool>,
             $($(#[doc = $list_about])* #[arg(long, env = $list_name, value_name = $list_shown, value_delimiter = ',')] pub(super) $list: Vec<$item>,)*
         }
 
         impl Knobs {
-            /// These where they are set, else those.
-            pub(super) fn over(self, below: Self) -> Self {
+            /// These where they are set, else those. Retention is set here or there, with all that belongs to it.
+            pub(super) fn over(self, mut below: Self) -> Self {
+                if self.no_retention == Some(true) {
+                    below.forget_rules();
+                } else if self.rules().are_given() {
+                    below.no_retention = None;
+                }
                 Self {
                     store: self.store.or(below.store),
                     $($rule: self.$rule.or(below.$rule),)*
                     $($value: self.$value.or(below.$value),)*
-                    $($switch: self.$switch || below.$switch,)*
+                    $($switch: self.$switch.or(below.$switch),)*
                     keep_tag: either(self.keep_tag, below.keep_tag),
                     archive_recipient: either(self.archive_recipient, below.archive_recipient),
-                    no_thinning: self.no_thinning || below.no_thinning,
+                    no_thinning: self.no_thinning.or(below.no_thinning),
                     $($list: if self.$list.is_empty() { below.$list } else { self.$list },)*
                 }
+            }
+
+            fn forget_rules(&mut self) {
+                $(self.$rule = None;)*
+                (self.keep_tag, self.no_thinning) = (Vec::new(), None);
             }
 
             /// The rules of retention among them.
@@ -138,7 +148,26 @@ impl Knobs {
         let shown = path.display();
         let text = files::read_text(path, files::SETTINGS_MAX)?;
         let wrong = |source: toml::de::Error| Error::invalid(format!("{shown}: {}", source.to_string().trim_end()));
-        toml::from_str(&text).map_err(wrong)
+        let knobs: Self = toml::from_str(&text).map_err(wrong)?;
+        knobs.refuse_contradiction().map_err(|error| error.context(shown))?;
+        Ok(knobs)
+    }
+
+    /// Refuses options of which one would leave another without effect.
+    ///
+    /// # Errors
+    ///
+    /// `Invalid`, with their names.
+    pub(super) fn refuse_contradiction(&self) -> Result<()> {
+        if self.no_retention == Some(true) && self.rules().are_given() {
+            return Err(Error::invalid(
+                "no-retention forgets nothing, and a keep rule says what is forgotten; leave one out",
+            ));
+        }
+        if self.insecure_no_token == Some(true) && self.token_file.is_some() {
+            return Err(Error::invalid("insecure-no-token asks for no token, and token-file names one; leave one out"));
+        }
+        Ok(())
     }
 }
 
@@ -166,8 +195,29 @@ mod tests {
         let typed = Knobs { listen: Some("127.0.0.1:2".into()), ..Knobs::default() };
         let both = typed.over(file);
         assert_eq!(both.listen.as_deref(), Some("127.0.0.1:2"));
-        assert_eq!((both.keep_count, both.no_thinning), (Some(Count(Some(5))), true));
+        assert_eq!((both.keep_count, both.no_thinning), (Some(Count(Some(5))), Some(true)));
         assert_eq!(both.keep_tag, ["a=b"]);
+    }
+
+    #[test]
+    fn what_is_switched_off_goes_before_what_is_switched_on_in_the_file() {
+        let file = read("no-retention = true\narchive-must-exist = true").unwrap();
+        let off = Knobs { no_retention: Some(false), archive_must_exist: Some(false), ..Knobs::default() };
+        let both = off.over(file.clone());
+        assert_eq!((both.no_retention, both.archive_must_exist), (Some(false), Some(false)));
+        let rule = Knobs { keep_last: Some(Whole(3)), ..Knobs::default() };
+        assert_eq!(rule.clone().over(file.clone()).no_retention, None, "a rule that is typed forgets");
+        assert_eq!(file.over(rule).keep_last, None);
+    }
+
+    #[test]
+    fn options_that_leave_one_another_without_effect_are_refused_by_name() {
+        let error = read("no-retention = true\nkeep-last = 3").unwrap_err().to_string();
+        assert!(error.contains("hivekeep.toml") && error.contains("no-retention"), "{error}");
+        assert!(read("no-retention = true\nno-thinning = false").is_err());
+        let error = read("insecure-no-token = true\ntoken-file = \"t\"").unwrap_err().to_string();
+        assert!(error.contains("insecure-no-token") && error.contains("token-file"), "{error}");
+        assert!(read("no-retention = false\nkeep-last = 3\ntoken-file = \"t\"").is_ok());
     }
 
     #[test]

@@ -1,12 +1,10 @@
 //! `serve`: the service, from opening the store to closing it.
 //!
-//! * [`hang_up`]: a terminal that goes away
 //! * [`knobs`]: what can be set, by flag, environment or file
 //! * [`settings`]: what follows from that, with everything filled in
 //! * [`value`]: how sizes are written
 //! * here: the run, and what it says as it begins
 
-mod hang_up;
 mod knobs;
 mod settings;
 mod value;
@@ -36,7 +34,7 @@ use crate::{Error, ErrorKind, Result, Session, SessionState, Store};
 /// option is written without its dashes, with a time in seconds when it has no unit: backup-interval = "10m", store =
 /// "fleet.redb", keep-count = 50. With --json the address is printed on standard output as JSON. SIGHUP, which a terminal
 /// also sends that goes away, ends nothing: it has the file of --config and the token read anew. All but store, listen, history,
-/// stale-after and reopen-timeout then hold at once.
+/// stale-after and reopen-timeout then hold at once; the log names those of them that were changed.
 ///
 /// The store keeps the policy of retention. When one of its rules is set here, those that are set and the defaults of the
 /// others become the store's policy; when none is, the store's own holds: see hivekeep point policy.
@@ -63,19 +61,14 @@ pub(super) struct Serve {
 
 impl Serve {
     pub(super) fn run(self, context: &mut Context) -> Result<Exit> {
-        let source = Source { knobs: self.knobs, config: self.config };
-        let mut settings = source.read()?;
-        match &settings.store {
-            _ if context.is_named => settings.store = Some(context.path.clone()),
-            Some(store) => context.path.clone_from(store),
-            None => {}
-        }
+        self.knobs.refuse_contradiction()?;
+        let store = context.is_named.then(|| context.path.clone());
+        let source = Source { knobs: self.knobs, config: self.config, store };
         if self.print_config {
-            context.out.text(&settings)?;
+            context.out.file(source.read()?)?;
             return Ok(Exit::Done);
         }
-        hang_up::ends_nothing()?;
-        run(source, &settings, context)
+        run(source, context)
     }
 }
 
@@ -104,18 +97,24 @@ fn refuse_too_few_files() -> Result<()> {
 struct Source {
     knobs: Knobs,
     config: Option<PathBuf>,
+    /// Where the store is, when an option or the environment says so.
+    store: Option<PathBuf>,
 }
 
 impl Source {
     fn read(&self) -> Result<Settings> {
         let file = self.config.as_deref().map(Knobs::read).transpose()?;
-        Ok(Settings::from(self.knobs.clone().over(file.unwrap_or_default())))
+        let typed = Knobs { store: self.store.clone(), ..self.knobs.clone() };
+        Ok(Settings::from(typed.over(file.unwrap_or_default())))
     }
 
-    /// Reads the settings anew for a service that others reach or not.
-    fn renew(&self, instance: &Instance, is_public: bool) -> Result<Live> {
+    /// Reads the settings anew for a service that others reach or not, and that was started with `first`.
+    fn renew(&self, instance: &Instance, first: &Settings, is_public: bool) -> Result<Live> {
         let settings = self.read()?;
         let live = settings.live()?;
+        for setting in first.that_wait_for_a_start(&settings) {
+            tracing::warn!(setting, "this setting was changed, and holds from the next start of the service on");
+        }
         if is_public && live.token.is_none() && !settings.insecure_no_token {
             return Err(Error::invalid("without a token everybody who reaches the address could change the store"));
         }
@@ -124,8 +123,14 @@ impl Source {
     }
 }
 
-fn run(source: Source, settings: &Settings, context: &mut Context) -> Result<Exit> {
+fn run(source: Source, context: &mut Context) -> Result<Exit> {
     refuse_too_few_files()?;
+    // From here on no signal ends the process by itself, nor is one lost.
+    let service = http::Service::new()?;
+    let settings = source.read()?;
+    if let Some(store) = &settings.store {
+        context.path.clone_from(store);
+    }
     let live = settings.live()?;
     let token = &live.token;
     let listener = http::bind(&settings.listen, token.is_some() || settings.insecure_no_token)?;
@@ -137,8 +142,8 @@ fn run(source: Source, settings: &Settings, context: &mut Context) -> Result<Exi
     greet(context, &instance, &listener, is_new)?;
     let steward = instance.steward().clone();
     let is_public = listener.is_public;
-    let renew: Renew = Arc::new(move |instance| source.renew(instance, is_public));
-    http::serve(Served { instance: instance.clone(), live, renew }, listener)?;
+    let renew: Renew = Arc::new(move |instance| source.renew(instance, &settings, is_public));
+    service.serve(Served { instance: instance.clone(), live, renew }, listener)?;
     if let Some(why) = steward.end() {
         let message =
             format!("{why}; nothing that was acknowledged is lost: mend that, or run hivekeep check, and start again");

@@ -11,7 +11,7 @@ use crate::face::cli::input;
 use crate::face::cli::rules::{Rules, shown_rules};
 use crate::face::cli::serve::knobs::Knobs;
 use crate::face::cli::serve::value::Size;
-use crate::face::cli::value::Span;
+use crate::face::cli::value::{Span, toml_text, toml_texts};
 use crate::face::http::{Access, Limits, Live, Token};
 use crate::files;
 use crate::service::free_space::MIN_FREE;
@@ -36,7 +36,7 @@ pub(super) struct Settings {
     archive_recipient: Vec<String>,
     archive_passphrase_file: Option<PathBuf>,
     rules: Rules,
-    no_retention: bool,
+    no_retention: Option<bool>,
     purge_finished: Span,
     priority_aging: Span,
     history: Span,
@@ -63,7 +63,7 @@ impl From<Knobs> for Settings {
             backup_interval: knobs.backup_interval.unwrap_or(span(10 * 60)),
             archive_every: knobs.archive_every.unwrap_or(span(10 * 60)),
             archive_dir: knobs.archive_dir,
-            archive_must_exist: knobs.archive_must_exist,
+            archive_must_exist: knobs.archive_must_exist.unwrap_or_default(),
             archive_recipient: knobs.archive_recipient,
             archive_passphrase_file: knobs.archive_passphrase_file,
             no_retention: knobs.no_retention,
@@ -72,7 +72,7 @@ impl From<Knobs> for Settings {
             history: knobs.history.unwrap_or(Span(None)),
             event_log: knobs.event_log,
             token_file: knobs.token_file,
-            insecure_no_token: knobs.insecure_no_token,
+            insecure_no_token: knobs.insecure_no_token.unwrap_or_default(),
             access: Access { hosts: knobs.allow_host, origins: knobs.allow_origin },
             max_body: knobs.max_body.unwrap_or(Size(64 << 20)),
             min_free: knobs.min_free.unwrap_or(Size(MIN_FREE)),
@@ -86,6 +86,18 @@ impl From<Knobs> for Settings {
 }
 
 impl Settings {
+    /// Which of the settings that hold until the service is started again are others than these.
+    pub(super) fn that_wait_for_a_start(&self, new: &Self) -> impl Iterator<Item = &'static str> {
+        let differ = [
+            ("store", self.store != new.store),
+            ("listen", self.listen != new.listen),
+            ("history", self.history != new.history),
+            ("stale-after", self.stale_after != new.stale_after),
+            ("reopen-timeout", self.reopen_timeout != new.reopen_timeout),
+        ];
+        differ.into_iter().filter_map(|(name, differs)| differs.then_some(name))
+    }
+
     /// How the instance runs.
     ///
     /// # Errors
@@ -133,10 +145,10 @@ impl Settings {
 
     /// What is set of retention, over the usual rules; none while nothing is, so that the store's own policy holds.
     fn policy(&self) -> Option<Option<Policy>> {
-        match (self.no_retention, self.rules.are_given()) {
-            (true, _) => Some(None),
-            (false, true) => Some(Some(self.rules.over(Policy::default()))),
-            (false, false) => None,
+        match self.no_retention {
+            Some(true) => Some(None),
+            None if !self.rules.are_given() => None,
+            _ => Some(Some(self.rules.over(Policy::default()))),
         }
     }
 
@@ -175,10 +187,7 @@ impl Settings {
 /// As a file that sets the same.
 impl fmt::Display for Settings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // A JSON text is a TOML text too.
-        let text = |value: &dyn fmt::Display| serde_json::Value::from(value.to_string()).to_string();
-        let texts = |texts: Vec<String>| serde_json::Value::from(texts);
-        let path = |path: &PathBuf| serde_json::Value::from(path.to_string_lossy()).to_string();
+        let text = |value: &dyn fmt::Display| toml_text(value);
         writeln!(f, "listen = {}", text(&self.listen))?;
         writeln!(f, "backup-interval = {}", text(&self.backup_interval))?;
         writeln!(f, "archive-every = {}", text(&self.archive_every))?;
@@ -187,10 +196,10 @@ impl fmt::Display for Settings {
             Some(None) => writeln!(f, "no-retention = true")?,
             None => writeln!(f, "# the rules of retention are those of the store; see hivekeep point policy")?,
         }
-        writeln!(f, "allow-host = {}", texts(self.access.hosts.iter().map(ToString::to_string).collect()))?;
-        writeln!(f, "allow-origin = {}", texts(self.access.origins.iter().map(ToString::to_string).collect()))?;
+        writeln!(f, "allow-host = {}", toml_texts(&self.access.hosts))?;
+        writeln!(f, "allow-origin = {}", toml_texts(&self.access.origins))?;
         writeln!(f, "archive-must-exist = {}", self.archive_must_exist)?;
-        writeln!(f, "archive-recipient = {}", texts(self.archive_recipient.clone()))?;
+        writeln!(f, "archive-recipient = {}", toml_texts(&self.archive_recipient))?;
         writeln!(f, "purge-finished = {}", text(&self.purge_finished))?;
         writeln!(f, "priority-aging = {}", text(&self.priority_aging))?;
         writeln!(f, "history = {}", text(&self.history))?;
@@ -208,7 +217,7 @@ impl fmt::Display for Settings {
             ("token-file", &self.token_file),
         ] {
             match value {
-                Some(value) => writeln!(f, "{name} = {}", path(value))?,
+                Some(path) => writeln!(f, "{name} = {}", toml_text(path.display()))?,
                 None => writeln!(f, "# {name} is not set")?,
             }
         }
@@ -232,17 +241,23 @@ mod tests {
     fn what_is_printed_is_a_file_that_sets_the_same() {
         let knobs = Knobs {
             failure_url: Some("http://localhost:9/hooks".parse().unwrap()),
-            on_failure: Some("logger \"hive\\keep\"".into()),
+            on_failure: Some("logger \"hive\\keep\" \u{1b}\u{7f}\u{9b}31m\u{202e}\u{e0041}\n\tgröße".into()),
             keep_tag: vec!["a=b".into(), "c".into()],
             allow_host: vec!["fleet.example".parse().unwrap(), "[fd00::7]:8001".parse().unwrap()],
             allow_origin: vec!["https://fleet.example".parse().unwrap()],
             event_log: Some("/var/log/events.jsonl".into()),
-            no_thinning: true,
+            no_thinning: Some(true),
             ..Knobs::default()
         };
+        let on_failure = knobs.on_failure.clone();
         let printed = Settings::from(knobs).to_string();
         let again: Knobs = toml::from_str(&printed).unwrap();
+        assert_eq!(again.on_failure, on_failure);
         assert_eq!(Settings::from(again).to_string(), printed);
+        assert!(
+            !printed.contains(|c| c != '\n' && crate::text::is_hidden(c)),
+            "what is printed would be escaped again"
+        );
     }
 
     #[test]
@@ -250,7 +265,20 @@ mod tests {
         assert_eq!(Settings::from(Knobs::default()).policy(), None);
         let knobs = Knobs { keep_count: Some(Count(Some(5))), ..Knobs::default() };
         let five = Policy { cap: Some(5), ..Policy::default() };
-        assert_eq!(Settings::from(knobs.clone()).policy(), Some(Some(five)));
-        assert_eq!(Settings::from(Knobs { no_retention: true, ..knobs }).policy(), Some(None));
+        assert_eq!(Settings::from(knobs).policy(), Some(Some(five)));
+        let retention = |no| Settings::from(Knobs { no_retention: Some(no), ..Knobs::default() }).policy();
+        assert_eq!((retention(true), retention(false)), (Some(None), Some(Some(Policy::default()))));
+        let thinned = Knobs { no_thinning: Some(false), ..Knobs::default() };
+        assert_eq!(Settings::from(thinned).policy(), Some(Some(Policy::default())));
+    }
+
+    #[test]
+    fn settings_that_hold_from_the_next_start_on_are_told_from_those_that_hold_at_once() {
+        let settings = |text: &str| Settings::from(toml::from_str::<Knobs>(text).unwrap());
+        let changed = |text: &str| settings("").that_wait_for_a_start(&settings(text)).collect::<Vec<_>>();
+        assert_eq!(changed("store = \"b\"\nlisten = \"127.0.0.1:9\"\nmax-body = 1"), ["store", "listen"]);
+        let times = "history = \"1h\"\nstale-after = \"1h\"\nreopen-timeout = \"1h\"\nbackup-interval = \"1h\"";
+        assert_eq!(changed(times), ["history", "stale-after", "reopen-timeout"]);
+        assert!(changed("listen = \"127.0.0.1:8001\"").is_empty(), "that is the usual one");
     }
 }
