@@ -48,6 +48,16 @@ pub(crate) fn is_plain_ascii(bytes: &[u8]) -> bool {
     bytes.iter().all(|byte| (b' '..=b'~').contains(byte))
 }
 
+/// `1 bot`, `2 bots`.
+pub(crate) fn counted(count: u64, noun: &str) -> String {
+    counted_as(count, noun, &format!("{noun}s"))
+}
+
+/// `1 stays`, `2 stay`.
+pub(crate) fn counted_as(count: u64, one: &str, many: &str) -> String {
+    format!("{count} {}", if count == 1 { one } else { many })
+}
+
 /// Shows something in one line, as [`printable`] does.
 pub(crate) struct OneLine<T>(pub(crate) T);
 
@@ -195,5 +205,14 @@ mod tests {
             assert!(text.contains("größe"), "{text}");
             assert_eq!(serde_json::from_str::<Value>(&text).unwrap(), value);
         }
+    }
+
+    #[test]
+    fn one_is_no_plural() {
+        assert_eq!((counted(1, "bot").as_str(), counted(0, "task").as_str()), ("1 bot", "0 tasks"));
+        assert_eq!(
+            (counted_as(1, "stays", "stay").as_str(), counted_as(2, "stays", "stay").as_str()),
+            ("1 stays", "2 stay")
+        );
     }
 }

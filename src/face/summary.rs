@@ -9,6 +9,7 @@ use serde::Serialize;
 use crate::engine::records::{KeyRange, Records};
 use crate::engine::schema::{CollectionId, Table};
 use crate::recovery::points::point::names;
+pub(crate) use crate::text::counted;
 use crate::{Crash, LastArchive, LastDrill, Point, Result, Stats, Store, TaskCounts, View};
 
 /// Rows read at a time.
@@ -149,11 +150,6 @@ pub(crate) fn live_weight(view: &View, summary: &Summary) -> Result<Weight> {
         .fold(Weight::default(), |sum, stats| Weight { rows: sum.rows + stats.count, bytes: sum.bytes + stats.bytes }))
 }
 
-/// `1 bot`, `2 bots`.
-pub(crate) fn counted(count: u64, what: &str) -> String {
-    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
-}
-
 /// A number of bytes in the unit in which people read it.
 pub(crate) fn show_bytes(bytes: u64) -> String {
     let units = [(1_000_000_000, "GB"), (1_000_000, "MB"), (1_000, "kB")];
@@ -174,11 +170,5 @@ mod tests {
         {
             assert_eq!(show_bytes(bytes), text);
         }
-    }
-
-    #[test]
-    fn one_is_no_plural() {
-        assert_eq!(counted(1, "bot"), "1 bot");
-        assert_eq!(counted(0, "task"), "0 tasks");
     }
 }

@@ -10,6 +10,7 @@ use crate::error::Result;
 use crate::recovery::events::event::EventKind;
 use crate::recovery::sessions::session::{Session, SessionState};
 use crate::state::page::Page;
+use crate::text::counted;
 
 /// Events read at a time.
 const PAGE: usize = 256;
@@ -50,8 +51,7 @@ impl Crash {
     pub(crate) fn outcome(&self) -> String {
         let tasks = match (self.tasks_returned, self.is_noticed()) {
             (0, _) => "claims stay with their bots until their leases end".to_owned(),
-            (1, true) => "1 task went back to ready".to_owned(),
-            (tasks, true) => format!("{tasks} tasks went back to ready"),
+            (tasks, true) => format!("{} went back to ready", counted(tasks, "task")),
             (1, false) => "1 task goes back to ready once that is noticed".to_owned(),
             (tasks, false) => format!("{tasks} tasks go back to ready once that is noticed"),
         };

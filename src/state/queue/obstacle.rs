@@ -9,6 +9,7 @@ use serde::Serialize;
 use crate::clock::show_time;
 use crate::state::ids::{BotId, TaskId};
 use crate::state::queue::task::{Task, TaskState};
+use crate::text::counted;
 
 /// So many bots, and so many tasks that are waited for, are named; the others are counted.
 pub(super) const NAMED: usize = 10;
@@ -202,7 +203,7 @@ impl fmt::Display for Obstacle {
                     (Some(state), ..) => write!(f, "{state})"),
                 }
             }
-            Self::DependsOnMore { tasks } => write!(f, "waits for {tasks} more tasks"),
+            Self::DependsOnMore { tasks } => write!(f, "waits for {}", counted(*tasks, "more task")),
             Self::Scheduled { until } => write!(f, "scheduled until {}", show_time(*until)),
             Self::Assigned { bot } => write!(f, "assigned to {bot}"),
             Self::NotRegistered { bot } => write!(f, "assigned to {bot}, which is not registered"),
@@ -224,7 +225,8 @@ impl fmt::Display for Obstacle {
                 write!(f, "{bot} takes no tasks; raise its max_concurrent from 0")
             }
             Self::HandsFull { bot, held, most } => {
-                write!(f, "{bot} holds {held} of at most {most} tasks; finish one, or raise max_concurrent")
+                let most = counted(*most, "task");
+                write!(f, "{bot} holds {held} of at most {most}; finish one, or raise max_concurrent")
             }
             Self::Behind { tasks } if *tasks >= AHEAD as u64 => write!(f, "behind {tasks} or more that go first"),
             Self::Behind { tasks: 1 } => write!(f, "behind 1 task that goes first"),
