@@ -30,6 +30,8 @@ const AGAIN_AFTER: Duration = Duration::from_secs(60);
 const AS_GOOD_AS_NOW: Duration = Duration::from_secs(5);
 /// One is begun so much before it is due, and as much as the last one took, so that it is there when it is due.
 const AHEAD: Duration = Duration::from_secs(10);
+/// So many archives may be of one second.
+const NUMBERED: u32 = 1000;
 
 /// How automatic archives are made.
 #[derive(Clone, Debug)]
@@ -146,8 +148,8 @@ impl Store {
         let folder = schedule.folder(self)?;
         files::remove_unfinished(&folder, |name| name.starts_with("state-"));
         let at = as_stored(self.clock().now());
-        let file = folder.join(name_of(at, schedule.sealed.encrypts()));
-        let report = self.export(&file, &schedule.sealed.clone().at(&moment.point).automatic(), &|_, _| ())?;
+        let file = free_name(&folder, at, schedule.sealed.encrypts())?;
+        let report = self.export(&file, &schedule.sealed.clone().at(&moment.point).automatic())?;
         let mut made = LastArchive {
             file: file.to_string_lossy().into_owned(),
             at,
@@ -217,6 +219,16 @@ impl View {
     }
 }
 
+/// A name that nothing in the folder has. While a clock stands still, or after it went back, several archives can be of
+/// one second.
+fn free_name(folder: &Path, at: Timestamp, encrypted: bool) -> Result<PathBuf> {
+    let mut names = (1..=NUMBERED).map(|number| folder.join(name_of(at, number, encrypted)));
+    names.find(|name| fs::symlink_metadata(name).is_err()).ok_or_else(|| {
+        let message = "every name for an archive of this second is taken; see that the clock goes on";
+        Error::conflict(format!("{message}: folder={}", folder.display()))
+    })
+}
+
 impl ArchiveSchedule {
     /// When the next one has to be begun, so that it is there before the state in the last one is too old.
     fn next(&self, state_at: Timestamp, took: Duration) -> Timestamp {
@@ -230,7 +242,7 @@ fn read_back(file: &Path, sha256: &str, sealed: &ExportOptions) -> Result<bool> 
     if let Some(keys) = sealed.keys() {
         // It was made of this store a moment ago, so it may be as long as that, with values of an earlier version.
         let any_length = ImportOptions::new().max_value_bytes(u64::MAX).max_bytes(u64::MAX);
-        Store::verify_archive(file, &ImportOptions { keys, ..any_length }, &|_, _| ())?;
+        Store::verify_archive(file, &ImportOptions { keys, ..any_length })?;
         return Ok(true);
     }
     if sha256_of(file)? == sha256 {
@@ -310,6 +322,23 @@ mod tests {
     }
 
     #[test]
+    fn two_in_one_second_have_two_names_and_both_are_kept_or_removed_by_the_policy() {
+        let hive = Hive::new();
+        let schedule = ArchiveSchedule { every: Duration::ZERO, ..hive.schedule() };
+        for number in 1..=3 {
+            hive.change(number);
+            hive.store.auto_archive(&schedule).unwrap().unwrap();
+        }
+        let first = "state-2026-01-02-03-04-05";
+        let named = |suffix: &str| format!("{first}{suffix}.tar.gz");
+        assert_eq!(hive.names(), [named("-2"), named("-3"), named("")]);
+        hive.change(4);
+        let keep = ArchivePolicy { newest: 2, hourly: 0, daily: 0 };
+        hive.store.auto_archive(&ArchiveSchedule { keep, ..schedule }).unwrap().unwrap();
+        assert_eq!(hive.names(), [named("-3"), named("-4")], "the oldest go first");
+    }
+
+    #[test]
     fn a_store_in_which_nothing_changes_is_not_written_to() {
         let hive = Hive::new();
         hive.change(1);
@@ -329,7 +358,7 @@ mod tests {
         hive.change(2);
         let made = hive.store.auto_archive(&hive.schedule()).unwrap().unwrap();
         let copy = hive.folder.path().join("copy.redb");
-        Store::import_new(&made.file, &copy, &ImportOptions::new(), &|_, _| ()).unwrap();
+        Store::import_new(&made.file, &copy, &ImportOptions::new()).unwrap();
         assert_eq!(Store::open(&copy).unwrap().view().unwrap().config().get("limit").unwrap(), Some(json!(2)));
         assert_eq!(made.state_at, hive.clock.now());
         let outside = || hive.store.outside().unwrap().unwrap();
@@ -399,7 +428,7 @@ mod tests {
         assert_eq!((made.encrypted, made.verified, made.opened), (true, true, false));
         assert_eq!(hive.names(), ["state-2026-01-02-03-04-05.tar.gz.age"]);
         let with_key = ImportOptions::new().identities(SECRET).unwrap();
-        assert_eq!(Store::verify_archive(&made.file, &with_key, &|_, _| ()).unwrap().records(), 1);
+        assert_eq!(Store::verify_archive(&made.file, &with_key).unwrap().records(), 1);
         let mut bytes = fs::read(&made.file).unwrap();
         let middle = bytes.len() / 2;
         bytes[middle] ^= 1;
@@ -432,9 +461,7 @@ mod tests {
         };
         put("damaged", b"{");
         assert!(hive.store.auto_archive(&hive.schedule()).is_err(), "it cannot be exported");
-        assert!(
-            hive.store.export(hive.schedule().folder.join("mine.tar.gz"), &ExportOptions::new(), &|_, _| ()).is_err()
-        );
+        assert!(hive.store.export(hive.schedule().folder.join("mine.tar.gz"), &ExportOptions::new()).is_err());
         assert_eq!(hive.names().len(), 1, "{:?}", hive.names());
         put("long", &[b"\"".to_vec(), vec![b'x'; 2 << 20], b"\"".to_vec()].concat());
         let error = hive.store.auto_archive(&hive.schedule()).unwrap_err();

@@ -10,6 +10,8 @@ const PREFIX: &str = "state-";
 const SUFFIX: &str = ".tar.gz";
 const ENCRYPTED: &str = ".age";
 const TIME: &str = "%Y-%m-%d-%H-%M-%S";
+/// The length of a time of that form.
+const TIME_LEN: usize = "2026-01-02-03-04-05".len();
 
 /// How many automatic archives are kept: the newest, then the newest of an hour, then the newest of a day.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,11 +44,11 @@ impl ArchivePolicy {
     /// assert_eq!(policy.judge(&names, None), ["state-2026-01-02-03-04-05.tar.gz"]);
     /// ```
     pub fn judge<'n>(&self, names: &[&'n str], sound: Option<&str>) -> Vec<&'n str> {
-        let mut archives: Vec<_> = names.iter().filter_map(|name| Some((time_of(name)?, *name))).collect();
+        let mut archives: Vec<_> = names.iter().filter_map(|name| Some((moment_of(name)?, *name))).collect();
         archives.sort_unstable_by(|a, b| b.cmp(a));
         let (mut hours, mut days) = (BTreeSet::new(), BTreeSet::new());
         let mut gone = Vec::new();
-        for (at, (time, name)) in archives.into_iter().enumerate() {
+        for (at, ((time, _), name)) in archives.into_iter().enumerate() {
             let second = time.as_second();
             let first_of_hour = hours.len() < self.hourly && hours.insert(second.div_euclid(3600));
             let first_of_day = days.len() < self.daily && days.insert(second.div_euclid(86_400));
@@ -58,18 +60,20 @@ impl ArchivePolicy {
     }
 }
 
-/// What the archive of a moment is called.
-pub(super) fn name_of(time: Timestamp, encrypted: bool) -> String {
+/// The name of an archive: of its second, and, unless it is the first one of that second, of its number.
+pub(super) fn name_of(time: Timestamp, number: u32, encrypted: bool) -> String {
+    let number = if number == 1 { String::new() } else { format!("-{number}") };
     let encrypted = if encrypted { ENCRYPTED } else { "" };
-    format!("{PREFIX}{}{SUFFIX}{encrypted}", time.to_zoned(TimeZone::UTC).strftime(TIME))
+    format!("{PREFIX}{}{number}{SUFFIX}{encrypted}", time.to_zoned(TimeZone::UTC).strftime(TIME))
 }
 
-/// The moment that a name is of, if it is of that form.
-fn time_of(name: &str) -> Option<Timestamp> {
+/// The second that a name is of, and the number in it, if the name is of that form.
+fn moment_of(name: &str) -> Option<(Timestamp, u32)> {
     let plain = name.strip_suffix(ENCRYPTED).unwrap_or(name);
-    let text = plain.strip_prefix(PREFIX)?.strip_suffix(SUFFIX)?;
+    let (text, number) = plain.strip_prefix(PREFIX)?.strip_suffix(SUFFIX)?.split_at_checked(TIME_LEN)?;
+    let number = if number.is_empty() { 1 } else { number.strip_prefix('-')?.parse().ok()? };
     let time = DateTime::strptime(TIME, text).ok()?.to_zoned(TimeZone::UTC).ok()?.timestamp();
-    (name_of(time, false) == plain).then_some(time)
+    (name_of(time, number, false) == plain).then_some((time, number))
 }
 
 #[cfg(test)]
@@ -78,7 +82,7 @@ mod tests {
 
     fn names(minutes: impl Iterator<Item = i64>) -> Vec<String> {
         let start: Timestamp = "2026-01-01T00:00:00Z".parse().unwrap();
-        minutes.map(|minute| name_of(start + jiff::SignedDuration::from_mins(minute), false)).collect()
+        minutes.map(|minute| name_of(start + jiff::SignedDuration::from_mins(minute), 1, false)).collect()
     }
 
     fn kept(policy: ArchivePolicy, names: &[String], sound: Option<&str>) -> Vec<String> {
@@ -89,11 +93,24 @@ mod tests {
 
     #[test]
     fn a_name_is_of_its_moment_in_utc() {
-        let time = "2026-11-21T21:16:03.9Z".parse().unwrap();
-        assert_eq!(name_of(time, false), "state-2026-11-21-21-16-03.tar.gz");
-        assert_eq!(name_of(time, true), "state-2026-11-21-21-16-03.tar.gz.age");
-        for other in ["state-2026-11-21.tar.gz", "state-2026-02-30-00-00-00.tar.gz", "state-x.tar.gz", "a.tar.gz"] {
-            assert_eq!(time_of(other), None, "{other}");
+        let (time, second) = ("2026-11-21T21:16:03.9Z".parse().unwrap(), "2026-11-21T21:16:03Z".parse().unwrap());
+        assert_eq!(name_of(time, 1, false), "state-2026-11-21-21-16-03.tar.gz");
+        assert_eq!(name_of(time, 2, true), "state-2026-11-21-21-16-03-2.tar.gz.age");
+        for number in [1, 2, 10] {
+            assert_eq!(moment_of(&name_of(time, number, false)), Some((second, number)));
+        }
+        for other in [
+            "state-2026-11-21.tar.gz",
+            "state-2026-02-30-00-00-00.tar.gz",
+            "state-2026-11-21-21-16-03-1.tar.gz",
+            "state-2026-11-21-21-16-03-02.tar.gz",
+            "state-2026-11-21-21-16-03-.tar.gz",
+            "state-2026-11-21-21-16-03+2.tar.gz",
+            "state-日本語日本語日本.tar.gz",
+            "state-x.tar.gz",
+            "a.tar.gz",
+        ] {
+            assert_eq!(moment_of(other), None, "{other}");
         }
     }
 
