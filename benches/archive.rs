@@ -58,12 +58,12 @@ fn main() {
     group.throughput(Throughput::Bytes((RECORDS * PAYLOAD) as u64));
     for packing in ["tar.zst", "tar.gz"] {
         let file = folder.path().join(format!("a.{packing}"));
-        store.export(&file, &ExportOptions::new(), &|_, _| ()).unwrap();
+        store.export(&file, &ExportOptions::new()).unwrap();
         group.bench_function(format!("export/{packing}"), |b| {
             timed(b, |folder| {
                 let started = Instant::now();
                 let file = folder.path().join(format!("a.{packing}"));
-                let report = store.export(file, &ExportOptions::new(), &|_, _| ()).unwrap();
+                let report = store.export(file, &ExportOptions::new()).unwrap();
                 assert_eq!(report.records, RECORDS as u64);
                 started.elapsed()
             });
@@ -72,7 +72,7 @@ fn main() {
             timed(b, |folder| {
                 let started = Instant::now();
                 let to = folder.path().join("new.redb");
-                let report = Store::import_new(&file, to, &ImportOptions::new(), &|_, _| ()).unwrap();
+                let report = Store::import_new(&file, to, &ImportOptions::new()).unwrap();
                 assert_eq!(report.collections["bench"].added, RECORDS as u64);
                 started.elapsed()
             });

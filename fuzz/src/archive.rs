@@ -29,9 +29,9 @@ pub fn run(data: &[u8]) {
     std::fs::write(&file, bytes).unwrap();
     // An edited archive may claim a great length; a test has no time for that.
     let options = ImportOptions::new().max_bytes(1 << 24).max_value_bytes(1 << 20);
-    let manifest = Store::verify_archive(&file, &options, &|_, _| ());
+    let manifest = Store::verify_archive(&file, &options);
     let to = folder.path().join("new.redb");
-    let made = Store::import_new(&file, &to, &options, &|_, _| ());
+    let made = Store::import_new(&file, &to, &options);
     assert_eq!(to.exists(), made.is_ok());
     match (manifest, made) {
         (Ok(manifest), Ok(_)) => {
@@ -75,7 +75,7 @@ fn sound() -> &'static Entries {
         });
         fill.unwrap();
         let file = folder.path().join("a.tar.gz");
-        store.export(&file, &ExportOptions::new(), &|_, _| ()).unwrap();
+        store.export(&file, &ExportOptions::new()).unwrap();
         let mut entries = unpacked(&file);
         in_lines(&mut entries, "rooms", "{\"key\":\"attic\",\"value\":{\"celsius\":21.5}}\n");
         put_sums_right(&mut entries);

@@ -152,8 +152,8 @@ const FIELDS: &[(&str, usize, Write)] = &[
 /// Archives a store, makes a new one of that, and repairs it; gives the two new ones, which must be sound.
 fn taken_further(folder: &Path, store: &Store) -> [Store; 2] {
     let path = |name: &str| folder.join(name);
-    store.export(path("a.tar.zst"), &ExportOptions::new(), &|_, _| ()).unwrap();
-    Store::import_new(path("a.tar.zst"), path("imported.redb"), &ImportOptions::new(), &|_, _| ()).unwrap();
+    store.export(path("a.tar.zst"), &ExportOptions::new()).unwrap();
+    Store::import_new(path("a.tar.zst"), path("imported.redb"), &ImportOptions::new()).unwrap();
     store.clone().close().unwrap();
     let plan = Store::plan_repair(store.path(), path("repaired.redb")).unwrap();
     let report = plan.apply().unwrap();

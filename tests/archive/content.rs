@@ -73,7 +73,7 @@ fn the_same_point_gives_the_same_bytes_whatever_happened_since() {
         })
         .unwrap();
     let again = ExportOptions::new().at(first.point.id.as_ref().unwrap());
-    let again = hive.store.export(hive.path("c.tar.gz"), &again, &|_, _| ()).unwrap();
+    let again = hive.store.export(hive.path("c.tar.gz"), &again).unwrap();
     assert_eq!(again.sha256, first.sha256);
     let now = hive.export("d.tar.gz");
     assert_ne!(now.point.id, first.point.id);
@@ -93,7 +93,7 @@ fn a_large_collection_is_a_line_for_each_record_in_several_files() {
         .unwrap();
     let seen = std::sync::Mutex::new(Vec::new());
     let progress = |done, of| seen.lock().unwrap().push((done, of));
-    hive.store.export(hive.path("a.tar.zst"), &ExportOptions::new(), &progress).unwrap();
+    hive.store.export_with(hive.path("a.tar.zst"), &ExportOptions::new(), &progress).unwrap();
     assert_eq!(seen.lock().unwrap().last(), Some(&(6000, 6000)));
     run(hive.folder(), "tar", &["-xf", "a.tar.zst", "collections"]);
     let files = names(&hive.path("collections"));
@@ -151,9 +151,9 @@ fn an_import_into_a_store_goes_back_exactly_and_is_undone_exactly() {
         .unwrap();
     let changed = digests(&hive.store);
     let options = ImportOptions::new();
-    let plan = hive.store.plan_import(hive.path("a.tar.gz"), &options, &|_, _| ()).unwrap();
+    let plan = hive.store.plan_import(hive.path("a.tar.gz"), &options).unwrap();
     assert_eq!(digests(&hive.store), changed, "a plan changes nothing");
-    let report = hive.store.import(hive.path("a.tar.gz"), &options, &|_, _| ()).unwrap();
+    let report = hive.store.import(hive.path("a.tar.gz"), &options).unwrap();
     assert_eq!(plan.collections, report.collections);
     assert_eq!((report.created, report.claims_returned), (false, 1));
     let counts = &report.collections;
@@ -176,8 +176,8 @@ fn an_import_into_a_store_goes_back_exactly_and_is_undone_exactly() {
 fn only_what_is_named_is_archived_and_taken() {
     let hive = Hive::full();
     let only = ExportOptions::new().only(["queue", "config"]);
-    hive.store.export(hive.path("part.tar.gz"), &only, &|_, _| ()).unwrap();
-    let manifest = Store::verify_archive(hive.path("part.tar.gz"), &ImportOptions::new(), &|_, _| ()).unwrap();
+    hive.store.export(hive.path("part.tar.gz"), &only).unwrap();
+    let manifest = Store::verify_archive(hive.path("part.tar.gz"), &ImportOptions::new()).unwrap();
     let there: Vec<_> = manifest.collections.iter().map(|collection| collection.name.as_str()).collect();
     assert_eq!(there, ["queue", "assignments", "config"]);
     assert!(!manifest.complete && manifest.audit.is_none());
@@ -189,13 +189,13 @@ fn only_what_is_named_is_archived_and_taken() {
         })
         .unwrap();
     let only = ImportOptions::new().only(["config"]);
-    let report = hive.store.import(hive.path("part.tar.gz"), &only, &|_, _| ()).unwrap();
+    let report = hive.store.import(hive.path("part.tar.gz"), &only).unwrap();
     assert_eq!(report.collections.keys().collect::<Vec<_>>(), ["config"]);
-    let report = hive.store.import(hive.path("part.tar.gz"), &ImportOptions::new(), &|_, _| ()).unwrap();
+    let report = hive.store.import(hive.path("part.tar.gz"), &ImportOptions::new()).unwrap();
     assert_eq!(report.collections.keys().collect::<Vec<_>>(), ["assignments", "queue"]);
     assert!(hive.store.view().unwrap().registry().get(&"ant".parse().unwrap()).unwrap().is_none());
     let wrong = ImportOptions::new().only(["registry"]);
-    let error = hive.store.import(hive.path("part.tar.gz"), &wrong, &|_, _| ()).unwrap_err();
+    let error = hive.store.import(hive.path("part.tar.gz"), &wrong).unwrap_err();
     assert!(error.to_string().ends_with("it has queue, assignments, config: collection=registry"), "{error}");
     hive.become_new("part.tar.gz", "part.redb");
 }
@@ -207,10 +207,10 @@ fn an_archive_is_told_of_and_nothing_is_left_beside_it() {
     hive.export("a.tar.gz");
     let events = hive.store.view().unwrap().events().list(Page::newest(1)).unwrap();
     assert_eq!((&events[0].kind, &events[0].details["records"]), (&EventKind::ArchiveCreated, &json!(20)));
-    let refused = hive.store.export(hive.path("a.tar.gz"), &ExportOptions::new(), &|_, _| ()).unwrap_err();
+    let refused = hive.store.export(hive.path("a.tar.gz"), &ExportOptions::new()).unwrap_err();
     assert_eq!(refused.kind(), hivekeep::ErrorKind::Conflict);
     let replace = ExportOptions::new().replace(true);
-    hive.store.export(hive.path("a.tar.gz"), &replace, &|_, _| ()).unwrap();
+    hive.store.export(hive.path("a.tar.gz"), &replace).unwrap();
     let mut after = before;
     after.insert(0, "a.tar.gz".to_owned());
     assert_eq!(names(hive.folder()), after);

@@ -104,7 +104,7 @@ fn append(tar: &mut tar::Builder<Vec<u8>>, name: &str, kind: EntryType, bytes: &
 fn an_archive_that_is_put_together_again_is_taken() {
     let apart = Apart::new();
     let path = apart.write(apart.tar().into_inner().unwrap());
-    Store::verify_archive(path, &ImportOptions::new(), &|_, _| ()).unwrap();
+    Store::verify_archive(path, &ImportOptions::new()).unwrap();
 }
 
 #[test]
@@ -126,7 +126,7 @@ fn a_cut_off_archive_is_refused_wherever_it_ends() {
     let apart = Apart::new();
     for name in ["a.tar.gz", "a.tar.zst"] {
         let replace = ExportOptions::new().replace(true);
-        apart.hive.store.export(apart.hive.path(name), &replace, &|_, _| ()).unwrap();
+        apart.hive.store.export(apart.hive.path(name), &replace).unwrap();
         let bytes = std::fs::read(apart.hive.path(name)).unwrap();
         for part in 0..40 {
             let path = apart.write_packed(&bytes[..bytes.len() * part / 40]);
@@ -141,9 +141,9 @@ fn a_changed_byte_of_the_packed_file_is_found() {
     let apart = Apart::new();
     for name in ["a.tar.gz", "a.tar.zst"] {
         let replace = ExportOptions::new().replace(true);
-        apart.hive.store.export(apart.hive.path(name), &replace, &|_, _| ()).unwrap();
+        apart.hive.store.export(apart.hive.path(name), &replace).unwrap();
         let bytes = std::fs::read(apart.hive.path(name)).unwrap();
-        let own = |path| Store::verify_archive(path, &ImportOptions::new(), &|_, _| ());
+        let own = |path| Store::verify_archive(path, &ImportOptions::new());
         let before = own(apart.hive.path(name)).unwrap();
         for part in 0..60 {
             let mut bytes = bytes.clone();
@@ -297,7 +297,7 @@ fn what_unpacks_to_more_than_its_manifest_accounts_for_is_refused_before_it_is_u
     apart.damaged("entry registry.json: it unpacks to more than its manifest accounts for");
     let apart = Apart::new();
     let options = ImportOptions::new().max_bytes(10_000);
-    let error = Store::verify_archive(apart.hive.path("a.tar.gz"), &options, &|_, _| ()).unwrap_err();
+    let error = Store::verify_archive(apart.hive.path("a.tar.gz"), &options).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Invalid);
     assert!(error.to_string().contains("--max-bytes"), "{error}");
 }
@@ -307,7 +307,7 @@ fn a_record_over_the_limit_is_refused_with_the_limit_that_would_let_it_in() {
     let hive = Hive::full();
     let verified = |archive: &str, limit| {
         let options = ImportOptions::new().max_value_bytes(limit);
-        Store::verify_archive(hive.path(archive), &options, &|_, _| ()).map_err(|error| error.to_string())
+        Store::verify_archive(hive.path(archive), &options).map_err(|error| error.to_string())
     };
     for (entry, only, limit) in [
         ("config-000001.jsonl", "config", 10_000),
@@ -315,7 +315,7 @@ fn a_record_over_the_limit_is_refused_with_the_limit_that_would_let_it_in() {
         ("records/registry-000001.bin", "registry", 10),
     ] {
         let archive = &format!("{only}.tar.gz");
-        hive.store.export(hive.path(archive), &ExportOptions::new().only([only]), &|_, _| ()).unwrap();
+        hive.store.export(hive.path(archive), &ExportOptions::new().only([only])).unwrap();
         let message = verified(archive, limit).unwrap_err();
         assert!(message.starts_with(&format!("entry {entry}: a record is too long")), "{message}");
         let of = message.split_once("bytes=").unwrap().1.strip_suffix(&format!(" limit={limit}")).unwrap();
@@ -369,6 +369,6 @@ fn a_store_that_is_there_is_not_made_anew() {
     let hive = Hive::full();
     hive.export("a.tar.gz");
     let there = hive.path("h.redb");
-    let error = Store::import_new(hive.path("a.tar.gz"), &there, &ImportOptions::new(), &|_, _| ()).unwrap_err();
+    let error = Store::import_new(hive.path("a.tar.gz"), &there, &ImportOptions::new()).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Conflict);
 }

@@ -64,12 +64,12 @@ impl Hive {
     }
 
     pub fn export(&self, name: &str) -> ExportReport {
-        self.store.export(self.path(name), &ExportOptions::new(), &|_, _| ()).unwrap()
+        self.store.export(self.path(name), &ExportOptions::new()).unwrap()
     }
 
     /// The store that an archive becomes.
     pub fn become_new(&self, archive: &str, name: &str) -> Store {
-        Store::import_new(self.path(archive), self.path(name), &ImportOptions::new(), &|_, _| ()).unwrap();
+        Store::import_new(self.path(archive), self.path(name), &ImportOptions::new()).unwrap();
         Store::options().session(false).open(self.path(name)).unwrap()
     }
 
@@ -78,9 +78,9 @@ impl Hive {
         let before = digests(&self.store);
         let names = names(self.folder());
         let options = ImportOptions::new();
-        let new = Store::import_new(file, self.path("new.redb"), &options, &|_, _| ()).unwrap_err();
-        let there = self.store.import(file, &options, &|_, _| ()).unwrap_err();
-        let only_looked = Store::verify_archive(file, &options, &|_, _| ()).unwrap_err();
+        let new = Store::import_new(file, self.path("new.redb"), &options).unwrap_err();
+        let there = self.store.import(file, &options).unwrap_err();
+        let only_looked = Store::verify_archive(file, &options).unwrap_err();
         assert_eq!(new.to_string(), there.to_string());
         assert_eq!(new.to_string(), only_looked.to_string());
         assert_eq!(digests(&self.store), before);

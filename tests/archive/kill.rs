@@ -20,14 +20,14 @@ pub fn run(told: &Told) {
         let store = Store::options().session(false).open(&told.store).unwrap();
         std::fs::write(ready, b"").unwrap();
         loop {
-            store.export(&file, &ExportOptions::new().replace(true), &|_, _| ()).unwrap();
+            store.export(&file, &ExportOptions::new().replace(true)).unwrap();
         }
     }
     std::fs::write(ready, b"").unwrap();
     for number in (0..u32::MAX).map(|number| number + 1000 * u32::try_from(told.number).unwrap()) {
         let to = told.store.with_file_name(format!("{number}.redb"));
         if !to.exists() {
-            Store::import_new(&file, to, &ImportOptions::new(), &|_, _| ()).unwrap();
+            Store::import_new(&file, to, &ImportOptions::new()).unwrap();
         }
     }
 }
@@ -67,11 +67,11 @@ fn a_killed_export_leaves_the_whole_archive_or_the_one_before() {
         kill_at_random(&hive, "export", number);
         left += unfinished(&hive);
         if hive.path("a.tar.gz").exists() {
-            Store::verify_archive(hive.path("a.tar.gz"), &ImportOptions::new(), &|_, _| ()).unwrap();
+            Store::verify_archive(hive.path("a.tar.gz"), &ImportOptions::new()).unwrap();
         }
     }
     assert!(left > 0, "no kill came on the way");
-    hive.store.export(hive.path("a.tar.gz"), &ExportOptions::new().replace(true), &|_, _| ()).unwrap();
+    hive.store.export(hive.path("a.tar.gz"), &ExportOptions::new().replace(true)).unwrap();
     assert_eq!(unfinished(&hive), 0, "{:?}", names(hive.folder()));
 }
 
@@ -94,6 +94,6 @@ fn a_killed_import_leaves_no_store_that_is_not_whole() {
     assert!(left > 0, "no kill came on the way");
     let left = names(hive.folder()).into_iter().find(|name| name.contains("unfinished")).unwrap();
     let to = hive.path(left.split(".redb").next().unwrap()).with_extension("redb");
-    Store::import_new(hive.path("a.tar.gz"), &to, &ImportOptions::new(), &|_, _| ()).unwrap();
+    Store::import_new(hive.path("a.tar.gz"), &to, &ImportOptions::new()).unwrap();
     assert!(!hive.path(&left).exists());
 }

@@ -85,7 +85,7 @@ fn holds(changes: &[Change]) {
         let packing = if number % 2 == 0 { "zst" } else { "gz" };
         let file = hive.path(&format!("{number}.tar.{packing}"));
         let options = ExportOptions::new().at(at.clone());
-        let report = hive.store.export(&file, &options, &|_, _| ()).unwrap();
+        let report = hive.store.export(&file, &options).unwrap();
         let new = hive.become_new(&format!("{number}.tar.{packing}"), &format!("{number}.redb"));
         let point = hive.store.find_point(Selector::from(report.point.id.as_ref().unwrap())).unwrap().unwrap();
         let mut there = point.collections;
@@ -94,7 +94,7 @@ fn holds(changes: &[Change]) {
         assert!(new.check().unwrap().is_sound());
 
         let before = digests(&hive.store);
-        hive.store.import(&file, &ImportOptions::new(), &|_, _| ()).unwrap();
+        hive.store.import(&file, &ImportOptions::new()).unwrap();
         assert!(hive.store.check().unwrap().is_sound());
         hive.store.undo().unwrap();
         assert_eq!(digests(&hive.store), before);
@@ -105,7 +105,7 @@ fn holds(changes: &[Change]) {
 fn again(hive: &Hive, at: &Selector, first: &hivekeep::ExportReport) -> String {
     let at = if *at == Selector::Now { Selector::from(first.point.id.as_ref().unwrap()) } else { at.clone() };
     let file = first.file.with_file_name(format!("again-{}", first.file.file_name().unwrap().to_str().unwrap()));
-    hive.store.export(file, &ExportOptions::new().at(at), &|_, _| ()).unwrap().sha256
+    hive.store.export(file, &ExportOptions::new().at(at)).unwrap().sha256
 }
 
 #[test]

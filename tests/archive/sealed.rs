@@ -13,24 +13,24 @@ fn only_who_has_the_key_can_read_it() {
     let hive = Hive::full();
     let options = ExportOptions::new().recipient(PUBLIC).unwrap();
     let file = hive.path("a.tar.zst.age");
-    let report = hive.store.export(&file, &options, &|_, _| ()).unwrap();
+    let report = hive.store.export(&file, &options).unwrap();
     assert!(report.encrypted);
     let (kind, message) = hive.refused(&file);
     assert_eq!((kind, message.contains("--identity")), (ErrorKind::Invalid, true), "{message}");
     let wrong = ImportOptions::new().passphrase("wrong").unwrap();
-    assert_eq!(Store::verify_archive(&file, &wrong, &|_, _| ()).unwrap_err().kind(), ErrorKind::Invalid);
+    assert_eq!(Store::verify_archive(&file, &wrong).unwrap_err().kind(), ErrorKind::Invalid);
     let right = ImportOptions::new().identities(&format!("# mine\n{SECRET}\n")).unwrap();
-    Store::import_new(&file, hive.path("new.redb"), &right, &|_, _| ()).unwrap();
+    Store::import_new(&file, hive.path("new.redb"), &right).unwrap();
     assert_eq!(digests(&Store::open(hive.path("new.redb")).unwrap()), digests(&hive.store));
     let bytes = std::fs::read(&file).unwrap();
     for at in [bytes.len() / 3, bytes.len() - 1] {
         let mut bytes = bytes.clone();
         bytes[at] ^= 1;
         std::fs::write(&file, bytes).unwrap();
-        assert_eq!(Store::verify_archive(&file, &right, &|_, _| ()).unwrap_err().kind(), ErrorKind::Damaged);
+        assert_eq!(Store::verify_archive(&file, &right).unwrap_err().kind(), ErrorKind::Damaged);
     }
     std::fs::write(&file, &bytes[..bytes.len() - 20]).unwrap();
-    assert_eq!(Store::verify_archive(&file, &right, &|_, _| ()).unwrap_err().kind(), ErrorKind::Damaged);
+    assert_eq!(Store::verify_archive(&file, &right).unwrap_err().kind(), ErrorKind::Damaged);
 }
 
 #[test]
@@ -38,12 +38,12 @@ fn a_passphrase_opens_it_and_another_does_not() {
     let hive = Hive::full();
     let options = ExportOptions::new().passphrase("correct horse\n").unwrap();
     let file = hive.path("a.tar.gz.age");
-    hive.store.export(&file, &options, &|_, _| ()).unwrap();
+    hive.store.export(&file, &options).unwrap();
     let right = ImportOptions::new().passphrase("correct horse").unwrap();
-    let report = hive.store.import(&file, &right, &|_, _| ()).unwrap();
+    let report = hive.store.import(&file, &right).unwrap();
     assert_eq!(report.claims_returned, 1);
     let wrong = ImportOptions::new().passphrase("battery staple").unwrap();
-    assert_eq!(hive.store.import(&file, &wrong, &|_, _| ()).unwrap_err().kind(), ErrorKind::Invalid);
+    assert_eq!(hive.store.import(&file, &wrong).unwrap_err().kind(), ErrorKind::Invalid);
 }
 
 #[test]
@@ -55,8 +55,8 @@ fn what_cannot_work_is_refused_before_anything_is_written() {
     let both = ExportOptions::new().recipient(PUBLIC).unwrap().passphrase("x");
     assert_eq!(both.unwrap_err().kind(), ErrorKind::Invalid);
     let sealed = ExportOptions::new().passphrase("x").unwrap();
-    let plain = hive.store.export(hive.path("a.tar.gz"), &sealed, &|_, _| ()).unwrap_err();
+    let plain = hive.store.export(hive.path("a.tar.gz"), &sealed).unwrap_err();
     assert!(plain.to_string().contains("a.tar.gz.age"), "{plain}");
-    let open = hive.store.export(hive.path("a.tar.gz.age"), &ExportOptions::new(), &|_, _| ()).unwrap_err();
+    let open = hive.store.export(hive.path("a.tar.gz.age"), &ExportOptions::new()).unwrap_err();
     assert_eq!(open.kind(), ErrorKind::Invalid);
 }

@@ -75,7 +75,7 @@ impl Export {
         let report = context.change(|store| {
             context.tell(store, &self.at)?;
             let bar = Progress::new(&context.out, "records");
-            store.export(&self.file, &options, &|done, of| bar.show(done, of))
+            store.export_with(&self.file, &options, |done, of| bar.show(done, of))
         })?;
         if context.out.is_json() {
             context.out.json(&report)?;

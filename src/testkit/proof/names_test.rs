@@ -37,7 +37,7 @@ fn is_in(store: &Path) -> Found {
 }
 
 fn verifies(archive: &Path) -> Found {
-    let verified = Store::verify_archive(archive, &ImportOptions::new(), &|_, _| ());
+    let verified = Store::verify_archive(archive, &ImportOptions::new());
     verified.map(drop).map_err(|error| error.to_string())
 }
 
@@ -140,7 +140,7 @@ fn an_export_is_there_once_it_has_ended_and_one_that_it_replaces_is_there_until_
     put(&store);
     let archive = hive.path("hive.tar.gz");
     for what in ["the first", "the second"] {
-        store.export(&archive, &ExportOptions::new().replace(true), &|_, _| ()).unwrap();
+        store.export(&archive, &ExportOptions::new().replace(true)).unwrap();
         hive.recording.acknowledge(what);
     }
     store.close().unwrap();
@@ -155,9 +155,9 @@ fn a_store_made_of_an_archive_and_a_repaired_one_are_there_once_they_are_told_of
     let store = hive.open();
     put(&store);
     let archive = hive.path("hive.tar.gz");
-    store.export(&archive, &ExportOptions::new(), &|_, _| ()).unwrap();
+    store.export(&archive, &ExportOptions::new()).unwrap();
     store.close().unwrap();
-    Store::import_new(&archive, hive.path("imported.redb"), &ImportOptions::new(), &|_, _| ()).unwrap();
+    Store::import_new(&archive, hive.path("imported.redb"), &ImportOptions::new()).unwrap();
     hive.recording.acknowledge("imported.redb");
     Store::plan_repair(hive.path("h.redb"), hive.path("repaired.redb")).unwrap().apply().unwrap();
     hive.recording.acknowledge("repaired.redb");

@@ -28,6 +28,7 @@ use crate::engine::view::View;
 use crate::engine::write::WriteTx;
 use crate::error::{Error, Result};
 use crate::files::Rights;
+use crate::recovery::check::verify::untold;
 use crate::recovery::events::event::EventKind;
 use crate::recovery::points::point::{Names, Point, PointRequest, epoch_of, names};
 use crate::recovery::points::selector::Selector;
@@ -166,18 +167,37 @@ impl Store {
     /// let store = Store::open(dir.path().join("hive.redb"))?;
     /// store.write(|tx| tx.config().put("limit", &serde_json::json!(5)))?;
     /// let archive = dir.path().join("hive.tar.gz");
-    /// store.export(&archive, &ExportOptions::new(), &|done, of| eprintln!("{done} of {of}"))?;
+    /// store.export(&archive, &ExportOptions::new())?;
     ///
     /// let copy = dir.path().join("copy.redb");
-    /// Store::import_new(&archive, &copy, &ImportOptions::new(), &|_, _| ())?;
+    /// Store::import_new(&archive, &copy, &ImportOptions::new())?;
     /// assert_eq!(Store::open(&copy)?.view()?.config().get("limit")?, Some(serde_json::json!(5)));
     /// # Ok::<(), hivekeep::Error>(())
     /// ```
-    pub fn export(
+    pub fn export(&self, file: impl AsRef<Path>, options: &ExportOptions) -> Result<ExportReport> {
+        self.export_with(file, options, untold)
+    }
+
+    /// [`Store::export`], and tells `progress` how many of how many records are done.
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::export`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// # let store = hivekeep::Store::open(dir.path().join("hive.redb"))?;
+    /// let progress = |done, of| eprintln!("{done} of {of}");
+    /// store.export_with(dir.path().join("hive.tar.gz"), &hivekeep::ExportOptions::new(), progress)?;
+    /// # Ok::<(), hivekeep::Error>(())
+    /// ```
+    pub fn export_with(
         &self,
         file: impl AsRef<Path>,
         options: &ExportOptions,
-        progress: Progress<'_>,
+        progress: impl Fn(u64, u64) + Sync,
     ) -> Result<ExportReport> {
         let file = file.as_ref();
         let packing = Packing::of_name(file, options.seal.encrypts())?;
@@ -193,7 +213,7 @@ impl Store {
         if let Some(audit) = &manifest.audit {
             export_trail(source.view(), &audit.trail, &mut entries)?;
         }
-        let mut done = Done { so_far: 0, of: manifest.records(), progress };
+        let mut done = Done { so_far: 0, of: manifest.records(), progress: &progress };
         for (collection, id) in manifest.collections.iter().zip(ids) {
             export_collection(&mut source, collection, id, &mut entries, &mut done)?;
         }

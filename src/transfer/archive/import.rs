@@ -21,6 +21,7 @@ use crate::error::{Error, Result};
 use crate::files::{self, Replace, folder_of, remove_unfinished, unfinished_name};
 use crate::limits;
 use crate::recovery::backups::{Kind, NewBackup, NewSealed};
+use crate::recovery::check::verify::untold;
 use crate::recovery::diff::Counts;
 use crate::recovery::events::event::EventKind;
 use crate::recovery::repair::plan::LEAP;
@@ -52,7 +53,7 @@ pub struct ImportReport {
     pub created: bool,
     /// How many records of each collection came, changed, and went.
     pub collections: BTreeMap<String, Counts>,
-    /// The safety point, which undoes it; a new store has nothing to go back to.
+    /// The safety point, which undoes it; none when nothing has changed, and for a new store.
     pub undo: Option<PointId>,
     /// Claims that were returned to ready; their tokens are void.
     pub claims_returned: u64,
@@ -159,12 +160,21 @@ impl Store {
     /// `NotFound` when there is no such file; `NotAStore` for another program's, `NewerFormat` for a later version's;
     /// `Damaged`, naming entry or collection, when anything is not as it must be; `Invalid` when it is encrypted for
     /// others or beyond the limits; `Io`.
-    pub fn verify_archive(
+    pub fn verify_archive(file: impl AsRef<Path>, options: &ImportOptions) -> Result<ArchiveManifest> {
+        Self::verify_archive_with(file, options, untold)
+    }
+
+    /// [`Store::verify_archive`], and tells `progress` how many of how many records are done.
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::verify_archive`].
+    pub fn verify_archive_with(
         file: impl AsRef<Path>,
         options: &ImportOptions,
-        progress: Progress<'_>,
+        progress: impl Fn(u64, u64) + Sync,
     ) -> Result<ArchiveManifest> {
-        read(file.as_ref(), options, &mut Nothing(Count::new(progress)))
+        read(file.as_ref(), options, &mut Nothing(Count::new(&progress)))
     }
 
     /// Makes a new store at `to` of an archive. It has its name only once everything was verified, the new store itself
@@ -181,11 +191,20 @@ impl Store {
     /// # Examples
     ///
     /// See [`Store::export`].
-    pub fn import_new(
+    pub fn import_new(file: impl AsRef<Path>, to: impl AsRef<Path>, options: &ImportOptions) -> Result<ImportReport> {
+        Self::import_new_with(file, to, options, untold)
+    }
+
+    /// [`Store::import_new`], and tells `progress` how many of how many records are done.
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::import_new`].
+    pub fn import_new_with(
         file: impl AsRef<Path>,
         to: impl AsRef<Path>,
         options: &ImportOptions,
-        progress: Progress<'_>,
+        progress: impl Fn(u64, u64) + Sync,
     ) -> Result<ImportReport> {
         let (file, to) = (file.as_ref(), to.as_ref());
         refuse_existing(to)?;
@@ -193,7 +212,7 @@ impl Store {
         let open = Self::options().session(false).reserve(false).sharing(Sharing::Exclusive);
         let store = open.open(&made.path)?;
         let report = store.alone(|tx| {
-            let mut filling = Filling::new(tx, options, progress);
+            let mut filling = Filling::new(tx, options, &progress);
             let manifest = read(file, options, &mut filling)?;
             let (collections, audit_entries) = (std::mem::take(&mut filling.counts), filling.audit_entries);
             tx.begin_with(&manifest, file)?;

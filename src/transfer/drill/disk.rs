@@ -27,7 +27,8 @@ pub(super) fn file_lost(stage: &Stage<'_>) -> Result<Measured> {
     let archive = archive(stage, &whole, &mut notes)?;
     files::rename(&path, &lost)?;
     let disaster = Instant::now();
-    let report = Store::import_new(&archive, &path, &ImportOptions::new(), &|done, of| stage.watch.progress(done, of));
+    let progress = |done, of| stage.watch.progress(done, of);
+    let report = Store::import_new_with(&archive, &path, &ImportOptions::new(), progress);
     let rebuilt = disaster.elapsed();
     let measured = report.and_then(|report| {
         let (before, after) = (open(&lost)?, open(&path)?);
@@ -60,7 +61,7 @@ fn archive(stage: &Stage<'_>, whole: &Path, notes: &mut Vec<String>) -> Result<P
     std::io::copy(&mut files::open(&stage.path())?, &mut copy)?;
     let archive = stage.scratch.file("drill.tar.zst");
     let store = stage.open()?;
-    store.export(&archive, &ExportOptions::new(), &|done, of| stage.watch.progress(done, of))?;
+    store.export_with(&archive, &ExportOptions::new(), |done, of| stage.watch.progress(done, of))?;
     store.close()?;
     let mut bots = stage.bots("drill-later", 1)?;
     bots.wait_for_done(stage.watch, 20)?;
