@@ -57,7 +57,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     println!("\na single record comes back alone:");
     let one = RestoreOptions::new().only(["config"]).key("model");
     let report = store.restore(&morning, one)?;
-    println!("  {} record, undone by {}", report.total(), report.undo);
+    let undo = report.undo.as_ref().ok_or("nothing has changed")?;
+    println!("  {} record, undone by {undo}", report.total());
     assert_eq!(store.view()?.config().get("model")?, Some(json!({"name": "small", "temperature": 0.2})));
 
     println!("\nundo gives back what was, but not over later work:");

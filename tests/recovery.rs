@@ -277,9 +277,8 @@ fn a_long_task_stays_finished_too() {
     hive.push(NewTask::new(long(b'a')).id(task_id("a")));
     let point = hive.point("before");
     hive.complete(&hive.claim("ant"));
-    hive.restore(&point, RestoreOptions::new().keep_finished(true));
-    assert_eq!(hive.task("a").state, TaskState::Done);
-    hive.undo();
+    let kept = hive.restore(&point, RestoreOptions::new().keep_finished(true));
+    assert_eq!((hive.task("a").state, kept.undo), (TaskState::Done, None));
     let report = hive.restore(&point, RestoreOptions::new());
     assert_eq!((hive.task("a").state, counts(&report)), (TaskState::Ready, vec![("queue", 0, 1, 0)]));
     assert_eq!(hive.claim("ant").payload, long(b'a'));
@@ -402,6 +401,7 @@ fn an_undo_that_was_planned_before_another_restore_is_refused() {
     hive.put("a", 1);
     hive.restore(&point, RestoreOptions::new());
     let plan = hive.store.plan_undo().unwrap().discard();
+    hive.put("a", 2);
     hive.restore(&point, RestoreOptions::new());
     assert_eq!(hive.store.apply(&plan).unwrap_err().kind(), ErrorKind::Conflict);
 }

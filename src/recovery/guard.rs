@@ -220,7 +220,7 @@ impl Guard {
         if plan.total() > 0 {
             let report = tx.restore(plan, Verified::Changed)?;
             back.collections = report.collections;
-            back.undo = Some(report.undo);
+            back.undo = report.undo;
             back.claims_returned = report.claims_returned;
         }
         tx.let_go(&plan.point)?;

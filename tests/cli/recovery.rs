@@ -122,6 +122,41 @@ fn a_restore_says_what_it_did_and_how_to_undo_it() {
 }
 
 #[test]
+fn a_restore_and_an_undo_that_change_nothing_offer_no_undo() {
+    let hive = Hive::new();
+    hive.fill();
+    hive.ok(&["point", "create"]);
+    hive.ok(&["put", "config", "limit", "6"]);
+    hive.ok(&["restore", "latest"]);
+    assert_eq!(hive.run(&["restore", "latest"]).with(0).err, "nothing differed, so nothing was restored\n");
+    assert_eq!(hive.json(&["restore", "latest"])["undo"], json!(null));
+    hive.ok(&["put", "config", "limit", "6"]);
+    let undone = hive.run(&["undo"]).with(0).err;
+    assert_eq!(undone, "everything is as it was before that restore, so nothing was undone\n");
+}
+
+#[test]
+fn a_restore_of_one_task_says_whether_it_runs_again_or_stays_finished() {
+    let hive = Hive::new();
+    hive.ok(&["queue", "push", "1", "--id", "m"]);
+    hive.ok(&["point", "create"]);
+    let claimed = hive.json(&["queue", "claim", "BOT-1"]);
+    let token = claimed["token"].to_string();
+    hive.ok(&["queue", "complete", "m", "--token", &token]);
+    let of_one = ["restore", "latest", "--only", "queue", "--key", "m"];
+    let kept = hive.run(&[&of_one[..], &["--keep-finished"]].concat()).with(0).err;
+    assert_eq!(kept, "1 finished task kept\nnothing else differed, so nothing was restored\n");
+    let plan = hive.ok(&[&of_one[..], &["--keep-finished", "--dry-run"]].concat());
+    assert!(plan.ends_with("  nothing else differs\n  finished tasks since then: 1 stays finished\n"), "{plan}");
+    let restored = hive.run(&of_one).with(0).err;
+    assert_eq!(
+        restored,
+        "1 finished task will run again; to keep finished work: hivekeep undo, then the same with --keep-finished\n\
+         restored 1 record; undo with: hivekeep undo\n"
+    );
+}
+
+#[test]
 fn a_part_is_restored_by_kind_or_by_key() {
     let hive = Hive::new();
     hive.fill();

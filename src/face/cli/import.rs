@@ -71,9 +71,9 @@ impl Import {
         let bar = Progress::new(&context.out, "records");
         let show = |done, of| bar.show(done, of);
         let report = if is_there {
-            context.change(|store| store.import(&self.file, &options, &show))?
+            context.change(|store| store.import_with(&self.file, &options, &show))?
         } else {
-            Store::import_new(&self.file, &context.path, &options, &show)?
+            Store::import_new_with(&self.file, &context.path, &options, &show)?
         };
         drop(bar);
         if context.out.is_json() {
@@ -98,7 +98,7 @@ impl Import {
     fn plan(&self, context: &mut Context, options: &ImportOptions) -> Result<Exit> {
         let store = context.look()?;
         let bar = Progress::new(&context.out, "records");
-        let plan = store.plan_import(&self.file, options, &|done, of| bar.show(done, of))?;
+        let plan = store.plan_import_with(&self.file, options, |done, of| bar.show(done, of))?;
         drop(bar);
         if context.out.is_json() {
             context.out.json(&plan)?
@@ -111,7 +111,7 @@ impl Import {
     /// What a new store would be made of.
     fn verify(&self, context: &mut Context, options: &ImportOptions) -> Result<Exit> {
         let bar = Progress::new(&context.out, "records");
-        let manifest = Store::verify_archive(&self.file, options, &|done, of| bar.show(done, of))?;
+        let manifest = Store::verify_archive_with(&self.file, options, |done, of| bar.show(done, of))?;
         drop(bar);
         if context.out.is_json() {
             context.out.json(&manifest)?;
@@ -150,7 +150,9 @@ fn tell(context: &mut Context, report: &ImportReport) {
     if report.created {
         let (point, store) = (&report.point, context.path.display());
         context.out.message(format_args!("imported {records} of {point} into the new {store}"));
-    } else {
+    } else if report.undo.is_some() {
         context.out.message(format_args!("imported {records}; undo with: hivekeep undo"));
+    } else {
+        context.out.message("nothing differed, so nothing was imported");
     }
 }

@@ -71,7 +71,6 @@ impl Restore {
             .keep_finished(self.keep_finished)
             .verify(self.verify)
             .partial(self.partial);
-        let is_of_one = self.key.is_some();
         let options = self.key.into_iter().fold(options, RestoreOptions::key);
         if self.dry_run {
             let store = context.look()?;
@@ -88,14 +87,20 @@ impl Restore {
             let claims = counted(report.claims_returned, "claim");
             context.out.message(format_args!("{claims} returned to ready; their tokens are void"));
         }
-        // Whoever names a task means it.
-        if !is_of_one {
-            tell_finished(&mut context.out, report.tasks_run_again, report.tasks_forgotten, report.keep_finished);
+        tell_finished(&mut context.out, report.tasks_run_again, report.tasks_forgotten, report.keep_finished);
+        match (&report.undo, &report.earlier) {
+            (Some(_), _) => {
+                let records = counted(report.total(), "record");
+                context.out.message(format_args!("restored {records}; undo with: hivekeep undo"));
+            }
+            (None, Some(earlier)) => {
+                context.out.message(format_args!("nothing differed; the newest point that does is {earlier}"));
+            }
+            (None, None) if report.tasks_run_again + report.tasks_forgotten > 0 => {
+                context.out.message("nothing else differed, so nothing was restored");
+            }
+            (None, None) => context.out.message("nothing differed, so nothing was restored"),
         }
-        if let Some(earlier) = &report.earlier {
-            context.out.message(format_args!("nothing differed; the newest point that does is {earlier}"));
-        }
-        context.out.message(format_args!("restored {}; undo with: hivekeep undo", counted(report.total(), "record")));
         Ok(Exit::Done)
     }
 }
@@ -108,6 +113,10 @@ impl Undo {
         }
         let report = context.change(|store| if self.discard { store.undo_discarding() } else { store.undo() })?;
         show_report(&mut context.out, &report)?;
+        if report.undo.is_none() {
+            context.out.message("everything is as it was before that restore, so nothing was undone");
+            return Ok(Exit::Done);
+        }
         let records = counted(report.total(), "record");
         context.out.message(format_args!("undone, {records} changed; redo with: hivekeep undo"));
         Ok(Exit::Done)

@@ -424,7 +424,7 @@ pub(super) const RESTORED: Shape = Shape {
     members: &[
         needed("point", Text, "the name of the point whose state came back"),
         needed("collections", COUNTS_BY_COLLECTION, "added, changed and removed records of each"),
-        needed("undo", Text, "the safety point that takes it back"),
+        nullable("undo", Text, "the safety point that takes it back; null when nothing has changed"),
         needed("verified", VERIFIED, "what changed, or everything"),
         needed("claims_returned", Number, "claims that went back to ready; their tokens are void"),
         needed("tasks_run_again", Number, "finished tasks that run again unless they were kept finished"),

@@ -177,7 +177,7 @@ impl Store {
 }
 
 /// Progress that nobody asked for.
-fn untold(_done: u64, _of: u64) {}
+pub(crate) fn untold(_done: u64, _of: u64) {}
 
 /// Where the place of the last sample stands.
 fn beside(store: &Path) -> PathBuf {

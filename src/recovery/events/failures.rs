@@ -122,7 +122,7 @@ impl Store {
 
     /// Writes events of what has failed; where they cannot be written, as on a full disk, the log says so. A store that is
     /// opened to be looked at is not written to.
-    fn tell(&self, events: impl IntoIterator<Item = (EventKind, Value)>) {
+    pub(crate) fn tell(&self, events: impl IntoIterator<Item = (EventKind, Value)>) {
         if self.only_looks() {
             return;
         }

@@ -1,13 +1,10 @@
 //! Carrying a plan out: one transaction, with a safety point in it. Every restore is told of as an event: in that
 //! transaction, or, when it failed, in one of its own.
 
-use std::collections::BTreeMap;
-
 use serde_json::{Value, json};
 
-use crate::engine::commit::Outcome;
 use crate::engine::epoch::Epoch;
-use crate::engine::point::{Manifest, NewPoint, Origin, PointId, Restored, Scope};
+use crate::engine::point::{Manifest, Restored, Scope};
 use crate::engine::records::Records;
 use crate::engine::schema::Table;
 use crate::engine::store::Store;
@@ -18,7 +15,8 @@ use crate::recovery::points::point::{Point, gone, names};
 use crate::recovery::points::selector::Selector;
 use crate::recovery::restore::finished::Finished;
 use crate::recovery::restore::plan::{Direction, RestoreOptions, RestorePlan, RestoreReport, Verified};
-use crate::recovery::restore::revert::{Revert, compare_digests, mend_partial};
+use crate::recovery::restore::revert::{Revert, compare_digests, mend_partial, refuse_second_tasks};
+use crate::recovery::restore::safety::{Safety, outcome};
 use crate::state::unit;
 
 impl Store {
@@ -60,19 +58,25 @@ impl Store {
         self.apply(&plan.inspect_err(|error| self.tell_of_failed_restore(details, None, error))?)
     }
 
-    /// Does what a plan says, with the state as it is by now: one transaction, with a safety point in it.
+    /// Does what a plan says, with the state as it is by now: one transaction, with a safety point in it. A restore that
+    /// changes nothing makes no safety point, so [`Store::undo`] still takes back the one before.
     ///
     /// # Errors
     ///
     /// `Gone` when the point was forgotten meanwhile; `Damaged` when a record that it reads is damaged, or the digests
-    /// after it are not the point's; `Conflict` as [`Store::undo`], and for a partial point without
-    /// [`RestoreOptions::partial`]. Whatever the error but `Uncertain`, nothing is
-    /// changed.
+    /// after it are not the point's; `Conflict` as [`Store::undo`], for a partial point without
+    /// [`RestoreOptions::partial`], and when a task would come back alone while another one has its idempotency key.
+    /// Whatever the error but `Uncertain`, nothing is changed.
     pub fn apply(&self, plan: &RestorePlan) -> Result<RestoreReport> {
         plan.refuse_partial()?;
-        let verified = self.verified(plan);
-        let done = verified.and_then(|verified| self.alone(|tx| tx.restore(plan, verified).map(Outcome::Commit)));
-        done.inspect_err(|error| self.tell_of_failed_plan(plan, error))
+        let done = self.verified(plan).and_then(|verified| {
+            self.alone(|tx| tx.restore(plan, verified).map(|report| outcome(report, |report| report.undo.is_some())))
+        });
+        let report = done.inspect_err(|error| self.tell_of_failed_plan(plan, error))?;
+        if report.undo.is_none() {
+            self.tell([plan.event(&report, &[])]);
+        }
+        Ok(report)
     }
 
     /// Verifies everything first when the plan asks for it.
@@ -91,6 +95,7 @@ impl Store {
 }
 
 impl WriteTx<'_> {
+    /// Carries a plan out. The report names no safety point when nothing has changed.
     pub(crate) fn restore(&mut self, plan: &RestorePlan, verified: Verified) -> Result<RestoreReport> {
         let names = names(self)?;
         let manifest = self.manifest_to_restore(&plan.point)?;
@@ -100,9 +105,10 @@ impl WriteTx<'_> {
         let mut scope = plan.scope.clone();
         // A task may have come to another bot since the plan was made.
         unit::with_assignments(self, &mut scope.rows)?;
-        let (safety, safe) = self.seal_safety(plan, &scope)?;
+        let verb = if plan.is_undo() { "undo of" } else { "restore of" };
+        let safety = Safety::seal(self, format!("before the {verb} {}", plan.point))?;
         let mut revert = Revert::new(plan.point.epoch, &scope, plan.options.keep_finished);
-        revert.run(self, safety)?;
+        revert.run(self, safety.epoch)?;
         if let Some(manifest) = &manifest
             && scope.is_whole()
         {
@@ -110,34 +116,27 @@ impl WriteTx<'_> {
         }
         let mended = mend_partial(self, &scope, manifest.as_ref(), &plan.point)?;
         let claims_returned = if plan.is_undo() { 0 } else { revert.settle(self)? };
+        refuse_second_tasks(self, &scope)?;
         let Finished { run_again: tasks_run_again, forgotten: tasks_forgotten, .. } = revert.finished;
-        let collections = revert.touched(&names);
-        let (undo, point) = (safe.id.clone(), plan.point.to_string());
-        self.widen_undo(safety, safe)?;
+        let mut collections = revert.touched(&names);
+        let undo = safety.finish(self, plan.undoes(self.epochs().open, scope))?;
+        if undo.is_none() {
+            collections.clear();
+        }
         self.turn_epoch()?;
-        let keep_finished = plan.keep_finished;
         let earlier = plan.earlier.clone().filter(|_| collections.is_empty());
         let report = RestoreReport {
-            point,
+            point: plan.point.to_string(),
             collections,
             undo,
             verified,
             claims_returned,
             tasks_run_again,
             tasks_forgotten,
-            keep_finished,
+            keep_finished: plan.keep_finished,
             earlier,
         };
-        let mut details = json!({
-            "point": report.point, "undo": report.undo, "collections": report.collections, "is_undo": plan.is_undo(),
-        });
-        if let Some(details) = details.as_object_mut() {
-            details.extend(plan.backup.iter().map(|id| ("backup_id".into(), id.as_str().into())));
-            if !mended.is_empty() {
-                details.insert("mended".into(), mended.into());
-            }
-        }
-        let kind = if plan.is_undo() { EventKind::RestoreUndone } else { EventKind::RestoreSuccessful };
+        let (kind, details) = plan.event(&report, &mended);
         self.events().append(kind, details)?;
         Ok(report)
     }
@@ -150,43 +149,27 @@ impl WriteTx<'_> {
         let commit = self.row(Table::Commits, &point.epoch.to_key())?;
         commit.map(|_| None).ok_or_else(|| gone(point.epoch))
     }
+}
 
-    /// Seals what is about to change.
-    fn seal_safety(&mut self, plan: &RestorePlan, scope: &Scope) -> Result<(Epoch, Manifest)> {
-        let name = plan.point.to_string();
-        let verb = if plan.is_undo() { "undo of" } else { "restore of" };
-        self.seal(NewPoint {
-            id: PointId::new(),
-            at: self.now(),
-            origin: Origin::Safety,
-            manual: false,
-            backups: Vec::new(),
-            description: format!("before the {verb} {name}"),
-            tags: BTreeMap::new(),
-            undoes: Some(Restored {
-                from: plan.point.epoch,
-                name,
-                written_in: self.epochs().open.next(),
-                scope: scope.clone(),
-                undo: plan.is_undo(),
-            }),
-        })
+impl RestorePlan {
+    /// What the safety point undoes.
+    fn undoes(&self, written_in: Epoch, scope: Scope) -> Restored {
+        let (from, name) = (self.point.epoch, self.point.to_string());
+        Restored { from, name, written_in, scope, undo: self.is_undo() }
     }
 
-    /// A restore of single records may have changed others too, such as tasks that waited for one: undoing it must give
-    /// these back as well.
-    fn widen_undo(&mut self, safety: Epoch, mut manifest: Manifest) -> Result<()> {
-        let Some(restored) = manifest.undoes.as_mut().filter(|restored| !restored.scope.is_whole()) else {
-            return Ok(());
-        };
-        let mut widened = false;
-        self.each_pre_image(safety, self.epochs().open, |key, _| {
-            if !restored.scope.contains(key.row) {
-                restored.scope.rows.push(key.row.to_vec());
-                widened = true;
+    /// The event that tells of it, and of the documents that were put together from what a repair had left of them.
+    fn event(&self, report: &RestoreReport, mended: &[String]) -> (EventKind, Value) {
+        let mut details = json!({
+            "point": report.point, "undo": report.undo, "collections": report.collections, "is_undo": self.is_undo(),
+        });
+        if let Some(details) = details.as_object_mut() {
+            details.extend(self.backup.iter().map(|id| ("backup_id".into(), id.as_str().into())));
+            if !mended.is_empty() {
+                details.insert("mended".into(), mended.into());
             }
-            Ok(())
-        })?;
-        if widened { self.put_manifest(safety, &manifest) } else { Ok(()) }
+        }
+        let kind = if self.is_undo() { EventKind::RestoreUndone } else { EventKind::RestoreSuccessful };
+        (kind, details)
     }
 }

@@ -7,15 +7,20 @@ use serde::Serialize;
 
 use crate::duration;
 use crate::engine::epoch::Epoch;
-use crate::engine::point::{Origin, Scope};
+use crate::engine::point::{Origin, PointId};
 use crate::engine::records::Records;
 use crate::engine::schema::CollectionId;
 use crate::engine::view::View;
-use crate::error::Result;
+use crate::error::{ErrorKind, Result};
+use crate::recovery::points::point::names;
+use crate::recovery::points::selector::Selector;
 use crate::recovery::points::versions::{VersionPoint, Wanted};
+use crate::recovery::restore::plan::{Direction, RestoreOptions, RestorePlan, plan_back};
 
 /// So many points are compared with now.
 const POINTS_COMPARED: usize = 1000;
+/// So many of those that differ are planned, to find one that differs in more than finished tasks that stay.
+const POINTS_PLANNED: usize = 20;
 
 /// An earlier point that differs from now, and the way back to it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -40,10 +45,23 @@ impl fmt::Display for Earlier {
     }
 }
 
+impl RestoreOptions {
+    /// The command that restores a point with these options.
+    pub(crate) fn command(&self, point: &str) -> String {
+        let only = (!self.only.is_empty()).then(|| format!(" --only {}", word(&self.only.join(","))));
+        let key = self.key.as_ref().map(|key| format!(" --key {}", word(key)));
+        let flags =
+            [(self.verify, " --verify"), (self.keep_finished, " --keep-finished"), (self.partial, " --partial")];
+        let flags: String = flags.into_iter().filter(|(given, _)| *given).map(|(_, flag)| flag).collect();
+        format!("hivekeep restore {}{}{}{flags}", word(point), only.unwrap_or_default(), key.unwrap_or_default())
+    }
+}
+
 impl View {
-    fn earlier(&self, point: VersionPoint, options: &str) -> Earlier {
+    fn way_back(&self, point: VersionPoint, options: &RestoreOptions) -> Earlier {
         let VersionPoint { point, timestamp } = point;
-        let command = format!("hivekeep restore {}{options}", word(&point));
+        let dry_run = if options.key.is_some() { "" } else { " --dry-run" };
+        let command = format!("{}{dry_run}", options.command(&point));
         Earlier { point, timestamp, command, age: duration::show(duration::since(timestamp, self.now())) }
     }
 
@@ -51,33 +69,59 @@ impl View {
     pub(crate) fn record_before(
         &self,
         id: CollectionId,
-        collection: &str,
+        options: &RestoreOptions,
         key: &str,
         wanted: Wanted,
     ) -> Result<Option<Earlier>> {
-        let options = format!(" --only {} --key {}", word(collection), word(key));
-        Ok(self.last_version(id, key, wanted)?.map(|point| self.earlier(point, &options)))
+        Ok(self.last_version(id, key, wanted)?.map(|point| self.way_back(point, options)))
     }
 
-    /// The newest restore point before one, at which something in scope is another than now; up to that one nothing is.
-    pub(crate) fn scope_before(&self, until: Epoch, scope: &Scope, only: &[String]) -> Result<Option<Earlier>> {
-        let options = if only.is_empty() { String::new() } else { format!(" --only {}", word(&only.join(","))) };
-        let mut to = until;
-        let points = self.named_points()?.into_iter().filter(|point| point.epoch < until);
+    /// For a plan that would change nothing: the newest earlier point that would.
+    pub(crate) fn earlier(&self, plan: &RestorePlan) -> Result<Option<Earlier>> {
+        let options = &plan.options;
+        let (Some(key), [name]) = (&options.key, options.only.as_slice()) else { return self.scope_before(plan) };
+        let found = self.record_before(names(self)?.of_record(name)?, options, key, Wanted::Different)?;
+        let Some(found) = found else { return Ok(None) };
+        let epoch = self.resolve(&Selector::from(&PointId(found.point.clone())))?.epoch();
+        Ok(self.would_change(epoch, plan)?.then_some(found))
+    }
+
+    /// The newest restore point before that of a plan at which something in scope is another than now; up to that one
+    /// nothing is.
+    fn scope_before(&self, plan: &RestorePlan) -> Result<Option<Earlier>> {
+        let (mut to, mut planned) = (plan.point.epoch, 0);
+        let points = self.named_points()?.into_iter().filter(|point| point.epoch < plan.point.epoch);
         let live = points.filter(|point| point.origin.is_some_and(Origin::is_selectable));
         for point in live.take(POINTS_COMPARED) {
             let mut differs = false;
-            self.each_difference(point.epoch, to, scope, |_, _, _| {
+            self.each_difference(point.epoch, to, &plan.scope, |_, _, _| {
                 differs = true;
                 Ok(())
             })?;
-            if differs {
+            if differs && self.would_change(point.epoch, plan)? {
                 let found = VersionPoint { point: point.to_string(), timestamp: point.timestamp };
-                return Ok(Some(self.earlier(found, &format!("{options} --dry-run"))));
+                return Ok(Some(self.way_back(found, &plan.options)));
+            }
+            planned += usize::from(differs);
+            if planned == POINTS_PLANNED {
+                break;
             }
             to = point.epoch;
         }
         Ok(None)
+    }
+
+    /// Whether a restore of another point, in the same scope and with the same options, would change something. Where
+    /// finished tasks stay as they are, a difference may be one that stays.
+    fn would_change(&self, epoch: Epoch, plan: &RestorePlan) -> Result<bool> {
+        if !plan.options.keep_finished {
+            return Ok(true);
+        }
+        let (point, scope) = (self.point(epoch)?, plan.scope.clone());
+        match plan_back(self, point, scope, plan.options.clone(), Direction::Restore) {
+            Err(error) if error.kind() == ErrorKind::Conflict => Ok(false),
+            plan => Ok(plan?.total() > 0),
+        }
     }
 }
 
@@ -94,9 +138,8 @@ fn word(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::error::ErrorKind;
-    use crate::recovery::points::selector::Selector;
-    use crate::recovery::restore::plan::RestoreOptions;
+    use crate::state::ids::{BotId, TaskId};
+    use crate::state::queue::{ClaimOptions, NewTask};
     use crate::testkit::checked_store::Fixture;
 
     #[test]
@@ -165,5 +208,44 @@ mod tests {
         assert_eq!(plan.earlier.unwrap().command, format!("hivekeep restore {before} --only config --key a"));
         let refused = hive.store.plan_restore(Selector::Latest(0), options("never")).unwrap_err().to_string();
         assert_eq!(refused, "no such record, at the point or now: collection=config key=never");
+    }
+
+    /// A task that is there at both points, and was finished between them; the config differs at the first one.
+    fn finished(changes_config: bool) -> (Fixture, String) {
+        let (hive, bot) = (Fixture::new(), BotId::new("ant").unwrap());
+        hive.write(|tx| tx.queue().enqueue(NewTask::new("work").id(TaskId::new("m").unwrap())));
+        let before = hive.store.restore_point("before").unwrap().to_string();
+        hive.write(|tx| {
+            let claim = tx.queue().claim(&bot, &ClaimOptions::default())?.remove(0);
+            tx.queue().complete(&claim.id, claim.token, "result")
+        });
+        if changes_config {
+            hive.write(|tx| tx.config().put("limit", &1.into()));
+        }
+        hive.store.restore_point("automatic").unwrap();
+        (hive, before)
+    }
+
+    #[test]
+    fn a_restore_that_keeps_finished_tasks_names_no_point_at_which_only_these_differ() {
+        let (hive, before) = finished(false);
+        let of_one = RestoreOptions::new().only(["queue"]).key("m");
+        for options in [RestoreOptions::new(), of_one] {
+            let found = |options| hive.store.plan_restore(Selector::Latest(0), options).unwrap().earlier;
+            assert_eq!(found(options.clone()).map(|earlier| earlier.point), Some(before.clone()));
+            assert_eq!(found(options.keep_finished(true)), None);
+        }
+        let here = RestoreOptions::new().keep_finished(true);
+        let kept = hive.store.plan_restore(before.parse::<Selector>().unwrap(), here).unwrap();
+        assert_eq!((kept.total(), kept.tasks_run_again, kept.earlier), (0, 1, None), "this one differs");
+    }
+
+    #[test]
+    fn the_way_back_that_is_named_keeps_every_option_that_was_given() {
+        let (hive, before) = finished(true);
+        let options = RestoreOptions::new().only(["config", "queue"]).keep_finished(true).verify(true);
+        let found = hive.store.plan_restore(Selector::Latest(0), options).unwrap().earlier.unwrap();
+        let command = format!("hivekeep restore {before} --only config,queue --verify --keep-finished --dry-run");
+        assert_eq!(found.command, command);
     }
 }

@@ -11,6 +11,7 @@ use crate::error::Result;
 use crate::recovery::diff::Counts;
 use crate::state::assignments;
 use crate::state::queue::{Task, was_finished};
+use crate::text::counted_as;
 
 /// The finished work that a restore or an import meets.
 #[derive(Default)]
@@ -154,7 +155,7 @@ impl Finished {
 pub(crate) fn write_finished(f: &mut fmt::Formatter<'_>, run_again: u64, forgotten: u64, keep: bool) -> fmt::Result {
     let would = |tasks: u64, what: &str| (tasks > 0).then(|| format!("{tasks} would {what}"));
     let parts = match keep {
-        true => vec![format!("{} stay finished", run_again + forgotten)],
+        true => vec![format!("{} finished", counted_as(run_again + forgotten, "stays", "stay"))],
         false => [would(run_again, "run again"), would(forgotten, "be forgotten")].into_iter().flatten().collect(),
     };
     if run_again + forgotten == 0 {

@@ -99,6 +99,9 @@ impl Model {
             Op::Restore { .. } => {}
         }
         self.hive.check();
+        let tasks = self.tasks();
+        let keys: Vec<_> = tasks.values().filter_map(|task| task.idempotency_key.as_deref()).collect();
+        assert_eq!(keys.iter().collect::<BTreeSet<_>>().len(), keys.len(), "no two tasks have one key: {keys:?}");
     }
 
     fn complete(&mut self, id: &TaskId) {
@@ -108,7 +111,7 @@ impl Model {
         self.done.insert(task.id);
     }
 
-    /// Restores as its plan says, if that is possible.
+    /// Restores as its plan says, if that is possible; says whether anything has changed.
     fn restore(&mut self, point: &Point, keep: bool, scope: Scope) -> bool {
         let options = match scope {
             Scope::Whole => RestoreOptions::new(),
@@ -120,8 +123,11 @@ impl Model {
         let report = self.hive.store.apply(&plan).unwrap();
         let numbers = (plan.tasks_run_again, plan.tasks_forgotten, plan.keep_finished);
         assert_eq!(numbers, (report.tasks_run_again, report.tasks_forgotten, report.keep_finished));
-        assert_eq!(plan.collections, report.collections);
         let after = self.state();
+        assert_eq!(report.undo.is_some(), before != after, "what changed nothing needs no undo");
+        // A claim that comes back and is returned, or a dependency that is done, can make of a task what it is now.
+        let expected = if report.undo.is_some() { plan.collections } else { BTreeMap::new() };
+        assert_eq!(expected, report.collections);
         let tasks = report.collections.get("queue").copied().unwrap_or_default();
         assert_eq!(tasks.added, differ(&after.0, &before.0), "tasks that came");
         assert_eq!(tasks.removed, differ(&before.0, &after.0), "tasks that went");
@@ -140,7 +146,7 @@ impl Model {
             // What a restore has forgotten may be pushed and done again.
             self.done = self.done.iter().filter(|id| self.is_known_as_finished(id, &after.0)).cloned().collect();
         }
-        true
+        report.undo.is_some()
     }
 
     /// Whether it was purged once it was finished.

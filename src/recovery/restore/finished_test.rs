@@ -125,13 +125,18 @@ fn an_undo_takes_back_exactly_what_keeping_finished_work_has_done() {
     complete(&hive);
     push(&hive, named("c"));
     hive.write(|tx| tx.queue().cancel(&id("c")));
+    push(&hive, named("d").assign_to(bot()));
     let all = |hive: &Fixture| hive.view().queue().list().map(|task| task.unwrap()).collect::<Vec<_>>();
     let before = all(&hive);
     let by_key = RestoreOptions::new().only(["queue"]).keep_finished(true);
-    for options in [RestoreOptions::new().keep_finished(true), by_key.clone().key("a"), by_key.key("c")] {
-        hive.store.restore(Selector::Latest(0), options).unwrap();
+    let whole = RestoreOptions::new().keep_finished(true);
+    for (options, changes) in [(whole, true), (by_key.clone().key("a"), false), (by_key.key("c"), false)] {
+        let report = hive.store.restore(Selector::Latest(0), options).unwrap();
         hive.check();
-        hive.store.undo().unwrap();
+        assert_eq!(report.undo.is_some(), changes);
+        if changes {
+            hive.store.undo().unwrap();
+        }
         hive.check();
         assert_eq!(all(&hive), before);
     }
@@ -181,4 +186,60 @@ fn a_task_that_was_cancelled_and_purged_was_not_finished_and_comes_back() {
     hive.store.purge_finished(std::time::Duration::ZERO).unwrap();
     assert_eq!(restore(&hive, true).tasks_run_again, 0);
     assert_eq!(task(&hive, "m").unwrap().state, TaskState::Ready);
+}
+
+/// Cancels a task, purges it, and pushes another one with its idempotency key.
+fn give_key_to_another(hive: &Fixture) {
+    hive.write(|tx| tx.queue().cancel(&id("first")));
+    hive.pass(1);
+    hive.store.purge_finished(std::time::Duration::ZERO).unwrap();
+    push(hive, named("second").idempotency_key("k"));
+}
+
+#[test]
+fn a_task_does_not_come_back_alone_while_another_one_has_its_idempotency_key() {
+    let hive = Fixture::new();
+    push(&hive, named("first").idempotency_key("k"));
+    hive.store.restore_point("before").unwrap();
+    let by_key = RestoreOptions::new().only(["queue"]).key("first");
+    let planned = hive.store.plan_restore(Selector::Latest(0), by_key.clone()).unwrap();
+    give_key_to_another(&hive);
+    let options = [by_key.clone(), by_key.clone().keep_finished(true)];
+    let refused = options.map(|options| hive.store.restore(Selector::Latest(0), options).unwrap_err());
+    for refused in refused.into_iter().chain([hive.store.apply(&planned).unwrap_err()]) {
+        assert_eq!(refused.kind(), ErrorKind::Conflict);
+        assert!(refused.to_string().ends_with("task=first other=second idempotency_key=k"), "{refused}");
+    }
+    assert_eq!(task(&hive, "first"), None);
+    hive.store.restore(Selector::Latest(0), RestoreOptions::new().only(["queue"])).unwrap();
+    assert_eq!((task(&hive, "first").is_some(), task(&hive, "second")), (true, None), "the whole queue comes back");
+}
+
+#[test]
+fn an_undo_does_not_bring_a_task_back_while_another_one_has_its_idempotency_key() {
+    let hive = Fixture::new();
+    let empty = hive.store.restore_point("empty").unwrap();
+    push(&hive, named("first").idempotency_key("k"));
+    hive.store.restore(&empty, RestoreOptions::new().only(["queue"]).key("first")).unwrap();
+    push(&hive, named("second").idempotency_key("k"));
+    for refused in [hive.store.undo().unwrap_err(), hive.store.undo_discarding().unwrap_err()] {
+        assert_eq!(refused.kind(), ErrorKind::Conflict);
+        assert!(refused.to_string().ends_with("task=first other=second idempotency_key=k"), "{refused}");
+    }
+}
+
+#[test]
+fn one_finished_task_stays_and_two_stay() {
+    let hive = Fixture::new();
+    hive.store.restore_point("before").unwrap();
+    let plan = || {
+        let keep = RestoreOptions::new().keep_finished(true);
+        hive.store.plan_restore(Selector::Latest(0), keep).unwrap().to_string()
+    };
+    for (name, shown) in [("a", "1 stays finished"), ("b", "2 stay finished")] {
+        push(&hive, named(name));
+        complete(&hive);
+        let plan = plan();
+        assert!(plan.contains(shown) && plan.contains("nothing else differs"), "{plan}");
+    }
 }

@@ -273,10 +273,16 @@ impl Model {
             }
         }
         assert_eq!(report.collections, counts);
-        let safety = self.store.find_point(&report.undo).unwrap().unwrap();
+        // One that changes nothing makes no point, so that the restore before can still be undone.
+        let Some(undo) = &report.undo else {
+            assert_eq!(self.now, before);
+            return;
+        };
+        assert_ne!(self.now, before);
+        let safety = self.store.find_point(undo).unwrap().unwrap();
         assert_eq!(safety.origin, Some(Origin::Safety));
         let undoes = (scope, self.step, self.now.clone());
-        self.add(safety.epoch, Selector::from(&report.undo), before, Some(undoes));
+        self.add(safety.epoch, Selector::from(undo), before, Some(undoes));
     }
 
     fn undo(&mut self, discard: bool) {

@@ -17,9 +17,12 @@ use crate::recovery::points::point::{Point, names};
 use crate::recovery::points::selector::Selector;
 use crate::recovery::points::versions::Wanted;
 use crate::recovery::restore::earlier::Earlier;
-use crate::recovery::restore::finished::{Finished, write_finished};
+use crate::recovery::restore::finished::{Fate, Finished, write_finished};
+use crate::recovery::restore::revert::second_task;
 use crate::recovery::restore::scope::target;
 use crate::recovery::restore::touched::Touched;
+use crate::state::ids::TaskId;
+use crate::state::queue::Task;
 use crate::state::unit;
 use crate::text::{OneLine, printable};
 
@@ -123,8 +126,9 @@ pub struct RestoreReport {
     pub point: String,
     /// How many records of each collection came back, changed, and went.
     pub collections: BTreeMap<String, Counts>,
-    /// The safety point, which undoes the restore.
-    pub undo: PointId,
+    /// The safety point, which undoes the restore; none when nothing has changed, so that [`Store::undo`] still takes back
+    /// the restore before.
+    pub undo: Option<PointId>,
     /// What was verified: what changed, or everything.
     pub verified: Verified,
     /// Claims that were returned to ready; their tokens are void.
@@ -165,12 +169,9 @@ impl RestorePlan {
         self
     }
 
-    /// Of a plan that would change nothing: the newest earlier point that differs.
-    fn find_earlier(&self, view: &View) -> Result<Option<Earlier>> {
-        match (&self.options.key, self.options.only.as_slice()) {
-            (Some(key), [name]) => view.record_before(names(view)?.of_record(name)?, name, key, Wanted::Different),
-            (_, only) => view.scope_before(self.point.epoch, &self.scope, only),
-        }
+    /// Whether finished work stays that would otherwise change.
+    fn keeps_any(&self) -> bool {
+        self.keep_finished && self.tasks_run_again + self.tasks_forgotten > 0
     }
 
     pub(crate) fn is_undo(&self) -> bool {
@@ -182,10 +183,14 @@ impl RestorePlan {
         if !self.point.partial || self.options.partial || self.is_undo() {
             return Ok(());
         }
-        let point = &self.point;
         let message =
             "a repair could not bring all of that point back; see hivekeep point show; to restore what is left of it";
-        Err(Error::conflict(format!("{message}: hivekeep restore {point} --partial")))
+        Err(Error::conflict(format!("{message}: {}", self.command_for_partial())))
+    }
+
+    /// The command that restores what is left of the point, with everything that was asked for.
+    fn command_for_partial(&self) -> String {
+        self.options.clone().partial(true).command(&self.point.to_string())
     }
 }
 
@@ -213,11 +218,19 @@ impl fmt::Display for RestorePlan {
         }
         match (&self.earlier, self.collections.is_empty()) {
             (Some(earlier), true) => writeln!(f, "  nothing differs; the newest point that does is {earlier}")?,
+            (None, true) if self.keeps_any() => writeln!(f, "  nothing else differs")?,
             (None, true) => writeln!(f, "  nothing differs")?,
             (_, false) => {}
         }
         if self.point.partial {
-            writeln!(f, "  a repair could not bring all of that point back; see hivekeep point show")?;
+            write!(f, "  a repair could not bring all of that point back; see hivekeep point show")?;
+            let is_refused = !self.options.partial && !self.is_undo();
+            let command = is_refused.then(|| self.command_for_partial());
+            writeln!(
+                f,
+                "{}",
+                command.map(|command| format!("; to restore what is left: {command}")).unwrap_or_default()
+            )?;
         }
         write_finished(f, self.tasks_run_again, self.tasks_forgotten, self.keep_finished)
     }
@@ -231,31 +244,29 @@ impl Store {
     /// # Errors
     ///
     /// As [`Store::at`]; `Invalid` when a collection is unknown, or a key is given without its one collection;
-    /// `NotFound` when there is no record of that key, or no document of that kind, at the point or now.
+    /// `NotFound` when there is no record of that key, or no document of that kind, at the point or now; `Conflict` when a
+    /// task would come back alone while another one has its idempotency key.
     pub fn plan_restore(&self, selector: impl Into<Selector>, options: RestoreOptions) -> Result<RestorePlan> {
         let selector = selector.into();
         let view = self.view()?;
         let target = target(&view, &selector)?;
+        let options = if options.only.is_empty() { options.only(target.only) } else { options };
         let scope = match (&target.documents, &options.key) {
             (Some(_), Some(_)) => {
                 return Err(Error::invalid("a backup of documents has no keys; restore the document whole"));
             }
             (Some(documents), None) => Scope::of_documents(documents, &options.only)?,
-            (None, key) => {
-                let only = if options.only.is_empty() { &target.only } else { &options.only };
-                match key {
-                    Some(key) => self.scope_of_key(&view, &target.point, only, key)?,
-                    None => Scope::of_collections(only, &names(&view)?)?,
-                }
-            }
+            (None, Some(key)) => self.scope_of_key(&view, &target.point, &options, key)?,
+            (None, None) => Scope::of_collections(&options.only, &names(&view)?)?,
         };
-        let plan = self.plan(&view, target.point, scope, options, Direction::Restore)?;
-        let earlier = if plan.total() == 0 { plan.find_earlier(&view)? } else { None };
+        let plan = plan_back(&view, target.point, scope, options, Direction::Restore)?;
+        let is_same = plan.total() == 0 && !plan.keeps_any() && target.documents.is_none();
+        let earlier = if is_same { view.earlier(&plan)? } else { None };
         Ok(RestorePlan { backup: target.backup, earlier, ..plan })
     }
 
-    fn scope_of_key(&self, view: &View, point: &Point, only: &[String], key: &str) -> Result<Scope> {
-        let [name] = only else {
+    fn scope_of_key(&self, view: &View, point: &Point, options: &RestoreOptions, key: &str) -> Result<Scope> {
+        let [name] = options.only.as_slice() else {
             return Err(Error::invalid("a key needs the one collection that it is of: --only COLLECTION --key KEY"));
         };
         let collection = names(view)?.of_record(name)?;
@@ -264,45 +275,67 @@ impl Store {
         if let Some(rows) = rows {
             return Ok(Scope::of_rows(rows));
         }
-        let there = view.record_before(collection, name, key, Wanted::There)?;
+        let there = view.record_before(collection, options, key, Wanted::There)?;
         let (there, key) = (there.map(|at| format!("; it was last there at point {at}")), key.escape_debug());
         let there = there.unwrap_or_default();
         Err(Error::not_found(format!("no such record, at the point or now{there}: collection={name} key={key}")))
     }
+}
 
-    pub(crate) fn plan(
-        &self,
-        view: &View,
-        point: Point,
-        scope: Scope,
-        options: RestoreOptions,
-        direction: Direction,
-    ) -> Result<RestorePlan> {
-        let (mut touched, mut finished) = (Touched::default(), Finished::new(options.keep_finished));
-        view.each_difference(point.epoch, Epoch::NOW, &scope, |row, then, now| {
-            let Place { collection, key, .. } = Place::of_record(row);
-            touched.count(collection, kind(now.is_some(), then.is_some()));
-            if collection == CollectionId::QUEUE && direction == Direction::Restore {
-                finished.see(view, key, then.as_deref(), now.as_deref())?;
-            }
-            Ok(())
-        })?;
-        finished.left_out();
-        let mut collections = touched.named(&names(view)?);
-        finished.correct(&mut collections);
-        let Finished { run_again: tasks_run_again, forgotten: tasks_forgotten, .. } = finished;
-        let keep_finished = options.keep_finished;
-        Ok(RestorePlan {
-            point,
-            collections,
-            tasks_run_again,
-            tasks_forgotten,
-            keep_finished,
-            options,
-            backup: None,
-            earlier: None,
-            scope,
-            direction,
-        })
+/// What going back to a point would do.
+///
+/// # Errors
+///
+/// `Conflict` when a task would come back alone while another one has its idempotency key; `Damaged`, `Io`.
+pub(crate) fn plan_back(
+    view: &View,
+    point: Point,
+    scope: Scope,
+    options: RestoreOptions,
+    direction: Direction,
+) -> Result<RestorePlan> {
+    let (mut touched, mut finished) = (Touched::default(), Finished::new(options.keep_finished));
+    view.each_difference(point.epoch, Epoch::NOW, &scope, |row, then, now| {
+        let Place { collection, key, .. } = Place::of_record(row);
+        touched.count(collection, kind(now.is_some(), then.is_some()));
+        if collection != CollectionId::QUEUE {
+            return Ok(());
+        }
+        let fate = match direction {
+            Direction::Restore => finished.see(view, key, then.as_deref(), now.as_deref())?,
+            Direction::Undo { .. } => Fate::AsAtPoint,
+        };
+        match (then, now) {
+            (Some(then), None) if fate == Fate::AsAtPoint => refuse_second_task(view, &scope, key, &then),
+            _ => Ok(()),
+        }
+    })?;
+    finished.left_out();
+    let mut collections = touched.named(&names(view)?);
+    finished.correct(&mut collections);
+    let Finished { run_again: tasks_run_again, forgotten: tasks_forgotten, .. } = finished;
+    let keep_finished = options.keep_finished;
+    Ok(RestorePlan {
+        point,
+        collections,
+        tasks_run_again,
+        tasks_forgotten,
+        keep_finished,
+        options,
+        backup: None,
+        earlier: None,
+        scope,
+        direction,
+    })
+}
+
+/// Refuses to bring a task back alone while another one, which stays, has its idempotency key.
+fn refuse_second_task(view: &View, scope: &Scope, key: &[u8], then: &[u8]) -> Result<()> {
+    if scope.has_all_of(CollectionId::QUEUE) {
+        return Ok(());
     }
+    let task = Task::from_record(key, then)?;
+    let other = view.queue().other_with_key_of(&task)?;
+    let stays = |other: &TaskId| !scope.contains(&CollectionId::QUEUE.row_key(other.as_bytes()));
+    other.filter(stays).map_or(Ok(()), |other| Err(second_task(&task, &other)))
 }

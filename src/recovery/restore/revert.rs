@@ -16,7 +16,8 @@ use crate::recovery::points::point::{Names, Point, names};
 use crate::recovery::restore::finished::{Finished, KeptFinished};
 use crate::recovery::restore::touched::Touched;
 use crate::state::documents::mend_documents_within;
-use crate::state::queue::is_finished;
+use crate::state::ids::TaskId;
+use crate::state::queue::{Task, is_finished};
 use crate::state::unit;
 
 /// A restore in progress.
@@ -190,6 +191,29 @@ pub(crate) fn mend_partial(
     }
 }
 
+/// Refuses a restore of single tasks after which two have one idempotency key: the same work would run twice.
+///
+/// # Errors
+///
+/// `Conflict` then.
+pub(crate) fn refuse_second_tasks(tx: &mut WriteTx<'_>, scope: &Scope) -> Result<()> {
+    for id in scope.rows.iter().filter_map(|row| unit::task_of_row(row)) {
+        let Some(task) = tx.queue().get(&id)? else { continue };
+        if let Some(other) = tx.queue().other_with_key_of(&task)? {
+            return Err(second_task(&task, &other));
+        }
+    }
+    Ok(())
+}
+
+/// Why a task does not come back alone.
+pub(crate) fn second_task(task: &Task, other: &TaskId) -> Error {
+    let message = "another task has the idempotency key of this one now, so the same work would run twice; cancel and \
+                   purge the other one first";
+    let (id, key) = (&task.id, task.idempotency_key.as_deref().unwrap_or_default().escape_debug());
+    Error::conflict(format!("{message}: task={id} other={other} idempotency_key={key}"))
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::Value;
@@ -200,7 +224,7 @@ mod tests {
     use crate::engine::records::KeyRange;
     use crate::recovery::restore::plan::RestoreOptions;
     use crate::state::documents::DocumentId;
-    use crate::state::ids::{BotId, TaskId};
+    use crate::state::ids::BotId;
     use crate::state::queue::{ClaimOptions, NewTask, TaskState};
     use crate::testkit::checked_store::Fixture;
 

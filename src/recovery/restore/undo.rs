@@ -11,7 +11,7 @@ use crate::engine::store::Store;
 use crate::engine::write::WriteTx;
 use crate::error::{Error, Result};
 use crate::recovery::points::point::{epoch_of, names};
-use crate::recovery::restore::plan::{Direction, RestoreOptions, RestorePlan, RestoreReport};
+use crate::recovery::restore::plan::{Direction, RestoreOptions, RestorePlan, RestoreReport, plan_back};
 use crate::state::show::Show;
 
 /// So many records are named when an undo is refused.
@@ -28,7 +28,7 @@ impl Store {
         let view = self.view()?;
         let (epoch, restored) = last_restore(&view)?.ok_or_else(nothing_to_undo)?;
         let direction = Direction::Undo { discard: false };
-        self.plan(&view, view.point(epoch)?, restored.scope, RestoreOptions::default(), direction)
+        plan_back(&view, view.point(epoch)?, restored.scope, RestoreOptions::default(), direction)
     }
 
     /// Undoes the last restore, exactly: claims and tokens included. Undoing an undo does the restore again.
@@ -36,7 +36,8 @@ impl Store {
     /// # Errors
     ///
     /// `NotFound` when there is no restore to undo; `Conflict`, naming them, when records that it would overwrite have
-    /// changed since the restore. [`Store::undo_discarding`] overwrites them.
+    /// changed since the restore, which [`Store::undo_discarding`] overwrites, and when a task would come back alone
+    /// while another one has its idempotency key.
     ///
     /// # Examples
     ///

@@ -173,14 +173,6 @@ impl Queue<&mut WriteTx<'_>> {
         self.change(&task, Task { assigned_to: bot.cloned(), ..task.clone() })
     }
 
-    /// The task with that idempotency key.
-    fn known(&self, key: Option<&str>) -> Result<Option<Task>> {
-        let Some(key) = key else { return Ok(None) };
-        let head = keys::known_by(key);
-        let rows = self.records.rows(Table::Index, &head.clone().range(), 1)?;
-        rows.first().map(|(row, _)| self.indexed(&keys::task_of(row)?)).transpose()
-    }
-
     /// The next place in the queue; never given out twice.
     pub(super) fn next_sequence(&mut self) -> Result<u64> {
         self.records.next(SEQUENCE)
@@ -242,5 +234,23 @@ impl Queue<&mut WriteTx<'_>> {
             attributes: new.attributes,
             ready_since: is_ready.then_some(now),
         })
+    }
+}
+
+#[expect(private_bounds, reason = "what a queue is read from is the crate's own matter")]
+impl<R: Records> Queue<R> {
+    /// The task with that idempotency key.
+    fn known(&self, key: Option<&str>) -> Result<Option<Task>> {
+        let Some(key) = key else { return Ok(None) };
+        let rows = self.records.rows(Table::Index, &keys::known_by(key).range(), 1)?;
+        rows.first().map(|(row, _)| self.indexed(&keys::task_of(row)?)).transpose()
+    }
+
+    /// Another task that has the idempotency key of this one.
+    pub(crate) fn other_with_key_of(&self, task: &Task) -> Result<Option<TaskId>> {
+        let Some(key) = &task.idempotency_key else { return Ok(None) };
+        let rows = self.records.rows(Table::Index, &keys::known_by(key).range(), 2)?;
+        let ids = rows.iter().map(|(row, _)| keys::task_of(row)).collect::<Result<Vec<_>>>()?;
+        Ok(ids.into_iter().find(|id| *id != task.id))
     }
 }

@@ -6,25 +6,26 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::export::Progress;
 use super::import::{Count, ImportOptions, ImportReport};
 use super::manifest::{ArchiveManifest, ArchivedPoint};
 use super::read::{Take, read};
-use crate::engine::commit::Outcome;
 use crate::engine::digest::Stats;
-use crate::engine::point::{NewPoint, Origin, PointId, Restored, Scope};
+use crate::engine::point::{Restored, Scope};
 use crate::engine::records::{FIRST_PAGE, KeyRange, Records, Row, next_page};
 use crate::engine::schema::CollectionId;
 use crate::engine::store::Store;
 use crate::engine::view::View;
 use crate::engine::write::WriteTx;
 use crate::error::{Error, ErrorKind, Result};
+use crate::recovery::check::verify::untold;
 use crate::recovery::diff::{ChangeKind, Counts};
 use crate::recovery::events::event::EventKind;
 use crate::recovery::points::point::names;
 use crate::recovery::restore::finished::{Finished, KeptFinished, write_finished};
+use crate::recovery::restore::safety::{Safety, outcome};
 use crate::text::OneLine;
 
 /// What taking an archive into a store would do. It changes nothing until it is given to [`Store::apply_import`].
@@ -78,15 +79,24 @@ impl Store {
     /// # Errors
     ///
     /// As [`Store::verify_archive`]; `Invalid` when the archive has not what the options name.
-    pub fn plan_import(
+    pub fn plan_import(&self, file: impl AsRef<Path>, options: &ImportOptions) -> Result<ImportPlan> {
+        self.plan_import_with(file, options, untold)
+    }
+
+    /// [`Store::plan_import`], and tells `progress` how many of how many records are done.
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::plan_import`].
+    pub fn plan_import_with(
         &self,
         file: impl AsRef<Path>,
         options: &ImportOptions,
-        progress: Progress<'_>,
+        progress: impl Fn(u64, u64) + Sync,
     ) -> Result<ImportPlan> {
         let file = file.as_ref();
         let mut view = self.view()?;
-        let mut merging = Merging::new(&mut view, options, progress);
+        let mut merging = Merging::new(&mut view, options, &progress);
         let manifest = read(file, options, &mut merging)?;
         merging.leave_out();
         let collections = merging.named();
@@ -118,34 +128,58 @@ impl Store {
     /// # let dir = tempfile::tempdir().unwrap();
     /// let store = Store::open(dir.path().join("hive.redb"))?;
     /// let archive = dir.path().join("hive.tar.zst");
-    /// store.export(&archive, &ExportOptions::new(), &|_, _| ())?;
+    /// store.export(&archive, &ExportOptions::new())?;
     /// store.write(|tx| tx.config().put("limit", &serde_json::json!(5)))?;
-    /// store.import(&archive, &ImportOptions::new(), &|_, _| ())?;
+    /// store.import(&archive, &ImportOptions::new())?;
     /// assert_eq!(store.view()?.config().get("limit")?, None);
     /// store.undo()?;
     /// assert_eq!(store.view()?.config().get("limit")?, Some(serde_json::json!(5)));
     /// # Ok::<(), hivekeep::Error>(())
     /// ```
-    pub fn import(
+    pub fn import(&self, file: impl AsRef<Path>, options: &ImportOptions) -> Result<ImportReport> {
+        self.import_with(file, options, untold)
+    }
+
+    /// [`Store::import`], and tells `progress` how many of how many records are done, of the plan and then of the import.
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::import`].
+    pub fn import_with(
         &self,
         file: impl AsRef<Path>,
         options: &ImportOptions,
-        progress: Progress<'_>,
+        progress: impl Fn(u64, u64) + Sync,
     ) -> Result<ImportReport> {
-        let plan = self.plan_import(file, options, progress)?;
-        self.apply_import(&plan, progress)
+        let plan = self.plan_import_with(file, options, &progress)?;
+        self.apply_import_with(&plan, progress)
     }
 
     /// Does what a plan says, with the state as it is by now: one transaction, with a safety point in it. The archive is
-    /// verified again while it is read.
+    /// verified again while it is read. An import that changes nothing makes no safety point, so [`Store::undo`] still
+    /// takes back what was done before.
     ///
     /// # Errors
     ///
     /// As [`Store::verify_archive`]; `Damaged` when a record that it overwrites is damaged; as [`Store::write`]. Whatever
     /// the error but `Uncertain`, nothing is changed.
-    pub fn apply_import(&self, plan: &ImportPlan, progress: Progress<'_>) -> Result<ImportReport> {
-        let done = self.alone(|tx| tx.import(plan, progress).map(Outcome::Commit));
-        done.inspect_err(|error| self.tell_of_failed_import(plan, error))
+    pub fn apply_import(&self, plan: &ImportPlan) -> Result<ImportReport> {
+        self.apply_import_with(plan, untold)
+    }
+
+    /// [`Store::apply_import`], and tells `progress` how many of how many records are done.
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::apply_import`].
+    pub fn apply_import_with(&self, plan: &ImportPlan, progress: impl Fn(u64, u64) + Sync) -> Result<ImportReport> {
+        let import = |tx: &mut WriteTx<'_>| tx.import(plan, &progress);
+        let done = self.alone(|tx| import(tx).map(|report| outcome(report, |report| report.undo.is_some())));
+        let report = done.inspect_err(|error| self.tell_of_failed_import(plan, error))?;
+        if report.undo.is_none() {
+            self.tell([(EventKind::Imported, report.details())]);
+        }
+        Ok(report)
     }
 
     /// An event for an import that could not be done, once it had been verified.
@@ -160,19 +194,20 @@ impl Store {
     }
 }
 
+impl ImportReport {
+    /// The details of its event.
+    fn details(&self) -> Value {
+        json!({
+            "file": self.file.to_string_lossy(), "point": self.point.to_string(), "undo": self.undo,
+            "collections": self.collections, "created": self.created,
+        })
+    }
+}
+
 impl WriteTx<'_> {
     fn import(&mut self, plan: &ImportPlan, progress: Progress<'_>) -> Result<ImportReport> {
         let name = plan.file.file_name().unwrap_or_default().to_string_lossy();
-        let (safety, safe) = self.seal(NewPoint {
-            id: PointId::new(),
-            at: self.now(),
-            origin: Origin::Safety,
-            manual: false,
-            backups: Vec::new(),
-            description: format!("before the import of {name}"),
-            tags: BTreeMap::new(),
-            undoes: None,
-        })?;
+        let safety = Safety::seal(self, format!("before the import of {name}"))?;
         let mut merging = Merging::new(self, &plan.options, progress);
         let manifest = read(&plan.file, &plan.options, &mut merging)?;
         let scope = merging.scope.clone();
@@ -180,30 +215,15 @@ impl WriteTx<'_> {
         let collections = merging.named();
         let Finished { run_again: tasks_run_again, forgotten: tasks_forgotten, .. } = merging.finished;
         kept.put(self)?;
-        let mut safe = safe;
-        safe.undoes = Some(Restored {
-            from: safety,
-            name: name.into_owned(),
-            written_in: self.epochs().open,
-            scope: scope.clone(),
-            undo: false,
-        });
-        let undo = safe.id.clone();
-        self.put_manifest(safety, &safe)?;
         self.raise_numbers(0)?;
         let claims_returned =
             if scope.has_all_of(CollectionId::QUEUE) { self.queue().void_claims()? as u64 } else { 0 };
+        let (from, written_in) = (safety.epoch, self.epochs().open);
+        let undo = safety.finish(self, Restored { from, name: name.into_owned(), written_in, scope, undo: false })?;
         self.turn_epoch()?;
-        let point = manifest.point;
-        let details = json!({
-            "file": plan.file.to_string_lossy(), "point": point.to_string(), "undo": undo, "collections": collections,
-            "created": false,
-        });
-        self.events().append(EventKind::Imported, details)?;
-        let (file, undo) = (plan.file.clone(), Some(undo));
-        Ok(ImportReport {
-            file,
-            point,
+        let report = ImportReport {
+            file: plan.file.clone(),
+            point: manifest.point,
             created: false,
             collections,
             undo,
@@ -212,7 +232,9 @@ impl WriteTx<'_> {
             tasks_run_again,
             tasks_forgotten,
             keep_finished: plan.keep_finished,
-        })
+        };
+        self.events().append(EventKind::Imported, report.details())?;
+        Ok(report)
     }
 }
 

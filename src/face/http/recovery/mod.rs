@@ -69,7 +69,7 @@ pub(super) const ROUTES: &[Route] = &[
             sometimes("data", Any, "the content, verified against its checksum"),
             sometimes("dry_run", Flag, "true: nothing was restored"),
             sometimes("restored", shapes::COUNTS_BY_COLLECTION, "in place: what changed in each collection"),
-            sometimes("undo", Text, "in place: the safety point that takes it back"),
+            sometimes("undo", Text, "in place, when something has changed: the safety point that takes it back"),
             sometimes("verified", shapes::VERIFIED, "in place: what changed, or everything"),
             sometimes("claims_returned", Number, "in place: claims that went back to ready; their tokens are void"),
             sometimes(

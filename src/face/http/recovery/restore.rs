@@ -68,11 +68,13 @@ fn plan(store: &Store, id: &str, wanted: Wanted) -> Result<Value> {
 fn apply(store: &Store, id: &str, wanted: Wanted) -> Result<Value> {
     let with = wanted.data;
     let (report, data) = store.restore_backup(id, wanted.options(), with)?;
-    let answer = json!({
-        "success": true, "restored": report.collections, "undo": report.undo, "verified": report.verified,
-        "claims_returned": report.claims_returned, "tasks_run_again": report.tasks_run_again,
+    let mut answer = json!({
+        "success": true, "restored": report.collections, "verified": report.verified, "claims_returned": report.claims_returned, "tasks_run_again": report.tasks_run_again,
         "tasks_forgotten": report.tasks_forgotten, "keep_finished": report.keep_finished,
     });
+    if let Some(undo) = report.undo {
+        answer["undo"] = undo.to_string().into();
+    }
     Ok(match data {
         Some(data) => with_data(answer, data),
         None => answer,
