@@ -143,11 +143,12 @@ pub use clock::{Clock, ManualClock, SystemClock, show_time};
 pub use engine::check::{CheckReport, Finding};
 pub use engine::digest::{Digest, Stats};
 pub use engine::epoch::Epoch;
+pub use engine::options::{Options, Sharing, VerifyOnOpen};
 pub use engine::point::{Origin, PointId, Restored, Scope};
 pub use engine::repair::{
     CollectionLoss, DamagedPage, DamagedRow, LostRecord, Outcome as RepairOutcome, PartialPoint, RepairReport,
 };
-pub use engine::store::{Options, Sharing, Store, VerifyOnOpen};
+pub use engine::store::Store;
 pub use engine::view::View;
 pub use engine::write::WriteTx;
 pub use error::{Error, ErrorKind, Result};

@@ -5,6 +5,9 @@
 //! imports nothing else than these names, so that another one could be written outside of this crate.
 #![expect(clippy::unwrap_used, reason = "a test stops at what it does not expect")]
 
+#[path = "layers/circles.rs"]
+mod circles;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -260,14 +263,14 @@ const FACE_EXCEPT: [(&str, &str); 23] = [
     ("clock", "times are written and read as the store does it"),
     ("duration", "durations are written and read as the store does it"),
     ("engine::digest::hex", "cursors of pages are keys in hexadecimal"),
-    ("engine::entrance", "the program prints no panic that the store contains"),
     ("engine::epoch::Epochs", "what the status says is kept until points change"),
-    ("engine::notice", "claims that wait are woken by commits"),
     ("engine::open", "doctor looks who has the file open"),
     ("engine::presence", "doctor looks who has the file open"),
     ("engine::records", "collections are read in pages"),
+    ("engine::redb_file", "the program prints no panic that the store contains"),
     ("engine::reserve", "free space is asked for before a point"),
     ("engine::schema", "collections are read in pages"),
+    ("engine::wakeups", "claims that wait are woken by commits"),
     ("files", "files that operators name are opened through one door"),
     ("recovery::backups", "details of a point list its backups"),
     ("recovery::guard", "a guard is begun and ended by the command line"),

@@ -9,13 +9,14 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use crate::engine::context::Context;
 use crate::engine::nested::Nested;
-use crate::engine::notice::Commits;
 use crate::engine::process::forked;
 use crate::engine::redb_file::{Handle, Transaction, locked};
-use crate::engine::store::Context;
+use crate::engine::sink::SinkSlot;
 use crate::engine::sync::{Condvar, Mutex, MutexGuard, yield_now};
 use crate::engine::turn::Streak;
+use crate::engine::wakeups::Commits;
 use crate::engine::write::{Batch, WriteTx};
 use crate::error::{Error, ErrorKind, Result};
 
@@ -29,6 +30,7 @@ pub(crate) struct Gate {
     state: Mutex<State>,
     turn: Condvar,
     commits: Arc<Commits>,
+    sink: SinkSlot,
 }
 
 /// Who may do what. Every field is read and written by whoever holds the mutex.
@@ -83,12 +85,17 @@ pub(crate) enum Outcome<R> {
 
 impl Gate {
     pub(crate) fn new() -> Self {
-        Self { state: Mutex::default(), turn: Condvar::new(), commits: Arc::default() }
+        Self { state: Mutex::default(), turn: Condvar::new(), commits: Arc::default(), sink: SinkSlot::default() }
     }
 
     /// What has been committed through this gate.
     pub(crate) fn commits(&self) -> &Arc<Commits> {
         &self.commits
+    }
+
+    /// Told of committed events.
+    pub(crate) fn sink(&self) -> &SinkSlot {
+        &self.sink
     }
 
     /// Whether a failed commit keeps everybody from writing.
@@ -263,7 +270,7 @@ impl Gate {
         let Some(open) = state.open.take() else { return };
         let (batch, begun, members, changed) = (state.batch, open.begun, open.members, open.shared.changed);
         state.expected = members.max(state.expected.saturating_sub(1)).max(1);
-        let ended = self.apart(state, || catch_unwind(AssertUnwindSafe(|| commit(open, context))));
+        let ended = self.apart(state, || catch_unwind(AssertUnwindSafe(|| commit(open, context, &self.sink))));
         // Whoever waits for this batch must be told, even if committing it panicked.
         let ended = ended.unwrap_or_else(|_| Err(uncertain(Error::damaged("committing panicked"))));
         state.streak.wrote_since(begun);
@@ -300,7 +307,7 @@ impl Gate {
         let done = catch_unwind(AssertUnwindSafe(|| {
             let transaction = self.begin_in_turn(handle, context, arrived, streak)?;
             begun = Instant::now();
-            alone(transaction, context, work)
+            alone(transaction, context, &self.sink, work)
         }));
         if handle.guard().has_forked() {
             // The work has forked, and this is the child, where a thread that it does not have may hold the mutex.
@@ -427,7 +434,7 @@ fn run<R>(
 }
 
 /// Syncs a batch, or aborts it when it changed nothing.
-fn commit(mut open: OpenBatch, context: &Context) -> Result<()> {
+fn commit(mut open: OpenBatch, context: &Context, sink: &SinkSlot) -> Result<()> {
     if !open.shared.changed || open.members == 0 {
         return open.transaction.abort();
     }
@@ -436,11 +443,11 @@ fn commit(mut open: OpenBatch, context: &Context) -> Result<()> {
         if context.history.is_some() {
             tx.seal_commit()?;
         }
-        context.sink.prepare(&mut tx)?;
+        sink.prepare(&mut tx)?;
         tx.flush()
     }));
     match flushed.unwrap_or_else(|_| Err(Error::new(ErrorKind::NotCommitted, "preparing the commit panicked"))) {
-        Ok(()) => sync(open.transaction, open.shared.has_events, context),
+        Ok(()) => sync(open.transaction, open.shared.has_events, context, sink),
         Err(error) => {
             discard(open.transaction);
             Err(Error::new(ErrorKind::NotCommitted, format!("nothing was committed: {error}")).with_source(error))
@@ -449,7 +456,7 @@ fn commit(mut open: OpenBatch, context: &Context) -> Result<()> {
 }
 
 /// Commits a transaction, if the file still has its name. From there on, a failure leaves it unknown whether it was committed.
-fn sync(transaction: Transaction, has_events: bool, context: &Context) -> Result<()> {
+fn sync(transaction: Transaction, has_events: bool, context: &Context, sink: &SinkSlot) -> Result<()> {
     if let Err(moved) = context.place.refuse_moved() {
         discard(transaction);
         return Err(moved);
@@ -457,7 +464,7 @@ fn sync(transaction: Transaction, has_events: bool, context: &Context) -> Result
     transaction.guard().run(|| Ok(()))?;
     transaction.commit().map_err(uncertain)?;
     if has_events {
-        context.sink.tell();
+        sink.tell();
     }
     Ok(())
 }
@@ -465,6 +472,7 @@ fn sync(transaction: Transaction, has_events: bool, context: &Context) -> Result
 fn alone<R>(
     transaction: Transaction,
     context: &Context,
+    sink: &SinkSlot,
     work: impl FnOnce(&mut WriteTx<'_>) -> Result<Outcome<R>>,
 ) -> Result<R> {
     let (transaction, mut batch) = batch_of(transaction)?;
@@ -475,14 +483,14 @@ fn alone<R>(
         tx.refuse_half_done()?;
         match outcome {
             Outcome::Commit(result) if tx.batch.changed => {
-                context.sink.prepare(&mut tx)?;
+                sink.prepare(&mut tx)?;
                 tx.flush().map(|()| (result, true))
             }
             Outcome::Commit(result) | Outcome::Abort(result) => Ok((result, false)),
         }
     }));
     match worked {
-        Ok(Ok((result, true))) => sync(transaction, batch.has_events, context).map(|()| result),
+        Ok(Ok((result, true))) => sync(transaction, batch.has_events, context, sink).map(|()| result),
         Ok(ended) => {
             discard(transaction);
             ended.map(|(result, _)| result)

@@ -13,3 +13,14 @@ pub(crate) struct IndexRule {
     pub(crate) collection: CollectionId,
     pub(crate) derive: Derive,
 }
+
+impl IndexRule {
+    /// The index rows of a record, or none when there is no record.
+    pub(crate) fn keys(&self, key: &[u8], payload: Option<&[u8]>) -> Result<Vec<Vec<u8>>> {
+        let mut keys = Vec::new();
+        if let Some(payload) = payload {
+            (self.derive)(key, payload, &mut |index_key| keys.push(index_key.to_vec()))?;
+        }
+        Ok(keys)
+    }
+}

@@ -1,8 +1,10 @@
 //! Versioned records in one redb file.
 
 pub(crate) mod check;
+mod close;
 pub(crate) mod codec;
 pub(crate) mod commit;
+pub(crate) mod context;
 #[cfg(feature = "transfer")]
 pub(crate) mod copy;
 pub(crate) mod digest;
@@ -12,11 +14,13 @@ pub(crate) mod gathered;
 pub(crate) mod held;
 pub(crate) mod holder;
 pub(crate) mod index;
+pub(crate) mod keys;
+mod long_values;
 pub(crate) mod merge;
 pub(crate) mod meta;
 pub(crate) mod nested;
-pub(crate) mod notice;
 pub(crate) mod open;
+pub(crate) mod options;
 pub(crate) mod place;
 pub(crate) mod point;
 pub(crate) mod pool;
@@ -39,8 +43,8 @@ pub(crate) mod turn;
 pub(crate) mod value;
 pub(crate) mod view;
 pub(crate) mod views;
+pub(crate) mod wakeups;
 pub(crate) mod walk;
-pub(crate) mod watch;
 pub(crate) mod write;
 
 #[cfg(test)]

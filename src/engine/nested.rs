@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 
-use crate::engine::store::Context;
+use crate::engine::context::Context;
 use crate::engine::sync::thread_local;
 use crate::error::{Error, Result};
 

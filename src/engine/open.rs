@@ -6,13 +6,13 @@ use std::path::{Path, PathBuf};
 use std::thread::sleep;
 use std::time::Instant;
 
+use crate::engine::options::{Options, Sharing, VerifyOnOpen};
 use crate::engine::presence::Presence;
 use crate::engine::redb_file::open::{ATTEMPTS, LOOK, earlier_commit, held_whole, open_existing};
 pub(crate) use crate::engine::redb_file::open::{check_pages, in_use};
 use crate::engine::redb_file::pages::Pages;
 use crate::engine::redb_file::{Handle, OwnFile, create_empty, not_a_store, unreadable};
 use crate::engine::reserve;
-use crate::engine::store::{Options, Sharing, VerifyOnOpen};
 use crate::error::{Error, ErrorKind, Result};
 use crate::files::{self, Replace, Rights, folder_of};
 

@@ -1,71 +1,17 @@
-//! The rows of `undo`: their keys, and the one way to walk them.
-//!
-//! A key that is too short to name a record is damage. Taken for an empty row it would hide a change from a difference, a
-//! restore or a merge.
+//! The one way to walk the rows of `undo`.
 
 use std::ops::Bound;
 
 use crate::engine::epoch::Epoch;
+use crate::engine::keys::PreImageKey;
 use crate::engine::records::{KeyRange, Row};
-use crate::engine::schema::{CollectionId, Table};
+use crate::engine::schema::Table;
 use crate::engine::view::View;
 use crate::engine::write::WriteTx;
-use crate::error::{Error, Result};
+use crate::error::Result;
 
 /// Rows read at a time, or fewer where they are long.
 const PAGE: usize = 512;
-
-/// The key of a pre-image: `segment epoch ‖ collection ‖ key`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct PreImageKey<'k> {
-    /// The segment that the row is stored in, or a forgotten point that is still merging into it.
-    pub(crate) part: Epoch,
-    /// The record: `collection ‖ key`.
-    pub(crate) row: &'k [u8],
-}
-
-impl<'k> PreImageKey<'k> {
-    pub(crate) fn new(part: Epoch, row: &'k [u8]) -> Self {
-        Self { part, row }
-    }
-
-    /// Reads a stored key.
-    ///
-    /// # Errors
-    ///
-    /// `Damaged` when it is too short to name a record.
-    pub(crate) fn read(key: &'k [u8]) -> Result<Self> {
-        Self::split(key).ok_or_else(|| {
-            let key = key.escape_ascii();
-            Error::damaged(format!("a pre-image has a short key; run hivekeep repair: table=undo key={key}"))
-        })
-    }
-
-    /// The parts of a stored key; none when it is too short to name a record.
-    pub(crate) fn split(key: &'k [u8]) -> Option<Self> {
-        let (part, row) = Epoch::split_key(key)?;
-        CollectionId::split_row_key(row).map(|_| Self { part, row })
-    }
-
-    /// The key as it is stored.
-    pub(crate) fn to_bytes(self) -> Vec<u8> {
-        let mut bytes = Vec::new();
-        self.write_to(&mut bytes);
-        bytes
-    }
-
-    /// Writes the key as it is stored into a buffer, in place of what it held.
-    pub(crate) fn write_to(self, out: &mut Vec<u8>) {
-        out.clear();
-        out.extend_from_slice(&self.part.to_key());
-        out.extend_from_slice(self.row);
-    }
-}
-
-/// The stored key of a pre-image.
-pub(crate) fn pre_image_key(part: Epoch, row: &[u8]) -> Vec<u8> {
-    PreImageKey::new(part, row).to_bytes()
-}
 
 /// The keys of the pre-images in `(after, through]`.
 pub(crate) fn pre_images_between(after: Epoch, through: Epoch) -> KeyRange {
@@ -157,18 +103,6 @@ mod tests {
     use crate::engine::schema::Place;
     use crate::engine::store::Store;
     use crate::error::ErrorKind;
-
-    #[test]
-    fn a_key_is_read_back_and_a_shorter_one_is_damage() {
-        let row = CollectionId::CONFIG.row_key(b"k");
-        let bytes = pre_image_key(Epoch(7), &row);
-        assert_eq!(PreImageKey::read(&bytes).unwrap(), PreImageKey { part: Epoch(7), row: &row });
-        let empty = CollectionId::CONFIG.row_key(b"");
-        assert!(PreImageKey::read(&pre_image_key(Epoch(7), &empty)).is_ok());
-        for len in 0..12 {
-            assert_eq!(PreImageKey::read(&bytes[..len]).unwrap_err().kind(), ErrorKind::Damaged);
-        }
-    }
 
     #[test]
     fn a_pre_image_with_a_short_key_is_damage_to_every_walk_and_merge() {

@@ -105,7 +105,7 @@ impl Inner {
     /// Tries to open the file until no other process is writing to it, no longer than the lock timeout. Nobody is kept out
     /// between the tries. The lock of another process cannot be told from one that the old handle still has, so that one is
     /// given up before.
-    pub(crate) fn behind_writers(&self, try_to_open: impl Fn() -> Result<()>) -> Result<()> {
+    fn behind_writers(&self, try_to_open: impl Fn() -> Result<()>) -> Result<()> {
         let (begun, context) = (Instant::now(), self.context());
         loop {
             match try_to_open() {
@@ -122,7 +122,7 @@ impl Inner {
     }
 
     /// Lets go of the file and opens it again.
-    pub(crate) fn open_anew(&self, content: &mut Content) -> Result<()> {
+    fn open_anew(&self, content: &mut Content) -> Result<()> {
         let place = &self.context().place;
         place.refuse_moved()?;
         // The old one first: a file that is not shared is opened once at a time.

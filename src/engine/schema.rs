@@ -4,62 +4,11 @@
 
 use std::fmt;
 
-use serde::{Deserialize, Serialize};
-
-use crate::engine::pre_images::PreImageKey;
+pub(crate) use crate::engine::keys::CollectionId;
+use crate::engine::keys::PreImageKey;
 
 /// The version of the file format, in the row `format` of `meta`. A store with a higher one is refused.
 pub(crate) const FORMAT_VERSION: u64 = 1;
-
-/// The number of a collection in keys. Numbers under 64 are built in; the others are given out once and never again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(transparent)]
-pub(crate) struct CollectionId(pub(crate) u32);
-
-impl CollectionId {
-    pub(crate) const REGISTRY: Self = Self(1);
-    pub(crate) const QUEUE: Self = Self(2);
-    pub(crate) const ASSIGNMENTS: Self = Self(3);
-    pub(crate) const CHAT: Self = Self(4);
-    pub(crate) const CONFIG: Self = Self(5);
-    pub(crate) const DOCUMENTS: Self = Self(6);
-    /// The pieces of values that are longer than one frame holds.
-    pub(crate) const CHUNKS: Self = Self(7);
-    /// The first number of a user's own collection.
-    pub(crate) const FIRST_USER: Self = Self(64);
-
-    /// The built-in collections by the names that users see.
-    pub(crate) const BUILT_IN: [(&'static str, Self); 7] = [
-        ("registry", Self::REGISTRY),
-        ("queue", Self::QUEUE),
-        ("assignments", Self::ASSIGNMENTS),
-        ("chat", Self::CHAT),
-        ("config", Self::CONFIG),
-        ("documents", Self::DOCUMENTS),
-        ("#chunks", Self::CHUNKS),
-    ];
-
-    /// The name of a built-in collection.
-    pub(crate) fn built_in_name(self) -> Option<&'static str> {
-        Self::BUILT_IN.iter().find(|(_, id)| *id == self).map(|(name, _)| *name)
-    }
-
-    /// The built-in collection of that name.
-    pub(crate) fn built_in(name: &str) -> Option<Self> {
-        Self::BUILT_IN.iter().find(|(built_in, _)| *built_in == name).map(|(_, id)| *id)
-    }
-
-    /// `collection id ‖ key`, as rows of `live` and `tombstones` are named.
-    pub(crate) fn row_key(self, key: &[u8]) -> Vec<u8> {
-        [&self.0.to_be_bytes()[..], key].concat()
-    }
-
-    /// The collection and the record's key of a row of `live`.
-    pub(crate) fn split_row_key(row: &[u8]) -> Option<(Self, &[u8])> {
-        let (id, key) = row.split_first_chunk::<4>()?;
-        Some((Self(u32::from_be_bytes(*id)), key))
-    }
-}
 
 /// The name space that a frame's checksum binds it to. `live`, `undo` and `tombstones` share one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -6,16 +6,13 @@
 use std::borrow::Cow;
 
 use crate::engine::frame::State;
-use crate::engine::index::IndexRule;
-use crate::engine::records::Records;
 use crate::engine::schema::CollectionId;
-use crate::engine::write::WriteTx;
 use crate::error::{Error, Result};
 
 /// A longer value is kept in pieces.
-const MAX_WHOLE: usize = 1 << 20;
+pub(crate) const MAX_WHOLE: usize = 1 << 20;
 /// The length of a piece, which fits with its key and frame into 64 pages of 4 KiB.
-const PIECE: usize = 252 << 10;
+pub(crate) const PIECE: usize = 252 << 10;
 /// Length and BLAKE3 of the whole value.
 const HEAD: usize = 8 + 32;
 
@@ -42,7 +39,7 @@ pub(crate) fn owner_key_of_piece(key: &[u8]) -> Option<&[u8]> {
     rest.get(..usize::from(u16::from_be_bytes(*length)))
 }
 
-fn head(payload: &[u8]) -> Vec<u8> {
+pub(crate) fn head(payload: &[u8]) -> Vec<u8> {
     head_of(payload.len() as u64, &blake3::hash(payload))
 }
 
@@ -130,63 +127,4 @@ fn each_piece(
         return Err(damaged("its hash does not match"));
     }
     Ok(())
-}
-
-impl WriteTx<'_> {
-    /// Writes a value in one frame, or in pieces when it is long. Pieces that stay the same are not written.
-    pub(crate) fn put_value(&mut self, collection: CollectionId, key: &[u8], payload: &[u8]) -> Result<()> {
-        if payload.len() <= MAX_WHOLE {
-            let before = self.put_state(collection, key, State::Present(payload))?;
-            return self.remove_pieces(collection, key, 0..before);
-        }
-        let before = self.put_state(collection, key, State::Chunked(&head(payload)))?;
-        let mut after = 0;
-        for bytes in payload.chunks(PIECE) {
-            let piece = piece_key(collection, key, after);
-            if after >= before || self.get(CollectionId::CHUNKS, &piece)?.as_deref() != Some(bytes) {
-                self.put_state(CollectionId::CHUNKS, &piece, State::Present(bytes))?;
-            }
-            after += 1;
-        }
-        self.remove_pieces(collection, key, after..before)
-    }
-
-    /// Removes a value, with its pieces when it has some.
-    pub(crate) fn remove_value(&mut self, collection: CollectionId, key: &[u8]) -> Result<bool> {
-        let Some(pieces) = self.remove_state(collection, key)? else { return Ok(false) };
-        self.remove_pieces(collection, key, 0..pieces)?;
-        Ok(true)
-    }
-
-    /// The value that a frame of this transaction stands for.
-    pub(crate) fn whole_value(
-        &self,
-        collection: CollectionId,
-        key: &[u8],
-        state: State<'_>,
-    ) -> Result<Option<Vec<u8>>> {
-        whole(collection, key, state, |piece| self.get(CollectionId::CHUNKS, piece))
-    }
-
-    fn remove_pieces(&mut self, collection: CollectionId, key: &[u8], pieces: std::ops::Range<u32>) -> Result<()> {
-        for piece in pieces {
-            let piece = piece_key(collection, key, piece);
-            // Also what ends the loop when a damaged head names pieces without end.
-            if self.remove_state(CollectionId::CHUNKS, &piece)?.is_none() {
-                return Err(Error::damaged(format!("a piece of a long value is missing: key={}", key.escape_ascii())));
-            }
-        }
-        Ok(())
-    }
-}
-
-impl IndexRule {
-    /// The index rows of a record, or none when there is no record.
-    pub(crate) fn keys(&self, key: &[u8], payload: Option<&[u8]>) -> Result<Vec<Vec<u8>>> {
-        let mut keys = Vec::new();
-        if let Some(payload) = payload {
-            (self.derive)(key, payload, &mut |index_key| keys.push(index_key.to_vec()))?;
-        }
-        Ok(keys)
-    }
 }

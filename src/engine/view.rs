@@ -6,19 +6,19 @@ use std::sync::{Arc, OnceLock};
 
 use jiff::Timestamp;
 
+use crate::engine::context::Context;
 use crate::engine::digest::Stats;
 use crate::engine::epoch::{Epoch, Epochs};
 use crate::engine::frame::{self, Frame};
+use crate::engine::keys::pre_image_key;
 use crate::engine::meta;
 use crate::engine::point::Manifest;
-use crate::engine::pre_images::pre_image_key;
 use crate::engine::process::Owned;
 use crate::engine::records::{Records, scan};
 use crate::engine::redb_file::ReadTables;
 use crate::engine::redb_file::pages::Snapshot;
 use crate::engine::rows::{BatchSize, KeyRange, PAGE, PAGE_BYTES, ReadRows, Row, is_full, part_of};
 use crate::engine::schema::{CollectionId, Place, Table};
-use crate::engine::store::Context;
 use crate::engine::value;
 use crate::engine::views::{Ticket, Views};
 use crate::error::{Error, ErrorKind, Result};

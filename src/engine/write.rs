@@ -9,16 +9,16 @@ use std::ops::ControlFlow;
 use jiff::Timestamp;
 
 use crate::engine::codec;
+use crate::engine::context::Context;
 use crate::engine::digest::Stats;
 use crate::engine::epoch::{Epoch, Epochs};
 use crate::engine::frame::{self, Frame, State};
+use crate::engine::keys::{PreImageKey, pre_image_key};
 use crate::engine::meta;
-use crate::engine::pre_images::{PreImageKey, pre_image_key};
 use crate::engine::records::{Records, Visit};
 use crate::engine::redb_file::Transaction;
 use crate::engine::rows::{BatchSize, FIRST_PAGE, KeyRange, PAGE, PAGE_BYTES, Row, WriteRows, next_page, part_of};
 use crate::engine::schema::{CollectionId, Place, Table};
-use crate::engine::store::Context;
 use crate::engine::value;
 use crate::error::{Error, ErrorKind, Result};
 

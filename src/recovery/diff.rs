@@ -9,8 +9,8 @@ use serde_json::Value;
 
 use crate::engine::epoch::Epoch;
 use crate::engine::frame::{self, State};
+use crate::engine::keys::PreImageKey;
 use crate::engine::point::Scope;
-use crate::engine::pre_images::PreImageKey;
 use crate::engine::schema::{CollectionId, Place};
 use crate::engine::store::Store;
 use crate::engine::value;

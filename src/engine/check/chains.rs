@@ -4,7 +4,7 @@ use super::Sums;
 use crate::engine::digest::Stats;
 use crate::engine::epoch::Epoch;
 use crate::engine::frame::{self, State};
-use crate::engine::pre_images::pre_image_key;
+use crate::engine::keys::pre_image_key;
 use crate::engine::records::Records;
 use crate::engine::schema::{CollectionId, Place, Table};
 use crate::engine::tally::stats_of;

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use redb::{Builder, ConcurrencyMode, Database, ReadTransaction, TransactionError, WriteTransaction};
 
-use super::tables::definition;
+use super::definition::definition;
 use super::{Failure, Handle, OwnFile, not_a_store};
 use crate::engine::codec;
 use crate::engine::epoch::{Epoch, Epochs};

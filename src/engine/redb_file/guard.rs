@@ -9,7 +9,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 
-use super::Failure;
+use super::end::damaged_pages;
+use super::{End, Failure};
 use crate::engine::process::{Process, forked};
 use crate::error::{Error, ErrorKind, Result};
 
@@ -26,36 +27,6 @@ struct Life {
     end: AtomicU8,
     /// Whether redb has reported a failure after which it refuses further work.
     has_failed: AtomicBool,
-}
-
-/// Why a file is used no more.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum End {
-    /// A call into redb has panicked, so what it has in memory cannot be relied on.
-    Damage = 1,
-    /// The store was closed.
-    Closed,
-    /// An earlier failure closed the file, and the store may have opened it anew.
-    Reopened,
-}
-
-impl End {
-    fn of(number: u8) -> Option<Self> {
-        [Self::Damage, Self::Closed, Self::Reopened].into_iter().find(|end| *end as u8 == number)
-    }
-
-    pub(crate) fn error(self) -> Error {
-        let message = match self {
-            Self::Damage => "damage was found in the file before; open the store again, and run hivekeep repair",
-            Self::Closed => "the store was closed; open it again",
-            Self::Reopened => "an earlier failure closed the file, and this view with it; begin another view",
-        };
-        let error = Error::new(ErrorKind::Reopen, message);
-        match self {
-            Self::Damage => error.with_source(damaged_pages()),
-            Self::Closed | Self::Reopened => error,
-        }
-    }
 }
 
 impl Guard {
@@ -147,10 +118,6 @@ impl Guard {
     pub(crate) fn is_spent(&self) -> bool {
         self.end().is_some() || self.life.has_failed.load(Ordering::Relaxed)
     }
-}
-
-fn damaged_pages() -> Error {
-    Error::damaged("pages of the file are damaged; run hivekeep repair")
 }
 
 thread_local! {

@@ -1,9 +1,9 @@
 //! Everything that names the crate `redb`. The folder has another name, so that nobody takes it for the crate.
 //!
-//! * `failure`: how redb's errors become ours
+//! * `failure`, `end`: how redb's errors become ours, and why a file is used no more
 //! * `guard`: calls into redb, whose panics it contains
 //! * `handle`: an open database
-//! * `transaction`, `tables`: a write transaction, and the open tables that [`rows`](crate::engine::rows) read and write
+//! * `definition`, `transaction`, `tables`: the names of the tables, a write transaction, and the open tables that [`rows`](crate::engine::rows) read and write
 //! * `create`, `open`: making a store's file and opening it
 //! * `own_file`: the files that the engine opens, each of one process alone
 //! * `shadow`: reading a file while writes to it stay in memory
@@ -11,6 +11,8 @@
 //! * `scratch`: the temporary database of a repair
 
 mod create;
+mod definition;
+mod end;
 mod failure;
 mod guard;
 mod handle;
@@ -25,14 +27,15 @@ mod transaction;
 pub(crate) use redb::{BackendError, StorageBackend};
 
 pub(crate) use self::create::create_empty;
+#[cfg(test)]
+pub(crate) use self::definition::definition;
+pub(crate) use self::end::End;
 pub(crate) use self::failure::Failure;
+pub(crate) use self::guard::Guard;
 #[cfg(feature = "cli")]
 pub(crate) use self::guard::hush_contained_panics;
-pub(crate) use self::guard::{End, Guard};
 pub(crate) use self::handle::{Handle, locked};
 pub(crate) use self::own_file::{FileId, OwnFile, not_a_store, unreadable};
 pub(crate) use self::shadow::{Shadow, WRITER};
-#[cfg(test)]
-pub(crate) use self::tables::definition;
 pub(crate) use self::tables::{OpenTable, ReadTables, RowRef, RowRefs, Tables, WriteTables};
 pub(crate) use self::transaction::Transaction;

@@ -1,22 +1,16 @@
-//! Open tables of a transaction: what [`Rows`](crate::engine::rows::Rows) reads from and writes to.
+//! Open tables of a transaction: what [`rows`](crate::engine::rows) are read from and written to.
 
 use std::cell::OnceCell;
 use std::sync::OnceLock;
 
-use redb::{ReadOnlyTable, ReadTransaction, ReadableTable, TableDefinition};
+use redb::{ReadOnlyTable, ReadTransaction, ReadableTable};
 
+use super::definition::{Bytes, definition};
 use super::{Failure, Guard, Transaction};
 use crate::engine::process::Owned;
 use crate::engine::rows::KeyRange;
 use crate::engine::schema::Table;
 use crate::error::{Error, Result};
-
-type Bytes = &'static [u8];
-
-/// A table as redb knows it.
-pub(crate) fn definition(table: Table) -> TableDefinition<'static, Bytes, Bytes> {
-    TableDefinition::new(table.name())
-}
 
 /// The tables of one transaction. Each is opened when it is first asked for.
 pub(crate) trait Tables {

@@ -2,7 +2,7 @@
 
 use redb::WriteTransaction;
 
-use super::tables::definition;
+use super::definition::definition;
 use super::{Failure, Guard};
 use crate::engine::process::Owned;
 use crate::engine::schema::Table;

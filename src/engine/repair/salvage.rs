@@ -10,8 +10,8 @@ use serde::Serialize;
 
 use crate::engine::epoch::Epoch;
 use crate::engine::frame;
+use crate::engine::keys::PreImageKey;
 use crate::engine::meta;
-use crate::engine::pre_images::PreImageKey;
 use crate::engine::redb_file::StorageBackend;
 use crate::engine::redb_file::pages::{Link, PagePlace, Pages, Span, Visitor};
 use crate::engine::redb_file::scratch::{Filling, Found, Scratch, Sink};

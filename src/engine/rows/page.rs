@@ -2,7 +2,8 @@
 
 use std::ops::ControlFlow;
 
-use super::{KeyRange, Row, Rows};
+use super::range::{KeyRange, Row};
+use super::stored::Rows;
 use crate::engine::redb_file::{Failure, OpenTable, RowRef, RowRefs, Tables};
 use crate::engine::schema::Table;
 use crate::error::{Error, Result};

@@ -1,6 +1,6 @@
 //! Going on from one page of rows to the next, with few rows in memory where they are long.
 
-use super::{KeyRange, Row};
+use super::range::{KeyRange, Row};
 use crate::error::Result;
 
 /// How many rows are fetched at a time in a scan.

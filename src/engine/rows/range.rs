@@ -2,10 +2,12 @@
 
 use std::ops::{Bound, RangeBounds};
 
-use super::Row;
 use crate::engine::digest::from_hex;
 use crate::engine::schema::CollectionId;
 use crate::error::{Error, Result};
+
+/// A key and its value.
+pub(crate) type Row = (Vec<u8>, Vec<u8>);
 
 /// A range of keys and the direction in which it is read.
 #[derive(Clone, Debug)]

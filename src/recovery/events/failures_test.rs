@@ -36,7 +36,7 @@ fn lose_a_pre_image(hive: &Fixture) {
     hive.write(|tx| tx.config().put("a", &1.into()));
     let point = hive.store.restore_point("before").unwrap();
     hive.write(|tx| tx.config().put("a", &2.into()));
-    let lost = crate::engine::pre_images::pre_image_key(point.epoch.next(), &CollectionId::CONFIG.row_key(b"a"));
+    let lost = crate::engine::keys::pre_image_key(point.epoch.next(), &CollectionId::CONFIG.row_key(b"a"));
     assert!(hive.store.write(|tx| tx.delete(Table::PreImages, &lost)).unwrap());
 }
 

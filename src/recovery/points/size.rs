@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use crate::engine::epoch::Epoch;
 use crate::engine::frame::{self, State};
-use crate::engine::pre_images::{PreImageKey, pre_image_key};
+use crate::engine::keys::{PreImageKey, pre_image_key};
 use crate::engine::schema::{Place, Table};
 use crate::engine::store::Store;
 use crate::engine::view::View;

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use crate::engine::epoch::Epoch;
 use crate::engine::frame::{self, State};
+use crate::engine::keys::PreImageKey;
 use crate::engine::meta;
 use crate::engine::point::{Manifest, Scope};
-use crate::engine::pre_images::PreImageKey;
 use crate::engine::records::Records;
 use crate::engine::schema::{CollectionId, Place, Table};
 use crate::engine::write::WriteTx;
@@ -306,7 +306,7 @@ mod tests {
         hive.write(|tx| tx.config().put("b", &2.into()));
         // A pre-image is lost, as a damaged page would lose it.
         let row = CollectionId::CONFIG.row_key(b"b");
-        let lost = crate::engine::pre_images::pre_image_key(point.epoch.next(), &row);
+        let lost = crate::engine::keys::pre_image_key(point.epoch.next(), &row);
         assert!(hive.store.write(|tx| tx.delete(Table::PreImages, &lost)).unwrap());
         let refused = hive.store.restore(&point, RestoreOptions::new()).unwrap_err();
         assert_eq!(refused.kind(), crate::error::ErrorKind::Damaged);

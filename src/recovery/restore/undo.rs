@@ -3,8 +3,8 @@
 use crate::engine::codec;
 use crate::engine::epoch::Epoch;
 use crate::engine::frame::{self, State};
+use crate::engine::keys::PreImageKey;
 use crate::engine::point::{Manifest, Restored};
-use crate::engine::pre_images::PreImageKey;
 use crate::engine::records::{KeyRange, Records, scan_rows};
 use crate::engine::schema::{CollectionId, Place, Table};
 use crate::engine::store::Store;

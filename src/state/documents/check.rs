@@ -389,7 +389,7 @@ mod tests {
         store.write(|tx| tx.documents().remove("kind", "source")).unwrap();
         assert_eq!(found(&store.view_at(epoch).unwrap()), []);
         let lose = |tx: &mut WriteTx<'_>| {
-            let key = crate::engine::pre_images::pre_image_key(tx.epochs().open, &row);
+            let key = crate::engine::keys::pre_image_key(tx.epochs().open, &row);
             let mut absent = Vec::new();
             frame::encode(&mut absent, Place::of_record(&row), crate::engine::epoch::Epoch(0), State::Absent);
             tx.insert(Table::PreImages, &key, &absent)?;

@@ -1,14 +1,23 @@
-//! Telling those who wait that something was committed, or that something came due.
+//! Waking those who wait: something was committed, or something came due.
+//!
+//! One thread looks on behalf of all who wait on an open store, so that a thousand of them cost what one does. It lives for
+//! as long as somebody waits. Ten times a second it reads the header of the file, which every commit of any process
+//! changes, and the clock. It reads no row; those who wait do that, and only once there is news.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 use std::task::Waker;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use parking_lot::{Condvar, Mutex};
 
-use crate::engine::watch::Watch;
+use crate::clock::Clock;
+use crate::engine::process::Process;
+use crate::engine::redb_file::OwnFile;
+use crate::engine::redb_file::pages::Pages;
+use crate::error::Result;
 
 /// How often there was news, which is a commit or something that came due, and who waits for the next.
 ///
@@ -152,6 +161,80 @@ impl Commits {
     }
 }
 
+/// Between two looks: what other processes commit and what comes due is noticed this late at the latest.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+/// So many looks are for nobody before the thread ends, as bots that wait come back.
+const LOOKS_FOR_NOBODY: u32 = 10;
+
+/// What is looked at.
+pub(crate) struct Watch {
+    clock: Arc<dyn Clock>,
+    others: Others,
+}
+
+/// Whether there are other processes, and where their commits can be seen.
+enum Others {
+    None,
+    /// None when the file cannot be opened.
+    In(Option<OwnFile>),
+}
+
+/// Somebody waits, until this is dropped.
+pub(crate) struct Waiting {
+    commits: Arc<Commits>,
+    process: Process,
+}
+
+impl Waiting {
+    /// Somebody begins to wait. Other processes may commit to the file at `shared`, if there is one.
+    ///
+    /// # Errors
+    ///
+    /// `Io` when no thread can be started.
+    pub(crate) fn begin(commits: &Arc<Commits>, clock: &Arc<dyn Clock>, shared: Option<&Path>) -> Result<Self> {
+        commits.come(|| Watch::start(commits, clock, shared))?;
+        Ok(Self { commits: commits.clone(), process: Process::current() })
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        // In a forked child nobody waits, and nobody lets go of a lock that a thread of the parent had.
+        if !self.process.has_forked() {
+            self.commits.leave();
+        }
+    }
+}
+
+impl Watch {
+    fn start(commits: &Arc<Commits>, clock: &Arc<dyn Clock>, shared: Option<&Path>) -> Result<Arc<Self>> {
+        let others = shared.map_or(Others::None, |path| Others::In(OwnFile::read(path).ok()));
+        let watch = Arc::new(Self { clock: clock.clone(), others });
+        let (own, commits, now) = (watch.clone(), commits.clone(), clock.now());
+        std::thread::Builder::new().name("hivekeep-watch".into()).spawn(move || own.run(&commits, now))?;
+        Ok(watch)
+    }
+
+    /// The number of the newest commit; none when it cannot be read. Where there are no others it is always the same.
+    pub(crate) fn newest(&self) -> Option<u64> {
+        match &self.others {
+            Others::None => Some(0),
+            Others::In(file) => Pages::new(file.as_ref()?).ok()?.newest_transaction().ok()?,
+        }
+    }
+
+    fn run(&self, commits: &Commits, mut before: Timestamp) {
+        let mut for_nobody = 0;
+        while for_nobody < LOOKS_FOR_NOBODY || !commits.end_watch() {
+            std::thread::sleep(LOOK_EVERY);
+            let now = self.clock.now();
+            commits.seen(self.newest(), now, now < before);
+            for_nobody = if commits.are_waited_for() { 0 } else { for_nobody + 1 };
+            before = now;
+        }
+    }
+}
+
 /// The same for a task of an async runtime, without an end.
 #[cfg(feature = "tokio")]
 mod of_async {
@@ -201,45 +284,4 @@ mod of_async {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use super::*;
-
-    #[test]
-    fn who_waits_is_woken_by_a_commit_and_not_by_an_older_one() {
-        let commits = Commits::default();
-        commits.tell();
-        let seen = commits.count();
-        let started = Instant::now();
-        commits.wait(seen, Some(started + Duration::from_millis(20)));
-        assert!(started.elapsed() >= Duration::from_millis(20));
-
-        std::thread::scope(|scope| {
-            let waits = scope.spawn(|| commits.wait(seen, None));
-            commits.tell();
-            waits.join().unwrap();
-        });
-        commits.wait(seen, None);
-    }
-
-    #[cfg(feature = "tokio")]
-    #[test]
-    fn a_task_that_waits_is_woken_and_one_that_does_not_any_more_is_forgotten() {
-        use std::task::Context;
-
-        let commits = Commits::default();
-        let mut context = Context::from_waker(Waker::noop());
-        let mut gone = Box::pin(commits.more_than(commits.count()));
-        let mut waits = Box::pin(commits.more_than(commits.count()));
-        for _ in 0..2 {
-            assert!(gone.as_mut().poll(&mut context).is_pending());
-            assert!(waits.as_mut().poll(&mut context).is_pending());
-        }
-        assert_eq!(commits.state.lock().wakers.len(), 2);
-        drop(gone);
-        assert_eq!(commits.state.lock().wakers.len(), 1);
-        commits.tell();
-        assert!(waits.as_mut().poll(&mut context).is_ready());
-    }
-}
+mod test;

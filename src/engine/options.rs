@@ -1,0 +1,174 @@
+//! How a store is opened.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::clock::{Clock, SystemClock};
+
+/// Who may have the file open at the same time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Sharing {
+    /// Several processes read and write. Beginning a read costs 4 to 11 µs.
+    #[default]
+    Shared,
+    /// Only this process. Beginning a read costs 1 µs.
+    Exclusive,
+}
+
+/// Whether every page's checksum is compared when the store is opened.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum VerifyOnOpen {
+    /// When no other process has the file open, and it is small (up to 64 MiB, about 0.1 s) or was last written on
+    /// another host.
+    #[default]
+    Auto,
+    /// Always: about 2.1 s per GB.
+    Always,
+    /// Never. Damaged pages may then be noticed only when they are read.
+    Never,
+}
+
+/// How a store is opened. Made by [`Store::options`].
+#[derive(Clone, Debug)]
+pub struct Options {
+    pub(crate) create: bool,
+    pub(crate) read_only: bool,
+    pub(crate) untouched: bool,
+    pub(crate) sharing: Sharing,
+    pub(crate) verify: VerifyOnOpen,
+    pub(crate) cache_bytes: usize,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) lock_timeout: Duration,
+    pub(crate) history: Option<Duration>,
+    pub(crate) one_phase: bool,
+    pub(crate) session: bool,
+    pub(crate) reserve: bool,
+    pub(crate) stale_mark: Option<Duration>,
+    pub(crate) event_log: Option<PathBuf>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            create: true,
+            read_only: false,
+            untouched: false,
+            sharing: Sharing::default(),
+            verify: VerifyOnOpen::default(),
+            cache_bytes: 64 << 20,
+            clock: Arc::new(SystemClock),
+            lock_timeout: Duration::from_secs(10),
+            history: None,
+            one_phase: false,
+            session: true,
+            reserve: true,
+            stale_mark: Some(Duration::from_secs(30)),
+            event_log: None,
+        }
+    }
+}
+
+impl Options {
+    /// Whether a store that does not exist is created. It is, unless this says no.
+    #[must_use]
+    pub fn create(mut self, create: bool) -> Self {
+        self.create = create;
+        self
+    }
+
+    /// Opens for reading only: joins a store that others write to, and leaves no trace.
+    #[must_use]
+    pub fn read_only(mut self, read_only: bool) -> Self {
+        self.read_only = read_only;
+        self
+    }
+
+    /// Opens for inspection: a file that nobody else has open is read through a layer that keeps every write in memory,
+    /// so that not one byte of it changes, and its pages are verified unless [`VerifyOnOpen::Never`] is set. A store in
+    /// use is joined for reading.
+    #[must_use]
+    pub fn untouched(mut self) -> Self {
+        self.read_only = true;
+        self.untouched = true;
+        self
+    }
+
+    /// Who may have the file open at the same time.
+    #[must_use]
+    pub fn sharing(mut self, sharing: Sharing) -> Self {
+        self.sharing = sharing;
+        self
+    }
+
+    /// Whether pages are verified when the store is opened.
+    #[must_use]
+    pub fn verify_on_open(mut self, verify: VerifyOnOpen) -> Self {
+        self.verify = verify;
+        self
+    }
+
+    /// The size of the page cache, in bytes; 64 MiB unless set.
+    #[must_use]
+    pub fn cache_bytes(mut self, bytes: usize) -> Self {
+        self.cache_bytes = bytes;
+        self
+    }
+
+    /// The clock that times come from.
+    #[must_use]
+    pub fn clock(mut self, clock: impl Clock + 'static) -> Self {
+        self.clock = Arc::new(clock);
+        self
+    }
+
+    /// How long a write waits for another process's before it fails with [`ErrorKind::Locked`], and so does opening; 10 s
+    /// unless set.
+    #[must_use]
+    pub fn lock_timeout(mut self, timeout: Duration) -> Self {
+        self.lock_timeout = timeout;
+        self
+    }
+
+    /// Seals every commit of this process as an unnamed point, so that any commit of the last `window` can be read and
+    /// restored by its time. At most 100,000 are kept, the oldest merged first.
+    #[must_use]
+    pub fn history(mut self, window: Duration) -> Self {
+        self.history = Some(window);
+        self
+    }
+
+    /// Whether this process gets a session, so that a crash of it is noticed and what was claimed in it comes back. It
+    /// does, unless this says no, as for a command that is over at once.
+    #[must_use]
+    pub fn session(mut self, session: bool) -> Self {
+        self.session = session;
+        self
+    }
+
+    /// Whether there is a reserve beside the file; not for one that has not got its name yet.
+    #[must_use]
+    pub(crate) fn reserve(mut self, reserve: bool) -> Self {
+        self.reserve = reserve;
+        self
+    }
+
+    /// How old the mark of a clean shutdown may be when a process is found dead: an older one is reported as a crash,
+    /// with the reason `stale_marker` and no other consequence. 30 seconds unless set; with none, no mark is too old.
+    #[must_use]
+    pub fn stale_mark(mut self, age: Option<Duration>) -> Self {
+        self.stale_mark = age;
+        self
+    }
+
+    /// Commits in one phase instead of two, in [`Sharing::Exclusive`] only: one sync less for each commit.
+    ///
+    /// What is given up: after a failed sync followed by a power cut, three of four such stores could not be opened at
+    /// all when this was measured, and a flipped bit in the newest pages of a store that was not closed can silently
+    /// roll back its last commit. Opening after a kill walks the whole file.
+    #[must_use]
+    pub fn one_phase_commits(mut self, one_phase: bool) -> Self {
+        self.one_phase = one_phase;
+        self
+    }
+}
