@@ -108,7 +108,7 @@ pub(crate) fn before(time: Timestamp, duration: Duration) -> Timestamp {
 /// A time without what is finer than the store keeps, so that what a call returns equals what is read back.
 pub(crate) fn as_stored(time: Timestamp) -> Timestamp {
     let whole = Timestamp::from_microsecond(time.as_microsecond());
-    // Of the last second that there is, no fraction reads back.
+    // No fraction of the last second reads back.
     whole.or_else(|_| Timestamp::from_second(time.as_second())).unwrap_or(time)
 }
 

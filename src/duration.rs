@@ -50,7 +50,7 @@ pub(crate) fn since(from: Timestamp, to: Timestamp) -> Duration {
     Duration::try_from(to.duration_since(from)).unwrap_or_default()
 }
 
-/// Writes whole seconds in the fewest letters: `90s`, `10m`, `1d 12h`. What is less than a second is left out.
+/// Writes whole seconds in the fewest letters: `90s`, `10m`, `1d 12h`. Fractions of a second are left out.
 pub(crate) fn show(age: Duration) -> String {
     exact(Duration::from_secs(age.as_secs()))
 }

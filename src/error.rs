@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-/// What went wrong, and, through [`Error::kind`], what the caller can do about it.
+/// A failure, with a message that says what to do and, in [`Error::kind`], the reaction that fits it.
 ///
 /// The message is lower case, ends with the values that matter as `key=value`, and says how to go on where a person
 /// can act. The cause, where there is one, is in [`source`](std::error::Error::source).
@@ -25,7 +25,7 @@ pub struct Error {
 /// The result of everything in this crate that can fail.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// What a caller can do about an [`Error`].
+/// The reaction that fits an [`Error`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorKind {
@@ -95,7 +95,7 @@ impl Error {
         self
     }
 
-    /// What the caller can do.
+    /// The reaction that fits it.
     pub fn kind(&self) -> ErrorKind {
         self.kind
     }

@@ -87,8 +87,8 @@
 //!
 //! # Limits
 //!
-//! What is longer is refused with [`ErrorKind::Invalid`], by name and before anything is written. What an earlier version let
-//! in is still read, archived, imported and repaired.
+//! Longer values are refused with [`ErrorKind::Invalid`], by name and before anything is written. Longer values that an earlier
+//! version stored are still read, archived, imported and repaired.
 //!
 //! | of | at most |
 //! |---|---|

@@ -36,7 +36,7 @@ pub(crate) const DETAILS_BYTES: usize = 64 << 10;
 pub(crate) const ORIGINAL_BYTES: usize = 1 << 20;
 /// The details of an event, as JSON. Those of an adoption hold texts of up to 256 KiB that could not be taken over.
 pub(crate) const EVENT_BYTES: usize = 2 << 20;
-/// What is said in a message.
+/// The content of a message.
 pub(crate) const CHAT_BYTES: usize = 1 << 20;
 /// The attributes of a bot, a task or a message, as JSON.
 pub(crate) const ATTRIBUTES_BYTES: usize = 1 << 20;
@@ -45,7 +45,7 @@ pub(crate) const ATTRIBUTES_BYTES: usize = 1 << 20;
 pub(crate) const VALUE_BYTES: usize = if cfg!(test) { 4 << 20 } else { 64 << 20 };
 /// A document as JSON.
 pub(crate) const DOCUMENT_BYTES: usize = 1 << 30;
-/// What a bot can do.
+/// The specializations of a bot.
 pub(crate) const SPECIALIZATIONS: usize = 256;
 /// The capabilities that a task asks for; each is part of a key.
 pub(crate) const CAPABILITIES: usize = 16;
@@ -170,7 +170,7 @@ fn fits(value: &Value, left: &mut usize, depth: usize) -> bool {
         Value::Number(number) => take(left, number.as_str().len() + 1),
         // A character is escaped by six at most.
         Value::String(text) => take(left, 6 * text.len() + 3),
-        // What nests more deeply is refused when it is written.
+        // Deeper nesting is refused when it is written.
         Value::Array(_) | Value::Object(_) if depth > crate::json::MAX_DEPTH => true,
         Value::Array(items) => take(left, 3) && items.iter().all(|item| fits(item, left, depth + 1)),
         Value::Object(members) => {
@@ -197,7 +197,7 @@ fn printed(value: &impl serde::Serialize) -> usize {
         }
     }
     let mut count = Count(0);
-    // What cannot be printed is refused where it is stored.
+    // A value that cannot be printed is refused where it is stored.
     let _printed = serde_json::to_writer(&mut count, value);
     count.0
 }

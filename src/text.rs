@@ -1,4 +1,4 @@
-//! What people are shown of a text that somebody else wrote. A stored description may have escape sequences, line breaks
+//! How a text that somebody else wrote is shown to people. A stored description may have escape sequences, line breaks
 //! and marks that turn the reading direction in it: shown as it is, it could forge a line, hide one, or write to the
 //! clipboard. So everything that a terminal would obey, or that nobody would see, is shown as an escape.
 
@@ -16,8 +16,8 @@ pub(crate) fn is_hidden(c: char) -> bool {
             | '\u{ffa0}' | '\u{fff9}'..='\u{fffb}' | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}')
 }
 
-/// What is wrong with the name of something new; nothing when it can be told from every other by looking at it. Two names
-/// that look alike are two bots, and `..` is no name of a file.
+/// The fault of a new name; `None` when a person can tell it from every other name. Two names that look alike are two bots,
+/// and `..` names no file.
 pub(crate) fn unfit_for_a_name(name: &str) -> Option<&'static str> {
     if name == "." || name == ".." {
         return Some("must not be . or ..");

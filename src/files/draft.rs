@@ -1,5 +1,5 @@
-//! A file that has its name only once it is finished: until then it has one of its own beside that, and is removed when it
-//! does not get it. What killed processes have left is removed by the next that makes a file of that name.
+//! A temporary file that gets its name only once it is finished, and is removed when it does not. The next process that makes
+//! a file of that name removes the temporary files that killed processes left.
 
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use crate::files::{Replace, Rights, beside, create_new, folder_of, open, publish, refuse_other, remove};
 
-/// What the names of unfinished files end with, behind the target's name and an id.
+/// The ending of the names of temporary files, behind the target's name and an id.
 const UNFINISHED: &str = ".unfinished";
 
 /// A file that gets its name, or is removed when it is dropped before.
@@ -33,7 +33,7 @@ impl Draft {
             let temporary = unfinished_name(target);
             let file = create_new(&temporary, rights)?;
             let locked = file.try_lock().is_ok();
-            // Whoever tidies up may have taken it for one that was left behind, in the moment before the lock.
+            // A process that tidies up may have taken it for a leftover, in the moment before the lock.
             if locked && temporary.exists() {
                 let lock = Some(file.try_clone()?);
                 return Ok((Self { temporary, target: target.to_path_buf(), lock }, file));

@@ -1,4 +1,4 @@
-//! What reaches a disk of names and folders, written down in tests.
+//! A record of every change of names and folders, kept in tests.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

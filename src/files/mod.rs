@@ -2,8 +2,8 @@
 //!
 //! Four things are easy to forget, so no other file of this crate calls `std::fs` for them (`tests/layers.rs` holds that):
 //!
-//! * **A name is durable only once its folder is synced.** [`publish`] and [`create_folders`] return when it is. Whoever is
-//!   about to acknowledge something that hangs on a name which others may have made calls [`sync_name`].
+//! * **A name is durable only once its folder is synced.** [`publish`] and [`create_folders`] return when it is. Code
+//!   that acknowledges something that depends on a name which others may have made calls [`sync_name`] first.
 //!   Files that are made anew whenever they are missing, and from which nothing is answered (sessions, reserve,
 //!   scratches), need no durable name.
 //! * **State is nobody else's to read.** What is created has the mode of its [`Rights`], whatever the umask: 0600, folders

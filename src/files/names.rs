@@ -7,7 +7,7 @@ use std::path::Path;
 use super::open::open;
 use crate::files::folder_of;
 
-/// What becomes of a file that has the name already.
+/// The fate of a file that has the name already.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Replace {
     /// It stays, and that is an error.
@@ -83,7 +83,7 @@ pub(crate) fn remove_folder(path: &Path) -> io::Result<()> {
 /// Makes the name of a file durable in its folder, whoever gave it.
 ///
 /// A folder that can be written to and not read cannot be synced: there the whole file system is, where the system can do
-/// that. What is on a read-only file system was durable before.
+/// that. Everything on a read-only file system was durable before.
 ///
 /// # Errors
 ///
@@ -121,7 +121,7 @@ fn has_nothing_to_sync(error: &io::Error) -> bool {
     matches!(error.kind(), IoKind::ReadOnlyFilesystem | IoKind::InvalidInput | IoKind::Unsupported)
 }
 
-/// Whoever can neither read nor write a folder has given no name in it.
+/// A process that can neither read nor write a folder has made no name in it.
 #[cfg(unix)]
 fn may_write(folder: &Path) -> bool {
     rustix::fs::access(folder, rustix::fs::Access::WRITE_OK).is_ok()

@@ -1,4 +1,4 @@
-//! What is at a path: opened only when it is a regular file, and never waited for.
+//! Opening a path without waiting, and only when it is a regular file.
 
 use std::fmt;
 use std::fs::{File, FileType, OpenOptions};

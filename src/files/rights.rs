@@ -8,7 +8,7 @@ use crate::files::folder_of;
 
 /// Only its owner reads and writes it.
 const PRIVATE: u32 = 0o600;
-/// Of a mode, what may be taken over: nothing is run, and nothing changes who runs it.
+/// The bits of a mode that may be copied: no execution, no change of user or group.
 const TAKEN: u32 = 0o666;
 
 /// Mode, owner and group that a new file gets.
@@ -64,7 +64,7 @@ fn existing(folder: &Path) -> std::path::PathBuf {
     there.unwrap_or_else(|| Path::new(".")).to_path_buf()
 }
 
-/// What is known of something that is there.
+/// Mode, owner and group of an existing file.
 #[cfg_attr(not(unix), expect(dead_code, reason = "other systems keep rights in other ways"))]
 #[derive(Clone, Copy)]
 struct There {

@@ -1,5 +1,5 @@
-//! What is wrong in a JSON text or value, and where: the place is gathered on the way out, so that reading sound JSON
-//! pays nothing for it.
+//! A fault of a JSON text or value and its place. The place is gathered on the way out, so that reading sound JSON pays
+//! nothing for it.
 
 use crate::error::Error;
 

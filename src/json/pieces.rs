@@ -95,7 +95,7 @@ pub(super) fn take_apart(value: &Value, depth: usize, to: &mut impl Pieces) -> R
     Ok(())
 }
 
-/// Gives the elements of a container. Of many the later half comes from a thread of its own, where that is of use: most of
+/// Gives the elements of a container. The later half of many comes from a thread of its own, where that helps: most of
 /// the time is waiting for the memory that the value lies in, and two cores wait side by side.
 fn in_halves<P: Pieces>(
     count: usize,

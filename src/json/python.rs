@@ -110,7 +110,7 @@ impl PythonOfCompact {
         }
     }
 
-    /// What is left, once the compact text has come to its end.
+    /// The rest, once the compact text has come to its end.
     pub(crate) fn finish(&self) -> &[u8] {
         &self.text
     }
@@ -136,7 +136,7 @@ fn copy_string<'a>(compact: &'a [u8], text: &mut Vec<u8>) -> &'a [u8] {
         }
         match behind {
             [] => return behind,
-            // What Python escapes and compact text too is escaped in the same way.
+            // Characters that both Python and compact text escape have the same escape.
             [b'\\', escaped, behind @ ..] => {
                 text.extend_from_slice(&[b'\\', *escaped]);
                 rest = behind;

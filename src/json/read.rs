@@ -257,7 +257,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// What stands for itself in a string.
+    /// A stretch of a string without escapes.
     fn plain(&mut self) -> Result<&'a str, Fault> {
         let end = self.at + plain_len(self.rest());
         let not_utf8 = || Fault::at("a string is not UTF-8", self.sound.len());

@@ -1,4 +1,4 @@
-//! What the fuzzer reaches inside of the engine. It is built for fuzzing and for tests only.
+//! Entry points of the fuzzer inside the engine, built for fuzzing and for tests only.
 
 use std::fmt::Debug;
 use std::path::Path;

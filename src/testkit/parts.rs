@@ -22,7 +22,7 @@ pub fn decode_frame<'a>(row_key: &[u8], frame: &'a [u8]) -> Result<&'a [u8]> {
     frame::decode(Place::of_record(row_key), frame).map(|frame| frame.payload().unwrap_or_default())
 }
 
-/// What one record adds to the digest of its collection.
+/// The contribution of one record to the digest of its collection.
 pub fn digest(key: &[u8], payload: &[u8]) -> Digest {
     let mut stats = Stats::default();
     stats.add(key, payload);

@@ -1,4 +1,4 @@
-//! What a store holds, read through its public verbs, and what a model says that it should hold.
+//! The content of a store, read through its public verbs, and the content that a model expects.
 
 use std::collections::BTreeMap;
 use std::collections::hash_map::DefaultHasher;
@@ -63,7 +63,7 @@ impl FleetContent {
         Ok(content)
     }
 
-    /// What each of the callers that share commits has written, when all of it is whole.
+    /// The writes of each caller that shares commits, when all of them are whole.
     pub(crate) fn of_callers(&self) -> Option<Vec<u64>> {
         let of = |collection, key: &str| self.values.get(&(collection, key.to_owned())).map_or(Some(0), Value::as_u64);
         let whole = |key: &&str| of(CONFIG, key).filter(|number| of(THINGS, key) == Some(*number));
@@ -78,7 +78,7 @@ impl FleetContent {
     }
 }
 
-/// What a store should hold.
+/// The expected content of a store.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Model {
     pub(crate) now: FleetContent,

@@ -1,6 +1,6 @@
 //! A disk in memory that remembers what was synced, so that its power can be cut, and that fails when it is told to.
 //!
-//! What is written is seen by every later read at once, as through a page cache, and is durable after the next sync.
+//! Every later read sees a write at once, as through a page cache; it is durable after the next sync.
 //! The file of one disk can be opened again and again; a handle that was cut off from it, as by the death of its
 //! process, reaches it no more.
 
@@ -15,7 +15,7 @@ use super::choices::Choices;
 use super::image::Image;
 use crate::engine::redb_file::{BackendError, StorageBackend};
 
-/// What reaches a disk and changes something.
+/// An operation that changes the disk.
 #[derive(Clone, Debug)]
 pub(crate) enum Request {
     Write(usize, Arc<[u8]>),
@@ -33,7 +33,7 @@ impl Request {
     }
 }
 
-/// What can fail.
+/// An operation that can fail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Operation {
     Read,
@@ -45,7 +45,7 @@ pub(crate) enum Operation {
 /// One fault to come.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Fault {
-    /// What fails.
+    /// The operation that fails.
     pub(crate) kind: Operation,
     /// Which of them from now on, from 1.
     pub(crate) nth: usize,
@@ -73,7 +73,7 @@ struct State {
     seen: Image,
     /// As of the last sync.
     durable: Image,
-    /// What has come since.
+    /// The changes since then.
     pending: Vec<Request>,
     /// Everything that has come, when it is recorded.
     trace: Option<Vec<Request>>,
@@ -121,7 +121,7 @@ impl Disk {
         self.0.lock().trace.as_ref().map_or(0, Vec::len)
     }
 
-    /// What was recorded.
+    /// The recorded changes.
     pub(crate) fn take_trace(&self) -> Vec<Request> {
         self.0.lock().trace.take().unwrap_or_default()
     }
@@ -131,7 +131,7 @@ impl Disk {
         self.0.lock().seen.clone()
     }
 
-    /// What the power leaves when it is cut now.
+    /// The content that a power cut now leaves.
     pub(crate) fn cut(&self, choices: &mut Choices) -> Image {
         let state = self.0.lock();
         survivor(&state.durable, &state.pending, choices)
@@ -366,8 +366,8 @@ enum Fate {
     All,
 }
 
-/// What is left after a power cut: all that was synced, and of the rest whatever the choices say, each write kept, lost,
-/// or torn, and those that are kept in any order.
+/// The content after a power cut: everything synced, and of the rest whatever the choices say. Each write is kept, lost,
+/// or torn, and those that are kept come in any order.
 pub(crate) fn survivor(durable: &Image, pending: &[Request], choices: &mut Choices) -> Image {
     let mut image = durable.clone();
     if pending.is_empty() {

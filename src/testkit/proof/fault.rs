@@ -61,7 +61,7 @@ impl Attempt<'_> {
         let opened = Fleet::on(&cut, self.folder, self.mode, self.before.known.clone());
         let fleet = match opened {
             Ok(fleet) => fleet,
-            // What redb moved while compacting may be only in a cache that will never write it. The pages are refused.
+            // Pages that redb moved while compacting may be only in a cache that never writes them. They are refused.
             Err(error) if fault.forgets && self.after.name == "compact" && error.kind() == ErrorKind::Damaged => {
                 return struck;
             }

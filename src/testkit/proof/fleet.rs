@@ -58,7 +58,7 @@ impl Mode {
     }
 }
 
-/// What a restore is of.
+/// The scope of a restore.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum RestoreScope {
     Everything,
@@ -67,7 +67,7 @@ pub(crate) enum RestoreScope {
     Queue,
 }
 
-/// What is known of a store without looking.
+/// The expected state of a store.
 #[derive(Clone, Debug)]
 pub(crate) struct Known {
     pub(crate) model: Model,
@@ -264,7 +264,7 @@ impl Fleet {
         Ok(())
     }
 
-    /// What is at a point of a commit that callers share: each call whole or not at all, and nothing else changed.
+    /// The content at a point of a commit that callers share: each call whole or not at all, and nothing else changed.
     fn between_calls(&self, epoch: Epoch) -> Result<FleetContent> {
         let content = FleetContent::read(&self.store.view_at(epoch)?)?;
         assert!(content.of_callers().is_some(), "half a call was committed: epoch={epoch}");

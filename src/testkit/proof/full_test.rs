@@ -13,7 +13,7 @@ use crate::error::ErrorKind;
 
 /// The disk becomes full after each number of pages below this, times the scale.
 const PAGES: usize = 40;
-/// What is given up so that records can be removed: 4 MiB.
+/// The pages of the reserve, which is given up so that records can be removed: 4 MiB.
 const RESERVE: usize = 1024;
 /// The disk is filled with records of about this length.
 const LENGTH: usize = 2000;
@@ -64,7 +64,7 @@ fn fill_and_empty(folder: &std::path::Path, mode: Mode, mark: &Mark, pages: usiz
         fleet.store.notice_crashes().unwrap();
         assert!(fleet.store.session().is_some(), "there is room, and no session");
     }
-    // What failed for want of room, even while the store was opened, is over once it is opened with room.
+    // A failure for want of space, even while the store was opened, is over once it is opened with space.
     fleet.die();
     let fleet = open();
     for number in 0..written {

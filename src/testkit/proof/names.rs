@@ -1,15 +1,15 @@
 //! A disk that loses names until their folder is synced, under the real code.
 //!
-//! [`Disk`](super::disk::Disk) holds one file and knows nothing of names. What makes names works with the real file
+//! [`Disk`](super::disk::Disk) holds one file and knows nothing of names. Code that makes names works with the real file
 //! system, so it is not replaced here but watched: [`files`](crate::files), through which every name comes and goes, tells a
 //! journal of each of its steps. A [`Recording`] keeps the steps, what was acknowledged between them, and what the files
 //! held. From those it builds each state in which a power cut after any step could leave the folder:
 //!
-//! * **Names.** A creation, a link, a rename or a removal changes the folder that it is in. When that folder is synced, what
-//!   was changed in it before is on the disk. Of what was not, any combination is: a rename happened or not, a link is
-//!   there without the removal that came after it. What is in a folder whose own name is lost is lost with it. File systems
+//! * **Names.** A creation, a link, a rename or a removal changes the folder that it is in. When that folder is synced, every
+//!   earlier change in it is on the disk. Any combination of later changes may be: a rename happened or not, a link is
+//!   there without the removal that came after it. A folder whose own name is lost takes its content with it. File systems
 //!   with a journal promise more; POSIX does not.
-//! * **Content.** A file has the content of its last sync, and none if it was never synced. What redb writes is taken as it
+//! * **Content.** A file has the content of its last sync, and none if it was never synced. The content of a redb file is taken as it
 //!   was at that moment: its syncs do not come by here, and [`power_cut`](super::power_cut) is about those.
 //!
 //! An image is made as a real folder, and what was acknowledged by then is looked for in it with the real code. Whether the
@@ -25,14 +25,14 @@ use parking_lot::Mutex;
 use super::choices::Choices;
 use crate::files::journal::{Journal, NameStep};
 
-/// What every redb file begins with.
+/// The first bytes of every redb file.
 const REDB: &[u8] = b"redb";
-/// Of so many changes that were not synced every combination is tried; of more, some.
+/// Every combination of up to so many changes that were not synced is tried; with more changes, some are.
 const ALL_OF: usize = 4;
 /// So many combinations of more, beside none, all, one, and all but one.
 const SOME: usize = 8;
 
-/// What a name is of.
+/// The kind of thing that has a name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Node {
     Folder,
@@ -65,7 +65,7 @@ enum What {
 pub(crate) type Find<'f> = &'f dyn Fn(&Path, &[&'static str]) -> Result<(), String>;
 type Hook = (Box<dyn Fn(&NameStep) -> bool + Send>, Box<dyn FnOnce() + Send>);
 
-/// What was done below a folder that was empty, and durable, before.
+/// The steps below a folder that was empty, and durable, before.
 pub(crate) struct Recording {
     root: PathBuf,
     moments: Arc<Mutex<Vec<Moment>>>,
@@ -80,7 +80,7 @@ pub(crate) enum LeftOut {
     Of(PathBuf),
 }
 
-/// What was looked for in images.
+/// The number of images, and the losses found in them.
 #[derive(Debug, Default)]
 pub(crate) struct NameCuts {
     pub(crate) images: usize,
@@ -125,7 +125,7 @@ impl Recording {
         move |what| acknowledge(&root, &moments, what)
     }
 
-    /// What was synced: each folder, and each file by the name that it had then.
+    /// Everything synced: each folder, and each file by the name that it had then.
     pub(crate) fn synced(&self) -> BTreeSet<PathBuf> {
         let synced = |moment: &Moment| match &moment.what {
             What::NameStep(NameStep::FolderSynced(path) | NameStep::FileSynced(path)) => Some(path.clone()),
@@ -200,7 +200,7 @@ fn combinations(of: usize, choices: &mut Choices) -> Vec<Vec<bool>> {
     several
 }
 
-/// What an image has at each path: a folder, or a file with this content.
+/// An entry of an image at a path: a folder, or a file with this content.
 type Image = BTreeMap<PathBuf, Option<Arc<[u8]>>>;
 
 /// A disk at some moment.
@@ -209,7 +209,7 @@ struct Replayed {
     seen: Names,
     durable: Names,
     pending: Vec<Change>,
-    /// What of each file was synced.
+    /// The synced content of each file.
     synced: BTreeMap<usize, Arc<[u8]>>,
     files: usize,
 }
@@ -260,7 +260,7 @@ impl Replayed {
         self.pending.push(change);
     }
 
-    /// What is left when these of the changes that were not synced reached the disk.
+    /// The state in which these of the changes that were not synced reached the disk.
     fn image(&self, kept: &[bool], moment: &Moment) -> Image {
         let mut names = self.durable.clone();
         let kept: Vec<_> = self.pending.iter().zip(kept).filter(|(_, kept)| **kept).map(|(c, _)| c.clone()).collect();

@@ -25,13 +25,13 @@ const ONE_AS_A_FILE: usize = 32;
 pub(crate) struct Run {
     folder: PathBuf,
     mode: Mode,
-    /// What the disk held before.
+    /// The earlier content of the disk.
     base: Image,
     trace: Vec<Request>,
     /// The first is from before the first step.
     pub(crate) marks: Vec<Mark>,
     acknowledged: Vec<Acknowledged>,
-    /// What is on the disk after each sync, and before the first.
+    /// The content of the disk after each sync, and before the first.
     states: Vec<State>,
 }
 
@@ -137,7 +137,7 @@ impl Run {
         State { at, fingerprint: fingerprint(&store.view().unwrap()).unwrap(), durable: durable.clone() }
     }
 
-    /// What is there after so many requests is what the model says before or after the step that was being taken.
+    /// Compares the content after so many requests with the model before and after the step that was in progress.
     fn compare(&self, at: usize, found: &Model) {
         let after = self.marks.iter().position(|mark| mark.at >= at).unwrap_or(self.marks.len() - 1);
         let (before, after) = (&self.marks[after.saturating_sub(1)], &self.marks[after]);

@@ -130,7 +130,7 @@ fn on_a_full_disk_the_store_opened_anew_can_be_read() {
         fleet.store.reopen().unwrap();
         assert_eq!(get(&fleet.store, "kept"), Some(json!(1)));
         fleet.disk.leave_room(1000);
-        // What failed for want of room while it was opened is over too.
+        // A failure for want of space while it was opened is over too.
         fleet.store.reopen().unwrap();
         put(&fleet.store, "kept", 2).unwrap();
     }

@@ -1,4 +1,4 @@
-//! What may be found of a step that was being taken when something went wrong.
+//! The states in which a failure may leave the step that it interrupted.
 
 use super::content::{FleetContent, Model};
 
@@ -7,7 +7,7 @@ use super::content::{FleetContent, Model};
 pub(crate) enum Shape {
     /// All of it or nothing.
     One,
-    /// Forgetting may stop half-way. What is retained reads as it did.
+    /// Forgetting may stop half-way. Retained points read as they did.
     Several,
     /// Each of the calls of several threads, all of it or nothing.
     Callers,
