@@ -13,24 +13,32 @@ pub(crate) struct Place {
     path: PathBuf,
     /// The file that was opened by it; none where the system does not tell.
     id: Option<FileId>,
+    /// The folder in which all paths begin. Once the process has another one, as after `chroot`, the path leads elsewhere.
+    root: Option<FileId>,
+}
+
+/// The folder in which all paths of this process begin now.
+fn root() -> Option<FileId> {
+    FileId::at(Path::new("/")).ok().flatten()
 }
 
 impl Place {
     /// A file that was just opened by its name. Where the system names it otherwise at once, its word counts for nothing.
     pub(crate) fn new(path: &Path, id: Option<FileId>) -> Self {
         let id = id.filter(|id| FileId::at(path).is_ok_and(|at| at == Some(*id)));
-        Self { path: path.to_path_buf(), id }
+        Self { path: path.to_path_buf(), id, root: root() }
     }
 
     /// Refuses what would be written to a file that is not at its place any more.
     ///
     /// # Errors
     ///
-    /// `Moved` then. Where the system does not let this process look, it is not refused.
+    /// `Moved` then. Where the system does not let this process look, or it has another root since, it is not refused.
     pub(crate) fn refuse_moved(&self) -> Result<()> {
         let Some(id) = self.id else { return Ok(()) };
         let became = match FileId::at(&self.path) {
             Ok(at) if at == Some(id) => return Ok(()),
+            _ if self.root != root() => return Ok(()),
             Ok(_) => "replaced by another",
             Err(error) if matches!(error.kind(), IoKind::NotFound | IoKind::NotADirectory) => "moved or removed",
             Err(error) => {
@@ -76,5 +84,20 @@ mod tests {
         refused("moved or removed");
         fs::hard_link(&link, &path).unwrap();
         became().unwrap();
+    }
+
+    #[test]
+    fn the_path_says_nothing_of_the_file_once_the_process_has_another_root() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("h.redb");
+        fs::write(&path, b"a store").unwrap();
+        let mut place = Place::new(&path, OwnFile::read(&path).unwrap().id());
+        fs::remove_file(&path).unwrap();
+        assert!(place.refuse_moved().is_err());
+        // As if that had been the root when the file was opened.
+        place.root = FileId::at(folder.path()).unwrap();
+        place.refuse_moved().unwrap();
+        fs::write(&path, b"another").unwrap();
+        place.refuse_moved().unwrap();
     }
 }
