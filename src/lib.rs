@@ -202,8 +202,8 @@ pub use transfer::adopt::report::{AdoptProblem, AdoptReport, AdoptSkipped, Adopt
 pub use transfer::adopt::{AdoptOptions, AdoptSource};
 #[cfg(feature = "transfer")]
 pub use transfer::archive::{
-    ArchiveManifest, ArchivePolicy, ArchiveSchedule, ArchivedCollection, ArchivedPoint, ArchivedTrail, ExportOptions,
-    ExportReport, ImportOptions, ImportPlan, ImportReport, LastArchive,
+    ArchiveManifest, ArchivePolicy, ArchiveSchedule, ArchivedCollection, ArchivedLoss, ArchivedPoint, ArchivedTrail,
+    ExportOptions, ExportReport, ImportOptions, ImportPlan, ImportReport, LastArchive,
 };
 #[cfg(feature = "transfer")]
 pub use transfer::drill::targets::{Disaster, DrillTarget};

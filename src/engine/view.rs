@@ -142,6 +142,12 @@ impl View {
     }
 
     /// The open epoch and the ends of what is retained.
+    /// The point that is seen, or [`Epoch::NOW`].
+    #[cfg(any(feature = "cli", feature = "http", test))]
+    pub(crate) fn at(&self) -> Epoch {
+        self.at
+    }
+
     pub(crate) fn epochs(&self) -> Epochs {
         self.epochs
     }

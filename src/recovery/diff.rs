@@ -53,6 +53,8 @@ pub enum ChangeKind {
     Changed,
     /// It is not there any more.
     Removed,
+    /// A repair has lost what it was at one of the points, so nobody knows what happened to it.
+    Lost,
 }
 
 /// How many records differ in a collection.
@@ -77,6 +79,7 @@ impl Counts {
             ChangeKind::Added => self.added += 1,
             ChangeKind::Changed => self.changed += 1,
             ChangeKind::Removed => self.removed += 1,
+            ChangeKind::Lost => {}
         }
     }
 }
@@ -96,17 +99,24 @@ impl Diff {
         for change in &self.changes {
             counts.entry(change.collection.clone()).or_default().count(change.change);
         }
+        counts.retain(|_, counts| counts.total() > 0);
         counts
     }
 }
 
-/// One line for each change: `+` added, `~` changed, with the members that differ, `-` removed.
+/// One line for each change: `+` added, `~` changed, with the members that differ, `-` removed, `?` lost by a repair.
 impl fmt::Display for Diff {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for Change { collection, key, change, before, after } in &self.changes {
             match change {
                 ChangeKind::Added => write!(f, "{}", OneLine(format_args!("+ {collection}/{key} {after}")))?,
                 ChangeKind::Removed => write!(f, "{}", OneLine(format_args!("- {collection}/{key} {before}")))?,
+                ChangeKind::Lost => {
+                    let value = if before.is_null() { after } else { before };
+                    let line =
+                        format_args!("? {collection}/{key} {value} (a repair lost what it was at the other point)");
+                    write!(f, "{}", OneLine(line))?;
+                }
                 ChangeKind::Changed => {
                     write!(f, "{}", OneLine(format_args!("~ {collection}/{key} {}", Members(before, after))))?;
                 }
@@ -169,10 +179,16 @@ impl Store {
         let past = |epoch| if epoch == Epoch::NOW { Ok(None) } else { self.view_at(epoch).map(Some) };
         let (old, new) = (past(from)?, past(to)?);
         let (mut old, mut new) = (Show::new(old.as_ref().unwrap_or(&view)), Show::new(new.as_ref().unwrap_or(&view)));
+        let (lost_old, lost_new) = (view.lost_rows(from)?, view.lost_rows(to)?);
         let mut changes = Vec::new();
         view.each_difference(from.min(to), from.max(to), &Scope::default(), |row, then, now| {
             let (before, after) = if from <= to { (then, now) } else { (now, then) };
-            changes.extend(change(&names, row, (&mut old, before), (&mut new, after))?);
+            let is_lost = before.is_none() && lost_old.contains(row) || after.is_none() && lost_new.contains(row);
+            let mut change = change(&names, row, (&mut old, before), (&mut new, after))?;
+            if let Some(change) = change.as_mut().filter(|_| is_lost) {
+                change.change = ChangeKind::Lost;
+            }
+            changes.extend(change);
             Ok(())
         })?;
         changes.sort_by(|a, b| (&a.collection, &a.key).cmp(&(&b.collection, &b.key)));

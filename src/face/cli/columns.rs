@@ -124,6 +124,7 @@ impl Columns for Version {
             Some(ChangeKind::Added) => "added",
             Some(ChangeKind::Changed) => "changed",
             Some(ChangeKind::Removed) => "removed",
+            Some(ChangeKind::Lost) => "lost in a repair",
             None => "-",
         };
         let who = self.by.as_ref().map(|by| format!("{} ({})", by.actor, by.action));

@@ -172,7 +172,10 @@ fn assignments(out: &mut Output, mut list: impl Iterator<Item = Result<Assignmen
 
 /// One record, as JSON for people too: it is shown whole.
 fn one(view: &View, collection: Collection, name: &str, key: &str, out: &mut Output) -> Result<()> {
-    let missing = || Error::not_found(format!("there is no such record: collection={name} key={key}"));
+    let missing = || {
+        let missing = Error::not_found(format!("there is no such record: collection={name} key={key}"));
+        view.lost_or(name, key, missing)
+    };
     match collection {
         Collection::Registry => out.json(&view.registry().get(&key.parse()?)?.ok_or_else(missing)?),
         Collection::Queue => out.json(&view.queue().get(&key.parse()?)?.ok_or_else(missing)?),

@@ -38,6 +38,9 @@ pub(super) struct Import {
     /// Leave tasks finished that are finished in the store and not in the archive
     #[arg(long)]
     keep_finished: bool,
+    /// Take in what is left of a point of which a repair had lost something before it was archived
+    #[arg(long)]
+    partial: bool,
     /// Refuse an archive with a longer value
     #[arg(long, value_name = "BYTES")]
     max_value_bytes: Option<u64>,
@@ -86,7 +89,8 @@ impl Import {
     }
 
     fn options(&self) -> Result<ImportOptions> {
-        let options = ImportOptions::new().only(self.only.clone()).keep_finished(self.keep_finished);
+        let options =
+            ImportOptions::new().only(self.only.clone()).keep_finished(self.keep_finished).partial(self.partial);
         let options = self.max_value_bytes.into_iter().fold(options, ImportOptions::max_value_bytes);
         let options = self.max_bytes.into_iter().fold(options, ImportOptions::max_bytes);
         #[cfg(feature = "age")]

@@ -353,7 +353,11 @@ pub(super) const CHANGE: Shape = Shape {
     members: &[
         needed("collection", Text, "where it is"),
         needed("key", Text, "its key"),
-        needed("change", Word(|| vec!["added", "changed", "removed"]), "what happened to it"),
+        needed(
+            "change",
+            Word(|| vec!["added", "changed", "removed", "lost"]),
+            "what happened to it; lost by a repair at a point",
+        ),
         needed("before", Any, "what it was, or null"),
         needed("after", Any, "what it is, or null"),
     ],
@@ -391,7 +395,11 @@ pub(super) const VERSION: Shape = Shape {
     name: "Version",
     about: "what a record was for a time",
     members: &[
-        nullable("change", Word(|| vec!["added", "changed", "removed"]), "what happened to it; null for the oldest"),
+        nullable(
+            "change",
+            Word(|| vec!["added", "changed", "removed", "lost"]),
+            "what happened to it; null where nobody knows",
+        ),
         needed("value", Any, "what it was, or null when it was not there"),
         nullable("point", Of(&VERSION_POINT), "the newest point to restore it from"),
         needed("points", Number, "how many points hold it"),

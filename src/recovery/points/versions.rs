@@ -31,7 +31,8 @@ const PAGE: usize = 500;
 /// What a record was for a time.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Version {
-    /// What happened to it; none for the oldest version, when every point holds it.
+    /// What happened to it; none for the oldest version, when every point holds it, and for one before which a repair has
+    /// lost what it was.
     pub change: Option<ChangeKind>,
     /// What it was then, or null when it was not there.
     pub value: Value,
@@ -71,6 +72,8 @@ pub struct ChangedBy {
 /// A version in the chain of pre-images: from the epoch of its birth up to that of the next one.
 struct Held {
     value: Option<Vec<u8>>,
+    /// Whether it is absent because a repair has lost it at a point of that time.
+    is_lost: bool,
     from: Epoch,
     to: Epoch,
 }
@@ -124,12 +127,19 @@ impl View {
             let message = "a document is many records; see what changed with hivekeep point diff";
             return Err(Error::invalid(format!("{message}: collection={collection}")));
         }
-        let Chain { row, held, is_whole } = self.chain(id, key, limit)?.ok_or_else(|| {
+        let Some(Chain { row, held, is_whole }) = self.chain(id, key, limit)? else {
+            let is_lost = self.any_point_has_lost(id, key)?;
             let (collection, key) = (collection.escape_debug(), key.escape_debug());
-            Error::not_found(format!("neither now nor any point has such a record: collection={collection} key={key}"))
-        })?;
+            return Err(match is_lost {
+                true => Error::damaged(format!("a repair lost all of that record: collection={collection} key={key}")),
+                false => Error::not_found(format!(
+                    "neither now nor any point has such a record: collection={collection} key={key}"
+                )),
+            });
+        };
         let told = self.told_of(&format!("{collection}/{key}"), key, self.oldest_change(&held)?)?;
-        let listed = held.len() - usize::from(!is_whole || held.last().is_some_and(|oldest| oldest.value.is_none()));
+        let ends_unknown = held.last().is_some_and(|oldest| oldest.value.is_none() && !oldest.is_lost);
+        let listed = held.len() - usize::from(!is_whole || ends_unknown);
         let mut versions = Vec::new();
         for (at, version) in held.iter().take(listed).enumerate() {
             versions.push(self.version(id, &row, version, held.get(at + 1), &told)?);
@@ -144,7 +154,7 @@ impl View {
         for version in &held {
             let is_it = match wanted {
                 Wanted::There => version.value.is_some(),
-                Wanted::Different => version.value.as_deref() != now,
+                Wanted::Different => version.value.as_deref() != now && !version.is_lost,
             };
             if is_it && let Some(point) = self.point_to_restore(version)? {
                 return Ok(Some(point));
@@ -178,7 +188,8 @@ impl View {
                 return Ok(Chain { row, held, is_whole: false });
             } else {
                 bytes += value.as_ref().map_or(0, Vec::len);
-                held.push(Held { value, from, to });
+                let is_lost = value.is_none() && self.has_lost_within(&row, from, to)?;
+                held.push(Held { value, is_lost, from, to });
             }
             found = self.before(&row, &version)?;
             to = from;
@@ -196,7 +207,11 @@ impl View {
     ) -> Result<Version> {
         let (_, key) = CollectionId::split_row_key(row).unwrap_or((id, row));
         let value = version.value.as_deref().map(|payload| Show::new(self).record(id, key, payload)).transpose()?;
-        let change = earlier.map(|earlier| kind(earlier.value.is_some(), version.value.is_some()));
+        let change = match earlier {
+            _ if version.is_lost => Some(ChangeKind::Lost),
+            Some(earlier) if !earlier.is_lost => Some(kind(earlier.value.is_some(), version.value.is_some())),
+            _ => None,
+        };
         let changed_after = self.time_of(self.members()?.retained_before(version.from))?;
         let changed_before = self.time_of(self.oldest_within(version.from, version.to)?)?;
         let is_then = |told: &&Told| {
@@ -209,7 +224,7 @@ impl View {
         Ok(Version {
             change,
             value: value.map_or(Value::Null, |shown| shown.value),
-            point: self.point_to_restore(version)?,
+            point: if version.is_lost { None } else { self.point_to_restore(version)? },
             points: self.members()?.count_within(version.from, version.to),
             changed_after: changed_after.filter(|_| change.is_some()),
             changed_before,
@@ -229,6 +244,18 @@ impl View {
             to = epoch;
         }
         Ok(None)
+    }
+
+    /// Whether a repair is known to have lost a record at one of the newest points of a time.
+    fn has_lost_within(&self, row: &[u8], from: Epoch, mut to: Epoch) -> Result<bool> {
+        for _ in 0..POINTS_ASKED {
+            let Some(epoch) = self.newest_within(from, to)? else { return Ok(false) };
+            if self.lost_rows(epoch)?.contains(row) {
+                return Ok(true);
+            }
+            to = epoch;
+        }
+        Ok(false)
     }
 
     fn newest_within(&self, from: Epoch, to: Epoch) -> Result<Option<Epoch>> {

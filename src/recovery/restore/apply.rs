@@ -105,14 +105,15 @@ impl WriteTx<'_> {
         let mut scope = plan.scope.clone();
         // A task may have come to another bot since the plan was made.
         unit::with_assignments(self, &mut scope.rows)?;
+        let spared = plan.spared.with_assignments(self)?;
         let verb = if plan.is_undo() { "undo of" } else { "restore of" };
         let safety = Safety::seal(self, format!("before the {verb} {}", plan.point))?;
-        let mut revert = Revert::new(plan.point.epoch, &scope, plan.options.keep_finished);
+        let mut revert = Revert::new(plan.point.epoch, &scope, &spared, plan.options.keep_finished);
         revert.run(self, safety.epoch)?;
         if let Some(manifest) = &manifest
             && scope.is_whole()
         {
-            compare_digests(self, &scope, manifest)?;
+            compare_digests(self, &scope, &spared, manifest)?;
         }
         let mended = mend_partial(self, &scope, manifest.as_ref(), &plan.point)?;
         let claims_returned = if plan.is_undo() { 0 } else { revert.settle(self)? };

@@ -71,3 +71,92 @@ fn points_of_documents_stand_only_for_those_that_hold_the_same_kinds() {
     let expected = [&nothing, &three_newer, &two, &live].map(Point::to_string);
     assert_eq!(left(&hive), expected, "{three} is not the newest of its kind");
 }
+
+/// A partial point that has lost `config/lost`, which was changed since, and is there with `config/new` now.
+fn lost_and_changed() -> (Fixture, Point) {
+    let hive = Fixture::new();
+    hive.write(|tx| tx.config().put("a", &1.into()));
+    let point = hive.store.restore_point("partial").unwrap();
+    hive.store
+        .alone(|tx| {
+            let mut manifest = tx.manifest(point.epoch)?;
+            let was = manifest.stats(CollectionId::CONFIG);
+            let keys = vec![b"lost".to_vec(), b"never".to_vec()];
+            manifest.lost.push(Lost { collection: CollectionId::CONFIG, was, keys });
+            tx.put_manifest(point.epoch, &manifest).map(Outcome::Commit)
+        })
+        .unwrap();
+    for key in ["a", "lost", "new"] {
+        hive.write(|tx| tx.config().put(key, &2.into()));
+    }
+    let point = hive.store.find_point(Selector::from(&point)).unwrap().unwrap();
+    (hive, point)
+}
+
+fn config(hive: &Fixture) -> Vec<(String, serde_json::Value)> {
+    hive.view().config().list().map(|entry| entry.unwrap()).collect()
+}
+
+#[test]
+fn a_restore_of_a_partial_point_leaves_what_is_known_to_be_lost_as_it_is() {
+    let (hive, point) = lost_and_changed();
+    let before = config(&hive);
+    let options = RestoreOptions::new().only(["config"]);
+    let plan = hive.store.plan_restore(&point, options.clone()).unwrap();
+    let command = format!("hivekeep restore {point} --only config --partial");
+    assert!(plan.to_string().contains(&format!("; to restore what is left: {command}\n")), "{plan}");
+    assert!(plan.to_string().contains("known to have lost stay as they are now"), "{plan}");
+    let refused = hive.store.apply(&plan).unwrap_err().to_string();
+    assert!(refused.ends_with(&command), "{refused}");
+    for options in [options.partial(true), RestoreOptions::new().partial(true)] {
+        let plan = hive.store.plan_restore(&point, options).unwrap();
+        let report = hive.store.apply(&plan).unwrap();
+        assert_eq!(plan.collections, report.collections);
+        assert_eq!(config(&hive), [("a".into(), json!(1)), ("lost".into(), json!(2))]);
+        assert!(hive.store.check().unwrap().is_sound());
+        hive.store.undo().unwrap();
+        assert_eq!(config(&hive), before);
+    }
+}
+
+#[test]
+fn what_a_repair_has_lost_of_a_point_is_neither_missing_nor_added_there() {
+    let (hive, point) = lost_and_changed();
+    let diff = hive.store.diff(&point, Selector::Now).unwrap();
+    let shown = "~ config/a 1 -> 2\n? config/lost 2 (a repair lost what it was at the other point)\n+ config/new 2\n";
+    assert_eq!(diff.to_string(), shown);
+    let counts = diff.counts()["config"];
+    assert_eq!((counts.added, counts.changed, counts.removed), (1, 1, 0));
+
+    let versions = hive.view().versions("config", "lost", 10).unwrap();
+    let changes: Vec<_> = versions.iter().map(|version| version.change).collect();
+    assert_eq!(changes, [None, Some(crate::ChangeKind::Lost)]);
+    assert_eq!(hive.view().versions("config", "never", 10).unwrap_err().kind(), crate::ErrorKind::Damaged);
+    assert_eq!(hive.view().versions("config", "unknown", 10).unwrap_err().kind(), crate::ErrorKind::NotFound);
+
+    let there = hive.store.at(&point).unwrap();
+    let why = |key| there.lost_or("config", key, crate::Error::not_found("no such key")).kind();
+    assert_eq!((why("lost"), why("new")), (crate::ErrorKind::Damaged, crate::ErrorKind::NotFound));
+}
+
+#[test]
+fn a_task_that_a_repair_has_lost_of_a_point_keeps_its_assignment() {
+    use crate::state::ids::{BotId, TaskId};
+    use crate::state::queue::NewTask;
+    let (hive, bot, id) = (Fixture::new(), BotId::new("ant").unwrap(), TaskId::new("lost").unwrap());
+    let point = hive.store.restore_point("partial").unwrap();
+    hive.store
+        .alone(|tx| {
+            let mut manifest = tx.manifest(point.epoch)?;
+            let was = manifest.stats(CollectionId::QUEUE);
+            manifest.lost.push(Lost { collection: CollectionId::QUEUE, was, keys: vec![b"lost".to_vec()] });
+            tx.put_manifest(point.epoch, &manifest).map(Outcome::Commit)
+        })
+        .unwrap();
+    hive.write(|tx| tx.queue().enqueue(NewTask::new("work").id(id.clone()).assign_to(bot.clone())));
+    hive.write(|tx| tx.queue().enqueue(NewTask::new("work").assign_to(bot.clone())));
+    hive.store.restore(&point, RestoreOptions::new().partial(true)).unwrap();
+    hive.check();
+    let tasks: Vec<_> = hive.view().queue().list().map(|task| task.unwrap().id).collect();
+    assert_eq!(tasks, [id]);
+}

@@ -13,6 +13,7 @@ use crate::engine::store::Store;
 use crate::engine::view::View;
 use crate::error::{Error, Result};
 use crate::recovery::diff::{Counts, kind};
+use crate::recovery::points::lost::Spared;
 use crate::recovery::points::point::{Point, names};
 use crate::recovery::points::selector::Selector;
 use crate::recovery::points::versions::Wanted;
@@ -71,7 +72,8 @@ impl RestoreOptions {
         self
     }
 
-    /// Restores a point of which a repair has lost something all the same: what it lost is then missing, or older.
+    /// Restores a point of which a repair has lost something all the same: what it lost is then missing, or older. Records
+    /// that are known to be lost stay as they are now.
     ///
     /// A document of which rows are lost is put together from those that are left; the restore's event says which were.
     #[must_use]
@@ -105,6 +107,9 @@ pub struct RestorePlan {
     pub(crate) backup: Option<String>,
     #[serde(skip)]
     pub(crate) scope: Scope,
+    /// What of it stays as it is.
+    #[serde(skip)]
+    pub(crate) spared: Spared,
     #[serde(skip)]
     pub(crate) direction: Direction,
 }
@@ -224,13 +229,14 @@ impl fmt::Display for RestorePlan {
         }
         if self.point.partial {
             write!(f, "  a repair could not bring all of that point back; see hivekeep point show")?;
+            if !self.spared.is_empty() {
+                write!(f, "; records that it is known to have lost stay as they are now")?;
+            }
             let is_refused = !self.options.partial && !self.is_undo();
-            let command = is_refused.then(|| self.command_for_partial());
-            writeln!(
-                f,
-                "{}",
-                command.map(|command| format!("; to restore what is left: {command}")).unwrap_or_default()
-            )?;
+            if is_refused {
+                write!(f, "; to restore what is left: {}", self.command_for_partial())?;
+            }
+            writeln!(f)?;
         }
         write_finished(f, self.tasks_run_again, self.tasks_forgotten, self.keep_finished)
     }
@@ -295,7 +301,12 @@ pub(crate) fn plan_back(
     direction: Direction,
 ) -> Result<RestorePlan> {
     let (mut touched, mut finished) = (Touched::default(), Finished::new(options.keep_finished));
+    let spared = Spared::of(view, point.epoch)?;
+    let with_assignments = spared.with_assignments(view)?;
     view.each_difference(point.epoch, Epoch::NOW, &scope, |row, then, now| {
+        if with_assignments.contains(row) {
+            return Ok(());
+        }
         let Place { collection, key, .. } = Place::of_record(row);
         touched.count(collection, kind(now.is_some(), then.is_some()));
         if collection != CollectionId::QUEUE {
@@ -325,6 +336,7 @@ pub(crate) fn plan_back(
         backup: None,
         earlier: None,
         scope,
+        spared,
         direction,
     })
 }

@@ -12,6 +12,7 @@ use crate::engine::schema::{CollectionId, Place, Table};
 use crate::engine::write::WriteTx;
 use crate::error::{Error, Result};
 use crate::recovery::diff::{Counts, kind};
+use crate::recovery::points::lost::Spared;
 use crate::recovery::points::point::{Names, Point, names};
 use crate::recovery::restore::finished::{Finished, KeptFinished};
 use crate::recovery::restore::touched::Touched;
@@ -24,6 +25,8 @@ use crate::state::unit;
 pub(crate) struct Revert<'p> {
     pub(crate) from: Epoch,
     pub(crate) scope: &'p Scope,
+    /// What of it stays as it is.
+    spared: &'p Spared,
     /// The finished work that it met, once everything is as at the point.
     pub(crate) finished: Finished,
     touched: Touched,
@@ -37,9 +40,9 @@ pub(crate) struct Revert<'p> {
 
 impl<'p> Revert<'p> {
     /// Back to the point `from`.
-    pub(crate) fn new(from: Epoch, scope: &'p Scope, keep_finished: bool) -> Self {
+    pub(crate) fn new(from: Epoch, scope: &'p Scope, spared: &'p Spared, keep_finished: bool) -> Self {
         let (finished, touched) = (Finished::new(keep_finished), Touched::default());
-        Self { from, scope, finished, touched, pieces: Vec::new(), long: Vec::new(), tasks: Vec::new() }
+        Self { from, scope, spared, finished, touched, pieces: Vec::new(), long: Vec::new(), tasks: Vec::new() }
     }
 
     /// Writes what the records in scope were, up to the safety point that was just sealed.
@@ -49,7 +52,7 @@ impl<'p> Revert<'p> {
         tx.each_pre_image_to_change(self.from, safety, |tx, key, bytes| {
             let place = Place::of_record(key.row);
             let before = frame::decode(place, bytes)?;
-            if before.birth > self.from || !self.scope.contains(key.row) {
+            if before.birth > self.from || !self.scope.contains(key.row) || self.spared.contains(key.row) {
                 return Ok(());
             }
             // While points are being merged, a piece may be met before the head of its value.
@@ -159,13 +162,16 @@ impl<'p> Revert<'p> {
 /// # Errors
 ///
 /// `Damaged` when one differs.
-pub(crate) fn compare_digests(tx: &WriteTx<'_>, scope: &Scope, manifest: &Manifest) -> Result<()> {
+pub(crate) fn compare_digests(tx: &WriteTx<'_>, scope: &Scope, spared: &Spared, manifest: &Manifest) -> Result<()> {
     let stored = meta::all_stats(tx)?.into_iter().map(|(collection, _)| collection);
     let there = manifest.collections.iter().map(|(collection, _)| *collection);
     for collection in stored.chain(there) {
         // Pieces of long values may belong to collections that stay as they are.
-        let whole = scope.has_all_of(collection) && (collection != CollectionId::CHUNKS || scope.is_everything());
-        if whole && tx.stats(collection)? != manifest.stats(collection) {
+        let has_pieces = scope.is_everything() && spared.is_empty();
+        let whole = scope.has_all_of(collection) && (collection != CollectionId::CHUNKS || has_pieces);
+        let mut expected = manifest.stats(collection);
+        spared.add_to(&mut expected, tx, collection)?;
+        if whole && tx.stats(collection)? != expected {
             return Err(Error::damaged(format!(
                 "the restored state would differ from the point's, so nothing was changed; run hivekeep check: \
                  collection={} point={}",

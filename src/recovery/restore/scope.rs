@@ -123,21 +123,31 @@ impl Scope {
     pub(crate) fn contains(&self, row: &[u8]) -> bool {
         let Some((collection, key)) = CollectionId::split_row_key(row) else { return false };
         if collection == CollectionId::CHUNKS && !self.is_everything() {
-            return match (value::owner_of_piece(key), value::owner_key_of_piece(key)) {
-                (Some(owner), Some(key)) => self.contains(&owner.row_key(key)),
-                _ => false,
-            };
+            return owner_of_piece(key).is_some_and(|owner| self.contains(&owner));
         }
         if self.is_whole() {
             return self.has_all_of(collection);
         }
-        self.rows.iter().any(|own| own == row) || self.prefixes.iter().any(|prefix| row.starts_with(prefix))
+        Self::rows_contain(&self.rows, row) || self.prefixes.iter().any(|prefix| row.starts_with(prefix))
+    }
+
+    /// Whether a row is one of some records, or a piece of one.
+    pub(crate) fn rows_contain(rows: &[Vec<u8>], row: &[u8]) -> bool {
+        match CollectionId::split_row_key(row) {
+            Some((CollectionId::CHUNKS, key)) => owner_of_piece(key).is_some_and(|owner| rows.contains(&owner)),
+            _ => rows.iter().any(|own| own == row),
+        }
     }
 
     /// Whether it is the whole state.
     pub(crate) fn is_everything(&self) -> bool {
         self.is_whole() && self.collections.is_empty()
     }
+}
+
+/// The row of the record whose long value a piece is of.
+fn owner_of_piece(key: &[u8]) -> Option<Vec<u8>> {
+    Some(value::owner_of_piece(key)?.row_key(value::owner_key_of_piece(key)?))
 }
 
 impl Names {

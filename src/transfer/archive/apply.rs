@@ -1,7 +1,7 @@
 //! Taking an archive into a store that is there: a restore of what is in the archive, in one transaction, with a safety
 //! point, so that it can be undone.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt;
 use std::path::{Path, PathBuf};
 
@@ -17,6 +17,7 @@ use crate::engine::point::{Restored, Scope};
 use crate::engine::records::{FIRST_PAGE, KeyRange, Records, Row, next_page};
 use crate::engine::schema::CollectionId;
 use crate::engine::store::Store;
+use crate::engine::value::in_frame;
 use crate::engine::view::View;
 use crate::engine::write::WriteTx;
 use crate::error::{Error, ErrorKind, Result};
@@ -26,6 +27,8 @@ use crate::recovery::events::event::EventKind;
 use crate::recovery::points::point::names;
 use crate::recovery::restore::finished::{Finished, KeptFinished, write_finished};
 use crate::recovery::restore::safety::{Safety, outcome};
+use crate::state::assignments;
+use crate::state::queue::Task;
 use crate::text::OneLine;
 
 /// What taking an archive into a store would do. It changes nothing until it is given to [`Store::apply_import`].
@@ -49,6 +52,11 @@ pub struct ImportPlan {
 }
 
 impl ImportPlan {
+    /// Whether it is refused because a repair had lost something of the point.
+    fn is_refused(&self) -> bool {
+        self.options.refuse_partial(&self.point).is_err()
+    }
+
     /// How many records it would touch.
     pub fn total(&self) -> u64 {
         self.collections.values().map(Counts::total).sum()
@@ -67,7 +75,8 @@ impl fmt::Display for ImportPlan {
             writeln!(f, "  nothing differs")?;
         }
         if self.point.partial {
-            writeln!(f, "  a repair had lost something of that point before it was archived")?;
+            let way = if self.is_refused() { "; to import what is left of it, give --partial too" } else { "" };
+            writeln!(f, "  a repair had lost something of that point before it was archived{way}")?;
         }
         write_finished(f, self.tasks_run_again, self.tasks_forgotten, self.keep_finished)
     }
@@ -161,7 +170,8 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// As [`Store::verify_archive`]; `Damaged` when a record that it overwrites is damaged; as [`Store::write`]. Whatever
+    /// As [`Store::verify_archive`]; `Damaged` when a record that it overwrites is damaged; `Conflict` for a partial point
+    /// without [`ImportOptions::partial`]; as [`Store::write`]. Whatever
     /// the error but `Uncertain`, nothing is changed.
     pub fn apply_import(&self, plan: &ImportPlan) -> Result<ImportReport> {
         self.apply_import_with(plan, untold)
@@ -173,6 +183,7 @@ impl Store {
     ///
     /// As [`Store::apply_import`].
     pub fn apply_import_with(&self, plan: &ImportPlan, progress: impl Fn(u64, u64) + Sync) -> Result<ImportReport> {
+        plan.options.refuse_partial(&plan.point)?;
         let import = |tx: &mut WriteTx<'_>| tx.import(plan, &progress);
         let done = self.alone(|tx| import(tx).map(|report| outcome(report, |report| report.undo.is_some())));
         let report = done.inspect_err(|error| self.tell_of_failed_import(plan, error))?;
@@ -215,6 +226,7 @@ impl WriteTx<'_> {
         let collections = merging.named();
         let Finished { run_again: tasks_run_again, forgotten: tasks_forgotten, .. } = merging.finished;
         kept.put(self)?;
+        self.mend_imported(&manifest.point, &plan.options)?;
         self.raise_numbers(0)?;
         let claims_returned =
             if scope.has_all_of(CollectionId::QUEUE) { self.queue().void_claims()? as u64 } else { 0 };
@@ -309,6 +321,8 @@ struct Merging<'m, T> {
     expected: BTreeMap<String, Stats>,
     complete: bool,
     scope: Scope,
+    /// The keys of records that stay although they are not in the archive, by collection: it is known to have lost them.
+    spared: BTreeMap<String, BTreeSet<Vec<u8>>>,
     counts: BTreeMap<String, Counts>,
     name: String,
     /// The finished work that it meets, and what of it is to stay.
@@ -351,6 +365,7 @@ impl<'m, T: Target> Merging<'m, T> {
             expected: BTreeMap::new(),
             complete: false,
             scope: Scope::default(),
+            spared: BTreeMap::new(),
             counts: BTreeMap::new(),
             name: String::new(),
             finished: Finished::new(options.keep_finished),
@@ -403,7 +418,9 @@ impl<'m, T: Target> Merging<'m, T> {
                         break;
                     }
                     Some(std::cmp::Ordering::Less) | None => {
-                        if let Some((own, value)) = ahead.page.pop_front() {
+                        if let Some((own, value)) = ahead.page.pop_front()
+                            && !self.spare(id, &own, &value)?
+                        {
                             self.see(id, &own, None, Some(&value))?;
                             self.target.remove(id, &own)?;
                             self.count(ChangeKind::Removed);
@@ -414,6 +431,22 @@ impl<'m, T: Target> Merging<'m, T> {
         }
         self.into = Some((collection, ahead));
         Ok(change)
+    }
+
+    /// Whether a record that is not in the archive stays, because a repair is known to have lost it of the point. A task
+    /// keeps its assignment, which comes after it.
+    fn spare(&mut self, id: CollectionId, key: &[u8], payload: &[u8]) -> Result<bool> {
+        if !self.spared.get(&self.name).is_some_and(|keys| keys.contains(key)) {
+            return Ok(false);
+        }
+        self.expected.entry(self.name.clone()).or_default().add(key, &in_frame(payload));
+        if id == CollectionId::QUEUE
+            && let Some(assignment) = assignments::key_of(&Task::from_record(key, payload)?)
+            && let Some(name) = CollectionId::ASSIGNMENTS.built_in_name()
+        {
+            self.spared.entry(name.to_owned()).or_default().insert(assignment);
+        }
+        Ok(true)
     }
 
     fn begin_collection(&mut self, name: &str) -> Result<()> {
@@ -452,6 +485,10 @@ impl<T: Target> Take for Merging<'_, T> {
         self.complete = manifest.complete;
         for collection in &manifest.collections {
             self.expected.insert(collection.name.clone(), collection.stats()?);
+        }
+        // A document of which rows are lost is put together from those that are left.
+        for (name, loss) in manifest.point.lost.iter().filter(|(name, _)| *name != "documents") {
+            self.spared.insert(name.clone(), loss.lost_keys()?.into_iter().collect());
         }
         Ok(())
     }

@@ -3,6 +3,12 @@
 use serde_json::json;
 
 use super::{ExportOptions, ImportOptions, ImportReport};
+use crate::engine::commit::Outcome;
+use crate::engine::point::Lost;
+use crate::engine::schema::CollectionId;
+use crate::engine::store::Store;
+use crate::error::ErrorKind;
+use crate::recovery::points::point::Point;
 use crate::state::ids::{BotId, TaskId};
 use crate::state::queue::{ClaimOptions, NewTask, Task, TaskState};
 use crate::testkit::checked_store::Fixture;
@@ -82,4 +88,56 @@ fn an_import_that_changes_nothing_leaves_undo_to_the_one_before() {
     assert_eq!(limit(), Some(json!(2)));
     hive.store.undo().unwrap();
     assert_eq!(limit(), Some(json!(1)));
+}
+
+/// Makes a point one of which a repair is known to have lost `config/lost`.
+fn lose(hive: &Fixture, point: &Point) {
+    hive.store
+        .alone(|tx| {
+            let mut manifest = tx.manifest(point.epoch)?;
+            let was = manifest.stats(CollectionId::CONFIG);
+            manifest.lost.push(Lost { collection: CollectionId::CONFIG, was, keys: vec![b"lost".to_vec()] });
+            tx.put_manifest(point.epoch, &manifest).map(Outcome::Commit)
+        })
+        .unwrap();
+}
+
+#[test]
+fn what_a_repair_has_lost_of_a_point_stays_known_through_an_archive() {
+    let hive = Fixture::new();
+    let folder = tempfile::tempdir().unwrap();
+    let (archive, new) = (folder.path().join("hive.tar.zst"), folder.path().join("new.redb"));
+    hive.write(|tx| tx.config().put("a", &json!(1)));
+    let point = hive.store.restore_point("partial").unwrap();
+    lose(&hive, &point);
+    let report = hive.store.export(&archive, &ExportOptions::new().at(&point)).unwrap();
+    assert!(report.point.partial && report.point.lost["config"].count == 1);
+    for key in ["a", "lost", "new"] {
+        hive.write(|tx| tx.config().put(key, &json!(2)));
+    }
+
+    let plan = hive.store.plan_import(&archive, &ImportOptions::new()).unwrap();
+    assert!(plan.to_string().contains("before it was archived; to import what is left of it, give --partial too"));
+    for refused in [
+        hive.store.apply_import(&plan).unwrap_err(),
+        Store::import_new(&archive, &new, &ImportOptions::new()).unwrap_err(),
+    ] {
+        assert_eq!(refused.kind(), ErrorKind::Conflict, "{refused}");
+    }
+    let queue = ImportOptions::new().only(["queue"]);
+    hive.store.import(&archive, &queue).unwrap();
+
+    let partial = ImportOptions::new().partial(true);
+    let plan = hive.store.plan_import(&archive, &partial).unwrap();
+    let report = hive.store.apply_import(&plan).unwrap();
+    assert_eq!(plan.collections, report.collections);
+    let config: Vec<_> = hive.view().config().list().map(|entry| entry.unwrap()).collect();
+    assert_eq!(config, [("a".into(), json!(1)), ("lost".into(), json!(2))], "what is known to be lost stays");
+    assert!(hive.store.check().unwrap().is_sound());
+
+    Store::import_new(&archive, &new, &partial).unwrap();
+    let new = Store::open(&new).unwrap();
+    let there = new.points().unwrap().remove(0);
+    assert!(there.partial && there.lost["config"].keys == ["lost"], "{there:?}");
+    assert!(new.check().unwrap().is_sound());
 }

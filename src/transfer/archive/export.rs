@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::hashed::Hashed;
 use super::layout::{self, Stem};
-use super::manifest::{ArchiveManifest, ArchivedCollection, ArchivedPoint, ArchivedTrail};
+use super::manifest::{ArchiveManifest, ArchivedCollection, ArchivedLoss, ArchivedPoint, ArchivedTrail};
 use super::pack::{Packer, Packing};
 use super::place::Place;
 use super::readable::Readable;
@@ -303,6 +303,11 @@ fn contents(store: &Store, source: &Source<'_>, only: &[String]) -> Result<(Arch
         let whole = stats.bytes <= layout::WHOLE_BYTES && stats.count <= layout::WHOLE_COUNT && !has_long(view, id)?;
         manifest.collections.push(ArchivedCollection::new(names.of(id), whole, &stats));
         ids.push(id);
+    }
+    if let Some(sealed) = view.manifest(point.epoch)?.filter(|sealed| !sealed.lost.is_empty()) {
+        let lost = sealed.lost.iter().filter(|lost| ids.contains(&lost.collection));
+        manifest.point.lost = lost.map(|lost| (names.of(lost.collection), ArchivedLoss::new(lost))).collect();
+        manifest.point.partial = !manifest.point.lost.is_empty();
     }
     manifest.long_bytes = view.stats(CollectionId::CHUNKS)?.bytes;
     if scope.is_everything() {

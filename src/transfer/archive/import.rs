@@ -13,7 +13,7 @@ use super::manifest::{ArchiveManifest, ArchivedPoint};
 use super::read::{Take, read};
 use super::seal::Keys;
 use crate::engine::commit::Outcome;
-use crate::engine::point::{Origin, PointId};
+use crate::engine::point::{Lost, Manifest, Origin, PointId};
 use crate::engine::schema::{CollectionId, Table};
 use crate::engine::store::{Sharing, Store};
 use crate::engine::write::WriteTx;
@@ -25,6 +25,7 @@ use crate::recovery::check::verify::untold;
 use crate::recovery::diff::Counts;
 use crate::recovery::events::event::EventKind;
 use crate::recovery::repair::plan::LEAP;
+use crate::state::documents::mend_documents_within;
 
 /// No value is longer unless the caller says otherwise: what a store lets in is shorter.
 const MAX_VALUE_BYTES: u64 = limits::RECORD_BYTES as u64;
@@ -39,6 +40,7 @@ pub struct ImportOptions {
     pub(super) max_value_bytes: u64,
     pub(super) max_bytes: u64,
     pub(super) keep_finished: bool,
+    pub(super) partial: bool,
 }
 
 /// What taking in an archive did.
@@ -70,7 +72,14 @@ pub struct ImportReport {
 impl Default for ImportOptions {
     fn default() -> Self {
         let (max_value_bytes, max_bytes) = (MAX_VALUE_BYTES, MAX_BYTES);
-        Self { only: Vec::new(), keys: Keys::default(), max_value_bytes, max_bytes, keep_finished: false }
+        Self {
+            only: Vec::new(),
+            keys: Keys::default(),
+            max_value_bytes,
+            max_bytes,
+            keep_finished: false,
+            partial: false,
+        }
     }
 }
 
@@ -92,6 +101,14 @@ impl ImportOptions {
     #[must_use]
     pub fn keep_finished(mut self, keep: bool) -> Self {
         self.keep_finished = keep;
+        self
+    }
+
+    /// Takes in an archive of a point of which a repair had lost something all the same: what it had lost is then missing,
+    /// or older. Records that are known to be lost stay as they are in the store into which the archive goes.
+    #[must_use]
+    pub fn partial(mut self, partial: bool) -> Self {
+        self.partial = partial;
         self
     }
 
@@ -136,6 +153,25 @@ impl ImportOptions {
         let is_unit = |name: &str| ["queue", "assignments", "bot_assignments"].contains(&name);
         self.only.is_empty()
             || self.only.iter().any(|only| only == name || only == "full" || is_unit(only) && is_unit(name))
+    }
+
+    /// Refuses an archive of which a repair had lost something that is wanted, unless that was asked for.
+    ///
+    /// # Errors
+    ///
+    /// `Conflict` then.
+    pub(super) fn refuse_partial(&self, point: &ArchivedPoint) -> Result<()> {
+        if self.partial || !self.is_partial(point) {
+            return Ok(());
+        }
+        let message = "a repair had lost something of that point before it was archived; to import what is left of it, \
+                       give --partial too";
+        Err(Error::conflict(format!("{message}: point={point}")))
+    }
+
+    /// Whether a repair had lost something that is wanted, or may have.
+    pub(super) fn is_partial(&self, point: &ArchivedPoint) -> bool {
+        point.partial && (point.lost.is_empty() || point.lost.keys().any(|name| self.wants(name)))
     }
 
     /// Refuses names that the archive has not.
@@ -186,7 +222,8 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// As [`Store::verify_archive`]; `Conflict` when there is a file at `to`; `Full`, `Io`. Then there is no new store.
+    /// As [`Store::verify_archive`]; `Conflict` when there is a file at `to`, and for a partial point without
+    /// [`ImportOptions::partial`]; `Full`, `Io`. Then there is no new store.
     ///
     /// # Examples
     ///
@@ -215,7 +252,8 @@ impl Store {
             let mut filling = Filling::new(tx, options, &progress);
             let manifest = read(file, options, &mut filling)?;
             let (collections, audit_entries) = (std::mem::take(&mut filling.counts), filling.audit_entries);
-            tx.begin_with(&manifest, file)?;
+            tx.mend_imported(&manifest.point, options)?;
+            tx.begin_with(&manifest, file, options)?;
             let point = manifest.point;
             let (undo, claims_returned, created) = (None, 0, true);
             let file = file.to_path_buf();
@@ -241,7 +279,7 @@ impl Store {
 
 impl WriteTx<'_> {
     /// What a store that was made of an archive begins with: its point, its numbers, the event that tells of it.
-    fn begin_with(&mut self, manifest: &ArchiveManifest, file: &Path) -> Result<()> {
+    fn begin_with(&mut self, manifest: &ArchiveManifest, file: &Path, options: &ImportOptions) -> Result<()> {
         let mut point = manifest.point.clone();
         // An earlier version let in more.
         let _too_long = limits::fit(&mut point.description, &mut point.tags);
@@ -255,7 +293,34 @@ impl WriteTx<'_> {
             tags: point.tags,
         };
         let id = point.id.unwrap_or_else(PointId::new);
-        self.seal_backups_as(id, Origin::Live, Some(point.timestamp), new).map(drop)
+        let (epoch, sealed) = self.seal_backups_as(id, Origin::Live, Some(point.timestamp), new)?;
+        if !options.is_partial(&manifest.point) {
+            return Ok(());
+        }
+        let lost = self.lost_of(&manifest.point, &sealed, options)?;
+        self.put_manifest(epoch, &Manifest { lost, ..sealed })
+    }
+
+    /// What the point of a new store has lost. Where the archive does not say, it may be of every collection.
+    fn lost_of(&mut self, point: &ArchivedPoint, sealed: &Manifest, options: &ImportOptions) -> Result<Vec<Lost>> {
+        if point.lost.is_empty() {
+            let lost = sealed.collections.iter().map(|(id, was)| Lost { collection: *id, was: *was, keys: Vec::new() });
+            return Ok(lost.collect());
+        }
+        let mut lost = Vec::new();
+        for (name, loss) in point.lost.iter().filter(|(name, _)| options.wants(name)) {
+            let id = CollectionId::built_in(name).map_or_else(|| self.user_collection(name), Ok)?;
+            lost.push(loss.read(id)?);
+        }
+        Ok(lost)
+    }
+
+    /// Puts documents together again of which the archive has lost rows.
+    pub(super) fn mend_imported(&mut self, point: &ArchivedPoint, options: &ImportOptions) -> Result<()> {
+        if options.is_partial(point) && options.wants("documents") {
+            mend_documents_within(self, &|_| true)?;
+        }
+        Ok(())
     }
 }
 
@@ -395,6 +460,7 @@ impl<'f, 'tx> Filling<'f, 'tx> {
 impl Take for Filling<'_, '_> {
     fn begin(&mut self, manifest: &ArchiveManifest) -> Result<()> {
         self.options.refuse_missing(manifest)?;
+        self.options.refuse_partial(&manifest.point)?;
         self.progress.begin(manifest);
         self.trail = manifest.audit.as_ref().map(|audit| audit.trail.clone());
         Ok(())

@@ -8,9 +8,10 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::engine::digest::Stats;
+use super::record::refuse_long_key;
+use crate::engine::digest::{Stats, from_hex, hex};
 use crate::engine::epoch::Epoch;
-use crate::engine::point::{Origin, PointId};
+use crate::engine::point::{Lost, Origin, PointId};
 use crate::engine::schema::CollectionId;
 use crate::error::{Error, ErrorKind, Result};
 use crate::json;
@@ -20,6 +21,8 @@ use crate::state::audit::chain::Trail;
 
 /// What the member `format` says.
 const FORMAT: &str = "hivekeep-archive";
+/// No more keys are read of what was lost of a collection.
+const KEYS_MAX: usize = 1000;
 /// The version of the archive's form; a higher one is refused.
 pub(super) const VERSION: u64 = 1;
 
@@ -77,6 +80,45 @@ pub struct ArchivedPoint {
     pub tags: BTreeMap<String, String>,
     /// Whether a repair had lost something of it before it was archived.
     pub partial: bool,
+    /// What it had lost, by collection. Archives of earlier versions, and those of single commits, do not say.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub lost: BTreeMap<String, ArchivedLoss>,
+}
+
+/// What a point had lost of a collection before it was archived.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ArchivedLoss {
+    /// The records that it held before the damage.
+    pub count: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Their digest.
+    pub digest: String,
+    /// The keys of records that are known to be lost or to have gone back, in hexadecimal digits; there may be others.
+    pub keys: Vec<String>,
+}
+
+impl ArchivedLoss {
+    pub(super) fn new(lost: &Lost) -> Self {
+        let Stats { count, bytes, digest } = lost.was;
+        Self { count, bytes, digest: digest.to_string(), keys: lost.keys.iter().map(|key| hex(key)).collect() }
+    }
+
+    /// As a manifest of a point says it.
+    pub(super) fn read(&self, collection: CollectionId) -> Result<Lost> {
+        let digest = self.digest.parse().map_err(|error: Error| Error::damaged(error.to_string()))?;
+        let was = Stats { count: self.count, bytes: self.bytes, digest };
+        Ok(Lost { collection, was, keys: self.lost_keys()? })
+    }
+
+    /// The keys of records that are known to be lost.
+    pub(super) fn lost_keys(&self) -> Result<Vec<Vec<u8>>> {
+        let wrong = || Error::damaged("a lost key is not of hexadecimal digits: entry=manifest.json");
+        let keys = self.keys.iter().take(KEYS_MAX).map(|key| from_hex(key).ok_or_else(wrong));
+        let keys = keys.collect::<Result<Vec<_>>>()?;
+        keys.iter().try_for_each(|key| refuse_long_key(key.len()))?;
+        Ok(keys)
+    }
 }
 
 /// A collection in an archive.
@@ -171,6 +213,7 @@ impl ArchivedPoint {
             description,
             tags,
             partial: point.partial,
+            lost: BTreeMap::new(),
         }
     }
 }
@@ -203,6 +246,22 @@ impl ArchivedCollection {
 mod tests {
     use super::*;
 
+    fn loss() -> ArchivedLoss {
+        ArchivedLoss::new(&Lost { collection: CollectionId::CONFIG, was: Stats::default(), keys: vec![b"k\0".into()] })
+    }
+
+    #[test]
+    fn what_was_lost_reads_back_and_an_earlier_version_does_not_say() {
+        let read = loss().read(CollectionId::CONFIG).unwrap();
+        assert_eq!((read.was, read.keys), (Stats::default(), vec![b"k\0".to_vec()]));
+        let mut json: Value = serde_json::from_slice(&manifest().to_json().unwrap()).unwrap();
+        json["point"].as_object_mut().unwrap().remove("lost");
+        let earlier = ArchiveManifest::from_json(json.to_string().as_bytes()).unwrap();
+        assert!(earlier.point.partial && earlier.point.lost.is_empty());
+        let odd = ArchivedLoss { keys: vec!["0".into()], ..loss() };
+        assert_eq!(odd.read(CollectionId::CONFIG).unwrap_err().kind(), ErrorKind::Damaged);
+    }
+
     fn manifest() -> ArchiveManifest {
         let time = |micros| Timestamp::from_microsecond(micros).unwrap();
         ArchiveManifest {
@@ -218,7 +277,8 @@ mod tests {
                 manual: true,
                 description: "d".into(),
                 tags: BTreeMap::from([("k".into(), "v".into())]),
-                partial: false,
+                partial: true,
+                lost: BTreeMap::from([("config".into(), loss())]),
             },
             complete: true,
             collections: vec![ArchivedCollection::new("config".into(), true, &Stats::default())],

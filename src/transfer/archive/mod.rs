@@ -39,5 +39,5 @@ pub use self::import::{ImportOptions, ImportReport};
 pub use self::last::LastArchive;
 #[cfg(feature = "cli")]
 pub(crate) use self::last::Outside;
-pub use self::manifest::{ArchiveManifest, ArchivedCollection, ArchivedPoint, ArchivedTrail};
+pub use self::manifest::{ArchiveManifest, ArchivedCollection, ArchivedLoss, ArchivedPoint, ArchivedTrail};
 pub use self::retain::ArchivePolicy;

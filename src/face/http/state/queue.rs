@@ -294,7 +294,7 @@ async fn one(State(app): State<App>, Name(id): Name, query: Query) -> Answer {
     let id: TaskId = id.parse()?;
     read(&app, &query, move |view| {
         let missing = || Error::not_found(format!("there is no such task: task={id}"));
-        view.queue().get(&id)?.ok_or_else(missing)
+        view.queue().get(&id)?.ok_or_else(|| view.lost_or("queue", id.as_str(), missing()))
     })
     .await
 }

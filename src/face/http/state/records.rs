@@ -290,7 +290,8 @@ async fn config(State(app): State<App>, query: Query) -> Answer {
 }
 
 async fn value(State(app): State<App>, Name(key): Name, query: Query) -> Answer {
-    read(&app, &query, move |view| view.config().get(&key)?.ok_or_else(|| no_key(&key))).await
+    read(&app, &query, move |view| view.config().get(&key)?.ok_or_else(|| view.lost_or("config", &key, no_key(&key))))
+        .await
 }
 
 async fn set(State(app): State<App>, Name(key): Name, Given(value): Given) -> Answer {

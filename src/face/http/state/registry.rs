@@ -108,7 +108,11 @@ async fn list(State(app): State<App>, query: Query) -> Answer {
 
 async fn one(State(app): State<App>, Name(bot): Name, query: Query) -> Answer {
     let bot: BotId = bot.parse()?;
-    read(&app, &query, move |view| view.registry().get(&bot)?.map(|bot| json!(bot)).ok_or_else(|| unknown(&bot))).await
+    read(&app, &query, move |view| {
+        let found = view.registry().get(&bot)?.map(|bot| json!(bot));
+        found.ok_or_else(|| view.lost_or("registry", bot.as_str(), unknown(&bot)))
+    })
+    .await
 }
 
 async fn put(State(app): State<App>, Name(id): Name, Object(members): Object) -> Answer {

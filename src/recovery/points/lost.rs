@@ -1,0 +1,127 @@
+//! Records that a repair is known to have lost of a point. They read as absent there, and nobody knows what they were.
+
+use std::collections::BTreeSet;
+
+use crate::engine::digest::Stats;
+use crate::engine::epoch::Epoch;
+use crate::engine::frame::State;
+use crate::engine::point::{Manifest, Scope};
+use crate::engine::records::Records;
+use crate::engine::schema::CollectionId;
+use crate::engine::value::in_frame;
+use crate::engine::view::View;
+use crate::error::{Error, Result};
+use crate::recovery::points::point::names;
+use crate::state::unit;
+
+/// The row keys of the records that a repair is known to have lost of one point.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct LostRows(BTreeSet<Vec<u8>>);
+
+impl LostRows {
+    fn of(manifest: &Manifest) -> Self {
+        let rows = manifest.lost.iter().flat_map(|lost| lost.keys.iter().map(|key| lost.collection.row_key(key)));
+        Self(rows.collect())
+    }
+
+    pub(crate) fn contains(&self, row: &[u8]) -> bool {
+        self.0.contains(row)
+    }
+}
+
+/// Records that a restore leaves as they are: a repair is known to have lost them, and they are absent at the point. To
+/// remove them would lose what is there now. Tasks keep their assignments.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Spared(Vec<Vec<u8>>);
+
+impl Spared {
+    /// Of a point.
+    pub(crate) fn of(view: &View, point: Epoch) -> Result<Self> {
+        let mut rows = Vec::new();
+        for row in view.lost_rows(point)?.0 {
+            // A document of which rows are lost is put together from those that are left.
+            let is_document = CollectionId::split_row_key(&row).is_some_and(|(id, _)| id == CollectionId::DOCUMENTS);
+            let is_absent = match view.state_at(&row, point)? {
+                Some(found) => found.frame(&row)?.state == State::Absent,
+                None => true,
+            };
+            if !is_document && is_absent {
+                rows.push(row);
+            }
+        }
+        Ok(Self(rows))
+    }
+
+    /// With the assignments that follow from the tasks among them now.
+    pub(crate) fn with_assignments<R: Records>(&self, records: &R) -> Result<Self> {
+        let mut rows = self.0.clone();
+        unit::with_assignments(records, &mut rows)?;
+        Ok(Self(rows))
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Whether a row is one of them, or a piece of one.
+    pub(crate) fn contains(&self, row: &[u8]) -> bool {
+        // A scope without rows would be everything.
+        !self.is_empty() && Scope::rows_contain(&self.0, row)
+    }
+
+    /// Adds what is there of a collection to what it holds at the point.
+    pub(crate) fn add_to<R: Records>(&self, stats: &mut Stats, records: &R, collection: CollectionId) -> Result<()> {
+        for row in &self.0 {
+            let Some((id, key)) = CollectionId::split_row_key(row).filter(|(id, _)| *id == collection) else {
+                continue;
+            };
+            if let Some(payload) = records.get(id, key)? {
+                stats.add(key, &in_frame(&payload));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl View {
+    /// The records that a repair is known to have lost of a point.
+    pub(crate) fn lost_rows(&self, point: Epoch) -> Result<LostRows> {
+        let manifest = if point == Epoch::NOW { None } else { self.manifest(point)? };
+        Ok(manifest.as_ref().map(LostRows::of).unwrap_or_default())
+    }
+
+    /// Why there is no record of that name: a repair has lost it, or the reason that is given.
+    #[cfg(any(feature = "cli", feature = "http", test))]
+    pub(crate) fn lost_or(&self, collection: &str, key: &str, missing: Error) -> Error {
+        match self.has_lost(collection, key) {
+            Ok(false) => missing,
+            Ok(true) => Error::damaged(format!(
+                "a repair lost that record, so nobody knows what it was at that point; see hivekeep point show: \
+                 collection={collection} key={}",
+                key.escape_debug()
+            )),
+            Err(error) => error,
+        }
+    }
+
+    #[cfg(any(feature = "cli", feature = "http", test))]
+    fn has_lost(&self, collection: &str, key: &str) -> Result<bool> {
+        let lost = self.lost_rows(self.at())?;
+        Ok(names(self)?.id(collection).is_some_and(|id| self.is_of_name(&lost, id, key)))
+    }
+
+    /// Whether a record that people know by that name is among lost ones.
+    fn is_of_name(&self, lost: &LostRows, id: CollectionId, key: &str) -> bool {
+        unit::keys_of(id, key).iter().any(|key| lost.contains(&id.row_key(key)))
+    }
+
+    /// Whether some point has lost a record of that name.
+    pub(crate) fn any_point_has_lost(&self, id: CollectionId, key: &str) -> Result<bool> {
+        for point in self.named_points()?.iter().filter(|point| point.partial) {
+            if self.is_of_name(&self.lost_rows(point.epoch)?, id, key) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+}
