@@ -1,5 +1,5 @@
-//! What may be written can be read: by a check, an archive, an import and a repair. And rows of earlier versions, which had
-//! no limits, are read by all of them too.
+//! A check, an archive, an import and a repair can read every row that may be written. They also read rows of earlier
+//! versions, which had no limits.
 
 use std::collections::BTreeMap;
 use std::path::Path;

@@ -3,7 +3,7 @@
 //! A task that is DONE becomes done. One that is TODO, QUEUED, ASSIGNED or IN_PROGRESS becomes ready: nobody holds a
 //! claim on it here, and the bot that it is assigned to is the only one that may claim it. That is its assignment.
 //!
-//! What is to be done, the payload, is title and description. Every member that has no place of its own in a task is an
+//! The payload is title and description. Every field that has no place of its own in a task is an
 //! attribute, title and description too, and so is the status as it was written.
 //!
 //! A dependency on a task that is nowhere is not waited for, since nobody would ever end the wait: most often it is one
@@ -39,7 +39,7 @@ struct Read {
     problems: Vec<String>,
 }
 
-/// What a status means here.
+/// The meaning of a status.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Status {
     Ready,
@@ -189,14 +189,14 @@ fn status(status: Option<&Value>) -> Result<Status> {
     }
 }
 
-/// What is to be done.
+/// The payload of a task.
 fn payload(members: &Map<String, Value>) -> Value {
     let said =
         ["title", "description"].into_iter().filter_map(|name| Some((name.to_owned(), members.get(name)?.clone())));
     Value::Object(said.collect())
 }
 
-/// Who finished the task, when and with what; the time's text stays an attribute.
+/// The bot that finished the task, the time and the result; the time's text stays an attribute.
 fn done(
     task: NewTask,
     members: &mut Map<String, Value>,

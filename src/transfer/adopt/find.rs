@@ -141,7 +141,7 @@ impl Found {
         self.problems.push(AdoptProblem { place: path.display().to_string(), why, kept: false });
     }
 
-    /// What lies beside an index is that index's business: it says which of these files are backups.
+    /// Files beside an index belong to that index: it says which of them are backups.
     fn leave_out_backups(&mut self) {
         let indexes = self.files.iter().filter(|(source, _)| *source == AdoptSource::Backups);
         let folders: BTreeSet<_> = indexes.filter_map(|(_, path)| path.parent()).collect();

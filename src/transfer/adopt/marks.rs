@@ -10,7 +10,7 @@ use crate::engine::schema::Table;
 use crate::engine::write::WriteTx;
 use crate::error::{Error, Result};
 
-/// What the rows of `meta` begin with that are marks.
+/// The prefix of the rows of `meta` that are marks.
 const PREFIX: &[u8] = b"adopted/";
 /// So many different lines of one file are told apart from their repetitions: 142 MB of memory at most.
 const LINES_MAX: usize = 1 << 22;

@@ -1,4 +1,4 @@
-//! Taking members out of an object that another program wrote. What has not the expected form stays in it, so that it
+//! Taking fields out of an object that another program wrote. A field without the expected form stays in it, so that it
 //! ends among the attributes and is not lost.
 
 use jiff::Timestamp;

@@ -5,7 +5,7 @@
 //! * [`rehearse`] finds out what would be taken
 //! * [`registry`], [`backlog`], [`lines`] and [`backups`] read what is in them; [`members`] and [`times`] help with that
 //!
-//! What cannot be taken is reported by name, its text is kept where it can be, and the rest is taken all the same.
+//! A part that cannot be taken is reported by name, its text is kept where possible, and the rest is taken all the same.
 
 mod backlog;
 mod backups;
@@ -67,8 +67,8 @@ impl Default for AdoptOptions {
 impl Store {
     /// Takes over files of the replaced service, and the known files in folders. Doing it again changes nothing.
     ///
-    /// What has a name keeps it: bots, tasks, backups, restore points. A bot or task that is in the store already stays
-    /// as it is, but a bot gets the members that it lacks. Each restore point becomes one sealed point under its own
+    /// Bots, tasks, backups and restore points keep their names. A bot or task that is in the store already stays
+    /// as it is, but a bot gets the fields that it lacks. Each restore point becomes one sealed point under its own
     /// id, each backup in none of them a point of its own, in order of time; retention counts them from now.
     ///
     /// A part that is damaged, missing or not understood is reported, and its text is kept in an event where it is not

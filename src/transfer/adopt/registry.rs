@@ -16,7 +16,7 @@ use crate::error::{ErrorKind, Result};
 use crate::state::ids::BotId;
 use crate::state::registry::Bot;
 
-/// What shows that a member of `bots.json` is a bot.
+/// Fields that show that a member of `bots.json` is a bot.
 const SIGNS: [&str; 4] = ["bot_id", "role", "status", "port"];
 
 /// A bot as it was read, and what somebody may want to know of it.
@@ -121,7 +121,7 @@ fn read(id: BotId, mut members: Map<String, Value>, zone: &TimeZone) -> Read {
     Read { bot: Bot { attributes: members, ..bot }, notes }
 }
 
-/// Gives a bot that is in the store what it lacks. What it has stays, and what is other in the file is reported.
+/// Gives a bot that is in the store the fields that it lacks. Its own fields stay, and a difference in the file is reported.
 fn complete(taking: &mut Taking<'_, '_>, place: &str, known: Bot, new: Bot, text: &str) -> Result<()> {
     let mut other = Vec::new();
     let mut bot = known.clone();

@@ -1,4 +1,4 @@
-//! What adopting would do, found out by doing it to a copy.
+//! The dry run of adopting: it adopts into a copy.
 
 use std::path::Path;
 
@@ -12,8 +12,8 @@ use crate::files::folder_of;
 use crate::transfer::drill::scratch::Scratch;
 
 impl Store {
-    /// What [`Store::adopt`] would take into the store at `store`, which need not be there; nothing is changed, and none
-    /// is created. It is taken into a copy beside the store, which is removed again, so the report is exact.
+    /// Reports the parts that [`Store::adopt`] would take into the store at `store`, which need not exist. Nothing is changed or
+    /// created there: the files are taken into a copy beside the store, which is removed again, so the report is exact.
     ///
     /// # Errors
     ///

@@ -1,4 +1,4 @@
-//! What was taken over and what was not, for people and as JSON.
+//! The report of an adoption, for people and as JSON.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -13,30 +13,30 @@ use crate::text::OneLine;
 /// So many problems and notes of a file are told one by one; the others are counted.
 const TOLD_MAX: usize = 1000;
 
-/// What [`Store::adopt`](crate::Store::adopt) did. Its text and its JSON name every file.
+/// The result of [`Store::adopt`](crate::Store::adopt). Its text and its JSON name every file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AdoptReport {
     /// The time zone in which times were read that do not say how far from UTC they are.
     pub time_zone: String,
     /// The files that are known, in the order in which they were taken over.
     pub files: Vec<AdoptedFile>,
-    /// What was left alone, because it is none of them.
+    /// Files that were left alone, because they are of no known kind.
     pub skipped: Vec<AdoptSkipped>,
-    /// What was wrong outside of these files.
+    /// Problems outside of these files.
     pub problems: Vec<AdoptProblem>,
     /// Whether all this was done to a copy, and nothing was changed.
     pub rehearsed: bool,
 }
 
-/// What was taken from one file.
+/// The records taken from one file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct AdoptedFile {
     /// The file, as it was named or found.
     #[serde(serialize_with = "crate::files::as_text")]
     pub path: PathBuf,
-    /// What it is.
+    /// The kind of file.
     pub source: AdoptSource,
-    /// What is new in the store, by kind.
+    /// The number of new records in the store, by kind.
     pub taken: BTreeMap<AdoptThing, u64>,
     /// Backups among these whose bytes were found to have the checksum that was listed for them.
     pub verified: u64,
@@ -49,7 +49,7 @@ pub struct AdoptedFile {
     pub problems: Vec<AdoptProblem>,
     /// How many problems there are beyond those.
     pub more_problems: u64,
-    /// What somebody may want to know although nothing is missing.
+    /// Remarks on files from which nothing is missing.
     pub notes: Vec<String>,
 }
 
@@ -58,7 +58,7 @@ pub struct AdoptedFile {
 pub struct AdoptProblem {
     /// Which part: `line 32`, `task BACKLOG-007`; empty for the whole file.
     pub place: String,
-    /// What is wrong with it.
+    /// The problem.
     pub why: String,
     /// Whether its text was kept, in an event `not_adopted`.
     pub kept: bool,
@@ -74,7 +74,7 @@ pub struct AdoptSkipped {
     pub why: String,
 }
 
-/// What can be taken over.
+/// The kinds of records that can be taken over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum AdoptThing {
@@ -116,7 +116,7 @@ impl AdoptReport {
         !self.problems.is_empty() || self.files.iter().any(|file| !file.problems.is_empty())
     }
 
-    /// What is new in the store, by kind.
+    /// The number of new records in the store, by kind.
     pub fn taken(&self) -> BTreeMap<AdoptThing, u64> {
         let mut total = BTreeMap::new();
         for (thing, count) in self.files.iter().flat_map(|file| &file.taken) {
@@ -159,7 +159,7 @@ impl AdoptedFile {
         }
     }
 
-    /// What came of it, in a line.
+    /// The result in one line.
     fn summary(&self) -> String {
         let mut parts = vec![list(&self.taken).unwrap_or_else(|| "nothing new".to_owned())];
         if self.verified > 0 {

@@ -27,7 +27,7 @@ pub(super) struct Work<'a> {
     pub(super) options: &'a AdoptOptions,
     pub(super) path: &'a Path,
     pub(super) file: AdoptedFile,
-    /// What was found to be none of its business.
+    /// Files that it does not handle.
     pub(super) skipped: Vec<AdoptSkipped>,
     /// Why it is not the kind of file that its name says, if it is not.
     pub(super) foreign: Option<&'static str>,
@@ -40,12 +40,12 @@ pub(super) struct Taking<'w, 'tx> {
     pub(super) options: &'w AdoptOptions,
     pub(super) path: &'w Path,
     pub(super) file: &'w mut AdoptedFile,
-    /// What the file says besides its parts; kept in the event that tells of the adoption.
+    /// The file's fields besides its parts; kept in the event of the adoption.
     pub(super) members: Map<String, Value>,
     kept: &'w mut usize,
 }
 
-/// What is known of a part before it is taken.
+/// The state of a part before it is taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Seen {
     /// Nothing: it is to be taken.

@@ -1,5 +1,5 @@
-//! What the process of a drill's bot does until it is killed: it enqueues, claims and completes, and says of each what it
-//! was told is done, on its standard output, a line each. A deployment gone wrong is one too.
+//! The process of a drill's bot. Until it is killed it enqueues, claims and completes, and prints a line for each operation
+//! that the store acknowledged. A failed deployment is such a process too.
 
 use std::io::Write;
 use std::path::Path;
@@ -20,13 +20,13 @@ const WORK: Duration = Duration::from_millis(5);
 const LEASE: Duration = Duration::from_secs(60 * 60);
 /// The name under which a process is a wrong deployment instead of a bot.
 pub(super) const DEPLOYMENT: &str = "deployment";
-/// What a bot says once the store is open.
+/// The line of a bot once the store is open.
 pub(super) const OPEN: &str = "open";
-/// What it says of a task that it enqueued.
+/// The line for a task that it enqueued.
 pub(super) const PUT: &str = "put";
-/// What it says of one that it claimed.
+/// The line for a task that it claimed.
 pub(super) const HOLD: &str = "hold";
-/// What it says of one that it completed.
+/// The line for a task that it completed.
 pub(super) const DONE: &str = "done";
 
 /// Is a bot of a drill, on the copy at `path`, in so many threads, until it is killed: what

@@ -15,7 +15,7 @@ use crate::transfer::drill::{DrillWatch, stop_if_asked};
 
 /// Between two looks.
 pub(super) const LOOK_EVERY: Duration = Duration::from_millis(2);
-/// What takes longer has failed.
+/// An operation that takes longer has failed.
 const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Something that a bot said: its first word, the task, and when it was heard.
@@ -125,7 +125,7 @@ pub(super) fn held(heard: &[Heard]) -> Vec<String> {
     of(HOLD).filter(|task| !of(DONE).any(|done| done == *task)).cloned().collect()
 }
 
-/// What it was told is done: enqueued or completed.
+/// The operations that the store acknowledged: enqueued or completed.
 pub(super) fn told(heard: &[Heard]) -> impl Iterator<Item = &Heard> {
     heard.iter().filter(|heard| [PUT, DONE].contains(&heard.what.as_str()))
 }

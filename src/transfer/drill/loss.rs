@@ -1,4 +1,4 @@
-//! What is missing after a disaster, counted: against what bots were told is done, and against the content before.
+//! Counts the losses of a disaster: against the operations acknowledged to bots, and against the earlier content.
 
 use std::time::{Duration, Instant};
 
@@ -11,7 +11,7 @@ use crate::state::queue::TaskState;
 use crate::transfer::drill::bot::DONE;
 use crate::transfer::drill::bots::{Heard, told};
 
-/// What is missing.
+/// The number of records that are missing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Loss {
     /// So many records.
@@ -32,7 +32,7 @@ impl Loss {
     }
 }
 
-/// What bots were told is done before `disaster`, and is not.
+/// The operations acknowledged to bots before `disaster` that are missing.
 pub(super) fn of_told(view: &View, heard: &[Heard], disaster: Instant) -> Result<Loss> {
     let mut loss = Loss::default();
     for own in told(heard) {

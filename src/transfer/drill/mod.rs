@@ -94,7 +94,7 @@ impl DrillOptions {
     }
 }
 
-/// Whoever waits for a drill: told what is done, and asked whether to go on.
+/// The caller of a drill: it receives progress and decides whether to go on.
 pub trait DrillWatch: Sync {
     /// Told what is being done now.
     fn stage(&self, what: &str);
@@ -106,7 +106,7 @@ pub trait DrillWatch: Sync {
     fn is_stopped(&self) -> bool;
 }
 
-/// What a drill has measured.
+/// The results of a drill.
 #[derive(Clone, Debug, Serialize)]
 pub struct DrillReport {
     /// The store that was copied.
@@ -127,14 +127,14 @@ pub struct DrillReport {
     pub writers_waited_ms: u64,
     /// Which bytes were damaged follows from this number.
     pub seed: u64,
-    /// What was rehearsed, in its order.
+    /// The rehearsals, in order.
     pub scenarios: Vec<DrillScenario>,
 }
 
 /// One disaster that was rehearsed.
 #[derive(Clone, Debug, Serialize)]
 pub struct DrillScenario {
-    /// What happened.
+    /// The disaster.
     pub name: Disaster,
     /// From the disaster until the work went on.
     pub recovery_ms: u64,
@@ -146,13 +146,13 @@ pub struct DrillScenario {
     pub target: DrillTarget,
     /// Whether it was no worse.
     pub met: bool,
-    /// What else is worth knowing.
+    /// Remarks.
     pub notes: Vec<String>,
     /// Why it could not be rehearsed to its end.
     pub error: Option<String>,
 }
 
-/// What a rehearsal has measured.
+/// The results of a rehearsal.
 struct Measured {
     recovery: Duration,
     loss: Loss,
@@ -204,12 +204,12 @@ impl DrillScenario {
 
 impl Store {
     /// Rehearses disasters on a copy of the store at `path`, which may be in use and is itself only read: real processes
-    /// are killed, real bytes damaged. The copy is gone afterwards. What was measured is kept in the store, with an event.
+    /// are killed, real bytes damaged. The copy is gone afterwards. The results are kept in the store, with an event.
     ///
     /// # Errors
     ///
     /// As [`Store::open`]; `Full` when there is no room for copies; `Damaged` when the store itself is; `Conflict` when it
-    /// was stopped; `Io` when the program for the bots cannot be run. What goes wrong within a rehearsal is in the report.
+    /// was stopped; `Io` when the program for the bots cannot be run. A failure within a rehearsal is in the report.
     pub fn drill(path: impl AsRef<Path>, options: &DrillOptions, watch: &dyn DrillWatch) -> Result<DrillReport> {
         let (path, begun) = (std::path::absolute(path.as_ref())?, Instant::now());
         let scratch = Scratch::make(&path, options.scratch.as_deref())?;

@@ -15,7 +15,7 @@ use crate::transfer::drill::{DrillWatch, stop_if_asked};
 const COPIES: u64 = 4;
 /// Beside those.
 const MORE: u64 = 64 << 20;
-/// What a folder is called, before an id.
+/// The name of a folder, before an id.
 const PREFIX: &str = ".hivekeep-drill-";
 /// A file in it that is locked as long as the drill lives.
 const LOCK: &str = "lock";

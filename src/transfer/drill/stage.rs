@@ -1,4 +1,4 @@
-//! What every rehearsal works with: the copy, the program for the bots, and whoever watches.
+//! The parts that every rehearsal uses: the copy, the program for the bots, and the caller.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -15,7 +15,7 @@ use crate::transfer::drill::scratch::Scratch;
 use crate::transfer::drill::targets::Disaster;
 use crate::transfer::drill::{DrillOptions, DrillWatch, Measured, disk, state, work};
 
-/// What every rehearsal works with.
+/// The parts that every rehearsal uses.
 pub(super) struct Stage<'a> {
     pub(super) scratch: Scratch,
     pub(super) archives: PathBuf,

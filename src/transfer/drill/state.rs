@@ -21,7 +21,7 @@ use crate::transfer::drill::stage::Stage;
 
 /// Tasks for a queue that has none.
 const TASKS: usize = 100;
-/// What a deployment is about.
+/// The collections of a deployment.
 const DEPLOYED: [&str; 2] = ["config", "registry"];
 
 /// Half of the tasks are deleted; the queue goes back to the newest restore point that the real store has.

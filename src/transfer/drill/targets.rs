@@ -54,7 +54,7 @@ impl Disaster {
         }
     }
 
-    /// What happens, in a few words.
+    /// The disaster in a few words.
     pub fn about(self) -> &'static str {
         match self {
             Self::QueueHalved => "half of the queue is deleted by mistake",
@@ -117,7 +117,7 @@ impl DrillTarget {
         self.recovery
     }
 
-    /// What was written so long before it may be lost.
+    /// Writes of this last span before the disaster may be lost.
     pub fn loss(self) -> Duration {
         self.loss
     }

@@ -67,7 +67,7 @@ pub(super) fn process_killed(stage: &Stage<'_>) -> Result<Measured> {
     Ok(Measured { recovery, loss: lost, notes: vec![told(&heard, killed)] })
 }
 
-/// What was acknowledged before it died, all of which was looked up.
+/// The operations acknowledged before it died, all of which were looked up.
 fn told(heard: &[Heard], killed: Instant) -> String {
     let before = heard.iter().filter(|heard| heard.what != HOLD && heard.at <= killed).count();
     format!("writes that were acknowledged before: {before}")

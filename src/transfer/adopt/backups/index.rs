@@ -1,4 +1,4 @@
-//! What an index of backups says, as far as it can be understood.
+//! The content of an index of backups, as far as it can be understood.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -30,7 +30,7 @@ pub(super) struct Listed {
     pub(super) file: PathBuf,
 }
 
-/// What is to be sealed: a restore point, or a backup that is in none.
+/// A point to seal: a restore point, or a backup that is in none.
 pub(super) struct Sealing {
     /// The point's own id, of a restore point.
     pub(super) id: Option<String>,
@@ -43,16 +43,16 @@ pub(super) struct Sealing {
     pub(super) had_parts: bool,
 }
 
-/// What an index says.
+/// The content of an index.
 #[derive(Default)]
 pub(super) struct Index {
     /// In order of time.
     pub(super) sealings: Vec<Sealing>,
-    /// What could not be understood.
+    /// Parts that could not be understood.
     pub(super) faults: Vec<Fault>,
     /// The names of the files that it lists.
     pub(super) files: BTreeSet<String>,
-    /// What it says besides.
+    /// Its other fields.
     pub(super) rest: Map<String, Value>,
 }
 

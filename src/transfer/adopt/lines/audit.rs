@@ -1,6 +1,6 @@
-//! `*-activity.jsonl` and `registry-changes.jsonl`: what was done, on each line, for the audit trail.
+//! `*-activity.jsonl` and `registry-changes.jsonl`: each line is an action for the audit trail.
 //!
-//! Of activities two forms are known: `ts`, `agent_id`, `event`, and `timestamp`, `bot_id`, `event_type`. An entry keeps
+//! Two forms of activities are known: `ts`, `agent_id`, `event`, and `timestamp`, `bot_id`, `event_type`. An entry keeps
 //! the text of its line.
 
 use serde_json::{Map, Value};
@@ -12,11 +12,11 @@ use crate::engine::write::WriteTx;
 use crate::error::Result;
 use crate::state::audit::NewEntry;
 
-/// What an activity is called that does not say what it is.
+/// The action of an activity that names none.
 const ACTIVITY: &str = "activity";
-/// What a change of the registry is called that does not say what it is.
+/// The action of a change of the registry that names none.
 const CHANGE: &str = "registry_change";
-/// Who changed the registry.
+/// The target of changes of the registry.
 const REGISTRY: &str = "registry";
 
 /// Something that a bot did.

@@ -17,9 +17,9 @@ use crate::engine::write::WriteTx;
 use crate::error::{ErrorKind, Result};
 use crate::json;
 
-/// What the lines of a file are.
+/// The kind of record that the lines of a file hold.
 pub(super) trait Record {
-    /// What a line becomes.
+    /// The record that a line becomes.
     type New;
     /// For the report.
     const THING: AdoptThing;
