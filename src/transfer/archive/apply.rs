@@ -31,7 +31,7 @@ use crate::state::assignments;
 use crate::state::queue::Task;
 use crate::text::OneLine;
 
-/// What taking an archive into a store would do. It changes nothing until it is given to [`Store::apply_import`].
+/// The plan of an import into an existing store. It changes nothing until it is given to [`Store::apply_import`].
 #[derive(Clone, Debug, Serialize)]
 pub struct ImportPlan {
     /// The archive, which has been verified.
@@ -328,14 +328,14 @@ struct Merging<'m, T> {
     /// The finished work that it meets, and what of it is to stay.
     finished: Finished,
     kept: KeptFinished,
-    /// Of the current collection, when it is wanted: its number, if it has one, and what is in the store.
+    /// For the current collection, when it is wanted: its number, if it has one, and its rows in the store.
     into: Option<(Option<CollectionId>, Ahead)>,
 }
 
 /// The store's records of a collection, from where the archive is.
 struct Ahead {
     page: VecDeque<Row>,
-    /// What is behind the page, and how many rows of it are fetched next.
+    /// The range behind the page, and the number of rows to fetch next.
     rest: Option<KeyRange>,
     limit: usize,
 }
@@ -374,7 +374,7 @@ impl<'m, T: Target> Merging<'m, T> {
         }
     }
 
-    /// What was touched, by the names of collections.
+    /// The counts of changed records, by the names of collections.
     fn named(&mut self) -> BTreeMap<String, Counts> {
         let mut counts = std::mem::take(&mut self.counts);
         counts.retain(|_, counts| counts.total() > 0);

@@ -1,5 +1,5 @@
-//! Automatic archives: made of the state as it is when one is due, read back, and kept by a policy. Of several processes
-//! one makes it.
+//! Automatic archives: made of the state at the time when one is due, read back, and kept by a policy. One of several
+//! processes makes it.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -23,7 +23,7 @@ use crate::files;
 use crate::recovery::events::event::EventKind;
 use crate::recovery::points::point::{Point, PointRequest, gone};
 
-/// What has failed is tried again after this long.
+/// A failed archive is retried after this long.
 const AGAIN_AFTER: Duration = Duration::from_secs(60);
 /// A point that is no older than this is as good as one of now: where a scheduler makes points in the same rhythm, each
 /// archive would make one more.
@@ -44,7 +44,7 @@ pub struct ArchiveSchedule {
     pub must_exist: bool,
     /// Which are kept.
     pub keep: ArchivePolicy,
-    /// For whom they are encrypted. What else it says is not looked at.
+    /// The recipients of encryption. Its other fields are ignored.
     pub sealed: ExportOptions,
 }
 
@@ -58,7 +58,7 @@ struct Moment {
 
 impl Store {
     /// Makes an automatic archive of the state as it is now, when one is due and something has changed; reads it back, and
-    /// removes those that the policy does not keep. Of several processes on one store one makes it.
+    /// removes those that the policy does not keep. One of several processes on a store makes it.
     ///
     /// One that is encrypted for others cannot be opened here: then it is read back as bytes, and
     /// [`LastArchive::opened`] says so.

@@ -1,5 +1,5 @@
-//! What must come in an archive: its entries by name and order, and how many bytes they can have. It follows from the
-//! manifest, so whatever else is in a file, from a link to a path that climbs, is refused by its name.
+//! The entries that an archive must have: their names, their order and the most bytes of each. They follow from the
+//! manifest, so any other entry, such as a link or a path that climbs, is refused by its name.
 
 use std::collections::BTreeSet;
 
@@ -17,11 +17,11 @@ pub(super) const MANIFEST_BYTES_MAX: u64 = 64 << 20;
 const READABLE_PER_RECORD: u64 = 4096;
 /// A byte as JSON has up to six, and a record stands there once more, exact.
 const READABLE_PER_BYTE: u64 = 16;
-/// Of a small collection in one file, every level is indented.
+/// In the one file of a small collection, every level is indented.
 const WHOLE_PER_BYTE: u64 = 256;
 const WHOLE_MORE: u64 = 4 << 20;
 
-/// What an entry is.
+/// The kind of an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Part {
     /// For people.
@@ -60,7 +60,7 @@ enum Form {
     Lines,
 }
 
-/// What is expected next.
+/// The entries that are expected next.
 #[derive(Debug)]
 pub(super) struct Expect {
     sections: Vec<Expected>,
@@ -124,7 +124,7 @@ impl Expect {
         name == layout::SUMS || self.find(name).is_some() || later.iter().any(begins)
     }
 
-    /// What an entry of that name is, if it belongs to the section; it does not come a second time.
+    /// The kind of the entry of that name, if it belongs to the section; it does not come a second time.
     pub(super) fn part(&mut self, name: &str) -> Option<Part> {
         let found = self.find(name)?;
         match found {

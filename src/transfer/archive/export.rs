@@ -45,7 +45,7 @@ pub struct ExportOptions {
     seal: Seal,
 }
 
-/// What was archived.
+/// The result of an export.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct ExportReport {
     /// The archive.
@@ -149,7 +149,7 @@ impl Store {
     /// Makes an archive of a point: a `.tar.gz` or `.tar.zst` that any `tar` opens, with every collection in a readable
     /// and in an exact form, which of large collections of JSON is one and the same, the audit trail, a manifest, and `SHA256SUMS`. With `.age` behind that it is encrypted.
     ///
-    /// Of now, a point is made first, unless the newest one has just that state. The same point gives the same bytes.
+    /// For the present state, a point is made first, unless the newest one has just that state. The same point gives the same bytes.
     /// Memory stays the same whatever the size, and no writer waits. The file has its name only once it is whole and
     /// synced, and only its owner can read it.
     ///
@@ -201,7 +201,7 @@ impl Store {
     ) -> Result<ExportReport> {
         let file = file.as_ref();
         let packing = Packing::of_name(file, options.seal.encrypts())?;
-        // What is asked for wrongly makes no point.
+        // A wrong request makes no point.
         Scope::of_collections(&options.only, &names(&self.view()?)?)?;
         let (place, opened) = Place::new(file, options.replace, Rights::of_content(self.path()))?;
         let mut source = Source::new(self, self.point_to_archive(options)?)?;
@@ -250,7 +250,7 @@ impl Store {
     }
 
     fn tell_archived(&self, report: &ExportReport, automatic: bool) -> Result<()> {
-        // Whoever reads it later may stand in another folder.
+        // A later reader may have another working directory.
         let file = std::path::absolute(&report.file)?;
         let details = json!({
             "file": file.to_string_lossy(), "sha256": report.sha256, "bytes": report.file_bytes,
@@ -287,7 +287,7 @@ impl Done<'_> {
     }
 }
 
-/// What goes into the archive, with the number of each collection in the store.
+/// The content of the archive, with the number of each collection in the store.
 fn contents(store: &Store, source: &Source<'_>, only: &[String]) -> Result<(ArchiveManifest, Vec<CollectionId>)> {
     let (view, point) = (source.view(), source.point());
     let names = names(view)?;

@@ -43,7 +43,7 @@ pub struct ImportOptions {
     pub(super) partial: bool,
 }
 
-/// What taking in an archive did.
+/// The result of an import.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct ImportReport {
     /// The archive.
@@ -278,7 +278,7 @@ impl Store {
 }
 
 impl WriteTx<'_> {
-    /// What a store that was made of an archive begins with: its point, its numbers, the event that tells of it.
+    /// The first rows of a store that is made from an archive: its point, its counters, the event of the import.
     fn begin_with(&mut self, manifest: &ArchiveManifest, file: &Path, options: &ImportOptions) -> Result<()> {
         let mut point = manifest.point.clone();
         // An earlier version let in more.
@@ -324,7 +324,7 @@ impl WriteTx<'_> {
     }
 }
 
-/// What is handed over is sound, or it is not handed over.
+/// Only a sound store is handed over.
 fn refuse_unsound(store: &Store) -> Result<()> {
     match store.check()?.findings.first() {
         None => Ok(()),

@@ -1,4 +1,4 @@
-//! What stands in the store of automatic archives: the last one, whose turn it is next, and which state was archived.
+//! The store's record of automatic archives: the last one, the next due time, and the state that was archived.
 
 use std::path::Path;
 use std::time::Duration;
@@ -41,8 +41,8 @@ pub struct LastArchive {
     pub state_at: Timestamp,
     /// Whether it is encrypted.
     pub encrypted: bool,
-    /// Whether every record in it was read back too. Of one that is encrypted for others only its bytes can be, without
-    /// their key.
+    /// Whether every record in it was read back too. Without the key of an archive that is encrypted for others, only its
+    /// bytes can be.
     pub opened: bool,
 }
 
@@ -108,7 +108,7 @@ impl Stored for First {
 }
 
 impl From<First> for Turn {
-    /// Of an archive of before nobody knows how old the state in it was, so another one is due.
+    /// The age of the state in an archive of an earlier version is unknown, so another one is due.
     fn from(first: First) -> Self {
         let last = first.last.map(|FirstLast { file, at, restore_id, sha256, bytes, verified }| LastArchive {
             file,

@@ -5,7 +5,7 @@
 pub(super) const MANIFEST: &str = "manifest.json";
 /// The last entry: the SHA-256 of all others, as `sha256sum -c` reads it.
 pub(super) const SUMS: &str = "SHA256SUMS";
-/// What the audit trail's entries are called.
+/// The name of the audit trail's entries.
 pub(super) const AUDIT: &str = "audit";
 /// An entry is ended behind the record that brings it to this length, so that nobody needs more memory than a few of
 /// these.
@@ -19,7 +19,7 @@ pub(super) const WHOLE_COUNT: u64 = 10_000;
 pub(super) struct Stem(String);
 
 impl Stem {
-    /// Of a collection; a user's own stand in a folder, so that none is called as something else.
+    /// The place of a collection. A user's own collections are in a folder, so that no name clashes with another entry.
     pub(super) fn of(name: &str, built_in: bool) -> Self {
         Self(if built_in { name.to_owned() } else { format!("collections/{name}") })
     }

@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 const KEY: &[u8] = br#"{"key":"#;
 const VALUE: &[u8] = br#","value":"#;
 const END: &[u8] = b"}\n";
-/// What a line has beside its value: each byte of a key may be escaped.
+/// The bytes of a line beside its value: each byte of a key may be escaped.
 const BESIDE_VALUE: u64 = (KEY.len() + VALUE.len() + END.len() + 6 * MAX_KEY + 2) as u64;
 
 /// Appends a record.

@@ -19,14 +19,14 @@ use crate::limits;
 use crate::recovery::points::point::Point;
 use crate::state::audit::chain::Trail;
 
-/// What the member `format` says.
+/// The value of the field `format`.
 const FORMAT: &str = "hivekeep-archive";
 /// No more keys are read of what was lost of a collection.
 const KEYS_MAX: usize = 1000;
 /// The version of the archive's form; a higher one is refused.
 pub(super) const VERSION: u64 = 1;
 
-/// What an archive says of itself: its first entry, `manifest.json`.
+/// The description of an archive: its first entry, `manifest.json`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ArchiveManifest {
     format: String,
@@ -38,7 +38,7 @@ pub struct ArchiveManifest {
     pub point: ArchivedPoint,
     /// Whether every collection is in it. Otherwise the others are left as they are by an import.
     pub complete: bool,
-    /// What is in it, in the order of its entries.
+    /// The collections, in the order of their entries.
     pub collections: Vec<ArchivedCollection>,
     /// The summed length of the values that are longer than the store keeps in one piece; `bytes` counts 40 for each.
     pub long_bytes: u64,
@@ -70,7 +70,7 @@ pub struct ArchivedPoint {
     /// When it was sealed.
     #[serde(with = "crate::clock::time")]
     pub sealed_at: Timestamp,
-    /// What it was made of or for.
+    /// The origin of the point.
     pub origin: Option<Origin>,
     /// Whether somebody asked for it.
     pub manual: bool,
@@ -145,7 +145,7 @@ impl ArchivedCollection {
 }
 
 impl ArchiveManifest {
-    /// Of a point of a store, with what is to be archived of it.
+    /// The manifest of a point of a store.
     pub(super) fn new(store: String, point: &Point, complete: bool) -> Self {
         Self {
             format: FORMAT.to_owned(),
@@ -234,7 +234,7 @@ impl ArchivedCollection {
         Self { name, whole, count, bytes, digest: digest.to_string() }
     }
 
-    /// What its records must add up to.
+    /// The sum that its records must have.
     pub(super) fn stats(&self) -> Result<Stats> {
         let wrong =
             |error: Error| Error::damaged(error.to_string()).context(format_args!("manifest.json: {}", self.name));

@@ -1,5 +1,5 @@
-//! How an archive is packed: the compression that its name asks for, and the encryption around that. What is read is told
-//! by its first bytes, whatever its name.
+//! How an archive is packed: the compression that its name asks for, and the encryption around that. The format of a file that is
+//! read follows from its first bytes, whatever its name.
 
 use std::io::{self, BufRead, BufReader, BufWriter, Read, Write};
 use std::path::Path;
@@ -32,7 +32,7 @@ pub(super) enum Packer {
 }
 
 impl Packing {
-    /// What a file's name asks for.
+    /// The packing that a file's name asks for.
     ///
     /// # Errors
     ///
@@ -165,7 +165,7 @@ pub(super) fn unreadable(error: &io::Error) -> Error {
     }
 }
 
-/// What a stream begins with. A first read may give less than there is, but not less than these few bytes of a file.
+/// The first bytes of a stream. A first read may give less than there is, but not less than these few bytes of a file.
 fn first_bytes(packed: &mut Packed) -> Result<&[u8]> {
     packed.fill_buf().map_err(|error| unreadable(&error))
 }

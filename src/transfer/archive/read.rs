@@ -1,6 +1,6 @@
 //! Reading an archive, strictly: every entry must be the one that comes next, every sum, count and digest must be right,
-//! and nothing may follow. Whoever takes what is in it is given the records as they come, so must wait for the end before
-//! believing them.
+//! and nothing may follow. A consumer receives the records as they come, so it must wait for the end before it
+//! believes them.
 
 use std::cmp::Ordering;
 use std::fs::File;
@@ -32,7 +32,7 @@ const LINES_BUFFER: usize = 1 << 16;
 
 /// Takes what is in an archive.
 pub(super) trait Take {
-    /// What the archive says of itself.
+    /// Receives the description of the archive.
     fn begin(&mut self, manifest: &ArchiveManifest) -> Result<()>;
     /// The records of this collection come next, in the order of keys.
     fn collection(&mut self, name: &str) -> Result<()>;
@@ -126,7 +126,7 @@ struct Reading<'r> {
     line: Vec<u8>,
 }
 
-/// What the records of the current collection add up to.
+/// The sum of the records of the current collection.
 #[derive(Default)]
 struct Summed {
     begun: bool,
@@ -185,7 +185,7 @@ impl<'r> Reading<'r> {
         })
     }
 
-    /// What an entry of that name is. It may be the first of the next collection.
+    /// The kind of the entry of that name. It may be the first of the next collection.
     fn part(&mut self, name: &str) -> Result<Option<Part>> {
         if self.sums_seen || !self.expect.can_come(name) {
             return Ok(None);

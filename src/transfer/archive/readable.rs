@@ -20,9 +20,9 @@ use crate::state::registry::Bot;
 /// The readable form of one collection, while its records are read.
 pub(super) struct Readable {
     collection: CollectionId,
-    /// Of a small collection, everything.
+    /// All of a small collection.
     whole: Option<Value>,
-    /// Of a large one, the lines of the part that is being filled.
+    /// The lines of the part of a large collection that is being filled.
     lines: Vec<u8>,
     parts: u32,
     /// The document that the last row was of; a document is written once.
@@ -97,7 +97,7 @@ impl Readable {
         Ok(())
     }
 
-    /// Of a small collection, a list of tasks for each bot.
+    /// In a small collection, a list of tasks for each bot.
     fn assignment(&mut self, assignment: &Assignment) -> Result<()> {
         let Some(whole) = &mut self.whole else { return self.line(assignment) };
         let task = to_value(&assignment.task)?;

@@ -6,7 +6,7 @@ use std::io::Read;
 use crate::engine::write::MAX_KEY;
 use crate::error::{Error, Result};
 
-/// What stands before key and payload.
+/// The bytes before key and payload.
 pub(super) const HEAD: usize = 2 + 8;
 
 /// Appends a record.
@@ -28,7 +28,7 @@ pub(super) fn write(out: &mut Vec<u8>, key: &[u8], payload: &[u8]) -> Result<()>
 ///
 /// # Errors
 ///
-/// What is wrong with it, or what reading gave.
+/// `Damaged` for a wrong record, or the error of reading.
 pub(super) fn read(from: &mut impl Read, limit: u64, key: &mut Vec<u8>, payload: &mut Vec<u8>) -> Result<bool> {
     let mut head = [0; HEAD];
     let mut filled = 0;
@@ -68,7 +68,7 @@ pub(super) fn refuse_long_key(bytes: usize) -> Result<()> {
     Ok(())
 }
 
-/// What is said of a record beyond the limit.
+/// The error for a record beyond the limit.
 pub(super) fn too_long(bytes: u64, limit: u64) -> Error {
     let message = "a record is too long; if it really is, raise the limit with --max-value-bytes";
     Error::invalid(format!("{message}: bytes={bytes} limit={limit}"))

@@ -6,7 +6,7 @@ use std::io::{self, BufWriter, Read, Write};
 use super::hashed::Hashed;
 use crate::error::{Error, Result};
 
-/// What every encrypted file begins with.
+/// The first bytes of every encrypted file.
 const MAGIC: &[u8] = b"age-encryption.org/";
 
 /// For whom an archive is encrypted.
@@ -21,7 +21,7 @@ pub(super) enum Seal {
     Passphrase(age::secrecy::SecretString),
 }
 
-/// What an encrypted archive is read with.
+/// The keys that read an encrypted archive.
 #[derive(Clone, Default)]
 pub(super) struct Keys {
     #[cfg(feature = "age")]
@@ -62,7 +62,7 @@ impl Seal {
         !matches!(self, Self::Nobody)
     }
 
-    /// What it can be read with by whoever encrypts it; none when that takes another's key.
+    /// The keys with which the process that encrypts it can read it; `None` when only another's key can.
     pub(super) fn keys(&self) -> Option<Keys> {
         match self {
             Self::Nobody => Some(Keys::default()),

@@ -28,7 +28,7 @@ impl<'s> Source<'s> {
         Ok(Self { store, point, view, pages: 0 })
     }
 
-    /// What is being read.
+    /// The point that is being read.
     pub(super) fn point(&self) -> &Point {
         &self.point
     }

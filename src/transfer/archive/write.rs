@@ -60,7 +60,7 @@ impl Entries {
     ///
     /// # Errors
     ///
-    /// What went wrong with an earlier one: `Full` and `Io` above all.
+    /// The error of an earlier one: `Full` and `Io` above all.
     pub(super) fn add(&mut self, name: impl Into<String>, bytes: Vec<u8>) -> Result<()> {
         let entry = Entry { name: name.into(), bytes };
         let sent = self.to.as_ref().is_some_and(|to| to.send(entry).is_ok());
