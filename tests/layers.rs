@@ -265,12 +265,12 @@ const FACE_EXCEPT: [(&str, &str); 23] = [
     ("engine::digest::hex", "cursors of pages are keys in hexadecimal"),
     ("engine::epoch::Epochs", "what the status says is kept until points change"),
     ("engine::open", "doctor looks who has the file open"),
-    ("engine::presence", "doctor looks who has the file open"),
+    ("engine::session::session_locks", "doctor looks who has the file open"),
     ("engine::records", "collections are read in pages"),
     ("engine::redb_file", "the program prints no panic that the store contains"),
     ("engine::reserve", "free space is asked for before a point"),
     ("engine::schema", "collections are read in pages"),
-    ("engine::wakeups", "claims that wait are woken by commits"),
+    ("engine::commit::wakeups", "claims that wait are woken by commits"),
     ("files", "files that operators name are opened through one door"),
     ("recovery::backups", "details of a point list its backups"),
     ("recovery::guard", "a guard is begun and ended by the command line"),
@@ -362,9 +362,9 @@ const OF_FILES: [&str; 14] = [
 
 /// Files that may, and why.
 const EXCEPT: [(&str, &str); 7] = [
-    ("engine/holder.rs: fs::read(", "the kernel tells of a process at fixed paths"),
-    ("engine/holder.rs: fs::read_to_string", "the kernel tells of a process at fixed paths"),
     ("engine/redb_file/create.rs: fs::read(", "the id of the machine is at a fixed path of the system"),
+    ("engine/session/lock_holder.rs: fs::read(", "the kernel tells of a process at fixed paths"),
+    ("engine/session/lock_holder.rs: fs::read_to_string", "the kernel tells of a process at fixed paths"),
     ("face/cli/generate.rs: fs::create_dir", "manual pages are public, and can be made again"),
     ("face/http/inside.rs: fs::create_dir", "it is for the fuzzer and the tests"),
     ("face/http/inside.rs: fs::remove_", "it is for the fuzzer and the tests"),
@@ -400,8 +400,8 @@ fn calls(code: &str, name: &str) -> bool {
 
 /// Files outside of `engine/redb_file` that name the crate redb, and why.
 const NAME_REDB: [(&str, &str); 2] = [
-    ("engine/interleaving_test.rs", "it hands a storage in memory to the scheduler"),
-    ("engine/open_test.rs", "it makes files of other programs"),
+    ("engine/commit/interleaving_test.rs", "it hands a storage in memory to the scheduler"),
+    ("engine/opening/test.rs", "it makes files of other programs"),
 ];
 
 #[test]

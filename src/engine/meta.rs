@@ -1,11 +1,11 @@
 //! The rows of `meta` and of the other unversioned tables: their names and how they are read.
 
-use crate::engine::codec;
-use crate::engine::digest::Stats;
-use crate::engine::epoch::{Epoch, Epochs};
-use crate::engine::frame::{self, State};
+use crate::engine::format::codec;
+use crate::engine::format::digest::Stats;
+use crate::engine::format::epoch::{Epoch, Epochs};
+use crate::engine::format::frame::{self, State};
+use crate::engine::format::schema::{CollectionId, Table};
 use crate::engine::records::{KeyRange, Records, Row, scan_rows};
-use crate::engine::schema::{CollectionId, Table};
 use crate::error::{Error, Result};
 
 /// The row of the file format's version.

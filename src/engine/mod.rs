@@ -1,57 +1,35 @@
 //! Versioned records in one redb file.
+//!
+//! * [`store`](crate::Store): the open store; `view`, `write` and `commit`: reading, writing, the group commit
+//! * `records`: what views and write transactions have in common; `meta`: the rows of `meta`
+//! * `rows`: the one way to the stored rows; `redb_file`: everything that names redb
+//! * `format`: keys, frames, stored types and tables, as FORMAT.md describes them
+//! * `history`: pre-images, sealing, forgetting and merging
+//! * `opening`: opening, closing and copying a file, and what lies beside it
+//! * `session`: this process and the others that have the store open
+//! * `check`, `repair`: finding damage, and making a sound store of what is left
+//! * `buffered`: rows that are written a second later; `pool`: work for all cores
 
+pub(crate) mod buffered;
 pub(crate) mod check;
-mod close;
-pub(crate) mod codec;
 pub(crate) mod commit;
-pub(crate) mod context;
-#[cfg(feature = "transfer")]
-pub(crate) mod copy;
-pub(crate) mod digest;
-pub(crate) mod epoch;
-pub(crate) mod frame;
-pub(crate) mod gathered;
-pub(crate) mod held;
-pub(crate) mod holder;
-pub(crate) mod index;
-pub(crate) mod keys;
-mod long_values;
-pub(crate) mod merge;
+mod format;
+mod history;
 pub(crate) mod meta;
-pub(crate) mod nested;
-pub(crate) mod open;
-pub(crate) mod options;
-pub(crate) mod place;
-pub(crate) mod point;
-pub(crate) mod pool;
-pub(crate) mod pre_images;
-pub(crate) mod presence;
-pub(crate) mod process;
+mod opening;
+mod pool;
 pub(crate) mod records;
 pub(crate) mod redb_file;
-pub(crate) mod reopen;
 pub(crate) mod repair;
-pub(crate) mod reserve;
-pub(crate) mod rows;
-pub(crate) mod schema;
-pub(crate) mod sink;
-pub(crate) mod slot;
+mod rows;
+pub(crate) mod session;
 pub(crate) mod store;
-pub(crate) mod sync;
-pub(crate) mod tally;
-pub(crate) mod turn;
-pub(crate) mod value;
 pub(crate) mod view;
-pub(crate) mod views;
-pub(crate) mod wakeups;
-pub(crate) mod walk;
 pub(crate) mod write;
 
-#[cfg(test)]
-mod commit_test;
-#[cfg(all(test, shuttle))]
-mod interleaving_test;
-#[cfg(test)]
-mod model_test;
-#[cfg(test)]
-mod open_test;
+// The layers above use these by their own names.
+pub(crate) use self::format::{codec, digest, epoch, frame, index, keys, point, schema, value};
+#[cfg(feature = "transfer")]
+pub(crate) use self::opening::copy;
+pub(crate) use self::opening::{open, options, reserve};
+pub(crate) use self::session::process;

@@ -3,10 +3,10 @@
 
 use jiff::Timestamp;
 
-use crate::engine::digest::Stats;
+use crate::engine::format::digest::Stats;
+use crate::engine::format::schema::{CollectionId, Table};
 use crate::engine::rows::paged;
 pub(crate) use crate::engine::rows::{FIRST_PAGE, KeyRange, Row, is_full, next_page};
-use crate::engine::schema::{CollectionId, Table};
 use crate::error::Result;
 
 /// What is called with each key and payload.

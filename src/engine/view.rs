@@ -6,21 +6,21 @@ use std::sync::{Arc, OnceLock};
 
 use jiff::Timestamp;
 
-use crate::engine::context::Context;
-use crate::engine::digest::Stats;
-use crate::engine::epoch::{Epoch, Epochs};
-use crate::engine::frame::{self, Frame};
-use crate::engine::keys::pre_image_key;
+use crate::engine::format::digest::Stats;
+use crate::engine::format::epoch::{Epoch, Epochs};
+use crate::engine::format::frame::{self, Frame};
+use crate::engine::format::keys::pre_image_key;
+use crate::engine::format::point::Manifest;
+use crate::engine::format::schema::{CollectionId, Place, Table};
+use crate::engine::format::value;
 use crate::engine::meta;
-use crate::engine::point::Manifest;
-use crate::engine::process::Owned;
+use crate::engine::opening::context::Context;
 use crate::engine::records::{Records, scan};
 use crate::engine::redb_file::ReadTables;
 use crate::engine::redb_file::pages::Snapshot;
 use crate::engine::rows::{BatchSize, KeyRange, PAGE, PAGE_BYTES, ReadRows, Row, is_full, part_of};
-use crate::engine::schema::{CollectionId, Place, Table};
-use crate::engine::value;
-use crate::engine::views::{Ticket, Views};
+use crate::engine::session::process::Owned;
+use crate::engine::session::views::{Ticket, Views};
 use crate::error::{Error, ErrorKind, Result};
 
 /// What is called with each key and its payload, if that can be read.
@@ -154,7 +154,7 @@ impl View {
 
     /// The manifest of a retained point.
     pub(crate) fn manifest(&self, epoch: Epoch) -> Result<Option<Manifest>> {
-        self.row(Table::Points, &epoch.to_key())?.map(|bytes| crate::engine::codec::decode(&bytes)).transpose()
+        self.row(Table::Points, &epoch.to_key())?.map(|bytes| crate::engine::format::codec::decode(&bytes)).transpose()
     }
 
     /// What the key was, or is, at the view's point: its birth, and its state there.

@@ -3,8 +3,8 @@
 use jiff::Timestamp;
 
 use crate::clock::as_stored;
+use crate::engine::buffered::{Next, Rows};
 use crate::engine::codec;
-use crate::engine::gathered::{Next, Rows};
 use crate::engine::records::Records;
 use crate::engine::schema::{CollectionId, Table};
 use crate::engine::store::Store;

@@ -3,13 +3,13 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::{CheckReport, Sums};
-use crate::engine::epoch::Epoch;
+use crate::engine::check::walk::{Way, walk};
+use crate::engine::format::epoch::Epoch;
+use crate::engine::format::schema::{CollectionId, Place, Table};
+use crate::engine::format::value;
+use crate::engine::history::tally::stats_of;
 use crate::engine::records::Records;
-use crate::engine::schema::{CollectionId, Place, Table};
-use crate::engine::tally::stats_of;
-use crate::engine::value;
 use crate::engine::view::View;
-use crate::engine::walk::{Way, walk};
 use crate::error::Result;
 
 /// Reads everything as of the point that the view is of, and compares it with the point's manifest.

@@ -1,14 +1,14 @@
 //! One record: its newest frame, every pre-image behind it, and what else belongs to it.
 
 use super::Sums;
-use crate::engine::digest::Stats;
-use crate::engine::epoch::Epoch;
-use crate::engine::frame::{self, State};
-use crate::engine::keys::pre_image_key;
+use crate::engine::format::digest::Stats;
+use crate::engine::format::epoch::Epoch;
+use crate::engine::format::frame::{self, State};
+use crate::engine::format::keys::pre_image_key;
+use crate::engine::format::schema::{CollectionId, Place, Table};
+use crate::engine::format::value;
+use crate::engine::history::tally::stats_of;
 use crate::engine::records::Records;
-use crate::engine::schema::{CollectionId, Place, Table};
-use crate::engine::tally::stats_of;
-use crate::engine::value;
 use crate::engine::view::{Members, View};
 use crate::error::{Error, Result};
 

@@ -11,6 +11,7 @@ mod at;
 mod chains;
 mod sample;
 mod tables;
+pub(super) mod walk;
 
 #[cfg(test)]
 mod test;
@@ -21,11 +22,11 @@ use serde::Serialize;
 
 pub(crate) use self::at::check_at;
 pub(crate) use self::sample::{Place, check_sample};
+use crate::engine::check::walk::{Way, walk};
+use crate::engine::format::schema::Table;
+use crate::engine::history::tally::Tally;
 use crate::engine::records::KeyRange;
-use crate::engine::schema::Table;
-use crate::engine::tally::Tally;
 use crate::engine::view::{Members, View};
-use crate::engine::walk::{Way, walk};
 use crate::error::{Error, ErrorKind, Result};
 
 /// Rows that are read at a time.

@@ -2,9 +2,9 @@
 //! again. What only all rows together can tell, digests above all, is left to a whole check.
 
 use super::{BATCH, CheckReport, Sums};
-use crate::engine::digest::hex;
+use crate::engine::format::digest::hex;
+use crate::engine::format::schema::Table;
 use crate::engine::records::KeyRange;
-use crate::engine::schema::Table;
 use crate::engine::view::{Members, View};
 use crate::error::Result;
 
@@ -96,7 +96,7 @@ fn part_of(rows: u64, fraction: f64) -> u64 {
 mod tests {
     use super::*;
     use crate::engine::commit::Outcome;
-    use crate::engine::schema::CollectionId;
+    use crate::engine::format::schema::CollectionId;
     use crate::engine::store::Store;
 
     #[test]

@@ -3,15 +3,15 @@
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use super::{BATCH, Sums};
-use crate::engine::codec;
-use crate::engine::epoch::{Epoch, Epochs};
-use crate::engine::frame;
-use crate::engine::keys::PreImageKey;
+use crate::engine::format::codec;
+use crate::engine::format::epoch::{Epoch, Epochs};
+use crate::engine::format::frame;
+use crate::engine::format::keys::PreImageKey;
+use crate::engine::format::point::{Commit, Manifest};
+use crate::engine::format::schema::{CollectionId, Place, Table};
+use crate::engine::history::pre_images::pre_images_between;
 use crate::engine::meta;
-use crate::engine::point::{Commit, Manifest};
-use crate::engine::pre_images::pre_images_between;
 use crate::engine::records::{KeyRange, Records, scan};
-use crate::engine::schema::{CollectionId, Place, Table};
 use crate::engine::view::{Members, View};
 use crate::error::{Error, ErrorKind, Result};
 

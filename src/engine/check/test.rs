@@ -6,16 +6,16 @@ use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
 
 use crate::engine::check::check;
-use crate::engine::codec;
 use crate::engine::commit::Outcome;
-use crate::engine::digest::Stats;
-use crate::engine::epoch::{Epoch, Epochs};
-use crate::engine::frame::{self, State};
+use crate::engine::format::codec;
+use crate::engine::format::digest::Stats;
+use crate::engine::format::epoch::{Epoch, Epochs};
+use crate::engine::format::frame::{self, State};
+use crate::engine::format::point::Manifest;
+use crate::engine::format::schema::{CollectionId, Table};
+use crate::engine::history::model_test::{Model, Op, op, reads_as, runner};
 use crate::engine::meta;
-use crate::engine::model_test::{Model, Op, op, reads_as, runner};
-use crate::engine::point::Manifest;
 use crate::engine::records::{KeyRange, Row};
-use crate::engine::schema::{CollectionId, Table};
 use crate::engine::store::Store;
 use crate::engine::write::WriteTx;
 use crate::error::{ErrorKind, Result};
@@ -87,7 +87,7 @@ fn faults_of_row(table: Table, (key, bytes): &Row) -> Vec<Fault> {
 
 fn altered_stats(stats: Stats) -> Vec<Stats> {
     let mut digest = stats;
-    digest.digest.add(crate::engine::digest::Digest::of(b"k", b"v"));
+    digest.digest.add(crate::engine::format::digest::Digest::of(b"k", b"v"));
     vec![
         Stats { count: stats.count.wrapping_add(1), ..stats },
         Stats { bytes: stats.bytes.wrapping_sub(1), ..stats },

@@ -7,11 +7,11 @@ use redb::{Builder, ConcurrencyMode, Database, ReadTransaction, TransactionError
 
 use super::definition::definition;
 use super::{Failure, Handle, OwnFile, not_a_store};
-use crate::engine::codec;
-use crate::engine::epoch::{Epoch, Epochs};
-use crate::engine::frame::{self, State};
+use crate::engine::format::codec;
+use crate::engine::format::epoch::{Epoch, Epochs};
+use crate::engine::format::frame::{self, State};
+use crate::engine::format::schema::{FORMAT_VERSION, Table};
 use crate::engine::meta;
-use crate::engine::schema::{FORMAT_VERSION, Table};
 use crate::error::{Error, ErrorKind, Result};
 use crate::files::{self, Rights};
 

@@ -2,7 +2,7 @@
 
 use redb::TableDefinition;
 
-use crate::engine::schema::Table;
+use crate::engine::format::schema::Table;
 
 /// Keys and values.
 pub(super) type Bytes = &'static [u8];

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 
 use super::end::damaged_pages;
 use super::{End, Failure};
-use crate::engine::process::{Process, forked};
+use crate::engine::session::process::{Process, forked};
 use crate::error::{Error, ErrorKind, Result};
 
 /// Runs calls into redb and contains their panics.

@@ -8,8 +8,8 @@ use redb::{Database, ReadOnlyDatabase, ReadTransaction, ReadableDatabase, Transa
 
 use super::guard::abandon;
 use super::{End, Failure, FileId, Guard, ReadTables, Transaction};
-use crate::engine::process::Owned;
-use crate::engine::turn::Waiting;
+use crate::engine::session::process::Owned;
+use crate::engine::session::writer_line::Waiting;
 use crate::error::{Error, ErrorKind, Result};
 
 /// An open redb file.

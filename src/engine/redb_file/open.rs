@@ -12,7 +12,7 @@ use super::create::{host, note_host, probe_handle, probe_store};
 use super::handle::Access;
 use super::pages::Pages;
 use super::{Guard, Handle, OwnFile, Shadow, WRITER};
-use crate::engine::options::{Options, Sharing, VerifyOnOpen};
+use crate::engine::opening::options::{Options, Sharing, VerifyOnOpen};
 use crate::error::{Error, ErrorKind, Result};
 
 /// Up to this length, verifying every page at open costs about 0.1 s.

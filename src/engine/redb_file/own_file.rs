@@ -10,7 +10,7 @@ use redb::backends::FileBackend;
 use redb::{BackendError, StorageBackend};
 
 use super::Failure;
-use crate::engine::process::{Process, forked};
+use crate::engine::session::process::{Process, forked};
 use crate::error::{Error, ErrorKind, Result};
 use crate::files::{self, Rights};
 

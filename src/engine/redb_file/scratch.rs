@@ -12,12 +12,12 @@ use redb::{
 };
 
 use super::{Failure, OwnFile};
-use crate::engine::epoch::Epoch;
-use crate::engine::frame::{self, State};
+use crate::engine::format::epoch::Epoch;
+use crate::engine::format::frame::{self, State};
+use crate::engine::format::schema::{CollectionId, Place, Table};
+use crate::engine::format::value;
 use crate::engine::meta;
 use crate::engine::rows::Row;
-use crate::engine::schema::{CollectionId, Place, Table};
-use crate::engine::value;
 use crate::error::Error;
 use crate::files;
 

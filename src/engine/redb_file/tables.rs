@@ -7,9 +7,9 @@ use redb::{ReadOnlyTable, ReadTransaction, ReadableTable};
 
 use super::definition::{Bytes, definition};
 use super::{Failure, Guard, Transaction};
-use crate::engine::process::Owned;
+use crate::engine::format::schema::Table;
 use crate::engine::rows::KeyRange;
-use crate::engine::schema::Table;
+use crate::engine::session::process::Owned;
 use crate::error::{Error, Result};
 
 /// The tables of one transaction. Each is opened when it is first asked for.

@@ -4,8 +4,8 @@ use redb::WriteTransaction;
 
 use super::definition::definition;
 use super::{Failure, Guard};
-use crate::engine::process::Owned;
-use crate::engine::schema::Table;
+use crate::engine::format::schema::Table;
+use crate::engine::session::process::Owned;
 use crate::error::Result;
 
 /// A write transaction, to be committed or aborted. A forked child does neither.

@@ -1,11 +1,11 @@
 //! Values that are kept in pieces: which of their versions still have all pieces, and what each piece has to be when. One
 //! piece at a time, so that a long value with many versions takes no more memory than a short one.
 
-use crate::engine::epoch::Epoch;
-use crate::engine::frame::{self, State};
+use crate::engine::format::epoch::Epoch;
+use crate::engine::format::frame::{self, State};
+use crate::engine::format::schema::{CollectionId, Place};
+use crate::engine::format::value;
 use crate::engine::redb_file::scratch::{Fact, Kind, Scratch};
-use crate::engine::schema::{CollectionId, Place};
-use crate::engine::value;
 use crate::error::{ErrorKind, Result};
 
 /// A piece as a version of its value needs it.

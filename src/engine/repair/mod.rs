@@ -17,7 +17,7 @@ use std::path::Path;
 
 pub use self::report::{CollectionLoss, LostRecord, Outcome, PartialPoint, RepairReport};
 pub use self::salvage::{DamagedPage, DamagedRow};
-use crate::engine::open;
+use crate::engine::opening::open;
 use crate::engine::redb_file::Shadow;
 use crate::engine::store::Store;
 use crate::error::{Error, ErrorKind, Result};

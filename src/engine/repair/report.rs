@@ -8,8 +8,8 @@ use serde::Serialize;
 
 use super::salvage::{DamagedPage, DamagedRow};
 use crate::clock::show_time;
-use crate::engine::digest::Stats;
-use crate::engine::epoch::Epoch;
+use crate::engine::format::digest::Stats;
+use crate::engine::format::epoch::Epoch;
 use crate::text::OneLine;
 
 /// What a repair keeps and what it loses.

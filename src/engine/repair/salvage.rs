@@ -8,14 +8,14 @@ use std::path::Path;
 
 use serde::Serialize;
 
-use crate::engine::epoch::Epoch;
-use crate::engine::frame;
-use crate::engine::keys::PreImageKey;
+use crate::engine::format::epoch::Epoch;
+use crate::engine::format::frame;
+use crate::engine::format::keys::PreImageKey;
+use crate::engine::format::schema::{Place, Table};
 use crate::engine::meta;
 use crate::engine::redb_file::StorageBackend;
 use crate::engine::redb_file::pages::{Link, PagePlace, Pages, Span, Visitor};
 use crate::engine::redb_file::scratch::{Filling, Found, Scratch, Sink};
-use crate::engine::schema::{Place, Table};
 use crate::error::{ErrorKind, Result};
 
 /// A page that is not what was written.

@@ -1,7 +1,7 @@
 //! What a record was at each point, from the versions of it that are left: each lasts until the next one is born. The
 //! rows that say so are made anew, so that every chain is whole.
 
-use crate::engine::epoch::Epoch;
+use crate::engine::format::epoch::Epoch;
 use crate::engine::view::Members;
 
 /// A version of a record, as far as its place in time goes.

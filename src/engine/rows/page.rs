@@ -4,8 +4,8 @@ use std::ops::ControlFlow;
 
 use super::range::{KeyRange, Row};
 use super::stored::Rows;
+use crate::engine::format::schema::Table;
 use crate::engine::redb_file::{Failure, OpenTable, RowRef, RowRefs, Tables};
-use crate::engine::schema::Table;
 use crate::error::{Error, Result};
 
 /// How much is read at a time: so many rows, or fewer once they have so many bytes together.

@@ -2,8 +2,8 @@
 
 use std::ops::{Bound, RangeBounds};
 
-use crate::engine::digest::from_hex;
-use crate::engine::schema::CollectionId;
+use crate::engine::format::digest::from_hex;
+use crate::engine::format::schema::CollectionId;
 use crate::error::{Error, Result};
 
 /// A key and its value.
@@ -130,7 +130,7 @@ fn prefix_end(prefix: &[u8]) -> Bound<Vec<u8>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::digest::hex;
+    use crate::engine::format::digest::hex;
 
     #[test]
     fn the_end_of_a_prefix_is_behind_every_key_that_begins_with_it() {

@@ -2,8 +2,8 @@
 
 use super::paging::PAGE_BYTES;
 use super::range::{KeyRange, Row};
+use crate::engine::format::schema::Table;
 use crate::engine::redb_file::{Guard, OpenTable, ReadTables, Tables, Transaction, WriteTables};
-use crate::engine::schema::Table;
 use crate::error::Result;
 
 /// The rows of a transaction.

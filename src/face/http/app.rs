@@ -7,7 +7,7 @@ use axum::http::{StatusCode, header};
 use parking_lot::RwLock;
 use tokio::sync::{Semaphore, watch};
 
-use crate::engine::wakeups::Commits;
+use crate::engine::commit::wakeups::Commits;
 use crate::face::http::access::Access;
 use crate::face::http::metrics::Metrics;
 use crate::face::http::places::Places;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use crate::clock;
-use crate::engine::presence::Presence;
+use crate::engine::session::session_locks::Presence;
 use crate::engine::store::Store;
 use crate::recovery::sessions::session::who;
 

@@ -505,8 +505,8 @@ mod tests {
     use redb::backends::InMemoryBackend;
 
     use super::*;
+    use crate::engine::format::schema::Table;
     use crate::engine::redb_file::definition;
-    use crate::engine::schema::Table;
 
     type Pair = (Vec<u8>, Vec<u8>);
 

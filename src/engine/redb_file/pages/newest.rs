@@ -133,8 +133,8 @@ mod tests {
     use super::super::tests::{file, leaf, sample};
     use super::super::{GOD_BYTE, SLOT, SLOTS};
     use super::*;
+    use crate::engine::format::schema::Table;
     use crate::engine::redb_file::definition;
-    use crate::engine::schema::Table;
 
     fn sound(bytes: &[u8]) -> bool {
         Pages::new(&file(bytes)).unwrap().newest_commit_is_sound().unwrap()

@@ -14,9 +14,9 @@ use super::{
     BRANCH, DEPTH_MAX, Found, LEAF, Link, PAGE, PAGE_MAX, PagePlace, Pages, SECOND_COUNTS, Span, children, count,
     pairs, table_of,
 };
+use crate::engine::format::schema::Table;
 use crate::engine::pool::Pool;
 use crate::engine::redb_file::OwnFile;
-use crate::engine::schema::Table;
 use crate::error::{Error, Result};
 
 /// The flag in the header that the commit which counts may not have reached the disk.

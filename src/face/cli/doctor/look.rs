@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use crate::duration;
 use crate::engine::open;
-use crate::engine::presence::Presence;
 use crate::engine::reserve::free_space;
+use crate::engine::session::session_locks::Presence;
 use crate::face::cli::doctor::line::Line;
 use crate::face::summary::{counted, show_bytes};
 use crate::recovery::guard::is_running;

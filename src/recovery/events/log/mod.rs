@@ -22,9 +22,9 @@ use serde::{Deserialize, Serialize};
 
 use self::file::{End, Locked, LogFile};
 use crate::engine::codec::{self, Stored};
+use crate::engine::commit::sink::{Sink, SinkState};
 use crate::engine::records::Records;
 use crate::engine::schema::Table;
-use crate::engine::sink::{Sink, SinkState};
 use crate::engine::store::{Options, Store};
 use crate::engine::view::View;
 use crate::engine::write::WriteTx;

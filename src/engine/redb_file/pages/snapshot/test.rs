@@ -6,11 +6,11 @@ use std::sync::atomic::{AtomicBool, AtomicU32};
 
 use super::*;
 use crate::engine::check::check;
+use crate::engine::check::walk::{Way, walk};
+use crate::engine::format::schema::CollectionId;
 use crate::engine::redb_file::pages::links;
-use crate::engine::schema::CollectionId;
 use crate::engine::store::{Sharing, Store, VerifyOnOpen};
 use crate::engine::view::View;
-use crate::engine::walk::{Way, walk};
 
 type Rows = Vec<(Vec<u8>, Vec<u8>)>;
 

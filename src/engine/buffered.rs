@@ -1,0 +1,81 @@
+//! What is written later than it is said: gathered for about a second and written together, so that a thousand bots that
+//! say that they live cost one commit a second.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use parking_lot::Mutex;
+
+use crate::clock::after;
+
+/// Nothing waits longer when somebody comes.
+const GATHERED_FOR: Duration = Duration::from_millis(900);
+
+/// Rows of [`Table::Liveness`](crate::engine::format::schema::Table::Liveness) that are not written yet, by their keys.
+pub(crate) type Rows = BTreeMap<Vec<u8>, Vec<u8>>;
+
+/// The rows that an open store is still to write.
+#[derive(Default)]
+pub(crate) struct Gathered(Mutex<State>);
+
+#[derive(Default)]
+struct State {
+    rows: Rows,
+    /// Since when they are gathered; none before the first.
+    since: Option<Timestamp>,
+}
+
+/// What to do after a row was added.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Next {
+    /// It was the first of this open store: see to it that what is gathered is written in the end.
+    Begin,
+    /// Nothing.
+    Wait,
+    /// Write them, as nobody else is told to for now.
+    Write,
+}
+
+impl Gathered {
+    /// Adds a row, in place of one with that key.
+    pub(crate) fn add(&self, now: Timestamp, key: &[u8], payload: Vec<u8>) -> Next {
+        let mut state = self.0.lock();
+        let begins = state.rows.is_empty();
+        state.rows.insert(key.to_vec(), payload);
+        let next = match state.since {
+            None => Next::Begin,
+            Some(_) if begins => Next::Wait,
+            // A clock that was set back makes nothing wait.
+            Some(since) if since <= now && now < after(since, GATHERED_FOR) => return Next::Wait,
+            Some(_) => Next::Write,
+        };
+        state.since = Some(now);
+        next
+    }
+
+    /// The row with that key, if it is not written yet.
+    pub(crate) fn get(&self, key: &[u8]) -> Option<Vec<u8>> {
+        self.0.lock().rows.get(key).cloned()
+    }
+
+    /// Whether there is nothing to write.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.lock().rows.is_empty()
+    }
+
+    /// All of them.
+    pub(crate) fn rows(&self) -> Rows {
+        self.0.lock().rows.clone()
+    }
+
+    /// Forgets a row, as what is written from now on is newer.
+    pub(crate) fn forget(&self, key: &[u8]) {
+        self.0.lock().rows.remove(key);
+    }
+
+    /// Forgets what has been written, unless it was said anew since.
+    pub(crate) fn written(&self, rows: &Rows) {
+        self.0.lock().rows.retain(|key, payload| rows.get(key) != Some(payload));
+    }
+}

@@ -1,0 +1,287 @@
+//! Waking those who wait: something was committed, or something came due.
+//!
+//! One thread looks on behalf of all who wait on an open store, so that a thousand of them cost what one does. It lives for
+//! as long as somebody waits. Ten times a second it reads the header of the file, which every commit of any process
+//! changes, and the clock. It reads no row; those who wait do that, and only once there is news.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::task::Waker;
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+use parking_lot::{Condvar, Mutex};
+
+use crate::clock::Clock;
+use crate::engine::redb_file::OwnFile;
+use crate::engine::redb_file::pages::Pages;
+use crate::engine::session::process::Process;
+use crate::error::Result;
+
+/// How often there was news, which is a commit or something that came due, and who waits for the next.
+///
+/// What this process commits is told at once. Of other processes and of the time a [`Watch`] tells, while somebody waits.
+#[derive(Default)]
+pub(crate) struct Commits {
+    state: Mutex<State>,
+    told: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    count: u64,
+    has_committed: bool,
+    /// Tasks of async programs that wait, each by a number of its own.
+    wakers: BTreeMap<u64, Waker>,
+    #[cfg(feature = "tokio")]
+    next_waker: u64,
+    /// Those who wait are woken when the clock shows this.
+    due: Option<Timestamp>,
+    /// How many wait.
+    waiting: usize,
+    /// What looks meanwhile.
+    watch: Option<Arc<Watch>>,
+    /// The newest commit that those who wait were told of; none when its number could not be read.
+    newest: Option<u64>,
+}
+
+impl Commits {
+    /// The number so far: asked for before looking, so that a commit in between is not missed.
+    pub(crate) fn count(&self) -> u64 {
+        self.state.lock().count
+    }
+
+    /// Whether this process has committed.
+    pub(crate) fn has_committed(&self) -> bool {
+        self.state.lock().has_committed
+    }
+
+    /// Wakes everybody who waits, as this process has committed.
+    pub(crate) fn tell(&self) {
+        let watch = self.watch();
+        // Read before they are woken, so they see every commit up to this one, whoever made it.
+        let newest = watch.map(|watch| watch.newest());
+        self.wake(|state| {
+            state.has_committed = true;
+            if let Some(newest) = newest {
+                state.newest = newest;
+            }
+            true
+        });
+    }
+
+    /// Wakes everybody who waits, as what they wait for may have changed without a commit.
+    pub(crate) fn look_again(&self) {
+        self.wake(|_| true);
+    }
+
+    /// Has everybody who waits woken once the clock shows that time, unless they are woken before.
+    pub(crate) fn tell_at(&self, time: Timestamp) {
+        let mut state = self.state.lock();
+        state.due = state.due.into_iter().chain([time]).min();
+    }
+
+    /// Waits until there are more than `seen`, or until then.
+    pub(crate) fn wait(&self, seen: u64, until: Option<Instant>) {
+        let mut state = self.state.lock();
+        while state.count == seen {
+            match until {
+                None => self.told.wait(&mut state),
+                Some(until) if self.told.wait_until(&mut state, until).timed_out() => return,
+                Some(_) => {}
+            }
+        }
+    }
+
+    /// One more waits; `start` is for when nobody looks meanwhile.
+    ///
+    /// # Errors
+    ///
+    /// What `start` gives; then this one does not wait.
+    pub(crate) fn come<E>(&self, start: impl FnOnce() -> Result<Arc<Watch>, E>) -> Result<(), E> {
+        let mut state = self.state.lock();
+        if state.watch.is_none() {
+            let watch = start()?;
+            state.newest = watch.newest();
+            state.watch = Some(watch);
+        }
+        state.waiting += 1;
+        Ok(())
+    }
+
+    /// One less waits.
+    pub(crate) fn leave(&self) {
+        self.state.lock().waiting -= 1;
+    }
+
+    /// Whether anybody waits.
+    pub(crate) fn are_waited_for(&self) -> bool {
+        self.state.lock().waiting > 0
+    }
+
+    /// What looks, while somebody waits.
+    pub(crate) fn watch(&self) -> Option<Arc<Watch>> {
+        self.state.lock().watch.clone()
+    }
+
+    /// Lets go of the watch if nobody waits any more; says whether nobody does.
+    pub(crate) fn end_watch(&self) -> bool {
+        let mut state = self.state.lock();
+        let ends = state.waiting == 0;
+        if ends {
+            state.watch = None;
+        }
+        ends
+    }
+
+    /// Wakes those who wait if what the watch has seen is news: the newest commit, the time, or that the clock was set
+    /// back.
+    pub(crate) fn seen(&self, newest: Option<u64>, now: Timestamp, went_back: bool) {
+        self.wake(|state| {
+            // A number that could not be read says nothing, so they have to look themselves.
+            let committed = newest.is_none() || newest != state.newest;
+            state.newest = newest;
+            committed || went_back || state.due.is_some_and(|due| due <= now)
+        });
+    }
+
+    fn wake(&self, is_news: impl FnOnce(&mut State) -> bool) {
+        let mut state = self.state.lock();
+        if !is_news(&mut state) {
+            return;
+        }
+        state.count += 1;
+        // They look again, and say again what is due next.
+        state.due = None;
+        let wakers = std::mem::take(&mut state.wakers);
+        drop(state);
+        self.told.notify_all();
+        wakers.into_values().for_each(Waker::wake);
+    }
+}
+
+/// Between two looks: what other processes commit and what comes due is noticed this late at the latest.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+/// So many looks are for nobody before the thread ends, as bots that wait come back.
+const LOOKS_FOR_NOBODY: u32 = 10;
+
+/// What is looked at.
+pub(crate) struct Watch {
+    clock: Arc<dyn Clock>,
+    others: Others,
+}
+
+/// Whether there are other processes, and where their commits can be seen.
+enum Others {
+    None,
+    /// None when the file cannot be opened.
+    In(Option<OwnFile>),
+}
+
+/// Somebody waits, until this is dropped.
+pub(crate) struct Waiting {
+    commits: Arc<Commits>,
+    process: Process,
+}
+
+impl Waiting {
+    /// Somebody begins to wait. Other processes may commit to the file at `shared`, if there is one.
+    ///
+    /// # Errors
+    ///
+    /// `Io` when no thread can be started.
+    pub(crate) fn begin(commits: &Arc<Commits>, clock: &Arc<dyn Clock>, shared: Option<&Path>) -> Result<Self> {
+        commits.come(|| Watch::start(commits, clock, shared))?;
+        Ok(Self { commits: commits.clone(), process: Process::current() })
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        // In a forked child nobody waits, and nobody lets go of a lock that a thread of the parent had.
+        if !self.process.has_forked() {
+            self.commits.leave();
+        }
+    }
+}
+
+impl Watch {
+    fn start(commits: &Arc<Commits>, clock: &Arc<dyn Clock>, shared: Option<&Path>) -> Result<Arc<Self>> {
+        let others = shared.map_or(Others::None, |path| Others::In(OwnFile::read(path).ok()));
+        let watch = Arc::new(Self { clock: clock.clone(), others });
+        let (own, commits, now) = (watch.clone(), commits.clone(), clock.now());
+        std::thread::Builder::new().name("hivekeep-watch".into()).spawn(move || own.run(&commits, now))?;
+        Ok(watch)
+    }
+
+    /// The number of the newest commit; none when it cannot be read. Where there are no others it is always the same.
+    pub(crate) fn newest(&self) -> Option<u64> {
+        match &self.others {
+            Others::None => Some(0),
+            Others::In(file) => Pages::new(file.as_ref()?).ok()?.newest_transaction().ok()?,
+        }
+    }
+
+    fn run(&self, commits: &Commits, mut before: Timestamp) {
+        let mut for_nobody = 0;
+        while for_nobody < LOOKS_FOR_NOBODY || !commits.end_watch() {
+            std::thread::sleep(LOOK_EVERY);
+            let now = self.clock.now();
+            commits.seen(self.newest(), now, now < before);
+            for_nobody = if commits.are_waited_for() { 0 } else { for_nobody + 1 };
+            before = now;
+        }
+    }
+}
+
+/// The same for a task of an async runtime, without an end.
+#[cfg(feature = "tokio")]
+mod of_async {
+    use std::pin::Pin;
+    use std::task::{Context, Poll};
+
+    use super::Commits;
+
+    /// Ready once there are more commits than were seen.
+    pub(crate) struct MoreThan<'a> {
+        commits: &'a Commits,
+        seen: u64,
+        /// The number of its waker, once there is one.
+        waker: Option<u64>,
+    }
+
+    impl Commits {
+        pub(crate) fn more_than(&self, seen: u64) -> MoreThan<'_> {
+            MoreThan { commits: self, seen, waker: None }
+        }
+    }
+
+    impl Future for MoreThan<'_> {
+        type Output = ();
+
+        fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+            let mut state = self.commits.state.lock();
+            if state.count != self.seen {
+                return Poll::Ready(());
+            }
+            let number = self.waker.unwrap_or(state.next_waker);
+            state.next_waker = state.next_waker.max(number + 1);
+            state.wakers.insert(number, context.waker().clone());
+            drop(state);
+            self.waker = Some(number);
+            Poll::Pending
+        }
+    }
+
+    impl Drop for MoreThan<'_> {
+        /// A task that does not wait any more is not held on to.
+        fn drop(&mut self) {
+            let waker = self.waker.and_then(|number| self.commits.state.lock().wakers.remove(&number));
+            drop(waker);
+        }
+    }
+}
+
+#[cfg(test)]
+mod test;

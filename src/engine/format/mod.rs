@@ -1,0 +1,19 @@
+//! What the bytes of a store mean, as FORMAT.md describes them.
+//!
+//! * `epoch`, `keys`: numbers of stretches of commits and of collections, and keys made of them
+//! * `schema`: the tables
+//! * `frame`: the checksum around every value
+//! * `codec`, `point`: stored types, and the manifest of a point
+//! * `digest`: what a collection adds up to
+//! * `value`: values of any length
+//! * `index`: rows that follow from records
+
+pub(crate) mod codec;
+pub(crate) mod digest;
+pub(crate) mod epoch;
+pub(crate) mod frame;
+pub(crate) mod index;
+pub(crate) mod keys;
+pub(crate) mod point;
+pub(crate) mod schema;
+pub(crate) mod value;

@@ -1,0 +1,301 @@
+//! A sealed epoch: what its manifest says, and how it is sealed, held and released.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::clock::as_stored;
+use crate::engine::format::codec::{self, Stored};
+use crate::engine::format::digest::Stats;
+use crate::engine::format::epoch::Epoch;
+use crate::engine::format::schema::{CollectionId, Table};
+use crate::engine::meta;
+use crate::engine::records::Records;
+use crate::engine::write::WriteTx;
+use crate::error::{Error, Result};
+
+/// The name of a restore point: a UUID as text.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct PointId(pub String);
+
+impl PointId {
+    /// A new name, sorted by time of making.
+    pub(crate) fn new() -> Self {
+        Self(crate::clock::new_id().to_string())
+    }
+}
+
+impl fmt::Display for PointId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// What a point was made of or for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Origin {
+    /// The live state.
+    Live,
+    /// Documents that were handed over.
+    Documents,
+    /// Documents taken over from another program.
+    Adopted,
+    /// The state that a restore was about to change.
+    Safety,
+}
+
+impl Origin {
+    /// Whether `latest` and times mean such points.
+    pub fn is_selectable(self) -> bool {
+        self == Self::Live
+    }
+}
+
+/// What is known of a sealed point.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Manifest {
+    /// Its name.
+    pub id: PointId,
+    /// When it was made, or, of an adopted one, when the other program made it.
+    #[serde(with = "crate::clock::time")]
+    pub at: Timestamp,
+    /// When it was sealed in this store; retention counts from then.
+    #[serde(with = "crate::clock::time")]
+    pub sealed_at: Timestamp,
+    /// What it was made of or for.
+    pub origin: Origin,
+    /// Whether somebody asked for it; otherwise a scheduler or a restore made it.
+    pub manual: bool,
+    /// In the words of who made it.
+    pub description: String,
+    /// As given.
+    pub tags: BTreeMap<String, String>,
+    /// A held point is never forgotten by retention.
+    pub held: bool,
+    /// Of a safety point: what the restore did that it can undo.
+    pub undoes: Option<Restored>,
+    /// The backups that it is listed as; their rows go when the point is forgotten.
+    pub backups: Vec<String>,
+    /// What each collection holds there.
+    pub(crate) collections: Vec<(CollectionId, Stats)>,
+    /// What a repair could not bring back of it; empty while the point is whole.
+    pub(crate) lost: Vec<Lost>,
+}
+
+/// What a point has lost of a collection.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Lost {
+    /// Which one.
+    pub(crate) collection: CollectionId,
+    /// What it held before the damage.
+    pub(crate) was: Stats,
+    /// Records that are known to be lost or to have gone back, by key; there may be others.
+    pub(crate) keys: Vec<Vec<u8>>,
+}
+
+/// What a restore did: kept with the safety point that can undo it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Restored {
+    /// The point that was restored.
+    pub from: Epoch,
+    /// Its name, or its time when it was the point of a single commit.
+    pub name: String,
+    /// The epoch in which the restored records were written. Records born later are later work.
+    pub written_in: Epoch,
+    /// What was restored.
+    pub scope: Scope,
+    /// Whether the restore was itself an undo.
+    pub undo: bool,
+}
+
+/// Which records a restore touches.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Scope {
+    /// Collections by number; empty for all.
+    pub(crate) collections: Vec<CollectionId>,
+    /// Single records by row key; when there are some, they and the prefixes are all.
+    pub(crate) rows: Vec<Vec<u8>>,
+    /// Records by the beginning of their row key.
+    pub(crate) prefixes: Vec<Vec<u8>>,
+}
+
+impl Manifest {
+    /// What a collection holds at the point.
+    pub(crate) fn stats(&self, collection: CollectionId) -> Stats {
+        self.collections.iter().find(|(id, _)| *id == collection).map(|(_, stats)| *stats).unwrap_or_default()
+    }
+
+    /// Whether a repair could not bring back all that the point held of a collection.
+    pub(crate) fn has_lost_of(&self, collection: CollectionId) -> bool {
+        self.lost.iter().any(|lost| lost.collection == collection)
+    }
+}
+
+impl Stored for Manifest {
+    const VERSION: u8 = 1;
+    const WHAT: &'static str = "the manifest of a point";
+}
+
+/// An unnamed point: the time of one commit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Commit {
+    #[serde(with = "crate::clock::time")]
+    pub(crate) at: Timestamp,
+    /// Whether a repair may have lost something of it; no digest can tell.
+    pub(crate) partial: bool,
+}
+
+impl Stored for Commit {
+    const VERSION: u8 = 1;
+    const WHAT: &'static str = "the point of a commit";
+}
+
+/// What a caller says of a point that it asks for.
+#[derive(Clone, Debug)]
+pub(crate) struct NewPoint {
+    pub(crate) id: PointId,
+    pub(crate) at: Timestamp,
+    pub(crate) origin: Origin,
+    pub(crate) manual: bool,
+    pub(crate) backups: Vec<String>,
+    pub(crate) description: String,
+    pub(crate) tags: BTreeMap<String, String>,
+    pub(crate) undoes: Option<Restored>,
+}
+
+impl WriteTx<'_> {
+    /// Seals the open epoch as a point: writes its manifest and opens the next epoch. That is the whole cost.
+    pub(crate) fn seal(&mut self, point: NewPoint) -> Result<(Epoch, Manifest)> {
+        let manifest = Manifest {
+            id: point.id,
+            at: as_stored(point.at),
+            sealed_at: as_stored(self.now()),
+            origin: point.origin,
+            manual: point.manual,
+            backups: point.backups,
+            description: point.description,
+            tags: point.tags,
+            held: false,
+            undoes: point.undoes,
+            collections: self.all_stats()?,
+            lost: Vec::new(),
+        };
+        let sealed = self.batch.epochs.open;
+        if self.row(Table::PointIds, manifest.id.0.as_bytes())?.is_some() {
+            return Err(Error::conflict(format!("a point of that name exists: id={}", manifest.id)));
+        }
+        self.put_row(Table::Points, &sealed.to_key(), &codec::encode(&manifest)?)?;
+        self.put_row(Table::PointIds, manifest.id.0.as_bytes(), &sealed.to_key())?;
+        self.open_next_epoch();
+        Ok((sealed, manifest))
+    }
+
+    /// Seals the open epoch as an unnamed point.
+    pub(crate) fn seal_commit(&mut self) -> Result<Epoch> {
+        let sealed = self.batch.epochs.open;
+        let commit = Commit { at: as_stored(self.now()), partial: false };
+        self.put_row(Table::Commits, &sealed.to_key(), &codec::encode(&commit)?)?;
+        self.open_next_epoch();
+        Ok(sealed)
+    }
+
+    /// Opens the next epoch, so that what is written from now on is born after what was written so far. With the history
+    /// of every commit on, the epoch that ends is a point of it; otherwise it waits to be merged, and costs nothing.
+    pub(crate) fn turn_epoch(&mut self) -> Result<()> {
+        let ended = self.seal_commit()?;
+        if self.context.history.is_none() {
+            self.mark_forgotten(ended)?;
+        }
+        Ok(())
+    }
+
+    /// Replaces the manifest of a retained point.
+    pub(crate) fn put_manifest(&mut self, epoch: Epoch, manifest: &Manifest) -> Result<()> {
+        self.put_row(Table::Points, &epoch.to_key(), &codec::encode(manifest)?)
+    }
+
+    /// What every collection holds now, those without records left out.
+    pub(crate) fn all_stats(&self) -> Result<Vec<(CollectionId, Stats)>> {
+        let mut stats: BTreeMap<_, _> = meta::all_stats(self)?.into_iter().collect();
+        stats.extend(self.batch.stats.iter().map(|(collection, stats)| (*collection, *stats)));
+        Ok(stats.into_iter().filter(|(_, stats)| *stats != Stats::default()).collect())
+    }
+
+    fn open_next_epoch(&mut self) {
+        let epochs = &mut self.batch.epochs;
+        let sealed = epochs.open;
+        epochs.last = sealed;
+        if epochs.first == Epoch(0) {
+            epochs.first = sealed;
+        }
+        epochs.open = sealed.next();
+        self.batch.changed = true;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn manifest() -> Manifest {
+        Manifest {
+            id: PointId("p".into()),
+            at: Timestamp::from_microsecond(1).unwrap(),
+            sealed_at: Timestamp::from_microsecond(2).unwrap(),
+            origin: Origin::Safety,
+            manual: true,
+            description: "d".into(),
+            tags: BTreeMap::from([("k".into(), "v".into())]),
+            held: false,
+            undoes: Some(Restored {
+                from: Epoch(3),
+                name: "n".into(),
+                written_in: Epoch(5),
+                scope: Scope {
+                    collections: vec![CollectionId(2)],
+                    rows: vec![b"r".into()],
+                    prefixes: vec![b"x".into()],
+                },
+                undo: true,
+            }),
+            backups: vec!["b".into()],
+            collections: vec![(CollectionId(5), Stats { count: 1, bytes: 2, ..Stats::default() })],
+            lost: vec![Lost {
+                collection: CollectionId(6),
+                was: Stats { count: 3, bytes: 4, ..Stats::default() },
+                keys: vec![b"k".into()],
+            }],
+        }
+    }
+
+    #[test]
+    fn the_bytes_of_a_manifest_are_fixed_and_read_back() {
+        let bytes = codec::encode(&manifest()).unwrap();
+        let digest = [0; 32];
+        let expected = [
+            &b"\x01\x01p\x02\x04\x03\x01\x01d\x01\x01k\x01v\x00"[..],
+            &b"\x01\x03\x01n\x05\x01\x02\x01\x01r\x01\x01x\x01"[..],
+            &b"\x01\x01b\x01\x05\x01\x02"[..],
+            &digest,
+            &b"\x01\x06\x03\x04"[..],
+            &digest,
+            &b"\x01\x01k"[..],
+        ]
+        .concat();
+        assert_eq!(bytes, expected);
+        assert_eq!(codec::decode::<Manifest>(&bytes).unwrap(), manifest());
+    }
+
+    #[test]
+    fn the_bytes_of_a_commit_and_of_the_row_of_epochs_are_fixed() {
+        let commit = Commit { at: Timestamp::from_microsecond(-1).unwrap(), partial: true };
+        assert_eq!(codec::encode(&commit).unwrap(), [1, 1, 1]);
+        assert_eq!(codec::encode(&crate::engine::format::epoch::Epochs::NEW).unwrap(), [1, 1, 0, 0, 0, 0]);
+        let stats = codec::encode(&Stats { count: 300, ..Stats::default() }).unwrap();
+        assert_eq!(stats, [&[1, 251, 44, 1, 0][..], &[0; 32]].concat());
+    }
+}

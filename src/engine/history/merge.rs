@@ -1,0 +1,231 @@
+//! Forgetting points. A point first leaves the list and is marked as merging, in one short transaction; then its undo
+//! rows move into the next segment in bounded ones, so that no writer waits long.
+//!
+//! Until that is done a segment is every source still merging into it, ascending, then itself: the first row met
+//! counts. Sources of one segment are moved newest first, each row once; oldest first is quadratic. Rows up to the
+//! earliest point serve nobody and are dropped.
+
+use std::time::{Duration, Instant};
+
+use crate::engine::commit::Outcome;
+use crate::engine::format::epoch::{Epoch, Epochs};
+use crate::engine::format::frame::{self, State};
+use crate::engine::format::keys::{PreImageKey, pre_image_key};
+use crate::engine::format::schema::{Place, Table};
+use crate::engine::history::pre_images::pre_images_between;
+use crate::engine::meta;
+use crate::engine::records::{KeyRange, Records};
+use crate::engine::store::Store;
+use crate::engine::write::WriteTx;
+use crate::error::{Error, ErrorKind, Result};
+
+/// Rows read at a time.
+const PAGE: usize = 128;
+/// A transaction of a merge ends after this long, so that no writer waits for more than a few times that.
+const STEP: Duration = Duration::from_millis(8);
+/// This many points are marked in one transaction.
+const MARKED_AT_ONCE: usize = 256;
+
+impl Store {
+    /// Forgets points and finishes what that leaves to do. Points that are not retained are passed over.
+    ///
+    /// # Errors
+    ///
+    /// `Conflict` when one of them is held; then none is forgotten.
+    pub(crate) fn forget_epochs(&self, epochs: &[Epoch]) -> Result<()> {
+        let mut epochs = epochs.to_vec();
+        epochs.sort_unstable();
+        epochs.dedup();
+        self.refuse_held(&epochs)?;
+        self.forget_in_steps(&epochs, |tx, some| some.iter().rev().try_for_each(|epoch| tx.mark_forgotten(*epoch)))
+    }
+
+    /// Marks points as forgotten in short transactions, and finishes what that leaves to do. `mark` is given some of
+    /// them, ascending, and must begin with the newest.
+    pub(crate) fn forget_in_steps(
+        &self,
+        epochs: &[Epoch],
+        mut mark: impl FnMut(&mut WriteTx<'_>, &[Epoch]) -> Result<()>,
+    ) -> Result<()> {
+        // The newest first, so that a run that is interrupted leaves sources that merge into what is retained.
+        for some in epochs.rchunks(MARKED_AT_ONCE) {
+            self.alone(|tx| mark(tx, some).map(Outcome::Commit))?;
+        }
+        self.finish_merging()
+    }
+
+    /// Moves and drops the rows of points that were forgotten, here or by a process that died meanwhile.
+    pub(crate) fn finish_merging(&self) -> Result<()> {
+        while self.merge_step()? {}
+        Ok(())
+    }
+
+    /// One bounded transaction of that; says whether there may be more to do.
+    pub(crate) fn merge_step(&self) -> Result<bool> {
+        let epochs = self.view()?.epochs();
+        if epochs.merging == 0 && epochs.dropping == Epoch(0) {
+            return Ok(false);
+        }
+        self.alone(|tx| {
+            let until = Instant::now() + STEP;
+            let mut more = true;
+            while more && Instant::now() < until {
+                more = tx.drop_some(PAGE)? || tx.merge_some(PAGE)?;
+            }
+            Ok(Outcome::Commit(more))
+        })
+    }
+
+    /// Refuses when one of some points is held.
+    pub(crate) fn refuse_held(&self, epochs: &[Epoch]) -> Result<()> {
+        let view = self.view()?;
+        for epoch in epochs {
+            if let Some(manifest) = view.manifest(*epoch)?
+                && manifest.held
+            {
+                return Err(Error::new(
+                    ErrorKind::Conflict,
+                    format!("that point is held; release it first: hivekeep point release {}", manifest.id),
+                ));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl WriteTx<'_> {
+    /// Takes a point off the list of what is retained.
+    pub(crate) fn mark_forgotten(&mut self, epoch: Epoch) -> Result<()> {
+        let key = epoch.to_key();
+        if let Some(bytes) = self.row(Table::Points, &key)? {
+            let manifest: crate::engine::format::point::Manifest = crate::engine::format::codec::decode(&bytes)?;
+            if manifest.held {
+                return Err(Error::conflict(format!("that point is held; release it first: id={}", manifest.id)));
+            }
+            self.remove_row(Table::Points, &key)?;
+            self.remove_row(Table::PointIds, manifest.id.0.as_bytes())?;
+            for backup in &manifest.backups {
+                self.remove_row(Table::Backups, backup.as_bytes())?;
+            }
+        } else if !self.remove_row(Table::Commits, &key)? {
+            return Ok(());
+        }
+        let Epochs { first, last, .. } = self.batch.epochs;
+        if epoch == first {
+            self.forget_first(epoch)
+        } else {
+            self.put_row(Table::Meta, &meta::merging_key(epoch), &[])?;
+            self.batch.epochs.merging += 1;
+            if epoch == last {
+                self.batch.epochs.last = self.retained_before(epoch)?.unwrap_or_default();
+            }
+            Ok(())
+        }
+    }
+
+    /// Forgets the earliest point: the segment after it, and the sources still merging into that, serve nobody now.
+    fn forget_first(&mut self, epoch: Epoch) -> Result<()> {
+        let first = self.retained_after(epoch)?;
+        let through = first.unwrap_or(self.batch.epochs.open);
+        for source in self.merging_between(epoch, through)? {
+            self.remove_row(Table::Meta, &meta::merging_key(source))?;
+            self.batch.epochs.merging = self.batch.epochs.merging.saturating_sub(1);
+        }
+        let epochs = &mut self.batch.epochs;
+        epochs.first = first.unwrap_or_default();
+        if first.is_none() {
+            epochs.last = Epoch(0);
+        }
+        epochs.dropping = through;
+        Ok(())
+    }
+
+    /// Drops a page of rows that serve no point, with their tombstones; says whether there was one.
+    pub(crate) fn drop_some(&mut self, limit: usize) -> Result<bool> {
+        let through = self.batch.epochs.dropping;
+        if through == Epoch(0) {
+            return Ok(false);
+        }
+        let rows = self.raw_page(Table::PreImages, &pre_images_between(Epoch(0), through), limit)?;
+        for (key, _) in &rows {
+            let row = PreImageKey::read(key)?.row;
+            self.delete(Table::PreImages, key)?;
+            if let Some(bytes) = self.raw(Table::Tombstones, row)?
+                && frame::decode(Place::of_record(row), &bytes)?.birth <= through
+            {
+                self.delete(Table::Tombstones, row)?;
+            }
+        }
+        if rows.len() < limit {
+            self.batch.epochs.dropping = Epoch(0);
+            self.batch.changed = true;
+        }
+        Ok(true)
+    }
+
+    /// Moves a page of rows of the newest source into its segment; says whether there was one.
+    pub(crate) fn merge_some(&mut self, limit: usize) -> Result<bool> {
+        if self.batch.epochs.merging == 0 {
+            return Ok(false);
+        }
+        let Some(source) = meta::last_merging(self)? else {
+            return Err(Error::damaged("the rows of merging points are missing: table=meta"));
+        };
+        let target = self.retained_after(source)?.unwrap_or(self.batch.epochs.open);
+        let segment_start = self.retained_before(source)?.unwrap_or_default();
+        let rows =
+            self.raw_page(Table::PreImages, &pre_images_between(Epoch(source.0.saturating_sub(1)), source), limit)?;
+        for (key, bytes) in &rows {
+            let row = PreImageKey::read(key)?.row;
+            self.delete(Table::PreImages, key)?;
+            self.insert(Table::PreImages, &pre_image_key(target, row), bytes)?;
+            self.prune(row, bytes, segment_start, target)?;
+        }
+        if rows.len() < limit {
+            self.remove_row(Table::Meta, &meta::merging_key(source))?;
+            self.batch.epochs.merging = self.batch.epochs.merging.saturating_sub(1);
+        }
+        Ok(true)
+    }
+
+    /// A key that was created and removed within the merged segment leaves nothing, as if it had been one all along.
+    fn prune(&mut self, row: &[u8], moved: &[u8], segment_start: Epoch, target: Epoch) -> Result<()> {
+        let place = Place::of_record(row);
+        let before = frame::decode(place, moved)?;
+        if before.state != State::Absent {
+            return Ok(());
+        }
+        let Some(bytes) = self.raw(Table::Tombstones, row)? else { return Ok(()) };
+        let removed = frame::decode(place, &bytes)?.birth;
+        if removed <= segment_start || removed > target {
+            return Ok(());
+        }
+        self.delete(Table::PreImages, &pre_image_key(target, row))?;
+        if before.birth > self.batch.epochs.first {
+            self.insert(Table::Tombstones, row, moved)
+        } else {
+            self.delete(Table::Tombstones, row).map(drop)
+        }
+    }
+
+    /// The first retained point after an epoch.
+    pub(crate) fn retained_after(&self, epoch: Epoch) -> Result<Option<Epoch>> {
+        let range = KeyRange::all().from(&epoch.next().to_key());
+        self.ends_of(&range).map(|ends| ends.into_iter().min())
+    }
+
+    /// The last retained point before an epoch.
+    pub(crate) fn retained_before(&self, epoch: Epoch) -> Result<Option<Epoch>> {
+        let range = KeyRange::all().until(&epoch.to_key()).backward();
+        self.ends_of(&range).map(|ends| ends.into_iter().max())
+    }
+
+    fn ends_of(&self, range: &KeyRange) -> Result<Vec<Epoch>> {
+        let mut ends = Vec::new();
+        for table in [Table::Points, Table::Commits] {
+            let first = self.raw_first(table, range)?;
+            ends.extend(first.as_ref().and_then(|(key, _)| Epoch::split_key(key)).map(|(epoch, _)| epoch));
+        }
+        Ok(ends)
+    }
+}

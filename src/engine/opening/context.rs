@@ -1,0 +1,71 @@
+//! What every transaction of an open store needs.
+
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
+
+use crate::clock::Clock;
+use crate::engine::buffered::Gathered;
+use crate::engine::format::index::IndexRule;
+use crate::engine::format::schema::CollectionId;
+use crate::engine::opening::place::Place;
+use crate::engine::redb_file::{Handle, Transaction};
+use crate::engine::session::views::Views;
+use crate::engine::session::writer_line::{Streak, Turn};
+use crate::error::Result;
+
+/// What every transaction of a store needs.
+pub(crate) struct Context {
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) indexes: &'static [IndexRule],
+    pub(crate) shared: bool,
+    pub(crate) history: Option<Duration>,
+    pub(crate) stale_mark: Option<Duration>,
+    pub(crate) turn: Turn,
+    pub(crate) place: Place,
+    pub(crate) lock_timeout: Duration,
+    pub(crate) gathered: Gathered,
+    /// Which views are open in this process.
+    pub(crate) views: Arc<Views>,
+    pub(in crate::engine) session: OnceLock<u64>,
+    pub(in crate::engine) one_phase: bool,
+    /// Whether the store is opened to be looked at only.
+    pub(in crate::engine) only_looks: bool,
+}
+
+impl Context {
+    /// The number of this process's session.
+    pub(crate) fn session(&self) -> Option<u64> {
+        self.session.get().copied()
+    }
+
+    /// A write transaction in the mode that the store was opened in, unless another process has one.
+    pub(crate) fn try_begin_write(&self, handle: &Handle) -> Result<Option<Transaction>> {
+        Ok(handle.try_begin_write()?.map(|transaction| self.in_mode(transaction)))
+    }
+
+    /// The same in this process's turn, for a caller who has waited since `arrived`. Says once when it has to wait for
+    /// another process.
+    pub(crate) fn begin_write(
+        &self,
+        handle: &Handle,
+        arrived: Instant,
+        streak: Streak,
+        shut_out: &dyn Fn(),
+    ) -> Result<Transaction> {
+        let waiting = if self.shared { self.turn.wait_behind_others(streak) } else { self.turn.wait() };
+        let transaction = handle.begin_write(arrived, self.lock_timeout, waiting, shut_out)?;
+        Ok(self.in_mode(transaction))
+    }
+
+    fn in_mode(&self, mut transaction: Transaction) -> Transaction {
+        if !self.shared && !self.one_phase {
+            transaction.save_allocator_state();
+        }
+        transaction
+    }
+
+    /// How the index rows of a collection are derived, when it has any.
+    pub(crate) fn index_rule(&self, collection: CollectionId) -> Option<&IndexRule> {
+        self.indexes.iter().find(|rule| rule.collection == collection)
+    }
+}

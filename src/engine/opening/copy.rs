@@ -1,0 +1,209 @@
+//! A consistent copy of a store's file, while others write to it.
+//!
+//! Under the lock that writers take, the header is read and a read transaction begun; then writers go on. The pages of
+//! that commit are pinned by the transaction, so that they may be copied meanwhile, and the header goes in last. The
+//! copy is verified page by page. Should it not verify, it is made once more with the writers waiting.
+
+use std::fs::File;
+use std::io::{Seek, SeekFrom, Write};
+use std::ops::Bound;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use crate::engine::redb_file::WRITER;
+use crate::engine::redb_file::{BackendError, OwnFile, StorageBackend};
+use crate::engine::session::writer_line::Turn;
+use crate::engine::store::{Options, Store, VerifyOnOpen};
+use crate::error::{Error, ErrorKind, Result};
+use crate::files::{self, Rights};
+
+/// The header's page.
+const HEADER: usize = 4096;
+/// Copied at a time.
+const STRETCH: usize = 1 << 20;
+/// How long a writer may keep the lock.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// What was copied.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Copied {
+    /// The length of the file.
+    pub(crate) bytes: u64,
+    /// How long writers had to wait.
+    pub(crate) held: Duration,
+}
+
+/// Whether writers wait while the pages are copied.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Writers {
+    GoOn,
+    Wait,
+}
+
+/// Copies the store at `from` into a new file at `to`. `progress` is told how many of how many bytes are done, and may
+/// stop it with an error.
+pub(crate) fn copy(from: &Path, to: &Path, progress: &dyn Fn(u64, u64) -> Result<()>) -> Result<Copied> {
+    let copied = copy_once(from, to, Writers::GoOn, progress)?;
+    match verify(to) {
+        Err(error) if error.kind() == ErrorKind::Damaged => {
+            tracing::debug!(%error, "a copy beside writers did not verify; they wait for the next one");
+            files::remove(to)?;
+            let copied = copy_once(from, to, Writers::Wait, progress)?;
+            verify(to).map(|()| copied)
+        }
+        verified => verified.map(|()| copied),
+    }
+}
+
+fn copy_once(from: &Path, to: &Path, writers: Writers, progress: &dyn Fn(u64, u64) -> Result<()>) -> Result<Copied> {
+    let store = Store::options().create(false).read_only(true).session(false).open_with(from, &[])?;
+    let file = OwnFile::read(from)?;
+    let mut target = files::create_new(to, Rights::of_content(from)).map_err(|error| files::failed(to, error))?;
+    let locked = Instant::now();
+    lock(&file, from)?;
+    let held_from = Instant::now();
+    let mut header = [0; HEADER];
+    file.read(0, &mut header)?;
+    let bytes = file.len()?;
+    let pinned = store.view()?;
+    if writers == Writers::GoOn {
+        unlock(&file)?;
+    }
+    let mut held = held_from.elapsed();
+    copy_pages(&file, &mut target, bytes, progress)?;
+    target.seek(SeekFrom::Start(0))?;
+    target.write_all(&header)?;
+    if writers == Writers::Wait {
+        held = held_from.elapsed();
+        unlock(&file)?;
+    }
+    drop(pinned);
+    tracing::debug!(waited_us = (held_from - locked).as_micros(), held_us = held.as_micros(), "copied");
+    store.close_file()?;
+    Ok(Copied { bytes, held })
+}
+
+fn copy_pages(file: &OwnFile, target: &mut File, bytes: u64, progress: &dyn Fn(u64, u64) -> Result<()>) -> Result<()> {
+    target.set_len(bytes)?;
+    let mut stretch = vec![0; STRETCH];
+    let mut done = 0;
+    while done < bytes {
+        let len = usize::try_from(bytes - done).unwrap_or(STRETCH).min(STRETCH);
+        let Some(part) = stretch.get_mut(..len) else { break };
+        file.read(done, part)?;
+        // The file grows in leaps; what was never written stays a hole.
+        if part.iter().any(|byte| *byte != 0) {
+            target.seek(SeekFrom::Start(done))?;
+            target.write_all(part)?;
+        }
+        done += len as u64;
+        progress(done, bytes)?;
+    }
+    Ok(())
+}
+
+/// Opens the copy as after a crash, and compares the checksum of every page.
+fn verify(copy: &Path) -> Result<()> {
+    let options = Options::default().create(false).session(false).reserve(false);
+    options.verify_on_open(VerifyOnOpen::Always).open_with(copy, &[])?.close_file()
+}
+
+/// Keeps writers out. Where ranges cannot be locked, only one process can have the file open anyway.
+fn lock(file: &OwnFile, path: &Path) -> Result<()> {
+    let byte = Bound::Included(WRITER);
+    let (begun, turn) = (Instant::now(), Turn::new(path));
+    let mut waiting = turn.wait();
+    while let Ok(false) = file.try_lock_shared_range(byte, byte) {
+        if begun.elapsed() > PATIENCE {
+            return Err(Error::new(ErrorKind::Locked, format!("{} is being written to; try again", path.display())));
+        }
+        waiting.a_moment();
+    }
+    Ok(())
+}
+
+fn unlock(file: &OwnFile) -> Result<()> {
+    let byte = Bound::Included(WRITER);
+    match file.unlock_range(byte, byte) {
+        Ok(()) | Err(BackendError::Unsupported) => Ok(()),
+        Err(error) => Err(Error::new(ErrorKind::Io, error.to_string())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use super::*;
+    use crate::engine::check;
+    use crate::engine::format::schema::CollectionId;
+
+    /// Stops the writers when it is dropped.
+    struct Stop<'a>(&'a AtomicBool);
+
+    impl Drop for Stop<'_> {
+        fn drop(&mut self) {
+            self.0.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// Two rows in one transaction: half of one would show.
+    fn write(store: &Store, number: u64) {
+        let value = vec![number as u8; 300];
+        let rows = |tx: &mut crate::engine::write::WriteTx<'_>| {
+            tx.put(CollectionId::CONFIG, &number.wrapping_mul(0x9e37_79b9_7f4a_7c15).to_be_bytes(), &value)?;
+            tx.put(CollectionId::CONFIG, b"last", &number.to_be_bytes())
+        };
+        store.write(rows).unwrap();
+    }
+
+    #[test]
+    fn copies_made_beside_writers_are_sound_and_of_one_moment() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("h.redb");
+        let store = Store::options().open_with(&path, &[]).unwrap();
+        store
+            .load(|tx| (0..4_000u64).try_for_each(|i| tx.put(CollectionId::CONFIG, &i.to_be_bytes(), &[7; 300])))
+            .unwrap();
+        let stop = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            // Also when a copy is not what it must be.
+            let _stopping = Stop(&stop);
+            for thread in 0..2u64 {
+                let (store, stop) = (&store, &stop);
+                scope.spawn(move || {
+                    let mut number = 1_000_000 * (thread + 1);
+                    while !stop.load(Ordering::Relaxed) {
+                        write(store, number);
+                        number += 1;
+                    }
+                });
+            }
+            for round in 0..4 {
+                let to = folder.path().join(format!("copy{round}.redb"));
+                let slow = |_, _| {
+                    std::thread::sleep(Duration::from_millis(5));
+                    Ok(())
+                };
+                copy_once(&path, &to, Writers::GoOn, &slow).unwrap();
+                verify(&to).unwrap();
+                let copy = Store::options().open_with(&to, &[]).unwrap();
+                let report = check::check(&copy.view().unwrap(), &|_, _| ()).unwrap();
+                assert!(report.is_sound(), "{:?}", report.findings);
+                assert!(report.records >= 4_000);
+                copy.close_file().unwrap();
+                std::fs::remove_file(to).unwrap();
+            }
+        });
+    }
+
+    #[test]
+    fn a_copy_that_is_stopped_says_why() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("h.redb");
+        Store::options().open_with(&path, &[]).unwrap().close_file().unwrap();
+        let stop = |_, _| Err(Error::conflict("enough"));
+        let error = copy(&path, &folder.path().join("copy.redb"), &stop).unwrap_err();
+        assert_eq!(error.to_string(), "enough");
+    }
+}

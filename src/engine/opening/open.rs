@@ -1,0 +1,182 @@
+//! Opening a file, or creating one so that another process that does the same at that moment ends up in it too.
+
+use std::fs;
+use std::io::{self, ErrorKind as IoKind, Read};
+use std::path::{Path, PathBuf};
+use std::thread::sleep;
+use std::time::Instant;
+
+use crate::engine::opening::options::{Options, Sharing, VerifyOnOpen};
+use crate::engine::opening::reserve;
+use crate::engine::redb_file::open::{ATTEMPTS, LOOK, earlier_commit, held_whole, open_existing};
+pub(crate) use crate::engine::redb_file::open::{check_pages, in_use};
+use crate::engine::redb_file::pages::Pages;
+use crate::engine::redb_file::{Handle, OwnFile, create_empty, not_a_store, unreadable};
+use crate::engine::session::session_locks::Presence;
+use crate::error::{Error, ErrorKind, Result};
+use crate::files::{self, Replace, Rights, folder_of};
+
+/// What every redb file begins with.
+const MAGIC: &[u8] = b"redb\x1A\x0A\xA9\x0D\x0A";
+
+/// Opens the file at `path`, or creates it when the options allow that. Gives its own name, too, by whatever name it was
+/// called: what lies beside it belongs to the file, so all who have it open must look in the same place.
+pub(crate) fn open(path: &Path, options: &Options) -> Result<(Handle, PathBuf)> {
+    match files::open(path) {
+        Ok(_) => {}
+        Err(error) if error.kind() == IoKind::NotFound && path.is_symlink() => {
+            let message = format!("{} is a symbolic link to nothing; remove it or name its target", path.display());
+            return Err(Error::new(ErrorKind::NoStore, message));
+        }
+        Err(error) if error.kind() == IoKind::NotFound && options.create && !options.read_only => create(path)?,
+        Err(error) if error.kind() == IoKind::NotFound => return Err(no_store(path)),
+        Err(error) => return Err(cannot_open(path, error)),
+    }
+    let own_name = fs::canonicalize(path).map_err(|error| Error::from(error).context(path.display()))?;
+    let path = own_name.as_path();
+    probe_magic(path)?;
+    refuse_earlier_commit(path).map_err(|error| error.context(path.display()))?;
+    let handle = open_named(path, options)?;
+    Ok((handle, own_name))
+}
+
+/// Opens a file anew that this process had open until a failure. Its pages are not verified: where one of them is damaged,
+/// all that does not lie on it is still to be had.
+pub(crate) fn open_again(path: &Path, options: &Options) -> Result<Handle> {
+    match fs::metadata(path) {
+        Err(error) if error.kind() == IoKind::NotFound => return Err(no_store(path)),
+        found => found.map_err(|error| Error::from(error).context(path.display()))?,
+    };
+    probe_magic(path)?;
+    refuse_earlier_commit(path).map_err(|error| error.context(path.display()))?;
+    open_named(path, &options.clone().verify_on_open(VerifyOnOpen::Never))
+}
+
+/// Opens the file that has this name of its own.
+fn open_named(path: &Path, options: &Options) -> Result<Handle> {
+    let handle = open_in_time(path, options).map_err(|error| match error.kind() {
+        ErrorKind::Locked if may_be_shared(path, options).unwrap_or(false) => writing(path, error),
+        ErrorKind::Locked => locked(path, error),
+        ErrorKind::Io | ErrorKind::Damaged => error.context(path.display()),
+        _ => error,
+    })?;
+    if !options.read_only {
+        // Another process may have made the file and be about to sync its name.
+        files::sync_name(path).map_err(|error| files::failed(folder_of(path), error))?;
+        if options.reserve {
+            reserve::keep(path);
+        }
+    }
+    Ok(handle)
+}
+
+/// Says by whom, as far as they wrote it down, and what to do.
+fn locked(path: &Path, source: Error) -> Error {
+    let message = format!("{} is locked by {}; close it, or open both in shared mode", path.display(), living(path));
+    Error::new(ErrorKind::Locked, message).with_source(source)
+}
+
+/// The same of a process that shares the store, and has been writing all the time.
+fn writing(path: &Path, source: Error) -> Error {
+    let message = format!("{} is being written to all the time by {}; try again later", path.display(), living(path));
+    Error::new(ErrorKind::Locked, message).with_source(source)
+}
+
+/// Who has the store open, as far as they wrote it down.
+fn living(path: &Path) -> String {
+    let presence = Presence::look(path).ok().flatten();
+    let living = presence.and_then(|presence| presence.living().ok()).unwrap_or_default();
+    if living.is_empty() { "another process".to_owned() } else { living.join(", ") }
+}
+
+fn no_store(path: &Path) -> Error {
+    let path = path.display();
+    Error::new(ErrorKind::NoStore, format!("no store at {path}; start one with hivekeep serve, or pass --store"))
+}
+
+/// The same, with the path in any case.
+fn cannot_open(path: &Path, error: io::Error) -> Error {
+    let error = unreadable(path, error);
+    if error.kind() == ErrorKind::NotAStore { error } else { error.context(path.display()) }
+}
+
+/// Refuses what is no redb file before redb sees it: redb would make a new database of an empty file.
+fn probe_magic(path: &Path) -> Result<()> {
+    let mut start = [0; MAGIC.len()];
+    let read = files::open(path).and_then(|mut file| file.read_exact(&mut start));
+    match read {
+        Ok(()) if start == MAGIC => Ok(()),
+        Ok(()) => Err(not_a_store(path, "it does not begin like one")),
+        Err(error) if error.kind() == IoKind::UnexpectedEof => Err(not_a_store(path, "it is too short")),
+        Err(error) => Err(cannot_open(path, error)),
+    }
+}
+
+/// Refuses a file that would open as it was at an earlier commit, which is all right in itself, so that nothing else
+/// tells. What a process is just writing is not looked at.
+fn refuse_earlier_commit(path: &Path) -> Result<()> {
+    let file = OwnFile::read(path)?;
+    let mut refused = earlier_commit();
+    for _ in 0..ATTEMPTS {
+        if in_use(path)? {
+            return Ok(());
+        }
+        match Pages::new(&file)?.newest_commit_is_sound() {
+            Ok(true) => return Ok(()),
+            Ok(false) => {}
+            // Somebody who opened the file and closed it meanwhile may have made it shorter.
+            Err(error) => refused = error,
+        }
+    }
+    Err(refused)
+}
+
+/// Opens the file, and begins again while another process is recovering it, or has just begun to.
+fn open_in_time(path: &Path, options: &Options) -> Result<Handle> {
+    let begun = Instant::now();
+    loop {
+        match open_existing(path, options, begun) {
+            Err(error)
+                if error.kind() == ErrorKind::Locked
+                    && may_be_shared(path, options)?
+                    && begun.elapsed() < options.lock_timeout =>
+            {
+                sleep(LOOK);
+            }
+            opened => return opened,
+        }
+    }
+}
+
+/// Whether a lock that was met may have been that of a process which shares the store.
+fn may_be_shared(path: &Path, options: &Options) -> Result<bool> {
+    let shares = options.sharing == Sharing::Shared || options.read_only;
+    Ok(shares && !held_whole(&OwnFile::read(path)?))
+}
+
+/// Refuses a file that a process has open for writing.
+pub(crate) fn refuse_in_use(path: &Path) -> Result<()> {
+    if in_use(path)? { Err(locked(path, Error::new(ErrorKind::Locked, "it is in use"))) } else { Ok(()) }
+}
+
+/// Creates a store under a temporary name and links it to its own, which fails if that exists: then the other is used.
+/// A rename would unlink a store that another process has just begun to use.
+fn create(path: &Path) -> Result<()> {
+    let temporary = temporary_name(path);
+    let made = create_empty(&temporary, Rights::new_at(path))
+        .map_err(Error::from)
+        .and_then(|()| files::publish(&temporary, path, Replace::No).map_err(Error::from));
+    match made {
+        Ok(()) => Ok(()),
+        Err(error) => {
+            let _gone = files::remove(&temporary);
+            // Another process was faster.
+            let is_there = fs::symlink_metadata(path).is_ok();
+            if is_there { Ok(()) } else { Err(error.context(format_args!("cannot create {}", path.display()))) }
+        }
+    }
+}
+
+pub(crate) fn temporary_name(path: &Path) -> PathBuf {
+    files::beside(path, &format!(".{}.new", crate::clock::new_id().simple()))
+}

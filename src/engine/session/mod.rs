@@ -1,0 +1,15 @@
+//! This process and the others that have the store open.
+//!
+//! * `process`: whether this is still the process that opened the store
+//! * `session_locks`: who is alive, by locks in the file of sessions
+//! * `lock_holder`: which process has a lock, so that its end is seen although a forked child has it too
+//! * `own_session`: the lock of this process's session
+//! * `writer_line`: whose turn it is to write
+//! * `views`: which views are open in this process
+
+pub(super) mod lock_holder;
+pub(crate) mod own_session;
+pub(crate) mod process;
+pub(crate) mod session_locks;
+pub(super) mod views;
+pub(super) mod writer_line;

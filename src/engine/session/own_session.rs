@@ -1,0 +1,111 @@
+//! The byte of this process's session, held for as long as the session's end may still have to be written. Others look for it
+//! in the file of sessions that has the name now, so it is taken anew where that file was removed or replaced.
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+
+use crate::engine::session::session_locks::Presence;
+use crate::error::Result;
+
+/// So often it is looked whether the file is still the same.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// A session of this process.
+#[derive(Debug)]
+pub(crate) struct Held {
+    store: PathBuf,
+    session: u64,
+    who: String,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    presence: Presence,
+    looked: Instant,
+}
+
+impl Held {
+    /// A session whose byte was taken; `who` is what messages call its process.
+    pub(crate) fn new(store: &Path, presence: Presence, session: u64, who: String) -> Self {
+        announce(&presence, session, &who);
+        let state = State { presence, looked: Instant::now() };
+        Self { store: store.to_path_buf(), session, who, state: Mutex::new(state) }
+    }
+
+    /// Sees to it that others find the byte held, which costs a look at most once a second. Where the store itself is not at its
+    /// path any more, its file of sessions is elsewhere too, and the byte stays held there.
+    pub(crate) fn keep(&self, store_is_there: impl FnOnce() -> bool) {
+        let mut state = self.state.lock();
+        if state.looked.elapsed() < LOOK_EVERY {
+            return;
+        }
+        state.looked = Instant::now();
+        if !state.presence.is_moved() || !store_is_there() {
+            return;
+        }
+        match self.take_anew() {
+            Ok(Some(presence)) => {
+                tracing::warn!("the file of sessions was removed or replaced; this process is in the new one");
+                state.presence = presence;
+            }
+            Ok(None) => tracing::error!(session = self.session, "another process has the place of this one's session"),
+            Err(error) => tracing::error!(%error, "the file of sessions was removed, and cannot be made anew"),
+        }
+    }
+
+    /// Takes the byte in the file that has the name now; none when another has it.
+    fn take_anew(&self) -> Result<Option<Presence>> {
+        let presence = Presence::open(&self.store)?;
+        if !presence.hold(self.session)? {
+            return Ok(None);
+        }
+        presence.write_holder(self.session)?;
+        announce(&presence, self.session, &self.who);
+        Ok(Some(presence))
+    }
+}
+
+fn announce(presence: &Presence, session: u64, who: &str) {
+    if let Err(error) = presence.announce(session, who) {
+        tracing::warn!(%error, "messages cannot name this process");
+    }
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[test]
+    fn a_session_is_held_in_the_file_that_others_look_in() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = folder.path().join("h.redb");
+        let sessions = folder.path().join("h.redb.sessions");
+        let presence = Presence::open(&store).unwrap();
+        assert!(presence.hold(7).unwrap());
+        let held = Held::new(&store, presence, 7, "process 12 (bot)".into());
+        for round in 0..3 {
+            let is_seen = || Presence::open_existing(&store).is_some_and(|other| other.is_held(7).unwrap());
+            assert!(is_seen(), "round {round}");
+            fs::remove_file(&sessions).unwrap();
+            if round == 1 {
+                fs::write(&sessions, b"").unwrap();
+            }
+            held.keep(|| true);
+            assert!(!is_seen(), "it was looked for again within a second");
+            held.state.lock().looked -= LOOK_EVERY;
+            held.keep(|| false);
+            assert!(!is_seen(), "it is in the file beside a store that was moved");
+            held.state.lock().looked -= LOOK_EVERY;
+            held.keep(|| true);
+            assert!(is_seen(), "round {round}");
+        }
+        assert_eq!(Presence::open(&store).unwrap().living().unwrap(), ["process 12 (bot)"]);
+        drop(held);
+        assert!(!Presence::open(&store).unwrap().is_held(7).unwrap());
+    }
+}

@@ -1,0 +1,247 @@
+//! Whose turn it is to write, among processes. redb's lock between them is not fair: a process that commits back to back
+//! takes it again before another notices that it was free, and of several that wait anyone may be next.
+//!
+//! So those who wait stand in a line, made of locks in the file of sessions: who comes takes the last place, goes forward
+//! as the place before is left, and tries redb's lock in the first one only. A process whose turn is over goes to the end
+//! of the line when there is one. Nobody who is alone ever stops.
+
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use crate::engine::commit::locks::Mutex;
+use crate::engine::session::session_locks::{PLACES, Presence};
+
+/// A process that has held redb's lock back to back for so long goes behind those who wait.
+const TURN: Duration = Duration::from_millis(5);
+/// How long the first in line waits between two looks; the system makes about twice that of it. With a microsecond,
+/// processes of a real-time class stood still for up to a second.
+const LOOK_FIRST: Duration = Duration::from_micros(50);
+/// How long the others wait, who are not next anyway.
+const LOOK: Duration = Duration::from_micros(200);
+/// Who has not moved forward for so long tries all the same: a process further in front may be stopped.
+const PATIENCE: Duration = Duration::from_millis(50);
+/// For so long nobody stands in a line that was seen to stand still.
+const STANDS_STILL: Duration = Duration::from_secs(1);
+/// How long redb's lock is left after a turn when there is no file of sessions that would tell who waits.
+const LEAVE_BLINDLY: Duration = Duration::from_micros(100);
+
+/// The turns of the processes that share a store.
+pub(crate) struct Turn {
+    store: PathBuf,
+    /// Opened when it is first needed: a store that is just being made has no file of sessions yet.
+    presence: OnceLock<Presence>,
+    /// When somebody here last lost patience with the line.
+    stood_still: Mutex<Option<Instant>>,
+}
+
+/// Waiting for one's turn; it ends when this is dropped.
+pub(crate) struct Waiting<'a> {
+    turn: &'a Turn,
+    /// Whether others go first.
+    in_line: bool,
+    /// Where in the line; none before a place was free.
+    place: Option<u64>,
+    moved: Instant,
+}
+
+/// How long this process has held redb's lock back to back.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Streak {
+    /// Since when, and when it last let go of it.
+    held: Option<(Instant, Instant)>,
+}
+
+impl Streak {
+    /// Whether this process has its turn: it has written back to back, and not for too long.
+    pub(crate) fn is_on(self) -> bool {
+        self.held.is_some_and(|(began, last)| last.elapsed() < TURN && last - began < TURN)
+    }
+
+    /// Whether it was as long as a turn.
+    fn is_over(self) -> bool {
+        self.held.is_some_and(|(began, last)| last - began >= TURN)
+    }
+
+    /// What it is as another write begins; it ends unless it goes on.
+    pub(crate) fn at_the_next_write(&mut self) -> Self {
+        if self.is_on() { *self } else { std::mem::take(self) }
+    }
+
+    /// Notes that the lock was held from `begun` until now.
+    pub(crate) fn wrote_since(&mut self, begun: Instant) {
+        let held = self.held.filter(|(_, last)| begun.saturating_duration_since(*last) < TURN);
+        self.held = Some((held.map_or(begun, |(began, _)| began), Instant::now()));
+    }
+}
+
+impl Turn {
+    pub(crate) fn new(store: &Path) -> Self {
+        Self { store: store.to_path_buf(), presence: OnceLock::new(), stood_still: Mutex::new(None) }
+    }
+
+    fn presence(&self) -> Option<&Presence> {
+        if self.presence.get().is_none() {
+            let opened = Presence::open_existing(&self.store)?;
+            return Some(self.presence.get_or_init(|| opened));
+        }
+        self.presence.get()
+    }
+
+    /// Whether another process is in line, and goes forward; no where nobody can tell.
+    fn somebody_waits(&self) -> bool {
+        self.presence().is_some_and(|presence| !self.stands_still() && presence.somebody_waits())
+    }
+
+    /// Leaves redb's lock for a moment, where nobody can tell whether another process waits for it.
+    fn leave_blindly(&self) {
+        if self.presence().is_none() {
+            sleep(LEAVE_BLINDLY);
+        }
+    }
+
+    /// Whether the line did not go forward a short while ago: then nobody goes to its end.
+    fn stands_still(&self) -> bool {
+        self.stood_still.lock().is_some_and(|since| since.elapsed() < STANDS_STILL)
+    }
+
+    /// Waits for redb's lock, which is tried at once; then in line.
+    pub(crate) fn wait(&self) -> Waiting<'_> {
+        Waiting { turn: self, in_line: false, place: None, moved: Instant::now() }
+    }
+
+    /// Waits for redb's lock: as long as this process has its turn, before all others; otherwise behind those who are in
+    /// line.
+    pub(crate) fn wait_behind_others(&self, streak: Streak) -> Waiting<'_> {
+        if streak.is_on() {
+            return self.wait();
+        }
+        if streak.is_over() {
+            self.leave_blindly();
+        }
+        if self.somebody_waits() { self.wait_in_line() } else { self.wait() }
+    }
+
+    /// Waits for redb's lock behind those who are in line.
+    fn wait_in_line(&self) -> Waiting<'_> {
+        let mut waiting = Waiting { in_line: self.presence().is_some(), ..self.wait() };
+        waiting.go_forward();
+        waiting
+    }
+}
+
+impl Waiting<'_> {
+    /// Whether nobody goes first.
+    pub(crate) fn is_next(&self) -> bool {
+        !self.in_line || self.place == Some(0) || self.has_lost_patience()
+    }
+
+    fn has_lost_patience(&self) -> bool {
+        self.moved.elapsed() > PATIENCE
+    }
+
+    /// Waits a moment, in line.
+    pub(crate) fn a_moment(&mut self) {
+        self.in_line = self.turn.presence().is_some();
+        let was_next = self.is_next();
+        self.go_forward();
+        if self.place == Some(0) {
+            sleep(LOOK_FIRST);
+        } else if was_next || !self.is_next() {
+            sleep(LOOK);
+        }
+    }
+
+    /// Goes forward as far as it can.
+    fn go_forward(&mut self) {
+        let Some(presence) = self.turn.presence() else { return };
+        while let Some(next) = self.place.unwrap_or(PLACES).checked_sub(1)
+            && presence.take_place(next)
+        {
+            if let Some(place) = self.place.replace(next) {
+                presence.leave_place(place);
+            }
+            self.moved = Instant::now();
+        }
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        if self.in_line && self.place != Some(0) && self.has_lost_patience() {
+            *self.turn.stood_still.lock() = Some(Instant::now());
+        }
+        if let Some(place) = self.place
+            && let Some(presence) = self.turn.presence()
+        {
+            presence.leave_place(place);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Processes, by a handle of each on the file of sessions.
+    fn processes<const COUNT: usize>() -> (tempfile::TempDir, [Turn; COUNT]) {
+        let folder = tempfile::tempdir().unwrap();
+        let store = folder.path().join("h.redb");
+        drop(Presence::open(&store).unwrap());
+        (folder, std::array::from_fn(|_| Turn::new(&store)))
+    }
+
+    #[test]
+    fn those_who_wait_go_in_the_order_in_which_they_came() {
+        let (_folder, [writing, one, two, three]) = processes();
+        assert!(!writing.somebody_waits());
+        let mut waiting: Vec<_> = [&one, &two, &three].into_iter().map(Turn::wait_in_line).collect();
+        assert!(writing.somebody_waits());
+        while !waiting.is_empty() {
+            let next: Vec<_> = waiting.iter().map(Waiting::is_next).collect();
+            assert!(next[0] && !next[1..].contains(&true), "{next:?}");
+            drop(waiting.remove(0));
+            // Whoever came last looks first, and gains nothing by it.
+            waiting.iter_mut().rev().for_each(Waiting::go_forward);
+        }
+        assert!(!writing.somebody_waits());
+    }
+
+    #[test]
+    fn who_comes_tries_at_once_and_stands_in_line_only_when_it_has_to_wait() {
+        let (_folder, [writing, comes]) = processes();
+        let mut waiting = comes.wait();
+        assert!(waiting.is_next() && !writing.somebody_waits());
+        waiting.a_moment();
+        assert!(waiting.is_next() && writing.somebody_waits());
+    }
+
+    #[test]
+    fn a_process_that_does_not_move_holds_the_others_up_for_a_moment_only() {
+        let (_folder, [stopped, behind]) = processes();
+        let _never_moves = stopped.wait_in_line();
+        assert!(behind.somebody_waits());
+        let mut waiting = behind.wait_in_line();
+        let started = Instant::now();
+        while !waiting.is_next() {
+            waiting.a_moment();
+        }
+        assert!(started.elapsed() >= PATIENCE / 2);
+        drop(waiting);
+        // And not again at the end of each turn.
+        assert!(!behind.somebody_waits());
+    }
+
+    #[test]
+    fn more_than_there_are_places_for_wait_all_the_same() {
+        let (_folder, turns) = processes::<12>();
+        let mut waiting: Vec<_> = turns.iter().map(Turn::wait_in_line).collect();
+        assert_eq!(waiting.iter().filter(|waiting| waiting.place.is_none()).count(), 4);
+        while !waiting.is_empty() {
+            drop(waiting.remove(0));
+            waiting.iter_mut().for_each(Waiting::go_forward);
+            assert!(waiting.first().is_none_or(Waiting::is_next));
+        }
+    }
+}

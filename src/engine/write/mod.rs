@@ -1,0 +1,534 @@
+//! Writing: put, remove, and the pre-images that let every retained point be read.
+//!
+//! Several closures share one redb transaction. Each writes down what it overwrote, so that one that fails takes back
+//! its own changes and nobody else's.
+
+mod long_values;
+
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
+
+use jiff::Timestamp;
+
+use crate::engine::format::codec;
+use crate::engine::format::digest::Stats;
+use crate::engine::format::epoch::{Epoch, Epochs};
+use crate::engine::format::frame::{self, Frame, State};
+use crate::engine::format::keys::{PreImageKey, pre_image_key};
+use crate::engine::format::schema::{CollectionId, Place, Table};
+use crate::engine::format::value;
+use crate::engine::meta;
+use crate::engine::opening::context::Context;
+use crate::engine::records::{Records, Visit};
+use crate::engine::redb_file::Transaction;
+use crate::engine::rows::{BatchSize, FIRST_PAGE, KeyRange, PAGE, PAGE_BYTES, Row, WriteRows, next_page, part_of};
+use crate::error::{Error, ErrorKind, Result};
+
+/// A key may be this long, in bytes.
+pub(crate) const MAX_KEY: usize = 4096;
+
+/// A transaction in progress: what a closure given to [`Store::write`](crate::Store::write) works on.
+///
+/// Reads see the transaction's own writes. Everything is committed together, or not at all.
+pub struct WriteTx<'a> {
+    stored: WriteRows<'a>,
+    pub(crate) batch: &'a mut Batch,
+    pub(crate) context: &'a Context,
+    /// What was overwritten, in order; none when the whole transaction is aborted on failure.
+    journal: Option<Vec<Overwritten>>,
+    /// Rows changed so far.
+    row_changes: u64,
+    /// Set once a put or remove has stopped half-way: then nothing of the closure is committed, whatever it returns.
+    half_done: bool,
+    buffers: Buffers,
+}
+
+/// What the closures of one redb transaction have in common; written to `meta` before the commit.
+#[derive(Clone, Debug)]
+pub(crate) struct Batch {
+    pub(crate) epochs: Epochs,
+    pub(crate) stored_epochs: Epochs,
+    pub(crate) stats: BTreeMap<CollectionId, Stats>,
+    pub(crate) counters: BTreeMap<&'static str, u64>,
+    pub(crate) changed: bool,
+    /// Whether there are events among the changes.
+    pub(crate) has_events: bool,
+}
+
+struct Overwritten {
+    table: Table,
+    key: Vec<u8>,
+    value: Option<Vec<u8>>,
+}
+
+/// Kept between calls, so that a put allocates little.
+#[derive(Default)]
+struct Buffers {
+    row: Vec<u8>,
+    frame: Vec<u8>,
+    old: Vec<u8>,
+    undo: Vec<u8>,
+}
+
+impl Batch {
+    /// The state that a transaction begins with.
+    pub(crate) fn begin(transaction: &Transaction) -> Result<Self> {
+        let epochs = meta::epochs(WriteRows::of(transaction).get(Table::Meta, meta::EPOCHS)?.as_deref())?;
+        Ok(Self {
+            epochs,
+            stored_epochs: epochs,
+            stats: BTreeMap::new(),
+            counters: BTreeMap::new(),
+            changed: false,
+            has_events: false,
+        })
+    }
+}
+
+impl<'a> WriteTx<'a> {
+    pub(crate) fn new(
+        transaction: &'a Transaction,
+        batch: &'a mut Batch,
+        context: &'a Context,
+        undoable: bool,
+    ) -> Self {
+        Self {
+            stored: WriteRows::of(transaction),
+            batch,
+            context,
+            journal: undoable.then(Vec::new),
+            row_changes: 0,
+            half_done: false,
+            buffers: Buffers::default(),
+        }
+    }
+
+    /// The open epoch and the ends of what is retained.
+    pub(crate) fn epochs(&self) -> Epochs {
+        self.batch.epochs
+    }
+
+    /// Writes a record, whatever its length, and what the index derives from it.
+    ///
+    /// # Errors
+    ///
+    /// `Invalid` when the key is too long, `Damaged` when the record that it would overwrite is damaged; only repair
+    /// heals that.
+    pub(crate) fn put(&mut self, collection: CollectionId, key: &[u8], payload: &[u8]) -> Result<()> {
+        if key.len() > MAX_KEY {
+            return Err(Error::invalid(format!("a key is too long: bytes={} most={MAX_KEY}", key.len())));
+        }
+        self.whole_or_refused(|tx| {
+            tx.reindex(collection, key, Some(payload))?;
+            tx.put_value(collection, key, payload)
+        })
+    }
+
+    /// Removes a record and its index rows; says whether there was one.
+    ///
+    /// # Errors
+    ///
+    /// `Damaged` when the record is damaged.
+    pub(crate) fn remove(&mut self, collection: CollectionId, key: &[u8]) -> Result<bool> {
+        self.whole_or_refused(|tx| {
+            tx.reindex(collection, key, None)?;
+            tx.remove_value(collection, key)
+        })
+    }
+
+    /// Calls `change` with every record of a collection, fetched in pages, so that it can write meanwhile. Records that it
+    /// puts or removes on the way may or may not be seen.
+    pub(crate) fn each_to_change(
+        &mut self,
+        collection: CollectionId,
+        mut change: impl FnMut(&mut Self, &[u8], &[u8]) -> Result<()>,
+    ) -> Result<()> {
+        let (mut rest, mut limit) = (Some(KeyRange::all()), FIRST_PAGE);
+        while rest.is_some() {
+            let page = next_page(&mut rest, &mut limit, |range, limit| self.part(collection, range, limit))?;
+            page.iter().try_for_each(|(key, payload)| change(self, key, payload))?;
+        }
+        Ok(())
+    }
+
+    /// Runs a change of several rows. When it fails between them, the transaction is refused at its end, so that a
+    /// closure which goes on after the error does not commit half of a change.
+    pub(crate) fn whole_or_refused<R>(&mut self, change: impl FnOnce(&mut Self) -> Result<R>) -> Result<R> {
+        let before = self.row_changes;
+        let done = change(self);
+        self.half_done |= done.is_err() && self.row_changes != before;
+        done
+    }
+
+    /// Refuses a transaction in which a change stopped half-way.
+    ///
+    /// # Errors
+    ///
+    /// `NotCommitted` for such a transaction.
+    pub(crate) fn refuse_half_done(&self) -> Result<()> {
+        if self.half_done {
+            let message = "nothing was committed: a change failed half-way, and the transaction went on all the same";
+            return Err(Error::new(ErrorKind::NotCommitted, message));
+        }
+        Ok(())
+    }
+
+    /// Writes one frame of a record in the open epoch; the pre-image is kept when a point needs it. Gives the number of
+    /// pieces that the overwritten value had.
+    pub(crate) fn put_state(&mut self, collection: CollectionId, key: &[u8], state: State<'_>) -> Result<u32> {
+        let mut buffers = std::mem::take(&mut self.buffers);
+        let done = self.put_state_with(&mut buffers, collection, key, state);
+        self.buffers = buffers;
+        done
+    }
+
+    fn put_state_with(
+        &mut self,
+        buffers: &mut Buffers,
+        collection: CollectionId,
+        key: &[u8],
+        state: State<'_>,
+    ) -> Result<u32> {
+        let Epochs { open, last, .. } = self.batch.epochs;
+        let Buffers { row, frame, old, undo } = buffers;
+        let mut pieces = 0;
+        fill_row_key(row, collection, key);
+        frame::encode(frame, Place::of_record(row), open, state);
+        if self.replace(Table::Live, row, Some(frame), old)? {
+            let before = self.verified_or_put_back(row, old)?;
+            pieces = value::pieces_of(before.state);
+            if let Some(payload) = before.payload() {
+                self.stats_mut(collection)?.subtract(key, payload);
+            }
+            if self.batch.epochs.any_point() && before.birth <= last {
+                PreImageKey::new(open, row).write_to(undo);
+                self.insert(Table::PreImages, undo, old)?;
+            }
+        } else if self.stored.count(Table::Tombstones)? > 0 && self.replace(Table::Tombstones, row, None, old)? {
+            let removed = frame::decode(Place::of_record(row), old)?;
+            if self.batch.epochs.any_point() && removed.birth <= last {
+                PreImageKey::new(open, row).write_to(undo);
+                self.insert(Table::PreImages, undo, old)?;
+            }
+        } else if self.batch.epochs.any_point() {
+            PreImageKey::new(open, row).write_to(undo);
+            frame::encode(old, Place::of_record(row), Epoch(0), State::Absent);
+            self.insert(Table::PreImages, undo, old)?;
+        }
+        if let State::Present(payload) | State::Chunked(payload) = state {
+            self.stats_mut(collection)?.add(key, payload);
+        }
+        Ok(pieces)
+    }
+
+    /// Removes one frame of a record; a tombstone stays when a point sees the record. Gives the number of pieces that
+    /// the value had, or none when there was no record.
+    pub(crate) fn remove_state(&mut self, collection: CollectionId, key: &[u8]) -> Result<Option<u32>> {
+        let mut buffers = std::mem::take(&mut self.buffers);
+        let done = self.remove_state_with(&mut buffers, collection, key);
+        self.buffers = buffers;
+        done
+    }
+
+    fn remove_state_with(
+        &mut self,
+        buffers: &mut Buffers,
+        collection: CollectionId,
+        key: &[u8],
+    ) -> Result<Option<u32>> {
+        let Epochs { open, last, .. } = self.batch.epochs;
+        let Buffers { row, frame, old, undo } = buffers;
+        fill_row_key(row, collection, key);
+        if !self.replace(Table::Live, row, None, old)? {
+            return Ok(None);
+        }
+        let before = self.verified_or_put_back(row, old)?;
+        let pieces = value::pieces_of(before.state);
+        if let Some(payload) = before.payload() {
+            self.stats_mut(collection)?.subtract(key, payload);
+        }
+        if !self.batch.epochs.any_point() {
+            return Ok(Some(pieces));
+        }
+        frame::encode(frame, Place::of_record(row), open, State::Absent);
+        if before.birth <= last {
+            PreImageKey::new(open, row).write_to(undo);
+            self.insert(Table::PreImages, undo, old)?;
+            self.insert(Table::Tombstones, row, frame)?;
+        } else {
+            self.remove_what_was_born_in_the_open_segment(row, frame)?;
+        }
+        Ok(Some(pieces))
+    }
+
+    /// A record that no point sees is gone. If it was absent at the last point, its row goes too, and the tombstone of
+    /// its removal before that comes back when a point still needs it; so a key that is created and removed within one
+    /// segment leaves nothing.
+    fn remove_what_was_born_in_the_open_segment(&mut self, row: &[u8], tombstone: &[u8]) -> Result<()> {
+        let segment = self.open_segment()?;
+        let mut met = None;
+        for epoch in &segment {
+            if let Some(bytes) = self.raw(Table::PreImages, &pre_image_key(*epoch, row))? {
+                met = Some(bytes);
+                break;
+            }
+        }
+        let Some(bytes) = met else {
+            return Err(Error::damaged(format!("a pre-image is missing: {}", Place::of_record(row))));
+        };
+        let at_last_point = frame::decode(Place::of_record(row), &bytes)?;
+        if at_last_point.state != State::Absent {
+            return self.insert(Table::Tombstones, row, tombstone);
+        }
+        let removed = at_last_point.birth;
+        for epoch in &segment {
+            self.delete(Table::PreImages, &pre_image_key(*epoch, row))?;
+        }
+        if removed > self.batch.epochs.first {
+            self.insert(Table::Tombstones, row, &bytes)?;
+        }
+        Ok(())
+    }
+
+    /// The epochs whose undo rows make up the open segment, in the order in which the first row met counts.
+    fn open_segment(&self) -> Result<Vec<Epoch>> {
+        let Epochs { open, last, .. } = self.batch.epochs;
+        let mut segment = self.merging_between(last, open)?;
+        segment.push(open);
+        Ok(segment)
+    }
+
+    /// The forgotten points between two epochs that are still being merged.
+    pub(crate) fn merging_between(&self, after: Epoch, before: Epoch) -> Result<Vec<Epoch>> {
+        if self.batch.epochs.merging == 0 {
+            return Ok(Vec::new());
+        }
+        meta::merging_between(self, after, before)
+    }
+
+    fn verified_or_put_back<'b>(&mut self, row: &[u8], old: &'b [u8]) -> Result<Frame<'b>> {
+        let verified = frame::decode(Place::of_record(row), old);
+        if verified.is_err() {
+            self.insert(Table::Live, row, old)?;
+            self.row_changes = self.row_changes.saturating_sub(2);
+        }
+        verified
+    }
+
+    /// The statistics of a collection, to be changed.
+    fn stats_mut(&mut self, collection: CollectionId) -> Result<&mut Stats> {
+        if !self.batch.stats.contains_key(&collection) {
+            let stats = meta::stats(self, collection)?;
+            self.batch.stats.insert(collection, stats);
+        }
+        Ok(self.batch.stats.entry(collection).or_default())
+    }
+
+    /// Removes the index rows of what a record was and writes those of what it becomes.
+    fn reindex(&mut self, collection: CollectionId, key: &[u8], new: Option<&[u8]>) -> Result<()> {
+        let Some(rule) = self.context.index_rule(collection) else { return Ok(()) };
+        let old = self.get(collection, key)?;
+        let before = rule.keys(key, old.as_deref())?;
+        let after = rule.keys(key, new)?;
+        self.change_index(&before, &after)
+    }
+
+    /// Replaces some index rows by others.
+    pub(crate) fn change_index(&mut self, before: &[Vec<u8>], after: &[Vec<u8>]) -> Result<()> {
+        for gone in before.iter().filter(|key| !after.contains(key)) {
+            self.remove_row(Table::Index, gone)?;
+        }
+        for new in after.iter().filter(|key| !before.contains(key)) {
+            self.put_row(Table::Index, new, &[])?;
+        }
+        Ok(())
+    }
+
+    /// Writes a row of an unversioned table.
+    pub(crate) fn put_row(&mut self, table: Table, key: &[u8], payload: &[u8]) -> Result<()> {
+        let mut bytes = Vec::new();
+        frame::encode(&mut bytes, table.place(key), Epoch(0), State::Present(payload));
+        self.batch.has_events |= table == Table::Events;
+        self.insert(table, key, &bytes)
+    }
+
+    /// Removes a row of an unversioned table; says whether there was one.
+    pub(crate) fn remove_row(&mut self, table: Table, key: &[u8]) -> Result<bool> {
+        self.delete(table, key)
+    }
+
+    /// The next number of a counter: 1, 2, 3 and so on. It never goes back, whatever is restored.
+    pub(crate) fn next(&mut self, counter: &'static str) -> Result<u64> {
+        let current = match self.batch.counters.get(counter) {
+            Some(current) => *current,
+            None => meta::counter(self, counter)?,
+        };
+        let next = current.checked_add(1).ok_or_else(|| Error::damaged(format!("a counter is spent: {counter}")))?;
+        self.batch.counters.insert(counter, next);
+        self.batch.changed = true;
+        Ok(next)
+    }
+
+    /// The number of a user's collection, given out now when the name is new.
+    ///
+    /// # Errors
+    ///
+    /// `Invalid` when the name is that of a built-in collection.
+    pub(crate) fn user_collection(&mut self, name: &str) -> Result<CollectionId> {
+        if CollectionId::built_in(name).is_some() {
+            return Err(Error::invalid(format!("that name is a built-in collection's; choose another: name={name}")));
+        }
+        if let Some(id) = self.collection_id(name)? {
+            return Ok(id);
+        }
+        let number = self.next(meta::COLLECTIONS)?.checked_add(u64::from(CollectionId::FIRST_USER.0) - 1);
+        let id = number.and_then(|number| u32::try_from(number).ok());
+        let id = CollectionId(id.ok_or_else(|| Error::damaged("the numbers of collections are spent"))?);
+        self.put_row(Table::Collections, name.as_bytes(), &id.0.to_be_bytes())?;
+        Ok(id)
+    }
+
+    /// Writes what the closures of the transaction have in common.
+    pub(crate) fn flush(&mut self) -> Result<()> {
+        for (collection, stats) in std::mem::take(&mut self.batch.stats) {
+            self.put_row(Table::Meta, &meta::stats_key(collection), &codec::encode(&stats)?)?;
+        }
+        for (counter, value) in std::mem::take(&mut self.batch.counters) {
+            self.put_row(Table::Meta, &meta::counter_key(counter), &value.to_be_bytes())?;
+        }
+        if self.batch.epochs != self.batch.stored_epochs {
+            let epochs = codec::encode(&self.batch.epochs)?;
+            self.put_row(Table::Meta, meta::EPOCHS, &epochs)?;
+            self.batch.stored_epochs = self.batch.epochs;
+        }
+        Ok(())
+    }
+
+    /// Takes back every change that this closure made, the newest first.
+    pub(crate) fn take_back(&mut self) -> Result<()> {
+        for Overwritten { table, key, value } in self.journal.take().unwrap_or_default().into_iter().rev() {
+            match value {
+                Some(value) => self.insert(table, &key, &value)?,
+                None => drop(self.delete(table, &key)?),
+            }
+        }
+        Ok(())
+    }
+
+    /// The stored bytes of a row.
+    pub(crate) fn raw(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>> {
+        self.stored.get(table, key)
+    }
+
+    /// The stored bytes of the rows of a range.
+    pub(crate) fn raw_page(&self, table: Table, range: &KeyRange, limit: usize) -> Result<Vec<Row>> {
+        self.stored.page(table, range, limit)
+    }
+
+    /// The same, until they have [`PAGE_BYTES`].
+    pub(crate) fn raw_part(&self, table: Table, range: &KeyRange, limit: usize) -> Result<Vec<Row>> {
+        self.stored.part(table, range, limit)
+    }
+
+    /// The first row of a range, as it is stored.
+    pub(crate) fn raw_first(&self, table: Table, range: &KeyRange) -> Result<Option<Row>> {
+        self.stored.first(table, range)
+    }
+
+    /// Stores a row as it is.
+    pub(crate) fn insert(&mut self, table: Table, key: &[u8], value: &[u8]) -> Result<()> {
+        let mut old = Vec::new();
+        self.replace(table, key, Some(value), &mut old).map(drop)
+    }
+
+    /// Deletes a row; says whether there was one.
+    pub(crate) fn delete(&mut self, table: Table, key: &[u8]) -> Result<bool> {
+        let mut old = Vec::new();
+        self.replace(table, key, None, &mut old)
+    }
+
+    /// The one place where a row changes: stores or deletes it, leaves what it was in `old` and in the journal.
+    fn replace(&mut self, table: Table, key: &[u8], value: Option<&[u8]>, old: &mut Vec<u8>) -> Result<bool> {
+        let existed = self.stored.replace(table, key, value, old)?;
+        if existed || value.is_some() {
+            self.batch.changed = true;
+            self.row_changes += 1;
+            if let Some(journal) = &mut self.journal {
+                journal.push(Overwritten { table, key: key.to_vec(), value: existed.then(|| old.clone()) });
+            }
+        }
+        Ok(existed)
+    }
+}
+
+impl Records for WriteTx<'_> {
+    fn get(&self, collection: CollectionId, key: &[u8]) -> Result<Option<Vec<u8>>> {
+        let row = collection.row_key(key);
+        match self.raw(Table::Live, &row)? {
+            None => Ok(None),
+            Some(bytes) => {
+                let frame = frame::decode(Place::of_record(&row), &bytes)?;
+                self.whole_value(collection, key, frame.state)
+            }
+        }
+    }
+
+    fn part(&self, collection: CollectionId, range: &KeyRange, limit: usize) -> Result<Vec<Row>> {
+        let record = |(row, bytes): Row| {
+            let place = Place::of_record(&row);
+            let frame = frame::decode(place, &bytes)?;
+            let value = self.whole_value(collection, place.key, frame.state)?;
+            Ok(Some((place.key.to_vec(), value.unwrap_or_default())))
+        };
+        let fetch = |range: &KeyRange, limit| self.raw_part(Table::Live, range, limit);
+        part_of(range.within(collection), limit, fetch, record)
+    }
+
+    /// Without a copy of any row, as long documents are gone through within a transaction that others wait for.
+    fn each(&self, collection: CollectionId, range: KeyRange, visit: &mut Visit<'_>) -> Result<()> {
+        let size = BatchSize { rows: PAGE, bytes: PAGE_BYTES };
+        self.stored.each_batch(Table::Live, range.within(collection), size, |rows| {
+            for row in rows {
+                let place = Place::of_record(row.key());
+                match frame::decode(place, row.value())?.state {
+                    State::Present(payload) => visit(place.key, payload)?,
+                    state => visit(place.key, &self.whole_value(collection, place.key, state)?.unwrap_or_default())?,
+                }
+            }
+            Ok(ControlFlow::Continue(()))
+        })
+    }
+
+    fn stats(&self, collection: CollectionId) -> Result<Stats> {
+        match self.batch.stats.get(&collection) {
+            Some(stats) => Ok(*stats),
+            None => meta::stats(self, collection),
+        }
+    }
+
+    fn row(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>> {
+        self.raw(table, key)?.map(|bytes| meta::payload(table, key, &bytes)).transpose()
+    }
+
+    fn rows(&self, table: Table, range: &KeyRange, limit: usize) -> Result<Vec<Row>> {
+        meta::payloads(table, self.raw_page(table, range, limit)?)
+    }
+
+    fn collection_id(&self, name: &str) -> Result<Option<CollectionId>> {
+        meta::collection_id(self, name)
+    }
+
+    fn is_now(&self) -> bool {
+        true
+    }
+
+    fn now(&self) -> Timestamp {
+        self.context.clock.now()
+    }
+}
+
+fn fill_row_key(out: &mut Vec<u8>, collection: CollectionId, key: &[u8]) {
+    out.clear();
+    out.extend_from_slice(&collection.0.to_be_bytes());
+    out.extend_from_slice(key);
+}
