@@ -118,7 +118,15 @@ pub(crate) fn as_stored(time: Timestamp) -> Timestamp {
 /// # Errors
 ///
 /// `Invalid` when it is no such time.
-pub(crate) fn parse_time(text: &str) -> Result<Timestamp> {
+///
+/// # Examples
+///
+/// ```
+/// let time = hivekeep::parse_time("2026-11-21T22:16:03+01:00")?;
+/// assert_eq!(hivekeep::show_time(time), "2026-11-21T21:16:03.000000+00:00");
+/// # Ok::<(), hivekeep::Error>(())
+/// ```
+pub fn parse_time(text: &str) -> Result<Timestamp> {
     if let Ok(time) = text.parse() {
         return Ok(time);
     }
@@ -144,13 +152,32 @@ pub fn show_time(time: Timestamp) -> String {
     format!("{}+00:00", text.trim_end_matches('Z'))
 }
 
-/// For `#[serde(with = "time")]`: six digits for people, microseconds since 1970 for the store.
-pub(crate) mod time {
+/// For `#[serde(with = "hivekeep::time")]`: a time as [`show_time`] writes it for people, microseconds since 1970 in the
+/// store.
+///
+/// # Examples
+///
+/// ```
+/// #[derive(serde::Serialize)]
+/// struct Seen {
+///     #[serde(with = "hivekeep::time")]
+///     at: jiff::Timestamp,
+/// }
+///
+/// let seen = Seen { at: "2026-11-21T21:16:03Z".parse().unwrap() };
+/// assert_eq!(serde_json::json!(seen)["at"], "2026-11-21T21:16:03.000000+00:00");
+/// ```
+pub mod time {
     use jiff::Timestamp;
     use serde::de::Error as _;
     use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-    pub(crate) fn serialize<S: Serializer>(time: &Timestamp, to: S) -> Result<S::Ok, S::Error> {
+    /// Writes a time.
+    ///
+    /// # Errors
+    ///
+    /// As the serializer.
+    pub fn serialize<S: Serializer>(time: &Timestamp, to: S) -> Result<S::Ok, S::Error> {
         if to.is_human_readable() {
             to.serialize_str(&super::show_time(*time))
         } else {
@@ -158,7 +185,12 @@ pub(crate) mod time {
         }
     }
 
-    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Timestamp, D::Error> {
+    /// Reads a time.
+    ///
+    /// # Errors
+    ///
+    /// When it is no time, and as the deserializer.
+    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Timestamp, D::Error> {
         if from.is_human_readable() {
             Timestamp::deserialize(from)
         } else {
@@ -167,18 +199,28 @@ pub(crate) mod time {
     }
 
     /// The same for a time that may be absent.
-    pub(crate) mod option {
+    pub mod option {
         use super::{Deserialize, Deserializer, Serialize, Serializer, Timestamp};
 
         #[derive(Serialize, Deserialize)]
         #[serde(transparent)]
         struct Time(#[serde(with = "super")] Timestamp);
 
-        pub(crate) fn serialize<S: Serializer>(time: &Option<Timestamp>, to: S) -> Result<S::Ok, S::Error> {
+        /// Writes a time, or nothing.
+        ///
+        /// # Errors
+        ///
+        /// As the serializer.
+        pub fn serialize<S: Serializer>(time: &Option<Timestamp>, to: S) -> Result<S::Ok, S::Error> {
             time.map(Time).serialize(to)
         }
 
-        pub(crate) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Timestamp>, D::Error> {
+        /// Reads a time, or nothing.
+        ///
+        /// # Errors
+        ///
+        /// When it is no time, and as the deserializer.
+        pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Timestamp>, D::Error> {
             Ok(Option::<Time>::deserialize(from)?.map(|time| time.0))
         }
     }

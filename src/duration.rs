@@ -1,4 +1,17 @@
 //! A length of time as people type and read it: `10m`, `2 hours`, `1d 12h`, `500ms`.
+//!
+//! # Examples
+//!
+//! ```
+//! use std::time::Duration;
+//!
+//! use hivekeep::duration;
+//!
+//! let length = duration::parse("1 hour 30m")?;
+//! assert_eq!(length, Duration::from_secs(5_400));
+//! assert_eq!(duration::show(length), "1h 30m");
+//! # Ok::<(), hivekeep::Error>(())
+//! ```
 
 use std::time::Duration;
 
@@ -21,7 +34,7 @@ const UNITS: [(&str, &[&str], u128); 6] = [
 /// # Errors
 ///
 /// `Invalid` when there is no number, a number has no unit, a unit is unknown, or the sum is too large.
-pub(crate) fn parse(text: &str) -> Result<Duration> {
+pub fn parse(text: &str) -> Result<Duration> {
     let mut rest = text.trim();
     let mut millis: u128 = 0;
     if rest.is_empty() {
@@ -46,17 +59,17 @@ fn length(millis: u128) -> Option<Duration> {
 }
 
 /// How long after `from` it is at `to`; nothing when that is before it.
-pub(crate) fn since(from: Timestamp, to: Timestamp) -> Duration {
+pub fn since(from: Timestamp, to: Timestamp) -> Duration {
     Duration::try_from(to.duration_since(from)).unwrap_or_default()
 }
 
 /// Writes whole seconds in the fewest letters: `90s`, `10m`, `1d 12h`. Fractions of a second are left out.
-pub(crate) fn show(age: Duration) -> String {
+pub fn show(age: Duration) -> String {
     exact(Duration::from_secs(age.as_secs()))
 }
 
 /// The same to the millisecond, so that what somebody set is read back as it is.
-pub(crate) fn exact(age: Duration) -> String {
+pub fn exact(age: Duration) -> String {
     let mut rest = age.as_millis();
     let mut parts = Vec::new();
     for (letter, _, length) in UNITS.into_iter().filter(|(letter, ..)| *letter != "w") {

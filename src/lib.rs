@@ -112,7 +112,7 @@
 #![forbid(unsafe_code)]
 
 mod clock;
-mod duration;
+pub mod duration;
 mod engine;
 mod error;
 #[cfg(any(feature = "cli", feature = "tokio"))]
@@ -139,12 +139,13 @@ pub mod format {
 #[doc = include_str!("../README.md")]
 struct Readme;
 
-pub use clock::{Clock, ManualClock, SystemClock, show_time};
+pub use clock::{Clock, ManualClock, SystemClock, parse_time, show_time, time};
 pub use engine::check::{CheckReport, Finding};
 pub use engine::digest::{Digest, Stats};
 pub use engine::epoch::Epoch;
 pub use engine::options::{Options, Sharing, VerifyOnOpen};
 pub use engine::point::{Origin, PointId, Restored, Scope};
+pub use engine::redb_file::hush_contained_panics;
 pub use engine::repair::{
     CollectionLoss, DamagedPage, DamagedRow, LostRecord, Outcome as RepairOutcome, PartialPoint, RepairReport,
 };
@@ -166,6 +167,7 @@ pub use recovery::guard::{Guard, GuardOptions, Guarded, RollBack};
 pub use recovery::points::point::{Point, PointLoss, PointRequest};
 pub use recovery::points::resolve::{Named, PointName, Resolved, resolve};
 pub use recovery::points::selector::Selector;
+pub use recovery::points::short_ids::ShortIds;
 pub use recovery::points::size::PointSize;
 pub use recovery::points::versions::{ChangedBy, Version, VersionPoint};
 pub use recovery::repair::plan::RepairPlan;
@@ -185,10 +187,10 @@ pub use state::collection::Collection;
 pub use state::config::Config;
 pub use state::documents::{DocumentId, Documents, Written};
 pub use state::ids::{BotId, SessionId, TaskId, Token};
-pub use state::page::Page;
+pub use state::page::{KeyedPage, Page};
 pub use state::queue::{
     Claim, ClaimOptions, ClaimOwner, Enqueued, Holder, Memory, NewTask, Obstacle, Priority, Queue, Remembered, Retry,
-    Task, TaskCounts, TaskPage, TaskState, Why,
+    Task, TaskCounts, TaskPage, TaskState, Undelivered, Why,
 };
 pub use state::registry::{Bot, Registry};
 #[cfg(any(fuzzing, test))]

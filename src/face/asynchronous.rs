@@ -10,7 +10,6 @@ use tokio::task::spawn_blocking;
 use tokio::time::timeout_at;
 
 use crate::face::parcel::Parcel;
-use crate::state::queue::is_over;
 use crate::{BotId, Claim, ClaimOptions, Error, ErrorKind, Result, Store, View, WriteTx};
 
 /// A [`Store`] for async programs: every call runs on tokio's threads for blocking work, so that none holds up the
@@ -160,7 +159,7 @@ impl AsyncStore {
         loop {
             let seen = self.store().commits().count();
             let taken = self.claim(bot, options, Store::claim_if_any).await?;
-            if !taken.claims().is_empty() || is_over(until) {
+            if !taken.claims().is_empty() || until.is_some_and(|until| until <= Instant::now()) {
                 return Ok(taken.delivered());
             }
             let told = self.store().commits().more_than(seen);

@@ -2,8 +2,7 @@
 
 use tokio::runtime::Handle;
 
-use crate::state::queue::Undelivered;
-use crate::{Claim, Store};
+use crate::{Claim, Store, Undelivered};
 
 /// Claims on their way to a client or a caller. Dropped before they are [`delivered`](Self::delivered), they go back at
 /// once and no attempt is counted, on a thread for blocking work when the drop happens within a runtime.

@@ -7,12 +7,13 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::engine::codec::{self, Stored};
-use crate::engine::records::{KeyRange, Records, scan};
+use crate::engine::records::{KeyRange, Records, Row, scan};
 use crate::engine::schema::CollectionId;
 use crate::engine::view::View;
 use crate::engine::write::WriteTx;
 use crate::error::{Error, Result};
 use crate::state::ids::{BotId, TaskId};
+use crate::state::page::KeyedPage;
 use crate::state::queue::Task;
 
 /// Between the bot and the task in a key; no name has it in it.
@@ -113,6 +114,18 @@ impl<R: Records> Assignments<R> {
     /// `Damaged` for one that cannot be read.
     pub fn of(&self, bot: &BotId) -> impl Iterator<Item = Result<Assignment>> + '_ {
         self.range(KeyRange::prefix(&key_of_bot(bot)))
+    }
+
+    /// At most `limit` assignments (at least one), all or those of one bot, in order of bots and tasks; `cursor` is the
+    /// `next` of the page before.
+    ///
+    /// # Errors
+    ///
+    /// `Invalid` for a cursor that no page of this list has given. `Damaged` for one that cannot be read.
+    pub fn page(&self, bot: Option<&BotId>, cursor: Option<&str>, limit: usize) -> Result<KeyedPage<Assignment>> {
+        let range = bot.map_or_else(KeyRange::all, |bot| KeyRange::prefix(&key_of_bot(bot)));
+        let read = |(key, payload): Row| from_record(&key, &payload);
+        KeyedPage::read(&self.records, CollectionId::ASSIGNMENTS, range, (cursor, limit), read)
     }
 
     fn range(&self, range: KeyRange) -> impl Iterator<Item = Result<Assignment>> + '_ {

@@ -10,6 +10,7 @@ use crate::error::{Error, Result};
 use crate::json;
 use crate::limits;
 use crate::state::ids::{check_name, check_new};
+use crate::state::page::KeyedPage;
 
 /// The configuration, as a view or a transaction sees it.
 #[derive(Debug)]
@@ -58,6 +59,16 @@ impl<R: Records> Config<R> {
     /// Every key with its value, in the order of keys.
     pub fn list(&self) -> impl Iterator<Item = Result<(String, Value)>> + '_ {
         scan(&self.records, CollectionId::CONFIG, KeyRange::all()).map(|row| read_row(row?))
+    }
+
+    /// At most `limit` keys (at least one) with their values, in the order of keys; `cursor` is the `next` of the page
+    /// before.
+    ///
+    /// # Errors
+    ///
+    /// `Invalid` for a cursor that no page of this list has given. `Damaged` for a value that is not what was written.
+    pub fn page(&self, cursor: Option<&str>, limit: usize) -> Result<KeyedPage<(String, Value)>> {
+        KeyedPage::read(&self.records, CollectionId::CONFIG, KeyRange::all(), (cursor, limit), read_row)
     }
 }
 

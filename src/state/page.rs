@@ -2,7 +2,11 @@
 
 use std::ops::Bound;
 
-use crate::engine::records::KeyRange;
+use serde::Serialize;
+
+use crate::engine::digest::hex;
+use crate::engine::records::{KeyRange, Records, Row};
+use crate::engine::schema::CollectionId;
 use crate::error::{Error, Result};
 
 /// A page of messages, audit entries or events, which are numbered in the order in which they were appended.
@@ -83,6 +87,55 @@ impl Page {
     }
 }
 
+/// Some records in the order of their keys, and where the next ones begin.
+///
+/// # Examples
+///
+/// ```
+/// use hivekeep::{Bot, BotId, Store};
+///
+/// # let dir = tempfile::tempdir().unwrap();
+/// # let store = Store::open(dir.path().join("hive.redb"))?;
+/// for name in ["BOT-1", "BOT-2", "BOT-3"] {
+///     store.write(|tx| tx.registry().put(&Bot::new(BotId::new(name)?)))?;
+/// }
+/// let view = store.view()?;
+/// let first = view.registry().page(None, 2)?;
+/// let second = view.registry().page(first.next.as_deref(), 2)?;
+/// assert_eq!((first.items.len(), second.items.len(), second.next), (2, 1, None));
+/// # Ok::<(), hivekeep::Error>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct KeyedPage<T> {
+    /// The records.
+    pub items: Vec<T>,
+    /// The cursor of the page after this one; none when this is the last one.
+    pub next: Option<String>,
+}
+
+impl<T> KeyedPage<T> {
+    /// Reads at most `limit` records (at least one) of a range, from behind the page that gave `cursor`.
+    ///
+    /// # Errors
+    ///
+    /// `Invalid` for a cursor that no page of this list has given, and as `read`.
+    pub(super) fn read<R: Records>(
+        records: &R,
+        collection: CollectionId,
+        range: KeyRange,
+        (cursor, limit): (Option<&str>, usize),
+        read: impl FnMut(Row) -> Result<T>,
+    ) -> Result<Self> {
+        let range = cursor.map_or(Ok(range.clone()), |cursor| range.resume(cursor, |_| true))?;
+        let limit = limit.max(1);
+        let mut rows = records.page(collection, &range, limit.saturating_add(1))?;
+        let more = rows.len() > limit;
+        rows.truncate(limit);
+        let next = rows.last().filter(|_| more).map(|(key, _)| hex(key));
+        Ok(Self { items: rows.into_iter().map(read).collect::<Result<_>>()?, next })
+    }
+}
+
 /// A number as it stands in keys.
 pub(crate) fn sequence_key(sequence: u64) -> [u8; 8] {
     sequence.to_be_bytes()
@@ -97,6 +150,9 @@ pub(crate) fn sequence_of(key: &[u8]) -> Result<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::ErrorKind;
+    use crate::state::ids::BotId;
+    use crate::state::testing::Fixture;
 
     #[test]
     fn a_page_lies_between_its_ends_without_them() {
@@ -126,6 +182,31 @@ mod tests {
         }
         let whole = [Page::oldest(9).from(0).range(b"p").start, Page::newest(9).from(u64::MAX).range(b"p").start];
         assert!(whole.iter().all(|start| *start == Page::oldest(9).range(b"p").start));
+    }
+
+    #[test]
+    fn pages_hold_every_record_once_in_order_and_take_only_their_own_cursors() {
+        let hive = Fixture::new();
+        for key in ["a", "b", "c", "d", "e"] {
+            hive.write(|tx| tx.config().put(key, &key.into()));
+        }
+        let view = hive.view();
+        for limit in [0, 1, 2, 5, 9] {
+            let (mut keys, mut cursor) = (String::new(), None);
+            loop {
+                let page = view.config().page(cursor.as_deref(), limit).unwrap();
+                assert!(page.items.len() <= limit.max(1));
+                keys.extend(page.items.into_iter().map(|(key, _)| key));
+                cursor = page.next;
+                if cursor.is_none() {
+                    break;
+                }
+            }
+            assert_eq!(keys, "abcde", "limit {limit}");
+        }
+        assert_eq!(view.config().page(Some("no cursor"), 2).unwrap_err().kind(), ErrorKind::Invalid);
+        let other = BotId::new("BOT-2").unwrap();
+        assert!(view.assignments().page(Some(&other), Some(&hex(b"BOT-1\0a")), 2).is_err());
     }
 
     #[test]

@@ -11,13 +11,14 @@ use serde_json::{Map, Value};
 
 use crate::clock::as_stored;
 use crate::engine::codec::{self, Stored};
-use crate::engine::records::{KeyRange, Records, scan};
+use crate::engine::records::{KeyRange, Records, Row, scan};
 use crate::engine::schema::{CollectionId, Table};
 use crate::engine::view::View;
 use crate::engine::write::WriteTx;
 use crate::error::{Error, Result};
 use crate::limits;
 use crate::state::ids::{BotId, check_name, check_new};
+use crate::state::page::KeyedPage;
 
 /// How many tasks a bot may hold when nobody said.
 pub(crate) const DEFAULT_MAX_CONCURRENT: u32 = 3;
@@ -165,6 +166,25 @@ impl<R: Records> Registry<R> {
     pub fn list(&self) -> impl Iterator<Item = Result<Bot>> + '_ {
         let rows = scan(&self.records, CollectionId::REGISTRY, KeyRange::all());
         rows.map(|row| row.and_then(|(key, payload)| self.bot(&key, &payload)))
+    }
+
+    /// At most `limit` bots (at least one), in order of their ids; `cursor` is the `next` of the page before.
+    ///
+    /// # Errors
+    ///
+    /// `Invalid` for a cursor that no page of this list has given. `Damaged` for a bot that cannot be read.
+    pub fn page(&self, cursor: Option<&str>, limit: usize) -> Result<KeyedPage<Bot>> {
+        let read = |(key, payload): Row| self.bot(&key, &payload);
+        KeyedPage::read(&self.records, CollectionId::REGISTRY, KeyRange::all(), (cursor, limit), read)
+    }
+
+    /// How many bots are registered.
+    ///
+    /// # Errors
+    ///
+    /// `Damaged`, `Io`.
+    pub fn count(&self) -> Result<u64> {
+        Ok(self.records.stats(CollectionId::REGISTRY)?.count)
     }
 
     /// The bot of a record, with its heartbeat.
@@ -372,7 +392,9 @@ mod tests {
     fn a_removed_bot_is_gone_with_its_heartbeat() {
         let hive = Fixture::new();
         hive.write(|tx| tx.registry().put(&adopted()));
+        assert_eq!(hive.view().registry().count().unwrap(), 1);
         assert!(hive.write(|tx| tx.registry().remove(&id())));
+        assert_eq!(hive.view().registry().count().unwrap(), 0);
         assert!(!hive.write(|tx| tx.registry().remove(&id())));
         assert_eq!(hive.view().registry().list().count(), 0);
         hive.write(|tx| tx.registry().put(&Bot::new(id())));

@@ -3,9 +3,7 @@
 
 use std::cell::Cell;
 use std::mem;
-#[cfg(feature = "cli")]
-use std::panic;
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::panic::{self, AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 
@@ -135,8 +133,16 @@ fn quietly<R>(call: impl FnOnce() -> R) -> R {
 
 /// Has panics that are contained leave no text on standard error: what comes of them is an error, which says what to do.
 /// All others are told as before. It is for a program, not for a library: there is one such hook in a process.
-#[cfg(feature = "cli")]
-pub(crate) fn hush_contained_panics() {
+///
+/// # Examples
+///
+/// ```
+/// # fn main() {
+/// hivekeep::hush_contained_panics();
+/// // .. whatever the program does with its stores
+/// # }
+/// ```
+pub fn hush_contained_panics() {
     static ONCE: std::sync::Once = std::sync::Once::new();
     ONCE.call_once(|| {
         let usual = panic::take_hook();

@@ -3,8 +3,6 @@
 use clap::Args;
 use serde::Serialize;
 
-use crate::engine::records::{KeyRange, Records, scan};
-use crate::engine::schema::CollectionId;
 use crate::face::cli::columns::KeyValue;
 use crate::face::cli::context::Context;
 use crate::face::cli::exit::Exit;
@@ -12,9 +10,6 @@ use crate::face::cli::input;
 use crate::face::cli::output::Output;
 use crate::face::cli::table::Columns;
 use crate::face::cli::which::Which;
-use crate::recovery::points::point::{Names, names};
-use crate::state::page::sequence_key;
-use crate::state::show::{Show, Shown};
 use crate::{Assignment, DocumentId, Error, Result, Selector, View};
 
 /// Show the records of a collection, or one of them
@@ -59,7 +54,7 @@ impl Get {
             context.out.list(view.versions(&self.collection, key, self.limit)?.into_iter().map(Ok))?;
             return Ok(Exit::Done);
         }
-        let collection = Collection::named(&self.collection, &names(&view)?)?;
+        let collection = Collection::named(&self.collection);
         match &self.key {
             Some(key) => one(&view, collection, &self.collection, key, &mut context.out)?,
             None => {
@@ -75,32 +70,32 @@ impl Get {
 
 /// What can be shown. Some collections know more about their records than bytes.
 #[derive(Clone, Copy)]
-enum Collection {
+enum Collection<'n> {
     Registry,
     Queue,
     Assignments,
     Chat,
     Audit,
     Documents,
-    Other(CollectionId),
+    Other(&'n str),
 }
 
-impl Collection {
-    fn named(name: &str, names: &Names) -> Result<Self> {
-        Ok(match name {
+impl<'n> Collection<'n> {
+    fn named(name: &'n str) -> Self {
+        match name {
             "registry" => Self::Registry,
             "queue" => Self::Queue,
             "assignments" | "bot_assignments" => Self::Assignments,
             "chat" => Self::Chat,
             "audit" => Self::Audit,
             "documents" => Self::Documents,
-            name => Self::Other(names.id(name).ok_or_else(|| unknown(name, names))?),
-        })
+            name => Self::Other(name),
+        }
     }
 }
 
 /// Every record of a collection, written as it is read.
-fn all(view: &View, collection: Collection, which: &Which, out: &mut Output) -> Result<()> {
+fn all(view: &View, collection: Collection<'_>, which: &Which, out: &mut Output) -> Result<()> {
     match collection {
         Collection::Registry => keyed(out, view.registry().list(), |bot| bot.id.to_string()),
         Collection::Queue => keyed(out, view.queue().list(), |task| task.id.to_string()),
@@ -111,11 +106,9 @@ fn all(view: &View, collection: Collection, which: &Which, out: &mut Output) -> 
             let documents = view.documents();
             values(out, documents.list().map(|id| document(view, &id?)))
         }
-        Collection::Other(id) => {
-            let mut show = Show::new(view);
-            let records = scan(view, id, KeyRange::all());
-            let shown = records.map(|row| row.and_then(|(key, payload)| show.record(id, &key, &payload)));
-            values(out, shown.map(|shown| shown.map(|Shown { key, value }| KeyValue { key, value })))
+        Collection::Other(name) => {
+            let records = view.records(name)?;
+            values(out, records.map(|record| record.map(|(key, value)| KeyValue { key, value })))
         }
     }
 }
@@ -171,7 +164,7 @@ fn assignments(out: &mut Output, mut list: impl Iterator<Item = Result<Assignmen
 }
 
 /// One record, as JSON for people too: it is shown whole.
-fn one(view: &View, collection: Collection, name: &str, key: &str, out: &mut Output) -> Result<()> {
+fn one(view: &View, collection: Collection<'_>, name: &str, key: &str, out: &mut Output) -> Result<()> {
     let missing = || {
         let missing = Error::not_found(format!("there is no such record: collection={name} key={key}"));
         view.lost_or(name, key, missing)
@@ -179,32 +172,25 @@ fn one(view: &View, collection: Collection, name: &str, key: &str, out: &mut Out
     match collection {
         Collection::Registry => out.json(&view.registry().get(&key.parse()?)?.ok_or_else(missing)?),
         Collection::Queue => out.json(&view.queue().get(&key.parse()?)?.ok_or_else(missing)?),
-        Collection::Audit => out.json(&view.audit().get(number(key)?)?.ok_or_else(missing)?),
+        Collection::Audit | Collection::Chat => {
+            check_number(key)?;
+            out.json(&view.record(name, key)?.ok_or_else(missing)?)
+        }
         Collection::Documents => {
             let (kind, source) = input::document(key)?;
             out.json(&view.documents().get(kind, source)?.ok_or_else(missing)?)
         }
-        Collection::Chat => other(view, CollectionId::CHAT, &sequence_key(number(key)?), out, missing),
         Collection::Assignments => {
             let assignments = view.assignments();
             let tasks = assignments.of(&key.parse()?).map(|assignment| assignment.map(|held| held.task));
             let tasks = tasks.collect::<Result<Vec<_>>>()?;
             if tasks.is_empty() { Err(missing()) } else { out.json(&tasks) }
         }
-        Collection::Other(id) => other(view, id, key.as_bytes(), out, missing),
+        Collection::Other(name) => out.json(&view.record(name, key)?.ok_or_else(missing)?),
     }
 }
 
-fn other(view: &View, id: CollectionId, key: &[u8], out: &mut Output, missing: impl FnOnce() -> Error) -> Result<()> {
-    let payload = view.get(id, key)?.ok_or_else(missing)?;
-    out.json(&Show::new(view).record(id, key, &payload)?.value)
-}
-
-fn number(key: &str) -> Result<u64> {
-    key.parse().map_err(|_| Error::invalid(format!("messages and audit entries are named by their number: key={key}")))
-}
-
-fn unknown(name: &str, names: &Names) -> Error {
-    let known: Vec<_> = names.all().filter(|name| !name.starts_with('#')).collect();
-    Error::not_found(format!("there is no such collection; there are audit, {}: collection={name}", known.join(", ")))
+fn check_number(key: &str) -> Result<()> {
+    let wrong = |_| Error::invalid(format!("messages and audit entries are named by their number: key={key}"));
+    key.parse::<u64>().map(drop).map_err(wrong)
 }

@@ -59,7 +59,7 @@ use self::context::Context;
 use self::exit::Exit;
 use self::output::{Output, report};
 use self::shown::LogLine;
-use crate::engine::redb_file::hush_contained_panics;
+use crate::hush_contained_panics;
 use crate::text::{is_hidden, printable};
 
 /// Runs the program with these arguments, of which the first is its name, and says how it ended.

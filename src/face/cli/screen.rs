@@ -8,26 +8,17 @@ use serde_json::Value;
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 use crate::duration;
-use crate::engine::records::{KeyRange, scan_rows};
-use crate::engine::schema::Table;
 use crate::text::is_hidden;
-use crate::{Clock, Result, Store, SystemClock, show_time};
+use crate::{Clock, Result, ShortIds, Store, SystemClock, show_time};
 
 /// The width of a terminal that does not say how wide it is.
 const WIDTH: usize = 80;
-/// No id is shown shorter.
-const ID_MIN: usize = 8;
-/// A UUID with its dashes; ids of other programs are shown whole, as they cannot be named by their beginning.
-const ID_LEN: usize = 36;
 
 /// A terminal that rows are fitted to.
 pub(super) struct Screen {
     width: usize,
     now: Timestamp,
-    /// Every id of a point, in order. Where one is named, points are looked through first.
-    points: Vec<String>,
-    /// The same with those of backups.
-    all: Vec<String>,
+    ids: ShortIds,
 }
 
 /// A part of a row.
@@ -63,20 +54,12 @@ impl Screen {
         let set = std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok());
         let of_terminal = || terminal_size::terminal_size().map(|(width, _)| usize::from(width.0));
         let width = set.or_else(of_terminal).filter(|width| *width > 0).unwrap_or(WIDTH);
-        Some(Self { width, now: SystemClock.now(), points: Vec::new(), all: Vec::new() })
+        Some(Self { width, now: SystemClock.now(), ids: ShortIds::default() })
     }
 
     /// Reads the ids among which short ones are to be unique.
     pub(super) fn know_ids(&mut self, store: &Store) -> Result<()> {
-        let view = store.view()?;
-        let ids = |table| -> Result<Vec<String>> {
-            let rows = scan_rows(&view, table, KeyRange::all());
-            rows.filter_map(|row| row.map(|(id, _)| String::from_utf8(id).ok()).transpose()).collect()
-        };
-        self.points = ids(Table::PointIds)?;
-        self.all = [self.points.clone(), ids(Table::Backups)?].concat();
-        self.all.sort_unstable();
-        self.all.dedup();
+        self.ids = store.view()?.short_ids()?;
         Ok(())
     }
 
@@ -96,17 +79,7 @@ impl Screen {
 
     /// As much of an id as tells it from every other; all of one that is not known.
     pub(super) fn id<'i>(&self, id: &'i str) -> &'i str {
-        let place = |ids: &[String]| ids.binary_search_by(|known| known.as_str().cmp(id)).ok();
-        let of = |ids| place(ids).map(|at| (ids, at));
-        let Some((ids, at)) = of(&*self.points).or_else(|| of(&*self.all)) else { return id };
-        let alike = |other: Option<&String>| {
-            other.map_or(0, |other| other.bytes().zip(id.bytes()).take_while(|(a, b)| a == b).count())
-        };
-        let before = at.checked_sub(1).and_then(|before| ids.get(before));
-        let mut length = ID_MIN.max(1 + alike(before).max(alike(ids.get(at + 1))));
-        // A dash at the end tells nothing.
-        length += usize::from(id.as_bytes().get(length - 1) == Some(&b'-'));
-        if id.len() == ID_LEN { id.get(..length).unwrap_or(id) } else { id }
+        self.ids.shorten(id)
     }
 }
 
@@ -217,36 +190,19 @@ pub(super) mod tests {
     use super::*;
 
     pub(in crate::face::cli) fn screen(width: usize, ids: &[&str]) -> Screen {
-        let mut points: Vec<_> = ids.iter().map(|id| (*id).to_owned()).collect();
-        points.sort_unstable();
-        Screen { width, now: "2026-01-02T03:04:05Z".parse().unwrap(), all: points.clone(), points }
+        let ids = ShortIds::new(ids.iter().map(|id| (*id).to_owned()).collect(), Vec::new());
+        Screen { width, now: "2026-01-02T03:04:05Z".parse().unwrap(), ids }
     }
 
     #[test]
-    fn an_id_is_shown_as_short_as_it_is_unique_and_no_shorter_than_eight() {
-        let [one, two, three] = [
-            "019a1b2c-3d4e-7000-8000-000000000001",
-            "019a1b2c-3d4e-7100-8000-000000000002",
-            "67006b98-460f-425f-ac8d-c624ce4b9dc0",
-        ];
-        let screen = screen(80, &[one, two, three, "nightly-backup-of-another-program"]);
-        assert_eq!([one, two, three].map(|id| screen.id(id)), ["019a1b2c-3d4e-70", "019a1b2c-3d4e-71", "67006b98"]);
-        assert_eq!(screen.id("nightly-backup-of-another-program"), "nightly-backup-of-another-program");
-        let gone = "00000000-0000-0000-0000-000000000000";
-        assert_eq!(screen.id(gone), gone, "what is not there cannot be told from others");
-        let details = Cell::Members(json!({"restore_id": three, "n": 1}));
-        assert_eq!(details.shown(Some(&screen)), "restore_id=67006b98 n=1");
-        assert_eq!(details.shown(None), format!("restore_id={three} n=1"));
-        let details = Cell::Members(json!({"backup_ids": [one], "restore_id": three}));
-        assert_eq!(details.shown(Some(&screen)), format!("restore_id=67006b98 backup_ids=[\"{one}\"]"));
-    }
-
-    #[test]
-    fn the_id_of_a_backup_is_told_from_points_too_which_need_not_be_told_from_it() {
-        let [point, backup] = ["019a1b2c-3d4e-7000-8000-000000000004", "019a1b2c-3d4e-7000-8000-000000000003"];
-        let mut screen = screen(80, &[point]);
-        screen.all.insert(0, backup.to_owned());
-        assert_eq!((screen.id(point), screen.id(backup)), ("019a1b2c", backup));
+    fn ids_within_details_are_shown_short_at_a_terminal_only() {
+        let id = "67006b98-460f-425f-ac8d-c624ce4b9dc0";
+        let details = Cell::Members(json!({"restore_id": id, "n": 1}));
+        assert_eq!(details.shown(Some(&screen(80, &[id]))), "restore_id=67006b98 n=1");
+        assert_eq!(details.shown(None), format!("restore_id={id} n=1"));
+        let (screen, other) = (screen(80, &[id]), "019a1b2c-3d4e-7000-8000-000000000001");
+        let details = Cell::Members(json!({"backup_ids": [other], "restore_id": id}));
+        assert_eq!(details.shown(Some(&screen)), format!("restore_id=67006b98 backup_ids=[\"{other}\"]"));
     }
 
     #[test]

@@ -7,7 +7,6 @@ use axum::http::{StatusCode, header};
 use parking_lot::RwLock;
 use tokio::sync::{Semaphore, watch};
 
-use crate::engine::commit::wakeups::Commits;
 use crate::face::http::access::Access;
 use crate::face::http::metrics::Metrics;
 use crate::face::http::places::Places;
@@ -112,9 +111,14 @@ impl App {
         told(self.0.stopping.clone()).await;
     }
 
-    /// What has been committed in this process; waiting claims look again then.
-    pub(super) fn commits(&self) -> &Commits {
-        self.0.instance.store().commits()
+    /// How many commits of this process waiting claims have been told of.
+    pub(super) fn commits(&self) -> u64 {
+        self.0.instance.store().commits().count()
+    }
+
+    /// Ends once there are more commits than those: then waiting claims look again.
+    pub(super) async fn more_commits_than(&self, seen: u64) {
+        self.0.instance.store().commits().more_than(seen).await;
     }
 
     /// Reads from the store.

@@ -11,8 +11,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde_json::{Map, Value};
 
-use crate::clock::parse_time;
-use crate::{Error, Result};
+use crate::{Error, Result, parse_time};
 
 /// The members of a body that have not been read yet.
 #[derive(Debug, Default)]

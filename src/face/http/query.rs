@@ -2,12 +2,13 @@
 
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
+use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::face::http::app::App;
 use crate::face::http::problem::Problem;
-use crate::{Error, Result, Selector};
+use crate::{Error, KeyedPage, Result, Selector};
 
 /// How long a page is unless it is said.
 const PAGE: usize = 100;
@@ -90,6 +91,12 @@ impl<T: DeserializeOwned + Send> FromRequestParts<App> for Name<T> {
 pub(super) struct Listed {
     pub(super) items: Vec<Value>,
     pub(super) next: Option<String>,
+}
+
+impl<T: Serialize> From<KeyedPage<T>> for Listed {
+    fn from(page: KeyedPage<T>) -> Self {
+        Self { items: page.items.iter().map(|item| serde_json::json!(item)).collect(), next: page.next }
+    }
 }
 
 impl Listed {

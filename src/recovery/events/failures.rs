@@ -12,6 +12,7 @@ use crate::recovery::events::event::EventKind;
 #[cfg(any(feature = "http", test))]
 use crate::recovery::points::selector::Selector;
 use crate::recovery::restore::plan::RestorePlan;
+#[cfg(any(feature = "http", test))]
 use crate::recovery::restore::plan::{RestoreOptions, RestoreReport};
 
 /// Why handing out a backup failed whose content is not what it was.

@@ -5,13 +5,17 @@
 //! * `lost`: records that a repair has lost of one
 //! * `size`: the bytes that forgetting one would free
 //! * `versions`: the history of one record
+//! * `short_ids`: ids as short as they can be typed
+//! * `collections`: any collection and record by name
 //! * `history`: the history of every commit, and its window
 
+pub(crate) mod collections;
 pub(crate) mod history;
 pub(crate) mod lost;
 pub(crate) mod point;
 pub(crate) mod resolve;
 pub(crate) mod selector;
+pub(crate) mod short_ids;
 pub(crate) mod size;
 pub(crate) mod versions;
 

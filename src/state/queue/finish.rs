@@ -19,10 +19,6 @@ const RETRY_DELAY_FIRST_MS: u64 = 1_000;
 /// No delay between attempts is longer.
 pub(super) const RETRY_DELAY_MAX: Duration = Duration::from_secs(300);
 
-/// What is kept as the error of an attempt that failed, where whoever says so does not say why.
-#[cfg(feature = "cli")]
-pub(crate) const NO_REASON: &str = "no reason was given";
-
 /// What is to become of a task whose attempt failed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Retry {

@@ -1,7 +1,7 @@
 //! The task queue: durable tasks that bots claim for a time and finish, or that come back.
 //!
 //! Its parts: [`task`] is what is stored, [`new_task`] what a caller says; [`keys`] is the index; [`enqueue`],
-//! [`claim`], [`wait`], [`delivery`], `undelivered`, [`finish`] are the verbs of callers and bots; [`leases`] and [`waiting`] move tasks
+//! [`claim`], [`wait`], [`delivery`], [`undelivered`], [`finish`] are the verbs of callers and bots; [`leases`] and [`waiting`] move tasks
 //! that nobody touches; [`list`], [`counts`] and [`purge`] look at it and tidy it; [`memory`] is what is known of purged
 //! tasks; [`obstacle`] is the rule of a claim and [`order`] its order, [`reach`] and [`why`] say who could do a task and why
 //! nobody does;
@@ -24,7 +24,6 @@ mod order;
 mod purge;
 mod reach;
 mod task;
-#[cfg(feature = "tokio")]
 mod undelivered;
 mod wait;
 mod waiting;
@@ -49,8 +48,6 @@ pub(crate) use check::{check_queue, mend_queue, numbers_of_tasks};
 pub use claim::{Claim, ClaimOptions, ClaimOwner};
 pub use counts::TaskCounts;
 pub use enqueue::Enqueued;
-#[cfg(feature = "cli")]
-pub(crate) use finish::NO_REASON;
 pub use finish::Retry;
 pub(crate) use keys::RULE as INDEX;
 pub use list::TaskPage;
@@ -60,10 +57,7 @@ pub use new_task::NewTask;
 pub use obstacle::Obstacle;
 pub(crate) use task::is_finished;
 pub use task::{Holder, Priority, Task, TaskState};
-#[cfg(feature = "tokio")]
-pub(crate) use undelivered::Undelivered;
-#[cfg(feature = "tokio")]
-pub(crate) use wait::is_over;
+pub use undelivered::Undelivered;
 pub use why::Why;
 
 use crate::clock::as_stored;

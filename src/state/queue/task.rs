@@ -127,6 +127,9 @@ impl Stored for Head {
 }
 
 impl Task {
+    /// The `last_error` of an attempt that failed without a reason.
+    pub const NO_REASON: &str = "no reason was given";
+
     /// The record's key.
     pub(crate) fn key(&self) -> &[u8] {
         self.id.as_bytes()

@@ -6,25 +6,40 @@ use crate::state::queue::claim::Claim;
 /// Claims that nobody has received yet. Dropped before they are [`delivered`](Self::delivered), they are given back.
 ///
 /// The drop writes to the store, so it belongs on a thread that may block.
+///
+/// # Examples
+///
+/// ```
+/// use hivekeep::{BotId, ClaimOptions, NewTask, Store, Undelivered};
+///
+/// # let dir = tempfile::tempdir().unwrap();
+/// # let store = Store::open(dir.path().join("hive.redb"))?;
+/// # store.write(|tx| tx.queue().enqueue(NewTask::new("build")))?;
+/// let bot = BotId::new("BOT-1")?;
+/// let parcel = Undelivered::new(&store, store.claim(&bot, &ClaimOptions::default())?);
+/// drop(parcel); // The connection broke: the task is ready again, and no attempt is counted.
+/// assert_eq!(store.claim(&bot, &ClaimOptions::default())?[0].attempt, 1);
+/// # Ok::<(), hivekeep::Error>(())
+/// ```
 #[derive(Debug)]
-pub(crate) struct Undelivered {
+pub struct Undelivered {
     store: Store,
     claims: Vec<Claim>,
 }
 
 impl Undelivered {
     /// Claims that were just taken from the store.
-    pub(crate) fn new(store: &Store, claims: Vec<Claim>) -> Self {
+    pub fn new(store: &Store, claims: Vec<Claim>) -> Self {
         Self { store: store.clone(), claims }
     }
 
     /// The claims, to be shown to whoever asked for them.
-    pub(crate) fn claims(&self) -> &[Claim] {
+    pub fn claims(&self) -> &[Claim] {
         &self.claims
     }
 
     /// The claims have arrived: they are the receiver's from now on.
-    pub(crate) fn delivered(mut self) -> Vec<Claim> {
+    pub fn delivered(mut self) -> Vec<Claim> {
         std::mem::take(&mut self.claims)
     }
 }

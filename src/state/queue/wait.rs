@@ -82,7 +82,7 @@ impl Store {
 }
 
 /// Whether the time is up. A time too far away to be told is never up.
-pub(crate) fn is_over(until: Option<Instant>) -> bool {
+fn is_over(until: Option<Instant>) -> bool {
     until.is_some_and(|until| until <= Instant::now())
 }
 

@@ -10,8 +10,7 @@ use crate::face::cli::context::Context;
 use crate::face::cli::exit::Exit;
 use crate::face::cli::input;
 use crate::face::cli::queue::change;
-use crate::state::queue::NO_REASON;
-use crate::{Result, Retry, TaskId, Token};
+use crate::{Result, Retry, Task, TaskId, Token};
 
 /// Make a claim last longer, from now
 #[derive(Debug, Args)]
@@ -51,7 +50,7 @@ pub(super) struct Fail {
     #[command(flatten)]
     claim: Held,
     /// Why
-    #[arg(long, value_name = "TEXT", default_value = NO_REASON)]
+    #[arg(long, value_name = "TEXT", default_value = Task::NO_REASON)]
     error: String,
     /// Try again after this time, such as 10m; after a while that doubles with each attempt, unless given
     #[arg(long, value_name = "TIME", value_parser = duration::parse, conflicts_with = "no_retry")]

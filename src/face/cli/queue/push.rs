@@ -6,7 +6,6 @@ use clap::Args;
 use jiff::Timestamp;
 use serde::Serialize;
 
-use crate::clock::parse_time;
 use crate::duration;
 use crate::face::cli::context::Context;
 use crate::face::cli::exit::Exit;
@@ -14,7 +13,7 @@ use crate::face::cli::input;
 use crate::face::cli::queue::change;
 use crate::{
     BotId, Claim as Taken, ClaimOptions, ClaimOwner, Enqueued, Error, NewTask, Priority, Result, Task, TaskId,
-    TaskState, show_time,
+    TaskState, parse_time, show_time,
 };
 
 /// Put a task into the queue; prints its id

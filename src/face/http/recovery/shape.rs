@@ -14,7 +14,7 @@ use crate::{Backup, BackupOf, Kind, Point, Result};
 pub(super) struct Listed {
     backup_id: String,
     backup_type: Kind,
-    #[serde(with = "crate::clock::time")]
+    #[serde(with = "crate::time")]
     timestamp: Timestamp,
     source: String,
     size_bytes: u64,
@@ -28,7 +28,7 @@ pub(super) struct Listed {
 #[derive(Clone, Debug, Serialize)]
 pub(super) struct Shown {
     restore_id: String,
-    #[serde(with = "crate::clock::time")]
+    #[serde(with = "crate::time")]
     timestamp: Timestamp,
     backups: Vec<String>,
     description: String,

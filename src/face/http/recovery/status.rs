@@ -27,7 +27,7 @@ const MEBIBYTE: f64 = 1_048_576.0;
 /// How recoverable the store is.
 #[derive(Debug, Serialize)]
 struct Status<'f> {
-    #[serde(with = "crate::clock::time")]
+    #[serde(with = "crate::time")]
     timestamp: Timestamp,
     #[serde(flatten)]
     facts: &'f Facts,
@@ -35,7 +35,7 @@ struct Status<'f> {
     crash_reason: Option<&'static str>,
     crash: Option<Crashed>,
     backup_dir: String,
-    #[serde(with = "crate::clock::time::option")]
+    #[serde(with = "crate::time::option")]
     next_backup: Option<Timestamp>,
     archive: Archives,
     total_bots: u64,
@@ -72,7 +72,7 @@ struct Crashed {
     session: u64,
     program: String,
     pid: u32,
-    #[serde(with = "crate::clock::time")]
+    #[serde(with = "crate::time")]
     last_alive: Timestamp,
     restore_point: Option<String>,
     tasks_returned: u64,

@@ -16,7 +16,6 @@ use crate::face::http::peer::Peer;
 use crate::face::http::problem::{Answer, Problem};
 use crate::face::http::state::queue::as_claimed;
 use crate::face::parcel::Parcel;
-use crate::state::queue::is_over;
 use crate::{BotId, Claim, ClaimOptions, Error, ErrorKind, Result, Store};
 
 /// Nobody waits longer: what stands between client and service would cut the connection.
@@ -54,13 +53,13 @@ pub(super) async fn claim(State(app): State<App>, client: Option<Extension<Peer>
     let mut has_ended = false;
     let _waiting = app.read(Store::waiting).await?;
     loop {
-        let seen = app.commits().count();
+        let seen = app.commits();
         let taken = take(&app, &wanted, Store::claim_if_any).await?;
-        if !taken.claims().is_empty() || is_over(Some(until)) {
+        if !taken.claims().is_empty() || until <= Instant::now() {
             return answer(&app, &wanted, client, taken).await;
         }
         tokio::select! {
-            _told_or_not = timeout_at(until.into(), app.commits().more_than(seen)) => {}
+            _told_or_not = timeout_at(until.into(), app.more_commits_than(seen)) => {}
             () = app.stops() => return Ok(stops()),
             // The answer reaches nobody.
             () = broken(client.as_ref()) => return Ok(stops()),

@@ -23,7 +23,6 @@ use crate::face::http::route::{
 use crate::face::http::shapes::{self, CLAIM, TEXTS};
 use crate::face::http::state::claim::claim;
 use crate::face::http::state::reading::read;
-use crate::state::queue::NO_REASON;
 use crate::{
     BotId, ClaimOptions, ClaimOwner, Enqueued, Error, NewTask, Result, Retry, Task, TaskId, TaskState, Token, WriteTx,
 };
@@ -390,7 +389,7 @@ async fn complete(app: State<App>, name: Name, Object(mut members): Object) -> A
 
 async fn fail(app: State<App>, name: Name, Object(mut members): Object) -> Answer {
     let token = token(&mut members)?;
-    let error = members.any_text("error").unwrap_or_else(|| NO_REASON.to_owned());
+    let error = members.any_text("error").unwrap_or_else(|| Task::NO_REASON.to_owned());
     let retry = match (members.flag_or("retry", true)?, members.millis("delay_ms")?) {
         (false, None) => Retry::Never,
         (false, Some(delay)) => return Err(no_delay(delay).into()),

@@ -1,13 +1,10 @@
-//! Reading the state, now or as of a point, whole or in pages.
+//! Reading the state, now or as of a point.
 
 use axum::Json;
 use axum::http::{HeaderName, HeaderValue};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
-use crate::engine::digest::hex;
-use crate::engine::records::{KeyRange, Records, Row};
-use crate::engine::schema::CollectionId;
 use crate::face::http::app::App;
 use crate::face::http::problem::Answer;
 use crate::face::http::query::Query;
@@ -49,23 +46,4 @@ fn note(response: &mut Response, name: HeaderName, value: &str) {
     if let Ok(value) = HeaderValue::from_str(value) {
         response.headers_mut().insert(name, value);
     }
-}
-
-/// A page of the records of a collection, and where the next one begins.
-pub(super) fn page(
-    view: &View,
-    collection: CollectionId,
-    range: KeyRange,
-    query: &Query,
-) -> Result<(Vec<Row>, Option<String>)> {
-    let limit = query.limit()?;
-    let range = match query.cursor() {
-        Some(cursor) => range.resume(cursor, |_| true)?,
-        None => range,
-    };
-    let mut rows = view.page(collection, &range, limit + 1)?;
-    let more = rows.len() > limit;
-    rows.truncate(limit);
-    let next = rows.last().filter(|_| more).map(|(key, _)| hex(key));
-    Ok((rows, next))
 }

@@ -9,8 +9,6 @@ use axum::routing::{delete, get, post, put};
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use crate::engine::records::KeyRange;
-use crate::engine::schema::CollectionId;
 use crate::face::http::app::App;
 use crate::face::http::body::{Json as Given, Object};
 use crate::face::http::members::Members;
@@ -19,9 +17,8 @@ use crate::face::http::query::{Listed, Name, Query};
 use crate::face::http::route::Kind::{Any, Flag, List, Number, Object as Map, Of, Text, Time};
 use crate::face::http::route::{AT, CURSOR, Gives, LIMIT, Member, NEXT, OK, Route, Takes, member, needed};
 use crate::face::http::shapes::{ASSIGNMENT, ENTRY, EVENT, MESSAGE};
-use crate::face::http::state::reading::{page, read};
-use crate::state::show::Show;
-use crate::{BotId, ChatFilter, Error, Event, Level, NewEntry, NewMessage, Page, Result};
+use crate::face::http::state::reading::read;
+use crate::{BotId, ChatFilter, Error, Event, KeyedPage, Level, NewEntry, NewMessage, Page, Result};
 
 /// The order of what is numbered.
 const OLDEST: Member = member("oldest", Flag, "the oldest first; the newest unless set");
@@ -167,15 +164,9 @@ pub(in crate::face::http) const ROUTES: &[Route] = &[
 async fn assignments(State(app): State<App>, query: Query) -> Answer {
     let asked = query.clone();
     read(&app, &query, move |view| {
-        let range = match asked.parsed::<BotId>("bot")? {
-            Some(bot) => KeyRange::prefix(&[bot.as_str().as_bytes(), &[0]].concat()),
-            None => KeyRange::all(),
-        };
-        let (rows, next) = page(view, CollectionId::ASSIGNMENTS, range, &asked)?;
-        let mut show = Show::new(view);
-        let shown = rows.iter().map(|(key, payload)| show.record(CollectionId::ASSIGNMENTS, key, payload));
-        let items = shown.map(|shown| shown.map(|shown| shown.value)).collect::<Result<_>>()?;
-        Ok(Listed { items, next }.named("assignments"))
+        let bot: Option<BotId> = asked.parsed("bot")?;
+        let page = view.assignments().page(bot.as_ref(), asked.cursor(), asked.limit()?)?;
+        Ok(Listed::from(page).named("assignments"))
     })
     .await
 }
@@ -277,13 +268,8 @@ fn entry(mut members: Members) -> Result<NewEntry> {
 async fn config(State(app): State<App>, query: Query) -> Answer {
     let asked = query.clone();
     read(&app, &query, move |view| {
-        let (rows, next) = page(view, CollectionId::CONFIG, KeyRange::all(), &asked)?;
-        let mut show = Show::new(view);
-        let mut config = serde_json::Map::new();
-        for (key, payload) in rows {
-            let shown = show.record(CollectionId::CONFIG, &key, &payload)?;
-            config.insert(shown.key, shown.value);
-        }
+        let KeyedPage { items, next } = view.config().page(asked.cursor(), asked.limit()?)?;
+        let config: serde_json::Map<_, _> = items.into_iter().collect();
         Ok(json!({"config": config, "next": next}))
     })
     .await

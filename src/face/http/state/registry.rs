@@ -7,8 +7,6 @@ use axum::response::IntoResponse;
 use axum::routing::{get, post};
 use serde_json::{Map, Value, json};
 
-use crate::engine::records::KeyRange;
-use crate::engine::schema::CollectionId;
 use crate::face::http::app::App;
 use crate::face::http::body::Object;
 use crate::face::http::members::Members;
@@ -17,7 +15,7 @@ use crate::face::http::query::{Listed, Name, Query};
 use crate::face::http::route::Kind::{Flag, List, Number, Object as Members_, Of, Text, Time};
 use crate::face::http::route::{AT, CURSOR, Gives, LIMIT, NEXT, OK, Route, TIMESTAMP, Takes, member, needed};
 use crate::face::http::shapes::{BOT, TEXTS};
-use crate::face::http::state::reading::{page, read};
+use crate::face::http::state::reading::read;
 use crate::{Bot, BotId, Error, Result, show_time};
 
 /// The routes.
@@ -93,16 +91,11 @@ pub(in crate::face::http) const ROUTES: &[Route] = &[
 
 async fn list(State(app): State<App>, query: Query) -> Answer {
     let asked = query.clone();
-    read(&app, &query, move |view| {
-        let (rows, next) = page(view, CollectionId::REGISTRY, KeyRange::all(), &asked)?;
-        let mut items = Vec::new();
-        for (key, _) in rows {
-            let id: BotId = String::from_utf8_lossy(&key).parse()?;
-            let bot = view.registry().get(&id)?;
-            items.extend(bot.map(|bot| json!(bot)));
-        }
-        Ok(Listed { items, next }.named("bots"))
-    })
+    read(
+        &app,
+        &query,
+        move |view| Ok(Listed::from(view.registry().page(asked.cursor(), asked.limit()?)?).named("bots")),
+    )
     .await
 }
 

@@ -1,0 +1,186 @@
+//! Any collection and any record by the names that people use, whatever type its records have.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use crate::engine::digest::Stats;
+use crate::engine::records::{KeyRange, Records, scan};
+use crate::engine::schema::CollectionId;
+use crate::engine::view::View;
+use crate::error::{Error, Result};
+use crate::recovery::points::point::{Names, names};
+use crate::state::audit::Entry;
+use crate::state::page::Page;
+use crate::state::show::{Show, Shown};
+use crate::state::unit;
+
+/// The audit trail, which is no versioned collection.
+const AUDIT: &str = "audit";
+/// Entries read at a time.
+const ENTRIES: usize = 256;
+
+impl View {
+    /// How much each collection holds, by name: the built-in ones, and those of users.
+    ///
+    /// # Errors
+    ///
+    /// `Damaged`, `Io`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// # let store = hivekeep::Store::open(dir.path().join("h.redb"))?;
+    /// store.write(|tx| tx.config().put("limit", &serde_json::json!(3)))?;
+    /// assert_eq!(store.view()?.collections()?["config"].count, 1);
+    /// # Ok::<(), hivekeep::Error>(())
+    /// ```
+    pub fn collections(&self) -> Result<BTreeMap<String, Stats>> {
+        let names = names(self)?;
+        let of = |name: &str| names.id(name).map(|id| self.stats(id)).transpose();
+        listed(&names).map(|name| Ok((name.to_owned(), of(name)?.unwrap_or_default()))).collect()
+    }
+
+    /// A record of any collection as JSON, as it is stored: a bot, task, config value or record of your own by its key, a
+    /// message or audit entry by its number, an assignment by `BOT/TASK`. Documents are many records each; see
+    /// [`Documents::get`](crate::Documents::get).
+    ///
+    /// # Errors
+    ///
+    /// `NotFound` when there is no such collection; `Damaged` when the record is not what was written; `Io`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// # let store = hivekeep::Store::open(dir.path().join("h.redb"))?;
+    /// store.write(|tx| tx.config().put("limit", &serde_json::json!(3)))?;
+    /// assert_eq!(store.view()?.record("config", "limit")?, Some(serde_json::json!(3)));
+    /// assert_eq!(store.view()?.record("config", "other")?, None);
+    /// # Ok::<(), hivekeep::Error>(())
+    /// ```
+    pub fn record(&self, collection: &str, key: &str) -> Result<Option<Value>> {
+        if collection == AUDIT {
+            let number = key.parse().ok();
+            let entry = number.map_or(Ok(None), |number| self.audit().get(number))?;
+            return entry.map(|entry| Ok(shown_entry(&entry)?.1)).transpose();
+        }
+        let id = self.collection_id(collection)?;
+        for key in unit::keys_of(id, key) {
+            if let Some(payload) = self.get(id, &key)? {
+                return Ok(Some(Show::new(self).record(id, &key, &payload)?.value));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Every record of a collection as [`record`](Self::record) shows it, with its key as text, in the order of keys.
+    ///
+    /// # Errors
+    ///
+    /// `NotFound` when there is no such collection; for a record, `Damaged` when it is not what was written, and `Io`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// # let store = hivekeep::Store::open(dir.path().join("h.redb"))?;
+    /// store.write(|tx| tx.config().put("limit", &serde_json::json!(3)))?;
+    /// for record in store.view()?.records("config")? {
+    ///     assert_eq!(record?, ("limit".to_owned(), serde_json::json!(3)));
+    /// }
+    /// # Ok::<(), hivekeep::Error>(())
+    /// ```
+    pub fn records(&self, collection: &str) -> Result<Box<dyn Iterator<Item = Result<(String, Value)>> + '_>> {
+        if collection == AUDIT {
+            return Ok(Box::new(self.entries().map(|entry| shown_entry(&entry?))));
+        }
+        let id = self.collection_id(collection)?;
+        let mut show = Show::new(self);
+        let rows = scan(self, id, KeyRange::all());
+        Ok(Box::new(rows.map(move |row| {
+            let (key, payload) = row?;
+            let Shown { key, value } = show.record(id, &key, &payload)?;
+            Ok((key, value))
+        })))
+    }
+
+    /// The audit trail, read in pages.
+    fn entries(&self) -> impl Iterator<Item = Result<Entry>> + '_ {
+        let mut next = Some(Page::oldest(ENTRIES));
+        let pages = std::iter::from_fn(move || {
+            let page = next.take()?;
+            let entries = self.audit().list(page);
+            next = entries.as_ref().ok().and_then(|entries| entries.last()).map(|last| page.after(last.sequence));
+            Some(entries)
+        });
+        pages.flat_map(|page| match page {
+            Ok(entries) => entries.into_iter().map(Ok).collect(),
+            Err(error) => vec![Err(error)],
+        })
+    }
+
+    fn collection_id(&self, name: &str) -> Result<CollectionId> {
+        let names = names(self)?;
+        let id = names.id(name).filter(|_| listed(&names).any(|known| known == name));
+        id.ok_or_else(|| {
+            let known: Vec<_> = [AUDIT].into_iter().chain(listed(&names)).collect();
+            let (known, name) = (known.join(", "), name.escape_debug());
+            Error::not_found(format!("there is no such collection; there are {known}: collection={name}"))
+        })
+    }
+}
+
+/// The names of those that people see.
+fn listed(names: &Names) -> impl Iterator<Item = &str> {
+    names.all().filter(|name| !name.starts_with('#'))
+}
+
+fn shown_entry(entry: &Entry) -> Result<(String, Value)> {
+    let wrong = |source| Error::damaged("an audit entry cannot be shown as JSON").with_source(source);
+    Ok((entry.sequence.to_string(), serde_json::to_value(entry).map_err(wrong)?))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::error::ErrorKind;
+    use crate::state::audit::NewEntry;
+    use crate::state::chat::NewMessage;
+    use crate::state::testing::Fixture;
+
+    #[test]
+    fn every_collection_is_read_by_its_name_and_each_record_by_the_key_that_is_shown() {
+        let hive = Fixture::new();
+        hive.write(|tx| {
+            tx.config().put("limit", &json!(3))?;
+            tx.chat().append(NewMessage::new("standup", "user", "hello"))?;
+            tx.audit().append(NewEntry::new("deploy", "BOT-1"))?;
+            tx.collection::<u32>("jobs")?.put("a/1", &7)
+        });
+        let view = hive.view();
+        let mut seen = 0;
+        for collection in view.collections().unwrap().keys().map(String::as_str).chain([AUDIT]) {
+            for record in view.records(collection).unwrap() {
+                let (key, value) = record.unwrap();
+                assert_eq!(view.record(collection, &key).unwrap(), Some(value), "{collection} {key}");
+                seen += 1;
+            }
+        }
+        assert_eq!(seen, 4);
+        assert_eq!(view.record("jobs", "a/1").unwrap(), Some(json!(7)));
+        assert_eq!(view.collections().unwrap()["jobs"].count, 1);
+    }
+
+    #[test]
+    fn a_name_of_no_collection_is_refused_with_those_that_there_are() {
+        let view = Fixture::new().view();
+        for error in [view.record("#5", "1").unwrap_err(), view.records("regisry").err().unwrap()] {
+            assert_eq!(error.kind(), ErrorKind::NotFound);
+            assert!(error.to_string().contains("there are audit, registry, queue,"), "{error}");
+        }
+    }
+}
