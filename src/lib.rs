@@ -68,9 +68,10 @@
 //! 2. `engine`: versioned records in one redb file. It knows keys and bytes, points and segments.
 //! 3. `state`: what the records mean: bots, tasks, messages, documents.
 //! 4. `recovery`: points, restores, differences, backups, retention, sessions.
-//! 5. `transfer`: taking state over from other programs, and archives that outlive the file.
+//! 5. `transfer`: taking state over from other programs, archives that outlive the file, and whether state would come back.
 //! 6. `service`: the store with all that works beside it while a service runs.
-//! 7. `face`: the command line, HTTP, and the library for async programs.
+//! 7. `face`: the command line, HTTP, and the library for async programs. It imports only what is public here, so another
+//!    face could be a crate of its own.
 //!
 //! # Durability
 //!
@@ -126,7 +127,7 @@ mod service;
 mod state;
 #[cfg(any(fuzzing, test, feature = "parts"))]
 mod testkit;
-mod text;
+pub mod text;
 #[cfg(feature = "transfer")]
 mod transfer;
 
@@ -164,6 +165,7 @@ pub use recovery::check::last_drill::{LastDrill, Rehearsed};
 pub use recovery::diff::{Change, ChangeKind, Counts, Diff};
 pub use recovery::events::event::{Event, EventKind, Events};
 pub use recovery::guard::{Guard, GuardOptions, Guarded, RollBack};
+pub use recovery::inventory::Inventory;
 pub use recovery::points::point::{Point, PointLoss, PointRequest};
 pub use recovery::points::resolve::{Named, PointName, Resolved, resolve};
 pub use recovery::points::selector::Selector;
@@ -208,6 +210,10 @@ pub use transfer::archive::{
     ExportOptions, ExportReport, ImportOptions, ImportPlan, ImportReport, LastArchive,
 };
 #[cfg(feature = "transfer")]
+pub use transfer::doctor::{Condition, Diagnosis, DiagnosisLine, DiagnosisOptions};
+#[cfg(feature = "transfer")]
 pub use transfer::drill::targets::{Disaster, DrillTarget};
 #[cfg(feature = "transfer")]
 pub use transfer::drill::{DrillOptions, DrillReport, DrillScenario, DrillWatch, drill_bot};
+#[cfg(feature = "transfer")]
+pub use transfer::summary::{OutsideCopy, PointTotals, Summary, Weight, Weights};

@@ -1,6 +1,15 @@
 //! How a text that somebody else wrote is shown to people. A stored description may have escape sequences, line breaks
 //! and marks that turn the reading direction in it: shown as it is, it could forge a line, hide one, or write to the
 //! clipboard. So everything that a terminal would obey, or that nobody would see, is shown as an escape.
+//!
+//! # Examples
+//!
+//! ```
+//! use hivekeep::text;
+//!
+//! assert_eq!(text::printable("a\u{1b}[2J\nb"), r"a\u{1b}[2J\nb");
+//! assert_eq!((text::counted(1, "bot"), text::show_bytes(1_590_000)), ("1 bot".into(), "1.5 MB".into()));
+//! ```
 
 use std::borrow::Cow;
 use std::fmt::{self, Display, Write as _};
@@ -8,7 +17,7 @@ use std::io;
 
 /// Whether a character is obeyed rather than shown, or shown as nothing: control characters (C0, DEL, C1), separators of
 /// lines, marks of direction, and characters without width.
-pub(crate) fn is_hidden(c: char) -> bool {
+pub fn is_hidden(c: char) -> bool {
     c.is_control()
         || matches!(c,
             '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}'..='\u{1160}' | '\u{17b4}'..='\u{17b5}' | '\u{180b}'..='\u{180f}'
@@ -36,7 +45,7 @@ pub(crate) fn unfit_for_a_name(name: &str) -> Option<&'static str> {
 /// ```text
 /// a\u{1b}[2Jb   is shown as   a\u{1b}[2Jb   with the escape spelled out
 /// ```
-pub(crate) fn printable(text: &str) -> Cow<'_, str> {
+pub fn printable(text: &str) -> Cow<'_, str> {
     if is_plain_ascii(text.as_bytes()) || !text.contains(is_hidden) {
         return Cow::Borrowed(text);
     }
@@ -44,22 +53,32 @@ pub(crate) fn printable(text: &str) -> Cow<'_, str> {
 }
 
 /// Whether bytes are visible ASCII, which most texts are, and which needs no look at characters.
-pub(crate) fn is_plain_ascii(bytes: &[u8]) -> bool {
+pub fn is_plain_ascii(bytes: &[u8]) -> bool {
     bytes.iter().all(|byte| (b' '..=b'~').contains(byte))
 }
 
 /// `1 bot`, `2 bots`.
-pub(crate) fn counted(count: u64, noun: &str) -> String {
+pub fn counted(count: u64, noun: &str) -> String {
     counted_as(count, noun, &format!("{noun}s"))
 }
 
 /// `1 stays`, `2 stay`.
-pub(crate) fn counted_as(count: u64, one: &str, many: &str) -> String {
+pub fn counted_as(count: u64, one: &str, many: &str) -> String {
     format!("{count} {}", if count == 1 { one } else { many })
 }
 
+/// A number of bytes in the unit in which people read it.
+pub fn show_bytes(bytes: u64) -> String {
+    let units = [(1_000_000_000, "GB"), (1_000_000, "MB"), (1_000, "kB")];
+    match units.into_iter().find(|(unit, _)| bytes >= *unit) {
+        Some((unit, name)) => format!("{}.{} {name}", bytes / unit, bytes % unit / (unit / 10)),
+        None => format!("{bytes} B"),
+    }
+}
+
 /// Shows something in one line, as [`printable`] does.
-pub(crate) struct OneLine<T>(pub(crate) T);
+#[derive(Clone, Copy, Debug)]
+pub struct OneLine<T>(pub T);
 
 impl<T: Display> Display for OneLine<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -68,10 +87,9 @@ impl<T: Display> Display for OneLine<T> {
 }
 
 /// Shows something that ends its own lines, and shows what others wrote in it by [`OneLine`].
-#[cfg(any(feature = "cli", test))]
-pub(crate) struct Lines<T>(pub(crate) T);
+#[derive(Clone, Copy, Debug)]
+pub struct Lines<T>(pub T);
 
-#[cfg(any(feature = "cli", test))]
 impl<T: Display> Display for Lines<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(Escaping { to: f, keeps_lines: true }, "{}", self.0)
@@ -100,7 +118,8 @@ impl fmt::Write for Escaping<'_, '_> {
 
 /// Writes JSON on, with an escape in the place of what a terminal would obey. JSON itself escapes C0 only; what is hidden
 /// of the rest can stand in its strings alone, where the escape means the same.
-pub(crate) struct EscapedJson<W>(pub(crate) W);
+#[derive(Debug)]
+pub struct EscapedJson<W>(pub W);
 
 impl<W: io::Write> io::Write for EscapedJson<W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
@@ -204,6 +223,15 @@ mod tests {
             assert!(!text.contains(|c| is_hidden(c) && c != '\n'), "{text}");
             assert!(text.contains("größe"), "{text}");
             assert_eq!(serde_json::from_str::<Value>(&text).unwrap(), value);
+        }
+    }
+
+    #[test]
+    fn bytes_are_shown_in_the_largest_unit_that_fits() {
+        for (bytes, text) in
+            [(0, "0 B"), (999, "999 B"), (1_000, "1.0 kB"), (1_590_000, "1.5 MB"), (u64::MAX, "18446744073.7 GB")]
+        {
+            assert_eq!(show_bytes(bytes), text);
         }
     }
 

@@ -297,7 +297,7 @@ impl View {
     }
 
     /// The bytes of the pages that the rows of now are on, with what is unused on them. Reads every page.
-    #[cfg(feature = "cli")]
+    #[cfg(feature = "transfer")]
     pub(crate) fn used_bytes(&self) -> Result<u64> {
         Table::ALL.iter().try_fold(0_u64, |sum, table| Ok(sum.saturating_add(self.stored.used_bytes(*table)?)))
     }

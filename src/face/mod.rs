@@ -4,7 +4,6 @@
 //! * `cli`: the command line
 //! * `parcel`: claims that travel through async code
 //! * `http`: the service
-//! * `summary`: what a store holds, as both of them tell it
 
 #[cfg(feature = "tokio")]
 pub mod asynchronous;
@@ -14,5 +13,3 @@ pub mod cli;
 pub(crate) mod http;
 #[cfg(feature = "tokio")]
 pub(crate) mod parcel;
-#[cfg(feature = "cli")]
-pub(crate) mod summary;

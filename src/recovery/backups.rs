@@ -25,7 +25,9 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::json;
 use crate::limits;
 use crate::recovery::events::event::EventKind;
+use crate::recovery::points::point::Point;
 use crate::recovery::points::point::names;
+use crate::recovery::points::selector::Selector;
 use crate::state::documents::{Prepared, PythonSummary};
 use crate::state::ids::check_new;
 
@@ -320,6 +322,36 @@ impl Store {
     pub fn find_backup(&self, id: &str) -> Result<Backup> {
         let view = self.view()?;
         find_backup(&view, id)?.ok_or_else(|| no_backup(id))
+    }
+
+    /// The restore point with exactly that id, and the backups in it. The point of a single backup is none.
+    ///
+    /// # Errors
+    ///
+    /// `NotFound`, also when ids only begin so; `Damaged`, `Reopen`, `Io`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// # let store = hivekeep::Store::open(dir.path().join("h.redb"))?;
+    /// let made = store.restore_point("before the night")?;
+    /// let (point, backups) = store.point_with_backups(&made.id.0)?;
+    /// assert_eq!((point.description.as_str(), backups.len()), ("before the night", 3));
+    /// # Ok::<(), hivekeep::Error>(())
+    /// ```
+    pub fn point_with_backups(&self, id: &str) -> Result<(Point, Vec<Backup>)> {
+        let found = match self.find_point(Selector::Id(id.to_owned())) {
+            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Ambiguous | ErrorKind::Gone) => None,
+            found => found?,
+        };
+        let is_it = |point: &Point| point.given_id().is_some_and(|own| own.0 == id) && !point.is_backup();
+        let missing = || Error::not_found(format!("Restore point {id} not found"));
+        let point = found.filter(is_it).ok_or_else(missing)?;
+        let view = self.view()?;
+        let backups = point.backups.iter().filter_map(|id| backup_row(&view, id).transpose());
+        let backups = backups.collect::<Result<_>>()?;
+        Ok((point, backups))
     }
 
     /// The content of a backup: the document as it was handed over, or live state as `get KIND --json` shows it. What

@@ -237,7 +237,7 @@ impl Guard {
 }
 
 /// Whether a point is that of a guard that has not ended.
-#[cfg(feature = "cli")]
+#[cfg(feature = "transfer")]
 pub(crate) fn is_running(point: &Point) -> bool {
     point.held && point.tags.get(TAG).is_some_and(|tag| tag == RUNNING)
 }

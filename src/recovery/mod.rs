@@ -1,6 +1,7 @@
 //! Staying recoverable.
 //!
 //! * `points`: restore points; `backups`: one kind of state of a point; `diff`: what differs between two
+//! * `inventory`: points and backups, counted
 //! * `restore`: going back, and taking that back
 //! * `retention`: which points stay
 //! * `upkeep`: what is due from time to time
@@ -13,6 +14,7 @@ pub(crate) mod check;
 pub(crate) mod diff;
 pub(crate) mod events;
 pub(crate) mod guard;
+pub(crate) mod inventory;
 pub(crate) mod points;
 pub(crate) mod repair;
 pub(crate) mod restore;

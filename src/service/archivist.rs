@@ -5,10 +5,13 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 
+use crate::engine::store::Store;
+use crate::error::{ErrorKind, Result};
 use crate::recovery::upkeep::background::{Background, Stop};
+use crate::recovery::upkeep::scheduler::Work;
 use crate::recovery::upkeep::scheduler::note;
 use crate::service::steward::Steward;
-use crate::{ArchiveSchedule, ErrorKind, Result, Store, Work};
+use crate::transfer::archive::ArchiveSchedule;
 
 /// How often it looks whether one is due.
 const TICK: Duration = Duration::from_secs(1);

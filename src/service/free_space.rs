@@ -4,7 +4,8 @@
 use std::path::Path;
 
 use crate::engine::reserve::free_space;
-use crate::{Error, ErrorKind, Result, Store};
+use crate::engine::store::Store;
+use crate::error::{Error, ErrorKind, Result};
 
 /// A point may need this much: the pages of its commit twice, and the file's next step of growth.
 pub(crate) const MIN_FREE: u64 = 16 << 20;
@@ -18,6 +19,11 @@ pub(crate) struct FreeSpace {
 impl FreeSpace {
     pub(crate) fn new(min_free: u64) -> Self {
         Self { min_free }
+    }
+
+    /// The free bytes of the disk of a store; none where the system does not tell.
+    pub(crate) fn free(self, store: &Store) -> Option<u64> {
+        free_space(store.path())
     }
 
     /// Refuses when there is not enough.

@@ -1,24 +1,30 @@
-//! One running service: the store with all that works beside it. Opened in order, closed in reverse.
+//! The composition root of a service: opened in order, closed in reverse.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 use jiff::Timestamp;
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 
 use crate::clock;
+use crate::engine::store::Store;
+use crate::error::{Error, ErrorKind, Result};
+use crate::recovery::backups::{Backup, BackupRequest};
+use crate::recovery::inventory::Inventory;
+use crate::recovery::points::point::{Point, PointRequest};
+use crate::recovery::retention::Policy;
+use crate::recovery::upkeep::keeper::Keeper;
+use crate::recovery::upkeep::scheduler::{Health, Schedule, Scheduler};
 use crate::service::archivist::Archivist;
+use crate::service::check_jobs::{CheckJob, CheckJobs};
 use crate::service::free_space::FreeSpace;
 use crate::service::mirror::Mirror;
 use crate::service::steward::Steward;
 use crate::service::webhook::Webhook;
 use crate::transfer::archive::Outside;
+use crate::transfer::archive::{ArchivePolicy, ArchiveSchedule, ExportOptions};
 use crate::transfer::archives;
-use crate::{
-    ArchivePolicy, ArchiveSchedule, Error, ErrorKind, ExportOptions, Health, Keeper, Policy, Result, Schedule,
-    Scheduler, Store,
-};
 
 /// Between automatic backups when there are none by themselves: what a client's own asking goes by.
 const INTERVAL: Duration = Duration::from_secs(10 * 60);
@@ -92,6 +98,9 @@ pub(crate) struct Instance {
     steward: Arc<Steward>,
     keeper: Keeper,
     running: RwLock<Running>,
+    check_jobs: CheckJobs,
+    /// The last one that was asked for. Asked often, so it is kept until points change.
+    inventory: Mutex<Option<Arc<Inventory>>>,
 }
 
 /// The workers beside the store, until a reload replaces them.
@@ -150,7 +159,8 @@ impl Instance {
         let steward = Arc::new(Steward::new(&store, &setup));
         let keeper = Keeper::start(store.clone(), setup.reopen_timeout, steward.clone())?;
         let running = RwLock::new(Running::start(&store, &steward, setup)?);
-        Ok(Self { store, steward, keeper, running })
+        let (check_jobs, inventory) = (CheckJobs::default(), Mutex::default());
+        Ok(Self { store, steward, keeper, running, check_jobs, inventory })
     }
 
     /// Continues with `setup`. Settings that only an opening reads stay as they were: the history of commits, what an old mark is
@@ -227,6 +237,63 @@ impl Instance {
         &self.keeper
     }
 
+    /// The checks that were asked for.
+    pub(crate) fn check_jobs(&self) -> &CheckJobs {
+        &self.check_jobs
+    }
+
+    /// The backups and restore points, counted anew only when they have changed.
+    ///
+    /// # Errors
+    ///
+    /// `Damaged`, `Reopen`, `Io`.
+    pub(crate) fn inventory(&self) -> Result<Arc<Inventory>> {
+        let known = self.inventory.lock().clone();
+        if let Some(known) = known
+            && known.is_current(&self.store)?
+        {
+            return Ok(known);
+        }
+        let inventory = Arc::new(self.store.inventory()?);
+        *self.inventory.lock() = Some(inventory.clone());
+        Ok(inventory)
+    }
+
+    /// Makes a restore point, if the disk has room for one.
+    ///
+    /// # Errors
+    ///
+    /// `Full`, and as [`Store::make_point`].
+    pub(crate) fn make_point(&self, request: PointRequest) -> Result<Point> {
+        self.room().for_point(&self.store)?;
+        self.store.make_point(request)
+    }
+
+    /// Makes a restore point if the interval between automatic ones has passed and the disk has room for one.
+    ///
+    /// # Errors
+    ///
+    /// `Full`, and as [`Store::auto_backup`].
+    pub(crate) fn auto_backup(&self, request: PointRequest) -> Result<Option<Point>> {
+        self.room().for_point(&self.store)?;
+        self.store.auto_backup(self.interval(), request, false)
+    }
+
+    /// Makes a backup, if the disk has room for one.
+    ///
+    /// # Errors
+    ///
+    /// `Full`, and as [`Store::backup`].
+    pub(crate) fn backup(&self, request: BackupRequest) -> Result<Backup> {
+        self.room().for_point(&self.store)?;
+        self.store.backup(request)
+    }
+
+    /// Runs a check that was begun, to its end.
+    pub(crate) fn run_check(&self, job: &CheckJob) {
+        job.run(&self.store, &*self.steward);
+    }
+
     /// How the scheduler's work has gone.
     pub(crate) fn health(&self) -> Health {
         self.running.read().scheduler.health()
@@ -259,7 +326,7 @@ impl Instance {
     }
 
     /// Between automatic backups.
-    pub(crate) fn interval(&self) -> Duration {
+    fn interval(&self) -> Duration {
         self.running.read().setup.backup_interval.unwrap_or(INTERVAL)
     }
 

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use crate::engine::store::Store;
+use crate::error::{ErrorKind, Result};
 use crate::recovery::upkeep::background::{Background, Stop};
-use crate::{ErrorKind, Result, Store};
 
 /// How often it looks for new events.
 const PERIOD: Duration = Duration::from_millis(300);

@@ -1,20 +1,26 @@
-//! The store with all that works beside it while a service runs.
+//! One running service: the store with all that works beside it, without any face.
 //!
-//! * `instance`: opens all of it in order and closes it in reverse
-//! * `steward`: reacts to failures; `webhook`: the URL that it notifies; `shell`: the command that it runs
-//! * `archivist`: automatic archives; `mirror`: events of other processes, for the event log
-//! * `free_space`: the space that the disk needs before a point is made
+//! * [`instance`]: the composition root: opened in order, closed in reverse
+//! * [`archivist`]: automatic archives; [`mirror`]: events of other processes, for the event log
+//! * [`free_space`]: whether the disk has room for a point
+//! * [`check_jobs`]: checks that run for a while; [`health`]: whether the service does its work
+//! * [`steward`]: what is done when something fails; [`webhook`]: the URL that is told of it
+//! * [`shell`]: the shell, for commands of the operator's
 
 #[cfg(feature = "http")]
-pub(crate) mod archivist;
+mod archivist;
+#[cfg(feature = "http")]
+pub(crate) mod check_jobs;
 #[cfg(feature = "http")]
 pub(crate) mod free_space;
 #[cfg(feature = "http")]
+pub(crate) mod health;
+#[cfg(feature = "http")]
 pub(crate) mod instance;
 #[cfg(feature = "http")]
-pub(crate) mod mirror;
+mod mirror;
 pub(crate) mod shell;
 #[cfg(feature = "http")]
-pub(crate) mod steward;
+mod steward;
 #[cfg(feature = "http")]
 pub(crate) mod webhook;

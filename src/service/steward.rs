@@ -9,11 +9,14 @@ use std::sync::{Arc, OnceLock};
 use parking_lot::RwLock;
 use serde_json::json;
 
+use crate::clock::{Clock, show_time};
+use crate::engine::store::Store;
+use crate::error::Result;
+use crate::recovery::upkeep::scheduler::{Attendant, Work};
 use crate::service::free_space::FreeSpace;
 use crate::service::instance::Setup;
 use crate::service::shell::shell;
 use crate::service::webhook::Webhook;
-use crate::{Attendant, Clock, Result, Store, Work, show_time};
 
 /// Looks after one store.
 #[derive(Debug)]

@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde_json::Value;
 use ureq::http::Uri;
 
-use crate::{Error, Result};
+use crate::error::{Error, Result};
 
 /// All of it, from looking up the name to the answer, is done within this long.
 const WITHIN: Duration = Duration::from_secs(10);

@@ -152,7 +152,7 @@ mod tests {
     use super::*;
     use crate::error::ErrorKind;
     use crate::state::ids::BotId;
-    use crate::state::testing::Fixture;
+    use crate::testkit::checked_store::Fixture;
 
     #[test]
     fn a_page_lies_between_its_ends_without_them() {

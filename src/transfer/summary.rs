@@ -1,4 +1,4 @@
-//! What a store holds, in numbers: as `status` shows it, and `serve` when it begins.
+//! How much a store holds, in numbers, and how much of it would be left without the file.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -6,52 +6,64 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
+use crate::engine::digest::Stats;
 use crate::engine::records::{KeyRange, Records};
 use crate::engine::schema::{CollectionId, Table};
-use crate::recovery::points::point::names;
-pub(crate) use crate::text::counted;
-use crate::{Crash, LastArchive, LastDrill, Point, Result, Stats, Store, TaskCounts, View};
+use crate::engine::store::Store;
+use crate::engine::view::View;
+use crate::error::Result;
+use crate::recovery::check::last_drill::LastDrill;
+use crate::recovery::points::point::Point;
+use crate::recovery::sessions::crash::Crash;
+use crate::state::queue::TaskCounts;
+use crate::text::counted;
+use crate::transfer::archive::LastArchive;
 
 /// Rows read at a time.
 const PAGE: usize = 512;
 
-/// What a store holds.
+/// How much a store holds.
 #[derive(Clone, Debug, Serialize)]
-pub(crate) struct Summary {
+pub struct Summary {
     /// The file, by its full path.
     #[serde(serialize_with = "crate::files::as_text")]
-    pub(crate) store: PathBuf,
+    pub store: PathBuf,
     /// The length of the file.
-    pub(crate) file_bytes: u64,
-    /// What each collection holds, by name.
-    pub(crate) collections: BTreeMap<String, Stats>,
+    pub file_bytes: u64,
+    /// How much each collection holds, by name.
+    pub collections: BTreeMap<String, Stats>,
     /// How many tasks are in each state.
-    pub(crate) tasks: TaskCounts,
+    pub tasks: TaskCounts,
     /// The restore points.
-    pub(crate) points: Points,
+    pub points: PointTotals,
     /// The newest automatic archive.
-    pub(crate) archive: Copy,
+    pub archive: OutsideCopy,
     /// The newest crash that nobody has acknowledged.
-    pub(crate) crash: Option<Crash>,
-    /// What the last rehearsal of disasters has measured.
-    pub(crate) last_drill: Option<LastDrill>,
+    pub crash: Option<Crash>,
+    /// The measurements of the last rehearsal of disasters.
+    pub last_drill: Option<LastDrill>,
 }
 
 /// The copy of the state that would be left if the file were lost.
 #[derive(Clone, Debug, Serialize)]
-pub(crate) struct Copy {
+pub struct OutsideCopy {
     /// The newest automatic archive.
-    pub(crate) last: Option<LastArchive>,
+    pub last: Option<LastArchive>,
     /// Whether it is on the same file system as the store; none where that cannot be told.
-    pub(crate) same_file_system: Option<bool>,
+    pub same_file_system: Option<bool>,
     /// Whether something has changed since; none where there is no archive.
-    pub(crate) changed_since: Option<bool>,
-    /// What would be lost with it.
-    pub(crate) warning: Option<&'static str>,
+    pub changed_since: Option<bool>,
+    /// Why the loss of the file would lose state; none while a copy is safe.
+    pub warning: Option<&'static str>,
 }
 
-impl Copy {
-    pub(crate) fn of(store: &Store) -> Result<Self> {
+impl OutsideCopy {
+    /// Of a store.
+    ///
+    /// # Errors
+    ///
+    /// `Damaged`, `Reopen`, `Io`.
+    pub fn of(store: &Store) -> Result<Self> {
         let (last, changed_since) = store.outside()?.map(|outside| (outside.last, outside.changed_since)).unzip();
         let same_file_system = last.as_ref().and_then(|last| last.is_beside(store));
         let warning = match (&last, same_file_system) {
@@ -66,68 +78,114 @@ impl Copy {
 
 /// The restore points of a store, in short.
 #[derive(Clone, Debug, Serialize)]
-pub(crate) struct Points {
+pub struct PointTotals {
     /// Those that were asked for, or are automatic, of documents too.
-    pub(crate) total: u64,
+    pub total: u64,
     /// Those of single backups, of restores and of single commits.
-    pub(crate) others: u64,
+    pub others: u64,
     /// The one that `latest` means.
-    pub(crate) latest: Option<Point>,
+    pub latest: Option<Point>,
 }
 
-/// What a part of a store weighs.
+/// How much room a part of a store takes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-pub(crate) struct Weight {
+pub struct Weight {
     /// Rows.
-    pub(crate) rows: u64,
+    pub rows: u64,
     /// Their keys and values, in bytes.
-    pub(crate) bytes: u64,
+    pub bytes: u64,
 }
 
-impl Summary {
-    /// Of the store as it is now. Its cost follows the number of points.
-    pub(crate) fn of(store: &Store) -> Result<Self> {
-        let view = store.view()?;
+/// How much room the parts of a store take.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Weights {
+    /// The records of now, their long values included.
+    pub live: Weight,
+    /// All that would go if every restore point were forgotten.
+    pub history: Weight,
+    /// Bytes of the file without a row: free, or freed and pinned by a view that is still open.
+    pub free_bytes: u64,
+    /// Processes that keep a view open for long.
+    pub readers: Vec<String>,
+}
+
+impl Store {
+    /// How much the store holds now. Its cost follows the number of points.
+    ///
+    /// # Errors
+    ///
+    /// `Damaged`, `Reopen`, `Io`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// # let store = hivekeep::Store::open(dir.path().join("h.redb"))?;
+    /// store.restore_point("before the night")?;
+    /// let summary = store.summary()?;
+    /// assert_eq!((summary.points.total, summary.count("registry")), (1, 0));
+    /// assert_eq!(summary.archive.warning, Some("there is no copy outside of this file"));
+    /// # Ok::<(), hivekeep::Error>(())
+    /// ```
+    pub fn summary(&self) -> Result<Summary> {
+        let view = self.view()?;
         let points = view.all_points()?;
         let total = points.iter().filter(|point| point.counts()).count() as u64;
-        Ok(Self {
-            store: std::path::absolute(store.path())?,
-            file_bytes: std::fs::metadata(store.path())?.len(),
-            collections: collections(&view)?,
+        Ok(Summary {
+            store: std::path::absolute(self.path())?,
+            file_bytes: std::fs::metadata(self.path())?.len(),
+            collections: view.collections()?,
             tasks: view.queue().counts()?,
-            points: Points { total, others: points.len() as u64 - total, latest: view.latest_point()? },
-            archive: Copy::of(store)?,
-            crash: store.crash()?,
+            points: PointTotals { total, others: points.len() as u64 - total, latest: view.latest_point()? },
+            archive: OutsideCopy::of(self)?,
+            crash: self.crash()?,
             last_drill: view.last_drill()?,
         })
     }
 
+    /// How much room the parts of the store take. Reads all of it.
+    ///
+    /// # Errors
+    ///
+    /// `Damaged`, `Reopen`, `Io`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// # let store = hivekeep::Store::open(dir.path().join("h.redb"))?;
+    /// store.write(|tx| tx.config().put("limit", &serde_json::json!(3)))?;
+    /// assert_eq!(store.weigh()?.live, hivekeep::Weight { rows: 1, bytes: 1 });
+    /// # Ok::<(), hivekeep::Error>(())
+    /// ```
+    pub fn weigh(&self) -> Result<Weights> {
+        let view = self.view()?;
+        let file_bytes = std::fs::metadata(self.path())?.len();
+        Ok(Weights {
+            live: live_weight(&view)?,
+            history: history_weight(&view)?,
+            free_bytes: file_bytes.saturating_sub(view.used_bytes()?),
+            readers: self.long_readers(),
+        })
+    }
+}
+
+impl Summary {
     /// How many records a collection holds.
-    pub(crate) fn count(&self, collection: &str) -> u64 {
+    pub fn count(&self, collection: &str) -> u64 {
         self.collections.get(collection).map_or(0, |stats| stats.count)
     }
 }
 
-/// `3 bots, 12 tasks`, as `serve` says it.
+/// `3 bots, 12 tasks`.
 impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}, {}", counted(self.count("registry"), "bot"), counted(self.count("queue"), "task"))
     }
 }
 
-/// What each collection that has records holds; the built-in ones that people see are always there.
-fn collections(view: &View) -> Result<BTreeMap<String, Stats>> {
-    let names = names(view)?;
-    let mut collections = BTreeMap::new();
-    for name in names.all().filter(|name| !name.starts_with('#')) {
-        let stats = names.id(name).map(|id| view.stats(id)).transpose()?.unwrap_or_default();
-        collections.insert(name.to_owned(), stats);
-    }
-    Ok(collections)
-}
-
-/// What the past weighs: everything that would go if every restore point were forgotten. Reads all of it.
-pub(crate) fn history_weight(view: &View) -> Result<Weight> {
+/// The weight of the past: everything that would go if every restore point were forgotten. Reads all of it.
+fn history_weight(view: &View) -> Result<Weight> {
     let mut weight = Weight::default();
     for table in [Table::PreImages, Table::Tombstones, Table::Points, Table::Commits] {
         let mut range = KeyRange::all();
@@ -142,33 +200,10 @@ pub(crate) fn history_weight(view: &View) -> Result<Weight> {
     Ok(weight)
 }
 
-/// What the records of now weigh, their long values included.
-pub(crate) fn live_weight(view: &View, summary: &Summary) -> Result<Weight> {
+/// The weight of the records of now, with their long values.
+fn live_weight(view: &View) -> Result<Weight> {
     let pieces = view.stats(CollectionId::CHUNKS)?;
-    let all = summary.collections.values().chain([&pieces]);
+    let all = view.collections()?.into_values().chain([pieces]);
     Ok(all
         .fold(Weight::default(), |sum, stats| Weight { rows: sum.rows + stats.count, bytes: sum.bytes + stats.bytes }))
-}
-
-/// A number of bytes in the unit in which people read it.
-pub(crate) fn show_bytes(bytes: u64) -> String {
-    let units = [(1_000_000_000, "GB"), (1_000_000, "MB"), (1_000, "kB")];
-    match units.into_iter().find(|(unit, _)| bytes >= *unit) {
-        Some((unit, name)) => format!("{}.{} {name}", bytes / unit, bytes % unit / (unit / 10)),
-        None => format!("{bytes} B"),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn bytes_are_shown_in_the_largest_unit_that_fits() {
-        for (bytes, text) in
-            [(0, "0 B"), (999, "999 B"), (1_000, "1.0 kB"), (1_590_000, "1.5 MB"), (u64::MAX, "18446744073.7 GB")]
-        {
-            assert_eq!(show_bytes(bytes), text);
-        }
-    }
 }

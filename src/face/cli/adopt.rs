@@ -7,8 +7,7 @@ use jiff::tz::TimeZone;
 
 use crate::face::cli::context::Context;
 use crate::face::cli::exit::Exit;
-use crate::transfer::adopt::check_paths;
-use crate::{AdoptOptions, Error, Result, Store};
+use crate::{AdoptOptions, AdoptSource, Error, Result, Store};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -60,7 +59,7 @@ pub(super) struct Adopt {
 
 impl Adopt {
     pub(super) fn run(self, context: &mut Context) -> Result<Exit> {
-        check_paths(&self.paths)?;
+        AdoptSource::check_paths(&self.paths)?;
         let usual = AdoptOptions::default();
         let options = AdoptOptions {
             time_zone: self.time_zone.unwrap_or(usual.time_zone),

@@ -7,7 +7,7 @@ use crate::face::cli::context::Context;
 use crate::face::cli::exit::Exit;
 use crate::face::cli::output::Output;
 use crate::face::cli::progress::Progress;
-use crate::face::summary::{counted, show_bytes};
+use crate::text::{counted, show_bytes};
 use crate::{CheckReport, Error, ErrorKind, Finding, Result, Selector, VerifyOnOpen};
 
 /// Verify every record, every point, every digest; change nothing

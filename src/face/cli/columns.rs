@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::face::cli::screen::Cell;
 use crate::face::cli::table::{Columns, shortened};
-use crate::face::summary::show_bytes;
+use crate::text::show_bytes;
 use crate::{Assignment, Backup, BackupOf, Bot, ChangeKind, Entry, Event, Hold, Message, Origin, Point, Task, Version};
 
 /// What is longer is cut in a table; JSON has it whole.

@@ -7,7 +7,7 @@ use serde_json::json;
 
 use crate::face::cli::context::Context;
 use crate::face::cli::exit::Exit;
-use crate::face::summary::show_bytes;
+use crate::text::show_bytes;
 use crate::{Error, ErrorKind, Result, Sharing};
 
 /// Make the file as small as its content

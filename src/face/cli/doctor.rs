@@ -1,29 +1,14 @@
 //! `doctor`: would I get my data back, right now?
-//!
-//! * [`line`]: what is said of one thing
-//! * [`look`]: what is looked at in the store; [`copies`]: what there is outside of it
-//! * [`verified`]: how much is read, and whether it is what was written
-
-mod copies;
-mod line;
-mod look;
-mod verified;
 
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
-use serde_json::json;
 
-use self::line::{Line, Verdict};
-use crate::duration;
 use crate::face::cli::context::Context;
 use crate::face::cli::exit::Exit;
 use crate::face::cli::output::Output;
-use crate::{ErrorKind, Origin, Page, Result};
-
-/// Events that are looked through for what failed, and for archives, newest first.
-const EVENTS: usize = 1_000;
+use crate::{Condition, Diagnosis, DiagnosisLine, DiagnosisOptions, Result, duration};
 
 /// Say whether you would get your data back, right now
 ///
@@ -53,58 +38,28 @@ pub(super) struct Doctor {
 
 impl Doctor {
     pub(super) fn run(self, context: &mut Context) -> Result<Exit> {
-        let lines = match self.look(context) {
-            Err(error) if error.kind() == ErrorKind::Damaged => {
-                vec![Line::bad("opened", error.to_string(), "see what can be kept: hivekeep repair --dry-run")]
-            }
-            lines => lines?,
-        };
-        let worst = lines.iter().map(|line| line.verdict).max().unwrap_or(Verdict::Ok);
+        let Self { full, backup_interval, archive_dir } = self;
+        let options = DiagnosisOptions { full, backup_interval, archive_dir };
+        let diagnosis = context.options().diagnose(&context.path, &options)?;
         if context.out.is_json() {
-            context.out.json(&json!({"verdict": worst, "lines": lines}))?;
+            context.out.json(&diagnosis)?;
         } else {
-            show(&mut context.out, &lines, worst)?;
+            show(&mut context.out, &diagnosis)?;
         }
-        Ok(match worst {
-            Verdict::Ok => Exit::Done,
-            Verdict::Warn => Exit::InPart,
-            Verdict::Bad => Exit::Damaged,
+        Ok(match diagnosis.verdict {
+            Condition::Ok => Exit::Done,
+            Condition::Warn => Exit::InPart,
+            Condition::Bad => Exit::Damaged,
         })
-    }
-
-    fn look(&self, context: &Context) -> Result<Vec<Line>> {
-        let options = if self.full { context.options().untouched() } else { context.options().read_only(true) };
-        let store = options.open(&context.path)?;
-        let view = store.view()?;
-        let (named, sessions) = (view.named_points()?, store.sessions()?);
-        let events = view.events().list(Page::newest(EVENTS))?;
-        let live: Vec<_> = named.iter().filter(|point| point.origin.is_some_and(Origin::is_selectable)).collect();
-        let rows = if self.full { verified::everything(&store)? } else { verified::part(&store)? };
-        let mut lines = vec![rows, verified::last_check(&store)?];
-        lines.push(look::backup(&store, &view, &live, self.backup_interval)?);
-        lines.push(copies::outside(&store, &events, self.archive_dir.as_deref(), self.backup_interval)?);
-        lines.push(look::drill(&store, &view)?);
-        lines.push(look::points(&live));
-        lines.push(look::retention(&store, &named)?);
-        lines.push(look::work(&events));
-        lines.push(look::space(&store)?);
-        lines.push(look::readers(&store));
-        lines.push(look::clock(&store, &named, &sessions));
-        lines.push(look::sharing(&store)?);
-        lines.push(look::sessions(&store, &sessions)?);
-        lines.push(look::claims(&view)?);
-        lines.push(look::tasks(&view)?);
-        lines.push(look::guards(&named));
-        Ok(lines)
     }
 }
 
-fn show(out: &mut Output, lines: &[Line], worst: Verdict) -> Result<()> {
-    for Line { topic, verdict, what, advice } in lines {
+fn show(out: &mut Output, Diagnosis { verdict: worst, lines }: &Diagnosis) -> Result<()> {
+    for DiagnosisLine { topic, verdict, what, advice } in lines {
         let verdict = match verdict {
-            Verdict::Ok => "ok  ",
-            Verdict::Warn => "warn",
-            Verdict::Bad => "bad ",
+            Condition::Ok => "ok  ",
+            Condition::Warn => "warn",
+            Condition::Bad => "bad ",
         };
         out.fact(&format!("{verdict}  {topic:<10}  "), what)?;
         if let Some(advice) = advice {
@@ -113,9 +68,9 @@ fn show(out: &mut Output, lines: &[Line], worst: Verdict) -> Result<()> {
     }
     let of = |verdict| lines.iter().filter(|line| line.verdict == verdict).count();
     let answer = match worst {
-        Verdict::Ok => "yes, you would get your data back".to_owned(),
-        Verdict::Warn => format!("you would get back what is in the file; at risk: {}", of(Verdict::Warn)),
-        Verdict::Bad => "damage was found".to_owned(),
+        Condition::Ok => "yes, you would get your data back".to_owned(),
+        Condition::Warn => format!("you would get back what is in the file; at risk: {}", of(Condition::Warn)),
+        Condition::Bad => "damage was found".to_owned(),
     };
     out.line(answer)
 }

@@ -9,7 +9,7 @@ use crate::face::cli::exit::Exit;
 #[cfg(feature = "age")]
 use crate::face::cli::input;
 use crate::face::cli::progress::Progress;
-use crate::face::summary::{counted, show_bytes};
+use crate::text::{counted, show_bytes};
 use crate::{ExportOptions, Result, Selector};
 
 /// Make an archive: one file with everything, that outlives the store and that tar opens

@@ -8,7 +8,7 @@ use crate::face::cli::context::Context;
 use crate::face::cli::exit::Exit;
 use crate::face::cli::screen::Cell;
 use crate::face::cli::table::Columns;
-use crate::face::summary::counted;
+use crate::text::counted;
 use crate::{Error, Point, Result, Selector, Store, Verdict};
 
 /// Forget restore points, and free what only they need

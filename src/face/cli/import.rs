@@ -10,7 +10,7 @@ use crate::face::cli::exit::Exit;
 use crate::face::cli::input;
 use crate::face::cli::progress::Progress;
 use crate::face::cli::restore::{show_counts, tell_finished};
-use crate::face::summary::counted;
+use crate::text::counted;
 use crate::{Counts, ImportOptions, ImportReport, Result, Store};
 
 /// Take in an archive: as a new store, or into the one that is there, which can be undone

@@ -13,7 +13,7 @@ use crate::face::cli::output::Output;
 use crate::face::cli::policy::PolicyArgs;
 use crate::face::cli::screen::Cell;
 use crate::face::cli::table::Columns;
-use crate::face::summary::{counted, show_bytes};
+use crate::text::{counted, show_bytes};
 use crate::{Error, Point, PointRequest, PointSize, Result, Selector, Store, show_time};
 
 /// Restore points: make, list, compare, hold and forget them

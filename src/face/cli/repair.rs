@@ -7,7 +7,7 @@ use serde_json::json;
 
 use crate::face::cli::context::Context;
 use crate::face::cli::exit::Exit;
-use crate::face::summary::{counted, show_bytes};
+use crate::text::{counted, show_bytes};
 use crate::{Error, ErrorKind, RepairReport, Result, Store};
 
 /// Make a new store of all that is sound in a damaged one, and say what is lost

@@ -7,7 +7,7 @@ use clap::Args;
 use crate::face::cli::context::Context;
 use crate::face::cli::exit::Exit;
 use crate::face::cli::output::Output;
-use crate::face::summary::counted;
+use crate::text::counted;
 use crate::{Counts, RestoreOptions, RestorePlan, RestoreReport, Result, Selector};
 
 /// Go back to a restore point, in one transaction

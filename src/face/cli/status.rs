@@ -7,8 +7,10 @@ use crate::duration;
 use crate::face::cli::context::Context;
 use crate::face::cli::exit::Exit;
 use crate::face::cli::output::Output;
-use crate::face::summary::{Copy, Summary, Weight, counted, history_weight, live_weight, show_bytes};
-use crate::{Crash, LastDrill, Point, Result, Session, Store, TaskState, show_time};
+use crate::text::{counted, show_bytes};
+use crate::{
+    Crash, LastDrill, OutsideCopy, Point, Result, Session, Store, Summary, TaskState, Weight, Weights, show_time,
+};
 
 /// Show what the store holds
 #[derive(Debug, Args)]
@@ -29,27 +31,15 @@ struct Shown {
     #[serde(flatten)]
     summary: Summary,
     #[serde(skip_serializing_if = "Option::is_none")]
-    sizes: Option<Sizes>,
-}
-
-#[derive(Serialize)]
-struct Sizes {
-    /// The records of now.
-    live: Weight,
-    /// What would go if every restore point were forgotten.
-    history: Weight,
-    /// What of the file no row is on: free, or freed and pinned by a view that is still open.
-    free_bytes: u64,
-    /// Processes that keep a view open for long.
-    readers: Vec<String>,
+    sizes: Option<Weights>,
 }
 
 impl Status {
     pub(super) fn run(self, context: &mut Context) -> Result<Exit> {
         let store = context.look()?;
         context.out.know_ids(&store)?;
-        let summary = Summary::of(&store)?;
-        let sizes = self.sizes.then(|| weigh(&store, &summary)).transpose()?;
+        let summary = store.summary()?;
+        let sizes = self.sizes.then(|| store.weigh()).transpose()?;
         let shown = Shown { summary, sizes };
         if context.out.is_json() {
             context.out.json(&shown)?
@@ -58,13 +48,6 @@ impl Status {
         }
         Ok(Exit::Done)
     }
-}
-
-fn weigh(store: &Store, summary: &Summary) -> Result<Sizes> {
-    let view = store.view()?;
-    let free_bytes = summary.file_bytes.saturating_sub(view.used_bytes()?);
-    let (live, history) = (live_weight(&view, summary)?, history_weight(&view)?);
-    Ok(Sizes { live, history, free_bytes, readers: store.long_readers() })
 }
 
 fn show(out: &mut Output, store: &Store, Shown { summary, sizes }: &Shown) -> Result<()> {
@@ -86,7 +69,7 @@ fn show(out: &mut Output, store: &Store, Shown { summary, sizes }: &Shown) -> Re
     if let Some(drill) = &summary.last_drill {
         out.fact("drill    ", drilled(drill, store))?;
     }
-    if let Some(Sizes { live, history, free_bytes, readers }) = sizes {
+    if let Some(Weights { live, history, free_bytes, readers }) = sizes {
         let shown = |weight: &Weight| format!("{} in {}", show_bytes(weight.bytes), counted(weight.rows, "row"));
         out.fact("live     ", shown(live))?;
         out.fact("history  ", shown(history))?;
@@ -108,7 +91,7 @@ fn crashed(crash: &Crash) -> String {
 }
 
 /// The copy that would be left, with the age of the state in it.
-fn archived(copy: &Copy, store: &Store) -> String {
+fn archived(copy: &OutsideCopy, store: &Store) -> String {
     let warning = copy.warning.unwrap_or_default();
     let Some(last) = &copy.last else { return format!("none: {warning}") };
     let age = duration::show(duration::since(last.state_at, store.clock().now()));

@@ -11,8 +11,6 @@ use crate::face::http::access::Access;
 use crate::face::http::metrics::Metrics;
 use crate::face::http::places::Places;
 use crate::face::http::problem::{Answer, Problem};
-use crate::face::http::recovery::StatusCache;
-use crate::face::http::state::Jobs;
 use crate::face::http::token::Token;
 use crate::service::instance::Instance;
 use crate::{Error, ErrorKind, Result, Store};
@@ -37,8 +35,6 @@ struct Inner {
     stopping: watch::Receiver<bool>,
     places: Places,
     metrics: Metrics,
-    jobs: Jobs,
-    status: StatusCache,
 }
 
 /// What each request is held against. Read for each, written when the settings are read anew.
@@ -67,8 +63,6 @@ impl App {
             stopping,
             places,
             metrics: Metrics::default(),
-            jobs: Jobs::default(),
-            status: StatusCache::default(),
         }))
     }
 
@@ -91,14 +85,6 @@ impl App {
 
     pub(super) fn metrics(&self) -> &Metrics {
         &self.0.metrics
-    }
-
-    pub(super) fn jobs(&self) -> &Jobs {
-        &self.0.jobs
-    }
-
-    pub(super) fn status(&self) -> &StatusCache {
-        &self.0.status
     }
 
     /// What requests are held against now.
@@ -134,9 +120,17 @@ impl App {
         &self,
         work: impl FnOnce(&Store) -> Result<R> + Send + 'static,
     ) -> Answer<R> {
+        self.change_by(move |instance| work(instance.store())).await
+    }
+
+    /// The same by what the service adds to the store.
+    pub(super) async fn change_by<R: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Instance) -> Result<R> + Send + 'static,
+    ) -> Answer<R> {
         self.call(move |instance| {
             instance.store().take_mark_back()?;
-            work(instance.store())
+            work(instance)
         })
         .await
     }

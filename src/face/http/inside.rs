@@ -4,6 +4,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use axum::body::{Body, Bytes, to_bytes};
@@ -29,6 +30,9 @@ const BODY: usize = 1 << 20;
 
 /// The one that is asked, made when it is first needed.
 static INSIDE: Mutex<Option<Inside>> = Mutex::new(None);
+
+/// Tells the folders of one process apart.
+static NUMBER: AtomicU64 = AtomicU64::new(0);
 
 struct Inside {
     runtime: Runtime,
@@ -66,7 +70,11 @@ pub(crate) fn request(data: &[u8]) {
 
 impl Inside {
     fn new() -> Self {
-        let folder = Folder(std::env::temp_dir().join(format!("hivekeep-{}", crate::clock::new_id())));
+        let folder = Folder(std::env::temp_dir().join(format!(
+            "hivekeep-{}-{}",
+            std::process::id(),
+            NUMBER.fetch_add(1, Ordering::Relaxed)
+        )));
         std::fs::create_dir(&folder.0).unwrap();
         let instance = Instance::open(&folder.0.join("h.redb"), setup()).unwrap();
         // It is about to stop, so that nobody waits for a task.

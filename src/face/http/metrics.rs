@@ -10,13 +10,8 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use parking_lot::Mutex;
 
-use crate::engine::records::Records;
-use crate::engine::reserve::free_space;
-use crate::engine::schema::CollectionId;
 use crate::face::http::app::App;
-use crate::face::http::operations::checks;
 use crate::face::http::problem::{Answer, Problem};
-use crate::face::http::recovery::facts;
 use crate::{Rehearsed, Result, TaskState, Work};
 
 /// The upper ends of the stretches that durations are counted in, in seconds.
@@ -124,7 +119,7 @@ fn state_of(app: &App) -> Result<String> {
     let instance = app.instance();
     let store = instance.store();
     let view = store.view()?;
-    let facts = facts(store, &view, app.status())?;
+    let inventory = instance.inventory()?;
     let mut text = String::new();
     let mut gauge = |name: &str, about: &str, values: &[(String, f64)]| {
         let name = format!("hivekeep_{name}");
@@ -134,25 +129,21 @@ fn state_of(app: &App) -> Result<String> {
     let plain = |value: f64| [(String::new(), value)];
     let version = format!("version=\"{}\"", env!("CARGO_PKG_VERSION"));
     gauge("build_info", "Always 1; the label says which version runs.", &[(version, 1.0)]);
-    let kinds = facts.backups_by_type.iter().map(|(kind, count)| (format!("type=\"{kind}\""), *count as f64));
+    let kinds = inventory.backups_by_kind.iter().map(|(kind, count)| (format!("type=\"{kind}\""), *count as f64));
     gauge("backups", "Backups that are kept.", &kinds.collect::<Vec<_>>());
-    gauge(
-        "restore_points",
-        "Restore points that were asked for or are automatic.",
-        &plain(facts.total_restore_points as f64),
-    );
-    gauge("backup_size_bytes", "The summed size of the backups.", &plain(facts.disk_usage_mb * 1_048_576.0));
-    if let Some(at) = facts.latest_at {
-        let seconds = at.as_microsecond() as f64 / 1e6;
+    gauge("restore_points", "Restore points that were asked for or are automatic.", &plain(inventory.points as f64));
+    gauge("backup_size_bytes", "The summed size of the backups.", &plain(inventory.backup_bytes as f64));
+    if let Some(backup) = &inventory.latest_backup {
+        let seconds = backup.timestamp.as_microsecond() as f64 / 1e6;
         gauge("last_backup_timestamp_seconds", "When the newest backup was made.", &plain(seconds));
     }
     let counts = view.queue().counts()?;
     let states = TaskState::ALL.map(|state| (format!("state=\"{state}\""), counts.of(state) as f64));
     gauge("tasks", "Tasks in each state.", &states);
-    gauge("bots", "Bots that are registered.", &plain(view.stats(CollectionId::REGISTRY)?.count as f64));
+    gauge("bots", "Bots that are registered.", &plain(view.registry().count()? as f64));
     let length = std::fs::metadata(store.path()).map_or(0, |metadata| metadata.len());
     gauge("store_file_bytes", "The length of the store's file.", &plain(length as f64));
-    if let Some(free) = free_space(store.path()) {
+    if let Some(free) = instance.room().free(store) {
         gauge("disk_free_bytes", "What is free on the disk of the store.", &plain(free as f64));
     }
     if let Some(outside) = store.outside()? {
@@ -192,8 +183,10 @@ fn state_of(app: &App) -> Result<String> {
         "1 while a crash is not acknowledged.",
         &plain(f64::from(u8::from(store.crash()?.is_some()))),
     );
-    let healthy =
-        checks(app).into_iter().map(|check| (format!("check=\"{}\"", check.name), f64::from(u8::from(check.ok))));
+    let healthy = instance
+        .health_checks()
+        .into_iter()
+        .map(|check| (format!("check=\"{}\"", check.name), f64::from(u8::from(check.ok))));
     gauge("healthy", "1 while a check of /readyz passes.", &healthy.collect::<Vec<_>>());
     Ok(text)
 }

@@ -53,7 +53,7 @@ impl Store {
     }
 
     /// Notes a check where the folder can be written to: a note that is missing is only missed by the next look.
-    #[cfg(feature = "cli")]
+    #[cfg(feature = "transfer")]
     pub(crate) fn note_check_if_possible(&self, report: &CheckReport) {
         if let Err(error) = self.note_check(report) {
             tracing::warn!(%error, "it could not be noted that the store was checked");

@@ -150,7 +150,7 @@ mod tests {
     use crate::error::ErrorKind;
     use crate::state::audit::NewEntry;
     use crate::state::chat::NewMessage;
-    use crate::state::testing::Fixture;
+    use crate::testkit::checked_store::Fixture;
 
     #[test]
     fn every_collection_is_read_by_its_name_and_each_record_by_the_key_that_is_shown() {
@@ -177,7 +177,8 @@ mod tests {
 
     #[test]
     fn a_name_of_no_collection_is_refused_with_those_that_there_are() {
-        let view = Fixture::new().view();
+        let hive = Fixture::new();
+        let view = hive.view();
         for error in [view.record("#5", "1").unwrap_err(), view.records("regisry").err().unwrap()] {
             assert_eq!(error.kind(), ErrorKind::NotFound);
             assert!(error.to_string().contains("there are audit, registry, queue,"), "{error}");

@@ -400,7 +400,6 @@ impl Point {
 
     /// Whether people count it as a restore point: it was asked for or is automatic, of live state or of documents, and
     /// is neither a single backup nor of a restore nor of a single commit.
-    #[cfg(feature = "cli")]
     pub(crate) fn counts(&self) -> bool {
         matches!(self.origin, Some(Origin::Live | Origin::Documents | Origin::Adopted)) && !self.is_backup()
     }

@@ -33,9 +33,9 @@ impl View {
     /// # let store = hivekeep::Store::open(dir.path().join("h.redb"))?;
     /// let point = store.restore_point("before the night")?;
     /// let ids = store.view()?.short_ids()?;
-    /// let short = ids.shorten(&point.0);
+    /// let short = ids.shorten(&point.id.0);
     /// assert_eq!(short.len(), 8);
-    /// assert_eq!(store.find_point(short.parse::<hivekeep::Selector>()?)?.unwrap().id, point);
+    /// assert_eq!(store.find_point(short.parse::<hivekeep::Selector>()?)?.unwrap(), point);
     /// # Ok::<(), hivekeep::Error>(())
     /// ```
     pub fn short_ids(&self) -> Result<ShortIds> {

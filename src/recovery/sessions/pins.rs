@@ -37,7 +37,7 @@ impl Store {
     }
 
     /// The living processes that keep a view open for long, as messages name them: with since when.
-    #[cfg(any(feature = "cli", test))]
+    #[cfg(any(feature = "transfer", test))]
     pub(crate) fn long_readers(&self) -> Vec<String> {
         let living = Presence::open_existing(self.path()).and_then(|presence| presence.living().ok());
         living.unwrap_or_default().into_iter().filter(|who| who.contains(SINCE)).collect()

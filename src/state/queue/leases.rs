@@ -39,7 +39,7 @@ impl<R: Records> Queue<R> {
     }
 
     /// How many claims are over that nobody has taken back yet; counts to `limit`.
-    #[cfg(feature = "cli")]
+    #[cfg(feature = "transfer")]
     pub(crate) fn overdue(&self, limit: usize) -> Result<usize> {
         Ok(self.records.rows(Table::Index, &keys::expired(self.records.now()), limit)?.len())
     }

@@ -156,14 +156,15 @@ fn known(path: &Path) -> Option<AdoptSource> {
     path.file_name()?.to_str().and_then(AdoptSource::of)
 }
 
-/// Refuses paths with nothing at them, before a store is made for what is there.
-///
-/// # Errors
-///
-/// `NotFound` for the first of them.
-#[cfg(feature = "cli")]
-pub(crate) fn check_paths<P: AsRef<Path>>(paths: &[P]) -> Result<()> {
-    paths.iter().try_for_each(|path| metadata(path.as_ref()).map(drop))
+impl AdoptSource {
+    /// Refuses paths with nothing at them, before a store is made for what is there.
+    ///
+    /// # Errors
+    ///
+    /// `NotFound` for the first of them.
+    pub fn check_paths<P: AsRef<Path>>(paths: &[P]) -> Result<()> {
+        paths.iter().try_for_each(|path| metadata(path.as_ref()).map(drop))
+    }
 }
 
 fn metadata(path: &Path) -> Result<fs::Metadata> {

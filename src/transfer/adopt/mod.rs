@@ -31,8 +31,6 @@ use crate::engine::store::Store;
 use crate::error::Result;
 
 pub use self::find::AdoptSource;
-#[cfg(feature = "cli")]
-pub(crate) use self::find::check_paths;
 
 /// Larger files are refused unless the caller says otherwise.
 const MAX_FILE_BYTES: u64 = 1 << 30;

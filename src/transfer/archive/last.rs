@@ -47,7 +47,6 @@ pub struct LastArchive {
 }
 
 /// How much would be lost with the store's file.
-#[cfg(any(feature = "cli", test))]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Outside {
     /// The newest automatic archive.
@@ -56,7 +55,6 @@ pub(crate) struct Outside {
     pub(crate) changed_since: bool,
 }
 
-#[cfg(any(feature = "cli", test))]
 impl Outside {
     /// How far back the loss would go: not at all while nothing has changed.
     pub(crate) fn lag(&self, now: Timestamp) -> Duration {
@@ -147,7 +145,6 @@ impl Store {
     }
 
     /// The automatic archive that was made last, while its file is there, and whether something has changed since.
-    #[cfg(any(feature = "cli", test))]
     pub(crate) fn outside(&self) -> Result<Option<Outside>> {
         let view = self.view()?;
         let turn = turn(&view)?;

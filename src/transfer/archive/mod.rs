@@ -37,7 +37,6 @@ pub use self::automatic::ArchiveSchedule;
 pub use self::export::{ExportOptions, ExportReport};
 pub use self::import::{ImportOptions, ImportReport};
 pub use self::last::LastArchive;
-#[cfg(feature = "cli")]
 pub(crate) use self::last::Outside;
 pub use self::manifest::{ArchiveManifest, ArchivedCollection, ArchivedLoss, ArchivedPoint, ArchivedTrail};
 pub use self::retain::ArchivePolicy;

@@ -7,36 +7,43 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use crate::duration;
-use crate::face::cli::doctor::line::Line;
+use crate::engine::store::Store;
+use crate::error::Result;
+use crate::recovery::events::event::{Event, EventKind};
 use crate::transfer::archive::Outside;
 use crate::transfer::archives;
-use crate::{Event, EventKind, Result, Store};
+use crate::transfer::doctor::line::DiagnosisLine;
 
 /// The newest archive, how old it is, and whether it would be lost together with the store.
-pub(super) fn outside(store: &Store, events: &[Event], folder: Option<&Path>, interval: Duration) -> Result<Line> {
+pub(super) fn outside(
+    store: &Store,
+    events: &[Event],
+    folder: Option<&Path>,
+    interval: Duration,
+) -> Result<DiagnosisLine> {
     let topic = "archives";
     let path = std::path::absolute(store.path())?;
     let folder = folder.map_or_else(|| archives::folder_of(store, &path), |folder| Ok(folder.to_path_buf()))?;
     let known = [archives::newest(&folder), exported(events)].into_iter().flatten();
     let Some((newest, metadata)) = known.max_by_key(|(_, metadata)| metadata.modified().ok()) else {
         let advice = "copy it to another disk: hivekeep export FILE.tar.gz; serve does so by itself";
-        return Ok(Line::warn(topic, format!("no copy outside of this file: {}", folder.display()), advice));
+        return Ok(DiagnosisLine::warn(topic, format!("no copy outside of this file: {}", folder.display()), advice));
     };
     let name = newest.file_name().unwrap_or_default().to_string_lossy();
     let outside = store.outside()?.filter(|outside| Path::new(&outside.last.file) == newest);
     let (shown, behind) = outside.as_ref().map_or_else(|| by_file(store, &path, &metadata), |own| by_state(store, own));
     let shown = format!("{name}, {shown}");
     Ok(if behind > interval.saturating_mul(2) {
-        Line::warn(topic, format!("the newest is old: {shown}"), "is serve running, with archives on?")
+        DiagnosisLine::warn(topic, format!("the newest is old: {shown}"), "is serve running, with archives on?")
     } else if archives::same_file_system(&newest, &path) == Some(true) {
         let advice = "keep them on another disk too: hivekeep serve --archive-dir, or copy them away";
-        Line::warn(topic, format!("on the same file system as the store: {shown}"), advice)
+        DiagnosisLine::warn(topic, format!("on the same file system as the store: {shown}"), advice)
     } else if outside.is_some_and(|outside| !outside.last.opened) {
         let known = "it is encrypted, and its bytes are what was written; only its key tells whether it opens: \
                      hivekeep import FILE --dry-run --identity KEY";
-        Line::ok(topic, format!("the newest is {shown}; {known}"))
+        DiagnosisLine::ok(topic, format!("the newest is {shown}; {known}"))
     } else {
-        Line::ok(topic, format!("the newest is {shown}"))
+        DiagnosisLine::ok(topic, format!("the newest is {shown}"))
     })
 }
 

@@ -1,11 +1,11 @@
-//! What a doctor says of one thing.
+//! The finding about one thing.
 
 use serde::Serialize;
 
 /// How a thing is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub(super) enum Verdict {
+pub enum Condition {
     /// As it should be.
     Ok,
     /// Data is at risk.
@@ -14,30 +14,32 @@ pub(super) enum Verdict {
     Bad,
 }
 
-/// What was looked at, how it is, and what to do.
-#[derive(Clone, Debug, Serialize)]
-pub(super) struct Line {
-    pub(super) topic: &'static str,
-    pub(super) verdict: Verdict,
-    /// What was seen.
-    pub(super) what: String,
-    /// What to do about it.
-    pub(super) advice: Option<String>,
+/// One thing that was looked at, how it is, and what to do.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct DiagnosisLine {
+    /// The thing, in a word: `backup`, `archives`.
+    pub topic: &'static str,
+    /// How it is.
+    pub verdict: Condition,
+    /// The observation.
+    pub what: String,
+    /// What to do about it; nothing where all is well.
+    pub advice: Option<String>,
 }
 
-impl Line {
+impl DiagnosisLine {
     /// All is well with it.
     pub(super) fn ok(topic: &'static str, what: impl Into<String>) -> Self {
-        Self { topic, verdict: Verdict::Ok, what: what.into(), advice: None }
+        Self { topic, verdict: Condition::Ok, what: what.into(), advice: None }
     }
 
     /// Data is at risk until somebody follows the advice.
     pub(super) fn warn(topic: &'static str, what: impl Into<String>, advice: impl Into<String>) -> Self {
-        Self { topic, verdict: Verdict::Warn, what: what.into(), advice: Some(advice.into()) }
+        Self { topic, verdict: Condition::Warn, what: what.into(), advice: Some(advice.into()) }
     }
 
     /// Data is damaged.
     pub(super) fn bad(topic: &'static str, what: impl Into<String>, advice: impl Into<String>) -> Self {
-        Self { verdict: Verdict::Bad, ..Self::warn(topic, what, advice) }
+        Self { verdict: Condition::Bad, ..Self::warn(topic, what, advice) }
     }
 }

@@ -2,15 +2,22 @@
 
 use std::time::Duration;
 
+use crate::clock::show_time;
 use crate::duration;
 use crate::engine::open;
 use crate::engine::reserve::free_space;
 use crate::engine::session::session_locks::Presence;
-use crate::face::cli::doctor::line::Line;
-use crate::face::summary::{counted, show_bytes};
+use crate::engine::store::Store;
+use crate::engine::view::View;
+use crate::error::Result;
+use crate::recovery::events::event::{Event, EventKind};
 use crate::recovery::guard::is_running;
+use crate::recovery::points::point::Point;
+use crate::recovery::sessions::crash::Crash;
+use crate::recovery::sessions::session::{Session, SessionState};
 use crate::recovery::upkeep::auto_backup::changed_since_last_live_point;
-use crate::{Crash, Event, EventKind, Point, Result, Session, SessionState, Store, View, show_time};
+use crate::text::{counted, show_bytes};
+use crate::transfer::doctor::line::DiagnosisLine;
 
 /// Drills should not be longer ago.
 const DRILL_EVERY: Duration = Duration::from_secs(30 * 24 * 60 * 60);
@@ -26,45 +33,49 @@ const STUCK: usize = 5;
 const CLAIMS: usize = 10_000;
 
 /// Whether what has changed could be gone back to.
-pub(super) fn backup(store: &Store, view: &View, live: &[&Point], interval: Duration) -> Result<Line> {
+pub(super) fn backup(store: &Store, view: &View, live: &[&Point], interval: Duration) -> Result<DiagnosisLine> {
     let topic = "backup";
     let changed = changed_since_last_live_point(view)?;
     let advice = "make one: hivekeep point create; serve does so by itself";
     let Some(latest) = live.first() else {
         let line = if changed {
-            Line::warn(topic, "there is no restore point", advice)
+            DiagnosisLine::warn(topic, "there is no restore point", advice)
         } else {
-            Line::ok(topic, "nothing to back up")
+            DiagnosisLine::ok(topic, "nothing to back up")
         };
         return Ok(line);
     };
     let ago = duration::since(latest.timestamp, store.clock().now());
     let shown = format!("the newest restore point is {} old", duration::show(ago));
     Ok(if !changed {
-        Line::ok(topic, format!("{shown}, and nothing has changed since"))
+        DiagnosisLine::ok(topic, format!("{shown}, and nothing has changed since"))
     } else if ago > interval.saturating_mul(2) {
         let interval = duration::exact(interval);
-        Line::warn(topic, format!("{shown}, and something has changed since; it should be {interval}"), advice)
+        DiagnosisLine::warn(topic, format!("{shown}, and something has changed since; it should be {interval}"), advice)
     } else {
-        Line::ok(topic, shown)
+        DiagnosisLine::ok(topic, shown)
     })
 }
 
 /// What the last rehearsal has measured.
-pub(super) fn drill(store: &Store, view: &View) -> Result<Line> {
+pub(super) fn drill(store: &Store, view: &View) -> Result<DiagnosisLine> {
     let topic = "drill";
     let advice = "rehearse on a copy: hivekeep drill";
     let Some(last) = view.last_drill()? else {
-        return Ok(Line::warn(topic, "nobody has rehearsed a disaster", advice));
+        return Ok(DiagnosisLine::warn(topic, "nobody has rehearsed a disaster", advice));
     };
     let ago = duration::since(last.at, store.clock().now());
     let shown = duration::show(ago);
     Ok(if !last.is_met() {
-        Line::warn(topic, format!("{shown} ago, and it missed its target in {}", last.missed().join(", ")), advice)
+        DiagnosisLine::warn(
+            topic,
+            format!("{shown} ago, and it missed its target in {}", last.missed().join(", ")),
+            advice,
+        )
     } else if ago > DRILL_EVERY {
-        Line::warn(topic, format!("the last one was {shown} ago"), advice)
+        DiagnosisLine::warn(topic, format!("the last one was {shown} ago"), advice)
     } else {
-        Line::ok(
+        DiagnosisLine::ok(
             topic,
             format!("{} went as they should, {shown} ago", counted(last.scenarios.len() as u64, "disaster")),
         )
@@ -72,47 +83,47 @@ pub(super) fn drill(store: &Store, view: &View) -> Result<Line> {
 }
 
 /// How far back one could go, and to what.
-pub(super) fn points(live: &[&Point]) -> Line {
+pub(super) fn points(live: &[&Point]) -> DiagnosisLine {
     let partial: Vec<_> = live.iter().filter(|point| point.partial).map(|point| point.to_string()).collect();
     let (Some(newest), Some(oldest)) = (live.first(), live.last()) else {
-        return Line::ok("points", "none yet");
+        return DiagnosisLine::ok("points", "none yet");
     };
     let count = counted(live.len() as u64, "restore point");
     let [from, to] = [oldest, newest].map(|point| show_time(point.timestamp));
     let shown = format!("{count}, from {from} to {to}");
     if partial.is_empty() {
-        Line::ok("points", shown)
+        DiagnosisLine::ok("points", shown)
     } else {
         let what = format!("{shown}; a repair could not bring back all of {}", partial.join(", "));
-        Line::warn("points", what, "see what they lost: hivekeep point show POINT")
+        DiagnosisLine::warn("points", what, "see what they lost: hivekeep point show POINT")
     }
 }
 
 /// By which rules points are forgotten, and whether somebody carries them out.
-pub(super) fn retention(store: &Store, named: &[Point]) -> Result<Line> {
+pub(super) fn retention(store: &Store, named: &[Point]) -> Result<DiagnosisLine> {
     let topic = "retention";
     let stored = store.policy()?;
     let by = stored.set.map_or("by default".to_owned(), |set| format!("set by {}", set.by));
     let Some(policy) = stored.policy else {
-        return Ok(Line::ok(topic, format!("nothing is forgotten, {by}")));
+        return Ok(DiagnosisLine::ok(topic, format!("nothing is forgotten, {by}")));
     };
     let overdue = store.judge(&policy)?.iter().filter(|(_, verdict)| !verdict.keep).count();
     let shown = format!("{policy}, {by}");
     // What comes due while nobody looks is no reason to worry.
     Ok(if overdue > named.len() / 2 && overdue > OVERDUE {
         let overdue = counted(overdue as u64, "point");
-        Line::warn(
+        DiagnosisLine::warn(
             topic,
             format!("{shown}; {overdue} should be gone"),
             "is serve running? or: hivekeep point forget --policy",
         )
     } else {
-        Line::ok(topic, shown)
+        DiagnosisLine::ok(topic, shown)
     })
 }
 
 /// Whether something has failed and not worked since.
-pub(super) fn work(events: &[Event]) -> Line {
+pub(super) fn work(events: &[Event]) -> DiagnosisLine {
     // Whoever asked for what there is not has not been let down by the store.
     let counts = |event: &&Event| event.details["reason"] != "not_found";
     let failed = |failure: &EventKind, success: &EventKind| {
@@ -130,89 +141,93 @@ pub(super) fn work(events: &[Event]) -> Line {
             let at = show_time(event.at);
             let why = event.details.get("error").and_then(|why| why.as_str()).unwrap_or("see hivekeep log").to_owned();
             let what = format!("{what} failed at {at} and has not worked since: {why}");
-            return Line::warn("work", what, "see hivekeep log");
+            return DiagnosisLine::warn("work", what, "see hivekeep log");
         }
     }
-    Line::ok("work", "no backup, retention, archive or restore has failed last time")
+    DiagnosisLine::ok("work", "no backup, retention, archive or restore has failed last time")
 }
 
 /// Whether the next commit, and a repair, have room.
-pub(super) fn space(store: &Store) -> Result<Line> {
+pub(super) fn space(store: &Store) -> Result<DiagnosisLine> {
     let Some(free) = free_space(store.path()) else {
-        return Ok(Line::ok("space", "the system does not say how much is free"));
+        return Ok(DiagnosisLine::ok("space", "the system does not say how much is free"));
     };
     let file = std::fs::metadata(store.path())?.len();
     let shown = format!("{} free, the store is {}", show_bytes(free), show_bytes(file));
     let advice = "free some space: hivekeep point forget --policy, then hivekeep compact";
     Ok(if free < MIN_FREE {
-        Line::warn("space", format!("nearly full: {shown}"), advice)
+        DiagnosisLine::warn("space", format!("nearly full: {shown}"), advice)
     } else if free < file {
-        Line::warn("space", format!("too little for a repair or a drill: {shown}"), advice)
+        DiagnosisLine::warn("space", format!("too little for a repair or a drill: {shown}"), advice)
     } else {
-        Line::ok("space", shown)
+        DiagnosisLine::ok("space", shown)
     })
 }
 
 /// Whether a view that is kept open makes the file grow.
-pub(super) fn readers(store: &Store) -> Line {
+pub(super) fn readers(store: &Store) -> DiagnosisLine {
     let readers = store.long_readers();
     if readers.is_empty() {
-        return Line::ok("readers", "nobody keeps a view open for long");
+        return DiagnosisLine::ok("readers", "nobody keeps a view open for long");
     }
     let what = format!("the file grows while a view is kept open: {}", readers.join("; "));
-    Line::warn("readers", what, "let that program drop its views; then the space is used again, or hivekeep compact")
+    DiagnosisLine::warn(
+        "readers",
+        what,
+        "let that program drop its views; then the space is used again, or hivekeep compact",
+    )
 }
 
 /// Whether the clock is before what was written, or went back between points: retention, leases and times go by it.
-pub(super) fn clock(store: &Store, named: &[Point], sessions: &[Session]) -> Line {
+pub(super) fn clock(store: &Store, named: &[Point], sessions: &[Session]) -> DiagnosisLine {
     let advice = "set the clock right; leases and retention go by it";
     let now = store.clock().now();
     let sealed = named.iter().map(|point| point.sealed_at);
     let newest = sealed.clone().chain(sessions.iter().map(|session| session.alive_at)).max();
     if let Some(newest) = newest.filter(|newest| *newest > crate::clock::after(now, CLOCK_SLACK)) {
         let by = duration::show(duration::since(now, newest));
-        return Line::warn("clock", format!("it is {by} behind what was written last"), advice);
+        return DiagnosisLine::warn("clock", format!("it is {by} behind what was written last"), advice);
     }
     let later =
         sealed.clone().zip(sealed.skip(1)).find(|(newer, older)| *older > crate::clock::after(*newer, CLOCK_SLACK));
     if let Some((newer, older)) = later {
         let at = show_time(newer);
         let by = duration::show(duration::since(newer, older));
-        return Line::warn("clock", format!("it was set back by {by} before {at}"), advice);
+        return DiagnosisLine::warn("clock", format!("it was set back by {by} before {at}"), advice);
     }
-    Line::ok("clock", "it has gone forward from point to point, to now")
+    DiagnosisLine::ok("clock", "it has gone forward from point to point, to now")
 }
 
 /// Who has the store open.
-pub(super) fn sharing(store: &Store) -> Result<Line> {
+pub(super) fn sharing(store: &Store) -> Result<DiagnosisLine> {
     let living = Presence::look(store.path())?.map_or(Ok(Vec::new()), |presence| presence.living())?;
     Ok(if !living.is_empty() {
-        Line::ok("sharing", format!("open in {}", living.join(", ")))
+        DiagnosisLine::ok("sharing", format!("open in {}", living.join(", ")))
     } else if open::in_use(store.path())? {
-        Line::ok("sharing", "open in a process without a session")
+        DiagnosisLine::ok("sharing", "open in a process without a session")
     } else {
-        Line::ok("sharing", "nobody has it open, so nothing makes automatic backups now")
+        DiagnosisLine::ok("sharing", "nobody has it open, so nothing makes automatic backups now")
     })
 }
 
 /// Whether a process died.
-pub(super) fn sessions(store: &Store, sessions: &[Session]) -> Result<Line> {
+pub(super) fn sessions(store: &Store, sessions: &[Session]) -> Result<DiagnosisLine> {
     if let Some(crash) = store.crash()? {
         let (program, alive) = (&crash.session.program, show_time(crash.session.alive_at));
         let what = format!("a process crashed: {program}, last alive {alive}; {}", crash.outcome());
-        return Ok(Line::warn("sessions", what, Crash::ADVICE));
+        return Ok(DiagnosisLine::warn("sessions", what, Crash::ADVICE));
     }
     let open = sessions.iter().filter(|session| session.state == SessionState::Open).count();
-    Ok(Line::ok("sessions", format!("{open} alive, none crashed")))
+    Ok(DiagnosisLine::ok("sessions", format!("{open} alive, none crashed")))
 }
 
 /// Whether tasks are held by bots that let their leases end.
-pub(super) fn claims(view: &View) -> Result<Line> {
+pub(super) fn claims(view: &View) -> Result<DiagnosisLine> {
     Ok(match view.queue().overdue(CLAIMS)? {
-        0 => Line::ok("claims", "no claim is over its lease"),
+        0 => DiagnosisLine::ok("claims", "no claim is over its lease"),
         count => {
             let claims = counted(count as u64, "claim");
-            Line::warn(
+            DiagnosisLine::warn(
                 "claims",
                 format!("{claims} of bots that let the lease end"),
                 "serve, or any claim, gives them back",
@@ -222,27 +237,27 @@ pub(super) fn claims(view: &View) -> Result<Line> {
 }
 
 /// Whether tasks wait for what cannot come.
-pub(super) fn tasks(view: &View) -> Result<Line> {
+pub(super) fn tasks(view: &View) -> Result<DiagnosisLine> {
     let mut stuck = view.queue().stuck(STUCK + 1)?;
     if stuck.is_empty() {
-        return Ok(Line::ok("tasks", "no task waits for what cannot come"));
+        return Ok(DiagnosisLine::ok("tasks", "no task waits for what cannot come"));
     }
     let more = if stuck.len() > STUCK { ", and others" } else { "" };
     stuck.truncate(STUCK);
     let named: Vec<_> = stuck.iter().map(|(id, why)| format!("{id} ({why})")).collect();
     let what = format!("tasks wait for what cannot come: {}{more}", named.join(", "));
-    Ok(Line::warn("tasks", what, "see each with hivekeep queue why ID; then requeue, register, or cancel"))
+    Ok(DiagnosisLine::warn("tasks", what, "see each with hivekeep queue why ID; then requeue, register, or cancel"))
 }
 
 /// Whether a guard was killed before it could roll back.
-pub(super) fn guards(named: &[Point]) -> Line {
+pub(super) fn guards(named: &[Point]) -> DiagnosisLine {
     match named.iter().find(|point| is_running(point)) {
-        None => Line::ok("guards", "no guarded command is under way"),
+        None => DiagnosisLine::ok("guards", "no guarded command is under way"),
         Some(point) => {
             let what = format!("a guarded command is under way, or was killed: {}", point.description);
             let id = &point.id;
             let advice = format!("if nothing runs: hivekeep restore {id}, or hivekeep point release {id}");
-            Line::warn("guards", what, advice)
+            DiagnosisLine::warn("guards", what, advice)
         }
     }
 }

@@ -3,11 +3,13 @@
 use std::time::Duration;
 
 use crate::duration;
+use crate::engine::check::CheckReport;
 use crate::engine::open;
 use crate::engine::schema::Table;
-use crate::face::cli::doctor::line::Line;
-use crate::face::summary::counted;
-use crate::{CheckReport, ErrorKind, Result, Store};
+use crate::engine::store::Store;
+use crate::error::{ErrorKind, Result};
+use crate::text::counted;
+use crate::transfer::doctor::line::DiagnosisLine;
 
 /// So many rows are verified when not everything is: about a tenth of a second.
 const ROWS: u64 = 20_000;
@@ -15,7 +17,7 @@ const ROWS: u64 = 20_000;
 const CHECK_EVERY: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
 /// Reads everything. A file that nobody else has open had its pages verified when it was opened for that.
-pub(super) fn everything(store: &Store) -> Result<Line> {
+pub(super) fn everything(store: &Store) -> Result<DiagnosisLine> {
     let mut report = store.check()?;
     report.pages = !open::in_use(store.path())?;
     store.note_check_if_possible(&report);
@@ -25,7 +27,7 @@ pub(super) fn everything(store: &Store) -> Result<Line> {
 }
 
 /// Reads as many rows as take no time, from where the last such look ended.
-pub(super) fn part(store: &Store) -> Result<Line> {
+pub(super) fn part(store: &Store) -> Result<DiagnosisLine> {
     let topic = "verified";
     let view = store.view()?;
     let of = Table::ALL.iter().map(|table| view.count_rows(*table)).sum::<Result<u64>>()?;
@@ -35,7 +37,7 @@ pub(super) fn part(store: &Store) -> Result<Line> {
             let rows = ROWS.min(of);
             Ok(said(&report, format!("{rows} of {of} rows are what was written; --full verifies all")))
         }
-        Err(error) if error.kind() == ErrorKind::Io => Ok(Line::warn(
+        Err(error) if error.kind() == ErrorKind::Io => Ok(DiagnosisLine::warn(
             topic,
             format!("nothing was verified: {error}"),
             "let doctor write beside the store, or run hivekeep check",
@@ -44,10 +46,10 @@ pub(super) fn part(store: &Store) -> Result<Line> {
     }
 }
 
-fn said(report: &CheckReport, sound: String) -> Line {
+fn said(report: &CheckReport, sound: String) -> DiagnosisLine {
     match report.findings.first() {
-        None => Line::ok("verified", sound),
-        Some(first) => Line::bad(
+        None => DiagnosisLine::ok("verified", sound),
+        Some(first) => DiagnosisLine::bad(
             "verified",
             format!("{}; the first: {} {}: {}", counted(report.found, "finding"), first.table, first.key, first.what),
             "see them all with hivekeep check, then restore, or hivekeep repair --dry-run",
@@ -56,21 +58,21 @@ fn said(report: &CheckReport, sound: String) -> Line {
 }
 
 /// When everything was last verified.
-pub(super) fn last_check(store: &Store) -> Result<Line> {
+pub(super) fn last_check(store: &Store) -> Result<DiagnosisLine> {
     let topic = "checked";
     let advice = "verify everything: hivekeep check";
     let Some(last) = store.last_check()? else {
-        return Ok(Line::warn(topic, "no whole check is known of", advice));
+        return Ok(DiagnosisLine::warn(topic, "no whole check is known of", advice));
     };
     let ago = duration::since(last.at, store.clock().now());
     let shown = duration::show(ago);
     Ok(if last.found > 0 {
         let found = counted(last.found, "finding");
-        Line::bad(topic, format!("the last check, {shown} ago, had {found}"), "see them: hivekeep check")
+        DiagnosisLine::bad(topic, format!("the last check, {shown} ago, had {found}"), "see them: hivekeep check")
     } else if ago > CHECK_EVERY {
-        Line::warn(topic, format!("the last whole check was {shown} ago"), advice)
+        DiagnosisLine::warn(topic, format!("the last whole check was {shown} ago"), advice)
     } else {
         let pages = if last.pages { " and all pages" } else { "" };
-        Line::ok(topic, format!("all {}{pages} were sound {shown} ago", counted(last.records, "record")))
+        DiagnosisLine::ok(topic, format!("all {}{pages} were sound {shown} ago", counted(last.records, "record")))
     })
 }

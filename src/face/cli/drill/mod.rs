@@ -19,7 +19,7 @@ use crate::face::cli::output::Output;
 use crate::face::cli::screen::Cell;
 use crate::face::cli::signals::code_of;
 use crate::face::cli::table::Columns;
-use crate::face::summary::show_bytes;
+use crate::text::show_bytes;
 use crate::{Disaster, DrillOptions, DrillReport, DrillScenario, DrillTarget, Error, Result, Store};
 
 /// Rehearse disasters on a copy of the store, and measure what they cost

@@ -19,9 +19,8 @@ use crate::duration;
 use crate::face::cli::context::Context;
 use crate::face::cli::exit::Exit;
 use crate::face::cli::signals::{Signals, code_of};
-use crate::face::summary::counted;
-use crate::recovery::guard as library;
 use crate::service::shell::shell;
+use crate::text::counted;
 use crate::{Counts, Error, GuardOptions, PointId, Result, RollBack};
 
 /// Between two tries of a check that failed.
@@ -207,7 +206,7 @@ fn show_roll_back(context: &Context, back: &RollBack) {
     }
 }
 
-fn roll_back(context: &Context, guard: library::Guard, reason: &str) -> Result<RollBack> {
+fn roll_back(context: &Context, guard: crate::Guard, reason: &str) -> Result<RollBack> {
     let point = guard.point().clone();
     context.change(|store| guard.roll_back(store, reason)).map_err(|error| {
         let how = format!("{reason}, and that could not be rolled back; try hivekeep restore {point}");

@@ -8,7 +8,7 @@ use crate::Result;
 use crate::duration;
 use crate::face::cli::context::Context;
 use crate::face::cli::exit::Exit;
-use crate::face::summary::counted;
+use crate::text::counted;
 
 /// Show how many purged tasks are remembered, or set for how long they are
 ///

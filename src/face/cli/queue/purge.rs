@@ -9,7 +9,7 @@ use crate::Result;
 use crate::duration;
 use crate::face::cli::context::Context;
 use crate::face::cli::exit::Exit;
-use crate::face::summary::counted;
+use crate::text::counted;
 
 /// Remove tasks that have been done, failed, dead or cancelled for longer than a time
 ///

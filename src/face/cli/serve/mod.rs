@@ -23,7 +23,6 @@ use crate::duration;
 use crate::face::cli::context::Context;
 use crate::face::cli::exit::Exit;
 use crate::face::http::{self, Listener, Live, Renew, Served};
-use crate::face::summary::Summary;
 use crate::service::instance::Instance;
 use crate::{Error, ErrorKind, Result, Session, SessionState, Store};
 
@@ -160,7 +159,7 @@ fn run(source: Source, context: &mut Context) -> Result<Exit> {
 /// Says what is served and where, how the last run ended, and what to do next.
 fn greet(context: &mut Context, instance: &Instance, listener: &Listener, is_new: bool) -> Result<()> {
     let (store, address) = (instance.store(), listener.url()?);
-    let summary = Summary::of(store)?;
+    let summary = store.summary()?;
     let holds = if is_new { "new".to_owned() } else { summary.to_string() };
     let out = &mut context.out;
     out.message(format_args!("store {} ({holds})", summary.store.display()));

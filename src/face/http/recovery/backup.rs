@@ -11,13 +11,10 @@ use crate::{BackupRequest, Kind, Result, show_time};
 
 pub(super) async fn backup(State(app): State<App>, handed: Handed) -> Answer<Json<Value>> {
     let request = request(handed)?;
-    let room = app.instance().room();
-    app.change(move |store| {
-        room.for_point(store)?;
-        let backup = store.backup(request)?;
-        Ok(Json(json!({
-            "success": true, "backup_id": backup.backup_id, "timestamp": show_time(store.clock().now()),
-        })))
+    app.change_by(move |instance| {
+        let backup = instance.backup(request)?;
+        let timestamp = show_time(instance.store().clock().now());
+        Ok(Json(json!({"success": true, "backup_id": backup.backup_id, "timestamp": timestamp})))
     })
     .await
 }

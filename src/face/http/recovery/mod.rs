@@ -21,9 +21,6 @@ use crate::face::http::route::{
 };
 use crate::face::http::shapes;
 
-pub(in crate::face) use self::status::StatusCache;
-pub(super) use self::status::facts;
-
 /// What a point may be given.
 const POINT: &[Member] = &[
     member("registry_data", Any, "a registry to keep instead of the live state; an empty object makes no backup"),

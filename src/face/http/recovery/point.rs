@@ -11,7 +11,7 @@ use crate::face::http::problem::Answer;
 use crate::face::http::query::Name;
 use crate::face::http::recovery::shape::Details;
 use crate::state::documents::Prepared;
-use crate::{Error, ErrorKind, Kind, Point, PointRequest, Result, Selector, Store, show_time};
+use crate::{Kind, PointRequest, Result, show_time};
 
 /// Under which names the three kinds of documents are handed over.
 const DOCUMENTS: [(&str, Kind); 3] =
@@ -19,11 +19,9 @@ const DOCUMENTS: [(&str, Kind); 3] =
 
 pub(super) async fn make(State(app): State<App>, handed: Handed) -> Answer<Json<Value>> {
     let request = request(handed, true, "")?;
-    let room = app.instance().room();
-    app.change(move |store| {
-        room.for_point(store)?;
-        let point = store.make_point(request)?;
-        let timestamp = show_time(store.clock().now());
+    app.change_by(move |instance| {
+        let point = instance.make_point(request)?;
+        let timestamp = show_time(instance.store().clock().now());
         Ok(Json(json!({"success": true, "restore_point_id": point.id, "timestamp": timestamp})))
     })
     .await
@@ -31,15 +29,13 @@ pub(super) async fn make(State(app): State<App>, handed: Handed) -> Answer<Json<
 
 pub(super) async fn auto_backup(State(app): State<App>, handed: Handed) -> Answer<Json<Value>> {
     let request = request(handed, false, "automatic-backup")?;
-    let (room, interval) = (app.instance().room(), app.instance().interval());
-    app.change(move |store| {
-        room.for_point(store)?;
-        let point = store.auto_backup(interval, request, false)?;
+    app.change_by(move |instance| {
+        let point = instance.auto_backup(request)?;
         let mut answer = json!({"success": point.is_some()});
         if let Some(point) = point {
             answer["restore_point_id"] = point.id.0.into();
         }
-        answer["timestamp"] = show_time(store.clock().now()).into();
+        answer["timestamp"] = show_time(instance.store().clock().now()).into();
         Ok(Json(answer))
     })
     .await
@@ -47,7 +43,7 @@ pub(super) async fn auto_backup(State(app): State<App>, handed: Handed) -> Answe
 
 pub(super) async fn details(State(app): State<App>, Name(id): Name) -> Answer<Json<Value>> {
     app.read(move |store| {
-        let details = find(store, &id)?;
+        let details = Details::from(store.point_with_backups(&id)?);
         Ok(Json(json!({"details": details, "timestamp": show_time(store.clock().now())})))
     })
     .await
@@ -78,16 +74,4 @@ fn holds_nothing(document: &Prepared) -> bool {
         [b'[' | b'{', _, _, ..] => false,
         text => crate::json::parse(text).is_ok_and(|value| is_empty(&value)),
     }
-}
-
-/// The point with exactly that name.
-fn find(store: &Store, id: &str) -> Result<Details> {
-    let missing = || Error::not_found(format!("Restore point {id} not found"));
-    let point = match store.find_point(Selector::Id(id.to_owned())) {
-        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Ambiguous | ErrorKind::Gone) => None,
-        found => found?,
-    };
-    let is_it = |point: &Point| point.given_id().is_some_and(|own| own.0 == id) && !point.is_backup();
-    let point = point.filter(is_it).ok_or_else(missing)?;
-    Details::of(&store.view()?, point)
 }

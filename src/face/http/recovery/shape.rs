@@ -5,9 +5,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde::Serialize;
 
-use crate::engine::records::Records;
-use crate::recovery::backups::backup_row;
-use crate::{Backup, BackupOf, Kind, Point, Result};
+use crate::{Backup, BackupOf, Kind, Point};
 
 /// A backup in a list.
 #[derive(Clone, Debug, Serialize)]
@@ -71,10 +69,8 @@ impl From<Point> for Shown {
     }
 }
 
-impl Details {
-    pub(super) fn of<R: Records>(records: &R, point: Point) -> Result<Self> {
-        let backups = point.backups.iter().filter_map(|id| backup_row(records, id).transpose());
-        let backup_details = backups.map(|backup| backup.map(Listed::from)).collect::<Result<_>>()?;
-        Ok(Self { point: point.into(), backup_details })
+impl From<(Point, Vec<Backup>)> for Details {
+    fn from((point, backups): (Point, Vec<Backup>)) -> Self {
+        Self { point: point.into(), backup_details: backups.into_iter().map(Listed::from).collect() }
     }
 }

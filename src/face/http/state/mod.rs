@@ -12,7 +12,7 @@ mod records;
 mod registry;
 mod versions;
 
-pub(super) use self::check::{Jobs, ROUTES as CHECK};
+pub(super) use self::check::ROUTES as CHECK;
 pub(super) use self::points::ROUTES as POINTS;
 pub(super) use self::queue::ROUTES as QUEUE;
 pub(super) use self::records::ROUTES as RECORDS;

@@ -151,12 +151,7 @@ async fn make(State(app): State<App>, Object(mut members): Object) -> Answer {
         request = request.tag(name, value);
     }
     members.end()?;
-    let room = app.instance().room();
-    app.change(move |store| {
-        room.for_point(store)?;
-        Ok(Json(json!(store.make_point(request)?)).into_response())
-    })
-    .await
+    app.change_by(move |instance| Ok(Json(json!(instance.make_point(request)?)).into_response())).await
 }
 
 async fn one(State(app): State<App>, Name(point): Name) -> Answer {

@@ -1,0 +1,132 @@
+//! Checks of everything that were asked for: one runs at a time, and its progress can be asked for.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use jiff::Timestamp;
+use parking_lot::Mutex;
+
+use crate::clock;
+use crate::engine::check::CheckReport;
+use crate::engine::store::Store;
+use crate::error::Result;
+use crate::recovery::upkeep::scheduler::{Attendant, Work};
+
+/// So many jobs are remembered.
+const REMEMBERED: usize = 16;
+
+/// The jobs of this service, newest first.
+#[derive(Debug, Default)]
+pub(crate) struct CheckJobs(Mutex<VecDeque<Arc<CheckJob>>>);
+
+/// A check, while it runs and after it has ended.
+#[derive(Debug)]
+pub(crate) struct CheckJob {
+    pub(crate) id: String,
+    pub(crate) started_at: Timestamp,
+    done: AtomicU64,
+    of: AtomicU64,
+    /// Written once, by the thread that checks.
+    ended: Mutex<Option<Arc<EndedCheck>>>,
+}
+
+/// How a check has ended.
+#[derive(Debug)]
+pub(crate) struct EndedCheck {
+    pub(crate) at: Timestamp,
+    pub(crate) report: Result<CheckReport>,
+}
+
+impl CheckJobs {
+    /// The job that runs, or else a new one, which the caller is to run; says whether it is new.
+    pub(crate) fn start(&self, now: Timestamp) -> (Arc<CheckJob>, bool) {
+        let mut jobs = self.0.lock();
+        if let Some(running) = jobs.iter().find(|job| job.ended().is_none()) {
+            return (running.clone(), false);
+        }
+        let job = Arc::new(CheckJob {
+            id: clock::new_id().to_string(),
+            started_at: now,
+            done: AtomicU64::new(0),
+            of: AtomicU64::new(0),
+            ended: Mutex::new(None),
+        });
+        jobs.push_front(job.clone());
+        jobs.truncate(REMEMBERED);
+        (job, true)
+    }
+
+    /// The job with that id, while it is remembered.
+    pub(crate) fn find(&self, id: &str) -> Option<Arc<CheckJob>> {
+        self.0.lock().iter().find(|job| job.id == id).cloned()
+    }
+
+    /// What the last job that has ended found wrong, if anything.
+    pub(super) fn last_problem(&self) -> Option<String> {
+        self.0.lock().iter().find_map(|job| job.ended())?.problem()
+    }
+}
+
+impl CheckJob {
+    /// Checks everything, keeps the report in the store and in the job, and tells the attendant of what is wrong.
+    pub(crate) fn run(&self, store: &Store, attendant: &dyn Attendant) {
+        let report = store.check_with(|done, of| {
+            self.done.fetch_max(done, Ordering::Relaxed);
+            self.of.store(of, Ordering::Relaxed);
+        });
+        if let Ok(report) = &report {
+            store.note_check_if_possible(report);
+        }
+        let ended = EndedCheck { at: store.clock().now(), report };
+        if let Some(problem) = ended.problem() {
+            tracing::error!(work = Work::Check.as_str(), error = problem, "work failed");
+            attendant.failed(Work::Check, &problem);
+        }
+        *self.ended.lock() = Some(Arc::new(ended));
+    }
+
+    /// How many rows are verified, and how many there are.
+    pub(crate) fn progress(&self) -> (u64, u64) {
+        (self.done.load(Ordering::Relaxed), self.of.load(Ordering::Relaxed))
+    }
+
+    /// How it has ended; none while it runs.
+    pub(crate) fn ended(&self) -> Option<Arc<EndedCheck>> {
+        self.ended.lock().clone()
+    }
+}
+
+impl EndedCheck {
+    fn problem(&self) -> Option<String> {
+        match &self.report {
+            Ok(report) if report.is_sound() => None,
+            Ok(report) => Some(format!("the last check found damage; run hivekeep check: found={}", report.found)),
+            Err(error) => Some(format!("the last check could not be carried out: kind={}", error.kind().as_str())),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testkit::checked_store::{Fixture, time};
+
+    #[test]
+    fn one_check_runs_at_a_time_and_the_last_few_are_remembered() {
+        let hive = Fixture::new();
+        let jobs = CheckJobs::default();
+        let (first, is_new) = jobs.start(time(0));
+        assert!(is_new && first.ended().is_none());
+        assert!(!jobs.start(time(1)).1, "the first one still runs");
+        first.run(&hive.store, &());
+        assert!(first.ended().unwrap().report.as_ref().unwrap().is_sound());
+        assert_eq!((jobs.last_problem(), first.progress().0), (None, first.progress().1));
+        for _ in 0..REMEMBERED {
+            let (job, is_new) = jobs.start(time(2));
+            assert!(is_new);
+            job.run(&hive.store, &());
+        }
+        assert!(jobs.find(&first.id).is_none());
+    }
+}

@@ -1,0 +1,120 @@
+//! Would I get my data back, right now?
+//!
+//! * [`line`]: the finding about one thing
+//! * [`look`]: what is looked at in the store; [`copies`]: the copies outside of it
+//! * [`verified`]: how much is read, and whether it is what was written
+
+mod copies;
+mod line;
+mod look;
+mod verified;
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::Serialize;
+
+pub use self::line::{Condition, DiagnosisLine};
+use crate::engine::point::Origin;
+use crate::engine::store::{Options, Store};
+use crate::error::{ErrorKind, Result};
+use crate::state::page::Page;
+
+/// Events that are looked through for what failed, and for archives, newest first.
+const EVENTS: usize = 1_000;
+
+/// How a store is looked at.
+///
+/// # Examples
+///
+/// ```
+/// let options = hivekeep::DiagnosisOptions::default();
+/// assert!(!options.full && options.backup_interval.as_secs() == 600);
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DiagnosisOptions {
+    /// Whether every record, every point and the pages are verified; some 20,000 rows unless set.
+    pub full: bool,
+    /// How old the newest restore point may be while something has changed since it; 10 minutes unless set.
+    pub backup_interval: Duration,
+    /// Where archives are kept; `hivekeep-archives` beside the store unless set.
+    pub archive_dir: Option<PathBuf>,
+}
+
+impl Default for DiagnosisOptions {
+    fn default() -> Self {
+        Self { full: false, backup_interval: Duration::from_secs(10 * 60), archive_dir: None }
+    }
+}
+
+/// Whether the data of a store would come back, thing by thing, with advice.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Diagnosis {
+    /// The worst of all.
+    pub verdict: Condition,
+    /// Each thing that was looked at.
+    pub lines: Vec<DiagnosisLine>,
+}
+
+impl Options {
+    /// Says whether the data of the store at `path` would come back right now: looks at restore points, archives, checks,
+    /// drills, free space, retention, the clock, and at who has the store open. It only reads, beside processes that use the
+    /// store, so of these options `read_only`, `untouched` and `create` do not matter.
+    ///
+    /// # Errors
+    ///
+    /// As [`Options::open`], but for damage: that is told by the diagnosis.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use hivekeep::{Condition, DiagnosisOptions, Store};
+    ///
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// # let path = dir.path().join("hive.redb");
+    /// Store::open(&path)?.close()?;
+    /// let diagnosis = Store::options().diagnose(&path, &DiagnosisOptions::default())?;
+    /// assert_eq!(diagnosis.verdict, Condition::Warn);
+    /// let archives = diagnosis.lines.iter().find(|line| line.topic == "archives").unwrap();
+    /// assert!(archives.what.starts_with("no copy outside of this file"));
+    /// # Ok::<(), hivekeep::Error>(())
+    /// ```
+    pub fn diagnose(self, path: impl AsRef<Path>, options: &DiagnosisOptions) -> Result<Diagnosis> {
+        let opened = if options.full { self.untouched() } else { self.read_only(true) };
+        let lines = match opened.open(path).and_then(|store| look(&store, options)) {
+            Err(error) if error.kind() == ErrorKind::Damaged => {
+                let advice = "see what can be kept: hivekeep repair --dry-run";
+                vec![DiagnosisLine::bad("opened", error.to_string(), advice)]
+            }
+            lines => lines?,
+        };
+        let verdict = lines.iter().map(|line| line.verdict).max().unwrap_or(Condition::Ok);
+        Ok(Diagnosis { verdict, lines })
+    }
+}
+
+fn look(store: &Store, options: &DiagnosisOptions) -> Result<Vec<DiagnosisLine>> {
+    let view = store.view()?;
+    let (named, sessions) = (view.named_points()?, store.sessions()?);
+    let events = view.events().list(Page::newest(EVENTS))?;
+    let live: Vec<_> = named.iter().filter(|point| point.origin.is_some_and(Origin::is_selectable)).collect();
+    let rows = if options.full { verified::everything(store)? } else { verified::part(store)? };
+    Ok(vec![
+        rows,
+        verified::last_check(store)?,
+        look::backup(store, &view, &live, options.backup_interval)?,
+        copies::outside(store, &events, options.archive_dir.as_deref(), options.backup_interval)?,
+        look::drill(store, &view)?,
+        look::points(&live),
+        look::retention(store, &named)?,
+        look::work(&events),
+        look::space(store)?,
+        look::readers(store),
+        look::clock(store, &named, &sessions),
+        look::sharing(store)?,
+        look::sessions(store, &sessions)?,
+        look::claims(&view)?,
+        look::tasks(&view)?,
+        look::guards(&named),
+    ])
+}
