@@ -2,13 +2,10 @@
 //! this service as its host, and must not be sent for a page of another origin. Programs that are no browsers send none of
 //! the headers that say so, and are let through.
 
-use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Version, header};
-use axum::middleware::Next;
 
-use crate::face::http::app::App;
 use crate::face::http::authority::{AllowedHost, Authority, Origin};
-use crate::face::http::problem::{Answer, Problem};
+use crate::face::http::problem::Problem;
 
 /// At most so many characters of a header stand in a refusal.
 const SHOWN: usize = 100;
@@ -20,16 +17,10 @@ pub(in crate::face) struct Access {
     pub(in crate::face) origins: Vec<Origin>,
 }
 
-/// Lets a request through, or says why not.
-pub(super) async fn guard(State(app): State<App>, request: Request, next: Next) -> Answer {
-    // A token cannot be known to a page that reaches the service under another name.
-    let live = app.live();
-    live.access.admit(&request, live.token.is_some())?;
-    Ok(next.run(request).await)
-}
-
 impl Access {
-    fn admit<B>(&self, request: &axum::http::Request<B>, any_host: bool) -> Result<(), Problem> {
+    /// Lets a request through, or says why not. With a token set, a request may name any host: a page that reaches the
+    /// service under another name does not know the token.
+    pub(super) fn admit<B>(&self, request: &axum::http::Request<B>, any_host: bool) -> Result<(), Problem> {
         let host = only_host(request, any_host)?;
         let target = request.uri().authority().map(|authority| authority.as_str());
         if !any_host {

@@ -5,12 +5,13 @@ use std::time::Duration;
 
 use axum::http::{StatusCode, header};
 use parking_lot::RwLock;
+use serde_json::Value;
 use tokio::sync::{Semaphore, watch};
 
 use crate::face::http::access::Access;
-use crate::face::http::metrics::Metrics;
-use crate::face::http::places::Places;
+use crate::face::http::connection_limit::ConnectionLimit;
 use crate::face::http::problem::{Answer, Problem};
+use crate::face::http::request_counts::RequestCounts;
 use crate::face::http::token::Token;
 use crate::service::instance::Instance;
 use crate::{Error, ErrorKind, Result, Store};
@@ -33,8 +34,10 @@ struct Inner {
     turns: Arc<Semaphore>,
     /// Becomes true when the service is to stop; waiting claims give up then.
     stopping: watch::Receiver<bool>,
-    places: Places,
-    metrics: Metrics,
+    connections: ConnectionLimit,
+    request_counts: RequestCounts,
+    /// The OpenAPI document.
+    description: Value,
 }
 
 /// What each request is held against. Read for each, written when the settings are read anew.
@@ -55,14 +58,21 @@ pub(in crate::face) struct Limits {
 }
 
 impl App {
-    pub(super) fn new(instance: Arc<Instance>, live: Live, stopping: watch::Receiver<bool>, places: Places) -> Self {
+    pub(super) fn new(
+        instance: Arc<Instance>,
+        live: Live,
+        stopping: watch::Receiver<bool>,
+        connections: ConnectionLimit,
+        description: Value,
+    ) -> Self {
         Self(Arc::new(Inner {
             instance,
             live: RwLock::new(Arc::new(live)),
             turns: Arc::new(Semaphore::new(CALLS_AT_ONCE)),
             stopping,
-            places,
-            metrics: Metrics::default(),
+            connections,
+            request_counts: RequestCounts::default(),
+            description,
         }))
     }
 
@@ -79,12 +89,16 @@ impl App {
         &self.0.instance
     }
 
-    pub(super) fn places(&self) -> &Places {
-        &self.0.places
+    pub(super) fn connections(&self) -> &ConnectionLimit {
+        &self.0.connections
     }
 
-    pub(super) fn metrics(&self) -> &Metrics {
-        &self.0.metrics
+    pub(super) fn request_counts(&self) -> &RequestCounts {
+        &self.0.request_counts
+    }
+
+    pub(super) fn description(&self) -> &Value {
+        &self.0.description
     }
 
     /// What requests are held against now.

@@ -8,7 +8,7 @@ use axum::http::{StatusCode, header};
 use serde_json::Value;
 
 use crate::face::http::app::App;
-use crate::face::http::members::Members;
+use crate::face::http::fields::Fields;
 use crate::face::http::problem::Problem;
 use crate::json;
 use crate::{Error, ErrorKind};
@@ -19,7 +19,7 @@ const BODY_WITHIN: Duration = Duration::from_secs(60);
 const PARSED_HERE: usize = 64 << 10;
 
 /// A body that is a JSON object, or nothing at all. What its Content-Type says does not matter.
-pub(super) struct Object(pub(super) Members);
+pub(super) struct Object(pub(super) Fields);
 
 /// A body that is any JSON value.
 pub(super) struct Json(pub(super) Value);
@@ -28,7 +28,7 @@ impl FromRequest<App> for Object {
     type Rejection = Problem;
 
     async fn from_request(request: Request, app: &App) -> Result<Self, Problem> {
-        Ok(Self(Members::of(value(request, app).await?)?))
+        Ok(Self(Fields::of(value(request, app).await?)?))
     }
 }
 

@@ -14,7 +14,7 @@ const FEWEST: usize = 16;
 
 /// The places of connections. Clones share them.
 #[derive(Clone, Debug)]
-pub(super) struct Places {
+pub(super) struct ConnectionLimit {
     /// Taken by each connection from before it is accepted until it ends.
     connections: Arc<Semaphore>,
     /// Taken by each claim for as long as it waits; half as many as there are connections.
@@ -26,9 +26,9 @@ pub(super) struct Places {
 }
 
 /// A place that is taken; free again once this is dropped.
-pub(super) type Place = OwnedSemaphorePermit;
+pub(super) type Permit = OwnedSemaphorePermit;
 
-impl Places {
+impl ConnectionLimit {
     /// As many as this process may have.
     pub(super) fn of_this_process() -> Self {
         Self::new(beside_all_else(descriptors()))
@@ -44,17 +44,17 @@ impl Places {
     }
 
     /// A place for a connection, once there is one.
-    pub(super) async fn connection(&self) -> Result<Place, AcquireError> {
+    pub(super) async fn connection(&self) -> Result<Permit, AcquireError> {
         self.connections.clone().acquire_owned().await
     }
 
     /// A place to wait at, if there is one.
-    pub(super) fn to_wait(&self) -> Option<Place> {
+    pub(super) fn to_wait(&self) -> Option<Permit> {
         self.waiting.clone().try_acquire_owned().ok()
     }
 
     /// The same for a client that has ended its half, and may be gone.
-    pub(super) fn to_wait_ended(&self) -> Option<Place> {
+    pub(super) fn to_wait_ended(&self) -> Option<Permit> {
         self.waiting_ended.clone().try_acquire_owned().ok()
     }
 
@@ -102,7 +102,7 @@ mod tests {
 
     #[test]
     fn half_of_the_connections_may_wait_and_the_last_quarter_is_kept_by_nobody() {
-        let places = Places::new(8);
+        let places = ConnectionLimit::new(8);
         let waiting: Vec<_> = std::iter::from_fn(|| places.to_wait()).collect();
         assert_eq!(waiting.len(), 4);
         drop(waiting);

@@ -11,8 +11,8 @@ use axum::http::{StatusCode, header};
 use tokio::io::AsyncWrite;
 use tokio::net::TcpStream;
 
+use crate::face::http::middleware::FOR_BROWSERS;
 use crate::face::http::problem::Problem;
-use crate::face::http::routes::FOR_BROWSERS;
 
 /// The first second, after 1970, of the year 10000.
 const END: Duration = Duration::from_secs(253_402_300_800);

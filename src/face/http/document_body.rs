@@ -6,32 +6,32 @@ use axum::extract::{FromRequest, Request};
 use crate::Result;
 use crate::face::http::app::App;
 use crate::face::http::body;
-use crate::face::http::members::Members;
+use crate::face::http::fields::Fields;
 use crate::face::http::problem::Problem;
 use crate::json::{self, Container, Pieces, Scalar, Whole};
 use crate::state::documents::{Prepared, Preparing};
 
-/// The members that are documents.
+/// The fields that are documents.
 const DOCUMENTS: [&str; 4] = ["data", "registry_data", "queue_data", "assignments_data"];
 
-/// A body's documents, and its other members.
+/// A body's documents, and its other fields.
 #[derive(Debug)]
-pub(super) struct Handed {
-    pub(super) members: Members,
+pub(super) struct DocumentBody {
+    pub(super) fields: Fields,
     documents: Vec<(&'static str, Prepared)>,
 }
 
-impl FromRequest<App> for Handed {
+impl FromRequest<App> for DocumentBody {
     type Rejection = Problem;
 
     async fn from_request(request: Request, app: &App) -> Result<Self, Problem> {
         let bytes = body::bytes(request, app).await?;
         let handed = body::parsed(app, bytes, Self::parse).await?;
-        Ok(handed.unwrap_or(Ok(Self { members: Members::default(), documents: Vec::new() }))?)
+        Ok(handed.unwrap_or(Ok(Self { fields: Fields::default(), documents: Vec::new() }))?)
     }
 }
 
-impl Handed {
+impl DocumentBody {
     /// A document; null is none.
     pub(super) fn document(&mut self, name: &str) -> Option<Prepared> {
         let at = self.documents.iter().position(|(other, _)| *other == name)?;
@@ -43,7 +43,7 @@ impl Handed {
         let mut parts = Parts::default();
         json::parse_into(text, &mut parts)?;
         let Parts { whole, documents, .. } = parts;
-        Ok(Members::of(Some(whole.into_value())).map(|members| Self { members, documents }))
+        Ok(Fields::of(Some(whole.into_value())).map(|fields| Self { fields, documents }))
     }
 }
 
@@ -123,19 +123,19 @@ mod tests {
     fn documents_are_told_from_the_other_members_wherever_they_stand() {
         let body =
             br#"{"backup_type":"queue","data":{"data":[1,{"data":2}],"x":{}},"tags":{"data":"kept"},"queue_data":7}"#;
-        let mut handed = Handed::parse(body).unwrap().unwrap();
+        let mut handed = DocumentBody::parse(body).unwrap().unwrap();
         assert_eq!(handed.document("data").unwrap().text(), br#"{"data":[1,{"data":2}],"x":{}}"#);
         assert_eq!(handed.document("queue_data").unwrap().text(), b"7");
         assert!(handed.document("data").is_none() && handed.document("registry_data").is_none());
-        assert_eq!(handed.members.tags("tags").unwrap(), [("data".into(), "kept".into())].into());
-        assert_eq!(handed.members.text("backup_type").unwrap().unwrap(), "queue");
-        assert!(handed.members.end().is_ok());
+        assert_eq!(handed.fields.tags("tags").unwrap(), [("data".into(), "kept".into())].into());
+        assert_eq!(handed.fields.text("backup_type").unwrap().unwrap(), "queue");
+        assert!(handed.fields.end().is_ok());
     }
 
     #[test]
     fn null_is_no_document_and_a_body_that_is_no_object_is_refused() {
-        assert!(Handed::parse(br#"{"data":null}"#).unwrap().unwrap().document("data").is_none());
-        assert!(Handed::parse(br#"["data",{"data":1}]"#).unwrap().is_err());
-        assert!(Handed::parse(br#"{"data":{"a":1,"a":2}}"#).unwrap_err().to_string().contains("/data/a"));
+        assert!(DocumentBody::parse(br#"{"data":null}"#).unwrap().unwrap().document("data").is_none());
+        assert!(DocumentBody::parse(br#"["data",{"data":1}]"#).unwrap().is_err());
+        assert!(DocumentBody::parse(br#"{"data":{"a":1,"a":2}}"#).unwrap_err().to_string().contains("/data/a"));
     }
 }

@@ -1,7 +1,7 @@
-//! The members of a request's body, read one by one.
+//! The fields of a request's body, read one by one.
 //!
 //! A body comes through [`crate::json`], so that a document in it keeps its order and its numbers as written. Null means
-//! absent, but where a member must be there and may be null. The end points of the replaced service take what is nearly
+//! absent, but where a field must be there and may be null. The end points of the replaced service take what is nearly
 //! right, as it did; the others say what is wrong.
 
 use std::collections::BTreeMap;
@@ -13,16 +13,16 @@ use serde_json::{Map, Value};
 
 use crate::{Error, Result, parse_time};
 
-/// The members of a body that have not been read yet.
+/// The fields of a body that have not been read yet.
 #[derive(Debug, Default)]
-pub(super) struct Members(Map<String, Value>);
+pub(super) struct Fields(Map<String, Value>);
 
-impl Members {
+impl Fields {
     /// Of a body; an empty one and null have none.
     pub(super) fn of(body: Option<Value>) -> Result<Self> {
         match body {
             None | Some(Value::Null) => Ok(Self::default()),
-            Some(Value::Object(members)) => Ok(Self(members)),
+            Some(Value::Object(fields)) => Ok(Self(fields)),
             Some(_) => Err(Error::invalid("the body is a JSON object")),
         }
     }
@@ -33,7 +33,7 @@ impl Members {
     }
 
     /// Any value, null too, that must be there.
-    pub(super) fn needed_value(&mut self, name: &str) -> Result<Value> {
+    pub(super) fn required_value(&mut self, name: &str) -> Result<Value> {
         self.0.shift_remove(name).ok_or_else(|| missing(name))
     }
 
@@ -52,17 +52,17 @@ impl Members {
     }
 
     /// The same where it must be there.
-    pub(super) fn needed<T: FromStr<Err = Error>>(&mut self, name: &str) -> Result<T> {
+    pub(super) fn required<T: FromStr<Err = Error>>(&mut self, name: &str) -> Result<T> {
         self.parsed(name)?.ok_or_else(|| missing(name))
     }
 
     /// A text that reads as something, or null; one of the two must be there.
-    pub(super) fn needed_or_null<T: FromStr<Err = Error>>(&mut self, name: &str) -> Result<Option<T>> {
+    pub(super) fn required_or_null<T: FromStr<Err = Error>>(&mut self, name: &str) -> Result<Option<T>> {
         if self.0.contains_key(name) { self.parsed(name) } else { Err(missing(name)) }
     }
 
     /// A text that must be there.
-    pub(super) fn needed_text(&mut self, name: &str) -> Result<String> {
+    pub(super) fn required_text(&mut self, name: &str) -> Result<String> {
         self.text(name)?.ok_or_else(|| missing(name))
     }
 
@@ -111,7 +111,7 @@ impl Members {
     pub(super) fn object(&mut self, name: &str) -> Result<Map<String, Value>> {
         match self.value(name) {
             None => Ok(Map::new()),
-            Some(Value::Object(members)) => Ok(members),
+            Some(Value::Object(fields)) => Ok(fields),
             Some(_) => Err(wrong(name, "an object")),
         }
     }
@@ -145,11 +145,11 @@ impl Members {
         self.0
     }
 
-    /// Refuses members that nobody has read: most often they are misspelt.
+    /// Refuses fields that nobody has read: most often they are misspelt.
     pub(super) fn end(self) -> Result<()> {
         match self.0.keys().next() {
             None => Ok(()),
-            Some(name) => Err(Error::invalid(format!("there is no such member: member={}", name.escape_debug()))),
+            Some(name) => Err(Error::invalid(format!("there is no such field: field={}", name.escape_debug()))),
         }
     }
 }
@@ -162,7 +162,7 @@ pub(super) fn is_empty(value: &Value) -> bool {
         Value::Number(number) => number.as_f64() == Some(0.0),
         Value::String(text) => text.is_empty(),
         Value::Array(elements) => elements.is_empty(),
-        Value::Object(members) => members.is_empty(),
+        Value::Object(fields) => fields.is_empty(),
     }
 }
 
@@ -174,11 +174,11 @@ fn into_text(value: Value) -> String {
 }
 
 fn wrong(name: &str, what: &str) -> Error {
-    Error::invalid(format!("the member is to be {what}: member={name}"))
+    Error::invalid(format!("the field is to be {what}: field={name}"))
 }
 
 fn missing(name: &str) -> Error {
-    Error::invalid(format!("a member is missing: member={name}"))
+    Error::invalid(format!("a field is missing: field={name}"))
 }
 
 #[cfg(test)]
@@ -187,42 +187,42 @@ mod tests {
 
     use super::*;
 
-    fn members(body: Value) -> Members {
-        Members::of(Some(body)).unwrap()
+    fn fields(body: Value) -> Fields {
+        Fields::of(Some(body)).unwrap()
     }
 
     #[test]
     fn null_is_absent_and_an_empty_body_has_no_members() {
-        assert_eq!(members(json!({"a": null})).text("a").unwrap(), None);
-        assert_eq!(members(Value::Null).value("a"), None);
-        assert_eq!(Members::of(None).unwrap().value("a"), None);
-        assert_eq!(Members::of(Some(json!([]))).unwrap_err().to_string(), "the body is a JSON object");
+        assert_eq!(fields(json!({"a": null})).text("a").unwrap(), None);
+        assert_eq!(fields(Value::Null).value("a"), None);
+        assert_eq!(Fields::of(None).unwrap().value("a"), None);
+        assert_eq!(Fields::of(Some(json!([]))).unwrap_err().to_string(), "the body is a JSON object");
     }
 
     #[test]
     fn tags_that_are_no_texts_are_taken_for_their_json() {
-        let tags = members(json!({"tags": {"a": "x", "b": 1, "c": null, "d": [1]}})).tags("tags").unwrap();
+        let tags = fields(json!({"tags": {"a": "x", "b": 1, "c": null, "d": [1]}})).tags("tags").unwrap();
         assert_eq!(tags, [("a".into(), "x".into()), ("b".into(), "1".into()), ("d".into(), "[1]".into())].into());
     }
 
     #[test]
     fn truth_is_pythons() {
         for (value, truth) in [(json!(0), false), (json!("no"), true), (json!([]), false), (json!(true), true)] {
-            assert_eq!(members(json!({"manual": value})).truth("manual"), Some(truth));
+            assert_eq!(fields(json!({"manual": value})).truth("manual"), Some(truth));
         }
     }
 
     #[test]
     fn what_is_wrong_is_named() {
-        let refused = members(json!({"lease_ms": -1})).number("lease_ms").unwrap_err();
-        assert_eq!(refused.to_string(), "the member is to be a whole number from 0: member=lease_ms");
-        let unread = members(json!({"leese_ms": 1})).end().unwrap_err();
-        assert_eq!(unread.to_string(), "there is no such member: member=leese_ms");
+        let refused = fields(json!({"lease_ms": -1})).number("lease_ms").unwrap_err();
+        assert_eq!(refused.to_string(), "the field is to be a whole number from 0: field=lease_ms");
+        let unread = fields(json!({"leese_ms": 1})).end().unwrap_err();
+        assert_eq!(unread.to_string(), "there is no such field: field=leese_ms");
     }
 
     #[test]
     fn a_list_may_be_written_with_commas() {
-        let list = |value| members(json!({"only": value})).list("only");
+        let list = |value| fields(json!({"only": value})).list("only");
         assert_eq!(list(json!("registry, queue")).unwrap(), ["registry", "queue"]);
         assert_eq!(list(json!(["registry"])).unwrap(), ["registry"]);
         assert!(list(json!([1])).is_err());

@@ -19,8 +19,8 @@ use tokio::sync::watch;
 use crate::ExportOptions;
 use crate::face::http::access::Access;
 use crate::face::http::app::{App, Limits, Live};
-use crate::face::http::places::Places;
-use crate::face::http::routes;
+use crate::face::http::connection_limit::ConnectionLimit;
+use crate::face::http::{openapi, routes};
 use crate::service::instance::{Instance, Setup};
 
 /// After so many requests the store is made anew, so that it stays small.
@@ -84,7 +84,8 @@ impl Inside {
             Arc::new(instance),
             Live { token: None, access: Access::default(), limits },
             stopping,
-            Places::new(4),
+            ConnectionLimit::new(4),
+            openapi::document(routes::all()),
         ));
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         Self { runtime, router, folder, answered: 0 }

@@ -7,7 +7,7 @@
 //! * [`signals`]: what tells the process to stop, or to read its settings anew
 //! * [`app`]: what handlers are given; the one door to the store
 //! * [`access`], [`authority`]: where a request may come from, and how hosts and origins are written
-//! * [`token`], [`body`], [`members`], [`handed`], [`query`]: what a request shows and carries
+//! * [`token`], [`body`], [`fields`], [`handed`], [`query`]: what a request shows and carries
 //! * [`problem`]: how an error is answered
 //! * [`route`], [`routes`], [`shapes`], [`openapi`]: the table of all that can be asked, and what is made from it
 //! * [`recovery`]: the end points of the replaced service; [`state`]: the live state; [`operations`], [`metrics`]: for
@@ -18,20 +18,23 @@ mod access;
 mod app;
 mod authority;
 mod body;
+mod connection_limit;
 mod date;
-mod handed;
+mod document_body;
+mod fields;
 #[cfg(any(fuzzing, test))]
 pub(crate) mod inside;
 mod listen;
-mod members;
 mod metrics;
+mod middleware;
 mod openapi;
 mod operations;
 mod peer;
-mod places;
 mod problem;
+mod prometheus;
 mod query;
 mod recovery;
+mod request_counts;
 mod route;
 mod routes;
 mod server;

@@ -3,12 +3,11 @@
 
 use std::collections::BTreeSet;
 
-use axum::Json;
 use axum::http::StatusCode;
 use serde_json::{Map, Value, json};
 
-use crate::face::http::route::{Gives, Kind, Member, Route, Shape, Takes};
-use crate::face::http::{routes, token};
+use crate::face::http::route::{Field, Gives, Kind, Route, Shape, Takes};
+use crate::face::http::token;
 
 /// What each status of a refusal says.
 const REFUSALS: [(u16, &str); 9] = [
@@ -26,20 +25,15 @@ const REFUSALS: [(u16, &str); 9] = [
 const ANY_REFUSAL: &str = "What any request may meet: its head is no HTTP or has not one `Host` (400), the body does not come (408), what \
     is read is damaged (409), the machine is at fault (500), the service is busy or stops (503), the disk is full (507)";
 
-/// `GET /openapi.json`.
-pub(super) async fn openapi() -> Json<Value> {
-    Json(document())
-}
-
 /// The whole document.
-pub(super) fn document() -> Value {
+pub(super) fn document(routes: impl Iterator<Item = &'static Route>) -> Value {
     let mut paths: Map<String, Value> = Map::new();
     let mut shapes = Map::from_iter([("Problem".to_owned(), problem())]);
-    for route in routes::all() {
+    for route in routes {
         let path = paths.entry(route.path).or_insert_with(|| json!({}));
         path[route.method.as_str().to_lowercase()] = operation(route);
         match route.gives {
-            Gives::Members(members) => name_shapes(members, &mut shapes),
+            Gives::Fields(fields) => name_shapes(fields, &mut shapes),
             Gives::Of(shape) => name_shape(shape, &mut shapes),
             Gives::Either((_, one), (_, other)) => {
                 [one, other].into_iter().for_each(|shape| name_shape(shape, &mut shapes))
@@ -54,7 +48,7 @@ pub(super) fn document() -> Value {
             "title": "Hivekeep",
             "version": env!("CARGO_PKG_VERSION"),
             "description": "The recovery service of a fleet of bots, and its live state. Times are UTC. Objects may get \
-                further members; none changes its meaning.",
+                further fields; none changes its meaning.",
         },
         "paths": paths,
         "components": {
@@ -69,16 +63,16 @@ pub(super) fn document() -> Value {
 /// Adds a shape, and those that it is made of.
 fn name_shape(shape: &Shape, shapes: &mut Map<String, Value>) {
     if !shapes.contains_key(shape.name) {
-        let mut schema = object(shape.members);
+        let mut schema = object(shape.fields);
         schema["description"] = shape.about.into();
         shapes.insert(shape.name.to_owned(), schema);
-        name_shapes(shape.members, shapes);
+        name_shapes(shape.fields, shapes);
     }
 }
 
-fn name_shapes(members: &[Member], shapes: &mut Map<String, Value>) {
-    for member in members {
-        let mut kind = &member.kind;
+fn name_shapes(fields: &[Field], shapes: &mut Map<String, Value>) {
+    for field in fields {
+        let mut kind = &field.kind;
         while let Kind::List(inner) | Kind::Map(inner) = kind {
             kind = inner;
         }
@@ -102,10 +96,10 @@ fn operation(route: &Route) -> Value {
     }
     match route.takes {
         Takes::Nothing => {}
-        Takes::Members(members) => {
-            let needed = members.iter().any(|member| member.needed);
+        Takes::Fields(fields) => {
+            let needed = fields.iter().any(|field| field.required);
             operation["requestBody"] =
-                json!({"required": needed, "content": {"application/json": {"schema": object(members)}}});
+                json!({"required": needed, "content": {"application/json": {"schema": object(fields)}}});
         }
         Takes::Any(about) => {
             let schema = json!({"description": about});
@@ -127,7 +121,7 @@ fn refusals(route: &Route) -> BTreeSet<u16> {
     if !route.query.is_empty() || parts(route.path).next().is_some() {
         refusals.insert(422);
     }
-    if route.query.iter().any(|member| member.name == "at") {
+    if route.query.iter().any(|field| field.name == "at") {
         refusals.insert(404);
     }
     refusals
@@ -171,16 +165,16 @@ fn part(name: &str) -> Value {
     json!({"name": name, "in": "path", "required": true, "schema": {"type": "string"}})
 }
 
-fn query(member: &Member) -> Value {
-    let schema = of_kind(member.kind);
-    json!({"name": member.name, "in": "query", "required": member.needed, "description": member.about, "schema": schema})
+fn query(field: &Field) -> Value {
+    let schema = of_kind(field.kind);
+    json!({"name": field.name, "in": "query", "required": field.required, "description": field.about, "schema": schema})
 }
 
 fn success(gives: Gives) -> Value {
     let json =
         |about: &str, schema: Value| json!({"description": about, "content": {"application/json": {"schema": schema}}});
     match gives {
-        Gives::Members(members) => json("Done", object(members)),
+        Gives::Fields(fields) => json("Done", object(fields)),
         Gives::Of(shape) => json(shape.about, refers("schemas", shape.name)),
         Gives::Either((about, one), (about_other, other)) => json(
             &format!("{about}; or, {about_other}"),
@@ -191,9 +185,9 @@ fn success(gives: Gives) -> Value {
     }
 }
 
-fn object(members: &[Member]) -> Value {
-    let properties: Map<_, _> = members.iter().map(|member| (member.name.to_owned(), schema(member))).collect();
-    let required: Vec<_> = members.iter().filter(|member| member.needed).map(|member| member.name).collect();
+fn object(fields: &[Field]) -> Value {
+    let properties: Map<_, _> = fields.iter().map(|field| (field.name.to_owned(), schema(field))).collect();
+    let required: Vec<_> = fields.iter().filter(|field| field.required).map(|field| field.name).collect();
     let mut object = json!({"type": "object", "properties": properties});
     if !required.is_empty() {
         object["required"] = required.into();
@@ -201,9 +195,9 @@ fn object(members: &[Member]) -> Value {
     object
 }
 
-fn schema(member: &Member) -> Value {
-    let mut schema = of_kind(member.kind);
-    if member.null {
+fn schema(field: &Field) -> Value {
+    let mut schema = of_kind(field.kind);
+    if field.null {
         if let Some(kind) = schema.get("type").cloned() {
             schema["type"] = json!([kind, "null"]);
         } else if schema.get("$ref").is_some() {
@@ -213,7 +207,7 @@ fn schema(member: &Member) -> Value {
             words.push(Value::Null);
         }
     }
-    schema["description"] = member.about.into();
+    schema["description"] = field.about.into();
     schema
 }
 
@@ -252,6 +246,7 @@ fn problem() -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::face::http::routes;
 
     #[test]
     fn no_two_operations_have_one_name() {
@@ -264,7 +259,7 @@ mod tests {
 
     #[test]
     fn shapes_of_one_name_are_one_shape_and_every_one_that_is_referred_to_is_there() {
-        let document = document();
+        let document = document(routes::all());
         let text = document.to_string();
         let referred = text.split("\"#/components/").skip(1).filter_map(|rest| rest.split('"').next());
         for path in referred {
@@ -281,7 +276,7 @@ mod tests {
     #[test]
     fn the_committed_copy_is_what_the_routes_say() {
         let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/openapi.json");
-        let now = format!("{}\n", serde_json::to_string_pretty(&document()).unwrap());
+        let now = format!("{}\n", serde_json::to_string_pretty(&document(routes::all())).unwrap());
         if std::env::var_os("HIVEKEEP_WRITE_OPENAPI").is_some() {
             std::fs::write(path, &now).unwrap();
         }

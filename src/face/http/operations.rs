@@ -6,13 +6,14 @@ use axum::http::{Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use serde::Serialize;
+use serde_json::Value;
 
 use crate::face::http::app::App;
+use crate::face::http::metrics;
 use crate::face::http::problem::Answer;
 use crate::face::http::route::Kind::{Map, Of, Word};
-use crate::face::http::route::{Gives, OK, Route, Takes, needed};
+use crate::face::http::route::{Gives, OK, Route, Takes, required};
 use crate::face::http::shapes::READY_CHECK;
-use crate::face::http::{metrics, openapi};
 use crate::service::health::HealthCheck;
 
 /// The routes.
@@ -34,9 +35,9 @@ pub(super) const ROUTES: &[Route] = &[
         about: "Say whether the service does its work, check by check; 503 when one fails",
         query: &[],
         takes: Takes::Nothing,
-        gives: Gives::Members(&[
-            needed("status", Word(|| vec!["ready", "failing"]), "whether every check passes"),
-            needed("checks", Map(&Of(&READY_CHECK)), "the checks by name"),
+        gives: Gives::Fields(&[
+            required("status", Word(|| vec!["ready", "failing"]), "whether every check passes"),
+            required("checks", Map(&Of(&READY_CHECK)), "the checks by name"),
         ]),
         statuses: &[200, 503],
         refuses: &[],
@@ -62,7 +63,7 @@ pub(super) const ROUTES: &[Route] = &[
         gives: Gives::Any("an OpenAPI 3.1 document"),
         statuses: OK,
         refuses: &[],
-        handler: || get(openapi::openapi),
+        handler: || get(description),
     },
 ];
 
@@ -89,4 +90,8 @@ async fn ready(State(app): State<App>) -> Answer {
     let status = if ok { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     let body = serde_json::json!({"status": if ok { "ready" } else { "failing" }, "checks": shown});
     Ok::<Response, _>((status, Json(body)).into_response())
+}
+
+async fn description(State(app): State<App>) -> Json<Value> {
+    Json(app.description().clone())
 }

@@ -15,8 +15,8 @@ pub(super) struct Route {
     /// What it does, in one sentence.
     pub(super) about: &'static str,
     /// What may stand behind the question mark.
-    pub(super) query: &'static [Member],
-    /// The members of the body.
+    pub(super) query: &'static [Field],
+    /// The fields of the body.
     pub(super) takes: Takes,
     /// What an answer of success carries.
     pub(super) gives: Gives,
@@ -33,8 +33,8 @@ pub(super) struct Route {
 pub(super) enum Takes {
     /// No body.
     Nothing,
-    /// A JSON object with these members. Where none is needed the body may be left out.
-    Members(&'static [Member]),
+    /// A JSON object with these fields. Where none is needed the body may be left out.
+    Fields(&'static [Field]),
     /// Any JSON.
     Any(&'static str),
 }
@@ -42,8 +42,8 @@ pub(super) enum Takes {
 /// What an answer of success carries.
 #[derive(Clone, Copy)]
 pub(super) enum Gives {
-    /// A JSON object with these members.
-    Members(&'static [Member]),
+    /// A JSON object with these fields.
+    Fields(&'static [Field]),
     /// A JSON object of this shape.
     Of(&'static Shape),
     /// A JSON object of one of these shapes, for what the first text says and for what the second says.
@@ -58,21 +58,21 @@ pub(super) enum Gives {
 pub(super) struct Shape {
     pub(super) name: &'static str,
     pub(super) about: &'static str,
-    pub(super) members: &'static [Member],
+    pub(super) fields: &'static [Field],
 }
 
-/// A member of a query, a body or an answer.
-pub(super) struct Member {
+/// A field of a query, a body or an answer.
+pub(super) struct Field {
     pub(super) name: &'static str,
     pub(super) kind: Kind,
     pub(super) about: &'static str,
     /// Whether it must be there, or, in an answer, always is.
-    pub(super) needed: bool,
+    pub(super) required: bool,
     /// Whether it may be null.
     pub(super) null: bool,
 }
 
-/// What sort of JSON a member is.
+/// What sort of JSON a field is.
 #[derive(Clone, Copy)]
 pub(super) enum Kind {
     Text,
@@ -91,40 +91,40 @@ pub(super) enum Kind {
     Any,
 }
 
-/// A member of a request that may be absent; null means that too.
-pub(super) const fn member(name: &'static str, kind: Kind, about: &'static str) -> Member {
-    Member { name, kind, about, needed: false, null: true }
+/// A field of a request that may be absent; null means that too.
+pub(super) const fn optional(name: &'static str, kind: Kind, about: &'static str) -> Field {
+    Field { name, kind, about, required: false, null: true }
 }
 
-/// A member that must be there, or, in an answer, always is.
-pub(super) const fn needed(name: &'static str, kind: Kind, about: &'static str) -> Member {
-    Member { name, kind, about, needed: true, null: false }
+/// A field that must be there, or, in an answer, always is.
+pub(super) const fn required(name: &'static str, kind: Kind, about: &'static str) -> Field {
+    Field { name, kind, about, required: true, null: false }
 }
 
-/// A member that must be there, or, in an answer, always is, and that is null when there is nothing to say.
-pub(super) const fn nullable(name: &'static str, kind: Kind, about: &'static str) -> Member {
-    Member { name, kind, about, needed: true, null: true }
+/// A field that must be there, or, in an answer, always is, and that is null when there is nothing to say.
+pub(super) const fn nullable(name: &'static str, kind: Kind, about: &'static str) -> Field {
+    Field { name, kind, about, required: true, null: true }
 }
 
-/// A member that only some answers have.
-pub(super) const fn sometimes(name: &'static str, kind: Kind, about: &'static str) -> Member {
-    Member { name, kind, about, needed: false, null: false }
+/// A field that only some answers have.
+pub(super) const fn sometimes(name: &'static str, kind: Kind, about: &'static str) -> Field {
+    Field { name, kind, about, required: false, null: false }
 }
 
 /// Most answers have this status only.
 pub(super) const OK: &[u16] = &[200];
 
 /// Reads the past: every read takes it.
-pub(super) const AT: Member =
-    member("at", Kind::Text, "as of this restore point: an id, latest, latest~3, a time, or '10m ago'");
+pub(super) const AT: Field =
+    optional("at", Kind::Text, "as of this restore point: an id, latest, latest~3, a time, or '10m ago'");
 /// How long a page is.
-pub(super) const LIMIT: Member = member("limit", Kind::Number, "at most so many; 100 unless set, 1,000 at most");
+pub(super) const LIMIT: Field = optional("limit", Kind::Number, "at most so many; 100 unless set, 1,000 at most");
 /// Where a page begins.
-pub(super) const CURSOR: Member = member("cursor", Kind::Text, "the `next` of the page before");
+pub(super) const CURSOR: Field = optional("cursor", Kind::Text, "the `next` of the page before");
 /// Where the next page begins.
-pub(super) const NEXT: Member =
+pub(super) const NEXT: Field =
     nullable("next", Kind::Text, "the `cursor` of the page after this one; null on the last");
-/// The first member of the answers of the replaced service.
-pub(super) const SUCCESS: Member = needed("success", Kind::Flag, "whether it was done");
+/// The first field of the answers of the replaced service.
+pub(super) const SUCCESS: Field = required("success", Kind::Flag, "whether it was done");
 /// When it was answered.
-pub(super) const TIMESTAMP: Member = needed("timestamp", Kind::Time, "the time of the answer, in UTC");
+pub(super) const TIMESTAMP: Field = required("timestamp", Kind::Time, "the time of the answer, in UTC");

@@ -1,15 +1,13 @@
-//! Everything that can be asked for, put together: the table of routes, and what every request goes through.
+//! Everything that can be asked for, put together.
 
 use axum::Router;
-use axum::extract::{Request, State};
-use axum::http::{HeaderName, HeaderValue, StatusCode, header};
-use axum::middleware::{Next, from_fn, from_fn_with_state};
-use axum::response::Response;
+use axum::extract::Request;
+use axum::http::StatusCode;
 
 use crate::face::http::app::App;
 use crate::face::http::problem::Problem;
 use crate::face::http::route::Route;
-use crate::face::http::{access, metrics, operations, recovery, state, token};
+use crate::face::http::{middleware, operations, recovery, state};
 
 /// Every route of the service.
 pub(super) fn all() -> impl Iterator<Item = &'static Route> {
@@ -29,44 +27,9 @@ pub(super) fn all() -> impl Iterator<Item = &'static Route> {
 
 /// The router of the service.
 pub(super) fn router(app: App) -> Router {
-    let router = all().fold(Router::new(), |router, route| router.route(route.path, (route.handler)()));
-    router
-        .method_not_allowed_fallback(no_such_method)
-        .fallback(no_such_path)
-        .layer(from_fn_with_state(app.clone(), token::guard))
-        .layer(from_fn_with_state(app.clone(), access::guard))
-        .layer(from_fn_with_state(app.clone(), metrics::watch))
-        .layer(from_fn(for_browsers))
-        .layer(from_fn_with_state(app.clone(), make_room))
-        .with_state(app)
-}
-
-/// What browsers are to do with every answer: take it for what it says it is, tell no other site of it, and show it to no
-/// page of another site.
-pub(super) const FOR_BROWSERS: [(HeaderName, &str); 5] = [
-    (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
-    (header::REFERRER_POLICY, "no-referrer"),
-    (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
-    (HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
-    (header::X_FRAME_OPTIONS, "DENY"),
-];
-
-/// Answers are of the moment: nothing between here and the client may keep them. And each says what browsers are to do.
-async fn for_browsers(request: Request, next: Next) -> Response {
-    let mut response = next.run(request).await;
-    let headers = response.headers_mut();
-    headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
-    headers.extend(FOR_BROWSERS.map(|(name, value)| (name, HeaderValue::from_static(value))));
-    response
-}
-
-/// When few places are left, a connection ends with its answer, so that no silent client keeps others out.
-async fn make_room(State(app): State<App>, request: Request, next: Next) -> Response {
-    let mut response = next.run(request).await;
-    if app.places().are_crowded() {
-        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
-    }
-    response
+    let routes = all().fold(Router::new(), |router, route| router.route(route.path, (route.handler)()));
+    let routes = routes.method_not_allowed_fallback(no_such_method).fallback(no_such_path);
+    middleware::around(routes, &app).with_state(app)
 }
 
 async fn no_such_path(request: Request) -> Problem {
@@ -122,16 +85,16 @@ mod tests {
     #[test]
     fn no_member_stands_twice_and_each_says_what_it_is() {
         for route in all() {
-            let taken = if let Takes::Members(members) = route.takes { members } else { &[] };
+            let taken = if let Takes::Fields(fields) = route.takes { fields } else { &[] };
             let given = match route.gives {
-                Gives::Members(members) => members,
-                Gives::Of(shape) => shape.members,
+                Gives::Fields(fields) => fields,
+                Gives::Of(shape) => shape.fields,
                 _ => &[],
             };
-            for members in [route.query, taken, given] {
-                let names: BTreeSet<_> = members.iter().map(|member| member.name).collect();
-                assert_eq!(names.len(), members.len(), "{}", route.path);
-                assert!(members.iter().all(|member| !member.about.is_empty()), "{}", route.path);
+            for fields in [route.query, taken, given] {
+                let names: BTreeSet<_> = fields.iter().map(|field| field.name).collect();
+                assert_eq!(names.len(), fields.len(), "{}", route.path);
+                assert!(fields.iter().all(|field| !field.about.is_empty()), "{}", route.path);
             }
         }
     }
@@ -144,7 +107,7 @@ mod tests {
             // It tells the decision of a claim, and claims are of now.
             let is_of_now = route.path == "/api/queue/{task}/why";
             if !is_of_now && versioned.iter().any(|path| route.path.starts_with(path)) {
-                assert!(route.query.iter().any(|member| member.name == "at"), "{}", route.path);
+                assert!(route.query.iter().any(|field| field.name == "at"), "{}", route.path);
             }
         }
     }

@@ -17,12 +17,12 @@ use tokio_io_timeout::TimeoutStream;
 
 use crate::Result;
 use crate::face::http::app::{App, Live, told};
+use crate::face::http::connection_limit::ConnectionLimit;
 use crate::face::http::date;
 use crate::face::http::listen::Listener;
 use crate::face::http::peer::{Peer, Wire};
-use crate::face::http::places::Places;
-use crate::face::http::routes;
 use crate::face::http::signals::{HangUp, Signals};
+use crate::face::http::{openapi, routes};
 use crate::service::instance::Instance;
 
 /// A request's head may have so many headers.
@@ -79,14 +79,15 @@ impl Service {
         let done = runtime.block_on(async {
             let listener = TcpListener::from_std(listener.socket)?;
             let (tell, stopping) = watch::channel(false);
-            let places = Places::of_this_process();
+            let connection_limit = ConnectionLimit::of_this_process();
             let instance = served.instance.clone();
-            let app = App::new(served.instance, served.live, stopping.clone(), places.clone());
+            let description = openapi::document(routes::all());
+            let app = App::new(served.instance, served.live, stopping.clone(), connection_limit.clone(), description);
             let serving = Serving { router: routes::router(app.clone()), app: app.clone(), stopping };
             let renewing = tokio::spawn(renew_when_told(app, served.renew, hang_up));
             let mut connections = JoinSet::new();
             tokio::select! {
-                () = accept(&listener, &places, &serving, &mut connections) => {}
+                () = accept(&listener, &connection_limit, &serving, &mut connections) => {}
                 () = stop.told() => {}
                 () = end(&instance) => {}
             }
@@ -116,16 +117,16 @@ struct Serving {
     stopping: watch::Receiver<bool>,
 }
 
-/// Takes connections for as long as there are places; the next one waits for a place.
-async fn accept(listener: &TcpListener, places: &Places, serving: &Serving, connections: &mut JoinSet<()>) {
+/// Accepts connections up to the limit; the next one waits until another ends.
+async fn accept(listener: &TcpListener, limit: &ConnectionLimit, serving: &Serving, connections: &mut JoinSet<()>) {
     loop {
-        let Ok(place) = places.connection().await else { return };
+        let Ok(permit) = limit.connection().await else { return };
         match listener.accept().await {
             Ok((stream, _)) => {
                 let connection = connection(stream, serving.clone());
                 connections.spawn(async move {
                     connection.await;
-                    drop(place);
+                    drop(permit);
                 });
             }
             Err(error) => {

@@ -1,12 +1,9 @@
 //! Who may ask: with a token set, a request that shows it. Where a request may come from says `access`.
 
-use axum::extract::{Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
-use axum::middleware::Next;
 use subtle::ConstantTimeEq;
 
-use crate::face::http::app::App;
-use crate::face::http::problem::{Answer, Problem};
+use crate::face::http::problem::Problem;
 use crate::{Error, Result};
 
 /// Shorter ones can be guessed.
@@ -54,25 +51,15 @@ pub(super) fn is_open(path: &str) -> bool {
     OPEN.contains(&path)
 }
 
-/// Lets a request through, or says what is missing.
-pub(super) async fn guard(State(app): State<App>, request: Request, next: Next) -> Answer {
-    admit(&app, &request)?;
-    Ok(next.run(request).await)
-}
-
-fn admit(app: &App, request: &Request) -> Result<(), Problem> {
-    if is_open(request.uri().path()) {
+/// Lets a request for a path through, or says what is missing.
+pub(super) fn admit(token: Option<&Token>, path: &str, headers: &HeaderMap) -> Result<(), Problem> {
+    let may_pass = is_open(path) || token.is_none_or(|token| token.is_shown(headers));
+    if may_pass {
         return Ok(());
     }
-    match &app.live().token {
-        Some(token) if token.is_shown(request.headers()) => Ok(()),
-        Some(_) => {
-            let detail = "show the service's token in a header: Authorization: Bearer TOKEN";
-            let problem = Problem::new(StatusCode::UNAUTHORIZED, "unauthorized", detail);
-            Err(problem.with(header::WWW_AUTHENTICATE, "Bearer"))
-        }
-        None => Ok(()),
-    }
+    let detail = "show the service's token in a header: Authorization: Bearer TOKEN";
+    let problem = Problem::new(StatusCode::UNAUTHORIZED, "unauthorized", detail);
+    Err(problem.with(header::WWW_AUTHENTICATE, "Bearer"))
 }
 
 #[cfg(test)]

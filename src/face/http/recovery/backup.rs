@@ -5,11 +5,11 @@ use axum::extract::State;
 use serde_json::{Value, json};
 
 use crate::face::http::app::App;
-use crate::face::http::handed::Handed;
+use crate::face::http::document_body::DocumentBody;
 use crate::face::http::problem::Answer;
 use crate::{BackupRequest, Kind, Result, show_time};
 
-pub(super) async fn backup(State(app): State<App>, handed: Handed) -> Answer<Json<Value>> {
+pub(super) async fn backup(State(app): State<App>, handed: DocumentBody) -> Answer<Json<Value>> {
     let request = request(handed)?;
     app.change_by(move |instance| {
         let backup = instance.backup(request)?;
@@ -19,16 +19,16 @@ pub(super) async fn backup(State(app): State<App>, handed: Handed) -> Answer<Jso
     .await
 }
 
-fn request(mut handed: Handed) -> Result<BackupRequest> {
+fn request(mut handed: DocumentBody) -> Result<BackupRequest> {
     let data = handed.document("data");
-    let mut members = handed.members;
-    let kind = members.parsed("backup_type")?.unwrap_or(Kind::Registry);
+    let mut fields = handed.fields;
+    let kind = fields.parsed("backup_type")?.unwrap_or(Kind::Registry);
     let mut request = BackupRequest::new(kind);
     if let Some(data) = data {
         request = request.document(data);
     }
-    if let Some(source) = members.any_text("source") {
+    if let Some(source) = fields.any_text("source") {
         request = request.source(source);
     }
-    Ok(members.tags("tags")?.into_iter().fold(request, |request, (name, value)| request.tag(name, value)))
+    Ok(fields.tags("tags")?.into_iter().fold(request, |request, (name, value)| request.tag(name, value)))
 }

@@ -17,18 +17,18 @@ use axum::routing::{get, post};
 
 use crate::face::http::route::Kind::{Any, Decimal, Flag, List, Map, Number, Of, Text, Time, Word};
 use crate::face::http::route::{
-    Gives, Member, OK, Route, SUCCESS, TIMESTAMP, Takes, member, needed, nullable, sometimes,
+    Field, Gives, OK, Route, SUCCESS, TIMESTAMP, Takes, nullable, optional, required, sometimes,
 };
 use crate::face::http::shapes;
 
 /// What a point may be given.
-const POINT: &[Member] = &[
-    member("registry_data", Any, "a registry to keep instead of the live state; an empty object makes no backup"),
-    member("queue_data", Any, "the same for a queue"),
-    member("assignments_data", Any, "the same for assignments"),
-    member("description", Text, "in your own words"),
-    member("manual", Flag, "whether somebody asked for it; true unless set"),
-    member("tags", shapes::TAGS, "names and texts"),
+const POINT: &[Field] = &[
+    optional("registry_data", Any, "a registry to keep instead of the live state; an empty object makes no backup"),
+    optional("queue_data", Any, "the same for a queue"),
+    optional("assignments_data", Any, "the same for assignments"),
+    optional("description", Text, "in your own words"),
+    optional("manual", Flag, "whether somebody asked for it; true unless set"),
+    optional("tags", shapes::TAGS, "names and texts"),
 ];
 
 /// The routes.
@@ -38,13 +38,13 @@ pub(super) const ROUTES: &[Route] = &[
         path: "/api/disaster-recovery/backup",
         about: "Back up the live state of one kind, or a document that is handed over",
         query: &[],
-        takes: Takes::Members(&[
-            member("backup_type", Text, "registry (unless set), queue, bot_assignments or full, in any case"),
-            member("data", Any, "the document; without it the backup is of the live state"),
-            member("source", Text, "who makes it; backup- and the type unless set"),
-            member("tags", shapes::TAGS, "names and texts"),
+        takes: Takes::Fields(&[
+            optional("backup_type", Text, "registry (unless set), queue, bot_assignments or full, in any case"),
+            optional("data", Any, "the document; without it the backup is of the live state"),
+            optional("source", Text, "who makes it; backup- and the type unless set"),
+            optional("tags", shapes::TAGS, "names and texts"),
         ]),
-        gives: Gives::Members(&[SUCCESS, needed("backup_id", Text, "its name"), TIMESTAMP]),
+        gives: Gives::Fields(&[SUCCESS, required("backup_id", Text, "its name"), TIMESTAMP]),
         statuses: OK,
         refuses: &[507],
         handler: || post(backup::backup),
@@ -54,14 +54,14 @@ pub(super) const ROUTES: &[Route] = &[
         path: "/api/disaster-recovery/restore/{backup_id}",
         about: "Give back the content of a backup, or restore it in place",
         query: &[],
-        takes: Takes::Members(&[
-            member("apply", Flag, "restore in place; a safety point makes it undoable"),
-            member("only", shapes::TEXTS, "in place, only these collections"),
-            member("dry_run", Flag, "only say what restoring in place would do"),
-            member("data", Flag, "give the content back although it is restored in place"),
-            member("keep_finished", Flag, "in place, leave tasks finished that have been finished since"),
+        takes: Takes::Fields(&[
+            optional("apply", Flag, "restore in place; a safety point makes it undoable"),
+            optional("only", shapes::TEXTS, "in place, only these collections"),
+            optional("dry_run", Flag, "only say what restoring in place would do"),
+            optional("data", Flag, "give the content back although it is restored in place"),
+            optional("keep_finished", Flag, "in place, leave tasks finished that have been finished since"),
         ]),
-        gives: Gives::Members(&[
+        gives: Gives::Fields(&[
             SUCCESS,
             sometimes("data", Any, "the content, verified against its checksum"),
             sometimes("dry_run", Flag, "true: nothing was restored"),
@@ -91,8 +91,8 @@ pub(super) const ROUTES: &[Route] = &[
         path: "/api/disaster-recovery/restore-point",
         about: "Make a restore point, of the live state or of documents that are handed over",
         query: &[],
-        takes: Takes::Members(POINT),
-        gives: Gives::Members(&[SUCCESS, needed("restore_point_id", Text, "its name"), TIMESTAMP]),
+        takes: Takes::Fields(POINT),
+        gives: Gives::Fields(&[SUCCESS, required("restore_point_id", Text, "its name"), TIMESTAMP]),
         statuses: OK,
         refuses: &[507],
         handler: || post(point::make),
@@ -102,9 +102,9 @@ pub(super) const ROUTES: &[Route] = &[
         path: "/api/disaster-recovery/auto-backup",
         about: "Make a restore point if the interval between automatic ones has passed",
         query: &[],
-        takes: Takes::Members(POINT),
-        gives: Gives::Members(&[
-            needed("success", Flag, "false when the interval has not passed, or nothing has changed"),
+        takes: Takes::Fields(POINT),
+        gives: Gives::Fields(&[
+            required("success", Flag, "false when the interval has not passed, or nothing has changed"),
             sometimes("restore_point_id", Text, "its name"),
             TIMESTAMP,
         ]),
@@ -117,13 +117,13 @@ pub(super) const ROUTES: &[Route] = &[
         path: "/api/disaster-recovery/backup-history",
         about: "List the backups, newest first",
         query: &[
-            member("backup_type", Text, "only this type; an unknown one is passed over"),
-            member("limit", Number, "at most so many; 100 unless set"),
+            optional("backup_type", Text, "only this type; an unknown one is passed over"),
+            optional("limit", Number, "at most so many; 100 unless set"),
         ],
         takes: Takes::Nothing,
-        gives: Gives::Members(&[
-            needed("backups", List(&Of(&shapes::BACKUP)), "the backups"),
-            needed("count", Number, "how many are listed"),
+        gives: Gives::Fields(&[
+            required("backups", List(&Of(&shapes::BACKUP)), "the backups"),
+            required("count", Number, "how many are listed"),
             TIMESTAMP,
         ]),
         statuses: OK,
@@ -136,7 +136,7 @@ pub(super) const ROUTES: &[Route] = &[
         about: "Show a restore point and the backups in it",
         query: &[],
         takes: Takes::Nothing,
-        gives: Gives::Members(&[needed("details", Of(&shapes::RESTORE_POINT_DETAILS), "the point"), TIMESTAMP]),
+        gives: Gives::Fields(&[required("details", Of(&shapes::RESTORE_POINT_DETAILS), "the point"), TIMESTAMP]),
         statuses: OK,
         refuses: &[404],
         handler: || get(point::details),
@@ -147,23 +147,23 @@ pub(super) const ROUTES: &[Route] = &[
         about: "Show how recoverable the store is",
         query: &[],
         takes: Takes::Nothing,
-        gives: Gives::Members(&[
+        gives: Gives::Fields(&[
             TIMESTAMP,
-            needed("total_backups", Number, "how many backups there are"),
-            needed("total_restore_points", Number, "how many points were asked for or are automatic"),
+            required("total_backups", Number, "how many backups there are"),
+            required("total_restore_points", Number, "how many points were asked for or are automatic"),
             nullable("latest_backup", Of(&shapes::BACKUP), "the newest backup"),
             nullable("latest_restore_point", Of(&shapes::RESTORE_POINT), "the newest such point"),
-            needed("crash_detected", Flag, "whether a session crashed and nobody has acknowledged it"),
+            required("crash_detected", Flag, "whether a session crashed and nobody has acknowledged it"),
             nullable("crash_reason", Word(|| vec!["process_died", "stale_marker"]), "how that is known"),
             nullable("crash", Of(&shapes::CRASH), "the session that crashed"),
-            needed("backups_by_type", Map(&Number), "how many there are of each type"),
-            needed("disk_usage_mb", Decimal, "the summed size of the backups in MiB"),
-            needed("backup_dir", Text, "the folder of the store"),
+            required("backups_by_type", Map(&Number), "how many there are of each type"),
+            required("disk_usage_mb", Decimal, "the summed size of the backups in MiB"),
+            required("backup_dir", Text, "the folder of the store"),
             nullable("next_backup", Time, "when the next automatic backup is due"),
-            needed("archive", Of(&shapes::ARCHIVE), "the copy that would be left if the file were lost"),
-            needed("total_bots", Number, "how many bots are registered"),
-            needed("total_tasks", Number, "how many tasks there are, in any state"),
-            needed("tasks_by_state", Map(&Number), "how many of them are in each state"),
+            required("archive", Of(&shapes::ARCHIVE), "the copy that would be left if the file were lost"),
+            required("total_bots", Number, "how many bots are registered"),
+            required("total_tasks", Number, "how many tasks there are, in any state"),
+            required("tasks_by_state", Map(&Number), "how many of them are in each state"),
             nullable("last_drill", Of(&shapes::DRILL), "the last rehearsal of disasters"),
         ]),
         statuses: OK,
@@ -176,7 +176,7 @@ pub(super) const ROUTES: &[Route] = &[
         about: "Say that the client stops now, so that the end of this process is no crash",
         query: &[],
         takes: Takes::Nothing,
-        gives: Gives::Members(&[SUCCESS, needed("message", Text, "Clean shutdown marked"), TIMESTAMP]),
+        gives: Gives::Fields(&[SUCCESS, required("message", Text, "Clean shutdown marked"), TIMESTAMP]),
         statuses: OK,
         refuses: &[],
         handler: || post(shutdown::mark),

@@ -5,8 +5,8 @@ use axum::extract::State;
 use serde_json::{Value, json};
 
 use crate::face::http::app::App;
-use crate::face::http::handed::Handed;
-use crate::face::http::members::is_empty;
+use crate::face::http::document_body::DocumentBody;
+use crate::face::http::fields::is_empty;
 use crate::face::http::problem::Answer;
 use crate::face::http::query::Name;
 use crate::face::http::recovery::shape::Details;
@@ -17,7 +17,7 @@ use crate::{Kind, PointRequest, Result, show_time};
 const DOCUMENTS: [(&str, Kind); 3] =
     [("registry_data", Kind::Registry), ("queue_data", Kind::Queue), ("assignments_data", Kind::BotAssignments)];
 
-pub(super) async fn make(State(app): State<App>, handed: Handed) -> Answer<Json<Value>> {
+pub(super) async fn make(State(app): State<App>, handed: DocumentBody) -> Answer<Json<Value>> {
     let request = request(handed, true, "")?;
     app.change_by(move |instance| {
         let point = instance.make_point(request)?;
@@ -27,7 +27,7 @@ pub(super) async fn make(State(app): State<App>, handed: Handed) -> Answer<Json<
     .await
 }
 
-pub(super) async fn auto_backup(State(app): State<App>, handed: Handed) -> Answer<Json<Value>> {
+pub(super) async fn auto_backup(State(app): State<App>, handed: DocumentBody) -> Answer<Json<Value>> {
     let request = request(handed, false, "automatic-backup")?;
     app.change_by(move |instance| {
         let point = instance.auto_backup(request)?;
@@ -50,12 +50,12 @@ pub(super) async fn details(State(app): State<App>, Name(id): Name) -> Answer<Js
 }
 
 /// What is to be made. Documents that hold nothing make no backup; with none at all it is of the live state.
-fn request(mut handed: Handed, manual: bool, description: &str) -> Result<PointRequest> {
+fn request(mut handed: DocumentBody, manual: bool, description: &str) -> Result<PointRequest> {
     let documents: Vec<_> = DOCUMENTS.iter().map(|(name, kind)| (*kind, handed.document(name))).collect();
-    let mut members = handed.members;
-    let description = members.any_text("description").unwrap_or_else(|| description.to_owned());
+    let mut fields = handed.fields;
+    let description = fields.any_text("description").unwrap_or_else(|| description.to_owned());
     let mut request = PointRequest::new(description);
-    if !members.truth("manual").unwrap_or(manual) {
+    if !fields.truth("manual").unwrap_or(manual) {
         request = request.automatic();
     }
     for (kind, document) in documents {
@@ -65,7 +65,7 @@ fn request(mut handed: Handed, manual: bool, description: &str) -> Result<PointR
             None => request,
         };
     }
-    Ok(members.tags("tags")?.into_iter().fold(request, |request, (name, value)| request.tag(name, value)))
+    Ok(fields.tags("tags")?.into_iter().fold(request, |request, (name, value)| request.tag(name, value)))
 }
 
 /// Whether Python would take a document for false.

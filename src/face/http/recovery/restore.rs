@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::face::http::app::App;
 use crate::face::http::body::Object;
-use crate::face::http::members::Members;
+use crate::face::http::fields::Fields;
 use crate::face::http::problem::Answer;
 use crate::face::http::query::Name;
 use crate::{RestoreOptions, Result, Store, show_time};
@@ -20,21 +20,21 @@ struct Wanted {
     keep_finished: bool,
 }
 
-pub(super) async fn restore(State(app): State<App>, Name(id): Name, Object(members): Object) -> Answer<Json<Value>> {
-    let wanted = Wanted::read(members)?;
+pub(super) async fn restore(State(app): State<App>, Name(id): Name, Object(fields): Object) -> Answer<Json<Value>> {
+    let wanted = Wanted::read(fields)?;
     let changes = wanted.apply && !wanted.dry_run;
     let work = move |store: &Store| answer(store, &id, wanted).map(Json);
     if changes { app.change(work).await } else { app.read(work).await }
 }
 
 impl Wanted {
-    fn read(mut members: Members) -> Result<Self> {
+    fn read(mut fields: Fields) -> Result<Self> {
         Ok(Self {
-            apply: members.truth("apply").unwrap_or_default(),
-            only: members.list("only")?,
-            dry_run: members.truth("dry_run").unwrap_or_default(),
-            data: members.truth("data").unwrap_or_default(),
-            keep_finished: members.truth("keep_finished").unwrap_or_default(),
+            apply: fields.truth("apply").unwrap_or_default(),
+            only: fields.list("only")?,
+            dry_run: fields.truth("dry_run").unwrap_or_default(),
+            data: fields.truth("data").unwrap_or_default(),
+            keep_finished: fields.truth("keep_finished").unwrap_or_default(),
         })
     }
 

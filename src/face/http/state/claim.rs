@@ -11,7 +11,7 @@ use tokio::time::timeout_at;
 
 use crate::face::http::app::App;
 use crate::face::http::body::Object;
-use crate::face::http::members::Members;
+use crate::face::http::fields::Fields;
 use crate::face::http::peer::Peer;
 use crate::face::http::problem::{Answer, Problem};
 use crate::face::http::state::queue::as_claimed;
@@ -41,15 +41,15 @@ struct Claims<'c> {
     reason: Option<String>,
 }
 
-pub(super) async fn claim(State(app): State<App>, client: Option<Extension<Peer>>, Object(members): Object) -> Answer {
+pub(super) async fn claim(State(app): State<App>, client: Option<Extension<Peer>>, Object(fields): Object) -> Answer {
     let client = client.map(|Extension(peer)| peer);
-    let wanted = Wanted::read(members, &app)?;
+    let wanted = Wanted::read(fields, &app)?;
     let until = Instant::now() + wanted.wait;
     let taken = take(&app, &wanted, Store::claim).await?;
     if !taken.claims().is_empty() || wanted.wait.is_zero() {
         return answer(&app, &wanted, client, taken).await;
     }
-    let mut place = app.places().to_wait().ok_or_else(too_many_wait)?;
+    let mut place = app.connections().to_wait().ok_or_else(too_many_wait)?;
     let mut has_ended = false;
     let _waiting = app.read(Store::waiting).await?;
     loop {
@@ -64,7 +64,7 @@ pub(super) async fn claim(State(app): State<App>, client: Option<Extension<Peer>
             // The answer reaches nobody.
             () = broken(client.as_ref()) => return Ok(stops()),
             // It may be gone, and must not keep the place of one that is there.
-            () = ended(client.as_ref()), if !has_ended => match app.places().to_wait_ended() {
+            () = ended(client.as_ref()), if !has_ended => match app.connections().to_wait_ended() {
                 Some(other) => {
                     drop(std::mem::replace(&mut place, other));
                     has_ended = true;
@@ -122,20 +122,20 @@ async fn take(
 }
 
 impl Wanted {
-    fn read(mut members: Members, app: &App) -> Result<Self> {
+    fn read(mut fields: Fields, app: &App) -> Result<Self> {
         let mut options = as_claimed(app);
-        let bot = members.needed("bot")?;
-        if let Some(lease) = members.millis("lease_ms")? {
+        let bot = fields.required("bot")?;
+        if let Some(lease) = fields.millis("lease_ms")? {
             options.lease = lease;
         }
-        if let Some(max) = members.number("max")? {
+        if let Some(max) = fields.number("max")? {
             options.max = usize::try_from(max.min(MOST)).unwrap_or_default();
         }
-        if let Some(most) = members.number("max_concurrent")? {
+        if let Some(most) = fields.number("max_concurrent")? {
             options.max_concurrent = Some(u32::try_from(most).unwrap_or(u32::MAX));
         }
-        let wait = members.millis("wait_ms")?.unwrap_or_default().min(LONGEST_WAIT);
-        members.end()?;
+        let wait = fields.millis("wait_ms")?.unwrap_or_default().min(LONGEST_WAIT);
+        fields.end()?;
         Ok(Self { bot, options, wait })
     }
 }

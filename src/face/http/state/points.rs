@@ -12,7 +12,7 @@ use crate::face::http::body::Object;
 use crate::face::http::problem::Answer;
 use crate::face::http::query::{Listed, Name, Query};
 use crate::face::http::route::Kind::{Flag, List, Number, Of, Text};
-use crate::face::http::route::{CURSOR, Gives, LIMIT, NEXT, OK, Route, Takes, member, needed};
+use crate::face::http::route::{CURSOR, Gives, LIMIT, NEXT, OK, Route, Takes, optional, required};
 use crate::face::http::shapes::{self, CHANGE, COUNTS_BY_COLLECTION, TAGS, TEXTS};
 use crate::{Epoch, Error, Point, PointRequest, RestoreOptions, Result, Selector, Store};
 
@@ -27,9 +27,9 @@ pub(in crate::face::http) const ROUTES: &[Route] = &[
         method: Method::GET,
         path: "/api/points",
         about: "List the restore points, newest first",
-        query: &[member("all", Flag, "those of restores, documents and single commits too"), LIMIT, CURSOR],
+        query: &[optional("all", Flag, "those of restores, documents and single commits too"), LIMIT, CURSOR],
         takes: Takes::Nothing,
-        gives: Gives::Members(&[needed("points", List(&Of(&shapes::POINT)), "the points"), NEXT]),
+        gives: Gives::Fields(&[required("points", List(&Of(&shapes::POINT)), "the points"), NEXT]),
         statuses: OK,
         refuses: &[],
         handler: || get(list),
@@ -39,10 +39,10 @@ pub(in crate::face::http) const ROUTES: &[Route] = &[
         path: "/api/points",
         about: "Make a restore point of the live state",
         query: &[],
-        takes: Takes::Members(&[
-            member("description", Text, "in your own words"),
-            member("tags", TAGS, "names and texts"),
-            member("held", Flag, "keep it until it is released"),
+        takes: Takes::Fields(&[
+            optional("description", Text, "in your own words"),
+            optional("tags", TAGS, "names and texts"),
+            optional("held", Flag, "keep it until it is released"),
         ]),
         gives: POINT,
         statuses: OK,
@@ -87,12 +87,12 @@ pub(in crate::face::http) const ROUTES: &[Route] = &[
         path: "/api/points/{point}/restore",
         about: "Go back to a point, in one transaction that can be undone",
         query: &[],
-        takes: Takes::Members(&[
-            member("only", TEXTS, "only these collections"),
-            member("key", Text, "only this record of the one collection"),
-            member("dry_run", Flag, "only say what it would do"),
-            member("verify", Flag, "verify every record and every point first"),
-            member("keep_finished", Flag, "leave tasks finished that have been finished since"),
+        takes: Takes::Fields(&[
+            optional("only", TEXTS, "only these collections"),
+            optional("key", Text, "only this record of the one collection"),
+            optional("dry_run", Flag, "only say what it would do"),
+            optional("verify", Flag, "verify every record and every point first"),
+            optional("keep_finished", Flag, "leave tasks finished that have been finished since"),
         ]),
         gives: RESTORED,
         statuses: OK,
@@ -103,12 +103,12 @@ pub(in crate::face::http) const ROUTES: &[Route] = &[
         method: Method::GET,
         path: "/api/points/{point}/diff",
         about: "Show what changed from a point to another one, or to now",
-        query: &[member("to", Text, "the other point; now unless set"), LIMIT],
+        query: &[optional("to", Text, "the other point; now unless set"), LIMIT],
         takes: Takes::Nothing,
-        gives: Gives::Members(&[
-            needed("changes", List(&Of(&CHANGE)), "the records that differ"),
-            needed("counts", COUNTS_BY_COLLECTION, "how many there are of each sort, by collection"),
-            needed("total", Number, "how many changes there are, listed or not"),
+        gives: Gives::Fields(&[
+            required("changes", List(&Of(&CHANGE)), "the records that differ"),
+            required("counts", COUNTS_BY_COLLECTION, "how many there are of each sort, by collection"),
+            required("total", Number, "how many changes there are, listed or not"),
         ]),
         statuses: OK,
         refuses: &[404],
@@ -119,9 +119,9 @@ pub(in crate::face::http) const ROUTES: &[Route] = &[
         path: "/api/undo",
         about: "Undo the last restore, exactly; undoing an undo does it again",
         query: &[],
-        takes: Takes::Members(&[
-            member("discard", Flag, "although records have changed since"),
-            member("dry_run", Flag, "only say what it would do"),
+        takes: Takes::Fields(&[
+            optional("discard", Flag, "although records have changed since"),
+            optional("dry_run", Flag, "only say what it would do"),
         ]),
         gives: RESTORED,
         statuses: OK,
@@ -145,12 +145,12 @@ async fn list(State(app): State<App>, query: Query) -> Answer {
     .await
 }
 
-async fn make(State(app): State<App>, Object(mut members): Object) -> Answer {
-    let mut request = PointRequest::new(members.text("description")?.unwrap_or_default()).held(members.flag("held")?);
-    for (name, value) in members.tags("tags")? {
+async fn make(State(app): State<App>, Object(mut fields): Object) -> Answer {
+    let mut request = PointRequest::new(fields.text("description")?.unwrap_or_default()).held(fields.flag("held")?);
+    for (name, value) in fields.tags("tags")? {
         request = request.tag(name, value);
     }
-    members.end()?;
+    fields.end()?;
     app.change_by(move |instance| Ok(Json(json!(instance.make_point(request)?)).into_response())).await
 }
 
@@ -180,15 +180,15 @@ async fn act(
     app.change(move |store| Ok(Json(json!(work(store, selector)?)).into_response())).await
 }
 
-async fn restore(State(app): State<App>, Name(point): Name, Object(mut members): Object) -> Answer {
+async fn restore(State(app): State<App>, Name(point): Name, Object(mut fields): Object) -> Answer {
     let selector: Selector = point.parse()?;
-    let mut options = RestoreOptions::new().only(members.list("only")?);
-    options = options.verify(members.flag("verify")?).keep_finished(members.flag("keep_finished")?);
-    if let Some(key) = members.text("key")? {
+    let mut options = RestoreOptions::new().only(fields.list("only")?);
+    options = options.verify(fields.flag("verify")?).keep_finished(fields.flag("keep_finished")?);
+    if let Some(key) = fields.text("key")? {
         options = options.key(key);
     }
-    let dry_run = members.flag("dry_run")?;
-    members.end()?;
+    let dry_run = fields.flag("dry_run")?;
+    fields.end()?;
     if dry_run {
         return app.read(move |store| Ok(Json(json!(store.plan_restore(selector, options)?)).into_response())).await;
     }
@@ -206,9 +206,9 @@ async fn diff(State(app): State<App>, Name(point): Name, query: Query) -> Answer
     .await
 }
 
-async fn undo(State(app): State<App>, Object(mut members): Object) -> Answer {
-    let (discard, dry_run) = (members.flag("discard")?, members.flag("dry_run")?);
-    members.end()?;
+async fn undo(State(app): State<App>, Object(mut fields): Object) -> Answer {
+    let (discard, dry_run) = (fields.flag("discard")?, fields.flag("dry_run")?);
+    fields.end()?;
     if dry_run {
         return app.read(|store| Ok(Json(json!(store.plan_undo()?)).into_response())).await;
     }

@@ -11,19 +11,19 @@ use serde_json::{Value, json};
 
 use crate::face::http::app::App;
 use crate::face::http::body::{Json as Given, Object};
-use crate::face::http::members::Members;
+use crate::face::http::fields::Fields;
 use crate::face::http::problem::Answer;
 use crate::face::http::query::{Listed, Name, Query};
 use crate::face::http::route::Kind::{Any, Flag, List, Number, Object as Map, Of, Text, Time};
-use crate::face::http::route::{AT, CURSOR, Gives, LIMIT, Member, NEXT, OK, Route, Takes, member, needed};
+use crate::face::http::route::{AT, CURSOR, Field, Gives, LIMIT, NEXT, OK, Route, Takes, optional, required};
 use crate::face::http::shapes::{ASSIGNMENT, ENTRY, EVENT, MESSAGE};
 use crate::face::http::state::reading::read;
 use crate::{BotId, ChatFilter, Error, Event, KeyedPage, Level, NewEntry, NewMessage, Page, Result};
 
 /// The order of what is numbered.
-const OLDEST: Member = member("oldest", Flag, "the oldest first; the newest unless set");
+const OLDEST: Field = optional("oldest", Flag, "the oldest first; the newest unless set");
 /// The answer to whatever is appended.
-const SEQUENCE: Gives = Gives::Members(&[needed("sequence", Number, "its number")]);
+const SEQUENCE: Gives = Gives::Fields(&[required("sequence", Number, "its number")]);
 
 /// The routes.
 pub(in crate::face::http) const ROUTES: &[Route] = &[
@@ -31,9 +31,9 @@ pub(in crate::face::http) const ROUTES: &[Route] = &[
         method: Method::GET,
         path: "/api/assignments",
         about: "List which bot holds which tasks",
-        query: &[member("bot", Text, "only those of this bot"), LIMIT, CURSOR, AT],
+        query: &[optional("bot", Text, "only those of this bot"), LIMIT, CURSOR, AT],
         takes: Takes::Nothing,
-        gives: Gives::Members(&[needed("assignments", List(&Of(&ASSIGNMENT)), "the assignments"), NEXT]),
+        gives: Gives::Fields(&[required("assignments", List(&Of(&ASSIGNMENT)), "the assignments"), NEXT]),
         statuses: OK,
         refuses: &[],
         handler: || get(assignments),
@@ -43,15 +43,15 @@ pub(in crate::face::http) const ROUTES: &[Route] = &[
         path: "/api/chat",
         about: "List messages",
         query: &[
-            member("bot", Text, "only those of this bot"),
-            member("conversation", Text, "only those of this conversation"),
+            optional("bot", Text, "only those of this bot"),
+            optional("conversation", Text, "only those of this conversation"),
             OLDEST,
             LIMIT,
             CURSOR,
             AT,
         ],
         takes: Takes::Nothing,
-        gives: Gives::Members(&[needed("messages", List(&Of(&MESSAGE)), "the messages"), NEXT]),
+        gives: Gives::Fields(&[required("messages", List(&Of(&MESSAGE)), "the messages"), NEXT]),
         statuses: OK,
         refuses: &[],
         handler: || get(messages),
@@ -61,13 +61,13 @@ pub(in crate::face::http) const ROUTES: &[Route] = &[
         path: "/api/chat",
         about: "Append a message",
         query: &[],
-        takes: Takes::Members(&[
-            needed("conversation", Text, "what it belongs to"),
-            needed("role", Text, "who speaks: user, assistant, system or another word"),
-            needed("content", Text, "what is said"),
-            member("bot_id", Text, "the bot that it is from or for"),
-            member("timestamp", Time, "when; now unless set"),
-            member("attributes", Map, "anything else"),
+        takes: Takes::Fields(&[
+            required("conversation", Text, "what it belongs to"),
+            required("role", Text, "who speaks: user, assistant, system or another word"),
+            required("content", Text, "what is said"),
+            optional("bot_id", Text, "the bot that it is from or for"),
+            optional("timestamp", Time, "when; now unless set"),
+            optional("attributes", Map, "anything else"),
         ]),
         gives: SEQUENCE,
         statuses: OK,
@@ -80,7 +80,7 @@ pub(in crate::face::http) const ROUTES: &[Route] = &[
         about: "List the entries of the audit trail, which is the same at every point",
         query: &[OLDEST, LIMIT, CURSOR, AT],
         takes: Takes::Nothing,
-        gives: Gives::Members(&[needed("entries", List(&Of(&ENTRY)), "the entries"), NEXT]),
+        gives: Gives::Fields(&[required("entries", List(&Of(&ENTRY)), "the entries"), NEXT]),
         statuses: OK,
         refuses: &[],
         handler: || get(entries),
@@ -90,14 +90,14 @@ pub(in crate::face::http) const ROUTES: &[Route] = &[
         path: "/api/audit",
         about: "Append an entry to the audit trail",
         query: &[],
-        takes: Takes::Members(&[
-            needed("action", Text, "what was done"),
-            needed("actor", Text, "who did it"),
-            member("target", Text, "what it was done to"),
-            member("level", Text, "info (unless set), warning, error or critical"),
-            member("result", Text, "how it ended"),
-            member("details", Any, "anything else"),
-            member("timestamp", Time, "when; now unless set"),
+        takes: Takes::Fields(&[
+            required("action", Text, "what was done"),
+            required("actor", Text, "who did it"),
+            optional("target", Text, "what it was done to"),
+            optional("level", Text, "info (unless set), warning, error or critical"),
+            optional("result", Text, "how it ended"),
+            optional("details", Any, "anything else"),
+            optional("timestamp", Time, "when; now unless set"),
         ]),
         gives: SEQUENCE,
         statuses: OK,
@@ -110,7 +110,7 @@ pub(in crate::face::http) const ROUTES: &[Route] = &[
         about: "List the configuration by key",
         query: &[LIMIT, CURSOR, AT],
         takes: Takes::Nothing,
-        gives: Gives::Members(&[needed("config", Map, "the values by key"), NEXT]),
+        gives: Gives::Fields(&[required("config", Map, "the values by key"), NEXT]),
         statuses: OK,
         refuses: &[],
         handler: || get(config),
@@ -143,7 +143,7 @@ pub(in crate::face::http) const ROUTES: &[Route] = &[
         about: "Remove a key",
         query: &[],
         takes: Takes::Nothing,
-        gives: Gives::Members(&[needed("removed", Flag, "true")]),
+        gives: Gives::Fields(&[required("removed", Flag, "true")]),
         statuses: OK,
         refuses: &[404],
         handler: || delete(unset),
@@ -154,7 +154,7 @@ pub(in crate::face::http) const ROUTES: &[Route] = &[
         about: "List what happened to the store",
         query: &[OLDEST, LIMIT, CURSOR],
         takes: Takes::Nothing,
-        gives: Gives::Members(&[needed("events", List(&Of(&EVENT)), "the events"), NEXT]),
+        gives: Gives::Fields(&[required("events", List(&Of(&EVENT)), "the events"), NEXT]),
         statuses: OK,
         refuses: &[],
         handler: || get(events),
@@ -229,39 +229,39 @@ fn numbered<T: Serialize, I: Iterator<Item = (u64, T)>>(
     Ok(Listed { items, next }.named(name))
 }
 
-async fn say(State(app): State<App>, Object(members): Object) -> Answer {
-    let message = message(members)?;
+async fn say(State(app): State<App>, Object(fields): Object) -> Answer {
+    let message = message(fields)?;
     let sequence = app.change(move |store| store.write(|tx| tx.chat().append(message))).await?;
     Ok(Json(json!({"sequence": sequence})).into_response())
 }
 
-fn message(mut members: Members) -> Result<NewMessage> {
-    let (conversation, role) = (members.needed_text("conversation")?, members.needed_text("role")?);
-    let mut message = NewMessage::new(conversation, role, members.needed_text("content")?);
-    message.bot = members.parsed("bot_id")?;
-    message.at = members.time("timestamp")?;
-    message.attributes = members.object("attributes")?;
-    members.end()?;
+fn message(mut fields: Fields) -> Result<NewMessage> {
+    let (conversation, role) = (fields.required_text("conversation")?, fields.required_text("role")?);
+    let mut message = NewMessage::new(conversation, role, fields.required_text("content")?);
+    message.bot = fields.parsed("bot_id")?;
+    message.at = fields.time("timestamp")?;
+    message.attributes = fields.object("attributes")?;
+    fields.end()?;
     Ok(message)
 }
 
-async fn note(State(app): State<App>, Object(members): Object) -> Answer {
-    let entry = entry(members)?;
+async fn note(State(app): State<App>, Object(fields): Object) -> Answer {
+    let entry = entry(fields)?;
     let sequence = app.change(move |store| store.write(|tx| tx.audit().append(entry))).await?;
     Ok(Json(json!({"sequence": sequence})).into_response())
 }
 
-fn entry(mut members: Members) -> Result<NewEntry> {
-    let action = members.needed_text("action")?;
-    let mut entry = NewEntry::new(action, members.needed_text("actor")?);
-    entry.target = members.text("target")?;
-    entry.level = members.parsed::<Level>("level")?.unwrap_or_default();
-    entry.result = members.text("result")?;
-    entry.at = members.time("timestamp")?;
-    if let Some(details) = members.value("details") {
+fn entry(mut fields: Fields) -> Result<NewEntry> {
+    let action = fields.required_text("action")?;
+    let mut entry = NewEntry::new(action, fields.required_text("actor")?);
+    entry.target = fields.text("target")?;
+    entry.level = fields.parsed::<Level>("level")?.unwrap_or_default();
+    entry.result = fields.text("result")?;
+    entry.at = fields.time("timestamp")?;
+    if let Some(details) = fields.value("details") {
         entry.details = details;
     }
-    members.end()?;
+    fields.end()?;
     Ok(entry)
 }
 

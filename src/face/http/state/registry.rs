@@ -9,11 +9,11 @@ use serde_json::{Map, Value, json};
 
 use crate::face::http::app::App;
 use crate::face::http::body::Object;
-use crate::face::http::members::Members;
+use crate::face::http::fields::Fields;
 use crate::face::http::problem::Answer;
 use crate::face::http::query::{Listed, Name, Query};
-use crate::face::http::route::Kind::{Flag, List, Number, Object as Members_, Of, Text, Time};
-use crate::face::http::route::{AT, CURSOR, Gives, LIMIT, NEXT, OK, Route, TIMESTAMP, Takes, member, needed};
+use crate::face::http::route::Kind::{Flag, List, Number, Object as JsonObject, Of, Text, Time};
+use crate::face::http::route::{AT, CURSOR, Gives, LIMIT, NEXT, OK, Route, TIMESTAMP, Takes, optional, required};
 use crate::face::http::shapes::{BOT, TEXTS};
 use crate::face::http::state::reading::read;
 use crate::{Bot, BotId, Error, Result, show_time};
@@ -26,7 +26,7 @@ pub(in crate::face::http) const ROUTES: &[Route] = &[
         about: "List the bots by id",
         query: &[LIMIT, CURSOR, AT],
         takes: Takes::Nothing,
-        gives: Gives::Members(&[needed("bots", List(&Of(&BOT)), "the bots"), NEXT]),
+        gives: Gives::Fields(&[required("bots", List(&Of(&BOT)), "the bots"), NEXT]),
         statuses: OK,
         refuses: &[],
         handler: || get(list),
@@ -47,18 +47,18 @@ pub(in crate::face::http) const ROUTES: &[Route] = &[
         path: "/api/registry/{bot}",
         about: "Register a bot in place of what was registered under its id",
         query: &[],
-        takes: Takes::Members(&[
-            member("kind", Text, "what it is, such as claude-code"),
-            member("status", Text, "how it says that it is"),
-            member("endpoint", Text, "where it is reached"),
-            member("port", Number, "the port that it listens on"),
-            member("pid", Number, "its process"),
-            member("repo", Text, "the repository that it works on"),
-            member("specializations", TEXTS, "what it can do"),
-            member("max_concurrent", Number, "how many tasks it may hold; three unless set"),
-            member("registered_at", Time, "when; as before, or else now, unless set"),
-            member("last_heartbeat", Time, "when it was last heard of, if nobody knows yet"),
-            member("attributes", Members_, "anything else"),
+        takes: Takes::Fields(&[
+            optional("kind", Text, "what it is, such as claude-code"),
+            optional("status", Text, "how it says that it is"),
+            optional("endpoint", Text, "where it is reached"),
+            optional("port", Number, "the port that it listens on"),
+            optional("pid", Number, "its process"),
+            optional("repo", Text, "the repository that it works on"),
+            optional("specializations", TEXTS, "what it can do"),
+            optional("max_concurrent", Number, "how many tasks it may hold; three unless set"),
+            optional("registered_at", Time, "when; as before, or else now, unless set"),
+            optional("last_heartbeat", Time, "when it was last heard of, if nobody knows yet"),
+            optional("attributes", JsonObject, "anything else"),
         ]),
         gives: Gives::Of(&BOT),
         statuses: OK,
@@ -71,7 +71,7 @@ pub(in crate::face::http) const ROUTES: &[Route] = &[
         about: "Remove a bot",
         query: &[],
         takes: Takes::Nothing,
-        gives: Gives::Members(&[needed("removed", Flag, "true")]),
+        gives: Gives::Fields(&[required("removed", Flag, "true")]),
         statuses: OK,
         refuses: &[404],
         handler: || axum::routing::delete(remove),
@@ -82,7 +82,7 @@ pub(in crate::face::http) const ROUTES: &[Route] = &[
         about: "Note that a bot was heard of; kept within a second",
         query: &[],
         takes: Takes::Nothing,
-        gives: Gives::Members(&[TIMESTAMP]),
+        gives: Gives::Fields(&[TIMESTAMP]),
         statuses: OK,
         refuses: &[404],
         handler: || post(heartbeat),
@@ -108,11 +108,11 @@ async fn one(State(app): State<App>, Name(bot): Name, query: Query) -> Answer {
     .await
 }
 
-async fn put(State(app): State<App>, Name(id): Name, Object(members): Object) -> Answer {
+async fn put(State(app): State<App>, Name(id): Name, Object(fields): Object) -> Answer {
     let id: BotId = id.parse()?;
     let kept = app
         .change(move |store| {
-            let bot = bot(&id, members)?;
+            let bot = bot(&id, fields)?;
             store.write(|tx| tx.registry().put(&bot))?;
             // Not as the transaction saw it, but with a heartbeat that has not been written yet.
             store.view()?.registry().get(&id)
@@ -136,8 +136,8 @@ async fn heartbeat(State(app): State<App>, Name(id): Name) -> Answer {
     Ok(Json(json!({"timestamp": show_time(at)})).into_response())
 }
 
-/// A bot of which only some members are given; the others are not set.
-fn bot(id: &BotId, given: Members) -> Result<Bot> {
+/// A bot of which only some fields are given; the others are not set.
+fn bot(id: &BotId, given: Fields) -> Result<Bot> {
     let wrong = |source: serde_json::Error| Error::invalid(format!("this is no bot: {source}")).with_source(source);
     let whole = serde_json::to_value(Bot::new(id.clone())).map_err(wrong)?;
     let Value::Object(mut whole) = whole else { return Err(unknown(id)) };
@@ -145,7 +145,7 @@ fn bot(id: &BotId, given: Members) -> Result<Bot> {
     if let Some(name) = given.keys().find(|name| !whole.contains_key(*name)) {
         let known = whole.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
         return Err(Error::invalid(format!(
-            "a bot has no such member; put what is your own into attributes, there are {known}: member={}",
+            "a bot has no such field; put what is your own into attributes, there are {known}: field={}",
             name.escape_debug()
         )));
     }
@@ -168,12 +168,12 @@ mod tests {
     #[test]
     fn a_misspelt_member_and_another_id_are_refused() {
         let id: BotId = "BOT-1".parse().unwrap();
-        let read = |given| bot(&id, Members::of(Some(given)).unwrap());
+        let read = |given| bot(&id, Fields::of(Some(given)).unwrap());
         assert_eq!(
             read(json!({"port": 8001, "repo": null})).unwrap(),
             Bot { port: Some(8001), ..Bot::new(id.clone()) }
         );
-        assert!(read(json!({"prot": 1})).unwrap_err().to_string().ends_with("member=prot"));
+        assert!(read(json!({"prot": 1})).unwrap_err().to_string().ends_with("field=prot"));
         assert!(read(json!({"port": "x"})).unwrap_err().to_string().starts_with("this is no bot: "));
         let other = read(json!({"id": "B"})).unwrap_err().to_string();
         assert_eq!(other, "the bot calls itself by another id: path=BOT-1 id=B");

@@ -11,7 +11,7 @@ use crate::face::http::app::App;
 use crate::face::http::problem::Answer;
 use crate::face::http::query::{Name, Query};
 use crate::face::http::route::Kind::{List, Of};
-use crate::face::http::route::{Gives, LIMIT, OK, Route, Takes, needed};
+use crate::face::http::route::{Gives, LIMIT, OK, Route, Takes, required};
 use crate::face::http::shapes::VERSION;
 
 /// The routes.
@@ -21,7 +21,7 @@ pub(in crate::face::http) const ROUTES: &[Route] = &[Route {
     about: "Show what a record was in which points, newest first, and who changed it",
     query: &[LIMIT],
     takes: Takes::Nothing,
-    gives: Gives::Members(&[needed("versions", List(&Of(&VERSION)), "the versions")]),
+    gives: Gives::Fields(&[required("versions", List(&Of(&VERSION)), "the versions")]),
     statuses: OK,
     refuses: &[404],
     handler: || get(versions),

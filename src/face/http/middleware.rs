@@ -1,0 +1,97 @@
+//! What every request goes through, and every answer: where it comes from, its token, its count, and the headers for
+//! browsers.
+
+use std::time::Instant;
+
+use axum::Router;
+use axum::extract::{MatchedPath, Request, State};
+use axum::http::{HeaderName, HeaderValue, Method, StatusCode, header};
+use axum::middleware::{Next, from_fn, from_fn_with_state};
+use axum::response::{IntoResponse, Response};
+
+use crate::face::http::app::App;
+use crate::face::http::problem::{Answer, Problem};
+use crate::face::http::token;
+
+/// A method that is longer, in bytes, is refused before anything is written of it.
+const LONGEST_METHOD: usize = 32;
+/// The methods that have a name of their own in the series; there are no others, whatever clients make up.
+const METHODS: [&str; 9] = ["GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "CONNECT"];
+/// All other methods.
+const OTHER_METHOD: &str = "other";
+
+/// Puts all of it around the routes; the last layer is the first that a request meets.
+pub(super) fn around(routes: Router<App>, app: &App) -> Router<App> {
+    routes
+        .layer(from_fn_with_state(app.clone(), check_token))
+        .layer(from_fn_with_state(app.clone(), check_access))
+        .layer(from_fn_with_state(app.clone(), count))
+        .layer(from_fn(for_browsers))
+        .layer(from_fn_with_state(app.clone(), close_when_crowded))
+}
+
+async fn check_access(State(app): State<App>, request: Request, next: Next) -> Answer {
+    let live = app.live();
+    live.access.admit(&request, live.token.is_some())?;
+    Ok(next.run(request).await)
+}
+
+async fn check_token(State(app): State<App>, request: Request, next: Next) -> Answer {
+    token::admit(app.live().token.as_ref(), request.uri().path(), request.headers())?;
+    Ok(next.run(request).await)
+}
+
+/// Counts a request and logs it.
+async fn count(State(app): State<App>, request: Request, next: Next) -> Response {
+    let begun = Instant::now();
+    let method = name_of(request.method());
+    // The path of the route, not of the request, so that no client can make names without end.
+    let path = request.extensions().get::<MatchedPath>().map_or("none", MatchedPath::as_str).to_owned();
+    let response = match request.method().as_str().len() {
+        0..=LONGEST_METHOD => next.run(request).await,
+        _ => long_method().into_response(),
+    };
+    let (status, took) = (response.status().as_u16(), begun.elapsed());
+    tracing::info!(%method, path, status, took_us = took.as_micros(), "request");
+    let method = if path == "none" { "any" } else { method };
+    app.request_counts().count(method, path, status, took);
+    response
+}
+
+/// How the series and the log name a method.
+fn name_of(method: &Method) -> &'static str {
+    METHODS.into_iter().find(|known| method == *known).unwrap_or(OTHER_METHOD)
+}
+
+fn long_method() -> Problem {
+    let detail = format!("no method is so long: limit_bytes={LONGEST_METHOD}");
+    Problem::new(StatusCode::BAD_REQUEST, "method_not_allowed", detail)
+}
+
+/// What browsers are to do with every answer: take it for what it says it is, tell no other site of it, and show it to no
+/// page of another site.
+pub(super) const FOR_BROWSERS: [(HeaderName, &str); 5] = [
+    (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    (header::REFERRER_POLICY, "no-referrer"),
+    (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
+    (HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
+    (header::X_FRAME_OPTIONS, "DENY"),
+];
+
+/// Answers are of the moment: nothing between here and the client may keep them. And each says what browsers are to do.
+async fn for_browsers(request: Request, next: Next) -> Response {
+    let mut response = next.run(request).await;
+    let headers = response.headers_mut();
+    headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+    headers.extend(FOR_BROWSERS.map(|(name, value)| (name, HeaderValue::from_static(value))));
+    response
+}
+
+/// When few places are left, a connection ends with its answer, so that no silent client keeps others out.
+async fn close_when_crowded(State(app): State<App>, request: Request, next: Next) -> Response {
+    let mut response = next.run(request).await;
+    if app.connections().are_crowded() {
+        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
+    response
+}
