@@ -19,6 +19,7 @@ use std::fmt;
 pub struct Error {
     kind: ErrorKind,
     message: String,
+    hint: Option<Hint>,
     source: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
 
@@ -66,6 +67,60 @@ pub enum ErrorKind {
     Io,
 }
 
+/// A way out of an [`Error`]. The message says it in general words; the command line names an option, and the service a field
+/// of the request.
+///
+/// # Examples
+///
+/// ```
+/// use hivekeep::{Hint, Store};
+///
+/// # let dir = tempfile::tempdir().unwrap();
+/// let error = Store::options().create(false).open(dir.path().join("none.redb")).unwrap_err();
+/// assert_eq!(error.hint(), Some(&Hint::NameStore));
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Hint {
+    /// Create a store, or name the path of another.
+    NameStore,
+    /// Look at the list of all restore points.
+    ListPoints,
+    /// Allow a restore to a point that lost something.
+    AllowPartial {
+        /// The command that restores what is left of it, with all that was asked for.
+        command: String,
+    },
+    /// Allow an import of a point that lost something.
+    AllowPartialImport,
+    /// Undo a restore although records have changed since.
+    DiscardLaterWork,
+    /// Name the one collection of a key.
+    NameCollection,
+    /// Take the task that has the idempotency key, although it differs.
+    AllowDifferent,
+    /// Wait for tasks that are not enqueued yet.
+    AllowMissingDependencies,
+    /// Name another file for the repaired store.
+    NameRepaired,
+    /// Replace the file that is there.
+    ReplaceFile,
+    /// Name another folder for archives.
+    NameArchiveFolder,
+    /// Name the recipient of an encrypted archive, or its passphrase.
+    NameRecipient,
+    /// Give the passphrase of an encrypted archive.
+    GivePassphrase,
+    /// Give the identity that can decrypt an archive.
+    GiveIdentity,
+    /// Raise the limit of the size of an unpacked archive.
+    RaiseArchiveLimit,
+    /// Raise the limit of the size of a record.
+    RaiseRecordLimit,
+    /// Name a folder on another disk for the copies of a drill.
+    NameScratchFolder,
+}
+
 impl Error {
     /// An error of that kind with that message.
     ///
@@ -78,7 +133,7 @@ impl Error {
     /// assert_eq!(error.to_string(), "a bot id must not be empty");
     /// ```
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into(), source: None }
+        Self { kind, message: message.into(), hint: None, source: None }
     }
 
     /// The same error with its cause.
@@ -98,6 +153,18 @@ impl Error {
     /// The reaction that fits it.
     pub fn kind(&self) -> ErrorKind {
         self.kind
+    }
+
+    /// The way out, for a face to show in its own words; none where the message says it all.
+    pub fn hint(&self) -> Option<&Hint> {
+        self.hint.as_ref()
+    }
+
+    /// The same error with a way out.
+    #[must_use]
+    pub(crate) fn with_hint(mut self, hint: Hint) -> Self {
+        self.hint = Some(hint);
+        self
     }
 
     /// Input that is wrong.
@@ -163,6 +230,7 @@ impl fmt::Debug for Error {
         f.debug_struct("Error")
             .field("kind", &self.kind)
             .field("message", &self.message)
+            .field("hint", &self.hint)
             .field("source", &self.source)
             .finish()
     }

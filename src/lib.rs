@@ -153,7 +153,7 @@ pub use engine::repair::{
 pub use engine::store::Store;
 pub use engine::view::View;
 pub use engine::write::WriteTx;
-pub use error::{Error, ErrorKind, Result};
+pub use error::{Error, ErrorKind, Hint, Result};
 #[cfg(feature = "tokio")]
 pub use face::asynchronous::AsyncStore;
 #[cfg(feature = "cli")]

@@ -299,7 +299,7 @@ fn what_unpacks_to_more_than_its_manifest_accounts_for_is_refused_before_it_is_u
     let options = ImportOptions::new().max_bytes(10_000);
     let error = Store::verify_archive(apart.hive.path("a.tar.gz"), &options).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Invalid);
-    assert!(error.to_string().contains("--max-bytes"), "{error}");
+    assert_eq!(error.hint(), Some(&hivekeep::Hint::RaiseArchiveLimit), "{error}");
 }
 
 #[test]

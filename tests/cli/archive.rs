@@ -61,7 +61,10 @@ fn what_cannot_be_is_refused_and_leaves_nothing() {
     assert!(hive.refused(&["export", "a.tar.gz", "--at", "latest"], 13).contains("no restore point"));
     hive.ok(&["export", "a.tar.gz"]);
     let said = hive.refused(&["export", "a.tar.gz"], 1);
-    assert_eq!(said, "there is a file of that name; name another, or replace it with --force: file=a.tar.gz");
+    assert_eq!(
+        said,
+        "there is a file of that name; name another, or replace it: file=a.tar.gz\nhint: to replace it: --force"
+    );
     hive.ok(&["export", "a.tar.gz", "--force"]);
     assert!(hive.refused(&["import", "none.tar.gz"], 13).contains("no such archive"));
     let bytes = fs::read(hive.path().with_file_name("a.tar.gz")).unwrap();
@@ -84,6 +87,6 @@ fn an_encrypted_archive_needs_its_passphrase() {
     fs::write(hive.path().with_file_name("secret"), "correct horse\n").unwrap();
     hive.ok(&["export", "a.tar.zst.age", "--passphrase-file", "secret"]);
     let said = hive.refused(&["--store", "new.redb", "import", "a.tar.zst.age"], 2);
-    assert_eq!(said, "the archive is encrypted; read it with --passphrase-file FILE");
+    assert_eq!(said, "the archive is encrypted; give its passphrase\nhint: --passphrase-file FILE");
     hive.ok(&["--store", "new.redb", "import", "a.tar.zst.age", "--passphrase-file", "secret"]);
 }

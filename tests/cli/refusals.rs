@@ -13,7 +13,7 @@ fn a_verb_without_a_store_says_how_to_start_one() {
     let hive = Hive::empty();
     let path = hive.path();
     let said = hive.refused(&["status"], 10);
-    assert_eq!(said, format!("no store at {}; start one with hivekeep serve, or pass --store", path.display()));
+    assert_eq!(said, format!("no store at {}\nhint: start one with hivekeep serve, or pass --store", path.display()));
     for verb in [
         &["get", "registry"][..],
         &["put", "config", "a", "1"],
@@ -73,7 +73,7 @@ fn with_json_an_error_is_one_object_and_nothing_is_printed_as_data() {
     let hive = Hive::empty();
     let ran = hive.run(&["--json", "status"]).with(10);
     let error: Value = serde_json::from_str(&ran.err).unwrap();
-    assert_eq!(keys(&error), ["kind", "message", "code"]);
+    assert_eq!(keys(&error), ["kind", "message", "code", "hint"]);
     assert_eq!((&error["kind"], &error["code"]), (&json!("no_store"), &json!(10)));
     assert_eq!(ran.out, "");
     let ran = hive.run(&["--json", "get"]).with(2);
@@ -166,7 +166,7 @@ fn a_selector_that_means_nothing_or_several_says_so() {
     assert!(said.ends_with(&format!("; type more of the one that is meant: id={prefix} matches=2")), "{said}");
     assert_eq!(
         hive.refused(&["point", "show", "ffffffff"], 13),
-        "no restore point or backup has that id; see them with hivekeep point list --all: id=ffffffff"
+        "no restore point or backup has that id; look at the list of all points: id=ffffffff\nhint: hivekeep point list --all"
     );
     let said = hive.run(&["get", "config", "--at", "yesterday"]).with(2).err;
     assert!(said.contains("a restore point is named by now, latest, latest~3, an id"), "{said}");

@@ -79,7 +79,9 @@ fn a_damaged_record_goes_back_to_its_newest_sound_version_and_that_is_said() {
     let path = to.display();
     assert_eq!(
         said,
-        format!("a repaired store becomes a new file, and there is one: to={path}; name another with --to")
+        format!(
+            "a repaired store becomes a new file, and there is one; name another: to={path}\nhint: name another file with --to"
+        )
     );
 
     let to = to.to_str().unwrap();
@@ -115,8 +117,8 @@ fn a_point_that_lost_something_is_marked_and_restored_only_when_asked_for() {
     assert_eq!(
         hive.refused(&at(&["restore", "latest"]), 1),
         format!(
-            "a repair could not bring all of that point back; see hivekeep point show; to restore what is left of it: \
-             hivekeep restore {} --partial",
+            "a repair could not bring all of that point back; look at what it has lost, then allow a partial restore: \
+             point={0}\nhint: hivekeep point show, then hivekeep restore {0} --partial",
             point["id"].as_str().unwrap()
         )
     );

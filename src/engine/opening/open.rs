@@ -13,7 +13,7 @@ pub(crate) use crate::engine::redb_file::open::{check_pages, in_use};
 use crate::engine::redb_file::pages::Pages;
 use crate::engine::redb_file::{Handle, OwnFile, create_empty, not_a_store, unreadable};
 use crate::engine::session::session_locks::Presence;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Hint, Result};
 use crate::files::{self, Replace, Rights, folder_of};
 
 /// What every redb file begins with.
@@ -91,7 +91,7 @@ fn living(path: &Path) -> String {
 
 fn no_store(path: &Path) -> Error {
     let path = path.display();
-    Error::new(ErrorKind::NoStore, format!("no store at {path}; start one with hivekeep serve, or pass --store"))
+    Error::new(ErrorKind::NoStore, format!("no store at {path}")).with_hint(Hint::NameStore)
 }
 
 /// The same, with the path in any case.

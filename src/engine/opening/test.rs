@@ -65,13 +65,13 @@ fn put_meta(path: &Path, key: &[u8], payload: &[u8]) {
 }
 
 #[test]
-fn where_no_store_is_and_none_may_be_created_the_message_says_how_to_start_one() {
+fn where_no_store_is_and_none_may_be_created_the_error_has_a_hint() {
     let Fixture { path, .. } = &fixture();
     for options in [Store::options().create(false), Store::options().read_only(true)] {
         let error = open(path, options).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::NoStore);
-        let message = format!("no store at {}; start one with hivekeep serve, or pass --store", path.display());
-        assert_eq!(error.to_string(), message);
+        assert_eq!(error.to_string(), format!("no store at {}", path.display()));
+        assert_eq!(error.hint(), Some(&crate::error::Hint::NameStore));
     }
     assert!(!path.exists());
 }

@@ -9,7 +9,7 @@ use crate::face::cli::exit::Exit;
 #[cfg(feature = "age")]
 use crate::face::cli::input;
 use crate::face::cli::progress::Progress;
-use crate::face::cli::restore::{show_counts, tell_finished};
+use crate::face::cli::restore::{hint_finished, show_counts, tell_finished};
 use crate::text::counted;
 use crate::{Counts, ImportOptions, ImportReport, Result, Store};
 
@@ -107,7 +107,8 @@ impl Import {
         if context.out.is_json() {
             context.out.json(&plan)?
         } else {
-            context.out.text(&plan)?
+            context.out.text(&plan)?;
+            hint_finished(&mut context.out, plan.tasks_run_again + plan.tasks_forgotten, plan.keep_finished);
         }
         Ok(Exit::Done)
     }

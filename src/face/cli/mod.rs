@@ -6,7 +6,7 @@
 //!   it prints
 //! * `context`, `input`, `which`: what they work with; `output`, `table`, `columns`, `screen`, `shown`, `progress`: where their
 //!   answers go
-//! * `exit`: how the program ends
+//! * `exit`: how the program ends; `hint`: the way out that is typed
 
 mod adopt;
 mod args;
@@ -24,6 +24,7 @@ mod forget;
 mod generate;
 mod get;
 mod guard;
+mod hint;
 mod import;
 mod input;
 mod interrupt;
@@ -84,7 +85,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
 fn not_understood(error: clap::Error, arguments: &[OsString]) -> ExitCode {
     let is_wrong = error.use_stderr();
     if is_wrong && arguments.iter().any(|argument| argument == "--json") {
-        report(true, "usage", &in_one_line(&error.render().to_string()), Exit::Usage);
+        report(true, "usage", &in_one_line(&error.render().to_string()), None, Exit::Usage);
     } else if let Err(error) = shown(error, arguments).print().and_then(|()| io::stdout().flush()) {
         return not_printed(is_wrong, &error).into();
     }
@@ -100,7 +101,7 @@ fn not_printed(is_wrong: bool, error: &io::Error) -> Exit {
     if error.kind() == io::ErrorKind::BrokenPipe {
         return Exit::Done;
     }
-    report(false, "io", &format!("standard output cannot be written: {error}"), Exit::Failed);
+    report(false, "io", &format!("standard output cannot be written: {error}"), None, Exit::Failed);
     Exit::Failed
 }
 

@@ -10,6 +10,7 @@ use serde::ser::{SerializeMap, SerializeSeq, Serializer};
 use serde_json::json;
 
 use crate::face::cli::exit::Exit;
+use crate::face::cli::hint::typed;
 use crate::face::cli::screen::{Screen, columns, cut, wrapped};
 use crate::face::cli::table::{Columns, Table};
 use crate::text::{EscapedJson, Lines, OneLine};
@@ -222,20 +223,26 @@ impl Output {
             Err(error) => {
                 let _ = self.out.flush();
                 let exit = Exit::of(&error);
-                report(self.json, error.kind().as_str(), &with_cause(&error), exit);
+                report(self.json, error.kind().as_str(), &with_cause(&error), error.hint().map(typed).as_deref(), exit);
                 exit
             }
         }
     }
 }
 
-/// Writes an error to standard error: as one JSON object, or as text.
-pub(super) fn report(json: bool, kind: &str, message: &str, exit: Exit) {
-    let line = match json {
-        true => json!({"kind": kind, "message": message, "code": exit.code()}).to_string(),
-        false => OneLine(format_args!("error: {message}")).to_string(),
+/// Writes an error to standard error: as one JSON object, or as text with the hint on a line of its own.
+pub(super) fn report(json: bool, kind: &str, message: &str, hint: Option<&str>, exit: Exit) {
+    let lines = if json {
+        let mut object = json!({"kind": kind, "message": message, "code": exit.code()});
+        if let Some(hint) = hint {
+            object["hint"] = hint.into();
+        }
+        object.to_string()
+    } else {
+        let error = OneLine(format_args!("error: {message}")).to_string();
+        hint.into_iter().fold(error, |error, hint| format!("{error}\n{}", OneLine(format_args!("hint: {hint}"))))
     };
-    let _ = writeln!(EscapedJson(io::stderr()), "{line}");
+    let _ = writeln!(EscapedJson(io::stderr()), "{lines}");
 }
 
 /// The message of an error, with its cause where that says more. Who holds a lock says it all.

@@ -127,9 +127,17 @@ fn show_plan(out: &mut Output, plan: &RestorePlan) -> Result<Exit> {
     if out.is_json() {
         out.json(plan)?
     } else {
-        out.text(plan)?
+        out.text(plan)?;
+        hint_finished(out, plan.tasks_run_again + plan.tasks_forgotten, plan.keep_finished);
     }
     Ok(Exit::Done)
+}
+
+/// How finished work stays finished, below a plan that does not keep it.
+pub(super) fn hint_finished(out: &mut Output, tasks: u64, keep: bool) {
+    if tasks > 0 && !keep {
+        out.message("hint: to keep them finished: --keep-finished");
+    }
 }
 
 fn show_report(out: &mut Output, report: &RestoreReport) -> Result<()> {

@@ -238,6 +238,7 @@ fn problem() -> Value {
             "status": {"type": "integer"},
             "detail": {"type": "string", "description": "what went wrong, and how to go on"},
             "kind": {"type": "string", "description": "the sort of error, for programs"},
+            "hint": {"type": "string", "description": "the field or the request that is the way out, where there is one"},
             "success": {"type": "boolean", "const": false},
         },
     })

@@ -4,7 +4,7 @@ use axum::http::{HeaderName, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
-use crate::{Error, ErrorKind};
+use crate::{Error, ErrorKind, Hint};
 
 /// What clients are told of a fault of the machine: the message of the operating system names paths.
 const NOT_SHOWN: &str = "the store could not be read or written; the service's log says why";
@@ -15,6 +15,8 @@ pub(super) struct Problem {
     status: StatusCode,
     kind: &'static str,
     detail: String,
+    /// The field of the request that is the way out.
+    hint: Option<&'static str>,
     header: Option<(HeaderName, &'static str)>,
 }
 
@@ -24,7 +26,7 @@ pub(super) type Answer<R = Response> = Result<R, Problem>;
 impl Problem {
     /// An error that has no [`ErrorKind`]: one of HTTP itself.
     pub(super) fn new(status: StatusCode, kind: &'static str, detail: impl Into<String>) -> Self {
-        Self { status, kind, detail: detail.into(), header: None }
+        Self { status, kind, detail: detail.into(), hint: None, header: None }
     }
 
     /// With a header that says how to go on.
@@ -34,7 +36,7 @@ impl Problem {
 
     /// What a client reads of it.
     pub(super) fn body(&self) -> String {
-        let body = json!({
+        let mut body = json!({
             "type": "about:blank",
             "title": self.status.canonical_reason().unwrap_or_default(),
             "status": self.status.as_u16(),
@@ -42,6 +44,9 @@ impl Problem {
             "kind": self.kind,
             "success": false,
         });
+        if let Some(hint) = self.hint {
+            body["hint"] = hint.into();
+        }
         body.to_string()
     }
 }
@@ -50,6 +55,7 @@ impl From<Error> for Problem {
     fn from(error: Error) -> Self {
         let status = status_of(error.kind());
         let problem = Self::new(status, error.kind().as_str(), detail_of(&error));
+        let problem = Self { hint: error.hint().and_then(field_of), ..problem };
         if status == StatusCode::SERVICE_UNAVAILABLE { problem.with(header::RETRY_AFTER, "1") } else { problem }
     }
 }
@@ -62,6 +68,19 @@ impl IntoResponse for Problem {
             response.headers_mut().insert(name, axum::http::HeaderValue::from_static(value));
         }
         response
+    }
+}
+
+/// The field of a request that follows a hint; none where no request can.
+fn field_of(hint: &Hint) -> Option<&'static str> {
+    match hint {
+        Hint::AllowDifferent => Some("to take the earlier task: allow_different"),
+        Hint::AllowMissingDependencies => {
+            Some("to wait for tasks that are not enqueued yet: allow_missing_dependencies")
+        }
+        Hint::DiscardLaterWork => Some("to undo it all the same: discard"),
+        Hint::ListPoints => Some("GET /api/points"),
+        _ => None,
     }
 }
 

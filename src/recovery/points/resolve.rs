@@ -6,7 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::clock;
 use crate::engine::epoch::Epoch;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Hint, Result};
 use crate::recovery::points::selector::Selector;
 
 /// So many points are named when an id prefix matches several.
@@ -154,9 +154,10 @@ fn by_id(id: &str, points: &[PointName]) -> Result<Resolved> {
     found.sort_by_key(|point| Reverse(point.epoch));
     match found.as_slice() {
         [] => Err(Error::not_found(format!(
-            "no restore point or backup has that id; see them with hivekeep point list --all: id={}",
+            "no restore point or backup has that id; look at the list of all points: id={}",
             id.escape_debug()
-        ))),
+        ))
+        .with_hint(Hint::ListPoints)),
         [point] => Ok(Resolved::point(point, point.at)),
         several => Err(several_match(id, several)),
     }
@@ -266,10 +267,7 @@ mod tests {
             "several ids begin so (aaaa1122-0000 of 2026-01-02T10:02:00.000000+00:00, aaaa1111-0000 of \
              2026-01-02T10:01:00.000000+00:00); type more of the one that is meant: id=aaaa11 matches=2"
         );
-        assert_eq!(
-            refused("dddd"),
-            "no restore point or backup has that id; see them with hivekeep point list --all: id=dddd"
-        );
+        assert_eq!(refused("dddd"), "no restore point or backup has that id; look at the list of all points: id=dddd");
     }
 
     #[test]

@@ -16,7 +16,7 @@ use crate::engine::repair::{RepairReport, repair};
 use crate::engine::schema::{CollectionId, Table};
 use crate::engine::store::Store;
 use crate::engine::write::WriteTx;
-use crate::error::{Error, Result};
+use crate::error::{Error, Hint, Result};
 use crate::files::{self, Replace, Rights};
 use crate::recovery::backups::{Backup, backup_row};
 use crate::recovery::events::event::{self, EventKind};
@@ -118,7 +118,8 @@ impl fmt::Display for RepairPlan {
 
 fn exists(path: &Path) -> Error {
     let path = path.display();
-    Error::conflict(format!("a repaired store becomes a new file, and there is one: to={path}; name another with --to"))
+    Error::conflict(format!("a repaired store becomes a new file, and there is one; name another: to={path}"))
+        .with_hint(Hint::NameRepaired)
 }
 
 /// What is handed over is sound, or it is not handed over.

@@ -161,8 +161,7 @@ pub(crate) fn write_finished(f: &mut fmt::Formatter<'_>, run_again: u64, forgott
     if run_again + forgotten == 0 {
         return Ok(());
     }
-    let way = if keep { "" } else { "; see --keep-finished" };
-    writeln!(f, "  finished tasks since then: {}{way}", parts.join(", "))
+    writeln!(f, "  finished tasks since then: {}", parts.join(", "))
 }
 
 impl KeptFinished {

@@ -11,7 +11,7 @@ use crate::engine::point::{PointId, Scope};
 use crate::engine::schema::{CollectionId, Place};
 use crate::engine::store::Store;
 use crate::engine::view::View;
-use crate::error::{Error, Result};
+use crate::error::{Error, Hint, Result};
 use crate::recovery::diff::{Counts, kind};
 use crate::recovery::points::lost::Spared;
 use crate::recovery::points::point::{Point, names};
@@ -20,7 +20,7 @@ use crate::recovery::points::versions::Wanted;
 use crate::recovery::restore::earlier::Earlier;
 use crate::recovery::restore::finished::{Fate, Finished, write_finished};
 use crate::recovery::restore::revert::second_task;
-use crate::recovery::restore::scope::target;
+use crate::recovery::restore::scope::{key_alone, target};
 use crate::recovery::restore::touched::Touched;
 use crate::state::ids::TaskId;
 use crate::state::queue::Task;
@@ -189,8 +189,9 @@ impl RestorePlan {
             return Ok(());
         }
         let message =
-            "a repair could not bring all of that point back; see hivekeep point show; to restore what is left of it";
-        Err(Error::conflict(format!("{message}: {}", self.command_for_partial())))
+            "a repair could not bring all of that point back; look at what it has lost, then allow a partial restore";
+        let hint = Hint::AllowPartial { command: self.command_for_partial() };
+        Err(Error::conflict(format!("{message}: point={}", self.point)).with_hint(hint))
     }
 
     /// The command that restores what is left of the point, with everything that was asked for.
@@ -273,7 +274,7 @@ impl Store {
 
     fn scope_of_key(&self, view: &View, point: &Point, options: &RestoreOptions, key: &str) -> Result<Scope> {
         let [name] = options.only.as_slice() else {
-            return Err(Error::invalid("a key needs the one collection that it is of: --only COLLECTION --key KEY"));
+            return Err(key_alone());
         };
         let collection = names(view)?.of_record(name)?;
         let past = self.view_at(point.epoch)?;

@@ -4,7 +4,7 @@ use crate::engine::point::{Origin, Scope};
 use crate::engine::schema::CollectionId;
 use crate::engine::value;
 use crate::engine::view::View;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Hint, Result};
 use crate::recovery::backups::{Backup, BackupOf, Kind, backup_row, find_backup};
 use crate::recovery::points::point::{Names, Point};
 use crate::recovery::points::resolve::Resolved;
@@ -23,6 +23,12 @@ pub(crate) struct Target {
     pub(crate) only: Vec<String>,
     /// The backup that it is, when it is one.
     pub(crate) backup: Option<String>,
+}
+
+/// The refusal of a key without the one collection that it is of.
+pub(crate) fn key_alone() -> Error {
+    Error::invalid("a key needs the one collection that it is of; name that collection too")
+        .with_hint(Hint::NameCollection)
 }
 
 /// The point that a selector means, or the point and the part of it that a backup is.
@@ -161,7 +167,7 @@ impl Names {
     /// The collection that a record of it can be named in.
     pub(crate) fn of_record(&self, name: &str) -> Result<CollectionId> {
         match name {
-            "full" => Err(Error::invalid("a key needs the one collection that it is of: --only COLLECTION --key KEY")),
+            "full" => Err(key_alone()),
             "bot_assignments" => Ok(CollectionId::ASSIGNMENTS),
             name => self.id(name).ok_or_else(|| unknown(name, self)),
         }

@@ -9,7 +9,7 @@ use crate::engine::records::{KeyRange, Records, scan_rows};
 use crate::engine::schema::{CollectionId, Place, Table};
 use crate::engine::store::Store;
 use crate::engine::write::WriteTx;
-use crate::error::{Error, Result};
+use crate::error::{Error, Hint, Result};
 use crate::recovery::points::point::{epoch_of, names};
 use crate::recovery::restore::plan::{Direction, RestoreOptions, RestorePlan, RestoreReport, plan_back};
 use crate::state::show::Show;
@@ -87,10 +87,10 @@ impl WriteTx<'_> {
         }
         let more = if more > 0 { format!(" and {more} more") } else { String::new() };
         Err(Error::conflict(format!(
-            "records have changed since the restore, and undoing it would overwrite them: {}{more}; to do it all the \
-             same: hivekeep undo --discard",
+            "records have changed since the restore, and undoing it would overwrite them: {}{more}",
             later.join(", ")
-        )))
+        ))
+        .with_hint(Hint::DiscardLaterWork))
     }
 
     /// The first records that the undo would overwrite and that were written after the restore, and how many more.

@@ -6,7 +6,7 @@ use crate::clock::as_stored;
 use crate::engine::records::Records;
 use crate::engine::schema::Table;
 use crate::engine::write::WriteTx;
-use crate::error::{Error, Result};
+use crate::error::{Error, Hint, Result};
 use crate::state::ids::{BotId, TaskId, check_new};
 use crate::state::queue::damage::PassedOver;
 use crate::state::queue::new_task::{Done, NewTask};
@@ -109,10 +109,11 @@ impl Queue<&mut WriteTx<'_>> {
         if !differs.is_empty() && !new.allow_different {
             let Task { id, state, .. } = &task;
             return Err(Error::conflict(format!(
-                "the task that has this idempotency key is another one; choose another key, or take that one with \
-                 --allow-different: task={id} state={state} differs={}",
+                "the task that has this idempotency key is another one; choose another key, or allow it to differ: \
+                 task={id} state={state} differs={}",
                 differs.join(",")
-            )));
+            ))
+            .with_hint(Hint::AllowDifferent));
         }
         Ok(Enqueued { task, is_new: false, differs })
     }

@@ -114,7 +114,7 @@ fn a_name_that_never_was_is_refused_where_a_task_waits_for_it_unless_what_is_to_
     assert_eq!(error.kind(), ErrorKind::Invalid);
     assert_eq!(
         error.to_string(),
-        "there is no task of that name to wait for; enqueue it first, or allow what is to come with --allow-missing: \
+        "there is no task of that name to wait for; enqueue it first, or allow missing dependencies: \
          after=biuld"
     );
     let review = hive.push(named("review").after(id("biuld")).allow_missing_dependencies());

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use crate::engine::records::Records;
 use crate::engine::schema::Table;
 use crate::engine::write::WriteTx;
-use crate::error::{Error, Result};
+use crate::error::{Error, Hint, Result};
 use crate::state::ids::TaskId;
 use crate::state::queue::damage::PassedOver;
 use crate::state::queue::task::{Task, TaskState};
@@ -50,9 +50,8 @@ impl<R: Records> Queue<R> {
                 }
                 TaskIs::Here(_) => continue,
             };
-            return Err(Error::invalid(format!(
-                "{what}; enqueue it first, or allow what is to come with --allow-missing: after={id}"
-            )));
+            return Err(Error::invalid(format!("{what}; enqueue it first, or allow missing dependencies: after={id}"))
+                .with_hint(Hint::AllowMissingDependencies));
         }
         Ok(())
     }

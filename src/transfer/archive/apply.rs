@@ -75,7 +75,7 @@ impl fmt::Display for ImportPlan {
             writeln!(f, "  nothing differs")?;
         }
         if self.point.partial {
-            let way = if self.is_refused() { "; to import what is left of it, give --partial too" } else { "" };
+            let way = if self.is_refused() { "; to import what is left of it, allow a partial import" } else { "" };
             writeln!(f, "  a repair had lost something of that point before it was archived{way}")?;
         }
         write_finished(f, self.tasks_run_again, self.tasks_forgotten, self.keep_finished)

@@ -34,7 +34,7 @@ fn tasks(hive: &Fixture) -> Vec<Task> {
 fn import(hive: &Fixture, archive: &std::path::Path, keep: bool) -> ImportReport {
     let options = ImportOptions::new().keep_finished(keep);
     let plan = hive.store.plan_import(archive, &options).unwrap();
-    let shown = if keep { "2 stay finished" } else { "1 would run again, 1 would be forgotten; see --keep-finished" };
+    let shown = if keep { "2 stay finished" } else { "1 would run again, 1 would be forgotten" };
     assert!(plan.to_string().contains(&format!("finished tasks since then: {shown}")), "{plan}");
     let report = hive.store.apply_import(&plan).unwrap();
     assert_eq!(plan.collections, report.collections, "a dry run counts what the import then touches");
@@ -117,7 +117,7 @@ fn what_a_repair_has_lost_of_a_point_stays_known_through_an_archive() {
     }
 
     let plan = hive.store.plan_import(&archive, &ImportOptions::new()).unwrap();
-    assert!(plan.to_string().contains("before it was archived; to import what is left of it, give --partial too"));
+    assert!(plan.to_string().contains("before it was archived; to import what is left of it, allow a partial import"));
     for refused in [
         hive.store.apply_import(&plan).unwrap_err(),
         Store::import_new(&archive, &new, &ImportOptions::new()).unwrap_err(),

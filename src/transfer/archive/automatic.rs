@@ -413,8 +413,9 @@ mod tests {
         hive.clock.advance(AGAIN_AFTER);
         assert!(hive.store.auto_archive(&schedule).unwrap().is_some());
         let in_the_way = ArchiveSchedule { folder: hive.folder.path().join("h.redb"), ..hive.schedule() };
-        let refused = in_the_way.try_folder(&hive.store).unwrap_err().to_string();
-        assert!(refused.contains("--archive-dir") && refused.contains("ReadWritePaths="), "{refused}");
+        let refused = in_the_way.try_folder(&hive.store).unwrap_err();
+        assert_eq!(refused.hint(), Some(&crate::error::Hint::NameArchiveFolder));
+        assert!(refused.to_string().contains("ReadWritePaths="), "{refused}");
     }
 
     #[cfg(feature = "age")]

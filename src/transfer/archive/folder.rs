@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use super::automatic::ArchiveSchedule;
 use crate::clock::new_id;
 use crate::engine::store::Store;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Hint, Result};
 use crate::files::{self, Rights};
 
 /// How the file that is written to try a folder begins.
@@ -42,9 +42,9 @@ impl ArchiveSchedule {
             Ok(written.and(removed)?)
         });
         tried.map_err(|error| {
-            let how = "choose another folder with --archive-dir, or let the service write there \
-                       (under systemd: ReadWritePaths=)";
-            error.context(format_args!("no archive could be written; {how}: folder={}", self.folder.display()))
+            let how = "choose another folder, or let the service write there (under systemd: ReadWritePaths=)";
+            let what = format!("no archive could be written; {how}: folder={}", self.folder.display());
+            error.context(what).with_hint(Hint::NameArchiveFolder)
         })
     }
 }

@@ -17,7 +17,7 @@ use crate::engine::point::{Lost, Manifest, Origin, PointId};
 use crate::engine::schema::{CollectionId, Table};
 use crate::engine::store::{Sharing, Store};
 use crate::engine::write::WriteTx;
-use crate::error::{Error, Result};
+use crate::error::{Error, Hint, Result};
 use crate::files::{self, Replace, folder_of, remove_unfinished, unfinished_name};
 use crate::limits;
 use crate::recovery::backups::{Kind, NewBackup, NewSealed};
@@ -165,8 +165,8 @@ impl ImportOptions {
             return Ok(());
         }
         let message = "a repair had lost something of that point before it was archived; to import what is left of it, \
-                       give --partial too";
-        Err(Error::conflict(format!("{message}: point={point}")))
+                       allow a partial import";
+        Err(Error::conflict(format!("{message}: point={point}")).with_hint(Hint::AllowPartialImport))
     }
 
     /// Whether a repair had lost something that is wanted, or may have.

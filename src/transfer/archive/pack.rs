@@ -6,7 +6,7 @@ use std::path::Path;
 
 use super::hashed::Hashed;
 use super::seal::{Keys, Seal, Sealed};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Hint, Result};
 
 /// Fixed, so that the same point gives the same bytes.
 const GZIP_LEVEL: u32 = 4;
@@ -44,8 +44,8 @@ impl Packing {
             None => (name.as_str(), false),
         };
         if says_encrypted && !encrypted {
-            let message = "an archive called .age is encrypted; say for whom with --recipient or --passphrase-file";
-            return Err(Error::invalid(format!("{message}: file={}", path.display())));
+            let message = "an archive called .age is encrypted; name its recipient, or give a passphrase";
+            return Err(Error::invalid(format!("{message}: file={}", path.display())).with_hint(Hint::NameRecipient));
         }
         if encrypted && !says_encrypted {
             let message = "an encrypted archive is called .age, so that nobody takes it for a plain one; call it";

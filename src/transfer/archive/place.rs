@@ -5,7 +5,7 @@ use std::fs::{self, File};
 use std::io::ErrorKind as IoKind;
 use std::path::{Path, PathBuf};
 
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Hint, Result};
 use crate::files::{self, Draft, Replace, Rights};
 
 /// A file that becomes the archive, or is removed when it is dropped before.
@@ -68,8 +68,8 @@ fn refuse_target(target: &Path, replace: bool) -> Result<()> {
 }
 
 fn exists(target: &Path) -> Error {
-    let message = "there is a file of that name; name another, or replace it with --force";
-    Error::new(ErrorKind::Conflict, format!("{message}: file={}", target.display()))
+    let message = "there is a file of that name; name another, or replace it";
+    Error::new(ErrorKind::Conflict, format!("{message}: file={}", target.display())).with_hint(Hint::ReplaceFile)
 }
 
 #[cfg(test)]

@@ -21,7 +21,7 @@ use super::write::sum_line;
 use crate::engine::digest::Stats;
 use crate::engine::schema::CollectionId;
 use crate::engine::value::in_frame;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Hint, Result};
 use crate::files;
 use crate::state::audit::follow::Follow;
 
@@ -170,8 +170,9 @@ impl<'r> Reading<'r> {
         })?;
         let size = entry.size();
         self.left = self.left.checked_sub(size).ok_or_else(|| {
-            let message = "the archive unpacks to more than the limit; raise it with --max-bytes";
-            Error::invalid(format!("{message}: entry={shown} bytes={size} left={}", self.left))
+            let message = "the archive unpacks to more than the limit; raise the limit";
+            let message = format!("{message}: entry={shown} bytes={size} left={}", self.left);
+            Error::invalid(message).with_hint(Hint::RaiseArchiveLimit)
         })?;
         let read = match part {
             Part::Sums => self.sums(&mut entry, size),

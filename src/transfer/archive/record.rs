@@ -4,7 +4,7 @@
 use std::io::Read;
 
 use crate::engine::write::MAX_KEY;
-use crate::error::{Error, Result};
+use crate::error::{Error, Hint, Result};
 
 /// The bytes before key and payload.
 pub(super) const HEAD: usize = 2 + 8;
@@ -70,8 +70,8 @@ pub(super) fn refuse_long_key(bytes: usize) -> Result<()> {
 
 /// The error for a record beyond the limit.
 pub(super) fn too_long(bytes: u64, limit: u64) -> Error {
-    let message = "a record is too long; if it really is, raise the limit with --max-value-bytes";
-    Error::invalid(format!("{message}: bytes={bytes} limit={limit}"))
+    let message = "a record is too long; if it really is, raise the limit";
+    Error::invalid(format!("{message}: bytes={bytes} limit={limit}")).with_hint(Hint::RaiseRecordLimit)
 }
 
 fn cut_off() -> Error {

@@ -4,7 +4,7 @@
 use std::io::{self, BufWriter, Read, Write};
 
 use super::hashed::Hashed;
-use crate::error::{Error, Result};
+use crate::error::{Error, Hint, Result};
 
 /// The first bytes of every encrypted file.
 const MAGIC: &[u8] = b"age-encryption.org/";
@@ -143,8 +143,11 @@ impl Keys {
     pub(super) fn open(&self, stream: impl Read + Send + 'static) -> Result<Box<dyn Read + Send>> {
         let decryptor = age::Decryptor::new(stream).map_err(refused)?;
         if self.identities.is_empty() && self.passphrase.is_none() {
-            let how = if decryptor.is_scrypt() { "--passphrase-file FILE" } else { "--identity FILE" };
-            return Err(Error::invalid(format!("the archive is encrypted; read it with {how}")));
+            let (key, hint) = match decryptor.is_scrypt() {
+                true => ("passphrase", Hint::GivePassphrase),
+                false => ("identity", Hint::GiveIdentity),
+            };
+            return Err(Error::invalid(format!("the archive is encrypted; give its {key}")).with_hint(hint));
         }
         let passphrase = self.passphrase.clone().map(age::scrypt::Identity::new);
         let passphrase = passphrase.iter().map(|identity| identity as &dyn age::Identity);

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use crate::engine::copy::{Copied, copy};
 use crate::engine::reserve::free_space;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Hint, Result};
 use crate::files::{self, Rights, folder_of};
 use crate::transfer::drill::{DrillWatch, stop_if_asked};
 
@@ -46,8 +46,9 @@ impl Scratch {
         remove_left(within);
         let needed = bytes.saturating_mul(COPIES).saturating_add(MORE);
         if let Some(free) = free_space(within).filter(|free| *free < needed) {
-            let message = "there is no room for a drill; name a folder on another disk with --scratch";
-            return Err(Error::new(ErrorKind::Full, format!("{message}: free_bytes={free} needed_bytes={needed}")));
+            let message = "there is no room for a drill; name a folder on another disk";
+            let error = Error::new(ErrorKind::Full, format!("{message}: free_bytes={free} needed_bytes={needed}"));
+            return Err(error.with_hint(Hint::NameScratchFolder));
         }
         Self::empty(store, within)
     }
@@ -127,7 +128,7 @@ fn remove_left(within: &Path) {
 
 fn no_store(path: &Path, error: &io::Error) -> Error {
     let kind = if error.kind() == io::ErrorKind::NotFound { ErrorKind::NoStore } else { ErrorKind::Io };
-    Error::new(kind, format!("no store at {}; pass --store", path.display()))
+    Error::new(kind, format!("no store at {}", path.display())).with_hint(Hint::NameStore)
 }
 
 #[cfg(test)]

@@ -1,0 +1,27 @@
+//! The options and verbs that follow the hint of an error.
+
+use crate::Hint;
+
+/// The way out that a hint stands for, as it is typed.
+pub(super) fn typed(hint: &Hint) -> String {
+    let typed = match hint {
+        Hint::NameStore => "start one with hivekeep serve, or pass --store",
+        Hint::ListPoints => "hivekeep point list --all",
+        Hint::AllowPartial { command } => return format!("hivekeep point show, then {command}"),
+        Hint::AllowPartialImport => "to import what is left of it: --partial",
+        Hint::DiscardLaterWork => "to undo it all the same: hivekeep undo --discard",
+        Hint::NameCollection => "--only COLLECTION --key KEY",
+        Hint::AllowDifferent => "to take the earlier task: --allow-different",
+        Hint::AllowMissingDependencies => "to wait for tasks that are not pushed yet: --allow-missing",
+        Hint::NameRepaired => "name another file with --to",
+        Hint::ReplaceFile => "to replace it: --force",
+        Hint::NameArchiveFolder => "name another folder with --archive-dir",
+        Hint::NameRecipient => "--recipient or --passphrase-file",
+        Hint::GivePassphrase => "--passphrase-file FILE",
+        Hint::GiveIdentity => "--identity FILE",
+        Hint::RaiseArchiveLimit => "raise the limit with --max-bytes",
+        Hint::RaiseRecordLimit => "raise the limit with --max-value-bytes",
+        Hint::NameScratchFolder => "name a folder with --scratch",
+    };
+    typed.to_owned()
+}
