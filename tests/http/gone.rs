@@ -138,6 +138,8 @@ fn an_answer_that_nobody_takes_gives_its_claims_back() {
     let long = "x".repeat(12_000_000);
     service.post("/api/queue", json!({"payload": long, "id": "long"})).ok();
     let deaf = ask(&service, "POST", "/api/queue/claim", &json!({"bot": "DEAF", "lease_ms": 600_000}).to_string());
+    // Until the client's time is over the claim is its own, so the task does not merely look ready.
+    service.until("it is claimed", |service| task(service, "long")["holder"]["bot"] == "DEAF");
     service.until("it is ready again", |service| {
         let task = task(service, "long");
         task["state"] == "ready" && task["attempts"] == 0
