@@ -15,13 +15,13 @@ use crate::state::page::Page;
 use crate::state::show::{Show, Shown};
 use crate::state::unit;
 
-/// The audit trail, which is no versioned collection.
+/// The audit trail. It is not a versioned collection.
 const AUDIT: &str = "audit";
-/// Entries read at a time.
+/// The number of entries that one read fetches.
 const ENTRIES: usize = 256;
 
 impl View {
-    /// How much each collection holds, by name: the built-in ones, and those of users.
+    /// The size of each collection, by name: the built-in ones, and those of users.
     ///
     /// # Errors
     ///
@@ -42,13 +42,13 @@ impl View {
         listed(&names).map(|name| Ok((name.to_owned(), of(name)?.unwrap_or_default()))).collect()
     }
 
-    /// A record of any collection as JSON, as it is stored: a bot, task, config value or record of your own by its key, a
-    /// message or audit entry by its number, an assignment by `BOT/TASK`. Documents are many records each; see
+    /// A record of any collection as JSON, in its stored form: a bot, task, config value or record of your own by its
+    /// key, a message or audit entry by its number, an assignment by `BOT/TASK`. Documents are many records each; see
     /// [`Documents::get`](crate::Documents::get).
     ///
     /// # Errors
     ///
-    /// `NotFound` when there is no such collection; `Damaged` when the record is not what was written; `Io`.
+    /// `NotFound` when there is no such collection; `Damaged` when the record's checksum does not match; `Io`.
     ///
     /// # Examples
     ///
@@ -79,7 +79,7 @@ impl View {
     ///
     /// # Errors
     ///
-    /// `NotFound` when there is no such collection; for a record, `Damaged` when it is not what was written, and `Io`.
+    /// `NotFound` when there is no such collection; for a record, `Damaged` when its checksum does not match, and `Io`.
     ///
     /// # Examples
     ///
@@ -132,7 +132,7 @@ impl View {
     }
 }
 
-/// The names of those that people see.
+/// The names of the collections that people see.
 fn listed(names: &Names) -> impl Iterator<Item = &str> {
     names.all().filter(|name| !name.starts_with('#'))
 }
@@ -176,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_of_no_collection_is_refused_with_those_that_there_are() {
+    fn an_unknown_collection_is_refused_with_the_names_that_exist() {
         let hive = Fixture::new();
         let view = hive.view();
         for error in [view.record("#5", "1").unwrap_err(), view.records("regisry").err().unwrap()] {

@@ -1,5 +1,5 @@
-//! The history of every commit: what is older than its window is merged away, by a thread of a store that keeps one and
-//! by retention.
+//! The history of every commit. Commits older than its window are merged away, by retention and by a thread of each
+//! store that keeps a history.
 
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -18,13 +18,13 @@ use crate::engine::view::View;
 use crate::error::{ErrorKind, Result};
 use crate::recovery::points::point::epoch_of;
 
-/// How often the thread looks; small against any window worth having.
+/// The interval of the thread. It is small against any useful window.
 const PERIOD: Duration = Duration::from_millis(500);
-/// At most so many points of single commits are kept.
+/// The most points of single commits that are kept.
 const MOST: u64 = 100_000;
-/// Of points that another program left, when none has said how long it wants them.
+/// The window for points that another process left, when no process has stored a window.
 const WINDOW: Duration = Duration::from_secs(3600);
-/// Rows read at a time.
+/// The number of rows that one read fetches.
 const PAGE: usize = 256;
 
 /// Starts the thread. It ends with the last clone of the store, or when the store is closed.
@@ -44,7 +44,7 @@ fn run(inner: &Weak<Inner>) {
         match store.trim_history() {
             Ok(()) => {}
             Err(_) if store.is_closed() => return,
-            // Somebody may open the file again.
+            // The file may be opened again.
             Err(error) if error.kind() == ErrorKind::Reopen => {}
             Err(error) => tracing::error!(%error, "the history of commits could not be trimmed"),
         }
@@ -52,7 +52,7 @@ fn run(inner: &Weak<Inner>) {
 }
 
 impl Store {
-    /// Notes the window in the store, for every process that trims. The last one that was asked for counts.
+    /// Stores the window, for every process that trims. The last one that was requested counts.
     fn remember_window(&self, window: Duration) -> Result<()> {
         let millis = u64::try_from(window.as_millis()).unwrap_or(u64::MAX).to_be_bytes();
         if self.view()?.row(Table::Meta, meta::HISTORY)?.as_deref() == Some(&millis) {
@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn a_window_that_has_passed_leaves_nothing_of_its_commits() {
+    fn after_the_window_has_passed_nothing_of_its_commits_is_left() {
         let hive = Fixture::new();
         commit(&hive, 600);
         hive.store.trim_history().unwrap();

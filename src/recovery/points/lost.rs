@@ -1,4 +1,4 @@
-//! Records that a repair is known to have lost of a point. They read as absent there, and nobody knows what they were.
+//! Records that a point is known to have lost in a repair. They read as absent there, although their state is unknown.
 
 use std::collections::BTreeSet;
 
@@ -14,7 +14,7 @@ use crate::error::{Error, Result};
 use crate::recovery::points::point::names;
 use crate::state::unit;
 
-/// The row keys of the records that a repair is known to have lost of one point.
+/// The row keys of the records that one point is known to have lost in a repair.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct LostRows(BTreeSet<Vec<u8>>);
 
@@ -29,17 +29,17 @@ impl LostRows {
     }
 }
 
-/// Records that a restore leaves as they are: a repair is known to have lost them, and they are absent at the point. To
-/// remove them would lose what is there now. Tasks keep their assignments.
+/// Records that a restore does not change: they are known to be lost, and they are absent at the point. To remove them
+/// would lose their present values. Tasks keep their assignments.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Spared(Vec<Vec<u8>>);
 
 impl Spared {
-    /// Of a point.
+    /// Finds the lost records that are absent at a point.
     pub(crate) fn of(view: &View, point: Epoch) -> Result<Self> {
         let mut rows = Vec::new();
         for row in view.lost_rows(point)?.0 {
-            // A document of which rows are lost is put together from those that are left.
+            // A document with lost rows is put together from the remaining rows.
             let is_document = CollectionId::split_row_key(&row).is_some_and(|(id, _)| id == CollectionId::DOCUMENTS);
             let is_absent = match view.state_at(&row, point)? {
                 Some(found) => found.frame(&row)?.state == State::Absent,
@@ -52,7 +52,7 @@ impl Spared {
         Ok(Self(rows))
     }
 
-    /// With the assignments that follow from the tasks among them now.
+    /// Adds the assignments that follow from the tasks among them now.
     pub(crate) fn with_assignments<R: Records>(&self, records: &R) -> Result<Self> {
         let mut rows = self.0.clone();
         unit::with_assignments(records, &mut rows)?;
@@ -69,7 +69,7 @@ impl Spared {
         !self.is_empty() && Scope::rows_contain(&self.0, row)
     }
 
-    /// Adds what is there of a collection to what it holds at the point.
+    /// Adds the present records of a collection to its statistics at the point.
     pub(crate) fn add_to<R: Records>(&self, stats: &mut Stats, records: &R, collection: CollectionId) -> Result<()> {
         for row in &self.0 {
             let Some((id, key)) = CollectionId::split_row_key(row).filter(|(id, _)| *id == collection) else {
@@ -84,13 +84,14 @@ impl Spared {
 }
 
 impl View {
-    /// The records that a repair is known to have lost of a point.
+    /// The records that a point is known to have lost in a repair.
     pub(crate) fn lost_rows(&self, point: Epoch) -> Result<LostRows> {
         let manifest = if point == Epoch::NOW { None } else { self.manifest(point)? };
         Ok(manifest.as_ref().map(LostRows::of).unwrap_or_default())
     }
 
-    /// Why there is no record of that name: a repair has lost it, or the reason that is given.
+    /// Returns `missing` as the reason why a record is not found, or `Damaged` if the point lost the record in a
+    /// repair.
     #[cfg(any(feature = "cli", feature = "http", test))]
     pub(crate) fn lost_or(&self, collection: &str, key: &str, missing: Error) -> Error {
         match self.has_lost(collection, key) {
@@ -110,12 +111,12 @@ impl View {
         Ok(names(self)?.id(collection).is_some_and(|id| self.is_of_name(&lost, id, key)))
     }
 
-    /// Whether a record that people know by that name is among lost ones.
+    /// Whether a record of that name is among the lost ones.
     fn is_of_name(&self, lost: &LostRows, id: CollectionId, key: &str) -> bool {
         unit::keys_of(id, key).iter().any(|key| lost.contains(&id.row_key(key)))
     }
 
-    /// Whether some point has lost a record of that name.
+    /// Whether any point lost a record of that name.
     pub(crate) fn any_point_has_lost(&self, id: CollectionId, key: &str) -> Result<bool> {
         for point in self.named_points()?.iter().filter(|point| point.partial) {
             if self.is_of_name(&self.lost_rows(point.epoch)?, id, key) {

@@ -1,11 +1,11 @@
-//! Restore points: made, listed, named, measured and read.
+//! Restore points.
 //!
-//! * `point`: making, listing, finding and viewing them
-//! * `selector`: how a person names one; `resolve`: which one is meant
-//! * `lost`: records that a repair has lost of one
-//! * `size`: the bytes that forgetting one would free
+//! * `point`: create, list, find and view points
+//! * `selector`: the ways to name a point; `resolve`: finds the named point
+//! * `lost`: records that a point lost in a repair
+//! * `size`: the bytes that forgetting a point would free
 //! * `versions`: the history of one record
-//! * `short_ids`: ids as short as they can be typed
+//! * `short_ids`: the shortest ids that can be typed
 //! * `collections`: any collection and record by name
 //! * `history`: the history of every commit, and its window
 

@@ -1,4 +1,4 @@
-//! Restore points: made, listed, found by name, viewed.
+//! Restore points: create, list, find and view them.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -42,78 +42,78 @@ use crate::state::documents::Prepared;
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Point {
-    /// Its name. The point of a single commit is named by its time, and has no id in JSON.
+    /// Its name. The point of a single commit is named by its time and has no id in JSON.
     pub id: PointId,
     /// The number of the epoch that it sealed.
     pub epoch: Epoch,
-    /// When it was made, or, of an adopted one, when the other program made it.
+    /// When it was made. For an adopted point: when the other program made it.
     pub timestamp: Timestamp,
-    /// When it was sealed in this store; retention counts from then.
+    /// When it was sealed in this store. Retention counts from this time.
     pub sealed_at: Timestamp,
-    /// What it was made of or for; none for the point of a single commit.
+    /// Its purpose; none for the point of a single commit.
     pub origin: Option<Origin>,
-    /// Whether somebody asked for it.
+    /// Whether a person requested it.
     pub manual: bool,
-    /// In the words of who made it.
+    /// A description by its creator.
     pub description: String,
-    /// As given.
+    /// Tags by name.
     pub tags: BTreeMap<String, String>,
-    /// A held point is never forgotten by retention.
+    /// Whether it is held. Retention never forgets a held point.
     pub held: bool,
-    /// The backups that it is listed as, by id.
+    /// The ids of its backups.
     pub backups: Vec<String>,
-    /// What each collection holds there, by name.
+    /// The statistics of each collection at the point, by name.
     pub collections: BTreeMap<String, Stats>,
-    /// Whether a repair could not bring all of it back; of the point of a single commit, whether that may be so.
+    /// Whether a repair lost part of it. For the point of a single commit: whether this is possible.
     pub partial: bool,
-    /// What it has lost, by collection.
+    /// The losses of each collection, by name.
     pub lost: BTreeMap<String, PointLoss>,
-    /// Of a safety point: what was restored, which it can undo. JSON does not show it.
+    /// For a safety point: the restore that it can undo. JSON does not contain it.
     pub undoes: Option<Restored>,
 }
 
-/// What a point has lost of a collection.
+/// The loss of a collection at a point.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct PointLoss {
-    /// What it held before the damage.
+    /// The statistics of the collection before the damage.
     pub was: Stats,
-    /// Keys of records that are known to be lost or to have gone back; there may be others.
+    /// Keys of records that are known to be lost or to have an older value. There may be others.
     pub keys: Vec<String>,
 }
 
-/// What a restore point is to be called. Made by [`PointRequest::new`], then given to [`Store::make_point`].
+/// A request for a restore point. Create it with [`PointRequest::new`], and pass it to [`Store::make_point`].
 #[derive(Clone, Debug)]
 pub struct PointRequest {
     pub(crate) description: String,
     pub(crate) manual: bool,
-    /// Ready to be stored, or what is wrong with them.
+    /// Each document ready to be stored, or its error.
     pub(crate) documents: Option<Vec<(Kind, Result<Prepared, String>)>>,
     pub(crate) tags: BTreeMap<String, String>,
     pub(crate) held: bool,
 }
 
 impl PointRequest {
-    /// A point that somebody asks for, in their own words.
+    /// A point with a description, as a person requests it.
     pub fn new(description: impl Into<String>) -> Self {
         let description = description.into();
         Self { description, manual: true, documents: None, tags: BTreeMap::new(), held: false }
     }
 
-    /// Made by a scheduler rather than by somebody.
+    /// Marks the point as made by a scheduler.
     #[must_use]
     pub fn automatic(mut self) -> Self {
         self.manual = false;
         self
     }
 
-    /// Of this document instead of the live state; several kinds may be given, the last of each counts. An empty object
-    /// is passed over, so that a point of nothing else lists no backup.
+    /// Stores this document in the point, instead of the live state. The last document of each kind counts. An empty
+    /// object is ignored, so a point of nothing else has no backup.
     #[must_use]
     pub fn document(self, kind: Kind, data: Value) -> Self {
         self.prepared(kind, Prepared::of_value(&data).map_err(|error| error.to_string()))
     }
 
-    /// The same for a document that is ready, or what is wrong with it.
+    /// The same for a prepared document, or its error.
     #[must_use]
     pub(crate) fn prepared(mut self, kind: Kind, data: Result<Prepared, String>) -> Self {
         let documents = self.documents.get_or_insert_default();
@@ -124,19 +124,19 @@ impl PointRequest {
         self
     }
 
-    /// With a tag.
+    /// Adds a tag.
     #[must_use]
     pub fn tag(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.tags.insert(name.into(), value.into());
         self
     }
 
-    /// Whether it is of documents.
+    /// Whether it contains documents.
     pub(crate) fn has_documents(&self) -> bool {
         self.documents.is_some()
     }
 
-    /// Held from the start, so that retention never forgets it.
+    /// Holds the point from the start, so that retention never forgets it.
     #[must_use]
     pub fn held(mut self, held: bool) -> Self {
         self.held = held;
@@ -145,7 +145,7 @@ impl PointRequest {
 }
 
 impl Store {
-    /// Makes a restore point of everything: one commit, whatever the size of the state.
+    /// Creates a restore point of everything. It costs one commit, whatever the size of the state.
     ///
     /// # Errors
     ///
@@ -165,7 +165,7 @@ impl Store {
         self.make_point(PointRequest::new(description))
     }
 
-    /// Makes a restore point with tags, a hold, or as an automatic one.
+    /// Creates a restore point as requested.
     ///
     /// # Errors
     ///
@@ -174,7 +174,7 @@ impl Store {
         self.alone(|tx| tx.make_point(request).map(Outcome::Commit))
     }
 
-    /// The points that somebody or a scheduler made of live state, newest first.
+    /// The manual and automatic points of live state, newest first.
     ///
     /// # Errors
     ///
@@ -185,7 +185,7 @@ impl Store {
         Ok(points)
     }
 
-    /// Every retained point, newest first: those of [`Store::points`], and safety points, points of documents and of
+    /// Every retained point, newest first: those of [`Store::points`], safety points, and points of documents and of
     /// single commits.
     ///
     /// # Errors
@@ -195,11 +195,11 @@ impl Store {
         self.view()?.all_points()
     }
 
-    /// The point that a selector means, or none for [`Selector::Now`].
+    /// The point that a selector names, or none for [`Selector::Now`].
     ///
     /// # Errors
     ///
-    /// `NotFound` when no point is meant, `Ambiguous` when several ids begin so.
+    /// `NotFound` when the selector names no point, `Ambiguous` when several ids begin with it.
     pub fn find_point(&self, selector: impl Into<Selector>) -> Result<Option<Point>> {
         let view = self.view()?;
         match view.resolve(&selector.into())? {
@@ -208,11 +208,12 @@ impl Store {
         }
     }
 
-    /// A view as of a restore point.
+    /// A view of the state at a restore point.
     ///
     /// # Errors
     ///
-    /// `NotFound` and `Ambiguous` when the selector does not mean one point, `Gone` when it was forgotten meanwhile.
+    /// `NotFound` and `Ambiguous` when the selector does not name one point, `Gone` when it was forgotten in the
+    /// meantime.
     ///
     /// # Examples
     ///
@@ -232,7 +233,7 @@ impl Store {
         self.view_at(self.view()?.resolve(&selector)?.epoch())
     }
 
-    /// A point with a manifest.
+    /// A point that has a manifest.
     pub(crate) fn named_point(&self, selector: &Selector) -> Result<Point> {
         match self.find_point(selector.clone())? {
             Some(point) if !point.is_of_commit() => Ok(point),
@@ -243,7 +244,7 @@ impl Store {
 }
 
 impl WriteTx<'_> {
-    /// Seals the open epoch as asked, and lists the point's backups.
+    /// Seals the open epoch as requested, and stores the backups of the point.
     pub(crate) fn make_point(&mut self, request: PointRequest) -> Result<Point> {
         limits::text("a description", &request.description, limits::DESCRIPTION_BYTES)?;
         limits::tags(&request.tags)?;
@@ -290,7 +291,7 @@ impl View {
         Ok(points)
     }
 
-    /// Every retained point but those of single commits, of which there may be a hundred thousand; newest first.
+    /// Every retained point, newest first, without those of single commits; there may be 100,000 of these.
     pub(crate) fn named_points(&self) -> Result<Vec<Point>> {
         let names = names(self)?;
         let rows = scan_rows(self, Table::Points, KeyRange::all().backward());
@@ -310,7 +311,7 @@ impl View {
         Ok(Point::of_commit(epoch, codec::decode(&commit)?))
     }
 
-    /// The point that `latest` means, if there is one.
+    /// The point that `latest` names, if there is one.
     pub(crate) fn latest_point(&self) -> Result<Option<Point>> {
         match self.resolve(&Selector::Latest(0)) {
             Ok(latest) => self.point(latest.epoch()).map(Some),
@@ -319,7 +320,7 @@ impl View {
         }
     }
 
-    /// The point that a selector means.
+    /// The point that a selector names.
     pub(crate) fn resolve(&self, selector: &Selector) -> Result<Resolved> {
         if let Selector::Id(id) = selector
             && let Some(epoch) = self.row(Table::PointIds, id.as_bytes())?
@@ -381,7 +382,7 @@ impl Point {
         }
     }
 
-    /// What it can be called.
+    /// The names of the point, for [`resolve`].
     fn name(&self) -> PointName {
         let named = match self.origin {
             Some(origin) if origin.is_selectable() && self.partial => Named::Partial,
@@ -398,13 +399,13 @@ impl Point {
         Resolved::Point { epoch, id, at, off: jiff::SignedDuration::ZERO }
     }
 
-    /// Whether people count it as a restore point: it was asked for or is automatic, of live state or of documents, and
-    /// is neither a single backup nor of a restore nor of a single commit.
+    /// Whether people count it as a restore point: a manual or automatic point of live state or of documents. A single
+    /// backup, a safety point and the point of a single commit do not count.
     pub(crate) fn counts(&self) -> bool {
         matches!(self.origin, Some(Origin::Live | Origin::Documents | Origin::Adopted)) && !self.is_backup()
     }
 
-    /// Whether it was made as a backup of one kind, which has its name, and not as a restore point.
+    /// Whether it was made as a backup of one kind, and shares the id of that backup.
     pub(crate) fn is_backup(&self) -> bool {
         matches!(self.backups.as_slice(), [backup] if self.id.0 == *backup)
     }
@@ -474,7 +475,7 @@ impl From<&Selector> for Selector {
     }
 }
 
-/// The names of collections.
+/// The names of all collections, by number.
 pub(crate) struct Names(BTreeMap<CollectionId, String>);
 
 impl Names {
@@ -488,18 +489,18 @@ impl Names {
         self.0.iter().find(|(_, of)| *of == name).map(|(id, _)| *id)
     }
 
-    /// All numbers.
+    /// The numbers of all collections.
     pub(crate) fn ids(&self) -> impl Iterator<Item = CollectionId> {
         self.0.keys().copied()
     }
 
-    /// All names.
+    /// The names of all collections.
     pub(crate) fn all(&self) -> impl Iterator<Item = &str> {
         self.0.values().map(String::as_str)
     }
 }
 
-/// The names of all collections, built in and users'.
+/// Reads the names of all collections, built-in ones and those of users.
 pub(crate) fn names<R: Records + ?Sized>(records: &R) -> Result<Names> {
     let built_in = CollectionId::BUILT_IN.iter().map(|(name, id)| (*id, (*name).to_owned()));
     let users = meta::user_collections(records)?.into_iter().map(|(name, id)| (id, name));

@@ -1,4 +1,4 @@
-//! Which restore point a selector means. Pure: it reads no store and no clock.
+//! Finds the restore point that a selector names. This is pure: it reads no store and no clock.
 
 use std::cmp::Reverse;
 
@@ -9,55 +9,55 @@ use crate::engine::epoch::Epoch;
 use crate::error::{Error, ErrorKind, Hint, Result};
 use crate::recovery::points::selector::Selector;
 
-/// So many points are named when an id prefix matches several.
+/// The most points that an error names when several ids begin with a prefix.
 const MATCHES_SHOWN: usize = 5;
 
-/// Which selectors mean a point.
+/// The selectors that can name a point.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Named {
-    /// Every one: a manual or automatic point of live state.
+    /// Every selector: a manual or automatic point of live state.
     Always,
     /// A time and its id, but not `latest`: the point of a single commit.
     ByTime,
-    /// Only its id: a safety point, a point of documents, an adopted backup.
+    /// Its id only: a safety point, a point of documents, an adopted backup.
     ById,
-    /// Every one, but only where no whole point is meant: one that a repair could not bring back whole.
+    /// Every selector, if no whole point fits: a point that a repair could not restore completely.
     Partial,
 }
 
-/// What a point can be called, for [`resolve`].
+/// The names of a point, for [`resolve`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PointName {
     /// Its epoch.
     pub epoch: Epoch,
-    /// Its id; empty when it has none.
+    /// Its id; empty if it has none.
     pub id: String,
     /// When it was made.
     pub at: Timestamp,
-    /// Which selectors mean it.
+    /// The selectors that can name it.
     pub named: Named,
 }
 
-/// The point that a selector means.
+/// The result of [`resolve`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Resolved {
-    /// No point: the state as it is now.
+    /// The present state, and no point.
     Now,
     /// A point.
     Point {
         /// Its epoch.
         epoch: Epoch,
-        /// Its id; empty when it has none.
+        /// Its id; empty if it has none.
         id: String,
         /// When it was made.
         at: Timestamp,
-        /// How long before the time that was asked for; zero when no time was.
+        /// The time from the point to the requested time; zero if no time was requested.
         off: SignedDuration,
     },
 }
 
 impl Resolved {
-    /// The epoch to view; later than every epoch for now.
+    /// The epoch to view. For the present state it is later than every epoch.
     pub fn epoch(&self) -> Epoch {
         match self {
             Self::Now => Epoch::NOW,
@@ -72,13 +72,13 @@ impl Resolved {
     }
 }
 
-/// The point among `points`, in any order, that `selector` means at the time `now`.
+/// Finds the point among `points`, in any order, that `selector` names at the time `now`.
 ///
-/// `latest` goes by epoch; a time goes by the times of the points, and by epoch between equal ones.
+/// `latest` compares epochs. A time compares the times of the points, and epochs if these are equal.
 ///
 /// # Errors
 ///
-/// `NotFound` when no point is meant, `Ambiguous` when an id begins so for several.
+/// `NotFound` when the selector names no point, `Ambiguous` when several ids begin with it.
 ///
 /// # Examples
 ///
@@ -163,12 +163,12 @@ fn by_id(id: &str, points: &[PointName]) -> Result<Resolved> {
     }
 }
 
-/// Whether `id` begins with `prefix`, in either case.
+/// Whether `id` begins with `prefix`, in upper or lower case.
 fn begins(id: &str, prefix: &str) -> bool {
     !prefix.is_empty() && id.get(..prefix.len()).is_some_and(|head| head.eq_ignore_ascii_case(prefix))
 }
 
-/// The error for an id that several points begin with, newest first.
+/// The error for an id with which several ids begin, newest first.
 fn several_match(id: &str, found: &[&PointName]) -> Error {
     let shown = found.iter().take(MATCHES_SHOWN).map(|point| format!("{} of {}", point.id, clock::show_time(point.at)));
     let mut shown = shown.collect::<Vec<_>>().join(", ");
@@ -201,13 +201,13 @@ mod tests {
         text.parse().unwrap_or_else(|error| panic!("{text}: {error}"))
     }
 
-    /// A point that is made `epoch` minutes past ten.
+    /// A point made `epoch` minutes past ten.
     fn point(epoch: u64, id: &str, named: Named) -> PointName {
         let at = time("2026-01-02T10:00:00Z") + SignedDuration::from_mins(epoch as i64);
         PointName { epoch: Epoch(epoch), id: id.to_owned(), at, named }
     }
 
-    /// Three that `latest` counts; a safety point and a commit are the newest.
+    /// Three points that `latest` counts. A safety point and a commit are the newest.
     fn points() -> Vec<PointName> {
         vec![
             point(5, "", Named::ByTime),
@@ -230,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn latest_counts_only_points_of_live_state_that_were_asked_for_or_automatic() {
+    fn latest_counts_manual_and_automatic_points_of_live_state_only() {
         assert_eq!(found("latest"), (3, 0));
         assert_eq!(found("latest~2"), (1, 0));
         assert_eq!(
@@ -241,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn a_time_means_the_newest_at_or_before_it_and_says_how_far_off() {
+    fn a_time_names_the_newest_point_at_or_before_it_and_tells_the_distance() {
         assert_eq!(found("2026-01-02T10:03:00Z"), (3, 0));
         assert_eq!(found("2026-01-02T10:04:30Z"), (3, 90));
         assert_eq!(found("2026-01-02T10:05:01Z"), (5, 1));
@@ -259,7 +259,7 @@ mod tests {
     }
 
     #[test]
-    fn an_id_means_any_point_and_must_be_the_only_one() {
+    fn an_id_names_any_point_and_must_be_unique() {
         assert_eq!(found("cccc"), (4, 0));
         assert_eq!(found("AAAA1111"), (1, 0));
         assert_eq!(
@@ -271,7 +271,7 @@ mod tests {
     }
 
     #[test]
-    fn a_whole_id_wins_over_a_longer_one_that_begins_so() {
+    fn a_whole_id_wins_over_a_longer_one_that_begins_with_it() {
         let points = [point(1, "abcdef", Named::ById), point(2, "abcd", Named::ById)];
         assert_eq!(resolve(&select("abcd"), &points, time(NOON)).unwrap().epoch(), Epoch(2));
     }
@@ -287,7 +287,7 @@ mod tests {
     }
 
     #[test]
-    fn without_points_only_now_means_something() {
+    fn without_points_only_now_is_a_name() {
         assert_eq!(resolve(&Selector::Now, &[], time(NOON)).unwrap(), Resolved::Now);
         for text in ["latest", "10m ago"] {
             let error = resolve(&select(text), &[], time(NOON)).unwrap_err().to_string();
@@ -296,7 +296,7 @@ mod tests {
     }
 
     #[test]
-    fn a_partial_point_is_meant_only_where_no_whole_one_is() {
+    fn a_partial_point_is_found_only_if_no_whole_one_is() {
         let mut points = points();
         points.push(point(9, "eeee0000-part", Named::Partial));
         points.push(point(0, "eeee1111-part", Named::Partial));

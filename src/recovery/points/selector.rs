@@ -1,4 +1,4 @@
-//! How a person names a restore point. Which one is meant is told by [`resolve`](crate::recovery::points::resolve).
+//! The ways to name a restore point. [`resolve`](crate::recovery::points::resolve) finds the named point.
 
 use std::fmt;
 use std::str::FromStr;
@@ -11,20 +11,19 @@ use crate::duration;
 use crate::engine::epoch::Epoch;
 use crate::error::{Error, Result};
 
-/// Shorter beginnings of an id are refused: they are more often a slip than a name.
+/// The least length of a prefix of an id. A shorter one is more often a typing error than a name.
 const ID_PREFIX_MIN: usize = 4;
 /// A UUID with its four dashes.
 const ID_MAX: usize = 36;
-/// Where a UUID has its dashes.
+/// The places of these dashes.
 const DASHES: [usize; 4] = [8, 13, 18, 23];
-/// What may be typed, for messages.
+/// The accepted forms, for error messages.
 const FORMS: &str =
     "now, latest, latest~3, an id or its first characters, a time such as 2026-01-02T03:04:05Z, or 10m ago";
 
-/// How a restore point is named: `now`, `latest`, `latest~3`, an id or a unique beginning of one, a time, or
-/// `10m ago`.
+/// The name of a restore point: `now`, `latest`, `latest~3`, an id or a unique prefix of one, a time, or `10m ago`.
 ///
-/// `latest` and `latest~N` count manual and automatic points of live state; a time means the newest of them at or
+/// `latest` and `latest~N` count manual and automatic points of live state. A time names the newest of them at or
 /// before it. Other points are named by id.
 ///
 /// # Examples
@@ -40,29 +39,29 @@ const FORMS: &str =
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Selector {
-    /// The state as it is now.
+    /// The present state.
     Now,
-    /// The newest point, or the one so many points before it.
+    /// The newest point, or the one this many points before it.
     Latest(u64),
-    /// The point with that id, or the only one whose id begins so.
+    /// The point with that id, or the only one whose id begins with it.
     Id(String),
     /// The newest point at or before that time.
     At(Timestamp),
-    /// The newest point at or before so long ago.
+    /// The newest point at or before this long ago.
     Ago(Duration),
-    /// The point that sealed that epoch, of a single commit too: `epoch 7`.
+    /// The point that sealed that epoch, including points of single commits: `epoch 7`.
     Epoch(Epoch),
 }
 
 impl FromStr for Selector {
     type Err = Error;
 
-    /// Reads what was typed.
+    /// Parses a selector.
     ///
     /// # Errors
     ///
-    /// `Invalid`, with the forms that there are, or with what is missing: a time without an offset is refused, because
-    /// nobody can say which hour it means.
+    /// `Invalid`, with the accepted forms, or with the missing part. A time without an offset is refused, because its
+    /// hour is unknown.
     fn from_str(text: &str) -> Result<Self> {
         let text = text.trim();
         let lower = text.to_ascii_lowercase();
@@ -111,7 +110,7 @@ fn read_time(text: &str) -> Result<Selector> {
     }
 }
 
-/// Whether these lower-case characters can begin a UUID. A date has its first dash elsewhere.
+/// Whether these lower-case characters can begin a UUID. The first dash of a date is elsewhere.
 fn is_id_prefix(text: &str) -> bool {
     let fits = |(at, byte): (usize, u8)| {
         if DASHES.contains(&at) && byte == b'-' { true } else { byte.is_ascii_hexdigit() }
@@ -155,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn every_form_is_read_in_any_case_and_shown_as_it_is_read() {
+    fn every_form_is_parsed_in_any_case_and_prints_in_the_form_that_is_parsed() {
         let forms = [
             ("now", Selector::Now),
             ("latest", Selector::Latest(0)),
@@ -175,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn a_time_is_read_with_any_offset() {
+    fn a_time_is_parsed_with_any_offset() {
         for text in ["2026-01-02T12:00:00Z", "2026-01-02 12:00Z", "2026-01-02T14:00:00+02:00", "2026-01-02T07:00-05:00"]
         {
             assert_eq!(select(text), Selector::At(time(NOON)), "{text}");
@@ -183,12 +182,12 @@ mod tests {
     }
 
     #[test]
-    fn the_end_of_time_as_people_write_it_names_the_newest_point() {
+    fn the_end_of_time_names_the_newest_point() {
         assert_eq!(select("9999-12-31T23:59:59Z"), Selector::At(clock::as_stored(Timestamp::MAX)));
     }
 
     #[test]
-    fn a_time_without_an_offset_is_refused_with_the_one_to_write() {
+    fn a_time_without_an_offset_is_refused_with_the_text_to_type() {
         let refusal = |text: &str| text.parse::<Selector>().unwrap_err().to_string();
         assert_eq!(
             refusal("2026-01-02 03:04:05"),
@@ -201,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn what_names_no_point_is_refused_with_the_forms() {
+    fn a_text_that_names_no_point_is_refused_with_the_accepted_forms() {
         let hostile = [
             "",
             "yesterday",
@@ -237,7 +236,7 @@ mod tests {
         }
 
         #[test]
-        fn what_is_shown_is_read_back(form in 0..6, number in any::<u64>(), second in -62135596800..=253402207200i64) {
+        fn a_printed_selector_is_parsed_again(form in 0..6, number in any::<u64>(), second in -62135596800..=253402207200i64) {
             let selector = match form {
                 0 => Selector::Now,
                 1 => Selector::Latest(number),

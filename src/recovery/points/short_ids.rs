@@ -1,26 +1,26 @@
-//! Ids as short as people can type them.
+//! The shortest ids that people can type.
 
 use crate::engine::records::{KeyRange, scan_rows};
 use crate::engine::schema::Table;
 use crate::engine::view::View;
 use crate::error::Result;
 
-/// No id is shown shorter.
+/// The least length of a short id.
 const SHORTEST: usize = 8;
-/// A UUID with its dashes; ids of other programs are shown whole, as they cannot be named by their beginning.
+/// The length of a UUID with its dashes. Ids of other programs are shown whole, as a prefix cannot name them.
 const UUID_LEN: usize = 36;
 
-/// The ids of a store, of which each is shown as short as it is unique.
+/// The ids of a store. Each is shown as short as it is unique.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ShortIds {
-    /// Every id of a point, in order. Where one is named, points are looked through first.
+    /// Every id of a point, in order. A prefix is searched among the points first.
     points: Vec<String>,
-    /// The same with those of backups.
+    /// The same with the ids of backups.
     all: Vec<String>,
 }
 
 impl View {
-    /// The ids of all points and backups, so that each can be shown as short as it can be typed.
+    /// The ids of all points and backups, to show each in its shortest form that can be typed.
     ///
     /// # Errors
     ///
@@ -48,7 +48,7 @@ impl View {
 }
 
 impl ShortIds {
-    /// Of ids that are known already.
+    /// Takes ids that are known already.
     pub(crate) fn new(mut points: Vec<String>, backups: Vec<String>) -> Self {
         points.sort_unstable();
         let mut all = [points.clone(), backups].concat();
@@ -57,7 +57,7 @@ impl ShortIds {
         Self { points, all }
     }
 
-    /// As much of an id as tells it from every other; all of one that is not known.
+    /// The shortest prefix that distinguishes an id from every other; the whole id if it is unknown.
     pub fn shorten<'i>(&self, id: &'i str) -> &'i str {
         let place = |ids: &[String]| ids.binary_search_by(|known| known.as_str().cmp(id)).ok();
         let of = |ids| place(ids).map(|at| (ids, at));
@@ -67,7 +67,7 @@ impl ShortIds {
         };
         let before = at.checked_sub(1).and_then(|before| ids.get(before));
         let mut length = SHORTEST.max(1 + alike(before).max(alike(ids.get(at + 1))));
-        // A dash at the end tells nothing.
+        // A dash at the end distinguishes nothing.
         length += usize::from(id.as_bytes().get(length - 1) == Some(&b'-'));
         if id.len() == UUID_LEN { id.get(..length).unwrap_or(id) } else { id }
     }
@@ -83,7 +83,7 @@ mod tests {
     }
 
     #[test]
-    fn an_id_is_shown_as_short_as_it_is_unique_and_no_shorter_than_eight() {
+    fn an_id_is_shown_as_short_as_it_is_unique_and_with_eight_characters_at_least() {
         let [one, two, three] = [
             "019a1b2c-3d4e-7000-8000-000000000001",
             "019a1b2c-3d4e-7100-8000-000000000002",
@@ -97,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn the_id_of_a_backup_is_told_from_points_too_which_need_not_be_told_from_it() {
+    fn the_short_id_of_a_backup_differs_from_points_too_but_that_of_a_point_need_not_differ_from_backups() {
         let [point, backup] = ["019a1b2c-3d4e-7000-8000-000000000004", "019a1b2c-3d4e-7000-8000-000000000003"];
         let ids = ids(&[point], &[backup]);
         assert_eq!((ids.shorten(point), ids.shorten(backup)), ("019a1b2c", backup));

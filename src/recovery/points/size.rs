@@ -1,4 +1,4 @@
-//! What forgetting a point would free.
+//! The space that forgetting a point would free.
 
 use serde::Serialize;
 
@@ -12,12 +12,12 @@ use crate::error::Result;
 use crate::recovery::points::point::gone;
 use crate::recovery::points::selector::Selector;
 
-/// How much a point weighs.
+/// The size of a point.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct PointSize {
     /// Rows that exist only for this point.
     pub rows: u64,
-    /// Their keys and values in bytes: what forgetting the point would free.
+    /// The bytes of their keys and values, which forgetting the point would free.
     pub bytes: u64,
 }
 
@@ -29,10 +29,10 @@ impl PointSize {
 }
 
 impl Store {
-    /// What forgetting a point would free, exactly once earlier forgetting has been carried out. Its cost follows the
-    /// changes of the point's segment.
+    /// The space that forgetting a point would free. It is exact once earlier forgetting has ended. The cost follows
+    /// the changes of the point's segment.
     ///
-    /// Sizes of points do not add up: what two points share is freed only with the second of them.
+    /// The sizes of points do not add up: a row that two points share is freed only with the second of them.
     ///
     /// # Errors
     ///
@@ -57,8 +57,8 @@ impl Store {
 }
 
 impl View {
-    /// The rows that only this point needs: its manifest, name and backups; of its segment's rows, those of the next
-    /// segment that they replace, and those that cancel out; of the earliest point, the rows of the next segment and
+    /// The rows that only this point needs: its manifest, name and backups; those rows of the next segment that the
+    /// rows of its segment replace, and those that cancel out; for the earliest point, the rows of the next segment and
     /// their tombstones.
     pub(crate) fn freed_by_forgetting(&self, epoch: Epoch) -> Result<PointSize> {
         let members = self.members()?;
@@ -101,7 +101,7 @@ impl View {
         Ok(size)
     }
 
-    /// What moving one row of the segment `epoch` into the segment `next` frees.
+    /// The space that moving one row of the segment `epoch` into the segment `next` frees.
     fn freed_by_moving(
         &self,
         epoch: Epoch,
@@ -131,7 +131,7 @@ impl View {
         Ok(())
     }
 
-    /// Whether no other row of the segment for the same record counts before that with the key.
+    /// Whether no other row of the segment for the same record counts before the one with this key.
     fn is_first_met(&self, segment: Epoch, PreImageKey { part, row }: PreImageKey<'_>) -> Result<bool> {
         for earlier in self.members()?.parts(segment).take_while(|earlier| *earlier < part) {
             if self.raw(Table::PreImages, &pre_image_key(earlier, row))?.is_some() {
@@ -164,7 +164,7 @@ mod tests {
     use crate::engine::records::KeyRange;
     use crate::testkit::checked_store::Fixture;
 
-    /// Rows and bytes of every table that a point can need.
+    /// The rows and bytes of every table that a point can need.
     fn weight(hive: &Fixture) -> (u64, u64) {
         let view = hive.view();
         let tables =
@@ -174,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn a_removal_as_old_as_the_earliest_point_goes_with_the_point_that_saw_the_record() {
+    fn a_tombstone_as_old_as_the_earliest_point_goes_with_the_point_that_saw_the_record() {
         let hive = Fixture::new();
         let put = || hive.write(|tx| tx.config().put("k", &1.into()));
         let remove = || hive.write(|tx| tx.config().remove("k"));
@@ -196,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn forgetting_that_is_half_done_does_not_make_a_key_count_twice() {
+    fn a_key_is_counted_once_while_forgetting_is_half_done() {
         let hive = Fixture::new();
         let put = |value: u8| hive.write(|tx| tx.config().put("k", &value.into()));
         put(1);
@@ -209,7 +209,7 @@ mod tests {
         let half_done = hive.store.point_size(&earliest).unwrap();
         hive.store.finish_merging().unwrap();
         let done = hive.store.point_size(&earliest).unwrap();
-        // The row that merging replaces is there until then, and the tombstone once.
+        // The row that merging replaces exists until then, and the tombstone once.
         assert_eq!((half_done.rows, done.rows), (done.rows + 1, 1 + 1 + 3 + 1 + 1));
     }
 }

@@ -1,5 +1,5 @@
-//! A record's history: what it was, which points hold that, when it changed, and who changed it where something tells.
-//! Its cost follows how often the record has changed between points, whatever the size of the store.
+//! The history of a record: its values, the points that hold them, the times of changes, and, where a source exists,
+//! who made them. The cost follows how often the record changed between points, whatever the size of the store.
 
 use jiff::Timestamp;
 use serde::Serialize;
@@ -17,36 +17,36 @@ use crate::state::queue::Task;
 use crate::state::show::Show;
 use crate::state::unit;
 
-/// No more versions are given at once.
+/// The most versions that are returned.
 const VERSIONS_MAX: usize = 1000;
-/// Nor versions behind those that have so many bytes together.
+/// Once the versions have this many bytes together, no further one is returned.
 const BYTES_MAX: usize = 64 << 20;
-/// So many of the points that hold a version are asked for one to restore.
+/// The most points of a version that are tried to find one to restore.
 const POINTS_ASKED: usize = 64;
-/// Audit entries that are read for who changed a record.
+/// The most audit entries that are read to find who changed a record.
 const AUDIT_READ: usize = 10_000;
-/// Entries read at a time.
+/// The number of entries that one read fetches.
 const PAGE: usize = 500;
 
-/// What a record was for a time.
+/// A value that a record had for a time.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Version {
-    /// What happened to it; none for the oldest version, when every point holds it, and for one before which a repair has
-    /// lost what it was.
+    /// How the record changed. It is none for the oldest version, when every point holds it, and for a version after
+    /// one that was lost in a repair.
     pub change: Option<ChangeKind>,
-    /// What it was then, or null when it was not there.
+    /// The value; null if the record was absent.
     pub value: Value,
-    /// The newest point to restore it from; none when it has changed since the newest point.
+    /// The newest point to restore it from; none if the record has changed since the newest point.
     pub point: Option<VersionPoint>,
-    /// How many points hold it.
+    /// The number of points that hold it.
     pub points: u64,
-    /// It changed after this time, of the newest point that holds the version before.
+    /// The time of the newest point that holds the earlier version. The change came later.
     #[serde(with = "crate::clock::time::option")]
     pub changed_after: Option<Timestamp>,
-    /// It had changed by this time, of the oldest point that holds it; none when that is since the newest point.
+    /// The time of the oldest point that holds this version; none if the change is newer than the newest point.
     #[serde(with = "crate::clock::time::option")]
     pub changed_before: Option<Timestamp>,
-    /// Who changed it, where the audit trail or the task itself tells.
+    /// The author of the change, if the audit trail or the task contains one.
     pub by: Option<ChangedBy>,
 }
 
@@ -60,7 +60,7 @@ pub struct VersionPoint {
     pub timestamp: Timestamp,
 }
 
-/// Who changed a record.
+/// The author of a change.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct ChangedBy {
     /// The actor of the newest audit entry about the record from that time, or the bot of a task.
@@ -69,36 +69,38 @@ pub struct ChangedBy {
     pub action: String,
 }
 
-/// A version in the chain of pre-images: from the epoch of its birth up to that of the next one.
+/// A version in the chain of pre-images. It lasts from the epoch of its birth up to the birth of the next version.
 struct Held {
     value: Option<Vec<u8>>,
-    /// Whether it is absent because a repair has lost it at a point of that time.
+    /// Whether the record is absent because a point of that time lost it in a repair.
     is_lost: bool,
     from: Epoch,
     to: Epoch,
 }
 
-/// What a record was, newest first. Versions that do not differ are one.
+/// The versions of a record, newest first. Equal neighbours are one version.
 struct Chain {
     row: Vec<u8>,
     held: Vec<Held>,
-    /// Whether that is all, and not the first ones of more.
+    /// Whether these are all versions.
     is_whole: bool,
 }
 
-/// What the audit trail says of a record.
+/// An audit entry about a record.
 struct Told {
     at: Timestamp,
     by: ChangedBy,
 }
 
 impl View {
-    /// The versions of a record that points hold, and the one of now, newest first; at most `limit`, and at most 1,000.
+    /// The versions of a record that points hold, and the present one, newest first; at most `limit`, and at most
+    /// 1,000.
     ///
     /// # Errors
     ///
-    /// `NotFound` when there is no such collection, and when neither now nor any point has such a record; `Invalid` for
-    /// documents, which are many records each; `Damaged`, `Io`.
+    /// `NotFound` when there is no such collection, and when neither the present state nor any point contains the
+    /// record; `Invalid` for documents, which are many records each; `Damaged`, also when a repair lost the whole
+    /// record; `Io`.
     ///
     /// # Examples
     ///
@@ -147,7 +149,7 @@ impl View {
         Ok(versions)
     }
 
-    /// The newest version of a record in which it was there, or in which it was another than now, and that a point holds.
+    /// The newest point that holds a version in which the record existed, or differed from its present value.
     pub(crate) fn last_version(&self, id: CollectionId, key: &str, wanted: Wanted) -> Result<Option<VersionPoint>> {
         let Some(Chain { held, .. }) = self.chain(id, key, VERSIONS_MAX)? else { return Ok(None) };
         let now = held.first().and_then(|newest| newest.value.as_deref());
@@ -163,7 +165,7 @@ impl View {
         Ok(None)
     }
 
-    /// What the record that a name means was: at most one version more than `limit`.
+    /// The versions of the record that a name means, with at most one more than `limit`.
     fn chain(&self, id: CollectionId, name: &str, limit: usize) -> Result<Option<Chain>> {
         for key in unit::keys_of(id, name) {
             let chain = self.chain_of_row(id.row_key(&key), limit.clamp(1, VERSIONS_MAX))?;
@@ -176,7 +178,7 @@ impl View {
 
     fn chain_of_row(&self, row: Vec<u8>, limit: usize) -> Result<Chain> {
         let (mut held, mut bytes, mut to) = (Vec::<Held>::new(), 0, Epoch::NOW);
-        // Later than every epoch, but not now, which sees no removals.
+        // Later than every epoch, but not `NOW`, at which tombstones are invisible.
         let mut found = self.state_at(&row, Epoch(Epoch::NOW.0 - 1))?;
         while let Some(version) = found {
             let at = self.newest_within(version.birth, to)?.filter(|_| to != Epoch::NOW).unwrap_or(Epoch::NOW);
@@ -232,7 +234,7 @@ impl View {
         })
     }
 
-    /// The newest point that holds a version and can be restored by a key.
+    /// The newest point that holds a version and can be restored by key.
     fn point_to_restore(&self, version: &Held) -> Result<Option<VersionPoint>> {
         let mut to = version.to;
         for _ in 0..POINTS_ASKED {
@@ -246,7 +248,7 @@ impl View {
         Ok(None)
     }
 
-    /// Whether a repair is known to have lost a record at one of the newest points of a time.
+    /// Whether one of the newest points of a time is known to have lost a record in a repair.
     fn has_lost_within(&self, row: &[u8], from: Epoch, mut to: Epoch) -> Result<bool> {
         for _ in 0..POINTS_ASKED {
             let Some(epoch) = self.newest_within(from, to)? else { return Ok(false) };
@@ -270,13 +272,13 @@ impl View {
         point.map(|point| self.point(point).map(|point| point.timestamp)).transpose()
     }
 
-    /// Since when the audit trail is of interest.
+    /// The time from which on audit entries matter.
     fn oldest_change(&self, held: &[Held]) -> Result<Option<Timestamp>> {
         let oldest = held.last().map(|oldest| oldest.from).unwrap_or_default();
         self.time_of(self.members()?.retained_before(oldest))
     }
 
-    /// What the audit trail says of a record, newest first.
+    /// The audit entries about a record, newest first.
     fn told_of(&self, path: &str, key: &str, since: Option<Timestamp>) -> Result<Vec<Told>> {
         let (mut told, mut page) = (Vec::new(), Page::newest(PAGE));
         for _ in 0..AUDIT_READ / PAGE {
@@ -300,16 +302,16 @@ impl View {
     }
 }
 
-/// Which version is looked for.
+/// The version to look for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Wanted {
-    /// One in which the record was there.
+    /// A version in which the record existed.
     There,
-    /// One that is not what it is now.
+    /// A version that differs from the present value.
     Different,
 }
 
-/// The bot that holds a task, or has finished it.
+/// The bot that holds a task, or finished it.
 fn bot_of(id: CollectionId, key: &[u8], payload: &[u8]) -> Result<Option<ChangedBy>> {
     if id != CollectionId::QUEUE {
         return Ok(None);

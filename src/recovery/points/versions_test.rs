@@ -20,7 +20,7 @@ fn put(hive: &Fixture, value: Value) {
     hive.write(|tx| tx.config().put("limit", &value));
 }
 
-/// Makes a point a second later; gives its name.
+/// Creates a point a second later, and returns its name.
 fn point(hive: &Fixture) -> String {
     hive.pass(1);
     hive.store.restore_point("").unwrap().to_string()
@@ -67,7 +67,7 @@ fn a_record_has_a_version_for_each_difference_between_points_with_the_points_tha
 }
 
 #[test]
-fn the_oldest_version_that_every_point_holds_says_nothing_of_how_it_came() {
+fn the_oldest_version_that_every_point_holds_has_no_change() {
     let hive = Fixture::new();
     put(&hive, json!(1));
     let only = versions(&hive, "config", "limit");
@@ -80,7 +80,7 @@ fn the_oldest_version_that_every_point_holds_says_nothing_of_how_it_came() {
 }
 
 #[test]
-fn who_changed_a_record_is_what_the_audit_trail_or_the_task_says() {
+fn the_audit_trail_or_the_task_tells_who_changed_a_record() {
     let hive = Fixture::new();
     point(&hive);
     put(&hive, json!(1));
@@ -118,7 +118,7 @@ fn a_long_value_is_whole_in_every_version() {
 }
 
 #[test]
-fn a_record_that_never_was_and_documents_are_refused_by_name() {
+fn an_unknown_record_and_documents_are_refused_by_name() {
     let hive = Fixture::new();
     point(&hive);
     let refused = |collection: &str, key: &str| hive.view().versions(collection, key, 9).unwrap_err();

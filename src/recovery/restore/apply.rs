@@ -1,5 +1,5 @@
-//! Carrying a plan out: one transaction, with a safety point in it. Every restore is told of as an event: in that
-//! transaction, or, when it failed, in one of its own.
+//! Applies a plan: one transaction, with a safety point in it. Every restore appends one event: in that transaction,
+//! or, after a failure, in a transaction of its own.
 
 use serde_json::{Value, json};
 
@@ -20,7 +20,7 @@ use crate::recovery::restore::safety::{Safety, outcome};
 use crate::state::unit;
 
 impl Store {
-    /// Restores a point: everything, or what the options name. It can be undone with [`Store::undo`].
+    /// Restores a point: everything, or the part that the options name. [`Store::undo`] undoes it.
     ///
     /// # Errors
     ///
@@ -47,7 +47,7 @@ impl Store {
         self.restore_as(selector, options, details)
     }
 
-    /// Restores, and tells of a restore that cannot even be planned with these details.
+    /// Restores. If the plan fails, the event of the failure has these details.
     pub(crate) fn restore_as(
         &self,
         selector: Selector,
@@ -58,15 +58,15 @@ impl Store {
         self.apply(&plan.inspect_err(|error| self.tell_of_failed_restore(details, None, error))?)
     }
 
-    /// Does what a plan says, with the state as it is by now: one transaction, with a safety point in it. A restore that
-    /// changes nothing makes no safety point, so [`Store::undo`] still takes back the one before.
+    /// Applies a plan to the present state: one transaction, with a safety point in it. A restore that changes nothing
+    /// makes no safety point, so [`Store::undo`] still undoes the restore before it.
     ///
     /// # Errors
     ///
-    /// `Gone` when the point was forgotten meanwhile; `Damaged` when a record that it reads is damaged, or the digests
-    /// after it are not the point's; `Conflict` as [`Store::undo`], for a partial point without
-    /// [`RestoreOptions::partial`], and when a task would come back alone while another one has its idempotency key.
-    /// Whatever the error but `Uncertain`, nothing is changed.
+    /// `Gone` when the point was forgotten in the meantime; `Damaged` when a record that it reads is damaged, or the
+    /// digests differ from the point's afterwards; `Conflict` as [`Store::undo`], for a partial point without
+    /// [`RestoreOptions::partial`], and when a single task would return while another one has its idempotency key. On
+    /// every error except `Uncertain`, nothing is changed.
     pub fn apply(&self, plan: &RestorePlan) -> Result<RestoreReport> {
         plan.refuse_partial()?;
         let done = self.verified(plan).and_then(|verified| {
@@ -79,7 +79,7 @@ impl Store {
         Ok(report)
     }
 
-    /// Verifies everything first when the plan asks for it.
+    /// Verifies everything first, if the plan requires it.
     fn verified(&self, plan: &RestorePlan) -> Result<Verified> {
         if !plan.options.verify {
             return Ok(Verified::Changed);
@@ -95,7 +95,7 @@ impl Store {
 }
 
 impl WriteTx<'_> {
-    /// Carries a plan out. The report names no safety point when nothing has changed.
+    /// Applies a plan. The report has no safety point if nothing changed.
     pub(crate) fn restore(&mut self, plan: &RestorePlan, verified: Verified) -> Result<RestoreReport> {
         let names = names(self)?;
         let manifest = self.manifest_to_restore(&plan.point)?;
@@ -103,7 +103,7 @@ impl WriteTx<'_> {
             self.refuse_undo(plan, discard)?;
         }
         let mut scope = plan.scope.clone();
-        // A task may have come to another bot since the plan was made.
+        // Since the plan was made, a task may have been assigned to another bot.
         unit::with_assignments(self, &mut scope.rows)?;
         let spared = plan.spared.with_assignments(self)?;
         let verb = if plan.is_undo() { "undo of" } else { "restore of" };
@@ -142,7 +142,7 @@ impl WriteTx<'_> {
         Ok(report)
     }
 
-    /// The manifest to compare with; the point of a single commit has none.
+    /// The manifest to compare with. The point of a single commit has none.
     fn manifest_to_restore(&self, point: &Point) -> Result<Option<Manifest>> {
         if !point.is_of_commit() {
             return self.manifest(point.epoch).map(Some);
@@ -153,13 +153,13 @@ impl WriteTx<'_> {
 }
 
 impl RestorePlan {
-    /// What the safety point undoes.
+    /// The content of the safety point: the restore that it undoes.
     fn undoes(&self, written_in: Epoch, scope: Scope) -> Restored {
         let (from, name) = (self.point.epoch, self.point.to_string());
         Restored { from, name, written_in, scope, undo: self.is_undo() }
     }
 
-    /// The event that tells of it, and of the documents that were put together from what a repair had left of them.
+    /// The event of the restore, with the documents that were reassembled from the rows that a repair left.
     fn event(&self, report: &RestoreReport, mended: &[String]) -> (EventKind, Value) {
         let mut details = json!({
             "point": report.point, "undo": report.undo, "collections": report.collections, "is_undo": self.is_undo(),

@@ -1,4 +1,4 @@
-//! Where a restore would bring something back, when the point that was asked for does not: the mistake is older than it.
+//! Finds an older point that would restore something, when the requested point does not because the mistake is older.
 
 use std::fmt;
 
@@ -17,12 +17,12 @@ use crate::recovery::points::selector::Selector;
 use crate::recovery::points::versions::{VersionPoint, Wanted};
 use crate::recovery::restore::plan::{Direction, RestoreOptions, RestorePlan, plan_back};
 
-/// So many points are compared with now.
+/// The most points that are compared with the present state.
 const POINTS_COMPARED: usize = 1000;
-/// So many of those that differ are planned, to find one that differs in more than finished tasks that stay.
+/// The most differing points that are planned to find one with more than finished tasks that would be kept.
 const POINTS_PLANNED: usize = 20;
 
-/// An earlier point that differs from now, and the way back to it.
+/// An earlier point that differs from the present state, and the command that restores it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Earlier {
     /// The newest such point: its id, or the time of a single commit.
@@ -32,7 +32,7 @@ pub struct Earlier {
     pub timestamp: Timestamp,
     /// The command that restores it.
     pub command: String,
-    /// How long ago it was made.
+    /// Its age, for people.
     #[serde(skip)]
     age: String,
 }
@@ -65,7 +65,7 @@ impl View {
         Earlier { point, timestamp, command, age: duration::show(duration::since(timestamp, self.now())) }
     }
 
-    /// Where a record was last there, or was another than now.
+    /// The newest point at which a record existed, or differed from its present value.
     pub(crate) fn record_before(
         &self,
         id: CollectionId,
@@ -76,7 +76,7 @@ impl View {
         Ok(self.last_version(id, key, wanted)?.map(|point| self.way_back(point, options)))
     }
 
-    /// For a plan that would change nothing: the newest earlier point that would.
+    /// For a plan without changes: the newest earlier point that would change something.
     pub(crate) fn earlier(&self, plan: &RestorePlan) -> Result<Option<Earlier>> {
         let options = &plan.options;
         let (Some(key), [name]) = (&options.key, options.only.as_slice()) else { return self.scope_before(plan) };
@@ -86,8 +86,8 @@ impl View {
         Ok(self.would_change(epoch, plan)?.then_some(found))
     }
 
-    /// The newest restore point before that of a plan at which something in scope is another than now; up to that one
-    /// nothing is.
+    /// The newest restore point before that of a plan at which something in scope differs from the present state.
+    /// Between the two, nothing differs.
     fn scope_before(&self, plan: &RestorePlan) -> Result<Option<Earlier>> {
         let (mut to, mut planned) = (plan.point.epoch, 0);
         let points = self.named_points()?.into_iter().filter(|point| point.epoch < plan.point.epoch);
@@ -111,8 +111,8 @@ impl View {
         Ok(None)
     }
 
-    /// Whether a restore of another point, in the same scope and with the same options, would change something. Where
-    /// finished tasks stay as they are, a difference may be one that stays.
+    /// Whether a restore of another point, with the same scope and options, would change something. If finished tasks
+    /// are kept, a difference may be one that stays.
     fn would_change(&self, epoch: Epoch, plan: &RestorePlan) -> Result<bool> {
         if !plan.options.keep_finished {
             return Ok(true);
@@ -125,7 +125,7 @@ impl View {
     }
 }
 
-/// A word of a command line, quoted where a shell would read it in another way.
+/// A word of a command line, with quotes if a shell needs them.
 fn word(text: &str) -> String {
     let is_plain = |char: char| char.is_ascii_alphanumeric() || "._-:/+,@%".contains(char);
     let shown: String = text
@@ -143,7 +143,7 @@ mod tests {
     use crate::testkit::checked_store::Fixture;
 
     #[test]
-    fn a_word_is_quoted_where_a_shell_would_read_it_in_another_way() {
+    fn a_word_is_quoted_if_a_shell_needs_it() {
         for (text, quoted) in
             [("BOT-1", "BOT-1"), ("a b", "'a b'"), ("it's", r"'it'\''s'"), ("", "''"), ("a\n$", r"'a\n$'")]
         {
@@ -151,7 +151,7 @@ mod tests {
         }
     }
 
-    /// Two points: one before a record went, one after.
+    /// Two points: one before a record was removed, one after.
     fn lost() -> (Fixture, String) {
         let hive = Fixture::new();
         hive.write(|tx| tx.config().put("my limit", &1.into()));
@@ -164,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn a_restore_of_a_record_that_the_point_has_not_says_where_it_was_last_there() {
+    fn a_restore_of_a_record_that_the_point_does_not_contain_names_the_last_point_that_does() {
         let (hive, before) = lost();
         let command = format!("hivekeep restore {before} --only config --key 'my limit'");
         let options = RestoreOptions::new().only(["config"]).key("my limit");
@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn a_restore_that_finds_nothing_different_says_which_point_differs() {
+    fn a_restore_that_finds_no_difference_names_the_newest_point_that_differs() {
         let (hive, before) = lost();
         let plan = hive.store.plan_restore(Selector::Latest(0), RestoreOptions::new()).unwrap();
         let command = format!("hivekeep restore {before} --dry-run");
@@ -196,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn a_record_that_was_overwritten_before_the_point_is_found_where_it_was_another() {
+    fn a_record_that_was_overwritten_before_the_point_is_found_at_an_earlier_one() {
         let hive = Fixture::new();
         hive.write(|tx| tx.config().put("a", &1.into()));
         let before = hive.store.restore_point("before").unwrap().to_string();
@@ -210,7 +210,8 @@ mod tests {
         assert_eq!(refused, "no such record, at the point or now: collection=config key=never");
     }
 
-    /// A task that is there at both points, and was finished between them; the config differs at the first one.
+    /// A task that both points contain, and that finished between them. The config differs at the first one, if
+    /// requested.
     fn finished(changes_config: bool) -> (Fixture, String) {
         let (hive, bot) = (Fixture::new(), BotId::new("ant").unwrap());
         hive.write(|tx| tx.queue().enqueue(NewTask::new("work").id(TaskId::new("m").unwrap())));
@@ -241,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn the_way_back_that_is_named_keeps_every_option_that_was_given() {
+    fn the_suggested_command_has_every_option_that_was_given() {
         let (hive, before) = finished(true);
         let options = RestoreOptions::new().only(["config", "queue"]).keep_finished(true).verify(true);
         let found = hive.store.plan_restore(Selector::Latest(0), options).unwrap().earlier.unwrap();

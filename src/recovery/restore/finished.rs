@@ -1,5 +1,5 @@
-//! Work that was finished after the point to which a restore or an import goes back: how much of it would run again or
-//! be forgotten, and how it stays as it is instead. A plan counts with it too, so that both give the same.
+//! Tasks that finished after the point of a restore or an import: counts those that would run again or be forgotten,
+//! and keeps them finished on request. Plans use it too, so that plan and report agree.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -13,62 +13,62 @@ use crate::state::assignments;
 use crate::state::queue::{Task, was_finished};
 use crate::text::counted_as;
 
-/// The finished work that a restore or an import meets.
+/// The finished tasks that a restore or an import meets.
 #[derive(Default)]
 pub(crate) struct Finished {
-    /// Whether it stays as it is.
+    /// Whether they stay finished.
     keep: bool,
-    /// Tasks that have finished since the point and would run again, those too that were purged meanwhile.
+    /// Tasks that finished after the point and would run again, including those that were purged in the meantime.
     pub(crate) run_again: u64,
-    /// Tasks that came and finished after the point and would be forgotten, with their idempotency keys.
+    /// Tasks that were created and finished after the point and would be forgotten, with their idempotency keys.
     pub(crate) forgotten: u64,
-    /// Changes that were counted and are not made after all.
+    /// Changes that were counted, but do not happen.
     tasks: Counts,
     assignments: u64,
-    /// The idempotency keys of tasks that stay.
+    /// The idempotency keys of kept tasks.
     keys: BTreeSet<String>,
-    /// Tasks that come back with an idempotency key, by that key.
+    /// The tasks that return with an idempotency key, by that key.
     returning: BTreeMap<String, Vec<Returning>>,
 }
 
-/// What becomes of a task that differs.
+/// The fate of a task that differs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Fate {
-    /// It is what it was at the point.
+    /// It gets its state at the point.
     AsAtPoint,
-    /// It stays finished, as it is now.
+    /// It stays finished, with its present value.
     Stays,
-    /// It was finished and purged since, and does not come back.
+    /// It was finished and purged since, and does not return.
     LeftOut,
 }
 
-/// A task that comes back.
+/// A task that returns.
 struct Returning {
     key: Vec<u8>,
     assigned: bool,
 }
 
-/// What finished work is to stay, besides what the point holds.
+/// The finished tasks to keep, in addition to the content of the point.
 #[derive(Default)]
 pub(crate) struct KeptFinished {
-    /// Tasks as they were when they had finished.
+    /// The finished tasks, as they were before the restore.
     pub(crate) tasks: Vec<Vec<u8>>,
-    /// Tasks of the point that do not come back.
+    /// The tasks of the point that do not return.
     pub(crate) left_out: Vec<Vec<u8>>,
 }
 
 impl Finished {
-    /// With the choice whether finished work stays.
+    /// Chooses whether finished tasks stay.
     pub(crate) fn new(keep: bool) -> Self {
         Self { keep, ..Self::default() }
     }
 
-    /// A task that differs: what it is at the point, and what it is now. Says what becomes of it. Which purged tasks had
-    /// been finished is asked of `records`.
+    /// Decides the fate of a task that differs, by its value at the point and its present value. The queue in `records`
+    /// remembers which purged tasks had finished.
     ///
     /// # Errors
     ///
-    /// `Damaged` when one of them is no task.
+    /// `Damaged` when one of the values is not a task.
     pub(crate) fn see<R: Records>(
         &mut self,
         records: R,
@@ -120,8 +120,8 @@ impl Finished {
         }
     }
 
-    /// Once every task was seen: those of the point that do not come back, because their idempotency key was given to a
-    /// task that stays.
+    /// Call this once every task was seen. Returns those tasks of the point that do not return, because a kept task has
+    /// their idempotency key.
     pub(crate) fn left_out(&mut self) -> Vec<Vec<u8>> {
         let mut left_out = Vec::new();
         for (name, tasks) in std::mem::take(&mut self.returning) {
@@ -134,7 +134,7 @@ impl Finished {
         left_out
     }
 
-    /// Takes the changes that are not made after all from those that were counted.
+    /// Subtracts the changes that do not happen from those that were counted.
     pub(crate) fn correct(&self, counts: &mut BTreeMap<String, Counts>) {
         if !self.keep {
             return;
@@ -151,7 +151,7 @@ impl Finished {
     }
 }
 
-/// The line of a plan that tells of finished work; none where there is none.
+/// Writes the line of a plan about finished tasks, if there are any.
 pub(crate) fn write_finished(f: &mut fmt::Formatter<'_>, run_again: u64, forgotten: u64, keep: bool) -> fmt::Result {
     let would = |tasks: u64, what: &str| (tasks > 0).then(|| format!("{tasks} would {what}"));
     let parts = match keep {
@@ -165,7 +165,7 @@ pub(crate) fn write_finished(f: &mut fmt::Formatter<'_>, run_again: u64, forgott
 }
 
 impl KeptFinished {
-    /// Notes what becomes of a task: the work of one that stays, as it is now.
+    /// Records the fate of a task.
     pub(crate) fn note(&mut self, fate: Fate, key: &[u8], now: Option<&[u8]>) {
         match fate {
             Fate::AsAtPoint => {}
@@ -174,7 +174,7 @@ impl KeptFinished {
         }
     }
 
-    /// Makes it so, in a state that is otherwise the point's.
+    /// Keeps these tasks, in a state that is otherwise the point's.
     ///
     /// # Errors
     ///

@@ -1,4 +1,4 @@
-//! Restores of tasks against a plain model that knows which work was ever finished.
+//! Restores of tasks against a simple model that knows which tasks ever finished.
 //!
 //! `HIVEKEEP_TEST_SCALE=N cargo test --release --lib recovery::restore::finished_model` runs N times as many cases.
 
@@ -57,7 +57,7 @@ type State = (BTreeMap<TaskId, Task>, Vec<Assignment>);
 
 struct Model {
     hive: Fixture,
-    /// What has been done, was not made to run again by a restore that was not to keep it, and was not pushed anew.
+    /// Tasks that were done, did not become ready by a restore that keeps nothing, and were not pushed again.
     done: BTreeSet<TaskId>,
     points: Vec<Point>,
 }
@@ -111,7 +111,7 @@ impl Model {
         self.done.insert(task.id);
     }
 
-    /// Restores as its plan says, if that is possible; says whether anything has changed.
+    /// Restores as planned, if possible. Returns whether anything changed.
     fn restore(&mut self, point: &Point, keep: bool, scope: Scope) -> bool {
         let options = match scope {
             Scope::Whole => RestoreOptions::new(),
@@ -125,7 +125,7 @@ impl Model {
         assert_eq!(numbers, (report.tasks_run_again, report.tasks_forgotten, report.keep_finished));
         let after = self.state();
         assert_eq!(report.undo.is_some(), before != after, "what changed nothing needs no undo");
-        // A claim that comes back and is returned, or a dependency that is done, can make of a task what it is now.
+        // A claim that returns and is voided, or a dependency that is done, can give a task its present state.
         let expected = if report.undo.is_some() { plan.collections } else { BTreeMap::new() };
         assert_eq!(expected, report.collections);
         let tasks = report.collections.get("queue").copied().unwrap_or_default();
@@ -143,13 +143,13 @@ impl Model {
             let purged = (0..TASKS).map(id).filter(|id| !before.0.contains_key(id) && self.was_finished(id));
             let finished: BTreeSet<_> = finished.cloned().chain(purged).collect();
             assert_eq!(report.tasks_run_again, finished.intersection(&open).count() as u64);
-            // What a restore has forgotten may be pushed and done again.
+            // A task that a restore has forgotten may be pushed and done again.
             self.done = self.done.iter().filter(|id| self.is_known_as_finished(id, &after.0)).cloned().collect();
         }
         report.undo.is_some()
     }
 
-    /// Whether it was purged once it was finished.
+    /// Whether it finished and was purged.
     fn was_finished(&self, id: &TaskId) -> bool {
         let remembered = self.hive.view().queue().remembered(id).unwrap();
         remembered.is_some_and(|remembered| remembered.state != TaskState::Cancelled)
@@ -177,13 +177,13 @@ fn bot() -> BotId {
     BotId::new("ant").unwrap()
 }
 
-/// How many of some tasks are not among others.
+/// The number of tasks that are missing among others.
 fn differ(these: &BTreeMap<TaskId, Task>, others: &BTreeMap<TaskId, Task>) -> u64 {
     these.keys().filter(|id| !others.contains_key(*id)).count() as u64
 }
 
 #[test]
-fn what_was_finished_runs_again_only_where_the_plan_says_so() {
+fn finished_tasks_run_again_only_if_the_plan_says_so() {
     let scale = std::env::var("HIVEKEEP_TEST_SCALE").ok().and_then(|text| text.parse::<u32>().ok()).unwrap_or(1);
     let config = Config { cases: 48 * scale, failure_persistence: None, ..Config::default() };
     TestRunner::new(config)

@@ -1,4 +1,4 @@
-//! Work that was finished after a point, and what a restore makes of it.
+//! Restores of tasks that finished after the point.
 
 use serde_json::json;
 
@@ -37,7 +37,7 @@ fn task(hive: &Fixture, name: &str) -> Option<Task> {
     hive.view().queue().get(&id(name)).unwrap()
 }
 
-/// Restores the newest point as its plan says, and checks that everything agrees.
+/// Restores the newest point as planned, and checks that everything agrees.
 fn restore(hive: &Fixture, keep: bool) -> RestoreReport {
     let options = RestoreOptions::new().keep_finished(keep);
     let plan = hive.store.plan_restore(Selector::Latest(0), options).unwrap();
@@ -50,7 +50,7 @@ fn restore(hive: &Fixture, keep: bool) -> RestoreReport {
 }
 
 #[test]
-fn work_that_was_pushed_and_done_after_the_point_stays_done_with_its_idempotency_key() {
+fn a_task_that_was_pushed_and_done_after_the_point_stays_done_with_its_idempotency_key() {
     let hive = Fixture::new();
     hive.store.restore_point("before").unwrap();
     let new = || named("inv").idempotency_key("invoice 7");
@@ -67,7 +67,7 @@ fn work_that_was_pushed_and_done_after_the_point_stays_done_with_its_idempotency
 }
 
 #[test]
-fn without_the_option_work_that_was_pushed_and_done_after_the_point_is_said_to_be_forgotten() {
+fn without_the_option_a_task_that_was_pushed_and_done_after_the_point_is_counted_as_forgotten() {
     let hive = Fixture::new();
     hive.store.restore_point("before").unwrap();
     push(&hive, named("inv"));
@@ -79,7 +79,7 @@ fn without_the_option_work_that_was_pushed_and_done_after_the_point_is_said_to_b
 }
 
 #[test]
-fn a_task_whose_idempotency_key_was_given_to_work_that_stays_done_does_not_come_back() {
+fn a_task_does_not_return_if_a_kept_task_has_its_idempotency_key() {
     let hive = Fixture::new();
     push(&hive, named("first").idempotency_key("k").assign_to(bot()));
     hive.store.restore_point("before").unwrap();
@@ -114,7 +114,7 @@ fn a_dead_task_that_was_requeued_and_done_since_stays_done() {
 }
 
 #[test]
-fn an_undo_takes_back_exactly_what_keeping_finished_work_has_done() {
+fn an_undo_reverts_exactly_the_effect_of_keeping_finished_tasks() {
     let hive = Fixture::new();
     push(&hive, named("a").assign_to(bot()));
     push(&hive, named("b").after(id("a")));
@@ -139,7 +139,7 @@ fn an_undo_takes_back_exactly_what_keeping_finished_work_has_done() {
     }
 }
 
-/// Completes the one task that there is, and purges it.
+/// Completes the only task, and purges it.
 fn complete_and_purge(hive: &Fixture) {
     complete(hive);
     hive.pass(1);
@@ -147,7 +147,7 @@ fn complete_and_purge(hive: &Fixture) {
 }
 
 #[test]
-fn a_task_that_was_done_and_purged_after_the_point_does_not_come_back_and_nothing_waits_for_it() {
+fn a_task_that_was_done_and_purged_after_the_point_does_not_return_and_nothing_waits_for_it() {
     let hive = Fixture::new();
     push(&hive, named("m").assign_to(bot()));
     push(&hive, named("waits").after(id("m")));
@@ -162,7 +162,7 @@ fn a_task_that_was_done_and_purged_after_the_point_does_not_come_back_and_nothin
 }
 
 #[test]
-fn without_the_option_a_task_that_was_done_and_purged_is_counted_among_those_that_run_again() {
+fn without_the_option_a_task_that_was_done_and_purged_is_counted_as_running_again() {
     let hive = Fixture::new();
     push(&hive, named("m"));
     hive.store.restore_point("before").unwrap();
@@ -174,7 +174,7 @@ fn without_the_option_a_task_that_was_done_and_purged_is_counted_among_those_tha
 }
 
 #[test]
-fn a_task_that_was_cancelled_and_purged_was_not_finished_and_comes_back() {
+fn a_task_that_was_cancelled_and_purged_was_not_finished_and_returns() {
     let hive = Fixture::new();
     push(&hive, named("m"));
     hive.store.restore_point("before").unwrap();
@@ -185,7 +185,7 @@ fn a_task_that_was_cancelled_and_purged_was_not_finished_and_comes_back() {
     assert_eq!(task(&hive, "m").unwrap().state, TaskState::Ready);
 }
 
-/// Cancels a task, purges it, and pushes another one with its idempotency key.
+/// Cancels and purges a task, and pushes another one with its idempotency key.
 fn give_key_to_another(hive: &Fixture) {
     hive.write(|tx| tx.queue().cancel(&id("first")));
     hive.pass(1);
@@ -194,7 +194,7 @@ fn give_key_to_another(hive: &Fixture) {
 }
 
 #[test]
-fn a_task_does_not_come_back_alone_while_another_one_has_its_idempotency_key() {
+fn a_single_task_does_not_return_while_another_one_has_its_idempotency_key() {
     let hive = Fixture::new();
     push(&hive, named("first").idempotency_key("k"));
     hive.store.restore_point("before").unwrap();
@@ -213,7 +213,7 @@ fn a_task_does_not_come_back_alone_while_another_one_has_its_idempotency_key() {
 }
 
 #[test]
-fn an_undo_does_not_bring_a_task_back_while_another_one_has_its_idempotency_key() {
+fn an_undo_does_not_return_a_task_while_another_one_has_its_idempotency_key() {
     let hive = Fixture::new();
     let empty = hive.store.restore_point("empty").unwrap();
     push(&hive, named("first").idempotency_key("k"));

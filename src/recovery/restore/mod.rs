@@ -1,10 +1,10 @@
-//! Going back: a plan, which can be shown, and then one transaction, which can be undone.
+//! Restores: a plan, which can be shown, and then one transaction, which can be undone.
 //!
-//! * `plan`: options, plan and report of a restore; `scope`: the point and the part of the state that it concerns
-//! * `apply`: the transaction; `safety`: its safety point; `revert`: the records that it writes; `touched`: how many they are
-//! * `undo`: taking the last restore back
-//! * `finished`: work that was finished after the point
-//! * `earlier`: an older point that would help where the requested one does not
+//! * `plan`: options, plan and report of a restore; `scope`: the requested point and the part of the state to restore
+//! * `apply`: the transaction; `safety`: its safety point; `revert`: the writes; `touched`: the counts of changed records
+//! * `undo`: undoes the last restore
+//! * `finished`: tasks that finished after the point
+//! * `earlier`: an older point that would help if the requested one does not
 
 mod apply;
 pub(crate) mod earlier;

@@ -1,6 +1,7 @@
-//! Restore, undo and sizes against a plain model: a full copy of the state per point, compared after every step.
+//! Restores, undo and sizes against a simple model: a full copy of the state per point, compared after every step.
 //!
-//! `HIVEKEEP_TEST_SCALE=N HIVEKEEP_TEST_SEED=S cargo test --release --lib recovery::restore::model` runs N times as many cases.
+//! `HIVEKEEP_TEST_SCALE=N HIVEKEEP_TEST_SEED=S cargo test --release --lib recovery::restore::model` runs N times as
+//! many cases.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -29,7 +30,7 @@ type Key = (usize, u8);
 type State = BTreeMap<Key, u8>;
 
 const NAMES: [&str; 2] = ["config", "own"];
-/// Values from here on are kept in pieces.
+/// Values from here on are stored in pieces.
 const LONG: u8 = 252;
 
 #[derive(Clone, Debug)]
@@ -43,16 +44,16 @@ enum Op {
     },
     Seal,
     SealCommit,
-    /// Marks the points picked by these bits as forgotten, and merges nothing yet.
+    /// Marks the points that these bits choose as forgotten, and merges nothing yet.
     Mark {
         bits: u32,
     },
-    /// So many merges of so many rows.
+    /// This many merges of this many rows.
     Merge {
         steps: u8,
         rows: u8,
     },
-    /// Forgets one point whole, and compares what that frees with what it was said to weigh.
+    /// Forgets one point completely, and compares the freed space with the size that was reported.
     Forget {
         point: usize,
     },
@@ -75,7 +76,7 @@ enum Scope {
 
 fn op() -> impl Strategy<Value = Op> {
     let key = || (0..2usize, 0..4u8);
-    // Few, so that a later change often makes of a record what it was before.
+    // Few values, so that a later change often restores an earlier value.
     let value = prop_oneof![30 => 0..3u8, 1 => LONG..];
     let scope = prop_oneof![
         2 => Just(Scope::Whole),
@@ -99,7 +100,7 @@ fn op() -> impl Strategy<Value = Op> {
 struct Point {
     state: State,
     selector: Selector,
-    /// Of a safety point: what was restored, at which step, and what the state was then.
+    /// For a safety point: the scope of the restore, its step, and the state after it.
     undoes: Option<(Scope, usize, State)>,
 }
 
@@ -115,12 +116,12 @@ struct Model {
     points: BTreeMap<Epoch, Point>,
 }
 
-/// What an undo must do.
+/// The expected result of an undo.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Expected {
     Refused,
     Done,
-    /// Something was created and removed again, which need not leave a trace.
+    /// A record was created and removed again. This may leave no trace.
     Either,
 }
 
@@ -223,7 +224,7 @@ impl Model {
         assert_eq!((said.rows, said.bytes), (before.0 - after.0, before.1 - after.1), "what forgetting frees");
     }
 
-    /// Rows and bytes of everything that a point can need.
+    /// The rows and bytes of everything that a point can need.
     fn weight(&self) -> (u64, u64) {
         let view = self.store.view().unwrap();
         let tables = [Table::Live, Table::PreImages, Table::Tombstones, Table::Points, Table::Commits, Table::PointIds];
@@ -257,7 +258,7 @@ impl Model {
         self.restored(scope, &target, &report);
     }
 
-    /// Follows a restore or an undo.
+    /// Follows a restore or an undo in the model.
     fn restored(&mut self, scope: Scope, target: &State, report: &RestoreReport) {
         let before = self.now.clone();
         let mut counts: BTreeMap<String, Counts> = BTreeMap::new();
@@ -273,7 +274,7 @@ impl Model {
             }
         }
         assert_eq!(report.collections, counts);
-        // One that changes nothing makes no point, so that the restore before can still be undone.
+        // A restore without changes makes no point, so that the restore before it can still be undone.
         let Some(undo) = &report.undo else {
             assert_eq!(self.now, before);
             return;
@@ -360,19 +361,19 @@ fn keys() -> impl Iterator<Item = Key> {
     (0..2).flat_map(|collection| (0..4).map(move |key| (collection, key)))
 }
 
-/// JSON, as the records of both collections are.
+/// JSON, like the records of both collections.
 fn payload(value: u8) -> Vec<u8> {
     if value < LONG {
         return value.to_string().into_bytes();
     }
     let mut text = vec![b'0' + (value - LONG); (1 << 20) + usize::from(value)];
-    // Two long values share pieces.
+    // Two long values share some pieces.
     text[300_000..900_000].fill(b'x');
     [&b"\""[..], &text, b"\""].concat()
 }
 
 #[test]
-fn every_restore_undo_and_size_is_what_a_full_copy_per_point_says() {
+fn every_restore_undo_and_size_agrees_with_a_full_copy_per_point() {
     let number = |name| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
     let scale = u32::try_from(number("HIVEKEEP_TEST_SCALE").unwrap_or(1)).unwrap();
     let config = Config { cases: 24 * scale, failure_persistence: None, ..Config::default() };

@@ -1,4 +1,4 @@
-//! Points that hold less than others: of a few documents, or of what a repair could bring back.
+//! Points that contain less than others: some documents only, or the rest that a repair left.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use crate::recovery::restore::plan::RestoreOptions;
 use crate::recovery::retention::Policy;
 use crate::testkit::checked_store::Fixture;
 
-/// Makes a point one of which a repair has lost something.
+/// Marks a point as one that lost something in a repair.
 fn lose(hive: &Fixture, point: &Point) {
     hive.store
         .alone(|tx| {
@@ -27,7 +27,7 @@ fn lose(hive: &Fixture, point: &Point) {
         .unwrap();
 }
 
-/// The ids of what is left when everything is too old.
+/// The ids of the points that remain once everything is too old.
 fn left(hive: &Fixture) -> Vec<String> {
     hive.pass(60);
     hive.store.retain(&Policy { keep_within: Some(Duration::from_secs(1)), ..Policy::default() }).unwrap();
@@ -35,7 +35,7 @@ fn left(hive: &Fixture) -> Vec<String> {
 }
 
 #[test]
-fn the_only_whole_point_is_not_forgotten_for_a_newer_one_that_a_repair_could_not_bring_back_whole() {
+fn the_only_whole_point_is_not_forgotten_in_favour_of_a_newer_partial_one() {
     let hive = Fixture::new();
     hive.write(|tx| tx.config().put("a", &1.into()));
     let whole = hive.store.restore_point("whole").unwrap();
@@ -47,7 +47,7 @@ fn the_only_whole_point_is_not_forgotten_for_a_newer_one_that_a_repair_could_not
 }
 
 #[test]
-fn latest_means_the_last_whole_point_and_a_partial_one_only_where_there_is_no_other() {
+fn latest_names_the_last_whole_point_and_a_partial_one_only_if_there_is_no_other() {
     let hive = Fixture::new();
     let partial = hive.store.restore_point("partial").unwrap();
     lose(&hive, &partial);
@@ -59,7 +59,7 @@ fn latest_means_the_last_whole_point_and_a_partial_one_only_where_there_is_no_ot
 }
 
 #[test]
-fn points_of_documents_stand_only_for_those_that_hold_the_same_kinds() {
+fn a_point_of_documents_replaces_only_those_that_hold_the_same_kinds() {
     let hive = Fixture::new();
     let all = Kind::PARTS.iter().fold(PointRequest::new("all"), |new, kind| new.document(*kind, json!({"a": 1})));
     let some = all.clone();
@@ -73,7 +73,7 @@ fn points_of_documents_stand_only_for_those_that_hold_the_same_kinds() {
     assert_eq!(left(&hive), expected, "{three} is not the newest of its kind");
 }
 
-/// A partial point that has lost `config/lost`, which was changed since, and is there with `config/new` now.
+/// A partial point that lost `config/lost`, which has been changed since. Now `config/new` exists too.
 fn lost_and_changed() -> (Fixture, Point) {
     let hive = Fixture::new();
     hive.write(|tx| tx.config().put("a", &1.into()));
@@ -99,7 +99,7 @@ fn config(hive: &Fixture) -> Vec<(String, serde_json::Value)> {
 }
 
 #[test]
-fn a_restore_of_a_partial_point_leaves_what_is_known_to_be_lost_as_it_is() {
+fn a_restore_of_a_partial_point_does_not_change_records_that_are_known_to_be_lost() {
     let (hive, point) = lost_and_changed();
     let before = config(&hive);
     let options = RestoreOptions::new().only(["config"]);
@@ -121,7 +121,7 @@ fn a_restore_of_a_partial_point_leaves_what_is_known_to_be_lost_as_it_is() {
 }
 
 #[test]
-fn what_a_repair_has_lost_of_a_point_is_neither_missing_nor_added_there() {
+fn a_record_that_a_point_lost_in_a_repair_is_shown_as_lost_and_not_as_absent() {
     let (hive, point) = lost_and_changed();
     let diff = hive.store.diff(&point, Selector::Now).unwrap();
     let shown = "~ config/a 1 -> 2\n? config/lost 2 (a repair lost what it was at the other point)\n+ config/new 2\n";
@@ -141,7 +141,7 @@ fn what_a_repair_has_lost_of_a_point_is_neither_missing_nor_added_there() {
 }
 
 #[test]
-fn a_task_that_a_repair_has_lost_of_a_point_keeps_its_assignment() {
+fn a_task_that_a_point_lost_in_a_repair_keeps_its_assignment() {
     use crate::state::ids::{BotId, TaskId};
     use crate::state::queue::NewTask;
     let (hive, bot, id) = (Fixture::new(), BotId::new("ant").unwrap(), TaskId::new("lost").unwrap());

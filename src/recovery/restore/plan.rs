@@ -1,5 +1,5 @@
-//! Going back: plan, then apply. A restore moves forward: it seals a safety point, then writes what the records were,
-//! all in one transaction, so that it can be undone. Its cost follows what changed since the point.
+//! Plans of restores. A restore moves forward: it seals a safety point and writes the earlier values, in one
+//! transaction, so that it can be undone. Its cost follows the changes since the point.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -27,7 +27,7 @@ use crate::state::queue::Task;
 use crate::state::unit;
 use crate::text::{OneLine, printable};
 
-/// What part of the state is restored, and how. The default is everything.
+/// The part of the state to restore, and options. The default restores everything.
 #[derive(Clone, Debug, Default)]
 pub struct RestoreOptions {
     pub(crate) only: Vec<String>,
@@ -38,44 +38,45 @@ pub struct RestoreOptions {
 }
 
 impl RestoreOptions {
-    /// Everything.
+    /// Restores everything.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Only these collections. Queue and assignments go together.
+    /// Restores only these collections. Queue and assignments belong together.
     #[must_use]
     pub fn only<S: Into<String>>(mut self, collections: impl IntoIterator<Item = S>) -> Self {
         self.only = collections.into_iter().map(Into::into).collect();
         self
     }
 
-    /// Only this record of the one collection named by [`RestoreOptions::only`]. A task brings its assignment along.
+    /// Restores only this record of the one collection named by [`RestoreOptions::only`]. A task includes its
+    /// assignment.
     #[must_use]
     pub fn key(mut self, key: impl Into<String>) -> Self {
         self.key = Some(key.into());
         self
     }
 
-    /// Leaves tasks finished that have been finished since the point; otherwise they would run again. Those that were purged
-    /// since stay away as long as the queue [remembers](crate::Queue::remembered) them.
+    /// Keeps tasks finished that finished since the point; otherwise they would run again. Tasks that were purged since
+    /// do not return as long as the queue [remembers](crate::Queue::remembered) them.
     #[must_use]
     pub fn keep_finished(mut self, keep: bool) -> Self {
         self.keep_finished = keep;
         self
     }
 
-    /// Verifies every record and every point first, not only what the restore touches.
+    /// Verifies every record and every point first, not only the records that the restore touches.
     #[must_use]
     pub fn verify(mut self, verify: bool) -> Self {
         self.verify = verify;
         self
     }
 
-    /// Restores a point of which a repair has lost something all the same: what it lost is then missing, or older. Records
-    /// that are known to be lost stay as they are now.
+    /// Restores a point even if a repair lost part of it. Records that are known to be lost stay as they are now;
+    /// others may be missing, or have an older value.
     ///
-    /// A document of which rows are lost is put together from those that are left; the restore's event says which were.
+    /// A document with lost rows is reassembled from the remaining ones; the event of the restore names it.
     #[must_use]
     pub fn partial(mut self, partial: bool) -> Self {
         self.partial = partial;
@@ -83,89 +84,89 @@ impl RestoreOptions {
     }
 }
 
-/// What a restore would do. It changes nothing until it is given to [`Store::apply`].
+/// The plan of a restore. It changes nothing until it is passed to [`Store::apply`].
 #[derive(Clone, Debug, Serialize)]
 pub struct RestorePlan {
-    /// The point whose state comes back.
+    /// The point to restore.
     pub point: Point,
-    /// How many records of each collection come back, change, and go. Tasks that stay finished are not among them.
+    /// The numbers of records in each collection that return, change, or are removed, without kept tasks.
     pub collections: BTreeMap<String, Counts>,
-    /// Tasks that have finished since the point and would run again, unless they are kept finished.
+    /// Tasks that finished since the point and would run again, unless they are kept finished.
     pub tasks_run_again: u64,
-    /// Tasks that came and finished after the point and would be forgotten, unless they are kept finished: with their
-    /// idempotency keys, so that the same work, pushed once more, would run again.
+    /// Tasks that were created and finished since the point and would be forgotten, unless they are kept finished.
+    /// Their idempotency keys would be forgotten too, so the same push would run again.
     pub tasks_forgotten: u64,
-    /// Whether these stay as they are, as [`RestoreOptions::keep_finished`] says.
+    /// Whether these tasks stay finished, see [`RestoreOptions::keep_finished`].
     pub keep_finished: bool,
-    /// When nothing differs: the newest earlier point that does, and the way back to it.
+    /// If nothing differs: the newest earlier point that does, and the command that restores it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub earlier: Option<Earlier>,
     #[serde(skip)]
     pub(crate) options: RestoreOptions,
-    /// The backup that was asked for, when it was one.
+    /// The id of the requested backup, if a backup was requested.
     #[serde(skip)]
     pub(crate) backup: Option<String>,
     #[serde(skip)]
     pub(crate) scope: Scope,
-    /// What of it stays as it is.
+    /// The part of the scope that stays as it is.
     #[serde(skip)]
     pub(crate) spared: Spared,
     #[serde(skip)]
     pub(crate) direction: Direction,
 }
 
-/// Whether a plan goes back to a point, or undoes that.
+/// Whether a plan restores a point, or undoes a restore.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Direction {
     Restore,
-    /// Refused when records have changed since the restore, unless they may be lost.
+    /// An undo is refused if records have changed since the restore, unless it may discard these changes.
     Undo {
         discard: bool,
     },
 }
 
-/// What a restore did.
+/// The report of a restore.
 #[derive(Clone, Debug, Serialize)]
 pub struct RestoreReport {
-    /// The point whose state came back, by id, or by time for the point of a commit.
+    /// The restored point: its id, or its time for the point of a commit.
     pub point: String,
-    /// How many records of each collection came back, changed, and went.
+    /// The numbers of records in each collection that returned, changed, or were removed.
     pub collections: BTreeMap<String, Counts>,
-    /// The safety point, which undoes the restore; none when nothing has changed, so that [`Store::undo`] still takes back
-    /// the restore before.
+    /// The safety point, which undoes the restore. It is none if nothing changed; then [`Store::undo`] still undoes the
+    /// restore before this one.
     pub undo: Option<PointId>,
-    /// What was verified: what changed, or everything.
+    /// The extent of the verification.
     pub verified: Verified,
-    /// Claims that were returned to ready; their tokens are void.
+    /// The number of claims that were voided. Their tasks are ready again.
     pub claims_returned: u64,
-    /// Tasks that had finished since the point and run again, unless they were kept finished. An undo counts none.
+    /// Tasks that finished since the point and run again, unless they were kept finished. An undo counts none.
     pub tasks_run_again: u64,
-    /// Tasks that had come and finished after the point and are forgotten, unless they were kept finished.
+    /// Tasks that were created and finished since the point and are forgotten, unless they were kept finished.
     pub tasks_forgotten: u64,
-    /// Whether these have stayed as they were.
+    /// Whether these tasks stayed finished.
     pub keep_finished: bool,
-    /// When nothing differed: the newest earlier point that does, and the way back to it.
+    /// If nothing differed: the newest earlier point that does, and the command that restores it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub earlier: Option<Earlier>,
 }
 
-/// How much a restore verified.
+/// The extent of the verification in a restore.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Verified {
     /// Every record that it read or wrote, and the digests.
     Changed,
-    /// Every record of the store too.
+    /// Every record of the store as well.
     All,
 }
 
 impl RestorePlan {
-    /// How many records the restore would touch.
+    /// The number of records that the restore would touch.
     pub fn total(&self) -> u64 {
         self.collections.values().map(Counts::total).sum()
     }
 
-    /// Of an undo: it may overwrite what was written after the restore. That is then in the undo's own safety point.
+    /// Lets an undo overwrite changes since the restore. The safety point of the undo contains them.
     #[must_use]
     pub fn discard(mut self) -> Self {
         if let Direction::Undo { discard } = &mut self.direction {
@@ -174,7 +175,7 @@ impl RestorePlan {
         self
     }
 
-    /// Whether finished work stays that would otherwise change.
+    /// Whether tasks stay finished that would change otherwise.
     fn keeps_any(&self) -> bool {
         self.keep_finished && self.tasks_run_again + self.tasks_forgotten > 0
     }
@@ -183,7 +184,7 @@ impl RestorePlan {
         self.direction != Direction::Restore
     }
 
-    /// Refuses to restore what a repair could not bring back whole, unless that was asked for.
+    /// Refuses a partial point, unless the options permit it.
     pub(crate) fn refuse_partial(&self) -> Result<()> {
         if !self.point.partial || self.options.partial || self.is_undo() {
             return Ok(());
@@ -194,14 +195,14 @@ impl RestorePlan {
         Err(Error::conflict(format!("{message}: point={}", self.point)).with_hint(hint))
     }
 
-    /// The command that restores what is left of the point, with everything that was asked for.
+    /// The command that restores the rest of a partial point, with all given options.
     fn command_for_partial(&self) -> String {
         self.options.clone().partial(true).command(&self.point.to_string())
     }
 }
 
 impl RestoreReport {
-    /// How many records the restore touched.
+    /// The number of records that the restore touched.
     pub fn total(&self) -> u64 {
         self.collections.values().map(Counts::total).sum()
     }
@@ -244,15 +245,15 @@ impl fmt::Display for RestorePlan {
 }
 
 impl Store {
-    /// Works out what restoring a point would do, and changes nothing.
+    /// Plans the restore of a point, and changes nothing.
     ///
-    /// Of a backup, or a point, of documents only those documents come back; live collections stay as they are.
+    /// A backup or a point of documents restores only those documents; live collections stay as they are.
     ///
     /// # Errors
     ///
     /// As [`Store::at`]; `Invalid` when a collection is unknown, or a key is given without its one collection;
-    /// `NotFound` when there is no record of that key, or no document of that kind, at the point or now; `Conflict` when a
-    /// task would come back alone while another one has its idempotency key.
+    /// `NotFound` when there is no record of that key, or no document of that kind, at the point or now; `Conflict`
+    /// when a single task would return while another one has its idempotency key.
     pub fn plan_restore(&self, selector: impl Into<Selector>, options: RestoreOptions) -> Result<RestorePlan> {
         let selector = selector.into();
         let view = self.view()?;
@@ -289,11 +290,11 @@ impl Store {
     }
 }
 
-/// What going back to a point would do.
+/// Plans a restore or an undo.
 ///
 /// # Errors
 ///
-/// `Conflict` when a task would come back alone while another one has its idempotency key; `Damaged`, `Io`.
+/// `Conflict` when a single task would return while another one has its idempotency key; `Damaged`, `Io`.
 pub(crate) fn plan_back(
     view: &View,
     point: Point,
@@ -342,7 +343,7 @@ pub(crate) fn plan_back(
     })
 }
 
-/// Refuses to bring a task back alone while another one, which stays, has its idempotency key.
+/// Refuses to return a single task while another one, which stays, has its idempotency key.
 fn refuse_second_task(view: &View, scope: &Scope, key: &[u8], then: &[u8]) -> Result<()> {
     if scope.has_all_of(CollectionId::QUEUE) {
         return Ok(());

@@ -1,4 +1,4 @@
-//! Writing what records were at a point, and what has to follow: inside the one transaction of a restore.
+//! The writes of a restore, inside of its one transaction: the earlier values of records, and the changes that follow.
 
 use std::collections::BTreeMap;
 
@@ -25,29 +25,30 @@ use crate::state::unit;
 pub(crate) struct Revert<'p> {
     pub(crate) from: Epoch,
     pub(crate) scope: &'p Scope,
-    /// What of it stays as it is.
+    /// The part of the scope that stays as it is.
     spared: &'p Spared,
-    /// The finished work that it met, once everything is as at the point.
+    /// The finished tasks that it met, once everything has its state at the point.
     pub(crate) finished: Finished,
     touched: Touched,
-    /// Pieces of long values by their rows of `undo`; they come back when no whole value is read any more.
+    /// The rows in `undo` of the pieces of long values. They are written last, once no whole value is read any more.
     pieces: Vec<Vec<u8>>,
-    /// Long values whose index rows are still to be derived.
+    /// The long values whose index rows are still missing.
     long: Vec<(CollectionId, Vec<u8>)>,
-    /// Tasks that differed: as they were before the restore if they were finished, or not there.
+    /// The tasks that differed and were finished or absent, with their values before the restore.
     tasks: Vec<(Vec<u8>, Option<Vec<u8>>)>,
 }
 
 impl<'p> Revert<'p> {
-    /// Back to the point `from`.
+    /// Reverts to the point `from`.
     pub(crate) fn new(from: Epoch, scope: &'p Scope, spared: &'p Spared, keep_finished: bool) -> Self {
         let (finished, touched) = (Finished::new(keep_finished), Touched::default());
         Self { from, scope, spared, finished, touched, pieces: Vec::new(), long: Vec::new(), tasks: Vec::new() }
     }
 
-    /// Writes what the records in scope were, up to the safety point that was just sealed.
+    /// Writes the earlier values of the records in scope, up to the safety point that was just sealed.
     ///
-    /// One row of `undo` for each key that changed has a birth at or before the point: it is the key's state there.
+    /// For each key that changed, exactly one pre-image has a birth at or before the point; it is the key's state there
+    /// (S2).
     pub(crate) fn run(&mut self, tx: &mut WriteTx<'_>, safety: Epoch) -> Result<()> {
         tx.each_pre_image_to_change(self.from, safety, |tx, key, bytes| {
             let place = Place::of_record(key.row);
@@ -55,7 +56,7 @@ impl<'p> Revert<'p> {
             if before.birth > self.from || !self.scope.contains(key.row) || self.spared.contains(key.row) {
                 return Ok(());
             }
-            // While points are being merged, a piece may be met before the head of its value.
+            // While points are being merged, a piece may come before the head of its value.
             if place.collection == CollectionId::CHUNKS {
                 self.pieces.push(key.to_bytes());
                 return Ok(());
@@ -95,7 +96,8 @@ impl<'p> Revert<'p> {
         Ok(())
     }
 
-    /// Keeps the index right. What a long value becomes is derived at the end: its pieces come back after its head.
+    /// Updates the index. The rows of a long value are derived at the end, because its pieces are written after its
+    /// head.
     fn index(
         &mut self,
         tx: &mut WriteTx<'_>,
@@ -127,8 +129,8 @@ impl<'p> Revert<'p> {
         Ok(())
     }
 
-    /// What has to follow a restore of tasks, once the digests have been compared: those that are to stay finished
-    /// do, and claims of the past, whose bots are gone, are returned. Gives how many claims.
+    /// Completes a restore of tasks, once the digests have been compared: keeps tasks finished on request, and voids
+    /// the claims of the past, whose bots are gone. Returns the number of voided claims.
     pub(crate) fn settle(&mut self, tx: &mut WriteTx<'_>) -> Result<u64> {
         let mut kept = KeptFinished::default();
         for (key, now) in std::mem::take(&mut self.tasks) {
@@ -148,7 +150,7 @@ impl<'p> Revert<'p> {
         Ok(claims)
     }
 
-    /// What was touched, by the names of collections.
+    /// The counts of changed records, by the names of collections.
     pub(crate) fn touched(self, names: &Names) -> BTreeMap<String, Counts> {
         let mut counts = self.touched.named(names);
         self.finished.correct(&mut counts);
@@ -156,8 +158,8 @@ impl<'p> Revert<'p> {
     }
 }
 
-/// After a restore of whole collections their digests must be the point's: that proves that the set of reverted changes
-/// is complete, without reading what did not change.
+/// Compares the digests of restored whole collections with those of the point (D4). Equality proves that the set of
+/// reverted changes is complete, without reading unchanged records.
 ///
 /// # Errors
 ///
@@ -166,7 +168,7 @@ pub(crate) fn compare_digests(tx: &WriteTx<'_>, scope: &Scope, spared: &Spared, 
     let stored = meta::all_stats(tx)?.into_iter().map(|(collection, _)| collection);
     let there = manifest.collections.iter().map(|(collection, _)| *collection);
     for collection in stored.chain(there) {
-        // Pieces of long values may belong to collections that stay as they are.
+        // Pieces of long values may belong to collections that are not restored.
         let has_pieces = scope.is_everything() && spared.is_empty();
         let whole = scope.has_all_of(collection) && (collection != CollectionId::CHUNKS || has_pieces);
         let mut expected = manifest.stats(collection);
@@ -183,8 +185,8 @@ pub(crate) fn compare_digests(tx: &WriteTx<'_>, scope: &Scope, spared: &Spared, 
     Ok(())
 }
 
-/// Puts the documents in scope together again of which the point has lost rows, once they have come back as they were;
-/// says what became of each.
+/// Reassembles the documents in scope that lost rows at the point, after they were restored. Returns a message for each
+/// of them.
 pub(crate) fn mend_partial(
     tx: &mut WriteTx<'_>,
     scope: &Scope,
@@ -197,7 +199,7 @@ pub(crate) fn mend_partial(
     }
 }
 
-/// Refuses a restore of single tasks after which two have one idempotency key: the same work would run twice.
+/// Refuses a restore of single tasks after which two tasks have one idempotency key: the same work would run twice.
 ///
 /// # Errors
 ///
@@ -212,7 +214,7 @@ pub(crate) fn refuse_second_tasks(tx: &mut WriteTx<'_>, scope: &Scope) -> Result
     Ok(())
 }
 
-/// Why a task does not come back alone.
+/// The reason why a single task does not return.
 pub(crate) fn second_task(task: &Task, other: &TaskId) -> Error {
     let message = "another task has the idempotency key of this one now, so the same work would run twice; cancel and \
                    purge the other one first";
@@ -235,7 +237,7 @@ mod tests {
     use crate::testkit::checked_store::Fixture;
 
     #[test]
-    fn a_long_task_comes_back_while_its_head_is_merged_and_its_pieces_are_not() {
+    fn a_long_task_is_restored_while_its_head_is_merged_and_its_pieces_are_not() {
         let hive = Fixture::new();
         let (bot, id) = (BotId::new("ant").unwrap(), TaskId::new("a").unwrap());
         let payload = Value::String("x".repeat((1 << 20) + 9));
@@ -258,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn documents_of_a_partial_point_come_back_put_together_and_the_event_says_so() {
+    fn documents_of_a_partial_point_are_reassembled_and_named_in_the_event() {
         let hive = Fixture::new();
         let documents = CollectionId::DOCUMENTS;
         let put = |source: &str, text: &str| {
@@ -304,13 +306,13 @@ mod tests {
     }
 
     #[test]
-    fn a_restore_whose_digests_would_differ_changes_nothing_and_is_told_of() {
+    fn a_restore_whose_digests_would_differ_changes_nothing_and_appends_an_event() {
         let hive = Fixture::new();
         hive.write(|tx| tx.config().put("a", &1.into()));
         let point = hive.store.restore_point("before").unwrap();
         hive.write(|tx| tx.config().put("a", &2.into()));
         hive.write(|tx| tx.config().put("b", &2.into()));
-        // A pre-image is lost, as a damaged page would lose it.
+        // A pre-image is lost, as by a damaged page.
         let row = CollectionId::CONFIG.row_key(b"b");
         let lost = crate::engine::keys::pre_image_key(point.epoch.next(), &row);
         assert!(hive.store.write(|tx| tx.delete(Table::PreImages, &lost)).unwrap());

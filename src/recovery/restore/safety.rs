@@ -1,5 +1,5 @@
-//! The safety point of a restore or an import. It is sealed before anything is written, and is kept only when something
-//! has changed: otherwise `undo` would take back nothing instead of the restore before.
+//! The safety point of a restore or an import. It is sealed before anything is written, and kept only if something
+//! changed. Otherwise `undo` would find it instead of the safety point of the restore before.
 
 use std::collections::BTreeMap;
 
@@ -17,7 +17,7 @@ pub(crate) struct Safety {
 }
 
 impl Safety {
-    /// Seals what is about to change.
+    /// Seals the state before the changes.
     pub(crate) fn seal(tx: &mut WriteTx<'_>, description: String) -> Result<Self> {
         let (epoch, manifest) = tx.seal(NewPoint {
             id: PointId::new(),
@@ -32,8 +32,8 @@ impl Safety {
         Ok(Self { epoch, manifest })
     }
 
-    /// Once everything is written: keeps the point together with what it undoes, and gives its name. When the digests say
-    /// that nothing has changed, the point is forgotten and there is no name.
+    /// Call this once everything is written. Stores what the point undoes, and returns its id. If the digests show that
+    /// nothing changed, the point is forgotten and there is no id.
     pub(crate) fn finish(self, tx: &mut WriteTx<'_>, undoes: Restored) -> Result<Option<PointId>> {
         if tx.all_stats()? == self.manifest.collections {
             tx.mark_forgotten(self.epoch)?;
@@ -46,8 +46,8 @@ impl Safety {
     }
 }
 
-/// A restore of single records may have changed others too, such as tasks that waited for one: an undo must give these
-/// back as well.
+/// A restore of single records may change others too, such as tasks that waited for one. An undo must revert these as
+/// well.
 fn widened(tx: &WriteTx<'_>, safety: Epoch, mut restored: Restored) -> Result<Restored> {
     if restored.scope.is_whole() {
         return Ok(restored);
@@ -61,8 +61,8 @@ fn widened(tx: &WriteTx<'_>, safety: Epoch, mut restored: Restored) -> Result<Re
     Ok(restored)
 }
 
-/// Commits a restore or an import that changed something, and takes back all of one that did not, so that every record
-/// stays as old as it is.
+/// Commits a restore or an import that changed something. Aborts one that changed nothing, so that the births of all
+/// records stay as they are.
 pub(crate) fn outcome<R>(report: R, undo: impl Fn(&R) -> bool) -> Outcome<R> {
     if undo(&report) { Outcome::Commit(report) } else { Outcome::Abort(report) }
 }

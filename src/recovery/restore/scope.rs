@@ -1,4 +1,4 @@
-//! What a restore goes back to, and what part of the state it touches, worked out from what was asked for.
+//! The point that a restore is asked for, and the part of the state that it touches.
 
 use crate::engine::point::{Origin, Scope};
 use crate::engine::schema::CollectionId;
@@ -11,27 +11,27 @@ use crate::recovery::points::resolve::Resolved;
 use crate::recovery::points::selector::Selector;
 use crate::state::documents::DocumentId;
 
-/// Queue and assignments say the same from two sides, so they are one unit of restore.
+/// Queue and assignments show the same from two sides, so they are restored together.
 const ONE_UNIT: [CollectionId; 2] = [CollectionId::QUEUE, CollectionId::ASSIGNMENTS];
 
-/// What a selector asks to restore.
+/// The target of a restore.
 pub(crate) struct Target {
     pub(crate) point: Point,
-    /// The documents that it is of, when it is of documents.
+    /// The documents to restore, if the target consists of documents.
     pub(crate) documents: Option<Vec<Backup>>,
-    /// The collections that it is of, unless others are named: those of a backup of live state.
+    /// The collections of a backup of live state, unless the options name others.
     pub(crate) only: Vec<String>,
-    /// The backup that it is, when it is one.
+    /// The id of the requested backup, if a backup was requested.
     pub(crate) backup: Option<String>,
 }
 
-/// The refusal of a key without the one collection that it is of.
+/// The refusal of a key without the one collection to which it belongs.
 pub(crate) fn key_alone() -> Error {
     Error::invalid("a key needs the one collection that it is of; name that collection too")
         .with_hint(Hint::NameCollection)
 }
 
-/// The point that a selector means, or the point and the part of it that a backup is.
+/// Finds the point that a selector names, or the point and the part of it that a backup stands for.
 pub(crate) fn target(view: &View, selector: &Selector) -> Result<Target> {
     let resolved = view.resolve(selector);
     if let (Selector::Id(id), Err(error)) = (selector, &resolved)
@@ -53,7 +53,7 @@ pub(crate) fn target(view: &View, selector: &Selector) -> Result<Target> {
         Some(Origin::Documents | Origin::Adopted) => Some(documents_of(view, &point)?),
         _ => None,
     };
-    // A backup of live state that is named is of one kind, although its point, which has its name, has all.
+    // A named backup of live state is of one kind, although its point, with the same name, contains everything.
     let named = matches!(selector, Selector::Id(_)) && point.is_backup() && documents.is_none();
     let only = if named { point.backups.iter() } else { [].iter() };
     let only = only.filter_map(|id| backup_row(view, id).transpose());
@@ -69,13 +69,13 @@ fn documents_of(view: &View, point: &Point) -> Result<Vec<Backup>> {
 }
 
 impl Scope {
-    /// Whole collections by name; all of them when no name is given. `full` names all, `bot_assignments` is the old
+    /// Whole collections by name; all of them if no name is given. `full` names all, and `bot_assignments` is the old
     /// name of `assignments`.
     pub(crate) fn of_collections(only: &[String], names: &Names) -> Result<Self> {
         let mut collections = Vec::new();
         for name in only {
             match name.as_str() {
-                // The pieces of long values go with their records.
+                // The pieces of long values are restored with their records.
                 "#chunks" => return Err(unknown(name, names)),
                 "full" => return Ok(Self::default()),
                 "bot_assignments" => collections.extend(ONE_UNIT),
@@ -90,16 +90,16 @@ impl Scope {
         Ok(Self { collections, ..Self::default() })
     }
 
-    /// Single records, by collection and key.
+    /// Single records, by row key.
     pub(crate) fn of_rows(rows: Vec<Vec<u8>>) -> Self {
         Self { rows, ..Self::default() }
     }
 
-    /// The documents of some backups, of all kinds or only of these, and nothing of the live state.
+    /// The documents of some backups, of all kinds or of the named ones, and nothing of the live state.
     ///
     /// # Errors
     ///
-    /// `Invalid` for a name that is no kind; `NotFound` when there is no such document.
+    /// `Invalid` for an unknown kind; `NotFound` when there is no such document.
     pub(crate) fn of_documents(backups: &[Backup], only: &[String]) -> Result<Self> {
         let kinds = only.iter().map(|name| kind_of(name)).collect::<Result<Vec<_>>>()?;
         let wanted = backups.iter().filter(|backup| kinds.is_empty() || kinds.contains(&backup.backup_type));
@@ -115,7 +115,7 @@ impl Scope {
         Ok(Self { prefixes, ..Self::default() })
     }
 
-    /// Whether it is made of whole collections, so that digests can be compared.
+    /// Whether it consists of whole collections, so that digests can be compared.
     pub(crate) fn is_whole(&self) -> bool {
         self.rows.is_empty() && self.prefixes.is_empty()
     }
@@ -125,7 +125,7 @@ impl Scope {
         self.is_whole() && (self.collections.is_empty() || self.collections.contains(&collection))
     }
 
-    /// Whether a row is in it. A piece of a long value goes with its record.
+    /// Whether it contains a row. A piece of a long value belongs to its record.
     pub(crate) fn contains(&self, row: &[u8]) -> bool {
         let Some((collection, key)) = CollectionId::split_row_key(row) else { return false };
         if collection == CollectionId::CHUNKS && !self.is_everything() {
@@ -137,7 +137,7 @@ impl Scope {
         Self::rows_contain(&self.rows, row) || self.prefixes.iter().any(|prefix| row.starts_with(prefix))
     }
 
-    /// Whether a row is one of some records, or a piece of one.
+    /// Whether `rows` contain a row, or the record of a piece.
     pub(crate) fn rows_contain(rows: &[Vec<u8>], row: &[u8]) -> bool {
         match CollectionId::split_row_key(row) {
             Some((CollectionId::CHUNKS, key)) => owner_of_piece(key).is_some_and(|owner| rows.contains(&owner)),
@@ -151,20 +151,20 @@ impl Scope {
     }
 }
 
-/// The row of the record whose long value a piece is of.
+/// The row of the record to which a piece of a long value belongs.
 fn owner_of_piece(key: &[u8]) -> Option<Vec<u8>> {
     Some(value::owner_of_piece(key)?.row_key(value::owner_key_of_piece(key)?))
 }
 
 impl Names {
-    /// Why a name is that of no collection.
+    /// The error message for an unknown collection.
     pub(crate) fn without(&self, name: &str) -> String {
         let known: Vec<_> = self.all().filter(|name| !name.starts_with('#')).collect();
         let (known, name) = (known.join(", "), name.escape_debug());
         format!("there is no such collection; there are {known}: collection={name}")
     }
 
-    /// The collection that a record of it can be named in.
+    /// The collection in which a record is named.
     pub(crate) fn of_record(&self, name: &str) -> Result<CollectionId> {
         match name {
             "full" => Err(key_alone()),
@@ -174,7 +174,7 @@ impl Names {
     }
 }
 
-/// The kind of documents that a name means.
+/// The kind of documents with this name.
 fn kind_of(name: &str) -> Result<Kind> {
     if name == "assignments" { Ok(Kind::BotAssignments) } else { name.parse() }
 }
@@ -188,7 +188,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_piece_of_a_long_value_goes_with_its_record() {
+    fn a_piece_of_a_long_value_belongs_to_its_record() {
         let scope = Scope::of_rows(vec![CollectionId::CONFIG.row_key(b"k")]);
         let piece =
             [&CollectionId::CONFIG.0.to_be_bytes()[..], &1u16.to_be_bytes(), b"k", &0u32.to_be_bytes()].concat();
@@ -200,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_is_not_the_beginning_of_another() {
+    fn a_key_is_not_a_prefix_of_another() {
         let scope = Scope::of_rows(vec![CollectionId::REGISTRY.row_key(b"BOT-1")]);
         assert!(scope.contains(&CollectionId::REGISTRY.row_key(b"BOT-1")));
         assert!(!scope.contains(&CollectionId::REGISTRY.row_key(b"BOT-10")));

@@ -1,4 +1,4 @@
-//! How many records a restore touches, as its plan and its report say it.
+//! The counts of records that a restore touches, for its plan and its report.
 
 use std::collections::BTreeMap;
 
@@ -13,7 +13,7 @@ pub(crate) struct Touched {
 }
 
 impl Touched {
-    /// A record comes back, changes or goes. The pieces of long values are no records of their own.
+    /// Counts a record that returns, changes or is removed. Pieces of long values are not records.
     pub(crate) fn count(&mut self, collection: CollectionId, change: ChangeKind) {
         if collection != CollectionId::CHUNKS {
             self.counts.entry(collection).or_default().count(change);

@@ -1,4 +1,4 @@
-//! A restore that changes nothing leaves the last one that did as it was, with its undo.
+//! A restore that changes nothing does not affect the undo of the restore before it.
 
 use serde_json::json;
 
@@ -17,7 +17,7 @@ fn put(hive: &Fixture, value: u64) {
 }
 
 #[test]
-fn a_restore_that_changes_nothing_leaves_undo_to_the_one_before() {
+fn after_a_restore_that_changes_nothing_undo_reverts_the_one_before() {
     let hive = Fixture::new();
     put(&hive, 1);
     let point = hive.store.restore_point("before").unwrap();
@@ -37,7 +37,7 @@ fn a_restore_that_changes_nothing_leaves_undo_to_the_one_before() {
 }
 
 #[test]
-fn an_undo_that_changes_nothing_leaves_the_restore_to_be_undone_later() {
+fn after_an_undo_that_changes_nothing_the_restore_can_still_be_undone() {
     let hive = Fixture::new();
     put(&hive, 1);
     let point = hive.store.restore_point("before").unwrap();
@@ -67,7 +67,7 @@ fn a_restore_that_only_returns_claims_can_be_undone() {
 }
 
 #[test]
-fn finished_work_that_stays_as_it_is_does_not_stand_in_the_way_of_the_undo_before() {
+fn a_restore_that_only_keeps_finished_tasks_does_not_block_the_undo_of_the_one_before() {
     let (hive, bot, id) = (Fixture::new(), BotId::new("ant").unwrap(), TaskId::new("a").unwrap());
     hive.write(|tx| tx.queue().enqueue(NewTask::new("work").id(id.clone())));
     let point = hive.store.restore_point("before").unwrap();
@@ -84,7 +84,7 @@ fn finished_work_that_stays_as_it_is_does_not_stand_in_the_way_of_the_undo_befor
 }
 
 #[test]
-fn a_restore_that_changes_nothing_is_told_of_all_the_same() {
+fn a_restore_that_changes_nothing_appends_an_event() {
     let hive = Fixture::new();
     let point = hive.store.restore_point("before").unwrap();
     hive.store.restore(Selector::from(&point), RestoreOptions::new()).unwrap();

@@ -1,4 +1,4 @@
-//! Undoing the last restore. An undo is a restore of the safety point, so undoing it again does the restore once more.
+//! Undoes the last restore. An undo is a restore of the safety point, so a second undo repeats the restore.
 
 use crate::engine::codec;
 use crate::engine::epoch::Epoch;
@@ -14,12 +14,12 @@ use crate::recovery::points::point::{epoch_of, names};
 use crate::recovery::restore::plan::{Direction, RestoreOptions, RestorePlan, RestoreReport, plan_back};
 use crate::state::show::Show;
 
-/// So many records are named when an undo is refused.
+/// The most records that the refusal of an undo names.
 const NAMED: usize = 10;
 
 impl Store {
-    /// Works out what undoing the last restore would do. [`Store::apply`] refuses it as [`Store::undo`] does, unless
-    /// [`RestorePlan::discard`] says otherwise.
+    /// Plans the undo of the last restore. [`Store::apply`] refuses it in the same cases as [`Store::undo`], unless
+    /// [`RestorePlan::discard`] permits it.
     ///
     /// # Errors
     ///
@@ -31,12 +31,12 @@ impl Store {
         plan_back(&view, view.point(epoch)?, restored.scope, RestoreOptions::default(), direction)
     }
 
-    /// Undoes the last restore, exactly: claims and tokens included. Undoing an undo does the restore again.
+    /// Undoes the last restore exactly, including claims and tokens. A second undo repeats the restore.
     ///
     /// # Errors
     ///
-    /// `NotFound` when there is no restore to undo; `Conflict`, naming them, when records that it would overwrite have
-    /// changed since the restore, which [`Store::undo_discarding`] overwrites, and when a task would come back alone
+    /// `NotFound` when there is no restore to undo; `Conflict`, with their names, when records that it would overwrite
+    /// have changed since the restore ([`Store::undo_discarding`] overwrites them), and when a single task would return
     /// while another one has its idempotency key.
     ///
     /// # Examples
@@ -60,7 +60,7 @@ impl Store {
         self.apply(&self.plan_undo()?)
     }
 
-    /// Undoes the last restore, and overwrites what has changed since. The safety point of the undo has it.
+    /// Undoes the last restore, and overwrites later changes. The safety point of the undo contains them.
     ///
     /// # Errors
     ///
@@ -71,7 +71,7 @@ impl Store {
 }
 
 impl WriteTx<'_> {
-    /// Refuses an undo of what is not the last restore any more, and, unless it may be lost, of what was written since.
+    /// Refuses an undo if another restore came later, or if it would overwrite later changes and may not discard them.
     pub(crate) fn refuse_undo(&self, plan: &RestorePlan, discard: bool) -> Result<()> {
         let (epoch, restored) = last_restore(self)?.ok_or_else(nothing_to_undo)?;
         if epoch != plan.point.epoch {
@@ -93,14 +93,15 @@ impl WriteTx<'_> {
         .with_hint(Hint::DiscardLaterWork))
     }
 
-    /// The first records that the undo would overwrite and that were written after the restore, and how many more.
+    /// The first records that the undo would overwrite and that changed after the restore, and the number of further
+    /// ones.
     fn later_work(&self, plan: &RestorePlan, restored: &Restored) -> Result<(Vec<String>, u64)> {
         let names = names(self)?;
         let (mut later, mut more) = (Vec::new(), 0);
         self.each_pre_image(plan.point.epoch, self.epochs().open, |PreImageKey { row, .. }, bytes| {
             let place = Place::of_record(row);
             let before = frame::decode(place, bytes)?;
-            // A long value has changed when its head has.
+            // A long value has changed if its head has.
             if before.birth > plan.point.epoch
                 || place.collection == CollectionId::CHUNKS
                 || !plan.scope.contains(row)
@@ -118,7 +119,7 @@ impl WriteTx<'_> {
         Ok((later, more))
     }
 
-    /// Whether a key is what it is now by a later change, and not what an undo would make of it.
+    /// Whether a later change gave a record its present value, and the undo would give it another one.
     fn is_later(&self, row: &[u8], then: State<'_>, written_in: Epoch) -> Result<bool> {
         for table in [Table::Live, Table::Tombstones] {
             if let Some(bytes) = self.raw(table, row)? {
@@ -129,7 +130,7 @@ impl WriteTx<'_> {
         Ok(false)
     }
 
-    /// A record's key as people read it, or its bytes when the record that it is named by is gone.
+    /// A record's key as people read it, or its bytes if the record that names it is gone.
     fn key_for_people(&self, row: &[u8], then: State<'_>) -> String {
         let Place { collection, key, .. } = Place::of_record(row);
         let now = self.get(collection, key).ok().flatten();
@@ -139,7 +140,7 @@ impl WriteTx<'_> {
     }
 }
 
-/// The newest safety point, and what it undoes.
+/// The newest safety point, with the restore that it undoes.
 fn last_restore<R: Records>(records: &R) -> Result<Option<(Epoch, Restored)>> {
     for row in scan_rows(records, Table::Points, KeyRange::all().backward()) {
         let (key, bytes) = row?;
