@@ -1,5 +1,5 @@
-//! Backups: a sealed point seen as one kind of state, with its source, tags, counts and checksum, as the replaced
-//! service's clients know them. They are rows, never copies.
+//! Backups: one kind of state of a point, with source, tags, counts and checksum, as clients of the replaced service
+//! know them. A backup is a row, not a copy.
 
 use std::borrow::Borrow;
 use std::collections::BTreeMap;
@@ -31,7 +31,7 @@ use crate::recovery::points::selector::Selector;
 use crate::state::documents::{Prepared, PythonSummary};
 use crate::state::ids::check_new;
 
-/// What kind of state a backup is of.
+/// The kind of state in a backup.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Kind {
@@ -39,48 +39,49 @@ pub enum Kind {
     Registry,
     /// The tasks.
     Queue,
-    /// Which bot holds which tasks.
+    /// The tasks of each bot.
     BotAssignments,
-    /// All of it.
+    /// All three.
     Full,
 }
 
-/// Where a backup's content comes from.
+/// The source of a backup's content.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum BackupOf {
     /// The live state.
     Live,
-    /// A document that was handed over.
+    /// A document that a caller provided.
     Documents,
 }
 
 /// A backup, as lists show it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Backup {
-    /// Its name: a UUID.
+    /// Its id: a UUID.
     pub backup_id: String,
-    /// What kind of state it is of.
+    /// The kind of state in it.
     pub backup_type: Kind,
-    /// When it was made; of an adopted one, when the other program made it.
+    /// When it was made. For an adopted backup: when the other program made it.
     #[serde(with = "crate::clock::time")]
     pub timestamp: Timestamp,
-    /// Who made it, in their words.
+    /// A description of its creator.
     pub source: String,
-    /// Of documents, the length of their text; of live state, of the payloads of its records.
+    /// For documents: the length of their text. For live state: the length of the payloads of its records.
     pub size_bytes: u64,
-    /// Of documents, the summed length of the members that are arrays or objects; of live state, its records.
+    /// For documents: the summed length of the fields that are arrays or objects. For live state: the number of its
+    /// records.
     pub item_count: u64,
-    /// SHA-256, in hexadecimal: of documents, of the text that Python's `json.dumps(data, indent=2)` gives; of live
-    /// state, of its canonical manifest.
+    /// The SHA-256, in hexadecimal. For documents: of the text that Python's `json.dumps(data, indent=2)` returns. For
+    /// live state: of its canonical manifest.
     pub checksum: String,
-    /// As given.
+    /// Tags by name.
     pub tags: BTreeMap<String, String>,
-    /// Where its content comes from.
+    /// The source of its content.
     pub of: BackupOf,
-    /// Of an adopted file whose bytes are not that text: the SHA-256 of the file.
+    /// For an adopted file whose bytes differ from that text: the SHA-256 of the file.
     pub file_checksum: Option<String>,
-    /// Of an adopted one: its time as the other program wrote it.
+    /// For an adopted backup: its time, in the text of the other program.
     pub original_time: Option<String>,
     /// The point that holds its content.
     pub epoch: Epoch,
@@ -91,7 +92,7 @@ impl Stored for Backup {
     const WHAT: &'static str = "a backup";
 }
 
-/// What a backup is to be of. Made by [`BackupRequest::new`], then given to [`Store::backup`].
+/// A request for a backup. Create it with [`BackupRequest::new`], and pass it to [`Store::backup`].
 #[derive(Clone, Debug)]
 pub struct BackupRequest {
     kind: Kind,
@@ -100,7 +101,7 @@ pub struct BackupRequest {
     data: Option<Result<Prepared, String>>,
 }
 
-/// A backup that is about to be listed.
+/// A backup to list.
 #[derive(Clone, Debug)]
 pub(crate) struct NewBackup {
     pub(crate) id: String,
@@ -108,13 +109,13 @@ pub(crate) struct NewBackup {
     pub(crate) source: String,
     pub(crate) tags: BTreeMap<String, String>,
     pub(crate) data: Option<Prepared>,
-    /// Of an adopted one: its own time, that time's text, and the checksum of its file.
+    /// For an adopted backup: its own time, the text of that time, and the checksum of its file.
     pub(crate) at: Option<Timestamp>,
     pub(crate) original_time: Option<String>,
     pub(crate) file_checksum: Option<String>,
 }
 
-/// A point that is about to be sealed, with the backups that it is listed as.
+/// A point to seal, with its backups.
 pub(crate) struct NewSealed {
     pub(crate) backups: Vec<NewBackup>,
     pub(crate) manual: bool,
@@ -123,7 +124,7 @@ pub(crate) struct NewSealed {
 }
 
 impl Kind {
-    /// The three that a point is listed as.
+    /// The three kinds of the backups of a point.
     pub(crate) const PARTS: [Self; 3] = [Self::Registry, Self::Queue, Self::BotAssignments];
 
     /// The name, in lower case with underscores.
@@ -136,7 +137,7 @@ impl Kind {
         }
     }
 
-    /// The collection whose records it is of; none for all.
+    /// The collection that holds its records; none for all.
     fn collection(self) -> Option<CollectionId> {
         match self {
             Self::Registry => Some(CollectionId::REGISTRY),
@@ -166,7 +167,7 @@ impl fmt::Display for Kind {
 impl FromStr for Kind {
     type Err = Error;
 
-    /// Reads a name, in any case.
+    /// Parses a name, in any case.
     fn from_str(text: &str) -> Result<Self> {
         let kinds = [Self::Registry, Self::Queue, Self::BotAssignments, Self::Full];
         kinds.into_iter().find(|kind| kind.as_str().eq_ignore_ascii_case(text)).ok_or_else(|| {
@@ -179,33 +180,33 @@ impl FromStr for Kind {
 }
 
 impl BackupRequest {
-    /// A backup of the live state of that kind.
+    /// Requests a backup of the live state of that kind.
     pub fn new(kind: Kind) -> Self {
         Self { kind, source: None, tags: BTreeMap::new(), data: None }
     }
 
-    /// Who makes it; `backup-` and the kind unless given.
+    /// Sets the source. The default is `backup-` and the kind.
     #[must_use]
     pub fn source(mut self, source: impl Into<String>) -> Self {
         self.source = Some(source.into());
         self
     }
 
-    /// With a tag.
+    /// Adds a tag.
     #[must_use]
     pub fn tag(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.tags.insert(name.into(), value.into());
         self
     }
 
-    /// Of this document instead of the live state, owned or borrowed.
+    /// Backs up this document, owned or borrowed, instead of the live state.
     #[must_use]
     pub fn data(mut self, data: impl Borrow<Value>) -> Self {
         self.data = Some(Prepared::of_value(data.borrow()).map_err(|error| error.to_string()));
         self
     }
 
-    /// Of the document that this JSON text is, which is faster than parsing it first.
+    /// Backs up the document in this JSON text. This is faster than to parse it first.
     ///
     /// # Examples
     ///
@@ -225,7 +226,7 @@ impl BackupRequest {
         self
     }
 
-    /// Of a document that is ready.
+    /// Backs up a prepared document.
     #[cfg(feature = "http")]
     #[must_use]
     pub(crate) fn document(mut self, document: Prepared) -> Self {
@@ -235,12 +236,12 @@ impl BackupRequest {
 }
 
 impl NewBackup {
-    /// One of the backups that a point is listed as.
+    /// One of the backups of a point.
     pub(crate) fn of_part(kind: Kind, data: Option<Prepared>) -> Self {
         Self { data, ..Self::of_live(kind, kind.source_in_point()) }
     }
 
-    /// A backup of live state from now, without tags.
+    /// A backup of the present live state, without tags.
     fn of_live(kind: Kind, source: impl Into<String>) -> Self {
         Self {
             id: PointId::new().0,
@@ -256,12 +257,12 @@ impl NewBackup {
 }
 
 impl Store {
-    /// Makes a backup: of the live state, or of a document that is handed over. Either way it is a sealed point.
+    /// Makes a backup, of the live state or of a document. Both are sealed points.
     ///
     /// # Errors
     ///
-    /// As [`Store::write`]; `Invalid` for a document that is no JSON or nests too deeply, and when something is longer than
-    /// its [limit](crate#limits).
+    /// As [`Store::write`]; `Invalid` for a document that is not JSON or nests too deeply, and for a text over its
+    /// [limit](crate#limits).
     ///
     /// # Examples
     ///
@@ -285,7 +286,7 @@ impl Store {
         }
         let data = request.data.transpose().map_err(Error::invalid)?;
         self.alone(|tx| {
-            // The point has the name of the backup, which tells it from a restore point.
+            // The point has the id of the backup. This distinguishes it from a restore point.
             let id = PointId::new().0;
             let origin = if data.is_some() { Origin::Documents } else { Origin::Live };
             let source = request.source.unwrap_or_else(|| format!("backup-{}", request.kind));
@@ -300,7 +301,7 @@ impl Store {
         })
     }
 
-    /// The backups, newest first; of one kind, or of all.
+    /// The backups, newest first, of one kind or of all.
     ///
     /// # Errors
     ///
@@ -314,21 +315,21 @@ impl Store {
         Ok(backups)
     }
 
-    /// The backup of that id, or the only one whose id begins so.
+    /// The backup with that id, or the only one whose id begins with it.
     ///
     /// # Errors
     ///
-    /// `NotFound`, or `Ambiguous` when several begin so.
+    /// `NotFound`, or `Ambiguous` when several ids begin with it.
     pub fn find_backup(&self, id: &str) -> Result<Backup> {
         let view = self.view()?;
         find_backup(&view, id)?.ok_or_else(|| no_backup(id))
     }
 
-    /// The restore point with exactly that id, and the backups in it. The point of a single backup is none.
+    /// The restore point with exactly that id, and its backups. The point of a single backup does not count.
     ///
     /// # Errors
     ///
-    /// `NotFound`, also when ids only begin so; `Damaged`, `Reopen`, `Io`.
+    /// `NotFound`, also when ids only begin with it; `Damaged`, `Reopen`, `Io`.
     ///
     /// # Examples
     ///
@@ -354,19 +355,20 @@ impl Store {
         Ok((point, backups))
     }
 
-    /// The content of a backup: the document as it was handed over, or live state as `get KIND --json` shows it. What
-    /// is returned has been verified against the backup's checksum.
+    /// The content of a backup: the document as it was provided, or live state as `get KIND --json` shows it. It has
+    /// been verified against the backup's checksum.
     ///
     /// # Errors
     ///
-    /// `Gone` when its point was forgotten, `Damaged` when the content is not what it was.
+    /// `Gone` when its point was forgotten, `Damaged` when the content does not match the checksum.
     pub fn backup_data(&self, backup: &Backup) -> Result<Value> {
         content(&self.view_at(backup.epoch)?, backup)?.ok_or_else(|| damaged(backup))
     }
 }
 
 impl WriteTx<'_> {
-    /// Stores the documents among some backups, seals the point under a name, an origin and a time, and lists them.
+    /// Stores the documents among some backups, seals the point with an id, an origin and a time, and lists the
+    /// backups.
     pub(crate) fn seal_backups_as(
         &mut self,
         id: PointId,
@@ -421,8 +423,8 @@ impl WriteTx<'_> {
     }
 }
 
-/// Bytes, records and checksum of live state: the SHA-256 of the compact JSON of the kind's collections by name, which
-/// covers their digests and costs the same at any size.
+/// The bytes, records and checksum of live state. The checksum is the SHA-256 of the compact JSON of the kind's
+/// collections by name. It covers their digests and costs the same at any size.
 fn live_summary<R: Records>(records: &R, kind: Kind) -> Result<(u64, u64, String)> {
     let names = names(records)?;
     let collections: Vec<_> = match kind.collection() {
@@ -442,7 +444,7 @@ fn live_summary<R: Records>(records: &R, kind: Kind) -> Result<(u64, u64, String
     Ok((bytes, items, sha256(&canonical)))
 }
 
-/// The content of a backup; none when it is not what the checksum says.
+/// The content of a backup; none if it does not match the checksum.
 pub(crate) fn content(view: &View, backup: &Backup) -> Result<Option<Value>> {
     match backup.of {
         BackupOf::Live => live_data(view, backup),
@@ -512,7 +514,7 @@ pub(crate) fn backup_row<R: Records>(records: &R, id: &str) -> Result<Option<Bac
     records.row(Table::Backups, id.as_bytes())?.map(|bytes| codec::decode(&bytes)).transpose()
 }
 
-/// The backup of that id, or the only one whose id begins so.
+/// The backup with that id, or the only one whose id begins with it.
 pub(crate) fn find_backup<R: Records>(records: &R, id: &str) -> Result<Option<Backup>> {
     if let Some(backup) = backup_row(records, id)? {
         return Ok(Some(backup));
@@ -525,7 +527,7 @@ pub(crate) fn find_backup<R: Records>(records: &R, id: &str) -> Result<Option<Ba
     }
 }
 
-/// What an event tells of a backup.
+/// The details of a backup in events.
 pub(crate) fn backup_details(backup: &Backup) -> Value {
     json!({
         "backup_id": backup.backup_id, "type": backup.backup_type, "size_bytes": backup.size_bytes,
@@ -554,7 +556,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_bytes_of_a_backup_are_fixed_and_read_back() {
+    fn the_bytes_of_a_backup_are_fixed_and_are_decoded_again() {
         let backup = Backup {
             backup_id: "i".into(),
             backup_type: Kind::BotAssignments,
@@ -575,7 +577,7 @@ mod tests {
     }
 
     #[test]
-    fn a_kind_is_read_in_any_case() {
+    fn a_kind_is_parsed_in_any_case() {
         assert_eq!("Bot_Assignments".parse::<Kind>().unwrap(), Kind::BotAssignments);
         assert_eq!("tasks".parse::<Kind>().unwrap_err().kind(), ErrorKind::Invalid);
     }

@@ -1,4 +1,4 @@
-//! Backups by their ids, and live state that is backed up, read back and restored.
+//! Backups by their ids, and backups of live state that are read and restored.
 
 use serde_json::json;
 
@@ -21,7 +21,7 @@ fn store() -> (tempfile::TempDir, Store) {
 }
 
 #[test]
-fn a_backup_is_found_by_its_id_and_by_a_beginning_that_only_it_has() {
+fn a_backup_is_found_by_its_id_and_by_a_unique_prefix() {
     let (_folder, store) = store();
     let backups = [Kind::Registry, Kind::Queue].map(|kind| store.backup(BackupRequest::new(kind)).unwrap());
     let ids = backups.clone().map(|backup| backup.backup_id);
@@ -34,7 +34,7 @@ fn a_backup_is_found_by_its_id_and_by_a_beginning_that_only_it_has() {
 }
 
 #[test]
-fn a_backup_of_live_state_shows_what_it_was_when_it_has_changed_since() {
+fn a_backup_of_live_state_shows_its_content_after_later_changes() {
     let (_folder, store) = store();
     let full = store.backup(BackupRequest::new(Kind::Full)).unwrap();
     let assignments = store.backup(BackupRequest::new(Kind::BotAssignments)).unwrap();

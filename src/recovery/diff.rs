@@ -1,5 +1,5 @@
-//! What changed between two points, or between a point and now. Its cost follows the number of changes: only the keys
-//! of the segments between are looked at.
+//! Differences between two points, or between a point and the present. The cost follows the number of changes: only the
+//! keys in the segments between are read.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -21,7 +21,7 @@ use crate::recovery::points::selector::Selector;
 use crate::state::show::{Show, Shown};
 use crate::text::OneLine;
 
-/// What changed, by collection and key.
+/// The differences, by collection and key.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Diff {
     /// Every record that differs, in the order of collections and keys.
@@ -35,41 +35,41 @@ pub struct Change {
     pub collection: String,
     /// The record's key, as people read it.
     pub key: String,
-    /// What happened to it.
+    /// The kind of change.
     pub change: ChangeKind,
-    /// What it was, or null.
+    /// The earlier value, or null.
     pub before: Value,
-    /// What it is, or null.
+    /// The later value, or null.
     pub after: Value,
 }
 
-/// What happened to a record.
+/// The kind of a change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ChangeKind {
-    /// It was not there before.
+    /// The record was absent before.
     Added,
-    /// It differs.
+    /// The values differ.
     Changed,
-    /// It is not there any more.
+    /// The record is absent now.
     Removed,
-    /// A repair has lost what it was at one of the points, so nobody knows what happened to it.
+    /// One of the points lost the record in a repair, so the change is unknown.
     Lost,
 }
 
-/// How many records differ in a collection.
+/// The numbers of records that differ in a collection.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Counts {
-    /// Not there before.
+    /// Records that were absent before.
     pub added: u64,
-    /// Different.
+    /// Records with another value.
     pub changed: u64,
-    /// Not there any more.
+    /// Records that are absent now.
     pub removed: u64,
 }
 
 impl Counts {
-    /// All three together.
+    /// The sum of all three.
     pub fn total(&self) -> u64 {
         self.added + self.changed + self.removed
     }
@@ -93,7 +93,7 @@ impl fmt::Display for Counts {
 }
 
 impl Diff {
-    /// How many records differ in each collection.
+    /// The numbers of records that differ in each collection.
     pub fn counts(&self) -> BTreeMap<String, Counts> {
         let mut counts: BTreeMap<String, Counts> = BTreeMap::new();
         for change in &self.changes {
@@ -104,7 +104,8 @@ impl Diff {
     }
 }
 
-/// One line for each change: `+` added, `~` changed, with the members that differ, `-` removed, `?` lost by a repair.
+/// One line for each change: `+` for added, `~` for changed, with the fields that differ, `-` for removed, `?` for lost
+/// in a repair.
 impl fmt::Display for Diff {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for Change { collection, key, change, before, after } in &self.changes {
@@ -127,7 +128,7 @@ impl fmt::Display for Diff {
     }
 }
 
-/// The members of two values that differ.
+/// The fields of two values that differ.
 struct Members<'a>(&'a Value, &'a Value);
 
 impl fmt::Display for Members<'_> {
@@ -151,7 +152,7 @@ impl fmt::Display for Members<'_> {
 }
 
 impl Store {
-    /// What changed from one point to another, or to now. Either may be the earlier one.
+    /// The changes from one point to another, or to the present. Either point may be the earlier one.
     ///
     /// # Errors
     ///
@@ -174,8 +175,8 @@ impl Store {
         let view = self.view()?;
         let (from, to) = (view.resolve(&from.into())?.epoch(), view.resolve(&to.into())?.epoch());
         let names = names(&view)?;
-        // Both ends are looked up in the one view, so that they are of one moment. The past does not change, so names may
-        // be looked up in views of their own.
+        // One view reads both ends, so that they belong to one moment. The past does not change, so views of their own
+        // may look up the names.
         let past = |epoch| if epoch == Epoch::NOW { Ok(None) } else { self.view_at(epoch).map(Some) };
         let (old, new) = (past(from)?, past(to)?);
         let (mut old, mut new) = (Show::new(old.as_ref().unwrap_or(&view)), Show::new(new.as_ref().unwrap_or(&view)));
@@ -196,8 +197,8 @@ impl Store {
     }
 }
 
-/// A row of a difference as people read it; none for the pieces of long values, which their records tell of, and none
-/// for a document's own row of which only the number of elements differs.
+/// Shows a row of a difference for people. It shows nothing for the pieces of long values, which belong to their
+/// records, and nothing for the header row of a document if only the number of its elements differs.
 fn change(
     names: &Names,
     row: &[u8],
@@ -222,7 +223,7 @@ fn change(
     Ok(Some(Change { collection: names.of(collection), key: name, change: kind, before, after }))
 }
 
-/// What happened to a record that was there before, or not, and is there after, or not.
+/// The kind of the change of a record that existed before or not, and exists after or not.
 pub(crate) fn kind(before: bool, after: bool) -> ChangeKind {
     match (before, after) {
         (false, _) => ChangeKind::Added,
@@ -232,9 +233,9 @@ pub(crate) fn kind(before: bool, after: bool) -> ChangeKind {
 }
 
 impl View {
-    /// Every key whose value differs between a point and a later one, with both values. A row of the segments between
-    /// counts if and only if its birth is at or before the earlier point: there is one such row for each key that
-    /// changed, so no set of seen keys is needed.
+    /// Calls `differs` for every key whose value differs between a point and a later one, with both values. A pre-image
+    /// between the two counts if and only if its birth is at or before the earlier point (S2). There is exactly one
+    /// such row for each key that changed, so no set of seen keys is needed.
     pub(crate) fn each_difference(
         &self,
         from: Epoch,
@@ -257,7 +258,7 @@ impl View {
         })
     }
 
-    /// The value that a frame stood for at a point.
+    /// The value of a frame at a point.
     pub(crate) fn value_at(&self, row: &[u8], state: State<'_>, at: Epoch) -> Result<Option<Vec<u8>>> {
         let Place { collection, key, .. } = Place::of_record(row);
         value::whole(collection, key, state, |piece| {

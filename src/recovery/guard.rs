@@ -1,8 +1,8 @@
-//! Guarded work, such as a deployment: a restore point before it, held while it runs, and back to that point when it
-//! fails.
+//! Guarded work, such as a deployment: a restore point before it, which is held while the work runs, and a rollback to
+//! that point if the work fails.
 //!
-//! A guard is plain data. The store may be closed between its beginning and its end, so that the work can do with the
-//! file what it likes.
+//! A guard is plain data. The store may be closed between its start and its end, so that the work can replace or move
+//! the file.
 
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -22,12 +22,12 @@ use crate::recovery::points::point::{Point, PointRequest, names};
 use crate::recovery::points::selector::Selector;
 use crate::recovery::restore::plan::{RestoreOptions, RestorePlan, Verified};
 
-/// What a guard's point is tagged with, so that one whose guard was killed is known.
+/// The tag of a guard's point. It shows the points of guards that were killed.
 const TAG: &str = "guard";
-/// The value of the tag until the work has ended.
+/// The value of the tag until the guard ends.
 const RUNNING: &str = "running";
 
-/// How work is guarded. The default goes back to everything as it was.
+/// The options of a guard. By default, a rollback restores everything.
 #[derive(Clone, Debug, Default)]
 pub struct GuardOptions {
     description: String,
@@ -36,19 +36,19 @@ pub struct GuardOptions {
 }
 
 impl GuardOptions {
-    /// Of work that is called so.
+    /// Describes the work.
     pub fn new(description: impl Into<String>) -> Self {
         Self { description: description.into(), ..Self::default() }
     }
 
-    /// Goes back in these collections only; what the work does in others stays. Queue and assignments go together.
+    /// Rolls back only these collections. Changes of others stay. Queue and assignments belong together.
     #[must_use]
     pub fn only<S: Into<String>>(mut self, collections: impl IntoIterator<Item = S>) -> Self {
         self.only = collections.into_iter().map(Into::into).collect();
         self
     }
 
-    /// Leaves tasks finished that were finished meanwhile; otherwise they run again.
+    /// Keeps tasks finished that finished during the work; otherwise they run again.
     #[must_use]
     pub fn keep_finished(mut self, keep: bool) -> Self {
         self.keep_finished = keep;
@@ -60,7 +60,7 @@ impl GuardOptions {
     }
 }
 
-/// Guarded work that has begun. Made by [`Store::begin_guard`]; one of its verbs ends it.
+/// Guarded work in progress. [`Store::begin_guard`] creates it, and one of its methods ends it.
 #[derive(Clone, Debug)]
 #[must_use = "the work that it guards neither passes nor is rolled back by itself"]
 pub struct Guard {
@@ -68,47 +68,47 @@ pub struct Guard {
     options: GuardOptions,
 }
 
-/// What a guard rolled back.
+/// The report of a rollback.
 #[derive(Clone, Debug, Serialize)]
 pub struct RollBack {
-    /// The point whose state came back.
+    /// The restored point.
     pub point: PointId,
-    /// Why the work failed.
+    /// The reason why the work failed.
     pub reason: String,
-    /// How many records of each collection came back, changed, and went.
+    /// The numbers of records in each collection that returned, changed, or were removed.
     pub collections: BTreeMap<String, Counts>,
-    /// The safety point, which undoes it; none when nothing had changed.
+    /// The safety point, which undoes the rollback; none if nothing had changed.
     pub undo: Option<PointId>,
-    /// Claims that were returned to ready; their tokens are void.
+    /// The number of claims that were voided. Their tasks are ready again.
     pub claims_returned: u64,
 }
 
 impl RollBack {
-    /// How many records it touched.
+    /// The number of records that the rollback touched.
     pub fn total(&self) -> u64 {
         self.collections.values().map(Counts::total).sum()
     }
 }
 
-/// How guarded work ended.
+/// The outcome of guarded work.
 #[derive(Debug)]
 pub enum Guarded<R> {
-    /// It succeeded, and gave this.
+    /// The work succeeded with this result.
     Passed(R),
-    /// It failed with this error, and the store is as it was at the point.
+    /// The work failed with this error, and the store has its state at the point again.
     RolledBack(Error, RollBack),
 }
 
 impl Store {
-    /// Makes a point, does some work, and goes back to the point when the work fails or panics.
+    /// Makes a point, runs the work, and rolls back to the point if the work fails or panics.
     ///
-    /// Whatever anybody writes meanwhile goes back too: name the collections that the work is about with
-    /// [`GuardOptions::only`].
+    /// A rollback also reverts what others write in the meantime. Name the collections of the work with
+    /// [`GuardOptions::only`] to limit it.
     ///
     /// # Errors
     ///
-    /// As [`Store::begin_guard`], before the work; as [`Guard::roll_back`] when the work failed and could not be rolled
-    /// back; as [`Store::write`] when it succeeded and that could not be noted.
+    /// As [`Store::begin_guard`], before the work; as [`Guard::roll_back`] when the work failed and the rollback failed
+    /// too; as [`Store::write`] when the work succeeded and this could not be stored.
     ///
     /// # Examples
     ///
@@ -143,13 +143,13 @@ impl Store {
         }
     }
 
-    /// Makes a point that is held until the guarded work has ended.
+    /// Makes a point that is held until the guarded work ends.
     ///
     /// # Errors
     ///
     /// As [`Store::write`]; `Invalid` when a collection is unknown.
     pub fn begin_guard(&self, options: GuardOptions) -> Result<Guard> {
-        // What cannot be rolled back is not begun.
+        // Work that could not be rolled back does not start.
         Scope::of_collections(&options.only, &names(&self.view()?)?)?;
         let mut description = format!("before {}", options.description);
         limits::shorten(&mut description, limits::DESCRIPTION_BYTES);
@@ -165,21 +165,21 @@ impl Store {
 }
 
 impl Guard {
-    /// The point that it goes back to.
+    /// The point of the rollback.
     pub fn point(&self) -> &PointId {
         &self.point
     }
 
-    /// The work succeeded: the point is a usual one from now on.
+    /// Ends the guard after success. Its point is an ordinary one from now on.
     ///
     /// # Errors
     ///
-    /// As [`Store::write`]; `NotFound` and `Gone` when the point was forgotten meanwhile.
+    /// As [`Store::write`]; `NotFound` and `Gone` when the point was forgotten in the meantime.
     pub fn pass(self, store: &Store) -> Result<()> {
         self.end(store, EventKind::GuardPassed)
     }
 
-    /// The work never began: nothing is rolled back.
+    /// Ends the guard of work that did not start. Nothing is rolled back.
     ///
     /// # Errors
     ///
@@ -197,8 +197,8 @@ impl Guard {
         })
     }
 
-    /// The work failed: everything, or what the options name, is as it was at the point, in one transaction. It can be
-    /// undone with [`Store::undo`].
+    /// Ends the guard after a failure: restores everything, or the part that the options name, in one transaction.
+    /// [`Store::undo`] undoes it.
     ///
     /// # Errors
     ///
@@ -236,14 +236,14 @@ impl Guard {
     }
 }
 
-/// Whether a point is that of a guard that has not ended.
+/// Whether a point belongs to a guard that has not ended.
 #[cfg(feature = "transfer")]
 pub(crate) fn is_running(point: &Point) -> bool {
     point.held && point.tags.get(TAG).is_some_and(|tag| tag == RUNNING)
 }
 
 impl WriteTx<'_> {
-    /// The point of a guard becomes a usual one.
+    /// Makes the point of a guard an ordinary one.
     fn let_go(&mut self, point: &Point) -> Result<()> {
         let mut manifest = self.manifest(point.epoch)?;
         manifest.tags.insert(TAG.to_owned(), "ended".to_owned());
@@ -282,7 +282,7 @@ mod tests {
     }
 
     #[test]
-    fn work_that_succeeds_stays_and_its_point_is_a_usual_one() {
+    fn after_success_the_changes_stay_and_the_point_is_an_ordinary_one() {
         let (_folder, store) = store();
         let work = |guard: &Guard| {
             assert!(store.find_point(guard.selector()).unwrap().unwrap().held);
@@ -296,7 +296,7 @@ mod tests {
     }
 
     #[test]
-    fn work_that_fails_is_rolled_back_and_that_can_be_undone() {
+    fn after_a_failure_the_work_is_rolled_back_and_the_rollback_can_be_undone() {
         let (_folder, store) = store();
         let ended = store.guard(GuardOptions::new("it"), |_| {
             put(&store, 6);
@@ -313,7 +313,7 @@ mod tests {
     }
 
     #[test]
-    fn work_that_fails_and_changed_nothing_needs_no_restore() {
+    fn after_a_failure_without_changes_nothing_is_restored() {
         let (_folder, store) = store();
         let Guarded::RolledBack(_, back) = store.guard(GuardOptions::new("it"), |_| failed::<()>()).unwrap() else {
             panic!("it passed")
@@ -324,7 +324,7 @@ mod tests {
     }
 
     #[test]
-    fn work_that_panics_is_rolled_back_and_panics_on() {
+    fn work_that_panics_is_rolled_back_and_the_panic_continues() {
         let (_folder, store) = store();
         let panicked = catch_unwind(AssertUnwindSafe(|| {
             store.guard(GuardOptions::new("it"), |_| -> Result<()> {
@@ -337,7 +337,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_is_named_goes_back_and_an_unknown_name_is_refused_before_the_work() {
+    fn only_the_named_collections_are_rolled_back_and_an_unknown_name_is_refused_before_the_work() {
         let (_folder, store) = store();
         let options = GuardOptions::new("it").only(["registry"]);
         let ended = store.guard(options, |_| {

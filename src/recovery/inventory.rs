@@ -1,4 +1,5 @@
-//! The backups and restore points of a store, counted. Asked for often, so it is gathered anew only when they have changed.
+//! The numbers of backups and restore points of a store. They are read often, so they are counted again only after a
+//! change.
 
 use std::collections::BTreeMap;
 
@@ -10,25 +11,25 @@ use crate::error::Result;
 use crate::recovery::backups::{Backup, Kind};
 use crate::recovery::points::point::Point;
 
-/// The backups and restore points of a store, counted.
+/// The numbers of backups and restore points of a store.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Inventory {
-    /// How many backups there are.
+    /// The number of backups.
     pub backups: u64,
-    /// How many there are of each kind.
+    /// The number of backups of each kind.
     pub backups_by_kind: BTreeMap<Kind, u64>,
     /// The summed length of their contents, in bytes.
     pub backup_bytes: u64,
     /// The newest backup.
     pub latest_backup: Option<Backup>,
-    /// How many restore points were asked for or are automatic; those of single backups, restores and commits do not count.
+    /// The number of manual and automatic restore points. Points of single backups, restores and commits do not count.
     pub points: u64,
-    /// The newest of them.
+    /// The newest of these points.
     pub latest_point: Option<Point>,
     mark: Mark,
 }
 
-/// Every change of backups or points moves one of these numbers.
+/// Every change of backups or points changes one of these numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Mark {
     epochs: Epochs,
@@ -37,8 +38,8 @@ struct Mark {
 }
 
 impl Store {
-    /// Counts the backups and restore points. Its cost follows their number; [`Inventory::is_current`] says whether
-    /// one of before can be kept.
+    /// Counts the backups and restore points. The cost follows their number; [`Inventory::is_current`] tells whether an
+    /// earlier result is still valid.
     ///
     /// # Errors
     ///
@@ -79,7 +80,7 @@ impl Store {
 }
 
 impl Inventory {
-    /// Whether no backup and no point has come or gone since it was counted. It costs next to nothing.
+    /// Whether no backup and no point was added or removed since the count. This costs almost nothing.
     ///
     /// # Errors
     ///
@@ -121,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn it_is_current_until_a_backup_or_a_point_comes_or_goes() {
+    fn it_is_current_until_a_backup_or_a_point_is_added_or_removed() {
         let store = &Fixture::new().store;
         let mut inventory = store.inventory().unwrap();
         let mut is_new = || {

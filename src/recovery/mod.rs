@@ -1,13 +1,13 @@
-//! Staying recoverable.
+//! Restore points, backups, retention, checks and repair.
 //!
-//! * `points`: restore points; `backups`: one kind of state of a point; `diff`: what differs between two
-//! * `inventory`: points and backups, counted
-//! * `restore`: going back, and taking that back
-//! * `retention`: which points stay
-//! * `upkeep`: what is due from time to time
-//! * `check`: verifying; `repair`: a damaged store
-//! * `sessions`: who has the store open, and crashes; `events`: what happened
-//! * `guard`: work between a restore point and its success
+//! * `points`: restore points; `backups`: one kind of state of a point; `diff`: the differences between two points
+//! * `inventory`: the numbers of points and backups
+//! * `restore`: restores, and their undo
+//! * `retention`: the choice of points to keep
+//! * `upkeep`: periodic work
+//! * `check`: verification; `repair`: rebuilds a damaged store
+//! * `sessions`: the processes that have the store open, and crashes; `events`: a record of what happened
+//! * `guard`: work that is rolled back to a restore point if it fails
 
 pub(crate) mod backups;
 pub(crate) mod check;
@@ -33,12 +33,12 @@ use crate::recovery::points::history;
 use crate::state::INDEXES;
 
 impl Store {
-    /// Opens the store at `path`, and creates it when there is none. One on a full disk is opened too: without a session,
-    /// which [`Store::upkeep`] begins once something could be written.
+    /// Opens the store at `path`, and creates it if there is none. A store on a full disk opens without a session;
+    /// [`Store::upkeep`] begins the session once a write succeeds.
     ///
     /// # Errors
     ///
-    /// `Locked` when another process has it open for itself; `NotAStore` when the file is something else;
+    /// `Locked` when another process has it open exclusively; `NotAStore` when the file is something else;
     /// `NewerFormat`, `Damaged`, `Full` and `Io` as their names say.
     ///
     /// # Examples
@@ -52,25 +52,25 @@ impl Store {
         Self::options().open(path)
     }
 
-    /// Closes the file for every clone, once the calls in progress have ended. Views that are still alive fail from
-    /// then on. Dropping the last clone closes the file too, and waits for up to a minute for another process's write,
-    /// but says of what goes wrong in the log only.
+    /// Closes the file for every clone, once the calls in progress have ended. Views that still exist fail from then
+    /// on. To drop the last clone closes the file too. It waits up to a minute for another process's write, and reports
+    /// errors only in the log.
     ///
     /// # Errors
     ///
-    /// `Locked` when another process writes for longer than the lock timeout: the store is still open then, and can be
-    /// closed again; `Io` and `Full` when what was buffered could not be written; `Conflict` inside of a write.
+    /// `Locked` when another process writes for longer than the lock timeout. The store is still open then, and can be
+    /// closed again. `Io` and `Full` when buffered data could not be written; `Conflict` inside of a write.
     pub fn close(&self) -> Result<()> {
         self.close_file()
     }
 }
 
 impl Options {
-    /// Opens the store at `path` in this way.
+    /// Opens the store at `path` with these options.
     ///
     /// # Errors
     ///
-    /// As [`Store::open`], and `NoStore` when there is none and none is to be created.
+    /// As [`Store::open`], and `NoStore` when there is none and the options forbid to create one.
     pub fn open(self, path: impl AsRef<Path>) -> Result<Store> {
         let (history, session) = (self.history.filter(|_| !self.read_only), self.session && !self.read_only);
         let open = || self.clone().open_with(path.as_ref(), INDEXES);

@@ -1,4 +1,4 @@
-//! What is kept: points held, released and forgotten by name, and retention carried out.
+//! Holds, releases and forgets points, and applies retention.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -19,7 +19,7 @@ use crate::recovery::points::selector::Selector;
 use crate::recovery::retention::{Candidate, Class, Policy, Verdict};
 
 impl Store {
-    /// Keeps a point from being forgotten, until [`Store::release`].
+    /// Holds a point, so that retention does not forget it until [`Store::release`].
     ///
     /// # Errors
     ///
@@ -28,7 +28,7 @@ impl Store {
         self.set_held(&selector.into(), true)
     }
 
-    /// Lets a held point be forgotten again.
+    /// Releases a held point, so that retention may forget it again.
     ///
     /// # Errors
     ///
@@ -52,12 +52,12 @@ impl Store {
         Ok(Point { held, ..point })
     }
 
-    /// Forgets points and frees what only they need; everything that other points need stays. Long work is done in
+    /// Forgets points and frees the rows that only they need. Rows that other points need stay. The work is split into
     /// short transactions, so that no writer waits long.
     ///
     /// # Errors
     ///
-    /// As [`Store::at`]; `Conflict` when one of them is held. Then nothing is forgotten.
+    /// As [`Store::at`]; `Conflict` when one of the points is held. Then nothing is forgotten.
     pub fn forget(&self, selectors: &[Selector]) -> Result<Vec<Point>> {
         let view = self.view()?;
         let mut points = BTreeMap::new();
@@ -74,7 +74,7 @@ impl Store {
         Ok(points.into_values().collect())
     }
 
-    /// What a policy says of every point with a name, in the order of epochs. Changes nothing.
+    /// The verdicts of a policy about every named point, in the order of epochs. This changes nothing.
     ///
     /// # Errors
     ///
@@ -99,8 +99,9 @@ impl Store {
         Ok(verdicts.into_iter().filter_map(|verdict| Some((points.remove(&verdict.epoch)?, verdict))).collect())
     }
 
-    /// Forgets what a policy does not keep, and gives it. Held points stay, also those that are held meanwhile. What is
-    /// left of the history of every commit is merged away too, once it is older than its window.
+    /// Forgets the points that a policy does not keep, and returns them. Held points stay, including those that are
+    /// held in the meantime. It also merges away old commits of the history of every commit, once they are older than
+    /// its window.
     ///
     /// # Errors
     ///
@@ -132,7 +133,7 @@ impl Store {
     }
 }
 
-/// What becomes of points that turn out to be held.
+/// The treatment of points that turn out to be held.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum OfHeld {
     Refuse,
@@ -140,8 +141,8 @@ enum OfHeld {
 }
 
 impl WriteTx<'_> {
-    /// Takes points off the list of what is retained, the newest first, with the event that tells of it. Gives those
-    /// that were still there.
+    /// Removes points from the list of retained ones, newest first, and appends the event. Returns the points that were
+    /// still retained.
     fn forget_some(&mut self, epochs: &[Epoch], held: OfHeld) -> Result<Vec<Epoch>> {
         let (mut forgotten, mut points, mut backups) = (Vec::new(), Vec::new(), Vec::new());
         for epoch in epochs.iter().rev() {
@@ -167,8 +168,8 @@ impl WriteTx<'_> {
     }
 }
 
-/// What a point is of: only points of the same kind stand for each other, so that one that holds less never makes the last
-/// one that holds more superfluous. A point of live state holds all of it.
+/// The kind of a point. Only points of the same kind replace each other, so that one with less content never makes the
+/// last one with more content superfluous. A point of live state contains all of it.
 fn kind(view: &View, point: &Point) -> Result<String> {
     if !matches!(point.origin, Some(Origin::Documents | Origin::Adopted)) {
         return Ok("point".to_owned());

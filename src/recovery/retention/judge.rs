@@ -1,6 +1,7 @@
-//! How the rules of a policy work together: age, thinning and room first, then what is protected from them, then the cap.
+//! The order of a policy's rules: age, thinning and room first, then the protected points, then the cap.
 //!
-//! Older and newer go by epoch, which a clock that is set back does not disturb; ages and stretches go by time.
+//! Epochs decide which point is older, because a clock that is set back does not affect them. Ages and periods use
+//! times.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -36,17 +37,17 @@ pub(super) fn judge<'p>(policy: &Policy, points: &'p [Candidate], now: Timestamp
     cases.into_iter().map(Case::verdict).collect()
 }
 
-/// A point on its way to a verdict.
+/// A point without a verdict yet.
 pub(super) struct Case<'a> {
     pub(super) point: &'a Candidate,
-    /// How old it is; one of the future is new.
+    /// Its age. A point from the future is new.
     pub(super) age: Duration,
     pub(super) fate: Fate,
-    /// Why it is kept whatever age, thinning, room and cap say.
+    /// The reasons to keep it, whatever age, thinning, room and cap decide.
     protections: Vec<Reason>,
 }
 
-/// What age, thinning, room and cap say.
+/// The decision of age, thinning, room and cap.
 pub(super) enum Fate {
     Keep(Reason),
     Forget(Reason),
@@ -82,13 +83,13 @@ impl Case<'_> {
     }
 }
 
-/// What is said of a point that came when there was no room.
+/// The decision about a point that found no room.
 fn by_room(policy: &Policy, point: &Candidate, crowded: &BTreeSet<Epoch>) -> Option<Fate> {
     let burst = policy.burst.filter(|_| crowded.contains(&point.epoch))?;
     Some(Fate::Forget(Reason::Burst(burst)))
 }
 
-/// What age and thinning say of a point.
+/// The decision of age and thinning about a point.
 fn by_age(policy: &Policy, point: &Candidate, stretches: &Stretches<'_>, age: Duration) -> Fate {
     if point.class == Class::Safety {
         return up_to(age, policy.keep_safety, Reason::Safety);
@@ -107,20 +108,21 @@ fn up_to(age: Duration, most: Duration, reason: fn(Duration) -> Reason) -> Fate 
     if age > most { Fate::Forget(Reason::OlderThan(most)) } else { Fate::Keep(reason(most)) }
 }
 
-/// The length of the stretches to which points of this class and age are thinned.
+/// The period to which points of this class and age are thinned.
 fn thinned_to(policy: &Policy, point: &Candidate, age: Duration) -> Option<Duration> {
     let steps = policy.thinning.iter().filter(|step| point.class == Class::Automatic && age > step.from);
     steps.max_by_key(|step| step.from).map(|step| step.every).filter(|every| !every.is_zero())
 }
 
-/// The point that stands for each stretch of each length: its first sound one, or its first one.
+/// The point that represents each period of each length: its first sound one, or else its first one.
 ///
-/// The first, not the last: coarser stretches are made of whole finer ones, so what stands for a coarse stretch has
-/// stood for its fine one, and a point that was once thinned away would be so at any later time.
+/// It is the first and not the last: longer periods consist of whole shorter ones, so the point that represents a long
+/// period also represented its short one. A point that was once thinned away would be thinned away at any later time
+/// too.
 struct Stretches<'a>(BTreeMap<(&'a str, Duration, i128), &'a Candidate>);
 
 impl<'a> Stretches<'a> {
-    /// Of `points` but those without room; they come in the order of their epochs.
+    /// Call it with `points` except those without room, in the order of their epochs.
     fn new(policy: &Policy, points: &[&'a Candidate], crowded: &BTreeSet<Epoch>) -> Self {
         let mut first = BTreeMap::new();
         let stands = |point: &&&Candidate| point.class == Class::Automatic && !crowded.contains(&point.epoch);
@@ -145,7 +147,7 @@ impl<'a> Stretches<'a> {
     }
 }
 
-/// Protects what holds and rules keep of one kind; the cases come in the order of their epochs.
+/// Protects the points that holds and rules keep of one kind. The cases are in the order of their epochs.
 fn protect(policy: &Policy, cases: &mut [&mut Case<'_>]) {
     for case in cases.iter_mut() {
         protect_by_itself(policy, case);
@@ -161,7 +163,7 @@ fn protect(policy: &Policy, cases: &mut [&mut Case<'_>]) {
     }
 }
 
-/// Holds and tags.
+/// Protects points with a hold or a kept tag.
 fn protect_by_itself(policy: &Policy, case: &mut Case<'_>) {
     if case.point.held {
         case.protections.push(Reason::Held);
@@ -174,7 +176,7 @@ fn protect_by_itself(policy: &Policy, case: &mut Case<'_>) {
     }
 }
 
-/// Protects the newest sound case, or, when none is sound, the newest; the cases come newest first.
+/// Protects the newest sound case, or, if none is sound, the newest one. The cases are ordered newest first.
 fn protect_newest<'c, 'p: 'c>(cases: impl Iterator<Item = &'c mut Case<'p>>) {
     let mut newest = None;
     for case in cases {
@@ -188,7 +190,7 @@ fn protect_newest<'c, 'p: 'c>(cases: impl Iterator<Item = &'c mut Case<'p>>) {
     }
 }
 
-/// Safety points are protected by holds, and the newest one also when there is nothing but safety points.
+/// Protects held safety points, and the newest one if there are only safety points.
 fn protect_safety_points(cases: &mut [Case<'_>]) {
     let nothing_else = cases.iter().all(|case| case.point.class == Class::Safety);
     for case in cases.iter_mut().filter(|case| case.point.class == Class::Safety && case.point.held) {
@@ -199,10 +201,10 @@ fn protect_safety_points(cases: &mut [Case<'_>]) {
     }
 }
 
-/// Numbers the stretch of time that a point belongs to.
+/// A function that numbers the period of a time.
 type Stretch = fn(&Candidate) -> i128;
 
-/// The rules that keep the newest of each of so many stretches.
+/// The rules that keep the newest point of each of some periods.
 fn calendar(policy: &Policy) -> [(u64, Reason, Stretch); 5] {
     [
         (policy.keep_last, Reason::Last(policy.keep_last), |point| i128::from(point.epoch.0)),
@@ -213,7 +215,7 @@ fn calendar(policy: &Policy) -> [(u64, Reason, Stretch); 5] {
     ]
 }
 
-/// How many whole units of time lie between 1970 and `at`.
+/// The number of whole units of time between 1970 and `at`.
 fn whole(at: Timestamp, unit: Duration) -> i64 {
     at.as_second().div_euclid(i64::try_from(unit.as_secs()).unwrap_or(i64::MAX))
 }
@@ -239,7 +241,7 @@ pub(super) mod tests {
         Duration::from_secs(count)
     }
 
-    /// A sound automatic point of that age; older ones have lower epochs.
+    /// A sound automatic point of that age. Older ones have lower epochs.
     pub(crate) fn point(age: Duration) -> Candidate {
         Candidate {
             epoch: Epoch(1_000_000_000 - age.as_secs()),
@@ -260,12 +262,12 @@ pub(super) mod tests {
         Candidate { class: Class::Safety, ..point(age) }
     }
 
-    /// Keeps nothing but what is protected.
+    /// A policy that keeps only protected points.
     fn strict() -> Policy {
         Policy { keep_within: Some(Duration::ZERO), thinning: Vec::new(), ..Policy::default() }
     }
 
-    /// What becomes of each point, oldest first, as a person reads it.
+    /// The verdict about each point, oldest first, in a form for people.
     fn told(policy: &Policy, points: &[Candidate]) -> Vec<String> {
         let tell = |verdict: &Verdict| {
             let reasons: Vec<_> = verdict.reasons.iter().map(ToString::to_string).collect();
@@ -308,7 +310,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn manual_points_are_not_thinned_and_count_no_stretch() {
+    fn manual_points_are_not_thinned_and_fill_no_period() {
         let points = [manual(8 * HOUR + seconds(120)), manual(8 * HOUR + seconds(60)), point(8 * HOUR), point(HOUR)];
         let told = told(&Policy::default(), &points);
         assert_eq!(told[0], "keep: within 7d");
@@ -318,7 +320,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn a_sound_point_stands_for_its_stretch_before_a_damaged_one() {
+    fn a_sound_point_represents_its_period_before_a_damaged_one() {
         let damaged = Candidate { sound: false, ..point(8 * HOUR + seconds(120)) };
         let points = [damaged, point(8 * HOUR + seconds(60)), point(8 * HOUR), point(HOUR)];
         let told = told(&Policy::default(), &points);
@@ -339,7 +341,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn when_no_point_is_sound_the_newest_stays() {
+    fn if_no_point_is_sound_the_newest_stays() {
         let damaged = |age| Candidate { sound: false, ..manual(age) };
         assert_eq!(
             told(&Policy::default(), &[damaged(9 * DAY), damaged(8 * DAY)]),
@@ -384,7 +386,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn the_calendar_rules_keep_the_newest_of_each_stretch_that_has_one() {
+    fn the_calendar_rules_keep_the_newest_point_of_each_period_that_has_one() {
         let months: Vec<_> = [70, 40, 20, 1].map(|days| manual(days * DAY)).into();
         let policy = Policy { keep_monthly: 2, ..strict() };
         assert_eq!(
@@ -396,7 +398,7 @@ pub(super) mod tests {
                 "keep: latest good point, newest of its month"
             ]
         );
-        // Sunday 2026-03-15 and Monday 2026-03-09 share a week; Sunday the 8th is of the week before.
+        // Sunday 2026-03-15 and Monday 2026-03-09 share a week; Sunday the 8th belongs to the week before.
         let weeks: Vec<_> = [7, 6, 0].map(|days| manual(days * DAY + HOUR)).into();
         let policy = Policy { keep_weekly: 9, ..strict() };
         assert_eq!(kept(&policy, &weeks, now()), [weeks[0].epoch, weeks[2].epoch].into());
@@ -408,7 +410,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn a_damaged_point_is_no_choice_of_a_rule() {
+    fn a_rule_never_chooses_a_damaged_point() {
         let damaged = Candidate { sound: false, ..manual(HOUR) };
         let points = [manual(3 * HOUR), manual(2 * HOUR), damaged];
         assert_eq!(
@@ -436,7 +438,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn safety_points_go_by_their_age_alone() {
+    fn safety_points_depend_on_their_age_alone() {
         let policy = Policy { cap: Some(1), keep_last: 9, ..Policy::default() };
         assert_eq!(
             told(&policy, &[safety(8 * DAY), safety(6 * DAY), manual(DAY), safety(HOUR)]),
@@ -459,7 +461,7 @@ pub(super) mod tests {
         assert_eq!(told(&Policy::default(), &[ahead]), ["keep: latest good point, within 7d"]);
     }
 
-    /// So many manual points within two seconds, `age` ago.
+    /// This many manual points within two seconds, `age` ago.
     fn burst(age: Duration, count: u64) -> Vec<Candidate> {
         let one = |n| {
             let age = age + Duration::from_millis(2_000 * n / count);
@@ -473,7 +475,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn a_burst_pushes_no_earlier_point_out_neither_now_nor_when_it_has_grown_old() {
+    fn a_burst_removes_no_earlier_point_neither_now_nor_later() {
         for age in [Duration::ZERO, 2 * HOUR, 25 * HOUR, 3 * DAY] {
             let earlier: Vec<_> = eight_days()
                 .into_iter()
@@ -490,7 +492,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn over_the_cap_those_go_first_that_share_their_minute_then_those_that_share_their_hour() {
+    fn over_the_cap_points_that_share_their_minute_go_first_then_those_that_share_their_hour() {
         let policy = Policy { cap: Some(3), floor: Duration::ZERO, ..Policy::default() };
         let points = [
             manual(4 * HOUR),
@@ -507,14 +509,14 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn nothing_younger_than_a_day_goes_by_number() {
+    fn the_cap_removes_nothing_younger_than_a_day() {
         let points: Vec<_> = (1..=500).map(|n| manual(seconds(n * 2 * MINUTE))).collect();
         assert_eq!(kept(&Policy::default(), &points, now()).len(), 500);
         assert_eq!(kept(&Policy { floor: HOUR, cap: Some(10), ..Policy::default() }, &points, now()).len(), 29 + 10);
     }
 
     #[test]
-    fn a_million_points_of_a_day_are_thinned_among_themselves_to_some_thousand() {
+    fn a_million_points_of_a_day_are_thinned_to_a_few_thousand() {
         let points: Vec<_> = (0..50_000)
             .map(|n| Candidate { epoch: Epoch(n + 1), ..manual(DAY.mul_f64(1.0 - n as f64 / 5e4)) })
             .collect();

@@ -1,4 +1,4 @@
-//! What holds for every policy and any points.
+//! Laws for every policy and all sets of points.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -61,13 +61,13 @@ fn burst_class() -> impl Strategy<Value = Class> {
     prop_oneof![Just(Class::Automatic), Just(Class::Manual)]
 }
 
-/// Those that are older than so many minutes.
+/// The points older than this many minutes.
 fn earlier(points: Vec<Candidate>, age: u64) -> Vec<Candidate> {
     let burst = point(seconds(age * MINUTE)).epoch;
     points.into_iter().filter(|point| point.epoch < burst).collect()
 }
 
-/// So many sound points of one class within the minute that began so many minutes ago.
+/// This many sound points of one class, within the minute that began this many minutes ago.
 fn burst(class: Class, age: u64, count: u64) -> Vec<Candidate> {
     let first = point(seconds(age * MINUTE));
     let one = |n| {
@@ -88,7 +88,7 @@ proptest! {
     }
 
     #[test]
-    fn what_is_held_and_the_latest_good_point_of_each_kind_are_kept(points in any_points(), policy in any_policy()) {
+    fn held_points_and_the_latest_good_point_of_each_kind_are_kept(points in any_points(), policy in any_policy()) {
         let kept = kept(&policy, &points, now());
         prop_assert!(points.iter().filter(|point| point.held).all(|point| kept.contains(&point.epoch)));
         for kind in ["point", "registry"] {
@@ -99,7 +99,7 @@ proptest! {
     }
 
     #[test]
-    fn the_cap_is_kept_but_for_what_is_young_or_protected(points in any_points(), policy in any_policy()) {
+    fn the_cap_holds_except_for_young_and_protected_points(points in any_points(), policy in any_policy()) {
         let protected = Policy { cap: Some(0), ..policy.clone() };
         let floor = Epoch(point(policy.floor).epoch.0 + 1);
         for kind in ["point", "registry"] {
@@ -112,7 +112,7 @@ proptest! {
     }
 
     #[test]
-    fn no_point_younger_than_the_floor_goes_by_the_cap(points in any_points(), policy in any_policy()) {
+    fn the_cap_removes_no_point_younger_than_the_floor(points in any_points(), policy in any_policy()) {
         let floor = point(policy.floor).epoch;
         for verdict in policy.judge(&points, now()) {
             prop_assert!(verdict.epoch <= floor || !matches!(verdict.reasons[..], [Reason::OverCap(_)]));
@@ -123,7 +123,7 @@ proptest! {
     fn a_burst_removes_no_earlier_point_that_its_first_one_alone_would_not(
         points in any_points(), policy in any_policy(), class in burst_class(), age in 0..12 * 24 * 60u64, count in 2..80u64
     ) {
-        // The newest so many are what they are, whoever made them.
+        // The newest points are the same, whoever made them.
         let policy = Policy { keep_last: 0, ..policy };
         let (earlier, burst) = (earlier(points, age), burst(class, age, count));
         let first: Vec<_> = earlier.iter().chain(&burst[..1]).cloned().collect();
@@ -133,16 +133,16 @@ proptest! {
     }
 
     #[test]
-    fn a_burst_younger_than_the_floor_removes_no_earlier_point_but_what_was_the_newest(
+    fn a_burst_younger_than_the_floor_removes_no_earlier_point_except_the_former_newest(
         points in any_points(), policy in any_policy(), class in burst_class(), age in 0..24 * 60u64, count in 1..80u64
     ) {
         let policy = Policy { floor: DAY, keep_last: 0, keep_hourly: 0, keep_daily: 0, keep_weekly: 0, keep_monthly: 0, ..policy };
-        // For a damaged point a sound one would stand, however many come. Safety points go by their age.
+        // A sound point replaces a damaged one, however many come. Safety points depend on their age.
         let points = points.into_iter().filter(|point| point.class != Class::Safety);
         let earlier = earlier(points.map(|point| Candidate { sound: true, ..point }).collect(), age);
         let all: Vec<_> = earlier.iter().cloned().chain(burst(class, age, count)).collect();
         let (without, with) = (kept(&policy, &earlier, now()), kept(&policy, &all, now()));
-        // Of its kind, or of its kind and class: that is what the burst is now.
+        // The former newest of its kind, or of its kind and class: the burst contains the newest one now.
         let of_kind = earlier.iter().rev().filter(|point| point.kind == "point" && without.contains(&point.epoch));
         let newest: BTreeMap<_, _> = of_kind.map(|point| (point.class, point.epoch)).collect();
         let newest_of_all = newest.values().max();
@@ -151,7 +151,7 @@ proptest! {
     }
 
     #[test]
-    fn whether_a_point_has_room_follows_from_earlier_points_alone(points in any_points(), burst in 0..10u64, at in 0..60usize) {
+    fn earlier_points_alone_decide_whether_a_point_has_room(points in any_points(), burst in 0..10u64, at in 0..60usize) {
         let policy = Policy { burst: Some(burst), ..Policy::default() };
         let crowded = |points: &[Candidate]| -> Vec<Epoch> {
             let verdicts = policy.judge(points, now()).into_iter();
@@ -172,14 +172,14 @@ proptest! {
     }
 
     #[test]
-    fn forgetting_again_forgets_nothing_more(points in any_points(), policy in any_policy()) {
+    fn a_second_retention_forgets_nothing_more(points in any_points(), policy in any_policy()) {
         let first = kept(&policy, &points, now());
         let left: Vec<_> = points.iter().filter(|point| first.contains(&point.epoch)).cloned().collect();
         prop_assert_eq!(kept(&policy, &left, now()), first);
     }
 
     #[test]
-    fn without_a_cap_what_is_forgotten_stays_so_as_time_passes(points in any_points(), policy in any_policy(), minutes in 0..20_000u64) {
+    fn without_a_cap_a_forgotten_point_would_also_be_forgotten_later(points in any_points(), policy in any_policy(), minutes in 0..20_000u64) {
         let policy = Policy { cap: None, ..policy };
         let later = crate::clock::after(now(), seconds(minutes * MINUTE));
         prop_assert!(kept(&policy, &points, later).is_subset(&kept(&policy, &points, now())));

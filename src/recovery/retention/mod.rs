@@ -1,8 +1,9 @@
-//! Which points are kept: a pure function of points, policy and now, which gives each verdict its reasons.
+//! The choice of points to keep: a pure function of points, policy and time, which returns each verdict with its
+//! reasons.
 //!
-//! * here: what goes in and what comes out
-//! * [`judge`]: how the rules work together
-//! * [`number`]: the rules that go by number, which no burst of points may turn against earlier ones
+//! * here: input and output
+//! * [`judge`]: the order of the rules
+//! * [`number`]: the rules that count points. No burst of points can turn them against earlier ones
 
 mod apply;
 mod judge;
@@ -24,37 +25,37 @@ use crate::engine::epoch::Epoch;
 const HOUR: Duration = Duration::from_secs(60 * 60);
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// What retention needs to know of a point.
+/// A point, as retention sees it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Candidate {
-    /// Its epoch, which no other candidate has.
+    /// Its epoch, which is unique among the candidates.
     pub epoch: Epoch,
-    /// When it was made; of an adopted backup, when it was adopted.
+    /// When it was made. For an adopted backup: when it was adopted.
     pub at: Timestamp,
-    /// Why it was made.
+    /// Its class.
     pub class: Class,
-    /// The sort of point within which the cap and the rules count, such as `point` or the kind of a backup.
+    /// Its kind, such as `point` or the kind of a backup. The cap and the rules count each kind separately.
     pub kind: String,
     /// Its tags.
     pub tags: BTreeMap<String, String>,
-    /// Whether a hold is on it.
+    /// Whether it is held.
     pub held: bool,
     /// Whether it is not known to be damaged.
     pub sound: bool,
 }
 
-/// Why a point was made.
+/// The class of a point.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Class {
-    /// The scheduler made it.
+    /// A scheduler made it.
     Automatic,
-    /// Somebody asked for it.
+    /// A person requested it.
     Manual,
     /// A restore made it, so that the restore can be undone.
     Safety,
 }
 
-/// The rules by which points are kept.
+/// A retention policy: the rules that choose the points to keep.
 ///
 /// # Examples
 ///
@@ -67,85 +68,85 @@ pub enum Class {
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Policy {
-    /// Points up to this age are kept; `None` keeps them at any age. 7 days by default.
+    /// Keeps points up to this age; `None` keeps them at any age. The default is 7 days.
     #[serde(with = "duration::stored::option")]
     pub keep_within: Option<Duration>,
-    /// At most so many points of a kind that are older than the floor are kept, beside those that a hold or a rule
-    /// keeps. 100 by default.
+    /// The most points of a kind that are older than the floor and not kept by a hold or a rule. The default is 100.
     pub cap: Option<u64>,
-    /// The cap forgets, and counts, no point that is younger than this. A day by default.
+    /// The cap neither forgets nor counts points that are younger than this. The default is a day.
     #[serde(with = "duration::stored")]
     pub floor: Duration,
-    /// So many points of a kind may be made at once, and a tenth of that an hour; what is more is thinned at any age, so
-    /// that a program which makes points without end does not fill the disk. Scheduled points and those that somebody
-    /// asks for are counted apart, and no earlier point goes for a later one. 1,000 by default.
+    /// The number of points of a kind that may be made at once; a tenth of it may be made per hour after that. Points
+    /// beyond it are thinned at any age, so that a program that makes points without end does not fill the disk.
+    /// Scheduled and requested points count separately, and no earlier point is removed in favour of a later one. The
+    /// default is 1,000.
     pub burst: Option<u64>,
-    /// From which age on automatic points are thinned, and how much; empty for not at all. The defaults keep all of
-    /// the last 6 hours, then one an hour to 30 hours, then one every 6 hours.
+    /// The ages from which automatic points are thinned, and the periods; empty for no thinning. The defaults keep all
+    /// points of the last 6 hours, then one an hour to 30 hours, then one every 6 hours.
     pub thinning: Vec<Thinning>,
-    /// So many of the newest points of a kind are kept.
+    /// Keeps this many of the newest points of a kind.
     pub keep_last: u64,
-    /// The newest point of each of the last so many hours that have one is kept; hours are of UTC.
+    /// Keeps the newest point of each of the last hours in UTC that have one; this many hours.
     pub keep_hourly: u64,
-    /// The same by day.
+    /// The same for days.
     pub keep_daily: u64,
-    /// The same by week, which begins on Monday.
+    /// The same for weeks, which begin on Monday.
     pub keep_weekly: u64,
-    /// The same by month.
+    /// The same for months.
     pub keep_monthly: u64,
-    /// Points with one of these tags are kept.
+    /// Keeps points with one of these tags.
     pub keep_tags: Vec<TagRule>,
-    /// Safety points are kept so long. 7 days by default.
+    /// Keeps safety points up to this age. The default is 7 days.
     #[serde(with = "duration::stored")]
     pub keep_safety: Duration,
 }
 
-/// Of automatic points older than `from`, one is kept in each stretch of `every`.
+/// Thins automatic points older than `from` to one in each period of `every`.
 ///
-/// Stretches begin at whole multiples of `every` since 1970, not at now, so that thinning again changes nothing. The
-/// first sound point of a stretch stands for it. Where there are several steps, let each `every` be a whole multiple of
-/// the one before, or points are forgotten that were to stand for a later step.
+/// Periods begin at whole multiples of `every` since 1970, and not at the present time, so that a second thinning
+/// changes nothing. The first sound point of a period represents it. If there are several steps, let each `every` be a
+/// whole multiple of the one before. Otherwise points are forgotten that should represent a later step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Thinning {
-    /// The age from which on it holds.
+    /// The age from which the step applies.
     #[serde(with = "duration::stored")]
     pub from: Duration,
-    /// The length of a stretch; zero keeps them all.
+    /// The length of a period; zero keeps all points.
     #[serde(with = "duration::stored")]
     pub every: Duration,
 }
 
-/// A tag that keeps the points that have it.
+/// A tag whose points are kept.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TagRule {
     /// The name of the tag.
     pub name: String,
-    /// Its value; `None` means any.
+    /// Its value; `None` accepts any value.
     pub value: Option<String>,
 }
 
-/// What becomes of a point, and why.
+/// The verdict about a point.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Verdict {
     /// The point.
     pub epoch: Epoch,
     /// Whether it is kept.
     pub keep: bool,
-    /// Why; at least one.
+    /// The reasons; at least one.
     pub reasons: Vec<Reason>,
 }
 
-/// Why a point is kept or forgotten.
+/// The reason to keep or forget a point.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum Reason {
-    /// Kept: a hold is on it.
+    /// Kept: it is held.
     Held,
     /// Kept: it is the newest point of its kind that is not known to be damaged.
     LatestGood,
     /// Kept: it is the newest of its kind, and none is known to be sound.
     Latest,
-    /// Kept: it is one of the newest so many.
+    /// Kept: it is one of this many newest points.
     Last(u64),
     /// Kept: it is the newest of its hour.
     Hourly,
@@ -159,19 +160,19 @@ pub enum Reason {
     Tag(String),
     /// Kept: it is no older than this.
     Within(Duration),
-    /// Kept: no age is set at which points are forgotten.
+    /// Kept: the policy has no age at which points are forgotten.
     NoAge,
-    /// Kept: it stands for a stretch of this length.
+    /// Kept: it represents a period of this length.
     OnePer(Duration),
     /// Kept: a restore made it no longer ago than this.
     Safety(Duration),
     /// Forgotten: it is older than this.
     OlderThan(Duration),
-    /// Forgotten: another point stands for its stretch of this length.
+    /// Forgotten: another point represents its period of this length.
     Thinned(Duration),
     /// Forgotten: there are more than this many of its kind.
     OverCap(u64),
-    /// Forgotten: more than this many came at once, and there was no room yet for another one.
+    /// Forgotten: more than this many came at once, and there was no room for another one.
     Burst(u64),
 }
 
@@ -195,14 +196,13 @@ impl Default for Policy {
 }
 
 impl Policy {
-    /// Judges every point, in any order; the verdicts come in the order of epochs.
+    /// Judges every point, in any order. The verdicts are in the order of epochs.
     ///
-    /// A hold always wins, then the newest sound point of each kind, then the rules (`keep_last` to `keep_tags`):
-    /// neither age, nor thinning, nor a number forgets what one of them keeps, but the cap counts it. Over the cap, those
-    /// go first that share their minute with another one, then those that share their hour, newest first; so a burst
-    /// thins itself. Then automatic points go, oldest first, then manual ones. Safety points go by age and
-    /// by the room for a burst, and the cap does not count them. Points that are known to be damaged are no choice of a
-    /// rule.
+    /// A hold always wins, then the newest sound point of each kind, then the rules from `keep_last` to `keep_tags`.
+    /// Neither age, thinning nor a number forgets a point that one of them keeps, but the cap counts it. Over the cap,
+    /// points go first that share their minute with another one, then those that share their hour, newest first. Thus a
+    /// burst thins itself. Then automatic points go, oldest first, then manual ones. Safety points depend on age and on
+    /// the room for a burst; the cap does not count them. A rule never chooses a point that is known to be damaged.
     ///
     /// # Examples
     ///

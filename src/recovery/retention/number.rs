@@ -1,7 +1,7 @@
-//! The two rules that go by number: the cap on what has grown old, and the room for what comes at once.
+//! The two rules that count points: the cap on old points, and the room for bursts.
 //!
-//! Neither lets a crowd of points push out what was there before it. Whether a point finds room follows from earlier points
-//! alone; and over the cap, those go first that have company of their own age, the newest of them first.
+//! Neither lets many points remove earlier ones. Earlier points alone decide whether a point finds room. Over the cap,
+//! points with neighbours of the same age go first, the newest of them first.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
@@ -12,19 +12,19 @@ use super::judge::{Case, Fate};
 use super::{Candidate, Class, HOUR, Policy, Reason};
 use crate::engine::epoch::Epoch;
 
-/// What comes at once is this much more than what comes in an hour.
+/// The number of points at once, in hours of the rate after that.
 const HOURS_OF_BURST: u128 = 10;
 const MINUTE_NANOS: i128 = 60 * 1_000_000_000;
 const HOUR_NANOS: i128 = 60 * MINUTE_NANOS;
 
-/// The points for which there was no room when they came; `points` come in the order of epochs. The newest of each class
-/// and kind is none of them, so that the last thing that was done can be gone back to.
+/// The points that found no room when they were made. `points` are in the order of epochs. The newest point of each
+/// class and kind is never one of them, so that a restore can revert the last action.
 pub(super) fn without_room(policy: &Policy, points: &[&Candidate]) -> BTreeSet<Epoch> {
     let Some(burst) = policy.burst else { return BTreeSet::new() };
     let (mut rooms, mut newest) = (BTreeMap::new(), BTreeMap::new());
     let mut without = BTreeSet::new();
     for point in points {
-        // Safety points are of no kind.
+        // Safety points have no kind.
         let key = (point.class, if point.class == Class::Safety { "" } else { point.kind.as_str() });
         if !rooms.entry(key).or_insert_with(|| Room::new(burst, point.at)).take(point.at) {
             without.insert(point.epoch);
@@ -36,10 +36,10 @@ pub(super) fn without_room(policy: &Policy, points: &[&Candidate]) -> BTreeSet<E
     without
 }
 
-/// Room for so many points, which grows back with time. What finds none takes none.
+/// Room for some points, which refills with time. A point that finds none takes none.
 struct Room {
     most: u128,
-    /// In parts of a point, of which [`HOUR`] and [`HOURS_OF_BURST`] make a whole one.
+    /// The room in parts of a point: [`HOUR`] times [`HOURS_OF_BURST`] are one point.
     left: u128,
     burst: u128,
     at: Timestamp,
@@ -54,7 +54,7 @@ impl Room {
     }
 
     fn take(&mut self, at: Timestamp) -> bool {
-        // A clock that was set back lets nothing grow.
+        // A clock that was set back refills nothing.
         let passed = u128::try_from(at.as_nanosecond() - self.at.as_nanosecond()).unwrap_or_default();
         self.left = passed.saturating_mul(self.burst).saturating_add(self.left).min(self.most);
         self.at = at;
@@ -64,7 +64,7 @@ impl Room {
     }
 }
 
-/// Forgets what is over the cap of those that are older than the floor, and not protected.
+/// Forgets points over the cap, among those that are older than the floor and not protected.
 pub(super) fn cut(policy: &Policy, cases: &mut [&mut Case<'_>]) {
     let Some(cap) = policy.cap else { return };
     let counted = cases.iter().filter(|case| case.is_kept() && case.age >= policy.floor).count() as u64;
@@ -92,7 +92,7 @@ pub(super) fn cut(policy: &Policy, cases: &mut [&mut Case<'_>]) {
     }
 }
 
-/// Whose turn it is over the cap, the first first.
+/// The order in which points over the cap go; the least goes first.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Turn {
     /// Another one of its minute stays.
@@ -103,7 +103,7 @@ enum Turn {
     Manual(Epoch),
 }
 
-/// What stays of each stretch of that length last: what is protected, or else its first point.
+/// The points that stay of each period to the end: the protected ones, or else its first one.
 struct Company {
     length: i128,
     stays: BTreeMap<(Class, i128), Stays>,
@@ -129,7 +129,7 @@ impl Company {
         Self { length, stays }
     }
 
-    /// Whether the stretch has another one to stay.
+    /// Whether another point of the period stays.
     fn is_left_by(&self, point: &Candidate) -> bool {
         let key = (point.class, stretch(point, self.length));
         self.stays.get(&key).is_some_and(|stay| *stay != Stays::First(point.epoch))

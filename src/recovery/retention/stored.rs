@@ -1,5 +1,5 @@
-//! The policy of retention that a store keeps: one for the service, the command line and everybody else, so that nobody
-//! forgets by other rules than those that were set.
+//! The retention policy that a store keeps. The service, the command line and all others use it, so that every process
+//! forgets points by the same rules.
 
 use std::fmt;
 
@@ -18,22 +18,22 @@ use crate::recovery::events::event::EventKind;
 use crate::recovery::points::point::Point;
 use crate::recovery::retention::Policy;
 
-/// The row of `meta`.
+/// The row in `meta`.
 const ROW: &[u8] = b"retention";
 
-/// The policy that a store goes by, and who set it.
+/// The policy of a store, and its author.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StoredPolicy {
-    /// The rules; none forgets nothing.
+    /// The rules; none means that nothing is forgotten.
     pub policy: Option<Policy>,
-    /// Who set it and when; none while nobody has, and the default holds.
+    /// Who set it, and when; none while the default applies.
     pub set: Option<PolicySet>,
 }
 
-/// Who set a policy, and when.
+/// The author of a policy, and the time.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PolicySet {
-    /// When.
+    /// The time.
     #[serde(with = "clock::time")]
     pub at: Timestamp,
     /// The program, such as `hivekeep serve`.
@@ -52,17 +52,17 @@ impl Default for StoredPolicy {
 }
 
 impl Store {
-    /// The policy by which this store forgets points: what somebody has set, or else the default.
+    /// The policy by which this store forgets points: the stored one, or else the default.
     ///
     /// # Errors
     ///
-    /// `Damaged`, `Reopen`, `Io`; `NewerFormat` when a later version set it.
+    /// `Damaged`, `Reopen`, `Io`; `NewerFormat` when a later version stored it.
     pub fn policy(&self) -> Result<StoredPolicy> {
         stored(&self.view()?)
     }
 
-    /// Sets the policy by which this store forgets points, for every process, from the next retention on; none forgets
-    /// nothing. Says whether that changed anything.
+    /// Sets the policy by which every process forgets points of this store, from the next retention on; none forgets
+    /// nothing. Returns whether the policy changed.
     ///
     /// # Errors
     ///
@@ -94,7 +94,7 @@ impl Store {
         })
     }
 
-    /// Forgets what the store's own policy does not keep, and gives it.
+    /// Forgets the points that the store's own policy does not keep, and returns them.
     ///
     /// # Errors
     ///
@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn a_store_keeps_its_policy_and_whoever_opens_it_next_goes_by_it() {
+    fn a_store_keeps_its_policy_and_the_next_process_uses_it() {
         let folder = tempfile::tempdir().unwrap();
         let clock = ManualClock::new("2026-01-02T03:04:05Z".parse().unwrap());
         let open = || Store::options().clock(clock.clone()).open(folder.path().join("h.redb")).unwrap();
@@ -182,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn a_policy_is_told_in_short() {
+    fn a_policy_has_a_short_description() {
         assert_eq!(Policy::default().to_string(), "7d, at most 100 of a kind older than 1d");
         let tag = TagRule { name: "env".into(), value: Some("live".into()) };
         let policy = Policy { keep_within: None, cap: None, keep_daily: 30, keep_tags: vec![tag], ..Policy::default() };
