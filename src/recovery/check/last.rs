@@ -1,4 +1,4 @@
-//! When the whole store was last verified, and what that found. It stands in the file `PATH.checked` beside the store,
+//! The last check of the whole store: its time and result. They are stored in the file `PATH.checked` beside the store,
 //! because a check changes nothing in the store itself.
 
 use std::path::{Path, PathBuf};
@@ -13,27 +13,27 @@ use crate::engine::store::Store;
 use crate::error::Result;
 use crate::files::{self, Rights};
 
-/// A note is far shorter.
+/// The most bytes of the file. The real content is far shorter.
 const LONGEST: u64 = 64 << 10;
 
-/// A whole check that has ended.
+/// The result of a check of the whole store.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LastCheck {
     /// When it ended.
     #[serde(with = "clock::time")]
     pub at: Timestamp,
-    /// How many things it found.
+    /// The number of findings.
     pub found: u64,
-    /// How many records it read.
+    /// The number of records that it read.
     pub records: u64,
     /// Whether the pages of the file were verified too.
     pub pages: bool,
-    /// The open epoch of the store then.
+    /// The open epoch of the store at that time.
     epoch: Epoch,
 }
 
 impl Store {
-    /// Notes beside the store what a whole check of it has found.
+    /// Stores the result of a whole check beside the store.
     ///
     /// # Errors
     ///
@@ -52,7 +52,7 @@ impl Store {
         written.map_err(|error| files::failed(&path, error))
     }
 
-    /// Notes a check where the folder can be written to: a note that is missing is only missed by the next look.
+    /// Stores the result if the folder is writable. A missing result only means that the next reader does not find it.
     #[cfg(feature = "transfer")]
     pub(crate) fn note_check_if_possible(&self, report: &CheckReport) {
         if let Err(error) = self.note_check(report) {
@@ -60,7 +60,7 @@ impl Store {
         }
     }
 
-    /// The last whole check that was noted; none when there was none, or its note is of another store.
+    /// The last stored result; none if there is none, or if it belongs to another store.
     ///
     /// # Errors
     ///
@@ -68,7 +68,7 @@ impl Store {
     pub fn last_check(&self) -> Result<Option<LastCheck>> {
         let Ok(text) = files::read_note(&beside(self.path()), LONGEST) else { return Ok(None) };
         let open = self.view()?.epochs().open;
-        // Epochs never go back, so a later one is of a store that stood here before.
+        // Epochs never decrease, so a later one belongs to a store that was here before.
         Ok(serde_json::from_str(&text).ok().filter(|last: &LastCheck| last.epoch <= open))
     }
 }
@@ -84,7 +84,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_check_is_noted_for_the_store_that_it_was_of() {
+    fn the_result_of_a_check_belongs_to_one_store() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("h.redb");
         let store = Store::open(&path).unwrap();

@@ -1,4 +1,4 @@
-//! What the last rehearsal of disasters has measured, kept in the store.
+//! The results of the last drill, kept in the store.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -12,33 +12,33 @@ use crate::engine::view::View;
 use crate::error::{Error, Result};
 use crate::recovery::events::event::EventKind;
 
-/// The row of `meta` with the last rehearsal.
+/// The row in `meta` of the last drill.
 const LAST: &[u8] = b"drill";
 
-/// A rehearsal of disasters that has ended.
+/// The results of a drill.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LastDrill {
     /// When it ended.
     #[serde(with = "clock::time")]
     pub at: Timestamp,
-    /// How long it took, in milliseconds.
+    /// Its duration, in milliseconds.
     pub took_ms: u64,
-    /// How many records the copy held that it was rehearsed on.
+    /// The number of records in the copy that the drill used.
     pub records: u64,
-    /// What was rehearsed, in its order.
+    /// The scenarios, in their order.
     pub scenarios: Vec<Rehearsed>,
 }
 
-/// One disaster that was rehearsed.
+/// The result of one disaster in a drill.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Rehearsed {
     /// Its name, such as `bot_killed`.
     pub name: String,
-    /// From the disaster until the work went on, in milliseconds.
+    /// The time from the disaster until work continued, in milliseconds.
     pub recovery_ms: u64,
-    /// Records that were not there any more, or not as they had been acknowledged.
+    /// The number of records that were lost, or had another value than the acknowledged one.
     pub lost_records: u64,
-    /// How far back the oldest of them was written, in milliseconds.
+    /// The age of the oldest of these records at the disaster, in milliseconds.
     pub lost_ms: u64,
     /// Whether both were within their targets.
     pub met: bool,
@@ -55,14 +55,14 @@ impl LastDrill {
         self.scenarios.iter().all(|scenario| scenario.met)
     }
 
-    /// The names of those that missed their target.
+    /// The names of the scenarios that missed their target.
     pub fn missed(&self) -> Vec<&str> {
         self.scenarios.iter().filter(|scenario| !scenario.met).map(|scenario| scenario.name.as_str()).collect()
     }
 }
 
 impl Store {
-    /// Keeps what a rehearsal has measured, with an event.
+    /// Stores the results of a drill, and appends an event.
     ///
     /// # Errors
     ///
@@ -78,7 +78,7 @@ impl Store {
 }
 
 impl View {
-    /// What the last rehearsal of disasters has measured, if there was one.
+    /// The results of the last drill, if there was one.
     ///
     /// # Errors
     ///
@@ -107,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn the_last_drill_is_kept_with_an_event_and_names_what_it_missed() {
+    fn the_last_drill_is_stored_with_an_event_that_names_the_missed_targets() {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open(folder.path().join("h.redb")).unwrap();
         assert_eq!(store.view().unwrap().last_drill().unwrap(), None);

@@ -1,4 +1,4 @@
-//! Verifying the store.
+//! Verification of the store.
 //!
 //! * `verify`: the whole check
 //! * `last`: the result of the last one, in a file beside the store

@@ -1,4 +1,4 @@
-//! The whole check: what the engine can verify, and what must hold between records.
+//! The check of the whole store: everything that the engine can verify, and the rules between records.
 
 use std::io::ErrorKind as IoKind;
 use std::path::{Path, PathBuf};
@@ -22,23 +22,22 @@ use crate::state::assignments::check_assignments;
 use crate::state::documents::check_documents;
 use crate::state::queue::check_queue;
 
-/// A place is the name of a table and a key, in hexadecimal digits.
+/// A place consists of the name of a table and a key, in hexadecimal digits.
 const LONGEST_PLACE: u64 = 1 << 20;
 
 impl Store {
-    /// Verifies every record, pre-image, point, digest and index row, the audit trail's chain, that queue and assignments
-    /// agree, and that the rows of each document fit together. Changes no record.
+    /// Verifies every record, pre-image, point, digest and index row, the hash chain of the audit trail, the agreement
+    /// of queue and assignments, and the rows of each document. It changes no record.
     ///
-    /// Damage that any check finds is an event, `corruption_detected`, once for each check, and `check_failed` tells of one
-    /// that could not be carried out. A store that was opened with [`Options::read_only`](crate::Options::read_only), as
-    /// the command line does to check, is not written to: there the report alone tells of it, and
-    /// [`Store::note_check`].
+    /// If a check finds damage, it appends one event `corruption_detected`; if it cannot run, one event `check_failed`.
+    /// It writes nothing to a store opened with [`Options::read_only`](crate::Options::read_only), as the command line
+    /// does for checks. There, only the report and [`Store::note_check`] contain the result.
     ///
-    /// The pages of the file are verified by [`Store::check_pages`].
+    /// [`Store::check_pages`] verifies the pages of the file.
     ///
     /// # Errors
     ///
-    /// `Io` and `Reopen`. Damage is no error here: it is in the report.
+    /// `Io` and `Reopen`. Damage is not an error here: the report contains it.
     ///
     /// # Examples
     ///
@@ -52,7 +51,7 @@ impl Store {
         self.check_with(untold)
     }
 
-    /// The same as [`Store::check`]; tells `progress` how many of how many rows are done.
+    /// The same as [`Store::check`], and tells `progress` how many of how many rows are done.
     ///
     /// # Errors
     ///
@@ -76,7 +75,7 @@ impl Store {
         checked
     }
 
-    /// Verifies everything, and tells nobody.
+    /// Verifies everything, without events.
     pub(crate) fn verify_all(&self, progress: impl Fn(u64, u64) + Sync) -> Result<CheckReport> {
         let view = self.view_of_all()?;
         let mut report = check::check(&view, &progress)?;
@@ -84,19 +83,19 @@ impl Store {
         Ok(report)
     }
 
-    /// Verifies that one point can be read whole, and is what its manifest says.
+    /// Verifies that one point can be read completely and matches its manifest.
     ///
-    /// Where a repair has lost some of the point's documents, whether their rows fit together is not asked: it is known
-    /// that they do not, and a restore puts them together from what is left.
+    /// If a repair lost some of the point's documents, it skips whether their rows fit together: they are known not to,
+    /// and a restore reassembles them from the remaining rows.
     ///
     /// # Errors
     ///
-    /// As [`Store::at`], `Io` and `Reopen`. Damage is no error here: it is in the report.
+    /// As [`Store::at`], `Io` and `Reopen`. Damage is not an error here: the report contains it.
     pub fn check_at(&self, selector: impl Into<Selector>) -> Result<CheckReport> {
         self.check_at_with(selector, untold)
     }
 
-    /// The same as [`Store::check_at`]; tells `progress` how many of how many rows are done.
+    /// The same as [`Store::check_at`], and tells `progress` how many of how many rows are done.
     ///
     /// # Errors
     ///
@@ -119,20 +118,20 @@ impl Store {
         }
     }
 
-    /// Verifies a part of the rows of all tables, from where the last such check ended, so that the next one goes on
-    /// from there and a tenth each day is everything in ten days. `part` is from 0 to 1. What only all rows together can
-    /// tell, digests above all, is left to [`Store::check`].
+    /// Verifies a part of the rows of all tables, starting where the last such check ended. For example, a tenth each
+    /// day covers everything in ten days. `part` is from 0 to 1. It skips all rules that need every row, such as
+    /// digests; [`Store::check`] verifies these.
     ///
-    /// Where it ended stands in the file `PATH.check` beside the store; without it, the next one begins at the beginning.
-    ///
+    /// The file `PATH.check` beside the store contains the place where it ended. Without it, the next check starts at
+    /// the beginning.
     /// # Errors
     ///
-    /// `Invalid` for a part that is none, `Io` and `Reopen`. Damage is no error here: it is in the report.
+    /// `Invalid` for a part out of range, `Io` and `Reopen`. Damage is not an error here: the report contains it.
     pub fn check_sample(&self, part: f64) -> Result<CheckReport> {
         self.check_sample_with(part, untold)
     }
 
-    /// The same as [`Store::check_sample`]; tells `progress` how many of how many rows are done.
+    /// The same as [`Store::check_sample`], and tells `progress` how many of how many rows are done.
     ///
     /// # Errors
     ///
@@ -159,11 +158,11 @@ impl Store {
         self.told(Ok(report))
     }
 
-    /// Verifies the checksum of every page of the file, with the writers of every process waiting meanwhile: 1 to 2 s
-    /// per GB. Says what is wrong, or nothing.
+    /// Verifies the checksum of every page of the file. The writers of all processes wait for it: 1 to 2 s per GB.
+    /// Returns a description of the damage, or none.
     ///
-    /// A store opened with [`Options::untouched`](crate::Options::untouched) that nobody else had open was verified then.
-    ///
+    /// If a store was opened with [`Options::untouched`](crate::Options::untouched) and no other process had it open,
+    /// its pages were verified then.
     /// # Errors
     ///
     /// `Locked` when the store is open exclusively, `Io`.
@@ -176,10 +175,10 @@ impl Store {
     }
 }
 
-/// Progress that nobody asked for.
+/// Ignores progress.
 pub(crate) fn untold(_done: u64, _of: u64) {}
 
-/// Where the place of the last sample stands.
+/// The file with the place of the last sample.
 fn beside(store: &Path) -> PathBuf {
     files::beside(store, ".check")
 }
@@ -230,7 +229,7 @@ fn live_record(collection: CollectionId, key: &[u8], what: String) -> Finding {
     Finding::new(Table::Live.name(), &collection.row_key(key), what)
 }
 
-/// Whether a repair could not bring back all documents of the point that a view is of.
+/// Whether the point of a view lost documents in a repair.
 fn is_partial(view: &View) -> Result<bool> {
     let Some(epoch) = view.epoch() else { return Ok(false) };
     Ok(match view.manifest(epoch)? {
@@ -239,7 +238,7 @@ fn is_partial(view: &View) -> Result<bool> {
     })
 }
 
-/// Reads every row of a table as what it is; those whose bytes are damaged were found by the engine's check already.
+/// Decodes every row of a table. The engine's check has already found the rows with damaged bytes.
 fn read_all<T: Stored>(
     view: &View,
     table: Table,
@@ -261,7 +260,7 @@ fn read_all<T: Stored>(
     Ok(())
 }
 
-/// Runs one of the checks between records; damage that stops it was found by the engine's check already.
+/// Runs one of the checks between records. The engine's check has already found damage that stops it.
 fn each(report: &mut CheckReport, table: &str, check: impl FnOnce(&mut dyn FnMut(String)) -> Result<()>) -> Result<()> {
     let done = check(&mut |what| report.find(Finding::new(table, b"", what)));
     match done {

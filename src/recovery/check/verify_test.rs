@@ -1,4 +1,4 @@
-//! What a check finds between rows, each of which is sound by itself, and where a check of a part goes on.
+//! Findings between rows that are sound by themselves, and the place at which a check of a part continues.
 
 use serde_json::json;
 
@@ -16,7 +16,7 @@ fn store() -> (tempfile::TempDir, Store) {
     (folder, store)
 }
 
-/// Table and finding, of each.
+/// The table and the finding, for each.
 fn what(report: &CheckReport) -> Vec<(&str, &str)> {
     report.findings.iter().map(|finding| (finding.table.as_str(), finding.what.as_str())).collect()
 }
@@ -44,7 +44,7 @@ fn a_backup_without_its_point_and_a_point_without_its_backup_are_found() {
 }
 
 #[test]
-fn rows_that_are_not_of_the_type_of_their_table_are_found_one_by_one() {
+fn rows_of_another_type_than_their_table_are_found_one_by_one() {
     let (_folder, store) = store();
     for table in [Table::Backups, Table::Events, Table::Sessions] {
         store.write(|tx| tx.put_row(table, &[0, 0, 0, 0, 0, 0, 0, 0], b"")).unwrap();
@@ -56,7 +56,7 @@ fn rows_that_are_not_of_the_type_of_their_table_are_found_one_by_one() {
 }
 
 #[test]
-fn a_part_is_checked_behind_the_one_before_and_no_part_is_refused() {
+fn a_check_of_a_part_continues_behind_the_one_before_and_an_empty_part_is_refused() {
     let (folder, store) = store();
     let rows = |tx: &mut crate::WriteTx<'_>| (0..50).try_for_each(|i| tx.config().put(&format!("{i:02}"), &json!(i)));
     store.write(rows).unwrap();
@@ -76,7 +76,7 @@ fn a_part_is_checked_behind_the_one_before_and_no_part_is_refused() {
         places.push(std::fs::read_to_string(&place).unwrap());
     }
     assert!(records >= 50 && places[0] != places[1], "{records} {places:?}");
-    // What is not understood there means from the beginning.
+    // A file that cannot be understood means the beginning.
     std::fs::write(&place, "nonsense").unwrap();
     assert_eq!(store.check_sample(1.0).unwrap().records, 50);
     std::fs::remove_file(&place).unwrap();
@@ -86,7 +86,7 @@ fn a_part_is_checked_behind_the_one_before_and_no_part_is_refused() {
 }
 
 #[test]
-fn sound_pages_are_no_finding_those_of_a_store_opened_alone_are_locked_and_now_is_checked_whole() {
+fn sound_pages_are_no_finding_and_a_store_opened_exclusively_is_locked() {
     let (folder, store) = store();
     store.write(|tx| tx.config().put("a", &json!(1))).unwrap();
     assert_eq!(store.check_pages().unwrap(), None);
@@ -115,13 +115,13 @@ fn a_damaged_page_is_a_finding() {
 }
 
 #[test]
-fn a_document_of_which_a_row_is_missing_is_found_now_and_at_its_point_and_repair_puts_it_together() {
+fn a_document_without_one_of_its_rows_is_found_now_and_at_its_point_and_a_repair_reassembles_it() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("h.redb");
     let store = Store::open(&path).unwrap();
     store.write(|tx| tx.documents().put("kind", "source", &json!({"bots": {"A": [1], "B": [2]}}))).unwrap();
     let whole = store.restore_point("whole").unwrap();
-    // With count and digest brought up to date, so that nothing else tells of it.
+    // Count and digest are updated, so that only the document tells of the loss.
     let lose = |tx: &mut crate::WriteTx<'_>| {
         let rows = tx.page(CollectionId::DOCUMENTS, &KeyRange::all().backward(), 1)?;
         tx.remove(CollectionId::DOCUMENTS, &rows[0].0)
@@ -148,7 +148,7 @@ fn a_document_of_which_a_row_is_missing_is_found_now_and_at_its_point_and_repair
 }
 
 #[test]
-fn a_counter_that_would_give_a_number_out_again_is_found_and_repair_lets_it_go_on_behind() {
+fn a_counter_that_would_repeat_a_number_is_found_and_a_repair_raises_it() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("h.redb");
     let store = Store::open(&path).unwrap();

@@ -1,5 +1,5 @@
-//! Events: what happened to the store, append-only, each committed with what it tells of. A restore never takes one
-//! back.
+//! Events: an append-only record of what happened to the store. An event is committed in the transaction that it
+//! describes. A restore never removes one.
 
 use std::fmt;
 use std::str::FromStr;
@@ -19,22 +19,22 @@ use crate::state::page::{Page, sequence_key, sequence_of};
 
 /// The counter of events.
 pub(crate) const COUNTER: &str = "events";
-/// No kind has a longer name.
+/// The most bytes of a kind's name.
 const KIND_LEN_MAX: usize = 64;
 
-/// Something that happened to the store. In JSON it is `{"timestamp", "event", "details"}`.
+/// An event in the life of the store. In JSON it is `{"timestamp", "event", "details"}`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Event {
-    /// Its number, higher than that of every event before it. JSON leaves it out.
+    /// Its number, higher than the number of every earlier event. JSON does not contain it.
     #[serde(skip)]
     pub sequence: u64,
-    /// When it happened.
+    /// The time.
     #[serde(rename = "timestamp", with = "crate::clock::time")]
     pub at: Timestamp,
-    /// What happened.
+    /// The kind of event.
     #[serde(rename = "event")]
     pub kind: EventKind,
-    /// What it happened to.
+    /// Its details.
     #[serde(with = "codec::json")]
     pub details: Value,
 }
@@ -47,13 +47,13 @@ impl Stored for Event {
 /// Defines the kinds of events, each with its name and a sentence.
 macro_rules! kinds {
     ($($(#[$doc:meta])* $kind:ident = $name:literal,)*) => {
-        /// What happened. Known by its name in text and in the store, so that a kind may be added at any time.
+        /// The kind of an event. Text and the store contain its name, so a kind can be added at any time.
         #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
         #[serde(try_from = "String", into = "String")]
         #[non_exhaustive]
         pub enum EventKind {
             $($(#[$doc])* $kind,)*
-            /// Something that another program, or a later version, gave this name.
+            /// A kind of another program, or of a later version, with this name.
             Other(String),
         }
 
@@ -83,27 +83,27 @@ kinds! {
     CheckFailed = "check_failed",
     /// A restore point was made.
     RestorePointCreated = "restore_point_created",
-    /// A restore was done, in place or by handing out the content of a backup.
+    /// A restore succeeded, in place or by returning the content of a backup.
     RestoreSuccessful = "restore_successful",
-    /// A restore could not be done.
+    /// A restore failed.
     RestoreFailed = "restore_failed",
     /// A restore was undone.
     RestoreUndone = "restore_undone",
-    /// Retention, or somebody, forgot a backup or a point.
+    /// Retention or a person forgot a backup or a point.
     BackupDeletedOld = "backup_deleted_old",
-    /// Somebody changed the rules by which points are forgotten.
+    /// The retention policy was changed.
     PolicySet = "retention_set",
-    /// A hold was put on a point.
+    /// A point was held.
     PointHeld = "point_held",
-    /// A hold was taken off a point.
+    /// A point was released.
     PointReleased = "point_released",
-    /// A client said that it stops now.
+    /// A client announced its shutdown.
     CleanShutdownMarked = "clean_shutdown_marked",
     /// A session ended without being closed.
     CrashDetected = "crash_detected",
-    /// Somebody has seen that there was a crash.
+    /// A person acknowledged the crash.
     CrashAcknowledged = "crash_acknowledged",
-    /// Bytes were found that are not what was written.
+    /// Damaged bytes were found.
     CorruptionDetected = "corruption_detected",
     /// The store's file was opened again after a failure had closed it.
     StoreReopened = "store_reopened",
@@ -113,27 +113,27 @@ kinds! {
     GuardPassed = "guard_passed",
     /// Guarded work failed, and the store went back to the point before it.
     GuardRolledBack = "guard_rolled_back",
-    /// Guarded work could not be begun; nothing was rolled back.
+    /// Guarded work could not start; nothing was rolled back.
     GuardCalledOff = "guard_called_off",
-    /// A rehearsal of disasters has ended; what it measured is in the details.
+    /// A drill ended; its results are in the details.
     DrillFinished = "drill_finished",
     /// Damage was repaired.
     Repaired = "repaired",
-    /// Files of another program were taken over.
+    /// Files of another program were adopted.
     Adopted = "adopted",
-    /// A part of such a file could not be taken over; its text is in the details.
+    /// A part of such a file could not be adopted; its text is in the details.
     NotAdopted = "not_adopted",
     /// An archive was made of a point.
     ArchiveCreated = "archive_created",
-    /// An archive was read back and is what was written.
+    /// An archive was read back and matches the written one.
     ArchiveVerified = "archive_verified",
-    /// An archive could not be made, or not be read back.
+    /// An archive could not be made, or could not be read back.
     ArchiveFailed = "archive_failed",
     /// Retention removed archives.
     ArchiveDeletedOld = "archive_deleted_old",
-    /// An archive was taken in.
+    /// An archive was imported.
     Imported = "imported",
-    /// An archive could not be taken in.
+    /// An archive could not be imported.
     ImportFailed = "import_failed",
 }
 
@@ -178,14 +178,14 @@ impl From<EventKind> for String {
     }
 }
 
-/// The events. A view as of a point shows them as they are now.
+/// The events. A view as of a point shows the present ones.
 #[derive(Debug)]
 pub struct Events<R> {
     records: R,
 }
 
 impl View {
-    /// The events as they are now, whatever point this view is of.
+    /// The present events, also in a view as of a point.
     ///
     /// # Examples
     ///
@@ -205,7 +205,7 @@ impl View {
 }
 
 impl WriteTx<'_> {
-    /// The events, to read and to append to. What is appended is committed with what it tells of, or not at all.
+    /// The events, to read and to append. An event is committed in the transaction that it describes, or not at all.
     pub fn events(&mut self) -> Events<&mut Self> {
         Events { records: self }
     }
@@ -217,7 +217,7 @@ impl<R: Records> Events<R> {
     ///
     /// # Errors
     ///
-    /// `Damaged` when an event's bytes are not what was written, `Io`.
+    /// `Damaged` when the bytes of an event are damaged, `Io`.
     pub fn list(&self, page: Page) -> Result<Vec<Event>> {
         let rows = self.records.rows(Table::Events, &page.range(&[]), page.limit())?;
         rows.into_iter().map(read).collect()
@@ -225,7 +225,7 @@ impl<R: Records> Events<R> {
 }
 
 impl Events<&mut WriteTx<'_>> {
-    /// Appends an event of now and gives its number.
+    /// Appends an event at the present time, and returns its number.
     ///
     /// # Errors
     ///
@@ -235,7 +235,7 @@ impl Events<&mut WriteTx<'_>> {
         self.append_at(now, kind, details)
     }
 
-    /// Appends an event that happened at `at` and gives its number.
+    /// Appends an event that happened at `at`, and returns its number.
     ///
     /// # Errors
     ///
@@ -285,7 +285,7 @@ mod tests {
     }
 
     #[test]
-    fn every_kind_is_read_by_its_name_which_no_other_has() {
+    fn every_kind_is_parsed_by_its_unique_name() {
         for kind in EventKind::KNOWN {
             assert_eq!(kind.as_str().parse::<EventKind>().unwrap(), *kind);
             assert_eq!(EventKind::KNOWN.iter().filter(|other| other.as_str() == kind.as_str()).count(), 1);
@@ -308,7 +308,7 @@ mod tests {
     }
 
     #[test]
-    fn events_are_numbered_paged_from_either_end_and_the_same_at_every_point() {
+    fn events_are_numbered_and_paged_from_either_end_and_are_the_same_at_every_point() {
         let test = Fixture::new();
         test.write(|tx| tx.events().append(EventKind::BackupCreated, json!({})));
         let point = test.seal();
@@ -326,7 +326,7 @@ mod tests {
     }
 
     #[test]
-    fn an_event_of_a_closure_that_fails_did_not_happen() {
+    fn an_event_of_a_failed_closure_is_not_stored() {
         let test = Fixture::new();
         let failed = test.store.write(|tx| {
             tx.events().append(EventKind::BackupCreated, json!({}))?;

@@ -1,4 +1,4 @@
-//! What went wrong, told as events, and restores that only hand out data. What failed has been taken back by then, so these
+//! Events of failures, and restores that only return data. The failed operation has been aborted by then, so these
 //! events have a transaction of their own.
 
 use serde_json::{Value, json};
@@ -15,13 +15,13 @@ use crate::recovery::restore::plan::RestorePlan;
 #[cfg(any(feature = "http", test))]
 use crate::recovery::restore::plan::{RestoreOptions, RestoreReport};
 
-/// Why handing out a backup failed whose content is not what it was.
+/// The reason of a failed restore whose backup does not match its checksum.
 const CHECKSUM: &str = "checksum_mismatch";
 
 impl Store {
-    /// Hands out the content of the backup with exactly that id, for whoever restores it elsewhere. It has been verified
-    /// against the backup's checksum. Like every restore this is an event: `restore_successful`, or `restore_failed` with
-    /// a reason; reading it without one is [`Store::backup_data`].
+    /// Returns the content of the backup with exactly that id, for a restore elsewhere. It has been verified against
+    /// the backup's checksum. Like every restore it appends an event: `restore_successful`, or `restore_failed` with a
+    /// reason. [`Store::backup_data`] reads the content without an event.
     ///
     /// # Errors
     ///
@@ -45,8 +45,8 @@ impl Store {
         Ok(data)
     }
 
-    /// Restores the backup with exactly that id in place, as [`Store::restore`] does, and gives its content too when that
-    /// is wanted, read before.
+    /// Restores the backup with exactly that id in place, as [`Store::restore`] does. On request it also returns the
+    /// content, which it reads before.
     #[cfg(any(feature = "http", test))]
     pub(crate) fn restore_backup(
         &self,
@@ -60,7 +60,7 @@ impl Store {
         Ok((report, data))
     }
 
-    /// The plan of [`Store::restore_backup`]; no event tells of it.
+    /// The plan of [`Store::restore_backup`], without an event.
     #[cfg(feature = "http")]
     pub(crate) fn plan_restore_backup(&self, id: &str, options: RestoreOptions) -> Result<RestorePlan> {
         let backup = backup_row(&self.view()?, id)?.ok_or_else(|| no_backup(id))?;
@@ -83,7 +83,7 @@ impl Store {
         }
     }
 
-    /// Tells of a plan that could not be carried out.
+    /// Appends the event of a plan that failed.
     pub(crate) fn tell_of_failed_plan(&self, plan: &RestorePlan, error: &Error) {
         let mut details = json!({"point": plan.point.to_string(), "is_undo": plan.is_undo()});
         if let Some(details) = details.as_object_mut() {
@@ -92,8 +92,8 @@ impl Store {
         self.tell_of_failed_restore(details, None, error);
     }
 
-    /// Tells of a restore that could not be done, and of the damage that it met. What was refused because of how it was
-    /// asked for is no event.
+    /// Appends the events of a failed restore, and of the damage that it found. A restore that was refused because of
+    /// its arguments has no event.
     pub(crate) fn tell_of_failed_restore(&self, details: Value, reason: Option<&str>, error: &Error) {
         use ErrorKind::{Damaged, Full, Gone, Io, NotFound};
         if !matches!(error.kind(), NotFound | Damaged | Gone | Full | Io) {
@@ -106,7 +106,7 @@ impl Store {
         self.tell(damage.into_iter().chain([(EventKind::RestoreFailed, details.into())]));
     }
 
-    /// Tells of damage that a check has found, or of a check that could not be carried out.
+    /// Appends the event of damage that a check found, or of a check that could not run.
     pub(crate) fn tell_of_check(&self, checked: &Result<CheckReport>) {
         match checked {
             Ok(report) if report.is_sound() => {}
@@ -121,8 +121,8 @@ impl Store {
         }
     }
 
-    /// Writes events of what has failed; where they cannot be written, as on a full disk, the log says so. A store that is
-    /// opened to be looked at is not written to.
+    /// Appends events of failures. If they cannot be written, as on a full disk, they go to the log. A store that was
+    /// opened read-only is not written to.
     pub(crate) fn tell(&self, events: impl IntoIterator<Item = (EventKind, Value)>) {
         if self.only_looks() {
             return;

@@ -1,4 +1,4 @@
-//! Every restore and every damage is an event, once, whoever asked.
+//! Every restore and every damage is one event, whichever function was called.
 
 use serde_json::{Value, json};
 
@@ -12,7 +12,7 @@ use crate::recovery::restore::plan::RestoreOptions;
 use crate::state::page::Page;
 use crate::testkit::checked_store::Fixture;
 
-/// What a piece of work is told as, oldest first.
+/// The events of an operation, oldest first.
 fn told<R>(store: &Store, work: impl FnOnce(&Store) -> Result<R>) -> (Option<ErrorKind>, Vec<(EventKind, Value)>) {
     let list = |page| store.view().unwrap().events().list(page).unwrap();
     let before = list(Page::newest(1)).first().map_or(0, |event| event.sequence);
@@ -24,14 +24,14 @@ fn backup(hive: &Fixture) -> Backup {
     hive.store.backup(BackupRequest::new(Kind::Registry).data(json!({"BOT-1": {"port": 8001}}))).unwrap()
 }
 
-/// Lets a backup say that its content had another checksum.
+/// Changes the checksum of a backup.
 fn spoil(hive: &Fixture, backup: &Backup) {
     let other = Backup { checksum: "0".repeat(64), ..backup.clone() };
     let bytes = crate::engine::codec::encode(&other).unwrap();
     hive.store.write(|tx| tx.put_row(Table::Backups, other.backup_id.as_bytes(), &bytes)).unwrap();
 }
 
-/// Loses the pre-image of a record, as a damaged page would.
+/// Removes the pre-image of a record, as a damaged page would.
 fn lose_a_pre_image(hive: &Fixture) {
     hive.write(|tx| tx.config().put("a", &1.into()));
     let point = hive.store.restore_point("before").unwrap();
@@ -41,7 +41,7 @@ fn lose_a_pre_image(hive: &Fixture) {
 }
 
 #[test]
-fn handing_out_the_data_of_a_backup_is_a_restore_that_was_successful() {
+fn returning_the_data_of_a_backup_is_a_successful_restore() {
     let hive = Fixture::new();
     let backup = backup(&hive);
     let (failed, events) = told(&hive.store, |store| store.restore_data(&backup.backup_id));
@@ -54,7 +54,7 @@ fn handing_out_the_data_of_a_backup_is_a_restore_that_was_successful() {
 }
 
 #[test]
-fn a_backup_or_point_that_there_is_not_is_a_restore_that_failed_with_its_reason() {
+fn a_restore_of_an_unknown_backup_or_point_is_a_failed_restore_with_its_reason() {
     let hive = Fixture::new();
     for work in [
         |store: &Store| store.restore_data("none").map(drop),
@@ -76,7 +76,7 @@ fn a_backup_or_point_that_there_is_not_is_a_restore_that_failed_with_its_reason(
 }
 
 #[test]
-fn a_wrong_checksum_is_told_once_as_damage_and_once_as_a_restore_that_failed() {
+fn a_wrong_checksum_is_one_event_of_damage_and_one_of_a_failed_restore() {
     let hive = Fixture::new();
     let backup = backup(&hive);
     spoil(&hive, &backup);
@@ -94,7 +94,7 @@ fn a_wrong_checksum_is_told_once_as_damage_and_once_as_a_restore_that_failed() {
 }
 
 #[test]
-fn a_restore_in_place_is_told_once_with_the_backup_that_it_was_of() {
+fn a_restore_in_place_is_one_event_with_the_id_of_its_backup() {
     let hive = Fixture::new();
     let backup = hive.store.backup(BackupRequest::new(Kind::Queue)).unwrap();
     let (_, events) = told(&hive.store, |store| store.restore_backup(&backup.backup_id, RestoreOptions::new(), false));
@@ -103,7 +103,7 @@ fn a_restore_in_place_is_told_once_with_the_backup_that_it_was_of() {
 }
 
 #[test]
-fn damage_that_a_restore_meets_is_told_once_as_damage_and_once_as_a_restore_that_failed() {
+fn damage_that_a_restore_finds_is_one_event_of_damage_and_one_of_a_failed_restore() {
     let hive = Fixture::new();
     lose_a_pre_image(&hive);
     for verify in [false, true] {
@@ -117,7 +117,7 @@ fn damage_that_a_restore_meets_is_told_once_as_damage_and_once_as_a_restore_that
 }
 
 #[test]
-fn damage_that_a_check_finds_is_told_once_but_not_through_a_handle_that_only_looks() {
+fn damage_that_a_check_finds_is_one_event_but_none_through_a_read_only_handle() {
     let hive = Fixture::new();
     assert_eq!(told(&hive.store, Store::check), (None, Vec::new()));
     lose_a_pre_image(&hive);

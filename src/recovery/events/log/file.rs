@@ -1,5 +1,5 @@
-//! The file of an event log: found again when another one has its name, locked while it is written to, and read at its end
-//! to learn how far it has come.
+//! The file of an event log: found again when another one has its name, locked while it is written to, and read at its
+//! end to learn how far it has come.
 
 use std::fs::{File, TryLockError};
 use std::io::{Read, Seek, SeekFrom, Write};
@@ -53,13 +53,13 @@ impl LogFile {
         Ok(Self { file, id, known_length: None })
     }
 
-    /// The log at that path, which may be another file than it was, for this process alone. The one that was there before
-    /// is given to `leave`, when nobody writes to it any more.
+    /// The log at that path, which may be another file than it was, for this process alone. The one that was there
+    /// before is given to `leave`, when nobody writes to it any more.
     ///
     /// # Errors
     ///
-    /// `Locked` when another process has it for longer than `patience`, `Invalid`, `Io`, and what `leave` fails with, but
-    /// for `Io`: a file that is gone keeps nobody from the next one.
+    /// `Locked` when another process has it for longer than `patience`, `Invalid`, `Io`, and what `leave` fails with,
+    /// but for `Io`: a file that is gone keeps nobody from the next one.
     pub(super) fn lock<'f>(
         open: &'f mut Option<Self>,
         path: &Path,
@@ -124,7 +124,8 @@ impl LogFile {
 }
 
 impl Descriptor {
-    /// Syncs the lines that are in the file, whoever wrote them. With `others`, those of files that had its name are, too.
+    /// Syncs the lines that are in the file, whoever wrote them. With `others`, those of files that had its name are,
+    /// too.
     pub(super) fn sync(&self, others: bool) -> Result<()> {
         #[cfg(target_os = "linux")]
         if others {

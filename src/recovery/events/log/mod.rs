@@ -1,9 +1,9 @@
-//! The events as lines of a file, for tools that read logs: `{"timestamp", "event", "details"}`. The line is in the file when
-//! the call returns that committed its event.
+//! The events as lines of a file, for tools that read logs: `{"timestamp", "event", "details"}`. The line is in the
+//! file when the call returns that committed its event.
 //!
-//! Several processes may have one file; each writes to it for a moment, everything that is missing, in order. How far it has
-//! come, the file itself says, by its last line. From where that is looked for is kept in the store by the file's path, in two
-//! rows, so that a line costs no commit and no sync of its own:
+//! Several processes may have one file; each writes to it for a moment, everything that is missing, in order. How far
+//! it has come, the file itself says, by its last line. From where that is looked for is kept in the store by the
+//! file's path, in two rows, so that a line costs no commit and no sync of its own:
 //!
 //! * what is on the disk for certain, written by and by, after a sync of the file;
 //! * what was in the file before a commit that has events, written with that commit. It holds until the system starts again.
@@ -87,12 +87,13 @@ struct Progress {
 }
 
 impl Options {
-    /// Writes every event to that file too, as one JSON object on a line, before the call returns that committed it. A file
-    /// that is renamed, as to rotate it, is left alone from then on, and a new one made. It may be shared by the processes
-    /// that have the store open. When it cannot be written, calls succeed all the same, [`Store::event_log_error`] and the log
-    /// tell of it, and the lines come later. Events that other processes have committed come with the next line, at the next
-    /// [`Store::upkeep`] or opening; upkeep and closing sync the lines. No line is lost; a process that is killed after a rename may
-    /// double the lines of its last commit, a power cut those since the last sync.
+    /// Writes every event to that file too, as one JSON object on a line, before the call returns that committed it. A
+    /// file that is renamed, as to rotate it, is left alone from then on, and a new one made. It may be shared by the
+    /// processes that have the store open. When it cannot be written, calls succeed all the same,
+    /// [`Store::event_log_error`] and the log tell of it, and the lines come later. Events that other processes have
+    /// committed come with the next line, at the next [`Store::upkeep`] or opening; upkeep and closing sync the lines.
+    /// No line is lost; a process that is killed after a rename may double the lines of its last commit, a power cut
+    /// those since the last sync.
     ///
     /// # Examples
     ///
@@ -300,8 +301,9 @@ impl EventLog {
     }
 }
 
-/// The number of the last event that is in the file, and whether it is in one that had the same name. That is looked for
-/// after `from`, by the last line of the file; where there is none of these, it is `reached`. Half a line behind it goes.
+/// The number of the last event that is in the file, and whether it is in one that had the same name. That is looked
+/// for after `from`, by the last line of the file; where there is none of these, it is `reached`. Half a line behind it
+/// goes.
 fn find(file: &mut Locked<'_>, view: &View, from: u64, reached: Option<u64>) -> Result<(u64, bool)> {
     if view.events().list(Page::oldest(1).after(from))?.is_empty() {
         return Ok((from, false));
