@@ -1,6 +1,6 @@
-//! Bringing a damaged store back, as a new file.
+//! Repair: rebuilds a damaged store in a new file.
 //!
-//! * `plan`: the repaired store under a temporary name, and its verdict; applying gives it its name
+//! * `plan`: the repaired store under a temporary name, and its verdict. To apply it gives it its name
 //! * `unfinished`: the temporary file
 
 pub(crate) mod plan;

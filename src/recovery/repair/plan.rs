@@ -1,5 +1,5 @@
-//! Repair: plan, then apply. The plan is the repaired store itself, under a temporary name, so that what it loses is
-//! known to the byte, and verified, before anything has the name that was asked for. The damaged file is only read.
+//! Repair: plan, then apply. The plan is the repaired store itself, under a temporary name. So every loss is known to
+//! the byte, and everything is verified, before the file gets the requested name. The damaged file is only read.
 
 use std::fmt;
 use std::fs;
@@ -30,13 +30,13 @@ use crate::state::documents::mend_documents;
 use crate::state::page::sequence_of;
 use crate::state::queue::{mend_queue, numbers_of_tasks};
 
-/// When the highest numbers that were given out may be lost, numbering goes on so far behind the highest that was seen.
+/// If the highest numbers may be lost, a counter continues this far behind the highest number that was found.
 pub(crate) const LEAP: u64 = 1 << 20;
 
-/// The cache of the new store, which is written and read in the order of its keys; what was salvaged has one too.
+/// The cache of the new store, which is written and read in the order of its keys. The salvaged data has a cache too.
 const CACHE: usize = 32 << 20;
 
-/// A repaired store that has no name yet. [`RepairPlan::apply`] gives it one; dropping it removes it.
+/// A repaired store without a name. [`RepairPlan::apply`] gives it one; to drop it removes it.
 #[derive(Debug)]
 pub struct RepairPlan {
     made: Made,
@@ -45,16 +45,15 @@ pub struct RepairPlan {
 }
 
 impl Store {
-    /// Works out what of the damaged store at `from` can be kept, which is to become a new store at `to`. The file at
-    /// `from` is only read.
+    /// Plans the repair of the damaged store at `from` into a new store at `to`. The file at `from` is only read.
     ///
-    /// Every record that verifies is kept, now and at every point. A record whose newest version is damaged goes back
-    /// to its newest sound one. A point that has lost something is kept and marked as partial.
+    /// It keeps every record that verifies, now and at every point. A record whose newest version is damaged gets its
+    /// newest sound one. A point with losses is kept and marked as partial.
     ///
     /// # Errors
     ///
-    /// `Locked` while the store is in use; `Conflict` when there is a file at `to`; `NoStore`, and `NotAStore` when
-    /// nothing of a store is left; `NewerFormat`, `Io`, `Full`.
+    /// `Locked` while the store is in use; `Conflict` when there is a file at `to`; `NoStore`; `NotAStore` when nothing
+    /// of a store is left; `NewerFormat`, `Io`, `Full`.
     ///
     /// # Examples
     ///
@@ -91,7 +90,7 @@ impl Store {
 }
 
 impl RepairPlan {
-    /// What is kept and what is lost.
+    /// The kept and the lost records.
     pub fn report(&self) -> &RepairReport {
         &self.report
     }
@@ -100,7 +99,7 @@ impl RepairPlan {
     ///
     /// # Errors
     ///
-    /// `Conflict` when there is a file of that name by now, `Io`.
+    /// `Conflict` when a file has that name by now, `Io`.
     pub fn apply(self) -> Result<RepairReport> {
         files::publish(self.made.path(), &self.to, Replace::No).map_err(|error| match error.kind() {
             IoKind::AlreadyExists => exists(&self.to),
@@ -122,7 +121,7 @@ fn exists(path: &Path) -> Error {
         .with_hint(Hint::NameRepaired)
 }
 
-/// What is handed over is sound, or it is not handed over.
+/// Refuses a repaired store that is not sound.
 fn refuse_unsound(store: &Store) -> Result<()> {
     match store.check()?.findings.first() {
         None => Ok(()),
@@ -134,7 +133,7 @@ fn refuse_unsound(store: &Store) -> Result<()> {
 }
 
 impl WriteTx<'_> {
-    /// Puts right between records what follows from the loss of some.
+    /// Restores the rules between records after the loss of some.
     fn mend(&mut self, report: &mut RepairReport) -> Result<()> {
         let mut note = |count: u64, what: &str| {
             if count > 0 {
@@ -193,8 +192,8 @@ impl WriteTx<'_> {
         Ok(dropped)
     }
 
-    /// Numbers are never given out twice: every counter is at least at the highest number that anything has, and goes on
-    /// `leap` behind it. Gives a note for each that was raised.
+    /// Raises counters, so that no number is assigned twice: every counter gets at least the highest number in use,
+    /// plus `leap`. Returns a note for each counter that was raised.
     pub(crate) fn raise_numbers(&mut self, leap: u64) -> Result<Vec<String>> {
         let [token, task] = numbers_of_tasks(&*self)?;
         let others = numbers_in_use(self)?.map(|(counter, highest)| (meta::counter_key(counter), highest));
@@ -213,7 +212,7 @@ impl WriteTx<'_> {
     }
 }
 
-/// The counters of messages, sessions and events, and the highest number that any of these has.
+/// The counters of messages, sessions and events, with the highest number that each of them has in use.
 pub(crate) fn numbers_in_use<R: Records + ?Sized>(records: &R) -> Result<[(&'static str, u64); 3]> {
     let newest = KeyRange::all().backward();
     let highest = |rows: Vec<Row>| rows.first().map_or(Ok(0), |(key, _)| sequence_of(key));
@@ -232,10 +231,10 @@ mod tests {
     use crate::engine::repair::Outcome as Fate;
     use crate::recovery::points::point::Point;
 
-    /// A piece of a long value has so many bytes.
+    /// The number of bytes in a piece of a long value.
     const PIECE: usize = 252 << 10;
 
-    /// Each point, and what was there.
+    /// Each point, with its content.
     type Points = Vec<(Point, Vec<Option<Value>>)>;
     type Repaired = (tempfile::TempDir, Store, RepairReport, Points);
 
@@ -245,7 +244,7 @@ mod tests {
         points: Points,
     }
 
-    /// A text of so many pieces, each of its letter.
+    /// A text of some pieces, each of one letter.
     fn text(pieces: &str) -> Value {
         Value::String(pieces.chars().map(|letter| letter.to_string().repeat(PIECE)).collect())
     }
@@ -257,7 +256,7 @@ mod tests {
             Self { folder, store, points: Vec::new() }
         }
 
-        /// Puts or removes, and makes a point of it.
+        /// Puts or removes, and makes a point of the result.
         fn put(&mut self, key: &str, value: Option<Value>) {
             let put = |tx: &mut WriteTx<'_>| match &value {
                 Some(value) => tx.config().put(key, value),
@@ -269,7 +268,7 @@ mod tests {
             self.points.push((point, there));
         }
 
-        /// What is repaired after its file was edited.
+        /// A store that is repaired after its file was edited.
         fn repaired(self, edit: impl FnOnce(&mut [u8])) -> Repaired {
             let to = self.folder.path().join("repaired.redb");
             self.store.close().unwrap();
@@ -282,7 +281,7 @@ mod tests {
         }
     }
 
-    /// The middles of the pages of the piece of a letter, in use or left behind.
+    /// The middles of the pages with the piece of a letter, in use or stale.
     fn middles(bytes: &mut [u8], letter: u8) -> impl Iterator<Item = &mut [u8]> {
         let middles = bytes.chunks_mut(4096).filter_map(|page| page.get_mut(2000..2040));
         middles.filter(move |middle| middle.iter().all(|byte| *byte == letter))
@@ -317,7 +316,7 @@ mod tests {
     }
 
     #[test]
-    fn a_flipped_bit_of_a_piece_is_put_right() {
+    fn a_flipped_bit_of_a_piece_is_corrected() {
         let mut hive = Hive::new();
         hive.put("long", Some(text("abcde")));
         let (_folder, store, report, _) = hive.repaired(|bytes| {
@@ -331,7 +330,7 @@ mod tests {
     }
 
     #[test]
-    fn a_long_value_of_which_a_piece_is_damaged_is_what_it_last_was_whole() {
+    fn a_long_value_with_a_damaged_piece_gets_its_last_whole_version() {
         let mut hive = Hive::new();
         hive.put("long", Some(text("abcde")));
         hive.put("long", Some(text("abxde")));
@@ -345,7 +344,7 @@ mod tests {
     }
 
     #[test]
-    fn a_long_value_loses_its_past_with_a_piece_of_it_and_itself_with_one_that_it_always_had() {
+    fn a_long_value_loses_its_past_with_one_piece_and_everything_with_a_piece_that_all_versions_share() {
         let mut hive = Hive::new();
         hive.put("long", Some(text("abcde")));
         hive.put("long", Some(text("abxde")));
@@ -364,7 +363,7 @@ mod tests {
     }
 
     #[test]
-    fn a_repaired_store_takes_the_place_of_no_other_file_that_was_there_or_came_meanwhile() {
+    fn a_repaired_store_replaces_no_other_file_that_existed_or_was_created_meanwhile() {
         let mut hive = Hive::new();
         hive.put("key", Some(Value::from(1)));
         hive.store.close().unwrap();

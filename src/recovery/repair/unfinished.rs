@@ -1,5 +1,5 @@
-//! A file that is being made: it has a name of its own beside the one that it is to get, and goes when it does not get it.
-//! What a killed process has left of one is removed by the next that makes a file of that name.
+//! A temporary file, beside the file that it will become. It is removed unless it gets its name. The next repair into a
+//! file of the same name removes files that killed processes left.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -8,32 +8,32 @@ use std::time::Duration;
 use crate::engine::open::{in_use, temporary_name};
 use crate::files::{self, folder_of};
 
-/// What is younger is left alone: between being written and being locked, a file is nobody's for a moment.
+/// Younger files are not removed: between its creation and its lock, a file belongs to nobody for a moment.
 const YOUNG: Duration = Duration::from_secs(60);
-/// What a repair sorts in beside its new store.
+/// The suffix of the scratch file beside the new store.
 const SCRATCH: &str = ".scratch";
 
 /// A file that is removed when it is dropped.
 #[derive(Debug)]
 pub(super) struct Made {
     path: PathBuf,
-    /// Held, so that others can tell it from one that was left behind.
+    /// Held, so that other processes see that the file is in use.
     lock: Option<File>,
 }
 
 impl Made {
-    /// A new name beside `target`, once what killed processes left there is removed.
+    /// Creates a temporary name beside `target`, after it removed the files of killed processes there.
     pub(super) fn beside(target: &Path) -> Self {
         remove_left(target);
         Self { path: temporary_name(target), lock: None }
     }
 
-    /// Where it is.
+    /// The path.
     pub(super) fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Keeps a finished file, which nobody has open any more, from being taken for one that was left behind.
+    /// Protects a finished file, which no process has open any more, from removal by other processes.
     pub(super) fn keep(&mut self) {
         self.lock = files::open(&self.path).ok().filter(|file| file.try_lock_shared().is_ok());
     }
@@ -46,7 +46,7 @@ impl Drop for Made {
     }
 }
 
-/// Removes what was being made for `target` by processes that are gone.
+/// Removes the temporary files of processes that have ended, for `target`.
 fn remove_left(target: &Path) {
     let Some(target_name) = target.file_name().and_then(|name| name.to_str()) else { return };
     let Ok(entries) = fs::read_dir(folder_of(target)) else { return };
@@ -63,14 +63,14 @@ fn remove_left(target: &Path) {
     }
 }
 
-/// Whether nobody has a file open, and it is not young.
+/// Whether no process has a file open, and it is not young.
 fn is_left(path: &Path) -> bool {
     let modified = fs::metadata(path).and_then(|metadata| metadata.modified());
     let is_old = modified.is_ok_and(|at| at.elapsed().is_ok_and(|age| age > YOUNG));
     is_old && in_use(path).is_ok_and(|used| !used) && files::open(path).is_ok_and(|file| file.try_lock().is_ok())
 }
 
-/// Whether this, behind the name of a file, is what [`temporary_name`] adds, once or again, or a scratch beside that.
+/// Whether this suffix is one that [`temporary_name`] adds, once or repeatedly, or that of a scratch file.
 fn is_temporary(rest: &str) -> bool {
     let Some(("", rest)) = rest.strip_suffix(SCRATCH).unwrap_or(rest).split_once('.') else { return false };
     let parts: Vec<_> = rest.split('.').collect();
@@ -85,7 +85,7 @@ mod tests {
     use super::*;
     use crate::engine::store::Store;
 
-    /// Writes a file as if it had been written long ago.
+    /// Writes a file with an old modification time.
     fn write_old(path: &Path) {
         fs::write(path, b"left").unwrap();
         age(path);
@@ -97,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn what_killed_repairs_left_is_removed_and_what_somebody_else_makes_or_keeps_is_not() {
+    fn files_of_killed_repairs_are_removed_and_files_in_use_or_of_others_are_kept() {
         let folder = tempfile::tempdir().unwrap();
         let (target, id) = (folder.path().join("to.redb"), "0".repeat(32));
         let named = |name: String| folder.path().join(name);

@@ -26,7 +26,7 @@ const ROW: &[u8] = b"retention";
 pub struct StoredPolicy {
     /// The rules; none means that nothing is forgotten.
     pub policy: Option<Policy>,
-    /// Who set it, and when; none while the default applies.
+    /// Its author, and the time; none while the default applies.
     pub set: Option<PolicySet>,
 }
 

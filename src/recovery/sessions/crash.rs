@@ -1,4 +1,4 @@
-//! A crash that was noticed, and what it means: what was acknowledged is on the disk, so there is nothing to go back for.
+//! Crashes of processes, and their meaning: acknowledged writes are on the disk, so a crash is no reason for a restore.
 
 use std::fmt;
 
@@ -12,22 +12,22 @@ use crate::recovery::sessions::session::{Session, SessionState};
 use crate::state::page::Page;
 use crate::text::counted;
 
-/// Events read at a time.
+/// The events that are read at a time.
 const PAGE: usize = 256;
-/// No more events than that are read for how many tasks a crash has returned.
+/// The most events that are read to find the number of tasks that a crash returned.
 const EVENTS_READ: usize = 10_000;
 
-/// A crash that nobody has acknowledged yet. As text it says what has become of the state, and what to do.
+/// A crash that has not been acknowledged. Its text tells the state of the tasks, and what to do.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Crash {
-    /// Whose.
+    /// The session that crashed.
     pub session: Session,
-    /// Why it counts as one: `process_died`, or `stale_marker`.
+    /// The reason: `process_died`, or `stale_marker`.
     pub reason: &'static str,
-    /// The restore point that `latest` means when asked. A crash alone is no reason to go back to it.
+    /// The restore point that `latest` names. A crash alone is no reason to restore it.
     pub restore_point: Option<String>,
-    /// The tasks that were claimed in that process and went back to ready, or will once the crash is noticed. A claim over
-    /// HTTP or the command line stays with its bot until its lease ends.
+    /// The number of tasks that were claimed in that process and are ready again, or will be once the crash is noticed.
+    /// A claim over HTTP or the command line stays with its bot until its lease ends.
     pub tasks_returned: u64,
 }
 
@@ -39,7 +39,7 @@ impl fmt::Display for Crash {
 }
 
 impl Crash {
-    /// What to do.
+    /// The advice to a person.
     pub(crate) const ADVICE: &'static str = "once seen: hivekeep crash ack";
 
     /// Whether a process that may write has noticed it. Until then the session has not ended.
@@ -47,7 +47,7 @@ impl Crash {
         self.session.ended_at.is_some()
     }
 
-    /// What has become of the state.
+    /// The effect on the state.
     pub(crate) fn outcome(&self) -> String {
         let tasks = match (self.tasks_returned, self.is_noticed()) {
             (0, _) => "claims stay with their bots until their leases end".to_owned(),
@@ -60,8 +60,8 @@ impl Crash {
 }
 
 impl Store {
-    /// The newest crash that nobody has acknowledged, if there is one; one that nobody has noticed so far counts. Looking
-    /// changes nothing.
+    /// The newest crash that has not been acknowledged, if there is one, including a crash that no process has noticed
+    /// yet. This changes nothing.
     ///
     /// # Errors
     ///
@@ -85,7 +85,7 @@ impl Store {
 }
 
 impl View {
-    /// How many tasks went back to ready when a session's crash was noticed, as the event of it says.
+    /// The number of tasks that the noticed crash of a session returned, from its event.
     fn tasks_returned(&self, session: &Session) -> Result<u64> {
         let (mut page, mut read) = (Page::newest(PAGE), 0);
         while read < EVENTS_READ {

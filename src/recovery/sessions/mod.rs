@@ -1,7 +1,7 @@
 //! The processes that have the store open.
 //!
-//! * `session`: begin, heartbeat and end of one, and the crash of one that did not end
-//! * `crash`: a crash and its acknowledgement
+//! * `session`: starts, keeps alive and ends sessions, and finds those that crashed
+//! * `crash`: crashes and their acknowledgement
 //! * `pins`: views that a process keeps open for long
 
 pub(crate) mod crash;

@@ -1,5 +1,5 @@
-//! Views that are kept open for long: while one is, the file grows by all that is written, because nothing that was freed
-//! since it began can be used again. A process says so beside its session, so that others can name it.
+//! Views that stay open for long. Meanwhile every write makes the file grow, because pages that were freed since the
+//! view began cannot be reused. A process announces such a view beside its session, so that others can report it.
 
 use std::time::Duration;
 
@@ -10,15 +10,16 @@ use crate::engine::session::session_locks::Presence;
 use crate::engine::store::Store;
 use crate::recovery::sessions::session::who;
 
-/// A view that is open for longer is told of.
+/// A view that is open for longer is announced.
 const LONG: Duration = Duration::from_secs(60);
-/// What stands between a process and since when it reads.
+/// The text between a process and the time since which it reads.
 const SINCE: &str = ", reading since ";
-/// To the minute: there is little room.
+/// The format of the time. It has no seconds, because there is little room.
 const MINUTE: &str = "%Y-%m-%dT%H:%MZ";
 
 impl Store {
-    /// Since when a view of this process has been open, when that is long; gives what was told, for the next time.
+    /// The time since which a view of this process has been open, if that is long. Announces it when it differs from
+    /// `told`.
     pub(crate) fn tell_of_long_view(&self, told: Option<Timestamp>) -> Option<Timestamp> {
         let now = self.clock().now();
         let oldest = self.views().oldest().filter(|since| clock::after(*since, LONG) <= now);
@@ -36,7 +37,7 @@ impl Store {
         oldest
     }
 
-    /// The living processes that keep a view open for long, as messages name them: with since when.
+    /// The living processes with a view that has been open for long, for messages, with the time since when.
     #[cfg(any(feature = "transfer", test))]
     pub(crate) fn long_readers(&self) -> Vec<String> {
         let living = Presence::open_existing(self.path()).and_then(|presence| presence.living().ok());
@@ -50,7 +51,7 @@ mod tests {
     use crate::clock::ManualClock;
 
     #[test]
-    fn a_process_that_keeps_a_view_open_is_named_with_since_when_until_it_drops_it() {
+    fn a_process_with_an_open_view_is_named_with_the_time_until_it_drops_the_view() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("h.redb");
         let clock = ManualClock::new("2026-01-02T03:04:05Z".parse().unwrap());

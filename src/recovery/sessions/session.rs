@@ -1,7 +1,7 @@
-//! Sessions: who has the store open, and what is done when one of them did not end well.
+//! Sessions: the processes that have the store open, and the cleanup after those that crashed.
 //!
-//! A session lives while its process holds its byte in the file of sessions. One that neither ended cleanly nor lives
-//! has crashed: what was claimed in that process goes back to ready, with the attempt counted.
+//! A session is alive while its process holds its byte in the file of sessions. A session that neither ended cleanly
+//! nor is alive has crashed. Tasks that were claimed in that process are ready again, with the attempt counted.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -26,19 +26,19 @@ use crate::error::Result;
 use crate::recovery::events::event::EventKind;
 use crate::state::ids::SessionId;
 
-/// The counter that numbers sessions.
+/// The counter of session numbers.
 pub(crate) const COUNTER: &str = "sessions";
-/// The row of `meta` that says when a client marked a clean shutdown.
+/// The row in `meta` with the time at which a client marked a clean shutdown.
 const MARK: &[u8] = b"clean mark";
-/// Ended sessions are shown for this long.
+/// The time for which ended sessions are listed.
 const KEEP: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
-/// Who has, or had, the store open.
+/// A process that has, or had, the store open.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Session {
-    /// Its number, never used again.
+    /// Its number, which is never reused.
     pub id: SessionId,
-    /// The process, for display only.
+    /// The process id, for display only.
     pub pid: u32,
     /// The program, for display only.
     pub program: String,
@@ -50,12 +50,12 @@ pub struct Session {
     pub alive_at: Timestamp,
     /// How it ended; open until then.
     pub state: SessionState,
-    /// When it ended, or when its crash was noticed.
+    /// The time of its end, or at which its crash was noticed.
     #[serde(with = "clock::time::option")]
     pub ended_at: Option<Timestamp>,
 }
 
-/// Whether and how a session ended.
+/// The state of a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum SessionState {
@@ -63,11 +63,11 @@ pub enum SessionState {
     Open,
     /// It was closed.
     Closed,
-    /// Its process died; nobody has acknowledged that yet.
+    /// Its process died, and nobody has acknowledged that yet.
     Crashed,
-    /// Its process had marked a clean shutdown, but more than 30 seconds before it was found dead.
+    /// Its process had marked a clean shutdown, but more than 30 seconds before its death was noticed.
     StaleMarker,
-    /// It crashed, and somebody has seen it.
+    /// It crashed, and a person acknowledged it.
     Acknowledged,
 }
 
@@ -76,7 +76,7 @@ impl Stored for Session {
     const WHAT: &'static str = "a session";
 }
 
-/// When a client marked a clean shutdown.
+/// The time at which a client marked a clean shutdown.
 #[derive(Serialize, Deserialize)]
 struct Mark {
     #[serde(with = "clock::time")]
@@ -89,14 +89,14 @@ impl Stored for Mark {
 }
 
 impl Store {
-    /// Begins this process's session: looks for crashes of others first, then writes the session's row and holds its
-    /// byte. It ends when the store is closed, or dropped outside of a panic. Gives the crashes.
+    /// Starts this process's session: finds crashes of others first, then writes the session's row and locks its byte.
+    /// The session ends when the store is closed, or dropped outside of a panic. Returns the crashes.
     pub(crate) fn begin_session(&self) -> Result<Vec<Session>> {
         let presence = Presence::open(self.path())?;
         let (id, crashed) = self.alone(|tx| {
-            // Whoever lives takes its byte in the new file within a second; who does not is noticed by the next look.
+            // A living process locks its byte in the new file within a second. The next look notices a dead one.
             let crashed = if self.cannot_see_others() { Vec::new() } else { tx.notice_crashes(&presence)? };
-            // A store that was removed while a process had it open may have left the byte of the same number held.
+            // If a store was removed while a process had it open, the byte of the same number may still be locked.
             let id = loop {
                 let id = SessionId(tx.next(COUNTER)?);
                 if presence.hold(id.0)? {
@@ -120,20 +120,20 @@ impl Store {
         let held = Arc::new(Held::new(self.path(), presence, id.0, who("")));
         self.set_session(id.0, &held);
         self.at_close(Box::new(move |tx| {
-            // Held for as long as this may still have to be tried.
+            // Held as long as this may have to be tried again.
             let _held = &held;
             tx.end_session(id)
         }));
         Ok(crashed)
     }
 
-    /// Begins the session of a store that was just opened. Where the disk is full, it goes on without one, and the session
-    /// begins once something could be written: reading and removing must not fail for want of a page.
+    /// Starts the session of a store that was just opened. On a full disk it continues without one, and the session
+    /// starts once something can be written: reads and removals must not fail for lack of a page.
     pub(crate) fn begin_session_or_later(self, reopen: impl FnOnce() -> Result<Self>) -> Result<Self> {
         match self.begin_session() {
             Err(error) if reserve::is_full(&error) => {
                 tracing::warn!(%error, "the disk is full: the store is open without a session until there is room");
-                // A commit that failed leaves a handle that refuses further work.
+                // A failed commit leaves a handle that refuses further work.
                 drop::<Result<()>>(self.close());
                 let store = reopen()?;
                 store.put_session_off(true);
@@ -143,7 +143,7 @@ impl Store {
         }
     }
 
-    /// Begins a session that was put off, once there is a sign that there is room: a failed try would end reading too.
+    /// Starts a postponed session, once there are signs of free space: a failed try would end reading too.
     fn begin_session_put_off(&self) -> Result<Vec<Session>> {
         if !self.commits().has_committed() || !self.put_session_off(false) {
             return Ok(Vec::new());
@@ -153,13 +153,13 @@ impl Store {
         begun
     }
 
-    /// The session of this process, when the store was opened with one. Claims of this process belong to it unless they say
-    /// [otherwise](crate::ClaimOwner).
+    /// The session of this process, if the store was opened with one. Claims of this process belong to it unless they
+    /// say [otherwise](crate::ClaimOwner).
     pub fn session(&self) -> Option<SessionId> {
         self.session_number().map(SessionId)
     }
 
-    /// Looks whether a session of another process has crashed since, and gives what is newly found.
+    /// Looks for crashed sessions of other processes, and returns those that were not known.
     ///
     /// # Errors
     ///
@@ -183,7 +183,7 @@ impl Store {
         })
     }
 
-    /// The crashes that nobody has noticed so far, as they will be noticed; looking changes nothing.
+    /// The crashes that no process has noticed yet, as they will be noticed. This changes nothing.
     pub(crate) fn unnoticed_crashes(&self) -> Result<Vec<Session>> {
         if self.cannot_see_others() {
             return Ok(Vec::new());
@@ -205,7 +205,7 @@ impl Store {
         Ok(sessions)
     }
 
-    /// Acknowledges every crash, those too that nobody has noticed so far; gives how many there were.
+    /// Acknowledges every crash, including those that no process has noticed yet. Returns their number.
     ///
     /// # Errors
     ///
@@ -215,8 +215,8 @@ impl Store {
         self.write(|tx| tx.acknowledge_crashes())
     }
 
-    /// Marks a clean shutdown, as clients of the replaced service do before they stop: should this process die now, it
-    /// is no crash. A later write of a client takes the mark back with [`Store::take_mark_back`].
+    /// Marks a clean shutdown, as clients of the replaced service do before they stop. If this process dies soon after,
+    /// it is not a crash. A later write of a client removes the mark with [`Store::take_mark_back`].
     ///
     /// # Errors
     ///
@@ -231,7 +231,7 @@ impl Store {
         })
     }
 
-    /// Takes the mark of a clean shutdown back, if there is one.
+    /// Removes the mark of a clean shutdown, if there is one.
     ///
     /// # Errors
     ///
@@ -245,7 +245,7 @@ impl Store {
 }
 
 impl WriteTx<'_> {
-    /// Ends sessions whose processes are gone, and returns what was claimed in them.
+    /// Ends sessions whose processes are gone, and returns the tasks that were claimed in them.
     fn notice_crashes(&mut self, presence: &Presence) -> Result<Vec<Session>> {
         let now = self.now();
         let state = state_of_the_dead(self, self.context.stale_mark, now)?;
@@ -276,18 +276,18 @@ impl WriteTx<'_> {
         Ok(crashed)
     }
 
-    /// Notes that a session is alive.
+    /// Stores that a session is alive.
     pub(crate) fn keep_alive(&mut self, id: SessionId) -> Result<()> {
         if let Some(bytes) = self.row(Table::Sessions, &id.0.to_be_bytes())? {
             let session: Session = codec::decode(&bytes)?;
             let alive_at = self.now();
-            // It may have been taken for dead while it was not to be found in the file of sessions.
+            // It may have been taken for dead while it was missing in the file of sessions.
             self.put_session(&Session { alive_at, state: SessionState::Open, ended_at: None, ..session })?;
         }
         Ok(())
     }
 
-    /// A clean end: it also says that earlier crashes are of the past, and needs no mark any more.
+    /// Ends a session cleanly. This also acknowledges earlier crashes and removes the mark.
     fn end_session(&mut self, id: SessionId) -> Result<()> {
         if let Some(bytes) = self.row(Table::Sessions, &id.0.to_be_bytes())? {
             let session: Session = codec::decode(&bytes)?;
@@ -325,10 +325,10 @@ impl View {
         if open.is_empty() {
             return Ok(open);
         }
-        // Looking makes no file, and where there is none nobody lives.
+        // A look creates no file. Without a file no session is alive.
         let presence = Presence::look(store)?;
         let is_held = |session: SessionId| presence.as_ref().map_or(Ok(false), |presence| presence.is_held(session.0));
-        // Where this process itself is not to be seen, the file is another than it was, and says nothing of others.
+        // If this process is not in the file either, the file is a new one and says nothing about other processes.
         if own.is_some_and(|own| !is_held(own).unwrap_or(true)) {
             tracing::warn!("the file of sessions was replaced; crashes are noticed again once the store is reopened");
             return Ok(Vec::new());
@@ -349,7 +349,7 @@ impl Session {
     }
 }
 
-/// How a session ended whose process is found dead now: a mark of a clean shutdown that is not too old excuses it.
+/// The state of a session whose process was found dead: a recent mark of a clean shutdown excuses it.
 fn state_of_the_dead(records: &impl Records, stale: Option<Duration>, now: Timestamp) -> Result<SessionState> {
     let mark = records.row(Table::Meta, MARK)?.map(|bytes| codec::decode::<Mark>(&bytes)).transpose()?;
     Ok(match mark {
@@ -364,7 +364,7 @@ fn sessions<R: Records>(records: &R) -> Result<Vec<Session>> {
     scan_rows(records, Table::Sessions, KeyRange::all()).map(|row| codec::decode(&row?.1)).collect()
 }
 
-/// This process, as messages name it, with something behind its number.
+/// This process, as messages name it, with a text after its number.
 pub(super) fn who(behind: &str) -> String {
     format!("process {}{behind} ({})", std::process::id(), program())
 }

@@ -1,4 +1,4 @@
-//! Sessions end well, or are noticed.
+//! Sessions end cleanly, or their crash is noticed.
 
 use std::time::Duration;
 
@@ -30,7 +30,7 @@ impl Hive {
         Store::options().clock(self.clock.clone())
     }
 
-    /// A session whose process is gone: its row says open, and nobody holds its byte.
+    /// A session of a dead process: its row is open, and no process holds its byte.
     fn leave_a_dead_session(&self, id: u64) {
         let store = self.options().session(false).open(self.folder.path().join("h.redb")).unwrap();
         let now = store.clock().now();
@@ -77,7 +77,7 @@ fn the_bytes_of_a_session_are_fixed() {
 }
 
 #[test]
-fn a_first_start_and_a_clean_close_are_no_crash() {
+fn a_first_start_and_a_clean_close_are_not_crashes() {
     let hive = Hive::new();
     let store = hive.open();
     assert!(store.session().is_some() && store.crash().unwrap().is_none());
@@ -116,7 +116,7 @@ fn a_close_while_another_writes_can_be_tried_again_and_a_drop_waits() {
 }
 
 #[test]
-fn looking_for_the_dead_leaves_no_file_behind() {
+fn a_search_for_dead_processes_creates_no_file() {
     let hive = Hive::new();
     hive.leave_a_dead_session(900);
     let path = hive.folder.path().join("h.redb");
@@ -126,7 +126,7 @@ fn looking_for_the_dead_leaves_no_file_behind() {
 }
 
 #[test]
-fn a_crash_is_told_and_acknowledged_before_any_process_has_noticed_it() {
+fn a_crash_is_shown_and_can_be_acknowledged_before_a_process_has_noticed_it() {
     let hive = Hive::new();
     hive.leave_a_dead_session(900);
     let path = hive.folder.path().join("h.redb");
@@ -157,7 +157,7 @@ fn the_mark_of_a_clean_shutdown_excuses_a_dead_process_before_it_is_noticed_too(
 }
 
 #[test]
-fn what_a_dead_process_had_claimed_comes_back_with_the_attempt_counted() {
+fn tasks_that_a_dead_process_had_claimed_are_ready_again_with_the_attempt_counted() {
     let hive = Hive::new();
     hive.leave_a_dead_session(900);
     let store = hive.open();
@@ -172,7 +172,7 @@ fn what_a_dead_process_had_claimed_comes_back_with_the_attempt_counted() {
 }
 
 #[test]
-fn another_process_that_lives_is_not_taken_for_dead_and_one_that_died_is_noticed_by_it() {
+fn another_living_process_is_not_taken_for_dead_and_notices_one_that_died() {
     let hive = Hive::new();
     let (first, second) = (hive.open(), hive.open());
     assert_eq!(second.notice_crashes().unwrap(), []);
@@ -183,7 +183,7 @@ fn another_process_that_lives_is_not_taken_for_dead_and_one_that_died_is_noticed
 }
 
 #[test]
-fn a_marked_shutdown_is_no_crash_unless_the_mark_is_stale_or_taken_back() {
+fn a_marked_shutdown_is_not_a_crash_unless_the_mark_is_stale_or_removed() {
     for (wait, take_back, expected) in
         [(10, false, None), (31, false, Some("stale_marker")), (10, true, Some("process_died"))]
     {

@@ -1,8 +1,8 @@
-//! Automatic backups: due by the time of the last one in the store, made by one process of several, needless when nothing
-//! has changed.
+//! Automatic backups. The time of the last one is in the store, so one of several processes makes the next. Unchanged
+//! state needs none.
 //!
-//! Those of the live state and those of documents that a caller hands over are counted apart: a scheduler that makes the
-//! one kind on time would leave a caller of the other never a turn.
+//! Backups of live state and of documents count separately. Otherwise a punctual scheduler of one kind would never
+//! leave a turn to a caller of the other.
 
 use std::time::Duration;
 
@@ -21,12 +21,12 @@ use crate::engine::store::Store;
 use crate::error::Result;
 use crate::recovery::points::point::{Point, PointRequest};
 
-/// The row of `meta` with the time of the last automatic backup of the live state.
+/// The row in `meta` with the time of the last automatic backup of the live state.
 const LAST: &[u8] = b"auto backup";
-/// The same of documents.
+/// The same for documents.
 const LAST_OF_DOCUMENTS: &[u8] = b"auto backup/documents";
 
-/// When the last automatic backup was made, or found needless.
+/// The time when the last automatic backup was made, or found unnecessary.
 #[derive(Serialize, Deserialize)]
 struct Last {
     #[serde(with = "clock::time")]
@@ -39,8 +39,8 @@ impl Stored for Last {
 }
 
 impl Store {
-    /// Makes an automatic restore point if `interval` has passed since the last one, and something has changed since.
-    /// Of several processes on one store only one makes it; what was missed is caught up once.
+    /// Makes an automatic restore point if `interval` has passed since the last one, and the state has changed since.
+    /// Only one of several processes on a store makes it. Missed backups are made up for once.
     ///
     /// # Errors
     ///
@@ -63,7 +63,7 @@ impl Store {
         self.auto_backup(interval, PointRequest::new("automatic-backup").automatic(), false)
     }
 
-    /// The same for a point of the caller's wording, or of documents; `unchanged` makes it although nothing has changed.
+    /// The same for a point with a request, or with documents. `unchanged` makes it even if nothing has changed.
     ///
     /// # Errors
     ///
@@ -74,7 +74,7 @@ impl Store {
             return Ok(None);
         }
         self.alone(|tx| {
-            // Another process may have made it since.
+            // Another process may have made it in the meantime.
             if !is_due(tx, timer, interval)? {
                 return Ok(Outcome::Abort(None));
             }
@@ -86,7 +86,8 @@ impl Store {
         })
     }
 
-    /// When the next automatic backup is due: now when it is overdue, or when the clock was set back behind the last one.
+    /// The time when the next automatic backup is due: now if it is overdue, or if the clock was set back behind the
+    /// last one.
     ///
     /// # Errors
     ///
@@ -97,7 +98,8 @@ impl Store {
     }
 }
 
-/// Whether the records differ from those at the newest live point; compared by digests, at any size.
+/// Whether the records differ from those at the newest live point. It compares digests, so the cost does not depend on
+/// size.
 pub(crate) fn changed_since_last_live_point<R: Records>(records: &R) -> Result<bool> {
     let mut range = KeyRange::all().backward();
     loop {
@@ -114,7 +116,7 @@ pub(crate) fn changed_since_last_live_point<R: Records>(records: &R) -> Result<b
     Ok(!live_only(meta::all_stats(records)?).is_empty())
 }
 
-/// Documents are backed up by those who hand them over.
+/// Documents are backed up by the callers that provide them.
 fn live_only(mut collections: Vec<(CollectionId, Stats)>) -> Vec<(CollectionId, Stats)> {
     collections.retain(|(collection, stats)| *collection != CollectionId::DOCUMENTS && *stats != Stats::default());
     collections
@@ -124,8 +126,8 @@ fn timer_of(request: &PointRequest) -> &'static [u8] {
     if request.has_documents() { LAST_OF_DOCUMENTS } else { LAST }
 }
 
-/// When the next is due: now when it is overdue. A last time in the future, after the clock was set back, counts as long
-/// ago.
+/// The time when the next backup is due, or now if it is overdue. A last time in the future, after the clock was set
+/// back, counts as long ago.
 fn due_at<R: Records>(records: &R, timer: &[u8], interval: Duration, now: Timestamp) -> Result<Timestamp> {
     let Some(bytes) = records.row(Table::Meta, timer)? else { return Ok(now) };
     let last = codec::decode::<Last>(&bytes)?.at;
@@ -162,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn a_backup_is_made_once_an_interval_and_what_was_missed_is_caught_up_once() {
+    fn a_backup_is_made_once_an_interval_and_missed_ones_are_made_up_for_once() {
         let (_folder, clock, store) = hive();
         change(&store, 1);
         assert!(store.auto_backup_if_needed(TEN_MINUTES).unwrap().is_some());
@@ -176,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn unchanged_state_makes_no_new_point_unless_asked() {
+    fn unchanged_state_makes_no_new_point_unless_requested() {
         let (_folder, clock, store) = hive();
         assert!(store.auto_backup_if_needed(TEN_MINUTES).unwrap().is_none(), "an empty store has nothing to back up");
         change(&store, 1);
@@ -190,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn documents_have_their_own_turn() {
+    fn documents_have_an_interval_of_their_own() {
         let (_folder, _clock, store) = hive();
         change(&store, 1);
         let registry = || {
@@ -205,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn of_two_openers_one_makes_the_backup_and_a_clock_set_back_does_not_stop_them() {
+    fn one_of_two_processes_makes_the_backup_and_a_clock_that_is_set_back_does_not_stop_them() {
         let (folder, clock, store) = hive();
         let other = Store::options().clock(clock.clone()).open(folder.path().join("h.redb")).unwrap();
         change(&store, 1);

@@ -1,4 +1,4 @@
-//! A thread that does something from time to time, until whoever started it lets go of it.
+//! A thread that works from time to time, until its owner drops it.
 
 use std::mem;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use parking_lot::{Condvar, Mutex};
 use crate::engine::process::Process;
 use crate::error::Result;
 
-/// A running thread. When this is dropped, the thread is told to stop, and waited for.
+/// A running thread. To drop it stops the thread and waits for its end.
 #[derive(Debug)]
 pub(crate) struct Background {
     process: Process,
@@ -18,14 +18,14 @@ pub(crate) struct Background {
     thread: Option<JoinHandle<()>>,
 }
 
-/// What tells a thread to stop.
+/// The signal to the thread.
 #[derive(Debug, Default)]
 pub(crate) struct Stop {
     asked: Mutex<Asked>,
     told: Condvar,
 }
 
-/// What the thread was asked for and has not done yet.
+/// The requests that the thread has not handled yet.
 #[derive(Debug, Default)]
 struct Asked {
     stop: bool,
@@ -33,7 +33,7 @@ struct Asked {
 }
 
 impl Background {
-    /// Starts a thread of that name.
+    /// Starts a thread with that name.
     ///
     /// # Errors
     ///
@@ -47,7 +47,7 @@ impl Background {
 }
 
 impl Background {
-    /// Refuses a forked child, which has no such thread.
+    /// Refuses a forked child, which does not have the thread.
     ///
     /// # Errors
     ///
@@ -56,7 +56,7 @@ impl Background {
         self.process.refuse_forked()
     }
 
-    /// Ends the thread's wait for its next look.
+    /// Wakes the thread from its wait.
     pub(crate) fn wake(&self) {
         if self.process.has_forked() {
             return;
@@ -69,26 +69,26 @@ impl Background {
 impl Drop for Background {
     fn drop(&mut self) {
         if self.process.has_forked() {
-            // The thread is one of the parent's: whoever waited for it here would wait for ever.
+            // The thread belongs to the parent. A wait for it in the child would never end.
             mem::forget(self.thread.take());
             return;
         }
         self.stop.asked.lock().stop = true;
         self.stop.told.notify_all();
         if let Some(thread) = self.thread.take() {
-            // A panic of the thread was its own end; there is nobody left to tell.
+            // A panic of the thread ended only the thread, and no caller is left to report it to.
             let _ended = thread.join();
         }
     }
 }
 
 impl Stop {
-    /// Waits that long, or until the thread is to look at once, or to stop; says whether it is to stop.
+    /// Waits that long, or until the thread is woken or stopped. Returns whether it was stopped.
     pub(crate) fn within(&self, time: Duration) -> bool {
         self.wait(time, |asked| asked.stop || mem::take(&mut asked.look))
     }
 
-    /// Waits that long, or until the thread is to stop; says whether it is.
+    /// Waits that long, or until the thread is stopped. Returns whether it was.
     pub(crate) fn pause(&self, time: Duration) -> bool {
         self.wait(time, |asked| asked.stop)
     }
@@ -108,7 +108,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_thread_that_is_woken_looks_at_once() {
+    fn a_thread_that_is_woken_works_at_once() {
         let (looks, looked) = std::sync::mpsc::channel();
         let background = Background::start("test", move |stop| {
             while !stop.within(Duration::from_secs(3600)) {
@@ -121,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn a_thread_ends_when_it_is_let_go_of_however_long_it_would_wait() {
+    fn a_thread_ends_when_it_is_dropped_however_long_it_would_wait() {
         let ended = Arc::new(AtomicBool::new(false));
         let own = ended.clone();
         let (waits, waiting) = std::sync::mpsc::channel();

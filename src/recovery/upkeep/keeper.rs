@@ -1,5 +1,5 @@
-//! Keeps a store open in a program that runs for long: when a failure has closed its file, such as a full disk or a damaged
-//! page, it is opened anew, by and by more slowly, until somebody has to be told that it cannot be.
+//! Keeps a store open in a long-running program. When a failure, such as a full disk or a damaged page, has closed its
+//! file, the keeper reopens it, with increasing delays, until it gives up and reports that.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -15,24 +15,24 @@ use crate::recovery::events::event::EventKind;
 use crate::recovery::upkeep::background::{Background, Stop};
 use crate::recovery::upkeep::scheduler::{Attendant, Work};
 
-/// How often it looks whether the file is to be opened, unless it is told.
+/// The interval at which it looks whether the file must be reopened, unless it is woken.
 const LOOK: Duration = Duration::from_millis(100);
-/// The first wait before another try; each is twice the one before.
+/// The first delay before a retry. Each delay is twice the one before.
 const FIRST_WAIT: Duration = Duration::from_millis(100);
-/// The longest wait after a try that failed.
+/// The longest delay after a failed attempt.
 const LONGEST_WAIT: Duration = Duration::from_secs(10);
-/// The longest wait after one that went well: with a disk that stays full, or a damaged page that is read again and again,
-/// everything else is to go on.
+/// The longest delay after a successful attempt. With a disk that stays full, or a damaged page that is read
+/// repeatedly, everything else must go on.
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
-/// After so long without a failure the next one is met at once.
+/// After this long without a failure, the next one is handled at once.
 const CALM: Duration = Duration::from_secs(10);
-/// A failure like the last one is told again after so long.
+/// A failure like the last one is reported again after this long.
 const TELL_AGAIN: Duration = Duration::from_secs(10 * 60);
-/// With less free space than this nothing is written that nobody asked for.
+/// With less free space than this, nothing optional is written.
 const ROOM: u64 = 1 << 20;
 
-/// A running thread that opens the store's file anew whenever a failure has closed it. It stops when it is dropped, when the
-/// store is closed, and when it gives up.
+/// A running thread that reopens the store's file whenever a failure has closed it. It stops when it is dropped, when
+/// the store is closed, and when it gives up.
 ///
 /// # Examples
 ///
@@ -53,24 +53,24 @@ pub struct Keeper {
     thread: Background,
 }
 
-/// How it goes.
+/// The state of a keeper.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Kept {
-    /// How often the file was opened anew.
+    /// The number of times that the file was reopened.
     pub reopens: u64,
-    /// How long the file has been closed by a failure; none while it is open.
+    /// The time for which a failure has kept the file closed; none while it is open.
     pub closed_for: Option<Duration>,
-    /// What went wrong with the last try to open it, while it is closed.
+    /// The error of the last attempt to open it, while it is closed.
     pub error: Option<String>,
-    /// Whether it was closed for so long that nothing is tried any more.
+    /// Whether the keeper has given up, because the file was closed for too long.
     pub has_given_up: bool,
 }
 
-/// Written by the thread, read by whoever asks.
+/// Written by the thread, read by callers.
 #[derive(Debug, Default)]
 struct Shared {
     known: Mutex<Known>,
-    /// Told whenever the file was opened, or nothing is tried any more.
+    /// Notified when the file was opened, and when the keeper gives up.
     settled: Condvar,
 }
 
@@ -80,13 +80,13 @@ struct Known {
     closed_since: Option<Instant>,
     error: Option<String>,
     has_given_up: bool,
-    /// What the caller who met the failure was told, and when.
+    /// The error of the caller that met the failure, and the time.
     cause: Option<(String, Instant)>,
 }
 
 impl Keeper {
-    /// Starts the thread. Once the file has been closed for `give_up_after`, with none never, the attendant is told, and
-    /// nothing more is tried.
+    /// Starts the thread. When the file has been closed for `give_up_after`, the thread tells the attendant and gives
+    /// up; with none it never does.
     ///
     /// # Errors
     ///
@@ -99,7 +99,7 @@ impl Keeper {
         Ok(Self { shared, thread })
     }
 
-    /// How it goes.
+    /// The present state.
     pub fn state(&self) -> Kept {
         let known = self.shared.known.lock();
         Kept {
@@ -110,7 +110,7 @@ impl Keeper {
         }
     }
 
-    /// Looks at once whether the file is to be opened, as a call has just failed with this error. Without this it looks ten
+    /// Wakes the thread, because a call has just failed with this error. Otherwise it looks ten times a second.
     /// times a second.
     pub fn tell(&self, error: &Error) {
         let may_close = matches!(
@@ -125,14 +125,14 @@ impl Keeper {
         }
     }
 
-    /// Waits until the store's file is open, for at most so long.
+    /// Waits until the store's file is open, up to this long.
     ///
     /// # Errors
     ///
-    /// `Reopen` when it is closed still, and how long it has been.
+    /// `Reopen` with the duration, when it is still closed.
     pub fn wait(&self, store: &Store, within: Duration) -> Result<()> {
         let until = Instant::now() + within;
-        // The store is not looked at while what is known is locked: who only asks how it goes is to be told at once.
+        // The store is not asked while the state is locked: a caller that only reads the state must not wait.
         while store.is_spent_now() {
             self.thread.wake();
             let mut known = self.shared.known.lock();
@@ -149,14 +149,14 @@ impl Keeper {
     }
 }
 
-/// What the thread works with.
+/// The state of the thread.
 struct Opening {
     store: Store,
     give_up_after: Option<Duration>,
     attendant: Arc<dyn Attendant>,
     shared: Arc<Shared>,
     pace: Pace,
-    /// What was told last, and when.
+    /// The last report, and its time.
     told: Option<(String, Instant)>,
 }
 
@@ -169,7 +169,7 @@ impl Opening {
         }
     }
 
-    /// Opens the file; says whether it is still worth looking after.
+    /// Reopens the file. Returns whether to go on.
     fn open(&mut self, stop: &Stop) -> bool {
         let cause = {
             let mut known = self.shared.known.lock();
@@ -193,7 +193,7 @@ impl Opening {
         true
     }
 
-    /// Notes that a try has failed; says whether it was the last.
+    /// Records a failed attempt. Returns whether it was the last.
     fn note(&self, error: &Error) -> bool {
         let mut known = self.shared.known.lock();
         let closed = known.closed_since.map_or(Duration::ZERO, |since| since.elapsed());
@@ -222,7 +222,7 @@ impl Opening {
             closed_ms = closed.as_millis(),
             "the store was opened again; nothing that was acknowledged is lost"
         );
-        // Told at the beginning of it, the event would not have been written.
+        // An event at the start of the failure could not have been written.
         let is_new = self.told.as_ref().is_some_and(|(told, at)| told == cause && at.elapsed() <= closed + LOOK);
         if !is_new || free_space(self.store.path()).is_some_and(|free| free < ROOM) {
             return;
@@ -233,7 +233,7 @@ impl Opening {
         }
     }
 
-    /// Tells of the failure, unless the same one was told a while ago.
+    /// Reports the failure, unless the same one was reported recently.
     fn tell_once(&mut self, cause: &str) {
         if self.told.as_ref().is_some_and(|(told, at)| told == cause && at.elapsed() < TELL_AGAIN) {
             return;
@@ -244,7 +244,7 @@ impl Opening {
     }
 }
 
-/// How long is waited before each try.
+/// The delays between attempts.
 #[derive(Debug, Default)]
 struct Pace {
     last: Option<Instant>,
@@ -271,7 +271,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_first_try_comes_at_once_and_each_wait_is_twice_the_one_before() {
+    fn the_first_attempt_comes_at_once_and_each_delay_is_twice_the_one_before() {
         let mut pace = Pace::default();
         let mut waits = |went_well: bool, tries: usize| {
             let wait = |_| {
@@ -286,7 +286,7 @@ mod tests {
     }
 
     #[test]
-    fn a_store_whose_file_a_failure_has_closed_is_open_again_by_itself() {
+    fn a_store_whose_file_was_closed_by_a_failure_opens_again_without_a_call() {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open(folder.path().join("h.redb")).unwrap();
         let keeper = Keeper::start(store.clone(), None, Arc::new(())).unwrap();
@@ -304,7 +304,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_waits_for_another_process_that_writes_while_the_file_is_to_be_opened_again() {
+    fn no_caller_waits_for_another_process_that_writes_while_the_file_is_reopened() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("h.redb");
         let (store, other) = (Store::open(&path).unwrap(), Store::open(&path).unwrap());
@@ -335,7 +335,7 @@ mod tests {
         assert_eq!(keeper.state().reopens, 1);
     }
 
-    /// Keeps what it is told.
+    /// Keeps the reports.
     #[derive(Default)]
     struct Told(Mutex<Vec<String>>);
 
@@ -350,7 +350,7 @@ mod tests {
     }
 
     #[test]
-    fn a_store_whose_file_is_gone_is_given_up_after_a_while_and_that_is_told() {
+    fn a_store_whose_file_is_gone_is_given_up_after_a_while_and_this_is_reported() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("h.redb");
         let store = Store::open(&path).unwrap();

@@ -1,6 +1,6 @@
-//! Work that is due from time to time.
+//! Periodic work.
 //!
-//! * `scheduler`: every such task, by a thread or by the caller's own loop; `background`: such a thread
+//! * `scheduler`: all periodic work, by a thread or by the caller's own loop; `background`: such a thread
 //! * `auto_backup`: automatic backups
 //! * `keeper`: reopens the file after a failure
 

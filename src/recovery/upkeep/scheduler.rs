@@ -1,5 +1,5 @@
-//! What has to be done from time to time: automatic backups, retention, expired leases, old audit entries, tasks that
-//! finished long ago, crashes of other processes. By a thread of its own, or by a caller with a loop of their own.
+//! Periodic work: automatic backups, retention, expired leases, old audit entries, tasks that finished long ago,
+//! crashes of other processes. A thread does it, or the caller's own loop.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,38 +17,37 @@ use crate::recovery::events::event::EventKind;
 use crate::recovery::points::point::PointRequest;
 use crate::recovery::upkeep::background::{Background, Stop};
 
-/// How often the thread looks what is due.
+/// The interval at which the thread looks for due work.
 const TICK: Duration = Duration::from_secs(1);
-/// Audit entries are kept this long.
+/// The age up to which audit entries are kept.
 const KEEP_AUDIT: Duration = Duration::from_secs(90 * 24 * 60 * 60);
-/// A session is noted to be alive this often.
+/// The interval at which a session stores that it is alive.
 const KEEP_ALIVE: Duration = Duration::from_secs(10);
-/// Retention runs behind every automatic backup, and at least this often, as points also come from elsewhere and age.
+/// Retention runs after every automatic backup, and at least this often, because other points are made and age too.
 const RETAIN_EVERY: Duration = Duration::from_secs(10 * 60);
-/// It runs at once when so many points have come since, so that a program which makes points without end piles up no more.
+/// Retention runs at once after this many new points, so that a program that makes points without end does not pile
+/// them up.
 const RETAIN_AT_ONCE: u64 = 1_000;
-/// What has failed is tried again after this long.
+/// A failed operation is retried after this long.
 const AGAIN_AFTER: Duration = Duration::from_secs(10);
-/// Expired claims taken back in one transaction.
+/// The expired claims that one transaction takes back.
 const EXPIRED_AT_ONCE: usize = 256;
-/// How often it is looked for tasks that have been finished for long enough.
+/// The interval at which old finished tasks are looked for.
 const PURGE_EVERY: Duration = Duration::from_secs(60);
-/// Tasks purged in one tick, so that the other work does not wait for a million of them. More than a fleet finishes in
-/// that time.
+/// The most tasks that one tick purges, so that other work does not wait for a million of them. A fleet finishes fewer
+/// tasks in that time.
 const PURGED_IN_A_TICK: usize = 4096;
 
-/// What the scheduler does, and how often.
+/// The settings of a scheduler.
 #[derive(Clone, Debug)]
 pub struct Schedule {
-    /// Between automatic backups; 10 minutes unless set, none for no backups.
+    /// The interval of automatic backups; 10 minutes by default, none for no backups.
     pub backup_interval: Option<Duration>,
-    /// Whether a backup is made although nothing has changed since the last one. It is not, unless this says so.
+    /// Whether a backup is made even if nothing has changed since the last one. The default is no.
     pub backup_unchanged: bool,
-    /// Whether points are forgotten, by the [policy](Store::policy) that the store has at that time. They are, unless
-    /// this says no.
+    /// Whether points are forgotten, by the current [policy](Store::policy) of the store. The default is yes.
     pub retain: bool,
-    /// Tasks that have been finished for longer than this are removed, within a minute; none, as it is unless set, for
-    /// keeping them for ever.
+    /// The age from which finished tasks are purged, within a minute; none, the default, keeps them forever.
     pub purge_finished: Option<Duration>,
 }
 
@@ -59,13 +58,13 @@ impl Default for Schedule {
     }
 }
 
-/// A sort of work that can fail.
+/// A kind of periodic work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(usize)]
 pub enum Work {
     /// An automatic backup.
     Backup,
-    /// Forgetting what the policy does not keep.
+    /// Retention: forgetting the points that the policy does not keep.
     Retention,
     /// Leases, audit trail, sessions, finished tasks.
     Upkeep,
@@ -78,10 +77,10 @@ pub enum Work {
 }
 
 impl Work {
-    /// Every sort.
+    /// Every kind.
     pub const ALL: [Self; 6] = [Self::Backup, Self::Retention, Self::Upkeep, Self::Check, Self::Archive, Self::Reopen];
 
-    /// The sort as one lower-case word.
+    /// The kind as one lower-case word.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Backup => "backup",
@@ -93,8 +92,8 @@ impl Work {
         }
     }
 
-    /// The event that tells of a failure. A check writes its own, a file that was closed has that of its being opened again, and
-    /// of upkeep the log and the health tell.
+    /// The event of a failure. A check appends its own event, a closed file has the event of its reopening, and
+    /// failures of upkeep are in the log and in the health.
     fn event(self) -> Option<EventKind> {
         match self {
             Self::Backup => Some(EventKind::BackupFailed),
@@ -105,45 +104,45 @@ impl Work {
     }
 }
 
-/// Whoever runs a scheduler, as it sees them: asked before it works, told when that failed.
+/// The program that runs a scheduler: asked before backups, and told of failures.
 pub trait Attendant: Send + Sync {
-    /// Asked before an automatic backup; what it says instead of yes is how the backup failed.
+    /// Asked before an automatic backup. An error refuses the backup and becomes its failure.
     ///
     /// # Errors
     ///
-    /// Whatever speaks against a backup now, such as a disk that is nearly full.
+    /// Any reason against a backup now, such as a disk that is nearly full.
     fn before_backup(&self, store: &Store) -> Result<()> {
         let _ = store;
         Ok(())
     }
 
-    /// Told once when a sort of work has begun to fail, or fails in another way than before.
+    /// Called once when a kind of work starts to fail, or fails in another way than before.
     fn failed(&self, work: Work, error: &str) {
         let _ = (work, error);
     }
 
-    /// Told when a [`Keeper`](crate::Keeper) could not open the store again for so long that it tries no more.
+    /// Called when a [`Keeper`](crate::Keeper) has given up reopening the store.
     fn gave_up(&self, error: &str) {
         let _ = error;
     }
 }
 
-/// Nobody: nothing is asked, nobody is told.
+/// An attendant that permits everything and ignores failures.
 impl Attendant for () {}
 
-/// How the scheduler's work has gone: each part has its own health, so that a failed retention does not hide behind a
-/// successful backup.
+/// The health of a scheduler's work. Each kind has its own, so that a successful backup does not hide a failed
+/// retention.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Health {
-    /// What went wrong with the last automatic backup, if anything did.
+    /// The error of the last automatic backup, if it failed.
     pub backup_error: Option<String>,
-    /// What went wrong with the last retention.
+    /// The error of the last retention, if it failed.
     pub retention_error: Option<String>,
-    /// What went wrong with the last upkeep: leases, audit trail, sessions, finished tasks.
+    /// The error of the last upkeep of leases, audit trail, sessions and finished tasks, if it failed.
     pub upkeep_error: Option<String>,
 }
 
-/// A running thread that does what is due. It stops when it is dropped.
+/// A running thread that does due work. It stops when it is dropped.
 #[derive(Debug)]
 pub struct Scheduler {
     health: Arc<Mutex<Health>>,
@@ -151,12 +150,13 @@ pub struct Scheduler {
 }
 
 impl Store {
-    /// Takes back what is due to be taken back: expired claims, crashed sessions' claims, audit entries over 90 days. Writes
-    /// the heartbeats that were gathered. Begins the session that a full disk had no room for, once there is some.
+    /// Takes back expired claims and the claims of crashed sessions, and removes audit entries over 90 days. Writes
+    /// buffered heartbeats. Starts the session that a full disk prevented, once there is space.
     ///
     /// # Errors
     ///
-    /// As [`Store::write`]. `Moved` also when there is nothing to write. `Damaged` when a claimed task cannot be read, once all else is done.
+    /// As [`Store::write`]. `Moved` even if there is nothing to write. `Damaged` when a claimed task cannot be read,
+    /// after everything else is done.
     pub fn upkeep(&self) -> Result<()> {
         self.refuse_moved()?;
         self.notice_crashes()?;
@@ -185,7 +185,7 @@ impl Scheduler {
         Self::start_with(store, schedule, Arc::new(()))
     }
 
-    /// Starts the thread with somebody who is asked before it works and told when that failed.
+    /// Starts the thread with an attendant, which is asked before backups and told of failures.
     ///
     /// # Errors
     ///
@@ -197,7 +197,7 @@ impl Scheduler {
         Ok(Self { health, thread })
     }
 
-    /// How its work has gone. In a forked child, which has no such thread, it says so of the upkeep.
+    /// The health of its work. In a forked child, which does not have the thread, the upkeep is in error.
     pub fn health(&self) -> Health {
         if let Err(forked) = self.thread.refuse_forked() {
             return Health { upkeep_error: Some(forked.to_string()), ..Health::default() };
@@ -206,27 +206,27 @@ impl Scheduler {
     }
 }
 
-/// What the thread works with.
+/// The state of the thread.
 struct Worker {
     store: Store,
     schedule: Schedule,
     attendant: Arc<dyn Attendant>,
     health: Arc<Mutex<Health>>,
-    /// Until then a backup that has failed is not tried again.
+    /// The wait before a failed backup is retried.
     backup: Wait,
-    /// Until retention is due again.
+    /// The wait until the next retention.
     retention: Wait,
-    /// How many points it left.
+    /// The number of points after the last retention.
     points: u64,
-    /// Until the session is to be noted alive again.
+    /// The wait until the session stores again that it is alive.
     alive: Wait,
-    /// Since when a view has been open, as others were told.
+    /// The announced time since which a view has been open.
     long_view: Option<Timestamp>,
-    /// Until finished tasks are looked for again.
+    /// The wait until old finished tasks are looked for again.
     purge: Wait,
 }
 
-/// A wait by a clock that may be set back: one that began in what is the future now is over.
+/// A wait on a clock that may be set back. A wait that started in what is the future now is over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Wait {
     from: Timestamp,
@@ -265,7 +265,7 @@ impl Worker {
         while self.tick() && !stop.within(TICK) {}
     }
 
-    /// Does what is due; says whether the store is still there.
+    /// Does the due work. Returns whether the store is still open.
     fn tick(&mut self) -> bool {
         if self.store.is_closed() {
             return false;
@@ -274,7 +274,7 @@ impl Worker {
         if let Err(error) = &upkeep
             && error.kind() == ErrorKind::Reopen
         {
-            // Somebody may open the file again; the keeper that does tells of it.
+            // The file may be reopened. The keeper that does so reports it.
             self.health.lock().upkeep_error = Some(error.to_string());
             return true;
         }
@@ -296,7 +296,7 @@ impl Worker {
     }
 
     fn upkeep(&mut self) -> Result<()> {
-        // One damaged task keeps nothing else from being done.
+        // One damaged task does not stop other work.
         let upkeep = self.store.upkeep();
         self.keep_alive()?;
         self.purge()?;
@@ -313,7 +313,7 @@ impl Worker {
         self.store.session().map_or(Ok(()), |session| self.store.write(|tx| tx.keep_alive(session)))
     }
 
-    /// Removes tasks that have been finished for long enough; when there are many, the next tick goes on.
+    /// Purges old finished tasks. If there are many, the next tick continues.
     fn purge(&mut self) -> Result<()> {
         let now = self.store.clock().now();
         let Some(age) = self.schedule.purge_finished.filter(|_| self.purge.is_over(now)) else { return Ok(()) };
@@ -328,7 +328,7 @@ impl Worker {
         purged.map(drop)
     }
 
-    /// Makes the automatic backup when it is due; says whether it did.
+    /// Makes the automatic backup if it is due. Returns whether it did.
     fn back_up(&self) -> Result<bool> {
         let Some(interval) = self.schedule.backup_interval else { return Ok(false) };
         if self.store.next_backup_at(interval)? > self.store.clock().now() {
@@ -352,7 +352,7 @@ impl Worker {
             return Ok(());
         }
         match self.store.retain_by_policy() {
-            // Another process has forgotten it at the same time.
+            // Another process forgot it at the same time.
             Err(error) if error.kind() == ErrorKind::Gone => Ok(()),
             retained => retained.map(drop),
         }
@@ -369,7 +369,7 @@ impl Worker {
     }
 }
 
-/// Keeps how a sort of work has gone, and tells of it when it has begun to fail, or fails in another way.
+/// Stores the health of a kind of work, and reports when it starts to fail, or fails in another way.
 pub(crate) fn note(
     work: Work,
     known: &mut Option<String>,
@@ -386,11 +386,11 @@ pub(crate) fn note(
 }
 
 impl Store {
-    /// Tells of work that failed: in the log, and, where it can still be written, as an event.
+    /// Reports a failure: in the log, and, if possible, as an event.
     pub(crate) fn tell_failure(&self, work: Work, error: &str) {
         tracing::error!(work = work.as_str(), error, "work failed");
         let Some(event) = work.event() else { return };
-        // When the disk is full the event cannot be written either; the log and the health say it all the same.
+        // On a full disk the event cannot be written either. The log and the health contain the failure anyway.
         if let Err(unwritten) = self.write(|tx| tx.events().append(event, json!({"error": error}))) {
             tracing::error!(error = %unwritten, "an event could not be written");
         }
@@ -409,7 +409,7 @@ mod tests {
     use crate::state::queue::NewTask;
     use crate::state::registry::Bot;
 
-    /// Refuses every backup unless it takes them, and keeps what it is told.
+    /// Refuses every backup unless told otherwise, and keeps the reports.
     #[derive(Default)]
     struct Refuser {
         takes: bool,
@@ -435,7 +435,7 @@ mod tests {
     }
 
     #[test]
-    fn a_failed_backup_is_told_once_and_does_not_hide_that_retention_works() {
+    fn a_failed_backup_is_reported_once_and_does_not_hide_that_retention_works() {
         let refuser = Arc::new(Refuser::default());
         let (_folder, clock, mut worker) = worker(refuser.clone());
         for _ in 0..3 {
@@ -450,7 +450,7 @@ mod tests {
     }
 
     #[test]
-    fn a_tick_writes_the_heartbeats_that_were_gathered() {
+    fn a_tick_writes_the_buffered_heartbeats() {
         let (_folder, _clock, mut worker) = worker(Arc::new(()));
         let bot = BotId::new("BOT-1").unwrap();
         worker.store.write(|tx| tx.registry().put(&Bot::new(bot.clone()))).unwrap();
@@ -461,7 +461,7 @@ mod tests {
     }
 
     #[test]
-    fn points_that_are_too_old_go_although_nothing_changes_any_more() {
+    fn points_that_are_too_old_go_even_if_nothing_changes_any_more() {
         let (_folder, clock, mut worker) = worker(Arc::new(()));
         worker.tick();
         worker.store.write(|tx| tx.config().put("limit", &json!(2))).unwrap();
@@ -474,7 +474,7 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_that_is_set_back_holds_up_neither_backups_nor_retention_nor_the_rest() {
+    fn a_clock_that_is_set_back_delays_neither_backups_nor_retention_nor_other_work() {
         let (_folder, clock, mut worker) = worker(Arc::new(()));
         worker.schedule.purge_finished = Some(Duration::ZERO);
         worker.tick();
@@ -503,7 +503,7 @@ mod tests {
     }
 
     #[test]
-    fn a_backup_that_failed_is_tried_again_although_the_clock_was_set_back() {
+    fn a_failed_backup_is_retried_although_the_clock_was_set_back() {
         let refuser = Arc::new(Refuser::default());
         let (_folder, clock, mut worker) = worker(refuser);
         worker.tick();
@@ -527,7 +527,7 @@ mod tests {
         for number in 0..8 * 24 * 6 {
             change(&worker, number);
             clock.advance(ten_minutes / 2);
-            // All points are looked at every two hours only, which is what takes long.
+            // All points are compared only every two hours, because this takes long.
             let looks = number % 12 == 0;
             if looks {
                 worker.tick();
@@ -547,7 +547,7 @@ mod tests {
         let recent = points.iter().filter(|point| age(point) < jiff::SignedDuration::from_hours(6)).count();
         assert_eq!(recent, 36, "of the last hours all are there");
 
-        // Nobody was there for three days: what was skipped is caught up once.
+        // Nothing ran for three days: one backup makes up for the missed ones.
         change(&worker, u64::MAX);
         clock.advance(Duration::from_secs(3 * 24 * 3600));
         let before = clock.now();
@@ -561,7 +561,7 @@ mod tests {
     }
 
     #[test]
-    fn a_failed_retention_is_told_although_backups_work() {
+    fn a_failed_retention_is_reported_although_backups_work() {
         let told = Arc::new(Refuser { takes: true, ..Refuser::default() });
         let (_folder, clock, mut worker) = worker(told.clone());
         let damaged = worker.store.restore_point("to be damaged").unwrap();
@@ -584,7 +584,7 @@ mod tests {
     }
 
     #[test]
-    fn tasks_go_when_they_have_been_finished_for_long_enough_and_stay_when_nobody_said_so() {
+    fn tasks_go_when_they_have_been_finished_for_long_enough_and_stay_by_default() {
         let (_folder, clock, mut worker) = worker(Arc::new(()));
         let hour = Duration::from_secs(3600);
         let finish = |worker: &Worker, count: usize| {
@@ -615,7 +615,7 @@ mod tests {
     }
 
     #[test]
-    fn tasks_that_cannot_be_removed_are_told_of_and_the_session_stays_alive() {
+    fn tasks_that_cannot_be_purged_are_reported_and_the_session_stays_alive() {
         let refuser = Arc::new(Refuser { takes: true, ..Refuser::default() });
         let (_folder, clock, mut worker) = worker(refuser.clone());
         worker.schedule.purge_finished = Some(Duration::ZERO);
@@ -639,7 +639,7 @@ mod tests {
     }
 
     #[test]
-    fn points_that_come_without_end_are_thinned_before_they_pile_up() {
+    fn points_that_are_made_without_end_are_thinned_before_they_pile_up() {
         let (_folder, clock, mut worker) = worker(Arc::new(Refuser { takes: true, ..Refuser::default() }));
         let earlier = worker.store.restore_point("by hand this morning").unwrap();
         assert!(worker.tick());

@@ -1,5 +1,5 @@
-//! The file of an event log: found again when another one has its name, locked while it is written to, and read at its
-//! end to learn how far it has come.
+//! The file of an event log. It is opened again when another file has its name, locked during writes, and its end is
+//! read to find its last event.
 
 use std::fs::{File, TryLockError};
 use std::io::{Read, Seek, SeekFrom, Write};
@@ -10,18 +10,18 @@ use crate::engine::redb_file::FileId;
 use crate::error::{Error, ErrorKind, Result};
 use crate::files::{self, Rights};
 
-/// The end of the file is read in this length. Of a longer line its end is compared.
+/// The bytes that are read from the end of the file. Only the end of a longer line is compared.
 const END: u64 = 64 << 10;
-/// How often it is looked whether another process has done with the file.
+/// The interval at which a waiting process tries to lock the file.
 const LOOK: Duration = Duration::from_millis(1);
-/// So often a file may be put in the place of another while this one waits for it.
+/// The most renames of the file that one wait tolerates.
 const ATTEMPTS: usize = 8;
 
 /// An open log.
 pub(super) struct LogFile {
     file: File,
     id: Option<FileId>,
-    /// Its length when this process last wrote to it, or looked at it.
+    /// Its length when this process last wrote to it, or read its end.
     known_length: Option<u64>,
 }
 
@@ -30,7 +30,7 @@ pub(super) struct Locked<'f> {
     file: &'f mut LogFile,
 }
 
-/// The file, to be synced.
+/// The file, to sync it.
 pub(super) struct Descriptor(File);
 
 /// The last bytes of a file.
@@ -40,11 +40,11 @@ pub(super) struct End {
 }
 
 impl LogFile {
-    /// Opens the file, or makes it.
+    /// Opens the file, and creates it if necessary.
     ///
     /// # Errors
     ///
-    /// `Invalid` when it is no regular file, `Io`.
+    /// `Invalid` when it is not a regular file, `Io`.
     fn open(path: &Path, rights: Rights) -> Result<Self> {
         let named = |error| files::failed(path, error).context("event log");
         let file = files::append_or_create(path, rights).map_err(named)?;
@@ -53,13 +53,13 @@ impl LogFile {
         Ok(Self { file, id, known_length: None })
     }
 
-    /// The log at that path, which may be another file than it was, for this process alone. The one that was there
-    /// before is given to `leave`, when nobody writes to it any more.
+    /// Locks the log at that path, which may be another file by now. The former file is passed to `leave`, once no
+    /// process writes to it any more.
     ///
     /// # Errors
     ///
-    /// `Locked` when another process has it for longer than `patience`, `Invalid`, `Io`, and what `leave` fails with,
-    /// but for `Io`: a file that is gone keeps nobody from the next one.
+    /// `Locked` when another process holds the lock for longer than `patience`; `Invalid`, `Io`, and the errors of
+    /// `leave` except `Io`: a file that is gone blocks nobody from the next one.
     pub(super) fn lock<'f>(
         open: &'f mut Option<Self>,
         path: &Path,
@@ -73,7 +73,7 @@ impl LogFile {
                 None => Self::open(path, rights)?,
             };
             let waited = file.wait(patience);
-            // It may have been renamed meanwhile, too.
+            // It may have been renamed in the meantime, too.
             if file.is_at(path) {
                 let file = open.insert(file);
                 return waited.map(|()| Locked { file });
@@ -92,7 +92,7 @@ impl LogFile {
         Err(Error::new(ErrorKind::Io, format!("event log {}: it is renamed all the time", path.display())))
     }
 
-    /// A log that is in that file.
+    /// A log in that file.
     #[cfg(all(test, unix))]
     pub(super) fn over(file: File) -> Self {
         Self { file, id: None, known_length: None }
@@ -124,12 +124,12 @@ impl LogFile {
 }
 
 impl Descriptor {
-    /// Syncs the lines that are in the file, whoever wrote them. With `others`, those of files that had its name are,
-    /// too.
+    /// Syncs the lines in the file, including those of other processes. With `others`, it also syncs files that had its
+    /// name.
     pub(super) fn sync(&self, others: bool) -> Result<()> {
         #[cfg(target_os = "linux")]
         if others {
-            // They lie on the same file system, under names that nobody knows here.
+            // They are on the same file system, under unknown names.
             rustix::fs::syncfs(&self.0).map_err(std::io::Error::from)?;
         }
         #[cfg(not(target_os = "linux"))]
@@ -144,7 +144,7 @@ impl Locked<'_> {
         self.file.descriptor()
     }
 
-    /// Whether somebody else may have changed the file since this process wrote to it.
+    /// Whether another process may have changed the file since this process wrote to it.
     pub(super) fn is_changed(&self) -> Result<bool> {
         Ok(self.file.known_length != Some(self.file.file.metadata()?.len()))
     }
@@ -160,7 +160,8 @@ impl Locked<'_> {
         Ok(End { bytes, is_whole: from == 0 })
     }
 
-    /// Makes the file end with a whole line: a half of the line that comes next goes, another one is ended.
+    /// Makes the file end with a complete line: removes the first half of the next line, and terminates any other half
+    /// line.
     pub(super) fn end_the_line(&mut self, end: &End, next: &[u8]) -> Result<()> {
         let half = end.half();
         if half.is_empty() {
@@ -173,9 +174,9 @@ impl Locked<'_> {
         Ok(self.file.file.write_all(b"\n")?)
     }
 
-    /// Writes whole lines.
+    /// Writes complete lines.
     pub(super) fn append(&mut self, lines: &[u8]) -> Result<()> {
-        // A line of which only a part could be written is found at the next look.
+        // The next call finds a line that was written only in part.
         self.file.known_length = None;
         self.file.file.write_all(lines)?;
         self.file.known_length = Some(self.file.file.metadata()?.len());
@@ -192,7 +193,7 @@ impl Drop for Locked<'_> {
 }
 
 impl End {
-    /// Whether that is the last whole line of the file.
+    /// Whether this is the last complete line of the file.
     pub(super) fn is(&self, line: &[u8]) -> bool {
         let (lines, _) = self.parts();
         match lines.strip_suffix(line) {
@@ -201,7 +202,7 @@ impl End {
         }
     }
 
-    /// What stands behind the last whole line.
+    /// The bytes behind the last complete line.
     fn half(&self) -> &[u8] {
         self.parts().1
     }

@@ -1,15 +1,15 @@
-//! The events as lines of a file, for tools that read logs: `{"timestamp", "event", "details"}`. The line is in the
-//! file when the call returns that committed its event.
+//! The events as lines of a file, for tools that read logs: `{"timestamp", "event", "details"}`. When a call returns
+//! that committed an event, the line is in the file.
 //!
-//! Several processes may have one file; each writes to it for a moment, everything that is missing, in order. How far
-//! it has come, the file itself says, by its last line. From where that is looked for is kept in the store by the
-//! file's path, in two rows, so that a line costs no commit and no sync of its own:
+//! Several processes may share a file. Each locks it briefly and writes all missing lines, in order. The last line of
+//! the file shows how far it has come. The store keeps the place to start that search, by the file's path, in two rows,
+//! so that a line costs no commit and no sync of its own:
 //!
-//! * what is on the disk for certain, written by and by, after a sync of the file;
-//! * what was in the file before a commit that has events, written with that commit. It holds until the system starts again.
+//! * the last event that is on the disk for certain, stored from time to time, after a sync of the file;
+//! * the last event in the file before a commit with events, stored by that commit. It is valid until the system restarts.
 //!
-//! So no line is lost. When a process is killed after the file was renamed, the lines of its last commit may be in both
-//! files; after a power cut, those since the last sync may. Otherwise no line is written twice.
+//! Thus no line is lost. If a process is killed after a rename of the file, the lines of its last commit may be in both
+//! files. After a power cut, this applies to the lines since the last sync. Otherwise no line is written twice.
 
 mod file;
 
@@ -34,16 +34,16 @@ use crate::recovery::events::event::Event;
 use crate::state::page::Page;
 use crate::text::EscapedJson;
 
-/// Events that are written at a time.
+/// The events that are written at a time.
 const PAGE: usize = 256;
-/// A writer waits so long for another process that writes to the file.
+/// The time that a writer waits for another process that writes to the file.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// How far a file has come on the disk: the number of an event in it, of the last one or of one shortly before.
+/// The progress of a file on the disk: the number of an event in it, which is the last one or slightly earlier.
 #[derive(Serialize, Deserialize)]
 struct Written(u64);
 
-/// How far a file had come before a commit, as long as the system has not started again.
+/// The progress of a file before a commit, valid until the system restarts.
 #[derive(Serialize, Deserialize)]
 struct Reached {
     boot: String,
@@ -60,15 +60,15 @@ impl Stored for Written {
     const WHAT: &'static str = "how far an event log has come";
 }
 
-/// A file that events are written to.
+/// An event log in a file.
 pub(crate) struct EventLog {
     path: PathBuf,
     key: Vec<u8>,
     /// The key of [`Reached`].
     reached: Vec<u8>,
-    /// This start of the system; none where it does not tell.
+    /// The id of this boot; none if the system has none.
     boot: Option<String>,
-    /// Held while the file is written to; nothing is written to the store meanwhile.
+    /// Held while the file is written to. Nothing is written to the store meanwhile.
     progress: Mutex<Progress>,
     state: Mutex<SinkState>,
 }
@@ -78,22 +78,22 @@ struct Progress {
     file: Option<LogFile>,
     /// The last event that is known to be in the file.
     last: u64,
-    /// Whether some up to there are in a file that this process has not had open, and that may not be synced.
+    /// Whether some of these lines are in a file that this process has not opened, and that may not be synced.
     elsewhere: bool,
-    /// The last event whose line is on the disk for certain, and so are those before it.
+    /// The last event whose line, like all earlier ones, is on the disk for certain.
     synced: u64,
-    /// What the store says of that.
+    /// The progress that the store contains.
     saved: u64,
 }
 
 impl Options {
-    /// Writes every event to that file too, as one JSON object on a line, before the call returns that committed it. A
-    /// file that is renamed, as to rotate it, is left alone from then on, and a new one made. It may be shared by the
-    /// processes that have the store open. When it cannot be written, calls succeed all the same,
-    /// [`Store::event_log_error`] and the log tell of it, and the lines come later. Events that other processes have
-    /// committed come with the next line, at the next [`Store::upkeep`] or opening; upkeep and closing sync the lines.
-    /// No line is lost; a process that is killed after a rename may double the lines of its last commit, a power cut
-    /// those since the last sync.
+    /// Writes every event to that file too, as one JSON object on a line, before the call returns that committed it.
+    /// After a rename of the file, as for log rotation, the log continues in a new file. The processes that have the
+    /// store open may share the file. If it cannot be written, calls still succeed; [`Store::event_log_error`] and the
+    /// log report the error, and the lines follow later. Events of other processes are written with the next line, by
+    /// [`Store::upkeep`], or when the store is opened. Upkeep and closing sync the lines. No line is lost. A process
+    /// that is killed after a rename may duplicate the lines of its last commit, and a power cut those since the last
+    /// sync.
     ///
     /// # Examples
     ///
@@ -113,7 +113,7 @@ impl Options {
 }
 
 impl Store {
-    /// Why events cannot be written to their file, if they cannot; none too where there is no such file.
+    /// The reason why events cannot be written to their file; none if they can, or if there is no file.
     pub fn event_log_error(&self) -> Option<String> {
         self.sink().get().and_then(|sink| sink.state().error)
     }
@@ -122,14 +122,14 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// `Invalid` when it is no regular file, `Io` when it cannot be written.
+    /// `Invalid` when it is not a regular file, `Io` when it cannot be written.
     pub(crate) fn log_events(&self, path: &Path) -> Result<()> {
         let log = self.event_log_at(path)?;
         self.log_events_to(Some(log));
         Ok(())
     }
 
-    /// The event log in that file, once it has every event of now.
+    /// Opens the event log in that file, and writes all missing events to it.
     ///
     /// # Errors
     ///
@@ -140,7 +140,7 @@ impl Store {
         Ok(Arc::new(log))
     }
 
-    /// Writes the events there from now on, with none nowhere.
+    /// Writes the events to that log from now on; none stops it.
     pub(crate) fn log_events_to(&self, log: Option<Arc<EventLog>>) {
         let Some(log) = log else { return self.sink().clear() };
         let last = log.clone();
@@ -153,11 +153,11 @@ impl Store {
         self.sink().set(self, log);
     }
 
-    /// Writes what is missing in the event log, as other processes have committed it, and notes how far it has come.
+    /// Writes events of other processes that are missing in the event log, and stores its progress.
     ///
     /// # Errors
     ///
-    /// As [`Store::write`]. That the file cannot be written is no error here.
+    /// As [`Store::write`]. A file that cannot be written is not an error here.
     pub(crate) fn tend_event_log(&self) -> Result<()> {
         self.sink().get().map_or(Ok(()), |sink| sink.tend(self))
     }
@@ -174,16 +174,16 @@ impl Sink for EventLog {
     }
 
     fn committed(&self, store: &Store) {
-        // Where another process keeps the file to itself, nobody waits for it twice.
+        // If another process keeps the file locked, only one call waits for it.
         let patience = if self.state.lock().error.is_some() { Duration::ZERO } else { PATIENCE };
         self.note(self.catch_up(store, patience));
     }
 
     fn tend(&self, store: &Store) -> Result<()> {
-        // Synced whether or not another process writes to it just now.
+        // Synced whether or not another process writes to it at this moment.
         match self.catch_up(store, Duration::ZERO).and(self.sync()) {
             Err(error) if error.kind() == ErrorKind::Reopen => return Err(error),
-            // Somebody writes to it just now, and all that is missing.
+            // Another process writes all missing lines at this moment.
             Err(error) if error.kind() == ErrorKind::Locked => {}
             caught_up => self.note(caught_up),
         }
@@ -212,12 +212,12 @@ impl EventLog {
         }
     }
 
-    /// Writes what the file has not got yet.
+    /// Writes the missing lines.
     fn catch_up(&self, store: &Store, patience: Duration) -> Result<()> {
         let mut progress = self.progress.lock();
         let Progress { file, last, elsewhere, synced, saved } = &mut *progress;
         let mut file = LogFile::lock(file, &self.path, Rights::of_content(store.path()), patience, |old| {
-            // Another process may have written more to it, and may not be the one that comes first to the next file.
+            // Another process may have written more to it, and this one may be the first in the next file.
             let view = store.view()?;
             let others = std::mem::replace(elsewhere, true);
             *last = (*last).max(self.written(&view)?);
@@ -226,7 +226,7 @@ impl EventLog {
             (*synced, *elsewhere) = (*last, false);
             Ok(())
         })?;
-        // Begun behind the lock, so that it has all that others have written.
+        // The view begins while the file is locked, so that it contains all events of lines by other processes.
         let view = store.view()?;
         *saved = (*saved).max(self.written(&view)?);
         *synced = (*synced).max(*saved);
@@ -245,7 +245,7 @@ impl EventLog {
         }
     }
 
-    /// Syncs the lines of which the store is to say that they are in the file. Others may be written meanwhile.
+    /// Syncs the lines that the store is to record as written. Other lines may be written meanwhile.
     fn sync(&self) -> Result<()> {
         let progress = self.progress.lock();
         let (last, elsewhere) = (progress.last, progress.elsewhere);
@@ -259,7 +259,7 @@ impl EventLog {
         Ok(())
     }
 
-    /// Saves how far the file has come on the disk, and no further: the store says it after a power cut, too.
+    /// Stores the progress of the file on the disk, and no more: it must also be true after a power cut.
     fn save_in(&self, tx: &mut WriteTx<'_>) -> Result<()> {
         let synced = self.progress.lock().synced;
         if self.written(tx)? < synced {
@@ -268,20 +268,20 @@ impl EventLog {
         Ok(())
     }
 
-    /// What the store says of what is on the disk.
+    /// The stored progress on the disk.
     fn written(&self, records: &impl Records) -> Result<u64> {
         let written = records.row(Table::Meta, &self.key)?.map(|bytes| codec::decode::<Written>(&bytes)).transpose()?;
         Ok(written.map_or(0, |written| written.0))
     }
 
-    /// What the store says of what was in the file before a commit, if the system has not started again since.
+    /// The stored progress before a commit, if the system has not restarted since.
     fn reached(&self, records: &impl Records) -> Result<Option<u64>> {
         let reached =
             records.row(Table::Meta, &self.reached)?.map(|bytes| codec::decode::<Reached>(&bytes)).transpose()?;
         Ok(reached.filter(|reached| Some(&reached.boot) == self.boot.as_ref()).map(|reached| reached.last))
     }
 
-    /// Tells of a failure once, and of its end.
+    /// Logs the start and the end of a failure, once each.
     fn note(&self, done: Result<()>) {
         let mut state = self.state.lock();
         match done {
@@ -301,9 +301,9 @@ impl EventLog {
     }
 }
 
-/// The number of the last event that is in the file, and whether it is in one that had the same name. That is looked
-/// for after `from`, by the last line of the file; where there is none of these, it is `reached`. Half a line behind it
-/// goes.
+/// The number of the last event in the file, and whether it is in a file that had the same name. The last line of the
+/// file decides, if it belongs to an event after `from`; otherwise the result is `reached`. A half line behind it is
+/// removed.
 fn find(file: &mut Locked<'_>, view: &View, from: u64, reached: Option<u64>) -> Result<(u64, bool)> {
     if view.events().list(Page::oldest(1).after(from))?.is_empty() {
         return Ok((from, false));
@@ -319,7 +319,7 @@ fn find(file: &mut Locked<'_>, view: &View, from: u64, reached: Option<u64>) -> 
     Ok((found.unwrap_or(from), false))
 }
 
-/// The number of the event, after `from`, whose line is the last one; and the line that comes next.
+/// The number of the event after `from` whose line is the last one, and the line that follows.
 fn last_line(end: &End, view: &View, from: u64) -> Result<(Option<u64>, Vec<u8>)> {
     let (mut found, mut next) = (None, None);
     let mut events = after(view, from)?;
@@ -342,7 +342,7 @@ fn after(view: &View, sequence: u64) -> Result<Vec<Event>> {
     view.events().list(Page::oldest(PAGE).after(sequence))
 }
 
-/// The line of an event. What a terminal would obey is an escape in it.
+/// The line of an event. Characters that a terminal would interpret are escaped.
 fn line(event: &Event) -> Result<Vec<u8>> {
     let mut line = Vec::new();
     serde_json::to_writer(EscapedJson(&mut line), event).map_err(std::io::Error::from)?;
@@ -350,7 +350,7 @@ fn line(event: &Event) -> Result<Vec<u8>> {
     Ok(line)
 }
 
-/// The line of an event as earlier versions wrote it; none where that is the same.
+/// The line of an event as earlier versions wrote it; none if that is the same.
 fn earlier_line(event: &Event, line: &[u8]) -> Result<Option<Vec<u8>>> {
     if !line.windows(2).any(|two| two == b"\\u") {
         return Ok(None);

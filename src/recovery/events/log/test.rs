@@ -1,4 +1,4 @@
-//! When a line is in the file, and that it is there once.
+//! The moment at which a line is in the file, and that no line is there twice.
 
 use serde_json::{Value, json};
 
@@ -23,7 +23,7 @@ impl Logged {
         Store::options().session(false).event_log(self.log()).open(self.folder.path().join("h.redb")).unwrap()
     }
 
-    /// The numbers that the events in a file have in their details.
+    /// The numbers in the details of the events in a file.
     fn numbers_in(path: &Path) -> Vec<Value> {
         let text = std::fs::read_to_string(path).unwrap();
         assert!(text.is_empty() || text.ends_with('\n'), "{text}");
@@ -80,11 +80,11 @@ fn every_event_is_one_line_once_over_restarts() {
 }
 
 #[test]
-fn a_crash_around_a_line_neither_loses_it_nor_writes_it_twice() {
+fn a_crash_around_a_line_neither_loses_nor_duplicates_it() {
     let logged = Logged::new();
     let store = logged.open();
     (0..4).for_each(|n| append(&store, n));
-    // As if the process had died before it could note how far the file had come.
+    // As if the process had died before it could store the progress of the file.
     forget_progress(&store, &logged);
     drop(store);
     let path = logged.folder.path().join("h.redb");
@@ -102,7 +102,7 @@ fn a_crash_around_a_line_neither_loses_it_nor_writes_it_twice() {
 }
 
 #[test]
-fn a_renamed_file_is_left_alone_and_a_truncated_one_goes_on() {
+fn a_renamed_file_is_not_written_to_any_more_and_a_truncated_one_is() {
     let logged = Logged::new();
     let store = logged.open();
     append(&store, 0);
@@ -119,7 +119,7 @@ fn a_renamed_file_is_left_alone_and_a_truncated_one_goes_on() {
 }
 
 #[test]
-fn several_who_write_to_one_file_write_each_line_once_and_in_order() {
+fn several_writers_of_one_file_write_each_line_once_and_in_order() {
     let logged = Logged::new();
     let stores = [logged.open(), logged.open()];
     let other = Store::options().session(false).open(logged.folder.path().join("h.redb")).unwrap();
@@ -143,7 +143,7 @@ fn several_who_write_to_one_file_write_each_line_once_and_in_order() {
 }
 
 #[test]
-fn a_rename_doubles_no_line_of_those_that_another_process_wrote() {
+fn a_rename_duplicates_no_line_that_another_process_wrote() {
     let logged = Logged::new();
     let stores = [logged.open(), logged.open()];
     (0..5).for_each(|n| append(&stores[0], n));
@@ -155,13 +155,13 @@ fn a_rename_doubles_no_line_of_those_that_another_process_wrote() {
 }
 
 #[test]
-fn a_crash_around_a_rename_doubles_the_lines_of_the_last_commit_at_most() {
+fn a_crash_around_a_rename_duplicates_the_lines_of_the_last_commit_at_most() {
     let logged = Logged::new();
     let killed = logged.open();
     (0..6).for_each(|n| append(&killed, n));
     let rotated = logged.folder.path().join("events.jsonl.1");
     std::fs::rename(logged.log(), &rotated).unwrap();
-    // The next one begins while the first has not saved anything by and by, as if that had been killed.
+    // The next process starts before the first has stored its progress, as after a kill.
     let next = logged.open();
     append(&next, 6);
     assert_eq!((Logged::numbers_in(&rotated).len(), logged.numbers()), (6, vec![json!(5), json!(6)]));
@@ -169,7 +169,7 @@ fn a_crash_around_a_rename_doubles_the_lines_of_the_last_commit_at_most() {
 
 #[cfg(unix)]
 #[test]
-fn the_store_says_only_of_synced_lines_that_they_are_in_the_file() {
+fn the_stored_progress_covers_synced_lines_only() {
     let logged = Logged::new();
     let store = Store::options().session(false).open(logged.folder.path().join("h.redb")).unwrap();
     append(&store, 0);
@@ -210,7 +210,7 @@ fn a_file_that_cannot_be_written_fails_no_call_and_gets_its_lines_later() {
 }
 
 #[test]
-fn what_a_terminal_would_obey_is_an_escape_in_a_line_and_a_line_of_an_earlier_version_is_not_written_again() {
+fn terminal_control_characters_are_escaped_in_a_line_and_a_line_of_an_earlier_version_is_not_written_again() {
     let logged = Logged::new();
     let said = "a\u{202e}b\u{9b}31m\u{e0041}größe";
     let store = logged.open();
@@ -238,7 +238,7 @@ fn what_a_terminal_would_obey_is_an_escape_in_a_line_and_a_line_of_an_earlier_ve
 }
 
 #[test]
-fn the_bytes_of_how_far_it_has_come_are_fixed() {
+fn the_bytes_of_the_stored_progress_are_fixed() {
     assert_eq!(codec::encode(&Written(7)).unwrap(), b"\x01\x07");
     assert_eq!(codec::encode(&Reached { boot: "ab".into(), last: 7 }).unwrap(), b"\x01\x02ab\x07");
 }
