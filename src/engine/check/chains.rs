@@ -7,9 +7,10 @@ use crate::engine::format::frame::{self, State};
 use crate::engine::format::keys::pre_image_key;
 use crate::engine::format::schema::{CollectionId, Place, Table};
 use crate::engine::format::value;
+use crate::engine::history::members::Members;
 use crate::engine::history::tally::stats_of;
 use crate::engine::records::Records;
-use crate::engine::view::{Members, View};
+use crate::engine::view::View;
 use crate::error::{Error, Result};
 
 impl Sums {

@@ -24,9 +24,10 @@ pub(crate) use self::at::check_at;
 pub(crate) use self::sample::{Place, check_sample};
 use crate::engine::check::walk::{Way, walk};
 use crate::engine::format::schema::Table;
+use crate::engine::history::members::Members;
 use crate::engine::history::tally::Tally;
 use crate::engine::records::KeyRange;
-use crate::engine::view::{Members, View};
+use crate::engine::view::View;
 use crate::error::{Error, ErrorKind, Result};
 
 /// Rows that are read at a time.

@@ -4,8 +4,9 @@
 use super::{BATCH, CheckReport, Sums};
 use crate::engine::format::digest::hex;
 use crate::engine::format::schema::Table;
+use crate::engine::history::members::Members;
 use crate::engine::records::KeyRange;
-use crate::engine::view::{Members, View};
+use crate::engine::view::View;
 use crate::error::Result;
 
 /// Where a part ended: the last row that was verified.

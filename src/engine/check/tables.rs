@@ -9,10 +9,11 @@ use crate::engine::format::frame;
 use crate::engine::format::keys::PreImageKey;
 use crate::engine::format::point::{Commit, Manifest};
 use crate::engine::format::schema::{CollectionId, Place, Table};
+use crate::engine::history::members::Members;
 use crate::engine::history::pre_images::pre_images_between;
 use crate::engine::meta;
 use crate::engine::records::{KeyRange, Records, scan};
-use crate::engine::view::{Members, View};
+use crate::engine::view::View;
 use crate::error::{Error, ErrorKind, Result};
 
 impl Sums {

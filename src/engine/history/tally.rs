@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::engine::format::digest::Stats;
 use crate::engine::format::epoch::Epoch;
 use crate::engine::format::schema::CollectionId;
-use crate::engine::view::Members;
+use crate::engine::history::members::Members;
 
 /// Count, bytes and digest of every collection.
 pub(crate) type Contents = BTreeMap<CollectionId, Stats>;

@@ -35,7 +35,7 @@ pub(crate) trait OpenTable {
     fn count(&self) -> Result<u64, Failure>;
 
     /// The bytes of the pages that the rows are on, with what is unused on them. Reads every page.
-    #[cfg(feature = "cli")]
+    #[cfg(feature = "transfer")]
     fn used_bytes(&self) -> Result<u64, Failure>;
 }
 
@@ -53,7 +53,7 @@ impl<T: ReadableTable<Bytes, Bytes>> OpenTable for T {
         Ok(self.len()?)
     }
 
-    #[cfg(feature = "cli")]
+    #[cfg(feature = "transfer")]
     fn used_bytes(&self) -> Result<u64, Failure> {
         let stats = self.stats()?;
         let bytes = [stats.stored_bytes(), stats.metadata_bytes(), stats.fragmented_bytes()];

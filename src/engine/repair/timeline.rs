@@ -2,7 +2,7 @@
 //! rows that say so are made anew, so that every chain is whole.
 
 use crate::engine::format::epoch::Epoch;
-use crate::engine::view::Members;
+use crate::engine::history::members::Members;
 
 /// A version of a record, as far as its place in time goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -51,7 +51,7 @@ impl<B: Tables> Rows<B> {
     }
 
     /// The bytes of the pages that the rows of a table are on, with what is unused on them. Reads every page.
-    #[cfg(feature = "cli")]
+    #[cfg(feature = "transfer")]
     pub(crate) fn used_bytes(&self, table: Table) -> Result<u64> {
         let opened = self.base.open(table)?;
         self.base.guard().read(|| opened.used_bytes())

@@ -4,24 +4,21 @@
 //! its own changes and nobody else's.
 
 mod long_values;
+mod read;
+mod versions;
 
 use std::collections::BTreeMap;
-use std::ops::ControlFlow;
-
-use jiff::Timestamp;
 
 use crate::engine::format::codec;
 use crate::engine::format::digest::Stats;
 use crate::engine::format::epoch::{Epoch, Epochs};
-use crate::engine::format::frame::{self, Frame, State};
-use crate::engine::format::keys::{PreImageKey, pre_image_key};
-use crate::engine::format::schema::{CollectionId, Place, Table};
-use crate::engine::format::value;
+use crate::engine::format::frame::{self, State};
+use crate::engine::format::schema::{CollectionId, Table};
 use crate::engine::meta;
 use crate::engine::opening::context::Context;
-use crate::engine::records::{Records, Visit};
+use crate::engine::records::Records;
 use crate::engine::redb_file::Transaction;
-use crate::engine::rows::{BatchSize, FIRST_PAGE, KeyRange, PAGE, PAGE_BYTES, Row, WriteRows, next_page, part_of};
+use crate::engine::rows::{FIRST_PAGE, KeyRange, Row, WriteRows, next_page};
 use crate::error::{Error, ErrorKind, Result};
 
 /// A key may be this long, in bytes.
@@ -173,148 +170,6 @@ impl<'a> WriteTx<'a> {
         Ok(())
     }
 
-    /// Writes one frame of a record in the open epoch; the pre-image is kept when a point needs it. Gives the number of
-    /// pieces that the overwritten value had.
-    pub(crate) fn put_state(&mut self, collection: CollectionId, key: &[u8], state: State<'_>) -> Result<u32> {
-        let mut buffers = std::mem::take(&mut self.buffers);
-        let done = self.put_state_with(&mut buffers, collection, key, state);
-        self.buffers = buffers;
-        done
-    }
-
-    fn put_state_with(
-        &mut self,
-        buffers: &mut Buffers,
-        collection: CollectionId,
-        key: &[u8],
-        state: State<'_>,
-    ) -> Result<u32> {
-        let Epochs { open, last, .. } = self.batch.epochs;
-        let Buffers { row, frame, old, undo } = buffers;
-        let mut pieces = 0;
-        fill_row_key(row, collection, key);
-        frame::encode(frame, Place::of_record(row), open, state);
-        if self.replace(Table::Live, row, Some(frame), old)? {
-            let before = self.verified_or_put_back(row, old)?;
-            pieces = value::pieces_of(before.state);
-            if let Some(payload) = before.payload() {
-                self.stats_mut(collection)?.subtract(key, payload);
-            }
-            if self.batch.epochs.any_point() && before.birth <= last {
-                PreImageKey::new(open, row).write_to(undo);
-                self.insert(Table::PreImages, undo, old)?;
-            }
-        } else if self.stored.count(Table::Tombstones)? > 0 && self.replace(Table::Tombstones, row, None, old)? {
-            let removed = frame::decode(Place::of_record(row), old)?;
-            if self.batch.epochs.any_point() && removed.birth <= last {
-                PreImageKey::new(open, row).write_to(undo);
-                self.insert(Table::PreImages, undo, old)?;
-            }
-        } else if self.batch.epochs.any_point() {
-            PreImageKey::new(open, row).write_to(undo);
-            frame::encode(old, Place::of_record(row), Epoch(0), State::Absent);
-            self.insert(Table::PreImages, undo, old)?;
-        }
-        if let State::Present(payload) | State::Chunked(payload) = state {
-            self.stats_mut(collection)?.add(key, payload);
-        }
-        Ok(pieces)
-    }
-
-    /// Removes one frame of a record; a tombstone stays when a point sees the record. Gives the number of pieces that
-    /// the value had, or none when there was no record.
-    pub(crate) fn remove_state(&mut self, collection: CollectionId, key: &[u8]) -> Result<Option<u32>> {
-        let mut buffers = std::mem::take(&mut self.buffers);
-        let done = self.remove_state_with(&mut buffers, collection, key);
-        self.buffers = buffers;
-        done
-    }
-
-    fn remove_state_with(
-        &mut self,
-        buffers: &mut Buffers,
-        collection: CollectionId,
-        key: &[u8],
-    ) -> Result<Option<u32>> {
-        let Epochs { open, last, .. } = self.batch.epochs;
-        let Buffers { row, frame, old, undo } = buffers;
-        fill_row_key(row, collection, key);
-        if !self.replace(Table::Live, row, None, old)? {
-            return Ok(None);
-        }
-        let before = self.verified_or_put_back(row, old)?;
-        let pieces = value::pieces_of(before.state);
-        if let Some(payload) = before.payload() {
-            self.stats_mut(collection)?.subtract(key, payload);
-        }
-        if !self.batch.epochs.any_point() {
-            return Ok(Some(pieces));
-        }
-        frame::encode(frame, Place::of_record(row), open, State::Absent);
-        if before.birth <= last {
-            PreImageKey::new(open, row).write_to(undo);
-            self.insert(Table::PreImages, undo, old)?;
-            self.insert(Table::Tombstones, row, frame)?;
-        } else {
-            self.remove_what_was_born_in_the_open_segment(row, frame)?;
-        }
-        Ok(Some(pieces))
-    }
-
-    /// A record that no point sees is gone. If it was absent at the last point, its row goes too, and the tombstone of
-    /// its removal before that comes back when a point still needs it; so a key that is created and removed within one
-    /// segment leaves nothing.
-    fn remove_what_was_born_in_the_open_segment(&mut self, row: &[u8], tombstone: &[u8]) -> Result<()> {
-        let segment = self.open_segment()?;
-        let mut met = None;
-        for epoch in &segment {
-            if let Some(bytes) = self.raw(Table::PreImages, &pre_image_key(*epoch, row))? {
-                met = Some(bytes);
-                break;
-            }
-        }
-        let Some(bytes) = met else {
-            return Err(Error::damaged(format!("a pre-image is missing: {}", Place::of_record(row))));
-        };
-        let at_last_point = frame::decode(Place::of_record(row), &bytes)?;
-        if at_last_point.state != State::Absent {
-            return self.insert(Table::Tombstones, row, tombstone);
-        }
-        let removed = at_last_point.birth;
-        for epoch in &segment {
-            self.delete(Table::PreImages, &pre_image_key(*epoch, row))?;
-        }
-        if removed > self.batch.epochs.first {
-            self.insert(Table::Tombstones, row, &bytes)?;
-        }
-        Ok(())
-    }
-
-    /// The epochs whose undo rows make up the open segment, in the order in which the first row met counts.
-    fn open_segment(&self) -> Result<Vec<Epoch>> {
-        let Epochs { open, last, .. } = self.batch.epochs;
-        let mut segment = self.merging_between(last, open)?;
-        segment.push(open);
-        Ok(segment)
-    }
-
-    /// The forgotten points between two epochs that are still being merged.
-    pub(crate) fn merging_between(&self, after: Epoch, before: Epoch) -> Result<Vec<Epoch>> {
-        if self.batch.epochs.merging == 0 {
-            return Ok(Vec::new());
-        }
-        meta::merging_between(self, after, before)
-    }
-
-    fn verified_or_put_back<'b>(&mut self, row: &[u8], old: &'b [u8]) -> Result<Frame<'b>> {
-        let verified = frame::decode(Place::of_record(row), old);
-        if verified.is_err() {
-            self.insert(Table::Live, row, old)?;
-            self.row_changes = self.row_changes.saturating_sub(2);
-        }
-        verified
-    }
-
     /// The statistics of a collection, to be changed.
     fn stats_mut(&mut self, collection: CollectionId) -> Result<&mut Stats> {
         if !self.batch.stats.contains_key(&collection) {
@@ -459,76 +314,4 @@ impl<'a> WriteTx<'a> {
         }
         Ok(existed)
     }
-}
-
-impl Records for WriteTx<'_> {
-    fn get(&self, collection: CollectionId, key: &[u8]) -> Result<Option<Vec<u8>>> {
-        let row = collection.row_key(key);
-        match self.raw(Table::Live, &row)? {
-            None => Ok(None),
-            Some(bytes) => {
-                let frame = frame::decode(Place::of_record(&row), &bytes)?;
-                self.whole_value(collection, key, frame.state)
-            }
-        }
-    }
-
-    fn part(&self, collection: CollectionId, range: &KeyRange, limit: usize) -> Result<Vec<Row>> {
-        let record = |(row, bytes): Row| {
-            let place = Place::of_record(&row);
-            let frame = frame::decode(place, &bytes)?;
-            let value = self.whole_value(collection, place.key, frame.state)?;
-            Ok(Some((place.key.to_vec(), value.unwrap_or_default())))
-        };
-        let fetch = |range: &KeyRange, limit| self.raw_part(Table::Live, range, limit);
-        part_of(range.within(collection), limit, fetch, record)
-    }
-
-    /// Without a copy of any row, as long documents are gone through within a transaction that others wait for.
-    fn each(&self, collection: CollectionId, range: KeyRange, visit: &mut Visit<'_>) -> Result<()> {
-        let size = BatchSize { rows: PAGE, bytes: PAGE_BYTES };
-        self.stored.each_batch(Table::Live, range.within(collection), size, |rows| {
-            for row in rows {
-                let place = Place::of_record(row.key());
-                match frame::decode(place, row.value())?.state {
-                    State::Present(payload) => visit(place.key, payload)?,
-                    state => visit(place.key, &self.whole_value(collection, place.key, state)?.unwrap_or_default())?,
-                }
-            }
-            Ok(ControlFlow::Continue(()))
-        })
-    }
-
-    fn stats(&self, collection: CollectionId) -> Result<Stats> {
-        match self.batch.stats.get(&collection) {
-            Some(stats) => Ok(*stats),
-            None => meta::stats(self, collection),
-        }
-    }
-
-    fn row(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>> {
-        self.raw(table, key)?.map(|bytes| meta::payload(table, key, &bytes)).transpose()
-    }
-
-    fn rows(&self, table: Table, range: &KeyRange, limit: usize) -> Result<Vec<Row>> {
-        meta::payloads(table, self.raw_page(table, range, limit)?)
-    }
-
-    fn collection_id(&self, name: &str) -> Result<Option<CollectionId>> {
-        meta::collection_id(self, name)
-    }
-
-    fn is_now(&self) -> bool {
-        true
-    }
-
-    fn now(&self) -> Timestamp {
-        self.context.clock.now()
-    }
-}
-
-fn fill_row_key(out: &mut Vec<u8>, collection: CollectionId, key: &[u8]) {
-    out.clear();
-    out.extend_from_slice(&collection.0.to_be_bytes());
-    out.extend_from_slice(key);
 }

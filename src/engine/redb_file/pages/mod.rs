@@ -4,39 +4,27 @@
 //! The layout is that of redb 4.5, which is pinned. A branch has the checksum of each page below it; a page that differs
 //! from its own in one bit only is mended, which 128 bits of checksum prove.
 
+mod layout;
 mod newest;
 mod snapshot;
 
 use std::cell::OnceCell;
 use std::collections::BTreeSet;
 use std::ops::Range;
-use std::sync::Arc;
 
 use redb::StorageBackend;
-use xxhash_rust::xxh3::xxh3_128;
 
+use self::layout::{
+    BRANCH, GOD_BYTE, HEADER, Header, LEAF, SECOND_COUNTS, SLOT, SLOTS, TWO_PHASE, Widths, checksum, children, ends,
+    flip, pairs, slot, spots, start_of, table_of,
+};
+pub(crate) use self::layout::{Found, Link, PagePlace, Span};
 pub(crate) use self::snapshot::Snapshot;
 use crate::error::Result;
 use crate::limits::RECORD_BYTES;
 
 /// The least that redb reads or writes; longer pages are this times a power of two.
 const PAGE: u64 = 4096;
-/// The header up to the end of the second commit slot.
-const HEADER: usize = 320;
-/// Where the slots begin, and how long each is.
-const SLOTS: [usize; 2] = [64, 192];
-const SLOT: usize = 128;
-/// What a slot's own checksum does not cover: itself.
-const SLOT_CHECKED: usize = SLOT - 16;
-/// The flags in the byte behind the magic number: which slot counts, and that what it names was synced before it did.
-const GOD_BYTE: usize = 9;
-const SECOND_COUNTS: u8 = 1;
-const TWO_PHASE: u8 = 4;
-/// The first byte of a page.
-const LEAF: u8 = 1;
-const BRANCH: u8 = 2;
-/// A table in the tree of tables.
-const TABLE: u8 = 3;
 /// Deeper is no tree of redb's, whose branches have a hundred children.
 const DEPTH_MAX: usize = 24;
 /// No page is longer: a leaf of one row of the greatest length, with its frame and key, which redb gives the next power of
@@ -65,32 +53,8 @@ pub(crate) struct Pages<'a> {
     elsewhere: OnceCell<Vec<(u64, u64)>>,
 }
 
-/// A table: its name, where it begins if it has rows, and how many.
-pub(crate) type Found = (String, Option<Link>, u64);
-
 /// What is done with a key and its value.
 pub(crate) type EachPair<'a> = dyn FnMut(&[u8], &[u8]) -> Result<()> + 'a;
-
-/// Where a tree begins, or goes on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Link {
-    page: u64,
-    checksum: u128,
-}
-
-/// How long the keys and the values of a tree are, where all are equally long: then it has no tables of where they end.
-#[derive(Clone, Copy, Default)]
-struct Widths {
-    key: Option<usize>,
-    value: Option<usize>,
-}
-
-/// The keys that a page is there for: those behind `after`, up to and with `through`; none for no end.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Span {
-    pub(crate) after: Option<Arc<[u8]>>,
-    pub(crate) through: Option<Arc<[u8]>>,
-}
 
 /// What is met on a walk.
 pub(crate) trait Visitor {
@@ -100,54 +64,6 @@ pub(crate) trait Visitor {
     fn damaged(&mut self, place: PagePlace, span: Span, mended: bool);
     /// The bit of a value that may be the one that was flipped.
     fn flipped_bit(&self, key: &[u8], value: &[u8]) -> Option<usize>;
-}
-
-/// Where a page is in the file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct PagePlace {
-    pub(crate) offset: u64,
-    pub(crate) bytes: u64,
-}
-
-/// What a file begins with.
-struct Header {
-    flags: u8,
-    slots: [Slot; 2],
-}
-
-/// One of the two commits that the header names.
-struct Slot {
-    root: Option<Link>,
-    /// Of the tree of redb's own tables.
-    own_root: Option<Link>,
-    transaction: u64,
-    sound: bool,
-}
-
-impl Header {
-    fn has(&self, flag: u8) -> bool {
-        self.flags & flag != 0
-    }
-
-    /// The second slot, or the first.
-    fn slot(self, second: bool) -> Slot {
-        let [first, other] = self.slots;
-        if second { other } else { first }
-    }
-}
-
-impl Span {
-    pub(crate) fn holds(&self, key: &[u8]) -> bool {
-        self.after.as_deref().is_none_or(|after| key > after)
-            && self.through.as_deref().is_none_or(|through| key <= through)
-    }
-
-    /// Whether it has keys, and all of them are within another.
-    fn lies_within(&self, other: &Self) -> bool {
-        let begins = other.after.as_deref().is_none_or(|after| self.after.as_deref().is_some_and(|own| own >= after));
-        let ends = other.through.as_deref().is_none_or(|end| self.through.as_deref().is_some_and(|own| own <= end));
-        begins && ends && self.after.as_deref().zip(self.through.as_deref()).is_none_or(|(after, end)| after < end)
-    }
 }
 
 impl<'a> Pages<'a> {
@@ -336,108 +252,6 @@ impl Visitor for Tables<'_> {
     }
 }
 
-/// What a row of a tree of tables says of a table.
-fn table_of(key: &[u8], value: &[u8]) -> Option<Found> {
-    let name = std::str::from_utf8(key).ok().filter(|_| value.first() == Some(&TABLE))?;
-    let rows = value.get(1..).and_then(u64_at)?;
-    let root = if *value.get(9)? == 0 { None } else { value.get(10..).and_then(link) };
-    Some((name.to_owned(), root, rows))
-}
-
-/// A commit slot: two flags, the roots at 8 and at 40, the transaction at 104, and its own checksum last.
-fn slot(bytes: &[u8]) -> Slot {
-    let mut bytes = bytes.to_vec();
-    let sums = |bytes: &[u8]| {
-        let (body, sum) = bytes.split_at_checked(SLOT_CHECKED)?;
-        (u128_at(sum)? == xxh3_128(body)).then_some(())
-    };
-    let mut sound = sums(&bytes).is_some();
-    for bit in (0..SLOT * 8).take_while(|_| !sound) {
-        flip(&mut bytes, bit);
-        match sums(&bytes) {
-            Some(()) => break,
-            None => flip(&mut bytes, bit),
-        }
-    }
-    sound |= sums(&bytes).is_some();
-    let root = |flag: usize, at: usize| if bytes.get(flag) == Some(&0) { None } else { bytes.get(at..).and_then(link) };
-    let (root, own_root) = (root(1, 8), root(2, 40));
-    Slot { root, own_root, transaction: bytes.get(104..).and_then(u64_at).unwrap_or_default(), sound }
-}
-
-fn link(bytes: &[u8]) -> Option<Link> {
-    Some(Link { page: u64_at(bytes)?, checksum: u128_at(bytes.get(8..)?)? })
-}
-
-/// The checksum of a page of a store's own tables.
-fn checksum(page: &[u8]) -> Option<u128> {
-    checksum_of(page, Widths::default())
-}
-
-/// What redb makes a page's checksum of: everything up to the end of what is on it.
-fn checksum_of(page: &[u8], widths: Widths) -> Option<u128> {
-    ends(page, widths).and_then(|end| page.get(..end)).map(xxh3_128)
-}
-
-fn start_of(checksum: u128) -> u64 {
-    (checksum >> 64) as u64
-}
-
-/// Where the content of a page ends.
-fn ends(page: &[u8], widths: Widths) -> Option<usize> {
-    let count = count(page)?;
-    let last = count.checked_sub(1)?;
-    let table = |width: Option<usize>| if width.is_some() { 0 } else { 4 * count };
-    let keys_end = |ends: usize, keys: usize| match widths.key {
-        Some(width) => width.checked_mul(count)?.checked_add(keys),
-        None => u32_at(page, ends + 4 * last),
-    };
-    match *page.first()? {
-        LEAF => {
-            let value_ends = 4 + table(widths.key);
-            match widths.value {
-                None => u32_at(page, value_ends + 4 * last),
-                Some(width) => keys_end(4, value_ends)?.checked_add(width.checked_mul(count)?),
-            }
-        }
-        BRANCH => {
-            let key_ends = 8 + 24 * (count + 1);
-            keys_end(key_ends, key_ends)
-        }
-        _ => None,
-    }
-}
-
-/// How many pairs a leaf has, or keys a branch.
-fn count(page: &[u8]) -> Option<usize> {
-    page.get(2..)?.first_chunk().map(|count| usize::from(u16::from_le_bytes(*count)))
-}
-
-/// The pairs of a leaf that lie within it. On a damaged one they may lie over one another; all together are not longer than
-/// two such pages, as a page may be made of which each of many pairs is as long as the page.
-fn pairs(page: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
-    let mut left = 2 * page.len();
-    spots(page).filter_map(move |(key, value)| {
-        let (key, value) = (page.get(key)?, page.get(value)?);
-        left = left.checked_sub(key.len() + value.len())?;
-        Some((key, value))
-    })
-}
-
-/// Where they are: a table of the ends of the keys, one of the ends of the values, keys, values.
-fn spots(page: &[u8]) -> impl Iterator<Item = (Range<usize>, Range<usize>)> {
-    let count = count(page).unwrap_or_default();
-    let key_end = move |at: usize| u32_at(page, 4 + 4 * at);
-    let value_end = move |at: usize| u32_at(page, 4 + 4 * (count + at));
-    (0..count).filter_map(move |at| {
-        let (key_start, value_start) = match at.checked_sub(1) {
-            None => (4 + 8 * count, key_end(count - 1)?),
-            Some(before) => (key_end(before)?, value_end(before)?),
-        };
-        Some((key_start..key_end(at)?, value_start..value_end(at)?))
-    })
-}
-
 /// The bits of a leaf that the checksums of its rows point to. Values that lie over one another are passed by: many as
 /// long as the page would take very long.
 fn suspects(page: &[u8], visitor: &dyn Visitor) -> Vec<usize> {
@@ -450,54 +264,6 @@ fn suspects(page: &[u8], visitor: &dyn Visitor) -> Vec<usize> {
     };
     let suspect = |(key, start, bytes)| visitor.flipped_bit(key, bytes).map(|bit| start * 8 + bit);
     spots(page).filter(|_| leaf).filter_map(apart).filter_map(suspect).take(SUSPECTS_MAX).collect()
-}
-
-/// The pages below a branch: checksums, numbers, a table of the ends of the keys between them, keys. Keys that lie over one
-/// another are left out as pairs are.
-fn children(page: &[u8], span: &Span) -> Vec<(Link, Span)> {
-    let count = count(page).unwrap_or_default();
-    let key_end = |at: usize| u32_at(page, 8 + 24 * (count + 1) + 4 * at);
-    let mut left = 2 * page.len();
-    let mut key = |at: usize| {
-        let start = at.checked_sub(1).map_or(Some(8 + 24 * (count + 1) + 4 * count), key_end)?;
-        let key = page.get(start..key_end(at)?)?;
-        left = left.checked_sub(key.len())?;
-        Some(Arc::from(key))
-    };
-    let mut after = span.after.clone();
-    let spans = links(page).enumerate().map(|(at, link)| {
-        let through = if at < count { key(at) } else { span.through.clone() };
-        (link, Span { after: std::mem::replace(&mut after, through.clone()), through })
-    });
-    spans.collect()
-}
-
-/// Where they are.
-fn links(page: &[u8]) -> impl Iterator<Item = Link> {
-    let count = count(page).unwrap_or_default();
-    (0..=count).map_while(move |at| {
-        let checksum = u128_at(page.get(8 + 16 * at..)?)?;
-        Some(Link { page: u64_at(page.get(8 + 16 * (count + 1) + 8 * at..)?)?, checksum })
-    })
-}
-
-fn flip(bytes: &mut [u8], bit: usize) {
-    if let Some(byte) = bytes.get_mut(bit / 8) {
-        *byte ^= 1 << (bit % 8);
-    }
-}
-
-fn u32_at(bytes: &[u8], at: usize) -> Option<usize> {
-    let number = bytes.get(at..)?.first_chunk().map(|number| u32::from_le_bytes(*number))?;
-    usize::try_from(number).ok()
-}
-
-fn u64_at(bytes: &[u8]) -> Option<u64> {
-    bytes.first_chunk().map(|number| u64::from_le_bytes(*number))
-}
-
-fn u128_at(bytes: &[u8]) -> Option<u128> {
-    bytes.first_chunk().map(|number| u128::from_le_bytes(*number))
 }
 
 #[cfg(test)]

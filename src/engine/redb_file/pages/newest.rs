@@ -1,9 +1,7 @@
 //! Whether the newest commit of a file is what was written, as far as redb relies on it before it reads any row.
 
-use super::{
-    DEPTH_MAX, Header, LEAF, Link, PAGE_MAX, Pages, SECOND_COUNTS, TWO_PHASE, Widths, checksum_of, link, links, pairs,
-    u32_at,
-};
+use super::layout::{Header, LEAF, Link, SECOND_COUNTS, TWO_PHASE, Widths, checksum_of, link, links, pairs, u32_at};
+use super::{DEPTH_MAX, PAGE_MAX, Pages};
 use crate::error::Result;
 
 /// A tree of redb's own.
@@ -130,8 +128,8 @@ fn tree(row: &[u8]) -> Option<Tree> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::layout::{BRANCH, GOD_BYTE, SLOT, SLOTS};
     use super::super::tests::{file, leaf, sample};
-    use super::super::{GOD_BYTE, SLOT, SLOTS};
     use super::*;
     use crate::engine::format::schema::Table;
     use crate::engine::redb_file::definition;
@@ -241,7 +239,7 @@ mod tests {
 
     /// A branch with an empty key between two links to the same page.
     fn branch(link: Link) -> Vec<u8> {
-        let mut page = vec![super::super::BRANCH, 0, 1, 0, 0, 0, 0, 0];
+        let mut page = vec![BRANCH, 0, 1, 0, 0, 0, 0, 0];
         page.extend([link.checksum.to_le_bytes(); 2].concat());
         page.extend([link.page.to_le_bytes(); 2].concat());
         page.extend(60u32.to_le_bytes());

@@ -10,10 +10,10 @@ mod test;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::{
-    BRANCH, DEPTH_MAX, Found, LEAF, Link, PAGE, PAGE_MAX, PagePlace, Pages, SECOND_COUNTS, Span, children, count,
-    pairs, table_of,
+use super::layout::{
+    BRANCH, Found, LEAF, Link, PagePlace, SECOND_COUNTS, Span, children, count, links, pairs, table_of,
 };
+use super::{DEPTH_MAX, PAGE, PAGE_MAX, Pages};
 use crate::engine::format::schema::Table;
 use crate::engine::pool::Pool;
 use crate::engine::redb_file::OwnFile;
@@ -200,7 +200,7 @@ impl<'a> Reader<'a> {
             let page = self.read(self.pages.place(link.page))?;
             match page.first() {
                 Some(&LEAF) => return Ok(branches),
-                Some(&BRANCH) => link = super::links(page).next().ok_or_else(|| odd("a branch is empty"))?,
+                Some(&BRANCH) => link = links(page).next().ok_or_else(|| odd("a branch is empty"))?,
                 _ => return Err(odd("a page is neither leaf nor branch")),
             }
         }

@@ -8,7 +8,6 @@ use super::*;
 use crate::engine::check::check;
 use crate::engine::check::walk::{Way, walk};
 use crate::engine::format::schema::CollectionId;
-use crate::engine::redb_file::pages::links;
 use crate::engine::store::{Sharing, Store, VerifyOnOpen};
 use crate::engine::view::View;
 

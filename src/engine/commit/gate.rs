@@ -1,0 +1,365 @@
+//! Group commit: closures of several threads run one after another in one redb transaction, and all of their callers
+//! return after its one sync.
+//!
+//! redb has one write transaction at a time, until its commit has synced. Callers queue meanwhile; the last of a batch
+//! lingers for as many as the batch before had, so that threads which write back to back meet in one commit.
+
+use std::mem;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::batch::{Failed, OpenBatch, Outcome, alone, batch_of, commit, discard, poisoned, uncertain};
+use super::reentrancy::Nested;
+use crate::engine::commit::locks::{Condvar, Mutex, MutexGuard, yield_now};
+use crate::engine::commit::sink::SinkSlot;
+use crate::engine::commit::wakeups::Commits;
+use crate::engine::opening::context::Context;
+use crate::engine::redb_file::{Handle, Transaction, locked};
+use crate::engine::session::process::forked;
+use crate::engine::session::writer_line::Streak;
+use crate::engine::write::WriteTx;
+use crate::error::{Error, ErrorKind, Result};
+
+/// How long the last of a batch waits for more. Measured: batches of 4.9 without, 6.9 to 7.9 with, at 8 threads.
+const LINGER: Duration = Duration::from_micros(150);
+/// A batch this large is committed although more are waiting.
+const MOST_IN_BATCH: usize = 256;
+
+/// The queue of writers of one open store.
+pub(crate) struct Gate {
+    state: Mutex<State>,
+    turn: Condvar,
+    commits: Arc<Commits>,
+    sink: SinkSlot,
+}
+
+/// Who may do what. Every field is read and written by whoever holds the mutex.
+#[derive(Default)]
+struct State {
+    /// The transaction that closures are running in now.
+    open: Option<OpenBatch>,
+    /// The number of the newest batch.
+    batch: u64,
+    /// The newest batch whose commit has ended, well or badly.
+    ended: u64,
+    /// Batches that ended badly and whose members have not all been told yet.
+    failures: Vec<Failure>,
+    /// One caller has let go of the mutex meanwhile: it waits to begin a transaction, commits one, or works alone.
+    busy: bool,
+    /// That one waits for another process, so that the others need not wait for longer than they would for that.
+    shut_out: bool,
+    /// How many wait to work alone; no new batch begins before them.
+    alone_waiting: usize,
+    /// Work alone waits until this batch has ended, so that it does not starve the others.
+    alone_after: u64,
+    /// Callers that have come and whose closures have not run yet.
+    waiting: usize,
+    /// How many to linger for: as many as the last batch had.
+    expected: usize,
+    /// Set once a commit has failed: what is on the disk is unknown, so writes are refused until the store is reopened.
+    poisoned: bool,
+    /// How long this process has held redb's lock back to back.
+    streak: Streak,
+}
+
+struct Failure {
+    batch: u64,
+    error: Arc<Error>,
+    untold: usize,
+}
+
+impl Gate {
+    pub(crate) fn new() -> Self {
+        Self { state: Mutex::default(), turn: Condvar::new(), commits: Arc::default(), sink: SinkSlot::default() }
+    }
+
+    /// What has been committed through this gate.
+    pub(crate) fn commits(&self) -> &Arc<Commits> {
+        &self.commits
+    }
+
+    /// Told of committed events.
+    pub(crate) fn sink(&self) -> &SinkSlot {
+        &self.sink
+    }
+
+    /// Whether a failed commit keeps everybody from writing.
+    pub(crate) fn is_poisoned(&self) -> bool {
+        self.state.lock().poisoned
+    }
+
+    /// The same without waiting for anybody: while somebody writes it is not so.
+    pub(crate) fn seems_poisoned(&self) -> bool {
+        self.state.try_lock().is_some_and(|state| state.poisoned)
+    }
+
+    /// Keeps everybody from writing, as a commit that failed does.
+    #[cfg(test)]
+    pub(crate) fn poison(&self) {
+        self.state.lock().poisoned = true;
+    }
+
+    /// Lets writers in again, as the file was opened anew.
+    pub(crate) fn renew(&self) {
+        let mut state = self.state.lock();
+        state.poisoned = false;
+        state.streak = Streak::default();
+    }
+
+    /// Runs a closure in a batch and returns once the batch is on the disk.
+    pub(crate) fn write<R>(
+        &self,
+        handle: &Handle,
+        context: &Context,
+        closure: impl FnOnce(&mut WriteTx<'_>) -> Result<R>,
+    ) -> Result<R> {
+        let nested = Nested::enter(context)?;
+        let arrived = Instant::now();
+        let mut state = self.state.lock();
+        state.waiting += 1;
+        let begun = catch_unwind(AssertUnwindSafe(|| self.begin(&mut state, handle, context, arrived)));
+        if let Err(failed) = Failed::of(begun) {
+            state.waiting -= 1;
+            self.turn.notify_all();
+            return failed.tell();
+        }
+        let batch = state.batch;
+        let ran = match state.open.as_mut() {
+            Some(open) => open.run(context, closure),
+            None => Err(Failed::Returned(poisoned())),
+        };
+        if let Some(open) = state.open.take_if(|open| open.spoiled.is_some()) {
+            state.end_spoiled(open);
+        }
+        if handle.guard().has_forked() {
+            // The closure has forked, and this is the child. Letting go of the mutex could wait for a thread of the parent.
+            mem::forget(state);
+            return ran.map_or_else(Failed::tell, |_| Err(forked()));
+        }
+        drop(nested);
+        state.waiting -= 1;
+        let joined = ran.is_ok();
+        match state.open.as_mut() {
+            Some(open) if joined => open.members += 1,
+            Some(_) => {}
+            None => drop(self.turn.notify_all()),
+        }
+        let ended = self.finish(state, context, batch, joined);
+        match ran {
+            Ok(result) => ended.map(|()| result),
+            Err(failed) => failed.tell(),
+        }
+    }
+
+    /// Opens a transaction for a new batch when none is open, once nobody keeps this caller from it.
+    fn begin(
+        &self,
+        state: &mut MutexGuard<'_, State>,
+        handle: &Handle,
+        context: &Context,
+        arrived: Instant,
+    ) -> Result<()> {
+        while state.busy || (state.open.is_none() && state.alone_waiting > 0 && !state.others_first()) {
+            self.wait(state, context, arrived)?;
+        }
+        if state.poisoned {
+            return Err(poisoned());
+        }
+        if state.open.is_some() {
+            return Ok(());
+        }
+        let transaction = match state.streak.is_on() {
+            true => context.try_begin_write(handle)?,
+            false => None,
+        };
+        let transaction = match transaction {
+            Some(transaction) => transaction,
+            None => {
+                let streak = state.streak.at_the_next_write();
+                self.apart(state, || self.begin_in_turn(handle, context, arrived, streak))?
+            }
+        };
+        let (transaction, shared) = batch_of(transaction)?;
+        state.batch += 1;
+        state.open = Some(OpenBatch { transaction, begun: Instant::now(), shared, members: 0, spoiled: None });
+        Ok(())
+    }
+
+    /// A transaction, once no other process has one or goes first. It may wait for long, so the mutex must be free.
+    fn begin_in_turn(
+        &self,
+        handle: &Handle,
+        context: &Context,
+        arrived: Instant,
+        streak: Streak,
+    ) -> Result<Transaction> {
+        let begun = context.begin_write(handle, arrived, streak, &|| {
+            self.state.lock().shut_out = true;
+            self.turn.notify_all();
+        });
+        // What is done from here on is this process's own, however long it takes.
+        self.state.lock().shut_out = false;
+        begun
+    }
+
+    /// Waits until something has changed. While another process keeps this one from writing, no caller waits for longer
+    /// than it would alone.
+    fn wait(&self, state: &mut MutexGuard<'_, State>, context: &Context, arrived: Instant) -> Result<()> {
+        match arrived.checked_add(context.lock_timeout) {
+            Some(until) if state.shut_out => {
+                if self.turn.wait_until(state, until).timed_out() && state.shut_out {
+                    return Err(locked(context.lock_timeout));
+                }
+            }
+            _ => self.turn.wait(state),
+        }
+        Ok(())
+    }
+
+    /// Does work for which the mutex is let go of, and which keeps the others waiting until it has ended, even by a panic.
+    fn apart<R>(&self, state: &mut MutexGuard<'_, State>, work: impl FnOnce() -> R) -> R {
+        state.busy = true;
+        let done = MutexGuard::unlocked(state, || catch_unwind(AssertUnwindSafe(work)));
+        state.busy = false;
+        self.turn.notify_all();
+        done.unwrap_or_else(|panic| resume_unwind(panic))
+    }
+
+    /// Commits the batch, or waits until another caller has.
+    fn finish(&self, mut state: MutexGuard<'_, State>, context: &Context, batch: u64, joined: bool) -> Result<()> {
+        if self.leads(&mut state, batch) {
+            self.commit(&mut state, context);
+        }
+        if !joined {
+            return Ok(());
+        }
+        while state.ended < batch {
+            self.turn.wait(&mut state);
+        }
+        state.told(batch)
+    }
+
+    /// Whether this caller is the one that commits: the last that came, once it has lingered and nobody else is about to
+    /// add to the batch.
+    fn leads(&self, state: &mut MutexGuard<'_, State>, batch: u64) -> bool {
+        let Some(came) = state.members_of(batch) else { return false };
+        if came >= MOST_IN_BATCH || state.alone_waiting > 0 && state.waiting == 0 {
+            return true;
+        }
+        let until = Instant::now() + LINGER;
+        while state.waiting == 0 && came < state.expected && Instant::now() < until {
+            MutexGuard::unlocked(state, yield_now);
+            if state.members_of(batch) != Some(came) {
+                return false;
+            }
+        }
+        state.waiting == 0
+    }
+
+    /// Ends the open batch: syncs it when it changed anything.
+    fn commit(&self, state: &mut MutexGuard<'_, State>, context: &Context) {
+        let Some(open) = state.open.take() else { return };
+        let (batch, begun, members, changed) = (state.batch, open.begun, open.members, open.shared.changed);
+        state.expected = members.max(state.expected.saturating_sub(1)).max(1);
+        let ended = self.apart(state, || catch_unwind(AssertUnwindSafe(|| commit(open, context, &self.sink))));
+        // Whoever waits for this batch must be told, even if committing it panicked.
+        let ended = ended.unwrap_or_else(|_| Err(uncertain(Error::damaged("committing panicked"))));
+        state.streak.wrote_since(begun);
+        if changed && ended.is_ok() {
+            self.commits.tell();
+        }
+        state.end(batch, members, ended);
+    }
+
+    /// Runs work in a transaction of its own, without undo log: it is committed or aborted as a whole.
+    pub(crate) fn alone<R>(
+        &self,
+        handle: &Handle,
+        context: &Context,
+        work: impl FnOnce(&mut WriteTx<'_>) -> Result<Outcome<R>>,
+    ) -> Result<R> {
+        let _nested = Nested::enter(context)?;
+        let arrived = Instant::now();
+        let mut state = self.state.lock();
+        state.alone_waiting += 1;
+        let mut waited = Ok(());
+        while waited.is_ok() && (state.busy || state.open.is_some() || state.others_first()) {
+            waited = self.wait(&mut state, context, arrived);
+        }
+        state.alone_waiting -= 1;
+        if state.poisoned || waited.is_err() {
+            self.turn.notify_all();
+            return waited.and_then(|()| Err(poisoned()));
+        }
+        let streak = state.streak.at_the_next_write();
+        let mut begun = Instant::now();
+        state.busy = true;
+        drop(state);
+        let done = catch_unwind(AssertUnwindSafe(|| {
+            let transaction = self.begin_in_turn(handle, context, arrived, streak)?;
+            begun = Instant::now();
+            alone(transaction, context, &self.sink, work)
+        }));
+        if handle.guard().has_forked() {
+            // The work has forked, and this is the child, where a thread that it does not have may hold the mutex.
+            return done.map_or_else(|panic| resume_unwind(panic), |_| Err(forked()));
+        }
+        let mut state = self.state.lock();
+        state.busy = false;
+        state.streak.wrote_since(begun);
+        match &done {
+            Ok(Ok(_)) => self.commits.tell(),
+            Ok(Err(error)) => state.poisoned |= error.kind() == ErrorKind::Uncertain,
+            Err(_) => {}
+        }
+        state.alone_after = state.batch + u64::from(state.waiting > 0);
+        self.turn.notify_all();
+        drop(state);
+        done.unwrap_or_else(|panic| resume_unwind(panic))
+    }
+}
+
+impl State {
+    /// Whether work alone has to let a batch go first, so that it does not starve the others.
+    fn others_first(&self) -> bool {
+        self.waiting > 0 && self.ended < self.alone_after
+    }
+
+    /// How many have joined a batch that is still open.
+    fn members_of(&self, batch: u64) -> Option<usize> {
+        self.open.as_ref().filter(|_| self.batch == batch).map(|open| open.members)
+    }
+
+    /// Notes how a batch ended.
+    fn end(&mut self, batch: u64, members: usize, ended: Result<()>) {
+        self.ended = batch;
+        if let Err(error) = ended {
+            self.poisoned |= !matches!(error.kind(), ErrorKind::NotCommitted | ErrorKind::Moved);
+            if members > 0 {
+                self.failures.push(Failure { batch, error: Arc::new(error), untold: members });
+            }
+        }
+    }
+
+    /// Aborts a batch from which a closure's changes could not be taken back.
+    fn end_spoiled(&mut self, open: OpenBatch) {
+        let OpenBatch { transaction, members, spoiled, .. } = open;
+        discard(transaction);
+        let why = spoiled.map(|error| error.to_string()).unwrap_or_default();
+        let message = format!("not committed: another caller's changes could not be taken back: {why}");
+        self.end(self.batch, members, Err(Error::new(ErrorKind::NotCommitted, message)));
+    }
+
+    /// Tells one member how its batch ended.
+    fn told(&mut self, batch: u64) -> Result<()> {
+        let Some(at) = self.failures.iter().position(|failure| failure.batch == batch) else { return Ok(()) };
+        let Some(failure) = self.failures.get_mut(at) else { return Ok(()) };
+        failure.untold = failure.untold.saturating_sub(1);
+        let error = Error::new(failure.error.kind(), failure.error.to_string()).with_source(failure.error.clone());
+        if failure.untold == 0 {
+            self.failures.swap_remove(at);
+        }
+        Err(error)
+    }
+}

@@ -1,0 +1,242 @@
+//! The new store: every record with the rows that its versions need, every point with what it holds now, and the other
+//! tables as they were.
+
+mod compare;
+mod found;
+mod tables;
+
+use std::collections::BTreeMap;
+
+use self::found::{Points, damaged_records, names};
+use super::long;
+use super::report::{LostRecord, Outcome, RepairReport};
+use super::salvage::Salvage;
+use super::timeline::{Step, Version, steps};
+use crate::engine::commit::Outcome as Ending;
+use crate::engine::format::digest::Stats;
+use crate::engine::format::epoch::Epoch;
+use crate::engine::format::frame::{self, State};
+use crate::engine::format::keys::pre_image_key;
+use crate::engine::format::schema::{CollectionId, Place, Table};
+use crate::engine::history::members::Members;
+use crate::engine::history::tally::{Tally, stats_of};
+use crate::engine::redb_file::scratch::{Fact, Found, Kind};
+use crate::engine::store::Store;
+use crate::error::{ErrorKind, Result};
+
+/// Rows are written in transactions of so many bytes.
+const BATCH_BYTES: usize = 4 << 20;
+
+type RawRow = (Table, Vec<u8>, Vec<u8>);
+
+/// Fills a new store.
+pub(in crate::engine::repair) fn rebuild(salvage: Salvage, into: &Store) -> Result<RepairReport> {
+    let report = fill(&salvage, into)?;
+    // There may be as many as were lost, so they are not there twice.
+    Ok(RepairReport { pages: salvage.notes.pages, rows: salvage.notes.rows, ..report })
+}
+
+fn fill(salvage: &Salvage, into: &Store) -> Result<RepairReport> {
+    let points = Points::read(salvage)?;
+    let members = points.members(salvage)?;
+    let mut rebuild = Rebuild {
+        salvage,
+        into,
+        names: names(salvage)?,
+        members: &members,
+        tally: Tally::default(),
+        batch: Vec::new(),
+        batch_bytes: 0,
+        damaged: damaged_records(salvage),
+        report: RepairReport {
+            counters_lost: salvage.notes.hurt.contains(&Table::Meta),
+            points: (points.manifests.len() + points.commits.len()) as u64,
+            ..RepairReport::default()
+        },
+    };
+    salvage.scratch.records(|row, facts| rebuild.record(row, facts))?;
+    rebuild.name_what_was_not_met();
+    if salvage.notes.pages.iter().any(|page| page.table.is_none() && !page.mended) {
+        rebuild
+            .report
+            .notes
+            .push("the page that names the tables is damaged; what was committed last may be lost".into());
+    }
+    rebuild.copy_tables()?;
+    rebuild.finish(points)
+}
+
+struct Rebuild<'a> {
+    salvage: &'a Salvage,
+    into: &'a Store,
+    names: BTreeMap<CollectionId, String>,
+    members: &'a Members,
+    tally: Tally,
+    batch: Vec<RawRow>,
+    batch_bytes: usize,
+    /// Records with a damaged row, and whether it is the newest.
+    damaged: BTreeMap<Vec<u8>, bool>,
+    report: RepairReport,
+}
+
+impl Rebuild<'_> {
+    /// Writes all rows of a record, and says what became of it.
+    fn record(&mut self, row: &[u8], mut facts: Vec<Fact>) -> Result<()> {
+        let place = Place::of_record(row);
+        let damaged = self.damaged.remove(row);
+        if place.collection == CollectionId::CHUNKS {
+            return Ok(());
+        }
+        long::drop_incomplete(&self.salvage.scratch, row, &mut facts)?;
+        let scratch = &self.salvage.scratch;
+        let versions: Vec<_> = facts.iter().map(|fact| version(fact.birth, fact.kind == Kind::Absent)).collect();
+        let past_is_whole = self.versions(row, &versions, |at| match facts.get(at) {
+            Some(fact) => Frame::of(row, scratch.frame(row, fact)?.into_owned()),
+            None => Ok(Frame::never(row)),
+        })?;
+        for number in 0..long::most_pieces(&facts) {
+            self.piece(row, &facts, number)?;
+        }
+        let newest = facts.last();
+        let outcome = match newest.map(|newest| newest.found) {
+            None => Outcome::Lost,
+            Some(Found::PreImage) => Outcome::WentBack,
+            Some(Found::LeftBehind) => Outcome::FoundAgain,
+            Some(Found::Newest) if past_is_whole && damaged.is_none() => return Ok(()),
+            Some(Found::Newest) => Outcome::PastLost,
+        };
+        self.lose(row, outcome, newest.map(|newest| newest.birth).unwrap_or_default());
+        Ok(())
+    }
+
+    /// Writes all rows of a piece of a record's long values.
+    fn piece(&mut self, record: &[u8], facts: &[Fact], number: u32) -> Result<()> {
+        let scratch = &self.salvage.scratch;
+        let (row, pieces) = long::piece_versions(scratch, record, facts, number)?;
+        let versions: Vec<_> = pieces.iter().map(|piece| version(piece.birth, piece.source.is_none())).collect();
+        let written = self.versions(&row, &versions, |at| match pieces.get(at) {
+            Some(piece) => Frame::of(&row, long::piece_frame(scratch, &row, piece)?),
+            None => Ok(Frame::never(&row)),
+        });
+        written.map(drop)
+    }
+
+    fn lose(&mut self, row: &[u8], outcome: Outcome, epoch: Epoch) {
+        let place = Place::of_record(row);
+        self.report.lost.push(LostRecord {
+            collection: self.name(place.collection),
+            key: place.key.escape_ascii().to_string(),
+            outcome,
+            epoch,
+            row: row.to_vec(),
+        });
+    }
+
+    /// Records of which nothing at all was sound.
+    fn name_what_was_not_met(&mut self) {
+        let of_records = |row: &[u8]| Place::of_record(row).collection != CollectionId::CHUNKS;
+        for (row, newest) in std::mem::take(&mut self.damaged) {
+            if newest && of_records(&row) {
+                self.lose(&row, Outcome::Lost, Epoch(0));
+            }
+        }
+        self.report.lost.sort();
+    }
+
+    /// Writes the rows that the versions of a record need; says whether each chain of them is whole. `frame` reads one.
+    fn versions(&mut self, row: &[u8], versions: &[Version], frame: impl Fn(usize) -> Result<Frame>) -> Result<bool> {
+        let collection = Place::of_record(row).collection;
+        let mut newer = None;
+        let mut whole = true;
+        for step in steps(versions, self.members) {
+            let at = match step {
+                Step::Live(at) | Step::Tombstone(at) => Some(at),
+                Step::PreImage(_, at) => at,
+            };
+            let Frame { bytes, stats } = at.map_or_else(|| Ok(Frame::never(row)), &frame)?;
+            match step {
+                Step::Live(_) => self.live(row, bytes, stats)?,
+                Step::Tombstone(_) => self.push(Table::Tombstones, row.to_vec(), bytes)?,
+                Step::PreImage(segment, at) => {
+                    whole &= at.is_some();
+                    self.report.pre_images += 1;
+                    self.push(Table::PreImages, pre_image_key(segment, row), bytes)?;
+                    self.tally.step_back(segment, collection, newer.as_ref(), stats.as_ref());
+                }
+            }
+            newer = stats;
+        }
+        Ok(whole)
+    }
+
+    fn live(&mut self, row: &[u8], frame: Vec<u8>, stats: Option<Stats>) -> Result<()> {
+        let place = Place::of_record(row);
+        let Some(stats) = stats else { return Ok(()) };
+        self.report.records += 1;
+        self.report.bytes += stats.bytes;
+        self.tally.add(place.collection, &stats);
+        let store = self.into.clone();
+        let rule = store.inner.context().index_rule(place.collection);
+        let value = rule.map_or(Ok(None), |_| long::value_of(&self.salvage.scratch, row, &frame))?;
+        self.push(Table::Live, row.to_vec(), frame)?;
+        let Some(rule) = rule else { return Ok(()) };
+        match rule.keys(place.key, value.as_deref()) {
+            Ok(keys) => keys.into_iter().try_for_each(|key| self.push_payload(Table::Index, &key, &[])),
+            Err(error) if error.kind() == ErrorKind::Damaged => {
+                self.report.notes.push(format!("a record cannot be read: {error}"));
+                Ok(())
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    fn name(&self, collection: CollectionId) -> String {
+        let name = collection.built_in_name().or_else(|| self.names.get(&collection).map(String::as_str));
+        name.map_or_else(|| format!("#{}", collection.0), str::to_owned)
+    }
+
+    fn push_payload(&mut self, table: Table, key: &[u8], payload: &[u8]) -> Result<()> {
+        let mut bytes = Vec::new();
+        frame::encode(&mut bytes, table.place(key), Epoch(0), State::Present(payload));
+        self.push(table, key.to_vec(), bytes)
+    }
+
+    fn push(&mut self, table: Table, key: Vec<u8>, bytes: Vec<u8>) -> Result<()> {
+        self.batch_bytes += key.len() + bytes.len();
+        self.batch.push((table, key, bytes));
+        if self.batch_bytes >= BATCH_BYTES { self.flush() } else { Ok(()) }
+    }
+
+    fn flush(&mut self) -> Result<()> {
+        let rows = std::mem::take(&mut self.batch);
+        self.batch_bytes = 0;
+        self.into.alone(|tx| {
+            rows.iter().try_for_each(|(table, key, bytes)| tx.insert(*table, key, bytes))?;
+            Ok(Ending::Commit(()))
+        })
+    }
+}
+
+/// The stored bytes of a version, and what it adds to its collection; nothing when there is no record.
+struct Frame {
+    bytes: Vec<u8>,
+    stats: Option<Stats>,
+}
+
+impl Frame {
+    fn of(row: &[u8], bytes: Vec<u8>) -> Result<Self> {
+        let place = Place::of_record(row);
+        let stats = frame::decode(place, &bytes)?.payload().map(|payload| stats_of(place.key, payload));
+        Ok(Self { bytes, stats })
+    }
+
+    fn never(row: &[u8]) -> Self {
+        let mut bytes = Vec::new();
+        frame::encode(&mut bytes, Place::of_record(row), Epoch(0), State::Absent);
+        Self { bytes, stats: None }
+    }
+}
+
+fn version(birth: Epoch, absent: bool) -> Version {
+    Version { birth, absent }
+}

@@ -1,0 +1,161 @@
+//! What a key was: following its chain of pre-images.
+
+use std::ops::ControlFlow;
+use std::sync::atomic::Ordering;
+
+use super::View;
+use crate::engine::format::epoch::Epoch;
+use crate::engine::format::frame::{self, Frame};
+use crate::engine::format::keys::pre_image_key;
+use crate::engine::format::schema::{Place, Table};
+use crate::engine::history::members::Members;
+use crate::engine::meta;
+use crate::engine::rows::{BatchSize, KeyRange, PAGE, PAGE_BYTES};
+use crate::error::{Error, Result};
+
+/// After so many steps along chains, the retained points are read into memory once instead of looked up each time.
+const STEPS_BEFORE_LOADING: u32 = 64;
+
+/// The stored bytes of a key's frame, whose checksum has been compared, with its birth.
+#[derive(Clone, Debug)]
+pub(crate) struct Found {
+    pub(crate) birth: Epoch,
+    bytes: Vec<u8>,
+}
+
+impl Found {
+    pub(super) fn new(row: &[u8], bytes: Vec<u8>) -> Result<Self> {
+        let birth = frame::decode(Place::of_record(row), &bytes)?.birth;
+        Ok(Self { birth, bytes })
+    }
+
+    /// The frame.
+    pub(crate) fn frame(&self, row: &[u8]) -> Result<Frame<'_>> {
+        frame::decode_compared(Place::of_record(row), &self.bytes)
+    }
+}
+
+fn broken_chain(row: &[u8]) -> Error {
+    Error::damaged(format!("a pre-image is missing: {}", Place::of_record(row)))
+}
+
+impl View {
+    /// What the key was, or is, at the view's point: its birth, and its state there.
+    pub(crate) fn state(&self, row: &[u8]) -> Result<Option<Found>> {
+        self.state_at(row, self.at)
+    }
+
+    /// What the key was at a point of this view's past.
+    pub(crate) fn state_at(&self, row: &[u8], at: Epoch) -> Result<Option<Found>> {
+        let found = match self.raw(Table::Live, row)? {
+            Some(bytes) => Some(bytes),
+            None if at == Epoch::NOW => None,
+            None => self.raw(Table::Tombstones, row)?,
+        };
+        found.map(|bytes| self.follow(row, Found::new(row, bytes)?, at)).transpose()
+    }
+
+    /// Follows the chain of pre-images until it reaches what the key was at a point.
+    pub(super) fn follow(&self, row: &[u8], mut found: Found, at: Epoch) -> Result<Found> {
+        while found.birth > at {
+            found = self.step(row, &found)?;
+        }
+        Ok(found)
+    }
+
+    /// What the key was before; none when no point has seen it otherwise.
+    pub(crate) fn before(&self, row: &[u8], found: &Found) -> Result<Option<Found>> {
+        let was_seen = self.epochs.any_point() && found.birth > self.epochs.first;
+        was_seen.then(|| self.step(row, found)).transpose()
+    }
+
+    fn step(&self, row: &[u8], found: &Found) -> Result<Found> {
+        let earlier = Found::new(row, self.pre_image(row, found.birth)?)?;
+        // Births along a chain strictly fall: this is what keeps a damaged chain from never ending.
+        if earlier.birth >= found.birth {
+            let place = Place::of_record(row);
+            return Err(Error::damaged(format!("a chain of pre-images does not descend: {place}")));
+        }
+        Ok(earlier)
+    }
+
+    /// What the key was at the point before the segment in which it was born.
+    fn pre_image(&self, row: &[u8], birth: Epoch) -> Result<Vec<u8>> {
+        if self.members.get().is_none() {
+            // Mostly the key was born in the epoch of a retained point. While points are being merged, though, that row
+            // may be covered by an older one, which is the one that counts.
+            if self.epochs.merging == 0
+                && let Some(bytes) = self.raw(Table::PreImages, &pre_image_key(birth, row))?
+            {
+                return Ok(bytes);
+            }
+            if self.steps.fetch_add(1, Ordering::Relaxed) < STEPS_BEFORE_LOADING {
+                return self.pre_image_by_look_up(row, birth);
+            }
+        }
+        let members = self.members()?;
+        for part in members.parts(members.segment(birth)) {
+            if let Some(bytes) = self.raw(Table::PreImages, &pre_image_key(part, row))? {
+                return Ok(bytes);
+            }
+        }
+        Err(broken_chain(row))
+    }
+
+    fn pre_image_by_look_up(&self, row: &[u8], birth: Epoch) -> Result<Vec<u8>> {
+        let from = KeyRange::all().from(&birth.to_key());
+        let mut segment = self.epochs.open;
+        for table in [Table::Points, Table::Commits] {
+            let first = self.stored.first(table, &from)?;
+            if let Some((epoch, _)) = first.as_ref().and_then(|(key, _)| Epoch::split_key(key)) {
+                segment = segment.min(epoch);
+            }
+        }
+        let before = KeyRange::all().until(&segment.to_key()).backward();
+        let mut previous = Epoch(0);
+        if self.epochs.merging > 0 {
+            for table in [Table::Points, Table::Commits] {
+                let last = self.stored.first(table, &before)?;
+                if let Some((epoch, _)) = last.as_ref().and_then(|(key, _)| Epoch::split_key(key)) {
+                    previous = previous.max(epoch);
+                }
+            }
+            for source in meta::merging_between(self, previous, segment)? {
+                if let Some(bytes) = self.raw(Table::PreImages, &pre_image_key(source, row))? {
+                    return Ok(bytes);
+                }
+            }
+        }
+        self.raw(Table::PreImages, &pre_image_key(segment, row))?.ok_or_else(|| broken_chain(row))
+    }
+
+    /// The retained points and those still being merged, read once.
+    pub(crate) fn members(&self) -> Result<&Members> {
+        if let Some(members) = self.members.get() {
+            return Ok(members);
+        }
+        let mut retained = self.epochs_of(Table::Points)?;
+        retained.extend(self.epochs_of(Table::Commits)?);
+        retained.sort_unstable();
+        let merging = match self.epochs.merging {
+            0 => Vec::new(),
+            _ => meta::merging_between(self, Epoch(0), Epoch::NOW)?,
+        };
+        Ok(self.members.get_or_init(|| Members { retained, merging, open: self.epochs.open }))
+    }
+
+    /// The epochs that a table of points has rows of.
+    pub(crate) fn epochs_of(&self, table: Table) -> Result<Vec<Epoch>> {
+        let mut epochs = Vec::new();
+        let size = BatchSize { rows: PAGE, bytes: PAGE_BYTES };
+        self.stored.each_batch(table, KeyRange::all(), size, |rows| {
+            for row in rows {
+                let epoch = Epoch::split_key(row.key()).map(|(epoch, _)| epoch);
+                let short = || Error::damaged(format!("a row has a short key: table={}", table.name()));
+                epochs.push(epoch.ok_or_else(short)?);
+            }
+            Ok(ControlFlow::Continue(()))
+        })?;
+        Ok(epochs)
+    }
+}

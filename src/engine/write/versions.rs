@@ -1,0 +1,160 @@
+//! The versions of a record: its newest frame, and the pre-image and tombstone that a point needs.
+
+use super::{Buffers, WriteTx};
+use crate::engine::format::epoch::{Epoch, Epochs};
+use crate::engine::format::frame::{self, Frame, State};
+use crate::engine::format::keys::{PreImageKey, pre_image_key};
+use crate::engine::format::schema::{CollectionId, Place, Table};
+use crate::engine::format::value;
+use crate::engine::meta;
+use crate::error::{Error, Result};
+
+impl WriteTx<'_> {
+    /// Writes one frame of a record in the open epoch; the pre-image is kept when a point needs it. Gives the number of
+    /// pieces that the overwritten value had.
+    pub(crate) fn put_state(&mut self, collection: CollectionId, key: &[u8], state: State<'_>) -> Result<u32> {
+        let mut buffers = std::mem::take(&mut self.buffers);
+        let done = self.put_state_with(&mut buffers, collection, key, state);
+        self.buffers = buffers;
+        done
+    }
+
+    fn put_state_with(
+        &mut self,
+        buffers: &mut Buffers,
+        collection: CollectionId,
+        key: &[u8],
+        state: State<'_>,
+    ) -> Result<u32> {
+        let Epochs { open, last, .. } = self.batch.epochs;
+        let Buffers { row, frame, old, undo } = buffers;
+        let mut pieces = 0;
+        fill_row_key(row, collection, key);
+        frame::encode(frame, Place::of_record(row), open, state);
+        if self.replace(Table::Live, row, Some(frame), old)? {
+            let before = self.verified_or_put_back(row, old)?;
+            pieces = value::pieces_of(before.state);
+            if let Some(payload) = before.payload() {
+                self.stats_mut(collection)?.subtract(key, payload);
+            }
+            if self.batch.epochs.any_point() && before.birth <= last {
+                PreImageKey::new(open, row).write_to(undo);
+                self.insert(Table::PreImages, undo, old)?;
+            }
+        } else if self.stored.count(Table::Tombstones)? > 0 && self.replace(Table::Tombstones, row, None, old)? {
+            let removed = frame::decode(Place::of_record(row), old)?;
+            if self.batch.epochs.any_point() && removed.birth <= last {
+                PreImageKey::new(open, row).write_to(undo);
+                self.insert(Table::PreImages, undo, old)?;
+            }
+        } else if self.batch.epochs.any_point() {
+            PreImageKey::new(open, row).write_to(undo);
+            frame::encode(old, Place::of_record(row), Epoch(0), State::Absent);
+            self.insert(Table::PreImages, undo, old)?;
+        }
+        if let State::Present(payload) | State::Chunked(payload) = state {
+            self.stats_mut(collection)?.add(key, payload);
+        }
+        Ok(pieces)
+    }
+
+    /// Removes one frame of a record; a tombstone stays when a point sees the record. Gives the number of pieces that
+    /// the value had, or none when there was no record.
+    pub(crate) fn remove_state(&mut self, collection: CollectionId, key: &[u8]) -> Result<Option<u32>> {
+        let mut buffers = std::mem::take(&mut self.buffers);
+        let done = self.remove_state_with(&mut buffers, collection, key);
+        self.buffers = buffers;
+        done
+    }
+
+    fn remove_state_with(
+        &mut self,
+        buffers: &mut Buffers,
+        collection: CollectionId,
+        key: &[u8],
+    ) -> Result<Option<u32>> {
+        let Epochs { open, last, .. } = self.batch.epochs;
+        let Buffers { row, frame, old, undo } = buffers;
+        fill_row_key(row, collection, key);
+        if !self.replace(Table::Live, row, None, old)? {
+            return Ok(None);
+        }
+        let before = self.verified_or_put_back(row, old)?;
+        let pieces = value::pieces_of(before.state);
+        if let Some(payload) = before.payload() {
+            self.stats_mut(collection)?.subtract(key, payload);
+        }
+        if !self.batch.epochs.any_point() {
+            return Ok(Some(pieces));
+        }
+        frame::encode(frame, Place::of_record(row), open, State::Absent);
+        if before.birth <= last {
+            PreImageKey::new(open, row).write_to(undo);
+            self.insert(Table::PreImages, undo, old)?;
+            self.insert(Table::Tombstones, row, frame)?;
+        } else {
+            self.remove_what_was_born_in_the_open_segment(row, frame)?;
+        }
+        Ok(Some(pieces))
+    }
+
+    /// A record that no point sees is gone. If it was absent at the last point, its row goes too, and the tombstone of
+    /// its removal before that comes back when a point still needs it; so a key that is created and removed within one
+    /// segment leaves nothing.
+    fn remove_what_was_born_in_the_open_segment(&mut self, row: &[u8], tombstone: &[u8]) -> Result<()> {
+        let segment = self.open_segment()?;
+        let mut met = None;
+        for epoch in &segment {
+            if let Some(bytes) = self.raw(Table::PreImages, &pre_image_key(*epoch, row))? {
+                met = Some(bytes);
+                break;
+            }
+        }
+        let Some(bytes) = met else {
+            return Err(Error::damaged(format!("a pre-image is missing: {}", Place::of_record(row))));
+        };
+        let at_last_point = frame::decode(Place::of_record(row), &bytes)?;
+        if at_last_point.state != State::Absent {
+            return self.insert(Table::Tombstones, row, tombstone);
+        }
+        let removed = at_last_point.birth;
+        for epoch in &segment {
+            self.delete(Table::PreImages, &pre_image_key(*epoch, row))?;
+        }
+        if removed > self.batch.epochs.first {
+            self.insert(Table::Tombstones, row, &bytes)?;
+        }
+        Ok(())
+    }
+
+    /// The epochs whose undo rows make up the open segment, in the order in which the first row met counts.
+    fn open_segment(&self) -> Result<Vec<Epoch>> {
+        let Epochs { open, last, .. } = self.batch.epochs;
+        let mut segment = self.merging_between(last, open)?;
+        segment.push(open);
+        Ok(segment)
+    }
+
+    /// The forgotten points between two epochs that are still being merged.
+    pub(crate) fn merging_between(&self, after: Epoch, before: Epoch) -> Result<Vec<Epoch>> {
+        if self.batch.epochs.merging == 0 {
+            return Ok(Vec::new());
+        }
+        meta::merging_between(self, after, before)
+    }
+
+    fn verified_or_put_back<'b>(&mut self, row: &[u8], old: &'b [u8]) -> Result<Frame<'b>> {
+        let verified = frame::decode(Place::of_record(row), old);
+        if verified.is_err() {
+            self.insert(Table::Live, row, old)?;
+            self.row_changes = self.row_changes.saturating_sub(2);
+        }
+        verified
+    }
+}
+
+fn fill_row_key(out: &mut Vec<u8>, collection: CollectionId, key: &[u8]) {
+    out.clear();
+    out.extend_from_slice(&collection.0.to_be_bytes());
+    out.extend_from_slice(key);
+}
