@@ -148,7 +148,7 @@ pub use engine::options::{Options, Sharing, VerifyOnOpen};
 pub use engine::point::{Origin, PointId, Restored, Scope};
 pub use engine::redb_file::hush_contained_panics;
 pub use engine::repair::{
-    CollectionLoss, DamagedPage, DamagedRow, LostRecord, Outcome as RepairOutcome, PartialPoint, RepairReport,
+    CollectionLoss, DamagedPage, DamagedRow, LostRecord, PartialPoint, RepairOutcome, RepairReport,
 };
 pub use engine::store::Store;
 pub use engine::view::View;

@@ -10,14 +10,14 @@ use parking_lot::Mutex;
 use crate::clock::after;
 
 /// Nothing waits longer when somebody comes.
-const GATHERED_FOR: Duration = Duration::from_millis(900);
+const BUFFERED_FOR: Duration = Duration::from_millis(900);
 
 /// Rows of [`Table::Liveness`](crate::engine::format::schema::Table::Liveness) that are not written yet, by their keys.
 pub(crate) type Rows = BTreeMap<Vec<u8>, Vec<u8>>;
 
 /// The rows that an open store is still to write.
 #[derive(Default)]
-pub(crate) struct Gathered(Mutex<State>);
+pub(crate) struct Buffered(Mutex<State>);
 
 #[derive(Default)]
 struct State {
@@ -37,7 +37,7 @@ pub(crate) enum Next {
     Write,
 }
 
-impl Gathered {
+impl Buffered {
     /// Adds a row, in place of one with that key.
     pub(crate) fn add(&self, now: Timestamp, key: &[u8], payload: Vec<u8>) -> Next {
         let mut state = self.0.lock();
@@ -47,7 +47,7 @@ impl Gathered {
             None => Next::Begin,
             Some(_) if begins => Next::Wait,
             // A clock that was set back makes nothing wait.
-            Some(since) if since <= now && now < after(since, GATHERED_FOR) => return Next::Wait,
+            Some(since) if since <= now && now < after(since, BUFFERED_FOR) => return Next::Wait,
             Some(_) => Next::Write,
         };
         state.since = Some(now);

@@ -8,17 +8,17 @@ use std::time::Duration;
 use parking_lot::Mutex;
 
 use crate::clock::Clock;
-use crate::engine::buffered::Gathered;
-use crate::engine::commit::reentrancy::Nested;
+use crate::engine::buffered::Buffered;
+use crate::engine::commit::reentrancy::Writing;
 use crate::engine::commit::sink::SinkSlot;
-use crate::engine::commit::wakeups::{Commits, Waiting};
+use crate::engine::commit::wakeups::{Commits, Waiter};
 use crate::engine::commit::{Gate, Outcome};
 use crate::engine::format::epoch::Epoch;
 use crate::engine::format::index::IndexRule;
 use crate::engine::opening::context::Context;
 use crate::engine::opening::open;
 pub(crate) use crate::engine::opening::options::{Options, Sharing, VerifyOnOpen};
-use crate::engine::opening::place::Place;
+use crate::engine::opening::place::NamedFile;
 use crate::engine::opening::reserve;
 use crate::engine::opening::slot::Slot;
 use crate::engine::redb_file::Handle;
@@ -26,10 +26,10 @@ use crate::engine::redb_file::open::in_use;
 #[cfg(any(fuzzing, test))]
 use crate::engine::redb_file::open::open_over;
 use crate::engine::redb_file::pages::Snapshot;
-use crate::engine::session::own_session::Held;
-use crate::engine::session::session_locks::Presence;
+use crate::engine::session::own_session::OwnSession;
+use crate::engine::session::session_locks::SessionLocks;
 use crate::engine::session::views::Views;
-use crate::engine::session::writer_line::Turn;
+use crate::engine::session::writer_line::WriterLine;
 use crate::engine::view::View;
 use crate::engine::write::WriteTx;
 use crate::error::{Error, Result};
@@ -64,7 +64,7 @@ pub(crate) struct Inner {
     pub(crate) opener: Opener,
     context: Arc<Context>,
     /// The byte of this process's session, until its end is written.
-    held: OnceLock<Weak<Held>>,
+    held: OnceLock<Weak<OwnSession>>,
     /// Whether a session is still to begin, as the disk had no room for one.
     session_put_off: AtomicBool,
     /// Whether others had the store open when it was opened, and no file of sessions told which of them live.
@@ -86,7 +86,7 @@ impl Options {
         }
         let in_use = in_use(path).unwrap_or(false);
         let (handle, own_name) = open::open(path, &self)?;
-        let others_unseen = in_use && Presence::look(&own_name).is_ok_and(|presence| presence.is_none());
+        let others_unseen = in_use && SessionLocks::look(&own_name).is_ok_and(|presence| presence.is_none());
         // Whoever opens it again waits by himself, while nothing else has to.
         let options = self.clone().lock_timeout(Duration::ZERO);
         let opener = move |path: &Path| open::open_again(path, &options);
@@ -116,10 +116,10 @@ impl Options {
             shared: self.sharing == Sharing::Shared,
             history: self.history,
             stale_mark: self.stale_mark,
-            turn: Turn::new(path),
-            place: Place::new(path, handle.id()),
+            writer_line: WriterLine::new(path),
+            place: NamedFile::new(path, handle.id()),
             lock_timeout: self.lock_timeout,
-            gathered: Gathered::default(),
+            buffered: Buffered::default(),
             views: Arc::default(),
             session: OnceLock::new(),
             one_phase: self.one_phase,
@@ -250,15 +250,15 @@ impl Store {
     /// # Errors
     ///
     /// `Io` when no thread can be started, `Forked` in a forked child.
-    pub(crate) fn waiting(&self) -> Result<Waiting> {
+    pub(crate) fn waiting(&self) -> Result<Waiter> {
         self.refuse_forked()?;
-        Waiting::begin(self.commits(), self.clock(), self.is_shared().then(|| self.path()))
+        Waiter::begin(self.commits(), self.clock(), self.is_shared().then(|| self.path()))
     }
 
     /// What this process is still to write.
-    pub(crate) fn gathered(&self) -> Result<&Gathered> {
+    pub(crate) fn buffered(&self) -> Result<&Buffered> {
         self.refuse_forked()?;
-        Ok(&self.inner.context.gathered)
+        Ok(&self.inner.context.buffered)
     }
 
     /// Who is told of committed events.
@@ -299,7 +299,7 @@ impl Store {
     /// `Conflict` while a view of any process is alive, `Reopen` when the store is closed, `Io`. After an error of the
     /// disk, make a new file with `repair` before going on: what redb has moved may be in the system's cache only.
     pub fn compact(&self) -> Result<bool> {
-        let _nested = Nested::enter(&self.inner.context)?;
+        let _writing = Writing::enter(&self.inner.context)?;
         self.refuse_moved()?;
         let mut slot = self.inner.slot.exclusively()?;
         slot.handle_mut()?.compact()
@@ -321,13 +321,13 @@ impl Store {
     }
 
     /// Notes the number of this process's session, and what holds its byte.
-    pub(crate) fn set_session(&self, number: u64, held: &Arc<Held>) {
+    pub(crate) fn set_session(&self, number: u64, held: &Arc<OwnSession>) {
         self.inner.context.session.get_or_init(|| number);
         self.inner.held.get_or_init(|| Arc::downgrade(held));
     }
 
     /// Sees to it that other processes find this one's session alive.
-    pub(crate) fn keep_held(&self) {
+    pub(crate) fn keep_session_lock(&self) {
         if let Some(held) = self.inner.held.get().and_then(Weak::upgrade) {
             held.keep(|| self.refuse_moved().is_ok());
         }
@@ -352,11 +352,11 @@ impl Store {
     /// out for ever.
     pub(super) fn with_handle_in_turn<R>(&self, call: impl FnOnce(&Handle) -> Result<R>) -> Result<R> {
         // A write inside of a write is refused further on; here it would wait for a closer that waits for it.
-        if Nested::is_inside(&self.inner.context) {
+        if Writing::is_inside(&self.inner.context) {
             return self.with_handle(call);
         }
         self.refuse_forked()?;
-        self.keep_held();
+        self.keep_session_lock();
         let done = self.inner.slot.with_in_turn(call);
         done.map_err(|error| reserve::give_up_when_full(self.path(), error))
     }

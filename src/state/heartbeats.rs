@@ -45,7 +45,7 @@ impl Store {
             return Err(unknown(bot));
         }
         let at = as_stored(self.clock().now());
-        match self.gathered()?.add(at, bot.as_bytes(), codec::encode(&Heartbeat { at })?) {
+        match self.buffered()?.add(at, bot.as_bytes(), codec::encode(&Heartbeat { at })?) {
             Next::Begin => self.at_close(Box::new(|tx| {
                 // A damaged bot must not make a clean end look like a crash.
                 if let Err(error) = tx.write_heartbeats() {
@@ -61,11 +61,11 @@ impl Store {
 
     /// Writes the heartbeats that were gathered.
     pub(crate) fn write_heartbeats(&self) -> Result<()> {
-        if self.gathered()?.is_empty() {
+        if self.buffered()?.is_empty() {
             return Ok(());
         }
         let written = self.write(|tx| tx.write_heartbeats())?;
-        self.gathered()?.written(&written);
+        self.buffered()?.written(&written);
         Ok(())
     }
 }
@@ -74,7 +74,7 @@ impl WriteTx<'_> {
     /// Writes the heartbeats that were gathered, and gives them. A bot that has been removed since is passed over, and so
     /// is one that is damaged, as it must not keep the others back.
     fn write_heartbeats(&mut self) -> Result<Rows> {
-        let rows = self.context.gathered.rows();
+        let rows = self.context.buffered.rows();
         for (bot, heartbeat) in &rows {
             match self.get(CollectionId::REGISTRY, bot) {
                 Ok(None) => {}

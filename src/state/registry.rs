@@ -251,7 +251,7 @@ impl Registry<&mut WriteTx<'_>> {
     ///
     /// `Damaged` when it is damaged.
     pub fn remove(&mut self, id: &BotId) -> Result<bool> {
-        self.records.context.gathered.forget(id.as_bytes());
+        self.records.context.buffered.forget(id.as_bytes());
         self.records.remove_row(Table::Liveness, id.as_bytes())?;
         self.records.remove(CollectionId::REGISTRY, id.as_bytes())
     }
@@ -285,7 +285,7 @@ impl Registry<&mut WriteTx<'_>> {
         if !self.is_there(id)? {
             return Err(unknown(id));
         }
-        self.records.context.gathered.forget(id.as_bytes());
+        self.records.context.buffered.forget(id.as_bytes());
         self.put_heartbeat(id, at)
     }
 

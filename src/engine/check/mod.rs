@@ -21,7 +21,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use serde::Serialize;
 
 pub(crate) use self::at::check_at;
-pub(crate) use self::sample::{Place, check_sample};
+pub(crate) use self::sample::{Position, check_sample};
 use crate::engine::check::walk::{Way, walk};
 use crate::engine::format::schema::Table;
 use crate::engine::history::members::Members;

@@ -11,12 +11,12 @@ use crate::error::Result;
 
 /// Where a part ended: the last row that was verified.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Place {
+pub(crate) struct Position {
     pub(crate) table: Table,
     pub(crate) key: Vec<u8>,
 }
 
-impl Place {
+impl Position {
     /// The table and the key in hexadecimal.
     pub(crate) fn to_text(&self) -> String {
         format!("{} {}\n", self.table.name(), hex(&self.key))
@@ -37,9 +37,9 @@ impl Place {
 pub(crate) fn check_sample(
     view: &View,
     fraction: f64,
-    after: Option<Place>,
+    after: Option<Position>,
     progress: &(dyn Fn(u64, u64) + Sync),
-) -> Result<(CheckReport, Option<Place>)> {
+) -> Result<(CheckReport, Option<Position>)> {
     let members = view.members()?;
     let rows = Table::ALL.iter().map(|table| view.count_rows(*table)).sum::<Result<u64>>()?;
     let total = part_of(rows, fraction);
@@ -50,7 +50,7 @@ pub(crate) fn check_sample(
     while done < total && empty_in_turn <= Table::COUNT {
         let (table, range) = match &place {
             None => (Table::Live, KeyRange::all()),
-            Some(Place { table, key }) => (*table, KeyRange::all().after(key)),
+            Some(Position { table, key }) => (*table, KeyRange::all().after(key)),
         };
         let limit = usize::try_from(total - done).unwrap_or(BATCH).min(BATCH);
         // A table that cannot be read is a finding, and the next one is gone on with.
@@ -62,8 +62,10 @@ pub(crate) fn check_sample(
         done += page.len() as u64;
         progress(done, total);
         match page.pop() {
-            Some((key, _)) => (place, empty_in_turn) = (Some(Place { table, key }), 0),
-            None => (place, empty_in_turn) = (Some(Place { table: next(table), key: Vec::new() }), empty_in_turn + 1),
+            Some((key, _)) => (place, empty_in_turn) = (Some(Position { table, key }), 0),
+            None => {
+                (place, empty_in_turn) = (Some(Position { table: next(table), key: Vec::new() }), empty_in_turn + 1)
+            }
         }
     }
     sums.report.findings.sort();
@@ -118,10 +120,10 @@ mod tests {
             let (report, ended) = check_sample(&view, 0.1, place, &|_, _| ()).unwrap();
             assert!(report.records <= 91);
             found.extend(report.findings.into_iter().map(|finding| finding.table));
-            place = ended.map(|ended| Place::from_text(&ended.to_text()).unwrap());
+            place = ended.map(|ended| Position::from_text(&ended.to_text()).unwrap());
         }
         assert_eq!(found, ["live", "events"]);
-        assert_eq!(Place::from_text("live 0"), None);
-        assert_eq!(Place::from_text("nothing 00"), None);
+        assert_eq!(Position::from_text("live 0"), None);
+        assert_eq!(Position::from_text("nothing 00"), None);
     }
 }

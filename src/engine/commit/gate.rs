@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::batch::{Failed, OpenBatch, Outcome, alone, batch_of, commit, discard, poisoned, uncertain};
-use super::reentrancy::Nested;
+use super::reentrancy::Writing;
 use crate::engine::commit::locks::{Condvar, Mutex, MutexGuard, yield_now};
 use crate::engine::commit::sink::SinkSlot;
 use crate::engine::commit::wakeups::Commits;
@@ -114,7 +114,7 @@ impl Gate {
         context: &Context,
         closure: impl FnOnce(&mut WriteTx<'_>) -> Result<R>,
     ) -> Result<R> {
-        let nested = Nested::enter(context)?;
+        let writing = Writing::enter(context)?;
         let arrived = Instant::now();
         let mut state = self.state.lock();
         state.waiting += 1;
@@ -137,7 +137,7 @@ impl Gate {
             mem::forget(state);
             return ran.map_or_else(Failed::tell, |_| Err(forked()));
         }
-        drop(nested);
+        drop(writing);
         state.waiting -= 1;
         let joined = ran.is_ok();
         match state.open.as_mut() {
@@ -279,7 +279,7 @@ impl Gate {
         context: &Context,
         work: impl FnOnce(&mut WriteTx<'_>) -> Result<Outcome<R>>,
     ) -> Result<R> {
-        let _nested = Nested::enter(context)?;
+        let _writing = Writing::enter(context)?;
         let arrived = Instant::now();
         let mut state = self.state.lock();
         state.alone_waiting += 1;

@@ -12,9 +12,9 @@ thread_local! {
 }
 
 /// Refuses a write inside of a write on one thread, which would wait for itself.
-pub(crate) struct Nested(usize);
+pub(crate) struct Writing(usize);
 
-impl Nested {
+impl Writing {
     /// Whether this thread is writing to the store.
     pub(crate) fn is_inside(context: &Context) -> bool {
         let address = std::ptr::from_ref(context).addr();
@@ -36,7 +36,7 @@ impl Nested {
     }
 }
 
-impl Drop for Nested {
+impl Drop for Writing {
     fn drop(&mut self) {
         WRITING.with(|writing| writing.borrow_mut().retain(|address| *address != self.0));
     }

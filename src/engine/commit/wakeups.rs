@@ -180,12 +180,12 @@ enum Others {
 }
 
 /// Somebody waits, until this is dropped.
-pub(crate) struct Waiting {
+pub(crate) struct Waiter {
     commits: Arc<Commits>,
     process: Process,
 }
 
-impl Waiting {
+impl Waiter {
     /// Somebody begins to wait. Other processes may commit to the file at `shared`, if there is one.
     ///
     /// # Errors
@@ -197,7 +197,7 @@ impl Waiting {
     }
 }
 
-impl Drop for Waiting {
+impl Drop for Waiter {
     fn drop(&mut self) {
         // In a forked child nobody waits, and nobody lets go of a lock that a thread of the parent had.
         if !self.process.has_forked() {

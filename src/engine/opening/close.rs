@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use crate::engine::commit::Outcome;
-use crate::engine::commit::reentrancy::Nested;
+use crate::engine::commit::reentrancy::Writing;
 use crate::engine::opening::slot::Content;
 use crate::engine::redb_file::Handle;
 use crate::engine::store::{Inner, Store};
@@ -20,7 +20,7 @@ impl Store {
     pub(crate) fn close_file(&self) -> Result<()> {
         self.refuse_forked()?;
         // Refused before what is to be written last is tried.
-        drop(Nested::enter(self.inner.context())?);
+        drop(Writing::enter(self.inner.context())?);
         let closed = match self.with_handle_in_turn(|handle| self.inner.write_last(handle)) {
             Err(error) if may_be_written_again(&error) => self.write_last_again(error),
             Err(error) if error.kind() == ErrorKind::Locked => {
@@ -28,7 +28,7 @@ impl Store {
             }
             closed => closed,
         };
-        let _nested = Nested::enter(self.inner.context())?;
+        let _writing = Writing::enter(self.inner.context())?;
         let mut slot = self.inner.slot.exclusively()?;
         // Where nothing was left to be written, nobody has looked yet.
         let moved = matches!(*slot, Content::Open(_)).then(|| self.refuse_moved());

@@ -4,13 +4,13 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use crate::clock::Clock;
-use crate::engine::buffered::Gathered;
+use crate::engine::buffered::Buffered;
 use crate::engine::format::index::IndexRule;
 use crate::engine::format::schema::CollectionId;
-use crate::engine::opening::place::Place;
+use crate::engine::opening::place::NamedFile;
 use crate::engine::redb_file::{Handle, Transaction};
 use crate::engine::session::views::Views;
-use crate::engine::session::writer_line::{Streak, Turn};
+use crate::engine::session::writer_line::{Streak, WriterLine};
 use crate::error::Result;
 
 /// What every transaction of a store needs.
@@ -20,10 +20,10 @@ pub(crate) struct Context {
     pub(crate) shared: bool,
     pub(crate) history: Option<Duration>,
     pub(crate) stale_mark: Option<Duration>,
-    pub(crate) turn: Turn,
-    pub(crate) place: Place,
+    pub(crate) writer_line: WriterLine,
+    pub(crate) place: NamedFile,
     pub(crate) lock_timeout: Duration,
-    pub(crate) gathered: Gathered,
+    pub(crate) buffered: Buffered,
     /// Which views are open in this process.
     pub(crate) views: Arc<Views>,
     pub(in crate::engine) session: OnceLock<u64>,
@@ -52,7 +52,7 @@ impl Context {
         streak: Streak,
         shut_out: &dyn Fn(),
     ) -> Result<Transaction> {
-        let waiting = if self.shared { self.turn.wait_behind_others(streak) } else { self.turn.wait() };
+        let waiting = if self.shared { self.writer_line.wait_behind_others(streak) } else { self.writer_line.wait() };
         let transaction = handle.begin_write(arrived, self.lock_timeout, waiting, shut_out)?;
         Ok(self.in_mode(transaction))
     }

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use crate::engine::redb_file::WRITER;
 use crate::engine::redb_file::{BackendError, OwnFile, StorageBackend};
-use crate::engine::session::writer_line::Turn;
+use crate::engine::session::writer_line::WriterLine;
 use crate::engine::store::{Options, Store, VerifyOnOpen};
 use crate::error::{Error, ErrorKind, Result};
 use crate::files::{self, Rights};
@@ -111,7 +111,7 @@ fn verify(copy: &Path) -> Result<()> {
 /// Keeps writers out. Where ranges cannot be locked, only one process can have the file open anyway.
 fn lock(file: &OwnFile, path: &Path) -> Result<()> {
     let byte = Bound::Included(WRITER);
-    let (begun, turn) = (Instant::now(), Turn::new(path));
+    let (begun, turn) = (Instant::now(), WriterLine::new(path));
     let mut waiting = turn.wait();
     while let Ok(false) = file.try_lock_shared_range(byte, byte) {
         if begun.elapsed() > PATIENCE {

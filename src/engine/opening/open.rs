@@ -12,7 +12,7 @@ use crate::engine::redb_file::open::{ATTEMPTS, LOOK, earlier_commit, held_whole,
 pub(crate) use crate::engine::redb_file::open::{check_pages, in_use};
 use crate::engine::redb_file::pages::Pages;
 use crate::engine::redb_file::{Handle, OwnFile, create_empty, not_a_store, unreadable};
-use crate::engine::session::session_locks::Presence;
+use crate::engine::session::session_locks::SessionLocks;
 use crate::error::{Error, ErrorKind, Hint, Result};
 use crate::files::{self, Replace, Rights, folder_of};
 
@@ -84,7 +84,7 @@ fn writing(path: &Path, source: Error) -> Error {
 
 /// Who has the store open, as far as they wrote it down.
 fn living(path: &Path) -> String {
-    let presence = Presence::look(path).ok().flatten();
+    let presence = SessionLocks::look(path).ok().flatten();
     let living = presence.and_then(|presence| presence.living().ok()).unwrap_or_default();
     if living.is_empty() { "another process".to_owned() } else { living.join(", ") }
 }

@@ -9,7 +9,7 @@ use crate::error::{Error, ErrorKind, Result};
 
 /// The name of an open file.
 #[derive(Debug)]
-pub(crate) struct Place {
+pub(crate) struct NamedFile {
     path: PathBuf,
     /// The file that was opened by it; none where the system does not tell.
     id: Option<FileId>,
@@ -22,7 +22,7 @@ fn root() -> Option<FileId> {
     FileId::at(Path::new("/")).ok().flatten()
 }
 
-impl Place {
+impl NamedFile {
     /// A file that was just opened by its name. Where the system names it otherwise at once, its word counts for nothing.
     pub(crate) fn new(path: &Path, id: Option<FileId>) -> Self {
         let id = id.filter(|id| FileId::at(path).is_ok_and(|at| at == Some(*id)));
@@ -64,7 +64,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let [path, other, link] = ["h.redb", "other", "link"].map(|name| folder.path().join(name));
         fs::write(&path, b"a store").unwrap();
-        let place = Place::new(&path, OwnFile::read(&path).unwrap().id());
+        let place = NamedFile::new(&path, OwnFile::read(&path).unwrap().id());
         let became = || place.refuse_moved().map_err(|error| (error.kind(), error.to_string()));
         let refused = |what: &str| {
             let (kind, message) = became().unwrap_err();
@@ -91,7 +91,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("h.redb");
         fs::write(&path, b"a store").unwrap();
-        let mut place = Place::new(&path, OwnFile::read(&path).unwrap().id());
+        let mut place = NamedFile::new(&path, OwnFile::read(&path).unwrap().id());
         fs::remove_file(&path).unwrap();
         assert!(place.refuse_moved().is_err());
         // As if that had been the root when the file was opened.

@@ -4,7 +4,7 @@ use std::mem;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use crate::engine::commit::reentrancy::Nested;
+use crate::engine::commit::reentrancy::Writing;
 use crate::engine::opening::slot::Content;
 use crate::engine::redb_file::End;
 use crate::engine::redb_file::Handle;
@@ -82,7 +82,7 @@ impl Store {
     /// ```
     pub fn reopen(&self) -> Result<()> {
         self.refuse_forked()?;
-        let _nested = Nested::enter(self.inner.context())?;
+        let _writing = Writing::enter(self.inner.context())?;
         self.inner.behind_writers(|| self.try_reopen())
     }
 

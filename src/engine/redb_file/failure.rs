@@ -1,4 +1,4 @@
-//! How redb's errors become ours: closures that call redb return a [`Failure`], and a [`Guard`](super::Guard) turns it into an
+//! How redb's errors become ours: closures that call redb return a [`Failure`], and a [`RedbGuard`](super::RedbGuard) turns it into an
 //! [`Error`]. The type is private to the crate, so no user of it meets an error of redb's.
 
 use crate::engine::redb_file::End;

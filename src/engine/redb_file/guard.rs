@@ -14,7 +14,7 @@ use crate::error::{Error, ErrorKind, Result};
 
 /// Runs calls into redb and contains their panics.
 #[derive(Clone, Debug)]
-pub(crate) struct Guard {
+pub(crate) struct RedbGuard {
     life: Arc<Life>,
 }
 
@@ -27,7 +27,7 @@ struct Life {
     has_failed: AtomicBool,
 }
 
-impl Guard {
+impl RedbGuard {
     /// A guard for a file that is just being opened.
     pub(crate) fn fresh() -> Self {
         let life = Life { process: Process::current(), end: AtomicU8::new(0), has_failed: AtomicBool::new(false) };
@@ -49,7 +49,7 @@ impl Guard {
     ///
     /// # Errors
     ///
-    /// As [`Guard::run`].
+    /// As [`RedbGuard::run`].
     pub(crate) fn read<R>(&self, call: impl FnOnce() -> Result<R, Failure>) -> Result<R> {
         self.contained(call, || ())
     }
@@ -174,7 +174,7 @@ mod tests {
 
     #[test]
     fn a_read_that_panics_costs_only_itself() {
-        let guard = Guard::fresh();
+        let guard = RedbGuard::fresh();
         assert_eq!(guard.read(panicking).unwrap_err().kind(), ErrorKind::Damaged);
         guard.read(|| Ok(())).unwrap();
         guard.run(|| Ok(())).unwrap();
@@ -183,7 +183,7 @@ mod tests {
 
     #[test]
     fn after_a_change_that_panics_the_file_has_to_be_opened_anew_and_the_damage_is_the_reason() {
-        let guard = Guard::fresh();
+        let guard = RedbGuard::fresh();
         let damaged = guard.run(panicking).unwrap_err();
         assert_eq!(damaged.kind(), ErrorKind::Damaged);
         for later in [guard.run(|| Ok(())), guard.clone().read(|| Ok(()))] {
@@ -200,11 +200,11 @@ mod tests {
     #[test]
     fn a_failure_of_the_disk_leaves_a_file_that_has_to_be_opened_anew() {
         for kind in [ErrorKind::Io, ErrorKind::Full, ErrorKind::Reopen] {
-            let guard = Guard::fresh();
+            let guard = RedbGuard::fresh();
             assert_eq!(guard.run(|| Err::<(), _>(Error::new(kind, "on purpose").into())).unwrap_err().kind(), kind);
             assert!(guard.is_spent());
         }
-        let guard = Guard::fresh();
+        let guard = RedbGuard::fresh();
         assert!(guard.read(|| Err::<(), _>(Error::invalid("on purpose").into())).is_err() && !guard.is_spent());
     }
 }

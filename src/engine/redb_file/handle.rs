@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use redb::{Database, ReadOnlyDatabase, ReadTransaction, ReadableDatabase, TransactionError};
 
 use super::guard::abandon;
-use super::{End, Failure, FileId, Guard, ReadTables, Transaction};
+use super::{End, Failure, FileId, ReadTables, RedbGuard, Transaction};
 use crate::engine::session::process::Owned;
 use crate::engine::session::writer_line::Waiting;
 use crate::error::{Error, ErrorKind, Result};
@@ -16,7 +16,7 @@ use crate::error::{Error, ErrorKind, Result};
 pub(crate) struct Handle {
     /// None once it was closed.
     database: Option<Access>,
-    guard: Guard,
+    guard: RedbGuard,
     /// Which file it is; none where it is not written to.
     id: Option<FileId>,
 }
@@ -30,7 +30,7 @@ pub(super) enum Access {
 
 impl Handle {
     pub(super) fn new(database: Access) -> Self {
-        Self { database: Some(database), guard: Guard::fresh(), id: None }
+        Self { database: Some(database), guard: RedbGuard::fresh(), id: None }
     }
 
     /// The same, of a file that is written to.
@@ -151,7 +151,7 @@ impl Handle {
     }
 
     /// What calls into redb are made through.
-    pub(crate) fn guard(&self) -> Guard {
+    pub(crate) fn guard(&self) -> RedbGuard {
         self.guard.clone()
     }
 }

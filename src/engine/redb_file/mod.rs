@@ -31,7 +31,7 @@ pub(crate) use self::create::create_empty;
 pub(crate) use self::definition::definition;
 pub(crate) use self::end::End;
 pub(crate) use self::failure::Failure;
-pub(crate) use self::guard::Guard;
+pub(crate) use self::guard::RedbGuard;
 pub use self::guard::hush_contained_panics;
 pub(crate) use self::handle::{Handle, locked};
 pub(crate) use self::own_file::{FileId, OwnFile, not_a_store, unreadable};

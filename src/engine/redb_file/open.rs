@@ -11,7 +11,7 @@ use redb::{Builder, ConcurrencyMode, ReadableDatabase, StorageBackend};
 use super::create::{host, note_host, probe_handle, probe_store};
 use super::handle::Access;
 use super::pages::Pages;
-use super::{Guard, Handle, OwnFile, Shadow, WRITER};
+use super::{Handle, OwnFile, RedbGuard, Shadow, WRITER};
 use crate::engine::opening::options::{Options, Sharing, VerifyOnOpen};
 use crate::error::{Error, ErrorKind, Result};
 
@@ -34,7 +34,7 @@ pub(crate) fn open_existing(path: &Path, options: &Options, begun: Instant) -> R
     if options.untouched && !in_use(path)? {
         return look(path, options.cache_bytes, options.verify != VerifyOnOpen::Never);
     }
-    let guard = Guard::fresh();
+    let guard = RedbGuard::fresh();
     let mut builder = builder(options);
     let join = || guard.run(|| Ok(builder.open_read_only_with_backend(OwnFile::read(path)?)?));
     let host_differs = if let Ok(database) = join() {
@@ -73,7 +73,7 @@ pub(crate) fn open_existing(path: &Path, options: &Options, begun: Instant) -> R
     wait_for_writers(path, options, begun)?;
     let file = OwnFile::write(path)?;
     let id = file.id();
-    let database = Guard::fresh().run(|| Ok(builder.create_with_backend(file)?))?;
+    let database = RedbGuard::fresh().run(|| Ok(builder.create_with_backend(file)?))?;
     let mut handle = Handle::new(Access::Write(database)).of(id);
     probe_handle(path, &handle)?;
     if verify && host_differs {
@@ -124,7 +124,7 @@ pub(crate) fn check_pages(path: &Path) -> Result<()> {
     refuse_maze(path)?;
     let mut builder = Builder::new();
     builder.set_cache_size(16 << 20).set_concurrency_mode(ConcurrencyMode::MultiWriter);
-    Guard::fresh().run(|| {
+    RedbGuard::fresh().run(|| {
         let sound = builder.create_with_backend(OwnFile::write(path)?)?.check_integrity()?;
         let repaired = || Error::damaged("the pages of the file were damaged; redb has repaired them");
         if sound { Ok(()) } else { Err(repaired().into()) }
@@ -139,7 +139,7 @@ fn look(path: &Path, cache_bytes: usize, verify: bool) -> Result<Handle> {
     let mut builder = Builder::new();
     builder.set_cache_size(cache_bytes).set_check_integrity_on_open(verify);
     let shadow = Shadow::open(path)?;
-    let database = Guard::fresh().run(|| Ok(builder.create_with_backend(shadow)?))?;
+    let database = RedbGuard::fresh().run(|| Ok(builder.create_with_backend(shadow)?))?;
     let handle = Handle::new(Access::Look(database));
     probe_handle(path, &handle)?;
     Ok(handle)
@@ -154,7 +154,7 @@ pub(crate) fn open_over(storage: impl StorageBackend, options: &Options) -> Resu
         return Err(earlier_commit());
     }
     builder.set_check_integrity_on_open(!is_empty && options.verify != VerifyOnOpen::Never);
-    let handle = Handle::new(Access::Write(Guard::fresh().run(|| {
+    let handle = Handle::new(Access::Write(RedbGuard::fresh().run(|| {
         let database = builder.create_with_backend(storage)?;
         if is_empty {
             super::create::fill(&database)?;

@@ -6,7 +6,7 @@ use std::sync::OnceLock;
 use redb::{ReadOnlyTable, ReadTransaction, ReadableTable};
 
 use super::definition::{Bytes, definition};
-use super::{Failure, Guard, Transaction};
+use super::{Failure, RedbGuard, Transaction};
 use crate::engine::format::schema::Table;
 use crate::engine::rows::KeyRange;
 use crate::engine::session::process::Owned;
@@ -20,10 +20,10 @@ pub(crate) trait Tables {
     fn open(&self, table: Table) -> Result<&Self::Open>;
 
     /// Calls into redb go through this guard.
-    fn guard(&self) -> &Guard;
+    fn guard(&self) -> &RedbGuard;
 }
 
-/// Reading an open table. Every call belongs inside a [`Guard`].
+/// Reading an open table. Every call belongs inside a [`RedbGuard`].
 pub(crate) trait OpenTable {
     /// The value of a key.
     fn value_of(&self, key: &[u8]) -> Result<Option<Vec<u8>>, Failure>;
@@ -96,11 +96,11 @@ impl<'t> Iterator for RowRefs<'t> {
 pub(crate) struct ReadTables {
     transaction: Owned<ReadTransaction>,
     tables: [OnceLock<ReadOnlyTable<Bytes, Bytes>>; Table::COUNT],
-    guard: Guard,
+    guard: RedbGuard,
 }
 
 impl ReadTables {
-    pub(super) fn new(transaction: Owned<ReadTransaction>, guard: Guard) -> Self {
+    pub(super) fn new(transaction: Owned<ReadTransaction>, guard: RedbGuard) -> Self {
         Self { transaction, tables: Default::default(), guard }
     }
 }
@@ -117,7 +117,7 @@ impl Tables for ReadTables {
         Ok(cell.get_or_init(|| opened))
     }
 
-    fn guard(&self) -> &Guard {
+    fn guard(&self) -> &RedbGuard {
         &self.guard
     }
 }
@@ -166,7 +166,7 @@ impl<'a> Tables for WriteTables<'a> {
         Ok(cell.get_or_init(|| opened))
     }
 
-    fn guard(&self) -> &Guard {
+    fn guard(&self) -> &RedbGuard {
         self.transaction.guard()
     }
 }

@@ -3,7 +3,7 @@
 use redb::WriteTransaction;
 
 use super::definition::definition;
-use super::{Failure, Guard};
+use super::{Failure, RedbGuard};
 use crate::engine::format::schema::Table;
 use crate::engine::session::process::Owned;
 use crate::error::Result;
@@ -11,11 +11,11 @@ use crate::error::Result;
 /// A write transaction, to be committed or aborted. A forked child does neither.
 pub(crate) struct Transaction {
     inner: Owned<WriteTransaction>,
-    guard: Guard,
+    guard: RedbGuard,
 }
 
 impl Transaction {
-    pub(super) fn new(inner: WriteTransaction, guard: Guard) -> Self {
+    pub(super) fn new(inner: WriteTransaction, guard: RedbGuard) -> Self {
         Self { inner: Owned::new(inner, guard.process()), guard }
     }
 
@@ -29,7 +29,7 @@ impl Transaction {
     ///
     /// # Errors
     ///
-    /// As [`Guard::run`], with the errors of redb.
+    /// As [`RedbGuard::run`], with the errors of redb.
     pub(crate) fn commit(self) -> Result<()> {
         let Self { inner, guard } = self;
         guard.run(|| Ok(inner.into_inner().commit()?))
@@ -39,14 +39,14 @@ impl Transaction {
     ///
     /// # Errors
     ///
-    /// As [`Guard::run`], with the errors of redb, which then refuses all further work by itself.
+    /// As [`RedbGuard::run`], with the errors of redb, which then refuses all further work by itself.
     pub(crate) fn abort(self) -> Result<()> {
         let Self { inner, guard } = self;
         guard.run(|| Ok(inner.into_inner().abort()?))
     }
 
     /// Calls into redb go through this guard.
-    pub(crate) fn guard(&self) -> &Guard {
+    pub(crate) fn guard(&self) -> &RedbGuard {
         &self.guard
     }
 

@@ -15,7 +15,7 @@ mod timeline;
 
 use std::path::Path;
 
-pub use self::report::{CollectionLoss, LostRecord, Outcome, PartialPoint, RepairReport};
+pub use self::report::{CollectionLoss, LostRecord, PartialPoint, RepairOutcome, RepairReport};
 pub use self::salvage::{DamagedPage, DamagedRow};
 use crate::engine::opening::open;
 use crate::engine::redb_file::Shadow;

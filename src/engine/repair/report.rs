@@ -50,7 +50,7 @@ pub struct LostRecord {
     /// Its key, with bytes that are no text escaped.
     pub key: String,
     /// What became of it.
-    pub outcome: Outcome,
+    pub outcome: RepairOutcome,
     /// The epoch of the version that it went back to, or from which on its past is lost.
     pub epoch: Epoch,
     #[serde(skip)]
@@ -60,7 +60,7 @@ pub struct LostRecord {
 /// What became of a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Outcome {
+pub enum RepairOutcome {
     /// It is gone: no sound version was left.
     Lost,
     /// It is now what it was in an earlier epoch.
@@ -123,10 +123,14 @@ impl fmt::Display for RepairReport {
         }
         for LostRecord { collection, key, outcome, epoch, .. } in &self.lost {
             match outcome {
-                Outcome::Lost => writeln!(f, "{collection} {key}: lost, no sound version was left")?,
-                Outcome::WentBack => writeln!(f, "{collection} {key}: went back to what it was in epoch {epoch}")?,
-                Outcome::FoundAgain => writeln!(f, "{collection} {key}: found again, as it was in epoch {epoch}")?,
-                Outcome::PastLost => writeln!(f, "{collection} {key}: what it was before epoch {epoch} is lost")?,
+                RepairOutcome::Lost => writeln!(f, "{collection} {key}: lost, no sound version was left")?,
+                RepairOutcome::WentBack => {
+                    writeln!(f, "{collection} {key}: went back to what it was in epoch {epoch}")?
+                }
+                RepairOutcome::FoundAgain => {
+                    writeln!(f, "{collection} {key}: found again, as it was in epoch {epoch}")?
+                }
+                RepairOutcome::PastLost => writeln!(f, "{collection} {key}: what it was before epoch {epoch} is lost")?,
             }
         }
         self.collections.iter().try_for_each(|loss| writeln!(f, "now {loss}"))?;
@@ -161,7 +165,7 @@ mod tests {
         Stats { count, bytes, ..Stats::default() }
     }
 
-    fn record(key: &str, outcome: Outcome) -> LostRecord {
+    fn record(key: &str, outcome: RepairOutcome) -> LostRecord {
         LostRecord { collection: "config".into(), key: key.into(), outcome, epoch: Epoch(3), row: Vec::new() }
     }
 
@@ -192,10 +196,10 @@ mod tests {
             rows: vec![row],
             unreached: [("undo".to_owned(), 7)].into(),
             lost: vec![
-                record("a", Outcome::Lost),
-                record("b", Outcome::WentBack),
-                record("c", Outcome::FoundAgain),
-                record("d", Outcome::PastLost),
+                record("a", RepairOutcome::Lost),
+                record("b", RepairOutcome::WentBack),
+                record("c", RepairOutcome::FoundAgain),
+                record("d", RepairOutcome::PastLost),
             ],
             collections: vec![loss(Some(stats(2, 30)))],
             partial: vec![point(Some("p"), vec![loss(None)]), point(None, Vec::new())],

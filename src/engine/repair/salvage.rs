@@ -14,7 +14,7 @@ use crate::engine::format::keys::PreImageKey;
 use crate::engine::format::schema::{Place, Table};
 use crate::engine::meta;
 use crate::engine::redb_file::StorageBackend;
-use crate::engine::redb_file::pages::{Link, PagePlace, Pages, Span, Visitor};
+use crate::engine::redb_file::pages::{PageLink, PagePlace, Pages, Span, Visitor};
 use crate::engine::redb_file::scratch::{Filling, Found, Scratch, Sink};
 use crate::error::{ErrorKind, Result};
 
@@ -157,7 +157,7 @@ struct Reader<'a> {
 
 impl Reader<'_> {
     /// The tables by the newest commit that names any.
-    fn tables(&mut self, pages: &mut Pages<'_>) -> Result<Vec<(String, Option<Link>, u64)>> {
+    fn tables(&mut self, pages: &mut Pages<'_>) -> Result<Vec<(String, Option<PageLink>, u64)>> {
         for root in pages.roots()? {
             let tables = pages.tables(root, self)?;
             if tables.iter().any(|(name, _, _)| Table::ALL.iter().any(|table| table.name() == name)) {

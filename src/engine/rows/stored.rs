@@ -3,7 +3,7 @@
 use super::paging::PAGE_BYTES;
 use super::range::{KeyRange, Row};
 use crate::engine::format::schema::Table;
-use crate::engine::redb_file::{Guard, OpenTable, ReadTables, Tables, Transaction, WriteTables};
+use crate::engine::redb_file::{OpenTable, ReadTables, RedbGuard, Tables, Transaction, WriteTables};
 use crate::error::Result;
 
 /// The rows of a transaction.
@@ -40,7 +40,7 @@ impl<B: Tables> Rows<B> {
     }
 
     /// Calls into redb go through this guard.
-    pub(crate) fn guard(&self) -> &Guard {
+    pub(crate) fn guard(&self) -> &RedbGuard {
         self.base.guard()
     }
 

@@ -9,7 +9,7 @@ use std::fmt;
 
 /// A process, as far as it can be told from all others of its boot.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Holder {
+pub(crate) struct LockHolder {
     pid: i32,
     /// When it was started, in ticks since the boot: numbers of processes are used again.
     started: u64,
@@ -17,7 +17,7 @@ pub(crate) struct Holder {
     sees: String,
 }
 
-impl Holder {
+impl LockHolder {
     /// What it reads as, behind the number of its session.
     pub(crate) fn parse(text: &str) -> Option<Self> {
         let mut words = text.split(' ');
@@ -26,7 +26,7 @@ impl Holder {
     }
 }
 
-impl fmt::Display for Holder {
+impl fmt::Display for LockHolder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {} {}", self.pid, self.started, self.sees)
     }
@@ -39,7 +39,7 @@ mod of_the_system {
     use rustix::io::Errno;
     use rustix::process::{Pid, test_kill_process};
 
-    use super::Holder;
+    use super::LockHolder;
 
     /// What the system says of a process.
     struct Stat {
@@ -61,7 +61,7 @@ mod of_the_system {
         }
     }
 
-    impl Holder {
+    impl LockHolder {
         /// This process; none where the system does not tell.
         pub(crate) fn this() -> Option<Self> {
             let pid = rustix::process::getpid().as_raw_nonzero().get();
@@ -95,7 +95,7 @@ mod of_the_system {
 }
 
 #[cfg(not(target_os = "linux"))]
-impl Holder {
+impl LockHolder {
     /// This process; none where the system does not tell.
     pub(crate) fn this() -> Option<Self> {
         None
@@ -115,11 +115,11 @@ mod tests {
 
     #[test]
     fn a_process_is_told_by_its_text_and_this_one_is_not_gone() {
-        let this = Holder::this().unwrap();
-        assert_eq!(Holder::parse(&this.to_string()), Some(this.clone()));
+        let this = LockHolder::this().unwrap();
+        assert_eq!(LockHolder::parse(&this.to_string()), Some(this.clone()));
         assert!(!this.is_gone());
         for text in ["", "1 2", "1 2 ", "1 x 3", "x 2 3", "1 2 3 4"] {
-            assert_eq!(Holder::parse(text), None, "{text}");
+            assert_eq!(LockHolder::parse(text), None, "{text}");
         }
     }
 
@@ -129,9 +129,9 @@ mod tests {
         let pid = i32::try_from(child.id()).unwrap();
         let started = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
         let started = started.split(' ').nth(21).unwrap().parse().unwrap();
-        let holder = Holder { pid, started, ..Holder::this().unwrap() };
-        let earlier = Holder { started: started - 1, ..holder.clone() };
-        let elsewhere = Holder { sees: "0123456789abcdef".into(), ..earlier.clone() };
+        let holder = LockHolder { pid, started, ..LockHolder::this().unwrap() };
+        let earlier = LockHolder { started: started - 1, ..holder.clone() };
+        let elsewhere = LockHolder { sees: "0123456789abcdef".into(), ..earlier.clone() };
         assert!(!holder.is_gone() && earlier.is_gone() && !elsewhere.is_gone());
         child.kill().unwrap();
         // It is not waited for yet.

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
-use crate::engine::session::session_locks::Presence;
+use crate::engine::session::session_locks::SessionLocks;
 use crate::error::Result;
 
 /// So often it is looked whether the file is still the same.
@@ -14,7 +14,7 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// A session of this process.
 #[derive(Debug)]
-pub(crate) struct Held {
+pub(crate) struct OwnSession {
     store: PathBuf,
     session: u64,
     who: String,
@@ -23,13 +23,13 @@ pub(crate) struct Held {
 
 #[derive(Debug)]
 struct State {
-    presence: Presence,
+    presence: SessionLocks,
     looked: Instant,
 }
 
-impl Held {
+impl OwnSession {
     /// A session whose byte was taken; `who` is what messages call its process.
-    pub(crate) fn new(store: &Path, presence: Presence, session: u64, who: String) -> Self {
+    pub(crate) fn new(store: &Path, presence: SessionLocks, session: u64, who: String) -> Self {
         announce(&presence, session, &who);
         let state = State { presence, looked: Instant::now() };
         Self { store: store.to_path_buf(), session, who, state: Mutex::new(state) }
@@ -57,8 +57,8 @@ impl Held {
     }
 
     /// Takes the byte in the file that has the name now; none when another has it.
-    fn take_anew(&self) -> Result<Option<Presence>> {
-        let presence = Presence::open(&self.store)?;
+    fn take_anew(&self) -> Result<Option<SessionLocks>> {
+        let presence = SessionLocks::open(&self.store)?;
         if !presence.hold(self.session)? {
             return Ok(None);
         }
@@ -68,7 +68,7 @@ impl Held {
     }
 }
 
-fn announce(presence: &Presence, session: u64, who: &str) {
+fn announce(presence: &SessionLocks, session: u64, who: &str) {
     if let Err(error) = presence.announce(session, who) {
         tracing::warn!(%error, "messages cannot name this process");
     }
@@ -85,11 +85,11 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let store = folder.path().join("h.redb");
         let sessions = folder.path().join("h.redb.sessions");
-        let presence = Presence::open(&store).unwrap();
+        let presence = SessionLocks::open(&store).unwrap();
         assert!(presence.hold(7).unwrap());
-        let held = Held::new(&store, presence, 7, "process 12 (bot)".into());
+        let held = OwnSession::new(&store, presence, 7, "process 12 (bot)".into());
         for round in 0..3 {
-            let is_seen = || Presence::open_existing(&store).is_some_and(|other| other.is_held(7).unwrap());
+            let is_seen = || SessionLocks::open_existing(&store).is_some_and(|other| other.is_held(7).unwrap());
             assert!(is_seen(), "round {round}");
             fs::remove_file(&sessions).unwrap();
             if round == 1 {
@@ -104,8 +104,8 @@ mod tests {
             held.keep(|| true);
             assert!(is_seen(), "round {round}");
         }
-        assert_eq!(Presence::open(&store).unwrap().living().unwrap(), ["process 12 (bot)"]);
+        assert_eq!(SessionLocks::open(&store).unwrap().living().unwrap(), ["process 12 (bot)"]);
         drop(held);
-        assert!(!Presence::open(&store).unwrap().is_held(7).unwrap());
+        assert!(!SessionLocks::open(&store).unwrap().is_held(7).unwrap());
     }
 }

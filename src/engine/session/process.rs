@@ -72,7 +72,7 @@ impl<T> Owned<T> {
         Self { value: Some(value), process: process.clone() }
     }
 
-    /// The value, to be ended in its own way. That is done behind a [`Guard`](crate::engine::redb_file::Guard), which refuses
+    /// The value, to be ended in its own way. That is done behind a [`RedbGuard`](crate::engine::redb_file::RedbGuard), which refuses
     /// a forked child.
     #[expect(clippy::expect_used, reason = "it is taken out only where nobody has it any more")]
     pub(crate) fn into_inner(mut self) -> T {

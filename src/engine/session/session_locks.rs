@@ -1,5 +1,5 @@
 //! Who is alive: a process that has a session holds the byte of its number in `PATH.sessions`. The kernel lets go of it
-//! when the process dies, however it dies, unless a forked child of it still lives: then [`Holder`] tells. Process ids alone
+//! when the process dies, however it dies, unless a forked child of it still lives: then [`LockHolder`] tells. Process ids alone
 //! say nothing here: containers share them, and they are reused.
 
 use std::fs::File;
@@ -7,9 +7,9 @@ use std::io::ErrorKind as IoKind;
 use std::ops::Bound;
 use std::path::{Path, PathBuf};
 
-use crate::engine::opening::place::Place;
+use crate::engine::opening::place::NamedFile;
 use crate::engine::redb_file::{BackendError, OwnFile, StorageBackend};
-use crate::engine::session::lock_holder::Holder;
+use crate::engine::session::lock_holder::LockHolder;
 use crate::error::{Error, ErrorKind, Result};
 use crate::files::{self, Rights};
 
@@ -29,12 +29,12 @@ const FIRST_HOLDER: u64 = SLOTS * SLOT as u64;
 
 /// The open file of sessions, with the byte of at most one session held.
 #[derive(Debug)]
-pub(crate) struct Presence {
+pub(crate) struct SessionLocks {
     file: OwnFile,
-    place: Place,
+    place: NamedFile,
 }
 
-impl Presence {
+impl SessionLocks {
     /// Opens, or creates, the file beside the store.
     pub(crate) fn open(store: &Path) -> Result<Self> {
         let path = path(store);
@@ -60,7 +60,7 @@ impl Presence {
 
     fn of(path: &Path, file: File) -> Result<Self> {
         let file = OwnFile::of(file)?;
-        Ok(Self { place: Place::new(path, file.id()), file })
+        Ok(Self { place: NamedFile::new(path, file.id()), file })
     }
 
     /// Whether others who open the file of sessions find another one.
@@ -104,7 +104,7 @@ impl Presence {
     /// `Full` and `Io` where an earlier holder of the same number stays written down instead: its end would be taken for this
     /// one's.
     pub(crate) fn write_holder(&self, session: u64) -> Result<()> {
-        let holder = Holder::this().map(|holder| holder.to_string()).unwrap_or_default();
+        let holder = LockHolder::this().map(|holder| holder.to_string()).unwrap_or_default();
         match self.fill_slot(holder_at(session), HOLDER, &format!("{session} {holder}")) {
             Err(error) if self.holder(session)?.is_none() => {
                 tracing::warn!(%error, "the end of this process is noticed only once its forked children have ended");
@@ -124,7 +124,7 @@ impl Presence {
     }
 
     /// The process that holds the byte of a session, as far as it is written down.
-    fn holder(&self, session: u64) -> Result<Option<Holder>> {
+    fn holder(&self, session: u64) -> Result<Option<LockHolder>> {
         let (offset, mut slot) = (holder_at(session), [0; HOLDER]);
         if self.file.len()? < offset + HOLDER as u64 {
             return Ok(None);
@@ -132,7 +132,7 @@ impl Presence {
         self.file.read(offset, &mut slot)?;
         let text = String::from_utf8_lossy(&slot);
         let Some((number, holder)) = text.trim_end().split_once(' ') else { return Ok(None) };
-        Ok((number == session.to_string()).then(|| Holder::parse(holder)).flatten())
+        Ok((number == session.to_string()).then(|| LockHolder::parse(holder)).flatten())
     }
 
     /// Whether a session lives: another holds its byte, and is not only a forked child of the process that did.
@@ -195,7 +195,7 @@ mod tests {
     fn a_session_is_held_by_one_until_it_is_dropped() {
         let folder = tempfile::tempdir().unwrap();
         let store = folder.path().join("h.redb");
-        let (own, other) = (Presence::open(&store).unwrap(), Presence::open(&store).unwrap());
+        let (own, other) = (SessionLocks::open(&store).unwrap(), SessionLocks::open(&store).unwrap());
         assert!(own.hold(7).unwrap());
         assert!(other.is_held(7).unwrap() && !other.hold(7).unwrap());
         assert!(!other.is_held(8).unwrap());
@@ -210,12 +210,12 @@ mod tests {
     fn a_session_whose_byte_is_held_by_a_forked_child_only_is_over() {
         let folder = tempfile::tempdir().unwrap();
         let store = folder.path().join("h.redb");
-        let (own, other) = (Presence::open(&store).unwrap(), Presence::open(&store).unwrap());
+        let (own, other) = (SessionLocks::open(&store).unwrap(), SessionLocks::open(&store).unwrap());
         assert!(own.hold(7).unwrap());
         assert!(other.lives(7).unwrap(), "nothing is written down yet");
         own.write_holder(7).unwrap();
         assert!(other.lives(7).unwrap());
-        let this = Holder::this().map(|holder| holder.to_string());
+        let this = LockHolder::this().map(|holder| holder.to_string());
         let Some(this) = this else { return };
         let (pid, rest) = this.split_once(' ').unwrap();
         let (_, sees) = rest.split_once(' ').unwrap();
@@ -230,8 +230,8 @@ mod tests {
     fn a_place_in_line_is_one_process_s_and_the_others_see_that_it_is_taken() {
         let folder = tempfile::tempdir().unwrap();
         let store = folder.path().join("h.redb");
-        assert!(Presence::open_existing(&store).is_none());
-        let (one, two) = (Presence::open(&store).unwrap(), Presence::open_existing(&store).unwrap());
+        assert!(SessionLocks::open_existing(&store).is_none());
+        let (one, two) = (SessionLocks::open(&store).unwrap(), SessionLocks::open_existing(&store).unwrap());
         for place in [0, PLACES - 1] {
             assert!(one.take_place(place) && !two.take_place(place));
             assert!(two.somebody_waits() && !one.somebody_waits());

@@ -11,7 +11,7 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use crate::engine::commit::locks::Mutex;
-use crate::engine::session::session_locks::{PLACES, Presence};
+use crate::engine::session::session_locks::{PLACES, SessionLocks};
 
 /// A process that has held redb's lock back to back for so long goes behind those who wait.
 const TURN: Duration = Duration::from_millis(5);
@@ -28,17 +28,17 @@ const STANDS_STILL: Duration = Duration::from_secs(1);
 const LEAVE_BLINDLY: Duration = Duration::from_micros(100);
 
 /// The turns of the processes that share a store.
-pub(crate) struct Turn {
+pub(crate) struct WriterLine {
     store: PathBuf,
     /// Opened when it is first needed: a store that is just being made has no file of sessions yet.
-    presence: OnceLock<Presence>,
+    presence: OnceLock<SessionLocks>,
     /// When somebody here last lost patience with the line.
     stood_still: Mutex<Option<Instant>>,
 }
 
 /// Waiting for one's turn; it ends when this is dropped.
 pub(crate) struct Waiting<'a> {
-    turn: &'a Turn,
+    line: &'a WriterLine,
     /// Whether others go first.
     in_line: bool,
     /// Where in the line; none before a place was free.
@@ -76,14 +76,14 @@ impl Streak {
     }
 }
 
-impl Turn {
+impl WriterLine {
     pub(crate) fn new(store: &Path) -> Self {
         Self { store: store.to_path_buf(), presence: OnceLock::new(), stood_still: Mutex::new(None) }
     }
 
-    fn presence(&self) -> Option<&Presence> {
+    fn presence(&self) -> Option<&SessionLocks> {
         if self.presence.get().is_none() {
-            let opened = Presence::open_existing(&self.store)?;
+            let opened = SessionLocks::open_existing(&self.store)?;
             return Some(self.presence.get_or_init(|| opened));
         }
         self.presence.get()
@@ -108,7 +108,7 @@ impl Turn {
 
     /// Waits for redb's lock, which is tried at once; then in line.
     pub(crate) fn wait(&self) -> Waiting<'_> {
-        Waiting { turn: self, in_line: false, place: None, moved: Instant::now() }
+        Waiting { line: self, in_line: false, place: None, moved: Instant::now() }
     }
 
     /// Waits for redb's lock: as long as this process has its turn, before all others; otherwise behind those who are in
@@ -143,7 +143,7 @@ impl Waiting<'_> {
 
     /// Waits a moment, in line.
     pub(crate) fn a_moment(&mut self) {
-        self.in_line = self.turn.presence().is_some();
+        self.in_line = self.line.presence().is_some();
         let was_next = self.is_next();
         self.go_forward();
         if self.place == Some(0) {
@@ -155,7 +155,7 @@ impl Waiting<'_> {
 
     /// Goes forward as far as it can.
     fn go_forward(&mut self) {
-        let Some(presence) = self.turn.presence() else { return };
+        let Some(presence) = self.line.presence() else { return };
         while let Some(next) = self.place.unwrap_or(PLACES).checked_sub(1)
             && presence.take_place(next)
         {
@@ -170,10 +170,10 @@ impl Waiting<'_> {
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
         if self.in_line && self.place != Some(0) && self.has_lost_patience() {
-            *self.turn.stood_still.lock() = Some(Instant::now());
+            *self.line.stood_still.lock() = Some(Instant::now());
         }
         if let Some(place) = self.place
-            && let Some(presence) = self.turn.presence()
+            && let Some(presence) = self.line.presence()
         {
             presence.leave_place(place);
         }
@@ -185,18 +185,18 @@ mod tests {
     use super::*;
 
     /// Processes, by a handle of each on the file of sessions.
-    fn processes<const COUNT: usize>() -> (tempfile::TempDir, [Turn; COUNT]) {
+    fn processes<const COUNT: usize>() -> (tempfile::TempDir, [WriterLine; COUNT]) {
         let folder = tempfile::tempdir().unwrap();
         let store = folder.path().join("h.redb");
-        drop(Presence::open(&store).unwrap());
-        (folder, std::array::from_fn(|_| Turn::new(&store)))
+        drop(SessionLocks::open(&store).unwrap());
+        (folder, std::array::from_fn(|_| WriterLine::new(&store)))
     }
 
     #[test]
     fn those_who_wait_go_in_the_order_in_which_they_came() {
         let (_folder, [writing, one, two, three]) = processes();
         assert!(!writing.somebody_waits());
-        let mut waiting: Vec<_> = [&one, &two, &three].into_iter().map(Turn::wait_in_line).collect();
+        let mut waiting: Vec<_> = [&one, &two, &three].into_iter().map(WriterLine::wait_in_line).collect();
         assert!(writing.somebody_waits());
         while !waiting.is_empty() {
             let next: Vec<_> = waiting.iter().map(Waiting::is_next).collect();
@@ -236,7 +236,7 @@ mod tests {
     #[test]
     fn more_than_there_are_places_for_wait_all_the_same() {
         let (_folder, turns) = processes::<12>();
-        let mut waiting: Vec<_> = turns.iter().map(Turn::wait_in_line).collect();
+        let mut waiting: Vec<_> = turns.iter().map(WriterLine::wait_in_line).collect();
         assert_eq!(waiting.iter().filter(|waiting| waiting.place.is_none()).count(), 4);
         while !waiting.is_empty() {
             drop(waiting.remove(0));

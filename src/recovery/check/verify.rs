@@ -3,7 +3,7 @@
 use std::io::ErrorKind as IoKind;
 use std::path::{Path, PathBuf};
 
-use crate::engine::check::{self, CheckReport, Finding, Place};
+use crate::engine::check::{self, CheckReport, Finding, Position};
 use crate::engine::codec::{self, Stored};
 use crate::engine::meta;
 use crate::engine::open;
@@ -145,7 +145,7 @@ impl Store {
         let place = beside(self.path());
         let after = match files::read_note(&place, LONGEST_PLACE) {
             Err(error) if files::is_other(&error).is_some() => return Err(files::failed(&place, error)),
-            text => text.ok().and_then(|text| Place::from_text(&text)),
+            text => text.ok().and_then(|text| Position::from_text(&text)),
         };
         let (report, ended) = check::check_sample(&self.view()?, part, after, &progress)?;
         let text = ended.map(|ended| ended.to_text()).unwrap_or_default();

@@ -228,7 +228,7 @@ mod tests {
     use serde_json::Value;
 
     use super::*;
-    use crate::engine::repair::Outcome as Fate;
+    use crate::engine::repair::RepairOutcome as Fate;
     use crate::recovery::points::point::Point;
 
     /// The number of bytes in a piece of a long value.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use crate::clock;
-use crate::engine::session::session_locks::Presence;
+use crate::engine::session::session_locks::SessionLocks;
 use crate::engine::store::Store;
 use crate::recovery::sessions::session::who;
 
@@ -24,7 +24,7 @@ impl Store {
         let now = self.clock().now();
         let oldest = self.views().oldest().filter(|since| clock::after(*since, LONG) <= now);
         if let Some(session) = self.session().filter(|_| oldest != told)
-            && let Some(presence) = Presence::open_existing(self.path())
+            && let Some(presence) = SessionLocks::open_existing(self.path())
         {
             if let Some(since) = oldest {
                 tracing::warn!(%since, "a view has been open for long; the file grows until it is dropped");
@@ -40,7 +40,7 @@ impl Store {
     /// The living processes with a view that has been open for long, for messages, with the time since when.
     #[cfg(any(feature = "transfer", test))]
     pub(crate) fn long_readers(&self) -> Vec<String> {
-        let living = Presence::open_existing(self.path()).and_then(|presence| presence.living().ok());
+        let living = SessionLocks::open_existing(self.path()).and_then(|presence| presence.living().ok());
         living.unwrap_or_default().into_iter().filter(|who| who.contains(SINCE)).collect()
     }
 }

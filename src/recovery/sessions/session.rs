@@ -17,8 +17,8 @@ use crate::engine::commit::Outcome;
 use crate::engine::records::{KeyRange, Records, scan_rows};
 use crate::engine::reserve;
 use crate::engine::schema::Table;
-use crate::engine::session::own_session::Held;
-use crate::engine::session::session_locks::Presence;
+use crate::engine::session::own_session::OwnSession;
+use crate::engine::session::session_locks::SessionLocks;
 use crate::engine::store::Store;
 use crate::engine::view::View;
 use crate::engine::write::WriteTx;
@@ -92,7 +92,7 @@ impl Store {
     /// Starts this process's session: finds crashes of others first, then writes the session's row and locks its byte.
     /// The session ends when the store is closed, or dropped outside of a panic. Returns the crashes.
     pub(crate) fn begin_session(&self) -> Result<Vec<Session>> {
-        let presence = Presence::open(self.path())?;
+        let presence = SessionLocks::open(self.path())?;
         let (id, crashed) = self.alone(|tx| {
             // A living process locks its byte in the new file within a second. The next look notices a dead one.
             let crashed = if self.cannot_see_others() { Vec::new() } else { tx.notice_crashes(&presence)? };
@@ -117,7 +117,7 @@ impl Store {
             tx.put_session(&session)?;
             Ok(Outcome::Commit((id, crashed)))
         })?;
-        let held = Arc::new(Held::new(self.path(), presence, id.0, who("")));
+        let held = Arc::new(OwnSession::new(self.path(), presence, id.0, who("")));
         self.set_session(id.0, &held);
         self.at_close(Box::new(move |tx| {
             // Held as long as this may have to be tried again.
@@ -169,11 +169,11 @@ impl Store {
         if self.is_session_put_off() {
             return self.begin_session_put_off();
         }
-        self.keep_held();
+        self.keep_session_lock();
         if self.view()?.dead_sessions(self.path(), self.session())?.is_empty() {
             return Ok(Vec::new());
         }
-        let presence = Presence::open(self.path())?;
+        let presence = SessionLocks::open(self.path())?;
         let own = self.session();
         self.alone(|tx| {
             if let Some(own) = own {
@@ -246,7 +246,7 @@ impl Store {
 
 impl WriteTx<'_> {
     /// Ends sessions whose processes are gone, and returns the tasks that were claimed in them.
-    fn notice_crashes(&mut self, presence: &Presence) -> Result<Vec<Session>> {
+    fn notice_crashes(&mut self, presence: &SessionLocks) -> Result<Vec<Session>> {
         let now = self.now();
         let state = state_of_the_dead(self, self.context.stale_mark, now)?;
         let mut crashed = Vec::new();
@@ -326,7 +326,7 @@ impl View {
             return Ok(open);
         }
         // A look creates no file. Without a file no session is alive.
-        let presence = Presence::look(store)?;
+        let presence = SessionLocks::look(store)?;
         let is_held = |session: SessionId| presence.as_ref().map_or(Ok(false), |presence| presence.is_held(session.0));
         // If this process is not in the file either, the file is a new one and says nothing about other processes.
         if own.is_some_and(|own| !is_held(own).unwrap_or(true)) {

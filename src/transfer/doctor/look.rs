@@ -6,7 +6,7 @@ use crate::clock::show_time;
 use crate::duration;
 use crate::engine::open;
 use crate::engine::reserve::free_space;
-use crate::engine::session::session_locks::Presence;
+use crate::engine::session::session_locks::SessionLocks;
 use crate::engine::store::Store;
 use crate::engine::view::View;
 use crate::error::Result;
@@ -200,7 +200,7 @@ pub(super) fn clock(store: &Store, named: &[Point], sessions: &[Session]) -> Dia
 
 /// Who has the store open.
 pub(super) fn sharing(store: &Store) -> Result<DiagnosisLine> {
-    let living = Presence::look(store.path())?.map_or(Ok(Vec::new()), |presence| presence.living())?;
+    let living = SessionLocks::look(store.path())?.map_or(Ok(Vec::new()), |presence| presence.living())?;
     Ok(if !living.is_empty() {
         DiagnosisLine::ok("sharing", format!("open in {}", living.join(", ")))
     } else if open::in_use(store.path())? {

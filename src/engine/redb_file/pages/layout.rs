@@ -22,11 +22,11 @@ pub(super) const BRANCH: u8 = 2;
 /// A table in the tree of tables.
 pub(super) const TABLE: u8 = 3;
 /// A table: its name, where it begins if it has rows, and how many.
-pub(crate) type Found = (String, Option<Link>, u64);
+pub(crate) type FoundTable = (String, Option<PageLink>, u64);
 
 /// Where a tree begins, or goes on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Link {
+pub(crate) struct PageLink {
     pub(super) page: u64,
     pub(super) checksum: u128,
 }
@@ -60,9 +60,9 @@ pub(super) struct Header {
 
 /// One of the two commits that the header names.
 pub(super) struct Slot {
-    pub(super) root: Option<Link>,
+    pub(super) root: Option<PageLink>,
     /// Of the tree of redb's own tables.
-    pub(super) own_root: Option<Link>,
+    pub(super) own_root: Option<PageLink>,
     pub(super) transaction: u64,
     pub(super) sound: bool,
 }
@@ -94,7 +94,7 @@ impl Span {
 }
 
 /// What a row of a tree of tables says of a table.
-pub(super) fn table_of(key: &[u8], value: &[u8]) -> Option<Found> {
+pub(super) fn table_of(key: &[u8], value: &[u8]) -> Option<FoundTable> {
     let name = std::str::from_utf8(key).ok().filter(|_| value.first() == Some(&TABLE))?;
     let rows = value.get(1..).and_then(u64_at)?;
     let root = if *value.get(9)? == 0 { None } else { value.get(10..).and_then(link) };
@@ -122,8 +122,8 @@ pub(super) fn slot(bytes: &[u8]) -> Slot {
     Slot { root, own_root, transaction: bytes.get(104..).and_then(u64_at).unwrap_or_default(), sound }
 }
 
-pub(super) fn link(bytes: &[u8]) -> Option<Link> {
-    Some(Link { page: u64_at(bytes)?, checksum: u128_at(bytes.get(8..)?)? })
+pub(super) fn link(bytes: &[u8]) -> Option<PageLink> {
+    Some(PageLink { page: u64_at(bytes)?, checksum: u128_at(bytes.get(8..)?)? })
 }
 
 /// The checksum of a page of a store's own tables.
@@ -197,7 +197,7 @@ pub(super) fn spots(page: &[u8]) -> impl Iterator<Item = (Range<usize>, Range<us
 
 /// The pages below a branch: checksums, numbers, a table of the ends of the keys between them, keys. Keys that lie over one
 /// another are left out as pairs are.
-pub(super) fn children(page: &[u8], span: &Span) -> Vec<(Link, Span)> {
+pub(super) fn children(page: &[u8], span: &Span) -> Vec<(PageLink, Span)> {
     let count = count(page).unwrap_or_default();
     let key_end = |at: usize| u32_at(page, 8 + 24 * (count + 1) + 4 * at);
     let mut left = 2 * page.len();
@@ -216,11 +216,11 @@ pub(super) fn children(page: &[u8], span: &Span) -> Vec<(Link, Span)> {
 }
 
 /// Where they are.
-pub(super) fn links(page: &[u8]) -> impl Iterator<Item = Link> {
+pub(super) fn links(page: &[u8]) -> impl Iterator<Item = PageLink> {
     let count = count(page).unwrap_or_default();
     (0..=count).map_while(move |at| {
         let checksum = u128_at(page.get(8 + 16 * at..)?)?;
-        Some(Link { page: u64_at(page.get(8 + 16 * (count + 1) + 8 * at..)?)?, checksum })
+        Some(PageLink { page: u64_at(page.get(8 + 16 * (count + 1) + 8 * at..)?)?, checksum })
     })
 }
 

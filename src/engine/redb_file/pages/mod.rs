@@ -18,7 +18,7 @@ use self::layout::{
     BRANCH, GOD_BYTE, HEADER, Header, LEAF, SECOND_COUNTS, SLOT, SLOTS, TWO_PHASE, Widths, checksum, children, ends,
     flip, pairs, slot, spots, start_of, table_of,
 };
-pub(crate) use self::layout::{Found, Link, PagePlace, Span};
+pub(crate) use self::layout::{FoundTable, PageLink, PagePlace, Span};
 pub(crate) use self::snapshot::Snapshot;
 use crate::error::Result;
 use crate::limits::RECORD_BYTES;
@@ -78,7 +78,7 @@ impl<'a> Pages<'a> {
     }
 
     /// The roots of the trees of tables, the one that counts first. The other one is that of the commit before.
-    pub(crate) fn roots(&self) -> Result<Vec<Link>> {
+    pub(crate) fn roots(&self) -> Result<Vec<PageLink>> {
         let Some(Header { flags, slots: [first, second] }) = self.header()? else { return Ok(Vec::new()) };
         let mut second_counts = flags & SECOND_COUNTS != 0;
         // The newer one, after a commit of a single phase. After one of two phases a newer one is a commit that was cut off;
@@ -99,19 +99,19 @@ impl<'a> Pages<'a> {
     }
 
     /// The tables that a tree of tables names.
-    pub(crate) fn tables(&mut self, root: Link, visitor: &mut dyn Visitor) -> Result<Vec<Found>> {
+    pub(crate) fn tables(&mut self, root: PageLink, visitor: &mut dyn Visitor) -> Result<Vec<FoundTable>> {
         let mut tables = Tables { visitor, found: Vec::new() };
         self.walk(root, &mut tables)?;
         Ok(tables.found)
     }
 
     /// Every row of a tree that can be reached.
-    pub(crate) fn walk(&mut self, root: Link, visitor: &mut dyn Visitor) -> Result<()> {
+    pub(crate) fn walk(&mut self, root: PageLink, visitor: &mut dyn Visitor) -> Result<()> {
         self.seen.clear();
         self.walk_from(root, Span::default(), DEPTH_MAX, visitor)
     }
 
-    fn walk_from(&mut self, link: Link, span: Span, depth: usize, visitor: &mut dyn Visitor) -> Result<()> {
+    fn walk_from(&mut self, link: PageLink, span: Span, depth: usize, visitor: &mut dyn Visitor) -> Result<()> {
         let place = self.place(link.page);
         // A page that leads back to itself would be walked for ever.
         let page = if depth > 0 && self.seen.insert(place.offset) { self.page(place)? } else { None };
@@ -234,7 +234,7 @@ impl<'a> Pages<'a> {
 /// Collects the tables of a tree of tables, and passes damage on.
 struct Tables<'a> {
     visitor: &'a mut dyn Visitor,
-    found: Vec<Found>,
+    found: Vec<FoundTable>,
 }
 
 impl Visitor for Tables<'_> {

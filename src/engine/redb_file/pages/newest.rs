@@ -1,13 +1,15 @@
 //! Whether the newest commit of a file is what was written, as far as redb relies on it before it reads any row.
 
-use super::layout::{Header, LEAF, Link, SECOND_COUNTS, TWO_PHASE, Widths, checksum_of, link, links, pairs, u32_at};
+use super::layout::{
+    Header, LEAF, PageLink, SECOND_COUNTS, TWO_PHASE, Widths, checksum_of, link, links, pairs, u32_at,
+};
 use super::{DEPTH_MAX, PAGE_MAX, Pages};
 use crate::error::Result;
 
 /// A tree of redb's own.
 #[derive(Clone, Copy)]
 struct Tree {
-    root: Link,
+    root: PageLink,
     widths: Widths,
 }
 
@@ -36,7 +38,7 @@ impl Pages<'_> {
     }
 
     /// Whether every page of redb's own tables is what was written.
-    fn own_tables_are_sound(&self, root: Option<Link>) -> Result<bool> {
+    fn own_tables_are_sound(&self, root: Option<PageLink>) -> Result<bool> {
         let Some(root) = root else { return Ok(true) };
         let walk = Walk::of(self, root)?;
         Ok(walk.sound && walk.ends)
@@ -46,7 +48,7 @@ impl Pages<'_> {
     /// the same pages, with the right checksums, would keep it busy for ever.
     pub(crate) fn trees_end(&self) -> Result<bool> {
         let Some(Header { slots: [first, second], .. }) = self.header()? else { return Ok(true) };
-        let mut roots: Vec<Link> = Vec::new();
+        let mut roots: Vec<PageLink> = Vec::new();
         for root in [first.root, first.own_root, second.root, second.own_root].into_iter().flatten() {
             // In a file that was closed both commits have the same rows.
             if roots.contains(&root) {
@@ -61,7 +63,7 @@ impl Pages<'_> {
     }
 
     /// A page, if it is what was written.
-    fn sound_page(&self, link: Link, widths: Widths) -> Result<Option<Vec<u8>>> {
+    fn sound_page(&self, link: PageLink, widths: Widths) -> Result<Option<Vec<u8>>> {
         let place = self.place(link.page);
         let page = if place.bytes > PAGE_MAX as u64 { None } else { self.page(place)? };
         Ok(page.filter(|page| checksum_of(page, widths) == Some(link.checksum)))
@@ -81,7 +83,7 @@ struct Walk<'a, 'b> {
 
 impl<'a, 'b> Walk<'a, 'b> {
     /// Through a tree of tables, and each of them.
-    fn of(pages: &'a Pages<'b>, root: Link) -> Result<Self> {
+    fn of(pages: &'a Pages<'b>, root: PageLink) -> Result<Self> {
         let mut walk = Self { pages, bytes_left: pages.len, sound: true, ends: true };
         for tree in walk.tables(root)? {
             walk.go(tree.root, tree.widths, DEPTH_MAX, &mut |_| ())?;
@@ -90,14 +92,14 @@ impl<'a, 'b> Walk<'a, 'b> {
     }
 
     /// Through a tree of tables; gives those that have rows.
-    fn tables(&mut self, root: Link) -> Result<Vec<Tree>> {
+    fn tables(&mut self, root: PageLink) -> Result<Vec<Tree>> {
         let mut tables = Vec::new();
         let mut add = |leaf: &[u8]| tables.extend(pairs(leaf).filter_map(|(_, value)| tree(value)));
         self.go(root, Widths::default(), DEPTH_MAX, &mut add)?;
         Ok(tables)
     }
 
-    fn go(&mut self, link: Link, widths: Widths, depth: usize, leaf: &mut dyn FnMut(&[u8])) -> Result<()> {
+    fn go(&mut self, link: PageLink, widths: Widths, depth: usize, leaf: &mut dyn FnMut(&[u8])) -> Result<()> {
         let bytes = self.pages.place(link.page).bytes;
         let left = self.bytes_left.checked_sub(bytes).filter(|_| bytes <= PAGE_MAX as u64);
         let (Some(depth), Some(bytes_left)) = (depth.checked_sub(1), left) else {
@@ -231,14 +233,14 @@ mod tests {
     }
 
     /// Adds a page to a file, and gives the link to it.
-    fn link_to(bytes: &mut Vec<u8>, page: &[u8]) -> Link {
+    fn link_to(bytes: &mut Vec<u8>, page: &[u8]) -> PageLink {
         let number = (bytes.len() as u64 - 4096) / 4096;
         bytes.extend_from_slice(page);
-        Link { page: number, checksum: checksum_of(page, Widths::default()).unwrap() }
+        PageLink { page: number, checksum: checksum_of(page, Widths::default()).unwrap() }
     }
 
     /// A branch with an empty key between two links to the same page.
-    fn branch(link: Link) -> Vec<u8> {
+    fn branch(link: PageLink) -> Vec<u8> {
         let mut page = vec![BRANCH, 0, 1, 0, 0, 0, 0, 0];
         page.extend([link.checksum.to_le_bytes(); 2].concat());
         page.extend([link.page.to_le_bytes(); 2].concat());

@@ -11,7 +11,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::layout::{
-    BRANCH, Found, LEAF, Link, PagePlace, SECOND_COUNTS, Span, children, count, links, pairs, table_of,
+    BRANCH, FoundTable, LEAF, PageLink, PagePlace, SECOND_COUNTS, Span, children, count, links, pairs, table_of,
 };
 use super::{DEPTH_MAX, PAGE, PAGE_MAX, Pages};
 use crate::engine::format::schema::Table;
@@ -38,19 +38,19 @@ const LEAVES_AT_ONCE: usize = 512;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Commit {
     transaction: u64,
-    root: Option<Link>,
+    root: Option<PageLink>,
 }
 
 /// The pages of a commit that a read transaction holds.
 #[derive(Debug)]
 pub(crate) struct Snapshot {
     file: OwnFile,
-    root: Option<Link>,
+    root: Option<PageLink>,
 }
 
 /// A tree that is still to be walked.
 struct Subtree {
-    link: Link,
+    link: PageLink,
     span: Span,
     /// How many branches are above its leaves, itself included.
     branches: usize,
@@ -116,7 +116,7 @@ impl Snapshot {
         if met.into_inner() == rows { Ok(made) } else { Err(odd("a table has not as many rows as it says")) }
     }
 
-    fn tables(&self) -> Result<Vec<Found>> {
+    fn tables(&self) -> Result<Vec<FoundTable>> {
         let Some(root) = self.root else { return Ok(Vec::new()) };
         let tables = self.walk_tree(root, &|_| (), |found: &mut Vec<_>, key, value| {
             found.extend(table_of(key, value));
@@ -127,7 +127,7 @@ impl Snapshot {
 
     fn walk_tree<T: Default + Send>(
         &self,
-        root: Link,
+        root: PageLink,
         tick: &(dyn Fn(u64) + Sync),
         row: impl Fn(&mut T, &[u8], &[u8]) -> Result<()> + Sync,
     ) -> Result<Vec<T>> {
@@ -194,7 +194,7 @@ impl<'a> Reader<'a> {
     }
 
     /// How deep a tree is, by the first of its leaves. All are equally deep.
-    fn branches_above_leaves(&mut self, root: Link) -> Result<usize> {
+    fn branches_above_leaves(&mut self, root: PageLink) -> Result<usize> {
         let mut link = root;
         for branches in 0..DEPTH_MAX {
             let page = self.read(self.pages.place(link.page))?;
@@ -260,7 +260,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Notes that pages are about to be read.
-    fn take(&self, pages: &[(Link, Span)]) -> Result<()> {
+    fn take(&self, pages: &[(PageLink, Span)]) -> Result<()> {
         let bytes =
             pages.iter().fold(0, |bytes: u64, (link, _)| bytes.saturating_add(self.pages.place(link.page).bytes));
         let less = |left: u64| left.checked_sub(bytes);

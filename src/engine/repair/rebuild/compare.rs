@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::Rebuild;
 use super::found::Points;
-use crate::engine::commit::Outcome as Ending;
+use crate::engine::commit::Outcome;
 use crate::engine::format::codec;
 use crate::engine::format::digest::Stats;
 use crate::engine::format::epoch::{Epoch, Epochs};
@@ -12,7 +12,7 @@ use crate::engine::format::point::{Commit, Lost, Manifest};
 use crate::engine::format::schema::{Place, Table};
 use crate::engine::history::tally::Contents;
 use crate::engine::meta;
-use crate::engine::repair::report::{CollectionLoss, LostRecord, Outcome, PartialPoint, RepairReport};
+use crate::engine::repair::report::{CollectionLoss, LostRecord, PartialPoint, RepairOutcome, RepairReport};
 use crate::error::Result;
 
 /// A manifest names no more of the records that a point lost.
@@ -53,7 +53,7 @@ impl Rebuild<'_> {
             let (first, last) = (first.unwrap_or_default(), last.unwrap_or_default());
             tx.batch.epochs = Epochs { open, first, last, merging: 0, dropping: Epoch(0) };
             tx.batch.changed = true;
-            Ok(Ending::Commit(()))
+            Ok(Outcome::Commit(()))
         })?;
         Ok(self.report)
     }
@@ -113,7 +113,7 @@ impl Rebuild<'_> {
         let of_points = report.partial.iter().flat_map(|point| &point.collections);
         let differs: BTreeSet<_> = of_points.chain(&report.collections).map(|loss| loss.collection.as_str()).collect();
         report.lost.retain(|lost| {
-            differs.contains(lost.collection.as_str()) || (commits && lost.outcome == Outcome::PastLost)
+            differs.contains(lost.collection.as_str()) || (commits && lost.outcome == RepairOutcome::PastLost)
         });
     }
 }

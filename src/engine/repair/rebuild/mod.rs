@@ -9,10 +9,10 @@ use std::collections::BTreeMap;
 
 use self::found::{Points, damaged_records, names};
 use super::long;
-use super::report::{LostRecord, Outcome, RepairReport};
+use super::report::{LostRecord, RepairOutcome, RepairReport};
 use super::salvage::Salvage;
 use super::timeline::{Step, Version, steps};
-use crate::engine::commit::Outcome as Ending;
+use crate::engine::commit::Outcome;
 use crate::engine::format::digest::Stats;
 use crate::engine::format::epoch::Epoch;
 use crate::engine::format::frame::{self, State};
@@ -99,11 +99,11 @@ impl Rebuild<'_> {
         }
         let newest = facts.last();
         let outcome = match newest.map(|newest| newest.found) {
-            None => Outcome::Lost,
-            Some(Found::PreImage) => Outcome::WentBack,
-            Some(Found::LeftBehind) => Outcome::FoundAgain,
+            None => RepairOutcome::Lost,
+            Some(Found::PreImage) => RepairOutcome::WentBack,
+            Some(Found::LeftBehind) => RepairOutcome::FoundAgain,
             Some(Found::Newest) if past_is_whole && damaged.is_none() => return Ok(()),
-            Some(Found::Newest) => Outcome::PastLost,
+            Some(Found::Newest) => RepairOutcome::PastLost,
         };
         self.lose(row, outcome, newest.map(|newest| newest.birth).unwrap_or_default());
         Ok(())
@@ -121,7 +121,7 @@ impl Rebuild<'_> {
         written.map(drop)
     }
 
-    fn lose(&mut self, row: &[u8], outcome: Outcome, epoch: Epoch) {
+    fn lose(&mut self, row: &[u8], outcome: RepairOutcome, epoch: Epoch) {
         let place = Place::of_record(row);
         self.report.lost.push(LostRecord {
             collection: self.name(place.collection),
@@ -137,7 +137,7 @@ impl Rebuild<'_> {
         let of_records = |row: &[u8]| Place::of_record(row).collection != CollectionId::CHUNKS;
         for (row, newest) in std::mem::take(&mut self.damaged) {
             if newest && of_records(&row) {
-                self.lose(&row, Outcome::Lost, Epoch(0));
+                self.lose(&row, RepairOutcome::Lost, Epoch(0));
             }
         }
         self.report.lost.sort();
@@ -212,7 +212,7 @@ impl Rebuild<'_> {
         self.batch_bytes = 0;
         self.into.alone(|tx| {
             rows.iter().try_for_each(|(table, key, bytes)| tx.insert(*table, key, bytes))?;
-            Ok(Ending::Commit(()))
+            Ok(Outcome::Commit(()))
         })
     }
 }
