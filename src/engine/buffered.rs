@@ -1,5 +1,5 @@
-//! What is written later than it is said: gathered for about a second and written together, so that a thousand bots that
-//! say that they live cost one commit a second.
+//! Rows that are buffered for up to a second and written in one transaction, so that the heartbeats of a thousand bots cost
+//! one commit a second.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -26,7 +26,7 @@ struct State {
     since: Option<Timestamp>,
 }
 
-/// What to do after a row was added.
+/// The next step after a row was added.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Next {
     /// It was the first of this open store: see to it that what is gathered is written in the end.

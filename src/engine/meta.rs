@@ -76,13 +76,13 @@ pub(crate) fn epochs(bytes: Option<&[u8]>) -> Result<Epochs> {
     codec::decode(&payload(Table::Meta, EPOCHS, bytes)?)
 }
 
-/// What a collection holds now.
+/// The statistics of a collection now.
 pub(crate) fn stats<R: Records + ?Sized>(records: &R, collection: CollectionId) -> Result<Stats> {
     let row = records.row(Table::Meta, &stats_key(collection))?;
     row.map_or(Ok(Stats::default()), |bytes| codec::decode(&bytes))
 }
 
-/// What every collection that was ever written to holds now.
+/// The statistics now of every collection that was ever written to.
 pub(crate) fn all_stats<R: Records + ?Sized>(records: &R) -> Result<Vec<(CollectionId, Stats)>> {
     scan_rows(records, Table::Meta, KeyRange::prefix(STATS))
         .map(|row| {
@@ -98,7 +98,7 @@ pub(crate) fn counter<R: Records + ?Sized>(records: &R, counter: &str) -> Result
     records.row(Table::Meta, &counter_key(counter))?.map_or(Ok(0), |bytes| number(&bytes))
 }
 
-/// What is wrong when a number is in use that a counter is still to give out; nothing when none is.
+/// The finding when a number is in use that a counter is still to give out; none when there is no such number.
 pub(crate) fn counter_behind<R: Records + ?Sized>(records: &R, name: &str, highest: u64) -> Result<Option<String>> {
     let given = counter(records, name)?;
     let what = "a counter is behind a number that is in use, and would give it out again";

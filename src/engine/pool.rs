@@ -5,7 +5,7 @@ use parking_lot::{Condvar, Mutex};
 
 use crate::error::{Error, ErrorKind, Result};
 
-/// What is still to be done.
+/// The work that is left.
 pub(crate) struct Pool<W> {
     state: Mutex<State<W>>,
     turn: Condvar,

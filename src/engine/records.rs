@@ -1,4 +1,4 @@
-//! What reading a view and reading inside a write transaction have in common, so that each verb of `state` is written
+//! The common part of reading a view and reading inside a write transaction, so that each verb of `state` is written
 //! once for both.
 
 use jiff::Timestamp;
@@ -9,7 +9,7 @@ use crate::engine::rows::paged;
 pub(crate) use crate::engine::rows::{FIRST_PAGE, KeyRange, Row, is_full, next_page};
 use crate::error::Result;
 
-/// What is called with each key and payload.
+/// A callback for each key and payload.
 pub(crate) type Visit<'v> = dyn FnMut(&[u8], &[u8]) -> Result<()> + 'v;
 
 /// Reading records, now or as of a point, and the rows of unversioned tables.

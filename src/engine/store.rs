@@ -75,7 +75,7 @@ pub(crate) struct Inner {
 /// Opens the file at that path once more.
 pub(crate) type Opener = Box<dyn Fn(&Path) -> Result<Handle> + Send + Sync>;
 
-/// What is still to be written when the store is closed; it may be tried more than once.
+/// Writes something when the store is closed; it may be tried more than once.
 type Closing = Box<dyn Fn(&mut WriteTx<'_>) -> Result<()> + Send>;
 
 impl Options {
@@ -87,7 +87,7 @@ impl Options {
         let in_use = in_use(path).unwrap_or(false);
         let (handle, own_name) = open::open(path, &self)?;
         let others_unseen = in_use && SessionLocks::look(&own_name).is_ok_and(|presence| presence.is_none());
-        // Whoever opens it again waits by himself, while nothing else has to.
+        // A caller that opens it again waits by itself, while nothing else has to.
         let options = self.clone().lock_timeout(Duration::ZERO);
         let opener = move |path: &Path| open::open_again(path, &options);
         let store = self.store(&own_name, handle, Box::new(opener), indexes);
@@ -154,7 +154,7 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// What the closure returns; `Conflict` for a write inside of a write on one thread; `Locked` when another process
+    /// Every error of the closure; `Conflict` for a write inside of a write on one thread; `Locked` when another process
     /// writes for longer than the lock timeout; `Uncertain` when the commit failed half-way; `NotCommitted`, `Reopen`,
     /// `Full`, `Moved` and `Io` as their names say.
     ///
@@ -206,7 +206,7 @@ impl Store {
     /// A view of now for whoever reads all of it: where it can, it also reads the pages of the file by itself.
     pub(crate) fn view_of_all(&self) -> Result<View> {
         self.with_handle(|handle| {
-            // What is not shared begins to read from memory, which may be behind the file.
+            // A store that is not shared begins to read from memory, which may be behind the file.
             let (tables, snapshot) = match self.inner.context.shared && handle.reads_the_file() {
                 true => Snapshot::with(self.path(), || handle.begin_read())?,
                 false => (handle.begin_read()?, None),
@@ -239,13 +239,13 @@ impl Store {
         self.inner.context.place.refuse_moved()
     }
 
-    /// What this process has committed, for those who wait for more.
+    /// The commits of this process, for callers that wait for more.
     pub(crate) fn commits(&self) -> &Arc<Commits> {
         self.inner.gate.commits()
     }
 
     /// Somebody is about to wait for [`Store::commits`]: from now on these tell also of other processes, and of what
-    /// comes due. What was before has to be looked for after this.
+    /// comes due. Look for earlier changes after this call.
     ///
     /// # Errors
     ///
@@ -255,13 +255,13 @@ impl Store {
         Waiter::begin(self.commits(), self.clock(), self.is_shared().then(|| self.path()))
     }
 
-    /// What this process is still to write.
+    /// The rows that this process is still to write.
     pub(crate) fn buffered(&self) -> Result<&Buffered> {
         self.refuse_forked()?;
         Ok(&self.inner.context.buffered)
     }
 
-    /// Who is told of committed events.
+    /// The receiver of committed events.
     pub(crate) fn sink(&self) -> &SinkSlot {
         self.inner.gate.sink()
     }
@@ -368,7 +368,7 @@ impl Store {
 }
 
 impl Inner {
-    /// What every transaction needs.
+    /// The parts that every transaction needs.
     pub(crate) fn context(&self) -> &Context {
         &self.context
     }

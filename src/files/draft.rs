@@ -126,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn what_killed_processes_left_is_removed_and_what_is_being_written_is_not() {
+    fn drafts_of_killed_processes_are_removed_and_those_being_written_are_not() {
         let folder = tempfile::tempdir().unwrap();
         let target = folder.path().join("a.tar.gz");
         let id = "0".repeat(32);

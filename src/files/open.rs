@@ -158,7 +158,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn what_is_no_regular_file_is_named_and_not_waited_for() {
+    fn a_path_to_no_regular_file_is_named_and_not_waited_for() {
         let folder = tempfile::tempdir().unwrap();
         for (path, why) in odd(folder.path()) {
             for error in [open(&path).unwrap_err(), open_to_write(&path).unwrap_err()] {

@@ -138,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn what_lies_beside_a_store_has_its_mode_and_what_is_made_of_it_is_its_owner_s() {
+    fn a_file_beside_a_store_has_its_mode_and_a_file_made_of_it_is_its_owner_s() {
         let folder = tempfile::tempdir().unwrap();
         let store = folder.path().join("h.redb");
         create_new(&store, Rights::new_at(&store)).unwrap();

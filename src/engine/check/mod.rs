@@ -35,7 +35,7 @@ const BATCH: usize = 512;
 /// More findings than this are counted, not listed.
 const MOST_FINDINGS: usize = 1000;
 
-/// What a check found.
+/// The result of a check.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct CheckReport {
     /// Live records that were verified.
@@ -48,7 +48,7 @@ pub struct CheckReport {
     pub points: u64,
     /// Whether the pages of the file were verified too.
     pub pages: bool,
-    /// What is wrong; at most a thousand are listed.
+    /// The findings; at most a thousand are listed.
     pub findings: Vec<Finding>,
     /// How many findings there are, listed or not.
     pub found: u64,
@@ -61,7 +61,7 @@ pub struct Finding {
     pub table: String,
     /// The key of the row, with bytes that are no text escaped.
     pub key: String,
-    /// What is wrong and what it means.
+    /// The fault and its consequence.
     pub what: String,
 }
 
@@ -95,7 +95,7 @@ impl Finding {
     }
 }
 
-/// What the rows that one worker saw add up to, and what is wrong with them.
+/// The sums of the rows that one worker saw, and the findings in them.
 #[derive(Default)]
 struct Sums {
     report: CheckReport,
@@ -146,7 +146,7 @@ fn check_by(way: Way, view: &View, progress: &(dyn Fn(u64, u64) + Sync)) -> Resu
     Ok(sums.report)
 }
 
-/// What ends a check that may only say that all is well.
+/// Ends a check of which only a clean result is trusted.
 fn not_believed() -> Error {
     Error::damaged("what was found in the pages is looked for through redb")
 }

@@ -1,5 +1,5 @@
 //! A part of the store: so many rows from where the last part ended, through every table in turn and from the first one
-//! again. What only all rows together can tell, digests above all, is left to a whole check.
+//! again. Checks that need all rows, digests above all, are left to a whole check.
 
 use super::{BATCH, CheckReport, Sums};
 use crate::engine::format::digest::hex;

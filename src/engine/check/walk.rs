@@ -17,10 +17,10 @@ const BATCHES: usize = 16;
 /// How rows are read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Way {
-    /// From the pages of the file, in two thirds of the time. Only that all is well may be believed: whatever is not may be so
-    /// because a page was read by itself.
+    /// Reads the pages of the file directly, a third faster. A clean result is trusted; a finding may come from a page that
+    /// changed meanwhile, and is checked again through redb.
     Pages,
-    /// Through redb, by which alone it is said what is wrong.
+    /// Reads through redb, which alone decides what is damaged.
     Redb,
 }
 
@@ -90,7 +90,7 @@ fn walk_range(
     Ok(if batches < BATCHES { Vec::new() } else { halves(&range, &last) })
 }
 
-/// What is left of a range behind `last`, in two halves if there is a key between.
+/// The rest of a range behind `last`, in two halves if there is a key between.
 fn halves(range: &KeyRange, last: &[u8]) -> Vec<KeyRange> {
     let rest = range.clone().after(last);
     let high = match &range.end {

@@ -9,7 +9,7 @@ use crate::engine::redb_file::Transaction;
 use crate::engine::write::{Batch, WriteTx};
 use crate::error::{Error, ErrorKind, Result};
 
-/// What work alone does with its transaction.
+/// The end of a transaction of work alone.
 pub(crate) enum Outcome<R> {
     /// Commit what changed.
     Commit(R),
@@ -92,6 +92,7 @@ impl OpenBatch {
 
 /// Syncs a batch, or aborts it when it changed nothing.
 pub(super) fn commit(mut open: OpenBatch, context: &Context, sink: &SinkSlot) -> Result<()> {
+    // Nothing to make durable.
     if !open.shared.changed || open.members == 0 {
         return open.transaction.abort();
     }
@@ -103,6 +104,7 @@ pub(super) fn commit(mut open: OpenBatch, context: &Context, sink: &SinkSlot) ->
         sink.prepare(&mut tx)?;
         tx.flush()
     }));
+    // Until here nothing has reached the disk, so a failure takes back the whole batch.
     match flushed.unwrap_or_else(|_| Err(Error::new(ErrorKind::NotCommitted, "preparing the commit panicked"))) {
         Ok(()) => sync(open.transaction, open.shared.has_events, context, sink),
         Err(error) => {

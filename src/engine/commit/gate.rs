@@ -34,7 +34,7 @@ pub(crate) struct Gate {
     sink: SinkSlot,
 }
 
-/// Who may do what. Every field is read and written by whoever holds the mutex.
+/// The permissions of the callers. A thread reads and writes the fields while it holds the mutex.
 #[derive(Default)]
 struct State {
     /// The transaction that closures are running in now.
@@ -74,7 +74,7 @@ impl Gate {
         Self { state: Mutex::default(), turn: Condvar::new(), commits: Arc::default(), sink: SinkSlot::default() }
     }
 
-    /// What has been committed through this gate.
+    /// The commits that went through this gate.
     pub(crate) fn commits(&self) -> &Arc<Commits> {
         &self.commits
     }
@@ -160,15 +160,18 @@ impl Gate {
         context: &Context,
         arrived: Instant,
     ) -> Result<()> {
+        // One caller at a time uses the transaction. Work alone goes before a new batch, unless it has just had its turn.
         while state.busy || (state.open.is_none() && state.alone_waiting > 0 && !state.others_first()) {
             self.wait(state, context, arrived)?;
         }
+        // After a failed commit nobody knows what is on the disk, so nothing is written over it.
         if state.poisoned {
             return Err(poisoned());
         }
         if state.open.is_some() {
             return Ok(());
         }
+        // While this process has its turn, it need not look whether others wait.
         let transaction = match state.streak.is_on() {
             true => context.try_begin_write(handle)?,
             false => None,
@@ -198,7 +201,7 @@ impl Gate {
             self.state.lock().shut_out = true;
             self.turn.notify_all();
         });
-        // What is done from here on is this process's own, however long it takes.
+        // From here on this process does its own work, however long it takes.
         self.state.lock().shut_out = false;
         begun
     }
@@ -231,9 +234,11 @@ impl Gate {
         if self.leads(&mut state, batch) {
             self.commit(&mut state, context);
         }
+        // A closure that failed has no changes in the batch, so it waits for nobody.
         if !joined {
             return Ok(());
         }
+        // Nobody is answered before the sync that makes the batch durable.
         while state.ended < batch {
             self.turn.wait(&mut state);
         }
@@ -244,12 +249,14 @@ impl Gate {
     /// add to the batch.
     fn leads(&self, state: &mut MutexGuard<'_, State>, batch: u64) -> bool {
         let Some(came) = state.members_of(batch) else { return false };
+        // A full batch is not kept waiting, and work alone is not kept out by callers that are not there yet.
         if came >= MOST_IN_BATCH || state.alone_waiting > 0 && state.waiting == 0 {
             return true;
         }
         let until = Instant::now() + LINGER;
         while state.waiting == 0 && came < state.expected && Instant::now() < until {
             MutexGuard::unlocked(state, yield_now);
+            // Somebody has joined, or committed: who joined last lingers.
             if state.members_of(batch) != Some(came) {
                 return false;
             }
@@ -263,7 +270,7 @@ impl Gate {
         let (batch, begun, members, changed) = (state.batch, open.begun, open.members, open.shared.changed);
         state.expected = members.max(state.expected.saturating_sub(1)).max(1);
         let ended = self.apart(state, || catch_unwind(AssertUnwindSafe(|| commit(open, context, &self.sink))));
-        // Whoever waits for this batch must be told, even if committing it panicked.
+        // The members of this batch must be told, even if committing it panicked.
         let ended = ended.unwrap_or_else(|_| Err(uncertain(Error::damaged("committing panicked"))));
         state.streak.wrote_since(begun);
         if changed && ended.is_ok() {
@@ -272,7 +279,7 @@ impl Gate {
         state.end(batch, members, ended);
     }
 
-    /// Runs work in a transaction of its own, without undo log: it is committed or aborted as a whole.
+    /// Runs work in a transaction of its own, without a list of what was overwritten: it is committed or aborted as a whole.
     pub(crate) fn alone<R>(
         &self,
         handle: &Handle,

@@ -68,7 +68,7 @@ fn write_together() {
     assert_eq!(number(&store.view().unwrap(), b"sum").unwrap(), 2 * WRITERS - 1);
 }
 
-/// What redb does in one of the scheduler's threads needs more than the room that these have unless it is said.
+/// redb needs a larger stack than the scheduler's threads have by default.
 fn with_room() -> shuttle::Config {
     let mut config = shuttle::Config::new();
     config.stack_size = 1 << 20;

@@ -18,7 +18,7 @@ mod of_the_scheduler {
     pub(crate) use shuttle::thread_local;
     pub(crate) use shuttle_parking_lot_impl::{Mutex, MutexGuard};
 
-    /// What a wait says that has a limit: it was not reached.
+    /// The result of a wait with a limit: the limit was not reached.
     pub(crate) struct WaitTimeoutResult;
 
     impl WaitTimeoutResult {

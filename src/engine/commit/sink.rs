@@ -1,4 +1,4 @@
-//! Who is told of committed events before their writers are, such as a file that has them as lines.
+//! The receiver of committed events, which hears of them before their writers do, such as a log file.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Weak};

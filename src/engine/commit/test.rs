@@ -194,7 +194,7 @@ fn acknowledged_is_there(options: Options) {
 }
 
 #[test]
-fn what_was_acknowledged_is_there_and_nothing_else_whatever_fails_and_panics_beside_it() {
+fn acknowledged_writes_are_there_and_nothing_else_whatever_fails_and_panics_beside_them() {
     in_bounded_time(|| acknowledged_is_there(Store::options()));
 }
 
@@ -349,7 +349,7 @@ fn callers_who_wait_for_another_process_are_each_told_after_their_own_timeout() 
 }
 
 #[test]
-fn who_waits_for_long_work_of_its_own_process_is_not_told_that_another_is_writing() {
+fn a_caller_that_waits_for_long_work_of_its_own_process_is_not_told_that_another_is_writing() {
     in_bounded_time(|| {
         let Fixture { folder, store } = fixture(Store::options().lock_timeout(Duration::from_millis(1500)));
         let other = Store::options().open_with(&folder.path().join("h.redb"), &[]).unwrap();
@@ -369,7 +369,7 @@ fn who_waits_for_long_work_of_its_own_process_is_not_told_that_another_is_writin
 }
 
 #[test]
-fn who_is_committed_is_told_although_the_next_one_waits_for_another_process() {
+fn a_committed_caller_is_told_although_the_next_one_waits_for_another_process() {
     const CALLERS: usize = 6;
     in_bounded_time(|| {
         let Fixture { folder, store } = fixture(Store::options());

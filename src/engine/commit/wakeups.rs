@@ -21,7 +21,7 @@ use crate::error::Result;
 
 /// How often there was news, which is a commit or something that came due, and who waits for the next.
 ///
-/// What this process commits is told at once. Of other processes and of the time a [`Watch`] tells, while somebody waits.
+/// Commits of this process are told at once. While somebody waits, a [`Watch`] tells of other processes and of the time.
 #[derive(Default)]
 pub(crate) struct Commits {
     state: Mutex<State>,
@@ -40,7 +40,7 @@ struct State {
     due: Option<Timestamp>,
     /// How many wait.
     waiting: usize,
-    /// What looks meanwhile.
+    /// The thread that looks meanwhile.
     watch: Option<Arc<Watch>>,
     /// The newest commit that those who wait were told of; none when its number could not be read.
     newest: Option<u64>,
@@ -98,7 +98,7 @@ impl Commits {
     ///
     /// # Errors
     ///
-    /// What `start` gives; then this one does not wait.
+    /// Every error of `start`; then this one does not wait.
     pub(crate) fn come<E>(&self, start: impl FnOnce() -> Result<Arc<Watch>, E>) -> Result<(), E> {
         let mut state = self.state.lock();
         if state.watch.is_none() {
@@ -120,7 +120,7 @@ impl Commits {
         self.state.lock().waiting > 0
     }
 
-    /// What looks, while somebody waits.
+    /// The thread that looks while somebody waits.
     pub(crate) fn watch(&self) -> Option<Arc<Watch>> {
         self.state.lock().watch.clone()
     }
@@ -166,7 +166,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// So many looks are for nobody before the thread ends, as bots that wait come back.
 const LOOKS_FOR_NOBODY: u32 = 10;
 
-/// What is looked at.
+/// The clock and the file that the thread looks at.
 pub(crate) struct Watch {
     clock: Arc<dyn Clock>,
     others: Others,

@@ -17,7 +17,7 @@ const LIMIT: usize = RECORD_BYTES;
 pub(crate) trait Stored: Serialize + DeserializeOwned {
     /// Raised when the fields change.
     const VERSION: u8;
-    /// What it is, for messages.
+    /// The name of the type in messages.
     const WHAT: &'static str;
 
     /// Reads the bytes of an earlier version.
@@ -181,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_encoded_is_decoded_and_its_bytes_are_fixed() {
+    fn an_encoded_value_is_decoded_and_its_bytes_are_fixed() {
         let bytes = encode(&sample()).unwrap();
         assert_eq!(bytes, b"\x02\x01a\x0b{\"n\":1e400}\x0a");
         assert_eq!(decode::<Sample>(&bytes).unwrap(), sample());

@@ -18,7 +18,7 @@ const SHORT: usize = 512;
 pub struct Digest([u64; 4]);
 
 impl Digest {
-    /// Of one record: BLAKE3(u32 LE key length ‖ key ‖ payload).
+    /// The digest of one record: BLAKE3(u32 LE key length ‖ key ‖ payload).
     pub(crate) fn of(key: &[u8], payload: &[u8]) -> Self {
         let length = u32::try_from(key.len()).unwrap_or(u32::MAX).to_le_bytes();
         let parts = [&length, key, payload];
@@ -68,7 +68,7 @@ impl Digest {
     }
 }
 
-/// What the parts are together, if there is room for them.
+/// The parts joined, if there is room for them.
 fn in_one_piece<'a>(room: &'a mut [u8], parts: &[&[u8]]) -> Option<&'a [u8]> {
     let mut end = 0;
     for part in parts {
@@ -130,7 +130,7 @@ impl<'de> Deserialize<'de> for Digest {
     }
 }
 
-/// What a collection holds, kept up to date by every put and remove.
+/// The content of a collection in numbers. Every put and remove updates them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Stats {
     /// Records.

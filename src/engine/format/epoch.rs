@@ -64,7 +64,7 @@ pub(crate) struct Epochs {
 }
 
 impl Epochs {
-    /// Of a new store.
+    /// The row of a new store.
     pub(crate) const NEW: Self =
         Self { open: Epoch(1), first: Epoch(0), last: Epoch(0), merging: 0, dropping: Epoch(0) };
 

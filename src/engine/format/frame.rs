@@ -16,7 +16,7 @@ const CHECKSUM: usize = 4;
 /// Its polynomial, the lowest bit first.
 const POLYNOMIAL: u32 = 0xedb8_8320;
 
-/// What a key is, from its birth on.
+/// The state of a key from its birth on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum State<'a> {
     /// There is no record.
@@ -127,7 +127,7 @@ pub(crate) fn flipped_bit(place: Place<'_>, bytes: &[u8]) -> Option<usize> {
     None
 }
 
-/// What a difference in the state of a CRC-32 becomes one byte on.
+/// The effect of one more byte on a difference in the state of a CRC-32.
 fn through_a_byte(difference: u32) -> u32 {
     let [low, ..] = difference.to_le_bytes();
     (difference >> 8) ^ TABLE.get(usize::from(low)).copied().unwrap_or_default()
@@ -188,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_encoded_is_decoded() {
+    fn an_encoded_frame_is_decoded() {
         for state in [State::Absent, State::Present(b""), State::Present(b"payload"), State::Chunked(b"head")] {
             let encoded = bytes(state);
             assert_eq!(decode(place(b"key"), &encoded).unwrap(), Frame { birth: Epoch(9), state });

@@ -1,4 +1,4 @@
-//! What the table `index` is derived from: a rule per collection, given by the layer that knows what its records mean.
+//! The rules from which the table `index` is derived: one per collection, from the layer that knows its records.
 
 use crate::engine::format::schema::CollectionId;
 use crate::error::Result;

@@ -1,10 +1,10 @@
-//! What the bytes of a store mean, as FORMAT.md describes them.
+//! The meaning of the bytes of a store, as FORMAT.md describes it.
 //!
 //! * `epoch`, `keys`: numbers of stretches of commits and of collections, and keys made of them
 //! * `schema`: the tables
 //! * `frame`: the checksum around every value
 //! * `codec`, `point`: stored types, and the manifest of a point
-//! * `digest`: what a collection adds up to
+//! * `digest`: the sum over a collection
 //! * `value`: values of any length
 //! * `index`: rows that follow from records
 

@@ -29,7 +29,7 @@ impl fmt::Display for PointId {
     }
 }
 
-/// What a point was made of or for.
+/// The content or the purpose that a point was made for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Origin {
@@ -50,7 +50,7 @@ impl Origin {
     }
 }
 
-/// What is known of a sealed point.
+/// The description of a sealed point.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Manifest {
     /// Its name.
@@ -61,7 +61,7 @@ pub struct Manifest {
     /// When it was sealed in this store; retention counts from then.
     #[serde(with = "crate::clock::time")]
     pub sealed_at: Timestamp,
-    /// What it was made of or for.
+    /// The content or the purpose that it was made for.
     pub origin: Origin,
     /// Whether somebody asked for it; otherwise a scheduler or a restore made it.
     pub manual: bool,
@@ -71,28 +71,28 @@ pub struct Manifest {
     pub tags: BTreeMap<String, String>,
     /// A held point is never forgotten by retention.
     pub held: bool,
-    /// Of a safety point: what the restore did that it can undo.
+    /// The restore that a safety point can undo; none for other points.
     pub undoes: Option<Restored>,
     /// The backups that it is listed as; their rows go when the point is forgotten.
     pub backups: Vec<String>,
-    /// What each collection holds there.
+    /// The content of each collection at the point, in numbers.
     pub(crate) collections: Vec<(CollectionId, Stats)>,
-    /// What a repair could not bring back of it; empty while the point is whole.
+    /// Content that a repair could not bring back; empty while the point is whole.
     pub(crate) lost: Vec<Lost>,
 }
 
-/// What a point has lost of a collection.
+/// The loss of a point in one collection.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Lost {
     /// Which one.
     pub(crate) collection: CollectionId,
-    /// What it held before the damage.
+    /// The content before the damage, in numbers.
     pub(crate) was: Stats,
     /// Records that are known to be lost or to have gone back, by key; there may be others.
     pub(crate) keys: Vec<Vec<u8>>,
 }
 
-/// What a restore did: kept with the safety point that can undo it.
+/// The description of a restore, kept with the safety point that can undo it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Restored {
     /// The point that was restored.
@@ -101,7 +101,7 @@ pub struct Restored {
     pub name: String,
     /// The epoch in which the restored records were written. Records born later are later work.
     pub written_in: Epoch,
-    /// What was restored.
+    /// The records that were restored.
     pub scope: Scope,
     /// Whether the restore was itself an undo.
     pub undo: bool,
@@ -119,7 +119,7 @@ pub struct Scope {
 }
 
 impl Manifest {
-    /// What a collection holds at the point.
+    /// The content of a collection at the point, in numbers.
     pub(crate) fn stats(&self, collection: CollectionId) -> Stats {
         self.collections.iter().find(|(id, _)| *id == collection).map(|(_, stats)| *stats).unwrap_or_default()
     }
@@ -149,7 +149,7 @@ impl Stored for Commit {
     const WHAT: &'static str = "the point of a commit";
 }
 
-/// What a caller says of a point that it asks for.
+/// A caller's description of a new point.
 #[derive(Clone, Debug)]
 pub(crate) struct NewPoint {
     pub(crate) id: PointId,

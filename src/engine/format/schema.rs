@@ -38,7 +38,7 @@ pub(crate) struct Place<'a> {
 }
 
 impl<'a> Place<'a> {
-    /// Of a record, from its row key in `live`, `tombstones` or, behind the epoch, `undo`.
+    /// The place of a record, from its row key in `live`, `tombstones` or, behind the epoch, `undo`.
     pub(crate) fn of_record(row_key: &'a [u8]) -> Self {
         let (collection, key) = CollectionId::split_row_key(row_key).unwrap_or((CollectionId(0), row_key));
         Self { space: Space::Record, collection, key }

@@ -21,7 +21,7 @@ pub(crate) fn piece_key(collection: CollectionId, key: &[u8], piece: u32) -> Vec
     [&piece_prefix(collection, key)[..], &piece.to_be_bytes()].concat()
 }
 
-/// What the keys of all pieces of a value begin with.
+/// The beginning of the keys of all pieces of a value.
 fn piece_prefix(collection: CollectionId, key: &[u8]) -> Vec<u8> {
     let length = u16::try_from(key.len()).unwrap_or(u16::MAX);
     [&collection.0.to_be_bytes()[..], &length.to_be_bytes(), key].concat()
@@ -47,7 +47,7 @@ fn head_of(length: u64, hash: &blake3::Hash) -> Vec<u8> {
     [&length.to_le_bytes()[..], hash.as_bytes()].concat()
 }
 
-/// What the frame of a value holds, and statistics count: the value, or its head when it is kept in pieces.
+/// The payload of a value's frame, which statistics count: the value, or its head when it is kept in pieces.
 pub(crate) fn in_frame(payload: &[u8]) -> Cow<'_, [u8]> {
     if payload.len() <= MAX_WHOLE { Cow::Borrowed(payload) } else { Cow::Owned(head(payload)) }
 }

@@ -102,6 +102,7 @@ impl WriteTx<'_> {
             if manifest.held {
                 return Err(Error::conflict(format!("that point is held; release it first: id={}", manifest.id)));
             }
+            // D3: the name goes with the manifest.
             self.remove_row(Table::Points, &key)?;
             self.remove_row(Table::PointIds, manifest.id.0.as_bytes())?;
             for backup in &manifest.backups {
@@ -114,6 +115,7 @@ impl WriteTx<'_> {
         if epoch == first {
             self.forget_first(epoch)
         } else {
+            // S1: the rows of its segment belong to the next one from now on, as a source that is still merging.
             self.put_row(Table::Meta, &meta::merging_key(epoch), &[])?;
             self.batch.epochs.merging += 1;
             if epoch == last {
@@ -125,6 +127,7 @@ impl WriteTx<'_> {
 
     /// Forgets the earliest point: the segment after it, and the sources still merging into that, serve nobody now.
     fn forget_first(&mut self, epoch: Epoch) -> Result<()> {
+        // S3: no retained point is before these rows, so no chain is followed into them.
         let first = self.retained_after(epoch)?;
         let through = first.unwrap_or(self.batch.epochs.open);
         for source in self.merging_between(epoch, through)? {
@@ -150,6 +153,7 @@ impl WriteTx<'_> {
         for (key, _) in &rows {
             let row = PreImageKey::read(key)?.row;
             self.delete(Table::PreImages, key)?;
+            // S4: a tombstone that is not younger than the earliest point goes with them.
             if let Some(bytes) = self.raw(Table::Tombstones, row)?
                 && frame::decode(Place::of_record(row), &bytes)?.birth <= through
             {
@@ -168,6 +172,7 @@ impl WriteTx<'_> {
         if self.batch.epochs.merging == 0 {
             return Ok(false);
         }
+        // The newest source first: each row moves once, where the oldest first would move it at every step.
         let Some(source) = meta::last_merging(self)? else {
             return Err(Error::damaged("the rows of merging points are missing: table=meta"));
         };
@@ -177,10 +182,12 @@ impl WriteTx<'_> {
             self.raw_page(Table::PreImages, &pre_images_between(Epoch(source.0.saturating_sub(1)), source), limit)?;
         for (key, bytes) in &rows {
             let row = PreImageKey::read(key)?.row;
+            // S7: the row of the source is older than that of the segment, so it counts and replaces it.
             self.delete(Table::PreImages, key)?;
             self.insert(Table::PreImages, &pre_image_key(target, row), bytes)?;
             self.prune(row, bytes, segment_start, target)?;
         }
+        // S7: none of its rows is left to be covered, so the source ends.
         if rows.len() < limit {
             self.remove_row(Table::Meta, &meta::merging_key(source))?;
             self.batch.epochs.merging = self.batch.epochs.merging.saturating_sub(1);
@@ -192,15 +199,18 @@ impl WriteTx<'_> {
     fn prune(&mut self, row: &[u8], moved: &[u8], segment_start: Epoch, target: Epoch) -> Result<()> {
         let place = Place::of_record(row);
         let before = frame::decode(place, moved)?;
+        // S5 is about keys that were absent at the point before the segment ..
         if before.state != State::Absent {
             return Ok(());
         }
+        // .. and were removed in it again.
         let Some(bytes) = self.raw(Table::Tombstones, row)? else { return Ok(()) };
         let removed = frame::decode(place, &bytes)?.birth;
         if removed <= segment_start || removed > target {
             return Ok(());
         }
         self.delete(Table::PreImages, &pre_image_key(target, row))?;
+        // S4: the tombstone before comes back while a point is older than that removal.
         if before.birth > self.batch.epochs.first {
             self.insert(Table::Tombstones, row, moved)
         } else {

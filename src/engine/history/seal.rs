@@ -64,7 +64,7 @@ impl WriteTx<'_> {
         self.put_row(Table::Points, &epoch.to_key(), &codec::encode(manifest)?)
     }
 
-    /// What every collection holds now, those without records left out.
+    /// The statistics of every collection now; collections without records are left out.
     pub(crate) fn all_stats(&self) -> Result<Vec<(CollectionId, Stats)>> {
         let mut stats: BTreeMap<_, _> = meta::all_stats(self)?.into_iter().collect();
         stats.extend(self.batch.stats.iter().map(|(collection, stats)| (*collection, *stats)));

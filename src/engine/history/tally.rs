@@ -1,4 +1,4 @@
-//! What records add up to: now, and, because each step back along a chain says what its segment changed, at every point.
+//! Sums of records: of now, and of every point, because each step back along a chain says what its segment changed.
 
 use std::collections::BTreeMap;
 
@@ -14,7 +14,7 @@ pub(crate) type Contents = BTreeMap<CollectionId, Stats>;
 #[derive(Default)]
 pub(crate) struct Tally {
     live: Contents,
-    /// What going back over a segment does to a collection.
+    /// The change of a collection by going back over a segment.
     back: BTreeMap<(Epoch, CollectionId), Stats>,
 }
 
@@ -44,12 +44,12 @@ impl Tally {
         }
     }
 
-    /// What every collection holds now.
+    /// The sums of every collection now.
     pub(crate) fn now(&self) -> &Contents {
         &self.live
     }
 
-    /// What every collection held at each point, newest first; those without records left out.
+    /// The sums of every collection at each point, newest first; collections without records are left out.
     pub(crate) fn points(self, members: &Members) -> impl Iterator<Item = (Epoch, Contents)> {
         let Self { live: mut running, back } = self;
         let mut segment = members.open;
@@ -64,7 +64,7 @@ impl Tally {
     }
 }
 
-/// What one record adds.
+/// The statistics of one record.
 pub(crate) fn stats_of(key: &[u8], payload: &[u8]) -> Stats {
     let mut stats = Stats::default();
     stats.add(key, payload);

@@ -39,7 +39,7 @@ impl Store {
             Content::Lost | Content::Closed => Ok(()),
         });
         self.inner.closing.lock().clear();
-        // Who waits is to find out that there is nothing to wait for.
+        // Waiting callers find out that there is nothing to wait for.
         self.commits().tell();
         closed
     }
@@ -61,7 +61,7 @@ impl Store {
 }
 
 impl Inner {
-    /// Writes what is still to be written before the file is closed. What could not be written stays, to be tried again.
+    /// Writes the end of the store before the file is closed. A failed write stays, to be tried again.
     fn write_last(&self, handle: &Handle) -> Result<()> {
         // Held meanwhile, so that of two that close at once neither closes the file before this is written.
         let mut closing = self.closing.lock();

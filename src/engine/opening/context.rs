@@ -1,4 +1,4 @@
-//! What every transaction of an open store needs.
+//! The parts of an open store that every transaction needs.
 
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
@@ -13,7 +13,7 @@ use crate::engine::session::views::Views;
 use crate::engine::session::writer_line::{Streak, WriterLine};
 use crate::error::Result;
 
-/// What every transaction of a store needs.
+/// The parts of an open store that every transaction needs.
 pub(crate) struct Context {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) indexes: &'static [IndexRule],

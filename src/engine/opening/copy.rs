@@ -24,7 +24,7 @@ const STRETCH: usize = 1 << 20;
 /// How long a writer may keep the lock.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// What was copied.
+/// The result of a copy.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Copied {
     /// The length of the file.

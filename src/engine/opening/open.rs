@@ -16,7 +16,7 @@ use crate::engine::session::session_locks::SessionLocks;
 use crate::error::{Error, ErrorKind, Hint, Result};
 use crate::files::{self, Replace, Rights, folder_of};
 
-/// What every redb file begins with.
+/// The beginning of every redb file.
 const MAGIC: &[u8] = b"redb\x1A\x0A\xA9\x0D\x0A";
 
 /// Opens the file at `path`, or creates it when the options allow that. Gives its own name, too, by whatever name it was
@@ -82,7 +82,7 @@ fn writing(path: &Path, source: Error) -> Error {
     Error::new(ErrorKind::Locked, message).with_source(source)
 }
 
-/// Who has the store open, as far as they wrote it down.
+/// The processes that have the store open, as far as they wrote it down.
 fn living(path: &Path) -> String {
     let presence = SessionLocks::look(path).ok().flatten();
     let living = presence.and_then(|presence| presence.living().ok()).unwrap_or_default();
@@ -113,7 +113,7 @@ fn probe_magic(path: &Path) -> Result<()> {
 }
 
 /// Refuses a file that would open as it was at an earlier commit, which is all right in itself, so that nothing else
-/// tells. What a process is just writing is not looked at.
+/// tells. A file that a process is writing is not looked at.
 fn refuse_earlier_commit(path: &Path) -> Result<()> {
     let file = OwnFile::read(path)?;
     let mut refused = earlier_commit();

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::clock::{Clock, SystemClock};
 
-/// Who may have the file open at the same time.
+/// Which processes may have the file open at the same time.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Sharing {
     /// Several processes read and write. Beginning a read costs 4 to 11 µs.
@@ -94,7 +94,7 @@ impl Options {
         self
     }
 
-    /// Who may have the file open at the same time.
+    /// Which processes may have the file open at the same time.
     #[must_use]
     pub fn sharing(mut self, sharing: Sharing) -> Self {
         self.sharing = sharing;
@@ -163,7 +163,7 @@ impl Options {
 
     /// Commits in one phase instead of two, in [`Sharing::Exclusive`] only: one sync less for each commit.
     ///
-    /// What is given up: after a failed sync followed by a power cut, three of four such stores could not be opened at
+    /// The price: after a failed sync followed by a power cut, three of four such stores could not be opened at
     /// all when this was measured, and a flipped bit in the newest pages of a store that was not closed can silently
     /// roll back its last commit. Opening after a kill walks the whole file.
     #[must_use]

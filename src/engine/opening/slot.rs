@@ -1,4 +1,4 @@
-//! Where a store keeps its open file. Whoever wants it comes through here, so no call forgets to ask whether this is still
+//! The place in which a store keeps its open file. Every call comes through here, so none forgets to ask whether this is still
 //! the process that opened it, and before it waits for anything.
 
 use std::mem;

@@ -230,7 +230,7 @@ fn opening_waits_for_who_is_writing_as_long_as_it_is_told_to() {
 }
 
 #[test]
-fn who_only_reads_a_small_file_that_was_closed_is_told_of_damaged_pages_too() {
+fn a_reader_of_a_small_closed_file_is_told_of_damaged_pages_too() {
     let Fixture { path, .. } = &fixture();
     let store = open(path, Store::options()).unwrap();
     store.write(|tx| tx.put(CollectionId::CONFIG, b"k", b"as it was written")).unwrap();

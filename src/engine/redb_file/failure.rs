@@ -53,7 +53,7 @@ impl From<redb::TableError> for Failure {
     fn from(error: redb::TableError) -> Self {
         let error = match error {
             redb::TableError::Storage(error) => storage(error),
-            error => Error::damaged(format!("a table is not what it should be: {error}")).with_source(error),
+            error => Error::damaged(format!("a table has another type than in a store: {error}")).with_source(error),
         };
         error.into()
     }
@@ -64,7 +64,7 @@ impl From<redb::DatabaseError> for Failure {
         let error = match error {
             redb::DatabaseError::Storage(error) => storage(error),
             error @ redb::DatabaseError::UpgradeRequired(_) => {
-                let message = "an older redb wrote it, which no store was ever made with";
+                let message = "an older redb wrote the file, and no store was ever made with that";
                 Error::new(ErrorKind::NotAStore, message).with_source(error)
             }
             error @ (redb::DatabaseError::DatabaseAlreadyOpen | redb::DatabaseError::LockProtocolMismatch) => {

@@ -150,7 +150,7 @@ impl Handle {
         self.guard.is_spent()
     }
 
-    /// What calls into redb are made through.
+    /// Calls into redb go through this guard.
     pub(crate) fn guard(&self) -> RedbGuard {
         self.guard.clone()
     }
@@ -181,7 +181,7 @@ fn for_reading_only() -> Error {
     Error::conflict("the store was opened for reading only")
 }
 
-/// What a caller is told whose time has passed while another process was writing.
+/// The error for a caller whose time has passed while another process was writing.
 pub(crate) fn locked(timeout: Duration) -> Error {
     let waited_ms = timeout.as_millis();
     let message = "another process has been writing to the store all the time; try again later";

@@ -187,7 +187,7 @@ fn refuse_maze(path: &Path) -> Result<()> {
     Err(Error::damaged("pages of the file are damaged, so that they lead back to one another; run hivekeep repair"))
 }
 
-/// What a file is refused with whose newest commit is not whole.
+/// The error for a file whose newest commit is not whole.
 pub(crate) fn earlier_commit() -> Error {
     Error::damaged("pages of the newest commit are damaged; run hivekeep repair")
 }

@@ -26,19 +26,19 @@ pub(crate) struct FileId {
 }
 
 impl FileId {
-    /// Of the file that has this name now.
+    /// The id of the file that has this name now.
     pub(crate) fn at(path: &Path) -> io::Result<Option<Self>> {
         Ok(Self::of(&fs::metadata(path)?))
     }
 
-    /// Of an open file.
+    /// The id of an open file.
     #[cfg(unix)]
     pub(crate) fn of(file: &Metadata) -> Option<Self> {
         use std::os::unix::fs::MetadataExt;
         Some(Self { device: file.dev(), inode: file.ino() })
     }
 
-    /// Of an open file.
+    /// The id of an open file.
     #[cfg(not(unix))]
     pub(crate) fn of(_file: &Metadata) -> Option<Self> {
         None

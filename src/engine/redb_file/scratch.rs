@@ -27,9 +27,9 @@ type Result<T> = std::result::Result<T, Failure>;
 const FACTS: TableDefinition<'static, (&'static [u8], u64), &'static [u8]> = TableDefinition::new("facts");
 /// A table's number and key: a frame of a table that is not versioned.
 const ROWS: TableDefinition<'static, (u8, &'static [u8]), &'static [u8]> = TableDefinition::new("rows");
-/// What a larger file holds does not go into memory.
+/// The content of a larger file does not go into memory.
 const IN_MEMORY_MAX: u64 = 16 << 20;
-/// Of the database: it is written and read nearly in the order of its keys, and the new store has a cache too.
+/// The cache of the database. It is written and read nearly in the order of its keys, and the new store has a cache too.
 const CACHE: usize = 16 << 20;
 /// The frames of one record that are kept in memory together; others are read when they are needed.
 const FRAMES_MAX: usize = 1 << 20;
@@ -47,7 +47,7 @@ pub(in crate::engine) enum Found {
     LeftBehind = 2,
 }
 
-/// What a record became in an epoch.
+/// The state that a record got in an epoch.
 #[derive(Clone, Debug)]
 pub(in crate::engine) struct Fact {
     pub(in crate::engine) birth: Epoch,
@@ -57,7 +57,7 @@ pub(in crate::engine) struct Fact {
     frame: Option<Vec<u8>>,
 }
 
-/// What a frame holds.
+/// The kind of content of a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::engine) enum Kind {
     Absent,
@@ -125,12 +125,12 @@ impl Filling {
 }
 
 impl Sink<'_> {
-    /// Notes what a record became. Of two that say the same epoch, a pre-image is what a point saw.
+    /// Notes the state of a record. If two facts have the same epoch, the pre-image is the one that a point saw.
     pub(in crate::engine) fn fact(&mut self, row: &[u8], birth: Epoch, found: Found, frame: &[u8]) -> Result<()> {
         if found == Found::LeftBehind && self.facts.get((row, birth.0))?.is_some() {
             return Ok(());
         }
-        // What is both the newest and a pre-image stays the newest.
+        // A fact that is both the newest and a pre-image stays the newest.
         let before = self.facts.get((row, birth.0))?.map(|before| before.value().to_vec());
         let newest = before.as_ref().is_some_and(|before| before.first() == Some(&(Found::Newest as u8)));
         let found = if newest { Found::Newest } else { found };
@@ -188,7 +188,7 @@ impl Scratch {
         current.map_or(Ok(()), |(record, facts)| Ok(each(&record, facts)?))
     }
 
-    /// What a record was in an epoch.
+    /// The state of a record in an epoch.
     pub(in crate::engine) fn fact_at(&self, record: &[u8], at: Epoch) -> Result<Option<Fact>> {
         let table = self.transaction.open_table(FACTS)?;
         let Some(row) = table.range((record, 0)..=(record, at.0))?.next_back() else { return Ok(None) };

@@ -15,7 +15,7 @@ use super::OwnFile;
 use super::own_file::within;
 use crate::error::{Error, ErrorKind, Result};
 
-/// What is written is kept in blocks of this length.
+/// Writes are kept in blocks of this length.
 const BLOCK: u64 = 4096;
 /// The byte that every writing transaction of redb locks.
 pub(crate) const WRITER: u64 = 1 << 62;
@@ -145,7 +145,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_written_is_read_back_and_the_file_stays_as_it_was() {
+    fn writes_are_read_back_and_the_file_stays_as_it_was() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("file");
         let content: Vec<u8> = (0..10_000u32).map(|i| i as u8).collect();
@@ -168,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_cut_off_reads_as_zeroes() {
+    fn a_part_that_was_cut_off_reads_as_zeroes() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("file");
         std::fs::write(&path, vec![7; 3 * BLOCK as usize]).unwrap();

@@ -1,4 +1,4 @@
-//! What a repair lost, as a value: it prints itself, and is JSON.
+//! The losses of a repair, as a value: it prints itself, and is JSON.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -12,7 +12,7 @@ use crate::engine::format::digest::Stats;
 use crate::engine::format::epoch::Epoch;
 use crate::text::OneLine;
 
-/// What a repair keeps and what it loses.
+/// The result of a repair: what it keeps and what it loses.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct RepairReport {
     /// Live records of the repaired store.
@@ -29,13 +29,13 @@ pub struct RepairReport {
     pub rows: Vec<DamagedRow>,
     /// Rows that no page leads to any more, by table.
     pub unreached: BTreeMap<String, u64>,
-    /// What became of records of which the newest version, or an earlier one, is lost.
+    /// The records whose newest version, or an earlier one, is lost, and what became of them.
     pub lost: Vec<LostRecord>,
     /// Collections that do not hold now what they held.
     pub collections: Vec<CollectionLoss>,
     /// Points that do not hold what they held.
     pub partial: Vec<PartialPoint>,
-    /// What else is not as it was.
+    /// Other differences from before the damage.
     pub notes: Vec<String>,
     /// Whether the highest numbers that were given out may be lost.
     #[serde(skip)]
@@ -49,7 +49,7 @@ pub struct LostRecord {
     pub collection: String,
     /// Its key, with bytes that are no text escaped.
     pub key: String,
-    /// What became of it.
+    /// The outcome for this record.
     pub outcome: RepairOutcome,
     /// The epoch of the version that it went back to, or from which on its past is lost.
     pub epoch: Epoch,
@@ -57,7 +57,7 @@ pub struct LostRecord {
     pub(crate) row: Vec<u8>,
 }
 
-/// What became of a record.
+/// The outcome for a damaged record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RepairOutcome {
@@ -71,14 +71,14 @@ pub enum RepairOutcome {
     PastLost,
 }
 
-/// What a collection held, and what it holds now.
+/// The content of a collection before the damage and now.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct CollectionLoss {
     /// Its name.
     pub collection: String,
-    /// What it held; none when that is lost too.
+    /// The content before; none when that is lost too.
     pub was: Option<Stats>,
-    /// What it holds.
+    /// The content now.
     pub is: Stats,
 }
 
@@ -92,7 +92,7 @@ pub struct PartialPoint {
     /// When it was made.
     #[serde(with = "crate::clock::time")]
     pub timestamp: Timestamp,
-    /// What it lost; nothing is named for the point of a commit, which has no digests to compare.
+    /// Its losses; none are named for the point of a commit, which has no digests to compare.
     pub collections: Vec<CollectionLoss>,
 }
 

@@ -40,20 +40,20 @@ pub struct DamagedRow {
     pub key: String,
     /// The length of its value, which is lost.
     pub bytes: u64,
-    /// What is wrong with it.
+    /// The reason why it is damaged.
     pub what: String,
     /// The key as it is.
     #[serde(skip)]
     pub(crate) raw_key: Vec<u8>,
 }
 
-/// What could be read of a file.
+/// The content that could be read of a file.
 pub(super) struct Salvage {
     pub(super) scratch: Scratch,
     pub(super) notes: Notes,
 }
 
-/// What was met on the way.
+/// Notes of the walk.
 #[derive(Default)]
 pub(super) struct Notes {
     pub(super) pages: Vec<DamagedPage>,
@@ -179,7 +179,7 @@ impl Reader<'_> {
                 }
                 self.fact(row, value, as_found(Found::PreImage))
             }
-            // What follows from records is written anew.
+            // Rows that follow from records are written anew.
             Table::Index | Table::PointIds => Ok(()),
             table => {
                 meta::payload(table, key, value)?;
@@ -213,7 +213,7 @@ impl Reader<'_> {
         Ok(())
     }
 
-    /// Of the rows of `meta` only counters are of use when they are old: the highest that was seen counts.
+    /// Old rows of `meta` are of no use, except counters: the highest that was seen counts.
     fn raise_counter(&mut self, key: &[u8], value: &[u8]) {
         let number = meta::payload(Table::Meta, key, value).and_then(|payload| meta::number(&payload));
         if let (true, Ok(number)) = (meta::is_counter(key), number) {

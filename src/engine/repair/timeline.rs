@@ -1,4 +1,4 @@
-//! What a record was at each point, from the versions of it that are left: each lasts until the next one is born. The
+//! A record at each point, from the versions of it that are left: each lasts until the next one is born. The
 //! rows that say so are made anew, so that every chain is whole.
 
 use crate::engine::format::epoch::Epoch;
@@ -16,7 +16,7 @@ pub(super) struct Version {
 pub(super) enum Step {
     Live(usize),
     Tombstone(usize),
-    /// What it was at the point before a segment; with none it had never been.
+    /// The state at the point before a segment; with none the record had never been.
     PreImage(Epoch, Option<usize>),
 }
 

@@ -20,7 +20,7 @@ fn bytes_of((key, payload): &Row) -> usize {
 }
 
 /// Records as [`Records::part`] gives them, made of rows that `fetch` gives in the same way, but which may be shorter than
-/// the records are. What `record` gives nothing for is none.
+/// the records are. A row for which `record` gives nothing is no record.
 pub(crate) fn part_of(
     mut range: KeyRange,
     limit: usize,

@@ -35,7 +35,7 @@ impl KeyRange {
         self
     }
 
-    /// What is left of the range once `key` has been read.
+    /// The rest of the range once `key` has been read.
     #[must_use]
     pub(crate) fn after(mut self, key: &[u8]) -> Self {
         let bound = Bound::Excluded(key.to_vec());
@@ -47,7 +47,7 @@ impl KeyRange {
         self
     }
 
-    /// What is left of the range behind a page of it, whose last key in hexadecimal digits is the cursor.
+    /// The rest of the range behind a page of it, whose last key in hexadecimal digits is the cursor.
     ///
     /// # Errors
     ///
@@ -56,7 +56,7 @@ impl KeyRange {
         let key = from_hex(cursor).filter(|key| self.holds(key) && fits(key));
         let key = key.ok_or_else(|| {
             let cursor = cursor.escape_debug();
-            Error::invalid(format!("a cursor is what the page before of the same list gave: cursor={cursor}"))
+            Error::invalid(format!("a cursor must come from the previous page of the same list: cursor={cursor}"))
         })?;
         Ok(self.after(&key))
     }

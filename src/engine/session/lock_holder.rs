@@ -18,7 +18,7 @@ pub(crate) struct LockHolder {
 }
 
 impl LockHolder {
-    /// What it reads as, behind the number of its session.
+    /// Its text, behind the number of its session.
     pub(crate) fn parse(text: &str) -> Option<Self> {
         let mut words = text.split(' ');
         let (pid, started, sees) = (words.next()?.parse().ok()?, words.next()?.parse().ok()?, words.next()?.to_owned());
@@ -41,7 +41,7 @@ mod of_the_system {
 
     use super::LockHolder;
 
-    /// What the system says of a process.
+    /// The description that the system gives of a process.
     struct Stat {
         /// It has ended, and its parent has not asked for its exit code yet.
         has_ended: bool,

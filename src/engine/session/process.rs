@@ -1,5 +1,5 @@
 //! Which process opened a store. A forked child has a copy of all that its parent had in memory, and shares its locks: they
-//! belong to the open files, of which both have descriptors. What the child does with them it does to its parent.
+//! belong to the open files, of which both have descriptors. Whatever the child does with them affects its parent.
 //!
 //! So whatever holds such a file asks here first. A fork of the C library is counted in the child by a handler of its own,
 //! so asking costs a read of memory; for what calls the system anyway, the number of the process is asked for too, as
@@ -53,7 +53,7 @@ impl Process {
     }
 }
 
-/// What a forked child is told.
+/// The error for a forked child.
 pub(crate) fn forked() -> Error {
     Error::new(ErrorKind::Forked, "the store was opened before a fork; open the store again in this process")
 }

@@ -1,4 +1,4 @@
-//! Who is alive: a process that has a session holds the byte of its number in `PATH.sessions`. The kernel lets go of it
+//! Living processes: a process that has a session holds the byte of its number in `PATH.sessions`. The kernel releases it
 //! when the process dies, however it dies, unless a forked child of it still lives: then [`LockHolder`] tells. Process ids alone
 //! say nothing here: containers share them, and they are reused.
 
@@ -140,7 +140,7 @@ impl SessionLocks {
         Ok(self.is_held(session)? && !self.holder(session)?.is_some_and(|holder| holder.is_gone()))
     }
 
-    /// Who lives, as they were written down.
+    /// The living processes, as they were written down.
     pub(crate) fn living(&self) -> Result<Vec<String>> {
         let len = self.file.len()?.min(SLOTS * SLOT as u64);
         let mut living = Vec::new();
@@ -221,7 +221,7 @@ mod tests {
         let (_, sees) = rest.split_once(' ').unwrap();
         own.fill_slot(holder_at(7), HOLDER, &format!("7 {pid} 1 {sees}")).unwrap();
         assert!(!other.lives(7).unwrap() && other.is_held(7).unwrap());
-        // What is written down of another session that had the slot says nothing.
+        // The text of another session that had the slot says nothing.
         own.fill_slot(holder_at(7), HOLDER, &format!("1031 {pid} 1 {sees}")).unwrap();
         assert!(other.lives(7).unwrap());
     }

@@ -20,7 +20,7 @@ const TURN: Duration = Duration::from_millis(5);
 const LOOK_FIRST: Duration = Duration::from_micros(50);
 /// How long the others wait, who are not next anyway.
 const LOOK: Duration = Duration::from_micros(200);
-/// Who has not moved forward for so long tries all the same: a process further in front may be stopped.
+/// A process that has not moved forward for so long tries all the same: one further in front may be stopped.
 const PATIENCE: Duration = Duration::from_millis(50);
 /// For so long nobody stands in a line that was seen to stand still.
 const STANDS_STILL: Duration = Duration::from_secs(1);
@@ -64,7 +64,7 @@ impl Streak {
         self.held.is_some_and(|(began, last)| last - began >= TURN)
     }
 
-    /// What it is as another write begins; it ends unless it goes on.
+    /// Its state as another write begins; it ends unless it goes on.
     pub(crate) fn at_the_next_write(&mut self) -> Self {
         if self.is_on() { *self } else { std::mem::take(self) }
     }
@@ -202,14 +202,14 @@ mod tests {
             let next: Vec<_> = waiting.iter().map(Waiting::is_next).collect();
             assert!(next[0] && !next[1..].contains(&true), "{next:?}");
             drop(waiting.remove(0));
-            // Whoever came last looks first, and gains nothing by it.
+            // The last one that came looks first, and gains nothing by it.
             waiting.iter_mut().rev().for_each(Waiting::go_forward);
         }
         assert!(!writing.somebody_waits());
     }
 
     #[test]
-    fn who_comes_tries_at_once_and_stands_in_line_only_when_it_has_to_wait() {
+    fn a_process_that_comes_tries_at_once_and_stands_in_line_only_when_it_has_to_wait() {
         let (_folder, [writing, comes]) = processes();
         let mut waiting = comes.wait();
         assert!(waiting.is_next() && !writing.somebody_waits());

@@ -1,4 +1,4 @@
-//! What a key was: following its chain of pre-images.
+//! The past of a key: following its chain of pre-images.
 
 use std::ops::ControlFlow;
 use std::sync::atomic::Ordering;
@@ -40,12 +40,12 @@ fn broken_chain(row: &[u8]) -> Error {
 }
 
 impl View {
-    /// What the key was, or is, at the view's point: its birth, and its state there.
+    /// The state of a key at the view's point, with its birth.
     pub(crate) fn state(&self, row: &[u8]) -> Result<Option<Found>> {
         self.state_at(row, self.at)
     }
 
-    /// What the key was at a point of this view's past.
+    /// The state of a key at a point of this view's past.
     pub(crate) fn state_at(&self, row: &[u8], at: Epoch) -> Result<Option<Found>> {
         let found = match self.raw(Table::Live, row)? {
             Some(bytes) => Some(bytes),
@@ -63,7 +63,7 @@ impl View {
         Ok(found)
     }
 
-    /// What the key was before; none when no point has seen it otherwise.
+    /// The state before; none when no point has seen another.
     pub(crate) fn before(&self, row: &[u8], found: &Found) -> Result<Option<Found>> {
         let was_seen = self.epochs.any_point() && found.birth > self.epochs.first;
         was_seen.then(|| self.step(row, found)).transpose()
@@ -71,7 +71,7 @@ impl View {
 
     fn step(&self, row: &[u8], found: &Found) -> Result<Found> {
         let earlier = Found::new(row, self.pre_image(row, found.birth)?)?;
-        // Births along a chain strictly fall: this is what keeps a damaged chain from never ending.
+        // S2: births along a chain strictly fall, so that a damaged chain ends too.
         if earlier.birth >= found.birth {
             let place = Place::of_record(row);
             return Err(Error::damaged(format!("a chain of pre-images does not descend: {place}")));
@@ -79,21 +79,23 @@ impl View {
         Ok(earlier)
     }
 
-    /// What the key was at the point before the segment in which it was born.
+    /// The stored state at the point before the segment in which the key was born.
     fn pre_image(&self, row: &[u8], birth: Epoch) -> Result<Vec<u8>> {
         if self.members.get().is_none() {
-            // Mostly the key was born in the epoch of a retained point. While points are being merged, though, that row
-            // may be covered by an older one, which is the one that counts.
+            // Mostly the key was born in the epoch of a retained point, whose segment has that number. While points are being
+            // merged, that row may be covered by an older one, which counts (S7).
             if self.epochs.merging == 0
                 && let Some(bytes) = self.raw(Table::PreImages, &pre_image_key(birth, row))?
             {
                 return Ok(bytes);
             }
+            // A few look-ups cost less than reading every point.
             if self.steps.fetch_add(1, Ordering::Relaxed) < STEPS_BEFORE_LOADING {
                 return self.pre_image_by_look_up(row, birth);
             }
         }
         let members = self.members()?;
+        // S3: the segment of the birth. S7: sources that are still merging into it come first, ascending.
         for part in members.parts(members.segment(birth)) {
             if let Some(bytes) = self.raw(Table::PreImages, &pre_image_key(part, row))? {
                 return Ok(bytes);
@@ -102,7 +104,10 @@ impl View {
         Err(broken_chain(row))
     }
 
+    /// The same by looking up the points around the birth, without reading all of them.
     fn pre_image_by_look_up(&self, row: &[u8], birth: Epoch) -> Result<Vec<u8>> {
+        // S3: the segment of the birth is the smallest point that is not before it, or the open epoch. Named and unnamed points
+        // are in two tables.
         let from = KeyRange::all().from(&birth.to_key());
         let mut segment = self.epochs.open;
         for table in [Table::Points, Table::Commits] {
@@ -111,6 +116,7 @@ impl View {
                 segment = segment.min(epoch);
             }
         }
+        // S7: sources that are still merging into the segment lie behind the point before it; the first row met counts.
         let before = KeyRange::all().until(&segment.to_key()).backward();
         let mut previous = Epoch(0);
         if self.epochs.merging > 0 {
@@ -126,6 +132,7 @@ impl View {
                 }
             }
         }
+        // S2: there is one, or the chain is broken.
         self.raw(Table::PreImages, &pre_image_key(segment, row))?.ok_or_else(|| broken_chain(row))
     }
 

@@ -12,7 +12,7 @@ use crate::engine::records::{Records, scan};
 use crate::engine::rows::{KeyRange, PAGE, Row, is_full, part_of};
 use crate::error::{ErrorKind, Result};
 
-/// What is called with each key and its payload, if that can be read.
+/// A callback for each key and its payload, if that can be read.
 type VisitReadable<'v> = dyn FnMut(&[u8], Option<&[u8]>) -> Result<()> + 'v;
 
 impl View {
@@ -27,7 +27,7 @@ impl View {
     ///
     /// # Errors
     ///
-    /// What `visit` gives; `Damaged` when the pages of the file are.
+    /// Every error of `visit`; `Damaged` when the pages of the file are damaged.
     pub(crate) fn each_readable(&self, collection: CollectionId, visit: &mut VisitReadable<'_>) -> Result<()> {
         let mut range = KeyRange::all().within(collection);
         loop {

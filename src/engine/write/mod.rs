@@ -31,8 +31,8 @@ pub struct WriteTx<'a> {
     stored: WriteRows<'a>,
     pub(crate) batch: &'a mut Batch,
     pub(crate) context: &'a Context,
-    /// What was overwritten, in order; none when the whole transaction is aborted on failure.
-    journal: Option<Vec<Overwritten>>,
+    /// The overwritten rows, in order; none when the whole transaction is aborted on failure.
+    overwritten: Option<Vec<Overwritten>>,
     /// Rows changed so far.
     row_changes: u64,
     /// Set once a put or remove has stopped half-way: then nothing of the closure is committed, whatever it returns.
@@ -40,7 +40,7 @@ pub struct WriteTx<'a> {
     buffers: Buffers,
 }
 
-/// What the closures of one redb transaction have in common; written to `meta` before the commit.
+/// The state that the closures of one transaction share; written to `meta` before the commit.
 #[derive(Clone, Debug)]
 pub(crate) struct Batch {
     pub(crate) epochs: Epochs,
@@ -87,13 +87,13 @@ impl<'a> WriteTx<'a> {
         transaction: &'a Transaction,
         batch: &'a mut Batch,
         context: &'a Context,
-        undoable: bool,
+        can_take_back: bool,
     ) -> Self {
         Self {
             stored: WriteRows::of(transaction),
             batch,
             context,
-            journal: undoable.then(Vec::new),
+            overwritten: can_take_back.then(Vec::new),
             row_changes: 0,
             half_done: false,
             buffers: Buffers::default(),
@@ -261,7 +261,7 @@ impl<'a> WriteTx<'a> {
 
     /// Takes back every change that this closure made, the newest first.
     pub(crate) fn take_back(&mut self) -> Result<()> {
-        for Overwritten { table, key, value } in self.journal.take().unwrap_or_default().into_iter().rev() {
+        for Overwritten { table, key, value } in self.overwritten.take().unwrap_or_default().into_iter().rev() {
             match value {
                 Some(value) => self.insert(table, &key, &value)?,
                 None => drop(self.delete(table, &key)?),
@@ -302,14 +302,15 @@ impl<'a> WriteTx<'a> {
         self.replace(table, key, None, &mut old)
     }
 
-    /// The one place where a row changes: stores or deletes it, leaves what it was in `old` and in the journal.
+    /// The one place where a row changes: stores or deletes it, leaves what it was in `old` and in the list of
+    /// overwritten rows.
     fn replace(&mut self, table: Table, key: &[u8], value: Option<&[u8]>, old: &mut Vec<u8>) -> Result<bool> {
         let existed = self.stored.replace(table, key, value, old)?;
         if existed || value.is_some() {
             self.batch.changed = true;
             self.row_changes += 1;
-            if let Some(journal) = &mut self.journal {
-                journal.push(Overwritten { table, key: key.to_vec(), value: existed.then(|| old.clone()) });
+            if let Some(overwritten) = &mut self.overwritten {
+                overwritten.push(Overwritten { table, key: key.to_vec(), value: existed.then(|| old.clone()) });
             }
         }
         Ok(existed)

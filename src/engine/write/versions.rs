@@ -32,26 +32,33 @@ impl WriteTx<'_> {
         fill_row_key(row, collection, key);
         frame::encode(frame, Place::of_record(row), open, state);
         if self.replace(Table::Live, row, Some(frame), old)? {
+            // F1: a damaged record is never overwritten, as only repair can tell what it was.
             let before = self.verified_or_put_back(row, old)?;
             pieces = value::pieces_of(before.state);
             if let Some(payload) = before.payload() {
+                // D1: the old payload is not counted any more.
                 self.stats_mut(collection)?.subtract(key, payload);
             }
+            // S1: the first change in this segment keeps the record as the last point saw it. One that was born after that point
+            // has changed in this segment before, and has its pre-image.
             if self.batch.epochs.any_point() && before.birth <= last {
                 PreImageKey::new(open, row).write_to(undo);
                 self.insert(Table::PreImages, undo, old)?;
             }
         } else if self.stored.count(Table::Tombstones)? > 0 && self.replace(Table::Tombstones, row, None, old)? {
+            // S4: a key is not in both tables, so the tombstone goes. S1: it becomes the pre-image if the last point saw it.
             let removed = frame::decode(Place::of_record(row), old)?;
             if self.batch.epochs.any_point() && removed.birth <= last {
                 PreImageKey::new(open, row).write_to(undo);
                 self.insert(Table::PreImages, undo, old)?;
             }
         } else if self.batch.epochs.any_point() {
+            // S3: a key in neither table never was. S1: that is kept as absent, born in epoch 0.
             PreImageKey::new(open, row).write_to(undo);
             frame::encode(old, Place::of_record(row), Epoch(0), State::Absent);
             self.insert(Table::PreImages, undo, old)?;
         }
+        // D1: the new payload is counted.
         if let State::Present(payload) | State::Chunked(payload) = state {
             self.stats_mut(collection)?.add(key, payload);
         }
@@ -79,20 +86,25 @@ impl WriteTx<'_> {
         if !self.replace(Table::Live, row, None, old)? {
             return Ok(None);
         }
+        // F1: a damaged record is never removed, as only repair can tell what it was.
         let before = self.verified_or_put_back(row, old)?;
         let pieces = value::pieces_of(before.state);
+        // D1: the payload is not counted any more.
         if let Some(payload) = before.payload() {
             self.stats_mut(collection)?.subtract(key, payload);
         }
+        // S4: without a point nobody needs a tombstone.
         if !self.batch.epochs.any_point() {
             return Ok(Some(pieces));
         }
         frame::encode(frame, Place::of_record(row), open, State::Absent);
         if before.birth <= last {
+            // S1 and S3: the last point saw the record, and its chain begins at the tombstone.
             PreImageKey::new(open, row).write_to(undo);
             self.insert(Table::PreImages, undo, old)?;
             self.insert(Table::Tombstones, row, frame)?;
         } else {
+            // S5: no point saw this version.
             self.remove_what_was_born_in_the_open_segment(row, frame)?;
         }
         Ok(Some(pieces))
@@ -103,6 +115,7 @@ impl WriteTx<'_> {
     /// segment leaves nothing.
     fn remove_what_was_born_in_the_open_segment(&mut self, row: &[u8], tombstone: &[u8]) -> Result<()> {
         let segment = self.open_segment()?;
+        // S2: a record born after the earliest point has a pre-image. S7: the first row met counts.
         let mut met = None;
         for epoch in &segment {
             if let Some(bytes) = self.raw(Table::PreImages, &pre_image_key(*epoch, row))? {
@@ -114,13 +127,16 @@ impl WriteTx<'_> {
             return Err(Error::damaged(format!("a pre-image is missing: {}", Place::of_record(row))));
         };
         let at_last_point = frame::decode(Place::of_record(row), &bytes)?;
+        // S4: the last point saw a record here, so the removal leaves a tombstone.
         if at_last_point.state != State::Absent {
             return self.insert(Table::Tombstones, row, tombstone);
         }
+        // S5: the key was absent at the last point, so the segment leaves nothing. The covered rows of sources go too (S7).
         let removed = at_last_point.birth;
         for epoch in &segment {
             self.delete(Table::PreImages, &pre_image_key(*epoch, row))?;
         }
+        // S4: the tombstone of the removal before comes back while a point is older than that.
         if removed > self.batch.epochs.first {
             self.insert(Table::Tombstones, row, &bytes)?;
         }

@@ -428,7 +428,7 @@ fn pages_by_state_give_every_task_once_and_in_order() {
     let others = [(None, &*of_ready), (Some(TaskState::Ready), &of_all), (Some(TaskState::Claimed), &of_ready)];
     for (state, cursor) in others.into_iter().chain([(None, "x")]) {
         let error = view.queue().page(state, Some(cursor), 1).unwrap_err();
-        let message = format!("a cursor is what the page before of the same list gave: cursor={cursor}");
+        let message = format!("a cursor must come from the previous page of the same list: cursor={cursor}");
         assert_eq!((error.kind(), error.to_string()), (ErrorKind::Invalid, message));
     }
 }

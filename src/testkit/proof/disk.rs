@@ -435,7 +435,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_synced_survives_and_of_the_rest_every_byte_is_old_or_new() {
+    fn synced_bytes_survive_and_every_other_byte_is_old_or_new() {
         let disk = Disk::default();
         let file = disk.file();
         file.set_len(9000).unwrap();

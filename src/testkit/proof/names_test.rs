@@ -78,7 +78,7 @@ impl Hive {
 }
 
 #[test]
-fn what_is_written_to_a_new_store_is_there_after_a_power_cut_at_any_step() {
+fn a_write_to_a_new_store_is_there_after_a_power_cut_at_any_step() {
     let hive = Hive::new();
     let store = hive.open();
     put(&store);

@@ -1,4 +1,4 @@
-//! Who is woken, and by what.
+//! Commits, times and other processes wake waiting callers.
 
 use super::*;
 use crate::clock::ManualClock;
@@ -6,7 +6,7 @@ use crate::engine::format::schema::CollectionId;
 use crate::engine::store::{Options, Sharing, Store};
 
 #[test]
-fn who_waits_is_woken_by_a_commit_and_not_by_an_older_one() {
+fn a_caller_that_waits_is_woken_by_a_commit_and_not_by_an_older_one() {
     let commits = Commits::default();
     commits.tell();
     let seen = commits.count();
@@ -71,7 +71,7 @@ fn put(store: &Store, value: u8) {
 }
 
 impl Fixture {
-    /// What the count of news is once somebody who waits was woken by `work`.
+    /// How much the count of news grows until `work` wakes a waiting caller.
     fn news_of(&self, work: impl FnOnce()) -> u64 {
         let (commits, seen, began) = (self.store.commits(), self.store.commits().count(), Instant::now());
         work();
@@ -113,7 +113,7 @@ fn a_commit_of_another_wakes_who_waits_and_no_commit_does_so_for_long() {
 }
 
 #[test]
-fn what_comes_due_and_a_clock_that_is_set_back_wake_who_waits() {
+fn a_due_time_and_a_clock_that_is_set_back_wake_waiting_callers() {
     let hive = fixture(Store::options());
     let _waiting = hive.store.waiting().unwrap();
     hive.store.commits().tell_at(time(1020));
@@ -126,7 +126,7 @@ fn what_comes_due_and_a_clock_that_is_set_back_wake_who_waits() {
 }
 
 #[test]
-fn who_waits_is_told_that_the_store_is_closed() {
+fn a_caller_that_waits_is_told_that_the_store_is_closed() {
     let hive = fixture(Store::options().sharing(Sharing::Exclusive));
     let _waiting = hive.store.waiting().unwrap();
     assert_eq!(hive.news_of(|| hive.store.close_file().unwrap()), 1);

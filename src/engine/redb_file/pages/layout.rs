@@ -1,4 +1,4 @@
-//! What is where on a page and in the header, as redb 4.5 writes them. Nothing here trusts a length or an offset.
+//! The layout of pages and of the header, as redb 4.5 writes them. Nothing here trusts a length or an offset.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ pub(super) const HEADER: usize = 320;
 /// Where the slots begin, and how long each is.
 pub(super) const SLOTS: [usize; 2] = [64, 192];
 pub(super) const SLOT: usize = 128;
-/// What a slot's own checksum does not cover: itself.
+/// The part of a slot that its own checksum covers: all but the checksum.
 pub(super) const SLOT_CHECKED: usize = SLOT - 16;
 /// The flags in the byte behind the magic number: which slot counts, and that what it names was synced before it did.
 pub(super) const GOD_BYTE: usize = 9;
@@ -52,7 +52,7 @@ pub(crate) struct PagePlace {
     pub(crate) bytes: u64,
 }
 
-/// What a file begins with.
+/// The header of a file.
 pub(super) struct Header {
     pub(super) flags: u8,
     pub(super) slots: [Slot; 2],
@@ -61,7 +61,7 @@ pub(super) struct Header {
 /// One of the two commits that the header names.
 pub(super) struct Slot {
     pub(super) root: Option<PageLink>,
-    /// Of the tree of redb's own tables.
+    /// The root of the tree of redb's own tables.
     pub(super) own_root: Option<PageLink>,
     pub(super) transaction: u64,
     pub(super) sound: bool,
@@ -93,7 +93,7 @@ impl Span {
     }
 }
 
-/// What a row of a tree of tables says of a table.
+/// The table that a row of a tree of tables names.
 pub(super) fn table_of(key: &[u8], value: &[u8]) -> Option<FoundTable> {
     let name = std::str::from_utf8(key).ok().filter(|_| value.first() == Some(&TABLE))?;
     let rows = value.get(1..).and_then(u64_at)?;
@@ -131,7 +131,7 @@ pub(super) fn checksum(page: &[u8]) -> Option<u128> {
     checksum_of(page, Widths::default())
 }
 
-/// What redb makes a page's checksum of: everything up to the end of what is on it.
+/// The checksum of a page as redb computes it: over everything up to the end of the content.
 pub(super) fn checksum_of(page: &[u8], widths: Widths) -> Option<u128> {
     ends(page, widths).and_then(|end| page.get(..end)).map(xxh3_128)
 }

@@ -30,9 +30,9 @@ const DEPTH_MAX: usize = 24;
 /// No page is longer: a leaf of one row of the greatest length, with its frame and key, which redb gives the next power of
 /// two. Records are shorter, but earlier versions wrote rows of any length outside of them.
 const PAGE_MAX: usize = 2 * RECORD_BYTES;
-/// What a file that was cut off lacks of a longer page is not made up: the page would be all that it takes in memory.
+/// A longer page that a cut-off file lacks is not filled with zeroes: the page would take memory for nothing.
 const MADE_UP_MAX: usize = 4 << 20;
-/// Of longer pages not every bit is tried, which would take seconds: only those of the beginning, and those that the rows'
+/// In longer pages not every bit is tried, which would take seconds: only those of the beginning, and those that the rows'
 /// own checksums point to.
 const MEND_MAX: usize = 16 << 10;
 const MEND_BEGINNING: usize = 256;
@@ -53,10 +53,10 @@ pub(crate) struct Pages<'a> {
     elsewhere: OnceCell<Vec<(u64, u64)>>,
 }
 
-/// What is done with a key and its value.
+/// A callback for a key and its value.
 pub(crate) type EachPair<'a> = dyn FnMut(&[u8], &[u8]) -> Result<()> + 'a;
 
-/// What is met on a walk.
+/// Receives the content of a walk.
 pub(crate) trait Visitor {
     /// A row, as it stands on a page that may be damaged.
     fn row(&mut self, key: &[u8], value: &[u8]) -> Result<()>;
@@ -210,7 +210,7 @@ impl<'a> Pages<'a> {
         PagePlace { offset, bytes }
     }
 
-    /// The bytes of a page; none when it lies outside of the file. What a cut-off file lacks of it reads as zeroes.
+    /// The bytes of a page; none when it lies outside of the file. The part that a cut-off file lacks reads as zeroes.
     fn page(&self, place: PagePlace) -> Result<Option<Vec<u8>>> {
         let there = self.len.saturating_sub(place.offset).min(place.bytes);
         let (Ok(there), Ok(bytes)) = (usize::try_from(there), usize::try_from(place.bytes)) else { return Ok(None) };
@@ -360,7 +360,7 @@ mod tests {
         let (bytes, rows) = sample();
         let long = 500u32.to_be_bytes().repeat(10_000);
         let value = bytes.windows(long.len()).rposition(|part| part == long).unwrap();
-        // Of sixteen times the usual length, behind the header.
+        // A page of sixteen times the usual length, behind the header.
         let page = (value - 4096) / 65_536 * 65_536 + 4096;
         let bit = 8 * 12_345 + 3;
         let flipped = |bit: usize| {

@@ -121,7 +121,7 @@ impl<'a, 'b> Walk<'a, 'b> {
     }
 }
 
-/// What a row of a tree of tables says of a table that has rows.
+/// The table that a row of a tree of tables names, if it has rows.
 fn tree(row: &[u8]) -> Option<Tree> {
     let width = |at: usize| (row.get(at) == Some(&1)).then(|| u32_at(row, at + 1)).flatten();
     let root = link(row.get(10..)?)?;

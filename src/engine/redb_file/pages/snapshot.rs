@@ -23,14 +23,14 @@ use crate::error::{Error, Result};
 const UNFLUSHED: u8 = 8;
 /// A writer may commit between two looks at the header, but not each time.
 const ATTEMPTS: usize = 8;
-/// Of leaves that lie side by side, so many bytes are read at a time, or one leaf.
+/// So many bytes of leaves that lie side by side are read at a time, or one leaf.
 const RUN: u64 = 256 << 10;
-/// What lies between two of them is read too, up to so many bytes, as that costs less than to read anew.
+/// A gap of up to so many bytes between two of them is read too, as that costs less than another read.
 const BETWEEN: u64 = 2 * PAGE;
 /// The leaves below so many bytes of branches are put in order before they are read: 200,000 of them, for which the ends of
 /// their keys are kept in memory. Few of the stores of tests have as many.
 const GATHERED: u64 = if cfg!(test) { 2 * PAGE } else { 8 << 20 };
-/// What a worker takes at a time.
+/// The number of branches and leaves that a worker takes at a time.
 const BRANCHES_AT_ONCE: usize = 16;
 const LEAVES_AT_ONCE: usize = 512;
 
@@ -62,7 +62,7 @@ struct Leaf {
     span: Span,
 }
 
-/// What one worker reads with.
+/// The state of one worker.
 struct Reader<'a> {
     pages: Pages<'a>,
     buffer: Vec<u8>,
@@ -71,7 +71,7 @@ struct Reader<'a> {
 }
 
 impl Snapshot {
-    /// What `begin` gives, with the commit that it has begun to read; none when the pages of that cannot be told.
+    /// The result of `begin`, with the commit that it has begun to read; none when the pages of that are not known.
     ///
     /// Every process publishes a commit by the header, and redb reads the header to begin: when it names the same commit
     /// before and after, that is the one. Numbers of commits only grow.

@@ -95,7 +95,7 @@ impl Rebuild<'_> {
             let of_collection = |record: &&LostRecord| Place::of_record(&record.row).collection == collection;
             let keys = self.report.lost.iter().filter(of_collection).map(|record| record.row.get(4..));
             let keys = keys.flatten().take(KEYS_MAX).map(<[u8]>::to_vec).collect();
-            // Of a point that was partial before, what it held at first is what it lost of.
+            // A point that was partial before keeps the content that it had at first as the measure of its loss.
             if manifest.lost.iter().all(|lost| lost.collection != collection) {
                 manifest.lost.push(Lost { collection, was, keys });
             }

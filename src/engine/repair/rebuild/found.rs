@@ -1,4 +1,4 @@
-//! What a salvage has found of points, collections and damaged records.
+//! Points, collections and damaged records that a salvage has found.
 
 use std::collections::BTreeMap;
 

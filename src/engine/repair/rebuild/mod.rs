@@ -57,10 +57,7 @@ fn fill(salvage: &Salvage, into: &Store) -> Result<RepairReport> {
     salvage.scratch.records(|row, facts| rebuild.record(row, facts))?;
     rebuild.name_what_was_not_met();
     if salvage.notes.pages.iter().any(|page| page.table.is_none() && !page.mended) {
-        rebuild
-            .report
-            .notes
-            .push("the page that names the tables is damaged; what was committed last may be lost".into());
+        rebuild.report.notes.push("the page that names the tables is damaged; the last commits may be lost".into());
     }
     rebuild.copy_tables()?;
     rebuild.finish(points)

@@ -137,7 +137,7 @@ fn beside_writers_in_threads_and_processes_the_rows_are_those_of_the_view() {
 }
 
 #[test]
-fn what_may_be_behind_the_file_or_over_it_is_not_read_from_pages() {
+fn a_store_that_may_be_behind_its_file_or_over_it_is_not_read_from_pages() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("h.redb");
     load(&open(&path), 10, 10);
@@ -177,10 +177,10 @@ fn sample(path: &Path) -> (Vec<u8>, usize) {
     (std::fs::read(path).unwrap(), at)
 }
 
-/// What is done to the bytes of a file.
+/// A change of the bytes of a file.
 type Change<'a> = &'a dyn Fn(&mut Vec<u8>);
 
-/// What the rows of the records are, read from the pages.
+/// The rows of the records, read from the pages.
 fn pages_of(path: &Path, bytes: &[u8]) -> Result<Rows> {
     std::fs::write(path, bytes).unwrap();
     let options = Store::options().session(false).read_only(true).verify_on_open(VerifyOnOpen::Never);
