@@ -45,5 +45,5 @@ adopted 1 bot, 2 tasks
     assert_eq!((&report["in_part"], &report["taken"]["audit_entries"]), (&json!(true), &json!(1)));
     assert_eq!(report["files"][2]["problems"][0]["place"], "line 2");
     let said = hive.run(&["adopt", "left", "--time-zone", "Mars"]).with(2).err;
-    assert!(said.contains("that is no time zone; name one such as Europe/Berlin or UTC: time_zone=Mars"), "{said}");
+    assert!(said.contains("unknown time zone; give one such as Europe/Berlin or UTC: time_zone=Mars"), "{said}");
 }

@@ -90,7 +90,7 @@ fn a_missed_target_a_guard_without_an_end_and_a_crash_are_seen() {
     store.note_drill(&drill(false)).unwrap();
     drop(store.begin_guard(hivekeep::GuardOptions::new("the release")).unwrap());
     let page = page(&hive, &[], 3);
-    assert!(said(&page, "drill").1.contains("missed its target in bot_killed"));
+    assert!(said(&page, "drill").1.contains("missed the target of bot_killed"));
     assert!(said(&page, "guards").1.ends_with("before the release"));
     assert!(said(&page, "sharing").1.starts_with("open in process "));
     std::mem::forget(store);

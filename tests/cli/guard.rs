@@ -33,7 +33,7 @@ fn a_command_that_succeeds_keeps_what_it_did_and_its_output_is_its_own() {
     let output = command.stdin(std::fs::File::open(input).unwrap()).output().unwrap();
     assert_eq!(output.status.code(), Some(0), "{output:?}");
     assert_eq!(String::from_utf8(output.stdout).unwrap(), "from its input\n");
-    assert!(String::from_utf8(output.stderr).unwrap().contains("well\npassed; to go back all the same:"));
+    assert!(String::from_utf8(output.stderr).unwrap().contains("well\npassed; to go back anyway:"));
     assert_eq!(limit(&hive), "6\n");
     assert_eq!(events(&hive), ["guard_started", "guard_passed"]);
     assert_eq!(hive.json(&["point", "list"])[0]["held"], false);
@@ -110,7 +110,7 @@ fn a_command_that_cannot_be_started_rolls_nothing_back() {
 fn a_failure_that_changed_nothing_needs_no_restore() {
     let (hive, _) = hive("");
     let ran = hive.run(&["guard", "--", "false"]).with(1);
-    assert!(ran.err.ends_with("nothing had changed, so nothing was rolled back\n"), "{}", ran.err);
+    assert!(ran.err.ends_with("nothing has changed, so nothing was rolled back\n"), "{}", ran.err);
     assert_eq!(hive.refused(&["undo"], 13), "there is no restore to undo");
 }
 

@@ -49,7 +49,7 @@ fn the_store_keeps_one_policy_and_who_forgets_by_policy_goes_by_it() {
     let hive = Hive::new();
     hive.ok(&["point", "create", "first"]);
     let shown = hive.ok(&["point", "policy"]);
-    assert!(shown.starts_with("# nobody has set anything; these are the defaults\nkeep-within = \"7d\"\n"), "{shown}");
+    assert!(shown.starts_with("# never set; these are the defaults\nkeep-within = \"7d\"\n"), "{shown}");
     let set = hive.ok(&["point", "policy", "--keep-within", "30d", "--keep-daily", "60"]);
     assert!(set.contains("# set by hivekeep point policy at ") && set.contains("\nkeep-daily = 60\n"), "{set}");
     hive.ok(&["point", "policy", "--keep-count", "7"]);

@@ -140,13 +140,13 @@ fn what_only_its_own_verbs_keep_right_is_not_put() {
     let hive = Hive::new();
     assert_eq!(
         hive.refused(&["put", "queue", "t", "1"], 2),
-        "tasks are changed by their own verbs; see hivekeep queue --help: collection=queue"
+        "tasks have verbs of their own; see hivekeep queue --help: collection=queue"
     );
     for collection in ["assignments", "chat", "audit"] {
         hive.refused(&["remove", collection, "1"], 2);
     }
     let said = hive.refused(&["put", "config", "greeting", "hello"], 2);
-    assert!(said.starts_with("this is not JSON; text goes in quotes, such as '\"hello\"'"), "{said}");
+    assert!(said.starts_with("invalid JSON; a string needs quotes, such as '\"hello\"'"), "{said}");
     assert!(hive.refused(&["put", "config", "a", r#"{"b": 1, "b": 2}"#], 2).contains("pointer=\"/b\""));
     assert!(hive.refused(&["put", "registry", "B", r#"{"prot": 1}"#], 2).ends_with("member=prot"));
 }

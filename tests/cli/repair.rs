@@ -42,7 +42,7 @@ fn a_part_is_checked_at_a_time_and_the_next_one_goes_on_from_there() {
     hive.ok(&["check", "--sample", "100%"]);
     for wrong in ["0%", "101%", "-1", "ten"] {
         let said = hive.run(&["check", &format!("--sample={wrong}")]).with(2).err;
-        assert!(said.contains("a part is more than nothing and at most all, such as 10% or 0.1"), "{said}");
+        assert!(said.contains("must be more than 0 and at most 100%, such as 10% or 0.1"), "{said}");
     }
     hive.run(&["check", "--sample", "10%", "--pages"]).with(2);
 }

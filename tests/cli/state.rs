@@ -119,7 +119,7 @@ fn chat_and_audit_are_paged_from_their_end_and_filtered() {
     let said = hive.refused(&["get", "audit", "--conversation", "third"], 2);
     assert!(said.ends_with("leave --conversation out"), "{said}");
     let said = hive.refused(&["get", "queue", "--newest", "5"], 2);
-    assert_eq!(said, "--newest goes with chat and audit only: collection=queue");
+    assert_eq!(said, "--newest works with chat and audit only: collection=queue");
 }
 
 #[test]
@@ -129,14 +129,14 @@ fn removed_is_gone_and_removing_nothing_is_no_match() {
     hive.ok(&["remove", "config", "limit"]);
     assert_eq!(
         hive.refused(&["remove", "config", "limit"], 13),
-        "there is no such record: collection=config key=limit"
+        "no such record: collection=config key=limit"
     );
-    assert_eq!(hive.refused(&["get", "config", "limit"], 13), "there is no such record: collection=config key=limit");
+    assert_eq!(hive.refused(&["get", "config", "limit"], 13), "no such record: collection=config key=limit");
     hive.ok(&["remove", "registry", "BOT-3"]);
     assert_eq!(keys(&hive.json(&["get", "registry"])), ["BOT-1", "BOT-2"]);
     assert_eq!(
         hive.refused(&["get", "registy"], 13),
-        "there is no such collection; there are audit, registry, queue, assignments, chat, config, documents: \
+        "no such collection; the collections are audit, registry, queue, assignments, chat, config, documents: \
          collection=registy"
     );
 }
@@ -198,7 +198,7 @@ fn a_task_is_unassigned_waited_for_and_tried_again_after_the_time_that_was_asked
     hive.ok(&["queue", "claim", "BOT-3", "--lease", "500ms"]);
     assert_eq!(hive.json(&["queue", "claim", "BOT-4", "--wait", "1m 500 ms"])["attempt"], 2);
     let said = hive.refused(&["queue", "push", "1", "--attributes", "[]"], 2);
-    assert!(said.starts_with("a JSON object is wanted"), "{said}");
+    assert!(said.starts_with("must be a JSON object"), "{said}");
 }
 
 /// Tasks of forty days ago: done, assigned, and cancelled, with one that waits for it.

@@ -1,4 +1,4 @@
-//! `adopt`: what the replaced service left, taken over.
+//! `adopt`: takes over the files of the replaced service.
 
 use std::path::PathBuf;
 
@@ -16,7 +16,7 @@ Examples:
   hivekeep adopt registry.json backlog.json --time-zone America/New_York
   hivekeep adopt .deia --json";
 
-/// What a file must have in it to be taken over.
+/// The shapes of the files that can be taken over.
 const FILES: &str = "\
 Files, and what must be in them:
   registry.json            {\"bots\": {ID: {..}, ..}, ..}
@@ -30,29 +30,29 @@ Files, and what must be in them:
                            and ID.json beside it for each backup
   docs/MIGRATING.md has every member, and what becomes of it.";
 
-/// Take over what the replaced service left: bots, tasks, chat, logs, backups and restore points
+/// Take over the files of the replaced service: bots, tasks, chat, logs, backups and restore points
 ///
-/// Files are known by their names; folders are searched for them. The store is created when there is none. Doing it again
-/// changes nothing.
+/// Files are recognized by their names; folders are searched for them. The store is created if it does not exist. A
+/// second run changes nothing.
 ///
-/// What is damaged, missing or not understood is named, and its text is kept in the event log where it can be; the rest
-/// is taken, and the exit code is 3.
+/// Damaged, missing or unknown content is reported, and its text is kept in the event log if possible. The rest is
+/// taken over, and the exit code is 3.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES, after_long_help = format!("{EXAMPLES}\n\n{FILES}"))]
 pub(super) struct Adopt {
     /// Files, and folders to search
     #[arg(value_name = "PATH", required = true)]
     paths: Vec<PathBuf>,
-    /// Where times were written that do not say how far from UTC they are; the system's time zone unless given
+    /// The time zone of times without an offset from UTC [default: the time zone of the system]
     #[arg(long, value_name = "TZ", value_parser = time_zone)]
     time_zone: Option<TimeZone>,
-    /// Show what would be taken, and change nothing: no store is created either
+    /// Show what would be taken over, and change nothing; no store is created either
     #[arg(long)]
     dry_run: bool,
-    /// Take also what was adopted before and has been removed, purged or restored away since
+    /// Also take over what was adopted before and has been removed, purged or restored away since
     #[arg(long)]
     again: bool,
-    /// Refuse files with more bytes
+    /// Refuse longer files
     #[arg(long, value_name = "BYTES")]
     max_file_bytes: Option<u64>,
 }
@@ -85,7 +85,7 @@ impl Adopt {
 
 fn time_zone(name: &str) -> Result<TimeZone> {
     TimeZone::get(name).map_err(|error| {
-        let message = "that is no time zone; name one such as Europe/Berlin or UTC";
+        let message = "unknown time zone; give one such as Europe/Berlin or UTC";
         Error::invalid(format!("{message}: time_zone={}", name.escape_debug())).with_source(error)
     })
 }

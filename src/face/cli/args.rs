@@ -1,4 +1,4 @@
-//! What can be typed: the global options and the verbs. Each verb's own options stand in its file.
+//! The arguments: global options and verbs. Each verb's own options are in its file.
 
 use std::path::PathBuf;
 
@@ -33,11 +33,12 @@ use crate::face::cli::status::Status;
 /// The state store of a fleet of bots: one file, restore points in one commit, every restore undoable
 ///
 /// Data goes to standard output, messages and errors to standard error. A restore point is named by its id or a unique
-/// beginning of it, latest, latest~3, now, a time such as 2026-01-02T03:04:05Z, or '10m ago'.
+/// prefix of it, latest, latest~3, now, a time such as 2026-01-02T03:04:05Z, or '10m ago'.
 ///
-/// Exit codes: 0 done, 1 failed, 2 usage, 3 done in part, 4 damage found, 10 no store, 11 locked, 13 nothing matches, 130 interrupted.
-/// With --json an error is one JSON object on standard error, with kind, message and code. HIVEKEEP_LOG says what is noted
-/// by the way on standard error: warn unless set, info for every request of the service too, or hivekeep=debug.
+/// Exit codes: 0 done, 1 failed, 2 usage, 3 done in part, 4 damage found, 10 no store, 11 locked, 13 nothing matches,
+/// 130 interrupted. With --json an error is one JSON object on standard error, with kind, message and code.
+/// HIVEKEEP_LOG sets the log level on standard error: warn unless set, info to log every request of the service too, or
+/// hivekeep=debug.
 #[derive(Debug, Parser)]
 #[command(
     name = "hivekeep",
@@ -57,7 +58,7 @@ pub(super) struct Cli {
     pub(super) verb: Verb,
 }
 
-/// What goes with every verb.
+/// The options of every verb.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Global options")]
 pub(super) struct Global {
@@ -70,12 +71,12 @@ pub(super) struct Global {
     /// Print no messages, only data and errors
     #[arg(short, long, global = true, env = "HIVEKEEP_QUIET", value_parser = FalseyValueParser::new())]
     pub(super) quiet: bool,
-    /// Show ids and times whole at a terminal too, however long the lines become
+    /// Show ids and times in full on a terminal too, even if lines become longer than it
     #[arg(long, global = true, env = "HIVEKEEP_WIDE", value_parser = FalseyValueParser::new())]
     pub(super) wide: bool,
 }
 
-/// The verbs, in the order in which help shows them.
+/// The verbs, in the order of the help.
 #[derive(Debug, Subcommand)]
 pub(super) enum Verb {
     #[cfg(feature = "http")]
@@ -107,7 +108,7 @@ pub(super) enum Verb {
 }
 
 impl Verb {
-    /// Whether it ends in its own way when a signal asks for that.
+    /// Whether the verb handles signals itself.
     pub(super) fn minds_signals(&self) -> bool {
         match self {
             #[cfg(feature = "http")]
@@ -117,7 +118,7 @@ impl Verb {
         }
     }
 
-    /// Does what was asked for.
+    /// Runs the verb.
     pub(super) fn run(self, context: &mut Context) -> Result<Exit> {
         match self {
             #[cfg(feature = "http")]
@@ -156,7 +157,7 @@ mod tests {
 
     use super::*;
 
-    /// Every command with the words that name it.
+    /// Every command, with its path.
     fn commands() -> Vec<(String, Command)> {
         fn add(path: &str, command: &Command, to: &mut Vec<(String, Command)>) {
             to.push((path.to_owned(), command.clone()));
@@ -173,7 +174,7 @@ mod tests {
         lines.map(|line| line.trim().to_owned()).collect()
     }
 
-    /// The words of a line, as a shell would split it, up to a redirection or a pipe.
+    /// The words of a line, split as a shell would, up to a redirection or a pipe.
     fn words(line: &str) -> Vec<String> {
         let (mut words, mut word, mut quoted) = (Vec::new(), None::<String>, false);
         for c in line.chars() {
@@ -191,12 +192,12 @@ mod tests {
     }
 
     #[test]
-    fn the_command_line_contradicts_itself_nowhere() {
+    fn the_definition_of_the_command_line_is_consistent() {
         Cli::command().debug_assert();
     }
 
     #[test]
-    fn every_verb_has_a_sentence_and_examples_that_can_be_typed() {
+    fn every_verb_has_a_description_and_examples_that_parse() {
         for (path, command) in commands() {
             assert!(command.get_about().is_some(), "{path} has no sentence");
             let examples = examples(&command);
@@ -211,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn the_readme_and_the_manual_pages_have_every_verb_and_no_other() {
+    fn the_readme_and_the_manual_pages_list_exactly_the_verbs() {
         let readme = include_str!("../../../README.md");
         let table = readme.split_once("## Which verb when").unwrap().1.split_once("\n## ").unwrap().0;
         let rows = table.lines().filter(|line| line.starts_with("| "));
@@ -221,19 +222,19 @@ mod tests {
         clap_mangen::generate_to(Cli::command(), folder.path()).unwrap();
         for verb in Cli::command().get_subcommands().filter(|verb| !verb.is_hide_set()) {
             let name = verb.get_name();
-            assert!(named.contains(&name), "the README does not say what {name} is for");
+            assert!(named.contains(&name), "the README does not explain {name}");
             let page = std::fs::read_to_string(folder.path().join(format!("hivekeep-{name}.1"))).unwrap();
             let page = page.replace("\\-", "-").replace("\\*(Aq", "'");
             assert!(examples(verb).iter().all(|example| page.contains(example)), "{name}: {page}");
         }
         for name in named.iter().filter(|name| !name.starts_with('-')) {
             let is_verb = |(_, command): &(String, Command)| command.get_name() == *name;
-            assert!(all.iter().any(is_verb), "the README tells of a verb that is not there: {name}");
+            assert!(all.iter().any(is_verb), "the README names a verb that does not exist: {name}");
         }
     }
 
     #[test]
-    fn every_option_says_what_it_is_for() {
+    fn every_option_has_a_help_text() {
         for (path, command) in commands() {
             for argument in command.get_arguments() {
                 assert!(argument.get_help().is_some(), "{path} {}", argument.get_id());

@@ -1,4 +1,4 @@
-//! `backup` and `history`: points seen as one kind of state, as clients of the replaced service know them.
+//! `backup` and `history`: points as backups of one kind of state, the form that clients of the replaced service know.
 
 use std::path::PathBuf;
 
@@ -9,7 +9,7 @@ use crate::face::cli::exit::Exit;
 use crate::face::cli::input;
 use crate::{BackupRequest, Kind, Result};
 
-/// Make a backup: of the live state, or of a document that is handed over; prints its id
+/// Make a backup of the live state, or of a document that you pass; prints its id
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -21,10 +21,10 @@ pub(super) struct Backup {
     /// registry, queue, bot_assignments or full
     #[arg(long, value_name = "KIND", default_value = "full")]
     kind: Kind,
-    /// With a tag; may be given several times
+    /// Add a tag; repeat for several tags
     #[arg(long, value_name = "NAME=VALUE", value_parser = input::tag)]
     tag: Vec<(String, String)>,
-    /// Who makes it; backup-KIND unless given
+    /// The source of the backup [default: backup-KIND]
     #[arg(long, value_name = "NAME")]
     source: Option<String>,
     /// A file with the document to back up instead of the live state, or - for standard input
@@ -39,10 +39,10 @@ Examples:
   hivekeep history
   hivekeep history --kind registry --limit 10 --json")]
 pub(super) struct History {
-    /// Only those of this kind: registry, queue, bot_assignments or full
+    /// Show only backups of this kind: registry, queue, bot_assignments or full
     #[arg(long, value_name = "KIND")]
     kind: Option<Kind>,
-    /// At most this many
+    /// Show at most this many
     #[arg(long, value_name = "N", value_parser = input::at_least_one, default_value_t = 100)]
     limit: usize,
 }

@@ -1,4 +1,4 @@
-//! `check`: everything verified, nothing changed.
+//! `check`: verifies everything, changes nothing.
 
 use clap::Args;
 use serde_json::json;
@@ -10,11 +10,10 @@ use crate::face::cli::progress::Progress;
 use crate::text::{counted, show_bytes};
 use crate::{CheckReport, Error, ErrorKind, Finding, Result, Selector, VerifyOnOpen};
 
-/// Verify every record, every point, every digest; change nothing
+/// Verify every record, every point and every digest; change nothing
 ///
-/// Damage that is found is listed with its table, its key and what it means, and the exit code is 4. While no other process
-/// has the store open, the pages of the file are verified too. With --json every finding is a line, and the last line is
-/// the summary.
+/// Damage is listed with its table, its key and its meaning, and the exit code is 4. If no other process has the store
+/// open, the pages of the file are verified too. With --json every finding is a line, and the last line is the summary.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -23,13 +22,14 @@ Examples:
   hivekeep check --sample 10%
   hivekeep check --at latest --json")]
 pub(super) struct Check {
-    /// Verify the pages of the file although others have it open; their writers wait, 1 to 2 s per GB
+    /// Verify the pages of the file even if other processes have it open; their writers wait, 1 to 2 s per GB
     #[arg(long)]
     pages: bool,
-    /// Verify only one point: that it can be read whole, and is what its manifest says
+    /// Verify only one point: it can be read completely, and matches its manifest
     #[arg(long, value_name = "POINT", conflicts_with = "pages")]
     at: Option<Selector>,
-    /// Verify a part of all rows, such as 10%, from where the last such check ended, which PATH.check remembers
+    /// Verify a part of all rows, such as 10%; each such check continues where the last one ended, which PATH.check
+    /// records
     #[arg(long, value_name = "PART", value_parser = part, conflicts_with_all = ["pages", "at"])]
     sample: Option<f64>,
 }
@@ -37,12 +37,13 @@ pub(super) struct Check {
 impl Check {
     pub(super) fn run(self, context: &mut Context) -> Result<Exit> {
         let options = context.options();
-        // A part is quick; verifying all pages at open would not be, and would hide what a page is damaged for.
+        // A sample is quick. Verifying all pages when the file is opened is not, and would hide which row a page
+        // damages.
         let joins = self.pages || self.at.is_some() || self.sample.is_some();
         let options =
             if joins { options.read_only(true).verify_on_open(VerifyOnOpen::Never) } else { options.untouched() };
         let (store, damaged) = match options.clone().open(&context.path) {
-            // What can be read of it all the same is listed too.
+            // Lists everything else that can still be read.
             Err(error) if error.kind() == ErrorKind::Damaged && !joins => (
                 options.verify_on_open(VerifyOnOpen::Never).open(&context.path).map_err(|_| pages(&error))?,
                 Some(error),
@@ -77,12 +78,12 @@ impl Check {
     }
 }
 
-/// The error of a file of which nothing more can be said.
+/// The error of a file that cannot be read any further.
 fn pages(error: &Error) -> Error {
     Error::new(ErrorKind::Damaged, format!("{error}; see what can be kept with hivekeep repair --dry-run"))
 }
 
-/// Reads `10%` or `0.1`.
+/// Parses `10%` or `0.1`.
 fn part(text: &str) -> Result<f64> {
     let number = |text: &str| text.trim().parse::<f64>().ok();
     let part = match text.strip_suffix('%') {
@@ -90,7 +91,7 @@ fn part(text: &str) -> Result<f64> {
         None => number(text),
     };
     part.filter(|part| *part > 0.0 && *part <= 1.0)
-        .ok_or_else(|| Error::invalid("a part is more than nothing and at most all, such as 10% or 0.1"))
+        .ok_or_else(|| Error::invalid("must be more than 0 and at most 100%, such as 10% or 0.1"))
 }
 
 fn show_lines(out: &mut Output, report: &CheckReport) -> Result<()> {

@@ -1,4 +1,4 @@
-//! How each sort of record looks in a table.
+//! The columns of each type of record.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,7 +10,7 @@ use crate::face::cli::table::{Columns, shortened};
 use crate::text::show_bytes;
 use crate::{Assignment, Backup, BackupOf, Bot, ChangeKind, Entry, Event, Hold, Message, Origin, Point, Task, Version};
 
-/// What is longer is cut in a table; JSON has it whole.
+/// The maximum length of a text in a table; JSON has all of it.
 const TEXT_MAX: usize = 100;
 
 impl Columns for Bot {
@@ -172,7 +172,7 @@ impl Columns for KeyValue {
     }
 }
 
-/// Why a point was made, in a word.
+/// The origin of a point, in one word.
 pub(super) fn origin(point: &Point) -> &'static str {
     match point.origin {
         Some(Origin::Live) if point.manual => "manual",
@@ -184,7 +184,7 @@ pub(super) fn origin(point: &Point) -> &'static str {
     }
 }
 
-/// JSON on one line, as much as fits.
+/// JSON on one line, shortened.
 fn compact(value: &Value) -> String {
     shortened(&value.to_string(), TEXT_MAX)
 }
@@ -197,7 +197,7 @@ fn list(names: &BTreeSet<String>) -> String {
     if names.is_empty() { "-".to_owned() } else { names.iter().map(String::as_str).collect::<Vec<_>>().join(",") }
 }
 
-/// What can be typed, or a dash.
+/// A name that can be typed, or a dash.
 fn name<T: ToString>(value: Option<T>) -> Cell {
     Cell::Name(value.map_or_else(|| "-".to_owned(), |value| value.to_string()))
 }

@@ -1,4 +1,4 @@
-//! `compact`: the file made as small as its content.
+//! `compact`: shrinks the file to the size of its content.
 
 use std::fs;
 
@@ -10,17 +10,17 @@ use crate::face::cli::exit::Exit;
 use crate::text::show_bytes;
 use crate::{Error, ErrorKind, Result, Sharing};
 
-/// Make the file as small as its content
+/// Shrink the file to the size of its content
 ///
-/// Readers and writers of other processes wait meanwhile, about 3 s per GB, and while one of them reads it is refused. So
-/// it is done at once only when no other process has the store open.
+/// Readers and writers of other processes wait meanwhile, about 3 s per GB. Compacting is refused while another process
+/// reads, and while another process has the store open unless --yes is given.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   hivekeep compact
   hivekeep compact --yes")]
 pub(super) struct Compact {
-    /// Let other processes that have the store open wait
+    /// Compact although other processes have the store open; they wait
     #[arg(long)]
     yes: bool,
 }

@@ -1,4 +1,4 @@
-//! What every verb works with: the store that was named, and where its output goes.
+//! The context of a verb: the store, and the output.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -7,17 +7,17 @@ use crate::duration;
 use crate::face::cli::output::Output;
 use crate::{Options, Resolved, Result, Selector, Store, View, show_time};
 
-/// The store when nobody names one.
+/// The default store.
 const STORE: &str = "hivekeep.redb";
 
-/// What every verb works with.
+/// The context of a verb.
 pub(super) struct Context {
-    /// Where the store is.
+    /// The path of the store.
     pub(super) path: PathBuf,
-    /// Whether somebody has named it, by option or environment.
+    /// Whether an option or the environment names the store.
     #[cfg(feature = "http")]
     pub(super) is_named: bool,
-    /// Where data and messages go.
+    /// The output for data and messages.
     pub(super) out: Output,
 }
 
@@ -31,17 +31,18 @@ impl Context {
         }
     }
 
-    /// How verbs open the store: they do not create it, and are over too soon to have a session.
+    /// How verbs open the store: without creating it, and without a session, since a verb ends soon.
     pub(super) fn options(&self) -> Options {
         Store::options().create(false).session(false)
     }
 
-    /// Opens the store for looking only, which leaves no trace.
+    /// Opens the store read-only, which leaves no trace.
     pub(super) fn look(&self) -> Result<Store> {
         self.options().read_only(true).open(&self.path)
     }
 
-    /// Lets ids of the store's points be shown short, where they are, also of those that are about to go.
+    /// Reads the ids of points, so that they can be shown shortened on a terminal, including those that are about to be
+    /// removed.
     pub(super) fn know_ids(&mut self) -> Result<()> {
         if self.out.is_wide() {
             return Ok(());
@@ -50,7 +51,7 @@ impl Context {
         self.out.know_ids(&store)
     }
 
-    /// Opens the store, does something to it, and closes it.
+    /// Opens the store, changes it, and closes it.
     pub(super) fn change<R>(&self, work: impl FnOnce(&Store) -> Result<R>) -> Result<R> {
         let store = self.options().open(&self.path)?;
         let result = work(&store)?;
@@ -58,7 +59,7 @@ impl Context {
         Ok(result)
     }
 
-    /// The view that a selector means. Says which point a time was taken for.
+    /// The view of a selector. If the selector is a time, reports which point it resolved to.
     pub(super) fn view(&self, store: &Store, at: &Selector) -> Result<View> {
         let now = store.view()?;
         if *at == Selector::Now {
@@ -69,7 +70,7 @@ impl Context {
         store.view_at(resolved.epoch())
     }
 
-    /// Says which point a selector was taken for, when it named a time.
+    /// If a selector is a time, reports which point it resolved to.
     pub(super) fn tell(&self, store: &Store, at: &Selector) -> Result<()> {
         if matches!(at, Selector::At(_) | Selector::Ago(_)) {
             self.tell_point(at, &store.view()?.resolve(at)?);

@@ -1,4 +1,4 @@
-//! `crash`: what is done about a crash that was noticed.
+//! `crash`: acknowledges crashes.
 
 use clap::{Args, Subcommand};
 use serde_json::json;
@@ -19,7 +19,7 @@ pub(super) struct CrashArgs {
 
 #[derive(Debug, Subcommand)]
 enum CrashVerb {
-    /// Say that the crashes that were noticed have been seen
+    /// Acknowledge the crashes of processes, so that status and doctor no longer report them
     #[command(after_help = "\
 Examples:
   hivekeep crash ack")]

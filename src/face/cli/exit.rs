@@ -1,19 +1,19 @@
-//! How the program ends: the one place where the kind of an error becomes an exit code.
+//! Exit codes: the one place that maps kinds of errors to them.
 
 use std::process::ExitCode;
 
 use crate::{Error, ErrorKind};
 
-/// How a verb ended. The numbers are part of the contract.
+/// The result of a verb. The numbers are part of the contract.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Exit {
-    /// Everything was done.
+    /// Success.
     Done,
-    /// It failed, and the message says why.
+    /// A failure; the message explains it.
     Failed,
-    /// What was typed is wrong, or means several things.
+    /// The arguments are wrong or ambiguous.
     Usage,
-    /// Some of it was done, and the rest was named.
+    /// Some of it was done; the message names the rest.
     InPart,
     /// Damage was found.
     Damaged,
@@ -23,12 +23,12 @@ pub(super) enum Exit {
     Locked,
     /// Nothing matches: no such point or record, nothing to claim.
     Nothing,
-    /// As a command that it ran.
+    /// The exit code of a command that the verb ran.
     Other(u8),
 }
 
 impl Exit {
-    /// The number.
+    /// The exit code.
     pub(super) fn code(self) -> u8 {
         match self {
             Self::Done => 0,
@@ -45,7 +45,7 @@ impl Exit {
 }
 
 impl Exit {
-    /// How a verb ends with an error. One that could not go on because of damage that was met before ends as with damage.
+    /// The exit code of an error. An error that earlier damage caused counts as damage.
     pub(super) fn of(error: &Error) -> Self {
         let damage = |source: &(dyn std::error::Error + 'static)| {
             source.downcast_ref::<Error>().is_some_and(|source| source.kind() == ErrorKind::Damaged)

@@ -1,4 +1,4 @@
-//! `export`: a point as one file that outlives the store.
+//! `export`: writes a point to one file that outlives the store.
 
 use std::path::PathBuf;
 
@@ -12,25 +12,26 @@ use crate::face::cli::progress::Progress;
 use crate::text::{counted, show_bytes};
 use crate::{ExportOptions, Result, Selector};
 
-/// Make an archive: one file with everything, that outlives the store and that tar opens
+/// Make an archive: one file with everything, which outlives the store and which tar can open
 ///
-/// FILE is called NAME.tar.gz or NAME.tar.zst. In it are a manifest, every collection as readable JSON and as exact records,
-/// the audit trail, and SHA256SUMS for sha256sum -c. Of now, a restore point is made first, unless the newest one has
-/// just that state; the same point gives the same bytes. Bots keep writing meanwhile. The file has its name only once it
-/// is whole, and only its owner can read it. Printed are its SHA-256 and name, as sha256sum does.
+/// FILE must be named NAME.tar.gz or NAME.tar.zst. The archive contains a manifest, every collection as readable JSON
+/// and as exact records, the audit trail, and SHA256SUMS for sha256sum -c. To export the current state, a restore point
+/// is made first, unless the newest one has exactly this state; the same point gives the same bytes. Bots keep writing
+/// meanwhile. The file gets its name only when it is complete, and only its owner can read it. The output is its
+/// SHA-256 and name, as of sha256sum.
 #[derive(Debug, Args)]
 #[command(after_help = examples())]
 pub(super) struct Export {
-    /// Where the archive goes: NAME.tar.gz or NAME.tar.zst, with .age behind that when it is encrypted
+    /// The file: NAME.tar.gz or NAME.tar.zst, followed by .age if it is encrypted
     #[arg(value_name = "FILE")]
     file: PathBuf,
-    /// As of this restore point: an id, latest, latest~3, a time, or '10m ago'
+    /// Export this restore point: an id, latest, latest~3, a time, or '10m ago'
     #[arg(long, value_name = "POINT", default_value = "now")]
     at: Selector,
-    /// Only these collections, separated by commas; queue and assignments go together
+    /// Export only these collections, separated by commas; queue and assignments go together
     #[arg(long, value_name = "KINDS", value_delimiter = ',')]
     only: Vec<String>,
-    /// Replace a file of that name
+    /// Replace an existing file
     #[arg(long)]
     force: bool,
     #[cfg(feature = "age")]
@@ -38,11 +39,11 @@ pub(super) struct Export {
     seal: SealArgs,
 }
 
-/// For whom it is encrypted.
+/// Options for encryption.
 #[cfg(feature = "age")]
 #[derive(Debug, Args)]
 struct SealArgs {
-    /// Encrypt it for whoever has the key of this recipient, age1...; may be given several times
+    /// Encrypt it to this recipient, age1...; repeat for several recipients
     #[arg(long, value_name = "RECIPIENT")]
     recipient: Vec<String>,
     /// Encrypt it with the passphrase in this file, or on standard input for -

@@ -1,4 +1,4 @@
-//! `point forget`: by name, or by the rules of retention.
+//! `point forget`: by name, or by the retention policy.
 
 use clap::Args;
 use serde::Serialize;
@@ -11,10 +11,11 @@ use crate::face::cli::table::Columns;
 use crate::text::counted;
 use crate::{Error, Point, Result, Selector, Store, Verdict};
 
-/// Forget restore points, and free what only they need
+/// Forget restore points, and free the space that only they need
 ///
-/// Everything that other points need stays, and every other point stays as it is. A held point is not forgotten.
-/// With --policy the rules of the store say which, as they do in the service: hivekeep point policy shows and sets them.
+/// Everything that other points need stays, and all other points stay as they are. A held point is not forgotten. With
+/// --policy the retention policy of the store selects the points, as in the service: hivekeep point policy shows and
+/// sets it.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -22,10 +23,10 @@ Examples:
   hivekeep point forget --policy --dry-run
   hivekeep point forget --policy")]
 pub(super) struct Forget {
-    /// Ids or their beginnings, latest~3, times, or '10m ago'
+    /// Ids or prefixes of ids, latest~3, times, or '10m ago'
     #[arg(value_name = "POINT", required_unless_present = "policy")]
     points: Vec<Selector>,
-    /// Forget those that the rules of retention do not keep
+    /// Forget the points that the retention policy does not keep
     #[arg(long, conflicts_with = "points")]
     policy: bool,
     /// Show what would be forgotten, and change nothing
@@ -33,7 +34,7 @@ pub(super) struct Forget {
     dry_run: bool,
 }
 
-/// A point, and what retention says of it.
+/// A point, with the verdict of retention.
 #[derive(Serialize)]
 struct Judged {
     #[serde(flatten)]
@@ -75,7 +76,7 @@ fn by_name(context: &mut Context, selectors: &[Selector], dry_run: bool) -> Resu
         if !dry_run {
             return store.forget(selectors);
         }
-        let now = || Error::invalid("the state as it is now is no point to forget");
+        let now = || Error::invalid("now is not a restore point; name one, see hivekeep point list");
         selectors.iter().map(|selector| store.find_point(selector)?.ok_or_else(now)).collect()
     };
     let points = if dry_run { named(&context.look()?)? } else { context.change(named)? };
@@ -86,7 +87,7 @@ fn by_name(context: &mut Context, selectors: &[Selector], dry_run: bool) -> Resu
 }
 
 fn by_policy(context: &mut Context, dry_run: bool) -> Result<Exit> {
-    // A store whose policy forgets nothing judges nothing.
+    // A policy that keeps everything judges no point.
     let judge = |store: &Store| store.policy()?.policy.map_or(Ok(Vec::new()), |policy| store.judge(&policy));
     context.know_ids()?;
     let judged = match dry_run {

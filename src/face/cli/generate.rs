@@ -1,4 +1,4 @@
-//! `completions` and `man`: what follows from the command line's own description.
+//! `completions` and `man`, generated from the definition of the command line.
 
 use std::path::PathBuf;
 
@@ -20,14 +20,14 @@ pub(super) struct Completions {
     shell: clap_complete::Shell,
 }
 
-/// Print the manual page, or write the pages of all verbs into a folder
+/// Print the manual page, or write the pages of all verbs to a folder
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   hivekeep man | man -l -
   hivekeep man --to /usr/local/share/man/man1")]
 pub(super) struct Man {
-    /// The folder to write a page for each verb into
+    /// The folder for a page of each verb
     #[arg(long, value_name = "DIR")]
     to: Option<PathBuf>,
 }

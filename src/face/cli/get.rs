@@ -1,4 +1,4 @@
-//! `get`: records as they are now or as of a point.
+//! `get`: shows records as they are now or as of a point.
 
 use clap::Args;
 use serde::Serialize;
@@ -14,8 +14,9 @@ use crate::{Assignment, DocumentId, Error, Result, Selector, View};
 
 /// Show the records of a collection, or one of them
 ///
-/// With --json, registry, queue, config, documents and your own collections are objects by key, assignments an object
-/// by bot with lists of tasks, chat and audit arrays. The audit trail is shown as it is now, whatever --at says.
+/// With --json, registry, queue, config, documents and your own collections are objects by key, assignments are an
+/// object by bot with arrays of tasks, chat and audit are arrays. The audit trail is always shown as it is now, even
+/// with --at.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -28,17 +29,17 @@ Examples:
   hivekeep get audit --bot BOT-222 --newest 50 --before 1017
   hivekeep get registry --at '10m ago'")]
 pub(super) struct Get {
-    /// registry, queue, assignments, chat, config, audit, documents, or the name of your own
+    /// registry, queue, assignments, chat, config, audit, documents, or the name of your own collection
     collection: String,
-    /// Only the record with this key; of assignments, those of this bot; a document is KIND/SOURCE
+    /// Show only the record with this key; for assignments, those of this bot; a document is KIND/SOURCE
     key: Option<String>,
-    /// As of this restore point: an id, latest, latest~3, a time, or '10m ago'
+    /// Show the state of this restore point: an id, latest, latest~3, a time, or '10m ago'
     #[arg(long, value_name = "POINT", default_value = "now")]
     at: Selector,
-    /// The history of the record: what it was in which points, newest first, and who changed it where something tells
+    /// Show the history of the record: its values in which points, newest first, and who changed it if that is recorded
     #[arg(long, requires = "key", conflicts_with = "at")]
     versions: bool,
-    /// At most so many versions
+    /// Show at most this many versions
     #[arg(long, value_name = "N", requires = "versions", value_parser = input::at_least_one, default_value_t = 100)]
     limit: usize,
     #[command(flatten)]
@@ -68,7 +69,7 @@ impl Get {
     }
 }
 
-/// What can be shown. Some collections know more about their records than bytes.
+/// What can be shown. Some collections have types of their own.
 #[derive(Clone, Copy)]
 enum Collection<'n> {
     Registry,
@@ -125,7 +126,7 @@ fn keyed<T: Columns + Serialize>(
     out.table(records).map(drop)
 }
 
-/// Records that are no more than JSON: an object by key, or columns.
+/// Records without a type of their own: a JSON object by key, or columns.
 fn values(out: &mut Output, records: impl Iterator<Item = Result<KeyValue>>) -> Result<()> {
     if out.is_json() {
         return out.json_object(records.map(|record| record.map(|KeyValue { key, value }| (key, value))));
@@ -135,11 +136,11 @@ fn values(out: &mut Output, records: impl Iterator<Item = Result<KeyValue>>) -> 
 
 fn document(view: &View, id: &DocumentId) -> Result<KeyValue> {
     let value = view.documents().get(id.kind(), id.source())?;
-    let missing = || Error::damaged(format!("a document that is listed is not there; run hivekeep check: id={id}"));
+    let missing = || Error::damaged(format!("a listed document is missing; run hivekeep check: id={id}"));
     Ok(KeyValue { key: id.to_string(), value: value.ok_or_else(missing)? })
 }
 
-/// Which bot holds which tasks; in JSON a list of tasks for each bot.
+/// The tasks of each bot; in JSON an array for each bot.
 fn assignments(out: &mut Output, mut list: impl Iterator<Item = Result<Assignment>>) -> Result<()> {
     if !out.is_json() {
         return out.table(list).map(drop);

@@ -1,4 +1,4 @@
-//! Reading what was typed where it is more than a word: JSON, also from standard input, and `NAME=VALUE`.
+//! Parses arguments that are more than a word: JSON, also from standard input, and `NAME=VALUE`.
 
 use std::io::{self, Read};
 use std::path::Path;
@@ -9,46 +9,47 @@ use crate::files;
 use crate::json;
 use crate::{Bot, BotId, Error, Result};
 
-/// No file of JSON is longer.
+/// The maximum length of a JSON file.
 const LONGEST: u64 = 1 << 30;
 
-/// A count that is typed where zero would show or do nothing.
+/// A positive count.
 pub(super) fn at_least_one(text: &str) -> Result<usize> {
     match text.parse() {
-        Ok(0) => Err(Error::invalid("at least 1 is needed")),
+        Ok(0) => Err(Error::invalid("must be at least 1")),
         Ok(count) => Ok(count),
-        Err(_) => Err(Error::invalid("a whole number is needed")),
+        Err(_) => Err(Error::invalid("must be a non-negative integer")),
     }
 }
 
-/// The JSON that was typed, or, for `-`, that comes on standard input.
+/// JSON from the argument, or from standard input if it is `-`.
 pub(super) fn json(text: &str) -> Result<Value> {
     if text != "-" {
-        let hint = "text goes in quotes, such as '\"hello\"'";
-        return json::parse(text.as_bytes()).map_err(|error| error.context(format_args!("this is not JSON; {hint}")));
+        let hint = "a string needs quotes, such as '\"hello\"'";
+        return json::parse(text.as_bytes()).map_err(|error| error.context(format_args!("invalid JSON; {hint}")));
     }
     json::parse(&standard_input()?)
 }
 
-/// The JSON object that was typed.
+/// A JSON object from the argument.
 pub(super) fn object(text: &str) -> Result<Map<String, Value>> {
     match json(text)? {
         Value::Object(object) => Ok(object),
-        _ => Err(Error::invalid(format!("a JSON object is wanted, such as '{{\"a\": 1}}': json={text}"))),
+        _ => Err(Error::invalid(format!("must be a JSON object, such as '{{\"a\": 1}}': json={text}"))),
     }
 }
 
-/// The JSON in a file, or, for `-`, that comes on standard input.
+/// JSON from a file, or from standard input if it is `-`.
 pub(super) fn json_file(path: &Path) -> Result<Value> {
     let parsed = json::parse(&bytes_of(path)?);
     if is_standard_input(path) { parsed } else { parsed.map_err(|error| error.context(path.display())) }
 }
 
-/// The text in a file, or, for `-`, on standard input: a passphrase, or keys.
+/// Text from a file, or from standard input if it is `-`: a passphrase, or keys.
 #[cfg(feature = "age")]
 pub(super) fn text_file(path: &Path) -> Result<String> {
     if is_standard_input(path) {
-        return String::from_utf8(standard_input()?).map_err(|_| Error::invalid("this is no text: file=-"));
+        return String::from_utf8(standard_input()?)
+            .map_err(|_| Error::invalid("standard input is not valid UTF-8; give text: file=-"));
     }
     files::read_text(path, files::SETTINGS_MAX)
 }
@@ -70,14 +71,14 @@ fn standard_input() -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Splits `KIND/SOURCE`, by which a document is named. A kind has no slash.
+/// Splits `KIND/SOURCE`, the name of a document. A kind contains no slash.
 pub(super) fn document(key: &str) -> Result<(&str, &str)> {
     key.split_once('/').ok_or_else(|| {
         Error::invalid(format!("a document is named KIND/SOURCE, such as registry/backup-registry: key={key}"))
     })
 }
 
-/// Reads `NAME=VALUE`.
+/// Parses `NAME=VALUE`.
 pub(super) fn tag(text: &str) -> Result<(String, String)> {
     match text.split_once('=') {
         Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
@@ -85,12 +86,12 @@ pub(super) fn tag(text: &str) -> Result<(String, String)> {
     }
 }
 
-/// A bot of which only some members are given; the others are not set.
+/// A bot from its JSON object; missing fields are unset.
 pub(super) fn bot(id: BotId, given: Value) -> Result<Bot> {
     let Value::Object(given) = given else {
         return Err(Error::invalid("a bot is a JSON object, such as '{\"port\": 8001}'"));
     };
-    let wrong = |source: serde_json::Error| Error::invalid(format!("this is no bot: {source}")).with_source(source);
+    let wrong = |source: serde_json::Error| Error::invalid(format!("invalid bot: {source}")).with_source(source);
     let Value::Object(mut whole) = serde_json::to_value(Bot::new(id.clone())).map_err(wrong)? else {
         return Err(Error::damaged("a bot cannot be shown as JSON"));
     };
@@ -98,7 +99,10 @@ pub(super) fn bot(id: BotId, given: Value) -> Result<Bot> {
     whole.extend(given);
     let bot: Bot = serde_json::from_value(Value::Object(whole)).map_err(wrong)?;
     if bot.id != id {
-        return Err(Error::invalid(format!("the bot calls itself by another id: key={id} id={}", bot.id)));
+        return Err(Error::invalid(format!(
+            "the JSON names another id than the key; leave id out or make them equal: key={id} id={}",
+            bot.id
+        )));
     }
     Ok(bot)
 }
@@ -107,7 +111,7 @@ fn refuse_unknown(known: &Map<String, Value>, given: &Map<String, Value>) -> Res
     let Some(name) = given.keys().find(|name| !known.contains_key(*name)) else { return Ok(()) };
     let known = known.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
     Err(Error::invalid(format!(
-        "a bot has no such member; put what is your own into attributes, there are {known}: member={}",
+        "unknown field; put fields of your own into attributes, the fields of a bot are {known}: field={}",
         name.escape_debug()
     )))
 }
@@ -133,7 +137,10 @@ mod tests {
     fn a_misspelt_member_and_another_id_are_refused() {
         let refused = |given| bot(id(), given).unwrap_err().to_string();
         assert!(refused(json!({"prot": 1})).ends_with("attributes: member=prot"));
-        assert_eq!(refused(json!({"id": "B"})), "the bot calls itself by another id: key=BOT-1 id=B");
+        assert_eq!(
+            refused(json!({"id": "B"})),
+            "the JSON names another id than the key; leave id out or make them equal: key=BOT-1 id=B"
+        );
         assert_eq!(refused(json!(1)), "a bot is a JSON object, such as '{\"port\": 8001}'");
     }
 

@@ -1,4 +1,4 @@
-//! Ctrl-C in a verb that is not the service: the program ends at once, with exit code 130. The store is made for that.
+//! Ctrl-C in every verb except the service: the program exits at once with code 130. The store survives that.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -6,15 +6,14 @@ use std::sync::atomic::AtomicBool;
 use signal_hook::consts::SIGINT;
 use signal_hook::flag::register_conditional_shutdown;
 
-/// What a shell shows for a program that Ctrl-C ended.
+/// The exit code that a shell shows for Ctrl-C.
 const INTERRUPTED: i32 = 130;
 
-/// Ends the program when it is interrupted. A program that is the first process of a container would not be ended
-/// otherwise, and others would give no exit code of their own. It takes no thread and opens no file, of which there may be none
-/// left.
+/// Makes SIGINT end the program. By default the first process of a container would ignore it, and other processes would
+/// have no exit code of their own. This needs no thread and no file descriptor, since none may be left.
 pub(super) fn ends_the_program() {
     let always = Arc::new(AtomicBool::new(true));
     if let Err(error) = register_conditional_shutdown(SIGINT, INTERRUPTED, always) {
-        tracing::debug!(%error, "Ctrl-C ends the program in the way of the operating system");
+        tracing::debug!(%error, "the default action of SIGINT stays in place");
     }
 }

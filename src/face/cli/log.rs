@@ -1,4 +1,4 @@
-//! `log`: what happened to the store.
+//! `log`: shows events.
 
 use std::time::Duration;
 
@@ -8,14 +8,15 @@ use crate::face::cli::context::Context;
 use crate::face::cli::exit::Exit;
 use crate::{Error, Event, Page, Result, Store};
 
-/// How often a follower looks.
+/// The polling interval of --follow.
 const LOOK_EVERY: Duration = Duration::from_millis(300);
-/// Events that are read at a time.
+/// The number of events that are read at a time.
 const PAGE: usize = 256;
 
 /// Show what happened: restores, backups, crashes, damage
 ///
-/// The newest events, oldest of them first. With --json an array; with --follow too, one object on each line.
+/// Shows the newest events, oldest of them first. With --json the output is an array; with --follow too, one object per
+/// line.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -23,10 +24,10 @@ Examples:
   hivekeep log --limit 5 --json
   hivekeep log --follow")]
 pub(super) struct Log {
-    /// Go on showing events as they happen
+    /// Keep running, and show events as they happen
     #[arg(long)]
     follow: bool,
-    /// Show at most this many of the events that there are
+    /// Show at most this many of the existing events
     #[arg(long, value_name = "N", default_value_t = 50)]
     limit: usize,
 }
@@ -48,7 +49,7 @@ impl Log {
     }
 }
 
-/// Shows events until the reader or the user has had enough.
+/// Shows events until the reader closes the pipe or the user presses Ctrl-C.
 fn follow(context: &mut Context, store: &Store, mut events: Vec<Event>) -> Result<Exit> {
     let newest = store.view()?.events().list(Page::newest(1))?;
     let mut last = newest.last().map_or(0, |event| event.sequence);

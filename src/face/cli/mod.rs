@@ -63,7 +63,7 @@ use self::shown::LogLine;
 use crate::hush_contained_panics;
 use crate::text::{is_hidden, printable};
 
-/// Runs the program with these arguments, of which the first is its name, and says how it ended.
+/// Runs the program with these arguments, the first of which is its name. Returns its exit code.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let arguments: Vec<_> = arguments.into_iter().collect();
     let cli = match Cli::try_parse_from(&arguments) {
@@ -81,7 +81,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     context.out.finish(result).into()
 }
 
-/// Help and version are data; everything else that clap says is an error in what was typed.
+/// Help and version are data; every other clap error is a usage error.
 fn not_understood(error: clap::Error, arguments: &[OsString]) -> ExitCode {
     let is_wrong = error.use_stderr();
     if is_wrong && arguments.iter().any(|argument| argument == "--json") {
@@ -92,8 +92,8 @@ fn not_understood(error: clap::Error, arguments: &[OsString]) -> ExitCode {
     if is_wrong { Exit::Usage.into() } else { Exit::Done.into() }
 }
 
-/// How the program ends when help, a version or a mistake could not be printed. A reader that has closed the pipe wants no
-/// more of what it asked for.
+/// The exit code when help, the version or a usage error could not be printed. A reader that has closed the pipe wants
+/// no more output, so that is no error.
 fn not_printed(is_wrong: bool, error: &io::Error) -> Exit {
     if is_wrong {
         return Exit::Usage;
@@ -105,7 +105,7 @@ fn not_printed(is_wrong: bool, error: &io::Error) -> Exit {
     Exit::Failed
 }
 
-/// The error of the same arguments without what a terminal would obey, as the error repeats them.
+/// The same error with control characters escaped, because clap repeats the arguments in it.
 fn shown(error: clap::Error, arguments: &[OsString]) -> clap::Error {
     let texts: Vec<_> = arguments.iter().map(|argument| argument.to_string_lossy()).collect();
     if !texts.iter().any(|text| text.contains(is_hidden)) {
@@ -113,22 +113,22 @@ fn shown(error: clap::Error, arguments: &[OsString]) -> clap::Error {
     }
     match Cli::try_parse_from(texts.iter().map(|text| OsString::from(printable(text).into_owned()))) {
         Err(same) => same,
-        Ok(_) => Cli::command().error(error.kind(), "an argument has characters in it that cannot be shown"),
+        Ok(_) => Cli::command().error(error.kind(), "an argument contains characters that cannot be shown"),
     }
 }
 
-/// What clap says is wrong, without the usage that it adds.
+/// The error of clap without the usage that it appends.
 fn in_one_line(message: &str) -> String {
     let wrong = message.split("\n\n").next().unwrap_or_default().trim_start_matches("error: ");
     wrong.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-/// What the library notes by the way goes to standard error: warnings, or what `HIVEKEEP_LOG` asks for. Each is one line
-/// without colours: they would stand as codes in a file, and could be forged by what is told.
+/// Sends the log to standard error: warnings, or the levels that `HIVEKEEP_LOG` sets. Each entry is one line without
+/// colors: in a file, color codes would be noise, and a logged string could forge them.
 fn trace(quiet: bool) {
     let usual = if quiet { "error" } else { "warn" };
     let filter = EnvFilter::try_from_env("HIVEKEEP_LOG").unwrap_or_else(|_| EnvFilter::new(usual));
-    // A second run in one process, as in a test, keeps the first one's.
+    // A second run in one process, as in a test, keeps the subscriber of the first.
     let _ = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_ansi(false)

@@ -1,5 +1,4 @@
-//! Where everything that a verb says goes: data to standard output, as text or JSON; messages and errors to standard
-//! error.
+//! The output of a verb: data on standard output, as text or JSON; messages and errors on standard error.
 
 use std::error::Error as _;
 use std::fmt::Display;
@@ -16,16 +15,16 @@ use crate::face::cli::table::{Columns, Table};
 use crate::text::{EscapedJson, Lines, OneLine};
 use crate::{Error, ErrorKind, Result, Store};
 
-/// The output of one run of the program.
+/// The output of one run.
 pub(super) struct Output {
     json: bool,
     quiet: bool,
-    /// The terminal that data is shown at.
+    /// The terminal, if standard output is one.
     screen: Option<Screen>,
     out: BufWriter<Standard>,
 }
 
-/// Standard output, whose errors say so: a full disk there is not that of the store.
+/// Standard output. Its errors name it, so that a full disk there is not mistaken for the disk of the store.
 struct Standard(StdoutLock<'static>);
 
 impl Write for Standard {
@@ -38,7 +37,7 @@ impl Write for Standard {
     }
 }
 
-/// The same error, named. A reader that is gone, and a signal, are told apart by their kinds.
+/// Names standard output in an error. A closed pipe and a signal keep their kinds, which callers check.
 fn of_standard_output(error: io::Error) -> io::Error {
     match error.kind() {
         io::ErrorKind::BrokenPipe | io::ErrorKind::Interrupted | io::ErrorKind::WouldBlock => error,
@@ -47,38 +46,39 @@ fn of_standard_output(error: io::Error) -> io::Error {
 }
 
 impl Output {
-    /// To this process's standard streams. At a terminal rows fit it, unless `wide` asks for everything.
+    /// Writes to the standard streams of this process. On a terminal rows are fitted to its width, unless `wide` is
+    /// set.
     pub(super) fn new(json: bool, quiet: bool, wide: bool) -> Self {
         let screen = if json { None } else { Screen::of_output(wide) };
         Self { json, quiet, screen, out: BufWriter::new(Standard(io::stdout().lock())) }
     }
 
-    /// Lets ids of points and backups of a store be shown short, where they are.
+    /// Reads the ids of points and backups, so that they can be shown shortened on a terminal.
     pub(super) fn know_ids(&mut self, store: &Store) -> Result<()> {
         self.screen.as_mut().map_or(Ok(()), |screen| screen.know_ids(store))
     }
 
-    /// Whether there is room for ids and times as they are.
+    /// Whether ids and times are shown in full.
     pub(super) fn is_wide(&self) -> bool {
         self.screen.is_none()
     }
 
-    /// The id of a point or a backup, short where that is how ids are shown.
+    /// The id of a point or a backup, shortened on a terminal.
     pub(super) fn id(&self, id: &str) -> String {
         self.screen.as_ref().map_or(id, |screen| screen.id(id)).to_owned()
     }
 
-    /// Whether data is to be JSON.
+    /// Whether the output is JSON.
     pub(super) fn is_json(&self) -> bool {
         self.json
     }
 
-    /// Whether somebody would see a progress line.
+    /// Whether a progress bar would be visible.
     pub(super) fn shows_progress(&self) -> bool {
         !self.quiet && !self.json && io::stderr().is_terminal()
     }
 
-    /// Whether messages are wanted, and text at all.
+    /// Whether messages and text are wanted.
     pub(super) fn shows_messages(&self) -> bool {
         !self.quiet && !self.json
     }
@@ -88,14 +88,14 @@ impl Output {
         &mut self.out
     }
 
-    /// A line of text for people or scripts; at a terminal it goes on below, behind the same indent.
+    /// A line of text. On a terminal it wraps, with the same indentation.
     pub(super) fn line(&mut self, text: impl Display) -> Result<()> {
         let text = OneLine(text).to_string();
         let (indent, text) = text.split_at(text.len() - text.trim_start_matches(' ').len());
         self.fact(indent, text)
     }
 
-    /// A line that begins with what it is about; at a terminal it goes on below that.
+    /// A line with a label. On a terminal it wraps, and the label is the indentation.
     pub(super) fn fact(&mut self, about: &str, text: impl Display) -> Result<()> {
         let text = OneLine(text).to_string();
         let Some(screen) = &self.screen else { return Ok(writeln!(self.out, "{about}{text}")?) };
@@ -107,7 +107,7 @@ impl Output {
         Ok(())
     }
 
-    /// One row that is aligned with no other.
+    /// One row on its own, without alignment.
     pub(super) fn row(&mut self, row: &impl Columns) -> Result<()> {
         let cells = row.cells();
         let cells: Vec<_> = cells.iter().map(|cell| cell.shown(self.screen.as_ref())).collect();
@@ -116,7 +116,8 @@ impl Output {
         Ok(writeln!(self.out, "{}", cut(&line, width))?)
     }
 
-    /// Text that ends its own lines, and shows what others wrote by [`OneLine`]; at a terminal each is a [`Output::line`].
+    /// Text with line breaks of its own, in which control characters are escaped. On a terminal each line is an
+    /// [`Output::line`].
     pub(super) fn text(&mut self, text: impl Display) -> Result<()> {
         match self.screen {
             None => self.file(text),
@@ -124,24 +125,24 @@ impl Output {
         }
     }
 
-    /// The same as a file that a program could read: its lines stay as they are.
+    /// The same for the content of a file: lines never wrap.
     pub(super) fn file(&mut self, text: impl Display) -> Result<()> {
         Ok(write!(self.out, "{}", Lines(text))?)
     }
 
-    /// One JSON value on lines of its own.
+    /// One JSON value, indented.
     pub(super) fn json(&mut self, value: &impl Serialize) -> Result<()> {
         serde_json::to_writer_pretty(EscapedJson(&mut self.out), value).map_err(io::Error::from)?;
         Ok(writeln!(self.out)?)
     }
 
-    /// One JSON value on one line, for output without an end.
+    /// One JSON value on one line, for endless output.
     pub(super) fn json_line(&mut self, value: &impl Serialize) -> Result<()> {
         serde_json::to_writer(EscapedJson(&mut self.out), value).map_err(io::Error::from)?;
         Ok(writeln!(self.out)?)
     }
 
-    /// A JSON object whose members are written as they come, so that a long one needs no memory.
+    /// A JSON object, written member by member, so that memory stays bounded.
     pub(super) fn json_object<K, V>(&mut self, members: impl Iterator<Item = Result<(K, V)>>) -> Result<()>
     where
         K: Serialize,
@@ -157,7 +158,7 @@ impl Output {
         Ok(writeln!(self.out)?)
     }
 
-    /// A JSON array whose items are written as they come.
+    /// A JSON array, written item by item.
     pub(super) fn json_array<T: Serialize>(&mut self, items: impl Iterator<Item = Result<T>>) -> Result<()> {
         let mut writer = serde_json::Serializer::pretty(EscapedJson(&mut self.out));
         let mut array = writer.serialize_seq(None).map_err(io::Error::from)?;
@@ -168,7 +169,7 @@ impl Output {
         Ok(writeln!(self.out)?)
     }
 
-    /// Aligned columns, written in stretches as the rows come; gives how many rows there were.
+    /// Aligned columns, written in batches as rows arrive. Returns the number of rows.
     pub(super) fn table<T: Columns>(&mut self, rows: impl Iterator<Item = Result<T>>) -> Result<u64> {
         let mut table = Table::new(T::HEAD, self.screen.as_ref());
         let mut count = 0;
@@ -187,34 +188,34 @@ impl Output {
         if self.json { self.json_array(items) } else { self.table(items).map(drop) }
     }
 
-    /// Lets what was written so far be seen.
+    /// Flushes standard output.
     pub(super) fn flush(&mut self) -> Result<()> {
         Ok(self.out.flush()?)
     }
 
-    /// Tells people something behind the data that was written so far.
+    /// A message for people, after the data written so far.
     pub(super) fn message(&mut self, text: impl Display) {
-        // A closed pipe is noticed at the end.
+        // A closed pipe is detected at the end.
         let _ = self.out.flush();
         self.aside(text);
     }
 
-    /// Tells people something before the data comes.
+    /// A message for people, before the data.
     pub(super) fn aside(&self, text: impl Display) {
         if !self.quiet {
-            // Nobody can be told that standard error is closed.
+            // A closed standard error cannot be reported anywhere.
             let _ = writeln!(io::stderr(), "{}", OneLine(text));
         }
     }
 
-    /// Says what went wrong, also to those who want no messages.
+    /// A message about a failure, printed with --quiet too.
     pub(super) fn complain(&self, text: impl Display) {
-        // Nobody can be told that standard error is closed.
+        // A closed standard error cannot be reported anywhere.
         let _ = writeln!(io::stderr(), "{}", OneLine(text));
     }
 
-    /// Reports an error behind what was written so far, and says how the program ends. A reader that has closed the
-    /// pipe wants no more: that is no error.
+    /// Reports an error after the data written so far, and returns the exit code. A reader that has closed the pipe
+    /// wants no more output, so that is no error.
     pub(super) fn finish(mut self, result: Result<Exit>) -> Exit {
         let result = result.and_then(|exit| self.flush().map(|()| exit));
         match result {
@@ -245,7 +246,7 @@ pub(super) fn report(json: bool, kind: &str, message: &str, hint: Option<&str>, 
     let _ = writeln!(EscapedJson(io::stderr()), "{lines}");
 }
 
-/// The message of an error, with its cause where that says more. Who holds a lock says it all.
+/// The message of an error, with its cause if that adds something. The message of a lock names its holder already.
 fn with_cause(error: &Error) -> String {
     let message = error.to_string();
     let told = error.kind() == ErrorKind::Locked;

@@ -1,4 +1,4 @@
-//! `point`: restore points made, listed, compared, held and released.
+//! `point`: makes, lists, compares, holds and releases restore points.
 
 use clap::{Args, Subcommand};
 use serde::Serialize;
@@ -62,13 +62,13 @@ Examples:
   hivekeep point create 'before the upgrade'
   hivekeep point create nightly --tag release=1.2 --hold")]
 struct Create {
-    /// What it is, in your words
+    /// A description
     #[arg(default_value = "")]
     description: String,
-    /// With a tag; may be given several times
+    /// Add a tag; repeat for several tags
     #[arg(long, value_name = "NAME=VALUE", value_parser = input::tag)]
     tag: Vec<(String, String)>,
-    /// Never let retention forget it
+    /// Hold it, so that retention never forgets it
     #[arg(long)]
     hold: bool,
 }
@@ -95,15 +95,15 @@ Examples:
   hivekeep point list --all --sizes
   hivekeep point list --json")]
 struct List {
-    /// Also those of restores, documents, and single commits
+    /// Also list the points of restores, documents, and single commits
     #[arg(long)]
     all: bool,
-    /// Also what forgetting each one alone would free
+    /// Also show the space that forgetting each one alone would free
     #[arg(long)]
     sizes: bool,
 }
 
-/// A point, and what forgetting it would free.
+/// A point, and the space that forgetting it would free.
 #[derive(Serialize)]
 struct Weighed {
     #[serde(flatten)]
@@ -145,14 +145,14 @@ impl List {
     }
 }
 
-/// Show a restore point: what it holds, and what forgetting it would free
+/// Show a restore point: its content, and the space that forgetting it would free
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   hivekeep point show latest
   hivekeep point show '1h ago' --json")]
 struct Show {
-    /// An id or its beginning, latest, latest~3, a time, or '10m ago'
+    /// An id or a prefix of it, latest, latest~3, a time, or '10m ago'
     #[arg(value_name = "POINT")]
     point: Selector,
 }
@@ -162,7 +162,7 @@ impl Show {
         let store = context.look()?;
         context.tell(&store, &self.point)?;
         let point = store.find_point(&self.point)?;
-        let point = point.ok_or_else(|| Error::invalid("now is no restore point; see hivekeep status"))?;
+        let point = point.ok_or_else(|| Error::invalid("now is not a restore point; see hivekeep status"))?;
         let weighed = Weighed::new(&store, point)?;
         if context.out.is_json() {
             context.out.json(&weighed)?
@@ -201,9 +201,9 @@ fn show(out: &mut Output, Weighed { point, frees }: &Weighed) -> Result<()> {
     out.fact("frees        ", format_args!("{} in {}", show_bytes(frees.bytes), counted(frees.rows, "row")))
 }
 
-/// Show what changed from one restore point to another, or to now
+/// Show the changes from one restore point to another, or to now
 ///
-/// + is a record that was not there, - one that is not there any more, ~ one that differs.
+/// + marks an added record, - a removed one, ~ a changed one.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -211,7 +211,7 @@ Examples:
   hivekeep point diff latest~1 latest
   hivekeep point diff '1h ago' now --json")]
 struct Diff {
-    /// An id or its beginning, latest, latest~3, a time, or '10m ago'
+    /// An id or a prefix of it, latest, latest~3, a time, or '10m ago'
     #[arg(value_name = "FROM")]
     from: Selector,
     /// The same, or now
@@ -245,24 +245,24 @@ impl Diff {
     }
 }
 
-/// Keep a restore point from being forgotten
+/// Hold a restore point, so that it is never forgotten
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   hivekeep point hold latest")]
 struct Hold {
-    /// An id or its beginning, latest, latest~3, a time, or '10m ago'
+    /// An id or a prefix of it, latest, latest~3, a time, or '10m ago'
     #[arg(value_name = "POINT")]
     point: Selector,
 }
 
-/// Let a held restore point be forgotten again
+/// Release a held restore point, so that it can be forgotten
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   hivekeep point release latest~3")]
 struct Release {
-    /// An id or its beginning, latest, latest~3, a time, or '10m ago'
+    /// An id or a prefix of it, latest, latest~3, a time, or '10m ago'
     #[arg(value_name = "POINT")]
     point: Selector,
 }

@@ -1,4 +1,4 @@
-//! `point policy`: the rules by which the store forgets points, shown and set.
+//! `point policy`: shows and sets the retention policy of the store.
 
 use std::fmt;
 
@@ -11,13 +11,13 @@ use crate::face::cli::rules::{Rules, shown_rules};
 use crate::text::OneLine;
 use crate::{Policy, Result, StoredPolicy, show_time};
 
-/// Show or set the rules by which this store forgets points
+/// Show or set the retention policy of this store
 ///
-/// The store keeps one policy. The service goes by it, and so do point forget --policy and doctor. Without options it is
-/// shown, as lines for the file of serve --config. With options these rules of it are changed, from the next retention
-/// on. When serve is given rules of its own, they replace the policy each time that it starts.
+/// The store keeps one policy, which the service, point forget --policy and doctor apply. Without options it is shown,
+/// as lines for the file of serve --config. With options these rules of it are changed, and apply from the next
+/// retention run on. If serve is given rules of its own, they replace the policy at each start.
 ///
-/// Hours, days, weeks and months are of UTC.
+/// Hours, days, weeks and months are in UTC.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -28,7 +28,7 @@ Examples:
 pub(super) struct PolicyArgs {
     #[command(flatten)]
     rules: Rules,
-    /// Begin with the rules that hold while nobody has set any
+    /// Start from the default rules
     #[arg(long)]
     default: bool,
     /// Forget nothing, whatever its age and number
@@ -36,7 +36,7 @@ pub(super) struct PolicyArgs {
     keep_everything: bool,
 }
 
-/// What `point policy --json` shows.
+/// The output of `point policy --json`.
 #[derive(Serialize)]
 struct Shown<'p> {
     #[serde(flatten)]
@@ -63,7 +63,7 @@ impl PolicyArgs {
         Ok(Exit::Done)
     }
 
-    /// The rules that were given, over those that hold.
+    /// The given rules, over those of the store.
     fn over(&self, below: Option<Policy>) -> Option<Policy> {
         if self.keep_everything {
             return None;
@@ -72,14 +72,14 @@ impl PolicyArgs {
     }
 }
 
-/// The policy as a part of the service's file.
+/// The policy as a part of a settings file.
 struct Lines<'p>(&'p StoredPolicy);
 
 impl fmt::Display for Lines<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0.set {
             Some(set) => writeln!(f, "# set by {} at {}", OneLine(&set.by), show_time(set.at))?,
-            None => writeln!(f, "# nobody has set anything; these are the defaults")?,
+            None => writeln!(f, "# never set; these are the defaults")?,
         }
         match &self.0.policy {
             Some(policy) => f.write_str(shown_rules(policy).trim_end()),

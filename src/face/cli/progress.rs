@@ -1,27 +1,27 @@
-//! A bar on the terminal while something takes long.
+//! A progress bar for long operations.
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::face::cli::output::Output;
 
-/// A bar, when somebody looks.
+/// A progress bar, if it would be visible.
 pub(super) struct Progress(ProgressBar);
 
 impl Progress {
-    /// Of so many rows, records or the like.
+    /// A bar that counts rows, records or the like.
     pub(super) fn new(out: &Output, what: &str) -> Self {
         let template = format!("{{wide_bar}} {{human_pos}} of {{human_len}} {what}, {{eta}} left");
         Self(bar(out, &template).unwrap_or_else(ProgressBar::hidden))
     }
 
-    /// So many of so many are done.
+    /// Shows how much is done.
     pub(super) fn show(&self, done: u64, of: u64) {
         self.0.set_length(of);
         self.0.set_position(done);
     }
 }
 
-/// A bar on standard error, when somebody looks.
+/// A bar on standard error, if it would be visible.
 pub(super) fn bar(out: &Output, template: &str) -> Option<ProgressBar> {
     let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
     let draw = || ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::stderr_with_hz(10)).with_style(style);

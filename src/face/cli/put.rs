@@ -1,4 +1,4 @@
-//! `put` and `remove`: changing single records by hand.
+//! `put` and `remove`: change single records by hand.
 
 use clap::Args;
 use serde_json::{Value, json};
@@ -8,9 +8,9 @@ use crate::face::cli::exit::Exit;
 use crate::face::cli::input;
 use crate::{Error, Result};
 
-/// Put a record in place of what is under its key
+/// Put a record, replacing the one with the same key
 ///
-/// Of a bot only the members that are to be set need to be given.
+/// For a bot, omitted fields keep their default.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -19,9 +19,9 @@ Examples:
   hivekeep put documents registry/my-bot - < registry.json
   hivekeep put sensors roof 21.5")]
 pub(super) struct Put {
-    /// registry, config, documents, or the name of your own, which need not exist
+    /// registry, config, documents, or the name of your own collection, which need not exist
     collection: String,
-    /// The record's key; a document's is KIND/SOURCE
+    /// The key of the record; a document is KIND/SOURCE
     key: String,
     /// The record, or - to read it from standard input
     #[arg(value_name = "JSON", allow_negative_numbers = true)]
@@ -35,9 +35,9 @@ Examples:
   hivekeep remove config limit
   hivekeep remove registry BOT-222")]
 pub(super) struct Remove {
-    /// registry, config, documents, or the name of your own
+    /// registry, config, documents, or the name of your own collection
     collection: String,
-    /// The record's key; a document's is KIND/SOURCE
+    /// The key of the record; a document is KIND/SOURCE
     key: String,
 }
 
@@ -77,7 +77,7 @@ impl Remove {
             })
         })?;
         if !there_was {
-            return Err(Error::not_found(format!("there is no such record: collection={collection} key={key}")));
+            return Err(Error::not_found(format!("no such record: collection={collection} key={key}")));
         }
         tell(context, "removed", &collection, &key)
     }
@@ -91,14 +91,14 @@ fn tell(context: &mut Context, done: &str, collection: &str, key: &str) -> Resul
     Ok(Exit::Done)
 }
 
-/// Records that only their own verbs keep right.
+/// Records that only their own verbs may change.
 fn refuse_what_follows(collection: &str) -> Result<()> {
     let why = match collection {
-        "queue" => "tasks are changed by their own verbs; see hivekeep queue --help",
+        "queue" => "tasks have verbs of their own; see hivekeep queue --help",
         "assignments" | "bot_assignments" => {
             "assignments follow from tasks; see hivekeep queue assign --help and hivekeep queue claim --help"
         }
-        "chat" | "audit" => "chat and audit trail are only appended to, by those who speak and act",
+        "chat" | "audit" => "chat and audit trail are append-only, and only bots append to them",
         _ => return Ok(()),
     };
     Err(Error::invalid(format!("{why}: collection={collection}")))

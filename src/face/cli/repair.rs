@@ -1,4 +1,4 @@
-//! `repair`: a new, sound store of what is left of a damaged one.
+//! `repair`: makes a new, sound store from a damaged one.
 
 use std::path::PathBuf;
 
@@ -10,11 +10,12 @@ use crate::face::cli::exit::Exit;
 use crate::text::{counted, show_bytes};
 use crate::{Error, ErrorKind, RepairReport, Result, Store};
 
-/// Make a new store of all that is sound in a damaged one, and say what is lost
+/// Make a new store of all sound records of a damaged one, and report the losses
 ///
-/// The damaged file is only read. Every record that verifies is kept, now and at every point; one whose newest version is
-/// damaged goes back to its newest sound one. Points that lost something are kept and marked as partial. The exit code is
-/// 3 when something is lost. To use the new store, stop what uses the old one, and put the new file in its place.
+/// The damaged file is only read. Every record that verifies is kept, now and at every point; a record whose newest
+/// version is damaged goes back to its newest sound version. Points that lost something are kept and marked as partial.
+/// The exit code is 3 if something is lost. To use the new store, stop all programs that use the old one, and replace
+/// the old file with the new one.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -22,10 +23,10 @@ Examples:
   hivekeep repair
   hivekeep repair --to sound.redb --json")]
 pub(super) struct Repair {
-    /// Where the new store goes; beside the old one, as NAME.repaired.redb, unless given
+    /// The file of the new store [default: NAME.repaired.redb beside the old one]
     #[arg(long, value_name = "FILE")]
     to: Option<PathBuf>,
-    /// Show what would be kept and lost, and leave no file
+    /// Show what would be kept and lost, and create no file
     #[arg(long, conflicts_with = "to")]
     dry_run: bool,
 }

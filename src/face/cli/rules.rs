@@ -1,4 +1,4 @@
-//! The rules of retention, as options of the service and of `point policy`, and how a policy is written with them.
+//! The rules of retention, as options of the service and of `point policy`, and as lines of a settings file.
 
 use std::fmt::Write;
 use std::time::Duration;
@@ -8,27 +8,28 @@ use clap::Args;
 use crate::face::cli::value::{Count, Span, Whole, toml_text, toml_texts};
 use crate::{Policy, TagRule};
 
-/// Hands the list of rules to another macro, so that the service and `point policy` know the same ones.
+/// Passes the list of rules to another macro, so that the service and `point policy` have the same rules.
 macro_rules! with_rules {
     ($then:ident { $($more:tt)* }) => { $then! {
         rules {
-            /// Points up to this age are kept, or off for any age [default: 7d]
+            /// Keep points up to this age, or off for any age [default: 7d]
             keep_within: Span = "HIVEKEEP_KEEP_WITHIN", "TIME";
-            /// At most so many points of a kind that are older than --keep-floor are kept, or off [default: 100]
+            /// Keep at most this many points per kind that are older than --keep-floor, or off [default: 100]
             keep_count: Count = "HIVEKEEP_KEEP_COUNT", "N";
-            /// No point younger than this goes by --keep-count [default: 1d]
+            /// Never let --keep-count remove points younger than this [default: 1d]
             keep_floor: Span = "HIVEKEEP_KEEP_FLOOR", "TIME";
-            /// So many points of a kind may come at once, and a tenth of that an hour; the rest is thinned, or off [default: 1000]
+            /// Let this many points per kind arrive at once, and a tenth of that per hour; thin out the rest; or off
+            /// [default: 1000]
             keep_burst: Count = "HIVEKEEP_KEEP_BURST", "N";
-            /// Keep the newest so many points [default: 0]
+            /// Keep the newest N points [default: 0]
             keep_last: Whole = "HIVEKEEP_KEEP_LAST", "N";
-            /// Keep the newest point of each of the last so many hours, of UTC, that have one [default: 0]
+            /// Keep the newest point of each of the last N hours (UTC) that have one [default: 0]
             keep_hourly: Whole = "HIVEKEEP_KEEP_HOURLY", "N";
-            /// The same by day, from midnight to midnight in UTC [default: 0]
+            /// The same per day, from midnight to midnight UTC [default: 0]
             keep_daily: Whole = "HIVEKEEP_KEEP_DAILY", "N";
-            /// The same by week, from Monday on [default: 0]
+            /// The same per week, from Monday [default: 0]
             keep_weekly: Whole = "HIVEKEEP_KEEP_WEEKLY", "N";
-            /// The same by month [default: 0]
+            /// The same per month [default: 0]
             keep_monthly: Whole = "HIVEKEEP_KEEP_MONTHLY", "N";
         }
         $($more)*
@@ -37,17 +38,17 @@ macro_rules! with_rules {
 #[cfg(feature = "http")]
 pub(super) use with_rules;
 
-/// Defines the rules alone, for a verb that reads no environment.
+/// Defines the rules only, for a verb that reads no environment.
 macro_rules! rules {
     (rules { $($(#[doc = $about:literal])* $rule:ident: $type:ty = $name:literal, $shown:literal;)* }) => {
         /// The rules of retention that were given.
         #[derive(Clone, Debug, Default, PartialEq, Eq, Args)]
         pub(super) struct Rules {
             $($(#[doc = $about])* #[arg(long, value_name = $shown)] pub(super) $rule: Option<$type>,)*
-            /// Keep points with this tag; may be given several times
+            /// Keep points with this tag; repeat for several tags
             #[arg(long, value_name = "NAME[=VALUE]", value_delimiter = ',')]
             pub(super) keep_tag: Vec<String>,
-            /// Keep every automatic point of the kept age, as many as the count allows
+            /// Keep every automatic point of the kept age, up to the count
             #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "true|false")]
             pub(super) no_thinning: Option<bool>,
         }
@@ -57,12 +58,12 @@ macro_rules! rules {
 with_rules! { rules {} }
 
 impl Rules {
-    /// Whether one of them was given.
+    /// Whether any rule was given.
     pub(super) fn are_given(&self) -> bool {
         *self != Self::default()
     }
 
-    /// A policy in which those that were given stand instead of its own.
+    /// The policy `below`, with the given rules in place of its own.
     pub(super) fn over(&self, below: Policy) -> Policy {
         let count = |given: Option<Count>, below| given.map_or(below, |count| count.0);
         let whole = |given: Option<Whole>, below| given.map_or(below, |count| count.0);
@@ -95,10 +96,10 @@ impl Rules {
     }
 }
 
-/// A policy as lines of a file that sets the same.
+/// A policy as lines of a settings file.
 pub(super) fn shown_rules(policy: &Policy) -> String {
     let mut text = String::new();
-    // Writing to a text cannot fail.
+    // Writing to a string cannot fail.
     let mut line = |name: &str, value: &dyn std::fmt::Display| {
         let _ = writeln!(text, "keep-{name} = {value}");
     };
@@ -121,7 +122,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_what_is_given_changes_a_policy() {
+    fn only_given_rules_change_a_policy() {
         let below = Policy { keep_daily: 3, cap: None, ..Policy::default() };
         assert_eq!(Rules::default().over(below.clone()), below);
         assert!(!Rules::default().are_given());
@@ -130,7 +131,7 @@ mod tests {
         assert!(rules.are_given());
         assert_eq!(rules.over(below.clone()), Policy { keep_weekly: 2, keep_tags: vec![tag], ..below.clone() });
         let [all, thinned] = [true, false].map(|no| Rules { no_thinning: Some(no), ..Rules::default() });
-        assert!(thinned.are_given(), "what is said to be off is said");
+        assert!(thinned.are_given(), "a rule that is switched off counts as given");
         let kept = all.over(below.clone());
         assert!(kept.thinning.is_empty());
         assert_eq!(thinned.over(kept), below);

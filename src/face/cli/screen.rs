@@ -1,5 +1,5 @@
-//! What a terminal has room for: times as ages, ids as short as they are unique, and rows of its width. Whoever reads the
-//! output by a program, or asks with `--wide`, gets everything.
+//! How values are shown on a terminal: times as ages, ids as short as they are unique, and rows of its width. Programs
+//! that read the output, and people who pass `--wide`, get everything.
 
 use std::io::{self, IsTerminal};
 
@@ -11,7 +11,7 @@ use crate::duration;
 use crate::text::is_hidden;
 use crate::{Clock, Result, ShortIds, Store, SystemClock, show_time};
 
-/// The width of a terminal that does not say how wide it is.
+/// The width of a terminal that does not report its own.
 const WIDTH: usize = 80;
 
 /// A terminal that rows are fitted to.
@@ -21,32 +21,33 @@ pub(super) struct Screen {
     ids: ShortIds,
 }
 
-/// A part of a row.
+/// One cell of a row.
 #[derive(Clone, Debug)]
 pub(super) enum Cell {
     Text(String),
     Time(Timestamp),
-    /// Of a point or a backup.
+    /// The id of a point or a backup.
     Id(String),
-    /// The id of a bot or a task, or a key: it can be typed when it is whole and nothing in it is hidden.
+    /// The id of a bot or a task, or a key. It stays whole, so that it can be typed, unless it contains invisible
+    /// characters.
     Name(String),
-    /// JSON, of an object its members as `name=value`; texts without quotes.
+    /// JSON. An object is shown as `name=value`, with strings unquoted.
     Members(Value),
 }
 
-/// How a cell gives way when a row is wider than the terminal.
+/// How a cell is fitted into a row that is wider than the terminal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Fit {
-    /// It ends in `…`.
+    /// Cut at any character, with `…` at the end.
     Cut,
-    /// The same, between words.
+    /// Cut between words.
     CutBetweenWords,
-    /// Never: it is of no use when it is cut.
+    /// Never cut: a part of it is useless.
     Whole,
 }
 
 impl Screen {
-    /// The terminal that standard output is, unless everything is asked for.
+    /// Standard output, if it is a terminal and `wide` is not set.
     pub(super) fn of_output(wide: bool) -> Option<Self> {
         if wide || !io::stdout().is_terminal() {
             return None;
@@ -57,7 +58,7 @@ impl Screen {
         Some(Self { width, now: SystemClock.now(), ids: ShortIds::default() })
     }
 
-    /// Reads the ids among which short ones are to be unique.
+    /// Reads the ids that shortened ids must be unique among.
     pub(super) fn know_ids(&mut self, store: &Store) -> Result<()> {
         self.ids = store.view()?.short_ids()?;
         Ok(())
@@ -67,7 +68,7 @@ impl Screen {
         self.width
     }
 
-    /// `2m ago`, in the largest unit.
+    /// The age of a time in its largest unit, such as `2m ago`.
     pub(super) fn time(&self, at: Timestamp) -> String {
         let largest = |age: String| age.split(' ').next().unwrap_or_default().to_owned();
         if at <= self.now {
@@ -77,7 +78,7 @@ impl Screen {
         }
     }
 
-    /// As much of an id as tells it from every other; all of one that is not known.
+    /// The shortest unique prefix of an id; the whole id if it is not known.
     pub(super) fn id<'i>(&self, id: &'i str) -> &'i str {
         self.ids.shorten(id)
     }
@@ -89,7 +90,7 @@ impl Cell {
         at.map_or_else(|| "-".into(), Self::Time)
     }
 
-    /// As it stands in a row: at a terminal, or for whoever has room.
+    /// The text of the cell, on a terminal or in full.
     pub(super) fn shown(&self, screen: Option<&Screen>) -> String {
         match (self, screen) {
             (Self::Text(text), _) | (Self::Name(text), _) => text.clone(),
@@ -101,7 +102,7 @@ impl Cell {
         }
     }
 
-    /// How it gives way where there is no room for it.
+    /// How the cell is fitted.
     pub(super) fn fit(&self) -> Fit {
         match self {
             Self::Members(_) => Fit::CutBetweenWords,
@@ -124,7 +125,7 @@ impl From<&str> for Cell {
     }
 }
 
-/// The members of an object, at a terminal those last that are lists: they need much room and say little.
+/// The fields of an object. On a terminal, arrays and objects come last, since they are long and say little.
 fn members(value: &Value, screen: Option<&Screen>) -> String {
     let Value::Object(members) = value else { return value.to_string() };
     let (lists, others): (Vec<_>, Vec<_>) =
@@ -137,12 +138,12 @@ fn members(value: &Value, screen: Option<&Screen>) -> String {
     shown.collect::<Vec<_>>().join(" ")
 }
 
-/// The columns that a text takes.
+/// The display width of a text.
 pub(super) fn columns(text: &str) -> usize {
     text.width()
 }
 
-/// A text of so many columns at most, with `…` where more was.
+/// Cuts a text to a display width, with `…` at the end if something is missing.
 pub(super) fn cut(text: &str, most: usize) -> String {
     if columns(text) <= most {
         return text.to_owned();
@@ -157,7 +158,7 @@ pub(super) fn cut(text: &str, most: usize) -> String {
     format!("{kept}…")
 }
 
-/// The same, cut behind a word where one fits.
+/// The same, cut after a word if possible.
 pub(super) fn cut_between_words(text: &str, most: usize) -> String {
     let cut = cut(text, most);
     match cut.strip_suffix('…').filter(|_| columns(text) > most).and_then(|kept| kept.rfind(' ')) {
@@ -166,7 +167,7 @@ pub(super) fn cut_between_words(text: &str, most: usize) -> String {
     }
 }
 
-/// A text in lines of so many columns at most, broken between words.
+/// Breaks a text into lines of at most that width, between words.
 pub(super) fn wrapped(text: &str, most: usize) -> Vec<String> {
     let mut lines = vec![String::new()];
     for word in text.split(' ') {
@@ -219,7 +220,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn texts_are_cut_and_wrapped_by_the_columns_that_they_take() {
+    fn texts_are_cut_and_wrapped_by_their_display_width() {
         assert_eq!((cut("größe", 5), cut("größer", 5)), ("größe".to_owned(), "größ…".to_owned()));
         assert_eq!(cut("日本語", 5), "日本…");
         assert_eq!(

@@ -1,10 +1,10 @@
-//! An entry of the log as one line, whatever is told in it: see [`crate::text`].
+//! Escapes log entries: see [`crate::text`].
 
 use std::io::{self, Write};
 
 use crate::text::OneLine;
 
-/// Writes an entry of the log, which is one line whatever is told in it.
+/// Writes each log entry as exactly one line, whatever strings it contains.
 pub(super) struct LogLine<W>(pub(super) W);
 
 impl<W: Write> Write for LogLine<W> {

@@ -1,4 +1,4 @@
-//! Signals that ask the program to end, noted instead of obeyed, for verbs that have something to put right first.
+//! Records termination signals instead of dying from them, for verbs that must clean up first.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -7,22 +7,22 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 
 use crate::Result;
 
-/// What is noted: Ctrl-C, the end that a supervisor asks for, and a terminal that goes away.
+/// The recorded signals: Ctrl-C, the shutdown by a supervisor, and a closed terminal.
 #[cfg(unix)]
 const NOTED: [i32; 3] = [SIGINT, SIGTERM, signal_hook::consts::SIGHUP];
-/// What is noted.
+/// The recorded signals.
 #[cfg(not(unix))]
 const NOTED: [i32; 2] = [SIGINT, SIGTERM];
 
-/// The signals that came.
+/// The signals that have arrived.
 #[derive(Debug)]
 pub(super) struct Signals {
-    /// The last one that nobody has asked for yet; none is 0.
+    /// The last signal that was not taken yet; 0 if none.
     last: Arc<AtomicUsize>,
 }
 
 impl Signals {
-    /// From now on they are noted.
+    /// Starts to record signals.
     pub(super) fn note() -> Result<Self> {
         let last = Arc::new(AtomicUsize::new(0));
         for signal in NOTED {
@@ -31,7 +31,7 @@ impl Signals {
         Ok(Self { last })
     }
 
-    /// The signal that came since this was last asked.
+    /// The signal that has arrived since the last call, if any.
     pub(super) fn take(&self) -> Option<i32> {
         match self.last.swap(0, Ordering::Relaxed) {
             0 => None,

@@ -1,4 +1,4 @@
-//! `status`: what the store holds, on one screen.
+//! `status`: shows the content of the store on one screen.
 
 use clap::Args;
 use serde::Serialize;
@@ -12,7 +12,7 @@ use crate::{
     Crash, LastDrill, OutsideCopy, Point, Result, Session, Store, Summary, TaskState, Weight, Weights, show_time,
 };
 
-/// Show what the store holds
+/// Show the content of the store
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -20,12 +20,12 @@ Examples:
   hivekeep status --sizes
   hivekeep status --json")]
 pub(super) struct Status {
-    /// Also weigh what is live, what only restore points need, and what is free, by reading all of it
+    /// Also measure the live records, what only restore points need, and free space, by reading everything
     #[arg(long)]
     sizes: bool,
 }
 
-/// What `status --json` shows.
+/// The output of `status --json`.
 #[derive(Serialize)]
 struct Shown {
     #[serde(flatten)]
@@ -77,14 +77,14 @@ fn show(out: &mut Output, store: &Store, Shown { summary, sizes }: &Shown) -> Re
         for reader in readers {
             out.fact(
                 "pinned   ",
-                format_args!("{reader}: what is freed since cannot be used again until it drops its view"),
+                format_args!("{reader}: space freed since then stays unused until it drops its view"),
             )?;
         }
     }
     Ok(())
 }
 
-/// Whose process died, when it was last alive, what has become of the state, and what to do.
+/// The process that died, when it was last alive, the effect on the state, and the next step.
 fn crashed(crash: &Crash) -> String {
     let Session { id, program, alive_at, .. } = &crash.session;
     format!("session {id} of {program}, last alive {}; {crash}", show_time(*alive_at))
@@ -103,7 +103,7 @@ fn archived(copy: &OutsideCopy, store: &Store) -> String {
     format!("{} of the state of {}, {age} ago{changed}{warning}", last.file, show_time(last.state_at))
 }
 
-/// When disasters were rehearsed last, and whether any missed its target.
+/// The time of the last drill, and the missed targets.
 fn drilled(drill: &LastDrill, store: &Store) -> String {
     let ago = duration::show(duration::since(drill.at, store.clock().now()));
     let missed = drill.missed();
@@ -119,7 +119,7 @@ fn points(summary: &Summary) -> String {
     }
 }
 
-/// A point with its age, which JSON leaves out so that the same state prints the same bytes.
+/// A point with its age. JSON omits the age, so that the same state prints the same bytes.
 fn described(point: &Point, store: &Store, out: &Output) -> String {
     let age = store.clock().now().duration_since(point.timestamp);
     let age = duration::show(age.try_into().unwrap_or_default());

@@ -1,51 +1,51 @@
-//! Aligned columns of text, at a terminal no wider than it.
+//! Aligned columns of text, on a terminal no wider than it.
 
 use std::io::{self, Write};
 
 use crate::face::cli::screen::{Cell, Fit, Screen, columns, cut, cut_between_words};
 use crate::text::printable;
 
-/// Rows that are aligned together, so that a long table is written while it is still being read.
+/// The number of rows that are aligned together. A long table is written while it is still being read.
 const STRETCH: usize = 500;
 /// Longer cells push only their own row out of line.
 const WIDTH_MAX: usize = 48;
-/// No column is made narrower to fit a terminal.
+/// The minimum width of a column on a terminal.
 const WIDTH_MIN: usize = 4;
-/// What separates two columns.
+/// The separator of two columns.
 const GAP: &str = "  ";
 
-/// What has a row in a table of its kind.
+/// A record that is shown as a row.
 pub(super) trait Columns {
-    /// The titles of the columns.
+    /// The column titles.
     const HEAD: &'static [&'static str];
 
-    /// One for each column.
+    /// One cell for each column.
     fn cells(&self) -> Vec<Cell>;
 }
 
-/// Rows that wait to be written.
+/// Rows that are not written yet.
 pub(super) struct Table<'s> {
     screen: Option<&'s Screen>,
-    /// The titles, until a row comes.
+    /// The titles, until the first row arrives.
     head: Option<Vec<Fitted>>,
     rows: Vec<Vec<Fitted>>,
     widths: Vec<usize>,
-    /// No column is made narrower than this.
+    /// The minimum width of each column.
     least: Vec<usize>,
 }
 
-/// A cell as it is written where there is room, and how it gives way.
+/// The text of a cell, and how it is fitted.
 type Fitted = (String, Fit);
 
 impl<'s> Table<'s> {
-    /// A table with these titles, which are left out when no row follows.
+    /// A table with these titles. Without rows the titles are not written either.
     pub(super) fn new(head: &[&str], screen: Option<&'s Screen>) -> Self {
         let widths = head.iter().map(|title| title.len()).collect();
         let titles = head.iter().map(|title| ((*title).to_owned(), Fit::Cut)).collect();
         Self { screen, head: Some(titles), rows: Vec::new(), widths, least: vec![WIDTH_MIN; head.len()] }
     }
 
-    /// Adds a row, and says whether it is time to write.
+    /// Adds a row. Returns whether the batch is full.
     pub(super) fn push(&mut self, cells: Vec<Cell>) -> bool {
         let fitted = |cell: &Cell| (printable(&cell.shown(self.screen)).into_owned(), cell.fit());
         let cells: Vec<_> = cells.iter().map(fitted).collect();
@@ -61,7 +61,7 @@ impl<'s> Table<'s> {
         self.rows.len() >= STRETCH
     }
 
-    /// Writes the rows that wait. Columns never become narrower, so that stretches mostly stay in line.
+    /// Writes the batch. Columns never become narrower, so consecutive batches usually stay aligned.
     pub(super) fn write(&mut self, to: &mut impl Write) -> io::Result<()> {
         let widths = self.fitted();
         for row in std::mem::take(&mut self.rows) {
@@ -74,7 +74,7 @@ impl<'s> Table<'s> {
         Ok(())
     }
 
-    /// The widths of the columns; at a terminal the widest are made narrower until a row fits.
+    /// The column widths. On a terminal the widest columns are narrowed until a row fits.
     fn fitted(&self) -> Vec<usize> {
         let mut widths = self.widths.clone();
         let Some(screen) = self.screen else { return widths };
@@ -90,7 +90,7 @@ impl<'s> Table<'s> {
     }
 }
 
-/// A row that is no wider than the terminal, unless what stays whole in it is.
+/// A row that fits the terminal, unless cells that stay whole are wider.
 fn in_width(row: &[Fitted], widths: &[usize], width: usize) -> String {
     let fitted = row.iter().zip(widths).map(|((text, fit), width)| match fit {
         Fit::Cut => cut(text, *width),
@@ -111,7 +111,7 @@ fn aligned(cells: impl Iterator<Item = String>, widths: &[usize]) -> String {
     cells.zip(widths).map(pad).collect::<Vec<_>>().join(GAP)
 }
 
-/// The first `most` characters of a text, with `…` where more was.
+/// The first `most` characters of a text, with `…` if something is missing.
 pub(super) fn shortened(text: &str, most: usize) -> String {
     match text.char_indices().nth(most) {
         Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()),
@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn columns_are_aligned_and_lines_end_where_their_text_does() {
+    fn columns_are_aligned_and_lines_have_no_trailing_spaces() {
         assert_eq!(written(&[&["a", "one"], &["größe", ""]]), "ID     WHAT\na      one\ngröße\n");
     }
 
@@ -149,12 +149,12 @@ mod tests {
     }
 
     #[test]
-    fn what_a_terminal_would_obey_is_written_as_an_escape() {
+    fn control_characters_are_escaped() {
         assert_eq!(written(&[&["a\u{1b}[2Jb", "x\ny"]]), "ID           WHAT\na\\u{1b}[2Jb  x\\ny\n");
     }
 
     #[test]
-    fn at_a_terminal_a_row_is_no_wider_and_ids_stay_whole() {
+    fn on_a_terminal_a_row_fits_and_ids_stay_whole() {
         let screen = screen(20, &["67006b98-460f-425f-ac8d-c624ce4b9dc0"]);
         let id = Cell::Id("67006b98-460f-425f-ac8d-c624ce4b9dc0".to_owned());
         let out = table(Some(&screen), vec![vec![id.clone(), "a description that is long".into()]]);
@@ -164,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_stays_whole_at_a_terminal_that_is_too_narrow_for_it() {
+    fn a_name_stays_whole_on_a_terminal_that_is_too_narrow() {
         let screen = screen(20, &[]);
         let name = |length| Cell::Name("n".repeat(length));
         let rows = vec![vec![name(18), "words".into()], vec![name(60), "words".into()]];

@@ -1,4 +1,4 @@
-//! How lengths of time and counts are written, in options, the environment and the service's file alike.
+//! Types of durations, counts and integers, for options, the environment and the settings file.
 
 use std::fmt;
 use std::str::FromStr;
@@ -10,22 +10,22 @@ use crate::duration;
 use crate::text::is_hidden;
 use crate::{Error, Result};
 
-/// A length of time, or off.
+/// A duration, or off.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "Written")]
 pub(super) struct Span(pub(super) Option<Duration>);
 
-/// A number, or off.
+/// An integer, or off.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "Written")]
 pub(super) struct Count(pub(super) Option<u64>);
 
-/// A number.
+/// An integer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "Written")]
 pub(super) struct Whole(pub(super) u64);
 
-/// In a file a number may stand without quotes.
+/// In a file an integer may be written without quotes.
 #[derive(Deserialize)]
 #[serde(untagged)]
 pub(super) enum Written {
@@ -45,7 +45,7 @@ impl FromStr for Count {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self> {
-        let wrong = |_| Error::invalid(format!("a count is a whole number, or off: text={}", text.escape_debug()));
+        let wrong = |_| Error::invalid(format!("must be a non-negative integer, or off: text={}", text.escape_debug()));
         if text == "off" { Ok(Self(None)) } else { text.parse().map(|count| Self(Some(count))).map_err(wrong) }
     }
 }
@@ -54,12 +54,12 @@ impl FromStr for Whole {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self> {
-        let wrong = |_| Error::invalid(format!("this is a whole number: text={}", text.escape_debug()));
+        let wrong = |_| Error::invalid(format!("must be a non-negative integer: text={}", text.escape_debug()));
         text.parse().map(Self).map_err(wrong)
     }
 }
 
-/// Lets a number be written with quotes or without.
+/// Accepts an integer with or without quotes.
 macro_rules! written {
     ($($value:ident($number:ident) => $made:expr;)*) => {$(
         impl TryFrom<Written> for $value {
@@ -76,7 +76,7 @@ macro_rules! written {
 }
 
 written! {
-    // As nearly everywhere, a length without a unit is in seconds.
+    // As nearly everywhere, a duration without a unit is in seconds.
     Span(number) => Self(Some(Duration::from_secs(number)));
     Count(number) => Self(Some(number));
     Whole(number) => Self(number);
@@ -94,7 +94,7 @@ impl fmt::Display for Count {
     }
 }
 
-/// A text as a string of TOML, in which nothing is hidden.
+/// A string of TOML, in which invisible characters are escaped.
 pub(super) fn toml_text(text: impl fmt::Display) -> String {
     let escaped = |c: char| match u32::from(c) {
         _ if matches!(c, '"' | '\\') => format!("\\{c}"),
@@ -105,7 +105,7 @@ pub(super) fn toml_text(text: impl fmt::Display) -> String {
     format!("\"{}\"", text.to_string().chars().map(escaped).collect::<String>())
 }
 
-/// Texts as a list of TOML.
+/// An array of strings of TOML.
 pub(super) fn toml_texts(texts: impl IntoIterator<Item = impl fmt::Display>) -> String {
     format!("[{}]", texts.into_iter().map(toml_text).collect::<Vec<_>>().join(", "))
 }

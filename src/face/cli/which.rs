@@ -1,4 +1,4 @@
-//! Which of the messages and audit entries `get` shows: all of them, or the newest, before a number, of a bot.
+//! Options of `get` for messages and audit entries: the newest, those before a number, those of a bot.
 
 use std::num::NonZeroUsize;
 
@@ -6,28 +6,28 @@ use clap::Args;
 
 use crate::{BotId, ChatFilter, Entry, Error, Message, Page, Result, View};
 
-/// Messages and entries that are read at a time.
+/// The number of messages and entries that are read at a time.
 const PAGE: usize = 256;
 
-/// Which of what is numbered to show.
+/// Filters for numbered records.
 #[derive(Debug, Args)]
-#[command(next_help_heading = "Of chat and audit")]
+#[command(next_help_heading = "Options for chat and audit")]
 pub(super) struct Which {
-    /// Only the newest so many, oldest of them first
+    /// Show only the newest N, oldest of them first
     #[arg(long, value_name = "N", conflicts_with = "key")]
     newest: Option<NonZeroUsize>,
-    /// Only those with a lower number, such as the first one of the page that was shown
+    /// Show only those with a lower number, such as the first number of the page shown before
     #[arg(long, value_name = "NUMBER", conflicts_with = "key")]
     before: Option<u64>,
-    /// Only the messages of this bot, or the entries of what it did
+    /// Show only the messages of this bot, or the entries of its actions
     #[arg(long, value_name = "BOT", conflicts_with = "key")]
     bot: Option<BotId>,
-    /// Only the messages of this conversation
+    /// Show only the messages of this conversation
     #[arg(long, value_name = "NAME", conflicts_with = "key")]
     conversation: Option<String>,
 }
 
-/// Records on their way to be shown.
+/// Records to be shown.
 type Found<'a, T> = Box<dyn Iterator<Item = Result<T>> + 'a>;
 
 impl Which {
@@ -42,7 +42,7 @@ impl Which {
     ///
     /// # Errors
     ///
-    /// `Invalid` when those of a conversation are asked for.
+    /// `Invalid` if a conversation is given.
     pub(super) fn entries<'a>(&self, view: &'a View) -> Result<Found<'a, Entry>> {
         if self.conversation.is_some() {
             return Err(Error::invalid("the audit trail has no conversations; leave --conversation out"));
@@ -52,11 +52,11 @@ impl Which {
         Ok(self.chosen(|page| view.audit().list(page), |entry| entry.sequence, fits))
     }
 
-    /// Refuses to choose among records that have no numbers.
+    /// Refuses these options for records without numbers.
     ///
     /// # Errors
     ///
-    /// `Invalid`, with the option that does not fit.
+    /// `Invalid`, with the option.
     pub(super) fn refuse(&self, collection: &str) -> Result<()> {
         let options = [
             ("newest", self.newest.is_some()),
@@ -67,12 +67,12 @@ impl Which {
         match options.into_iter().find(|(_, given)| *given) {
             None => Ok(()),
             Some((name, _)) => {
-                Err(Error::invalid(format!("--{name} goes with chat and audit only: collection={collection}")))
+                Err(Error::invalid(format!("--{name} works with chat and audit only: collection={collection}")))
             }
         }
     }
 
-    /// Those that are asked for, oldest first.
+    /// The selected records, oldest first.
     fn chosen<'a, T: 'a>(
         &self,
         list: impl Fn(Page) -> Result<Vec<T>> + 'a,
@@ -92,7 +92,7 @@ impl Which {
     }
 }
 
-/// What is numbered, read in pages.
+/// Reads numbered records in pages.
 fn in_pages<T>(
     first: Page,
     beyond: fn(Page, u64) -> Page,

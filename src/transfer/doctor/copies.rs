@@ -1,4 +1,4 @@
-//! What there is outside of the file: restore points do not outlive it.
+//! Copies outside of the file, since restore points do not outlive it.
 
 use std::fs::{self, Metadata};
 use std::path::{Path, PathBuf};
@@ -47,7 +47,7 @@ pub(super) fn outside(
     })
 }
 
-/// How old the state in an automatic archive is, and how far back the loss of the store would reach.
+/// The age of the state in an automatic archive, and how far back the loss of the store would reach.
 fn by_state(store: &Store, outside: &Outside) -> (String, Duration) {
     let now = store.clock().now();
     let since = if outside.changed_since { "something" } else { "nothing" };
@@ -55,7 +55,7 @@ fn by_state(store: &Store, outside: &Outside) -> (String, Duration) {
     (format!("of the state of {age} ago, and {since} has changed since"), outside.lag(now))
 }
 
-/// The same of an archive of which only the file is known.
+/// The same for an archive of which only the file is known.
 fn by_file(store: &Store, path: &Path, metadata: &Metadata) -> (String, Duration) {
     let made = metadata.modified().ok().and_then(|at| Timestamp::try_from(at).ok());
     let ago = made.map_or(Duration::MAX, |made| duration::since(made, store.clock().now()));
@@ -63,7 +63,7 @@ fn by_file(store: &Store, path: &Path, metadata: &Metadata) -> (String, Duration
     (format!("made {} ago", duration::show(ago)), behind)
 }
 
-/// The archive that was made last of those that are still where they were made.
+/// The newest archive that still exists where it was made.
 fn exported(events: &[Event]) -> Option<(PathBuf, Metadata)> {
     let made = events.iter().filter(|event| event.kind == EventKind::ArchiveCreated);
     let files = made.filter_map(|event| event.details.get("file")?.as_str().map(PathBuf::from));
@@ -71,7 +71,7 @@ fn exported(events: &[Event]) -> Option<(PathBuf, Metadata)> {
     there.find(|(file, metadata)| file.is_absolute() && metadata.is_file())
 }
 
-/// An archive of a store in which nothing has changed need not be young.
+/// An archive of a store that has not changed need not be recent.
 fn is_older_than_the_store(store: &Path, archive: &Metadata) -> bool {
     let changed = fs::metadata(store).and_then(|store| store.modified());
     changed.ok().zip(archive.modified().ok()).is_none_or(|(store, archive)| archive < store)

@@ -1,4 +1,4 @@
-//! What is looked at in the store, a function for each line of the page.
+//! The checks inside of the store, one function for each line of the report.
 
 use std::time::Duration;
 
@@ -19,24 +19,24 @@ use crate::recovery::upkeep::auto_backup::changed_since_last_live_point;
 use crate::text::{counted, show_bytes};
 use crate::transfer::doctor::line::DiagnosisLine;
 
-/// Drills should not be longer ago.
+/// The longest time between two drills.
 const DRILL_EVERY: Duration = Duration::from_secs(30 * 24 * 60 * 60);
-/// A commit needs this much: its pages twice, and the file's next step of growth.
+/// The free space that a commit needs: its pages twice, and the next step of growth of the file.
 const MIN_FREE: u64 = 16 << 20;
-/// Two clocks may differ by so much.
+/// The acceptable difference of two clocks.
 const CLOCK_SLACK: Duration = Duration::from_secs(2);
-/// So many points may be due to be forgotten.
+/// The acceptable number of points that are due to be forgotten.
 const OVERDUE: usize = 100;
-/// So many tasks that wait for what cannot come are named.
+/// The number of tasks named that wait for something that cannot come.
 const STUCK: usize = 5;
-/// Claims that are counted.
+/// The number of claims that are counted.
 const CLAIMS: usize = 10_000;
 
 /// Whether what has changed could be gone back to.
 pub(super) fn backup(store: &Store, view: &View, live: &[&Point], interval: Duration) -> Result<DiagnosisLine> {
     let topic = "backup";
     let changed = changed_since_last_live_point(view)?;
-    let advice = "make one: hivekeep point create; serve does so by itself";
+    let advice = "make one: hivekeep point create; serve does this automatically";
     let Some(latest) = live.first() else {
         let line = if changed {
             DiagnosisLine::warn(topic, "there is no restore point", advice)
@@ -109,7 +109,7 @@ pub(super) fn retention(store: &Store, named: &[Point]) -> Result<DiagnosisLine>
     };
     let overdue = store.judge(&policy)?.iter().filter(|(_, verdict)| !verdict.keep).count();
     let shown = format!("{policy}, {by}");
-    // What comes due while nobody looks is no reason to worry.
+    // A few overdue points are normal while no process applies the policy.
     Ok(if overdue > named.len() / 2 && overdue > OVERDUE {
         let overdue = counted(overdue as u64, "point");
         DiagnosisLine::warn(
@@ -254,7 +254,7 @@ pub(super) fn guards(named: &[Point]) -> DiagnosisLine {
     match named.iter().find(|point| is_running(point)) {
         None => DiagnosisLine::ok("guards", "no guarded command is under way"),
         Some(point) => {
-            let what = format!("a guarded command is under way, or was killed: {}", point.description);
+            let what = format!("a guard is running, or was killed: {}", point.description);
             let id = &point.id;
             let advice = format!("if nothing runs: hivekeep restore {id}, or hivekeep point release {id}");
             DiagnosisLine::warn("guards", what, advice)

@@ -1,4 +1,4 @@
-//! How much of the store is read, and whether it is what was written.
+//! How much of the store is read, and whether it verifies.
 
 use std::time::Duration;
 
@@ -11,9 +11,9 @@ use crate::error::{ErrorKind, Result};
 use crate::text::counted;
 use crate::transfer::doctor::line::DiagnosisLine;
 
-/// So many rows are verified when not everything is: about a tenth of a second.
+/// The number of rows that are verified without --full: about a tenth of a second.
 const ROWS: u64 = 20_000;
-/// A whole check should not be longer ago.
+/// The longest time between two complete checks.
 const CHECK_EVERY: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
 /// Reads everything. A file that nobody else has open had its pages verified when it was opened for that.
@@ -23,7 +23,7 @@ pub(super) fn everything(store: &Store) -> Result<DiagnosisLine> {
     store.note_check_if_possible(&report);
     let pages = if report.pages { ", all pages" } else { "" };
     let records = counted(report.records, "record");
-    Ok(said(&report, format!("all {records}{pages}, every point and every digest are what was written")))
+    Ok(said(&report, format!("all {records}{pages}, every point and every digest verify")))
 }
 
 /// Reads as many rows as take no time, from where the last such look ended.
@@ -35,7 +35,7 @@ pub(super) fn part(store: &Store) -> Result<DiagnosisLine> {
     match store.check_sample(part) {
         Ok(report) => {
             let rows = ROWS.min(of);
-            Ok(said(&report, format!("{rows} of {of} rows are what was written; --full verifies all")))
+            Ok(said(&report, format!("{rows} of {of} rows verify; --full verifies all")))
         }
         Err(error) if error.kind() == ErrorKind::Io => Ok(DiagnosisLine::warn(
             topic,

@@ -1,4 +1,4 @@
-//! `drill-bot`: the bots of a drill, in a process that is there to be killed.
+//! `drill-bot`: the bots of a drill, in a process that the drill kills.
 
 use clap::Args;
 
@@ -6,7 +6,7 @@ use crate::face::cli::context::Context;
 use crate::face::cli::exit::Exit;
 use crate::{Result, drill_bot};
 
-/// Be a bot of a drill, until it is killed: it writes to the store, which has to be a copy
+/// Run bots of a drill until killed; they write to the store, which must be a copy
 #[derive(Debug, Args)]
 #[command(
     hide = true,
@@ -15,10 +15,10 @@ Examples:
   hivekeep --store copy.redb drill-bot one --threads 4"
 )]
 pub(in crate::face::cli) struct DrillBot {
-    /// What it is called
+    /// The prefix of their names
     #[arg(value_name = "NAME")]
     name: String,
-    /// How many bots there are in the process
+    /// The number of bots in the process
     #[arg(long, value_name = "N", default_value_t = 1)]
     threads: usize,
 }

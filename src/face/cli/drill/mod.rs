@@ -1,7 +1,7 @@
-//! `drill`: disasters rehearsed on a copy of the store, and what they cost.
+//! `drill`: rehearses disasters on a copy of the store, and measures their cost.
 //!
-//! * here: the verb; [`targets`]: the file with targets; [`screen`]: who watches
-//! * [`bot`]: the hidden verb that the drill runs its bots with
+//! * here: the verb; [`targets`]: the file of targets; [`screen`]: the progress output
+//! * [`bot`]: the hidden verb that runs the bots of a drill
 
 mod bot;
 mod screen;
@@ -22,15 +22,16 @@ use crate::face::cli::table::Columns;
 use crate::text::show_bytes;
 use crate::{Disaster, DrillOptions, DrillReport, DrillScenario, DrillTarget, Error, Result, Store};
 
-/// Rehearse disasters on a copy of the store, and measure what they cost
+/// Rehearse disasters on a copy of the store, and measure their cost
 ///
-/// The store itself is only read, beside those who use it. On the copy, bots work in processes of their own, which are
-/// really killed; tasks are deleted, a deployment goes wrong, bytes are damaged, the file is lost. For each, the time until
-/// the work went on, and what was lost, are measured and compared with targets: a bot 1m/1m, a mistake 5m/10m, all of it
-/// 10m/10m, a disk 15m/10m. The result is kept in the store, and shown by status, doctor and the metrics.
+/// The store itself is only read, while others use it. On the copy, bots work in processes of their own, which are
+/// really killed; tasks are deleted, a deployment goes wrong, bytes are damaged, the file is lost. For each disaster
+/// the drill measures the time until work continued and the state that was lost, and compares both with targets
+/// (recovery/loss): a bot 1m/1m, a mistake 5m/10m, the whole store 10m/10m, a disk 15m/10m. The result is stored, and
+/// shown by status, doctor and the metrics.
 ///
-/// Disasters: file_lost, queue_halved, deployment_undone, bot_killed, process_killed, bytes_damaged. The exit code is 3 when
-/// a target was missed.
+/// Disasters: file_lost, queue_halved, deployment_undone, bot_killed, process_killed, bytes_damaged. The exit code is 3
+/// if a target was missed.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -38,22 +39,22 @@ Examples:
   hivekeep drill --only bot_killed,process_killed
   hivekeep drill --target file_lost=2m/10m --scratch /mnt/spare --json")]
 pub(super) struct Drill {
-    /// Only these disasters, separated by commas
+    /// Rehearse only these disasters, separated by commas
     #[arg(long, value_name = "DISASTERS", value_delimiter = ',')]
     only: Vec<Disaster>,
-    /// How long a disaster's recovery may take, and how far back may be lost; may be given several times
+    /// The longest acceptable recovery time and loss of a disaster; repeat for several disasters
     #[arg(long, value_name = "DISASTER=RECOVERY/LOSS", value_parser = targets::target)]
     target: Vec<(Disaster, DrillTarget)>,
-    /// A TOML file with targets, a line for each disaster, such as file_lost = '2m/10m'
+    /// A TOML file of targets, one line for each disaster, such as file_lost = '2m/10m'
     #[arg(long, value_name = "FILE")]
     targets: Option<PathBuf>,
-    /// Where the copy goes, and is removed again; the store's folder unless given
+    /// The folder for the copy, which is removed afterwards [default: the store's folder]
     #[arg(long, value_name = "DIR")]
     scratch: Option<PathBuf>,
-    /// Where archives are kept; hivekeep-archives beside the store unless given
+    /// The folder of the archives [default: hivekeep-archives beside the store]
     #[arg(long, value_name = "DIR")]
     archive_dir: Option<PathBuf>,
-    /// Which bytes are damaged follows from this number
+    /// The seed that selects the damaged bytes
     #[arg(long, value_name = "N", default_value_t = 1)]
     seed: u64,
 }
@@ -94,14 +95,14 @@ fn show(out: &mut Output, report: &DrillReport) -> Result<Exit> {
         let (took, copied, waited) =
             (seconds(report.took_ms), seconds(report.copied_ms), seconds(report.writers_waited_ms));
         out.line(format_args!(
-            "{} records; {bytes} copied in {copied}, for which writers waited {waited}; {took} in all",
+            "{} records; {bytes} copied in {copied}, writers waited {waited}; total {took}",
             report.records
         ))?;
     }
     Ok(if report.is_met() { Exit::Done } else { Exit::InPart })
 }
 
-/// A rehearsal as a row of a table.
+/// A disaster as a row of a table.
 struct Row<'a>(&'a DrillScenario);
 
 impl Columns for Row<'_> {
@@ -127,7 +128,7 @@ impl Columns for Row<'_> {
     }
 }
 
-/// Milliseconds as people read them.
+/// Milliseconds in a readable unit.
 fn seconds(millis: u64) -> String {
     match millis {
         0..1_000 => format!("{millis} ms"),

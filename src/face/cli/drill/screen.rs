@@ -1,4 +1,4 @@
-//! Who watches a drill: shows what is being done, and notes when it is to stop.
+//! The progress output of a drill, and its interruption by a signal.
 
 use std::io::Write;
 use std::sync::atomic::{AtomicI32, Ordering};
@@ -11,10 +11,10 @@ use crate::face::cli::signals::Signals;
 use crate::text::printable;
 use crate::{DrillWatch, Result};
 
-/// A line for each thing that is done, with a bar below it on a terminal.
+/// Prints a line for each step, with a progress bar below it on a terminal.
 pub(super) struct Screen {
     signals: Signals,
-    /// The signal that came; none is 0.
+    /// The signal that arrived; 0 if none.
     signal: AtomicI32,
     bar: Option<ProgressBar>,
     is_silent: bool,
@@ -26,12 +26,12 @@ impl Screen {
         Ok(Self { signals: Signals::note()?, signal: AtomicI32::new(0), bar, is_silent: !out.shows_messages() })
     }
 
-    /// Nothing of it is left on the terminal.
+    /// Removes the bar from the terminal.
     pub(super) fn clear(&self) {
         self.bar.iter().for_each(ProgressBar::finish_and_clear);
     }
 
-    /// The signal that stopped it.
+    /// The signal that stopped the drill.
     pub(super) fn signal(&self) -> Option<i32> {
         Some(self.signal.load(Ordering::Relaxed)).filter(|signal| *signal != 0)
     }
@@ -45,7 +45,7 @@ impl DrillWatch for Screen {
         let what = printable(what);
         match &self.bar {
             Some(bar) => bar.println(format!("{what} ..")),
-            // Nobody can be told that standard error is closed.
+            // A closed standard error cannot be reported anywhere.
             None => drop(writeln!(std::io::stderr(), "{what} ..")),
         }
     }

@@ -1,4 +1,4 @@
-//! Targets as they are typed, and as they stand in a file.
+//! Parses targets, from options and from a file.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -6,7 +6,7 @@ use std::path::Path;
 use crate::files;
 use crate::{Disaster, DrillTarget, Error, Result};
 
-/// Reads `file_lost=2m/10m`.
+/// Parses `file_lost=2m/10m`.
 pub(super) fn target(text: &str) -> Result<(Disaster, DrillTarget)> {
     let (name, target) = text.split_once('=').ok_or_else(|| {
         let text = text.escape_debug();
@@ -15,7 +15,7 @@ pub(super) fn target(text: &str) -> Result<(Disaster, DrillTarget)> {
     Ok((name.trim().parse()?, target.trim().parse()?))
 }
 
-/// Reads a file of `file_lost = "2m/10m"`, a line each.
+/// Reads a file with lines such as `file_lost = "2m/10m"`.
 pub(super) fn read(path: &Path) -> Result<Vec<(Disaster, DrillTarget)>> {
     let text = files::read_text(path, files::SETTINGS_MAX)?;
     let entries: BTreeMap<String, String> = toml::from_str(&text)
@@ -30,7 +30,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn targets_stand_in_a_file_as_they_are_typed() {
+    fn a_file_writes_targets_as_options_do() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("targets.toml");
         fs::write(&path, "file_lost = '2m/10m'\nbot_killed = \"5s/1s\"\n").unwrap();

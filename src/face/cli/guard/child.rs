@@ -1,4 +1,4 @@
-//! A program that runs while this one waits: signals are passed on to it, and it may have a deadline.
+//! Runs a program and waits for it: passes signals on to it, and may kill it at a deadline.
 
 use std::io;
 use std::process::{Child, Command, ExitStatus};
@@ -7,30 +7,30 @@ use std::time::{Duration, Instant};
 
 use crate::face::cli::signals::{Signals, code_of};
 
-/// Between two looks whether it has ended.
+/// The interval at which the end of the child is polled.
 const LOOK_EVERY: Duration = Duration::from_millis(10);
-/// A child that was asked to end has this long to do so.
+/// The time that a child has to exit after it was asked to.
 const GRACE: Duration = Duration::from_secs(10);
 
 /// How a child ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Ended {
-    /// By itself, and well.
+    /// It exited with code 0.
     Well,
-    /// By itself, with that exit code, or 128 and the signal that killed it.
+    /// It exited with that code, or 128 plus the number of the signal that killed it.
     Failed(u8),
-    /// This program got that signal, which the child got too.
+    /// This program received that signal and passed it on.
     Interrupted(i32),
     /// It was killed at its deadline.
     TooLate,
 }
 
-/// Runs a child to its end.
+/// Runs a child until it ends.
 pub(super) fn run(command: &mut Command, signals: &Signals, deadline: Option<Instant>) -> io::Result<Ended> {
     let mut child = command.spawn()?;
     let ended = watch(&mut child, signals, deadline);
     if ended.is_err() {
-        // Nobody would wait for it any more.
+        // Without this process nobody would wait for the child.
         let _ = child.kill();
     }
     ended
@@ -79,7 +79,7 @@ fn killed_by(_status: ExitStatus) -> i32 {
     0
 }
 
-/// Gives the child the signal that this program got. A terminal has given it Ctrl-C already.
+/// Passes a signal on to the child. A terminal has sent Ctrl-C to it already.
 #[cfg(unix)]
 fn pass_on(child: &Child, signal: i32) {
     use std::io::IsTerminal;
@@ -90,11 +90,11 @@ fn pass_on(child: &Child, signal: i32) {
     }
     let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
     if let (Some(pid), Some(signal)) = (pid, Signal::from_named_raw(signal)) {
-        // It may have ended just now, which is what was wanted.
+        // If it has ended meanwhile, nothing is left to do.
         let _ = kill_process(pid, signal);
     }
 }
 
-/// A console gives Ctrl-C to all of its programs.
+/// A console sends Ctrl-C to all of its programs.
 #[cfg(not(unix))]
 fn pass_on(_child: &Child, _signal: i32) {}

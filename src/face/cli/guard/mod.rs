@@ -1,6 +1,6 @@
-//! `guard`: a command that is rolled back when it fails, or when the fleet is not well after it.
+//! `guard`: rolls a command back if it fails, or if a health check fails after it.
 //!
-//! The store is closed while the command runs, which may do with it what it likes.
+//! The store is closed while the command runs, so the command may do anything with it.
 
 mod child;
 
@@ -23,20 +23,20 @@ use crate::service::shell::shell;
 use crate::text::counted;
 use crate::{Counts, Error, GuardOptions, PointId, Result, RollBack};
 
-/// Between two tries of a check that failed.
+/// The interval between two attempts of a check.
 const CHECK_EVERY: Duration = Duration::from_millis(500);
 
 /// Run a command, and go back to the restore point before it if it fails
 ///
-/// A restore point is made and held, the command runs, then the check. When either fails, or a signal ends them, the store
-/// goes back to the point, and what was rolled back is shown; hivekeep undo takes that back. Bots may go on working, but
-/// what they write meanwhile goes back too, so name the collections that the command is about with --only.
+/// Guard makes and holds a restore point, runs the command, then the check. If either fails, or a signal ends them, the
+/// store goes back to the point, and guard shows what was rolled back; hivekeep undo reverts that. Bots may keep
+/// working, but their writes are rolled back too, so name the collections that the command changes with --only.
 ///
-/// The command gets HIVEKEEP_STORE and HIVEKEEP_GUARD_POINT, and standard input and output are its own: what guard says
-/// goes to standard error, as one line of JSON with --json.
+/// The command gets HIVEKEEP_STORE and HIVEKEEP_GUARD_POINT, and has standard input and output for itself: messages of
+/// guard go to standard error, as one line of JSON with --json.
 ///
-/// Exit codes: that of the command, 128 and its number for a signal; 1 when the check failed; 126 or 127 when the command
-/// could not be started, which rolls nothing back.
+/// Exit codes: that of the command, or 128 plus the number of a signal; 1 if the check failed; 126 or 127 if the
+/// command could not be started, which rolls nothing back.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -44,16 +44,16 @@ Examples:
   hivekeep guard --check 'curl -fs localhost:8001/readyz' --check-timeout 30s -- ./deploy.sh --all
   hivekeep guard --only config,registry -- hivekeep put config limit 5")]
 pub(super) struct Guard {
-    /// The command that says whether all is well afterwards; the shell runs it
+    /// The health check, a command that the shell runs afterwards
     #[arg(long, value_name = "CMD")]
     check: Option<String>,
-    /// Try a check that fails again for so long; one that still runs then has failed
+    /// Retry a failing check for this long; a check that still runs then has failed
     #[arg(long, value_name = "TIME", value_parser = duration::parse, requires = "check")]
     check_timeout: Option<Duration>,
-    /// Go back in these collections only, separated by commas; queue and assignments go together
+    /// Roll back only these collections, separated by commas; queue and assignments go together
     #[arg(long, value_name = "KINDS", value_delimiter = ',')]
     only: Vec<String>,
-    /// Leave tasks finished that were finished meanwhile
+    /// Keep tasks finished that were finished meanwhile
     #[arg(long)]
     keep_finished: bool,
     /// The command and its arguments
@@ -61,14 +61,14 @@ pub(super) struct Guard {
     command: Vec<OsString>,
 }
 
-/// How the work went.
+/// The result of the command and the check.
 enum Work {
     Passed,
     NotStarted(io::Error),
     Failed { reason: String, exit: Exit },
 }
 
-/// What `guard --json` says.
+/// The output of `guard --json`.
 #[derive(Serialize)]
 struct Said<'a> {
     restore_point: &'a PointId,
@@ -107,7 +107,7 @@ impl Guard {
         }
     }
 
-    /// The command as it was typed, more or less.
+    /// The command line, approximately as typed.
     fn shown(&self) -> String {
         let words: Vec<_> = self.command.iter().map(|word| word.to_string_lossy()).collect();
         words.join(" ")
@@ -131,14 +131,14 @@ impl Guard {
         }
     }
 
-    /// Runs the check until it succeeds or its time is over.
+    /// Runs the check until it succeeds or its timeout is over.
     fn check(&self, check: &str, context: &Context, signals: &Signals, point: &PointId) -> Work {
         let failed = |reason: String| Work::Failed { reason, exit: Exit::Failed };
         let deadline = self.check_timeout.map(|timeout| Instant::now() + timeout);
         loop {
             let mut command = shell(check);
             with_store(&mut command, context, point);
-            // Standard output is the command's alone.
+            // Standard output belongs to the command.
             command.stdin(Stdio::null()).stdout(io::stderr());
             match child::run(&mut command, signals, deadline) {
                 Err(error) => return failed(format!("the check could not be started: {error}")),
@@ -158,7 +158,7 @@ impl Guard {
         }
     }
 
-    /// Says how it ended.
+    /// Reports the result.
     fn say(
         &self,
         context: &Context,
@@ -182,7 +182,7 @@ impl Guard {
             return Ok(exit);
         }
         match (reason, back) {
-            (None, _) => context.out.aside(format_args!("passed; to go back all the same: hivekeep restore {point}")),
+            (None, _) => context.out.aside(format_args!("passed; to go back anyway: hivekeep restore {point}")),
             (Some(reason), None) => context.out.complain(format_args!("error: {reason}")),
             (Some(reason), Some(back)) => {
                 context.out.complain(format_args!("error: {reason}"));
@@ -202,7 +202,7 @@ fn show_roll_back(context: &Context, back: &RollBack) {
             let records = counted(back.total(), "record");
             context.out.complain(format_args!("rolled back {records}; undo with: hivekeep undo"));
         }
-        None => context.out.complain("nothing had changed, so nothing was rolled back"),
+        None => context.out.complain("nothing has changed, so nothing was rolled back"),
     }
 }
 
@@ -218,7 +218,7 @@ fn interrupted(signal: i32) -> Work {
     Work::Failed { reason: format!("interrupted: signal={signal}"), exit: Exit::Other(code_of(signal)) }
 }
 
-/// Tells a command which store it is about, and which point guards it.
+/// Tells a command the path of the store and the point that guards it.
 fn with_store(command: &mut Command, context: &Context, point: &PointId) {
     let store: PathBuf = std::path::absolute(&context.path).unwrap_or_else(|_| context.path.clone());
     command.env("HIVEKEEP_STORE", store).env("HIVEKEEP_GUARD_POINT", &point.0);
