@@ -1,12 +1,9 @@
 //! The command line: `hivekeep [--store PATH] [--json] [-q] VERB`.
 //!
-//! * `args`: what can be typed
-//! * `serve`, `status`, `get`, `put`, `point`, `forget`, `restore`, `guard`, `backup`, `queue`, `doctor`, `drill`, `check`,
-//!   `repair`, `log`, `compact`, `crash`, `adopt`, `export`, `import`, `generate`: the verbs, each with its options and what
-//!   it prints
-//! * `context`, `input`, `which`: what they work with; `output`, `table`, `columns`, `screen`, `shown`, `progress`: where their
-//!   answers go
-//! * `exit`: how the program ends; `hint`: the way out that is typed
+//! * `args`: the arguments; `exit`: the exit codes
+//! * `context`, `input`, `which`: the input of verbs
+//! * `output`, `table`, `columns`, `screen`, `shown`, `progress`: the output of verbs
+//! * the others: one verb each, with its options and its output
 
 mod adopt;
 mod args;
