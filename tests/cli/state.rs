@@ -127,10 +127,7 @@ fn removed_is_gone_and_removing_nothing_is_no_match() {
     let hive = Hive::new();
     hive.fill();
     hive.ok(&["remove", "config", "limit"]);
-    assert_eq!(
-        hive.refused(&["remove", "config", "limit"], 13),
-        "no such record: collection=config key=limit"
-    );
+    assert_eq!(hive.refused(&["remove", "config", "limit"], 13), "no such record: collection=config key=limit");
     assert_eq!(hive.refused(&["get", "config", "limit"], 13), "no such record: collection=config key=limit");
     hive.ok(&["remove", "registry", "BOT-3"]);
     assert_eq!(keys(&hive.json(&["get", "registry"])), ["BOT-1", "BOT-2"]);

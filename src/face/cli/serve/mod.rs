@@ -1,12 +1,12 @@
 //! `serve`: the service, from opening the store to closing it.
 //!
-//! * [`knobs`]: what can be set, by flag, environment or file
-//! * [`settings`]: what follows from that, with everything filled in
+//! * [`settings`]: what can be set, by flag, environment or file
+//! * [`setup`]: what follows from that, with everything filled in
 //! * [`value`]: how sizes are written
 //! * here: the run, and what it says as it begins
 
-mod knobs;
 mod settings;
+mod setup;
 mod value;
 
 use std::path::PathBuf;
@@ -17,8 +17,8 @@ use clap::builder::FalseyValueParser;
 use jiff::tz::TimeZone;
 use serde_json::json;
 
-use self::knobs::Knobs;
-use self::settings::Settings;
+use self::settings::Knobs;
+use self::setup::Settings;
 use crate::duration;
 use crate::face::cli::context::Context;
 use crate::face::cli::exit::Exit;

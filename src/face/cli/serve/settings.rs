@@ -1,284 +1,230 @@
-//! How the service runs, with everything filled in that nobody has set. Shown, it is a file that sets the same.
+//! What can be set, each by a flag, else the environment, else a line of the file. One list serves all three, so that
+//! none knows a name that another does not.
 
-use std::fmt;
-use std::path::PathBuf;
-use std::time::Duration;
+use std::path::{Path, PathBuf};
 
-#[cfg(not(feature = "age"))]
-use crate::Error;
-#[cfg(feature = "age")]
-use crate::face::cli::input;
-use crate::face::cli::rules::{Rules, shown_rules};
-use crate::face::cli::serve::knobs::Knobs;
+use clap::Args;
+use clap::builder::FalseyValueParser;
+use serde::Deserialize;
+
+use crate::face::cli::rules::{Rules, with_rules};
 use crate::face::cli::serve::value::Size;
-use crate::face::cli::value::{Span, toml_text, toml_texts};
-use crate::face::http::{Access, Limits, Live, Token};
+use crate::face::cli::value::{Count, Span, Whole};
+use crate::face::http::{AllowedHost, Origin};
 use crate::files;
-use crate::service::free_space::MIN_FREE;
-use crate::service::instance::Setup;
 use crate::service::webhook::Webhook;
-use crate::{ExportOptions, Policy, Result};
+use crate::{Error, Result};
 
-/// Where the token may stand instead of in a file. No option holds it: everybody can see what was typed.
-const TOKEN: &str = "HIVEKEEP_TOKEN";
-/// As long as a client may be silent when nothing is set to end it; the timers take no more.
-const FOREVER: Duration = Duration::from_secs(365 * 24 * 60 * 60);
-
-/// How the service runs.
-#[derive(Clone, Debug)]
-pub(super) struct Settings {
-    pub(super) store: Option<PathBuf>,
-    pub(super) listen: String,
-    backup_interval: Span,
-    archive_every: Span,
-    archive_dir: Option<PathBuf>,
-    archive_must_exist: bool,
-    archive_recipient: Vec<String>,
-    archive_passphrase_file: Option<PathBuf>,
-    rules: Rules,
-    no_retention: Option<bool>,
-    purge_finished: Span,
-    priority_aging: Span,
-    history: Span,
-    event_log: Option<PathBuf>,
-    token_file: Option<PathBuf>,
-    pub(super) insecure_no_token: bool,
-    access: Access,
-    max_body: Size,
-    min_free: Size,
-    stale_after: Span,
-    on_failure: Option<String>,
-    failure_url: Option<Webhook>,
-    reopen_timeout: Span,
-    client_timeout: Span,
-}
-
-impl From<Knobs> for Settings {
-    fn from(knobs: Knobs) -> Self {
-        let span = |seconds| Span(Some(Duration::from_secs(seconds)));
-        Self {
-            store: knobs.store.clone(),
-            rules: knobs.rules(),
-            listen: knobs.listen.unwrap_or_else(|| "127.0.0.1:8001".to_owned()),
-            backup_interval: knobs.backup_interval.unwrap_or(span(10 * 60)),
-            archive_every: knobs.archive_every.unwrap_or(span(10 * 60)),
-            archive_dir: knobs.archive_dir,
-            archive_must_exist: knobs.archive_must_exist.unwrap_or_default(),
-            archive_recipient: knobs.archive_recipient,
-            archive_passphrase_file: knobs.archive_passphrase_file,
-            no_retention: knobs.no_retention,
-            purge_finished: knobs.purge_finished.unwrap_or(Span(None)),
-            priority_aging: knobs.priority_aging.unwrap_or(Span(None)),
-            history: knobs.history.unwrap_or(Span(None)),
-            event_log: knobs.event_log,
-            token_file: knobs.token_file,
-            insecure_no_token: knobs.insecure_no_token.unwrap_or_default(),
-            access: Access { hosts: knobs.allow_host, origins: knobs.allow_origin },
-            max_body: knobs.max_body.unwrap_or(Size(64 << 20)),
-            min_free: knobs.min_free.unwrap_or(Size(MIN_FREE)),
-            stale_after: knobs.stale_after.unwrap_or(span(30)),
-            on_failure: knobs.on_failure,
-            failure_url: knobs.failure_url,
-            reopen_timeout: knobs.reopen_timeout.unwrap_or(span(5 * 60)),
-            client_timeout: knobs.client_timeout.unwrap_or(span(30)),
+/// Defines the options: rules of retention, other values, then lists, then switches.
+macro_rules! knobs {
+    (
+        rules { $($(#[doc = $rule_about:literal])* $rule:ident: $rule_type:ty = $rule_name:literal, $rule_shown:literal;)* }
+        values { $($(#[doc = $about:literal])* $value:ident: $type:ty = $name:literal, $shown:literal;)* }
+        lists { $($(#[doc = $list_about:literal])* $list:ident: $item:ty = $list_name:literal, $list_shown:literal;)* }
+        switches { $($(#[doc = $switch_about:literal])* $switch:ident = $switch_name:literal;)* }
+    ) => {
+        /// What has been set; the rest is as usual.
+        #[derive(Clone, Debug, Default, Args, Deserialize)]
+        #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+        pub(super) struct Knobs {
+            /// The store, where no option and no environment names it; in the file only.
+            #[arg(skip)]
+            pub(super) store: Option<PathBuf>,
+            $($(#[doc = $rule_about])* #[arg(long, env = $rule_name, value_name = $rule_shown)] pub(super) $rule: Option<$rule_type>,)*
+            $($(#[doc = $about])* #[arg(long, env = $name, value_name = $shown)] pub(super) $value: Option<$type>,)*
+            $($(#[doc = $switch_about])* #[arg(long, env = $switch_name, value_parser = FalseyValueParser::new(), num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "true|false")] pub(super) $switch: Option<bool>,)*
+            /// Keep points with this tag; may be given several times
+            #[arg(long, env = "HIVEKEEP_KEEP_TAG", value_name = "NAME[=VALUE]", value_delimiter = ',')]
+            pub(super) keep_tag: Vec<String>,
+            /// Encrypt archives for whoever has the key of this recipient, age1...; may be given several times
+            #[arg(long, env = "HIVEKEEP_ARCHIVE_RECIPIENT", value_name = "RECIPIENT", value_delimiter = ',')]
+            pub(super) archive_recipient: Vec<String>,
+            /// Keep every automatic point of the kept age, as many as the count allows
+            #[arg(long, env = "HIVEKEEP_NO_THINNING", value_parser = FalseyValueParser::new(), num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "true|false")]
+            pub(super) no_thinning: Option<bool>,
+            $($(#[doc = $list_about])* #[arg(long, env = $list_name, value_name = $list_shown, value_delimiter = ',')] pub(super) $list: Vec<$item>,)*
         }
-    }
-}
 
-impl Settings {
-    /// Which of the settings that hold until the service is started again are others than these.
-    pub(super) fn that_wait_for_a_start(&self, new: &Self) -> impl Iterator<Item = &'static str> {
-        let differ = [
-            ("store", self.store != new.store),
-            ("listen", self.listen != new.listen),
-            ("history", self.history != new.history),
-            ("stale-after", self.stale_after != new.stale_after),
-            ("reopen-timeout", self.reopen_timeout != new.reopen_timeout),
-        ];
-        differ.into_iter().filter_map(|(name, differs)| differs.then_some(name))
-    }
-
-    /// How the instance runs.
-    ///
-    /// # Errors
-    ///
-    /// `Invalid` when archives cannot be encrypted so; `Io` when the passphrase cannot be read.
-    pub(super) fn setup(&self) -> Result<Setup> {
-        Ok(Setup {
-            backup_interval: self.backup_interval.0.filter(|interval| !interval.is_zero()),
-            policy: self.policy(),
-            purge_finished: self.purge_finished.0,
-            priority_aging: self.priority_aging.0.filter(|period| !period.is_zero()),
-            history: self.history.0,
-            stale_mark: self.stale_after.0,
-            event_log: self.event_log.clone(),
-            on_failure: self.on_failure.clone(),
-            failure_url: self.failure_url.clone(),
-            min_free: self.min_free.0,
-            archive_every: self.archive_every.0.filter(|every| !every.is_zero()),
-            archive_dir: self.archive_dir.clone(),
-            reopen_timeout: self.reopen_timeout.0,
-            archive_must_exist: self.archive_must_exist,
-            archive_sealed: self.sealed()?,
-        })
-    }
-
-    /// For whom archives are encrypted.
-    #[cfg(feature = "age")]
-    fn sealed(&self) -> Result<ExportOptions> {
-        let mut given = self.archive_recipient.iter();
-        let options = given.try_fold(ExportOptions::new(), |options, recipient| options.recipient(recipient))?;
-        match &self.archive_passphrase_file {
-            Some(file) => options.passphrase(&input::text_file(file)?),
-            None => Ok(options),
-        }
-    }
-
-    /// Refuses what this build cannot do.
-    #[cfg(not(feature = "age"))]
-    fn sealed(&self) -> Result<ExportOptions> {
-        if self.archive_recipient.is_empty() && self.archive_passphrase_file.is_none() {
-            return Ok(ExportOptions::new());
-        }
-        Err(Error::invalid("archives cannot be encrypted: this program was built without the feature age"))
-    }
-
-    /// What is set of retention, over the usual rules; none while nothing is, so that the store's own policy holds.
-    fn policy(&self) -> Option<Option<Policy>> {
-        match self.no_retention {
-            Some(true) => Some(None),
-            None if !self.rules.are_given() => None,
-            _ => Some(Some(self.rules.over(Policy::default()))),
-        }
-    }
-
-    /// What requests are held against.
-    ///
-    /// # Errors
-    ///
-    /// As [`Settings::token`].
-    pub(super) fn live(&self) -> Result<Live> {
-        Ok(Live { token: self.token()?, access: self.access.clone(), limits: self.limits() })
-    }
-
-    /// What a client may ask for.
-    fn limits(&self) -> Limits {
-        let body_bytes = usize::try_from(self.max_body.0).unwrap_or(usize::MAX);
-        Limits { body_bytes, silence: self.client_timeout.0.unwrap_or(FOREVER) }
-    }
-
-    /// The token that requests must show: of the file, or of the environment.
-    ///
-    /// # Errors
-    ///
-    /// `Invalid` when it can be guessed; `Io` when the file cannot be read.
-    fn token(&self) -> Result<Option<Token>> {
-        let text = match &self.token_file {
-            Some(file) => {
-                let text = files::read_text(file, files::SETTINGS_MAX);
-                Some(text.map_err(|error| error.context("token file"))?)
+        impl Knobs {
+            /// These where they are set, else those. Retention is set here or there, with all that belongs to it.
+            pub(super) fn over(self, mut below: Self) -> Self {
+                if self.no_retention == Some(true) {
+                    below.forget_rules();
+                } else if self.rules().are_given() {
+                    below.no_retention = None;
+                }
+                Self {
+                    store: self.store.or(below.store),
+                    $($rule: self.$rule.or(below.$rule),)*
+                    $($value: self.$value.or(below.$value),)*
+                    $($switch: self.$switch.or(below.$switch),)*
+                    keep_tag: either(self.keep_tag, below.keep_tag),
+                    archive_recipient: either(self.archive_recipient, below.archive_recipient),
+                    no_thinning: self.no_thinning.or(below.no_thinning),
+                    $($list: if self.$list.is_empty() { below.$list } else { self.$list },)*
+                }
             }
-            None => std::env::var(TOKEN).ok().filter(|token| !token.is_empty()),
-        };
-        text.map(|text| Token::new(&text)).transpose()
-    }
-}
 
-/// As a file that sets the same.
-impl fmt::Display for Settings {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let text = |value: &dyn fmt::Display| toml_text(value);
-        writeln!(f, "listen = {}", text(&self.listen))?;
-        writeln!(f, "backup-interval = {}", text(&self.backup_interval))?;
-        writeln!(f, "archive-every = {}", text(&self.archive_every))?;
-        match self.policy() {
-            Some(Some(policy)) => f.write_str(&shown_rules(&policy))?,
-            Some(None) => writeln!(f, "no-retention = true")?,
-            None => writeln!(f, "# the rules of retention are those of the store; see hivekeep point policy")?,
-        }
-        writeln!(f, "allow-host = {}", toml_texts(&self.access.hosts))?;
-        writeln!(f, "allow-origin = {}", toml_texts(&self.access.origins))?;
-        writeln!(f, "archive-must-exist = {}", self.archive_must_exist)?;
-        writeln!(f, "archive-recipient = {}", toml_texts(&self.archive_recipient))?;
-        writeln!(f, "purge-finished = {}", text(&self.purge_finished))?;
-        writeln!(f, "priority-aging = {}", text(&self.priority_aging))?;
-        writeln!(f, "history = {}", text(&self.history))?;
-        writeln!(f, "stale-after = {}", text(&self.stale_after))?;
-        writeln!(f, "max-body = {}", text(&self.max_body))?;
-        writeln!(f, "min-free = {}", text(&self.min_free))?;
-        writeln!(f, "reopen-timeout = {}", text(&self.reopen_timeout))?;
-        writeln!(f, "client-timeout = {}", text(&self.client_timeout))?;
-        writeln!(f, "insecure-no-token = {}", self.insecure_no_token)?;
-        for (name, value) in [
-            ("store", &self.store),
-            ("archive-dir", &self.archive_dir),
-            ("archive-passphrase-file", &self.archive_passphrase_file),
-            ("event-log", &self.event_log),
-            ("token-file", &self.token_file),
-        ] {
-            match value {
-                Some(path) => writeln!(f, "{name} = {}", toml_text(path.display()))?,
-                None => writeln!(f, "# {name} is not set")?,
+            fn forget_rules(&mut self) {
+                $(self.$rule = None;)*
+                (self.keep_tag, self.no_thinning) = (Vec::new(), None);
+            }
+
+            /// The rules of retention among them.
+            pub(super) fn rules(&self) -> Rules {
+                let (keep_tag, no_thinning) = (self.keep_tag.clone(), self.no_thinning);
+                Rules { $($rule: self.$rule,)* keep_tag, no_thinning }
             }
         }
-        match &self.failure_url {
-            Some(url) => writeln!(f, "failure-url = {}", text(url))?,
-            None => writeln!(f, "# failure-url is not set")?,
+    };
+}
+
+with_rules! { knobs {
+    values {
+    /// Where to listen; port 0 takes a free one [default: 127.0.0.1:8001]
+    listen: String = "HIVEKEEP_LISTEN", "ADDRESS";
+    /// Between automatic backups, or off [default: 10m]
+    backup_interval: Span = "HIVEKEEP_BACKUP_INTERVAL", "TIME";
+    /// Remove tasks that have been done, failed, dead or cancelled for longer than this, or off [default: off]
+    purge_finished: Span = "HIVEKEEP_PURGE_FINISHED", "AGE";
+    /// Claims raise the priority of a task for each time that it has been ready for so long, or off [default: off]
+    priority_aging: Span = "HIVEKEEP_PRIORITY_AGING", "TIME";
+    /// Every commit of so long can be read and gone back to, or off [default: off]
+    history: Span = "HIVEKEEP_HISTORY", "TIME";
+    /// The state in the newest archive, which outlives the store's file, is never older than this, or off [default: 10m]
+    archive_every: Span = "HIVEKEEP_ARCHIVE_EVERY", "TIME";
+    /// Where they go, best on another disk [default: hivekeep-archives beside the store]
+    archive_dir: PathBuf = "HIVEKEEP_ARCHIVE_DIR", "DIR";
+    /// Encrypt them with the passphrase in this file
+    archive_passphrase_file: PathBuf = "HIVEKEEP_ARCHIVE_PASSPHRASE_FILE", "FILE";
+    /// Write the events to this file too, one JSON object on each line
+    event_log: PathBuf = "HIVEKEEP_EVENT_LOG", "FILE";
+    /// The file with the token that requests must show; HIVEKEEP_TOKEN may hold the token itself
+    token_file: PathBuf = "HIVEKEEP_TOKEN_FILE", "FILE";
+    /// The longest body of a request [default: 64MiB]
+    max_body: Size = "HIVEKEEP_MAX_BODY", "SIZE";
+    /// Less free space than this refuses a point [default: 16MiB]
+    min_free: Size = "HIVEKEEP_MIN_FREE", "SIZE";
+    /// A mark of a clean shutdown older than this is no excuse when its process is found dead, or off [default: 30s]
+    stale_after: Span = "HIVEKEEP_STALE_AFTER", "TIME";
+    /// Run this when a backup, archive, retention or check fails; HIVEKEEP_FAILED and HIVEKEEP_ERROR say what and why
+    on_failure: String = "HIVEKEEP_ON_FAILURE", "COMMAND";
+    /// Post the event of such a failure to this URL as JSON; http only, for https let --on-failure run curl
+    failure_url: Webhook = "HIVEKEEP_FAILURE_URL", "URL";
+    /// End with exit code 1 when a failure has closed the store's file and it could not be opened again for so long, or off
+    /// [default: 5m]
+    reopen_timeout: Span = "HIVEKEEP_REOPEN_TIMEOUT", "TIME";
+    /// A client may be silent for so long, before its request or without taking its answer [default: 30s]
+    client_timeout: Span = "HIVEKEEP_CLIENT_TIMEOUT", "TIME";
+    }
+    lists {
+    /// Answer to this host too, as behind a proxy, where no token is set; may be given several times
+    allow_host: AllowedHost = "HIVEKEEP_ALLOW_HOST", "HOST[:PORT]";
+    /// Let pages of this origin use the service, as https://fleet.example; may be given several times
+    allow_origin: Origin = "HIVEKEEP_ALLOW_ORIGIN", "ORIGIN";
+    }
+    switches {
+    /// Do not make the folder of archives: when its disk is not mounted, say so
+    archive_must_exist = "HIVEKEEP_ARCHIVE_MUST_EXIST";
+    /// Forget nothing
+    no_retention = "HIVEKEEP_NO_RETENTION";
+    /// Let everybody who reaches the address read and change the store
+    insecure_no_token = "HIVEKEEP_INSECURE_NO_TOKEN";
+    }
+} }
+
+/// A list where it has something, else the other one.
+fn either(list: Vec<String>, below: Vec<String>) -> Vec<String> {
+    if list.is_empty() { below } else { list }
+}
+
+impl Knobs {
+    /// Reads a file.
+    ///
+    /// # Errors
+    ///
+    /// `Invalid`, with the line, for a name that is unknown or a value that is none; `Io`.
+    pub(super) fn read(path: &Path) -> Result<Self> {
+        let shown = path.display();
+        let text = files::read_text(path, files::SETTINGS_MAX)?;
+        let wrong = |source: toml::de::Error| Error::invalid(format!("{shown}: {}", source.to_string().trim_end()));
+        let knobs: Self = toml::from_str(&text).map_err(wrong)?;
+        knobs.refuse_contradiction().map_err(|error| error.context(shown))?;
+        Ok(knobs)
+    }
+
+    /// Refuses options of which one would leave another without effect.
+    ///
+    /// # Errors
+    ///
+    /// `Invalid`, with their names.
+    pub(super) fn refuse_contradiction(&self) -> Result<()> {
+        if self.no_retention == Some(true) && self.rules().are_given() {
+            return Err(Error::invalid(
+                "no-retention forgets nothing, and a keep rule says what is forgotten; leave one out",
+            ));
         }
-        match &self.on_failure {
-            Some(command) => writeln!(f, "on-failure = {}", text(command)),
-            None => writeln!(f, "# on-failure is not set"),
+        if self.insecure_no_token == Some(true) && self.token_file.is_some() {
+            return Err(Error::invalid("insecure-no-token asks for no token, and token-file names one; leave one out"));
         }
+        Ok(())
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::face::cli::value::Count;
 
-    #[test]
-    fn what_is_printed_is_a_file_that_sets_the_same() {
-        let knobs = Knobs {
-            failure_url: Some("http://localhost:9/hooks".parse().unwrap()),
-            on_failure: Some("logger \"hive\\keep\" \u{1b}\u{7f}\u{9b}31m\u{202e}\u{e0041}\n\tgröße".into()),
-            keep_tag: vec!["a=b".into(), "c".into()],
-            allow_host: vec!["fleet.example".parse().unwrap(), "[fd00::7]:8001".parse().unwrap()],
-            allow_origin: vec!["https://fleet.example".parse().unwrap()],
-            event_log: Some("/var/log/events.jsonl".into()),
-            no_thinning: Some(true),
-            ..Knobs::default()
-        };
-        let on_failure = knobs.on_failure.clone();
-        let printed = Settings::from(knobs).to_string();
-        let again: Knobs = toml::from_str(&printed).unwrap();
-        assert_eq!(again.on_failure, on_failure);
-        assert_eq!(Settings::from(again).to_string(), printed);
-        assert!(
-            !printed.contains(|c| c != '\n' && crate::text::is_hidden(c)),
-            "what is printed would be escaped again"
-        );
+    fn read(text: &str) -> Result<Knobs> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("hivekeep.toml");
+        std::fs::write(&path, text).unwrap();
+        Knobs::read(&path)
     }
 
     #[test]
-    fn rules_that_are_given_stand_over_the_usual_ones_and_without_any_the_store_has_its_own() {
-        assert_eq!(Settings::from(Knobs::default()).policy(), None);
-        let knobs = Knobs { keep_count: Some(Count(Some(5))), ..Knobs::default() };
-        let five = Policy { cap: Some(5), ..Policy::default() };
-        assert_eq!(Settings::from(knobs).policy(), Some(Some(five)));
-        let retention = |no| Settings::from(Knobs { no_retention: Some(no), ..Knobs::default() }).policy();
-        assert_eq!((retention(true), retention(false)), (Some(None), Some(Some(Policy::default()))));
-        let thinned = Knobs { no_thinning: Some(false), ..Knobs::default() };
-        assert_eq!(Settings::from(thinned).policy(), Some(Some(Policy::default())));
+    fn an_unknown_name_in_the_file_is_refused_with_those_that_there_are() {
+        let error = read("listen = \"127.0.0.1:1\"\nbackup-intervall = \"5m\"\n").unwrap_err().to_string();
+        assert!(error.contains("backup-intervall") && error.contains("backup-interval"), "{error}");
+        assert!(read("max-body = \"1 elephant\"").unwrap_err().to_string().contains("64MiB"));
     }
 
     #[test]
-    fn settings_that_hold_from_the_next_start_on_are_told_from_those_that_hold_at_once() {
-        let settings = |text: &str| Settings::from(toml::from_str::<Knobs>(text).unwrap());
-        let changed = |text: &str| settings("").that_wait_for_a_start(&settings(text)).collect::<Vec<_>>();
-        assert_eq!(changed("store = \"b\"\nlisten = \"127.0.0.1:9\"\nmax-body = 1"), ["store", "listen"]);
-        let times = "history = \"1h\"\nstale-after = \"1h\"\nreopen-timeout = \"1h\"\nbackup-interval = \"1h\"";
-        assert_eq!(changed(times), ["history", "stale-after", "reopen-timeout"]);
-        assert!(changed("listen = \"127.0.0.1:8001\"").is_empty(), "that is the usual one");
+    fn what_is_typed_goes_before_what_is_in_the_file() {
+        let file = read("listen = \"127.0.0.1:1\"\nkeep-count = 5\nno-thinning = true\nkeep-tag = [\"a=b\"]").unwrap();
+        let typed = Knobs { listen: Some("127.0.0.1:2".into()), ..Knobs::default() };
+        let both = typed.over(file);
+        assert_eq!(both.listen.as_deref(), Some("127.0.0.1:2"));
+        assert_eq!((both.keep_count, both.no_thinning), (Some(Count(Some(5))), Some(true)));
+        assert_eq!(both.keep_tag, ["a=b"]);
+    }
+
+    #[test]
+    fn what_is_switched_off_goes_before_what_is_switched_on_in_the_file() {
+        let file = read("no-retention = true\narchive-must-exist = true").unwrap();
+        let off = Knobs { no_retention: Some(false), archive_must_exist: Some(false), ..Knobs::default() };
+        let both = off.over(file.clone());
+        assert_eq!((both.no_retention, both.archive_must_exist), (Some(false), Some(false)));
+        let rule = Knobs { keep_last: Some(Whole(3)), ..Knobs::default() };
+        assert_eq!(rule.clone().over(file.clone()).no_retention, None, "a rule that is typed forgets");
+        assert_eq!(file.over(rule).keep_last, None);
+    }
+
+    #[test]
+    fn options_that_leave_one_another_without_effect_are_refused_by_name() {
+        let error = read("no-retention = true\nkeep-last = 3").unwrap_err().to_string();
+        assert!(error.contains("hivekeep.toml") && error.contains("no-retention"), "{error}");
+        assert!(read("no-retention = true\nno-thinning = false").is_err());
+        let error = read("insecure-no-token = true\ntoken-file = \"t\"").unwrap_err().to_string();
+        assert!(error.contains("insecure-no-token") && error.contains("token-file"), "{error}");
+        assert!(read("no-retention = false\nkeep-last = 3\ntoken-file = \"t\"").is_ok());
+    }
+
+    #[test]
+    fn the_file_names_the_store_and_takes_numbers_with_quotes_or_without() {
+        let file = read("store = \"fleet.redb\"\nbackup-interval = 90\nkeep-last = \"3\"\nkeep-daily = 4").unwrap();
+        assert_eq!(file.store, Some("fleet.redb".into()));
+        assert_eq!(file.backup_interval, Some(Span(Some(std::time::Duration::from_secs(90)))));
+        assert_eq!((file.keep_last, file.keep_daily), (Some(Whole(3)), Some(Whole(4))));
     }
 }
