@@ -148,7 +148,7 @@ fn what_only_its_own_verbs_keep_right_is_not_put() {
     let said = hive.refused(&["put", "config", "greeting", "hello"], 2);
     assert!(said.starts_with("invalid JSON; a string needs quotes, such as '\"hello\"'"), "{said}");
     assert!(hive.refused(&["put", "config", "a", r#"{"b": 1, "b": 2}"#], 2).contains("pointer=\"/b\""));
-    assert!(hive.refused(&["put", "registry", "B", r#"{"prot": 1}"#], 2).ends_with("member=prot"));
+    assert!(hive.refused(&["put", "registry", "B", r#"{"prot": 1}"#], 2).ends_with("field=prot"));
 }
 
 #[test]

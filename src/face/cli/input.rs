@@ -136,7 +136,7 @@ mod tests {
     #[test]
     fn a_misspelt_member_and_another_id_are_refused() {
         let refused = |given| bot(id(), given).unwrap_err().to_string();
-        assert!(refused(json!({"prot": 1})).ends_with("attributes: member=prot"));
+        assert!(refused(json!({"prot": 1})).ends_with("attributes: field=prot"));
         assert_eq!(
             refused(json!({"id": "B"})),
             "the JSON names another id than the key; leave id out or make them equal: key=BOT-1 id=B"

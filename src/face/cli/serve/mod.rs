@@ -1,9 +1,9 @@
 //! `serve`: the service, from opening the store to closing it.
 //!
-//! * [`settings`]: what can be set, by flag, environment or file
-//! * [`setup`]: what follows from that, with everything filled in
-//! * [`value`]: how sizes are written
-//! * here: the run, and what it says as it begins
+//! * [`settings`]: the settings, by flag, environment or file
+//! * [`setup`]: their effect, and their defaults
+//! * [`value`]: sizes
+//! * here: the run, and its first messages
 
 mod settings;
 mod setup;
@@ -17,8 +17,7 @@ use clap::builder::FalseyValueParser;
 use jiff::tz::TimeZone;
 use serde_json::json;
 
-use self::settings::Knobs;
-use self::setup::Settings;
+use self::settings::Settings;
 use crate::duration;
 use crate::face::cli::context::Context;
 use crate::face::cli::exit::Exit;
@@ -28,15 +27,15 @@ use crate::{Error, ErrorKind, Result, Session, SessionState, Store};
 
 /// Open the store, or create it, and serve it over HTTP until stopped
 ///
-/// It notices crashes, backs up every ten minutes, and keeps what retention says. SIGTERM and Ctrl-C end it cleanly, with
-/// exit code 0. What is not given as an option is taken from the environment, then from the file of --config, where an
-/// option is written without its dashes, with a time in seconds when it has no unit: backup-interval = "10m", store =
-/// "fleet.redb", keep-count = 50. With --json the address is printed on standard output as JSON. SIGHUP, which a terminal
-/// also sends that goes away, ends nothing: it has the file of --config and the token read anew. All but store, listen, history,
-/// stale-after and reopen-timeout then hold at once; the log names those of them that were changed.
+/// The service detects crashes, backs up every ten minutes, and applies the retention policy. SIGTERM and Ctrl-C shut
+/// it down cleanly, with exit code 0. A setting comes from an option, else from the environment, else from the file of
+/// --config. The file names each option without its dashes, and a time without a unit is in seconds: backup-interval =
+/// "10m", store = "fleet.redb", keep-count = 50. With --json the address is printed on standard output as JSON. SIGHUP,
+/// which a closing terminal also sends, reloads the file of --config and the token. All settings except store, listen,
+/// history, stale-after and reopen-timeout take effect at once; the log names each of these five that was changed.
 ///
-/// The store keeps the policy of retention. When one of its rules is set here, those that are set and the defaults of the
-/// others become the store's policy; when none is, the store's own holds: see hivekeep point policy.
+/// The store keeps the retention policy. If you set one of its rules here, your rules and the defaults of the others
+/// become the store's policy. If you set none, the policy of the store applies: see hivekeep point policy.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -49,20 +48,20 @@ Examples:
   hivekeep serve --store fleet.redb")]
 pub(super) struct Serve {
     #[command(flatten)]
-    knobs: Knobs,
-    /// A TOML file with what is not set otherwise; an unknown name in it is refused
+    settings: Settings,
+    /// A TOML file with settings; unknown names are refused
     #[arg(long, value_name = "FILE", env = "HIVEKEEP_CONFIG")]
     config: Option<PathBuf>,
-    /// Print what is set, as such a file, and end
+    /// Print the settings, as such a file, and exit
     #[arg(long, env = "HIVEKEEP_PRINT_CONFIG", value_parser = FalseyValueParser::new())]
     print_config: bool,
 }
 
 impl Serve {
     pub(super) fn run(self, context: &mut Context) -> Result<Exit> {
-        self.knobs.refuse_contradiction()?;
+        self.settings.refuse_contradiction()?;
         let store = context.is_named.then(|| context.path.clone());
-        let source = Source { knobs: self.knobs, config: self.config, store };
+        let source = Source { typed: Settings { store, ..self.settings }, config: self.config };
         if self.print_config {
             context.out.file(source.read()?)?;
             return Ok(Exit::Done);
@@ -71,17 +70,17 @@ impl Serve {
     }
 }
 
-/// A service with fewer open files than this could not be begun, or not take connections.
+/// The minimum number of open files; with fewer the service could not start or accept connections.
 #[cfg(unix)]
 const FILES: u64 = 32;
 
-/// Refuses a limit of open files that is too low, before there is something half begun.
+/// Refuses a low limit of open files before the service has started in part.
 #[cfg(unix)]
 fn refuse_too_few_files() -> Result<()> {
     use rustix::process::{Resource, getrlimit};
     match getrlimit(Resource::Nofile).current {
         Some(files) if files < FILES => Err(Error::conflict(format!(
-            "the service may open too few files; raise the limit, as with ulimit -n 1024 or LimitNOFILE= in its unit: files={files} least={FILES}"
+            "the limit of open files is too low; raise it with ulimit -n 1024, or LimitNOFILE= in the unit: files={files} min={FILES}"
         ))),
         _ => Ok(()),
     }
@@ -92,30 +91,28 @@ fn refuse_too_few_files() -> Result<()> {
     Ok(())
 }
 
-/// Where the settings come from.
+/// The sources of the settings.
 struct Source {
-    knobs: Knobs,
+    /// The flags and the environment.
+    typed: Settings,
     config: Option<PathBuf>,
-    /// Where the store is, when an option or the environment says so.
-    store: Option<PathBuf>,
 }
 
 impl Source {
     fn read(&self) -> Result<Settings> {
-        let file = self.config.as_deref().map(Knobs::read).transpose()?;
-        let typed = Knobs { store: self.store.clone(), ..self.knobs.clone() };
-        Ok(Settings::from(typed.over(file.unwrap_or_default())))
+        let file = self.config.as_deref().map(Settings::read).transpose()?;
+        Ok(self.typed.clone().over(file.unwrap_or_default()).over(Settings::defaults()))
     }
 
-    /// Reads the settings anew for a service that others reach or not, and that was started with `first`.
+    /// Reloads the settings of a service that was started with `first`.
     fn renew(&self, instance: &Instance, first: &Settings, is_public: bool) -> Result<Live> {
         let settings = self.read()?;
         let live = settings.live()?;
         for setting in first.that_wait_for_a_start(&settings) {
-            tracing::warn!(setting, "this setting was changed, and holds from the next start of the service on");
+            tracing::warn!(setting, "a reload does not apply this setting; restart the service to apply it");
         }
-        if is_public && live.token.is_none() && !settings.insecure_no_token {
-            return Err(Error::invalid("without a token everybody who reaches the address could change the store"));
+        if is_public && live.token.is_none() && !settings.needs_no_token() {
+            return Err(Error::invalid("without a token everybody who can reach the address could change the store"));
         }
         instance.renew(settings.setup()?)?;
         Ok(live)
@@ -124,7 +121,7 @@ impl Source {
 
 fn run(source: Source, context: &mut Context) -> Result<Exit> {
     refuse_too_few_files()?;
-    // From here on no signal ends the process by itself, nor is one lost.
+    // From here on no signal kills the process, and no signal is lost.
     let service = http::Service::new()?;
     let settings = source.read()?;
     if let Some(store) = &settings.store {
@@ -132,9 +129,10 @@ fn run(source: Source, context: &mut Context) -> Result<Exit> {
     }
     let live = settings.live()?;
     let token = &live.token;
-    let listener = http::bind(&settings.listen, token.is_some() || settings.insecure_no_token)?;
+    let listen = settings.listen.as_deref().unwrap_or_default();
+    let listener = http::bind(listen, token.is_some() || settings.needs_no_token())?;
     if listener.is_public && token.is_none() {
-        context.out.message("warning: everybody who reaches this address can read and change the store");
+        context.out.message("warning: everybody who can reach this address can read and change the store");
     }
     let is_new = !context.path.exists();
     let instance = Arc::new(Instance::open(&context.path, settings.setup()?)?);
@@ -145,7 +143,7 @@ fn run(source: Source, context: &mut Context) -> Result<Exit> {
     service.serve(Served { instance: instance.clone(), live, renew }, listener)?;
     if let Some(why) = steward.end() {
         let message =
-            format!("{why}; nothing that was acknowledged is lost: mend that, or run hivekeep check, and start again");
+            format!("{why}; nothing acknowledged is lost: fix the cause, or run hivekeep check, then restart");
         return Err(Error::new(ErrorKind::Reopen, message));
     }
     match Arc::try_unwrap(instance) {
@@ -156,7 +154,7 @@ fn run(source: Source, context: &mut Context) -> Result<Exit> {
     Ok(Exit::Done)
 }
 
-/// Says what is served and where, how the last run ended, and what to do next.
+/// Prints the store and the address, how the last run ended, and the next steps.
 fn greet(context: &mut Context, instance: &Instance, listener: &Listener, is_new: bool) -> Result<()> {
     let (store, address) = (instance.store(), listener.url()?);
     let summary = store.summary()?;
@@ -193,7 +191,7 @@ fn last_run(store: &Store) -> Result<Option<String>> {
     }))
 }
 
-/// When a session was last alive, as every time is shown: in UTC.
+/// The time at which a session was last alive, in UTC as every time.
 fn shown_time(store: &Store, session: &Session) -> String {
     let (alive, now) = (session.alive_at.to_zoned(TimeZone::UTC), store.clock().now().to_zoned(TimeZone::UTC));
     let format = if alive.date() == now.date() { "%H:%M UTC" } else { "%Y-%m-%d %H:%M UTC" };

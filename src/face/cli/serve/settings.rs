@@ -1,52 +1,56 @@
-//! What can be set, each by a flag, else the environment, else a line of the file. One list serves all three, so that
-//! none knows a name that another does not.
+//! The settings of the service: each is a flag, else an environment variable, else a line of the settings file. One list
+//! defines all three, and what `--print-config` prints.
 
+use std::fmt::{self, Display};
 use std::path::{Path, PathBuf};
 
 use clap::Args;
 use clap::builder::FalseyValueParser;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize, Serializer};
+use toml::Value;
 
-use crate::face::cli::rules::{Rules, with_rules};
+use crate::face::cli::rules::{Rules, shown_rules, with_rules};
 use crate::face::cli::serve::value::Size;
-use crate::face::cli::value::{Count, Span, Whole};
+use crate::face::cli::value::{Count, Span, Whole, toml_text, toml_texts};
 use crate::face::http::{AllowedHost, Origin};
 use crate::files;
 use crate::service::webhook::Webhook;
 use crate::{Error, Result};
 
-/// Defines the options: rules of retention, other values, then lists, then switches.
-macro_rules! knobs {
+/// Defines the settings: rules of retention, other values, paths, lists, and switches.
+macro_rules! settings {
     (
         rules { $($(#[doc = $rule_about:literal])* $rule:ident: $rule_type:ty = $rule_name:literal, $rule_shown:literal;)* }
         values { $($(#[doc = $about:literal])* $value:ident: $type:ty = $name:literal, $shown:literal;)* }
+        paths { $($(#[doc = $path_about:literal])* $path:ident = $path_name:literal, $path_shown:literal;)* }
         lists { $($(#[doc = $list_about:literal])* $list:ident: $item:ty = $list_name:literal, $list_shown:literal;)* }
         switches { $($(#[doc = $switch_about:literal])* $switch:ident = $switch_name:literal;)* }
     ) => {
-        /// What has been set; the rest is as usual.
-        #[derive(Clone, Debug, Default, Args, Deserialize)]
+        /// The settings that are set; the others are none, or empty.
+        #[derive(Clone, Debug, Default, Args, Deserialize, Serialize)]
         #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
-        pub(super) struct Knobs {
-            /// The store, where no option and no environment names it; in the file only.
+        pub(super) struct Settings {
+            $($(#[doc = $rule_about])* #[arg(long, env = $rule_name, value_name = $rule_shown)]
+            #[serde(skip_serializing)] pub(super) $rule: Option<$rule_type>,)*
+            $($(#[doc = $about])* #[arg(long, env = $name, value_name = $shown)]
+            #[serde(serialize_with = "as_text")] pub(super) $value: Option<$type>,)*
+            $($(#[doc = $path_about])* #[arg(long, env = $path_name, value_name = $path_shown)]
+            #[serde(serialize_with = "path_as_text")] pub(super) $path: Option<PathBuf>,)*
+            $($(#[doc = $list_about])* #[arg(long, env = $list_name, value_name = $list_shown, value_delimiter = ',')]
+            #[serde(serialize_with = "as_texts")] pub(super) $list: Vec<$item>,)*
+            $($(#[doc = $switch_about])* #[arg(
+                long, env = $switch_name, value_parser = FalseyValueParser::new(), num_args = 0..=1,
+                require_equals = true, default_missing_value = "true", value_name = "true|false"
+            )] pub(super) $switch: Option<bool>,)*
+            /// The store, if neither an option nor the environment names it; in the file only.
             #[arg(skip)]
+            #[serde(serialize_with = "path_as_text")]
             pub(super) store: Option<PathBuf>,
-            $($(#[doc = $rule_about])* #[arg(long, env = $rule_name, value_name = $rule_shown)] pub(super) $rule: Option<$rule_type>,)*
-            $($(#[doc = $about])* #[arg(long, env = $name, value_name = $shown)] pub(super) $value: Option<$type>,)*
-            $($(#[doc = $switch_about])* #[arg(long, env = $switch_name, value_parser = FalseyValueParser::new(), num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "true|false")] pub(super) $switch: Option<bool>,)*
-            /// Keep points with this tag; may be given several times
-            #[arg(long, env = "HIVEKEEP_KEEP_TAG", value_name = "NAME[=VALUE]", value_delimiter = ',')]
-            pub(super) keep_tag: Vec<String>,
-            /// Encrypt archives for whoever has the key of this recipient, age1...; may be given several times
-            #[arg(long, env = "HIVEKEEP_ARCHIVE_RECIPIENT", value_name = "RECIPIENT", value_delimiter = ',')]
-            pub(super) archive_recipient: Vec<String>,
-            /// Keep every automatic point of the kept age, as many as the count allows
-            #[arg(long, env = "HIVEKEEP_NO_THINNING", value_parser = FalseyValueParser::new(), num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "true|false")]
-            pub(super) no_thinning: Option<bool>,
-            $($(#[doc = $list_about])* #[arg(long, env = $list_name, value_name = $list_shown, value_delimiter = ',')] pub(super) $list: Vec<$item>,)*
         }
 
-        impl Knobs {
-            /// These where they are set, else those. Retention is set here or there, with all that belongs to it.
+        impl Settings {
+            /// These settings, and the others from `below`. The rules of retention of `below` count only if this does not
+            /// switch retention off, and the other way round.
             pub(super) fn over(self, mut below: Self) -> Self {
                 if self.no_retention == Some(true) {
                     below.forget_rules();
@@ -54,14 +58,12 @@ macro_rules! knobs {
                     below.no_retention = None;
                 }
                 Self {
-                    store: self.store.or(below.store),
                     $($rule: self.$rule.or(below.$rule),)*
                     $($value: self.$value.or(below.$value),)*
-                    $($switch: self.$switch.or(below.$switch),)*
-                    keep_tag: either(self.keep_tag, below.keep_tag),
-                    archive_recipient: either(self.archive_recipient, below.archive_recipient),
-                    no_thinning: self.no_thinning.or(below.no_thinning),
+                    $($path: self.$path.or(below.$path),)*
                     $($list: if self.$list.is_empty() { below.$list } else { self.$list },)*
+                    $($switch: self.$switch.or(below.$switch),)*
+                    store: self.store.or(below.store),
                 }
             }
 
@@ -70,7 +72,7 @@ macro_rules! knobs {
                 (self.keep_tag, self.no_thinning) = (Vec::new(), None);
             }
 
-            /// The rules of retention among them.
+            /// The rules of retention that are set.
             pub(super) fn rules(&self) -> Rules {
                 let (keep_tag, no_thinning) = (self.keep_tag.clone(), self.no_thinning);
                 Rules { $($rule: self.$rule,)* keep_tag, no_thinning }
@@ -79,81 +81,96 @@ macro_rules! knobs {
     };
 }
 
-with_rules! { knobs {
+with_rules! { settings {
     values {
-    /// Where to listen; port 0 takes a free one [default: 127.0.0.1:8001]
+    /// The address to listen on; port 0 selects a free one [default: 127.0.0.1:8001]
     listen: String = "HIVEKEEP_LISTEN", "ADDRESS";
-    /// Between automatic backups, or off [default: 10m]
+    /// The interval of automatic backups, or off [default: 10m]
     backup_interval: Span = "HIVEKEEP_BACKUP_INTERVAL", "TIME";
-    /// Remove tasks that have been done, failed, dead or cancelled for longer than this, or off [default: off]
+    /// Purge tasks that have been done, failed, dead or cancelled for longer than this, or off [default: off]
     purge_finished: Span = "HIVEKEEP_PURGE_FINISHED", "AGE";
-    /// Claims raise the priority of a task for each time that it has been ready for so long, or off [default: off]
+    /// Raise the priority of a task in claims by one for each such time that it has been ready, or off [default: off]
     priority_aging: Span = "HIVEKEEP_PRIORITY_AGING", "TIME";
-    /// Every commit of so long can be read and gone back to, or off [default: off]
+    /// Keep every commit of this time as a point that can be read and restored, or off [default: off]
     history: Span = "HIVEKEEP_HISTORY", "TIME";
-    /// The state in the newest archive, which outlives the store's file, is never older than this, or off [default: 10m]
+    /// Make archives so that the state in the newest one is never older than this, or off [default: 10m]
     archive_every: Span = "HIVEKEEP_ARCHIVE_EVERY", "TIME";
-    /// Where they go, best on another disk [default: hivekeep-archives beside the store]
-    archive_dir: PathBuf = "HIVEKEEP_ARCHIVE_DIR", "DIR";
-    /// Encrypt them with the passphrase in this file
-    archive_passphrase_file: PathBuf = "HIVEKEEP_ARCHIVE_PASSPHRASE_FILE", "FILE";
-    /// Write the events to this file too, one JSON object on each line
-    event_log: PathBuf = "HIVEKEEP_EVENT_LOG", "FILE";
-    /// The file with the token that requests must show; HIVEKEEP_TOKEN may hold the token itself
-    token_file: PathBuf = "HIVEKEEP_TOKEN_FILE", "FILE";
-    /// The longest body of a request [default: 64MiB]
+    /// The maximum size of a request body [default: 64MiB]
     max_body: Size = "HIVEKEEP_MAX_BODY", "SIZE";
-    /// Less free space than this refuses a point [default: 16MiB]
+    /// Refuse to make a point with less free space than this [default: 16MiB]
     min_free: Size = "HIVEKEEP_MIN_FREE", "SIZE";
-    /// A mark of a clean shutdown older than this is no excuse when its process is found dead, or off [default: 30s]
+    /// Report a crash if a process is found dead and its mark of a clean shutdown is older than this, or off [default: 30s]
     stale_after: Span = "HIVEKEEP_STALE_AFTER", "TIME";
-    /// Run this when a backup, archive, retention or check fails; HIVEKEEP_FAILED and HIVEKEEP_ERROR say what and why
+    /// Run this command when a backup, archive, retention run or check fails, with HIVEKEEP_FAILED and HIVEKEEP_ERROR set
     on_failure: String = "HIVEKEEP_ON_FAILURE", "COMMAND";
     /// Post the event of such a failure to this URL as JSON; http only, for https let --on-failure run curl
     failure_url: Webhook = "HIVEKEEP_FAILURE_URL", "URL";
-    /// End with exit code 1 when a failure has closed the store's file and it could not be opened again for so long, or off
+    /// Exit with code 1 if a failure has closed the store's file and it could not be reopened for this time, or off
     /// [default: 5m]
     reopen_timeout: Span = "HIVEKEEP_REOPEN_TIMEOUT", "TIME";
-    /// A client may be silent for so long, before its request or without taking its answer [default: 30s]
+    /// Disconnect a client that sends no request, or reads no answer, for this time [default: 30s]
     client_timeout: Span = "HIVEKEEP_CLIENT_TIMEOUT", "TIME";
     }
+    paths {
+    /// The folder of the archives, best on another disk [default: hivekeep-archives beside the store]
+    archive_dir = "HIVEKEEP_ARCHIVE_DIR", "DIR";
+    /// Encrypt archives with the passphrase in this file
+    archive_passphrase_file = "HIVEKEEP_ARCHIVE_PASSPHRASE_FILE", "FILE";
+    /// Also append the events to this file, one JSON object per line
+    event_log = "HIVEKEEP_EVENT_LOG", "FILE";
+    /// The file with the token that requests must send; HIVEKEEP_TOKEN can contain the token itself
+    token_file = "HIVEKEEP_TOKEN_FILE", "FILE";
+    }
     lists {
-    /// Answer to this host too, as behind a proxy, where no token is set; may be given several times
+    /// Keep points with this tag; repeat for several tags
+    keep_tag: String = "HIVEKEEP_KEEP_TAG", "NAME[=VALUE]";
+    /// Encrypt archives to this recipient, age1...; repeat for several recipients
+    archive_recipient: String = "HIVEKEEP_ARCHIVE_RECIPIENT", "RECIPIENT";
+    /// Also answer requests for this host if no token is set, as behind a proxy; repeat for several hosts
     allow_host: AllowedHost = "HIVEKEEP_ALLOW_HOST", "HOST[:PORT]";
-    /// Let pages of this origin use the service, as https://fleet.example; may be given several times
+    /// Let pages of this origin use the service, such as https://fleet.example; repeat for several origins
     allow_origin: Origin = "HIVEKEEP_ALLOW_ORIGIN", "ORIGIN";
     }
     switches {
-    /// Do not make the folder of archives: when its disk is not mounted, say so
+    /// Keep every automatic point of the kept age, up to the count
+    no_thinning = "HIVEKEEP_NO_THINNING";
+    /// Do not create the folder of the archives: fail if its disk is not mounted
     archive_must_exist = "HIVEKEEP_ARCHIVE_MUST_EXIST";
-    /// Forget nothing
+    /// Forget no point
     no_retention = "HIVEKEEP_NO_RETENTION";
-    /// Let everybody who reaches the address read and change the store
+    /// Let everybody who can reach the address read and change the store
     insecure_no_token = "HIVEKEEP_INSECURE_NO_TOKEN";
     }
 } }
 
-/// A list where it has something, else the other one.
-fn either(list: Vec<String>, below: Vec<String>) -> Vec<String> {
-    if list.is_empty() { below } else { list }
+fn as_text<S: Serializer>(value: &Option<impl Display>, to: S) -> std::result::Result<S::Ok, S::Error> {
+    value.as_ref().map(ToString::to_string).serialize(to)
 }
 
-impl Knobs {
-    /// Reads a file.
+fn path_as_text<S: Serializer>(path: &Option<PathBuf>, to: S) -> std::result::Result<S::Ok, S::Error> {
+    as_text(&path.as_ref().map(|path| path.display()), to)
+}
+
+fn as_texts<S: Serializer>(values: &[impl Display], to: S) -> std::result::Result<S::Ok, S::Error> {
+    to.collect_seq(values.iter().map(ToString::to_string))
+}
+
+impl Settings {
+    /// Reads a settings file.
     ///
     /// # Errors
     ///
-    /// `Invalid`, with the line, for a name that is unknown or a value that is none; `Io`.
+    /// `Invalid`, with the line, for an unknown name or an invalid value, and for a contradiction; `Io`.
     pub(super) fn read(path: &Path) -> Result<Self> {
         let shown = path.display();
         let text = files::read_text(path, files::SETTINGS_MAX)?;
         let wrong = |source: toml::de::Error| Error::invalid(format!("{shown}: {}", source.to_string().trim_end()));
-        let knobs: Self = toml::from_str(&text).map_err(wrong)?;
-        knobs.refuse_contradiction().map_err(|error| error.context(shown))?;
-        Ok(knobs)
+        let settings: Self = toml::from_str(&text).map_err(wrong)?;
+        settings.refuse_contradiction().map_err(|error| error.context(shown))?;
+        Ok(settings)
     }
 
-    /// Refuses options of which one would leave another without effect.
+    /// Refuses settings of which one would have no effect because of another.
     ///
     /// # Errors
     ///
@@ -161,11 +178,44 @@ impl Knobs {
     pub(super) fn refuse_contradiction(&self) -> Result<()> {
         if self.no_retention == Some(true) && self.rules().are_given() {
             return Err(Error::invalid(
-                "no-retention forgets nothing, and a keep rule says what is forgotten; leave one out",
+                "no-retention forgets no point, and a keep rule would have no effect; leave one of them out",
             ));
         }
         if self.insecure_no_token == Some(true) && self.token_file.is_some() {
-            return Err(Error::invalid("insecure-no-token asks for no token, and token-file names one; leave one out"));
+            return Err(Error::invalid(
+                "insecure-no-token asks for no token, and token-file names one; leave one of them out",
+            ));
+        }
+        Ok(())
+    }
+
+    /// The names of all settings, as a file writes them.
+    fn names() -> Vec<String> {
+        let options = Self::augment_args(clap::Command::new("serve"));
+        let flags = options.get_arguments().filter_map(|option| option.get_long().map(str::to_owned));
+        flags.chain(["store".to_owned()]).collect()
+    }
+}
+
+/// The settings as a file that sets the same. Rules of retention are printed with the defaults of the others.
+impl Display for Settings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let table = toml::Table::try_from(self).map_err(|_| fmt::Error)?;
+        match self.policy() {
+            Some(Some(policy)) => f.write_str(&shown_rules(&policy))?,
+            Some(None) => {}
+            None => writeln!(f, "# the store has the rules of retention; see hivekeep point policy")?,
+        }
+        let is_rule = |name: &String| name.starts_with("keep-") || name == "no-thinning";
+        for name in Self::names().iter().filter(|name| !is_rule(name)) {
+            match table.get(name) {
+                Some(Value::String(text)) => writeln!(f, "{name} = {}", toml_text(text))?,
+                Some(Value::Array(texts)) => {
+                    writeln!(f, "{name} = {}", toml_texts(texts.iter().filter_map(Value::as_str)))?
+                }
+                Some(Value::Boolean(on)) => writeln!(f, "{name} = {on}")?,
+                _ => writeln!(f, "# {name} is not set")?,
+            }
         }
         Ok(())
     }
@@ -175,24 +225,24 @@ impl Knobs {
 mod tests {
     use super::*;
 
-    fn read(text: &str) -> Result<Knobs> {
+    fn read(text: &str) -> Result<Settings> {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("hivekeep.toml");
         std::fs::write(&path, text).unwrap();
-        Knobs::read(&path)
+        Settings::read(&path)
     }
 
     #[test]
-    fn an_unknown_name_in_the_file_is_refused_with_those_that_there_are() {
+    fn an_unknown_name_in_the_file_is_refused_with_the_known_ones() {
         let error = read("listen = \"127.0.0.1:1\"\nbackup-intervall = \"5m\"\n").unwrap_err().to_string();
         assert!(error.contains("backup-intervall") && error.contains("backup-interval"), "{error}");
         assert!(read("max-body = \"1 elephant\"").unwrap_err().to_string().contains("64MiB"));
     }
 
     #[test]
-    fn what_is_typed_goes_before_what_is_in_the_file() {
+    fn options_override_the_file() {
         let file = read("listen = \"127.0.0.1:1\"\nkeep-count = 5\nno-thinning = true\nkeep-tag = [\"a=b\"]").unwrap();
-        let typed = Knobs { listen: Some("127.0.0.1:2".into()), ..Knobs::default() };
+        let typed = Settings { listen: Some("127.0.0.1:2".into()), ..Settings::default() };
         let both = typed.over(file);
         assert_eq!(both.listen.as_deref(), Some("127.0.0.1:2"));
         assert_eq!((both.keep_count, both.no_thinning), (Some(Count(Some(5))), Some(true)));
@@ -200,18 +250,18 @@ mod tests {
     }
 
     #[test]
-    fn what_is_switched_off_goes_before_what_is_switched_on_in_the_file() {
+    fn a_switch_that_is_off_overrides_the_file() {
         let file = read("no-retention = true\narchive-must-exist = true").unwrap();
-        let off = Knobs { no_retention: Some(false), archive_must_exist: Some(false), ..Knobs::default() };
+        let off = Settings { no_retention: Some(false), archive_must_exist: Some(false), ..Settings::default() };
         let both = off.over(file.clone());
         assert_eq!((both.no_retention, both.archive_must_exist), (Some(false), Some(false)));
-        let rule = Knobs { keep_last: Some(Whole(3)), ..Knobs::default() };
-        assert_eq!(rule.clone().over(file.clone()).no_retention, None, "a rule that is typed forgets");
+        let rule = Settings { keep_last: Some(Whole(3)), ..Settings::default() };
+        assert_eq!(rule.clone().over(file.clone()).no_retention, None, "a rule overrides no-retention in the file");
         assert_eq!(file.over(rule).keep_last, None);
     }
 
     #[test]
-    fn options_that_leave_one_another_without_effect_are_refused_by_name() {
+    fn contradictory_settings_are_refused_by_name() {
         let error = read("no-retention = true\nkeep-last = 3").unwrap_err().to_string();
         assert!(error.contains("hivekeep.toml") && error.contains("no-retention"), "{error}");
         assert!(read("no-retention = true\nno-thinning = false").is_err());
@@ -221,7 +271,7 @@ mod tests {
     }
 
     #[test]
-    fn the_file_names_the_store_and_takes_numbers_with_quotes_or_without() {
+    fn the_file_names_the_store_and_accepts_numbers_with_or_without_quotes() {
         let file = read("store = \"fleet.redb\"\nbackup-interval = 90\nkeep-last = \"3\"\nkeep-daily = 4").unwrap();
         assert_eq!(file.store, Some("fleet.redb".into()));
         assert_eq!(file.backup_interval, Some(Span(Some(std::time::Duration::from_secs(90)))));

@@ -1,4 +1,4 @@
-//! How sizes are written, in options, the environment and the file alike.
+//! Sizes in options, the environment and the settings file.
 
 use std::fmt;
 use std::str::FromStr;
@@ -13,7 +13,7 @@ use crate::{Error, Result};
 #[serde(try_from = "Written")]
 pub(super) struct Size(pub(super) u64);
 
-/// The units of sizes, largest first.
+/// The units, largest first.
 const UNITS: [(&str, u64); 3] = [("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)];
 
 impl FromStr for Size {
@@ -21,7 +21,7 @@ impl FromStr for Size {
 
     fn from_str(text: &str) -> Result<Self> {
         let wrong =
-            || Error::invalid(format!("a size is written like 64MiB, 1GiB or 4096: text={}", text.escape_debug()));
+            || Error::invalid(format!("must be a size such as 64MiB, 1GiB or 4096: text={}", text.escape_debug()));
         let unit = UNITS.into_iter().find_map(|(name, unit)| Some((text.strip_suffix(name)?, unit)));
         let (number, unit) = unit.unwrap_or((text, 1));
         let number: u64 = number.trim_end().parse().map_err(|_| wrong())?;
@@ -54,17 +54,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_shown_is_read_back() {
+    fn a_size_that_is_shown_can_be_parsed() {
         for text in ["64MiB", "1GiB", "1000", "3KiB"] {
             assert_eq!(text.parse::<Size>().unwrap().to_string(), text);
         }
     }
 
     #[test]
-    fn what_is_none_is_refused_with_an_example() {
+    fn an_invalid_size_is_refused_with_an_example() {
         assert_eq!(
             "64MB".parse::<Size>().unwrap_err().to_string(),
-            "a size is written like 64MiB, 1GiB or 4096: text=64MB"
+            "must be a size such as 64MiB, 1GiB or 4096: text=64MB"
         );
         assert!("99999999999GiB".parse::<Size>().is_err());
     }
