@@ -1,4 +1,4 @@
-//! How much a store holds, in numbers, and how much of it would be left without the file.
+//! The content of a store in numbers, and how much of it would be left without the file.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -19,20 +19,20 @@ use crate::state::queue::TaskCounts;
 use crate::text::counted;
 use crate::transfer::archive::LastArchive;
 
-/// Rows read at a time.
+/// The number of rows that are read at a time.
 const PAGE: usize = 512;
 
-/// How much a store holds.
+/// The content of a store in numbers.
 #[derive(Clone, Debug, Serialize)]
 pub struct Summary {
-    /// The file, by its full path.
+    /// The absolute path of the file.
     #[serde(serialize_with = "crate::files::as_text")]
     pub store: PathBuf,
-    /// The length of the file.
+    /// The size of the file.
     pub file_bytes: u64,
-    /// How much each collection holds, by name.
+    /// Count and size of each collection, by name.
     pub collections: BTreeMap<String, Stats>,
-    /// How many tasks are in each state.
+    /// The number of tasks in each state.
     pub tasks: TaskCounts,
     /// The restore points.
     pub points: PointTotals,
@@ -40,25 +40,25 @@ pub struct Summary {
     pub archive: OutsideCopy,
     /// The newest crash that nobody has acknowledged.
     pub crash: Option<Crash>,
-    /// The measurements of the last rehearsal of disasters.
+    /// The result of the last drill.
     pub last_drill: Option<LastDrill>,
 }
 
-/// The copy of the state that would be left if the file were lost.
+/// The newest archive, which would be left if the file were lost.
 #[derive(Clone, Debug, Serialize)]
 pub struct OutsideCopy {
     /// The newest automatic archive.
     pub last: Option<LastArchive>,
-    /// Whether it is on the same file system as the store; none where that cannot be told.
+    /// Whether it is on the same file system as the store; none if that is unknown.
     pub same_file_system: Option<bool>,
-    /// Whether something has changed since; none where there is no archive.
+    /// Whether something has changed since; none if there is no archive.
     pub changed_since: Option<bool>,
-    /// Why the loss of the file would lose state; none while a copy is safe.
+    /// The risk if the file is lost; none if an archive is safe.
     pub warning: Option<&'static str>,
 }
 
 impl OutsideCopy {
-    /// Of a store.
+    /// The newest archive of a store.
     ///
     /// # Errors
     ///
@@ -76,32 +76,32 @@ impl OutsideCopy {
     }
 }
 
-/// The restore points of a store, in short.
+/// The number of restore points, and the latest.
 #[derive(Clone, Debug, Serialize)]
 pub struct PointTotals {
-    /// Those that were asked for, or are automatic, of documents too.
+    /// Manual and automatic points, including those of documents.
     pub total: u64,
-    /// Those of single backups, of restores and of single commits.
+    /// Points of single backups, of restores and of single commits.
     pub others: u64,
-    /// The one that `latest` means.
+    /// The point that `latest` resolves to.
     pub latest: Option<Point>,
 }
 
-/// How much room a part of a store takes.
+/// The size of a part of a store.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Weight {
-    /// Rows.
+    /// The number of rows.
     pub rows: u64,
-    /// Their keys and values, in bytes.
+    /// The size of their keys and values, in bytes.
     pub bytes: u64,
 }
 
-/// How much room the parts of a store take.
+/// The sizes of the parts of a store.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Weights {
-    /// The records of now, their long values included.
+    /// The current records, including their long values.
     pub live: Weight,
-    /// All that would go if every restore point were forgotten.
+    /// The rows that forgetting every restore point would free.
     pub history: Weight,
     /// Bytes of the file without a row: free, or freed and pinned by a view that is still open.
     pub free_bytes: u64,
@@ -110,7 +110,7 @@ pub struct Weights {
 }
 
 impl Store {
-    /// How much the store holds now. Its cost follows the number of points.
+    /// The content of the store now. The cost grows with the number of points.
     ///
     /// # Errors
     ///
@@ -143,7 +143,7 @@ impl Store {
         })
     }
 
-    /// How much room the parts of the store take. Reads all of it.
+    /// The sizes of the parts of the store. Reads everything.
     ///
     /// # Errors
     ///
@@ -171,7 +171,7 @@ impl Store {
 }
 
 impl Summary {
-    /// How many records a collection holds.
+    /// The number of records in a collection.
     pub fn count(&self, collection: &str) -> u64 {
         self.collections.get(collection).map_or(0, |stats| stats.count)
     }
@@ -184,7 +184,7 @@ impl fmt::Display for Summary {
     }
 }
 
-/// The weight of the past: everything that would go if every restore point were forgotten. Reads all of it.
+/// The rows that forgetting every restore point would free. Reads all of them.
 fn history_weight(view: &View) -> Result<Weight> {
     let mut weight = Weight::default();
     for table in [Table::PreImages, Table::Tombstones, Table::Points, Table::Commits] {
@@ -200,7 +200,7 @@ fn history_weight(view: &View) -> Result<Weight> {
     Ok(weight)
 }
 
-/// The weight of the records of now, with their long values.
+/// The rows of the current records, including their long values.
 fn live_weight(view: &View) -> Result<Weight> {
     let pieces = view.stats(CollectionId::CHUNKS)?;
     let all = view.collections()?.into_values().chain([pieces]);

@@ -43,7 +43,10 @@ fn without_a_token_others_cannot_reach_it_unless_that_is_said() {
     service.get(&format!("{BASE}/status")).ok();
     service.ask("GET", "/api/config", "Origin: https://elsewhere.example\r\n", "").refused(403);
     let (_, said) = service.stop("-TERM");
-    assert!(said.starts_with("warning: everybody who can reach this address can read and change the store\n"), "{said}");
+    assert!(
+        said.starts_with("warning: everybody who can reach this address can read and change the store\n"),
+        "{said}"
+    );
     let file = hive.path().with_file_name("token");
     fs::write(&file, "short").unwrap();
     let said = hive.refused(&["serve", "--token-file", file.to_str().unwrap()], 2);

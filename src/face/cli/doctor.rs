@@ -1,4 +1,4 @@
-//! `doctor`: would I get my data back, right now?
+//! `doctor`: checks whether you would get your data back right now.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -10,14 +10,13 @@ use crate::face::cli::exit::Exit;
 use crate::face::cli::output::Output;
 use crate::{Condition, Diagnosis, DiagnosisLine, DiagnosisOptions, Result, duration};
 
-/// Say whether you would get your data back, right now
+/// Check whether you would get your data back right now
 ///
-/// Looks at restore points, archives, checks, drills, free space, retention, the clock, and who has the store open, and
-/// says of each whether it is as it should be, and what to do if not. It only reads, beside processes that use the store,
-/// and verifies some 20,000 rows, going on where it ended the last time; --full verifies every record, every point and the
-/// pages.
+/// Checks restore points, archives, drills, free space, retention, the clock, and the processes that have the store
+/// open; reports a verdict on each, with advice. It only reads, while other processes may use the store, and verifies
+/// about 20,000 rows, continuing where the last run ended; --full verifies every record, every point and the pages.
 ///
-/// The exit code is 0 when all is well, 3 when data is at risk, and 4 when damage was found.
+/// The exit code is 0 if all is well, 3 if data is at risk, and 4 if damage was found.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -25,13 +24,13 @@ Examples:
   hivekeep doctor --full
   hivekeep doctor --json")]
 pub(super) struct Doctor {
-    /// Verify everything; the pages only while no other process has the store open
+    /// Verify everything; the pages only if no other process has the store open
     #[arg(long)]
     full: bool,
-    /// How old the newest restore point may be while something has changed since it
+    /// The acceptable age of the newest restore point if something has changed since it
     #[arg(long, value_name = "TIME", value_parser = duration::parse, default_value = "10m")]
     backup_interval: Duration,
-    /// Where archives are kept; hivekeep-archives beside the store unless given
+    /// The folder of the archives [default: hivekeep-archives beside the store]
     #[arg(long, value_name = "DIR")]
     archive_dir: Option<PathBuf>,
 }

@@ -164,10 +164,10 @@ fn assignments(out: &mut Output, mut list: impl Iterator<Item = Result<Assignmen
     }))
 }
 
-/// One record, as JSON for people too: it is shown whole.
+/// One record in full, as JSON in text output too.
 fn one(view: &View, collection: Collection<'_>, name: &str, key: &str, out: &mut Output) -> Result<()> {
     let missing = || {
-        let missing = Error::not_found(format!("there is no such record: collection={name} key={key}"));
+        let missing = Error::not_found(format!("no such record: collection={name} key={key}"));
         view.lost_or(name, key, missing)
     };
     match collection {
@@ -192,6 +192,6 @@ fn one(view: &View, collection: Collection<'_>, name: &str, key: &str, out: &mut
 }
 
 fn check_number(key: &str) -> Result<()> {
-    let wrong = |_| Error::invalid(format!("messages and audit entries are named by their number: key={key}"));
+    let wrong = |_| Error::invalid(format!("the key of a message or an audit entry is its number: key={key}"));
     key.parse::<u64>().map(drop).map_err(wrong)
 }

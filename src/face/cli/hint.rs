@@ -1,8 +1,8 @@
-//! The options and verbs that follow the hint of an error.
+//! The next step that an error suggests, as options and verbs of the command line.
 
 use crate::Hint;
 
-/// The way out that a hint stands for, as it is typed.
+/// The options or verbs of a hint.
 pub(super) fn typed(hint: &Hint) -> String {
     let typed = match hint {
         Hint::NameStore => "start one with hivekeep serve, or pass --store",

@@ -1,6 +1,6 @@
 //! The command line: `hivekeep [--store PATH] [--json] [-q] VERB`.
 //!
-//! * `args`: the arguments; `exit`: the exit codes
+//! * `args`: the arguments; `exit`: the exit codes; `hint`: the next step in an error, as an option
 //! * `context`, `input`, `which`: the input of verbs
 //! * `output`, `table`, `columns`, `screen`, `shown`, `progress`: the output of verbs
 //! * the others: one verb each, with its options and its output

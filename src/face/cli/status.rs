@@ -90,7 +90,7 @@ fn crashed(crash: &Crash) -> String {
     format!("session {id} of {program}, last alive {}; {crash}", show_time(*alive_at))
 }
 
-/// The copy that would be left, with the age of the state in it.
+/// The newest archive, and the age of the state in it.
 fn archived(copy: &OutsideCopy, store: &Store) -> String {
     let warning = copy.warning.unwrap_or_default();
     let Some(last) = &copy.last else { return format!("none: {warning}") };

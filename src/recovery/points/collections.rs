@@ -127,7 +127,7 @@ impl View {
         id.ok_or_else(|| {
             let known: Vec<_> = [AUDIT].into_iter().chain(listed(&names)).collect();
             let (known, name) = (known.join(", "), name.escape_debug());
-            Error::not_found(format!("there is no such collection; there are {known}: collection={name}"))
+            Error::not_found(format!("no such collection; the collections are {known}: collection={name}"))
         })
     }
 }

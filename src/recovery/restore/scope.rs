@@ -161,7 +161,7 @@ impl Names {
     pub(crate) fn without(&self, name: &str) -> String {
         let known: Vec<_> = self.all().filter(|name| !name.starts_with('#')).collect();
         let (known, name) = (known.join(", "), name.escape_debug());
-        format!("there is no such collection; there are {known}: collection={name}")
+        format!("no such collection; the collections are {known}: collection={name}")
     }
 
     /// The collection in which a record is named.

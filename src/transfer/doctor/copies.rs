@@ -14,7 +14,7 @@ use crate::transfer::archive::Outside;
 use crate::transfer::archives;
 use crate::transfer::doctor::line::DiagnosisLine;
 
-/// The newest archive, how old it is, and whether it would be lost together with the store.
+/// The newest archive, its age, and whether it would be lost together with the store.
 pub(super) fn outside(
     store: &Store,
     events: &[Event],
@@ -26,7 +26,7 @@ pub(super) fn outside(
     let folder = folder.map_or_else(|| archives::folder_of(store, &path), |folder| Ok(folder.to_path_buf()))?;
     let known = [archives::newest(&folder), exported(events)].into_iter().flatten();
     let Some((newest, metadata)) = known.max_by_key(|(_, metadata)| metadata.modified().ok()) else {
-        let advice = "copy it to another disk: hivekeep export FILE.tar.gz; serve does so by itself";
+        let advice = "copy it to another disk: hivekeep export FILE.tar.gz; serve does this automatically";
         return Ok(DiagnosisLine::warn(topic, format!("no copy outside of this file: {}", folder.display()), advice));
     };
     let name = newest.file_name().unwrap_or_default().to_string_lossy();

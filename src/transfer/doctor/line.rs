@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-/// How a thing is.
+/// A condition of one topic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Condition {
@@ -14,31 +14,31 @@ pub enum Condition {
     Bad,
 }
 
-/// One thing that was looked at, how it is, and what to do.
+/// One topic, its condition, and advice.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct DiagnosisLine {
-    /// The thing, in a word: `backup`, `archives`.
+    /// The topic, in one word: `backup`, `archives`.
     pub topic: &'static str,
-    /// How it is.
+    /// The condition.
     pub verdict: Condition,
     /// The observation.
     pub what: String,
-    /// What to do about it; nothing where all is well.
+    /// The advice; none if all is well.
     pub advice: Option<String>,
 }
 
 impl DiagnosisLine {
-    /// All is well with it.
+    /// A line without a problem.
     pub(super) fn ok(topic: &'static str, what: impl Into<String>) -> Self {
         Self { topic, verdict: Condition::Ok, what: what.into(), advice: None }
     }
 
-    /// Data is at risk until somebody follows the advice.
+    /// A line about data at risk, with advice.
     pub(super) fn warn(topic: &'static str, what: impl Into<String>, advice: impl Into<String>) -> Self {
         Self { topic, verdict: Condition::Warn, what: what.into(), advice: Some(advice.into()) }
     }
 
-    /// Data is damaged.
+    /// A line about damaged data.
     pub(super) fn bad(topic: &'static str, what: impl Into<String>, advice: impl Into<String>) -> Self {
         Self { verdict: Condition::Bad, ..Self::warn(topic, what, advice) }
     }

@@ -32,7 +32,7 @@ const STUCK: usize = 5;
 /// The number of claims that are counted.
 const CLAIMS: usize = 10_000;
 
-/// Whether what has changed could be gone back to.
+/// Whether the current state could be restored.
 pub(super) fn backup(store: &Store, view: &View, live: &[&Point], interval: Duration) -> Result<DiagnosisLine> {
     let topic = "backup";
     let changed = changed_since_last_live_point(view)?;
@@ -51,25 +51,29 @@ pub(super) fn backup(store: &Store, view: &View, live: &[&Point], interval: Dura
         DiagnosisLine::ok(topic, format!("{shown}, and nothing has changed since"))
     } else if ago > interval.saturating_mul(2) {
         let interval = duration::exact(interval);
-        DiagnosisLine::warn(topic, format!("{shown}, and something has changed since; it should be {interval}"), advice)
+        DiagnosisLine::warn(
+            topic,
+            format!("{shown}, and something has changed since; it should be at most {interval} old"),
+            advice,
+        )
     } else {
         DiagnosisLine::ok(topic, shown)
     })
 }
 
-/// What the last rehearsal has measured.
+/// The result of the last drill.
 pub(super) fn drill(store: &Store, view: &View) -> Result<DiagnosisLine> {
     let topic = "drill";
     let advice = "rehearse on a copy: hivekeep drill";
     let Some(last) = view.last_drill()? else {
-        return Ok(DiagnosisLine::warn(topic, "nobody has rehearsed a disaster", advice));
+        return Ok(DiagnosisLine::warn(topic, "no drill has run yet", advice));
     };
     let ago = duration::since(last.at, store.clock().now());
     let shown = duration::show(ago);
     Ok(if !last.is_met() {
         DiagnosisLine::warn(
             topic,
-            format!("{shown} ago, and it missed its target in {}", last.missed().join(", ")),
+            format!("{shown} ago, and it missed the target of {}", last.missed().join(", ")),
             advice,
         )
     } else if ago > DRILL_EVERY {
@@ -77,12 +81,12 @@ pub(super) fn drill(store: &Store, view: &View) -> Result<DiagnosisLine> {
     } else {
         DiagnosisLine::ok(
             topic,
-            format!("{} went as they should, {shown} ago", counted(last.scenarios.len() as u64, "disaster")),
+            format!("{} met their targets, {shown} ago", counted(last.scenarios.len() as u64, "disaster")),
         )
     })
 }
 
-/// How far back one could go, and to what.
+/// The restore points, and the oldest and newest of them.
 pub(super) fn points(live: &[&Point]) -> DiagnosisLine {
     let partial: Vec<_> = live.iter().filter(|point| point.partial).map(|point| point.to_string()).collect();
     let (Some(newest), Some(oldest)) = (live.first(), live.last()) else {
@@ -99,7 +103,7 @@ pub(super) fn points(live: &[&Point]) -> DiagnosisLine {
     }
 }
 
-/// By which rules points are forgotten, and whether somebody carries them out.
+/// The retention policy, and whether a process applies it.
 pub(super) fn retention(store: &Store, named: &[Point]) -> Result<DiagnosisLine> {
     let topic = "retention";
     let stored = store.policy()?;
@@ -122,9 +126,9 @@ pub(super) fn retention(store: &Store, named: &[Point]) -> Result<DiagnosisLine>
     })
 }
 
-/// Whether something has failed and not worked since.
+/// Whether something failed and has not succeeded since.
 pub(super) fn work(events: &[Event]) -> DiagnosisLine {
-    // Whoever asked for what there is not has not been let down by the store.
+    // A request for something that does not exist is no failure of the store.
     let counts = |event: &&Event| event.details["reason"] != "not_found";
     let failed = |failure: &EventKind, success: &EventKind| {
         let last = events.iter().filter(counts).find(|event| event.kind == *failure || event.kind == *success);
@@ -140,17 +144,17 @@ pub(super) fn work(events: &[Event]) -> DiagnosisLine {
         if let Some(event) = failed(&failure, &success) {
             let at = show_time(event.at);
             let why = event.details.get("error").and_then(|why| why.as_str()).unwrap_or("see hivekeep log").to_owned();
-            let what = format!("{what} failed at {at} and has not worked since: {why}");
+            let what = format!("{what} failed at {at} and has not succeeded since: {why}");
             return DiagnosisLine::warn("work", what, "see hivekeep log");
         }
     }
-    DiagnosisLine::ok("work", "no backup, retention, archive or restore has failed last time")
+    DiagnosisLine::ok("work", "the last backup, retention run, archive and restore all succeeded")
 }
 
-/// Whether the next commit, and a repair, have room.
+/// Whether there is space for the next commit, and for a repair.
 pub(super) fn space(store: &Store) -> Result<DiagnosisLine> {
     let Some(free) = free_space(store.path()) else {
-        return Ok(DiagnosisLine::ok("space", "the system does not say how much is free"));
+        return Ok(DiagnosisLine::ok("space", "the system does not report the free space"));
     };
     let file = std::fs::metadata(store.path())?.len();
     let shown = format!("{} free, the store is {}", show_bytes(free), show_bytes(file));
@@ -168,25 +172,25 @@ pub(super) fn space(store: &Store) -> Result<DiagnosisLine> {
 pub(super) fn readers(store: &Store) -> DiagnosisLine {
     let readers = store.long_readers();
     if readers.is_empty() {
-        return DiagnosisLine::ok("readers", "nobody keeps a view open for long");
+        return DiagnosisLine::ok("readers", "no process keeps a view open for long");
     }
     let what = format!("the file grows while a view is kept open: {}", readers.join("; "));
     DiagnosisLine::warn(
         "readers",
         what,
-        "let that program drop its views; then the space is used again, or hivekeep compact",
+        "let that program drop its views; then the space is reused, or run hivekeep compact",
     )
 }
 
-/// Whether the clock is before what was written, or went back between points: retention, leases and times go by it.
+/// Whether the clock is behind the last write, or went back between points. Retention, leases and times depend on it.
 pub(super) fn clock(store: &Store, named: &[Point], sessions: &[Session]) -> DiagnosisLine {
-    let advice = "set the clock right; leases and retention go by it";
+    let advice = "set the clock; leases and retention depend on it";
     let now = store.clock().now();
     let sealed = named.iter().map(|point| point.sealed_at);
     let newest = sealed.clone().chain(sessions.iter().map(|session| session.alive_at)).max();
     if let Some(newest) = newest.filter(|newest| *newest > crate::clock::after(now, CLOCK_SLACK)) {
         let by = duration::show(duration::since(now, newest));
-        return DiagnosisLine::warn("clock", format!("it is {by} behind what was written last"), advice);
+        return DiagnosisLine::warn("clock", format!("it is {by} behind the last write"), advice);
     }
     let later =
         sealed.clone().zip(sealed.skip(1)).find(|(newer, older)| *older > crate::clock::after(*newer, CLOCK_SLACK));
@@ -195,10 +199,10 @@ pub(super) fn clock(store: &Store, named: &[Point], sessions: &[Session]) -> Dia
         let by = duration::show(duration::since(newer, older));
         return DiagnosisLine::warn("clock", format!("it was set back by {by} before {at}"), advice);
     }
-    DiagnosisLine::ok("clock", "it has gone forward from point to point, to now")
+    DiagnosisLine::ok("clock", "it has never gone back between points")
 }
 
-/// Who has the store open.
+/// The processes that have the store open.
 pub(super) fn sharing(store: &Store) -> Result<DiagnosisLine> {
     let living = SessionLocks::look(store.path())?.map_or(Ok(Vec::new()), |presence| presence.living())?;
     Ok(if !living.is_empty() {
@@ -206,11 +210,11 @@ pub(super) fn sharing(store: &Store) -> Result<DiagnosisLine> {
     } else if open::in_use(store.path())? {
         DiagnosisLine::ok("sharing", "open in a process without a session")
     } else {
-        DiagnosisLine::ok("sharing", "nobody has it open, so nothing makes automatic backups now")
+        DiagnosisLine::ok("sharing", "no process has it open, so there are no automatic backups now")
     })
 }
 
-/// Whether a process died.
+/// Whether a process crashed.
 pub(super) fn sessions(store: &Store, sessions: &[Session]) -> Result<DiagnosisLine> {
     if let Some(crash) = store.crash()? {
         let (program, alive) = (&crash.session.program, show_time(crash.session.alive_at));
@@ -221,38 +225,42 @@ pub(super) fn sessions(store: &Store, sessions: &[Session]) -> Result<DiagnosisL
     Ok(DiagnosisLine::ok("sessions", format!("{open} alive, none crashed")))
 }
 
-/// Whether tasks are held by bots that let their leases end.
+/// Whether claims are past their lease.
 pub(super) fn claims(view: &View) -> Result<DiagnosisLine> {
     Ok(match view.queue().overdue(CLAIMS)? {
-        0 => DiagnosisLine::ok("claims", "no claim is over its lease"),
+        0 => DiagnosisLine::ok("claims", "no claim is past its lease"),
         count => {
             let claims = counted(count as u64, "claim");
             DiagnosisLine::warn(
                 "claims",
-                format!("{claims} of bots that let the lease end"),
-                "serve, or any claim, gives them back",
+                format!("{claims} past the lease"),
+                "serve, or the next claim, returns them to ready",
             )
         }
     })
 }
 
-/// Whether tasks wait for what cannot come.
+/// Whether tasks wait for something that cannot come.
 pub(super) fn tasks(view: &View) -> Result<DiagnosisLine> {
     let mut stuck = view.queue().stuck(STUCK + 1)?;
     if stuck.is_empty() {
-        return Ok(DiagnosisLine::ok("tasks", "no task waits for what cannot come"));
+        return Ok(DiagnosisLine::ok("tasks", "no task waits for something that cannot come"));
     }
     let more = if stuck.len() > STUCK { ", and others" } else { "" };
     stuck.truncate(STUCK);
     let named: Vec<_> = stuck.iter().map(|(id, why)| format!("{id} ({why})")).collect();
-    let what = format!("tasks wait for what cannot come: {}{more}", named.join(", "));
-    Ok(DiagnosisLine::warn("tasks", what, "see each with hivekeep queue why ID; then requeue, register, or cancel"))
+    let what = format!("tasks wait for something that cannot come: {}{more}", named.join(", "));
+    Ok(DiagnosisLine::warn(
+        "tasks",
+        what,
+        "see the reason: hivekeep queue why ID; then requeue, register a bot, or cancel",
+    ))
 }
 
 /// Whether a guard was killed before it could roll back.
 pub(super) fn guards(named: &[Point]) -> DiagnosisLine {
     match named.iter().find(|point| is_running(point)) {
-        None => DiagnosisLine::ok("guards", "no guarded command is under way"),
+        None => DiagnosisLine::ok("guards", "no guard is running"),
         Some(point) => {
             let what = format!("a guard is running, or was killed: {}", point.description);
             let id = &point.id;

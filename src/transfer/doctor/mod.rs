@@ -1,8 +1,8 @@
-//! Would I get my data back, right now?
+//! A diagnosis: would you get your data back right now?
 //!
-//! * [`line`]: the finding about one thing
-//! * [`look`]: what is looked at in the store; [`copies`]: the copies outside of it
-//! * [`verified`]: how much is read, and whether it is what was written
+//! * [`line`]: one line of the diagnosis
+//! * [`look`]: the checks inside of the store; [`copies`]: the copies outside of it
+//! * [`verified`]: how much is read, and whether it verifies
 
 mod copies;
 mod line;
@@ -20,10 +20,10 @@ use crate::engine::store::{Options, Store};
 use crate::error::{ErrorKind, Result};
 use crate::state::page::Page;
 
-/// Events that are looked through for what failed, and for archives, newest first.
+/// The number of events that are searched for failures and archives, newest first.
 const EVENTS: usize = 1_000;
 
-/// How a store is looked at.
+/// The options of a diagnosis.
 ///
 /// # Examples
 ///
@@ -33,11 +33,11 @@ const EVENTS: usize = 1_000;
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DiagnosisOptions {
-    /// Whether every record, every point and the pages are verified; some 20,000 rows unless set.
+    /// Whether to verify every record, every point and the pages; about 20,000 rows unless set.
     pub full: bool,
-    /// How old the newest restore point may be while something has changed since it; 10 minutes unless set.
+    /// The acceptable age of the newest restore point if something has changed since it; 10 minutes unless set.
     pub backup_interval: Duration,
-    /// Where archives are kept; `hivekeep-archives` beside the store unless set.
+    /// The folder of the archives; `hivekeep-archives` beside the store unless set.
     pub archive_dir: Option<PathBuf>,
 }
 
@@ -47,23 +47,23 @@ impl Default for DiagnosisOptions {
     }
 }
 
-/// Whether the data of a store would come back, thing by thing, with advice.
+/// A diagnosis of a store, topic by topic, with advice.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Diagnosis {
-    /// The worst of all.
+    /// The worst condition of all lines.
     pub verdict: Condition,
-    /// Each thing that was looked at.
+    /// The topics.
     pub lines: Vec<DiagnosisLine>,
 }
 
 impl Options {
-    /// Says whether the data of the store at `path` would come back right now: looks at restore points, archives, checks,
-    /// drills, free space, retention, the clock, and at who has the store open. It only reads, beside processes that use the
-    /// store, so of these options `read_only`, `untouched` and `create` do not matter.
+    /// Diagnoses whether the data of the store at `path` would come back right now: checks restore points, archives,
+    /// drills, free space, retention, the clock, and the processes that have the store open. It only reads, while other
+    /// processes may use the store, so the options `read_only`, `untouched` and `create` have no effect here.
     ///
     /// # Errors
     ///
-    /// As [`Options::open`], but for damage: that is told by the diagnosis.
+    /// As [`Options::open`], except for damage, which the diagnosis reports.
     ///
     /// # Examples
     ///
@@ -83,7 +83,7 @@ impl Options {
         let opened = if options.full { self.untouched() } else { self.read_only(true) };
         let lines = match opened.open(path).and_then(|store| look(&store, options)) {
             Err(error) if error.kind() == ErrorKind::Damaged => {
-                let advice = "see what can be kept: hivekeep repair --dry-run";
+                let advice = "see what a repair would keep: hivekeep repair --dry-run";
                 vec![DiagnosisLine::bad("opened", error.to_string(), advice)]
             }
             lines => lines?,

@@ -16,7 +16,7 @@ const ROWS: u64 = 20_000;
 /// The longest time between two complete checks.
 const CHECK_EVERY: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
-/// Reads everything. A file that nobody else has open had its pages verified when it was opened for that.
+/// Reads everything. The pages of a file that no other process has open were verified when it was opened.
 pub(super) fn everything(store: &Store) -> Result<DiagnosisLine> {
     let mut report = store.check()?;
     report.pages = !open::in_use(store.path())?;
@@ -26,7 +26,7 @@ pub(super) fn everything(store: &Store) -> Result<DiagnosisLine> {
     Ok(said(&report, format!("all {records}{pages}, every point and every digest verify")))
 }
 
-/// Reads as many rows as take no time, from where the last such look ended.
+/// Reads a sample of rows, continuing where the last one ended.
 pub(super) fn part(store: &Store) -> Result<DiagnosisLine> {
     let topic = "verified";
     let view = store.view()?;
@@ -57,12 +57,12 @@ fn said(report: &CheckReport, sound: String) -> DiagnosisLine {
     }
 }
 
-/// When everything was last verified.
+/// The time of the last complete check.
 pub(super) fn last_check(store: &Store) -> Result<DiagnosisLine> {
     let topic = "checked";
     let advice = "verify everything: hivekeep check";
     let Some(last) = store.last_check()? else {
-        return Ok(DiagnosisLine::warn(topic, "no whole check is known of", advice));
+        return Ok(DiagnosisLine::warn(topic, "no complete check has run yet", advice));
     };
     let ago = duration::since(last.at, store.clock().now());
     let shown = duration::show(ago);
@@ -70,7 +70,7 @@ pub(super) fn last_check(store: &Store) -> Result<DiagnosisLine> {
         let found = counted(last.found, "finding");
         DiagnosisLine::bad(topic, format!("the last check, {shown} ago, had {found}"), "see them: hivekeep check")
     } else if ago > CHECK_EVERY {
-        DiagnosisLine::warn(topic, format!("the last whole check was {shown} ago"), advice)
+        DiagnosisLine::warn(topic, format!("the last complete check was {shown} ago"), advice)
     } else {
         let pages = if last.pages { " and all pages" } else { "" };
         DiagnosisLine::ok(topic, format!("all {}{pages} were sound {shown} ago", counted(last.records, "record")))
