@@ -318,6 +318,22 @@ fn everything_that_can_be_said_of_a_task_is_kept() {
 }
 
 #[test]
+fn a_key_that_is_used_again_prints_the_earlier_task_and_says_how_it_is() {
+    let hive = Hive::new();
+    let push = ["queue", "push", "1", "--idempotency-key", "k"];
+    assert_eq!(hive.json(&push)["existing"], false);
+    let refused = hive.refused(&[&push[..], &["--delay", "10m"]].concat(), 1);
+    assert!(refused.contains("task=task-1 state=ready differs=delay_ms"), "{refused}");
+    assert!(refused.ends_with("\nhint: to take the earlier task: --allow-different"), "{refused}");
+    hive.ok(&["queue", "cancel", "task-1"]);
+    assert_eq!(hive.json(&push)["existing"], true);
+    let again = hive.run(&push).with(0);
+    assert_eq!(again.out, "task-1\n");
+    assert!(again.err.starts_with("task task-1 is already there: cancelled since "), "{again:?}");
+    assert!(again.err.ends_with("; to have it done: hivekeep queue requeue task-1\n"), "{again:?}");
+}
+
+#[test]
 fn the_same_state_prints_the_same_bytes() {
     let hive = Hive::new();
     hive.fill();

@@ -125,6 +125,13 @@ fn a_client_that_closes_before_its_claim_is_answered_leaves_nothing_claimed() {
     for _ in 0..40 {
         drop(ask(&service, "POST", "/api/queue/claim", &json!({"bot": "GONE", "max": 9}).to_string()));
     }
+    // Every claim has a higher token than the one before it, so a high one tells that those who are gone had claimed.
+    service.until("they have claimed", |service| {
+        let claim = service.post("/api/queue/claim", json!({"bot": "THERE"})).ok()["claims"][0].take();
+        let (id, token) = (claim["id"].as_str().unwrap(), claim["token"].as_u64().unwrap());
+        service.post(&format!("/api/queue/{id}/release"), json!({"token": token})).ok();
+        token > 40
+    });
     service.until("all are ready", |service| {
         let tasks = service.get("/api/queue?limit=100").ok()["tasks"].take();
         tasks.as_array().unwrap().iter().all(|task| task["state"] == "ready" && task["attempts"] == 0)

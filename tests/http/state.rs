@@ -226,6 +226,30 @@ fn a_service_with_aging_lists_and_explains_the_order_of_its_own_claims() {
 }
 
 #[test]
+fn a_key_that_is_used_again_is_answered_with_the_earlier_task_or_with_the_field_that_takes_it() {
+    let hive = Hive::new();
+    let service = Service::start(&hive, &[]);
+    let push = |payload: u64, more: Value| {
+        let mut task = json!({"payload": payload, "idempotency_key": "k"});
+        task.as_object_mut().unwrap().extend(more.as_object().cloned().unwrap_or_default());
+        service.post("/api/queue", task)
+    };
+    let first = push(1, json!({})).ok();
+    assert_eq!(first["existing"], false);
+    for (payload, more, differs) in [(2, json!({}), "payload"), (1, json!({"delay_ms": 60_000}), "delay_ms")] {
+        let refused = push(payload, more.clone());
+        let problem = refused.with(409);
+        assert!(problem["detail"].as_str().unwrap().ends_with(&format!("state=ready differs={differs}")), "{refused}");
+        assert_eq!(problem["hint"], "to take the earlier task: allow_different");
+    }
+    service.post(&format!("/api/queue/{}/cancel", first["id"].as_str().unwrap()), "").ok();
+    let again = push(1, json!({})).ok();
+    assert_eq!((&again["existing"], &again["state"], &again["id"]), (&json!(true), &json!("cancelled"), &first["id"]));
+    let taken = push(2, json!({"allow_different": true})).ok();
+    assert_eq!((&taken["existing"], &taken["payload"]), (&json!(true), &json!(1)));
+}
+
+#[test]
 fn a_task_is_read_even_when_its_id_is_a_verb() {
     let hive = Hive::new();
     let service = Service::start(&hive, &[]);
