@@ -465,7 +465,7 @@ fn lines_that_are_no_records_are_named() {
         "line 6: it is not JSON: nested deeper than 128 levels",
         "line 8: it is not JSON: ",
         "line 9: it is too long: bytes=16777225 limit=16777216",
-        "line 1: an event is named by 1 to 64 lower-case letters",
+        "line 1: the name of an event has 1 to 64 lower-case letters",
     ];
     assert_eq!(problems.len(), begins.len(), "{problems:#?}");
     problems.iter().zip(begins).for_each(|(problem, begin)| assert!(problem.starts_with(begin), "{problem}"));
@@ -588,7 +588,7 @@ fn an_index_that_is_not_as_it_should_be_is_taken_as_far_as_it_goes() {
     let unlisted = "it has a part that the index does not list, not readably, or in an earlier point";
     let expected = [
         "backup ../../outside: its id is not the name of a file beside the index".to_owned(),
-        "backup kind: a kind of backup is registry, queue, bot_assignments or full: kind=metrics".to_owned(),
+        "backup kind: unknown kind of backup; use registry, queue, bot_assignments or full: kind=metrics".to_owned(),
         "backup null: it is no object".to_owned(),
         "restore point p-1: two of its parts are of one kind and source; this one gets a point of its own: backup=\"twin\"".to_owned(),
         format!("restore point p-1: {unlisted}: backup=\"none\""),

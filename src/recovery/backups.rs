@@ -172,7 +172,7 @@ impl FromStr for Kind {
         let kinds = [Self::Registry, Self::Queue, Self::BotAssignments, Self::Full];
         kinds.into_iter().find(|kind| kind.as_str().eq_ignore_ascii_case(text)).ok_or_else(|| {
             Error::invalid(format!(
-                "a kind of backup is registry, queue, bot_assignments or full: kind={}",
+                "unknown kind of backup; use registry, queue, bot_assignments or full: kind={}",
                 text.escape_debug()
             ))
         })
@@ -523,7 +523,10 @@ pub(crate) fn find_backup<R: Records>(records: &R, id: &str) -> Result<Option<Ba
     match found.as_slice() {
         [] => Ok(None),
         [(_, bytes)] if id.len() >= 4 => Ok(Some(codec::decode(bytes)?)),
-        _ => Err(Error::new(ErrorKind::Ambiguous, format!("several backups begin so; type more of the id: id={id}"))),
+        _ => Err(Error::new(
+            ErrorKind::Ambiguous,
+            format!("several backup ids begin with this; type more of the id: id={id}"),
+        )),
     }
 }
 
@@ -546,7 +549,7 @@ pub(crate) fn no_backup(id: &str) -> Error {
 
 pub(crate) fn damaged(backup: &Backup) -> Error {
     Error::damaged(format!(
-        "the content of a backup is not what it was; run hivekeep check: id={} type={}",
+        "the content of a backup does not match its checksum; run hivekeep check: id={} type={}",
         backup.backup_id, backup.backup_type
     ))
 }

@@ -114,8 +114,7 @@ impl fmt::Display for Diff {
                 ChangeKind::Removed => write!(f, "{}", OneLine(format_args!("- {collection}/{key} {before}")))?,
                 ChangeKind::Lost => {
                     let value = if before.is_null() { after } else { before };
-                    let line =
-                        format_args!("? {collection}/{key} {value} (a repair lost what it was at the other point)");
+                    let line = format_args!("? {collection}/{key} {value} (a repair lost the other value)");
                     write!(f, "{}", OneLine(line))?;
                 }
                 ChangeKind::Changed => {

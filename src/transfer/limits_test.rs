@@ -26,7 +26,7 @@ use crate::state::queue::{ClaimOptions, NewTask, Retry};
 use crate::state::registry::Bot;
 use crate::transfer::archive::{ExportOptions, ImportOptions};
 
-/// Writes a text of so many bytes, or so many things.
+/// Writes a text of this many bytes, or this many items.
 type Write = fn(&Store, usize) -> Result<()>;
 
 fn text(bytes: usize) -> String {
@@ -37,12 +37,12 @@ fn texts(bytes: usize) -> Option<String> {
     Some(text(bytes))
 }
 
-/// JSON of so many bytes.
+/// JSON of this many bytes.
 fn value(bytes: usize) -> Value {
     Value::String(text(bytes - 2))
 }
 
-/// An object of so many bytes.
+/// An object of this many bytes.
 fn members(bytes: usize) -> Map<String, Value> {
     Map::from_iter([("a".to_owned(), value(bytes - 6))])
 }
@@ -67,7 +67,7 @@ fn task(store: &Store, task: NewTask) -> Result<()> {
     store.write(|tx| tx.queue().enqueue(task)).map(drop)
 }
 
-/// Claims a task of its own, and ends it.
+/// Claims a task of its own, and finishes it.
 fn claimed(store: &Store, end: impl FnOnce(&Store, &TaskId, Token) -> Result<()>) -> Result<()> {
     let bot = BotId::new("worker")?;
     task(store, NewTask::new("work").assign_to(bot.clone()))?;
@@ -92,7 +92,7 @@ fn new_entry() -> NewEntry {
     NewEntry::new("action", "actor")
 }
 
-/// Every text and list, and how much of it may be.
+/// Every text and list, with its limit.
 const FIELDS: &[(&str, usize, Write)] = &[
     ("bot id", NAME_BYTES, |s, n| bot(s, Bot::new(BotId::new(text(n))?))),
     ("bot kind", SHORT_BYTES, |s, n| bot(s, Bot { kind: texts(n), ..named("kind") })),
@@ -149,7 +149,7 @@ const FIELDS: &[(&str, usize, Write)] = &[
     ("backup tag", TAG_BYTES, |s, n| s.backup(BackupRequest::new(Kind::Queue).tag("a", text(n - 1))).map(drop)),
 ];
 
-/// Archives a store, makes a new one of that, and repairs it; gives the two new ones, which must be sound.
+/// Archives a store, imports the archive, and repairs the store. Returns the two new stores, which must be sound.
 fn taken_further(folder: &Path, store: &Store) -> [Store; 2] {
     let path = |name: &str| folder.join(name);
     store.export(path("a.tar.zst"), &ExportOptions::new()).unwrap();
@@ -170,7 +170,7 @@ fn stats(store: &Store) -> Vec<(CollectionId, crate::engine::digest::Stats)> {
 }
 
 #[test]
-fn every_text_may_be_so_long_and_is_kept_by_archives_and_repairs_and_not_a_byte_longer() {
+fn every_text_at_its_limit_survives_archives_and_repairs_and_one_more_byte_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let store = Store::open(folder.path().join("h.redb")).unwrap();
     for (what, most, write) in FIELDS {
@@ -190,7 +190,7 @@ fn every_text_may_be_so_long_and_is_kept_by_archives_and_repairs_and_not_a_byte_
     }
 }
 
-/// Rows outside of records as earlier versions wrote them, one for each table with texts of callers.
+/// Rows outside of records in the form of earlier versions, one for each table with texts of callers.
 fn longer_rows(store: &Store) -> String {
     let long = text(17 << 20);
     let sealed = |description: String, tags| NewSealed { backups: Vec::new(), manual: true, description, tags };
@@ -221,13 +221,13 @@ fn longer_rows(store: &Store) -> String {
         })
         .unwrap();
     seal(text(63 << 20), BTreeMap::new());
-    // A page of 8 MiB, which the reader of a repair passed over too.
+    // A page of 8 MiB, which the reader of a repair used to skip.
     seal(String::new(), BTreeMap::from([("long".to_owned(), text(5 << 20))]));
     long
 }
 
 #[test]
-fn longer_rows_of_earlier_versions_are_no_damage_and_nothing_of_them_is_lost() {
+fn longer_rows_of_earlier_versions_are_not_damage_and_nothing_of_them_is_lost() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("h.redb");
     let store = Store::open(&path).unwrap();

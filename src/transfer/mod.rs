@@ -1,4 +1,4 @@
-//! Entering the file from other programs, and leaving it.
+//! Exchange with other programs: adoption, archives, drills.
 
 pub(crate) mod adopt;
 pub(crate) mod archive;

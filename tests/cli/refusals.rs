@@ -162,14 +162,14 @@ fn a_selector_that_means_nothing_or_several_says_so() {
     let common = ids[0].chars().zip(ids[1].chars()).take_while(|(a, b)| a == b).count();
     let prefix = ids[0].get(..common).unwrap();
     let said = hive.refused(&["point", "show", prefix], 2);
-    assert!(said.starts_with("several ids begin so ("), "{said}");
-    assert!(said.ends_with(&format!("; type more of the one that is meant: id={prefix} matches=2")), "{said}");
+    assert!(said.starts_with("several ids begin with this ("), "{said}");
+    assert!(said.ends_with(&format!("; type more of the id that you mean: id={prefix} matches=2")), "{said}");
     assert_eq!(
         hive.refused(&["point", "show", "ffffffff"], 13),
         "no restore point or backup has that id; look at the list of all points: id=ffffffff\nhint: hivekeep point list --all"
     );
     let said = hive.run(&["get", "config", "--at", "yesterday"]).with(2).err;
-    assert!(said.contains("a restore point is named by now, latest, latest~3, an id"), "{said}");
+    assert!(said.contains("this names no restore point; type now, latest, latest~3, an id"), "{said}");
 }
 
 #[test]

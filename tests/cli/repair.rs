@@ -80,7 +80,7 @@ fn a_damaged_record_goes_back_to_its_newest_sound_version_and_that_is_said() {
     assert_eq!(
         said,
         format!(
-            "a repaired store becomes a new file, and there is one; name another: to={path}\nhint: name another file with --to"
+            "the file exists already; name a new file for the repaired store: to={path}\nhint: name another file with --to"
         )
     );
 
@@ -117,12 +117,12 @@ fn a_point_that_lost_something_is_marked_and_restored_only_when_asked_for() {
     assert_eq!(
         hive.refused(&at(&["restore", "latest"]), 1),
         format!(
-            "a repair could not bring all of that point back; look at what it has lost, then allow a partial restore: \
+            "a repair lost part of that point; look at what it has lost, then allow a partial restore: \
              point={0}\nhint: hivekeep point show, then hivekeep restore {0} --partial",
             point["id"].as_str().unwrap()
         )
     );
-    assert!(hive.ok(&at(&["restore", "latest", "--dry-run"])).contains("could not bring all of that point back"));
+    assert!(hive.ok(&at(&["restore", "latest", "--dry-run"])).contains("a repair lost part of that point"));
     hive.ok(&at(&["put", "config", "limit", "6"]));
     hive.ok(&at(&["restore", "latest", "--partial"]));
     assert_eq!(hive.json(&at(&["get", "config"])), json!({"limit": 5}));

@@ -56,7 +56,7 @@ fn an_unknown_type_is_refused_and_named() {
     let hive = Hive::new();
     let service = Service::start(&hive, &[]);
     let said = service.post(&format!("{BASE}/backup"), json!({"backup_type": "everything"})).refused(422);
-    assert_eq!(said, "a kind of backup is registry, queue, bot_assignments or full: kind=everything");
+    assert_eq!(said, "unknown kind of backup; use registry, queue, bot_assignments or full: kind=everything");
     service.post(&format!("{BASE}/backup"), json!({"backup_type": 7})).refused(422);
     assert_eq!(service.get(&format!("{BASE}/status")).ok()["total_backups"], 0);
 }

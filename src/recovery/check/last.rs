@@ -56,7 +56,7 @@ impl Store {
     #[cfg(feature = "transfer")]
     pub(crate) fn note_check_if_possible(&self, report: &CheckReport) {
         if let Err(error) = self.note_check(report) {
-            tracing::warn!(%error, "it could not be noted that the store was checked");
+            tracing::warn!(%error, "the result of the check could not be stored beside the store");
         }
     }
 

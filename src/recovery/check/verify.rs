@@ -138,9 +138,7 @@ impl Store {
     /// As [`Store::check_sample`].
     pub fn check_sample_with(&self, part: f64, progress: impl Fn(u64, u64) + Sync) -> Result<CheckReport> {
         if !(part > 0.0 && part <= 1.0) {
-            return Err(Error::invalid(format!(
-                "a part of the store is more than nothing and at most all: part={part}"
-            )));
+            return Err(Error::invalid(format!("the part to check must be greater than 0 and at most 1: part={part}")));
         }
         let place = beside(self.path());
         let after = match files::read_note(&place, LONGEST_PLACE) {
@@ -151,7 +149,7 @@ impl Store {
         let text = ended.map(|ended| ended.to_text()).unwrap_or_default();
         match files::write_whole(&place, text.as_bytes(), Rights::beside(self.path())) {
             Err(error) if matches!(error.kind(), IoKind::ReadOnlyFilesystem | IoKind::PermissionDenied) => {
-                tracing::warn!(%error, path = %place.display(), "the next part begins where this one did");
+                tracing::warn!(%error, path = %place.display(), "the place of this sample cannot be stored, so the next one starts at the same place");
             }
             written => written.map_err(|error| files::failed(&place, error))?,
         }
@@ -199,14 +197,14 @@ fn check_between_records(view: &View, report: &mut CheckReport) -> Result<()> {
     })?;
     read_all::<Backup>(view, Table::Backups, report, |backup| {
         let known = view.row(Table::Points, &backup.epoch.to_key())?.is_some();
-        Ok((!known).then(|| "a backup is of a point that is not there: its content is lost".to_owned()))
+        Ok((!known).then(|| "the point of a backup is missing: its content is lost".to_owned()))
     })?;
     read_all::<Session>(view, Table::Sessions, report, |_| Ok(None))?;
     read_all::<Event>(view, Table::Events, report, |_| Ok(None))?;
     for point in view.epochs_of(Table::Points)? {
         for id in view.manifest(point).ok().flatten().into_iter().flat_map(|manifest| manifest.backups) {
             if matches!(view.raw(Table::Backups, id.as_bytes()), Ok(None)) {
-                let what = format!("a backup that a point is listed as is missing: epoch={point}");
+                let what = format!("a point lists a backup that is missing: epoch={point}");
                 report.find(Finding::new(Table::Backups.name(), id.as_bytes(), what));
             }
         }

@@ -31,13 +31,13 @@ fn a_backup_without_its_point_and_a_point_without_its_backup_are_found() {
     let backup = store.backup(BackupRequest::new(Kind::Registry)).unwrap();
     let row = store.view().unwrap().row(Table::Backups, backup.backup_id.as_bytes()).unwrap().unwrap();
     store.write(|tx| tx.remove_row(Table::Backups, backup.backup_id.as_bytes())).unwrap();
-    let missing = format!("a backup that a point is listed as is missing: epoch={}", backup.epoch);
+    let missing = format!("a point lists a backup that is missing: epoch={}", backup.epoch);
     assert_eq!(what(&store.check().unwrap()), [("backups", missing.as_str())]);
 
     let other = crate::recovery::backups::Backup { epoch: crate::Epoch(99), ..backup.clone() };
     let id = backup.backup_id.as_bytes();
     store.write(|tx| tx.put_row(Table::Backups, id, &codec::encode(&other)?)).unwrap();
-    let lost = "a backup is of a point that is not there: its content is lost";
+    let lost = "the point of a backup is missing: its content is lost";
     assert_eq!(what(&store.check().unwrap()), [("backups", lost)]);
     store.write(|tx| tx.put_row(Table::Backups, id, &row)).unwrap();
     assert_eq!(findings(&store), []);

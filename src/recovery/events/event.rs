@@ -155,7 +155,7 @@ impl FromStr for EventKind {
         let fits = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
         if name.is_empty() || name.len() > KIND_LEN_MAX || !name.bytes().all(fits) {
             return Err(Error::invalid(format!(
-                "an event is named by 1 to {KIND_LEN_MAX} lower-case letters, digits and underscores: event={}",
+                "the name of an event has 1 to {KIND_LEN_MAX} lower-case letters, digits and underscores: event={}",
                 name.escape_debug()
             )));
         }
@@ -303,7 +303,7 @@ mod tests {
         }
         assert_eq!(
             "A".parse::<EventKind>().unwrap_err().to_string(),
-            "an event is named by 1 to 64 lower-case letters, digits and underscores: event=A"
+            "the name of an event has 1 to 64 lower-case letters, digits and underscores: event=A"
         );
     }
 

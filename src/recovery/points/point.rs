@@ -238,7 +238,7 @@ impl Store {
         match self.find_point(selector.clone())? {
             Some(point) if !point.is_of_commit() => Ok(point),
             Some(_) => Err(Error::invalid(format!("the point of a single commit cannot be held: point={selector}"))),
-            None => Err(Error::invalid("the state as it is now is no point; make one with hivekeep point create")),
+            None => Err(Error::invalid("now is not a restore point; make one with hivekeep point create")),
         }
     }
 }

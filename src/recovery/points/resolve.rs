@@ -115,7 +115,7 @@ fn latest(back: u64, points: &[PointName]) -> Result<Resolved> {
         (Some(point), _) => Ok(Resolved::point(point, point.at)),
         (None, 0) => Err(no_points()),
         (None, count) => Err(Error::not_found(format!(
-            "there are not that many restore points; the first one is {}: asked={} points={count}",
+            "there are fewer restore points; the oldest is {}: asked={} points={count}",
             Selector::Latest(count as u64 - 1),
             Selector::Latest(back),
         ))),
@@ -132,7 +132,7 @@ fn by_time(time: Timestamp, points: &[PointName]) -> Result<Resolved> {
     }
     let first = timed().min_by_key(|point| (point.at, point.epoch)).ok_or_else(no_points)?;
     Err(Error::not_found(format!(
-        "no restore point is that old; the first one is of {}: asked={} id={}",
+        "no restore point is that old; the oldest is of {}: asked={} id={}",
         clock::show_time(first.at),
         clock::show_time(time),
         first.id
@@ -177,7 +177,10 @@ fn several_match(id: &str, found: &[&PointName]) -> Error {
     }
     Error::new(
         ErrorKind::Ambiguous,
-        format!("several ids begin so ({shown}); type more of the one that is meant: id={id} matches={}", found.len()),
+        format!(
+            "several ids begin with this ({shown}); type more of the id that you mean: id={id} matches={}",
+            found.len()
+        ),
     )
 }
 
@@ -235,7 +238,7 @@ mod tests {
         assert_eq!(found("latest~2"), (1, 0));
         assert_eq!(
             refused("latest~3"),
-            "there are not that many restore points; the first one is latest~2: asked=latest~3 points=3"
+            "there are fewer restore points; the oldest is latest~2: asked=latest~3 points=3"
         );
         assert_eq!(refused("latest~18446744073709551615").split(':').next(), refused("latest~3").split(':').next());
     }
@@ -248,7 +251,7 @@ mod tests {
         assert_eq!(found("1h 58m ago"), (2, 0));
         assert_eq!(
             refused("3h ago"),
-            "no restore point is that old; the first one is of 2026-01-02T10:01:00.000000+00:00: \
+            "no restore point is that old; the oldest is of 2026-01-02T10:01:00.000000+00:00: \
              asked=2026-01-02T09:00:00.000000+00:00 id=aaaa1111-0000"
         );
     }
@@ -264,8 +267,8 @@ mod tests {
         assert_eq!(found("AAAA1111"), (1, 0));
         assert_eq!(
             refused("aaaa11"),
-            "several ids begin so (aaaa1122-0000 of 2026-01-02T10:02:00.000000+00:00, aaaa1111-0000 of \
-             2026-01-02T10:01:00.000000+00:00); type more of the one that is meant: id=aaaa11 matches=2"
+            "several ids begin with this (aaaa1122-0000 of 2026-01-02T10:02:00.000000+00:00, aaaa1111-0000 of \
+             2026-01-02T10:01:00.000000+00:00); type more of the id that you mean: id=aaaa11 matches=2"
         );
         assert_eq!(refused("dddd"), "no restore point or backup has that id; look at the list of all points: id=dddd");
     }
@@ -283,7 +286,7 @@ mod tests {
         assert_eq!(error.kind(), ErrorKind::Ambiguous);
         let message = error.to_string();
         assert_eq!(message.matches(" of 2026").count(), 5, "{message}");
-        assert!(message.ends_with(" and 3 more); type more of the one that is meant: id=abcd matches=8"), "{message}");
+        assert!(message.ends_with(" and 3 more); type more of the id that you mean: id=abcd matches=8"), "{message}");
     }
 
     #[test]

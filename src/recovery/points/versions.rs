@@ -133,7 +133,9 @@ impl View {
             let is_lost = self.any_point_has_lost(id, key)?;
             let (collection, key) = (collection.escape_debug(), key.escape_debug());
             return Err(match is_lost {
-                true => Error::damaged(format!("a repair lost all of that record: collection={collection} key={key}")),
+                true => Error::damaged(format!(
+                    "a repair lost every version of that record: collection={collection} key={key}"
+                )),
                 false => Error::not_found(format!(
                     "neither now nor any point has such a record: collection={collection} key={key}"
                 )),

@@ -117,7 +117,7 @@ impl fmt::Display for RepairPlan {
 
 fn exists(path: &Path) -> Error {
     let path = path.display();
-    Error::conflict(format!("a repaired store becomes a new file, and there is one; name another: to={path}"))
+    Error::conflict(format!("the file exists already; name a new file for the repaired store: to={path}"))
         .with_hint(Hint::NameRepaired)
 }
 
@@ -127,7 +127,7 @@ fn refuse_unsound(store: &Store) -> Result<()> {
         None => Ok(()),
         Some(finding) => {
             let (table, key, what) = (&finding.table, &finding.key, &finding.what);
-            Err(Error::damaged(format!("what is left could not be made sound: table={table} key={key}: {what}")))
+            Err(Error::damaged(format!("the repaired store is not sound: table={table} key={key}: {what}")))
         }
     }
 }
@@ -140,12 +140,12 @@ impl WriteTx<'_> {
                 report.notes.push(format!("{what}: {count}"));
             }
         };
-        note(mend_trail(self)?, "audit entries are lost, and the trail is not chained over them");
-        note(mend_queue(self)?, "tasks waited for what they need not wait for any more");
-        note(mend_assignments(self)?, "assignments did not follow from their tasks, and do now");
+        note(mend_trail(self)?, "audit entries were lost; the hash chain skips them");
+        note(mend_queue(self)?, "tasks no longer wait for dependencies that are over");
+        note(mend_assignments(self)?, "assignments were corrected to match their tasks");
         let documents = mend_documents(self)?;
-        note(self.drop_backups_of_lost_points()?, "backups are lost with their points");
-        note(self.drop_lost_backups()?, "backups of points are lost, and the points are not listed as them any more");
+        note(self.drop_backups_of_lost_points()?, "backups were lost with their points");
+        note(self.drop_lost_backups()?, "backups of points were lost; these points no longer list them");
         report.notes.extend(documents);
         let leap = if report.counters_lost { LEAP } else { 0 };
         report.notes.extend(self.raise_numbers(leap)?);
@@ -204,7 +204,9 @@ impl WriteTx<'_> {
             let next = highest.max(stored).saturating_add(leap);
             if next > stored {
                 let name = key.escape_ascii();
-                notes.push(format!("the highest number given out may be lost; it goes on: key={name} from={next}"));
+                notes.push(format!(
+                    "the highest number in use may be lost; the counter continues: key={name} from={next}"
+                ));
                 self.put_row(Table::Meta, &key, &next.to_be_bytes())?;
             }
         }

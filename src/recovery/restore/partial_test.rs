@@ -106,7 +106,7 @@ fn a_restore_of_a_partial_point_does_not_change_records_that_are_known_to_be_los
     let plan = hive.store.plan_restore(&point, options.clone()).unwrap();
     let command = format!("hivekeep restore {point} --only config --partial");
     assert!(plan.to_string().contains(&format!("; to restore what is left: {command}\n")), "{plan}");
-    assert!(plan.to_string().contains("known to have lost stay as they are now"), "{plan}");
+    assert!(plan.to_string().contains("known to be lost stay as they are now"), "{plan}");
     let refused = hive.store.apply(&plan).unwrap_err();
     assert_eq!(refused.hint(), Some(&Hint::AllowPartial { command }), "{refused}");
     for options in [options.partial(true), RestoreOptions::new().partial(true)] {
@@ -124,7 +124,7 @@ fn a_restore_of_a_partial_point_does_not_change_records_that_are_known_to_be_los
 fn a_record_that_a_point_lost_in_a_repair_is_shown_as_lost_and_not_as_absent() {
     let (hive, point) = lost_and_changed();
     let diff = hive.store.diff(&point, Selector::Now).unwrap();
-    let shown = "~ config/a 1 -> 2\n? config/lost 2 (a repair lost what it was at the other point)\n+ config/new 2\n";
+    let shown = "~ config/a 1 -> 2\n? config/lost 2 (a repair lost the other value)\n+ config/new 2\n";
     assert_eq!(diff.to_string(), shown);
     let counts = diff.counts()["config"];
     assert_eq!((counts.added, counts.changed, counts.removed), (1, 1, 0));

@@ -189,8 +189,7 @@ impl RestorePlan {
         if !self.point.partial || self.options.partial || self.is_undo() {
             return Ok(());
         }
-        let message =
-            "a repair could not bring all of that point back; look at what it has lost, then allow a partial restore";
+        let message = "a repair lost part of that point; look at what it has lost, then allow a partial restore";
         let hint = Hint::AllowPartial { command: self.command_for_partial() };
         Err(Error::conflict(format!("{message}: point={}", self.point)).with_hint(hint))
     }
@@ -230,9 +229,9 @@ impl fmt::Display for RestorePlan {
             (_, false) => {}
         }
         if self.point.partial {
-            write!(f, "  a repair could not bring all of that point back; see hivekeep point show")?;
+            write!(f, "  a repair lost part of that point; see hivekeep point show")?;
             if !self.spared.is_empty() {
-                write!(f, "; records that it is known to have lost stay as they are now")?;
+                write!(f, "; records that are known to be lost stay as they are now")?;
             }
             let is_refused = !self.options.partial && !self.is_undo();
             if is_refused {

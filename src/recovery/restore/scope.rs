@@ -46,7 +46,7 @@ pub(crate) fn target(view: &View, selector: &Selector) -> Result<Target> {
         });
     }
     let Resolved::Point { epoch, .. } = resolved? else {
-        return Err(Error::invalid("the state is as it is now; name a point to restore"));
+        return Err(Error::invalid("now is not a restore point; name a point to restore"));
     };
     let point = view.point(epoch)?;
     let documents = match point.origin {
@@ -110,7 +110,7 @@ impl Scope {
         let prefixes = prefixes.collect::<Result<Vec<_>>>()?;
         if prefixes.is_empty() {
             // Without a prefix the scope would be everything.
-            return Err(Error::not_found(format!("it holds no such document: only={}", only.join(","))));
+            return Err(Error::not_found(format!("the point contains no such document: only={}", only.join(","))));
         }
         Ok(Self { prefixes, ..Self::default() })
     }

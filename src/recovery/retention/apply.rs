@@ -63,7 +63,7 @@ impl Store {
         let mut points = BTreeMap::new();
         for selector in selectors {
             match view.resolve(selector)? {
-                Resolved::Now => return Err(Error::invalid("the state as it is now is no point to forget")),
+                Resolved::Now => return Err(Error::invalid("now is not a restore point; name a point to forget")),
                 Resolved::Point { epoch, .. } => points.insert(epoch, view.point(epoch)?),
             };
         }

@@ -1,14 +1,14 @@
 //! `backlog.json`: the tasks.
 //!
-//! A task that is DONE becomes done. One that is TODO, QUEUED, ASSIGNED or IN_PROGRESS becomes ready: nobody holds a
-//! claim on it here, and the bot that it is assigned to is the only one that may claim it. That is its assignment.
+//! A task with the status DONE becomes done. One with TODO, QUEUED, ASSIGNED or IN_PROGRESS becomes ready: no bot holds
+//! a claim here, and only the bot to which it is assigned may claim it. That bot is its assignee.
 //!
-//! The payload is title and description. Every field that has no place of its own in a task is an
-//! attribute, title and description too, and so is the status as it was written.
+//! The payload consists of title and description. Every field without a place in a task becomes an attribute, as do
+//! title, description and the original text of the status.
 //!
-//! A dependency on a task that is nowhere is not waited for, since nobody would ever end the wait: most often it is one
-//! that was finished and tidied away. It is reported, and stays among the attributes. A dependency on a task of the same
-//! file that could not be taken is waited for.
+//! A task does not wait for a dependency on a missing task, because nothing would ever end the wait: most often that
+//! task was finished and deleted. The dependency is reported, and kept as an attribute. A task waits for a task of the
+//! same file that could not be adopted.
 
 use std::collections::BTreeSet;
 
@@ -26,14 +26,14 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::state::ids::{BotId, TaskId};
 use crate::state::queue::{NewTask, Priority};
 
-/// A task as it was read, and in which parts it is not as it was.
+/// A task from a file, with the parts that were changed.
 struct Read {
     task: NewTask,
-    /// Whether it waits for others: what is done does not.
+    /// Whether it waits for others. A finished task does not.
     waits: bool,
-    /// The ids that it names as dependencies.
+    /// The ids of its dependencies.
     dependencies: Vec<TaskId>,
-    /// All of its dependencies as they were written.
+    /// All its dependencies in their original form.
     written: Option<Value>,
     attributes: Map<String, Value>,
     problems: Vec<String>,
@@ -43,12 +43,12 @@ struct Read {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Status {
     Ready,
-    /// A bot was said to have it.
+    /// It was assigned to a bot.
     Held,
     Done,
 }
 
-/// Takes over `{"backlog": [{..}, ..], ..}`.
+/// Adopts `{"backlog": [{..}, ..], ..}`.
 pub(super) fn adopt(work: &mut Work<'_>) -> Result<()> {
     let Some(mut members) = work.object()? else { return Ok(()) };
     let Some(Value::Array(tasks)) = members.shift_remove("backlog") else {
@@ -100,7 +100,7 @@ fn take(taking: &mut Taking<'_, '_>, index: usize, task: Value, in_file: &BTreeS
     }
 }
 
-/// Puts the task into the queue, and reports what is not as it was.
+/// Puts the task into the queue, and reports changes.
 fn enqueue(
     taking: &mut Taking<'_, '_>,
     place: &str,
@@ -125,7 +125,7 @@ fn enqueue(
     if !read.problems.is_empty() {
         keep_dependencies(&mut read.attributes);
     }
-    // One that comes later in the file is not there yet.
+    // A later task of the file does not exist yet.
     let waiting = waits_for.into_iter().fold(with(&read.attributes), NewTask::after).allow_missing_dependencies();
     match taking.tx.queue().enqueue(waiting) {
         Err(error) if error.kind() == ErrorKind::Invalid => {
@@ -138,11 +138,11 @@ fn enqueue(
     read.problems.into_iter().try_for_each(|why| taking.problem(place, why, text.as_bytes()))
 }
 
-/// The task that an object describes.
+/// The task in an object.
 ///
 /// # Errors
 ///
-/// `Invalid` when its status is not known: whether somebody is to work on it would be a guess.
+/// `Invalid` when its status is unknown. To guess whether work remains would be wrong.
 fn read(id: &TaskId, mut members: Map<String, Value>, zone: &TimeZone, now: Timestamp) -> Result<Read> {
     let status = status(members.get("status"))?;
     members.shift_remove("id");
@@ -196,7 +196,7 @@ fn payload(members: &Map<String, Value>) -> Value {
     Value::Object(said.collect())
 }
 
-/// The bot that finished the task, the time and the result; the time's text stays an attribute.
+/// The bot that finished the task, the time and the result. The original text of the time stays an attribute.
 fn done(
     task: NewTask,
     members: &mut Map<String, Value>,

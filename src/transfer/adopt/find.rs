@@ -1,4 +1,4 @@
-//! Finding the files that are known, by their names.
+//! Finds known files by their names.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -10,36 +10,36 @@ use serde::Serialize;
 use super::report::{AdoptProblem, AdoptSkipped};
 use crate::error::{Error, Result};
 
-/// A folder is searched this deep.
+/// The greatest depth of a search.
 const DEPTH_MAX: usize = 32;
-/// So many files and folders are looked at; a folder with more is none that the replaced service left.
+/// The most files and folders that are searched. The replaced service never left a folder with more.
 const ENTRIES_MAX: usize = 100_000;
 
 pub(super) const NOT_KNOWN: &str = "not a file that is known";
 
-/// A kind of file that is known. In this order they are taken over, so that points are sealed when all else is there.
+/// The kinds of known files, in the order of adoption: points are sealed after everything else.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum AdoptSource {
-    /// `registry.json`: the bots, by id, in the member `bots`.
+    /// `registry.json`: the bots by id, in the field `bots`.
     Registry,
     /// `bots.json`: the bots, by id.
     Bots,
-    /// `backlog.json`: the tasks, in the member `backlog`.
+    /// `backlog.json`: the tasks, in the field `backlog`.
     Backlog,
     /// `chat-history-*.jsonl`: a message on each line.
     Chat,
-    /// `*-activity.jsonl`: what a bot did, on each line.
+    /// `*-activity.jsonl`: an action of a bot on each line.
     Activity,
-    /// `registry-changes.jsonl`: what was done to the registry, on each line.
+    /// `registry-changes.jsonl`: a change of the registry on each line.
     RegistryChanges,
     /// `disaster-recovery.jsonl`: an event on each line.
     Events,
-    /// `index.json`: backups and restore points; the content of each backup is in a file of its own beside it.
+    /// `index.json`: backups and restore points. The content of each backup is in a file beside it.
     Backups,
 }
 
-/// The files to take over, and what is none.
+/// The files to adopt, and the other ones.
 #[derive(Debug, Default)]
 pub(super) struct Found {
     pub(super) files: Vec<(AdoptSource, PathBuf)>,
@@ -49,7 +49,7 @@ pub(super) struct Found {
 }
 
 impl AdoptSource {
-    /// The kind of file that has that name.
+    /// The kind of file with that name.
     pub(super) fn of(name: &str) -> Option<Self> {
         match name {
             "registry.json" => Some(Self::Registry),
@@ -65,12 +65,12 @@ impl AdoptSource {
     }
 }
 
-/// Finds what is known at some paths: files themselves, and folders with what is in them. A symbolic link is followed
-/// only when it is one of the paths.
+/// Finds known files at some paths, which may be files or folders. A symbolic link is followed only if it is one of the
+/// paths.
 ///
 /// # Errors
 ///
-/// `NotFound` when there is nothing at a path: then nothing has been taken over yet.
+/// `NotFound` when there is nothing at a path. Nothing has been adopted then.
 pub(super) fn find<P: AsRef<Path>>(paths: &[P]) -> Result<Found> {
     let mut found = Found::default();
     for path in paths.iter().map(AsRef::as_ref) {
@@ -89,7 +89,7 @@ pub(super) fn find<P: AsRef<Path>>(paths: &[P]) -> Result<Found> {
 }
 
 impl Found {
-    /// A file that was named: whoever names it means it, so that one which is not known is a problem.
+    /// Adds a named file. An unknown file is a problem here, because it was named on purpose.
     fn named(&mut self, path: &Path, is_file: bool) {
         let place = path.display().to_string();
         match known(path).filter(|_| is_file) {
@@ -141,7 +141,7 @@ impl Found {
         self.problems.push(AdoptProblem { place: path.display().to_string(), why, kept: false });
     }
 
-    /// Files beside an index belong to that index: it says which of them are backups.
+    /// Files beside an index belong to it: the index tells which of them are backups.
     fn leave_out_backups(&mut self) {
         let indexes = self.files.iter().filter(|(source, _)| *source == AdoptSource::Backups);
         let folders: BTreeSet<_> = indexes.filter_map(|(_, path)| path.parent()).collect();
@@ -157,7 +157,7 @@ fn known(path: &Path) -> Option<AdoptSource> {
 }
 
 impl AdoptSource {
-    /// Refuses paths with nothing at them, before a store is made for what is there.
+    /// Refuses paths with nothing at them, before a store is created.
     ///
     /// # Errors
     ///
@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_is_searched_for_known_names_in_the_order_of_taking_over() {
+    fn a_folder_is_searched_for_known_names_in_the_order_of_adoption() {
         let root = tempfile::tempdir().unwrap();
         let root = root.path();
         fs::create_dir_all(root.join("a/backups")).unwrap();
@@ -205,7 +205,7 @@ mod tests {
 
     #[cfg(unix)]
     #[test]
-    fn links_in_a_folder_are_not_followed_and_said() {
+    fn links_in_a_folder_are_not_followed_but_reported() {
         let (root, outside) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         fs::write(outside.path().join("registry.json"), "{}").unwrap();
         std::os::unix::fs::symlink(outside.path(), root.path().join("folder")).unwrap();
@@ -218,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn a_path_with_nothing_at_it_is_an_error_and_a_named_file_that_is_not_known_a_problem() {
+    fn a_missing_path_is_an_error_and_a_named_file_of_an_unknown_kind_is_a_problem() {
         let root = tempfile::tempdir().unwrap();
         let error = find(&[root.path().join("none")]).unwrap_err().to_string();
         assert!(error.starts_with("nothing was adopted: no such file or folder: path="), "{error}");
@@ -230,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_that_goes_on_without_end_is_left_at_a_depth() {
+    fn a_search_stops_at_a_certain_depth() {
         let root = tempfile::tempdir().unwrap();
         let deep = (0..=DEPTH_MAX).fold(root.path().to_path_buf(), |path, _| path.join("d"));
         fs::create_dir_all(&deep).unwrap();

@@ -1,4 +1,4 @@
-//! Reading files of other programs: whole, or line by line, and never more than a limit.
+//! Reads files of other programs, whole or line by line, and never more than a limit.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
@@ -6,39 +6,39 @@ use std::path::Path;
 
 use crate::files;
 
-/// No line, bot or task is longer; a text of that length is not what a bot wrote about itself.
+/// The longest line, bot or task. No bot wrote a longer text about itself.
 pub(super) const PART_MAX: usize = 16 << 20;
-/// So many lines, or so many bytes, are taken over in one transaction.
+/// The lines and the bytes that one transaction adopts.
 const BATCH_LINES: usize = 10_000;
 const BATCH_BYTES: usize = 16 << 20;
 
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
-/// A line with something on it.
+/// A line that is not empty.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Line {
-    /// From 1.
+    /// Its number, from 1.
     pub(super) number: u64,
-    /// Without its end; of a line that is too long, nothing.
+    /// Its bytes without the line break; nothing for a line that is too long.
     pub(super) bytes: Vec<u8>,
-    /// How long it is.
+    /// Its length.
     pub(super) length: u64,
 }
 
 impl Line {
-    /// Whether it is longer than a line may be.
+    /// Whether it is too long.
     pub(super) fn is_too_long(&self) -> bool {
         self.length > PART_MAX as u64
     }
 }
 
-/// The lines of a file, a batch at a time.
+/// The lines of a file, in batches.
 pub(super) struct Lines<R> {
     input: R,
     number: u64,
 }
 
-/// Reads a whole file; the error says why it cannot be.
+/// Reads a whole file. The error is a message.
 pub(super) fn whole(path: &Path, limit: u64) -> Result<Vec<u8>, String> {
     let (file, length) = open(path, limit)?;
     let mut bytes = Vec::with_capacity(usize::try_from(length).unwrap_or_default());
@@ -67,7 +67,7 @@ pub(super) fn cannot_be_read(error: &io::Error) -> String {
 }
 
 impl<R: BufRead> Lines<R> {
-    /// The next lines; none at the end. Empty lines are passed over.
+    /// The next lines; none at the end. Empty lines are skipped.
     pub(super) fn batch(&mut self) -> io::Result<Vec<Line>> {
         let (mut batch, mut bytes) = (Vec::new(), 0);
         while batch.len() < BATCH_LINES && bytes < BATCH_BYTES {
@@ -99,7 +99,7 @@ impl<R: BufRead> Lines<R> {
         Ok(Some(Line { number, bytes: text.to_vec(), length: text.len() as u64 }))
     }
 
-    /// Passes what is left of a line, without holding it; gives its length.
+    /// Skips the rest of a line, without storing it. Returns its length.
     fn pass_the_rest(&mut self) -> io::Result<u64> {
         let mut length = 0;
         loop {
@@ -127,14 +127,14 @@ mod tests {
     }
 
     #[test]
-    fn lines_are_numbered_as_editors_do_and_empty_ones_passed_over() {
+    fn lines_are_numbered_as_in_editors_and_empty_ones_are_skipped() {
         let lines = all(b"\xef\xbb\xbfa\r\n\n \nb\n\xc3\xa9");
         assert_eq!(lines, [(1, "a".into()), (4, "b".into()), (5, "é".into())]);
         assert_eq!(all(b""), []);
     }
 
     #[test]
-    fn a_line_that_is_too_long_is_measured_and_not_held() {
+    fn a_line_that_is_too_long_is_measured_but_not_stored() {
         let text = [&vec![b'x'; PART_MAX + 100_000][..], b"\nshort\n"].concat();
         let mut lines = Lines { input: BufReader::with_capacity(1000, &text[..]), number: 0 };
         let [long, short] = lines.batch().unwrap().try_into().unwrap();
@@ -143,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_over_the_limit_is_refused_and_so_is_what_is_no_file() {
+    fn a_file_over_the_limit_and_a_non_file_are_refused() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("f");
         std::fs::write(&path, "12345").unwrap();

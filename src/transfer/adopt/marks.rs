@@ -1,7 +1,7 @@
-//! Marks of what has been taken over, so that taking it over again changes nothing.
+//! Marks of adopted parts, so that a second adoption changes nothing.
 //!
-//! A mark is made of the content, not of the file that it was in: a copy of a file brings nothing new, and of a file
-//! that has grown only the new lines are taken. Marks are not versioned.
+//! A mark follows from the content and not from the file: a copy of a file adds nothing, and only new lines are adopted
+//! from a file that has grown. Marks are not versioned.
 
 use std::collections::HashMap;
 
@@ -12,15 +12,15 @@ use crate::error::{Error, Result};
 
 /// The prefix of the rows of `meta` that are marks.
 const PREFIX: &[u8] = b"adopted/";
-/// So many different lines of one file are told apart from their repetitions: 142 MB of memory at most.
+/// The most different lines of a file that are distinguished from their repetitions: 142 MB of memory at most.
 const LINES_MAX: usize = 1 << 22;
 
-/// The row of `meta` that says that something was taken over.
+/// The row in `meta` of an adopted part.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Mark(Vec<u8>);
 
 impl Mark {
-    /// The mark of something of a kind, by what makes it what it is.
+    /// The mark of a part of a kind, from its content.
     pub(super) fn new(kind: &str, parts: &[&[u8]]) -> Self {
         let mut hasher = blake3::Hasher::new();
         for part in [&[kind.as_bytes()][..], parts].concat() {
@@ -30,7 +30,7 @@ impl Mark {
         Self([PREFIX, hasher.finalize().as_bytes()].concat())
     }
 
-    /// The number that was noted with it, if it is there.
+    /// The number that was stored with it, if it exists.
     pub(super) fn read(&self, tx: &WriteTx<'_>) -> Result<Option<u64>> {
         let Some(payload) = tx.row(Table::Meta, &self.0)? else { return Ok(None) };
         let number = <[u8; 8]>::try_from(payload.as_slice());
@@ -38,18 +38,18 @@ impl Mark {
         Ok(Some(u64::from_be_bytes(number)))
     }
 
-    /// Writes it with a number: where in the store the thing is, when it has no name of its own.
+    /// Stores it with a number: the place of the part in the store, if it has no name of its own.
     pub(super) fn write(&self, tx: &mut WriteTx<'_>, number: u64) -> Result<()> {
         tx.put_row(Table::Meta, &self.0, &number.to_be_bytes())
     }
 }
 
-/// Counts how often each line was met in a file: two equal lines are two records.
+/// Counts the occurrences of each line in a file: two equal lines are two records.
 #[derive(Debug, Default)]
 pub(super) struct Occurrences(HashMap<u64, u32>);
 
 impl Occurrences {
-    /// How often the line was met before.
+    /// The number of earlier occurrences of the line.
     pub(super) fn before(&mut self, line: &[u8]) -> u32 {
         let hash = blake3::hash(line);
         let short = hash.as_bytes().first_chunk::<8>().map_or(0, |bytes| u64::from_le_bytes(*bytes));
@@ -76,7 +76,7 @@ mod tests {
     }
 
     #[test]
-    fn parts_are_told_apart_from_one_another() {
+    fn parts_are_distinguished() {
         assert_ne!(Mark::new("a", &[b"bc"]), Mark::new("ab", &[b"c"]));
         assert_ne!(Mark::new("a", &[b"b", b"c"]), Mark::new("a", &[b"bc"]));
     }

@@ -1,5 +1,5 @@
-//! Taking fields out of an object that another program wrote. A field without the expected form stays in it, so that it
-//! ends among the attributes and is not lost.
+//! Takes fields from an object of another program. A field without the expected form stays in the object, so that it
+//! becomes an attribute and is not lost.
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
@@ -8,10 +8,10 @@ use serde_json::{Map, Value};
 use super::times;
 use crate::error::{Error, Result};
 
-/// Where the texts of times are kept, by the name of their member.
+/// The field with the texts of times, by the names of their fields.
 pub(super) const ORIGINAL_TIMES: &str = "original_times";
 
-/// Takes a text. A null counts as absent.
+/// Takes a text. Null means absent.
 pub(super) fn text(members: &mut Map<String, Value>, name: &str) -> Option<String> {
     match members.get(name)? {
         Value::Null => drop(members.shift_remove(name)),
@@ -25,12 +25,12 @@ pub(super) fn text(members: &mut Map<String, Value>, name: &str) -> Option<Strin
     None
 }
 
-/// Takes the first of some texts that is there.
+/// Takes the first existing text.
 pub(super) fn first_text(members: &mut Map<String, Value>, names: &[&str]) -> Option<String> {
     names.iter().find_map(|name| text(members, name))
 }
 
-/// Takes a text of a certain form; one that has not that form stays.
+/// Takes a text that can be parsed. Another one stays.
 pub(super) fn parsed<T>(
     members: &mut Map<String, Value>,
     name: &str,
@@ -49,7 +49,7 @@ pub(super) fn parsed<T>(
     parsed.map(Some).map_err(|error| error.context(name))
 }
 
-/// Takes a whole number that fits.
+/// Takes an integer that fits.
 pub(super) fn number<T: TryFrom<u64>>(members: &mut Map<String, Value>, name: &str) -> Option<T> {
     let number = members.get(name)?;
     if number.is_null() {
@@ -77,7 +77,7 @@ pub(super) fn time(members: &mut Map<String, Value>, name: &str, zone: &TimeZone
     Ok(time)
 }
 
-/// The time of a line and its text; a line without is refused.
+/// The time of a line and its text. A line without one is refused.
 pub(super) fn line_time(
     members: &mut Map<String, Value>,
     names: &[&str],
@@ -99,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn what_has_not_the_expected_form_stays() {
+    fn a_field_without_the_expected_form_stays() {
         let mut members = object(json!({
             "port": 70000, "pid": -1, "load": 1.5, "n": 7, "null": null, "text": "t", "list": [], "at": "soon"
         }));
@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn the_text_of_a_time_is_kept_under_its_name() {
+    fn the_text_of_a_time_is_kept_under_the_name_of_its_field() {
         let mut members = object(json!({"a": "2025-01-01T00:00:00", "b": "2025-01-02T00:00:00Z"}));
         assert!(time(&mut members, "a", &TimeZone::UTC).unwrap().is_some());
         assert!(time(&mut members, "b", &TimeZone::UTC).unwrap().is_some());

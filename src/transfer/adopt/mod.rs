@@ -1,11 +1,11 @@
-//! Taking over what the replaced service left: its registry, backlog, chat, logs, backups and restore points.
+//! Adoption of the files of the replaced service: registry, backlog, chat, logs, backups and restore points.
 //!
-//! * [`find`] knows the files by their names; [`input`] reads them, within limits
-//! * [`work`] is one file's transactions; [`marks`] say what was taken before, [`report`] what was taken now
-//! * [`rehearse`] finds out what would be taken
-//! * [`registry`], [`backlog`], [`lines`] and [`backups`] read what is in them; [`members`] and [`times`] help with that
+//! * [`find`] finds the files by name; [`input`] reads them, within limits
+//! * [`work`] has the transactions of one file; [`marks`] know earlier adoptions, [`report`] describes this one
+//! * [`rehearse`] is the dry run
+//! * [`registry`], [`backlog`], [`lines`] and [`backups`] read the contents; [`members`] and [`times`] help them
 //!
-//! A part that cannot be taken is reported by name, its text is kept where possible, and the rest is taken all the same.
+//! A part that cannot be adopted is reported by name, its text is kept if possible, and the rest is adopted anyway.
 
 mod backlog;
 mod backups;
@@ -32,10 +32,10 @@ use crate::error::Result;
 
 pub use self::find::AdoptSource;
 
-/// Larger files are refused unless the caller says otherwise.
+/// The greatest size of files by default.
 const MAX_FILE_BYTES: u64 = 1 << 30;
 
-/// How files are taken over.
+/// The options of an adoption.
 ///
 /// # Examples
 ///
@@ -47,12 +47,12 @@ const MAX_FILE_BYTES: u64 = 1 << 30;
 /// ```
 #[derive(Clone, Debug)]
 pub struct AdoptOptions {
-    /// Where times were written that do not say how far from UTC they are; the system's time zone unless set.
+    /// The time zone of times without an offset from UTC. The default is the system's time zone.
     pub time_zone: TimeZone,
-    /// Files larger than this are refused by name; 1 GiB unless set.
+    /// The greatest size of a file; larger ones are refused. The default is 1 GiB.
     pub max_file_bytes: u64,
-    /// Whether what was adopted before and has been removed, purged or restored away since is taken again. It is not,
-    /// unless this says so: a finished task that was purged would be done again.
+    /// Whether to adopt parts again that were adopted before and have been removed, purged or restored away since. The
+    /// default is no, because a purged task would be done again.
     pub again: bool,
 }
 
@@ -63,20 +63,19 @@ impl Default for AdoptOptions {
 }
 
 impl Store {
-    /// Takes over files of the replaced service, and the known files in folders. Doing it again changes nothing.
+    /// Adopts files of the replaced service, and the known files in folders. A second adoption changes nothing.
     ///
-    /// Bots, tasks, backups and restore points keep their names. A bot or task that is in the store already stays
-    /// as it is, but a bot gets the fields that it lacks. Each restore point becomes one sealed point under its own
-    /// id, each backup in none of them a point of its own, in order of time; retention counts them from now.
+    /// Bots, tasks, backups and restore points keep their names. An existing bot or task stays, but a bot gets its
+    /// missing fields. Each restore point becomes one sealed point with the same id, and each backup outside of them a
+    /// point of its own, in order of time. Retention counts them from now.
     ///
-    /// A part that is damaged, missing or not understood is reported, and its text is kept in an event where it is not
-    /// longer than 256 KiB. Each file is taken over in a few large transactions, so that one that fails loses nothing
-    /// of the others.
+    /// A damaged, missing or unknown part is reported. Its text is kept in an event, up to 256 KiB. Each file is
+    /// adopted in a few large transactions, so that a failure does not affect the others.
     ///
     /// # Errors
     ///
-    /// `NotFound` when there is nothing at one of the paths; then nothing was taken. `Locked`, `Full`, `Io` and the
-    /// others after which the store cannot be written to; then what was taken before stays, and doing it again takes
+    /// `NotFound` when there is nothing at one of the paths; then nothing was adopted. `Locked`, `Full`, `Io` and all
+    /// errors after which the store cannot be written to; then earlier parts stay adopted, and a second adoption takes
     /// the rest.
     ///
     /// # Examples

@@ -1,7 +1,7 @@
 //! `registry.json` and `bots.json`: the bots.
 //!
-//! Port, process, repository, status and times have members of their own in the store. Everything else becomes an
-//! attribute, and so does what does not fit: a port of 70000, a process of -1. Nothing is lost.
+//! Port, process, repository, status and times have fields of their own in the store. Everything else becomes an
+//! attribute, also a value that does not fit: a port of 70000, a process of -1. Nothing is lost.
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
@@ -16,16 +16,16 @@ use crate::error::{ErrorKind, Result};
 use crate::state::ids::BotId;
 use crate::state::registry::Bot;
 
-/// Fields that show that a member of `bots.json` is a bot.
+/// Fields that show that a field of `bots.json` is a bot.
 const SIGNS: [&str; 4] = ["bot_id", "role", "status", "port"];
 
-/// A bot as it was read, and what somebody may want to know of it.
+/// A bot from a file, with notes for people.
 struct Read {
     bot: Bot,
     notes: Vec<String>,
 }
 
-/// Takes over `{"bots": {ID: {..}}, ..}`.
+/// Adopts `{"bots": {ID: {..}}, ..}`.
 pub(super) fn adopt_registry(work: &mut Work<'_>) -> Result<()> {
     let Some(mut members) = work.object()? else { return Ok(()) };
     match members.shift_remove("bots") {
@@ -37,7 +37,7 @@ pub(super) fn adopt_registry(work: &mut Work<'_>) -> Result<()> {
     }
 }
 
-/// Takes over `{ID: {..}, ..}`, if that is what it is; a file of that name may well be something else.
+/// Adopts `{ID: {..}, ..}`, if the file has this form. A file of that name may be something else.
 pub(super) fn adopt_bots(work: &mut Work<'_>) -> Result<()> {
     let Some(mut members) = work.object()? else { return Ok(()) };
     if let Some(Value::Object(bots)) = members.get_mut("bots") {
@@ -92,7 +92,7 @@ fn take(taking: &mut Taking<'_, '_>, name: &str, value: Value) -> Result<()> {
     mark.write(taking.tx, 0)
 }
 
-/// The bot that an object describes.
+/// The bot in an object.
 fn read(id: BotId, mut members: Map<String, Value>, zone: &TimeZone) -> Read {
     if members.get("bot_id").and_then(Value::as_str) == Some(id.as_str()) {
         members.shift_remove("bot_id");
@@ -121,7 +121,7 @@ fn read(id: BotId, mut members: Map<String, Value>, zone: &TimeZone) -> Read {
     Read { bot: Bot { attributes: members, ..bot }, notes }
 }
 
-/// Gives a bot that is in the store the fields that it lacks. Its own fields stay, and a difference in the file is reported.
+/// Adds missing fields to an existing bot. Its own fields stay, and differences in the file are reported.
 fn complete(taking: &mut Taking<'_, '_>, place: &str, known: Bot, new: Bot, text: &str) -> Result<()> {
     let mut other = Vec::new();
     let mut bot = known.clone();
@@ -161,7 +161,7 @@ fn fill<T: PartialEq>(known: &mut Option<T>, new: Option<T>, name: &str, other: 
     }
 }
 
-/// A heartbeat only moves forward.
+/// A heartbeat only moves forward in time.
 fn heard_of(taking: &mut Taking<'_, '_>, id: &BotId, known: Option<Timestamp>, new: Option<Timestamp>) -> Result<()> {
     match new {
         Some(at) if known.is_none_or(|known| at > known) => taking.tx.registry().heartbeat(id, at),

@@ -1,4 +1,4 @@
-//! The dry run of adopting: it adopts into a copy.
+//! The dry run of an adoption: it adopts into a copy.
 
 use std::path::Path;
 
@@ -12,12 +12,13 @@ use crate::files::folder_of;
 use crate::transfer::drill::scratch::Scratch;
 
 impl Store {
-    /// Reports the parts that [`Store::adopt`] would take into the store at `store`, which need not exist. Nothing is changed or
-    /// created there: the files are taken into a copy beside the store, which is removed again, so the report is exact.
+    /// Reports the parts that [`Store::adopt`] would adopt into the store at `store`, which need not exist. It changes
+    /// and creates nothing there. The files are adopted into a copy beside the store, which is removed again, so the
+    /// report is exact.
     ///
     /// # Errors
     ///
-    /// As [`Store::adopt`]; `Full` where there is no room for the copy.
+    /// As [`Store::adopt`]; `Full` when there is no space for the copy.
     ///
     /// # Examples
     ///
@@ -40,7 +41,7 @@ impl Store {
         options: &AdoptOptions,
     ) -> Result<AdoptReport> {
         let store = store.as_ref();
-        // Before anything is made for what is not there.
+        // Before anything is created for missing files.
         find(paths)?;
         let scratch = Scratch::empty(store, folder_of(store))?;
         if store.try_exists()? {

@@ -10,53 +10,53 @@ use serde::{Serialize, Serializer};
 use super::find::AdoptSource;
 use crate::text::OneLine;
 
-/// So many problems and notes of a file are told one by one; the others are counted.
+/// The most problems and notes of a file that are listed; the others are counted.
 const TOLD_MAX: usize = 1000;
 
 /// The result of [`Store::adopt`](crate::Store::adopt). Its text and its JSON name every file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AdoptReport {
-    /// The time zone in which times were read that do not say how far from UTC they are.
+    /// The time zone of times without an offset from UTC.
     pub time_zone: String,
-    /// The files that are known, in the order in which they were taken over.
+    /// The known files, in the order of adoption.
     pub files: Vec<AdoptedFile>,
-    /// Files that were left alone, because they are of no known kind.
+    /// Ignored files of unknown kinds.
     pub skipped: Vec<AdoptSkipped>,
     /// Problems outside of these files.
     pub problems: Vec<AdoptProblem>,
-    /// Whether all this was done to a copy, and nothing was changed.
+    /// Whether this was a dry run on a copy.
     pub rehearsed: bool,
 }
 
-/// The records taken from one file.
+/// The parts of one file that were adopted.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct AdoptedFile {
-    /// The file, as it was named or found.
+    /// The file, with the path that was given or found.
     #[serde(serialize_with = "crate::files::as_text")]
     pub path: PathBuf,
     /// The kind of file.
     pub source: AdoptSource,
     /// The number of new records in the store, by kind.
     pub taken: BTreeMap<AdoptThing, u64>,
-    /// Backups among these whose bytes were found to have the checksum that was listed for them.
+    /// The number of these backups whose bytes match the checksum in the index.
     pub verified: u64,
-    /// Parts that had been taken over before.
+    /// The number of parts that had been adopted before.
     pub known: u64,
-    /// Parts that had been taken over before and have been removed, purged or restored away since. They were left out;
-    /// [`AdoptOptions::again`](crate::AdoptOptions::again) takes them again.
+    /// The number of parts that had been adopted before and have been removed, purged or restored away since. They were
+    /// skipped; [`AdoptOptions::again`](crate::AdoptOptions::again) adopts them again.
     pub gone: u64,
-    /// Parts that were not taken, or not as they are: the first thousand.
+    /// Parts that were not adopted, or were changed: the first thousand.
     pub problems: Vec<AdoptProblem>,
-    /// How many problems there are beyond those.
+    /// The number of further problems.
     pub more_problems: u64,
-    /// Remarks on files from which nothing is missing.
+    /// Notes on files without any loss.
     pub notes: Vec<String>,
 }
 
-/// A part that was not taken, or not as it is.
+/// A part that was not adopted, or was changed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct AdoptProblem {
-    /// Which part: `line 32`, `task BACKLOG-007`; empty for the whole file.
+    /// The part: `line 32`, `task BACKLOG-007`; empty for the whole file.
     pub place: String,
     /// The problem.
     pub why: String,
@@ -64,17 +64,17 @@ pub struct AdoptProblem {
     pub kept: bool,
 }
 
-/// A file or folder that was left alone.
+/// An ignored file or folder.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct AdoptSkipped {
     /// The file or folder.
     #[serde(serialize_with = "crate::files::as_text")]
     pub path: PathBuf,
-    /// Why.
+    /// The reason.
     pub why: String,
 }
 
-/// The kinds of records that can be taken over.
+/// The kinds of records that can be adopted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum AdoptThing {
@@ -95,7 +95,7 @@ pub enum AdoptThing {
 }
 
 impl AdoptThing {
-    /// So many of them, in words.
+    /// The number of records, in words.
     fn show(self, count: u64) -> String {
         let (one, many) = match self {
             Self::Backups => ("backup", "backups"),
@@ -111,7 +111,7 @@ impl AdoptThing {
 }
 
 impl AdoptReport {
-    /// Whether something was not taken, or not as it is: `hivekeep adopt` then ends with exit code 3.
+    /// Whether some part was not adopted, or was changed. The exit code of `hivekeep adopt` is 3 then.
     pub fn in_part(&self) -> bool {
         !self.problems.is_empty() || self.files.iter().any(|file| !file.problems.is_empty())
     }
@@ -264,13 +264,13 @@ adopted in part: 2 tasks";
     }
 
     #[test]
-    fn the_json_says_the_same() {
+    fn the_json_contains_the_same() {
         let expected = r#"{"time_zone":"UTC","in_part":true,"taken":{"tasks":2},"files":[{"path":"hive/backlog.json","source":"backlog","taken":{"tasks":2},"verified":0,"known":1,"gone":0,"problems":[{"place":"task T-3","why":"its status is not known: status=BLOCKED","kept":true}],"more_problems":0,"notes":["something"]}],"skipped":[{"path":"hive/notes.md","why":"not a file that is known"}],"problems":[]}"#;
         assert_eq!(serde_json::to_string(&report()).unwrap(), expected);
     }
 
     #[test]
-    fn problems_without_end_are_counted() {
+    fn further_problems_are_counted() {
         let mut file = AdoptedFile::new(Path::new("f"), AdoptSource::Chat);
         (0..TOLD_MAX + 5).for_each(|line| file.problem(format!("line {line}"), "wrong", false));
         assert_eq!((file.problems.len(), file.more_problems), (TOLD_MAX, 5));

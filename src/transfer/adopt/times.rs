@@ -1,4 +1,4 @@
-//! Times as other programs wrote them.
+//! Times in the forms of other programs.
 
 use jiff::Timestamp;
 use jiff::civil::DateTime;
@@ -6,11 +6,11 @@ use jiff::tz::TimeZone;
 
 use crate::error::{Error, Result};
 
-/// No time is written with more.
+/// The most characters of a time.
 const SHOWN: usize = 80;
 
-/// Reads a time, as exact as the store keeps it. One that does not say how far from UTC it is, is read in `zone`; where
-/// clocks went back, it is the first of the two.
+/// Parses a time, with the precision of the store. A time without an offset from UTC is read in `zone`; if clocks went
+/// back, it is the first of the two.
 pub(super) fn read(text: &str, zone: &TimeZone) -> Result<Timestamp> {
     let exact = text.parse::<Timestamp>();
     let read = exact.or_else(|_| text.parse::<DateTime>().and_then(|naive| zone.to_timestamp(naive)));
@@ -39,7 +39,7 @@ mod tests {
     }
 
     #[test]
-    fn a_time_that_does_not_say_where_is_read_in_the_zone() {
+    fn a_time_without_an_offset_is_read_in_the_zone() {
         for (text, utc) in [
             ("2025-07-01T12:00:00.123456", "2025-07-01T10:00:00.123456Z"),
             ("2025-12-01T12:00:00", "2025-12-01T11:00:00Z"),
@@ -56,7 +56,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_time_is_said_and_not_shown_without_end() {
+    fn a_text_that_is_not_a_time_is_reported_up_to_a_limit() {
         assert_eq!(read("soon", &TimeZone::UTC).unwrap_err().to_string(), "a time cannot be read: time=soon");
         assert!(read(&"9".repeat(1 << 20), &TimeZone::UTC).unwrap_err().to_string().len() < 200);
         for text in ["", "2025-13-01", "2025-02-30T00:00:00", "99999-01-01T00:00:00", "-009999-01-01T00:00:00"] {

@@ -1,4 +1,4 @@
-//! The work on one file: its transactions, what they take, and what is reported of them.
+//! The work on one file: its transactions, adopted parts, and report.
 
 use std::path::Path;
 
@@ -16,9 +16,9 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::json;
 use crate::recovery::events::event::EventKind;
 
-/// A text that could not be taken over is kept up to this length.
+/// The longest text of a part that is kept if it cannot be adopted.
 const KEPT_BYTES_MAX: usize = 256 << 10;
-/// So many texts of one file are kept; a file with more of them is none of the kind that its name says.
+/// The most such texts of one file. A file with more is not of the kind that its name suggests.
 const KEPT_MAX: usize = 10_000;
 
 /// The work on one file.
@@ -29,7 +29,7 @@ pub(super) struct Work<'a> {
     pub(super) file: AdoptedFile,
     /// Files that it does not handle.
     pub(super) skipped: Vec<AdoptSkipped>,
-    /// Why it is not the kind of file that its name says, if it is not.
+    /// The reason why it is not of that kind, if it is not.
     pub(super) foreign: Option<&'static str>,
     kept: usize,
 }
@@ -48,9 +48,9 @@ pub(super) struct Taking<'w, 'tx> {
 /// The state of a part before it is taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Seen {
-    /// Nothing: it is to be taken.
+    /// It does not exist, and is to be adopted.
     New,
-    /// It was taken over before; the report counts it.
+    /// It was adopted before; the report counts it.
     Before,
 }
 
@@ -60,12 +60,12 @@ impl<'a> Work<'a> {
         Self { store, options, path, file, skipped: Vec::new(), foreign: None, kept: 0 }
     }
 
-    /// Takes over a part in a transaction of its own. When that fails because of what is in the file or in the store,
-    /// nothing of the part was taken, and the report says so.
+    /// Adopts a part in a transaction of its own. If the content of the file or of the store makes it fail, nothing of
+    /// the part is adopted, and the report contains the reason.
     ///
     /// # Errors
     ///
-    /// Those after which the store cannot be written to for the time being.
+    /// Errors after which the store cannot be written to for some time.
     pub(super) fn load(&mut self, part: &str, take: impl FnOnce(&mut Taking<'_, '_>) -> Result<()>) -> Result<()> {
         let (before, kept_before) = (self.file.clone(), self.kept);
         let (options, path, file, kept) = (self.options, self.path, &mut self.file, &mut self.kept);
@@ -84,7 +84,7 @@ impl<'a> Work<'a> {
         }
     }
 
-    /// Reads the file as one JSON object; when it is none, that is reported and its text kept.
+    /// Reads the file as one JSON object. If it is not one, this is reported and its text is kept.
     pub(super) fn object(&mut self) -> Result<Option<Map<String, Value>>> {
         let bytes = match input::whole(self.path, self.options.max_file_bytes) {
             Ok(bytes) => bytes,
@@ -103,15 +103,15 @@ impl<'a> Work<'a> {
     }
 }
 
-/// Whether other parts can still be taken after this error.
+/// Whether other parts can still be adopted after this error.
 fn concerns_the_part(error: &Error) -> bool {
     use ErrorKind::{Ambiguous, Conflict, Damaged, Gone, Invalid, NotCommitted, NotFound};
     matches!(error.kind(), Ambiguous | Conflict | Damaged | Gone | Invalid | NotCommitted | NotFound)
 }
 
 impl Taking<'_, '_> {
-    /// Whether a part is to be taken. One that was taken before counts as known while it is there; once it is gone, it
-    /// stays so unless the caller wants it again.
+    /// Whether to adopt a part. An adopted part counts as known while it exists; once it is removed, it stays removed
+    /// unless the options require to adopt it again.
     pub(super) fn seen(
         &mut self,
         mark: &Mark,
@@ -128,7 +128,7 @@ impl Taking<'_, '_> {
         Ok(Seen::Before)
     }
 
-    /// Reports a part that was not taken, or not as it is, and keeps its text in an event, once.
+    /// Reports a part that was not adopted, or was changed, and keeps its text in an event, once.
     pub(super) fn problem(&mut self, place: impl Into<String>, why: impl Into<String>, text: &[u8]) -> Result<()> {
         let (place, why) = (place.into(), why.into());
         let kept = !text.is_empty() && text.len() <= KEPT_BYTES_MAX && *self.kept < KEPT_MAX;
@@ -154,7 +154,7 @@ impl Taking<'_, '_> {
         mark.write(self.tx, number)
     }
 
-    /// Writes the event that tells of what this transaction took.
+    /// Appends the event of the parts in this transaction.
     fn tell(&mut self, before: &AdoptedFile) -> Result<()> {
         let new = |(thing, count): (&AdoptThing, &u64)| {
             let count = count - before.taken.get(thing).copied().unwrap_or_default();

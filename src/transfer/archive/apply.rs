@@ -1,4 +1,4 @@
-//! Taking an archive into a store that is there: a restore of what is in the archive, in one transaction, with a safety
+//! Imports an archive into an existing store: a restore of the archive's content, in one transaction, with a safety
 //! point, so that it can be undone.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -37,27 +37,27 @@ pub struct ImportPlan {
     /// The archive, which has been verified.
     #[serde(serialize_with = "crate::files::as_text")]
     pub file: PathBuf,
-    /// The point that it is of.
+    /// The archived point.
     pub point: ArchivedPoint,
-    /// How many records of each collection would come, change, and go.
+    /// The numbers of records in each collection that would be added, changed, and removed.
     pub collections: BTreeMap<String, Counts>,
-    /// Tasks that have finished since the archived point and would run again, unless they are kept finished.
+    /// Tasks that finished since the archived point and would run again, unless they are kept finished.
     pub tasks_run_again: u64,
-    /// Tasks that are finished here and not in the archive, and would be forgotten unless they are kept.
+    /// Tasks that are finished here but missing in the archive, and would be forgotten, unless they are kept finished.
     pub tasks_forgotten: u64,
-    /// Whether these stay as they are, as [`ImportOptions::keep_finished`] says.
+    /// Whether these tasks stay finished, see [`ImportOptions::keep_finished`].
     pub keep_finished: bool,
     #[serde(skip)]
     options: ImportOptions,
 }
 
 impl ImportPlan {
-    /// Whether it is refused because a repair had lost something of the point.
+    /// Whether the import is refused because the point is partial.
     fn is_refused(&self) -> bool {
         self.options.refuse_partial(&self.point).is_err()
     }
 
-    /// How many records it would touch.
+    /// The number of records that it would touch.
     pub fn total(&self) -> u64 {
         self.collections.values().map(Counts::total).sum()
     }
@@ -83,11 +83,11 @@ impl fmt::Display for ImportPlan {
 }
 
 impl Store {
-    /// Verifies an archive and works out what taking it in would do; changes nothing.
+    /// Verifies an archive and plans its import. This changes nothing.
     ///
     /// # Errors
     ///
-    /// As [`Store::verify_archive`]; `Invalid` when the archive has not what the options name.
+    /// As [`Store::verify_archive`]; `Invalid` when the archive lacks a collection that the options name.
     pub fn plan_import(&self, file: impl AsRef<Path>, options: &ImportOptions) -> Result<ImportPlan> {
         self.plan_import_with(file, options, untold)
     }
@@ -121,9 +121,9 @@ impl Store {
         })
     }
 
-    /// Takes an archive into this store: what is in it becomes the state, and other collections stay as they are unless
-    /// the archive is complete and everything is taken. It is verified first, and can be undone with [`Store::undo`].
-    /// The audit trail stays this store's own.
+    /// Imports an archive into this store. Its collections replace those of the store. Other collections stay, unless
+    /// the archive is complete and everything is imported. The archive is verified first. [`Store::undo`] undoes the
+    /// import. The store keeps its own audit trail.
     ///
     /// # Errors
     ///
@@ -149,7 +149,8 @@ impl Store {
         self.import_with(file, options, untold)
     }
 
-    /// [`Store::import`], and tells `progress` how many of how many records are done, of the plan and then of the import.
+    /// [`Store::import`], and tells `progress` how many of how many records are done, of the plan and then of the
+    /// import.
     ///
     /// # Errors
     ///
@@ -164,15 +165,15 @@ impl Store {
         self.apply_import_with(&plan, progress)
     }
 
-    /// Does what a plan says, with the state as it is by now: one transaction, with a safety point in it. The archive is
-    /// verified again while it is read. An import that changes nothing makes no safety point, so [`Store::undo`] still
-    /// takes back what was done before.
+    /// Applies a plan to the present state: one transaction, with a safety point in it. The archive is verified again
+    /// while it is read. An import that changes nothing makes no safety point, so [`Store::undo`] still undoes the
+    /// operation before it.
     ///
     /// # Errors
     ///
-    /// As [`Store::verify_archive`]; `Damaged` when a record that it overwrites is damaged; `Conflict` for a partial point
-    /// without [`ImportOptions::partial`]; as [`Store::write`]. Whatever
-    /// the error but `Uncertain`, nothing is changed.
+    /// As [`Store::verify_archive`]; `Damaged` when a record that it overwrites is damaged; `Conflict` for a partial
+    /// point without [`ImportOptions::partial`]; as [`Store::write`]. On every error except `Uncertain`, nothing is
+    /// changed.
     pub fn apply_import(&self, plan: &ImportPlan) -> Result<ImportReport> {
         self.apply_import_with(plan, untold)
     }
@@ -193,7 +194,7 @@ impl Store {
         Ok(report)
     }
 
-    /// An event for an import that could not be done, once it had been verified.
+    /// Appends the event of an import that failed after the archive was verified.
     fn tell_of_failed_import(&self, plan: &ImportPlan, error: &Error) {
         if !matches!(error.kind(), ErrorKind::Damaged | ErrorKind::Full | ErrorKind::Io) {
             return;
@@ -250,17 +251,17 @@ impl WriteTx<'_> {
     }
 }
 
-/// The state that an archive is compared with, and, in a transaction, becomes.
+/// The state to compare with an archive. In a transaction, the archive's content replaces it.
 trait Target {
     fn records(&self) -> &dyn Records;
     fn collection(&mut self, name: &str) -> Result<Option<CollectionId>>;
     fn put(&mut self, collection: CollectionId, key: &[u8], payload: &[u8]) -> Result<()>;
     fn remove(&mut self, collection: CollectionId, key: &[u8]) -> Result<()>;
-    /// Compares what a collection now is with what it should be.
+    /// Compares the statistics of a collection with the expected ones.
     fn compare(&self, collection: CollectionId, expected: &Stats) -> Result<()>;
 }
 
-/// Only compared: a plan.
+/// A plan only compares.
 impl Target for View {
     fn records(&self) -> &dyn Records {
         self
@@ -313,7 +314,7 @@ impl Target for WriteTx<'_> {
     }
 }
 
-/// Walks a store beside an archive, both in the order of keys.
+/// Walks a store and an archive side by side, both in the order of keys.
 struct Merging<'m, T> {
     target: &'m mut T,
     options: &'m ImportOptions,
@@ -321,18 +322,19 @@ struct Merging<'m, T> {
     expected: BTreeMap<String, Stats>,
     complete: bool,
     scope: Scope,
-    /// The keys of records that stay although they are not in the archive, by collection: it is known to have lost them.
+    /// The keys of records that stay although the archive lacks them, by collection: the point is known to have lost
+    /// them.
     spared: BTreeMap<String, BTreeSet<Vec<u8>>>,
     counts: BTreeMap<String, Counts>,
     name: String,
-    /// The finished work that it meets, and what of it is to stay.
+    /// The finished tasks that it meets, and those of them to keep.
     finished: Finished,
     kept: KeptFinished,
     /// For the current collection, when it is wanted: its number, if it has one, and its rows in the store.
     into: Option<(Option<CollectionId>, Ahead)>,
 }
 
-/// The store's records of a collection, from where the archive is.
+/// The records of a collection in the store, from the position of the archive.
 struct Ahead {
     page: VecDeque<Row>,
     /// The range behind the page, and the number of rows to fetch next.
@@ -341,7 +343,7 @@ struct Ahead {
 }
 
 impl Ahead {
-    /// From the first one on.
+    /// From the first record.
     fn new() -> Self {
         Self { page: VecDeque::new(), rest: Some(KeyRange::all()), limit: FIRST_PAGE }
     }
@@ -382,13 +384,13 @@ impl<'m, T: Target> Merging<'m, T> {
         counts
     }
 
-    /// Once everything was read: the finished work that is to stay.
+    /// Call this once everything was read. Returns the finished tasks to keep.
     fn leave_out(&mut self) -> KeptFinished {
         self.kept.left_out.extend(self.finished.left_out());
         std::mem::take(&mut self.kept)
     }
 
-    /// Looks at a task that differs: what it is in the archive, and what it is here.
+    /// Decides about a task that differs, by its value in the archive and its value here.
     fn see(&mut self, collection: CollectionId, key: &[u8], then: Option<&[u8]>, now: Option<&[u8]>) -> Result<()> {
         if collection == CollectionId::QUEUE {
             let fate = self.finished.see(self.target.records(), key, then, now)?;
@@ -401,8 +403,8 @@ impl<'m, T: Target> Merging<'m, T> {
         self.counts.entry(self.name.clone()).or_default().count(change);
     }
 
-    /// Removes the store's records up to a key, or all that are left; says whether the one of that key is there, and
-    /// different.
+    /// Removes the store's records up to a key, or all remaining ones. Returns how the record with that key would
+    /// change, if it would.
     fn catch_up(&mut self, key: Option<&[u8]>, payload: &[u8]) -> Result<Option<ChangeKind>> {
         let Some((collection, mut ahead)) = self.into.take() else { return Ok(None) };
         let mut change = Some(ChangeKind::Added);
@@ -433,8 +435,8 @@ impl<'m, T: Target> Merging<'m, T> {
         Ok(change)
     }
 
-    /// Whether a record that is not in the archive stays, because a repair is known to have lost it of the point. A task
-    /// keeps its assignment, which comes after it.
+    /// Whether a record that the archive lacks stays, because the point is known to have lost it. A task keeps its
+    /// assignment, which comes after it.
     fn spare(&mut self, id: CollectionId, key: &[u8], payload: &[u8]) -> Result<bool> {
         if !self.spared.get(&self.name).is_some_and(|keys| keys.contains(key)) {
             return Ok(false);
@@ -458,12 +460,12 @@ impl<'m, T: Target> Merging<'m, T> {
         Ok(())
     }
 
-    /// Whether the archive says what every collection is to be.
+    /// Whether the archive defines the content of every collection.
     fn is_everything(&self) -> bool {
         self.complete && (self.options.only.is_empty() || self.options.only.iter().any(|only| only == "full"))
     }
 
-    /// Empties what a complete archive has not.
+    /// Empties collections that a complete archive does not contain.
     fn remove_others(&mut self) -> Result<()> {
         let known = names(self.target.records())?;
         for name in known.all().filter(|name| !name.starts_with('#')) {
@@ -486,7 +488,7 @@ impl<T: Target> Take for Merging<'_, T> {
         for collection in &manifest.collections {
             self.expected.insert(collection.name.clone(), collection.stats()?);
         }
-        // A document of which rows are lost is put together from those that are left.
+        // A document with lost rows is put together from the remaining rows.
         for (name, loss) in manifest.point.lost.iter().filter(|(name, _)| *name != "documents") {
             self.spared.insert(name.clone(), loss.lost_keys()?.into_iter().collect());
         }

@@ -1,4 +1,4 @@
-//! An import into a store that has gone on: what was finished there meanwhile.
+//! Imports into a store that has changed since: tasks that finished, undo, and lost records.
 
 use serde_json::json;
 
@@ -30,7 +30,7 @@ fn tasks(hive: &Fixture) -> Vec<Task> {
     hive.view().queue().list().map(|task| task.unwrap()).collect()
 }
 
-/// Takes an archive in, as its plan says.
+/// Imports an archive as planned.
 fn import(hive: &Fixture, archive: &std::path::Path, keep: bool) -> ImportReport {
     let options = ImportOptions::new().keep_finished(keep);
     let plan = hive.store.plan_import(archive, &options).unwrap();
@@ -45,7 +45,7 @@ fn import(hive: &Fixture, archive: &std::path::Path, keep: bool) -> ImportReport
 }
 
 #[test]
-fn an_import_into_a_newer_store_counts_what_runs_again_and_keeps_it_finished_when_asked() {
+fn an_import_into_a_newer_store_counts_tasks_that_run_again_and_keeps_them_finished_on_request() {
     let hive = Fixture::new();
     let folder = tempfile::tempdir().unwrap();
     let archive = folder.path().join("hive.tar.zst");
@@ -69,7 +69,7 @@ fn an_import_into_a_newer_store_counts_what_runs_again_and_keeps_it_finished_whe
 }
 
 #[test]
-fn an_import_that_changes_nothing_leaves_undo_to_the_one_before() {
+fn after_an_import_that_changes_nothing_undo_reverts_the_operation_before() {
     let hive = Fixture::new();
     let folder = tempfile::tempdir().unwrap();
     let archive = folder.path().join("hive.tar.zst");
@@ -90,7 +90,7 @@ fn an_import_that_changes_nothing_leaves_undo_to_the_one_before() {
     assert_eq!(limit(), Some(json!(1)));
 }
 
-/// Makes a point one of which a repair is known to have lost `config/lost`.
+/// Marks a point as one that is known to have lost `config/lost` in a repair.
 fn lose(hive: &Fixture, point: &Point) {
     hive.store
         .alone(|tx| {
@@ -103,7 +103,7 @@ fn lose(hive: &Fixture, point: &Point) {
 }
 
 #[test]
-fn what_a_repair_has_lost_of_a_point_stays_known_through_an_archive() {
+fn an_archive_carries_the_losses_of_its_point() {
     let hive = Fixture::new();
     let folder = tempfile::tempdir().unwrap();
     let (archive, new) = (folder.path().join("hive.tar.zst"), folder.path().join("new.redb"));

@@ -1,5 +1,5 @@
-//! Automatic archives: made of the state at the time when one is due, read back, and kept by a policy. One of several
-//! processes makes it.
+//! Automatic archives: an archive of the present state when one is due. It is read back, and a policy decides which
+//! archives are kept. One of several processes makes it.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -25,47 +25,47 @@ use crate::recovery::points::point::{Point, PointRequest, gone};
 
 /// A failed archive is retried after this long.
 const AGAIN_AFTER: Duration = Duration::from_secs(60);
-/// A point that is no older than this is as good as one of now: where a scheduler makes points in the same rhythm, each
-/// archive would make one more.
+/// A point of this age or younger counts as the present state. Otherwise, if a scheduler makes points in the same
+/// rhythm, each archive would add another point.
 const AS_GOOD_AS_NOW: Duration = Duration::from_secs(5);
-/// One is begun so much before it is due, and as much as the last one took, so that it is there when it is due.
+/// An archive is started this long before it is due, plus the duration of the last one, so that it is complete in time.
 const AHEAD: Duration = Duration::from_secs(10);
-/// So many archives may be of one second.
+/// The most archives of one second.
 const NUMBERED: u32 = 1000;
 
-/// How automatic archives are made.
+/// The settings of automatic archives.
 #[derive(Clone, Debug)]
 pub struct ArchiveSchedule {
-    /// While the folder takes them, the state in the newest one is never older than this once something has changed.
+    /// The most that the state in the newest archive may be out of date after a change, while the folder is writable.
     pub every: Duration,
-    /// Where they go; made when it is not there.
+    /// The folder, which is created if necessary.
     pub folder: PathBuf,
-    /// Whether the folder is not made: it may be on a disk that is not there.
+    /// Whether the folder must exist already, because it may be on a disk that is not mounted.
     pub must_exist: bool,
-    /// Which are kept.
+    /// The policy that decides which archives are kept.
     pub keep: ArchivePolicy,
     /// The recipients of encryption. Its other fields are ignored.
     pub sealed: ExportOptions,
 }
 
-/// The state that an archive is to be of.
+/// The state to archive.
 struct Moment {
     point: Point,
-    /// When the store had just that state.
+    /// The time at which the store had this state.
     at: Timestamp,
     hash: [u8; 32],
 }
 
 impl Store {
-    /// Makes an automatic archive of the state as it is now, when one is due and something has changed; reads it back, and
+    /// Makes an automatic archive of the present state, if one is due and something has changed; reads it back, and
     /// removes those that the policy does not keep. One of several processes on a store makes it.
     ///
-    /// One that is encrypted for others cannot be opened here: then it is read back as bytes, and
-    /// [`LastArchive::opened`] says so.
+    /// An archive that is encrypted for others cannot be opened here. Then only its bytes are compared, and
+    /// [`LastArchive::opened`] is false.
     ///
     /// # Errors
     ///
-    /// As [`Store::export`] and [`Store::verify_archive`]. Then it is tried again a minute later.
+    /// As [`Store::export`] and [`Store::verify_archive`]. The archive is retried a minute later.
     ///
     /// # Examples
     ///
@@ -92,7 +92,7 @@ impl Store {
         if !before.is_due(view.now(), schedule.every) {
             return Ok(None);
         }
-        // Asked before any transaction: this is looked at every second, and an idle store is not to be written to.
+        // Asked before any transaction: this runs every second, and an idle store must not be written to.
         let now = state(&view)?;
         let last = self.last_archive()?.filter(|last| last.verified);
         if now == hash(&[]) || (last.is_some() && now == before.state) {
@@ -112,7 +112,7 @@ impl Store {
         Ok(Some(made))
     }
 
-    /// The newest point, if it has just what is there now, or is hardly older; else one that is made.
+    /// The newest point, if its state is the present one or hardly older; otherwise a new point.
     fn moment(&self) -> Result<Moment> {
         let view = self.view()?;
         if let Some(point) = self.points()?.into_iter().find(|point| !point.partial) {
@@ -132,7 +132,7 @@ impl Store {
         Ok(Moment { at: point.sealed_at, point, hash })
     }
 
-    /// Whether it is this process's turn.
+    /// Whether this process makes the archive.
     fn take_turn(&self, before: &Turn, schedule: &ArchiveSchedule) -> Result<bool> {
         self.alone(|tx| {
             if turn(tx)? != *before {
@@ -194,8 +194,8 @@ impl Store {
     }
 }
 
-/// An archive that has not been read back. One that cannot be is no copy, and every try would leave another: so it goes,
-/// unless the process is killed before that.
+/// An archive that has not been read back. One that cannot be is not a backup, and each retry would leave another. So
+/// it is removed, unless the process is killed before that.
 struct Finished<'f>(&'f Path);
 
 impl Finished<'_> {
@@ -219,8 +219,8 @@ impl View {
     }
 }
 
-/// A name that nothing in the folder has. While a clock stands still, or after it went back, several archives can be of
-/// one second.
+/// A free name in the folder. While a clock stands still, or after it went back, several archives can have the same
+/// second.
 fn free_name(folder: &Path, at: Timestamp, encrypted: bool) -> Result<PathBuf> {
     let mut names = (1..=NUMBERED).map(|number| folder.join(name_of(at, number, encrypted)));
     names.find(|name| fs::symlink_metadata(name).is_err()).ok_or_else(|| {
@@ -230,17 +230,18 @@ fn free_name(folder: &Path, at: Timestamp, encrypted: bool) -> Result<PathBuf> {
 }
 
 impl ArchiveSchedule {
-    /// When the next one has to be begun, so that it is there before the state in the last one is too old.
+    /// The time to start the next archive, so that it is complete before the state in the last one is too old.
     fn next(&self, state_at: Timestamp, took: Duration) -> Timestamp {
         let wait = self.every.saturating_sub(took).saturating_sub(AHEAD).max(self.every / 2);
         clock::after(state_at, wait)
     }
 }
 
-/// Reads an archive to its end; says whether its records were read too. Without its key its bytes are compared.
+/// Reads an archive to its end. Returns whether its records were read too. Without its key, the bytes are compared.
 fn read_back(file: &Path, sha256: &str, sealed: &ExportOptions) -> Result<bool> {
     if let Some(keys) = sealed.keys() {
-        // It was made of this store a moment ago, so it may be as long as that, with values of an earlier version.
+        // It was made from this store a moment ago, so it may be as large as the store, with values of an earlier
+        // version.
         let any_length = ImportOptions::new().max_value_bytes(u64::MAX).max_bytes(u64::MAX);
         Store::verify_archive(file, &ImportOptions { keys, ..any_length })?;
         return Ok(true);
@@ -298,7 +299,7 @@ mod tests {
     }
 
     #[test]
-    fn one_is_made_each_interval_when_something_changed_and_says_so() {
+    fn one_is_made_each_interval_if_something_changed_with_its_events() {
         let hive = Hive::new();
         let make = || hive.store.auto_archive(&hive.schedule()).unwrap();
         assert_eq!(make(), None, "there is nothing to archive");
@@ -322,7 +323,7 @@ mod tests {
     }
 
     #[test]
-    fn two_in_one_second_have_two_names_and_both_are_kept_or_removed_by_the_policy() {
+    fn archives_of_one_second_have_numbered_names_that_the_policy_knows() {
         let hive = Hive::new();
         let schedule = ArchiveSchedule { every: Duration::ZERO, ..hive.schedule() };
         for number in 1..=3 {
@@ -339,7 +340,7 @@ mod tests {
     }
 
     #[test]
-    fn a_store_in_which_nothing_changes_is_not_written_to() {
+    fn an_unchanged_store_is_not_written_to() {
         let hive = Hive::new();
         hive.change(1);
         hive.store.auto_archive(&hive.schedule()).unwrap().unwrap();
@@ -350,7 +351,7 @@ mod tests {
     }
 
     #[test]
-    fn it_is_of_the_state_as_it_is_now_and_not_of_the_newest_point() {
+    fn it_contains_the_present_state_and_not_that_of_the_newest_point() {
         let hive = Hive::new();
         hive.change(1);
         hive.store.restore_point("mine").unwrap();
@@ -369,7 +370,7 @@ mod tests {
     }
 
     #[test]
-    fn a_document_that_was_handed_over_is_archived_though_nothing_else_has_changed() {
+    fn a_document_is_archived_even_if_nothing_else_has_changed() {
         let hive = Hive::new();
         hive.change(1);
         hive.store.auto_archive(&hive.schedule()).unwrap().unwrap();
@@ -380,7 +381,7 @@ mod tests {
     }
 
     #[test]
-    fn the_next_one_is_begun_so_early_that_it_is_there_when_it_is_due() {
+    fn the_next_one_starts_early_enough_to_be_complete_when_it_is_due() {
         let hive = Hive::new();
         let (at, schedule) = (hive.clock.now(), hive.schedule());
         let wait = |took: u64| schedule.next(at, Duration::from_secs(took)).duration_since(at).as_secs();
@@ -388,7 +389,7 @@ mod tests {
     }
 
     #[test]
-    fn where_a_scheduler_has_just_made_a_point_none_is_made_for_the_archive() {
+    fn if_a_scheduler_has_just_made_a_point_no_other_is_made_for_the_archive() {
         let hive = Hive::new();
         hive.change(1);
         let point = hive.store.restore_point("mine").unwrap();
@@ -400,7 +401,7 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_that_has_to_be_there_is_not_made_and_one_that_cannot_be_written_is_found_out_at_once() {
+    fn a_folder_that_must_exist_is_not_created_and_one_that_is_not_writable_is_found_at_once() {
         let hive = Hive::new();
         hive.change(1);
         let schedule = ArchiveSchedule { must_exist: true, ..hive.schedule() };
@@ -420,7 +421,7 @@ mod tests {
 
     #[cfg(feature = "age")]
     #[test]
-    fn an_encrypted_one_is_read_back_as_far_as_it_can_be_without_its_key() {
+    fn an_encrypted_one_is_read_back_as_far_as_possible_without_its_key() {
         let hive = Hive::new();
         let sealed = ExportOptions::new().recipient(RECIPIENT).unwrap();
         let schedule = ArchiveSchedule { sealed, ..hive.schedule() };
@@ -438,7 +439,7 @@ mod tests {
     }
 
     #[test]
-    fn of_two_processes_one_makes_it_and_what_failed_is_tried_again() {
+    fn one_of_two_processes_makes_it_and_a_failed_one_is_retried() {
         let hive = Hive::new();
         let other = Store::options().clock(hive.clock.clone()).open(hive.folder.path().join("h.redb")).unwrap();
         hive.change(1);
@@ -452,7 +453,7 @@ mod tests {
     }
 
     #[test]
-    fn what_fails_leaves_no_file_and_the_one_before_counts() {
+    fn a_failed_one_leaves_no_file_and_the_one_before_counts() {
         let hive = Hive::new();
         hive.change(1);
         let first = hive.store.auto_archive(&hive.schedule()).unwrap();

@@ -11,11 +11,11 @@ use crate::engine::write::MAX_KEY;
 use crate::error::{Error, Result};
 use crate::state::collection::check_collection_name;
 
-/// A manifest of every collection name that a store could have is shorter.
+/// The most bytes of a manifest. One with every possible collection name is shorter.
 pub(super) const MANIFEST_BYTES_MAX: u64 = 64 << 20;
-/// The names of members and the quotes around them, for each record as JSON.
+/// The most bytes for field names and quotes in the JSON of each record.
 const READABLE_PER_RECORD: u64 = 4096;
-/// A byte as JSON has up to six, and a record stands there once more, exact.
+/// A byte in JSON takes up to six bytes, and the exact record follows.
 const READABLE_PER_BYTE: u64 = 16;
 /// In the one file of a small collection, every level is indented.
 const WHOLE_PER_BYTE: u64 = 256;
@@ -24,11 +24,11 @@ const WHOLE_MORE: u64 = 4 << 20;
 /// The kind of an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Part {
-    /// For people.
+    /// Readable only.
     Readable,
-    /// For people, and exact records.
+    /// Readable and exact.
     Lines,
-    /// Exact records.
+    /// Exact only.
     Records,
     /// The sums.
     Sums,
@@ -49,7 +49,7 @@ struct Expected {
     form: Form,
 }
 
-/// How a section stands in an archive.
+/// The form of a section in an archive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Form {
     /// One readable file, and exact records.
@@ -69,16 +69,16 @@ pub(super) struct Expect {
     lines: u32,
     records: u32,
     whole: bool,
-    /// Bytes that may still come.
+    /// The number of bytes that may follow.
     left: u64,
 }
 
 impl Expect {
-    /// By a manifest that was read.
+    /// Derives the entries from a manifest.
     ///
     /// # Errors
     ///
-    /// `Damaged` when it contradicts itself.
+    /// `Damaged` when the manifest contradicts itself.
     pub(super) fn new(manifest: &ArchiveManifest) -> Result<Self> {
         check(manifest)?;
         let mut sections = Vec::new();
@@ -97,23 +97,23 @@ impl Expect {
         Ok(Self { sections, at: 0, lines: 0, records: 0, whole: false, left: most(manifest) })
     }
 
-    /// Where the archive is.
+    /// The present place in the archive.
     pub(super) fn section(&self) -> Option<Section> {
         self.sections.get(self.at).map(|expected| expected.section)
     }
 
-    /// The section is over; the next one begins.
+    /// Ends the section, and begins the next.
     pub(super) fn next_section(&mut self) {
         self.at += 1;
         (self.lines, self.records, self.whole) = (0, 0, false);
     }
 
-    /// Whether the readable form of the section was there.
+    /// Whether the readable form of the section was present.
     pub(super) fn has_readable(&self) -> bool {
         self.whole || self.lines > 0
     }
 
-    /// Whether an entry of that name can come next, of this section or as the first of a later one.
+    /// Whether an entry with that name can come next, in this section or as the first one of a later section.
     pub(super) fn can_come(&self, name: &str) -> bool {
         let begins = |Expected { stem, form, .. }: &Expected| match form {
             Form::Whole => name == stem.whole() || name == stem.records(1),
@@ -150,11 +150,11 @@ impl Expect {
         }
     }
 
-    /// Takes the length of an entry off what may still come.
+    /// Subtracts the length of an entry from the bytes that may follow.
     ///
     /// # Errors
     ///
-    /// `Damaged` when the manifest cannot account for so much.
+    /// `Damaged` when the manifest does not explain that many.
     pub(super) fn take(&mut self, bytes: u64) -> Result<()> {
         self.left = self.left.checked_sub(bytes).ok_or_else(|| {
             Error::damaged(format!(
@@ -166,7 +166,7 @@ impl Expect {
     }
 }
 
-/// The most bytes that the entries behind the manifest can have.
+/// The most bytes of the entries after the manifest.
 fn most(manifest: &ArchiveManifest) -> u64 {
     let of = |count: u64, bytes: u64, per_byte: u64, more: u64| {
         let records = count.saturating_mul(READABLE_PER_RECORD + (record::HEAD + MAX_KEY) as u64);

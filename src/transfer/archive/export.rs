@@ -1,4 +1,4 @@
-//! Making an archive of a point: everything that is in it, readable and exact, in one file that outlives the store.
+//! Makes an archive of a point: its whole content, readable and exact, in one file that outlives the store.
 
 use std::path::{Path, PathBuf};
 
@@ -35,7 +35,7 @@ use crate::recovery::points::selector::Selector;
 use crate::state::audit::Entry;
 use crate::state::audit::chain::Trail;
 
-/// How an archive is made. The default is of now, with everything, for everybody who can read the file.
+/// The options of an export. The default is the present state, with everything, without encryption.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ExportOptions {
     at: Selector,
@@ -55,17 +55,17 @@ pub struct ExportReport {
     pub sha256: String,
     /// Its length.
     pub file_bytes: u64,
-    /// The length of all that is packed in it.
+    /// The length of its unpacked content.
     pub unpacked_bytes: u64,
     /// Whether it is encrypted.
     pub encrypted: bool,
-    /// The point that it is of.
+    /// The archived point.
     pub point: ArchivedPoint,
-    /// The records of all collections in it.
+    /// The number of records in all collections.
     pub records: u64,
     /// Their bytes.
     pub bytes: u64,
-    /// The entries of the audit trail in it.
+    /// The number of entries of the audit trail.
     pub audit_entries: u64,
 }
 
@@ -76,33 +76,33 @@ impl Default for ExportOptions {
 }
 
 impl ExportOptions {
-    /// Everything, as it is now.
+    /// Archives everything, in its present state.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// As of this point.
+    /// Archives the state at this point.
     #[must_use]
     pub fn at(mut self, at: impl Into<Selector>) -> Self {
         self.at = at.into();
         self
     }
 
-    /// Only these collections. Queue and assignments go together.
+    /// Archives only these collections. Queue and assignments belong together.
     #[must_use]
     pub fn only<S: Into<String>>(mut self, collections: impl IntoIterator<Item = S>) -> Self {
         self.only = collections.into_iter().map(Into::into).collect();
         self
     }
 
-    /// Whether a file of that name is replaced. It is not, unless this says so.
+    /// Whether to replace an existing file of that name. The default is no.
     #[must_use]
     pub fn replace(mut self, replace: bool) -> Self {
         self.replace = replace;
         self
     }
 
-    /// Made by a scheduler rather than by somebody: so counts a point that has to be made for it.
+    /// Marks a point that has to be made for the archive as one of a scheduler.
     #[must_use]
     pub fn automatic(mut self) -> Self {
         self.automatic = true;
@@ -114,27 +114,27 @@ impl ExportOptions {
         self.seal.encrypts()
     }
 
-    /// With what it can be read; none when only others can.
+    /// The keys that can read it; none if only others have them.
     pub(super) fn keys(&self) -> Option<Keys> {
         self.seal.keys()
     }
 
-    /// Encrypts it for whoever has the key of this recipient, `age1...`; several may be named.
+    /// Encrypts the archive for the key of this recipient, `age1...`. Call it again for more recipients.
     ///
     /// # Errors
     ///
-    /// `Invalid` when that is no recipient, or it is encrypted with a passphrase already.
+    /// `Invalid` when this is not a recipient, or the archive has a passphrase already.
     #[cfg(feature = "age")]
     pub fn recipient(mut self, recipient: &str) -> Result<Self> {
         self.seal.add_recipient(recipient)?;
         Ok(self)
     }
 
-    /// Encrypts it with a passphrase; a line break at its end does not count.
+    /// Encrypts the archive with a passphrase. A line break at its end is removed.
     ///
     /// # Errors
     ///
-    /// `Invalid` when it is empty, or it is encrypted for recipients already.
+    /// `Invalid` when it is empty, or the archive has recipients already.
     #[cfg(feature = "age")]
     pub fn passphrase(mut self, passphrase: &str) -> Result<Self> {
         self.seal.set_passphrase(passphrase)?;
@@ -142,21 +142,22 @@ impl ExportOptions {
     }
 }
 
-/// Told how many of how many records are done.
+/// A callback with the number of finished records and the number of all records.
 pub(super) type Progress<'p> = &'p (dyn Fn(u64, u64) + Sync);
 
 impl Store {
-    /// Makes an archive of a point: a `.tar.gz` or `.tar.zst` that any `tar` opens, with every collection in a readable
-    /// and in an exact form, which of large collections of JSON is one and the same, the audit trail, a manifest, and `SHA256SUMS`. With `.age` behind that it is encrypted.
+    /// Makes an archive of a point: a `.tar.gz` or `.tar.zst` that any `tar` opens. It contains every collection in a
+    /// readable and in an exact form, which are the same for large collections of JSON, the audit trail, a manifest,
+    /// and `SHA256SUMS`. With `.age` at the end of its name it is encrypted.
     ///
-    /// For the present state, a point is made first, unless the newest one has just that state. The same point gives the same bytes.
-    /// Memory stays the same whatever the size, and no writer waits. The file has its name only once it is whole and
-    /// synced, and only its owner can read it.
+    /// For the present state, a point is made first, unless the newest one has the same state. The same point gives the
+    /// same bytes. The memory does not depend on the size, and no writer waits. The file gets its name only once it is
+    /// complete and synced, and only its owner can read it.
     ///
     /// # Errors
     ///
-    /// `Invalid` for a name of another form, a symbolic link, or an unknown collection; `Conflict` when there is a file
-    /// of that name; as [`Store::at`]; `Damaged` when a record is; `Full` and `Io`. Then there is no file.
+    /// `Invalid` for an unknown suffix, a symbolic link, or an unknown collection; `Conflict` when the file exists; as
+    /// [`Store::at`]; `Damaged` when a record is damaged; `Full` and `Io`. Then there is no file.
     ///
     /// # Examples
     ///
@@ -235,7 +236,7 @@ impl Store {
         Ok(report)
     }
 
-    /// The point to archive; of now it may have to be made.
+    /// The point to archive. For the present state it may have to be made.
     fn point_to_archive(&self, options: &ExportOptions) -> Result<Point> {
         if let Some(point) = self.find_point(options.at.clone())? {
             return Ok(point);
@@ -262,7 +263,7 @@ impl Store {
 }
 
 impl WriteTx<'_> {
-    /// The newest point, if it has exactly what is there now.
+    /// The newest point, if it has exactly the present state.
     fn newest_point_of_now(&self) -> Result<Option<Epoch>> {
         let newest = self.rows(Table::Points, &KeyRange::all().backward(), 1)?;
         let Some((key, bytes)) = newest.first() else { return Ok(None) };
@@ -316,7 +317,8 @@ fn contents(store: &Store, source: &Source<'_>, only: &[String]) -> Result<(Arch
     Ok((manifest, ids))
 }
 
-/// Whether a collection has values that are kept in pieces. Indented they could be longer than an import accepts of it.
+/// Whether a collection has values that are stored in pieces. With indentation they could be longer than an import
+/// accepts.
 fn has_long(view: &View, id: CollectionId) -> Result<bool> {
     let pieces = view.page(CollectionId::CHUNKS, &KeyRange::prefix(&id.0.to_be_bytes()), 1)?;
     Ok(!pieces.is_empty())
@@ -331,12 +333,12 @@ fn archived_trail(view: &View, trail: Trail) -> Result<ArchivedTrail> {
     Ok(audit)
 }
 
-/// Every collection in the order of numbers. The pieces of long values go with their records.
+/// Every collection in the order of numbers. The pieces of long values belong to their records.
 fn collections(names: &Names) -> impl Iterator<Item = CollectionId> {
     names.ids().filter(|id| *id != CollectionId::CHUNKS)
 }
 
-/// Both forms of a collection, part by part.
+/// Writes both forms of a collection, in parts.
 fn export_collection(
     source: &mut Source<'_>,
     collection: &ArchivedCollection,
@@ -374,7 +376,7 @@ fn export_collection(
     exact.add_to(entries, &stem)
 }
 
-/// The exact form, while it is filled.
+/// The exact form in progress.
 #[derive(Default)]
 struct Exact {
     part: Vec<u8>,
@@ -391,7 +393,7 @@ impl Exact {
     }
 }
 
-/// The audit trail, of the view that the manifest was made of: entries are purged meanwhile.
+/// Writes the audit trail, from the view of the manifest, because entries are purged meanwhile.
 fn export_trail(view: &View, trail: &Trail, entries: &mut Entries) -> Result<()> {
     let stem = Stem::of(layout::AUDIT, true);
     let (mut exact, mut lines, mut parts) = (Exact::default(), Vec::new(), 0);

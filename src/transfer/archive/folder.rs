@@ -1,4 +1,4 @@
-//! The folder of automatic archives: made when it may be, and tried before it is needed.
+//! The folder of automatic archives: created if permitted, and tested before it is needed.
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -9,15 +9,15 @@ use crate::engine::store::Store;
 use crate::error::{Error, ErrorKind, Hint, Result};
 use crate::files::{self, Rights};
 
-/// How the file that is written to try a folder begins.
+/// The prefix of the test file.
 const TRIAL: &str = ".hivekeep-trial-";
 
 impl ArchiveSchedule {
-    /// The folder by its full path, made when it is not there and may be made.
+    /// The full path of the folder, which is created if it is missing and permitted.
     ///
     /// # Errors
     ///
-    /// `Io`, also when it has to be there and is not.
+    /// `Io`, also when it must exist and does not.
     pub(super) fn folder(&self, store: &Store) -> Result<PathBuf> {
         let folder = std::path::absolute(&self.folder)?;
         if self.must_exist && !folder.is_dir() {
@@ -28,11 +28,11 @@ impl ArchiveSchedule {
         Ok(folder)
     }
 
-    /// Writes a file into the folder and removes it, so that what the first archive would run into is known before.
+    /// Writes a file into the folder and removes it, so that errors of the first archive are known before.
     ///
     /// # Errors
     ///
-    /// As [`Store::auto_archive`] would have it, with what to do about it.
+    /// As [`Store::auto_archive`] would fail, with advice.
     pub fn try_folder(&self, store: &Store) -> Result<()> {
         let tried = self.folder(store).and_then(|folder| {
             let trial = folder.join(format!("{TRIAL}{}", new_id().simple()));

@@ -1,4 +1,4 @@
-//! A file that is hashed while it is written, so that its SHA-256 is known without reading it again.
+//! A file that is hashed while it is written, so that its SHA-256 needs no second read.
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 use crate::engine::digest::hex;
 use crate::files;
 
-/// A file being written from its beginning.
+/// A file that is written from its beginning.
 pub(super) struct Hashed {
     file: File,
     hash: Sha256,
@@ -17,22 +17,22 @@ pub(super) struct Hashed {
 }
 
 impl Hashed {
-    /// Nothing is written yet.
+    /// Starts with nothing written.
     pub(super) fn new(file: File) -> Self {
         Self { file, hash: Sha256::new(), length: 0 }
     }
 
-    /// The SHA-256 of all that was written, and its length.
+    /// The SHA-256 of everything written, and its length.
     pub(super) fn into_parts(self) -> (String, u64) {
         (hex(&self.hash.finalize()), self.length)
     }
 }
 
-/// The SHA-256 of a file as it is on the disk.
+/// The SHA-256 of a file on the disk.
 ///
 /// # Errors
 ///
-/// As the system has it.
+/// The error of the system.
 pub(super) fn sha256_of(path: &Path) -> io::Result<String> {
     let mut hash = Sha256::new();
     io::copy(&mut files::open(path)?, &mut hash)?;

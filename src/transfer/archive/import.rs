@@ -1,4 +1,4 @@
-//! Taking in an archive: options and report, and a new store of what is in it.
+//! Imports: options, report, and new stores from archives.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -27,12 +27,12 @@ use crate::recovery::events::event::EventKind;
 use crate::recovery::repair::plan::LEAP;
 use crate::state::documents::mend_documents_within;
 
-/// No value is longer unless the caller says otherwise: what a store lets in is shorter.
+/// The longest value by default. A store accepts no longer one.
 const MAX_VALUE_BYTES: u64 = limits::RECORD_BYTES as u64;
-/// No archive unpacks to more.
+/// The most bytes that an archive may unpack to.
 const MAX_BYTES: u64 = 64 << 30;
 
-/// How an archive is read, and what of it is taken. The default is everything.
+/// The options of an import. The default imports everything.
 #[derive(Clone, Debug)]
 pub struct ImportOptions {
     pub(super) only: Vec<String>,
@@ -49,23 +49,23 @@ pub struct ImportReport {
     /// The archive.
     #[serde(serialize_with = "crate::files::as_text")]
     pub file: PathBuf,
-    /// The point that it is of.
+    /// The archived point.
     pub point: ArchivedPoint,
-    /// Whether it became a new store.
+    /// Whether it was imported into a new store.
     pub created: bool,
-    /// How many records of each collection came, changed, and went.
+    /// The numbers of records in each collection that were added, changed, and removed.
     pub collections: BTreeMap<String, Counts>,
-    /// The safety point, which undoes it; none when nothing has changed, and for a new store.
+    /// The safety point, which undoes the import; none if nothing changed, or for a new store.
     pub undo: Option<PointId>,
-    /// Claims that were returned to ready; their tokens are void.
+    /// The number of claims that were voided. Their tasks are ready again.
     pub claims_returned: u64,
-    /// Entries of the audit trail that were taken in; a store that has one keeps its own.
+    /// The number of imported entries of the audit trail. An existing store keeps its own trail.
     pub audit_entries: u64,
-    /// Tasks that had finished since the archived point and run again, unless they were kept finished.
+    /// Tasks that finished since the archived point and run again, unless they were kept finished.
     pub tasks_run_again: u64,
-    /// Tasks that were finished here and not in the archive, and are forgotten unless they were kept finished.
+    /// Tasks that are finished here but missing in the archive, and are forgotten, unless they were kept finished.
     pub tasks_forgotten: u64,
-    /// Whether these have stayed as they were.
+    /// Whether these tasks stayed finished.
     pub keep_finished: bool,
 }
 
@@ -84,12 +84,12 @@ impl Default for ImportOptions {
 }
 
 impl ImportOptions {
-    /// Everything.
+    /// Imports everything.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Only these collections; the others stay as they are. Queue and assignments go together.
+    /// Imports only these collections; the others stay. Queue and assignments belong together.
     #[must_use]
     pub fn only<S: Into<String>>(mut self, collections: impl IntoIterator<Item = S>) -> Self {
         self.only = collections.into_iter().map(Into::into).collect();
@@ -104,8 +104,8 @@ impl ImportOptions {
         self
     }
 
-    /// Takes in an archive of a point of which a repair had lost something all the same: what it had lost is then missing,
-    /// or older. Records that are known to be lost stay as they are in the store into which the archive goes.
+    /// Takes in an archive of a point of which a repair had lost something all the same: what it had lost is then
+    /// missing, or older. Records that are known to be lost stay as they are in the store into which the archive goes.
     #[must_use]
     pub fn partial(mut self, partial: bool) -> Self {
         self.partial = partial;
@@ -126,18 +126,18 @@ impl ImportOptions {
         self
     }
 
-    /// Reads an encrypted archive with secret keys, `AGE-SECRET-KEY-1...`, one a line; `#` begins a comment.
+    /// Reads an encrypted archive with secret keys, `AGE-SECRET-KEY-1...`, one in each line; `#` starts a comment.
     ///
     /// # Errors
     ///
-    /// `Invalid` when there is none in the text.
+    /// `Invalid` when the text contains no key.
     #[cfg(feature = "age")]
     pub fn identities(mut self, text: &str) -> Result<Self> {
         self.keys.add_identities(text)?;
         Ok(self)
     }
 
-    /// Reads an encrypted archive with a passphrase; a line break at its end does not count.
+    /// Reads an encrypted archive with a passphrase. A line break at its end is removed.
     ///
     /// # Errors
     ///
@@ -148,18 +148,18 @@ impl ImportOptions {
         Ok(self)
     }
 
-    /// Whether a collection is to be taken.
+    /// Whether to import a collection.
     pub(super) fn wants(&self, name: &str) -> bool {
         let is_unit = |name: &str| ["queue", "assignments", "bot_assignments"].contains(&name);
         self.only.is_empty()
             || self.only.iter().any(|only| only == name || only == "full" || is_unit(only) && is_unit(name))
     }
 
-    /// Refuses an archive of which a repair had lost something that is wanted, unless that was asked for.
+    /// Refuses an archive if wanted collections lost something in a repair, unless the options permit it.
     ///
     /// # Errors
     ///
-    /// `Conflict` then.
+    /// `Conflict` if they do not.
     pub(super) fn refuse_partial(&self, point: &ArchivedPoint) -> Result<()> {
         if self.partial || !self.is_partial(point) {
             return Ok(());
@@ -169,12 +169,12 @@ impl ImportOptions {
         Err(Error::conflict(format!("{message}: point={point}")).with_hint(Hint::AllowPartialImport))
     }
 
-    /// Whether a repair had lost something that is wanted, or may have.
+    /// Whether wanted collections lost something in a repair, or may have.
     pub(super) fn is_partial(&self, point: &ArchivedPoint) -> bool {
         point.partial && (point.lost.is_empty() || point.lost.keys().any(|name| self.wants(name)))
     }
 
-    /// Refuses names that the archive has not.
+    /// Refuses names of collections that the archive lacks.
     pub(super) fn refuse_missing(&self, manifest: &ArchiveManifest) -> Result<()> {
         let has = |only: &str| {
             let only = if only == "bot_assignments" { "assignments" } else { only };
@@ -189,13 +189,13 @@ impl ImportOptions {
 }
 
 impl Store {
-    /// Reads an archive to its end, and changes nothing: every sum, count, digest and record is compared.
+    /// Verifies an archive to its end, and changes nothing: every sum, count, digest and record is compared.
     ///
     /// # Errors
     ///
-    /// `NotFound` when there is no such file; `NotAStore` for another program's, `NewerFormat` for a later version's;
-    /// `Damaged`, naming entry or collection, when anything is not as it must be; `Invalid` when it is encrypted for
-    /// others or beyond the limits; `Io`.
+    /// `NotFound` when there is no such file; `NotAStore` for the file of another program, `NewerFormat` for one of a
+    /// later version; `Damaged`, with the entry or collection, when anything is wrong; `Invalid` when it is encrypted
+    /// for others or exceeds the limits; `Io`.
     pub fn verify_archive(file: impl AsRef<Path>, options: &ImportOptions) -> Result<ArchiveManifest> {
         Self::verify_archive_with(file, options, untold)
     }
@@ -213,12 +213,12 @@ impl Store {
         read(file.as_ref(), options, &mut Nothing(Count::new(&progress)))
     }
 
-    /// Makes a new store at `to` of an archive. It has its name only once everything was verified, the new store itself
-    /// too, and is synced; until then there is nothing of that name.
+    /// Makes a new store at `to` from an archive. The store gets its name only once it and the archive are verified and
+    /// it is synced. Until then there is no file of that name.
     ///
-    /// The state is exactly that of the archived point, which is the first point of the new store under its old name.
-    /// Claims stay with their bots until their leases end. Numbers that are given out go on so far behind the highest one
-    /// that none is given out twice, whatever was lost behind the archive.
+    /// The state is exactly that of the archived point, which is the first point of the new store, with its former
+    /// name. Claims stay with their bots until their leases end. Counters continue far behind their highest value, so
+    /// that no number is used twice, whatever was lost after the archive.
     ///
     /// # Errors
     ///
@@ -281,7 +281,7 @@ impl WriteTx<'_> {
     /// The first rows of a store that is made from an archive: its point, its counters, the event of the import.
     fn begin_with(&mut self, manifest: &ArchiveManifest, file: &Path, options: &ImportOptions) -> Result<()> {
         let mut point = manifest.point.clone();
-        // An earlier version let in more.
+        // An earlier version accepted longer texts.
         let _too_long = limits::fit(&mut point.description, &mut point.tags);
         self.raise_numbers(LEAP)?;
         let details = json!({"file": file.to_string_lossy(), "point": point.to_string(), "created": true});
@@ -301,7 +301,7 @@ impl WriteTx<'_> {
         self.put_manifest(epoch, &Manifest { lost, ..sealed })
     }
 
-    /// What the point of a new store has lost. Where the archive does not say, it may be of every collection.
+    /// The losses of a new store's point. If the archive does not list them, every collection may have some.
     fn lost_of(&mut self, point: &ArchivedPoint, sealed: &Manifest, options: &ImportOptions) -> Result<Vec<Lost>> {
         if point.lost.is_empty() {
             let lost = sealed.collections.iter().map(|(id, was)| Lost { collection: *id, was: *was, keys: Vec::new() });
@@ -315,7 +315,7 @@ impl WriteTx<'_> {
         Ok(lost)
     }
 
-    /// Puts documents together again of which the archive has lost rows.
+    /// Reassembles documents that lost rows in the archive.
     pub(super) fn mend_imported(&mut self, point: &ArchivedPoint, options: &ImportOptions) -> Result<()> {
         if options.is_partial(point) && options.wants("documents") {
             mend_documents_within(self, &|_| true)?;
@@ -343,13 +343,13 @@ fn exists(to: &Path) -> Error {
     Error::conflict(format!("a new store needs a name that nothing has: store={}", to.display()))
 }
 
-/// A store that has no name yet; it is removed when it is dropped.
+/// A store without a name. To drop it removes it.
 struct Unnamed {
     path: PathBuf,
 }
 
 impl Unnamed {
-    /// Finds a name, and removes what killed processes have left; redb locks what is still being written.
+    /// Finds a name, and removes files of killed processes. redb locks files in progress.
     fn beside(to: &Path) -> Result<Self> {
         let name = to.file_name().ok_or_else(|| Error::invalid("a store needs the name of a file"))?;
         let prefix = format!("{}.", name.to_string_lossy());
@@ -371,7 +371,7 @@ impl Drop for Unnamed {
     }
 }
 
-/// Tells of progress.
+/// Reports progress.
 pub(super) struct Count<'p> {
     done: u64,
     of: u64,
@@ -387,7 +387,7 @@ impl<'p> Count<'p> {
         (self.done, self.of) = (0, manifest.records());
     }
 
-    /// One more.
+    /// Counts one more.
     pub(super) fn add(&mut self) {
         self.done += 1;
         if self.done.is_multiple_of(256) || self.done == self.of {
@@ -396,7 +396,7 @@ impl<'p> Count<'p> {
     }
 }
 
-/// Takes nothing: the archive is only verified.
+/// Imports nothing: the archive is only verified.
 struct Nothing<'p>(Count<'p>);
 
 impl Take for Nothing<'_> {
@@ -432,7 +432,7 @@ struct Filling<'f, 'tx> {
     tx: &'f mut WriteTx<'tx>,
     options: &'f ImportOptions,
     progress: Count<'f>,
-    /// The collection that is being filled, unless it is not wanted.
+    /// The collection in progress, unless it is not wanted.
     into: Option<CollectionId>,
     added: u64,
     name: String,

@@ -17,10 +17,10 @@ use crate::engine::write::WriteTx;
 use crate::error::Result;
 use crate::transfer::archives;
 
-/// The row of `meta`.
+/// The row in `meta`.
 const LAST: &[u8] = b"auto archive";
 
-/// The automatic archive that was made last.
+/// The newest automatic archive.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LastArchive {
     /// The file, by its full path.
@@ -28,48 +28,48 @@ pub struct LastArchive {
     /// When it was made.
     #[serde(with = "crate::clock::time")]
     pub at: Timestamp,
-    /// The point that it is of.
+    /// The archived point.
     pub restore_id: String,
     /// Its SHA-256.
     pub sha256: String,
     /// Its length.
     pub bytes: u64,
-    /// Whether it was read back, to the end, and is what was written.
+    /// Whether it was read back to the end and matches the written bytes.
     pub verified: bool,
-    /// When the store had just the state that is in it: what was committed later is not.
+    /// The time at which the store had its state. Later commits are not in it.
     #[serde(with = "crate::clock::time")]
     pub state_at: Timestamp,
     /// Whether it is encrypted.
     pub encrypted: bool,
-    /// Whether every record in it was read back too. Without the key of an archive that is encrypted for others, only its
-    /// bytes can be.
+    /// Whether every record in it was read back too. Without the key of an archive that is encrypted for others, only
+    /// its bytes can be.
     pub opened: bool,
 }
 
-/// How much would be lost with the store's file.
+/// The loss if the store's file were lost.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Outside {
     /// The newest automatic archive.
     pub(crate) last: LastArchive,
-    /// Whether the store is no longer as it is in there.
+    /// Whether the state has changed since.
     pub(crate) changed_since: bool,
 }
 
 impl Outside {
-    /// How far back the loss would go: not at all while nothing has changed.
+    /// The age of the oldest change that would be lost; zero while nothing has changed.
     pub(crate) fn lag(&self, now: Timestamp) -> Duration {
         let age = Duration::try_from(now.duration_since(self.last.state_at)).unwrap_or_default();
         if self.changed_since { age } else { Duration::ZERO }
     }
 }
 
-/// When one is due next, and what came of the last.
+/// The time of the next archive, and the result of the last.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Turn {
-    /// In microseconds since 1970; nobody makes one before.
+    /// In microseconds since 1970; no archive is made before.
     due_at: i64,
     pub(super) last: Option<LastArchive>,
-    /// The hash of the state that is in it.
+    /// The hash of its state.
     pub(super) state: [u8; 32],
 }
 
@@ -128,14 +128,14 @@ impl LastArchive {
         Path::new(&self.file).is_file()
     }
 
-    /// Whether it is on the same file system as the store; none where that cannot be told, or it is gone.
+    /// Whether it is on the same file system as the store; none if this is unknown, or the file is gone.
     pub fn is_beside(&self, store: &Store) -> Option<bool> {
         archives::same_file_system(Path::new(&self.file), store.path())
     }
 }
 
 impl Store {
-    /// The automatic archive that was made last, while its file is there.
+    /// The newest automatic archive, if its file exists.
     ///
     /// # Errors
     ///
@@ -144,7 +144,7 @@ impl Store {
         Ok(turn(&self.view()?)?.last.filter(LastArchive::is_there))
     }
 
-    /// The automatic archive that was made last, while its file is there, and whether something has changed since.
+    /// The newest automatic archive, if its file exists, and whether something has changed since.
     pub(crate) fn outside(&self) -> Result<Option<Outside>> {
         let view = self.view()?;
         let turn = turn(&view)?;
@@ -158,7 +158,7 @@ impl Turn {
         Self { due_at: due.as_microsecond(), last, state }
     }
 
-    /// The same, due at another time.
+    /// The same, with another due time.
     pub(super) fn due(&self, at: Timestamp) -> Self {
         Self { due_at: at.as_microsecond(), ..self.clone() }
     }
@@ -167,7 +167,7 @@ impl Turn {
         tx.put_row(Table::Meta, LAST, &codec::encode(self)?)
     }
 
-    /// Whether the time has come; one that is farther off than the interval is of a clock that was set back.
+    /// Whether the time has come. A time farther away than the interval comes from a clock that was set back.
     pub(super) fn is_due(&self, now: Timestamp, every: Duration) -> bool {
         let Ok(due) = Timestamp::from_microsecond(self.due_at) else { return true };
         due <= now || due > clock::after(now, every)
@@ -178,12 +178,12 @@ pub(super) fn turn<R: Records>(records: &R) -> Result<Turn> {
     records.row(Table::Meta, LAST)?.map_or(Ok(Turn::default()), |bytes| codec::decode(&bytes))
 }
 
-/// A hash of all that an archive of now has the records of, from the digests that are kept anyway.
+/// A hash of the state that an archive would contain now, from the stored digests.
 pub(super) fn state<R: Records>(records: &R) -> Result<[u8; 32]> {
     Ok(hash(&meta::all_stats(records)?))
 }
 
-/// The same of what a point holds.
+/// The same for the content of a point.
 pub(super) fn hash(collections: &[(CollectionId, Stats)]) -> [u8; 32] {
     let mut hash = blake3::Hasher::new();
     for (collection, stats) in collections {
@@ -201,7 +201,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_bytes_of_the_row_are_fixed_and_those_of_before_are_read() {
+    fn the_bytes_of_the_row_are_fixed_and_the_earlier_ones_are_decoded() {
         let last = LastArchive {
             file: "f".into(),
             at: Timestamp::from_microsecond(1).unwrap(),

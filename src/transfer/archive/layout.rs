@@ -1,5 +1,5 @@
-//! The names of an archive's entries, and their order. Both sides go by it, so an importer knows which name must come
-//! next and never has to trust one.
+//! The names of an archive's entries, and their order. Writer and reader share them, so the reader knows the next name
+//! and never has to trust one.
 
 /// The first entry.
 pub(super) const MANIFEST: &str = "manifest.json";
@@ -7,10 +7,10 @@ pub(super) const MANIFEST: &str = "manifest.json";
 pub(super) const SUMS: &str = "SHA256SUMS";
 /// The name of the audit trail's entries.
 pub(super) const AUDIT: &str = "audit";
-/// An entry is ended behind the record that brings it to this length, so that nobody needs more memory than a few of
-/// these.
+/// An entry ends after the record that brings it to this length, so that a few times this memory is enough for
+/// everybody.
 pub(super) const PART_BYTES: usize = 2 << 20;
-/// A collection of up to so many bytes and records is one readable JSON file.
+/// The most bytes and records of a collection that is one readable JSON file.
 pub(super) const WHOLE_BYTES: u64 = 1 << 20;
 pub(super) const WHOLE_COUNT: u64 = 10_000;
 
@@ -29,7 +29,7 @@ impl Stem {
         format!("{}.json", self.0)
     }
 
-    /// A readable file of a line for each record, counted from 1.
+    /// A readable file with one line for each record, counted from 1.
     pub(super) fn lines(&self, part: u32) -> String {
         format!("{}-{part:06}.jsonl", self.0)
     }

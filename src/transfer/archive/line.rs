@@ -1,5 +1,5 @@
-//! A line of a large collection's readable form whose values are JSON: `{"key":"...","value":...}`. The value stands there
-//! byte for byte as the store has it, so the line is the exact form of the record too, and no second one is written.
+//! A line in the readable form of a large collection of JSON values: `{"key":"...","value":...}`. It contains the value
+//! byte for byte as stored, so the line is the exact form of the record too, and no second form is written.
 
 use std::borrow::Cow;
 use std::io::{BufRead, Read};
@@ -18,7 +18,7 @@ const BESIDE_VALUE: u64 = (KEY.len() + VALUE.len() + END.len() + 6 * MAX_KEY + 2
 ///
 /// # Errors
 ///
-/// `Damaged` when the value has a line break in it, which no stored one has.
+/// `Damaged` when the value contains a line break, which no stored value does.
 pub(super) fn write(out: &mut Vec<u8>, key: &str, text: &[u8]) -> Result<()> {
     if text.contains(&b'\n') {
         return Err(Error::damaged(format!("a stored value has a line break in it: key={}", key.escape_debug())));
@@ -32,12 +32,12 @@ pub(super) fn write(out: &mut Vec<u8>, key: &str, text: &[u8]) -> Result<()> {
     Ok(())
 }
 
-/// Reads the next line into a buffer; says whether there was one. Memory grows only with bytes that are there, up to a
-/// value of `limit`.
+/// Reads the next line into a buffer. Returns whether there was one. The memory grows only with bytes that exist, up to
+/// a value of `limit`.
 ///
 /// # Errors
 ///
-/// `Invalid` when its value is longer, with its length, or what reading gave.
+/// `Invalid` with the length when its value is longer, or the error of the reader.
 pub(super) fn read(from: &mut impl BufRead, limit: u64, line: &mut Vec<u8>) -> Result<bool> {
     line.clear();
     let most = limit.saturating_add(BESIDE_VALUE);
@@ -46,20 +46,20 @@ pub(super) fn read(from: &mut impl BufRead, limit: u64, line: &mut Vec<u8>) -> R
         let whole = read.saturating_add(from.skip_until(b'\n')? as u64);
         let beside = value_begins(line)?.saturating_add(END.len()) as u64;
         let value = whole.saturating_sub(beside);
-        // Beside the value of a record there is never so much that this is none.
+        // Without its value, no record's line is this long.
         return Err(if value > limit { too_long(value, limit) } else { none_of_a_record() });
     }
     Ok(read > 0)
 }
 
-/// Where the value of a line begins, of which the end may be missing.
+/// The place where the value of a line begins. The end of the line may be missing.
 ///
 /// # Errors
 ///
-/// `Damaged` when it is none.
+/// `Damaged` when this is not a line.
 fn value_begins(line: &[u8]) -> Result<usize> {
     let inner = line.strip_prefix(KEY).filter(|inner| inner.starts_with(b"\""));
-    // A quotation mark within a key is escaped, so what stands between key and value stands in no key.
+    // A quotation mark within a key is escaped, so the text between key and value occurs in no key.
     let between = |inner: &[u8]| inner.windows(VALUE.len() + 1).position(|at| at.strip_prefix(b"\"") == Some(VALUE));
     let begins = inner.and_then(|inner| Some(KEY.len() + between(inner)? + 1 + VALUE.len()));
     begins.ok_or_else(none_of_a_record)
@@ -69,11 +69,11 @@ fn none_of_a_record() -> Error {
     Error::damaged("a line is none of a record, or is cut off")
 }
 
-/// Takes a line apart, into key and value.
+/// Splits a line into key and value.
 ///
 /// # Errors
 ///
-/// `Damaged` when it is none.
+/// `Damaged` when this is not a line.
 pub(super) fn parse(line: &[u8]) -> Result<(Cow<'_, str>, &[u8])> {
     let inner = line.strip_suffix(END).ok_or_else(none_of_a_record)?;
     let (before, value) = inner.split_at_checked(value_begins(inner)?).ok_or_else(none_of_a_record)?;
@@ -84,7 +84,7 @@ pub(super) fn parse(line: &[u8]) -> Result<(Cow<'_, str>, &[u8])> {
     Ok((key, value))
 }
 
-/// A key, which is borrowed unless something in it is escaped.
+/// A key, borrowed unless it contains escapes.
 #[derive(serde::Deserialize)]
 struct Shown<'l>(#[serde(borrow)] Cow<'l, str>);
 
@@ -100,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_is_json_and_gives_back_the_bytes_of_its_value() {
+    fn a_line_is_json_and_returns_the_bytes_of_its_value() {
         assert_eq!(line("k", "[1.50]"), b"{\"key\":\"k\",\"value\":[1.50]}\n");
         let keys = ["k", "", "a\"b", "\\", "\\\"", "\",\"value\":", "\\\",\\\"value\\\":", "new\nline", "ü\u{1f41d}\0"];
         for key in keys {
@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_line_is_refused() {
+    fn a_text_that_is_not_a_line_is_refused() {
         assert_eq!(write(&mut Vec::new(), "k", b"[1,\n2]").unwrap_err().kind(), ErrorKind::Damaged);
         let whole = line("key", "[true]");
         for length in 0..whole.len() {
@@ -130,14 +130,14 @@ mod tests {
     }
 
     #[test]
-    fn a_key_is_no_longer_than_a_stored_one_can_be() {
+    fn a_key_is_not_longer_than_a_stored_one_can_be() {
         assert!(parse(&line(&"k".repeat(MAX_KEY), "1")).is_ok());
         let error = parse(&line(&"k".repeat(MAX_KEY + 1), "1")).unwrap_err();
         assert!(error.to_string().contains("a key is too long"), "{error}");
     }
 
     #[test]
-    fn a_line_that_is_too_long_is_measured_and_not_held() {
+    fn a_line_that_is_too_long_is_measured_but_not_stored() {
         let long = line("k\"", &"7".repeat(200_000));
         let two = [&long[..], &line("l", "1")].concat();
         let mut buffer = Vec::new();
@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn a_long_line_that_is_none_of_a_record_is_damage_and_not_a_long_value() {
+    fn a_long_line_that_is_not_a_record_is_damage_and_not_a_long_value() {
         let [none, long_key] = ["7".repeat(200_000).into_bytes(), line(&"k".repeat(200_000), "1")];
         for line in [none, long_key] {
             let error = read(&mut &line[..], 100, &mut Vec::new()).unwrap_err();

@@ -1,5 +1,5 @@
-//! The first entry of an archive: which point it is of, and what is in it. It is JSON, so that people can read it and
-//! other programs can; an importer believes it only once everything else agrees with it.
+//! The first entry of an archive: its point and its content. It is JSON, so that people and other programs can read it.
+//! A reader trusts it only once everything else agrees with it.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -21,50 +21,50 @@ use crate::state::audit::chain::Trail;
 
 /// The value of the field `format`.
 const FORMAT: &str = "hivekeep-archive";
-/// No more keys are read of what was lost of a collection.
+/// The most keys of lost records that are read for a collection.
 const KEYS_MAX: usize = 1000;
-/// The version of the archive's form; a higher one is refused.
+/// The version of the archive format; a higher one is refused.
 pub(super) const VERSION: u64 = 1;
 
 /// The description of an archive: its first entry, `manifest.json`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ArchiveManifest {
     format: String,
-    /// The version of the archive's form.
+    /// The version of the archive format.
     pub version: u64,
-    /// The name of the file that the state is from, without its folder.
+    /// The name of the store's file, without its folder.
     pub store: String,
     /// The point that was archived.
     pub point: ArchivedPoint,
-    /// Whether every collection is in it. Otherwise the others are left as they are by an import.
+    /// Whether it contains every collection. An import of an incomplete archive does not change the others.
     pub complete: bool,
     /// The collections, in the order of their entries.
     pub collections: Vec<ArchivedCollection>,
-    /// The summed length of the values that are longer than the store keeps in one piece; `bytes` counts 40 for each.
+    /// The summed length of the values that are longer than one stored piece; `bytes` counts 40 for each.
     pub long_bytes: u64,
-    /// The audit trail up to the time of the point; only a complete archive has it.
+    /// The audit trail up to the time of the point. Only a complete archive contains it.
     pub audit: Option<ArchivedTrail>,
 }
 
 /// The audit trail in an archive.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ArchivedTrail {
-    /// Its entries.
+    /// The number of its entries.
     pub count: u64,
     /// Their bytes.
     pub bytes: u64,
-    /// Its ends.
+    /// Its first and last entry.
     pub trail: Trail,
 }
 
-/// The point that an archive is of.
+/// The point in an archive.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ArchivedPoint {
     /// Its name; the point of a single commit has none.
     pub id: Option<PointId>,
     /// The number of the epoch that it sealed.
     pub epoch: Epoch,
-    /// When it was made, or, of an adopted one, when the other program made it.
+    /// When it was made. For an adopted point: when the other program made it.
     #[serde(with = "crate::clock::time")]
     pub timestamp: Timestamp,
     /// When it was sealed.
@@ -72,29 +72,29 @@ pub struct ArchivedPoint {
     pub sealed_at: Timestamp,
     /// The origin of the point.
     pub origin: Option<Origin>,
-    /// Whether somebody asked for it.
+    /// Whether a person requested it.
     pub manual: bool,
-    /// In the words of who made it.
+    /// A description by its creator.
     pub description: String,
-    /// As given.
+    /// Tags by name.
     pub tags: BTreeMap<String, String>,
-    /// Whether a repair had lost something of it before it was archived.
+    /// Whether a repair had lost part of it before it was archived.
     pub partial: bool,
-    /// What it had lost, by collection. Archives of earlier versions, and those of single commits, do not say.
+    /// Its losses, by collection. Archives of earlier versions and of single commits do not list them.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub lost: BTreeMap<String, ArchivedLoss>,
 }
 
-/// What a point had lost of a collection before it was archived.
+/// The loss of a collection at the archived point.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ArchivedLoss {
-    /// The records that it held before the damage.
+    /// The number of its records before the damage.
     pub count: u64,
     /// Their bytes.
     pub bytes: u64,
     /// Their digest.
     pub digest: String,
-    /// The keys of records that are known to be lost or to have gone back, in hexadecimal digits; there may be others.
+    /// The keys of records that are known to be lost or to have an older value, in hexadecimal. There may be others.
     pub keys: Vec<String>,
 }
 
@@ -104,7 +104,7 @@ impl ArchivedLoss {
         Self { count, bytes, digest: digest.to_string(), keys: lost.keys.iter().map(|key| hex(key)).collect() }
     }
 
-    /// As a manifest of a point says it.
+    /// Decodes it for the manifest of a point.
     pub(super) fn read(&self, collection: CollectionId) -> Result<Lost> {
         let digest = self.digest.parse().map_err(|error: Error| Error::damaged(error.to_string()))?;
         let was = Stats { count: self.count, bytes: self.bytes, digest };
@@ -128,16 +128,16 @@ pub struct ArchivedCollection {
     pub name: String,
     /// Whether its readable form is one JSON file, rather than files of a line for each record.
     pub whole: bool,
-    /// Its records.
+    /// The number of its records.
     pub count: u64,
     /// Their bytes, as the store counts them.
     pub bytes: u64,
-    /// The digest of the collection at the point, which the records must have again.
+    /// The digest of the collection at the point. The imported records must have the same.
     pub digest: String,
 }
 
 impl ArchivedCollection {
-    /// Whether the lines of its readable form are its exact records too: a large one whose values are JSON.
+    /// Whether the lines of its readable form are its exact records too. They are in large collections of JSON values.
     pub(super) fn lines_are_exact(&self) -> bool {
         let built_in = CollectionId::built_in(&self.name);
         !self.whole && built_in.is_none_or(|id| id == CollectionId::CONFIG)
@@ -159,17 +159,17 @@ impl ArchiveManifest {
         }
     }
 
-    /// How many records there are in all collections.
+    /// The number of records in all collections.
     pub fn records(&self) -> u64 {
         self.collections.iter().map(|collection| collection.count).fold(0, u64::saturating_add)
     }
 
-    /// How many bytes these have.
+    /// The bytes of these records.
     pub fn bytes(&self) -> u64 {
         self.collections.iter().map(|collection| collection.bytes).fold(0, u64::saturating_add)
     }
 
-    /// As it stands in the archive.
+    /// Encodes it as in the archive.
     pub(super) fn to_json(&self) -> Result<Vec<u8>> {
         let mut text = serde_json::to_vec_pretty(self).map_err(|source| {
             Error::invalid("the manifest of the archive cannot be written as JSON").with_source(source)
@@ -178,7 +178,7 @@ impl ArchiveManifest {
         Ok(text)
     }
 
-    /// Reads one; the version counts before anything else that is in it.
+    /// Decodes it. The version is checked before everything else.
     pub(super) fn from_json(text: &[u8]) -> Result<Self> {
         let wrong = |what: &str| Error::damaged(format!("the manifest of the archive cannot be read: {what}"));
         let value = json::parse(text).map_err(|error| wrong(&error.to_string()))?;
@@ -201,7 +201,7 @@ impl ArchiveManifest {
 impl ArchivedPoint {
     fn new(point: &Point) -> Self {
         let (mut description, mut tags) = (point.description.clone(), point.tags.clone());
-        // A manifest of the longest that an earlier version let in would be one that no import reads.
+        // A manifest with the longest texts of an earlier version would be too long to import.
         let _too_long = limits::fit(&mut description, &mut tags);
         Self {
             id: point.given_id().cloned(),
@@ -251,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_lost_reads_back_and_an_earlier_version_does_not_say() {
+    fn losses_are_decoded_again_and_are_optional_for_earlier_versions() {
         let read = loss().read(CollectionId::CONFIG).unwrap();
         assert_eq!((read.was, read.keys), (Stats::default(), vec![b"k\0".to_vec()]));
         let mut json: Value = serde_json::from_slice(&manifest().to_json().unwrap()).unwrap();
@@ -288,20 +288,20 @@ mod tests {
     }
 
     #[test]
-    fn a_manifest_reads_back() {
+    fn a_manifest_is_decoded_again() {
         let text = manifest().to_json().unwrap();
         assert_eq!(ArchiveManifest::from_json(&text).unwrap(), manifest());
     }
 
     #[test]
-    fn a_newer_version_is_refused_whatever_else_is_in_it() {
+    fn a_newer_version_is_refused_whatever_else_it_contains() {
         let refused = ArchiveManifest::from_json(br#"{"format":"hivekeep-archive","version":2}"#).unwrap_err();
         assert_eq!(refused.kind(), ErrorKind::NewerFormat);
         assert!(refused.to_string().ends_with("version=2 known=1"), "{refused}");
     }
 
     #[test]
-    fn what_is_no_manifest_is_named_as_what_it_is() {
+    fn a_text_that_is_not_a_manifest_gets_an_error_of_its_own_kind() {
         let kind = |text: &[u8]| ArchiveManifest::from_json(text).unwrap_err().kind();
         assert_eq!(kind(b"{}"), ErrorKind::NotAStore);
         assert_eq!(kind(b"not json"), ErrorKind::Damaged);

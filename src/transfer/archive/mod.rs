@@ -1,12 +1,12 @@
-//! Archives: a point as one file that outlives the store, that ordinary tools open, and that becomes a store again.
+//! Archives: a point as one file that outlives the store, that ordinary tools open, and that can become a store again.
 //!
-//! * [`export`] makes one; [`source`] reads the point, [`readable`] and [`record`] are its two forms, [`write`] its entries
-//! * [`import`] makes a new store of one, [`apply`] takes one into a store; [`read`] reads it, strictly, by what
-//!   [`expect`] knows must come; [`valid`] looks at each record
-//! * [`automatic`] makes them from time to time; [`last`] is what the store knows of them, [`folder`] where they go, and
-//!   [`retain`] says which are kept
-//! * [`manifest`] and [`layout`] are what both sides agree on
-//! * [`pack`], [`seal`], [`hashed`] and [`place`] are the file: compressed, encrypted, hashed, named last
+//! * [`export`] writes one: [`source`] reads the point, [`readable`] and [`record`] are the two forms, [`write`] the entries
+//! * [`import`] makes a new store from one, [`apply`] imports one into a store: [`read`] reads it strictly, [`expect`] knows
+//!   the next entry, [`valid`] checks each record
+//! * [`automatic`] makes them from time to time: [`last`] is the store's record of them, [`folder`] their place, and [`retain`]
+//!   decides which are kept
+//! * [`manifest`] and [`layout`] are shared by writer and reader
+//! * [`pack`], [`seal`], [`hashed`] and [`place`] are the file: compressed, encrypted, hashed, named at the end
 
 mod apply;
 #[cfg(test)]

@@ -1,5 +1,5 @@
-//! How an archive is packed: the compression that its name asks for, and the encryption around that. The format of a file that is
-//! read follows from its first bytes, whatever its name.
+//! The packing of an archive: compression by the suffix of its name, and encryption around that. When a file is read,
+//! its first bytes decide, whatever its name.
 
 use std::io::{self, BufRead, BufReader, BufWriter, Read, Write};
 use std::path::Path;
@@ -8,35 +8,35 @@ use super::hashed::Hashed;
 use super::seal::{Keys, Seal, Sealed};
 use crate::error::{Error, ErrorKind, Hint, Result};
 
-/// Fixed, so that the same point gives the same bytes.
+/// Fixed, so that the same point results in the same bytes.
 const GZIP_LEVEL: u32 = 4;
 const ZSTD_LEVEL: i32 = 1;
-/// A larger window than 64 MiB is refused when an archive is read: it would be memory that the file asks for.
+/// The largest accepted window is 64 MiB. A larger one would let the file decide about memory.
 const ZSTD_WINDOW_LOG_MAX: u32 = 26;
 const BUFFER: usize = 1 << 16;
 
 const GZIP_MAGIC: &[u8] = &[0x1f, 0x8b];
 const ZSTD_MAGIC: &[u8] = &[0x28, 0xb5, 0x2f, 0xfd];
 
-/// How an archive is compressed.
+/// The compression of an archive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Packing {
     Gzip,
     Zstd,
 }
 
-/// An archive being written.
+/// An archive in progress.
 pub(super) enum Packer {
     Gzip(Box<flate2::write::GzEncoder<Sealed>>),
     Zstd(Box<zstd::Encoder<'static, Sealed>>),
 }
 
 impl Packing {
-    /// The packing that a file's name asks for.
+    /// The packing that a file's name requires.
     ///
     /// # Errors
     ///
-    /// `Invalid` for a name of another form, or one that does not say whether it is encrypted.
+    /// `Invalid` for an unknown suffix, or one that does not fit the encryption.
     pub(super) fn of_name(path: &Path, encrypted: bool) -> Result<Self> {
         let name = path.file_name().unwrap_or_default().to_string_lossy().to_lowercase();
         let (name, says_encrypted) = match name.strip_suffix(".age") {
@@ -79,7 +79,7 @@ impl Packer {
         })
     }
 
-    /// Ends the stream, and gives back the file with everything in it, not yet synced.
+    /// Ends the stream, and returns the complete file, which is not synced yet.
     pub(super) fn finish(self) -> Result<Hashed> {
         let sealed = match self {
             Self::Gzip(encoder) => encoder.finish()?,
@@ -115,11 +115,11 @@ pub(super) enum Unpacker {
 }
 
 impl Unpacker {
-    /// Reads what is packed in a stream.
+    /// Unpacks a stream.
     ///
     /// # Errors
     ///
-    /// `NotAStore` when it is packed in no way that is known; `Invalid` when it is encrypted and the keys do not fit.
+    /// `NotAStore` for an unknown packing; `Invalid` when it is encrypted and the keys do not fit.
     pub(super) fn new(stream: Box<dyn Read + Send>, keys: &Keys) -> Result<Self> {
         let mut packed = BufReader::with_capacity(BUFFER, stream);
         if Keys::fit(first_bytes(&mut packed)?) {
@@ -138,7 +138,7 @@ impl Unpacker {
         }
     }
 
-    /// Whether nothing stands behind the end of the packed stream.
+    /// Whether the packed stream ends with the file.
     pub(super) fn is_at_end(&mut self) -> io::Result<bool> {
         let packed = match self {
             Self::Gzip(decoder) => decoder.get_mut(),
@@ -157,7 +157,7 @@ impl Read for Unpacker {
     }
 }
 
-/// An error of the operating system is its own; everything else that reading gives is what the bytes are.
+/// Keeps an error of the operating system. Every other error of the reader is about the bytes.
 pub(super) fn unreadable(error: &io::Error) -> Error {
     match error.raw_os_error() {
         Some(code) => io::Error::from_raw_os_error(code).into(),
@@ -165,7 +165,7 @@ pub(super) fn unreadable(error: &io::Error) -> Error {
     }
 }
 
-/// The first bytes of a stream. A first read may give less than there is, but not less than these few bytes of a file.
+/// The first bytes of a stream. A first read may return less than exists, but not less than these few bytes of a file.
 fn first_bytes(packed: &mut Packed) -> Result<&[u8]> {
     packed.fill_buf().map_err(|error| unreadable(&error))
 }
@@ -175,7 +175,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_says_how_it_is_packed_and_whether_it_is_encrypted() {
+    fn the_suffix_of_a_name_decides_about_packing_and_encryption() {
         let of = |name: &str, encrypted| Packing::of_name(Path::new(name), encrypted).map_err(|e| e.to_string());
         assert_eq!(of("a/b.tar.gz", false), Ok(Packing::Gzip));
         assert_eq!(of("b.TGZ", false), Ok(Packing::Gzip));

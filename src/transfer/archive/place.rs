@@ -1,5 +1,5 @@
-//! Where an archive comes to lie: written under a name of its own beside the target, synced, and only then given its name,
-//! so that a half-made one never has it. Nobody else may read it: it has everything in it.
+//! The place of an archive: a temporary file beside the target, which is synced before it gets the name, so that an
+//! incomplete archive never has it. Only its owner may read it, because it contains everything.
 
 use std::fs::{self, File};
 use std::io::ErrorKind as IoKind;
@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use crate::error::{Error, ErrorKind, Hint, Result};
 use crate::files::{self, Draft, Replace, Rights};
 
-/// A file that becomes the archive, or is removed when it is dropped before.
+/// A file that becomes the archive. To drop it before removes it.
 #[derive(Debug)]
 pub(super) struct Place {
     draft: Draft,
@@ -17,12 +17,12 @@ pub(super) struct Place {
 }
 
 impl Place {
-    /// Prepares to write an archive, and removes what killed processes have left of earlier ones of that name.
+    /// Prepares to write an archive, and removes temporary files of killed processes for that name.
     ///
     /// # Errors
     ///
-    /// `Conflict` when there is a file already and it is not to be replaced; `Invalid` when the target is a symbolic
-    /// link, a folder or a device; `Io`.
+    /// `Conflict` when the file exists and must not be replaced; `Invalid` when the target is a symbolic link, a folder
+    /// or a device; `Io`.
     pub(super) fn new(target: &Path, replace: bool, rights: Rights) -> Result<(Self, File)> {
         refuse_target(target, replace)?;
         if target.file_name().is_none() {
@@ -33,11 +33,11 @@ impl Place {
         Ok((Self { draft, target: target.to_path_buf(), replace }, file))
     }
 
-    /// Syncs what was written, and gives it its name, which is on the disk then.
+    /// Syncs the file and gives it its name. The name is on the disk then.
     ///
     /// # Errors
     ///
-    /// As [`Place::new`], for what has come there meanwhile.
+    /// As [`Place::new`], for files that were created in the meantime.
     pub(super) fn name(self) -> Result<()> {
         refuse_target(&self.target, self.replace)?;
         let replace = if self.replace { Replace::Yes } else { Replace::No };
@@ -48,7 +48,7 @@ impl Place {
     }
 }
 
-/// Refuses to write where something else is, or through a link.
+/// Refuses to overwrite other files, or to write through a link.
 fn refuse_target(target: &Path, replace: bool) -> Result<()> {
     let metadata = match fs::symlink_metadata(target) {
         Err(error) if error.kind() == IoKind::NotFound => return Ok(()),
@@ -86,7 +86,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_has_its_name_only_once_it_is_finished() {
+    fn a_file_gets_its_name_only_once_it_is_finished() {
         let folder = tempfile::tempdir().unwrap();
         let target = folder.path().join("a.tar.gz");
         let (place, mut file) = Place::new(&target, false, Rights::new_at(&target)).unwrap();
@@ -99,7 +99,7 @@ mod tests {
 
     #[cfg(unix)]
     #[test]
-    fn nobody_else_can_read_it_and_it_is_not_written_through_a_link() {
+    fn only_the_owner_can_read_it_and_it_is_not_written_through_a_link() {
         use std::os::unix::fs::{PermissionsExt, symlink};
         let folder = tempfile::tempdir().unwrap();
         let target = folder.path().join("a.tar.gz");
@@ -114,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_is_there_is_replaced_only_when_asked() {
+    fn an_existing_file_is_replaced_only_on_request() {
         let folder = tempfile::tempdir().unwrap();
         let target = folder.path().join("a.tar.gz");
         fs::write(&target, b"old").unwrap();

@@ -1,6 +1,5 @@
-//! Reading an archive, strictly: every entry must be the one that comes next, every sum, count and digest must be right,
-//! and nothing may follow. A consumer receives the records as they come, so it must wait for the end before it
-//! believes them.
+//! Reads an archive strictly: every entry must be the expected one, every sum, count and digest must be right, and
+//! nothing may follow. A consumer receives the records one by one, so it must wait for the end before it trusts them.
 
 use std::cmp::Ordering;
 use std::fs::File;
@@ -25,12 +24,12 @@ use crate::error::{Error, ErrorKind, Hint, Result};
 use crate::files;
 use crate::state::audit::follow::Follow;
 
-/// Behind the last entry a `tar` has zeros up to a multiple of its block.
+/// After the last entry, a `tar` has zeros up to a multiple of its block.
 const PADDING_MAX: u64 = 1 << 16;
-/// Lines are found in pieces of this length.
+/// The bytes in which lines are searched.
 const LINES_BUFFER: usize = 1 << 16;
 
-/// Takes what is in an archive.
+/// A consumer of an archive's content.
 pub(super) trait Take {
     /// Receives the description of the archive.
     fn begin(&mut self, manifest: &ArchiveManifest) -> Result<()>;
@@ -40,9 +39,9 @@ pub(super) trait Take {
     fn record(&mut self, key: &[u8], payload: &[u8]) -> Result<()>;
     /// The collection that began last is complete.
     fn collection_end(&mut self) -> Result<()>;
-    /// An entry of the audit trail, by its row.
+    /// An entry of the audit trail, as its row.
     fn audit(&mut self, key: &[u8], payload: &[u8]) -> Result<()>;
-    /// Everything was there, and right.
+    /// The archive is complete and right.
     fn end(&mut self) -> Result<()>;
 }
 
@@ -50,9 +49,9 @@ pub(super) trait Take {
 ///
 /// # Errors
 ///
-/// `NotFound` when there is no such file; `NotAStore` for another program's, `NewerFormat` for a later version's;
-/// `Damaged`, naming entry or collection, when anything is not as it must be; `Invalid` when it is encrypted for others or
-/// beyond the limits; what taking it gives; `Io`.
+/// `NotFound` when there is no such file; `NotAStore` for the file of another program, `NewerFormat` for one of a later
+/// version; `Damaged`, with the entry or collection, when anything is wrong; `Invalid` when it is encrypted for others
+/// or exceeds the limits; the errors of the consumer; `Io`.
 pub(super) fn read(file: &Path, options: &ImportOptions, take: &mut dyn Take) -> Result<ArchiveManifest> {
     let opened = open(file)?;
     let named = |error: Error| match error.kind() {
@@ -94,7 +93,7 @@ fn open(file: &Path) -> Result<File> {
 
 type Entry<'a> = tar::Entry<'a, Unpacker>;
 
-/// The manifest, with the line of its sum.
+/// Reads the manifest. Returns it with the line of its sum.
 fn first(entries: &mut tar::Entries<'_, Unpacker>) -> Result<(ArchiveManifest, String)> {
     let foreign = || Error::new(ErrorKind::NotAStore, "this is no archive of hivekeep: it does not begin like one");
     let entry = entries.next().ok_or_else(foreign)?;
@@ -111,7 +110,7 @@ fn first(entries: &mut tar::Entries<'_, Unpacker>) -> Result<(ArchiveManifest, S
     Ok((ArchiveManifest::from_json(&text)?, sum_line(&Sha256::digest(&text), layout::MANIFEST)))
 }
 
-/// An archive whose manifest has been read.
+/// An archive whose manifest was read.
 struct Reading<'r> {
     manifest: &'r ArchiveManifest,
     take: &'r mut dyn Take,
@@ -202,7 +201,7 @@ impl<'r> Reading<'r> {
         }
     }
 
-    /// Reads an entry to its end, and notes its sum.
+    /// Reads an entry to its end, and records its sum.
     fn hashed(
         &mut self,
         name: &str,
@@ -278,7 +277,7 @@ impl<'r> Reading<'r> {
         Ok(name)
     }
 
-    /// Compares what the section added up to with what the manifest says, and goes on to the next one.
+    /// Compares the section with the manifest, and continues with the next one.
     fn end_section(&mut self) -> Result<()> {
         match self.expect.section() {
             Some(Section::Audit) => {
@@ -311,7 +310,7 @@ impl<'r> Reading<'r> {
         self.take.collection_end()
     }
 
-    /// Compares the sums with what was read.
+    /// Compares the sums with those of the entries.
     fn sums(&mut self, entry: &mut Entry<'_>, size: u64) -> Result<()> {
         let mut text = Vec::new();
         if size == self.sums.len() as u64 {

@@ -1,5 +1,5 @@
-//! The readable form of a collection: of a small one the JSON that `get KIND --json` prints, of a large one a line for each
-//! record. Heartbeats are no part of a point, so a bot has none here.
+//! The readable form of a collection: for a small one the JSON that `get KIND --json` prints, for a large one a line
+//! for each record. Heartbeats do not belong to a point, so no bot has one here.
 
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -17,15 +17,15 @@ use crate::state::documents::{DocumentId, document_of};
 use crate::state::queue::Task;
 use crate::state::registry::Bot;
 
-/// The readable form of one collection, while its records are read.
+/// The readable form of one collection in progress.
 pub(super) struct Readable {
     collection: CollectionId,
-    /// All of a small collection.
+    /// The whole of a small collection.
     whole: Option<Value>,
-    /// The lines of the part of a large collection that is being filled.
+    /// The lines of the present part of a large collection.
     lines: Vec<u8>,
     parts: u32,
-    /// The document that the last row was of; a document is written once.
+    /// The document of the last row. A document is written once.
     document: Option<DocumentId>,
 }
 
@@ -35,11 +35,11 @@ impl Readable {
         Self { collection, whole: whole.then_some(empty), lines: Vec::new(), parts: 0, document: None }
     }
 
-    /// A record, in the order of keys.
+    /// Adds a record, in the order of keys.
     ///
     /// # Errors
     ///
-    /// `Damaged` when it is none of its collection.
+    /// `Damaged` when it cannot be one of its collection.
     pub(super) fn push(&mut self, view: &View, key: &[u8], payload: &[u8]) -> Result<()> {
         match self.collection {
             CollectionId::REGISTRY => {
@@ -57,12 +57,12 @@ impl Readable {
         }
     }
 
-    /// The length of the part that is being filled.
+    /// The length of the present part.
     pub(super) fn part_len(&self) -> usize {
         self.lines.len()
     }
 
-    /// The part that was filled, with its name.
+    /// The present part, with its name.
     pub(super) fn take_part(&mut self, stem: &Stem) -> Option<(String, Vec<u8>)> {
         if self.lines.is_empty() {
             return None;
@@ -79,7 +79,7 @@ impl Readable {
         Ok(Some((stem.whole(), text)))
     }
 
-    /// A record that names itself.
+    /// Writes a record that contains its key.
     fn keyed(&mut self, key: &str, record: &impl Serialize) -> Result<()> {
         match &mut self.whole {
             Some(whole) => insert(whole, key, to_value(record)?),
@@ -97,7 +97,7 @@ impl Readable {
         Ok(())
     }
 
-    /// In a small collection, a list of tasks for each bot.
+    /// Writes a list of tasks for each bot, in a small collection.
     fn assignment(&mut self, assignment: &Assignment) -> Result<()> {
         let Some(whole) = &mut self.whole else { return self.line(assignment) };
         let task = to_value(&assignment.task)?;
@@ -108,7 +108,7 @@ impl Readable {
         Ok(())
     }
 
-    /// A record that is JSON.
+    /// Writes a record that is JSON.
     fn value(&mut self, key: &[u8], payload: &[u8]) -> Result<()> {
         let key = str::from_utf8(key).map_err(|source| {
             Error::damaged(format!("a key is no text: key={}", key.escape_ascii())).with_source(source)
@@ -120,7 +120,7 @@ impl Readable {
         line::write(&mut self.lines, key, payload)
     }
 
-    /// A whole document, at the first of its rows.
+    /// Writes a whole document, at the first of its rows.
     fn document(&mut self, view: &View, key: &[u8]) -> Result<()> {
         let id = document_of(key)?;
         if self.document.as_ref() == Some(&id) {

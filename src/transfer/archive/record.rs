@@ -13,7 +13,7 @@ pub(super) const HEAD: usize = 2 + 8;
 ///
 /// # Errors
 ///
-/// `Damaged` when the key is longer than any key is.
+/// `Damaged` when the key is longer than any stored one.
 pub(super) fn write(out: &mut Vec<u8>, key: &[u8], payload: &[u8]) -> Result<()> {
     let length = u16::try_from(key.len()).map_err(|_| Error::damaged("a key is longer than a key can be"))?;
     out.extend_from_slice(&length.to_le_bytes());
@@ -23,8 +23,8 @@ pub(super) fn write(out: &mut Vec<u8>, key: &[u8], payload: &[u8]) -> Result<()>
     Ok(())
 }
 
-/// Reads the next record into two buffers; says whether there was one. Memory grows only with bytes that are there, up to
-/// `limit` for a payload.
+/// Reads the next record into two buffers. Returns whether there was one. The memory grows only with bytes that exist,
+/// up to `limit` for a payload.
 ///
 /// # Errors
 ///
@@ -56,11 +56,11 @@ fn fill(from: &mut impl Read, to: &mut Vec<u8>, length: u64) -> Result<()> {
     if read as u64 == length { Ok(()) } else { Err(cut_off()) }
 }
 
-/// Refuses a key of a length that no stored one has.
+/// Refuses a key that is longer than any stored one.
 ///
 /// # Errors
 ///
-/// `Damaged` then.
+/// `Damaged` if it is.
 pub(super) fn refuse_long_key(bytes: usize) -> Result<()> {
     if bytes > MAX_KEY {
         return Err(Error::damaged(format!("a key is too long: bytes={bytes} most={MAX_KEY}")));
@@ -91,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn records_read_back_and_their_bytes_are_fixed() {
+    fn records_are_decoded_again_and_their_bytes_are_fixed() {
         let mut bytes = Vec::new();
         write(&mut bytes, b"k", b"payload").unwrap();
         write(&mut bytes, b"", b"").unwrap();
@@ -100,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_cut_off_or_too_long_is_refused() {
+    fn a_truncated_or_too_long_record_is_refused() {
         let mut bytes = Vec::new();
         write(&mut bytes, b"key", b"payload").unwrap();
         for length in 1..bytes.len() {

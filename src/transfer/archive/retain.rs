@@ -1,4 +1,4 @@
-//! Which automatic archives are kept: a pure function of their names, so that no other file is ever touched.
+//! The choice of automatic archives to keep: a pure function of their names, so that no other file is ever removed.
 
 use std::collections::BTreeSet;
 
@@ -13,14 +13,15 @@ const TIME: &str = "%Y-%m-%d-%H-%M-%S";
 /// The length of a time of that form.
 const TIME_LEN: usize = "2026-01-02-03-04-05".len();
 
-/// How many automatic archives are kept: the newest, then the newest of an hour, then the newest of a day.
+/// The numbers of automatic archives to keep: the newest ones, then the newest of each hour, then the newest of each
+/// day.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ArchivePolicy {
-    /// So many of the newest; 6 unless set.
+    /// The number of newest archives; 6 by default.
     pub newest: usize,
-    /// The newest of each of so many hours that have one; 24 unless set.
+    /// The number of hours that keep their newest archive; 24 by default.
     pub hourly: usize,
-    /// The newest of each of so many days, in UTC, that have one; 7 unless set.
+    /// The number of days in UTC that keep their newest archive; 7 by default.
     pub daily: usize,
 }
 
@@ -31,8 +32,8 @@ impl Default for ArchivePolicy {
 }
 
 impl ArchivePolicy {
-    /// The names among `names` that go. A name of another form stays, and so does `sound`, the newest archive that was
-    /// read back.
+    /// The names among `names` to remove. It keeps names of another form, and `sound`, the newest archive that was read
+    /// back.
     ///
     /// # Examples
     ///
@@ -60,14 +61,14 @@ impl ArchivePolicy {
     }
 }
 
-/// The name of an archive: of its second, and, unless it is the first one of that second, of its number.
+/// The name of an archive: its second, and, except for the first archive of that second, its number.
 pub(super) fn name_of(time: Timestamp, number: u32, encrypted: bool) -> String {
     let number = if number == 1 { String::new() } else { format!("-{number}") };
     let encrypted = if encrypted { ENCRYPTED } else { "" };
     format!("{PREFIX}{}{number}{SUFFIX}{encrypted}", time.to_zoned(TimeZone::UTC).strftime(TIME))
 }
 
-/// The second that a name is of, and the number in it, if the name is of that form.
+/// The second and the number in a name, if it has this form.
 fn moment_of(name: &str) -> Option<(Timestamp, u32)> {
     let plain = name.strip_suffix(ENCRYPTED).unwrap_or(name);
     let (text, number) = plain.strip_prefix(PREFIX)?.strip_suffix(SUFFIX)?.split_at_checked(TIME_LEN)?;
@@ -92,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_is_of_its_moment_in_utc() {
+    fn a_name_contains_its_moment_in_utc() {
         let (time, second) = ("2026-11-21T21:16:03.9Z".parse().unwrap(), "2026-11-21T21:16:03Z".parse().unwrap());
         assert_eq!(name_of(time, 1, false), "state-2026-11-21-21-16-03.tar.gz");
         assert_eq!(name_of(time, 2, true), "state-2026-11-21-21-16-03-2.tar.gz.age");
@@ -115,8 +116,8 @@ mod tests {
     }
 
     #[test]
-    fn of_ten_days_six_then_hours_then_days_are_kept() {
-        // Retention runs behind each archive, as it does in the service.
+    fn after_ten_days_six_newest_then_hourly_then_daily_archives_are_kept() {
+        // Retention runs after each archive, as in the service.
         let mut all = Vec::new();
         for name in names((0..10 * 144).map(|n| n * 10)) {
             all.push(name);
@@ -132,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn no_other_file_goes_and_the_newest_sound_one_stays() {
+    fn other_files_and_the_newest_sound_archive_stay() {
         let policy = ArchivePolicy { newest: 1, hourly: 0, daily: 0 };
         let mut all = names(0..5);
         all.push("state-old.tar.gz".to_owned());

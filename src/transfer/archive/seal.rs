@@ -1,5 +1,5 @@
-//! Encryption around an archive, by `age`: to recipients, who read it with their keys, or with a passphrase. Without the
-//! cargo feature `age` an archive is plain, and an encrypted one is refused by name.
+//! Encryption of an archive with `age`: for recipients, who read it with their keys, or with a passphrase. Without the
+//! cargo feature `age` an archive is plain, and an encrypted one is refused with a message.
 
 use std::io::{self, BufWriter, Read, Write};
 
@@ -9,10 +9,10 @@ use crate::error::{Error, Hint, Result};
 /// The first bytes of every encrypted file.
 const MAGIC: &[u8] = b"age-encryption.org/";
 
-/// For whom an archive is encrypted.
+/// The recipients of an archive.
 #[derive(Clone, Debug, Default)]
 pub(super) enum Seal {
-    /// It is not.
+    /// None: the archive is plain.
     #[default]
     Nobody,
     #[cfg(feature = "age")]
@@ -30,7 +30,7 @@ pub(super) struct Keys {
     passphrase: Option<age::secrecy::SecretString>,
 }
 
-/// A file, perhaps encrypted on the way into it.
+/// A file, with encryption if requested.
 pub(super) enum Sealed {
     Plain(BufWriter<Hashed>),
     #[cfg(feature = "age")]
@@ -62,7 +62,7 @@ impl Seal {
         !matches!(self, Self::Nobody)
     }
 
-    /// The keys with which the process that encrypts it can read it; `None` when only another's key can.
+    /// The keys with which the encrypting process can read the archive; `None` if only other processes can.
     pub(super) fn keys(&self) -> Option<Keys> {
         match self {
             Self::Nobody => Some(Keys::default()),
@@ -73,7 +73,7 @@ impl Seal {
         }
     }
 
-    /// Encrypts what is written into a file.
+    /// Encrypts everything that is written into a file.
     pub(super) fn around(&self, file: BufWriter<Hashed>) -> Result<Sealed> {
         match self {
             Self::Nobody => Ok(Sealed::Plain(file)),
@@ -95,7 +95,7 @@ impl Seal {
 
 #[cfg(feature = "age")]
 impl Seal {
-    /// Adds somebody who can read it.
+    /// Adds a recipient.
     pub(super) fn add_recipient(&mut self, recipient: &str) -> Result<()> {
         let parsed = recipient.trim().parse().map_err(|why: &str| {
             Error::invalid(format!("a recipient is a public key such as age1...: {why}: recipient={recipient}"))
@@ -133,7 +133,7 @@ fn secret(passphrase: &str) -> Result<age::secrecy::SecretString> {
 }
 
 impl Keys {
-    /// Whether a file that begins so is encrypted.
+    /// Whether a file with these first bytes is encrypted.
     pub(super) fn fit(start: &[u8]) -> bool {
         start.starts_with(MAGIC)
     }
@@ -155,7 +155,7 @@ impl Keys {
         Ok(Box::new(decryptor.decrypt(passphrase.chain(identities)).map_err(refused)?))
     }
 
-    /// Refuses what this build cannot decrypt.
+    /// Refuses a file that this build cannot decrypt.
     #[cfg(not(feature = "age"))]
     pub(super) fn open(&self, _stream: impl Read + Send + 'static) -> Result<Box<dyn Read + Send>> {
         Err(Error::invalid("the archive is encrypted, and this program was built without the feature age"))
@@ -164,7 +164,7 @@ impl Keys {
 
 #[cfg(feature = "age")]
 impl Keys {
-    /// Adds the secret keys that a text holds, one a line; `#` begins a comment.
+    /// Adds the secret keys in a text, one in each line; `#` starts a comment.
     pub(super) fn add_identities(&mut self, text: &str) -> Result<()> {
         let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
         for line in lines {
@@ -180,7 +180,7 @@ impl Keys {
         Ok(())
     }
 
-    /// Reads with a passphrase.
+    /// Decrypts with a passphrase.
     pub(super) fn set_passphrase(&mut self, passphrase: &str) -> Result<()> {
         self.passphrase = Some(secret(passphrase)?);
         Ok(())

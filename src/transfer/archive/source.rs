@@ -1,5 +1,5 @@
-//! The records of a point, read for as long as it takes. The view is renewed on the way, so that the file can use again
-//! what was freed meanwhile.
+//! The records of a point, for a long read. The view is renewed on the way, so that the file can reuse pages that were
+//! freed meanwhile.
 
 use crate::engine::records::{KeyRange, Records, Row, next_page};
 use crate::engine::schema::CollectionId;
@@ -8,7 +8,7 @@ use crate::engine::view::View;
 use crate::error::{ErrorKind, Result};
 use crate::recovery::points::point::Point;
 
-/// A view is renewed after so many pages.
+/// The number of pages after which a view is renewed.
 const PAGES: u32 = 256;
 
 /// A point that is being read.
@@ -28,7 +28,7 @@ impl<'s> Source<'s> {
         Ok(Self { store, point, view, pages: 0 })
     }
 
-    /// The point that is being read.
+    /// The point.
     pub(super) fn point(&self) -> &Point {
         &self.point
     }
@@ -38,7 +38,8 @@ impl<'s> Source<'s> {
         &self.view
     }
 
-    /// A page, of so many records, of what is left of a collection, and what is behind it. Long ones are fewer.
+    /// The next page of a collection, with this many records and the rest of the range. Pages of long records have
+    /// fewer.
     pub(super) fn page(
         &mut self,
         collection: CollectionId,
@@ -49,8 +50,8 @@ impl<'s> Source<'s> {
         next_page(rest, limit, |range, limit| self.view.part(collection, range, limit))
     }
 
-    /// Renews the view from time to time. When the point has been forgotten, the old view, which still has it, is kept
-    /// to the end instead; so a point being archived needs no hold.
+    /// Renews the view from time to time. If the point has been forgotten, it keeps the old view, which still contains
+    /// the point. So a point that is being archived needs no hold.
     fn renew(&mut self) -> Result<()> {
         self.pages += 1;
         if self.pages < PAGES {
@@ -73,7 +74,7 @@ mod tests {
     use crate::recovery::points::selector::Selector;
 
     #[test]
-    fn long_records_are_read_a_few_at_a_time_and_all_of_them() {
+    fn long_records_are_read_a_few_at_a_time_without_a_gap() {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open(folder.path().join("h.redb")).unwrap();
         let put = |tx: &mut crate::WriteTx<'_>| {

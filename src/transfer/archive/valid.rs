@@ -1,4 +1,4 @@
-//! Whether a record of an archive is one of its collection, before anything is done with it.
+//! Checks whether a record of an archive can belong to its collection, before it is used.
 
 use crate::engine::codec;
 use crate::engine::schema::CollectionId;
@@ -11,7 +11,7 @@ use crate::state::page::sequence_of;
 use crate::state::queue::Task;
 use crate::state::registry::Bot;
 
-/// Refuses a record that none of its collection can be; a user's own collection has no number yet.
+/// Refuses a record that cannot belong to its collection. A user's own collection has no number yet.
 ///
 /// # Errors
 ///
@@ -28,7 +28,7 @@ pub(super) fn check(collection: Option<CollectionId>, key: &[u8], payload: &[u8]
             sequence_of(key).and_then(|number| Ok(codec::decode::<Message>(payload)?.sequence == number))
         }
         Some(CollectionId::DOCUMENTS) => document_of(key).and_then(|_| row_value(key, payload)).map(|_| true),
-        // Stored JSON is one line; another could not be archived as one.
+        // Stored JSON is one line. Otherwise it could not be archived as a line.
         _ if payload.contains(&b'\n') => Err(Error::damaged("a value has a line break in it")),
         _ => json::check_text(payload).map(|()| str::from_utf8(key).is_ok()),
     };

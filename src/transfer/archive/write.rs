@@ -1,5 +1,5 @@
-//! Writing the entries of an archive: each with a fixed header, so that the same content gives the same bytes, hashed on
-//! the way. A thread of its own hashes and packs while the next entry is made.
+//! Writes the entries of an archive, each with a fixed header, so that the same content results in the same bytes.
+//! Another thread hashes and packs an entry while the next one is made.
 
 use std::io::Write;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -13,10 +13,10 @@ use super::pack::Packer;
 use crate::engine::digest::hex;
 use crate::error::{Error, Result};
 
-/// Entries that wait to be packed.
+/// The number of entries that wait to be packed.
 const WAITING: usize = 2;
 
-/// The entries of an archive, on their way to the thread that packs them.
+/// The sender of entries to the packing thread.
 pub(super) struct Entries {
     to: Option<SyncSender<Entry>>,
     packing: Option<JoinHandle<Result<Packed>>>,
@@ -25,7 +25,7 @@ pub(super) struct Entries {
 /// A packed archive that is not synced yet.
 pub(super) struct Packed {
     pub(super) file: Hashed,
-    /// Bytes of all entries.
+    /// The bytes of all entries.
     pub(super) unpacked: u64,
 }
 
@@ -43,7 +43,7 @@ struct Packing {
 }
 
 impl Entries {
-    /// Begins an archive whose entries all have this time.
+    /// Starts an archive whose entries all have this time.
     ///
     /// # Errors
     ///
@@ -56,11 +56,11 @@ impl Entries {
         Ok(Self { to: Some(to), packing: Some(packing) })
     }
 
-    /// The next entry.
+    /// Adds the next entry.
     ///
     /// # Errors
     ///
-    /// The error of an earlier one: `Full` and `Io` above all.
+    /// The error of an earlier entry, mostly `Full` or `Io`.
     pub(super) fn add(&mut self, name: impl Into<String>, bytes: Vec<u8>) -> Result<()> {
         let entry = Entry { name: name.into(), bytes };
         let sent = self.to.as_ref().is_some_and(|to| to.send(entry).is_ok());
@@ -80,7 +80,7 @@ impl Entries {
 }
 
 impl Drop for Entries {
-    /// The thread ends when nothing more can come; its file is the caller's to remove.
+    /// The thread ends when its sender is gone. The caller removes its file.
     fn drop(&mut self) {
         self.to = None;
         if let Some(packing) = self.packing.take() {
@@ -117,7 +117,7 @@ impl Packing {
     }
 }
 
-/// A line as `sha256sum` writes it.
+/// A line in the form of `sha256sum`.
 pub(super) fn sum_line(sum: &[u8], name: &str) -> String {
     format!("{}  {name}\n", hex(sum))
 }

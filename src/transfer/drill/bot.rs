@@ -1,5 +1,5 @@
-//! The process of a drill's bot. Until it is killed it enqueues, claims and completes, and prints a line for each operation
-//! that the store acknowledged. A failed deployment is such a process too.
+//! The process of a drill's bot. Until it is killed it enqueues, claims and completes, and prints a line for each
+//! operation that the store acknowledged. A failed deployment is such a process too.
 
 use std::io::Write;
 use std::path::Path;
@@ -14,9 +14,9 @@ use crate::recovery::upkeep::scheduler::{Schedule, Scheduler};
 use crate::state::ids::{BotId, TaskId};
 use crate::state::queue::{ClaimOptions, NewTask, Priority};
 
-/// How long a task takes.
+/// The duration of a task.
 const WORK: Duration = Duration::from_millis(5);
-/// Longer than a drill: a dead bot's tasks come back because it is dead, not because its lease ends.
+/// The lease is longer than a drill: the tasks of a dead bot return because it is dead, not because its lease ends.
 const LEASE: Duration = Duration::from_secs(60 * 60);
 /// The name under which a process is a wrong deployment instead of a bot.
 pub(super) const DEPLOYMENT: &str = "deployment";
@@ -29,19 +29,19 @@ pub(super) const HOLD: &str = "hold";
 /// The line for a task that it completed.
 pub(super) const DONE: &str = "done";
 
-/// Is a bot of a drill, on the copy at `path`, in so many threads, until it is killed: what
-/// [`DrillOptions::new`](crate::DrillOptions::new) runs a program for. `out` is to be the program's standard output. Called
-/// `deployment`, it spoils configuration and registry instead, and fails.
+/// Runs the bots of a drill on the copy at `path`, in this many threads, until they are killed. The program of
+/// [`DrillOptions::new`](crate::DrillOptions::new) calls it. `out` must be its standard output. With the name
+/// `deployment` it damages configuration and registry instead, and fails.
 ///
 /// # Errors
 ///
-/// As [`Store::open`] and [`Store::write`]; `Io` when nobody reads its output any more.
+/// As [`Store::open`] and [`Store::write`]; `Io` when its output is not read any more.
 pub fn drill_bot(path: &Path, name: &str, threads: usize, out: &mut dyn Write) -> Result<()> {
     let store = Store::options().create(false).open(path)?;
     if name == DEPLOYMENT {
         return spoil(&store);
     }
-    // A process like others gives the tasks of the dead back.
+    // An ordinary process returns the tasks of dead bots.
     let schedule = Schedule { backup_interval: None, retain: false, ..Schedule::default() };
     let _scheduler = Scheduler::start(store.clone(), schedule)?;
     let (say, said) = mpsc::channel();
@@ -54,14 +54,14 @@ pub fn drill_bot(path: &Path, name: &str, threads: usize, out: &mut dyn Write) -
             .collect();
         drop(say);
         let told = tell(&said, out);
-        // Nobody listens any more: the bots end with the first thing that they have to say.
+        // The output is not read any more: the bots end with their next line.
         drop(said);
         let worked = bots.into_iter().try_for_each(|bot| bot.join().map_err(|_| Error::conflict("a bot panicked"))?);
         told.and(worked)
     })
 }
 
-/// Writes what bots say, a line each.
+/// Writes the lines of the bots.
 fn tell(said: &Receiver<String>, out: &mut dyn Write) -> Result<()> {
     writeln!(out, "{OPEN} -")?;
     out.flush()?;
@@ -75,7 +75,7 @@ fn tell(said: &Receiver<String>, out: &mut dyn Write) -> Result<()> {
 fn work(store: &Store, name: &str, say: &Sender<String>) -> Result<()> {
     let bot = BotId::new(name)?;
     let options = ClaimOptions { lease: LEASE, ..ClaimOptions::default() };
-    // Said once the store has said that it is so.
+    // The line follows the acknowledgement of the store.
     let said = |what, id: &str| say.send(format!("{what} {id}")).map_err(|_| Error::conflict("nobody listens"));
     for number in 0u64.. {
         let id = format!("{name}-{}-{number}", std::process::id());
@@ -92,7 +92,7 @@ fn work(store: &Store, name: &str, say: &Sender<String>) -> Result<()> {
     Ok(())
 }
 
-/// A deployment that goes wrong half-way.
+/// A deployment that fails half-way.
 fn spoil(store: &Store) -> Result<()> {
     store.write(|tx| {
         let keys = tx.config().list().map(|entry| Ok(entry?.0)).collect::<Result<Vec<_>>>()?;

@@ -1,4 +1,4 @@
-//! Bots as processes of their own, which are killed as the kernel kills, and what they were told is done.
+//! Bots as processes of their own, which are killed by the kernel, and the operations that were acknowledged to them.
 
 use std::io::{BufRead, BufReader};
 use std::path::Path;
@@ -13,12 +13,12 @@ use crate::error::{Error, Result};
 use crate::transfer::drill::bot::{DONE, HOLD, PUT};
 use crate::transfer::drill::{DrillWatch, stop_if_asked};
 
-/// Between two looks.
+/// The interval of looks.
 pub(super) const LOOK_EVERY: Duration = Duration::from_millis(2);
-/// An operation that takes longer has failed.
+/// An operation that takes longer counts as failed.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// Something that a bot said: its first word, the task, and when it was heard.
+/// A line of a bot: its first word, the task, and the time.
 #[derive(Clone, Debug)]
 pub(super) struct Heard {
     pub(super) what: String,
@@ -26,7 +26,7 @@ pub(super) struct Heard {
     pub(super) at: Instant,
 }
 
-/// A process with bots in it. It is killed when it is dropped.
+/// A process with bots. To drop it kills it.
 pub(super) struct Bots {
     child: Child,
     heard: Arc<Mutex<Vec<Heard>>>,
@@ -34,7 +34,7 @@ pub(super) struct Bots {
 }
 
 impl Bots {
-    /// Starts a process with so many bots on the store.
+    /// Starts a process with this many bots on the store.
     pub(super) fn start(program: &Path, store: &Path, name: &str, threads: usize) -> Result<Self> {
         let mut command = Command::new(program);
         command.arg("--store").arg(store).args(["drill-bot", name, "--threads"]).arg(threads.to_string());
@@ -53,7 +53,7 @@ impl Bots {
         Ok(Self { child, heard, reader: Some(reader) })
     }
 
-    /// Waits until what was said is as it should be.
+    /// Waits until its lines fulfil a condition.
     pub(super) fn wait_until(&mut self, watch: &dyn DrillWatch, is_so: impl Fn(&[Heard]) -> bool) -> Result<()> {
         wait_until(watch, || {
             if is_so(&self.heard.lock()) {
@@ -66,12 +66,12 @@ impl Bots {
         })
     }
 
-    /// Waits until it has completed so many tasks.
+    /// Waits until it has completed this many tasks.
     pub(super) fn wait_for_done(&mut self, watch: &dyn DrillWatch, count: usize) -> Result<()> {
         self.wait_until(watch, |heard| heard.iter().filter(|heard| heard.what == DONE).count() >= count)
     }
 
-    /// Waits for its end by itself.
+    /// Waits until it ends.
     pub(super) fn wait_for_end(&mut self, watch: &dyn DrillWatch) -> Result<ExitStatus> {
         let mut ended = None;
         wait_until(watch, || {
@@ -81,7 +81,7 @@ impl Bots {
         ended.ok_or_else(|| Error::conflict("a process of the drill did not end"))
     }
 
-    /// Kills it, and gives when, and everything that it was told is done.
+    /// Kills it. Returns the time, and all acknowledged operations.
     pub(super) fn kill(mut self) -> Result<(Instant, Vec<Heard>)> {
         self.child.kill()?;
         let killed = Instant::now();
@@ -90,7 +90,7 @@ impl Bots {
     }
 
     fn end(&mut self) {
-        // It is dead, or was before.
+        // It is dead, now or before.
         let _ = self.child.kill();
         let _ = self.child.wait();
         if let Some(reader) = self.reader.take() {
@@ -105,7 +105,7 @@ impl Drop for Bots {
     }
 }
 
-/// Waits until something is so; gives up when asked to stop, or after two minutes.
+/// Waits for a condition. Gives up on request, or after two minutes.
 pub(super) fn wait_until(watch: &dyn DrillWatch, mut is_so: impl FnMut() -> Result<bool>) -> Result<()> {
     let begun = Instant::now();
     while !is_so()? {
@@ -119,7 +119,7 @@ pub(super) fn wait_until(watch: &dyn DrillWatch, mut is_so: impl FnMut() -> Resu
     Ok(())
 }
 
-/// The tasks that were held and not completed, as far as was heard.
+/// The tasks that were held and not completed, according to the lines.
 pub(super) fn held(heard: &[Heard]) -> Vec<String> {
     let of = |what: &'static str| heard.iter().filter(move |heard| heard.what == what).map(|heard| &heard.task);
     of(HOLD).filter(|task| !of(DONE).any(|done| done == *task)).cloned().collect()

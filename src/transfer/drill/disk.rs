@@ -1,4 +1,4 @@
-//! A disk that fails: bytes that are not what was written, a file that is gone.
+//! Disk failures: damaged bytes, and a lost file.
 
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom, Write};
@@ -15,12 +15,13 @@ use crate::transfer::drill::Measured;
 use crate::transfer::drill::loss::{self, Loss};
 use crate::transfer::drill::stage::{Stage, last_safe, open};
 
-/// Bytes that are damaged at a time, until damage is found: some of a file mean nothing.
+/// The number of bytes that are damaged at a time, until damage is found. Some bytes of a file mean nothing.
 const BYTES: usize = 8;
-/// So many times at most.
+/// The most rounds of damage.
 const ROUNDS: usize = 50;
 
-/// The file is gone, and a new store is made of the newest archive: recovered once a bot has completed a task in it.
+/// The file is lost, and a new store is made from the newest archive. Recovery ends when a bot has completed a task in
+/// it.
 pub(super) fn file_lost(stage: &Stage<'_>) -> Result<Measured> {
     let mut notes = Vec::new();
     let (path, lost, whole) = (stage.path(), stage.scratch.file("lost.redb"), stage.scratch.file("whole.redb"));
@@ -39,13 +40,13 @@ pub(super) fn file_lost(stage: &Stage<'_>) -> Result<Measured> {
         let recovery = rebuilt + until_it_works(stage, &path)?;
         Ok(Measured { recovery, loss: Loss::of(records, age), notes })
     });
-    // The next rehearsal begins with the copy again, as it was before any bot worked on it.
+    // The next disaster starts with the original copy again.
     files::rename(if whole.exists() { &whole } else { &lost }, &path)?;
     measured
 }
 
-/// The newest archive of the real store, or else one that is made now, behind which bots go on working; then the copy as
-/// it was before lies at `whole`.
+/// The newest archive of the real store, or else a new one, after which bots continue to work. Then the copy in its
+/// earlier state is at `whole`.
 fn archive(stage: &Stage<'_>, whole: &Path, notes: &mut Vec<String>) -> Result<PathBuf> {
     if let Some((archive, _)) = archives::newest(&stage.archives) {
         let name = archive.file_name().unwrap_or_default().to_string_lossy();
@@ -69,11 +70,11 @@ fn archive(stage: &Stage<'_>, whole: &Path, notes: &mut Vec<String>) -> Result<P
     Ok(archive)
 }
 
-/// Random bytes are damaged until that shows, and the store is repaired: recovered once a bot has completed a task in the
-/// repaired one.
+/// Random bytes are damaged until a check finds it, and the store is repaired. Recovery ends when a bot has completed a
+/// task in the repaired store.
 pub(super) fn bytes_damaged(stage: &Stage<'_>) -> Result<Measured> {
     let (path, repaired) = (stage.path(), stage.scratch.file("repaired.redb"));
-    // Whole, and closed as after a clean end, so that all that is lost is lost by the damage.
+    // Complete, and closed cleanly, so that every loss comes from the damage.
     open(&path)?.close()?;
     let mut damage = Damage::new(stage.options.seed);
     let disaster = damage.until_it_shows(&path)?;
@@ -91,7 +92,7 @@ pub(super) fn bytes_damaged(stage: &Stage<'_>) -> Result<Measured> {
     Ok(Measured { recovery, loss: lost, notes })
 }
 
-/// Whether a look at everything finds damage. The file is only read.
+/// Whether a check of everything finds damage. The file is only read.
 fn shows(path: &Path) -> Result<bool> {
     let checked = Store::options().create(false).untouched().open(path).and_then(|store| store.check());
     match checked {
@@ -101,7 +102,7 @@ fn shows(path: &Path) -> Result<bool> {
     }
 }
 
-/// How long it takes until a bot has completed a task.
+/// Measures the time until a bot has completed a task.
 fn until_it_works(stage: &Stage<'_>, store: &Path) -> Result<Duration> {
     let begun = Instant::now();
     let mut bots = stage.bots_on(store, "drill-after", 1)?;
@@ -109,7 +110,7 @@ fn until_it_works(stage: &Stage<'_>, store: &Path) -> Result<Duration> {
     Ok(begun.elapsed())
 }
 
-/// Bytes that were changed, and what they were.
+/// Changed bytes, with their original values.
 struct Damage {
     state: u64,
     done: Vec<(u64, u8)>,
@@ -120,7 +121,7 @@ impl Damage {
         Self { state: seed << 1 | 1, done: Vec::new() }
     }
 
-    /// Changes bytes until a look at everything finds damage; gives when the last ones were changed.
+    /// Changes bytes until a check of everything finds damage. Returns the time of the last change.
     fn until_it_shows(&mut self, path: &Path) -> Result<Instant> {
         for _ in 0..ROUNDS {
             self.do_more(path)?;
@@ -132,7 +133,7 @@ impl Damage {
         Err(Error::conflict(format!("no damage was found: bytes={}", self.done.len())))
     }
 
-    /// Changes more bytes at random places, where something was written.
+    /// Changes more bytes, at random places that contain data.
     fn do_more(&mut self, path: &Path) -> Result<()> {
         let mut file = files::open_to_write(path)?;
         let len = file.metadata()?.len();
@@ -144,7 +145,7 @@ impl Damage {
             file.read_exact(&mut byte)?;
             let [was] = byte;
             let noise = u8::try_from(self.below(255)).unwrap_or_default() + 1;
-            // Nothing was ever written to most zeroes.
+            // Most zero bytes were never written.
             if was == 0 || self.done.iter().any(|(done, _)| *done == at) {
                 continue;
             }
@@ -155,13 +156,13 @@ impl Damage {
         Ok(())
     }
 
-    /// Makes every byte what it was.
+    /// Restores every byte.
     fn undo(&mut self, path: &Path) -> Result<()> {
         let mut file = files::open_to_write(path)?;
         self.done.iter().try_for_each(|(at, was)| put(&mut file, *at, *was))
     }
 
-    /// A number under `end`, by xorshift.
+    /// A random number below `end`, by xorshift.
     fn below(&mut self, end: u64) -> u64 {
         self.state ^= self.state << 13;
         self.state ^= self.state >> 7;

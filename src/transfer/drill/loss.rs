@@ -14,19 +14,19 @@ use crate::transfer::drill::bots::{Heard, told};
 /// The number of records that are missing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Loss {
-    /// So many records.
+    /// The number of records.
     pub(super) records: u64,
-    /// The oldest of them was written so long before the disaster.
+    /// The age of the oldest of them at the disaster.
     pub(super) age: Duration,
 }
 
 impl Loss {
-    /// So many records, which go back so far if there are any.
+    /// A loss of this many records, with this age if there are any.
     pub(super) fn of(records: u64, age: Duration) -> Self {
         Self { records, age: if records == 0 { Duration::ZERO } else { age } }
     }
 
-    /// Both.
+    /// The sum of both.
     pub(super) fn and(self, other: Self) -> Self {
         Self { records: self.records + other.records, age: self.age.max(other.age) }
     }
@@ -45,8 +45,8 @@ pub(super) fn of_told(view: &View, heard: &[Heard], disaster: Instant) -> Result
     Ok(loss)
 }
 
-/// How many records of `before` are missing, or are others, in `after`: of all collections, or of `only` these.
-/// Collections with equal digests are not read.
+/// The number of records in `before` that are missing in `after`, or differ there: of all collections, or only of
+/// these. Collections with equal digests are not read.
 pub(super) fn records(before: &View, after: &View, only: &[&str]) -> Result<u64> {
     let (names_before, names_after) = (names(before)?, names(after)?);
     let mut lost = 0;

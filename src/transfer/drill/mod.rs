@@ -1,10 +1,11 @@
-//! Rehearsals of disasters, on a copy of the real store: how long until the work went on, and what was lost, measured.
+//! Drills: rehearsals of disasters on a copy of the real store. They measure the time until work continues, and the
+//! loss.
 //!
-//! * here: what is asked for, and what comes back
-//! * [`targets`]: the disasters, and how bad each may be
-//! * [`scratch`]: the folder with the copy; [`stage`]: what every rehearsal works with
-//! * [`bots`]: bots as processes of their own, and what they were told is done; [`bot`]: what such a process does
-//! * [`loss`]: what is missing afterwards, counted
+//! * here: options and report
+//! * [`targets`]: the disasters, and their targets
+//! * [`scratch`]: the folder with the copy; [`stage`]: the parts that every rehearsal uses
+//! * [`bots`]: bots as processes, and the operations acknowledged to them; [`bot`]: the work of such a process
+//! * [`loss`]: counts the losses afterwards
 //! * [`work`], [`state`], [`disk`]: the disasters themselves
 
 mod bot;
@@ -33,7 +34,8 @@ use crate::recovery::check::last_drill::{LastDrill, Rehearsed};
 
 pub use self::bot::drill_bot;
 
-/// How a drill is done. The default is every disaster, beside the store, against the usual targets.
+/// The options of a drill. The default rehearses every disaster, in a folder beside the store, with the default
+/// targets.
 #[derive(Clone, Debug)]
 pub struct DrillOptions {
     pub(crate) program: PathBuf,
@@ -45,8 +47,8 @@ pub struct DrillOptions {
 }
 
 impl DrillOptions {
-    /// With this program as the bots: it is run as `PROGRAM --store COPY drill-bot NAME`, as `hivekeep` can be, and has
-    /// to call [`drill_bot`] then.
+    /// Uses this program for the bots: it is run as `PROGRAM --store COPY drill-bot NAME`, as `hivekeep` can be, and
+    /// must then call [`drill_bot`].
     pub fn new(program: impl Into<PathBuf>) -> Self {
         Self {
             program: program.into(),
@@ -58,35 +60,35 @@ impl DrillOptions {
         }
     }
 
-    /// Only these disasters; none means all.
+    /// Rehearses only these disasters; none means all.
     #[must_use]
     pub fn only(mut self, disasters: impl IntoIterator<Item = Disaster>) -> Self {
         self.only = disasters.into_iter().collect();
         self
     }
 
-    /// How bad a disaster may be.
+    /// Sets the target of a disaster.
     #[must_use]
     pub fn target(mut self, disaster: Disaster, target: DrillTarget) -> Self {
         self.targets.set(disaster, target);
         self
     }
 
-    /// In a folder in this one, instead of one beside the store.
+    /// Uses a folder in this one, instead of one beside the store.
     #[must_use]
     pub fn scratch(mut self, folder: Option<PathBuf>) -> Self {
         self.scratch = folder;
         self
     }
 
-    /// Where the archives of the store are; `hivekeep-archives` beside it unless set.
+    /// Sets the folder with the archives of the store. The default is `hivekeep-archives` beside it.
     #[must_use]
     pub fn archives(mut self, folder: Option<PathBuf>) -> Self {
         self.archives = folder;
         self
     }
 
-    /// Which bytes are damaged follows from this number.
+    /// Sets the seed that chooses the damaged bytes.
     #[must_use]
     pub fn seed(mut self, seed: u64) -> Self {
         self.seed = seed;
@@ -96,13 +98,13 @@ impl DrillOptions {
 
 /// The caller of a drill: it receives progress and decides whether to go on.
 pub trait DrillWatch: Sync {
-    /// Told what is being done now.
+    /// Called when a step begins.
     fn stage(&self, what: &str);
 
-    /// Told how much of it is done.
+    /// Called with the progress of the step.
     fn progress(&self, done: u64, of: u64);
 
-    /// Whether to stop, and leave nothing behind.
+    /// Whether to stop, and to leave nothing behind.
     fn is_stopped(&self) -> bool;
 }
 
@@ -115,17 +117,17 @@ pub struct DrillReport {
     /// When the drill ended.
     #[serde(with = "crate::clock::time")]
     pub at: Timestamp,
-    /// How long it took.
+    /// Its duration.
     pub took_ms: u64,
-    /// How many records the copy held.
+    /// The number of records in the copy.
     pub records: u64,
-    /// The length of the file that was copied.
+    /// The length of the copied file.
     pub copied_bytes: u64,
-    /// How long copying it, and verifying the copy, took.
+    /// The time for the copy and its verification.
     pub copied_ms: u64,
-    /// How long writers of the real store had to wait for that.
+    /// The time for which writers of the real store had to wait.
     pub writers_waited_ms: u64,
-    /// Which bytes were damaged follows from this number.
+    /// The seed that chose the damaged bytes.
     pub seed: u64,
     /// The rehearsals, in order.
     pub scenarios: Vec<DrillScenario>,
@@ -134,21 +136,21 @@ pub struct DrillReport {
 /// One disaster that was rehearsed.
 #[derive(Clone, Debug, Serialize)]
 pub struct DrillScenario {
-    /// The disaster.
+    /// The time from the disaster until work continued.
     pub name: Disaster,
-    /// From the disaster until the work went on.
+    /// The number of records that were missing, or differed.
     pub recovery_ms: u64,
     /// Records that were not there any more, or not as they had been.
     pub lost_records: u64,
-    /// How far back the oldest of them was written.
+    /// The age of the oldest of them at the disaster.
     pub lost_ms: u64,
-    /// How bad it may be.
+    /// Its target.
     pub target: DrillTarget,
-    /// Whether it was no worse.
+    /// Whether the target was met.
     pub met: bool,
     /// Remarks.
     pub notes: Vec<String>,
-    /// Why it could not be rehearsed to its end.
+    /// The error, if the rehearsal could not be completed.
     pub error: Option<String>,
 }
 
@@ -203,13 +205,14 @@ impl DrillScenario {
 }
 
 impl Store {
-    /// Rehearses disasters on a copy of the store at `path`, which may be in use and is itself only read: real processes
-    /// are killed, real bytes damaged. The copy is gone afterwards. The results are kept in the store, with an event.
+    /// Rehearses disasters on a copy of the store at `path`. The store may be in use, and is only read. Real processes
+    /// are killed, and real bytes damaged. The copy is removed afterwards. The store keeps the results, with an event.
     ///
     /// # Errors
     ///
-    /// As [`Store::open`]; `Full` when there is no room for copies; `Damaged` when the store itself is; `Conflict` when it
-    /// was stopped; `Io` when the program for the bots cannot be run. A failure within a rehearsal is in the report.
+    /// As [`Store::open`]; `Full` when there is no space for copies; `Damaged` when the store itself is damaged;
+    /// `Conflict` when the drill was stopped; `Io` when the program for the bots cannot be run. The report contains
+    /// failures of a rehearsal.
     pub fn drill(path: impl AsRef<Path>, options: &DrillOptions, watch: &dyn DrillWatch) -> Result<DrillReport> {
         let (path, begun) = (std::path::absolute(path.as_ref())?, Instant::now());
         let scratch = Scratch::make(&path, options.scratch.as_deref())?;

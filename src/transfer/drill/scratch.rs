@@ -1,5 +1,5 @@
-//! The folder of a drill: beside the store unless somebody says otherwise, and removed whatever happens; of a drill that was
-//! killed, by the next one.
+//! The folder of a drill, beside the store by default. It is removed in any case; the next drill removes the folder of
+//! one that was killed.
 
 use std::fs::{self, File, TryLockError};
 use std::io;
@@ -11,13 +11,13 @@ use crate::error::{Error, ErrorKind, Hint, Result};
 use crate::files::{self, Rights, folder_of};
 use crate::transfer::drill::{DrillWatch, stop_if_asked};
 
-/// The copy, what it was before a disaster, what it is rebuilt as, and an archive of it.
+/// The number of files of the store's size: the copy, its earlier state, its rebuilt form, and an archive.
 const COPIES: u64 = 4;
-/// Beside those.
+/// The space for other files.
 const MORE: u64 = 64 << 20;
-/// The name of a folder, before an id.
+/// The prefix of the folder's name, before an id.
 const PREFIX: &str = ".hivekeep-drill-";
-/// A file in it that is locked as long as the drill lives.
+/// The file in it that is locked while the drill runs.
 const LOCK: &str = "lock";
 
 /// A folder that is removed when it is dropped.
@@ -28,7 +28,7 @@ pub(in crate::transfer) struct Scratch {
 }
 
 impl Scratch {
-    /// Makes the folder for whatever it is to hold of a store, which need not be there.
+    /// Creates the folder for files of a store, which need not exist.
     pub(in crate::transfer) fn empty(store: &Path, within: &Path) -> Result<Self> {
         remove_left(within);
         let folder = within.join(format!("{PREFIX}{}", crate::clock::new_id().simple()));
@@ -39,7 +39,7 @@ impl Scratch {
         Ok(Self { folder, _lock: lock })
     }
 
-    /// Makes the folder where there is room for the copies of a store.
+    /// Creates the folder if there is space for the copies of a store.
     pub(super) fn make(store: &Path, within: Option<&Path>) -> Result<Self> {
         let bytes = fs::metadata(store).map_err(|error| no_store(store, &error))?.len();
         let within = within.unwrap_or_else(|| folder_of(store));
@@ -80,7 +80,7 @@ impl Drop for Scratch {
     }
 }
 
-/// Makes the file that says that the drill lives. It has its name only once it is locked.
+/// Creates the file that shows that the drill runs. It gets its name only once it is locked.
 fn lock(folder: &Path, rights: Rights) -> io::Result<File> {
     let unnamed = folder.join("lock.new");
     let file = files::create_new(&unnamed, rights)?;
@@ -89,7 +89,7 @@ fn lock(folder: &Path, rights: Rights) -> io::Result<File> {
     Ok(file)
 }
 
-/// Removes a folder, the file that is locked last: of what is left when this is killed, the next drill still knows.
+/// Removes a folder. The locked file goes last, so that the next drill still finds the rest if this one is killed.
 fn remove(folder: &Path) -> io::Result<()> {
     for entry in fs::read_dir(folder)? {
         let entry = entry?;
@@ -105,7 +105,7 @@ fn remove(folder: &Path) -> io::Result<()> {
     files::remove_folder(folder)
 }
 
-/// Removes what killed drills have left in a folder.
+/// Removes the folders of killed drills.
 fn remove_left(within: &Path) {
     let Ok(entries) = fs::read_dir(within) else { return };
     for entry in entries.flatten() {
@@ -115,7 +115,7 @@ fn remove_left(within: &Path) {
         if !is_folder || id.len() != 32 || !id.bytes().all(|byte| byte.is_ascii_hexdigit()) {
             continue;
         }
-        // One without the file is being made at this moment.
+        // A folder without the file is being created at this moment.
         let lock = files::open(&entry.path().join(LOCK)).map(|file| file.try_lock());
         if matches!(lock, Err(_) | Ok(Err(TryLockError::WouldBlock))) {
             continue;
@@ -136,7 +136,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_killed_drill_has_left_is_removed_by_the_next_one_and_nothing_else() {
+    fn the_next_drill_removes_the_folders_of_killed_ones_and_nothing_else() {
         let within = tempfile::tempdir().unwrap();
         let store = within.path().join("h.redb");
         fs::write(&store, "a store").unwrap();

@@ -42,7 +42,7 @@ impl<'a> Stage<'a> {
         Ok(own)
     }
 
-    /// How many records the copy held at first.
+    /// The number of records in the copy at the start.
     pub(super) fn records(&self) -> u64 {
         self.records
     }
@@ -58,38 +58,38 @@ impl<'a> Stage<'a> {
         }
     }
 
-    /// Where the copy is.
+    /// The path of the copy.
     pub(super) fn path(&self) -> PathBuf {
         self.scratch.store()
     }
 
-    /// The copy, in this process; nobody's session is judged by that.
+    /// Opens the copy in this process, without judging the sessions of others.
     pub(super) fn open(&self) -> Result<Store> {
         open(&self.path())
     }
 
-    /// The copy, beside bots that write to it.
+    /// Opens the copy beside bots that write to it.
     pub(super) fn look(&self) -> Result<Store> {
         Store::options().create(false).session(false).read_only(true).open(self.path())
     }
 
-    /// A process of bots on the copy.
+    /// Starts a process of bots on the copy.
     pub(super) fn bots(&self, name: &str, threads: usize) -> Result<Bots> {
         self.bots_on(&self.path(), name, threads)
     }
 
-    /// A process of bots on another store of the scratch folder.
+    /// Starts a process of bots on another store in the scratch folder.
     pub(super) fn bots_on(&self, store: &Path, name: &str, threads: usize) -> Result<Bots> {
         Bots::start(&self.options.program, store, name, threads)
     }
 }
 
-/// A store of the scratch folder.
+/// Opens a store in the scratch folder.
 pub(super) fn open(path: &Path) -> Result<Store> {
     Store::options().create(false).session(false).reserve(false).open(path)
 }
 
-/// How long ago it was that everything could be gone back to: the newest restore point, or else when the store began.
+/// The age of the newest restore point, or else of the store: the time since which nothing could be restored.
 pub(super) fn last_safe(store: &Store) -> Result<Duration> {
     let now = store.clock().now();
     if let Some(point) = store.points()?.first() {

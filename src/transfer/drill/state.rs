@@ -1,4 +1,4 @@
-//! Mistakes: a queue that somebody halves, a deployment that goes wrong.
+//! Mistakes: a deletion of half the queue, and a failed deployment.
 
 use std::time::{Duration, Instant};
 
@@ -19,12 +19,12 @@ use crate::transfer::drill::bot::DEPLOYMENT;
 use crate::transfer::drill::loss::{self, Loss};
 use crate::transfer::drill::stage::Stage;
 
-/// Tasks for a queue that has none.
+/// The number of tasks that an empty queue gets.
 const TASKS: usize = 100;
-/// The collections of a deployment.
+/// The collections that a deployment changes.
 const DEPLOYED: [&str; 2] = ["config", "registry"];
 
-/// Half of the tasks are deleted; the queue goes back to the newest restore point that the real store has.
+/// Half of the tasks are deleted, and the queue is restored to the newest restore point of the real store.
 pub(super) fn queue_halved(stage: &Stage<'_>) -> Result<Measured> {
     let store = stage.open()?;
     let mut notes = Vec::new();
@@ -44,13 +44,13 @@ pub(super) fn queue_halved(stage: &Stage<'_>) -> Result<Measured> {
     let recovery = disaster.elapsed();
     let lost = Loss::of(tasks_lost(&store, &before)?, age_of(&store, &point));
     notes.push(format!("tasks that were deleted: {deleted}"));
-    // The next rehearsal begins with the real state again.
+    // The next disaster starts with the real state again.
     store.restore(&before, RestoreOptions::new())?;
     store.close()?;
     Ok(Measured { recovery, loss: lost, notes })
 }
 
-/// Deletes every other task, as no verb would.
+/// Deletes every other task, below the queue's own methods.
 fn halve(store: &Store) -> Result<usize> {
     let keys =
         store.view()?.queue().list().step_by(2).map(|task| Ok(task?.key().to_vec())).collect::<Result<Vec<_>>>()?;
@@ -65,7 +65,7 @@ fn age_of(store: &Store, point: &Point) -> Duration {
     duration::since(point.timestamp, store.clock().now())
 }
 
-/// The tasks that are missing, or are not as they were. A claim that was given back is no loss.
+/// The tasks that are missing or differ. A returned claim is not a loss.
 fn tasks_lost(store: &Store, before: &Point) -> Result<u64> {
     let (then, now) = (store.at(before)?, store.view()?);
     let mut lost = 0;
@@ -73,7 +73,7 @@ fn tasks_lost(store: &Store, before: &Point) -> Result<u64> {
         let task = task?;
         let is_there = now.queue().get(&task.id)?.is_some_and(|now| {
             let is_open = |state: TaskState| !state.is_finished() && state != TaskState::Claimed;
-            // A time may have come meanwhile, or a bot.
+            // In the meantime, a task's time may have come, or a bot.
             let goes_on = is_open(now.state) && !task.state.is_finished();
             now.payload == task.payload && (now.state == task.state || goes_on)
         });
@@ -82,7 +82,7 @@ fn tasks_lost(store: &Store, before: &Point) -> Result<u64> {
     Ok(lost)
 }
 
-/// A deployment spoils configuration and registry, and fails; its guard rolls it back while a bot goes on working.
+/// A deployment damages configuration and registry, and fails. Its guard rolls it back while a bot continues to work.
 pub(super) fn deployment_undone(stage: &Stage<'_>) -> Result<Measured> {
     let mut bots = stage.bots("drill-work", 1)?;
     bots.wait_for_done(stage.watch, 3)?;

@@ -1,4 +1,4 @@
-//! The disasters that are rehearsed, and how bad each may be.
+//! The disasters that can be rehearsed, and their targets.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -18,21 +18,21 @@ const MINUTE: u64 = 60;
 pub enum Disaster {
     /// The file is lost, and rebuilt from the newest archive.
     FileLost,
-    /// Half of the queue is deleted by mistake, and comes back from the newest restore point.
+    /// Half of the queue is deleted by mistake, and restored from the newest restore point.
     QueueHalved,
     /// A wrong deployment is rolled back by its guard.
     DeploymentUndone,
     /// The process of one bot is killed.
     BotKilled,
-    /// The process that everything runs in is killed.
+    /// The process with all bots is killed.
     ProcessKilled,
     /// Random bytes of the file are damaged, and the store is repaired.
     BytesDamaged,
 }
 
 impl Disaster {
-    /// Every disaster, in the order in which they are rehearsed: those that go by real restore points and archives first,
-    /// before the drill has written anything itself.
+    /// Every disaster, in the order of a drill. The first ones use real restore points and archives, before the drill
+    /// has written anything itself.
     pub const ALL: [Self; 6] = [
         Self::FileLost,
         Self::QueueHalved,
@@ -54,7 +54,7 @@ impl Disaster {
         }
     }
 
-    /// The disaster in a few words.
+    /// A short description.
     pub fn about(self) -> &'static str {
         match self {
             Self::QueueHalved => "half of the queue is deleted by mistake",
@@ -90,7 +90,7 @@ impl FromStr for Disaster {
     ///
     /// # Errors
     ///
-    /// `Invalid`, with the names that there are.
+    /// `Invalid`, with the known names.
     fn from_str(name: &str) -> Result<Self> {
         Self::ALL.into_iter().find(|disaster| disaster.as_str() == name).ok_or_else(|| {
             let names = Self::ALL.map(Self::as_str).join(", ");
@@ -99,7 +99,7 @@ impl FromStr for Disaster {
     }
 }
 
-/// How bad a disaster may be: the recovery time and the recovery point objective.
+/// The target of a disaster: the recovery time objective and the recovery point objective.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DrillTarget {
     recovery: Duration,
@@ -107,23 +107,23 @@ pub struct DrillTarget {
 }
 
 impl DrillTarget {
-    /// It may take so long until the work goes on, and what was written so long before it may be lost.
+    /// The longest time until work continues, and the greatest age of lost writes.
     pub fn new(recovery: Duration, loss: Duration) -> Self {
         Self { recovery, loss }
     }
 
-    /// It may take so long until the work goes on.
+    /// The longest time until work continues.
     pub fn recovery(self) -> Duration {
         self.recovery
     }
 
-    /// Writes of this last span before the disaster may be lost.
+    /// The greatest age of writes that may be lost.
     pub fn loss(self) -> Duration {
         self.loss
     }
 }
 
-/// In milliseconds, as what is measured.
+/// In milliseconds, like the measurements.
 impl Serialize for DrillTarget {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         use serde::ser::SerializeStruct;
@@ -138,7 +138,7 @@ impl Serialize for DrillTarget {
 impl FromStr for DrillTarget {
     type Err = Error;
 
-    /// Reads `5m/10m`: recovery time, then how far back may be lost.
+    /// Parses `5m/10m`: the recovery time, then the greatest age of lost writes.
     ///
     /// # Errors
     ///
@@ -172,7 +172,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_target_is_read_and_stands_for_its_disaster_only() {
+    fn a_target_is_parsed_and_applies_to_its_disaster_only() {
         let mut targets = DrillTargets::default();
         targets.set(Disaster::FileLost, "2m/30s".parse().unwrap());
         assert_eq!(targets.of(Disaster::FileLost).recovery(), Duration::from_secs(120));
@@ -182,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn every_disaster_is_read_by_its_name() {
+    fn every_disaster_is_parsed_by_its_name() {
         for disaster in Disaster::ALL {
             assert_eq!(disaster.as_str().parse::<Disaster>().unwrap(), disaster);
             assert_eq!(serde_json::to_value(disaster).unwrap(), disaster.as_str());

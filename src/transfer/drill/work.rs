@@ -1,4 +1,4 @@
-//! Processes that die while they work.
+//! Processes that die during their work.
 
 use std::time::Instant;
 
@@ -12,11 +12,11 @@ use crate::transfer::drill::bots::{Heard, held, wait_until};
 use crate::transfer::drill::loss;
 use crate::transfer::drill::stage::Stage;
 
-/// Bots in the process that is killed as a whole.
+/// The number of bots in the process that is killed.
 const THREADS: usize = 4;
 
-/// One of two bots is killed while it holds a task: recovered once nothing is held by the dead any more and the other has
-/// completed a task since.
+/// One of two bots is killed while it holds a task. Recovery ends when the dead bot holds nothing any more and the
+/// other has completed another task.
 pub(super) fn bot_killed(stage: &Stage<'_>) -> Result<Measured> {
     let mut other = stage.bots("drill-other", 1)?;
     other.wait_for_done(stage.watch, 5)?;
@@ -37,7 +37,7 @@ pub(super) fn bot_killed(stage: &Stage<'_>) -> Result<Measured> {
     Ok(Measured { recovery, loss: lost, notes })
 }
 
-/// Whether none of these tasks is held by the bot that died.
+/// Whether the dead bot holds none of these tasks.
 fn is_free(store: &Store, held: &[String]) -> Result<bool> {
     let view = store.view()?;
     for task in held {
@@ -52,7 +52,7 @@ fn is_free(store: &Store, held: &[String]) -> Result<bool> {
     Ok(true)
 }
 
-/// The process with all bots in it is killed: recovered once the next one has completed a task.
+/// The process with all bots is killed. Recovery ends when the next one has completed a task.
 pub(super) fn process_killed(stage: &Stage<'_>) -> Result<Measured> {
     let mut process = stage.bots("drill-all", THREADS)?;
     process.wait_for_done(stage.watch, 100)?;
@@ -67,7 +67,7 @@ pub(super) fn process_killed(stage: &Stage<'_>) -> Result<Measured> {
     Ok(Measured { recovery, loss: lost, notes: vec![told(&heard, killed)] })
 }
 
-/// The operations acknowledged before it died, all of which were looked up.
+/// The operations acknowledged before its death, all of which were looked up.
 fn told(heard: &[Heard], killed: Instant) -> String {
     let before = heard.iter().filter(|heard| heard.what != HOLD && heard.at <= killed).count();
     format!("writes that were acknowledged before: {before}")

@@ -84,12 +84,12 @@ impl LogFile {
                     return Err(error);
                 }
                 Err(error) => {
-                    tracing::warn!(%error, "the end of the event log that was renamed could not be read or synced")
+                    tracing::warn!(%error, "cannot read or sync the end of the renamed event log")
                 }
                 Ok(()) => {}
             }
         }
-        Err(Error::new(ErrorKind::Io, format!("event log {}: it is renamed all the time", path.display())))
+        Err(Error::new(ErrorKind::Io, format!("event log {}: it is renamed again and again", path.display())))
     }
 
     /// A log in that file.
@@ -110,7 +110,7 @@ impl LogFile {
                 Ok(()) => return Ok(()),
                 Err(TryLockError::WouldBlock) if Instant::now() < until => std::thread::sleep(LOOK),
                 Err(TryLockError::WouldBlock) => {
-                    let message = "another process has been writing to the event log all the time";
+                    let message = "another process keeps the event log locked";
                     return Err(Error::new(ErrorKind::Locked, message));
                 }
                 Err(TryLockError::Error(error)) => return Err(error.into()),

@@ -52,12 +52,12 @@ struct Reached {
 
 impl Stored for Reached {
     const VERSION: u8 = 1;
-    const WHAT: &'static str = "how far an event log had come before a commit";
+    const WHAT: &'static str = "the progress of an event log before a commit";
 }
 
 impl Stored for Written {
     const VERSION: u8 = 1;
-    const WHAT: &'static str = "how far an event log has come";
+    const WHAT: &'static str = "the progress of an event log";
 }
 
 /// An event log in a file.
