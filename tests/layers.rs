@@ -70,8 +70,12 @@ fn files_that_are_locked_are_opened_through_one_door() {
 }
 
 /// Strings outside of the face that hold an option of the command line, each with the reason.
-const OPTIONS: [(&[&str], &str); 2] = [
+const OPTIONS: [(&[&str], &str); 6] = [
     (&["recovery", "restore", "earlier"], "the field `command` of an answer is a command line"),
+    (&["transfer", "doctor"], "the advice of a diagnosis is a command line"),
+    (&["transfer", "doctor", "copies"], "the advice of a diagnosis is a command line"),
+    (&["transfer", "doctor", "look"], "the advice of a diagnosis is a command line"),
+    (&["transfer", "doctor", "verified"], "the advice of a diagnosis is a command line"),
     (&["transfer", "drill", "bots"], "the drill runs this program"),
 ];
 
