@@ -22,8 +22,8 @@ use crate::service::free_space::FreeSpace;
 use crate::service::mirror::Mirror;
 use crate::service::steward::Steward;
 use crate::service::webhook::Webhook;
-use crate::transfer::archive::Outside;
-use crate::transfer::archive::{ArchivePolicy, ArchiveSchedule, ExportOptions};
+use crate::state::queue::{ClaimOptions, ClaimOwner};
+use crate::transfer::archive::{ArchivePolicy, ArchiveSchedule, ExportOptions, Outside};
 use crate::transfer::archives;
 
 /// Between automatic backups when there are none by themselves: what a client's own asking goes by.
@@ -137,11 +137,6 @@ impl Running {
 }
 
 impl Instance {
-    /// For each time that a task has been ready for so long, a claim takes it as one priority more urgent.
-    pub(crate) fn priority_aging(&self) -> Option<Duration> {
-        self.running.read().setup.priority_aging
-    }
-
     /// Opens or creates the store at `path`, then starts what works beside it.
     ///
     /// # Errors
@@ -235,6 +230,12 @@ impl Instance {
     /// Keeps the store open.
     pub(crate) fn keeper(&self) -> &Keeper {
         &self.keeper
+    }
+
+    /// The options of claims over HTTP: a claim belongs to no process, and tasks age as the service is set up.
+    pub(crate) fn claim_options(&self) -> ClaimOptions {
+        let aging = self.running.read().setup.priority_aging;
+        ClaimOptions { owner: ClaimOwner::Nobody, aging, ..ClaimOptions::default() }
     }
 
     /// The checks that were asked for.

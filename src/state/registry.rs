@@ -84,6 +84,47 @@ impl Bot {
         }
     }
 
+    /// The bot with that id and these fields; a field that is absent or null is not set. Callers with JSON of their own, such
+    /// as a request to a service, register bots through it.
+    ///
+    /// # Errors
+    ///
+    /// `Invalid` for an unknown field, which most often is misspelt, for a value of another type, and for another `id`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use hivekeep::{Bot, BotId};
+    /// use serde_json::json;
+    ///
+    /// let fields = json!({"port": 8001, "repo": null}).as_object().cloned().unwrap();
+    /// let bot = Bot::from_fields(BotId::new("BOT-1")?, fields)?;
+    /// assert_eq!((bot.port, bot.repo), (Some(8001), None));
+    /// # Ok::<(), hivekeep::Error>(())
+    /// ```
+    pub fn from_fields(id: BotId, fields: Map<String, Value>) -> Result<Self> {
+        let invalid = |source: serde_json::Error| Error::invalid(format!("invalid bot: {source}")).with_source(source);
+        let Value::Object(mut whole) = serde_json::to_value(Self::new(id.clone())).map_err(invalid)? else {
+            return Err(Error::damaged("a bot cannot be shown as JSON"));
+        };
+        if let Some(name) = fields.keys().find(|name| !whole.contains_key(*name)) {
+            let known = whole.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
+            return Err(Error::invalid(format!(
+                "unknown field; put fields of your own into attributes, the fields of a bot are {known}: field={}",
+                name.escape_debug()
+            )));
+        }
+        whole.extend(fields.into_iter().filter(|(_, value)| !value.is_null()));
+        let bot: Self = serde_json::from_value(Value::Object(whole)).map_err(invalid)?;
+        if bot.id != id {
+            return Err(Error::invalid(format!(
+                "the fields name another id; leave id out or make them equal: bot={id} id={}",
+                bot.id
+            )));
+        }
+        Ok(bot)
+    }
+
     /// How many tasks it may hold.
     pub(crate) fn most_at_once(&self) -> u32 {
         self.max_concurrent.unwrap_or(DEFAULT_MAX_CONCURRENT)
@@ -349,6 +390,20 @@ mod tests {
         assert_eq!(bytes.escape_ascii().to_string(), golden.escape_ascii().to_string());
         assert_eq!(codec::decode::<Bot>(&bytes).unwrap(), bot);
         assert_eq!(codec::encode(&Heartbeat { at }).unwrap(), b"\x01\x0a");
+    }
+
+    #[test]
+    fn a_bot_is_read_from_its_fields_and_a_misspelt_field_and_another_id_are_refused() {
+        let read = |fields: Value| Bot::from_fields(id(), fields.as_object().cloned().unwrap());
+        let bot = read(serde_json::json!({"port": 8001, "specializations": ["rust"], "repo": null})).unwrap();
+        assert_eq!(bot, Bot { port: Some(8001), specializations: ["rust".into()].into(), ..Bot::new(id()) });
+        let refused = |fields| read(fields).unwrap_err().to_string();
+        assert!(refused(serde_json::json!({"prot": 1})).ends_with("attributes: field=prot"));
+        assert!(refused(serde_json::json!({"port": "x"})).starts_with("invalid bot: "));
+        assert_eq!(
+            refused(serde_json::json!({"id": "B"})),
+            "the fields name another id; leave id out or make them equal: bot=BOT-222 id=B"
+        );
     }
 
     #[test]

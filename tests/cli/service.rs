@@ -34,7 +34,7 @@ fn the_service_creates_the_store_answers_and_closes_cleanly() {
         let answer = ask(&address, "/api/disaster-recovery/status");
         assert!(answer.contains("\"total_bots\":1"), "{answer}");
         let said = hive.refused(&["serve", "--listen", &address], 1);
-        assert!(said.starts_with("address in use; name another one, such as --listen 127.0.0.1:"), "{said}");
+        assert!(said.starts_with("address in use; choose another one, such as --listen 127.0.0.1:"), "{said}");
         assert_eq!(running.stop(signal), Some(0));
     }
     assert_eq!(keys(&hive.json(&["get", "registry"])), ["BOT-1"]);
@@ -81,7 +81,7 @@ fn the_log_is_lines_without_colours_and_every_time_has_its_zone() {
 fn the_service_refuses_to_be_reached_by_others() {
     let hive = Hive::empty();
     let said = hive.refused(&["serve", "--listen", "0.0.0.0:0"], 2);
-    assert!(said.starts_with("without a token everybody who reaches that address"), "{said}");
+    assert!(said.starts_with("without a token anyone who reaches this address"), "{said}");
     assert!(!hive.path().exists());
 }
 

@@ -222,7 +222,7 @@ fn a_target_that_names_a_host_of_its_own_must_name_ours() {
 }
 
 #[test]
-fn somebody_may_come_to_the_page_from_anywhere_but_to_nothing_else() {
+fn a_link_from_any_site_may_lead_to_the_page_and_to_nothing_else() {
     let hive = Hive::new();
     let asked = Asked::start(&hive, &[]);
     let comes = |site: &str, dest: &str| {
@@ -245,12 +245,12 @@ fn hosts_and_origins_come_from_options_the_environment_or_the_file() {
         .unwrap();
     let print = ["serve", "--config", file.to_str().unwrap(), "--print-config"];
     let printed = hive.ok(&print);
-    assert!(printed.contains("allow-host = [\"a.example\",\"b.example:8443\"]\n"), "{printed}");
+    assert!(printed.contains("allow-host = [\"a.example\", \"b.example:8443\"]\n"), "{printed}");
     assert!(printed.contains("allow-origin = [\"https://a.example\"]\n"), "{printed}");
     let mut command = hive.command(&[&print[..], &["--allow-origin", "https://c.example"]].concat());
     let printed = command.env("HIVEKEEP_ALLOW_HOST", "d.example,[fd00::7]:1").output().unwrap().stdout;
     let printed = String::from_utf8(printed).unwrap();
-    assert!(printed.contains("allow-host = [\"d.example\",\"[fd00::7]:1\"]\n"), "{printed}");
+    assert!(printed.contains("allow-host = [\"d.example\", \"[fd00::7]:1\"]\n"), "{printed}");
     assert!(printed.contains("allow-origin = [\"https://c.example\"]\n"), "{printed}");
     let said = hive.refused(&["serve", "--allow-host", "http://a.example"], 2);
     assert!(said.contains("fleet.example"), "{said}");
@@ -259,7 +259,7 @@ fn hosts_and_origins_come_from_options_the_environment_or_the_file() {
 }
 
 #[test]
-fn what_is_refused_before_any_route_says_the_same_to_browsers() {
+fn errors_before_any_route_have_the_same_headers_for_browsers() {
     let hive = Hive::new();
     let service = Service::start(&hive, &["--max-body", "1KiB"]);
     let body = json!({"x": "x".repeat(2_000)});

@@ -39,10 +39,7 @@ fn a_service_with_an_impossible_date_says_so_and_stops_when_it_is_told_to() {
         for path in ["/livez", "/api/queue"] {
             let answer = service.unheld(path);
             assert!(answer.head.contains("x-frame-options: DENY"), "{answer}");
-            assert_eq!(
-                answer.refused(503),
-                "the clock of the service's machine shows a year before 1970 or after 9999; set it"
-            );
+            assert_eq!(answer.refused(503), "the system clock of the service is before 1970 or after 9999; set it");
         }
         let (code, said) = service.stop("-TERM");
         assert_eq!((code, said.contains("panicked")), (Some(0), false), "{said}");

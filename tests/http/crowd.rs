@@ -40,7 +40,7 @@ fn soon(ask: impl FnOnce() -> Answer) -> Answer {
 }
 
 #[test]
-fn while_as_many_bots_wait_as_may_the_next_is_told_to_come_back_and_all_others_are_served() {
+fn when_too_many_bots_wait_the_next_one_must_retry_and_all_other_requests_are_served() {
     let hive = Hive::new();
     let service = Service::with_descriptors(&hive, DESCRIPTORS);
     let bots: Vec<_> = (0..3 * MAY_WAIT).map(|bot| waits(&service, bot)).collect();
@@ -50,7 +50,7 @@ fn while_as_many_bots_wait_as_may_the_next_is_told_to_come_back_and_all_others_a
     let impatient = || service.post("/api/queue/claim", json!({"bot": "A", "wait_ms": 1}));
     let answer = soon(impatient);
     let said = answer.refused(503);
-    assert!(said.contains("as many claims wait already as may") && said.contains("wait_ms"), "{said}");
+    assert!(said.contains("too many claims are waiting already") && said.contains("wait_ms"), "{said}");
     assert!(answer.head.contains("retry-after: 5"), "{answer}");
     assert_eq!(soon(|| service.get("/livez")).body, "ok\n");
     soon(|| service.post("/api/queue/claim", json!({"bot": "A"}))).ok();

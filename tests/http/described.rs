@@ -128,8 +128,8 @@ impl Operation {
     fn body(&self) -> String {
         let schema = &self.says["requestBody"]["content"]["application/json"]["schema"];
         let needed = schema["required"].as_array().into_iter().flatten().map(|name| name.as_str().unwrap());
-        let members = needed.map(|name| (name.to_owned(), sample(&schema["properties"][name])));
-        Value::Object(members.collect()).to_string()
+        let fields = needed.map(|name| (name.to_owned(), sample(&schema["properties"][name])));
+        Value::Object(fields.collect()).to_string()
     }
 }
 
@@ -277,7 +277,7 @@ fn ask_for_tasks(service: &Service) {
 }
 
 #[test]
-fn every_answer_that_is_declared_is_given() {
+fn every_declared_response_is_returned() {
     let hive = Hive::new();
     let service = Service::start(&hive, &["--max-body", "64KiB"]);
     ask_for_refusals(&service);
@@ -294,25 +294,25 @@ fn every_answer_that_is_declared_is_given() {
 }
 
 #[test]
-fn every_member_that_is_declared_is_known_and_another_is_refused() {
+fn every_declared_field_is_accepted_and_an_unknown_field_is_refused() {
     let hive = Hive::new();
     let service = Service::start(&hive, &[]);
     for own in operations().filter(|own| !own.path.starts_with(BASE)) {
         let schema = &own.says["requestBody"]["content"]["application/json"]["schema"];
-        let Some(members) = schema["properties"].as_object() else { continue };
+        let Some(fields) = schema["properties"].as_object() else { continue };
         let is_needed = |name: &str| schema["required"].as_array().is_some_and(|names| names.contains(&name.into()));
-        let needed = members.iter().filter(|(name, _)| is_needed(name));
+        let needed = fields.iter().filter(|(name, _)| is_needed(name));
         let needed: serde_json::Map<_, _> = needed.map(|(name, schema)| (name.clone(), sample(schema))).collect();
         let ask = |name: &str, value: Value| {
             let mut body = Value::Object(needed.clone());
             body[name] = value;
             own.ask(&service, &own.path_of(NOBODY), &body.to_string())
         };
-        for (name, schema) in members {
+        for (name, schema) in fields {
             let answer = ask(name, sample(schema));
-            assert!(!answer.body.contains("no such member"), "{answer}");
+            assert!(!answer.body.contains("unknown field"), "{answer}");
         }
         let said = ask("another", json!(1)).refused(422);
-        assert!(said.ends_with("member=another"), "{said}");
+        assert!(said.ends_with("field=another"), "{said}");
     }
 }

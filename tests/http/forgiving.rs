@@ -10,7 +10,7 @@ use crate::service::Service;
 use crate::util::Hive;
 
 #[test]
-fn what_is_nearly_right_is_taken_as_it_was() {
+fn the_endpoints_of_the_replaced_service_are_as_lenient_as_it_was() {
     let hive = Hive::new();
     let service = Service::start(&hive, &[]);
     let path = format!("{BASE}/backup");
@@ -62,7 +62,7 @@ fn an_unknown_type_is_refused_and_named() {
 }
 
 #[test]
-fn a_body_that_is_no_json_or_absurd_is_refused_by_its_place() {
+fn invalid_json_is_refused_with_its_position() {
     let hive = Hive::new();
     let service = Service::start(&hive, &[]);
     let deep = format!(r#"{{"data": {}1{}}}"#, "[".repeat(100_000), "]".repeat(100_000));
@@ -108,7 +108,7 @@ fn a_body_that_is_too_large_is_refused_with_the_limit_and_the_flag() {
 }
 
 #[test]
-fn what_is_no_http_ends_only_its_own_connection() {
+fn bytes_that_are_not_http_end_only_their_own_connection() {
     let hive = Hive::new();
     let service = Service::start(&hive, &[]);
     let long = format!("GET /livez HTTP/1.1\r\nHost: localhost\r\nX: {}\r\n\r\n", "x".repeat(100_000));
@@ -130,7 +130,7 @@ fn what_is_no_http_ends_only_its_own_connection() {
 }
 
 #[test]
-fn a_corpus_of_malformed_requests_is_refused_without_an_error_of_the_services_own() {
+fn a_corpus_of_malformed_requests_causes_no_internal_error() {
     let hive = Hive::new();
     let service = Service::start(&hive, &[]);
     let request = |line: &str, headers: &str, body: &str| {
@@ -186,7 +186,7 @@ fn a_corpus_of_malformed_requests_is_refused_without_an_error_of_the_services_ow
 }
 
 #[test]
-fn a_client_that_says_nothing_or_takes_nothing_of_its_answer_is_cut_off() {
+fn a_client_that_sends_nothing_or_reads_nothing_times_out() {
     let hive = Hive::new();
     let service = Service::start(&hive, &["--client-timeout", "1s"]);
     let data = json!({"long": "x".repeat(24_000_000)}).to_string();

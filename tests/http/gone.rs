@@ -139,7 +139,7 @@ fn a_client_that_closes_before_its_claim_is_answered_leaves_nothing_claimed() {
 }
 
 #[test]
-fn an_answer_that_nobody_takes_gives_its_claims_back() {
+fn claims_in_a_response_that_nobody_reads_are_given_back() {
     let hive = Hive::new();
     let service = Service::start(&hive, &["--client-timeout", "1s"]);
     let long = "x".repeat(12_000_000);

@@ -1,4 +1,4 @@
-//! SIGHUP: the settings are read anew, and nothing ends.
+//! SIGHUP reloads the settings, and nothing ends.
 #![cfg(unix)]
 
 use std::fs;
@@ -9,7 +9,7 @@ use crate::service::Service;
 use crate::util::Hive;
 
 #[test]
-fn a_hang_up_reads_token_and_settings_anew_and_ends_nothing() {
+fn a_hang_up_reloads_token_and_settings_and_ends_nothing() {
     let hive = Hive::new();
     let beside = |name: &str| hive.path().with_file_name(name);
     let (config, token) = (beside("hivekeep.toml"), beside("token"));
@@ -40,7 +40,7 @@ fn a_hang_up_reads_token_and_settings_anew_and_ends_nothing() {
     service.get("/api/config/limit").ok();
     let (code, said) = service.stop("-TERM");
     assert_eq!(code, Some(0), "{said}");
-    assert!(said.contains("could not be read anew"), "{said}");
+    assert!(said.contains("cannot reload the settings"), "{said}");
     let service = Service::start(&hive, &[]);
     assert_eq!(service.get(&format!("{BASE}/status")).ok()["crash_detected"], false);
 }
@@ -69,12 +69,12 @@ fn a_hang_up_that_fails_leaves_the_event_log_as_it_was() {
     let marks = fs::read_to_string(&first).unwrap().matches("clean_shutdown_marked").count();
     let (code, said) = service.stop("-TERM");
     assert_eq!(code, Some(0), "{said}");
-    assert!(said.contains("could not be read anew"), "{said}");
+    assert!(said.contains("cannot reload the settings"), "{said}");
     assert_eq!(marks, 2, "{said}");
 }
 
 #[test]
-fn a_service_that_is_told_to_stop_while_it_reads_the_settings_anew_ends_cleanly() {
+fn a_service_that_is_told_to_stop_while_it_reloads_the_settings_ends_cleanly() {
     let hive = Hive::new();
     let config = hive.path().with_file_name("hivekeep.toml");
     fs::write(&config, "keep-count = 50\n").unwrap();

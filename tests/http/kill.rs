@@ -31,7 +31,7 @@ struct Acknowledged {
 }
 
 #[test]
-fn what_was_acknowledged_survives_a_kill_at_any_moment() {
+fn acknowledged_changes_survive_a_kill_at_any_moment() {
     let hive = Hive::empty();
     let acknowledged = Acknowledged::default();
     let scale: usize = std::env::var("HIVEKEEP_TEST_SCALE").ok().and_then(|scale| scale.parse().ok()).unwrap_or(1);

@@ -9,7 +9,7 @@ use crate::service::Service;
 use crate::util::Hive;
 
 #[test]
-fn a_service_whose_file_was_removed_refuses_writes_is_not_ready_tells_who_is_to_know_and_ends_with_an_error() {
+fn a_service_whose_file_was_removed_refuses_writes_is_not_ready_notifies_the_operator_and_ends_with_an_error() {
     let hive = Hive::empty();
     let told = hive.path().with_extension("told");
     let command = format!("printf %s \"$HIVEKEEP_ERROR\" > '{}'", told.display());

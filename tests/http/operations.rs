@@ -12,7 +12,7 @@ use crate::util::Hive;
 const TOKEN: &str = "0123456789abcdef0123456789abcdef";
 
 #[test]
-fn with_a_token_only_who_shows_it_is_served() {
+fn with_a_token_set_only_requests_that_show_it_are_served() {
     let hive = Hive::new();
     let file = hive.path().with_file_name("token");
     fs::write(&file, format!("{TOKEN}\n")).unwrap();
@@ -35,7 +35,7 @@ fn with_a_token_only_who_shows_it_is_served() {
 }
 
 #[test]
-fn without_a_token_others_cannot_reach_it_unless_that_is_said() {
+fn without_a_token_other_machines_cannot_reach_it_unless_an_option_allows_it() {
     let hive = Hive::new();
     let said = hive.refused(&["serve", "--listen", "0.0.0.0:0"], 2);
     assert!(said.contains("--token-file") && said.contains("--insecure-no-token"), "{said}");
@@ -54,7 +54,7 @@ fn without_a_token_others_cannot_reach_it_unless_that_is_said() {
 }
 
 #[test]
-fn health_metrics_and_the_description_are_there() {
+fn health_metrics_and_the_openapi_document_are_served() {
     let hive = Hive::new();
     hive.fill();
     let service = Service::start(&hive, &[]);
@@ -85,7 +85,7 @@ fn health_metrics_and_the_description_are_there() {
 }
 
 #[test]
-fn a_failed_backup_is_loud_and_the_disk_is_looked_at_before() {
+fn a_failed_backup_is_reported_and_free_space_is_checked_first() {
     let hive = Hive::new();
     hive.fill();
     let told = hive.path().with_file_name("told");
@@ -106,7 +106,7 @@ fn a_failed_backup_is_loud_and_the_disk_is_looked_at_before() {
 }
 
 #[test]
-fn a_url_is_told_of_a_failure_and_nobody_waits_for_its_answer() {
+fn a_url_is_notified_of_a_failure_and_nothing_waits_for_its_response() {
     let hive = Hive::new();
     hive.fill();
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
@@ -153,7 +153,7 @@ fn damage(path: &std::path::Path, text: &str) {
 }
 
 #[test]
-fn what_is_damaged_is_refused_told_and_never_returned_as_data() {
+fn damage_is_refused_and_reported_and_never_returned_as_data() {
     let hive = Hive::new();
     let service = Service::start(&hive, &[]);
     let text = "the text that is going to be damaged";
@@ -210,7 +210,7 @@ fn events_are_mirrored_as_lines() {
 }
 
 #[test]
-fn flags_go_before_the_environment_and_that_before_the_file() {
+fn flags_override_the_environment_which_overrides_the_file() {
     let hive = Hive::empty();
     let file = hive.path().with_file_name("hivekeep.toml");
     fs::write(&file, "backup-interval = \"1h\"\nkeep-count = 5\nmax-body = \"1MiB\"\n").unwrap();
@@ -228,7 +228,7 @@ fn flags_go_before_the_environment_and_that_before_the_file() {
 }
 
 #[test]
-fn retention_keeps_at_most_so_many_and_never_what_is_held() {
+fn retention_keeps_at_most_the_cap_and_never_forgets_held_points() {
     let hive = Hive::new();
     let service = Service::start(&hive, &["--keep-count", "2", "--keep-floor", "0s", "--backup-interval", "1s"]);
     let point = |n: u32| {
@@ -267,7 +267,8 @@ fn a_folder_of_archives_that_cannot_be_written_is_found_when_the_service_starts(
     assert!(said.contains("is its disk mounted?") && !folder.exists(), "{said}");
     fs::write(&folder, b"in the way").unwrap();
     let said = hive.refused(&["serve", "--listen", "127.0.0.1:0", "--archive-dir", directory], 1);
-    assert!(said.contains("no archive could be written; choose another folder with --archive-dir"), "{said}");
+    assert!(said.contains("no archive could be written; choose another folder"), "{said}");
+    assert!(said.contains("--archive-dir"), "{said}");
 }
 
 #[cfg(feature = "age")]
@@ -292,7 +293,7 @@ fn automatic_archives_are_encrypted_and_doctor_says_how_far_they_could_be_verifi
 }
 
 #[test]
-fn archives_are_made_read_back_and_told_of_and_one_that_fails_is_loud() {
+fn archives_are_made_and_read_back_and_a_failed_one_is_reported() {
     let hive = Hive::new();
     hive.fill();
     let folder = hive.path().with_file_name("copies");

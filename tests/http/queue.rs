@@ -11,13 +11,13 @@ fn more_attempts_than_a_task_can_have_are_refused_with_the_bound() {
     let service = Service::start(&hive, &[]);
     let push = |attempts: u64| service.post("/api/queue", json!({"payload": 1, "max_attempts": attempts}));
     let said = push(4_294_967_296).refused(422);
-    assert_eq!(said, "a task has 4294967295 attempts at most: max_attempts=4294967296");
+    assert_eq!(said, "max_attempts is too large: max_attempts=4294967296 limit=4294967295");
     assert_eq!(push(4_294_967_295).ok()["max_attempts"], 4_294_967_295_u32);
     push(0).refused(422);
 }
 
 #[test]
-fn an_attempt_fails_for_a_reason_and_either_after_a_delay_or_for_good() {
+fn an_attempt_fails_with_a_reason_and_is_retried_after_a_delay_or_never() {
     let hive = Hive::new();
     let service = Service::start(&hive, &[]);
     service.post("/api/queue", json!({"payload": 1, "id": "a"})).ok();
@@ -34,13 +34,13 @@ fn an_attempt_fails_for_a_reason_and_either_after_a_delay_or_for_good() {
 }
 
 #[test]
-fn a_task_that_is_kept_for_a_bot_is_let_go_only_by_a_null_that_is_said() {
+fn an_assigned_task_is_unassigned_only_by_an_explicit_null() {
     let hive = Hive::new();
     let service = Service::start(&hive, &[]);
     service.post("/api/queue", json!({"payload": 1, "id": "a", "assigned_to": "B"})).ok();
     for body in ["", "{}", "null"] {
         let said = service.post("/api/queue/a/assign", body).refused(422);
-        assert_eq!(said, "a member is missing: member=bot");
+        assert_eq!(said, "missing field: field=bot");
     }
     assert_eq!(service.get("/api/queue/a").ok()["assigned_to"], "B");
     let assign = |bot: serde_json::Value| service.post("/api/queue/a/assign", json!({ "bot": bot }));

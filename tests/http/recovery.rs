@@ -43,7 +43,7 @@ fn assert_is_time(time: &Value) {
 }
 
 #[test]
-fn a_document_comes_back_as_it_was_handed_over_after_every_restart() {
+fn a_document_comes_back_as_it_was_sent_after_every_restart() {
     let hive = Hive::new();
     let service = Service::start(&hive, &[]);
     let document = hivekeep::json::parse(
@@ -245,7 +245,7 @@ fn the_scheduler_backs_up_what_has_changed() {
 }
 
 #[test]
-fn what_is_not_there_is_said_in_the_words_that_clients_know() {
+fn missing_backups_and_points_are_reported_in_the_words_that_clients_know() {
     let hive = Hive::new();
     let service = Service::start(&hive, &[]);
     let id = "3f2504e0-4f89-41d3-9a0c-0305e82c3301";

@@ -1,5 +1,5 @@
 //! Holds a value against a schema of the OpenAPI document, more strictly than the document has it: an object has no
-//! member that is not declared. A keyword that is not known here fails, so that none is passed over.
+//! field that is not declared. A keyword that is not known here fails, so that none is passed over.
 
 use serde_json::{Map, Value};
 
@@ -20,7 +20,7 @@ impl Look<'_> {
         let schema = schema.as_object().unwrap();
         for (keyword, rule) in schema {
             match keyword.as_str() {
-                // Both are looked at with the members.
+                // Both are looked at with the fields.
                 "description" | "additionalProperties" => {}
                 "$ref" => self.at(place, resolved(self.root, rule), value),
                 "anyOf" => self.any_of(place, rule.as_array().unwrap(), value),
@@ -50,22 +50,22 @@ impl Look<'_> {
                         self.found.push(format!("{place}/{name} is missing"));
                     }
                 }
-                "properties" => self.members(place, rule.as_object().unwrap(), value, schema),
+                "properties" => self.fields(place, rule.as_object().unwrap(), value, schema),
                 other => panic!("nobody knows here what {other} means"),
             }
         }
         if let Some(rule) = schema.get("additionalProperties") {
-            for (name, member) in value.as_object().into_iter().flatten() {
-                self.at(&format!("{place}/{name}"), rule, member);
+            for (name, field) in value.as_object().into_iter().flatten() {
+                self.at(&format!("{place}/{name}"), rule, field);
             }
         }
     }
 
-    fn members(&mut self, place: &str, known: &Map<String, Value>, value: &Value, schema: &Map<String, Value>) {
-        assert!(!schema.contains_key("additionalProperties"), "an object has members or is a map");
-        for (name, member) in value.as_object().into_iter().flatten() {
+    fn fields(&mut self, place: &str, known: &Map<String, Value>, value: &Value, schema: &Map<String, Value>) {
+        assert!(!schema.contains_key("additionalProperties"), "an object has fields or is a map");
+        for (name, field) in value.as_object().into_iter().flatten() {
             match known.get(name) {
-                Some(rule) => self.at(&format!("{place}/{name}"), rule, member),
+                Some(rule) => self.at(&format!("{place}/{name}"), rule, field),
                 None => self.found.push(format!("{place}/{name} is not declared")),
             }
         }

@@ -24,7 +24,7 @@ fn pages(service: &Service, path: &str, name: &str) -> Vec<Value> {
 }
 
 #[test]
-fn bots_are_registered_heard_of_listed_and_removed() {
+fn bots_are_registered_send_heartbeats_are_listed_and_removed() {
     let hive = Hive::new();
     let service = Service::start(&hive, &[]);
     for n in 1..=5 {
@@ -43,7 +43,7 @@ fn bots_are_registered_heard_of_listed_and_removed() {
     service.delete("/api/registry/BOT-1").refused(404);
     service.get("/api/registry/BOT-1").refused(404);
     let said = service.put("/api/registry/B", json!({"prot": 1})).refused(422);
-    assert!(said.ends_with("member=prot"), "{said}");
+    assert!(said.ends_with("field=prot"), "{said}");
     service.put("/api/registry/%ff", json!({})).refused(422);
 }
 
@@ -102,7 +102,7 @@ fn a_task_goes_through_its_whole_life() {
 }
 
 #[test]
-fn who_shows_a_token_to_cancel_or_requeue_must_be_the_holder_and_who_shows_none_operates_the_queue() {
+fn a_token_to_cancel_or_requeue_must_be_the_holders_and_without_one_an_operator_may() {
     let hive = Hive::new();
     let service = Service::start(&hive, &[]);
     let act = |verb: &str, body: &str| service.post(&format!("/api/queue/a/{verb}"), body);
@@ -113,7 +113,7 @@ fn who_shows_a_token_to_cancel_or_requeue_must_be_the_holder_and_who_shows_none_
         let said = act(verb, r#"{"token": 999999}"#).refused(409);
         assert!(said.starts_with("the token is void") && said.ends_with("held_by=B"), "{said}");
         let said = act(verb, r#"{"bogus": 1}"#).refused(422);
-        assert!(said.ends_with("member=bogus"), "{said}");
+        assert!(said.ends_with("field=bogus"), "{said}");
         act(verb, r#"{"token": "x"}"#).refused(422);
         act(verb, "[]").refused(422);
         act(verb, "{").refused(400);
@@ -155,7 +155,7 @@ fn finished_tasks_are_purged_when_they_are_old_enough_and_by_the_service_itself_
 }
 
 #[test]
-fn one_request_purges_no_more_than_its_limit_and_says_when_to_ask_again() {
+fn one_request_purges_no_more_than_its_limit_and_says_when_to_repeat_it() {
     let hive = Hive::new();
     let service = Service::start(&hive, &[]);
     for n in 0..5 {
@@ -173,7 +173,7 @@ fn one_request_purges_no_more_than_its_limit_and_says_when_to_ask_again() {
 }
 
 #[test]
-fn why_says_of_a_ready_a_scheduled_and_a_waiting_task_what_keeps_it() {
+fn why_names_the_obstacles_of_a_ready_a_scheduled_and_a_waiting_task() {
     let hive = Hive::new();
     let service = Service::start(&hive, &[]);
     let push = |task: Value| drop(service.post("/api/queue", task).ok());
@@ -364,7 +364,7 @@ fn points_are_made_held_compared_gone_back_to_and_undone() {
 }
 
 #[test]
-fn a_check_is_a_job_that_says_how_far_it_is() {
+fn a_check_is_a_job_with_progress() {
     let hive = Hive::new();
     hive.fill();
     let service = Service::start(&hive, &[]);

@@ -1,13 +1,13 @@
-//! Where a request comes from. A page in somebody's browser reaches whatever that machine reaches, so a request must name
-//! this service as its host, and must not be sent for a page of another origin. Programs that are no browsers send none of
-//! the headers that say so, and are let through.
+//! Protects from pages of other sites (DNS rebinding and cross-site requests). A page in a browser reaches everything that
+//! its machine reaches, so a request must name this service as its host, and must not come from a page of another origin.
+//! Programs other than browsers do not send the `Origin` headers, and are let through.
 
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Version, header};
 
 use crate::face::http::authority::{AllowedHost, Authority, Origin};
 use crate::face::http::problem::Problem;
 
-/// At most so many characters of a header stand in a refusal.
+/// Maximum number of characters of a header in an error message.
 const SHOWN: usize = 100;
 
 /// Which hosts and origins are let in beside the service's own.
@@ -38,8 +38,8 @@ impl Access {
             return Ok(());
         }
         let detail = format!(
-            "without a token the service answers to localhost, 127.0.0.1 and [::1] only; to let it answer to another \
-             host: hivekeep serve --allow-host HOST: host={}",
+            "without a token the service only accepts the hosts localhost, 127.0.0.1 and [::1]; to allow another one: \
+             hivekeep serve --allow-host HOST: host={}",
             shown(named)
         );
         Err(Problem::new(StatusCode::MISDIRECTED_REQUEST, "misdirected", detail))
@@ -74,8 +74,8 @@ fn only_host<B>(request: &axum::http::Request<B>, any_host: bool) -> Result<Opti
         (Some(host), None) => Ok(Some(text(host))),
         // HTTP/1.0 asks for no host. Where a token is shown, none is needed.
         (None, _) if any_host && request.version() == Version::HTTP_10 => Ok(None),
-        (None, _) => refused("the request names no host; send one header Host"),
-        (Some(_), Some(_)) => refused("the request names its host twice; send one header Host"),
+        (None, _) => refused("the request has no Host header; send exactly one"),
+        (Some(_), Some(_)) => refused("the request has several Host headers; send exactly one"),
     }
 }
 
@@ -86,12 +86,12 @@ fn the_only<'h>(headers: &'h HeaderMap, name: &str) -> Option<Option<&'h str>> {
     Some(values.next().is_none().then(|| text(first)))
 }
 
-/// What is not text is nothing that is known.
+/// A header that is not ASCII equals no known value.
 fn text(value: &HeaderValue) -> &str {
     value.to_str().unwrap_or_default()
 }
 
-/// Whether somebody follows a link, or types the address: that may come from anywhere, and changes nothing.
+/// Whether it is a navigation, by a link or a typed address: any site may cause one, and it changes nothing.
 fn is_navigation_to_the_page<B>(request: &axum::http::Request<B>) -> bool {
     let says = |name: &str, text: &str| the_only(request.headers(), name) == Some(Some(text));
     request.method() == Method::GET
@@ -103,7 +103,7 @@ fn is_navigation_to_the_page<B>(request: &axum::http::Request<B>) -> bool {
 fn another_site(header: &str, said: Option<&str>) -> Problem {
     let said = said.map_or("twice".to_owned(), shown);
     let detail = format!(
-        "a page of another site may not use the service; to let one: hivekeep serve --allow-origin ORIGIN: {header}={said}"
+        "requests from pages of other sites are refused; to allow one: hivekeep serve --allow-origin ORIGIN: {header}={said}"
     );
     Problem::new(StatusCode::FORBIDDEN, "forbidden", detail)
 }

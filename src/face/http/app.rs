@@ -1,4 +1,4 @@
-//! What every handler is given, and the one way in which it calls the store.
+//! The state that handlers share, and the one way in which they call the store.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,23 +16,23 @@ use crate::face::http::token::Token;
 use crate::service::instance::Instance;
 use crate::{Error, ErrorKind, Result, Store};
 
-/// So many calls work on the store at the same time; writers among them share their syncs.
+/// Maximum number of concurrent calls of the store; writers among them share their syncs.
 const CALLS_AT_ONCE: usize = 64;
-/// A call that has waited this long for its turn is told to come back.
-const TURN_WITHIN: Duration = Duration::from_secs(10);
-/// A call waits so long for a file that a failure has closed to be open again.
+/// Timeout for a permit to call the store; then the request is refused.
+const PERMIT_WITHIN: Duration = Duration::from_secs(10);
+/// Timeout of a call for the store to be reopened after a failure.
 const OPEN_WITHIN: Duration = Duration::from_secs(2);
 
-/// What every handler is given. Clones share it.
+/// The state that handlers share. Clones share it.
 #[derive(Clone)]
 pub(super) struct App(Arc<Inner>);
 
 struct Inner {
     instance: Arc<Instance>,
     live: RwLock<Arc<Live>>,
-    /// Taken by each call for as long as it works.
-    turns: Arc<Semaphore>,
-    /// Becomes true when the service is to stop; waiting claims give up then.
+    /// Permits to call the store.
+    permits: Arc<Semaphore>,
+    /// Becomes true at shutdown; waiting claims give up then.
     stopping: watch::Receiver<bool>,
     connections: ConnectionLimit,
     request_counts: RequestCounts,
@@ -40,7 +40,7 @@ struct Inner {
     description: Value,
 }
 
-/// What each request is held against. Read for each, written when the settings are read anew.
+/// The settings that each request is checked against. Read for every request, written when the settings are reloaded.
 #[derive(Clone, Debug)]
 pub(in crate::face) struct Live {
     pub(in crate::face) token: Option<Token>,
@@ -48,12 +48,12 @@ pub(in crate::face) struct Live {
     pub(in crate::face) limits: Limits,
 }
 
-/// How much a request may ask for.
+/// The limits of a request.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::face) struct Limits {
-    /// The length of a body.
+    /// Maximum length of a body.
     pub(in crate::face) body_bytes: usize,
-    /// How long a client may be silent: before the head of its request is there, or while it takes nothing of its answer.
+    /// Timeout for the head of a request, and for a client that does not read its response.
     pub(in crate::face) silence: Duration,
 }
 
@@ -68,7 +68,7 @@ impl App {
         Self(Arc::new(Inner {
             instance,
             live: RwLock::new(Arc::new(live)),
-            turns: Arc::new(Semaphore::new(CALLS_AT_ONCE)),
+            permits: Arc::new(Semaphore::new(CALLS_AT_ONCE)),
             stopping,
             connections,
             request_counts: RequestCounts::default(),
@@ -80,7 +80,7 @@ impl App {
         self.0.live.read().limits
     }
 
-    /// Holds requests against this from now on.
+    /// Checks requests against these settings from now on.
     pub(super) fn renew(&self, live: Live) {
         *self.0.live.write() = Arc::new(live);
     }
@@ -101,22 +101,22 @@ impl App {
         &self.0.description
     }
 
-    /// What requests are held against now.
+    /// The settings that requests are checked against now.
     pub(super) fn live(&self) -> Arc<Live> {
         self.0.live.read().clone()
     }
 
-    /// Ends when the service is to stop.
+    /// Resolves at shutdown.
     pub(super) async fn stops(&self) {
         told(self.0.stopping.clone()).await;
     }
 
-    /// How many commits of this process waiting claims have been told of.
+    /// Number of commits of this process.
     pub(super) fn commits(&self) -> u64 {
         self.0.instance.store().commits().count()
     }
 
-    /// Ends once there are more commits than those: then waiting claims look again.
+    /// Resolves once there are more commits than `seen`; waiting claims then look again.
     pub(super) async fn more_commits_than(&self, seen: u64) {
         self.0.instance.store().commits().more_than(seen).await;
     }
@@ -129,7 +129,7 @@ impl App {
         self.call(move |instance| work(instance.store())).await
     }
 
-    /// Changes the store for a client: what it said before about a clean shutdown does not hold any more.
+    /// Changes the store for a client, whose mark of a clean shutdown is void from then on.
     pub(super) async fn change<R: Send + 'static>(
         &self,
         work: impl FnOnce(&Store) -> Result<R> + Send + 'static,
@@ -137,7 +137,7 @@ impl App {
         self.change_by(move |instance| work(instance.store())).await
     }
 
-    /// The same by what the service adds to the store.
+    /// The same with the whole service, not only its store.
     pub(super) async fn change_by<R: Send + 'static>(
         &self,
         work: impl FnOnce(&Instance) -> Result<R> + Send + 'static,
@@ -149,39 +149,39 @@ impl App {
         .await
     }
 
-    /// Works on the store, which blocks, beside the threads that answer. The one door to the store.
+    /// Calls the store, which blocks, on a thread for blocking work. Every access to the store goes through here.
     pub(super) async fn call<R: Send + 'static>(
         &self,
         work: impl FnOnce(&Instance) -> Result<R> + Send + 'static,
     ) -> Answer<R> {
-        let turn = tokio::time::timeout(TURN_WITHIN, self.0.turns.clone().acquire_owned()).await;
-        let Ok(Ok(turn)) = turn else { return Err(busy()) };
+        let permit = tokio::time::timeout(PERMIT_WITHIN, self.0.permits.clone().acquire_owned()).await;
+        let Ok(Ok(permit)) = permit else { return Err(busy()) };
         let instance = self.0.instance.clone();
         let work = move || {
             let done = instance.keeper().wait(instance.store(), OPEN_WITHIN).and_then(|()| work(&instance));
             if let Err(error) = &done {
                 instance.keeper().tell(error);
             }
-            drop(turn);
+            drop(permit);
             done
         };
         Ok(self.beside(work).await??)
     }
 
-    /// Runs work beside the threads that answer.
+    /// Runs work on a thread for blocking work.
     pub(super) async fn beside<R: Send + 'static>(&self, work: impl FnOnce() -> R + Send + 'static) -> Answer<R> {
-        let failed = |source| Error::new(ErrorKind::Io, "a request ended in a panic").with_source(source);
+        let failed = |source| Error::new(ErrorKind::Io, "a request handler panicked").with_source(source);
         Ok(tokio::task::spawn_blocking(work).await.map_err(failed)?)
     }
 }
 
-/// Ends when the service is to stop.
+/// Resolves at shutdown.
 pub(super) async fn told(mut stopping: watch::Receiver<bool>) {
-    // A sender that is gone says the same as one that says so.
+    // A dropped sender means the same.
     let _told = stopping.wait_for(|stop| *stop).await.is_ok();
 }
 
 fn busy() -> Problem {
-    let detail = format!("too many requests wait for the store; try again: waited_s={}", TURN_WITHIN.as_secs());
+    let detail = format!("too many requests are waiting for the store; retry: waited_s={}", PERMIT_WITHIN.as_secs());
     Problem::new(StatusCode::SERVICE_UNAVAILABLE, "busy", detail).with(header::RETRY_AFTER, "1")
 }

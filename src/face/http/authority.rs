@@ -32,7 +32,7 @@ enum Host {
 #[serde(try_from = "String")]
 pub(in crate::face) struct AllowedHost(Authority);
 
-/// What a page comes from, as browsers say it: `https://fleet.example:8443`.
+/// The origin of a page, as browsers send it: `https://fleet.example:8443`.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
 pub(in crate::face) struct Origin {
@@ -62,7 +62,7 @@ impl Authority {
         Some(Self { host, port })
     }
 
-    /// Whether it is this machine, whoever asks: `localhost`, an address in 127.0.0.0/8, or `[::1]`.
+    /// Whether it is a loopback host: `localhost`, an address in 127.0.0.0/8, or `[::1]`.
     pub(super) fn is_loopback(&self) -> bool {
         match &self.host {
             Host::Name(name) => name == "localhost",
@@ -103,7 +103,7 @@ impl AllowedHost {
 }
 
 impl Origin {
-    /// Reads what the header of that name says. `null` is none.
+    /// Parses the value of an `Origin` header; `null` is no origin.
     pub(super) fn parse(text: &str) -> Option<Self> {
         let (scheme, at) = text.split_once("://")?;
         let is_scheme = !scheme.is_empty() && scheme.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
@@ -131,7 +131,7 @@ impl FromStr for AllowedHost {
         Authority::parse(text).map(Self).ok_or_else(|| {
             let text = text.escape_debug();
             Error::invalid(format!(
-                "a host is a name or an address, such as fleet.example or 10.0.0.7:8001: host={text}"
+                "a host must be a name or an address, such as fleet.example or 10.0.0.7:8001: host={text}"
             ))
         })
     }
@@ -144,7 +144,9 @@ impl FromStr for Origin {
         let text = text.trim();
         Self::parse(text).ok_or_else(|| {
             let text = text.escape_debug();
-            Error::invalid(format!("an origin is SCHEME://HOST[:PORT], such as https://fleet.example: origin={text}"))
+            Error::invalid(format!(
+                "an origin must be SCHEME://HOST[:PORT], such as https://fleet.example: origin={text}"
+            ))
         })
     }
 }

@@ -1,4 +1,4 @@
-//! Reading a request's body: bounded in size and time, and parsed as strictly as documents need.
+//! Reads request bodies, with limits of size and time, and parses them as strictly as documents require.
 
 use std::time::Duration;
 
@@ -13,12 +13,12 @@ use crate::face::http::problem::Problem;
 use crate::json;
 use crate::{Error, ErrorKind};
 
-/// The whole body must have come by then.
+/// Timeout for reading the whole body.
 const BODY_WITHIN: Duration = Duration::from_secs(60);
-/// A body up to this length is parsed on the spot; a longer one beside the threads that answer.
+/// Longer bodies, in bytes, are parsed on a thread for blocking work.
 const PARSED_HERE: usize = 64 << 10;
 
-/// A body that is a JSON object, or nothing at all. What its Content-Type says does not matter.
+/// A body that is a JSON object, or empty. Its Content-Type is ignored.
 pub(super) struct Object(pub(super) Fields);
 
 /// A body that is any JSON value.
@@ -36,24 +36,24 @@ impl FromRequest<App> for Json {
     type Rejection = Problem;
 
     async fn from_request(request: Request, app: &App) -> Result<Self, Problem> {
-        let missing = || Problem::from(Error::invalid("the body is a JSON value, and there is none"));
+        let missing = || Problem::from(Error::invalid("the body is missing; it must be a JSON value"));
         value(request, app).await?.map(Self).ok_or_else(missing)
     }
 }
 
-/// The JSON of a body; none when it is empty.
+/// The JSON of a body; `None` if it is empty.
 async fn value(request: Request, app: &App) -> Result<Option<Value>, Problem> {
     let bytes = bytes(request, app).await?;
     parsed(app, bytes, json::parse).await
 }
 
-/// All of a body.
+/// The whole body.
 pub(super) async fn bytes(request: Request, app: &App) -> Result<Bytes, Problem> {
     let limit = app.limits().body_bytes;
     tokio::time::timeout(BODY_WITHIN, read(request, limit)).await.map_err(|_| too_slow())?
 }
 
-/// What a parser makes of a body; none when it is empty.
+/// The parsed body; `None` if it is empty.
 pub(super) async fn parsed<T: Send + 'static>(
     app: &App,
     bytes: Bytes,
@@ -98,7 +98,7 @@ async fn next(body: &mut Body) -> Option<Result<Bytes, axum::Error>> {
     }
 }
 
-/// Takes what is still on its way, as much as the limit once more, so that the client is there to read the answer.
+/// Discards the rest of the body, up to the limit once more, so that the client stays to read the response.
 async fn pass_over(body: &mut Body, limit: usize) {
     let mut passed = 0;
     while passed <= limit
@@ -118,10 +118,10 @@ fn too_large(limit: usize) -> Problem {
 }
 
 fn too_slow() -> Problem {
-    let detail = format!("the body did not come in time: limit_s={}", BODY_WITHIN.as_secs());
+    let detail = format!("timeout while reading the body: limit_s={}", BODY_WITHIN.as_secs());
     Problem::new(StatusCode::REQUEST_TIMEOUT, "too_slow", detail)
 }
 
 fn cut_off() -> Problem {
-    Problem::new(StatusCode::BAD_REQUEST, "cut_off", "the body ended before its time")
+    Problem::new(StatusCode::BAD_REQUEST, "cut_off", "the body ended prematurely")
 }

@@ -1,35 +1,35 @@
-//! How many connections there may be at the same time, and how many of them may wait for a task, so that the bots that
-//! wait never shut the service for all others.
+//! Limits the concurrent connections, and how many of them may wait for a task, so that waiting bots never block the
+//! service for all other clients.
 
 use std::sync::Arc;
 
 use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore};
 
-/// So many connections at the same time, where the system lets the process have that many.
+/// Maximum number of connections, if the process may open enough files.
 const CONNECTIONS: usize = 2_048;
-/// So many descriptors are left to all else: the store, its copies, the commands that are run.
+/// File descriptors that are reserved for everything else: the store, its copies, commands.
 const OTHER_DESCRIPTORS: usize = 128;
-/// However few descriptors there are, so many connections are taken.
+/// Minimum number of connections, however few file descriptors there are.
 const FEWEST: usize = 16;
 
-/// The places of connections. Clones share them.
+/// Semaphores for connections and waiting claims. Clones share them.
 #[derive(Clone, Debug)]
 pub(super) struct ConnectionLimit {
-    /// Taken by each connection from before it is accepted until it ends.
+    /// One permit for each connection, from before it is accepted until it ends.
     connections: Arc<Semaphore>,
-    /// Taken by each claim for as long as it waits; half as many as there are connections.
+    /// One permit for each waiting claim; half as many as connections.
     waiting: Arc<Semaphore>,
-    /// The same for clients that have ended their half, and may be gone: an eighth.
+    /// The same for clients that have closed their half and may be gone; an eighth.
     waiting_ended: Arc<Semaphore>,
-    /// With fewer connections left than this it is crowded.
+    /// With fewer free permits than this it is crowded.
     enough: usize,
 }
 
-/// A place that is taken; free again once this is dropped.
+/// A permit; released when it is dropped.
 pub(super) type Permit = OwnedSemaphorePermit;
 
 impl ConnectionLimit {
-    /// As many as this process may have.
+    /// As many connections as this process may have.
     pub(super) fn of_this_process() -> Self {
         Self::new(beside_all_else(descriptors()))
     }
@@ -43,22 +43,22 @@ impl ConnectionLimit {
         }
     }
 
-    /// A place for a connection, once there is one.
+    /// Waits for a permit for a connection.
     pub(super) async fn connection(&self) -> Result<Permit, AcquireError> {
         self.connections.clone().acquire_owned().await
     }
 
-    /// A place to wait at, if there is one.
+    /// A permit to wait, if one is free.
     pub(super) fn to_wait(&self) -> Option<Permit> {
         self.waiting.clone().try_acquire_owned().ok()
     }
 
-    /// The same for a client that has ended its half, and may be gone.
+    /// The same for a client that has closed its half and may be gone.
     pub(super) fn to_wait_ended(&self) -> Option<Permit> {
         self.waiting_ended.clone().try_acquire_owned().ok()
     }
 
-    /// Whether so few places are left that no client may keep one between two requests.
+    /// Whether so few permits are free that no client may keep an idle connection.
     pub(super) fn are_crowded(&self) -> bool {
         self.connections.available_permits() < self.enough
     }
@@ -93,7 +93,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn connections_leave_descriptors_to_all_else() {
+    fn connections_leave_file_descriptors_for_everything_else() {
         for (descriptors, connections) in [(0, FEWEST), (256, 128), (1_024, 896), (usize::MAX, CONNECTIONS)] {
             assert_eq!(beside_all_else(descriptors), connections, "{descriptors}");
         }
@@ -101,21 +101,21 @@ mod tests {
     }
 
     #[test]
-    fn half_of_the_connections_may_wait_and_the_last_quarter_is_kept_by_nobody() {
-        let places = ConnectionLimit::new(8);
-        let waiting: Vec<_> = std::iter::from_fn(|| places.to_wait()).collect();
+    fn half_of_the_connections_may_wait_and_the_last_quarter_is_never_idle() {
+        let limit = ConnectionLimit::new(8);
+        let waiting: Vec<_> = std::iter::from_fn(|| limit.to_wait()).collect();
         assert_eq!(waiting.len(), 4);
         drop(waiting);
-        assert!(places.to_wait().is_some());
+        assert!(limit.to_wait().is_some());
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         let taken: Vec<_> = (0..7)
             .map(|taken| {
-                assert_eq!(places.are_crowded(), taken > 6, "{taken}");
-                runtime.block_on(places.connection()).unwrap()
+                assert_eq!(limit.are_crowded(), taken > 6, "{taken}");
+                runtime.block_on(limit.connection()).unwrap()
             })
             .collect();
-        assert!(places.are_crowded());
+        assert!(limit.are_crowded());
         drop(taken);
-        assert!(!places.are_crowded());
+        assert!(!limit.are_crowded());
     }
 }

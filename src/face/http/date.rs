@@ -1,5 +1,5 @@
-//! The date in every answer. It can be written for the years 1970 to 9999 only, and hyper panics over any other, so a
-//! machine whose clock shows another one is asked to have it set.
+//! The `Date` header. hyper panics outside of the years 1970 to 9999, so the service refuses requests while the system
+//! clock is outside of them.
 
 use std::future::poll_fn;
 use std::io;
@@ -16,7 +16,7 @@ use crate::face::http::problem::Problem;
 
 /// The first second, after 1970, of the year 10000.
 const END: Duration = Duration::from_secs(253_402_300_800);
-/// A client has so long to ask, and to take the refusal.
+/// Timeout for reading the request and writing the refusal.
 const WITHIN: Duration = Duration::from_secs(5);
 
 /// Whether the date can be written now.
@@ -37,10 +37,10 @@ pub(super) async fn while_it_can_be<C: Future + ?Sized>(mut connection: Pin<&mut
     .await
 }
 
-/// Tells a client why it is not answered.
+/// Refuses a client with the reason.
 pub(super) async fn refuse(mut stream: TcpStream) {
     let answered = async {
-        // Closed over what nobody has read, the connection would be gone before the answer is there.
+        // Closing the connection over unread data would reset it before the response arrives.
         if read(&stream).await? > 0 {
             write(&stream, refusal().as_bytes()).await?;
             poll_fn(|context| Pin::new(&mut stream).poll_shutdown(context)).await?;
@@ -76,7 +76,7 @@ async fn write(stream: &TcpStream, mut bytes: &[u8]) -> io::Result<()> {
 }
 
 fn refusal() -> String {
-    let detail = "the clock of the service's machine shows a year before 1970 or after 9999; set it";
+    let detail = "the system clock of the service is before 1970 or after 9999; set it";
     let body = Problem::new(StatusCode::SERVICE_UNAVAILABLE, "clock", detail).body();
     let for_browsers: String = FOR_BROWSERS.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
     format!(

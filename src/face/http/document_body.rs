@@ -1,5 +1,4 @@
-//! A body that hands over documents: each is made ready to be stored while the body is read, so that a long one is gone
-//! through once.
+//! A request body with documents: each is prepared for storage while the body is parsed, so that a long one is parsed once.
 
 use axum::extract::{FromRequest, Request};
 
@@ -32,13 +31,13 @@ impl FromRequest<App> for DocumentBody {
 }
 
 impl DocumentBody {
-    /// A document; null is none.
+    /// A document; null means none.
     pub(super) fn document(&mut self, name: &str) -> Option<Prepared> {
         let at = self.documents.iter().position(|(other, _)| *other == name)?;
         Some(self.documents.swap_remove(at).1).filter(|document| document.text() != b"null")
     }
 
-    /// Reads a body; the inner error is that of JSON which is no object.
+    /// Parses a body; the inner error is that of JSON that is not an object.
     fn parse(text: &[u8]) -> Result<Result<Self>> {
         let mut parts = Parts::default();
         json::parse_into(text, &mut parts)?;
@@ -47,7 +46,7 @@ impl DocumentBody {
     }
 }
 
-/// Takes a body apart into documents and the rest.
+/// Splits a body into documents and the other fields.
 #[derive(Default)]
 struct Parts {
     /// The body without its documents, and how many containers of it are open.
@@ -120,7 +119,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn documents_are_told_from_the_other_members_wherever_they_stand() {
+    fn documents_are_separated_from_the_other_fields_wherever_they_stand() {
         let body =
             br#"{"backup_type":"queue","data":{"data":[1,{"data":2}],"x":{}},"tags":{"data":"kept"},"queue_data":7}"#;
         let mut handed = DocumentBody::parse(body).unwrap().unwrap();

@@ -1,8 +1,8 @@
-//! The fields of a request's body, read one by one.
+//! The fields of a request body, read one by one.
 //!
-//! A body comes through [`crate::json`], so that a document in it keeps its order and its numbers as written. Null means
-//! absent, but where a field must be there and may be null. The end points of the replaced service take what is nearly
-//! right, as it did; the others say what is wrong.
+//! A body is parsed by [`crate::json`], so that a document in it keeps its order and its numbers as written. Null means
+//! absent, except for a required field that may be null. The endpoints of the replaced service are lenient, as it was;
+//! the others return an error.
 
 use std::collections::BTreeMap;
 use std::str::FromStr;
@@ -18,12 +18,12 @@ use crate::{Error, Result, parse_time};
 pub(super) struct Fields(Map<String, Value>);
 
 impl Fields {
-    /// Of a body; an empty one and null have none.
+    /// Those of a body; an empty body and null have none.
     pub(super) fn of(body: Option<Value>) -> Result<Self> {
         match body {
             None | Some(Value::Null) => Ok(Self::default()),
             Some(Value::Object(fields)) => Ok(Self(fields)),
-            Some(_) => Err(Error::invalid("the body is a JSON object")),
+            Some(_) => Err(Error::invalid("the body must be a JSON object")),
         }
     }
 
@@ -32,67 +32,67 @@ impl Fields {
         self.0.shift_remove(name).filter(|value| !value.is_null())
     }
 
-    /// Any value, null too, that must be there.
+    /// A required value; null is one.
     pub(super) fn required_value(&mut self, name: &str) -> Result<Value> {
         self.0.shift_remove(name).ok_or_else(|| missing(name))
     }
 
-    /// A text.
+    /// A string.
     pub(super) fn text(&mut self, name: &str) -> Result<Option<String>> {
         match self.value(name) {
             None => Ok(None),
             Some(Value::String(text)) => Ok(Some(text)),
-            Some(_) => Err(wrong(name, "a text")),
+            Some(_) => Err(wrong(name, "a string")),
         }
     }
 
-    /// A text that reads as something.
+    /// A string, parsed.
     pub(super) fn parsed<T: FromStr<Err = Error>>(&mut self, name: &str) -> Result<Option<T>> {
         self.text(name)?.map(|text| text.parse()).transpose()
     }
 
-    /// The same where it must be there.
+    /// The same for a required field.
     pub(super) fn required<T: FromStr<Err = Error>>(&mut self, name: &str) -> Result<T> {
         self.parsed(name)?.ok_or_else(|| missing(name))
     }
 
-    /// A text that reads as something, or null; one of the two must be there.
+    /// A required string, parsed, or null.
     pub(super) fn required_or_null<T: FromStr<Err = Error>>(&mut self, name: &str) -> Result<Option<T>> {
         if self.0.contains_key(name) { self.parsed(name) } else { Err(missing(name)) }
     }
 
-    /// A text that must be there.
+    /// A required string.
     pub(super) fn required_text(&mut self, name: &str) -> Result<String> {
         self.text(name)?.ok_or_else(|| missing(name))
     }
 
-    /// A text, or the JSON of anything else.
+    /// A string, or the JSON of any other value.
     pub(super) fn any_text(&mut self, name: &str) -> Option<String> {
         self.value(name).map(into_text)
     }
 
-    /// Yes or no; no unless set.
+    /// A boolean; false unless set.
     pub(super) fn flag(&mut self, name: &str) -> Result<bool> {
         self.flag_or(name, false)
     }
 
-    /// Yes or no, or what holds unless it is set.
+    /// A boolean with its default.
     pub(super) fn flag_or(&mut self, name: &str, unless_set: bool) -> Result<bool> {
         match self.value(name) {
             None => Ok(unless_set),
             Some(Value::Bool(flag)) => Ok(flag),
-            Some(_) => Err(wrong(name, "true or false")),
+            Some(_) => Err(wrong(name, "a boolean")),
         }
     }
 
-    /// Whether Python would take it for true.
+    /// Whether it is truthy in Python.
     pub(super) fn truth(&mut self, name: &str) -> Option<bool> {
         self.value(name).map(|value| !is_empty(&value))
     }
 
-    /// A whole number from zero.
+    /// A non-negative integer.
     pub(super) fn number(&mut self, name: &str) -> Result<Option<u64>> {
-        let number = |value: Value| value.as_u64().ok_or_else(|| wrong(name, "a whole number from 0"));
+        let number = |value: Value| value.as_u64().ok_or_else(|| wrong(name, "a non-negative integer"));
         self.value(name).map(number).transpose()
     }
 
@@ -116,13 +116,13 @@ impl Fields {
         }
     }
 
-    /// Names and texts; what is no text is taken for its JSON.
+    /// An object of strings; other values become their JSON.
     pub(super) fn tags(&mut self, name: &str) -> Result<BTreeMap<String, String>> {
         let tags = self.object(name)?.into_iter().filter(|(_, value)| !value.is_null());
         Ok(tags.map(|(name, value)| (name, into_text(value))).collect())
     }
 
-    /// A list of texts, or one text with commas in it.
+    /// An array of strings, or one string with commas in it.
     pub(super) fn list(&mut self, name: &str) -> Result<Vec<String>> {
         match self.value(name) {
             None => Ok(Vec::new()),
@@ -132,29 +132,29 @@ impl Fields {
             Some(Value::Array(parts)) => {
                 let text = |part| match part {
                     Value::String(text) => Ok(text),
-                    _ => Err(wrong(name, "a list of texts")),
+                    _ => Err(wrong(name, "an array of strings")),
                 };
                 parts.into_iter().map(text).collect()
             }
-            Some(_) => Err(wrong(name, "a list of texts")),
+            Some(_) => Err(wrong(name, "an array of strings")),
         }
     }
 
-    /// What has not been read.
+    /// The fields that have not been read.
     pub(super) fn rest(self) -> Map<String, Value> {
         self.0
     }
 
-    /// Refuses fields that nobody has read: most often they are misspelt.
+    /// Refuses unknown fields: most often they are misspelt.
     pub(super) fn end(self) -> Result<()> {
         match self.0.keys().next() {
             None => Ok(()),
-            Some(name) => Err(Error::invalid(format!("there is no such field: field={}", name.escape_debug()))),
+            Some(name) => Err(Error::invalid(format!("unknown field: field={}", name.escape_debug()))),
         }
     }
 }
 
-/// Whether Python would take a value for false.
+/// Whether a value is falsy in Python.
 pub(super) fn is_empty(value: &Value) -> bool {
     match value {
         Value::Null => true,
@@ -174,11 +174,11 @@ fn into_text(value: Value) -> String {
 }
 
 fn wrong(name: &str, what: &str) -> Error {
-    Error::invalid(format!("the field is to be {what}: field={name}"))
+    Error::invalid(format!("field must be {what}: field={name}"))
 }
 
 fn missing(name: &str) -> Error {
-    Error::invalid(format!("a field is missing: field={name}"))
+    Error::invalid(format!("missing field: field={name}"))
 }
 
 #[cfg(test)]
@@ -192,32 +192,32 @@ mod tests {
     }
 
     #[test]
-    fn null_is_absent_and_an_empty_body_has_no_members() {
+    fn null_is_absent_and_an_empty_body_has_no_fields() {
         assert_eq!(fields(json!({"a": null})).text("a").unwrap(), None);
         assert_eq!(fields(Value::Null).value("a"), None);
         assert_eq!(Fields::of(None).unwrap().value("a"), None);
-        assert_eq!(Fields::of(Some(json!([]))).unwrap_err().to_string(), "the body is a JSON object");
+        assert_eq!(Fields::of(Some(json!([]))).unwrap_err().to_string(), "the body must be a JSON object");
     }
 
     #[test]
-    fn tags_that_are_no_texts_are_taken_for_their_json() {
+    fn tags_that_are_not_strings_become_their_json() {
         let tags = fields(json!({"tags": {"a": "x", "b": 1, "c": null, "d": [1]}})).tags("tags").unwrap();
         assert_eq!(tags, [("a".into(), "x".into()), ("b".into(), "1".into()), ("d".into(), "[1]".into())].into());
     }
 
     #[test]
-    fn truth_is_pythons() {
+    fn a_value_is_true_if_it_is_truthy_in_python() {
         for (value, truth) in [(json!(0), false), (json!("no"), true), (json!([]), false), (json!(true), true)] {
             assert_eq!(fields(json!({"manual": value})).truth("manual"), Some(truth));
         }
     }
 
     #[test]
-    fn what_is_wrong_is_named() {
+    fn an_error_names_the_field() {
         let refused = fields(json!({"lease_ms": -1})).number("lease_ms").unwrap_err();
-        assert_eq!(refused.to_string(), "the field is to be a whole number from 0: field=lease_ms");
+        assert_eq!(refused.to_string(), "field must be a non-negative integer: field=lease_ms");
         let unread = fields(json!({"leese_ms": 1})).end().unwrap_err();
-        assert_eq!(unread.to_string(), "there is no such field: field=leese_ms");
+        assert_eq!(unread.to_string(), "unknown field: field=leese_ms");
     }
 
     #[test]

@@ -55,7 +55,7 @@ pub(crate) fn request(data: &[u8]) {
     let (line, body) = data.split_at(data.iter().position(|byte| *byte == b'\n').unwrap_or(data.len()));
     let Some((method, target)) = std::str::from_utf8(line).ok().and_then(|line| line.split_once(' ')) else { return };
     let body = body.strip_prefix(b"\n").unwrap_or_default().to_vec();
-    // What hyper refuses never comes as far as this.
+    // hyper refuses an invalid method before it reaches the service.
     let Ok(method) = Method::from_bytes(method.as_bytes()) else { return };
     let Ok(request) =
         Request::builder().method(method).uri(target).header(header::HOST, "localhost").body(Body::from(body))

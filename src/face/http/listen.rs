@@ -1,5 +1,4 @@
-//! Where the service listens. On this machine only, unless requests must show a token: whoever reaches it can read and
-//! change everything.
+//! The listening socket. Without a token only loopback addresses are allowed: every client can read and change everything.
 
 use std::io;
 use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
@@ -31,7 +30,8 @@ impl Listener {
 ///
 /// `Invalid` when the address is none, or others could reach it who may not; `Io` when it is in use.
 pub(in crate::face) fn bind(listen: &str, others_may: bool) -> Result<Listener> {
-    let no_address = || Error::invalid(format!("an address is HOST:PORT, such as 127.0.0.1:8001: listen={listen}"));
+    let no_address =
+        || Error::invalid(format!("a listen address must be HOST:PORT, such as 127.0.0.1:8001: listen={listen}"));
     let addresses: Vec<_> = listen.to_socket_addrs().map_err(|_| no_address())?.collect();
     if addresses.is_empty() {
         return Err(no_address());
@@ -39,8 +39,8 @@ pub(in crate::face) fn bind(listen: &str, others_may: bool) -> Result<Listener> 
     let is_public = !addresses.iter().all(|address| address.ip().is_loopback());
     if is_public && !others_may {
         return Err(Error::invalid(format!(
-            "without a token everybody who reaches that address could read and change the store; give one with \
-             --token-file FILE or HIVEKEEP_TOKEN, or open it to all with --insecure-no-token: listen={listen}"
+            "without a token anyone who reaches this address could read and change the store; set one with \
+             --token-file FILE or HIVEKEEP_TOKEN, or allow it with --insecure-no-token: listen={listen}"
         )));
     }
     let socket = TcpListener::bind(addresses.as_slice()).map_err(|error| refused(listen, &addresses, error))?;
@@ -52,7 +52,7 @@ fn refused(listen: &str, addresses: &[SocketAddr], error: io::Error) -> Error {
         return Error::from(error).context(format_args!("cannot listen on {listen}"));
     }
     let other = addresses.first().map_or(8002, |address| address.port().checked_add(1).unwrap_or(8001));
-    let message = format!("address in use; name another one, such as --listen 127.0.0.1:{other}: listen={listen}");
+    let message = format!("address in use; choose another one, such as --listen 127.0.0.1:{other}: listen={listen}");
     Error::new(ErrorKind::Io, message).with_source(error)
 }
 
@@ -65,8 +65,8 @@ mod tests {
         let refused = |listen| bind(listen, false).unwrap_err();
         assert_eq!(
             refused("0.0.0.0:0").to_string(),
-            "without a token everybody who reaches that address could read and change the store; give one with \
-             --token-file FILE or HIVEKEEP_TOKEN, or open it to all with --insecure-no-token: listen=0.0.0.0:0"
+            "without a token anyone who reaches this address could read and change the store; set one with \
+             --token-file FILE or HIVEKEEP_TOKEN, or allow it with --insecure-no-token: listen=0.0.0.0:0"
         );
         assert_eq!(refused("8001").kind(), ErrorKind::Invalid);
         assert!(bind("0.0.0.0:0", true).unwrap().is_public);
@@ -78,6 +78,6 @@ mod tests {
         let listener = bind("127.0.0.1:0", false).unwrap();
         let address = listener.socket.local_addr().unwrap();
         let error = bind(&address.to_string(), false).unwrap_err().to_string();
-        assert!(error.starts_with("address in use; name another one, such as --listen 127.0.0.1:"), "{error}");
+        assert!(error.starts_with("address in use; choose another one, such as --listen 127.0.0.1:"), "{error}");
     }
 }

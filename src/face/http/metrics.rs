@@ -1,4 +1,4 @@
-//! What the service counts, as Prometheus reads it. The names carry their units.
+//! `GET /metrics`: the state of the store and of the service as Prometheus reads them. The names contain their units.
 
 use axum::extract::State;
 use axum::http::header;
@@ -12,14 +12,14 @@ use crate::{Rehearsed, Result, TaskState, Work};
 /// `GET /metrics`.
 pub(super) async fn metrics(State(app): State<App>) -> Answer {
     let state = app.clone();
-    // There is more to tell than what the store holds, most of all when it cannot be read.
+    // The other metrics matter most when the store cannot be read.
     let mut text = app.call(move |_| state_of(&state)).await.unwrap_or_default();
     service_of(&app, &mut text);
     app.request_counts().write(&mut text);
     Ok(([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response())
 }
 
-/// What the store holds, and how it is.
+/// Metrics of the store.
 fn state_of(app: &App) -> Result<String> {
     let instance = app.instance();
     let store = instance.store();
@@ -49,7 +49,7 @@ fn state_of(app: &App) -> Result<String> {
     let length = std::fs::metadata(store.path()).map_or(0, |metadata| metadata.len());
     gauge("store_file_bytes", "The length of the store's file.", &plain(length as f64));
     if let Some(free) = instance.room().free(store) {
-        gauge("disk_free_bytes", "What is free on the disk of the store.", &plain(free as f64));
+        gauge("disk_free_bytes", "Free bytes on the disk of the store.", &plain(free as f64));
     }
     if let Some(outside) = store.outside()? {
         let (lag, last) = (outside.lag(store.clock().now()), outside.last);
@@ -96,7 +96,7 @@ fn state_of(app: &App) -> Result<String> {
     Ok(text)
 }
 
-/// How the service is, whether or not the store can be read.
+/// Metrics of the service, available even if the store cannot be read.
 fn service_of(app: &App, text: &mut String) {
     let instance = app.instance();
     head(text, "hivekeep_failures_total", "counter", "Work that failed, by what it was.");

@@ -1,5 +1,4 @@
-//! What every request goes through, and every answer: where it comes from, its token, its count, and the headers for
-//! browsers.
+//! The layers around all routes: access and token checks, counting, and headers for browsers.
 
 use std::time::Instant;
 
@@ -13,14 +12,14 @@ use crate::face::http::app::App;
 use crate::face::http::problem::{Answer, Problem};
 use crate::face::http::token;
 
-/// A method that is longer, in bytes, is refused before anything is written of it.
+/// Longer methods, in bytes, are refused before anything is logged of them.
 const LONGEST_METHOD: usize = 32;
-/// The methods that have a name of their own in the series; there are no others, whatever clients make up.
+/// The methods with series of their own; clients cannot add any.
 const METHODS: [&str; 9] = ["GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "CONNECT"];
 /// All other methods.
 const OTHER_METHOD: &str = "other";
 
-/// Puts all of it around the routes; the last layer is the first that a request meets.
+/// Puts the layers around the routes; a request passes the last one first.
 pub(super) fn around(routes: Router<App>, app: &App) -> Router<App> {
     routes
         .layer(from_fn_with_state(app.clone(), check_token))
@@ -58,18 +57,18 @@ async fn count(State(app): State<App>, request: Request, next: Next) -> Response
     response
 }
 
-/// How the series and the log name a method.
+/// The name of a method in metrics and log.
 fn name_of(method: &Method) -> &'static str {
     METHODS.into_iter().find(|known| method == *known).unwrap_or(OTHER_METHOD)
 }
 
 fn long_method() -> Problem {
-    let detail = format!("no method is so long: limit_bytes={LONGEST_METHOD}");
+    let detail = format!("the method is too long: limit_bytes={LONGEST_METHOD}");
     Problem::new(StatusCode::BAD_REQUEST, "method_not_allowed", detail)
 }
 
-/// What browsers are to do with every answer: take it for what it says it is, tell no other site of it, and show it to no
-/// page of another site.
+/// Headers that tell browsers to respect the content type, to send no referrer, and to show no response to pages of other
+/// sites.
 pub(super) const FOR_BROWSERS: [(HeaderName, &str); 5] = [
     (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
     (header::REFERRER_POLICY, "no-referrer"),
@@ -78,7 +77,7 @@ pub(super) const FOR_BROWSERS: [(HeaderName, &str); 5] = [
     (header::X_FRAME_OPTIONS, "DENY"),
 ];
 
-/// Answers are of the moment: nothing between here and the client may keep them. And each says what browsers are to do.
+/// Adds the headers for browsers; no response may be cached.
 async fn for_browsers(request: Request, next: Next) -> Response {
     let mut response = next.run(request).await;
     let headers = response.headers_mut();
@@ -87,7 +86,7 @@ async fn for_browsers(request: Request, next: Next) -> Response {
     response
 }
 
-/// When few places are left, a connection ends with its answer, so that no silent client keeps others out.
+/// Near the connection limit, closes each connection after its response, so that idle clients keep nobody out.
 async fn close_when_crowded(State(app): State<App>, request: Request, next: Next) -> Response {
     let mut response = next.run(request).await;
     if app.connections().are_crowded() {

@@ -1,18 +1,18 @@
 //! The service.
 //!
-//! * [`listen`]: where it listens, and who may reach it there
-//! * [`server`]: connections, from the first to the last; [`places`]: how many, and how many of them may wait;
+//! * [`listen`]: the listening socket
+//! * [`server`]: accepts, serves and drains connections; [`connection_limit`]: their limit, and that of waiting claims;
 //!   [`peer`]: whether the client is still there;
-//!   [`date`]: none while the clock shows no year that can be written
+//!   [`date`]: refuses clients while the system clock shows an impossible year
 //! * [`signals`]: what tells the process to stop, or to read its settings anew
-//! * [`app`]: what handlers are given; the one door to the store
-//! * [`access`], [`authority`]: where a request may come from, and how hosts and origins are written
-//! * [`token`], [`body`], [`fields`], [`handed`], [`query`]: what a request shows and carries
-//! * [`problem`]: how an error is answered
-//! * [`route`], [`routes`], [`shapes`], [`openapi`]: the table of all that can be asked, and what is made from it
-//! * [`recovery`]: the end points of the replaced service; [`state`]: the live state; [`operations`], [`metrics`]: for
-//!   whoever runs it
-//! * `inside`: all of it without sockets, for the fuzzer
+//! * [`app`]: the state of the handlers; every access to the store
+//! * [`routes`]: all routes; [`middleware`]: the layers around them; [`route`], [`shapes`], [`openapi`]: the description of
+//!   each, and the OpenAPI document made from it
+//! * [`access`], [`authority`]: the allowed hosts and origins; [`token`]: the secret of the service
+//! * [`body`], [`fields`], [`document_body`], [`query`]: reading requests; [`problem`]: error responses
+//! * [`recovery`]: the endpoints of the replaced service; [`state`]: the live state; [`operations`], [`metrics`]: for
+//!   operators; [`request_counts`], [`prometheus`]: what metrics are made of
+//! * `inside`: the service without sockets, for the fuzzer
 
 mod access;
 mod app;

@@ -1,5 +1,5 @@
-//! The OpenAPI document, made from the table of routes. A copy is kept in `docs/openapi.json`, so that a change of what
-//! clients see is reviewed.
+//! The OpenAPI document, made from the table of routes. A copy is committed in `docs/openapi.json`, so that changes of the
+//! API are reviewed.
 
 use std::collections::BTreeSet;
 
@@ -9,21 +9,24 @@ use serde_json::{Map, Value, json};
 use crate::face::http::route::{Field, Gives, Kind, Route, Shape, Takes};
 use crate::face::http::token;
 
-/// What each status of a refusal says.
+/// The descriptions of error responses.
 const REFUSALS: [(u16, &str); 9] = [
-    (400, "The body is no JSON"),
-    (401, "The service has a token, and the request does not show it"),
-    (403, "A page of another site asks, which `--allow-origin` does not name"),
-    (404, "There is no such thing, or no such point"),
+    (400, "The body is not valid JSON"),
+    (401, "The request does not show the service's token"),
+    (403, "The request comes from a page of another site that `--allow-origin` does not name"),
+    (404, "Not found, or no such point"),
     (409, "The state does not allow it"),
-    (413, "The body is longer than the service takes"),
-    (421, "The service has no token, and the request names another host than this machine or one of `--allow-host`"),
-    (422, "Something in the request is not as it should be"),
+    (413, "The body exceeds the size limit of the service"),
+    (
+        421,
+        "The service has no token, and the request names a host that is neither this machine nor one of `--allow-host`",
+    ),
+    (422, "A field, parameter or path segment is invalid"),
     (507, "The disk is nearly full"),
 ];
-/// What any request may meet besides.
-const ANY_REFUSAL: &str = "What any request may meet: its head is no HTTP or has not one `Host` (400), the body does not come (408), what \
-    is read is damaged (409), the machine is at fault (500), the service is busy or stops (503), the disk is full (507)";
+/// The description of all other errors.
+const ANY_REFUSAL: &str = "Errors that any request may cause: invalid HTTP, or not exactly one `Host` header (400), body timeout (408), damaged \
+    data (409), operating system error (500), service busy or stopping (503), disk full (507)";
 
 /// The whole document.
 pub(super) fn document(routes: impl Iterator<Item = &'static Route>) -> Value {
@@ -48,7 +51,7 @@ pub(super) fn document(routes: impl Iterator<Item = &'static Route>) -> Value {
             "title": "Hivekeep",
             "version": env!("CARGO_PKG_VERSION"),
             "description": "The recovery service of a fleet of bots, and its live state. Times are UTC. Objects may get \
-                further fields; none changes its meaning.",
+                further fields; no field changes its meaning.",
         },
         "paths": paths,
         "components": {
@@ -60,17 +63,17 @@ pub(super) fn document(routes: impl Iterator<Item = &'static Route>) -> Value {
     })
 }
 
-/// Adds a shape, and those that it is made of.
+/// Adds a shape and those that it refers to.
 fn name_shape(shape: &Shape, shapes: &mut Map<String, Value>) {
     if !shapes.contains_key(shape.name) {
-        let mut schema = object(shape.fields);
+        let mut schema = object(shape.all_fields());
         schema["description"] = shape.about.into();
         shapes.insert(shape.name.to_owned(), schema);
-        name_shapes(shape.fields, shapes);
+        name_shapes(shape.all_fields(), shapes);
     }
 }
 
-fn name_shapes(fields: &[Field], shapes: &mut Map<String, Value>) {
+fn name_shapes(fields: impl IntoIterator<Item = &'static Field>, shapes: &mut Map<String, Value>) {
     for field in fields {
         let mut kind = &field.kind;
         while let Kind::List(inner) | Kind::Map(inner) = kind {
@@ -109,7 +112,7 @@ fn operation(route: &Route) -> Value {
     operation
 }
 
-/// The statuses of a route's refusals: its own, and those that follow from what it takes.
+/// The error statuses of a route: its own, and those that follow from its parameters and body.
 fn refusals(route: &Route) -> BTreeSet<u16> {
     let mut refusals: BTreeSet<_> = route.refuses.iter().copied().chain([403, 421]).collect();
     if !token::is_open(route.path) {
@@ -185,9 +188,10 @@ fn success(gives: Gives) -> Value {
     }
 }
 
-fn object(fields: &[Field]) -> Value {
-    let properties: Map<_, _> = fields.iter().map(|field| (field.name.to_owned(), schema(field))).collect();
-    let required: Vec<_> = fields.iter().filter(|field| field.required).map(|field| field.name).collect();
+fn object(fields: impl IntoIterator<Item = &'static Field, IntoIter: Clone>) -> Value {
+    let fields = fields.into_iter();
+    let properties: Map<_, _> = fields.clone().map(|field| (field.name.to_owned(), schema(field))).collect();
+    let required: Vec<_> = fields.filter(|field| field.required).map(|field| field.name).collect();
     let mut object = json!({"type": "object", "properties": properties});
     if !required.is_empty() {
         object["required"] = required.into();
@@ -234,11 +238,11 @@ fn problem() -> Value {
         "required": ["type", "title", "status", "detail", "kind", "success"],
         "properties": {
             "type": {"type": "string"},
-            "title": {"type": "string", "description": "the status in words"},
+            "title": {"type": "string", "description": "reason phrase of the status"},
             "status": {"type": "integer"},
-            "detail": {"type": "string", "description": "what went wrong, and how to go on"},
-            "kind": {"type": "string", "description": "the sort of error, for programs"},
-            "hint": {"type": "string", "description": "the field or the request that is the way out, where there is one"},
+            "detail": {"type": "string", "description": "the error, and what to do next"},
+            "kind": {"type": "string", "description": "kind of error, for programs"},
+            "hint": {"type": "string", "description": "the field or the request that helps, if there is one"},
             "success": {"type": "boolean", "const": false},
         },
     })
@@ -259,7 +263,7 @@ mod tests {
     }
 
     #[test]
-    fn shapes_of_one_name_are_one_shape_and_every_one_that_is_referred_to_is_there() {
+    fn shapes_of_one_name_are_one_shape_and_every_reference_resolves() {
         let document = document(routes::all());
         let text = document.to_string();
         let referred = text.split("\"#/components/").skip(1).filter_map(|rest| rest.split('"').next());
@@ -275,7 +279,7 @@ mod tests {
     }
 
     #[test]
-    fn the_committed_copy_is_what_the_routes_say() {
+    fn the_committed_copy_matches_the_routes() {
         let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/openapi.json");
         let now = format!("{}\n", serde_json::to_string_pretty(&document(routes::all())).unwrap());
         if std::env::var_os("HIVEKEEP_WRITE_OPENAPI").is_some() {

@@ -1,4 +1,4 @@
-//! What operators and their tools ask: whether it lives, whether it is ready, what it counts, what there is to ask.
+//! Endpoints for operators and their tools: liveness, readiness, metrics and the OpenAPI document.
 
 use axum::Json;
 use axum::extract::State;
@@ -21,7 +21,7 @@ pub(super) const ROUTES: &[Route] = &[
     Route {
         method: Method::GET,
         path: "/livez",
-        about: "Say that the process lives; 503 while nothing can be served, as a failure has closed the store's file",
+        about: "Report liveness; 503 while a failure keeps the store's file closed",
         query: &[],
         takes: Takes::Nothing,
         gives: Gives::Text("ok"),
@@ -32,12 +32,12 @@ pub(super) const ROUTES: &[Route] = &[
     Route {
         method: Method::GET,
         path: "/readyz",
-        about: "Say whether the service does its work, check by check; 503 when one fails",
+        about: "Report readiness, check by check; 503 if a check fails",
         query: &[],
         takes: Takes::Nothing,
         gives: Gives::Fields(&[
-            required("status", Word(|| vec!["ready", "failing"]), "whether every check passes"),
-            required("checks", Map(&Of(&READY_CHECK)), "the checks by name"),
+            required("status", Word(|| vec!["ready", "failing"]), "ready if every check passes"),
+            required("checks", Map(&Of(&READY_CHECK)), "checks by name"),
         ]),
         statuses: &[200, 503],
         refuses: &[],
@@ -46,7 +46,7 @@ pub(super) const ROUTES: &[Route] = &[
     Route {
         method: Method::GET,
         path: "/metrics",
-        about: "Give what the service counts, as Prometheus reads it",
+        about: "Return metrics in the Prometheus text format",
         query: &[],
         takes: Takes::Nothing,
         gives: Gives::Text("Prometheus text, version 0.0.4"),
@@ -57,7 +57,7 @@ pub(super) const ROUTES: &[Route] = &[
     Route {
         method: Method::GET,
         path: "/openapi.json",
-        about: "Give this description",
+        about: "Return this document",
         query: &[],
         takes: Takes::Nothing,
         gives: Gives::Any("an OpenAPI 3.1 document"),
@@ -67,7 +67,7 @@ pub(super) const ROUTES: &[Route] = &[
     },
 ];
 
-/// How a check is shown.
+/// A check in the response.
 #[derive(Serialize)]
 struct Shown {
     ok: bool,

@@ -1,7 +1,7 @@
-//! The other side of a connection: whether it has ended its own half or is gone, and whether what it was given has arrived.
+//! The client of a connection: whether it has closed its half or is gone, and whether its claims have arrived.
 //!
 //! A client may end its half once it has asked (`printf .. | nc -N`), and is answered all the same. A client that is gone
-//! looks just like that until something is written to it: then its system says that nobody is there. So claims are given
+//! looks just like that until something is written to it: then its system resets the connection. So claims are given
 //! back when their answer cannot be written, and, where the client had ended its half before, when the connection is reset
 //! soon after. A reset after an answer to a client whose half was open says nothing: it may have read it.
 
@@ -20,8 +20,7 @@ use tokio::net::TcpStream;
 
 use crate::face::parcel::Parcel;
 
-/// A client that is gone is told of by its system within so long after the answer was written; a client that is there is
-/// not held up by it.
+/// Timeout for the reset from a client that is gone, after the response was written. It does not delay other clients.
 const RESET_WITHIN: Duration = Duration::from_secs(2);
 
 /// The other side of a connection. Clones are of the same one.
@@ -30,7 +29,7 @@ pub(super) struct Peer(Arc<Inner>);
 
 struct Inner {
     stream: TcpStream,
-    /// What is on its way to the client, first things first. Written by its handlers, and by the connection as it writes.
+    /// Claims on their way to the client, in order. Written by handlers, and by the connection as it writes.
     owed: Mutex<Vec<Owed>>,
 }
 
@@ -67,7 +66,7 @@ impl Peer {
 
     /// Ends when the client has ended its half, as one does that is gone or that only waits for its answer.
     pub(super) async fn ended(&self) {
-        // What has come already, and is no end, is the next request: then it has not ended.
+        // Data that has arrived is the next request, so the client has not ended its half.
         if !matches!(self.0.stream.peek(&mut [0]).await, Ok(0)) {
             std::future::pending().await
         }
@@ -85,7 +84,7 @@ impl Peer {
         }
     }
 
-    /// All answers that were handed over are written. To a client whose half is open, they have arrived.
+    /// All responses that the connection has are written. To a client whose half is open, they have arrived.
     fn written(&self, context: &mut Context<'_>) {
         let mut owed = self.0.owed.lock();
         if owed.is_empty() {
@@ -101,7 +100,7 @@ impl Peer {
         deliver(arrived);
     }
 
-    /// Ends the connection, once nobody reads or writes it any more. What was owed and has not arrived goes back.
+    /// Ends the connection once nobody reads or writes it any more. Claims that have not arrived are given back.
     pub(super) async fn settle(self, is_whole: bool) {
         // Dropped with what is owed, if somebody still has a share of it.
         let Some(Inner { mut stream, owed }) = Arc::into_inner(self.0) else { return };

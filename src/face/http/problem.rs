@@ -1,4 +1,4 @@
-//! How an error is answered: RFC 9457, with the one place where the kind of an error becomes a status.
+//! Error responses as RFC 9457 describes them. The kind of an error becomes a status here and nowhere else.
 
 use axum::http::{HeaderName, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -6,8 +6,8 @@ use serde_json::json;
 
 use crate::{Error, ErrorKind, Hint};
 
-/// What clients are told of a fault of the machine: the message of the operating system names paths.
-const NOT_SHOWN: &str = "the store could not be read or written; the service's log says why";
+/// Clients see this for an operating system error, whose message may contain paths.
+const NOT_SHOWN: &str = "the store could not be read or written; see the log of the service";
 
 /// An error on its way to a client.
 #[derive(Debug)]
@@ -20,21 +20,21 @@ pub(super) struct Problem {
     header: Option<(HeaderName, &'static str)>,
 }
 
-/// What a handler gives.
+/// The result of a handler.
 pub(super) type Answer<R = Response> = Result<R, Problem>;
 
 impl Problem {
-    /// An error that has no [`ErrorKind`]: one of HTTP itself.
+    /// An error of HTTP itself, without an [`ErrorKind`].
     pub(super) fn new(status: StatusCode, kind: &'static str, detail: impl Into<String>) -> Self {
         Self { status, kind, detail: detail.into(), hint: None, header: None }
     }
 
-    /// With a header that says how to go on.
+    /// With a header that tells the client what to do next.
     pub(super) fn with(self, name: HeaderName, value: &'static str) -> Self {
         Self { header: Some((name, value)), ..self }
     }
 
-    /// What a client reads of it.
+    /// The body of the response.
     pub(super) fn body(&self) -> String {
         let mut body = json!({
             "type": "about:blank",
@@ -120,14 +120,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_fault_of_the_machine_names_no_path() {
+    fn an_operating_system_error_reveals_no_path() {
         let problem = Problem::from(Error::new(ErrorKind::Io, "/var/lib/hive.redb: permission denied"));
         assert_eq!(problem.detail, NOT_SHOWN);
         assert_eq!(problem.status, StatusCode::INTERNAL_SERVER_ERROR);
     }
 
     #[test]
-    fn what_can_be_tried_again_says_when() {
+    fn an_error_that_can_be_retried_says_when() {
         let response = Problem::from(Error::new(ErrorKind::Locked, "busy")).into_response();
         assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
         assert_eq!(response.headers()[header::RETRY_AFTER], "1");

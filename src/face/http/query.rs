@@ -1,4 +1,4 @@
-//! What an address carries: the name in its path, and what stands behind the question mark.
+//! The parameters of a URL: those in its path, and its query string.
 
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
@@ -10,12 +10,12 @@ use crate::face::http::app::App;
 use crate::face::http::problem::Problem;
 use crate::{Error, KeyedPage, Result, Selector};
 
-/// How long a page is unless it is said.
+/// Length of a page unless set.
 const PAGE: usize = 100;
-/// No page is longer.
+/// Maximum length of a page.
 const LONGEST_PAGE: usize = 1_000;
 
-/// The names and values behind the question mark. Unknown names are passed over, as query strings always were.
+/// The parameters of the query string. Unknown ones are ignored.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Query(Vec<(String, String)>);
 
@@ -23,35 +23,35 @@ impl FromRequestParts<App> for Query {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _app: &App) -> Result<Self, Problem> {
-        let wrong = |_| Error::invalid("the part behind the question mark cannot be read");
+        let wrong = |_| Error::invalid("the query string is invalid");
         let pairs = axum::extract::Query::<Vec<(String, String)>>::try_from_uri(&parts.uri).map_err(wrong)?;
         Ok(Self(pairs.0))
     }
 }
 
 impl Query {
-    /// The value of a name; an empty one is none.
+    /// The value of a parameter; an empty value means none.
     pub(super) fn get(&self, name: &str) -> Option<&str> {
         self.0.iter().find(|(own, _)| own == name).map(|(_, value)| value.as_str()).filter(|value| !value.is_empty())
     }
 
-    /// A value that reads as something.
+    /// A value, parsed.
     pub(super) fn parsed<T: std::str::FromStr<Err = Error>>(&self, name: &str) -> Result<Option<T>> {
         self.get(name).map(str::parse).transpose()
     }
 
-    /// A whole number.
+    /// A non-negative integer.
     pub(super) fn number(&self, name: &str) -> Result<Option<u64>> {
         let wrong = |value: &str| {
             Error::invalid(format!(
-                "the value is to be a whole number from 0: name={name} value={}",
+                "query parameter must be a non-negative integer: name={name} value={}",
                 value.escape_debug()
             ))
         };
         self.get(name).map(|value| value.parse().map_err(|_| wrong(value))).transpose()
     }
 
-    /// Yes or no; a name without a value is a yes.
+    /// A boolean; a parameter without a value is true.
     pub(super) fn flag(&self, name: &str) -> bool {
         let value = self.0.iter().find(|(own, _)| own == name).map(|(_, value)| value.as_str());
         matches!(value, Some("" | "1" | "true" | "yes"))
@@ -68,25 +68,25 @@ impl Query {
         self.get("cursor")
     }
 
-    /// The point that is to be read.
+    /// The point to read.
     pub(super) fn at(&self) -> Result<Selector> {
         Ok(self.parsed("at")?.unwrap_or(Selector::Now))
     }
 }
 
-/// The name that stands in the path, such as a bot's.
+/// The parameters in the path, such as the id of a bot.
 pub(super) struct Name<T = String>(pub(super) T);
 
 impl<T: DeserializeOwned + Send> FromRequestParts<App> for Name<T> {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Problem> {
-        let wrong = |_| Error::invalid("the name in the path is not UTF-8");
+        let wrong = |_| Error::invalid("the path is not UTF-8");
         Ok(Self(axum::extract::Path::<T>::from_request_parts(parts, app).await.map_err(wrong)?.0))
     }
 }
 
-/// A page of an answer, and where the next one begins.
+/// One page of a list, and the start of the next.
 #[derive(Debug, Default)]
 pub(super) struct Listed {
     pub(super) items: Vec<Value>,
@@ -120,11 +120,11 @@ mod tests {
             assert_eq!(query(&[("limit", asked)]).limit().unwrap(), limit);
         }
         let error = query(&[("limit", "-1")]).limit().unwrap_err().to_string();
-        assert_eq!(error, "the value is to be a whole number from 0: name=limit value=-1");
+        assert_eq!(error, "query parameter must be a non-negative integer: name=limit value=-1");
     }
 
     #[test]
-    fn without_a_point_it_is_now() {
+    fn a_read_without_a_point_is_of_now() {
         assert_eq!(query(&[]).at().unwrap(), Selector::Now);
         assert_eq!(query(&[("at", "latest~2")]).at().unwrap(), Selector::Latest(2));
         assert!(query(&[("at", "yesterday")]).at().is_err());

@@ -7,7 +7,7 @@ use parking_lot::Mutex;
 
 use crate::face::http::prometheus::{head, line};
 
-/// The upper ends of the stretches that durations are counted in, in seconds.
+/// The upper bounds of the histogram buckets, in seconds.
 const STRETCHES: [f64; 9] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 0.5, 2.5, 10.0];
 
 /// The requests since the service began. Methods and paths are of our own lists, so that it stays small.

@@ -1,82 +1,90 @@
-//! What a route is: one row of a table from which the router and the OpenAPI document are both made, so that neither
-//! can know what the other does not.
+//! A route: one row of the table from which both the router and the OpenAPI document are made, so that they cannot differ.
 
 use axum::http::Method;
 use axum::routing::MethodRouter;
 
 use crate::face::http::app::App;
 
-/// Something that can be asked for.
+/// An operation of the service.
 pub(super) struct Route {
-    /// How.
+    /// The method.
     pub(super) method: Method,
-    /// Where, with the names of its parts in braces.
+    /// The path, with its parameters in braces.
     pub(super) path: &'static str,
-    /// What it does, in one sentence.
+    /// The summary, in one sentence.
     pub(super) about: &'static str,
-    /// What may stand behind the question mark.
+    /// The query parameters.
     pub(super) query: &'static [Field],
-    /// The fields of the body.
+    /// The request body.
     pub(super) takes: Takes,
-    /// What an answer of success carries.
+    /// The body of a successful response.
     pub(super) gives: Gives,
-    /// The statuses of the answers that carry it.
+    /// The statuses of successful responses.
     pub(super) statuses: &'static [u16],
-    /// The statuses of its own refusals, beside those that follow from what it takes.
+    /// The statuses of its own errors, besides those that follow from its parameters and body.
     pub(super) refuses: &'static [u16],
-    /// Who answers.
+    /// The handler.
     pub(super) handler: fn() -> MethodRouter<App>,
 }
 
-/// What a request carries.
+/// A request body.
 #[derive(Clone, Copy)]
 pub(super) enum Takes {
     /// No body.
     Nothing,
-    /// A JSON object with these fields. Where none is needed the body may be left out.
+    /// A JSON object with these fields. The body may be empty if no field is required.
     Fields(&'static [Field]),
-    /// Any JSON.
+    /// Any JSON value.
     Any(&'static str),
 }
 
-/// What an answer of success carries.
+/// The body of a successful response.
 #[derive(Clone, Copy)]
 pub(super) enum Gives {
     /// A JSON object with these fields.
     Fields(&'static [Field]),
     /// A JSON object of this shape.
     Of(&'static Shape),
-    /// A JSON object of one of these shapes, for what the first text says and for what the second says.
+    /// A JSON object of one of these shapes, each with its description.
     Either((&'static str, &'static Shape), (&'static str, &'static Shape)),
-    /// JSON that this says.
+    /// Any JSON value, with its description.
     Any(&'static str),
-    /// Plain text.
+    /// Plain text, with its description.
     Text(&'static str),
 }
 
-/// An object that has a name, because more than one answer has it.
+/// A named object, shared by several responses.
 pub(super) struct Shape {
     pub(super) name: &'static str,
     pub(super) about: &'static str,
+    /// The shape whose fields it has too.
+    pub(super) base: Option<&'static Self>,
     pub(super) fields: &'static [Field],
 }
 
-/// A field of a query, a body or an answer.
+impl Shape {
+    /// The fields of the base, then its own.
+    pub(super) fn all_fields(&self) -> impl Iterator<Item = &'static Field> + Clone {
+        self.base.map_or(&[][..], |base| base.fields).iter().chain(self.fields)
+    }
+}
+
+/// A query parameter, or a field of a request body or a response.
 pub(super) struct Field {
     pub(super) name: &'static str,
     pub(super) kind: Kind,
     pub(super) about: &'static str,
-    /// Whether it must be there, or, in an answer, always is.
+    /// Whether it is required in a request, and always present in a response.
     pub(super) required: bool,
     /// Whether it may be null.
     pub(super) null: bool,
 }
 
-/// What sort of JSON a field is.
+/// The type of a field.
 #[derive(Clone, Copy)]
 pub(super) enum Kind {
     Text,
-    /// One of these words, and never another.
+    /// One of these strings.
     Word(fn() -> Vec<&'static str>),
     Time,
     Number,
@@ -86,45 +94,44 @@ pub(super) enum Kind {
     Object,
     Of(&'static Shape),
     List(&'static Kind),
-    /// An object of which only the names are the caller's.
+    /// An object with any names and values of this type.
     Map(&'static Kind),
     Any,
 }
 
-/// A field of a request that may be absent; null means that too.
+/// An optional field of a request; null means absent.
 pub(super) const fn optional(name: &'static str, kind: Kind, about: &'static str) -> Field {
     Field { name, kind, about, required: false, null: true }
 }
 
-/// A field that must be there, or, in an answer, always is.
+/// A field that is required in a request, and always present in a response.
 pub(super) const fn required(name: &'static str, kind: Kind, about: &'static str) -> Field {
     Field { name, kind, about, required: true, null: false }
 }
 
-/// A field that must be there, or, in an answer, always is, and that is null when there is nothing to say.
+/// The same, with null as a possible value.
 pub(super) const fn nullable(name: &'static str, kind: Kind, about: &'static str) -> Field {
     Field { name, kind, about, required: true, null: true }
 }
 
-/// A field that only some answers have.
+/// A field that only some responses have.
 pub(super) const fn sometimes(name: &'static str, kind: Kind, about: &'static str) -> Field {
     Field { name, kind, about, required: false, null: false }
 }
 
-/// Most answers have this status only.
+/// Most routes have this success status only.
 pub(super) const OK: &[u16] = &[200];
 
-/// Reads the past: every read takes it.
+/// Every read of versioned state takes it.
 pub(super) const AT: Field =
-    optional("at", Kind::Text, "as of this restore point: an id, latest, latest~3, a time, or '10m ago'");
-/// How long a page is.
-pub(super) const LIMIT: Field = optional("limit", Kind::Number, "at most so many; 100 unless set, 1,000 at most");
-/// Where a page begins.
-pub(super) const CURSOR: Field = optional("cursor", Kind::Text, "the `next` of the page before");
-/// Where the next page begins.
-pub(super) const NEXT: Field =
-    nullable("next", Kind::Text, "the `cursor` of the page after this one; null on the last");
-/// The first field of the answers of the replaced service.
-pub(super) const SUCCESS: Field = required("success", Kind::Flag, "whether it was done");
-/// When it was answered.
-pub(super) const TIMESTAMP: Field = required("timestamp", Kind::Time, "the time of the answer, in UTC");
+    optional("at", Kind::Text, "read as of this restore point: an id, latest, latest~3, a time, or '10m ago'");
+/// The length of a page.
+pub(super) const LIMIT: Field = optional("limit", Kind::Number, "maximum number; 100 unless set, at most 1,000");
+/// The start of a page.
+pub(super) const CURSOR: Field = optional("cursor", Kind::Text, "`next` of the previous page");
+/// The start of the next page.
+pub(super) const NEXT: Field = nullable("next", Kind::Text, "`cursor` of the next page; null on the last page");
+/// The first field in responses of the replaced service.
+pub(super) const SUCCESS: Field = required("success", Kind::Flag, "whether the request succeeded");
+/// The time of the response.
+pub(super) const TIMESTAMP: Field = required("timestamp", Kind::Time, "time of the response in UTC");

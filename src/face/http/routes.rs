@@ -34,12 +34,12 @@ pub(super) fn router(app: App) -> Router {
 
 async fn no_such_path(request: Request) -> Problem {
     let path = request.uri().path().escape_debug().to_string();
-    Problem::new(StatusCode::NOT_FOUND, "not_found", format!("there is no such path; see /openapi.json: path={path}"))
+    Problem::new(StatusCode::NOT_FOUND, "not_found", format!("unknown path; see /openapi.json: path={path}"))
 }
 
 async fn no_such_method(request: Request) -> Problem {
     let path = request.uri().path();
-    let detail = format!("the path is not asked in this way: method={} path={path}", request.method());
+    let detail = format!("method not allowed: method={} path={path}", request.method());
     Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", detail)
 }
 
@@ -51,7 +51,7 @@ mod tests {
     use crate::face::http::route::{Gives, Takes};
 
     #[test]
-    fn every_route_says_what_it_does_and_stands_once() {
+    fn every_route_is_described_and_declared_once() {
         let mut seen = BTreeSet::new();
         for route in all() {
             let name = format!("{} {}", route.method, route.path);
@@ -83,15 +83,15 @@ mod tests {
     }
 
     #[test]
-    fn no_member_stands_twice_and_each_says_what_it_is() {
+    fn no_field_is_declared_twice_and_each_is_described() {
         for route in all() {
             let taken = if let Takes::Fields(fields) = route.takes { fields } else { &[] };
-            let given = match route.gives {
-                Gives::Fields(fields) => fields,
-                Gives::Of(shape) => shape.fields,
-                _ => &[],
+            let given: Vec<_> = match route.gives {
+                Gives::Fields(fields) => fields.iter().collect(),
+                Gives::Of(shape) => shape.all_fields().collect(),
+                _ => Vec::new(),
             };
-            for fields in [route.query, taken, given] {
+            for fields in [route.query.iter().collect(), taken.iter().collect(), given] {
                 let names: BTreeSet<_> = fields.iter().map(|field| field.name).collect();
                 assert_eq!(names.len(), fields.len(), "{}", route.path);
                 assert!(fields.iter().all(|field| !field.about.is_empty()), "{}", route.path);

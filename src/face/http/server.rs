@@ -1,5 +1,4 @@
-//! Connections, from the first to the last: accepted up to a limit, given so long to say what they want, and drained
-//! when the process is told to stop.
+//! Accepts connections up to a limit, times out slow clients, and drains the connections at shutdown.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,37 +24,36 @@ use crate::face::http::signals::{HangUp, Signals};
 use crate::face::http::{openapi, routes};
 use crate::service::instance::Instance;
 
-/// A request's head may have so many headers.
+/// Maximum number of headers of a request.
 const HEADERS: usize = 100;
-/// A request's head may be so long, in bytes.
+/// Maximum length of the head of a request, in bytes.
 const HEAD_BYTES: usize = 64 << 10;
-/// Requests in progress have so long to end once the process is to stop.
+/// Timeout for requests in progress at shutdown.
 const DRAIN: Duration = Duration::from_secs(20);
-/// How often it is looked whether the service is to end by itself.
+/// Interval between checks whether the service must end by itself.
 const END_LOOK: Duration = Duration::from_millis(200);
-/// When no connection can be accepted, as with too many open files, this long is waited before the next.
+/// Delay after a failed accept, such as with too many open files.
 const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
 
-/// What is served, and to whom.
+/// The service, and the settings that its requests are checked against.
 pub(in crate::face) struct Served {
     pub(in crate::face) instance: Arc<Instance>,
     pub(in crate::face) live: Live,
-    /// Reads the settings anew.
+    /// Reloads the settings.
     pub(in crate::face) renew: Renew,
 }
 
-/// Reads the settings anew and gives what requests are held against then. When that fails, all stays as it was.
+/// Reloads the settings and returns those for requests. On failure everything stays as it was.
 pub(in crate::face) type Renew = Arc<dyn Fn(&Instance) -> Result<Live> + Send + Sync>;
 
-/// A service that is about to serve. It notes the signals that tell it to stop, or to read its settings anew, from the
-/// beginning: none that comes meanwhile is lost.
+/// A service before it serves. It registers the signals to stop and to reload first, so that none is lost meanwhile.
 pub(in crate::face) struct Service {
     runtime: tokio::runtime::Runtime,
     signals: Signals,
 }
 
 impl Service {
-    /// Begins to note signals.
+    /// Registers the signals.
     ///
     /// # Errors
     ///
@@ -68,7 +66,7 @@ impl Service {
         Ok(Self { runtime, signals })
     }
 
-    /// Serves until the process is told to stop, then lets the requests in progress end.
+    /// Serves until the process is told to stop, then drains the requests in progress.
     ///
     /// # Errors
     ///
@@ -96,20 +94,20 @@ impl Service {
             drain(connections, renewing).await;
             Ok(())
         });
-        // Whatever still waits, such as a client that does not read, is not waited for.
+        // Clients that do not read are not waited for.
         runtime.shutdown_timeout(Duration::from_secs(1));
         done
     }
 }
 
-/// Ends when the store could not be opened again for too long.
+/// Resolves when the store could not be reopened for too long.
 async fn end(instance: &Instance) {
     while instance.steward().end().is_none() {
         tokio::time::sleep(END_LOOK).await;
     }
 }
 
-/// What a connection is served with.
+/// Shared by all connections.
 #[derive(Clone)]
 struct Serving {
     app: App,
@@ -130,7 +128,7 @@ async fn accept(listener: &TcpListener, limit: &ConnectionLimit, serving: &Servi
                 });
             }
             Err(error) => {
-                tracing::warn!(%error, "a connection could not be accepted");
+                tracing::warn!(%error, "cannot accept a connection");
                 tokio::time::sleep(ACCEPT_AGAIN).await;
             }
         }
@@ -142,7 +140,7 @@ async fn connection(stream: TcpStream, serving: Serving) {
     if !date::can_be_written() {
         return date::refuse(stream).await;
     }
-    // Answers are small and complete: they are not held back for more.
+    // Responses are small and complete: they are sent at once.
     let _unsupported = stream.set_nodelay(true);
     // A client that takes nothing of its answer would hold the connection, and the answer in memory, for ever.
     let peer = Peer::new(stream);
@@ -150,7 +148,7 @@ async fn connection(stream: TcpStream, serving: Serving) {
     wire.set_write_timeout(Some(serving.app.limits().silence));
     let ended = serve_http(wire, peer.clone(), serving).await;
     if let Some(Err(error)) = &ended {
-        tracing::debug!(%error, "a connection ended badly");
+        tracing::debug!(%error, "a connection failed");
     }
     peer.settle(matches!(ended, Some(Ok(())))).await;
 }
@@ -184,19 +182,18 @@ async fn serve_http(
     }
 }
 
-/// Waits for the requests in progress, and for settings that are being read anew, but not without end.
+/// Waits for the requests in progress, and for a reload of the settings, up to a timeout.
 async fn drain(mut connections: JoinSet<()>, renewing: JoinHandle<()>) {
     let all = async {
         while connections.join_next().await.is_some() {}
         let _panicked = renewing.await;
     };
     if tokio::time::timeout(DRAIN, all).await.is_err() {
-        tracing::warn!(waited_s = DRAIN.as_secs(), "requests in progress were cut off");
+        tracing::warn!(waited_s = DRAIN.as_secs(), "shutdown timeout: requests in progress were aborted");
     }
 }
 
-/// Reads the settings anew each time that SIGHUP comes, from an operator or because the terminal went away, until the
-/// service is to stop.
+/// Reloads the settings on each SIGHUP, from an operator or because the terminal closed, until shutdown.
 async fn renew_when_told(app: App, renew: Renew, mut hang_up: HangUp) {
     loop {
         tokio::select! {
@@ -208,10 +205,10 @@ async fn renew_when_told(app: App, renew: Renew, mut hang_up: HangUp) {
         match app.beside(move || renew(&instance)).await {
             Ok(Ok(live)) => {
                 app.renew(live);
-                tracing::info!("the settings were read anew");
+                tracing::info!("settings reloaded");
             }
-            Ok(Err(error)) => tracing::error!(%error, "the settings could not be read anew; all goes on as before"),
-            Err(_) => tracing::error!("reading the settings anew panicked"),
+            Ok(Err(error)) => tracing::error!(%error, "cannot reload the settings; the current ones stay in use"),
+            Err(_) => tracing::error!("reloading the settings panicked"),
         }
     }
 }

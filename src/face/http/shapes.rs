@@ -1,489 +1,509 @@
-//! The objects that answers are made of, as the OpenAPI document names them. What a handler gives is compared with them
-//! wherever a test asks the service for something: a field more or less fails.
+//! The JSON objects in responses, as the OpenAPI document names them. The tests compare every response of the service with
+//! them: one field too many or too few is a failure.
 
 use crate::face::http::route::Kind::{Any, Flag, List, Map, Number, Object, Of, Text, Time, Word};
-use crate::face::http::route::{Field, Kind, Shape, nullable, required, sometimes};
+use crate::face::http::route::{Kind, Shape, nullable, required, sometimes};
 use crate::{Level, Priority, TaskState};
 
-/// A list of texts.
+/// An array of strings.
 pub(super) const TEXTS: Kind = List(&Text);
-/// Names and texts.
+/// An object of strings.
 pub(super) const TAGS: Kind = Map(&Text);
 /// The types of backups.
 pub(super) const BACKUP_TYPE: Kind = Word(|| vec!["registry", "queue", "bot_assignments", "full"]);
-/// How much a restore verified.
+/// The part that a restore verified.
 pub(super) const VERIFIED: Kind = Word(|| vec!["changed", "all"]);
-/// What a restore does to each collection.
+/// The changes of a restore by collection.
 pub(super) const COUNTS_BY_COLLECTION: Kind = Map(&Of(&COUNTS));
 
 pub(super) const BOT: Shape = Shape {
     name: "Bot",
     about: "a bot of the fleet",
+    base: None,
     fields: &[
-        required("id", Text, "its name"),
-        nullable("kind", Text, "what it is, such as claude-code"),
-        nullable("status", Text, "how it says that it is"),
-        nullable("endpoint", Text, "where it is reached"),
-        nullable("port", Number, "the port that it listens on"),
-        nullable("pid", Number, "its process"),
+        required("id", Text, "its id"),
+        nullable("kind", Text, "the kind of bot, such as claude-code"),
+        nullable("status", Text, "the status that it reports"),
+        nullable("endpoint", Text, "the address at which it is reached"),
+        nullable("port", Number, "the port on which it listens"),
+        nullable("pid", Number, "process id"),
         nullable("repo", Text, "the repository that it works on"),
-        required("specializations", TEXTS, "what it can do"),
-        nullable("max_concurrent", Number, "how many tasks it may hold; three when null"),
-        nullable("registered_at", Time, "when it was registered"),
-        nullable("last_heartbeat", Time, "when it was last heard of; always as it is now"),
-        required("attributes", Object, "anything else"),
+        required("specializations", TEXTS, "its capabilities"),
+        nullable("max_concurrent", Number, "how many tasks it may hold; three if null"),
+        nullable("registered_at", Time, "time of registration"),
+        nullable("last_heartbeat", Time, "time of the last heartbeat; always the current one, even as of a point"),
+        required("attributes", Object, "additional fields"),
     ],
 };
 
 pub(super) const TASK: Shape = Shape {
     name: "Task",
-    about: "a piece of work in the queue",
+    about: "a task in the queue",
+    base: None,
     fields: &[
-        required("id", Text, "its name"),
-        required("priority", Word(|| Priority::ALL.map(Priority::as_str).to_vec()), "the most urgent is P0"),
-        required("sequence", Number, "its place among those of the same priority"),
-        required("state", Word(|| TaskState::ALL.map(TaskState::as_str).to_vec()), "where it is in its life"),
-        nullable("holder", Of(&HOLDER), "who holds it, while it is claimed"),
+        required("id", Text, "its id"),
+        required("priority", Word(|| Priority::ALL.map(Priority::as_str).to_vec()), "P0 is the most urgent"),
+        required("sequence", Number, "order among tasks of the same priority"),
+        required("state", Word(|| TaskState::ALL.map(TaskState::as_str).to_vec()), "state of the task"),
+        nullable("holder", Of(&HOLDER), "the holder, while the task is claimed"),
         nullable("assigned_to", Text, "the only bot that may claim it"),
-        required("capabilities", TEXTS, "what a bot must be able to do"),
-        required("waiting_for", TEXTS, "the tasks that it still waits for"),
-        nullable("not_before", Time, "nobody may claim it before"),
-        nullable("finished_at", Time, "when it became done, failed, dead or cancelled"),
-        nullable("idempotency_key", Text, "the same key again gives the same task"),
-        required("depends_on", TEXTS, "the tasks that must be done before"),
-        required("attempts", Number, "how often it was claimed, without claims that were released"),
-        required("max_attempts", Number, "when as many attempts have failed it is dead"),
-        required("enqueued_at", Time, "when it came into the queue"),
-        nullable("finished_by", Text, "who held it when it was finished"),
-        nullable("last_error", Text, "why the last attempt failed"),
-        required("payload", Any, "what is to be done"),
-        required("result", Any, "what came out; null until it is done"),
-        required("attributes", Object, "anything else"),
-        nullable("ready_since", Time, "since when it could be claimed; null while it is scheduled or waits for a task"),
+        required("capabilities", TEXTS, "capabilities that a bot needs to claim it"),
+        required("waiting_for", TEXTS, "dependencies that are not done yet"),
+        nullable("not_before", Time, "no bot may claim it before this time"),
+        nullable("finished_at", Time, "time at which it became done, failed, dead or cancelled"),
+        nullable("idempotency_key", Text, "pushing the same key again returns the same task"),
+        required("depends_on", TEXTS, "tasks that must be done first"),
+        required("attempts", Number, "number of claims, without those that were released"),
+        required("max_attempts", Number, "after this number of failed attempts the task is dead"),
+        required("enqueued_at", Time, "time at which it was pushed"),
+        nullable("finished_by", Text, "the holder at the time it was finished"),
+        nullable("last_error", Text, "error of the last attempt"),
+        required("payload", Any, "payload of the task, in the words of its producer"),
+        required("result", Any, "result; null until the task is done"),
+        required("attributes", Object, "additional fields"),
+        nullable(
+            "ready_since",
+            Time,
+            "time since which it can be claimed; null while it is scheduled or waits for a dependency",
+        ),
     ],
 };
 
 pub(super) const PUSHED: Shape = Shape {
     name: "PushedTask",
-    about: "a task that was put into the queue, now or before",
-    fields: &[
-        required("id", Text, "its name"),
-        required("priority", Word(|| Priority::ALL.map(Priority::as_str).to_vec()), "the most urgent is P0"),
-        required("sequence", Number, "its place among those of the same priority"),
-        required("state", Word(|| TaskState::ALL.map(TaskState::as_str).to_vec()), "where it is in its life"),
-        nullable("holder", Of(&HOLDER), "who holds it, while it is claimed"),
-        nullable("assigned_to", Text, "the only bot that may claim it"),
-        required("capabilities", TEXTS, "what a bot must be able to do"),
-        required("waiting_for", TEXTS, "the tasks that it still waits for"),
-        nullable("not_before", Time, "nobody may claim it before"),
-        nullable("finished_at", Time, "when it became done, failed, dead or cancelled"),
-        nullable("idempotency_key", Text, "the same key again gives the same task"),
-        required("depends_on", TEXTS, "the tasks that must be done before"),
-        required("attempts", Number, "how often it was claimed, without claims that were released"),
-        required("max_attempts", Number, "when as many attempts have failed it is dead"),
-        required("enqueued_at", Time, "when it came into the queue"),
-        nullable("finished_by", Text, "who held it when it was finished"),
-        nullable("last_error", Text, "why the last attempt failed"),
-        required("payload", Any, "what is to be done"),
-        required("result", Any, "what came out; null until it is done"),
-        required("attributes", Object, "anything else"),
-        nullable("ready_since", Time, "since when it could be claimed; null while it is scheduled or waits for a task"),
-        required("existing", Flag, "whether it is the earlier task of that idempotency key, in whatever state"),
-    ],
+    about: "a task that was pushed, now or earlier",
+    base: Some(&TASK),
+    fields: &[required("existing", Flag, "whether it is the earlier task with that idempotency key, in any state")],
 };
 
 pub(super) const WHY: Shape = Shape {
     name: "Why",
-    about: "why a task is not claimed, or who may claim it",
+    about: "the reasons why a task is not claimed, or the bots that may claim it",
+    base: None,
     fields: &[
         required("id", Text, "the task"),
-        required("state", Word(|| TaskState::ALL.map(TaskState::as_str).to_vec()), "where it is in its life"),
-        required("reasons", List(&Object), "what keeps it, each with its reason and what that is about"),
-        required("anybody", Flag, "whether every bot may claim it now, registered or not, that holds less than it may"),
-        required("may_claim", TEXTS, "registered bots that may claim it now, ten at most"),
-        required("may_claim_more", Number, "how many more of these there are"),
-        required("text", Text, "all of this in one line"),
+        required("state", Word(|| TaskState::ALL.map(TaskState::as_str).to_vec()), "state of the task"),
+        required("reasons", List(&Object), "obstacles, each with its reason and its subject"),
+        required("anybody", Flag, "whether any bot with a free slot may claim it now, registered or not"),
+        required("may_claim", TEXTS, "registered bots that may claim it now; at most ten"),
+        required("may_claim_more", Number, "number of further bots that may claim it"),
+        required("text", Text, "the same in one line"),
     ],
 };
 
 const HOLDER: Shape = Shape {
     name: "Holder",
-    about: "who holds a claimed task",
+    about: "the holder of a claimed task",
+    base: None,
     fields: &[
         required("bot", Text, "the bot"),
-        required("token", Number, "what it must show"),
-        required("since", Time, "when it was claimed"),
-        required("deadline", Time, "when the lease ends, unless it is extended"),
-        required("lease_ms", Number, "the length of the lease"),
+        required("token", Number, "token that it must show"),
+        required("since", Time, "time at which it was claimed"),
+        required("deadline", Time, "end of the lease unless it is extended"),
+        required("lease_ms", Number, "length of the lease in milliseconds"),
         nullable("session", Number, "the session of the process that claimed it for itself"),
     ],
 };
 
 pub(super) const CLAIM: Shape = Shape {
     name: "Claim",
-    about: "a task that a bot has claimed",
+    about: "a claimed task",
+    base: None,
     fields: &[
         required("id", Text, "the task"),
-        required("token", Number, "to be shown to extend, complete, fail or release it"),
-        required("payload", Any, "what is to be done"),
-        required("deadline", Time, "when the lease ends, unless it is extended"),
-        required("attempt", Number, "which attempt this is, from 1"),
-        required("attributes", Object, "anything else"),
+        required("token", Number, "token to extend, complete, fail or release it"),
+        required("payload", Any, "payload of the task, in the words of its producer"),
+        required("deadline", Time, "end of the lease unless it is extended"),
+        required("attempt", Number, "number of this attempt, from 1"),
+        required("attributes", Object, "additional fields"),
     ],
 };
 
 pub(super) const ASSIGNMENT: Shape = Shape {
     name: "Assignment",
-    about: "a task that is a bot's",
+    about: "a task that belongs to a bot",
+    base: None,
     fields: &[
         required("bot", Text, "the bot"),
         required("task", Text, "the task"),
-        required("hold", Word(|| vec!["assigned", "claimed"]), "why the task is the bot's"),
-        required("since", Time, "since when"),
+        required(
+            "hold",
+            Word(|| vec!["assigned", "claimed"]),
+            "whether the task is assigned to the bot or claimed by it",
+        ),
+        required("since", Time, "time since which the bot has it"),
     ],
 };
 
 pub(super) const MESSAGE: Shape = Shape {
     name: "Message",
     about: "a message in the chat of the fleet",
+    base: None,
     fields: &[
-        required("sequence", Number, "its number"),
-        nullable("bot_id", Text, "the bot that it is from or for"),
-        required("conversation", Text, "what it belongs to"),
-        required("role", Text, "who speaks: user, assistant, system or another word"),
-        required("content", Text, "what is said"),
-        required("timestamp", Time, "when"),
-        nullable("original_time", Text, "the time as the program wrote it that it was taken over from"),
-        required("attributes", Object, "anything else"),
+        required("sequence", Number, "its sequence number"),
+        nullable("bot_id", Text, "the bot that sent or receives it"),
+        required("conversation", Text, "name of the conversation"),
+        required("role", Text, "role of the speaker: user, assistant, system or another word"),
+        required("content", Text, "text of the message"),
+        required("timestamp", Time, "time of the message"),
+        nullable("original_time", Text, "the time as the original program wrote it"),
+        required("attributes", Object, "additional fields"),
     ],
 };
 
 pub(super) const ENTRY: Shape = Shape {
     name: "AuditEntry",
     about: "an entry of the audit trail",
+    base: None,
     fields: &[
-        required("sequence", Number, "its number"),
-        required("timestamp", Time, "when it happened"),
-        required("recorded", Time, "when it was appended"),
-        required("action", Text, "what was done"),
-        required("actor", Text, "who did it"),
-        nullable("target", Text, "what it was done to"),
-        required("level", Word(|| Level::ALL.map(Level::as_str).to_vec()), "how much it matters"),
-        nullable("result", Text, "how it ended"),
-        required("details", Any, "anything else"),
-        nullable("original", Text, "the text as the program wrote it that it was taken over from"),
-        required("previous", Text, "the hash of the entry before it"),
+        required("sequence", Number, "its sequence number"),
+        required("timestamp", Time, "time of the event"),
+        required("recorded", Time, "time at which it was appended"),
+        required("action", Text, "action"),
+        required("actor", Text, "actor"),
+        nullable("target", Text, "target of the action"),
+        required("level", Word(|| Level::ALL.map(Level::as_str).to_vec()), "severity"),
+        nullable("result", Text, "outcome"),
+        required("details", Any, "details of the action"),
+        nullable("original", Text, "the text as the original program wrote it"),
+        required("previous", Text, "hash of the previous entry"),
     ],
 };
 
 pub(super) const EVENT: Shape = Shape {
     name: "Event",
-    about: "something that happened to the store",
+    about: "an event of the store",
+    base: None,
     fields: &[
-        required("sequence", Number, "its number"),
-        required("timestamp", Time, "when"),
-        required("event", Text, "what; more kinds may come"),
-        required("details", Any, "what it happened to"),
+        required("sequence", Number, "its sequence number"),
+        required("timestamp", Time, "time of the event"),
+        required("event", Text, "kind of event; new kinds may be added"),
+        required("details", Any, "details of the event"),
     ],
 };
 
 pub(super) const BACKUP: Shape = Shape {
     name: "Backup",
     about: "a backup of one kind of state",
+    base: None,
     fields: &[
-        required("backup_id", Text, "its name"),
-        required("backup_type", BACKUP_TYPE, "of what"),
-        required("timestamp", Time, "when it was made"),
-        required("source", Text, "who made it"),
-        required("size_bytes", Number, "the length of its content"),
-        required("item_count", Number, "the summed length of the fields that are arrays or objects"),
-        required("checksum", Text, "the SHA-256 of its content"),
-        required("tags", TAGS, "as given"),
-        required("of", Word(|| vec!["live", "documents"]), "the live state, or a document that was handed over"),
+        required("backup_id", Text, "its id"),
+        required("backup_type", BACKUP_TYPE, "kind of state"),
+        required("timestamp", Time, "time at which it was made"),
+        required("source", Text, "the client or program that made it"),
+        required("size_bytes", Number, "length of its content in bytes"),
+        required("item_count", Number, "total number of elements of its top-level arrays and objects"),
+        required("checksum", Text, "SHA-256 of its content"),
+        required("tags", TAGS, "tags as given"),
+        required(
+            "of",
+            Word(|| vec!["live", "documents"]),
+            "whether it holds the live state or a document from the request",
+        ),
     ],
 };
 
 pub(super) const RESTORE_POINT: Shape = Shape {
     name: "RestorePoint",
-    about: "a restore point, as the end points of the replaced service show it",
-    fields: &OF_RESTORE_POINT,
+    about: "a restore point as the endpoints of the replaced service return it",
+    base: None,
+    fields: &[
+        required("restore_id", Text, "its id"),
+        required("timestamp", Time, "time at which it was made"),
+        required("backups", TEXTS, "ids of the backups in it"),
+        required("description", Text, "free text of its creator"),
+        required("manual", Flag, "whether a client or a person asked for it, and not a schedule"),
+    ],
 };
 
 pub(super) const RESTORE_POINT_DETAILS: Shape = Shape {
     name: "RestorePointDetails",
     about: "a restore point with the backups in it",
-    fields: &{
-        let [id, time, backups, description, manual] = OF_RESTORE_POINT;
-        [id, time, backups, description, manual, required("backup_details", List(&Of(&BACKUP)), "the backups")]
-    },
+    base: Some(&RESTORE_POINT),
+    fields: &[required("backup_details", List(&Of(&BACKUP)), "the backups")],
 };
-
-const OF_RESTORE_POINT: [Field; 5] = [
-    required("restore_id", Text, "its name"),
-    required("timestamp", Time, "when it was made"),
-    required("backups", TEXTS, "the names of the backups in it"),
-    required("description", Text, "in the words of who made it"),
-    required("manual", Flag, "whether somebody asked for it"),
-];
 
 pub(super) const CRASH: Shape = Shape {
     name: "Crash",
-    about: "a session that did not end well",
+    about: "a session that crashed",
+    base: None,
     fields: &[
-        required("session", Number, "its number"),
-        required("program", Text, "the program"),
-        required("pid", Number, "its process"),
-        required("last_alive", Time, "when it was last alive"),
-        nullable("restore_point", Text, "the newest restore point; a crash alone is no reason to go back to it"),
-        required("tasks_returned", Number, "tasks that were claimed in the process and went back to ready"),
+        required("session", Number, "number of the session"),
+        required("program", Text, "name of the program"),
+        required("pid", Number, "process id"),
+        required("last_alive", Time, "time at which it was last alive"),
+        nullable("restore_point", Text, "the newest restore point; a crash alone is no reason to restore it"),
+        required("tasks_returned", Number, "claimed tasks of the process that became ready again"),
     ],
 };
 
 pub(super) const ARCHIVE: Shape = Shape {
     name: "ArchiveStatus",
-    about: "the copy that would be left if the file were lost",
+    about: "the copy that would remain if the file were lost",
+    base: None,
     fields: &[
-        required("automatic", Flag, "whether archives are made"),
-        nullable("last", Of(&LAST_ARCHIVE), "the newest automatic one"),
-        nullable("same_file_system", Flag, "whether it is where the store is; null where that cannot be told"),
-        nullable("changed_since", Flag, "whether something has changed since; null where there is none"),
-        nullable("warning", Text, "what would be lost; null while a copy is safe"),
+        required("automatic", Flag, "whether archives are made automatically"),
+        nullable("last", Of(&LAST_ARCHIVE), "the newest automatic archive"),
+        nullable("same_file_system", Flag, "whether it is on the file system of the store; null if unknown"),
+        nullable("changed_since", Flag, "whether the state has changed since; null without an archive"),
+        nullable("warning", Text, "the risk of losing state; null while a copy is safe"),
     ],
 };
 
 const LAST_ARCHIVE: Shape = Shape {
     name: "Archive",
     about: "an automatic archive",
+    base: None,
     fields: &[
         required("file", Text, "the file"),
-        required("at", Time, "when it was made"),
-        required("restore_id", Text, "the point that it is of"),
-        required("sha256", Text, "its SHA-256"),
-        required("bytes", Number, "its length"),
-        required("verified", Flag, "whether it was read back to the end"),
-        required("state_at", Time, "when the store had just the state that is in it"),
+        required("at", Time, "time at which it was made"),
+        required("restore_id", Text, "id of the archived point"),
+        required("sha256", Text, "SHA-256 of the file"),
+        required("bytes", Number, "length of the file in bytes"),
+        required("verified", Flag, "whether the whole file was read back"),
+        required("state_at", Time, "time at which the store had the archived state"),
         required("encrypted", Flag, "whether it is encrypted"),
         required(
             "opened",
             Flag,
-            "whether its records were read back too; of one encrypted for others only the bytes can be",
+            "whether its records were read back too; impossible if it is encrypted for another key",
         ),
     ],
 };
 
 pub(super) const DRILL: Shape = Shape {
     name: "Drill",
-    about: "a rehearsal of disasters",
+    about: "the last drill",
+    base: None,
     fields: &[
-        required("at", Time, "when it ended"),
-        required("took_ms", Number, "how long it took"),
-        required("records", Number, "how many records the copy held that it was rehearsed on"),
-        required("scenarios", List(&Of(&REHEARSED)), "what was rehearsed"),
+        required("at", Time, "time at which it ended"),
+        required("took_ms", Number, "duration in milliseconds"),
+        required("records", Number, "number of records in the copy that was used"),
+        required("scenarios", List(&Of(&REHEARSED)), "the disasters that were simulated"),
     ],
 };
 
 const REHEARSED: Shape = Shape {
     name: "Rehearsed",
-    about: "one disaster that was rehearsed",
+    about: "one simulated disaster",
+    base: None,
     fields: &[
-        required("name", Text, "its name"),
-        required("recovery_ms", Number, "from the disaster until the work went on"),
-        required("lost_records", Number, "records that were not there any more as they had been acknowledged"),
-        required("lost_ms", Number, "how far back the oldest of them was written"),
-        required("met", Flag, "whether both were within their targets"),
+        required("name", Text, "name of the disaster"),
+        required("recovery_ms", Number, "time from the disaster until work continued"),
+        required("lost_records", Number, "acknowledged records that were lost"),
+        required("lost_ms", Number, "age of the oldest lost record"),
+        required("met", Flag, "whether time and loss met their targets"),
     ],
 };
 
 pub(super) const POINT: Shape = Shape {
     name: "Point",
     about: "a restore point",
+    base: None,
     fields: &[
-        nullable("id", Text, "its name; null for that of a single commit, which is named by its time"),
-        required("epoch", Number, "the number of the epoch that it sealed"),
-        required("timestamp", Time, "when it was made"),
-        required("sealed_at", Time, "when it was sealed in this store"),
+        nullable("id", Text, "its id; null for the point of a single commit, which is named by its time"),
+        required("epoch", Number, "number of the epoch that it sealed"),
+        required("timestamp", Time, "time at which it was made"),
+        required("sealed_at", Time, "time at which it was sealed in this store"),
         nullable(
             "origin",
             Word(|| vec!["live", "documents", "adopted", "safety"]),
-            "what it was made of or for; null for that of a single commit",
+            "origin of the point; null for that of a single commit",
         ),
-        required("manual", Flag, "whether somebody asked for it"),
-        required("description", Text, "in the words of who made it"),
-        required("tags", TAGS, "as given"),
-        required("held", Flag, "whether retention never forgets it"),
-        required("backups", TEXTS, "the names of the backups that it is listed as"),
-        required("collections", Map(&Of(&STATS)), "what each collection holds there"),
-        required("partial", Flag, "whether a repair could not bring all of it back"),
-        sometimes("lost", Map(&Of(&LOSS)), "of a partial one: what it has lost of each collection"),
+        required("manual", Flag, "whether a client or a person asked for it, and not a schedule"),
+        required("description", Text, "free text of its creator"),
+        required("tags", TAGS, "tags as given"),
+        required("held", Flag, "whether it is held, so that retention never forgets it"),
+        required("backups", TEXTS, "ids of the backups in it"),
+        required("collections", Map(&Of(&STATS)), "statistics of each collection at the point"),
+        required("partial", Flag, "whether a repair could not recover all of it"),
+        sometimes("lost", Map(&Of(&LOSS)), "losses by collection; present if it is partial"),
     ],
 };
 
 const STATS: Shape = Shape {
     name: "Stats",
-    about: "what a collection holds",
+    about: "statistics of a collection",
+    base: None,
     fields: &[
-        required("count", Number, "records"),
-        required("bytes", Number, "the summed length of their payloads"),
-        required("digest", Text, "the sum of their hashes"),
+        required("count", Number, "number of records"),
+        required("bytes", Number, "total length of their payloads"),
+        required("digest", Text, "sum of their hashes"),
     ],
 };
 
 const LOSS: Shape = Shape {
     name: "Loss",
-    about: "what a point has lost of a collection",
+    about: "the losses of a point in one collection",
+    base: None,
     fields: &[
-        required("was", Of(&STATS), "what it held before the damage"),
-        required("keys", TEXTS, "records that are known to be lost; there may be others"),
+        required("was", Of(&STATS), "statistics before the damage"),
+        required("keys", TEXTS, "keys of records that are known to be lost; there may be others"),
     ],
 };
 
 const COUNTS: Shape = Shape {
     name: "Counts",
-    about: "how many records differ in a collection",
+    about: "numbers of records that differ in a collection",
+    base: None,
     fields: &[
-        required("added", Number, "not there before"),
-        required("changed", Number, "different"),
-        required("removed", Number, "not there any more"),
+        required("added", Number, "records that are new"),
+        required("changed", Number, "records that differ"),
+        required("removed", Number, "records that are gone"),
     ],
 };
 
 pub(super) const CHANGE: Shape = Shape {
     name: "Change",
     about: "a record that differs",
+    base: None,
     fields: &[
-        required("collection", Text, "where it is"),
+        required("collection", Text, "its collection"),
         required("key", Text, "its key"),
         required(
             "change",
             Word(|| vec!["added", "changed", "removed", "lost"]),
-            "what happened to it; lost by a repair at a point",
+            "kind of change; lost: a repair lost it at a point",
         ),
-        required("before", Any, "what it was, or null"),
-        required("after", Any, "what it is, or null"),
+        required("before", Any, "value before, or null"),
+        required("after", Any, "value after, or null"),
     ],
 };
 
 const EARLIER: Shape = Shape {
     name: "EarlierPoint",
-    about: "an earlier point that differs from now",
+    about: "an earlier point that differs from the present",
+    base: None,
     fields: &[
         required("point", Text, "its id, or the time of a single commit"),
-        required("timestamp", Time, "when it was made"),
-        required("command", Text, "what restores it on the command line"),
+        required("timestamp", Time, "time at which it was made"),
+        required("command", Text, "command that restores it"),
     ],
 };
 
 const VERSION_POINT: Shape = Shape {
     name: "VersionPoint",
     about: "a point that holds a version of a record",
+    base: None,
     fields: &[
         required("point", Text, "its id, or the time of a single commit"),
-        required("timestamp", Time, "when it was made"),
+        required("timestamp", Time, "time at which it was made"),
     ],
 };
 
 const CHANGED_BY: Shape = Shape {
     name: "ChangedBy",
-    about: "who changed a record",
+    about: "the author of a change",
+    base: None,
     fields: &[
-        required("actor", Text, "the actor of the audit entry about it, or the bot of a task"),
-        required("action", Text, "the action of the entry, or the state of the task"),
+        required("actor", Text, "actor of the audit entry about it, or the bot of the task"),
+        required("action", Text, "action of the entry, or the state of the task"),
     ],
 };
 
 pub(super) const VERSION: Shape = Shape {
     name: "Version",
-    about: "what a record was for a time",
+    about: "a version of a record",
+    base: None,
     fields: &[
-        nullable(
-            "change",
-            Word(|| vec!["added", "changed", "removed", "lost"]),
-            "what happened to it; null where nobody knows",
-        ),
-        required("value", Any, "what it was, or null when it was not there"),
-        nullable("point", Of(&VERSION_POINT), "the newest point to restore it from"),
-        required("points", Number, "how many points hold it"),
-        nullable("changed_after", Time, "of the newest point that holds the version before"),
-        nullable("changed_before", Time, "of the oldest point that holds it"),
-        nullable("by", Of(&CHANGED_BY), "who changed it, where that is known"),
+        nullable("change", Word(|| vec!["added", "changed", "removed", "lost"]), "kind of change; null if unknown"),
+        required("value", Any, "value, or null while the record did not exist"),
+        nullable("point", Of(&VERSION_POINT), "the newest point that holds it"),
+        required("points", Number, "number of points that hold it"),
+        nullable("changed_after", Time, "time of the newest point that holds the previous version"),
+        nullable("changed_before", Time, "time of the oldest point that holds it"),
+        nullable("by", Of(&CHANGED_BY), "author of the change, if known"),
     ],
 };
 
 pub(super) const PLAN: Shape = Shape {
     name: "RestorePlan",
-    about: "what a restore would do",
+    about: "the plan of a restore",
+    base: None,
     fields: &[
-        required("point", Of(&POINT), "the point whose state would come back"),
-        required("collections", COUNTS_BY_COLLECTION, "added, changed and removed records of each"),
-        required("tasks_run_again", Number, "finished tasks that would run again unless they are kept finished"),
+        required("point", Of(&POINT), "the point that would be restored"),
+        required("collections", COUNTS_BY_COLLECTION, "added, changed and removed records by collection"),
+        required("tasks_run_again", Number, "finished tasks that would run again unless keep_finished is set"),
         required(
             "tasks_forgotten",
             Number,
-            "tasks that came and finished since, which would be forgotten unless they are kept",
+            "tasks pushed and finished since the point, which would be lost unless keep_finished is set",
         ),
-        required("keep_finished", Flag, "whether these stay as they are"),
-        sometimes("earlier", Of(&EARLIER), "when nothing differs: the newest earlier point that does"),
+        required("keep_finished", Flag, "whether finished tasks stay as they are"),
+        sometimes("earlier", Of(&EARLIER), "the newest earlier point that differs; present if nothing differs"),
     ],
 };
 
 pub(super) const RESTORED: Shape = Shape {
     name: "RestoreReport",
-    about: "what a restore did",
+    about: "the result of a restore",
+    base: None,
     fields: &[
-        required("point", Text, "the name of the point whose state came back"),
-        required("collections", COUNTS_BY_COLLECTION, "added, changed and removed records of each"),
-        nullable("undo", Text, "the safety point that takes it back; null when nothing has changed"),
-        required("verified", VERIFIED, "what changed, or everything"),
-        required("claims_returned", Number, "claims that went back to ready; their tokens are void"),
-        required("tasks_run_again", Number, "finished tasks that run again unless they were kept finished"),
-        required("tasks_forgotten", Number, "tasks that came and finished since, forgotten unless they were kept"),
-        required("keep_finished", Flag, "whether these have stayed as they were"),
-        sometimes("earlier", Of(&EARLIER), "when nothing differed: the newest earlier point that does"),
+        required("point", Text, "id of the restored point"),
+        required("collections", COUNTS_BY_COLLECTION, "added, changed and removed records by collection"),
+        nullable("undo", Text, "id of the safety point that undoes it; null if nothing changed"),
+        required("verified", VERIFIED, "whether the changed records or all records were verified"),
+        required("claims_returned", Number, "claims that became ready tasks again; their tokens are void"),
+        required("tasks_run_again", Number, "finished tasks that run again unless keep_finished was set"),
+        required(
+            "tasks_forgotten",
+            Number,
+            "tasks pushed and finished since the point, which were lost unless keep_finished was set",
+        ),
+        required("keep_finished", Flag, "whether finished tasks stayed as they were"),
+        sometimes("earlier", Of(&EARLIER), "the newest earlier point that differs; present if nothing differed"),
     ],
 };
 
 pub(super) const JOB: Shape = Shape {
     name: "CheckJob",
-    about: "a check, while it runs and after it has ended",
+    about: "a check job, running or ended",
+    base: None,
     fields: &[
-        required("id", Text, "its name"),
-        required("state", Word(|| vec!["running", "done", "failed"]), "how far it is"),
-        required("done", Number, "rows that are verified"),
-        required("of", Number, "rows that there are"),
-        required("started_at", Time, "when it began"),
-        nullable("finished_at", Time, "when it ended"),
-        nullable("report", Of(&REPORT), "what it found"),
-        nullable("error", Text, "why it failed"),
+        required("id", Text, "its id"),
+        required("state", Word(|| vec!["running", "done", "failed"]), "state of the job"),
+        required("done", Number, "number of verified rows"),
+        required("of", Number, "total number of rows"),
+        required("started_at", Time, "time at which it began"),
+        nullable("finished_at", Time, "time at which it ended"),
+        nullable("report", Of(&REPORT), "report of the check"),
+        nullable("error", Text, "kind of error, if the check failed"),
     ],
 };
 
 const REPORT: Shape = Shape {
     name: "CheckReport",
-    about: "what a check found",
+    about: "report of a check",
+    base: None,
     fields: &[
-        required("records", Number, "live records that were verified"),
-        required("bytes", Number, "the length of their payloads"),
-        required("pre_images", Number, "pre-images that were verified"),
-        required("points", Number, "points whose content was verified"),
-        required("pages", Flag, "whether the pages of the file were verified too"),
-        required("findings", List(&Of(&FINDING)), "what is wrong; at most a thousand are listed"),
-        required("found", Number, "how many findings there are, listed or not"),
+        required("records", Number, "number of verified live records"),
+        required("bytes", Number, "total length of their payloads"),
+        required("pre_images", Number, "number of verified pre-images"),
+        required("points", Number, "number of verified points"),
+        required("pages", Flag, "whether the pages of the file were verified"),
+        required("findings", List(&Of(&FINDING)), "findings; at most 1,000 are listed"),
+        required("found", Number, "total number of findings"),
     ],
 };
 
 const FINDING: Shape = Shape {
     name: "Finding",
-    about: "one thing that is wrong",
+    about: "one finding",
+    base: None,
     fields: &[
-        required("table", Text, "the table that it is in"),
-        required("key", Text, "the key of the row"),
-        required("what", Text, "what is wrong and what it means"),
+        required("table", Text, "table of the row"),
+        required("key", Text, "key of the row"),
+        required("what", Text, "the fault and its consequence"),
     ],
 };
 
-/// One of the checks of `/readyz`.
+/// A check of `/readyz`.
 pub(super) const READY_CHECK: Shape = Shape {
     name: "ReadyCheck",
-    about: "one thing that has to work",
-    fields: &[required("ok", Flag, "whether it works"), nullable("detail", Text, "what is wrong")],
+    about: "one readiness check",
+    base: None,
+    fields: &[
+        required("ok", Flag, "whether it passes"),
+        nullable("detail", Text, "details, such as the reason of a failure"),
+    ],
 };

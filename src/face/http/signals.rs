@@ -1,18 +1,17 @@
-//! The signals that a service obeys in its own way, noted from the moment on that this is made: one that comes before
-//! somebody waits for it is not lost.
+//! The signals that a service handles itself, registered as soon as this is created, so that none is lost.
 
 use std::io;
 
 #[cfg(unix)]
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// What is noted.
+/// The registered signals.
 pub(super) struct Signals {
     pub(super) stop: Stop,
     pub(super) hang_up: HangUp,
 }
 
-/// What tells the process to stop: Ctrl-C, or, where there is such a thing, SIGTERM.
+/// Shutdown: Ctrl-C, or SIGTERM on Unix.
 pub(super) struct Stop {
     #[cfg(unix)]
     interrupt: Signal,
@@ -20,14 +19,14 @@ pub(super) struct Stop {
     terminate: Signal,
 }
 
-/// What has the settings read anew: SIGHUP, where there is such a thing.
+/// Reload of the settings: SIGHUP on Unix.
 pub(super) struct HangUp {
     #[cfg(unix)]
     hang_up: Signal,
 }
 
 impl Signals {
-    /// Begins to note them; inside of a runtime.
+    /// Registers them, inside a runtime.
     ///
     /// # Errors
     ///
@@ -40,7 +39,7 @@ impl Signals {
         Ok(Self { stop: Stop { interrupt, terminate }, hang_up: HangUp { hang_up } })
     }
 
-    /// There is Ctrl-C only.
+    /// Only Ctrl-C exists there.
     #[cfg(not(unix))]
     pub(super) fn note() -> io::Result<Self> {
         Ok(Self { stop: Stop {}, hang_up: HangUp {} })
@@ -48,7 +47,7 @@ impl Signals {
 }
 
 impl Stop {
-    /// Ends when the process is to stop.
+    /// Resolves at shutdown.
     #[cfg(unix)]
     pub(super) async fn told(self) {
         let Self { mut interrupt, mut terminate } = self;
@@ -58,7 +57,7 @@ impl Stop {
         }
     }
 
-    /// Ends when the process is to stop.
+    /// Resolves at shutdown.
     #[cfg(not(unix))]
     pub(super) async fn told(self) {
         let _ = tokio::signal::ctrl_c().await;
@@ -66,7 +65,7 @@ impl Stop {
 }
 
 impl HangUp {
-    /// Ends when the signal has come since.
+    /// Resolves when the signal has come.
     #[cfg(unix)]
     pub(super) async fn told(&mut self) {
         if self.hang_up.recv().await.is_none() {
@@ -74,7 +73,7 @@ impl HangUp {
         }
     }
 
-    /// Nothing tells the process there.
+    /// No such signal exists there.
     #[cfg(not(unix))]
     pub(super) async fn told(&mut self) {
         std::future::pending().await

@@ -1,4 +1,4 @@
-//! Who may ask: with a token set, a request that shows it. Where a request may come from says `access`.
+//! The token that requests must show if one is set. Module `access` checks hosts and origins.
 
 use axum::http::{HeaderMap, StatusCode, header};
 use subtle::ConstantTimeEq;
@@ -6,9 +6,9 @@ use subtle::ConstantTimeEq;
 use crate::face::http::problem::Problem;
 use crate::{Error, Result};
 
-/// Shorter ones can be guessed.
+/// Minimum length: shorter tokens can be guessed.
 const SHORTEST: usize = 16;
-/// What anybody may ask: they say nothing but that the service is there.
+/// Paths that need no token: they reveal nothing but that the service runs.
 const OPEN: [&str; 2] = ["/livez", "/readyz"];
 
 /// The secret that requests must show.
@@ -16,11 +16,11 @@ const OPEN: [&str; 2] = ["/livez", "/readyz"];
 pub(crate) struct Token(String);
 
 impl Token {
-    /// The token with that text, without white space around it.
+    /// The token with that text, without surrounding white space.
     ///
     /// # Errors
     ///
-    /// `Invalid` when it is short enough to be guessed, or cannot stand in a header.
+    /// `Invalid` when it is too short, or contains characters that a header cannot.
     pub(crate) fn new(text: &str) -> Result<Self> {
         let text = text.trim();
         if text.len() < SHORTEST || !text.bytes().all(|byte| byte.is_ascii_graphic()) {
@@ -32,7 +32,7 @@ impl Token {
         Ok(Self(text.to_owned()))
     }
 
-    /// Whether a request shows it. Takes the same time for every wrong token of its length.
+    /// Whether a request shows it, in constant time for tokens of its length.
     fn is_shown(&self, headers: &HeaderMap) -> bool {
         let shown = headers.get(header::AUTHORIZATION).map(|value| value.as_bytes()).unwrap_or_default();
         let (scheme, token) = shown.split_at_checked("Bearer ".len()).unwrap_or_default();
@@ -46,7 +46,7 @@ impl std::fmt::Debug for Token {
     }
 }
 
-/// Whether anybody may ask for a path.
+/// Whether a path needs no token.
 pub(super) fn is_open(path: &str) -> bool {
     OPEN.contains(&path)
 }
@@ -85,7 +85,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_that_can_be_guessed_is_refused_and_none_is_ever_printed() {
+    fn a_token_that_can_be_guessed_is_refused_and_no_token_is_printed() {
         assert!(Token::new("short").is_err());
         assert_eq!(format!("{:?}", Token::new("0123456789abcdef").unwrap()), "Token(..)");
     }

@@ -1,4 +1,4 @@
-//! The end points of the service that this one replaces: same paths, same fields, same meaning.
+//! The endpoints of the replaced service: same paths, same fields, same meaning.
 //!
 //! * [`backup`], [`restore`], [`point`], [`history`], [`status`], [`shutdown`]: one each, or what belongs together
 //! * [`shape`]: how a backup and a point look in their answers
@@ -21,14 +21,14 @@ use crate::face::http::route::{
 };
 use crate::face::http::shapes;
 
-/// What a point may be given.
+/// The fields of a request for a point.
 const POINT: &[Field] = &[
-    optional("registry_data", Any, "a registry to keep instead of the live state; an empty object makes no backup"),
-    optional("queue_data", Any, "the same for a queue"),
-    optional("assignments_data", Any, "the same for assignments"),
-    optional("description", Text, "in your own words"),
-    optional("manual", Flag, "whether somebody asked for it; true unless set"),
-    optional("tags", shapes::TAGS, "names and texts"),
+    optional("registry_data", Any, "registry to store instead of the live state; an empty object makes no backup"),
+    optional("queue_data", Any, "queue to store instead of the live state"),
+    optional("assignments_data", Any, "assignments to store instead of the live state"),
+    optional("description", Text, "free text"),
+    optional("manual", Flag, "whether a person or client asked for it; true unless set"),
+    optional("tags", shapes::TAGS, "object of strings"),
 ];
 
 /// The routes.
@@ -36,15 +36,15 @@ pub(super) const ROUTES: &[Route] = &[
     Route {
         method: Method::POST,
         path: "/api/disaster-recovery/backup",
-        about: "Back up the live state of one kind, or a document that is handed over",
+        about: "Back up the live state of one kind, or a document from the request",
         query: &[],
         takes: Takes::Fields(&[
             optional("backup_type", Text, "registry (unless set), queue, bot_assignments or full, in any case"),
-            optional("data", Any, "the document; without it the backup is of the live state"),
-            optional("source", Text, "who makes it; backup- and the type unless set"),
-            optional("tags", shapes::TAGS, "names and texts"),
+            optional("data", Any, "the document; the live state is backed up unless set"),
+            optional("source", Text, "source of the backup; backup- and the type unless set"),
+            optional("tags", shapes::TAGS, "object of strings"),
         ]),
-        gives: Gives::Fields(&[SUCCESS, required("backup_id", Text, "its name"), TIMESTAMP]),
+        gives: Gives::Fields(&[SUCCESS, required("backup_id", Text, "its id"), TIMESTAMP]),
         statuses: OK,
         refuses: &[507],
         handler: || post(backup::backup),
@@ -52,34 +52,38 @@ pub(super) const ROUTES: &[Route] = &[
     Route {
         method: Method::POST,
         path: "/api/disaster-recovery/restore/{backup_id}",
-        about: "Give back the content of a backup, or restore it in place",
+        about: "Return the content of a backup, or restore it in place",
         query: &[],
         takes: Takes::Fields(&[
-            optional("apply", Flag, "restore in place; a safety point makes it undoable"),
-            optional("only", shapes::TEXTS, "in place, only these collections"),
-            optional("dry_run", Flag, "only say what restoring in place would do"),
-            optional("data", Flag, "give the content back although it is restored in place"),
-            optional("keep_finished", Flag, "in place, leave tasks finished that have been finished since"),
+            optional("apply", Flag, "whether to restore in place; a safety point makes it undoable"),
+            optional("only", shapes::TEXTS, "collections to restore in place; all unless set"),
+            optional("dry_run", Flag, "whether to only plan the restore"),
+            optional("data", Flag, "whether to return the content also when it is restored in place"),
+            optional("keep_finished", Flag, "whether tasks that finished since stay finished"),
         ]),
         gives: Gives::Fields(&[
             SUCCESS,
             sometimes("data", Any, "the content, verified against its checksum"),
-            sometimes("dry_run", Flag, "true: nothing was restored"),
-            sometimes("restored", shapes::COUNTS_BY_COLLECTION, "in place: what changed in each collection"),
-            sometimes("undo", Text, "in place, when something has changed: the safety point that takes it back"),
-            sometimes("verified", shapes::VERIFIED, "in place: what changed, or everything"),
-            sometimes("claims_returned", Number, "in place: claims that went back to ready; their tokens are void"),
+            sometimes("dry_run", Flag, "true; nothing was restored"),
+            sometimes("restored", shapes::COUNTS_BY_COLLECTION, "in place: changes by collection"),
+            sometimes("undo", Text, "in place, if something changed: id of the safety point that undoes it"),
             sometimes(
-                "tasks_run_again",
-                Number,
-                "in place: finished tasks that run again unless they are kept finished",
+                "verified",
+                shapes::VERIFIED,
+                "in place: whether the changed records or all records were verified",
             ),
+            sometimes(
+                "claims_returned",
+                Number,
+                "in place: claims that became ready tasks again; their tokens are void",
+            ),
+            sometimes("tasks_run_again", Number, "in place: finished tasks that run again unless keep_finished is set"),
             sometimes(
                 "tasks_forgotten",
                 Number,
-                "in place: tasks that came and finished since, forgotten unless they are kept",
+                "in place: tasks pushed and finished since, lost unless keep_finished is set",
             ),
-            sometimes("keep_finished", Flag, "in place: whether these stay as they are"),
+            sometimes("keep_finished", Flag, "in place: whether finished tasks stay as they are"),
             TIMESTAMP,
         ]),
         statuses: OK,
@@ -89,10 +93,10 @@ pub(super) const ROUTES: &[Route] = &[
     Route {
         method: Method::POST,
         path: "/api/disaster-recovery/restore-point",
-        about: "Make a restore point, of the live state or of documents that are handed over",
+        about: "Make a restore point of the live state, or of documents from the request",
         query: &[],
         takes: Takes::Fields(POINT),
-        gives: Gives::Fields(&[SUCCESS, required("restore_point_id", Text, "its name"), TIMESTAMP]),
+        gives: Gives::Fields(&[SUCCESS, required("restore_point_id", Text, "its id"), TIMESTAMP]),
         statuses: OK,
         refuses: &[507],
         handler: || post(point::make),
@@ -105,7 +109,7 @@ pub(super) const ROUTES: &[Route] = &[
         takes: Takes::Fields(POINT),
         gives: Gives::Fields(&[
             required("success", Flag, "false when the interval has not passed, or nothing has changed"),
-            sometimes("restore_point_id", Text, "its name"),
+            sometimes("restore_point_id", Text, "its id"),
             TIMESTAMP,
         ]),
         statuses: OK,
@@ -117,13 +121,13 @@ pub(super) const ROUTES: &[Route] = &[
         path: "/api/disaster-recovery/backup-history",
         about: "List the backups, newest first",
         query: &[
-            optional("backup_type", Text, "only this type; an unknown one is passed over"),
-            optional("limit", Number, "at most so many; 100 unless set"),
+            optional("backup_type", Text, "only this type; an unknown type is ignored"),
+            optional("limit", Number, "maximum number; 100 unless set"),
         ],
         takes: Takes::Nothing,
         gives: Gives::Fields(&[
             required("backups", List(&Of(&shapes::BACKUP)), "the backups"),
-            required("count", Number, "how many are listed"),
+            required("count", Number, "number of listed backups"),
             TIMESTAMP,
         ]),
         statuses: OK,
@@ -144,27 +148,27 @@ pub(super) const ROUTES: &[Route] = &[
     Route {
         method: Method::GET,
         path: "/api/disaster-recovery/status",
-        about: "Show how recoverable the store is",
+        about: "Show the recovery status of the store",
         query: &[],
         takes: Takes::Nothing,
         gives: Gives::Fields(&[
             TIMESTAMP,
-            required("total_backups", Number, "how many backups there are"),
-            required("total_restore_points", Number, "how many points were asked for or are automatic"),
+            required("total_backups", Number, "number of backups"),
+            required("total_restore_points", Number, "number of requested and automatic points"),
             nullable("latest_backup", Of(&shapes::BACKUP), "the newest backup"),
-            nullable("latest_restore_point", Of(&shapes::RESTORE_POINT), "the newest such point"),
-            required("crash_detected", Flag, "whether a session crashed and nobody has acknowledged it"),
-            nullable("crash_reason", Word(|| vec!["process_died", "stale_marker"]), "how that is known"),
+            nullable("latest_restore_point", Of(&shapes::RESTORE_POINT), "the newest of these points"),
+            required("crash_detected", Flag, "whether there is an unacknowledged crash"),
+            nullable("crash_reason", Word(|| vec!["process_died", "stale_marker"]), "how the crash was detected"),
             nullable("crash", Of(&shapes::CRASH), "the session that crashed"),
-            required("backups_by_type", Map(&Number), "how many there are of each type"),
-            required("disk_usage_mb", Decimal, "the summed size of the backups in MiB"),
+            required("backups_by_type", Map(&Number), "number of backups by type"),
+            required("disk_usage_mb", Decimal, "total size of the backups in MiB"),
             required("backup_dir", Text, "the folder of the store"),
-            nullable("next_backup", Time, "when the next automatic backup is due"),
-            required("archive", Of(&shapes::ARCHIVE), "the copy that would be left if the file were lost"),
-            required("total_bots", Number, "how many bots are registered"),
-            required("total_tasks", Number, "how many tasks there are, in any state"),
-            required("tasks_by_state", Map(&Number), "how many of them are in each state"),
-            nullable("last_drill", Of(&shapes::DRILL), "the last rehearsal of disasters"),
+            nullable("next_backup", Time, "time of the next automatic backup"),
+            required("archive", Of(&shapes::ARCHIVE), "the copy that would remain if the file were lost"),
+            required("total_bots", Number, "number of registered bots"),
+            required("total_tasks", Number, "number of tasks in any state"),
+            required("tasks_by_state", Map(&Number), "number of tasks by state"),
+            nullable("last_drill", Of(&shapes::DRILL), "the last drill"),
         ]),
         statuses: OK,
         refuses: &[],
@@ -173,7 +177,7 @@ pub(super) const ROUTES: &[Route] = &[
     Route {
         method: Method::POST,
         path: "/api/disaster-recovery/mark-shutdown",
-        about: "Say that the client stops now, so that the end of this process is no crash",
+        about: "Mark a clean shutdown, so that the end of this process is not taken for a crash",
         query: &[],
         takes: Takes::Nothing,
         gives: Gives::Fields(&[SUCCESS, required("message", Text, "Clean shutdown marked"), TIMESTAMP]),

@@ -13,7 +13,7 @@ use crate::face::http::recovery::shape::Details;
 use crate::state::documents::Prepared;
 use crate::{Kind, PointRequest, Result, show_time};
 
-/// Under which names the three kinds of documents are handed over.
+/// The fields of the three kinds of documents.
 const DOCUMENTS: [(&str, Kind); 3] =
     [("registry_data", Kind::Registry), ("queue_data", Kind::Queue), ("assignments_data", Kind::BotAssignments)];
 
@@ -49,7 +49,7 @@ pub(super) async fn details(State(app): State<App>, Name(id): Name) -> Answer<Js
     .await
 }
 
-/// What is to be made. Documents that hold nothing make no backup; with none at all it is of the live state.
+/// Reads a request for a point. Empty documents make no backup; without any document the point is of the live state.
 fn request(mut handed: DocumentBody, manual: bool, description: &str) -> Result<PointRequest> {
     let documents: Vec<_> = DOCUMENTS.iter().map(|(name, kind)| (*kind, handed.document(name))).collect();
     let mut fields = handed.fields;
@@ -68,7 +68,7 @@ fn request(mut handed: DocumentBody, manual: bool, description: &str) -> Result<
     Ok(fields.tags("tags")?.into_iter().fold(request, |request, (name, value)| request.tag(name, value)))
 }
 
-/// Whether Python would take a document for false.
+/// Whether a document is falsy in Python.
 fn holds_nothing(document: &Prepared) -> bool {
     match document.text() {
         [b'[' | b'{', _, _, ..] => false,

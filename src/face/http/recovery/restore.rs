@@ -1,4 +1,4 @@
-//! `POST /restore/{backup_id}`: the content of a backup, or going back to it.
+//! `POST /restore/{backup_id}`: returns the content of a backup, or restores it in place.
 
 use axum::Json;
 use axum::extract::State;
@@ -11,7 +11,7 @@ use crate::face::http::problem::Answer;
 use crate::face::http::query::Name;
 use crate::{RestoreOptions, Result, Store, show_time};
 
-/// What a restore is asked for.
+/// The options of a restore.
 struct Wanted {
     apply: bool,
     only: Vec<String>,
@@ -55,7 +55,7 @@ fn answer(store: &Store, id: &str, wanted: Wanted) -> Result<Value> {
     Ok(answer)
 }
 
-/// What restoring in place would do.
+/// The plan of a restore in place.
 fn plan(store: &Store, id: &str, wanted: Wanted) -> Result<Value> {
     let plan = store.plan_restore_backup(id, wanted.options())?;
     Ok(json!({
@@ -64,7 +64,7 @@ fn plan(store: &Store, id: &str, wanted: Wanted) -> Result<Value> {
     }))
 }
 
-/// Restores in place. Its content is given only if it is asked for, and is read before it is applied.
+/// Restores in place. The content is returned only on request, and is read before the restore.
 fn apply(store: &Store, id: &str, wanted: Wanted) -> Result<Value> {
     let with = wanted.data;
     let (report, data) = store.restore_backup(id, wanted.options(), with)?;
@@ -81,7 +81,7 @@ fn apply(store: &Store, id: &str, wanted: Wanted) -> Result<Value> {
     })
 }
 
-/// The answer with the content in it. It is moved there: `json!` would write its numbers in another way.
+/// Moves the content into the response: `json!` would write its numbers in another way.
 fn with_data(mut answer: Value, data: Value) -> Value {
     answer["data"] = data;
     answer

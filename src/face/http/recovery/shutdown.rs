@@ -8,7 +8,7 @@ use crate::face::http::app::App;
 use crate::face::http::problem::Answer;
 use crate::show_time;
 
-/// What comes in the body does not matter: there was none to read before either.
+/// Ignores the body, as the replaced service did.
 pub(super) async fn mark(State(app): State<App>) -> Answer<Json<Value>> {
     // Not through `change`, which would take the mark back first.
     app.read(|store| {

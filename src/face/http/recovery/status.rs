@@ -38,7 +38,7 @@ struct Status {
     last_drill: Option<LastDrill>,
 }
 
-/// What follows from backups and points.
+/// Facts about backups and points.
 #[derive(Debug, Serialize)]
 struct Facts {
     total_backups: u64,
@@ -57,7 +57,7 @@ struct Archives {
     copy: OutsideCopy,
 }
 
-/// A session that did not end well.
+/// A session that crashed.
 #[derive(Debug, Serialize)]
 struct Crashed {
     session: u64,

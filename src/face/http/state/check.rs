@@ -1,4 +1,4 @@
-//! `/api/check`: verifying everything takes a while, so it is a job, whose progress can be asked for.
+//! `/api/check`: a full check takes a while, so it is a job with progress.
 
 use axum::Json;
 use axum::extract::State;
@@ -20,7 +20,7 @@ pub(in crate::face::http) const ROUTES: &[Route] = &[
     Route {
         method: Method::POST,
         path: "/api/check",
-        about: "Verify every record, every point and every digest; 202 with the job, or the one that runs already",
+        about: "Verify every record, every point and every digest; returns the new job, or the one that is already running (202)",
         query: &[],
         takes: Takes::Nothing,
         gives: Gives::Of(&JOB),
@@ -31,7 +31,7 @@ pub(in crate::face::http) const ROUTES: &[Route] = &[
     Route {
         method: Method::GET,
         path: "/api/check/{id}",
-        about: "Say how far a job has come, and what it found",
+        about: "Show the progress and the report of a job",
         query: &[],
         takes: Takes::Nothing,
         gives: Gives::Of(&JOB),
@@ -57,7 +57,7 @@ async fn one(State(app): State<App>, Name(id): Name) -> Answer {
         .instance()
         .check_jobs()
         .find(&id)
-        .ok_or_else(|| Error::not_found(format!("there is no such check: id={}", id.escape_debug())))?;
+        .ok_or_else(|| Error::not_found(format!("unknown check: id={}", id.escape_debug())))?;
     Ok(Json(shown(&job)).into_response())
 }
 

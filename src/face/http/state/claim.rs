@@ -1,4 +1,4 @@
-//! `POST /api/queue/claim`: a bot takes tasks, and may wait for one.
+//! `POST /api/queue/claim`: a bot claims tasks, and may wait for one.
 
 use std::time::{Duration, Instant};
 
@@ -14,29 +14,28 @@ use crate::face::http::body::Object;
 use crate::face::http::fields::Fields;
 use crate::face::http::peer::Peer;
 use crate::face::http::problem::{Answer, Problem};
-use crate::face::http::state::queue::as_claimed;
 use crate::face::parcel::Parcel;
 use crate::{BotId, Claim, ClaimOptions, Error, ErrorKind, Result, Store};
 
-/// Nobody waits longer: what stands between client and service would cut the connection.
+/// Maximum wait: proxies would cut the connection after longer ones.
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
-/// Who cannot wait, since as many as may wait do so already, asks again after so many seconds.
+/// Seconds after which a client retries that cannot wait, because too many claims are waiting.
 const ASK_AGAIN: &str = "5";
-/// Nobody takes more at once.
+/// Maximum number of tasks in one claim.
 const MOST: u64 = 1_000;
 
-/// What a bot asks for.
+/// A request to claim.
 struct Wanted {
     bot: BotId,
     options: ClaimOptions,
     wait: Duration,
 }
 
-/// What it gets.
+/// The response.
 #[derive(Serialize)]
 struct Claims<'c> {
     claims: &'c [Claim],
-    /// Why there are none.
+    /// The reason why there are none.
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<String>,
 }
@@ -49,7 +48,7 @@ pub(super) async fn claim(State(app): State<App>, client: Option<Extension<Peer>
     if !taken.claims().is_empty() || wanted.wait.is_zero() {
         return answer(&app, &wanted, client, taken).await;
     }
-    let mut place = app.connections().to_wait().ok_or_else(too_many_wait)?;
+    let mut permit = app.connections().to_wait().ok_or_else(too_many_wait)?;
     let mut has_ended = false;
     let _waiting = app.read(Store::waiting).await?;
     loop {
@@ -61,12 +60,12 @@ pub(super) async fn claim(State(app): State<App>, client: Option<Extension<Peer>
         tokio::select! {
             _told_or_not = timeout_at(until.into(), app.more_commits_than(seen)) => {}
             () = app.stops() => return Ok(stops()),
-            // The answer reaches nobody.
+            // Nobody would read the response.
             () = broken(client.as_ref()) => return Ok(stops()),
-            // It may be gone, and must not keep the place of one that is there.
+            // The client may be gone, and must not hold the permit of one that is there.
             () = ended(client.as_ref()), if !has_ended => match app.connections().to_wait_ended() {
                 Some(other) => {
-                    drop(std::mem::replace(&mut place, other));
+                    drop(std::mem::replace(&mut permit, other));
                     has_ended = true;
                 }
                 None => return answer(&app, &wanted, client, taken).await,
@@ -75,7 +74,7 @@ pub(super) async fn claim(State(app): State<App>, client: Option<Extension<Peer>
     }
 }
 
-/// Brings the claims to the client, or why there are none. What does not arrive goes back.
+/// Sends the claims to the client, or the reason why there are none. Claims that do not arrive are given back.
 async fn answer(app: &App, wanted: &Wanted, client: Option<Peer>, taken: Parcel) -> Answer {
     if taken.claims().is_empty() {
         let (bot, options) = (wanted.bot.clone(), wanted.options.clone());
@@ -84,7 +83,8 @@ async fn answer(app: &App, wanted: &Wanted, client: Option<Peer>, taken: Parcel)
     }
     if let Some(peer) = client {
         let text = serde_json::to_vec(&Claims { claims: taken.claims(), reason: None });
-        let text = text.map_err(|source| Error::invalid("the claims cannot be written as JSON").with_source(source))?;
+        let text =
+            text.map_err(|source| Error::invalid("the claims cannot be serialized as JSON").with_source(source))?;
         return Ok(([(header::CONTENT_TYPE, "application/json")], peer.bring(taken, text)).into_response());
     }
     Ok(Json(Claims { claims: &taken.delivered(), reason: None }).into_response())
@@ -104,7 +104,8 @@ async fn ended(client: Option<&Peer>) {
     }
 }
 
-/// Takes what there is. Waiting costs no turn at the store. When nobody is there to take it, it goes back.
+/// Claims the available tasks. A waiting claim holds no permit to call the store. Claims that nobody receives are given
+/// back.
 async fn take(
     app: &App,
     wanted: &Wanted,
@@ -123,7 +124,7 @@ async fn take(
 
 impl Wanted {
     fn read(mut fields: Fields, app: &App) -> Result<Self> {
-        let mut options = as_claimed(app);
+        let mut options = app.instance().claim_options();
         let bot = fields.required("bot")?;
         if let Some(lease) = fields.millis("lease_ms")? {
             options.lease = lease;
@@ -142,13 +143,13 @@ impl Wanted {
 
 fn too_many_wait() -> Problem {
     let detail = format!(
-        "there is nothing to claim now, and as many claims wait already as may; ask again after a while, or without \
-         wait_ms: retry_after_s={ASK_AGAIN}"
+        "there is nothing to claim now, and too many claims are waiting already; retry later, or without wait_ms: \
+         retry_after_s={ASK_AGAIN}"
     );
     Problem::new(StatusCode::SERVICE_UNAVAILABLE, "busy", detail).with(header::RETRY_AFTER, ASK_AGAIN)
 }
 
 fn stops() -> Response {
-    let detail = "the service stops; ask again once it is back";
+    let detail = "the service is shutting down; retry once it is back";
     Problem::new(StatusCode::SERVICE_UNAVAILABLE, ErrorKind::Reopen.as_str(), detail).into_response()
 }

@@ -19,7 +19,7 @@ use crate::{Epoch, Error, Point, PointRequest, RestoreOptions, Result, Selector,
 /// The answer to whatever makes or changes a point.
 const POINT: Gives = Gives::Of(&shapes::POINT);
 /// The answer to a restore.
-const RESTORED: Gives = Gives::Either(("what was done", &shapes::RESTORED), ("of a dry run, the plan", &shapes::PLAN));
+const RESTORED: Gives = Gives::Either(("the result", &shapes::RESTORED), ("the plan of a dry run", &shapes::PLAN));
 
 /// The routes.
 pub(in crate::face::http) const ROUTES: &[Route] = &[
@@ -27,7 +27,11 @@ pub(in crate::face::http) const ROUTES: &[Route] = &[
         method: Method::GET,
         path: "/api/points",
         about: "List the restore points, newest first",
-        query: &[optional("all", Flag, "those of restores, documents and single commits too"), LIMIT, CURSOR],
+        query: &[
+            optional("all", Flag, "also list the points of restores, documents and single commits"),
+            LIMIT,
+            CURSOR,
+        ],
         takes: Takes::Nothing,
         gives: Gives::Fields(&[required("points", List(&Of(&shapes::POINT)), "the points"), NEXT]),
         statuses: OK,
@@ -40,9 +44,9 @@ pub(in crate::face::http) const ROUTES: &[Route] = &[
         about: "Make a restore point of the live state",
         query: &[],
         takes: Takes::Fields(&[
-            optional("description", Text, "in your own words"),
-            optional("tags", TAGS, "names and texts"),
-            optional("held", Flag, "keep it until it is released"),
+            optional("description", Text, "free text"),
+            optional("tags", TAGS, "object of strings"),
+            optional("held", Flag, "whether to hold the point until it is released"),
         ]),
         gives: POINT,
         statuses: OK,
@@ -52,7 +56,7 @@ pub(in crate::face::http) const ROUTES: &[Route] = &[
     Route {
         method: Method::GET,
         path: "/api/points/{point}",
-        about: "Show the point that an id, latest, latest~3, a time or '10m ago' means",
+        about: "Show a point by its id, latest, latest~3, a time or '10m ago'",
         query: &[],
         takes: Takes::Nothing,
         gives: POINT,
@@ -63,7 +67,7 @@ pub(in crate::face::http) const ROUTES: &[Route] = &[
     Route {
         method: Method::POST,
         path: "/api/points/{point}/hold",
-        about: "Keep a point until it is released",
+        about: "Hold a point until it is released",
         query: &[],
         takes: Takes::Nothing,
         gives: POINT,
@@ -74,7 +78,7 @@ pub(in crate::face::http) const ROUTES: &[Route] = &[
     Route {
         method: Method::POST,
         path: "/api/points/{point}/release",
-        about: "Let retention forget a held point again",
+        about: "Release a held point, so that retention may forget it",
         query: &[],
         takes: Takes::Nothing,
         gives: POINT,
@@ -85,14 +89,14 @@ pub(in crate::face::http) const ROUTES: &[Route] = &[
     Route {
         method: Method::POST,
         path: "/api/points/{point}/restore",
-        about: "Go back to a point, in one transaction that can be undone",
+        about: "Restore a point in one transaction that can be undone",
         query: &[],
         takes: Takes::Fields(&[
-            optional("only", TEXTS, "only these collections"),
-            optional("key", Text, "only this record of the one collection"),
-            optional("dry_run", Flag, "only say what it would do"),
-            optional("verify", Flag, "verify every record and every point first"),
-            optional("keep_finished", Flag, "leave tasks finished that have been finished since"),
+            optional("only", TEXTS, "collections to restore; all unless set"),
+            optional("key", Text, "key of the only record to restore, in the one collection"),
+            optional("dry_run", Flag, "whether to only plan it"),
+            optional("verify", Flag, "whether to verify every record and every point first"),
+            optional("keep_finished", Flag, "whether tasks that finished since stay finished"),
         ]),
         gives: RESTORED,
         statuses: OK,
@@ -102,13 +106,13 @@ pub(in crate::face::http) const ROUTES: &[Route] = &[
     Route {
         method: Method::GET,
         path: "/api/points/{point}/diff",
-        about: "Show what changed from a point to another one, or to now",
+        about: "Show the changes from a point to another one, or to now",
         query: &[optional("to", Text, "the other point; now unless set"), LIMIT],
         takes: Takes::Nothing,
         gives: Gives::Fields(&[
             required("changes", List(&Of(&CHANGE)), "the records that differ"),
-            required("counts", COUNTS_BY_COLLECTION, "how many there are of each sort, by collection"),
-            required("total", Number, "how many changes there are, listed or not"),
+            required("counts", COUNTS_BY_COLLECTION, "numbers of changes by collection"),
+            required("total", Number, "total number of changes"),
         ]),
         statuses: OK,
         refuses: &[404],
@@ -117,11 +121,11 @@ pub(in crate::face::http) const ROUTES: &[Route] = &[
     Route {
         method: Method::POST,
         path: "/api/undo",
-        about: "Undo the last restore, exactly; undoing an undo does it again",
+        about: "Undo the last restore exactly; undoing an undo redoes it",
         query: &[],
         takes: Takes::Fields(&[
-            optional("discard", Flag, "although records have changed since"),
-            optional("dry_run", Flag, "only say what it would do"),
+            optional("discard", Flag, "whether to undo even if records have changed since"),
+            optional("dry_run", Flag, "whether to only plan it"),
         ]),
         gives: RESTORED,
         statuses: OK,
@@ -157,7 +161,7 @@ async fn make(State(app): State<App>, Object(mut fields): Object) -> Answer {
 async fn one(State(app): State<App>, Name(point): Name) -> Answer {
     let selector: Selector = point.parse()?;
     app.read(move |store| {
-        let now = || Error::invalid("the state as it is now is no point");
+        let now = || Error::invalid("now is not a restore point");
         Ok(Json(json!(store.find_point(selector)?.ok_or_else(now)?)).into_response())
     })
     .await

@@ -1,4 +1,4 @@
-//! `/api/queue`: tasks come in, are looked at, and are finished by who shows their token.
+//! `/api/queue`: tasks are pushed, listed and finished; finishing requires the token of the claim.
 
 use std::time::Duration;
 
@@ -23,18 +23,16 @@ use crate::face::http::route::{
 use crate::face::http::shapes::{self, CLAIM, TEXTS};
 use crate::face::http::state::claim::claim;
 use crate::face::http::state::reading::read;
-use crate::{
-    BotId, ClaimOptions, ClaimOwner, Enqueued, Error, NewTask, Result, Retry, Task, TaskId, TaskState, Token, WriteTx,
-};
+use crate::{BotId, ClaimOptions, Enqueued, Error, NewTask, Result, Retry, Task, TaskId, TaskState, Token, WriteTx};
 
-/// The answer of whatever shows or changes a task: the task as it is now.
+/// The response of routes that show or change a task: the task as it is now.
 const TASK: Gives = Gives::Of(&shapes::TASK);
-/// So many tasks a request purges unless it is said.
+/// Number of tasks that a request purges unless set.
 const PURGED: usize = 1_000;
-/// No request purges more: at 40 to 70 µs a task its answer comes within a second.
+/// Maximum number of tasks that a request purges: at 40 to 70 µs a task it ends within a second.
 const MOST_PURGED: usize = 10_000;
-/// What a holder shows.
-const TOKEN: Field = required("token", Number, "what the claim gave");
+/// The token of the holder.
+const TOKEN: Field = required("token", Number, "token of the claim");
 
 /// The routes.
 pub(in crate::face::http) const ROUTES: &[Route] = &[
@@ -60,31 +58,27 @@ pub(in crate::face::http) const ROUTES: &[Route] = &[
         about: "Put a task into the queue",
         query: &[],
         takes: Takes::Fields(&[
-            required("payload", Any, "what is to be done"),
-            optional("id", Text, "its name; made of its number unless set"),
+            required("payload", Any, "payload of the task, in the words of its producer"),
+            optional("id", Text, "id of the task; generated unless set"),
             optional("priority", Text, "P0 to P3; P2 unless set"),
-            optional("not_before", Time, "nobody may claim it before"),
-            optional("delay_ms", Number, "nobody may claim it before so much time has passed; not with not_before"),
-            optional("capabilities", TEXTS, "what a bot must be able to do"),
+            optional("not_before", Time, "no bot may claim it before this time"),
+            optional("delay_ms", Number, "delay until a bot may claim it; excludes not_before"),
+            optional("capabilities", TEXTS, "capabilities that a bot needs to claim it"),
             optional("assigned_to", Text, "the only bot that may claim it"),
-            optional(
-                "depends_on",
-                TEXTS,
-                "tasks that must be done before; one that was done and purged counts as done",
-            ),
+            optional("depends_on", TEXTS, "tasks that must be done first; a purged task that was done counts as done"),
             optional(
                 "allow_missing_dependencies",
                 Flag,
-                "whether it waits for tasks that are still to come too; otherwise a name that is not there is refused",
+                "whether it may depend on tasks that do not exist yet; otherwise an unknown id is an error",
             ),
-            optional("idempotency_key", Text, "the same key again gives the same task"),
+            optional("idempotency_key", Text, "pushing the same key again returns the same task"),
             optional(
                 "allow_different",
                 Flag,
-                "whether the task that has the key already is taken although it differs; otherwise that is refused",
+                "whether an existing task with the same idempotency key is returned even if it differs; otherwise that is an error",
             ),
-            optional("max_attempts", Number, "how many attempts may fail before it is dead; five unless set"),
-            optional("attributes", Map, "anything else"),
+            optional("max_attempts", Number, "number of failed attempts after which it is dead; five unless set"),
+            optional("attributes", Map, "additional fields"),
         ]),
         gives: Gives::Of(&shapes::PUSHED),
         statuses: OK,
@@ -94,16 +88,16 @@ pub(in crate::face::http) const ROUTES: &[Route] = &[
     Route {
         method: Method::POST,
         path: "/api/queue/claim",
-        about: "Take tasks for a bot, the most urgent first",
+        about: "Claim tasks for a bot, the most urgent first",
         query: &[],
         takes: Takes::Fields(&[
-            required("bot", Text, "who takes them"),
-            optional("lease_ms", Number, "how long the bot has; 30,000 unless set"),
-            optional("max", Number, "at most so many; one unless set, 1,000 at most"),
+            required("bot", Text, "the claiming bot"),
+            optional("lease_ms", Number, "length of the lease; 30,000 unless set"),
+            optional("max", Number, "maximum number of tasks; one unless set, at most 1,000"),
             optional(
                 "max_concurrent",
                 Number,
-                "how many the bot may hold; three unless set. Where its registration says how many, the smaller counts",
+                "how many tasks the bot may hold; three unless set. The smaller of this and the limit of its registration applies",
             ),
             optional(
                 "wait_ms",
@@ -113,8 +107,12 @@ pub(in crate::face::http) const ROUTES: &[Route] = &[
             ),
         ]),
         gives: Gives::Fields(&[
-            required("claims", List(&Of(&CLAIM)), "what it has taken"),
-            sometimes("reason", Text, "why there is none: the bot holds as many as it may, or nothing is ready for it"),
+            required("claims", List(&Of(&CLAIM)), "the claimed tasks"),
+            sometimes(
+                "reason",
+                Text,
+                "reason why nothing was claimed: the bot holds as many tasks as it may, or no task is ready for it",
+            ),
         ]),
         statuses: OK,
         refuses: &[],
@@ -123,15 +121,15 @@ pub(in crate::face::http) const ROUTES: &[Route] = &[
     Route {
         method: Method::POST,
         path: "/api/queue/purge",
-        about: "Remove the tasks that have been done, failed, dead or cancelled for longer than a time",
+        about: "Remove tasks that finished longer ago than a given time",
         query: &[],
         takes: Takes::Fields(&[
-            required("older_than", Text, "how long they have been finished at least, such as 30d"),
-            optional("limit", Number, "at most so many in this request; 1,000 unless set, 10,000 at most"),
+            required("older_than", Text, "minimum time since they finished, such as 30d"),
+            optional("limit", Number, "maximum number in this request; 1,000 unless set, at most 10,000"),
         ]),
         gives: Gives::Fields(&[
-            required("purged", Number, "how many were removed"),
-            required("more", Flag, "whether the limit was reached: ask again while it is true"),
+            required("purged", Number, "number of removed tasks"),
+            required("more", Flag, "whether the limit was reached; repeat the request while it is true"),
         ]),
         statuses: OK,
         refuses: &[],
@@ -157,8 +155,8 @@ pub(in crate::face::http) const ROUTES: &[Route] = &[
     Route {
         method: Method::GET,
         path: "/api/queue/{task}/why",
-        about: "Say why a task is not claimed, or who may claim it",
-        query: &[optional("bot", Text, "ask about this bot alone")],
+        about: "Explain why a task is not claimed, or list the bots that may claim it",
+        query: &[optional("bot", Text, "explain it for this bot only")],
         takes: Takes::Nothing,
         gives: Gives::Of(&shapes::WHY),
         statuses: OK,
@@ -168,9 +166,9 @@ pub(in crate::face::http) const ROUTES: &[Route] = &[
     Route {
         method: Method::POST,
         path: "/api/queue/{task}/complete",
-        about: "Say that a claimed task is done",
+        about: "Complete a claimed task",
         query: &[],
-        takes: Takes::Fields(&[TOKEN, optional("result", Any, "what came out")]),
+        takes: Takes::Fields(&[TOKEN, optional("result", Any, "result")]),
         gives: TASK,
         statuses: OK,
         refuses: &[404, 409],
@@ -179,16 +177,16 @@ pub(in crate::face::http) const ROUTES: &[Route] = &[
     Route {
         method: Method::POST,
         path: "/api/queue/{task}/fail",
-        about: "Say that an attempt failed",
+        about: "Fail a claimed task",
         query: &[],
         takes: Takes::Fields(&[
             TOKEN,
-            optional("error", Text, "why"),
-            optional("retry", Flag, "false when trying again is no use"),
+            optional("error", Text, "reason of the failure"),
+            optional("retry", Flag, "false to never retry; true unless set"),
             optional(
                 "delay_ms",
                 Number,
-                "how long to wait before the next attempt; more each time unless set. Not with retry false",
+                "delay before the next attempt; grows with each attempt unless set. Excludes retry=false",
             ),
         ]),
         gives: TASK,
@@ -199,9 +197,9 @@ pub(in crate::face::http) const ROUTES: &[Route] = &[
     Route {
         method: Method::POST,
         path: "/api/queue/{task}/extend",
-        about: "Make a claim last for so long from now",
+        about: "Extend the lease of a claim, from now",
         query: &[],
-        takes: Takes::Fields(&[TOKEN, optional("lease_ms", Number, "how long; 30,000 unless set")]),
+        takes: Takes::Fields(&[TOKEN, optional("lease_ms", Number, "length of the lease from now; 30,000 unless set")]),
         gives: TASK,
         statuses: OK,
         refuses: &[404, 409],
@@ -210,7 +208,7 @@ pub(in crate::face::http) const ROUTES: &[Route] = &[
     Route {
         method: Method::POST,
         path: "/api/queue/{task}/release",
-        about: "Give a claimed task back as if it had not been claimed",
+        about: "Release a claimed task as if it had not been claimed",
         query: &[],
         takes: Takes::Fields(&[TOKEN]),
         gives: TASK,
@@ -221,12 +219,12 @@ pub(in crate::face::http) const ROUTES: &[Route] = &[
     Route {
         method: Method::POST,
         path: "/api/queue/{task}/cancel",
-        about: "Say that a task is not wanted any more",
+        about: "Cancel a task",
         query: &[],
         takes: Takes::Fields(&[optional(
             "token",
             Number,
-            "what the claim gave, if only its holder may; anybody without",
+            "token of the claim, to cancel only as its holder; anyone may cancel without a token",
         )]),
         gives: TASK,
         statuses: OK,
@@ -236,12 +234,12 @@ pub(in crate::face::http) const ROUTES: &[Route] = &[
     Route {
         method: Method::POST,
         path: "/api/queue/{task}/requeue",
-        about: "Put a failed, dead or cancelled task back",
+        about: "Requeue a failed, dead or cancelled task",
         query: &[],
         takes: Takes::Fields(&[optional(
             "token",
             Number,
-            "what a claim gave: that of a task that is finished is void, so that the request is refused",
+            "token of a claim; the token of a finished task is void, so the request is refused",
         )]),
         gives: TASK,
         statuses: OK,
@@ -251,9 +249,9 @@ pub(in crate::face::http) const ROUTES: &[Route] = &[
     Route {
         method: Method::POST,
         path: "/api/queue/{task}/assign",
-        about: "Let only one bot claim a task, or any bot again",
+        about: "Assign a task to one bot, or to any bot again",
         query: &[],
-        takes: Takes::Fields(&[nullable("bot", Text, "the only bot that may claim it; null for any again")]),
+        takes: Takes::Fields(&[nullable("bot", Text, "the only bot that may claim it; null for any bot")]),
         gives: TASK,
         statuses: OK,
         refuses: &[404, 409],
@@ -261,7 +259,7 @@ pub(in crate::face::http) const ROUTES: &[Route] = &[
     },
 ];
 
-/// A path that is a verb's is not looked for among the tasks, so a task of that name has a route of its own.
+/// The path of a verb shadows the task of that id, so the task has a route of its own.
 const fn named_as_a_verb(path: &'static str, about: &'static str, handler: fn() -> MethodRouter<App>) -> Route {
     Route {
         method: Method::GET,
@@ -277,7 +275,7 @@ const fn named_as_a_verb(path: &'static str, about: &'static str, handler: fn() 
 }
 
 async fn list(State(app): State<App>, query: Query) -> Answer {
-    let (asked, options) = (query.clone(), as_claimed(&app));
+    let (asked, options) = (query.clone(), app.instance().claim_options());
     read(&app, &query, move |view| {
         let (cursor, limit) = (asked.cursor(), asked.limit()?);
         match asked.parsed("state")? {
@@ -286,11 +284,6 @@ async fn list(State(app): State<App>, query: Query) -> Answer {
         }
     })
     .await
-}
-
-/// The options by which the service hands tasks over.
-pub(super) fn as_claimed(app: &App) -> ClaimOptions {
-    ClaimOptions { owner: ClaimOwner::Nobody, aging: app.instance().priority_aging(), ..ClaimOptions::default() }
 }
 
 async fn one(State(app): State<App>, Name(id): Name, query: Query) -> Answer {
@@ -305,7 +298,7 @@ async fn one(State(app): State<App>, Name(id): Name, query: Query) -> Answer {
 async fn why(State(app): State<App>, Name(id): Name, query: Query) -> Answer {
     let id: TaskId = id.parse()?;
     let bot: Option<BotId> = query.parsed("bot")?;
-    let options = as_claimed(&app);
+    let options = app.instance().claim_options();
     let why = app.read(move |store| {
         let view = store.view()?;
         bot.map_or_else(|| view.queue().why(&id, &options), |bot| view.queue().why_bot(&id, &bot, &options))
@@ -338,7 +331,7 @@ async fn purge(State(app): State<App>, Object(mut fields): Object) -> Answer {
     Ok(Json(json!({"purged": purged, "more": purged == limit})).into_response())
 }
 
-/// Read field by field, so that the payload keeps its numbers as they are written. A payload may be null.
+/// Reads a task field by field, so that the payload keeps its numbers as written. A payload may be null.
 fn task(mut fields: Fields) -> Result<NewTask> {
     let mut task = NewTask::new(fields.required_value("payload")?).attributes(fields.object("attributes")?);
     if let Some(id) = fields.parsed("id")? {
@@ -354,7 +347,7 @@ fn task(mut fields: Fields) -> Result<NewTask> {
     }
     if let Some(delay) = fields.millis("delay_ms")? {
         if has_time {
-            return Err(Error::invalid("a task has a time or a delay; leave one of the two out: field=delay_ms"));
+            return Err(Error::invalid("not_before and delay_ms exclude each other; leave one out: field=delay_ms"));
         }
         task = task.delay(delay);
     }
@@ -378,7 +371,7 @@ fn task(mut fields: Fields) -> Result<NewTask> {
     }
     if let Some(attempts) = fields.number("max_attempts")? {
         let most = u32::MAX;
-        let too_many = |_| Error::invalid(format!("a task has {most} attempts at most: max_attempts={attempts}"));
+        let too_many = |_| Error::invalid(format!("max_attempts is too large: max_attempts={attempts} limit={most}"));
         task = task.max_attempts(u32::try_from(attempts).map_err(too_many)?);
     }
     fields.end()?;
@@ -405,9 +398,7 @@ async fn fail(app: State<App>, name: Name, Object(mut fields): Object) -> Answer
 
 fn no_delay(delay: Duration) -> Error {
     let delay = delay.as_millis();
-    Error::invalid(format!(
-        "what is not tried again has no delay; leave one of the two out: retry=false delay_ms={delay}"
-    ))
+    Error::invalid(format!("retry=false and delay_ms exclude each other; leave one out: retry=false delay_ms={delay}"))
 }
 
 async fn extend(app: State<App>, name: Name, Object(mut fields): Object) -> Answer {
@@ -438,7 +429,7 @@ async fn assign(app: State<App>, name: Name, Object(mut fields): Object) -> Answ
     .await
 }
 
-/// Does something to the task that the path names, in a transaction of its own.
+/// Changes the task in the path, in a transaction of its own.
 async fn act(
     State(app): State<App>,
     Name(id): Name,
@@ -451,7 +442,7 @@ async fn act(
     Ok(Json(task).into_response())
 }
 
-/// The same without need of a token. Who shows one acts as the holder of the task, and must be.
+/// The same without a required token. A caller that shows one acts as the holder of the task, and must be it.
 async fn act_for_holder_or_operator(
     app: State<App>,
     name: Name,
@@ -467,7 +458,7 @@ async fn act_for_holder_or_operator(
 }
 
 fn token(fields: &mut Fields) -> Result<Token> {
-    let missing = || Error::invalid("a field is missing: field=token");
+    let missing = || Error::invalid("missing field: field=token");
     shown_token(fields)?.ok_or_else(missing)
 }
 

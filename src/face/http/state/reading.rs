@@ -10,12 +10,12 @@ use crate::face::http::problem::Answer;
 use crate::face::http::query::Query;
 use crate::{Resolved, Result, Selector, View, show_time};
 
-/// Says which point an answer is as of: its id, or the time of its commit.
+/// The point of the response: its id, or the time of its commit.
 const POINT: HeaderName = HeaderName::from_static("hivekeep-point");
-/// Says how long before the time that was asked for that point was made, in seconds.
+/// The seconds from that point to the requested time.
 const OFF: HeaderName = HeaderName::from_static("hivekeep-point-off-seconds");
 
-/// Answers with what is read, as of the point that the query names.
+/// Responds with the result of a read, as of the point in the query.
 pub(super) async fn read<R: Serialize + Send + 'static>(
     app: &App,
     query: &Query,

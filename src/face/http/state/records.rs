@@ -21,16 +21,16 @@ use crate::face::http::state::reading::read;
 use crate::{BotId, ChatFilter, Error, Event, KeyedPage, Level, NewEntry, NewMessage, Page, Result};
 
 /// The order of what is numbered.
-const OLDEST: Field = optional("oldest", Flag, "the oldest first; the newest unless set");
+const OLDEST: Field = optional("oldest", Flag, "whether the oldest come first; the newest first unless set");
 /// The answer to whatever is appended.
-const SEQUENCE: Gives = Gives::Fields(&[required("sequence", Number, "its number")]);
+const SEQUENCE: Gives = Gives::Fields(&[required("sequence", Number, "its sequence number")]);
 
 /// The routes.
 pub(in crate::face::http) const ROUTES: &[Route] = &[
     Route {
         method: Method::GET,
         path: "/api/assignments",
-        about: "List which bot holds which tasks",
+        about: "List the assignments of tasks to bots",
         query: &[optional("bot", Text, "only those of this bot"), LIMIT, CURSOR, AT],
         takes: Takes::Nothing,
         gives: Gives::Fields(&[required("assignments", List(&Of(&ASSIGNMENT)), "the assignments"), NEXT]),
@@ -62,12 +62,12 @@ pub(in crate::face::http) const ROUTES: &[Route] = &[
         about: "Append a message",
         query: &[],
         takes: Takes::Fields(&[
-            required("conversation", Text, "what it belongs to"),
-            required("role", Text, "who speaks: user, assistant, system or another word"),
-            required("content", Text, "what is said"),
-            optional("bot_id", Text, "the bot that it is from or for"),
-            optional("timestamp", Time, "when; now unless set"),
-            optional("attributes", Map, "anything else"),
+            required("conversation", Text, "name of the conversation"),
+            required("role", Text, "role of the speaker: user, assistant, system or another word"),
+            required("content", Text, "text of the message"),
+            optional("bot_id", Text, "the bot that sent or receives it"),
+            optional("timestamp", Time, "time; now unless set"),
+            optional("attributes", Map, "additional fields"),
         ]),
         gives: SEQUENCE,
         statuses: OK,
@@ -91,13 +91,13 @@ pub(in crate::face::http) const ROUTES: &[Route] = &[
         about: "Append an entry to the audit trail",
         query: &[],
         takes: Takes::Fields(&[
-            required("action", Text, "what was done"),
-            required("actor", Text, "who did it"),
-            optional("target", Text, "what it was done to"),
+            required("action", Text, "action"),
+            required("actor", Text, "actor"),
+            optional("target", Text, "target of the action"),
             optional("level", Text, "info (unless set), warning, error or critical"),
-            optional("result", Text, "how it ended"),
-            optional("details", Any, "anything else"),
-            optional("timestamp", Time, "when; now unless set"),
+            optional("result", Text, "outcome"),
+            optional("details", Any, "additional fields"),
+            optional("timestamp", Time, "time; now unless set"),
         ]),
         gives: SEQUENCE,
         statuses: OK,
@@ -110,7 +110,7 @@ pub(in crate::face::http) const ROUTES: &[Route] = &[
         about: "List the configuration by key",
         query: &[LIMIT, CURSOR, AT],
         takes: Takes::Nothing,
-        gives: Gives::Fields(&[required("config", Map, "the values by key"), NEXT]),
+        gives: Gives::Fields(&[required("config", Map, "values by key"), NEXT]),
         statuses: OK,
         refuses: &[],
         handler: || get(config),
@@ -151,7 +151,7 @@ pub(in crate::face::http) const ROUTES: &[Route] = &[
     Route {
         method: Method::GET,
         path: "/api/events",
-        about: "List what happened to the store",
+        about: "List the events of the store",
         query: &[OLDEST, LIMIT, CURSOR],
         takes: Takes::Nothing,
         gives: Gives::Fields(&[required("events", List(&Of(&EVENT)), "the events"), NEXT]),
@@ -295,5 +295,5 @@ async fn unset(State(app): State<App>, Name(key): Name) -> Answer {
 }
 
 fn no_key(key: &str) -> Error {
-    Error::not_found(format!("there is no such key: key={}", key.escape_debug()))
+    Error::not_found(format!("no such key: key={}", key.escape_debug()))
 }

@@ -5,18 +5,17 @@ use axum::extract::State;
 use axum::http::Method;
 use axum::response::IntoResponse;
 use axum::routing::{get, post};
-use serde_json::{Map, Value, json};
+use serde_json::json;
 
 use crate::face::http::app::App;
 use crate::face::http::body::Object;
-use crate::face::http::fields::Fields;
 use crate::face::http::problem::Answer;
 use crate::face::http::query::{Listed, Name, Query};
 use crate::face::http::route::Kind::{Flag, List, Number, Object as JsonObject, Of, Text, Time};
 use crate::face::http::route::{AT, CURSOR, Gives, LIMIT, NEXT, OK, Route, TIMESTAMP, Takes, optional, required};
 use crate::face::http::shapes::{BOT, TEXTS};
 use crate::face::http::state::reading::read;
-use crate::{Bot, BotId, Error, Result, show_time};
+use crate::{Bot, BotId, Error, show_time};
 
 /// The routes.
 pub(in crate::face::http) const ROUTES: &[Route] = &[
@@ -45,20 +44,20 @@ pub(in crate::face::http) const ROUTES: &[Route] = &[
     Route {
         method: Method::PUT,
         path: "/api/registry/{bot}",
-        about: "Register a bot in place of what was registered under its id",
+        about: "Register a bot, replacing any bot with its id",
         query: &[],
         takes: Takes::Fields(&[
-            optional("kind", Text, "what it is, such as claude-code"),
-            optional("status", Text, "how it says that it is"),
-            optional("endpoint", Text, "where it is reached"),
-            optional("port", Number, "the port that it listens on"),
-            optional("pid", Number, "its process"),
+            optional("kind", Text, "the kind of bot, such as claude-code"),
+            optional("status", Text, "the status that it reports"),
+            optional("endpoint", Text, "the address at which it is reached"),
+            optional("port", Number, "the port on which it listens"),
+            optional("pid", Number, "process id"),
             optional("repo", Text, "the repository that it works on"),
-            optional("specializations", TEXTS, "what it can do"),
+            optional("specializations", TEXTS, "its capabilities"),
             optional("max_concurrent", Number, "how many tasks it may hold; three unless set"),
-            optional("registered_at", Time, "when; as before, or else now, unless set"),
-            optional("last_heartbeat", Time, "when it was last heard of, if nobody knows yet"),
-            optional("attributes", JsonObject, "anything else"),
+            optional("registered_at", Time, "time of registration; the earlier one, or now, unless set"),
+            optional("last_heartbeat", Time, "time of the last heartbeat; ignored if one is already known"),
+            optional("attributes", JsonObject, "additional fields"),
         ]),
         gives: Gives::Of(&BOT),
         statuses: OK,
@@ -79,7 +78,7 @@ pub(in crate::face::http) const ROUTES: &[Route] = &[
     Route {
         method: Method::POST,
         path: "/api/registry/{bot}/heartbeat",
-        about: "Note that a bot was heard of; kept within a second",
+        about: "Record a heartbeat; it is durable within a second",
         query: &[],
         takes: Takes::Nothing,
         gives: Gives::Fields(&[TIMESTAMP]),
@@ -112,7 +111,7 @@ async fn put(State(app): State<App>, Name(id): Name, Object(fields): Object) -> 
     let id: BotId = id.parse()?;
     let kept = app
         .change(move |store| {
-            let bot = bot(&id, fields)?;
+            let bot = Bot::from_fields(id.clone(), fields.rest())?;
             store.write(|tx| tx.registry().put(&bot))?;
             // Not as the transaction saw it, but with a heartbeat that has not been written yet.
             store.view()?.registry().get(&id)
@@ -136,46 +135,6 @@ async fn heartbeat(State(app): State<App>, Name(id): Name) -> Answer {
     Ok(Json(json!({"timestamp": show_time(at)})).into_response())
 }
 
-/// A bot of which only some fields are given; the others are not set.
-fn bot(id: &BotId, given: Fields) -> Result<Bot> {
-    let wrong = |source: serde_json::Error| Error::invalid(format!("this is no bot: {source}")).with_source(source);
-    let whole = serde_json::to_value(Bot::new(id.clone())).map_err(wrong)?;
-    let Value::Object(mut whole) = whole else { return Err(unknown(id)) };
-    let given: Map<_, _> = given.rest().into_iter().filter(|(_, value)| !value.is_null()).collect();
-    if let Some(name) = given.keys().find(|name| !whole.contains_key(*name)) {
-        let known = whole.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
-        return Err(Error::invalid(format!(
-            "a bot has no such field; put what is your own into attributes, there are {known}: field={}",
-            name.escape_debug()
-        )));
-    }
-    whole.extend(given);
-    let bot: Bot = serde_json::from_value(Value::Object(whole)).map_err(wrong)?;
-    if bot.id != *id {
-        return Err(Error::invalid(format!("the bot calls itself by another id: path={id} id={}", bot.id)));
-    }
-    Ok(bot)
-}
-
 fn unknown(id: &BotId) -> Error {
     Error::not_found(format!("no such bot is registered: bot={id}"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_misspelt_member_and_another_id_are_refused() {
-        let id: BotId = "BOT-1".parse().unwrap();
-        let read = |given| bot(&id, Fields::of(Some(given)).unwrap());
-        assert_eq!(
-            read(json!({"port": 8001, "repo": null})).unwrap(),
-            Bot { port: Some(8001), ..Bot::new(id.clone()) }
-        );
-        assert!(read(json!({"prot": 1})).unwrap_err().to_string().ends_with("field=prot"));
-        assert!(read(json!({"port": "x"})).unwrap_err().to_string().starts_with("this is no bot: "));
-        let other = read(json!({"id": "B"})).unwrap_err().to_string();
-        assert_eq!(other, "the bot calls itself by another id: path=BOT-1 id=B");
-    }
 }

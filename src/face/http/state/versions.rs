@@ -18,7 +18,7 @@ use crate::face::http::shapes::VERSION;
 pub(in crate::face::http) const ROUTES: &[Route] = &[Route {
     method: Method::GET,
     path: "/api/versions/{collection}/{key}",
-    about: "Show what a record was in which points, newest first, and who changed it",
+    about: "List the versions of a record, newest first, with their points and authors",
     query: &[LIMIT],
     takes: Takes::Nothing,
     gives: Gives::Fields(&[required("versions", List(&Of(&VERSION)), "the versions")]),
