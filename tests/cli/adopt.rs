@@ -1,4 +1,4 @@
-//! Adopting: what is taken, what is said of it, and how it ends.
+//! `adopt`: the output, the messages and the exit codes.
 
 use std::fs;
 

@@ -1,4 +1,4 @@
-//! Archives, as they are made and taken in by typing.
+//! `export` and `import`.
 
 use std::fs;
 
@@ -33,7 +33,7 @@ fn an_archive_becomes_the_same_store_elsewhere() {
 }
 
 #[test]
-fn an_import_into_a_store_is_shown_first_done_and_undone() {
+fn an_import_into_a_store_can_be_planned_and_undone() {
     let hive = Hive::new();
     hive.fill();
     hive.ok(&["export", "a.tar.gz"]);
@@ -53,7 +53,7 @@ fn an_import_into_a_store_is_shown_first_done_and_undone() {
 }
 
 #[test]
-fn what_cannot_be_is_refused_and_leaves_nothing() {
+fn an_impossible_export_or_import_is_refused_and_leaves_no_file() {
     let hive = Hive::new();
     hive.fill();
     assert!(hive.refused(&["export", "a.zip"], 2).starts_with("an archive is called NAME.tar.gz or NAME.tar.zst"));

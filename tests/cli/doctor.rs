@@ -1,4 +1,4 @@
-//! `doctor`: what it says of stores that are well, at risk, in use, and damaged.
+//! `doctor`: its output for stores that are fine, at risk, in use, and damaged.
 
 use std::fs;
 use std::time::Instant;
@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::util::Hive;
 
-/// Its answer to a topic: the verdict and the observation.
+/// The verdict and the finding of a topic.
 fn said(page: &Value, topic: &str) -> (String, String) {
     let line = page["lines"].as_array().unwrap().iter().find(|line| line["topic"] == topic);
     let text = |name| line.unwrap_or_else(|| panic!("no {topic}: {page}"))[name].as_str().unwrap().to_owned();
@@ -32,7 +32,7 @@ fn drill(met: bool) -> LastDrill {
 }
 
 #[test]
-fn a_store_that_nobody_looked_after_is_at_risk_and_each_line_says_what_to_do() {
+fn a_neglected_store_is_at_risk_and_each_line_has_advice() {
     let hive = Hive::new();
     hive.fill();
     fs::remove_file(hive.path().with_file_name("h.redb.sessions")).unwrap();
@@ -52,7 +52,7 @@ fn a_store_that_nobody_looked_after_is_at_risk_and_each_line_says_what_to_do() {
 }
 
 #[test]
-fn what_is_looked_after_is_well() {
+fn a_maintained_store_has_no_warning() {
     let hive = Hive::new();
     hive.fill();
     hive.ok(&["point", "create"]);
@@ -72,7 +72,7 @@ fn what_is_looked_after_is_well() {
 }
 
 #[test]
-fn what_has_changed_since_the_last_point_is_at_risk_only_when_that_is_old() {
+fn changes_since_the_last_point_are_a_risk_only_once_it_is_old() {
     let hive = Hive::new();
     hive.ok(&["point", "create"]);
     std::thread::sleep(std::time::Duration::from_millis(2100));
@@ -84,7 +84,7 @@ fn what_has_changed_since_the_last_point_is_at_risk_only_when_that_is_old() {
 }
 
 #[test]
-fn a_missed_target_a_guard_without_an_end_and_a_crash_are_seen() {
+fn a_missed_target_an_unfinished_guard_and_a_crash_are_reported() {
     let hive = Hive::new();
     let store = hive.open();
     store.note_drill(&drill(false)).unwrap();
@@ -97,7 +97,7 @@ fn a_missed_target_a_guard_without_an_end_and_a_crash_are_seen() {
 }
 
 #[test]
-fn an_archive_that_was_made_by_hand_counts_as_long_as_it_is_there() {
+fn an_archive_made_by_hand_counts_while_it_exists() {
     let hive = Hive::new();
     hive.fill();
     let archive = hive.path().with_file_name("by-hand.tar.gz");
@@ -109,7 +109,7 @@ fn an_archive_that_was_made_by_hand_counts_as_long_as_it_is_there() {
 }
 
 #[test]
-fn what_failed_is_at_risk_until_it_has_worked_again() {
+fn a_failure_is_a_risk_until_the_next_success() {
     use EventKind::{
         ArchiveFailed, ArchiveVerified, BackupDeletedOld, BackupFailed, RestoreFailed, RestorePointCreated,
         RestoreSuccessful, RetentionFailed,
@@ -131,7 +131,7 @@ fn what_failed_is_at_risk_until_it_has_worked_again() {
 }
 
 #[test]
-fn it_reads_beside_a_writer_and_changes_nothing() {
+fn doctor_reads_a_store_in_use_and_changes_nothing() {
     let hive = Hive::new();
     hive.fill();
     let before = fs::read(hive.path()).unwrap();
@@ -145,7 +145,7 @@ fn it_reads_beside_a_writer_and_changes_nothing() {
 }
 
 #[test]
-fn damage_is_bad_and_the_way_out_is_named() {
+fn damage_is_bad_and_has_advice() {
     let hive = Hive::new();
     hive.fill();
     let mut bytes = fs::read(hive.path()).unwrap();
@@ -160,7 +160,7 @@ fn damage_is_bad_and_the_way_out_is_named() {
 }
 
 #[test]
-fn a_large_store_is_looked_at_in_no_time() {
+fn doctor_takes_a_large_store_in_little_time() {
     let hive = Hive::new();
     let store = hive.open();
     let rows = |tx: &mut hivekeep::WriteTx<'_>| {

@@ -1,4 +1,4 @@
-//! `drill`: every disaster on a copy, with the real store in use, and nothing left behind.
+//! `drill`: every disaster on a copy, while the store itself is in use, without leaving files behind.
 
 use std::fs;
 use std::time::Duration;
@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::util::{Hive, Running};
 
-/// The names of what a drill would leave behind.
+/// The names of files that a drill could leave behind.
 fn left_behind(hive: &Hive) -> Vec<String> {
     let names = fs::read_dir(hive.path().parent().unwrap()).unwrap();
     let names = names.map(|file| file.unwrap().file_name().to_string_lossy().into_owned());
@@ -46,7 +46,7 @@ fn every_disaster_is_rehearsed_on_a_copy_of_a_store_in_use_and_meets_its_target(
 }
 
 #[test]
-fn a_missed_target_is_named_and_has_an_exit_code_of_its_own() {
+fn a_missed_target_is_named_and_exits_with_its_own_code() {
     let hive = Hive::new();
     hive.fill();
     let ran = hive.run(&["drill", "--only", "bot_killed", "--target", "bot_killed=0s/0s"]).with(3);

@@ -1,5 +1,5 @@
-//! Paths as they come: pipes and folders where a file is wanted, names that are no text, folders that cannot be written to;
-//! and whose the files are that the program makes.
+//! Unusual paths: pipes and folders in place of files, names that are not UTF-8, folders without write permission; and
+//! the owners of files that the program makes.
 #![cfg(unix)]
 
 use std::ffi::OsStr;
@@ -15,7 +15,7 @@ use serde_json::Value;
 
 use crate::util::{Hive, Running};
 
-/// Nothing below takes a quarter of it; what hangs takes for ever.
+/// The timeout of a run. Nothing below takes a quarter of it; a run that hangs takes forever.
 const LONGEST: Duration = Duration::from_secs(60);
 
 /// Runs a program that must end by itself.
@@ -60,7 +60,7 @@ fn folder(hive: &Hive) -> PathBuf {
     hive.path().parent().unwrap().to_path_buf()
 }
 
-/// The program, under another umask.
+/// The program with another umask.
 fn under(umask: &str, hive: &Hive, arguments: &[&str]) -> Command {
     let direct = hive.command(arguments);
     let mut command = Command::new("sh");
@@ -69,7 +69,7 @@ fn under(umask: &str, hive: &Hive, arguments: &[&str]) -> Command {
     command
 }
 
-/// Has the program make everything that it can leave behind.
+/// Runs the verbs that leave files behind.
 fn make_all(umask: &str, hive: &Hive) {
     let serve = [
         "serve",
@@ -112,7 +112,7 @@ fn is_archive(path: &Path) -> bool {
 }
 
 #[test]
-fn only_the_owner_can_read_what_is_made_whatever_the_umask() {
+fn only_the_owner_can_read_new_files_whatever_the_umask() {
     for umask in ["000", "077"] {
         let hive = Hive::empty();
         make_all(umask, &hive);
@@ -130,7 +130,7 @@ fn only_the_owner_can_read_what_is_made_whatever_the_umask() {
 }
 
 #[test]
-fn what_lies_beside_a_store_that_a_group_shares_is_shared_too_and_copies_of_it_are_not() {
+fn files_beside_a_store_share_its_group_and_mode_but_copies_of_it_do_not() {
     let hive = Hive::new();
     for ending in [".sessions", ".reserve"] {
         fs::remove_file(beside(&hive, ending)).unwrap();
@@ -148,7 +148,7 @@ fn what_lies_beside_a_store_that_a_group_shares_is_shared_too_and_copies_of_it_a
 }
 
 #[test]
-fn what_root_makes_belongs_to_the_user_of_the_folder_and_of_the_store() {
+fn files_that_root_makes_belong_to_the_owner_of_the_folder_and_of_the_store() {
     let hive = Hive::empty();
     if fs::metadata(folder(&hive)).unwrap().uid() != 0 {
         return;
@@ -165,7 +165,7 @@ fn what_root_makes_belongs_to_the_user_of_the_folder_and_of_the_store() {
 }
 
 #[test]
-fn a_pipe_in_the_place_of_any_file_is_named_and_nothing_hangs() {
+fn a_pipe_in_place_of_any_file_is_reported_and_nothing_hangs() {
     let hive = Hive::new();
     hive.fill();
     let here = folder(&hive);
@@ -221,7 +221,7 @@ fn a_pipe_in_the_place_of_any_file_is_named_and_nothing_hangs() {
 }
 
 #[test]
-fn a_socket_a_device_and_a_directory_are_named_as_what_they_are() {
+fn a_socket_a_device_and_a_directory_are_reported_by_their_type() {
     let hive = Hive::new();
     let socket = folder(&hive).join("socket");
     let _listening = UnixListener::bind(&socket).unwrap();
@@ -243,7 +243,7 @@ fn a_socket_a_device_and_a_directory_are_named_as_what_they_are() {
 }
 
 #[test]
-fn a_pipe_that_somebody_writes_to_is_read_where_a_person_hands_something_over() {
+fn a_pipe_with_a_writer_is_read_for_settings_secrets_and_documents() {
     let hive = Hive::new();
     let script = r#"
         "$0" export hive.tar.gz.age --passphrase-file <(sleep 0.1; echo a long passphrase) &&
@@ -263,7 +263,7 @@ fn a_pipe_that_somebody_writes_to_is_read_where_a_person_hands_something_over() 
 /// Other systems refuse such names.
 #[cfg(target_os = "linux")]
 #[test]
-fn a_path_that_is_no_text_is_shown_as_well_as_it_can_be() {
+fn a_path_that_is_not_valid_utf_8_is_shown_as_well_as_possible() {
     let hive = Hive::new();
     hive.fill();
     let name = |text: &str| folder(&hive).join(OsStr::from_bytes(&[text.as_bytes(), b"\xff"].concat()));
@@ -310,8 +310,8 @@ fn a_path_that_is_no_text_is_shown_as_well_as_it_can_be() {
     assert!(fs::metadata(&events).unwrap().len() > 0);
 }
 
-/// Makes a folder read-only for a while: by a mount of its own where that can be had, or else, for who is not root, by its
-/// mode. Gives the command that runs another one there, which may be none.
+/// Makes a folder read-only for a while: by a mount of its own if possible, else, for a user other than root, by its
+/// mode. Returns the prefix of a command that runs another one there, which may be empty.
 fn read_only(folder: &Path) -> Option<Command> {
     let mut probe = Command::new("unshare");
     let mount = r#"mount --bind "$0" "$0" && mount -o remount,bind,ro "$0" && exec "$@""#;
@@ -322,7 +322,7 @@ fn read_only(folder: &Path) -> Option<Command> {
 }
 
 #[test]
-fn a_killed_store_on_a_read_only_mount_is_answered_for_as_on_a_writable_one() {
+fn a_killed_store_on_a_read_only_mount_is_read_as_on_a_writable_one() {
     let hive = Hive::new();
     hive.fill();
     let mut running = Running::start(&hive, &["serve", "--json", "--listen", "127.0.0.1:0"]);

@@ -1,4 +1,4 @@
-//! `guard`: commands and checks that pass, fail, die, are interrupted, or cannot be started.
+//! `guard`: commands and checks that succeed, fail, die, are interrupted, or cannot be started.
 
 use serde_json::{Value, json};
 
@@ -6,7 +6,7 @@ use crate::util::{Hive, Running};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_hivekeep");
 
-/// A store with a limit of 5, and a shell line that sets it to 6 and goes on.
+/// A store with a limit of 5, and a shell command that sets it to 6 and continues with the given line.
 fn hive(then: &str) -> (Hive, String) {
     let hive = Hive::new();
     hive.ok(&["put", "config", "limit", "5"]);
@@ -25,7 +25,7 @@ fn events(hive: &Hive) -> Vec<String> {
 }
 
 #[test]
-fn a_command_that_succeeds_keeps_what_it_did_and_its_output_is_its_own() {
+fn a_command_that_succeeds_keeps_its_changes_and_its_output() {
     let (hive, line) = hive("cat && test -n \"$HIVEKEEP_GUARD_POINT\"");
     let mut command = hive.command(&["guard", "--check", "echo well", "--", "sh", "-c", &line]);
     let input = hive.path().with_extension("input");
@@ -73,7 +73,7 @@ fn a_check_that_fails_rolls_back_and_says_so_in_json() {
 }
 
 #[test]
-fn a_check_is_tried_again_until_its_time_is_over() {
+fn a_check_is_retried_until_its_timeout() {
     let (hive, line) = hive("true");
     let second = "test -e tried || { touch tried; exit 1; }";
     hive.run(&["guard", "--check", second, "--check-timeout", "20s", "--", "sh", "-c", &line]).with(0);
@@ -83,7 +83,7 @@ fn a_check_is_tried_again_until_its_time_is_over() {
 }
 
 #[test]
-fn a_signal_goes_on_to_the_command_and_rolls_back() {
+fn a_signal_is_passed_to_the_command_and_rolls_back() {
     for (signal, code) in [("-TERM", 143), ("-INT", 130)] {
         let (hive, line) = hive("trap 'echo told; exit 0' TERM INT; echo ready; while :; do sleep 0.05; done");
         let mut running = Running::start(&hive, &["guard", "--", "sh", "-c", &line]);
@@ -115,7 +115,7 @@ fn a_failure_that_changed_nothing_needs_no_restore() {
 }
 
 #[test]
-fn what_others_write_elsewhere_stays_when_only_some_collections_are_guarded() {
+fn a_guard_of_some_collections_keeps_writes_to_the_others() {
     let (hive, line) = hive(&format!("{PROGRAM} put registry BOT-1 '{{}}' && false"));
     hive.run(&["guard", "--only", "config", "--", "sh", "-c", &line]).with(1);
     assert_eq!(limit(&hive), "5\n");

@@ -1,6 +1,6 @@
-//! Texts that were written to deceive whoever reads them: no verb prints what a terminal would obey, nor a line that
-//! somebody else made up. `tests/fixtures/earlier.tar.zst` is an archive of an earlier version, which let everything in: ids
-//! with marks of direction, keys and kinds with line breaks, texts of any length.
+//! Strings written to deceive the reader: no verb prints control characters, or a line that was forged.
+//! `tests/fixtures/earlier.tar.zst` is an archive of an earlier version, which accepted everything: ids with direction
+//! marks, keys and kinds with line breaks, strings of any length.
 
 use std::path::{Path, PathBuf};
 
@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use crate::util::{Hive, Ran};
 
-/// As in the archive.
+/// The string in the archive.
 const HOSTILE: &str =
     "x\u{1b}[2J\u{1b}]52;c;Zg==\u{7}\u{9b}31m\r\nforged  line\u{202e}\u{2066}\u{200b}\u{2028}\u{7f}\u{feff}y";
 const ODD: &str = "odd\u{202e}\u{200b}\u{2028}e\u{301}";
@@ -20,7 +20,7 @@ fn archive() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/earlier.tar.zst")
 }
 
-/// A store with such a text in every place where one can be.
+/// A store with this string in every field that can hold one.
 pub fn filled() -> Hive {
     let hive = Hive::empty();
     hive.run(&["import", archive().to_str().unwrap()]).with(0).shows_nothing_hidden();
@@ -46,7 +46,7 @@ pub fn is_hidden(c: char) -> bool {
 }
 
 impl Ran {
-    /// The same, when neither output has anything hidden in it, nor a line of somebody else's.
+    /// The same, after checking that neither output contains hidden characters or a forged line.
     fn shows_nothing_hidden(self) -> Self {
         let said = format!("{}{}", self.out, self.err);
         assert!(!said.contains(is_hidden), "{:?}", self);
@@ -143,7 +143,7 @@ fn typed(hive: &Hive) -> Vec<(Vec<String>, i32)> {
 }
 
 #[test]
-fn no_verb_prints_what_a_terminal_would_obey_or_a_forged_line() {
+fn no_verb_prints_control_characters_or_a_forged_line() {
     let hive = filled();
     let all = typed(&hive);
     let help = hive.ok(&["--help"]);
@@ -167,7 +167,7 @@ fn no_verb_prints_what_a_terminal_would_obey_or_a_forged_line() {
 }
 
 #[test]
-fn an_id_of_an_earlier_version_is_addressed_as_ever_and_nothing_new_is_called_so() {
+fn an_earlier_id_with_hidden_characters_still_works_and_a_new_one_is_refused() {
     let hive = filled();
     let store = hive.open();
     let odd = BotId::new(ODD).unwrap();
@@ -197,7 +197,7 @@ fn an_id_of_an_earlier_version_is_addressed_as_ever_and_nothing_new_is_called_so
             assert_eq!(error.kind(), ErrorKind::Invalid, "{what}: {error}");
             assert!(error.to_string().contains(" must ") && !error.to_string().contains(is_hidden), "{what}: {error}");
         };
-        // Bots of two of these names are there.
+        // Two of these names are bots already.
         let name = &format!("{name}{}", if number == 2 { "\u{301}" } else { "" });
         let bot = BotId::new(name.as_str()).unwrap();
         if name != ".." {

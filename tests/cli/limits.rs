@@ -1,10 +1,10 @@
-//! Few open files: whatever cannot be done then is an error that says so.
+//! Few open files: every operation that needs more fails with an error that says so.
 
 use std::process::{Command, Stdio};
 
 use crate::util::Hive;
 
-/// Runs the program where it may open no more than so many files; gives its exit code and what it said.
+/// Runs the program with a limit of open files; returns its exit code and its messages.
 fn run_with(hive: &Hive, files: u32, arguments: &[&str]) -> (Option<i32>, String) {
     let program = hive.command(arguments);
     let mut command = Command::new("sh");
@@ -17,7 +17,7 @@ fn run_with(hive: &Hive, files: u32, arguments: &[&str]) -> (Option<i32>, String
 
 #[cfg(unix)]
 #[test]
-fn where_few_files_may_be_open_a_verb_works_or_says_which_limit_is_to_be_raised() {
+fn with_few_open_files_a_verb_works_or_names_the_limit_to_raise() {
     let hive = Hive::new();
     hive.ok(&["put", "config", "a", "1"]);
     let verbs: [&[&str]; 6] = [

@@ -1,4 +1,4 @@
-//! The command line, as it is typed: what each verb prints, how it ends, and what it says when it refuses.
+//! The command line: the output, the exit codes and the refusals of each verb.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test stops at what it does not expect, and shows it")]
 
 mod adopt;

@@ -1,4 +1,4 @@
-//! Output that cannot be written: the disk behind it is full, or its reader is gone.
+//! Output that cannot be written: the disk is full, or the reader is gone.
 #![cfg(target_os = "linux")]
 
 use std::fs::{self, File};
@@ -8,7 +8,7 @@ use serde_json::json;
 
 use crate::util::Hive;
 
-/// Each verb once, on a store with bots, tasks, a point and a restore. `ID` is a point.
+/// Each verb once, on a store with bots, tasks, a point and a restore. `ID` stands for a point.
 const VERBS: &[&[&str]] = &[
     &["--help"],
     &["--version"],
@@ -62,7 +62,7 @@ fn prepared() -> (Hive, String) {
     (hive, point)
 }
 
-/// Everything that a verb leaves behind.
+/// The content of every file in the folder.
 fn files(hive: &Hive) -> Vec<(std::path::PathBuf, Vec<u8>)> {
     let folder = hive.path().parent().unwrap().to_owned();
     let files = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).filter(|path| path.is_file());
@@ -101,7 +101,7 @@ fn a_verb_whose_output_cannot_be_written_fails_and_says_so() {
 }
 
 #[test]
-fn a_verb_whose_reader_is_gone_ends_without_a_word() {
+fn a_verb_whose_reader_is_gone_ends_silently() {
     let (hive, point) = prepared();
     let before = files(&hive);
     for verb in VERBS.iter().filter(|verb| !verb.starts_with(&["queue", "claim"]) || verb.contains(&"--help")) {
@@ -117,7 +117,7 @@ fn a_verb_whose_reader_is_gone_ends_without_a_word() {
 }
 
 #[test]
-fn a_claim_that_cannot_be_shown_is_given_back_at_once_without_counting_an_attempt() {
+fn a_claim_that_cannot_be_printed_is_released_at_once_without_counting_an_attempt() {
     let (hive, _) = prepared();
     let before = hive.json(&["queue", "list"]);
     let full = || Stdio::from(File::options().write(true).open("/dev/full").unwrap());

@@ -45,7 +45,7 @@ fn the_rules_of_retention_give_their_reasons() {
 }
 
 #[test]
-fn the_store_keeps_one_policy_and_who_forgets_by_policy_goes_by_it() {
+fn the_store_keeps_one_policy_and_every_verb_applies_it() {
     let hive = Hive::new();
     hive.ok(&["point", "create", "first"]);
     let shown = hive.ok(&["point", "policy"]);
@@ -86,7 +86,7 @@ fn a_diff_names_what_changed() {
 }
 
 #[test]
-fn a_restore_says_what_it_did_and_how_to_undo_it() {
+fn a_restore_reports_its_changes_and_how_to_undo_it() {
     let hive = Hive::new();
     hive.fill();
     hive.ok(&["point", "create"]);
@@ -157,7 +157,7 @@ fn a_restore_of_one_task_says_whether_it_runs_again_or_stays_finished() {
 }
 
 #[test]
-fn a_part_is_restored_by_kind_or_by_key() {
+fn a_restore_can_be_limited_to_collections_or_a_key() {
     let hive = Hive::new();
     hive.fill();
     hive.ok(&["point", "create"]);
@@ -174,7 +174,7 @@ fn a_part_is_restored_by_kind_or_by_key() {
 }
 
 #[test]
-fn an_undo_refuses_to_overwrite_later_work_unless_told_so() {
+fn an_undo_refuses_to_overwrite_later_work_unless_forced() {
     let hive = Hive::new();
     hive.fill();
     hive.ok(&["point", "create"]);
@@ -190,7 +190,7 @@ fn an_undo_refuses_to_overwrite_later_work_unless_told_so() {
 }
 
 #[test]
-fn the_past_is_read_by_time_and_the_answer_says_which_point_that_is() {
+fn reading_by_time_reports_the_point_that_was_used() {
     let hive = Hive::new();
     hive.fill();
     let id = hive.ok(&["point", "create"]);
@@ -222,7 +222,7 @@ fn a_backup_is_made_of_live_state_or_of_a_file_and_listed() {
 }
 
 #[test]
-fn a_check_of_a_sound_store_says_so_and_changes_nothing() {
+fn a_check_of_a_sound_store_reports_that_and_changes_nothing() {
     let hive = Hive::new();
     hive.fill();
     hive.ok(&["point", "create"]);
@@ -262,7 +262,7 @@ fn verbs_that_only_read_leave_no_trace() {
 }
 
 #[test]
-fn status_tells_of_a_process_that_was_killed_until_that_is_acknowledged() {
+fn status_reports_a_killed_process_until_it_is_acknowledged() {
     let hive = Hive::new();
     assert_eq!(hive.json(&["crash", "ack"]), json!({"acknowledged": 0}));
     let point = hive.ok(&["point", "create", "before the crash"]);
@@ -289,7 +289,7 @@ fn status_tells_of_a_process_that_was_killed_until_that_is_acknowledged() {
 }
 
 #[test]
-fn a_process_that_was_killed_is_seen_and_acknowledged_before_another_one_starts() {
+fn a_killed_process_is_reported_and_acknowledged_before_another_one_starts() {
     let hive = Hive::new();
     let mut service = Running::start(&hive, &["serve", "--listen", "127.0.0.1:0", "--json"]);
     service.line();
@@ -301,7 +301,7 @@ fn a_process_that_was_killed_is_seen_and_acknowledged_before_another_one_starts(
         doctor.contains("a process crashed: hivekeep") && doctor.contains("-> once seen: hivekeep crash ack"),
         "{doctor}"
     );
-    assert_eq!(fs::read(hive.path()).unwrap(), before, "who looks writes nothing");
+    assert_eq!(fs::read(hive.path()).unwrap(), before, "reading verbs write nothing");
     assert_eq!(hive.json(&["crash", "ack"]), json!({"acknowledged": 1}));
     assert!(!hive.ok(&["status"]).contains("crashed"));
     assert!(hive.run(&["doctor"]).out.contains("none crashed"));

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::util::{Hive, keys};
 
 #[test]
-fn a_verb_without_a_store_says_how_to_start_one() {
+fn a_verb_without_a_store_explains_how_to_create_one() {
     let hive = Hive::empty();
     let path = hive.path();
     let said = hive.refused(&["status"], 10);
@@ -83,7 +83,7 @@ fn with_json_an_error_is_one_object_and_nothing_is_printed_as_data() {
 }
 
 #[test]
-fn what_is_no_store_is_refused_by_name_and_stays_as_it_is() {
+fn a_file_that_is_not_a_store_is_refused_by_name_and_not_changed() {
     let hive = Hive::empty();
     let path = hive.path();
     let shown = path.display();
@@ -100,7 +100,7 @@ fn what_is_no_store_is_refused_by_name_and_stays_as_it_is() {
 }
 
 #[test]
-fn a_store_that_another_process_has_for_itself_is_locked() {
+fn a_store_that_another_process_has_open_exclusively_is_locked() {
     let hive = Hive::new();
     let store = Store::options().sharing(Sharing::Exclusive).open(hive.path()).unwrap();
     let said = hive.refused(&["put", "config", "a", "1"], 11);
@@ -136,7 +136,7 @@ fn several_processes_work_on_one_store_at_the_same_time() {
 }
 
 #[test]
-fn what_only_its_own_verbs_keep_right_is_not_put() {
+fn put_refuses_records_that_have_verbs_of_their_own() {
     let hive = Hive::new();
     assert_eq!(
         hive.refused(&["put", "queue", "t", "1"], 2),
@@ -152,7 +152,7 @@ fn what_only_its_own_verbs_keep_right_is_not_put() {
 }
 
 #[test]
-fn a_selector_that_means_nothing_or_several_says_so() {
+fn a_selector_without_a_match_or_with_several_is_refused() {
     let hive = Hive::new();
     assert_eq!(
         hive.refused(&["restore", "latest"], 13),
@@ -173,7 +173,7 @@ fn a_selector_that_means_nothing_or_several_says_so() {
 }
 
 #[test]
-fn damage_is_told_with_its_own_exit_code() {
+fn damage_has_its_own_exit_code() {
     let hive = Hive::new();
     let store = hive.open();
     store.write(|tx| tx.config().put("secret", &json!("x".repeat(3000)))).unwrap();
@@ -197,7 +197,7 @@ fn damage_is_told_with_its_own_exit_code() {
 }
 
 #[test]
-fn compact_asks_before_others_have_to_wait() {
+fn compact_needs_consent_if_others_would_wait() {
     let hive = Hive::new();
     let open = hive.open();
     assert_eq!(
@@ -211,7 +211,7 @@ fn compact_asks_before_others_have_to_wait() {
 }
 
 #[test]
-fn options_of_which_one_would_leave_another_without_effect_are_refused() {
+fn contradictory_options_are_refused() {
     let hive = Hive::new();
     hive.ok(&["point", "create"]);
     let before = fs::read(hive.path()).unwrap();

@@ -1,4 +1,4 @@
-//! `check` of parts and points, and `repair`.
+//! Partial checks, and `repair`.
 
 use std::fs;
 
@@ -6,7 +6,7 @@ use serde_json::json;
 
 use crate::util::{Hive, keys};
 
-/// Damages every copy of a text in the store's file, more than one bit of it.
+/// Damages every copy of a string in the store's file, in more than one bit.
 fn damage(hive: &Hive, text: &[u8]) {
     let mut bytes = fs::read(hive.path()).unwrap();
     let places: Vec<_> =
@@ -19,7 +19,7 @@ fn damage(hive: &Hive, text: &[u8]) {
     fs::write(hive.path(), bytes).unwrap();
 }
 
-/// A secret that was another one at a point.
+/// A store with a secret that has another value at a point.
 fn with_history() -> Hive {
     let hive = Hive::new();
     hive.fill();
@@ -30,7 +30,7 @@ fn with_history() -> Hive {
 }
 
 #[test]
-fn a_part_is_checked_at_a_time_and_the_next_one_goes_on_from_there() {
+fn a_sample_check_continues_where_the_last_one_ended() {
     let hive = with_history();
     let place = hive.path().with_extension("redb.check");
     let first = hive.ok(&["check", "--sample", "10%"]);
@@ -48,7 +48,7 @@ fn a_part_is_checked_at_a_time_and_the_next_one_goes_on_from_there() {
 }
 
 #[test]
-fn one_point_is_checked_by_itself() {
+fn a_single_point_can_be_checked() {
     let hive = with_history();
     let out = hive.ok(&["check", "--at", "latest"]);
     assert!(out.starts_with("sound: 7 records (") && out.ends_with("0 pre-images and 1 point verified\n"), "{out}");
@@ -60,7 +60,7 @@ fn one_point_is_checked_by_itself() {
 }
 
 #[test]
-fn a_damaged_record_goes_back_to_its_newest_sound_version_and_that_is_said() {
+fn a_repair_reports_each_record_that_went_back_to_its_newest_sound_version() {
     let hive = with_history();
     damage(&hive, b"the second one");
     let damaged = fs::read(hive.path()).unwrap();
@@ -92,7 +92,7 @@ fn a_damaged_record_goes_back_to_its_newest_sound_version_and_that_is_said() {
 }
 
 #[test]
-fn a_point_that_lost_something_is_marked_and_restored_only_when_asked_for() {
+fn a_partial_point_is_marked_and_restored_only_on_request() {
     let hive = with_history();
     damage(&hive, b"the second one");
     damage(&hive, b"the first secret");
@@ -130,7 +130,7 @@ fn a_point_that_lost_something_is_marked_and_restored_only_when_asked_for() {
 }
 
 #[test]
-fn one_flipped_bit_of_a_page_is_put_right_and_nothing_is_lost() {
+fn one_flipped_bit_of_a_page_is_corrected_and_nothing_is_lost() {
     let hive = with_history();
     let mut bytes = fs::read(hive.path()).unwrap();
     let at = bytes.windows(14).rposition(|window| window == b"the second one").unwrap();
@@ -141,7 +141,7 @@ fn one_flipped_bit_of_a_page_is_put_right_and_nothing_is_lost() {
 }
 
 #[test]
-fn what_is_in_use_or_no_store_is_not_repaired() {
+fn a_store_in_use_and_a_file_that_is_not_a_store_are_not_repaired() {
     let hive = Hive::empty();
     let path = hive.path();
     assert_eq!(hive.refused(&["repair"], 10), format!("no store at {}; pass --store", path.display()));
@@ -159,7 +159,7 @@ fn what_is_in_use_or_no_store_is_not_repaired() {
     assert_eq!(names, ["h.redb", "h.redb.reserve", "h.redb.sessions", "h.repaired.redb"]);
 }
 
-/// A store over 64 MiB, whose pages are not verified when it is opened; gives its file.
+/// A store over 64 MiB, whose pages are not verified when it is opened; returns its file.
 fn large() -> (Hive, Vec<u8>) {
     let hive = Hive::new();
     let store = hive.open();
@@ -175,7 +175,7 @@ fn large() -> (Hive, Vec<u8>) {
 }
 
 #[test]
-fn a_damaged_page_of_a_large_store_ends_every_verb_with_the_code_of_damage_and_the_way_out() {
+fn a_damaged_page_of_a_large_store_makes_every_verb_exit_with_the_damage_code_and_advice() {
     const PAGE: usize = 4096;
     let (hive, file) = large();
     let holds = |page: &[u8]| page[0] == 1 && page.windows(8).any(|window| window == b"key 1500");
@@ -191,9 +191,9 @@ fn a_damaged_page_of_a_large_store_ends_every_verb_with_the_code_of_damage_and_t
             }
         };
         damage(bits);
-        // Where redb is built with its own assertions, it walks through all pages before it writes, and may meet it then.
+        // A build of redb with assertions walks all pages before it writes, and may find the damage then.
         let walked: &[i32] = if cfg!(debug_assertions) { &[0, 4] } else { &[0] };
-        // An offset is one row's; every other row of the page still reads as it was written.
+        // The offset belongs to one row; every other row of the page still reads as it was written.
         let read: &[i32] = if at == 5 { &[0, 4] } else { &[4] };
         let verbs: [(&[&str], &[i32]); 6] = [
             (&["check"], &[4]),

@@ -1,4 +1,4 @@
-//! The service, what goes on until it is stopped, and what follows from the command line's own description.
+//! The service, verbs that run until they are stopped, and output generated from the definition of the command line.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -9,7 +9,7 @@ use crate::util::{Hive, Running, keys};
 
 #[cfg(unix)]
 #[test]
-fn a_follower_sees_events_as_they_happen_until_it_is_interrupted() {
+fn log_follow_prints_events_as_they_happen_until_interrupted() {
     let hive = Hive::new();
     hive.ok(&["point", "create"]);
     let mut running = Running::start(&hive, &["log", "--follow", "--limit", "0", "--json"]);
@@ -50,7 +50,7 @@ fn ask(address: &str, path: &str) -> String {
 
 #[cfg(unix)]
 #[test]
-fn the_log_is_lines_without_colours_and_every_time_has_its_zone() {
+fn the_log_has_no_colors_and_every_time_has_its_zone() {
     let hive = Hive::new();
     let say = |signal| {
         let mut command = hive.command(&["serve", "--listen", "127.0.0.1:0", "--json"]);
@@ -78,7 +78,7 @@ fn the_log_is_lines_without_colours_and_every_time_has_its_zone() {
 }
 
 #[test]
-fn the_service_refuses_to_be_reached_by_others() {
+fn the_service_refuses_a_public_address_without_a_token() {
     let hive = Hive::empty();
     let said = hive.refused(&["serve", "--listen", "0.0.0.0:0"], 2);
     assert!(said.starts_with("without a token anyone who reaches this address"), "{said}");

@@ -1,4 +1,4 @@
-//! Records and tasks: what is put is got, in the shapes that programs rely on and in columns for people.
+//! Records and tasks: programs rely on the shapes of the JSON, people read columns.
 
 use std::fs;
 
@@ -8,7 +8,7 @@ use serde_json::json;
 use crate::util::{Hive, Running, keys};
 
 #[test]
-fn what_is_put_is_got_in_the_shape_of_its_collection() {
+fn get_returns_what_was_put_in_the_shape_of_its_collection() {
     let hive = Hive::new();
     hive.fill();
     hive.ok(&["put", "sensors", "roof", "21.5"]);
@@ -31,7 +31,7 @@ fn what_is_put_is_got_in_the_shape_of_its_collection() {
 }
 
 #[test]
-fn a_bot_that_is_put_again_keeps_the_time_of_its_registration() {
+fn a_replaced_bot_keeps_its_registration_time() {
     let hive = Hive::new();
     let registered = |record: &str| {
         hive.ok(&["put", "registry", "BOT-1", record]);
@@ -46,7 +46,7 @@ fn a_bot_that_is_put_again_keeps_the_time_of_its_registration() {
 }
 
 #[test]
-fn people_get_aligned_columns() {
+fn text_output_has_aligned_columns() {
     let hive = Hive::new();
     hive.fill();
     let out = hive.ok(&["get", "queue"]);
@@ -60,7 +60,7 @@ fn people_get_aligned_columns() {
 }
 
 #[test]
-fn chat_and_audit_are_arrays_of_what_was_appended() {
+fn chat_and_audit_are_arrays_in_order() {
     let hive = Hive::new();
     let store = hive.open();
     store
@@ -123,7 +123,7 @@ fn chat_and_audit_are_paged_from_their_end_and_filtered() {
 }
 
 #[test]
-fn removed_is_gone_and_removing_nothing_is_no_match() {
+fn a_removed_record_is_gone_and_removing_it_again_is_no_match() {
     let hive = Hive::new();
     hive.fill();
     hive.ok(&["remove", "config", "limit"]);
@@ -149,7 +149,7 @@ fn a_record_is_read_from_standard_input() {
 }
 
 #[test]
-fn a_task_goes_its_way_by_token() {
+fn a_claimed_task_is_changed_by_its_token() {
     let hive = Hive::new();
     hive.fill();
     let claim = hive.json(&["queue", "claim", "BOT-1", "--lease", "5m"]);
@@ -179,7 +179,7 @@ fn a_task_goes_its_way_by_token() {
 }
 
 #[test]
-fn a_task_is_unassigned_waited_for_and_tried_again_after_the_time_that_was_asked_for() {
+fn a_task_is_unassigned_waited_for_and_retried_after_the_given_delay() {
     let hive = Hive::new();
     hive.ok(&["put", "registry", "BOT-1", "{}"]);
     hive.ok(&["queue", "push", "1", "--id", "a", "--assign", "BOT-2"]);
@@ -198,7 +198,7 @@ fn a_task_is_unassigned_waited_for_and_tried_again_after_the_time_that_was_asked
     assert!(said.starts_with("must be a JSON object"), "{said}");
 }
 
-/// Tasks of forty days ago: done, assigned, and cancelled, with one that waits for it.
+/// Tasks that are forty days old: done, assigned, and cancelled, with one that waits for it.
 fn fill_long_ago(hive: &Hive) {
     let then = jiff::Timestamp::now() - jiff::SignedDuration::from_hours(40 * 24);
     let store = Store::options().clock(ManualClock::new(then)).open(hive.path()).unwrap();
@@ -219,7 +219,7 @@ fn fill_long_ago(hive: &Hive) {
 }
 
 #[test]
-fn a_claim_whose_token_cannot_be_written_is_given_back_and_no_attempt_is_counted() {
+fn a_claim_whose_token_cannot_be_printed_is_released_without_counting_an_attempt() {
     let hive = Hive::new();
     hive.ok(&["queue", "push", "1", "--id", "t"]);
     let full = fs::File::options().write(true).open("/dev/full").unwrap();
@@ -230,7 +230,7 @@ fn a_claim_whose_token_cannot_be_written_is_given_back_and_no_attempt_is_counted
 }
 
 #[test]
-fn a_task_that_was_done_and_purged_counts_as_done_and_a_name_that_never_was_is_refused() {
+fn a_done_and_purged_task_counts_as_done_and_an_unknown_id_is_refused() {
     let hive = Hive::new();
     hive.ok(&["queue", "push", "1", "--id", "build"]);
     hive.ok(&["queue", "claim", "BOT-1"]);
@@ -252,7 +252,7 @@ fn a_task_that_was_done_and_purged_counts_as_done_and_a_name_that_never_was_is_r
 }
 
 #[test]
-fn purging_removes_what_is_old_and_finished_and_leaves_a_sound_store() {
+fn purging_removes_old_finished_tasks_and_leaves_a_sound_store() {
     let hive = Hive::new();
     fill_long_ago(&hive);
     hive.ok(&["queue", "push", "1", "--id", "young"]);
@@ -275,7 +275,7 @@ fn purging_removes_what_is_old_and_finished_and_leaves_a_sound_store() {
 }
 
 #[test]
-fn everything_that_can_be_said_of_a_task_is_kept() {
+fn every_option_of_push_is_stored() {
     let hive = Hive::new();
     let push = [
         "queue",
@@ -345,7 +345,7 @@ fn the_same_state_prints_the_same_bytes() {
 }
 
 #[test]
-fn status_counts_what_the_store_holds() {
+fn status_counts_the_content_of_the_store() {
     let hive = Hive::new();
     hive.fill();
     hive.ok(&["point", "create", "first"]);

@@ -1,4 +1,4 @@
-//! At a terminal of 80 columns, which `script` of util-linux makes: every row fits, and what is shown short can be typed.
+//! A terminal of 80 columns, made by `script` of util-linux: every row fits, and shortened ids can be typed.
 #![cfg(target_os = "linux")]
 
 use std::process::Command;
@@ -20,7 +20,7 @@ fn at_terminal(hive: &Hive, typed: &str) -> String {
 }
 
 #[test]
-fn every_row_fits_a_terminal_and_a_short_id_can_be_typed() {
+fn every_row_fits_the_terminal_and_a_shortened_id_can_be_typed() {
     let hive = filled();
     let after: Vec<_> = (0..9).map(|number| format!("a-task-that-comes-first-{number}")).collect();
     for id in &after {
@@ -99,7 +99,7 @@ fn every_row_fits_a_terminal_and_a_short_id_can_be_typed() {
 }
 
 #[test]
-fn the_id_of_a_task_and_of_a_bot_is_shown_whole() {
+fn ids_of_tasks_and_bots_and_keys_are_never_cut() {
     let hive = Hive::new();
     let task = "019a1b2c-3d4e-7000-8000-000000000001";
     let bot = "the-bot-that-builds-everything-on-the-big-machine";
@@ -123,7 +123,7 @@ fn the_id_of_a_task_and_of_a_bot_is_shown_whole() {
 }
 
 #[test]
-fn a_row_of_the_log_says_what_happened_before_it_lists_backups() {
+fn a_row_of_the_log_shows_details_before_lists() {
     let hive = Hive::new();
     let point = hive.ok(&["point", "create", "before the upgrade"]);
     let out = at_terminal(&hive, "log");

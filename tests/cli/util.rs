@@ -1,5 +1,4 @@
-//! The program, run in a folder of its own. When something is not as a test expects, everything that was typed and
-//! printed is shown.
+//! Runs the program in a folder of its own. A failing test prints the arguments and the output.
 
 use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
@@ -9,7 +8,7 @@ use std::time::{Duration, Instant};
 use hivekeep::Store;
 use serde_json::Value;
 
-/// The names of an object's members, in their order.
+/// The field names of an object, in order.
 pub fn keys(value: &Value) -> Vec<&str> {
     value.as_object().unwrap().keys().map(String::as_str).collect()
 }
@@ -67,18 +66,18 @@ impl Hive {
         Ran::new(arguments, self.command(arguments).output().unwrap())
     }
 
-    /// Runs the program, which must do what it is asked, and gives what it printed.
+    /// Runs the program, which must succeed, and returns its output.
     pub fn ok(&self, arguments: &[&str]) -> String {
         self.run(arguments).with(0).out
     }
 
-    /// The same as JSON.
+    /// The output as JSON.
     pub fn json(&self, arguments: &[&str]) -> Value {
         let out = self.ok(&[arguments, &["--json"]].concat());
         serde_json::from_str(&out).unwrap_or_else(|error| panic!("{arguments:?} printed no JSON ({error}): {out}"))
     }
 
-    /// Runs the program, which must refuse with this code, and gives what it said.
+    /// Runs the program, which must fail with this code, and returns its message.
     pub fn refused(&self, arguments: &[&str], code: i32) -> String {
         let ran = self.run(arguments).with(code);
         let line = ran.err.trim_end().strip_prefix("error: ");
@@ -107,14 +106,14 @@ impl Ran {
         }
     }
 
-    /// The same, when it ended with this code.
+    /// The same, after checking the exit code.
     pub fn with(self, code: i32) -> Self {
         assert_eq!(self.code, Some(code), "hivekeep {}\n--- out\n{}--- err\n{}", self.typed, self.out, self.err);
         self
     }
 }
 
-/// A program that goes on until it is stopped.
+/// A program that runs until it is stopped.
 pub struct Running {
     child: Child,
     lines: BufReader<std::process::ChildStdout>,
@@ -138,7 +137,7 @@ impl Running {
         line
     }
 
-    /// Sends a signal, waits for the end, and gives the exit code.
+    /// Sends a signal, waits for the exit, and returns the exit code.
     pub fn stop(&mut self, signal: &str) -> Option<i32> {
         let id = self.child.id().to_string();
         assert!(Command::new("kill").args([signal, &id]).status().unwrap().success());
@@ -152,7 +151,7 @@ impl Running {
         panic!("the program did not stop");
     }
 
-    /// Closes its output, waits for the end, and gives the exit code and what it said.
+    /// Closes the output, waits for the exit, and returns the exit code and the messages.
     pub fn hang_up(self) -> (Option<i32>, String) {
         let Self { child, lines } = self;
         drop(lines);

@@ -69,7 +69,7 @@ impl Get {
     }
 }
 
-/// What can be shown. Some collections have types of their own.
+/// A collection that can be shown. Some have types of their own.
 #[derive(Clone, Copy)]
 enum Collection<'n> {
     Registry,

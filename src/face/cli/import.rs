@@ -1,4 +1,4 @@
-//! `import`: an archive becomes a store, or goes into one.
+//! `import`: makes a store from an archive, or takes an archive into a store.
 
 use std::path::PathBuf;
 
@@ -13,12 +13,12 @@ use crate::face::cli::restore::{hint_finished, show_counts, tell_finished};
 use crate::text::counted;
 use crate::{Counts, ImportOptions, ImportReport, Result, Store};
 
-/// Take in an archive: as a new store, or into the one that is there, which can be undone
+/// Import an archive: as a new store, or into the existing one, which can be undone
 ///
-/// Every sum, count, digest and record is verified first; an archive that is damaged, cut off or another program's is
-/// refused by name and changes nothing. Without a store at --store a new one is made, and has its name only once it is
-/// whole. Into a store that is there it goes like a restore: in one transaction, with a safety point; the audit trail stays
-/// the store's own.
+/// Every checksum, count, digest and record is verified first. An archive that is damaged, truncated or of another
+/// program is refused, and changes nothing. If the store does not exist, it is created, and gets its name only when it
+/// is complete. An import into an existing store works like a restore: in one transaction, with a safety point, and
+/// without changing the audit trail.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -29,22 +29,22 @@ pub(super) struct Import {
     /// The archive
     #[arg(value_name = "FILE")]
     file: PathBuf,
-    /// Only these collections, separated by commas; queue and assignments go together
+    /// Import only these collections, separated by commas; queue and assignments go together
     #[arg(long, value_name = "KINDS", value_delimiter = ',')]
     only: Vec<String>,
-    /// Verify it and show what would be done, and change nothing
+    /// Verify the archive and show what would be done, and change nothing
     #[arg(long)]
     dry_run: bool,
-    /// Leave tasks finished that are finished in the store and not in the archive
+    /// Keep tasks finished that are finished in the store and not in the archive
     #[arg(long)]
     keep_finished: bool,
-    /// Take in what is left of a point of which a repair had lost something before it was archived
+    /// Import the remaining part of a point that a repair could not recover completely
     #[arg(long)]
     partial: bool,
-    /// Refuse an archive with a longer value
+    /// Refuse an archive that contains a longer value
     #[arg(long, value_name = "BYTES")]
     max_value_bytes: Option<u64>,
-    /// Refuse an archive that unpacks to more
+    /// Refuse an archive that unpacks to more bytes
     #[arg(long, value_name = "BYTES")]
     max_bytes: Option<u64>,
     #[cfg(feature = "age")]
@@ -52,7 +52,7 @@ pub(super) struct Import {
     keys: KeyArgs,
 }
 
-/// What an encrypted archive is read with.
+/// The keys of an encrypted archive.
 #[cfg(feature = "age")]
 #[derive(Debug, Args)]
 struct KeyArgs {
@@ -98,7 +98,7 @@ impl Import {
         Ok(options)
     }
 
-    /// What would be done to the store that is there.
+    /// Shows the plan for an existing store.
     fn plan(&self, context: &mut Context, options: &ImportOptions) -> Result<Exit> {
         let store = context.look()?;
         let bar = Progress::new(&context.out, "records");
@@ -113,7 +113,7 @@ impl Import {
         Ok(Exit::Done)
     }
 
-    /// What a new store would be made of.
+    /// Shows the plan for a new store.
     fn verify(&self, context: &mut Context, options: &ImportOptions) -> Result<Exit> {
         let bar = Progress::new(&context.out, "records");
         let manifest = Store::verify_archive_with(&self.file, options, |done, of| bar.show(done, of))?;

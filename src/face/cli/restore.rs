@@ -1,4 +1,4 @@
-//! `restore` and `undo`: going back, and forward again.
+//! `restore` and `undo`.
 
 use std::collections::BTreeMap;
 
@@ -12,8 +12,8 @@ use crate::{Counts, RestoreOptions, RestorePlan, RestoreReport, Result, Selector
 
 /// Go back to a restore point, in one transaction
 ///
-/// Only what changed since the point is touched. A safety point is made with it, so every restore can be undone. Audit
-/// trail and events never go back.
+/// Only changes since the point are touched. A safety point is made in the same transaction, so every restore can be
+/// undone. The audit trail and the events are never restored.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -22,13 +22,13 @@ Examples:
   hivekeep restore '10m ago' --only queue --keep-finished
   hivekeep restore latest~2 --only registry --key BOT-222")]
 pub(super) struct Restore {
-    /// An id or its beginning, latest, latest~3, a time, or '10m ago'
+    /// An id or a prefix of it, latest, latest~3, a time, or '10m ago'
     #[arg(value_name = "POINT")]
     point: Selector,
-    /// Only these collections, separated by commas; queue and assignments go together
+    /// Restore only these collections, separated by commas; queue and assignments go together
     #[arg(long, value_name = "KINDS", value_delimiter = ',')]
     only: Vec<String>,
-    /// Only this record of the one collection that --only names
+    /// Restore only this record of the one collection in --only
     #[arg(long, value_name = "KEY", requires = "only")]
     key: Option<String>,
     /// Show what would be done, and change nothing
@@ -37,18 +37,18 @@ pub(super) struct Restore {
     /// Verify every record and every point first
     #[arg(long, conflicts_with = "dry_run")]
     verify: bool,
-    /// Leave tasks finished that have been finished since the point, those too that came after it, and those that were purged,
-    /// as long as queue memory says
+    /// Keep tasks finished that were finished since the point, including tasks pushed after it, and purged tasks as
+    /// long as queue memory remembers them
     #[arg(long)]
     keep_finished: bool,
-    /// Restore what is left of a point that a repair could not bring back whole
+    /// Restore the remaining part of a point that a repair could not recover completely
     #[arg(long)]
     partial: bool,
 }
 
 /// Undo the last restore, exactly; undoing an undo does the restore again
 ///
-/// It refuses when records that it would overwrite have changed since the restore.
+/// Undo refuses to overwrite records that have changed since the restore.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -56,7 +56,7 @@ Examples:
   hivekeep undo
   hivekeep undo --discard")]
 pub(super) struct Undo {
-    /// Undo although records have changed since; a safety point keeps them
+    /// Undo even if records have changed since; a safety point keeps those
     #[arg(long)]
     discard: bool,
     /// Show what would be done, and change nothing
@@ -78,7 +78,7 @@ impl Restore {
             return show_plan(&mut context.out, &store.plan_restore(self.point, options)?);
         }
         let report = context.change(|store| {
-            // A point that there is not is told of by the restore, which fails for it.
+            // If the point does not exist, the restore below fails and reports it.
             let _said = context.tell(store, &self.point);
             store.restore(self.point, options)
         })?;
@@ -133,7 +133,7 @@ fn show_plan(out: &mut Output, plan: &RestorePlan) -> Result<Exit> {
     Ok(Exit::Done)
 }
 
-/// How finished work stays finished, below a plan that does not keep it.
+/// The option that keeps finished work, printed below a plan that does not.
 pub(super) fn hint_finished(out: &mut Output, tasks: u64, keep: bool) {
     if tasks > 0 && !keep {
         out.message("hint: to keep them finished: --keep-finished");
@@ -144,7 +144,7 @@ fn show_report(out: &mut Output, report: &RestoreReport) -> Result<()> {
     if out.is_json() { out.json(report) } else { show_counts(out, &report.collections) }
 }
 
-/// What has become of work that was finished after the point.
+/// Reports the effect on tasks that were finished after the point.
 pub(super) fn tell_finished(out: &mut Output, run_again: u64, forgotten: u64, keep: bool) {
     let tasks = counted(run_again + forgotten, "finished task");
     let way = "to keep finished work: hivekeep undo, then the same with --keep-finished";
@@ -159,7 +159,7 @@ pub(super) fn tell_finished(out: &mut Output, run_again: u64, forgotten: u64, ke
     }
 }
 
-/// A line for each collection that has changed, or would.
+/// One line for each collection that changes.
 pub(super) fn show_counts(out: &mut Output, collections: &BTreeMap<String, Counts>) -> Result<()> {
     for (name, counts) in collections.iter().filter(|(_, counts)| counts.total() > 0) {
         out.line(format_args!("{name}: {counts}"))?;

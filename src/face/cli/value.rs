@@ -115,7 +115,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_shown_is_read_back() {
+    fn shown_durations_and_counts_can_be_parsed() {
         for text in ["off", "10m", "1d 12h", "1s 500ms"] {
             assert_eq!(text.parse::<Span>().unwrap().to_string(), text);
         }
@@ -125,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_none_is_refused() {
+    fn invalid_durations_and_counts_are_refused() {
         assert!("-1".parse::<Count>().is_err() && "10".parse::<Span>().is_err() && "off".parse::<Whole>().is_err());
     }
 }

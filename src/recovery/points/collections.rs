@@ -181,7 +181,7 @@ mod tests {
         let view = hive.view();
         for error in [view.record("#5", "1").unwrap_err(), view.records("regisry").err().unwrap()] {
             assert_eq!(error.kind(), ErrorKind::NotFound);
-            assert!(error.to_string().contains("there are audit, registry, queue,"), "{error}");
+            assert!(error.to_string().contains("the collections are audit, registry, queue,"), "{error}");
         }
     }
 }

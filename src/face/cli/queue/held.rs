@@ -1,4 +1,4 @@
-//! What a bot does with a task that it holds, by the token of its claim.
+//! Verbs for a task that a bot holds, by the token of its claim.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use crate::face::cli::input;
 use crate::face::cli::queue::change;
 use crate::{Result, Retry, Task, TaskId, Token};
 
-/// Make a claim last longer, from now
+/// Extend the lease of a claim
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -20,12 +20,12 @@ Examples:
 pub(super) struct Extend {
     #[command(flatten)]
     claim: Held,
-    /// How long the bot has from now
+    /// The new lease, from now
     #[arg(long, value_name = "TIME", value_parser = duration::parse, default_value = "30s")]
     lease: Duration,
 }
 
-/// The work is done
+/// Mark a task as done
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -34,12 +34,12 @@ Examples:
 pub(super) struct Complete {
     #[command(flatten)]
     claim: Held,
-    /// What came out, or - to read it from standard input
+    /// The result, or - to read it from standard input
     #[arg(long, value_name = "JSON", allow_negative_numbers = true)]
     result: Option<String>,
 }
 
-/// The attempt failed: try again after a while, unless no attempt is left
+/// Report a failed attempt; the task is retried after a delay, unless no attempt is left
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -49,18 +49,18 @@ Examples:
 pub(super) struct Fail {
     #[command(flatten)]
     claim: Held,
-    /// Why
+    /// The reason
     #[arg(long, value_name = "TEXT", default_value = Task::NO_REASON)]
     error: String,
-    /// Try again after this time, such as 10m; after a while that doubles with each attempt, unless given
+    /// Retry after this delay, such as 10m [default: an exponential back-off]
     #[arg(long, value_name = "TIME", value_parser = duration::parse, conflicts_with = "no_retry")]
     delay: Option<Duration>,
-    /// Trying again is no use
+    /// Do not retry
     #[arg(long)]
     no_retry: bool,
 }
 
-/// Give a claimed task back as if it had not been claimed
+/// Release a claimed task, as if it had not been claimed
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -70,12 +70,12 @@ pub(super) struct Release {
     claim: Held,
 }
 
-/// A claimed task, and the proof that it is.
+/// A claimed task, and its token.
 #[derive(Debug, Args)]
 struct Held {
     /// The task
     id: TaskId,
-    /// The token that the claim gave
+    /// The token of the claim
     #[arg(long, value_name = "TOKEN")]
     token: Token,
 }

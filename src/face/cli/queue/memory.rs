@@ -1,4 +1,4 @@
-//! For how long purged tasks are remembered.
+//! The memory of purged tasks.
 
 use std::time::Duration;
 
@@ -10,22 +10,22 @@ use crate::face::cli::context::Context;
 use crate::face::cli::exit::Exit;
 use crate::text::counted;
 
-/// Show how many purged tasks are remembered, or set for how long they are
+/// Show how many purged tasks are remembered, or set the limits
 ///
-/// The store remembers how a purged task ended for 90 days, and the last million of them, unless set. Two things need it: a
-/// task that was done counts as done for one that is pushed later with --after, and restore --keep-finished does not bring
-/// back a task that was finished and purged. A task that is no longer remembered is refused by --after, and runs again after
-/// such a restore. The setting is for every process that purges; --most 0 or --keep 0s remembers none.
+/// The store remembers how a purged task ended for 90 days, and at most a million tasks, unless set. Two things need
+/// this: a done task counts as done for a task that is pushed later with --after, and restore --keep-finished does not
+/// bring back a task that was finished and purged. Once a task is forgotten, --after refuses it, and such a restore
+/// makes it run again. The setting applies to every process that purges; --most 0 or --keep 0s remembers none.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   hivekeep queue memory
   hivekeep queue memory --keep 30d --most 100000")]
 pub(super) struct Memory {
-    /// Remember each for this long after its purge, such as 30d
+    /// Remember each task for this long after its purge, such as 30d
     #[arg(long, value_name = "AGE", value_parser = duration::parse)]
     keep: Option<Duration>,
-    /// Remember at most this many, the last ones
+    /// Remember at most this many, the most recent ones
     #[arg(long, value_name = "N")]
     most: Option<u64>,
 }

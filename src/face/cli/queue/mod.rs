@@ -1,10 +1,10 @@
-//! `queue`: tasks put in, claimed, finished and looked at.
+//! `queue`: pushes, claims, finishes and lists tasks.
 //!
-//! * [`push`]: into the queue, and to whom; `claim`
-//! * [`held`]: what a bot does with a task that it holds
-//! * [`purge`]: finished tasks removed after a time; [`memory`]: for how long they are remembered
-//! * [`why`]: why a task is not claimed
-//! * here: the verbs as they are typed, what ends or revives a task, and the list
+//! * [`push`]: `push`, `assign`, `unassign` and `claim`
+//! * [`held`]: verbs for a task that a bot holds
+//! * [`purge`]: removes finished tasks; [`memory`]: remembers them
+//! * [`why`]: explains why a task is not claimed
+//! * here: the list of verbs, `requeue`, `cancel` and `list`
 
 mod held;
 mod memory;
@@ -26,12 +26,13 @@ use crate::face::cli::exit::Exit;
 use crate::face::cli::input;
 use crate::{ClaimOptions, Error, Result, Selector, Task, TaskId, TaskState, View, WriteTx, duration};
 
-/// Tasks that are read at a time.
+/// The number of tasks that are read at a time.
 const PAGE: usize = 256;
 
-/// The task queue: push, claim, complete, and all else
+/// The task queue: push, claim, complete, and more
 ///
-/// A claim has a lease and a token. When the lease ends first, the task goes to another bot, and the old token is void.
+/// A claim has a lease and a token. If the lease expires first, the task goes to another bot, and the old token is
+/// void.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -82,7 +83,7 @@ impl QueueArgs {
     }
 }
 
-/// Put a failed, dead or cancelled task back, with all its attempts
+/// Requeue a failed, dead or cancelled task, with all its attempts
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -92,7 +93,7 @@ struct Requeue {
     id: TaskId,
 }
 
-/// Give a task up for good; if it is claimed, its token is void
+/// Cancel a task; if it is claimed, its token becomes void
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -102,7 +103,7 @@ struct Cancel {
     id: TaskId,
 }
 
-/// List tasks: all by id, or those in a state, in the order in which they will be claimed or have ended
+/// List tasks: all by id, or those in one state, in the order of claims or of their end
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -110,17 +111,17 @@ Examples:
   hivekeep queue list --state ready --limit 10
   hivekeep queue list --state done --json")]
 struct List {
-    /// Only those in this state: scheduled, waiting, ready, claimed, done, failed, dead or cancelled
+    /// Show only tasks in this state: scheduled, waiting, ready, claimed, done, failed, dead or cancelled
     #[arg(long, value_name = "STATE")]
     state: Option<TaskState>,
-    /// At most this many
+    /// Show at most this many
     #[arg(long, value_name = "N", value_parser = input::at_least_one)]
     limit: Option<usize>,
-    /// List ready tasks in the order of claims with this aging, such as 10m: as queue claim --aging, or as serve
-    /// --priority-aging if bots claim over HTTP
+    /// List ready tasks in the order of claims with this aging, such as 10m: the value of queue claim --aging, or of
+    /// serve --priority-aging if bots claim over HTTP
     #[arg(long, value_name = "TIME", value_parser = duration::parse)]
     aging: Option<Duration>,
-    /// As of this restore point
+    /// Show the state of this restore point
     #[arg(long, value_name = "POINT", default_value = "now")]
     at: Selector,
 }
@@ -139,7 +140,7 @@ impl List {
     }
 }
 
-/// Tasks, read in pages.
+/// Tasks, read page by page.
 fn tasks(view: &View, state: Option<TaskState>, options: &ClaimOptions) -> impl Iterator<Item = Result<Task>> {
     let mut cursor = Some(None);
     let pages = std::iter::from_fn(move || {
@@ -157,7 +158,7 @@ fn tasks(view: &View, state: Option<TaskState>, options: &ClaimOptions) -> impl 
     })
 }
 
-/// Changes a task, and shows what it is now.
+/// Changes a task and shows its new state.
 fn change(context: &mut Context, work: impl FnOnce(&mut WriteTx<'_>) -> Result<Task>) -> Result<Exit> {
     let task = context.change(|store| store.write(work))?;
     if context.out.is_json() {

@@ -1,4 +1,4 @@
-//! Finished tasks removed after a time.
+//! Removes finished tasks after a time.
 
 use std::time::Duration;
 
@@ -13,15 +13,16 @@ use crate::text::counted;
 
 /// Remove tasks that have been done, failed, dead or cancelled for longer than a time
 ///
-/// Their idempotency keys are forgotten with them. How each ended is remembered for a while: see queue memory. One that another task still waits for is kept. Restore points that are
-/// there still have all of them. The service does it by itself with --purge-finished.
+/// Their idempotency keys are removed too. The store remembers for a while how each task ended: see queue memory. A
+/// task that another task still waits for is kept. Existing restore points still contain all of them. With
+/// --purge-finished the service purges automatically.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   hivekeep queue purge 30d
   hivekeep queue purge 12h --json")]
 pub(super) struct Purge {
-    /// How long they have been finished at least, such as 30d or 12h
+    /// The minimum time since they finished, such as 30d or 12h
     #[arg(value_name = "AGE", value_parser = duration::parse)]
     older_than: Duration,
 }

@@ -1,4 +1,4 @@
-//! Into the queue, to whom, and out of it.
+//! Pushes, assigns and claims tasks.
 
 use std::time::Duration;
 
@@ -16,11 +16,11 @@ use crate::{
     TaskState, parse_time, show_time,
 };
 
-/// Put a task into the queue; prints its id
+/// Push a task to the queue; prints its id
 ///
-/// With an idempotency key that was seen before, it prints the task of that key and changes nothing, says in a message how
-/// that task is, and ends with exit code 0; with --json the member existing is true. A task that differs from it is refused
-/// with exit code 1, unless --allow-different is given.
+/// If the idempotency key was used before, push changes nothing, prints the id of the earlier task and its state in a
+/// message, and exits with code 0; with --json the field existing is true. If the earlier task differs, push fails with
+/// exit code 1, unless --allow-different is given.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -29,44 +29,44 @@ Examples:
   hivekeep queue push '\"sweep\"' --delay 10m
   hivekeep queue push - --idempotency-key nightly-2026-01-02 < task.json")]
 pub(super) struct Push {
-    /// What is to be done, or - to read it from standard input
+    /// The payload, or - to read it from standard input
     #[arg(value_name = "JSON", allow_negative_numbers = true)]
     payload: String,
-    /// Its id; otherwise one is made, such as task-17
+    /// The id of the task [default: a generated one, such as task-17]
     #[arg(long, value_name = "ID")]
     id: Option<TaskId>,
-    /// P0, P1, P2 or P3; P0 goes first
+    /// The priority: P0, P1, P2 or P3; P0 goes first
     #[arg(long, value_name = "PRIORITY", default_value = "P2")]
     priority: Priority,
     /// Let only this bot claim it
     #[arg(long, value_name = "BOT")]
     assign: Option<BotId>,
-    /// Let nobody claim it before this task is done: if it fails, not before it is requeued and done; may be given several
-    /// times. One that was done and purged counts as done
+    /// Wait until this task is done; if it fails, until it is requeued and done; repeat for several tasks. A task that
+    /// was done and purged counts as done
     #[arg(long, value_name = "ID")]
     after: Vec<TaskId>,
-    /// Wait for tasks that are still to be pushed too; otherwise a name that is not there is refused
+    /// Allow tasks in --after that do not exist yet; without this an unknown id is refused
     #[arg(long)]
     allow_missing: bool,
-    /// The same key gives the same task
+    /// Push a task with this key only once
     #[arg(long, value_name = "KEY")]
     idempotency_key: Option<String>,
-    /// Take the task that has the key already, although it differs
+    /// Accept the earlier task with the same key even if it differs
     #[arg(long)]
     allow_different: bool,
-    /// What a bot must be able to do to claim it; may be given several times
+    /// A capability that the claiming bot must have; repeat for several capabilities
     #[arg(long, value_name = "NAME")]
     capability: Vec<String>,
-    /// Let nobody claim it before this time, such as 2026-01-02T03:04:05Z
+    /// Allow no claim before this time, such as 2026-01-02T03:04:05Z
     #[arg(long, value_name = "TIME", value_parser = parse_time)]
     not_before: Option<Timestamp>,
-    /// Let nobody claim it before so much time has passed, such as 10m
+    /// Allow no claim before this delay is over, such as 10m
     #[arg(long, value_name = "TIME", value_parser = duration::parse, conflicts_with = "not_before")]
     delay: Option<Duration>,
-    /// How many attempts may fail before it is dead; five unless given
+    /// The number of failed attempts after which it is dead [default: 5]
     #[arg(long, value_name = "N")]
     max_attempts: Option<u32>,
-    /// Anything else to be kept with it: a JSON object
+    /// Other attributes: a JSON object
     #[arg(long, value_name = "JSON")]
     attributes: Option<String>,
 }
@@ -106,16 +106,16 @@ impl Push {
     }
 }
 
-/// A task that was pushed, now or before.
+/// A pushed task, new or earlier.
 #[derive(Serialize)]
 struct Pushed<'t> {
     #[serde(flatten)]
     task: &'t Task,
-    /// Whether it is the earlier one of its idempotency key.
+    /// Whether it is an earlier task with the same idempotency key.
     existing: bool,
 }
 
-/// How the earlier task is, and what to do when it will not run any more.
+/// The state of the earlier task, and the next step if it will not run any more.
 fn already_there(Task { id, state, finished_at, .. }: &Task) -> String {
     let since = finished_at.map(|at| format!(" since {}", show_time(at))).unwrap_or_default();
     let again = match state {
@@ -127,7 +127,7 @@ fn already_there(Task { id, state, finished_at, .. }: &Task) -> String {
     format!("task {id} is already there: {state}{since}{again}")
 }
 
-/// The task with what was given, if it was.
+/// Applies an optional value to a task.
 fn given<T>(task: NewTask, value: Option<T>, set: impl FnOnce(NewTask, T) -> NewTask) -> NewTask {
     match value {
         Some(value) => set(task, value),
@@ -135,7 +135,7 @@ fn given<T>(task: NewTask, value: Option<T>, set: impl FnOnce(NewTask, T) -> New
     }
 }
 
-/// Let only this bot claim a task
+/// Assign a task to one bot; only that bot can claim it
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -153,7 +153,7 @@ impl Assign {
     }
 }
 
-/// Let any bot claim a task again
+/// Remove the assignment of a task; any bot can claim it
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -169,11 +169,11 @@ impl Unassign {
     }
 }
 
-/// Take the most urgent task that this bot may do
+/// Claim the most urgent task that this bot is allowed to do
 ///
-/// With --json it prints an object with id, token and payload, and more; with --max an array of them. When there is
-/// nothing for the bot, or it holds as many as it may, the message says which, and the exit code is 13. A bot holds three
-/// at most, unless its registration (max_concurrent) or --max-concurrent says otherwise.
+/// With --json it prints an object with id, token, payload and more; with --max an array of them. If there is nothing
+/// for the bot, or it holds as many tasks as it may, the message says which, and the exit code is 13. A bot holds at
+/// most three tasks, unless its registration (max_concurrent) or --max-concurrent sets another limit.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -184,19 +184,19 @@ Examples:
 pub(super) struct Claim {
     /// The bot
     bot: BotId,
-    /// How long the bot has until it must finish or extend, such as 500ms, 30s or 5m
+    /// The lease: the time until the bot must finish or extend, such as 500ms, 30s or 5m
     #[arg(long, value_name = "TIME", value_parser = duration::parse, default_value = "30s")]
     lease: Duration,
-    /// Take up to this many
+    /// Claim up to this many
     #[arg(long, value_name = "N")]
     max: Option<usize>,
-    /// Let the bot hold this many at once: three unless given. Where its registration says how many, the smaller counts
+    /// Let the bot hold this many at once [default: 3]; if its registration sets a limit too, the smaller one applies
     #[arg(long, value_name = "N")]
     max_concurrent: Option<u32>,
-    /// Raise the priority of a task by one for each time that it has been ready for so long, such as 10m
+    /// Raise the priority of a task by one for each such time that it has been ready, such as 10m
     #[arg(long, value_name = "TIME", value_parser = duration::parse)]
     aging: Option<Duration>,
-    /// Wait up to this long for the first one, such as 1m
+    /// Wait up to this long for the first task, such as 1m
     #[arg(long, value_name = "TIME", value_parser = duration::parse, default_value = "0s")]
     wait: Duration,
 }
@@ -217,11 +217,11 @@ impl Claim {
             store.close()?;
             return Err(Error::not_found(why.to_string()));
         }
-        // Without its token a claim is of no use to anybody.
+        // A claim is useless without its token.
         if let Err(error) = self.show(context, &claims).and_then(|()| context.out.flush()) {
             store.give_back(&claims)?;
             store.close()?;
-            // A reader that is gone wants no more of other verbs; here it has not got what it asked for.
+            // Other verbs accept a closed pipe; here the reader did not get its claim.
             let why = format!("the claim could not be shown, and is given back: {error}");
             return Err(Error::new(error.kind(), why));
         }

@@ -1,4 +1,4 @@
-//! Why a task is not claimed.
+//! Explains why a task is not claimed.
 
 use std::time::Duration;
 
@@ -8,10 +8,11 @@ use crate::face::cli::context::Context;
 use crate::face::cli::exit::Exit;
 use crate::{BotId, ClaimOptions, Result, TaskId, duration};
 
-/// Say why a task is not claimed, or who may claim it
+/// Explain why a task is not claimed, or who may claim it
 ///
-/// It goes by the rule of the claim itself: scheduled until a time, waiting for other tasks and how these are, for a bot
-/// that is not registered or a capability that no bot has, behind others, or held up because bots hold as many as they may.
+/// The answer follows the rule of the claim: the task is scheduled for later; or it waits for other tasks, for a bot
+/// that is not registered, or for a capability that no bot has; or others go first; or the bots hold as many tasks as
+/// they may.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -20,11 +21,11 @@ Examples:
 pub(super) struct Why {
     /// The task
     id: TaskId,
-    /// Ask about this bot alone
+    /// Explain it for this bot only
     #[arg(long, value_name = "BOT")]
     bot: Option<BotId>,
-    /// Ask about claims with this aging, such as 10m: as queue claim --aging, or as serve --priority-aging if bots claim
-    /// over HTTP
+    /// Assume this aging in claims, such as 10m: the value of queue claim --aging, or of serve --priority-aging if bots
+    /// claim over HTTP
     #[arg(long, value_name = "TIME", value_parser = duration::parse)]
     aging: Option<Duration>,
 }
