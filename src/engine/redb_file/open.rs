@@ -24,11 +24,11 @@ pub(crate) const ATTEMPTS: usize = 3;
 
 /// Opens a file that is there, in the way that the options and its other users ask for.
 pub(crate) fn open_existing(path: &Path, options: &Options, begun: Instant) -> Result<Handle> {
-    let verify = |host_differs| {
+    let verify = |host_differs, in_use: bool| {
         Ok::<_, Error>(match options.verify {
             VerifyOnOpen::Always => true,
             VerifyOnOpen::Never => false,
-            VerifyOnOpen::Auto => !in_use(path)? && (host_differs || fs::metadata(path)?.len() <= SMALL),
+            VerifyOnOpen::Auto => !in_use && (host_differs || fs::metadata(path)?.len() <= SMALL),
         })
     };
     if options.untouched && !in_use(path)? {
@@ -37,33 +37,34 @@ pub(crate) fn open_existing(path: &Path, options: &Options, begun: Instant) -> R
     let guard = RedbGuard::fresh();
     let mut builder = builder(options);
     let join = || guard.run(|| Ok(builder.open_read_only_with_backend(OwnFile::read(path)?)?));
-    let host_differs = if let Ok(database) = join() {
+    let (host_differs, in_use) = if let Ok(database) = join() {
         // Whether it is ours is asked before anything could write to it.
         let host_differs = guard.run(|| probe_store(path, &database.begin_read()?))? != host();
-        if options.read_only && !verify(host_differs)? {
+        let in_use = in_use(path)?;
+        if options.read_only && !verify(host_differs, in_use)? {
             return Ok(Handle::new(Access::Read(database)));
         }
         guard.run(|| Ok(database.close()?))?;
-        host_differs
+        (host_differs, in_use)
     } else if in_use(path)? {
         // Somebody who had been recovering the file has finished meanwhile.
         if options.read_only {
             return Ok(Handle::new(Access::Read(join()?)));
         }
-        false
+        (false, true)
     } else if options.read_only {
         // It was not closed: what redb would repair in it is repaired in memory.
-        return look(path, options.cache_bytes, verify(false)?);
+        return look(path, options.cache_bytes, verify(false, false)?);
     } else {
         // The same, so that a file of another program is not repaired before it is known to be one.
         let looked = look(path, options.cache_bytes, false)?;
         let host_differs = probe_handle(path, &looked)? != host();
         looked.close()?;
-        host_differs
+        (host_differs, false)
     };
-    let verify = verify(host_differs)?;
+    let verify = verify(host_differs, in_use)?;
     if options.read_only {
-        verify_pages(path, options.cache_bytes)?;
+        verify_pages(path, options.cache_bytes, in_use)?;
         return Ok(Handle::new(Access::Read(join()?)));
     }
     if verify {
@@ -114,8 +115,8 @@ pub(crate) fn in_use(path: &Path) -> Result<bool> {
 }
 
 /// Compares every page, so that nothing in the file changes.
-fn verify_pages(path: &Path, cache_bytes: usize) -> Result<()> {
-    if in_use(path)? { check_pages(path) } else { look(path, cache_bytes, true)?.close() }
+fn verify_pages(path: &Path, cache_bytes: usize, in_use: bool) -> Result<()> {
+    if in_use { check_pages(path) } else { look(path, cache_bytes, true)?.close() }
 }
 
 /// Verifies the pages of a store that others may be using: through a handle of its own, which holds the writers' lock
