@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 
 use crate::clock::after;
 
-/// Nothing waits longer when somebody comes.
+/// A row that comes after this time has all buffered rows written.
 const BUFFERED_FOR: Duration = Duration::from_millis(900);
 
 /// Rows of [`Table::Liveness`](crate::engine::format::schema::Table::Liveness) that are not written yet, by their keys.
@@ -22,18 +22,18 @@ pub(crate) struct Buffered(Mutex<State>);
 #[derive(Default)]
 struct State {
     rows: Rows,
-    /// Since when they are gathered; none before the first.
+    /// Since when rows are buffered; none before the first.
     since: Option<Timestamp>,
 }
 
 /// The next step after a row was added.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Next {
-    /// It was the first of this open store: see to it that what is gathered is written in the end.
+    /// It was the first of this open store: register the write at its close.
     Begin,
     /// Nothing.
     Wait,
-    /// Write them, as nobody else is told to for now.
+    /// Write the buffered rows now.
     Write,
 }
 
@@ -46,7 +46,7 @@ impl Buffered {
         let next = match state.since {
             None => Next::Begin,
             Some(_) if begins => Next::Wait,
-            // A clock that was set back makes nothing wait.
+            // After the clock was set back, rows are written at once.
             Some(since) if since <= now && now < after(since, BUFFERED_FOR) => return Next::Wait,
             Some(_) => Next::Write,
         };
@@ -69,12 +69,12 @@ impl Buffered {
         self.0.lock().rows.clone()
     }
 
-    /// Forgets a row, as what is written from now on is newer.
+    /// Forgets a row, because a newer one is written directly.
     pub(crate) fn forget(&self, key: &[u8]) {
         self.0.lock().rows.remove(key);
     }
 
-    /// Forgets what has been written, unless it was said anew since.
+    /// Forgets the written rows, unless they were replaced meanwhile.
     pub(crate) fn written(&self, rows: &Rows) {
         self.0.lock().rows.retain(|key, payload| rows.get(key) != Some(payload));
     }

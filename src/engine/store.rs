@@ -16,9 +16,9 @@ use crate::engine::commit::{Gate, Outcome};
 use crate::engine::format::epoch::Epoch;
 use crate::engine::format::index::IndexRule;
 use crate::engine::opening::context::Context;
+use crate::engine::opening::named_file::NamedFile;
 use crate::engine::opening::open;
 pub(crate) use crate::engine::opening::options::{Options, Sharing, VerifyOnOpen};
-use crate::engine::opening::place::NamedFile;
 use crate::engine::opening::reserve;
 use crate::engine::opening::slot::Slot;
 use crate::engine::redb_file::Handle;
@@ -203,7 +203,7 @@ impl Store {
         self.with_handle(|handle| View::new(self.inner.context.clone(), handle.begin_read()?, epoch))
     }
 
-    /// A view of now for whoever reads all of it: where it can, it also reads the pages of the file by itself.
+    /// A view of now for callers that read all of it. Where possible it also reads the pages of the file directly.
     pub(crate) fn view_of_all(&self) -> Result<View> {
         self.with_handle(|handle| {
             // A store that is not shared begins to read from memory, which may be behind the file.
@@ -221,7 +221,7 @@ impl Store {
         self.with_handle_in_turn(|handle| self.inner.gate.alone(handle, &self.inner.context, work))
     }
 
-    /// Refuses a forked child, for what does not come to the open file.
+    /// Refuses a forked child, for calls that do not reach the open file.
     ///
     /// # Errors
     ///
@@ -230,7 +230,7 @@ impl Store {
         self.inner.slot.refuse_forked()
     }
 
-    /// Refuses a store whose file is not at its path any more, as every commit does.
+    /// Refuses a store whose file is not at its path any more. Every commit asks this.
     ///
     /// # Errors
     ///
@@ -244,8 +244,8 @@ impl Store {
         self.inner.gate.commits()
     }
 
-    /// Somebody is about to wait for [`Store::commits`]: from now on these tell also of other processes, and of what
-    /// comes due. Look for earlier changes after this call.
+    /// Prepares a caller to wait for [`Store::commits`]: from now on these also tell of other processes and of due times.
+    /// Look for earlier changes after this call.
     ///
     /// # Errors
     ///
@@ -266,7 +266,7 @@ impl Store {
         self.inner.gate.sink()
     }
 
-    /// Refuses what would be written later, if nothing can be.
+    /// Refuses buffered rows if nothing can be written.
     pub(crate) fn refuse_unless_writable(&self) -> Result<()> {
         self.with_handle(Handle::refuse_unless_writable)
     }
@@ -286,7 +286,7 @@ impl Store {
         &self.inner.context.clock
     }
 
-    /// Whether it was opened to be looked at only.
+    /// Whether it was opened for reading only.
     pub(crate) fn only_looks(&self) -> bool {
         self.inner.context.only_looks
     }
@@ -310,7 +310,7 @@ impl Store {
         self.inner.others_unseen.load(Ordering::Relaxed)
     }
 
-    /// Has something more written when the store is closed.
+    /// Registers a write for the close of the store.
     pub(crate) fn at_close(&self, closing: Closing) {
         self.inner.closing.lock().push(closing);
     }
@@ -326,7 +326,7 @@ impl Store {
         self.inner.held.get_or_init(|| Arc::downgrade(held));
     }
 
-    /// Sees to it that other processes find this one's session alive.
+    /// Keeps this process's session visible to other processes.
     pub(crate) fn keep_session_lock(&self) {
         if let Some(held) = self.inner.held.get().and_then(Weak::upgrade) {
             held.keep(|| self.refuse_moved().is_ok());
@@ -348,8 +348,7 @@ impl Store {
         self.inner.context.session()
     }
 
-    /// As [`Store::with_handle`], but behind a closer that waits, so that writers who follow one another do not keep it
-    /// out for ever.
+    /// As [`Store::with_handle`], but behind a waiting closer, so that writers in a row do not keep it waiting forever.
     pub(super) fn with_handle_in_turn<R>(&self, call: impl FnOnce(&Handle) -> Result<R>) -> Result<R> {
         // A write inside of a write is refused further on; here it would wait for a closer that waits for it.
         if Writing::is_inside(&self.inner.context) {

@@ -38,7 +38,7 @@ pub(super) fn batch_of(transaction: Transaction) -> Result<(Transaction, Batch)>
     }
 }
 
-/// Aborts a transaction. When that fails too, the handle refuses all further work by itself.
+/// Aborts a transaction. If that fails too, the handle refuses all further work.
 pub(super) fn discard(transaction: Transaction) {
     if let Err(error) = transaction.abort()
         && error.kind() != ErrorKind::Forked
@@ -53,12 +53,12 @@ pub(super) enum Failed {
 }
 
 impl Failed {
-    /// How something ended that may have panicked.
+    /// Separates a returned error from a panic.
     pub(super) fn of<R>(ended: std::thread::Result<Result<R>>) -> Result<R, Self> {
         ended.map_err(Self::Panicked)?.map_err(Self::Returned)
     }
 
-    /// Lets the caller meet what its work met.
+    /// Returns the error, or continues the panic, to the caller.
     pub(super) fn tell<R>(self) -> Result<R> {
         match self {
             Self::Returned(error) => Err(error),
@@ -114,7 +114,8 @@ pub(super) fn commit(mut open: OpenBatch, context: &Context, sink: &SinkSlot) ->
     }
 }
 
-/// Commits a transaction, if the file still has its name. From there on, a failure leaves it unknown whether it was committed.
+/// Commits a transaction, if the file still has its name. After a failure from there on it is unknown whether it was
+/// committed.
 fn sync(transaction: Transaction, has_events: bool, context: &Context, sink: &SinkSlot) -> Result<()> {
     if let Err(moved) = context.place.refuse_moved() {
         discard(transaction);
@@ -161,7 +162,7 @@ pub(super) fn alone<R>(
     }
 }
 
-/// A commit that failed may have reached the disk all the same: 3.8% of those measured had.
+/// A failed commit may still have reached the disk: 3.8% of the measured ones had.
 pub(super) fn uncertain(error: Error) -> Error {
     let message = format!(
         "the commit failed, and it is not known whether it reached the disk; open the store again and look: {error}"

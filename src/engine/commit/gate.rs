@@ -1,8 +1,8 @@
-//! Group commit: closures of several threads run one after another in one redb transaction, and all of their callers
-//! return after its one sync.
+//! Group commit: closures of several threads run one after another in one redb transaction. All of their callers return
+//! after its one sync.
 //!
-//! redb has one write transaction at a time, until its commit has synced. Callers queue meanwhile; the last of a batch
-//! lingers for as many as the batch before had, so that threads which write back to back meet in one commit.
+//! redb allows one write transaction at a time, until its commit has synced. Callers queue meanwhile. The last caller of a
+//! batch waits for as many callers as the batch before had, so that threads which write back to back share one commit.
 
 use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -21,9 +21,9 @@ use crate::engine::session::writer_line::Streak;
 use crate::engine::write::WriteTx;
 use crate::error::{Error, ErrorKind, Result};
 
-/// How long the last of a batch waits for more. Measured: batches of 4.9 without, 6.9 to 7.9 with, at 8 threads.
+/// How long the last caller of a batch waits for more. Measured: batches of 4.9 without, 6.9 to 7.9 with, at 8 threads.
 const LINGER: Duration = Duration::from_micros(150);
-/// A batch this large is committed although more are waiting.
+/// The most callers of a batch; the rest wait for the next one.
 const MOST_IN_BATCH: usize = 256;
 
 /// The queue of writers of one open store.
@@ -41,23 +41,23 @@ struct State {
     open: Option<OpenBatch>,
     /// The number of the newest batch.
     batch: u64,
-    /// The newest batch whose commit has ended, well or badly.
+    /// The newest batch whose commit has ended, with success or failure.
     ended: u64,
-    /// Batches that ended badly and whose members have not all been told yet.
+    /// Failed batches whose members have not all been told yet.
     failures: Vec<Failure>,
-    /// One caller has let go of the mutex meanwhile: it waits to begin a transaction, commits one, or works alone.
+    /// One caller works without the mutex: it waits to begin a transaction, commits one, or works alone.
     busy: bool,
-    /// That one waits for another process, so that the others need not wait for longer than they would for that.
+    /// That caller waits for another process. The others then wait no longer than the lock timeout.
     shut_out: bool,
-    /// How many wait to work alone; no new batch begins before them.
+    /// How many callers wait to work alone. No new batch begins before them.
     alone_waiting: usize,
     /// Work alone waits until this batch has ended, so that it does not starve the others.
     alone_after: u64,
-    /// Callers that have come and whose closures have not run yet.
+    /// How many callers have arrived whose closures have not run yet.
     waiting: usize,
-    /// How many to linger for: as many as the last batch had.
+    /// The size of the batch to wait for: that of the last batch.
     expected: usize,
-    /// Set once a commit has failed: what is on the disk is unknown, so writes are refused until the store is reopened.
+    /// Set once a commit has failed. The content of the disk is unknown then, so writes are refused until the store is reopened.
     poisoned: bool,
     /// How long this process has held redb's lock back to back.
     streak: Streak,
@@ -89,7 +89,7 @@ impl Gate {
         self.state.lock().poisoned
     }
 
-    /// The same without waiting for anybody: while somebody writes it is not so.
+    /// The same without waiting. While somebody writes, the answer is no.
     pub(crate) fn seems_poisoned(&self) -> bool {
         self.state.try_lock().is_some_and(|state| state.poisoned)
     }
@@ -100,7 +100,7 @@ impl Gate {
         self.state.lock().poisoned = true;
     }
 
-    /// Lets writers in again, as the file was opened anew.
+    /// Admits writers again after the file was reopened.
     pub(crate) fn renew(&self) {
         let mut state = self.state.lock();
         state.poisoned = false;
@@ -133,7 +133,7 @@ impl Gate {
             state.end_spoiled(open);
         }
         if handle.guard().has_forked() {
-            // The closure has forked, and this is the child. Letting go of the mutex could wait for a thread of the parent.
+            // The closure has forked, and this is the child. Unlocking the mutex could wait for a thread of the parent.
             mem::forget(state);
             return ran.map_or_else(Failed::tell, |_| Err(forked()));
         }
@@ -220,7 +220,7 @@ impl Gate {
         Ok(())
     }
 
-    /// Does work for which the mutex is let go of, and which keeps the others waiting until it has ended, even by a panic.
+    /// Does work without the mutex. The other callers wait until it has ended, even by a panic.
     fn apart<R>(&self, state: &mut MutexGuard<'_, State>, work: impl FnOnce() -> R) -> R {
         state.busy = true;
         let done = MutexGuard::unlocked(state, || catch_unwind(AssertUnwindSafe(work)));
@@ -245,8 +245,7 @@ impl Gate {
         state.told(batch)
     }
 
-    /// Whether this caller is the one that commits: the last that came, once it has lingered and nobody else is about to
-    /// add to the batch.
+    /// Whether this caller commits the batch: the last one that arrived, once it has waited and nobody else is about to join.
     fn leads(&self, state: &mut MutexGuard<'_, State>, batch: u64) -> bool {
         let Some(came) = state.members_of(batch) else { return false };
         // A full batch is not kept waiting, and work alone is not kept out by callers that are not there yet.

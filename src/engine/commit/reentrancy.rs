@@ -1,4 +1,4 @@
-//! A write inside of a write on one thread would wait for itself: it is refused.
+//! A write inside a write on the same thread would wait for itself, so it is refused.
 
 use std::cell::RefCell;
 
@@ -11,7 +11,7 @@ thread_local! {
     static WRITING: RefCell<Vec<usize>> = RefCell::default();
 }
 
-/// Refuses a write inside of a write on one thread, which would wait for itself.
+/// Marks that this thread writes to a store, until it is dropped.
 pub(crate) struct Writing(usize);
 
 impl Writing {

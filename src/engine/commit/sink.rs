@@ -14,23 +14,22 @@ pub(crate) trait Sink: Send + Sync {
     /// Writes something into a transaction that has events, before it is committed.
     fn committing(&self, tx: &mut WriteTx<'_>) -> Result<()>;
 
-    /// Told of events that were just committed, before the calls return that wrote them. It may read the store; writing to it
-    /// would wait for itself.
+    /// Called after events were committed, before the writing calls return. It may read the store, but not write to it.
     fn committed(&self, store: &Store);
 
-    /// Told from time to time: there may be events of other processes.
+    /// Called from time to time, for events of other processes.
     fn tend(&self, store: &Store) -> Result<()>;
 
-    /// How it goes.
+    /// The state of the sink.
     fn state(&self) -> SinkState;
 }
 
-/// How it goes with a sink.
+/// The state of a sink.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct SinkState {
-    /// Why it cannot take what it should.
+    /// Why it cannot take events.
     pub(crate) error: Option<String>,
-    /// How often it could not.
+    /// How often it failed.
     pub(crate) failures: u64,
 }
 

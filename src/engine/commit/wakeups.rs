@@ -1,8 +1,8 @@
-//! Waking those who wait: something was committed, or something came due.
+//! Waking waiting callers when something was committed or came due.
 //!
-//! One thread looks on behalf of all who wait on an open store, so that a thousand of them cost what one does. It lives for
-//! as long as somebody waits. Ten times a second it reads the header of the file, which every commit of any process
-//! changes, and the clock. It reads no row; those who wait do that, and only once there is news.
+//! One thread watches on behalf of all waiting callers of an open store, so that a thousand cost as much as one. It lives
+//! as long as somebody waits. Ten times a second it reads the clock and the header of the file, which every commit of any
+//! process changes. It reads no row; the woken callers do that.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -19,7 +19,7 @@ use crate::engine::redb_file::pages::Pages;
 use crate::engine::session::process::Process;
 use crate::error::Result;
 
-/// How often there was news, which is a commit or something that came due, and who waits for the next.
+/// Counts news, which is a commit or a due time, and knows the callers that wait for more.
 ///
 /// Commits of this process are told at once. While somebody waits, a [`Watch`] tells of other processes and of the time.
 #[derive(Default)]
@@ -36,18 +36,18 @@ struct State {
     wakers: BTreeMap<u64, Waker>,
     #[cfg(feature = "tokio")]
     next_waker: u64,
-    /// Those who wait are woken when the clock shows this.
+    /// Waiting callers are woken at this time.
     due: Option<Timestamp>,
-    /// How many wait.
+    /// How many callers wait.
     waiting: usize,
-    /// The thread that looks meanwhile.
+    /// The thread that watches meanwhile.
     watch: Option<Arc<Watch>>,
-    /// The newest commit that those who wait were told of; none when its number could not be read.
+    /// The newest commit that waiting callers were told of; none when its number could not be read.
     newest: Option<u64>,
 }
 
 impl Commits {
-    /// The number so far: asked for before looking, so that a commit in between is not missed.
+    /// The count so far. Callers ask for it before they look, so that they miss no commit in between.
     pub(crate) fn count(&self) -> u64 {
         self.state.lock().count
     }
@@ -57,7 +57,7 @@ impl Commits {
         self.state.lock().has_committed
     }
 
-    /// Wakes everybody who waits, as this process has committed.
+    /// Wakes all waiting callers after a commit of this process.
     pub(crate) fn tell(&self) {
         let watch = self.watch();
         // Read before they are woken, so they see every commit up to this one, whoever made it.
@@ -71,12 +71,12 @@ impl Commits {
         });
     }
 
-    /// Wakes everybody who waits, as what they wait for may have changed without a commit.
+    /// Wakes all waiting callers after a change that is no commit.
     pub(crate) fn look_again(&self) {
         self.wake(|_| true);
     }
 
-    /// Has everybody who waits woken once the clock shows that time, unless they are woken before.
+    /// Wakes all waiting callers at that time, unless they are woken before.
     pub(crate) fn tell_at(&self, time: Timestamp) {
         let mut state = self.state.lock();
         state.due = state.due.into_iter().chain([time]).min();
@@ -94,7 +94,7 @@ impl Commits {
         }
     }
 
-    /// One more waits; `start` is for when nobody looks meanwhile.
+    /// Registers one more waiting caller. `start` starts the thread if it does not run.
     ///
     /// # Errors
     ///
@@ -110,7 +110,7 @@ impl Commits {
         Ok(())
     }
 
-    /// One less waits.
+    /// Removes one waiting caller.
     pub(crate) fn leave(&self) {
         self.state.lock().waiting -= 1;
     }
@@ -120,12 +120,12 @@ impl Commits {
         self.state.lock().waiting > 0
     }
 
-    /// The thread that looks while somebody waits.
+    /// The thread that watches while somebody waits.
     pub(crate) fn watch(&self) -> Option<Arc<Watch>> {
         self.state.lock().watch.clone()
     }
 
-    /// Lets go of the watch if nobody waits any more; says whether nobody does.
+    /// Ends the watch if nobody waits any more; says whether it did.
     pub(crate) fn end_watch(&self) -> bool {
         let mut state = self.state.lock();
         let ends = state.waiting == 0;
@@ -135,11 +135,10 @@ impl Commits {
         ends
     }
 
-    /// Wakes those who wait if what the watch has seen is news: the newest commit, the time, or that the clock was set
-    /// back.
+    /// Wakes waiting callers if the watch has seen news: another newest commit, a due time, or a clock that was set back.
     pub(crate) fn seen(&self, newest: Option<u64>, now: Timestamp, went_back: bool) {
         self.wake(|state| {
-            // A number that could not be read says nothing, so they have to look themselves.
+            // Without a number the callers have to look themselves.
             let committed = newest.is_none() || newest != state.newest;
             state.newest = newest;
             committed || went_back || state.due.is_some_and(|due| due <= now)
@@ -152,7 +151,7 @@ impl Commits {
             return;
         }
         state.count += 1;
-        // They look again, and say again what is due next.
+        // The callers look again and register the next due time again.
         state.due = None;
         let wakers = std::mem::take(&mut state.wakers);
         drop(state);
@@ -161,12 +160,12 @@ impl Commits {
     }
 }
 
-/// Between two looks: what other processes commit and what comes due is noticed this late at the latest.
+/// The interval of the watch: commits of other processes and due times are noticed after this time at the latest.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
-/// So many looks are for nobody before the thread ends, as bots that wait come back.
+/// The thread ends after so many looks for nobody, because waiting bots come back.
 const LOOKS_FOR_NOBODY: u32 = 10;
 
-/// The clock and the file that the thread looks at.
+/// The clock and the file that the thread watches.
 pub(crate) struct Watch {
     clock: Arc<dyn Clock>,
     others: Others,
@@ -179,14 +178,14 @@ enum Others {
     In(Option<OwnFile>),
 }
 
-/// Somebody waits, until this is dropped.
+/// A caller that waits until this is dropped.
 pub(crate) struct Waiter {
     commits: Arc<Commits>,
     process: Process,
 }
 
 impl Waiter {
-    /// Somebody begins to wait. Other processes may commit to the file at `shared`, if there is one.
+    /// Begins to wait. Other processes may commit to the file at `shared`, if there is one.
     ///
     /// # Errors
     ///

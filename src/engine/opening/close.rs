@@ -1,4 +1,4 @@
-//! Closing the file of a store, for every clone of it, and what is written last.
+//! Closing the file of a store, for every clone, with the last writes.
 
 use std::time::{Duration, Instant};
 
@@ -10,8 +10,8 @@ use crate::engine::store::{Inner, Store};
 use crate::engine::write::WriteTx;
 use crate::error::{Error, ErrorKind, Result};
 
-/// A store that is dropped waits for another process's write for so long, or for the lock timeout where that is longer:
-/// nobody is there to try again, and a session that does not end is taken for a crash.
+/// A dropped store waits so long for another process's write, or for the lock timeout if that is longer. Nobody can try
+/// again later, and a session without an end counts as a crash.
 const LAST_WAIT: Duration = Duration::from_secs(60);
 
 impl Store {
@@ -19,7 +19,7 @@ impl Store {
     /// on. While another process keeps writing, it stays open.
     pub(crate) fn close_file(&self) -> Result<()> {
         self.refuse_forked()?;
-        // Refused before what is to be written last is tried.
+        // Refused before the last writes are tried.
         drop(Writing::enter(self.inner.context())?);
         let closed = match self.with_handle_in_turn(|handle| self.inner.write_last(handle)) {
             Err(error) if may_be_written_again(&error) => self.write_last_again(error),
@@ -30,7 +30,7 @@ impl Store {
         };
         let _writing = Writing::enter(self.inner.context())?;
         let mut slot = self.inner.slot.exclusively()?;
-        // Where nothing was left to be written, nobody has looked yet.
+        // Without a last write, nobody has looked yet.
         let moved = matches!(*slot, Content::Open(_)).then(|| self.refuse_moved());
         let content = std::mem::replace(&mut *slot, Content::Closed);
         drop(slot);
@@ -44,8 +44,8 @@ impl Store {
         closed
     }
 
-    /// Writes the end once more on the file opened anew: otherwise a failure at the end would look like a crash. A disk that
-    /// was full has room by now, where the reserve was given up.
+    /// Retries the last writes on the reopened file; without them a failure at the end would look like a crash. If the disk
+    /// was full, the reserve has been given up by now.
     fn write_last_again(&self, failed: Error) -> Result<()> {
         // The caller was told of an earlier failure when it came, so this one is only logged.
         let told = if failed.kind() == ErrorKind::Reopen { Ok(()) } else { Err(failed) };
@@ -54,7 +54,7 @@ impl Store {
         }
         let again = self.reopen().and_then(|()| self.with_handle_in_turn(|handle| self.inner.write_last(handle)));
         again.or_else(|error| {
-            tracing::warn!(%error, "the end of the store could not be written on the file opened anew either");
+            tracing::warn!(%error, "the end of the store could not be written on the reopened file either");
             told
         })
     }
@@ -63,7 +63,7 @@ impl Store {
 impl Inner {
     /// Writes the end of the store before the file is closed. A failed write stays, to be tried again.
     fn write_last(&self, handle: &Handle) -> Result<()> {
-        // Held meanwhile, so that of two that close at once neither closes the file before this is written.
+        // Locked meanwhile, so that a second closer does not close the file before these writes.
         let mut closing = self.closing.lock();
         if !closing.is_empty() {
             let write = |tx: &mut WriteTx<'_>| closing.iter().try_for_each(|write| write(tx)).map(Outcome::Commit);
@@ -73,7 +73,7 @@ impl Inner {
         Ok(())
     }
 
-    /// The same where nobody can try again.
+    /// The same when nobody can try again.
     fn write_last_with_patience(&self, handle: &Handle) -> Result<()> {
         let began = Instant::now();
         loop {
@@ -86,8 +86,8 @@ impl Inner {
 }
 
 impl Drop for Inner {
-    /// The last clone is gone: a clean end, unless a panic is on its way, or another process writes for a minute. In a forked
-    /// child nothing ends.
+    /// The last clone ends the session cleanly, except during a panic, in a forked child, or while another process writes for
+    /// a minute.
     fn drop(&mut self) {
         if std::thread::panicking() || !self.slot.is_open() {
             return;
@@ -98,7 +98,7 @@ impl Drop for Inner {
     }
 }
 
-/// Whether the end of a store may be written once more, on the file opened anew, after a failure.
+/// Whether the last writes may be retried on the reopened file after a failure.
 fn may_be_written_again(error: &Error) -> bool {
     use ErrorKind::{Full, Io, NotCommitted, Reopen, Uncertain};
     matches!(error.kind(), Full | Io | NotCommitted | Reopen | Uncertain)

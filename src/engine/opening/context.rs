@@ -7,7 +7,7 @@ use crate::clock::Clock;
 use crate::engine::buffered::Buffered;
 use crate::engine::format::index::IndexRule;
 use crate::engine::format::schema::CollectionId;
-use crate::engine::opening::place::NamedFile;
+use crate::engine::opening::named_file::NamedFile;
 use crate::engine::redb_file::{Handle, Transaction};
 use crate::engine::session::views::Views;
 use crate::engine::session::writer_line::{Streak, WriterLine};
@@ -43,8 +43,8 @@ impl Context {
         Ok(handle.try_begin_write()?.map(|transaction| self.in_mode(transaction)))
     }
 
-    /// The same in this process's turn, for a caller who has waited since `arrived`. Says once when it has to wait for
-    /// another process.
+    /// The same when it is this process's turn, for a caller that has waited since `arrived`. Calls `shut_out` once if it has
+    /// to wait for another process.
     pub(crate) fn begin_write(
         &self,
         handle: &Handle,

@@ -1,8 +1,8 @@
 //! A consistent copy of a store's file, while others write to it.
 //!
-//! Under the lock that writers take, the header is read and a read transaction begun; then writers go on. The pages of
-//! that commit are pinned by the transaction, so that they may be copied meanwhile, and the header goes in last. The
-//! copy is verified page by page. Should it not verify, it is made once more with the writers waiting.
+//! Under the writers' lock, the header is read and a read transaction begins. Then writers go on. The transaction pins the
+//! pages of its commit, so that they can be copied meanwhile; the header is written last. The copy is verified page by page.
+//! If that fails, it is made once more while the writers wait.
 
 use std::fs::File;
 use std::io::{Seek, SeekFrom, Write};
@@ -29,7 +29,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 pub(crate) struct Copied {
     /// The length of the file.
     pub(crate) bytes: u64,
-    /// How long writers had to wait.
+    /// How long writers waited.
     pub(crate) held: Duration,
 }
 
@@ -91,7 +91,7 @@ fn copy_pages(file: &OwnFile, target: &mut File, bytes: u64, progress: &dyn Fn(u
         let len = usize::try_from(bytes - done).unwrap_or(STRETCH).min(STRETCH);
         let Some(part) = stretch.get_mut(..len) else { break };
         file.read(done, part)?;
-        // The file grows in leaps; what was never written stays a hole.
+        // The file grows in large steps; its unwritten parts stay holes.
         if part.iter().any(|byte| *byte != 0) {
             target.seek(SeekFrom::Start(done))?;
             target.write_all(part)?;

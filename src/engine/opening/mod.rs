@@ -4,15 +4,15 @@
 //! * `open`, `slot`: opening or creating it, and where the open file is kept
 //! * `reopen`, `close`: opening it anew after a failure, and closing it
 //! * `copy`: a consistent copy beside writers
-//! * `place`, `reserve`: whether it still has its name, and room for the day when the disk is full
+//! * `named_file`, `reserve`: whether it still has its name, and room for the day when the disk is full
 
 mod close;
 pub(super) mod context;
 #[cfg(feature = "transfer")]
 pub(crate) mod copy;
+pub(super) mod named_file;
 pub(crate) mod open;
 pub(crate) mod options;
-pub(super) mod place;
 mod reopen;
 pub(crate) mod reserve;
 pub(super) mod slot;

@@ -1,4 +1,4 @@
-//! Opening a file, or creating one so that another process that does the same at that moment ends up in it too.
+//! Opening a file, or creating one. Two processes that create a store at the same moment open the same file.
 
 use std::fs;
 use std::io::{self, ErrorKind as IoKind, Read};
@@ -19,8 +19,8 @@ use crate::files::{self, Replace, Rights, folder_of};
 /// The beginning of every redb file.
 const MAGIC: &[u8] = b"redb\x1A\x0A\xA9\x0D\x0A";
 
-/// Opens the file at `path`, or creates it when the options allow that. Gives its own name, too, by whatever name it was
-/// called: what lies beside it belongs to the file, so all who have it open must look in the same place.
+/// Opens the file at `path`, or creates it if the options allow that. Also returns the file's own name with links resolved:
+/// all processes must look for the files beside it in the same place.
 pub(crate) fn open(path: &Path, options: &Options) -> Result<(Handle, PathBuf)> {
     match files::open(path) {
         Ok(_) => {}
@@ -40,8 +40,8 @@ pub(crate) fn open(path: &Path, options: &Options) -> Result<(Handle, PathBuf)> 
     Ok((handle, own_name))
 }
 
-/// Opens a file anew that this process had open until a failure. Its pages are not verified: where one of them is damaged,
-/// all that does not lie on it is still to be had.
+/// Reopens a file that this process had open until a failure. Its pages are not verified, so that everything outside of a
+/// damaged page can still be read.
 pub(crate) fn open_again(path: &Path, options: &Options) -> Result<Handle> {
     match fs::metadata(path) {
         Err(error) if error.kind() == IoKind::NotFound => return Err(no_store(path)),
@@ -52,7 +52,7 @@ pub(crate) fn open_again(path: &Path, options: &Options) -> Result<Handle> {
     open_named(path, &options.clone().verify_on_open(VerifyOnOpen::Never))
 }
 
-/// Opens the file that has this name of its own.
+/// Opens the file with this resolved name.
 fn open_named(path: &Path, options: &Options) -> Result<Handle> {
     let handle = open_in_time(path, options).map_err(|error| match error.kind() {
         ErrorKind::Locked if may_be_shared(path, options).unwrap_or(false) => writing(path, error),
@@ -61,7 +61,7 @@ fn open_named(path: &Path, options: &Options) -> Result<Handle> {
         _ => error,
     })?;
     if !options.read_only {
-        // Another process may have made the file and be about to sync its name.
+        // Another process may have created the file and not have synced its name yet.
         files::sync_name(path).map_err(|error| files::failed(folder_of(path), error))?;
         if options.reserve {
             reserve::keep(path);
@@ -70,13 +70,13 @@ fn open_named(path: &Path, options: &Options) -> Result<Handle> {
     Ok(handle)
 }
 
-/// Says by whom, as far as they wrote it down, and what to do.
+/// Names the processes that have the file, and says what to do.
 fn locked(path: &Path, source: Error) -> Error {
     let message = format!("{} is locked by {}; close it, or open both in shared mode", path.display(), living(path));
     Error::new(ErrorKind::Locked, message).with_source(source)
 }
 
-/// The same of a process that shares the store, and has been writing all the time.
+/// The same for a process that shares the store and has been writing all the time.
 fn writing(path: &Path, source: Error) -> Error {
     let message = format!("{} is being written to all the time by {}; try again later", path.display(), living(path));
     Error::new(ErrorKind::Locked, message).with_source(source)
@@ -100,7 +100,7 @@ fn cannot_open(path: &Path, error: io::Error) -> Error {
     if error.kind() == ErrorKind::NotAStore { error } else { error.context(path.display()) }
 }
 
-/// Refuses what is no redb file before redb sees it: redb would make a new database of an empty file.
+/// Refuses other files before redb sees them: redb would make a new database of an empty file.
 fn probe_magic(path: &Path) -> Result<()> {
     let mut start = [0; MAGIC.len()];
     let read = files::open(path).and_then(|mut file| file.read_exact(&mut start));
@@ -112,8 +112,7 @@ fn probe_magic(path: &Path) -> Result<()> {
     }
 }
 
-/// Refuses a file that would open as it was at an earlier commit, which is all right in itself, so that nothing else
-/// tells. A file that a process is writing is not looked at.
+/// Refuses a file that would open as of an earlier commit. Such a file is sound in itself, so no other check finds it. A file that a process is writing is not looked at.
 fn refuse_earlier_commit(path: &Path) -> Result<()> {
     let file = OwnFile::read(path)?;
     let mut refused = earlier_commit();
@@ -124,14 +123,14 @@ fn refuse_earlier_commit(path: &Path) -> Result<()> {
         match Pages::new(&file)?.newest_commit_is_sound() {
             Ok(true) => return Ok(()),
             Ok(false) => {}
-            // Somebody who opened the file and closed it meanwhile may have made it shorter.
+            // A process that opened and closed the file meanwhile may have made it shorter.
             Err(error) => refused = error,
         }
     }
     Err(refused)
 }
 
-/// Opens the file, and begins again while another process is recovering it, or has just begun to.
+/// Opens the file, and retries while another process is recovering it, or has just begun to.
 fn open_in_time(path: &Path, options: &Options) -> Result<Handle> {
     let begun = Instant::now();
     loop {
@@ -148,7 +147,7 @@ fn open_in_time(path: &Path, options: &Options) -> Result<Handle> {
     }
 }
 
-/// Whether a lock that was met may have been that of a process which shares the store.
+/// Whether the lock may belong to a process that shares the store.
 fn may_be_shared(path: &Path, options: &Options) -> Result<bool> {
     let shares = options.sharing == Sharing::Shared || options.read_only;
     Ok(shares && !held_whole(&OwnFile::read(path)?))
@@ -159,8 +158,8 @@ pub(crate) fn refuse_in_use(path: &Path) -> Result<()> {
     if in_use(path)? { Err(locked(path, Error::new(ErrorKind::Locked, "it is in use"))) } else { Ok(()) }
 }
 
-/// Creates a store under a temporary name and links it to its own, which fails if that exists: then the other is used.
-/// A rename would unlink a store that another process has just begun to use.
+/// Creates a store under a temporary name and links it to its own name. If that exists, the existing file is used. A rename
+/// would unlink a store that another process has just begun to use.
 fn create(path: &Path) -> Result<()> {
     let temporary = temporary_name(path);
     let made = create_empty(&temporary, Rights::new_at(path))

@@ -70,23 +70,22 @@ impl Default for Options {
 }
 
 impl Options {
-    /// Whether a store that does not exist is created. It is, unless this says no.
+    /// Whether to create a store that does not exist; true unless set.
     #[must_use]
     pub fn create(mut self, create: bool) -> Self {
         self.create = create;
         self
     }
 
-    /// Opens for reading only: joins a store that others write to, and leaves no trace.
+    /// Opens for reading only: joins a store that others write to, and changes nothing.
     #[must_use]
     pub fn read_only(mut self, read_only: bool) -> Self {
         self.read_only = read_only;
         self
     }
 
-    /// Opens for inspection: a file that nobody else has open is read through a layer that keeps every write in memory,
-    /// so that not one byte of it changes, and its pages are verified unless [`VerifyOnOpen::Never`] is set. A store in
-    /// use is joined for reading.
+    /// Opens for inspection. If no other process has the file open, writes stay in memory, so that no byte of the file
+    /// changes, and its pages are verified unless [`VerifyOnOpen::Never`] is set. A store in use is joined for reading.
     #[must_use]
     pub fn untouched(mut self) -> Self {
         self.read_only = true;
@@ -101,7 +100,7 @@ impl Options {
         self
     }
 
-    /// Whether pages are verified when the store is opened.
+    /// Whether to verify pages when the store is opened.
     #[must_use]
     pub fn verify_on_open(mut self, verify: VerifyOnOpen) -> Self {
         self.verify = verify;
@@ -115,14 +114,14 @@ impl Options {
         self
     }
 
-    /// The clock that times come from.
+    /// The source of all times.
     #[must_use]
     pub fn clock(mut self, clock: impl Clock + 'static) -> Self {
         self.clock = Arc::new(clock);
         self
     }
 
-    /// How long a write waits for another process's before it fails with [`ErrorKind::Locked`], and so does opening; 10 s
+    /// How long writing and opening wait for another process's write before they fail with [`ErrorKind::Locked`]; 10 s
     /// unless set.
     #[must_use]
     pub fn lock_timeout(mut self, timeout: Duration) -> Self {
@@ -138,23 +137,23 @@ impl Options {
         self
     }
 
-    /// Whether this process gets a session, so that a crash of it is noticed and what was claimed in it comes back. It
-    /// does, unless this says no, as for a command that is over at once.
+    /// Whether this process gets a session, so that other processes notice its crash and its claimed tasks come back; true
+    /// unless set. A short command does not need one.
     #[must_use]
     pub fn session(mut self, session: bool) -> Self {
         self.session = session;
         self
     }
 
-    /// Whether there is a reserve beside the file; not for one that has not got its name yet.
+    /// Whether to keep a reserve beside the file; a file without its final name needs none.
     #[must_use]
     pub(crate) fn reserve(mut self, reserve: bool) -> Self {
         self.reserve = reserve;
         self
     }
 
-    /// How old the mark of a clean shutdown may be when a process is found dead: an older one is reported as a crash,
-    /// with the reason `stale_marker` and no other consequence. 30 seconds unless set; with none, no mark is too old.
+    /// The maximum age of the mark of a clean shutdown when a process is found dead. An older mark is reported as a crash
+    /// with the reason `stale_marker` and has no other consequence. 30 seconds unless set; with none, no mark is too old.
     #[must_use]
     pub fn stale_mark(mut self, age: Option<Duration>) -> Self {
         self.stale_mark = age;

@@ -1,4 +1,4 @@
-//! Opening the file anew in a store that stays, after a failure that has closed it.
+//! Reopening the file of a store after a failure has closed it.
 
 use std::mem;
 use std::thread::sleep;
@@ -15,23 +15,22 @@ use crate::error::{ErrorKind, Result};
 const LOOK: Duration = Duration::from_millis(20);
 
 impl Store {
-    /// Whether the store was closed, for every clone of it. It stays so.
+    /// Whether the store was closed, for every clone. A closed store stays closed.
     pub fn is_closed(&self) -> bool {
         self.inner.slot.peek(|content| matches!(content, Content::Closed)).unwrap_or(true)
     }
 
-    /// Whether a failure keeps the file from being used until [`reopen`](Store::reopen) has opened it anew.
+    /// Whether a failure prevents the use of the file until [`reopen`](Store::reopen).
     pub(crate) fn is_spent(&self) -> bool {
         self.inner.slot.peek(|content| self.inner.is_spent(content)).unwrap_or_default()
     }
 
-    /// The same without waiting for anybody: while the file is being opened, it cannot be used either.
+    /// The same without waiting. While the file is being opened, it cannot be used either.
     pub(crate) fn is_spent_now(&self) -> bool {
         self.inner.slot.try_peek(|content| self.inner.is_spent(content)).is_ok_and(|spent| spent.unwrap_or(true))
     }
 
-    /// The same, once it was tried whether anything can be read at all: a file of which not even the beginning can be read is
-    /// to be opened anew too, or to be given up.
+    /// The same after an attempt to read. A file whose beginning cannot be read must be reopened too, or given up.
     pub(crate) fn is_found_spent(&self) -> bool {
         if !self.is_spent() {
             let look = |handle: &Handle| {
@@ -52,20 +51,20 @@ impl Store {
         self.inner.gate.poison();
     }
 
-    /// Opens the file anew after [`ErrorKind::Reopen`](crate::ErrorKind::Reopen) or
+    /// Reopens the file after [`ErrorKind::Reopen`](crate::ErrorKind::Reopen) or
     /// [`ErrorKind::Uncertain`](crate::ErrorKind::Uncertain), for this store and all its clones. The session of this
-    /// process goes on, with all that was claimed in it. Where nothing has failed, nothing is done, so that of several who
-    /// call this after one failure only the first opens the file.
+    /// process continues, with its claimed tasks. If nothing has failed, this does nothing: of several callers after one
+    /// failure only the first reopens the file.
     ///
-    /// Calls in progress are waited for, and other processes that are writing, no longer than the lock timeout; meanwhile
-    /// calls fail with `Reopen` at once. Views that were begun before fail from then on with `Reopen`. Pages are not verified,
-    /// so that after damage all is to be had that does not lie on a damaged page. On a full disk, too, the file is opened:
-    /// one can read then, and remove what is not needed.
+    /// It waits for calls in progress, and for writes of other processes up to the lock timeout. Meanwhile other calls fail
+    /// with `Reopen` at once. Earlier views fail with `Reopen` from then on. Pages are not verified, so that after damage
+    /// everything outside of a damaged page can be read. The file is also reopened on a full disk: then you can read, and
+    /// remove records.
     ///
     /// # Errors
     ///
-    /// As [`Store::open`] as long as the file cannot be opened: then every call fails with `Reopen`, and this can be called
-    /// again. `Moved` while another file, or none, has its path. `Reopen` once the store was closed; `Conflict` inside of a write.
+    /// The errors of [`Store::open`] if the file cannot be opened; then every call fails with `Reopen`, and this can be called
+    /// again. `Moved` while another file, or none, has the path. `Reopen` once the store was closed. `Conflict` inside a write.
     ///
     /// # Examples
     ///
@@ -102,9 +101,8 @@ impl Store {
 }
 
 impl Inner {
-    /// Tries to open the file until no other process is writing to it, no longer than the lock timeout. Nobody is kept out
-    /// between the tries. The lock of another process cannot be told from one that the old handle still has, so that one is
-    /// given up before.
+    /// Retries while another process is writing, up to the lock timeout. Other callers can proceed between the attempts. The
+    /// lock of another process looks like one of the old handle, so the old handle is given up first.
     fn behind_writers(&self, try_to_open: impl Fn() -> Result<()>) -> Result<()> {
         let (begun, context) = (Instant::now(), self.context());
         loop {
@@ -121,7 +119,7 @@ impl Inner {
         }
     }
 
-    /// Lets go of the file and opens it again.
+    /// Closes the file and opens it again.
     fn open_anew(&self, content: &mut Content) -> Result<()> {
         let place = &self.context().place;
         place.refuse_moved()?;

@@ -1,5 +1,5 @@
-//! Room to remove records on a full disk: `PATH.reserve`, 4 MiB beside the store, given up once the disk is full. A
-//! removal writes pages before it frees any, so that a full disk could not be emptied otherwise.
+//! Free space for removing records on a full disk: `PATH.reserve`, 4 MiB beside the store, given up once the disk is full.
+//! Removing writes pages before it frees any, so a full disk could not be emptied without it.
 
 use std::fs;
 #[cfg(target_os = "linux")]
@@ -11,11 +11,11 @@ use crate::error::{Error, ErrorKind};
 use crate::files::{self, Rights};
 
 const BYTES: usize = 4 << 20;
-/// The reserve is made only where so much is free, so that a store which is opened again does not take back what it has
-/// just given up.
+/// The reserve is created only if so much is free, so that a store which is reopened does not take back the space that it
+/// has just given up.
 const NEEDED: u64 = 6 << 20;
 
-/// Makes the reserve of a store where it is missing and there is room. A store without one works all the same.
+/// Creates the reserve of a store if it is missing and there is room. A store works without one too.
 pub(crate) fn keep(store: &Path) {
     let path = path(store);
     if fs::symlink_metadata(&path).is_ok() || free_space(store).is_some_and(|free| free < NEEDED) {
@@ -28,7 +28,7 @@ pub(crate) fn keep(store: &Path) {
     }
 }
 
-/// Gives the reserve up when an error says that the disk is full, and tells of it in the error.
+/// Gives the reserve up if an error says that the disk is full, and says so in the error.
 pub(crate) fn give_up_when_full(store: &Path, error: Error) -> Error {
     if !is_full(&error) || files::remove(&path(store)).is_err() {
         return error;
@@ -77,7 +77,7 @@ fn allocate(_file: &File) -> std::io::Result<()> {
     Err(IoKind::Unsupported.into())
 }
 
-/// Whether an error comes of a full disk.
+/// Whether a full disk caused an error.
 pub(crate) fn is_full(error: &Error) -> bool {
     let mut source = Some(error as &(dyn std::error::Error + 'static));
     std::iter::from_fn(|| {

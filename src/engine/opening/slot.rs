@@ -1,5 +1,5 @@
-//! The place in which a store keeps its open file. Every call comes through here, so none forgets to ask whether this is still
-//! the process that opened it, and before it waits for anything.
+//! The place in which a store keeps its open file. Every call comes through here, so none forgets to ask whether this is
+//! still the process that opened it, before it waits for anything.
 
 use std::mem;
 
@@ -18,7 +18,7 @@ pub(crate) struct Slot {
 /// The open file, if there is one.
 pub(crate) enum Content {
     Open(Handle),
-    /// A failure has closed it, and it could not be opened anew yet.
+    /// A failure has closed it, and it could not be reopened yet.
     Lost,
     Closed,
 }
@@ -28,17 +28,17 @@ impl Slot {
         Self { process: Process::current(), content: RwLock::new(Content::Open(handle)) }
     }
 
-    /// Runs a call on the open file, which stays open until the call ends. It waits for nobody who waits to close it, as a
-    /// closure may look at the store that it writes to.
+    /// Runs a call on the open file, which stays open until the call ends. It does not wait behind a waiting closer,
+    /// because a closure may look at the store that it writes to.
     ///
     /// # Errors
     ///
-    /// `Forked` in a forked child, `Reopen` where no file is open, and what the call gives.
+    /// `Forked` in a forked child, `Reopen` if no file is open, and every error of the call.
     pub(crate) fn with<R>(&self, call: impl FnOnce(&Handle) -> Result<R>) -> Result<R> {
         self.run(RwLock::read_recursive, call)
     }
 
-    /// The same behind a closer that waits, so that writers who follow one another do not keep it out for ever.
+    /// The same behind a waiting closer, so that writers in a row do not keep it waiting forever.
     pub(crate) fn with_in_turn<R>(&self, call: impl FnOnce(&Handle) -> Result<R>) -> Result<R> {
         self.run(RwLock::read, call)
     }
@@ -52,13 +52,13 @@ impl Slot {
         let content = lock(&self.content);
         let done = content.handle().and_then(call);
         if self.has_forked() {
-            // The call itself has forked, and this is the child: there is nobody left who would take the lock.
+            // The call has forked, and this is the child: no thread is left that would take the lock.
             mem::forget(content);
         }
         done
     }
 
-    /// Looks at what there is.
+    /// Looks at the content of the slot.
     ///
     /// # Errors
     ///
@@ -68,7 +68,7 @@ impl Slot {
         Ok(look(&self.content.read_recursive()))
     }
 
-    /// The same without waiting for anybody: nothing while somebody works on the file as a whole.
+    /// The same without waiting; none while somebody works on the file as a whole.
     ///
     /// # Errors
     ///

@@ -1,5 +1,5 @@
-//! The one way into redb: every call of it goes through a guard, which knows whether this is the process that opened the
-//! file and whether the handle is still good, and contains the panics that damaged pages can cause.
+//! The one way into redb: every call goes through a guard. It knows whether this process opened the file and whether the
+//! handle can still be used, and it contains the panics that damaged pages can cause.
 
 use std::cell::Cell;
 use std::mem;
@@ -34,18 +34,18 @@ impl RedbGuard {
         Self { life: Arc::new(life) }
     }
 
-    /// Runs a call that changes what redb has in memory. When it panics, that is not to be relied on any more.
+    /// Runs a call that changes redb's memory. After a panic in it, that memory cannot be trusted any more.
     ///
     /// # Errors
     ///
-    /// `Forked` in a forked child; `Reopen` once such a call has panicked or the file was closed; `Damaged` when this one
-    /// panics; and whatever it returns.
+    /// `Forked` in a forked child; `Reopen` once such a call has panicked or the file was closed; `Damaged` when this call
+    /// panics; and every error that it returns.
     pub(crate) fn run<R>(&self, call: impl FnOnce() -> Result<R, Failure>) -> Result<R> {
         self.contained(call, || self.set_end(End::Damage))
     }
 
-    /// Runs a call that only reads rows. When it panics over a damaged page, nothing was changed half-way: whatever does not
-    /// lie on that page can still be read and written.
+    /// Runs a call that only reads rows. A panic over a damaged page leaves nothing half changed: everything outside of that
+    /// page can still be read and written.
     ///
     /// # Errors
     ///
@@ -119,7 +119,7 @@ impl RedbGuard {
 }
 
 thread_local! {
-    /// Whether a panic of this thread is contained, so that nobody needs to be told of it.
+    /// Whether a panic of this thread is contained and need not be printed.
     static IS_CONTAINED: Cell<bool> = const { Cell::new(false) };
 }
 
@@ -131,8 +131,8 @@ fn quietly<R>(call: impl FnOnce() -> R) -> R {
     done
 }
 
-/// Has panics that are contained leave no text on standard error: what comes of them is an error, which says what to do.
-/// All others are told as before. It is for a program, not for a library: there is one such hook in a process.
+/// Keeps contained panics from printing to standard error: each becomes an error, which says what to do. Other panics print
+/// as before. Only a program may call this, not a library, because a process has one panic hook.
 ///
 /// # Examples
 ///
@@ -153,9 +153,8 @@ pub fn hush_contained_panics() {
     });
 }
 
-/// Drops something of redb's without what redb does at its end, such as the last commit of a file or the abort of a
-/// transaction: over damaged pages that can panic, and panic twice, which is an abort. While a panic unwinds, redb does
-/// none of it.
+/// Drops a value of redb without redb's work at its end, such as the last commit of a file or the abort of a transaction.
+/// Over damaged pages that work can panic twice, which aborts the process. redb skips it while a panic unwinds.
 pub(crate) fn abandon<T>(of_redb: T) {
     let unwound = catch_unwind(AssertUnwindSafe(move || {
         let _dropped_by_unwinding = of_redb;

@@ -44,7 +44,7 @@ impl Handle {
         self.id
     }
 
-    /// The tables of the newest commit, of whatever process.
+    /// The tables of the newest commit of any process.
     pub(crate) fn begin_read(&self) -> Result<ReadTables> {
         self.read_transaction().map(|transaction| ReadTables::new(transaction, self.guard()))
     }
@@ -100,7 +100,7 @@ impl Handle {
         }
     }
 
-    /// Whether a read begins with what the file says, and not with what is in memory over it.
+    /// Whether reads use the content of the file, and not of memory over it.
     pub(crate) fn reads_the_file(&self) -> bool {
         matches!(self.database, Some(Access::Write(_) | Access::Read(_)))
     }
@@ -124,7 +124,7 @@ impl Handle {
         }
     }
 
-    /// Closes the file and says what went wrong in it, if anything did.
+    /// Closes the file and returns its error, if there is one.
     pub(crate) fn close(mut self) -> Result<()> {
         let database = self.database.take();
         let closed = self.guard.run(|| match database {
@@ -157,7 +157,7 @@ impl Handle {
 }
 
 impl Drop for Handle {
-    /// Nothing more is written to a file in which damage was found, and nothing by a forked child.
+    /// Neither a file in which damage was found nor a forked child's file is written to.
     fn drop(&mut self) {
         if self.guard.has_forked() {
             mem::forget(self.database.take());

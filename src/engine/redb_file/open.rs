@@ -1,4 +1,4 @@
-//! Opening a file that is there.
+//! Opening an existing file.
 
 use std::fs;
 use std::ops::Bound;
@@ -22,7 +22,7 @@ pub(crate) const LOOK: Duration = Duration::from_millis(1);
 /// A process may open, write and close a file between two looks at it, but not several times in turn.
 pub(crate) const ATTEMPTS: usize = 3;
 
-/// Opens a file that is there, in the way that the options and its other users ask for.
+/// Opens an existing file as the options and its other users require.
 pub(crate) fn open_existing(path: &Path, options: &Options, begun: Instant) -> Result<Handle> {
     let verify = |host_differs, in_use: bool| {
         Ok::<_, Error>(match options.verify {
@@ -38,7 +38,7 @@ pub(crate) fn open_existing(path: &Path, options: &Options, begun: Instant) -> R
     let mut builder = builder(options);
     let join = || guard.run(|| Ok(builder.open_read_only_with_backend(OwnFile::read(path)?)?));
     let (host_differs, in_use) = if let Ok(database) = join() {
-        // Whether it is ours is asked before anything could write to it.
+        // Make sure that it is a store before anything could write to it.
         let host_differs = guard.run(|| probe_store(path, &database.begin_read()?))? != host();
         let in_use = in_use(path)?;
         if options.read_only && !verify(host_differs, in_use)? {
@@ -47,13 +47,13 @@ pub(crate) fn open_existing(path: &Path, options: &Options, begun: Instant) -> R
         guard.run(|| Ok(database.close()?))?;
         (host_differs, in_use)
     } else if in_use(path)? {
-        // Somebody who had been recovering the file has finished meanwhile.
+        // Another process has finished recovering the file meanwhile.
         if options.read_only {
             return Ok(Handle::new(Access::Read(join()?)));
         }
         (false, true)
     } else if options.read_only {
-        // It was not closed: what redb would repair in it is repaired in memory.
+        // It was not closed: redb's repair happens in memory.
         return look(path, options.cache_bytes, verify(false, false)?);
     } else {
         // The same, so that a file of another program is not repaired before it is known to be one.
@@ -84,8 +84,8 @@ pub(crate) fn open_existing(path: &Path, options: &Options, begun: Instant) -> R
     Ok(handle)
 }
 
-/// Waits until no process that shares the store is writing to it, no longer than the lock timeout: redb would wait for
-/// ever, as for a process that was stopped.
+/// Waits until no process that shares the store is writing, up to the lock timeout. redb itself would wait without a limit,
+/// also for a stopped process.
 fn wait_for_writers(path: &Path, options: &Options, begun: Instant) -> Result<()> {
     let byte = Bound::Included(WRITER);
     let file = OwnFile::read(path)?;
@@ -146,7 +146,7 @@ fn look(path: &Path, cache_bytes: usize, verify: bool) -> Result<Handle> {
     Ok(handle)
 }
 
-/// Opens a store over any storage, or makes one of an empty storage: how a disk that fails is put below it.
+/// Opens a store over any storage, or creates one in an empty storage. Tests put a failing disk below a store with it.
 #[cfg(any(fuzzing, test))]
 pub(crate) fn open_over(storage: impl StorageBackend, options: &Options) -> Result<Handle> {
     let mut builder = builder(options);
@@ -176,7 +176,7 @@ fn builder(options: &Options) -> Builder {
     builder
 }
 
-/// Refuses a file whose trees lead to the same pages again and again, before redb verifies it, which it would do for ever.
+/// Refuses a file whose trees lead to the same pages again and again. redb's own verification would never end.
 fn refuse_maze(path: &Path) -> Result<()> {
     let file = OwnFile::read(path)?;
     for _ in 0..ATTEMPTS {

@@ -1,5 +1,5 @@
-//! The files that the engine opens, all through this one door: what a forked child does with them reaches neither the file
-//! nor its locks, which it shares with the process that opened it.
+//! All files that the engine opens. A forked child shares their locks with the process that opened them, so its calls reach
+//! neither the file nor its locks.
 
 use std::fs::{self, File, Metadata};
 use std::io;
@@ -17,7 +17,7 @@ use crate::files::{self, Rights};
 /// No page is longer.
 const PAGE_MAX: usize = 16 << 20;
 
-/// Which file it is, by whatever name. None where the system does not tell, as on Windows, where a file that is open cannot
+/// Identifies a file independent of its name. None where the system has no such id, as on Windows, where an open file cannot
 /// be replaced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct FileId {
@@ -64,7 +64,7 @@ impl OwnFile {
         Self::of(files::open_to_write(path).map_err(|error| unreadable(path, error))?)
     }
 
-    /// Makes a file that is gone soon.
+    /// Creates a temporary file.
     pub(crate) fn create(path: &Path) -> Result<Self> {
         Self::of(files::create_new(path, Rights::new_at(path)).map_err(|error| files::failed(path, error))?)
     }
@@ -85,9 +85,9 @@ impl OwnFile {
     }
 }
 
-/// The part of what is to be read that a file of that length has; the rest of it is made zeroes, as of a page that was
-/// never written. Only a damaged page leads there, and an error would make redb refuse all that is asked of it afterwards,
-/// whereas of a page of zeroes it says that it is none.
+/// The part of a read that lies within a file of that length; the rest is filled with zeroes, like a page that was never
+/// written. Only a damaged page leads behind the end. An error would make redb refuse all further work, while a page of
+/// zeroes is refused alone.
 ///
 /// # Errors
 ///
@@ -143,7 +143,7 @@ impl StorageBackend for OwnFile {
         self.own()?.write(offset, data)
     }
 
-    /// A forked child lets go of no lock of its parent's.
+    /// A forked child releases no lock of its parent.
     fn close(&self) -> io::Result<()> {
         self.own().map_or(Ok(()), FileBackend::close)
     }

@@ -1,6 +1,7 @@
-//! Looking without touching: a storage backend that reads a file and keeps what is written to it in memory.
+//! Reading without changing: a storage backend that reads a file and keeps writes in memory.
 //!
-//! redb repairs what it opens, and verifying pages commits; through this, the file itself stays as it was.
+//! redb repairs a file when it opens it, and commits when it verifies pages. Over this backend the file itself stays as it
+//! was.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -30,7 +31,7 @@ pub(crate) struct Shadow {
 #[derive(Debug)]
 struct Written {
     len: u64,
-    /// How much of the file still shows: what was cut off reads as zeroes should the storage grow again.
+    /// How much of the file is still visible. A part that was cut off reads as zeroes if the storage grows again.
     of_file: u64,
     blocks: BTreeMap<u64, Vec<u8>>,
 }

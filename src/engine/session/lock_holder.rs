@@ -1,19 +1,19 @@
-//! The process that holds a session, written down so that its end is noticed although a forked child of it lives. Such a
-//! child has a copy of the descriptor, and the kernel lets go of a lock only when the last copy is closed.
+//! The process that holds a session, written down so that others notice its end although a forked child of it lives. Such a
+//! child has a copy of the descriptor, and the kernel releases a lock only when the last copy is closed.
 //!
-//! It only ever adds to what the lock says: a session whose lock nobody holds is over. One whose lock is held is over too
-//! when its process certainly is. That can be told only where the process would be seen: since the same boot, in the same
-//! name spaces of processes and of time. To everybody else, as in another container, the lock alone counts.
+//! This only adds to the lock: a session without a lock is over. A session with a lock is over too if its process has
+//! certainly ended. Only a reader that would see the process can decide that: one since the same boot, in the same name
+//! spaces of processes and of time. For all others, as in another container, the lock alone counts.
 
 use std::fmt;
 
-/// A process, as far as it can be told from all others of its boot.
+/// A process, distinguished from all others of its boot.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct LockHolder {
     pid: i32,
-    /// When it was started, in ticks since the boot: numbers of processes are used again.
+    /// The time of its start, in ticks since the boot, because pids are reused.
     started: u64,
-    /// Where its number means this process: a digest of the boot and the name spaces.
+    /// The scope of its pid: a digest of the boot and the name spaces.
     sees: String,
 }
 

@@ -1,10 +1,10 @@
 //! This process and the others that have the store open.
 //!
 //! * `process`: whether this is still the process that opened the store
-//! * `session_locks`: who is alive, by locks in the file of sessions
-//! * `lock_holder`: which process has a lock, so that its end is seen although a forked child has it too
+//! * `session_locks`: living processes, by locks in the file of sessions
+//! * `lock_holder`: the process that has a lock, so that its end is noticed although a forked child has it too
 //! * `own_session`: the lock of this process's session
-//! * `writer_line`: whose turn it is to write
+//! * `writer_line`: the order in which processes write
 //! * `views`: which views are open in this process
 
 pub(super) mod lock_holder;

@@ -1,5 +1,5 @@
-//! The byte of this process's session, held for as long as the session's end may still have to be written. Others look for it
-//! in the file of sessions that has the name now, so it is taken anew where that file was removed or replaced.
+//! The lock of this process's session, held until the session's end has been written. Other processes look for it in the
+//! file that has the name now, so it is taken again if that file was removed or replaced.
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 use crate::engine::session::session_locks::SessionLocks;
 use crate::error::Result;
 
-/// So often it is looked whether the file is still the same.
+/// The interval of looking whether the file is still the same.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// A session of this process.
@@ -28,15 +28,15 @@ struct State {
 }
 
 impl OwnSession {
-    /// A session whose byte was taken; `who` is what messages call its process.
+    /// A session whose byte was locked; `who` names its process in messages.
     pub(crate) fn new(store: &Path, presence: SessionLocks, session: u64, who: String) -> Self {
         announce(&presence, session, &who);
         let state = State { presence, looked: Instant::now() };
         Self { store: store.to_path_buf(), session, who, state: Mutex::new(state) }
     }
 
-    /// Sees to it that others find the byte held, which costs a look at most once a second. Where the store itself is not at its
-    /// path any more, its file of sessions is elsewhere too, and the byte stays held there.
+    /// Keeps the lock visible to other processes, at the cost of one look a second at most. If the store itself was moved, its
+    /// file of sessions is elsewhere too, and the lock stays there.
     pub(crate) fn keep(&self, store_is_there: impl FnOnce() -> bool) {
         let mut state = self.state.lock();
         if state.looked.elapsed() < LOOK_EVERY {
@@ -56,7 +56,7 @@ impl OwnSession {
         }
     }
 
-    /// Takes the byte in the file that has the name now; none when another has it.
+    /// Locks the byte in the file that has the name now; none when another process has it.
     fn take_anew(&self) -> Result<Option<SessionLocks>> {
         let presence = SessionLocks::open(&self.store)?;
         if !presence.hold(self.session)? {

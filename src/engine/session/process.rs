@@ -1,9 +1,8 @@
-//! Which process opened a store. A forked child has a copy of all that its parent had in memory, and shares its locks: they
-//! belong to the open files, of which both have descriptors. Whatever the child does with them affects its parent.
+//! The process that opened a store. A forked child has a copy of its parent's memory and shares its locks: they belong to
+//! the open files, and both processes have descriptors of these. Each use by the child affects the parent.
 //!
-//! So whatever holds such a file asks here first. A fork of the C library is counted in the child by a handler of its own,
-//! so asking costs a read of memory; for what calls the system anyway, the number of the process is asked for too, as
-//! there are other ways to fork.
+//! So every owner of such a file asks here first. A handler counts forks of the C library in the child, so asking costs a
+//! read of memory. Calls that enter the system anyway also compare the pid, because there are other ways to fork.
 
 use std::mem;
 use std::ops::{Deref, DerefMut};
@@ -38,7 +37,7 @@ impl Process {
         self.id != std::process::id()
     }
 
-    /// Whether it is another process, however it came to be: for what calls the system anyway.
+    /// Whether this is another process, by any kind of fork; for calls that enter the system anyway.
     pub(crate) fn is_another(&self) -> bool {
         self.has_forked() || self.id != std::process::id()
     }
@@ -58,8 +57,8 @@ pub(crate) fn forked() -> Error {
     Error::new(ErrorKind::Forked, "the store was opened before a fork; open the store again in this process")
 }
 
-/// Something whose end reaches the file, and may wait for other threads, which a forked child does not have: there it is
-/// forgotten instead.
+/// A value whose drop reaches the file, and may wait for other threads. A forked child does not have these threads, so it
+/// forgets the value instead.
 #[derive(Debug)]
 pub(crate) struct Owned<T> {
     /// None only while it is dropped.
@@ -72,8 +71,8 @@ impl<T> Owned<T> {
         Self { value: Some(value), process: process.clone() }
     }
 
-    /// The value, to be ended in its own way. That is done behind a [`RedbGuard`](crate::engine::redb_file::RedbGuard), which refuses
-    /// a forked child.
+    /// The value, to be ended by the caller behind a [`RedbGuard`](crate::engine::redb_file::RedbGuard), which refuses a forked
+    /// child.
     #[expect(clippy::expect_used, reason = "it is taken out only where nobody has it any more")]
     pub(crate) fn into_inner(mut self) -> T {
         self.value.take().expect("a value until it is dropped")

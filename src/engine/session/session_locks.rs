@@ -1,13 +1,13 @@
 //! Living processes: a process that has a session holds the byte of its number in `PATH.sessions`. The kernel releases it
-//! when the process dies, however it dies, unless a forked child of it still lives: then [`LockHolder`] tells. Process ids alone
-//! say nothing here: containers share them, and they are reused.
+//! when the process dies, unless a forked child of it still lives: then [`LockHolder`] decides. Pids alone are not enough:
+//! containers share them, and they are reused.
 
 use std::fs::File;
 use std::io::ErrorKind as IoKind;
 use std::ops::Bound;
 use std::path::{Path, PathBuf};
 
-use crate::engine::opening::place::NamedFile;
+use crate::engine::opening::named_file::NamedFile;
 use crate::engine::redb_file::{BackendError, OwnFile, StorageBackend};
 use crate::engine::session::lock_holder::LockHolder;
 use crate::error::{Error, ErrorKind, Result};
@@ -16,14 +16,14 @@ use crate::files::{self, Rights};
 /// The locked byte of a session is its number behind this offset, where no content of the file ever is.
 const FIRST: u64 = 1 << 40;
 
-/// How many places the line of those has who wait for their turn to write.
+/// The number of places in the line of processes that wait to write.
 pub(crate) const PLACES: u64 = 8;
 
-/// The content of the file says who holds what, for messages only: a slot of this many bytes for each session.
+/// The content of the file names the processes for messages: a slot of this many bytes for each session.
 const SLOT: usize = 64;
 /// So many slots are used in turn.
 const SLOTS: u64 = 1024;
-/// Behind these, as many slots of this length: the process that holds a session, for others to see when it has ended.
+/// Behind these, as many slots of this length name the process that holds a session, so that others notice its end.
 const HOLDER: usize = 96;
 const FIRST_HOLDER: u64 = SLOTS * SLOT as u64;
 
@@ -42,7 +42,7 @@ impl SessionLocks {
         Self::of(&path, file)
     }
 
-    /// Opens the file beside the store when there is one, only to see who lives: also where it cannot be written to.
+    /// Opens the file beside the store if there is one, for reading only.
     pub(crate) fn look(store: &Path) -> Result<Option<Self>> {
         let path = path(store);
         match files::open(&path) {
@@ -63,13 +63,13 @@ impl SessionLocks {
         Ok(Self { place: NamedFile::new(path, file.id()), file })
     }
 
-    /// Whether others who open the file of sessions find another one.
+    /// Whether the file of sessions was removed or replaced.
     pub(crate) fn is_moved(&self) -> bool {
         self.place.refuse_moved().is_err()
     }
 
-    /// Takes a place in the line of those who wait for their turn to write, unless another process has it; says whether
-    /// it did. The first place is 0.
+    /// Takes a place in the line of processes that wait to write, unless another process has it; says whether it did. The
+    /// first place is 0.
     pub(crate) fn take_place(&self, place: u64) -> bool {
         self.file.try_lock_range(at(place), at(place)).unwrap_or(false)
     }
@@ -92,7 +92,7 @@ impl SessionLocks {
         self.file.try_lock_range(byte, byte).map_err(unsupported)
     }
 
-    /// Writes down who holds the byte of a session, as messages will name it.
+    /// Writes the name of the process that holds the byte of a session, for messages.
     pub(crate) fn announce(&self, session: u64, who: &str) -> Result<()> {
         self.fill_slot(session % SLOTS * SLOT as u64, SLOT, &format!("{session} {who}"))
     }
@@ -101,8 +101,7 @@ impl SessionLocks {
     ///
     /// # Errors
     ///
-    /// `Full` and `Io` where an earlier holder of the same number stays written down instead: its end would be taken for this
-    /// one's.
+    /// `Full` and `Io` if an earlier holder of the same slot stays written down: its end would be taken for this process's.
     pub(crate) fn write_holder(&self, session: u64) -> Result<()> {
         let holder = LockHolder::this().map(|holder| holder.to_string()).unwrap_or_default();
         match self.fill_slot(holder_at(session), HOLDER, &format!("{session} {holder}")) {
@@ -135,7 +134,7 @@ impl SessionLocks {
         Ok((number == session.to_string()).then(|| LockHolder::parse(holder)).flatten())
     }
 
-    /// Whether a session lives: another holds its byte, and is not only a forked child of the process that did.
+    /// Whether a session lives: a process holds its byte that is not only a forked child of the session's process.
     pub(crate) fn lives(&self, session: u64) -> Result<bool> {
         Ok(self.is_held(session)? && !self.holder(session)?.is_some_and(|holder| holder.is_gone()))
     }

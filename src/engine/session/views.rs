@@ -1,4 +1,4 @@
-//! Which views are open in this process, and since when: the file cannot use again what was freed since the oldest began.
+//! The open views of this process, and their ages. The file cannot reuse pages that were freed since the oldest began.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -6,7 +6,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use parking_lot::Mutex;
 
-/// The open views of a store. Written by whoever begins or ends one, read by whoever asks for the oldest.
+/// The open views of a store. Beginning and ending a view writes it; asking for the oldest reads it.
 #[derive(Debug, Default)]
 pub(crate) struct Views(Mutex<Open>);
 

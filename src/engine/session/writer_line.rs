@@ -1,9 +1,9 @@
-//! Whose turn it is to write, among processes. redb's lock between them is not fair: a process that commits back to back
-//! takes it again before another notices that it was free, and of several that wait anyone may be next.
+//! The order in which processes write. redb's lock between processes is not fair: a process that commits back to back takes
+//! it again before another notices that it was free, and among several waiting processes any may be next.
 //!
-//! So those who wait stand in a line, made of locks in the file of sessions: who comes takes the last place, goes forward
-//! as the place before is left, and tries redb's lock in the first one only. A process whose turn is over goes to the end
-//! of the line when there is one. Nobody who is alone ever stops.
+//! So waiting processes form a line of locks in the file of sessions. A new one takes the last place, moves forward when the
+//! place before becomes free, and tries redb's lock only in the first place. A process whose turn is over goes to the end of
+//! the line if there is one. A process that is alone never stops.
 
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
@@ -13,18 +13,18 @@ use std::time::{Duration, Instant};
 use crate::engine::commit::locks::Mutex;
 use crate::engine::session::session_locks::{PLACES, SessionLocks};
 
-/// A process that has held redb's lock back to back for so long goes behind those who wait.
+/// The length of a turn: after it, a process goes behind the waiting ones.
 const TURN: Duration = Duration::from_millis(5);
-/// How long the first in line waits between two looks; the system makes about twice that of it. With a microsecond,
+/// The interval of the first in line between two looks; the system makes it about twice as long. With a microsecond,
 /// processes of a real-time class stood still for up to a second.
 const LOOK_FIRST: Duration = Duration::from_micros(50);
-/// How long the others wait, who are not next anyway.
+/// The interval of the others, which are not next anyway.
 const LOOK: Duration = Duration::from_micros(200);
 /// A process that has not moved forward for so long tries all the same: one further in front may be stopped.
 const PATIENCE: Duration = Duration::from_millis(50);
-/// For so long nobody stands in a line that was seen to stand still.
+/// For so long nobody joins a line that was stalled.
 const STANDS_STILL: Duration = Duration::from_secs(1);
-/// How long redb's lock is left after a turn when there is no file of sessions that would tell who waits.
+/// How long redb's lock stays free after a turn if no file of sessions tells whether somebody waits.
 const LEAVE_BLINDLY: Duration = Duration::from_micros(100);
 
 /// The turns of the processes that share a store.
@@ -32,14 +32,14 @@ pub(crate) struct WriterLine {
     store: PathBuf,
     /// Opened when it is first needed: a store that is just being made has no file of sessions yet.
     presence: OnceLock<SessionLocks>,
-    /// When somebody here last lost patience with the line.
+    /// When a caller of this process last gave up waiting in the line.
     stood_still: Mutex<Option<Instant>>,
 }
 
-/// Waiting for one's turn; it ends when this is dropped.
+/// A place in the line, until this is dropped.
 pub(crate) struct Waiting<'a> {
     line: &'a WriterLine,
-    /// Whether others go first.
+    /// Whether other processes go first.
     in_line: bool,
     /// Where in the line; none before a place was free.
     place: Option<u64>,
@@ -49,12 +49,12 @@ pub(crate) struct Waiting<'a> {
 /// How long this process has held redb's lock back to back.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Streak {
-    /// Since when, and when it last let go of it.
+    /// The time since when, and the time of the last release.
     held: Option<(Instant, Instant)>,
 }
 
 impl Streak {
-    /// Whether this process has its turn: it has written back to back, and not for too long.
+    /// Whether this process has its turn: it has written back to back for less than a turn.
     pub(crate) fn is_on(self) -> bool {
         self.held.is_some_and(|(began, last)| last.elapsed() < TURN && last - began < TURN)
     }
@@ -89,19 +89,19 @@ impl WriterLine {
         self.presence.get()
     }
 
-    /// Whether another process is in line, and goes forward; no where nobody can tell.
+    /// Whether another process is in a line that moves; no if that is unknown.
     fn somebody_waits(&self) -> bool {
         self.presence().is_some_and(|presence| !self.stands_still() && presence.somebody_waits())
     }
 
-    /// Leaves redb's lock for a moment, where nobody can tell whether another process waits for it.
+    /// Leaves redb's lock free for a moment if it is unknown whether another process waits for it.
     fn leave_blindly(&self) {
         if self.presence().is_none() {
             sleep(LEAVE_BLINDLY);
         }
     }
 
-    /// Whether the line did not go forward a short while ago: then nobody goes to its end.
+    /// Whether the line stalled within the last second; if so, joining it is skipped.
     fn stands_still(&self) -> bool {
         self.stood_still.lock().is_some_and(|since| since.elapsed() < STANDS_STILL)
     }
@@ -111,8 +111,7 @@ impl WriterLine {
         Waiting { line: self, in_line: false, place: None, moved: Instant::now() }
     }
 
-    /// Waits for redb's lock: as long as this process has its turn, before all others; otherwise behind those who are in
-    /// line.
+    /// Waits for redb's lock: before all others while this process has its turn, otherwise behind the line.
     pub(crate) fn wait_behind_others(&self, streak: Streak) -> Waiting<'_> {
         if streak.is_on() {
             return self.wait();
@@ -123,7 +122,7 @@ impl WriterLine {
         if self.somebody_waits() { self.wait_in_line() } else { self.wait() }
     }
 
-    /// Waits for redb's lock behind those who are in line.
+    /// Waits for redb's lock behind the line.
     fn wait_in_line(&self) -> Waiting<'_> {
         let mut waiting = Waiting { in_line: self.presence().is_some(), ..self.wait() };
         waiting.go_forward();
@@ -132,7 +131,7 @@ impl WriterLine {
 }
 
 impl Waiting<'_> {
-    /// Whether nobody goes first.
+    /// Whether this process is next.
     pub(crate) fn is_next(&self) -> bool {
         !self.in_line || self.place == Some(0) || self.has_lost_patience()
     }
@@ -153,7 +152,7 @@ impl Waiting<'_> {
         }
     }
 
-    /// Goes forward as far as it can.
+    /// Moves forward as far as possible.
     fn go_forward(&mut self) {
         let Some(presence) = self.line.presence() else { return };
         while let Some(next) = self.place.unwrap_or(PLACES).checked_sub(1)

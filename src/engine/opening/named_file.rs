@@ -1,5 +1,5 @@
-//! Whether the file of a store still has its name. A file that was removed, or that another has replaced, goes on to take
-//! writes for as long as it is open, and all of them are gone at its end. So every commit looks first.
+//! Whether the file of a store still has its name. A file that was removed or replaced
+//! takes writes as long as it is open, and all of them are lost when it is closed. So every commit looks first.
 
 use std::io::ErrorKind as IoKind;
 use std::path::{Path, PathBuf};
@@ -11,7 +11,7 @@ use crate::error::{Error, ErrorKind, Result};
 #[derive(Debug)]
 pub(crate) struct NamedFile {
     path: PathBuf,
-    /// The file that was opened by it; none where the system does not tell.
+    /// The id of the file that was opened by it; none where the system has no such id.
     id: Option<FileId>,
     /// The folder in which all paths begin. Once the process has another one, as after `chroot`, the path leads elsewhere.
     root: Option<FileId>,
@@ -23,13 +23,13 @@ fn root() -> Option<FileId> {
 }
 
 impl NamedFile {
-    /// A file that was just opened by its name. Where the system names it otherwise at once, its word counts for nothing.
+    /// A file that was just opened by its name. If the system returns another id at once, its ids are not used.
     pub(crate) fn new(path: &Path, id: Option<FileId>) -> Self {
         let id = id.filter(|id| FileId::at(path).is_ok_and(|at| at == Some(*id)));
         Self { path: path.to_path_buf(), id, root: root() }
     }
 
-    /// Refuses what would be written to a file that is not at its place any more.
+    /// Refuses writes to a file that is not at its path any more.
     ///
     /// # Errors
     ///
