@@ -29,7 +29,7 @@ pub enum VerifyOnOpen {
     Never,
 }
 
-/// How a store is opened. Made by [`Store::options`].
+/// How a store is opened. Made by [`Store::options`](crate::Store::options).
 #[derive(Clone, Debug)]
 pub struct Options {
     pub(crate) create: bool,
@@ -121,8 +121,8 @@ impl Options {
         self
     }
 
-    /// How long writing and opening wait for another process's write before they fail with [`ErrorKind::Locked`]; 10 s
-    /// unless set.
+    /// How long writing and opening wait for another process's write before they fail with
+    /// [`ErrorKind::Locked`](crate::ErrorKind::Locked); 10 s unless set.
     #[must_use]
     pub fn lock_timeout(mut self, timeout: Duration) -> Self {
         self.lock_timeout = timeout;

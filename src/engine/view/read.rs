@@ -52,7 +52,7 @@ impl View {
     }
 
     /// The first keys that were ever seen by a point, with their newest frames, in the range's order, until there are
-    /// `limit` or they have [`PAGE_BYTES`]: `live` merged with `tombstones`.
+    /// `limit` or they have `PAGE_BYTES`: `live` merged with `tombstones`.
     fn past_candidates(&self, range: &KeyRange, limit: usize) -> Result<Vec<Row>> {
         let mut rows = self.raw_part(Table::Live, range, limit)?;
         let mut removed = self.raw_page(Table::Tombstones, range, limit)?;

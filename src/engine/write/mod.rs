@@ -280,7 +280,7 @@ impl<'a> WriteTx<'a> {
         self.stored.page(table, range, limit)
     }
 
-    /// The same, until they have [`PAGE_BYTES`].
+    /// The same, until they have `PAGE_BYTES`.
     pub(crate) fn raw_part(&self, table: Table, range: &KeyRange, limit: usize) -> Result<Vec<Row>> {
         self.stored.part(table, range, limit)
     }
