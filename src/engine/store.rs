@@ -18,7 +18,9 @@ use crate::engine::format::index::IndexRule;
 use crate::engine::opening::context::Context;
 use crate::engine::opening::named_file::NamedFile;
 use crate::engine::opening::open;
-pub(crate) use crate::engine::opening::options::{Options, Sharing, VerifyOnOpen};
+#[cfg(any(fuzzing, test))]
+use crate::engine::opening::options::VerifyOnOpen;
+pub(crate) use crate::engine::opening::options::{Options, Sharing};
 use crate::engine::opening::reserve;
 use crate::engine::opening::slot::Slot;
 use crate::engine::redb_file::Handle;

@@ -8,10 +8,11 @@ use serde_json::{Map, Value, json};
 
 use crate::engine::codec;
 use crate::engine::commit::Outcome;
+use crate::engine::options::VerifyOnOpen;
 use crate::engine::point::{Origin, PointId};
 use crate::engine::records::Records;
 use crate::engine::schema::{CollectionId, Table};
-use crate::engine::store::{Store, VerifyOnOpen};
+use crate::engine::store::Store;
 use crate::error::{ErrorKind, Result};
 use crate::limits::*;
 use crate::recovery::backups::{BackupRequest, Kind, NewSealed};

@@ -10,10 +10,11 @@ use std::ops::Bound;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use crate::engine::opening::options::{Options, VerifyOnOpen};
 use crate::engine::redb_file::WRITER;
 use crate::engine::redb_file::{BackendError, OwnFile, StorageBackend};
 use crate::engine::session::writer_line::WriterLine;
-use crate::engine::store::{Options, Store, VerifyOnOpen};
+use crate::engine::store::Store;
 use crate::error::{Error, ErrorKind, Result};
 use crate::files::{self, Rights};
 

@@ -12,8 +12,9 @@ use crate::engine::format::epoch::Epoch;
 use crate::engine::format::frame::{self, State};
 use crate::engine::format::schema::{CollectionId, FORMAT_VERSION, Table};
 use crate::engine::meta;
+use crate::engine::opening::options::{Options, Sharing, VerifyOnOpen};
 use crate::engine::redb_file::{WRITER, definition};
-use crate::engine::store::{Options, Sharing, Store, VerifyOnOpen};
+use crate::engine::store::Store;
 use crate::error::{Error, ErrorKind};
 
 struct Fixture {

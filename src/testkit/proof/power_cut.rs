@@ -13,7 +13,8 @@ use super::disk::{Disk, Request, survivor};
 use super::fleet::{self, Acknowledged, Fleet, Known, Mode, Ticking};
 use super::image::Image;
 use super::step::{Shape, Step};
-use crate::engine::store::{Store, VerifyOnOpen};
+use crate::engine::options::VerifyOnOpen;
+use crate::engine::store::Store;
 use crate::state::INDEXES;
 
 /// The record that is written to a store that was recovered.

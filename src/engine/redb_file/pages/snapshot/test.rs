@@ -8,7 +8,8 @@ use super::*;
 use crate::engine::check::check;
 use crate::engine::check::walk::{Way, walk};
 use crate::engine::format::schema::CollectionId;
-use crate::engine::store::{Sharing, Store, VerifyOnOpen};
+use crate::engine::opening::options::{Sharing, VerifyOnOpen};
+use crate::engine::store::Store;
 use crate::engine::view::View;
 
 type Rows = Vec<(Vec<u8>, Vec<u8>)>;
