@@ -50,7 +50,10 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser};
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::fmt;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
 
 use self::args::{Cli, Global};
 use self::context::Context;
@@ -123,12 +126,9 @@ fn in_one_line(message: &str) -> String {
 /// Sends the log to standard error: warnings, or the levels that `HIVEKEEP_LOG` sets. Each entry is one line without
 /// colors: in a file, color codes would be noise, and a logged string could forge them.
 fn trace(quiet: bool) {
-    let usual = if quiet { "error" } else { "warn" };
-    let filter = EnvFilter::try_from_env("HIVEKEEP_LOG").unwrap_or_else(|_| EnvFilter::new(usual));
+    let usual = Targets::new().with_default(if quiet { LevelFilter::ERROR } else { LevelFilter::WARN });
+    let asked = std::env::var("HIVEKEEP_LOG").ok().and_then(|text| text.parse().ok());
+    let lines = fmt::layer().with_ansi(false).with_writer(|| LogLine(io::stderr()));
     // A second run in one process, as in a test, keeps the subscriber of the first.
-    let _ = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_ansi(false)
-        .with_writer(|| LogLine(io::stderr()))
-        .try_init();
+    let _ = tracing_subscriber::registry().with(lines).with(asked.unwrap_or(usual)).try_init();
 }
