@@ -190,7 +190,7 @@ fn a_pipe_in_place_of_any_file_is_reported_and_nothing_hangs() {
         (&["--store", "pipe", "queue", "push", "1"], "pipe", a),
         (&["--store", "pipe", "guard", "--", "true"], "pipe", a),
         (&["--store", "pipe", "adopt", "."], "pipe", a),
-        (&["repair", "--to", "pipe"], "pipe", "there is one"),
+        (&["repair", "--to", "pipe"], "pipe", "the file exists already"),
         (&["export", "pipe.tar.gz"], "pipe.tar.gz", "an archive is a regular file"),
         (&["export", "pipe.tar.gz", "--force"], "pipe.tar.gz", "an archive is a regular file"),
         (&["import", "pipe.tar.gz"], "pipe.tar.gz", a),
