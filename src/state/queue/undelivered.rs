@@ -18,7 +18,7 @@ use crate::state::queue::claim::Claim;
 /// let bot = BotId::new("BOT-1")?;
 /// let parcel = Undelivered::new(&store, store.claim(&bot, &ClaimOptions::default())?);
 /// drop(parcel); // The connection broke: the task is ready again, and no attempt is counted.
-/// assert_eq!(store.claim(&bot, &ClaimOptions::default())?[0].attempt, 1);
+/// assert_eq!(store.claim(&bot, &ClaimOptions::default())?[0].attempts, 1);
 /// # Ok::<(), hivekeep::Error>(())
 /// ```
 #[derive(Debug)]
