@@ -56,7 +56,7 @@ pub(in crate::face::http) const ROUTES: &[Route] = &[
     Route {
         method: Method::GET,
         path: "/api/points/{point}",
-        about: "Show a point by its id, latest, latest~3, a time or '10m ago'",
+        about: "Show the point that an id, latest, latest~3, '10m ago' or a time names",
         query: &[],
         takes: Takes::Nothing,
         gives: POINT,
