@@ -191,8 +191,8 @@ pub use state::documents::{DocumentId, Documents, Written};
 pub use state::ids::{BotId, SessionId, TaskId, Token};
 pub use state::page::{KeyedPage, Page};
 pub use state::queue::{
-    Claim, ClaimOptions, ClaimOwner, Enqueued, Holder, Memory, NewTask, Obstacle, Priority, Queue, Remembered, Retry,
-    Task, TaskCounts, TaskPage, TaskState, Undelivered, Why,
+    Claim, ClaimOptions, ClaimOwner, ClaimWait, Enqueued, Holder, Memory, NewTask, Obstacle, Priority, Queue,
+    Remembered, Retry, Task, TaskCounts, TaskPage, TaskState, Undelivered, Why,
 };
 pub use state::registry::{Bot, Registry};
 #[cfg(any(fuzzing, test))]

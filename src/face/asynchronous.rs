@@ -2,7 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use jiff::Timestamp;
 use tokio::runtime::Handle;
@@ -10,7 +10,7 @@ use tokio::task::spawn_blocking;
 use tokio::time::timeout_at;
 
 use crate::face::parcel::Parcel;
-use crate::{BotId, Claim, ClaimOptions, Error, ErrorKind, Result, Store, View, WriteTx};
+use crate::{BotId, Claim, ClaimOptions, ClaimWait, Error, ErrorKind, Result, Store, View, WriteTx};
 
 /// A [`Store`] for async programs: every call runs on tokio's threads for blocking work, so that none holds up the
 /// runtime.
@@ -150,35 +150,25 @@ impl AsyncStore {
     ///
     /// As [`Store::claim_wait`].
     pub async fn claim_wait(&self, bot: &BotId, options: &ClaimOptions, timeout: Duration) -> Result<Vec<Claim>> {
-        let until = Instant::now().checked_add(timeout);
-        let taken = self.claim(bot, options, Store::claim).await?;
-        if !taken.claims().is_empty() || timeout.is_zero() {
-            return Ok(taken.delivered());
-        }
-        let _waiting = self.call(Store::waiting).await?;
+        let mut wait = ClaimWait::new(bot, options, timeout);
         loop {
-            let seen = self.store().commits().count();
-            let taken = self.claim(bot, options, Store::claim_if_any).await?;
-            if !taken.claims().is_empty() || until.is_some_and(|until| until <= Instant::now()) {
-                return Ok(taken.delivered());
+            let (looked, ended) = self
+                .call(move |store| {
+                    let ended = wait.look(store)?.map(|claims| Parcel::new(store, claims));
+                    Ok((wait, ended))
+                })
+                .await?;
+            wait = looked;
+            if let Some(parcel) = ended {
+                return Ok(parcel.delivered());
             }
-            let told = self.store().commits().more_than(seen);
-            match until {
+            let told = self.store().commits().more_than(wait.seen());
+            match wait.until() {
                 // Either way it is time to look.
                 Some(until) => drop(timeout_at(until.into(), told).await),
                 None => told.await,
             }
         }
-    }
-
-    async fn claim(
-        &self,
-        bot: &BotId,
-        options: &ClaimOptions,
-        claim: fn(&Store, &BotId, &ClaimOptions) -> Result<Vec<Claim>>,
-    ) -> Result<Parcel> {
-        let (bot, options) = (bot.clone(), options.clone());
-        self.call(move |store| Ok(Parcel::new(store, claim(store, &bot, &options)?))).await
     }
 }
 
@@ -199,6 +189,7 @@ async fn blocking<R: Send + 'static>(work: impl FnOnce() -> Result<R> + Send + '
 #[cfg(test)]
 mod tests {
     use std::sync::mpsc;
+    use std::time::Instant;
 
     use serde_json::json;
 

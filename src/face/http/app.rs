@@ -111,11 +111,6 @@ impl App {
         told(self.0.stopping.clone()).await;
     }
 
-    /// Number of commits of this process.
-    pub(super) fn commits(&self) -> u64 {
-        self.0.instance.store().commits().count()
-    }
-
     /// Resolves once there are more commits than `seen`; waiting claims then look again.
     pub(super) async fn more_commits_than(&self, seen: u64) {
         self.0.instance.store().commits().more_than(seen).await;

@@ -1,4 +1,4 @@
-//! Claiming: a bot takes tasks, highest priority first, first in first out within one.
+//! Claims: a bot takes ready tasks, the highest priority first, and first in, first out within a priority.
 
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
@@ -25,13 +25,13 @@ use crate::state::registry::{Bot, DEFAULT_MAX_CONCURRENT};
 
 /// The counter of tokens.
 pub(super) const TOKEN: &str = "token";
-/// How long a claim lasts when its caller does not say.
+/// The default lease.
 const LEASE: Duration = Duration::from_secs(30);
-/// How many expired leases, and how many tasks that came due, one claim deals with. More are left to the next one, so
+/// The maximum number of expired leases, and of due tasks, that one claim processes. The next claim processes the rest, so
 /// that no claim is slow.
 pub(super) const HOUSEKEEPING_MAX: usize = 128;
 
-/// How a bot claims.
+/// The options of a claim.
 ///
 /// # Examples
 ///
@@ -43,17 +43,17 @@ pub(super) const HOUSEKEEPING_MAX: usize = 128;
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClaimOptions {
-    /// How long the bot has until it must finish or extend; 30 seconds unless set, at most seven days.
+    /// The lease: the time within which the bot must finish or extend. The default is 30 seconds, the maximum seven days.
     pub lease: Duration,
-    /// At most this many tasks; one unless set.
+    /// The maximum number of tasks to claim, at least one. The default is one.
     pub max: usize,
-    /// How many tasks the bot may hold; three unless set. For a registered bot that has a
-    /// [`max_concurrent`](Bot::max_concurrent) the smaller of both counts.
+    /// The maximum number of tasks that the bot may hold. The default is three. If the registered bot has a
+    /// [`max_concurrent`](Bot::max_concurrent) too, the smaller number counts.
     pub max_concurrent: Option<u32>,
-    /// With whom the claim ends before its lease does: with this process, unless set.
+    /// The owner, whose crash ends the claim before its lease does. The default is this process.
     pub owner: ClaimOwner,
-    /// Raises the priority of a task by one for each time that it has been ready for so long, so that urgent work without
-    /// end does not keep it waiting for ever; a P3 task counts as P0 after three times. Off unless set.
+    /// Raises the priority of a task by one for each full period that the task has been ready, so that a stream of urgent
+    /// tasks cannot delay it forever. A P3 task counts as P0 after three periods. Off by default.
     pub aging: Option<Duration>,
 }
 
@@ -64,7 +64,7 @@ impl Default for ClaimOptions {
 }
 
 impl ClaimOptions {
-    /// Refuses what no claim can ask for.
+    /// Refuses options that no claim can have.
     pub(super) fn check(&self) -> Result<()> {
         check_lease(self.lease)?;
         limits::not_zero("a claim takes at least one task", "max", self.max)?;
@@ -75,53 +75,53 @@ impl ClaimOptions {
     }
 }
 
-/// With whom a claim ends before its lease does.
+/// The owner of a claim, whose crash ends the claim before its lease does.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ClaimOwner {
-    /// With the process that claims, because the work is done in it: should it crash, its tasks go back at once. A store
-    /// that was opened without a [session](crate::Options::session) notices no crash; there only the lease counts.
+    /// The process that claims, because it does the work. If it crashes, its tasks become ready at once. A store that was
+    /// opened without a [session](crate::Options::session) cannot notice a crash; there only the lease counts.
     #[default]
     Process,
-    /// With the process that has this session.
+    /// The process that has this session.
     Session(SessionId),
-    /// With nobody: the work is done elsewhere, and only the end of the lease takes it back. Claims over HTTP and of the
-    /// command line are like that.
+    /// No process: the work is done elsewhere, and only the end of the lease ends the claim. Claims over HTTP and from the
+    /// command line use this.
     Nobody,
 }
 
-/// A task that a bot has claimed: what is to be done, and the token that proves that it may.
+/// A claimed task: its payload, and the token that proves the claim.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Claim {
     /// The task.
     pub id: TaskId,
-    /// To be shown to extend, complete, fail or release it.
+    /// The token that extend, complete, fail and release require.
     pub token: Token,
-    /// What is to be done.
+    /// The payload of the task.
     pub payload: Value,
-    /// When the lease ends, unless it is extended.
+    /// The end of the lease, unless it is extended.
     #[serde(with = "crate::clock::time")]
     pub deadline: Timestamp,
-    /// Which attempt this is, from 1. JSON calls it `attempt`.
+    /// The number of this attempt, from 1. The JSON field is `attempt`.
     #[serde(rename = "attempt")]
     pub attempts: u32,
-    /// Anything else that the task's caller gave.
+    /// The attributes that the producer gave.
     pub attributes: Map<String, Value>,
 }
 
 impl Queue<&mut WriteTx<'_>> {
-    /// Takes tasks for `bot`: of those that are ready, due and wait for nothing, that are assigned to it or to nobody,
-    /// and that ask for nothing it cannot do, those of the highest priority, and of these the ones that came first.
+    /// Claims tasks for `bot`. A claimable task is ready and due, waits for no other task, is assigned to this bot or to none,
+    /// and requires only capabilities that the bot has. The highest priority goes first, then the oldest task.
     ///
-    /// It takes fewer than `max` when there are not as many, or when the bot would hold more than its
-    /// [`max_concurrent`](Bot::max_concurrent). A bot that is not registered can do nothing special and may hold three, or
-    /// as many as the options say. [`why_nothing`](Queue::why_nothing) tells why it took none.
-    /// Leases that have ended are dealt with first, as by [`expire`](Queue::expire). A task that is damaged is passed over.
+    /// Fewer than `max` tasks are claimed if fewer are claimable, or if the bot would hold more than its
+    /// [`max_concurrent`](Bot::max_concurrent). A bot that is not registered has no capabilities and may hold three tasks, or as
+    /// many as the options say. [`why_nothing`](Queue::why_nothing) explains an empty result.
+    /// Expired leases are processed first, as by [`expire`](Queue::expire). A damaged task is skipped.
     ///
     /// # Errors
     ///
     /// `Invalid` when the lease or the period of aging has no length, when the lease is longer than seven days, and when
-    /// `max` is zero. Nothing to claim is no error. `Damaged` when nothing could be claimed and a task was passed over, which
-    /// the message names.
+    /// `max` is zero. An empty queue is no error. `Damaged` when nothing could be claimed and a task was skipped; the message
+    /// names that task.
     ///
     /// # Examples
     ///
@@ -152,7 +152,7 @@ impl Queue<&mut WriteTx<'_>> {
         chosen.into_iter().map(|task| self.hand_over(&task, bot, options)).collect()
     }
 
-    /// The tasks to hand over: the best of the heads of every lane that is open to the bot.
+    /// Chooses the tasks to claim: the first ones of all lanes that are open to the bot.
     fn choose(&self, bot: &Claimant<'_>, options: &ClaimOptions, passed: &mut PassedOver) -> Result<Vec<Task>> {
         let count = options.max.min(bot.free());
         if count == 0 {
@@ -174,12 +174,12 @@ impl Queue<&mut WriteTx<'_>> {
             if tasks.len() == count || heads.len() < ask {
                 return Ok(tasks);
             }
-            // Behind each that was passed over there may be one that is whole.
+            // Behind each skipped task there may be a sound one.
             ask = count.saturating_add(heads.len() - tasks.len());
         }
     }
 
-    /// The task that a row of an open lane names, which must be one that the bot may claim.
+    /// The task that a row of an open lane names. The bot must be allowed to claim it.
     fn claimable(&self, id: &TaskId, bot: &Claimant<'_>) -> Result<Task> {
         let task = self.changeable(id, TaskState::Ready)?;
         match obstacle(&task, bot, self.now()) {
@@ -191,7 +191,7 @@ impl Queue<&mut WriteTx<'_>> {
         }
     }
 
-    /// The first tasks of all lanes together.
+    /// The first tasks of all lanes.
     fn heads(&self, lanes: &[Lane], count: usize) -> Result<Vec<TaskId>> {
         let mut heads = Vec::new();
         for lane in lanes {
@@ -203,7 +203,7 @@ impl Queue<&mut WriteTx<'_>> {
         Ok(heads.into_iter().take(count).map(|(_, _, id)| id).collect())
     }
 
-    /// The first tasks of all lanes together, when each full period that a task has been ready raises its priority by one.
+    /// The first tasks of all lanes with aging.
     fn aged_heads(
         &self,
         lanes: &[Lane],
@@ -221,7 +221,7 @@ impl Queue<&mut WriteTx<'_>> {
         Ok(heads)
     }
 
-    /// Makes the bot the task's holder.
+    /// Makes the bot the holder of the task.
     fn hand_over(&mut self, task: &Task, bot: &BotId, options: &ClaimOptions) -> Result<Claim> {
         let now = self.now();
         let holder = Holder {
@@ -247,7 +247,7 @@ impl Queue<&mut WriteTx<'_>> {
 
 #[expect(private_bounds, reason = "what a queue is read from is the crate's own matter")]
 impl<R: Records> Queue<R> {
-    /// Refuses the name of a bot that was never heard of, when nothing new may be called so.
+    /// Refuses the name of an unknown bot if the name is not allowed for new ids.
     pub(super) fn refuse_unfit(&self, bot: &BotId) -> Result<()> {
         check_new("a bot id", bot.as_str(), || {
             let is_in = |rows: &KeyRange| Ok::<_, Error>(!self.records.rows(Table::Index, rows, 1)?.is_empty());
@@ -257,7 +257,7 @@ impl<R: Records> Queue<R> {
         })
     }
 
-    /// The lanes that have ready tasks and are open to a bot that can do this.
+    /// The lanes with ready tasks that are open to a bot with these capabilities.
     pub(super) fn lanes_open_to(&self, bot: Option<&BotId>, able: &BTreeSet<String>) -> Result<Vec<Lane>> {
         let mut lanes = Vec::new();
         let all = self.each_open_lane(bot, able, |lane| {
@@ -267,12 +267,12 @@ impl<R: Records> Queue<R> {
         all.map(|_| lanes)
     }
 
-    /// Whether there is a lane that is open to the bot.
+    /// Whether any lane with ready tasks is open to the bot.
     pub(super) fn has_open_lane(&self, bot: &Claimant<'_>) -> Result<bool> {
         Ok(self.each_open_lane(Some(bot.id), bot.able, |_| ControlFlow::Break(()))?.is_break())
     }
 
-    /// Finds them by leaping from one to the next.
+    /// Calls `found` for each open lane. Skips the rows of a lane in one step.
     fn each_open_lane(
         &self,
         bot: Option<&BotId>,
@@ -301,13 +301,13 @@ impl<R: Records> Queue<R> {
     }
 }
 
-/// How many tasks a bot may hold: as its registration says, or the options of its claim, the smaller where both do.
+/// The maximum number of tasks that a bot may hold: the smaller of its registration's and its options' number.
 pub(super) fn most_at_once(registered: Option<&Bot>, options: &ClaimOptions) -> u32 {
     let own = registered.and_then(|bot| bot.max_concurrent);
     own.into_iter().chain(options.max_concurrent).min().unwrap_or(DEFAULT_MAX_CONCURRENT)
 }
 
-/// Refuses a lease that would be over as it begins, or not for a week.
+/// Refuses a lease without length, and one that is too long.
 pub(super) fn check_lease(lease: Duration) -> Result<()> {
     if lease < Duration::from_millis(1) {
         return Err(Error::invalid("a lease lasts at least a millisecond: lease_ms=0"));
@@ -315,7 +315,7 @@ pub(super) fn check_lease(lease: Duration) -> Result<()> {
     limits::duration("a lease", lease, limits::LEASE)
 }
 
-/// As it is stored.
+/// The whole milliseconds of a duration.
 pub(super) fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }

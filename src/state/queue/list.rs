@@ -1,4 +1,4 @@
-//! Looking through the queue: all of it, or by state, in pages.
+//! Lists of tasks, all or those in one state, in pages.
 
 use std::time::Duration;
 
@@ -18,30 +18,30 @@ use crate::state::queue::reach::Fleet;
 use crate::state::queue::task::{Task, TaskState};
 use crate::state::queue::{Queue, keys};
 
-/// So many rows are looked at together, when not every one of them gives a task.
+/// The number of rows that are read at a time.
 const LOOK: usize = 256;
 
-/// Some tasks, and where the next ones begin.
+/// A page of tasks, and the cursor of the next page.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct TaskPage {
     /// The tasks.
     pub tasks: Vec<Task>,
-    /// To be handed over for the page after this one; none when this is the last one.
+    /// The cursor of the next page; none on the last page.
     pub next: Option<String>,
 }
 
-/// Where the tasks of a page are looked up.
+/// The source of a page.
 enum Source {
-    /// All of them are in order of their ids.
+    /// All tasks, in order of their ids.
     Tasks,
-    /// Those in the state are picked out.
+    /// All tasks, filtered by the state.
     TasksIn(TaskState),
-    /// The index leads to those in a state.
+    /// The index rows of a state.
     Index(TaskState),
 }
 
-/// Where a list with aging goes on.
-struct Place {
+/// The cursor of a list with aging.
+struct AgedCursor {
     /// The tasks are aged to this time.
     at: Timestamp,
     /// The first lane unless set.
@@ -49,7 +49,7 @@ struct Place {
     positions: Positions,
 }
 
-impl Place {
+impl AgedCursor {
     /// The first byte of such a cursor. The rows of the queue begin with another.
     const AGED: u8 = b'a';
 
@@ -86,19 +86,18 @@ impl<R: Records> Queue<R> {
         self.stored_tasks().map(move |task| task.and_then(|task| self.shown_in(&fleet, task)))
     }
 
-    /// Every task as it is stored.
+    /// Every stored task.
     pub(super) fn stored_tasks(&self) -> impl Iterator<Item = Result<Task>> + '_ {
         let rows = scan(&self.records, CollectionId::QUEUE, KeyRange::all());
         rows.map(|row| row.and_then(|(key, payload)| Task::from_record(&key, &payload)))
     }
 
-    /// At most `limit` tasks (at least one), all or those in a state; `cursor` is what the page before said comes next.
+    /// A page of at most `limit` tasks (at least one), all or those in one state. `cursor` is the `next` of the previous page.
     ///
-    /// Without a state they are in order of their ids. The ready ones are in the order in which they will be claimed if any
-    /// bot can do them, the scheduled ones in order of their times; of the waiting ones those come first that nobody can
-    /// do, then those that wait for others; the claimed ones are in order of their deadlines, the finished ones in order of
-    /// time. As of a point, all are in order of their ids. A task that changes between two pages may be missed or seen
-    /// twice.
+    /// Without a state, tasks are in order of their ids. Ready tasks that any bot may claim are in the order of claims. Scheduled
+    /// tasks are in order of their start times. Of the waiting tasks, those come first that no bot can do, then those that wait
+    /// for other tasks. Claimed tasks are in order of their deadlines, finished tasks in order of the time. In a view of a point,
+    /// all are in order of their ids. A task that changes between two pages may be missed or seen twice.
     ///
     /// # Errors
     ///
@@ -134,11 +133,10 @@ impl<R: Records> Queue<R> {
         self.fill(&source, range, limit.max(1))
     }
 
-    /// At most `limit` ready tasks (at least one) in the order in which claims with these options take them, if any bot can
-    /// do them; `cursor` is what the page before said comes next. As [`page`](Self::page) of the ready tasks, but with aging.
+    /// A page of at most `limit` ready tasks (at least one), in the order of claims with these options. Like [`page`](Self::page)
+    /// of the ready tasks, but with aging.
     ///
-    /// Tasks that came due since the last claim stand at the end, as there. Every page of a list ages the tasks to the time
-    /// of its first page.
+    /// Tasks that came due since the last claim are at the end. All pages of a list age the tasks to the time of the first page.
     ///
     /// # Errors
     ///
@@ -166,11 +164,11 @@ impl<R: Records> Queue<R> {
     }
 
     fn aged_page(&self, aging: Duration, cursor: Option<&str>, limit: usize) -> Result<TaskPage> {
-        let Place { at, lane, positions } = match cursor {
-            None => Place { at: self.now(), lane: None, positions: FROM_THE_FIRST },
-            Some(cursor) => match Place::read(cursor) {
+        let AgedCursor { at, lane, positions } = match cursor {
+            None => AgedCursor { at: self.now(), lane: None, positions: FROM_THE_FIRST },
+            Some(cursor) => match AgedCursor::read(cursor) {
                 Some(place) => place,
-                // Behind the lanes the list is as without aging.
+                // Behind the lanes the cursor is that of a list without aging.
                 None => return self.page_of_due(Some(cursor), limit),
             },
         };
@@ -189,7 +187,7 @@ impl<R: Records> Queue<R> {
             let mut order = Order::in_lane(self, &next, from, at, Some(aging))?;
             while let Some(positions) = order.positions() {
                 if page.tasks.len() == limit {
-                    page.next = Some(Place { at, lane: Some(next), positions }.written());
+                    page.next = Some(AgedCursor { at, lane: Some(next), positions }.written());
                     return Ok(page);
                 }
                 if let Some(id) = order.next(&mut PassedOver::default())? {
@@ -200,7 +198,7 @@ impl<R: Records> Queue<R> {
         self.with_due(page, limit)
     }
 
-    /// The page with the tasks that are due and in no lane yet.
+    /// Fills the page with tasks that are due and in no lane yet.
     fn with_due(&self, mut page: TaskPage, limit: usize) -> Result<TaskPage> {
         let left = limit - page.tasks.len();
         let due = self.page_of_due(None, left.max(1))?;
@@ -234,7 +232,7 @@ impl<R: Records> Queue<R> {
                 }
                 let task = self.task_of_row(source, &fleet, row);
                 if page.tasks.len() == limit {
-                    // One more that cannot be read is the next page's.
+                    // The next page reports a further task that cannot be read.
                     match task {
                         Ok(None) => continue,
                         Ok(Some(_)) | Err(_) => return Ok(TaskPage { next: last, ..page }),
@@ -259,8 +257,8 @@ impl<R: Records> Queue<R> {
         }
     }
 
-    /// Where the rows go on behind those that have none in the state that is listed: however many a lane has, or are
-    /// delayed, they are not looked at one by one.
+    /// The next row to read, if this row and all of its lane or kind are not in the listed state. Their rows are skipped in one
+    /// step.
     fn leap_over(&self, source: &Source, fleet: &Fleet, (row, _): &Row) -> Result<Option<Vec<u8>>> {
         let Source::Index(state @ (TaskState::Ready | TaskState::Waiting)) = source else { return Ok(None) };
         Ok(match keys::open(row)? {
@@ -273,7 +271,7 @@ impl<R: Records> Queue<R> {
         })
     }
 
-    /// The task that a row stands for. A task that waits for several others has a row for each; the first counts.
+    /// The task of a row. A task that waits for several others has a row for each; only the first row counts.
     fn task_of_row(&self, source: &Source, fleet: &Fleet, (key, payload): &Row) -> Result<Option<Task>> {
         match source {
             Source::Tasks => self.shown_in(fleet, Task::from_record(key, payload)?).map(Some),

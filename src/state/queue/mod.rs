@@ -1,11 +1,11 @@
-//! The task queue: durable tasks that bots claim for a time and finish, or that come back.
+//! The task queue: durable tasks. A bot claims a task under a lease and finishes it, or the task becomes ready again.
 //!
 //! Its parts: [`task`] is what is stored, [`new_task`] what a caller says; [`keys`] is the index; [`enqueue`],
-//! [`claim`], [`wait`], [`delivery`], [`undelivered`], [`finish`] are the verbs of callers and bots; [`leases`] and [`waiting`] move tasks
-//! that nobody touches; [`list`], [`counts`] and [`purge`] look at it and tidy it; [`memory`] is what is known of purged
-//! tasks; [`obstacle`] is the rule of a claim and [`order`] its order, [`reach`] and [`why`] say who could do a task and why
+//! [`claim`], [`wait`], [`delivery`], [`undelivered`], [`finish`] are the operations of producers and bots; [`leases`] handles claims that end by themselves
+//! and [`waiting`] handles dependencies and start times; [`list`], [`counts`] and [`purge`] read the queue and remove finished
+//! tasks; [`memory`] records how purged tasks ended; [`obstacle`] is the rule of a claim and [`order`] its order, [`reach`] and [`why`] say who could do a task and why
 //! nobody does;
-//! [`damage`] is what they pass over; [`check`] says what must hold.
+//! [`damage`] skips damaged tasks; [`check`] verifies the invariants.
 
 mod check;
 mod claim;
@@ -58,6 +58,7 @@ pub use obstacle::Obstacle;
 pub(crate) use task::is_finished;
 pub use task::{Holder, Priority, Task, TaskState};
 pub use undelivered::Undelivered;
+pub use wait::ClaimWait;
 pub use why::Why;
 
 use crate::clock::as_stored;
@@ -70,10 +71,10 @@ use crate::error::{Error, Result};
 use crate::state::assignments;
 use crate::state::ids::TaskId;
 
-/// The task queue, to be read, and in a write transaction to be worked on.
+/// The task queue: read-only in a view, read-write in a transaction.
 ///
-/// A task is scheduled, waiting, ready, claimed, or finished: done, failed, dead or cancelled. A claim has a lease and a token. When the
-/// lease ends first, the task goes to another bot, and what the first one then says with its old token is refused.
+/// A task is scheduled, waiting, ready, claimed, or finished: done, failed, dead or cancelled. A claim has a lease and a
+/// token. If the lease ends before the bot finishes, another bot can claim the task, and the old token is refused.
 pub struct Queue<R> {
     records: R,
 }
@@ -103,38 +104,38 @@ impl<R: Records> Queue<R> {
         self.stored(id)?.map(|task| self.shown(task)).transpose()
     }
 
-    /// The task with that id as it is stored: scheduled and waiting ones are ready.
+    /// The stored task with that id. A scheduled or waiting task is stored as ready.
     fn stored(&self, id: &TaskId) -> Result<Option<Task>> {
         let payload = self.records.get(CollectionId::QUEUE, id.as_bytes())?;
         payload.map(|payload| Task::from_record(id.as_bytes(), &payload)).transpose()
     }
 
-    /// The task that a caller named.
+    /// The task with an id that a caller gave.
     fn existing(&self, id: &TaskId) -> Result<Task> {
         self.stored(id)?.ok_or_else(|| Error::not_found(format!("there is no such task: task={id}")))
     }
 
-    /// The task that a row of the index names.
+    /// The task that an index row names.
     fn indexed(&self, id: &TaskId) -> Result<Task> {
         let missing = || Error::damaged(format!("the index names a task that is not there; run check: task={id}"));
         self.stored(id)?.ok_or_else(missing)
     }
 
-    /// The time now, as exact as it is stored.
+    /// The current time, rounded as stored times are.
     fn now(&self) -> Timestamp {
         as_stored(self.records.now())
     }
 }
 
 impl Queue<&mut WriteTx<'_>> {
-    /// Writes a change of a task that was read before; gives what it now is, as everybody is told.
+    /// Writes a changed task, and returns it with the state that callers see.
     fn change(&mut self, before: &Task, after: Task) -> Result<Task> {
         let after = self.save(Some(before), after)?;
         self.shown(after)
     }
 
-    /// The one place where tasks are written: the task with its assignment and the counts, in one transaction. Gives it
-    /// with the time since which it could be claimed.
+    /// Writes a task, its assignment and the counts in one transaction. No other function writes tasks. Returns the task, with
+    /// `ready_since` set.
     fn save(&mut self, before: Option<&Task>, mut after: Task) -> Result<Task> {
         if before == Some(&after) {
             return Ok(after);
@@ -149,7 +150,7 @@ impl Queue<&mut WriteTx<'_>> {
         Ok(after)
     }
 
-    /// The one place where tasks are removed.
+    /// Removes a task. No other function removes tasks.
     fn erase(&mut self, task: &Task) -> Result<()> {
         let counts = self.kept_counts()?;
         self.records.remove(CollectionId::QUEUE, task.key())?;

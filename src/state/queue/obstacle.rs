@@ -1,4 +1,4 @@
-//! The rule by which a claim hands a task over or not, and what keeps it from doing so, in words.
+//! The rule of a claim: whether a bot may claim a task, and the obstacles in words.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -11,29 +11,29 @@ use crate::state::ids::{BotId, TaskId};
 use crate::state::queue::task::{Task, TaskState};
 use crate::text::counted;
 
-/// So many bots, and so many tasks that are waited for, are named; the others are counted.
+/// The maximum number of bots, and of dependencies, that an answer names. The others are counted.
 pub(super) const NAMED: usize = 10;
-/// So many tasks in front of one are counted.
+/// The maximum number of tasks ahead that are counted.
 pub(super) const AHEAD: usize = 1_000;
 
-/// A bot as a claim sees it.
+/// The bot of a claim, with its capabilities and limits.
 pub(super) struct Claimant<'b> {
     pub(super) id: &'b BotId,
-    /// What it can do; nothing special when it is not registered.
+    /// The capabilities of the bot; none when it is not registered.
     pub(super) able: &'b BTreeSet<String>,
-    /// How many tasks it holds, counted to `most`.
+    /// The number of tasks it holds, counted up to `most`.
     pub(super) held: usize,
-    /// How many it may hold.
+    /// The maximum number of tasks it may hold.
     pub(super) most: usize,
 }
 
 impl Claimant<'_> {
-    /// How many more tasks it may take.
+    /// The number of tasks it may still take.
     pub(super) fn free(&self) -> usize {
         self.most.saturating_sub(self.held)
     }
 
-    /// That it holds as many as it may.
+    /// The obstacle of a bot that holds as many tasks as it may.
     pub(super) fn hands_full(&self) -> Option<Obstacle> {
         let (held, most) = (self.held as u64, self.most as u64);
         (self.free() == 0).then(|| Obstacle::HandsFull { bot: self.id.clone(), held, most })
@@ -45,8 +45,7 @@ pub(super) fn obstacle(task: &Task, bot: &Claimant<'_>, now: Timestamp) -> Optio
     obstacles(task, bot, now).into_iter().next()
 }
 
-/// All obstacles that keep a bot from claiming a stored task at `now`. Of the tasks that it waits for, only the first is
-/// named.
+/// All obstacles that keep a bot from claiming a stored task at `now`. Only the first dependency is named.
 pub(super) fn obstacles(task: &Task, bot: &Claimant<'_>, now: Timestamp) -> Vec<Obstacle> {
     if let Some(holder) = &task.holder {
         return vec![Obstacle::Claimed { bot: holder.bot.clone(), until: holder.deadline }];
@@ -63,68 +62,68 @@ pub(super) fn obstacles(task: &Task, bot: &Claimant<'_>, now: Timestamp) -> Vec<
     [waits, scheduled, assigned, lacks, bot.hands_full()].into_iter().flatten().collect()
 }
 
-/// What keeps a task from being claimed, or a bot from claiming.
+/// An obstacle: the reason that a task cannot be claimed, or that a bot cannot claim.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "reason", rename_all = "snake_case")]
 pub enum Obstacle {
     /// A bot holds it.
     Claimed {
-        /// Which.
+        /// The bot.
         bot: BotId,
-        /// When its lease ends.
+        /// The end of its lease.
         #[serde(with = "crate::clock::time")]
         until: Timestamp,
     },
     /// It is done, failed, dead or cancelled.
     Finished {
-        /// Which of these.
+        /// The state of the task.
         state: TaskState,
-        /// Since when.
+        /// The time when it finished.
         #[serde(with = "crate::clock::time")]
         at: Timestamp,
     },
     /// It waits for another task.
     DependsOn {
-        /// Which.
+        /// The other task.
         task: TaskId,
-        /// How that one is; none when there is none of that name.
+        /// The state of the other task; none when no task has that name.
         state: Option<TaskState>,
-        /// Whether that one was purged in that state.
+        /// Whether the other task was purged in that state.
         purged: bool,
-        /// Who holds that one.
+        /// The bot that holds the other task.
         held_by: Option<BotId>,
     },
-    /// It waits for so many other tasks besides.
+    /// It waits for further tasks that are not named.
     DependsOnMore {
-        /// How many.
+        /// The number of these tasks.
         tasks: u64,
     },
-    /// It must not be claimed yet.
+    /// Its start time is in the future.
     Scheduled {
-        /// From when on it may be.
+        /// The start time.
         #[serde(with = "crate::clock::time")]
         until: Timestamp,
     },
     /// Only another bot may claim it.
     Assigned {
-        /// Which.
+        /// The bot that may.
         bot: BotId,
     },
-    /// Only that bot may claim it, and it is not registered; it can still come and claim.
+    /// Only that bot may claim it, and the bot is not registered. It can still claim.
     NotRegistered {
         /// The bot.
         bot: BotId,
     },
-    /// The bot cannot do all that it asks for.
+    /// The bot lacks capabilities that it requires.
     Lacks {
         /// The bot.
         bot: BotId,
-        /// What it lacks.
+        /// The missing capabilities.
         capabilities: BTreeSet<String>,
     },
-    /// No registered bot that takes tasks can do all that it asks for.
+    /// No registered bot that takes tasks has all capabilities that it requires.
     NobodyCan {
-        /// The capabilities that it asks for.
+        /// The required capabilities.
         capabilities: BTreeSet<String>,
         /// Bots that have them and take no tasks, because their max_concurrent is 0; ten at most.
         #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -142,21 +141,21 @@ pub enum Obstacle {
     HandsFull {
         /// The bot.
         bot: BotId,
-        /// How many it holds.
+        /// The number of tasks that it holds.
         held: u64,
-        /// How many it may hold.
+        /// The maximum number of tasks that it may hold.
         most: u64,
     },
-    /// Others go first: more urgent ones, or ones that came before.
+    /// Other tasks go first: more urgent or older ones.
     Behind {
-        /// How many, counted to 1,000.
+        /// The number of these tasks, counted up to 1,000.
         tasks: u64,
     },
-    /// Nothing is ready that the bot may claim.
+    /// No task is ready that the bot may claim.
     NothingReady {
         /// The bot.
         bot: BotId,
-        /// How many tasks are ready for other bots.
+        /// The number of tasks that are ready for other bots.
         for_others: u64,
     },
 }
@@ -166,12 +165,12 @@ impl Obstacle {
         Self::DependsOn { task: task.clone(), state, purged, held_by }
     }
 
-    /// Whether it is a task that nobody has enqueued yet.
+    /// Whether it is a dependency that nobody has enqueued yet.
     pub(super) fn may_still_come(&self) -> bool {
         matches!(self, Self::DependsOn { state: None, .. })
     }
 
-    /// Whether it will go on until somebody does something about it.
+    /// Whether the obstacle stays until somebody removes it.
     pub(super) fn cannot_come(&self) -> bool {
         match self {
             Self::DependsOn { state, purged, .. } => {

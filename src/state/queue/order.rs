@@ -1,6 +1,7 @@
 //! The order in which a claim takes ready tasks, with aging or without.
 //!
-//! A lane has a line for each priority. Each line keeps its own order, and the most urgent head of all lines goes first.
+//! A lane has one line for each priority. Within a line the order of the tasks is fixed. The most urgent first task of all
+//! lines goes first.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap, VecDeque};
@@ -20,12 +21,12 @@ use crate::state::queue::task::{Priority, Task};
 /// The sequence of the next task of each priority.
 pub(super) type Positions = [u64; Priority::ALL.len()];
 
-/// Every task of a lane.
+/// The positions in front of every task of a lane.
 pub(super) const FROM_THE_FIRST: Positions = [0; Priority::ALL.len()];
 /// No task of a priority has this sequence.
 const NONE_LEFT: u64 = u64::MAX;
 
-/// Where a task stands: its priority with aging, its sequence, and its id.
+/// The rank of a task: its priority with aging, its sequence, and its id.
 type Rank = (u8, u64, TaskId);
 
 /// Ready tasks in the order in which a claim takes them.
@@ -55,7 +56,7 @@ impl<'q> Line<'q> {
         Ok(Self { rows, next_row, coming: VecDeque::new() })
     }
 
-    /// The next task, and, where it is known without reading the task, since when it is ready.
+    /// The next task, and the time since which it is ready if that is known without reading the task.
     fn next(&mut self) -> Result<Option<(Rank, Option<Timestamp>)>> {
         let next_row = self.next_row.as_ref().map_or(u64::MAX, |(_, sequence, _)| *sequence);
         if let Some(task) = self.coming.pop_front_if(|task| task.sequence < next_row) {
@@ -67,7 +68,7 @@ impl<'q> Line<'q> {
 }
 
 impl<'q, R: Records> Order<'q, R> {
-    /// All tasks of some lanes, and those that the next claim makes ready first.
+    /// All tasks of some lanes, with the tasks that the next claim makes ready first.
     pub(super) fn of(
         queue: &'q Queue<R>,
         lanes: &[Lane],
@@ -94,7 +95,7 @@ impl<'q, R: Records> Order<'q, R> {
         Self::begin(queue, lines.into_values().collect(), queue.now(), aging, passed)
     }
 
-    /// The tasks of one lane from these positions on, as they were aged at that time.
+    /// The tasks of one lane from these positions on, aged to that time.
     pub(super) fn in_lane(
         queue: &'q Queue<R>,
         lane: &Lane,
@@ -126,7 +127,7 @@ impl<'q, R: Records> Order<'q, R> {
         Ok(Some(id))
     }
 
-    /// Where the lines of one lane go on; nothing when no task is left.
+    /// The positions of the next tasks of one lane; none when no task is left.
     pub(super) fn positions(&self) -> Option<Positions> {
         let mut positions = [NONE_LEFT; Priority::ALL.len()];
         for Reverse(((_, sequence, _), line)) in &self.heads {
@@ -135,7 +136,7 @@ impl<'q, R: Records> Order<'q, R> {
         (!self.heads.is_empty()).then_some(positions)
     }
 
-    /// Looks at the next task of a line.
+    /// Adds the next task of a line to the heads.
     fn line_up(&mut self, line: usize, passed: &mut PassedOver) -> Result<()> {
         let next = self.lines.get_mut(line).map_or(Ok(None), Line::next)?;
         let Some(((priority, sequence, id), ready)) = next else { return Ok(()) };

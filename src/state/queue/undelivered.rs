@@ -16,9 +16,10 @@ use crate::state::queue::claim::Claim;
 /// # let store = Store::open(dir.path().join("hive.redb"))?;
 /// # store.write(|tx| tx.queue().enqueue(NewTask::new("build")))?;
 /// let bot = BotId::new("BOT-1")?;
-/// let parcel = Undelivered::new(&store, store.claim(&bot, &ClaimOptions::default())?);
+/// let claim = || store.write(|tx| tx.queue().claim(&bot, &ClaimOptions::default()));
+/// let parcel = Undelivered::new(&store, claim()?);
 /// drop(parcel); // The connection broke: the task is ready again, and no attempt is counted.
-/// assert_eq!(store.claim(&bot, &ClaimOptions::default())?[0].attempts, 1);
+/// assert_eq!(claim()?[0].attempts, 1);
 /// # Ok::<(), hivekeep::Error>(())
 /// ```
 #[derive(Debug)]

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 
+use crate::engine::commit::wakeups::Waiter;
 use crate::engine::records::Records;
 use crate::engine::schema::Table;
 use crate::engine::store::Store;
@@ -12,6 +13,74 @@ use crate::error::Result;
 use crate::state::ids::BotId;
 use crate::state::queue::claim::{Claim, ClaimOptions};
 use crate::state::queue::{Queue, keys};
+
+/// A wait for a claim, one look after the other. Between two looks its owner waits for the next commit, on a thread or in
+/// async code.
+///
+/// # Examples
+///
+/// ```
+/// use std::time::Duration;
+/// use hivekeep::{BotId, ClaimOptions, ClaimWait, NewTask, Store};
+///
+/// # let dir = tempfile::tempdir().unwrap();
+/// # let store = Store::open(dir.path().join("hive.redb"))?;
+/// let mut wait = ClaimWait::new(&BotId::new("BOT-1")?, &ClaimOptions::default(), Duration::from_secs(30));
+/// assert_eq!(wait.look(&store)?, None);
+/// store.write(|tx| tx.queue().enqueue(NewTask::new("build")))?;
+/// assert_eq!(wait.look(&store)?.unwrap().len(), 1);
+/// # Ok::<(), hivekeep::Error>(())
+/// ```
+pub struct ClaimWait {
+    bot: BotId,
+    options: ClaimOptions,
+    /// When the wait ends; never when the time is too far away to be told.
+    until: Option<Instant>,
+    /// The number of commits that the last look had seen.
+    seen: u64,
+    /// Lets the store tell when a task comes due; set by the first look that finds nothing.
+    waiter: Option<Waiter>,
+}
+
+impl ClaimWait {
+    /// A wait that has not looked yet.
+    pub fn new(bot: &BotId, options: &ClaimOptions, timeout: Duration) -> Self {
+        let until = Instant::now().checked_add(timeout);
+        Self { bot: bot.clone(), options: options.clone(), until, seen: 0, waiter: None }
+    }
+
+    /// Claims what there is. Gives the claims, none of them once the time is over; gives nothing while the wait goes on.
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::claim_wait`].
+    pub fn look(&mut self, store: &Store) -> Result<Option<Vec<Claim>>> {
+        if self.waiter.is_none() {
+            let claims = store.claim(&self.bot, &self.options)?;
+            if !claims.is_empty() || self.is_over() {
+                return Ok(Some(claims));
+            }
+            self.waiter = Some(store.waiting()?);
+        }
+        self.seen = store.commits().count();
+        let claims = store.claim_if_any(&self.bot, &self.options)?;
+        Ok(Some(claims).filter(|claims| !claims.is_empty() || self.is_over()))
+    }
+
+    /// The number of commits that the last look had seen: the next one is due when there are more, or at the end.
+    pub(crate) fn seen(&self) -> u64 {
+        self.seen
+    }
+
+    /// When the wait ends; none when that is too far away to be told.
+    pub(crate) fn until(&self) -> Option<Instant> {
+        self.until
+    }
+
+    fn is_over(&self) -> bool {
+        self.until.is_some_and(|until| until <= Instant::now())
+    }
+}
 
 impl Store {
     /// Claims tasks for `bot` as [`claim`](Queue::claim) does, and waits up to `timeout` for the first one.
@@ -45,24 +114,17 @@ impl Store {
     /// # Ok::<(), hivekeep::Error>(())
     /// ```
     pub fn claim_wait(&self, bot: &BotId, options: &ClaimOptions, timeout: Duration) -> Result<Vec<Claim>> {
-        let until = Instant::now().checked_add(timeout);
-        let claims = self.claim(bot, options)?;
-        if !claims.is_empty() || timeout.is_zero() {
-            return Ok(claims);
-        }
-        let _waiting = self.waiting()?;
+        let mut wait = ClaimWait::new(bot, options, timeout);
         loop {
-            let seen = self.commits().count();
-            let claims = self.claim_if_any(bot, options)?;
-            if !claims.is_empty() || is_over(until) {
+            if let Some(claims) = wait.look(self)? {
                 return Ok(claims);
             }
-            self.commits().wait(seen, until);
+            self.commits().wait(wait.seen(), wait.until());
         }
     }
 
     /// Claims, after a look that costs no write transaction. Who waits is woken when that would come out differently.
-    pub(crate) fn claim_if_any(&self, bot: &BotId, options: &ClaimOptions) -> Result<Vec<Claim>> {
+    pub(super) fn claim_if_any(&self, bot: &BotId, options: &ClaimOptions) -> Result<Vec<Claim>> {
         let view = self.view()?;
         let next = view.queue().next_due()?;
         if let Some(next) = next {
@@ -76,14 +138,9 @@ impl Store {
         self.claim(bot, options)
     }
 
-    pub(crate) fn claim(&self, bot: &BotId, options: &ClaimOptions) -> Result<Vec<Claim>> {
+    pub(super) fn claim(&self, bot: &BotId, options: &ClaimOptions) -> Result<Vec<Claim>> {
         self.write(|tx| tx.queue().claim(bot, options))
     }
-}
-
-/// Whether the time is up. A time too far away to be told is never up.
-fn is_over(until: Option<Instant>) -> bool {
-    until.is_some_and(|until| until <= Instant::now())
 }
 
 impl Queue<&View> {
@@ -227,6 +284,5 @@ mod tests {
         let hive = Fixture::new();
         hive.push(named("a"));
         assert_eq!(claim_wait(&hive, Duration::MAX), ["a"]);
-        assert!(!is_over(None));
     }
 }

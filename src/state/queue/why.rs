@@ -1,7 +1,7 @@
-//! Why a task is not claimed, or who may claim it: the decision of the claim, told.
+//! Explains why a task is not claimed, or which bots may claim it.
 //!
-//! [`obstacle`] is the rule by which a claim hands a task over or not. A claim asks it of every task before it takes it, and
-//! [`Queue::why`] asks it too, so that what is told is what is done.
+//! [`obstacle`] is the rule of a claim. A claim applies it to every task, and [`Queue::why`] applies the same rule, so the
+//! explanation agrees with the claims.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -27,9 +27,9 @@ use crate::state::queue::task::{Holder, Task, TaskState};
 use crate::state::queue::waiting::TaskIs;
 use crate::state::registry::{Bot, registry_of};
 
-/// So many tasks that others wait for are looked at.
+/// The maximum number of dependencies that are looked at.
 const DEPENDENCIES: usize = 10_000;
-/// A task that nobody has enqueued within this time will hardly come.
+/// A dependency that nobody has enqueued within this time is reported as stuck.
 const A_DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// A stored task as a claim finds it, which first takes back claims that are over and makes tasks ready that are due.
@@ -41,44 +41,44 @@ fn as_found(task: Task, now: Timestamp) -> Task {
     if is_due { Task { not_before: None, ready_since: task.not_before, ..task } } else { task }
 }
 
-/// A task that is asked about.
+/// The task of a question.
 struct Asked {
-    /// As it is stored.
+    /// The task as it is stored.
     task: Task,
-    /// As the next claim finds it.
+    /// The task as the next claim finds it.
     found: Task,
     fleet: Fleet,
 }
 
 impl Asked {
-    /// That the next claim finds its lease over and no attempt left.
+    /// The obstacle of a task whose lease has ended with its last attempt.
     fn spent(&self) -> Option<Obstacle> {
         let holder = self.task.holder.as_ref().filter(|_| self.found.state == TaskState::Dead)?;
         Some(Obstacle::LeaseEnded { bot: holder.bot.clone(), at: holder.deadline })
     }
 }
 
-/// Why a task is not claimed, or who may claim it. As text it is one line.
+/// The explanation why a task is not claimed, or which bots may claim it. As text it is one line.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Why {
     /// The task.
     pub id: TaskId,
-    /// Where it is in its life.
+    /// The state of the task.
     pub state: TaskState,
-    /// What keeps it, or the bot that was asked about.
+    /// The obstacles of the task, or of the bot of the question.
     pub reasons: Vec<Obstacle>,
-    /// Whether every bot may claim it now, registered or not, that holds less than it may.
+    /// Whether any bot that holds fewer tasks than it may can claim it now, registered or not.
     pub anybody: bool,
-    /// Registered bots that may claim it now, ten at most.
+    /// The registered bots that may claim it now, ten at most.
     pub may_claim: Vec<BotId>,
-    /// How many more of these there are.
+    /// The number of further bots that may claim it.
     pub may_claim_more: u64,
-    /// All of this in one line.
+    /// The explanation in one line.
     pub text: String,
 }
 
 impl Why {
-    /// Whether a claim would give it: to somebody, or to the bot that was asked about, before any other task.
+    /// Whether the next claim takes this task: the next claim of some bot, or of the bot of the question.
     pub fn is_next(&self) -> bool {
         self.reasons.is_empty() && (self.anybody || !self.may_claim.is_empty())
     }
@@ -91,7 +91,7 @@ impl fmt::Display for Why {
 }
 
 impl Why {
-    /// With its line.
+    /// The same with its text.
     fn told(mut self, asked: &Asked) -> Self {
         let ended = asked.task.holder.as_ref().filter(|_| asked.found.state == TaskState::Ready);
         let ended =
@@ -110,7 +110,7 @@ impl Why {
         self
     }
 
-    /// Who may claim it.
+    /// The bots that may claim it, in words.
     fn who(&self) -> Option<String> {
         if self.anybody {
             return Some("any bot may claim it".to_owned());
@@ -127,7 +127,7 @@ impl Why {
 
 #[expect(private_bounds, reason = "what a queue is read from is the crate's own matter")]
 impl<R: Records> Queue<R> {
-    /// Why a task is not claimed, or who may claim it, by the rule and the order of a claim with these options.
+    /// Explains why a task is not claimed, or which bots may claim it, by the rule and the order of claims with these options.
     ///
     /// # Errors
     ///
@@ -174,7 +174,7 @@ impl<R: Records> Queue<R> {
         Ok(why.told(&asked))
     }
 
-    /// Why a bot does not get a task by a claim with these options, or that it may, by the rule that a claim goes by.
+    /// Explains why a claim of this bot with these options does not take the task, or that it does.
     ///
     /// # Errors
     ///
@@ -196,8 +196,8 @@ impl<R: Records> Queue<R> {
         Ok(why.told(&asked))
     }
 
-    /// Why a claim of the bot gives nothing: the bot holds as many as it may, or nothing is ready for it. By the code of
-    /// the claim; a task that has come meanwhile is not told of.
+    /// Explains why a claim of the bot is empty: the bot holds as many tasks as it may, or no task is ready for it. A task that
+    /// was enqueued after the claim is not considered.
     ///
     /// # Errors
     ///
@@ -214,7 +214,8 @@ impl<R: Records> Queue<R> {
         Ok(Obstacle::NothingReady { bot: bot.clone(), for_others })
     }
 
-    /// A claim is of now: leases are held against the clock, and the index, which says who goes first, is of now alone.
+    /// Refuses a view of a point. Leases are compared with the clock, and the index, which holds the order, exists only for the
+    /// present.
     fn refuse_the_past(&self) -> Result<()> {
         if self.records.is_now() {
             return Ok(());
@@ -222,7 +223,7 @@ impl<R: Records> Queue<R> {
         Err(Error::invalid("why a task is not claimed is told of now, not of a point; look at the task instead"))
     }
 
-    /// A task as it is, and as a claim would find it, which takes back what is over first.
+    /// Reads the task of a question.
     fn asked(&self, id: &TaskId, options: &ClaimOptions) -> Result<Asked> {
         options.check()?;
         self.refuse_the_past()?;
@@ -255,7 +256,7 @@ impl<R: Records> Queue<R> {
         Ok(obstacles(task, &claimant, self.now()))
     }
 
-    /// The same obstacles, with every task that is waited for and how it is.
+    /// The same obstacles, with all dependencies and their states.
     fn named(&self, task: &Task, obstacles: Vec<Obstacle>) -> Result<Vec<Obstacle>> {
         let mut named = Vec::new();
         for obstacle in obstacles {
@@ -267,7 +268,7 @@ impl<R: Records> Queue<R> {
         Ok(named)
     }
 
-    /// How many tasks a bot still holds once a claim of anybody has taken back what is over; counted to what it may hold.
+    /// The number of tasks that a bot holds without expired claims, counted up to its limit.
     fn still_held(&self, bot: &Claimant<'_>) -> Result<usize> {
         let now = self.now();
         if bot.held == 0 || self.records.rows(Table::Index, &keys::expired(now), 1)?.is_empty() {
@@ -297,7 +298,7 @@ impl<R: Records> Queue<R> {
         Ok(reasons)
     }
 
-    /// How the tasks are that a task waits for.
+    /// The dependencies that a task waits for, with their states.
     fn dependencies(&self, task: &Task) -> Result<Vec<Obstacle>> {
         let named = task.waiting_for.iter().take(NAMED).map(|other| self.dependency_on(other));
         let mut reasons = named.collect::<Result<Vec<_>>>()?;
@@ -318,8 +319,9 @@ impl<R: Records> Queue<R> {
         })
     }
 
-    /// Tasks that wait for what cannot come, at most so many, each with what that is: a task that is given up, a bot that is
-    /// not registered though others are, a capability that no bot has, or, for more than a day, a name that no task has.
+    /// At most `limit` tasks that cannot proceed by themselves, each with its obstacle: a dependency that was given up, a bot that
+    /// is not registered although others are, a capability that no bot has, or a dependency that nobody has enqueued for more
+    /// than a day.
     ///
     /// # Errors
     ///
@@ -359,7 +361,7 @@ impl<R: Records> Queue<R> {
         Ok(stuck)
     }
 
-    /// How many tasks a bot would be given before this one, a bot that may claim this one and can do no more than that.
+    /// The number of tasks that a bot with these capabilities claims before this one.
     fn behind(
         &self,
         task: &Task,
@@ -377,8 +379,8 @@ impl<R: Records> Queue<R> {
         Ok((ahead > 0).then_some(Obstacle::Behind { tasks: ahead as u64 }))
     }
 
-    /// The tasks that are in no lane yet, because the next claim makes them ready first: they are due, or the claim of them
-    /// is over. The task that is asked about is one of them if it is in no lane.
+    /// The tasks that the next claim makes ready before it chooses, because they are due or their lease has ended. Their rows are
+    /// in no lane yet. The task of the question is among them if it is in no lane.
     fn coming(&self, asked: &Task, bot: Option<&BotId>, able: &BTreeSet<String>) -> Result<Vec<Task>> {
         let (now, nobody) = (self.now(), BotId::new("nobody")?);
         let claimant = Claimant { id: bot.unwrap_or(&nobody), able, held: 0, most: 1 };
@@ -399,7 +401,7 @@ impl<R: Records> Queue<R> {
         Ok(coming)
     }
 
-    /// The bot as a claim with these options sees it.
+    /// The bot of a claim with these options.
     pub(super) fn claimant<'b>(
         &self,
         bot: &'b BotId,

@@ -1,6 +1,6 @@
 //! `POST /api/queue/claim`: a bot claims tasks, and may wait for one.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use axum::extract::State;
 use axum::http::{StatusCode, header};
@@ -15,7 +15,7 @@ use crate::face::http::fields::Fields;
 use crate::face::http::peer::Peer;
 use crate::face::http::problem::{Answer, Problem};
 use crate::face::parcel::Parcel;
-use crate::{BotId, Claim, ClaimOptions, Error, ErrorKind, Result, Store};
+use crate::{BotId, Claim, ClaimOptions, ClaimWait, Error, ErrorKind, Result};
 
 /// Maximum wait: proxies would cut the connection after longer ones.
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
@@ -43,43 +43,56 @@ struct Claims<'c> {
 pub(super) async fn claim(State(app): State<App>, client: Option<Extension<Peer>>, Object(fields): Object) -> Answer {
     let client = client.map(|Extension(peer)| peer);
     let wanted = Wanted::read(fields, &app)?;
-    let until = Instant::now() + wanted.wait;
-    let taken = take(&app, &wanted, Store::claim).await?;
-    if !taken.claims().is_empty() || wanted.wait.is_zero() {
-        return answer(&app, &wanted, client, taken).await;
-    }
-    let mut permit = app.connections().to_wait().ok_or_else(too_many_wait)?;
-    let mut has_ended = false;
-    let _waiting = app.read(Store::waiting).await?;
+    let mut wait = ClaimWait::new(&wanted.bot, &wanted.options, wanted.wait);
+    let (mut permit, mut has_ended) = (None, false);
     loop {
-        let seen = app.commits();
-        let taken = take(&app, &wanted, Store::claim_if_any).await?;
-        if !taken.claims().is_empty() || until <= Instant::now() {
+        let (looked, taken) = look(&app, wait).await?;
+        wait = looked;
+        if let Some(taken) = taken {
             return answer(&app, &wanted, client, taken).await;
         }
+        if permit.is_none() {
+            permit = Some(app.connections().to_wait().ok_or_else(too_many_wait)?);
+        }
         tokio::select! {
-            _told_or_not = timeout_at(until.into(), app.more_commits_than(seen)) => {}
+            () = next_commit(&app, &wait) => {}
             () = app.stops() => return Ok(stops()),
             // Nobody would read the response.
             () = broken(client.as_ref()) => return Ok(stops()),
             // The client may be gone, and must not hold the permit of one that is there.
             () = ended(client.as_ref()), if !has_ended => match app.connections().to_wait_ended() {
-                Some(other) => {
-                    drop(std::mem::replace(&mut permit, other));
-                    has_ended = true;
-                }
-                None => return answer(&app, &wanted, client, taken).await,
+                Some(other) => (permit, has_ended) = (Some(other), true),
+                None => return answer_empty(&app, &wanted).await,
             },
         }
+    }
+}
+
+/// Looks once. A waiting claim holds no permit to call the store. Claims that nobody receives are given back.
+async fn look(app: &App, mut wait: ClaimWait) -> Result<(ClaimWait, Option<Parcel>), Problem> {
+    app.read(move |store| {
+        let claims = wait.look(store)?;
+        if claims.as_ref().is_some_and(|claims| !claims.is_empty()) {
+            store.take_mark_back()?;
+        }
+        Ok((wait, claims.map(|claims| Parcel::new(store, claims))))
+    })
+    .await
+}
+
+/// Resolves with the next commit, or when the time is over.
+async fn next_commit(app: &App, wait: &ClaimWait) {
+    let told = app.more_commits_than(wait.seen());
+    match wait.until() {
+        Some(until) => drop(timeout_at(until.into(), told).await),
+        None => told.await,
     }
 }
 
 /// Sends the claims to the client, or the reason why there are none. Claims that do not arrive are given back.
 async fn answer(app: &App, wanted: &Wanted, client: Option<Peer>, taken: Parcel) -> Answer {
     if taken.claims().is_empty() {
-        let (bot, options) = (wanted.bot.clone(), wanted.options.clone());
-        let why = app.read(move |store| store.view()?.queue().why_nothing(&bot, &options)).await?;
-        return Ok(Json(Claims { claims: &[], reason: Some(why.to_string()) }).into_response());
+        return answer_empty(app, wanted).await;
     }
     if let Some(peer) = client {
         let text = serde_json::to_vec(&Claims { claims: taken.claims(), reason: None });
@@ -88,6 +101,13 @@ async fn answer(app: &App, wanted: &Wanted, client: Option<Peer>, taken: Parcel)
         return Ok(([(header::CONTENT_TYPE, "application/json")], peer.bring(taken, text)).into_response());
     }
     Ok(Json(Claims { claims: &taken.delivered(), reason: None }).into_response())
+}
+
+/// Sends the reason why there are no claims.
+async fn answer_empty(app: &App, wanted: &Wanted) -> Answer {
+    let (bot, options) = (wanted.bot.clone(), wanted.options.clone());
+    let why = app.read(move |store| store.view()?.queue().why_nothing(&bot, &options)).await?;
+    Ok(Json(Claims { claims: &[], reason: Some(why.to_string()) }).into_response())
 }
 
 async fn broken(client: Option<&Peer>) {
@@ -102,24 +122,6 @@ async fn ended(client: Option<&Peer>) {
         Some(peer) => peer.ended().await,
         None => std::future::pending().await,
     }
-}
-
-/// Claims the available tasks. A waiting claim holds no permit to call the store. Claims that nobody receives are given
-/// back.
-async fn take(
-    app: &App,
-    wanted: &Wanted,
-    claim: fn(&Store, &BotId, &ClaimOptions) -> Result<Vec<Claim>>,
-) -> Result<Parcel, Problem> {
-    let (bot, options) = (wanted.bot.clone(), wanted.options.clone());
-    app.read(move |store| {
-        let claims = claim(store, &bot, &options)?;
-        if !claims.is_empty() {
-            store.take_mark_back()?;
-        }
-        Ok(Parcel::new(store, claims))
-    })
-    .await
 }
 
 impl Wanted {
