@@ -5,7 +5,11 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use crate::files::{Replace, Rights, beside, create_new, folder_of, open, publish, refuse_other, remove};
+use super::create::create_new;
+use super::names::{Replace, publish, remove};
+use super::open::{open, refuse_other};
+use super::paths::{beside, folder_of};
+use super::rights::Rights;
 
 /// The ending of the names of temporary files, behind the target's name and an id.
 const UNFINISHED: &str = ".unfinished";
@@ -65,7 +69,7 @@ impl Drop for Draft {
 ///
 /// # Errors
 ///
-/// As the system has it, and as [`refuse_other`](crate::files::refuse_other) when something else is there.
+/// As the system has it, and as `refuse_other` when something else is there.
 pub(crate) fn write_whole(path: &Path, bytes: &[u8], rights: Rights) -> io::Result<()> {
     refuse_other(path)?;
     let (draft, mut file) = Draft::new(path, rights)?;

@@ -5,9 +5,9 @@ use std::io::{self, ErrorKind as IoKind};
 use std::path::{Path, PathBuf};
 
 use super::names::sync_path;
+use super::open::failed;
 use super::rights::Rights;
 use crate::error::Result;
-use crate::files::failed;
 
 /// Creates a folder where nothing is, which only its owner can look into.
 ///

@@ -13,7 +13,7 @@
 //!   pipe would, and say what it is.
 //!
 //! Roles: `open` looks at what is there, `stream` reads what a person hands over, `rights` says whose a new file is, `create` and `folders` make
-//! it, `names` gives and takes names,
+//! it, `names` gives and takes names, `paths` derives one path from another,
 //! `draft` is a file that has its name only once it is finished. `journal`, of tests, writes down what reaches a disk, so
 //! that [`proof`](crate::proof) can cut it off anywhere.
 
@@ -33,11 +33,10 @@ mod folders;
 pub(crate) mod journal;
 mod names;
 mod open;
+mod paths;
 mod rights;
 #[cfg(feature = "cli")]
 mod stream;
-
-use std::path::{Path, PathBuf};
 
 pub(crate) use self::create::{append_or_create, create_new, give_rights, open_or_create};
 pub(crate) use self::draft::write_whole;
@@ -48,8 +47,11 @@ pub(crate) use self::folders::{create_folder, create_folders};
 pub(crate) use self::names::{Replace, publish, remove, sync_name};
 #[cfg(feature = "transfer")]
 pub(crate) use self::names::{remove_folder, rename};
-pub(crate) use self::open::{failed, is_other, open, open_to_write, read_note, refuse_other};
+pub(crate) use self::open::{failed, is_other, open, open_to_write, read_note};
 
+#[cfg(feature = "transfer")]
+pub(crate) use self::paths::as_text;
+pub(crate) use self::paths::{beside, folder_of};
 pub(crate) use self::rights::Rights;
 #[cfg(feature = "cli")]
 pub(crate) use self::stream::{read, read_text};
@@ -57,24 +59,3 @@ pub(crate) use self::stream::{read, read_text};
 /// No file of settings or secrets is longer.
 #[cfg(feature = "cli")]
 pub(crate) const SETTINGS_MAX: u64 = 1 << 20;
-
-/// The folder that a file is in.
-pub(crate) fn folder_of(path: &Path) -> &Path {
-    match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => Path::new("."),
-    }
-}
-
-/// A path as a member of JSON, as well as it can be shown: what in it is no text is shown as U+FFFD.
-#[cfg(feature = "transfer")]
-pub(crate) fn as_text<S: serde::Serializer>(path: &Path, to: S) -> Result<S::Ok, S::Error> {
-    to.serialize_str(&path.to_string_lossy())
-}
-
-/// The name of a file beside another: `PATH` and an ending.
-pub(crate) fn beside(path: &Path, ending: &str) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(ending);
-    PathBuf::from(name)
-}

@@ -5,7 +5,7 @@ use std::io::{self, ErrorKind as IoKind};
 use std::path::Path;
 
 use super::open::open;
-use crate::files::folder_of;
+use super::paths::folder_of;
 
 /// The fate of a file that has the name already.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io;
 use std::path::Path;
 
-use crate::files::folder_of;
+use super::paths::folder_of;
 
 /// Only its owner reads and writes it.
 const PRIVATE: u32 = 0o600;

@@ -5,9 +5,9 @@ use std::io::{self, ErrorKind as IoKind, Read};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use super::open::failed;
 use super::open::{Other, other, told, without_waiting};
 use crate::error::{Error, Result};
-use crate::files::failed;
 
 /// So long it may take until somebody writes to a pipe.
 const WRITER_COMES: Duration = Duration::from_secs(5);

@@ -6,6 +6,7 @@
 //! [`python_text`], the form that checksums of documents are made of.
 
 mod fault;
+mod number;
 mod pieces;
 mod plain;
 mod python;

@@ -5,8 +5,9 @@ use std::thread;
 
 use serde_json::{Map, Number, Value};
 
+use super::MAX_DEPTH;
 use super::fault::{self, Fault};
-use super::{MAX_DEPTH, read};
+use super::number::number_len;
 
 /// A container of more elements may be given in two halves, from two threads.
 const MANY: usize = 4_096;
@@ -65,7 +66,7 @@ pub(super) fn take_apart(value: &Value, depth: usize, to: &mut impl Pieces) -> R
         Value::Array(_) | Value::Object(_) if depth >= MAX_DEPTH => return Err(Fault::new(fault::TOO_DEEP)),
         Value::Null => to.scalar(Scalar::Null),
         Value::Bool(flag) => to.scalar(Scalar::Flag(*flag)),
-        Value::Number(number) if read::number_len(number.as_str().as_bytes()) != Some(number.as_str().len()) => {
+        Value::Number(number) if number_len(number.as_str().as_bytes()) != Some(number.as_str().len()) => {
             return Err(Fault::new(fault::BAD_NUMBER));
         }
         Value::Number(number) => to.scalar(Scalar::Number(number.as_str())),

@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use super::MAX_DEPTH;
 use super::fault::{BAD_NUMBER, Fault, NOT_A_NUMBER, TOO_DEEP};
+use super::number::number_len;
 use super::pieces::{Container, Pieces, Scalar, Whole};
 use super::plain::plain_len;
 use crate::error::Result;
@@ -71,26 +72,6 @@ pub(crate) fn split_member(text: &[u8]) -> Result<(String, &[u8])> {
     let mut reader = Reader::new(text);
     let name = reader.name().map_err(Fault::into_error)?;
     Ok((name.into_owned(), reader.rest()))
-}
-
-/// How many bytes the number at the start of `text` has, unless there is none.
-pub(super) fn number_len(text: &[u8]) -> Option<usize> {
-    let byte = |at: usize| text.get(at).copied();
-    let digits = |from: usize| text.iter().skip(from).take_while(|byte| byte.is_ascii_digit()).count();
-    let mut at = usize::from(byte(0) == Some(b'-'));
-    at += match byte(at)? {
-        b'0' => 1,
-        b'1'..=b'9' => digits(at),
-        _ => return None,
-    };
-    if byte(at) == Some(b'.') {
-        at += 1 + Some(digits(at + 1)).filter(|count| *count > 0)?;
-    }
-    if matches!(byte(at), Some(b'e' | b'E')) {
-        at += 1 + usize::from(matches!(byte(at + 1), Some(b'+' | b'-')));
-        at += Some(digits(at)).filter(|count| *count > 0)?;
-    }
-    Some(at)
 }
 
 /// The text and how far it has been read.

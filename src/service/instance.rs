@@ -1,6 +1,6 @@
 //! The composition root of a service: opened in order, closed in reverse.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
@@ -13,18 +13,16 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::recovery::backups::{Backup, BackupRequest};
 use crate::recovery::inventory::Inventory;
 use crate::recovery::points::point::{Point, PointRequest};
-use crate::recovery::retention::Policy;
 use crate::recovery::upkeep::keeper::Keeper;
 use crate::recovery::upkeep::scheduler::{Health, Schedule, Scheduler};
 use crate::service::archivist::Archivist;
 use crate::service::check_jobs::{CheckJob, CheckJobs};
 use crate::service::free_space::FreeSpace;
 use crate::service::mirror::Mirror;
+use crate::service::setup::Setup;
 use crate::service::steward::Steward;
-use crate::service::webhook::Webhook;
 use crate::state::queue::{ClaimOptions, ClaimOwner};
-use crate::transfer::archive::{ArchivePolicy, ArchiveSchedule, ExportOptions, Outside};
-use crate::transfer::archives;
+use crate::transfer::archive::{ArchiveSchedule, Outside};
 
 /// Between automatic backups when there are none by themselves: what a client's own asking goes by.
 const INTERVAL: Duration = Duration::from_secs(10 * 60);
@@ -34,51 +32,6 @@ const LATE_AFTER: Duration = Duration::from_secs(60);
 
 /// Calls that still work when all others have ended have so long to end.
 const LAST_CALLS: Duration = Duration::from_secs(20);
-
-/// How an instance runs.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Setup {
-    /// Between automatic backups; none for no backups.
-    pub(crate) backup_interval: Option<Duration>,
-    /// The store's new policy of retention, where `Some(None)` keeps everything; `None` leaves it as it is.
-    pub(crate) policy: Option<Option<Policy>>,
-    /// Tasks that have been finished for longer are removed; none for keeping them.
-    pub(crate) purge_finished: Option<Duration>,
-    /// Claims raise the priority of a task for each time that it has been ready for so long; none for never.
-    pub(crate) priority_aging: Option<Duration>,
-    /// Every commit of this long can be gone back to.
-    pub(crate) history: Option<Duration>,
-    /// A clean mark older than this counts as a crash when its process is found dead.
-    pub(crate) stale_mark: Option<Duration>,
-    /// Where events are written as lines too.
-    pub(crate) event_log: Option<PathBuf>,
-    /// The command that runs when a backup, retention or check fails.
-    pub(crate) on_failure: Option<String>,
-    /// The URL that is notified then.
-    pub(crate) failure_url: Option<Webhook>,
-    /// Less free space than this refuses a point, in bytes.
-    pub(crate) min_free: u64,
-    /// Between automatic archives; none for no archives.
-    pub(crate) archive_every: Option<Duration>,
-    /// Where they go; beside the store when nothing is said.
-    pub(crate) archive_dir: Option<PathBuf>,
-    /// Once the file has been closed by a failure for so long, and cannot be opened, the service ends; none for never.
-    pub(crate) reopen_timeout: Option<Duration>,
-    /// Whether that folder has to be there already.
-    pub(crate) archive_must_exist: bool,
-    /// For whom archives are encrypted.
-    pub(crate) archive_sealed: ExportOptions,
-}
-
-impl Setup {
-    /// How archives are made of the store at `path`.
-    fn archives(&self, path: &Path) -> Option<ArchiveSchedule> {
-        let every = self.archive_every?;
-        let folder = self.archive_dir.clone().unwrap_or_else(|| archives::folder_beside(path));
-        let (keep, sealed) = (ArchivePolicy::default(), self.archive_sealed.clone());
-        Some(ArchiveSchedule { every, folder, must_exist: self.archive_must_exist, keep, sealed })
-    }
-}
 
 /// Refuses a folder of archives that cannot be written to. A disk that is full may have room again.
 fn try_folder(archives: &ArchiveSchedule, store: &Store) -> Result<()> {

@@ -1,11 +1,11 @@
 //! One running service: the store with all that works beside it, without any face.
 //!
-//! * [`instance`]: the composition root: opened in order, closed in reverse
+//! * [`instance`]: opens all of it in order and closes it in reverse; [`setup`]: its settings
 //! * [`archivist`]: automatic archives; [`mirror`]: events of other processes, for the event log
-//! * [`free_space`]: whether the disk has room for a point
+//! * [`free_space`]: the space that the disk needs before a point is made
 //! * [`check_jobs`]: checks that run for a while; [`health`]: whether the service does its work
-//! * [`steward`]: what is done when something fails; [`webhook`]: the URL that is told of it
-//! * [`shell`]: the shell, for commands of the operator's
+//! * [`steward`]: reacts to failures; [`webhook`]: the URL that it notifies
+//! * [`shell`]: runs a command of the operator's
 
 #[cfg(feature = "http")]
 mod archivist;
@@ -19,6 +19,8 @@ pub(crate) mod health;
 pub(crate) mod instance;
 #[cfg(feature = "http")]
 mod mirror;
+#[cfg(feature = "http")]
+pub(crate) mod setup;
 pub(crate) mod shell;
 #[cfg(feature = "http")]
 mod steward;

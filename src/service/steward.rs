@@ -14,7 +14,7 @@ use crate::engine::store::Store;
 use crate::error::Result;
 use crate::recovery::upkeep::scheduler::{Attendant, Work};
 use crate::service::free_space::FreeSpace;
-use crate::service::instance::Setup;
+use crate::service::setup::Setup;
 use crate::service::shell::shell;
 use crate::service::webhook::Webhook;
 

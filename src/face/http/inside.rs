@@ -21,7 +21,8 @@ use crate::face::http::access::Access;
 use crate::face::http::app::{App, Limits, Live};
 use crate::face::http::connection_limit::ConnectionLimit;
 use crate::face::http::{openapi, routes};
-use crate::service::instance::{Instance, Setup};
+use crate::service::instance::Instance;
+use crate::service::setup::Setup;
 
 /// After so many requests the store is made anew, so that it stays small.
 const REQUESTS: u32 = 256;

@@ -11,7 +11,7 @@ use parking_lot::Mutex;
 
 use crate::error::{Error, Result};
 use crate::transfer::drill::bot::{DONE, HOLD, PUT};
-use crate::transfer::drill::{DrillWatch, stop_if_asked};
+use crate::transfer::drill::options::{DrillWatch, stop_if_asked};
 
 /// The interval of looks.
 pub(super) const LOOK_EVERY: Duration = Duration::from_millis(2);

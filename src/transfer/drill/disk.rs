@@ -11,8 +11,8 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::files::{self, Rights};
 use crate::transfer::archive::{ExportOptions, ImportOptions};
 use crate::transfer::archives;
-use crate::transfer::drill::Measured;
 use crate::transfer::drill::loss::{self, Loss};
+use crate::transfer::drill::report::Measured;
 use crate::transfer::drill::stage::{Stage, last_safe, open};
 
 /// The number of bytes that are damaged at a time, until damage is found. Some bytes of a file mean nothing.

@@ -1,7 +1,7 @@
 //! Drills: rehearsals of disasters on a copy of the real store. They measure the time until work continues, and the
 //! loss.
 //!
-//! * here: options and report
+//! * here: the drill; [`options`]: its options and its caller; [`report`]: its results
 //! * [`targets`]: the disasters, and their targets
 //! * [`scratch`]: the folder with the copy; [`stage`]: the parts that every rehearsal uses
 //! * [`bots`]: bots as processes, and the operations acknowledged to them; [`bot`]: the work of such a process
@@ -12,197 +12,28 @@ mod bot;
 mod bots;
 mod disk;
 mod loss;
+mod options;
+mod report;
 pub(in crate::transfer) mod scratch;
 mod stage;
 mod state;
 pub(crate) mod targets;
 mod work;
 
-use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::path::Path;
+use std::time::Instant;
 
-use jiff::Timestamp;
-use serde::Serialize;
-
-use self::loss::Loss;
+use self::options::stop_if_asked;
+use self::report::{Measured, millis};
 use self::scratch::Scratch;
 use self::stage::Stage;
-use self::targets::{Disaster, DrillTarget, DrillTargets};
+use self::targets::Disaster;
 use crate::engine::store::Store;
-use crate::error::{Error, Result};
-use crate::recovery::check::last_drill::{LastDrill, Rehearsed};
+use crate::error::Result;
 
 pub use self::bot::drill_bot;
-
-/// The options of a drill. The default rehearses every disaster, in a folder beside the store, with the default
-/// targets.
-#[derive(Clone, Debug)]
-pub struct DrillOptions {
-    pub(crate) program: PathBuf,
-    pub(crate) only: Vec<Disaster>,
-    pub(crate) targets: DrillTargets,
-    pub(crate) scratch: Option<PathBuf>,
-    pub(crate) archives: Option<PathBuf>,
-    pub(crate) seed: u64,
-}
-
-impl DrillOptions {
-    /// Uses this program for the bots: it is run as `PROGRAM --store COPY drill-bot NAME`, as `hivekeep` can be, and
-    /// must then call [`drill_bot`].
-    pub fn new(program: impl Into<PathBuf>) -> Self {
-        Self {
-            program: program.into(),
-            only: Vec::new(),
-            targets: DrillTargets::default(),
-            scratch: None,
-            archives: None,
-            seed: 1,
-        }
-    }
-
-    /// Rehearses only these disasters; none means all.
-    #[must_use]
-    pub fn only(mut self, disasters: impl IntoIterator<Item = Disaster>) -> Self {
-        self.only = disasters.into_iter().collect();
-        self
-    }
-
-    /// Sets the target of a disaster.
-    #[must_use]
-    pub fn target(mut self, disaster: Disaster, target: DrillTarget) -> Self {
-        self.targets.set(disaster, target);
-        self
-    }
-
-    /// Uses a folder in this one, instead of one beside the store.
-    #[must_use]
-    pub fn scratch(mut self, folder: Option<PathBuf>) -> Self {
-        self.scratch = folder;
-        self
-    }
-
-    /// Sets the folder with the archives of the store. The default is `hivekeep-archives` beside it.
-    #[must_use]
-    pub fn archives(mut self, folder: Option<PathBuf>) -> Self {
-        self.archives = folder;
-        self
-    }
-
-    /// Sets the seed that chooses the damaged bytes.
-    #[must_use]
-    pub fn seed(mut self, seed: u64) -> Self {
-        self.seed = seed;
-        self
-    }
-}
-
-/// The caller of a drill: it receives progress and decides whether to go on.
-pub trait DrillWatch: Sync {
-    /// Called when a step begins.
-    fn stage(&self, what: &str);
-
-    /// Called with the progress of the step.
-    fn progress(&self, done: u64, of: u64);
-
-    /// Whether to stop, and to leave nothing behind.
-    fn is_stopped(&self) -> bool;
-}
-
-/// The results of a drill.
-#[derive(Clone, Debug, Serialize)]
-pub struct DrillReport {
-    /// The store that was copied.
-    #[serde(serialize_with = "crate::files::as_text")]
-    pub store: PathBuf,
-    /// When the drill ended.
-    #[serde(with = "crate::clock::time")]
-    pub at: Timestamp,
-    /// Its duration.
-    pub took_ms: u64,
-    /// The number of records in the copy.
-    pub records: u64,
-    /// The length of the copied file.
-    pub copied_bytes: u64,
-    /// The time for the copy and its verification.
-    pub copied_ms: u64,
-    /// The time for which writers of the real store had to wait.
-    pub writers_waited_ms: u64,
-    /// The seed that chose the damaged bytes.
-    pub seed: u64,
-    /// The rehearsals, in order.
-    pub scenarios: Vec<DrillScenario>,
-}
-
-/// One disaster that was rehearsed.
-#[derive(Clone, Debug, Serialize)]
-pub struct DrillScenario {
-    /// The time from the disaster until work continued.
-    pub name: Disaster,
-    /// The number of records that were missing, or differed.
-    pub recovery_ms: u64,
-    /// Records that were not there any more, or not as they had been.
-    pub lost_records: u64,
-    /// The age of the oldest of them at the disaster.
-    pub lost_ms: u64,
-    /// Its target.
-    pub target: DrillTarget,
-    /// Whether the target was met.
-    pub met: bool,
-    /// Remarks.
-    pub notes: Vec<String>,
-    /// The error, if the rehearsal could not be completed.
-    pub error: Option<String>,
-}
-
-/// The results of a rehearsal.
-struct Measured {
-    recovery: Duration,
-    loss: Loss,
-    notes: Vec<String>,
-}
-
-impl DrillReport {
-    /// Whether every target was met.
-    pub fn is_met(&self) -> bool {
-        self.scenarios.iter().all(|scenario| scenario.met)
-    }
-
-    fn to_keep(&self) -> LastDrill {
-        let rehearsed = |scenario: &DrillScenario| Rehearsed {
-            name: scenario.name.as_str().to_owned(),
-            recovery_ms: scenario.recovery_ms,
-            lost_records: scenario.lost_records,
-            lost_ms: scenario.lost_ms,
-            met: scenario.met,
-        };
-        let scenarios = self.scenarios.iter().map(rehearsed).collect();
-        LastDrill { at: self.at, took_ms: self.took_ms, records: self.records, scenarios }
-    }
-}
-
-impl DrillScenario {
-    fn new(name: Disaster, target: DrillTarget, measured: Result<Measured>) -> Self {
-        let mut own = Self {
-            name,
-            recovery_ms: 0,
-            lost_records: 0,
-            lost_ms: 0,
-            target,
-            met: false,
-            notes: Vec::new(),
-            error: None,
-        };
-        match measured {
-            Ok(Measured { recovery, loss, notes }) => {
-                own.met = recovery <= target.recovery() && loss.age <= target.loss();
-                (own.recovery_ms, own.lost_records, own.lost_ms) = (millis(recovery), loss.records, millis(loss.age));
-                own.notes = notes;
-            }
-            Err(error) => own.error = Some(error.to_string()),
-        }
-        own
-    }
-}
+pub use self::options::{DrillOptions, DrillWatch};
+pub use self::report::{DrillReport, DrillScenario};
 
 impl Store {
     /// Rehearses disasters on a copy of the store at `path`. The store may be in use, and is only read. Real processes
@@ -224,7 +55,7 @@ impl Store {
         for disaster in Disaster::ALL.into_iter().filter(|own| options.only.is_empty() || options.only.contains(own)) {
             stop_if_asked(watch)?;
             watch.stage(disaster.about());
-            let measured = stage.rehearse(disaster);
+            let measured = rehearse(&mut stage, disaster);
             stop_if_asked(watch)?;
             scenarios.push(DrillScenario::new(disaster, options.targets.of(disaster), measured));
         }
@@ -248,10 +79,13 @@ impl Store {
     }
 }
 
-fn stop_if_asked(watch: &dyn DrillWatch) -> Result<()> {
-    if watch.is_stopped() { Err(Error::conflict("the drill was stopped, and left nothing behind")) } else { Ok(()) }
-}
-
-fn millis(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+fn rehearse(stage: &mut Stage<'_>, disaster: Disaster) -> Result<Measured> {
+    match disaster {
+        Disaster::QueueHalved => state::queue_halved(stage),
+        Disaster::FileLost => disk::file_lost(stage),
+        Disaster::DeploymentUndone => state::deployment_undone(stage),
+        Disaster::BotKilled => work::bot_killed(stage),
+        Disaster::ProcessKilled => work::process_killed(stage),
+        Disaster::BytesDamaged => disk::bytes_damaged(stage),
+    }
 }

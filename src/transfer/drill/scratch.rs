@@ -9,7 +9,7 @@ use crate::engine::copy::{Copied, copy};
 use crate::engine::reserve::free_space;
 use crate::error::{Error, ErrorKind, Hint, Result};
 use crate::files::{self, Rights, folder_of};
-use crate::transfer::drill::{DrillWatch, stop_if_asked};
+use crate::transfer::drill::options::{DrillWatch, stop_if_asked};
 
 /// The number of files of the store's size: the copy, its earlier state, its rebuilt form, and an archive.
 const COPIES: u64 = 4;

@@ -11,9 +11,8 @@ use crate::recovery::points::point::names;
 use crate::state::page::Page;
 use crate::transfer::archives;
 use crate::transfer::drill::bots::Bots;
+use crate::transfer::drill::options::{DrillOptions, DrillWatch};
 use crate::transfer::drill::scratch::Scratch;
-use crate::transfer::drill::targets::Disaster;
-use crate::transfer::drill::{DrillOptions, DrillWatch, Measured, disk, state, work};
 
 /// The parts that every rehearsal uses.
 pub(super) struct Stage<'a> {
@@ -45,17 +44,6 @@ impl<'a> Stage<'a> {
     /// The number of records in the copy at the start.
     pub(super) fn records(&self) -> u64 {
         self.records
-    }
-
-    pub(super) fn rehearse(&mut self, disaster: Disaster) -> Result<Measured> {
-        match disaster {
-            Disaster::QueueHalved => state::queue_halved(self),
-            Disaster::FileLost => disk::file_lost(self),
-            Disaster::DeploymentUndone => state::deployment_undone(self),
-            Disaster::BotKilled => work::bot_killed(self),
-            Disaster::ProcessKilled => work::process_killed(self),
-            Disaster::BytesDamaged => disk::bytes_damaged(self),
-        }
     }
 
     /// The path of the copy.

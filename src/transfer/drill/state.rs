@@ -14,9 +14,9 @@ use crate::recovery::guard::GuardOptions;
 use crate::recovery::points::point::{Point, PointRequest};
 use crate::recovery::restore::plan::RestoreOptions;
 use crate::state::queue::{NewTask, TaskState};
-use crate::transfer::drill::Measured;
 use crate::transfer::drill::bot::DEPLOYMENT;
 use crate::transfer::drill::loss::{self, Loss};
+use crate::transfer::drill::report::Measured;
 use crate::transfer::drill::stage::Stage;
 
 /// The number of tasks that an empty queue gets.

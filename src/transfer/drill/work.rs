@@ -6,10 +6,10 @@ use crate::engine::store::Store;
 use crate::error::Result;
 use crate::state::ids::TaskId;
 use crate::state::queue::TaskState;
-use crate::transfer::drill::Measured;
 use crate::transfer::drill::bot::{DONE, HOLD};
 use crate::transfer::drill::bots::{Heard, held, wait_until};
 use crate::transfer::drill::loss;
+use crate::transfer::drill::report::Measured;
 use crate::transfer::drill::stage::Stage;
 
 /// The number of bots in the process that is killed.

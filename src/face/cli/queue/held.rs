@@ -9,7 +9,7 @@ use crate::duration;
 use crate::face::cli::context::Context;
 use crate::face::cli::exit::Exit;
 use crate::face::cli::input;
-use crate::face::cli::queue::change;
+use crate::face::cli::queue::change::change;
 use crate::{Result, Retry, Task, TaskId, Token};
 
 /// Extend the lease of a claim

@@ -6,6 +6,7 @@
 //! * [`why`]: explains why a task is not claimed
 //! * here: the list of verbs, `requeue`, `cancel` and `list`
 
+mod change;
 mod held;
 mod memory;
 mod purge;
@@ -16,6 +17,7 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand};
 
+use self::change::change;
 use self::held::{Complete, Extend, Fail, Release};
 use self::memory::Memory;
 use self::purge::Purge;
@@ -24,7 +26,7 @@ use self::why::Why;
 use crate::face::cli::context::Context;
 use crate::face::cli::exit::Exit;
 use crate::face::cli::input;
-use crate::{ClaimOptions, Error, Result, Selector, Task, TaskId, TaskState, View, WriteTx, duration};
+use crate::{ClaimOptions, Error, Result, Selector, Task, TaskId, TaskState, View, duration};
 
 /// The number of tasks that are read at a time.
 const PAGE: usize = 256;
@@ -156,17 +158,4 @@ fn tasks(view: &View, state: Option<TaskState>, options: &ClaimOptions) -> impl 
         Ok(page) => page.tasks.into_iter().map(Ok).collect(),
         Err(error) => vec![Err(error)],
     })
-}
-
-/// Changes a task and shows its new state.
-fn change(context: &mut Context, work: impl FnOnce(&mut WriteTx<'_>) -> Result<Task>) -> Result<Exit> {
-    let task = context.change(|store| store.write(work))?;
-    if context.out.is_json() {
-        context.out.json(&task)?;
-    } else {
-        let bot = task.holder.as_ref().map(|holder| &holder.bot).or(task.assigned_to.as_ref());
-        let whose = bot.filter(|_| !task.state.is_finished()).map(|bot| format!(", for {bot}")).unwrap_or_default();
-        context.out.line(format_args!("{} is {}{whose}", task.id, task.state))?;
-    }
-    Ok(Exit::Done)
 }

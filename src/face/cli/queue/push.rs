@@ -10,7 +10,7 @@ use crate::duration;
 use crate::face::cli::context::Context;
 use crate::face::cli::exit::Exit;
 use crate::face::cli::input;
-use crate::face::cli::queue::change;
+use crate::face::cli::queue::change::change;
 use crate::{
     BotId, Claim as Taken, ClaimOptions, ClaimOwner, Enqueued, Error, NewTask, Priority, Result, Task, TaskId,
     TaskState, parse_time, show_time,

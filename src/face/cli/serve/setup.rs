@@ -12,7 +12,7 @@ use crate::face::cli::value::Span;
 use crate::face::http::{Access, Limits, Live, Token};
 use crate::files;
 use crate::service::free_space::MIN_FREE;
-use crate::service::instance::Setup;
+use crate::service::setup::Setup;
 use crate::{ExportOptions, Policy, Result};
 
 /// The environment variable that may contain the token. There is no option for it, since every user can see the

@@ -1,0 +1,85 @@
+//! The options of a drill, and its caller.
+
+use std::path::PathBuf;
+
+use crate::error::{Error, Result};
+use crate::transfer::drill::targets::{Disaster, DrillTarget, DrillTargets};
+
+/// The options of a drill. The default rehearses every disaster, in a folder beside the store, with the default
+/// targets.
+#[derive(Clone, Debug)]
+pub struct DrillOptions {
+    pub(crate) program: PathBuf,
+    pub(crate) only: Vec<Disaster>,
+    pub(crate) targets: DrillTargets,
+    pub(crate) scratch: Option<PathBuf>,
+    pub(crate) archives: Option<PathBuf>,
+    pub(crate) seed: u64,
+}
+
+impl DrillOptions {
+    /// Uses this program for the bots: it is run as `PROGRAM --store COPY drill-bot NAME`, as `hivekeep` can be, and
+    /// must then call [`drill_bot`].
+    pub fn new(program: impl Into<PathBuf>) -> Self {
+        Self {
+            program: program.into(),
+            only: Vec::new(),
+            targets: DrillTargets::default(),
+            scratch: None,
+            archives: None,
+            seed: 1,
+        }
+    }
+
+    /// Rehearses only these disasters; none means all.
+    #[must_use]
+    pub fn only(mut self, disasters: impl IntoIterator<Item = Disaster>) -> Self {
+        self.only = disasters.into_iter().collect();
+        self
+    }
+
+    /// Sets the target of a disaster.
+    #[must_use]
+    pub fn target(mut self, disaster: Disaster, target: DrillTarget) -> Self {
+        self.targets.set(disaster, target);
+        self
+    }
+
+    /// Uses a folder in this one, instead of one beside the store.
+    #[must_use]
+    pub fn scratch(mut self, folder: Option<PathBuf>) -> Self {
+        self.scratch = folder;
+        self
+    }
+
+    /// Sets the folder with the archives of the store. The default is `hivekeep-archives` beside it.
+    #[must_use]
+    pub fn archives(mut self, folder: Option<PathBuf>) -> Self {
+        self.archives = folder;
+        self
+    }
+
+    /// Sets the seed that chooses the damaged bytes.
+    #[must_use]
+    pub fn seed(mut self, seed: u64) -> Self {
+        self.seed = seed;
+        self
+    }
+}
+
+/// The caller of a drill: it receives progress and decides whether to go on.
+pub trait DrillWatch: Sync {
+    /// Called when a step begins.
+    fn stage(&self, what: &str);
+
+    /// Called with the progress of the step.
+    fn progress(&self, done: u64, of: u64);
+
+    /// Whether to stop, and to leave nothing behind.
+    fn is_stopped(&self) -> bool;
+}
+
+/// Ends the drill when its caller asks for that.
+pub(super) fn stop_if_asked(watch: &dyn DrillWatch) -> Result<()> {
+    if watch.is_stopped() { Err(Error::conflict("the drill was stopped, and left nothing behind")) } else { Ok(()) }
+}
