@@ -1,11 +1,11 @@
-//! Verifying everything and changing nothing, in O(live + undo).
+//! Verifying everything without a change, in O(live + undo).
 //!
 //! Every key's chain of pre-images is walked once, from its newest frame to the earliest point. Each step belongs to
-//! one segment, and says what that segment changed in its collection; so from the digests of now, going back segment
-//! by segment, every point's digests follow, and must be those of its manifest.
+//! one segment, and says what that segment changed in its collection. So the digests of every point follow from the digests
+//! of now, segment by segment, and must be those of its manifest.
 //!
-//! The rows are read from the pages of the file first, which is quicker; if all is well, that is the report. Otherwise
-//! everything is read again through redb, and what is found then is the report.
+//! The rows are read directly from the pages of the file first, which is faster. A clean result is the report. Otherwise
+//! everything is read again through redb, and that result is the report.
 
 mod at;
 mod chains;
@@ -133,7 +133,7 @@ fn check_by(way: Way, view: &View, progress: &(dyn Fn(u64, u64) + Sync)) -> Resu
             Ok(())
         })?;
     }
-    // Where rows could not be walked, what they add up to says nothing.
+    // If rows could not be walked, their sums prove nothing.
     if sums.walked == 2 {
         sums.compare(view, members)?;
     }

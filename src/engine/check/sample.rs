@@ -53,7 +53,7 @@ pub(crate) fn check_sample(
             Some(Position { table, key }) => (*table, KeyRange::all().after(key)),
         };
         let limit = usize::try_from(total - done).unwrap_or(BATCH).min(BATCH);
-        // A table that cannot be read is a finding, and the next one is gone on with.
+        // A table that cannot be read is a finding, and the check continues with the next one.
         let mut page = Vec::new();
         sums.stage(table, |_| view.raw_page(table, &range, limit).map(|rows| page = rows))?;
         for (key, bytes) in &page {

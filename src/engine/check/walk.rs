@@ -1,5 +1,5 @@
-//! Walking every row of a table on all cores: from the pages of the file, or through redb. There the keys are cut into
-//! ranges: whoever has walked a while gives back two halves of what is left.
+//! Walking every row of a table on all cores: from the pages of the file, or through redb. For redb the keys are cut into
+//! ranges; after some batches a worker returns two halves of the rest of its range.
 
 use std::ops::{Bound, ControlFlow};
 

@@ -39,7 +39,7 @@ mod of_the_scheduler {
         }
 
         pub(crate) fn wait<T>(&self, guard: &mut MutexGuard<'_, T>) {
-            // Held from before the other lock is let go of, so that no notice is missed.
+            // Locked before the other lock is released, so that no notice is missed.
             let mut notices = self.notices.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
             MutexGuard::unlocked(guard, || {
                 let before = *notices;

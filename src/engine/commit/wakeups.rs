@@ -198,7 +198,7 @@ impl Waiter {
 
 impl Drop for Waiter {
     fn drop(&mut self) {
-        // In a forked child nobody waits, and nobody lets go of a lock that a thread of the parent had.
+        // In a forked child nobody waits, and nobody releases a lock that a thread of the parent had.
         if !self.process.has_forked() {
             self.commits.leave();
         }

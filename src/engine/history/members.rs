@@ -17,7 +17,7 @@ impl Members {
         self.retained.get(at).copied().unwrap_or(self.open)
     }
 
-    /// The epochs whose undo rows make up a segment: every source still merging into it, ascending, then itself.
+    /// The epochs whose pre-images make up a segment: every source still merging into it, ascending, then itself.
     pub(crate) fn parts(&self, segment: Epoch) -> impl Iterator<Item = Epoch> {
         let from = self.before(segment);
         let start = self.merging.partition_point(|source| *source <= from);

@@ -1,9 +1,9 @@
-//! Forgetting points. A point first leaves the list and is marked as merging, in one short transaction; then its undo
-//! rows move into the next segment in bounded ones, so that no writer waits long.
+//! Forgetting points. One short transaction removes a point from the list and marks it as merging. Then its pre-images move
+//! into the next segment in bounded transactions, so that no writer waits long.
 //!
-//! Until that is done a segment is every source still merging into it, ascending, then itself: the first row met
-//! counts. Sources of one segment are moved newest first, each row once; oldest first is quadratic. Rows up to the
-//! earliest point serve nobody and are dropped.
+//! Until that is done, a segment consists of every source that is still merging into it, ascending, and then of itself; the
+//! first row of a key counts. The newest source of a segment moves first, so that each row moves once; the opposite order is
+//! quadratic. Rows up to the earliest point are not needed any more and are dropped.
 
 use std::time::{Duration, Instant};
 
@@ -47,7 +47,7 @@ impl Store {
         epochs: &[Epoch],
         mut mark: impl FnMut(&mut WriteTx<'_>, &[Epoch]) -> Result<()>,
     ) -> Result<()> {
-        // The newest first, so that a run that is interrupted leaves sources that merge into what is retained.
+        // The newest first, so that an interrupted run leaves only sources that merge into retained segments.
         for some in epochs.rchunks(MARKED_AT_ONCE) {
             self.alone(|tx| mark(tx, some).map(Outcome::Commit))?;
         }
@@ -94,7 +94,7 @@ impl Store {
 }
 
 impl WriteTx<'_> {
-    /// Takes a point off the list of what is retained.
+    /// Removes a point from the list of retained points.
     pub(crate) fn mark_forgotten(&mut self, epoch: Epoch) -> Result<()> {
         let key = epoch.to_key();
         if let Some(bytes) = self.row(Table::Points, &key)? {
@@ -125,7 +125,7 @@ impl WriteTx<'_> {
         }
     }
 
-    /// Forgets the earliest point: the segment after it, and the sources still merging into that, serve nobody now.
+    /// Forgets the earliest point: the segment after it, and the sources still merging into that, are not needed any more.
     fn forget_first(&mut self, epoch: Epoch) -> Result<()> {
         // S3: no retained point is before these rows, so no chain is followed into them.
         let first = self.retained_after(epoch)?;
@@ -195,7 +195,7 @@ impl WriteTx<'_> {
         Ok(true)
     }
 
-    /// A key that was created and removed within the merged segment leaves nothing, as if it had been one all along.
+    /// A key that was created and removed within the merged segment leaves nothing, as if that had been one segment before.
     fn prune(&mut self, row: &[u8], moved: &[u8], segment_start: Epoch, target: Epoch) -> Result<()> {
         let place = Place::of_record(row);
         let before = frame::decode(place, moved)?;

@@ -5,11 +5,11 @@ use crate::error::{Error, ErrorKind};
 /// Why a file is used no more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum End {
-    /// A call into redb has panicked, so what it has in memory cannot be relied on.
+    /// A call into redb has panicked, so its memory cannot be trusted.
     Damage = 1,
     /// The store was closed.
     Closed,
-    /// An earlier failure closed the file, and the store may have opened it anew.
+    /// An earlier failure closed the file, and the store may have reopened it.
     Reopened,
 }
 

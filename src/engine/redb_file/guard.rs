@@ -97,7 +97,7 @@ impl RedbGuard {
         }
     }
 
-    /// Notes that the file has to be opened anew before it can be used.
+    /// Notes that the file must be reopened before it can be used.
     pub(crate) fn set_spent(&self) {
         self.life.has_failed.store(true, Ordering::Relaxed);
     }
@@ -112,7 +112,7 @@ impl RedbGuard {
         End::of(self.life.end.load(Ordering::Relaxed))
     }
 
-    /// Whether the file has to be opened anew before it can be written to again.
+    /// Whether the file must be reopened before it can be written to again.
     pub(crate) fn is_spent(&self) -> bool {
         self.end().is_some() || self.life.has_failed.load(Ordering::Relaxed)
     }

@@ -140,7 +140,7 @@ impl Handle {
         closed
     }
 
-    /// Gives the file up after a failure, so that it can be opened anew.
+    /// Gives the file up after a failure, so that it can be reopened.
     pub(crate) fn give_up(self) {
         self.guard.set_end(End::Reopened);
     }

@@ -1,7 +1,7 @@
 //! Writing: put, remove, and the pre-images that let every retained point be read.
 //!
-//! Several closures share one redb transaction. Each writes down what it overwrote, so that one that fails takes back
-//! its own changes and nobody else's.
+//! Several closures share one transaction. Each keeps a list of the values that it overwrote, so that a failed closure takes
+//! back its own changes and no others.
 
 mod long_values;
 mod read;
@@ -35,7 +35,7 @@ pub struct WriteTx<'a> {
     overwritten: Option<Vec<Overwritten>>,
     /// Rows changed so far.
     row_changes: u64,
-    /// Set once a put or remove has stopped half-way: then nothing of the closure is committed, whatever it returns.
+    /// Set once a put or remove has failed half-way. Then nothing of the closure is committed, whatever it returns.
     half_done: bool,
     buffers: Buffers,
 }
