@@ -8,7 +8,7 @@ use redb::{ReadOnlyTable, ReadTransaction, ReadableTable};
 use super::definition::{Bytes, definition};
 use super::{Failure, RedbGuard, Transaction};
 use crate::engine::format::schema::Table;
-use crate::engine::rows::KeyRange;
+use crate::engine::rows::{KeyRange, Row};
 use crate::engine::session::process::Owned;
 use crate::error::{Error, Result};
 
@@ -31,6 +31,9 @@ pub(crate) trait OpenTable {
     /// The rows of a range that is not empty, in its direction.
     fn rows_in(&self, range: &KeyRange) -> Result<RowRefs<'_>, Failure>;
 
+    /// Copies of the first rows of the range, until there are `limit` or they have so many bytes.
+    fn copies_in(&self, range: &KeyRange, limit: usize, bytes: usize) -> Result<Vec<Row>, Failure>;
+
     /// How many rows there are.
     fn count(&self) -> Result<u64, Failure>;
 
@@ -47,6 +50,15 @@ impl<T: ReadableTable<Bytes, Bytes>> OpenTable for T {
     fn rows_in(&self, range: &KeyRange) -> Result<RowRefs<'_>, Failure> {
         let bounds = (range.start.as_ref().map(Vec::as_slice), range.end.as_ref().map(Vec::as_slice));
         Ok(RowRefs { rows: self.range::<&[u8]>(bounds)?, backward: range.backward })
+    }
+
+    fn copies_in(&self, range: &KeyRange, limit: usize, bytes: usize) -> Result<Vec<Row>, Failure> {
+        let RowRefs { rows, backward } = self.rows_in(range)?;
+        // The direction is asked once, not for each row.
+        match backward {
+            true => copies(rows.rev().take(limit), bytes),
+            false => copies(rows.take(limit), bytes),
+        }
     }
 
     fn count(&self) -> Result<u64, Failure> {
@@ -68,10 +80,12 @@ pub(crate) struct RowRef<'t> {
 }
 
 impl RowRef<'_> {
+    #[inline]
     pub(crate) fn key(&self) -> &[u8] {
         self.key.value()
     }
 
+    #[inline]
     pub(crate) fn value(&self) -> &[u8] {
         self.value.value()
     }
@@ -83,13 +97,52 @@ pub(crate) struct RowRefs<'t> {
     backward: bool,
 }
 
-impl<'t> Iterator for RowRefs<'t> {
-    type Item = Result<RowRef<'t>, Failure>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        let row = if self.backward { self.rows.next_back() } else { self.rows.next() };
-        row.map(|row| row.map(|(key, value)| RowRef { key, value }).map_err(Failure::from))
+impl<'t> RowRefs<'t> {
+    /// The next rows: so many, or fewer once they have so many bytes. None at the end.
+    ///
+    /// Each is looked at here, where a panic is contained: on a damaged page redb may find only when a row is asked for that
+    /// it is not there.
+    pub(crate) fn next_batch(&mut self, limit: usize, bytes: usize) -> Result<Vec<RowRef<'t>>, Failure> {
+        match self.backward {
+            true => batch(self.rows.by_ref().rev().take(limit), bytes),
+            false => batch(self.rows.by_ref().take(limit), bytes),
+        }
     }
+}
+
+type Pair<'t> = (redb::AccessGuard<'t, Bytes>, redb::AccessGuard<'t, Bytes>);
+
+fn batch<'t>(
+    rows: impl Iterator<Item = Result<Pair<'t>, redb::StorageError>>,
+    bytes: usize,
+) -> Result<Vec<RowRef<'t>>, Failure> {
+    let (mut batch, mut met) = (Vec::new(), 0);
+    for row in rows {
+        let (key, value) = row?;
+        met += key.value().len() + value.value().len();
+        batch.push(RowRef { key, value });
+        if met > bytes {
+            break;
+        }
+    }
+    Ok(batch)
+}
+
+fn copies<'t>(
+    rows: impl Iterator<Item = Result<Pair<'t>, redb::StorageError>>,
+    mut bytes_left: usize,
+) -> Result<Vec<Row>, Failure> {
+    let mut collected = Vec::new();
+    for row in rows {
+        let (key, value) = row?;
+        let (key, value) = (key.value().to_vec(), value.value().to_vec());
+        bytes_left = bytes_left.saturating_sub(key.len() + value.len());
+        collected.push((key, value));
+        if bytes_left == 0 {
+            break;
+        }
+    }
+    Ok(collected)
 }
 
 /// The tables of a read transaction.

@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use super::range::{KeyRange, Row};
 use super::stored::Rows;
 use crate::engine::format::schema::Table;
-use crate::engine::redb_file::{Failure, OpenTable, RowRef, RowRefs, Tables};
+use crate::engine::redb_file::{OpenTable, RowRef, Tables};
 use crate::error::{Error, Result};
 
 /// How much is read at a time: so many rows, or fewer once they have so many bytes together.
@@ -26,7 +26,7 @@ impl<B: Tables> Rows<B> {
             return Ok(Vec::new());
         }
         let opened = self.base.open(table)?;
-        let rows = self.base.guard().read(|| copies(opened.rows_in(range)?.take(limit), bytes))?;
+        let rows = self.base.guard().read(|| opened.copies_in(range, limit, bytes))?;
         if range.holds_in_order(&rows) { Ok(rows) } else { Err(out_of_order()) }
     }
 
@@ -50,7 +50,7 @@ impl<B: Tables> Rows<B> {
         let mut rows = guard.read(|| opened.rows_in(&range))?;
         let mut rest = range;
         loop {
-            let batch = guard.read(|| next_batch(&mut rows, size))?;
+            let batch = guard.read(|| rows.next_batch(size.rows, size.bytes))?;
             if !rest.holds_keys_in_order(batch.iter().map(RowRef::key)) {
                 return Err(out_of_order());
             }
@@ -66,36 +66,4 @@ impl<B: Tables> Rows<B> {
 /// Keys that go back, as only damaged pages have them.
 fn out_of_order() -> Error {
     Error::damaged("the pages of the file are out of order; run hivekeep repair")
-}
-
-fn copies<'t>(
-    rows: impl Iterator<Item = Result<RowRef<'t>, Failure>>,
-    mut bytes_left: usize,
-) -> Result<Vec<Row>, Failure> {
-    let mut collected = Vec::new();
-    for row in rows {
-        let row = row?;
-        let (key, value) = (row.key().to_vec(), row.value().to_vec());
-        bytes_left = bytes_left.saturating_sub(key.len() + value.len());
-        collected.push((key, value));
-        if bytes_left == 0 {
-            break;
-        }
-    }
-    Ok(collected)
-}
-
-/// The next rows. Each is looked at here, where a panic is contained: on a damaged page redb may find only when a row is
-/// asked for that it is not there.
-fn next_batch<'t>(rows: &mut RowRefs<'t>, size: BatchSize) -> Result<Vec<RowRef<'t>>, Failure> {
-    let (mut batch, mut bytes) = (Vec::new(), 0);
-    for row in rows.take(size.rows) {
-        let row = row?;
-        bytes += row.key().len() + row.value().len();
-        batch.push(row);
-        if bytes > size.bytes {
-            break;
-        }
-    }
-    Ok(batch)
 }
