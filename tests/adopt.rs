@@ -293,7 +293,7 @@ fn a_bot_that_is_there_gets_what_it_lacks_and_keeps_what_it_has() {
     let known = json!({"BOT-222": {"bot_id": "BOT-222", "role": "Queen", "status": "assigned", "note": null}});
     hive.write("bots.json", known.to_string());
     let report = hive.adopt();
-    let expected = "bot BOT-222: it is in the store already with other values, which stay: members=status";
+    let expected = "bot BOT-222: the store already has it with other values, which stay: fields=status";
     assert_eq!(problems(&report), [expected]);
     let bot = hive.store.view().unwrap().registry().get(&"BOT-222".parse().unwrap()).unwrap().unwrap();
     assert_eq!((bot.status.as_deref(), bot.port), (Some("active"), Some(8251)));
@@ -348,16 +348,16 @@ fn a_task_that_is_not_understood_is_named_and_the_rest_is_taken() {
     hive.write("backlog.json", backlog(&tasks));
     let report = hive.adopt();
     let expected = [
-        r#"task T-1: its status is not known; known are DONE, TODO, QUEUED, ASSIGNED and IN_PROGRESS: status="BLOCKED""#,
-        "task T-3: it does not wait for a task that is nowhere: dependency=T-0",
+        r#"task T-1: its status is unknown; known are DONE, TODO, QUEUED, ASSIGNED and IN_PROGRESS: status="BLOCKED""#,
+        "task T-3: it does not wait for a task that does not exist: dependency=T-0",
         "task T-5: it waits for no other task: the task would wait for itself: task=T-5 through=T-4",
-        "task T-6: it was somebody's, but not said whose: any bot may claim it",
+        "task T-6: it was assigned to an unnamed bot: any bot may claim it",
         "task T-7: it was given priority P2: priority: a priority is one of P0, P1, P2, P3: text=urgent",
         "task T-7: any bot may claim it: assigned_to is not a text",
-        "task T-7: its dependencies are no array",
-        "task T-2: another task of that id is in the store already, and stays",
-        "element 9: it has no id that is a text",
-        "element 10: it has no id that is a text",
+        "task T-7: its dependencies are not an array",
+        "task T-2: the store already has another task with that id, which stays",
+        "element 9: it has no id, or its id is not a string",
+        "element 10: it has no id, or its id is not a string",
     ];
     assert_eq!(problems(&report), expected);
     assert_eq!(taken(&report, AdoptThing::Tasks), 7);
@@ -457,11 +457,11 @@ fn lines_that_are_no_records_are_named() {
     let report = hive.adopt();
     let problems = problems(&report);
     let begins = [
-        "line 1: it is JSON, but no object",
+        "line 1: it is JSON, but not an object",
         "line 2: it has no timestamp",
         "line 3: a time cannot be read: time=soon",
         "line 4: it has no timestamp",
-        "line 5: it has no content, or one that is no text",
+        "line 5: it has no content, or its content is not a string",
         "line 6: it is not JSON: nested deeper than 128 levels",
         "line 8: it is not JSON: ",
         "line 9: it is too long: bytes=16777225 limit=16777216",
@@ -522,7 +522,7 @@ fn damaged_and_missing_backups_are_named_and_the_rest_is_taken_and_later_those_t
     let report = hive.adopt();
     let found = problems(&report);
     assert_eq!(found.len(), 2, "{found:#?}");
-    assert!(found[0].starts_with("backup b-queue: it is damaged, its checksum is another: listed="), "{found:?}");
+    assert!(found[0].starts_with("backup b-queue: it is damaged: its checksum differs: listed="), "{found:?}");
     assert!(found[1].starts_with("backup b-last: its file is missing: file="), "{found:?}");
     assert!(report.skipped[0].path.ends_with("unlisted.json"));
     assert_eq!((taken(&report, AdoptThing::Backups), taken(&report, AdoptThing::RestorePoints)), (2, 1));
@@ -585,21 +585,21 @@ fn an_index_that_is_not_as_it_should_be_is_taken_as_far_as_it_goes() {
         hive.write(&format!("backups/{id}.json"), text);
     }
     let report = hive.adopt();
-    let unlisted = "it has a part that the index does not list, not readably, or in an earlier point";
+    let unlisted = "one of its parts is missing or unreadable in the index, or belongs to an earlier point";
     let expected = [
-        "backup ../../outside: its id is not the name of a file beside the index".to_owned(),
+        "backup ../../outside: its id is not a valid file name".to_owned(),
         "backup kind: unknown kind of backup; use registry, queue, bot_assignments or full: kind=metrics".to_owned(),
         "backup null: it is no object".to_owned(),
-        "restore point p-1: two of its parts are of one kind and source; this one gets a point of its own: backup=\"twin\"".to_owned(),
+        "restore point p-1: two of its parts have the same kind and source; this one gets a point of its own: backup=\"twin\"".to_owned(),
         format!("restore point p-1: {unlisted}: backup=\"none\""),
         format!("restore point p-2: {unlisted}: backup=\"good\""),
-        "backup nan: its checksum is right, but it cannot be stored: NaN and Infinity are not JSON; use null or a string: pointer=\"/a\" offset=6".to_owned(),
-        "backup unsure: it was taken without being verified: the index has no checksum of it".to_owned(),
-        "restore point p-2: none of its parts could be taken with it".to_owned(),
+        "backup nan: its checksum matches, but it cannot be stored: NaN and Infinity are not JSON; use null or a string: pointer=\"/a\" offset=6".to_owned(),
+        "backup unsure: it was adopted without verification: the index has no checksum for it".to_owned(),
+        "restore point p-2: none of its parts could be adopted".to_owned(),
     ];
     assert_eq!(problems(&report), expected);
     assert_eq!((taken(&report, AdoptThing::Backups), taken(&report, AdoptThing::RestorePoints)), (3, 2));
-    assert_eq!(report.files[0].notes[0], "restore point p-1: its id is not one by which a point can be named");
+    assert_eq!(report.files[0].notes[0], "restore point p-1: no point can be named by its id");
     for (id, text) in [("good", REGISTRY), ("twin", LATER), ("unsure", QUEUE)] {
         let backup = hive.store.find_backup(id).unwrap_or_else(|_| panic!("{id}"));
         assert_eq!(hivekeep::json::python_text(&hive.store.backup_data(&backup).unwrap()), text, "{id}");
@@ -616,13 +616,15 @@ fn files_that_only_have_the_names_are_left_alone_or_named() {
         .write("b/backlog.json", "[]");
     let report = hive.adopt();
     let skipped: Vec<_> = report.skipped.iter().map(|skipped| skipped.why.as_str()).collect();
-    let [bots, index] =
-        ["it has the name of a list of bots, but is none", "it has the name of an index of backups, but is none"];
+    let [bots, index] = [
+        "it has the name of a list of bots, but not its content",
+        "it has the name of an index of backups, but not its content",
+    ];
     assert_eq!(skipped, [bots, index]);
     let [first, second, third] = problems(&report).try_into().unwrap();
     assert!(first.starts_with(": it is not JSON: "), "{first}");
-    assert_eq!(second, ": it has no member bots that is an object");
-    assert_eq!(third, ": it is JSON, but no object");
+    assert_eq!(second, ": it has no field bots with an object");
+    assert_eq!(third, ": it is JSON, but not an object");
     assert_eq!(hive.events("not_adopted")[0]["text"], "not JSON");
 }
 
@@ -736,5 +738,8 @@ fn a_link_out_of_the_folder_of_backups_is_not_followed() {
     fs::rename(hive.left().join("backups/b-last.json"), &outside).unwrap();
     std::os::unix::fs::symlink(&outside, hive.left().join("backups/b-last.json")).unwrap();
     let found = problems(&hive.adopt());
-    assert!(found[0].starts_with("backup b-last: its file is a symbolic link, not followed: file="), "{found:?}");
+    assert!(
+        found[0].starts_with("backup b-last: its file is a symbolic link, which is not followed: file="),
+        "{found:?}"
+    );
 }

@@ -1,7 +1,7 @@
 //! Versioned records in one redb file.
 //!
 //! * [`store`](crate::Store): the open store; `view`, `write` and `commit`: reading, writing, the group commit
-//! * `records`: what views and write transactions have in common; `meta`: the rows of `meta`
+//! * `records`: what views and write transactions have in common; `meta`, `meta_row`: the rows of `meta`
 //! * `rows`: the one way to the stored rows; `redb_file`: everything that names redb
 //! * `format`: keys, frames, stored types and tables, as FORMAT.md describes them
 //! * `history`: pre-images, sealing, forgetting and merging
@@ -16,6 +16,7 @@ pub(crate) mod commit;
 mod format;
 mod history;
 pub(crate) mod meta;
+pub(crate) mod meta_row;
 mod opening;
 mod pool;
 pub(crate) mod records;

@@ -169,7 +169,7 @@ fn entries_that_are_no_regular_files_are_refused() {
         rest.iter().for_each(|(name, bytes)| append(&mut tar, name, EntryType::Regular, bytes));
         let (found, message) = apart.hive.refused(&apart.write(tar.into_inner().unwrap()));
         assert_eq!(found, ErrorKind::Damaged, "{message}");
-        let expected = format!("entry is no regular file, as all of an archive are: entry=registry.json type={kind:?}");
+        let expected = format!("an entry is not a regular file: entry=registry.json type={kind:?}");
         assert!(message.contains(&expected), "{message}");
     }
 }
@@ -229,28 +229,28 @@ fn records_that_are_not_those_of_the_manifest_are_refused_although_the_sums_are_
     records.insert(last, b'\n');
     records[2] += 1;
     apart.sum();
-    apart.damaged("a value has a line break in it");
+    apart.damaged("a value contains a line break");
     let mut apart = Apart::new();
     apart.bytes("records/queue-000001.bin").truncate(5);
     apart.sum();
-    apart.damaged("a record is cut off");
+    apart.damaged("a record is truncated");
     let mut apart = Apart::new();
     apart.bytes("records/queue-000001.bin").clear();
     apart.sum();
-    apart.damaged("its records are not those that the manifest names: collection=queue records=0 expected=3");
+    apart.damaged("its records do not match the manifest: collection=queue records=0 expected=3");
     let mut apart = Apart::new();
     apart.bytes("config-000001.jsonl").clear();
     apart.sum();
-    apart.damaged("its records are not those that the manifest names: collection=config records=0 expected=2");
+    apart.damaged("its records do not match the manifest: collection=config records=0 expected=2");
     for (from, to, naming) in [
         (r#"{"key":"a \"2\"""#, r#"{"key":"a \"0\"""#, "records are out of order"),
         (r#"{"key":"a \"2\"""#, r#"{"key":"a \"2\""#, "the key of a line cannot be read"),
-        (r#"","value":"#, r#"", "value":"#, "a line is none of a record, or is cut off"),
-        (r#","value":""#, r#","value":"\u"#, "a record is none of its collection"),
-        (r#","value":""#, r#","value":" "#, "its records are not those that the manifest names: collection=lines"),
-        ("\"}\n", "\" }\n", "its records are not those that the manifest names: collection=lines"),
-        ("\"}\n", "\"\n}\n", "a line is none of a record, or is cut off"),
-        ("\"}\n", "\"}", "a record is none of its collection"),
+        (r#"","value":"#, r#"", "value":"#, "a line is not a record, or is truncated"),
+        (r#","value":""#, r#","value":"\u"#, "a record does not belong to its collection"),
+        (r#","value":""#, r#","value":" "#, "its records do not match the manifest: collection=lines"),
+        ("\"}\n", "\" }\n", "its records do not match the manifest: collection=lines"),
+        ("\"}\n", "\"\n}\n", "a line is not a record, or is truncated"),
+        ("\"}\n", "\"}", "a record does not belong to its collection"),
     ] {
         let mut apart = Apart::new();
         let lines = String::from_utf8(apart.bytes("collections/lines-000001.jsonl").clone()).unwrap();
@@ -277,9 +277,9 @@ fn a_manifest_that_contradicts_itself_is_refused() {
         apart.sum();
         apart.refused()
     };
-    assert!(change("\"name\": \"chat\"", "\"name\": \"queue\"").1.contains("named twice"));
-    assert!(change("\"name\": \"chat\"", "\"name\": \"../chat\"").1.contains("named twice, or like none"));
-    assert!(change("\"name\": \"chat\"", "\"name\": \"#chunks\"").1.contains("like none: name=#chunks"));
+    assert!(change("\"name\": \"chat\"", "\"name\": \"queue\"").1.contains("listed twice"));
+    assert!(change("\"name\": \"chat\"", "\"name\": \"../chat\"").1.contains("listed twice, or has an invalid name"));
+    assert!(change("\"name\": \"chat\"", "\"name\": \"#chunks\"").1.contains("invalid name: name=#chunks"));
     assert!(change("\"name\": \"config\"", "\"name\": \"other\"").1.contains("missing=config"));
     assert!(change("\"digest\": \"", "\"digest\": \"zz").1.contains("digest"));
     assert_eq!(change("\"version\": 1", "\"version\": 2").0, ErrorKind::NewerFormat);
@@ -294,7 +294,7 @@ fn what_unpacks_to_more_than_its_manifest_accounts_for_is_refused_before_it_is_u
     let long = "x".repeat(200 << 20).into_bytes();
     *apart.bytes("registry.json") = long;
     apart.sum();
-    apart.damaged("entry registry.json: it unpacks to more than its manifest accounts for");
+    apart.damaged("entry registry.json: it unpacks to more bytes than its manifest permits");
     let apart = Apart::new();
     let options = ImportOptions::new().max_bytes(10_000);
     let error = Store::verify_archive(apart.hive.path("a.tar.gz"), &options).unwrap_err();
@@ -332,7 +332,7 @@ fn a_record_that_says_it_is_endless_needs_no_memory() {
     let record = [&1u16.to_le_bytes()[..], &(200u64 << 20).to_le_bytes(), b"k"].concat();
     *apart.bytes("records/registry-000001.bin") = record;
     apart.sum();
-    apart.damaged("a record is cut off");
+    apart.damaged("a record is truncated");
 }
 
 #[test]

@@ -47,6 +47,17 @@ fn a_passphrase_opens_it_and_another_does_not() {
 }
 
 #[test]
+fn the_work_of_a_passphrase_does_not_depend_on_the_load_of_the_machine() {
+    let hive = Hive::full();
+    let file = hive.path("a.tar.gz.age");
+    hive.store.export(&file, &ExportOptions::new().passphrase("correct horse").unwrap()).unwrap();
+    let bytes = std::fs::read(&file).unwrap();
+    let header = String::from_utf8_lossy(&bytes[..200]).into_owned();
+    let line = header.lines().find(|line| line.starts_with("-> scrypt ")).unwrap();
+    assert!(line.ends_with(" 18"), "{line}");
+}
+
+#[test]
 fn what_cannot_work_is_refused_before_anything_is_written() {
     let hive = Hive::empty();
     assert!(ExportOptions::new().recipient("age1wrong").is_err());

@@ -86,7 +86,7 @@ impl Export {
         let (records, bytes) = (counted(report.records, "record"), show_bytes(report.file_bytes));
         context.out.message(format_args!("exported {records} of {}: {bytes}", report.point));
         if report.point.partial {
-            context.out.message("a repair had lost something of that point; its import needs --partial");
+            context.out.message("a repair lost part of that point; its import needs --partial");
         }
         Ok(Exit::Done)
     }

@@ -4,16 +4,15 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::clock;
-use crate::engine::codec::{self, Stored};
-use crate::engine::records::Records;
-use crate::engine::schema::Table;
+use crate::engine::codec::Stored;
+use crate::engine::meta_row::MetaRow;
 use crate::engine::store::Store;
 use crate::engine::view::View;
 use crate::error::{Error, Result};
 use crate::recovery::events::event::EventKind;
 
 /// The row in `meta` of the last drill.
-const LAST: &[u8] = b"drill";
+const LAST: MetaRow<LastDrill> = MetaRow::new(b"drill");
 
 /// The results of a drill.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -70,7 +69,7 @@ impl Store {
     pub fn note_drill(&self, drill: &LastDrill) -> Result<()> {
         let details = serde_json::to_value(drill).map_err(|error| Error::invalid(error.to_string()))?;
         self.write(|tx| {
-            tx.put_row(Table::Meta, LAST, &codec::encode(drill)?)?;
+            LAST.put(tx, drill)?;
             tx.events().append(EventKind::DrillFinished, details)?;
             Ok(())
         })
@@ -84,13 +83,14 @@ impl View {
     ///
     /// `Damaged`, `Io`.
     pub fn last_drill(&self) -> Result<Option<LastDrill>> {
-        self.row(Table::Meta, LAST)?.map(|bytes| codec::decode(&bytes)).transpose()
+        LAST.read(self)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::codec;
 
     fn drill() -> LastDrill {
         let scenario =

@@ -9,9 +9,9 @@ use serde_json::json;
 
 use crate::clock;
 use crate::duration;
-use crate::engine::codec::{self, Stored};
+use crate::engine::codec::Stored;
+use crate::engine::meta_row::MetaRow;
 use crate::engine::records::Records;
-use crate::engine::schema::Table;
 use crate::engine::store::Store;
 use crate::error::Result;
 use crate::recovery::events::event::EventKind;
@@ -19,7 +19,7 @@ use crate::recovery::points::point::Point;
 use crate::recovery::retention::Policy;
 
 /// The row in `meta`.
-const ROW: &[u8] = b"retention";
+const ROW: MetaRow<StoredPolicy> = MetaRow::new(b"retention");
 
 /// The policy of a store, and its author.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -58,7 +58,7 @@ impl Store {
     ///
     /// `Damaged`, `Reopen`, `Io`; `NewerFormat` when a later version stored it.
     pub fn policy(&self) -> Result<StoredPolicy> {
-        stored(&self.view()?)
+        Ok(ROW.read(&self.view()?)?.unwrap_or_default())
     }
 
     /// Sets the policy by which every process forgets points of this store, from the next retention on; none forgets
@@ -88,7 +88,7 @@ impl Store {
             let at = clock::as_stored(tx.now());
             let details = json!({"by": by, "policy": policy.as_ref().map(ToString::to_string)});
             let stored = StoredPolicy { policy: policy.clone(), set: Some(PolicySet { at, by: by.to_owned() }) };
-            tx.put_row(Table::Meta, ROW, &codec::encode(&stored)?)?;
+            ROW.put(tx, &stored)?;
             tx.events().append(EventKind::PolicySet, details)?;
             Ok(true)
         })
@@ -102,10 +102,6 @@ impl Store {
     pub fn retain_by_policy(&self) -> Result<Vec<Point>> {
         self.policy()?.policy.map_or(Ok(Vec::new()), |policy| self.retain(&policy))
     }
-}
-
-fn stored<R: Records>(records: &R) -> Result<StoredPolicy> {
-    records.row(Table::Meta, ROW)?.map_or(Ok(StoredPolicy::default()), |bytes| codec::decode(&bytes))
 }
 
 /// `7d, at most 100 of a kind older than 1d`: the rules in short.
@@ -138,6 +134,7 @@ mod tests {
 
     use super::*;
     use crate::clock::ManualClock;
+    use crate::engine::codec;
     use crate::recovery::retention::TagRule;
 
     #[test]

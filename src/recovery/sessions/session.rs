@@ -14,6 +14,7 @@ use serde_json::json;
 use crate::clock;
 use crate::engine::codec::{self, Stored};
 use crate::engine::commit::Outcome;
+use crate::engine::meta_row::MetaRow;
 use crate::engine::records::{KeyRange, Records, scan_rows};
 use crate::engine::reserve;
 use crate::engine::schema::Table;
@@ -29,7 +30,7 @@ use crate::state::ids::SessionId;
 /// The counter of session numbers.
 pub(crate) const COUNTER: &str = "sessions";
 /// The row in `meta` with the time at which a client marked a clean shutdown.
-const MARK: &[u8] = b"clean mark";
+const MARK: MetaRow<Mark> = MetaRow::new(b"clean mark");
 /// The time for which ended sessions are listed.
 const KEEP: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
@@ -225,7 +226,7 @@ impl Store {
         self.write(|tx| {
             tx.acknowledge_crashes()?;
             let at = tx.now();
-            tx.put_row(Table::Meta, MARK, &codec::encode(&Mark { at })?)?;
+            MARK.put(tx, &Mark { at })?;
             tx.events().append(EventKind::CleanShutdownMarked, json!({}))?;
             Ok(at)
         })
@@ -237,8 +238,8 @@ impl Store {
     ///
     /// As [`Store::write`].
     pub fn take_mark_back(&self) -> Result<()> {
-        if self.view()?.row(Table::Meta, MARK)?.is_some() {
-            self.write(|tx| tx.remove_row(Table::Meta, MARK))?;
+        if MARK.read(&self.view()?)?.is_some() {
+            self.write(|tx| MARK.remove(tx))?;
         }
         Ok(())
     }
@@ -295,7 +296,7 @@ impl WriteTx<'_> {
             self.put_session(&Session { alive_at: now, state: SessionState::Closed, ended_at: Some(now), ..session })?;
         }
         self.acknowledge_crashes()?;
-        self.remove_row(Table::Meta, MARK)?;
+        MARK.remove(self)?;
         Ok(())
     }
 
@@ -351,7 +352,7 @@ impl Session {
 
 /// The state of a session whose process was found dead: a recent mark of a clean shutdown excuses it.
 fn state_of_the_dead(records: &impl Records, stale: Option<Duration>, now: Timestamp) -> Result<SessionState> {
-    let mark = records.row(Table::Meta, MARK)?.map(|bytes| codec::decode::<Mark>(&bytes)).transpose()?;
+    let mark = MARK.read(records)?;
     Ok(match mark {
         None => SessionState::Crashed,
         Some(mark) if stale.is_some_and(|age| mark.at < clock::before(now, age)) => SessionState::StaleMarker,

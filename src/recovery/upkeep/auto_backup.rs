@@ -14,6 +14,7 @@ use crate::engine::codec::{self, Stored};
 use crate::engine::commit::Outcome;
 use crate::engine::digest::Stats;
 use crate::engine::meta;
+use crate::engine::meta_row::MetaRow;
 use crate::engine::point::Manifest;
 use crate::engine::records::{KeyRange, Records};
 use crate::engine::schema::{CollectionId, Table};
@@ -22,9 +23,9 @@ use crate::error::Result;
 use crate::recovery::points::point::{Point, PointRequest};
 
 /// The row in `meta` with the time of the last automatic backup of the live state.
-const LAST: &[u8] = b"auto backup";
+const LAST: MetaRow<Last> = MetaRow::new(b"auto backup");
 /// The same for documents.
-const LAST_OF_DOCUMENTS: &[u8] = b"auto backup/documents";
+const LAST_OF_DOCUMENTS: MetaRow<Last> = MetaRow::new(b"auto backup/documents");
 
 /// The time when the last automatic backup was made, or found unnecessary.
 #[derive(Serialize, Deserialize)]
@@ -79,7 +80,7 @@ impl Store {
                 return Ok(Outcome::Abort(None));
             }
             let at = tx.now();
-            tx.put_row(Table::Meta, timer, &codec::encode(&Last { at })?)?;
+            timer.put(tx, &Last { at })?;
             let needed = unchanged || request.has_documents() || changed_since_last_live_point(tx)?;
             let point = if needed { Some(tx.make_point(request)?) } else { None };
             Ok(Outcome::Commit(point))
@@ -94,7 +95,7 @@ impl Store {
     /// `Damaged`, `Reopen`, `Io`.
     pub fn next_backup_at(&self, interval: Duration) -> Result<Timestamp> {
         let view = self.view()?;
-        due_at(&view, LAST, interval, Records::now(&view))
+        due_at(&view, &LAST, interval, Records::now(&view))
     }
 }
 
@@ -122,19 +123,18 @@ fn live_only(mut collections: Vec<(CollectionId, Stats)>) -> Vec<(CollectionId, 
     collections
 }
 
-fn timer_of(request: &PointRequest) -> &'static [u8] {
-    if request.has_documents() { LAST_OF_DOCUMENTS } else { LAST }
+fn timer_of(request: &PointRequest) -> &'static MetaRow<Last> {
+    if request.has_documents() { &LAST_OF_DOCUMENTS } else { &LAST }
 }
 
 /// The time when the next backup is due, or now if it is overdue. A last time in the future, after the clock was set
 /// back, counts as long ago.
-fn due_at<R: Records>(records: &R, timer: &[u8], interval: Duration, now: Timestamp) -> Result<Timestamp> {
-    let Some(bytes) = records.row(Table::Meta, timer)? else { return Ok(now) };
-    let last = codec::decode::<Last>(&bytes)?.at;
+fn due_at<R: Records>(records: &R, timer: &MetaRow<Last>, interval: Duration, now: Timestamp) -> Result<Timestamp> {
+    let Some(Last { at: last }) = timer.read(records)? else { return Ok(now) };
     Ok(if last > now { now } else { clock::after(last, interval).max(now) })
 }
 
-fn is_due<R: Records>(records: &R, timer: &[u8], interval: Duration) -> Result<bool> {
+fn is_due<R: Records>(records: &R, timer: &MetaRow<Last>, interval: Duration) -> Result<bool> {
     let now = records.now();
     Ok(due_at(records, timer, interval, now)? == now)
 }

@@ -52,7 +52,7 @@ enum Status {
 pub(super) fn adopt(work: &mut Work<'_>) -> Result<()> {
     let Some(mut members) = work.object()? else { return Ok(()) };
     let Some(Value::Array(tasks)) = members.shift_remove("backlog") else {
-        work.file.problem("", "it has no member backlog that is an array", false);
+        work.file.problem("", "it has no field backlog with an array", false);
         return Ok(());
     };
     let in_file: BTreeSet<TaskId> = tasks.iter().filter_map(|task| id_of(task).ok()).collect();
@@ -64,7 +64,7 @@ pub(super) fn adopt(work: &mut Work<'_>) -> Result<()> {
 
 fn id_of(task: &Value) -> Result<TaskId> {
     let id = task.get("id").and_then(Value::as_str);
-    TaskId::new(id.ok_or_else(|| Error::invalid("it has no id that is a text"))?)
+    TaskId::new(id.ok_or_else(|| Error::invalid("it has no id, or its id is not a string"))?)
 }
 
 fn take(taking: &mut Taking<'_, '_>, index: usize, task: Value, in_file: &BTreeSet<TaskId>) -> Result<()> {
@@ -87,7 +87,7 @@ fn take(taking: &mut Taking<'_, '_>, index: usize, task: Value, in_file: &BTreeS
         Err(error) => return taking.problem(place, error.to_string(), text.as_bytes()),
     };
     if taking.tx.queue().get(&id)?.is_some() {
-        let why = "another task of that id is in the store already, and stays";
+        let why = "the store already has another task with that id, which stays";
         return taking.problem(place, why, text.as_bytes());
     }
     match enqueue(taking, &place, read, &text, in_file) {
@@ -113,7 +113,7 @@ fn enqueue(
         if !read.waits || in_file.contains(&id) || taking.tx.queue().get(&id)?.is_some() {
             waits_for.push(id);
         } else {
-            read.problems.push(format!("it does not wait for a task that is nowhere: dependency={id}"));
+            read.problems.push(format!("it does not wait for a task that does not exist: dependency={id}"));
         }
     }
     let with = |attributes: &Map<String, Value>| read.task.clone().attributes(attributes.clone());
@@ -155,7 +155,7 @@ fn read(id: &TaskId, mut members: Map<String, Value>, zone: &TimeZone, now: Time
     match members::parsed(&mut members, "assigned_to", str::parse::<BotId>) {
         Ok(Some(bot)) => task = task.assign_to(bot),
         Ok(None) if status == Status::Held => {
-            problems.push("it was somebody's, but not said whose: any bot may claim it".to_owned());
+            problems.push("it was assigned to an unnamed bot: any bot may claim it".to_owned());
         }
         Ok(None) => {}
         Err(error) => problems.push(format!("any bot may claim it: {error}")),
@@ -183,7 +183,7 @@ fn status(status: Option<&Value>) -> Result<Status> {
         _ => {
             let status: String = status.unwrap_or(&Value::Null).to_string().chars().take(80).collect();
             Err(Error::invalid(format!(
-                "its status is not known; known are DONE, TODO, QUEUED, ASSIGNED and IN_PROGRESS: status={status}"
+                "its status is unknown; known are DONE, TODO, QUEUED, ASSIGNED and IN_PROGRESS: status={status}"
             )))
         }
     }
@@ -226,7 +226,7 @@ fn dependencies(written: Option<&Value>, problems: &mut Vec<String>) -> Vec<Task
         None | Some(Value::Null) => return Vec::new(),
         Some(Value::Array(listed)) => listed,
         Some(_) => {
-            problems.push("its dependencies are no array".to_owned());
+            problems.push("its dependencies are not an array".to_owned());
             return Vec::new();
         }
     };
@@ -234,8 +234,8 @@ fn dependencies(written: Option<&Value>, problems: &mut Vec<String>) -> Vec<Task
     for one in listed {
         match one.as_str().map(TaskId::new) {
             Some(Ok(id)) => ids.push(id),
-            Some(Err(error)) => problems.push(format!("a dependency is left out: {error}")),
-            None => problems.push("a dependency is left out: it is no text".to_owned()),
+            Some(Err(error)) => problems.push(format!("a dependency is ignored: {error}")),
+            None => problems.push("a dependency is ignored: it is not a string".to_owned()),
         }
     }
     ids

@@ -15,7 +15,7 @@ const DEPTH_MAX: usize = 32;
 /// The most files and folders that are searched. The replaced service never left a folder with more.
 const ENTRIES_MAX: usize = 100_000;
 
-pub(super) const NOT_KNOWN: &str = "not a file that is known";
+pub(super) const NOT_KNOWN: &str = "unknown file";
 
 /// The kinds of known files, in the order of adoption: points are sealed after everything else.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -95,7 +95,7 @@ impl Found {
         match known(path).filter(|_| is_file) {
             Some(source) => self.files.push((source, path.to_path_buf())),
             None => {
-                let why = "not a file that is known; the known ones are registry.json, bots.json, backlog.json, \
+                let why = "unknown file; known files are registry.json, bots.json, backlog.json, \
                            index.json, disaster-recovery.jsonl, registry-changes.jsonl, chat-history-*.jsonl and \
                            *-activity.jsonl"
                     .to_owned();
@@ -130,7 +130,7 @@ impl Found {
                 _ if kind.is_dir() => self.folder(&path, depth + 1),
                 Some(source) if kind.is_file() => self.files.push((source, path)),
                 _ => {
-                    let why = if kind.is_symlink() { "a symbolic link, not followed" } else { NOT_KNOWN };
+                    let why = if kind.is_symlink() { "a symbolic link, which is not followed" } else { NOT_KNOWN };
                     self.skipped.push(AdoptSkipped { path, why: why.to_owned() });
                 }
             }
@@ -213,7 +213,7 @@ mod tests {
         let found = find(&[root.path()]).unwrap();
         assert!(found.files.is_empty());
         assert_eq!(found.skipped.len(), 2);
-        assert!(found.skipped.iter().all(|skipped| skipped.why == "a symbolic link, not followed"));
+        assert!(found.skipped.iter().all(|skipped| skipped.why == "a symbolic link, which is not followed"));
         assert_eq!(find(&[root.path().join("registry.json")]).unwrap().files.len(), 1);
     }
 
@@ -226,7 +226,7 @@ mod tests {
         fs::write(&other, "{}").unwrap();
         let found = find(&[other]).unwrap();
         assert!(found.files.is_empty());
-        assert!(found.problems[0].why.starts_with("not a file that is known; the known ones are registry.json"));
+        assert!(found.problems[0].why.starts_with("unknown file; known files are registry.json"));
     }
 
     #[test]

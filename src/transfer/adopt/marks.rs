@@ -34,7 +34,7 @@ impl Mark {
     pub(super) fn read(&self, tx: &WriteTx<'_>) -> Result<Option<u64>> {
         let Some(payload) = tx.row(Table::Meta, &self.0)? else { return Ok(None) };
         let number = <[u8; 8]>::try_from(payload.as_slice());
-        let number = number.map_err(|_| Error::damaged("a mark of what was adopted is not 8 bytes long"))?;
+        let number = number.map_err(|_| Error::damaged("the mark of an adopted part does not have 8 bytes"))?;
         Ok(Some(u64::from_be_bytes(number)))
     }
 

@@ -31,7 +31,7 @@ pub(super) fn adopt_registry(work: &mut Work<'_>) -> Result<()> {
     match members.shift_remove("bots") {
         Some(Value::Object(bots)) => take_all(work, bots, members),
         _ => {
-            work.file.problem("", "it has no member bots that is an object", false);
+            work.file.problem("", "it has no field bots with an object", false);
             Ok(())
         }
     }
@@ -48,7 +48,7 @@ pub(super) fn adopt_bots(work: &mut Work<'_>) -> Result<()> {
     let is_bot = |value: &Value| value.as_object().is_some_and(|bot| SIGNS.iter().any(|sign| bot.contains_key(*sign)));
     let (bots, rest): (Map<_, _>, Map<_, _>) = members.into_iter().partition(|(_, value)| is_bot(value));
     if bots.is_empty() {
-        work.foreign = Some("it has the name of a list of bots, but is none");
+        work.foreign = Some("it has the name of a list of bots, but not its content");
         return Ok(());
     }
     take_all(work, bots, rest)
@@ -149,7 +149,7 @@ fn complete(taking: &mut Taking<'_, '_>, place: &str, known: Bot, new: Bot, text
     if other.is_empty() {
         return Ok(());
     }
-    let why = format!("it is in the store already with other values, which stay: members={}", other.join(","));
+    let why = format!("the store already has it with other values, which stay: fields={}", other.join(","));
     taking.problem(place, why, text.as_bytes())
 }
 

@@ -169,7 +169,7 @@ impl AdoptedFile {
             parts.push(format!("{} known", self.known));
         }
         if self.gone > 0 {
-            parts.push(format!("{} adopted before and gone since, left out", self.gone));
+            parts.push(format!("{} adopted before and removed since, skipped", self.gone));
         }
         parts.join(", ")
     }
@@ -248,7 +248,7 @@ mod tests {
         file.known = 1;
         file.problem("task T-3", "its status is not known: status=BLOCKED", true);
         file.note("something");
-        let skipped = vec![AdoptSkipped { path: "hive/notes.md".into(), why: "not a file that is known".into() }];
+        let skipped = vec![AdoptSkipped { path: "hive/notes.md".into(), why: "unknown file".into() }];
         AdoptReport { time_zone: "UTC".into(), files: vec![file], skipped, ..AdoptReport::default() }
     }
 
@@ -258,14 +258,14 @@ mod tests {
 hive/backlog.json: 2 tasks, 1 known
   task T-3: its status is not known: status=BLOCKED; its text is kept in an event
   note: something
-skipped hive/notes.md: not a file that is known
+skipped hive/notes.md: unknown file
 adopted in part: 2 tasks";
         assert_eq!(report().to_string(), expected);
     }
 
     #[test]
     fn the_json_contains_the_same() {
-        let expected = r#"{"time_zone":"UTC","in_part":true,"taken":{"tasks":2},"files":[{"path":"hive/backlog.json","source":"backlog","taken":{"tasks":2},"verified":0,"known":1,"gone":0,"problems":[{"place":"task T-3","why":"its status is not known: status=BLOCKED","kept":true}],"more_problems":0,"notes":["something"]}],"skipped":[{"path":"hive/notes.md","why":"not a file that is known"}],"problems":[]}"#;
+        let expected = r#"{"time_zone":"UTC","in_part":true,"taken":{"tasks":2},"files":[{"path":"hive/backlog.json","source":"backlog","taken":{"tasks":2},"verified":0,"known":1,"gone":0,"problems":[{"place":"task T-3","why":"its status is not known: status=BLOCKED","kept":true}],"more_problems":0,"notes":["something"]}],"skipped":[{"path":"hive/notes.md","why":"unknown file"}],"problems":[]}"#;
         assert_eq!(serde_json::to_string(&report()).unwrap(), expected);
     }
 

@@ -77,7 +77,7 @@ impl<'a> Work<'a> {
         match done {
             Err(error) if concerns_the_part(&error) => {
                 (self.file, self.kept) = (before, kept_before);
-                self.file.problem(part, format!("nothing of this was taken: {error}"), false);
+                self.file.problem(part, format!("nothing of this was adopted: {error}"), false);
                 Ok(())
             }
             done => done,
@@ -95,7 +95,7 @@ impl<'a> Work<'a> {
         };
         let why = match json::parse(&bytes) {
             Ok(Value::Object(members)) => return Ok(Some(members)),
-            Ok(_) => "it is JSON, but no object".to_owned(),
+            Ok(_) => "it is JSON, but not an object".to_owned(),
             Err(error) => format!("it is not JSON: {error}"),
         };
         self.load("", |taking| taking.problem("", why, &bytes))?;
@@ -172,7 +172,7 @@ impl Taking<'_, '_> {
             if members.to_string().len() <= KEPT_BYTES_MAX {
                 details.insert("members".to_owned(), members);
             } else {
-                self.file.problem("", "what it says besides its parts is too long to be kept", false);
+                self.file.problem("", "its fields besides the parts are too long to be kept", false);
             }
         }
         self.tx.events().append(EventKind::Adopted, details).map(drop)

@@ -76,7 +76,7 @@ impl fmt::Display for ImportPlan {
         }
         if self.point.partial {
             let way = if self.is_refused() { "; to import what is left of it, allow a partial import" } else { "" };
-            writeln!(f, "  a repair had lost something of that point before it was archived{way}")?;
+            writeln!(f, "  a repair lost part of that point before it was archived{way}")?;
         }
         write_finished(f, self.tasks_run_again, self.tasks_forgotten, self.keep_finished)
     }

@@ -224,7 +224,7 @@ impl View {
 fn free_name(folder: &Path, at: Timestamp, encrypted: bool) -> Result<PathBuf> {
     let mut names = (1..=NUMBERED).map(|number| folder.join(name_of(at, number, encrypted)));
     names.find(|name| fs::symlink_metadata(name).is_err()).ok_or_else(|| {
-        let message = "every name for an archive of this second is taken; see that the clock goes on";
+        let message = "every name for an archive of this second is in use; check that the clock runs";
         Error::conflict(format!("{message}: folder={}", folder.display()))
     })
 }
@@ -249,7 +249,7 @@ fn read_back(file: &Path, sha256: &str, sealed: &ExportOptions) -> Result<bool> 
     if sha256_of(file)? == sha256 {
         return Ok(false);
     }
-    let message = "the archive is not what was written; its disk may be failing";
+    let message = "the archive differs from the written bytes; its disk may be failing";
     Err(Error::damaged(format!("{message}: file={}", file.display())))
 }
 

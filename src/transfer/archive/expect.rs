@@ -158,7 +158,7 @@ impl Expect {
     pub(super) fn take(&mut self, bytes: u64) -> Result<()> {
         self.left = self.left.checked_sub(bytes).ok_or_else(|| {
             Error::damaged(format!(
-                "it unpacks to more than its manifest accounts for: bytes={bytes} left={}",
+                "it unpacks to more bytes than its manifest permits: bytes={bytes} left={}",
                 self.left
             ))
         })?;
@@ -191,17 +191,20 @@ fn check(manifest: &ArchiveManifest) -> Result<()> {
             check_collection_name(name).is_ok()
         };
         if !known || !names.insert(name) {
-            return Err(wrong(format!("a collection is named twice, or like none: name={}", name.escape_debug())));
+            return Err(wrong(format!(
+                "a collection is listed twice, or has an invalid name: name={}",
+                name.escape_debug()
+            )));
         }
         collection.stats()?;
     }
     if names.contains("queue") != names.contains("assignments") {
-        return Err(wrong("queue and assignments go together"));
+        return Err(wrong("queue and assignments must both be present, or neither"));
     }
     let built_in = CollectionId::BUILT_IN.iter().map(|(name, _)| *name).filter(|name| !name.starts_with('#'));
     let missing: Vec<_> = built_in.filter(|name| !names.contains(name)).collect();
     if manifest.complete && (!missing.is_empty() || manifest.audit.is_none()) {
-        return Err(wrong(format!("it is not complete: missing={}", missing.join(","))));
+        return Err(wrong(format!("it is incomplete: missing={}", missing.join(","))));
     }
     let lost = manifest.audit.as_ref().map_or(&[][..], |audit| &audit.trail.lost);
     if !lost.is_sorted_by(|(_, through), (from, _)| through < from) || lost.iter().any(|(from, through)| from > through)

@@ -368,7 +368,7 @@ fn export_collection(
         done.add(page.len());
     }
     if stats != collection.stats()? {
-        let message = "the records of the point are not those that its manifest names; run hivekeep check";
+        let message = "the records of the point do not match its manifest; run hivekeep check";
         return Err(Error::damaged(format!("{message}: collection={}", collection.name)));
     }
     readable.take_part(&stem).map_or(Ok(()), |(name, bytes)| entries.add(name, bytes))?;

@@ -21,7 +21,7 @@ impl ArchiveSchedule {
     pub(super) fn folder(&self, store: &Store) -> Result<PathBuf> {
         let folder = std::path::absolute(&self.folder)?;
         if self.must_exist && !folder.is_dir() {
-            let message = "the folder of archives is not there; is its disk mounted? make the folder yourself, once";
+            let message = "the folder of archives does not exist; is its disk mounted? create the folder once";
             return Err(Error::new(ErrorKind::Io, format!("{message}: folder={}", folder.display())));
         }
         files::create_folders(&folder, Rights::of_content(store.path()))?;

@@ -164,7 +164,7 @@ impl ImportOptions {
         if self.partial || !self.is_partial(point) {
             return Ok(());
         }
-        let message = "a repair had lost something of that point before it was archived; to import what is left of it, \
+        let message = "a repair lost part of that point before it was archived; to import what is left of it, \
                        allow a partial import";
         Err(Error::conflict(format!("{message}: point={point}")).with_hint(Hint::AllowPartialImport))
     }
@@ -330,7 +330,9 @@ fn refuse_unsound(store: &Store) -> Result<()> {
         None => Ok(()),
         Some(finding) => {
             let (table, key, what) = (&finding.table, &finding.key, &finding.what);
-            Err(Error::damaged(format!("what is in the archive contradicts itself: table={table} key={key}: {what}")))
+            Err(Error::damaged(format!(
+                "the content of the archive contradicts itself: table={table} key={key}: {what}"
+            )))
         }
     }
 }
@@ -340,7 +342,7 @@ fn refuse_existing(to: &Path) -> Result<()> {
 }
 
 fn exists(to: &Path) -> Error {
-    Error::conflict(format!("a new store needs a name that nothing has: store={}", to.display()))
+    Error::conflict(format!("the file exists already; a new store needs a new name: store={}", to.display()))
 }
 
 /// A store without a name. To drop it removes it.

@@ -10,15 +10,16 @@ use crate::clock;
 use crate::engine::codec::{self, Stored};
 use crate::engine::digest::Stats;
 use crate::engine::meta;
+use crate::engine::meta_row::MetaRow;
 use crate::engine::records::Records;
-use crate::engine::schema::{CollectionId, Table};
+use crate::engine::schema::CollectionId;
 use crate::engine::store::Store;
 use crate::engine::write::WriteTx;
 use crate::error::Result;
 use crate::transfer::archives;
 
 /// The row in `meta`.
-const LAST: &[u8] = b"auto archive";
+const LAST: MetaRow<Turn> = MetaRow::new(b"auto archive");
 
 /// The newest automatic archive.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -164,7 +165,7 @@ impl Turn {
     }
 
     pub(super) fn put(&self, tx: &mut WriteTx<'_>) -> Result<()> {
-        tx.put_row(Table::Meta, LAST, &codec::encode(self)?)
+        LAST.put(tx, self)
     }
 
     /// Whether the time has come. A time farther away than the interval comes from a clock that was set back.
@@ -175,7 +176,7 @@ impl Turn {
 }
 
 pub(super) fn turn<R: Records>(records: &R) -> Result<Turn> {
-    records.row(Table::Meta, LAST)?.map_or(Ok(Turn::default()), |bytes| codec::decode(&bytes))
+    Ok(LAST.read(records)?.unwrap_or_default())
 }
 
 /// A hash of the state that an archive would contain now, from the stored digests.

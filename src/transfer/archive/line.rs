@@ -21,7 +21,7 @@ const BESIDE_VALUE: u64 = (KEY.len() + VALUE.len() + END.len() + 6 * MAX_KEY + 2
 /// `Damaged` when the value contains a line break, which no stored value does.
 pub(super) fn write(out: &mut Vec<u8>, key: &str, text: &[u8]) -> Result<()> {
     if text.contains(&b'\n') {
-        return Err(Error::damaged(format!("a stored value has a line break in it: key={}", key.escape_debug())));
+        return Err(Error::damaged(format!("a stored value contains a line break: key={}", key.escape_debug())));
     }
     out.extend_from_slice(KEY);
     serde_json::to_writer(&mut *out, key)
@@ -66,7 +66,7 @@ fn value_begins(line: &[u8]) -> Result<usize> {
 }
 
 fn none_of_a_record() -> Error {
-    Error::damaged("a line is none of a record, or is cut off")
+    Error::damaged("a line is not a record, or is truncated")
 }
 
 /// Splits a line into key and value.
@@ -157,7 +157,7 @@ mod tests {
         let [none, long_key] = ["7".repeat(200_000).into_bytes(), line(&"k".repeat(200_000), "1")];
         for line in [none, long_key] {
             let error = read(&mut &line[..], 100, &mut Vec::new()).unwrap_err();
-            assert_eq!(error.to_string(), "a line is none of a record, or is cut off");
+            assert_eq!(error.to_string(), "a line is not a record, or is truncated");
             assert_eq!(error.kind(), ErrorKind::Damaged);
         }
     }

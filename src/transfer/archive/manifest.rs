@@ -113,7 +113,7 @@ impl ArchivedLoss {
 
     /// The keys of records that are known to be lost.
     pub(super) fn lost_keys(&self) -> Result<Vec<Vec<u8>>> {
-        let wrong = || Error::damaged("a lost key is not of hexadecimal digits: entry=manifest.json");
+        let wrong = || Error::damaged("a lost key is not hexadecimal: entry=manifest.json");
         let keys = self.keys.iter().take(KEYS_MAX).map(|key| from_hex(key).ok_or_else(wrong));
         let keys = keys.collect::<Result<Vec<_>>>()?;
         keys.iter().try_for_each(|key| refuse_long_key(key.len()))?;
@@ -183,7 +183,7 @@ impl ArchiveManifest {
         let wrong = |what: &str| Error::damaged(format!("the manifest of the archive cannot be read: {what}"));
         let value = json::parse(text).map_err(|error| wrong(&error.to_string()))?;
         if value.get("format").and_then(Value::as_str) != Some(FORMAT) {
-            return Err(Error::new(ErrorKind::NotAStore, "this is no archive of hivekeep; name another file"));
+            return Err(Error::new(ErrorKind::NotAStore, "not an archive of hivekeep; name another file"));
         }
         match value.get("version").and_then(Value::as_u64) {
             Some(VERSION) => {}

@@ -44,11 +44,11 @@ impl Packing {
             None => (name.as_str(), false),
         };
         if says_encrypted && !encrypted {
-            let message = "an archive called .age is encrypted; name its recipient, or give a passphrase";
+            let message = "a name with .age means an encrypted archive; name its recipient, or give a passphrase";
             return Err(Error::invalid(format!("{message}: file={}", path.display())).with_hint(Hint::NameRecipient));
         }
         if encrypted && !says_encrypted {
-            let message = "an encrypted archive is called .age, so that nobody takes it for a plain one; call it";
+            let message = "the name of an encrypted archive must end with .age; call it";
             return Err(Error::invalid(format!("{message} {0}.age: file={0}", path.display())));
         }
         if name.ends_with(".tar.gz") || name.ends_with(".tgz") {
@@ -56,7 +56,7 @@ impl Packing {
         } else if name.ends_with(".tar.zst") {
             Ok(Self::Zstd)
         } else {
-            let message = "an archive is called NAME.tar.gz or NAME.tar.zst";
+            let message = "the name of an archive must end with .tar.gz or .tar.zst";
             Err(Error::invalid(format!("{message}: file={}", path.display())))
         }
     }
@@ -133,7 +133,7 @@ impl Unpacker {
             decoder.window_log_max(ZSTD_WINDOW_LOG_MAX)?;
             Ok(Self::Zstd(Box::new(decoder)))
         } else {
-            let message = "this is no archive of hivekeep: it is packed neither by gzip nor by zstd";
+            let message = "not an archive of hivekeep: it is compressed neither with gzip nor with zstd";
             Err(Error::new(ErrorKind::NotAStore, message))
         }
     }
@@ -161,7 +161,7 @@ impl Read for Unpacker {
 pub(super) fn unreadable(error: &io::Error) -> Error {
     match error.raw_os_error() {
         Some(code) => io::Error::from_raw_os_error(code).into(),
-        None => Error::damaged(format!("the archive is damaged or cut off: {error}")),
+        None => Error::damaged(format!("the archive is damaged or truncated: {error}")),
     }
 }
 

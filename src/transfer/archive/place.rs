@@ -56,10 +56,10 @@ fn refuse_target(target: &Path, replace: bool) -> Result<()> {
     };
     let path = target.display();
     if metadata.is_symlink() {
-        let message = "an archive is not written through a symbolic link; name the file itself";
+        let message = "cannot write an archive through a symbolic link; name the file itself";
         Err(Error::invalid(format!("{message}: file={path}")))
     } else if !metadata.is_file() {
-        Err(Error::invalid(format!("an archive is a regular file; name another: file={path}")))
+        Err(Error::invalid(format!("the target is not a regular file; name another: file={path}")))
     } else if replace {
         Ok(())
     } else {
@@ -68,7 +68,7 @@ fn refuse_target(target: &Path, replace: bool) -> Result<()> {
 }
 
 fn exists(target: &Path) -> Error {
-    let message = "there is a file of that name; name another, or replace it";
+    let message = "the file exists; name another, or replace it";
     Error::new(ErrorKind::Conflict, format!("{message}: file={}", target.display())).with_hint(Hint::ReplaceFile)
 }
 

@@ -95,7 +95,7 @@ type Entry<'a> = tar::Entry<'a, Unpacker>;
 
 /// Reads the manifest. Returns it with the line of its sum.
 fn first(entries: &mut tar::Entries<'_, Unpacker>) -> Result<(ArchiveManifest, String)> {
-    let foreign = || Error::new(ErrorKind::NotAStore, "this is no archive of hivekeep: it does not begin like one");
+    let foreign = || Error::new(ErrorKind::NotAStore, "not an archive of hivekeep: it has another beginning");
     let entry = entries.next().ok_or_else(foreign)?;
     let mut entry = entry.map_err(|error| if error.raw_os_error().is_some() { error.into() } else { foreign() })?;
     if name_of(&entry) != layout::MANIFEST || !entry.header().entry_type().is_file() {
@@ -160,13 +160,11 @@ impl<'r> Reading<'r> {
         let shown = name.escape_debug().to_string();
         let kind = entry.header().entry_type();
         if kind != tar::EntryType::Regular {
-            let message = "an entry is no regular file, as all of an archive are";
+            let message = "an entry is not a regular file";
             return Err(Error::damaged(format!("{message}: entry={shown} type={kind:?}")));
         }
         let part = self.part(&name).map_err(|error| error.context(format_args!("before entry {shown}")))?;
-        let part = part.ok_or_else(|| {
-            Error::damaged(format!("an entry is not one that comes here in an archive of hivekeep: entry={shown}"))
-        })?;
+        let part = part.ok_or_else(|| Error::damaged(format!("an unexpected entry: entry={shown}")))?;
         let size = entry.size();
         self.left = self.left.checked_sub(size).ok_or_else(|| {
             let message = "the archive unpacks to more than the limit; raise the limit";
@@ -284,7 +282,7 @@ impl<'r> Reading<'r> {
                 self.trail.as_ref().map_or(Ok(()), Follow::end)?;
                 let expected = self.manifest.audit.as_ref().map_or(0, |audit| audit.count);
                 if self.section.stats.count != expected || (expected > 0 && !self.expect.has_readable()) {
-                    return Err(Error::damaged("the audit trail is not whole"));
+                    return Err(Error::damaged("the audit trail is incomplete"));
                 }
             }
             Some(Section::Collection(at)) => self.end_collection(at)?,
@@ -300,7 +298,7 @@ impl<'r> Reading<'r> {
         let Some(collection) = self.manifest.collections.get(at) else { return Ok(()) };
         let (expected, is) = (collection.stats()?, self.section.stats);
         if expected != is {
-            let message = "its records are not those that the manifest names";
+            let message = "its records do not match the manifest";
             let (of, count) = (expected.count, is.count);
             return Err(Error::damaged(format!("{message}: collection={name} records={count} expected={of}")));
         }
@@ -323,14 +321,18 @@ impl<'r> Reading<'r> {
         let text = String::from_utf8_lossy(&text);
         let differs = self.sums.lines().zip(text.lines()).find(|(own, theirs)| own != theirs);
         let of = differs.and_then(|(own, _)| own.split("  ").nth(1)).unwrap_or("all");
-        Err(Error::damaged(format!("a sum is not that of the entry: of={of}")))
+        Err(Error::damaged(format!("a sum does not match its entry: of={of}")))
     }
 
     fn finish(&mut self) -> Result<()> {
         while self.expect.section().is_some() {
             self.end_section()?;
         }
-        if self.sums_seen { Ok(()) } else { Err(Error::damaged("the archive is cut off: entry=SHA256SUMS is missing")) }
+        if self.sums_seen {
+            Ok(())
+        } else {
+            Err(Error::damaged("the archive is truncated: entry=SHA256SUMS is missing"))
+        }
     }
 }
 
@@ -356,7 +358,7 @@ fn refuse_more(mut unpacker: Unpacker) -> Result<()> {
     if padding && unpacker.is_at_end().map_err(|error| unreadable(&error))? {
         return Ok(());
     }
-    Err(Error::damaged("something follows behind the end of the archive"))
+    Err(Error::damaged("there are bytes after the end of the archive"))
 }
 
 fn name_of(entry: &Entry<'_>) -> String {

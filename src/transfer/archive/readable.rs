@@ -111,7 +111,7 @@ impl Readable {
     /// Writes a record that is JSON.
     fn value(&mut self, key: &[u8], payload: &[u8]) -> Result<()> {
         let key = str::from_utf8(key).map_err(|source| {
-            Error::damaged(format!("a key is no text: key={}", key.escape_ascii())).with_source(source)
+            Error::damaged(format!("a key is not text: key={}", key.escape_ascii())).with_source(source)
         })?;
         if let Some(whole) = &mut self.whole {
             insert(whole, key, json::parse(payload)?);
@@ -126,7 +126,7 @@ impl Readable {
         if self.document.as_ref() == Some(&id) {
             return Ok(());
         }
-        let missing = || Error::damaged(format!("a document is not whole; run hivekeep check: id={id}"));
+        let missing = || Error::damaged(format!("a document is incomplete; run hivekeep check: id={id}"));
         let document = view.documents().get(id.kind(), id.source())?.ok_or_else(missing)?;
         match &mut self.whole {
             Some(whole) => insert(whole, &id.to_string(), document),

@@ -15,7 +15,7 @@ pub(super) const HEAD: usize = 2 + 8;
 ///
 /// `Damaged` when the key is longer than any stored one.
 pub(super) fn write(out: &mut Vec<u8>, key: &[u8], payload: &[u8]) -> Result<()> {
-    let length = u16::try_from(key.len()).map_err(|_| Error::damaged("a key is longer than a key can be"))?;
+    let length = u16::try_from(key.len()).map_err(|_| Error::damaged("a key is too long to be stored"))?;
     out.extend_from_slice(&length.to_le_bytes());
     out.extend_from_slice(&(payload.len() as u64).to_le_bytes());
     out.extend_from_slice(key);
@@ -75,7 +75,7 @@ pub(super) fn too_long(bytes: u64, limit: u64) -> Error {
 }
 
 fn cut_off() -> Error {
-    Error::damaged("a record is cut off")
+    Error::damaged("a record is truncated")
 }
 
 #[cfg(test)]
@@ -104,12 +104,12 @@ mod tests {
         let mut bytes = Vec::new();
         write(&mut bytes, b"key", b"payload").unwrap();
         for length in 1..bytes.len() {
-            assert!(all(&bytes[..length], 7).unwrap_err().to_string().contains("cut off"), "{length}");
+            assert!(all(&bytes[..length], 7).unwrap_err().to_string().contains("truncated"), "{length}");
         }
         assert!(all(&bytes, 6).unwrap_err().to_string().ends_with("bytes=7 limit=6"));
         bytes[1] = 0xff;
         assert!(all(&bytes, 7).unwrap_err().to_string().contains("a key is too long"));
         let endless = [&[0, 0][..], &[0xff; 8]].concat();
-        assert!(all(&endless, u64::MAX).unwrap_err().to_string().contains("cut off"));
+        assert!(all(&endless, u64::MAX).unwrap_err().to_string().contains("truncated"));
     }
 }

@@ -9,6 +9,14 @@ use crate::error::{Error, Hint, Result};
 /// The first bytes of every encrypted file.
 const MAGIC: &[u8] = b"age-encryption.org/";
 
+/// The work to derive a key from a passphrase, as a power of two; it takes about a second and 256 MiB. It is fixed, because
+/// `age` would measure it: a machine under load, or a slower one, would then refuse archives of a faster one.
+#[cfg(feature = "age")]
+const WORK: u8 = 18;
+/// The most work that is accepted, which takes 4 GiB. Earlier versions measured the work.
+#[cfg(feature = "age")]
+const WORK_MAX: u8 = 22;
+
 /// The recipients of an archive.
 #[derive(Clone, Debug, Default)]
 pub(super) enum Seal {
@@ -86,7 +94,11 @@ impl Seal {
             }
             #[cfg(feature = "age")]
             Self::Passphrase(passphrase) => {
-                let encryptor = age::Encryptor::with_user_passphrase(passphrase.clone());
+                let mut recipient = age::scrypt::Recipient::new(passphrase.clone());
+                recipient.set_work_factor(WORK);
+                let recipients = std::iter::once(&recipient as &dyn age::Recipient);
+                let encryptor = age::Encryptor::with_recipients(recipients)
+                    .map_err(|error| Error::invalid("the archive cannot be encrypted").with_source(error))?;
                 Ok(Sealed::Encrypted(Box::new(encryptor.wrap_output(file)?)))
             }
         }
@@ -149,7 +161,11 @@ impl Keys {
             };
             return Err(Error::invalid(format!("the archive is encrypted; give its {key}")).with_hint(hint));
         }
-        let passphrase = self.passphrase.clone().map(age::scrypt::Identity::new);
+        let passphrase = self.passphrase.clone().map(|passphrase| {
+            let mut identity = age::scrypt::Identity::new(passphrase);
+            identity.set_max_work_factor(WORK_MAX);
+            identity
+        });
         let passphrase = passphrase.iter().map(|identity| identity as &dyn age::Identity);
         let identities = self.identities.iter().map(|identity| identity as &dyn age::Identity);
         Ok(Box::new(decryptor.decrypt(passphrase.chain(identities)).map_err(refused)?))
@@ -194,10 +210,9 @@ fn refused(error: age::DecryptError) -> Error {
     };
     match error {
         NoMatchingKeys | KeyDecryptionFailed | DecryptionFailed => {
-            Error::invalid("the archive is encrypted for somebody else, or the passphrase is another one")
-                .with_source(error)
+            Error::invalid("the archive is encrypted for another key, or the passphrase is wrong").with_source(error)
         }
-        ExcessiveWork { .. } => Error::invalid("opening the archive would take too long: its header asks for it"),
+        ExcessiveWork { .. } => Error::invalid("the header of the archive requires too much work to open it"),
         InvalidHeader | InvalidMac => {
             Error::damaged("the header of the encrypted archive is damaged").with_source(error)
         }

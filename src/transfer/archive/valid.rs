@@ -29,13 +29,13 @@ pub(super) fn check(collection: Option<CollectionId>, key: &[u8], payload: &[u8]
         }
         Some(CollectionId::DOCUMENTS) => document_of(key).and_then(|_| row_value(key, payload)).map(|_| true),
         // Stored JSON is one line. Otherwise it could not be archived as a line.
-        _ if payload.contains(&b'\n') => Err(Error::damaged("a value has a line break in it")),
+        _ if payload.contains(&b'\n') => Err(Error::damaged("a value contains a line break")),
         _ => json::check_text(payload).map(|()| str::from_utf8(key).is_ok()),
     };
     let of = || format!("key={}", key.escape_ascii());
     match checked {
         Ok(true) => Ok(()),
-        Ok(false) => Err(Error::damaged(format!("a record stands under another's key: {}", of()))),
-        Err(error) => Err(Error::damaged(format!("a record is none of its collection: {error}: {}", of()))),
+        Ok(false) => Err(Error::damaged(format!("a record has the key of another one: {}", of()))),
+        Err(error) => Err(Error::damaged(format!("a record does not belong to its collection: {error}: {}", of()))),
     }
 }

@@ -101,5 +101,5 @@ fn spoil(store: &Store) -> Result<()> {
         bots.iter().step_by(2).try_for_each(|bot| tx.registry().remove(bot).map(drop))?;
         tx.config().put("drill-release", &json!("1.3"))
     })?;
-    Err(Error::conflict("the deployment went wrong, as it was meant to"))
+    Err(Error::conflict("the deployment failed on purpose"))
 }

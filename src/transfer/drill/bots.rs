@@ -60,7 +60,7 @@ impl Bots {
                 return Ok(true);
             }
             match self.child.try_wait()? {
-                Some(status) => Err(Error::conflict(format!("a bot of the drill ended by itself: {status}"))),
+                Some(status) => Err(Error::conflict(format!("a bot of the drill ended on its own: {status}"))),
                 None => Ok(false),
             }
         })

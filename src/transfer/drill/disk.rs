@@ -80,8 +80,8 @@ pub(super) fn bytes_damaged(stage: &Stage<'_>) -> Result<Measured> {
     let disaster = damage.until_it_shows(&path)?;
     let report = Store::plan_repair(&path, &repaired)?.apply()?;
     let mended = disaster.elapsed();
-    let mut notes = vec![format!("bytes that were damaged until it showed: {}", damage.done.len())];
-    notes.push(format!("records that repair says are lost, or older: {}", report.lost.len()));
+    let mut notes = vec![format!("bytes damaged before a check found it: {}", damage.done.len())];
+    notes.push(format!("records that the repair lost or set back: {}", report.lost.len()));
     damage.undo(&path)?;
     let (before, after) = (open(&path)?, open(&repaired)?);
     let records = loss::records(&before.view()?, &after.view()?, &[])?;

@@ -46,7 +46,7 @@ impl Scratch {
         remove_left(within);
         let needed = bytes.saturating_mul(COPIES).saturating_add(MORE);
         if let Some(free) = free_space(within).filter(|free| *free < needed) {
-            let message = "there is no room for a drill; name a folder on another disk";
+            let message = "not enough disk space for a drill; name a folder on another disk";
             let error = Error::new(ErrorKind::Full, format!("{message}: free_bytes={free} needed_bytes={needed}"));
             return Err(error.with_hint(Hint::NameScratchFolder));
         }
@@ -121,7 +121,7 @@ fn remove_left(within: &Path) {
             continue;
         }
         if let Err(error) = remove(&entry.path()) {
-            tracing::warn!(%error, folder = %entry.path().display(), "what a drill has left could not be removed");
+            tracing::warn!(%error, folder = %entry.path().display(), "the files of a killed drill could not be removed");
         }
     }
 }

@@ -31,7 +31,7 @@ pub(super) fn queue_halved(stage: &Stage<'_>) -> Result<Measured> {
     let mut newest = store.points()?.into_iter().next();
     if store.view()?.queue().counts()?.total() < 2 {
         store.load(|tx| (0..TASKS).try_for_each(|number| tx.queue().enqueue(NewTask::new(json!(number))).map(drop)))?;
-        notes.push(format!("the queue was empty, so it was given {TASKS} tasks and a restore point"));
+        notes.push(format!("the queue was empty, so the drill added {TASKS} tasks and a restore point"));
         newest = None;
     } else if newest.is_none() {
         notes.push("there was no restore point, so one was made for the drill, and the loss counts from it".to_owned());
@@ -43,7 +43,7 @@ pub(super) fn queue_halved(stage: &Stage<'_>) -> Result<Measured> {
     store.restore(&point, RestoreOptions::new().only(["queue"]))?;
     let recovery = disaster.elapsed();
     let lost = Loss::of(tasks_lost(&store, &before)?, age_of(&store, &point));
-    notes.push(format!("tasks that were deleted: {deleted}"));
+    notes.push(format!("deleted tasks: {deleted}"));
     // The next disaster starts with the real state again.
     store.restore(&before, RestoreOptions::new())?;
     store.close()?;
@@ -91,12 +91,12 @@ pub(super) fn deployment_undone(stage: &Stage<'_>) -> Result<Measured> {
     let guard = store.begin_guard(GuardOptions::new("a drill's deployment").only(DEPLOYED))?;
     let disaster = Instant::now();
     if stage.bots(DEPLOYMENT, 1)?.wait_for_end(stage.watch)?.success() {
-        return Err(Error::conflict("the deployment of the drill was to fail, and did not"));
+        return Err(Error::conflict("the deployment of the drill should have failed"));
     }
     let back = guard.roll_back(&store, "the deployment failed")?;
     let recovery = disaster.elapsed();
     if back.total() == 0 {
-        return Err(Error::conflict("the deployment of the drill was to change something, and did not"));
+        return Err(Error::conflict("the deployment of the drill should have changed something"));
     }
     bots.wait_for_done(stage.watch, 10)?;
     let (end, heard) = bots.kill()?;
@@ -104,7 +104,7 @@ pub(super) fn deployment_undone(stage: &Stage<'_>) -> Result<Measured> {
     let lost = deployed_lost(&before, &now, recovery)?.and(loss::of_told(&now, &heard, end)?);
     drop((before, now));
     store.close()?;
-    Ok(Measured { recovery, loss: lost, notes: vec![format!("records that were rolled back: {}", back.total())] })
+    Ok(Measured { recovery, loss: lost, notes: vec![format!("records rolled back: {}", back.total())] })
 }
 
 fn deployed_lost(before: &View, now: &View, age: Duration) -> Result<Loss> {

@@ -59,7 +59,7 @@ impl Disaster {
         match self {
             Self::QueueHalved => "half of the queue is deleted by mistake",
             Self::FileLost => "the file is lost and rebuilt from the newest archive",
-            Self::DeploymentUndone => "a wrong deployment is rolled back",
+            Self::DeploymentUndone => "a failed deployment is rolled back",
             Self::BotKilled => "the process of one bot is killed",
             Self::ProcessKilled => "the whole process is killed",
             Self::BytesDamaged => "random bytes of the file are damaged and repaired",
@@ -94,7 +94,7 @@ impl FromStr for Disaster {
     fn from_str(name: &str) -> Result<Self> {
         Self::ALL.into_iter().find(|disaster| disaster.as_str() == name).ok_or_else(|| {
             let names = Self::ALL.map(Self::as_str).join(", ");
-            Error::invalid(format!("there is no such disaster; there are {names}: name={}", name.escape_debug()))
+            Error::invalid(format!("unknown disaster; choose among {names}: name={}", name.escape_debug()))
         })
     }
 }

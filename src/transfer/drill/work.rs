@@ -33,7 +33,7 @@ pub(super) fn bot_killed(stage: &Stage<'_>) -> Result<Measured> {
     let (end, others) = other.kill()?;
     let view = store.view()?;
     let lost = loss::of_told(&view, &heard, killed)?.and(loss::of_told(&view, &others, end)?);
-    let notes = vec![told(&heard, killed), format!("tasks it held when it died: {}", held.len())];
+    let notes = vec![told(&heard, killed), format!("tasks that the bot held when it died: {}", held.len())];
     Ok(Measured { recovery, loss: lost, notes })
 }
 
@@ -70,5 +70,5 @@ pub(super) fn process_killed(stage: &Stage<'_>) -> Result<Measured> {
 /// The operations acknowledged before its death, all of which were looked up.
 fn told(heard: &[Heard], killed: Instant) -> String {
     let before = heard.iter().filter(|heard| heard.what != HOLD && heard.at <= killed).count();
-    format!("writes that were acknowledged before: {before}")
+    format!("writes acknowledged before: {before}")
 }

@@ -112,11 +112,11 @@ impl Index {
         for id in ids {
             match listed.remove(id.as_str().unwrap_or_default()) {
                 None => {
-                    let why = "it has a part that the index does not list, not readably, or in an earlier point";
+                    let why = "one of its parts is missing or unreadable in the index, or belongs to an earlier point";
                     self.fault(point.label(), &Error::invalid(format!("{why}: backup={id}")), entry);
                 }
                 Some(part) if point.holds_another(&part) => {
-                    let why = "two of its parts are of one kind and source; this one gets a point of its own";
+                    let why = "two of its parts have the same kind and source; this one gets a point of its own";
                     self.fault(point.label(), &Error::invalid(format!("{why}: backup={id}")), entry);
                     listed.insert(part.id.clone(), part);
                 }
@@ -179,7 +179,7 @@ impl Sealing {
 fn read_backup(id: &str, entry: &Value, folder: &Path, zone: &TimeZone) -> Result<Listed> {
     check_name("a backup id", id)?;
     if id.contains(['/', '\\']) || id.starts_with('.') {
-        return Err(Error::invalid("its id is not the name of a file beside the index"));
+        return Err(Error::invalid("its id is not a valid file name"));
     }
     let mut members = entry.as_object().cloned().ok_or_else(|| Error::invalid("it is no object"))?;
     let (at, original_time) = members::line_time(&mut members, &["timestamp"], zone)?;

@@ -41,7 +41,7 @@ pub(super) fn adopt(work: &mut Work<'_>) -> Result<()> {
         return Ok(());
     };
     if !members.contains_key("backups") && !members.contains_key("restore_points") {
-        work.foreign = Some("it has the name of an index of backups, but is none");
+        work.foreign = Some("it has the name of an index of backups, but not its content");
         skip_files(work, &folder, &BTreeSet::new());
         return Ok(());
     }
@@ -99,7 +99,7 @@ fn seal(taking: &mut Taking<'_, '_>, sealing: Sealing, before: &mut Before) -> R
             return take_late_parts(taking, sealing.parts, before);
         }
         if taking.tx.row(Table::PointIds, id.as_bytes())?.is_some() {
-            return taking.problem(place, "another point of that id is in the store already, and stays", &[]);
+            return taking.problem(place, "the store already has another point with that id, which stays", &[]);
         }
     }
     let mut backups = Vec::new();
@@ -108,14 +108,14 @@ fn seal(taking: &mut Taking<'_, '_>, sealing: Sealing, before: &mut Before) -> R
     }
     if backups.is_empty() && sealing.had_parts {
         if mark.is_some() {
-            taking.problem(place, "none of its parts could be taken with it", &[])?;
+            taking.problem(place, "none of its parts could be adopted", &[])?;
         }
         return Ok(());
     }
     let count = backups.len() as u64;
     let marks: Vec<_> = backups.iter().map(|backup| backup_mark(&backup.id)).chain(mark.clone()).collect();
     if sealing.id.as_ref().is_some_and(|id| !can_be_named(id)) {
-        taking.file.note(format!("{place}: its id is not one by which a point can be named"));
+        taking.file.note(format!("{place}: no point can be named by its id"));
     }
     let id = match (sealing.id, backups.as_slice()) {
         (Some(id), _) => PointId(id),
@@ -154,7 +154,7 @@ fn verified(taking: &mut Taking<'_, '_>, backup: Listed, before: &mut Before) ->
         return Ok(None);
     }
     if there(&backup.id, taking.tx)? {
-        taking.problem(place, "another backup of that id is in the store already, and stays", &[])?;
+        taking.problem(place, "the store already has another backup with that id, which stays", &[])?;
         return Ok(None);
     }
     let Some(bytes) = read_file(taking, &place, &backup.file)? else { return Ok(None) };
@@ -163,22 +163,21 @@ fn verified(taking: &mut Taking<'_, '_>, backup: Listed, before: &mut Before) ->
         Some(listed) if listed.eq_ignore_ascii_case(&checksum) => taking.file.verified += 1,
         Some(listed) => {
             let shown: String = listed.chars().take(64).collect();
-            let why =
-                format!("it is damaged, its checksum is another: listed={} found={checksum}", shown.escape_debug());
+            let why = format!("it is damaged: its checksum differs: listed={} found={checksum}", shown.escape_debug());
             taking.problem(place, why, &bytes)?;
             return Ok(None);
         }
-        None => taking.problem(&place, "it was taken without being verified: the index has no checksum of it", &[])?,
+        None => taking.problem(&place, "it was adopted without verification: the index has no checksum for it", &[])?,
     }
     let data = match Prepared::of_text(&bytes) {
         Ok(data) => data,
         Err(error) => {
-            taking.problem(place, format!("its checksum is right, but it cannot be stored: {error}"), &bytes)?;
+            taking.problem(place, format!("its checksum matches, but it cannot be stored: {error}"), &bytes)?;
             return Ok(None);
         }
     };
     if backup.size_bytes.is_some_and(|size| size != bytes.len() as u64) {
-        taking.file.note(format!("{place}: the index gives another size, but its checksum is right"));
+        taking.file.note(format!("{place}: the index lists another size, but its checksum matches"));
     }
     remember(taking, &backup, before)?;
     Ok(Some(NewBackup {
@@ -197,8 +196,8 @@ fn verified(taking: &mut Taking<'_, '_>, backup: Listed, before: &mut Before) ->
 fn read_file(taking: &mut Taking<'_, '_>, place: &str, file: &Path) -> Result<Option<Vec<u8>>> {
     let limit = taking.options.max_file_bytes;
     let read = match std::fs::symlink_metadata(file) {
-        Ok(metadata) if metadata.is_symlink() => Err("its file is a symbolic link, not followed".to_owned()),
-        Ok(metadata) if !metadata.is_file() => Err("its file is none".to_owned()),
+        Ok(metadata) if metadata.is_symlink() => Err("its file is a symbolic link, which is not followed".to_owned()),
+        Ok(metadata) if !metadata.is_file() => Err("its file is not a regular file".to_owned()),
         Ok(_) => input::whole(file, limit),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Err("its file is missing".to_owned()),
         Err(error) => Err(input::cannot_be_read(&error)),

@@ -25,7 +25,7 @@ impl Record for Chat {
         let (at, original_time) = members::line_time(&mut members, &["timestamp"], from.zone)?;
         let mut needed = |name| {
             members::text(&mut members, name)
-                .ok_or_else(|| Error::invalid(format!("it has no {name}, or one that is no text")))
+                .ok_or_else(|| Error::invalid(format!("it has no {name}, or its {name} is not a string")))
         };
         let (role, content) = (needed("role")?, needed("content")?);
         let bot = members::parsed(&mut members, "bot_id", str::parse::<BotId>).unwrap_or_default();

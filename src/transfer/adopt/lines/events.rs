@@ -25,8 +25,8 @@ impl Record for Events {
 
     fn read(mut members: Map<String, Value>, from: &From<'_>) -> Result<Self::New> {
         let (at, original) = line_time(&mut members, &["timestamp"], from.zone)?;
-        let kind =
-            text(&mut members, "event").ok_or_else(|| Error::invalid("it has no event, or one that is no text"))?;
+        let kind = text(&mut members, "event")
+            .ok_or_else(|| Error::invalid("it has no event, or its event is not a string"))?;
         let kind: EventKind = kind.parse()?;
         let (mut details, whole) = match members.shift_remove("details") {
             Some(Value::Object(details)) => (details, members.is_empty()),

@@ -108,7 +108,7 @@ fn take<R: Record>(taking: &mut Taking<'_, '_>, line: &Line, occurrences: &mut O
 
 fn read<R: Record>(bytes: &[u8], file: &str, zone: &TimeZone) -> Result<R::New, String> {
     let value = json::parse(bytes).map_err(|error| format!("it is not JSON: {error}"))?;
-    let Value::Object(members) = value else { return Err("it is JSON, but no object".to_owned()) };
+    let Value::Object(members) = value else { return Err("it is JSON, but not an object".to_owned()) };
     let line = str::from_utf8(bytes).map_err(|_| "it is not UTF-8".to_owned())?;
     R::read(members, &From { file, line, zone }).map_err(|error| error.to_string())
 }
