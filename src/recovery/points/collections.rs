@@ -20,6 +20,9 @@ const AUDIT: &str = "audit";
 /// The number of entries that one read fetches.
 const ENTRIES: usize = 256;
 
+/// Records as JSON, each with its key as text.
+type KeyedValues<'v> = Box<dyn Iterator<Item = Result<(String, Value)>> + 'v>;
+
 impl View {
     /// The size of each collection, by name: the built-in ones, and those of users.
     ///
@@ -92,7 +95,7 @@ impl View {
     /// }
     /// # Ok::<(), hivekeep::Error>(())
     /// ```
-    pub fn records(&self, collection: &str) -> Result<Box<dyn Iterator<Item = Result<(String, Value)>> + '_>> {
+    pub fn records(&self, collection: &str) -> Result<KeyedValues<'_>> {
         if collection == AUDIT {
             return Ok(Box::new(self.entries().map(|entry| shown_entry(&entry?))));
         }
