@@ -74,9 +74,9 @@ impl Import {
         let bar = Progress::new(&context.out, "records");
         let show = |done, of| bar.show(done, of);
         let report = if is_there {
-            context.change(|store| store.import_with(&self.file, &options, &show))?
+            context.change(|store| store.import_with(&self.file, &options, show))?
         } else {
-            Store::import_new_with(&self.file, &context.path, &options, &show)?
+            Store::import_new_with(&self.file, &context.path, &options, show)?
         };
         drop(bar);
         if context.out.is_json() {

@@ -19,7 +19,7 @@ pub struct DrillOptions {
 
 impl DrillOptions {
     /// Uses this program for the bots: it is run as `PROGRAM --store COPY drill-bot NAME`, as `hivekeep` can be, and
-    /// must then call [`drill_bot`].
+    /// must then call [`drill_bot`](crate::drill_bot).
     pub fn new(program: impl Into<PathBuf>) -> Self {
         Self {
             program: program.into(),
