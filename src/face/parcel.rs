@@ -1,11 +1,11 @@
-//! Claims that travel through async code: a future that is dropped on the way gives them back, without blocking its thread.
+//! Claims in async code: a dropped future gives them back without blocking its thread.
 
 use tokio::runtime::Handle;
 
 use crate::{Claim, Store, Undelivered};
 
-/// Claims on their way to a client or a caller. Dropped before they are [`delivered`](Self::delivered), they go back at
-/// once and no attempt is counted, on a thread for blocking work when the drop happens within a runtime.
+/// Claims that are not delivered yet. If this is dropped before [`delivered`](Self::delivered), the claims are given
+/// back at once and no attempt is counted. Within a runtime this happens on a thread for blocking work.
 #[derive(Debug)]
 pub(crate) struct Parcel(Option<Undelivered>);
 
@@ -15,12 +15,12 @@ impl Parcel {
         Self(Some(Undelivered::new(store, claims)))
     }
 
-    /// The claims, to be shown before it is known whether they arrive.
+    /// The claims, to be sent before their delivery is certain.
     pub(crate) fn claims(&self) -> &[Claim] {
         self.0.as_ref().map(Undelivered::claims).unwrap_or_default()
     }
 
-    /// The claims have arrived: they stay claimed.
+    /// Marks the claims as delivered: they stay claimed.
     pub(crate) fn delivered(mut self) -> Vec<Claim> {
         self.0.take().map(Undelivered::delivered).unwrap_or_default()
     }
@@ -29,7 +29,8 @@ impl Parcel {
 impl Drop for Parcel {
     fn drop(&mut self) {
         let Some(undelivered) = self.0.take().filter(|undelivered| !undelivered.claims().is_empty()) else { return };
-        // A runtime that is ending drops the closure here and now, and the claims with it: they go back either way.
+        // A runtime that shuts down drops the closure at once, and the claims with it: they are given back in both
+        // cases.
         match Handle::try_current() {
             Ok(runtime) => drop(runtime.spawn_blocking(move || drop(undelivered))),
             Err(_) => drop(undelivered),

@@ -17,7 +17,7 @@ use crate::limits;
 use crate::state::ids::{BotId, SessionId, TaskId, Token, check_new};
 use crate::state::queue::Queue;
 use crate::state::queue::damage::PassedOver;
-use crate::state::queue::keys::{self, Found, Lane};
+use crate::state::queue::keys::{self, FoundLane, Lane};
 use crate::state::queue::obstacle::{Claimant, obstacle};
 use crate::state::queue::order::Order;
 use crate::state::queue::task::{Holder, Task, TaskState};
@@ -27,8 +27,8 @@ use crate::state::registry::{Bot, DEFAULT_MAX_CONCURRENT};
 pub(super) const TOKEN: &str = "token";
 /// The default lease.
 const LEASE: Duration = Duration::from_secs(30);
-/// The maximum number of expired leases, and of due tasks, that one claim processes. The next claim processes the rest, so
-/// that no claim is slow.
+/// The maximum number of expired leases, and of due tasks, that one claim processes. The next claim processes the rest,
+/// so that no claim is slow.
 pub(super) const HOUSEKEEPING_MAX: usize = 128;
 
 /// The options of a claim.
@@ -43,7 +43,8 @@ pub(super) const HOUSEKEEPING_MAX: usize = 128;
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClaimOptions {
-    /// The lease: the time within which the bot must finish or extend. The default is 30 seconds, the maximum seven days.
+    /// The lease: the time within which the bot must finish or extend. The default is 30 seconds, the maximum seven
+    /// days.
     pub lease: Duration,
     /// The maximum number of tasks to claim, at least one. The default is one.
     pub max: usize,
@@ -52,8 +53,8 @@ pub struct ClaimOptions {
     pub max_concurrent: Option<u32>,
     /// The owner, whose crash ends the claim before its lease does. The default is this process.
     pub owner: ClaimOwner,
-    /// Raises the priority of a task by one for each full period that the task has been ready, so that a stream of urgent
-    /// tasks cannot delay it forever. A P3 task counts as P0 after three periods. Off by default.
+    /// Raises the priority of a task by one for each full period that the task has been ready, so that a stream of
+    /// urgent tasks cannot delay it forever. A P3 task counts as P0 after three periods. Off by default.
     pub aging: Option<Duration>,
 }
 
@@ -78,14 +79,14 @@ impl ClaimOptions {
 /// The owner of a claim, whose crash ends the claim before its lease does.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ClaimOwner {
-    /// The process that claims, because it does the work. If it crashes, its tasks become ready at once. A store that was
-    /// opened without a [session](crate::Options::session) cannot notice a crash; there only the lease counts.
+    /// The process that claims, because it does the work. If it crashes, its tasks become ready at once. A store that
+    /// was opened without a [session](crate::Options::session) cannot notice a crash; there only the lease counts.
     #[default]
     Process,
     /// The process that has this session.
     Session(SessionId),
-    /// No process: the work is done elsewhere, and only the end of the lease ends the claim. Claims over HTTP and from the
-    /// command line use this.
+    /// No process: the work is done elsewhere, and only the end of the lease ends the claim. Claims over HTTP and from
+    /// the command line use this.
     Nobody,
 }
 
@@ -109,19 +110,19 @@ pub struct Claim {
 }
 
 impl Queue<&mut WriteTx<'_>> {
-    /// Claims tasks for `bot`. A claimable task is ready and due, waits for no other task, is assigned to this bot or to none,
-    /// and requires only capabilities that the bot has. The highest priority goes first, then the oldest task.
+    /// Claims tasks for `bot`. A claimable task is ready and due, waits for no other task, is assigned to this bot or
+    /// to none, and requires only capabilities that the bot has. The highest priority goes first, then the oldest task.
     ///
     /// Fewer than `max` tasks are claimed if fewer are claimable, or if the bot would hold more than its
-    /// [`max_concurrent`](Bot::max_concurrent). A bot that is not registered has no capabilities and may hold three tasks, or as
-    /// many as the options say. [`why_nothing`](Queue::why_nothing) explains an empty result.
-    /// Expired leases are processed first, as by [`expire`](Queue::expire). A damaged task is skipped.
+    /// [`max_concurrent`](Bot::max_concurrent). A bot that is not registered has no capabilities and may hold three
+    /// tasks, or as many as the options say. [`why_nothing`](Queue::why_nothing) explains an empty result. Expired
+    /// leases are processed first, as by [`expire`](Queue::expire). A damaged task is skipped.
     ///
     /// # Errors
     ///
-    /// `Invalid` when the lease or the period of aging has no length, when the lease is longer than seven days, and when
-    /// `max` is zero. An empty queue is no error. `Damaged` when nothing could be claimed and a task was skipped; the message
-    /// names that task.
+    /// `Invalid` when the lease or the period of aging has no length, when the lease is longer than seven days, and
+    /// when `max` is zero. An empty queue is no error. `Damaged` when nothing could be claimed and a task was skipped;
+    /// the message names that task.
     ///
     /// # Examples
     ///
@@ -285,11 +286,11 @@ impl<R: Records> Queue<R> {
             let mut rest = all.clone();
             while let Some((row, _)) = self.records.rows(Table::Index, &rest, 1)?.first() {
                 let next = match Lane::find(&head, row, able)? {
-                    Found::Open { lane, next } => match found(lane) {
+                    FoundLane::Open { lane, next } => match found(lane) {
                         ControlFlow::Continue(()) => next,
                         ended => return Ok(ended),
                     },
-                    Found::Closed { next } => next,
+                    FoundLane::Closed { next } => next,
                 };
                 rest = all.clone().from(&next);
             }

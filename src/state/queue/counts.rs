@@ -1,4 +1,4 @@
-//! How many tasks are in each state, without counting them.
+//! The number of tasks in each state, without counting them.
 //!
 //! A count cannot be derived from one record, so it is no row of the index. It is kept in `meta`, which no restore
 //! touches, together with the statistics of the queue that it belongs to. When these are not those of now, something
@@ -24,32 +24,33 @@ use crate::state::queue::task::TaskState;
 
 /// The row of `meta`.
 const TALLY: &[u8] = b"queue/tally";
-/// The clock went back when the last write is further than this in the future; less is two threads that read it in turn.
+/// The clock went back when the last write is further than this in the future; less is two threads that read it in
+/// turn.
 const CLOCK_SLACK: Duration = Duration::from_secs(1);
 
-/// How many tasks are in each state.
+/// The number of tasks in each state.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TaskCounts {
-    /// Not before a time that is still to come.
+    /// Tasks with a start time in the future.
     pub scheduled: u64,
-    /// For other tasks, or for somebody who could do them.
+    /// Tasks that wait for other tasks, or for a bot that could do them.
     pub waiting: u64,
-    /// To be claimed now.
+    /// Tasks that can be claimed now.
     pub ready: u64,
-    /// Held by bots.
+    /// Tasks that bots hold.
     pub claimed: u64,
-    /// Finished well.
+    /// Tasks that were completed.
     pub done: u64,
-    /// Given up by a bot.
+    /// Tasks that a bot gave up.
     pub failed: u64,
-    /// Given up after the last attempt.
+    /// Tasks without an attempt left.
     pub dead: u64,
-    /// Not wanted any more.
+    /// Tasks that were cancelled.
     pub cancelled: u64,
 }
 
 impl TaskCounts {
-    /// How many are in that state.
+    /// The number of tasks in that state.
     pub fn of(&self, state: TaskState) -> u64 {
         match state {
             TaskState::Scheduled => self.scheduled,
@@ -63,12 +64,12 @@ impl TaskCounts {
         }
     }
 
-    /// How many there are.
+    /// The number of all tasks.
     pub fn total(&self) -> u64 {
         TaskState::ALL.into_iter().fold(0, |total, state| total.wrapping_add(self.of(state)))
     }
 
-    /// So many are in another state than was said.
+    /// Moves a number of tasks from one state to another.
     pub(super) fn change(&mut self, from: TaskState, to: TaskState, count: u64) {
         let was = self.of_mut(from);
         *was = was.saturating_sub(count);
@@ -141,11 +142,11 @@ impl Tally {
 
 #[expect(private_bounds, reason = "what a queue is read from is the crate's own matter")]
 impl<R: Records> Queue<R> {
-    /// How many tasks are in each state.
+    /// The number of tasks in each state.
     ///
-    /// This costs the same however many there are, but for these: tasks that came due since the last claim are read, those
-    /// that nobody could claim are counted in the index; as of a point every task is read, and between a restore of the
-    /// queue and its next change every task but the done ones is counted in the index.
+    /// The cost does not depend on the number of tasks, with these exceptions: tasks that came due since the last claim
+    /// are read, and tasks that no bot could claim are counted in the index. In a view of a point every task is read.
+    /// Between a restore of the queue and its next change, every task that is not done is counted in the index.
     ///
     /// # Errors
     ///

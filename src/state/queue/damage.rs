@@ -1,4 +1,4 @@
-//! Tasks that cannot be read: what is whole goes on without them, and they are named when nothing else could be done.
+//! Damaged tasks: operations skip them, and report them only if nothing else could be done.
 
 use crate::engine::records::{KeyRange, Records, is_full};
 use crate::engine::schema::Table;
@@ -9,15 +9,15 @@ use crate::state::ids::TaskId;
 use crate::state::queue::task::{Task, TaskState};
 use crate::state::queue::{Queue, keys};
 
-/// So many rows of the index are looked at together.
+/// The number of index rows that are read at a time.
 const LOOK: usize = 256;
 
-/// The damage that was met on the way, of which the first is kept.
+/// The first damage that an operation skipped.
 #[derive(Debug, Default)]
 pub(super) struct PassedOver(Option<Error>);
 
 impl PassedOver {
-    /// What was read, or none when it is damaged.
+    /// Unwraps what was read; none when it is damaged.
     pub(super) fn whole<T>(&mut self, read: Result<T>) -> Result<Option<T>> {
         match read {
             Ok(whole) => Ok(Some(whole)),
@@ -34,7 +34,7 @@ impl PassedOver {
         self.0.is_none()
     }
 
-    /// Tells of the damage, unless something was done in spite of it: then somebody else will hear of it.
+    /// Fails with the damage, unless the operation did something in spite of it. A later operation then reports it.
     pub(super) fn unless(self, done: bool) -> Result<()> {
         match self.0 {
             Some(error) if !done => Err(error),
@@ -42,7 +42,7 @@ impl PassedOver {
         }
     }
 
-    /// Tells of the damage in the log, where nothing may fail for it.
+    /// Logs the damage, where the operation must not fail.
     pub(super) fn warn(self, what: &str) {
         if let Some(error) = self.0 {
             tracing::warn!(%error, "{what}");
@@ -52,8 +52,8 @@ impl PassedOver {
 
 #[expect(private_bounds, reason = "what a queue is read from is the crate's own matter")]
 impl<R: Records> Queue<R> {
-    /// The task that a row of the index names, which must be in the state that the row is of. Its assignment is read too,
-    /// so that no change of the task stops half-way.
+    /// The task that an index row names. It must be in the state of the row. Its assignment is read too, so that a
+    /// change of the task does not stop half-way.
     pub(super) fn changeable(&self, id: &TaskId, state: TaskState) -> Result<Task> {
         let task = self.indexed(id)?;
         if task.state != state {
@@ -68,7 +68,8 @@ impl<R: Records> Queue<R> {
 }
 
 impl Queue<&mut WriteTx<'_>> {
-    /// Changes at most `limit` tasks that the index names in a range, passing over those that are damaged; gives how many.
+    /// Changes at most `limit` tasks of a range of the index, and skips damaged ones; returns the number of changed
+    /// tasks.
     pub(super) fn sweep(
         &mut self,
         mut rest: KeyRange,

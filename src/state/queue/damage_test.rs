@@ -1,5 +1,5 @@
-//! One damaged task stops nothing but itself: what is whole goes on, what is damaged is named, and not one byte of it is
-//! written over.
+//! One damaged task stops nothing but itself: what is whole goes on, what is damaged is named, and not one byte of it
+//! is written over.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Giving claims back that nobody will work on.
+//! Gives back claims that nobody will work on.
 
 use crate::engine::store::Store;
 use crate::engine::write::WriteTx;
@@ -9,7 +9,7 @@ use crate::state::queue::damage::PassedOver;
 use crate::state::queue::finish::released;
 
 impl Store {
-    /// Gives claims back that nobody will work on, as [`give_back`](Queue::give_back) does; gives how many.
+    /// Gives back claims that nobody will work on, as [`give_back`](Queue::give_back) does; returns their number.
     ///
     /// # Errors
     ///
@@ -20,12 +20,12 @@ impl Store {
 }
 
 impl Queue<&mut WriteTx<'_>> {
-    /// Gives claimed tasks back as if they had not been claimed: no attempt is counted, and each keeps its place. A claim
-    /// that is over, because its lease has ended or its task was finished, is passed over. Gives how many went back.
+    /// Releases claimed tasks as if they had not been claimed: no attempt is counted, and each keeps its place. A claim
+    /// that has ended, because its lease ended or its task finished, is skipped. Returns the number of released tasks.
     ///
     /// # Errors
     ///
-    /// `Damaged` when none went back and one cannot be read, which the message names.
+    /// `Damaged` when no task was released and one cannot be read; the message names it.
     ///
     /// # Examples
     ///

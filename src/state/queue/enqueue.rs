@@ -1,4 +1,4 @@
-//! Putting tasks into the queue, and saying who is to do them.
+//! Enqueues tasks and assigns them to bots.
 
 use std::collections::BTreeSet;
 
@@ -13,33 +13,34 @@ use crate::state::queue::new_task::{Done, NewTask};
 use crate::state::queue::task::{Task, TaskState};
 use crate::state::queue::{Queue, keys};
 
-/// The counter of a task's place in the queue.
+/// The counter of sequence numbers.
 pub(super) const SEQUENCE: &str = "task";
 
-/// What became of a task that was to be enqueued.
+/// The result of an enqueue.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Enqueued {
-    /// The task as it is now.
+    /// The task in its current state.
     pub task: Task,
-    /// Whether it was enqueued just now. If not, it is the earlier one with that idempotency key, in whatever state.
+    /// Whether this call enqueued the task. If not, it is the earlier task with that idempotency key, in any state.
     pub is_new: bool,
-    /// What of the earlier one is not as was asked for.
+    /// The fields in which the earlier task differs from the request.
     pub differs: Vec<&'static str>,
 }
 
 impl Queue<&mut WriteTx<'_>> {
-    /// Puts a task into the queue and gives it as it is now there.
+    /// Enqueues a task and returns it.
     ///
-    /// With an idempotency key that was seen before it gives the task of that key, whatever has become of it, and
-    /// changes nothing: a caller that is not sure whether its task was enqueued can enqueue it again.
-    /// [`enqueue_once`](Queue::enqueue_once) says which it was.
+    /// If a task with the same idempotency key exists, this returns that task in its current state and changes nothing.
+    /// A producer that does not know whether its task was enqueued can therefore enqueue it again.
+    /// [`enqueue_once`](Queue::enqueue_once) tells the two cases apart.
     ///
     /// # Errors
     ///
     /// `Invalid` when a name in it is no name, it asks for more than 16 capabilities or depends on more than 1,000
-    /// tasks, has no attempt, would wait for itself, or depends on a task that is neither there nor was done and purged, unless
-    /// that is [allowed](NewTask::allow_missing_dependencies); within a transaction the one to wait for comes first. `Conflict` when there is another task with its id, or the task with its idempotency key differs from it, unless that
-    /// is [allowed](NewTask::allow_different).
+    /// tasks, has no attempt, would wait for itself, or depends on a task that is neither there nor was done and
+    /// purged, unless that is [allowed](NewTask::allow_missing_dependencies); within a transaction the one to wait for
+    /// comes first. `Conflict` when there is another task with its id, or the task with its idempotency key differs
+    /// from it, unless that is [allowed](NewTask::allow_different).
     ///
     /// # Examples
     ///
@@ -58,7 +59,8 @@ impl Queue<&mut WriteTx<'_>> {
         self.enqueue_once(new).map(|enqueued| enqueued.task)
     }
 
-    /// The same, and says whether the task is new, or the earlier one of that idempotency key, and how that one differs.
+    /// Enqueues a task as [`enqueue`](Queue::enqueue) does, and returns whether it is new, and how an earlier one
+    /// differs.
     ///
     /// # Errors
     ///
@@ -102,7 +104,7 @@ impl Queue<&mut WriteTx<'_>> {
         Ok(Enqueued { task: self.shown(task)?, is_new: true, differs: Vec::new() })
     }
 
-    /// The task that has the key already.
+    /// The result for a key that an earlier task has.
     fn earlier(&self, new: &NewTask, known: Task) -> Result<Enqueued> {
         let differs = new.differences(&known);
         let task = self.shown(known)?;
@@ -118,7 +120,7 @@ impl Queue<&mut WriteTx<'_>> {
         Ok(Enqueued { task, is_new: false, differs })
     }
 
-    /// Lets only `bot` claim the task from now on. Gives the task as it now is.
+    /// Lets only `bot` claim the task from now on. Returns the task.
     ///
     /// # Errors
     ///
@@ -145,7 +147,7 @@ impl Queue<&mut WriteTx<'_>> {
         self.set_assignee(id, Some(bot))
     }
 
-    /// Lets any bot claim the task again. Gives the task as it now is.
+    /// Lets any bot claim the task again. Returns the task.
     ///
     /// # Errors
     ///
@@ -174,12 +176,12 @@ impl Queue<&mut WriteTx<'_>> {
         self.change(&task, Task { assigned_to: bot.cloned(), ..task.clone() })
     }
 
-    /// The next place in the queue; never given out twice.
+    /// The next sequence number. No number is used twice.
     pub(super) fn next_sequence(&mut self) -> Result<u64> {
         self.records.next(SEQUENCE)
     }
 
-    /// The wished id, or one that is made of the task's place.
+    /// The requested id, or a new one made from the sequence number.
     fn free_id(&self, wish: Option<TaskId>, sequence: u64) -> Result<TaskId> {
         if let Some(id) = wish {
             return match self.stored(&id)? {
@@ -194,7 +196,7 @@ impl Queue<&mut WriteTx<'_>> {
         }
         let mut id = TaskId::new(format!("task-{sequence}"))?;
         let mut more = 1;
-        // The id of a task that cannot be read is taken too.
+        // The id of a damaged task is in use too.
         while PassedOver::default().whole(self.stored(&id))?.is_none_or(|task| task.is_some()) {
             more += 1;
             id = TaskId::new(format!("task-{sequence}-{more}"))?;

@@ -1,4 +1,4 @@
-//! What a holder does with a claim, and how a task ends or begins again.
+//! The operations of a holder on its claim, and the end and the requeue of a task.
 
 use std::time::Duration;
 
@@ -14,26 +14,26 @@ use crate::state::queue::Queue;
 use crate::state::queue::claim::{check_lease, millis};
 use crate::state::queue::task::{Holder, Task, TaskState};
 
-/// The delay before a second attempt. It doubles with every attempt.
+/// The delay before the second attempt. It doubles with each attempt.
 const RETRY_DELAY_FIRST_MS: u64 = 1_000;
-/// No delay between attempts is longer.
+/// The maximum delay between attempts.
 pub(super) const RETRY_DELAY_MAX: Duration = Duration::from_secs(300);
 
-/// What is to become of a task whose attempt failed.
+/// The consequence of a failed attempt.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Retry {
-    /// Try again after a while: between half a second and a second after the first attempt, twice that after each
-    /// further one, at most five minutes. The task is dead when it has no attempt left.
+    /// Retry later: between half a second and a second after the first attempt, and twice that after each further
+    /// attempt, at most five minutes. A task without an attempt left is dead.
     #[default]
     Later,
-    /// Try again after that time, of at most thirty days. The task is dead when it has no attempt left.
+    /// Retry after that time, of at most thirty days. A task without an attempt left is dead.
     After(Duration),
-    /// Trying again is no use: the task has failed.
+    /// Do not retry: the task has failed.
     Never,
 }
 
 impl Queue<&mut WriteTx<'_>> {
-    /// Makes a claim last for `lease` from now. Gives the task as it now is.
+    /// Extends a claim to `lease` from now. Returns the task.
     ///
     /// # Errors
     ///
@@ -47,13 +47,13 @@ impl Queue<&mut WriteTx<'_>> {
         self.change(&task, Task { holder: Some(holder), ..task.clone() })
     }
 
-    /// The work is done. Tasks that waited for it can be claimed. Gives the task as it now is.
+    /// Marks a claimed task as done. Tasks that waited for it only can then be claimed. Returns the task.
     ///
     /// # Errors
     ///
     /// `NotFound` when there is no such task. `Conflict` when the token is not that of its holder: the lease had ended
-    /// and the task was given on. The message says who holds it; the result must be thrown away. `Invalid` when the result
-    /// is longer than its [limit](crate#limits).
+    /// and the task was given on. The message says who holds it; the result must be thrown away. `Invalid` when the
+    /// result is longer than its [limit](crate#limits).
     pub fn complete(&mut self, id: &TaskId, token: Token, result: impl Into<Value>) -> Result<Task> {
         let result = result.into();
         limits::json("the result of a task", &result, limits::VALUE_BYTES)?;
@@ -64,7 +64,7 @@ impl Queue<&mut WriteTx<'_>> {
         Ok(done)
     }
 
-    /// The attempt failed, because of `error`. Gives the task as it now is: ready, dead, or failed.
+    /// Records a failed attempt with its `error`. Returns the task: ready, scheduled, dead, or failed.
     ///
     /// # Errors
     ///
@@ -103,8 +103,8 @@ impl Queue<&mut WriteTx<'_>> {
         self.change(&task, failed)
     }
 
-    /// Gives a claimed task back as if it had not been claimed: no attempt is counted, and it keeps its place. Gives the
-    /// task as it now is.
+    /// Releases a claimed task as if it had not been claimed: no attempt is counted, and the task keeps its place.
+    /// Returns the task.
     ///
     /// # Errors
     ///
@@ -115,7 +115,7 @@ impl Queue<&mut WriteTx<'_>> {
         self.change(&task, released(&task))
     }
 
-    /// The task is not wanted any more. If it is claimed, its token is void. Gives the task as it now is.
+    /// Cancels a task. If it is claimed, its token becomes void. Returns the task.
     ///
     /// # Errors
     ///
@@ -132,13 +132,13 @@ impl Queue<&mut WriteTx<'_>> {
         self.change(&task, cancelled)
     }
 
-    /// Puts a failed, dead or cancelled task back, behind all others of its priority and with all its attempts. Gives
-    /// the task as it now is. One that was claimed before does not wait for a task that has been purged since.
+    /// Requeues a failed, dead or cancelled task, behind all others of its priority and with all its attempts. Returns
+    /// the task. A task that was claimed before does not wait for a dependency that was purged since.
     ///
     /// # Errors
     ///
-    /// `NotFound` when there is no such task. `Conflict` when it is ready, claimed or done. `Invalid` when it would wait
-    /// for itself.
+    /// `NotFound` when there is no such task. `Conflict` when it is ready, claimed or done. `Invalid` when it would
+    /// wait for itself.
     pub fn requeue(&mut self, id: &TaskId) -> Result<Task> {
         let task = self.existing(id)?;
         if !matches!(task.state, TaskState::Failed | TaskState::Dead | TaskState::Cancelled) {
@@ -160,13 +160,13 @@ impl Queue<&mut WriteTx<'_>> {
         self.change(&task, again)
     }
 
-    /// Refuses a token that is not that of the task's holder, in the words of a late [`complete`](Queue::complete).
+    /// Refuses a token other than the holder's, with the message of a late [`complete`](Queue::complete).
     #[cfg(feature = "http")]
     pub(crate) fn check_token(&self, id: &TaskId, token: Token) -> Result<()> {
         self.held(id, token).map(drop)
     }
 
-    /// The task and its holder, whose token it is.
+    /// The task and its holder, if the token is the holder's.
     fn held(&self, id: &TaskId, token: Token) -> Result<(Task, Holder)> {
         let task = self.existing(id)?;
         match &task.holder {
@@ -187,7 +187,7 @@ impl Queue<&mut WriteTx<'_>> {
     }
 }
 
-/// The task once it is finished.
+/// The finished task.
 fn finished(task: &Task, state: TaskState, now: Timestamp) -> Task {
     let mut task = task.clone();
     task.state = state;
@@ -198,7 +198,7 @@ fn finished(task: &Task, state: TaskState, now: Timestamp) -> Task {
     task
 }
 
-/// The claimed task once its attempt has failed: ready again, after `delay` or at once, or dead.
+/// The claimed task after a failed attempt: ready at once or after `delay`, or dead.
 pub(super) fn attempt_failed(task: &Task, error: String, now: Timestamp, delay: Option<Duration>) -> Task {
     let last_error = Some(error);
     if task.attempts >= task.max_attempts {
@@ -213,8 +213,8 @@ pub(super) fn released(task: &Task) -> Task {
     Task { state: TaskState::Ready, holder: None, attempts: task.attempts.saturating_sub(1), ..task.clone() }
 }
 
-/// How long to wait after a failed attempt: doubled each time, and spread over the upper half of that by the claim's
-/// token, so that tasks that failed together do not come back together.
+/// The delay after a failed attempt. It doubles each time, and the token of the claim spreads it over its upper half,
+/// so that tasks that failed together are not retried together.
 fn retry_delay(attempt: u32, token: Token) -> Duration {
     let doubled = 1u64.checked_shl(attempt.saturating_sub(1)).unwrap_or(u64::MAX);
     let longest = RETRY_DELAY_FIRST_MS.saturating_mul(doubled).min(millis(RETRY_DELAY_MAX));
@@ -222,7 +222,7 @@ fn retry_delay(attempt: u32, token: Token) -> Duration {
     Duration::from_millis(half + scatter(token.0) % (longest - half + 1))
 }
 
-/// A number that looks random and follows from another: SplitMix64, <https://prng.di.unimi.it/splitmix64.c>.
+/// A pseudo-random number derived from another: SplitMix64, <https://prng.di.unimi.it/splitmix64.c>.
 fn scatter(number: u64) -> u64 {
     let mut mixed = number.wrapping_mul(0x9e37_79b9_7f4a_7c15);
     mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);

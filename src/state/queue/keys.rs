@@ -1,4 +1,4 @@
-//! The index of the queue: which rows follow from a task, so that every verb finds its tasks without scanning.
+//! The index of the queue: the rows that follow from a task, so that every operation finds its tasks without a scan.
 //!
 //! Every row's key begins with [`QUEUE`] and a byte that names its kind, and ends with the task's id; the values are
 //! empty. Names have no control characters, so that a zero byte ends one.
@@ -168,22 +168,22 @@ pub(super) fn in_state(state: TaskState) -> KeyRange {
     }
 }
 
-/// What kind of row of a task that is not claimed and not finished it is.
-pub(super) enum Open {
-    /// It can be claimed by whoever its lane is open to.
+/// The kind of an index row of a task that is neither claimed nor finished.
+pub(super) enum OpenRow {
+    /// Bots to which the lane is open can claim the task.
     In(Lane),
-    /// Its time is to come, or has come and nobody has noticed.
+    /// The start time is in the future, or has passed since the last claim.
     Delayed(Timestamp),
-    /// It waits for another task.
+    /// The task waits for another task.
     Waiting,
 }
 
-/// The kind of a row of a task that is not claimed and not finished.
-pub(super) fn open(row: &[u8]) -> Result<Open> {
+/// Reads the kind of an index row of a task that is neither claimed nor finished.
+pub(super) fn open(row: &[u8]) -> Result<OpenRow> {
     match row {
-        [QUEUE, READY, ..] => Lane::of_row(row).map(Open::In),
-        [QUEUE, DELAYED, ..] => time_of(row).map(Open::Delayed),
-        [QUEUE, WAITING, ..] => Ok(Open::Waiting),
+        [QUEUE, READY, ..] => Lane::of_row(row).map(OpenRow::In),
+        [QUEUE, DELAYED, ..] => time_of(row).map(OpenRow::Delayed),
+        [QUEUE, WAITING, ..] => Ok(OpenRow::Waiting),
         _ => Err(wrong(row)),
     }
 }
@@ -219,7 +219,7 @@ pub(super) fn behind_time(key: &[u8]) -> Option<(Timestamp, &[u8])> {
     Timestamp::from_microsecond(micros).ok().map(|time| (time, rest))
 }
 
-/// What the task of a row waits for, if the row is of a waiting task.
+/// The dependency of the task of a row, if the row is of a waiting task.
 pub(super) fn waited_for(row: &[u8]) -> Result<Option<TaskId>> {
     let [QUEUE, WAITING, rest @ ..] = row else { return Ok(None) };
     let name = rest.split(|byte| *byte == END).next().unwrap_or_default();
@@ -289,13 +289,14 @@ impl Lane {
         Key(end).byte(AND).0
     }
 
-    /// What the keys of the lanes of an assignee begin with.
+    /// The beginning of the keys of an assignee's lanes.
     pub(super) fn lanes_of(assignee: Option<&BotId>) -> Key {
         ready().name(assignee.map(BotId::as_bytes).unwrap_or_default())
     }
 
-    /// Whether `row`, of a lane under `head`, is in a lane that `able` opens; or else where the next lane can be that is.
-    pub(super) fn find(head: &Key, row: &[u8], able: &BTreeSet<String>) -> Result<Found> {
+    /// Whether `row`, of a lane under `head`, is in a lane that `able` opens; or else where the next lane can be that
+    /// is.
+    pub(super) fn find(head: &Key, row: &[u8], able: &BTreeSet<String>) -> Result<FoundLane> {
         let rest = row.strip_prefix(head.0.as_slice()).ok_or_else(|| wrong(row))?;
         let end = rest.iter().position(|byte| *byte == END).ok_or_else(|| wrong(row))?;
         let asked = rest.get(..end).unwrap_or_default();
@@ -304,7 +305,7 @@ impl Lane {
             let name = str::from_utf8(capability).map_err(|_| wrong(row))?;
             if !able.contains(name) {
                 let next = able.range::<str, _>((std::ops::Bound::Excluded(name), std::ops::Bound::Unbounded)).next();
-                return Ok(Found::Closed {
+                return Ok(FoundLane::Closed {
                     next: match next {
                         Some(next) => key.bytes(next.as_bytes()).0,
                         None => key.byte(BEHIND_NAMES).0,
@@ -314,7 +315,7 @@ impl Lane {
             key = key.bytes(capability).byte(AND);
         }
         let next = key.clone().byte(AND).0;
-        Ok(Found::Open { lane: Self(key.byte(END)), next })
+        Ok(FoundLane::Open { lane: Self(key.byte(END)), next })
     }
 
     /// The rows of the lane, the one to be claimed first in front.
@@ -345,9 +346,9 @@ impl Lane {
     }
 }
 
-/// What a row of a ready task says about its lane.
-pub(super) enum Found {
-    /// The bot may claim from it.
+/// The lane of a ready task's row, for a bot with given capabilities.
+pub(super) enum FoundLane {
+    /// The bot may claim from the lane.
     Open {
         /// The lane.
         lane: Lane,
@@ -435,7 +436,7 @@ mod tests {
             (&["a", "b"], &["a", "b"], true),
         ] {
             let found = Lane::find(&head, &row(asked), &names(able)).unwrap();
-            assert_eq!(matches!(found, Found::Open { .. }), open, "{asked:?} for {able:?}");
+            assert_eq!(matches!(found, FoundLane::Open { .. }), open, "{asked:?} for {able:?}");
         }
     }
 
@@ -450,11 +451,11 @@ mod tests {
             let (mut open, mut from) = (Vec::new(), Vec::new());
             while let Some(row) = rows.iter().find(|row| **row >= from) {
                 from = match Lane::find(&head, row, able).unwrap() {
-                    Found::Open { lane, next } => {
+                    FoundLane::Open { lane, next } => {
                         open.push(lane);
                         next
                     }
-                    Found::Closed { next } => next,
+                    FoundLane::Closed { next } => next,
                 };
                 assert!(from > *row, "the way goes forward");
             }

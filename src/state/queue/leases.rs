@@ -1,4 +1,4 @@
-//! Claims that end without their holder: by time, by a crash, by a restore.
+//! Claims that end without their holder: by a timeout, a crash, or a restore.
 
 use std::time::Duration;
 
@@ -27,7 +27,7 @@ impl<R: Records> Queue<R> {
         self.claims_where(&keys::held_by(bot), |holder| holder.bot == *bot)
     }
 
-    /// The tasks that were claimed in that session and not finished since.
+    /// The tasks that this session has claimed and not finished.
     #[cfg(test)]
     pub(crate) fn claimed_in(&self, session: SessionId) -> Result<Vec<Task>> {
         self.claims_where(&keys::of_session(session), |holder| holder.session == Some(session))
@@ -38,13 +38,13 @@ impl<R: Records> Queue<R> {
         scan_rows(&self.records, Table::Index, keys::of_session(session).range()).map(|row| row.map(|_| 1)).sum()
     }
 
-    /// How many claims are over that nobody has taken back yet; counts to `limit`.
+    /// The number of expired claims that are not processed yet, counted up to `limit`.
     #[cfg(feature = "transfer")]
     pub(crate) fn overdue(&self, limit: usize) -> Result<usize> {
         Ok(self.records.rows(Table::Index, &keys::expired(self.records.now()), limit)?.len())
     }
 
-    /// The claimed tasks under `head` of the index, or, as of a point, those that `held` names.
+    /// The claimed tasks under `head` of the index; in a view of a point, those whose holder matches `held`.
     fn claims_where(&self, head: &Key, held: impl Fn(&Holder) -> bool) -> Result<Vec<Task>> {
         if !self.records.is_now() {
             let is_wanted = |task: &Task| task.holder.as_ref().is_some_and(&held);
@@ -56,15 +56,15 @@ impl<R: Records> Queue<R> {
 }
 
 impl Queue<&mut WriteTx<'_>> {
-    /// Takes back at most `limit` tasks whose lease has ended, the one that ended first in front; gives how many. The
-    /// attempt counts: a task with none left is dead.
+    /// Ends at most `limit` claims whose lease has ended, the oldest first; returns their number. The attempt counts: a
+    /// task without an attempt left is dead.
     ///
-    /// Every claim does so by itself; this is for when nobody claims. Should the clock have gone back, no lease lasts
-    /// longer from now than it was asked for. A task that is damaged is passed over.
+    /// Every claim does this by itself; this operation is for times without claims. If the clock went back, no lease
+    /// lasts longer from now than its length. A damaged task is skipped.
     ///
     /// # Errors
     ///
-    /// `Damaged` when none was taken back and one was passed over, which the message names. `Invalid` when `limit` is zero.
+    /// `Damaged` when no claim was ended and a task was skipped; the message names it. `Invalid` when `limit` is zero.
     pub fn expire(&mut self, limit: usize) -> Result<usize> {
         limits::not_zero("take back at least one task", "limit", limit)?;
         let mut passed = PassedOver::default();
@@ -79,8 +79,8 @@ impl Queue<&mut WriteTx<'_>> {
         self.sweep(expired, limit, TaskState::Claimed, passed, |queue, task| queue.take_back(task, "the lease ended"))
     }
 
-    /// Takes back what was claimed in a session that has crashed; gives how many tasks. The attempt counts. One that is
-    /// damaged stays as it is: it keeps no process from starting.
+    /// Ends the claims of a crashed session; returns their number. The attempt counts. A damaged task stays as it is,
+    /// so that it keeps no process from starting.
     pub(crate) fn return_claims_of_session(&mut self, session: SessionId) -> Result<usize> {
         let mut passed = PassedOver::default();
         let claimed = keys::of_session(session).range();
@@ -91,8 +91,8 @@ impl Queue<&mut WriteTx<'_>> {
         Ok(count)
     }
 
-    /// Makes every claimed task ready again, without counting an attempt; gives how many. For a queue that was restored
-    /// to an older point, whose claims are of the past.
+    /// Makes every claimed task ready again without counting an attempt; returns their number. This is for a queue that
+    /// was restored to an older point, whose claims are no longer valid.
     pub(crate) fn void_claims(&mut self) -> Result<usize> {
         let claimed = self.all_claims()?;
         for id in &claimed {
@@ -101,8 +101,8 @@ impl Queue<&mut WriteTx<'_>> {
         Ok(claimed.len())
     }
 
-    /// Makes one task agree with the others once it alone was restored to an older point: a claim is void, and what is
-    /// done is waited for no more. Says whether it was claimed.
+    /// Makes a task consistent with the others after it alone was restored to an older point: its claim is void, and
+    /// dependencies that are done are removed. Returns whether it was claimed.
     pub(crate) fn settle(&mut self, id: &TaskId) -> Result<bool> {
         let Some(task) = self.stored(id)? else { return Ok(false) };
         match task.state {
@@ -119,7 +119,7 @@ impl Queue<&mut WriteTx<'_>> {
         Ok(task.state == TaskState::Claimed)
     }
 
-    /// Puts a task back as it was when it had finished, after a restore to a point before that, or before it came.
+    /// Writes a finished task again, after a restore to a point at which it was not finished or did not exist.
     pub(crate) fn keep_finished(&mut self, payload: &[u8]) -> Result<()> {
         let finished: Task = codec::decode(payload)?;
         let before = self.stored(&finished.id)?;
@@ -130,7 +130,8 @@ impl Queue<&mut WriteTx<'_>> {
         Ok(())
     }
 
-    /// Lets a task of the point that was restored not come back. When it was done, none waits for it.
+    /// Removes a task that a restore brought back, because it was finished and purged. If it was done, no task waits
+    /// for it.
     pub(crate) fn leave_out(&mut self, key: &[u8]) -> Result<()> {
         let id = TaskId::from_key(key)?;
         if let Some(task) = self.stored(&id)? {
@@ -147,7 +148,7 @@ impl Queue<&mut WriteTx<'_>> {
         self.change(&task, released(&task)).map(drop)
     }
 
-    /// Ends a claim whose holder is not heard of any more.
+    /// Ends a claim whose holder has not finished in time.
     fn take_back(&mut self, task: &Task, why: &str) -> Result<()> {
         let bot = task.holder.as_ref().map(|holder| holder.bot.to_string()).unwrap_or_default();
         let error = format!("{why}: bot={bot} attempt={}", task.attempts);
@@ -155,9 +156,9 @@ impl Queue<&mut WriteTx<'_>> {
         self.change(task, failed).map(drop)
     }
 
-    /// A deadline further from now than its lease is long was set before the clock went back; without this, the task of
-    /// a dead bot would stay with it until the clock has caught up. It looks at all claims and at the tasks that were to
-    /// be tried again by then, so only once after the clock went back.
+    /// Corrects deadlines that were set before the clock went back: those further away than their lease is long.
+    /// Otherwise the task of a dead bot would stay claimed until the clock has caught up. This reads all claims and the
+    /// retries up to then, so it runs only once after the clock went back.
     fn correct_deadlines_if_the_clock_went_back(&mut self, passed: &mut PassedOver) -> Result<()> {
         let Some(ahead) = self.clock_was_ahead_by()? else { return Ok(()) };
         self.sweep(keys::leases().range(), usize::MAX, TaskState::Claimed, passed, Self::correct_deadline)?;
@@ -167,7 +168,8 @@ impl Queue<&mut WriteTx<'_>> {
         self.accept_the_time()
     }
 
-    /// The next attempt of a task that failed was set by that clock too, or before: it comes no later than it should.
+    /// Moves the next attempt of a failed task, which may have been set by the wrong clock, so that it is never too
+    /// late.
     fn correct_retry(&mut self, task: &Task, ahead: Duration) -> Result<()> {
         let Some(not_before) = task.not_before.filter(|_| task.attempts > 0) else { return Ok(()) };
         let not_before = Some(as_stored(before(not_before, ahead)));

@@ -12,7 +12,7 @@ use crate::error::Result;
 use crate::state::ids::TaskId;
 use crate::state::queue::claim::ClaimOptions;
 use crate::state::queue::damage::PassedOver;
-use crate::state::queue::keys::{Lane, Open};
+use crate::state::queue::keys::{Lane, OpenRow};
 use crate::state::queue::order::{FROM_THE_FIRST, Order, Positions};
 use crate::state::queue::reach::Fleet;
 use crate::state::queue::task::{Task, TaskState};
@@ -92,12 +92,14 @@ impl<R: Records> Queue<R> {
         rows.map(|row| row.and_then(|(key, payload)| Task::from_record(&key, &payload)))
     }
 
-    /// A page of at most `limit` tasks (at least one), all or those in one state. `cursor` is the `next` of the previous page.
+    /// A page of at most `limit` tasks (at least one), all or those in one state. `cursor` is the `next` of the
+    /// previous page.
     ///
-    /// Without a state, tasks are in order of their ids. Ready tasks that any bot may claim are in the order of claims. Scheduled
-    /// tasks are in order of their start times. Of the waiting tasks, those come first that no bot can do, then those that wait
-    /// for other tasks. Claimed tasks are in order of their deadlines, finished tasks in order of the time. In a view of a point,
-    /// all are in order of their ids. A task that changes between two pages may be missed or seen twice.
+    /// Without a state, tasks are in order of their ids. Ready tasks that any bot may claim are in the order of claims.
+    /// Scheduled tasks are in order of their start times. Of the waiting tasks, those come first that no bot can do,
+    /// then those that wait for other tasks. Claimed tasks are in order of their deadlines, finished tasks in order of
+    /// the time. In a view of a point, all are in order of their ids. A task that changes between two pages may be
+    /// missed or seen twice.
     ///
     /// # Errors
     ///
@@ -133,10 +135,11 @@ impl<R: Records> Queue<R> {
         self.fill(&source, range, limit.max(1))
     }
 
-    /// A page of at most `limit` ready tasks (at least one), in the order of claims with these options. Like [`page`](Self::page)
-    /// of the ready tasks, but with aging.
+    /// A page of at most `limit` ready tasks (at least one), in the order of claims with these options. Like
+    /// [`page`](Self::page) of the ready tasks, but with aging.
     ///
-    /// Tasks that came due since the last claim are at the end. All pages of a list age the tasks to the time of the first page.
+    /// Tasks that came due since the last claim are at the end. All pages of a list age the tasks to the time of the
+    /// first page.
     ///
     /// # Errors
     ///
@@ -178,7 +181,7 @@ impl<R: Records> Queue<R> {
             rest = rest.from(lane.as_bytes());
         }
         while let Some((row, _)) = self.records.rows(Table::Index, &rest, 1)?.first() {
-            let Open::In(next) = keys::open(row)? else { break };
+            let OpenRow::In(next) = keys::open(row)? else { break };
             rest = rest.from(&next.behind());
             if self.nobody_in(&fleet, &next)?.is_some() {
                 continue;
@@ -257,17 +260,17 @@ impl<R: Records> Queue<R> {
         }
     }
 
-    /// The next row to read, if this row and all of its lane or kind are not in the listed state. Their rows are skipped in one
-    /// step.
+    /// The next row to read, if this row and all of its lane or kind are not in the listed state. Their rows are
+    /// skipped in one step.
     fn leap_over(&self, source: &Source, fleet: &Fleet, (row, _): &Row) -> Result<Option<Vec<u8>>> {
         let Source::Index(state @ (TaskState::Ready | TaskState::Waiting)) = source else { return Ok(None) };
         Ok(match keys::open(row)? {
-            Open::In(lane) => {
+            OpenRow::In(lane) => {
                 let is_deserted = self.nobody_in(fleet, &lane)?.is_some();
                 (is_deserted == (*state == TaskState::Ready)).then(|| lane.behind())
             }
-            Open::Delayed(time) => (time > self.records.now()).then(keys::behind_delayed),
-            Open::Waiting => None,
+            OpenRow::Delayed(time) => (time > self.records.now()).then(keys::behind_delayed),
+            OpenRow::Waiting => None,
         })
     }
 

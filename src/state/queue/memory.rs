@@ -1,8 +1,8 @@
-//! What is remembered of tasks that were purged: how each ended, so that what is done counts as done afterwards too.
+//! The memory of purged tasks: how each ended, so that a done task counts as done after its purge too.
 //!
-//! The memory is rows of `meta`, which no restore touches and no list of tasks shows. A task that is in the queue counts as
-//! it is there, whatever is remembered under its id; so a restore that brings back an unfinished task needs no care here.
-//! The oldest is forgotten first, by age and by number.
+//! The memory consists of rows of `meta`, which no restore touches and no list of tasks shows. If a task is in the
+//! queue, its state there counts, whatever is remembered under its id. A restore that brings back an unfinished task is
+//! therefore safe. The oldest purged tasks are forgotten first, by age and by number.
 
 use std::time::Duration;
 
@@ -23,25 +23,25 @@ use crate::state::queue::{Queue, waiting::TaskIs};
 
 /// Rows of `meta`: how a purged task ended, by its id.
 const FINISHED: &[u8] = b"queue/finished/";
-/// Rows of `meta`: time of the purge and id, so that the oldest are found.
+/// Rows of `meta`: the time of the purge and the id, to find the oldest.
 const PURGED: &[u8] = b"queue/purged/";
 /// The row of `meta` with the number and the limits.
 const MEMORY: &[u8] = b"queue/memory";
 
-/// How long a purged task is remembered unless it is said.
+/// The default time for which a purged task is remembered.
 const KEEP: Duration = Duration::from_secs(90 * 24 * 60 * 60);
-/// How many are remembered unless it is said; a million take about 150 MB.
+/// The default maximum number of remembered tasks; a million take about 150 MB.
 const MOST: u64 = 1_000_000;
 
-/// What is remembered of a task that was purged.
+/// The memory of a purged task.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Remembered {
-    /// How it ended.
+    /// The state in which it ended.
     pub state: TaskState,
-    /// When it ended.
+    /// The time when it ended.
     #[serde(with = "crate::clock::time")]
     pub finished_at: Timestamp,
-    /// When it was purged.
+    /// The time when it was purged.
     #[serde(with = "crate::clock::time")]
     pub purged_at: Timestamp,
 }
@@ -51,14 +51,14 @@ impl Stored for Remembered {
     const WHAT: &'static str = "the memory of a purged task";
 }
 
-/// How many purged tasks are remembered, and for how long.
+/// The number of remembered purged tasks, and the limits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Memory {
-    /// How many are remembered now.
+    /// The number of remembered tasks.
     pub count: u64,
-    /// How long each is remembered after its purge, in milliseconds; 90 days unless set.
+    /// The time for which each is remembered after its purge, in milliseconds. The default is 90 days.
     pub keep_ms: u64,
-    /// How many are remembered at most; a million unless set.
+    /// The maximum number of remembered tasks. The default is a million.
     pub most: u64,
 }
 
@@ -81,15 +81,14 @@ fn purged_key(at: Timestamp, id: &TaskId) -> Vec<u8> {
     [PURGED, &time_key(at), id.as_bytes()].concat()
 }
 
-/// The time and the task of a row of [`PURGED`].
+/// Splits a row of [`PURGED`] into time and task.
 fn split_purged(row: &[u8]) -> Result<(Timestamp, TaskId)> {
     let wrong = || Error::damaged(format!("a row of purged tasks cannot be read: key={}", row.escape_ascii()));
     let (at, id) = row.strip_prefix(PURGED).and_then(behind_time).ok_or_else(wrong)?;
     Ok((at, TaskId::from_key(id)?))
 }
 
-/// Whether a task that is not in the queue was finished when it was purged. One that was cancelled was not wanted, which is
-/// no work that is done.
+/// Whether a purged task had finished. A cancelled task does not count, because no work was done.
 pub(crate) fn was_finished<R: Records>(records: R, id: &TaskId) -> Result<bool> {
     let remembered = Queue { records }.remembered(id)?;
     Ok(remembered.is_some_and(|remembered| remembered.state.is_finished() && remembered.state != TaskState::Cancelled))
@@ -97,8 +96,7 @@ pub(crate) fn was_finished<R: Records>(records: R, id: &TaskId) -> Result<bool> 
 
 #[expect(private_bounds, reason = "what a queue is read from is the crate's own matter")]
 impl<R: Records> Queue<R> {
-    /// What is remembered of a task that was purged, always as of now. A task that is in the queue again counts as it is
-    /// there.
+    /// The memory of a purged task, always of the present. If the task is in the queue again, its state there counts.
     ///
     /// # Errors
     ///
@@ -123,7 +121,7 @@ impl<R: Records> Queue<R> {
         self.records.row(Table::Meta, &finished_key(id))?.map(|bytes| codec::decode(&bytes)).transpose()
     }
 
-    /// How many purged tasks are remembered, and the limits of that.
+    /// The number of remembered purged tasks, and the limits.
     ///
     /// # Errors
     ///
@@ -132,7 +130,7 @@ impl<R: Records> Queue<R> {
         self.records.row(Table::Meta, MEMORY)?.map_or_else(|| Ok(Memory::default()), |bytes| codec::decode(&bytes))
     }
 
-    /// How a task stands for those that depend on it: as it is in the queue, or as it was when it was purged.
+    /// The status of a task for the tasks that depend on it: its state in the queue, or at its purge.
     pub(super) fn stands(&self, id: &TaskId) -> Result<TaskIs> {
         if let Some(task) = self.stored(id)? {
             return Ok(TaskIs::Here(task.state));
@@ -140,7 +138,7 @@ impl<R: Records> Queue<R> {
         Ok(self.remembered(id)?.map_or(TaskIs::Unknown, |remembered| TaskIs::Purged(remembered.state)))
     }
 
-    /// Reports when rows of the memory cannot be read, or are not as many as they should be.
+    /// Reports rows of the memory that contradict each other, and a wrong count.
     pub(super) fn check_memory(&self, report: &mut dyn FnMut(String)) -> Result<()> {
         let (mut by_time, mut by_id) = (0u64, 0u64);
         for row in scan_rows(&self.records, Table::Meta, KeyRange::prefix(PURGED)) {
@@ -168,8 +166,8 @@ impl Queue<&mut WriteTx<'_>> {
     /// Sets how long purged tasks are remembered, and how many at most; the next purge forgets those over the limits.
     /// Zero of either remembers none. Gives the limits and the count as they now are.
     ///
-    /// A restore or an import that [keeps finished tasks](crate::RestoreOptions::keep_finished) leaves out only the purged tasks
-    /// that are still remembered; the others run again.
+    /// A restore or an import that [keeps finished tasks](crate::RestoreOptions::keep_finished) leaves out only the
+    /// purged tasks that are still remembered; the others run again.
     ///
     /// # Errors
     ///
@@ -184,7 +182,7 @@ impl Queue<&mut WriteTx<'_>> {
         self.records.put_row(Table::Meta, MEMORY, &codec::encode(memory)?)
     }
 
-    /// Remembers how a task ended that is being purged.
+    /// Remembers how a task ended that is purged now.
     pub(super) fn remember(&mut self, task: &Task) -> Result<()> {
         let Some(finished_at) = task.finished_at else { return Ok(()) };
         self.forget(&task.id)?;
@@ -195,7 +193,7 @@ impl Queue<&mut WriteTx<'_>> {
         self.put_memory(&Memory { count: memory.count.saturating_add(1), ..memory })
     }
 
-    /// Forgets a purged task, of whose id there is another one now, or which is too old.
+    /// Forgets a purged task.
     pub(super) fn forget(&mut self, id: &TaskId) -> Result<()> {
         let Some(remembered) = self.remembered(id)? else { return Ok(()) };
         self.records.delete(Table::Meta, &finished_key(id))?;
@@ -204,7 +202,8 @@ impl Queue<&mut WriteTx<'_>> {
         self.put_memory(&Memory { count: memory.count.saturating_sub(1), ..memory })
     }
 
-    /// Forgets at most `limit` purged tasks that are over the limits of the memory, the oldest first; gives how many.
+    /// Forgets at most `limit` purged tasks that exceed the limits of the memory, the oldest first; returns their
+    /// number.
     pub(super) fn forget_old(&mut self, limit: usize) -> Result<usize> {
         let memory = self.memory()?;
         let oldest = before(self.now(), Duration::from_millis(memory.keep_ms));
@@ -225,7 +224,7 @@ impl Queue<&mut WriteTx<'_>> {
         Ok(forgotten)
     }
 
-    /// Puts right what [`check_memory`](Queue::check_memory) would report, after rows were lost.
+    /// Repairs the findings of [`check_memory`](Queue::check_memory), after rows were lost.
     pub(super) fn mend_memory(&mut self) -> Result<()> {
         let mut rest = KeyRange::prefix(PURGED);
         loop {

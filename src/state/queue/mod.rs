@@ -1,10 +1,10 @@
 //! The task queue: durable tasks. A bot claims a task under a lease and finishes it, or the task becomes ready again.
 //!
 //! Its parts: [`task`] is what is stored, [`new_task`] what a caller says; [`keys`] is the index; [`enqueue`],
-//! [`claim`], [`wait`], [`delivery`], [`undelivered`], [`finish`] are the operations of producers and bots; [`leases`] handles claims that end by themselves
-//! and [`waiting`] handles dependencies and start times; [`list`], [`counts`] and [`purge`] read the queue and remove finished
-//! tasks; [`memory`] records how purged tasks ended; [`obstacle`] is the rule of a claim and [`order`] its order, [`reach`] and [`why`] say who could do a task and why
-//! nobody does;
+//! [`claim`], [`wait`], [`delivery`], [`undelivered`], [`finish`] are the operations of producers and bots; [`leases`]
+//! handles claims that end by themselves and [`waiting`] handles dependencies and start times; [`list`], [`counts`] and
+//! [`purge`] read the queue and remove finished tasks; [`memory`] records how purged tasks ended; [`obstacle`] is the
+//! rule of a claim and [`order`] its order, [`reach`] and [`why`] say who could do a task and why nobody does;
 //! [`damage`] skips damaged tasks; [`check`] verifies the invariants.
 
 mod check;
@@ -73,8 +73,8 @@ use crate::state::ids::TaskId;
 
 /// The task queue: read-only in a view, read-write in a transaction.
 ///
-/// A task is scheduled, waiting, ready, claimed, or finished: done, failed, dead or cancelled. A claim has a lease and a
-/// token. If the lease ends before the bot finishes, another bot can claim the task, and the old token is refused.
+/// A task is scheduled, waiting, ready, claimed, or finished: done, failed, dead or cancelled. A claim has a lease and
+/// a token. If the lease ends before the bot finishes, another bot can claim the task, and the old token is refused.
 pub struct Queue<R> {
     records: R,
 }
@@ -134,8 +134,8 @@ impl Queue<&mut WriteTx<'_>> {
         self.shown(after)
     }
 
-    /// Writes a task, its assignment and the counts in one transaction. No other function writes tasks. Returns the task, with
-    /// `ready_since` set.
+    /// Writes a task, its assignment and the counts in one transaction. No other function writes tasks. Returns the
+    /// task, with `ready_since` set.
     fn save(&mut self, before: Option<&Task>, mut after: Task) -> Result<Task> {
         if before == Some(&after) {
             return Ok(after);

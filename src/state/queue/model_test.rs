@@ -118,7 +118,7 @@ fn op() -> impl Strategy<Value = Op> {
     ]
 }
 
-/// What the model knows of a task.
+/// A task of the model.
 #[derive(Clone, Debug, PartialEq)]
 struct Modelled {
     priority: Priority,
@@ -128,7 +128,7 @@ struct Modelled {
     holder: Option<(u8, Token, Timestamp, Option<u64>)>,
     able: BTreeSet<String>,
     assigned: Option<u8>,
-    /// What it waits for while it is ready.
+    /// The dependencies that it waits for while it is ready.
     after: BTreeSet<u8>,
     not_before: Timestamp,
     key: Option<u8>,
@@ -146,7 +146,7 @@ struct Model {
     places: u64,
     /// Tasks that were purged, and how they had ended.
     remembered: BTreeMap<u8, TaskState>,
-    /// What was asked for when a task was enqueued: its id, priority, capabilities and dependencies.
+    /// The request of a task: its id, priority, capabilities and dependencies.
     asked: BTreeMap<u8, (u8, usize, u8, BTreeSet<u8>)>,
 }
 
@@ -230,7 +230,8 @@ impl Model {
         }
     }
 
-    /// Who gets what. With aging, the heads of what keeps its order are compared again for each that is taken.
+    /// The tasks that a claim takes. With aging, the first tasks of all lines are compared again for each task that is
+    /// taken.
     fn choose(&self, bot: u8, options: &ClaimOptions, now: Timestamp) -> Vec<u8> {
         let (able, own) = self.bots.get(&bot).map_or((BTreeSet::new(), None), |(able, own)| (able.clone(), Some(*own)));
         let most = own.into_iter().chain(options.max_concurrent).min().unwrap_or(3);

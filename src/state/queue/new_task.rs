@@ -1,4 +1,4 @@
-//! What a caller says about a task that is to be enqueued.
+//! The description of a task to enqueue.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -14,12 +14,12 @@ use crate::state::ids::{BotId, TaskId, check_name};
 use crate::state::queue::claim::millis;
 use crate::state::queue::task::{Priority, Task};
 
-/// How many attempts a task has when its caller does not say.
+/// The default number of attempts.
 const MAX_ATTEMPTS: u32 = 5;
 
-/// A task that is to be enqueued: its payload, and as much as its caller cares to say.
+/// A task to enqueue: its payload, and optional fields.
 ///
-/// In JSON every member but `payload` may be absent.
+/// In JSON every field but `payload` is optional.
 ///
 /// # Examples
 ///
@@ -70,7 +70,7 @@ pub struct NewTask {
     pub(super) done: Option<Done>,
 }
 
-/// What is known of a task that was done before it came here.
+/// The result of a task that was done before it was enqueued.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Done {
     pub(super) at: Timestamp,
@@ -83,7 +83,7 @@ fn max_attempts() -> u32 {
 }
 
 impl NewTask {
-    /// A task with that payload: priority P2, five attempts, for any bot, at once.
+    /// A task with that payload, priority P2 and five attempts, that any bot may claim at once.
     pub fn new(payload: impl Into<Value>) -> Self {
         Self {
             payload: payload.into(),
@@ -104,36 +104,36 @@ impl NewTask {
         }
     }
 
-    /// Gives it that id; otherwise it gets one made of its number, such as `task-17`.
+    /// Sets the id. The default is made from the sequence number, such as `task-17`.
     #[must_use]
     pub fn id(mut self, id: TaskId) -> Self {
         self.id = Some(id);
         self
     }
 
-    /// Says which tasks it goes before.
+    /// Sets the priority.
     #[must_use]
     pub fn priority(mut self, priority: Priority) -> Self {
         self.priority = priority;
         self
     }
 
-    /// Lets nobody claim it before that time.
+    /// Sets the start time: no bot can claim the task before it.
     #[must_use]
     pub fn not_before(mut self, time: Timestamp) -> Self {
         self.not_before = Some(time);
         self
     }
 
-    /// Lets nobody claim it before so much time has passed from its enqueueing on, by the store's clock. With
-    /// [`not_before`](Self::not_before) too, the later of both counts.
+    /// Sets a delay from the enqueue on, by the store's clock: no bot can claim the task before. With
+    /// [`not_before`](Self::not_before) too, the later time counts.
     #[must_use]
     pub fn delay(mut self, delay: Duration) -> Self {
         self.delay_ms = Some(millis(delay));
         self
     }
 
-    /// Asks for a capability, besides those asked for before.
+    /// Adds a required capability.
     #[must_use]
     pub fn capability(mut self, capability: impl Into<String>) -> Self {
         self.capabilities.insert(capability.into());
@@ -147,73 +147,75 @@ impl NewTask {
         self
     }
 
-    /// Lets nobody claim it before that other task is done, besides those named before. One that fails or is cancelled is
-    /// waited for until it is requeued and done. One that was done and purged since counts as done; one that is not there
-    /// is refused, unless it is [allowed](Self::allow_missing_dependencies).
+    /// Adds a dependency: no bot can claim this task before the other one is done. If the other task fails or is
+    /// cancelled, this one waits until it is requeued and done. A task that was done and purged counts as done. An
+    /// unknown task is refused, unless missing dependencies are [allowed](Self::allow_missing_dependencies).
     #[must_use]
     pub fn after(mut self, other: TaskId) -> Self {
         self.depends_on.insert(other);
         self
     }
 
-    /// Lets it wait for tasks that are still to be enqueued, so that tasks may come in any order. A name with a typing error
-    /// in it is then waited for too, for ever.
+    /// Allows dependencies that are not enqueued yet, so that tasks may be enqueued in any order. A task with a
+    /// mistyped dependency then waits forever.
     #[must_use]
     pub fn allow_missing_dependencies(mut self) -> Self {
         self.allow_missing_dependencies = true;
         self
     }
 
-    /// Makes enqueueing it twice give one task: as long as that has not been purged, the same key gives the same task.
+    /// Sets the idempotency key: enqueueing the same key again returns the same task, until that task is purged.
     #[must_use]
     pub fn idempotency_key(mut self, key: impl Into<String>) -> Self {
         self.idempotency_key = Some(key.into());
         self
     }
 
-    /// Takes the task that has the idempotency key already, although it differs from this one; otherwise that is refused.
+    /// Accepts an earlier task with the same idempotency key although it differs. Otherwise a difference is refused.
     #[must_use]
     pub fn allow_different(mut self) -> Self {
         self.allow_different = true;
         self
     }
 
-    /// Says how many attempts may fail before it is dead; at least one.
+    /// Sets the number of attempts that may fail before the task is dead; at least one.
     #[must_use]
     pub fn max_attempts(mut self, attempts: u32) -> Self {
         self.max_attempts = attempts;
         self
     }
 
-    /// Keeps anything else with it, in place of what was given before.
+    /// Sets the attributes: any further data to keep with the task.
     #[must_use]
     pub fn attributes(mut self, attributes: Map<String, Value>) -> Self {
         self.attributes = attributes;
         self
     }
 
-    /// Says when it came into the queue that it is taken over from; otherwise it comes now.
+    /// Sets the time of the enqueue, for a task that is taken over from another queue.
     #[must_use]
     pub fn enqueued_at(mut self, time: Timestamp) -> Self {
         self.enqueued_at = Some(time);
         self
     }
 
-    /// Says that it is done already, as is known of a task that is taken over from another queue.
+    /// Marks the task as done already, for a task that is taken over from another queue.
     #[must_use]
     pub fn done(mut self, at: Timestamp, by: Option<BotId>, result: Value) -> Self {
         self.done = Some(Done { at, by, result });
         self
     }
 
-    /// The fields that a stored task does not have as this one asks for them. A time or a bot that this one does not ask for
-    /// is no difference. Neither is a time when the store no longer knows when the stored task could first be claimed.
+    /// The fields that a stored task does not have as this one asks for them. A time or a bot that this one does not
+    /// ask for is no difference. Neither is a time when the store no longer knows when the stored task could first be
+    /// claimed.
     pub(super) fn differences(&self, known: &Task) -> Vec<&'static str> {
         let delayed = self.delay_ms.filter(|_| self.enqueued_at.is_none());
         let delayed = delayed.map(|delay| after(known.enqueued_at, Duration::from_millis(delay)));
         let asked = self.not_before.max(delayed).map(as_stored);
         let to_come = known.not_before.filter(|_| known.attempts == 0);
-        // A delay counts from the time of enqueueing, so that one is told from none; a time that is now may be asked for twice.
+        // A delay counts from the time of enqueueing, so that one is told from none; a time that is now may be asked
+        // for twice.
         let at_once = known.ready_since.filter(|since| delayed.is_some() && *since == known.enqueued_at);
         let starts_otherwise = to_come.or(at_once).zip(asked).is_some_and(|(start, asked)| asked != start);
         let differs = [
@@ -231,13 +233,13 @@ impl NewTask {
         differs.into_iter().filter(|(_, differs)| *differs).map(|(name, _)| name).collect()
     }
 
-    /// When it may be claimed first, if it is enqueued at `now`.
+    /// The start time of the task if it is enqueued at `now`.
     pub(super) fn starts_at(&self, now: Timestamp) -> Option<Timestamp> {
         let delayed = self.delay_ms.map(|delay| after(now, Duration::from_millis(delay)));
         self.not_before.max(delayed)
     }
 
-    /// Refuses what no task can be.
+    /// Refuses invalid fields.
     pub(super) fn check(&self) -> Result<()> {
         for capability in &self.capabilities {
             check_name("a capability", capability)?;

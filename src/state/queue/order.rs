@@ -1,7 +1,7 @@
 //! The order in which a claim takes ready tasks, with aging or without.
 //!
-//! A lane has one line for each priority. Within a line the order of the tasks is fixed. The most urgent first task of all
-//! lines goes first.
+//! A lane has one line for each priority. Within a line the order of the tasks is fixed. The most urgent first task of
+//! all lines goes first.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap, VecDeque};

@@ -1,4 +1,4 @@
-//! Removing finished tasks after a time.
+//! Removes finished tasks after a time.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -16,28 +16,28 @@ use crate::state::queue::damage::PassedOver;
 use crate::state::queue::task::TaskState;
 use crate::state::queue::{Queue, keys};
 
-/// Tasks removed in one transaction, so that no writer waits for long.
+/// The maximum number of tasks that one transaction removes, so that no writer waits long.
 const PURGED_AT_ONCE: usize = 256;
-/// Tasks looked at in one transaction, of which any number may have to stay.
+/// The maximum number of tasks that one transaction looks at. Any number of them may have to stay.
 const LOOKED_AT_ONCE: usize = 4096;
 
-/// How far a purge has come. What is before it has been looked at, and what of that is left must stay.
-struct Place {
-    /// The rows of the index that are left, a range for each state.
+/// The progress of a purge. Earlier rows were looked at; those that are left must stay.
+struct PurgeProgress {
+    /// The remaining index rows, one range for each state.
     rest: VecDeque<(TaskState, KeyRange)>,
-    /// How many it has looked at.
+    /// The number of rows it has looked at.
     looked: usize,
 }
 
-impl Place {
-    /// In front of all tasks that finished before `time`.
+impl PurgeProgress {
+    /// A purge of all tasks that finished before `time`, at its start.
     fn before(time: Timestamp) -> Self {
         let finished = TaskState::ALL.into_iter().filter(|state| state.is_finished());
         let rest = finished.map(|state| (state, keys::finished_before(state, time))).collect();
         Self { rest, looked: 0 }
     }
 
-    /// Goes on behind a row.
+    /// Continues behind a row.
     fn pass(&mut self, row: &[u8]) {
         self.looked += 1;
         if let Some((_, range)) = self.rest.front_mut() {
@@ -52,7 +52,7 @@ fn not_zero(limit: usize) -> Result<()> {
 
 impl Store {
     /// Removes every task that has been done, failed, dead or cancelled for longer than `older_than`, as
-    /// [`purge`](Queue::purge) does, in small transactions that hold nobody up; gives how many.
+    /// [`purge`](Queue::purge) does, in small transactions that do not block writers for long; returns their number.
     ///
     /// # Errors
     ///
@@ -79,15 +79,15 @@ impl Store {
         self.purge_at_most(older_than, usize::MAX)
     }
 
-    /// Removes at most `most` of them; gives how many. Fewer than that means that no more are left.
+    /// Removes at most `most` of them; returns their number. A smaller number means that none is left.
     pub(crate) fn purge_at_most(&self, older_than: Duration, most: usize) -> Result<usize> {
         not_zero(most)?;
-        let mut place = Place::before(clock::before(self.clock().now(), older_than));
+        let mut place = PurgeProgress::before(clock::before(self.clock().now(), older_than));
         self.purge_from(&mut place, most)
     }
 
-    /// Goes on from a place until so many are removed or none is left to be looked at.
-    fn purge_from(&self, place: &mut Place, most: usize) -> Result<usize> {
+    /// Continues a purge until `most` tasks are removed or no row is left.
+    fn purge_from(&self, place: &mut PurgeProgress, most: usize) -> Result<usize> {
         let (mut purged, mut passed) = (0, PassedOver::default());
         while purged < most && !place.rest.is_empty() {
             let limit = PURGED_AT_ONCE.min(most - purged);
@@ -105,14 +105,15 @@ impl Queue<&mut WriteTx<'_>> {
     /// transactions hold nobody up. [`Store::purge_finished`] does so, and looks at each task that must stay only once.
     ///
     /// A task that another one still waits for is kept, so that it can be requeued. How each ended is
-    /// [remembered](Queue::remembered) for 90 days, of the last million, unless [other limits](Queue::set_memory) are set:
-    /// what was done counts as done for tasks that are enqueued later and depend on it.
+    /// [remembered](Queue::remembered) for 90 days, of the last million, unless [other limits](Queue::set_memory) are
+    /// set: what was done counts as done for tasks that are enqueued later and depend on it.
     ///
     /// One that is damaged is passed over.
     ///
     /// # Errors
     ///
-    /// `Damaged` when none was removed and one was passed over, which the message names. `Invalid` when `limit` is zero.
+    /// `Damaged` when none was removed and one was passed over, which the message names. `Invalid` when `limit` is
+    /// zero.
     ///
     /// # Examples
     ///
@@ -128,14 +129,20 @@ impl Queue<&mut WriteTx<'_>> {
     pub fn purge(&mut self, time: Timestamp, limit: usize) -> Result<usize> {
         not_zero(limit)?;
         let mut passed = PassedOver::default();
-        let purged = self.purge_part(&mut Place::before(time), limit, usize::MAX, &mut passed)?;
+        let purged = self.purge_part(&mut PurgeProgress::before(time), limit, usize::MAX, &mut passed)?;
         self.forget_old(PURGED_AT_ONCE.max(limit.saturating_mul(2)))?;
         passed.unless(purged > 0)?;
         Ok(purged)
     }
 
-    /// Goes on from a place, and looks at no more tasks than that.
-    fn purge_part(&mut self, place: &mut Place, limit: usize, looks: usize, passed: &mut PassedOver) -> Result<usize> {
+    /// Continues a purge, and looks at no more than `looks` tasks.
+    fn purge_part(
+        &mut self,
+        place: &mut PurgeProgress,
+        limit: usize,
+        looks: usize,
+        passed: &mut PassedOver,
+    ) -> Result<usize> {
         let mut purged = 0;
         let until = place.looked.saturating_add(looks);
         while let Some((state, range)) = place.rest.front().cloned() {
@@ -154,7 +161,7 @@ impl Queue<&mut WriteTx<'_>> {
         Ok(purged)
     }
 
-    /// Removes a finished task unless another one waits for it; says whether it did.
+    /// Removes a finished task unless another task waits for it; returns whether it did.
     fn purge_one(&mut self, row: &[u8], state: TaskState, passed: &mut PassedOver) -> Result<bool> {
         let id = keys::task_of(row)?;
         if self.is_waited_for(&id)? {
@@ -191,7 +198,7 @@ mod tests {
         hive.pass(1);
         hive.write(|tx| (0..GO).try_for_each(|number| cancel(format!("goes-{number}"))(tx)));
         hive.pass(1);
-        let mut place = Place::before(time(2));
+        let mut place = PurgeProgress::before(time(2));
         assert_eq!(hive.store.purge_from(&mut place, GO - 1).unwrap(), GO - 1);
         assert_eq!(hive.store.purge_from(&mut place, usize::MAX).unwrap(), 1);
         assert_eq!(place.looked, STAY + GO);

@@ -1,4 +1,4 @@
-//! Whether anybody could do a task: a bot that is registered and has what the task asks for.
+//! Decides whether any registered bot could do a task.
 
 use std::cell::OnceCell;
 use std::collections::BTreeSet;
@@ -8,25 +8,25 @@ use crate::engine::schema::Table;
 use crate::error::Result;
 use crate::state::ids::BotId;
 use crate::state::queue::damage::PassedOver;
-use crate::state::queue::keys::{self, Lane, Open};
+use crate::state::queue::keys::{self, Lane, OpenRow};
 use crate::state::queue::obstacle::{NAMED, Obstacle};
 use crate::state::queue::task::{Task, TaskState};
 use crate::state::queue::{Queue, TaskCounts};
 use crate::state::registry::{Bot, registry_of};
 
-/// What the registered bots can do, read when it is first needed.
+/// The registered bots, read when they are first needed.
 #[derive(Default)]
-pub(super) struct Fleet(OnceCell<Known>);
+pub(super) struct Fleet(OnceCell<RegisteredBots>);
 
 /// The registered bots that can be read, and whether these are all.
-struct Known {
+struct RegisteredBots {
     bots: Vec<Bot>,
     are_all: bool,
 }
 
 #[expect(private_bounds, reason = "what a queue is read from is the crate's own matter")]
 impl<R: Records> Queue<R> {
-    fn registered<'f>(&self, fleet: &'f Fleet) -> Result<&'f Known> {
+    fn registered<'f>(&self, fleet: &'f Fleet) -> Result<&'f RegisteredBots> {
         if let Some(known) = fleet.0.get() {
             return Ok(known);
         }
@@ -35,18 +35,18 @@ impl<R: Records> Queue<R> {
         for bot in registry_of(&self.records).list() {
             bots.extend(passed.whole(bot)?);
         }
-        Ok(fleet.0.get_or_init(|| Known { bots, are_all: passed.nothing() }))
+        Ok(fleet.0.get_or_init(|| RegisteredBots { bots, are_all: passed.nothing() }))
     }
 
-    /// Whether a bot is registered.
+    /// Whether any bot is registered.
     pub(super) fn has_bots(&self, fleet: &Fleet) -> Result<bool> {
         self.registered(fleet).map(|known| !known.bots.is_empty() || !known.are_all)
     }
 
-    /// Why nobody could do a task with that assignee and these capabilities; nothing when somebody could, or when that
-    /// cannot be known, because a bot that might be able to is damaged.
+    /// The obstacle that keeps a task with that assignee and these capabilities from every bot. None if some bot could
+    /// do the task, or if a damaged registration might be of such a bot.
     ///
-    /// Bots that are not registered can do what asks for nothing.
+    /// A bot that is not registered can do tasks that require no capability.
     pub(super) fn nobody_for(
         &self,
         fleet: &Fleet,
@@ -79,7 +79,7 @@ impl<R: Records> Queue<R> {
         })
     }
 
-    /// Where a stored task is in its life, as everybody is told.
+    /// The state of a stored task, as callers see it.
     pub(super) fn state_of(&self, fleet: &Fleet, task: &Task) -> Result<TaskState> {
         let state = task.state_by_record();
         let is_due = || task.not_before.is_none_or(|time| self.records.is_now() && time <= self.records.now());
@@ -93,7 +93,7 @@ impl<R: Records> Queue<R> {
         }
     }
 
-    /// A stored task as everybody is told of it.
+    /// A stored task with the state that callers see.
     pub(super) fn shown(&self, task: Task) -> Result<Task> {
         self.shown_in(&Fleet::default(), task)
     }
@@ -103,18 +103,18 @@ impl<R: Records> Queue<R> {
         Ok(Task { state: self.state_of(fleet, &task)?, ..task })
     }
 
-    /// Why nobody could claim from a lane; nothing when somebody could.
+    /// The obstacle that keeps every bot from a lane; none if some bot can claim from it.
     pub(super) fn nobody_in(&self, fleet: &Fleet, lane: &Lane) -> Result<Option<Obstacle>> {
         let (assignee, capabilities) = lane.asks_for()?;
         self.nobody_for(fleet, assignee.as_ref(), &capabilities)
     }
 
-    /// Calls `found` with each lane that has ready tasks but nobody who could claim them.
+    /// Calls `found` for each lane with ready tasks that no bot could claim.
     pub(super) fn each_deserted_lane(&self, mut found: impl FnMut(&Lane, &Obstacle) -> Result<()>) -> Result<()> {
         let fleet = Fleet::default();
         let mut rest = keys::ready().range();
         while let Some((row, _)) = self.records.rows(Table::Index, &rest, 1)?.first() {
-            let Open::In(lane) = keys::open(row)? else { break };
+            let OpenRow::In(lane) = keys::open(row)? else { break };
             if let Some(why) = self.nobody_in(&fleet, &lane)? {
                 found(&lane, &why)?;
             }
@@ -123,7 +123,7 @@ impl<R: Records> Queue<R> {
         Ok(())
     }
 
-    /// Corrects counts by the records alone: by the time, and by who could do what is ready.
+    /// Corrects counts that were made from the records alone, by the time and by the registered bots.
     pub(super) fn corrected(&self, mut counts: TaskCounts) -> Result<TaskCounts> {
         let (fleet, mut passed) = (Fleet::default(), PassedOver::default());
         self.each_row(keys::due(self.now()), |queue, row| {

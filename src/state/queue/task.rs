@@ -1,4 +1,4 @@
-//! What a task is, in the store and in JSON.
+//! The task, as it is stored and as JSON.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -12,60 +12,60 @@ use crate::engine::codec::{self, Stored};
 use crate::error::{Error, Result};
 use crate::state::ids::{BotId, SessionId, TaskId, Token};
 
-/// A piece of work in the queue. It stays after it is finished, until it is purged.
+/// A piece of work in the queue. A finished task stays until it is purged.
 ///
-/// Its JSON is one flat object with these members; a time that is not set is `null`.
+/// The JSON is one flat object with these fields; a time that is not set is `null`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Task {
-    /// Its name.
+    /// The id.
     pub id: TaskId,
-    /// Which tasks go first.
+    /// The priority.
     pub priority: Priority,
-    /// Its place among those of the same priority; the lowest goes first.
+    /// The sequence number within the priority; the lowest goes first.
     pub sequence: u64,
-    /// Where it is in its life.
+    /// The state.
     pub state: TaskState,
-    /// Who holds it; set while it is claimed.
+    /// The holder, while the task is claimed.
     pub holder: Option<Holder>,
     /// The only bot that may claim it, when there is one.
     pub assigned_to: Option<BotId>,
-    /// What a bot must be able to do to claim it.
+    /// The capabilities that a bot must have to claim it.
     pub capabilities: BTreeSet<String>,
-    /// Those of `depends_on` that it still waits for while it is ready. A task that nobody has enqueued yet is waited for.
+    /// The dependencies that it still waits for. A dependency that nobody has enqueued yet is one of them.
     pub waiting_for: BTreeSet<TaskId>,
-    /// It cannot be claimed before this time; not set once the time has come.
+    /// The start time: no bot can claim it before. Not set once the time has passed.
     #[serde(with = "crate::clock::time::option")]
     pub not_before: Option<Timestamp>,
-    /// When it became done, failed, dead or cancelled.
+    /// The time when it became done, failed, dead or cancelled.
     #[serde(with = "crate::clock::time::option")]
     pub finished_at: Option<Timestamp>,
-    /// Enqueueing with the same key again gives this task.
+    /// The idempotency key: enqueueing it again returns this task.
     pub idempotency_key: Option<String>,
     // Up to here the fields are those of `Head`.
-    /// The tasks that must be done before it can be claimed.
+    /// The dependencies: tasks that must be done before this one can be claimed.
     pub depends_on: BTreeSet<TaskId>,
-    /// How often it was claimed, without the claims that were released.
+    /// The number of claims, without those that were released.
     pub attempts: u32,
-    /// When as many attempts have failed, it is dead.
+    /// The number of failed attempts after which it is dead.
     pub max_attempts: u32,
-    /// When it came into the queue.
+    /// The time when it was enqueued.
     #[serde(with = "crate::clock::time")]
     pub enqueued_at: Timestamp,
-    /// Who held it when it was finished.
+    /// The bot that finished it.
     pub finished_by: Option<BotId>,
-    /// Why the last attempt failed.
+    /// The error of the last failed attempt.
     pub last_error: Option<String>,
-    /// What is to be done, in the caller's words.
+    /// The work to do, as the producer described it.
     #[serde(with = "codec::json")]
     pub payload: Value,
-    /// What came out; null until it is done.
+    /// The result; null until it is done.
     #[serde(with = "codec::json")]
     pub result: Value,
-    /// Anything else.
+    /// Further data that the producer gave.
     #[serde(with = "codec::json")]
     pub attributes: Map<String, Value>,
-    /// Since when it could be claimed, as far as its record says. Not set while it is scheduled or waits for another task,
-    /// and of a task that an earlier version wrote.
+    /// The time since which it can be claimed. Not set while it is scheduled or waits for another task, and not set in
+    /// records of earlier versions.
     #[serde(with = "crate::clock::time::option")]
     pub ready_since: Option<Timestamp>,
 }
@@ -80,17 +80,17 @@ impl Stored for Task {
     }
 }
 
-/// Who holds a claimed task, and until when.
+/// The holder of a claimed task.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Holder {
     /// The bot.
     pub bot: BotId,
-    /// What the bot must show to finish the task.
+    /// The token that the bot must show.
     pub token: Token,
-    /// When it was claimed.
+    /// The time of the claim.
     #[serde(with = "crate::clock::time")]
     pub since: Timestamp,
-    /// When the lease ends, unless it is extended.
+    /// The end of the lease, unless it is extended.
     #[serde(with = "crate::clock::time")]
     pub deadline: Timestamp,
     /// The length of the lease in milliseconds, so that a deadline further away than that shows a clock that went back.
@@ -146,7 +146,7 @@ impl Task {
         Ok(task)
     }
 
-    /// Where it is in its life by its record alone: without the time, and without who could do it.
+    /// The state by the record alone, without the time and without the registered bots.
     pub(super) fn state_by_record(&self) -> TaskState {
         match self.state {
             TaskState::Ready if !self.waiting_for.is_empty() => TaskState::Waiting,
@@ -198,7 +198,7 @@ fn check_head(
     Ok(())
 }
 
-/// Which tasks go first: all of [`P0`](Self::P0) before any of [`P1`](Self::P1), and so on.
+/// The priority of a task: all of [`P0`](Self::P0) go before any of [`P1`](Self::P1), and so on.
 ///
 /// # Examples
 ///
@@ -211,14 +211,14 @@ fn check_head(
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Priority {
-    /// At once.
+    /// Most urgent.
     P0,
-    /// Soon.
+    /// Urgent.
     P1,
-    /// In its turn.
+    /// Normal.
     #[default]
     P2,
-    /// When nothing else is to be done.
+    /// Least urgent.
     P3,
 }
 
@@ -237,33 +237,33 @@ impl Priority {
     }
 }
 
-/// Where a task is in its life.
+/// The state of a task.
 ///
-/// A task is scheduled or waiting until it can be claimed; a ready one is claimed; a claimed one becomes done, ready again,
-/// failed or dead. Any of those that are not finished can be cancelled. All finished ones but done can be requeued.
+/// A task is scheduled or waiting until it can be claimed; a ready one is claimed; a claimed one becomes done, ready
+/// again, failed or dead. Every unfinished task can be cancelled. Every finished task that is not done can be requeued.
 ///
-/// The store keeps one state for the first three. Which of them it is follows, whenever a task is looked at, from what it
-/// waits for, from the time, and from the registry.
+/// The store keeps one state for scheduled, waiting and ready. Which of them it is follows at each read from the
+/// dependencies, the time, and the registry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum TaskState {
-    /// Somebody could claim it now.
+    /// Some bot could claim it now.
     Ready,
-    /// Held by a bot.
+    /// A bot holds it.
     Claimed,
-    /// Finished well.
+    /// Completed.
     Done,
-    /// Given up by a bot that said that trying again is no use.
+    /// Given up by a bot that asked for no retry.
     Failed,
-    /// Given up because every attempt was spent.
+    /// Given up because no attempt is left.
     Dead,
-    /// Not wanted any more.
+    /// Cancelled.
     Cancelled,
     // These two are never stored.
-    /// Not to be claimed before a time that is still to come.
+    /// The start time is in the future.
     Scheduled,
-    /// Waiting for tasks that it depends on, or for whoever could do it: a bot that is not registered, a capability that
-    /// no registered bot has. A bot that is not registered can still come and claim what is assigned to it.
+    /// It waits for its dependencies, or for a bot that could do it: its assigned bot is not registered, or no
+    /// registered bot has the capabilities. A bot that is not registered can still claim tasks that are assigned to it.
     Waiting,
 }
 
@@ -294,7 +294,7 @@ impl TaskState {
         }
     }
 
-    /// Whether no bot will work on it unless it is requeued.
+    /// Whether the task is finished: no bot works on it unless it is requeued.
     pub fn is_finished(self) -> bool {
         matches!(self, Self::Done | Self::Failed | Self::Dead | Self::Cancelled)
     }

@@ -1,4 +1,4 @@
-//! Claims on their way to whoever asked for them. When they cannot arrive, they go back at once.
+//! Claims that are not delivered yet. If they cannot be delivered, they are given back at once.
 
 use crate::engine::store::Store;
 use crate::state::queue::claim::Claim;
@@ -34,12 +34,12 @@ impl Undelivered {
         Self { store: store.clone(), claims }
     }
 
-    /// The claims, to be shown to whoever asked for them.
+    /// The claims, to be sent to the bot.
     pub fn claims(&self) -> &[Claim] {
         &self.claims
     }
 
-    /// The claims have arrived: they are the receiver's from now on.
+    /// Marks the claims as delivered: they belong to the bot from now on.
     pub fn delivered(mut self) -> Vec<Claim> {
         std::mem::take(&mut self.claims)
     }

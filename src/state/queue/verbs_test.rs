@@ -52,7 +52,7 @@ impl Fixture {
         self.write(|tx| tx.registry().put(&new));
     }
 
-    /// Who has which tasks, by the assignments.
+    /// The tasks of each bot, by the assignments.
     pub(super) fn assigned(&self) -> Vec<String> {
         let shown = |assignment: crate::state::assignments::Assignment| {
             format!("{} {} {:?}", assignment.bot, assignment.task, assignment.hold)

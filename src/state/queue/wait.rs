@@ -1,4 +1,4 @@
-//! Waiting for a task, without a transaction for each look.
+//! Waits for a claim. A look without a result costs no write transaction.
 
 use std::time::{Duration, Instant};
 
@@ -14,8 +14,8 @@ use crate::state::ids::BotId;
 use crate::state::queue::claim::{Claim, ClaimOptions};
 use crate::state::queue::{Queue, keys};
 
-/// A wait for a claim, one look after the other. Between two looks its owner waits for the next commit, on a thread or in
-/// async code.
+/// A wait for a claim, one look after the other. Between two looks its owner waits for the next commit, on a thread or
+/// in async code.
 ///
 /// # Examples
 ///
@@ -49,7 +49,8 @@ impl ClaimWait {
         Self { bot: bot.clone(), options: options.clone(), until, seen: 0, waiter: None }
     }
 
-    /// Claims what there is. Gives the claims, none of them once the time is over; gives nothing while the wait goes on.
+    /// Claims what there is. Gives the claims, none of them once the time is over; gives nothing while the wait goes
+    /// on.
     ///
     /// # Errors
     ///
@@ -85,14 +86,14 @@ impl ClaimWait {
 impl Store {
     /// Claims tasks for `bot` as [`claim`](Queue::claim) does, and waits up to `timeout` for the first one.
     ///
-    /// A commit of this process wakes it at once. What another process commits, a task that comes due and a lease that
-    /// ends are noticed within 100 ms, by one thread for all who wait. Waiting costs no write transaction, so many bots
-    /// may wait.
+    /// A commit of this process wakes the waiting bot at once. One thread for all waiting bots notices within 100 ms
+    /// the commits of other processes, tasks that come due, and leases that end. Waiting costs no write transaction, so
+    /// many bots may wait.
     ///
     /// # Errors
     ///
-    /// As [`claim`](Queue::claim) and [`Store::write`]; `Io` when no thread can be started. Nothing to claim in time is no
-    /// error: then none is returned.
+    /// As [`claim`](Queue::claim) and [`Store::write`]; `Io` when no thread can be started. A timeout is no error: the
+    /// result is empty.
     ///
     /// # Examples
     ///
@@ -123,7 +124,8 @@ impl Store {
         }
     }
 
-    /// Claims, after a look that costs no write transaction. Who waits is woken when that would come out differently.
+    /// Claims only if a read-only look finds a task. Arranges that the waiting bot is woken when the next task comes
+    /// due.
     pub(super) fn claim_if_any(&self, bot: &BotId, options: &ClaimOptions) -> Result<Vec<Claim>> {
         let view = self.view()?;
         let next = view.queue().next_due()?;
@@ -144,7 +146,7 @@ impl Store {
 }
 
 impl Queue<&View> {
-    /// When the next task comes due, or the next lease ends.
+    /// The time when the next task comes due or the next lease ends.
     fn next_due(&self) -> Result<Option<Timestamp>> {
         let mut next = None;
         for rows in [keys::leases().range(), keys::delayed().range()] {
@@ -155,7 +157,7 @@ impl Queue<&View> {
         Ok(next)
     }
 
-    /// Whether a claim of the bot could find something, or could put right what the clock has upset.
+    /// Whether a claim of the bot could find a task, or could correct deadlines after the clock went back.
     fn may_have_work_for(&self, bot: &BotId, options: &ClaimOptions) -> Result<bool> {
         if self.clock_went_back()? {
             return Ok(true);
@@ -180,7 +182,7 @@ mod tests {
         claims.into_iter().map(|claim| claim.id.to_string()).collect()
     }
 
-    /// What a bot gets that is waiting while `work` is done, and how long it waited.
+    /// The claims of a bot that waits while `work` is done, and how long it waited.
     fn waiting_while(hive: &Fixture, work: impl FnOnce()) -> (Vec<String>, Duration) {
         std::thread::scope(|scope| {
             let waits = scope.spawn(|| {

@@ -1,4 +1,4 @@
-//! Tasks that wait: for other tasks, or for a time.
+//! Tasks that wait for other tasks or for their start time.
 
 use std::collections::BTreeSet;
 
@@ -11,14 +11,14 @@ use crate::state::queue::damage::PassedOver;
 use crate::state::queue::task::{Task, TaskState};
 use crate::state::queue::{Queue, keys};
 
-/// How a task stands for those that depend on it.
+/// The status of a task for the tasks that depend on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum TaskIs {
-    /// It is in the queue, in this state.
+    /// The task is in the queue, in this state.
     Here(TaskState),
-    /// It was purged, and had ended like this.
+    /// The task was purged after it ended in this state.
     Purged(TaskState),
-    /// There is none, and none is remembered.
+    /// No such task exists, and none is remembered.
     Unknown,
 }
 
@@ -30,17 +30,18 @@ impl TaskIs {
 
 #[expect(private_bounds, reason = "what a queue is read from is the crate's own matter")]
 impl<R: Records> Queue<R> {
-    /// Those of `ids` that are neither done now nor were when they were purged.
+    /// The tasks of `ids` that are not done, and were not done when they were purged.
     pub(super) fn not_done(&self, ids: &BTreeSet<TaskId>) -> Result<BTreeSet<TaskId>> {
         self.those(ids, |task| !task.is_done())
     }
 
-    /// Those of `ids` that are not done in the queue, or not there.
+    /// The tasks of `ids` that are not in the queue, or not done there.
     pub(super) fn not_done_here(&self, ids: &BTreeSet<TaskId>) -> Result<BTreeSet<TaskId>> {
         self.those(ids, |task| task != TaskIs::Here(TaskState::Done))
     }
 
-    /// Refuses to wait for what is nowhere, which most often is a typing error, or for what was given up and purged.
+    /// Refuses a dependency on an unknown task, which is most often a typing error, or on a task that was given up and
+    /// purged.
     pub(super) fn refuse_missing(&self, ids: &BTreeSet<TaskId>) -> Result<()> {
         for id in ids {
             let what = match self.stands(id)? {
@@ -56,8 +57,8 @@ impl<R: Records> Queue<R> {
         Ok(())
     }
 
-    /// What a finished task waits for when it is put back. It was claimed only once all that it depends on was done, so
-    /// of these the ones that are not there any more were purged.
+    /// The dependencies of a finished task that is requeued. If it was claimed before, all its dependencies were done
+    /// then, so a missing one was purged.
     pub(super) fn not_done_again(&self, task: &Task) -> Result<BTreeSet<TaskId>> {
         if task.attempts == 0 {
             return self.not_done(&task.depends_on);
@@ -65,7 +66,7 @@ impl<R: Records> Queue<R> {
         self.those(&task.depends_on, |task| matches!(task, TaskIs::Here(state) if state != TaskState::Done))
     }
 
-    /// Those of `ids` that stand as wanted.
+    /// The tasks of `ids` whose status is wanted.
     fn those(&self, ids: &BTreeSet<TaskId>, wanted: impl Fn(TaskIs) -> bool) -> Result<BTreeSet<TaskId>> {
         let mut those = BTreeSet::new();
         for id in ids {
@@ -78,9 +79,9 @@ impl<R: Records> Queue<R> {
 }
 
 impl Queue<&mut WriteTx<'_>> {
-    /// Refuses a task that could never be claimed, because what it waits for waits for it.
+    /// Refuses a task that depends on itself through other tasks.
     ///
-    /// That can only be when another task waits for its id already, so in most cases one look-up is all.
+    /// This is possible only if another task already waits for its id, so one look-up is enough in most cases.
     pub(super) fn refuse_waiting_for_itself(&self, task: &Task) -> Result<()> {
         if task.state != TaskState::Ready || task.waiting_for.is_empty() || !self.is_waited_for(&task.id)? {
             return Ok(());
@@ -99,13 +100,12 @@ impl Queue<&mut WriteTx<'_>> {
         Ok(())
     }
 
-    /// Whether a task waits for this one.
+    /// Whether any task waits for this one.
     pub(super) fn is_waited_for(&self, id: &TaskId) -> Result<bool> {
         Ok(!self.records.rows(Table::Index, &keys::waiting_for(id).range(), 1)?.is_empty())
     }
 
-    /// A task is done: those that waited for nothing else can be claimed. One of these that is damaged is left to repair,
-    /// which lets it wait for nothing that is done.
+    /// Removes a done task from the dependencies of the tasks that wait for it. A damaged task is left to the repair.
     pub(super) fn release_those_waiting_for(&mut self, done: &TaskId) -> Result<()> {
         let mut passed = PassedOver::default();
         let waiting = keys::waiting_for(done).range();
@@ -121,7 +121,7 @@ impl Queue<&mut WriteTx<'_>> {
         Ok(())
     }
 
-    /// Makes at most `limit` tasks claimable whose time has come; gives how many.
+    /// Makes at most `limit` due tasks ready; returns their number.
     pub(super) fn make_due(&mut self, limit: usize, passed: &mut PassedOver) -> Result<usize> {
         self.sweep(keys::due(self.now()), limit, TaskState::Ready, passed, |queue, task| {
             queue.save(Some(task), Task { not_before: None, ready_since: task.not_before, ..task.clone() }).map(drop)

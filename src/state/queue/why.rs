@@ -1,7 +1,7 @@
 //! Explains why a task is not claimed, or which bots may claim it.
 //!
-//! [`obstacle`] is the rule of a claim. A claim applies it to every task, and [`Queue::why`] applies the same rule, so the
-//! explanation agrees with the claims.
+//! [`obstacle`] is the rule of a claim. A claim applies it to every task, and [`Queue::why`] applies the same rule, so
+//! the explanation agrees with the claims.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -127,12 +127,13 @@ impl Why {
 
 #[expect(private_bounds, reason = "what a queue is read from is the crate's own matter")]
 impl<R: Records> Queue<R> {
-    /// Explains why a task is not claimed, or which bots may claim it, by the rule and the order of claims with these options.
+    /// Explains why a task is not claimed, or which bots may claim it, by the rule and the order of claims with these
+    /// options.
     ///
     /// # Errors
     ///
-    /// `NotFound` when there is no such task; `Damaged` when something that is read for it cannot be read; `Invalid` as of a
-    /// point, because nobody claims there, and for options that a claim refuses.
+    /// `NotFound` when there is no such task; `Damaged` when something that is read for it cannot be read; `Invalid` as
+    /// of a point, because nobody claims there, and for options that a claim refuses.
     ///
     /// # Examples
     ///
@@ -196,8 +197,8 @@ impl<R: Records> Queue<R> {
         Ok(why.told(&asked))
     }
 
-    /// Explains why a claim of the bot is empty: the bot holds as many tasks as it may, or no task is ready for it. A task that
-    /// was enqueued after the claim is not considered.
+    /// Explains why a claim of the bot is empty: the bot holds as many tasks as it may, or no task is ready for it. A
+    /// task that was enqueued after the claim is not considered.
     ///
     /// # Errors
     ///
@@ -214,8 +215,8 @@ impl<R: Records> Queue<R> {
         Ok(Obstacle::NothingReady { bot: bot.clone(), for_others })
     }
 
-    /// Refuses a view of a point. Leases are compared with the clock, and the index, which holds the order, exists only for the
-    /// present.
+    /// Refuses a view of a point. Leases are compared with the clock, and the index, which holds the order, exists only
+    /// for the present.
     fn refuse_the_past(&self) -> Result<()> {
         if self.records.is_now() {
             return Ok(());
@@ -319,9 +320,9 @@ impl<R: Records> Queue<R> {
         })
     }
 
-    /// At most `limit` tasks that cannot proceed by themselves, each with its obstacle: a dependency that was given up, a bot that
-    /// is not registered although others are, a capability that no bot has, or a dependency that nobody has enqueued for more
-    /// than a day.
+    /// At most `limit` tasks that cannot proceed by themselves, each with its obstacle: a dependency that was given up,
+    /// a bot that is not registered although others are, a capability that no bot has, or a dependency that nobody has
+    /// enqueued for more than a day.
     ///
     /// # Errors
     ///
@@ -379,8 +380,8 @@ impl<R: Records> Queue<R> {
         Ok((ahead > 0).then_some(Obstacle::Behind { tasks: ahead as u64 }))
     }
 
-    /// The tasks that the next claim makes ready before it chooses, because they are due or their lease has ended. Their rows are
-    /// in no lane yet. The task of the question is among them if it is in no lane.
+    /// The tasks that the next claim makes ready before it chooses, because they are due or their lease has ended.
+    /// Their rows are in no lane yet. The task of the question is among them if it is in no lane.
     fn coming(&self, asked: &Task, bot: Option<&BotId>, able: &BTreeSet<String>) -> Result<Vec<Task>> {
         let (now, nobody) = (self.now(), BotId::new("nobody")?);
         let claimant = Claimant { id: bot.unwrap_or(&nobody), able, held: 0, most: 1 };
