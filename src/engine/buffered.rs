@@ -13,7 +13,7 @@ use crate::clock::after;
 const BUFFERED_FOR: Duration = Duration::from_millis(900);
 
 /// Rows of [`Table::Liveness`](crate::engine::format::schema::Table::Liveness) that are not written yet, by their keys.
-pub(crate) type Rows = BTreeMap<Vec<u8>, Vec<u8>>;
+pub(crate) type BufferedRows = BTreeMap<Vec<u8>, Vec<u8>>;
 
 /// The rows that an open store is still to write.
 #[derive(Default)]
@@ -21,7 +21,7 @@ pub(crate) struct Buffered(Mutex<State>);
 
 #[derive(Default)]
 struct State {
-    rows: Rows,
+    rows: BufferedRows,
     /// Since when rows are buffered; none before the first.
     since: Option<Timestamp>,
 }
@@ -65,7 +65,7 @@ impl Buffered {
     }
 
     /// All of them.
-    pub(crate) fn rows(&self) -> Rows {
+    pub(crate) fn rows(&self) -> BufferedRows {
         self.0.lock().rows.clone()
     }
 
@@ -75,7 +75,7 @@ impl Buffered {
     }
 
     /// Forgets the written rows, unless they were replaced meanwhile.
-    pub(crate) fn written(&self, rows: &Rows) {
+    pub(crate) fn written(&self, rows: &BufferedRows) {
         self.0.lock().rows.retain(|key, payload| rows.get(key) != Some(payload));
     }
 }

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 
 use crate::clock::as_stored;
-use crate::engine::buffered::{Next, Rows};
+use crate::engine::buffered::{BufferedRows, Next};
 use crate::engine::codec;
 use crate::engine::records::Records;
 use crate::engine::schema::{CollectionId, Table};
@@ -73,7 +73,7 @@ impl Store {
 impl WriteTx<'_> {
     /// Writes the heartbeats that were gathered, and gives them. A bot that has been removed since is passed over, and so
     /// is one that is damaged, as it must not keep the others back.
-    fn write_heartbeats(&mut self) -> Result<Rows> {
+    fn write_heartbeats(&mut self) -> Result<BufferedRows> {
         let rows = self.context.buffered.rows();
         for (bot, heartbeat) in &rows {
             match self.get(CollectionId::REGISTRY, bot) {
