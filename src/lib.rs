@@ -166,6 +166,7 @@ pub use recovery::diff::{Change, ChangeKind, Counts, Diff};
 pub use recovery::events::event::{Event, EventKind, Events};
 pub use recovery::guard::{Guard, GuardOptions, Guarded, RollBack};
 pub use recovery::inventory::Inventory;
+pub use recovery::points::collections::NamedRecords;
 pub use recovery::points::point::{Point, PointLoss, PointRequest};
 pub use recovery::points::resolve::{Named, PointName, Resolved, resolve};
 pub use recovery::points::selector::Selector;

@@ -1,4 +1,4 @@
-//! Holds the names: one name means one thing.
+//! Holds the names and words: one name means one thing, sentences begin with their subject, and pages name files that exist.
 #![expect(clippy::unwrap_used, reason = "a test stops at what it does not expect")]
 
 use std::collections::BTreeMap;
@@ -48,4 +48,87 @@ fn no_two_types_that_the_whole_crate_sees_have_one_name() {
     assert!(places.len() > 100, "only {} types were found", places.len());
     places.retain(|_, places| places.len() > 1);
     assert!(places.is_empty(), "rename one of each: {places:#?}");
+}
+
+/// Words with which no sentence of this project begins: the noun that they stand for is easier to read.
+const VAGUE: [&str; 4] = ["What", "Who", "Whoever", "Of"];
+
+/// Whether a sentence in a line of prose begins with a vague word. A question may.
+fn begins_vaguely(line: &str) -> bool {
+    let line = line.trim_start().trim_start_matches(['/', '!', '*', '-', '|', '#', '>', ' ', '"', '`', '(']);
+    let sentences = line.match_indices([' ']).filter(|(at, _)| {
+        let before = line[..*at].trim_end_matches(['"', '`', ')', '*']);
+        before.ends_with(['.', ':', '!', '?'])
+    });
+    let starts = std::iter::once(0).chain(sentences.map(|(at, _)| at + 1));
+    let vague = |rest: &str| VAGUE.iter().any(|word| rest.strip_prefix(word).is_some_and(|rest| rest.starts_with(' ')));
+    starts.map(|at| line[at..].trim_start_matches(['"', '`', '(', '*'])).any(vague)
+}
+
+#[test]
+fn no_sentence_begins_with_a_vague_word() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let folders = ["src", "tests", "benches", "examples", "docs", "fuzz/src", "fuzz/fuzz_targets"];
+    let mut found = Vec::new();
+    let all =
+        folders.iter().flat_map(|folder| [files(&root.join(folder), ".rs"), files(&root.join(folder), ".md")].concat());
+    // This file has examples of such sentences.
+    let all = all.filter(|path| !path.ends_with("tests/names.rs"));
+    for path in all.chain([root.join("README.md"), root.join("CHANGELOG.md")]) {
+        let text = fs::read_to_string(&path).unwrap();
+        let lines = text.lines().enumerate().filter(|(_, line)| begins_vaguely(line));
+        found.extend(lines.map(|(at, line)| format!("{}:{}: {}", path.display(), at + 1, line.trim())));
+    }
+    assert!(found.is_empty(), "begin with the subject:\n{}", found.join("\n"));
+}
+
+#[test]
+fn a_vague_word_is_seen_at_every_beginning_of_a_sentence() {
+    for line in [
+        "/// What it holds.",
+        "//! * Of two, one.",
+        "| Who may ask | all |",
+        "It ends. What follows is new.",
+        "\"Whoever waits\"",
+    ] {
+        assert!(begins_vaguely(line), "{line}");
+    }
+    for line in ["/// The content.", "enum Of {", "/// Said of What is there", "Whatever comes", "/// Offers more."] {
+        assert!(!begins_vaguely(line), "{line}");
+    }
+}
+
+/// Folders whose files the pages name, those of `src` without `src/` too.
+const FOLDERS: [&str; 14] = [
+    "src", "tests", "benches", "examples", "docs", "fuzz", "json", "files", "engine", "state", "recovery", "transfer",
+    "service", "face",
+];
+
+/// Paths of this project in code spans, such as `engine/rows`.
+fn paths(page: &str) -> Vec<&str> {
+    let spans = page.split('`').skip(1).step_by(2);
+    let is_path = |span: &&str| {
+        span.split_once('/').is_some_and(|(folder, _)| FOLDERS.contains(&folder))
+            && span.chars().all(|one| one.is_ascii_alphanumeric() || "/._-".contains(one))
+    };
+    spans.filter(is_path).collect()
+}
+
+#[test]
+fn every_file_that_a_page_names_is_there() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let (mut seen, mut missing) = (0, Vec::new());
+    for page in
+        files(&root.join("docs"), ".md").into_iter().chain([root.join("README.md"), root.join("src/engine/FORMAT.md")])
+    {
+        for path in paths(&fs::read_to_string(&page).unwrap()) {
+            let places = [root.join(path), root.join("src").join(path), root.join("src").join(format!("{path}.rs"))];
+            seen += 1;
+            if !places.iter().any(|place| place.exists()) {
+                missing.push(format!("{}: {path}", page.display()));
+            }
+        }
+    }
+    assert!(seen > 100, "only {seen} paths were found");
+    assert!(missing.is_empty(), "pages name files that are not there:\n{}", missing.join("\n"));
 }

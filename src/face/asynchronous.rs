@@ -99,7 +99,7 @@ impl AsyncStore {
     ///
     /// # Errors
     ///
-    /// What `work` returns; `Reopen` when the runtime is shutting down.
+    /// The errors of `work`; `Reopen` when the runtime is shutting down.
     pub async fn call<R: Send + 'static>(&self, work: impl FnOnce(&Store) -> Result<R> + Send + 'static) -> Result<R> {
         // A runtime's threads are not there in a forked child.
         self.store().refuse_forked()?;

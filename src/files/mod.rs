@@ -6,9 +6,9 @@
 //!   that acknowledges something that depends on a name which others may have made calls [`sync_name`] first.
 //!   Files that are made anew whenever they are missing, and from which nothing is answered (sessions, reserve,
 //!   scratches), need no durable name.
-//! * **State is nobody else's to read.** What is created has the mode of its [`Rights`], whatever the umask: 0600, folders
+//! * **State is nobody else's to read.** A new file has the mode of its [`Rights`], whatever the umask: 0600, folders
 //!   0700, and beside a store the store's mode.
-//! * **Root works for others.** What root creates belongs to the owner of the store, or of the folder.
+//! * **Root works for others.** Files that root creates belong to the owner of the store, or of the folder.
 //! * **A path may be anything.** [`open`] and its like refuse what is no regular file without waiting for it, as opening a
 //!   pipe would, and say what it is.
 //!

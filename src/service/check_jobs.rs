@@ -62,7 +62,7 @@ impl CheckJobs {
         self.0.lock().iter().find(|job| job.id == id).cloned()
     }
 
-    /// What the last job that has ended found wrong, if anything.
+    /// The problem that the last finished job found, if any.
     pub(super) fn last_problem(&self) -> Option<String> {
         self.0.lock().iter().find_map(|job| job.ended())?.problem()
     }

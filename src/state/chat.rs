@@ -38,9 +38,9 @@ pub struct Message {
     pub bot: Option<BotId>,
     /// The conversation that it belongs to.
     pub conversation: String,
-    /// Who speaks: `user`, `assistant`, `system`, or another word.
+    /// The speaker: `user`, `assistant`, `system`, or another word.
     pub role: String,
-    /// What is said.
+    /// The text of the message.
     pub content: String,
     /// When.
     #[serde(rename = "timestamp", with = "crate::clock::time")]
@@ -74,9 +74,9 @@ pub struct NewMessage {
     pub bot: Option<BotId>,
     /// The conversation that it belongs to: 1 to 200 bytes without control characters.
     pub conversation: String,
-    /// Who speaks.
+    /// The speaker.
     pub role: String,
-    /// What is said.
+    /// The text of the message.
     pub content: String,
     /// When; now if absent.
     pub at: Option<Timestamp>,
@@ -116,7 +116,7 @@ impl ChatFilter {
             && self.conversation.as_ref().is_none_or(|conversation| message.conversation == *conversation)
     }
 
-    /// What the index rows of the messages of the conversation, and of those of the bot, begin with.
+    /// The prefixes of the index rows of the conversation's messages, and of the bot's.
     fn prefixes(&self) -> Vec<Vec<u8>> {
         let of_conversation = self.conversation.as_ref().map(|name| index_prefix(OF_CONVERSATION, name));
         let of_bot = self.bot.as_ref().map(|bot| index_prefix(OF_BOT, bot.as_str()));

@@ -26,7 +26,7 @@ use crate::state::ids::check_new;
 
 /// Where records are longer than this on average, in bytes, none is read for its type alone.
 const COMPARED_LEN_MAX: u64 = 64 << 10;
-/// What the faces show beside the built-in collections, and a collection must therefore not be called.
+/// Names that the faces show beside the built-in collections, and that no collection may therefore have.
 const RESERVED: [&str; 2] = ["audit", "events"];
 
 /// A user's collection of `T` by text keys, as a view or a transaction sees it.
@@ -186,7 +186,7 @@ impl<T: Serialize + DeserializeOwned> Collection<T, &mut WriteTx<'_>> {
         let mut payload = serde_json::to_vec(value).map_err(|source| {
             Error::invalid(format!("a value cannot be JSON ({source}): collection={}", self.name)).with_source(source)
         })?;
-        // JSON that a value passes on as text may have them, between tokens alone. What is stored is one line.
+        // JSON that a value passes on as text may have them, between tokens alone. A stored value is one line.
         payload.iter_mut().filter(|byte| **byte == b'\n').for_each(|byte| *byte = b' ');
         // Only so many brackets can nest too deeply to be read back.
         if payload.iter().filter(|byte| matches!(byte, b'[' | b'{')).count() > json::MAX_DEPTH {
@@ -459,7 +459,7 @@ mod tests {
         assert!(message.contains("Sensor") && message.ends_with("collection=sensors key=a"), "{message}");
     }
 
-    /// What a sensor became later.
+    /// A later form of a sensor.
     #[derive(Debug, PartialEq, Serialize, Deserialize)]
     struct NewSensor {
         room: String,

@@ -1,4 +1,4 @@
-//! What the records mean: each file is its types, its keys, and its verbs on [`WriteTx`](crate::WriteTx) and
+//! The meaning of the records: each file is its types, its keys, and its verbs on [`WriteTx`](crate::WriteTx) and
 //! [`View`](crate::View).
 
 pub(crate) mod assignments;

@@ -57,12 +57,12 @@ impl Page {
         Self { before: Some(sequence), ..self }
     }
 
-    /// What is left of it behind a row.
+    /// The rest of it behind a row.
     pub(crate) fn behind(self, sequence: u64) -> Self {
         if self.newest_first { self.before(sequence) } else { self.after(sequence) }
     }
 
-    /// What is left of it from a row on.
+    /// The rest of it from a row on.
     pub(crate) fn from(self, sequence: u64) -> Self {
         let before = if self.newest_first { sequence.checked_add(1) } else { sequence.checked_sub(1) };
         before.map_or(self, |before| self.behind(before))

@@ -38,7 +38,7 @@ pub(crate) const DEFAULT_MAX_CONCURRENT: u32 = 3;
 pub struct Bot {
     /// Its name.
     pub id: BotId,
-    /// What it is, such as `claude-code`.
+    /// The kind of bot, such as `claude-code`.
     pub kind: Option<String>,
     /// How it says that it is, such as `active`.
     pub status: Option<String>,
@@ -50,7 +50,7 @@ pub struct Bot {
     pub pid: Option<u32>,
     /// The repository that it works on.
     pub repo: Option<String>,
-    /// What it can do: it may claim the tasks that ask for nothing else.
+    /// Its capabilities: it may claim the tasks that require no others.
     pub specializations: BTreeSet<String>,
     /// How many tasks it may hold; three when not set, none when zero.
     pub max_concurrent: Option<u32>,
@@ -350,7 +350,7 @@ fn check(bot: &Bot) -> Result<()> {
     limits::members("the attributes of a bot", &bot.attributes, limits::ATTRIBUTES_BYTES)
 }
 
-/// What a caller is told of a bot that is not registered.
+/// The error for a bot that is not registered.
 pub(super) fn unknown(id: &BotId) -> Error {
     Error::not_found(format!("no such bot is registered; put it first: bot={id}"))
 }

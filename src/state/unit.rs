@@ -1,4 +1,4 @@
-//! What belongs together when one record is restored, and what that means for tasks.
+//! The records that are restored together with one record, and the rules for tasks among them.
 
 use crate::engine::records::Records;
 use crate::engine::schema::CollectionId;

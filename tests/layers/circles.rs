@@ -59,7 +59,7 @@ fn names(path: &str) -> Module {
     path.split('/').map(str::to_owned).collect()
 }
 
-/// What each file of a layer imports of it, tests left out.
+/// The imports of each file of a layer within it, without those of tests.
 fn graph(layer: &str) -> Graph {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     let mut sources = BTreeMap::new();

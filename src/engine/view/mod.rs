@@ -87,13 +87,12 @@ impl View {
         (self.at != Epoch::NOW).then_some(self.at)
     }
 
-    /// The open epoch and the ends of what is retained.
     /// The point that is seen, or [`Epoch::NOW`].
-    #[cfg(any(feature = "cli", feature = "http", test))]
     pub(crate) fn at(&self) -> Epoch {
         self.at
     }
 
+    /// The open epoch and the ends of what is retained.
     pub(crate) fn epochs(&self) -> Epochs {
         self.epochs
     }

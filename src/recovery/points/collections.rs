@@ -23,6 +23,9 @@ const ENTRIES: usize = 256;
 /// Records as JSON, each with its key as text.
 type KeyedValues<'v> = Box<dyn Iterator<Item = Result<(String, Value)>> + 'v>;
 
+/// Records in order, each with the key that is shown.
+pub type NamedRecords<'a> = Box<dyn Iterator<Item = Result<(String, Value)>> + 'a>;
+
 impl View {
     /// The size of each collection, by name: the built-in ones, and those of users.
     ///

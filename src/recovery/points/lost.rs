@@ -92,7 +92,7 @@ impl View {
 
     /// Returns `missing` as the reason why a record is not found, or `Damaged` if the point lost the record in a
     /// repair.
-    #[cfg(any(feature = "cli", feature = "http", test))]
+    #[cfg_attr(not(any(feature = "cli", test)), expect(dead_code, reason = "the faces show it"))]
     pub(crate) fn lost_or(&self, collection: &str, key: &str, missing: Error) -> Error {
         match self.has_lost(collection, key) {
             Ok(false) => missing,
@@ -105,8 +105,13 @@ impl View {
         }
     }
 
-    #[cfg(any(feature = "cli", feature = "http", test))]
-    fn has_lost(&self, collection: &str, key: &str) -> Result<bool> {
+    /// Whether the point of this view is known to have lost a record in a repair. The record then reads as absent,
+    /// although nobody knows what it was.
+    ///
+    /// # Errors
+    ///
+    /// `Damaged` and `Io`, as reading has them.
+    pub fn has_lost(&self, collection: &str, key: &str) -> Result<bool> {
         let lost = self.lost_rows(self.at())?;
         Ok(names(self)?.id(collection).is_some_and(|id| self.is_of_name(&lost, id, key)))
     }

@@ -24,7 +24,7 @@ const ENDS: &[u8] = b"audit";
 pub struct EntryHash([u8; 32]);
 
 impl EntryHash {
-    /// Of an entry's stored bytes.
+    /// The hash of an entry's stored bytes.
     pub(crate) fn of(payload: &[u8]) -> Self {
         Self(*blake3::hash(payload).as_bytes())
     }
@@ -85,14 +85,14 @@ impl Trail {
     }
 }
 
-/// What verifying the audit trail showed.
+/// The result of verifying the audit trail.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AuditReport {
     /// How many entries there should be: those after the last purged one, up to the newest.
     pub entries: u64,
     /// How many of them are lost, as a repair has noted. They are no finding.
     pub lost: u64,
-    /// What is wrong; empty when nothing is.
+    /// The faults; empty when there are none.
     pub findings: Vec<AuditFinding>,
 }
 

@@ -43,11 +43,11 @@ pub struct Entry {
     /// When it was appended; purging goes by this.
     #[serde(with = "crate::clock::time")]
     pub recorded: Timestamp,
-    /// What was done.
+    /// The action.
     pub action: String,
-    /// Who did it.
+    /// The actor: a bot, a person or a program.
     pub actor: String,
-    /// What it was done to.
+    /// The target of the action.
     pub target: Option<String>,
     /// How much it matters.
     pub level: Level,
@@ -131,11 +131,11 @@ impl FromStr for Level {
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NewEntry {
-    /// What was done.
+    /// The action.
     pub action: String,
-    /// Who did it.
+    /// The actor: a bot, a person or a program.
     pub actor: String,
-    /// What it was done to.
+    /// The target of the action.
     pub target: Option<String>,
     /// How much it matters.
     pub level: Level,
@@ -179,7 +179,8 @@ impl View {
 }
 
 impl WriteTx<'_> {
-    /// The audit trail, to read and to append to. What is appended is committed with all else, or not at all.
+    /// The audit trail, to read and to append to. Entries are committed together with the other changes of
+    /// the transaction, or not at all.
     ///
     /// # Examples
     ///
@@ -265,7 +266,7 @@ impl Audit<&mut WriteTx<'_>> {
     }
 
     /// Removes the oldest entries that were recorded before `time`, at most 1,000 of them, and says how many; call it
-    /// again until it says 0. What is left can still be verified. An entry whose time is still to come was recorded by a
+    /// again until it says 0. The remaining entries can still be verified. An entry whose time is still to come was recorded by a
     /// clock that was ahead: it goes with the first behind it that was not.
     ///
     /// # Errors
@@ -277,7 +278,7 @@ impl Audit<&mut WriteTx<'_>> {
         while count < PURGED_AT_ONCE && chain.purged.sequence < chain.head.sequence {
             let sequence = chain.purged.sequence.saturating_add(1);
             if chain.is_lost(sequence) {
-                // What follows a lost entry is not chained to it.
+                // The entry behind a lost one is not chained to it.
                 chain.purged.sequence = sequence;
                 count += 1;
                 continue;
@@ -446,7 +447,7 @@ pub(super) mod tests {
         test.clock.set(right);
         test.write(|tx| tx.audit().append(NewEntry::new("right again", "tester")));
         test.pass(1);
-        // What followed may go no sooner, and while nothing did, nobody can tell.
+        // Later entries may go no sooner, and before any came, nobody can tell.
         assert_eq!(test.write(|tx| tx.audit().purge(right)), 2);
         assert_eq!(test.write(|tx| tx.audit().purge(test.clock.now())), 3);
         test.clock.advance(year);

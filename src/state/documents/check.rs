@@ -90,7 +90,7 @@ impl Checking<'_, '_> {
         }
     }
 
-    /// What a document's own row says.
+    /// Reads a document's own row.
     fn own_row(&mut self, id: &DocumentId, key: &[u8], payload: Option<&[u8]>) -> (Option<u64>, Option<Shape>) {
         let Some(payload) = payload else { return (None, None) };
         if payload.first().is_some_and(|version| *version > VERSION) {
@@ -237,7 +237,7 @@ mod tests {
         found
     }
 
-    /// What is found once rows were changed with all that belongs to them; then it is mended, and nothing is.
+    /// The findings after rows were changed with all that belongs to them. The store is then mended, and has no findings.
     fn found_after(store: &Store, changes: &[Change<'_>]) -> Vec<(Vec<u8>, String)> {
         let change = |tx: &mut WriteTx<'_>| {
             put_both(tx)?;

@@ -1,4 +1,4 @@
-//! What becomes a row: the pieces of a value are printed once, and each row is a stretch of that text.
+//! The division of a value into rows: its pieces are printed once, and each row is a stretch of that text.
 
 use super::rows::Node;
 use crate::json::{Container, Pieces, Scalar, write_string};
@@ -21,7 +21,7 @@ const SPLIT_DEPTH: usize = 8;
 pub(super) struct Layout {
     pub(super) text: Vec<u8>,
     pub(super) root: Node,
-    /// What [`json::item_count`](crate::json::item_count) says of the value.
+    /// The [`json::item_count`](crate::json::item_count) of the value.
     pub(super) items: u64,
 }
 
@@ -53,7 +53,7 @@ struct Open {
     elements: Vec<Element>,
 }
 
-/// What may become a row.
+/// A piece that may become a row.
 #[derive(Debug)]
 struct Element {
     start: usize,
@@ -79,7 +79,7 @@ impl Printer {
         Self { text: Vec::with_capacity(bytes), ..Self::default() }
     }
 
-    /// What has been printed so far.
+    /// The text printed so far.
     pub(super) fn text(&self) -> &[u8] {
         &self.text
     }
@@ -228,7 +228,7 @@ impl Element {
         !self.elements.is_empty()
     }
 
-    /// What was split for being a table, here and below, is so no more.
+    /// Undoes the splits for being a table, here and below.
     fn is_no_table(&mut self, depth: usize) {
         if depth < TABLE_DEPTH {
             self.elements.iter_mut().for_each(|element| element.is_no_table(depth + 1));

@@ -131,7 +131,7 @@ impl Left {
         json::split_member(self.payload.as_deref()?).ok().map(|(name, _)| name)
     }
 
-    /// What stands in the row behind a name.
+    /// The text of the row behind a name.
     fn text(&self) -> &[u8] {
         let payload = self.payload.as_deref().unwrap_or_default();
         json::split_member(payload).map_or(payload, |(_, text)| text)

@@ -14,8 +14,8 @@
 //!   make a container pass a limit, and then only that container is laid out anew: whatever lies around it is split for
 //!   reasons of its own.
 //! * [`rows`] has the bytes. A row's key is the document's, then eight bytes for each level: an *order key*. Its payload
-//!   is the element's compact JSON text, behind `"name":` when it is a member. Of a split container there is only the
-//!   opening bracket: the elements are the rows below it.
+//!   is the element's compact JSON text, behind `"name":` when it is a member. A split container is only the opening
+//!   bracket: its elements are the rows below it.
 //! * [`align`] finds out which stored element is which new one, and [`order`] gives order keys to those that are new, so
 //!   that all the others stay where they are, untouched.
 //!   The document's own row also has the number of rows below it, so that lost ones are an error and no shorter document.
@@ -86,17 +86,17 @@ impl DocumentId {
         Ok(id)
     }
 
-    /// What the keys of its rows begin with; no other document's do.
+    /// The prefix of the keys of its rows; no other document has it.
     pub(crate) fn to_key(&self) -> Vec<u8> {
         rows::key(self)
     }
 
-    /// What the document is: `registry`, `queue`, `bot_assignments`, `full` or anything else.
+    /// The kind of the document: `registry`, `queue`, `bot_assignments`, `full` or anything else.
     pub fn kind(&self) -> &str {
         &self.kind
     }
 
-    /// Who handed it over.
+    /// The source that handed it over.
     pub fn source(&self) -> &str {
         &self.source
     }
@@ -109,7 +109,7 @@ impl fmt::Display for DocumentId {
     }
 }
 
-/// What putting a document did, in records.
+/// The effect of putting a document, in records.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Written {
     /// Records that are new or have changed.

@@ -66,7 +66,7 @@ struct Hashing {
 }
 
 impl Prepared {
-    /// Of a value that a caller has parsed or built.
+    /// Prepares a value that a caller has parsed or built.
     ///
     /// # Errors
     ///
@@ -77,7 +77,7 @@ impl Prepared {
         Ok(preparing.finish())
     }
 
-    /// Of a JSON text.
+    /// Prepares a JSON text.
     ///
     /// # Errors
     ///
@@ -97,7 +97,7 @@ impl Prepared {
         &self.0.layout.text
     }
 
-    /// What [`json::item_count`] says of it.
+    /// Its [`json::item_count`].
     pub(crate) fn items(&self) -> u64 {
         self.0.layout.items
     }
@@ -200,12 +200,12 @@ impl Hashing {
 }
 
 impl PythonSummary {
-    /// Of compact JSON.
+    /// The summary of compact JSON.
     pub(crate) fn of(compact: &[u8]) -> Self {
         Self::of_parts([compact])
     }
 
-    /// Of compact JSON in parts, each of which ends behind a value.
+    /// The summary of compact JSON in parts, each of which ends behind a value.
     fn of_parts(parts: impl IntoIterator<Item = impl AsRef<[u8]>>) -> Self {
         let (mut bytes, mut hasher, mut python) = (0, Sha256::new(), PythonOfCompact::default());
         let mut take = |piece: &[u8]| {

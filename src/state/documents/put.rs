@@ -42,7 +42,7 @@ struct Change<'t, 'w, 'l> {
     tx: &'t mut WriteTx<'w>,
     old: Option<&'l Stored<'l>>,
     new: &'l Layout,
-    /// Of the row that is being looked at.
+    /// The key of the row that is being looked at.
     key: Vec<u8>,
     written: Written,
 }

@@ -79,7 +79,7 @@ pub(super) fn order_of(key: &[u8]) -> u64 {
     key.last_chunk::<ORDER>().map(|order| u64::from_be_bytes(*order)).unwrap_or_default()
 }
 
-/// What a payload says of its row.
+/// The kind of a row, as its payload says it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Shape {
     /// The row has the whole element.

@@ -246,7 +246,7 @@ fn rows_are_named_for_people() {
     });
 }
 
-/// What reading says after a change of the rows, which is taken back.
+/// The result of reading after a change of the rows, which is then taken back.
 fn read_after(store: &Store, change: impl FnOnce(&mut WriteTx<'_>) -> Result<()>) -> Result<Value> {
     let mut read = None;
     let undone = store.write::<()>(|tx| {

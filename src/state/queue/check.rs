@@ -1,4 +1,4 @@
-//! What must hold between the tasks of a queue.
+//! Rules between the tasks of a queue.
 
 use std::collections::BTreeSet;
 

@@ -94,7 +94,7 @@ impl TaskCounts {
 /// The stored counts: by the records alone, so that they change only when tasks do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Tally {
-    /// What the queue held when it was written; they count only as long as it holds just that.
+    /// The content of the queue when it was written. The counts are valid only as long as it has this content.
     stats: Stats,
     counts: TaskCounts,
     /// The latest time at which it was written, even if the clock has gone back since and nobody has noticed.
@@ -261,7 +261,7 @@ impl Queue<&mut WriteTx<'_>> {
         self.write_counts(counts, latest)
     }
 
-    /// What was set by the clock before it went back is put right, so times count from now on.
+    /// Corrects times that were set before the clock went back, so that they count from now on.
     pub(super) fn accept_the_time(&mut self) -> Result<()> {
         let counts = self.kept_counts()?;
         self.write_counts(counts, as_stored(self.records.now()))

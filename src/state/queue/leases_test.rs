@@ -250,7 +250,7 @@ fn voiding_all_claims_counts_no_attempt() {
 }
 
 impl Fixture {
-    /// Puts one record as a restore does: behind the queue's back. What must hold is not checked.
+    /// Puts one record as a restore does: behind the queue's back. The rules are not checked.
     fn put_back(&self, task: &Task) {
         let state = if task.state.is_finished() || task.holder.is_some() { task.state } else { TaskState::Ready };
         let payload = codec::encode(&Task { state, ..task.clone() }).unwrap();

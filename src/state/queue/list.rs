@@ -96,7 +96,7 @@ impl<R: Records> Queue<R> {
     /// previous page.
     ///
     /// Without a state, tasks are in order of their ids. Ready tasks that any bot may claim are in the order of claims.
-    /// Scheduled tasks are in order of their start times. Of the waiting tasks, those come first that no bot can do,
+    /// Scheduled tasks are in order of their start times. Waiting tasks that no bot can do come first,
     /// then those that wait for other tasks. Claimed tasks are in order of their deadlines, finished tasks in order of
     /// the time. In a view of a point, all are in order of their ids. A task that changes between two pages may be
     /// missed or seen twice.

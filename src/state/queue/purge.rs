@@ -57,7 +57,7 @@ impl Store {
     /// # Errors
     ///
     /// As [`Store::write`]. `Damaged` when one of them cannot be read, which the message names, once all others are
-    /// removed. What was removed before stays removed.
+    /// removed. Tasks removed before that stay removed.
     ///
     /// # Examples
     ///

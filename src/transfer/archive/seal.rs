@@ -4,7 +4,9 @@
 use std::io::{self, BufWriter, Read, Write};
 
 use super::hashed::Hashed;
-use crate::error::{Error, Hint, Result};
+#[cfg(feature = "age")]
+use crate::error::Hint;
+use crate::error::{Error, Result};
 
 /// The first bytes of every encrypted file.
 const MAGIC: &[u8] = b"age-encryption.org/";

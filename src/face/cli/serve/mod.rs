@@ -2,7 +2,7 @@
 //!
 //! * [`settings`]: the settings, by flag, environment or file
 //! * [`setup`]: their effect, and their defaults
-//! * [`value`]: sizes
+//! * [`value`]: values of settings, such as sizes
 //! * here: the run, and its first messages
 
 mod settings;

@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::Error;
 #[cfg(feature = "age")]
 use crate::face::cli::input;
+use crate::face::cli::rules::Rules;
 use crate::face::cli::serve::settings::Settings;
 use crate::face::cli::serve::value::Size;
 use crate::face::cli::value::Span;
@@ -109,13 +110,13 @@ impl Settings {
     }
 
     /// The retention policy: the given rules over the defaults; none without rules, so that the policy of the store
-    /// applies.
+    /// applies. A switch that is off is no rule: it overrides one that is on, and no policy of the store.
     pub(super) fn policy(&self) -> Option<Option<Policy>> {
-        match self.no_retention {
-            Some(true) => Some(None),
-            None if !self.rules().are_given() => None,
-            _ => Some(Some(self.rules().over(Policy::default()))),
+        if self.no_retention == Some(true) {
+            return Some(None);
         }
+        let rules = Rules { no_thinning: self.no_thinning.filter(|is_on| *is_on), ..self.rules() };
+        rules.are_given().then(|| Some(rules.over(Policy::default())))
     }
 
     /// The token, the access rules and the limits of requests.
@@ -200,9 +201,9 @@ mod tests {
         let five = Policy { cap: Some(5), ..Policy::default() };
         assert_eq!(filled(settings).policy(), Some(Some(five)));
         let retention = |no| filled(Settings { no_retention: Some(no), ..Settings::default() }).policy();
-        assert_eq!((retention(true), retention(false)), (Some(None), Some(Some(Policy::default()))));
+        assert_eq!((retention(true), retention(false)), (Some(None), None));
         let thinned = Settings { no_thinning: Some(false), ..Settings::default() };
-        assert_eq!(filled(thinned).policy(), Some(Some(Policy::default())));
+        assert_eq!(filled(thinned).policy(), None);
     }
 
     #[test]
