@@ -78,11 +78,12 @@ impl Config<&mut WriteTx<'_>> {
     /// # Errors
     ///
     /// `Invalid` when the key is empty, longer than 200 bytes, or has control characters in it, or the value is longer
-    /// than its [limit](crate#limits); `Damaged` when what is
+    /// than its [limit](crate#limits) or nested too deeply; `Damaged` when what is
     /// overwritten is not what was written; `Io`.
     pub fn put(&mut self, key: &str, value: &Value) -> Result<()> {
         check_name("a config key", key)?;
         check_new("a config key", key, || Ok(self.records.get(CollectionId::CONFIG, key.as_bytes())?.is_some()))?;
+        json::check(value)?;
         limits::json("a config value", value, limits::VALUE_BYTES)?;
         self.records.put(CollectionId::CONFIG, key.as_bytes(), value.to_string().as_bytes())
     }
@@ -127,6 +128,17 @@ mod tests {
         let payload = view.get(CollectionId::CONFIG, b"k").unwrap().unwrap();
         assert_eq!(payload, br#"{"b":12345678901234567890123,"a":1.0}"#);
         assert_eq!(view.config().get("k").unwrap(), Some(value));
+    }
+
+    #[test]
+    fn a_value_that_nests_too_deeply_to_be_read_again_is_refused() {
+        let test = Fixture::new();
+        let nested = |levels| (0..levels).fold(json!(1), |value, _| json!([value]));
+        let deepest = nested(crate::json::MAX_DEPTH);
+        test.write(|tx| tx.config().put("k", &deepest));
+        let refused = test.refused(|tx| tx.config().put("k", &nested(crate::json::MAX_DEPTH + 1)));
+        assert_eq!(refused.kind(), crate::ErrorKind::Invalid);
+        assert_eq!(test.view().config().get("k").unwrap(), Some(deepest));
     }
 
     #[test]
