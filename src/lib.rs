@@ -61,17 +61,19 @@
 //!
 //! # The layers
 //!
-//! In this order; each knows only itself and those before it.
+//! In this order; each knows only itself and those before it. A layer adds its verbs to [`Store`], [`View`] and
+//! [`WriteTx`] in `impl` blocks of its own: [`Store::write`] is in `engine`, [`Store::claim_wait`] in `state`,
+//! [`Store::restore`] in `recovery`. `main.rs` calls the command line.
 //!
 //! 1. `error`, `clock`, `duration`, `limits`, `text` and [`json`]: plain data, the one door for time, how long texts may be and how they
-//!    are shown, JSON kept as it was written; and `files`, the one door for names on the disk.
+//!    are shown, JSON kept as it was written; below them `files`, the one door for names on the disk.
 //! 2. `engine`: versioned records in one redb file. It knows keys and bytes, points and segments.
 //! 3. `state`: what the records mean: bots, tasks, messages, documents.
 //! 4. `recovery`: points, restores, differences, backups, retention, sessions.
 //! 5. `transfer`: taking state over from other programs, archives that outlive the file, and whether state would come back.
 //! 6. `service`: the store with all that works beside it while a service runs.
-//! 7. `face`: the command line, HTTP, and the library for async programs. It imports only what is public here, so another
-//!    face could be a crate of its own.
+//! 7. `face`: the command line, HTTP, and the library for async programs. It imports only what is public here, `service`,
+//!    `files` and the preparation of documents; `tests/layers.rs` says why.
 //!
 //! # Durability
 //!

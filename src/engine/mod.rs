@@ -1,6 +1,8 @@
 //! Versioned records in one redb file.
 //!
-//! * [`store`](crate::Store): the open store; `view`, `write` and `commit`: reading, writing, the group commit
+//! * [`store`](crate::Store): the open store; `view`, `write` and `commit`: reading, writing, the group commit. A write
+//!   goes from `store` through `session` (the lock of the session), `opening::slot` (the open file), `commit::gate`,
+//!   `opening::context` (its transaction), the closure with `write` and `rows`, and `commit::batch` (the sync)
 //! * `records`: what views and write transactions have in common; `meta`, `meta_row`: the rows of `meta`
 //! * `rows`: the one way to the stored rows; `redb_file`: everything that names redb
 //! * `format`: keys, frames, stored types and tables, as FORMAT.md describes them

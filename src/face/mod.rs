@@ -2,7 +2,8 @@
 //!
 //! * `asynchronous`: the library for programs on tokio
 //! * `cli`: the command line
-//! * `parcel`: claims that travel through async code
+//! * `parcel`: claims that travel through async code, for both `asynchronous` and `http`; dropped undelivered, they are
+//!   given back
 //! * `http`: the service
 
 #[cfg(feature = "tokio")]

@@ -2,7 +2,8 @@
 //!
 //! `serde_json` alone is not enough: it reads `1e400` as `1e+400`, lets the last of two equal names win, takes an object
 //! with a certain name for a number, and stops at 127 levels. So JSON comes in through [`parse`], or through [`check`]
-//! when a caller has parsed it already. It leaves through `serde_json`, which prints numbers as they are, or through
+//! when a caller has parsed it already: stored types do that in the
+//! engine's codec, documents while they are prepared, config and user collections in their `put`. It leaves through `serde_json`, which prints numbers as they are, or through
 //! [`python_text`], the form that checksums of documents are made of.
 
 mod fault;

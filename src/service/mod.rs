@@ -1,6 +1,7 @@
 //! One running service: the store with all that works beside it, without any face.
 //!
-//! * [`instance`]: opens all of it in order and closes it in reverse; [`setup`]: its settings
+//! * [`instance`]: opens all of it in order and closes it in reverse. Backups and points of clients go through it, which
+//!   checks the free space first, and it has the options of their claims; [`setup`]: its settings
 //! * [`archivist`]: automatic archives; [`mirror`]: events of other processes, for the event log
 //! * [`free_space`]: the space that the disk needs before a point is made
 //! * [`check_jobs`]: checks that run for a while; [`health`]: whether the service does its work

@@ -1,5 +1,9 @@
 //! The meaning of the records: each file is its types, its keys, and its verbs on [`WriteTx`](crate::WriteTx) and
-//! [`View`](crate::View).
+//! [`View`](crate::View). The engine sees bytes: JSON text for `config` and `collection`, rows of elements for
+//! `documents`, and the engine's codec for the other types.
+//!
+//! Shared by them: `ids`: names, and the check of new ones; `page`: pages of lists; `show`: any record as people read
+//! it; `unit`: records that are restored together; `heartbeats`: buffered, and not versioned.
 
 pub(crate) mod assignments;
 pub(crate) mod audit;

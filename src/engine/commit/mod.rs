@@ -1,8 +1,9 @@
 //! The group commit.
 //!
 //! * `gate`: the queue of the writers of one open store
-//! * `batch`: a transaction with the closures of several of them
-//! * `sink`, `wakeups`: who is told of a commit
+//! * `batch`: a transaction with the closures of several of them, or with work alone, as restores and backups are; its
+//!   end: a point of the commit if every commit is kept, the common rows, the name of the file, the sync
+//! * `sink`: hears of events before and after their commit, for the event log; `wakeups`: wakes those who wait for a commit
 //! * `reentrancy`: a write inside of a write is refused
 //! * `locks`: the locks that writers queue at
 

@@ -1,10 +1,12 @@
 //! Opening and closing the file of a store.
 //!
-//! * `options`, `context`: how it is opened, and what every transaction needs from then on
+//! * `options`: how it is opened; `context`: what every transaction needs from then on. It begins write transactions, in
+//!   the line of the processes
 //! * `open`, `slot`: opening or creating it, and where the open file is kept
 //! * `reopen`, `close`: opening it anew after a failure, and closing it
 //! * `copy`: a consistent copy beside writers
-//! * `named_file`, `reserve`: whether it still has its name, and room for the day when the disk is full
+//! * `named_file`: whether it still has its name, asked before every commit; `reserve`: space that is given up when a
+//!   write finds the disk full
 
 mod close;
 pub(super) mod context;

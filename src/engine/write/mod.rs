@@ -2,6 +2,14 @@
 //!
 //! Several closures share one transaction. Each keeps a list of the values that it overwrote, so that a failed closure takes
 //! back its own changes and no others.
+//!
+//! A put goes through them in this order:
+//!
+//! * here: the index rows; then `long_values`: the value in one piece or in several
+//! * `versions`: the frame of each, the pre-image that a point needs, and the digest of the collection
+//! * here again: `replace`, the one place where a row changes, on [`rows`](crate::engine::rows)
+//!
+//! A restore writes earlier frames, so it begins at `versions`. `read` is the closure's view of its own transaction.
 
 mod long_values;
 mod read;

@@ -2,14 +2,18 @@
 //!
 //! * [`listen`]: the listening socket
 //! * [`server`]: accepts, serves and drains connections; [`connection_limit`]: their limit, and that of waiting claims;
-//!   [`peer`]: whether the client is still there;
+//!   [`peer`]: whether the client is still there, and the delivery of claims: those that do not arrive go back;
 //!   [`date`]: refuses clients while the system clock shows an impossible year
 //! * [`signals`]: what tells the process to stop, or to read its settings anew
-//! * [`app`]: the state of the handlers; every access to the store
+//! * [`app`]: the state of the handlers, and their calls of the store: with a permit, on a blocking thread, once the
+//!   keeper has the file open. A change voids the mark of a clean shutdown first. Only claims that do not arrive are
+//!   given back past it, when their parcel is dropped
 //! * [`routes`]: all routes; [`middleware`]: the layers around them; [`route`], [`shapes`], [`openapi`]: the description of
 //!   each, and the OpenAPI document made from it
 //! * [`access`], [`authority`]: the allowed hosts and origins; [`token`]: the secret of the service
-//! * [`body`], [`fields`], [`document_body`], [`query`]: reading requests; [`problem`]: error responses
+//! * [`body`]: reads and parses a body, a long one on a blocking thread; [`fields`]: its fields; [`document_body`]: the
+//!   same for documents, which are prepared for the store while they are parsed; [`query`]: path and query string;
+//!   [`problem`]: error responses
 //! * [`recovery`]: the endpoints of the replaced service; [`state`]: the live state; [`operations`], [`metrics`]: for
 //!   operators; [`request_counts`], [`prometheus`]: what metrics are made of
 //! * `inside`: the service without sockets, for the fuzzer

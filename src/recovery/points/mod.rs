@@ -1,7 +1,7 @@
 //! Restore points.
 //!
 //! * `point`: create, list, find and view points
-//! * `selector`: the ways to name a point; `resolve`: finds the named point
+//! * `selector`: the ways to name a point; `resolve`: chooses it among names, purely; `point` reads them from a view and calls it
 //! * `lost`: records that a point lost in a repair
 //! * `size`: the bytes that forgetting a point would free
 //! * `versions`: the history of one record

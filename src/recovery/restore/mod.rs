@@ -1,7 +1,12 @@
 //! Restores: a plan, which can be shown, and then one transaction, which can be undone.
 //!
-//! * `plan`: options, plan and report of a restore; `scope`: the requested point and the part of the state to restore
-//! * `apply`: the transaction; `safety`: its safety point; `revert`: the writes; `touched`: the counts of changed records
+//! `Store::restore` is in `apply`. It plans, and then writes in a transaction of its own:
+//!
+//! * `plan`: options, plan and report. `scope` finds the point and the part of the state; `diff` gives what differs,
+//!   without what the point has lost (`points::lost`); `touched` and `finished` count it
+//! * `apply`: the transaction. `safety` seals its safety point, `revert` writes earlier frames by the pre-images since
+//!   the point; then the digests are compared, claims are voided by the queue, an unneeded safety point is dropped,
+//!   and the event is appended. A failure has its event from `events::failures`
 //! * `undo`: undoes the last restore
 //! * `finished`: tasks that finished after the point
 //! * `earlier`: an older point that would help if the requested one does not

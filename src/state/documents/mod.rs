@@ -19,7 +19,8 @@
 //! * [`align`] finds out which stored element is which new one, and [`order`] gives order keys to those that are new, so
 //!   that all the others stay where they are, untouched.
 //!   The document's own row also has the number of rows below it, so that lost ones are an error and no shorter document.
-//! * [`prepared`] is a document on its way in, printed once before the transaction begins.
+//! * [`prepared`] is a document on its way in. Before the transaction begins it is printed once, through [`layout`], and
+//!   the checksum of its Python text is begun, for a long one on a thread of its own; the backup waits for it.
 //! * [`put`] brings the rows from what they are to what they should be; [`names`] tells a person which element a row is.
 //! * [`check`] finds rows that do not fit together, and [`mend`] makes a document of those that a repair has left.
 

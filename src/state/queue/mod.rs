@@ -2,10 +2,15 @@
 //!
 //! Its parts: [`task`] is what is stored, [`new_task`] what a caller says; [`keys`] is the index; [`enqueue`],
 //! [`claim`], [`wait`], [`delivery`], [`undelivered`], [`finish`] are the operations of producers and bots; [`leases`]
-//! handles claims that end by themselves and [`waiting`] handles dependencies and start times; [`list`], [`counts`] and
-//! [`purge`] read the queue and remove finished tasks; [`memory`] records how purged tasks ended; [`obstacle`] is the
-//! rule of a claim and [`order`] its order, [`reach`] and [`why`] say who could do a task and why nobody does;
+//! handles claims that end by themselves and [`waiting`] handles dependencies and start times; [`list`] reads the
+//! queue, [`counts`] keeps numbers that every save writes, and [`purge`] removes finished tasks; [`memory`] records how purged tasks ended; [`obstacle`] is the
+//! rule of a claim and [`order`] its order with aging, [`reach`] and [`why`] say who could do a task and why nobody does;
 //! [`damage`] skips damaged tasks; [`check`] verifies the invariants.
+//!
+//! A claim passes [`wait`], also when it waits for nothing; [`claim`]; [`leases`] and [`waiting`], which make ready the
+//! tasks that are due; the registry and [`why`], for what the bot may hold; the lanes in [`keys`], or [`order`] with
+//! aging; [`obstacle`]; and `save` here, which writes task, assignment and counts. [`undelivered`] holds the claims until
+//! they arrive; otherwise [`delivery`] gives them back.
 
 mod check;
 mod claim;

@@ -1,7 +1,7 @@
 //! The endpoints of the replaced service: same paths, same fields, same meaning.
 //!
 //! * [`backup`], [`restore`], [`point`], [`history`], [`status`], [`shutdown`]: one each, or what belongs together
-//! * [`shape`]: how a backup and a point look in their answers
+//! * [`shape`]: how backups and points look where they are shown: [`history`], [`status`], the details of a point
 //! * here: the table of them
 
 mod backup;

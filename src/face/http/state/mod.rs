@@ -1,6 +1,7 @@
 //! The live state over HTTP.
 //!
-//! * [`registry`], [`queue`], [`claim`], [`records`], [`points`], [`versions`], [`check`]: the routes, each with its table
+//! * [`registry`], [`queue`], [`records`], [`points`], [`versions`], [`check`]: the routes, each with its table; [`claim`]:
+//!   the handler of a claim, in the table of [`queue`]
 //! * [`reading`]: reads now or as of a point, and pages of them
 
 mod check;
