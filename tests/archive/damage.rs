@@ -345,7 +345,7 @@ fn what_follows_the_end_is_refused() {
     for more in [&packed[..], b"more"] {
         let (kind, message) = apart.hive.refused(&apart.write_packed(&[&packed[..], more].concat()));
         assert_eq!(kind, ErrorKind::Damaged, "{message}");
-        assert!(message.contains("something follows"), "{message}");
+        assert!(message.contains("after the end of the archive"), "{message}");
     }
 }
 
