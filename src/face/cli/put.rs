@@ -10,7 +10,7 @@ use crate::{Error, Result};
 
 /// Put a record, replacing the one with the same key
 ///
-/// For a bot, omitted fields keep their default.
+/// For a bot, give only the fields to set; the others are not set then.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -98,7 +98,9 @@ fn refuse_what_follows(collection: &str) -> Result<()> {
         "assignments" | "bot_assignments" => {
             "assignments follow from tasks; see hivekeep queue assign --help and hivekeep queue claim --help"
         }
-        "chat" | "audit" => "chat and audit trail are append-only, and only bots append to them",
+        "chat" | "audit" => {
+            "chat and audit trail are append-only; append with POST /api/chat or POST /api/audit, or with the library"
+        }
         _ => return Ok(()),
     };
     Err(Error::invalid(format!("{why}: collection={collection}")))
