@@ -148,7 +148,7 @@ pub(super) fn work(events: &[Event]) -> DiagnosisLine {
             return DiagnosisLine::warn("work", what, "see hivekeep log");
         }
     }
-    DiagnosisLine::ok("work", "the last backup, retention run, archive and restore all succeeded")
+    DiagnosisLine::ok("work", "no backup, retention run, archive or restore failed the last time it ran")
 }
 
 /// Whether there is space for the next commit, and for a repair.
@@ -184,7 +184,7 @@ pub(super) fn readers(store: &Store) -> DiagnosisLine {
 
 /// Whether the clock is behind the last write, or went back between points. Retention, leases and times depend on it.
 pub(super) fn clock(store: &Store, named: &[Point], sessions: &[Session]) -> DiagnosisLine {
-    let advice = "set the clock; leases and retention depend on it";
+    let advice = "set the clock right; leases and retention depend on it";
     let now = store.clock().now();
     let sealed = named.iter().map(|point| point.sealed_at);
     let newest = sealed.clone().chain(sessions.iter().map(|session| session.alive_at)).max();
