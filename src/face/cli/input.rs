@@ -17,7 +17,7 @@ pub(super) fn at_least_one(text: &str) -> Result<usize> {
     match text.parse() {
         Ok(0) => Err(Error::invalid("must be at least 1")),
         Ok(count) => Ok(count),
-        Err(_) => Err(Error::invalid("must be a non-negative integer")),
+        Err(_) => Err(Error::invalid("must be a whole number of at least 1")),
     }
 }
 
