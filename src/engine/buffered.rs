@@ -1,5 +1,5 @@
-//! Rows that are buffered for up to a second and written in one transaction, so that the heartbeats of a thousand bots cost
-//! one commit a second.
+//! Rows that are buffered for about a second and written in one transaction, so that the heartbeats of a thousand bots
+//! cost one commit a second.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 
 use crate::clock::after;
 
-/// A row that comes after this time has all buffered rows written.
+/// Rows wait no longer than this when another one comes.
 const BUFFERED_FOR: Duration = Duration::from_millis(900);
 
 /// Rows of [`Table::Liveness`](crate::engine::format::schema::Table::Liveness) that are not written yet, by their keys.
@@ -29,11 +29,11 @@ struct State {
 /// The next step after a row was added.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Next {
-    /// It was the first of this open store: register the write at its close.
+    /// It was the first of this open store: register a write for its close.
     Begin,
     /// Nothing.
     Wait,
-    /// Write the buffered rows now.
+    /// Write the buffered rows now; for a while no other caller is told to.
     Write,
 }
 

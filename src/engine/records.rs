@@ -17,8 +17,8 @@ pub(crate) trait Records {
     /// The payload of a record; its checksum has been compared.
     fn get(&self, collection: CollectionId, key: &[u8]) -> Result<Option<Vec<u8>>>;
 
-    /// The first records of the range, in its direction, until there are `limit` or they have [`PAGE_BYTES`](crate::engine::rows::PAGE_BYTES); those are
-    /// all exactly if they are not [`is_full`].
+    /// The first records of the range, in its direction, until there are `limit` or they have
+    /// [`PAGE_BYTES`](crate::engine::rows::PAGE_BYTES); those are all exactly if they are not [`is_full`].
     fn part(&self, collection: CollectionId, range: &KeyRange, limit: usize) -> Result<Vec<Row>>;
 
     /// At most `limit` records of the range, in its direction, however long they are.

@@ -9,7 +9,7 @@ use crate::engine::rows::{BatchSize, KeyRange};
 use crate::engine::view::View;
 use crate::error::{Error, Result};
 
-/// Rows that are read at a time.
+/// Rows that are read at a time, unless they are longer together than so many bytes.
 const BATCH: BatchSize = BatchSize { rows: 256, bytes: 2 << 20 };
 /// After so many batches, what is left of a range is given back.
 const BATCHES: usize = 16;
@@ -17,8 +17,8 @@ const BATCHES: usize = 16;
 /// How rows are read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Way {
-    /// Reads the pages of the file directly, a third faster. A clean result is trusted; a finding may come from a page that
-    /// changed meanwhile, and is checked again through redb.
+    /// Reads the pages of the file directly, in two thirds of the time. A clean result is trusted; a finding may come from
+    /// this way of reading, and is checked again through redb.
     Pages,
     /// Reads through redb, which alone decides what is damaged.
     Redb,

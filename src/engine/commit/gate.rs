@@ -57,7 +57,8 @@ struct State {
     waiting: usize,
     /// The size of the batch to wait for: that of the last batch.
     expected: usize,
-    /// Set once a commit has failed. The content of the disk is unknown then, so writes are refused until the store is reopened.
+    /// Set once a commit has failed. The content of the disk is unknown then, so writes are refused until the store is
+    /// reopened.
     poisoned: bool,
     /// How long this process has held redb's lock back to back.
     streak: Streak,

@@ -14,7 +14,8 @@ pub(crate) trait Sink: Send + Sync {
     /// Writes something into a transaction that has events, before it is committed.
     fn committing(&self, tx: &mut WriteTx<'_>) -> Result<()>;
 
-    /// Called after events were committed, before the writing calls return. It may read the store, but not write to it.
+    /// Called after events were committed, before the writing calls return. It may read the store; writing to it
+    /// would wait for itself.
     fn committed(&self, store: &Store);
 
     /// Called from time to time, for events of other processes.

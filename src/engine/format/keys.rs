@@ -57,8 +57,8 @@ impl CollectionId {
 
 /// The key of a pre-image: `segment epoch ‖ collection ‖ key`.
 ///
-/// A key that is too short to name a record is damage. Taken for an empty row it would hide a change from a difference, a
-/// restore or a merge.
+/// A key that is too short to name a record is damage. Read as an empty record key, it would hide a change from a
+/// difference, a restore or a merge.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct PreImageKey<'k> {
     /// The segment that the row is stored in, or a forgotten point that is still merging into it.

@@ -29,7 +29,7 @@ impl fmt::Display for PointId {
     }
 }
 
-/// The content or the purpose that a point was made for.
+/// The content that a point was made of, or its purpose.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Origin {
@@ -61,7 +61,7 @@ pub struct Manifest {
     /// When it was sealed in this store; retention counts from then.
     #[serde(with = "crate::clock::time")]
     pub sealed_at: Timestamp,
-    /// The content or the purpose that it was made for.
+    /// The content that it was made of, or its purpose.
     pub origin: Origin,
     /// Whether somebody asked for it; otherwise a scheduler or a restore made it.
     pub manual: bool,

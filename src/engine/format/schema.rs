@@ -142,7 +142,7 @@ impl Table {
     pub(crate) fn place(self, key: &[u8]) -> Place<'_> {
         let space = match self {
             Self::Live | Self::Tombstones => return Place::of_record(key),
-            // A key that names no record has no frame of a record: its own place is no other's.
+            // A key that is too short to name a record gets the place of its own bytes, which no record has.
             Self::PreImages => return Place::of_record(PreImageKey::split(key).map_or(key, |key| key.row)),
             Self::Points => Space::Points,
             Self::Commits => Space::Commits,

@@ -195,7 +195,7 @@ impl WriteTx<'_> {
         Ok(true)
     }
 
-    /// A key that was created and removed within the merged segment leaves nothing, as if that had been one segment before.
+    /// A key that was created and removed within the merged segment leaves nothing, as if it had always been one segment.
     fn prune(&mut self, row: &[u8], moved: &[u8], segment_start: Epoch, target: Epoch) -> Result<()> {
         let place = Place::of_record(row);
         let before = frame::decode(place, moved)?;

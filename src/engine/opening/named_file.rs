@@ -1,5 +1,5 @@
-//! Whether the file of a store still has its name. A file that was removed or replaced
-//! takes writes as long as it is open, and all of them are lost when it is closed. So every commit looks first.
+//! Whether the file of a store still has its name. A file that was removed or replaced takes writes as long as it is open,
+//! and all of them are lost when it is closed. So every commit looks first.
 
 use std::io::ErrorKind as IoKind;
 use std::path::{Path, PathBuf};

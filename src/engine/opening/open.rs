@@ -94,7 +94,7 @@ fn no_store(path: &Path) -> Error {
     Error::new(ErrorKind::NoStore, format!("no store at {path}")).with_hint(Hint::NameStore)
 }
 
-/// The same, with the path in any case.
+/// Why a file cannot be opened as a store, with its path in any case.
 fn cannot_open(path: &Path, error: io::Error) -> Error {
     let error = unreadable(path, error);
     if error.kind() == ErrorKind::NotAStore { error } else { error.context(path.display()) }
@@ -112,7 +112,8 @@ fn probe_magic(path: &Path) -> Result<()> {
     }
 }
 
-/// Refuses a file that would open as of an earlier commit. Such a file is sound in itself, so no other check finds it. A file that a process is writing is not looked at.
+/// Refuses a file that would open as of an earlier commit. Such a file is sound in itself, so no other check finds it. A
+/// file that a process is writing is not looked at.
 fn refuse_earlier_commit(path: &Path) -> Result<()> {
     let file = OwnFile::read(path)?;
     let mut refused = earlier_commit();

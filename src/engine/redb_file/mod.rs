@@ -3,7 +3,8 @@
 //! * `failure`, `end`: how redb's errors become ours, and why a file is used no more
 //! * `guard`: calls into redb, whose panics it contains
 //! * `handle`: an open database
-//! * `definition`, `transaction`, `tables`: the names of the tables, a write transaction, and the open tables that [`rows`](crate::engine::rows) read and write
+//! * `definition`, `transaction`, `tables`: the names of the tables, a write transaction, and the open tables that
+//!   [`rows`](crate::engine::rows) read and write
 //! * `create`, `open`: making a store's file and opening it
 //! * `own_file`: the files that the engine opens, each of one process alone
 //! * `shadow`: reading a file while writes to it stay in memory

@@ -101,7 +101,8 @@ impl SessionLocks {
     ///
     /// # Errors
     ///
-    /// `Full` and `Io` if an earlier holder of the same slot stays written down: its end would be taken for this process's.
+    /// `Full` and `Io` if an earlier holder of the same number stays written down: its end would be taken for this
+    /// process's.
     pub(crate) fn write_holder(&self, session: u64) -> Result<()> {
         let holder = LockHolder::this().map(|holder| holder.to_string()).unwrap_or_default();
         match self.fill_slot(holder_at(session), HOLDER, &format!("{session} {holder}")) {

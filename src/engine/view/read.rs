@@ -114,7 +114,7 @@ impl Records for View {
     }
 
     fn row(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>> {
-        // It is of now even in a view of the past, and now is what was gathered.
+        // A heartbeat is of now even in a view of the past, and a buffered row is newer than the stored one.
         if table == Table::Liveness
             && let Some(payload) = self.stored.guard().read(|| Ok(self.context.buffered.get(key)))?
         {

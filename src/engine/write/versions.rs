@@ -39,8 +39,8 @@ impl WriteTx<'_> {
                 // D1: the old payload is not counted any more.
                 self.stats_mut(collection)?.subtract(key, payload);
             }
-            // S1: the first change in this segment keeps the record as the last point saw it. One that was born after that point
-            // has changed in this segment before, and has its pre-image.
+            // S1: the first change in this segment keeps the record as the last point saw it. One that was born after
+            // that point has changed in this segment before, and has its pre-image.
             if self.batch.epochs.any_point() && before.birth <= last {
                 PreImageKey::new(open, row).write_to(undo);
                 self.insert(Table::PreImages, undo, old)?;
