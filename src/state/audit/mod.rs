@@ -179,8 +179,8 @@ impl View {
 }
 
 impl WriteTx<'_> {
-    /// The audit trail, to read and to append to. Entries are committed together with the other changes of
-    /// the transaction, or not at all.
+    /// The audit trail, to read and to append to. Entries are committed together with the other changes of the
+    /// transaction, or not at all.
     ///
     /// # Examples
     ///
@@ -240,7 +240,8 @@ impl Audit<&mut WriteTx<'_>> {
     ///
     /// # Errors
     ///
-    /// `Invalid` when something is longer than its [limit](crate#limits), `Damaged` when the end of the chain is not what was written, `Io`.
+    /// `Invalid` when something is longer than its [limit](crate#limits), `Damaged` when the end of the chain is not
+    /// what was written, `Io`.
     pub fn append(&mut self, entry: NewEntry) -> Result<u64> {
         check(&entry)?;
         let mut chain = Trail::read(&self.records)?;
@@ -266,8 +267,8 @@ impl Audit<&mut WriteTx<'_>> {
     }
 
     /// Removes the oldest entries that were recorded before `time`, at most 1,000 of them, and says how many; call it
-    /// again until it says 0. The remaining entries can still be verified. An entry whose time is still to come was recorded by a
-    /// clock that was ahead: it goes with the first behind it that was not.
+    /// again until it says 0. The remaining entries can still be verified. An entry whose time is still to come was
+    /// recorded by a clock that was ahead: it goes with the first behind it that was not.
     ///
     /// # Errors
     ///

@@ -14,8 +14,8 @@
 //!   make a container pass a limit, and then only that container is laid out anew: whatever lies around it is split for
 //!   reasons of its own.
 //! * [`rows`] has the bytes. A row's key is the document's, then eight bytes for each level: an *order key*. Its payload
-//!   is the element's compact JSON text, behind `"name":` when it is a member. A split container is only the opening
-//!   bracket: its elements are the rows below it.
+//!   is the element's compact JSON text, behind `"name":` when it is a member. The row of a split container is only the
+//!   opening bracket: its elements are the rows below it.
 //! * [`align`] finds out which stored element is which new one, and [`order`] gives order keys to those that are new, so
 //!   that all the others stay where they are, untouched.
 //!   The document's own row also has the number of rows below it, so that lost ones are an error and no shorter document.

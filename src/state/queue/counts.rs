@@ -43,7 +43,7 @@ pub struct TaskCounts {
     pub done: u64,
     /// Tasks that a bot gave up.
     pub failed: u64,
-    /// Tasks without an attempt left.
+    /// Tasks that were given up after the last attempt.
     pub dead: u64,
     /// Tasks that were cancelled.
     pub cancelled: u64,

@@ -148,7 +148,7 @@ impl Queue<&mut WriteTx<'_>> {
         self.change(&task, released(&task)).map(drop)
     }
 
-    /// Ends a claim whose holder has not finished in time.
+    /// Ends a claim whose lease has ended or whose process has crashed; `why` says which.
     fn take_back(&mut self, task: &Task, why: &str) -> Result<()> {
         let bot = task.holder.as_ref().map(|holder| holder.bot.to_string()).unwrap_or_default();
         let error = format!("{why}: bot={bot} attempt={}", task.attempts);

@@ -125,7 +125,7 @@ impl NewTask {
         self
     }
 
-    /// Sets a delay from the enqueue on, by the store's clock: no bot can claim the task before. With
+    /// Sets a delay from the enqueue on, by the store's clock: no bot can claim the task before it is over. With
     /// [`not_before`](Self::not_before) too, the later time counts.
     #[must_use]
     pub fn delay(mut self, delay: Duration) -> Self {
@@ -192,7 +192,7 @@ impl NewTask {
         self
     }
 
-    /// Sets the time of the enqueue, for a task that is taken over from another queue.
+    /// Sets the time of the enqueue, for a task that is taken over from another queue. The default is now.
     #[must_use]
     pub fn enqueued_at(mut self, time: Timestamp) -> Self {
         self.enqueued_at = Some(time);

@@ -51,7 +51,7 @@ pub struct Task {
     /// The time when it was enqueued.
     #[serde(with = "crate::clock::time")]
     pub enqueued_at: Timestamp,
-    /// The bot that finished it.
+    /// The bot that held it when it was finished.
     pub finished_by: Option<BotId>,
     /// The error of the last failed attempt.
     pub last_error: Option<String>,

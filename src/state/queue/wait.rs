@@ -49,7 +49,7 @@ impl ClaimWait {
         Self { bot: bot.clone(), options: options.clone(), until, seen: 0, waiter: None }
     }
 
-    /// Claims what there is. Gives the claims, none of them once the time is over; gives nothing while the wait goes
+    /// Tries to claim. Returns the claims, or an empty list once the time is over; returns none while the wait goes
     /// on.
     ///
     /// # Errors

@@ -67,7 +67,7 @@ pub struct Why {
     pub state: TaskState,
     /// The obstacles of the task, or of the bot of the question.
     pub reasons: Vec<Obstacle>,
-    /// Whether any bot that holds fewer tasks than it may can claim it now, registered or not.
+    /// Whether every bot that holds fewer tasks than it may can claim it now, registered or not.
     pub anybody: bool,
     /// The registered bots that may claim it now, ten at most.
     pub may_claim: Vec<BotId>,
