@@ -65,8 +65,8 @@
 //! [`WriteTx`] in `impl` blocks of its own: [`Store::write`] is in `engine`, [`Store::claim_wait`] in `state`,
 //! [`Store::restore`] in `recovery`. `main.rs` calls the command line.
 //!
-//! 1. `error`, `clock`, `duration`, `limits`, `text` and [`json`]: plain data, the one door for time, how long texts may be and how they
-//!    are shown, JSON kept as it was written; below them `files`, the one door for names on the disk.
+//! 1. `error`, `clock`, `duration`, `limits`, `text` and [`json`]: plain data, the one door for time, how long texts
+//!    may be and how they are shown, JSON kept as it was written; below them `files`, the one door for names on the disk.
 //! 2. `engine`: versioned records in one redb file. It knows keys and bytes, points and segments.
 //! 3. `state`: what the records mean: bots, tasks, messages, documents.
 //! 4. `recovery`: points, restores, differences, backups, retention, sessions.
@@ -110,8 +110,8 @@
 //!
 //! # Features
 //!
-//! `cli` is the program, `http` its service; both are on by default. `tokio` has `AsyncStore`, for async programs. A bot that links the library alone sets
-//! `default-features = false`.
+//! `cli` is the program, `http` its service; both are on by default. `tokio` has `AsyncStore`, for async programs. A
+//! bot that links the library alone sets `default-features = false`.
 #![forbid(unsafe_code)]
 
 mod clock;

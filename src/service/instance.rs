@@ -111,8 +111,8 @@ impl Instance {
         Ok(Self { store, steward, keeper, running, check_jobs, inventory })
     }
 
-    /// Continues with `setup`. Settings that only an opening reads stay as they were: the history of commits, what an old mark is
-    /// worth, and how long a closed file is waited for.
+    /// Continues with `setup`. Settings that only an opening reads stay as they were: the history of commits, what an
+    /// old mark is worth, and how long a closed file is waited for.
     ///
     /// # Errors
     ///

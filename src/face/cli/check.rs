@@ -37,8 +37,8 @@ pub(super) struct Check {
 impl Check {
     pub(super) fn run(self, context: &mut Context) -> Result<Exit> {
         let options = context.options();
-        // A sample is quick. Verifying all pages when the file is opened is not, and would hide which row a page
-        // damages.
+        // A sample is quick. Verifying all pages when the file is opened is not, and would hide which rows a damaged
+        // page affects.
         let joins = self.pages || self.at.is_some() || self.sample.is_some();
         let options =
             if joins { options.read_only(true).verify_on_open(VerifyOnOpen::Never) } else { options.untouched() };

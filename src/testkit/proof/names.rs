@@ -9,8 +9,9 @@
 //!   earlier change in it is on the disk. Any combination of later changes may be: a rename happened or not, a link is
 //!   there without the removal that came after it. A folder whose own name is lost takes its content with it. File systems
 //!   with a journal promise more; POSIX does not.
-//! * **Content.** A file has the content of its last sync, and none if it was never synced. The content of a redb file is taken as it
-//!   was at that moment: its syncs do not come by here, and [`power_cut`](super::power_cut) is about those.
+//! * **Content.** A file has the content of its last sync, and none if it was never synced. The content of a redb file
+//!   is taken as it was at that moment: its syncs do not come by here, and [`power_cut`](super::power_cut) is about
+//!   those.
 //!
 //! An image is made as a real folder, and what was acknowledged by then is looked for in it with the real code. Whether the
 //! syncs are what keeps it is asked too: with those of one folder left out, something that was acknowledged must be lost.

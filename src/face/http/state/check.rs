@@ -46,7 +46,7 @@ async fn start(State(app): State<App>) -> Answer {
     let (job, is_new) = instance.check_jobs().start(instance.store().clock().now());
     if is_new {
         let (own, instance) = (job.clone(), instance.clone());
-        // Not through the one door: it would take a turn for as long as it runs, and there is only one at a time.
+        // Not through `App::read`: it would hold a permit for as long as it runs, and only one check runs at a time.
         tokio::task::spawn_blocking(move || instance.run_check(&own));
     }
     Ok((StatusCode::ACCEPTED, Json(shown(&job))).into_response())
