@@ -41,7 +41,7 @@ pub enum Kind {
     Queue,
     /// The tasks of each bot.
     BotAssignments,
-    /// All three.
+    /// The whole state; as JSON, the three above.
     Full,
 }
 
@@ -65,7 +65,7 @@ pub struct Backup {
     /// When it was made. For an adopted backup: when the other program made it.
     #[serde(with = "crate::clock::time")]
     pub timestamp: Timestamp,
-    /// A description of its creator.
+    /// Its creator, as the creator named itself.
     pub source: String,
     /// For documents: the length of their text. For live state: the length of the payloads of its records.
     pub size_bytes: u64,

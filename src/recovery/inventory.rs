@@ -29,7 +29,7 @@ pub struct Inventory {
     mark: Mark,
 }
 
-/// Every change of backups or points changes one of these numbers.
+/// One of these numbers changes whenever a backup or a point is added or removed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Mark {
     epochs: Epochs,

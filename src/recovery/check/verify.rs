@@ -124,6 +124,7 @@ impl Store {
     ///
     /// The file `PATH.check` beside the store contains the place where it ended. Without it, the next check starts at
     /// the beginning.
+    ///
     /// # Errors
     ///
     /// `Invalid` for a part out of range, `Io` and `Reopen`. Damage is not an error here: the report contains it.
@@ -161,6 +162,7 @@ impl Store {
     ///
     /// If a store was opened with [`Options::untouched`](crate::Options::untouched) and no other process had it open,
     /// its pages were verified then.
+    ///
     /// # Errors
     ///
     /// `Locked` when the store is open exclusively, `Io`.

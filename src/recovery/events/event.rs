@@ -89,7 +89,7 @@ kinds! {
     RestoreFailed = "restore_failed",
     /// A restore was undone.
     RestoreUndone = "restore_undone",
-    /// Retention or a person forgot a backup or a point.
+    /// A backup or a point was forgotten, by retention or on request.
     BackupDeletedOld = "backup_deleted_old",
     /// The retention policy was changed.
     PolicySet = "retention_set",
@@ -101,13 +101,13 @@ kinds! {
     CleanShutdownMarked = "clean_shutdown_marked",
     /// A session ended without being closed.
     CrashDetected = "crash_detected",
-    /// A person acknowledged the crash.
+    /// A crash was acknowledged.
     CrashAcknowledged = "crash_acknowledged",
     /// Damaged bytes were found.
     CorruptionDetected = "corruption_detected",
     /// The store's file was opened again after a failure had closed it.
     StoreReopened = "store_reopened",
-    /// Guarded work began, behind a restore point.
+    /// Guarded work began, after a restore point was made.
     GuardStarted = "guard_started",
     /// Guarded work succeeded.
     GuardPassed = "guard_passed",

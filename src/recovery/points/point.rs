@@ -52,7 +52,7 @@ pub struct Point {
     pub sealed_at: Timestamp,
     /// Its purpose; none for the point of a single commit.
     pub origin: Option<Origin>,
-    /// Whether a person requested it.
+    /// Whether it was requested, and not made by a scheduler or a restore.
     pub manual: bool,
     /// A description by its creator.
     pub description: String,
@@ -93,7 +93,7 @@ pub struct PointRequest {
 }
 
 impl PointRequest {
-    /// A point with a description, as a person requests it.
+    /// A manual point with a description.
     pub fn new(description: impl Into<String>) -> Self {
         let description = description.into();
         Self { description, manual: true, documents: None, tags: BTreeMap::new(), held: false }

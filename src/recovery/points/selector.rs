@@ -119,7 +119,7 @@ fn is_id_prefix(text: &str) -> bool {
 }
 
 fn wrong(text: &str) -> Error {
-    Error::invalid(format!("this names no restore point; type {FORMS}: text={}", text.escape_debug()))
+    Error::invalid(format!("this names no restore point; use {FORMS}: text={}", text.escape_debug()))
 }
 
 impl fmt::Display for Selector {
@@ -223,7 +223,7 @@ mod tests {
         }
         assert_eq!(
             "yesterday".parse::<Selector>().unwrap_err().to_string(),
-            "this names no restore point; type now, latest, latest~3, an id or its first characters, a time such as \
+            "this names no restore point; use now, latest, latest~3, an id or its first characters, a time such as \
              2026-01-02T03:04:05Z, or 10m ago: text=yesterday"
         );
         assert_eq!("abc".parse::<Selector>().unwrap_err().to_string(), "type at least 4 characters of an id: id=abc");

@@ -30,7 +30,7 @@ use crate::state::documents::mend_documents;
 use crate::state::page::sequence_of;
 use crate::state::queue::{mend_queue, numbers_of_tasks};
 
-/// If the highest numbers may be lost, a counter continues this far behind the highest number that was found.
+/// If the highest numbers may be lost, a counter continues this far above the highest number that was found.
 pub(crate) const LEAP: u64 = 1 << 20;
 
 /// The cache of the new store, which is written and read in the order of its keys. The salvaged data has a cache too.

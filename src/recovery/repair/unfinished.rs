@@ -22,7 +22,7 @@ pub(super) struct Made {
 }
 
 impl Made {
-    /// Creates a temporary name beside `target`, after it removed the files of killed processes there.
+    /// Chooses a temporary name beside `target`, after removing the files that killed processes left there.
     pub(super) fn beside(target: &Path) -> Self {
         remove_left(target);
         Self { path: temporary_name(target), lock: None }

@@ -86,8 +86,8 @@ impl View {
         Ok(self.would_change(epoch, plan)?.then_some(found))
     }
 
-    /// The newest restore point before that of a plan at which something in scope differs from the present state.
-    /// Between the two, nothing differs.
+    /// The newest restore point before that of a plan whose restore, with the same scope and options, would change
+    /// something.
     fn scope_before(&self, plan: &RestorePlan) -> Result<Option<Earlier>> {
         let (mut to, mut planned) = (plan.point.epoch, 0);
         let points = self.named_points()?.into_iter().filter(|point| point.epoch < plan.point.epoch);

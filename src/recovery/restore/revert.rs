@@ -30,7 +30,8 @@ pub(crate) struct Revert<'p> {
     /// The finished tasks that it met, once everything has its state at the point.
     pub(crate) finished: Finished,
     touched: Touched,
-    /// The rows in `undo` of the pieces of long values. They are written last, once no whole value is read any more.
+    /// The keys of the pre-images of pieces of long values. They are written last, once no whole value is read any
+    /// more.
     pieces: Vec<Vec<u8>>,
     /// The long values whose index rows are still missing.
     long: Vec<(CollectionId, Vec<u8>)>,

@@ -122,7 +122,7 @@ fn thinned_to(policy: &Policy, point: &Candidate, age: Duration) -> Option<Durat
 struct Stretches<'a>(BTreeMap<(&'a str, Duration, i128), &'a Candidate>);
 
 impl<'a> Stretches<'a> {
-    /// Call it with `points` except those without room, in the order of their epochs.
+    /// Finds them for `points`, which are in the order of their epochs. Points without room represent nothing.
     fn new(policy: &Policy, points: &[&'a Candidate], crowded: &BTreeSet<Epoch>) -> Self {
         let mut first = BTreeMap::new();
         let stands = |point: &&&Candidate| point.class == Class::Automatic && !crowded.contains(&point.epoch);

@@ -49,7 +49,7 @@ pub struct Candidate {
 pub enum Class {
     /// A scheduler made it.
     Automatic,
-    /// A person requested it.
+    /// A person or a program requested it.
     Manual,
     /// A restore made it, so that the restore can be undone.
     Safety,

@@ -68,7 +68,7 @@ pub enum SessionState {
     Crashed,
     /// Its process had marked a clean shutdown, but more than 30 seconds before its death was noticed.
     StaleMarker,
-    /// It crashed, and a person acknowledged it.
+    /// It crashed, and the crash was acknowledged.
     Acknowledged,
 }
 

@@ -64,7 +64,8 @@ impl Store {
         self.auto_backup(interval, PointRequest::new("automatic-backup").automatic(), false)
     }
 
-    /// The same for a point with a request, or with documents. `unchanged` makes it even if nothing has changed.
+    /// The same for a point as `request` describes it, of live state or of documents. `unchanged` makes it even if
+    /// nothing has changed.
     ///
     /// # Errors
     ///
@@ -87,8 +88,8 @@ impl Store {
         })
     }
 
-    /// The time when the next automatic backup is due: now if it is overdue, or if the clock was set back behind the
-    /// last one.
+    /// The time when the next automatic backup is due: now if it is overdue, or if the clock was set back to
+    /// before the last one.
     ///
     /// # Errors
     ///

@@ -111,7 +111,6 @@ impl Keeper {
     }
 
     /// Wakes the thread, because a call has just failed with this error. Otherwise it looks ten times a second.
-    /// times a second.
     pub fn tell(&self, error: &Error) {
         let may_close = matches!(
             error.kind(),

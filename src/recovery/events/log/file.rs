@@ -202,7 +202,7 @@ impl End {
         }
     }
 
-    /// The bytes behind the last complete line.
+    /// The bytes after the last complete line.
     fn half(&self) -> &[u8] {
         self.parts().1
     }

@@ -302,7 +302,7 @@ impl EventLog {
 }
 
 /// The number of the last event in the file, and whether it is in a file that had the same name. The last line of the
-/// file decides, if it belongs to an event after `from`; otherwise the result is `reached`. A half line behind it is
+/// file decides, if it belongs to an event after `from`; otherwise the result is `reached`. A half line after it is
 /// removed.
 fn find(file: &mut Locked<'_>, view: &View, from: u64, reached: Option<u64>) -> Result<(u64, bool)> {
     if view.events().list(Page::oldest(1).after(from))?.is_empty() {
