@@ -587,7 +587,7 @@ fn an_index_that_is_not_as_it_should_be_is_taken_as_far_as_it_goes() {
     let report = hive.adopt();
     let unlisted = "one of its parts is missing or unreadable in the index, or belongs to an earlier point";
     let expected = [
-        "backup ../../outside: its id is not a valid file name".to_owned(),
+        "backup ../../outside: its id cannot be the name of a file beside the index".to_owned(),
         "backup kind: unknown kind of backup; use registry, queue, bot_assignments or full: kind=metrics".to_owned(),
         "backup null: it is no object".to_owned(),
         "restore point p-1: two of its parts have the same kind and source; this one gets a point of its own: backup=\"twin\"".to_owned(),

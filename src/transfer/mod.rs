@@ -1,4 +1,4 @@
-//! Exchange with other programs: adoption, archives, drills.
+//! Exchange with other programs, and all that depends on it: adoption, archives, drills, diagnosis, summary.
 
 pub(crate) mod adopt;
 pub(crate) mod archive;

@@ -69,8 +69,8 @@ impl Store {
     /// missing fields. Each restore point becomes one sealed point with the same id, and each backup outside of them a
     /// point of its own, in order of time. Retention counts them from now.
     ///
-    /// A damaged, missing or unknown part is reported. Its text is kept in an event, up to 256 KiB. Each file is
-    /// adopted in a few large transactions, so that a failure does not affect the others.
+    /// A damaged, missing or unknown part is reported. Its text is kept in an event, unless it is longer than 256 KiB.
+    /// Each file is adopted in a few large transactions, so that a failure does not affect the others.
     ///
     /// # Errors
     ///

@@ -49,7 +49,7 @@ pub struct AdoptedFile {
     pub problems: Vec<AdoptProblem>,
     /// The number of further problems.
     pub more_problems: u64,
-    /// Notes on files without any loss.
+    /// Remarks on the file that report no loss.
     pub notes: Vec<String>,
 }
 

@@ -6,7 +6,7 @@ use jiff::tz::TimeZone;
 
 use crate::error::{Error, Result};
 
-/// The most characters of a time.
+/// The most characters of a text that an error shows.
 const SHOWN: usize = 80;
 
 /// Parses a time, with the precision of the store. A time without an offset from UTC is read in `zone`; if clocks went

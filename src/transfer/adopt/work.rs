@@ -29,7 +29,7 @@ pub(super) struct Work<'a> {
     pub(super) file: AdoptedFile,
     /// Files that it does not handle.
     pub(super) skipped: Vec<AdoptSkipped>,
-    /// The reason why it is not of that kind, if it is not.
+    /// The reason why the file is not of the kind that its name suggests, if it is not.
     pub(super) foreign: Option<&'static str>,
     kept: usize,
 }
@@ -111,7 +111,7 @@ fn concerns_the_part(error: &Error) -> bool {
 
 impl Taking<'_, '_> {
     /// Whether to adopt a part. An adopted part counts as known while it exists; once it is removed, it stays removed
-    /// unless the options require to adopt it again.
+    /// unless the options ask to adopt it again.
     pub(super) fn seen(
         &mut self,
         mark: &Mark,

@@ -337,7 +337,7 @@ struct Merging<'m, T> {
 /// The records of a collection in the store, from the position of the archive.
 struct Ahead {
     page: VecDeque<Row>,
-    /// The range behind the page, and the number of rows to fetch next.
+    /// The range after the page, and the number of rows to fetch next.
     rest: Option<KeyRange>,
     limit: usize,
 }

@@ -13,7 +13,7 @@ use crate::files::{self, Rights};
 const TRIAL: &str = ".hivekeep-trial-";
 
 impl ArchiveSchedule {
-    /// The full path of the folder, which is created if it is missing and permitted.
+    /// The full path of the folder, which is created if it is missing and may be created.
     ///
     /// # Errors
     ///
@@ -21,7 +21,7 @@ impl ArchiveSchedule {
     pub(super) fn folder(&self, store: &Store) -> Result<PathBuf> {
         let folder = std::path::absolute(&self.folder)?;
         if self.must_exist && !folder.is_dir() {
-            let message = "the folder of archives does not exist; is its disk mounted? create the folder once";
+            let message = "the folder of archives does not exist; is its disk mounted? create it yourself, once";
             return Err(Error::new(ErrorKind::Io, format!("{message}: folder={}", folder.display())));
         }
         files::create_folders(&folder, Rights::of_content(store.path()))?;

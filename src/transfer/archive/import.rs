@@ -104,8 +104,8 @@ impl ImportOptions {
         self
     }
 
-    /// Takes in an archive of a point of which a repair had lost something all the same: what it had lost is then
-    /// missing, or older. Records that are known to be lost stay as they are in the store into which the archive goes.
+    /// Imports an archive even if a repair had lost part of its point. Records that are known to be lost stay as they
+    /// are in the store; others may be missing, or have an older value.
     #[must_use]
     pub fn partial(mut self, partial: bool) -> Self {
         self.partial = partial;
@@ -217,7 +217,7 @@ impl Store {
     /// it is synced. Until then there is no file of that name.
     ///
     /// The state is exactly that of the archived point, which is the first point of the new store, with its former
-    /// name. Claims stay with their bots until their leases end. Counters continue far behind their highest value, so
+    /// name. Claims stay with their bots until their leases end. Counters continue far above their highest value, so
     /// that no number is used twice, whatever was lost after the archive.
     ///
     /// # Errors

@@ -57,7 +57,7 @@ pub(crate) struct Outside {
 }
 
 impl Outside {
-    /// The age of the oldest change that would be lost; zero while nothing has changed.
+    /// How far back the loss would reach: the age of the archived state; zero while nothing has changed.
     pub(crate) fn lag(&self, now: Timestamp) -> Duration {
         let age = Duration::try_from(now.duration_since(self.last.state_at)).unwrap_or_default();
         if self.changed_since { age } else { Duration::ZERO }
@@ -67,7 +67,7 @@ impl Outside {
 /// The time of the next archive, and the result of the last.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Turn {
-    /// In microseconds since 1970; no archive is made before.
+    /// In microseconds since 1970; no archive is made before this time.
     due_at: i64,
     pub(super) last: Option<LastArchive>,
     /// The hash of its state.

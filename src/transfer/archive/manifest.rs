@@ -53,7 +53,7 @@ pub struct ArchivedTrail {
     pub count: u64,
     /// Their bytes.
     pub bytes: u64,
-    /// Its first and last entry.
+    /// Its two ends, and the numbers of lost entries between them.
     pub trail: Trail,
 }
 
@@ -72,7 +72,7 @@ pub struct ArchivedPoint {
     pub sealed_at: Timestamp,
     /// The origin of the point.
     pub origin: Option<Origin>,
-    /// Whether a person requested it.
+    /// Whether it was requested, and not made by a scheduler or a restore.
     pub manual: bool,
     /// A description by its creator.
     pub description: String,

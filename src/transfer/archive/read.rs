@@ -26,7 +26,7 @@ use crate::state::audit::follow::Follow;
 
 /// After the last entry, a `tar` has zeros up to a multiple of its block.
 const PADDING_MAX: u64 = 1 << 16;
-/// The bytes in which lines are searched.
+/// The size of the buffer in which lines are searched.
 const LINES_BUFFER: usize = 1 << 16;
 
 /// A consumer of an archive's content.
@@ -350,7 +350,7 @@ impl<R: Read> Read for Hashing<R> {
     }
 }
 
-/// Behind the entries there are zeros, and behind the packed stream nothing.
+/// After the entries there are zeros, and after the packed stream nothing.
 fn refuse_more(mut unpacker: Unpacker) -> Result<()> {
     let mut rest = Vec::new();
     unpacker.by_ref().take(PADDING_MAX + 1).read_to_end(&mut rest).map_err(|error| unreadable(&error))?;

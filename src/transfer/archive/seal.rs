@@ -19,7 +19,7 @@ const WORK: u8 = 18;
 #[cfg(feature = "age")]
 const WORK_MAX: u8 = 22;
 
-/// The recipients of an archive.
+/// The encryption of an archive: for recipients, or with a passphrase.
 #[derive(Clone, Debug, Default)]
 pub(super) enum Seal {
     /// None: the archive is plain.

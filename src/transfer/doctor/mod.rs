@@ -37,7 +37,8 @@ pub struct DiagnosisOptions {
     pub full: bool,
     /// The acceptable age of the newest restore point if something has changed since it; 10 minutes unless set.
     pub backup_interval: Duration,
-    /// The folder of the archives; `hivekeep-archives` beside the store unless set.
+    /// The folder of the archives; unless set, that of the last automatic archive, or else `hivekeep-archives` beside
+    /// the store.
     pub archive_dir: Option<PathBuf>,
 }
 

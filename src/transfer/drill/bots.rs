@@ -1,4 +1,5 @@
-//! Bots as processes of their own, which are killed by the kernel, and the operations that were acknowledged to them.
+//! Bots as processes of their own, which are killed as the kernel kills, and the operations that were acknowledged to
+//! them.
 
 use std::io::{BufRead, BufReader};
 use std::path::Path;

@@ -11,7 +11,7 @@ use crate::state::queue::TaskState;
 use crate::transfer::drill::bot::DONE;
 use crate::transfer::drill::bots::{Heard, told};
 
-/// The number of records that are missing.
+/// The loss in a disaster.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Loss {
     /// The number of records.
@@ -45,8 +45,8 @@ pub(super) fn of_told(view: &View, heard: &[Heard], disaster: Instant) -> Result
     Ok(loss)
 }
 
-/// The number of records in `before` that are missing in `after`, or differ there: of all collections, or only of
-/// these. Collections with equal digests are not read.
+/// The number of records in `before` that are missing in `after`, or differ there: of the collections in `only`, or of
+/// all if it is empty. Collections with equal digests are not read.
 pub(super) fn records(before: &View, after: &View, only: &[&str]) -> Result<u64> {
     let (names_before, names_after) = (names(before)?, names(after)?);
     let mut lost = 0;

@@ -77,7 +77,7 @@ pub(super) fn open(path: &Path) -> Result<Store> {
     Store::options().create(false).session(false).reserve(false).open(path)
 }
 
-/// The age of the newest restore point, or else of the store: the time since which nothing could be restored.
+/// The age of the newest restore point, or else of the store. Changes since that time could not be restored.
 pub(super) fn last_safe(store: &Store) -> Result<Duration> {
     let now = store.clock().now();
     if let Some(point) = store.points()?.first() {

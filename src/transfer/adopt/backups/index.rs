@@ -179,7 +179,7 @@ impl Sealing {
 fn read_backup(id: &str, entry: &Value, folder: &Path, zone: &TimeZone) -> Result<Listed> {
     check_name("a backup id", id)?;
     if id.contains(['/', '\\']) || id.starts_with('.') {
-        return Err(Error::invalid("its id is not a valid file name"));
+        return Err(Error::invalid("its id cannot be the name of a file beside the index"));
     }
     let mut members = entry.as_object().cloned().ok_or_else(|| Error::invalid("it is no object"))?;
     let (at, original_time) = members::line_time(&mut members, &["timestamp"], zone)?;

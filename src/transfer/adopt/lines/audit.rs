@@ -16,7 +16,7 @@ use crate::state::audit::NewEntry;
 const ACTIVITY: &str = "activity";
 /// The action of a change of the registry that names none.
 const CHANGE: &str = "registry_change";
-/// The target of changes of the registry.
+/// The actor of changes of the registry.
 const REGISTRY: &str = "registry";
 
 /// Something that a bot did.
