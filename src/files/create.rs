@@ -32,7 +32,7 @@ pub(crate) fn give_rights(path: &Path, rights: Rights) -> io::Result<()> {
     rights.give(&open(path)?, path)
 }
 
-/// Opens a regular file for reading and writing, or creates it. An existing file keeps its mode.
+/// Opens a regular file for reading and writing, or creates it. An existing file keeps its mode and its owner.
 ///
 /// # Errors
 ///

@@ -11,7 +11,7 @@ use super::open::{open, refuse_other};
 use super::paths::{beside, folder_of};
 use super::rights::Rights;
 
-/// The ending of the names of temporary files, behind the target's name and an id.
+/// The ending of the names of temporary files, after the target's name and an id.
 const UNFINISHED: &str = ".unfinished";
 
 /// A file that gets its name, or is removed when it is dropped before.

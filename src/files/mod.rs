@@ -12,10 +12,10 @@
 //! * **A path may be anything.** [`open`] and its like refuse what is no regular file without waiting for it, as opening a
 //!   pipe would, and say what it is.
 //!
-//! Roles: `open` looks at what is there, `stream` reads what a person hands over, `rights` says whose a new file is,
-//! `create` and `folders` make it, `names` gives and takes names, `paths` derives one path from another, `draft` is a file
-//! that has its name only once it is finished. `journal`, of tests, writes down what reaches a disk, so that
-//! [`proof`](crate::proof) can cut it off anywhere.
+//! Roles: `open` opens existing files, `stream` reads files that a person names, `rights` decides who owns a new file
+//! and may read it, `create` and `folders` make it, `names` gives and removes names, `paths` derives one path from
+//! another, `draft` is a file that gets its name only once it is finished. `journal` records in tests what reaches a
+//! disk, so that `testkit::proof` can cut it off anywhere.
 
 /// Writes down for the tests what has just been done to a path, or to two.
 macro_rules! note {

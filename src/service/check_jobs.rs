@@ -13,7 +13,7 @@ use crate::engine::store::Store;
 use crate::error::Result;
 use crate::recovery::upkeep::scheduler::{Attendant, Work};
 
-/// So many jobs are remembered.
+/// The most jobs that are remembered.
 const REMEMBERED: usize = 16;
 
 /// The jobs of this service, newest first.

@@ -37,7 +37,7 @@ pub(crate) struct Setup {
     pub(crate) archive_dir: Option<PathBuf>,
     /// Once the file has been closed by a failure for so long, and cannot be opened, the service ends; none for never.
     pub(crate) reopen_timeout: Option<Duration>,
-    /// Whether the folder of the archives has to be there already.
+    /// Whether the folder of archives must exist already.
     pub(crate) archive_must_exist: bool,
     /// For whom archives are encrypted.
     pub(crate) archive_sealed: ExportOptions,
