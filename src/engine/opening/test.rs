@@ -248,6 +248,22 @@ fn a_reader_of_a_small_closed_file_is_told_of_damaged_pages_too() {
 }
 
 #[test]
+fn a_small_closed_file_is_verified_when_it_is_opened_in_any_way_of_sharing() {
+    for sharing in [Sharing::Shared, Sharing::Exclusive] {
+        let Fixture { path, .. } = &fixture();
+        let options = || Store::options().sharing(sharing);
+        let store = open(path, options()).unwrap();
+        store.write(|tx| tx.put(CollectionId::CONFIG, b"k", b"as it was written")).unwrap();
+        store.close_file().unwrap();
+        let mut bytes = fs::read(path).unwrap();
+        let value = bytes.windows(17).rposition(|bytes| bytes == b"as it was written").unwrap();
+        bytes[value] ^= 1;
+        fs::write(path, bytes).unwrap();
+        assert_eq!(open(path, options()).unwrap_err().kind(), ErrorKind::Damaged, "{sharing:?}");
+    }
+}
+
+#[test]
 fn a_store_that_another_machine_wrote_is_verified_once_and_is_this_machines_from_then_on() {
     let Fixture { path, .. } = &fixture();
     store(path);

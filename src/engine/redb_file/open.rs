@@ -40,12 +40,12 @@ pub(crate) fn open_existing(path: &Path, options: &Options, begun: Instant) -> R
     let (host_differs, in_use) = if let Ok(database) = join() {
         // Make sure that it is a store before anything could write to it.
         let host_differs = guard.run(|| probe_store(path, &database.begin_read()?))? != host();
-        let in_use = in_use(path)?;
-        if options.read_only && !verify(host_differs, in_use)? {
+        if options.read_only && !verify(host_differs, in_use(path)?)? {
             return Ok(Handle::new(Access::Read(database)));
         }
         guard.run(|| Ok(database.close()?))?;
-        (host_differs, in_use)
+        // Only now: the handle that was just closed has locks of its own where files are not shared.
+        (host_differs, in_use(path)?)
     } else if in_use(path)? {
         // Another process has finished recovering the file meanwhile.
         if options.read_only {
