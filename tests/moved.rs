@@ -101,6 +101,20 @@ fn a_store_that_another_has_replaced_is_not_opened_anew_in_its_place() {
 }
 
 #[test]
+fn crashes_are_acknowledged_without_taking_the_work_of_a_process_that_cannot_be_seen() {
+    let hive = hive(Sharing::Shared);
+    let own = hive.store.session().unwrap();
+    fs::remove_file(hive.at("h.redb.sessions")).unwrap();
+    let other = Store::options().session(false).open(hive.path()).unwrap();
+    assert_eq!(other.acknowledge_crashes().unwrap(), 0);
+    let sessions = other.sessions().unwrap();
+    let state = sessions.into_iter().find(|session| session.id == own).unwrap().state;
+    assert_eq!(state, SessionState::Open);
+    other.close().unwrap();
+    hive.store.close().unwrap();
+}
+
+#[test]
 fn a_process_whose_file_of_sessions_was_removed_is_not_taken_for_dead() {
     let hive = hive(Sharing::Shared);
     let (own, other) = (hive.store.session().unwrap(), Store::open(hive.path()).unwrap());

@@ -212,7 +212,9 @@ impl Store {
     ///
     /// As [`Store::write`].
     pub fn acknowledge_crashes(&self) -> Result<usize> {
-        self.notice_crashes()?;
+        if !self.cannot_see_others() {
+            self.notice_crashes()?;
+        }
         self.write(|tx| tx.acknowledge_crashes())
     }
 
