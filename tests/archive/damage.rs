@@ -286,6 +286,8 @@ fn a_manifest_that_contradicts_itself_is_refused() {
     assert_eq!(change("hivekeep-archive", "somebody else's").0, ErrorKind::NotAStore);
     assert!(change("\"lost\": []", "\"lost\": [[7, 8], [3, 4]]").1.contains("out of order"));
     assert!(change("\"count\": 2", "\"count\": 3").1.contains("records=2 expected=3"));
+    let loss = r#""point": {"lost": {"../a": {"count": 1, "bytes": 1, "digest": "00", "keys": []}},"#;
+    assert!(change("\"point\": {", loss).1.contains("a loss is of no collection: name=../a"));
 }
 
 #[test]

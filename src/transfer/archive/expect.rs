@@ -181,16 +181,22 @@ fn most(manifest: &ArchiveManifest) -> u64 {
     collections.chain(audit).fold(long, u64::saturating_add)
 }
 
+/// Whether a collection of an archive may have that name.
+fn is_a_collection(name: &str) -> bool {
+    match CollectionId::built_in(name) {
+        Some(_) => !name.starts_with('#'),
+        None => check_collection_name(name).is_ok(),
+    }
+}
+
 fn check(manifest: &ArchiveManifest) -> Result<()> {
+    if let Some(name) = manifest.point.lost.keys().find(|name| !is_a_collection(name)) {
+        return Err(wrong(format!("a loss is of no collection: name={}", name.escape_debug())));
+    }
     let mut names = BTreeSet::new();
     for collection in &manifest.collections {
         let name = collection.name.as_str();
-        let known = if CollectionId::built_in(name).is_some() {
-            !name.starts_with('#')
-        } else {
-            check_collection_name(name).is_ok()
-        };
-        if !known || !names.insert(name) {
+        if !is_a_collection(name) || !names.insert(name) {
             return Err(wrong(format!(
                 "a collection is listed twice, or has an invalid name: name={}",
                 name.escape_debug()
