@@ -134,9 +134,9 @@ mod tests {
     fn a_value_that_nests_too_deeply_to_be_read_again_is_refused() {
         let test = Fixture::new();
         let nested = |levels| (0..levels).fold(json!(1), |value, _| json!([value]));
-        let deepest = nested(crate::json::MAX_DEPTH);
+        let deepest = nested(json::MAX_DEPTH);
         test.write(|tx| tx.config().put("k", &deepest));
-        let refused = test.refused(|tx| tx.config().put("k", &nested(crate::json::MAX_DEPTH + 1)));
+        let refused = test.refused(|tx| tx.config().put("k", &nested(json::MAX_DEPTH + 1)));
         assert_eq!(refused.kind(), crate::ErrorKind::Invalid);
         assert_eq!(test.view().config().get("k").unwrap(), Some(deepest));
     }

@@ -93,7 +93,7 @@ fn a_large_collection_is_a_line_for_each_record_in_several_files() {
         .unwrap();
     let seen = std::sync::Mutex::new(Vec::new());
     let progress = |done, of| seen.lock().unwrap().push((done, of));
-    hive.store.export_with(hive.path("a.tar.zst"), &ExportOptions::new(), &progress).unwrap();
+    hive.store.export_with(hive.path("a.tar.zst"), &ExportOptions::new(), progress).unwrap();
     assert_eq!(seen.lock().unwrap().last(), Some(&(6000, 6000)));
     run(hive.folder(), "tar", &["-xf", "a.tar.zst", "collections"]);
     let files = names(&hive.path("collections"));

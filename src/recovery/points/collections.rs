@@ -20,10 +20,7 @@ const AUDIT: &str = "audit";
 /// The number of entries that one read fetches.
 const ENTRIES: usize = 256;
 
-/// Records as JSON, each with its key as text.
-type KeyedValues<'v> = Box<dyn Iterator<Item = Result<(String, Value)>> + 'v>;
-
-/// Records in order, each with the key that is shown.
+/// Records as JSON, in order, each with its key as text.
 pub type NamedRecords<'a> = Box<dyn Iterator<Item = Result<(String, Value)>> + 'a>;
 
 impl View {
@@ -98,7 +95,7 @@ impl View {
     /// }
     /// # Ok::<(), hivekeep::Error>(())
     /// ```
-    pub fn records(&self, collection: &str) -> Result<KeyedValues<'_>> {
+    pub fn records(&self, collection: &str) -> Result<NamedRecords<'_>> {
         if collection == AUDIT {
             return Ok(Box::new(self.entries().map(|entry| shown_entry(&entry?))));
         }
