@@ -230,16 +230,21 @@ fn opening_waits_for_who_is_writing_as_long_as_it_is_told_to() {
     });
 }
 
-#[test]
-fn a_reader_of_a_small_closed_file_is_told_of_damaged_pages_too() {
-    let Fixture { path, .. } = &fixture();
-    let store = open(path, Store::options()).unwrap();
+/// Makes a small store that is closed, and changes a bit of its one value.
+fn damaged(path: &Path, options: Options) {
+    let store = open(path, options).unwrap();
     store.write(|tx| tx.put(CollectionId::CONFIG, b"k", b"as it was written")).unwrap();
     store.close_file().unwrap();
     let mut bytes = fs::read(path).unwrap();
     let value = bytes.windows(17).rposition(|bytes| bytes == b"as it was written").unwrap();
     bytes[value] ^= 1;
     fs::write(path, bytes).unwrap();
+}
+
+#[test]
+fn a_reader_of_a_small_closed_file_is_told_of_damaged_pages_too() {
+    let Fixture { path, .. } = &fixture();
+    damaged(path, Store::options());
     open(path, Store::options().read_only(true).verify_on_open(VerifyOnOpen::Never)).unwrap();
     for verify in [VerifyOnOpen::Auto, VerifyOnOpen::Always] {
         let error = open(path, Store::options().read_only(true).verify_on_open(verify)).unwrap_err();
@@ -252,13 +257,7 @@ fn a_small_closed_file_is_verified_when_it_is_opened_in_any_way_of_sharing() {
     for sharing in [Sharing::Shared, Sharing::Exclusive] {
         let Fixture { path, .. } = &fixture();
         let options = || Store::options().sharing(sharing);
-        let store = open(path, options()).unwrap();
-        store.write(|tx| tx.put(CollectionId::CONFIG, b"k", b"as it was written")).unwrap();
-        store.close_file().unwrap();
-        let mut bytes = fs::read(path).unwrap();
-        let value = bytes.windows(17).rposition(|bytes| bytes == b"as it was written").unwrap();
-        bytes[value] ^= 1;
-        fs::write(path, bytes).unwrap();
+        damaged(path, options());
         assert_eq!(open(path, options()).unwrap_err().kind(), ErrorKind::Damaged, "{sharing:?}");
     }
 }

@@ -193,16 +193,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-
-    const NOON: &str = "2026-01-02T12:00:00Z";
-
-    fn time(text: &str) -> Timestamp {
-        text.parse().unwrap()
-    }
-
-    fn select(text: &str) -> Selector {
-        text.parse().unwrap_or_else(|error| panic!("{text}: {error}"))
-    }
+    use crate::recovery::points::selector::tests::{NOON, select, time};
 
     /// A point made `epoch` minutes past ten.
     fn point(epoch: u64, id: &str, named: Named) -> PointName {

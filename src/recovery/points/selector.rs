@@ -137,19 +137,19 @@ impl fmt::Display for Selector {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use proptest::prelude::*;
 
     use super::*;
     use crate::error::ErrorKind;
 
-    const NOON: &str = "2026-01-02T12:00:00Z";
+    pub(in crate::recovery::points) const NOON: &str = "2026-01-02T12:00:00Z";
 
-    fn time(text: &str) -> Timestamp {
+    pub(in crate::recovery::points) fn time(text: &str) -> Timestamp {
         text.parse().unwrap()
     }
 
-    fn select(text: &str) -> Selector {
+    pub(in crate::recovery::points) fn select(text: &str) -> Selector {
         text.parse().unwrap_or_else(|error| panic!("{text}: {error}"))
     }
 
