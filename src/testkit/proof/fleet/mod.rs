@@ -152,6 +152,11 @@ impl Known {
         let time = Timestamp::from_second(1_800_000_000).unwrap_or_default();
         Self { model: Model::default(), undo: BTreeMap::new(), held: BTreeSet::new(), commits: BTreeSet::new(), time }
     }
+
+    /// Whether an undo finds the same safety points.
+    pub(crate) fn undoes_as(&self, other: &Self) -> bool {
+        self.undo == other.undo
+    }
 }
 
 impl Fleet {
