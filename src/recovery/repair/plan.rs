@@ -24,7 +24,7 @@ use crate::recovery::points::point::epoch_of;
 use crate::recovery::repair::unfinished::Made;
 use crate::recovery::sessions::session;
 use crate::state::assignments::mend_assignments;
-use crate::state::audit::chain::mend_trail;
+use crate::state::audit::mend_trail;
 use crate::state::chat;
 use crate::state::documents::mend_documents;
 use crate::state::page::sequence_of;

@@ -2,8 +2,8 @@
 
 use jiff::Timestamp;
 
-use super::Entry;
-use super::chain::{EntryHash, Link, Trail, missing};
+use super::entry::Entry;
+use super::trail::{EntryHash, Link, Trail, missing};
 use crate::engine::codec;
 use crate::engine::records::{KeyRange, Records, scan_rows};
 use crate::engine::schema::Table;

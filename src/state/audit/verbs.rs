@@ -1,169 +1,21 @@
-//! The audit trail: who did what, append-only, chained by hash.
-//!
-//! * here: the entries, and appending, listing and purging them
-//! * [`chain`]: how each entry covers the one before, and how that is verified
-//! * `follow`: a trail that leaves the store, or comes from elsewhere
-//!
-//! The trail is not versioned: a restore never takes it back.
-
-pub(crate) mod chain;
-#[cfg(feature = "transfer")]
-pub(crate) mod follow;
-
-use std::fmt;
-use std::str::FromStr;
+//! Appends, lists and purges entries.
 
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
-use self::chain::{EntryHash, Link, Trail};
-use crate::engine::codec::{self, Stored};
+use super::entry::{Entry, NewEntry};
+use super::trail::{EntryHash, Link, Trail, missing};
+use crate::engine::codec;
 use crate::engine::records::{Records, scan_rows};
 use crate::engine::schema::Table;
 use crate::engine::view::View;
 use crate::engine::write::WriteTx;
-use crate::error::{Error, Result};
-use crate::limits;
+use crate::error::Result;
 use crate::state::page::{Page, sequence_key};
 
 /// So many entries one call of purge removes at most, so that no writer waits for long.
 const PURGED_AT_ONCE: u64 = 1000;
 /// So many entries that were recorded while the clock was ahead are looked behind for one that was not.
 const AHEAD_AT_MOST: usize = 10_000;
-
-/// An entry of the audit trail.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Entry {
-    /// Its number: one more than that of the entry before it.
-    pub sequence: u64,
-    /// When it happened.
-    #[serde(rename = "timestamp", with = "crate::clock::time")]
-    pub at: Timestamp,
-    /// When it was appended; purging goes by this.
-    #[serde(with = "crate::clock::time")]
-    pub recorded: Timestamp,
-    /// The action.
-    pub action: String,
-    /// The actor: a bot, a person or a program.
-    pub actor: String,
-    /// The target of the action.
-    pub target: Option<String>,
-    /// How much it matters.
-    pub level: Level,
-    /// How it ended.
-    pub result: Option<String>,
-    /// Whatever else belongs to it.
-    #[serde(with = "codec::json")]
-    pub details: Value,
-    /// The text as the program wrote it that the entry was taken over from.
-    pub original: Option<String>,
-    /// The hash of the entry before it.
-    pub previous: EntryHash,
-}
-
-impl Stored for Entry {
-    const VERSION: u8 = 1;
-    const WHAT: &'static str = "an audit entry";
-}
-
-/// How much an entry matters.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Level {
-    /// Something happened as it should.
-    #[default]
-    Info,
-    /// Somebody should look at it.
-    Warning,
-    /// Something went wrong.
-    Error,
-    /// Somebody must look at it now.
-    Critical,
-}
-
-impl Level {
-    /// Every level, the least first.
-    pub const ALL: [Self; 4] = [Self::Info, Self::Warning, Self::Error, Self::Critical];
-
-    /// The level as one lower-case word.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Info => "info",
-            Self::Warning => "warning",
-            Self::Error => "error",
-            Self::Critical => "critical",
-        }
-    }
-}
-
-impl fmt::Display for Level {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.as_str())
-    }
-}
-
-impl FromStr for Level {
-    type Err = Error;
-
-    /// Reads a level in any case.
-    ///
-    /// # Errors
-    ///
-    /// `Invalid`, with the levels that there are.
-    fn from_str(text: &str) -> Result<Self> {
-        let found = Self::ALL.into_iter().find(|level| level.as_str().eq_ignore_ascii_case(text));
-        found.ok_or_else(|| {
-            Error::invalid(format!("a level is info, warning, error or critical: level={}", text.escape_debug()))
-        })
-    }
-}
-
-/// An entry to append.
-///
-/// # Examples
-///
-/// ```
-/// use hivekeep::{Level, NewEntry};
-///
-/// let entry = NewEntry { level: Level::Warning, ..NewEntry::new("restart", "operator") };
-/// # assert_eq!(entry.action, "restart");
-/// ```
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct NewEntry {
-    /// The action.
-    pub action: String,
-    /// The actor: a bot, a person or a program.
-    pub actor: String,
-    /// The target of the action.
-    pub target: Option<String>,
-    /// How much it matters.
-    pub level: Level,
-    /// How it ended.
-    pub result: Option<String>,
-    /// Whatever else belongs to it.
-    pub details: Value,
-    /// When it happened; now if absent.
-    pub at: Option<Timestamp>,
-    /// The text as another program wrote it.
-    pub original: Option<String>,
-}
-
-impl NewEntry {
-    /// An entry of now, of level info, without more.
-    pub fn new(action: impl Into<String>, actor: impl Into<String>) -> Self {
-        Self {
-            action: action.into(),
-            actor: actor.into(),
-            target: None,
-            level: Level::Info,
-            result: None,
-            details: Value::Object(serde_json::Map::new()),
-            at: None,
-            original: None,
-        }
-    }
-}
 
 /// The audit trail. A view as of a point shows it as it is now.
 #[derive(Debug)]
@@ -243,7 +95,7 @@ impl Audit<&mut WriteTx<'_>> {
     /// `Invalid` when something is longer than its [limit](crate#limits), `Damaged` when the end of the chain is not
     /// what was written, `Io`.
     pub fn append(&mut self, entry: NewEntry) -> Result<u64> {
-        check(&entry)?;
+        entry.check()?;
         let mut chain = Trail::read(&self.records)?;
         let recorded = self.records.now();
         let entry = Entry {
@@ -285,7 +137,7 @@ impl Audit<&mut WriteTx<'_>> {
                 continue;
             }
             let payload = self.records.row(Table::Audit, &sequence_key(sequence))?;
-            let payload = payload.ok_or_else(|| chain::missing(sequence))?;
+            let payload = payload.ok_or_else(|| missing(sequence))?;
             let recorded = codec::decode::<Entry>(&payload)?.recorded;
             if recorded >= time && !self.is_older_than_it_says(sequence, recorded, time)? {
                 break;
@@ -317,31 +169,27 @@ impl Audit<&mut WriteTx<'_>> {
     }
 }
 
-/// Refuses what no entry can be.
-fn check(entry: &NewEntry) -> Result<()> {
-    limits::text("the action of an audit entry", &entry.action, limits::SHORT_BYTES)?;
-    limits::text("the actor of an audit entry", &entry.actor, limits::SHORT_BYTES)?;
-    limits::optional("the target of an audit entry", entry.target.as_ref(), limits::SHORT_BYTES)?;
-    limits::optional("the result of an audit entry", entry.result.as_ref(), limits::REASON_BYTES)?;
-    limits::json("the details of an audit entry", &entry.details, limits::DETAILS_BYTES)?;
-    limits::optional("the original of an audit entry", entry.original.as_ref(), limits::ORIGINAL_BYTES)
-}
-
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
     use crate::clock::Clock;
-    use crate::error::ErrorKind;
+    use crate::error::{Error, ErrorKind};
+    use crate::state::audit::Level;
     use crate::testkit::checked_store::Fixture;
 
     /// A store with so many entries, one recorded each second.
-    pub(super) fn entries(count: u64) -> Fixture {
+    pub(in crate::state::audit) fn entries(count: u64) -> Fixture {
         let test = Fixture::new();
         for n in 1..=count {
             test.write(|tx| tx.audit().append(NewEntry::new(format!("action {n}"), "tester")));
             test.pass(1);
         }
         test
+    }
+
+    /// The findings of its verification.
+    pub(in crate::state::audit) fn findings(test: &Fixture) -> Vec<String> {
+        test.view().audit().verify().unwrap().findings.iter().map(ToString::to_string).collect()
     }
 
     fn numbers(view: &View, page: Page) -> Vec<u64> {
@@ -465,17 +313,5 @@ pub(super) mod tests {
         let later = test.clock.now() + jiff::SignedDuration::from_secs(1);
         assert_eq!(test.write(|tx| tx.audit().purge(later)), PURGED_AT_ONCE);
         assert_eq!(test.write(|tx| tx.audit().purge(later)), 1);
-    }
-
-    #[test]
-    fn every_level_is_read_by_its_name() {
-        for level in Level::ALL {
-            assert_eq!(level.to_string().to_uppercase().parse::<Level>().unwrap(), level);
-            assert_eq!(serde_json::to_value(level).unwrap(), level.as_str());
-        }
-        assert_eq!(
-            "fatal".parse::<Level>().unwrap_err().to_string(),
-            "a level is info, warning, error or critical: level=fatal"
-        );
     }
 }

@@ -1,89 +1,15 @@
-//! The chain of the audit trail: each entry carries the hash of the one before it, and the two ends are kept apart.
-//!
-//! An entry's hash is the BLAKE3 of its stored bytes, which hold the previous entry's hash. The row `audit` of `meta`
-//! has the last purged entry, which the oldest one left must follow, and the newest, which nothing follows. Numbers have
-//! no gaps, so that an entry that is gone is named.
+//! Verifies the audit trail entry by entry.
 
 use std::fmt;
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
-
-use super::{Audit, Entry};
-use crate::engine::codec::{self, Stored};
-use crate::engine::records::{FIRST_PAGE, KeyRange, Records, next_page};
+use super::entry::Entry;
+use super::trail::{EntryHash, Trail};
+use super::verbs::Audit;
+use crate::engine::codec;
+use crate::engine::records::Records;
 use crate::engine::schema::Table;
-use crate::engine::write::WriteTx;
 use crate::error::{Error, ErrorKind, Result};
 use crate::state::page::{Page, sequence_key, sequence_of};
-
-/// The row of `meta` that holds the ends.
-const ENDS: &[u8] = b"audit";
-
-/// The hash of an audit entry; sixty-four hexadecimal digits in text.
-#[derive(Clone, Copy, Default, PartialEq, Eq, Hash)]
-pub struct EntryHash([u8; 32]);
-
-impl EntryHash {
-    /// The hash of an entry's stored bytes.
-    pub(crate) fn of(payload: &[u8]) -> Self {
-        Self(*blake3::hash(payload).as_bytes())
-    }
-}
-
-/// An entry's place in the chain.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Link {
-    /// Its number.
-    pub sequence: u64,
-    /// Its hash.
-    pub hash: EntryHash,
-}
-
-/// An audit trail, by its two ends: with them its entries can be verified, wherever they are.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Trail {
-    /// The last purged entry.
-    pub purged: Link,
-    /// The newest entry.
-    pub head: Link,
-    /// Numbers of entries that a repair found to be lost: from, and up to, ascending. Nothing is chained over them.
-    pub lost: Vec<(u64, u64)>,
-}
-
-impl Stored for Trail {
-    const VERSION: u8 = 1;
-    const WHAT: &'static str = "the row of the audit trail's ends";
-}
-
-impl Trail {
-    /// The ends as they are stored; of a trail that was never used, both are zero.
-    pub(super) fn read(records: &impl Records) -> Result<Self> {
-        records.row(Table::Meta, ENDS)?.map_or(Ok(Self::default()), |payload| codec::decode(&payload))
-    }
-
-    /// Whether the entry of that number is known to be lost.
-    pub(super) fn is_lost(&self, sequence: u64) -> bool {
-        self.lost_at(sequence).is_some()
-    }
-
-    /// The lost entries that the one of that number is among.
-    pub(super) fn lost_at(&self, sequence: u64) -> Option<(u64, u64)> {
-        let at = self.lost.partition_point(|(_, through)| *through < sequence);
-        self.lost.get(at).copied().filter(|(from, _)| *from <= sequence)
-    }
-
-    /// Notes entries as lost, if there are any between the two.
-    fn lose(&mut self, from: u64, through: u64) {
-        if from <= through {
-            self.lost.push((from, through));
-        }
-    }
-
-    /// Makes it the store's; its entries are put by themselves.
-    pub(crate) fn write(&self, tx: &mut WriteTx<'_>) -> Result<()> {
-        tx.put_row(Table::Meta, ENDS, &codec::encode(self)?)
-    }
-}
 
 /// The result of verifying the audit trail.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -215,77 +141,6 @@ impl<R: Records> Audit<R> {
     }
 }
 
-/// Notes every entry that is missing or not chained to its neighbours as lost, after rows were lost; the trail goes on
-/// behind the highest number that is known. Says how many are newly lost.
-pub(crate) fn mend_trail(tx: &mut WriteTx<'_>) -> Result<u64> {
-    let stored = Trail::read(tx).unwrap_or_default();
-    let mut mending = Mending {
-        chain: Trail { purged: stored.purged, head: stored.head, lost: Vec::new() },
-        next: stored.purged.sequence.saturating_add(1),
-        hash: (!stored.is_lost(stored.purged.sequence)).then_some(stored.purged.hash),
-        begins_anywhere: stored == Trail::default(),
-    };
-    let (mut rest, mut limit) = (Some(KeyRange::all()), FIRST_PAGE);
-    while rest.is_some() {
-        let rows = next_page(&mut rest, &mut limit, |range, limit| tx.rows(Table::Audit, range, limit))?;
-        rows.iter().try_for_each(|(row, payload)| mending.entry(tx, row, payload))?;
-    }
-    let Mending { mut chain, next, .. } = mending;
-    let newest = chain.head.sequence;
-    chain.lose(next, newest);
-    if chain == stored {
-        return Ok(0);
-    }
-    let count = |chain: &Trail| chain.lost.iter().map(|(from, through)| through - from + 1).sum::<u64>();
-    let newly = count(&chain).saturating_sub(count(&stored));
-    chain.write(tx)?;
-    Ok(newly)
-}
-
-/// A trail that is made anew from the entries that are left.
-struct Mending {
-    chain: Trail,
-    /// The number that comes next, and the hash of the entry before it, when that is known.
-    next: u64,
-    hash: Option<EntryHash>,
-    /// Whether its beginning is lost, so that it is where the first entry is.
-    begins_anywhere: bool,
-}
-
-impl Mending {
-    fn entry(&mut self, tx: &mut WriteTx<'_>, row: &[u8], payload: &[u8]) -> Result<()> {
-        let sequence = sequence_of(row)?;
-        if sequence < self.next {
-            // It was purged before, and found again on a page that was not in use any more.
-            return tx.remove_row(Table::Audit, row).map(drop);
-        }
-        let entry: Entry = codec::decode(payload)?;
-        if self.begins_anywhere && self.next == 1 {
-            self.chain.purged = Link { sequence: sequence.saturating_sub(1), hash: entry.previous };
-            (self.next, self.hash) = (sequence, Some(entry.previous));
-        }
-        self.chain.lose(self.next, sequence.saturating_sub(1));
-        let follows = sequence > self.next || self.hash.is_none_or(|hash| hash == entry.previous);
-        if !follows {
-            // The one before is not the one that was written.
-            let before = sequence.saturating_sub(1);
-            self.chain.lose(before, before);
-            tx.remove_row(Table::Audit, &sequence_key(before))?;
-        }
-        let hash = EntryHash::of(payload);
-        (self.next, self.hash) = (sequence.saturating_add(1), Some(hash));
-        if sequence >= self.chain.head.sequence {
-            self.chain.head = Link { sequence, hash };
-        }
-        Ok(())
-    }
-}
-
-/// The error for an entry that is not there.
-pub(super) fn missing(sequence: u64) -> Error {
-    Error::damaged(format!("an audit entry is missing; run hivekeep check: sequence={sequence}"))
-}
-
 impl fmt::Display for AuditFinding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -302,46 +157,13 @@ impl fmt::Display for AuditFinding {
     }
 }
 
-impl fmt::Display for EntryHash {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
-    }
-}
-
-impl fmt::Debug for EntryHash {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
-}
-
-impl Serialize for EntryHash {
-    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-        if to.is_human_readable() { to.collect_str(self) } else { self.0.serialize(to) }
-    }
-}
-
-impl<'de> Deserialize<'de> for EntryHash {
-    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        if from.is_human_readable() {
-            let text = String::deserialize(from)?;
-            let hash = blake3::Hash::from_hex(&text).map_err(serde::de::Error::custom)?;
-            Ok(Self(*hash.as_bytes()))
-        } else {
-            <[u8; 32]>::deserialize(from).map(Self)
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use super::super::tests::entries;
+    use super::super::trail::{ENDS, Link};
+    use super::super::verbs::tests::{entries, findings};
     use super::*;
     use crate::state::audit::NewEntry;
     use crate::testkit::checked_store::Fixture;
-
-    fn findings(test: &Fixture) -> Vec<String> {
-        test.view().audit().verify().unwrap().findings.iter().map(ToString::to_string).collect()
-    }
 
     /// Replaces the stored bytes of an entry by what a forger would write, with a right checksum.
     fn forge(test: &Fixture, sequence: u64, change: impl FnOnce(&mut Entry)) {
@@ -349,41 +171,6 @@ mod tests {
         change(&mut entry);
         let payload = codec::encode(&entry).unwrap();
         test.write(|tx| tx.put_row(Table::Audit, &sequence_key(sequence), &payload));
-    }
-
-    #[test]
-    fn lost_entries_are_noted_once_and_the_trail_goes_on_without_them() {
-        let test = entries(6);
-        for sequence in [1, 4] {
-            test.write(|tx| tx.remove_row(Table::Audit, &sequence_key(sequence)));
-        }
-        assert!(!findings(&test).is_empty());
-        assert_eq!(test.write(mend_trail), 2);
-        assert_eq!(test.write(mend_trail), 0);
-        test.write(|tx| tx.audit().append(NewEntry::new("later", "tester")));
-        let report = test.view().audit().verify().unwrap();
-        assert_eq!(report, AuditReport { entries: 7, lost: 2, findings: vec![] });
-        let time = test.view().audit().get(6).unwrap().unwrap().recorded;
-        assert_eq!(test.write(|tx| tx.audit().purge(time)), 5);
-        assert_eq!(findings(&test), [""; 0]);
-        // Another loss is none that is known.
-        test.write(|tx| tx.remove_row(Table::Audit, &sequence_key(6)));
-        assert!(!findings(&test).is_empty());
-        test.write(|tx| tx.remove_row(Table::Meta, ENDS));
-        test.write(mend_trail);
-        assert_eq!(findings(&test), [""; 0]);
-    }
-
-    #[test]
-    fn the_ends_are_stored_in_these_bytes() {
-        let chain = Trail {
-            purged: Link { sequence: 1, hash: EntryHash([2; 32]) },
-            head: Link { sequence: 3, hash: EntryHash([4; 32]) },
-            lost: vec![(2, 5)],
-        };
-        let bytes = codec::encode(&chain).unwrap();
-        assert_eq!(bytes, [&[1, 1][..], &[2; 32], &[3], &[4; 32], &[1, 2, 5]].concat());
-        assert_eq!(codec::decode::<Trail>(&bytes).unwrap(), chain);
     }
 
     #[test]
@@ -473,14 +260,5 @@ mod tests {
         test.write(|tx| tx.remove_row(Table::Audit, &sequence_key(1)));
         let error = test.store.write(|tx| tx.audit().purge(jiff::Timestamp::MAX)).unwrap_err();
         assert_eq!(error.to_string(), "an audit entry is missing; run hivekeep check: sequence=1");
-    }
-
-    #[test]
-    fn a_hash_is_sixty_four_digits_in_json() {
-        let hash = EntryHash([0xab; 32]);
-        let json = serde_json::to_string(&hash).unwrap();
-        assert_eq!(json, format!("\"{}\"", "ab".repeat(32)));
-        assert_eq!(serde_json::from_str::<EntryHash>(&json).unwrap(), hash);
-        assert!(serde_json::from_str::<EntryHash>("\"ab\"").is_err());
     }
 }

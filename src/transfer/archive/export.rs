@@ -30,10 +30,12 @@ use crate::error::{Error, Result};
 use crate::files::Rights;
 use crate::recovery::check::verify::untold;
 use crate::recovery::events::event::EventKind;
-use crate::recovery::points::point::{Names, Point, PointRequest, epoch_of, names};
+use crate::recovery::points::make::PointRequest;
+use crate::recovery::points::names::{Names, names};
+use crate::recovery::points::point::{Point, epoch_of};
 use crate::recovery::points::selector::Selector;
 use crate::state::audit::Entry;
-use crate::state::audit::chain::Trail;
+use crate::state::audit::Trail;
 
 /// The options of an export. The default is the present state, with everything, without encryption.
 #[derive(Clone, Debug, PartialEq)]

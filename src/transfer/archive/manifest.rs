@@ -17,7 +17,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::json;
 use crate::limits;
 use crate::recovery::points::point::Point;
-use crate::state::audit::chain::Trail;
+use crate::state::audit::Trail;
 
 /// The value of the field `format`.
 const FORMAT: &str = "hivekeep-archive";

@@ -1,0 +1,173 @@
+//! The entries of the audit trail.
+
+use std::fmt;
+use std::str::FromStr;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::trail::EntryHash;
+use crate::engine::codec::{self, Stored};
+use crate::error::{Error, Result};
+use crate::limits;
+
+/// An entry of the audit trail.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Entry {
+    /// Its number: one more than that of the entry before it.
+    pub sequence: u64,
+    /// When it happened.
+    #[serde(rename = "timestamp", with = "crate::clock::time")]
+    pub at: Timestamp,
+    /// When it was appended; purging goes by this.
+    #[serde(with = "crate::clock::time")]
+    pub recorded: Timestamp,
+    /// The action.
+    pub action: String,
+    /// The actor: a bot, a person or a program.
+    pub actor: String,
+    /// The target of the action.
+    pub target: Option<String>,
+    /// How much it matters.
+    pub level: Level,
+    /// How it ended.
+    pub result: Option<String>,
+    /// Whatever else belongs to it.
+    #[serde(with = "codec::json")]
+    pub details: Value,
+    /// The text as the program wrote it that the entry was taken over from.
+    pub original: Option<String>,
+    /// The hash of the entry before it.
+    pub previous: EntryHash,
+}
+
+impl Stored for Entry {
+    const VERSION: u8 = 1;
+    const WHAT: &'static str = "an audit entry";
+}
+
+/// How much an entry matters.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Level {
+    /// Something happened as it should.
+    #[default]
+    Info,
+    /// Somebody should look at it.
+    Warning,
+    /// Something went wrong.
+    Error,
+    /// Somebody must look at it now.
+    Critical,
+}
+
+impl Level {
+    /// Every level, the least first.
+    pub const ALL: [Self; 4] = [Self::Info, Self::Warning, Self::Error, Self::Critical];
+
+    /// The level as one lower-case word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Info => "info",
+            Self::Warning => "warning",
+            Self::Error => "error",
+            Self::Critical => "critical",
+        }
+    }
+}
+
+impl fmt::Display for Level {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+impl FromStr for Level {
+    type Err = Error;
+
+    /// Reads a level in any case.
+    ///
+    /// # Errors
+    ///
+    /// `Invalid`, with the levels that there are.
+    fn from_str(text: &str) -> Result<Self> {
+        let found = Self::ALL.into_iter().find(|level| level.as_str().eq_ignore_ascii_case(text));
+        found.ok_or_else(|| {
+            Error::invalid(format!("a level is info, warning, error or critical: level={}", text.escape_debug()))
+        })
+    }
+}
+
+/// An entry to append.
+///
+/// # Examples
+///
+/// ```
+/// use hivekeep::{Level, NewEntry};
+///
+/// let entry = NewEntry { level: Level::Warning, ..NewEntry::new("restart", "operator") };
+/// # assert_eq!(entry.action, "restart");
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewEntry {
+    /// The action.
+    pub action: String,
+    /// The actor: a bot, a person or a program.
+    pub actor: String,
+    /// The target of the action.
+    pub target: Option<String>,
+    /// How much it matters.
+    pub level: Level,
+    /// How it ended.
+    pub result: Option<String>,
+    /// Whatever else belongs to it.
+    pub details: Value,
+    /// When it happened; now if absent.
+    pub at: Option<Timestamp>,
+    /// The text as another program wrote it.
+    pub original: Option<String>,
+}
+
+impl NewEntry {
+    /// An entry of now, of level info, without more.
+    pub fn new(action: impl Into<String>, actor: impl Into<String>) -> Self {
+        Self {
+            action: action.into(),
+            actor: actor.into(),
+            target: None,
+            level: Level::Info,
+            result: None,
+            details: Value::Object(serde_json::Map::new()),
+            at: None,
+            original: None,
+        }
+    }
+
+    /// Refuses texts over their limits.
+    pub(super) fn check(&self) -> Result<()> {
+        limits::text("the action of an audit entry", &self.action, limits::SHORT_BYTES)?;
+        limits::text("the actor of an audit entry", &self.actor, limits::SHORT_BYTES)?;
+        limits::optional("the target of an audit entry", self.target.as_ref(), limits::SHORT_BYTES)?;
+        limits::optional("the result of an audit entry", self.result.as_ref(), limits::REASON_BYTES)?;
+        limits::json("the details of an audit entry", &self.details, limits::DETAILS_BYTES)?;
+        limits::optional("the original of an audit entry", self.original.as_ref(), limits::ORIGINAL_BYTES)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_level_is_read_by_its_name() {
+        for level in Level::ALL {
+            assert_eq!(level.to_string().to_uppercase().parse::<Level>().unwrap(), level);
+            assert_eq!(serde_json::to_value(level).unwrap(), level.as_str());
+        }
+        assert_eq!(
+            "fatal".parse::<Level>().unwrap_err().to_string(),
+            "a level is info, warning, error or critical: level=fatal"
+        );
+    }
+}
