@@ -1,6 +1,7 @@
 //! The division of a value into rows: its pieces are printed once, and each row is a stretch of that text.
 
-use super::rows::Node;
+use std::ops::Range;
+
 use crate::json::{Container, Pieces, Scalar, write_string};
 
 /// A longer text is split.
@@ -23,6 +24,17 @@ pub(super) struct Layout {
     pub(super) root: Node,
     /// The [`json::item_count`](crate::json::item_count) of the value.
     pub(super) items: u64,
+}
+
+/// A row and the rows below it, in order.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Node {
+    /// Its place among its siblings, once it is stored.
+    pub(super) order: u64,
+    /// Where its text is in that of the document.
+    pub(super) row: Range<usize>,
+    /// Empty unless the row is a container whose elements have rows of their own.
+    pub(super) children: Vec<Node>,
 }
 
 /// Makes a layout of the pieces of a value.

@@ -1,7 +1,7 @@
 //! Putting a document: from the rows that are there to those that should be, writing only what differs.
 
-use super::layout::Layout;
-use super::rows::{self, Node, Shape, Stored};
+use super::layout::{Layout, Node};
+use super::rows::{self, Shape, Stored};
 use super::{DocumentId, Written, align, order};
 use crate::engine::records::{KeyRange, Records};
 use crate::engine::schema::CollectionId;

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use serde_json::{Map, Value};
 
-use super::layout::Layout;
+use super::layout::{Layout, Node};
 use super::{DocumentId, MAX_NAME};
 use crate::engine::records::{KeyRange, Records};
 use crate::engine::schema::CollectionId;
@@ -110,17 +110,6 @@ pub(super) fn own_row(count: u64, text: &[u8]) -> Vec<u8> {
 pub(super) fn split_own_row(payload: &[u8]) -> Option<(u64, &[u8])> {
     let (count, text) = payload.strip_prefix(&[VERSION])?.split_first_chunk::<COUNT>()?;
     Some((u64::from_le_bytes(*count), text))
-}
-
-/// A row and the rows below it, in order.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) struct Node {
-    /// Its place among its siblings, once it is stored.
-    pub(super) order: u64,
-    /// Where its text is in that of the document.
-    pub(super) row: Range<usize>,
-    /// Empty unless the row is a container whose elements have rows of their own.
-    pub(super) children: Vec<Node>,
 }
 
 /// The rows of a document as they are stored: their texts, and the tree that they make.
