@@ -1,6 +1,6 @@
 //! Adoption of the files of the replaced service: registry, backlog, chat, logs, backups and restore points.
 //!
-//! * [`find`] finds the files by name; [`input`] reads them, within limits
+//! * [`find`] finds the files by name ([`source`] lists the kinds); [`input`] reads them, within limits
 //! * [`work`] has the transactions of one file; [`marks`] know earlier adoptions, [`report`] describes this one
 //! * [`rehearse`] is the dry run
 //! * [`registry`], [`backlog`], [`lines`] and [`backups`] read the contents; [`members`] and [`times`] help them
@@ -14,15 +14,15 @@ mod input;
 mod lines;
 mod marks;
 mod members;
+mod options;
 mod registry;
 mod rehearse;
 pub(crate) mod report;
+mod source;
 mod times;
 mod work;
 
 use std::path::Path;
-
-use jiff::tz::TimeZone;
 
 use self::find::find;
 use self::report::{AdoptReport, AdoptSkipped};
@@ -30,37 +30,8 @@ use self::work::Work;
 use crate::engine::store::Store;
 use crate::error::Result;
 
-pub use self::find::AdoptSource;
-
-/// The greatest size of files by default.
-const MAX_FILE_BYTES: u64 = 1 << 30;
-
-/// The options of an adoption.
-///
-/// # Examples
-///
-/// ```
-/// use hivekeep::AdoptOptions;
-///
-/// let options = AdoptOptions { again: true, ..AdoptOptions::default() };
-/// assert_eq!(options.max_file_bytes, 1 << 30);
-/// ```
-#[derive(Clone, Debug)]
-pub struct AdoptOptions {
-    /// The time zone of times without an offset from UTC. The default is the system's time zone.
-    pub time_zone: TimeZone,
-    /// The greatest size of a file; larger ones are refused. The default is 1 GiB.
-    pub max_file_bytes: u64,
-    /// Whether to adopt parts again that were adopted before and have been removed, purged or restored away since. The
-    /// default is no, because a purged task would be done again.
-    pub again: bool,
-}
-
-impl Default for AdoptOptions {
-    fn default() -> Self {
-        Self { time_zone: TimeZone::system(), max_file_bytes: MAX_FILE_BYTES, again: false }
-    }
-}
+pub use self::options::AdoptOptions;
+pub use self::source::AdoptSource;
 
 impl Store {
     /// Adopts files of the replaced service, and the known files in folders. A second adoption changes nothing.

@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use super::AdoptOptions;
 use super::find::find;
+use super::options::AdoptOptions;
 use super::report::AdoptReport;
 use crate::engine::copy::copy;
 use crate::engine::store::Store;

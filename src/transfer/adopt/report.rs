@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use serde::ser::SerializeStruct;
 use serde::{Serialize, Serializer};
 
-use super::find::AdoptSource;
+use super::source::AdoptSource;
 use crate::text::OneLine;
 
 /// The most problems and notes of a file that are listed; the others are counted.

@@ -4,11 +4,11 @@ use std::path::Path;
 
 use serde_json::{Map, Value, json};
 
-use super::AdoptOptions;
-use super::find::AdoptSource;
 use super::input;
 use super::marks::Mark;
+use super::options::AdoptOptions;
 use super::report::{AdoptSkipped, AdoptThing, AdoptedFile};
+use super::source::AdoptSource;
 use crate::engine::digest::hex;
 use crate::engine::store::Store;
 use crate::engine::write::WriteTx;

@@ -13,10 +13,11 @@ use std::path::Path;
 use serde_json::Value;
 
 use self::index::{Index, Listed, Sealing};
-use super::find::{AdoptSource, NOT_KNOWN};
+use super::find::NOT_KNOWN;
 use super::input;
 use super::marks::Mark;
 use super::report::{AdoptSkipped, AdoptThing};
+use super::source::AdoptSource;
 use super::work::{Seen, Taking, Work};
 use crate::engine::point::{Origin, PointId};
 use crate::engine::records::Records;
