@@ -9,7 +9,8 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::export::Progress;
-use super::import::{Count, ImportOptions, ImportReport};
+use super::import::{Count, ImportReport};
+use super::import_options::ImportOptions;
 use super::manifest::{ArchiveManifest, ArchivedPoint};
 use super::read::{Take, read};
 use crate::engine::digest::Stats;
@@ -24,7 +25,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::recovery::check::verify::untold;
 use crate::recovery::diff::{ChangeKind, Counts};
 use crate::recovery::events::event::EventKind;
-use crate::recovery::points::point::names;
+use crate::recovery::points::names::names;
 use crate::recovery::restore::finished::{Finished, KeptFinished, write_finished};
 use crate::recovery::restore::safety::{Safety, outcome};
 use crate::state::assignments;

@@ -10,7 +10,7 @@ use serde_json::json;
 
 use super::export::ExportOptions;
 use super::hashed::sha256_of;
-use super::import::ImportOptions;
+use super::import_options::ImportOptions;
 use super::last::{LastArchive, Turn, hash, state, turn};
 use super::retain::{ArchivePolicy, name_of};
 use crate::clock::{self, as_stored, show_time};
@@ -21,7 +21,8 @@ use crate::engine::view::View;
 use crate::error::{Error, Result};
 use crate::files;
 use crate::recovery::events::event::EventKind;
-use crate::recovery::points::point::{Point, PointRequest, gone};
+use crate::recovery::points::make::PointRequest;
+use crate::recovery::points::point::{Point, gone};
 
 /// A failed archive is retried after this long.
 const AGAIN_AFTER: Duration = Duration::from_secs(60);

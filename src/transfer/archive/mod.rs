@@ -1,7 +1,7 @@
 //! Archives: a point as one file that outlives the store, that ordinary tools open, and that can become a store again.
 //!
 //! * [`export`] writes one: [`source`] reads the point, [`readable`] and [`record`] are the two forms, [`write`] the entries
-//! * [`import`] makes a new store from one, [`apply`] imports one into a store: [`read`] reads it strictly, [`expect`] knows
+//! * [`import`] makes a new store from one, [`apply`] imports one into a store, both with [`import_options`]: [`read`] reads it strictly, [`expect`] knows
 //!   the next entry, [`valid`] checks each record
 //! * [`automatic`] makes them from time to time: [`last`] is the store's record of them, [`folder`] their place, and [`retain`]
 //!   decides which are kept
@@ -17,6 +17,7 @@ mod export;
 mod folder;
 mod hashed;
 mod import;
+mod import_options;
 mod last;
 mod layout;
 mod line;
@@ -35,7 +36,8 @@ mod write;
 pub use self::apply::ImportPlan;
 pub use self::automatic::ArchiveSchedule;
 pub use self::export::{ExportOptions, ExportReport};
-pub use self::import::{ImportOptions, ImportReport};
+pub use self::import::ImportReport;
+pub use self::import_options::ImportOptions;
 pub use self::last::LastArchive;
 pub(crate) use self::last::Outside;
 pub use self::manifest::{ArchiveManifest, ArchivedCollection, ArchivedLoss, ArchivedPoint, ArchivedTrail};

@@ -9,7 +9,7 @@ use std::path::Path;
 use sha2::{Digest as _, Sha256};
 
 use super::expect::{Expect, MANIFEST_BYTES_MAX, Part, Section};
-use super::import::ImportOptions;
+use super::import_options::ImportOptions;
 use super::layout;
 use super::line;
 use super::manifest::ArchiveManifest;
