@@ -9,6 +9,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
+use super::case::{Case, Fate};
 use super::number::{cut, without_room};
 use super::{Candidate, Class, DAY, HOUR, Policy, Reason, Verdict};
 use crate::engine::epoch::Epoch;
@@ -35,52 +36,6 @@ pub(super) fn judge<'p>(policy: &Policy, points: &'p [Candidate], now: Timestamp
     }
     protect_safety_points(&mut cases);
     cases.into_iter().map(Case::verdict).collect()
-}
-
-/// A point without a verdict yet.
-pub(super) struct Case<'a> {
-    pub(super) point: &'a Candidate,
-    /// Its age. A point from the future is new.
-    pub(super) age: Duration,
-    pub(super) fate: Fate,
-    /// The reasons to keep it, whatever age, thinning, room and cap decide.
-    protections: Vec<Reason>,
-}
-
-/// The decision of age, thinning, room and cap.
-pub(super) enum Fate {
-    Keep(Reason),
-    Forget(Reason),
-}
-
-impl Case<'_> {
-    /// Whether the rules and the cap of that kind count it.
-    fn counts_as(&self, kind: &str) -> bool {
-        self.point.class != Class::Safety && self.point.kind == kind
-    }
-
-    pub(super) fn is_protected(&self) -> bool {
-        !self.protections.is_empty()
-    }
-
-    pub(super) fn is_kept(&self) -> bool {
-        self.is_protected() || matches!(self.fate, Fate::Keep(_))
-    }
-
-    fn verdict(self) -> Verdict {
-        let epoch = self.point.epoch;
-        match self.fate {
-            Fate::Forget(reason) if self.protections.is_empty() => {
-                Verdict { epoch, keep: false, reasons: vec![reason] }
-            }
-            Fate::Forget(_) => Verdict { epoch, keep: true, reasons: self.protections },
-            Fate::Keep(reason) => {
-                let mut reasons = self.protections;
-                reasons.push(reason);
-                Verdict { epoch, keep: true, reasons }
-            }
-        }
-    }
 }
 
 /// The decision about a point that found no room.

@@ -2,10 +2,11 @@
 //! reasons.
 //!
 //! * here: input and output
-//! * [`judge`]: the order of the rules
+//! * [`judge`]: the order of the rules; [`case`]: a point on its way to a verdict
 //! * [`number`]: the rules that count points. No burst of points can turn them against earlier ones
 
 mod apply;
+mod case;
 mod judge;
 #[cfg(test)]
 mod laws;

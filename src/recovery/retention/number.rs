@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
-use super::judge::{Case, Fate};
+use super::case::{Case, Fate};
 use super::{Candidate, Class, HOUR, Policy, Reason};
 use crate::engine::epoch::Epoch;
 
