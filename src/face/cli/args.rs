@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::builder::FalseyValueParser;
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory as _, Parser, Subcommand};
 
 use crate::Result;
 use crate::face::cli::adopt::Adopt;
@@ -144,8 +144,8 @@ impl Verb {
             Self::Adopt(adopt) => adopt.run(context),
             Self::Export(export) => export.run(context),
             Self::Import(import) => import.run(context),
-            Self::Completions(completions) => completions.run(context),
-            Self::Man(man) => man.run(context),
+            Self::Completions(completions) => completions.run(Cli::command(), context),
+            Self::Man(man) => man.run(Cli::command(), context),
             Self::DrillBot(bot) => bot.run(context),
         }
     }
@@ -153,7 +153,7 @@ impl Verb {
 
 #[cfg(test)]
 mod tests {
-    use clap::{Command, CommandFactory};
+    use clap::Command;
 
     use super::*;
 

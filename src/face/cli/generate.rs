@@ -2,9 +2,8 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, CommandFactory};
+use clap::{Args, Command};
 
-use crate::face::cli::args::Cli;
 use crate::face::cli::context::Context;
 use crate::face::cli::exit::Exit;
 use crate::{Error, Result};
@@ -33,22 +32,22 @@ pub(super) struct Man {
 }
 
 impl Completions {
-    pub(super) fn run(self, context: &mut Context) -> Result<Exit> {
+    pub(super) fn run(self, mut program: Command, context: &mut Context) -> Result<Exit> {
         let mut script = Vec::new();
-        clap_complete::generate(self.shell, &mut Cli::command(), "hivekeep", &mut script);
+        clap_complete::generate(self.shell, &mut program, "hivekeep", &mut script);
         print(context, script)
     }
 }
 
 impl Man {
-    pub(super) fn run(self, context: &mut Context) -> Result<Exit> {
+    pub(super) fn run(self, program: Command, context: &mut Context) -> Result<Exit> {
         if let Some(folder) = self.to {
             std::fs::create_dir_all(&folder).map_err(|error| Error::from(error).context(folder.display()))?;
-            clap_mangen::generate_to(Cli::command(), &folder)?;
+            clap_mangen::generate_to(program, &folder)?;
             return Ok(Exit::Done);
         }
         let mut page = Vec::new();
-        clap_mangen::Man::new(Cli::command()).render(&mut page)?;
+        clap_mangen::Man::new(program).render(&mut page)?;
         print(context, page)
     }
 }
