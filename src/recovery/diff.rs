@@ -16,7 +16,7 @@ use crate::engine::store::Store;
 use crate::engine::value;
 use crate::engine::view::View;
 use crate::error::Result;
-use crate::recovery::points::point::{Names, names};
+use crate::recovery::points::names::{Names, names};
 use crate::recovery::points::selector::Selector;
 use crate::state::show::{Show, Shown};
 use crate::text::OneLine;

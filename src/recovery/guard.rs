@@ -18,9 +18,12 @@ use crate::error::{Error, Result};
 use crate::limits;
 use crate::recovery::diff::Counts;
 use crate::recovery::events::event::EventKind;
-use crate::recovery::points::point::{Point, PointRequest, names};
+use crate::recovery::points::make::PointRequest;
+use crate::recovery::points::names::names;
+use crate::recovery::points::point::Point;
 use crate::recovery::points::selector::Selector;
-use crate::recovery::restore::plan::{RestoreOptions, RestorePlan, Verified};
+use crate::recovery::restore::options::RestoreOptions;
+use crate::recovery::restore::plan::{RestorePlan, Verified};
 
 /// The tag of a guard's point. It shows the points of guards that were killed.
 const TAG: &str = "guard";

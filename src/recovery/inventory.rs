@@ -102,7 +102,7 @@ mod tests {
     use super::*;
     use crate::recovery::backups::BackupRequest;
     use crate::recovery::points::selector::Selector;
-    use crate::recovery::restore::plan::RestoreOptions;
+    use crate::recovery::restore::options::RestoreOptions;
     use crate::testkit::checked_store::Fixture;
 
     #[test]

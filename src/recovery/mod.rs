@@ -23,9 +23,6 @@ pub(crate) mod retention;
 pub(crate) mod sessions;
 pub(crate) mod upkeep;
 
-#[cfg(test)]
-mod backups_test;
-
 use std::path::Path;
 
 use crate::engine::store::{Options, Store};

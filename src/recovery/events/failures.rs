@@ -11,9 +11,10 @@ use crate::recovery::backups::{Backup, backup_details, backup_row, content, dama
 use crate::recovery::events::event::EventKind;
 #[cfg(any(feature = "http", test))]
 use crate::recovery::points::selector::Selector;
-use crate::recovery::restore::plan::RestorePlan;
 #[cfg(any(feature = "http", test))]
-use crate::recovery::restore::plan::{RestoreOptions, RestoreReport};
+use crate::recovery::restore::options::RestoreOptions;
+use crate::recovery::restore::plan::RestorePlan;
+use crate::recovery::restore::plan::RestoreReport;
 
 /// The reason of a failed restore whose backup does not match its checksum.
 const CHECKSUM: &str = "checksum_mismatch";

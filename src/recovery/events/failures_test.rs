@@ -8,7 +8,7 @@ use crate::error::{ErrorKind, Result};
 use crate::recovery::backups::{Backup, BackupRequest, Kind};
 use crate::recovery::events::event::EventKind;
 use crate::recovery::points::selector::Selector;
-use crate::recovery::restore::plan::RestoreOptions;
+use crate::recovery::restore::options::RestoreOptions;
 use crate::state::page::Page;
 use crate::testkit::checked_store::Fixture;
 

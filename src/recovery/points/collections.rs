@@ -9,7 +9,7 @@ use crate::engine::records::{KeyRange, Records, scan};
 use crate::engine::schema::CollectionId;
 use crate::engine::view::View;
 use crate::error::{Error, Result};
-use crate::recovery::points::point::{Names, names};
+use crate::recovery::points::names::{Names, names};
 use crate::state::audit::Entry;
 use crate::state::page::Page;
 use crate::state::show::{Show, Shown};

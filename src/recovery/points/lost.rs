@@ -11,7 +11,7 @@ use crate::engine::schema::CollectionId;
 use crate::engine::value::in_frame;
 use crate::engine::view::View;
 use crate::error::{Error, Result};
-use crate::recovery::points::point::names;
+use crate::recovery::points::names::names;
 use crate::state::unit;
 
 /// The row keys of the records that one point is known to have lost in a repair.

@@ -1,31 +1,19 @@
-//! Restore points: create, list, find and view them.
+//! A restore point: its fields, its names, and how it prints.
 
 use std::collections::BTreeMap;
 use std::fmt;
 
 use jiff::Timestamp;
 use serde::ser::{Serialize, SerializeStruct, Serializer};
-use serde_json::{Value, json};
 
 use crate::clock::show_time;
-use crate::engine::codec;
-use crate::engine::commit::Outcome;
 use crate::engine::digest::Stats;
 use crate::engine::epoch::Epoch;
-use crate::engine::meta;
 use crate::engine::point::{Commit, Manifest, Origin, PointId, Restored};
-use crate::engine::records::{KeyRange, Records, scan_rows};
-use crate::engine::schema::{CollectionId, Table};
-use crate::engine::store::Store;
-use crate::engine::view::View;
-use crate::engine::write::WriteTx;
 use crate::error::{Error, ErrorKind, Result};
-use crate::limits;
-use crate::recovery::backups::{Kind, NewBackup, NewSealed};
-use crate::recovery::events::event::EventKind;
-use crate::recovery::points::resolve::{Named, PointName, Resolved, resolve};
+use crate::recovery::points::names::Names;
+use crate::recovery::points::resolve::{Named, PointName, Resolved};
 use crate::recovery::points::selector::Selector;
-use crate::state::documents::Prepared;
 
 /// A retained restore point. It prints as its id, which names it again as a [`Selector`].
 ///
@@ -81,263 +69,6 @@ pub struct PointLoss {
     pub keys: Vec<String>,
 }
 
-/// A request for a restore point. Create it with [`PointRequest::new`], and pass it to [`Store::make_point`].
-#[derive(Clone, Debug)]
-pub struct PointRequest {
-    pub(crate) description: String,
-    pub(crate) manual: bool,
-    /// Each document ready to be stored, or its error.
-    pub(crate) documents: Option<Vec<(Kind, Result<Prepared, String>)>>,
-    pub(crate) tags: BTreeMap<String, String>,
-    pub(crate) held: bool,
-}
-
-impl PointRequest {
-    /// A manual point with a description.
-    pub fn new(description: impl Into<String>) -> Self {
-        let description = description.into();
-        Self { description, manual: true, documents: None, tags: BTreeMap::new(), held: false }
-    }
-
-    /// Marks the point as made by a scheduler.
-    #[must_use]
-    pub fn automatic(mut self) -> Self {
-        self.manual = false;
-        self
-    }
-
-    /// Stores this document in the point, instead of the live state. The last document of each kind counts. An empty
-    /// object is ignored, so a point of nothing else has no backup.
-    #[must_use]
-    pub fn document(self, kind: Kind, data: Value) -> Self {
-        self.prepared(kind, Prepared::of_value(&data).map_err(|error| error.to_string()))
-    }
-
-    /// The same for a prepared document, or its error.
-    #[must_use]
-    pub(crate) fn prepared(mut self, kind: Kind, data: Result<Prepared, String>) -> Self {
-        let documents = self.documents.get_or_insert_default();
-        documents.retain(|(other, _)| *other != kind);
-        if data.as_ref().map_or(true, |data| data.text() != b"{}") {
-            documents.push((kind, data));
-        }
-        self
-    }
-
-    /// Adds a tag.
-    #[must_use]
-    pub fn tag(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
-        self.tags.insert(name.into(), value.into());
-        self
-    }
-
-    /// Whether it contains documents.
-    pub(crate) fn has_documents(&self) -> bool {
-        self.documents.is_some()
-    }
-
-    /// Holds the point from the start, so that retention never forgets it.
-    #[must_use]
-    pub fn held(mut self, held: bool) -> Self {
-        self.held = held;
-        self
-    }
-}
-
-impl Store {
-    /// Creates a restore point of everything. It costs one commit, whatever the size of the state.
-    ///
-    /// # Errors
-    ///
-    /// As [`Store::write`].
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// # let dir = tempfile::tempdir().unwrap();
-    /// # let store = hivekeep::Store::open(dir.path().join("h.redb")).unwrap();
-    /// let point = store.restore_point("before the upgrade")?;
-    /// store.write(|tx| tx.config().put("limit", &serde_json::json!(5)))?;
-    /// assert_eq!(store.at(&point)?.config().get("limit")?, None);
-    /// # Ok::<(), hivekeep::Error>(())
-    /// ```
-    pub fn restore_point(&self, description: impl Into<String>) -> Result<Point> {
-        self.make_point(PointRequest::new(description))
-    }
-
-    /// Creates a restore point as requested.
-    ///
-    /// # Errors
-    ///
-    /// As [`Store::write`].
-    pub fn make_point(&self, request: PointRequest) -> Result<Point> {
-        self.alone(|tx| tx.make_point(request).map(Outcome::Commit))
-    }
-
-    /// The manual and automatic points of live state, newest first.
-    ///
-    /// # Errors
-    ///
-    /// `Damaged`, `Reopen`, `Io`.
-    pub fn points(&self) -> Result<Vec<Point>> {
-        let mut points = self.view()?.named_points()?;
-        points.retain(|point| point.origin.is_some_and(Origin::is_selectable));
-        Ok(points)
-    }
-
-    /// Every retained point, newest first: those of [`Store::points`], safety points, and points of documents and of
-    /// single commits.
-    ///
-    /// # Errors
-    ///
-    /// `Damaged`, `Reopen`, `Io`.
-    pub fn all_points(&self) -> Result<Vec<Point>> {
-        self.view()?.all_points()
-    }
-
-    /// The point that a selector names, or none for [`Selector::Now`].
-    ///
-    /// # Errors
-    ///
-    /// `NotFound` when the selector names no point, `Ambiguous` when several ids begin with it.
-    pub fn find_point(&self, selector: impl Into<Selector>) -> Result<Option<Point>> {
-        let view = self.view()?;
-        match view.resolve(&selector.into())? {
-            Resolved::Now => Ok(None),
-            Resolved::Point { epoch, .. } => view.point(epoch).map(Some),
-        }
-    }
-
-    /// A view of the state at a restore point.
-    ///
-    /// # Errors
-    ///
-    /// `NotFound` and `Ambiguous` when the selector does not name one point, `Gone` when it was forgotten in the
-    /// meantime.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// # let dir = tempfile::tempdir().unwrap();
-    /// # let store = hivekeep::Store::open(dir.path().join("h.redb")).unwrap();
-    /// store.restore_point("first")?;
-    /// let view = store.at("latest".parse::<hivekeep::Selector>()?)?;
-    /// assert_eq!(view.registry().list().count(), 0);
-    /// # Ok::<(), hivekeep::Error>(())
-    /// ```
-    pub fn at(&self, selector: impl Into<Selector>) -> Result<View> {
-        let selector = selector.into();
-        if let Selector::Now = selector {
-            return self.view();
-        }
-        self.view_at(self.view()?.resolve(&selector)?.epoch())
-    }
-
-    /// A point that has a manifest.
-    pub(crate) fn named_point(&self, selector: &Selector) -> Result<Point> {
-        match self.find_point(selector.clone())? {
-            Some(point) if !point.is_of_commit() => Ok(point),
-            Some(_) => Err(Error::invalid(format!("the point of a single commit cannot be held: point={selector}"))),
-            None => Err(Error::invalid("now is not a restore point; make one with hivekeep point create")),
-        }
-    }
-}
-
-impl WriteTx<'_> {
-    /// Seals the open epoch as requested, and stores the backups of the point.
-    pub(crate) fn make_point(&mut self, request: PointRequest) -> Result<Point> {
-        limits::text("a description", &request.description, limits::DESCRIPTION_BYTES)?;
-        limits::tags(&request.tags)?;
-        let (origin, backups) = match request.documents {
-            None => (Origin::Live, Kind::PARTS.map(|kind| NewBackup::of_part(kind, None)).into()),
-            Some(documents) => {
-                let parts = documents
-                    .into_iter()
-                    .map(|(kind, data)| Ok(NewBackup::of_part(kind, Some(data.map_err(Error::invalid)?))));
-                (Origin::Documents, parts.collect::<Result<_>>()?)
-            }
-        };
-        let sealed =
-            NewSealed { backups, manual: request.manual, description: request.description, tags: request.tags };
-        let (epoch, mut manifest) = self.seal_backups_as(PointId::new(), origin, None, sealed)?;
-        if request.held {
-            manifest.held = true;
-            self.put_manifest(epoch, &manifest)?;
-        }
-        let details = json!({
-            "restore_id": manifest.id, "backup_ids": manifest.backups, "description": manifest.description,
-            "manual": manifest.manual,
-        });
-        self.events().append(EventKind::RestorePointCreated, details)?;
-        Ok(Point::new(epoch, manifest, &names(self)?))
-    }
-
-    /// The manifest of a retained point.
-    pub(crate) fn manifest(&self, epoch: Epoch) -> Result<Manifest> {
-        let row = self.row(Table::Points, &epoch.to_key())?;
-        codec::decode(&row.ok_or_else(|| gone(epoch))?)
-    }
-}
-
-impl View {
-    /// Every retained point, newest first.
-    pub(crate) fn all_points(&self) -> Result<Vec<Point>> {
-        let mut points = self.named_points()?;
-        for row in scan_rows(self, Table::Commits, KeyRange::all()) {
-            let (key, bytes) = row?;
-            points.push(Point::of_commit(epoch_of(&key)?, codec::decode(&bytes)?));
-        }
-        points.sort_unstable_by_key(|point| std::cmp::Reverse(point.epoch));
-        Ok(points)
-    }
-
-    /// Every retained point, newest first, without those of single commits; there may be 100,000 of these.
-    pub(crate) fn named_points(&self) -> Result<Vec<Point>> {
-        let names = names(self)?;
-        let rows = scan_rows(self, Table::Points, KeyRange::all().backward());
-        rows.map(|row| {
-            let (key, bytes) = row?;
-            Ok(Point::new(epoch_of(&key)?, codec::decode(&bytes)?, &names))
-        })
-        .collect()
-    }
-
-    /// A retained point.
-    pub(crate) fn point(&self, epoch: Epoch) -> Result<Point> {
-        if let Some(manifest) = self.manifest(epoch)? {
-            return Ok(Point::new(epoch, manifest, &names(self)?));
-        }
-        let commit = self.row(Table::Commits, &epoch.to_key())?.ok_or_else(|| gone(epoch))?;
-        Ok(Point::of_commit(epoch, codec::decode(&commit)?))
-    }
-
-    /// The point that `latest` names, if there is one.
-    pub(crate) fn latest_point(&self) -> Result<Option<Point>> {
-        match self.resolve(&Selector::Latest(0)) {
-            Ok(latest) => self.point(latest.epoch()).map(Some),
-            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(error),
-        }
-    }
-
-    /// The point that a selector names.
-    pub(crate) fn resolve(&self, selector: &Selector) -> Result<Resolved> {
-        if let Selector::Id(id) = selector
-            && let Some(epoch) = self.row(Table::PointIds, id.as_bytes())?
-        {
-            let point = self.point(epoch_of(&epoch)?)?;
-            return Ok(point.resolved());
-        }
-        let points = match selector {
-            Selector::Epoch(epoch) => return self.point(*epoch).map(|point| point.resolved()),
-            Selector::At(_) | Selector::Ago(_) => self.all_points()?,
-            Selector::Now | Selector::Latest(_) | Selector::Id(_) => self.named_points()?,
-        };
-        let points: Vec<_> = points.iter().map(Point::name).collect();
-        resolve(selector, &points, self.now())
-    }
-}
-
 impl Point {
     pub(crate) fn new(epoch: Epoch, manifest: Manifest, names: &Names) -> Self {
         let collections = manifest.collections.iter().map(|(id, stats)| (names.of(*id), *stats)).collect();
@@ -363,7 +94,7 @@ impl Point {
         }
     }
 
-    fn of_commit(epoch: Epoch, commit: Commit) -> Self {
+    pub(super) fn of_commit(epoch: Epoch, commit: Commit) -> Self {
         Self {
             id: PointId(show_time(commit.at)),
             epoch,
@@ -383,7 +114,7 @@ impl Point {
     }
 
     /// The names of the point, for [`resolve`].
-    fn name(&self) -> PointName {
+    pub(super) fn name(&self) -> PointName {
         let named = match self.origin {
             Some(origin) if origin.is_selectable() && self.partial => Named::Partial,
             Some(origin) if origin.is_selectable() => Named::Always,
@@ -394,7 +125,7 @@ impl Point {
         PointName { epoch: self.epoch, id, at: self.timestamp, named }
     }
 
-    fn resolved(&self) -> Resolved {
+    pub(super) fn resolved(&self) -> Resolved {
         let PointName { epoch, id, at, .. } = self.name();
         Resolved::Point { epoch, id, at, off: jiff::SignedDuration::ZERO }
     }
@@ -473,38 +204,6 @@ impl From<&Selector> for Selector {
     fn from(selector: &Selector) -> Self {
         selector.clone()
     }
-}
-
-/// The names of all collections, by number.
-pub(crate) struct Names(BTreeMap<CollectionId, String>);
-
-impl Names {
-    /// The name of a collection.
-    pub(crate) fn of(&self, id: CollectionId) -> String {
-        self.0.get(&id).cloned().unwrap_or_else(|| format!("#{}", id.0))
-    }
-
-    /// The number of a collection.
-    pub(crate) fn id(&self, name: &str) -> Option<CollectionId> {
-        self.0.iter().find(|(_, of)| *of == name).map(|(id, _)| *id)
-    }
-
-    /// The numbers of all collections.
-    pub(crate) fn ids(&self) -> impl Iterator<Item = CollectionId> {
-        self.0.keys().copied()
-    }
-
-    /// The names of all collections.
-    pub(crate) fn all(&self) -> impl Iterator<Item = &str> {
-        self.0.values().map(String::as_str)
-    }
-}
-
-/// Reads the names of all collections, built-in ones and those of users.
-pub(crate) fn names<R: Records + ?Sized>(records: &R) -> Result<Names> {
-    let built_in = CollectionId::BUILT_IN.iter().map(|(name, id)| (*id, (*name).to_owned()));
-    let users = meta::user_collections(records)?.into_iter().map(|(name, id)| (id, name));
-    Ok(Names(built_in.chain(users).collect()))
 }
 
 pub(crate) fn epoch_of(key: &[u8]) -> Result<Epoch> {

@@ -4,7 +4,7 @@ use crate::engine::epoch::Epoch;
 use crate::engine::frame::{self, State};
 use crate::engine::schema::{Place, Table};
 use crate::error::{ErrorKind, Result};
-use crate::recovery::restore::plan::RestoreOptions;
+use crate::recovery::restore::options::RestoreOptions;
 use crate::testkit::checked_store::Fixture;
 
 #[test]

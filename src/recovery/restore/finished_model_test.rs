@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 
 use crate::recovery::points::point::Point;
-use crate::recovery::restore::plan::RestoreOptions;
+use crate::recovery::restore::options::RestoreOptions;
 use crate::state::assignments::Assignment;
 use crate::state::ids::{BotId, TaskId};
 use crate::state::queue::{ClaimOptions, NewTask, Task, TaskState};

@@ -4,7 +4,8 @@ use serde_json::json;
 
 use crate::error::ErrorKind;
 use crate::recovery::points::selector::Selector;
-use crate::recovery::restore::plan::{RestoreOptions, RestoreReport};
+use crate::recovery::restore::options::RestoreOptions;
+use crate::recovery::restore::plan::RestoreReport;
 use crate::state::ids::{BotId, TaskId};
 use crate::state::queue::{ClaimOptions, NewTask, Task, TaskState};
 use crate::testkit::checked_store::Fixture;

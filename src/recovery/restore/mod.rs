@@ -2,7 +2,7 @@
 //!
 //! `Store::restore` is in `apply`. It plans, and then writes in a transaction of its own:
 //!
-//! * `plan`: options, plan and report. `scope` finds the point and the part of the state; `diff` gives what differs,
+//! * `options`, `plan`: options, plan and report. `planning` makes the plan: `scope` finds the point and the part of the state; `diff` gives what differs,
 //!   without what the point has lost (`points::lost`); `touched` and `finished` count it
 //! * `apply`: the transaction. `safety` seals its safety point, `revert` writes earlier frames by the pre-images since
 //!   the point; then the digests are compared, claims are voided by the queue, an unneeded safety point is dropped,
@@ -14,7 +14,9 @@
 mod apply;
 pub(crate) mod earlier;
 pub(crate) mod finished;
+pub(crate) mod options;
 pub(crate) mod plan;
+mod planning;
 pub(crate) mod revert;
 pub(crate) mod safety;
 pub(crate) mod scope;

@@ -21,7 +21,8 @@ use crate::engine::value;
 use crate::error::ErrorKind;
 use crate::recovery::diff::{Counts, kind};
 use crate::recovery::points::selector::Selector;
-use crate::recovery::restore::plan::{RestoreOptions, RestoreReport};
+use crate::recovery::restore::options::RestoreOptions;
+use crate::recovery::restore::plan::RestoreReport;
 use crate::state::INDEXES;
 use crate::testkit::checked_store::time;
 

@@ -9,9 +9,10 @@ use crate::engine::point::Lost;
 use crate::engine::schema::CollectionId;
 use crate::error::Hint;
 use crate::recovery::backups::Kind;
-use crate::recovery::points::point::{Point, PointRequest};
+use crate::recovery::points::make::PointRequest;
+use crate::recovery::points::point::Point;
 use crate::recovery::points::selector::Selector;
-use crate::recovery::restore::plan::RestoreOptions;
+use crate::recovery::restore::options::RestoreOptions;
 use crate::recovery::retention::Policy;
 use crate::testkit::checked_store::Fixture;
 

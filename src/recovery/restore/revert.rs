@@ -13,7 +13,8 @@ use crate::engine::write::WriteTx;
 use crate::error::{Error, Result};
 use crate::recovery::diff::{Counts, kind};
 use crate::recovery::points::lost::Spared;
-use crate::recovery::points::point::{Names, Point, names};
+use crate::recovery::points::names::{Names, names};
+use crate::recovery::points::point::Point;
 use crate::recovery::restore::finished::{Finished, KeptFinished};
 use crate::recovery::restore::touched::Touched;
 use crate::state::documents::mend_documents_within;
@@ -231,7 +232,7 @@ mod tests {
     use crate::engine::commit::Outcome;
     use crate::engine::point::Lost;
     use crate::engine::records::KeyRange;
-    use crate::recovery::restore::plan::RestoreOptions;
+    use crate::recovery::restore::options::RestoreOptions;
     use crate::state::documents::DocumentId;
     use crate::state::ids::BotId;
     use crate::state::queue::{ClaimOptions, NewTask, TaskState};

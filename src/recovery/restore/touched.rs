@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::engine::schema::CollectionId;
 use crate::recovery::diff::{ChangeKind, Counts};
-use crate::recovery::points::point::Names;
+use crate::recovery::points::names::Names;
 
 /// The records that a restore touches, by collection.
 #[derive(Default)]

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use crate::recovery::points::selector::Selector;
-use crate::recovery::restore::plan::RestoreOptions;
+use crate::recovery::restore::options::RestoreOptions;
 use crate::state::ids::{BotId, TaskId};
 use crate::state::queue::{ClaimOptions, NewTask, TaskState};
 use crate::testkit::checked_store::Fixture;

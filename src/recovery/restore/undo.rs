@@ -10,8 +10,11 @@ use crate::engine::schema::{CollectionId, Place, Table};
 use crate::engine::store::Store;
 use crate::engine::write::WriteTx;
 use crate::error::{Error, Hint, Result};
-use crate::recovery::points::point::{epoch_of, names};
-use crate::recovery::restore::plan::{Direction, RestoreOptions, RestorePlan, RestoreReport, plan_back};
+use crate::recovery::points::names::names;
+use crate::recovery::points::point::epoch_of;
+use crate::recovery::restore::options::RestoreOptions;
+use crate::recovery::restore::plan::{Direction, RestorePlan, RestoreReport};
+use crate::recovery::restore::planning::plan_back;
 use crate::state::show::Show;
 
 /// The most records that the refusal of an undo names.

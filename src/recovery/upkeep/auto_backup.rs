@@ -20,7 +20,8 @@ use crate::engine::records::{KeyRange, Records};
 use crate::engine::schema::{CollectionId, Table};
 use crate::engine::store::Store;
 use crate::error::Result;
-use crate::recovery::points::point::{Point, PointRequest};
+use crate::recovery::points::make::PointRequest;
+use crate::recovery::points::point::Point;
 
 /// The row in `meta` with the time of the last automatic backup of the live state.
 const LAST: MetaRow<Last> = MetaRow::new(b"auto backup");

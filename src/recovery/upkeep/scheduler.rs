@@ -14,7 +14,7 @@ use crate::engine::schema::Table;
 use crate::engine::store::Store;
 use crate::error::{Error, ErrorKind, Result};
 use crate::recovery::events::event::EventKind;
-use crate::recovery::points::point::PointRequest;
+use crate::recovery::points::make::PointRequest;
 use crate::recovery::upkeep::background::{Background, Stop};
 
 /// The interval at which the thread looks for due work.

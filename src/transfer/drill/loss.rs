@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use crate::engine::records::{KeyRange, Records, scan};
 use crate::engine::view::View;
 use crate::error::Result;
-use crate::recovery::points::point::names;
+use crate::recovery::points::names::names;
 use crate::state::ids::TaskId;
 use crate::state::queue::TaskState;
 use crate::transfer::drill::bot::DONE;

@@ -7,7 +7,7 @@ use crate::duration;
 use crate::engine::records::Records;
 use crate::engine::store::Store;
 use crate::error::Result;
-use crate::recovery::points::point::names;
+use crate::recovery::points::names::names;
 use crate::state::page::Page;
 use crate::transfer::archives;
 use crate::transfer::drill::bots::Bots;

@@ -24,7 +24,7 @@ use crate::engine::epoch::Epoch;
 use crate::engine::point::Origin;
 use crate::engine::store::{Sharing, Store};
 use crate::error::{Error, Result};
-use crate::recovery::restore::plan::RestoreOptions;
+use crate::recovery::restore::options::RestoreOptions;
 use crate::state::INDEXES;
 use crate::state::audit::NewEntry;
 use crate::state::queue::TaskState;

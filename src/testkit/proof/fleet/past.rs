@@ -9,7 +9,7 @@ use crate::clock::Clock;
 use crate::engine::commit::Outcome;
 use crate::engine::epoch::Epoch;
 use crate::error::Result;
-use crate::recovery::points::point::PointRequest;
+use crate::recovery::points::make::PointRequest;
 use crate::recovery::points::selector::Selector;
 use crate::recovery::retention::Policy;
 use crate::state::queue::TaskState;

@@ -1,0 +1,21 @@
+//! Backups: one kind of state of a point, with source, tags, counts and checksum, as clients of the replaced service
+//! know them. A backup is a row, not a copy.
+//!
+//! * `backup`: a backup as it is stored, and its kind
+//! * `seal`: lists backups, and seals their point
+//! * `content`: the content of a backup, its size and checksum
+//! * `verbs`: the verbs of `Store`
+
+mod backup;
+mod content;
+mod seal;
+mod verbs;
+
+#[cfg(test)]
+mod backups_test;
+
+pub use self::backup::{Backup, BackupOf, Kind};
+pub(crate) use self::backup::{backup_details, backup_row, find_backup, no_backup};
+pub(crate) use self::content::{content, damaged, sha256};
+pub(crate) use self::seal::{NewBackup, NewSealed};
+pub use self::verbs::BackupRequest;
