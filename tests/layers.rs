@@ -70,7 +70,8 @@ fn files_that_are_locked_are_opened_through_one_door() {
 }
 
 /// Strings outside of the face that hold an option of the command line, each with the reason.
-const OPTIONS: [(&[&str], &str); 6] = [
+const OPTIONS: [(&[&str], &str); 7] = [
+    (&["recovery", "restore", "options"], "the field `command` of an answer is a command line"),
     (&["recovery", "restore", "earlier"], "the field `command` of an answer is a command line"),
     (&["transfer", "doctor"], "the advice of a diagnosis is a command line"),
     (&["transfer", "doctor", "copies"], "the advice of a diagnosis is a command line"),
