@@ -106,6 +106,7 @@
 //! | a value: of config or a collection, a payload, a result, an element of a document | 64 MiB of JSON |
 //! | a document | 1 GiB of JSON |
 //! | specializations of a bot; capabilities and dependencies of a task | 256; 16 and 1,000 |
+//! | a batch of tasks: how many; their payloads and attributes together | 10,000; 64 MiB of JSON |
 //! | a lease; the delay of a retry | 7 days; 30 days |
 //!
 //! # Features
@@ -195,8 +196,8 @@ pub use state::documents::{DocumentId, Documents, Written};
 pub use state::ids::{BotId, SessionId, TaskId, Token};
 pub use state::page::{KeyedPage, Page};
 pub use state::queue::{
-    Claim, ClaimOptions, ClaimOwner, ClaimWait, Enqueued, Holder, Memory, NewTask, Obstacle, Priority, Queue,
-    Remembered, Retry, Task, TaskCounts, TaskPage, TaskState, Undelivered, Why,
+    Claim, ClaimOptions, ClaimOwner, ClaimWait, Completed, Enqueued, Holder, Memory, NewTask, Obstacle, Priority,
+    Queue, Remembered, Retry, Task, TaskCounts, TaskPage, TaskState, Undelivered, Why,
 };
 pub use state::registry::{Bot, Registry};
 #[cfg(any(fuzzing, test))]

@@ -51,6 +51,9 @@ pub(crate) const SPECIALIZATIONS: usize = 256;
 pub(crate) const CAPABILITIES: usize = 16;
 /// The tasks that a task depends on; each of them rewrites it when it is done.
 pub(crate) const DEPENDENCIES: usize = 1000;
+/// The tasks of one batch, and their payloads and attributes together, as JSON.
+pub(crate) const BATCH_TASKS: usize = 10_000;
+pub(crate) const BATCH_BYTES: usize = VALUE_BYTES;
 /// A lease.
 pub(crate) const LEASE: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 /// Until an attempt that failed is made again.
@@ -185,7 +188,7 @@ fn take(left: &mut usize, bytes: usize) -> bool {
 }
 
 /// How long something is as compact JSON.
-fn printed(value: &impl serde::Serialize) -> usize {
+pub(crate) fn printed(value: &impl serde::Serialize) -> usize {
     struct Count(usize);
     impl io::Write for Count {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {

@@ -5,12 +5,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use serde_json::Value;
 use tokio::runtime::Handle;
 use tokio::task::spawn_blocking;
 use tokio::time::timeout_at;
 
 use crate::face::parcel::Parcel;
-use crate::{BotId, Claim, ClaimOptions, ClaimWait, Error, ErrorKind, Result, Store, View, WriteTx};
+use crate::{
+    BotId, Claim, ClaimOptions, ClaimWait, Completed, Enqueued, Error, ErrorKind, NewTask, Result, Store, TaskId,
+    Token, View, WriteTx,
+};
 
 /// A [`Store`] for async programs: every call runs on tokio's threads for blocking work, so that none holds up the
 /// runtime.
@@ -149,6 +153,26 @@ impl AsyncStore {
     /// # Errors
     ///
     /// As [`Store::claim_wait`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use hivekeep::{AsyncStore, BotId, ClaimOptions, NewTask};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> hivekeep::Result<()> {
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// let store = AsyncStore::open(dir.path().join("h.redb")).await?;
+    /// let (bot, options) = (BotId::new("BOT-1")?, ClaimOptions::default());
+    /// store.enqueue_all(vec![NewTask::new("build"), NewTask::new("test")]).await?;
+    /// let mut claims = store.claim_wait(&bot, &options, Duration::from_secs(30)).await?;
+    /// while let Some(claim) = claims.pop() {
+    ///     claims = store.complete_and_claim(&claim.id, claim.token, "ok", &options, Duration::ZERO).await?.claims;
+    /// }
+    /// # store.close().await
+    /// # }
+    /// ```
     pub async fn claim_wait(&self, bot: &BotId, options: &ClaimOptions, timeout: Duration) -> Result<Vec<Claim>> {
         let mut wait = ClaimWait::new(bot, options, timeout);
         loop {
@@ -169,6 +193,52 @@ impl AsyncStore {
                 None => told.await,
             }
         }
+    }
+}
+
+impl AsyncStore {
+    /// Enqueues many tasks in one commit, as [`Store::enqueue_all`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::enqueue_all`].
+    pub async fn enqueue_all(&self, tasks: Vec<NewTask>) -> Result<Vec<Enqueued>> {
+        self.call(move |store| store.enqueue_all(tasks)).await
+    }
+
+    /// Completes a task and claims the next one for the same bot in one commit, as [`Store::complete_and_claim`], and
+    /// waits up to `timeout` for the first one. No thread waits meanwhile.
+    ///
+    /// The future may be dropped at any time: the task stays completed if it was, and what was claimed goes back at
+    /// once.
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::complete_and_claim`].
+    pub async fn complete_and_claim(
+        &self,
+        id: &TaskId,
+        token: Token,
+        result: impl Into<Value>,
+        options: &ClaimOptions,
+        timeout: Duration,
+    ) -> Result<Completed> {
+        let (id, result, first) = (id.clone(), result.into(), options.clone());
+        let (completed, parcel) = self
+            .call(move |store| {
+                let ended = store.complete_and_claim(&id, token, result, &first, Duration::ZERO)?;
+                Ok((ended.completed, Parcel::new(store, ended.claims)))
+            })
+            .await?;
+        let mut claims = parcel.delivered();
+        if let Some(bot) = completed.finished_by.as_ref().filter(|_| claims.is_empty() && !timeout.is_zero()) {
+            let waited = self.claim_wait(bot, options, timeout).await;
+            claims = waited.unwrap_or_else(|error| {
+                tracing::warn!(%error, "a task was completed, and then the bot could not wait for the next one");
+                Vec::new()
+            });
+        }
+        Ok(Completed { completed, claims })
     }
 }
 
@@ -194,7 +264,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::{Bot, NewTask, SessionState};
+    use crate::{Bot, SessionState};
 
     fn runtime() -> tokio::runtime::Runtime {
         tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap()
@@ -220,6 +290,30 @@ mod tests {
                 got += waits.await.unwrap();
             }
             assert_eq!(got, 1);
+        });
+    }
+
+    #[test]
+    fn a_bot_completes_its_task_and_waits_for_the_next_one_in_one_call() {
+        let folder = tempfile::tempdir().unwrap();
+        runtime().block_on(async {
+            let store = AsyncStore::open(folder.path().join("h.redb")).await.unwrap();
+            let (bot, options) = (BotId::new("ant").unwrap(), ClaimOptions::default());
+            store.enqueue_all(vec![NewTask::new("first")]).await.unwrap();
+            let first = store.claim_wait(&bot, &options, Duration::ZERO).await.unwrap().remove(0);
+            let waits = tokio::spawn({
+                let store = store.clone();
+                async move {
+                    let long = Duration::from_secs(60);
+                    store.complete_and_claim(&first.id, first.token, 1, &options, long).await.unwrap()
+                }
+            });
+            while store.read(|view| Ok(view.queue().counts()?.done)).await.unwrap() == 0 {
+                tokio::task::yield_now().await;
+            }
+            store.enqueue_all(vec![NewTask::new("second")]).await.unwrap();
+            let ended = waits.await.unwrap();
+            assert_eq!((ended.completed.payload, ended.claims[0].payload.clone()), ("first".into(), "second".into()));
         });
     }
 

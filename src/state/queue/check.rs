@@ -24,7 +24,7 @@ use crate::state::queue::task::{Task, TaskState};
 ///
 /// `Damaged` when a task cannot be read.
 pub(crate) fn check_queue<R: Records>(records: &R, report: &mut dyn FnMut(String)) -> Result<()> {
-    let queue = Queue { records };
+    let queue = Queue::of(records);
     let mut given = Given::default();
     for task in queue.stored_tasks() {
         let task = task?;
@@ -83,7 +83,7 @@ pub(crate) fn mend_queue(tx: &mut WriteTx<'_>) -> Result<u64> {
         Ok(())
     })?;
     let counts = tx.queue().counts_from_tasks()?;
-    tx.queue().count(counts, None, None)?;
+    tx.queue().keep_counts(counts)?;
     tx.queue().mend_memory()?;
     Ok(mended)
 }
@@ -91,7 +91,7 @@ pub(crate) fn mend_queue(tx: &mut WriteTx<'_>) -> Result<u64> {
 /// The rows of the queue's counters, and the highest number of each that a task has.
 pub(crate) fn numbers_of_tasks<R: Records>(records: &R) -> Result<[(Vec<u8>, u64); 2]> {
     let mut given = Given::default();
-    for task in (Queue { records }).stored_tasks() {
+    for task in Queue::of(records).stored_tasks() {
         given.see(&task?);
     }
     Ok([(meta::counter_key(TOKEN), given.token), (meta::counter_key(SEQUENCE), given.sequence)])

@@ -143,14 +143,28 @@ impl Queue<&mut WriteTx<'_>> {
     pub fn claim(&mut self, bot: &BotId, options: &ClaimOptions) -> Result<Vec<Claim>> {
         options.check()?;
         self.refuse_unfit(bot)?;
-        let mut passed = PassedOver::default();
-        self.take_back_expired(HOUSEKEEPING_MAX, &mut passed)?;
-        self.make_due(HOUSEKEEPING_MAX, &mut passed)?;
+        self.together(|queue| {
+            let mut passed = PassedOver::default();
+            let (claims, had_room) = queue.take(bot, options, &mut passed)?;
+            passed.unless(!had_room || !claims.is_empty())?;
+            Ok(claims)
+        })
+    }
+
+    /// Claims tasks, and notes what was skipped because it is damaged. Returns whether the bot could hold more, too.
+    pub(super) fn take(
+        &mut self,
+        bot: &BotId,
+        options: &ClaimOptions,
+        passed: &mut PassedOver,
+    ) -> Result<(Vec<Claim>, bool)> {
+        self.take_back_expired(HOUSEKEEPING_MAX, passed)?;
+        self.make_due(HOUSEKEEPING_MAX, passed)?;
         let registered = self.records.registry().get(bot)?;
         let claimant = self.claimant(bot, registered.as_ref(), options)?;
-        let chosen = self.choose(&claimant, options, &mut passed)?;
-        passed.unless(claimant.free().min(options.max) == 0 || !chosen.is_empty())?;
-        chosen.into_iter().map(|task| self.hand_over(&task, bot, options)).collect()
+        let chosen = self.choose(&claimant, options, passed)?;
+        let claims = chosen.into_iter().map(|task| self.hand_over(task, bot, options)).collect::<Result<_>>()?;
+        Ok((claims, claimant.free() > 0))
     }
 
     /// Chooses the tasks to claim: the first ones of all lanes that are open to the bot.
@@ -223,7 +237,7 @@ impl Queue<&mut WriteTx<'_>> {
     }
 
     /// Makes the bot the holder of the task.
-    fn hand_over(&mut self, task: &Task, bot: &BotId, options: &ClaimOptions) -> Result<Claim> {
+    fn hand_over(&mut self, task: Task, bot: &BotId, options: &ClaimOptions) -> Result<Claim> {
         let now = self.now();
         let holder = Holder {
             bot: bot.clone(),
@@ -241,7 +255,7 @@ impl Queue<&mut WriteTx<'_>> {
         let (token, deadline) = (holder.token, holder.deadline);
         let attempts = task.attempts.saturating_add(1);
         let claimed = Task { state: TaskState::Claimed, holder: Some(holder), attempts, ..task.clone() };
-        let Task { id, payload, attributes, .. } = self.save(Some(task), claimed)?;
+        let Task { id, payload, attributes, .. } = self.save(Some(&task), claimed)?;
         Ok(Claim { id, token, payload, deadline, attempts, attributes })
     }
 }

@@ -140,6 +140,12 @@ impl Tally {
     }
 }
 
+/// The counts of a change of several tasks that is in progress; none before its first task.
+#[derive(Debug, Default)]
+pub(super) struct Changing {
+    counts: Option<TaskCounts>,
+}
+
 #[expect(private_bounds, reason = "what a queue is read from is the crate's own matter")]
 impl<R: Records> Queue<R> {
     /// The number of tasks in each state.
@@ -241,29 +247,63 @@ impl<R: Records> Queue<R> {
 }
 
 impl Queue<&mut WriteTx<'_>> {
-    /// Writes the counts down: those of before the change, moved by it.
-    pub(super) fn count(
-        &mut self,
-        mut counts: TaskCounts,
-        was: Option<TaskState>,
-        is: Option<TaskState>,
-    ) -> Result<()> {
-        if let Some(state) = was {
-            let count = counts.of_mut(state);
-            *count = count.saturating_sub(1);
+    /// Makes a change of any number of tasks, and writes the counts once, at its end. A change within a change is a part
+    /// of it.
+    ///
+    /// If it fails, the counts are not written. Those of before then belong to another content of the queue, so that
+    /// they are counted anew.
+    pub(super) fn together<T>(&mut self, change: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
+        if self.changing.is_some() {
+            return change(self);
         }
-        if let Some(state) = is {
-            let count = counts.of_mut(state);
-            *count = count.saturating_add(1);
-        }
+        self.changing = Some(Changing::default());
+        let changed = change(self);
+        let counts = self.changing.take().and_then(|changing| changing.counts);
+        let changed = changed?;
+        counts.map_or(Ok(()), |counts| self.keep_counts(counts))?;
+        Ok(changed)
+    }
+
+    /// Writes the counts that belong to the present content of the queue.
+    pub(super) fn keep_counts(&mut self, counts: TaskCounts) -> Result<()> {
         let now = as_stored(self.records.now());
         let latest = Tally::stored(&self.records)?.map_or(now, |tally| tally.written_at.max(now));
         self.write_counts(counts, latest)
     }
 
+    /// Changes one task, and moves the counts by it.
+    pub(super) fn counted(
+        &mut self,
+        was: Option<TaskState>,
+        is: Option<TaskState>,
+        change: impl FnOnce(&mut WriteTx<'_>) -> Result<()>,
+    ) -> Result<()> {
+        self.together(|queue| {
+            // Before the change, because the kept counts are those of the present content.
+            let mut counts = queue.counts_so_far()?;
+            change(queue.records)?;
+            if let Some(state) = was {
+                let count = counts.of_mut(state);
+                *count = count.saturating_sub(1);
+            }
+            if let Some(state) = is {
+                let count = counts.of_mut(state);
+                *count = count.saturating_add(1);
+            }
+            queue.changing = Some(Changing { counts: Some(counts) });
+            Ok(())
+        })
+    }
+
+    /// The counts in the middle of a change.
+    fn counts_so_far(&self) -> Result<TaskCounts> {
+        let moved = self.changing.as_ref().and_then(|changing| changing.counts);
+        moved.map_or_else(|| self.kept_counts(), Ok)
+    }
+
     /// Corrects times that were set before the clock went back, so that they count from now on.
     pub(super) fn accept_the_time(&mut self) -> Result<()> {
-        let counts = self.kept_counts()?;
+        let counts = self.counts_so_far()?;
         self.write_counts(counts, as_stored(self.records.now()))
     }
 

@@ -25,7 +25,7 @@ impl Fixture {
         self.store.alone(|tx| tx.insert(Table::Live, &row, &bytes).map(Outcome::Commit)).unwrap();
     }
 
-    fn damage_task(&self, name: &str) {
+    pub(super) fn damage_task(&self, name: &str) {
         self.damage(CollectionId::QUEUE, id(name).as_bytes());
     }
 

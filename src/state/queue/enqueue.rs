@@ -84,6 +84,11 @@ impl Queue<&mut WriteTx<'_>> {
     /// ```
     pub fn enqueue_once(&mut self, new: NewTask) -> Result<Enqueued> {
         new.check()?;
+        self.add(new)
+    }
+
+    /// Enqueues a task whose fields are valid.
+    pub(super) fn add(&mut self, new: NewTask) -> Result<Enqueued> {
         if let Some(known) = self.known(new.idempotency_key.as_deref())? {
             return self.earlier(&new, known);
         }

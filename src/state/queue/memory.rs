@@ -90,7 +90,7 @@ fn split_purged(row: &[u8]) -> Result<(Timestamp, TaskId)> {
 
 /// Whether a purged task had finished. A cancelled task does not count, because no work was done.
 pub(crate) fn was_finished<R: Records>(records: R, id: &TaskId) -> Result<bool> {
-    let remembered = Queue { records }.remembered(id)?;
+    let remembered = Queue::of(records).remembered(id)?;
     Ok(remembered.is_some_and(|remembered| remembered.state.is_finished() && remembered.state != TaskState::Cancelled))
 }
 

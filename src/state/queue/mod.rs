@@ -1,7 +1,7 @@
 //! The task queue: durable tasks. A bot claims a task under a lease and finishes it, or the task becomes ready again.
 //!
-//! Its parts: [`task`] is what is stored, [`new_task`] what a caller says; [`keys`] is the index; [`enqueue`],
-//! [`claim`], [`wait`], [`delivery`], [`undelivered`], [`finish`] are the operations of producers and bots; [`leases`]
+//! Its parts: [`task`] is what is stored, [`new_task`] what a caller says; [`keys`] is the index; [`enqueue`], [`batch`],
+//! [`claim`], [`next`], [`wait`], [`delivery`], [`undelivered`], [`finish`] are the operations of producers and bots; [`leases`]
 //! handles claims that end by themselves and [`waiting`] handles dependencies and start times; [`list`] reads the
 //! queue, [`counts`] keeps numbers that every save writes, and [`purge`] removes finished tasks; [`memory`] records how purged tasks ended; [`obstacle`] is the
 //! rule of a claim and [`order`] its order with aging, [`reach`] and [`why`] say who could do a task and why nobody does;
@@ -12,6 +12,7 @@
 //! aging; [`obstacle`]; and `save` here, which writes task, assignment and counts. [`undelivered`] holds the claims until
 //! they arrive; otherwise [`delivery`] gives them back.
 
+mod batch;
 mod check;
 mod claim;
 mod counts;
@@ -24,6 +25,7 @@ mod leases;
 mod list;
 mod memory;
 mod new_task;
+mod next;
 mod obstacle;
 mod order;
 mod purge;
@@ -59,6 +61,7 @@ pub use list::TaskPage;
 pub(crate) use memory::was_finished;
 pub use memory::{Memory, Remembered};
 pub use new_task::NewTask;
+pub use next::Completed;
 pub use obstacle::Obstacle;
 pub(crate) use task::is_finished;
 pub use task::{Holder, Priority, Task, TaskState};
@@ -82,19 +85,27 @@ use crate::state::ids::TaskId;
 /// a token. If the lease ends before the bot finishes, another bot can claim the task, and the old token is refused.
 pub struct Queue<R> {
     records: R,
+    /// A change of several tasks in progress, whose counts are written once.
+    changing: Option<counts::Changing>,
+}
+
+impl<R> Queue<R> {
+    fn of(records: R) -> Self {
+        Self { records, changing: None }
+    }
 }
 
 impl WriteTx<'_> {
     /// The task queue.
     pub fn queue(&mut self) -> Queue<&mut Self> {
-        Queue { records: self }
+        Queue::of(self)
     }
 }
 
 impl View {
     /// The task queue, as this view sees it.
     pub fn queue(&self) -> Queue<&Self> {
-        Queue { records: self }
+        Queue::of(self)
     }
 }
 
@@ -148,18 +159,18 @@ impl Queue<&mut WriteTx<'_>> {
         if after.ready_since.is_none() && after.state_by_record() == TaskState::Ready {
             after.ready_since = Some(self.now());
         }
-        let counts = self.kept_counts()?;
-        self.records.put(CollectionId::QUEUE, after.key(), &codec::encode(&after)?)?;
-        assignments::follow(self.records, before, Some(&after))?;
-        self.count(counts, before.map(Task::state_by_record), Some(after.state_by_record()))?;
+        self.counted(before.map(Task::state_by_record), Some(after.state_by_record()), |tx| {
+            tx.put(CollectionId::QUEUE, after.key(), &codec::encode(&after)?)?;
+            assignments::follow(tx, before, Some(&after))
+        })?;
         Ok(after)
     }
 
     /// Removes a task. No other function removes tasks.
     fn erase(&mut self, task: &Task) -> Result<()> {
-        let counts = self.kept_counts()?;
-        self.records.remove(CollectionId::QUEUE, task.key())?;
-        assignments::follow(self.records, Some(task), None)?;
-        self.count(counts, Some(task.state_by_record()), None)
+        self.counted(Some(task.state_by_record()), None, |tx| {
+            tx.remove(CollectionId::QUEUE, task.key())?;
+            assignments::follow(tx, Some(task), None)
+        })
     }
 }
