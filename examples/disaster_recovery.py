@@ -16,7 +16,7 @@ BASE = "/api/disaster-recovery"
 
 
 class RecoveryError(Exception):
-    """What the service refused, and why."""
+    """A refusal of the service, and its reason."""
 
     def __init__(self, status, problem):
         super().__init__(problem.get("detail", "the service gave no reason"))
@@ -77,7 +77,7 @@ class DisasterRecovery:
         return self.get_status()["crash_detected"]
 
     def mark_clean_shutdown(self):
-        """Says that this client stops now. What is written later takes it back."""
+        """Says that this client stops now. A later write takes it back."""
         return self._post("/mark-shutdown", None)["success"]
 
     def _get(self, path):

@@ -68,10 +68,11 @@ fn begins_vaguely(line: &str) -> bool {
 #[test]
 fn no_sentence_begins_with_a_vague_word() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let folders = ["src", "tests", "benches", "examples", "docs", "fuzz/src", "fuzz/fuzz_targets"];
+    let folders = ["src", "tests", "benches", "examples", "docs", "fuzz/src", "fuzz/fuzz_targets", "bindings/python"];
     let mut found = Vec::new();
-    let all =
-        folders.iter().flat_map(|folder| [files(&root.join(folder), ".rs"), files(&root.join(folder), ".md")].concat());
+    let all = folders
+        .iter()
+        .flat_map(|folder| [".rs", ".md", ".py", ".pyi"].map(|ending| files(&root.join(folder), ending)).concat());
     // This file has examples of such sentences.
     let all = all.filter(|path| !path.ends_with("tests/names.rs"));
     for path in all.chain([root.join("README.md"), root.join("CHANGELOG.md")]) {

@@ -16,6 +16,7 @@ impl Parcel {
     }
 
     /// The claims, to be sent before their delivery is certain.
+    #[cfg(feature = "http")]
     pub(crate) fn claims(&self) -> &[Claim] {
         self.0.as_ref().map(Undelivered::claims).unwrap_or_default()
     }

@@ -122,8 +122,7 @@ impl<T: DeserializeOwned, R: Records> Collection<T, R> {
     /// # Ok::<(), hivekeep::Error>(())
     /// ```
     pub fn range<'k>(&self, keys: impl RangeBounds<&'k str>) -> impl Iterator<Item = Result<(String, T)>> {
-        let bytes = |bound: Bound<&&'k str>| bound.map(|key| key.as_bytes().to_vec());
-        self.scan(KeyRange { start: bytes(keys.start_bound()), end: bytes(keys.end_bound()), backward: false })
+        self.scan(KeyRange::of_texts(&keys))
     }
 
     /// How many records there are; it reads none of them.

@@ -1,5 +1,7 @@
 //! Config: JSON values by key. A record's payload is the JSON text itself.
 
+use std::ops::RangeBounds;
+
 use serde_json::Value;
 
 use crate::engine::records::{KeyRange, Records, Row, scan};
@@ -59,6 +61,36 @@ impl<R: Records> Config<R> {
     /// Every key with its value, in the order of keys.
     pub fn list(&self) -> impl Iterator<Item = Result<(String, Value)>> + '_ {
         scan(&self.records, CollectionId::CONFIG, KeyRange::all()).map(|row| read_row(row?))
+    }
+
+    /// The keys of a range with their values, in the order of keys.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use serde_json::json;
+    ///
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// # let store = hivekeep::Store::open(dir.path().join("h.redb")).unwrap();
+    /// store.write(|tx| ["bots", "limit", "zone"].iter().try_for_each(|key| tx.config().put(key, &json!(key.len()))))?;
+    /// let view = store.view()?;
+    /// let from_l: Vec<_> = view.config().range("l"..).collect::<Result<_, _>>()?;
+    /// assert_eq!(from_l, [("limit".to_owned(), json!(5)), ("zone".to_owned(), json!(4))]);
+    /// # Ok::<(), hivekeep::Error>(())
+    /// ```
+    pub fn range<'k>(&self, keys: impl RangeBounds<&'k str>) -> impl Iterator<Item = Result<(String, Value)>> {
+        let range = KeyRange::of_texts(&keys);
+        let keys = (!range.is_empty()).then(|| scan(&self.records, CollectionId::CONFIG, range));
+        keys.into_iter().flatten().map(|row| read_row(row?))
+    }
+
+    /// The number of keys; it reads none of them.
+    ///
+    /// # Errors
+    ///
+    /// `Damaged` when the count's bytes are not what was written, `Io`.
+    pub fn count(&self) -> Result<u64> {
+        Ok(self.records.stats(CollectionId::CONFIG)?.count)
     }
 
     /// At most `limit` keys (at least one) with their values, in the order of keys; `cursor` is the `next` of the page

@@ -23,6 +23,12 @@ impl KeyRange {
         Self { start: Bound::Unbounded, end: Bound::Unbounded, backward: false }
     }
 
+    /// The keys of a range of texts.
+    pub(crate) fn of_texts<'k>(texts: &impl RangeBounds<&'k str>) -> Self {
+        let bytes = |bound: Bound<&&'k str>| bound.map(|text| text.as_bytes().to_vec());
+        Self { start: bytes(texts.start_bound()), end: bytes(texts.end_bound()), backward: false }
+    }
+
     /// The keys that begin with `prefix`.
     pub(crate) fn prefix(prefix: &[u8]) -> Self {
         Self { start: Bound::Included(prefix.to_vec()), end: prefix_end(prefix), backward: false }

@@ -1,0 +1,237 @@
+"""The store: opening, transactions, views."""
+
+from __future__ import annotations
+
+import os
+import weakref
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Literal, TypeVar
+
+from hivekeep import _hivekeep, forks
+from hivekeep.errors import HivekeepError
+from hivekeep.mappings import JSON, Codec, JSONMapping, MutableJSONMapping
+from hivekeep.times import Duration, to_ms
+
+__all__ = ["Store", "Transaction", "View", "open"]
+
+T = TypeVar("T")
+
+
+def open(
+    path: str | os.PathLike[str],
+    *,
+    create: bool = True,
+    read_only: bool = False,
+    exclusive: bool = False,
+    verify: bool | None = None,
+    cache_bytes: int = 64 << 20,
+    lock_timeout: Duration = 10,
+    history: Duration | None = None,
+    session: bool = True,
+    parse_float: Callable[[str], Any] | None = None,
+) -> Store:
+    """Opens the store at ``path``, and creates it if there is none.
+
+    Several processes may have it open at the same time, unless one opens it ``exclusive``.
+
+    :param create: whether to create a store that does not exist.
+    :param read_only: changes nothing, and joins a store that others write to.
+    :param verify: whether to compare the checksum of every page now; by itself it does so with small files.
+    :param lock_timeout: how long to wait for another process's write before :class:`~hivekeep.Locked`.
+    :param history: keeps every commit of that length of time as a point, to be read by its time.
+    :param session: whether other processes notice a crash of this one, and take back its claimed tasks.
+    :param parse_float: makes a number that is no integer of its text, as in :func:`json.loads`; ``decimal.Decimal`` keeps
+        every digit.
+    """
+    options = {
+        "create": create,
+        "read_only": read_only,
+        "exclusive": exclusive,
+        "verify": verify,
+        "cache_bytes": cache_bytes,
+        "lock_timeout_ms": to_ms(lock_timeout),
+        "history_ms": None if history is None else to_ms(history),
+        "session": session,
+        "parse_float": parse_float,
+    }
+    return Store._open(path, options)
+
+
+class _Readable:
+    """The state to read: now, in a transaction, or in the past."""
+
+    _raw: _hivekeep.Store | _hivekeep.Transaction | _hivekeep.View
+
+
+class _Writable(_Readable):
+    """The state to read and to change."""
+
+    @property
+    def config(self) -> MutableJSONMapping[JSON]:
+        """The configuration: JSON values by keys of up to 200 bytes."""
+        return MutableJSONMapping(self, self._raw.mapping())
+
+    def collection(self, name: str, codec: Codec[T] | None = None) -> MutableJSONMapping[T]:
+        """The records under a name of your own; the first one that is set creates it.
+
+        :param name: 1 to 64 letters, digits, ``-``, ``_`` and ``.``.
+        :param codec: turns values into JSON and back; see :func:`hivekeep.codec`.
+        """
+        return MutableJSONMapping(self, self._raw.mapping(name), codec)
+
+
+class Store(_Writable):
+    """An open store. It may be used from every thread, and is closed at the end of its ``with`` block.
+
+    Every change is on the disk when its call returns. To pickle a store is to send its path: it is opened again where
+    it is unpickled.
+    """
+
+    _raw: _hivekeep.Store
+
+    @classmethod
+    def _open(cls, path: str | os.PathLike[str], options: dict[str, Any]) -> Store:
+        store = cls.__new__(cls)
+        store._raw = _hivekeep.open(path, **options)
+        store._options = options
+        store._close = weakref.finalize(store, _close_quietly, store._raw)
+        forks.watch(store)
+        return store
+
+    _options: dict[str, Any]
+    _close: weakref.finalize[..., Any]
+
+    def __init__(self) -> None:
+        raise TypeError("open a store with hivekeep.open(path)")
+
+    @property
+    def path(self) -> Path:
+        """The absolute path of the file."""
+        return self._raw.path
+
+    @property
+    def closed(self) -> bool:
+        """Whether the file is closed."""
+        return self._raw.is_closed()
+
+    def close(self) -> None:
+        """Closes the file, once the calls in progress have ended. To close it again changes nothing.
+
+        :raises Locked: when another process keeps writing; the store is still open then.
+        """
+        if not self._raw.is_closed():
+            self._raw.close()
+
+    def reopen(self) -> None:
+        """Opens the file anew, after a failure of the disk has closed it."""
+        self._raw.reopen()
+
+    def write(self, *, max_hold: Duration = 10) -> Transaction:
+        """A transaction, for a ``with`` block: everything in it, or nothing.
+
+        The end of the block commits, and an exception takes everything back. Other writers wait meanwhile, so a
+        transaction that is held for longer than ``max_hold`` is taken back too, with :class:`~hivekeep.NotCommitted`.
+        """
+        return Transaction._prepare(self._raw, max_hold)
+
+    def view(self) -> View:
+        """The state of this moment, for a ``with`` block: it does not change, whatever is written meanwhile."""
+        return View._of(self._raw.view())
+
+    def __enter__(self) -> Store:
+        return self
+
+    def __exit__(
+        self, of: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /
+    ) -> Literal[False]:
+        self.close()
+        return False
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return (_opened, (os.fspath(self.path), {**self._options, "create": False}))
+
+    def __repr__(self) -> str:
+        return f"<hivekeep.Store at {os.fspath(self.path)!r}{', closed' if self.closed else ''}>"
+
+
+class Transaction(_Writable):
+    """A transaction of :meth:`Store.write`. Its verbs are those of the store."""
+
+    @classmethod
+    def _prepare(cls, store: _hivekeep.Store, max_hold: Duration) -> Transaction:
+        tx = cls.__new__(cls)
+        tx._store, tx._max_hold_ms = store, to_ms(max_hold)
+        return tx
+
+    _raw: _hivekeep.Transaction
+    _store: _hivekeep.Store
+    _max_hold_ms: int
+
+    def __init__(self) -> None:
+        raise TypeError("begin a transaction with: with store.write() as tx")
+
+    def __enter__(self) -> Transaction:
+        self._raw = self._store.write(self._max_hold_ms)
+        return self
+
+    def __exit__(
+        self, of: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /
+    ) -> Literal[False]:
+        if of is None:
+            self._raw.commit()
+        else:
+            self._raw.take_back()
+        return False
+
+
+class View(_Readable):
+    """The state of one moment, to read. Close it when done: the file cannot reuse space that a view still sees."""
+
+    _raw: _hivekeep.View
+
+    @classmethod
+    def _of(cls, raw: _hivekeep.View) -> View:
+        view = cls.__new__(cls)
+        view._raw = raw
+        return view
+
+    def __init__(self) -> None:
+        raise TypeError("open a view with store.view() or store.at(point)")
+
+    @property
+    def config(self) -> JSONMapping[JSON]:
+        """The configuration."""
+        return JSONMapping(self, self._raw.mapping())
+
+    def collection(self, name: str, codec: Codec[T] | None = None) -> JSONMapping[T]:
+        """The records under that name. A name that was never used has none."""
+        return JSONMapping(self, self._raw.mapping(name), codec)
+
+    def close(self) -> None:
+        """Ends the view."""
+        self._raw.close()
+
+    def __enter__(self) -> View:
+        return self
+
+    def __exit__(
+        self, of: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /
+    ) -> Literal[False]:
+        self.close()
+        return False
+
+
+def _opened(path: str, options: dict[str, Any]) -> Store:
+    return Store._open(path, options)
+
+
+def _close_quietly(raw: _hivekeep.Store) -> None:
+    """Closes a store that nobody refers to any more, or at the end of the program."""
+    try:
+        if not raw.is_closed():
+            raw.close()
+    except HivekeepError:
+        # Nobody is left who could react, and the store recovers by itself.
+        pass

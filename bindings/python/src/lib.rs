@@ -1,0 +1,47 @@
+//! The Python package, over the public interface of the crate. Everything that its users see is written in Python, in
+//! `python/hivekeep`; this module carries calls and values across.
+//!
+//! * `door`: how a verb reaches its store: at once, as a step of a transaction, or in a view of the past
+//! * `transaction`: a closure of the crate on a thread of its own, which takes steps from a `with` block
+//! * `call`: calls without the GIL, and errors and panics as exceptions
+//! * `value`: JSON as Python objects, both ways
+//! * `store`, `mapping`, ..: the verbs
+#![forbid(unsafe_code)]
+
+mod call;
+mod door;
+mod mapping;
+mod store;
+mod transaction;
+mod value;
+
+use pyo3::prelude::*;
+
+#[pymodule(gil_used = false)]
+mod _hivekeep {
+    #[pymodule_export]
+    use crate::mapping::Mapping;
+    #[pymodule_export]
+    use crate::store::Store;
+    #[pymodule_export]
+    use crate::store::View;
+    #[pymodule_export]
+    use crate::store::open;
+    #[pymodule_export]
+    use crate::transaction::Transaction;
+
+    use super::*;
+
+    #[pymodule_init]
+    fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
+        hivekeep::hush_contained_panics();
+        module.add("VERSION", env!("CARGO_PKG_VERSION"))
+    }
+
+    /// The milliseconds of a text such as `10m` or `1d 12h`.
+    #[pyfunction]
+    fn duration_ms(py: Python<'_>, text: &str) -> PyResult<u64> {
+        let length = hivekeep::duration::parse(text).map_err(|error| call::raised(py, &error))?;
+        Ok(u64::try_from(length.as_millis()).unwrap_or(u64::MAX))
+    }
+}

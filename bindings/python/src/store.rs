@@ -1,0 +1,126 @@
+//! An open store, and views of it.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hivekeep::{Options, Sharing, VerifyOnOpen};
+use pyo3::prelude::*;
+
+use crate::call::{detached, exception};
+use crate::door::{Door, Past, Shared};
+use crate::mapping::Mapping;
+use crate::transaction::Transaction;
+use crate::value::Numbers;
+
+/// Opens a store, or creates one.
+#[pyfunction]
+#[pyo3(signature = (path, *, create, read_only, exclusive, verify, cache_bytes, lock_timeout_ms, history_ms, session, parse_float))]
+#[expect(clippy::too_many_arguments, reason = "they have names in Python, where one function calls this")]
+pub(crate) fn open(
+    py: Python<'_>,
+    path: PathBuf,
+    create: bool,
+    read_only: bool,
+    exclusive: bool,
+    verify: Option<bool>,
+    cache_bytes: usize,
+    lock_timeout_ms: u64,
+    history_ms: Option<u64>,
+    session: bool,
+    parse_float: Option<Py<PyAny>>,
+) -> PyResult<Store> {
+    let options = hivekeep::Store::options()
+        .create(create)
+        .read_only(read_only)
+        .sharing(if exclusive { Sharing::Exclusive } else { Sharing::Shared })
+        .verify_on_open(verify_of(verify))
+        .cache_bytes(cache_bytes)
+        .lock_timeout(Duration::from_millis(lock_timeout_ms))
+        .session(session);
+    let options = history_ms.map(Duration::from_millis).into_iter().fold(options, Options::history);
+    let store = detached(py, || options.open(path))?;
+    Ok(Store { shared: Arc::new(Shared::new(store, Numbers::new(parse_float))) })
+}
+
+fn verify_of(verify: Option<bool>) -> VerifyOnOpen {
+    match verify {
+        None => VerifyOnOpen::Auto,
+        Some(true) => VerifyOnOpen::Always,
+        Some(false) => VerifyOnOpen::Never,
+    }
+}
+
+/// An open store.
+#[pyclass(frozen, module = "hivekeep._hivekeep")]
+pub(crate) struct Store {
+    shared: Arc<Shared>,
+}
+
+#[pymethods]
+impl Store {
+    /// The absolute path of the file.
+    #[getter]
+    fn path(&self, py: Python<'_>) -> PyResult<PathBuf> {
+        let path = self.shared.store.path();
+        detached(py, || Ok(std::path::absolute(path)?))
+    }
+
+    /// Closes the file for every clone.
+    fn close(&self, py: Python<'_>) -> PyResult<()> {
+        detached(py, || {
+            self.shared.refuse_inside()?;
+            self.shared.store.close()
+        })
+    }
+
+    /// Whether the file is closed.
+    fn is_closed(&self) -> bool {
+        self.shared.store.is_closed()
+    }
+
+    /// Opens the file anew, after a failure has closed it.
+    fn reopen(&self, py: Python<'_>) -> PyResult<()> {
+        detached(py, || self.shared.store.reopen())
+    }
+
+    /// Begins a transaction.
+    fn write(&self, py: Python<'_>, max_hold_ms: u64) -> PyResult<Transaction> {
+        if max_hold_ms == 0 {
+            return Err(exception(py, ("invalid", "max_hold must be longer than 0".to_owned(), None::<&str>)));
+        }
+        Transaction::begin(py, &self.shared, Duration::from_millis(max_hold_ms))
+    }
+
+    /// A view of now.
+    fn view(&self, py: Python<'_>) -> PyResult<View> {
+        let view = detached(py, || self.shared.store.view())?;
+        Ok(View { past: Arc::new(Past::new(self.shared.clone(), view)) })
+    }
+
+    /// The config, or the collection of that name.
+    #[pyo3(signature = (collection=None))]
+    fn mapping(&self, collection: Option<String>) -> Mapping {
+        Mapping::new(Door::Store(self.shared.clone()), collection)
+    }
+}
+
+/// A view of now, or as of a restore point.
+#[pyclass(frozen, module = "hivekeep._hivekeep")]
+pub(crate) struct View {
+    past: Arc<Past>,
+}
+
+#[pymethods]
+impl View {
+    /// Lets the file reuse the pages that it sees.
+    fn close(&self, py: Python<'_>) {
+        py.detach(|| self.past.close());
+    }
+
+    /// The config, or the collection of that name.
+    #[pyo3(signature = (collection=None))]
+    fn mapping(&self, collection: Option<String>) -> Mapping {
+        Mapping::new(Door::View(self.past.clone()), collection)
+    }
+}

@@ -1,0 +1,93 @@
+"""JSON comes back as it was put."""
+
+from __future__ import annotations
+
+import collections
+import enum
+import json
+import math
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+import hivekeep
+
+TEXT = st.text(alphabet=st.characters(exclude_categories=["Cs"]), max_size=20)
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | TEXT,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(TEXT, inner, max_size=4),
+    max_leaves=20,
+)
+
+
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(JSON)
+def test_every_json_value_reads_back_equal_and_of_the_same_types(store: hivekeep.Store, value: object) -> None:
+    with store.write() as tx:
+        tx.config["value"] = value
+        back = tx.config["value"]
+    # repr tells 1 from 1.0 and from True, and 0.0 from -0.0, which are equal.
+    assert repr(back) == repr(value)
+
+
+@pytest.mark.parametrize("number", [0, -1, 2**63 - 1, 2**63, -(2**63) - 1, 10**18, 10**400, -(10**400)])
+def test_an_integer_of_any_length_reads_back(store: hivekeep.Store, number: int) -> None:
+    store.config["number"] = number
+    assert store.config["number"] == number
+
+
+@pytest.mark.parametrize("text", ["1.10", "0.1000000000000000055511151231257827", "1E+400", "-0.0", "1E-999", "12"])
+def test_a_decimal_keeps_every_digit(path: Path, text: str) -> None:
+    with hivekeep.open(path, parse_float=Decimal) as store:
+        store.config["number"] = Decimal(text)
+        assert str(store.config["number"]) == text
+
+
+@pytest.mark.parametrize("number", [math.nan, math.inf, -math.inf, Decimal("NaN"), Decimal("sNaN"), Decimal("Infinity")])
+def test_a_number_that_json_does_not_have_is_refused(store: hivekeep.Store, number: object) -> None:
+    with pytest.raises(hivekeep.Invalid):
+        store.config["number"] = [number]
+    assert len(store.config) == 0
+
+
+def test_subclasses_and_mappings_are_put_as_what_they_are(store: hivekeep.Store) -> None:
+    class Colour(enum.IntEnum):
+        RED = 3
+
+        def __repr__(self) -> str:
+            return "red"
+
+    class Large(int):
+        def __repr__(self) -> str:
+            return "large"
+
+    value = {"colour": Colour.RED, "large": Large(10**30), "pair": (1, 2), "map": collections.ChainMap({"a": 1})}
+    store.config["value"] = value
+    assert store.config["value"] == {"colour": 3, "large": 10**30, "pair": [1, 2], "map": {"a": 1}}
+
+
+@pytest.mark.parametrize("value", [object(), b"bytes", {1: 2}, {"a": {None: 1}}, {1, 2}, 1j], ids=repr)
+def test_another_type_is_refused_as_a_wrong_value_and_a_wrong_type(store: hivekeep.Store, value: object) -> None:
+    with pytest.raises(hivekeep.NotJson) as raised:
+        store.config["value"] = value
+    assert isinstance(raised.value, TypeError) and isinstance(raised.value, ValueError)
+    assert raised.value.kind == "invalid"
+
+
+def test_a_value_within_itself_and_half_a_surrogate_pair_are_refused(store: hivekeep.Store) -> None:
+    within: list[object] = []
+    within.append(within)
+    for value in (within, "\ud800", {"\udc00": 1}):
+        with pytest.raises(hivekeep.Invalid):
+            store.config["value"] = value
+
+
+def test_a_value_of_128_levels_is_put_and_one_more_is_refused(store: hivekeep.Store) -> None:
+    deepest = json.loads("[" * 128 + "]" * 128)
+    store.config["value"] = deepest
+    assert store.config["value"] == deepest
+    with pytest.raises(hivekeep.Invalid):
+        store.config["value"] = [deepest]
