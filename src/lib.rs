@@ -108,6 +108,7 @@
 //! | specializations of a bot; capabilities and dependencies of a task | 256; 16 and 1,000 |
 //! | a batch of tasks: how many; their payloads and attributes together | 10,000; 64 MiB of JSON |
 //! | a lease; the delay of a retry | 7 days; 30 days |
+//! | a page of a list, the tasks of a claim: they end early once they are longer | 4 MiB, or one record |
 //!
 //! # Features
 //!
@@ -165,7 +166,7 @@ pub use face::cli::run as run_program;
 pub use recovery::backups::{Backup, BackupOf, BackupRequest, Kind};
 pub use recovery::check::last::LastCheck;
 pub use recovery::check::last_drill::{LastDrill, Rehearsed};
-pub use recovery::diff::{Change, ChangeKind, Counts, Diff};
+pub use recovery::diff::{Change, ChangeKind, Counts, Diff, DiffSummary};
 pub use recovery::events::event::{Event, EventKind, Events};
 pub use recovery::guard::{Guard, GuardOptions, Guarded, RollBack};
 pub use recovery::inventory::Inventory;

@@ -23,6 +23,11 @@ pub(crate) trait Pieces: Send + Sized {
     /// The array or object that began last is complete.
     fn close(&mut self);
 
+    /// Whether nothing more is taken: the reader stops with an error.
+    fn is_full(&self) -> bool {
+        false
+    }
+
     /// Another, which is given the elements of the container that has just begun from number `before` on, while this one
     /// is given those before; none where that is no use.
     fn fork(&mut self, _before: usize) -> Option<Self> {

@@ -18,6 +18,7 @@ const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 const NO_NAME: &str = "a member's name in quotes is missing";
 const NO_COLON: &str = "the colon behind a member's name is missing";
+const TOO_MUCH: &str = "the text holds too many values";
 const SAME_NAME: &str = "two members have the same name";
 
 /// Up to so many names of an object are compared one by one; more are looked up.
@@ -103,6 +104,9 @@ impl<'a> Reader<'a> {
 
     /// The value that comes next, inside of `depth` containers.
     fn value(&mut self, depth: usize, to: &mut impl Pieces) -> Result<(), Fault> {
+        if to.is_full() {
+            return Err(self.fault(TOO_MUCH));
+        }
         match self.token() {
             Some(b'{' | b'[') if depth >= MAX_DEPTH => return Err(self.fault(TOO_DEEP)),
             Some(b'{') => return self.object(depth, to),

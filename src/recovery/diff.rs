@@ -18,6 +18,7 @@ use crate::engine::view::View;
 use crate::error::Result;
 use crate::recovery::points::names::{Names, names};
 use crate::recovery::points::selector::Selector;
+use crate::state::page::{PAGE_BYTES, weight_of_value};
 use crate::state::show::{Show, Shown};
 use crate::text::OneLine;
 
@@ -89,6 +90,28 @@ impl fmt::Display for Counts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { added, changed, removed } = self;
         write!(f, "{added} added, {changed} changed, {removed} removed")
+    }
+}
+
+/// The numbers of the changes, and the first of them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DiffSummary {
+    /// The first changes, in the order of collections and keys.
+    pub first: Vec<Change>,
+    /// The numbers of records that differ in each collection.
+    pub counts: BTreeMap<String, Counts>,
+    /// The number of all changes.
+    pub total: usize,
+}
+
+impl Change {
+    fn place(&self) -> (&str, &str) {
+        (&self.collection, &self.key)
+    }
+
+    /// How much it counts in a summary.
+    fn weight(&self) -> usize {
+        2 * (self.collection.len() + self.key.len()) + weight_of_value(&self.before) + weight_of_value(&self.after)
     }
 }
 
@@ -171,8 +194,42 @@ impl Store {
     /// # Ok::<(), hivekeep::Error>(())
     /// ```
     pub fn diff(&self, from: impl Into<Selector>, to: impl Into<Selector>) -> Result<Diff> {
+        let mut changes = Vec::new();
+        self.each_change(from.into(), to.into(), |change| changes.push(change))?;
+        changes.sort_by(|a, b| a.place().cmp(&b.place()));
+        Ok(Diff { changes })
+    }
+
+    /// The numbers of all changes as [`diff`](Self::diff) finds them, and the first `limit` changes; fewer if those are
+    /// long.
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::at`].
+    pub fn diff_summary(
+        &self,
+        from: impl Into<Selector>,
+        to: impl Into<Selector>,
+        limit: usize,
+    ) -> Result<DiffSummary> {
+        let (mut summary, mut first, mut bytes) = (DiffSummary::default(), BTreeMap::new(), 0);
+        self.each_change(from.into(), to.into(), |change| {
+            summary.total += 1;
+            summary.counts.entry(change.collection.clone()).or_default().count(change.change);
+            bytes += change.weight();
+            first.insert((change.collection.clone(), change.key.clone()), change);
+            while first.len() > limit || (bytes > PAGE_BYTES && first.len() > 1) {
+                bytes -= first.pop_last().map_or(0, |(_, change): (_, Change)| change.weight());
+            }
+        })?;
+        summary.counts.retain(|_, counts| counts.total() > 0);
+        Ok(DiffSummary { first: first.into_values().collect(), ..summary })
+    }
+
+    /// Calls `each` with every change, in any order.
+    fn each_change(&self, from: Selector, to: Selector, mut each: impl FnMut(Change)) -> Result<()> {
         let view = self.view()?;
-        let (from, to) = (view.resolve(&from.into())?.epoch(), view.resolve(&to.into())?.epoch());
+        let (from, to) = (view.resolve(&from)?.epoch(), view.resolve(&to)?.epoch());
         let names = names(&view)?;
         // One view reads both ends, so that they belong to one moment. The past does not change, so views of their own
         // may look up the names.
@@ -180,7 +237,6 @@ impl Store {
         let (old, new) = (past(from)?, past(to)?);
         let (mut old, mut new) = (Show::new(old.as_ref().unwrap_or(&view)), Show::new(new.as_ref().unwrap_or(&view)));
         let (lost_old, lost_new) = (view.lost_rows(from)?, view.lost_rows(to)?);
-        let mut changes = Vec::new();
         view.each_difference(from.min(to), from.max(to), &Scope::default(), |row, then, now| {
             let (before, after) = if from <= to { (then, now) } else { (now, then) };
             let is_lost = before.is_none() && lost_old.contains(row) || after.is_none() && lost_new.contains(row);
@@ -188,11 +244,9 @@ impl Store {
             if let Some(change) = change.as_mut().filter(|_| is_lost) {
                 change.change = ChangeKind::Lost;
             }
-            changes.extend(change);
+            change.into_iter().for_each(&mut each);
             Ok(())
-        })?;
-        changes.sort_by(|a, b| (&a.collection, &a.key).cmp(&(&b.collection, &b.key)));
-        Ok(Diff { changes })
+        })
     }
 }
 

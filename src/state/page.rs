@@ -3,9 +3,10 @@
 use std::ops::Bound;
 
 use serde::Serialize;
+use serde_json::{Map, Value};
 
 use crate::engine::digest::hex;
-use crate::engine::records::{KeyRange, Records, Row};
+use crate::engine::records::{KeyRange, Records, Row, is_full};
 use crate::engine::schema::CollectionId;
 use crate::error::{Error, Result};
 
@@ -89,6 +90,9 @@ impl Page {
 
 /// Some records in the order of their keys, and where the next ones begin.
 ///
+/// A page ends early once it holds 4 MiB, or many small values. So long records come one by one, and the last page may be
+/// empty.
+///
 /// # Examples
 ///
 /// ```
@@ -124,16 +128,71 @@ impl<T> KeyedPage<T> {
         collection: CollectionId,
         range: KeyRange,
         (cursor, limit): (Option<&str>, usize),
-        read: impl FnMut(Row) -> Result<T>,
+        mut read: impl FnMut(Row) -> Result<T>,
     ) -> Result<Self> {
         let range = cursor.map_or(Ok(range.clone()), |cursor| range.resume(cursor, |_| true))?;
         let limit = limit.max(1);
-        let mut rows = records.page(collection, &range, limit.saturating_add(1))?;
-        let more = rows.len() > limit;
-        rows.truncate(limit);
-        let next = rows.last().filter(|_| more).map(|(key, _)| hex(key));
-        Ok(Self { items: rows.into_iter().map(read).collect::<Result<_>>()?, next })
+        let ask = limit.saturating_add(1);
+        let rows = records.part(collection, &range, ask)?;
+        let mut more = is_full(&rows, ask);
+        let (mut page, mut last, mut room) = (Self { items: Vec::new(), next: None }, None, PageRoom::default());
+        for row in rows {
+            if page.items.len() == limit || room.is_full() {
+                more = true;
+                break;
+            }
+            room.take(weight_of(&row.1));
+            last = Some(hex(&row.0));
+            page.items.push(read(row)?);
+        }
+        Ok(Self { next: last.filter(|_| more), ..page })
     }
+}
+
+/// How much a page may still hold. It is full once what it holds is over the limit, so it holds at least one record.
+pub(crate) struct PageRoom(usize);
+
+/// The limit of a page in bytes, with [`VALUE`] more for each JSON value.
+pub(crate) const PAGE_BYTES: usize = 4 << 20;
+/// A parsed JSON value takes many times as much memory as the text of a small one.
+const VALUE: usize = 8;
+
+impl PageRoom {
+    pub(crate) fn take(&mut self, bytes: usize) {
+        self.0 = self.0.saturating_sub(bytes);
+    }
+
+    pub(crate) fn is_full(&self) -> bool {
+        self.0 == 0
+    }
+}
+
+impl Default for PageRoom {
+    fn default() -> Self {
+        Self(PAGE_BYTES)
+    }
+}
+
+/// How much a payload counts: each JSON value in it stands behind one of these characters.
+fn weight_of(payload: &[u8]) -> usize {
+    payload.len() + VALUE * payload.iter().filter(|byte| matches!(byte, b',' | b'[' | b'{')).count()
+}
+
+/// How much a JSON value counts.
+pub(crate) fn weight_of_value(value: &Value) -> usize {
+    VALUE
+        + match value {
+            Value::Null | Value::Bool(_) => 0,
+            Value::Number(number) => number.as_str().len(),
+            Value::String(text) => text.len(),
+            Value::Array(values) => values.iter().map(weight_of_value).sum(),
+            Value::Object(members) => weight_of_members(members),
+        }
+}
+
+/// The same for the members of an object.
+pub(crate) fn weight_of_members(members: &Map<String, Value>) -> usize {
+    members.iter().map(|(name, value)| name.len() + weight_of_value(value)).sum()
 }
 
 /// A number as it stands in keys.
@@ -149,6 +208,8 @@ pub(crate) fn sequence_of(key: &[u8]) -> Result<u64> {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
     use crate::error::ErrorKind;
     use crate::state::ids::BotId;
@@ -207,6 +268,29 @@ mod tests {
         assert_eq!(view.config().page(Some("no cursor"), 2).unwrap_err().kind(), ErrorKind::Invalid);
         let other = BotId::new("BOT-2").unwrap();
         assert!(view.assignments().page(Some(&other), Some(&hex(b"BOT-1\0a")), 2).is_err());
+    }
+
+    #[test]
+    fn a_page_ends_behind_long_records_and_behind_many_small_values() {
+        let hive = Fixture::new();
+        for (name, value) in [("long", json!("x".repeat(3 << 20))), ("dense", json!(vec![1; 400_000]))] {
+            for n in 0..3 {
+                hive.write(|tx| tx.config().put(&format!("{name}{n}"), &value));
+            }
+            let (view, mut cursor, mut sizes) = (hive.view(), None, Vec::new());
+            loop {
+                let page = view.config().page(cursor.as_deref(), 100).unwrap();
+                sizes.push(page.items.len());
+                cursor = page.next;
+                if cursor.is_none() {
+                    break;
+                }
+            }
+            assert!(sizes.iter().all(|size| *size <= 2) && sizes.iter().sum::<usize>() == 3, "{name}: {sizes:?}");
+            for n in 0..3 {
+                hive.write(|tx| tx.config().remove(&format!("{name}{n}")));
+            }
+        }
     }
 
     #[test]

@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test stops at what it does not expect")]
 
 mod access;
+mod budgets;
 mod clock;
 mod crash;
 mod crowd;

@@ -77,6 +77,14 @@ impl Service {
         Self { child, address, token: None, seen: Mutex::default() }
     }
 
+    /// The most memory that its process has had, in bytes.
+    #[cfg(target_os = "linux")]
+    pub fn peak_memory(&self) -> usize {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+        line.trim().trim_end_matches(" kB").parse::<usize>().unwrap() << 10
+    }
+
     /// Shows this token from now on.
     pub fn showing(mut self, token: &str) -> Self {
         self.token = Some(token.to_owned());

@@ -6,10 +6,11 @@ use std::time::Duration;
 use axum::http::{StatusCode, header};
 use parking_lot::RwLock;
 use serde_json::Value;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 use crate::face::http::access::Access;
 use crate::face::http::connection_limit::ConnectionLimit;
+use crate::face::http::memory::{Charge, Memory};
 use crate::face::http::problem::{Answer, Problem};
 use crate::face::http::request_counts::RequestCounts;
 use crate::face::http::token::Token;
@@ -18,6 +19,8 @@ use crate::{Error, ErrorKind, Result, Store};
 
 /// Maximum number of concurrent calls of the store; writers among them share their syncs.
 const CALLS_AT_ONCE: usize = 64;
+/// Maximum number of concurrent reads whose answers may be long.
+const READS_AT_ONCE: usize = 4;
 /// Timeout for a permit to call the store; then the request is refused.
 const PERMIT_WITHIN: Duration = Duration::from_secs(10);
 /// Timeout of a call for the store to be reopened after a failure.
@@ -36,6 +39,9 @@ struct Inner {
     stopping: watch::Receiver<bool>,
     connections: ConnectionLimit,
     request_counts: RequestCounts,
+    memory: Memory,
+    /// Permits for reads whose answers may be long.
+    reads: Arc<Semaphore>,
     /// The OpenAPI document.
     description: Value,
 }
@@ -53,6 +59,8 @@ pub(in crate::face) struct Live {
 pub(in crate::face) struct Limits {
     /// Maximum length of a body.
     pub(in crate::face) body_bytes: usize,
+    /// Maximum memory for the bodies and answers of all requests together.
+    pub(in crate::face) memory_bytes: usize,
     /// Timeout for the head of a request, and for a client that does not read its response.
     pub(in crate::face) silence: Duration,
 }
@@ -65,6 +73,7 @@ impl App {
         connections: ConnectionLimit,
         description: Value,
     ) -> Self {
+        let memory = Memory::new(live.limits.memory_bytes);
         Self(Arc::new(Inner {
             instance,
             live: RwLock::new(Arc::new(live)),
@@ -72,6 +81,8 @@ impl App {
             stopping,
             connections,
             request_counts: RequestCounts::default(),
+            memory,
+            reads: Arc::new(Semaphore::new(READS_AT_ONCE)),
             description,
         }))
     }
@@ -82,6 +93,7 @@ impl App {
 
     /// Checks requests against these settings from now on.
     pub(super) fn renew(&self, live: Live) {
+        self.0.memory.renew(live.limits.memory_bytes);
         *self.0.live.write() = Arc::new(live);
     }
 
@@ -95,6 +107,10 @@ impl App {
 
     pub(super) fn request_counts(&self) -> &RequestCounts {
         &self.0.request_counts
+    }
+
+    pub(super) fn memory(&self) -> &Memory {
+        &self.0.memory
     }
 
     pub(super) fn description(&self) -> &Value {
@@ -124,6 +140,19 @@ impl App {
         self.call(move |instance| work(instance.store())).await
     }
 
+    /// Reads records of any length and makes the whole answer, so that few of them are in memory at once.
+    pub(super) async fn show<R: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Store) -> Result<R> + Send + 'static,
+    ) -> Answer<R> {
+        let permit = permit(&self.0.reads).await?;
+        self.read(move |store| {
+            let _held = permit;
+            work(store)
+        })
+        .await
+    }
+
     /// Changes the store for a client, whose mark of a clean shutdown is void from then on.
     pub(super) async fn change<R: Send + 'static>(
         &self,
@@ -149,8 +178,7 @@ impl App {
         &self,
         work: impl FnOnce(&Instance) -> Result<R> + Send + 'static,
     ) -> Answer<R> {
-        let permit = tokio::time::timeout(PERMIT_WITHIN, self.0.permits.clone().acquire_owned()).await;
-        let Ok(Ok(permit)) = permit else { return Err(busy()) };
+        let permit = permit(&self.0.permits).await?;
         let instance = self.0.instance.clone();
         let work = move || {
             let done = instance.keeper().wait(instance.store(), OPEN_WITHIN).and_then(|()| work(&instance));
@@ -163,11 +191,22 @@ impl App {
         Ok(self.beside(work).await??)
     }
 
-    /// Runs work on a thread for blocking work.
+    /// Runs work on a thread for blocking work. It may outlive the request, whose memory it keeps until it is done.
     pub(super) async fn beside<R: Send + 'static>(&self, work: impl FnOnce() -> R + Send + 'static) -> Answer<R> {
         let failed = |source| Error::new(ErrorKind::Io, "a request handler panicked").with_source(source);
+        let charge = Charge::current(&self.0.memory);
+        let work = move || {
+            let _held = charge;
+            work()
+        };
         Ok(tokio::task::spawn_blocking(work).await.map_err(failed)?)
     }
+}
+
+/// Waits for a permit, up to a timeout.
+async fn permit(permits: &Arc<Semaphore>) -> Answer<OwnedSemaphorePermit> {
+    let permit = tokio::time::timeout(PERMIT_WITHIN, permits.clone().acquire_owned()).await;
+    permit.ok().and_then(std::result::Result::ok).ok_or_else(busy)
 }
 
 /// Resolves at shutdown.

@@ -9,6 +9,8 @@ use serde_json::Value;
 
 use crate::face::http::app::App;
 use crate::face::http::fields::Fields;
+use crate::face::http::memory::{Charge, Meter};
+use crate::face::http::metered::MeteredValue;
 use crate::face::http::problem::Problem;
 use crate::json;
 use crate::{Error, ErrorKind};
@@ -43,30 +45,47 @@ impl FromRequest<App> for Json {
 
 /// The JSON of a body; `None` if it is empty.
 async fn value(request: Request, app: &App) -> Result<Option<Value>, Problem> {
-    let bytes = bytes(request, app).await?;
-    parsed(app, bytes, json::parse).await
+    let charge = Charge::current(app.memory());
+    let bytes = bytes(request, app, &charge).await?;
+    parsed(app, bytes, &charge, |text, meter| {
+        let mut whole = MeteredValue::new(meter);
+        let parsed = json::parse_into(text, &mut whole);
+        whole.finish(parsed)
+    })
+    .await
 }
 
 /// The whole body.
-pub(super) async fn bytes(request: Request, app: &App) -> Result<Bytes, Problem> {
+pub(super) async fn bytes(request: Request, app: &App, charge: &Charge) -> Result<Vec<u8>, Problem> {
     let limit = app.limits().body_bytes;
-    tokio::time::timeout(BODY_WITHIN, read(request, limit)).await.map_err(|_| too_slow())?
+    tokio::time::timeout(BODY_WITHIN, read(request, limit, charge)).await.map_err(|_| too_slow())?
 }
 
-/// The parsed body; `None` if it is empty.
+/// The parsed body; `None` if it is empty. `parse` counts what it makes of the body, and returns the meter.
 pub(super) async fn parsed<T: Send + 'static>(
     app: &App,
-    bytes: Bytes,
-    parse: fn(&[u8]) -> crate::Result<T>,
+    bytes: Vec<u8>,
+    charge: &Charge,
+    parse: fn(&[u8], Meter) -> (crate::Result<T>, Meter),
 ) -> Result<Option<T>, Problem> {
     if bytes.iter().all(u8::is_ascii_whitespace) {
         return Ok(None);
     }
-    let parsed = if bytes.len() <= PARSED_HERE { parse(&bytes) } else { app.beside(move || parse(&bytes)).await? };
-    parsed.map(Some).map_err(not_json)
+    // What is stored of the body is copied on the way into the file.
+    charge.take(bytes.len())?;
+    let meter = Meter::new(charge.clone());
+    let (parsed, meter) = match bytes.len() {
+        ..=PARSED_HERE => parse(&bytes, meter),
+        _ => app.beside(move || parse(&bytes, meter)).await?,
+    };
+    match meter.into_refusal() {
+        Some(refusal) => Err(refusal),
+        None => parsed.map(Some).map_err(not_json),
+    }
 }
 
-async fn read(request: Request, limit: usize) -> Result<Bytes, Problem> {
+/// Reads a body, charging for the memory as it grows.
+async fn read(request: Request, limit: usize, charge: &Charge) -> Result<Vec<u8>, Problem> {
     let announced = request.headers().get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok());
     let announced: u64 = announced.and_then(|length| length.parse().ok()).unwrap_or_default();
     let mut body = request.into_body();
@@ -81,9 +100,24 @@ async fn read(request: Request, limit: usize) -> Result<Bytes, Problem> {
             pass_over(&mut body, limit).await;
             return Err(too_large(limit));
         }
+        if let Err(refusal) = grow(&mut bytes, data.len(), charge) {
+            drop(bytes);
+            pass_over(&mut body, limit).await;
+            return Err(refusal);
+        }
         bytes.extend_from_slice(&data);
     }
-    Ok(bytes.into())
+    Ok(bytes)
+}
+
+/// Makes room for more bytes, twice as much as before where they do not fit.
+fn grow(bytes: &mut Vec<u8>, more: usize, charge: &Charge) -> Result<(), Problem> {
+    if bytes.capacity() - bytes.len() < more {
+        let room = more.max(bytes.len());
+        charge.take(bytes.len() + room - bytes.capacity())?;
+        bytes.reserve_exact(room);
+    }
+    Ok(())
 }
 
 /// The next data of a body.

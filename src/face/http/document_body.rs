@@ -6,10 +6,14 @@ use crate::Result;
 use crate::face::http::app::App;
 use crate::face::http::body;
 use crate::face::http::fields::Fields;
+use crate::face::http::memory::{Charge, Meter};
+use crate::face::http::metered::{MeteredValue, text_of};
 use crate::face::http::problem::Problem;
-use crate::json::{self, Container, Pieces, Scalar, Whole};
+use crate::json::{self, Container, Pieces, Scalar};
 use crate::state::documents::{Prepared, Preparing};
 
+/// About what an element of a document takes beside its text: its place among the rows.
+const ELEMENT: usize = 96;
 /// The fields that are documents.
 const DOCUMENTS: [&str; 4] = ["data", "registry_data", "queue_data", "assignments_data"];
 
@@ -24,8 +28,9 @@ impl FromRequest<App> for DocumentBody {
     type Rejection = Problem;
 
     async fn from_request(request: Request, app: &App) -> Result<Self, Problem> {
-        let bytes = body::bytes(request, app).await?;
-        let handed = body::parsed(app, bytes, Self::parse).await?;
+        let charge = Charge::current(app.memory());
+        let bytes = body::bytes(request, app, &charge).await?;
+        let handed = body::parsed(app, bytes, &charge, Self::parse).await?;
         Ok(handed.unwrap_or(Ok(Self { fields: Fields::default(), documents: Vec::new() }))?)
     }
 }
@@ -38,19 +43,20 @@ impl DocumentBody {
     }
 
     /// Parses a body; the inner error is that of JSON that is not an object.
-    fn parse(text: &[u8]) -> Result<Result<Self>> {
-        let mut parts = Parts::default();
-        json::parse_into(text, &mut parts)?;
+    fn parse(text: &[u8], meter: Meter) -> (Result<Result<Self>>, Meter) {
+        let mut parts = Parts { whole: MeteredValue::new(meter), depth: 0, document: None, documents: Vec::new() };
+        let parsed = json::parse_into(text, &mut parts);
         let Parts { whole, documents, .. } = parts;
-        Ok(Fields::of(Some(whole.into_value())).map(|fields| Self { fields, documents }))
+        let (value, meter) = whole.into_parts();
+        let handed = |()| Fields::of(Some(value)).map(|fields| Self { fields, documents });
+        (parsed.map(handed), meter)
     }
 }
 
 /// Splits a body into documents and the other fields.
-#[derive(Default)]
 struct Parts {
     /// The body without its documents, and how many containers of it are open.
-    whole: Whole,
+    whole: MeteredValue,
     depth: usize,
     /// The document that is being read, and how many containers of it are open.
     document: Option<(&'static str, Preparing, usize)>,
@@ -70,6 +76,7 @@ impl Pieces for Parts {
     fn scalar(&mut self, scalar: Scalar<'_>) {
         match &mut self.document {
             Some((_, preparing, _)) => {
+                self.whole.meter().count(ELEMENT + text_of(scalar));
                 preparing.scalar(scalar);
                 self.document_ends();
             }
@@ -80,6 +87,7 @@ impl Pieces for Parts {
     fn open(&mut self, container: Container) {
         match &mut self.document {
             Some((_, preparing, depth)) => {
+                self.whole.meter().count(ELEMENT);
                 *depth += 1;
                 preparing.open(container);
             }
@@ -93,7 +101,10 @@ impl Pieces for Parts {
     fn name(&mut self, name: &str) {
         let document = DOCUMENTS.into_iter().find(|document| self.depth == 1 && *document == name);
         match (&mut self.document, document) {
-            (Some((_, preparing, _)), _) => preparing.name(name),
+            (Some((_, preparing, _)), _) => {
+                self.whole.meter().count(name.len());
+                preparing.name(name);
+            }
             (None, Some(document)) => self.document = Some((document, Preparing::default(), 0)),
             (None, None) => self.whole.name(name),
         }
@@ -112,17 +123,26 @@ impl Pieces for Parts {
             }
         }
     }
+
+    fn is_full(&self) -> bool {
+        self.whole.is_full()
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::face::http::memory::Memory;
+
+    fn parse(body: &[u8]) -> Result<Result<DocumentBody>> {
+        DocumentBody::parse(body, Meter::new(Memory::new(usize::MAX).charge())).0
+    }
 
     #[test]
     fn documents_are_separated_from_the_other_fields_wherever_they_stand() {
         let body =
             br#"{"backup_type":"queue","data":{"data":[1,{"data":2}],"x":{}},"tags":{"data":"kept"},"queue_data":7}"#;
-        let mut handed = DocumentBody::parse(body).unwrap().unwrap();
+        let mut handed = parse(body).unwrap().unwrap();
         assert_eq!(handed.document("data").unwrap().text(), br#"{"data":[1,{"data":2}],"x":{}}"#);
         assert_eq!(handed.document("queue_data").unwrap().text(), b"7");
         assert!(handed.document("data").is_none() && handed.document("registry_data").is_none());
@@ -133,8 +153,8 @@ mod tests {
 
     #[test]
     fn null_is_no_document_and_a_body_that_is_no_object_is_refused() {
-        assert!(DocumentBody::parse(br#"{"data":null}"#).unwrap().unwrap().document("data").is_none());
-        assert!(DocumentBody::parse(br#"["data",{"data":1}]"#).unwrap().is_err());
-        assert!(DocumentBody::parse(br#"{"data":{"a":1,"a":2}}"#).unwrap_err().to_string().contains("/data/a"));
+        assert!(parse(br#"{"data":null}"#).unwrap().unwrap().document("data").is_none());
+        assert!(parse(br#"["data",{"data":1}]"#).unwrap().is_err());
+        assert!(parse(br#"{"data":{"a":1,"a":2}}"#).unwrap_err().to_string().contains("/data/a"));
     }
 }

@@ -80,7 +80,7 @@ impl Inside {
         let instance = Instance::open(&folder.0.join("h.redb"), setup()).unwrap();
         // It is about to stop, so that nobody waits for a task.
         let (_, stopping) = watch::channel(true);
-        let limits = Limits { body_bytes: BODY, silence: Duration::from_secs(1) };
+        let limits = Limits { body_bytes: BODY, memory_bytes: 256 << 20, silence: Duration::from_secs(1) };
         let router = routes::router(App::new(
             Arc::new(instance),
             Live { token: None, access: Access::default(), limits },

@@ -116,6 +116,9 @@ fn service_of(app: &App, text: &mut String) {
     let kept = instance.keeper().state();
     head(text, "hivekeep_store_open", "gauge", "1 while the store's file is open, 0 while a failure has closed it.");
     line(text, "hivekeep_store_open", "", u8::from(kept.closed_for.is_none()));
+    let about = "Memory that long bodies and answers of requests take now.";
+    head(text, "hivekeep_request_memory_bytes", "gauge", about);
+    line(text, "hivekeep_request_memory_bytes", "", app.memory().used());
     head(text, "hivekeep_reopens_total", "counter", "How often the file was opened again after a failure.");
     line(text, "hivekeep_reopens_total", "", kept.reopens);
 }

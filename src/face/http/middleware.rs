@@ -9,6 +9,7 @@ use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 
 use crate::face::http::app::App;
+use crate::face::http::memory::within_memory;
 use crate::face::http::problem::{Answer, Problem};
 use crate::face::http::token;
 
@@ -22,6 +23,7 @@ const OTHER_METHOD: &str = "other";
 /// Puts the layers around the routes; a request passes the last one first.
 pub(super) fn around(routes: Router<App>, app: &App) -> Router<App> {
     routes
+        .layer(from_fn_with_state(app.clone(), within_memory))
         .layer(from_fn_with_state(app.clone(), check_token))
         .layer(from_fn_with_state(app.clone(), check_access))
         .layer(from_fn_with_state(app.clone(), count))

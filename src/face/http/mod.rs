@@ -14,6 +14,7 @@
 //! * [`body`]: reads and parses a body, a long one on a blocking thread; [`fields`]: its fields; [`document_body`]: the
 //!   same for documents, which are prepared for the store while they are parsed; [`query`]: path and query string;
 //!   [`problem`]: error responses
+//! * [`memory`]: the memory that all requests may take together; [`metered`]: a value that is counted while it is parsed
 //! * [`recovery`]: the endpoints of the replaced service; [`state`]: the live state; [`operations`], [`metrics`]: for
 //!   operators; [`request_counts`], [`prometheus`]: what metrics are made of
 //! * `inside`: the service without sockets, for the fuzzer
@@ -29,6 +30,8 @@ mod fields;
 #[cfg(any(fuzzing, test))]
 pub(crate) mod inside;
 mod listen;
+mod memory;
+mod metered;
 mod metrics;
 mod middleware;
 mod openapi;

@@ -1,10 +1,13 @@
 //! The parameters of a URL: those in its path, and its query string.
 
+use std::ops::ControlFlow;
+
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
-use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde_json::Value;
+use serde::ser::SerializeMap;
+use serde::{Serialize, Serializer};
+use serde_json::value::RawValue;
 
 use crate::face::http::app::App;
 use crate::face::http::problem::Problem;
@@ -14,6 +17,10 @@ use crate::{Error, KeyedPage, Result, Selector};
 const PAGE: usize = 100;
 /// Maximum length of a page.
 const LONGEST_PAGE: usize = 1_000;
+/// A page ends behind the item with which it has this many bytes.
+const PAGE_BYTES: usize = 4 << 20;
+/// Maximum number of items that are read before they are measured.
+const AT_ONCE: usize = 16;
 
 /// The parameters of the query string. Unknown ones are ignored.
 #[derive(Clone, Debug, Default)]
@@ -86,23 +93,74 @@ impl<T: DeserializeOwned + Send> FromRequestParts<App> for Name<T> {
     }
 }
 
-/// One page of a list, and the start of the next.
-#[derive(Debug, Default)]
-pub(super) struct Listed {
-    pub(super) items: Vec<Value>,
-    pub(super) next: Option<String>,
+/// A page of what is numbered, while it is filled: each item as its JSON text, which takes less memory than a value.
+#[derive(Debug)]
+pub(super) struct Filling {
+    limit: usize,
+    bytes: usize,
+    items: Vec<Box<RawValue>>,
+    /// The number of the last item, and whether there are more behind it.
+    last: Option<u64>,
+    more: bool,
 }
 
-impl<T: Serialize> From<KeyedPage<T>> for Listed {
-    fn from(page: KeyedPage<T>) -> Self {
-        Self { items: page.items.iter().map(|item| serde_json::json!(item)).collect(), next: page.next }
+impl Filling {
+    pub(super) fn new(limit: usize) -> Self {
+        Self { limit, bytes: 0, items: Vec::new(), last: None, more: false }
+    }
+
+    /// How many more items to read at once.
+    pub(super) fn ask(&self) -> usize {
+        (self.limit - self.items.len() + 1).min(AT_ONCE)
+    }
+
+    /// The number behind which to go on.
+    pub(super) fn last(&self) -> Option<u64> {
+        self.last
+    }
+
+    /// Adds an item, or says that the page is full.
+    pub(super) fn add(&mut self, number: u64, item: &impl Serialize) -> Result<ControlFlow<()>> {
+        if self.items.len() == self.limit || self.bytes >= PAGE_BYTES {
+            self.more = true;
+            return Ok(ControlFlow::Break(()));
+        }
+        let wrong = |source| Error::invalid("an item cannot be shown as JSON").with_source(source);
+        let text = serde_json::value::to_raw_value(item).map_err(wrong)?;
+        self.bytes += text.get().len();
+        self.items.push(text);
+        self.last = Some(number);
+        Ok(ControlFlow::Continue(()))
+    }
+
+    /// As JSON, with the items under their name.
+    pub(super) fn named(self, name: &'static str) -> Listed<Box<RawValue>> {
+        let next = self.last.filter(|_| self.more).map(|number| number.to_string());
+        Listed { name, items: self.items, next }
     }
 }
 
-impl Listed {
-    /// As JSON, with the items under their name.
-    pub(super) fn named(self, name: &str) -> Value {
-        serde_json::json!({ name: self.items, "next": self.next })
+/// One page of a list, and the start of the next.
+#[derive(Debug)]
+pub(super) struct Listed<T> {
+    name: &'static str,
+    items: Vec<T>,
+    next: Option<String>,
+}
+
+impl<T> Listed<T> {
+    /// The page, with its items under that name.
+    pub(super) fn of(page: KeyedPage<T>, name: &'static str) -> Self {
+        Self { name, items: page.items, next: page.next }
+    }
+}
+
+impl<T: Serialize> Serialize for Listed<T> {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        let mut object = to.serialize_map(Some(2))?;
+        object.serialize_entry(self.name, &self.items)?;
+        object.serialize_entry("next", &self.next)?;
+        object.end()
     }
 }
 

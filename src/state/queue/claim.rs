@@ -15,6 +15,7 @@ use crate::engine::write::WriteTx;
 use crate::error::{Error, Result};
 use crate::limits;
 use crate::state::ids::{BotId, SessionId, TaskId, Token, check_new};
+use crate::state::page::PageRoom;
 use crate::state::queue::Queue;
 use crate::state::queue::damage::PassedOver;
 use crate::state::queue::keys::{self, FoundLane, Lane};
@@ -113,10 +114,10 @@ impl Queue<&mut WriteTx<'_>> {
     /// Claims tasks for `bot`. A claimable task is ready and due, waits for no other task, is assigned to this bot or
     /// to none, and requires only capabilities that the bot has. The highest priority goes first, then the oldest task.
     ///
-    /// Fewer than `max` tasks are claimed if fewer are claimable, or if the bot would hold more than its
-    /// [`max_concurrent`](Bot::max_concurrent). A bot that is not registered has no capabilities and may hold three
-    /// tasks, or as many as the options say. [`why_nothing`](Queue::why_nothing) explains an empty result. Expired
-    /// leases are processed first, as by [`expire`](Queue::expire). A damaged task is skipped.
+    /// Fewer than `max` tasks are claimed if fewer are claimable, if those hold 4 MiB together, or if the bot would
+    /// hold more than its [`max_concurrent`](Bot::max_concurrent). A bot that is not registered has no capabilities and
+    /// may hold three tasks, or as many as the options say. [`why_nothing`](Queue::why_nothing) explains an empty
+    /// result. Expired leases are processed first, as by [`expire`](Queue::expire). A damaged task is skipped.
     ///
     /// # Errors
     ///
@@ -180,13 +181,15 @@ impl Queue<&mut WriteTx<'_>> {
                 Some(period) => self.aged_heads(&lanes, ask, period, passed)?,
                 None => self.heads(&lanes, ask)?,
             };
-            let mut tasks = Vec::new();
+            let (mut tasks, mut room) = (Vec::new(), PageRoom::default());
             for id in &heads {
-                if tasks.len() < count {
-                    tasks.extend(passed.whole(self.claimable(id, bot))?);
+                if tasks.len() < count && !room.is_full() {
+                    let task = passed.whole(self.claimable(id, bot))?;
+                    room.take(task.as_ref().filter(|_| count > 1).map_or(0, Task::weight));
+                    tasks.extend(task);
                 }
             }
-            if tasks.len() == count || heads.len() < ask {
+            if tasks.len() == count || heads.len() < ask || room.is_full() {
                 return Ok(tasks);
             }
             // Behind each skipped task there may be a sound one.

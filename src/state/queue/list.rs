@@ -10,6 +10,7 @@ use crate::engine::records::{KeyRange, Records, Row, is_full, scan};
 use crate::engine::schema::{CollectionId, Table};
 use crate::error::Result;
 use crate::state::ids::TaskId;
+use crate::state::page::PageRoom;
 use crate::state::queue::claim::ClaimOptions;
 use crate::state::queue::damage::PassedOver;
 use crate::state::queue::keys::{Lane, OpenRow};
@@ -93,7 +94,7 @@ impl<R: Records> Queue<R> {
     }
 
     /// A page of at most `limit` tasks (at least one), all or those in one state. `cursor` is the `next` of the
-    /// previous page.
+    /// previous page. A page ends early once its tasks hold 4 MiB.
     ///
     /// Without a state, tasks are in order of their ids. Ready tasks that any bot may claim are in the order of claims.
     /// Scheduled tasks are in order of their start times. Waiting tasks that no bot can do come first,
@@ -175,7 +176,7 @@ impl<R: Records> Queue<R> {
                 None => return self.page_of_due(Some(cursor), limit),
             },
         };
-        let (fleet, mut page) = (Fleet::default(), TaskPage::default());
+        let (fleet, mut page, mut room) = (Fleet::default(), TaskPage::default(), PageRoom::default());
         let mut rest = keys::ready().range();
         if let Some(lane) = &lane {
             rest = rest.from(lane.as_bytes());
@@ -189,12 +190,14 @@ impl<R: Records> Queue<R> {
             let from = if lane.as_ref() == Some(&next) { &positions } else { &FROM_THE_FIRST };
             let mut order = Order::in_lane(self, &next, from, at, Some(aging))?;
             while let Some(positions) = order.positions() {
-                if page.tasks.len() == limit {
+                if page.tasks.len() == limit || room.is_full() {
                     page.next = Some(AgedCursor { at, lane: Some(next), positions }.written());
                     return Ok(page);
                 }
                 if let Some(id) = order.next(&mut PassedOver::default())? {
-                    page.tasks.push(self.shown_in(&fleet, self.indexed(&id)?)?);
+                    let task = self.shown_in(&fleet, self.indexed(&id)?)?;
+                    room.take(task.weight());
+                    page.tasks.push(task);
                 }
             }
         }
@@ -222,7 +225,7 @@ impl<R: Records> Queue<R> {
 
     fn fill(&self, source: &Source, mut range: KeyRange, limit: usize) -> Result<TaskPage> {
         let fleet = Fleet::default();
-        let mut page = TaskPage::default();
+        let (mut page, mut room) = (TaskPage::default(), PageRoom::default());
         let mut last = None;
         loop {
             let ask = LOOK.min(limit.saturating_add(1));
@@ -234,14 +237,16 @@ impl<R: Records> Queue<R> {
                     break;
                 }
                 let task = self.task_of_row(source, &fleet, row);
-                if page.tasks.len() == limit {
+                if page.tasks.len() == limit || room.is_full() {
                     // The next page reports a further task that cannot be read.
                     match task {
                         Ok(None) => continue,
                         Ok(Some(_)) | Err(_) => return Ok(TaskPage { next: last, ..page }),
                     }
                 }
-                page.tasks.extend(task?);
+                let task = task?;
+                room.take(task.as_ref().map_or(0, Task::weight));
+                page.tasks.extend(task);
                 last = Some(hex(&row.0));
             }
             match (leap, rows.last().filter(|_| is_full(&rows, ask))) {
@@ -255,7 +260,7 @@ impl<R: Records> Queue<R> {
     fn rows_of(&self, source: &Source, range: &KeyRange, limit: usize) -> Result<Vec<Row>> {
         match source {
             _ if range.is_empty() => Ok(Vec::new()),
-            Source::Tasks | Source::TasksIn(_) => self.records.page(CollectionId::QUEUE, range, limit),
+            Source::Tasks | Source::TasksIn(_) => self.records.part(CollectionId::QUEUE, range, limit),
             Source::Index(_) => self.records.rows(Table::Index, range, limit),
         }
     }

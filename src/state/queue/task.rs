@@ -11,6 +11,7 @@ use serde_json::{Map, Value};
 use crate::engine::codec::{self, Stored};
 use crate::error::{Error, Result};
 use crate::state::ids::{BotId, SessionId, TaskId, Token};
+use crate::state::page::{weight_of_members, weight_of_value};
 
 /// A piece of work in the queue. A finished task stays until it is purged.
 ///
@@ -144,6 +145,12 @@ impl Task {
         let task: Self = codec::decode(payload)?;
         check_head(key, &task.id, task.state, task.holder.as_ref(), task.finished_at)?;
         Ok(task)
+    }
+
+    /// How much it counts in a page.
+    pub(super) fn weight(&self) -> usize {
+        let (payload, result) = (weight_of_value(&self.payload), weight_of_value(&self.result));
+        payload + result + weight_of_members(&self.attributes) + size_of::<Self>()
     }
 
     /// The state by the record alone, without the time and without the registered bots.

@@ -95,8 +95,11 @@ with_rules! { settings {
     history: Span = "HIVEKEEP_HISTORY", "TIME";
     /// Make archives so that the state in the newest one is never older than this, or off [default: 10m]
     archive_every: Span = "HIVEKEEP_ARCHIVE_EVERY", "TIME";
-    /// The maximum size of a request body [default: 64MiB]
+    /// The maximum size of a request body [default: 16MiB]
     max_body: Size = "HIVEKEEP_MAX_BODY", "SIZE";
+    /// The memory that the bodies and answers of all requests may take together; more are refused with 503, except small
+    /// ones [default: 256MiB]
+    request_memory: Size = "HIVEKEEP_REQUEST_MEMORY", "SIZE";
     /// Refuse to make a point with less free space than this [default: 16MiB]
     min_free: Size = "HIVEKEEP_MIN_FREE", "SIZE";
     /// Report a crash if a process is found dead and its mark of a clean shutdown is older than this, or off [default: 30s]

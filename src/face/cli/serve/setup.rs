@@ -34,7 +34,8 @@ impl Settings {
             purge_finished: off,
             priority_aging: off,
             history: off,
-            max_body: Some(Size(64 << 20)),
+            max_body: Some(Size(16 << 20)),
+            request_memory: Some(Size(256 << 20)),
             min_free: Some(Size(MIN_FREE)),
             stale_after: span(30),
             reopen_timeout: span(5 * 60),
@@ -131,8 +132,9 @@ impl Settings {
 
     /// The limits of requests.
     fn limits(&self) -> Limits {
-        let body_bytes = self.max_body.and_then(|size| usize::try_from(size.0).ok()).unwrap_or(usize::MAX);
-        Limits { body_bytes, silence: time(self.client_timeout).unwrap_or(FOREVER) }
+        let bytes = |size: Option<Size>| size.and_then(|size| usize::try_from(size.0).ok()).unwrap_or(usize::MAX);
+        let (body_bytes, memory_bytes) = (bytes(self.max_body), bytes(self.request_memory));
+        Limits { body_bytes, memory_bytes, silence: time(self.client_timeout).unwrap_or(FOREVER) }
     }
 
     /// The token that requests must send, from the file or the environment.

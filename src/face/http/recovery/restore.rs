@@ -2,6 +2,7 @@
 
 use axum::Json;
 use axum::extract::State;
+use axum::response::IntoResponse;
 use serde_json::{Value, json};
 
 use crate::face::http::app::App;
@@ -20,11 +21,11 @@ struct Wanted {
     keep_finished: bool,
 }
 
-pub(super) async fn restore(State(app): State<App>, Name(id): Name, Object(fields): Object) -> Answer<Json<Value>> {
+pub(super) async fn restore(State(app): State<App>, Name(id): Name, Object(fields): Object) -> Answer {
     let wanted = Wanted::read(fields)?;
     let changes = wanted.apply && !wanted.dry_run;
-    let work = move |store: &Store| answer(store, &id, wanted).map(Json);
-    if changes { app.change(work).await } else { app.read(work).await }
+    let work = move |store: &Store| answer(store, &id, wanted).map(|answer| Json(answer).into_response());
+    if changes { app.change(work).await } else { app.show(work).await }
 }
 
 impl Wanted {

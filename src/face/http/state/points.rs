@@ -5,16 +5,16 @@ use axum::extract::State;
 use axum::http::Method;
 use axum::response::IntoResponse;
 use axum::routing::{get, post};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::face::http::app::App;
 use crate::face::http::body::Object;
 use crate::face::http::problem::Answer;
-use crate::face::http::query::{Listed, Name, Query};
+use crate::face::http::query::{Filling, Name, Query};
 use crate::face::http::route::Kind::{Flag, List, Number, Of, Text};
 use crate::face::http::route::{CURSOR, Gives, LIMIT, NEXT, OK, Route, Takes, optional, required};
 use crate::face::http::shapes::{self, CHANGE, COUNTS_BY_COLLECTION, TAGS, TEXTS};
-use crate::{Epoch, Error, Point, PointRequest, RestoreOptions, Result, Selector, Store};
+use crate::{DiffSummary, Epoch, Error, Point, PointRequest, RestoreOptions, Result, Selector, Store};
 
 /// The answer to whatever makes or changes a point.
 const POINT: Gives = Gives::Of(&shapes::POINT);
@@ -135,16 +135,16 @@ pub(in crate::face::http) const ROUTES: &[Route] = &[
 ];
 
 async fn list(State(app): State<App>, query: Query) -> Answer {
-    app.read(move |store| {
-        let limit = query.limit()?;
+    app.show(move |store| {
+        let mut page = Filling::new(query.limit()?);
         let before = query.number("cursor")?.map_or(Epoch::NOW, Epoch);
-        let mut points = if query.flag("all") { store.all_points()? } else { store.points()? };
-        points.retain(|point| point.epoch < before);
-        let more = points.len() > limit;
-        points.truncate(limit);
-        let next = points.last().filter(|_| more).map(|point| point.epoch.to_string());
-        let items = points.iter().map(|point| json!(point)).collect();
-        Ok(Json(Listed { items, next }.named("points")).into_response())
+        let points = if query.flag("all") { store.all_points()? } else { store.points()? };
+        for point in points.iter().filter(|point| point.epoch < before) {
+            if page.add(point.epoch.0, point)?.is_break() {
+                break;
+            }
+        }
+        Ok(Json(page.named("points")).into_response())
     })
     .await
 }
@@ -201,11 +201,10 @@ async fn restore(State(app): State<App>, Name(point): Name, Object(mut fields): 
 
 async fn diff(State(app): State<App>, Name(point): Name, query: Query) -> Answer {
     let from: Selector = point.parse()?;
-    app.read(move |store| {
-        let diff = store.diff(from, query.parsed("to")?.unwrap_or(Selector::Now))?;
-        let (counts, total) = (diff.counts(), diff.changes.len());
-        let changes: Vec<Value> = diff.changes.iter().take(query.limit()?).map(|change| json!(change)).collect();
-        Ok(Json(json!({"changes": changes, "counts": counts, "total": total})).into_response())
+    app.show(move |store| {
+        let DiffSummary { first, counts, total } =
+            store.diff_summary(from, query.parsed("to")?.unwrap_or(Selector::Now), query.limit()?)?;
+        Ok(Json(json!({"changes": first, "counts": counts, "total": total})).into_response())
     })
     .await
 }

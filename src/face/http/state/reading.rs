@@ -22,18 +22,17 @@ pub(super) async fn read<R: Serialize + Send + 'static>(
     work: impl FnOnce(&View) -> Result<R> + Send + 'static,
 ) -> Answer {
     let at = query.at()?;
-    let (read, point) = app
-        .read(move |store| {
+    let (mut response, point) = app
+        .show(move |store| {
             let now = store.view()?;
             if at == Selector::Now {
-                return Ok((work(&now)?, None));
+                return Ok((Json(work(&now)?).into_response(), None));
             }
             let resolved = now.resolve(&at)?;
             let view = store.view_at(resolved.epoch())?;
-            Ok((work(&view)?, Some(resolved)))
+            Ok((Json(work(&view)?).into_response(), Some(resolved)))
         })
         .await?;
-    let mut response = Json(read).into_response();
     if let Some(Resolved::Point { id, at, off, .. }) = point {
         let name = if id.is_empty() { show_time(at) } else { id };
         note(&mut response, POINT, &name);

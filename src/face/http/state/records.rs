@@ -7,13 +7,14 @@ use axum::http::Method;
 use axum::response::IntoResponse;
 use axum::routing::{delete, get, post, put};
 use serde::Serialize;
+use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use crate::face::http::app::App;
 use crate::face::http::body::{Json as Given, Object};
 use crate::face::http::fields::Fields;
 use crate::face::http::problem::Answer;
-use crate::face::http::query::{Listed, Name, Query};
+use crate::face::http::query::{Filling, Listed, Name, Query};
 use crate::face::http::route::Kind::{Any, Flag, List, Number, Object as Map, Of, Text, Time};
 use crate::face::http::route::{AT, CURSOR, Field, Gives, LIMIT, NEXT, OK, Route, Takes, optional, required};
 use crate::face::http::shapes::{ASSIGNMENT, ENTRY, EVENT, MESSAGE};
@@ -166,7 +167,7 @@ async fn assignments(State(app): State<App>, query: Query) -> Answer {
     read(&app, &query, move |view| {
         let bot: Option<BotId> = asked.parsed("bot")?;
         let page = view.assignments().page(bot.as_ref(), asked.cursor(), asked.limit()?)?;
-        Ok(Listed::from(page).named("assignments"))
+        Ok(Listed::of(page, "assignments"))
     })
     .await
 }
@@ -192,7 +193,7 @@ async fn entries(State(app): State<App>, query: Query) -> Answer {
 }
 
 async fn events(State(app): State<App>, query: Query) -> Answer {
-    app.read(move |store| {
+    app.show(move |store| {
         let view = store.view()?;
         let with_number = |event: Event| {
             let mut shown = json!({"sequence": event.sequence});
@@ -207,26 +208,32 @@ async fn events(State(app): State<App>, query: Query) -> Answer {
     .await
 }
 
-/// A page of what is numbered; the cursor is a number.
+/// A page of what is numbered; the cursor is a number. It is read a few at a time, since they may be long.
 fn numbered<T: Serialize, I: Iterator<Item = (u64, T)>>(
     query: &Query,
-    name: &str,
-    list: impl FnOnce(Page) -> Result<I>,
-) -> Result<Value> {
-    let limit = query.limit()?;
-    let cursor = query.number("cursor")?;
-    let page = match (query.flag("oldest"), cursor) {
-        (true, None) => Page::oldest(limit + 1),
-        (true, Some(cursor)) => Page::oldest(limit + 1).after(cursor),
-        (false, None) => Page::newest(limit + 1),
-        (false, Some(cursor)) => Page::newest(limit + 1).before(cursor),
-    };
-    let mut rows: Vec<_> = list(page)?.collect();
-    let more = rows.len() > limit;
-    rows.truncate(limit);
-    let next = rows.last().filter(|_| more).map(|(sequence, _)| sequence.to_string());
-    let items = rows.into_iter().map(|(_, item)| json!(item)).collect();
-    Ok(Listed { items, next }.named(name))
+    name: &'static str,
+    list: impl Fn(Page) -> Result<I>,
+) -> Result<Listed<Box<RawValue>>> {
+    let (mut filling, cursor) = (Filling::new(query.limit()?), query.number("cursor")?);
+    loop {
+        let ask = filling.ask();
+        let page = match (query.flag("oldest"), filling.last().or(cursor)) {
+            (true, None) => Page::oldest(ask),
+            (true, Some(cursor)) => Page::oldest(ask).after(cursor),
+            (false, None) => Page::newest(ask),
+            (false, Some(cursor)) => Page::newest(ask).before(cursor),
+        };
+        let mut read = 0;
+        for (number, item) in list(page)? {
+            read += 1;
+            if filling.add(number, &item)?.is_break() {
+                return Ok(filling.named(name));
+            }
+        }
+        if read < ask {
+            return Ok(filling.named(name));
+        }
+    }
 }
 
 async fn say(State(app): State<App>, Object(fields): Object) -> Answer {

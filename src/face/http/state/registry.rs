@@ -90,12 +90,7 @@ pub(in crate::face::http) const ROUTES: &[Route] = &[
 
 async fn list(State(app): State<App>, query: Query) -> Answer {
     let asked = query.clone();
-    read(
-        &app,
-        &query,
-        move |view| Ok(Listed::from(view.registry().page(asked.cursor(), asked.limit()?)?).named("bots")),
-    )
-    .await
+    read(&app, &query, move |view| Ok(Listed::of(view.registry().page(asked.cursor(), asked.limit()?)?, "bots"))).await
 }
 
 async fn one(State(app): State<App>, Name(bot): Name, query: Query) -> Answer {

@@ -29,7 +29,7 @@ pub(in crate::face::http) const ROUTES: &[Route] = &[Route {
 
 async fn versions(State(app): State<App>, Name((collection, key)): Name<(String, String)>, query: Query) -> Answer {
     let limit = query.limit()?;
-    app.read(move |store| {
+    app.show(move |store| {
         let versions = store.view()?.versions(&collection, &key, limit)?;
         Ok(Json(json!({"versions": versions})).into_response())
     })

@@ -1,0 +1,126 @@
+//! No client takes more of the service than there is for it.
+
+use std::collections::BTreeSet;
+use std::io::Write;
+use std::net::TcpStream;
+use std::thread;
+
+use serde_json::{Value, json};
+
+use crate::service::Service;
+use crate::util::Hive;
+
+/// A body that is announced and sent in part.
+fn begins(service: &Service, path: &str, announced: usize, sent: usize) -> TcpStream {
+    let mut stream = service.connect();
+    let head = format!("PUT {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {announced}\r\n\r\n");
+    stream.write_all(head.as_bytes()).unwrap();
+    stream.write_all("x".repeat(sent).as_bytes()).unwrap();
+    stream
+}
+
+fn text(bytes: usize) -> String {
+    json!("x".repeat(bytes)).to_string()
+}
+
+/// `[1,1,..]`
+fn numbers(bytes: usize) -> String {
+    format!("[{}1]", "1,".repeat(bytes / 2 - 1))
+}
+
+#[test]
+fn a_request_that_needs_more_memory_than_all_may_take_is_refused_and_small_ones_never_are() {
+    let hive = Hive::new();
+    let service = Service::start(&hive, &["--request-memory", "1MiB", "--max-body", "4MiB"]);
+    for body in [text(1 << 20), numbers(40 << 10), "[".to_owned() + &"[1],".repeat(2_000) + "1]"] {
+        let said = service.put("/api/config/a", &body).refused(413);
+        assert!(said.contains("--request-memory") && said.contains("limit_bytes=1048576"), "{said}");
+    }
+    service.put("/api/config/a", text(300 << 10)).ok();
+    let document = json!({"backup_type": "registry", "data": vec![1; 20_000]});
+    let said = service.post(&format!("{}/backup", crate::BASE), document).refused(413);
+    assert!(said.contains("--request-memory"), "{said}");
+
+    let slow =
+        [begins(&service, "/api/config/s", 600_000, 500_000), begins(&service, "/api/config/t", 600_000, 500_000)];
+    service.until("the memory is taken", |service| {
+        let answer = service.put("/api/config/b", text(200 << 10));
+        answer.status == 503 && answer.head.contains("retry-after: 1")
+    });
+    service.put("/api/config/small", text(20 << 10)).ok();
+    service.post("/api/queue", json!({"payload": {"a": [1, 2, 3]}})).ok();
+    assert_eq!(service.get("/api/config/a").status, 503, "a long answer takes memory too");
+    drop(slow);
+    service.until("the memory is given back", |service| service.put("/api/config/b", text(200 << 10)).status == 200);
+}
+
+#[test]
+fn pages_end_after_four_mebibytes_and_go_on_behind_that() {
+    let hive = Hive::new();
+    let service = Service::start(&hive, &[]);
+    let long = "x".repeat(900 << 10);
+    for n in 0..6 {
+        service.put(&format!("/api/config/k{n}"), json!(long)).ok();
+        service.post("/api/queue", json!({"id": format!("t{n}"), "payload": long})).ok();
+        service.post("/api/chat", json!({"conversation": "c", "role": "user", "content": long})).ok();
+        service.put(&format!("/api/registry/b{n}"), json!({"attributes": {"a": long}})).ok();
+    }
+    for (path, name) in [
+        ("/api/config?", "config"),
+        ("/api/queue?", "tasks"),
+        ("/api/queue?state=ready&", "tasks"),
+        ("/api/chat?", "messages"),
+        ("/api/chat?oldest=1&", "messages"),
+        ("/api/registry?", "bots"),
+    ] {
+        let (mut cursor, mut met, mut pages) = (String::new(), BTreeSet::new(), 0);
+        loop {
+            let answer = service.get(&format!("{path}limit=1000&cursor={cursor}"));
+            assert!(answer.body.len() < 6 << 20, "{path}: {} bytes", answer.body.len());
+            let page = answer.ok();
+            pages += 1;
+            match &page[name] {
+                Value::Object(values) => met.extend(values.keys().cloned()),
+                items => met.extend(items.as_array().unwrap().iter().map(|item| {
+                    let key = ["id", "sequence"].into_iter().find_map(|key| item.get(key));
+                    key.unwrap().to_string()
+                })),
+            }
+            match page["next"].as_str() {
+                Some(next) => next.clone_into(&mut cursor),
+                None => break,
+            }
+        }
+        assert_eq!(met.len(), 6, "{path}");
+        assert!((2..=4).contains(&pages), "{path}: {pages} pages");
+    }
+    let point = service.post("/api/points", json!({})).ok()["id"].as_str().unwrap().to_owned();
+    (0..6).for_each(|n| drop(service.put(&format!("/api/config/k{n}"), json!("short")).ok()));
+    let diff = service.get(&format!("/api/points/{point}/diff")).ok();
+    assert_eq!((diff["total"].as_u64(), diff["counts"]["config"]["changed"].as_u64()), (Some(6), Some(6)));
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn bodies_of_small_values_and_long_values_read_at_once_take_little_memory() {
+    let hive = Hive::new();
+    let service = Service::start(&hive, &["--request-memory", "64MiB"]);
+    let body = numbers(3 << 20);
+    let ask = |work: &(dyn Fn(usize) -> u16 + Sync)| -> Vec<u16> {
+        thread::scope(|scope| {
+            let all: Vec<_> = (0..6).map(|n| scope.spawn(move || work(n))).collect();
+            all.into_iter().map(|thread| thread.join().unwrap()).collect()
+        })
+    };
+    let statuses = ask(&|_| service.put("/api/config/n", &body).status);
+    assert!(statuses.iter().all(|status| [413, 503].contains(status)), "{statuses:?}");
+    let long = text(8 << 20);
+    for n in 0..4 {
+        service.put(&format!("/api/config/k{n}"), &long).ok();
+    }
+    let statuses = ask(&|n| service.get(&format!("/api/config/k{}", n % 4)).status);
+    assert!(statuses.contains(&200) && statuses.iter().all(|status| [200, 503].contains(status)), "{statuses:?}");
+    service.get("/api/config?limit=1000").ok();
+    let peak = service.peak_memory();
+    assert!(peak < 300 << 20, "it took {} MiB", peak >> 20);
+}
