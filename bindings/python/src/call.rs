@@ -2,6 +2,7 @@
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::str::FromStr;
 use std::time::Duration;
 
 use hivekeep::{Error, Hint};
@@ -20,14 +21,27 @@ pub(crate) fn detached<R: Send>(py: Python<'_>, call: impl FnOnce() -> hivekeep:
     }
 }
 
-/// Waits in slices, without the GIL, until `look` gives something. A signal ends it with its exception.
-pub(crate) fn waited<R: Send>(py: Python<'_>, mut look: impl FnMut(Duration) -> Option<R> + Send) -> PyResult<R> {
+/// Waits in slices, without the GIL, until `look` finds something. A signal ends it with its exception.
+pub(crate) fn waited<R: Send>(
+    py: Python<'_>,
+    mut look: impl FnMut(Duration) -> hivekeep::Result<Option<R>> + Send,
+) -> PyResult<R> {
     loop {
-        if let Some(found) = py.detach(|| look(SLICE)) {
+        if let Some(found) = detached(py, || look(SLICE))? {
             return Ok(found);
         }
         py.check_signals()?;
     }
+}
+
+/// A text as an id, a priority, or whatever else it is.
+pub(crate) fn parsed<T: FromStr<Err = Error>>(py: Python<'_>, text: &str) -> PyResult<T> {
+    text.parse().map_err(|error| raised(py, &error))
+}
+
+/// The same for a text that may be absent.
+pub(crate) fn parsed_or_none<T: FromStr<Err = Error>>(py: Python<'_>, text: Option<&str>) -> PyResult<Option<T>> {
+    text.map(|text| parsed(py, text)).transpose()
 }
 
 /// The exception of an error.

@@ -5,6 +5,8 @@ use std::thread::{self, ThreadId};
 
 use hivekeep::{Error, ErrorKind, Result, Store, View, WriteTx};
 use pyo3::prelude::*;
+use serde::Serialize;
+use serde_json::Value;
 
 use crate::call::{detached, raised};
 use crate::transaction::Steps;
@@ -118,6 +120,69 @@ impl Door {
         }
     }
 }
+
+impl Door {
+    /// Runs a verb that writes, and gives its answer as Python objects.
+    ///
+    /// # Errors
+    ///
+    /// As [`Door::write`].
+    pub(crate) fn write_json<'py, R: Serialize>(
+        &self,
+        py: Python<'py>,
+        verb: impl FnOnce(&mut WriteTx<'_>) -> Result<R> + Send + 'static,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let answer = self.write(py, |tx| json(&verb(tx)?))?;
+        self.numbers().to_python(py, &answer)
+    }
+
+    /// The same as of this moment, so that a walk over many pages sees one state; itself, where that is so already.
+    pub(crate) fn at_once(&self, py: Python<'_>) -> PyResult<Self> {
+        Ok(match self {
+            Self::Store(shared) => {
+                let view = detached(py, || shared.store.view())?;
+                Self::View(Arc::new(Past::new(shared.clone(), view)))
+            }
+            door => door.clone(),
+        })
+    }
+
+    /// The store itself, for a verb that no transaction and no view has.
+    ///
+    /// # Errors
+    ///
+    /// `Conflict` in a transaction and in a view.
+    pub(crate) fn store(&self, py: Python<'_>) -> PyResult<&Shared> {
+        match self {
+            Self::Store(shared) => Ok(shared),
+            Self::Transaction(_) | Self::View(_) => {
+                let message = "neither a transaction nor a view can do this; call it on the store";
+                Err(raised(py, &Error::new(ErrorKind::Conflict, message)))
+            }
+        }
+    }
+}
+
+/// An answer as JSON.
+///
+/// # Errors
+///
+/// `Invalid` for what cannot be JSON, which no answer of the crate is.
+pub(crate) fn json(answer: &impl Serialize) -> Result<Value> {
+    serde_json::to_value(answer).map_err(|source| {
+        Error::new(ErrorKind::Invalid, format!("an answer cannot be JSON: {source}")).with_source(source)
+    })
+}
+
+/// Runs a verb that reads, and gives its answer as Python objects.
+macro_rules! read_json {
+    ($door:expr, $py:expr, move |$from:ident| $verb:expr) => {{
+        let door = $door;
+        let answer = $crate::door::read!(door, $py, move |$from| $crate::door::json(&$verb))?;
+        door.numbers().to_python($py, &answer)
+    }};
+}
+pub(crate) use read_json;
 
 /// Runs a verb that reads, through any door. It is written for each, because no type of the crate's interface stands for
 /// all that can be read from.

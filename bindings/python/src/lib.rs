@@ -5,12 +5,19 @@
 //! * `transaction`: a closure of the crate on a thread of its own, which takes steps from a `with` block
 //! * `call`: calls without the GIL, and errors and panics as exceptions
 //! * `value`: JSON as Python objects, both ways
-//! * `store`, `mapping`, ..: the verbs
+//! * `store`, `state`, `queue`, ..: the verbs. Answers are dicts with the names of the service's JSON, so that a remote
+//!   store can stand in for them.
 #![forbid(unsafe_code)]
 
+mod audit;
 mod call;
+mod chat;
+mod documents;
 mod door;
 mod mapping;
+mod queue;
+mod registry;
+mod state;
 mod store;
 mod transaction;
 mod value;
@@ -20,7 +27,19 @@ use pyo3::prelude::*;
 #[pymodule(gil_used = false)]
 mod _hivekeep {
     #[pymodule_export]
+    use crate::audit::Audit;
+    #[pymodule_export]
+    use crate::chat::Chat;
+    #[pymodule_export]
+    use crate::documents::Documents;
+    #[pymodule_export]
     use crate::mapping::Mapping;
+    #[pymodule_export]
+    use crate::queue::Queue;
+    #[pymodule_export]
+    use crate::registry::Registry;
+    #[pymodule_export]
+    use crate::state::State;
     #[pymodule_export]
     use crate::store::Store;
     #[pymodule_export]

@@ -7,8 +7,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyTuple};
 use serde_json::Value;
 
-use crate::call::detached;
-use crate::door::{Door, Past, read};
+use crate::door::{Door, read};
 use crate::value::to_json;
 
 /// A page ends once its values have about this many bytes.
@@ -156,13 +155,7 @@ impl Mapping {
 
     /// The same as of this moment, so that a walk over many pages sees one state; itself, where that is so already.
     fn at_once(&self, py: Python<'_>) -> PyResult<Self> {
-        let door = match &self.door {
-            Door::Store(shared) => {
-                let view = detached(py, || shared.store.view())?;
-                Door::View(std::sync::Arc::new(Past::new(shared.clone(), view)))
-            }
-            door => door.clone(),
-        };
+        let door = self.door.at_once(py)?;
         Ok(Self::new(door, self.name.clone()))
     }
 }

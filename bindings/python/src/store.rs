@@ -9,7 +9,7 @@ use pyo3::prelude::*;
 
 use crate::call::{detached, exception};
 use crate::door::{Door, Past, Shared};
-use crate::mapping::Mapping;
+use crate::state::State;
 use crate::transaction::Transaction;
 use crate::value::Numbers;
 
@@ -98,10 +98,10 @@ impl Store {
         Ok(View { past: Arc::new(Past::new(self.shared.clone(), view)) })
     }
 
-    /// The config, or the collection of that name.
-    #[pyo3(signature = (collection=None))]
-    fn mapping(&self, collection: Option<String>) -> Mapping {
-        Mapping::new(Door::Store(self.shared.clone()), collection)
+    /// The state that is read and changed here.
+    #[getter]
+    fn state(&self) -> State {
+        State::new(Door::Store(self.shared.clone()))
     }
 }
 
@@ -118,9 +118,9 @@ impl View {
         py.detach(|| self.past.close());
     }
 
-    /// The config, or the collection of that name.
-    #[pyo3(signature = (collection=None))]
-    fn mapping(&self, collection: Option<String>) -> Mapping {
-        Mapping::new(Door::View(self.past.clone()), collection)
+    /// The state that is read and changed here.
+    #[getter]
+    fn state(&self) -> State {
+        State::new(Door::View(self.past.clone()))
     }
 }

@@ -14,7 +14,7 @@ use pyo3::prelude::*;
 
 use crate::call::{detached, panic_text, panicked, raised, waited};
 use crate::door::{Door, Shared};
-use crate::mapping::Mapping;
+use crate::state::State;
 
 /// A message to the thread of a transaction.
 enum Order {
@@ -54,9 +54,9 @@ impl Steps {
         detached(py, || Ok(started.map(drop)?))?;
         // Dropping `orders` on the way out, as a signal comes, takes the transaction back.
         let is_begun = waited(py, move |slice| match begun.recv_timeout(slice) {
-            Ok(()) => Some(true),
-            Err(RecvTimeoutError::Disconnected) => Some(false),
-            Err(RecvTimeoutError::Timeout) => None,
+            Ok(()) => Ok(Some(true)),
+            Err(RecvTimeoutError::Disconnected) => Ok(Some(false)),
+            Err(RecvTimeoutError::Timeout) => Ok(None),
         })?;
         if !is_begun {
             return Err(ended(py, end.recv().ok()));
@@ -195,9 +195,9 @@ impl Transaction {
         self.steps.end(py, false)
     }
 
-    /// The config, or the collection of that name.
-    #[pyo3(signature = (collection=None))]
-    fn mapping(&self, collection: Option<String>) -> Mapping {
-        Mapping::new(Door::Transaction(self.steps.clone()), collection)
+    /// The state that is read and changed here.
+    #[getter]
+    fn state(&self) -> State {
+        State::new(Door::Transaction(self.steps.clone()))
     }
 }

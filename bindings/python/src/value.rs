@@ -160,3 +160,15 @@ fn refused(py: Python<'_>, message: &str) -> PyErr {
 fn not_json(py: Python<'_>, message: &str) -> PyErr {
     exception(py, ("not_json", message.to_owned(), None::<&str>))
 }
+
+/// A Python object as a JSON object.
+///
+/// # Errors
+///
+/// As [`to_json`], and `Invalid` for anything else.
+pub(crate) fn to_object(value: &Bound<'_, PyAny>) -> PyResult<Map<String, Value>> {
+    match to_json(value)? {
+        Value::Object(members) => Ok(members),
+        _ => Err(not_json(value.py(), "this must be an object, as a dict is")),
+    }
+}

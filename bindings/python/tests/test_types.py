@@ -19,4 +19,4 @@ def test_the_package_passes_mypy_strict(tmp_path: Path) -> None:
 
 
 def test_the_stubs_are_those_of_the_compiled_module(tmp_path: Path) -> None:
-    run("mypy.stubtest", "hivekeep", within=tmp_path)
+    run("mypy.stubtest", "hivekeep._hivekeep", within=tmp_path)

@@ -9,10 +9,23 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, TypeVar
 
-from hivekeep import _hivekeep, forks
+from hivekeep import _hivekeep, fleets, forks
 from hivekeep.errors import HivekeepError
+from hivekeep.fleets import (
+    Audit,
+    AuditView,
+    Chat,
+    ChatView,
+    Documents,
+    DocumentsView,
+    Registry,
+    RegistryView,
+)
 from hivekeep.mappings import JSON, Codec, JSONMapping, MutableJSONMapping
+from hivekeep.queues import Queue, QueueView
+from hivekeep.records import Event
 from hivekeep.times import Duration, to_ms
+from hivekeep.workers import Handler, Worker, WorkerCounts
 
 __all__ = ["Store", "Transaction", "View", "open"]
 
@@ -71,7 +84,7 @@ class _Writable(_Readable):
     @property
     def config(self) -> MutableJSONMapping[JSON]:
         """The configuration: JSON values by keys of up to 200 bytes."""
-        return MutableJSONMapping(self, self._raw.mapping())
+        return MutableJSONMapping(self, self._raw.state.mapping())
 
     def collection(self, name: str, codec: Codec[T] | None = None) -> MutableJSONMapping[T]:
         """The records under a name of your own; the first one that is set creates it.
@@ -79,7 +92,32 @@ class _Writable(_Readable):
         :param name: 1 to 64 letters, digits, ``-``, ``_`` and ``.``.
         :param codec: turns values into JSON and back; see :func:`hivekeep.codec`.
         """
-        return MutableJSONMapping(self, self._raw.mapping(name), codec)
+        return MutableJSONMapping(self, self._raw.state.mapping(name), codec)
+
+    @property
+    def queue(self) -> Queue:
+        """The task queue."""
+        return Queue(self, self._raw.state.queue())
+
+    @property
+    def registry(self) -> Registry:
+        """The bots of the fleet."""
+        return Registry(self, self._raw.state.registry())
+
+    @property
+    def chat(self) -> Chat:
+        """The messages of the fleet."""
+        return Chat(self, self._raw.state.chat())
+
+    @property
+    def audit(self) -> Audit:
+        """The audit trail."""
+        return Audit(self, self._raw.state.audit())
+
+    @property
+    def documents(self) -> Documents:
+        """JSON that programs hand over as a whole."""
+        return Documents(self, self._raw.state.documents())
 
 
 class Store(_Writable):
@@ -128,6 +166,12 @@ class Store(_Writable):
         """Opens the file anew, after a failure of the disk has closed it."""
         self._raw.reopen()
 
+    def events(
+        self, *, oldest: bool = False, after: int | None = None, before: int | None = None, limit: int = 100
+    ) -> list[Event]:
+        """Backups, restores, crashes and whatever else has happened to the store, the newest first unless ``oldest``."""
+        return fleets.events(self._raw.state.audit(), oldest, after, before, limit)
+
     def write(self, *, max_hold: Duration = 10) -> Transaction:
         """A transaction, for a ``with`` block: everything in it, or nothing.
 
@@ -135,6 +179,24 @@ class Store(_Writable):
         transaction that is held for longer than ``max_hold`` is taken back too, with :class:`~hivekeep.NotCommitted`.
         """
         return Transaction._prepare(self._raw, max_hold)
+
+    def worker(
+        self,
+        bot: str,
+        handler: Handler,
+        *,
+        concurrency: int = 1,
+        lease: Duration = 30,
+        aging: Duration | None = None,
+        until_empty: bool = False,
+    ) -> WorkerCounts:
+        """Hands the tasks of a bot to a function until SIGTERM or Ctrl-C; gives the numbers.
+
+        See :class:`~hivekeep.Worker`, which can also be stopped by the program itself.
+        """
+        return Worker(
+            self, bot, handler, concurrency=concurrency, lease=lease, aging=aging, until_empty=until_empty
+        ).run()
 
     def view(self) -> View:
         """The state of this moment, for a ``with`` block: it does not change, whatever is written meanwhile."""
@@ -203,11 +265,36 @@ class View(_Readable):
     @property
     def config(self) -> JSONMapping[JSON]:
         """The configuration."""
-        return JSONMapping(self, self._raw.mapping())
+        return JSONMapping(self, self._raw.state.mapping())
 
     def collection(self, name: str, codec: Codec[T] | None = None) -> JSONMapping[T]:
         """The records under that name. A name that was never used has none."""
-        return JSONMapping(self, self._raw.mapping(name), codec)
+        return JSONMapping(self, self._raw.state.mapping(name), codec)
+
+    @property
+    def queue(self) -> QueueView:
+        """The task queue."""
+        return QueueView(self, self._raw.state.queue())
+
+    @property
+    def registry(self) -> RegistryView:
+        """The bots of the fleet."""
+        return RegistryView(self, self._raw.state.registry())
+
+    @property
+    def chat(self) -> ChatView:
+        """The messages of the fleet."""
+        return ChatView(self, self._raw.state.chat())
+
+    @property
+    def audit(self) -> AuditView:
+        """The audit trail."""
+        return AuditView(self, self._raw.state.audit())
+
+    @property
+    def documents(self) -> DocumentsView:
+        """JSON that programs hand over as a whole."""
+        return DocumentsView(self, self._raw.state.documents())
 
     def close(self) -> None:
         """Ends the view."""

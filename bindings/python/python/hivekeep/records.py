@@ -1,0 +1,233 @@
+"""Records of a store, as this package gives them."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, ClassVar, Literal, TypeAlias, TypeVar
+
+from hivekeep.mappings import JSON
+from hivekeep.times import from_text
+
+__all__ = [
+    "Assignment",
+    "AuditEntry",
+    "Bot",
+    "Enqueued",
+    "Event",
+    "Holder",
+    "Level",
+    "Message",
+    "Priority",
+    "Task",
+    "TaskCounts",
+    "TaskState",
+    "Why",
+]
+
+Priority: TypeAlias = Literal["P0", "P1", "P2", "P3"]
+"""All of P0 go before any of P1, and so on."""
+
+TaskState: TypeAlias = Literal["scheduled", "waiting", "ready", "claimed", "done", "failed", "dead", "cancelled"]
+"""A task is scheduled or waiting until it is ready to be claimed. The last four have ended."""
+
+Level: TypeAlias = Literal["info", "warning", "error", "critical"]
+"""How grave an entry of the audit trail is."""
+
+R = TypeVar("R", bound="Record")
+
+
+class Record:
+    """What records have in common: they are made from JSON, and unknown fields of newer versions are left out."""
+
+    _times: ClassVar[frozenset[str]] = frozenset()
+    _others: ClassVar[Mapping[str, Any]] = {}
+    _names: ClassVar[Mapping[str, str]] = {}
+
+    @classmethod
+    def _from_json(cls: type[R], fields: Mapping[str, JSON]) -> R:
+        values: dict[str, Any] = {}
+        for field in dataclasses.fields(cls):  # type: ignore[arg-type]
+            name = cls._names.get(field.name, field.name)
+            if name not in fields:
+                continue
+            value = fields[name]
+            if value is not None and field.name in cls._times:
+                value = from_text(value)
+            elif value is not None and field.name in cls._others:
+                value = cls._others[field.name](value)
+            values[field.name] = value
+        return cls(**values)
+
+
+@dataclasses.dataclass(frozen=True)
+class Holder(Record):
+    """The claim of a task."""
+
+    _times = frozenset({"since", "deadline"})
+
+    bot: str
+    token: int
+    since: datetime
+    deadline: datetime
+    lease_ms: int
+    session: int | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Task(Record):
+    """A task of the queue, as it was when it was read."""
+
+    _times = frozenset({"not_before", "finished_at", "enqueued_at", "ready_since"})
+    _others = {
+        "holder": Holder._from_json,
+        "capabilities": frozenset,
+        "waiting_for": frozenset,
+        "depends_on": frozenset,
+    }
+
+    id: str
+    state: TaskState
+    priority: Priority
+    payload: JSON
+    sequence: int
+    attempts: int
+    max_attempts: int
+    enqueued_at: datetime
+    holder: Holder | None = None
+    assigned_to: str | None = None
+    capabilities: frozenset[str] = frozenset()
+    depends_on: frozenset[str] = frozenset()
+    waiting_for: frozenset[str] = frozenset()
+    not_before: datetime | None = None
+    ready_since: datetime | None = None
+    finished_at: datetime | None = None
+    finished_by: str | None = None
+    result: JSON = None
+    last_error: str | None = None
+    idempotency_key: str | None = None
+    attributes: dict[str, JSON] = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass(frozen=True)
+class Enqueued(Record):
+    """A task that was to be enqueued, and whether it is new."""
+
+    _others = {"task": Task._from_json, "differs": tuple}
+
+    task: Task
+    new: bool
+    differs: tuple[str, ...] = ()
+    """The fields in which an earlier task with the same idempotency key differs."""
+
+
+@dataclasses.dataclass(frozen=True)
+class TaskCounts(Record):
+    """How many tasks there are in each state."""
+
+    scheduled: int = 0
+    waiting: int = 0
+    ready: int = 0
+    claimed: int = 0
+    done: int = 0
+    failed: int = 0
+    dead: int = 0
+    cancelled: int = 0
+
+
+@dataclasses.dataclass(frozen=True)
+class Why(Record):
+    """Why a task is not claimed, or which bots may claim it. As text it is one line."""
+
+    _others = {"may_claim": tuple, "reasons": tuple}
+
+    id: str
+    state: TaskState
+    text: str
+    anybody: bool = False
+    may_claim: tuple[str, ...] = ()
+    may_claim_more: int = 0
+    reasons: tuple[JSON, ...] = ()
+
+    def __str__(self) -> str:
+        return self.text
+
+
+@dataclasses.dataclass(frozen=True)
+class Bot(Record):
+    """A bot of the registry."""
+
+    _times = frozenset({"registered_at", "last_heartbeat"})
+    _others = {"specializations": frozenset}
+
+    id: str
+    kind: str | None = None
+    status: str | None = None
+    endpoint: str | None = None
+    port: int | None = None
+    pid: int | None = None
+    repo: str | None = None
+    specializations: frozenset[str] = frozenset()
+    max_concurrent: int | None = None
+    registered_at: datetime | None = None
+    last_heartbeat: datetime | None = None
+    attributes: dict[str, JSON] = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass(frozen=True)
+class Assignment(Record):
+    """A task that is assigned to a bot, or claimed by it."""
+
+    _times = frozenset({"since"})
+
+    bot: str
+    task: str
+    hold: Literal["assigned", "claimed"]
+    since: datetime
+
+
+@dataclasses.dataclass(frozen=True)
+class Message(Record):
+    """A message of the chat."""
+
+    _times = frozenset({"timestamp"})
+
+    sequence: int
+    conversation: str
+    role: str
+    content: str
+    timestamp: datetime
+    bot_id: str | None = None
+    original_time: str | None = None
+    attributes: dict[str, JSON] = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass(frozen=True)
+class AuditEntry(Record):
+    """An entry of the audit trail."""
+
+    _times = frozenset({"timestamp", "recorded"})
+
+    sequence: int
+    action: str
+    actor: str
+    timestamp: datetime
+    recorded: datetime
+    level: Level = "info"
+    target: str | None = None
+    result: str | None = None
+    details: JSON = None
+    original: str | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Event(Record):
+    """Something that happened to the store: a backup, a restore, a crash."""
+
+    _times = frozenset({"timestamp"})
+
+    sequence: int
+    event: str
+    timestamp: datetime
+    details: JSON = None

@@ -1,0 +1,280 @@
+//! The task queue.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use hivekeep::{BotId, ClaimOptions, Enqueued, NewTask, Retry, Task, TaskId, Token};
+use pyo3::prelude::*;
+use serde_json::{Value, json};
+
+use crate::call::{detached, parsed, parsed_or_none, raised, waited};
+use crate::door::{self, Door, read_json};
+use crate::value::{to_json, to_object};
+
+/// A task to enqueue.
+#[derive(FromPyObject)]
+#[pyo3(from_item_all)]
+struct Wanted<'py> {
+    payload: Bound<'py, PyAny>,
+    id: Option<String>,
+    priority: Option<String>,
+    not_before: Option<String>,
+    delay_ms: Option<u64>,
+    capabilities: Vec<String>,
+    assigned_to: Option<String>,
+    depends_on: Vec<String>,
+    allow_missing_dependencies: bool,
+    idempotency_key: Option<String>,
+    allow_different: bool,
+    max_attempts: Option<u32>,
+    attributes: Option<Bound<'py, PyAny>>,
+}
+
+impl Wanted<'_> {
+    fn into_task(self, py: Python<'_>) -> PyResult<NewTask> {
+        let mut task = NewTask::new(to_json(&self.payload)?);
+        task = with(task, parsed_or_none(py, self.id.as_deref())?, NewTask::id);
+        task = with(task, parsed_or_none(py, self.priority.as_deref())?, NewTask::priority);
+        let not_before = self.not_before.as_deref().map(hivekeep::parse_time).transpose();
+        task = with(task, not_before.map_err(|error| raised(py, &error))?, NewTask::not_before);
+        task = with(task, self.delay_ms.map(Duration::from_millis), NewTask::delay);
+        task = self.capabilities.into_iter().fold(task, NewTask::capability);
+        task = with(task, parsed_or_none(py, self.assigned_to.as_deref())?, NewTask::assign_to);
+        for other in &self.depends_on {
+            task = task.after(parsed(py, other)?);
+        }
+        task = with(task, self.allow_missing_dependencies.then_some(()), |task, ()| task.allow_missing_dependencies());
+        task = with(task, self.idempotency_key, NewTask::idempotency_key);
+        task = with(task, self.allow_different.then_some(()), |task, ()| task.allow_different());
+        task = with(task, self.max_attempts, NewTask::max_attempts);
+        Ok(with(task, self.attributes.as_ref().map(to_object).transpose()?, NewTask::attributes))
+    }
+}
+
+fn with<T>(task: NewTask, value: Option<T>, set: impl FnOnce(NewTask, T) -> NewTask) -> NewTask {
+    match value {
+        Some(value) => set(task, value),
+        None => task,
+    }
+}
+
+/// How to claim.
+#[derive(FromPyObject)]
+#[pyo3(from_item_all)]
+struct Claiming {
+    lease_ms: u64,
+    max: usize,
+    max_concurrent: Option<u32>,
+    aging_ms: Option<u64>,
+}
+
+impl From<Claiming> for ClaimOptions {
+    fn from(claiming: Claiming) -> Self {
+        Self {
+            lease: Duration::from_millis(claiming.lease_ms),
+            max: claiming.max,
+            max_concurrent: claiming.max_concurrent,
+            aging: claiming.aging_ms.map(Duration::from_millis),
+            ..Self::default()
+        }
+    }
+}
+
+/// The task queue, through a door.
+#[pyclass(frozen, module = "hivekeep._hivekeep")]
+pub(crate) struct Queue {
+    door: Door,
+}
+
+impl Queue {
+    pub(crate) fn new(door: Door) -> Self {
+        Self { door }
+    }
+
+    /// Changes a task whose id is known.
+    fn change<'py>(
+        &self,
+        py: Python<'py>,
+        id: &str,
+        verb: impl FnOnce(hivekeep::Queue<&mut hivekeep::WriteTx<'_>>, &TaskId) -> hivekeep::Result<Task> + Send + 'static,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let id: TaskId = parsed(py, id)?;
+        self.door.write_json(py, move |tx| verb(tx.queue(), &id))
+    }
+}
+
+#[pymethods]
+impl Queue {
+    /// Enqueues a task, and tells whether it is new.
+    fn enqueue<'py>(&self, py: Python<'py>, task: Wanted<'py>) -> PyResult<Bound<'py, PyAny>> {
+        let task = task.into_task(py)?;
+        self.door.write_json(py, move |tx| tx.queue().enqueue_once(task).map(enqueued))
+    }
+
+    /// Enqueues many tasks, all of them or none.
+    fn enqueue_all<'py>(&self, py: Python<'py>, tasks: Vec<Wanted<'py>>) -> PyResult<Bound<'py, PyAny>> {
+        let tasks: Vec<NewTask> = tasks.into_iter().map(|task| task.into_task(py)).collect::<PyResult<_>>()?;
+        self.door.write_json(py, move |tx| {
+            let tasks = tx.queue().enqueue_all(tasks)?;
+            Ok(tasks.into_iter().map(enqueued).collect::<Vec<_>>())
+        })
+    }
+
+    /// Claims tasks, and waits for the first one.
+    fn claim<'py>(&self, py: Python<'py>, bot: &str, options: Claiming, wait_ms: u64) -> PyResult<Bound<'py, PyAny>> {
+        let (bot, options): (BotId, ClaimOptions) = (parsed(py, bot)?, options.into());
+        if wait_ms == 0 {
+            return self.door.write_json(py, move |tx| tx.queue().claim(&bot, &options));
+        }
+        let shared = self.door.store(py)?;
+        let until = Instant::now().checked_add(Duration::from_millis(wait_ms));
+        let claims = waited(py, |slice| {
+            shared.refuse_inside()?;
+            let left = until.map_or(slice, |until| until.saturating_duration_since(Instant::now()).min(slice));
+            let claims = shared.store.claim_wait(&bot, &options, left)?;
+            Ok(Some(claims).filter(|claims| !claims.is_empty() || left < slice))
+        })?;
+        let claims = detached(py, || door::json(&claims))?;
+        shared.numbers.to_python(py, &claims)
+    }
+
+    /// Completes a task.
+    fn complete<'py>(
+        &self,
+        py: Python<'py>,
+        id: &str,
+        token: u64,
+        result: &Bound<'py, PyAny>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let result = to_json(result)?;
+        self.change(py, id, move |mut queue, id| queue.complete(id, Token(token), result))
+    }
+
+    /// Completes a task, and claims the next ones in the same transaction.
+    fn complete_and_claim<'py>(
+        &self,
+        py: Python<'py>,
+        id: &str,
+        token: u64,
+        result: &Bound<'py, PyAny>,
+        options: Claiming,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let (id, result, options): (TaskId, _, ClaimOptions) = (parsed(py, id)?, to_json(result)?, options.into());
+        self.door.write_json(py, move |tx| tx.queue().complete_and_claim(&id, Token(token), result, &options))
+    }
+
+    /// Fails a task.
+    fn fail<'py>(
+        &self,
+        py: Python<'py>,
+        id: &str,
+        token: u64,
+        error: String,
+        retry: bool,
+        delay_ms: Option<u64>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let retry = match delay_ms {
+            _ if !retry => Retry::Never,
+            Some(delay) => Retry::After(Duration::from_millis(delay)),
+            None => Retry::Later,
+        };
+        self.change(py, id, move |mut queue, id| queue.fail(id, Token(token), error, retry))
+    }
+
+    /// Extends a lease, from now.
+    fn extend<'py>(&self, py: Python<'py>, id: &str, token: u64, lease_ms: u64) -> PyResult<Bound<'py, PyAny>> {
+        let lease = Duration::from_millis(lease_ms);
+        self.change(py, id, move |mut queue, id| queue.extend(id, Token(token), lease))
+    }
+
+    /// Releases a task as if it had not been claimed.
+    fn release<'py>(&self, py: Python<'py>, id: &str, token: u64) -> PyResult<Bound<'py, PyAny>> {
+        self.change(py, id, move |mut queue, id| queue.release(id, Token(token)))
+    }
+
+    /// Cancels a task.
+    fn cancel<'py>(&self, py: Python<'py>, id: &str) -> PyResult<Bound<'py, PyAny>> {
+        self.change(py, id, |mut queue, id| queue.cancel(id))
+    }
+
+    /// Makes a failed, dead or cancelled task ready again.
+    fn requeue<'py>(&self, py: Python<'py>, id: &str) -> PyResult<Bound<'py, PyAny>> {
+        self.change(py, id, |mut queue, id| queue.requeue(id))
+    }
+
+    /// Assigns a task to one bot, or to any.
+    fn assign<'py>(&self, py: Python<'py>, id: &str, bot: Option<&str>) -> PyResult<Bound<'py, PyAny>> {
+        let bot: Option<BotId> = parsed_or_none(py, bot)?;
+        self.change(py, id, move |mut queue, id| match &bot {
+            Some(bot) => queue.assign(id, bot),
+            None => queue.unassign(id),
+        })
+    }
+
+    /// A task, or none.
+    fn get<'py>(&self, py: Python<'py>, id: &str) -> PyResult<Bound<'py, PyAny>> {
+        let id: TaskId = parsed(py, id)?;
+        read_json!(&self.door, py, move |from| from.queue().get(&id)?)
+    }
+
+    /// Some tasks, and where the next ones begin.
+    fn page<'py>(
+        &self,
+        py: Python<'py>,
+        state: Option<&str>,
+        cursor: Option<String>,
+        limit: usize,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let state = parsed_or_none(py, state)?;
+        read_json!(&self.door, py, move |from| from.queue().page(state, cursor.as_deref(), limit)?)
+    }
+
+    /// How many tasks there are in each state.
+    fn counts<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        read_json!(&self.door, py, move |from| from.queue().counts()?)
+    }
+
+    /// Explains why a task is not claimed, by any bot or by this one.
+    fn why<'py>(&self, py: Python<'py>, id: &str, bot: Option<&str>) -> PyResult<Bound<'py, PyAny>> {
+        let (id, bot): (TaskId, Option<BotId>) = (parsed(py, id)?, parsed_or_none(py, bot)?);
+        let options = ClaimOptions::default();
+        read_json!(&self.door, py, move |from| match &bot {
+            Some(bot) => from.queue().why_bot(&id, bot, &options)?,
+            None => from.queue().why(&id, &options)?,
+        })
+    }
+
+    /// Explains why a claim of a bot is empty, in one line.
+    fn why_nothing<'py>(&self, py: Python<'py>, bot: &str) -> PyResult<Bound<'py, PyAny>> {
+        let bot: BotId = parsed(py, bot)?;
+        let options = ClaimOptions::default();
+        read_json!(&self.door, py, move |from| from.queue().why_nothing(&bot, &options)?.to_string())
+    }
+
+    /// Tasks that cannot proceed by themselves, each with its obstacle in one line.
+    fn stuck<'py>(&self, py: Python<'py>, limit: usize) -> PyResult<Bound<'py, PyAny>> {
+        read_json!(&self.door, py, move |from| {
+            let stuck = from.queue().stuck(limit)?.into_iter();
+            stuck.map(|(id, obstacle)| (id.to_string(), obstacle.to_string())).collect::<BTreeMap<_, _>>()
+        })
+    }
+
+    /// Removes the tasks that finished longer ago; gives their number.
+    fn purge(&self, py: Python<'_>, older_than_ms: u64) -> PyResult<usize> {
+        let shared = self.door.store(py)?;
+        detached(py, || {
+            shared.refuse_inside()?;
+            shared.store.purge_finished(Duration::from_millis(older_than_ms))
+        })
+    }
+
+    /// The same as of this moment.
+    fn at_once(&self, py: Python<'_>) -> PyResult<Self> {
+        Ok(Self::new(self.door.at_once(py)?))
+    }
+}
+
+/// The result of an enqueue.
+fn enqueued(enqueued: Enqueued) -> Value {
+    json!({"task": enqueued.task, "new": enqueued.is_new, "differs": enqueued.differs})
+}
