@@ -15,6 +15,12 @@ impl Parcel {
         Self(Some(Undelivered::new(store, claims)))
     }
 
+    /// No claims.
+    #[cfg(feature = "http")]
+    pub(crate) fn none() -> Self {
+        Self(None)
+    }
+
     /// The claims, to be sent before their delivery is certain.
     #[cfg(feature = "http")]
     pub(crate) fn claims(&self) -> &[Claim] {

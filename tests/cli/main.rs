@@ -10,6 +10,7 @@ mod guard;
 mod hostile;
 mod limits;
 mod output;
+mod queue;
 mod recovery;
 mod refusals;
 mod repair;

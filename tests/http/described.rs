@@ -163,6 +163,7 @@ fn sample(schema: &Value) -> Value {
     match (name, schema.get("format")) {
         (Some("string"), Some(_)) => json!("2026-01-02T03:04:05Z"),
         (Some("string"), None) => json!("x"),
+        (Some("array"), _) if schema["items"].get("$ref").is_some() => json!([{}]),
         (Some("array"), _) => json!(["x"]),
         (Some("object"), _) => json!({}),
         (Some("boolean"), _) => json!(false),
@@ -193,7 +194,7 @@ fn ask_for_refusals_of_the_service() -> BTreeSet<String> {
 
 /// Every operation does its work once.
 fn ask_for_work(service: &Service) {
-    for id in ["claim", "purge"] {
+    for id in ["batch", "claim", "purge"] {
         service.post("/api/queue", json!({"payload": null, "id": id})).ok();
         service.post(&format!("/api/queue/{id}/cancel"), "").ok();
     }
@@ -274,6 +275,22 @@ fn ask_for_tasks(service: &Service) {
     act("release", "cancel", json!({})).ok();
     act("release", "requeue", json!({})).ok();
     service.post("/api/queue/purge", json!({"older_than": "30d"})).ok();
+    ask_for_several_tasks(service);
+}
+
+fn ask_for_several_tasks(service: &Service) {
+    let first = json!({"id": "first", "payload": 1, "assigned_to": "of-batch"});
+    let second = json!({"id": "second", "payload": 2, "assigned_to": "of-batch", "depends_on": ["first"]});
+    service.post("/api/queue/batch", json!({"tasks": [second, first]})).ok();
+    service.post("/api/queue/batch", json!({"tasks": [{"id": "first", "payload": 1}]})).refused(409);
+    let claims = service.post("/api/queue/claim", json!({"bot": "of-batch"})).ok()["claims"].take();
+    service.post("/api/queue/nothing/complete-and-claim", json!({"token": 1})).refused(404);
+    service.post("/api/queue/first/complete-and-claim", json!({"token": 999_999})).refused(409);
+    let ended = service.post("/api/queue/first/complete-and-claim", json!({"token": claims[0]["token"]})).ok();
+    let token = &ended["claims"][0]["token"];
+    assert_eq!((&ended["completed"]["state"], &ended["claims"][0]["id"]), (&json!("done"), &json!("second")));
+    let ended = service.post("/api/queue/second/complete-and-claim", json!({"token": token})).ok();
+    assert_eq!(ended["claims"], json!([]));
 }
 
 #[test]

@@ -116,6 +116,24 @@ fn a_task_that_comes_to_clients_that_are_gone_is_claimable_at_once_and_counts_no
 }
 
 #[test]
+fn a_client_that_is_gone_after_it_completed_its_task_holds_no_next_one_and_the_completion_stays() {
+    let hive = Hive::new();
+    let service = Service::start(&hive, &[]);
+    for closes in [drop, reset as fn(TcpStream)] {
+        service.post("/api/queue", json!({"payload": 1, "id": "first"})).ok();
+        let claims = service.post("/api/queue/claim", json!({"bot": "GONE"})).ok()["claims"].take();
+        service.post("/api/queue", json!({"payload": 2, "id": "next"})).ok();
+        let body = json!({"token": claims[0]["token"]}).to_string();
+        closes(ask(&service, "POST", "/api/queue/first/complete-and-claim", &body));
+        service.until("it is completed", |service| task(service, "first")["state"] == "done");
+        service.until("the next one is given back", |service| task(service, "next")["state"] == "ready");
+        assert_eq!(task(&service, "next")["attempts"], 0);
+        service.post("/api/queue/next/cancel", "").ok();
+        service.post("/api/queue/purge", json!({"older_than": "0s"})).ok();
+    }
+}
+
+#[test]
 fn a_client_that_closes_before_its_claim_is_answered_leaves_nothing_claimed() {
     let hive = Hive::new();
     let service = Service::start(&hive, &[]);

@@ -44,6 +44,23 @@ pub(super) fn json_file(path: &Path) -> Result<Value> {
     if is_standard_input(path) { parsed } else { parsed.map_err(|error| error.context(path.display())) }
 }
 
+/// JSON values from a file with one on each line, or from standard input if it is `-`. An error names the line.
+pub(super) fn json_lines(path: &Path, limit: u64) -> Result<Vec<Value>> {
+    let bytes = match is_standard_input(path) {
+        true => standard_input_up_to(limit)?,
+        false => files::read(path, limit)?,
+    };
+    let lines = bytes.strip_suffix(b"\n").unwrap_or(&bytes);
+    if lines.is_empty() {
+        return Ok(Vec::new());
+    }
+    let value = |(index, line): (usize, &[u8])| {
+        let line = line.strip_suffix(b"\r").unwrap_or(line);
+        json::parse(line).map_err(|error| error.context(format_args!("line {}: invalid JSON", index.saturating_add(1))))
+    };
+    lines.split(|byte| *byte == b'\n').enumerate().map(value).collect()
+}
+
 /// Text from a file, or from standard input if it is `-`: a passphrase, or keys.
 #[cfg(feature = "age")]
 pub(super) fn text_file(path: &Path) -> Result<String> {
@@ -63,6 +80,15 @@ fn bytes_of(path: &Path) -> Result<Vec<u8>> {
         true => standard_input(),
         false => files::read(path, LONGEST),
     }
+}
+
+fn standard_input_up_to(limit: u64) -> Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    io::stdin().take(limit.saturating_add(1)).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > limit {
+        return Err(Error::invalid(format!("standard input is too long: limit_bytes={limit}")));
+    }
+    Ok(bytes)
 }
 
 fn standard_input() -> Result<Vec<u8>> {

@@ -140,6 +140,16 @@ impl Fields {
         }
     }
 
+    /// A required array of objects, each with its fields.
+    pub(super) fn objects(&mut self, name: &str) -> Result<Vec<Self>> {
+        let Value::Array(parts) = self.required_value(name)? else { return Err(wrong(name, "an array of objects")) };
+        let fields = |part| match part {
+            Value::Object(fields) => Ok(Self(fields)),
+            _ => Err(wrong(name, "an array of objects")),
+        };
+        parts.into_iter().map(fields).collect()
+    }
+
     /// The fields that have not been read.
     pub(super) fn rest(self) -> Map<String, Value> {
         self.0

@@ -35,6 +35,9 @@ pub(super) fn document(routes: impl Iterator<Item = &'static Route>) -> Value {
     for route in routes {
         let path = paths.entry(route.path).or_insert_with(|| json!({}));
         path[route.method.as_str().to_lowercase()] = operation(route);
+        if let Takes::Fields(fields) = route.takes {
+            name_shapes(fields, &mut shapes);
+        }
         match route.gives {
             Gives::Fields(fields) => name_shapes(fields, &mut shapes),
             Gives::Of(shape) => name_shape(shape, &mut shapes),

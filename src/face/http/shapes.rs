@@ -2,7 +2,7 @@
 //! them: one field too many or too few is a failure.
 
 use crate::face::http::route::Kind::{Any, Flag, List, Map, Number, Object, Of, Text, Time, Word};
-use crate::face::http::route::{Kind, Shape, nullable, required, sometimes};
+use crate::face::http::route::{Kind, Shape, nullable, optional, required, sometimes};
 use crate::{Level, Priority, TaskState};
 
 /// An array of strings.
@@ -69,11 +69,51 @@ pub(super) const TASK: Shape = Shape {
     ],
 };
 
+pub(super) const NEW_TASK: Shape = Shape {
+    name: "NewTask",
+    about: "a task to push",
+    base: None,
+    fields: &[
+        required("payload", Any, "payload of the task, in the words of its producer"),
+        optional("id", Text, "id of the task; generated unless set"),
+        optional("priority", Text, "P0 to P3; P2 unless set"),
+        optional("not_before", Time, "no bot may claim it before this time"),
+        optional("delay_ms", Number, "delay until a bot may claim it; excludes not_before"),
+        optional("capabilities", TEXTS, "capabilities that a bot needs to claim it"),
+        optional("assigned_to", Text, "the only bot that may claim it"),
+        optional("depends_on", TEXTS, "tasks that must be done first; a purged task that was done counts as done"),
+        optional(
+            "allow_missing_dependencies",
+            Flag,
+            "whether it may depend on tasks that do not exist yet; otherwise an unknown id is an error",
+        ),
+        optional("idempotency_key", Text, "pushing the same key again returns the same task"),
+        optional(
+            "allow_different",
+            Flag,
+            "whether an existing task with the same idempotency key is returned even if it differs; otherwise that is an error",
+        ),
+        optional("max_attempts", Number, "number of failed attempts after which it is dead; five unless set"),
+        optional("attributes", Object, "additional fields"),
+    ],
+};
+
 pub(super) const PUSHED: Shape = Shape {
     name: "PushedTask",
     about: "a task that was pushed, now or earlier",
     base: Some(&TASK),
     fields: &[required("existing", Flag, "whether it is the earlier task with that idempotency key, in any state")],
+};
+
+pub(super) const BATCHED: Shape = Shape {
+    name: "BatchedTask",
+    about: "a task of a batch",
+    base: None,
+    fields: &[
+        required("id", Text, "its id"),
+        required("state", Word(|| TaskState::ALL.map(TaskState::as_str).to_vec()), "state of the task"),
+        required("existing", Flag, "whether it is the earlier task with that idempotency key"),
+    ],
 };
 
 pub(super) const WHY: Shape = Shape {

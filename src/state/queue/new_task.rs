@@ -104,6 +104,32 @@ impl NewTask {
         }
     }
 
+    /// The task of the fields of a JSON object. A null field counts as absent, except the payload.
+    ///
+    /// # Errors
+    ///
+    /// `Invalid` for an unknown field, and for a value of the wrong type.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use hivekeep::NewTask;
+    /// use serde_json::json;
+    ///
+    /// let fields = json!({"payload": "build", "max_attempts": 2, "id": null}).as_object().cloned().unwrap();
+    /// assert_eq!(NewTask::from_fields(fields)?, NewTask::new("build").max_attempts(2));
+    /// # Ok::<(), hivekeep::Error>(())
+    /// ```
+    pub fn from_fields(mut fields: Map<String, Value>) -> Result<Self> {
+        fields.retain(|name, value| name == "payload" || !value.is_null());
+        // These keep their numbers as they were written, which a conversion does not.
+        let payload = fields.get_mut("payload").map(std::mem::take);
+        let attributes = fields.get_mut("attributes").and_then(Value::as_object_mut).map(std::mem::take);
+        let task: Self = serde_json::from_value(Value::Object(fields))
+            .map_err(|source| Error::invalid(format!("invalid task: {source}")).with_source(source))?;
+        Ok(Self { payload: payload.unwrap_or_default(), attributes: attributes.unwrap_or_default(), ..task })
+    }
+
     /// Sets the id. The default is made from the sequence number, such as `task-17`.
     #[must_use]
     pub fn id(mut self, id: TaskId) -> Self {
@@ -299,5 +325,8 @@ mod tests {
         assert_eq!(read, task());
         assert!(serde_json::from_str::<NewTask>(r#"{"payload": 1, "prioritty": "P0"}"#).is_err());
         assert!(serde_json::from_str::<NewTask>("{}").is_err());
+        let fields = crate::json::parse(br#"{"payload": [1e400, 1.50], "attributes": {"a": -0}, "id": null}"#).unwrap();
+        let read = NewTask::from_fields(fields.as_object().cloned().unwrap()).unwrap();
+        assert_eq!((read.payload.to_string(), read.attributes["a"].to_string()), ("[1e400,1.50]".into(), "-0".into()));
     }
 }

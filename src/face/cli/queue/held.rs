@@ -10,7 +10,8 @@ use crate::face::cli::context::Context;
 use crate::face::cli::exit::Exit;
 use crate::face::cli::input;
 use crate::face::cli::queue::change::change;
-use crate::{Result, Retry, Task, TaskId, Token};
+use crate::face::cli::queue::claim::{deliver, show_lines};
+use crate::{ClaimOptions, ClaimOwner, Completed, Result, Retry, Task, TaskId, Token};
 
 /// Extend the lease of a claim
 #[derive(Debug, Args)]
@@ -26,10 +27,14 @@ pub(super) struct Extend {
 }
 
 /// Mark a task as done
+///
+/// With --claim-next it also claims the next task for the same bot, in the same commit, and prints that claim in a second
+/// line; with --json it prints an object with completed and claims. No next task is no error.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   hivekeep queue complete task-1 --token 17
+  hivekeep queue complete task-1 --token 17 --claim-next --lease 5m --wait 1m
   hivekeep queue complete task-1 --token 17 --result '{\"tests\": 12}'")]
 pub(super) struct Complete {
     #[command(flatten)]
@@ -37,6 +42,15 @@ pub(super) struct Complete {
     /// The result, or - to read it from standard input
     #[arg(long, value_name = "JSON", allow_negative_numbers = true)]
     result: Option<String>,
+    /// Claim the next task for the same bot
+    #[arg(long)]
+    claim_next: bool,
+    /// The lease of the next claim, such as 500ms, 30s or 5m
+    #[arg(long, value_name = "TIME", value_parser = duration::parse, default_value = "30s", requires = "claim_next")]
+    lease: Duration,
+    /// Wait up to this long for the next task, such as 1m
+    #[arg(long, value_name = "TIME", value_parser = duration::parse, default_value = "0s", requires = "claim_next")]
+    wait: Duration,
 }
 
 /// Report a failed attempt; the task is retried after a delay, unless no attempt is left
@@ -91,8 +105,25 @@ impl Complete {
     pub(super) fn run(self, context: &mut Context) -> Result<Exit> {
         let Held { id, token } = self.claim;
         let result = self.result.map_or(Ok(Value::Null), |text| input::json(&text))?;
-        change(context, |tx| tx.queue().complete(&id, token, result))
+        if !self.claim_next {
+            return change(context, |tx| tx.queue().complete(&id, token, result));
+        }
+        let options = ClaimOptions { lease: self.lease, owner: ClaimOwner::Nobody, ..ClaimOptions::default() };
+        let store = context.options().open(&context.path)?;
+        let ended = store.complete_and_claim(&id, token, result, &options, self.wait)?;
+        deliver(&store, &ended.claims, || show(context, &ended).and_then(|()| context.out.flush()))?;
+        store.close()?;
+        Ok(Exit::Done)
     }
+}
+
+/// Shows a completed task, and the claims behind it.
+fn show(context: &mut Context, ended: &Completed) -> Result<()> {
+    if context.out.is_json() {
+        return context.out.json(ended);
+    }
+    context.out.line(format_args!("{} is {}", ended.completed.id, ended.completed.state))?;
+    show_lines(context, &ended.claims)
 }
 
 impl Fail {

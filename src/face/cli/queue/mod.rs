@@ -1,12 +1,13 @@
 //! `queue`: pushes, claims, finishes and lists tasks.
 //!
-//! * [`push`]: `push`, `assign`, `unassign` and `claim`
-//! * [`held`]: verbs for a task that a bot holds
+//! * [`push`]: `push`, `assign` and `unassign`
+//! * [`claim`]: `claim`; [`held`]: verbs for a task that a bot holds
 //! * [`purge`]: removes finished tasks; [`memory`]: remembers them
 //! * [`why`]: explains why a task is not claimed
 //! * here: the list of verbs, `requeue`, `cancel` and `list`
 
 mod change;
+mod claim;
 mod held;
 mod memory;
 mod purge;
@@ -18,10 +19,11 @@ use std::time::Duration;
 use clap::{Args, Subcommand};
 
 use self::change::change;
+use self::claim::Claim;
 use self::held::{Complete, Extend, Fail, Release};
 use self::memory::Memory;
 use self::purge::Purge;
-use self::push::{Assign, Claim, Push, Unassign};
+use self::push::{Assign, Push, Unassign};
 use self::why::Why;
 use crate::face::cli::context::Context;
 use crate::face::cli::exit::Exit;

@@ -1,37 +1,64 @@
-//! Pushes, assigns and claims tasks.
+//! Pushes tasks and assigns them.
 
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
 use jiff::Timestamp;
 use serde::Serialize;
+use serde_json::{Value, json};
 
 use crate::duration;
 use crate::face::cli::context::Context;
 use crate::face::cli::exit::Exit;
 use crate::face::cli::input;
 use crate::face::cli::queue::change::change;
-use crate::{
-    BotId, Claim as Taken, ClaimOptions, ClaimOwner, Enqueued, Error, NewTask, Priority, Result, Task, TaskId,
-    TaskState, parse_time, show_time,
-};
+use crate::text::counted_as;
+use crate::{BotId, Enqueued, Error, NewTask, Priority, Result, Task, TaskId, TaskState, parse_time, show_time};
+
+/// The maximum length of a file of tasks: a full batch, and what else is in its lines.
+const FILE_BYTES: u64 = 128 << 20;
+/// The arguments that say one task.
+const FIELDS: [&str; 11] = [
+    "payload",
+    "id",
+    "priority",
+    "assign",
+    "after",
+    "idempotency_key",
+    "capability",
+    "not_before",
+    "delay",
+    "max_attempts",
+    "attributes",
+];
 
 /// Push a task to the queue; prints its id
 ///
 /// If the idempotency key was used before, push changes nothing, prints the id of the earlier task and its state in a
 /// message, and exits with code 0; with --json the field existing is true. If the earlier task differs, push fails with
 /// exit code 1, unless --allow-different is given.
+///
+/// With --from it pushes many tasks in one commit, all of them or none. Each line of the file is one task, such as
+/// {"payload": {"build": 1}, "id": "build-1", "priority": "P1", "depends_on": ["lint-1"]}. The other
+/// fields are assigned_to, capabilities, idempotency_key, not_before, delay_ms, max_attempts and attributes; only
+/// payload is required. A task may depend on any other one of the file. An error names the line.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   hivekeep queue push '{\"build\": \"4f2a\"}'
   hivekeep queue push '\"review\"' --id review-1 --priority P1 --after build-1 --capability rust
   hivekeep queue push '\"sweep\"' --delay 10m
-  hivekeep queue push - --idempotency-key nightly-2026-01-02 < task.json")]
+  hivekeep queue push - --idempotency-key nightly-2026-01-02 < task.json
+  hivekeep queue push --from tasks.jsonl")]
 pub(super) struct Push {
     /// The payload, or - to read it from standard input
-    #[arg(value_name = "JSON", allow_negative_numbers = true)]
-    payload: String,
+    #[arg(value_name = "JSON", allow_negative_numbers = true, required_unless_present = "from")]
+    payload: Option<String>,
+    /// Push the tasks in this file, one JSON object on each line, or from standard input if it is -; at most 10,000
+    /// tasks and 64 MiB
+    #[arg(long, value_name = "FILE", conflicts_with_all = FIELDS)]
+    from: Option<PathBuf>,
     /// The id of the task [default: a generated one, such as task-17]
     #[arg(long, value_name = "ID")]
     id: Option<TaskId>,
@@ -73,6 +100,9 @@ pub(super) struct Push {
 
 impl Push {
     pub(super) fn run(self, context: &mut Context) -> Result<Exit> {
+        if let Some(file) = &self.from {
+            return self.push_all(context, file);
+        }
         let new = self.task()?;
         let Enqueued { task, is_new, .. } = context.change(|store| store.write(|tx| tx.queue().enqueue_once(new)))?;
         if context.out.is_json() {
@@ -86,8 +116,43 @@ impl Push {
         Ok(Exit::Done)
     }
 
+    /// Pushes the tasks of a file.
+    fn push_all(&self, context: &mut Context, file: &Path) -> Result<Exit> {
+        let lines = input::json_lines(file, FILE_BYTES)?;
+        let tasks = lines.into_iter().enumerate().map(|(index, line)| self.task_of_line(index, line));
+        let tasks = tasks.collect::<Result<Vec<_>>>()?;
+        let enqueued = context.change(|store| store.enqueue_all(tasks))?;
+        if context.out.is_json() {
+            let pushed = |enqueued: &Enqueued| json!({"id": enqueued.task.id, "state": enqueued.task.state, "existing": !enqueued.is_new});
+            context.out.json(&enqueued.iter().map(pushed).collect::<Vec<_>>())?;
+        } else {
+            enqueued.iter().try_for_each(|enqueued| context.out.line(&enqueued.task.id))?;
+        }
+        let existing = enqueued.iter().filter(|enqueued| !enqueued.is_new).count();
+        if existing > 0 {
+            context.out.message(format_args!("{} already there", counted_as(existing as u64, "task is", "tasks are")));
+        }
+        Ok(Exit::Done)
+    }
+
+    fn task_of_line(&self, index: usize, line: Value) -> Result<NewTask> {
+        let place = format!("line {}", index.saturating_add(1));
+        let Value::Object(fields) = line else {
+            return Err(Error::invalid(format!("{place}: a task must be a JSON object, such as {{\"payload\": 1}}")));
+        };
+        let mut task = NewTask::from_fields(fields).map_err(|error| error.context(place))?;
+        if self.allow_different {
+            task = task.allow_different();
+        }
+        if self.allow_missing {
+            task = task.allow_missing_dependencies();
+        }
+        Ok(task)
+    }
+
     fn task(self) -> Result<NewTask> {
-        let mut task = NewTask::new(input::json(&self.payload)?).priority(self.priority);
+        let payload = self.payload.as_deref().map_or(Ok(Value::Null), input::json)?;
+        let mut task = NewTask::new(payload).priority(self.priority);
         task = self.after.into_iter().fold(task, NewTask::after);
         task = self.capability.into_iter().fold(task, NewTask::capability);
         task = given(task, self.id, NewTask::id);
@@ -166,80 +231,5 @@ pub(super) struct Unassign {
 impl Unassign {
     pub(super) fn run(self, context: &mut Context) -> Result<Exit> {
         change(context, |tx| tx.queue().unassign(&self.id))
-    }
-}
-
-/// Claim the most urgent task that this bot is allowed to do
-///
-/// With --json it prints an object with id, token, payload and more; with --max an array of them. If there is nothing
-/// for the bot, or it holds as many tasks as it may, the message says which, and the exit code is 13. A bot holds at
-/// most three tasks, unless its registration (max_concurrent) or --max-concurrent sets another limit.
-#[derive(Debug, Args)]
-#[command(after_help = "\
-Examples:
-  hivekeep queue claim BOT-222
-  hivekeep queue claim BOT-222 --lease 5m --json
-  hivekeep queue claim BOT-222 --max 3
-  hivekeep queue claim BOT-222 --wait 1m")]
-pub(super) struct Claim {
-    /// The bot
-    bot: BotId,
-    /// The lease: the time until the bot must finish or extend, such as 500ms, 30s or 5m
-    #[arg(long, value_name = "TIME", value_parser = duration::parse, default_value = "30s")]
-    lease: Duration,
-    /// Claim up to this many
-    #[arg(long, value_name = "N")]
-    max: Option<usize>,
-    /// Let the bot hold this many at once [default: 3]; if its registration sets a limit too, the smaller one applies
-    #[arg(long, value_name = "N")]
-    max_concurrent: Option<u32>,
-    /// Raise the priority of a task by one for each such time that it has been ready, such as 10m
-    #[arg(long, value_name = "TIME", value_parser = duration::parse)]
-    aging: Option<Duration>,
-    /// Wait up to this long for the first task, such as 1m
-    #[arg(long, value_name = "TIME", value_parser = duration::parse, default_value = "0s")]
-    wait: Duration,
-}
-
-impl Claim {
-    pub(super) fn run(self, context: &mut Context) -> Result<Exit> {
-        let options = ClaimOptions {
-            lease: self.lease,
-            max: self.max.unwrap_or(1),
-            max_concurrent: self.max_concurrent,
-            owner: ClaimOwner::Nobody,
-            aging: self.aging,
-        };
-        let store = context.options().open(&context.path)?;
-        let claims = store.claim_wait(&self.bot, &options, self.wait)?;
-        if claims.is_empty() {
-            let why = store.view()?.queue().why_nothing(&self.bot, &options)?;
-            store.close()?;
-            return Err(Error::not_found(why.to_string()));
-        }
-        // A claim is useless without its token.
-        if let Err(error) = self.show(context, &claims).and_then(|()| context.out.flush()) {
-            store.give_back(&claims)?;
-            store.close()?;
-            // Other verbs accept a closed pipe; here the reader did not get its claim.
-            let why = format!("the claim could not be shown, and is given back: {error}");
-            return Err(Error::new(error.kind(), why));
-        }
-        store.close()?;
-        Ok(Exit::Done)
-    }
-
-    fn show(&self, context: &mut Context, claims: &[Taken]) -> Result<()> {
-        if context.out.is_json() {
-            return match (self.max, claims) {
-                (None, [first, ..]) => context.out.json(first),
-                _ => context.out.json(&claims),
-            };
-        }
-        for claim in claims {
-            let until = show_time(claim.deadline);
-            context.out.line(format_args!("{}  token {}  until {until}  {}", claim.id, claim.token, claim.payload))?;
-        }
-        Ok(())
     }
 }

@@ -1,4 +1,4 @@
-//! `POST /api/queue/claim`: a bot claims tasks, and may wait for one.
+//! `POST /api/queue/claim`: a bot claims tasks, and may wait for one; also after it has completed another.
 
 use std::time::Duration;
 
@@ -14,8 +14,10 @@ use crate::face::http::body::Object;
 use crate::face::http::fields::Fields;
 use crate::face::http::peer::Peer;
 use crate::face::http::problem::{Answer, Problem};
+use crate::face::http::query::Name;
+use crate::face::http::state::queue::token;
 use crate::face::parcel::Parcel;
-use crate::{BotId, Claim, ClaimOptions, ClaimWait, Error, ErrorKind, Result};
+use crate::{BotId, Claim, ClaimOptions, ClaimWait, Error, ErrorKind, Result, Task, TaskId};
 
 /// Maximum wait: proxies would cut the connection after longer ones.
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
@@ -29,40 +31,107 @@ struct Wanted {
     bot: BotId,
     options: ClaimOptions,
     wait: Duration,
+    /// The task that was completed before.
+    completed: Option<Task>,
 }
 
 /// The response.
 #[derive(Serialize)]
 struct Claims<'c> {
+    /// The task that was completed before.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    completed: Option<&'c Task>,
     claims: &'c [Claim],
     /// The reason why there are none.
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<String>,
 }
 
-pub(super) async fn claim(State(app): State<App>, client: Option<Extension<Peer>>, Object(fields): Object) -> Answer {
+pub(super) async fn claim(
+    State(app): State<App>,
+    client: Option<Extension<Peer>>,
+    Object(mut fields): Object,
+) -> Answer {
     let client = client.map(|Extension(peer)| peer);
-    let wanted = Wanted::read(fields, &app)?;
+    let bot = fields.required("bot")?;
+    let (options, within) = options_of(fields, &app)?;
+    let wanted = Wanted { bot, options, wait: within, completed: None };
+    match wait(&app, &wanted, client.as_ref()).await? {
+        Waited::Taken(taken) => answer(&app, &wanted, client, taken).await,
+        Waited::GaveWay => answer(&app, &wanted, None, Parcel::none()).await,
+        Waited::Crowded => Err(too_many_wait()),
+        Waited::Stopped => Ok(stops()),
+    }
+}
+
+/// Completes a task, and claims the next ones for its bot. The task stays completed whatever becomes of the wait, so that
+/// its response is a success.
+pub(super) async fn complete_and_claim(
+    State(app): State<App>,
+    client: Option<Extension<Peer>>,
+    Name(id): Name,
+    Object(mut fields): Object,
+) -> Answer {
+    let client = client.map(|Extension(peer)| peer);
+    let id: TaskId = id.parse()?;
+    let token = token(&mut fields)?;
+    let result = fields.value("result").unwrap_or_default();
+    let (options, within) = options_of(fields, &app)?;
+    let first = options.clone();
+    let ended = app.change(move |store| {
+        let ended = store.complete_and_claim(&id, token, result, &first, Duration::ZERO)?;
+        Ok((ended.completed, Parcel::new(store, ended.claims)))
+    });
+    let (completed, mut taken) = ended.await?;
+    let Some(bot) = completed.finished_by.clone() else {
+        return Ok(Json(Claims { completed: Some(&completed), claims: &[], reason: None }).into_response());
+    };
+    let wanted = Wanted { bot, options, wait: within, completed: Some(completed) };
+    if taken.claims().is_empty() && !wanted.wait.is_zero() {
+        taken = match wait(&app, &wanted, client.as_ref()).await {
+            Ok(Waited::Taken(taken)) => taken,
+            // The next claim is told of it.
+            Ok(Waited::GaveWay | Waited::Crowded | Waited::Stopped) | Err(_) => Parcel::none(),
+        };
+    }
+    answer(&app, &wanted, client, taken).await
+}
+
+/// The end of a wait for claims.
+enum Waited {
+    /// Claims, or none because the time is over.
+    Taken(Parcel),
+    /// The client may be gone, and others wait that are there.
+    GaveWay,
+    /// Too many claims are waiting.
+    Crowded,
+    /// The service is shutting down, or nobody would read the response.
+    Stopped,
+}
+
+/// Claims, and waits for the first one as long as the request says.
+async fn wait(app: &App, wanted: &Wanted, client: Option<&Peer>) -> Answer<Waited> {
     let mut wait = ClaimWait::new(&wanted.bot, &wanted.options, wanted.wait);
     let (mut permit, mut has_ended) = (None, false);
     loop {
-        let (looked, taken) = look(&app, wait).await?;
+        let (looked, taken) = look(app, wait).await?;
         wait = looked;
         if let Some(taken) = taken {
-            return answer(&app, &wanted, client, taken).await;
+            return Ok(Waited::Taken(taken));
         }
         if permit.is_none() {
-            permit = Some(app.connections().to_wait().ok_or_else(too_many_wait)?);
+            let Some(place) = app.connections().to_wait() else { return Ok(Waited::Crowded) };
+            permit = Some(place);
         }
         tokio::select! {
-            () = next_commit(&app, &wait) => {}
-            () = app.stops() => return Ok(stops()),
+            () = next_commit(app, &wait) => {}
+            () = app.stops() => return Ok(Waited::Stopped),
             // Nobody would read the response.
-            () = broken(client.as_ref()) => return Ok(stops()),
+            () = broken(client) => return Ok(Waited::Stopped),
             // The client may be gone, and must not hold the permit of one that is there.
-            () = ended(client.as_ref()), if !has_ended => match app.connections().to_wait_ended() {
+            () = ended(client), if !has_ended => match app.connections().to_wait_ended() {
                 Some(other) => (permit, has_ended) = (Some(other), true),
-                None => return answer_empty(&app, &wanted).await,
+                None => return Ok(Waited::GaveWay),
             },
         }
     }
@@ -91,23 +160,25 @@ async fn next_commit(app: &App, wait: &ClaimWait) {
 
 /// Sends the claims to the client, or the reason why there are none. Claims that do not arrive are given back.
 async fn answer(app: &App, wanted: &Wanted, client: Option<Peer>, taken: Parcel) -> Answer {
+    let completed = wanted.completed.as_ref();
     if taken.claims().is_empty() {
-        return answer_empty(app, wanted).await;
+        let (bot, options) = (wanted.bot.clone(), wanted.options.clone());
+        let why = app.read(move |store| store.view()?.queue().why_nothing(&bot, &options)).await;
+        let reason = match why {
+            Ok(why) => Some(why.to_string()),
+            // A completion is told in any case.
+            Err(_) if completed.is_some() => None,
+            Err(problem) => return Err(problem),
+        };
+        return Ok(Json(Claims { completed, claims: &[], reason }).into_response());
     }
     if let Some(peer) = client {
-        let text = serde_json::to_vec(&Claims { claims: taken.claims(), reason: None });
+        let text = serde_json::to_vec(&Claims { completed, claims: taken.claims(), reason: None });
         let text =
             text.map_err(|source| Error::invalid("the claims cannot be serialized as JSON").with_source(source))?;
         return Ok(([(header::CONTENT_TYPE, "application/json")], peer.bring(taken, text)).into_response());
     }
-    Ok(Json(Claims { claims: &taken.delivered(), reason: None }).into_response())
-}
-
-/// Sends the reason why there are no claims.
-async fn answer_empty(app: &App, wanted: &Wanted) -> Answer {
-    let (bot, options) = (wanted.bot.clone(), wanted.options.clone());
-    let why = app.read(move |store| store.view()?.queue().why_nothing(&bot, &options)).await?;
-    Ok(Json(Claims { claims: &[], reason: Some(why.to_string()) }).into_response())
+    Ok(Json(Claims { completed, claims: &taken.delivered(), reason: None }).into_response())
 }
 
 async fn broken(client: Option<&Peer>) {
@@ -124,23 +195,21 @@ async fn ended(client: Option<&Peer>) {
     }
 }
 
-impl Wanted {
-    fn read(mut fields: Fields, app: &App) -> Result<Self> {
-        let mut options = app.instance().claim_options();
-        let bot = fields.required("bot")?;
-        if let Some(lease) = fields.millis("lease_ms")? {
-            options.lease = lease;
-        }
-        if let Some(max) = fields.number("max")? {
-            options.max = usize::try_from(max.min(MOST)).unwrap_or_default();
-        }
-        if let Some(most) = fields.number("max_concurrent")? {
-            options.max_concurrent = Some(u32::try_from(most).unwrap_or(u32::MAX));
-        }
-        let wait = fields.millis("wait_ms")?.unwrap_or_default().min(LONGEST_WAIT);
-        fields.end()?;
-        Ok(Self { bot, options, wait })
+/// Reads the options of a claim and how long it waits, and refuses other fields.
+fn options_of(mut fields: Fields, app: &App) -> Result<(ClaimOptions, Duration)> {
+    let mut options = app.instance().claim_options();
+    if let Some(lease) = fields.millis("lease_ms")? {
+        options.lease = lease;
     }
+    if let Some(max) = fields.number("max")? {
+        options.max = usize::try_from(max.min(MOST)).unwrap_or_default();
+    }
+    if let Some(most) = fields.number("max_concurrent")? {
+        options.max_concurrent = Some(u32::try_from(most).unwrap_or(u32::MAX));
+    }
+    let wait = fields.millis("wait_ms")?.unwrap_or_default().min(LONGEST_WAIT);
+    fields.end()?;
+    Ok((options, wait))
 }
 
 fn too_many_wait() -> Problem {

@@ -1,9 +1,10 @@
 //! The live state over HTTP.
 //!
-//! * [`registry`], [`queue`], [`records`], [`points`], [`versions`], [`check`]: the routes, each with its table; [`claim`]:
-//!   the handler of a claim, in the table of [`queue`]
+//! * [`registry`], [`queue`], [`records`], [`points`], [`versions`], [`check`]: the routes, each with its table; [`batch`]
+//!   and [`claim`]: handlers of batches and of claims, in the table of [`queue`]
 //! * [`reading`]: reads now or as of a point, and pages of them
 
+mod batch;
 mod check;
 mod claim;
 mod points;

@@ -1,4 +1,5 @@
-//! `/api/queue`: tasks are pushed, listed and finished; finishing requires the token of the claim.
+//! `/api/queue`: tasks are pushed, listed and finished; finishing requires the token of the claim. The handlers of
+//! batches and of claims are in files of their own.
 
 use std::time::Duration;
 
@@ -16,12 +17,13 @@ use crate::face::http::body::Object;
 use crate::face::http::fields::Fields;
 use crate::face::http::problem::Answer;
 use crate::face::http::query::{Name, Query};
-use crate::face::http::route::Kind::{Any, Flag, List, Number, Object as Map, Of, Text, Time};
+use crate::face::http::route::Kind::{Any, Flag, List, Number, Of, Text};
 use crate::face::http::route::{
     AT, CURSOR, Field, Gives, LIMIT, NEXT, OK, Route, Takes, nullable, optional, required, sometimes,
 };
-use crate::face::http::shapes::{self, CLAIM, TEXTS};
-use crate::face::http::state::claim::claim;
+use crate::face::http::shapes::{self, CLAIM};
+use crate::face::http::state::batch::push_all;
+use crate::face::http::state::claim::{claim, complete_and_claim};
 use crate::face::http::state::reading::read;
 use crate::{BotId, ClaimOptions, Enqueued, Error, NewTask, Result, Retry, Task, TaskId, TaskState, Token, WriteTx};
 
@@ -33,6 +35,21 @@ const PURGED: usize = 1_000;
 const MOST_PURGED: usize = 10_000;
 /// The token of the holder.
 const TOKEN: Field = required("token", Number, "token of the claim");
+
+/// The fields of a claim.
+const LEASE: Field = optional("lease_ms", Number, "length of the lease; 30,000 unless set");
+const MAX: Field = optional("max", Number, "maximum number of tasks; one unless set, at most 1,000");
+const MAX_CONCURRENT: Field = optional(
+    "max_concurrent",
+    Number,
+    "how many tasks the bot may hold; three unless set. The smaller of this and the limit of its registration applies",
+);
+const CLAIMS: Field = required("claims", List(&Of(&CLAIM)), "the claimed tasks");
+const REASON: Field = sometimes(
+    "reason",
+    Text,
+    "reason why nothing was claimed: the bot holds as many tasks as it may, or no task is ready for it",
+);
 
 /// The routes.
 pub(in crate::face::http) const ROUTES: &[Route] = &[
@@ -57,33 +74,26 @@ pub(in crate::face::http) const ROUTES: &[Route] = &[
         path: "/api/queue",
         about: "Put a task into the queue",
         query: &[],
-        takes: Takes::Fields(&[
-            required("payload", Any, "payload of the task, in the words of its producer"),
-            optional("id", Text, "id of the task; generated unless set"),
-            optional("priority", Text, "P0 to P3; P2 unless set"),
-            optional("not_before", Time, "no bot may claim it before this time"),
-            optional("delay_ms", Number, "delay until a bot may claim it; excludes not_before"),
-            optional("capabilities", TEXTS, "capabilities that a bot needs to claim it"),
-            optional("assigned_to", Text, "the only bot that may claim it"),
-            optional("depends_on", TEXTS, "tasks that must be done first; a purged task that was done counts as done"),
-            optional(
-                "allow_missing_dependencies",
-                Flag,
-                "whether it may depend on tasks that do not exist yet; otherwise an unknown id is an error",
-            ),
-            optional("idempotency_key", Text, "pushing the same key again returns the same task"),
-            optional(
-                "allow_different",
-                Flag,
-                "whether an existing task with the same idempotency key is returned even if it differs; otherwise that is an error",
-            ),
-            optional("max_attempts", Number, "number of failed attempts after which it is dead; five unless set"),
-            optional("attributes", Map, "additional fields"),
-        ]),
+        takes: Takes::Fields(shapes::NEW_TASK.fields),
         gives: Gives::Of(&shapes::PUSHED),
         statuses: OK,
         refuses: &[409],
         handler: || post(push),
+    },
+    Route {
+        method: Method::POST,
+        path: "/api/queue/batch",
+        about: "Put many tasks into the queue, all of them or none",
+        query: &[],
+        takes: Takes::Fields(&[required(
+            "tasks",
+            List(&Of(&shapes::NEW_TASK)),
+            "the tasks, at most 10,000; they may depend on each other in any order",
+        )]),
+        gives: Gives::Fields(&[required("tasks", List(&Of(&shapes::BATCHED)), "the pushed tasks, in the same order")]),
+        statuses: OK,
+        refuses: &[409],
+        handler: || post(push_all),
     },
     Route {
         method: Method::POST,
@@ -92,13 +102,9 @@ pub(in crate::face::http) const ROUTES: &[Route] = &[
         query: &[],
         takes: Takes::Fields(&[
             required("bot", Text, "the claiming bot"),
-            optional("lease_ms", Number, "length of the lease; 30,000 unless set"),
-            optional("max", Number, "maximum number of tasks; one unless set, at most 1,000"),
-            optional(
-                "max_concurrent",
-                Number,
-                "how many tasks the bot may hold; three unless set. The smaller of this and the limit of its registration applies",
-            ),
+            LEASE,
+            MAX,
+            MAX_CONCURRENT,
             optional(
                 "wait_ms",
                 Number,
@@ -106,14 +112,7 @@ pub(in crate::face::http) const ROUTES: &[Route] = &[
                  claim and as many claims wait as may, the answer is 503 with Retry-After, at once",
             ),
         ]),
-        gives: Gives::Fields(&[
-            required("claims", List(&Of(&CLAIM)), "the claimed tasks"),
-            sometimes(
-                "reason",
-                Text,
-                "reason why nothing was claimed: the bot holds as many tasks as it may, or no task is ready for it",
-            ),
-        ]),
+        gives: Gives::Fields(&[CLAIMS, REASON]),
         statuses: OK,
         refuses: &[],
         handler: || post(claim),
@@ -135,6 +134,9 @@ pub(in crate::face::http) const ROUTES: &[Route] = &[
         refuses: &[],
         handler: || post(purge),
     },
+    named_as_a_verb("/api/queue/batch", "Show the task whose id is batch", || {
+        get(|app, query| one(app, Name("batch".to_owned()), query))
+    }),
     named_as_a_verb("/api/queue/claim", "Show the task whose id is claim", || {
         get(|app, query| one(app, Name("claim".to_owned()), query))
     }),
@@ -173,6 +175,29 @@ pub(in crate::face::http) const ROUTES: &[Route] = &[
         statuses: OK,
         refuses: &[404, 409],
         handler: || post(complete),
+    },
+    Route {
+        method: Method::POST,
+        path: "/api/queue/{task}/complete-and-claim",
+        about: "Complete a claimed task, and claim the next ones for the same bot in the same commit",
+        query: &[],
+        takes: Takes::Fields(&[
+            TOKEN,
+            optional("result", Any, "result"),
+            LEASE,
+            MAX,
+            MAX_CONCURRENT,
+            optional(
+                "wait_ms",
+                Number,
+                "how long to wait for the first; not at all unless set, a minute at most. The task is completed before \
+                 the wait",
+            ),
+        ]),
+        gives: Gives::Fields(&[required("completed", Of(&shapes::TASK), "the completed task"), CLAIMS, REASON]),
+        statuses: OK,
+        refuses: &[404, 409],
+        handler: || post(complete_and_claim),
     },
     Route {
         method: Method::POST,
@@ -332,7 +357,7 @@ async fn purge(State(app): State<App>, Object(mut fields): Object) -> Answer {
 }
 
 /// Reads a task field by field, so that the payload keeps its numbers as written. A payload may be null.
-fn task(mut fields: Fields) -> Result<NewTask> {
+pub(super) fn task(mut fields: Fields) -> Result<NewTask> {
     let mut task = NewTask::new(fields.required_value("payload")?).attributes(fields.object("attributes")?);
     if let Some(id) = fields.parsed("id")? {
         task = task.id(id);
@@ -457,7 +482,7 @@ async fn act_for_holder_or_operator(
     .await
 }
 
-fn token(fields: &mut Fields) -> Result<Token> {
+pub(super) fn token(fields: &mut Fields) -> Result<Token> {
     let missing = || Error::invalid("missing field: field=token");
     shown_token(fields)?.ok_or_else(missing)
 }
