@@ -8,9 +8,9 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 use serde_json::json;
 
-use super::export::Progress;
 use super::import_options::ImportOptions;
 use super::manifest::{ArchiveManifest, ArchivedPoint};
+use super::progress::{Count, Progress};
 use super::read::{Take, read};
 use crate::engine::commit::Outcome;
 use crate::engine::point::{Lost, Manifest, Origin, PointId};
@@ -132,7 +132,7 @@ impl Store {
                 audit_entries,
                 tasks_run_again: 0,
                 tasks_forgotten: 0,
-                keep_finished: options.keep_finished,
+                keep_finished: options.restore.keep_finished,
             }))
         })?;
         refuse_unsound(&store)?;
@@ -238,31 +238,6 @@ impl Drop for Unnamed {
     }
 }
 
-/// Reports progress.
-pub(super) struct Count<'p> {
-    done: u64,
-    of: u64,
-    progress: Progress<'p>,
-}
-
-impl<'p> Count<'p> {
-    pub(super) fn new(progress: Progress<'p>) -> Self {
-        Self { done: 0, of: 0, progress }
-    }
-
-    pub(super) fn begin(&mut self, manifest: &ArchiveManifest) {
-        (self.done, self.of) = (0, manifest.records());
-    }
-
-    /// Counts one more.
-    pub(super) fn add(&mut self) {
-        self.done += 1;
-        if self.done.is_multiple_of(256) || self.done == self.of {
-            (self.progress)(self.done, self.of);
-        }
-    }
-}
-
 /// Imports nothing: the archive is only verified.
 struct Nothing<'p>(Count<'p>);
 
@@ -277,7 +252,7 @@ impl Take for Nothing<'_> {
     }
 
     fn record(&mut self, _: &[u8], _: &[u8]) -> Result<()> {
-        self.0.add();
+        self.0.add(1);
         Ok(())
     }
 
@@ -344,7 +319,7 @@ impl Take for Filling<'_, '_> {
     }
 
     fn record(&mut self, key: &[u8], payload: &[u8]) -> Result<()> {
-        self.progress.add();
+        self.progress.add(1);
         let Some(into) = self.into else { return Ok(()) };
         self.added += 1;
         self.tx.put(into, key, payload)

@@ -4,6 +4,7 @@ use super::manifest::{ArchiveManifest, ArchivedPoint};
 use super::seal::Keys;
 use crate::error::{Error, Hint, Result};
 use crate::limits;
+use crate::recovery::restore::options::RestoreOptions;
 
 /// The longest value by default. A store accepts no longer one.
 const MAX_VALUE_BYTES: u64 = limits::RECORD_BYTES as u64;
@@ -13,25 +14,17 @@ const MAX_BYTES: u64 = 64 << 30;
 /// The options of an import. The default imports everything.
 #[derive(Clone, Debug)]
 pub struct ImportOptions {
-    pub(super) only: Vec<String>,
+    /// The options that a restore has too.
+    pub(super) restore: RestoreOptions,
     pub(super) keys: Keys,
     pub(super) max_value_bytes: u64,
     pub(super) max_bytes: u64,
-    pub(super) keep_finished: bool,
-    pub(super) partial: bool,
 }
 
 impl Default for ImportOptions {
     fn default() -> Self {
         let (max_value_bytes, max_bytes) = (MAX_VALUE_BYTES, MAX_BYTES);
-        Self {
-            only: Vec::new(),
-            keys: Keys::default(),
-            max_value_bytes,
-            max_bytes,
-            keep_finished: false,
-            partial: false,
-        }
+        Self { restore: RestoreOptions::new(), keys: Keys::default(), max_value_bytes, max_bytes }
     }
 }
 
@@ -44,7 +37,7 @@ impl ImportOptions {
     /// Imports only these collections; the others stay. Queue and assignments belong together.
     #[must_use]
     pub fn only<S: Into<String>>(mut self, collections: impl IntoIterator<Item = S>) -> Self {
-        self.only = collections.into_iter().map(Into::into).collect();
+        self.restore = self.restore.only(collections);
         self
     }
 
@@ -52,7 +45,7 @@ impl ImportOptions {
     /// otherwise they would run again, or be forgotten with their idempotency keys. A new store has none.
     #[must_use]
     pub fn keep_finished(mut self, keep: bool) -> Self {
-        self.keep_finished = keep;
+        self.restore = self.restore.keep_finished(keep);
         self
     }
 
@@ -60,7 +53,7 @@ impl ImportOptions {
     /// are in the store; others may be missing, or have an older value.
     #[must_use]
     pub fn partial(mut self, partial: bool) -> Self {
-        self.partial = partial;
+        self.restore = self.restore.partial(partial);
         self
     }
 
@@ -103,8 +96,8 @@ impl ImportOptions {
     /// Whether to import a collection.
     pub(super) fn wants(&self, name: &str) -> bool {
         let is_unit = |name: &str| ["queue", "assignments", "bot_assignments"].contains(&name);
-        self.only.is_empty()
-            || self.only.iter().any(|only| only == name || only == "full" || is_unit(only) && is_unit(name))
+        let only = &self.restore.only;
+        only.is_empty() || only.iter().any(|only| only == name || only == "full" || is_unit(only) && is_unit(name))
     }
 
     /// Refuses an archive if wanted collections lost something in a repair, unless the options permit it.
@@ -113,7 +106,7 @@ impl ImportOptions {
     ///
     /// `Conflict` if they do not.
     pub(super) fn refuse_partial(&self, point: &ArchivedPoint) -> Result<()> {
-        if self.partial || !self.is_partial(point) {
+        if self.restore.partial || !self.is_partial(point) {
             return Ok(());
         }
         let message = "a repair lost part of that point before it was archived; to import what is left of it, \
@@ -132,7 +125,7 @@ impl ImportOptions {
             let only = if only == "bot_assignments" { "assignments" } else { only };
             only == "full" || manifest.collections.iter().any(|collection| collection.name == only)
         };
-        let Some(missing) = self.only.iter().find(|only| !has(only)) else { return Ok(()) };
+        let Some(missing) = self.restore.only.iter().find(|only| !has(only)) else { return Ok(()) };
         let there = manifest.collections.iter().map(|collection| collection.name.as_str()).collect::<Vec<_>>();
         let there = there.join(", ");
         let missing = missing.escape_debug();

@@ -1,17 +1,19 @@
 //! Archives: a point as one file that outlives the store, that ordinary tools open, and that can become a store again.
 //!
-//! * [`export`] writes one: [`source`] reads the point, [`readable`] and [`record`] are the two forms, [`write`] the entries
-//! * [`import`] makes a new store from one, [`apply`] imports one into a store, both with [`import_options`]: [`read`] reads it strictly, [`expect`] knows
+//! * [`export`] writes one: [`source`] reads the point, [`readable`] and [`record`] are the two forms, [`write`] the entries,
+//!   [`contents`] puts them together
+//! * [`import`] makes a new store from one, [`apply`] imports one into a store with [`merging`], both with [`import_options`]: [`read`] reads it strictly, [`expect`] knows
 //!   the next entry, [`valid`] checks each record
 //! * [`automatic`] makes them from time to time: [`last`] is the store's record of them, [`folder`] their place, and [`retain`]
 //!   decides which are kept
-//! * [`manifest`] and [`layout`] are shared by writer and reader
+//! * [`manifest`] and [`layout`] are shared by writer and reader; [`progress`] counts for both
 //! * [`pack`], [`seal`], [`hashed`] and [`place`] are the file: compressed, encrypted, hashed, named at the end
 
 mod apply;
 #[cfg(test)]
 mod apply_test;
 mod automatic;
+mod contents;
 mod expect;
 mod export;
 mod folder;
@@ -22,8 +24,10 @@ mod last;
 mod layout;
 mod line;
 mod manifest;
+mod merging;
 mod pack;
 mod place;
+mod progress;
 mod read;
 mod readable;
 mod record;
