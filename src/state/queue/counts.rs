@@ -19,7 +19,8 @@ use crate::engine::schema::{CollectionId, Table};
 use crate::engine::write::WriteTx;
 use crate::error::{Error, Result};
 use crate::state::queue::Queue;
-use crate::state::queue::keys::{self, Key};
+use crate::state::queue::keys;
+use crate::state::queue::row_key::Key;
 use crate::state::queue::task::TaskState;
 
 /// The row of `meta`.

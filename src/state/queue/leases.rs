@@ -13,7 +13,8 @@ use crate::state::ids::{BotId, SessionId, TaskId};
 use crate::state::queue::Queue;
 use crate::state::queue::damage::PassedOver;
 use crate::state::queue::finish::{RETRY_DELAY_MAX, attempt_failed, released};
-use crate::state::queue::keys::{self, Key};
+use crate::state::queue::keys;
+use crate::state::queue::row_key::Key;
 use crate::state::queue::task::{Holder, Task, TaskState};
 
 #[expect(private_bounds, reason = "what a queue is read from is the crate's own matter")]

@@ -13,9 +13,11 @@ use crate::state::ids::TaskId;
 use crate::state::page::PageRoom;
 use crate::state::queue::claim::ClaimOptions;
 use crate::state::queue::damage::PassedOver;
-use crate::state::queue::keys::{Lane, OpenRow};
+use crate::state::queue::keys::OpenRow;
+use crate::state::queue::lane::Lane;
 use crate::state::queue::order::{FROM_THE_FIRST, Order, Positions};
 use crate::state::queue::reach::Fleet;
+use crate::state::queue::row_key::time_key;
 use crate::state::queue::task::{Task, TaskState};
 use crate::state::queue::{Queue, keys};
 
@@ -56,7 +58,7 @@ impl AgedCursor {
 
     fn written(&self) -> String {
         let mut bytes = vec![Self::AGED];
-        bytes.extend(keys::time_key(self.at));
+        bytes.extend(time_key(self.at));
         bytes.extend(self.positions.iter().flat_map(|position| position.to_be_bytes()));
         bytes.extend(self.lane.iter().flat_map(|lane| lane.as_bytes()));
         hex(&bytes)

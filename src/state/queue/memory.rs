@@ -17,7 +17,8 @@ use crate::engine::write::WriteTx;
 use crate::error::{Error, Result};
 use crate::state::ids::TaskId;
 use crate::state::queue::claim::millis;
-use crate::state::queue::keys::{behind_time, time_key};
+use crate::state::queue::keys::behind_time;
+use crate::state::queue::row_key::time_key;
 use crate::state::queue::task::{Task, TaskState};
 use crate::state::queue::{Queue, waiting::TaskIs};
 

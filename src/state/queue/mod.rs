@@ -1,16 +1,20 @@
 //! The task queue: durable tasks. A bot claims a task under a lease and finishes it, or the task becomes ready again.
 //!
-//! Its parts: [`task`] is what is stored, [`new_task`] what a caller says; [`keys`] is the index; [`enqueue`], [`batch`],
-//! [`claim`], [`next`], [`wait`], [`delivery`], [`undelivered`], [`finish`] are the operations of producers and bots; [`leases`]
-//! handles claims that end by themselves and [`waiting`] handles dependencies and start times; [`list`] reads the
-//! queue, [`counts`] keeps numbers that every save writes, and [`purge`] removes finished tasks; [`memory`] records how purged tasks ended; [`obstacle`] is the
-//! rule of a claim and [`order`] its order with aging, [`reach`] and [`why`] say who could do a task and why nobody does;
-//! [`damage`] skips damaged tasks; [`check`] verifies the invariants.
+//! * [`task`]: a task as it is stored; [`new_task`]: a task as callers describe it
+//! * [`keys`]: the index, with the [`lane`]s of ready tasks; [`row_key`]: the bytes of its keys
+//! * [`enqueue`], [`batch`], [`claim`], [`next`], [`wait`], [`delivery`], [`undelivered`], [`finish`]: the operations of
+//!   producers and bots
+//! * [`leases`]: claims that end by themselves; [`waiting`]: dependencies and start times
+//! * [`list`] reads the queue, [`counts`] keeps numbers that every save updates, [`purge`] removes finished tasks, and
+//!   [`memory`] records how purged tasks ended
+//! * [`obstacle`]: the rule of a claim; [`order`]: its order with aging; [`reach`] and [`why`]: the bots that could do a
+//!   task, and why none does; [`stuck`]: tasks that cannot proceed
+//! * [`damage`] skips damaged tasks; [`check`] verifies the invariants
 //!
-//! A claim passes [`wait`], also when it waits for nothing; [`claim`]; [`leases`] and [`waiting`], which make ready the
-//! tasks that are due; the registry and [`why`], for what the bot may hold; the lanes in [`keys`], or [`order`] with
-//! aging; [`obstacle`]; and `save` here, which writes task, assignment and counts. [`undelivered`] holds the claims until
-//! they arrive; otherwise [`delivery`] gives them back.
+//! A claim passes [`wait`], also when it waits for nothing; [`claim`]; [`leases`] and [`waiting`], which make due tasks
+//! ready; the registry and [`why`], for the limit of the bot; the lanes, or [`order`] with aging; [`obstacle`]; and `save`
+//! here, which writes task, assignment and counts. [`undelivered`] keeps the claims until they arrive; otherwise
+//! [`delivery`] gives them back.
 
 mod batch;
 mod check;
@@ -21,6 +25,7 @@ mod delivery;
 mod enqueue;
 mod finish;
 mod keys;
+mod lane;
 mod leases;
 mod list;
 mod memory;
@@ -30,6 +35,8 @@ mod obstacle;
 mod order;
 mod purge;
 mod reach;
+mod row_key;
+mod stuck;
 mod task;
 mod undelivered;
 mod wait;

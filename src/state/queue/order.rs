@@ -15,7 +15,7 @@ use crate::error::Result;
 use crate::state::ids::TaskId;
 use crate::state::queue::Queue;
 use crate::state::queue::damage::PassedOver;
-use crate::state::queue::keys::Lane;
+use crate::state::queue::lane::Lane;
 use crate::state::queue::task::{Priority, Task};
 
 /// The sequence of the next task of each priority.
