@@ -158,7 +158,9 @@ pub(crate) fn shorten(text: &mut String, max: usize) {
 }
 
 fn too_long(what: &str, bytes: usize, max: usize) -> Error {
-    Error::invalid(format!("{what} is too long; shorten it: bytes={bytes} max={max}"))
+    let is_plural = ["the details ", "the attributes "].iter().any(|plural| what.starts_with(plural));
+    let (are, them) = if is_plural { ("are", "them") } else { ("is", "it") };
+    Error::invalid(format!("{what} {are} too long; shorten {them}: bytes={bytes} max={max}"))
 }
 
 /// Whether the JSON of a value could be longer, as far as can be told without printing it, which takes longer.
@@ -216,6 +218,8 @@ mod tests {
         assert!(text("a description", &"x".repeat(9), 9).is_ok());
         let error = text("a description", &"x".repeat(10), 9).unwrap_err();
         assert_eq!(error.to_string(), "a description is too long; shorten it: bytes=10 max=9");
+        let error = json("the details of an event", &json!("details"), 8).unwrap_err();
+        assert_eq!(error.to_string(), "the details of an event are too long; shorten them: bytes=9 max=8");
         let error = count("capabilities", 17, CAPABILITIES).unwrap_err();
         assert_eq!(error.to_string(), "capabilities are too many; leave some out: count=17 max=16");
         let error = duration("a lease", LEASE + Duration::from_secs(1), LEASE).unwrap_err();
