@@ -66,8 +66,10 @@ impl Query {
 
     /// The length of the page.
     pub(super) fn limit(&self) -> Result<usize> {
-        let limit = self.number("limit")?.map(|limit| usize::try_from(limit).unwrap_or(LONGEST_PAGE));
-        Ok(limit.unwrap_or(PAGE).clamp(1, LONGEST_PAGE))
+        match self.number("limit")? {
+            Some(0) => Err(Error::invalid("query parameter must be at least 1: name=limit value=0")),
+            limit => Ok(limit.map_or(PAGE, |limit| usize::try_from(limit).unwrap_or(usize::MAX)).min(LONGEST_PAGE)),
+        }
     }
 
     /// Where the page begins.
@@ -173,12 +175,13 @@ mod tests {
     }
 
     #[test]
-    fn a_page_is_never_empty_and_never_too_long() {
-        for (asked, limit) in [("0", 1), ("5", 5), ("99999999999", LONGEST_PAGE), ("", PAGE)] {
+    fn a_page_is_never_too_long_and_a_limit_of_zero_is_refused() {
+        for (asked, limit) in [("1", 1), ("5", 5), ("99999999999", LONGEST_PAGE), ("", PAGE)] {
             assert_eq!(query(&[("limit", asked)]).limit().unwrap(), limit);
         }
-        let error = query(&[("limit", "-1")]).limit().unwrap_err().to_string();
-        assert_eq!(error, "query parameter must be a non-negative integer: name=limit value=-1");
+        let refused = |limit| query(&[("limit", limit)]).limit().unwrap_err().to_string();
+        assert_eq!(refused("-1"), "query parameter must be a non-negative integer: name=limit value=-1");
+        assert_eq!(refused("0"), "query parameter must be at least 1: name=limit value=0");
     }
 
     #[test]
