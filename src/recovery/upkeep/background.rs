@@ -1,14 +1,16 @@
 //! A thread that works from time to time, until its owner drops it.
 
 use std::mem;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
 
 use crate::engine::process::Process;
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 
 /// A running thread. To drop it stops the thread and waits for its end.
 #[derive(Debug)]
@@ -23,6 +25,7 @@ pub(crate) struct Background {
 pub(crate) struct Stop {
     asked: Mutex<Asked>,
     told: Condvar,
+    panicked: AtomicBool,
 }
 
 /// The requests that the thread has not handled yet.
@@ -40,20 +43,31 @@ impl Background {
     /// `Io` when no thread can be started.
     pub(crate) fn start(name: &str, work: impl FnOnce(&Stop) + Send + 'static) -> Result<Self> {
         let stop = Arc::new(Stop::default());
-        let own = stop.clone();
-        let thread = std::thread::Builder::new().name(name.to_owned()).spawn(move || work(&own))?;
+        let (own, thread) = (stop.clone(), std::thread::Builder::new().name(name.to_owned()));
+        let name = name.to_owned();
+        let thread = thread.spawn(move || {
+            if catch_unwind(AssertUnwindSafe(|| work(&own))).is_err() {
+                tracing::error!(thread = name, "a background thread panicked, and its work has ended");
+                own.panicked.store(true, Ordering::Relaxed);
+            }
+        })?;
         Ok(Self { process: Process::current(), stop, thread: Some(thread) })
     }
-}
 
-impl Background {
-    /// Refuses a forked child, which does not have the thread.
+    /// Refuses if the work has ended without being stopped.
     ///
     /// # Errors
     ///
-    /// `Forked` in one.
-    pub(crate) fn refuse_forked(&self) -> Result<()> {
-        self.process.refuse_forked()
+    /// `Forked` in a forked child, which does not have the thread; `Io` when the thread panicked.
+    pub(crate) fn refuse_ended(&self) -> Result<()> {
+        self.process.refuse_forked()?;
+        if self.stop.panicked.load(Ordering::Relaxed) {
+            return Err(Error::new(
+                ErrorKind::Io,
+                "the thread panicked, and its work has ended; start the program anew",
+            ));
+        }
+        Ok(())
     }
 
     /// Wakes the thread from its wait.
@@ -76,8 +90,7 @@ impl Drop for Background {
         self.stop.asked.lock().stop = true;
         self.stop.told.notify_all();
         if let Some(thread) = self.thread.take() {
-            // A panic of the thread ended only the thread, and no caller is left to report it to.
-            let _ended = thread.join();
+            let _told = thread.join();
         }
     }
 }
@@ -103,9 +116,24 @@ impl Stop {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::{AtomicBool, Ordering};
-
     use super::*;
+
+    #[test]
+    fn work_that_panics_is_told_of() {
+        let (waits, waiting) = std::sync::mpsc::channel::<()>();
+        let background = Background::start("test", move |_| {
+            let _told = waiting.recv();
+            panic!("in the work");
+        });
+        let background = background.unwrap();
+        background.refuse_ended().unwrap();
+        drop(waits);
+        while background.refuse_ended().is_ok() {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        let ended = background.refuse_ended().unwrap_err().to_string();
+        assert_eq!(ended, "the thread panicked, and its work has ended; start the program anew");
+    }
 
     #[test]
     fn a_thread_that_is_woken_works_at_once() {

@@ -197,12 +197,13 @@ impl Scheduler {
         Ok(Self { health, thread })
     }
 
-    /// The health of its work. In a forked child, which does not have the thread, the upkeep is in error.
+    /// The health of its work. In a forked child, which does not have the thread, and once the thread has panicked, the
+    /// upkeep is in error.
     pub fn health(&self) -> Health {
-        if let Err(forked) = self.thread.refuse_forked() {
-            return Health { upkeep_error: Some(forked.to_string()), ..Health::default() };
+        match self.thread.refuse_ended() {
+            Ok(()) => self.health.lock().clone(),
+            Err(ended) => Health { upkeep_error: Some(ended.to_string()), ..Health::default() },
         }
-        self.health.lock().clone()
     }
 }
 
@@ -447,6 +448,24 @@ mod tests {
         assert_eq!((health.backup_error.as_deref(), health.retention_error), (Some("no room"), None));
         let events = worker.store.view().unwrap().events().list(crate::state::page::Page::newest(9)).unwrap();
         assert_eq!(events.iter().filter(|event| event.kind == EventKind::BackupFailed).count(), 1);
+    }
+
+    #[test]
+    fn a_scheduler_whose_thread_panicked_is_not_healthy() {
+        struct Panics;
+        impl Attendant for Panics {
+            fn before_backup(&self, _store: &Store) -> Result<()> {
+                panic!("in the work of the program");
+            }
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path().join("h.redb")).unwrap();
+        store.write(|tx| tx.config().put("limit", &json!(1))).unwrap();
+        let scheduler = Scheduler::start_with(store, Schedule::default(), Arc::new(Panics)).unwrap();
+        while scheduler.health().upkeep_error.is_none() {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        assert!(scheduler.health().upkeep_error.unwrap().contains("panicked"));
     }
 
     #[test]
