@@ -75,6 +75,49 @@
 //! 7. `face`: the command line, HTTP, and the library for async programs. It imports only what is public here, `service`,
 //!    `files` and the preparation of documents; `tests/layers.rs` says why.
 //!
+//! # Where each verb is written
+//!
+//! | file in `src` | verbs of [`Store`] |
+//! |---|---|
+//! | `engine/opening/reopen` | `is_closed` `reopen` |
+//! | `engine/store` | `options` `write` `load` `view` `path` `clock` `compact` |
+//! | `recovery` | `open` `close` |
+//! | `recovery/backups/verbs` | `backup` `backups` `find_backup` `point_with_backups` `backup_data` |
+//! | `recovery/check/last` | `note_check` `last_check` |
+//! | `recovery/check/last_drill` | `note_drill` |
+//! | `recovery/check/verify` | `check` `check_with` `check_at` `check_at_with` `check_sample` `check_sample_with` `check_pages` |
+//! | `recovery/diff` | `diff` |
+//! | `recovery/events/failures` | `restore_data` |
+//! | `recovery/events/log` | `event_log_error` |
+//! | `recovery/guard` | `guard` `begin_guard` |
+//! | `recovery/inventory` | `inventory` |
+//! | `recovery/points/find` | `points` `all_points` `find_point` `at` |
+//! | `recovery/points/make` | `restore_point` `make_point` |
+//! | `recovery/points/size` | `point_size` |
+//! | `recovery/repair/plan` | `plan_repair` |
+//! | `recovery/restore/apply` | `restore` `apply` |
+//! | `recovery/restore/planning` | `plan_restore` |
+//! | `recovery/restore/undo` | `plan_undo` `undo` `undo_discarding` |
+//! | `recovery/retention/apply` | `hold` `release` `forget` `judge` `retain` |
+//! | `recovery/retention/stored` | `policy` `set_policy` `retain_by_policy` |
+//! | `recovery/sessions/crash` | `crash` |
+//! | `recovery/sessions/session` | `session` `notice_crashes` `sessions` `acknowledge_crashes` `mark_shutdown` `take_mark_back` |
+//! | `recovery/upkeep/auto_backup` | `auto_backup_if_needed` `auto_backup` `next_backup_at` |
+//! | `recovery/upkeep/scheduler` | `upkeep` |
+//! | `state/heartbeats` | `heartbeat` |
+//! | `state/queue/delivery` | `give_back` |
+//! | `state/queue/purge` | `purge_finished` |
+//! | `state/queue/wait` | `claim_wait` |
+//! | `transfer/adopt` | `adopt` |
+//! | `transfer/adopt/rehearse` | `rehearse_adopt` |
+//! | `transfer/archive/apply` | `plan_import` `plan_import_with` `import` `import_with` `apply_import` `apply_import_with` |
+//! | `transfer/archive/automatic` | `auto_archive` |
+//! | `transfer/archive/export` | `export` `export_with` |
+//! | `transfer/archive/import` | `verify_archive` `verify_archive_with` `import_new` `import_new_with` |
+//! | `transfer/archive/last` | `last_archive` |
+//! | `transfer/drill` | `drill` |
+//! | `transfer/summary` | `summary` `weigh` |
+//!
 //! # Durability
 //!
 //! * When [`Store::write`] returns, its changes are on the disk. Callers on several threads share a sync.

@@ -7,6 +7,8 @@
 
 #[path = "layers/circles.rs"]
 mod circles;
+#[path = "layers/verbs.rs"]
+mod verbs;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
