@@ -23,7 +23,8 @@ use crate::recovery::points::names::names;
 use crate::recovery::points::point::Point;
 use crate::recovery::points::selector::Selector;
 use crate::recovery::restore::options::RestoreOptions;
-use crate::recovery::restore::plan::{RestorePlan, Verified};
+use crate::recovery::restore::plan::Verified;
+use crate::recovery::restore::safety::outcome;
 
 /// The tag of a guard's point. It shows the points of guards that were killed.
 const TAG: &str = "guard";
@@ -34,8 +35,7 @@ const RUNNING: &str = "running";
 #[derive(Clone, Debug, Default)]
 pub struct GuardOptions {
     description: String,
-    only: Vec<String>,
-    keep_finished: bool,
+    restore: RestoreOptions,
 }
 
 impl GuardOptions {
@@ -47,19 +47,15 @@ impl GuardOptions {
     /// Rolls back only these collections. Changes of others stay. Queue and assignments belong together.
     #[must_use]
     pub fn only<S: Into<String>>(mut self, collections: impl IntoIterator<Item = S>) -> Self {
-        self.only = collections.into_iter().map(Into::into).collect();
+        self.restore = self.restore.only(collections);
         self
     }
 
     /// Keeps tasks finished that finished during the work; otherwise they run again.
     #[must_use]
     pub fn keep_finished(mut self, keep: bool) -> Self {
-        self.keep_finished = keep;
+        self.restore = self.restore.keep_finished(keep);
         self
-    }
-
-    fn restore(&self) -> RestoreOptions {
-        RestoreOptions::new().only(self.only.clone()).keep_finished(self.keep_finished)
     }
 }
 
@@ -153,7 +149,7 @@ impl Store {
     /// As [`Store::write`]; `Invalid` when a collection is unknown.
     pub fn begin_guard(&self, options: GuardOptions) -> Result<Guard> {
         // Work that could not be rolled back does not start.
-        Scope::of_collections(&options.only, &names(&self.view()?)?)?;
+        Scope::of_collections(&options.restore.only, &names(&self.view()?)?)?;
         let mut description = format!("before {}", options.description);
         limits::shorten(&mut description, limits::DESCRIPTION_BYTES);
         let request = PointRequest::new(description).tag(TAG, RUNNING).held(true);
@@ -207,12 +203,7 @@ impl Guard {
     ///
     /// As [`Store::restore`].
     pub fn roll_back(self, store: &Store, reason: &str) -> Result<RollBack> {
-        let plan = store.plan_restore(self.selector(), self.options.restore())?;
-        let done = store.alone(|tx| self.restore(tx, &plan, reason).map(Outcome::Commit));
-        done.inspect_err(|error| store.tell_of_failed_plan(&plan, error))
-    }
-
-    fn restore(&self, tx: &mut WriteTx<'_>, plan: &RestorePlan, reason: &str) -> Result<RollBack> {
+        let plan = store.plan_restore(self.selector(), self.options.restore.clone())?;
         let mut back = RollBack {
             point: self.point.clone(),
             reason: reason.to_owned(),
@@ -221,16 +212,23 @@ impl Guard {
             claims_returned: 0,
         };
         if plan.total() > 0 {
-            let report = tx.restore(plan, Verified::Changed)?;
-            back.collections = report.collections;
-            back.undo = report.undo;
-            back.claims_returned = report.claims_returned;
+            let done = store.alone(|tx| {
+                let report = tx.restore(&plan, Verified::Changed)?;
+                let back = RollBack {
+                    collections: report.collections,
+                    undo: report.undo,
+                    claims_returned: report.claims_returned,
+                    ..back.clone()
+                };
+                tx.end_guard(&plan.point, &back)?;
+                Ok(outcome(back, |back| back.undo.is_some()))
+            });
+            back = done.inspect_err(|error| store.tell_of_failed_plan(&plan, error))?;
         }
-        tx.let_go(&plan.point)?;
-        let details = json!({
-            "restore_id": self.point, "reason": reason, "collections": back.collections, "undo": back.undo,
-        });
-        tx.events().append(EventKind::GuardRolledBack, details)?;
+        if back.undo.is_none() {
+            // Nothing changed, so the transaction was aborted or never began.
+            store.write(|tx| tx.end_guard(&plan.point, &back))?;
+        }
         Ok(back)
     }
 
@@ -246,6 +244,15 @@ pub(crate) fn is_running(point: &Point) -> bool {
 }
 
 impl WriteTx<'_> {
+    /// Ends a guard that was rolled back.
+    fn end_guard(&mut self, point: &Point, back: &RollBack) -> Result<()> {
+        self.let_go(point)?;
+        let details = json!({
+            "restore_id": back.point, "reason": back.reason, "collections": back.collections, "undo": back.undo,
+        });
+        self.events().append(EventKind::GuardRolledBack, details).map(drop)
+    }
+
     /// Makes the point of a guard an ordinary one.
     fn let_go(&mut self, point: &Point) -> Result<()> {
         let mut manifest = self.manifest(point.epoch)?;

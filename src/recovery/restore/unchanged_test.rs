@@ -2,6 +2,7 @@
 
 use serde_json::json;
 
+use crate::recovery::guard::GuardOptions;
 use crate::recovery::points::selector::Selector;
 use crate::recovery::restore::options::RestoreOptions;
 use crate::state::ids::{BotId, TaskId};
@@ -64,6 +65,25 @@ fn a_restore_that_only_returns_claims_can_be_undone() {
     assert_eq!(state(), TaskState::Ready);
     hive.store.undo().unwrap();
     assert_eq!(state(), TaskState::Claimed);
+}
+
+#[test]
+fn after_a_rollback_of_a_guard_that_changes_nothing_undo_reverts_the_restore_before() {
+    let (hive, bot, id) = (Fixture::new(), BotId::new("ant").unwrap(), TaskId::new("a").unwrap());
+    hive.write(|tx| tx.queue().enqueue(NewTask::new("work").id(id.clone())));
+    hive.write(|tx| tx.queue().claim(&bot, &ClaimOptions::default()));
+    let point = hive.store.restore_point("claimed").unwrap();
+    let guard = hive.store.begin_guard(GuardOptions::new("work")).unwrap();
+    hive.store.restore(&point, RestoreOptions::new()).unwrap();
+    let plan = hive.store.plan_restore(guard.point(), RestoreOptions::new()).unwrap();
+    assert_eq!(plan.total(), 2, "the task was claimed at the guard's point, and the rollback voids the claim again");
+    let back = guard.roll_back(&hive.store, "no answer").unwrap();
+    assert_eq!((back.total(), back.undo), (0, None));
+    assert!(!hive.store.points().unwrap()[0].held, "the guard has ended");
+    let events = hive.view().events().list(crate::state::page::Page::newest(1)).unwrap();
+    assert_eq!(events[0].kind, crate::recovery::events::event::EventKind::GuardRolledBack);
+    hive.store.undo().unwrap();
+    assert_eq!(hive.view().queue().get(&id).unwrap().unwrap().state, TaskState::Claimed);
 }
 
 #[test]
