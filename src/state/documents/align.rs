@@ -1,24 +1,24 @@
-//! Which stored element is which new one: the longest common sequence by fingerprints, cheaply.
+//! Matches stored elements with new ones, by the longest common subsequence of their fingerprints.
 //!
-//! A wrong answer costs records written in vain, never wrong data, so equal fingerprints need no second look. The cost
-//! is O(n log n) whatever the input, and O(n) for a list that changed at its ends or at one place.
+//! A wrong match causes needless writes, but never wrong data. So equal fingerprints are not verified. The cost is
+//! O(n log n) for any input, and O(n) for a list that changed at its ends or at one place.
 
 use std::ops::Range;
 
-/// For each new element the stored one that it continues, if any. The stored ones ascend.
+/// The stored element that each new element continues, if there is one. The stored elements ascend.
 pub(super) type Matches = Vec<Option<usize>>;
 
-/// Members of an object: equal names, as many as keep their order. The others count as moved.
+/// Matches members of an object by their names, as many as keep their order. The others count as moved.
 pub(super) fn members(old: &[u64], new: &[u64]) -> Matches {
     let mut matches = vec![None; new.len()];
     refine(&mut matches, old.len(), |index| old.get(index), |index| new.get(index));
     matches
 }
 
-/// Elements of an array: first those that are equal; then, between them, those that begin alike, as a record does whose
-/// first member is its id; then, where as many came as went, one for one.
+/// Matches elements of an array. First equal elements are matched; then, between these, elements with the same beginning,
+/// such as records whose first member is their id; then, if as many elements were added as removed, one by one.
 ///
-/// The beginnings are asked for only where nothing equal was found.
+/// The beginnings are computed only where no equal elements were found.
 pub(super) fn elements(
     old: &[u64],
     new: &[u64],
@@ -39,7 +39,7 @@ pub(super) fn elements(
     matches
 }
 
-/// Within each gap, matches what has the same key: from both ends, then the rest.
+/// Matches elements with the same key within each gap: first from both ends, then the rest.
 fn refine<K: Ord>(matches: &mut Matches, old_count: usize, old_key: impl Fn(usize) -> K, new_key: impl Fn(usize) -> K) {
     for (mut old, mut new) in gaps(matches, old_count) {
         while !old.is_empty() && !new.is_empty() && old_key(old.start) == new_key(new.start) {
@@ -56,7 +56,7 @@ fn refine<K: Ord>(matches: &mut Matches, old_count: usize, old_key: impl Fn(usiz
     }
 }
 
-/// Pairs of new and old with the same key, the first with the first and so on, in the order of the new ones.
+/// Pairs of new and old elements with the same key, the first with the first and so on, in the order of the new ones.
 fn same_keys<K: Ord>(
     old: Range<usize>,
     new: Range<usize>,
@@ -82,7 +82,7 @@ fn same_keys<K: Ord>(
     pairs
 }
 
-/// The longest run of pairs, not necessarily side by side, in which the old ones ascend too.
+/// The longest subsequence of pairs in which the old elements ascend too.
 fn longest_ascending(pairs: &[(usize, usize)]) -> Vec<(usize, usize)> {
     // For each length, the run of that length that ends lowest: its end, and the place of that end in `steps`.
     let mut ends: Vec<(usize, usize)> = Vec::new();
@@ -107,7 +107,7 @@ fn longest_ascending(pairs: &[(usize, usize)]) -> Vec<(usize, usize)> {
     run
 }
 
-/// The stretches of old and new elements between neighbouring matches, where both sides have some.
+/// The ranges of old and new elements between neighbouring matches, if neither of the two is empty.
 fn gaps(matches: &Matches, old_count: usize) -> Vec<(Range<usize>, Range<usize>)> {
     let mut gaps = Vec::new();
     let (mut old_start, mut new_start) = (0, 0);

@@ -1,6 +1,6 @@
-//! Whether the rows of documents fit together: each lies in one that is there, holds what its place asks for, and there are
-//! as many as the document says. Row by row, so that of a document no more is in memory than hashes of the names in the
-//! objects that a row lies in.
+//! Checks whether the rows of documents fit together: each row has its parent, contains what its place requires, and the
+//! number of rows is the one that the document states. The check goes row by row. It keeps only hashes of the names in
+//! the objects around a row in memory.
 
 use std::collections::HashSet;
 
@@ -11,22 +11,22 @@ use crate::engine::view::View;
 use crate::error::Result;
 use crate::json::{self, MAX_DEPTH};
 
-/// Told of each thing that is wrong: the key of the row in `documents`, and what it means.
+/// A callback for each finding: the key of the row in `documents`, and a message.
 type Find<'f> = dyn FnMut(&[u8], String) + 'f;
 
-/// Reports every row for which a document could not be read, or would be read as another:
+/// Reports every row because of which a document cannot be read, or would be read as another one:
 ///
-/// 1. A key is a document's, and lies at most so deep as JSON may be nested.
-/// 2. A document has its own row, and every other row lies in one that is there.
-/// 3. A row has rows below it exactly if it holds nothing but an opening bracket; else it holds JSON.
-/// 4. A row in an object has a name, which no other there has.
-/// 5. There are as many rows below a document's own as that one says.
+/// 1. Every key is the key of a document, and is at most as deep as JSON may be nested.
+/// 2. Every document has its own row, and every other row has its parent.
+/// 3. A row has rows below it exactly if it contains only an opening bracket. Otherwise it contains JSON.
+/// 4. A row in an object has a name that is unique there.
+/// 5. The document's own row states the number of rows below it.
 ///
-/// A row that is damaged itself is found elsewhere; here it only counts.
+/// Another check finds rows that are damaged themselves. Here they are only counted.
 ///
 /// # Errors
 ///
-/// `Damaged` when the pages of the file are.
+/// `Damaged` when the pages of the file are damaged.
 pub(crate) fn check_documents(view: &View, find: &mut Find<'_>) -> Result<()> {
     let mut checking = Checking { find, document: None };
     view.each_readable(CollectionId::DOCUMENTS, &mut |key, payload| {
@@ -42,22 +42,22 @@ struct Checking<'f, 'g> {
     document: Option<Document>,
 }
 
-/// A document of which rows are being met.
+/// The document whose rows are being checked.
 struct Document {
     id: DocumentId,
-    /// Rows below its own: as it says, if that can be read, and as there are.
+    /// The stated number of rows below its own, if it can be read, and the actual number.
     says: Option<u64>,
     found: u64,
-    /// The row that came last and those that it lies in, the document's own first.
+    /// The last row and its ancestors, the document's own first.
     path: Vec<Level>,
 }
 
 struct Level {
     key: Vec<u8>,
-    /// None when the row is not there or cannot be read.
+    /// None when the row is missing or cannot be read.
     shape: Option<Shape>,
     below: u64,
-    /// Hashes of the names of an object's members.
+    /// Hashes of the names of the members of an object.
     names: HashSet<u128>,
 }
 
@@ -105,7 +105,7 @@ impl Checking<'_, '_> {
         (Some(says), Some(Shape::of(text)))
     }
 
-    /// A row below the document's own, which has a key of `own` bytes.
+    /// Checks a row below the document's own, whose key has `own` bytes.
     fn row_below(&mut self, key: &[u8], own: usize, payload: Option<&[u8]>) {
         self.close(|level| !key.starts_with(&level.key));
         let Some(mut document) = self.document.take() else { return };
@@ -141,7 +141,7 @@ impl Checking<'_, '_> {
         self.document = Some(document);
     }
 
-    /// The text of an element, `depth` levels in: an opening bracket, or JSON.
+    /// Checks the text of an element at `depth`: an opening bracket, or JSON.
     fn text(&mut self, id: &DocumentId, key: &[u8], text: &[u8], depth: usize) {
         if text != b"["
             && text != b"{"
@@ -151,7 +151,7 @@ impl Checking<'_, '_> {
         }
     }
 
-    /// Nothing comes below the levels any more for which `done` holds, from the last one on.
+    /// Ends the levels for which `done` holds, from the deepest one on.
     fn close(&mut self, done: impl Fn(&Level) -> bool) {
         let Some(document) = &mut self.document else { return };
         while let Some(level) = document.path.pop_if(|level| done(level)) {
@@ -162,7 +162,7 @@ impl Checking<'_, '_> {
         }
     }
 
-    /// The document has no more rows.
+    /// Ends the document.
     fn finish(&mut self) {
         let own = self.document.as_ref().and_then(|document| document.path.first()).map(|level| level.key.clone());
         self.close(|_| true);
@@ -175,7 +175,7 @@ impl Checking<'_, '_> {
     }
 }
 
-/// The text of an element behind its name, if its place asks for one.
+/// The text of an element after its name, if its place requires a name.
 fn member<'p>(payload: &'p [u8], parent: &mut Level) -> std::result::Result<&'p [u8], &'static str> {
     let split = json::split_member(payload);
     match (parent.shape, split) {

@@ -1,4 +1,4 @@
-//! The division of a value into rows: its pieces are printed once, and each row is a stretch of that text.
+//! Divides a value into rows. The value is printed once, and each row is a range of that text.
 
 use std::ops::Range;
 
@@ -6,7 +6,7 @@ use crate::json::{Container, Pieces, Scalar, write_string};
 
 /// A longer text is split.
 const LONG: usize = 4 << 10;
-/// Elements shorter than this on average are not worth rows of their own ...
+/// Elements that are shorter on average get no rows of their own ...
 const SMALL: usize = 64;
 /// ... until the container is longer than this.
 const LONG_OF_SMALL: usize = 64 << 10;
@@ -29,9 +29,9 @@ pub(super) struct Layout {
 /// A row and the rows below it, in order.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Node {
-    /// Its place among its siblings, once it is stored.
+    /// Its order key, once it is stored.
     pub(super) order: u64,
-    /// Where its text is in that of the document.
+    /// The range of its text in the text of the document.
     pub(super) row: Range<usize>,
     /// Empty unless the row is a container whose elements have rows of their own.
     pub(super) children: Vec<Node>,
@@ -41,27 +41,27 @@ pub(super) struct Node {
 #[derive(Debug, Default)]
 pub(super) struct Printer {
     text: Vec<u8>,
-    /// The containers that are not complete, the outermost first.
+    /// The incomplete containers, the outermost first.
     open: Vec<Open>,
-    /// Where the row of the member begins whose value comes next.
+    /// The start of the row of the member whose value comes next.
     named: Option<usize>,
     root: Option<Element>,
     items: u64,
-    /// Kept to be used again.
+    /// Empty lists for reuse.
     spare: Vec<Vec<Element>>,
 }
 
-/// A container that is not complete.
+/// An incomplete container.
 #[derive(Debug)]
 struct Open {
     container: Container,
-    /// Where its row begins, and its bracket.
+    /// The start of its row, and of its bracket.
     start: usize,
     bracket: usize,
     count: usize,
-    /// Whether an element of it is no container.
+    /// Whether any element of it is not a container.
     scalars: bool,
-    /// Those so far.
+    /// The elements so far.
     elements: Vec<Element>,
 }
 
@@ -69,24 +69,24 @@ struct Open {
 #[derive(Debug)]
 struct Element {
     start: usize,
-    /// The end of its text, and that of its row when it is split.
+    /// The end of its text, and the end of its row when it is split.
     end: usize,
     row_end: usize,
-    /// Whether it would be split although it is no table.
+    /// Whether it would be split even if it were not a table.
     long: bool,
     /// Empty unless it is split.
     elements: Vec<Element>,
 }
 
 impl Layout {
-    /// The text of a row; of the document's own, what stands behind its count.
+    /// The text of a row. The text of the document's own row comes after its count.
     pub(super) fn text(&self, node: &Node) -> &[u8] {
         self.text.get(node.row.clone()).unwrap_or_default()
     }
 }
 
 impl Printer {
-    /// For a text of about that length.
+    /// A printer for a text of about that length.
     pub(super) fn with_capacity(bytes: usize) -> Self {
         Self { text: Vec::with_capacity(bytes), ..Self::default() }
     }
@@ -96,7 +96,7 @@ impl Printer {
         &self.text
     }
 
-    /// One that prints the elements of the container that has just begun from number `before` on.
+    /// A second printer, for the elements from number `before` on of the container that has just begun.
     pub(super) fn fork(&self, before: usize) -> Self {
         let mut open: Vec<_> = self.open.iter().map(Open::without_elements).collect();
         if let Some(last) = open.last_mut() {
@@ -105,7 +105,7 @@ impl Printer {
         Self { open, ..Self::default() }
     }
 
-    /// Puts what [`fork`](Self::fork) has printed behind the elements that are there; gives its text.
+    /// Appends the elements of a [`fork`](Self::fork). Returns its text.
     pub(super) fn join(&mut self, mut later: Self) -> Vec<u8> {
         let by = self.text.len();
         if let (Some(open), Some(mut more)) = (self.open.last_mut(), later.open.pop()) {
@@ -126,7 +126,7 @@ impl Printer {
         Layout { text: self.text, root, items: self.items }
     }
 
-    /// A value begins; says where its row does.
+    /// Begins a value. Returns the start of its row.
     fn begin(&mut self) -> usize {
         if let Some(start) = self.named.take() {
             return start;
@@ -135,14 +135,14 @@ impl Printer {
         self.text.len()
     }
 
-    /// A comma between elements.
+    /// Writes a comma between elements.
     fn separate(&mut self) {
         if self.open.last().is_some_and(|open| open.count > 0) {
             self.text.push(b',');
         }
     }
 
-    /// A value is complete.
+    /// Ends a value.
     fn end(&mut self, element: Element, scalar: bool) {
         let depth = self.open.len();
         let Some(parent) = self.open.last_mut() else {
@@ -156,9 +156,9 @@ impl Printer {
         }
     }
 
-    /// Whether a container that is complete is one of containers only, near enough to the top.
+    /// Whether a complete container is a table: it contains only containers, and is near the top.
     ///
-    /// Those around it may turn out to have too many elements; then [`Element::is_no_table`] takes it back.
+    /// If a container around it gets too many elements later, [`Element::is_no_table`] reverts this.
     fn is_table(&self, open: &Open) -> bool {
         let among_sections = self.open.iter().all(|around| around.count < SECTIONS);
         self.open.len() <= TABLE_DEPTH && !open.scalars && among_sections
@@ -225,12 +225,12 @@ impl Open {
 }
 
 impl Element {
-    /// One without others in it.
+    /// An element without elements.
     fn scalar(start: usize, end: usize) -> Self {
         Self { start, end, row_end: end, long: false, elements: Vec::new() }
     }
 
-    /// Moves its place in the text, and that of those below.
+    /// Moves its range in the text, and the ranges below.
     fn shift(&mut self, by: usize) {
         (self.start, self.end, self.row_end) = (self.start + by, self.end + by, self.row_end + by);
         self.elements.iter_mut().for_each(|element| element.shift(by));
@@ -240,7 +240,7 @@ impl Element {
         !self.elements.is_empty()
     }
 
-    /// Undoes the splits for being a table, here and below.
+    /// Reverts the splits of tables, here and below.
     fn is_no_table(&mut self, depth: usize) {
         if depth < TABLE_DEPTH {
             self.elements.iter_mut().for_each(|element| element.is_no_table(depth + 1));
@@ -256,7 +256,7 @@ fn is_long(length: usize, count: usize) -> bool {
     length > LONG_OF_SMALL || (length > LONG && length / count.max(1) >= SMALL)
 }
 
-/// An element as it will be stored, and those below it.
+/// An element as it will be stored, and the elements below it.
 fn node(element: Element) -> Node {
     let children = element.elements.into_iter().map(node).collect();
     Node { order: 0, row: element.start..element.row_end, children }

@@ -1,4 +1,4 @@
-//! Documents of which rows were lost, put together from those that are left.
+//! Reassembles documents that lost rows from the remaining ones.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -12,14 +12,15 @@ use crate::engine::write::WriteTx;
 use crate::error::{ErrorKind, Result};
 use crate::json::{self, MAX_DEPTH};
 
-/// The name of a member whose own is lost.
+/// The name of a member whose name is lost.
 const NAMELESS: &str = "recovered";
 
-/// Puts right what [`check_documents`](super::check_documents) would report, after rows were lost or went back to earlier
-/// versions; says what became of each document that it changed.
+/// Repairs everything that [`check_documents`](super::check_documents) would report, after rows were lost or went back to
+/// earlier versions. Returns a message for each document that it changed.
 ///
-/// Every element that is left is kept: a container whose row is lost is made of what lies in it, and what has lost its name
-/// is called `recovered`. Only where a row has an element whole and others lie below it, these count, and the note says so.
+/// Every remaining element is kept. A container whose row is lost is rebuilt from its elements, and an element that lost
+/// its name is called `recovered`. If a row contains a whole element although there are rows below it, those rows are
+/// used, and the message says so.
 ///
 /// # Errors
 ///
@@ -28,7 +29,7 @@ pub(crate) fn mend_documents(tx: &mut WriteTx<'_>) -> Result<Vec<String>> {
     mend_documents_within(tx, &|_| true)
 }
 
-/// The same for those documents, and rows that are of none, of whose row key `within` says so.
+/// The same for documents, and for rows that belong to none, whose keys satisfy `within`.
 ///
 /// # Errors
 ///
@@ -83,7 +84,7 @@ fn mend(tx: &mut WriteTx<'_>, id: &DocumentId) -> Result<String> {
     Ok(note)
 }
 
-/// A row, if it is there, and those below it by their order keys.
+/// A row, unless it is missing, and the rows below it by their order keys.
 #[derive(Default)]
 struct Left {
     payload: Option<Vec<u8>>,
@@ -91,7 +92,7 @@ struct Left {
 }
 
 impl Left {
-    /// Puts a row in its place below this one.
+    /// Adds a row below this one.
     fn keep(&mut self, path: &[u8], payload: &[u8]) {
         let (orders, _) = path.as_chunks::<ORDER>();
         if orders.len() <= MAX_DEPTH {
@@ -100,7 +101,7 @@ impl Left {
         }
     }
 
-    /// The element, whose text is `text`, `depth` levels in; none when nothing of it can be read.
+    /// The element with that text at `depth`; none when nothing of it can be read.
     fn value(&self, text: &[u8], depth: usize) -> Option<Value> {
         match text {
             b"{" if self.below.is_empty() => json::parse_inside(b"{}", depth).ok(),
@@ -131,13 +132,14 @@ impl Left {
         json::split_member(self.payload.as_deref()?).ok().map(|(name, _)| name)
     }
 
-    /// The text of the row behind a name.
+    /// The text of the row after its name.
     fn text(&self) -> &[u8] {
         let payload = self.payload.as_deref().unwrap_or_default();
         json::split_member(payload).map_or(payload, |(_, text)| text)
     }
 
-    /// How many elements are not kept, here and below: a row has the whole of each, and there are others below it.
+    /// The number of elements that are not kept, here and below, because their row contains the whole element and there are
+    /// rows below it.
     fn replaced(&self, text: &[u8]) -> u64 {
         let whole = !self.below.is_empty() && Shape::of(text) == Shape::Whole && json::check_inside(text, 0).is_ok();
         self.below.values().map(|child| child.replaced(child.text())).sum::<u64>() + u64::from(whole)
@@ -146,10 +148,10 @@ impl Left {
 
 /// The names of an object's members, each given once.
 struct Names {
-    /// Those that members have of their own.
+    /// The names that members still have.
     own: HashSet<String>,
     given: HashSet<String>,
-    /// The last number behind a name, so that the next is found at once.
+    /// The last number that was appended to a name, so that the next one is found at once.
     numbers: HashMap<String, u64>,
 }
 
@@ -158,7 +160,7 @@ impl Names {
         Self { own, given: HashSet::new(), numbers: HashMap::new() }
     }
 
-    /// The member's own name if no other has got it, else that with a number.
+    /// The member's name if it is free, otherwise the name with a number.
     fn next(&mut self, own: Option<String>) -> String {
         if let Some(own) = &own
             && self.given.insert(own.clone())

@@ -1,6 +1,5 @@
-//! Documents: JSON that a caller hands over whole, kept per kind and source, stored a record per element.
-//!
-//! So a document of 10 MB in which one bot changed writes one record, and a diff names that bot.
+//! Documents: JSON texts that a caller hands over as a whole. A document has a kind and a source, and is stored as one
+//! record per element. If one bot changed in a document of 10 MB, one record is written, and a diff names that bot.
 //!
 //! * [`layout`] decides what becomes a row. A container is *split*, which gives each of its elements a row, when
 //!   1. it is the document itself; or
@@ -10,19 +9,19 @@
 //!      on the way there has more than 16 elements; or
 //!   4. something in it is split.
 //!
-//!   Everything else is one row, so a bot or a task usually is. The rule looks at nothing but the value. A change can
-//!   make a container pass a limit, and then only that container is laid out anew: whatever lies around it is split for
-//!   reasons of its own.
+//!   Everything else is one row; usually a bot or a task is one row. The rule depends only on the value. A change can
+//!   make a container pass a limit. Then only that container gets a new layout, because the containers around it are
+//!   split for other reasons.
 //! * [`rows`] has the bytes. A row's key is the document's, then eight bytes for each level: an *order key*. Its payload
-//!   is the element's compact JSON text, behind `"name":` when it is a member. The row of a split container is only the
-//!   opening bracket: its elements are the rows below it.
-//! * [`align`] finds out which stored element is which new one, and [`order`] gives order keys to those that are new, so
-//!   that all the others stay where they are, untouched.
-//!   The document's own row also has the number of rows below it, so that lost ones are an error and no shorter document.
-//! * [`prepared`] is a document on its way in. Before the transaction begins it is printed once, through [`layout`], and
-//!   the checksum of its Python text is begun, for a long one on a thread of its own; the backup waits for it.
-//! * [`put`] brings the rows from what they are to what they should be; [`names`] tells a person which element a row is.
-//! * [`check`] finds rows that do not fit together, and [`mend`] makes a document of those that a repair has left.
+//!   is the element's compact JSON text, after `"name":` for a member of an object. The row of a split container
+//!   contains only the opening bracket; its elements are the rows below it. The document's own row also has the number
+//!   of rows below it, so that lost rows are an error and not a shorter document.
+//! * [`align`] matches stored elements with new ones, and [`order`] gives order keys to new elements. All other rows stay
+//!   unchanged.
+//! * [`prepared`] is a document that will be stored. Before the transaction begins, [`layout`] prints it once, and the
+//!   checksum of its Python text is started, for a long text on another thread; the backup waits for it.
+//! * [`put`] changes the stored rows to the new ones; [`names`] names the element of a row for people.
+//! * [`check`] finds rows that do not fit together, and [`mend`] makes a document of the rows that a repair has left.
 
 mod align;
 mod check;
@@ -58,7 +57,7 @@ use crate::error::Result;
 use crate::limits::{self, SOURCE_BYTES as MAX_NAME};
 use crate::state::ids::check_new;
 
-/// Which document: kind and source. Two bots that hand over their registries do not overwrite each other's.
+/// The identity of a document: its kind and source. So the registries of two bots do not overwrite each other.
 ///
 /// # Examples
 ///
@@ -75,7 +74,7 @@ pub struct DocumentId {
 }
 
 impl DocumentId {
-    /// The document of that kind from that source. Any text will do.
+    /// The document of that kind from that source. Any text is accepted.
     ///
     /// # Errors
     ///
@@ -87,7 +86,7 @@ impl DocumentId {
         Ok(id)
     }
 
-    /// The prefix of the keys of its rows; no other document has it.
+    /// The prefix of the keys of its rows. It is unique to the document.
     pub(crate) fn to_key(&self) -> Vec<u8> {
         rows::key(self)
     }
@@ -115,9 +114,9 @@ impl fmt::Display for DocumentId {
 pub struct Written {
     /// Records that are new or have changed.
     pub put: u64,
-    /// Records that are gone.
+    /// Records that were removed.
     pub removed: u64,
-    /// Records that were left as they are.
+    /// Unchanged records.
     pub unchanged: u64,
 }
 
@@ -199,7 +198,7 @@ impl<R: Records> Documents<R> {
     ///
     /// # Errors
     ///
-    /// The iterator ends after a `Damaged` when a record is damaged or is no document's.
+    /// The iterator ends after a `Damaged` when a record is damaged or belongs to no document.
     pub fn list(&self) -> impl Iterator<Item = Result<DocumentId>> + '_ {
         let mut rest = Some(KeyRange::all());
         std::iter::from_fn(move || {
@@ -220,20 +219,20 @@ impl<R: Records> Documents<R> {
     }
 }
 
-/// The document that a row is of.
+/// The document of a row.
 #[cfg(feature = "transfer")]
 pub(crate) fn document_of(key: &[u8]) -> Result<DocumentId> {
     rows::split_key(key).map(|(id, _)| id)
 }
 
 impl Documents<&mut WriteTx<'_>> {
-    /// Puts a document in the place of the one of the same kind and source. Records of elements that did not change are
-    /// not written.
+    /// Stores a document, and replaces the one of the same kind and source. Records of unchanged elements are not
+    /// written.
     ///
     /// # Errors
     ///
     /// `Invalid`, by JSON pointer, when the value is nested deeper than 128 levels; `Invalid` when kind or source of a new
-    /// document has characters in it that cannot be seen, is not in NFC, or is `.` or `..`; `Invalid` when kind or source is
+    /// document has invisible characters, is not in NFC, or is `.` or `..`; `Invalid` when kind or source is
     /// longer than 512 bytes, or the document or an element of it is longer than its [limit](crate#limits); `Damaged` when
     /// a record of the stored document is damaged, or its records do not fit
     /// together.
@@ -244,13 +243,13 @@ impl Documents<&mut WriteTx<'_>> {
         self.put_prepared(kind, source, &Prepared::of_value(document)?)
     }
 
-    /// The same for a document that is ready.
+    /// The same for a prepared document.
     pub(crate) fn put_prepared(&mut self, kind: &str, source: &str, document: &Prepared) -> Result<Written> {
         limits::bytes("a document", document.text().len(), limits::DOCUMENT_BYTES)?;
         put::put(self.records, &DocumentId::new(kind, source)?, document.layout())
     }
 
-    /// Removes a document, even one whose records do not fit together; says whether there was one.
+    /// Removes a document, even if its records do not fit together. Returns whether there was one.
     ///
     /// # Errors
     ///

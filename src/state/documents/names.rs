@@ -1,4 +1,4 @@
-//! Which element a row is, for people: `documents/registry/service/bots/BOT-222`.
+//! Names the element of a row for people: `documents/registry/service/bots/BOT-222`.
 
 use std::collections::HashMap;
 
@@ -10,16 +10,16 @@ use crate::engine::schema::CollectionId;
 use crate::error::Result;
 use crate::json;
 
-/// Names rows by what a view or a transaction holds. Keep one for many rows: the places of array elements are read once
-/// for each array.
+/// Names rows of a view or a transaction. Use one for many rows, because it reads the indices of array elements once for
+/// each array.
 pub(crate) struct RowNames<'r, R> {
     records: &'r R,
-    /// The order keys of the elements of each array that was met, by the array's key.
+    /// The order keys of the elements of each array so far, by the array's key.
     elements: HashMap<Vec<u8>, Vec<u64>>,
 }
 
 impl<'r, R: Records> RowNames<'r, R> {
-    /// Names rows that are there in `records`: for a row that was removed, give the earlier of two views.
+    /// Names rows that exist in `records`. For a removed row, pass the earlier of two views.
     pub(crate) fn new(records: &'r R) -> Self {
         Self { records, elements: HashMap::new() }
     }
@@ -29,7 +29,7 @@ impl<'r, R: Records> RowNames<'r, R> {
     ///
     /// # Errors
     ///
-    /// `Damaged` when the row or one that it lies in is not there, or is not what it should be.
+    /// `Damaged` when the row or one of its ancestors is missing or wrong.
     pub(crate) fn name(&mut self, key: &[u8]) -> Result<String> {
         let (id, path) = rows::split_key(key)?;
         let mut name = format!("documents/{id}");
@@ -51,7 +51,7 @@ impl<'r, R: Records> RowNames<'r, R> {
         Ok(name)
     }
 
-    /// The place of an element in its array.
+    /// The index of an element in its array.
     fn index(&mut self, array: &[u8], order: u64) -> Result<usize> {
         if !self.elements.contains_key(array) {
             let mut orders = Vec::new();
@@ -72,7 +72,7 @@ impl<'r, R: Records> RowNames<'r, R> {
 ///
 /// # Errors
 ///
-/// `Damaged` when the payload is none of such a row.
+/// `Damaged` when it is not the payload of such a row.
 pub(crate) fn row_value(key: &[u8], payload: &[u8]) -> Result<Option<Value>> {
     if Shape::of(payload) != Shape::Whole {
         return Ok(None);

@@ -1,14 +1,14 @@
-//! Order keys: numbers that place elements among their siblings, with gaps between them for those to come.
+//! Order keys: numbers that order elements among their siblings, with gaps for later elements.
 
-/// The distance between neighbours where there is room.
+/// The distance between neighbours if there is space.
 const GAP: u64 = 1 << 20;
-/// The first key of a container, so that there is room on both sides.
+/// The first key of a container. It leaves space on both sides.
 const FIRST: u64 = 1 << 63;
-/// When keys are given out anew, the gaps become at least this, so that it is not soon done again.
+/// The least distance of new keys when existing ones are replaced, so that this is not soon necessary again.
 const LEAST: u64 = 1 << 10;
 
-/// Gives every element an order key: those that have one, ascending, keep it. Only where the room between two of them is
-/// spent are some around it numbered anew, no more than needed.
+/// Gives every element an order key. Elements with ascending keys keep them. If there is no space left between two of
+/// them, as few elements around as possible get new keys.
 pub(super) fn number(kept: Vec<Option<u64>>) -> Vec<u64> {
     let mut orders = kept;
     let mut at = 0;
@@ -18,7 +18,7 @@ pub(super) fn number(kept: Vec<Option<u64>>) -> Vec<u64> {
     orders.into_iter().flatten().collect()
 }
 
-/// Fills the run of missing keys that begins at `start`, and says where it ended.
+/// Fills the run of missing keys that begins at `start`. Returns its end.
 fn fill(orders: &mut [Option<u64>], start: usize) -> usize {
     let (mut start, mut end) = (start, run_end(orders, start));
     let (mut least, mut widen) = (1, 1);
@@ -36,12 +36,12 @@ fn fill(orders: &mut [Option<u64>], start: usize) -> usize {
     }
 }
 
-/// The first place at or behind `at` that has a key.
+/// The first index from `at` on that has a key.
 fn run_end(orders: &[Option<u64>], at: usize) -> usize {
     orders.iter().skip(at).position(Option::is_some).map_or(orders.len(), |length| at + length)
 }
 
-/// The first key and the step for `count` elements between two keys, when the step is at least `least`.
+/// The first key and the step for `count` elements between two keys, if the step is at least `least`.
 fn spread(low: Option<u64>, high: Option<u64>, count: u64, least: u64) -> Option<(u64, u64)> {
     match (low, high) {
         (None, None) => Some((FIRST, GAP)),

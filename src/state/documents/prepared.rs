@@ -1,5 +1,4 @@
-//! A document on its way into a store, made ready before the write transaction begins: printed once, and that text is
-//! what is compared, stored and hashed.
+//! A prepared document. It is printed once, before the write transaction begins; that text is compared, stored and hashed.
 
 use std::fmt;
 use std::sync::mpsc::{SyncSender, sync_channel};
@@ -15,12 +14,12 @@ use crate::engine::digest::hex;
 use crate::error::Result;
 use crate::json::{self, Container, Pieces, PythonOfCompact, Scalar};
 
-/// A longer text is hashed on a thread of its own, in parts of that length, while it is still being printed.
+/// A longer text is hashed on another thread, in parts of this length, while it is still being printed.
 const PART: usize = 256 << 10;
-/// So many parts may wait for that thread.
+/// The number of parts that may wait for that thread.
 const WAITING: usize = 64;
 
-/// A document that is ready to be put. Clones share it.
+/// A document that is ready to be stored. Clones share it.
 #[derive(Clone)]
 pub(crate) struct Prepared(Arc<Inner>);
 
@@ -30,35 +29,35 @@ struct Inner {
     hashing: Mutex<Option<JoinHandle<PythonSummary>>>,
 }
 
-/// Length and SHA-256, in hexadecimal, of the text that Python's `json.dumps(data, indent=2)` gives.
+/// Length and hexadecimal SHA-256 of the text that Python's `json.dumps(data, indent=2)` returns.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct PythonSummary {
     pub(crate) bytes: u64,
     pub(crate) checksum: String,
 }
 
-/// Makes a document ready, piece by piece.
+/// Prepares a document piece by piece.
 #[derive(Debug, Default)]
 pub(crate) struct Preparing {
     printer: Printer,
-    /// How much of the text has been passed on to be hashed.
+    /// The length of the text that has been passed on for hashing.
     passed_on: usize,
     hashing: Option<Hashing>,
     share: Share,
 }
 
-/// How much of a document is printed here.
+/// The part of a document that is printed here.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Share {
     #[default]
     All,
-    /// All but the later elements of one container.
+    /// Everything except the later elements of one container.
     Earlier,
-    /// These.
+    /// Those later elements.
     Later,
 }
 
-/// A thread that hashes parts of a text as they come.
+/// A thread that hashes parts of a text as they arrive.
 #[derive(Debug)]
 struct Hashing {
     parts: SyncSender<Vec<u8>>,
@@ -102,7 +101,7 @@ impl Prepared {
         self.0.layout.items
     }
 
-    /// Length and checksum of its Python text; waits for them.
+    /// Length and checksum of its Python text. Waits until they are computed.
     pub(crate) fn summary(&self) -> &PythonSummary {
         self.0.summary.get_or_init(|| {
             let hashing = self.0.hashing.lock().take();
@@ -130,8 +129,8 @@ impl Preparing {
         Prepared(Arc::new(Inner { layout, summary: OnceLock::new(), hashing }))
     }
 
-    /// Has what was printed since the last time hashed. Where no thread can be started, it waits until the summary is
-    /// asked for.
+    /// Passes on the text since the last call for hashing. If no thread can be started, it is hashed when the summary is
+    /// requested.
     fn pass_on(&mut self) {
         if self.hashing.is_none() {
             (self.passed_on, self.hashing) = (0, Hashing::start());
@@ -205,7 +204,7 @@ impl PythonSummary {
         Self::of_parts([compact])
     }
 
-    /// The summary of compact JSON in parts, each of which ends behind a value.
+    /// The summary of compact JSON in parts, each of which ends after a value.
     fn of_parts(parts: impl IntoIterator<Item = impl AsRef<[u8]>>) -> Self {
         let (mut bytes, mut hasher, mut python) = (0, Sha256::new(), PythonOfCompact::default());
         let mut take = |piece: &[u8]| {

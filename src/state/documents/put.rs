@@ -1,4 +1,4 @@
-//! Putting a document: from the rows that are there to those that should be, writing only what differs.
+//! Stores a document. Only rows that differ from the stored ones are written.
 
 use super::layout::{Layout, Node};
 use super::rows::{self, Shape, Stored};
@@ -9,12 +9,12 @@ use crate::engine::write::WriteTx;
 use crate::error::Result;
 use crate::limits;
 
-/// One in so many elements may have changed in its place without another look at which is which.
+/// If at most one in this many elements has changed in its place, the elements are not aligned.
 const MOSTLY: usize = 8;
-/// How many rows are removed at a time.
+/// The number of rows that are removed at a time.
 const PAGE: usize = 256;
 
-/// Puts a document; says what that did.
+/// Stores a document. Returns the numbers of changed records.
 pub(super) fn put(tx: &mut WriteTx<'_>, id: &DocumentId, layout: &Layout) -> Result<Written> {
     let stored = rows::read(tx, id, Some(layout))?;
     let mut change = Change { tx, old: stored.as_ref(), new: layout, key: rows::key(id), written: Written::default() };
@@ -37,18 +37,18 @@ pub(super) fn remove(tx: &mut WriteTx<'_>, id: &DocumentId) -> Result<bool> {
     }
 }
 
-/// A document on its way from its stored rows to its new ones.
+/// The change of a document from its stored rows to its new ones.
 struct Change<'t, 'w, 'l> {
     tx: &'t mut WriteTx<'w>,
     old: Option<&'l Stored<'l>>,
     new: &'l Layout,
-    /// The key of the row that is being looked at.
+    /// The key of the current row.
     key: Vec<u8>,
     written: Written,
 }
 
 impl<'l> Change<'_, '_, 'l> {
-    /// Makes all rows what they should be.
+    /// Changes all rows.
     fn document(&mut self) -> Result<()> {
         let (old, new) = (self.old.map(|old| &old.root), &self.new.root);
         let text = self.new.text(new);
@@ -58,14 +58,14 @@ impl<'l> Change<'_, '_, 'l> {
         self.below_row(old, new)
     }
 
-    /// Makes the row at the current key, and those below it, what they should be.
+    /// Changes the row at the current key, and the rows below it.
     fn put(&mut self, old: Option<&'l Node>, new: &'l Node) -> Result<()> {
         let text = self.new.text(new);
         self.row(old.is_some_and(|old| equal(self.old_text(old), text)), text)?;
         self.below_row(old, new)
     }
 
-    /// Makes the row at the current key what it should be.
+    /// Changes the row at the current key.
     fn row(&mut self, same: bool, payload: &[u8]) -> Result<()> {
         if same {
             self.written.unchanged += 1;
@@ -77,7 +77,7 @@ impl<'l> Change<'_, '_, 'l> {
         Ok(())
     }
 
-    /// Makes the rows below the current key what they should be.
+    /// Changes the rows below the current key.
     fn below_row(&mut self, old: Option<&'l Node>, new: &'l Node) -> Result<()> {
         let below = old.map(|old| old.children.as_slice()).unwrap_or_default();
         if below.is_empty() && new.children.is_empty() {
@@ -89,8 +89,8 @@ impl<'l> Change<'_, '_, 'l> {
         self.put_below(below, &new.children, matches)
     }
 
-    /// Makes the rows below the current key what they should be. Those that go are removed first: their order keys may
-    /// be given out again.
+    /// Changes the rows below the current key. Rows that are no longer needed are removed first, because their order keys
+    /// may be used again.
     fn put_below(&mut self, old: &'l [Node], new: &'l [Node], matches: align::Matches) -> Result<()> {
         let matched: Vec<_> = matches.into_iter().map(|index| index.and_then(|index| old.get(index))).collect();
         let orders = order::number(matched.iter().map(|old| old.map(|old| old.order)).collect());
@@ -147,8 +147,8 @@ impl<'l> Change<'_, '_, 'l> {
         align::elements(&old_prints, &new_prints, old_beginning, new_beginning)
     }
 
-    /// Whether each element is the one that was in its place: nearly all unchanged, the others by how they begin. Most
-    /// documents change so between two backups, and then nothing needs to be hashed and sorted.
+    /// Whether each element continues the one in its place: nearly all are unchanged, and the others begin alike. Most
+    /// documents change in this way between two backups. Then nothing needs to be hashed and sorted.
     fn is_changed_in_place(&self, shape: Shape, old: &[Node], new: &[Node]) -> bool {
         let mut changed = 0;
         old.len() == new.len()
@@ -167,17 +167,17 @@ impl<'l> Change<'_, '_, 'l> {
     }
 }
 
-/// Whether two texts are the same; at once when they are in the same place.
+/// Whether two texts are equal. This is known at once if they are the same memory.
 fn equal(old: &[u8], new: &[u8]) -> bool {
     std::ptr::eq(old, new) || old == new
 }
 
-/// A number that is equal for equal texts, and rarely otherwise: enough for aligning, after which they are compared.
+/// The fingerprint of a text. It is good enough for aligning, because the texts are compared later.
 fn print(text: &[u8]) -> u64 {
     u64::from(crc32fast::hash(text)) << 32 | text.len() as u64 & 0xffff_ffff
 }
 
-/// The same of a row and everything below it.
+/// The fingerprint of a row and everything below it.
 fn fingerprint<'a>(node: &Node, text: &impl Fn(&Node) -> &'a [u8]) -> u64 {
     let own = print(text(node));
     if node.children.is_empty() {
@@ -188,12 +188,12 @@ fn fingerprint<'a>(node: &Node, text: &impl Fn(&Node) -> &'a [u8]) -> u64 {
     own ^ u64::from(hasher.finalize()) << 32
 }
 
-/// How many rows lie below one.
+/// The number of rows below a row.
 fn rows_below(node: &Node) -> u64 {
     node.children.iter().map(|child| 1 + rows_below(child)).sum()
 }
 
-/// The first member of an object, which often names it; the whole of anything else.
+/// The first member of an object, which often names it; the whole text of any other element.
 fn beginning(text: &[u8]) -> &[u8] {
     let end = text.windows(2).position(|pair| pair == b",\"").unwrap_or(text.len());
     text.get(..end).unwrap_or_default()

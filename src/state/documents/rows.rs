@@ -1,4 +1,4 @@
-//! The bytes of a document: keys, payloads, and the tree that they make. Encode beside decode.
+//! The bytes of a document: keys, payloads, and their tree.
 
 use std::ops::Range;
 
@@ -13,17 +13,17 @@ use crate::json::{self, MAX_DEPTH};
 
 /// The first byte of the document's own row: the version of all its rows.
 pub(super) const VERSION: u8 = 1;
-/// Behind the version: how many rows lie below the document's own, eight bytes, little-endian. A row that page damage
-/// has made unreachable reads as absent; that this number is another tells of it.
+/// The length of the number of rows below the document's own, which follows the version in little-endian. A row that page
+/// damage has made unreachable reads as absent; then this number differs.
 const COUNT: usize = 8;
-/// Behind kind and behind source. A zero byte within them is written as [`ZERO`].
+/// The end of kind and source. A zero byte within them is written as [`ZERO`].
 const END: [u8; 2] = [0, 0];
 const ZERO: [u8; 2] = [0, 0xff];
-/// The bytes of an order key.
+/// The length of an order key.
 pub(super) const ORDER: usize = 8;
 
-/// The key of a document's own row, and the prefix of all its rows: kind and source, each with its end. No such key is
-/// the prefix of another, and they sort by kind, then source.
+/// The key of a document's own row, which is the prefix of all its rows: kind and source, each with its end. No such key
+/// is a prefix of another one. They sort by kind, then source.
 pub(super) fn key(id: &DocumentId) -> Vec<u8> {
     let mut key = Vec::with_capacity(id.kind.len() + id.source.len() + 2 * END.len());
     for text in [&id.kind, &id.source] {
@@ -35,11 +35,11 @@ pub(super) fn key(id: &DocumentId) -> Vec<u8> {
     key
 }
 
-/// The document that a row is of, and the row's path in it.
+/// The document of a row, and the row's path in it.
 ///
 /// # Errors
 ///
-/// `Damaged` when the key is none of a document.
+/// `Damaged` when it is not the key of a document.
 pub(super) fn split_key(key: &[u8]) -> Result<(DocumentId, &[u8])> {
     let parts = split_text(key).and_then(|(kind, rest)| split_text(rest).map(|(source, path)| (kind, source, path)));
     match parts {
@@ -69,7 +69,7 @@ fn split_text(key: &[u8]) -> Option<(String, &[u8])> {
     }
 }
 
-/// The keys of the rows on the way to a row, from the document's own to the row itself.
+/// The keys of a row's ancestors, from the document's own row to the row itself.
 pub(super) fn ancestry<'a>(key: &'a [u8], path: &[u8]) -> impl Iterator<Item = &'a [u8]> + use<'a> {
     (key.len() - path.len()..=key.len()).step_by(ORDER).map_while(|end| key.get(..end))
 }
@@ -79,10 +79,10 @@ pub(super) fn order_of(key: &[u8]) -> u64 {
     key.last_chunk::<ORDER>().map(|order| u64::from_be_bytes(*order)).unwrap_or_default()
 }
 
-/// The kind of a row, as its payload says it.
+/// The kind of a row, by its payload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Shape {
-    /// The row has the whole element.
+    /// The row contains the whole element.
     Whole,
     /// The elements of the array are the rows below.
     Array,
@@ -106,30 +106,30 @@ pub(super) fn own_row(count: u64, text: &[u8]) -> Vec<u8> {
     [&[VERSION][..], &count.to_le_bytes(), text].concat()
 }
 
-/// The number of rows below a document's own row, and its text; nothing when it is no such row.
+/// The number of rows below a document's own row, and its text; none when it is not such a row.
 pub(super) fn split_own_row(payload: &[u8]) -> Option<(u64, &[u8])> {
     let (count, text) = payload.strip_prefix(&[VERSION])?.split_first_chunk::<COUNT>()?;
     Some((u64::from_le_bytes(*count), text))
 }
 
-/// The rows of a document as they are stored: their texts, and the tree that they make.
+/// The stored rows of a document: their texts, and their tree.
 #[derive(Debug)]
 pub(super) struct Stored<'l> {
-    /// A text that has most of them already, such as that of the document which is to be put, and behind it, as if it were
-    /// one, the texts that it does not have.
+    /// A text that already contains most of them, such as the text of a new document. The texts that it lacks follow it in
+    /// `text`, as if the two were one.
     known: &'l [u8],
     text: Vec<u8>,
     pub(super) root: Node,
-    /// Rows below the document's own, as it says and as there are.
+    /// The stated number of rows below the document's own, which is also the actual one.
     pub(super) count: u64,
 }
 
-/// The rows of a document, or none when there is no such document. Those that a layout has in the same place are not
-/// copied: between two backups most stay as they are.
+/// Reads the rows of a document, or none when there is no such document. Rows that a layout has in the same place are not
+/// copied, because most rows do not change between two backups.
 ///
 /// # Errors
 ///
-/// `Damaged` when they are no tree, or not all of it.
+/// `Damaged` when they are not a complete tree.
 pub(super) fn read<'l, R: Records>(
     records: &R,
     id: &DocumentId,
@@ -142,7 +142,7 @@ pub(super) fn read<'l, R: Records>(
     reading.finish()
 }
 
-/// Rows of an unknown version are not touched.
+/// Refuses rows of an unknown version.
 fn check_version(id: &DocumentId, payload: &[u8]) -> Result<()> {
     match payload.first() {
         Some(version) if *version > VERSION => Err(Error::new(
@@ -154,7 +154,7 @@ fn check_version(id: &DocumentId, payload: &[u8]) -> Result<()> {
     }
 }
 
-/// The rows below a document's own in a text that is known, in the order in which they are stored.
+/// The rows below a document's own in a known text, in the order in which they are stored.
 #[derive(Default)]
 struct Known<'l> {
     text: &'l [u8],
@@ -162,7 +162,7 @@ struct Known<'l> {
 }
 
 impl<'l> Known<'l> {
-    /// Where the next row is.
+    /// The range of the next row.
     fn next(&mut self) -> Option<Range<usize>> {
         loop {
             match self.rest.last_mut()?.next() {
@@ -176,20 +176,20 @@ impl<'l> Known<'l> {
     }
 }
 
-/// Rows on their way to a tree.
+/// Builds the tree from the rows.
 struct Reading<'a, 'l> {
     id: &'a DocumentId,
     key: Vec<u8>,
     known: Known<'l>,
     stored: Option<Stored<'l>>,
-    /// Rows below the document's own so far.
+    /// The number of rows below the document's own so far.
     found: u64,
-    /// The row that came last and those that it lies in, from below the document's own.
+    /// The last row and its ancestors, without the document's own.
     path: Vec<Node>,
 }
 
 impl<'l> Reading<'_, 'l> {
-    /// Takes the next row.
+    /// Adds the next row.
     fn row(&mut self, key: &[u8], payload: &[u8]) -> Result<()> {
         let Some(stored) = &mut self.stored else {
             return self.own_row(key, payload);
@@ -223,7 +223,7 @@ impl<'l> Reading<'_, 'l> {
         Ok(())
     }
 
-    /// Puts the nodes of the path that lie deeper into those around them: nothing comes below them any more.
+    /// Adds the nodes of the path below `depth` to their parents, because they are complete.
     fn up(&mut self, depth: usize) {
         while self.path.len() > depth
             && let (Some(node), Some(stored)) = (self.path.pop(), &mut self.stored)
@@ -241,14 +241,14 @@ impl<'l> Reading<'_, 'l> {
     }
 }
 
-/// The error for rows that are each sound but make no document.
+/// The error for rows that are sound but do not fit together.
 pub(super) fn misfit(id: &DocumentId) -> Error {
     Error::damaged(format!(
         "the records of a document do not fit together; restore it, or remove it and put it again: document={id}"
     ))
 }
 
-/// The name at the start of a member's text, in quotes as it is written, which is always in the same way.
+/// The name at the start of a member's text, with its quotes. The same name is always written in the same way.
 pub(super) fn written_name(text: &[u8]) -> &[u8] {
     let mut escaped = false;
     let end = text.iter().skip(1).position(|byte| {
@@ -268,14 +268,14 @@ impl Stored<'_> {
         text.unwrap_or_default()
     }
 
-    /// Adds a text that is not known.
+    /// Adds an unknown text.
     fn keep(&mut self, text: &[u8]) -> Range<usize> {
         let start = self.known.len() + self.text.len();
         self.text.extend_from_slice(text);
         start..start + text.len()
     }
 
-    /// Whether there are rows below exactly where there should be, here and everywhere below.
+    /// Whether a row has rows below it exactly if it should, here and everywhere below.
     fn is_sound(&self, node: &Node) -> bool {
         (Shape::of(self.text(node)) == Shape::Whole) == node.children.is_empty()
             && node.children.iter().all(|child| self.is_sound(child))
@@ -286,7 +286,7 @@ impl Stored<'_> {
         self.value(self.text(&self.root), &self.root, 0)
     }
 
-    /// The value of an element, `depth` levels in, from its text and the rows below it.
+    /// The value of an element at `depth`, from its text and the rows below it.
     fn value(&self, text: &[u8], node: &Node, depth: usize) -> Result<Value> {
         match text {
             b"[" => node.children.iter().map(|child| self.value(self.text(child), child, depth + 1)).collect(),
