@@ -7,6 +7,8 @@
 
 #[path = "layers/circles.rs"]
 mod circles;
+#[path = "layers/dependencies.rs"]
+mod dependencies;
 #[path = "layers/verbs.rs"]
 mod verbs;
 
