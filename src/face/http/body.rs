@@ -71,7 +71,7 @@ pub(super) async fn parsed<T: Send + 'static>(
     if bytes.iter().all(u8::is_ascii_whitespace) {
         return Ok(None);
     }
-    // What is stored of the body is copied on the way into the file.
+    // The stored part of the body is copied on the way into the file.
     charge.take(bytes.len())?;
     let meter = Meter::new(charge.clone());
     let (parsed, meter) = match bytes.len() {

@@ -16,7 +16,6 @@ use axum::response::{IntoResponse, Response};
 use hyper::body::{Frame, SizeHint};
 use parking_lot::Mutex;
 
-use crate::face::http::app::App;
 use crate::face::http::problem::Problem;
 
 /// Bytes of a request, and of its answer, that cost nothing. All connections together have 128 MiB of them.
@@ -146,10 +145,10 @@ impl Meter {
 
 /// Charges a request while its handler runs, and its answer until it has been sent. Only an answer that was read, and can
 /// be read again, is refused for lack of memory.
-pub(super) async fn within_memory(State(app): State<App>, request: Request, next: Next) -> Response {
+pub(super) async fn within_memory(State(memory): State<Memory>, request: Request, next: Next) -> Response {
     let reads = matches!(*request.method(), Method::GET | Method::HEAD);
-    let response = CURRENT.scope(app.memory().charge(), next.run(request)).await;
-    let charge = app.memory().charge();
+    let response = CURRENT.scope(memory.charge(), next.run(request)).await;
+    let charge = memory.charge();
     let bytes = usize::try_from(response.body().size_hint().lower()).unwrap_or(usize::MAX);
     match charge.take(bytes) {
         Ok(()) => {}

@@ -23,7 +23,7 @@ const OTHER_METHOD: &str = "other";
 /// Puts the layers around the routes; a request passes the last one first.
 pub(super) fn around(routes: Router<App>, app: &App) -> Router<App> {
     routes
-        .layer(from_fn_with_state(app.clone(), within_memory))
+        .layer(from_fn_with_state(app.memory().clone(), within_memory))
         .layer(from_fn_with_state(app.clone(), check_token))
         .layer(from_fn_with_state(app.clone(), check_access))
         .layer(from_fn_with_state(app.clone(), count))
