@@ -86,7 +86,7 @@
 //! | `recovery/check/last` | `note_check` `last_check` |
 //! | `recovery/check/last_drill` | `note_drill` |
 //! | `recovery/check/verify` | `check` `check_with` `check_at` `check_at_with` `check_sample` `check_sample_with` `check_pages` |
-//! | `recovery/diff` | `diff` |
+//! | `recovery/diff` | `diff` `diff_summary` |
 //! | `recovery/events/failures` | `restore_data` |
 //! | `recovery/events/log` | `event_log_error` |
 //! | `recovery/guard` | `guard` `begin_guard` |
@@ -105,7 +105,9 @@
 //! | `recovery/upkeep/auto_backup` | `auto_backup_if_needed` `auto_backup` `next_backup_at` |
 //! | `recovery/upkeep/scheduler` | `upkeep` |
 //! | `state/heartbeats` | `heartbeat` |
+//! | `state/queue/batch` | `enqueue_all` |
 //! | `state/queue/delivery` | `give_back` |
+//! | `state/queue/next` | `complete_and_claim` |
 //! | `state/queue/purge` | `purge_finished` |
 //! | `state/queue/wait` | `claim_wait` |
 //! | `transfer/adopt` | `adopt` |
