@@ -9,7 +9,7 @@ use crate::face::http::app::App;
 use crate::face::http::body::Object;
 use crate::face::http::fields::Fields;
 use crate::face::http::problem::Answer;
-use crate::face::http::state::queue::task;
+use crate::face::http::state::task_fields::task;
 use crate::{Enqueued, NewTask, Result};
 
 pub(super) async fn push_all(State(app): State<App>, Object(mut fields): Object) -> Answer {

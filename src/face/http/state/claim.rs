@@ -15,7 +15,7 @@ use crate::face::http::fields::Fields;
 use crate::face::http::peer::Peer;
 use crate::face::http::problem::{Answer, Problem};
 use crate::face::http::query::Name;
-use crate::face::http::state::queue::token;
+use crate::face::http::state::task_fields::token;
 use crate::face::parcel::Parcel;
 use crate::{BotId, Claim, ClaimOptions, ClaimWait, Error, ErrorKind, Result, Task, TaskId};
 

@@ -1,7 +1,8 @@
 //! The live state over HTTP.
 //!
 //! * [`registry`], [`queue`], [`records`], [`points`], [`versions`], [`check`]: the routes, each with its table; [`batch`]
-//!   and [`claim`]: handlers of batches and of claims, in the table of [`queue`]
+//!   and [`claim`]: handlers of batches and of claims, in the table of [`queue`];
+//!   [`task_fields`]: the fields of a new task
 //! * [`reading`]: reads now or as of a point, and pages of them
 
 mod batch;
@@ -12,6 +13,7 @@ mod queue;
 mod reading;
 mod records;
 mod registry;
+mod task_fields;
 mod versions;
 
 pub(super) use self::check::ROUTES as CHECK;
