@@ -1,11 +1,10 @@
 //! The receiver of committed events, which hears of them before their writers do, such as a log file.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 
 use parking_lot::RwLock;
 
-use crate::engine::store::{Inner, Store};
 use crate::engine::write::WriteTx;
 use crate::error::Result;
 
@@ -16,10 +15,10 @@ pub(crate) trait Sink: Send + Sync {
 
     /// Called after events were committed, before the writing calls return. It may read the store; writing to it
     /// would wait for itself.
-    fn committed(&self, store: &Store);
+    fn committed(&self);
 
     /// Called from time to time, for events of other processes.
-    fn tend(&self, store: &Store) -> Result<()>;
+    fn tend(&self) -> Result<()>;
 
     /// The state of the sink.
     fn state(&self) -> SinkState;
@@ -36,18 +35,11 @@ pub(crate) struct SinkState {
 
 /// The sink of a store, if it has one.
 #[derive(Default)]
-pub(crate) struct SinkSlot(RwLock<Option<Filled>>);
-
-/// The sink, and the store that it reads; the store owns it.
-#[derive(Clone)]
-struct Filled {
-    sink: Arc<dyn Sink>,
-    inner: Weak<Inner>,
-}
+pub(crate) struct SinkSlot(RwLock<Option<Arc<dyn Sink>>>);
 
 impl SinkSlot {
-    pub(crate) fn set(&self, store: &Store, sink: Arc<dyn Sink>) {
-        *self.0.write() = Some(Filled { sink, inner: Arc::downgrade(&store.inner) });
+    pub(crate) fn set(&self, sink: Arc<dyn Sink>) {
+        *self.0.write() = Some(sink);
     }
 
     pub(crate) fn clear(&self) {
@@ -55,7 +47,7 @@ impl SinkSlot {
     }
 
     pub(crate) fn get(&self) -> Option<Arc<dyn Sink>> {
-        self.0.read().as_ref().map(|filled| filled.sink.clone())
+        self.0.read().clone()
     }
 
     /// Lets the sink write into a transaction that has events.
@@ -63,12 +55,11 @@ impl SinkSlot {
         self.get().filter(|_| tx.batch.has_events).map_or(Ok(()), |sink| sink.committing(tx))
     }
 
-    /// Tells of events that were committed. The last ones of a store that goes are taken when it is opened next.
+    /// Tells of events that were committed.
     pub(crate) fn tell(&self) {
-        let Some(Filled { sink, inner }) = self.0.read().clone() else { return };
-        let Some(inner) = inner.upgrade() else { return };
-        // Those whose commit this was are still to be told.
-        if catch_unwind(AssertUnwindSafe(|| sink.committed(&Store { inner }))).is_err() {
+        let Some(sink) = self.get() else { return };
+        // The callers whose commit this was are still to be told.
+        if catch_unwind(AssertUnwindSafe(|| sink.committed())).is_err() {
             tracing::error!("telling of events panicked");
         }
     }

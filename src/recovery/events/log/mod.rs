@@ -14,7 +14,7 @@
 mod file;
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -25,7 +25,7 @@ use crate::engine::codec::{self, Stored};
 use crate::engine::commit::sink::{Sink, SinkState};
 use crate::engine::records::Records;
 use crate::engine::schema::Table;
-use crate::engine::store::{Options, Store};
+use crate::engine::store::{Inner, Options, Store};
 use crate::engine::view::View;
 use crate::engine::write::WriteTx;
 use crate::error::{ErrorKind, Result};
@@ -62,6 +62,8 @@ impl Stored for Written {
 
 /// An event log in a file.
 pub(crate) struct EventLog {
+    /// The store whose events it writes. It owns the log.
+    store: Weak<Inner>,
     path: PathBuf,
     key: Vec<u8>,
     /// The key of [`Reached`].
@@ -135,7 +137,7 @@ impl Store {
     ///
     /// As [`Store::log_events`].
     pub(crate) fn event_log_at(&self, path: &Path) -> Result<Arc<EventLog>> {
-        let log = EventLog::new(std::path::absolute(path)?);
+        let log = EventLog::new(self, std::path::absolute(path)?);
         log.catch_up(self, PATIENCE)?;
         Ok(Arc::new(log))
     }
@@ -150,7 +152,7 @@ impl Store {
             }
             last.save_in(tx)
         }));
-        self.sink().set(self, log);
+        self.sink().set(log);
     }
 
     /// Writes events of other processes that are missing in the event log, and stores its progress.
@@ -159,7 +161,7 @@ impl Store {
     ///
     /// As [`Store::write`]. A file that cannot be written is not an error here.
     pub(crate) fn tend_event_log(&self) -> Result<()> {
-        self.sink().get().map_or(Ok(()), |sink| sink.tend(self))
+        self.sink().get().map_or(Ok(()), |sink| sink.tend())
     }
 }
 
@@ -173,15 +175,18 @@ impl Sink for EventLog {
         Ok(())
     }
 
-    fn committed(&self, store: &Store) {
+    fn committed(&self) {
+        // The last events of a store that is being closed are written when it is opened next.
+        let Some(store) = self.store() else { return };
         // If another process keeps the file locked, only one call waits for it.
         let patience = if self.state.lock().error.is_some() { Duration::ZERO } else { PATIENCE };
-        self.note(self.catch_up(store, patience));
+        self.note(self.catch_up(&store, patience));
     }
 
-    fn tend(&self, store: &Store) -> Result<()> {
+    fn tend(&self) -> Result<()> {
+        let Some(store) = self.store() else { return Ok(()) };
         // Synced whether or not another process writes to it at this moment.
-        match self.catch_up(store, Duration::ZERO).and(self.sync()) {
+        match self.catch_up(&store, Duration::ZERO).and(self.sync()) {
             Err(error) if error.kind() == ErrorKind::Reopen => return Err(error),
             // Another process writes all missing lines at this moment.
             Err(error) if error.kind() == ErrorKind::Locked => {}
@@ -199,10 +204,11 @@ impl Sink for EventLog {
 }
 
 impl EventLog {
-    fn new(path: PathBuf) -> Self {
+    fn new(store: &Store, path: PathBuf) -> Self {
         let key_of = |kind: &[u8]| [kind, path.as_os_str().as_encoded_bytes()].concat();
         let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok().map(|id| id.trim().to_owned());
         Self {
+            store: Arc::downgrade(&store.inner),
             key: key_of(b"event log/"),
             reached: key_of(b"event log reached/"),
             path,
@@ -210,6 +216,10 @@ impl EventLog {
             progress: Mutex::default(),
             state: Mutex::default(),
         }
+    }
+
+    fn store(&self) -> Option<Store> {
+        self.store.upgrade().map(|inner| Store { inner })
     }
 
     /// Writes the missing lines.

@@ -173,7 +173,7 @@ fn the_stored_progress_covers_synced_lines_only() {
     let logged = Logged::new();
     let store = Store::options().session(false).open(logged.folder.path().join("h.redb")).unwrap();
     append(&store, 0);
-    let log = EventLog::new(logged.log());
+    let log = EventLog::new(&store, logged.log());
     log.catch_up(&store, PATIENCE).unwrap();
     let saved = || {
         store.write(|tx| log.save_in(tx)).unwrap();
