@@ -39,7 +39,7 @@ R = TypeVar("R", bound="Record")
 
 
 class Record:
-    """What records have in common: they are made from JSON, and unknown fields of newer versions are left out."""
+    """The base of all records: they are made from JSON, and unknown fields of newer versions are left out."""
 
     _times: ClassVar[frozenset[str]] = frozenset()
     _others: ClassVar[Mapping[str, Any]] = {}
