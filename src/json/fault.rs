@@ -1,5 +1,5 @@
-//! A fault of a JSON text or value and its place. The place is gathered on the way out, so that reading sound JSON pays
-//! nothing for it.
+//! A fault of a JSON text or value, and its location. The location is collected while the error is returned, so it costs
+//! nothing for sound JSON.
 
 use crate::error::Error;
 
@@ -7,36 +7,36 @@ pub(super) const TOO_DEEP: &str = "nested deeper than 128 levels";
 pub(super) const BAD_NUMBER: &str = "a number is not written as JSON has it";
 pub(super) const NOT_A_NUMBER: &str = "NaN and Infinity are not JSON; use null or a string";
 
-/// The longest pointer that a message shows; a hostile name may be as long as the text.
+/// The longest pointer that a message shows, because a hostile name may be as long as the text.
 const SHOWN: usize = 300;
 
-/// One thing that is wrong.
+/// A fault.
 #[derive(Debug)]
 pub(super) struct Fault {
     what: &'static str,
     offset: Option<usize>,
-    /// Names and indices from the inside out.
+    /// Names and indices, the innermost first.
     path: Vec<String>,
 }
 
 impl Fault {
-    /// In a value, at the place that [`Fault::inside`] will say.
+    /// In a value, at the location that [`Fault::inside`] adds.
     pub(super) fn new(what: &'static str) -> Self {
         Self { what, offset: None, path: Vec::new() }
     }
 
-    /// In a text, at that byte.
+    /// In a text, at this byte.
     pub(super) fn at(what: &'static str, offset: usize) -> Self {
         Self { offset: Some(offset), ..Self::new(what) }
     }
 
-    /// The same, seen from the container: it lies in that member or element.
+    /// Adds the member or element of the container with the fault.
     pub(super) fn inside(mut self, segment: &str) -> Self {
         self.path.push(segment.chars().take(SHOWN).collect());
         self
     }
 
-    /// For the caller, with the place as a JSON pointer (RFC 6901).
+    /// The error for the caller, with the location as a JSON pointer (RFC 6901).
     pub(super) fn into_error(self) -> Error {
         let pointer = self.pointer();
         let shown: String = pointer.chars().take(SHOWN).collect();
@@ -50,7 +50,7 @@ impl Fault {
     }
 }
 
-/// A name as it stands in a JSON pointer.
+/// Escapes a name for a JSON pointer.
 pub(crate) fn escape_pointer(name: &str) -> String {
     name.replace('~', "~0").replace('/', "~1")
 }

@@ -1,10 +1,11 @@
-//! JSON as it was written: object order and the text of every number are kept, and what cannot be kept is refused.
+//! JSON as it was written. The order of members and the text of every number are kept. JSON that cannot be kept in this
+//! way is refused.
 //!
-//! `serde_json` alone is not enough: it reads `1e400` as `1e+400`, lets the last of two equal names win, takes an object
-//! with a certain name for a number, and stops at 127 levels. So JSON comes in through [`parse`], or through [`check`]
-//! when a caller has parsed it already: stored types do that in the
-//! engine's codec, documents while they are prepared, config and user collections in their `put`. It leaves through `serde_json`, which prints numbers as they are, or through
-//! [`python_text`], the form that checksums of documents are made of.
+//! `serde_json` alone is not enough. It reads `1e400` as `1e+400`, keeps the last of two equal names, reads an object with
+//! a certain name as a number, and stops at 127 levels. So all JSON is read by [`parse`], or checked by [`check`] if a
+//! caller has already parsed it. The engine's codec checks stored types, documents are checked while they are prepared,
+//! and config and collections in their `put`. JSON is written by `serde_json`, which keeps numbers as they are, or by
+//! [`python_text`], from which the checksums of documents are computed.
 
 mod fault;
 mod number;
@@ -29,15 +30,14 @@ pub(crate) use plain::write_string;
 pub(crate) use python::PythonOfCompact;
 pub(crate) use read::{parse_inside, parse_into, split_member};
 
-/// Arrays and objects may be nested this deep. It bounds the stack that any reader or writer needs.
+/// The greatest depth of nested arrays and objects. It limits the stack of readers and writers.
 pub const MAX_DEPTH: usize = 128;
 
-/// Checks a value that a caller has parsed or built: it will then read back as it is.
+/// Checks a value that a caller has parsed or built, so that it can be stored and read unchanged.
 ///
 /// # Errors
 ///
-/// `Invalid`, naming the place by JSON pointer, when the value is nested deeper than [`MAX_DEPTH`] or holds a number
-/// whose text is none.
+/// `Invalid`, with a JSON pointer, when the value is nested deeper than [`MAX_DEPTH`] or contains an invalid number.
 ///
 /// # Examples
 ///
@@ -53,18 +53,18 @@ pub fn check(value: &Value) -> Result<()> {
     take_apart(value, &mut Nobody)
 }
 
-/// Refuses a text that [`parse`] would refuse, and keeps nothing of it.
+/// Checks a text as [`parse`] does, without building a value.
 #[cfg(feature = "transfer")]
 pub(crate) fn check_text(text: &[u8]) -> Result<()> {
     parse_into(text, &mut Nobody)
 }
 
-/// The same for a text that stands inside of `depth` containers, which count as levels.
+/// The same for a text inside `depth` containers, which count as levels.
 pub(crate) fn check_inside(text: &[u8], depth: usize) -> Result<()> {
     read::parse_inside_into(text, depth, &mut Nobody)
 }
 
-/// Gives a value in pieces, checking on the way what [`check`] does. After an error, what was given is of no use.
+/// Passes a value on in pieces, and checks it like [`check`]. After an error the pieces are useless.
 pub(crate) fn take_apart(value: &Value, to: &mut impl Pieces) -> Result<()> {
     pieces::take_apart(value, 0, to).map_err(Fault::into_error)
 }
@@ -77,7 +77,7 @@ pub(crate) fn check_members(members: &serde_json::Map<String, Value>) -> Result<
         .map_err(Fault::into_error)
 }
 
-/// Takes pieces and makes nothing of them.
+/// Ignores all pieces.
 struct Nobody;
 
 impl Pieces for Nobody {
@@ -87,8 +87,8 @@ impl Pieces for Nobody {
     fn close(&mut self) {}
 }
 
-/// How many items a document holds, as histories of backups show it: the summed length of those members that are arrays
-/// or objects; of an array, its length; of anything else, none.
+/// The number of items in a document, as histories of backups show it: the summed length of the members that are arrays
+/// or objects. For an array it is its length, for any other value 0.
 ///
 /// # Examples
 ///

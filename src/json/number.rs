@@ -1,6 +1,6 @@
-//! The form of a number in JSON.
+//! The syntax of numbers in JSON.
 
-/// How many bytes the number at the start of `text` has, unless there is none.
+/// The length of the number at the start of `text`; none if there is no number.
 pub(super) fn number_len(text: &[u8]) -> Option<usize> {
     let byte = |at: usize| text.get(at).copied();
     let digits = |from: usize| text.iter().skip(from).take_while(|byte| byte.is_ascii_digit()).count();

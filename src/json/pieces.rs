@@ -1,4 +1,4 @@
-//! JSON in pieces, in the order of its text: what a reader or a value gives, and whoever makes something of it takes.
+//! JSON in pieces, in the order of its text. A reader or a value passes them to a receiver.
 
 use std::ops::Range;
 use std::thread;
@@ -9,46 +9,46 @@ use super::MAX_DEPTH;
 use super::fault::{self, Fault};
 use super::number::number_len;
 
-/// A container of more elements may be given in two halves, from two threads.
+/// A container with more elements may be passed on in two halves, by two threads.
 const MANY: usize = 4_096;
 
-/// Takes a JSON value piece by piece.
+/// A receiver of a JSON value, piece by piece.
 pub(crate) trait Pieces: Send + Sized {
-    /// A value that has nothing in it.
+    /// Receives a value that is no container.
     fn scalar(&mut self, scalar: Scalar<'_>);
-    /// An array or an object begins.
+    /// Begins an array or an object.
     fn open(&mut self, container: Container);
-    /// The name of the member whose value comes next.
+    /// Receives the name of the member whose value comes next.
     fn name(&mut self, name: &str);
-    /// The array or object that began last is complete.
+    /// Ends the array or object that began last.
     fn close(&mut self);
 
-    /// Whether nothing more is taken: the reader stops with an error.
+    /// Whether the receiver refuses more pieces. The reader then stops with an error.
     fn is_full(&self) -> bool {
         false
     }
 
-    /// Another, which is given the elements of the container that has just begun from number `before` on, while this one
-    /// is given those before; none where that is no use.
+    /// A second receiver for the elements from number `before` on of the container that has just begun, while this one
+    /// receives the earlier elements; none if this does not help.
     fn fork(&mut self, _before: usize) -> Option<Self> {
         None
     }
 
-    /// The elements that were given to [`fork`](Self::fork) come behind those that this one was given.
+    /// Appends the elements that a [`fork`](Self::fork) received.
     fn join(&mut self, _later: Self) {}
 }
 
-/// A value that has nothing in it.
+/// A value that is no container.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Scalar<'a> {
     Null,
     Flag(bool),
-    /// As it is written.
+    /// The number as it is written.
     Number(&'a str),
     Text(&'a str),
 }
 
-/// A value that may have others in it.
+/// A kind of container.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Container {
     Array,
@@ -56,7 +56,7 @@ pub(crate) enum Container {
 }
 
 impl Container {
-    /// The brackets that it stands between.
+    /// Its brackets.
     pub(crate) fn brackets(self) -> [u8; 2] {
         match self {
             Self::Array => *b"[]",
@@ -65,7 +65,7 @@ impl Container {
     }
 }
 
-/// Gives a value in pieces, checking on the way that it will read back as it is.
+/// Passes a value on in pieces, and checks that it can be read back unchanged.
 pub(super) fn take_apart(value: &Value, depth: usize, to: &mut impl Pieces) -> Result<(), Fault> {
     match value {
         Value::Array(_) | Value::Object(_) if depth >= MAX_DEPTH => return Err(Fault::new(fault::TOO_DEEP)),
@@ -101,8 +101,8 @@ pub(super) fn take_apart(value: &Value, depth: usize, to: &mut impl Pieces) -> R
     Ok(())
 }
 
-/// Gives the elements of a container. The later half of many comes from a thread of its own, where that helps: most of
-/// the time is waiting for the memory that the value lies in, and two cores wait side by side.
+/// Passes on the elements of a container. If there are many, another thread passes on the later half: most of the time is
+/// spent waiting for memory, and two cores wait in parallel.
 fn in_halves<P: Pieces>(
     count: usize,
     to: &mut P,
@@ -125,7 +125,7 @@ fn in_halves<P: Pieces>(
     Ok(())
 }
 
-/// Puts pieces together to a value.
+/// Builds a value from pieces.
 #[derive(Debug, Default)]
 pub(crate) struct Whole {
     open: Vec<(Value, String)>,
@@ -134,7 +134,7 @@ pub(crate) struct Whole {
 }
 
 impl Whole {
-    /// The value, once it is complete.
+    /// The complete value.
     pub(crate) fn into_value(self) -> Value {
         self.value
     }

@@ -1,17 +1,17 @@
-//! Text that stands for itself in a JSON string: found eight bytes at a time, as most of every document is such text.
+//! Text that needs no escape in a JSON string. It is searched eight bytes at a time, because most text is of this kind.
 
 use std::io::Write as _;
 
-/// A byte of each eight.
+/// Repeats a byte eight times.
 const ONES: u64 = 0x0101_0101_0101_0101;
 const HIGH: u64 = 0x8080_8080_8080_8080;
 
-/// How many bytes at the start stand for themselves: everything up to a quote, a backslash or a control character.
+/// The number of bytes at the start that need no escape: up to a quote, a backslash or a control character.
 pub(super) fn plain_len(bytes: &[u8]) -> usize {
     run_len(bytes, |word| below(word, 0x20), |byte| byte < 0x20)
 }
 
-/// The same where only ASCII stands for itself, as in Python's text.
+/// The same if all characters outside ASCII are escaped, as in Python's text.
 pub(super) fn plain_ascii_len(bytes: &[u8]) -> usize {
     let special = |word| below(word, 0x20) | (word & HIGH) | below(word ^ (ONES * 0x7f), 1);
     run_len(bytes, special, |byte| !(0x20..0x7f).contains(&byte))
@@ -41,7 +41,7 @@ pub(crate) fn write_string(out: &mut Vec<u8>, text: &str) {
     out.push(b'"');
 }
 
-/// Bytes before the first quote, backslash or other special one.
+/// The number of bytes before the first quote, backslash or other special byte.
 fn run_len(bytes: &[u8], special_in: impl Fn(u64) -> u64, special: impl Fn(u8) -> bool) -> usize {
     let (words, rest) = bytes.as_chunks::<8>();
     for (index, word) in words.iter().enumerate() {
@@ -55,7 +55,7 @@ fn run_len(bytes: &[u8], special_in: impl Fn(u64) -> u64, special: impl Fn(u8) -
     words.len() * 8 + rest.iter().position(is_special).unwrap_or(rest.len())
 }
 
-/// The high bit of each byte that is less than `limit`, at most 128; exact up to the first such byte.
+/// The high bit of each byte that is less than `limit`, which is at most 128. It is exact up to the first such byte.
 fn below(word: u64, limit: u64) -> u64 {
     word.wrapping_sub(ONES * limit) & !word & HIGH
 }

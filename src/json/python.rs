@@ -1,5 +1,5 @@
-//! The text of Python's `json.dumps(data, indent=2)`. The service that this store replaces wrote its backups so, and
-//! took their checksums from it; any tool can make it again.
+//! The text of Python's `json.dumps(data, indent=2)`. The replaced service wrote its backups in this form and computed
+//! their checksums from it. Any tool can reproduce it.
 
 use std::convert::Infallible;
 use std::io;
@@ -10,10 +10,10 @@ use super::MAX_DEPTH;
 use super::plain::plain_ascii_len;
 
 /// The value as Python's `json.dumps(data, indent=2)` prints it, but with numbers as they are written: two spaces for
-/// each level, every character beyond ASCII escaped, no line break at the end.
+/// each level, every character outside ASCII escaped, no line break at the end.
 ///
-/// The value is nested no deeper than [`MAX_DEPTH`](super::MAX_DEPTH): it comes from [`parse`](super::parse), or
-/// [`check`](super::check) has seen it.
+/// The value must not be nested deeper than [`MAX_DEPTH`](super::MAX_DEPTH); [`parse`](super::parse) and
+/// [`check`](super::check) ensure this.
 ///
 /// # Examples
 ///
@@ -32,12 +32,12 @@ pub fn python_text(value: &Value) -> String {
     text
 }
 
-/// Writes [`python_text`] piece by piece, so that it can be hashed or sent without being held. The pieces are small: a
-/// file is better wrapped in a [`io::BufWriter`].
+/// Writes [`python_text`] piece by piece, so that it can be hashed or sent without being in memory. The pieces are small,
+/// so wrap a file in a [`io::BufWriter`].
 ///
 /// # Errors
 ///
-/// Those of `to`.
+/// The errors of `to`.
 ///
 /// # Examples
 ///
@@ -51,18 +51,17 @@ pub fn write_python(value: &Value, to: &mut impl io::Write) -> io::Result<()> {
     print(value, 0, &mut |part: &str| to.write_all(part.as_bytes()))
 }
 
-/// How much of the text is handed on at a time.
+/// The length of the text that is passed on at a time.
 const PIECE: usize = 32 << 10;
 
-/// A line break and the deepest indentation.
+/// A line break with the deepest indentation.
 const NEW_LINE: [u8; 1 + 2 * MAX_DEPTH] = {
     let mut line = [b' '; 1 + 2 * MAX_DEPTH];
     line[0] = b'\n';
     line
 };
 
-/// [`python_text`] in pieces, made from the compact text of the same value: a pass over bytes, which does not need the
-/// value.
+/// [`python_text`] in pieces, made from the compact text of the same value in one pass over its bytes.
 #[derive(Debug, Default)]
 pub(crate) struct PythonOfCompact {
     text: Vec<u8>,
@@ -70,7 +69,7 @@ pub(crate) struct PythonOfCompact {
 }
 
 impl PythonOfCompact {
-    /// Goes on with the next part of the compact text, which ends behind a value.
+    /// Continues with the next part of the compact text, which ends after a value.
     pub(crate) fn push(&mut self, compact: &[u8], mut out: impl FnMut(&[u8])) {
         let Self { text, depth } = self;
         let mut rest = compact;
@@ -110,18 +109,18 @@ impl PythonOfCompact {
         }
     }
 
-    /// The rest, once the compact text has come to its end.
+    /// The rest, at the end of the compact text.
     pub(crate) fn finish(&self) -> &[u8] {
         &self.text
     }
 }
 
-/// The line break before what stands `depth` levels in.
+/// The line break before an element at `depth`.
 fn line(depth: usize) -> &'static [u8] {
     NEW_LINE.get(..1 + 2 * depth).unwrap_or(&NEW_LINE)
 }
 
-/// Copies a string from behind its opening quote; gives what stands behind the closing one.
+/// Copies a string from after its opening quote. Returns the text after the closing quote.
 fn copy_string<'a>(compact: &'a [u8], text: &mut Vec<u8>) -> &'a [u8] {
     let mut rest = compact;
     text.push(b'"');
@@ -156,7 +155,7 @@ fn copy_string<'a>(compact: &'a [u8], text: &mut Vec<u8>) -> &'a [u8] {
     }
 }
 
-/// Prints a value that stands `depth` levels in.
+/// Prints a value at `depth`.
 fn print<E>(value: &Value, depth: usize, out: &mut impl FnMut(&str) -> Result<(), E>) -> Result<(), E> {
     match value {
         Value::Null => out("null"),
@@ -200,7 +199,7 @@ fn new_line<E>(depth: usize, out: &mut impl FnMut(&str) -> Result<(), E>) -> Res
     (0..depth).try_for_each(|_| out("  "))
 }
 
-/// In quotes; what Python leaves alone is printed in whole runs.
+/// Prints a string in quotes. Text that Python does not escape is printed in whole runs.
 fn print_string<E>(string: &str, out: &mut impl FnMut(&str) -> Result<(), E>) -> Result<(), E> {
     let plain = |character: char| matches!(character, ' '..='~') && !matches!(character, '"' | '\\');
     out("\"")?;

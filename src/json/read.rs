@@ -1,5 +1,5 @@
-//! The strict reader. It recurses, at most [`MAX_DEPTH`] levels; everything else is one pass over the bytes, and what it
-//! allocates follows what it has read, never what the text claims.
+//! The strict reader. It recurses at most [`MAX_DEPTH`] levels and makes one pass over the bytes. It allocates in proportion
+//! to the bytes that it has read.
 
 use std::borrow::Cow;
 use std::cmp::Ordering;
@@ -21,17 +21,17 @@ const NO_COLON: &str = "the colon behind a member's name is missing";
 const TOO_MUCH: &str = "the text holds too many values";
 const SAME_NAME: &str = "two members have the same name";
 
-/// Up to so many names of an object are compared one by one; more are looked up.
+/// Up to this many names of an object are compared one by one; more are looked up in a set.
 const FEW_NAMES: usize = 16;
 
-/// Reads one JSON text. Object order and numbers stay as they are written; a leading byte order mark is passed over.
+/// Reads one JSON text. Object order and numbers stay as they are written; a leading byte order mark is skipped.
 ///
 /// # Errors
 ///
-/// `Invalid`, naming the place by JSON pointer and byte offset: when two members of an object have the same name, an
-/// escape is half of a surrogate pair, a string holds a raw control character or bytes that are no UTF-8, a number is
-/// not JSON's (`NaN`, `Infinity`, `01`, `1.`), the text is nested deeper than [`MAX_DEPTH`], ends too early, goes on
-/// behind the value, or is no JSON in any other way.
+/// `Invalid`, with a JSON pointer and a byte offset, when two members of an object have the same name, an escape is half
+/// of a surrogate pair, a string contains a raw control character or bytes that are not UTF-8, a number is not valid in
+/// JSON (`NaN`, `Infinity`, `01`, `1.`), the text is nested deeper than [`MAX_DEPTH`], ends too early, continues after
+/// the value, or is invalid in any other way.
 ///
 /// # Examples
 ///
@@ -50,38 +50,38 @@ pub fn parse(text: &[u8]) -> Result<Value> {
     Ok(whole.into_value())
 }
 
-/// Reads one JSON text and gives it in pieces. After an error, what was given is of no use.
+/// Reads one JSON text and passes it on in pieces. After an error the pieces are useless.
 pub(crate) fn parse_into(text: &[u8], to: &mut impl Pieces) -> Result<()> {
     let at = if text.starts_with(BYTE_ORDER_MARK) { BYTE_ORDER_MARK.len() } else { 0 };
     Reader { at, ..Reader::new(text) }.whole(0, to).map_err(Fault::into_error)
 }
 
-/// Reads one JSON text that stands inside of `depth` containers, which count as levels.
+/// Reads one JSON text inside `depth` containers, which count as levels.
 pub(crate) fn parse_inside(text: &[u8], depth: usize) -> Result<Value> {
     let mut whole = Whole::default();
     parse_inside_into(text, depth, &mut whole)?;
     Ok(whole.into_value())
 }
 
-/// The same, given in pieces.
+/// The same in pieces.
 pub(super) fn parse_inside_into(text: &[u8], depth: usize, to: &mut impl Pieces) -> Result<()> {
     Reader::new(text).whole(depth, to).map_err(Fault::into_error)
 }
 
-/// The name of the member that a text begins with, and the text behind the colon.
+/// The name of the member at the start of a text, and the text after the colon.
 pub(crate) fn split_member(text: &[u8]) -> Result<(String, &[u8])> {
     let mut reader = Reader::new(text);
     let name = reader.name().map_err(Fault::into_error)?;
     Ok((name.into_owned(), reader.rest()))
 }
 
-/// The text and how far it has been read.
+/// The text, and the position of the reader.
 struct Reader<'a> {
     text: &'a [u8],
-    /// As much of the text as is UTF-8.
+    /// The valid UTF-8 at the start of the text.
     sound: &'a str,
     at: usize,
-    /// The names so far of each object that is being read, the innermost last.
+    /// The names so far of each incomplete object, the innermost last.
     names: Vec<Cow<'a, str>>,
 }
 
@@ -102,7 +102,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// The value that comes next, inside of `depth` containers.
+    /// Reads the next value, inside `depth` containers.
     fn value(&mut self, depth: usize, to: &mut impl Pieces) -> Result<(), Fault> {
         if to.is_full() {
             return Err(self.fault(TOO_MUCH));
@@ -157,14 +157,14 @@ impl<'a> Reader<'a> {
         if many.is_empty() { self.names.iter().skip(first).any(|other| other == name) } else { many.contains(name) }
     }
 
-    /// The colon and the value behind a member's name.
+    /// Reads the colon and the value after the name of a member.
     fn member(&mut self, depth: usize, to: &mut impl Pieces) -> Result<(), Fault> {
         self.expect(b':', NO_COLON)?;
         self.at += 1;
         self.value(depth + 1, to)
     }
 
-    /// A member's name and colon.
+    /// Reads the name of a member, and its colon.
     fn name(&mut self) -> Result<Cow<'a, str>, Fault> {
         self.expect(b'"', NO_NAME)?;
         let name = self.string()?;
@@ -191,7 +191,7 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
-    /// Passes the `close` of a container, or the comma before its next item.
+    /// Skips the `close` of a container, or the comma before its next item.
     fn ends(&mut self, close: u8, missing: &'static str) -> Result<bool, Fault> {
         let token =
             self.token().filter(|token| *token == close || *token == b',').ok_or_else(|| self.fault(missing))?;
@@ -224,7 +224,7 @@ impl<'a> Reader<'a> {
         Err(self.fault(if number { NOT_A_NUMBER } else { "a value is missing" }))
     }
 
-    /// The string whose opening quote comes next; borrowed when it holds no escape.
+    /// Reads the string whose opening quote comes next. It is borrowed if it contains no escape.
     fn string(&mut self) -> Result<Cow<'a, str>, Fault> {
         self.at += 1;
         let mut string = Cow::Borrowed(self.plain()?);
@@ -242,7 +242,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// A stretch of a string without escapes.
+    /// Reads a part of a string without escapes.
     fn plain(&mut self) -> Result<&'a str, Fault> {
         let end = self.at + plain_len(self.rest());
         let not_utf8 = || Fault::at("a string is not UTF-8", self.sound.len());
@@ -251,7 +251,7 @@ impl<'a> Reader<'a> {
         Ok(plain)
     }
 
-    /// The character of the escape that comes next.
+    /// Reads the next escape.
     fn escape(&mut self) -> Result<char, Fault> {
         let start = self.at;
         let character = match self.text.get(start + 1) {
@@ -270,7 +270,7 @@ impl<'a> Reader<'a> {
         Ok(character)
     }
 
-    /// The character of one `\uXXXX`, or of the two that make a surrogate pair.
+    /// Reads one `\uXXXX`, or the two of a surrogate pair.
     fn unicode_escape(&mut self) -> Result<char, Fault> {
         let lone = Fault::at("half of a surrogate pair is no character", self.at);
         let first = self.unit()?.ok_or_else(|| self.fault("a string has an unknown escape"))?;
@@ -285,7 +285,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Passes one `\uXXXX`, if one comes next.
+    /// Skips one `\uXXXX`, if it comes next.
     fn unit(&mut self) -> Result<Option<u16>, Fault> {
         let Some(digits) = self.rest().strip_prefix(b"\\u") else { return Ok(None) };
         let wrong = || Fault::at("four hexadecimal digits are missing behind \\u", self.at);
@@ -305,7 +305,7 @@ impl<'a> Reader<'a> {
         if self.token() == Some(token) { Ok(()) } else { Err(self.fault(missing)) }
     }
 
-    /// The next byte that is no white space, which is passed.
+    /// Reads the next byte that is not white space.
     fn token(&mut self) -> Option<u8> {
         while let Some(b' ' | b'\n' | b'\r' | b'\t') = self.text.get(self.at) {
             self.at += 1;

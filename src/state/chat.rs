@@ -1,7 +1,7 @@
-//! Chat: what was said, in order, by bot and by conversation.
+//! Chat: messages in order, by bot and by conversation.
 //!
-//! A message's key is its number, so that every view, of the past too, reads all of them in order. Two index rows
-//! find those of a bot and those of a conversation now; a view of the past reads through all.
+//! The key of a message is its number, so every view reads all messages in order, also a view of a point. Two index rows
+//! find the present messages of a bot and of a conversation. A view of a point scans all messages.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -33,21 +33,21 @@ pub(crate) const INDEX: IndexRule = IndexRule { collection: CollectionId::CHAT, 
 pub struct Message {
     /// Its number, higher than that of every message before it.
     pub sequence: u64,
-    /// The bot that it is from or for.
+    /// The bot that sent or receives it.
     #[serde(rename = "bot_id")]
     pub bot: Option<BotId>,
-    /// The conversation that it belongs to.
+    /// Its conversation.
     pub conversation: String,
-    /// The speaker: `user`, `assistant`, `system`, or another word.
+    /// The role of the speaker: `user`, `assistant`, `system`, or another word.
     pub role: String,
     /// The text of the message.
     pub content: String,
-    /// When.
+    /// When it was sent.
     #[serde(rename = "timestamp", with = "crate::clock::time")]
     pub at: Timestamp,
-    /// The time as the program wrote it that the message was taken over from.
+    /// The original text of the time, for a message that was adopted from another program.
     pub original_time: Option<String>,
-    /// Whatever else belongs to it.
+    /// Further attributes.
     #[serde(with = "codec::json")]
     pub attributes: Map<String, Value>,
 }
@@ -70,24 +70,24 @@ impl Stored for Message {
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NewMessage {
-    /// The bot that it is from or for.
+    /// The bot that sent or receives it.
     pub bot: Option<BotId>,
-    /// The conversation that it belongs to: 1 to 200 bytes without control characters.
+    /// Its conversation: 1 to 200 bytes without control characters.
     pub conversation: String,
-    /// The speaker.
+    /// The role of the speaker.
     pub role: String,
     /// The text of the message.
     pub content: String,
-    /// When; now if absent.
+    /// When it was sent. The default is now.
     pub at: Option<Timestamp>,
-    /// The time as another program wrote it.
+    /// The original text of the time, for a message of another program.
     pub original_time: Option<String>,
-    /// Whatever else belongs to it.
+    /// Further attributes.
     pub attributes: Map<String, Value>,
 }
 
 impl NewMessage {
-    /// A message of now, from nobody's bot.
+    /// A message of now, without a bot.
     pub fn new(conversation: impl Into<String>, role: impl Into<String>, content: impl Into<String>) -> Self {
         Self {
             bot: None,
@@ -101,12 +101,12 @@ impl NewMessage {
     }
 }
 
-/// Which messages to list; the default is all of them.
+/// The messages to list. The default is all messages.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ChatFilter {
-    /// Only those of this bot.
+    /// Only messages of this bot.
     pub bot: Option<BotId>,
-    /// Only those of this conversation.
+    /// Only messages of this conversation.
     pub conversation: Option<String>,
 }
 
@@ -116,7 +116,7 @@ impl ChatFilter {
             && self.conversation.as_ref().is_none_or(|conversation| message.conversation == *conversation)
     }
 
-    /// The prefixes of the index rows of the conversation's messages, and of the bot's.
+    /// The prefixes of the index rows of the conversation and of the bot.
     fn prefixes(&self) -> Vec<Vec<u8>> {
         let of_conversation = self.conversation.as_ref().map(|name| index_prefix(OF_CONVERSATION, name));
         let of_bot = self.bot.as_ref().map(|bot| index_prefix(OF_BOT, bot.as_str()));
@@ -124,14 +124,14 @@ impl ChatFilter {
     }
 }
 
-/// The chat, as a view or a transaction sees it.
+/// The chat of a view or a transaction.
 #[derive(Debug)]
 pub struct Chat<R> {
     records: R,
 }
 
 impl View {
-    /// The chat at this view's point.
+    /// The chat, as this view sees it.
     pub fn chat(&self) -> Chat<&Self> {
         Chat { records: self }
     }
@@ -170,9 +170,9 @@ impl<R: Records> Chat<R> {
         payload.map(|payload| codec::decode(&payload)).transpose()
     }
 
-    /// A page of the messages that the filter names.
+    /// A page of the messages that pass the filter.
     ///
-    /// Now, it reads no other messages; as of a point, it reads through them.
+    /// In a view of now it reads only these messages. In a view of a point it scans the others too.
     ///
     /// # Errors
     ///
@@ -198,7 +198,7 @@ impl<R: Records> Chat<R> {
         Ok(messages)
     }
 
-    /// The next number that stands behind each of the prefixes: whichever is behind leaps forward to where the other is.
+    /// The next number that has a row under each of the prefixes. The one that is behind skips to the other.
     fn next_of_all(&self, prefixes: &[Vec<u8>], mut rest: Page) -> Result<Option<u64>> {
         let (mut found, mut agree) = (None, 0);
         for prefix in prefixes.iter().cycle() {
@@ -226,7 +226,7 @@ impl<R: Records> Chat<R> {
 }
 
 impl Chat<&mut WriteTx<'_>> {
-    /// Appends a message and gives its number.
+    /// Appends a message. Returns its number.
     ///
     /// # Errors
     ///
@@ -250,7 +250,7 @@ impl Chat<&mut WriteTx<'_>> {
         Ok(sequence)
     }
 
-    /// Refuses names that nobody used before when nothing new may be called so.
+    /// Refuses invalid names, unless they were used before.
     fn check_names(&self, message: &NewMessage) -> Result<()> {
         let is_there = |kind, name: &str| {
             let rows = self.records.rows(Table::Index, &KeyRange::prefix(&index_prefix(kind, name)), 1)?;
@@ -264,17 +264,17 @@ impl Chat<&mut WriteTx<'_>> {
         })
     }
 
-    /// Removes the message with that number; says whether there was one.
+    /// Removes the message with that number. Returns whether there was one.
     ///
     /// # Errors
     ///
-    /// `Damaged` when what is removed is not what was written, `Io`.
+    /// `Damaged` when the stored bytes are not what was written, `Io`.
     pub fn remove(&mut self, sequence: u64) -> Result<bool> {
         self.records.remove(CollectionId::CHAT, &sequence_key(sequence))
     }
 }
 
-/// Refuses what no message can be.
+/// Refuses an invalid message.
 fn check(message: &NewMessage) -> Result<()> {
     check_name("a conversation", &message.conversation)?;
     limits::text("the role of a message", &message.role, limits::SHORT_BYTES)?;
@@ -283,7 +283,7 @@ fn check(message: &NewMessage) -> Result<()> {
     limits::members("the attributes of a message", &message.attributes, limits::ATTRIBUTES_BYTES)
 }
 
-/// The first messages that match, as many as the page holds.
+/// The first messages that match, up to the limit of the page.
 fn matching(messages: impl Iterator<Item = Result<Message>>, filter: &ChatFilter, page: Page) -> Result<Vec<Message>> {
     messages
         .filter(|message| message.as_ref().map_or(true, |message| filter.matches(message)))
@@ -295,7 +295,7 @@ fn read(row: Result<Row>) -> Result<Message> {
     codec::decode(&row?.1)
 }
 
-/// Names the index rows of a message.
+/// Derives the index rows of a message.
 fn derive(key: &[u8], payload: &[u8], emit: &mut dyn FnMut(&[u8])) -> Result<()> {
     let message: Message = codec::decode(payload)?;
     emit(&[&index_prefix(OF_CONVERSATION, &message.conversation), key].concat());
@@ -305,7 +305,7 @@ fn derive(key: &[u8], payload: &[u8], emit: &mut dyn FnMut(&[u8])) -> Result<()>
     Ok(())
 }
 
-/// A name has no zero byte in it, so that one ends it.
+/// Appends a name. Names contain no zero byte, so a zero byte ends it.
 fn index_prefix(kind: &[u8], name: &str) -> Vec<u8> {
     [kind, name.as_bytes(), &[0]].concat()
 }

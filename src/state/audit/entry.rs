@@ -20,7 +20,7 @@ pub struct Entry {
     /// When it happened.
     #[serde(rename = "timestamp", with = "crate::clock::time")]
     pub at: Timestamp,
-    /// When it was appended; purging goes by this.
+    /// When it was appended. Purging uses this time.
     #[serde(with = "crate::clock::time")]
     pub recorded: Timestamp,
     /// The action.
@@ -29,14 +29,14 @@ pub struct Entry {
     pub actor: String,
     /// The target of the action.
     pub target: Option<String>,
-    /// How much it matters.
+    /// Its severity.
     pub level: Level,
-    /// How it ended.
+    /// The outcome.
     pub result: Option<String>,
-    /// Whatever else belongs to it.
+    /// Further details.
     #[serde(with = "codec::json")]
     pub details: Value,
-    /// The text as the program wrote it that the entry was taken over from.
+    /// The original text, for an entry that was adopted from another program.
     pub original: Option<String>,
     /// The hash of the entry before it.
     pub previous: EntryHash,
@@ -47,23 +47,23 @@ impl Stored for Entry {
     const WHAT: &'static str = "an audit entry";
 }
 
-/// How much an entry matters.
+/// The severity of an entry.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Level {
-    /// Something happened as it should.
+    /// Normal operation.
     #[default]
     Info,
-    /// Somebody should look at it.
+    /// Somebody should look at it soon.
     Warning,
-    /// Something went wrong.
+    /// A failure.
     Error,
     /// Somebody must look at it now.
     Critical,
 }
 
 impl Level {
-    /// Every level, the least first.
+    /// Every level, in ascending order.
     pub const ALL: [Self; 4] = [Self::Info, Self::Warning, Self::Error, Self::Critical];
 
     /// The level as one lower-case word.
@@ -86,11 +86,11 @@ impl fmt::Display for Level {
 impl FromStr for Level {
     type Err = Error;
 
-    /// Reads a level in any case.
+    /// Parses a level in any case.
     ///
     /// # Errors
     ///
-    /// `Invalid`, with the levels that there are.
+    /// `Invalid`, with a list of the levels.
     fn from_str(text: &str) -> Result<Self> {
         let found = Self::ALL.into_iter().find(|level| level.as_str().eq_ignore_ascii_case(text));
         found.ok_or_else(|| {
@@ -117,20 +117,20 @@ pub struct NewEntry {
     pub actor: String,
     /// The target of the action.
     pub target: Option<String>,
-    /// How much it matters.
+    /// Its severity.
     pub level: Level,
-    /// How it ended.
+    /// The outcome.
     pub result: Option<String>,
-    /// Whatever else belongs to it.
+    /// Further details.
     pub details: Value,
-    /// When it happened; now if absent.
+    /// When it happened. The default is now.
     pub at: Option<Timestamp>,
-    /// The text as another program wrote it.
+    /// The original text, for an entry of another program.
     pub original: Option<String>,
 }
 
 impl NewEntry {
-    /// An entry of now, of level info, without more.
+    /// An entry of now, of level info, without details.
     pub fn new(action: impl Into<String>, actor: impl Into<String>) -> Self {
         Self {
             action: action.into(),

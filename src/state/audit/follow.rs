@@ -1,4 +1,4 @@
-//! A trail outside of its store: up to some time, and verified entry by entry wherever they come from.
+//! A trail outside its store: it ends at a time, and is verified entry by entry.
 
 use jiff::Timestamp;
 
@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 use crate::state::page::{sequence_key, sequence_of};
 
 impl Trail {
-    /// Up to the newest entry that was recorded at or before a time.
+    /// The trail up to the newest entry that was recorded at or before a time.
     pub(crate) fn until(records: &impl Records, time: Timestamp) -> Result<Self> {
         let chain = Self::read(records)?;
         let mut head = chain.purged;
@@ -34,7 +34,7 @@ impl Trail {
     }
 }
 
-/// Follows the entries of a trail, one after another, and compares each with the one before.
+/// Verifies the entries of a trail one after another, each against the one before.
 #[derive(Debug)]
 pub(crate) struct Follow<'t> {
     trail: &'t Trail,
@@ -44,16 +44,16 @@ pub(crate) struct Follow<'t> {
 }
 
 impl<'t> Follow<'t> {
-    /// From the last purged entry.
+    /// Starts at the last purged entry.
     pub(crate) fn new(trail: &'t Trail) -> Self {
         Self { trail, last: trail.purged, chained: !trail.is_lost(trail.purged.sequence) }
     }
 
-    /// The next entry, by its row.
+    /// Verifies the next entry, by its row.
     ///
     /// # Errors
     ///
-    /// `Damaged` when it is another one than the one that must come.
+    /// `Damaged` when it is not the expected entry.
     pub(crate) fn next(&mut self, key: &[u8], payload: &[u8]) -> Result<()> {
         let sequence = sequence_of(key)?;
         let mut expected = self.last.sequence.saturating_add(1);
@@ -73,11 +73,11 @@ impl<'t> Follow<'t> {
         Ok(())
     }
 
-    /// Behind the last entry.
+    /// Ends after the last entry.
     ///
     /// # Errors
     ///
-    /// `Damaged` when some are missing, or the newest is another one than the trail says.
+    /// `Damaged` when entries are missing, or the newest one is not the one that the trail states.
     pub(crate) fn end(&self) -> Result<()> {
         let is_whole = self.last == self.trail.head;
         if is_whole { Ok(()) } else { Err(missing(self.last.sequence.saturating_add(1))) }

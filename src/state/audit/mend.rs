@@ -1,4 +1,4 @@
-//! Brings the audit trail in order after rows were lost.
+//! Repairs the audit trail after rows were lost.
 
 use super::entry::Entry;
 use super::trail::{EntryHash, Link, Trail};
@@ -9,8 +9,8 @@ use crate::engine::write::WriteTx;
 use crate::error::Result;
 use crate::state::page::{sequence_key, sequence_of};
 
-/// Notes every entry that is missing or not chained to its neighbours as lost, after rows were lost; the trail goes on
-/// behind the highest number that is known. Says how many are newly lost.
+/// Marks every entry that is missing or not chained to its neighbours as lost. The trail continues after the highest known
+/// number. Returns the number of newly lost entries.
 pub(crate) fn mend_trail(tx: &mut WriteTx<'_>) -> Result<u64> {
     let stored = Trail::read(tx).unwrap_or_default();
     let mut mending = Mending {
@@ -36,13 +36,13 @@ pub(crate) fn mend_trail(tx: &mut WriteTx<'_>) -> Result<u64> {
     Ok(newly)
 }
 
-/// A trail that is made anew from the entries that are left.
+/// A trail that is rebuilt from the remaining entries.
 struct Mending {
     chain: Trail,
-    /// The number that comes next, and the hash of the entry before it, when that is known.
+    /// The next number, and the hash of the entry before it, if that is known.
     next: u64,
     hash: Option<EntryHash>,
-    /// Whether its beginning is lost, so that it is where the first entry is.
+    /// Whether its beginning is lost. Then the first remaining entry is the beginning.
     begins_anywhere: bool,
 }
 

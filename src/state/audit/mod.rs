@@ -1,11 +1,11 @@
 //! The audit trail: who did what, append-only, chained by hash.
 //!
-//! * [`entry`]: the entries; [`verbs`]: how they are appended, listed and purged
+//! * [`entry`]: the entries; [`verbs`]: appends, lists and purges them
 //! * [`trail`]: the two ends of the chain, in which each entry has the hash of the one before it
-//! * [`verify`]: verifies the chain; [`mend`]: brings it in order after a repair
-//! * `follow`: a trail that leaves the store, or comes from elsewhere
+//! * [`verify`]: verifies the chain; [`mend`]: repairs it after rows were lost
+//! * `follow`: a trail that is exported or imported
 //!
-//! The trail is not versioned: a restore never takes it back.
+//! The trail is not versioned, so a restore never changes it.
 
 mod entry;
 #[cfg(feature = "transfer")]

@@ -1,8 +1,8 @@
-//! The chain of the audit trail: each entry carries the hash of the one before it, and the two ends are kept apart.
+//! The chain of the audit trail: each entry contains the hash of the one before it. The two ends are stored separately.
 //!
-//! An entry's hash is the BLAKE3 of its stored bytes, which hold the previous entry's hash. The row `audit` of `meta`
-//! has the last purged entry, which the oldest one left must follow, and the newest, which nothing follows. Numbers have
-//! no gaps, so that an entry that is gone is named.
+//! The hash of an entry is the BLAKE3 hash of its stored bytes, which contain the hash of the previous entry. The row
+//! `audit` of `meta` has the last purged entry, which the oldest remaining one follows, and the newest one. Numbers have
+//! no gaps, so a missing entry can be named.
 
 use std::fmt;
 
@@ -14,15 +14,15 @@ use crate::engine::schema::Table;
 use crate::engine::write::WriteTx;
 use crate::error::{Error, Result};
 
-/// The row of `meta` that holds the ends.
+/// The row of `meta` with the ends.
 pub(super) const ENDS: &[u8] = b"audit";
 
-/// The hash of an audit entry; sixty-four hexadecimal digits in text.
+/// The hash of an audit entry. As text it has 64 hexadecimal digits.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub struct EntryHash([u8; 32]);
 
 impl EntryHash {
-    /// The hash of an entry's stored bytes.
+    /// The hash of the stored bytes of an entry.
     pub(crate) fn of(payload: &[u8]) -> Self {
         Self(*blake3::hash(payload).as_bytes())
     }
@@ -37,14 +37,14 @@ pub struct Link {
     pub hash: EntryHash,
 }
 
-/// An audit trail, by its two ends: with them its entries can be verified, wherever they are.
+/// The two ends of an audit trail. With them its entries can be verified, wherever they are stored.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Trail {
     /// The last purged entry.
     pub purged: Link,
     /// The newest entry.
     pub head: Link,
-    /// Numbers of entries that a repair found to be lost: from, and up to, ascending. Nothing is chained over them.
+    /// Ranges of numbers of entries that a repair found to be lost, ascending. The chain is interrupted there.
     pub lost: Vec<(u64, u64)>,
 }
 
@@ -54,7 +54,7 @@ impl Stored for Trail {
 }
 
 impl Trail {
-    /// The ends as they are stored; of a trail that was never used, both are zero.
+    /// Reads the stored ends. Both are zero for a trail that was never used.
     pub(super) fn read(records: &impl Records) -> Result<Self> {
         records.row(Table::Meta, ENDS)?.map_or(Ok(Self::default()), |payload| codec::decode(&payload))
     }
@@ -64,26 +64,26 @@ impl Trail {
         self.lost_at(sequence).is_some()
     }
 
-    /// The lost entries that the one of that number is among.
+    /// The range of lost entries that contains that number.
     pub(super) fn lost_at(&self, sequence: u64) -> Option<(u64, u64)> {
         let at = self.lost.partition_point(|(_, through)| *through < sequence);
         self.lost.get(at).copied().filter(|(from, _)| *from <= sequence)
     }
 
-    /// Notes entries as lost, if there are any between the two.
+    /// Marks entries as lost, unless the range is empty.
     pub(super) fn lose(&mut self, from: u64, through: u64) {
         if from <= through {
             self.lost.push((from, through));
         }
     }
 
-    /// Makes it the store's; its entries are put by themselves.
+    /// Stores the ends. The entries are stored separately.
     pub(crate) fn write(&self, tx: &mut WriteTx<'_>) -> Result<()> {
         tx.put_row(Table::Meta, ENDS, &codec::encode(self)?)
     }
 }
 
-/// The error for an entry that is not there.
+/// The error for a missing entry.
 pub(super) fn missing(sequence: u64) -> Error {
     Error::damaged(format!("an audit entry is missing; run hivekeep check: sequence={sequence}"))
 }

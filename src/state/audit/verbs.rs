@@ -12,19 +12,19 @@ use crate::engine::write::WriteTx;
 use crate::error::Result;
 use crate::state::page::{Page, sequence_key};
 
-/// So many entries one call of purge removes at most, so that no writer waits for long.
+/// The most entries that one call of purge removes, so that no writer waits for long.
 const PURGED_AT_ONCE: u64 = 1000;
-/// So many entries that were recorded while the clock was ahead are looked behind for one that was not.
+/// The most entries after an entry from the future that are searched for one with a plausible time.
 const AHEAD_AT_MOST: usize = 10_000;
 
-/// The audit trail. A view as of a point shows it as it is now.
+/// The audit trail. A view of a point shows the present trail.
 #[derive(Debug)]
 pub struct Audit<R> {
     pub(super) records: R,
 }
 
 impl View {
-    /// The audit trail as it is now, whatever point this view is of.
+    /// The present audit trail, even in a view of a point.
     pub fn audit(&self) -> Audit<&Self> {
         Audit { records: self }
     }
@@ -76,7 +76,7 @@ impl<R: Records> Audit<R> {
 
     /// The number and hash of the newest entry; number 0 while there was none.
     ///
-    /// Written down elsewhere, it proves later that no entry up to it was changed, even by somebody who can write to
+    /// If you store it elsewhere, it proves later that no entry up to it was changed, even by somebody who can write to
     /// the store.
     ///
     /// # Errors
@@ -88,7 +88,7 @@ impl<R: Records> Audit<R> {
 }
 
 impl Audit<&mut WriteTx<'_>> {
-    /// Appends an entry and gives its number.
+    /// Appends an entry. Returns its number.
     ///
     /// # Errors
     ///
@@ -118,9 +118,9 @@ impl Audit<&mut WriteTx<'_>> {
         Ok(entry.sequence)
     }
 
-    /// Removes the oldest entries that were recorded before `time`, at most 1,000 of them, and says how many; call it
-    /// again until it says 0. The remaining entries can still be verified. An entry whose time is still to come was
-    /// recorded by a clock that was ahead: it goes with the first behind it that was not.
+    /// Removes the oldest entries that were recorded before `time`, at most 1,000 of them. Returns their number; call it
+    /// again until it returns 0. The remaining entries can still be verified. An entry from the future was recorded while
+    /// the clock was ahead, so it is removed together with the next entry that was not.
     ///
     /// # Errors
     ///
@@ -152,7 +152,7 @@ impl Audit<&mut WriteTx<'_>> {
         Ok(count)
     }
 
-    /// Whether an entry was recorded while the clock was ahead, and one that came later was recorded before `time`.
+    /// Whether an entry was recorded while the clock was ahead, and a later one was recorded before `time`.
     fn is_older_than_it_says(&self, sequence: u64, recorded: Timestamp, time: Timestamp) -> Result<bool> {
         let now = self.records.now();
         if recorded <= now {

@@ -14,19 +14,19 @@ use crate::state::page::{Page, sequence_key, sequence_of};
 /// The result of verifying the audit trail.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AuditReport {
-    /// How many entries there should be: those after the last purged one, up to the newest.
+    /// The expected number of entries: those after the last purged one, up to the newest.
     pub entries: u64,
-    /// How many of them are lost, as a repair has noted. They are no finding.
+    /// The number of entries that a repair has marked as lost. They are no finding.
     pub lost: u64,
-    /// The faults; empty when there are none.
+    /// The findings; empty for a sound trail.
     pub findings: Vec<AuditFinding>,
 }
 
-/// Something that is wrong with the audit trail.
+/// A fault of the audit trail.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum AuditFinding {
-    /// The entry is not there.
+    /// The entry is missing.
     Missing {
         /// Its number.
         sequence: u64,
@@ -35,12 +35,12 @@ pub enum AuditFinding {
     Damaged {
         /// Its number.
         sequence: u64,
-        /// How that shows.
+        /// The error.
         message: String,
     },
     /// The entry is not the one that the entry after it, or the end of the trail, was chained to.
     Altered {
-        /// Its number; of the last purged entry, when the oldest one left does not follow it.
+        /// Its number. It is the last purged entry if the oldest remaining one does not follow it.
         sequence: u64,
     },
     /// There is a row outside of the trail.
@@ -48,20 +48,20 @@ pub enum AuditFinding {
         /// Its number.
         sequence: u64,
     },
-    /// The ends of the trail are damaged, so that nothing else was looked at.
+    /// The ends of the trail are damaged, so nothing else was verified.
     Ends {
-        /// How that shows.
+        /// The error.
         message: String,
     },
 }
 
 #[expect(private_bounds, reason = "only views and transactions can be read from")]
 impl<R: Records> Audit<R> {
-    /// Walks the chain from the last purged entry to the newest and says all that is wrong with it.
+    /// Verifies the chain from the last purged entry to the newest. Returns all faults.
     ///
     /// # Errors
     ///
-    /// `Io`, and what else keeps the store from being read; damage is a finding, not an error.
+    /// `Io`, and other errors that prevent reading. Damage is a finding, not an error.
     pub fn verify(&self) -> Result<AuditReport> {
         let chain = match Trail::read(&self.records) {
             Err(error) if error.kind() == ErrorKind::Damaged => {
@@ -87,7 +87,7 @@ impl<R: Records> Audit<R> {
         Ok(AuditReport { entries: chain.head.sequence.saturating_sub(chain.purged.sequence), lost, findings })
     }
 
-    /// Compares one entry with the hash of the one before it, when that is known, and gives its own, when it has one.
+    /// Compares one entry with the hash of the one before it, if that is known. Returns its own hash, if it has one.
     fn verify_entry(
         &self,
         sequence: u64,
@@ -120,7 +120,7 @@ impl<R: Records> Audit<R> {
         Ok(Some(EntryHash::of(&payload)))
     }
 
-    /// Rows before the oldest entry and behind the newest.
+    /// Finds rows before the oldest entry and after the newest one.
     fn find_strays(&self, chain: &Trail, findings: &mut Vec<AuditFinding>) -> Result<()> {
         let most = 100;
         let before = Page::oldest(most).before(chain.purged.sequence.saturating_add(1));
