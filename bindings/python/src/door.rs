@@ -38,6 +38,32 @@ impl Shared {
         self.writing.lock().unwrap_or_else(PoisonError::into_inner).retain(|other| *other != thread);
     }
 
+    /// Runs a verb of the store.
+    ///
+    /// # Errors
+    ///
+    /// Its errors; `Conflict` inside of a transaction.
+    pub(crate) fn call<R: Send>(&self, py: Python<'_>, verb: impl FnOnce(&Store) -> Result<R> + Send) -> PyResult<R> {
+        detached(py, || {
+            self.refuse_inside()?;
+            verb(&self.store)
+        })
+    }
+
+    /// The same, with the answer as Python objects.
+    ///
+    /// # Errors
+    ///
+    /// As [`Shared::call`].
+    pub(crate) fn call_json<'py, R: Serialize>(
+        &self,
+        py: Python<'py>,
+        verb: impl FnOnce(&Store) -> Result<R> + Send,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let answer = self.call(py, |store| json(&verb(store)?))?;
+        self.numbers.to_python(py, &answer)
+    }
+
     /// Refuses a write past the transaction that this thread is inside of.
     ///
     /// # Errors
@@ -111,10 +137,7 @@ impl Door {
         verb: impl FnOnce(&mut WriteTx<'_>) -> Result<R> + Send + 'static,
     ) -> PyResult<R> {
         match self {
-            Self::Store(shared) => detached(py, || {
-                shared.refuse_inside()?;
-                shared.store.write(verb)
-            }),
+            Self::Store(shared) => shared.call(py, |store| store.write(verb)),
             Self::Transaction(steps) => steps.step(py, verb),
             Self::View(_) => Err(raised(py, &Error::new(ErrorKind::Conflict, "a view of the past cannot be changed"))),
         }

@@ -16,10 +16,12 @@ mod documents;
 mod door;
 mod mapping;
 mod queue;
+mod recovery;
 mod registry;
 mod state;
 mod store;
 mod transaction;
+mod upkeep;
 mod value;
 
 use pyo3::prelude::*;
@@ -37,6 +39,12 @@ mod _hivekeep {
     #[pymodule_export]
     use crate::queue::Queue;
     #[pymodule_export]
+    use crate::recovery::Guard;
+    #[pymodule_export]
+    use crate::recovery::Plan;
+    #[pymodule_export]
+    use crate::recovery::Recovery;
+    #[pymodule_export]
     use crate::registry::Registry;
     #[pymodule_export]
     use crate::state::State;
@@ -48,6 +56,10 @@ mod _hivekeep {
     use crate::store::open;
     #[pymodule_export]
     use crate::transaction::Transaction;
+    #[pymodule_export]
+    use crate::upkeep::Background;
+    #[pymodule_export]
+    use crate::upkeep::Upkeep;
 
     use super::*;
 

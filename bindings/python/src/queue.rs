@@ -262,10 +262,7 @@ impl Queue {
     /// Removes the tasks that finished longer ago; gives their number.
     fn purge(&self, py: Python<'_>, older_than_ms: u64) -> PyResult<usize> {
         let shared = self.door.store(py)?;
-        detached(py, || {
-            shared.refuse_inside()?;
-            shared.store.purge_finished(Duration::from_millis(older_than_ms))
-        })
+        shared.call(py, |store| store.purge_finished(Duration::from_millis(older_than_ms)))
     }
 
     /// The same as of this moment.

@@ -3,7 +3,7 @@
 use hivekeep::{Bot, BotId, Clock};
 use pyo3::prelude::*;
 
-use crate::call::{detached, parsed, parsed_or_none, raised};
+use crate::call::{parsed, parsed_or_none, raised};
 use crate::door::{Door, read, read_json};
 use crate::value::to_object;
 
@@ -57,10 +57,7 @@ impl Registry {
     fn heartbeat(&self, py: Python<'_>, id: &str) -> PyResult<String> {
         let id: BotId = parsed(py, id)?;
         let at = match &self.door {
-            Door::Store(shared) => detached(py, || {
-                shared.refuse_inside()?;
-                shared.store.heartbeat(&id)
-            })?,
+            Door::Store(shared) => shared.call(py, |store| store.heartbeat(&id))?,
             door => {
                 let now = hivekeep::SystemClock.now();
                 door.write(py, move |tx| tx.registry().heartbeat(&id, now).map(|()| now))?

@@ -9,8 +9,10 @@ use pyo3::prelude::*;
 
 use crate::call::{detached, exception};
 use crate::door::{Door, Past, Shared};
+use crate::recovery::Recovery;
 use crate::state::State;
 use crate::transaction::Transaction;
+use crate::upkeep::Upkeep;
 use crate::value::Numbers;
 
 /// Opens a store, or creates one.
@@ -68,10 +70,7 @@ impl Store {
 
     /// Closes the file for every clone.
     fn close(&self, py: Python<'_>) -> PyResult<()> {
-        detached(py, || {
-            self.shared.refuse_inside()?;
-            self.shared.store.close()
-        })
+        self.shared.call(py, hivekeep::Store::close)
     }
 
     /// Whether the file is closed.
@@ -95,7 +94,19 @@ impl Store {
     /// A view of now.
     fn view(&self, py: Python<'_>) -> PyResult<View> {
         let view = detached(py, || self.shared.store.view())?;
-        Ok(View { past: Arc::new(Past::new(self.shared.clone(), view)) })
+        Ok(View::new(Past::new(self.shared.clone(), view)))
+    }
+
+    /// Restore points, and restores to them.
+    #[getter]
+    fn recovery(&self) -> Recovery {
+        Recovery::new(self.shared.clone())
+    }
+
+    /// The care of the store.
+    #[getter]
+    fn upkeep(&self) -> Upkeep {
+        Upkeep::new(self.shared.clone())
     }
 
     /// The state that is read and changed here.
@@ -109,6 +120,12 @@ impl Store {
 #[pyclass(frozen, module = "hivekeep._hivekeep")]
 pub(crate) struct View {
     past: Arc<Past>,
+}
+
+impl View {
+    pub(crate) fn new(past: Past) -> Self {
+        Self { past: Arc::new(past) }
+    }
 }
 
 #[pymethods]

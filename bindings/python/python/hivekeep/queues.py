@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from types import TracebackType
 from typing import Any, Literal
+from weakref import WeakSet
 
 from hivekeep import _hivekeep
 from hivekeep.errors import HivekeepError, Invalid
@@ -119,6 +120,9 @@ class Claim:
         claim.deadline, claim.attempt = from_text(fields["deadline"]), fields["attempt"]
         claim.attributes = fields["attributes"]
         claim.result, claim._begun, claim._ended = None, False, False
+        open_claims: WeakSet[Claim] | None = getattr(owner, "_claims", None)
+        if open_claims is not None:
+            open_claims.add(claim)
         return claim
 
     _owner: object
@@ -193,13 +197,21 @@ class Claim:
         else:
             self.release()
 
-    def __del__(self) -> None:
+    def _release_unless_begun(self) -> None:
         if not getattr(self, "_begun", True):
             with contextlib.suppress(HivekeepError):
                 self.release()
 
+    __del__ = _release_unless_begun
+
     def __repr__(self) -> str:
         return f"<hivekeep.Claim of {self.id!r} by {self.bot!r}, attempt {self.attempt}>"
+
+
+def release_unbegun(claims: WeakSet[Claim]) -> None:
+    """Gives back the claims that nobody has begun."""
+    for claim in list(claims):
+        claim._release_unless_begun()
 
 
 def _error_text(error: str | BaseException) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, TypeVar
@@ -22,7 +22,24 @@ from hivekeep.fleets import (
     RegistryView,
 )
 from hivekeep.mappings import JSON, Codec, JSONMapping, MutableJSONMapping
-from hivekeep.queues import Queue, QueueView
+from hivekeep.points import (
+    Backup,
+    BackupKind,
+    Change,
+    CheckReport,
+    Crash,
+    Diff,
+    Guard,
+    Plan,
+    Point,
+    RestoreReport,
+    Schedule,
+    Selector,
+    Summary,
+    restore_options,
+    selector_text,
+)
+from hivekeep.queues import Claim, Queue, QueueView, release_unbegun
 from hivekeep.records import Event
 from hivekeep.times import Duration, to_ms
 from hivekeep.workers import Handler, Worker, WorkerCounts
@@ -134,12 +151,15 @@ class Store(_Writable):
         store = cls.__new__(cls)
         store._raw = _hivekeep.open(path, **options)
         store._options = options
-        store._close = weakref.finalize(store, _close_quietly, store._raw)
+        store._claims = weakref.WeakSet()
+        store._close = weakref.finalize(store, _close_quietly, store._raw, store._claims)
         forks.watch(store)
         return store
 
     _options: dict[str, Any]
     _close: weakref.finalize[..., Any]
+    # Those that nobody has begun go back before the store is closed.
+    _claims: weakref.WeakSet[Claim]
 
     def __init__(self) -> None:
         raise TypeError("open a store with hivekeep.open(path)")
@@ -160,6 +180,7 @@ class Store(_Writable):
         :raises Locked: when another process keeps writing; the store is still open then.
         """
         if not self._raw.is_closed():
+            release_unbegun(self._claims)
             self._raw.close()
 
     def reopen(self) -> None:
@@ -198,9 +219,189 @@ class Store(_Writable):
             self, bot, handler, concurrency=concurrency, lease=lease, aging=aging, until_empty=until_empty
         ).run()
 
+    def point(
+        self, description: str = "", *, tags: Mapping[str, str] | None = None, held: bool = False
+    ) -> Point:
+        """Makes a restore point of everything as it is now, in one commit.
+
+        :param tags: texts of your own.
+        :param held: whether retention never forgets it, until :meth:`release_point`.
+        """
+        return Point._from_json(self._raw.recovery.point(description, dict(tags or {}), held, False))
+
+    def points(self, *, all: bool = False) -> list[Point]:
+        """The restore points, the newest first; with ``all`` also those of restores, documents and single commits."""
+        return [Point._from_json(fields) for fields in self._raw.recovery.points(all)]
+
+    def find_point(self, selector: Selector) -> Point | None:
+        """The point that a selector names; none for ``"now"``."""
+        fields = self._raw.recovery.find(selector_text(selector))
+        return None if fields is None else Point._from_json(fields)
+
+    def hold_point(self, selector: Selector) -> Point:
+        """Keeps a point until it is released."""
+        return Point._from_json(self._raw.recovery.hold(selector_text(selector)))
+
+    def release_point(self, selector: Selector) -> Point:
+        """Lets retention forget a point again."""
+        return Point._from_json(self._raw.recovery.release(selector_text(selector)))
+
+    def forget_points(self, selectors: Iterable[Selector]) -> list[Point]:
+        """Forgets points; gives them."""
+        texts = [selector_text(selector) for selector in selectors]
+        return [Point._from_json(fields) for fields in self._raw.recovery.forget(texts)]
+
+    def at(self, selector: Selector) -> View:
+        """The state as of a point, for a ``with`` block.
+
+        :raises NotFound: when no point has that name.
+        :raises Gone: when the point is not kept any more.
+        """
+        return View._of(self, self._raw.recovery.at(selector_text(selector)))
+
+    def diff(self, earlier: Selector, later: Selector = "now") -> Diff:
+        """The changes from one point to another, or to now."""
+        fields = self._raw.recovery.diff(selector_text(earlier), selector_text(later))
+        return Diff(Change._from_json(change) for change in fields["changes"])
+
+    def plan_restore(
+        self,
+        selector: Selector,
+        *,
+        only: Iterable[str] = (),
+        key: str | None = None,
+        keep_finished: bool = False,
+        verify: bool = False,
+        partial: bool = False,
+    ) -> Plan:
+        """Plans a restore, and changes nothing.
+
+        :param only: the collections to restore; all unless set. Queue and assignments belong together.
+        :param key: the only record to restore, in the one collection.
+        :param keep_finished: whether tasks that have ended since the point stay ended; otherwise they run again.
+        :param verify: whether to verify every record first, not only those that it touches.
+        :param partial: whether to restore the rest of a point of which a repair has lost a part.
+        """
+        options = restore_options(only, key, keep_finished, verify, partial)
+        return Plan._of(self, self._raw.recovery.plan(selector_text(selector), options))
+
+    def restore(
+        self,
+        selector: Selector,
+        *,
+        only: Iterable[str] = (),
+        key: str | None = None,
+        keep_finished: bool = False,
+        verify: bool = False,
+        partial: bool = False,
+    ) -> RestoreReport:
+        """Restores a point in one transaction, which :meth:`undo` undoes; see :meth:`plan_restore`."""
+        options = restore_options(only, key, keep_finished, verify, partial)
+        return RestoreReport._from_json(self._raw.recovery.plan(selector_text(selector), options).apply())
+
+    def plan_undo(self) -> Plan:
+        """Plans to undo the last restore, and changes nothing."""
+        return Plan._of(self, self._raw.recovery.plan_undo())
+
+    def undo(self) -> RestoreReport:
+        """Undoes the last restore exactly. To undo an undo is to do it again.
+
+        :raises Conflict: when records have changed since; see :meth:`undo_discarding`.
+        """
+        return RestoreReport._from_json(self._raw.recovery.undo(False))
+
+    def undo_discarding(self) -> RestoreReport:
+        """Undoes the last restore, and with it what has changed since."""
+        return RestoreReport._from_json(self._raw.recovery.undo(True))
+
+    def guard(
+        self,
+        description: str,
+        *,
+        only: Iterable[str] = (),
+        keep_finished: bool = False,
+        check: Callable[[], object] | None = None,
+    ) -> Guard:
+        """Guards work, for a ``with`` block: a point before it, and a roll-back to that point when it fails.
+
+        It fails by an exception, or when ``check``, called after it, raises one or returns ``False``. A roll-back also
+        takes back what others have written meanwhile; ``only`` names the collections of the work.
+
+        :raises GuardFailed: when ``check`` has returned ``False``.
+        """
+        collections = restore_options(only, None, False, False, False)["only"]
+        raw = self._raw.recovery
+        return Guard._prepare(lambda: raw.guard(description, collections, keep_finished), check)
+
+    def backup(
+        self, kind: BackupKind, document: JSON = ..., *, source: str | None = None, tags: Mapping[str, str] | None = None
+    ) -> Backup:
+        """Makes a backup of a part of the live state, or of a document, with a restore point of its own."""
+        data = () if document is ... else (document,)
+        return Backup._from_json(self._raw.recovery.backup(kind, source, dict(tags or {}), *data))
+
+    def backups(self, kind: BackupKind | None = None) -> list[Backup]:
+        """The backups, the newest first."""
+        return [Backup._from_json(fields) for fields in self._raw.recovery.backups(kind)]
+
+    def backup_data(self, id: str) -> JSON:
+        """The content of a backup. It was compared with its checksum."""
+        return self._raw.recovery.backup_data(id)
+
+    def schedule(
+        self, *, every: Duration | None = "1h", retain: bool = True, purge_finished: Duration | None = None
+    ) -> Schedule:
+        """Starts a thread that makes a restore point ``every`` so often if anything has changed, lets the policy of the
+        store forget old ones, and takes back the tasks of dead processes.
+
+        :param purge_finished: the age from which finished tasks are removed.
+        """
+        backup_ms = None if every is None else to_ms(every)
+        purge_ms = None if purge_finished is None else to_ms(purge_finished)
+        return Schedule._of(self, self._raw.upkeep.schedule(backup_ms, retain, purge_ms))
+
+    def summary(self) -> Summary:
+        """The content of the store in numbers."""
+        return Summary._from_json(self._raw.upkeep.summary())
+
+    def check(self, at: Selector | None = None) -> CheckReport:
+        """Verifies every record, chain and digest of the store, or one point of it."""
+        return CheckReport._from_json(self._raw.upkeep.check(None if at is None else selector_text(at)))
+
+    def compact(self) -> bool:
+        """Makes the file as small as its content; says whether anything changed.
+
+        :raises Conflict: while a view of any process is open.
+        """
+        return self._raw.upkeep.compact()
+
+    def adopt(
+        self, *paths: str | os.PathLike[str], time_zone: str | None = None, again: bool = False
+    ) -> dict[str, JSON]:
+        """Takes over the files of the service that Hivekeep replaces; gives the report. To do it again changes nothing.
+
+        :param paths: files, or folders with known files in them.
+        :param time_zone: of times without an offset from UTC, such as ``"Europe/Vienna"``; the system's unless set.
+        :param again: whether to take over what was removed since it was taken over before.
+        """
+        return self._raw.upkeep.adopt(list(paths), time_zone, again)
+
+    def crash(self) -> Crash | None:
+        """The newest crash of a process with this store that nobody has acknowledged."""
+        fields = self._raw.upkeep.crash()
+        return None if fields is None else Crash._from_json(fields)
+
+    def acknowledge_crashes(self) -> int:
+        """Acknowledges every crash; gives their number."""
+        return self._raw.upkeep.acknowledge_crashes()
+
+    def upkeep(self) -> None:
+        """Takes back the tasks of dead processes, and does the other small work of a store. A schedule does so too."""
+        self._raw.upkeep.upkeep()
+
     def view(self) -> View:
         """The state of this moment, for a ``with`` block: it does not change, whatever is written meanwhile."""
-        return View._of(self._raw.view())
+        return View._of(self, self._raw.view())
 
     def __enter__(self) -> Store:
         return self
@@ -253,10 +454,12 @@ class View(_Readable):
 
     _raw: _hivekeep.View
 
+    _owner: object
+
     @classmethod
-    def _of(cls, raw: _hivekeep.View) -> View:
+    def _of(cls, owner: object, raw: _hivekeep.View) -> View:
         view = cls.__new__(cls)
-        view._raw = raw
+        view._owner, view._raw = owner, raw
         return view
 
     def __init__(self) -> None:
@@ -314,10 +517,11 @@ def _opened(path: str, options: dict[str, Any]) -> Store:
     return Store._open(path, options)
 
 
-def _close_quietly(raw: _hivekeep.Store) -> None:
+def _close_quietly(raw: _hivekeep.Store, claims: weakref.WeakSet[Claim]) -> None:
     """Closes a store that nobody refers to any more, or at the end of the program."""
     try:
         if not raw.is_closed():
+            release_unbegun(claims)
             raw.close()
     except HivekeepError:
         # Nobody is left who could react, and the store recovers by itself.
