@@ -1,4 +1,4 @@
-//! Making files.
+//! Creates files.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, ErrorKind as IoKind};
@@ -7,11 +7,11 @@ use std::path::Path;
 use super::open::{open, regular};
 use super::rights::Rights;
 
-/// Creates a file where nothing is, for reading and writing. Its name is durable only once it is published or synced.
+/// Creates a new file for reading and writing. Its name is durable only once it is published or synced.
 ///
 /// # Errors
 ///
-/// As the system has it; `AlreadyExists` when anything is there.
+/// The error of the system; `AlreadyExists` when the path exists.
 pub(crate) fn create_new(path: &Path, rights: Rights) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.read(true).write(true).create_new(true);
@@ -23,11 +23,11 @@ pub(crate) fn create_new(path: &Path, rights: Rights) -> io::Result<File> {
     Ok(file)
 }
 
-/// Gives a file that was just made other rights than it was created with.
+/// Gives a file that was just created other rights.
 ///
 /// # Errors
 ///
-/// As the system has it.
+/// The error of the system.
 pub(crate) fn give_rights(path: &Path, rights: Rights) -> io::Result<()> {
     rights.give(&open(path)?, path)
 }
@@ -36,12 +36,12 @@ pub(crate) fn give_rights(path: &Path, rights: Rights) -> io::Result<()> {
 ///
 /// # Errors
 ///
-/// As [`open`](super::open), and as the system has it.
+/// As [`open`](super::open), and the error of the system.
 pub(crate) fn open_or_create(path: &Path, rights: Rights) -> io::Result<File> {
     or_create(OpenOptions::new().read(true).write(true), path, rights)
 }
 
-/// The same, to read, and to write behind the end only.
+/// The same for reading and appending.
 ///
 /// # Errors
 ///

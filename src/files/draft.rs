@@ -1,5 +1,5 @@
-//! A temporary file that gets its name only once it is finished, and is removed when it does not. The next process that makes
-//! a file of that name removes the temporary files that killed processes left.
+//! A temporary file that gets its name once it is finished, and is removed otherwise. The next process that makes a file of
+//! that name removes the temporary files that killed processes left.
 
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -14,21 +14,21 @@ use super::rights::Rights;
 /// The ending of the names of temporary files, after the target's name and an id.
 const UNFINISHED: &str = ".unfinished";
 
-/// A file that gets its name, or is removed when it is dropped before.
+/// A file that gets its name, or is removed if it is dropped before.
 #[derive(Debug)]
 pub(crate) struct Draft {
     temporary: PathBuf,
     target: PathBuf,
-    /// Locked for as long as somebody writes it, so that others can tell it from one that was left behind.
+    /// Locked while it is being written, so that other processes recognize abandoned files.
     lock: Option<File>,
 }
 
 impl Draft {
-    /// A new file beside the target, to be written.
+    /// Creates a new file beside the target.
     ///
     /// # Errors
     ///
-    /// As the system has it.
+    /// The error of the system.
     pub(crate) fn new(target: &Path, rights: Rights) -> io::Result<(Self, File)> {
         let name = target.file_name().unwrap_or_default().to_string_lossy();
         let prefix = format!("{name}.");
@@ -65,11 +65,11 @@ impl Drop for Draft {
     }
 }
 
-/// Writes a small file whole: whatever happens, there is the earlier one or this one.
+/// Writes a small file atomically: after a crash, the file has its earlier or its new content.
 ///
 /// # Errors
 ///
-/// As the system has it, and as `refuse_other` when something else is there.
+/// The error of the system, and as `refuse_other` when something else is there.
 pub(crate) fn write_whole(path: &Path, bytes: &[u8], rights: Rights) -> io::Result<()> {
     refuse_other(path)?;
     let (draft, mut file) = Draft::new(path, rights)?;
@@ -77,12 +77,12 @@ pub(crate) fn write_whole(path: &Path, bytes: &[u8], rights: Rights) -> io::Resu
     draft.publish(Replace::Yes)
 }
 
-/// A name of its own for a file that is to become `target`.
+/// A unique temporary name for a file that will become `target`.
 pub(crate) fn unfinished_name(target: &Path) -> PathBuf {
     beside(target, &format!(".{}{UNFINISHED}", crate::clock::new_id().simple()))
 }
 
-/// Removes unfinished files that nobody writes any more.
+/// Removes unfinished files that no process is writing.
 pub(crate) fn remove_unfinished(folder: &Path, is_ours: impl Fn(&str) -> bool) {
     let Ok(entries) = fs::read_dir(folder) else { return };
     for entry in entries.flatten() {

@@ -1,4 +1,4 @@
-//! Making folders.
+//! Creates folders.
 
 use std::fs::File;
 use std::io::{self, ErrorKind as IoKind};
@@ -9,11 +9,11 @@ use super::open::failed;
 use super::rights::Rights;
 use crate::error::Result;
 
-/// Creates a folder where nothing is, which only its owner can look into.
+/// Creates a new folder that only its owner can read.
 ///
 /// # Errors
 ///
-/// As the system has it.
+/// The error of the system.
 pub(crate) fn create_folder(path: &Path, rights: Rights) -> io::Result<()> {
     let mut builder = std::fs::DirBuilder::new();
     #[cfg(unix)]
@@ -23,8 +23,8 @@ pub(crate) fn create_folder(path: &Path, rights: Rights) -> io::Result<()> {
     if cfg!(unix) { rights.give_folder(&File::open(path)?, path) } else { Ok(()) }
 }
 
-/// Creates a folder and those above it, as far as they are missing. When this returns, the name of every level is on the
-/// disk, also of levels that others have made and not synced.
+/// Creates a folder and its missing ancestors. When this returns, the name of every level is durable, also of levels that
+/// others have created and not synced.
 ///
 /// # Errors
 ///
@@ -39,7 +39,7 @@ pub(crate) fn create_folders(path: &Path, rights: Rights) -> Result<()> {
     sync_path(path).map_err(|error| failed(path, error))
 }
 
-/// The levels of a path that are not there, the highest first.
+/// The missing levels of a path, the highest first.
 fn missing(path: &Path) -> Vec<PathBuf> {
     let levels = path.ancestors().take_while(|level| !level.as_os_str().is_empty() && !level.is_dir());
     let mut missing: Vec<_> = levels.map(Path::to_path_buf).collect();

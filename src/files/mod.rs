@@ -1,23 +1,22 @@
-//! Files and folders: the one place where a name on the disk comes, changes or goes.
+//! Files and folders: the one place that creates, renames and removes names on the disk.
 //!
-//! Four things are easy to forget, so no other file of this crate calls `std::fs` for them (`tests/layers.rs` holds that):
+//! Four things are easy to forget, so no other file of this crate calls `std::fs` for them (`tests/layers.rs` enforces this):
 //!
-//! * **A name is durable only once its folder is synced.** [`publish`] and [`create_folders`] return when it is. Code
-//!   that acknowledges something that depends on a name which others may have made calls [`sync_name`] first.
-//!   Files that are made anew whenever they are missing, and from which nothing is answered (sessions, reserve,
-//!   scratches), need no durable name.
-//! * **State is nobody else's to read.** A new file has the mode of its [`Rights`], whatever the umask: 0600, folders
-//!   0700, and beside a store the store's mode.
+//! * **A name is durable only once its folder is synced.** [`publish`] and [`create_folders`] return after that. If an
+//!   acknowledgement depends on a name that another process may have created, call [`sync_name`] first. Files that are
+//!   recreated when they are missing, and that no answer depends on (sessions, reserve, scratches), need no durable name.
+//! * **Other users cannot read state.** A new file has the mode of its [`Rights`], independent of the umask: 0600,
+//!   folders 0700, and beside a store the mode of the store.
 //! * **Root works for others.** Files that root creates belong to the owner of the store, or of the folder.
-//! * **A path may be anything.** [`open`] and its like refuse what is no regular file without waiting for it, as opening a
-//!   pipe would, and say what it is.
+//! * **A path may be anything.** [`open`] and similar functions refuse anything but a regular file without waiting, and name
+//!   its kind. Opening a pipe would wait.
 //!
-//! Roles: `open` opens existing files, `stream` reads files that a person names, `rights` decides who owns a new file
-//! and may read it, `create` and `folders` make it, `names` gives and removes names, `paths` derives one path from
-//! another, `draft` is a file that gets its name only once it is finished. `journal` records in tests what reaches a
-//! disk, so that `testkit::proof` can cut it off anywhere.
+//! `open` opens existing files, and `stream` reads files that a person names. `rights` decides the owner and the mode of a
+//! new file, and `create` and `folders` create it. `names` sets and removes names, `paths` derives one path from another,
+//! and `draft` is a file that gets its name once it is finished. `journal` records every change of names in tests, so that
+//! `testkit::proof` can simulate a power cut at any step.
 
-/// Writes down for the tests what has just been done to a path, or to two.
+/// Records the last operation on one or two paths for the tests.
 macro_rules! note {
     ($step:ident($($path:expr),+)) => {
         #[cfg(test)]
@@ -56,6 +55,6 @@ pub(crate) use self::rights::Rights;
 #[cfg(feature = "cli")]
 pub(crate) use self::stream::{read, read_text};
 
-/// No file of settings or secrets is longer.
+/// The greatest length of a file of settings or secrets.
 #[cfg(feature = "cli")]
 pub(crate) const SETTINGS_MAX: u64 = 1 << 20;

@@ -1,4 +1,4 @@
-//! Giving names and taking them away, and making them durable.
+//! Sets and removes names, and makes them durable.
 
 use std::fs::{self, File};
 use std::io::{self, ErrorKind as IoKind};
@@ -7,21 +7,20 @@ use std::path::Path;
 use super::open::open;
 use super::paths::folder_of;
 
-/// The fate of a file that has the name already.
+/// The fate of an existing file of that name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Replace {
-    /// It stays, and that is an error.
+    /// It is kept, and the call fails.
     No,
-    /// It goes.
+    /// It is replaced.
     Yes,
 }
 
-/// Gives a finished file its name, in the place of its temporary one: synced before, and the name is on the disk when this
-/// returns.
+/// Renames a finished file from its temporary name. The file is synced before, and the name is durable when this returns.
 ///
 /// # Errors
 ///
-/// `AlreadyExists` when the name is taken and is not to be replaced; as the system has it. Then the temporary name stays.
+/// `AlreadyExists` when the name exists and must not be replaced; the error of the system. Then the temporary name stays.
 pub(crate) fn publish(temporary: &Path, to: &Path, replace: Replace) -> io::Result<()> {
     open(temporary)?.sync_all()?;
     note!(FileSynced(temporary));
@@ -46,22 +45,22 @@ fn link(from: &Path, to: &Path) -> io::Result<()> {
     }
 }
 
-/// Gives a file or folder another name, which is durable only once it is synced.
+/// Renames a file or folder. The new name is durable only once it is synced.
 ///
 /// # Errors
 ///
-/// As the system has it.
+/// The error of the system.
 pub(crate) fn rename(from: &Path, to: &Path) -> io::Result<()> {
     fs::rename(from, to)?;
     note!(Renamed(from, to));
     Ok(())
 }
 
-/// Removes a file. That it is gone is durable only once something in its folder is synced.
+/// Removes a file. This is durable only once something in its folder is synced.
 ///
 /// # Errors
 ///
-/// As the system has it.
+/// The error of the system.
 pub(crate) fn remove(path: &Path) -> io::Result<()> {
     fs::remove_file(path)?;
     note!(Removed(path));
@@ -72,7 +71,7 @@ pub(crate) fn remove(path: &Path) -> io::Result<()> {
 ///
 /// # Errors
 ///
-/// As the system has it.
+/// The error of the system.
 #[cfg(feature = "transfer")]
 pub(crate) fn remove_folder(path: &Path) -> io::Result<()> {
     fs::remove_dir_all(path)?;
@@ -80,19 +79,19 @@ pub(crate) fn remove_folder(path: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Makes the name of a file durable in its folder, whoever gave it.
+/// Makes the name of a file durable in its folder, also if another process created it.
 ///
-/// A folder that can be written to and not read cannot be synced: there the whole file system is, where the system can do
-/// that. Everything on a read-only file system was durable before.
+/// A folder that can be written to but not read cannot be synced. Then the whole file system is synced, if the system
+/// supports this. Everything on a read-only file system is already durable.
 ///
 /// # Errors
 ///
-/// As the system has it: then the name may be gone after a power cut.
+/// The error of the system. Then the name may be lost after a power cut.
 pub(crate) fn sync_name(path: &Path) -> io::Result<()> {
     sync_folder(folder_of(path), path)
 }
 
-/// Makes every level of a path durable: a folder in which a name is safe may have an unsafe name itself.
+/// Makes every level of a path durable, because the name of the folder itself may not be durable yet.
 pub(super) fn sync_path(path: &Path) -> io::Result<()> {
     let folder = fs::canonicalize(folder_of(path))?;
     folder.ancestors().try_for_each(|level| sync_folder(level, path))
@@ -116,12 +115,12 @@ fn sync_folder(folder: &Path, path: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Whether a file system has no use for that: it is read-only, or keeps no folders that could be behind.
+/// Whether a file system needs no sync of folders, because it is read-only or does not buffer folders.
 fn has_nothing_to_sync(error: &io::Error) -> bool {
     matches!(error.kind(), IoKind::ReadOnlyFilesystem | IoKind::InvalidInput | IoKind::Unsupported)
 }
 
-/// A process that can neither read nor write a folder has made no name in it.
+/// A process that can neither read nor write a folder has created no name in it.
 #[cfg(unix)]
 fn may_write(folder: &Path) -> bool {
     rustix::fs::access(folder, rustix::fs::Access::WRITE_OK).is_ok()

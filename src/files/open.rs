@@ -1,4 +1,4 @@
-//! Opening a path without waiting, and only when it is a regular file.
+//! Opens a path without waiting, and only if it is a regular file.
 
 use std::fmt;
 use std::fs::{File, FileType, OpenOptions};
@@ -7,7 +7,7 @@ use std::path::Path;
 
 use crate::error::{Error, ErrorKind};
 
-/// A path that is no regular file, and what it is.
+/// A path that is not a regular file, and its kind.
 #[derive(Debug)]
 pub(super) struct Other(pub(super) &'static str);
 
@@ -23,12 +23,12 @@ impl std::error::Error for Other {}
 ///
 /// # Errors
 ///
-/// As the system has it, and what [`is_other`] tells of anything that is no regular file.
+/// The error of the system, or the one of [`is_other`] for anything but a regular file.
 pub(crate) fn open(path: &Path) -> io::Result<File> {
     regular(OpenOptions::new().read(true), path)
 }
 
-/// Opens a regular file for reading and writing; what is in it stays.
+/// Opens a regular file for reading and writing. Its content is kept.
 ///
 /// # Errors
 ///
@@ -37,7 +37,7 @@ pub(crate) fn open_to_write(path: &Path) -> io::Result<File> {
     regular(OpenOptions::new().read(true).write(true), path)
 }
 
-/// Opens by these options, and looks at what was opened: a look before could be at something else.
+/// Opens with these options, and then checks the kind of the open file. A check before could see another file.
 pub(super) fn regular(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
     let file = without_waiting(options).open(path).map_err(|error| told(path, error))?;
     let kind = file.metadata()?.file_type();
@@ -87,8 +87,8 @@ fn name_of(kind: FileType) -> &'static str {
     if kind.is_dir() { "a directory" } else { "something else" }
 }
 
-/// Refuses a path at which something else than a regular file is, a symbolic link to one too; nothing there is fine. For
-/// files that are replaced as a whole, which would put an end to whatever is there.
+/// Refuses a path of anything but a regular file, also a symbolic link to one. A missing path is accepted. This protects
+/// other kinds of files from being replaced.
 ///
 /// # Errors
 ///
@@ -101,12 +101,12 @@ pub(crate) fn refuse_other(path: &Path) -> io::Result<()> {
     }
 }
 
-/// Why a path is refused that is no regular file; none for any other error.
+/// The reason why a path is refused that is not a regular file; none for any other error.
 pub(crate) fn is_other(error: &io::Error) -> Option<String> {
     error.get_ref().filter(|inner| inner.is::<Other>()).map(ToString::to_string)
 }
 
-/// The error with the path that it is of.
+/// The error with its path.
 pub(crate) fn failed(path: &Path, error: io::Error) -> Error {
     if is_other(&error).is_some() {
         let message = format!("{error}; name a regular file: file={}", path.display());
@@ -115,11 +115,11 @@ pub(crate) fn failed(path: &Path, error: io::Error) -> Error {
     Error::from(error).context(path.display())
 }
 
-/// Reads a small regular file of text that we wrote ourselves.
+/// Reads a small regular file of text that this program wrote.
 ///
 /// # Errors
 ///
-/// As [`open`]; `InvalidData` for what is longer than `limit`, or no UTF-8.
+/// As [`open`]; `InvalidData` if it is longer than `limit`, or not UTF-8.
 pub(crate) fn read_note(path: &Path, limit: u64) -> io::Result<String> {
     let mut bytes = Vec::new();
     open(path)?.take(limit.saturating_add(1)).read_to_end(&mut bytes)?;

@@ -1,4 +1,4 @@
-//! Whose a new file is, and who may read it.
+//! The owner and the mode of a new file.
 
 use std::fs::File;
 use std::io;
@@ -11,54 +11,54 @@ const PRIVATE: u32 = 0o600;
 /// The bits of a mode that may be copied: no execution, no change of user or group.
 const TAKEN: u32 = 0o666;
 
-/// Mode, owner and group that a new file gets.
+/// Mode, owner and group of a new file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Rights {
     mode: u32,
-    /// None: who creates it.
+    /// None means the process that creates it.
     user: Option<u32>,
-    /// None: as the system has it.
+    /// None means the default of the system.
     group: Option<u32>,
 }
 
 impl Rights {
-    /// For a new file at `path` that belongs to no store yet: only its owner can read it. When root creates it in another
-    /// user's folder, it is that user's.
+    /// The rights of a new file at `path` that belongs to no store yet: only its owner can read it. If root creates it in
+    /// the folder of another user, it belongs to that user.
     pub(crate) fn new_at(path: &Path) -> Self {
         Self { mode: PRIVATE, ..Self::owned_as(&existing(folder_of(path))) }
     }
 
-    /// For what is made of a store's content, wherever it comes to lie: only its owner can read it. When root creates it,
-    /// that is the owner of the store.
+    /// The rights of a file with content of a store, in any folder: only its owner can read it. If root creates it, it
+    /// belongs to the owner of the store.
     pub(crate) fn of_content(store: &Path) -> Self {
         Self { mode: PRIVATE, ..Self::owned_as(store) }
     }
 
-    /// For what lies beside a store and is needed by all who use it: as the store itself.
+    /// The rights of a file beside a store that all its users need: those of the store.
     pub(crate) fn beside(store: &Path) -> Self {
         let Some(there) = there(store) else { return Self::new_at(store) };
         Self { mode: there.mode & TAKEN | PRIVATE, group: Some(there.group), ..Self::owned_as(store) }
     }
 
-    /// The owner of what is there, when root asks and it is another's.
+    /// The owner of the path, if root asks and the owner is another user.
     fn owned_as(path: &Path) -> Self {
         let of = if is_root() { there(path).filter(|there| there.user != 0) } else { None };
         Self { mode: PRIVATE, user: of.map(|there| there.user), group: of.map(|there| there.group) }
     }
 
-    /// Gives them to a file that was just created, and is open.
+    /// Gives these rights to an open file that was just created.
     pub(super) fn give(self, file: &File, path: &Path) -> io::Result<()> {
         give(self, file, path, TAKEN)
     }
 
-    /// Gives them to a folder, which its owner alone can look into.
+    /// Gives these rights to a folder, which only its owner can read.
     #[cfg(feature = "transfer")]
     pub(super) fn give_folder(self, folder: &File, path: &Path) -> io::Result<()> {
         give(Self { mode: 0o700, ..self }, folder, path, 0o777)
     }
 }
 
-/// The folder itself, or the nearest one above it that is there.
+/// The folder itself, or its nearest existing ancestor.
 fn existing(folder: &Path) -> std::path::PathBuf {
     let there = folder.ancestors().find(|folder| folder.exists() && !folder.as_os_str().is_empty());
     there.unwrap_or_else(|| Path::new(".")).to_path_buf()
@@ -95,8 +95,8 @@ fn is_root() -> bool {
     false
 }
 
-/// The owner first: until the group is right, it is not to read the file. Where it cannot be given, that is said, and the
-/// group that it has instead gets nothing.
+/// Sets the owner first, because the present group must not read the file. If the group cannot be set, this is logged, and
+/// the present group gets no rights.
 #[cfg(unix)]
 fn give(rights: Rights, file: &File, path: &Path, mask: u32) -> io::Result<()> {
     use std::os::unix::fs::MetadataExt;

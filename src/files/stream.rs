@@ -9,17 +9,17 @@ use super::open::failed;
 use super::open::{Other, other, told, without_waiting};
 use crate::error::{Error, Result};
 
-/// So long it may take until somebody writes to a pipe.
+/// The longest wait for a writer of a pipe.
 const WRITER_COMES: Duration = Duration::from_secs(5);
-/// Between two looks at a pipe.
+/// The interval between two looks at a pipe.
 const LOOK: Duration = Duration::from_millis(5);
 
-/// Reads a file to its end. A pipe is read as standard input is, once somebody writes to it; when nobody does, that is said
-/// after five seconds.
+/// Reads a file to its end. A pipe is read like standard input. If no process writes to it within five seconds, this is an
+/// error.
 ///
 /// # Errors
 ///
-/// `Invalid` for a folder, a socket or a device, for what is longer than `limit`, and for a pipe that nobody writes to; `Io`.
+/// `Invalid` for a folder, a socket or a device, for content over `limit`, and for a pipe without a writer; `Io`.
 pub(crate) fn read(path: &Path, limit: u64) -> Result<Vec<u8>> {
     let cannot = |error| failed(path, error);
     let file = without_waiting(OpenOptions::new().read(true)).open(path).map_err(|error| cannot(told(path, error)))?;
@@ -43,7 +43,7 @@ pub(crate) fn read(path: &Path, limit: u64) -> Result<Vec<u8>> {
 ///
 /// # Errors
 ///
-/// As [`read`], and `Invalid` for what is no UTF-8.
+/// As [`read`], and `Invalid` if it is not UTF-8.
 pub(crate) fn read_text(path: &Path, limit: u64) -> Result<String> {
     String::from_utf8(read(path, limit)?)
         .map_err(|_| Error::invalid(format!("this is no text: file={}", path.display())))
