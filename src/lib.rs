@@ -1,9 +1,9 @@
 //! An embedded state store for fleets of bots.
 //!
-//! One file holds a fleet's registry, task queue, assignments, chat, configuration, documents and audit trail. A commit
-//! is on the disk before its caller goes on. A restore point is made inside that file by one commit, whatever the size
-//! of the state; reading one is a read transaction, and restoring one touches only what has changed since, can be
-//! undone, and is proved right by digests before it is committed. A damaged byte is an error, never data.
+//! One file contains the registry, task queue, assignments, chat, configuration, documents and audit trail of a fleet. A
+//! write returns once its commit is on the disk. A restore point is made inside that file by one commit, whatever the
+//! size of the state. Reading a point is a read transaction. Restoring a point changes only the records that have changed
+//! since, is verified by digests before the commit, and can be undone. A damaged byte is an error, never data.
 //!
 //! # A tour
 //!
@@ -51,27 +51,28 @@
 //! # Where to look
 //!
 //! * [`Store`]: open, write, view, restore points, restore, undo, check. [`Options`] opens it in other ways.
-//! * [`WriteTx`] and [`View`]: what a transaction can change and see: [`Registry`], [`Queue`], [`Assignments`],
+//! * [`WriteTx`] and [`View`]: the state that a transaction changes or reads: [`Registry`], [`Queue`], [`Assignments`],
 //!   [`Chat`], [`Config`], [`Audit`], [`Documents`], and a [`Collection`] of a type of your own.
-//! * [`Selector`]: how a restore point is named: `latest~2`, `10m ago`, an id, a time.
-//! * [`Scheduler`] and [`Policy`]: automatic restore points, and which are kept.
-//! * [`Keeper`]: opens the file anew when a failure has closed it.
-//! * [`Error`] and [`ErrorKind`]: what went wrong, and what to do about it.
+//! * [`Selector`]: the name of a restore point: `latest~2`, `10m ago`, an id, a time.
+//! * [`Scheduler`] and [`Policy`]: automatic restore points, and the rules of retention.
+//! * [`Keeper`]: reopens the file when a failure has closed it.
+//! * [`Error`] and [`ErrorKind`]: the failure, and the next step.
 //! * [`mod@format`]: the file, byte by byte.
 //!
 //! # The layers
 //!
-//! In this order; each knows only itself and those before it. A layer adds its verbs to [`Store`], [`View`] and
+//! A layer imports only itself and the layers above it in this list. A layer adds its verbs to [`Store`], [`View`] and
 //! [`WriteTx`] in `impl` blocks of its own: [`Store::write`] is in `engine`, [`Store::claim_wait`] in `state`,
 //! [`Store::restore`] in `recovery`. `main.rs` calls the command line.
 //!
-//! 1. `error`, `clock`, `duration`, `limits`, `text` and [`json`]: plain data, the one door for time, how long texts
-//!    may be and how they are shown, JSON kept as it was written; below them `files`, the one door for names on the disk.
+//! 1. `error`, `clock`, `duration`, `limits`, `text` and [`json`]: plain data, the one access to the clock, the limits and
+//!    the display of texts, JSON as it was written; below them `files`, the one access to names on the disk.
 //! 2. `engine`: versioned records in one redb file. It knows keys and bytes, points and segments.
-//! 3. `state`: what the records mean: bots, tasks, messages, documents.
+//! 3. `state`: the meaning of records: bots, tasks, messages, documents.
 //! 4. `recovery`: points, restores, differences, backups, retention, sessions.
-//! 5. `transfer`: taking state over from other programs, archives that outlive the file, and whether state would come back.
-//! 6. `service`: the store with all that works beside it while a service runs.
+//! 5. `transfer`: the adoption of state from other programs, archives outside the file, and the diagnosis whether the
+//!    state could be recovered.
+//! 6. `service`: the store together with the threads that run beside it in a service.
 //! 7. `face`: the command line, HTTP, and the library for async programs. It imports only what is public here, `service`,
 //!    `files` and the preparation of documents; `tests/layers.rs` says why.
 //!
@@ -123,20 +124,21 @@
 //! # Durability
 //!
 //! * When [`Store::write`] returns, its changes are on the disk. Callers on several threads share a sync.
-//! * A closure that fails or panics takes its own changes back, and nobody else's.
-//! * When a commit itself fails, the error is [`ErrorKind::Uncertain`]: it may be there after reopening. Until then the
-//!   store refuses writes. Tasks that must not be enqueued twice have an
+//! * If a closure fails or panics, its own changes are undone, and no others.
+//! * If a commit itself fails, the error is [`ErrorKind::Uncertain`]: the changes may exist after reopening. Until then
+//!   the store refuses writes. Tasks that must not be enqueued twice have an
 //!   [idempotency key](NewTask::idempotency_key).
-//! * After a failure of the disk, [`Store::reopen`] opens the file anew, and the session of the process goes on.
-//! * A store belongs to the process that opened it: in a forked child every call is [`ErrorKind::Forked`], and the child opens
-//!   the store itself. A file that was moved, replaced or removed takes no more writes: [`ErrorKind::Moved`].
-//! * Sequence numbers, tokens, the audit trail and the events never go back, whatever is restored.
-//! * Heartbeats and sessions are not versioned either: no restore makes a fleet look dead.
+//! * After a failure of the disk, [`Store::reopen`] reopens the file, and the session of the process continues.
+//! * A store belongs to the process that opened it. In a forked child every call fails with [`ErrorKind::Forked`]; the
+//!   child must open the store itself. Writes to a file that was moved, replaced or removed fail with
+//!   [`ErrorKind::Moved`].
+//! * A restore never changes sequence numbers, tokens, the audit trail and the events.
+//! * Heartbeats and sessions are not versioned either, so a fleet does not look dead after a restore.
 //!
 //! # Limits
 //!
-//! Longer values are refused with [`ErrorKind::Invalid`], by name and before anything is written. Longer values that an earlier
-//! version stored are still read, archived, imported and repaired.
+//! Longer values are refused with [`ErrorKind::Invalid`], by name and before anything is written. Longer values that an
+//! earlier version stored can still be read, archived, imported and repaired.
 //!
 //! | of | at most |
 //! |---|---|
