@@ -1,4 +1,4 @@
-//! Which bot holds which tasks.
+//! Assignments: the tasks that each bot holds.
 //!
 //! An assignment follows from a task, and is written in the same transaction as the task: a claimed task is its
 //! holder's; a ready task that is assigned to a bot is that bot's; no other task is anybody's.
@@ -207,7 +207,7 @@ pub(crate) fn check_assignments<R: Records>(records: &R, report: &mut dyn FnMut(
     Ok(())
 }
 
-/// Puts right what [`check_assignments`] would report; says how many assignments it changed.
+/// Repairs everything that [`check_assignments`] would report. Returns the number of changed assignments.
 pub(crate) fn mend_assignments(tx: &mut WriteTx<'_>) -> Result<u64> {
     let mut wrong = Vec::new();
     for assignment in (Assignments { records: &*tx }).list() {

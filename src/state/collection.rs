@@ -29,13 +29,13 @@ const COMPARED_LEN_MAX: u64 = 64 << 10;
 /// Names that the faces show beside the built-in collections, and that no collection may therefore have.
 const RESERVED: [&str; 2] = ["audit", "events"];
 
-/// A user's collection of `T` by text keys, as a view or a transaction sees it.
+/// A user's collection of values of type `T` by text keys, in a view or a transaction.
 pub struct Collection<T, R> {
     records: R,
     name: String,
-    /// None while nothing was ever put into it.
+    /// None if nothing was ever stored in it.
     id: Option<CollectionId>,
-    /// Whether a put need not look at the type of what is there.
+    /// Whether a put skips the check of the type of existing records.
     any_type: bool,
     of: PhantomData<fn(T) -> T>,
 }
@@ -159,16 +159,16 @@ impl<T: DeserializeOwned, R: Records> Collection<T, R> {
 }
 
 impl<T: Serialize + DeserializeOwned> Collection<T, &mut WriteTx<'_>> {
-    /// Sets the value of a key. A record that is there already must be readable as a `T`: the one of that key, or the next,
-    /// or the first. So a struct may gain fields with `#[serde(default)]`, and another type is refused, unless
-    /// [`converting`](Self::converting) says that it is meant.
+    /// Sets the value of a key. An existing record must be readable as a `T`: the one of that key, the next one, or the
+    /// first. So a struct may gain fields with `#[serde(default)]`, and another type is refused, unless
+    /// [`converting`](Self::converting) permits it.
     ///
     /// # Errors
     ///
     /// `Invalid` when the key is empty or longer than 1,024 bytes, the value is longer than its [limit](crate#limits) or
-    /// cannot be JSON (a map whose keys are not text), the collection holds another type, or there are 10,000 collections;
-    /// `Damaged` when what is overwritten is not what was written; `Io`. JSON has no infinity and no `NaN`: they become
-    /// `null`.
+    /// cannot be JSON (a map whose keys are not text), the collection contains another type, or there are 10,000
+    /// collections; `Damaged` when the overwritten bytes are not what was written; `Io`. JSON has no infinity and no `NaN`:
+    /// they become `null`.
     ///
     /// # Examples
     ///
@@ -200,7 +200,7 @@ impl<T: Serialize + DeserializeOwned> Collection<T, &mut WriteTx<'_>> {
         self.records.put(id, key.as_bytes(), &payload)
     }
 
-    /// Refuses to put what does not fit to what is there. Once is enough for all that is put through here.
+    /// Refuses a type that does not match the existing records. One check is enough for this collection.
     fn refuse_another_type(&mut self, key: &str) -> Result<()> {
         let Some(id) = self.id.filter(|_| !std::mem::replace(&mut self.any_type, true)) else { return Ok(()) };
         let Stats { count, bytes, .. } = self.records.stats(id)?;
@@ -264,11 +264,11 @@ impl<T> Collection<T, &mut WriteTx<'_>> {
         self
     }
 
-    /// Removes a key; says whether it was there.
+    /// Removes a key. Returns whether it existed.
     ///
     /// # Errors
     ///
-    /// `Damaged` when what is removed is not what was written, `Io`.
+    /// `Damaged` when the removed bytes are not what was written, `Io`.
     pub fn remove(&mut self, key: &str) -> Result<bool> {
         self.id.map_or(Ok(false), |id| self.records.remove(id, key.as_bytes()))
     }

@@ -98,7 +98,7 @@ impl<R: Records> Config<R> {
     ///
     /// # Errors
     ///
-    /// `Invalid` for a cursor that no page of this list has given. `Damaged` for a value that is not what was written.
+    /// `Invalid` for a cursor that does not come from a page of this list. `Damaged` for a value that is not what was written.
     pub fn page(&self, cursor: Option<&str>, limit: usize) -> Result<KeyedPage<(String, Value)>> {
         KeyedPage::read(&self.records, CollectionId::CONFIG, KeyRange::all(), (cursor, limit), read_row)
     }
@@ -109,9 +109,8 @@ impl Config<&mut WriteTx<'_>> {
     ///
     /// # Errors
     ///
-    /// `Invalid` when the key is empty, longer than 200 bytes, or has control characters in it, or the value is longer
-    /// than its [limit](crate#limits) or nested too deeply; `Damaged` when what is
-    /// overwritten is not what was written; `Io`.
+    /// `Invalid` when the key is empty, longer than 200 bytes, or contains control characters, or the value is longer than
+    /// its [limit](crate#limits) or nested too deeply; `Damaged` when the overwritten bytes are not what was written; `Io`.
     pub fn put(&mut self, key: &str, value: &Value) -> Result<()> {
         check_name("a config key", key)?;
         check_new("a config key", key, || Ok(self.records.get(CollectionId::CONFIG, key.as_bytes())?.is_some()))?;
@@ -120,11 +119,11 @@ impl Config<&mut WriteTx<'_>> {
         self.records.put(CollectionId::CONFIG, key.as_bytes(), value.to_string().as_bytes())
     }
 
-    /// Removes a key; says whether it was there.
+    /// Removes a key. Returns whether it existed.
     ///
     /// # Errors
     ///
-    /// `Damaged` when what is removed is not what was written, `Io`.
+    /// `Damaged` when the removed bytes are not what was written, `Io`.
     pub fn remove(&mut self, key: &str) -> Result<bool> {
         self.records.remove(CollectionId::CONFIG, key.as_bytes())
     }

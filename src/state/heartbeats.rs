@@ -14,7 +14,7 @@ use crate::state::ids::BotId;
 use crate::state::registry::{Heartbeat, unknown};
 
 impl Store {
-    /// Notes that a bot was heard of now; gives the time.
+    /// Records a heartbeat of a bot. Returns the time.
     ///
     /// Heartbeats are gathered and written together, so that those of thousands of bots cost one commit a second: by
     /// [`upkeep`](Store::upkeep), which a [`Scheduler`](crate::Scheduler) does every second, by a heartbeat that comes when
@@ -71,8 +71,8 @@ impl Store {
 }
 
 impl WriteTx<'_> {
-    /// Writes the heartbeats that were gathered, and gives them. A bot that has been removed since is passed over, and so
-    /// is one that is damaged, as it must not keep the others back.
+    /// Writes the buffered heartbeats, and returns them. Bots that have been removed since are skipped. Damaged bots are
+    /// skipped too, so that they do not block the others.
     fn write_heartbeats(&mut self) -> Result<BufferedRows> {
         let rows = self.context.buffered.rows();
         for (bot, heartbeat) in &rows {

@@ -22,8 +22,7 @@ pub(crate) fn check_name(what: &str, name: &str) -> Result<()> {
     Ok(())
 }
 
-/// Refuses what nothing new may be called, unless `known` says that it is there: an earlier version let it in, and it is
-/// addressed as ever.
+/// Refuses an invalid new name. If `known` returns true, an earlier version accepted the name, and it is still valid.
 pub(crate) fn check_new(what: &str, name: &str, known: impl FnOnce() -> Result<bool>) -> Result<()> {
     match unfit_for_a_name(name) {
         Some(why) if !known()? => Err(Error::invalid(format!("{what} {why}: name={}", printable(name)))),
@@ -56,7 +55,7 @@ macro_rules! name_id {
                 &self.0
             }
 
-            /// The name as it stands in keys.
+            /// The bytes of the name in keys.
             pub(crate) fn as_bytes(&self) -> &[u8] {
                 self.0.as_bytes()
             }
@@ -126,7 +125,7 @@ name_id! {
 }
 
 impl TaskId {
-    /// The id whose name stands in a key.
+    /// Reads the id in a key.
     pub(crate) fn from_key(key: &[u8]) -> Result<Self> {
         let damaged = || Error::damaged(format!("a task id in a key cannot be read: key={}", key.escape_ascii()));
         str::from_utf8(key).ok().and_then(|name| Self::new(name).ok()).ok_or_else(damaged)
@@ -159,7 +158,7 @@ macro_rules! number_id {
 }
 
 number_id! {
-    /// Proves that a bot holds a task. Every claim has its own; none is ever given out twice, not even after a restore.
+    /// Proves that a bot holds a task. Every claim has its own token. No token is ever used twice, even after a restore.
     ///
     /// # Examples
     ///

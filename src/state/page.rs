@@ -1,4 +1,4 @@
-//! A page of numbered rows: where it begins, from which end it is read, and how many it holds.
+//! Pages: of numbered rows from either end, and of records in the order of their keys.
 
 use std::ops::Bound;
 
@@ -12,7 +12,7 @@ use crate::error::{Error, Result};
 
 /// A page of messages, audit entries or events, which are numbered in the order in which they were appended.
 ///
-/// The next page begins behind the last number of this one: `page.before(n)` when the newest come first,
+/// The next page begins after the last number of this one: `page.before(n)` when the newest come first,
 /// `page.after(n)` when the oldest do.
 ///
 /// # Examples
@@ -58,18 +58,18 @@ impl Page {
         Self { before: Some(sequence), ..self }
     }
 
-    /// The rest of it behind a row.
+    /// The rest of the page after a row.
     pub(crate) fn behind(self, sequence: u64) -> Self {
         if self.newest_first { self.before(sequence) } else { self.after(sequence) }
     }
 
-    /// The rest of it from a row on.
+    /// The rest of the page from a row on.
     pub(crate) fn from(self, sequence: u64) -> Self {
         let before = if self.newest_first { sequence.checked_add(1) } else { sequence.checked_sub(1) };
         before.map_or(self, |before| self.behind(before))
     }
 
-    /// How many rows it holds at most.
+    /// The most rows of the page.
     pub(crate) fn limit(&self) -> usize {
         self.limit
     }
@@ -88,10 +88,10 @@ impl Page {
     }
 }
 
-/// Some records in the order of their keys, and where the next ones begin.
+/// Some records in the order of their keys, and the cursor of the next page.
 ///
-/// A page ends early once it holds 4 MiB, or many small values. So long records come one by one, and the last page may be
-/// empty.
+/// A page ends early once it contains 4 MiB, or many small values. So a page of long records may contain one record, and
+/// the last page may be empty.
 ///
 /// # Examples
 ///
@@ -113,16 +113,16 @@ impl Page {
 pub struct KeyedPage<T> {
     /// The records.
     pub items: Vec<T>,
-    /// The cursor of the page after this one; none when this is the last one.
+    /// The cursor of the next page; none on the last page.
     pub next: Option<String>,
 }
 
 impl<T> KeyedPage<T> {
-    /// Reads at most `limit` records (at least one) of a range, from behind the page that gave `cursor`.
+    /// Reads at most `limit` records (at least one) of a range, after the page that returned `cursor`.
     ///
     /// # Errors
     ///
-    /// `Invalid` for a cursor that no page of this list has given, and as `read`.
+    /// `Invalid` for a cursor that does not come from a page of this list, and as `read`.
     pub(super) fn read<R: Records>(
         records: &R,
         collection: CollectionId,
@@ -149,7 +149,7 @@ impl<T> KeyedPage<T> {
     }
 }
 
-/// How much a page may still hold. It is full once what it holds is over the limit, so it holds at least one record.
+/// The remaining space of a page. The page is full once its content exceeds the limit, so it contains at least one record.
 pub(crate) struct PageRoom(usize);
 
 /// The limit of a page in bytes, with [`VALUE`] more for each JSON value.
@@ -173,7 +173,7 @@ impl Default for PageRoom {
     }
 }
 
-/// How much a payload counts: each JSON value in it stands behind one of these characters.
+/// The weight of a payload. Each JSON value in it follows one of these characters.
 fn weight_of(payload: &[u8]) -> usize {
     payload.len() + VALUE * payload.iter().filter(|byte| matches!(byte, b',' | b'[' | b'{')).count()
 }
@@ -195,7 +195,7 @@ pub(crate) fn weight_of_members(members: &Map<String, Value>) -> usize {
     members.iter().map(|(name, value)| name.len() + weight_of_value(value)).sum()
 }
 
-/// A number as it stands in keys.
+/// The bytes of a number in keys.
 pub(crate) fn sequence_key(sequence: u64) -> [u8; 8] {
     sequence.to_be_bytes()
 }

@@ -20,7 +20,7 @@ use crate::limits;
 use crate::state::ids::{BotId, check_name, check_new};
 use crate::state::page::KeyedPage;
 
-/// How many tasks a bot may hold when nobody said.
+/// The number of tasks that a bot may hold by default.
 pub(crate) const DEFAULT_MAX_CONCURRENT: u32 = 3;
 
 /// A bot, as it was registered.
@@ -40,7 +40,7 @@ pub struct Bot {
     pub id: BotId,
     /// The kind of bot, such as `claude-code`.
     pub kind: Option<String>,
-    /// How it says that it is, such as `active`.
+    /// The status that it reported, such as `active`.
     pub status: Option<String>,
     /// Where it is reached.
     pub endpoint: Option<String>,
@@ -66,7 +66,7 @@ pub struct Bot {
 }
 
 impl Bot {
-    /// A bot of which nothing but its name is known.
+    /// A bot with a name only.
     pub fn new(id: BotId) -> Self {
         Self {
             id,
@@ -153,7 +153,7 @@ pub struct Registry<R> {
     records: R,
 }
 
-/// The registry, read from whatever it is read from.
+/// The registry of a view or a transaction.
 pub(super) fn registry_of<R: Records>(records: R) -> Registry<R> {
     Registry { records }
 }
@@ -245,7 +245,7 @@ impl<R: Records> Registry<R> {
 }
 
 impl Registry<&mut WriteTx<'_>> {
-    /// Registers a bot, in place of what was registered under its id.
+    /// Registers a bot, and replaces an earlier registration under its id.
     ///
     /// Without a `registered_at` it keeps the one of before, or gets that of now. Its `last_heartbeat` counts only if none
     /// is known; after that only [`heartbeat`](Registry::heartbeat) moves it.
@@ -278,15 +278,14 @@ impl Registry<&mut WriteTx<'_>> {
         Ok(self.records.get(CollectionId::REGISTRY, id.as_bytes())?.is_some())
     }
 
-    /// When the bot that stands under that id was registered.
+    /// The time at which the bot with that id was registered.
     fn registered_before(&self, id: &BotId) -> Result<Option<Timestamp>> {
         let payload = self.records.get(CollectionId::REGISTRY, id.as_bytes())?;
         let before: Option<Bot> = payload.map(|payload| codec::decode(&payload)).transpose()?;
         Ok(before.and_then(|bot| bot.registered_at))
     }
 
-    /// Removes a bot and its heartbeat; says whether there was one. Tasks that it holds stay with it until their leases
-    /// end.
+    /// Removes a bot and its heartbeat. Returns whether there was one. It keeps its tasks until their leases end.
     ///
     /// # Errors
     ///

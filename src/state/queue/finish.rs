@@ -37,8 +37,8 @@ impl Queue<&mut WriteTx<'_>> {
     ///
     /// # Errors
     ///
-    /// `NotFound` when there is no such task. `Conflict` when the token is not that of its holder; the message says who
-    /// holds it. `Invalid` when the lease has no length, or is longer than seven days.
+    /// `NotFound` when there is no such task. `Conflict` when the token does not belong to its holder; the message names
+    /// the holder. `Invalid` when the lease has no length, or is longer than seven days.
     pub fn extend(&mut self, id: &TaskId, token: Token, lease: Duration) -> Result<Task> {
         check_lease(lease)?;
         let (task, holder) = self.held(id, token)?;
@@ -51,9 +51,9 @@ impl Queue<&mut WriteTx<'_>> {
     ///
     /// # Errors
     ///
-    /// `NotFound` when there is no such task. `Conflict` when the token is not that of its holder: the lease had ended
-    /// and the task was given on. The message says who holds it; the result must be thrown away. `Invalid` when the
-    /// result is longer than its [limit](crate#limits).
+    /// `NotFound` when there is no such task. `Conflict` when the token does not belong to its holder, because the lease
+    /// had ended and another bot got the task. The message names the holder; discard the result. `Invalid` when the result
+    /// is longer than its [limit](crate#limits).
     pub fn complete(&mut self, id: &TaskId, token: Token, result: impl Into<Value>) -> Result<Task> {
         let result = result.into();
         limits::json("the result of a task", &result, limits::VALUE_BYTES)?;
@@ -68,8 +68,8 @@ impl Queue<&mut WriteTx<'_>> {
     ///
     /// # Errors
     ///
-    /// `NotFound` when there is no such task. `Conflict` when the token is not that of its holder; the message says who
-    /// holds it. `Invalid` when the error or the delay is longer than its [limit](crate#limits).
+    /// `NotFound` when there is no such task. `Conflict` when the token does not belong to its holder; the message names
+    /// the holder. `Invalid` when the error or the delay is longer than its [limit](crate#limits).
     ///
     /// # Examples
     ///
@@ -108,8 +108,8 @@ impl Queue<&mut WriteTx<'_>> {
     ///
     /// # Errors
     ///
-    /// `NotFound` when there is no such task. `Conflict` when the token is not that of its holder; the message says who
-    /// holds it.
+    /// `NotFound` when there is no such task. `Conflict` when the token does not belong to its holder; the message names
+    /// the holder.
     pub fn release(&mut self, id: &TaskId, token: Token) -> Result<Task> {
         let (task, _) = self.held(id, token)?;
         self.change(&task, released(&task))
@@ -132,7 +132,7 @@ impl Queue<&mut WriteTx<'_>> {
         self.change(&task, cancelled)
     }
 
-    /// Requeues a failed, dead or cancelled task, behind all others of its priority and with all its attempts. Returns
+    /// Requeues a failed, dead or cancelled task, after all others of its priority and with all its attempts. Returns
     /// the task. A task that was claimed before does not wait for a dependency that was purged since.
     ///
     /// # Errors

@@ -5,9 +5,9 @@
 //!
 //! | kind | key | of |
 //! |---|---|---|
-//! | ready | [`Lane`] ‖ priority ‖ sequence | what can be claimed now |
-//! | delayed | time | what is ready but for its time |
-//! | waiting | id of what it waits for ‖ 0 | what is ready but for another task; one row for each of those |
+//! | ready | [`Lane`] ‖ priority ‖ sequence | tasks that can be claimed now |
+//! | delayed | time | ready tasks whose time has not come |
+//! | waiting | id of the other task ‖ 0 | ready tasks that wait for another task; one row for each of those |
 //! | lease | deadline | claimed tasks |
 //! | held | bot ‖ 0 | claimed tasks |
 //! | session | session number | tasks that a process claimed for itself |
@@ -71,7 +71,7 @@ pub(super) fn due(now: Timestamp) -> KeyRange {
     Key::of(DELAYED).until_time(now)
 }
 
-/// The rows of delayed tasks that come due behind one time and up to another.
+/// The rows of delayed tasks that become due after one time and up to another.
 pub(super) fn delayed_between(from: Timestamp, through: Timestamp) -> KeyRange {
     due(through).from(&Key::of(DELAYED).time(from).byte(BEHIND_NAMES).0)
 }
@@ -81,7 +81,7 @@ pub(super) fn in_front_of_delayed() -> Vec<u8> {
     delayed().0
 }
 
-/// Where the rows behind those of delayed tasks begin.
+/// The start of the rows after those of delayed tasks.
 pub(super) fn behind_delayed() -> Vec<u8> {
     waiting().0
 }
@@ -96,7 +96,7 @@ pub(super) fn waiting_for(other: &TaskId) -> Key {
     Key::of(WAITING).name(other.as_bytes())
 }
 
-/// Where the rows behind those of tasks that wait for `other` begin.
+/// The start of the rows after those of tasks that wait for `other`.
 pub(super) fn behind_waiting_for(other: &TaskId) -> Vec<u8> {
     Key::of(WAITING).bytes(other.as_bytes()).byte(AND).0
 }
@@ -187,7 +187,7 @@ pub(super) fn time_of(row: &[u8]) -> Result<Timestamp> {
     behind_time(rest).map(|(time, _)| time).ok_or_else(|| wrong(row))
 }
 
-/// The time that a key begins with, and what is behind it.
+/// The time at the start of a key, and the rest.
 pub(super) fn behind_time(key: &[u8]) -> Option<(Timestamp, &[u8])> {
     let (micros, rest) = key.split_first_chunk::<8>()?;
     let micros = (u64::from_be_bytes(*micros) ^ SIGN).cast_signed();

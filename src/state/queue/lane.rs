@@ -8,8 +8,8 @@ use crate::state::ids::{BotId, TaskId};
 use crate::state::queue::row_key::{AND, BEHIND_NAMES, END, Key, QUEUE, READY, behind_name, wrong};
 use crate::state::queue::task::Priority;
 
-/// Ready tasks that the same bots may claim: those of one assignee, or of none, that ask for the same capabilities.
-/// A claim looks at the heads of the lanes that are open to its bot, and at no task of another lane.
+/// Ready tasks that the same bots may claim: they have the same assignee, or none, and require the same capabilities. A
+/// claim looks only at the heads of the lanes that are open to its bot.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Lane(Key);
 
@@ -21,7 +21,7 @@ impl Lane {
         Self(all.byte(END))
     }
 
-    /// The lane that a row of a ready task is in.
+    /// The lane of a row of a ready task.
     pub(super) fn of_row(row: &[u8]) -> Result<Self> {
         let [QUEUE, READY, rest @ ..] = row else { return Err(wrong(row)) };
         let behind = behind_name(rest).and_then(behind_name).ok_or_else(|| wrong(row))?;
@@ -29,7 +29,7 @@ impl Lane {
         Ok(Self(Key(lane.to_vec())))
     }
 
-    /// The only bot that may claim from it, if there is one, and what it asks for.
+    /// The assignee, if there is one, and the required capabilities.
     pub(super) fn asks_for(&self) -> Result<(Option<BotId>, BTreeSet<String>)> {
         let wrong = || wrong(&self.0.0);
         let name = |bytes: &[u8]| str::from_utf8(bytes).map(str::to_owned).map_err(|_| wrong());
@@ -42,7 +42,7 @@ impl Lane {
         Ok((assignee, asked.collect::<Result<_>>()?))
     }
 
-    /// Where the rows behind its own begin.
+    /// The start of the rows after its own.
     pub(super) fn behind(&self) -> Vec<u8> {
         let mut end = self.0.0.clone();
         end.pop();
@@ -54,8 +54,8 @@ impl Lane {
         Key::of(READY).name(assignee.map(BotId::as_bytes).unwrap_or_default())
     }
 
-    /// Whether `row`, of a lane under `head`, is in a lane that `able` opens; or else where the next lane can be that
-    /// is.
+    /// Whether `row`, of a lane under `head`, is in a lane that is open to a bot with the capabilities `able`; otherwise the
+    /// start of the next lane that can be open.
     pub(super) fn find(head: &Key, row: &[u8], able: &BTreeSet<String>) -> Result<FoundLane> {
         let rest = row.strip_prefix(head.0.as_slice()).ok_or_else(|| wrong(row))?;
         let end = rest.iter().position(|byte| *byte == END).ok_or_else(|| wrong(row))?;
@@ -78,7 +78,7 @@ impl Lane {
         Ok(FoundLane::Open { lane: Self(key.byte(END)), next })
     }
 
-    /// The rows of the lane, the one to be claimed first in front.
+    /// The rows of the lane, in the order of claims.
     pub(super) fn rows(&self) -> KeyRange {
         self.0.clone().range()
     }
@@ -93,7 +93,7 @@ impl Lane {
         &self.0.0
     }
 
-    /// Where a row of the lane stands among those of all lanes, and its task.
+    /// The priority and the sequence number of a row, and its task.
     pub(super) fn place_of(&self, row: &[u8]) -> Result<(u8, u64, TaskId)> {
         let rest = row.strip_prefix(self.0.0.as_slice()).and_then(|rest| rest.split_first());
         let (priority, rest) = rest.ok_or_else(|| wrong(row))?;
@@ -112,12 +112,12 @@ pub(super) enum FoundLane {
     Open {
         /// The lane.
         lane: Lane,
-        /// Where the rows of the lanes after it begin.
+        /// The start of the rows of the lanes after it.
         next: Vec<u8>,
     },
     /// The bot lacks a capability.
     Closed {
-        /// Where the rows of the next lane begin that it may claim from.
+        /// The start of the rows of the next lane that can be open to it.
         next: Vec<u8>,
     },
 }

@@ -37,7 +37,7 @@ impl PurgeProgress {
         Self { rest, looked: 0 }
     }
 
-    /// Continues behind a row.
+    /// Continues after a row.
     fn pass(&mut self, row: &[u8]) {
         self.looked += 1;
         if let Some((_, range)) = self.rest.front_mut() {
@@ -100,15 +100,15 @@ impl Store {
 }
 
 impl Queue<&mut WriteTx<'_>> {
-    /// Removes at most `limit` tasks that finished before `time`, whether done, failed, dead or cancelled; gives how
-    /// many. Their idempotency keys are forgotten with them. Call it again while it gives `limit`: several small
-    /// transactions hold nobody up. [`Store::purge_finished`] does so, and looks at each task that must stay only once.
+    /// Removes at most `limit` tasks that finished before `time`, whether done, failed, dead or cancelled, together with
+    /// their idempotency keys. Returns their number. Call it again while it returns `limit`, because several small
+    /// transactions block nobody. [`Store::purge_finished`] does so, and looks only once at each task that must stay.
     ///
-    /// A task that another one still waits for is kept, so that it can be requeued. How each ended is
-    /// [remembered](Queue::remembered) for 90 days, of the last million, unless [other limits](Queue::set_memory) are
-    /// set: what was done counts as done for tasks that are enqueued later and depend on it.
+    /// A task that another one still waits for is kept, so that it can be requeued. The outcome of each purged task is
+    /// [remembered](Queue::remembered) for 90 days, for the last million tasks, unless [other limits](Queue::set_memory)
+    /// are set. So a done task counts as done for tasks that are enqueued later and depend on it.
     ///
-    /// One that is damaged is passed over.
+    /// Damaged tasks are skipped.
     ///
     /// # Errors
     ///

@@ -1,4 +1,4 @@
-//! The bytes that the keys of index rows are made of.
+//! The bytes of the keys of index rows.
 
 use jiff::Timestamp;
 
@@ -20,13 +20,13 @@ pub(super) const KNOWN: u8 = 8;
 
 /// Ends a name.
 pub(super) const END: u8 = 0;
-/// Behind each capability of a lane; it sorts behind [`END`], so that a lane's rows stand before those of lanes that
-/// ask for more.
+/// Follows each capability of a lane. It sorts after [`END`], so the rows of a lane come before those of lanes that require
+/// more.
 pub(super) const AND: u8 = 1;
-/// Behind every name, because no UTF-8 text has this byte.
+/// Sorts after every name, because no UTF-8 text has this byte.
 pub(super) const BEHIND_NAMES: u8 = 0xff;
 
-/// Turned in times, so that those before 1970 sort first.
+/// The bit that is inverted in times, so that times before 1970 sort first.
 pub(super) const SIGN: u64 = 1 << 63;
 
 /// The beginning of a row's key.
@@ -84,7 +84,7 @@ pub(super) fn wrong(row: &[u8]) -> Error {
     Error::damaged(format!("a row of the index cannot be read; run check: key={}", row.escape_ascii()))
 }
 
-/// A time as it stands in keys: microseconds since 1970, in an order that those before 1970 are part of.
+/// The bytes of a time in keys: microseconds since 1970, in an order that includes times before 1970.
 pub(super) fn time_key(time: Timestamp) -> [u8; 8] {
     (time.as_microsecond().cast_unsigned() ^ SIGN).to_be_bytes()
 }

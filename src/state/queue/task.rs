@@ -22,7 +22,7 @@ pub struct Task {
     pub id: TaskId,
     /// The priority.
     pub priority: Priority,
-    /// The sequence number within the priority; the lowest goes first.
+    /// The sequence number within the priority; the lowest comes first.
     pub sequence: u64,
     /// The state.
     pub state: TaskState,
@@ -75,7 +75,7 @@ impl Stored for Task {
     const VERSION: u8 = 2;
     const WHAT: &'static str = "a task";
 
-    /// Version 1 had no `ready_since`: behind its bytes it is a time that is not set.
+    /// Version 1 had no `ready_since`. The bytes that are appended to it mean a time that is not set.
     fn upgrade(_version: u8, bytes: &[u8]) -> Result<Self> {
         codec::decode_body(&[bytes, &[0]].concat())
     }
@@ -96,11 +96,11 @@ pub struct Holder {
     pub deadline: Timestamp,
     /// The length of the lease in milliseconds, so that a deadline further away than that shows a clock that went back.
     pub lease_ms: u64,
-    /// The session of the process that claimed it for itself; when that crashes, the task goes back at once.
+    /// The session of the process that claimed it for itself. If that process crashes, the task is returned at once.
     pub session: Option<SessionId>,
 }
 
-/// The first fields of a task: all that the index needs, read without the JSON behind them, which takes far longer.
+/// The first fields of a task, which the index needs. The JSON after them is not read, because this takes far longer.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Head {
     pub(super) id: TaskId,
@@ -168,7 +168,7 @@ impl Head {
     ///
     /// # Errors
     ///
-    /// As [`Task::from_record`], but for what is behind them.
+    /// As [`Task::from_record`], except for faults after them.
     pub(super) fn from_record(key: &[u8], payload: &[u8]) -> Result<Self> {
         let head: Self = codec::decode_head(payload)?;
         check_head(key, &head.id, head.state, head.holder.as_ref(), head.finished_at)?;
@@ -180,7 +180,7 @@ impl Head {
 ///
 /// # Errors
 ///
-/// As [`Task::from_record`], but for what is behind the first fields.
+/// As [`Task::from_record`], except for faults after the first fields.
 pub(crate) fn is_finished(key: &[u8], payload: &[u8]) -> Result<bool> {
     Ok(Head::from_record(key, payload)?.state.is_finished())
 }

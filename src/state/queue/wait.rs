@@ -34,7 +34,7 @@ use crate::state::queue::{Queue, keys};
 pub struct ClaimWait {
     bot: BotId,
     options: ClaimOptions,
-    /// When the wait ends; never when the time is too far away to be told.
+    /// The end of the wait; none if the time cannot be represented.
     until: Option<Instant>,
     /// The number of commits that the last look had seen.
     seen: u64,
@@ -49,8 +49,7 @@ impl ClaimWait {
         Self { bot: bot.clone(), options: options.clone(), until, seen: 0, waiter: None }
     }
 
-    /// Tries to claim. Returns the claims, or an empty list once the time is over; returns none while the wait goes
-    /// on.
+    /// Tries to claim. Returns the claims, or an empty list once the time is over. Returns none while the wait continues.
     ///
     /// # Errors
     ///
@@ -73,7 +72,7 @@ impl ClaimWait {
         self.seen
     }
 
-    /// When the wait ends; none when that is too far away to be told.
+    /// The end of the wait; none if the time cannot be represented.
     pub(crate) fn until(&self) -> Option<Instant> {
         self.until
     }
