@@ -53,7 +53,7 @@ pub(crate) use self::paths::as_text;
 pub(crate) use self::paths::{beside, folder_of};
 pub(crate) use self::rights::Rights;
 #[cfg(feature = "cli")]
-pub(crate) use self::stream::{read, read_text};
+pub(crate) use self::stream::{read, read_secret, read_text};
 
 /// The greatest length of a file of settings or secrets.
 #[cfg(feature = "cli")]

@@ -49,6 +49,30 @@ pub(crate) fn read_text(path: &Path, limit: u64) -> Result<String> {
         .map_err(|_| Error::invalid(format!("this is no text: file={}", path.display())))
 }
 
+/// The same for a secret, which others must not be able to read.
+///
+/// # Errors
+///
+/// As [`read_text`], and `Invalid` for a file that users outside of its group can read.
+pub(crate) fn read_secret(path: &Path, limit: u64) -> Result<String> {
+    let text = read_text(path, limit)?;
+    if std::fs::metadata(path).is_ok_and(|metadata| metadata.is_file() && others_can_read(&metadata)) {
+        let path = path.display();
+        return Err(Error::invalid(format!("others can read this secret; first run chmod o-rwx on it: file={path}")));
+    }
+    Ok(text)
+}
+
+#[cfg(unix)]
+fn others_can_read(metadata: &std::fs::Metadata) -> bool {
+    std::os::unix::fs::PermissionsExt::mode(&metadata.permissions()) & 0o004 != 0
+}
+
+#[cfg(not(unix))]
+fn others_can_read(_: &std::fs::Metadata) -> bool {
+    false
+}
+
 #[cfg(unix)]
 fn is_pipe(kind: FileType) -> bool {
     std::os::unix::fs::FileTypeExt::is_fifo(&kind)

@@ -141,11 +141,11 @@ impl Settings {
     ///
     /// # Errors
     ///
-    /// `Invalid` if it is easy to guess; `Io` if the file cannot be read.
+    /// `Invalid` if it is easy to guess, or others can read its file; `Io` if the file cannot be read.
     fn token(&self) -> Result<Option<Token>> {
         let text = match &self.token_file {
             Some(file) => {
-                let text = files::read_text(file, files::SETTINGS_MAX);
+                let text = files::read_secret(file, files::SETTINGS_MAX);
                 Some(text.map_err(|error| error.context("token file"))?)
             }
             None => std::env::var(TOKEN).ok().filter(|token| !token.is_empty()),
