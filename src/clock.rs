@@ -1,4 +1,5 @@
-//! The one door through which time comes in, so that a test can move it, and the one way in which time is written.
+//! The one door through which time and chance come in, so that a test can move the time, and the one way in which time is
+//! written.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -91,6 +92,16 @@ pub(crate) fn new_id() -> uuid::Uuid {
         return uuid::Uuid::now_v7();
     }
     uuid::Uuid::new_v7(uuid::Timestamp::from_unix(uuid::NoContext, 0, 0))
+}
+
+/// Bytes that nobody can predict, from the operating system.
+pub(crate) fn random() -> [u8; 32] {
+    // A UUID has 122 random bits; the hash spreads those of three over all bytes.
+    let mut hasher = blake3::Hasher::new();
+    for _ in 0..3 {
+        hasher.update(uuid::Uuid::new_v4().as_bytes());
+    }
+    *hasher.finalize().as_bytes()
 }
 
 /// `time` plus `duration`, or the last time that can be shown.

@@ -52,7 +52,7 @@
 //!
 //! * [`Store`]: open, write, view, restore points, restore, undo, check. [`Options`] opens it in other ways.
 //! * [`WriteTx`] and [`View`]: the state that a transaction changes or reads: [`Registry`], [`Queue`], [`Assignments`],
-//!   [`Chat`], [`Config`], [`Audit`], [`Documents`], and a [`Collection`] of a type of your own.
+//!   [`Chat`], [`Config`], [`Audit`], [`Documents`], [`Keys`], and a [`Collection`] of a type of your own.
 //! * [`Selector`]: the name of a restore point: `latest~2`, `10m ago`, an id, a time.
 //! * [`Scheduler`] and [`Policy`]: automatic restore points, and the rules of retention.
 //! * [`Keeper`]: reopens the file when a failure has closed it.
@@ -152,6 +152,7 @@
 //! | the details of an event | 2 MiB |
 //! | a value: of config or a collection, a payload, a result, an element of a document | 64 MiB of JSON |
 //! | a document | 1 GiB of JSON |
+//! | the name of a key; keys | 64 bytes; 1,000 |
 //! | specializations of a bot; capabilities and dependencies of a task | 256; 16 and 1,000 |
 //! | a batch of tasks: how many; their payloads and attributes together | 10,000; 64 MiB of JSON |
 //! | a lease; the delay of a retry | 7 days; 30 days |
@@ -242,6 +243,9 @@ pub use state::collection::Collection;
 pub use state::config::Config;
 pub use state::documents::{DocumentId, Documents, Written};
 pub use state::ids::{BotId, SessionId, TaskId, Token};
+pub use state::keys::Keys;
+pub use state::keys::key::{Key, KeyName, KeyState, NewKey, Role};
+pub use state::keys::secret::KeySecret;
 pub use state::page::{KeyedPage, Page};
 pub use state::queue::{
     Claim, ClaimOptions, ClaimOwner, ClaimWait, Completed, Enqueued, Holder, Memory, NewTask, Obstacle, Priority,

@@ -45,6 +45,10 @@ pub(crate) const ATTRIBUTES_BYTES: usize = 1 << 20;
 pub(crate) const VALUE_BYTES: usize = if cfg!(test) { 4 << 20 } else { 64 << 20 };
 /// A document as JSON.
 pub(crate) const DOCUMENT_BYTES: usize = 1 << 30;
+/// The name of a key.
+pub(crate) const KEY_NAME_BYTES: usize = 64;
+/// How many keys there may be: a service holds all of them in memory.
+pub(crate) const KEYS: usize = 1000;
 /// The specializations of a bot.
 pub(crate) const SPECIALIZATIONS: usize = 256;
 /// The capabilities that a task asks for; each is part of a key.

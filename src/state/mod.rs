@@ -3,7 +3,8 @@
 //! `documents`, and the engine's codec for the other types.
 //!
 //! Shared by them: `ids`: names, and the check of new ones; `page`: pages of lists; `show`: any record as people read
-//! it; `unit`: records that are restored together; `heartbeats`: buffered, and not versioned.
+//! it; `unit`: records that are restored together; `heartbeats`: buffered, and not versioned; `keys`: who may call the
+//! service, not versioned either.
 
 pub(crate) mod assignments;
 pub(crate) mod audit;
@@ -13,6 +14,7 @@ pub(crate) mod config;
 pub(crate) mod documents;
 pub(crate) mod heartbeats;
 pub(crate) mod ids;
+pub(crate) mod keys;
 pub(crate) mod page;
 pub(crate) mod queue;
 pub(crate) mod registry;

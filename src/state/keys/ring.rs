@@ -1,0 +1,60 @@
+//! All keys of a store in memory, to tell who shows one.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+
+use crate::state::ids::BotId;
+use crate::state::keys::key::{KeyName, KeyState, Role, StoredKey};
+use crate::state::keys::secret::{hash, name_in};
+
+/// All keys of a store.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct KeyRing(BTreeMap<KeyName, StoredKey>);
+
+/// The holder of a valid key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct KeyHolder {
+    pub(crate) name: KeyName,
+    pub(crate) role: Role,
+    pub(crate) bot: Option<BotId>,
+}
+
+/// Why a text proves nobody. A client only learns what it could know of its own key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum NoHolder {
+    /// It is the secret of no key, or of one that was revoked.
+    Unknown,
+    /// It is the secret of a key that has come to its end.
+    Expired,
+}
+
+impl KeyRing {
+    pub(super) fn new(keys: BTreeMap<KeyName, StoredKey>) -> Self {
+        Self(keys)
+    }
+
+    /// Whether there is any key, valid or not.
+    pub(crate) fn is_used(&self) -> bool {
+        !self.0.is_empty()
+    }
+
+    /// The holder of the key whose secret the text is.
+    pub(crate) fn holder(&self, text: &str, now: Timestamp) -> Result<KeyHolder, NoHolder> {
+        let shown = hash(text);
+        let name = name_in(text).ok_or(NoHolder::Unknown)?;
+        let key = self.0.get(&name).ok_or(NoHolder::Unknown)?;
+        // Every secret of the key is compared, each in constant time.
+        let matching = key.secrets.iter().filter(|secret| blake3::Hash::from_bytes(secret.hash) == shown);
+        let is_in_time = matching.map(|secret| secret.expires_at.is_none_or(|end| now < end)).reduce(|a, b| a || b);
+        match (is_in_time, key.state(now)) {
+            (None, _) | (_, KeyState::Revoked) => Err(NoHolder::Unknown),
+            (Some(true), KeyState::Active) => Ok(self.named(name, key)),
+            _ => Err(NoHolder::Expired),
+        }
+    }
+
+    fn named(&self, name: KeyName, key: &StoredKey) -> KeyHolder {
+        KeyHolder { name, role: key.role, bot: key.bot.clone() }
+    }
+}
