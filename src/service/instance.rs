@@ -19,6 +19,7 @@ use crate::recovery::upkeep::scheduler::{Health, Schedule, Scheduler};
 use crate::service::archivist::Archivist;
 use crate::service::check_jobs::{CheckJob, CheckJobs};
 use crate::service::free_space::FreeSpace;
+use crate::service::keyring::Keyring;
 use crate::service::mirror::Mirror;
 use crate::service::setup::Setup;
 use crate::service::steward::Steward;
@@ -53,6 +54,7 @@ pub(crate) struct Instance {
     keeper: Keeper,
     running: RwLock<Running>,
     check_jobs: CheckJobs,
+    keyring: Keyring,
     /// The last one that was asked for. Asked often, so it is kept until points change.
     inventory: Mutex<Option<Arc<Inventory>>>,
 }
@@ -105,11 +107,12 @@ impl Instance {
             options = options.event_log(file);
         }
         let store = options.open(path)?;
+        let keyring = Keyring::load(&store)?;
         let steward = Arc::new(Steward::new(&store, &setup));
         let keeper = Keeper::start(store.clone(), setup.reopen_timeout, steward.clone())?;
         let running = RwLock::new(Running::start(&store, &steward, setup)?);
         let (check_jobs, inventory) = (CheckJobs::default(), Mutex::default());
-        Ok(Self { store, steward, keeper, running, check_jobs, inventory })
+        Ok(Self { store, steward, keeper, running, check_jobs, keyring, inventory })
     }
 
     /// Continues with `setup`. Settings that only an opening reads stay as they were: the history of commits, what an
@@ -145,8 +148,9 @@ impl Instance {
     ///
     /// As [`Store::close`].
     pub(crate) fn close(self) -> Result<()> {
-        let Self { store, running, keeper, .. } = self;
+        let Self { store, running, keeper, keyring, .. } = self;
         drop((running, keeper));
+        keyring.write_uses(&store);
         store.close()
     }
 
@@ -169,6 +173,11 @@ impl Instance {
     /// The store.
     pub(crate) fn store(&self) -> &Store {
         &self.store
+    }
+
+    /// The keys in memory.
+    pub(crate) fn keyring(&self) -> &Keyring {
+        &self.keyring
     }
 
     /// Whether the disk has room for a point.

@@ -5,7 +5,7 @@ use std::fs;
 use serde_json::{Value, json};
 
 use crate::described::targets;
-use crate::service::{Answer, Service};
+use crate::service::{Answer, Service, secret};
 use crate::util::Hive;
 
 const TOKEN: &str = "0123456789abcdef0123456789abcdef";
@@ -168,8 +168,7 @@ fn on_every_route_a_request_that_names_another_host_is_misdirected() {
 #[test]
 fn on_every_route_a_request_for_a_page_of_another_site_is_refused_with_a_token_and_without() {
     let hive = Hive::new();
-    let file = hive.path().with_file_name("token");
-    fs::write(&file, TOKEN).unwrap();
+    let file = secret(&hive, "token", TOKEN);
     for arguments in [&[][..], &["--token-file", file.to_str().unwrap()]] {
         let asked = Asked::start(&hive, arguments);
         for (method, target) in everything() {
@@ -185,8 +184,7 @@ fn on_every_route_a_request_for_a_page_of_another_site_is_refused_with_a_token_a
 #[test]
 fn with_a_token_any_host_may_be_named_but_never_two() {
     let hive = Hive::new();
-    let file = hive.path().with_file_name("token");
-    fs::write(&file, TOKEN).unwrap();
+    let file = secret(&hive, "token", TOKEN);
     let asked = Asked::start(&hive, &["--token-file", file.to_str().unwrap()]);
     for host in ["Host: evil.example\r\n", "Host: 10.1.2.3:8001\r\n", "Host: localhost.\r\n"] {
         asked.ask("GET", "/livez", host);

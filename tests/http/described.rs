@@ -39,6 +39,12 @@ pub fn targets(name: &str) -> impl Iterator<Item = (String, String)> {
     operations().map(move |own| (own.method.to_uppercase(), own.path_of(name)))
 }
 
+/// The same with the lowest role that may ask, if a key is needed.
+pub fn operations_with_roles(name: &str) -> impl Iterator<Item = (String, String, Option<String>)> {
+    let role = |own: Operation| own.says["x-hivekeep-role"].as_str().map(str::to_owned);
+    operations().map(move |own| (own.method.to_uppercase(), own.path_of(name), role(own)))
+}
+
 /// The operation that a request is for; a path without names in braces goes before one with them.
 fn operation(method: &str, path: &str) -> Option<Operation> {
     let fits = |template: &str| {
@@ -219,6 +225,19 @@ fn ask_for_work(service: &Service) {
     let job = service.post("/api/check", "").with(202)["id"].take();
     let path = format!("/api/check/{}", job.as_str().unwrap());
     service.until("the check is done", |service| service.get(&path).ok()["state"] == "done");
+    ask_for_keys(service);
+}
+
+/// Last, as the service asks for keys from then on.
+fn ask_for_keys(service: &Service) {
+    let new = json!({"name": "ops", "role": "admin"});
+    let key = service.post("/api/keys", &new).ok()["key"].take();
+    let header = format!("Authorization: Bearer {}\r\n", key.as_str().unwrap());
+    let ask = |method: &str, path: &str, body: &str| service.ask(method, path, &header, body);
+    ask("POST", "/api/keys", &new.to_string()).refused(409);
+    ask("GET", "/api/keys", "").ok();
+    ask("POST", "/api/keys/ops/rotate", "").ok();
+    ask("DELETE", "/api/keys/ops", "").ok();
 }
 
 fn ask_for_recovery(service: &Service) {

@@ -5,15 +5,14 @@ use std::fs;
 use std::time::Duration;
 
 use crate::BASE;
-use crate::service::Service;
+use crate::service::{Service, secret};
 use crate::util::Hive;
 
 #[test]
 fn a_hang_up_reloads_token_and_settings_and_ends_nothing() {
     let hive = Hive::new();
     let beside = |name: &str| hive.path().with_file_name(name);
-    let (config, token) = (beside("hivekeep.toml"), beside("token"));
-    fs::write(&token, "the-first-token-of-all").unwrap();
+    let (config, token) = (beside("hivekeep.toml"), secret(&hive, "token", "the-first-token-of-all"));
     fs::write(&config, "archive-every = \"off\"\n").unwrap();
     let arguments = ["--config", config.to_str().unwrap(), "--token-file", token.to_str().unwrap()];
     let service = Service::start(&hive, &arguments).showing("the-first-token-of-all");

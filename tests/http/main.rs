@@ -10,6 +10,7 @@ mod described;
 mod forgiving;
 mod gone;
 mod hang_up;
+mod keys;
 mod kill;
 mod moved;
 mod operations;

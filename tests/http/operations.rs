@@ -6,7 +6,7 @@ use std::io::{Read, Seek, SeekFrom, Write};
 use serde_json::{Value, json};
 
 use crate::BASE;
-use crate::service::Service;
+use crate::service::{Service, secret};
 use crate::util::Hive;
 
 const TOKEN: &str = "0123456789abcdef0123456789abcdef";
@@ -14,8 +14,7 @@ const TOKEN: &str = "0123456789abcdef0123456789abcdef";
 #[test]
 fn with_a_token_set_only_requests_that_show_it_are_served() {
     let hive = Hive::new();
-    let file = hive.path().with_file_name("token");
-    fs::write(&file, format!("{TOKEN}\n")).unwrap();
+    let file = secret(&hive, "token", &format!("{TOKEN}\n"));
     let by_file = ["--token-file", file.to_str().unwrap(), "--listen", "0.0.0.0:0"];
     let servers = [Service::start(&hive, &by_file), Service::with(&hive, &[], &[("HIVEKEEP_TOKEN", TOKEN)])];
     for service in servers {
@@ -47,10 +46,15 @@ fn without_a_token_other_machines_cannot_reach_it_unless_an_option_allows_it() {
         said.starts_with("warning: everybody who can reach this address can read and change the store\n"),
         "{said}"
     );
-    let file = hive.path().with_file_name("token");
-    fs::write(&file, "short").unwrap();
+    let file = secret(&hive, "token", "short");
     let said = hive.refused(&["serve", "--token-file", file.to_str().unwrap()], 2);
     assert!(said.contains("openssl rand") && !said.contains("short\""), "{said}");
+    #[cfg(unix)]
+    for (mode, is_refused) in [(0o604, true), (0o640, false)] {
+        fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(mode)).unwrap();
+        let said = hive.refused(&["serve", "--token-file", file.to_str().unwrap()], 2);
+        assert_eq!(said.contains("others can read this secret"), is_refused, "{mode:o}: {said}");
+    }
 }
 
 #[test]

@@ -24,6 +24,15 @@ pub struct Service {
     seen: Mutex<BTreeSet<String>>,
 }
 
+/// A file beside the store that only its owner can read.
+pub fn secret(hive: &Hive, name: &str, text: &str) -> std::path::PathBuf {
+    let file = hive.path().with_file_name(name);
+    std::fs::write(&file, text).unwrap();
+    #[cfg(unix)]
+    std::fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+    file
+}
+
 /// An answer of the service.
 #[derive(Debug)]
 pub struct Answer {

@@ -20,6 +20,7 @@ use crate::face::cli::generate::{Completions, Man};
 use crate::face::cli::get::Get;
 use crate::face::cli::guard::Guard;
 use crate::face::cli::import::Import;
+use crate::face::cli::key::KeyArgs;
 use crate::face::cli::log::Log;
 use crate::face::cli::point::PointArgs;
 use crate::face::cli::put::{Put, Remove};
@@ -99,6 +100,7 @@ pub(super) enum Verb {
     Log(Log),
     Compact(Compact),
     Crash(CrashArgs),
+    Key(KeyArgs),
     Adopt(Adopt),
     Export(Export),
     Import(Import),
@@ -141,6 +143,7 @@ impl Verb {
             Self::Log(log) => log.run(context),
             Self::Compact(compact) => compact.run(context),
             Self::Crash(crash) => crash.run(context),
+            Self::Key(key) => key.run(context),
             Self::Adopt(adopt) => adopt.run(context),
             Self::Export(export) => export.run(context),
             Self::Import(import) => import.run(context),

@@ -8,7 +8,9 @@ use serde_json::Value;
 use crate::face::cli::screen::Cell;
 use crate::face::cli::table::{Columns, shortened};
 use crate::text::show_bytes;
-use crate::{Assignment, Backup, BackupOf, Bot, ChangeKind, Entry, Event, Hold, Message, Origin, Point, Task, Version};
+use crate::{
+    Assignment, Backup, BackupOf, Bot, ChangeKind, Entry, Event, Hold, Key, Message, Origin, Point, Task, Version,
+};
 
 /// The maximum length of a text in a table; JSON has all of it.
 const TEXT_MAX: usize = 100;
@@ -54,6 +56,22 @@ impl Columns for Assignment {
             Hold::Claimed => "claimed",
         };
         vec![Cell::Name(self.bot.to_string()), Cell::Name(self.task.to_string()), hold.into(), Cell::Time(self.since)]
+    }
+}
+
+impl Columns for Key {
+    const HEAD: &'static [&'static str] = &["KEY", "ROLE", "BOT", "STATE", "CREATED", "EXPIRES", "LAST USED"];
+
+    fn cells(&self) -> Vec<Cell> {
+        vec![
+            Cell::Name(self.name.to_string()),
+            self.role.as_str().into(),
+            name(self.bot.as_ref()),
+            self.state.as_str().into(),
+            Cell::Time(self.created_at),
+            Cell::time(self.expires_at),
+            Cell::time(self.last_used_at),
+        ]
     }
 }
 

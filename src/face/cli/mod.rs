@@ -27,6 +27,7 @@ mod hint;
 mod import;
 mod input;
 mod interrupt;
+mod key;
 mod log;
 mod output;
 mod point;

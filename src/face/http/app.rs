@@ -1,21 +1,26 @@
 //! The state that handlers share, and the one way in which they call the store.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::extract::FromRequestParts;
+use axum::http::request::Parts;
 use axum::http::{StatusCode, header};
 use parking_lot::RwLock;
 use serde_json::Value;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 use crate::face::http::access::Access;
+use crate::face::http::caller::Caller;
 use crate::face::http::connection_limit::ConnectionLimit;
 use crate::face::http::memory::{Charge, Memory};
 use crate::face::http::problem::{Answer, Problem};
 use crate::face::http::request_counts::RequestCounts;
 use crate::face::http::token::Token;
 use crate::service::instance::Instance;
-use crate::{Error, ErrorKind, Result, Store};
+use crate::service::keyring::KeyRing;
+use crate::{Error, ErrorKind, KeyName, Result, Store};
 
 /// Maximum number of concurrent calls of the store; writers among them share their syncs.
 const CALLS_AT_ONCE: usize = 64;
@@ -26,9 +31,21 @@ const PERMIT_WITHIN: Duration = Duration::from_secs(10);
 /// Timeout of a call for the store to be reopened after a failure.
 const OPEN_WITHIN: Duration = Duration::from_secs(2);
 
-/// The state that handlers share. Clones share it.
+/// The state that handlers share, and who asks. Clones share the state.
 #[derive(Clone)]
-pub(super) struct App(Arc<Inner>);
+pub(super) struct App {
+    shared: Arc<Inner>,
+    caller: Option<Caller>,
+}
+
+/// A handler takes it as its first argument.
+impl FromRequestParts<Self> for App {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, app: &Self) -> Result<Self, Infallible> {
+        Ok(Self { shared: app.shared.clone(), caller: parts.extensions.get().cloned() })
+    }
+}
 
 struct Inner {
     instance: Arc<Instance>,
@@ -74,7 +91,7 @@ impl App {
         description: Value,
     ) -> Self {
         let memory = Memory::new(live.limits.memory_bytes);
-        Self(Arc::new(Inner {
+        let shared = Arc::new(Inner {
             instance,
             live: RwLock::new(Arc::new(live)),
             permits: Arc::new(Semaphore::new(CALLS_AT_ONCE)),
@@ -84,52 +101,76 @@ impl App {
             memory,
             reads: Arc::new(Semaphore::new(READS_AT_ONCE)),
             description,
-        }))
+        });
+        Self { shared, caller: None }
     }
 
     pub(super) fn limits(&self) -> Limits {
-        self.0.live.read().limits
+        self.shared.live.read().limits
     }
 
     /// Checks requests against these settings from now on.
     pub(super) fn renew(&self, live: Live) {
-        self.0.memory.renew(live.limits.memory_bytes);
-        *self.0.live.write() = Arc::new(live);
+        self.shared.memory.renew(live.limits.memory_bytes);
+        *self.shared.live.write() = Arc::new(live);
     }
 
     pub(super) fn instance(&self) -> &Arc<Instance> {
-        &self.0.instance
+        &self.shared.instance
+    }
+
+    /// Who asks; none outside of a handler.
+    pub(super) fn caller(&self) -> Option<&Caller> {
+        self.caller.as_ref()
+    }
+
+    /// The keys of the store, read again when they are old.
+    pub(super) async fn key_ring(&self) -> Arc<KeyRing> {
+        let (ring, is_old) = self.shared.instance.keyring().ring();
+        if !is_old {
+            return ring;
+        }
+        let instance = self.shared.instance.clone();
+        self.beside(move || instance.keyring().reload(instance.store())).await.unwrap_or(ring)
+    }
+
+    /// Notes that a key was used. About once a minute that is written, for which no request waits.
+    pub(super) fn key_was_used(&self, key: &KeyName) {
+        let instance = self.shared.instance.clone();
+        if instance.keyring().used(key, instance.store().clock().now()) {
+            tokio::task::spawn_blocking(move || instance.keyring().write_uses(instance.store()));
+        }
     }
 
     pub(super) fn connections(&self) -> &ConnectionLimit {
-        &self.0.connections
+        &self.shared.connections
     }
 
     pub(super) fn request_counts(&self) -> &RequestCounts {
-        &self.0.request_counts
+        &self.shared.request_counts
     }
 
     pub(super) fn memory(&self) -> &Memory {
-        &self.0.memory
+        &self.shared.memory
     }
 
     pub(super) fn description(&self) -> &Value {
-        &self.0.description
+        &self.shared.description
     }
 
     /// The settings that requests are checked against now.
     pub(super) fn live(&self) -> Arc<Live> {
-        self.0.live.read().clone()
+        self.shared.live.read().clone()
     }
 
     /// Resolves at shutdown.
     pub(super) async fn stops(&self) {
-        told(self.0.stopping.clone()).await;
+        told(self.shared.stopping.clone()).await;
     }
 
     /// Resolves once there are more commits than `seen`; waiting claims then look again.
     pub(super) async fn more_commits_than(&self, seen: u64) {
-        self.0.instance.store().commits().more_than(seen).await;
+        self.shared.instance.store().commits().more_than(seen).await;
     }
 
     /// Reads from the store.
@@ -145,7 +186,7 @@ impl App {
         &self,
         work: impl FnOnce(&Store) -> Result<R> + Send + 'static,
     ) -> Answer<R> {
-        let permit = permit(&self.0.reads).await?;
+        let permit = permit(&self.shared.reads).await?;
         self.read(move |store| {
             let _held = permit;
             work(store)
@@ -178,8 +219,8 @@ impl App {
         &self,
         work: impl FnOnce(&Instance) -> Result<R> + Send + 'static,
     ) -> Answer<R> {
-        let permit = permit(&self.0.permits).await?;
-        let instance = self.0.instance.clone();
+        let permit = permit(&self.shared.permits).await?;
+        let instance = self.shared.instance.clone();
         let work = move || {
             let done = instance.keeper().wait(instance.store(), OPEN_WITHIN).and_then(|()| work(&instance));
             if let Err(error) = &done {
@@ -194,7 +235,7 @@ impl App {
     /// Runs work on a thread for blocking work. It may outlive the request, whose memory it keeps until it is done.
     pub(super) async fn beside<R: Send + 'static>(&self, work: impl FnOnce() -> R + Send + 'static) -> Answer<R> {
         let failed = |source| Error::new(ErrorKind::Io, "a request handler panicked").with_source(source);
-        let charge = Charge::current(&self.0.memory);
+        let charge = Charge::current(&self.shared.memory);
         let work = move || {
             let _held = charge;
             work()

@@ -1,4 +1,4 @@
-//! The listening socket. Without a token only loopback addresses are allowed: every client can read and change everything.
+//! The listening socket. Without a key or a token only loopback addresses are allowed: every client can read and change everything.
 
 use std::io;
 use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
@@ -39,8 +39,9 @@ pub(in crate::face) fn bind(listen: &str, others_may: bool) -> Result<Listener> 
     let is_public = !addresses.iter().all(|address| address.ip().is_loopback());
     if is_public && !others_may {
         return Err(Error::invalid(format!(
-            "without a token anyone who reaches this address could read and change the store; set one with \
-             --token-file FILE or HIVEKEEP_TOKEN, or allow it with --insecure-no-token: listen={listen}"
+            "without a key or a token anyone who reaches this address could read and change the store; add one with \
+             hivekeep key add, set one with --token-file FILE or HIVEKEEP_TOKEN, or allow it with \
+             --insecure-no-token: listen={listen}"
         )));
     }
     let socket = TcpListener::bind(addresses.as_slice()).map_err(|error| refused(listen, &addresses, error))?;
@@ -65,8 +66,9 @@ mod tests {
         let refused = |listen| bind(listen, false).unwrap_err();
         assert_eq!(
             refused("0.0.0.0:0").to_string(),
-            "without a token anyone who reaches this address could read and change the store; set one with \
-             --token-file FILE or HIVEKEEP_TOKEN, or allow it with --insecure-no-token: listen=0.0.0.0:0"
+            "without a key or a token anyone who reaches this address could read and change the store; add one with \
+             hivekeep key add, set one with --token-file FILE or HIVEKEEP_TOKEN, or allow it with \
+             --insecure-no-token: listen=0.0.0.0:0"
         );
         assert_eq!(refused("8001").kind(), ErrorKind::Invalid);
         assert!(bind("0.0.0.0:0", true).unwrap().is_public);

@@ -1,6 +1,5 @@
 //! `GET /metrics`: the state of the store and of the service as Prometheus reads them. The names contain their units.
 
-use axum::extract::State;
 use axum::http::header;
 use axum::response::IntoResponse;
 
@@ -10,7 +9,7 @@ use crate::face::http::prometheus::{head, line};
 use crate::{Rehearsed, Result, TaskState, Work};
 
 /// `GET /metrics`.
-pub(super) async fn metrics(State(app): State<App>) -> Answer {
+pub(super) async fn metrics(app: App) -> Answer {
     let state = app.clone();
     // The other metrics matter most when the store cannot be read.
     let mut text = app.call(move |_| state_of(&state)).await.unwrap_or_default();

@@ -1,4 +1,4 @@
-//! The layers around all routes: access and token checks, counting, and headers for browsers.
+//! The layers around all routes: who asks and from where, counting, and headers for browsers.
 
 use std::time::Instant;
 
@@ -9,14 +9,17 @@ use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 
 use crate::face::http::app::App;
+use crate::face::http::caller::{self, Caller};
 use crate::face::http::memory::within_memory;
 use crate::face::http::problem::{Answer, Problem};
-use crate::face::http::token;
+use crate::face::http::routes;
 
 /// Longer methods, in bytes, are refused before anything is logged of them.
 const LONGEST_METHOD: usize = 32;
 /// The methods with series of their own; clients cannot add any.
 const METHODS: [&str; 9] = ["GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "CONNECT"];
+/// The id of a request, in its response.
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// All other methods.
 const OTHER_METHOD: &str = "other";
 
@@ -24,7 +27,7 @@ const OTHER_METHOD: &str = "other";
 pub(super) fn around(routes: Router<App>, app: &App) -> Router<App> {
     routes
         .layer(from_fn_with_state(app.memory().clone(), within_memory))
-        .layer(from_fn_with_state(app.clone(), check_token))
+        .layer(from_fn_with_state(app.clone(), check_role))
         .layer(from_fn_with_state(app.clone(), check_access))
         .layer(from_fn_with_state(app.clone(), count))
         .layer(from_fn(for_browsers))
@@ -32,14 +35,35 @@ pub(super) fn around(routes: Router<App>, app: &App) -> Router<App> {
 }
 
 async fn check_access(State(app): State<App>, request: Request, next: Next) -> Answer {
-    let live = app.live();
-    live.access.admit(&request, live.token.is_some())?;
+    let any_host = caller::keys_are_asked_for(&app, &*app.key_ring().await);
+    app.live().access.admit(&request, any_host)?;
     Ok(next.run(request).await)
 }
 
-async fn check_token(State(app): State<App>, request: Request, next: Next) -> Answer {
-    token::admit(app.live().token.as_ref(), request.uri().path(), request.headers())?;
-    Ok(next.run(request).await)
+/// Finds out who asks, and whether they may.
+async fn check_role(State(app): State<App>, mut request: Request, next: Next) -> Response {
+    let ring = app.key_ring().await;
+    let mut caller = Caller::unknown(request.extensions().get().copied());
+    let needs = routes::needs(&request);
+    let admitted = match caller::identify(&app, &ring, &caller, request.headers()) {
+        Ok(known) => {
+            caller = known;
+            caller.refuse_unless(needs)
+        }
+        // A probe that shows an old key is answered all the same.
+        Err(problem) if needs.role().is_some() => Err(problem),
+        Err(_) => Ok(()),
+    };
+    request.extensions_mut().insert(caller.clone());
+    let mut response = match admitted {
+        Ok(()) => next.run(request).await,
+        Err(problem) => problem.into_response(),
+    };
+    if let Ok(id) = HeaderValue::from_str(caller.request_id()) {
+        response.headers_mut().insert(REQUEST_ID, id);
+    }
+    response.extensions_mut().insert(caller);
+    response
 }
 
 /// Counts a request and logs it.
@@ -53,7 +77,11 @@ async fn count(State(app): State<App>, request: Request, next: Next) -> Response
         _ => long_method().into_response(),
     };
     let (status, took) = (response.status().as_u16(), begun.elapsed());
-    tracing::info!(%method, path, status, took_us = took.as_micros(), "request");
+    let caller = response.extensions().get::<Caller>();
+    let key = caller.and_then(|caller| caller.key()).unwrap_or("none");
+    let address = caller.and_then(|caller| caller.address()).map(tracing::field::display);
+    let id = caller.map_or("none", |caller| caller.request_id());
+    tracing::info!(%method, path, status, took_us = took.as_micros(), key, address, id, "request");
     let method = if path == "none" { "any" } else { method };
     app.request_counts().count(method, path, status, took);
     response

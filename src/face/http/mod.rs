@@ -10,7 +10,8 @@
 //!   given back past it, when their parcel is dropped
 //! * [`routes`]: all routes; [`middleware`]: the layers around them; [`route`], [`shapes`], [`openapi`]: the description of
 //!   each, and the OpenAPI document made from it
-//! * [`access`], [`authority`]: the allowed hosts and origins; [`token`]: the secret of the service
+//! * [`access`], [`authority`]: the allowed hosts and origins; [`caller`]: who asks, by a key of the store or by the
+//!   [`token`] of the service; [`keys`]: the routes for keys; [`me`]: that for the caller
 //! * [`body`]: reads and parses a body, a long one on a blocking thread; [`fields`]: its fields; [`document_body`]: the
 //!   same for documents, which are prepared for the store while they are parsed; [`query`]: path and query string;
 //!   [`problem`]: error responses
@@ -23,13 +24,16 @@ mod access;
 mod app;
 mod authority;
 mod body;
+mod caller;
 mod connection_limit;
 mod date;
 mod document_body;
 mod fields;
 #[cfg(any(fuzzing, test))]
 pub(crate) mod inside;
+mod keys;
 mod listen;
+mod me;
 mod memory;
 mod metered;
 mod metrics;

@@ -6,20 +6,23 @@ use std::collections::BTreeSet;
 use axum::http::StatusCode;
 use serde_json::{Map, Value, json};
 
-use crate::face::http::route::{Field, Gives, Kind, Route, Shape, Takes};
-use crate::face::http::token;
+use crate::face::http::route::{Field, Gives, Kind, Needs, Route, Shape, Takes};
 
 /// The descriptions of error responses.
 const REFUSALS: [(u16, &str); 9] = [
     (400, "The body is not valid JSON"),
-    (401, "The request does not show the service's token"),
-    (403, "The request comes from a page of another site that `--allow-origin` does not name"),
+    (401, "The service asks for keys, and the request shows no valid one"),
+    (
+        403,
+        "The role of the key is too low, the request acts as another bot than that of the key, or it comes from a page of \
+         another site that `--allow-origin` does not name",
+    ),
     (404, "Not found, or no such point"),
     (409, "The state does not allow it"),
     (413, "The body exceeds the size limit of the service"),
     (
         421,
-        "The service has no token, and the request names a host that is neither this machine nor one of `--allow-host`",
+        "The service asks for no keys, and the request names a host that is neither this machine nor one of `--allow-host`",
     ),
     (422, "A field, parameter or path segment is invalid"),
     (507, "The disk is nearly full"),
@@ -60,9 +63,14 @@ pub(super) fn document(routes: impl Iterator<Item = &'static Route>) -> Value {
         "components": {
             "schemas": shapes,
             "responses": refusals.collect::<Map<_, _>>(),
-            "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
+            "securitySchemes": {"key": {
+                "type": "http",
+                "scheme": "bearer",
+                "description": "A key of the store, hk_NAME_SECRET, or the token of `--token-file`. A store without keys, in a \
+                    service without a token, asks for none",
+            }},
         },
-        "security": [{"token": []}, {}],
+        "security": [{"key": []}, {}],
     })
 }
 
@@ -96,6 +104,10 @@ fn operation(route: &Route) -> Value {
     responses.insert("default".to_owned(), refusal(ANY_REFUSAL));
     let mut operation =
         json!({"operationId": name(route), "tags": [tag(route)], "summary": route.about, "responses": responses});
+    match route.needs.role() {
+        Some(role) => operation["x-hivekeep-role"] = role.as_str().into(),
+        None => operation["security"] = json!([]),
+    }
     let parameters: Vec<_> = parts(route.path).map(part).chain(route.query.iter().map(query)).collect();
     if !parameters.is_empty() {
         operation["parameters"] = parameters.into();
@@ -118,7 +130,7 @@ fn operation(route: &Route) -> Value {
 /// The error statuses of a route: its own, and those that follow from its parameters and body.
 fn refusals(route: &Route) -> BTreeSet<u16> {
     let mut refusals: BTreeSet<_> = route.refuses.iter().copied().chain([403, 421]).collect();
-    if !token::is_open(route.path) {
+    if route.needs != Needs::Anyone {
         refusals.insert(401);
     }
     if !matches!(route.takes, Takes::Nothing) {

@@ -1,7 +1,6 @@
 //! Endpoints for operators and their tools: liveness, readiness, metrics and the OpenAPI document.
 
 use axum::Json;
-use axum::extract::State;
 use axum::http::{Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
@@ -12,7 +11,7 @@ use crate::face::http::app::App;
 use crate::face::http::metrics;
 use crate::face::http::problem::Answer;
 use crate::face::http::route::Kind::{Map, Of, Word};
-use crate::face::http::route::{Gives, OK, Route, Takes, required};
+use crate::face::http::route::{Gives, Needs, OK, Route, Takes, required};
 use crate::face::http::shapes::READY_CHECK;
 use crate::service::health::HealthCheck;
 
@@ -21,6 +20,7 @@ pub(super) const ROUTES: &[Route] = &[
     Route {
         method: Method::GET,
         path: "/livez",
+        needs: Needs::Anyone,
         about: "Report liveness; 503 while a failure keeps the store's file closed",
         query: &[],
         takes: Takes::Nothing,
@@ -32,6 +32,7 @@ pub(super) const ROUTES: &[Route] = &[
     Route {
         method: Method::GET,
         path: "/readyz",
+        needs: Needs::Anyone,
         about: "Report readiness, check by check; 503 if a check fails",
         query: &[],
         takes: Takes::Nothing,
@@ -46,6 +47,7 @@ pub(super) const ROUTES: &[Route] = &[
     Route {
         method: Method::GET,
         path: "/metrics",
+        needs: Needs::Reader,
         about: "Return metrics in the Prometheus text format",
         query: &[],
         takes: Takes::Nothing,
@@ -57,6 +59,7 @@ pub(super) const ROUTES: &[Route] = &[
     Route {
         method: Method::GET,
         path: "/openapi.json",
+        needs: Needs::Reader,
         about: "Return this document",
         query: &[],
         takes: Takes::Nothing,
@@ -74,12 +77,12 @@ struct Shown {
     detail: Option<String>,
 }
 
-async fn live(State(app): State<App>) -> Answer {
+async fn live(app: App) -> Answer {
     app.instance().live()?;
     Ok("ok\n".into_response())
 }
 
-async fn ready(State(app): State<App>) -> Answer {
+async fn ready(app: App) -> Answer {
     let instance = app.instance().clone();
     let checks = app.beside(move || instance.health_checks()).await?;
     let ok = checks.iter().all(|check| check.ok);
@@ -92,6 +95,6 @@ async fn ready(State(app): State<App>) -> Answer {
     Ok::<Response, _>((status, Json(body)).into_response())
 }
 
-async fn description(State(app): State<App>) -> Json<Value> {
+async fn description(app: App) -> Json<Value> {
     Json(app.description().clone())
 }

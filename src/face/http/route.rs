@@ -3,6 +3,7 @@
 use axum::http::Method;
 use axum::routing::MethodRouter;
 
+use crate::Role;
 use crate::face::http::app::App;
 
 /// An operation of the service.
@@ -11,6 +12,8 @@ pub(super) struct Route {
     pub(super) method: Method,
     /// The path, with its parameters in braces.
     pub(super) path: &'static str,
+    /// The role that it needs.
+    pub(super) needs: Needs,
     /// The summary, in one sentence.
     pub(super) about: &'static str,
     /// The query parameters.
@@ -25,6 +28,34 @@ pub(super) struct Route {
     pub(super) refuses: &'static [u16],
     /// The handler.
     pub(super) handler: fn() -> MethodRouter<App>,
+}
+
+/// The role that a route needs, where the service asks for keys.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Needs {
+    /// No key: the answer reveals nothing but that the service runs.
+    Anyone,
+    /// [`Role::Reader`] or a higher one.
+    Reader,
+    /// [`Role::Bot`] or a higher one; a bot only acts as itself.
+    Bot,
+    /// [`Role::Operator`] or a higher one.
+    Operator,
+    /// [`Role::Admin`].
+    Admin,
+}
+
+impl Needs {
+    /// The lowest role that may ask; none if no key is needed.
+    pub(super) fn role(self) -> Option<Role> {
+        match self {
+            Self::Anyone => None,
+            Self::Reader => Some(Role::Reader),
+            Self::Bot => Some(Role::Bot),
+            Self::Operator => Some(Role::Operator),
+            Self::Admin => Some(Role::Admin),
+        }
+    }
 }
 
 /// A request body.

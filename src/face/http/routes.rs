@@ -1,13 +1,13 @@
 //! Everything that can be asked for, put together.
 
 use axum::Router;
-use axum::extract::Request;
-use axum::http::StatusCode;
+use axum::extract::{MatchedPath, Request};
+use axum::http::{Method, StatusCode};
 
 use crate::face::http::app::App;
 use crate::face::http::problem::Problem;
-use crate::face::http::route::Route;
-use crate::face::http::{middleware, operations, recovery, state};
+use crate::face::http::route::{Needs, Route};
+use crate::face::http::{keys, me, middleware, operations, recovery, state};
 
 /// Every route of the service.
 pub(super) fn all() -> impl Iterator<Item = &'static Route> {
@@ -19,6 +19,8 @@ pub(super) fn all() -> impl Iterator<Item = &'static Route> {
         state::POINTS,
         state::VERSIONS,
         state::CHECK,
+        keys::ROUTES,
+        me::ROUTES,
         operations::ROUTES,
     ]
     .into_iter()
@@ -30,6 +32,15 @@ pub(super) fn router(app: App) -> Router {
     let routes = all().fold(Router::new(), |router, route| router.route(route.path, (route.handler)()));
     let routes = routes.method_not_allowed_fallback(no_such_method).fallback(no_such_path);
     middleware::around(routes, &app).with_state(app)
+}
+
+/// The role that a request needs. One for nothing that there is needs any valid key.
+pub(super) fn needs(request: &Request) -> Needs {
+    let Some(path) = request.extensions().get::<MatchedPath>() else { return Needs::Reader };
+    // HEAD is answered as GET.
+    let method = if request.method() == Method::HEAD { &Method::GET } else { request.method() };
+    let asked = all().find(|route| route.path == path.as_str() && route.method == *method);
+    asked.map_or(Needs::Reader, |route| route.needs)
 }
 
 async fn no_such_path(request: Request) -> Problem {
@@ -48,6 +59,7 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
+    use crate::Role;
     use crate::face::http::route::{Gives, Takes};
 
     #[test]
@@ -63,6 +75,45 @@ mod tests {
             assert!(seen.insert(name.clone()), "{name} stands twice");
         }
         assert!(seen.len() > 40);
+    }
+
+    #[test]
+    fn a_route_that_changes_something_needs_more_than_a_reader() {
+        for route in all().filter(|route| route.method != Method::GET) {
+            assert!(route.needs >= Needs::Bot, "{} {}", route.method, route.path);
+        }
+        let open: Vec<_> = all().filter(|route| route.needs == Needs::Anyone).map(|route| route.path).collect();
+        assert_eq!(open, ["/livez", "/readyz"]);
+    }
+
+    /// The table in `docs/SECURITY.md`.
+    fn table_of_roles() -> String {
+        let mut table =
+            String::from("| request | needs | reader | bot | operator | admin |\n|---|---|---|---|---|---|\n");
+        for route in all() {
+            let needs = route.needs.role();
+            let may = Role::ALL.map(|role| if needs.is_none_or(|needed| role >= needed) { "yes" } else { "-" });
+            let needs = needs.map_or("nothing", Role::as_str);
+            table += &format!("| `{} {}` | {needs} | {} |\n", route.method, route.path, may.join(" | "));
+        }
+        table
+    }
+
+    #[test]
+    fn the_printed_table_of_roles_is_that_of_the_routes() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/SECURITY.md");
+        let (begin, end) = ("<!-- routes: made by a test -->\n", "<!-- end of routes -->");
+        let page = std::fs::read_to_string(path).unwrap();
+        let (before, rest) = page.split_once(begin).unwrap();
+        let (table, after) = rest.split_once(end).unwrap();
+        if std::env::var_os("HIVEKEEP_WRITE_SECURITY").is_some() {
+            std::fs::write(path, format!("{before}{begin}{}{end}{after}", table_of_roles())).unwrap();
+            return;
+        }
+        assert!(
+            table == table_of_roles(),
+            "docs/SECURITY.md is old; run this test with HIVEKEEP_WRITE_SECURITY=1 and look at the change"
+        );
     }
 
     #[test]
@@ -101,7 +152,7 @@ mod tests {
 
     #[test]
     fn every_read_of_versioned_state_takes_a_point() {
-        for route in all().filter(|route| route.method == axum::http::Method::GET) {
+        for route in all().filter(|route| route.method == Method::GET) {
             let versioned =
                 ["/api/registry", "/api/queue", "/api/assignments", "/api/chat", "/api/config", "/api/audit"];
             // It tells the decision of a claim, and claims are of now.

@@ -16,6 +16,7 @@ use tokio_io_timeout::TimeoutStream;
 
 use crate::Result;
 use crate::face::http::app::{App, Live, told};
+use crate::face::http::caller::Address;
 use crate::face::http::connection_limit::ConnectionLimit;
 use crate::face::http::date;
 use crate::face::http::listen::Listener;
@@ -120,8 +121,8 @@ async fn accept(listener: &TcpListener, limit: &ConnectionLimit, serving: &Servi
     loop {
         let Ok(permit) = limit.connection().await else { return };
         match listener.accept().await {
-            Ok((stream, _)) => {
-                let connection = connection(stream, serving.clone());
+            Ok((stream, address)) => {
+                let connection = connection(stream, Address::Tcp(address), serving.clone());
                 connections.spawn(async move {
                     connection.await;
                     drop(permit);
@@ -136,7 +137,7 @@ async fn accept(listener: &TcpListener, limit: &ConnectionLimit, serving: &Servi
     }
 }
 
-async fn connection(stream: TcpStream, serving: Serving) {
+async fn connection(stream: TcpStream, address: Address, serving: Serving) {
     if !date::can_be_written() {
         return date::refuse(stream).await;
     }
@@ -146,7 +147,7 @@ async fn connection(stream: TcpStream, serving: Serving) {
     let peer = Peer::new(stream);
     let mut wire = TimeoutStream::new(peer.wire());
     wire.set_write_timeout(Some(serving.app.limits().silence));
-    let ended = serve_http(wire, peer.clone(), serving).await;
+    let ended = serve_http(wire, peer.clone(), address, serving).await;
     if let Some(Err(error)) = &ended {
         tracing::debug!(%error, "a connection failed");
     }
@@ -157,11 +158,13 @@ async fn connection(stream: TcpStream, serving: Serving) {
 async fn serve_http(
     wire: TimeoutStream<Wire>,
     peer: Peer,
+    address: Address,
     Serving { app, router, stopping }: Serving,
 ) -> Option<hyper::Result<()>> {
     let router = TowerToHyperService::new(router);
     let service = service_fn(move |mut request: hyper::Request<Incoming>| {
         request.extensions_mut().insert(peer.clone());
+        request.extensions_mut().insert(address);
         router.call(request)
     });
     let served = http1::Builder::new()

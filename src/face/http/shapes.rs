@@ -3,7 +3,7 @@
 
 use crate::face::http::route::Kind::{Any, Flag, List, Map, Number, Object, Of, Text, Time, Word};
 use crate::face::http::route::{Kind, Shape, nullable, optional, required, sometimes};
-use crate::{Level, Priority, TaskState};
+use crate::{KeyState, Level, Priority, Role, TaskState};
 
 /// An array of strings.
 pub(super) const TEXTS: Kind = List(&Text);
@@ -33,6 +33,23 @@ pub(super) const BOT: Shape = Shape {
         nullable("registered_at", Time, "time of registration"),
         nullable("last_heartbeat", Time, "time of the last heartbeat; always the current one, even as of a point"),
         required("attributes", Object, "additional fields"),
+    ],
+};
+
+pub(super) const KEY: Shape = Shape {
+    name: "Key",
+    about: "a key, without its secret",
+    base: None,
+    fields: &[
+        required("name", Text, "its name"),
+        required("role", Word(|| Role::ALL.map(Role::as_str).to_vec()), "what its holder may do"),
+        nullable("bot", Text, "the only bot that it acts as"),
+        required("state", Word(|| KeyState::ALL.map(KeyState::as_str).to_vec()), "whether it is valid"),
+        required("created_at", Time, "time at which it was added"),
+        nullable("expires_at", Time, "time at which it ends"),
+        nullable("revoked_at", Time, "time at which it was revoked"),
+        nullable("last_used_at", Time, "time of its last use, to the minute"),
+        nullable("old_secret_until", Time, "time until which the secret before the last rotation is valid"),
     ],
 };
 

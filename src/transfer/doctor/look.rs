@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::clock::show_time;
+use crate::clock::{after, show_time};
 use crate::duration;
 use crate::engine::open;
 use crate::engine::reserve::free_space;
@@ -16,6 +16,7 @@ use crate::recovery::points::point::Point;
 use crate::recovery::sessions::crash::Crash;
 use crate::recovery::sessions::session::{Session, SessionState};
 use crate::recovery::upkeep::auto_backup::changed_since_last_live_point;
+use crate::state::keys::key::{Key, KeyState, Role};
 use crate::text::{counted, show_bytes};
 use crate::transfer::doctor::line::DiagnosisLine;
 
@@ -27,6 +28,8 @@ const MIN_FREE: u64 = 16 << 20;
 const CLOCK_SLACK: Duration = Duration::from_secs(2);
 /// The acceptable number of points that are due to be forgotten.
 const OVERDUE: usize = 100;
+/// The time before the end of a key from which on it is named.
+const KEY_WARNING: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 /// The number of tasks named that wait for something that cannot come.
 const STUCK: usize = 5;
 /// The number of claims that are counted.
@@ -126,6 +129,31 @@ pub(super) fn retention(store: &Store, named: &[Point]) -> Result<DiagnosisLine>
     })
 }
 
+/// Whether callers of the service need keys, and whether any is valid.
+pub(super) fn keys(store: &Store, view: &View) -> Result<DiagnosisLine> {
+    let topic = "keys";
+    let keys = view.keys().list()?;
+    if keys.is_empty() {
+        let what =
+            "none: every program on this machine may read and change the store through a service without a token";
+        return Ok(DiagnosisLine::ok(topic, what));
+    }
+    let valid = keys.iter().filter(|key| key.state == KeyState::Active);
+    let admins = valid.clone().filter(|key| key.role == Role::Admin).count();
+    let shown = format!("{} valid, {admins} of them of an admin", counted(valid.count() as u64, "key"));
+    let soon = |key: &&Key| key.expires_at.is_some_and(|end| end < after(store.clock().now(), KEY_WARNING));
+    let ending: Vec<_> =
+        keys.iter().filter(|key| key.state == KeyState::Active).filter(soon).map(|key| key.name.to_string()).collect();
+    Ok(match ending.is_empty() {
+        true => DiagnosisLine::ok(topic, shown),
+        false => DiagnosisLine::warn(
+            topic,
+            format!("{shown}; soon to expire: {}", ending.join(", ")),
+            "add one that takes over in time: hivekeep key add NAME --role ROLE",
+        ),
+    })
+}
+
 /// Whether something failed and has not succeeded since.
 pub(super) fn work(events: &[Event]) -> DiagnosisLine {
     // A request for something that does not exist is no failure of the store.
@@ -188,12 +216,11 @@ pub(super) fn clock(store: &Store, named: &[Point], sessions: &[Session]) -> Dia
     let now = store.clock().now();
     let sealed = named.iter().map(|point| point.sealed_at);
     let newest = sealed.clone().chain(sessions.iter().map(|session| session.alive_at)).max();
-    if let Some(newest) = newest.filter(|newest| *newest > crate::clock::after(now, CLOCK_SLACK)) {
+    if let Some(newest) = newest.filter(|newest| *newest > after(now, CLOCK_SLACK)) {
         let by = duration::show(duration::since(now, newest));
         return DiagnosisLine::warn("clock", format!("it is {by} behind the last write"), advice);
     }
-    let later =
-        sealed.clone().zip(sealed.skip(1)).find(|(newer, older)| *older > crate::clock::after(*newer, CLOCK_SLACK));
+    let later = sealed.clone().zip(sealed.skip(1)).find(|(newer, older)| *older > after(*newer, CLOCK_SLACK));
     if let Some((newer, older)) = later {
         let at = show_time(newer);
         let by = duration::show(duration::since(newer, older));

@@ -113,6 +113,7 @@ fn look(store: &Store, options: &DiagnosisOptions) -> Result<Vec<DiagnosisLine>>
         look::readers(store),
         look::clock(store, &named, &sessions),
         look::sharing(store)?,
+        look::keys(store, &view)?,
         look::sessions(store, &sessions)?,
         look::claims(&view)?,
         look::tasks(&view)?,

@@ -111,8 +111,11 @@ impl Source {
         for setting in first.that_wait_for_a_start(&settings) {
             tracing::warn!(setting, "a reload does not apply this setting; restart the service to apply it");
         }
-        if is_public && live.token.is_none() && !settings.needs_no_token() {
-            return Err(Error::invalid("without a token everybody who can reach the address could change the store"));
+        let asks_for_keys = || instance.store().view()?.keys().are_used();
+        if is_public && live.token.is_none() && !settings.needs_no_token() && !asks_for_keys()? {
+            return Err(Error::invalid(
+                "without a key or a token everybody who can reach the address could change the store",
+            ));
         }
         instance.renew(settings.setup()?)?;
         Ok(live)
@@ -130,8 +133,9 @@ fn run(source: Source, context: &mut Context) -> Result<Exit> {
     let live = settings.live()?;
     let token = &live.token;
     let listen = settings.listen.as_deref().unwrap_or_default();
-    let listener = http::bind(listen, token.is_some() || settings.needs_no_token())?;
-    if listener.is_public && token.is_none() {
+    let asks_for_keys = has_keys(context)?;
+    let listener = http::bind(listen, token.is_some() || asks_for_keys || settings.needs_no_token())?;
+    if listener.is_public && token.is_none() && !asks_for_keys {
         context.out.message("warning: everybody who can reach this address can read and change the store");
     }
     let is_new = !context.path.exists();
@@ -152,6 +156,11 @@ fn run(source: Source, context: &mut Context) -> Result<Exit> {
     }
     context.out.message("closed");
     Ok(Exit::Done)
+}
+
+/// Whether the store has keys, which the service then asks for.
+fn has_keys(context: &Context) -> Result<bool> {
+    if context.path.exists() { context.look()?.view()?.keys().are_used() } else { Ok(false) }
 }
 
 /// Prints the store and the address, how the last run ended, and the next steps.

@@ -1,7 +1,6 @@
 //! `POST /backup`.
 
 use axum::Json;
-use axum::extract::State;
 use serde_json::{Value, json};
 
 use crate::face::http::app::App;
@@ -9,7 +8,7 @@ use crate::face::http::document_body::DocumentBody;
 use crate::face::http::problem::Answer;
 use crate::{BackupRequest, Kind, Result, show_time};
 
-pub(super) async fn backup(State(app): State<App>, handed: DocumentBody) -> Answer<Json<Value>> {
+pub(super) async fn backup(app: App, handed: DocumentBody) -> Answer<Json<Value>> {
     let request = request(handed)?;
     app.change_by(move |instance| {
         let backup = instance.backup(request)?;

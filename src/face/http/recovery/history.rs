@@ -1,7 +1,6 @@
 //! `GET /backup-history`.
 
 use axum::Json;
-use axum::extract::State;
 use serde_json::{Value, json};
 
 use crate::face::http::app::App;
@@ -13,7 +12,7 @@ use crate::show_time;
 /// How many are listed unless it is said.
 const LIMIT: u64 = 100;
 
-pub(super) async fn history(State(app): State<App>, query: Query) -> Answer<Json<Value>> {
+pub(super) async fn history(app: App, query: Query) -> Answer<Json<Value>> {
     let limit = usize::try_from(query.number("limit")?.unwrap_or(LIMIT)).unwrap_or(usize::MAX);
     let kind = query.get("backup_type").and_then(|kind| kind.parse().ok());
     app.read(move |store| {

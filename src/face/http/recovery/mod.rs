@@ -17,7 +17,7 @@ use axum::routing::{get, post};
 
 use crate::face::http::route::Kind::{Any, Decimal, Flag, List, Map, Number, Of, Text, Time, Word};
 use crate::face::http::route::{
-    Field, Gives, OK, Route, SUCCESS, TIMESTAMP, Takes, nullable, optional, required, sometimes,
+    Field, Gives, Needs, OK, Route, SUCCESS, TIMESTAMP, Takes, nullable, optional, required, sometimes,
 };
 use crate::face::http::shapes;
 
@@ -36,6 +36,7 @@ pub(super) const ROUTES: &[Route] = &[
     Route {
         method: Method::POST,
         path: "/api/disaster-recovery/backup",
+        needs: Needs::Operator,
         about: "Back up the live state of one kind, or a document from the request",
         query: &[],
         takes: Takes::Fields(&[
@@ -52,6 +53,7 @@ pub(super) const ROUTES: &[Route] = &[
     Route {
         method: Method::POST,
         path: "/api/disaster-recovery/restore/{backup_id}",
+        needs: Needs::Operator,
         about: "Return the content of a backup, or restore it in place",
         query: &[],
         takes: Takes::Fields(&[
@@ -93,6 +95,7 @@ pub(super) const ROUTES: &[Route] = &[
     Route {
         method: Method::POST,
         path: "/api/disaster-recovery/restore-point",
+        needs: Needs::Operator,
         about: "Make a restore point of the live state, or of documents from the request",
         query: &[],
         takes: Takes::Fields(POINT),
@@ -104,6 +107,7 @@ pub(super) const ROUTES: &[Route] = &[
     Route {
         method: Method::POST,
         path: "/api/disaster-recovery/auto-backup",
+        needs: Needs::Operator,
         about: "Make a restore point if the interval between automatic ones has passed",
         query: &[],
         takes: Takes::Fields(POINT),
@@ -119,6 +123,7 @@ pub(super) const ROUTES: &[Route] = &[
     Route {
         method: Method::GET,
         path: "/api/disaster-recovery/backup-history",
+        needs: Needs::Reader,
         about: "List the backups, newest first",
         query: &[
             optional("backup_type", Text, "only this type; an unknown type is ignored"),
@@ -137,6 +142,7 @@ pub(super) const ROUTES: &[Route] = &[
     Route {
         method: Method::GET,
         path: "/api/disaster-recovery/restore-point/{restore_point_id}",
+        needs: Needs::Reader,
         about: "Show a restore point and the backups in it",
         query: &[],
         takes: Takes::Nothing,
@@ -148,6 +154,7 @@ pub(super) const ROUTES: &[Route] = &[
     Route {
         method: Method::GET,
         path: "/api/disaster-recovery/status",
+        needs: Needs::Reader,
         about: "Show the recovery status of the store",
         query: &[],
         takes: Takes::Nothing,
@@ -177,6 +184,7 @@ pub(super) const ROUTES: &[Route] = &[
     Route {
         method: Method::POST,
         path: "/api/disaster-recovery/mark-shutdown",
+        needs: Needs::Operator,
         about: "Mark a clean shutdown, so that the end of this process is not taken for a crash",
         query: &[],
         takes: Takes::Nothing,

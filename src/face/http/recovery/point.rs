@@ -1,7 +1,6 @@
 //! `POST /restore-point`, `GET /restore-point/{id}` and `POST /auto-backup`.
 
 use axum::Json;
-use axum::extract::State;
 use serde_json::{Value, json};
 
 use crate::face::http::app::App;
@@ -17,7 +16,7 @@ use crate::{Kind, PointRequest, Result, show_time};
 const DOCUMENTS: [(&str, Kind); 3] =
     [("registry_data", Kind::Registry), ("queue_data", Kind::Queue), ("assignments_data", Kind::BotAssignments)];
 
-pub(super) async fn make(State(app): State<App>, handed: DocumentBody) -> Answer<Json<Value>> {
+pub(super) async fn make(app: App, handed: DocumentBody) -> Answer<Json<Value>> {
     let request = request(handed, true, "")?;
     app.change_by(move |instance| {
         let point = instance.make_point(request)?;
@@ -27,7 +26,7 @@ pub(super) async fn make(State(app): State<App>, handed: DocumentBody) -> Answer
     .await
 }
 
-pub(super) async fn auto_backup(State(app): State<App>, handed: DocumentBody) -> Answer<Json<Value>> {
+pub(super) async fn auto_backup(app: App, handed: DocumentBody) -> Answer<Json<Value>> {
     let request = request(handed, false, "automatic-backup")?;
     app.change_by(move |instance| {
         let point = instance.auto_backup(request)?;
@@ -41,7 +40,7 @@ pub(super) async fn auto_backup(State(app): State<App>, handed: DocumentBody) ->
     .await
 }
 
-pub(super) async fn details(State(app): State<App>, Name(id): Name) -> Answer<Json<Value>> {
+pub(super) async fn details(app: App, Name(id): Name) -> Answer<Json<Value>> {
     app.read(move |store| {
         let details = Details::from(store.point_with_backups(&id)?);
         Ok(Json(json!({"details": details, "timestamp": show_time(store.clock().now())})))

@@ -1,7 +1,6 @@
 //! `POST /restore/{backup_id}`: returns the content of a backup, or restores it in place.
 
 use axum::Json;
-use axum::extract::State;
 use axum::response::IntoResponse;
 use serde_json::{Value, json};
 
@@ -21,7 +20,7 @@ struct Wanted {
     keep_finished: bool,
 }
 
-pub(super) async fn restore(State(app): State<App>, Name(id): Name, Object(fields): Object) -> Answer {
+pub(super) async fn restore(app: App, Name(id): Name, Object(fields): Object) -> Answer {
     let wanted = Wanted::read(fields)?;
     let changes = wanted.apply && !wanted.dry_run;
     let work = move |store: &Store| answer(store, &id, wanted).map(|answer| Json(answer).into_response());

@@ -1,7 +1,6 @@
 //! `POST /mark-shutdown`.
 
 use axum::Json;
-use axum::extract::State;
 use serde_json::{Value, json};
 
 use crate::face::http::app::App;
@@ -9,7 +8,7 @@ use crate::face::http::problem::Answer;
 use crate::show_time;
 
 /// Ignores the body, as the replaced service did.
-pub(super) async fn mark(State(app): State<App>) -> Answer<Json<Value>> {
+pub(super) async fn mark(app: App) -> Answer<Json<Value>> {
     // Not through `change`, which would take the mark back first.
     app.read(|store| {
         let timestamp = show_time(store.mark_shutdown()?);

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use axum::Json;
-use axum::extract::State;
 use axum::response::IntoResponse;
 use jiff::Timestamp;
 use serde::Serialize;
@@ -69,7 +68,7 @@ struct Crashed {
     tasks_returned: u64,
 }
 
-pub(super) async fn status(State(app): State<App>) -> Answer {
+pub(super) async fn status(app: App) -> Answer {
     app.call(|instance| Ok(Json(Status::of(instance)?).into_response())).await
 }
 

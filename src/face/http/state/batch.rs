@@ -1,7 +1,6 @@
 //! `POST /api/queue/batch`: many tasks are pushed in one commit.
 
 use axum::Json;
-use axum::extract::State;
 use axum::response::IntoResponse;
 use serde_json::json;
 
@@ -12,7 +11,7 @@ use crate::face::http::problem::Answer;
 use crate::face::http::state::task_fields::task;
 use crate::{Enqueued, NewTask, Result};
 
-pub(super) async fn push_all(State(app): State<App>, Object(mut fields): Object) -> Answer {
+pub(super) async fn push_all(app: App, Object(mut fields): Object) -> Answer {
     let tasks = fields.objects("tasks")?;
     fields.end()?;
     let tasks = app.beside(move || tasks.into_iter().enumerate().map(read).collect::<Result<Vec<_>>>()).await??;

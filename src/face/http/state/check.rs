@@ -1,7 +1,6 @@
 //! `/api/check`: a full check takes a while, so it is a job with progress.
 
 use axum::Json;
-use axum::extract::State;
 use axum::http::{Method, StatusCode};
 use axum::response::IntoResponse;
 use axum::routing::{get, post};
@@ -10,7 +9,7 @@ use serde_json::{Value, json};
 use crate::face::http::app::App;
 use crate::face::http::problem::Answer;
 use crate::face::http::query::Name;
-use crate::face::http::route::{Gives, OK, Route, Takes};
+use crate::face::http::route::{Gives, Needs, OK, Route, Takes};
 use crate::face::http::shapes::JOB;
 use crate::service::check_jobs::CheckJob;
 use crate::{Error, show_time};
@@ -20,6 +19,7 @@ pub(in crate::face::http) const ROUTES: &[Route] = &[
     Route {
         method: Method::POST,
         path: "/api/check",
+        needs: Needs::Operator,
         about: "Verify every record, every point and every digest; returns the new job, or the one that is already running (202)",
         query: &[],
         takes: Takes::Nothing,
@@ -31,6 +31,7 @@ pub(in crate::face::http) const ROUTES: &[Route] = &[
     Route {
         method: Method::GET,
         path: "/api/check/{id}",
+        needs: Needs::Reader,
         about: "Show the progress and the report of a job",
         query: &[],
         takes: Takes::Nothing,
@@ -41,7 +42,7 @@ pub(in crate::face::http) const ROUTES: &[Route] = &[
     },
 ];
 
-async fn start(State(app): State<App>) -> Answer {
+async fn start(app: App) -> Answer {
     let instance = app.instance();
     let (job, is_new) = instance.check_jobs().start(instance.store().clock().now());
     if is_new {
@@ -52,7 +53,7 @@ async fn start(State(app): State<App>) -> Answer {
     Ok((StatusCode::ACCEPTED, Json(shown(&job))).into_response())
 }
 
-async fn one(State(app): State<App>, Name(id): Name) -> Answer {
+async fn one(app: App, Name(id): Name) -> Answer {
     let job = app
         .instance()
         .check_jobs()

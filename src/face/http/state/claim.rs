@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
@@ -47,11 +46,7 @@ struct Claims<'c> {
     reason: Option<String>,
 }
 
-pub(super) async fn claim(
-    State(app): State<App>,
-    client: Option<Extension<Peer>>,
-    Object(mut fields): Object,
-) -> Answer {
+pub(super) async fn claim(app: App, client: Option<Extension<Peer>>, Object(mut fields): Object) -> Answer {
     let client = client.map(|Extension(peer)| peer);
     let bot = fields.required("bot")?;
     let (options, within) = options_of(fields, &app)?;
@@ -67,7 +62,7 @@ pub(super) async fn claim(
 /// Completes a task, and claims the next ones for its bot. The task stays completed whatever becomes of the wait, so that
 /// its response is a success.
 pub(super) async fn complete_and_claim(
-    State(app): State<App>,
+    app: App,
     client: Option<Extension<Peer>>,
     Name(id): Name,
     Object(mut fields): Object,

@@ -1,7 +1,6 @@
 //! `/api/points` and `/api/undo`: going back, and forward again.
 
 use axum::Json;
-use axum::extract::State;
 use axum::http::Method;
 use axum::response::IntoResponse;
 use axum::routing::{get, post};
@@ -12,7 +11,7 @@ use crate::face::http::body::Object;
 use crate::face::http::problem::Answer;
 use crate::face::http::query::{Filling, Name, Query};
 use crate::face::http::route::Kind::{Flag, List, Number, Of, Text};
-use crate::face::http::route::{CURSOR, Gives, LIMIT, NEXT, OK, Route, Takes, optional, required};
+use crate::face::http::route::{CURSOR, Gives, LIMIT, NEXT, Needs, OK, Route, Takes, optional, required};
 use crate::face::http::shapes::{self, CHANGE, COUNTS_BY_COLLECTION, TAGS, TEXTS};
 use crate::{DiffSummary, Epoch, Error, Point, PointRequest, RestoreOptions, Result, Selector, Store};
 
@@ -26,6 +25,7 @@ pub(in crate::face::http) const ROUTES: &[Route] = &[
     Route {
         method: Method::GET,
         path: "/api/points",
+        needs: Needs::Reader,
         about: "List the restore points, newest first",
         query: &[
             optional("all", Flag, "also list the points of restores, documents and single commits"),
@@ -41,6 +41,7 @@ pub(in crate::face::http) const ROUTES: &[Route] = &[
     Route {
         method: Method::POST,
         path: "/api/points",
+        needs: Needs::Operator,
         about: "Make a restore point of the live state",
         query: &[],
         takes: Takes::Fields(&[
@@ -56,6 +57,7 @@ pub(in crate::face::http) const ROUTES: &[Route] = &[
     Route {
         method: Method::GET,
         path: "/api/points/{point}",
+        needs: Needs::Reader,
         about: "Show the point that an id, latest, latest~3, '10m ago' or a time names",
         query: &[],
         takes: Takes::Nothing,
@@ -67,6 +69,7 @@ pub(in crate::face::http) const ROUTES: &[Route] = &[
     Route {
         method: Method::POST,
         path: "/api/points/{point}/hold",
+        needs: Needs::Operator,
         about: "Hold a point until it is released",
         query: &[],
         takes: Takes::Nothing,
@@ -78,6 +81,7 @@ pub(in crate::face::http) const ROUTES: &[Route] = &[
     Route {
         method: Method::POST,
         path: "/api/points/{point}/release",
+        needs: Needs::Operator,
         about: "Release a held point, so that retention may forget it",
         query: &[],
         takes: Takes::Nothing,
@@ -89,6 +93,7 @@ pub(in crate::face::http) const ROUTES: &[Route] = &[
     Route {
         method: Method::POST,
         path: "/api/points/{point}/restore",
+        needs: Needs::Operator,
         about: "Restore a point in one transaction that can be undone",
         query: &[],
         takes: Takes::Fields(&[
@@ -106,6 +111,7 @@ pub(in crate::face::http) const ROUTES: &[Route] = &[
     Route {
         method: Method::GET,
         path: "/api/points/{point}/diff",
+        needs: Needs::Reader,
         about: "Show the changes from a point to another one, or to now",
         query: &[optional("to", Text, "the other point; now unless set"), LIMIT],
         takes: Takes::Nothing,
@@ -121,6 +127,7 @@ pub(in crate::face::http) const ROUTES: &[Route] = &[
     Route {
         method: Method::POST,
         path: "/api/undo",
+        needs: Needs::Operator,
         about: "Undo the last restore exactly; undoing an undo redoes it",
         query: &[],
         takes: Takes::Fields(&[
@@ -134,7 +141,7 @@ pub(in crate::face::http) const ROUTES: &[Route] = &[
     },
 ];
 
-async fn list(State(app): State<App>, query: Query) -> Answer {
+async fn list(app: App, query: Query) -> Answer {
     app.show(move |store| {
         let mut page = Filling::new(query.limit()?);
         let before = query.number("cursor")?.map_or(Epoch::NOW, Epoch);
@@ -149,7 +156,7 @@ async fn list(State(app): State<App>, query: Query) -> Answer {
     .await
 }
 
-async fn make(State(app): State<App>, Object(mut fields): Object) -> Answer {
+async fn make(app: App, Object(mut fields): Object) -> Answer {
     let mut request = PointRequest::new(fields.text("description")?.unwrap_or_default()).held(fields.flag("held")?);
     for (name, value) in fields.tags("tags")? {
         request = request.tag(name, value);
@@ -158,7 +165,7 @@ async fn make(State(app): State<App>, Object(mut fields): Object) -> Answer {
     app.change_by(move |instance| Ok(Json(json!(instance.make_point(request)?)).into_response())).await
 }
 
-async fn one(State(app): State<App>, Name(point): Name) -> Answer {
+async fn one(app: App, Name(point): Name) -> Answer {
     let selector: Selector = point.parse()?;
     app.read(move |store| {
         let now = || Error::invalid("now is not a restore point");
@@ -167,16 +174,16 @@ async fn one(State(app): State<App>, Name(point): Name) -> Answer {
     .await
 }
 
-async fn hold(app: State<App>, name: Name) -> Answer {
+async fn hold(app: App, name: Name) -> Answer {
     act(app, name, |store, selector| store.hold(selector)).await
 }
 
-async fn release(app: State<App>, name: Name) -> Answer {
+async fn release(app: App, name: Name) -> Answer {
     act(app, name, |store, selector| store.release(selector)).await
 }
 
 async fn act(
-    State(app): State<App>,
+    app: App,
     Name(point): Name,
     work: impl FnOnce(&Store, Selector) -> Result<Point> + Send + 'static,
 ) -> Answer {
@@ -184,7 +191,7 @@ async fn act(
     app.change(move |store| Ok(Json(json!(work(store, selector)?)).into_response())).await
 }
 
-async fn restore(State(app): State<App>, Name(point): Name, Object(mut fields): Object) -> Answer {
+async fn restore(app: App, Name(point): Name, Object(mut fields): Object) -> Answer {
     let selector: Selector = point.parse()?;
     let mut options = RestoreOptions::new().only(fields.list("only")?);
     options = options.verify(fields.flag("verify")?).keep_finished(fields.flag("keep_finished")?);
@@ -199,7 +206,7 @@ async fn restore(State(app): State<App>, Name(point): Name, Object(mut fields): 
     app.change(move |store| Ok(Json(json!(store.restore(selector, options)?)).into_response())).await
 }
 
-async fn diff(State(app): State<App>, Name(point): Name, query: Query) -> Answer {
+async fn diff(app: App, Name(point): Name, query: Query) -> Answer {
     let from: Selector = point.parse()?;
     app.show(move |store| {
         let DiffSummary { first, counts, total } =
@@ -209,7 +216,7 @@ async fn diff(State(app): State<App>, Name(point): Name, query: Query) -> Answer
     .await
 }
 
-async fn undo(State(app): State<App>, Object(mut fields): Object) -> Answer {
+async fn undo(app: App, Object(mut fields): Object) -> Answer {
     let (discard, dry_run) = (fields.flag("discard")?, fields.flag("dry_run")?);
     fields.end()?;
     if dry_run {

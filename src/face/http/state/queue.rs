@@ -4,7 +4,6 @@
 use std::time::Duration;
 
 use axum::Json;
-use axum::extract::State;
 use axum::http::Method;
 use axum::response::IntoResponse;
 use axum::routing::{MethodRouter, get, post};
@@ -19,7 +18,7 @@ use crate::face::http::problem::Answer;
 use crate::face::http::query::{Name, Query};
 use crate::face::http::route::Kind::{Any, Flag, List, Number, Of, Text};
 use crate::face::http::route::{
-    AT, CURSOR, Field, Gives, LIMIT, NEXT, OK, Route, Takes, nullable, optional, required, sometimes,
+    AT, CURSOR, Field, Gives, LIMIT, NEXT, Needs, OK, Route, Takes, nullable, optional, required, sometimes,
 };
 use crate::face::http::shapes::{self, CLAIM};
 use crate::face::http::state::batch::push_all;
@@ -57,6 +56,7 @@ pub(in crate::face::http) const ROUTES: &[Route] = &[
     Route {
         method: Method::GET,
         path: "/api/queue",
+        needs: Needs::Reader,
         about: "List the tasks by id, or those in one state in the order of that state",
         query: &[
             optional("state", Text, "scheduled, waiting, ready, claimed, done, failed, dead or cancelled"),
@@ -73,6 +73,7 @@ pub(in crate::face::http) const ROUTES: &[Route] = &[
     Route {
         method: Method::POST,
         path: "/api/queue",
+        needs: Needs::Bot,
         about: "Put a task into the queue",
         query: &[],
         takes: Takes::Fields(shapes::NEW_TASK.fields),
@@ -84,6 +85,7 @@ pub(in crate::face::http) const ROUTES: &[Route] = &[
     Route {
         method: Method::POST,
         path: "/api/queue/batch",
+        needs: Needs::Bot,
         about: "Put many tasks into the queue, all of them or none",
         query: &[],
         takes: Takes::Fields(&[required(
@@ -99,6 +101,7 @@ pub(in crate::face::http) const ROUTES: &[Route] = &[
     Route {
         method: Method::POST,
         path: "/api/queue/claim",
+        needs: Needs::Bot,
         about: "Claim tasks for a bot, the most urgent first",
         query: &[],
         takes: Takes::Fields(&[
@@ -121,6 +124,7 @@ pub(in crate::face::http) const ROUTES: &[Route] = &[
     Route {
         method: Method::POST,
         path: "/api/queue/purge",
+        needs: Needs::Operator,
         about: "Remove tasks that finished longer ago than a given time",
         query: &[],
         takes: Takes::Fields(&[
@@ -147,6 +151,7 @@ pub(in crate::face::http) const ROUTES: &[Route] = &[
     Route {
         method: Method::GET,
         path: "/api/queue/{task}",
+        needs: Needs::Reader,
         about: "Show a task",
         query: &[AT],
         takes: Takes::Nothing,
@@ -158,6 +163,7 @@ pub(in crate::face::http) const ROUTES: &[Route] = &[
     Route {
         method: Method::GET,
         path: "/api/queue/{task}/why",
+        needs: Needs::Reader,
         about: "Explain why a task is not claimed, or list the bots that may claim it",
         query: &[optional("bot", Text, "explain it for this bot only")],
         takes: Takes::Nothing,
@@ -169,6 +175,7 @@ pub(in crate::face::http) const ROUTES: &[Route] = &[
     Route {
         method: Method::POST,
         path: "/api/queue/{task}/complete",
+        needs: Needs::Bot,
         about: "Complete a claimed task",
         query: &[],
         takes: Takes::Fields(&[TOKEN, optional("result", Any, "result")]),
@@ -180,6 +187,7 @@ pub(in crate::face::http) const ROUTES: &[Route] = &[
     Route {
         method: Method::POST,
         path: "/api/queue/{task}/complete-and-claim",
+        needs: Needs::Bot,
         about: "Complete a claimed task, and claim the next ones for the same bot in the same commit",
         query: &[],
         takes: Takes::Fields(&[
@@ -203,6 +211,7 @@ pub(in crate::face::http) const ROUTES: &[Route] = &[
     Route {
         method: Method::POST,
         path: "/api/queue/{task}/fail",
+        needs: Needs::Bot,
         about: "Fail a claimed task",
         query: &[],
         takes: Takes::Fields(&[
@@ -223,6 +232,7 @@ pub(in crate::face::http) const ROUTES: &[Route] = &[
     Route {
         method: Method::POST,
         path: "/api/queue/{task}/extend",
+        needs: Needs::Bot,
         about: "Extend the lease of a claim, from now",
         query: &[],
         takes: Takes::Fields(&[TOKEN, optional("lease_ms", Number, "length of the lease from now; 30,000 unless set")]),
@@ -234,6 +244,7 @@ pub(in crate::face::http) const ROUTES: &[Route] = &[
     Route {
         method: Method::POST,
         path: "/api/queue/{task}/release",
+        needs: Needs::Bot,
         about: "Release a claimed task as if it had not been claimed",
         query: &[],
         takes: Takes::Fields(&[TOKEN]),
@@ -245,6 +256,7 @@ pub(in crate::face::http) const ROUTES: &[Route] = &[
     Route {
         method: Method::POST,
         path: "/api/queue/{task}/cancel",
+        needs: Needs::Bot,
         about: "Cancel a task",
         query: &[],
         takes: Takes::Fields(&[optional(
@@ -260,6 +272,7 @@ pub(in crate::face::http) const ROUTES: &[Route] = &[
     Route {
         method: Method::POST,
         path: "/api/queue/{task}/requeue",
+        needs: Needs::Operator,
         about: "Requeue a failed, dead or cancelled task",
         query: &[],
         takes: Takes::Fields(&[optional(
@@ -275,6 +288,7 @@ pub(in crate::face::http) const ROUTES: &[Route] = &[
     Route {
         method: Method::POST,
         path: "/api/queue/{task}/assign",
+        needs: Needs::Operator,
         about: "Assign a task to one bot, or to any bot again",
         query: &[],
         takes: Takes::Fields(&[nullable("bot", Text, "the only bot that may claim it; null for any bot")]),
@@ -290,6 +304,7 @@ const fn named_as_a_verb(path: &'static str, about: &'static str, handler: fn() 
     Route {
         method: Method::GET,
         path,
+        needs: Needs::Reader,
         about,
         query: &[AT],
         takes: Takes::Nothing,
@@ -300,7 +315,7 @@ const fn named_as_a_verb(path: &'static str, about: &'static str, handler: fn() 
     }
 }
 
-async fn list(State(app): State<App>, query: Query) -> Answer {
+async fn list(app: App, query: Query) -> Answer {
     let (asked, options) = (query.clone(), app.instance().claim_options());
     read(&app, &query, move |view| {
         let (cursor, limit) = (asked.cursor(), asked.limit()?);
@@ -312,7 +327,7 @@ async fn list(State(app): State<App>, query: Query) -> Answer {
     .await
 }
 
-async fn one(State(app): State<App>, Name(id): Name, query: Query) -> Answer {
+async fn one(app: App, Name(id): Name, query: Query) -> Answer {
     let id: TaskId = id.parse()?;
     read(&app, &query, move |view| {
         let missing = || Error::not_found(format!("there is no such task: task={id}"));
@@ -321,7 +336,7 @@ async fn one(State(app): State<App>, Name(id): Name, query: Query) -> Answer {
     .await
 }
 
-async fn why(State(app): State<App>, Name(id): Name, query: Query) -> Answer {
+async fn why(app: App, Name(id): Name, query: Query) -> Answer {
     let id: TaskId = id.parse()?;
     let bot: Option<BotId> = query.parsed("bot")?;
     let options = app.instance().claim_options();
@@ -332,7 +347,7 @@ async fn why(State(app): State<App>, Name(id): Name, query: Query) -> Answer {
     Ok(Json(why.await?).into_response())
 }
 
-async fn push(State(app): State<App>, Object(fields): Object) -> Answer {
+async fn push(app: App, Object(fields): Object) -> Answer {
     let task = task(fields)?;
     let Enqueued { task, is_new, .. } =
         app.change(move |store| store.write(|tx| tx.queue().enqueue_once(task))).await?;
@@ -347,7 +362,7 @@ struct Pushed {
     existing: bool,
 }
 
-async fn purge(State(app): State<App>, Object(mut fields): Object) -> Answer {
+async fn purge(app: App, Object(mut fields): Object) -> Answer {
     let older_than = fields.required_text("older_than")?;
     let limit = fields.number("limit")?.map(|limit| usize::try_from(limit).unwrap_or(MOST_PURGED));
     let limit = limit.unwrap_or(PURGED).min(MOST_PURGED);
@@ -357,13 +372,13 @@ async fn purge(State(app): State<App>, Object(mut fields): Object) -> Answer {
     Ok(Json(json!({"purged": purged, "more": purged == limit})).into_response())
 }
 
-async fn complete(app: State<App>, name: Name, Object(mut fields): Object) -> Answer {
+async fn complete(app: App, name: Name, Object(mut fields): Object) -> Answer {
     let token = token(&mut fields)?;
     let result = fields.value("result").unwrap_or_default();
     act(app, name, fields, move |tx, id| tx.queue().complete(id, token, result)).await
 }
 
-async fn fail(app: State<App>, name: Name, Object(mut fields): Object) -> Answer {
+async fn fail(app: App, name: Name, Object(mut fields): Object) -> Answer {
     let token = token(&mut fields)?;
     let error = fields.any_text("error").unwrap_or_else(|| Task::NO_REASON.to_owned());
     let retry = match (fields.flag_or("retry", true)?, fields.millis("delay_ms")?) {
@@ -380,26 +395,26 @@ fn no_delay(delay: Duration) -> Error {
     Error::invalid(format!("retry=false and delay_ms exclude each other; leave one out: retry=false delay_ms={delay}"))
 }
 
-async fn extend(app: State<App>, name: Name, Object(mut fields): Object) -> Answer {
+async fn extend(app: App, name: Name, Object(mut fields): Object) -> Answer {
     let token = token(&mut fields)?;
     let lease = fields.millis("lease_ms")?.unwrap_or(ClaimOptions::default().lease);
     act(app, name, fields, move |tx, id| tx.queue().extend(id, token, lease)).await
 }
 
-async fn release(app: State<App>, name: Name, Object(mut fields): Object) -> Answer {
+async fn release(app: App, name: Name, Object(mut fields): Object) -> Answer {
     let token = token(&mut fields)?;
     act(app, name, fields, move |tx, id| tx.queue().release(id, token)).await
 }
 
-async fn cancel(app: State<App>, name: Name, Object(fields): Object) -> Answer {
+async fn cancel(app: App, name: Name, Object(fields): Object) -> Answer {
     act_for_holder_or_operator(app, name, fields, |tx, id| tx.queue().cancel(id)).await
 }
 
-async fn requeue(app: State<App>, name: Name, Object(fields): Object) -> Answer {
+async fn requeue(app: App, name: Name, Object(fields): Object) -> Answer {
     act_for_holder_or_operator(app, name, fields, |tx, id| tx.queue().requeue(id)).await
 }
 
-async fn assign(app: State<App>, name: Name, Object(mut fields): Object) -> Answer {
+async fn assign(app: App, name: Name, Object(mut fields): Object) -> Answer {
     let bot: Option<BotId> = fields.required_or_null("bot")?;
     act(app, name, fields, move |tx, id| match &bot {
         Some(bot) => tx.queue().assign(id, bot),
@@ -410,7 +425,7 @@ async fn assign(app: State<App>, name: Name, Object(mut fields): Object) -> Answ
 
 /// Changes the task in the path, in a transaction of its own.
 async fn act(
-    State(app): State<App>,
+    app: App,
     Name(id): Name,
     fields: Fields,
     work: impl FnOnce(&mut WriteTx<'_>, &TaskId) -> Result<Task> + Send + 'static,
@@ -423,7 +438,7 @@ async fn act(
 
 /// The same without a required token. A caller that shows one acts as the holder of the task, and must be it.
 async fn act_for_holder_or_operator(
-    app: State<App>,
+    app: App,
     name: Name,
     mut fields: Fields,
     work: impl FnOnce(&mut WriteTx<'_>, &TaskId) -> Result<Task> + Send + 'static,

@@ -2,7 +2,6 @@
 //! happened to it.
 
 use axum::Json;
-use axum::extract::State;
 use axum::http::Method;
 use axum::response::IntoResponse;
 use axum::routing::{delete, get, post, put};
@@ -16,7 +15,7 @@ use crate::face::http::fields::Fields;
 use crate::face::http::problem::Answer;
 use crate::face::http::query::{Filling, Listed, Name, Query};
 use crate::face::http::route::Kind::{Any, Flag, List, Number, Object as Map, Of, Text, Time};
-use crate::face::http::route::{AT, CURSOR, Field, Gives, LIMIT, NEXT, OK, Route, Takes, optional, required};
+use crate::face::http::route::{AT, CURSOR, Field, Gives, LIMIT, NEXT, Needs, OK, Route, Takes, optional, required};
 use crate::face::http::shapes::{ASSIGNMENT, ENTRY, EVENT, MESSAGE};
 use crate::face::http::state::reading::read;
 use crate::{BotId, ChatFilter, Error, Event, KeyedPage, Level, NewEntry, NewMessage, Page, Result};
@@ -31,6 +30,7 @@ pub(in crate::face::http) const ROUTES: &[Route] = &[
     Route {
         method: Method::GET,
         path: "/api/assignments",
+        needs: Needs::Reader,
         about: "List the assignments of tasks to bots",
         query: &[optional("bot", Text, "only those of this bot"), LIMIT, CURSOR, AT],
         takes: Takes::Nothing,
@@ -42,6 +42,7 @@ pub(in crate::face::http) const ROUTES: &[Route] = &[
     Route {
         method: Method::GET,
         path: "/api/chat",
+        needs: Needs::Reader,
         about: "List messages",
         query: &[
             optional("bot", Text, "only those of this bot"),
@@ -60,6 +61,7 @@ pub(in crate::face::http) const ROUTES: &[Route] = &[
     Route {
         method: Method::POST,
         path: "/api/chat",
+        needs: Needs::Bot,
         about: "Append a message",
         query: &[],
         takes: Takes::Fields(&[
@@ -78,6 +80,7 @@ pub(in crate::face::http) const ROUTES: &[Route] = &[
     Route {
         method: Method::GET,
         path: "/api/audit",
+        needs: Needs::Reader,
         about: "List the entries of the audit trail, which is the same at every point",
         query: &[OLDEST, LIMIT, CURSOR, AT],
         takes: Takes::Nothing,
@@ -89,6 +92,7 @@ pub(in crate::face::http) const ROUTES: &[Route] = &[
     Route {
         method: Method::POST,
         path: "/api/audit",
+        needs: Needs::Bot,
         about: "Append an entry to the audit trail",
         query: &[],
         takes: Takes::Fields(&[
@@ -108,6 +112,7 @@ pub(in crate::face::http) const ROUTES: &[Route] = &[
     Route {
         method: Method::GET,
         path: "/api/config",
+        needs: Needs::Reader,
         about: "List the configuration by key",
         query: &[LIMIT, CURSOR, AT],
         takes: Takes::Nothing,
@@ -119,6 +124,7 @@ pub(in crate::face::http) const ROUTES: &[Route] = &[
     Route {
         method: Method::GET,
         path: "/api/config/{key}",
+        needs: Needs::Reader,
         about: "Show the value of a key",
         query: &[AT],
         takes: Takes::Nothing,
@@ -130,6 +136,7 @@ pub(in crate::face::http) const ROUTES: &[Route] = &[
     Route {
         method: Method::PUT,
         path: "/api/config/{key}",
+        needs: Needs::Operator,
         about: "Set the value of a key",
         query: &[],
         takes: Takes::Any("the value"),
@@ -141,6 +148,7 @@ pub(in crate::face::http) const ROUTES: &[Route] = &[
     Route {
         method: Method::DELETE,
         path: "/api/config/{key}",
+        needs: Needs::Operator,
         about: "Remove a key",
         query: &[],
         takes: Takes::Nothing,
@@ -152,6 +160,7 @@ pub(in crate::face::http) const ROUTES: &[Route] = &[
     Route {
         method: Method::GET,
         path: "/api/events",
+        needs: Needs::Reader,
         about: "List the events of the store",
         query: &[OLDEST, LIMIT, CURSOR],
         takes: Takes::Nothing,
@@ -162,7 +171,7 @@ pub(in crate::face::http) const ROUTES: &[Route] = &[
     },
 ];
 
-async fn assignments(State(app): State<App>, query: Query) -> Answer {
+async fn assignments(app: App, query: Query) -> Answer {
     let asked = query.clone();
     read(&app, &query, move |view| {
         let bot: Option<BotId> = asked.parsed("bot")?;
@@ -172,7 +181,7 @@ async fn assignments(State(app): State<App>, query: Query) -> Answer {
     .await
 }
 
-async fn messages(State(app): State<App>, query: Query) -> Answer {
+async fn messages(app: App, query: Query) -> Answer {
     let asked = query.clone();
     read(&app, &query, move |view| {
         let conversation = asked.get("conversation").map(str::to_owned);
@@ -183,7 +192,7 @@ async fn messages(State(app): State<App>, query: Query) -> Answer {
     .await
 }
 
-async fn entries(State(app): State<App>, query: Query) -> Answer {
+async fn entries(app: App, query: Query) -> Answer {
     let asked = query.clone();
     read(&app, &query, move |view| {
         let list = |page| Ok(view.audit().list(page)?.into_iter().map(|entry| (entry.sequence, entry)));
@@ -192,7 +201,7 @@ async fn entries(State(app): State<App>, query: Query) -> Answer {
     .await
 }
 
-async fn events(State(app): State<App>, query: Query) -> Answer {
+async fn events(app: App, query: Query) -> Answer {
     app.show(move |store| {
         let view = store.view()?;
         let with_number = |event: Event| {
@@ -236,7 +245,7 @@ fn numbered<T: Serialize, I: Iterator<Item = (u64, T)>>(
     }
 }
 
-async fn say(State(app): State<App>, Object(fields): Object) -> Answer {
+async fn say(app: App, Object(fields): Object) -> Answer {
     let message = message(fields)?;
     let sequence = app.change(move |store| store.write(|tx| tx.chat().append(message))).await?;
     Ok(Json(json!({"sequence": sequence})).into_response())
@@ -252,7 +261,7 @@ fn message(mut fields: Fields) -> Result<NewMessage> {
     Ok(message)
 }
 
-async fn note(State(app): State<App>, Object(fields): Object) -> Answer {
+async fn note(app: App, Object(fields): Object) -> Answer {
     let entry = entry(fields)?;
     let sequence = app.change(move |store| store.write(|tx| tx.audit().append(entry))).await?;
     Ok(Json(json!({"sequence": sequence})).into_response())
@@ -272,7 +281,7 @@ fn entry(mut fields: Fields) -> Result<NewEntry> {
     Ok(entry)
 }
 
-async fn config(State(app): State<App>, query: Query) -> Answer {
+async fn config(app: App, query: Query) -> Answer {
     let asked = query.clone();
     read(&app, &query, move |view| {
         let KeyedPage { items, next } = view.config().page(asked.cursor(), asked.limit()?)?;
@@ -282,17 +291,17 @@ async fn config(State(app): State<App>, query: Query) -> Answer {
     .await
 }
 
-async fn value(State(app): State<App>, Name(key): Name, query: Query) -> Answer {
+async fn value(app: App, Name(key): Name, query: Query) -> Answer {
     read(&app, &query, move |view| view.config().get(&key)?.ok_or_else(|| view.lost_or("config", &key, no_key(&key))))
         .await
 }
 
-async fn set(State(app): State<App>, Name(key): Name, Given(value): Given) -> Answer {
+async fn set(app: App, Name(key): Name, Given(value): Given) -> Answer {
     let value = app.change(move |store| store.write(|tx| tx.config().put(&key, &value)).map(|()| value)).await?;
     Ok(Json(value).into_response())
 }
 
-async fn unset(State(app): State<App>, Name(key): Name) -> Answer {
+async fn unset(app: App, Name(key): Name) -> Answer {
     app.change(move |store| match store.write(|tx| tx.config().remove(&key))? {
         true => Ok(()),
         false => Err(no_key(&key)),

@@ -1,7 +1,6 @@
 //! `/api/registry`: the bots of the fleet, and when they were last heard of.
 
 use axum::Json;
-use axum::extract::State;
 use axum::http::Method;
 use axum::response::IntoResponse;
 use axum::routing::{get, post};
@@ -12,7 +11,9 @@ use crate::face::http::body::Object;
 use crate::face::http::problem::Answer;
 use crate::face::http::query::{Listed, Name, Query};
 use crate::face::http::route::Kind::{Flag, List, Number, Object as JsonObject, Of, Text, Time};
-use crate::face::http::route::{AT, CURSOR, Gives, LIMIT, NEXT, OK, Route, TIMESTAMP, Takes, optional, required};
+use crate::face::http::route::{
+    AT, CURSOR, Gives, LIMIT, NEXT, Needs, OK, Route, TIMESTAMP, Takes, optional, required,
+};
 use crate::face::http::shapes::{BOT, TEXTS};
 use crate::face::http::state::reading::read;
 use crate::{Bot, BotId, Error, show_time};
@@ -22,6 +23,7 @@ pub(in crate::face::http) const ROUTES: &[Route] = &[
     Route {
         method: Method::GET,
         path: "/api/registry",
+        needs: Needs::Reader,
         about: "List the bots by id",
         query: &[LIMIT, CURSOR, AT],
         takes: Takes::Nothing,
@@ -33,6 +35,7 @@ pub(in crate::face::http) const ROUTES: &[Route] = &[
     Route {
         method: Method::GET,
         path: "/api/registry/{bot}",
+        needs: Needs::Reader,
         about: "Show a bot",
         query: &[AT],
         takes: Takes::Nothing,
@@ -44,6 +47,7 @@ pub(in crate::face::http) const ROUTES: &[Route] = &[
     Route {
         method: Method::PUT,
         path: "/api/registry/{bot}",
+        needs: Needs::Bot,
         about: "Register a bot, replacing any bot with its id",
         query: &[],
         takes: Takes::Fields(&[
@@ -67,6 +71,7 @@ pub(in crate::face::http) const ROUTES: &[Route] = &[
     Route {
         method: Method::DELETE,
         path: "/api/registry/{bot}",
+        needs: Needs::Bot,
         about: "Remove a bot",
         query: &[],
         takes: Takes::Nothing,
@@ -78,6 +83,7 @@ pub(in crate::face::http) const ROUTES: &[Route] = &[
     Route {
         method: Method::POST,
         path: "/api/registry/{bot}/heartbeat",
+        needs: Needs::Bot,
         about: "Record a heartbeat; it is durable within a second",
         query: &[],
         takes: Takes::Nothing,
@@ -88,12 +94,12 @@ pub(in crate::face::http) const ROUTES: &[Route] = &[
     },
 ];
 
-async fn list(State(app): State<App>, query: Query) -> Answer {
+async fn list(app: App, query: Query) -> Answer {
     let asked = query.clone();
     read(&app, &query, move |view| Ok(Listed::of(view.registry().page(asked.cursor(), asked.limit()?)?, "bots"))).await
 }
 
-async fn one(State(app): State<App>, Name(bot): Name, query: Query) -> Answer {
+async fn one(app: App, Name(bot): Name, query: Query) -> Answer {
     let bot: BotId = bot.parse()?;
     read(&app, &query, move |view| {
         let found = view.registry().get(&bot)?.map(|bot| json!(bot));
@@ -102,7 +108,7 @@ async fn one(State(app): State<App>, Name(bot): Name, query: Query) -> Answer {
     .await
 }
 
-async fn put(State(app): State<App>, Name(id): Name, Object(fields): Object) -> Answer {
+async fn put(app: App, Name(id): Name, Object(fields): Object) -> Answer {
     let id: BotId = id.parse()?;
     let kept = app
         .change(move |store| {
@@ -115,7 +121,7 @@ async fn put(State(app): State<App>, Name(id): Name, Object(fields): Object) -> 
     Ok(Json(kept).into_response())
 }
 
-async fn remove(State(app): State<App>, Name(id): Name) -> Answer {
+async fn remove(app: App, Name(id): Name) -> Answer {
     let id: BotId = id.parse()?;
     app.change(move |store| if store.write(|tx| tx.registry().remove(&id))? { Ok(()) } else { Err(unknown(&id)) })
         .await?;
@@ -124,7 +130,7 @@ async fn remove(State(app): State<App>, Name(id): Name) -> Answer {
 
 /// A heartbeat says that a bot lives, not that the state has changed: it does not take back that a client has marked a
 /// clean shutdown.
-async fn heartbeat(State(app): State<App>, Name(id): Name) -> Answer {
+async fn heartbeat(app: App, Name(id): Name) -> Answer {
     let id: BotId = id.parse()?;
     let at = app.read(move |store| store.heartbeat(&id)).await?;
     Ok(Json(json!({"timestamp": show_time(at)})).into_response())

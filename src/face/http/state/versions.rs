@@ -1,7 +1,6 @@
 //! `/api/versions/{collection}/{key}`: the history of a record.
 
 use axum::Json;
-use axum::extract::State;
 use axum::http::Method;
 use axum::response::IntoResponse;
 use axum::routing::get;
@@ -11,13 +10,14 @@ use crate::face::http::app::App;
 use crate::face::http::problem::Answer;
 use crate::face::http::query::{Name, Query};
 use crate::face::http::route::Kind::{List, Of};
-use crate::face::http::route::{Gives, LIMIT, OK, Route, Takes, required};
+use crate::face::http::route::{Gives, LIMIT, Needs, OK, Route, Takes, required};
 use crate::face::http::shapes::VERSION;
 
 /// The routes.
 pub(in crate::face::http) const ROUTES: &[Route] = &[Route {
     method: Method::GET,
     path: "/api/versions/{collection}/{key}",
+    needs: Needs::Reader,
     about: "List the versions of a record, newest first, with their points and authors",
     query: &[LIMIT],
     takes: Takes::Nothing,
@@ -27,7 +27,7 @@ pub(in crate::face::http) const ROUTES: &[Route] = &[Route {
     handler: || get(versions),
 }];
 
-async fn versions(State(app): State<App>, Name((collection, key)): Name<(String, String)>, query: Query) -> Answer {
+async fn versions(app: App, Name((collection, key)): Name<(String, String)>, query: Query) -> Answer {
     let limit = query.limit()?;
     app.show(move |store| {
         let versions = store.view()?.versions(&collection, &key, limit)?;

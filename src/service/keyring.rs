@@ -1,0 +1,141 @@
+//! The keys of the store in memory, so that a request reads nothing to find out who asks; and when they were used, so that a use
+//! is no commit.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+use parking_lot::Mutex;
+
+use crate::engine::store::Store;
+use crate::error::Result;
+use crate::state::keys::key::KeyName;
+pub(crate) use crate::state::keys::ring::{KeyHolder, KeyRing, NoHolder};
+
+/// Keys are read again after this time, since another process may have changed them. A read that a revoked key began before
+/// ends; nothing is written for one, as each write looks for itself.
+const FRESH_FOR: Duration = Duration::from_millis(250);
+/// Between two writes of when keys were used.
+const USES_EVERY: Duration = Duration::from_secs(60);
+
+/// The keys of an open store. The threads that answer requests read and replace all fields.
+#[derive(Debug)]
+pub(crate) struct Keyring {
+    loaded: Mutex<Loaded>,
+    uses: Mutex<Uses>,
+}
+
+#[derive(Debug)]
+struct Loaded {
+    ring: Arc<KeyRing>,
+    /// When they were read, or a read of them began.
+    at: Instant,
+}
+
+#[derive(Debug, Default)]
+struct Uses {
+    /// Those that are not written yet.
+    waiting: BTreeMap<KeyName, Timestamp>,
+    /// When uses were last written.
+    written: Option<Instant>,
+}
+
+impl Keyring {
+    /// Reads the keys of a store.
+    ///
+    /// # Errors
+    ///
+    /// `Damaged`, `Io`.
+    pub(crate) fn load(store: &Store) -> Result<Self> {
+        let ring = Arc::new(store.view()?.keys().ring()?);
+        Ok(Self { loaded: Mutex::new(Loaded { ring, at: Instant::now() }), uses: Mutex::default() })
+    }
+
+    /// The keys, and whether the caller is to read them again. Only one caller at a time is told to.
+    pub(crate) fn ring(&self) -> (Arc<KeyRing>, bool) {
+        let mut loaded = self.loaded.lock();
+        let is_old = loaded.at.elapsed() >= FRESH_FOR;
+        if is_old {
+            loaded.at = Instant::now();
+        }
+        (loaded.ring.clone(), is_old)
+    }
+
+    /// Reads the keys again. While the store cannot be read, nobody can change them either, so the ones in memory stay.
+    pub(crate) fn reload(&self, store: &Store) -> Arc<KeyRing> {
+        match store.view().and_then(|view| view.keys().ring()) {
+            Ok(ring) => {
+                let ring = Arc::new(ring);
+                *self.loaded.lock() = Loaded { ring: ring.clone(), at: Instant::now() };
+                ring
+            }
+            Err(error) => {
+                tracing::warn!(%error, "cannot read the keys; those in memory stay in use");
+                self.loaded.lock().ring.clone()
+            }
+        }
+    }
+
+    /// Notes that a key was used. Returns whether the caller is to write the uses.
+    pub(crate) fn used(&self, key: &KeyName, now: Timestamp) -> bool {
+        let mut uses = self.uses.lock();
+        match uses.waiting.get_mut(key) {
+            Some(at) => *at = now,
+            None => drop(uses.waiting.insert(key.clone(), now)),
+        }
+        let is_due = uses.written.is_none_or(|written| written.elapsed() >= USES_EVERY);
+        if is_due {
+            uses.written = Some(Instant::now());
+        }
+        is_due
+    }
+
+    /// Writes when keys were used. A failure is logged: the next write has them.
+    pub(crate) fn write_uses(&self, store: &Store) {
+        let waiting = std::mem::take(&mut self.uses.lock().waiting);
+        if waiting.is_empty() {
+            return;
+        }
+        if let Err(error) = store.write(|tx| tx.keys().note_uses(&waiting)) {
+            tracing::warn!(%error, "cannot write when keys were last used");
+            let mut uses = self.uses.lock();
+            for (key, at) in waiting {
+                uses.waiting.entry(key).or_insert(at);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::state::keys::key::{NewKey, Role};
+    use crate::testkit::checked_store::{Fixture, time};
+
+    #[test]
+    fn a_key_of_another_process_is_known_after_a_moment_and_one_caller_reads_it() {
+        let hive = Fixture::new();
+        let keyring = Keyring::load(&hive.store).unwrap();
+        hive.write(|tx| tx.keys().add(NewKey::new("a".parse().unwrap(), Role::Reader)));
+        assert!(!keyring.ring().0.is_used());
+        std::thread::sleep(FRESH_FOR);
+        assert!(keyring.ring().1 && !keyring.ring().1);
+        assert!(keyring.reload(&hive.store).is_used() && keyring.ring().0.is_used());
+    }
+
+    #[test]
+    fn uses_are_one_commit_a_minute() {
+        let hive = Fixture::new();
+        let key: KeyName = "a".parse().unwrap();
+        hive.write(|tx| tx.keys().add(NewKey::new(key.clone(), Role::Reader)));
+        let keyring = Keyring::load(&hive.store).unwrap();
+        let commits = hive.store.commits().count();
+        let due = (0..100).filter(|second| keyring.used(&key, time(*second))).count();
+        assert_eq!(due, 1);
+        keyring.write_uses(&hive.store);
+        keyring.write_uses(&hive.store);
+        assert_eq!(hive.store.commits().count(), commits + 1);
+        assert_eq!(hive.view().keys().get(&key).unwrap().unwrap().last_used_at, Some(time(99)));
+    }
+}

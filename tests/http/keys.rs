@@ -1,0 +1,193 @@
+//! Keys over real sockets: who may do what, and who is let in at all.
+
+use serde_json::{Value, json};
+
+use crate::described::operations_with_roles;
+use crate::service::{Answer, Service};
+use crate::util::Hive;
+
+const ROLES: [&str; 4] = ["reader", "bot", "operator", "admin"];
+
+fn add(hive: &Hive, name: &str, role: &str) -> String {
+    hive.ok(&["key", "add", name, "--role", role]).trim().to_owned()
+}
+
+fn bearer(key: &str) -> String {
+    format!("Authorization: Bearer {key}\r\n")
+}
+
+/// Asks with that header.
+fn ask(service: &Service, method: &str, path: &str, header: &str) -> Answer {
+    service.ask(method, path, header, "")
+}
+
+#[test]
+fn on_every_route_exactly_the_roles_that_may_are_let_in() {
+    let hive = Hive::new();
+    let keys = ROLES.map(|role| (role, bearer(&add(&hive, &format!("the-{role}"), role))));
+    let service = Service::start(&hive, &[]);
+    let mut asked = 0;
+    for (method, path, needs) in operations_with_roles("x") {
+        let without = ask(&service, &method, &path, "");
+        match &needs {
+            Some(_) => without.refused(401),
+            None => panic_unless(![401, 403].contains(&without.status), &without),
+        };
+        for (at, (role, header)) in keys.iter().enumerate() {
+            let answer = ask(&service, &method, &path, header);
+            let needed = needs.as_ref().map_or(0, |needed| ROLES.iter().position(|role| role == needed).unwrap());
+            if at < needed {
+                let said = answer.refused(403);
+                assert!(said.contains(&format!("role={role} needs={}", ROLES[needed])), "{said}");
+            } else {
+                panic_unless(![401, 403].contains(&answer.status), &answer);
+            }
+            asked += 1;
+        }
+    }
+    assert!(asked > 200, "{asked}");
+    for (_, header) in &keys {
+        assert_eq!(ask(&service, "GET", "/nowhere", header).status, 404);
+        assert_eq!(ask(&service, "HEAD", "/api/config", header).status, 200);
+    }
+    assert_eq!(ask(&service, "HEAD", "/api/keys", &keys[2].1).status, 403, "HEAD is no way around the role of GET");
+    ask(&service, "GET", "/nowhere", "").refused(401);
+}
+
+fn panic_unless(holds: bool, answer: &Answer) -> String {
+    assert!(holds, "{answer}");
+    String::new()
+}
+
+#[test]
+fn only_one_whole_valid_key_in_one_header_is_let_in() {
+    let hive = Hive::new();
+    let key = add(&hive, "a", "reader");
+    let other = add(&hive, "b", "reader");
+    let service = Service::start(&hive, &[]);
+    let status = |header: &str| ask(&service, "GET", "/api/config", header).status;
+    for right in
+        [bearer(&key), format!("authorization: bearer   {key}  \r\n"), format!("AUTHORIZATION:\tBEARER {key}\r\n")]
+    {
+        assert_eq!(status(&right), 200, "{right}");
+    }
+    let mixed = format!("hk_a_{}", other.rsplit('_').next().unwrap());
+    for wrong in [
+        String::new(),
+        "Authorization:\r\n".into(),
+        "Authorization: Bearer\r\n".into(),
+        "Authorization: Bearer \r\n".into(),
+        format!("Authorization: {key}\r\n"),
+        format!("Authorization: Basic {key}\r\n"),
+        format!("Authorization: Bearer{key}\r\n"),
+        format!("X-Authorization: Bearer {key}\r\n"),
+        format!("X-Api-Key: {key}\r\n"),
+        format!("Cookie: key={key}\r\n"),
+        bearer(&key[..key.len() - 1]),
+        bearer(&format!("{key}0")),
+        bearer(&format!("{key} {key}")),
+        bearer(&format!("{key},{key}")),
+        bearer(&format!("{key}\u{e9}")),
+        bearer(&key.to_uppercase()),
+        bearer(&mixed),
+        bearer(&"hk_a_".repeat(2_000)),
+        bearer(&key) + &bearer(&key),
+        bearer(&key) + &bearer(&other),
+        bearer("x") + &bearer(&key),
+    ] {
+        let answer = ask(&service, "GET", "/api/config", &wrong);
+        answer.refused(401);
+        assert!(answer.head.contains("www-authenticate: Bearer"), "{answer}");
+    }
+    assert_eq!(ask(&service, "GET", "/livez", &bearer("x")).status, 200, "a probe with an old key is answered");
+    let in_query = ask(&service, "GET", &format!("/api/config?key={key}&access_token={key}"), "");
+    assert_eq!(in_query.status, 401);
+}
+
+#[test]
+fn a_key_that_is_revoked_or_expires_while_the_service_runs_is_let_in_no_more() {
+    let hive = Hive::new();
+    let service = Service::start(&hive, &[]);
+    service.get("/api/config").ok();
+    let admin = bearer(&add(&hive, "ops", "admin"));
+    service.until("the first key closes the service", |service| service.get("/api/config").status == 401);
+    let made = service.ask("POST", "/api/keys", &admin, r#"{"name": "short", "role": "reader", "expires": "1s"}"#);
+    let short = bearer(made.ok()["key"].as_str().unwrap());
+    assert_eq!(ask(&service, "GET", "/api/config", &short).status, 200, "it is known at once");
+    service.until("it expires", |service| ask(service, "GET", "/api/config", &short).status == 401);
+    let said = ask(&service, "GET", "/api/config", &short).refused(401);
+    assert!(said.contains("expired"), "{said}");
+
+    let reader = bearer(&add(&hive, "r", "reader"));
+    service.until("it is known", |service| ask(service, "GET", "/api/config", &reader).status == 200);
+    hive.ok(&["key", "revoke", "r"]);
+    service.until("it is revoked", |service| ask(service, "GET", "/api/config", &reader).status == 401);
+    ask(&service, "DELETE", "/api/keys/ops", &admin).ok();
+    ask(&service, "GET", "/api/config", &admin).refused(401);
+    service.get("/api/config").refused(401);
+    for name in ["ops", "short", "r"] {
+        hive.run(&["key", "revoke", name]).with(0);
+        hive.ok(&["key", "remove", name]);
+    }
+    service.until("a store without keys is open", |service| service.get("/api/config").status == 200);
+}
+
+#[test]
+fn the_command_line_and_http_show_the_same_keys_and_never_a_secret() {
+    let hive = Hive::new();
+    let admin = add(&hive, "ops", "admin");
+    let service = Service::start(&hive, &[]).showing(&admin);
+    let bot = service.post("/api/keys", json!({"name": "night", "role": "bot", "bot": "BOT-7"})).ok()["key"].take();
+    let bot = bot.as_str().unwrap();
+    let rotated = service.post("/api/keys/night/rotate", json!({"keep_old": "1h"})).ok()["key"].take();
+    for key in [bot, rotated.as_str().unwrap()] {
+        let me = ask(&service, "GET", "/api/me", &bearer(key)).ok();
+        let may = json!({"reader": true, "bot": true, "operator": false, "admin": false});
+        assert_eq!(me, json!({"key": "night", "role": "bot", "bot": "BOT-7", "may": may}));
+    }
+    let over_http = service.get("/api/keys").ok()["keys"].take();
+    assert_eq!(over_http.as_array().unwrap().len(), 2);
+    let text = service.get("/api/keys").body + &hive.ok(&["key", "list"]) + &hive.ok(&["key", "list", "--json"]);
+    for key in [bot, &admin, rotated.as_str().unwrap()] {
+        assert!(!text.contains(key.rsplit('_').next().unwrap()));
+    }
+    let listed = hive.json(&["key", "list"]);
+    let names: Vec<_> = listed.as_array().unwrap().iter().map(|key| key["name"].clone()).collect();
+    assert_eq!(names, ["night", "ops"]);
+    service.until("the use is written", |_| hive.json(&["key", "list"])[1]["last_used_at"] != Value::Null);
+    let refused = [
+        (json!({"name": "a b", "role": "reader"}), 422),
+        (json!({"name": "a", "role": "root"}), 422),
+        (json!({"name": "a", "role": "reader", "bot": "B"}), 422),
+        (json!({"name": "a", "role": "reader", "expires": "0s"}), 422),
+        (json!({"name": "ops", "role": "reader"}), 409),
+    ];
+    for (body, status) in refused {
+        service.post("/api/keys", body).refused(status);
+    }
+    let (_, log) = service.stop("-TERM");
+    assert!(!log.contains("hk_"), "{log}");
+}
+
+#[test]
+fn with_keys_other_machines_may_be_let_in_without_a_token() {
+    let hive = Hive::new();
+    let key = add(&hive, "a", "admin");
+    let service = Service::start(&hive, &["--listen", "0.0.0.0:0"]);
+    service.get("/api/config").refused(401);
+    assert_eq!(ask(&service, "GET", "/api/config", &bearer(&key)).status, 200);
+    let (_, said) = service.stop("-TERM");
+    assert!(!said.contains("everybody"), "{said}");
+}
+
+#[test]
+fn the_token_is_worth_the_key_of_an_admin_beside_the_keys() {
+    let hive = Hive::new();
+    let key = add(&hive, "a", "reader");
+    let token = "0123456789abcdef0123456789abcdef";
+    let service = Service::with(&hive, &[], &[("HIVEKEEP_TOKEN", token)]);
+    assert_eq!(ask(&service, "GET", "/api/me", &bearer(&key)).ok()["role"], "reader");
+    let me = ask(&service, "GET", "/api/me", &bearer(token)).ok();
+    assert_eq!((&me["role"], &me["key"]), (&json!("admin"), &json!("token")));
+    ask(&service, "GET", "/api/keys", &bearer(token)).ok();
+}
