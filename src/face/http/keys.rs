@@ -89,11 +89,11 @@ async fn add(app: App, Object(fields): Object) -> Answer {
 }
 
 fn new_key(mut fields: Fields) -> Result<NewKey> {
-    let mut new = NewKey::new(fields.required("name")?, fields.required("role")?);
-    new.bot = fields.parsed("bot")?;
-    new.expires_in = fields.text("expires")?.map(|text| duration::parse(&text)).transpose()?;
+    let (name, role) = (fields.required_text("name")?, fields.required_text("role")?);
+    let (bot, expires) = (fields.parsed("bot")?, fields.text("expires")?);
     fields.end()?;
-    Ok(new)
+    let expires_in = expires.map(|text| duration::parse(&text)).transpose()?;
+    Ok(NewKey { bot, expires_in, ..NewKey::new(name.parse()?, role.parse()?) })
 }
 
 async fn rotate(app: App, Name(name): Name, Object(mut fields): Object) -> Answer {
