@@ -734,3 +734,26 @@ fn a_failed_attempt_after_a_restore_counts_as_usual() {
     let claim = hive.claim("ant");
     assert_eq!(claim.attempts, 1);
 }
+
+#[test]
+fn no_restore_and_no_undo_brings_a_revoked_key_back_or_opens_a_store_that_asks_for_keys() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(dir.path().join("h.redb")).unwrap();
+    let name = || "ops".parse::<hivekeep::KeyName>().unwrap();
+    let put = |value: u64| store.write(|tx| tx.config().put("x", &json!(value))).unwrap();
+    put(0);
+    let before = store.restore_point("before there were keys").unwrap();
+    store.write(|tx| tx.keys().add(hivekeep::NewKey::new(name(), hivekeep::Role::Operator))).unwrap();
+    put(1);
+    let with = store.restore_point("with the key").unwrap();
+    store.write(|tx| tx.keys().revoke(&name())).unwrap();
+    put(2);
+    let state = || store.view().unwrap().keys().get(&name()).unwrap().unwrap().state;
+    for point in [&with, &before] {
+        store.restore(point, RestoreOptions::new()).unwrap();
+        assert_eq!(state(), hivekeep::KeyState::Revoked);
+        assert!(store.view().unwrap().keys().are_used().unwrap());
+    }
+    store.undo().unwrap();
+    assert_eq!(state(), hivekeep::KeyState::Revoked);
+}

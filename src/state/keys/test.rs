@@ -8,7 +8,6 @@ use super::secret::{KeySecret, name_in};
 use crate::engine::codec;
 use crate::engine::write::WriteTx;
 use crate::error::{ErrorKind, Result};
-use crate::recovery::restore::plan::RestoreOptions;
 use crate::state::ids::BotId;
 use crate::testkit::checked_store::{Fixture, time};
 
@@ -110,24 +109,6 @@ fn an_expired_key_proves_nobody_but_the_store_stays_closed() {
     assert_eq!(proves(&hive, secret.as_str()), Err(NoHolder::Expired));
     assert_eq!(hive.view().keys().list().unwrap()[0].state, KeyState::Expired);
     assert!(hive.view().keys().are_used().unwrap());
-}
-
-#[test]
-fn no_restore_and_no_undo_brings_a_revoked_key_back() {
-    let hive = Fixture::new();
-    let before = hive.store.restore_point("before there were keys").unwrap();
-    let secret = add(&hive, "a", Role::Operator);
-    hive.write(|tx| tx.config().put("x", &1.into()));
-    let point = hive.store.restore_point("with the key").unwrap();
-    hive.write(|tx| tx.keys().revoke(&name("a")));
-    hive.write(|tx| tx.config().put("x", &2.into()));
-    for point in [&point, &before] {
-        hive.store.restore(point, RestoreOptions::new()).unwrap();
-        assert_eq!(proves(&hive, secret.as_str()), Err(NoHolder::Unknown));
-        assert!(hive.view().keys().are_used().unwrap(), "a store of before keys is open again");
-    }
-    hive.store.undo().unwrap();
-    assert_eq!(hive.view().keys().get(&name("a")).unwrap().unwrap().state, KeyState::Revoked);
 }
 
 #[test]
