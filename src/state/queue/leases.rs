@@ -14,7 +14,6 @@ use crate::state::queue::Queue;
 use crate::state::queue::damage::PassedOver;
 use crate::state::queue::finish::{RETRY_DELAY_MAX, attempt_failed, released};
 use crate::state::queue::keys;
-use crate::state::queue::row_key::Key;
 use crate::state::queue::task::{Holder, Task, TaskState};
 
 #[expect(private_bounds, reason = "what a queue is read from is the crate's own matter")]
@@ -25,16 +24,15 @@ impl<R: Records> Queue<R> {
     ///
     /// `Damaged` when one of them cannot be read.
     pub fn claimed_by(&self, bot: &BotId) -> Result<Vec<Task>> {
-        self.claims_where(&keys::held_by(bot), |holder| holder.bot == *bot)
+        if !self.records.is_now() {
+            let is_wanted = |task: &Task| task.holder.as_ref().is_some_and(|holder| holder.bot == *bot);
+            return self.stored_tasks().filter(|task| task.as_ref().map_or(true, is_wanted)).collect();
+        }
+        let rows = scan_rows(&self.records, Table::Index, keys::held_by(bot).range());
+        rows.map(|row| self.indexed(&keys::task_of(&row?.0)?)).collect()
     }
 
-    /// The tasks that this session has claimed and not finished.
-    #[cfg(test)]
-    pub(crate) fn claimed_in(&self, session: SessionId) -> Result<Vec<Task>> {
-        self.claims_where(&keys::of_session(session), |holder| holder.session == Some(session))
-    }
-
-    /// How many tasks are claimed in that session.
+    /// The number of tasks that this session has claimed and not finished.
     pub(crate) fn count_claimed_in(&self, session: SessionId) -> Result<u64> {
         scan_rows(&self.records, Table::Index, keys::of_session(session).range()).map(|row| row.map(|_| 1)).sum()
     }
@@ -43,16 +41,6 @@ impl<R: Records> Queue<R> {
     #[cfg(feature = "transfer")]
     pub(crate) fn overdue(&self, limit: usize) -> Result<usize> {
         Ok(self.records.rows(Table::Index, &keys::expired(self.records.now()), limit)?.len())
-    }
-
-    /// The claimed tasks under `head` of the index; in a view of a point, those whose holder matches `held`.
-    fn claims_where(&self, head: &Key, held: impl Fn(&Holder) -> bool) -> Result<Vec<Task>> {
-        if !self.records.is_now() {
-            let is_wanted = |task: &Task| task.holder.as_ref().is_some_and(&held);
-            return self.stored_tasks().filter(|task| task.as_ref().map_or(true, is_wanted)).collect();
-        }
-        let rows = scan_rows(&self.records, Table::Index, head.clone().range());
-        rows.map(|row| self.indexed(&keys::task_of(&row?.0)?)).collect()
     }
 }
 

@@ -228,7 +228,7 @@ fn what_a_crashed_process_had_claimed_goes_back_and_the_attempt_counts() {
         |session| ClaimOptions { owner: ClaimOwner::Session(SessionId(session)), max: 2, ..ClaimOptions::default() };
     hive.write(|tx| tx.queue().claim(&bot("b"), &within(7)));
     hive.write(|tx| tx.queue().claim(&bot("b"), &within(8)));
-    assert_eq!(hive.view().queue().claimed_in(SessionId(7)).unwrap().len(), 2);
+    assert_eq!(hive.view().queue().count_claimed_in(SessionId(7)).unwrap(), 2);
     assert_eq!(hive.write(|tx| tx.queue().return_claims_of_session(SessionId(7))), 2);
     assert_eq!(hive.task("mine").state, TaskState::Dead);
     let back = hive.task("mine too");

@@ -1,5 +1,7 @@
 //! `/api/queue`: tasks are pushed, listed and finished; finishing requires the token of the claim. The handlers of
 //! batches and of claims are in files of their own.
+//!
+//! Half of the file is the table of routes, which stays beside its handlers.
 
 use std::time::Duration;
 
