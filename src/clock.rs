@@ -19,8 +19,8 @@ pub trait Clock: Send + Sync + std::fmt::Debug {
     fn sleep(&self, duration: Duration);
 }
 
-/// The clock of the operating system. Set to a time that no [`Timestamp`] can show, after the year 9999, it stands still at
-/// the last one that can be shown.
+/// The clock of the operating system. If it is set to a time after the year 9999, which no [`Timestamp`] can represent,
+/// it stops at the last representable time.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct SystemClock;
 
@@ -34,7 +34,7 @@ impl Clock for SystemClock {
     }
 }
 
-/// A clock that stands still until it is moved. Clones show the same time.
+/// A clock that only changes when it is set. Clones show the same time.
 ///
 /// # Examples
 ///

@@ -68,7 +68,7 @@ pub fn show(age: Duration) -> String {
     exact(Duration::from_secs(age.as_secs()))
 }
 
-/// The same to the millisecond, so that what somebody set is read back as it is.
+/// The same to the millisecond, so that the text of a setting can be parsed to the same duration.
 pub fn exact(age: Duration) -> String {
     let mut rest = age.as_millis();
     let mut parts = Vec::new();

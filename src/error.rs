@@ -1,11 +1,11 @@
-//! The one error of the crate. Plain data: it imports nothing of what it reports, so that every layer can use it.
+//! The error type of the crate. It is plain data and imports no other module, so that every layer can use it.
 
 use std::fmt;
 
-/// A failure, with a message that says what to do and, in [`Error::kind`], the reaction that fits it.
+/// A failure, with a message for people and a kind ([`Error::kind`]) for programs.
 ///
-/// The message is lower case, ends with the values that matter as `key=value`, and says how to go on where a person
-/// can act. The cause, where there is one, is in [`source`](std::error::Error::source).
+/// The message is lower case and ends with the relevant values as `key=value`. If a person can act, it names the next
+/// step. If there is a cause, it is in [`source`](std::error::Error::source).
 ///
 /// # Examples
 ///
@@ -23,52 +23,53 @@ pub struct Error {
     source: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
 
-/// The result of everything in this crate that can fail.
+/// The result type of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// The reaction that fits an [`Error`].
+/// The kind of an [`Error`], by the right reaction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorKind {
     /// There is no store at that path. Create one, or name another path.
     NoStore,
-    /// Another process holds the store, or its writer's lock, for longer than this one would wait. Try again later.
+    /// Another process has locked the store, or its writer's lock, for longer than the lock timeout. Try again later.
     Locked,
-    /// The file is something else. Name another path.
+    /// The file is not a store. Name another path.
     NotAStore,
     /// A newer version wrote the file or the record. Use that version.
     NewerFormat,
-    /// Bytes were found that are not what was written. Run `check`, then repair or restore; nothing was returned as data.
+    /// Stored bytes differ from the written ones. They were not returned as data. Run `check`, then repair or restore.
     Damaged,
     /// The restore point is no longer retained. Choose another one.
     Gone,
-    /// Nothing matches what was asked for.
+    /// Nothing matches the request.
     NotFound,
-    /// Several things match. Say more.
+    /// Several things match. Be more specific.
     Ambiguous,
-    /// The input is wrong. The message names what is wrong in it.
+    /// The input is invalid. The message names the fault.
     Invalid,
     /// The state does not allow it: a token is void, a record changed meanwhile, a point is held.
     Conflict,
-    /// Nothing of the call was committed, and why; doing it again is safe.
+    /// Nothing of the call was committed. It is safe to retry.
     NotCommitted,
-    /// The commit failed half-way: it may or may not be there after reopening. Reopen, look, and use idempotency keys.
+    /// The commit failed half-way, so its changes may or may not exist after reopening. Reopen, look, and use idempotency
+    /// keys.
     Uncertain,
     /// An earlier failure left this handle unusable. Nothing is lost: open the store again.
     Reopen,
     /// The store was opened before a fork, by the parent of this process. Open it again in this process.
     Forked,
-    /// The file is not at its path any more: it was moved, replaced or removed while it was open. Nothing is written to it
-    /// from then on. Look what became of it, then open the store again.
+    /// The file was moved, replaced or removed while it was open. Nothing is written to it any more. Find the file, then
+    /// open the store again.
     Moved,
     /// The disk is full. Free some space.
     Full,
-    /// The operating system refused. The message and the source say what.
+    /// The operating system reported an error. The message and the source describe it.
     Io,
 }
 
-/// A way out of an [`Error`]. The message says it in general words; the command line names an option, and the service a field
-/// of the request.
+/// The next step after an [`Error`]. The message describes it in general words. The command line names an option, and
+/// the service a field of the request.
 ///
 /// # Examples
 ///
@@ -155,7 +156,7 @@ impl Error {
         self.kind
     }
 
-    /// The way out, for a face to show in its own words; none where the message says it all.
+    /// The next step, which a face shows in its own words; none if the message is enough.
     pub fn hint(&self) -> Option<&Hint> {
         self.hint.as_ref()
     }

@@ -40,7 +40,7 @@ pub(crate) fn unfit_for_a_name(name: &str) -> Option<&'static str> {
     (!unicode_normalization::is_nfc(name)).then_some("must be in the composed form of Unicode, NFC")
 }
 
-/// A text as one line that can be shown: what is hidden in it is an escape such as `\n` or `\u{202e}`.
+/// A text as one line for display. Hidden characters are shown as escapes such as `\n` or `\u{202e}`.
 ///
 /// ```text
 /// a\u{1b}[2Jb   is shown as   a\u{1b}[2Jb   with the escape spelled out
@@ -116,8 +116,8 @@ impl fmt::Write for Escaping<'_, '_> {
     }
 }
 
-/// Writes JSON on, with an escape in the place of what a terminal would obey. JSON itself escapes C0 only; what is hidden
-/// of the rest can stand in its strings alone, where the escape means the same.
+/// Writes JSON with escapes for characters that control a terminal. JSON itself escapes only C0. Other hidden characters
+/// occur only in strings, where the escape has the same meaning.
 #[derive(Debug)]
 pub struct EscapedJson<W>(pub W);
 

@@ -151,8 +151,8 @@ impl Store {
     /// Runs a closure in a transaction and returns once its changes are on the disk. Callers on several threads share
     /// one sync.
     ///
-    /// The closure's changes are committed together. When it returns an error or panics, its own changes are taken
-    /// back, and nobody else's.
+    /// The closure's changes are committed together. When it returns an error or panics, its own changes are undone,
+    /// and no others.
     ///
     /// # Errors
     ///
@@ -175,8 +175,8 @@ impl Store {
         self.with_handle_in_turn(|handle| self.inner.gate.write(handle, &self.inner.context, closure))
     }
 
-    /// Runs a closure like [`Store::write`], but alone: for loading much at once. It keeps no list of what it
-    /// overwrote; when the closure fails, the whole transaction is dropped. Other writers wait meanwhile.
+    /// Runs a closure like [`Store::write`], but alone, to load much data at once. It keeps no list of overwritten
+    /// values. When the closure fails, the whole transaction is dropped. Other writers wait meanwhile.
     ///
     /// # Errors
     ///
@@ -293,8 +293,8 @@ impl Store {
         self.inner.context.only_looks
     }
 
-    /// Makes the file as small as its content, and says whether anything changed. Writers of other processes wait while
-    /// it runs, about 3 s per GB, and so do readers who come then.
+    /// Makes the file as small as its content. Returns whether anything changed. It takes about 3 s per GB. Writers of other
+    /// processes wait meanwhile, and so do new readers.
     ///
     /// # Errors
     ///

@@ -38,7 +38,7 @@ struct Mark {
 }
 
 impl Store {
-    /// Counts the backups and restore points. The cost follows their number; [`Inventory::is_current`] tells whether an
+    /// Counts the backups and restore points. The cost follows their number; [`Inventory::is_current`] returns whether an
     /// earlier result is still valid.
     ///
     /// # Errors

@@ -108,7 +108,7 @@ struct Sums {
 }
 
 /// Verifies all that a view of now can see: records, chains, tombstones, digests, manifests, indexes, and the frames
-/// of every other table. `progress` is told how many of how many rows are done.
+/// of every other table. `progress` gets the numbers of finished and of all rows.
 pub(crate) fn check(view: &View, progress: &(dyn Fn(u64, u64) + Sync)) -> Result<CheckReport> {
     match check_by(Way::Pages, view, progress) {
         Ok(report) if report.is_sound() => Ok(report),

@@ -35,9 +35,9 @@ impl fmt::Display for PointId {
 pub enum Origin {
     /// The live state.
     Live,
-    /// Documents that were handed over.
+    /// Documents that a caller provided.
     Documents,
-    /// Documents taken over from another program.
+    /// Documents that were adopted from another program.
     Adopted,
     /// The state that a restore was about to change.
     Safety,
@@ -55,17 +55,17 @@ impl Origin {
 pub struct Manifest {
     /// Its name.
     pub id: PointId,
-    /// When it was made, or, of an adopted one, when the other program made it.
+    /// When it was made. For an adopted point: when the other program made it.
     #[serde(with = "crate::clock::time")]
     pub at: Timestamp,
-    /// When it was sealed in this store; retention counts from then.
+    /// When it was sealed in this store. Retention counts from this time.
     #[serde(with = "crate::clock::time")]
     pub sealed_at: Timestamp,
-    /// The content that it was made of, or its purpose.
+    /// Its content or purpose.
     pub origin: Origin,
-    /// Whether somebody asked for it; otherwise a scheduler or a restore made it.
+    /// Whether it was requested, and not made by a scheduler or a restore.
     pub manual: bool,
-    /// In the words of who made it.
+    /// A description by its creator.
     pub description: String,
     /// As given.
     pub tags: BTreeMap<String, String>,

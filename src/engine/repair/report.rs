@@ -12,7 +12,7 @@ use crate::engine::format::digest::Stats;
 use crate::engine::format::epoch::Epoch;
 use crate::text::OneLine;
 
-/// The result of a repair: what it keeps and what it loses.
+/// The result of a repair: the kept and the lost data.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct RepairReport {
     /// Live records of the repaired store.
@@ -23,35 +23,35 @@ pub struct RepairReport {
     pub pre_images: u64,
     /// Its points.
     pub points: u64,
-    /// Pages that are not what was written. A mended one has lost nothing.
+    /// Damaged pages. A mended page has lost nothing.
     pub pages: Vec<DamagedPage>,
-    /// Rows that are not what was written.
+    /// Damaged rows.
     pub rows: Vec<DamagedRow>,
-    /// Rows that no page leads to any more, by table.
+    /// The number of rows that no page refers to any more, by table.
     pub unreached: BTreeMap<String, u64>,
-    /// The records whose newest version, or an earlier one, is lost, and what became of them.
+    /// The records that lost their newest or an earlier version, and the outcome.
     pub lost: Vec<LostRecord>,
-    /// Collections that do not hold now what they held.
+    /// Collections whose content changed.
     pub collections: Vec<CollectionLoss>,
-    /// Points that do not hold what they held.
+    /// Points whose content changed.
     pub partial: Vec<PartialPoint>,
     /// Other differences from before the damage.
     pub notes: Vec<String>,
-    /// Whether the highest numbers that were given out may be lost.
+    /// Whether the highest used numbers may be lost.
     #[serde(skip)]
     pub(crate) counters_lost: bool,
 }
 
-/// A record that is not what it was.
+/// A record that lost a version.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct LostRecord {
     /// Its collection.
     pub collection: String,
-    /// Its key, with bytes that are no text escaped.
+    /// Its key. Bytes that are not text are escaped.
     pub key: String,
     /// The outcome for this record.
     pub outcome: RepairOutcome,
-    /// The epoch of the version that it went back to, or from which on its past is lost.
+    /// The epoch of the version to which it went back, or from which its past is lost.
     pub epoch: Epoch,
     #[serde(skip)]
     pub(crate) row: Vec<u8>,
@@ -61,13 +61,13 @@ pub struct LostRecord {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RepairOutcome {
-    /// It is gone: no sound version was left.
+    /// It is lost, because it has no sound version.
     Lost,
-    /// It is now what it was in an earlier epoch.
+    /// It has its value of an earlier epoch.
     WentBack,
-    /// It was found on a page that was not in use any more; a later change of it may be lost.
+    /// It was found on a page that is no longer in use. A later change may be lost.
     FoundAgain,
-    /// It is as it was, but at some point it reads as an earlier version, or not at all.
+    /// It has its present value, but at some points it has an earlier version, or is missing.
     PastLost,
 }
 

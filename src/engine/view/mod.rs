@@ -23,8 +23,8 @@ use crate::error::{Error, ErrorKind, Result};
 
 /// A consistent view of the store: now, or as of a restore point.
 ///
-/// It holds one read transaction and never renews it: what it shows does not change, whatever is written, restored or
-/// forgotten meanwhile. The file cannot reuse pages that a view still sees, so drop it when done.
+/// It has one read transaction and never renews it. So it does not change when data is written, restored or forgotten
+/// meanwhile. The file cannot reuse pages that a view still sees, so drop it when you are done.
 pub struct View {
     context: Arc<Context>,
     stored: ReadRows,

@@ -51,7 +51,7 @@ impl Store {
         self.check_with(untold)
     }
 
-    /// The same as [`Store::check`], and tells `progress` how many of how many rows are done.
+    /// The same as [`Store::check`], with a callback for the numbers of finished and of all rows.
     ///
     /// # Errors
     ///
@@ -95,7 +95,7 @@ impl Store {
         self.check_at_with(selector, untold)
     }
 
-    /// The same as [`Store::check_at`], and tells `progress` how many of how many rows are done.
+    /// The same as [`Store::check_at`], with a callback for the numbers of finished and of all rows.
     ///
     /// # Errors
     ///
@@ -132,7 +132,7 @@ impl Store {
         self.check_sample_with(part, untold)
     }
 
-    /// The same as [`Store::check_sample`], and tells `progress` how many of how many rows are done.
+    /// The same as [`Store::check_sample`], with a callback for the numbers of finished and of all rows.
     ///
     /// # Errors
     ///

@@ -87,7 +87,7 @@ impl Store {
         self.plan_import_with(file, options, untold)
     }
 
-    /// [`Store::plan_import`], and tells `progress` how many of how many records are done.
+    /// [`Store::plan_import`], with a callback for the numbers of finished and of all records.
     ///
     /// # Errors
     ///
@@ -144,7 +144,7 @@ impl Store {
         self.import_with(file, options, untold)
     }
 
-    /// [`Store::import`], and tells `progress` how many of how many records are done, of the plan and then of the
+    /// [`Store::import`], with a callback for the numbers of finished and of all records, of the plan and then of the
     /// import.
     ///
     /// # Errors
@@ -173,7 +173,7 @@ impl Store {
         self.apply_import_with(plan, untold)
     }
 
-    /// [`Store::apply_import`], and tells `progress` how many of how many records are done.
+    /// [`Store::apply_import`], with a callback for the numbers of finished and of all records.
     ///
     /// # Errors
     ///

@@ -173,7 +173,7 @@ impl Store {
         self.export_with(file, options, untold)
     }
 
-    /// [`Store::export`], and tells `progress` how many of how many records are done.
+    /// [`Store::export`], with a callback for the numbers of finished and of all records.
     ///
     /// # Errors
     ///

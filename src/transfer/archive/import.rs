@@ -65,7 +65,7 @@ impl Store {
         Self::verify_archive_with(file, options, untold)
     }
 
-    /// [`Store::verify_archive`], and tells `progress` how many of how many records are done.
+    /// [`Store::verify_archive`], with a callback for the numbers of finished and of all records.
     ///
     /// # Errors
     ///
@@ -97,7 +97,7 @@ impl Store {
         Self::import_new_with(file, to, options, untold)
     }
 
-    /// [`Store::import_new`], and tells `progress` how many of how many records are done.
+    /// [`Store::import_new`], with a callback for the numbers of finished and of all records.
     ///
     /// # Errors
     ///
