@@ -227,9 +227,7 @@ impl Opening {
             return;
         }
         let details = json!({"error": cause, "closed_ms": u64::try_from(closed.as_millis()).unwrap_or(u64::MAX)});
-        if let Err(error) = self.store.write(|tx| tx.events().append(EventKind::StoreReopened, details)) {
-            tracing::error!(%error, "an event could not be written");
-        }
+        self.store.tell([(EventKind::StoreReopened, details)]);
     }
 
     /// Reports the failure, unless the same one was reported recently.

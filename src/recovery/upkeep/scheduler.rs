@@ -390,10 +390,9 @@ impl Store {
     /// Reports a failure: in the log, and, if possible, as an event.
     pub(crate) fn tell_failure(&self, work: Work, error: &str) {
         tracing::error!(work = work.as_str(), error, "work failed");
-        let Some(event) = work.event() else { return };
-        // On a full disk the event cannot be written either. The log and the health contain the failure anyway.
-        if let Err(unwritten) = self.write(|tx| tx.events().append(event, json!({"error": error}))) {
-            tracing::error!(error = %unwritten, "an event could not be written");
+        if let Some(event) = work.event() {
+            // On a full disk the event cannot be written either. The log and the health contain the failure anyway.
+            self.tell([(event, json!({"error": error}))]);
         }
     }
 }

@@ -195,9 +195,7 @@ impl Store {
             return;
         }
         let details = json!({"file": plan.file.to_string_lossy(), "error": error.to_string()});
-        if let Err(error) = self.write(|tx| tx.events().append(EventKind::ImportFailed, details)) {
-            tracing::warn!(%error, "the event of a failed import could not be written");
-        }
+        self.tell([(EventKind::ImportFailed, details)]);
     }
 }
 
