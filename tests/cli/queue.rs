@@ -24,7 +24,8 @@ fn count(hive: &Hive) -> usize {
 #[test]
 fn the_tasks_of_a_file_are_pushed_together_and_may_wait_for_later_lines() {
     let hive = Hive::new();
-    let file = write(&hive, &format!("{FULL}\r\n{{\"payload\": null, \"id\": \"later\"}}\n"));
+    let file =
+        write(&hive, &format!("{FULL}\r\n{{\"payload\": null, \"id\": \"later\", \"idempotency_key\": \"l\"}}\n"));
     assert_eq!(hive.ok(&["queue", "push", "--from", &file]), "full\nlater\n");
     let task = hive.json(&["get", "queue", "full"]);
     assert_eq!((&task["state"], &task["assigned_to"]), (&json!("waiting"), &json!("BOT-1")));
