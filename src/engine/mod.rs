@@ -31,7 +31,7 @@ pub(crate) mod view;
 pub(crate) mod write;
 
 // The layers above use these by their own names.
-pub(crate) use self::format::{codec, digest, epoch, frame, index, keys, point, schema, value};
+pub(crate) use self::format::{codec, digest, epoch, frame, index, keys, point, schema, value, wakes};
 #[cfg(feature = "transfer")]
 pub(crate) use self::opening::copy;
 pub(crate) use self::opening::{open, options, reserve};

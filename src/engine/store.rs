@@ -246,15 +246,15 @@ impl Store {
         self.inner.gate.commits()
     }
 
-    /// Prepares a caller to wait for [`Store::commits`]: from now on these also tell of other processes and of due times.
-    /// Look for earlier changes after this call.
+    /// Prepares a caller to wait under that name: from now on [`Store::commits`] also tell of other processes and of due
+    /// times. Look for earlier changes after this call.
     ///
     /// # Errors
     ///
     /// `Io` when no thread can be started, `Forked` in a forked child.
-    pub(crate) fn waiting(&self) -> Result<Waiter> {
+    pub(crate) fn waiting(&self, name: &[u8]) -> Result<Waiter> {
         self.refuse_forked()?;
-        Waiter::begin(self.commits(), self.clock(), self.is_shared().then(|| self.path()))
+        Waiter::begin(self.commits(), name, self.clock(), self.is_shared().then(|| self.path()))
     }
 
     /// The rows that this process is still to write.

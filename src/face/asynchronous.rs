@@ -8,7 +8,6 @@ use jiff::Timestamp;
 use serde_json::Value;
 use tokio::runtime::Handle;
 use tokio::task::spawn_blocking;
-use tokio::time::timeout_at;
 
 use crate::face::parcel::Parcel;
 use crate::{
@@ -186,12 +185,7 @@ impl AsyncStore {
             if let Some(parcel) = ended {
                 return Ok(parcel.delivered());
             }
-            let told = self.store().commits().more_than(wait.seen());
-            match wait.until() {
-                // Either way it is time to look.
-                Some(until) => drop(timeout_at(until.into(), told).await),
-                None => told.await,
-            }
+            wait.news().await;
         }
     }
 }

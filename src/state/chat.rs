@@ -26,7 +26,7 @@ const OF_BOT: &[u8] = b"mb";
 const OF_CONVERSATION: &[u8] = b"mc";
 
 /// Keeps the index of messages.
-pub(crate) const INDEX: IndexRule = IndexRule { collection: CollectionId::CHAT, derive };
+pub(crate) const INDEX: IndexRule = IndexRule { collection: CollectionId::CHAT, derive, wakes: |_, _, _| {} };
 
 /// A message in the chat of a fleet.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

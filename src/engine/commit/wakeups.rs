@@ -1,53 +1,51 @@
-//! Waking waiting callers when something was committed or came due.
+//! Waking waiting callers when something was committed or came due. The submodule `waiters` chooses the callers.
 //!
 //! One thread watches on behalf of all waiting callers of an open store, so that a thousand cost as much as one. It lives
 //! as long as somebody waits. Ten times a second it reads the clock and the header of the file, which every commit of any
 //! process changes. It reads no row; the woken callers do that.
 
-use std::collections::BTreeMap;
+mod waiters;
+
 use std::path::Path;
 use std::sync::Arc;
-use std::task::Waker;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use parking_lot::{Condvar, Mutex};
 
+use self::waiters::{Sleeper, Waiters};
 use crate::clock::Clock;
+use crate::engine::format::wakes::Wakes;
 use crate::engine::redb_file::OwnFile;
 use crate::engine::redb_file::pages::Pages;
 use crate::engine::session::process::Process;
 use crate::error::Result;
 
-/// Counts news, which is a commit or a due time, and knows the callers that wait for more.
+/// Knows the callers that wait, and tells them of commits and of due times.
 ///
 /// Commits of this process are told at once. While somebody waits, a [`Watch`] tells of other processes and of the time.
 #[derive(Default)]
 pub(crate) struct Commits {
     state: Mutex<State>,
-    told: Condvar,
 }
 
 #[derive(Default)]
 struct State {
+    /// Counts commits and due times.
     count: u64,
     has_committed: bool,
-    /// Tasks of async programs that wait, each by a number of its own.
-    wakers: BTreeMap<u64, Waker>,
-    #[cfg(feature = "tokio")]
-    next_waker: u64,
-    /// Waiting callers are woken at this time.
+    waiters: Waiters,
+    /// A waiting caller is woken at this time.
     due: Option<Timestamp>,
-    /// How many callers wait.
-    waiting: usize,
-    /// The thread that watches meanwhile.
+    /// The thread that watches while somebody waits.
     watch: Option<Arc<Watch>>,
     /// The newest commit that waiting callers were told of; none when its number could not be read.
     newest: Option<u64>,
 }
 
 impl Commits {
-    /// The count so far. Callers ask for it before they look, so that they miss no commit in between.
+    /// The count so far.
+    #[cfg(test)]
     pub(crate) fn count(&self) -> u64 {
         self.state.lock().count
     }
@@ -59,6 +57,11 @@ impl Commits {
 
     /// Wakes all waiting callers after a commit of this process.
     pub(crate) fn tell(&self) {
+        self.tell_of(&Wakes::everybody());
+    }
+
+    /// Wakes the callers that a commit of this process concerns.
+    pub(crate) fn tell_of(&self, wakes: &Wakes) {
         let watch = self.watch();
         // Read before they are woken, so they see every commit up to this one, whoever made it.
         let newest = watch.map(|watch| watch.newest());
@@ -67,31 +70,19 @@ impl Commits {
             if let Some(newest) = newest {
                 state.newest = newest;
             }
-            true
+            Some(wakes.clone())
         });
     }
 
     /// Wakes all waiting callers after a change that is no commit.
     pub(crate) fn look_again(&self) {
-        self.wake(|_| true);
+        self.wake(|_| Some(Wakes::everybody()));
     }
 
-    /// Wakes all waiting callers at that time, unless they are woken before.
+    /// Wakes a waiting caller at that time.
     pub(crate) fn tell_at(&self, time: Timestamp) {
         let mut state = self.state.lock();
         state.due = state.due.into_iter().chain([time]).min();
-    }
-
-    /// Waits until there are more than `seen`, or until then.
-    pub(crate) fn wait(&self, seen: u64, until: Option<Instant>) {
-        let mut state = self.state.lock();
-        while state.count == seen {
-            match until {
-                None => self.told.wait(&mut state),
-                Some(until) if self.told.wait_until(&mut state, until).timed_out() => return,
-                Some(_) => {}
-            }
-        }
     }
 
     /// Registers one more waiting caller. `start` starts the thread if it does not run.
@@ -99,64 +90,62 @@ impl Commits {
     /// # Errors
     ///
     /// Every error of `start`; then this one does not wait.
-    pub(crate) fn come<E>(&self, start: impl FnOnce() -> Result<Arc<Watch>, E>) -> Result<(), E> {
+    fn come<E>(&self, name: &[u8], start: impl FnOnce() -> Result<Arc<Watch>, E>) -> Result<u64, E> {
         let mut state = self.state.lock();
         if state.watch.is_none() {
             let watch = start()?;
             state.newest = watch.newest();
             state.watch = Some(watch);
         }
-        state.waiting += 1;
-        Ok(())
-    }
-
-    /// Removes one waiting caller.
-    pub(crate) fn leave(&self) {
-        self.state.lock().waiting -= 1;
+        Ok(state.waiters.come(name))
     }
 
     /// Whether anybody waits.
-    pub(crate) fn are_waited_for(&self) -> bool {
-        self.state.lock().waiting > 0
+    fn are_waited_for(&self) -> bool {
+        !self.state.lock().waiters.is_empty()
     }
 
     /// The thread that watches while somebody waits.
-    pub(crate) fn watch(&self) -> Option<Arc<Watch>> {
+    fn watch(&self) -> Option<Arc<Watch>> {
         self.state.lock().watch.clone()
     }
 
     /// Ends the watch if nobody waits any more; says whether it did.
-    pub(crate) fn end_watch(&self) -> bool {
+    fn end_watch(&self) -> bool {
         let mut state = self.state.lock();
-        let ends = state.waiting == 0;
+        let ends = state.waiters.is_empty();
         if ends {
             state.watch = None;
         }
         ends
     }
 
-    /// Wakes waiting callers if the watch has seen news: another newest commit, a due time, or a clock that was set back.
-    pub(crate) fn seen(&self, newest: Option<u64>, now: Timestamp, went_back: bool) {
+    /// Wakes waiting callers if the watch has seen news. For another newest commit, or a clock that was set back, these are
+    /// all of them. For a due time it is one, whose look makes ready what is due, and whose commit wakes the others.
+    fn seen(&self, newest: Option<u64>, now: Timestamp, went_back: bool) {
         self.wake(|state| {
             // Without a number the callers have to look themselves.
             let committed = newest.is_none() || newest != state.newest;
             state.newest = newest;
-            committed || went_back || state.due.is_some_and(|due| due <= now)
+            if committed || went_back {
+                return Some(Wakes::everybody());
+            }
+            let is_due = state.due.is_some_and(|due| due <= now);
+            is_due.then(|| {
+                // The woken caller says anew what is due.
+                state.due = None;
+                Wakes { anybody: 1, ..Wakes::default() }
+            })
         });
     }
 
-    fn wake(&self, is_news: impl FnOnce(&mut State) -> bool) {
+    fn wake(&self, news: impl FnOnce(&mut State) -> Option<Wakes>) {
         let mut state = self.state.lock();
-        if !is_news(&mut state) {
-            return;
-        }
+        let Some(wakes) = news(&mut state) else { return };
         state.count += 1;
-        // The callers look again and register the next due time again.
-        state.due = None;
-        let wakers = std::mem::take(&mut state.wakers);
+        let woken = state.waiters.told(&wakes);
         drop(state);
-        self.told.notify_all();
-        wakers.into_values().for_each(Waker::wake);
+        woken.into_iter().for_each(Sleeper::wake);
     }
 }
 
@@ -182,17 +171,57 @@ enum Others {
 pub(crate) struct Waiter {
     commits: Arc<Commits>,
     process: Process,
+    number: u64,
+    told: Arc<Condvar>,
 }
 
 impl Waiter {
-    /// Begins to wait. Other processes may commit to the file at `shared`, if there is one.
+    /// Begins to wait under that name, by which commits may ask for it. Other processes may commit to the file at `shared`,
+    /// if there is one.
     ///
     /// # Errors
     ///
     /// `Io` when no thread can be started.
-    pub(crate) fn begin(commits: &Arc<Commits>, clock: &Arc<dyn Clock>, shared: Option<&Path>) -> Result<Self> {
-        commits.come(|| Watch::start(commits, clock, shared))?;
-        Ok(Self { commits: commits.clone(), process: Process::current() })
+    pub(crate) fn begin(
+        commits: &Arc<Commits>,
+        name: &[u8],
+        clock: &Arc<dyn Clock>,
+        shared: Option<&Path>,
+    ) -> Result<Self> {
+        let number = commits.come(name, || Watch::start(commits, clock, shared))?;
+        Ok(Self { commits: commits.clone(), process: Process::current(), number, told: Arc::default() })
+    }
+
+    /// Notes that the caller looks now. What is told from here on makes it look again.
+    pub(crate) fn looks(&self) {
+        self.commits.state.lock().waiters.looks(self.number);
+    }
+
+    /// Ends the turn of the caller, because it took something or there was nothing for anybody.
+    pub(crate) fn turn_is_over(&self) {
+        self.commits.state.lock().waiters.turn_is_over(self.number);
+    }
+
+    /// Passes the turn on, because there was something, but not for this caller.
+    pub(crate) fn pass_on(&self) {
+        let next = self.commits.state.lock().waiters.pass_on(self.number);
+        next.into_iter().for_each(Sleeper::wake);
+    }
+
+    /// Sleeps until there is something to look at, or until then.
+    pub(crate) fn sleep(&self, until: Option<Instant>) {
+        let mut state = self.commits.state.lock();
+        if !state.waiters.sleep(self.number, Sleeper::Thread(self.told.clone())) {
+            return;
+        }
+        while state.waiters.is_asleep(self.number) {
+            match until {
+                None => self.told.wait(&mut state),
+                Some(until) if self.told.wait_until(&mut state, until).timed_out() => break,
+                Some(_) => {}
+            }
+        }
+        state.waiters.is_awake(self.number);
     }
 }
 
@@ -200,7 +229,8 @@ impl Drop for Waiter {
     fn drop(&mut self) {
         // In a forked child nobody waits, and nobody releases a lock that a thread of the parent had.
         if !self.process.has_forked() {
-            self.commits.leave();
+            let next = self.commits.state.lock().waiters.leave(self.number);
+            next.into_iter().for_each(Sleeper::wake);
         }
     }
 }
@@ -240,44 +270,31 @@ mod of_async {
     use std::pin::Pin;
     use std::task::{Context, Poll};
 
-    use super::Commits;
+    use super::{Sleeper, Waiter};
 
-    /// Ready once there are more commits than were seen.
-    pub(crate) struct MoreThan<'a> {
-        commits: &'a Commits,
-        seen: u64,
-        /// The number of its waker, once there is one.
-        waker: Option<u64>,
-    }
+    /// Ready once there is something for the waiting caller to look at.
+    pub(crate) struct News<'a>(&'a Waiter);
 
-    impl Commits {
-        pub(crate) fn more_than(&self, seen: u64) -> MoreThan<'_> {
-            MoreThan { commits: self, seen, waker: None }
+    impl Waiter {
+        pub(crate) fn news(&self) -> News<'_> {
+            News(self)
         }
     }
 
-    impl Future for MoreThan<'_> {
+    impl Future for News<'_> {
         type Output = ();
 
-        fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
-            let mut state = self.commits.state.lock();
-            if state.count != self.seen {
-                return Poll::Ready(());
-            }
-            let number = self.waker.unwrap_or(state.next_waker);
-            state.next_waker = state.next_waker.max(number + 1);
-            state.wakers.insert(number, context.waker().clone());
-            drop(state);
-            self.waker = Some(number);
-            Poll::Pending
+        fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+            let mut state = self.0.commits.state.lock();
+            let sleeps = state.waiters.sleep(self.0.number, Sleeper::Task(context.waker().clone()));
+            if sleeps { Poll::Pending } else { Poll::Ready(()) }
         }
     }
 
-    impl Drop for MoreThan<'_> {
+    impl Drop for News<'_> {
         /// A task that does not wait any more is not held on to.
         fn drop(&mut self) {
-            let waker = self.waker.and_then(|number| self.commits.state.lock().wakers.remove(&number));
-            drop(waker);
+            self.0.commits.state.lock().waiters.is_awake(self.0.number);
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The rules from which the table `index` is derived: one per collection, from the layer that knows its records.
 
 use crate::engine::format::schema::CollectionId;
+use crate::engine::format::wakes::Wakes;
 use crate::error::Result;
 
 /// A function that names the index rows of one record: its key, its payload, and where each row's key goes.
@@ -12,6 +13,15 @@ pub(crate) type Derive = fn(&[u8], &[u8], &mut dyn FnMut(&[u8])) -> Result<()>;
 pub(crate) struct IndexRule {
     pub(crate) collection: CollectionId,
     pub(crate) derive: Derive,
+    /// The waiting callers that a changed row concerns.
+    pub(crate) wakes: fn(&[u8], RowIs, &mut Wakes),
+}
+
+/// The change of an index row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum RowIs {
+    New,
+    Gone,
 }
 
 impl IndexRule {

@@ -6,7 +6,7 @@
 //! * `codec`, `point`: stored types, and the manifest of a point
 //! * `digest`: the sum over a collection
 //! * `value`: values of any length
-//! * `index`: rows that follow from records
+//! * `index`: rows that follow from records; `wakes`: the waiting callers that they concern
 
 pub(crate) mod codec;
 pub(crate) mod digest;
@@ -17,3 +17,4 @@ pub(crate) mod keys;
 pub(crate) mod point;
 pub(crate) mod schema;
 pub(crate) mod value;
+pub(crate) mod wakes;

@@ -30,7 +30,7 @@ const KEYS: u8 = 3;
 const KEPT_VIEWS: usize = 3;
 
 /// The length of a value and whether it is odd: a rule that gives a record no row, one, or two.
-const RULES: &[IndexRule] = &[IndexRule { collection: CollectionId::CONFIG, derive }];
+const RULES: &[IndexRule] = &[IndexRule { collection: CollectionId::CONFIG, derive, wakes: |_, _, _| {} }];
 
 fn derive(key: &[u8], payload: &[u8], emit: &mut dyn FnMut(&[u8])) -> Result<()> {
     let length = payload.len() as u64;

@@ -21,7 +21,9 @@ use crate::engine::format::codec;
 use crate::engine::format::digest::Stats;
 use crate::engine::format::epoch::{Epoch, Epochs};
 use crate::engine::format::frame::{self, State};
+use crate::engine::format::index::RowIs;
 use crate::engine::format::schema::{CollectionId, Table};
+use crate::engine::format::wakes::Wakes;
 use crate::engine::meta;
 use crate::engine::opening::context::Context;
 use crate::engine::records::Records;
@@ -58,6 +60,8 @@ pub(crate) struct Batch {
     pub(crate) changed: bool,
     /// Whether there are events among the changes.
     pub(crate) has_events: bool,
+    /// The waiting callers that the changes concern.
+    pub(crate) wakes: Wakes,
 }
 
 struct Overwritten {
@@ -86,6 +90,7 @@ impl Batch {
             counters: BTreeMap::new(),
             changed: false,
             has_events: false,
+            wakes: Wakes::default(),
         })
     }
 }
@@ -180,6 +185,8 @@ impl<'a> WriteTx<'a> {
 
     /// The statistics of a collection, to be changed.
     fn stats_mut(&mut self, collection: CollectionId) -> Result<&mut Stats> {
+        // A bot that is registered otherwise may be able to do what it could not.
+        self.batch.wakes.everybody |= collection == CollectionId::REGISTRY;
         if !self.batch.stats.contains_key(&collection) {
             let stats = meta::stats(self, collection)?;
             self.batch.stats.insert(collection, stats);
@@ -200,11 +207,19 @@ impl<'a> WriteTx<'a> {
     pub(crate) fn change_index(&mut self, before: &[Vec<u8>], after: &[Vec<u8>]) -> Result<()> {
         for gone in before.iter().filter(|key| !after.contains(key)) {
             self.remove_row(Table::Index, gone)?;
+            self.note_wakes(gone, RowIs::Gone);
         }
         for new in after.iter().filter(|key| !before.contains(key)) {
             self.put_row(Table::Index, new, &[])?;
+            self.note_wakes(new, RowIs::New);
         }
         Ok(())
+    }
+
+    fn note_wakes(&mut self, row: &[u8], is: RowIs) {
+        for rule in self.context.indexes {
+            (rule.wakes)(row, is, &mut self.batch.wakes);
+        }
     }
 
     /// Writes a row of an unversioned table.

@@ -168,11 +168,6 @@ impl App {
         told(self.shared.stopping.clone()).await;
     }
 
-    /// Resolves once there are more commits than `seen`; waiting claims then look again.
-    pub(super) async fn more_commits_than(&self, seen: u64) {
-        self.shared.instance.store().commits().more_than(seen).await;
-    }
-
     /// Reads from the store.
     pub(super) async fn read<R: Send + 'static>(
         &self,

@@ -16,9 +16,10 @@
 
 use jiff::Timestamp;
 
-use crate::engine::index::IndexRule;
+use crate::engine::index::{IndexRule, RowIs};
 use crate::engine::records::KeyRange;
 use crate::engine::schema::CollectionId;
+use crate::engine::wakes::Wakes;
 use crate::error::Result;
 use crate::state::ids::{BotId, SessionId, TaskId};
 use crate::state::queue::lane::Lane;
@@ -29,7 +30,21 @@ use crate::state::queue::row_key::{
 use crate::state::queue::task::{Head, TaskState};
 
 /// Keeps the index of the queue.
-pub(crate) const RULE: IndexRule = IndexRule { collection: CollectionId::QUEUE, derive };
+pub(crate) const RULE: IndexRule = IndexRule { collection: CollectionId::QUEUE, derive, wakes };
+
+/// A task that becomes ready wakes a bot that waits: its own one, or any. A task that a bot no longer holds leaves that bot
+/// room for another.
+fn wakes(row: &[u8], is: RowIs, wakes: &mut Wakes) {
+    let name = |rest: &[u8]| rest.split(|byte| *byte == END).next().unwrap_or_default().to_vec();
+    match (row, is) {
+        ([QUEUE, READY, rest @ ..], RowIs::New) => {
+            let assignee = name(rest);
+            wakes.add(Some(assignee.as_slice()).filter(|assignee| !assignee.is_empty()));
+        }
+        ([QUEUE, HELD, rest @ ..], RowIs::Gone) => wakes.add(Some(&name(rest))),
+        _ => {}
+    }
+}
 
 /// Names the rows of a task: a pure function of its record.
 fn derive(key: &[u8], payload: &[u8], emit: &mut dyn FnMut(&[u8])) -> Result<()> {

@@ -36,9 +36,7 @@ pub struct ClaimWait {
     options: ClaimOptions,
     /// The end of the wait; none if the time cannot be represented.
     until: Option<Instant>,
-    /// The number of commits that the last look had seen.
-    seen: u64,
-    /// Lets the store tell when a task comes due; set by the first look that finds nothing.
+    /// Its place among those who wait; set by the first look that finds nothing.
     waiter: Option<Waiter>,
 }
 
@@ -46,7 +44,7 @@ impl ClaimWait {
     /// A wait that has not looked yet.
     pub fn new(bot: &BotId, options: &ClaimOptions, timeout: Duration) -> Self {
         let until = Instant::now().checked_add(timeout);
-        Self { bot: bot.clone(), options: options.clone(), until, seen: 0, waiter: None }
+        Self { bot: bot.clone(), options: options.clone(), until, waiter: None }
     }
 
     /// Tries to claim. Returns the claims, or an empty list once the time is over. Returns none while the wait continues.
@@ -55,26 +53,50 @@ impl ClaimWait {
     ///
     /// As [`Store::claim_wait`].
     pub fn look(&mut self, store: &Store) -> Result<Option<Vec<Claim>>> {
-        if self.waiter.is_none() {
-            let claims = store.claim(&self.bot, &self.options)?;
-            if !claims.is_empty() || self.is_over() {
-                return Ok(Some(claims));
+        let waiter = match &self.waiter {
+            Some(waiter) => waiter,
+            None => {
+                let claims = store.claim(&self.bot, &self.options)?;
+                if !claims.is_empty() || self.is_over() {
+                    return Ok(Some(claims));
+                }
+                self.waiter.insert(store.waiting(self.bot.as_bytes())?)
             }
-            self.waiter = Some(store.waiting()?);
-        }
-        self.seen = store.commits().count();
-        let claims = store.claim_if_any(&self.bot, &self.options)?;
+        };
+        waiter.looks();
+        let claims = match store.claim_if_any(&self.bot, &self.options)? {
+            Found::Claims(claims) => {
+                waiter.turn_is_over();
+                claims
+            }
+            Found::Nothing => {
+                waiter.turn_is_over();
+                Vec::new()
+            }
+            Found::NothingForIt => {
+                waiter.pass_on();
+                Vec::new()
+            }
+        };
         Ok(Some(claims).filter(|claims| !claims.is_empty() || self.is_over()))
     }
 
-    /// The number of commits that the last look had seen: the next one is due when there are more, or at the end.
-    pub(crate) fn seen(&self) -> u64 {
-        self.seen
+    /// Sleeps until it is time for the next look.
+    pub(crate) fn sleep(&self) {
+        if let Some(waiter) = &self.waiter {
+            waiter.sleep(self.until);
+        }
     }
 
-    /// The end of the wait; none if the time cannot be represented.
-    pub(crate) fn until(&self) -> Option<Instant> {
-        self.until
+    /// Resolves when it is time for the next look.
+    #[cfg(feature = "tokio")]
+    pub(crate) async fn news(&self) {
+        let Some(waiter) = &self.waiter else { return };
+        match self.until {
+            // Either way it is time to look.
+            Some(until) => drop(tokio::time::timeout_at(until.into(), waiter.news()).await),
+            None => waiter.news().await,
+        }
     }
 
     fn is_over(&self) -> bool {
@@ -85,8 +107,9 @@ impl ClaimWait {
 impl Store {
     /// Claims tasks for `bot` as [`claim`](Queue::claim) does, and waits up to `timeout` for the first one.
     ///
-    /// A commit of this process wakes the waiting bot at once. One thread for all waiting bots notices within 100 ms
-    /// the commits of other processes, tasks that come due, and leases that end. Waiting costs no write transaction, so
+    /// A commit of this process wakes waiting bots at once: as many as it made tasks ready, the longest waiting first. A
+    /// bot that cannot do the task passes its turn on. One thread for all waiting bots notices within 100 ms the commits
+    /// of other processes, tasks that come due, and leases that end. Waiting costs no write transaction, so
     /// many bots may wait.
     ///
     /// # Errors
@@ -119,13 +142,13 @@ impl Store {
             if let Some(claims) = wait.look(self)? {
                 return Ok(claims);
             }
-            self.commits().wait(wait.seen(), wait.until());
+            wait.sleep();
         }
     }
 
     /// Claims only if a read-only look finds a task. Arranges that the waiting bot is woken when the next task comes
     /// due.
-    pub(super) fn claim_if_any(&self, bot: &BotId, options: &ClaimOptions) -> Result<Vec<Claim>> {
+    pub(super) fn claim_if_any(&self, bot: &BotId, options: &ClaimOptions) -> Result<Found> {
         let view = self.view()?;
         let next = view.queue().next_due()?;
         if let Some(next) = next {
@@ -133,15 +156,26 @@ impl Store {
         }
         let is_due = next.is_some_and(|next| next <= view.now());
         if !is_due && !view.queue().may_have_work_for(bot, options)? {
-            return Ok(Vec::new());
+            let is_there = !view.queue().records.rows(Table::Index, &keys::ready().range(), 1)?.is_empty();
+            return Ok(if is_there { Found::NothingForIt } else { Found::Nothing });
         }
         drop(view);
-        self.claim(bot, options)
+        let claims = self.claim(bot, options)?;
+        Ok(if claims.is_empty() { Found::NothingForIt } else { Found::Claims(claims) })
     }
 
     pub(super) fn claim(&self, bot: &BotId, options: &ClaimOptions) -> Result<Vec<Claim>> {
         self.write(|tx| tx.queue().claim(bot, options))
     }
+}
+
+/// The result of a look.
+pub(super) enum Found {
+    Claims(Vec<Claim>),
+    /// No task is ready.
+    Nothing,
+    /// Another bot may find something, or did.
+    NothingForIt,
 }
 
 impl Queue<&View> {
@@ -171,7 +205,7 @@ impl Queue<&View> {
 mod tests {
     use super::*;
     use crate::state::queue::NewTask;
-    use crate::state::queue::verbs_test::{bot, named};
+    use crate::state::queue::verbs_test::{bot, id, named};
     use crate::testkit::checked_store::Fixture;
 
     const LONG: Duration = Duration::from_secs(60);
@@ -264,6 +298,82 @@ mod tests {
             hive.store.commits().count() - seen
         });
         assert_eq!(news, 0);
+    }
+
+    /// How often each of many waiting bots looks while `work` is done, and the claims of each.
+    fn looks_while(hive: &Fixture, bots: usize, work: impl FnOnce()) -> Vec<(usize, Vec<String>)> {
+        let waiting = std::sync::atomic::AtomicUsize::new(0);
+        std::thread::scope(|scope| {
+            let wait = |number: usize| {
+                let (store, waiting) = (&hive.store, &waiting);
+                scope.spawn(move || {
+                    let until = Duration::from_millis(1_500);
+                    let mut wait = ClaimWait::new(&bot(&format!("b{number}")), &ClaimOptions::default(), until);
+                    for looks in 0.. {
+                        if let Some(claims) = wait.look(store).unwrap() {
+                            return (looks, claims.into_iter().map(|claim| claim.id.to_string()).collect());
+                        }
+                        waiting.fetch_add(usize::from(looks == 0), std::sync::atomic::Ordering::SeqCst);
+                        wait.sleep();
+                    }
+                    unreachable!("it looks for ever")
+                })
+            };
+            let bots: Vec<_> = (0..bots).map(wait).collect();
+            while waiting.load(std::sync::atomic::Ordering::SeqCst) < bots.len() {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            std::thread::sleep(Duration::from_millis(50));
+            work();
+            bots.into_iter().map(|waits| waits.join().unwrap()).collect()
+        })
+    }
+
+    /// The bots that looked again before the end, besides their first look and their last.
+    fn woken(looks: &[(usize, Vec<String>)]) -> usize {
+        looks.iter().filter(|(looks, claims)| *looks > 1 || !claims.is_empty()).count()
+    }
+
+    #[test]
+    fn a_task_wakes_one_of_many_bots_that_wait_and_a_batch_as_many_as_it_has_tasks() {
+        let hive = Fixture::new();
+        let looks = looks_while(&hive, 100, || drop(hive.push(named("a"))));
+        assert_eq!(looks.iter().flat_map(|(_, claims)| claims.clone()).collect::<Vec<_>>(), ["a"]);
+        assert_eq!(woken(&looks), 1);
+        let tasks = (0..7).map(NewTask::new).collect();
+        let looks = looks_while(&hive, 100, || drop(hive.store.enqueue_all(tasks).unwrap()));
+        assert_eq!(looks.iter().filter(|(_, claims)| claims.len() == 1).count(), 7);
+        assert_eq!(woken(&looks), 7);
+        let looks = looks_while(&hive, 100, || {
+            hive.write(|tx| tx.config().put("a", &serde_json::json!(1)));
+        });
+        assert_eq!(woken(&looks), 0, "that is no task");
+    }
+
+    #[test]
+    fn a_task_for_one_bot_wakes_that_one_and_a_task_that_only_the_last_can_do_reaches_it() {
+        let hive = Fixture::new();
+        let looks = looks_while(&hive, 30, || drop(hive.push(named("a").assign_to(bot("b17")))));
+        assert_eq!((woken(&looks), looks[17].1.clone()), (1, vec!["a".to_owned()]));
+        hive.register("b23", &["fly"], 9);
+        let looks = looks_while(&hive, 30, || drop(hive.push(named("b").capability("fly"))));
+        assert_eq!(looks[23].1, ["b"]);
+    }
+
+    #[test]
+    fn a_bot_that_gets_room_and_one_that_learns_what_it_lacked_find_the_task_that_was_there() {
+        let hive = Fixture::new();
+        hive.register("b0", &[], 1);
+        ["a", "b"].iter().for_each(|name| drop(hive.push(named(name))));
+        let held = hive.claim_one("b0");
+        hive.write(|tx| tx.queue().assign(&id("b"), &bot("b0")));
+        let looks = looks_while(&hive, 3, || {
+            hive.write(|tx| tx.queue().complete(&held.id, held.token, 1));
+        });
+        assert_eq!(looks[0].1, ["b"]);
+        hive.push(named("c").capability("fly"));
+        let looks = looks_while(&hive, 3, || hive.register("b2", &["fly"], 9));
+        assert_eq!(looks[2].1, ["c"]);
     }
 
     #[test]

@@ -5,41 +5,92 @@ use crate::clock::ManualClock;
 use crate::engine::format::schema::CollectionId;
 use crate::engine::store::{Options, Sharing, Store};
 
-#[test]
-fn a_caller_that_waits_is_woken_by_a_commit_and_not_by_an_older_one() {
-    let commits = Commits::default();
-    commits.tell();
-    let seen = commits.count();
-    let started = Instant::now();
-    commits.wait(seen, Some(started + Duration::from_millis(20)));
-    assert!(started.elapsed() >= Duration::from_millis(20));
-
-    std::thread::scope(|scope| {
-        let waits = scope.spawn(|| commits.wait(seen, None));
-        commits.tell();
-        waits.join().unwrap();
-    });
-    commits.wait(seen, None);
+/// Something for so many callers, whoever they are.
+fn of(anybody: u64) -> Wakes {
+    Wakes { anybody, ..Wakes::default() }
 }
 
-#[cfg(feature = "tokio")]
-#[test]
-fn a_task_that_waits_is_woken_and_one_that_does_not_any_more_is_forgotten() {
-    use std::task::Context;
+/// Callers that wait, each with the number of times that it was woken.
+struct Crowd {
+    hive: Fixture,
+    waiting: Vec<(Waiter, Arc<Counter>)>,
+}
 
-    let commits = Commits::default();
-    let mut context = Context::from_waker(Waker::noop());
-    let mut gone = Box::pin(commits.more_than(commits.count()));
-    let mut waits = Box::pin(commits.more_than(commits.count()));
-    for _ in 0..2 {
-        assert!(gone.as_mut().poll(&mut context).is_pending());
-        assert!(waits.as_mut().poll(&mut context).is_pending());
+#[derive(Default)]
+struct Counter(std::sync::atomic::AtomicU64);
+
+impl std::task::Wake for Counter {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
     }
-    assert_eq!(commits.state.lock().wakers.len(), 2);
-    drop(gone);
-    assert_eq!(commits.state.lock().wakers.len(), 1);
-    commits.tell();
-    assert!(waits.as_mut().poll(&mut context).is_ready());
+}
+
+impl Crowd {
+    fn new(count: usize) -> Self {
+        let hive = fixture(Store::options());
+        let wait = |number| (hive.store.waiting(format!("b{number}").as_bytes()).unwrap(), Arc::default());
+        let crowd = Self { waiting: (0..count).map(wait).collect(), hive };
+        (0..count).for_each(|number| crowd.sleep(number));
+        crowd
+    }
+
+    /// Looks, finds nothing, and sleeps.
+    fn sleep(&self, number: usize) {
+        let (waiter, counter) = &self.waiting[number];
+        waiter.looks();
+        let sleeper = Sleeper::Task(counter.clone().into());
+        assert!(self.hive.store.commits().state.lock().waiters.sleep(waiter.number, sleeper));
+    }
+
+    /// The callers that were woken since the last call.
+    fn woken(&self) -> Vec<usize> {
+        let swap = |counter: &Counter| counter.0.swap(0, std::sync::atomic::Ordering::SeqCst);
+        (0..self.waiting.len()).filter(|number| swap(&self.waiting[*number].1) > 0).collect()
+    }
+}
+
+#[test]
+fn a_commit_wakes_as_many_as_it_has_something_for_and_the_longest_waiting_first() {
+    let crowd = Crowd::new(5);
+    let tell = |wakes: Wakes| {
+        crowd.hive.store.commits().tell_of(&wakes);
+        crowd.woken()
+    };
+    assert_eq!(tell(of(0)), [0; 0]);
+    assert_eq!(tell(of(2)), [0, 1]);
+    assert_eq!(tell(Wakes { named: [(b"b4".to_vec(), 1), (b"nobody".to_vec(), 9)].into(), ..of(0) }), [4]);
+    assert_eq!(tell(Wakes::everybody()), [2, 3], "the others are awake");
+}
+
+#[test]
+fn a_turn_that_is_not_used_passes_to_the_next_that_has_not_looked_since() {
+    let mut crowd = Crowd::new(4);
+    crowd.hive.store.commits().tell_of(&of(1));
+    assert_eq!(crowd.woken(), [0]);
+    // There was something, but not for it.
+    crowd.waiting[0].0.looks();
+    crowd.waiting[0].0.pass_on();
+    assert_eq!(crowd.woken(), [1]);
+    // It is gone before it has looked.
+    drop(crowd.waiting.remove(1));
+    assert_eq!(crowd.woken(), [1], "who was the third");
+    crowd.waiting[1].0.turn_is_over();
+    crowd.waiting[1].0.pass_on();
+    assert_eq!(crowd.woken(), [0; 0], "it took what there was");
+}
+
+#[test]
+fn a_caller_that_looks_while_a_commit_is_told_looks_again() {
+    let crowd = Crowd::new(1);
+    let (waiter, _) = &crowd.waiting[0];
+    waiter.looks();
+    crowd.hive.store.commits().tell_of(&of(1));
+    // It would wait for ever.
+    waiter.sleep(None);
+    waiter.looks();
+    let started = Instant::now();
+    waiter.sleep(Some(started + Duration::from_millis(20)));
+    assert!(started.elapsed() >= Duration::from_millis(20));
 }
 
 /// Nothing below takes a tenth of it; what is never told takes for ever.
@@ -74,8 +125,10 @@ impl Fixture {
     /// How much the count of news grows until `work` wakes a waiting caller.
     fn news_of(&self, work: impl FnOnce()) -> u64 {
         let (commits, seen, began) = (self.store.commits(), self.store.commits().count(), Instant::now());
+        let waiter = self.store.waiting(b"").unwrap();
+        waiter.looks();
         work();
-        commits.wait(seen, Some(began + LONGEST));
+        waiter.sleep(Some(began + LONGEST));
         assert!(began.elapsed() < LONGEST, "nobody was woken");
         commits.count() - seen
     }
@@ -93,7 +146,7 @@ fn nobody_is_woken_while_nothing_happens() {
     for sharing in [Sharing::Shared, Sharing::Exclusive] {
         let hive = fixture(Store::options().sharing(sharing));
         put(&hive.store, 1);
-        let _waiting = hive.store.waiting().unwrap();
+        let _waiting = hive.store.waiting(b"").unwrap();
         assert_eq!(hive.news_of_a_while(), 0);
     }
 }
@@ -102,12 +155,12 @@ fn nobody_is_woken_while_nothing_happens() {
 fn a_commit_of_another_wakes_who_waits_and_no_commit_does_so_for_long() {
     let hive = fixture(Store::options());
     let other = open(&hive.folder, Store::options());
-    let _waiting = hive.store.waiting().unwrap();
+    let _waiting = hive.store.waiting(b"").unwrap();
     for value in 0..3 {
         assert_eq!(hive.news_of(|| put(&other, value)), 1);
         assert_eq!(hive.news_of_a_while(), 0);
         // A look that comes between the commit and its being told sees it too.
-        assert!(hive.news_of(|| put(&hive.store, value)) <= 2);
+        assert!(hive.news_of(|| hive.store.load(|tx| tx.put(CollectionId::CONFIG, b"k", &[value])).unwrap()) <= 2);
         assert_eq!(hive.news_of_a_while(), 0);
     }
 }
@@ -115,7 +168,7 @@ fn a_commit_of_another_wakes_who_waits_and_no_commit_does_so_for_long() {
 #[test]
 fn a_due_time_and_a_clock_that_is_set_back_wake_waiting_callers() {
     let hive = fixture(Store::options());
-    let _waiting = hive.store.waiting().unwrap();
+    let _waiting = hive.store.waiting(b"").unwrap();
     hive.store.commits().tell_at(time(1020));
     hive.store.commits().tell_at(time(1010));
     hive.clock.set(time(1009));
@@ -128,7 +181,7 @@ fn a_due_time_and_a_clock_that_is_set_back_wake_waiting_callers() {
 #[test]
 fn a_caller_that_waits_is_told_that_the_store_is_closed() {
     let hive = fixture(Store::options().sharing(Sharing::Exclusive));
-    let _waiting = hive.store.waiting().unwrap();
+    let _waiting = hive.store.waiting(b"").unwrap();
     assert_eq!(hive.news_of(|| hive.store.close_file().unwrap()), 1);
 }
 
@@ -137,7 +190,7 @@ fn nobody_looks_where_nobody_waits() {
     let hive = fixture(Store::options());
     let watch = || hive.store.commits().watch();
     assert!(watch().is_none());
-    let waiting = [hive.store.waiting().unwrap(), hive.store.waiting().unwrap()];
+    let waiting = [hive.store.waiting(b"").unwrap(), hive.store.waiting(b"").unwrap()];
     let looks = Arc::downgrade(&watch().unwrap());
     drop(waiting);
     let began = Instant::now();
@@ -145,6 +198,6 @@ fn nobody_looks_where_nobody_waits() {
         std::thread::sleep(LOOK_EVERY);
     }
     assert!(looks.upgrade().is_none() && watch().is_none());
-    let _waiting = hive.store.waiting().unwrap();
+    let _waiting = hive.store.waiting(b"").unwrap();
     hive.news_of(|| hive.clock.set(time(0)));
 }

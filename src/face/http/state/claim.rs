@@ -6,7 +6,6 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use serde::Serialize;
-use tokio::time::timeout_at;
 
 use crate::face::http::app::App;
 use crate::face::http::body::Object;
@@ -119,7 +118,7 @@ async fn wait(app: &App, wanted: &Wanted, client: Option<&Peer>) -> Answer<Waite
             permit = Some(place);
         }
         tokio::select! {
-            () = next_commit(app, &wait) => {}
+            () = wait.news() => {}
             () = app.stops() => return Ok(Waited::Stopped),
             // Nobody would read the response.
             () = broken(client) => return Ok(Waited::Stopped),
@@ -142,15 +141,6 @@ async fn look(app: &App, mut wait: ClaimWait) -> Result<(ClaimWait, Option<Parce
         Ok((wait, claims.map(|claims| Parcel::new(store, claims))))
     })
     .await
-}
-
-/// Resolves with the next commit, or when the time is over.
-async fn next_commit(app: &App, wait: &ClaimWait) {
-    let told = app.more_commits_than(wait.seen());
-    match wait.until() {
-        Some(until) => drop(timeout_at(until.into(), told).await),
-        None => told.await,
-    }
 }
 
 /// Sends the claims to the client, or the reason why there are none. Claims that do not arrive are given back.
