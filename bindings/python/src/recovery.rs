@@ -81,7 +81,7 @@ impl Recovery {
         &self,
         py: Python<'py>,
         description: String,
-        documents: BTreeMap<String, Bound<'py, PyAny>>,
+        documents: Vec<(String, Bound<'py, PyAny>)>,
         automatic: bool,
     ) -> PyResult<Bound<'py, PyAny>> {
         let mut request = PointRequest::new(description);
@@ -186,6 +186,11 @@ impl Recovery {
     fn backups<'py>(&self, py: Python<'py>, kind: Option<&str>) -> PyResult<Bound<'py, PyAny>> {
         let kind = parsed_or_none(py, kind)?;
         self.call(py, |store| store.backups(kind))
+    }
+
+    /// A backup.
+    fn find_backup<'py>(&self, py: Python<'py>, id: &str) -> PyResult<Bound<'py, PyAny>> {
+        self.call(py, |store| store.find_backup(id))
     }
 
     /// The content of a backup. A failure is an event of the store.

@@ -65,7 +65,8 @@ class Point(Record):
     _times = frozenset({"timestamp", "sealed_at"})
     _others = {"backups": tuple}
 
-    id: str
+    id: str | None
+    """Its name; the point of a single commit, which ``history`` keeps, has none."""
     timestamp: datetime
     epoch: int
     sealed_at: datetime
@@ -89,7 +90,7 @@ a timedelta for that long ago. ``"now"`` is no point, but can be compared with o
 def selector_text(selector: Selector) -> str:
     """A selector as text."""
     if isinstance(selector, Point):
-        return selector.id
+        return selector.id or f"epoch {selector.epoch}"
     if isinstance(selector, timedelta):
         return f"{to_ms(selector)}ms ago"
     return to_text(selector)
