@@ -9,15 +9,27 @@ use std::path::Path;
 
 use super::{FREE, code, files, module};
 
+/// Imports that close a circle, and why they may.
+const ALLOWED: [(&str, &str, &str); 1] =
+    [("face/http/app", "face/http/caller", "the calls of a request name its caller, whom the application identifies")];
+
 type Module = Vec<String>;
 type Graph = BTreeMap<Module, BTreeSet<Module>>;
 
 #[test]
 fn files_do_not_import_each_other_in_circles() {
-    let graph = graph();
-    let circle = circle(&graph).map(|files| files.iter().map(|file| file.join("/")).collect::<Vec<_>>().join(" -> "));
-    assert_eq!(circle, None, "a circle of imports");
+    let mut graph = graph();
     assert!(graph.values().map(BTreeSet::len).sum::<usize>() > 1500, "the imports are not seen");
+    for (from, to, _) in ALLOWED {
+        assert!(graph.get_mut(&names(from)).unwrap().remove(&names(to)), "not imported any more: {from} -> {to}");
+    }
+    let found = circle(&graph).map(|files| files.iter().map(|file| file.join("/")).collect::<Vec<_>>().join(" -> "));
+    assert_eq!(found, None, "a circle of imports");
+    for (from, to, _) in ALLOWED {
+        let mut graph = graph.clone();
+        graph.get_mut(&names(from)).unwrap().insert(names(to));
+        assert!(circle(&graph).is_some(), "closes no circle any more: {from} -> {to}");
+    }
 }
 
 #[test]

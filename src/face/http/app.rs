@@ -119,7 +119,7 @@ impl App {
         &self.shared.instance
     }
 
-    /// Who asks; none outside of a handler.
+    /// The caller of the request; none outside of a handler.
     pub(super) fn caller(&self) -> Option<&Caller> {
         self.caller.as_ref()
     }

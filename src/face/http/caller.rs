@@ -1,4 +1,4 @@
-//! Who asks: found out once for each request, and put into its extensions and into those of the response.
+//! The caller of a request, identified once for each request, and stored in its extensions and in those of the response.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -15,7 +15,7 @@ use crate::{BotId, Role};
 /// The name of whoever shows the service's token.
 const TOKEN_HOLDER: &str = "token";
 
-/// Who asks. Clones share it.
+/// The caller of a request. Clones share it.
 #[derive(Clone, Debug)]
 pub(in crate::face) struct Caller(Arc<Asking>);
 

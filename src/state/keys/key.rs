@@ -12,7 +12,7 @@ use crate::error::{Error, Result};
 use crate::limits::KEY_NAME_BYTES;
 use crate::state::ids::BotId;
 
-/// What the holder of a key may do. Each role may also do what those before it may.
+/// The rights of the holder of a key. Each role also has the rights of those before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Role {
@@ -228,7 +228,7 @@ pub(crate) struct StoredKey {
     pub(super) secrets: Vec<StoredSecret>,
 }
 
-/// What is kept of a secret.
+/// The stored form of a secret.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct StoredSecret {
     /// Its BLAKE3 hash.
