@@ -192,7 +192,7 @@ impl Waiter {
         Ok(Self { commits: commits.clone(), process: Process::current(), number, told: Arc::default() })
     }
 
-    /// Notes that the caller looks now. What is told from here on makes it look again.
+    /// Notes that the caller looks now. Later notifications make it look again.
     pub(crate) fn looks(&self) {
         self.commits.state.lock().waiters.looks(self.number);
     }

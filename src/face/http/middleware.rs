@@ -1,4 +1,4 @@
-//! The layers around all routes: who asks and from where, counting, and headers for browsers.
+//! The layers around all routes: callers and their addresses, counting, and headers for browsers.
 
 use std::time::Instant;
 
@@ -12,7 +12,7 @@ use crate::face::http::app::App;
 use crate::face::http::caller::{self, Caller};
 use crate::face::http::memory::within_memory;
 use crate::face::http::problem::{Answer, Problem};
-use crate::face::http::routes;
+use crate::face::http::route::Needs;
 
 /// Longer methods, in bytes, are refused before anything is logged of them.
 const LONGEST_METHOD: usize = 32;
@@ -23,11 +23,14 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// All other methods.
 const OTHER_METHOD: &str = "other";
 
+/// The role that a request needs.
+type NeedsOf = fn(&Request) -> Needs;
+
 /// Puts the layers around the routes; a request passes the last one first.
-pub(super) fn around(routes: Router<App>, app: &App) -> Router<App> {
+pub(super) fn around(routes: Router<App>, app: &App, needs_of: NeedsOf) -> Router<App> {
     routes
         .layer(from_fn_with_state(app.memory().clone(), within_memory))
-        .layer(from_fn_with_state(app.clone(), check_role))
+        .layer(from_fn_with_state((app.clone(), needs_of), check_role))
         .layer(from_fn_with_state(app.clone(), check_access))
         .layer(from_fn_with_state(app.clone(), count))
         .layer(from_fn(for_browsers))
@@ -41,10 +44,10 @@ async fn check_access(State(app): State<App>, request: Request, next: Next) -> A
 }
 
 /// Finds out who asks, and whether they may.
-async fn check_role(State(app): State<App>, mut request: Request, next: Next) -> Response {
+async fn check_role(State((app, needs_of)): State<(App, NeedsOf)>, mut request: Request, next: Next) -> Response {
     let ring = app.key_ring().await;
     let mut caller = Caller::unknown(request.extensions().get().copied());
-    let needs = routes::needs(&request);
+    let needs = needs_of(&request);
     let admitted = match caller::identify(&app, &ring, &caller, request.headers()) {
         Ok(known) => {
             caller = known;

@@ -31,11 +31,11 @@ pub(super) fn all() -> impl Iterator<Item = &'static Route> {
 pub(super) fn router(app: App) -> Router {
     let routes = all().fold(Router::new(), |router, route| router.route(route.path, (route.handler)()));
     let routes = routes.method_not_allowed_fallback(no_such_method).fallback(no_such_path);
-    middleware::around(routes, &app).with_state(app)
+    middleware::around(routes, &app, needs).with_state(app)
 }
 
 /// The role that a request needs. One for nothing that there is needs any valid key.
-pub(super) fn needs(request: &Request) -> Needs {
+fn needs(request: &Request) -> Needs {
     let Some(path) = request.extensions().get::<MatchedPath>() else { return Needs::Reader };
     // HEAD is answered as GET.
     let method = if request.method() == Method::HEAD { &Method::GET } else { request.method() };
