@@ -188,7 +188,7 @@ fn a_corpus_of_malformed_requests_causes_no_internal_error() {
 #[test]
 fn a_client_that_sends_nothing_or_reads_nothing_times_out() {
     let hive = Hive::new();
-    let service = Service::start(&hive, &["--client-timeout", "1s"]);
+    let service = Service::start(&hive, &["--client-timeout", "1s", "--max-body", "64MiB"]);
     let data = json!({"long": "x".repeat(24_000_000)}).to_string();
     let made = service.post(&format!("{BASE}/backup"), format!("{{\"data\":{data}}}")).ok();
     let id = made["backup_id"].as_str().unwrap();
