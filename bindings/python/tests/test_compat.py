@@ -25,7 +25,7 @@ def log_of(recovery: DisasterRecovery) -> list[dict[str, object]]:
 
 
 def old_folder(folder: Path) -> tuple[str, str]:
-    """What the replaced class leaves behind: a backup in a restore point."""
+    """The files that the replaced class leaves behind: a backup in a restore point."""
     backups, logs = folder / ".deia" / "backups", folder / ".deia" / "bot-logs"
     backups.mkdir(parents=True)
     logs.mkdir()

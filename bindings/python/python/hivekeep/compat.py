@@ -1,7 +1,7 @@
 """The class that Hivekeep replaces, with its names and its ways: one import changed, nothing lost.
 
-Everything is kept in a store, ``.deia/hivekeep.redb`` in the working folder. What lies in the old files there is taken
-over when that store is opened for the first time. ``docs/PYTHON.md`` names the differences.
+Everything is kept in a store, ``.deia/hivekeep.redb`` in the working folder. The content of the old files there is
+adopted when that store is opened for the first time. ``docs/PYTHON.md`` names the differences.
 """
 
 from __future__ import annotations
