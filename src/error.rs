@@ -96,6 +96,8 @@ pub enum Hint {
     AllowPartialImport,
     /// Undo a restore although records have changed since.
     DiscardLaterWork,
+    /// Look at a new plan, since the state has changed.
+    PlanAgain,
     /// Name the one collection of a key.
     NameCollection,
     /// Take the task that has the idempotency key, although it differs.

@@ -87,7 +87,8 @@
 //! | `recovery/check/last` | `note_check` `last_check` |
 //! | `recovery/check/last_drill` | `note_drill` |
 //! | `recovery/check/verify` | `check` `check_with` `check_at` `check_at_with` `check_sample` `check_sample_with` `check_pages` |
-//! | `recovery/diff` | `diff` `diff_summary` |
+//! | `recovery/diff` | `diff` |
+//! | `recovery/diff_page` | `diff_page` |
 //! | `recovery/events/failures` | `restore_data` |
 //! | `recovery/events/log` | `event_log_error` |
 //! | `recovery/guard` | `guard` `begin_guard` |
@@ -95,6 +96,8 @@
 //! | `recovery/points/find` | `points` `all_points` `find_point` `at` |
 //! | `recovery/points/make` | `restore_point` `make_point` |
 //! | `recovery/points/size` | `point_size` |
+//! | `recovery/points/timeline` | `brief_points` `timeline` |
+//! | `recovery/pulse` | `pulse` |
 //! | `recovery/repair/plan` | `plan_repair` |
 //! | `recovery/restore/apply` | `restore` `apply` |
 //! | `recovery/restore/planning` | `plan_restore` |
@@ -118,6 +121,7 @@
 //! | `transfer/archive/export` | `export` `export_with` |
 //! | `transfer/archive/import` | `verify_archive` `verify_archive_with` `import_new` `import_new_with` |
 //! | `transfer/archive/last` | `last_archive` |
+//! | `transfer/doctor` | `diagnose` |
 //! | `transfer/drill` | `drill` |
 //! | `transfer/summary` | `summary` `weigh` |
 //!
@@ -214,7 +218,8 @@ pub use face::cli::run as run_program;
 pub use recovery::backups::{Backup, BackupOf, BackupRequest, Kind};
 pub use recovery::check::last::LastCheck;
 pub use recovery::check::last_drill::{LastDrill, Rehearsed};
-pub use recovery::diff::{Change, ChangeKind, Counts, Diff, DiffSummary};
+pub use recovery::diff::{Change, ChangeKind, Counts, Diff};
+pub use recovery::diff_page::{DiffFilter, DiffPage};
 pub use recovery::events::event::{Event, EventKind, Events};
 pub use recovery::guard::{Guard, GuardOptions, Guarded, RollBack};
 pub use recovery::inventory::Inventory;
@@ -225,7 +230,9 @@ pub use recovery::points::resolve::{Named, PointName, Resolved, resolve};
 pub use recovery::points::selector::Selector;
 pub use recovery::points::short_ids::ShortIds;
 pub use recovery::points::size::PointSize;
+pub use recovery::points::timeline::{BriefPoint, Timeline, TimelineBucket};
 pub use recovery::points::versions::{ChangedBy, Version, VersionPoint};
+pub use recovery::pulse::Pulse;
 pub use recovery::repair::plan::RepairPlan;
 pub use recovery::restore::earlier::Earlier;
 pub use recovery::restore::options::RestoreOptions;
@@ -249,7 +256,7 @@ pub use state::keys::secret::KeySecret;
 pub use state::page::{KeyedPage, Page};
 pub use state::queue::{
     Claim, ClaimOptions, ClaimOwner, ClaimWait, Completed, Enqueued, Holder, Memory, NewTask, Obstacle, Priority,
-    Queue, Remembered, Retry, Task, TaskCounts, TaskPage, TaskState, Undelivered, Why,
+    Queue, Remembered, Retry, Task, TaskCounts, TaskFilter, TaskPage, TaskState, Undelivered, Why,
 };
 pub use state::registry::{Bot, Registry};
 #[cfg(any(fuzzing, test))]

@@ -18,7 +18,6 @@ use crate::engine::view::View;
 use crate::error::Result;
 use crate::recovery::points::names::{Names, names};
 use crate::recovery::points::selector::Selector;
-use crate::state::page::{PAGE_BYTES, weight_of_value};
 use crate::state::show::{Show, Shown};
 use crate::text::OneLine;
 
@@ -93,25 +92,9 @@ impl fmt::Display for Counts {
     }
 }
 
-/// The numbers of the changes, and the first of them.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct DiffSummary {
-    /// The first changes, in the order of collections and keys.
-    pub first: Vec<Change>,
-    /// The numbers of records that differ in each collection.
-    pub counts: BTreeMap<String, Counts>,
-    /// The number of all changes.
-    pub total: usize,
-}
-
 impl Change {
     fn place(&self) -> (&str, &str) {
         (&self.collection, &self.key)
-    }
-
-    /// How much it counts in a summary.
-    fn weight(&self) -> usize {
-        2 * (self.collection.len() + self.key.len()) + weight_of_value(&self.before) + weight_of_value(&self.after)
     }
 }
 
@@ -200,32 +183,6 @@ impl Store {
         Ok(Diff { changes })
     }
 
-    /// The numbers of all changes as [`diff`](Self::diff) finds them, and the first `limit` changes; fewer if those are
-    /// long.
-    ///
-    /// # Errors
-    ///
-    /// As [`Store::at`].
-    pub fn diff_summary(
-        &self,
-        from: impl Into<Selector>,
-        to: impl Into<Selector>,
-        limit: usize,
-    ) -> Result<DiffSummary> {
-        let (mut summary, mut first, mut bytes) = (DiffSummary::default(), BTreeMap::new(), 0);
-        self.each_change(from.into(), to.into(), |change| {
-            summary.total += 1;
-            summary.counts.entry(change.collection.clone()).or_default().count(change.change);
-            bytes += change.weight();
-            first.insert((change.collection.clone(), change.key.clone()), change);
-            while first.len() > limit || (bytes > PAGE_BYTES && first.len() > 1) {
-                bytes -= first.pop_last().map_or(0, |(_, change): (_, Change)| change.weight());
-            }
-        })?;
-        summary.counts.retain(|_, counts| counts.total() > 0);
-        Ok(DiffSummary { first: first.into_values().collect(), ..summary })
-    }
-
     /// Calls `each` with every change, in any order.
     fn each_change(&self, from: Selector, to: Selector, mut each: impl FnMut(Change)) -> Result<()> {
         let view = self.view()?;
@@ -252,7 +209,7 @@ impl Store {
 
 /// Shows a row of a difference for people. It shows nothing for the pieces of long values, which belong to their
 /// records, and nothing for the header row of a document if only the number of its elements differs.
-fn change(
+pub(super) fn change(
     names: &Names,
     row: &[u8],
     (old, before): (&mut Show<'_, View>, Option<Vec<u8>>),

@@ -2,7 +2,7 @@
 //!
 //! * `points`: restore points; `backups`: one kind of state of a point; a backup of a document puts it, and seals a
 //!   point of its own through the engine; `diff`: the differences between two points
-//! * `inventory`: the numbers of points and backups
+//! * `inventory`: the numbers of points and backups; `pulse`: whether there is something new
 //! * `restore`: restores, and their undo
 //! * `retention`: the choice of points to keep
 //! * `upkeep`: periodic work
@@ -13,10 +13,12 @@
 pub(crate) mod backups;
 pub(crate) mod check;
 pub(crate) mod diff;
+pub(crate) mod diff_page;
 pub(crate) mod events;
 pub(crate) mod guard;
 pub(crate) mod inventory;
 pub(crate) mod points;
+pub(crate) mod pulse;
 pub(crate) mod repair;
 pub(crate) mod restore;
 pub(crate) mod retention;

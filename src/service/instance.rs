@@ -25,6 +25,7 @@ use crate::service::setup::Setup;
 use crate::service::steward::Steward;
 use crate::state::queue::{ClaimOptions, ClaimOwner};
 use crate::transfer::archive::{ArchiveSchedule, Outside};
+use crate::transfer::doctor::{Diagnosis, DiagnosisOptions};
 
 /// Between automatic backups when there are none by themselves: what a client's own asking goes by.
 const INTERVAL: Duration = Duration::from_secs(10 * 60);
@@ -292,6 +293,17 @@ impl Instance {
     /// Between automatic backups.
     fn interval(&self) -> Duration {
         self.running.read().setup.backup_interval.unwrap_or(INTERVAL)
+    }
+
+    /// Whether the data would come back right now.
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::diagnose`].
+    pub(crate) fn diagnose(&self) -> Result<Diagnosis> {
+        let archive_dir = self.running.read().setup.archives(self.store.path()).map(|archives| archives.folder);
+        let options = DiagnosisOptions { full: false, backup_interval: self.interval(), archive_dir };
+        self.store.diagnose(&options)
     }
 
     /// When the next automatic backup is due; none when there are none.

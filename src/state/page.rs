@@ -123,7 +123,7 @@ impl<T> KeyedPage<T> {
     /// # Errors
     ///
     /// `Invalid` for a cursor that does not come from a page of this list, and as `read`.
-    pub(super) fn read<R: Records>(
+    pub(crate) fn read<R: Records>(
         records: &R,
         collection: CollectionId,
         range: KeyRange,
@@ -174,7 +174,7 @@ impl Default for PageRoom {
 }
 
 /// The weight of a payload. Each JSON value in it follows one of these characters.
-fn weight_of(payload: &[u8]) -> usize {
+pub(crate) fn weight_of(payload: &[u8]) -> usize {
     payload.len() + VALUE * payload.iter().filter(|byte| matches!(byte, b',' | b'[' | b'{')).count()
 }
 

@@ -11,7 +11,7 @@ use crate::engine::view::View;
 use crate::error::{Error, Result};
 use crate::recovery::points::names::{Names, names};
 use crate::state::audit::Entry;
-use crate::state::page::Page;
+use crate::state::page::{KeyedPage, Page};
 use crate::state::show::{Show, Shown};
 use crate::state::unit;
 
@@ -109,6 +109,43 @@ impl View {
         })))
     }
 
+    /// A page of at most `limit` records (at least one) of a collection, as [`records`](Self::records) shows them, those
+    /// whose stored key begins with `prefix`; `cursor` is the `next` of the page before. The audit trail has pages of its
+    /// own: [`Audit::list`](crate::Audit::list).
+    ///
+    /// # Errors
+    ///
+    /// `NotFound` when there is no such collection; `Invalid` for a cursor that no page of this list has given; `Damaged`,
+    /// `Io`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// # let store = hivekeep::Store::open(dir.path().join("h.redb"))?;
+    /// store.write(|tx| {
+    ///     tx.config().put("limit/builds", &serde_json::json!(3))?;
+    ///     tx.config().put("name", &serde_json::json!("ant"))
+    /// })?;
+    /// let page = store.view()?.records_page("config", "limit/", None, 10)?;
+    /// assert_eq!(page.items, [("limit/builds".to_owned(), serde_json::json!(3))]);
+    /// # Ok::<(), hivekeep::Error>(())
+    /// ```
+    pub fn records_page(
+        &self,
+        collection: &str,
+        prefix: &str,
+        cursor: Option<&str>,
+        limit: usize,
+    ) -> Result<KeyedPage<(String, Value)>> {
+        let id = self.collection_id(collection)?;
+        let (range, mut show) = (KeyRange::prefix(prefix.as_bytes()), Show::new(self));
+        KeyedPage::read(self, id, range, (cursor, limit), |(key, payload)| {
+            let Shown { key, value } = show.record(id, &key, &payload)?;
+            Ok((key, value))
+        })
+    }
+
     /// The audit trail, read in pages.
     fn entries(&self) -> impl Iterator<Item = Result<Entry>> + '_ {
         let mut next = Some(Page::oldest(ENTRIES));
@@ -176,6 +213,33 @@ mod tests {
         assert_eq!(seen, 4);
         assert_eq!(view.record("jobs", "a/1").unwrap(), Some(json!(7)));
         assert_eq!(view.collections().unwrap()["jobs"].count, 1);
+    }
+
+    #[test]
+    fn pages_of_a_collection_hold_every_record_with_the_beginning_once_now_and_at_a_point() {
+        let hive = Fixture::new();
+        for key in ["a", "b/1", "b/2", "b/3", "c"] {
+            hive.write(|tx| tx.config().put(key, &key.into()));
+        }
+        hive.store.restore_point("before").unwrap();
+        hive.write(|tx| tx.config().remove("b/2"));
+        let past = hive.store.at("latest".parse::<crate::recovery::points::selector::Selector>().unwrap()).unwrap();
+        for (view, prefix, keys) in
+            [(&past, "b/", "b/1b/2b/3"), (&hive.view(), "b/", "b/1b/3"), (&past, "", "ab/1b/2b/3c")]
+        {
+            let (mut seen, mut cursor) = (String::new(), None);
+            loop {
+                let page = view.records_page("config", prefix, cursor.as_deref(), 2).unwrap();
+                assert!(page.items.len() <= 2);
+                seen.extend(page.items.into_iter().map(|(key, _)| key));
+                cursor = page.next;
+                if cursor.is_none() {
+                    break;
+                }
+            }
+            assert_eq!(seen, keys);
+        }
+        assert_eq!(past.records_page("audit", "", None, 2).unwrap_err().kind(), ErrorKind::NotFound);
     }
 
     #[test]

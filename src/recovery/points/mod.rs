@@ -6,6 +6,7 @@
 //! * `lost`: records that a point lost in a repair
 //! * `size`: the bytes that forgetting a point would free
 //! * `versions`: the history of one record
+//! * `timeline`: points in short, and their numbers along a time axis
 //! * `short_ids`: the shortest ids that can be typed
 //! * `names`: the names of collections; `collections`: any collection and record by name
 //! * `history`: the history of every commit, and its window
@@ -21,6 +22,7 @@ pub(crate) mod resolve;
 pub(crate) mod selector;
 pub(crate) mod short_ids;
 pub(crate) mod size;
+pub(crate) mod timeline;
 pub(crate) mod versions;
 
 #[cfg(test)]

@@ -101,6 +101,7 @@ impl WriteTx<'_> {
     pub(crate) fn restore(&mut self, plan: &RestorePlan, verified: Verified) -> Result<RestoreReport> {
         let names = names(self)?;
         let manifest = self.manifest_to_restore(&plan.point)?;
+        self.refuse_moved_on(plan)?;
         if let Direction::Undo { discard } = plan.direction {
             self.refuse_undo(plan, discard)?;
         }

@@ -8,11 +8,13 @@
 //!   the point; then the digests are compared, claims are voided by the queue, an unneeded safety point is dropped,
 //!   and the event is appended. A failure has its event from `events::failures`
 //! * `undo`: undoes the last restore
+//! * `expect`: refuses a plan once the state has changed
 //! * `finished`: tasks that finished after the point
 //! * `earlier`: an older point that would help if the requested one does not
 
 mod apply;
 pub(crate) mod earlier;
+pub(crate) mod expect;
 pub(crate) mod finished;
 pub(crate) mod options;
 pub(crate) mod plan;

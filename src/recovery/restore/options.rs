@@ -8,6 +8,7 @@ pub struct RestoreOptions {
     pub(crate) keep_finished: bool,
     pub(crate) verify: bool,
     pub(crate) partial: bool,
+    pub(crate) expect: Option<String>,
 }
 
 impl RestoreOptions {
@@ -28,6 +29,13 @@ impl RestoreOptions {
     #[must_use]
     pub fn key(mut self, key: impl Into<String>) -> Self {
         self.key = Some(key.into());
+        self
+    }
+
+    /// Refuses the restore unless the state is still that of a plan: its [`state`](crate::RestorePlan::state).
+    #[must_use]
+    pub fn expect(mut self, state: impl Into<String>) -> Self {
+        self.expect = Some(state.into());
         self
     }
 

@@ -30,6 +30,8 @@ pub struct RestorePlan {
     pub tasks_forgotten: u64,
     /// Whether these tasks stay finished, see [`RestoreOptions::keep_finished`].
     pub keep_finished: bool,
+    /// The name of the state that the plan was made of, within the scope of the restore; see [`RestorePlan::expect`].
+    pub state: String,
     /// If nothing differs: the newest earlier point that does, and the command that restores it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub earlier: Option<Earlier>,

@@ -13,6 +13,7 @@ use crate::recovery::points::point::Point;
 use crate::recovery::points::selector::Selector;
 use crate::recovery::points::versions::{VersionPoint, Wanted};
 use crate::recovery::restore::earlier::Earlier;
+use crate::recovery::restore::expect::state_of;
 use crate::recovery::restore::finished::{Fate, Finished};
 use crate::recovery::restore::options::RestoreOptions;
 use crate::recovery::restore::plan::{Direction, RestorePlan};
@@ -118,6 +119,7 @@ pub(crate) fn plan_back(
         tasks_run_again,
         tasks_forgotten,
         keep_finished,
+        state: state_of(view, &scope)?,
         options,
         backup: None,
         earlier: None,

@@ -8,11 +8,12 @@ use serde::Serialize;
 use crate::engine::digest::{from_hex, hex};
 use crate::engine::records::{KeyRange, Records, Row, is_full, scan};
 use crate::engine::schema::{CollectionId, Table};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::state::ids::TaskId;
-use crate::state::page::PageRoom;
+use crate::state::page::{KeyedPage, PageRoom};
 use crate::state::queue::claim::ClaimOptions;
 use crate::state::queue::damage::PassedOver;
+use crate::state::queue::filter::{LOOKED_MAX, TaskFilter};
 use crate::state::queue::keys::OpenRow;
 use crate::state::queue::lane::Lane;
 use crate::state::queue::order::{FROM_THE_FIRST, Order, Positions};
@@ -77,6 +78,13 @@ impl AgedCursor {
     }
 }
 
+/// A range from behind the page that gave `cursor`.
+fn resumed(source: &Source, range: KeyRange, cursor: Option<&str>) -> Result<KeyRange> {
+    let Some(cursor) = cursor else { return Ok(range) };
+    let is_id = |key: &[u8]| str::from_utf8(key).is_ok_and(|id| id.parse::<TaskId>().is_ok());
+    range.resume(cursor, |key| matches!(source, Source::Index(_)) || is_id(key))
+}
+
 #[expect(private_bounds, reason = "what a queue is read from is the crate's own matter")]
 impl<R: Records> Queue<R> {
     /// Every task, in order of their ids.
@@ -126,15 +134,8 @@ impl<R: Records> Queue<R> {
     /// # Ok::<(), hivekeep::Error>(())
     /// ```
     pub fn page(&self, state: Option<TaskState>, cursor: Option<&str>, limit: usize) -> Result<TaskPage> {
-        let (source, mut range) = match state {
-            None => (Source::Tasks, KeyRange::all()),
-            Some(state) if self.records.is_now() => (Source::Index(state), keys::in_state(state)),
-            Some(state) => (Source::TasksIn(state), KeyRange::all()),
-        };
-        if let Some(cursor) = cursor {
-            let is_id = |key: &[u8]| str::from_utf8(key).is_ok_and(|id| id.parse::<TaskId>().is_ok());
-            range = range.resume(cursor, |key| matches!(source, Source::Index(_)) || is_id(key))?;
-        }
+        let (source, range) = self.source_of(state);
+        let range = resumed(&source, range, cursor)?;
         self.fill(&source, range, limit.max(1))
     }
 
@@ -167,6 +168,43 @@ impl<R: Records> Queue<R> {
             Some(aging) if self.records.is_now() => self.aged_page(aging, cursor, limit.max(1)),
             _ => self.page(Some(TaskState::Ready), cursor, limit),
         }
+    }
+
+    /// A page of at most `limit` tasks (at least one) that fit a filter, in the order of [`page`](Self::page). A page
+    /// looks at 10,000 tasks at most, so it may be short, or empty, and have a `next`.
+    ///
+    /// # Errors
+    ///
+    /// As [`page`](Self::page).
+    pub fn filtered_page(&self, filter: &TaskFilter, cursor: Option<&str>, limit: usize) -> Result<TaskPage> {
+        if filter.is_plain() {
+            return self.page(filter.state, cursor, limit);
+        }
+        let (source, mut range) = self.source_of(filter.state);
+        if let (Source::Tasks | Source::TasksIn(_), Some(prefix)) = (&source, &filter.id_prefix) {
+            range = KeyRange::prefix(prefix.as_bytes());
+        }
+        let range = resumed(&source, range, cursor)?;
+        let now = self.records.now();
+        self.fill_with(&source, range, limit.max(1), &|task| filter.fits(task, now))
+    }
+
+    /// A page of at most `limit` tasks (at least one) that wait for a task now, in order of their ids.
+    ///
+    /// # Errors
+    ///
+    /// `Invalid` for a cursor that no page of this list has given, and as of a point, where it is not known; `Damaged`.
+    pub fn dependents(&self, id: &TaskId, cursor: Option<&str>, limit: usize) -> Result<KeyedPage<TaskId>> {
+        if !self.records.is_now() {
+            return Err(Error::invalid("the tasks that wait for a task are told of now, not of a point"));
+        }
+        let (own, limit) = (keys::waiting_for(id).range(), limit.max(1));
+        let range = cursor.map_or(Ok(own.clone()), |cursor| own.resume(cursor, |_| true))?;
+        let mut rows = self.records.rows(Table::Index, &range, limit.saturating_add(1))?;
+        let more = rows.len() > limit;
+        rows.truncate(limit);
+        let next = rows.last().filter(|_| more).map(|(row, _)| hex(row));
+        Ok(KeyedPage { items: rows.iter().map(|(row, _)| keys::task_of(row)).collect::<Result<_>>()?, next })
     }
 
     fn aged_page(&self, aging: Duration, cursor: Option<&str>, limit: usize) -> Result<TaskPage> {
@@ -225,7 +263,27 @@ impl<R: Records> Queue<R> {
         self.fill(&Source::Index(TaskState::Ready), rows, limit)
     }
 
-    fn fill(&self, source: &Source, mut range: KeyRange, limit: usize) -> Result<TaskPage> {
+    /// The rows of a list of all tasks, or of those in one state.
+    fn source_of(&self, state: Option<TaskState>) -> (Source, KeyRange) {
+        match state {
+            None => (Source::Tasks, KeyRange::all()),
+            Some(state) if self.records.is_now() => (Source::Index(state), keys::in_state(state)),
+            Some(state) => (Source::TasksIn(state), KeyRange::all()),
+        }
+    }
+
+    fn fill(&self, source: &Source, range: KeyRange, limit: usize) -> Result<TaskPage> {
+        self.fill_with(source, range, limit, &|_| true)
+    }
+
+    fn fill_with(
+        &self,
+        source: &Source,
+        mut range: KeyRange,
+        limit: usize,
+        fits: &dyn Fn(&Task) -> bool,
+    ) -> Result<TaskPage> {
+        let mut looked = 0;
         let fleet = Fleet::default();
         let (mut page, mut room) = (TaskPage::default(), PageRoom::default());
         let mut last = None;
@@ -238,7 +296,11 @@ impl<R: Records> Queue<R> {
                 if leap.is_some() {
                     break;
                 }
-                let task = self.task_of_row(source, &fleet, row);
+                let task = self.task_of_row(source, &fleet, row).map(|task| task.filter(|task| fits(task)));
+                looked += 1;
+                if looked > LOOKED_MAX && matches!(task, Ok(None)) {
+                    return Ok(TaskPage { next: Some(hex(&row.0)), ..page });
+                }
                 if page.tasks.len() == limit || room.is_full() {
                     // The next page reports a further task that cannot be read.
                     match task {

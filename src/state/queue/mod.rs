@@ -5,7 +5,7 @@
 //! * [`enqueue`], [`batch`], [`claim`], [`next`], [`wait`], [`delivery`], [`undelivered`], [`finish`]: the operations of
 //!   producers and bots
 //! * [`leases`]: claims that end by themselves; [`waiting`]: dependencies and start times
-//! * [`list`] reads the queue, [`counts`] keeps numbers that every save updates, [`purge`] removes finished tasks, and
+//! * [`list`] reads the queue, [`filter`] a part of it, [`counts`] keeps numbers that every save updates, [`purge`] removes finished tasks, and
 //!   [`memory`] records how purged tasks ended
 //! * [`obstacle`]: the rule of a claim; [`order`]: its order with aging; [`reach`] and [`why`]: the bots that could do a
 //!   task, and why none does; [`stuck`]: tasks that cannot proceed
@@ -23,6 +23,7 @@ mod counts;
 mod damage;
 mod delivery;
 mod enqueue;
+mod filter;
 mod finish;
 mod keys;
 mod lane;
@@ -62,6 +63,7 @@ pub(crate) use check::{check_queue, mend_queue, numbers_of_tasks};
 pub use claim::{Claim, ClaimOptions, ClaimOwner};
 pub use counts::TaskCounts;
 pub use enqueue::Enqueued;
+pub use filter::TaskFilter;
 pub use finish::Retry;
 pub(crate) use keys::RULE as INDEX;
 pub use list::TaskPage;

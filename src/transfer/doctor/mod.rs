@@ -82,7 +82,34 @@ impl Options {
     /// ```
     pub fn diagnose(self, path: impl AsRef<Path>, options: &DiagnosisOptions) -> Result<Diagnosis> {
         let opened = if options.full { self.untouched() } else { self.read_only(true) };
-        let lines = match opened.open(path).and_then(|store| look(&store, options)) {
+        Diagnosis::of(opened.open(path).and_then(|store| look(&store, options)))
+    }
+}
+
+impl Store {
+    /// The same through a store that is open, such as that of a service.
+    ///
+    /// # Errors
+    ///
+    /// `Reopen`, `Io`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// # let store = hivekeep::Store::open(dir.path().join("h.redb"))?;
+    /// let diagnosis = store.diagnose(&hivekeep::DiagnosisOptions::default())?;
+    /// assert_eq!(diagnosis.verdict, hivekeep::Condition::Warn);
+    /// # Ok::<(), hivekeep::Error>(())
+    /// ```
+    pub fn diagnose(&self, options: &DiagnosisOptions) -> Result<Diagnosis> {
+        Diagnosis::of(look(self, options))
+    }
+}
+
+impl Diagnosis {
+    fn of(lines: Result<Vec<DiagnosisLine>>) -> Result<Self> {
+        let lines = match lines {
             Err(error) if error.kind() == ErrorKind::Damaged => {
                 let advice = "see what a repair would keep: hivekeep repair --dry-run";
                 vec![DiagnosisLine::bad("opened", error.to_string(), advice)]
@@ -90,7 +117,7 @@ impl Options {
             lines => lines?,
         };
         let verdict = lines.iter().map(|line| line.verdict).max().unwrap_or(Condition::Ok);
-        Ok(Diagnosis { verdict, lines })
+        Ok(Self { verdict, lines })
     }
 }
 
