@@ -10,6 +10,7 @@ pub(super) fn typed(hint: &Hint) -> String {
         Hint::AllowPartial { command } => return format!("hivekeep point show, then {command}"),
         Hint::AllowPartialImport => "to import what is left of it: --partial",
         Hint::DiscardLaterWork => "to undo it all the same: hivekeep undo --discard",
+        Hint::PlanAgain => "plan it again: --dry-run",
         Hint::NameCollection => "--only COLLECTION --key KEY",
         Hint::AllowDifferent => "to take the earlier task: --allow-different",
         Hint::AllowMissingDependencies => "to wait for tasks that are not pushed yet: --allow-missing",

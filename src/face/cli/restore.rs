@@ -44,6 +44,9 @@ pub(super) struct Restore {
     /// Restore the remaining part of a point that a repair could not recover completely
     #[arg(long)]
     partial: bool,
+    /// Restore only if the state has not changed since a plan: its `state`, which --dry-run --json prints
+    #[arg(long, value_name = "STATE", conflicts_with = "dry_run")]
+    expect: Option<String>,
 }
 
 /// Undo the last restore, exactly; undoing an undo does the restore again
@@ -62,6 +65,9 @@ pub(super) struct Undo {
     /// Show what would be done, and change nothing
     #[arg(long)]
     dry_run: bool,
+    /// Undo only if the state has not changed since a plan: its `state`, which --dry-run --json prints
+    #[arg(long, value_name = "STATE", conflicts_with = "dry_run")]
+    expect: Option<String>,
 }
 
 impl Restore {
@@ -72,6 +78,7 @@ impl Restore {
             .verify(self.verify)
             .partial(self.partial);
         let options = self.key.into_iter().fold(options, RestoreOptions::key);
+        let options = self.expect.into_iter().fold(options, RestoreOptions::expect);
         if self.dry_run {
             let store = context.look()?;
             context.tell(&store, &self.point)?;
@@ -111,7 +118,11 @@ impl Undo {
             let plan = context.look()?.plan_undo()?;
             return show_plan(&mut context.out, &plan);
         }
-        let report = context.change(|store| if self.discard { store.undo_discarding() } else { store.undo() })?;
+        let report = context.change(|store| {
+            let plan = store.plan_undo()?;
+            let plan = if self.discard { plan.discard() } else { plan };
+            store.apply(&self.expect.into_iter().fold(plan, RestorePlan::expect))
+        })?;
         show_report(&mut context.out, &report)?;
         if report.undo.is_none() {
             context.out.message("everything is as it was before that restore, so nothing was undone");

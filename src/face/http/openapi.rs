@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 use crate::face::http::route::{Field, Gives, Kind, Needs, Route, Shape, Takes};
 
 /// The descriptions of error responses.
-const REFUSALS: [(u16, &str); 9] = [
+const REFUSALS: [(u16, &str); 10] = [
     (400, "The body is not valid JSON"),
     (401, "The service asks for keys, and the request shows no valid one"),
     (
@@ -19,6 +19,7 @@ const REFUSALS: [(u16, &str); 9] = [
     ),
     (404, "Not found, or no such point"),
     (409, "The state does not allow it"),
+    (412, "The value is not the one that `If-Match` names"),
     (413, "The body exceeds the size limit of the service"),
     (
         421,

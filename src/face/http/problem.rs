@@ -78,6 +78,7 @@ fn field_of(hint: &Hint) -> Option<&'static str> {
         Hint::AllowMissingDependencies => {
             Some("to wait for tasks that are not enqueued yet: allow_missing_dependencies")
         }
+        Hint::PlanAgain => Some("plan it again: dry_run"),
         Hint::DiscardLaterWork => Some("to undo it all the same: discard"),
         Hint::ListPoints => Some("GET /api/points"),
         _ => None,

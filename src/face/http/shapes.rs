@@ -380,7 +380,7 @@ pub(super) const POINT: Shape = Shape {
     ],
 };
 
-const STATS: Shape = Shape {
+pub(super) const STATS: Shape = Shape {
     name: "Stats",
     about: "statistics of a collection",
     base: None,
@@ -489,6 +489,7 @@ pub(super) const PLAN: Shape = Shape {
             "tasks pushed and finished since the point, which would be lost unless keep_finished is set",
         ),
         required("keep_finished", Flag, "whether finished tasks stay as they are"),
+        required("state", Text, "name of the state that the plan was made of, for `expect`"),
         sometimes("earlier", Of(&EARLIER), "the newest earlier point that differs; present if nothing differs"),
     ],
 };

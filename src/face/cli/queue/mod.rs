@@ -28,7 +28,9 @@ use self::why::Why;
 use crate::face::cli::context::Context;
 use crate::face::cli::exit::Exit;
 use crate::face::cli::input;
-use crate::{ClaimOptions, Error, Result, Selector, Task, TaskId, TaskState, View, duration};
+use crate::{
+    BotId, ClaimOptions, Error, Priority, Result, Selector, Task, TaskFilter, TaskId, TaskState, View, duration,
+};
 
 /// The number of tasks that are read at a time.
 const PAGE: usize = 256;
@@ -113,11 +115,28 @@ struct Cancel {
 Examples:
   hivekeep queue list
   hivekeep queue list --state ready --limit 10
-  hivekeep queue list --state done --json")]
+  hivekeep queue list --state done --json
+  hivekeep queue list --can gpu --older 2h
+  hivekeep queue list --bot BOT-222 --state claimed")]
 struct List {
     /// Show only tasks in this state: scheduled, waiting, ready, claimed, done, failed, dead or cancelled
     #[arg(long, value_name = "STATE")]
     state: Option<TaskState>,
+    /// Show only tasks that this bot holds or finished, or that are assigned to it
+    #[arg(long, value_name = "BOT")]
+    bot: Option<BotId>,
+    /// Show only tasks that need this capability
+    #[arg(long, value_name = "CAPABILITY")]
+    can: Option<String>,
+    /// Show only tasks of this priority: P0, P1, P2 or P3
+    #[arg(long, value_name = "PRIORITY")]
+    priority: Option<Priority>,
+    /// Show only tasks whose id begins with this text
+    #[arg(long, value_name = "PREFIX")]
+    id: Option<String>,
+    /// Show only tasks that were pushed longer ago, such as 2h
+    #[arg(long, value_name = "AGE", value_parser = duration::parse)]
+    older: Option<Duration>,
     /// Show at most this many
     #[arg(long, value_name = "N", value_parser = input::at_least_one)]
     limit: Option<usize>,
@@ -137,21 +156,36 @@ impl List {
         if self.aging.is_some() && self.state != Some(TaskState::Ready) {
             return Err(Error::invalid("only ready tasks age; add --state ready, or leave --aging out"));
         }
-        let options = ClaimOptions { aging: self.aging, ..ClaimOptions::default() };
-        let tasks = tasks(&view, self.state, &options).take(self.limit.unwrap_or(usize::MAX));
+        let filter = TaskFilter {
+            state: self.state,
+            bot: self.bot,
+            capability: self.can,
+            priority: self.priority,
+            id_prefix: self.id,
+            older_than: self.older,
+        };
+        if self.aging.is_some() && filter != of_state(TaskState::Ready) {
+            return Err(Error::invalid("a list with aging has all ready tasks; leave --aging or the filter out"));
+        }
+        let tasks = tasks(&view, &filter, self.aging).take(self.limit.unwrap_or(usize::MAX));
         context.out.list(tasks)?;
         Ok(Exit::Done)
     }
 }
 
+fn of_state(state: TaskState) -> TaskFilter {
+    TaskFilter { state: Some(state), ..TaskFilter::default() }
+}
+
 /// Tasks, read page by page.
-fn tasks(view: &View, state: Option<TaskState>, options: &ClaimOptions) -> impl Iterator<Item = Result<Task>> {
+fn tasks(view: &View, filter: &TaskFilter, aging: Option<Duration>) -> impl Iterator<Item = Result<Task>> {
+    let options = ClaimOptions { aging, ..ClaimOptions::default() };
     let mut cursor = Some(None);
     let pages = std::iter::from_fn(move || {
         let from: Option<String> = cursor.take()?;
-        let page = match state {
-            Some(TaskState::Ready) => view.queue().ready_page(options, from.as_deref(), PAGE),
-            _ => view.queue().page(state, from.as_deref(), PAGE),
+        let page = match aging {
+            Some(_) => view.queue().ready_page(&options, from.as_deref(), PAGE),
+            None => view.queue().filtered_page(filter, from.as_deref(), PAGE),
         };
         cursor = page.as_ref().ok().and_then(|page| page.next.clone()).map(Some);
         Some(page)

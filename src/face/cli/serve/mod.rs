@@ -175,6 +175,9 @@ fn greet(context: &mut Context, instance: &Instance, listener: &Listener, is_new
     }
     out.message(format_args!("next backup: {}", next_backup(instance)?));
     out.message(format_args!("listening {address}"));
+    if cfg!(feature = "page") {
+        out.message(format_args!("page {address}/"));
+    }
     out.message(format_args!("try: curl {address}/api/disaster-recovery/status"));
     if out.is_json() {
         out.json_line(&json!({"store": summary.store.to_string_lossy(), "holds": holds, "listening": address}))?;

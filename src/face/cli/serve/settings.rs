@@ -12,7 +12,7 @@ use toml::Value;
 use crate::face::cli::rules::{Rules, shown_rules, with_rules};
 use crate::face::cli::serve::value::Size;
 use crate::face::cli::value::{Count, Span, Whole, toml_text, toml_texts};
-use crate::face::http::{AllowedHost, Origin};
+use crate::face::http::{AllowedHost, BandColour, BandName, Origin};
 use crate::files;
 use crate::service::webhook::Webhook;
 use crate::{Error, Result};
@@ -113,6 +113,10 @@ with_rules! { settings {
     reopen_timeout: Span = "HIVEKEEP_REOPEN_TIMEOUT", "TIME";
     /// Disconnect a client that sends no request, or reads no answer, for this time [default: 30s]
     client_timeout: Span = "HIVEKEEP_CLIENT_TIMEOUT", "TIME";
+    /// The name that the page shows in a band on every screen, such as prod
+    name: BandName = "HIVEKEEP_NAME", "NAME";
+    /// The colour of that band: red, orange, yellow, green, blue, purple or grey
+    colour: BandColour = "HIVEKEEP_COLOUR", "COLOUR";
     }
     paths {
     /// The folder of the archives, best on another disk [default: hivekeep-archives beside the store]

@@ -2,19 +2,17 @@
 
 use std::time::Duration;
 
-#[cfg(not(feature = "age"))]
-use crate::Error;
 #[cfg(feature = "age")]
 use crate::face::cli::input;
 use crate::face::cli::rules::Rules;
 use crate::face::cli::serve::settings::Settings;
 use crate::face::cli::serve::value::Size;
 use crate::face::cli::value::Span;
-use crate::face::http::{Access, Limits, Live, Token};
+use crate::face::http::{Access, Band, Limits, Live, Token};
 use crate::files;
 use crate::service::free_space::MIN_FREE;
 use crate::service::setup::Setup;
-use crate::{ExportOptions, Policy, Result};
+use crate::{Error, ExportOptions, Policy, Result};
 
 /// The environment variable that may contain the token. There is no option for it, since every user can see the
 /// arguments of a process.
@@ -127,7 +125,20 @@ impl Settings {
     /// As [`Settings::token`].
     pub(super) fn live(&self) -> Result<Live> {
         let access = Access { hosts: self.allow_host.clone(), origins: self.allow_origin.clone() };
-        Ok(Live { token: self.token()?, access, limits: self.limits() })
+        Ok(Live { token: self.token()?, access, limits: self.limits(), band: self.band()? })
+    }
+
+    /// The name and the colour of the page.
+    ///
+    /// # Errors
+    ///
+    /// `Invalid` if this program has no page to show them on.
+    fn band(&self) -> Result<Band> {
+        let band = Band { name: self.name.clone(), colour: self.colour };
+        if cfg!(feature = "page") || band == Band::default() {
+            return Ok(band);
+        }
+        Err(Error::invalid("there is no page to name or colour: this program was built without the feature page"))
     }
 
     /// The limits of requests.

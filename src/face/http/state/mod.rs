@@ -1,14 +1,17 @@
 //! The live state over HTTP.
 //!
-//! * [`registry`], [`queue`], [`records`], [`points`], [`versions`], [`check`]: the routes, each with its table; [`batch`]
-//!   and [`claim`]: handlers of batches and of claims, in the table of [`queue`];
+//! * [`registry`], [`queue`], [`records`], [`points`], [`pulse`], [`collections`], [`health`], [`versions`], [`check`]: the
+//!   routes, each with its table; [`batch`] and [`claim`]: handlers of batches and of claims, in the table of [`queue`];
 //!   [`task_fields`]: the fields of a new task
 //! * [`reading`]: reads now or as of a point, and pages of them
 
 mod batch;
 mod check;
 mod claim;
+mod collections;
+mod health;
 mod points;
+mod pulse;
 mod queue;
 mod reading;
 mod records;
@@ -17,7 +20,10 @@ mod task_fields;
 mod versions;
 
 pub(super) use self::check::ROUTES as CHECK;
+pub(super) use self::collections::ROUTES as COLLECTIONS;
+pub(super) use self::health::ROUTES as HEALTH;
 pub(super) use self::points::ROUTES as POINTS;
+pub(super) use self::pulse::ROUTES as PULSE;
 pub(super) use self::queue::ROUTES as QUEUE;
 pub(super) use self::records::ROUTES as RECORDS;
 pub(super) use self::registry::ROUTES as REGISTRY;

@@ -3,22 +3,30 @@
 use axum::Json;
 use axum::http::Method;
 use axum::response::IntoResponse;
-use axum::routing::{get, post};
+use axum::routing::{delete, get, post};
 use serde_json::json;
 
 use crate::face::http::app::App;
 use crate::face::http::body::Object;
+use crate::face::http::preview::{PREVIEW, Preview};
 use crate::face::http::problem::Answer;
 use crate::face::http::query::{Filling, Name, Query};
 use crate::face::http::route::Kind::{Flag, List, Number, Of, Text};
-use crate::face::http::route::{CURSOR, Gives, LIMIT, NEXT, Needs, OK, Route, Takes, optional, required};
+use crate::face::http::route::{CURSOR, Field, Gives, LIMIT, NEXT, Needs, OK, Route, Takes, optional, required};
 use crate::face::http::shapes::{self, CHANGE, COUNTS_BY_COLLECTION, TAGS, TEXTS};
-use crate::{DiffSummary, Epoch, Error, Point, PointRequest, RestoreOptions, Result, Selector, Store};
+use crate::{DiffFilter, Epoch, Error, Point, PointRequest, RestoreOptions, RestorePlan, Result, Selector, Store};
 
 /// The answer to whatever makes or changes a point.
 const POINT: Gives = Gives::Of(&shapes::POINT);
 /// The answer to a restore.
 const RESTORED: Gives = Gives::Either(("the result", &shapes::RESTORED), ("the plan of a dry run", &shapes::PLAN));
+
+/// A restore says which plan it follows.
+const EXPECT: Field = optional(
+    "expect",
+    Text,
+    "`state` of the plan: the request is refused (409) if the state in its part has changed since",
+);
 
 /// The routes.
 pub(in crate::face::http) const ROUTES: &[Route] = &[
@@ -67,6 +75,18 @@ pub(in crate::face::http) const ROUTES: &[Route] = &[
         handler: || get(one),
     },
     Route {
+        method: Method::DELETE,
+        path: "/api/points/{point}",
+        needs: Needs::Operator,
+        about: "Forget a point, and free what only it needs",
+        query: &[],
+        takes: Takes::Nothing,
+        gives: POINT,
+        statuses: OK,
+        refuses: &[404, 409],
+        handler: || delete(forget),
+    },
+    Route {
         method: Method::POST,
         path: "/api/points/{point}/hold",
         needs: Needs::Operator,
@@ -102,10 +122,11 @@ pub(in crate::face::http) const ROUTES: &[Route] = &[
             optional("dry_run", Flag, "whether to only plan it"),
             optional("verify", Flag, "whether to verify every record and every point first"),
             optional("keep_finished", Flag, "whether tasks that finished since stay finished"),
+            EXPECT,
         ]),
         gives: RESTORED,
         statuses: OK,
-        refuses: &[404],
+        refuses: &[404, 409],
         handler: || post(restore),
     },
     Route {
@@ -113,12 +134,20 @@ pub(in crate::face::http) const ROUTES: &[Route] = &[
         path: "/api/points/{point}/diff",
         needs: Needs::Reader,
         about: "Show the changes from a point to another one, or to now",
-        query: &[optional("to", Text, "the other point; now unless set"), LIMIT],
+        query: &[
+            optional("to", Text, "the other point; now unless set"),
+            optional("collection", Text, "list only records of this collection"),
+            optional("prefix", Text, "list only records whose key begins with this text"),
+            LIMIT,
+            CURSOR,
+            PREVIEW,
+        ],
         takes: Takes::Nothing,
         gives: Gives::Fields(&[
             required("changes", List(&Of(&CHANGE)), "the records that differ"),
-            required("counts", COUNTS_BY_COLLECTION, "numbers of changes by collection"),
-            required("total", Number, "total number of changes"),
+            required("counts", COUNTS_BY_COLLECTION, "numbers of all changes by collection"),
+            required("total", Number, "number of all changes"),
+            NEXT,
         ]),
         statuses: OK,
         refuses: &[404],
@@ -133,6 +162,7 @@ pub(in crate::face::http) const ROUTES: &[Route] = &[
         takes: Takes::Fields(&[
             optional("discard", Flag, "whether to undo even if records have changed since"),
             optional("dry_run", Flag, "whether to only plan it"),
+            EXPECT,
         ]),
         gives: RESTORED,
         statuses: OK,
@@ -198,6 +228,9 @@ async fn restore(app: App, Name(point): Name, Object(mut fields): Object) -> Ans
     if let Some(key) = fields.text("key")? {
         options = options.key(key);
     }
+    if let Some(state) = fields.text("expect")? {
+        options = options.expect(state);
+    }
     let dry_run = fields.flag("dry_run")?;
     fields.end()?;
     if dry_run {
@@ -207,24 +240,39 @@ async fn restore(app: App, Name(point): Name, Object(mut fields): Object) -> Ans
 }
 
 async fn diff(app: App, Name(point): Name, query: Query) -> Answer {
-    let from: Selector = point.parse()?;
+    let (from, preview): (Selector, _) = (point.parse()?, Preview::of(&query)?);
+    let to: Selector = query.parsed("to")?.unwrap_or(Selector::Now);
+    let text = |name: &str| query.get(name).map(str::to_owned);
+    let filter = DiffFilter { collection: text("collection"), prefix: text("prefix") };
     app.show(move |store| {
-        let DiffSummary { first, counts, total } =
-            store.diff_summary(from, query.parsed("to")?.unwrap_or(Selector::Now), query.limit()?)?;
-        Ok(Json(json!({"changes": first, "counts": counts, "total": total})).into_response())
+        let page = store.diff_page((from, to), &filter, query.cursor(), query.limit()?)?;
+        Ok(Json(preview.of_list(page, "changes", &["before", "after"])?).into_response())
+    })
+    .await
+}
+
+async fn forget(app: App, Name(point): Name) -> Answer {
+    let selector: Selector = point.parse()?;
+    app.change(move |store| {
+        let gone = || Error::not_found("there is no such point");
+        let forgotten = store.forget(&[selector])?.pop().ok_or_else(gone)?;
+        Ok(Json(json!(forgotten)).into_response())
     })
     .await
 }
 
 async fn undo(app: App, Object(mut fields): Object) -> Answer {
     let (discard, dry_run) = (fields.flag("discard")?, fields.flag("dry_run")?);
+    let expect = fields.text("expect")?;
     fields.end()?;
     if dry_run {
         return app.read(|store| Ok(Json(json!(store.plan_undo()?)).into_response())).await;
     }
     app.change(move |store| {
-        let undone = if discard { store.undo_discarding() } else { store.undo() };
-        Ok(Json(json!(undone?)).into_response())
+        let plan = store.plan_undo()?;
+        let plan = if discard { plan.discard() } else { plan };
+        let plan = expect.into_iter().fold(plan, RestorePlan::expect);
+        Ok(Json(json!(store.apply(&plan)?)).into_response())
     })
     .await
 }

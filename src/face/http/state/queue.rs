@@ -16,18 +16,19 @@ use crate::duration;
 use crate::face::http::app::App;
 use crate::face::http::body::Object;
 use crate::face::http::fields::Fields;
+use crate::face::http::preview::{PREVIEW, Preview};
 use crate::face::http::problem::Answer;
-use crate::face::http::query::{Name, Query};
+use crate::face::http::query::{Listed, Name, Query};
 use crate::face::http::route::Kind::{Any, Flag, List, Number, Of, Text};
 use crate::face::http::route::{
     AT, CURSOR, Field, Gives, LIMIT, NEXT, Needs, OK, Route, Takes, nullable, optional, required, sometimes,
 };
-use crate::face::http::shapes::{self, CLAIM};
+use crate::face::http::shapes::{self, CLAIM, TEXTS};
 use crate::face::http::state::batch::push_all;
 use crate::face::http::state::claim::{claim, complete_and_claim};
 use crate::face::http::state::reading::read;
 use crate::face::http::state::task_fields::{shown_token, task, token};
-use crate::{BotId, ClaimOptions, Enqueued, Error, Result, Retry, Task, TaskId, TaskState, WriteTx};
+use crate::{BotId, ClaimOptions, Enqueued, Error, Result, Retry, Task, TaskFilter, TaskId, TaskState, WriteTx};
 
 /// The response of routes that show or change a task: the task as it is now.
 const TASK: Gives = Gives::Of(&shapes::TASK);
@@ -59,12 +60,18 @@ pub(in crate::face::http) const ROUTES: &[Route] = &[
         method: Method::GET,
         path: "/api/queue",
         needs: Needs::Reader,
-        about: "List the tasks by id, or those in one state in the order of that state",
+        about: "List the tasks by id, or those in one state in the order of that state; with a filter a page may be short",
         query: &[
             optional("state", Text, "scheduled, waiting, ready, claimed, done, failed, dead or cancelled"),
+            optional("bot", Text, "only tasks that this bot holds or finished, or that are assigned to it"),
+            optional("can", Text, "only tasks that need this capability"),
+            optional("priority", Text, "only tasks of this priority: P0, P1, P2 or P3"),
+            optional("id", Text, "only tasks whose id begins with this text"),
+            optional("older_than", Text, "only tasks that were pushed longer ago, such as 2h"),
             LIMIT,
             CURSOR,
             AT,
+            PREVIEW,
         ],
         takes: Takes::Nothing,
         gives: Gives::Fields(&[required("tasks", List(&Of(&shapes::TASK)), "the tasks"), NEXT]),
@@ -173,6 +180,18 @@ pub(in crate::face::http) const ROUTES: &[Route] = &[
         statuses: OK,
         refuses: &[404],
         handler: || get(why),
+    },
+    Route {
+        method: Method::GET,
+        path: "/api/queue/{task}/dependents",
+        needs: Needs::Reader,
+        about: "List the ids of the tasks that wait for a task now",
+        query: &[LIMIT, CURSOR],
+        takes: Takes::Nothing,
+        gives: Gives::Fields(&[required("tasks", TEXTS, "ids of the tasks"), NEXT]),
+        statuses: OK,
+        refuses: &[],
+        handler: || get(dependents),
     },
     Route {
         method: Method::POST,
@@ -319,12 +338,35 @@ const fn named_as_a_verb(path: &'static str, about: &'static str, handler: fn() 
 
 async fn list(app: App, query: Query) -> Answer {
     let (asked, options) = (query.clone(), app.instance().claim_options());
+    let (filter, preview) = (filter(&query)?, Preview::of(&query)?);
     read(&app, &query, move |view| {
         let (cursor, limit) = (asked.cursor(), asked.limit()?);
-        match asked.parsed("state")? {
-            Some(TaskState::Ready) => view.queue().ready_page(&options, cursor, limit),
-            state => view.queue().page(state, cursor, limit),
-        }
+        let in_order = TaskFilter { state: Some(TaskState::Ready), ..TaskFilter::default() };
+        let page = match filter == in_order {
+            true => view.queue().ready_page(&options, cursor, limit),
+            false => view.queue().filtered_page(&filter, cursor, limit),
+        };
+        preview.of_list(page?, "tasks", &["payload", "result", "attributes", "last_error"])
+    })
+    .await
+}
+
+fn filter(query: &Query) -> Result<TaskFilter> {
+    Ok(TaskFilter {
+        state: query.parsed("state")?,
+        bot: query.parsed("bot")?,
+        capability: query.get("can").map(str::to_owned),
+        priority: query.parsed("priority")?,
+        id_prefix: query.get("id").map(str::to_owned),
+        older_than: query.get("older_than").map(duration::parse).transpose()?,
+    })
+}
+
+async fn dependents(app: App, Name(id): Name, query: Query) -> Answer {
+    let id: TaskId = id.parse()?;
+    app.read(move |store| {
+        let page = store.view()?.queue().dependents(&id, query.cursor(), query.limit()?)?;
+        Ok(Json(Listed::of(page, "tasks")).into_response())
     })
     .await
 }

@@ -2,8 +2,9 @@
 //! happened to it.
 
 use axum::Json;
-use axum::http::Method;
-use axum::response::IntoResponse;
+use axum::body::Body;
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get, post, put};
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -12,13 +13,14 @@ use serde_json::{Value, json};
 use crate::face::http::app::App;
 use crate::face::http::body::{Json as Given, Object};
 use crate::face::http::fields::Fields;
-use crate::face::http::problem::Answer;
+use crate::face::http::preview::{PREVIEW, Preview};
+use crate::face::http::problem::{Answer, Problem};
 use crate::face::http::query::{Filling, Listed, Name, Query};
 use crate::face::http::route::Kind::{Any, Flag, List, Number, Object as Map, Of, Text, Time};
 use crate::face::http::route::{AT, CURSOR, Field, Gives, LIMIT, NEXT, Needs, OK, Route, Takes, optional, required};
 use crate::face::http::shapes::{ASSIGNMENT, ENTRY, EVENT, MESSAGE};
 use crate::face::http::state::reading::read;
-use crate::{BotId, ChatFilter, Error, Event, KeyedPage, Level, NewEntry, NewMessage, Page, Result};
+use crate::{BotId, ChatFilter, Entry, Error, Event, KeyedPage, Level, Message, NewEntry, NewMessage, Page, Result};
 
 /// The order of what is numbered.
 const OLDEST: Field = optional("oldest", Flag, "whether the oldest come first; the newest first unless set");
@@ -51,6 +53,7 @@ pub(in crate::face::http) const ROUTES: &[Route] = &[
             LIMIT,
             CURSOR,
             AT,
+            PREVIEW,
         ],
         takes: Takes::Nothing,
         gives: Gives::Fields(&[required("messages", List(&Of(&MESSAGE)), "the messages"), NEXT]),
@@ -82,7 +85,7 @@ pub(in crate::face::http) const ROUTES: &[Route] = &[
         path: "/api/audit",
         needs: Needs::Reader,
         about: "List the entries of the audit trail, which is the same at every point",
-        query: &[OLDEST, LIMIT, CURSOR, AT],
+        query: &[OLDEST, LIMIT, CURSOR, AT, PREVIEW],
         takes: Takes::Nothing,
         gives: Gives::Fields(&[required("entries", List(&Of(&ENTRY)), "the entries"), NEXT]),
         statuses: OK,
@@ -137,12 +140,12 @@ pub(in crate::face::http) const ROUTES: &[Route] = &[
         method: Method::PUT,
         path: "/api/config/{key}",
         needs: Needs::Operator,
-        about: "Set the value of a key",
+        about: "Set the value of a key; with the header If-Match only if its ETag is still that one",
         query: &[],
         takes: Takes::Any("the value"),
         gives: Gives::Any("the value"),
         statuses: OK,
-        refuses: &[],
+        refuses: &[412],
         handler: || put(set),
     },
     Route {
@@ -182,20 +185,22 @@ async fn assignments(app: App, query: Query) -> Answer {
 }
 
 async fn messages(app: App, query: Query) -> Answer {
-    let asked = query.clone();
+    let (asked, preview) = (query.clone(), Preview::of(&query)?);
     read(&app, &query, move |view| {
         let conversation = asked.get("conversation").map(str::to_owned);
         let filter = ChatFilter { bot: asked.parsed("bot")?, conversation };
-        let list = |page| Ok(view.chat().list(&filter, page)?.into_iter().map(|message| (message.sequence, message)));
+        let short = |message: Message| (message.sequence, preview.of_item(message, &["content", "attributes"]));
+        let list = |page| Ok(view.chat().list(&filter, page)?.into_iter().map(short));
         numbered(&asked, "messages", list)
     })
     .await
 }
 
 async fn entries(app: App, query: Query) -> Answer {
-    let asked = query.clone();
+    let (asked, preview) = (query.clone(), Preview::of(&query)?);
     read(&app, &query, move |view| {
-        let list = |page| Ok(view.audit().list(page)?.into_iter().map(|entry| (entry.sequence, entry)));
+        let short = |entry: Entry| (entry.sequence, preview.of_item(entry, &["result", "details", "original"]));
+        let list = |page| Ok(view.audit().list(page)?.into_iter().map(short));
         numbered(&asked, "entries", list)
     })
     .await
@@ -292,13 +297,40 @@ async fn config(app: App, query: Query) -> Answer {
 }
 
 async fn value(app: App, Name(key): Name, query: Query) -> Answer {
-    read(&app, &query, move |view| view.config().get(&key)?.ok_or_else(|| view.lost_or("config", &key, no_key(&key))))
-        .await
+    let answer = read(&app, &query, move |view| {
+        let value = view.config().get(&key)?;
+        value.ok_or_else(|| view.lost_or("config", &key, no_key(&key)))
+    });
+    let mut response = answer.await?;
+    let (parts, body) = response.into_parts();
+    let bytes = axum::body::to_bytes(body, usize::MAX).await.unwrap_or_default();
+    response = Response::from_parts(parts, Body::from(bytes.clone()));
+    response.headers_mut().insert(header::ETAG, version(&bytes));
+    Ok(response)
 }
 
-async fn set(app: App, Name(key): Name, Given(value): Given) -> Answer {
-    let value = app.change(move |store| store.write(|tx| tx.config().put(&key, &value)).map(|()| value)).await?;
-    Ok(Json(value).into_response())
+/// The version of a value, as it stands in `ETag` and `If-Match`.
+fn version(json: &[u8]) -> HeaderValue {
+    let tag = format!("\"{}\"", blake3::hash(json).to_hex());
+    HeaderValue::from_str(&tag).unwrap_or(HeaderValue::from_static("\"\""))
+}
+
+async fn set(app: App, Name(key): Name, headers: HeaderMap, Given(value): Given) -> Answer {
+    let expected = headers.get(header::IF_MATCH).cloned();
+    let written = app.change(move |store| {
+        store.write(|tx| {
+            let is_other = expected.as_ref().is_some_and(|expected| {
+                let now = tx.config().get(&key);
+                !now.is_ok_and(|now| now.is_some_and(|now| version(now.to_string().as_bytes()) == *expected))
+            });
+            if is_other { Ok(None) } else { tx.config().put(&key, &value).map(|()| Some(value.clone())) }
+        })
+    });
+    let other = || {
+        let detail = "the value has changed since it was read, so nothing was written; read it again";
+        Problem::new(StatusCode::PRECONDITION_FAILED, "conflict", detail)
+    };
+    Ok(Json(written.await?.ok_or_else(other)?).into_response())
 }
 
 async fn unset(app: App, Name(key): Name) -> Answer {

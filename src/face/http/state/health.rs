@@ -1,0 +1,66 @@
+//! `/api/doctor` and `/api/crash/ack`: whether the data would come back, and that a crash was seen.
+
+use axum::Json;
+use axum::http::Method;
+use axum::response::IntoResponse;
+use axum::routing::{get, post};
+use serde_json::json;
+
+use crate::face::http::app::App;
+use crate::face::http::problem::Answer;
+use crate::face::http::route::Kind::{List, Number, Of, Text, Word};
+use crate::face::http::route::{Gives, Kind, Needs, OK, Route, Shape, Takes, nullable, required};
+
+const VERDICT: Kind = Word(|| vec!["ok", "warn", "bad"]);
+
+const LINE: Shape = Shape {
+    name: "DiagnosisLine",
+    about: "the finding about one topic",
+    base: None,
+    fields: &[
+        required("topic", Text, "the topic in one word"),
+        required("verdict", VERDICT, "ok; warn: data is at risk; bad: data is damaged"),
+        required("what", Text, "the observation"),
+        nullable("advice", Text, "the next step; null if all is well"),
+    ],
+};
+
+/// The routes.
+pub(in crate::face::http) const ROUTES: &[Route] = &[
+    Route {
+        method: Method::GET,
+        path: "/api/doctor",
+        needs: Needs::Reader,
+        about: "Diagnose whether the data would come back right now; verifies about 20,000 rows",
+        query: &[],
+        takes: Takes::Nothing,
+        gives: Gives::Fields(&[
+            required("verdict", VERDICT, "the worst verdict of all lines"),
+            required("lines", List(&Of(&LINE)), "the topics"),
+        ]),
+        statuses: OK,
+        refuses: &[],
+        handler: || get(doctor),
+    },
+    Route {
+        method: Method::POST,
+        path: "/api/crash/ack",
+        needs: Needs::Operator,
+        about: "Acknowledge all crashes that were seen",
+        query: &[],
+        takes: Takes::Nothing,
+        gives: Gives::Fields(&[required("acknowledged", Number, "number of crashes")]),
+        statuses: OK,
+        refuses: &[],
+        handler: || post(acknowledge),
+    },
+];
+
+async fn doctor(app: App) -> Answer {
+    app.call(|instance| Ok(Json(json!(instance.diagnose()?)).into_response())).await
+}
+
+async fn acknowledge(app: App) -> Answer {
+    let acknowledged = app.change(|store| store.acknowledge_crashes()).await?;
+    Ok(Json(json!({ "acknowledged": acknowledged })).into_response())
+}

@@ -1,0 +1,163 @@
+//! The routes for people who look: in short, in parts, with filters, and with the plan that they have seen.
+
+use serde_json::{Value, json};
+
+use crate::service::Service;
+use crate::util::Hive;
+
+fn ids(list: &Value, name: &str) -> Vec<String> {
+    list.as_array().unwrap().iter().map(|own| own[name].as_str().unwrap().to_owned()).collect()
+}
+
+#[test]
+fn the_pulse_names_the_state_and_changes_with_it() {
+    let hive = Hive::new();
+    let service = Service::start(&hive, &["--archive-every", "off", "--backup-interval", "off"]);
+    let first = service.get("/api/pulse").ok();
+    assert_eq!(service.get("/api/pulse").ok()["state"], first["state"]);
+    service.put("/api/config/limit", "3").ok();
+    let point = service.post("/api/points", json!({"description": "before"})).ok();
+    let second = service.get("/api/pulse").ok();
+    assert_ne!(second["state"], first["state"]);
+    assert_eq!((&second["points"], &second["latest"]["point"]), (&json!(1), &point["id"]));
+}
+
+#[test]
+fn points_are_listed_in_short_and_counted_along_the_time() {
+    let hive = Hive::new();
+    let service = Service::start(&hive, &["--archive-every", "off", "--backup-interval", "off"]);
+    for name in ["one", "two", "three"] {
+        service.put("/api/config/name", json!(name)).ok();
+        service.post("/api/points", json!({"description": name})).ok();
+    }
+    let first = service.get("/api/timeline/points?limit=2").ok();
+    assert_eq!(ids(&first["points"], "description"), ["three", "two"]);
+    let next = first["next"].as_str().unwrap();
+    let second = service.get(&format!("/api/timeline/points?limit=2&cursor={next}")).ok();
+    assert_eq!((ids(&second["points"], "description"), &second["next"]), (vec!["one".to_owned()], &Value::Null));
+    let timeline = service.get("/api/timeline?limit=5").ok();
+    let count = |part: &Value| part["manual"].as_u64().unwrap();
+    assert_eq!(timeline["buckets"].as_array().unwrap().iter().map(count).sum::<u64>(), 3);
+    let said = service.get("/api/timeline?from=yesterday").refused(422);
+    assert!(said.ends_with("name=from"), "{said}");
+}
+
+#[test]
+fn tasks_are_filtered_and_long_values_are_shortened_on_request() {
+    let hive = Hive::new();
+    let service = Service::start(&hive, &[]);
+    let push = |body: Value| service.post("/api/queue", body).ok();
+    push(
+        json!({"id": "build-1", "payload": "x".repeat(1_000), "priority": "P0", "attributes": {"a": "y".repeat(500)}}),
+    );
+    push(json!({"id": "build-2", "payload": 1, "assigned_to": "BOT-2"}));
+    push(json!({"id": "train-1", "payload": [2], "capabilities": ["gpu"], "depends_on": ["build-1"]}));
+    for (query, found) in [
+        ("id=build-", &["build-1", "build-2"][..]),
+        ("can=gpu", &["train-1"]),
+        ("bot=BOT-2", &["build-2"]),
+        ("priority=P0&state=ready", &["build-1"]),
+        ("id=train-&state=ready", &[]),
+        ("older_than=1h", &[]),
+    ] {
+        assert_eq!(ids(&service.get(&format!("/api/queue?{query}")).ok()["tasks"], "id"), found, "{query}");
+    }
+    service.get("/api/queue?priority=P9").refused(422);
+    service.get("/api/queue?older_than=long").refused(422);
+    let short = service.get("/api/queue?id=build-1&preview=10").ok()["tasks"][0].take();
+    assert_eq!(short["payload"], "xxxxxxxxxx…");
+    assert!(short["attributes"]["…"].as_str().unwrap().len() < 20, "{short}");
+    assert_eq!(service.get("/api/queue/build-1/dependents").ok()["tasks"], json!(["train-1"]));
+}
+
+#[test]
+fn every_record_is_read_by_its_collection_now_and_at_a_point() {
+    let hive = Hive::new();
+    let service = Service::start(&hive, &[]);
+    service.put("/api/config/a%2Fb", r#"{"n": 0.10000000000000000555, "big": 123456789012345678901234567890}"#).ok();
+    service.post("/api/points", "").ok();
+    service.put("/api/config/a%2Fb", "2").ok();
+    service.put("/api/config/c", "3").ok();
+    assert_eq!(service.get("/api/collections").ok()["collections"]["config"]["count"], 2);
+    let page = service.get("/api/collections/config?prefix=a/").ok();
+    assert_eq!(page["records"], json!([{"key": "a/b", "value": 2}]));
+    let then = service.get("/api/collections/config/a%2Fb?at=latest");
+    assert!(then.body.contains(r#"{"n":0.10000000000000000555,"big":123456789012345678901234567890}"#), "{then}");
+    let said = service.get("/api/collections/jobs").refused(404);
+    assert!(said.contains("the collections are"), "{said}");
+    service.get("/api/collections/config/nothing").refused(404);
+}
+
+#[test]
+fn a_value_is_replaced_only_if_it_is_the_one_that_was_read() {
+    let hive = Hive::new();
+    let service = Service::start(&hive, &[]);
+    service.put("/api/config/limits", r#"{"builds": 3.10}"#).ok();
+    let read = service.get("/api/config/limits");
+    let tag = read.head.lines().find_map(|line| line.strip_prefix("etag: ")).unwrap().to_owned();
+    let set = |body: &str| service.ask("PUT", "/api/config/limits", &format!("If-Match: {tag}\r\n"), body);
+    set("4").ok();
+    let said = set("5").refused(412);
+    assert!(said.contains("read it again"), "{said}");
+    assert_eq!(service.get("/api/config/limits").ok(), 4);
+    service.delete("/api/config/limits").ok();
+    set("6").refused(412);
+}
+
+#[test]
+fn a_restore_follows_the_plan_that_was_seen_or_is_refused() {
+    let hive = Hive::new();
+    let service = Service::start(&hive, &[]);
+    service.put("/api/config/limit", "1").ok();
+    service.post("/api/points", "").ok();
+    service.put("/api/config/limit", "2").ok();
+    let plan = service.post("/api/points/latest/restore", json!({"dry_run": true})).ok();
+    service.put("/api/config/limit", "3").ok();
+    let answer = service.post("/api/points/latest/restore", json!({"expect": plan["state"]}));
+    let said = answer.refused(409);
+    assert!(
+        said.starts_with("the state has changed since the plan") && answer.body.contains("plan it again"),
+        "{answer}"
+    );
+    let plan = service.post("/api/points/latest/restore", json!({"dry_run": true})).ok();
+    service.post("/api/points/latest/restore", json!({"expect": plan["state"]})).ok();
+    assert_eq!(service.get("/api/config/limit").ok(), 1);
+    service.post("/api/undo", json!({"expect": plan["state"]})).refused(409);
+    let undo = service.post("/api/undo", json!({"dry_run": true})).ok();
+    service.post("/api/undo", json!({"expect": undo["state"]})).ok();
+    assert_eq!(service.get("/api/config/limit").ok(), 3);
+}
+
+#[test]
+fn a_difference_is_listed_in_pages_with_the_numbers_of_all() {
+    let hive = Hive::new();
+    let service = Service::start(&hive, &[]);
+    service.post("/api/points", "").ok();
+    for key in ["a", "b", "c"] {
+        service.put(&format!("/api/config/{key}"), json!("x".repeat(100))).ok();
+    }
+    service.put("/api/registry/BOT-1", "").ok();
+    let first = service.get("/api/points/latest/diff?collection=config&limit=2&preview=5").ok();
+    assert_eq!((ids(&first["changes"], "key"), &first["total"]), (vec!["a".to_owned(), "b".to_owned()], &json!(4)));
+    assert_eq!(first["changes"][0]["after"], "xxxxx…");
+    let next = first["next"].as_str().unwrap();
+    let second = service.get(&format!("/api/points/latest/diff?collection=config&cursor={next}")).ok();
+    assert_eq!((ids(&second["changes"], "key"), &second["next"]), (vec!["c".to_owned()], &Value::Null));
+    let only = service.get("/api/points/latest/diff?prefix=BOT").ok();
+    assert_eq!(ids(&only["changes"], "collection"), ["registry"]);
+}
+
+#[test]
+fn a_point_is_forgotten_unless_it_is_held_and_a_diagnosis_needs_no_shell() {
+    let hive = Hive::new();
+    let service = Service::start(&hive, &[]);
+    let point = service.post("/api/points", json!({"held": true})).ok();
+    let path = format!("/api/points/{}", point["id"].as_str().unwrap());
+    service.delete(&path).refused(409);
+    service.post(&format!("{path}/release"), "").ok();
+    assert_eq!(service.delete(&path).ok()["id"], point["id"]);
+    service.get(&path).refused(404);
+    let lines = service.get("/api/doctor").ok()["lines"].take();
+    assert!(ids(&lines, "topic").contains(&"archives".to_owned()), "{lines}");
+    assert_eq!(service.post("/api/crash/ack", "").ok()["acknowledged"], 0);
+}
