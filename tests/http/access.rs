@@ -122,13 +122,16 @@ impl Asked {
 /// An answer says to browsers what they are to do with it.
 fn is_for_browsers(answer: &Answer) {
     let head = answer.head.to_lowercase();
+    // The browser asks whether the page has changed, and keeps nothing else.
+    let is_page = answer.status == 200 && answer.asked.starts_with("GET / ");
+    let kept = if is_page { "cache-control: no-cache" } else { "cache-control: no-store" };
     for header in [
         "x-content-type-options: nosniff",
         "referrer-policy: no-referrer",
         "cross-origin-resource-policy: same-origin",
         "cross-origin-opener-policy: same-origin",
         "x-frame-options: deny",
-        "cache-control: no-store",
+        kept,
     ] {
         assert_eq!(head.lines().filter(|line| *line == header).count(), 1, "{header} in\n{answer}");
     }

@@ -12,8 +12,11 @@ mod gone;
 mod hang_up;
 mod keys;
 mod kill;
+mod looking;
 mod moved;
 mod operations;
+#[cfg(feature = "page")]
+mod page;
 mod python;
 mod queue;
 mod recovery;

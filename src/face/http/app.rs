@@ -12,6 +12,7 @@ use serde_json::Value;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 use crate::face::http::access::Access;
+use crate::face::http::band::Band;
 use crate::face::http::caller::Caller;
 use crate::face::http::connection_limit::ConnectionLimit;
 use crate::face::http::memory::{Charge, Memory};
@@ -69,6 +70,8 @@ pub(in crate::face) struct Live {
     pub(in crate::face) token: Option<Token>,
     pub(in crate::face) access: Access,
     pub(in crate::face) limits: Limits,
+    /// The name and the colour of the page.
+    pub(in crate::face) band: Band,
 }
 
 /// The limits of a request.

@@ -19,6 +19,7 @@ use tokio::sync::watch;
 use crate::ExportOptions;
 use crate::face::http::access::Access;
 use crate::face::http::app::{App, Limits, Live};
+use crate::face::http::band::Band;
 use crate::face::http::connection_limit::ConnectionLimit;
 use crate::face::http::{openapi, routes};
 use crate::service::instance::Instance;
@@ -83,7 +84,7 @@ impl Inside {
         let limits = Limits { body_bytes: BODY, memory_bytes: 256 << 20, silence: Duration::from_secs(1) };
         let router = routes::router(App::new(
             Arc::new(instance),
-            Live { token: None, access: Access::default(), limits },
+            Live { token: None, access: Access::default(), limits, band: Band::default() },
             stopping,
             ConnectionLimit::new(4),
             openapi::document(routes::all()),

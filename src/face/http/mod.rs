@@ -14,15 +14,18 @@
 //!   [`token`] of the service; [`keys`]: the routes for keys; [`me`]: that for the caller
 //! * [`body`]: reads and parses a body, a long one on a blocking thread; [`fields`]: its fields; [`document_body`]: the
 //!   same for documents, which are prepared for the store while they are parsed; [`query`]: path and query string;
+//!   [`preview`]: shortened values in lists;
 //!   [`problem`]: error responses
 //! * [`memory`]: the memory that all requests may take together; [`metered`]: a value that is counted while it is parsed
 //! * [`recovery`]: the endpoints of the replaced service; [`state`]: the live state; [`operations`], [`metrics`]: for
 //!   operators; [`request_counts`], [`prometheus`]: what metrics are made of
+//! * `page`: the page for people; [`band`]: its name and colour
 //! * `inside`: the service without sockets, for the fuzzer
 
 mod access;
 mod app;
 mod authority;
+mod band;
 mod body;
 mod caller;
 mod connection_limit;
@@ -40,7 +43,10 @@ mod metrics;
 mod middleware;
 mod openapi;
 mod operations;
+#[cfg(feature = "page")]
+mod page;
 mod peer;
+mod preview;
 mod problem;
 mod prometheus;
 mod query;
@@ -57,6 +63,7 @@ mod token;
 pub(in crate::face) use self::access::Access;
 pub(in crate::face) use self::app::{Limits, Live};
 pub(in crate::face) use self::authority::{AllowedHost, Origin};
+pub(in crate::face) use self::band::{Band, BandColour, BandName};
 pub(in crate::face) use self::listen::{Listener, bind};
 pub(in crate::face) use self::server::{Renew, Served, Service};
 pub(in crate::face) use self::token::Token;

@@ -5,6 +5,8 @@ use axum::extract::{MatchedPath, Request};
 use axum::http::{Method, StatusCode};
 
 use crate::face::http::app::App;
+#[cfg(feature = "page")]
+use crate::face::http::page;
 use crate::face::http::problem::Problem;
 use crate::face::http::route::{Needs, Route};
 use crate::face::http::{keys, me, middleware, operations, recovery, state};
@@ -19,6 +21,9 @@ pub(super) fn all() -> impl Iterator<Item = &'static Route> {
         state::POINTS,
         state::VERSIONS,
         state::CHECK,
+        state::PULSE,
+        state::COLLECTIONS,
+        state::HEALTH,
         keys::ROUTES,
         me::ROUTES,
         operations::ROUTES,
@@ -30,6 +35,8 @@ pub(super) fn all() -> impl Iterator<Item = &'static Route> {
 /// The router of the service.
 pub(super) fn router(app: App) -> Router {
     let routes = all().fold(Router::new(), |router, route| router.route(route.path, (route.handler)()));
+    #[cfg(feature = "page")]
+    let routes = page::add(routes);
     let routes = routes.method_not_allowed_fallback(no_such_method).fallback(no_such_path);
     middleware::around(routes, &app, needs).with_state(app)
 }
@@ -37,6 +44,10 @@ pub(super) fn router(app: App) -> Router {
 /// The role that a request needs. One for nothing that there is needs any valid key.
 fn needs(request: &Request) -> Needs {
     let Some(path) = request.extensions().get::<MatchedPath>() else { return Needs::Reader };
+    #[cfg(feature = "page")]
+    if page::is_of_page(path.as_str()) {
+        return Needs::Anyone;
+    }
     // HEAD is answered as GET.
     let method = if request.method() == Method::HEAD { &Method::GET } else { request.method() };
     let asked = all().find(|route| route.path == path.as_str() && route.method == *method);

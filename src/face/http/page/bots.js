@@ -1,0 +1,72 @@
+// @ts-check
+// Bots: the silent ones first; and the page of one bot.
+
+import { html } from './html.js';
+import { path, query } from './api.js';
+import { useCalm, useHive, useLoad } from './hooks.js';
+import { Block, BotLink, Calm, Chip, Empty, Head, Loaded, Same, T, Table, TaskLink, When } from './parts.js';
+import { Versions } from './versions.js';
+import { n, quoted } from './text.js';
+
+const ROWS = 200;
+/** A bot without a limit of its own may hold so many tasks. */
+const HOLDS = 3;
+
+export function Bots() {
+  const { route } = useHive();
+  return route.path[1] === undefined ? html`<${List} />` : html`<${BotPage} id=${route.path[1]} />`;
+}
+
+/** Whether a bot holds a task and was not heard of for longer than its lease. @param {any} bot @param {any[]} claims @param {number} now */
+function isSilent(bot, claims, now) {
+  return claims.some((task) => {
+    const heard = Math.max(Date.parse(bot.last_heartbeat ?? '') || 0, Date.parse(task.holder.since));
+    return now - heard > Number(task.holder.lease_ms) || Date.parse(task.holder.deadline) < now;
+  });
+}
+
+function List() {
+  const { route, at, now, pulse } = useHive();
+  const { cursor = '' } = route.params;
+  const bots = useLoad(`api/registry${query({ limit: ROWS, cursor, at })}`, { every: 10000 });
+  const claims = useLoad(`api/queue${query({ state: 'claimed', limit: 200, at, preview: 1 })}`, { every: 10000 });
+  const calm = useCalm(bots.data, `${cursor}|${at}`);
+  const held = (bot) => (claims.data?.tasks ?? []).filter((task) => task.holder.bot === bot.id);
+  const rows = (calm.items?.bots ?? []).map((bot) => ({ bot, tasks: held(bot), silent: !at && isSilent(bot, held(bot), now) }));
+  rows.sort((a, b) => Number(b.silent) - Number(a.silent));
+  const silent = rows.filter((row) => row.silent).length;
+  return html`<${Head} title="Bots">${!at && pulse && html`<span class="faint">${n(pulse.bots)} registered${silent ? `, ${silent} silent` : ''}</span>`}<//>
+    <${Calm} calm=${calm} of=${bots}>${() => (rows.length === 0
+    ? html`<${Empty}><h2>No bot is registered</h2><p>A bot may claim tasks without being registered; a registration tells the queue what the bot can.</p><p><code>hivekeep put registry BOT-222 '{"kind": "worker"}'</code></p><//>`
+    : html`<${Table} kind="bots" label="Bots, the silent ones first" head=${['Bot', 'State', ['Holds', 'num'], 'Can', 'Status', 'Heard of']} rows=${rows.map(({ bot, tasks, silent }) => html`<tr key=${bot.id}>
+      <th scope="row"><${BotLink} id=${bot.id} /></th>
+      <td>${silent ? html`<${Chip} s="bad" label="silent" />` : tasks.length ? html`<${Chip} s="claimed" label="at work" />` : html`<span class="faint">idle</span>`}</td>
+      <td class="num">${tasks.length} of ${String(bot.max_concurrent ?? HOLDS)}</td>
+      <td>${bot.specializations.slice(0, 8).map((word) => html`<span class="tag"><${T} v=${word} /></span> `)}${bot.specializations.length > 8 && `and ${bot.specializations.length - 8} more`}</td>
+      <td><${T} v=${bot.status ?? ''} /></td><td><${When} t=${bot.last_heartbeat} /></td></tr>`)} />`)}<//>
+    <${Same} cli=${`hivekeep get registry${at ? ` --at ${quoted(at)}` : ''}`} curl=${`api/registry${query({ at })}`} />`;
+}
+
+function BotPage({ id }) {
+  const { at } = useHive();
+  const bot = useLoad(`api/registry/${path(id)}${query({ at })}`, { every: 10000 });
+  const tasks = useLoad(`api/assignments${query({ bot: id, limit: 100, at })}`);
+  const chat = useLoad(`api/chat${query({ bot: id, limit: 20, at, preview: 2000 })}`);
+  const audit = useLoad(`api/audit${query({ limit: 200, preview: 200 })}`);
+  const own = (audit.data?.entries ?? []).filter((entry) => entry.actor === id || entry.target === id).slice(0, 20);
+  const fact = (name, value) => value !== null && value !== undefined && html`<div><dt>${name}</dt><dd>${value}</dd></div>`;
+  return html`<${Head} title=${html`<${T} v=${id} />`} />
+    <div class="columns"><section><h2>Registration</h2>${bot.error?.status === 404 ? html`<p class="faint">This bot is not registered${at ? ' at this point' : ''}. It may claim tasks all the same.</p>`
+    : html`<${Loaded} of=${bot}>${(data) => html`<dl class="facts">${fact('Heard of', html`<${When} t=${data.last_heartbeat} />`)}${fact('Status', data.status && html`<${T} v=${data.status} />`)}${fact('Kind', data.kind && html`<${T} v=${data.kind} />`)}
+      ${fact('Can', data.specializations.length > 0 && html`<${T} v=${data.specializations.join(', ')} />`)}${fact('May hold', String(data.max_concurrent ?? HOLDS))}${fact('Repository', data.repo && html`<${T} v=${data.repo} />`)}
+      ${fact('Endpoint', data.endpoint && html`<${T} v=${data.endpoint} />`)}${fact('Port', data.port === null ? null : String(data.port))}${fact('Process', data.pid === null ? null : String(data.pid))}${fact('Registered', html`<${When} t=${data.registered_at} />`)}</dl>
+      ${Object.keys(data.attributes).length > 0 && html`<h3>Attributes</h3><${Block} v=${data.attributes} label="attributes" />`}`}<//>`}</section>
+    <section><h2>Its tasks</h2><${Loaded} of=${tasks}>${(data) => (data.assignments.length === 0 ? html`<p class="faint">It holds none.</p>`
+    : html`<${Table} label="Tasks of this bot" head=${['Task', 'Hold', 'Since']} rows=${data.assignments.map((hold) => html`<tr key=${hold.task}><th scope="row"><${TaskLink} id=${hold.task} /></th><td>${hold.hold}</td><td><${When} t=${hold.since} /></td></tr>`)} />`)}<//></section></div>
+    <div class="columns"><section><h2>Chat</h2><${Loaded} of=${chat}>${(data) => (data.messages.length === 0 ? html`<p class="faint">No message.</p>`
+    : html`<ol class="chat">${data.messages.map((message) => html`<li key=${message.sequence}><p class="faint"><${T} v=${message.role} /> in <${T} v=${message.conversation} />, <${When} t=${message.timestamp} /></p><${Block} v=${message.content} label="message" /></li>`)}</ol>`)}<//></section>
+    <section><h2>Audit</h2>${own.length === 0 ? html`<p class="faint">None of the last 200 entries names it.</p>`
+    : html`<ol class="events">${own.map((entry) => html`<li key=${entry.sequence}><${When} t=${entry.timestamp} /> <span><${T} v=${entry.action} /></span> <span class="faint"><${T} v=${entry.target ?? ''} /></span></li>`)}</ol>`}</section></div>
+    ${!bot.error && html`<${Versions} collection="registry" id=${id} />`}
+    <${Same} cli=${`hivekeep get registry ${quoted(id)}${at ? ` --at ${quoted(at)}` : ''}`} curl=${`api/registry/${path(id)}${query({ at })}`} />`;
+}

@@ -1,0 +1,181 @@
+// @ts-check
+// The parts that screens are made of.
+
+import { useEffect, useRef, useState } from './preact.js';
+import { html } from './html.js';
+import { link, setParams, useHive } from './hooks.js';
+import { ago, clock, counted, json, LONG, n, pieces, size, utc } from './text.js';
+
+/** A text of a bot or a person in one line. */
+export function T({ v }) {
+  return html`<bdi>${pieces(String(v ?? ''), false).map(escaped)}</bdi>`;
+}
+
+/** @param {string | {escape: string}} part */
+const escaped = (part) => (typeof part === 'string' ? part : html`<span class="esc" title="a character that is not shown">${part.escape}</span>`);
+
+/** A long text or value, cut. */
+export function Block({ v, label = 'value' }) {
+  const [whole, setWhole] = useState(false);
+  const text = typeof v === 'string' ? v : json(v, '');
+  const cut = text.length > LONG && !whole;
+  return html`<div class="block">
+    <pre tabindex="0" role="region" aria-label=${label}>${pieces(cut ? text.slice(0, LONG) : text, true).map(escaped)}</pre>
+    ${cut && html`<button onClick=${() => setWhole(true)}>Show all ${size(text.length)}</button>`}
+  </div>`;
+}
+
+/** A time: how long ago, and exactly on demand. */
+export function When({ t, exact = false }) {
+  const { now, utcOnly } = useHive();
+  if (!t) return html`<span class="faint">never</span>`;
+  const text = exact || utcOnly ? clock(t, now) : ago(t, now);
+  return html`<time datetime=${t} title=${utc(t)}>${text}</time>`;
+}
+
+/** @type {Record<string, string>} */
+const GLYPHS = { ready: '○', claimed: '◐', waiting: '…', scheduled: '◷', done: '✓', failed: '!', dead: '✕', cancelled: '–', ok: '✓', warn: '!', bad: '✕', added: '+', changed: '~', removed: '−', lost: '?' };
+
+/** A state in a word, with a sign and a colour. */
+export function Chip({ s, label = s }) {
+  return html`<span class=${`chip is-${s}`}><span aria-hidden="true">${GLYPHS[s] ?? '•'}</span> ${label}</span>`;
+}
+
+/** A link to a screen. @param {any} props */
+export function A({ to, params, children, ...rest }) {
+  return html`<a href=${link(to, params)} ...${rest}>${children}</a>`;
+}
+
+export const TaskLink = ({ id }) => html`<${A} to=${['queue', id]}><${T} v=${id} /><//>`;
+export const BotLink = ({ id }) => html`<${A} to=${['bots', id]}><${T} v=${id} /><//>`;
+
+/** The heading of a screen. @param {any} props */
+export function Head({ title, children, aside }) {
+  return html`<header class="head"><h1>${title}</h1>${children}<div class="aside">${aside}</div></header>`;
+}
+
+/** Shows what is loaded, or that it is not there yet, or why not. @param {any} props */
+export function Loaded({ of, children }) {
+  if (of.error) return html`<${Trouble} problem=${of.error} again=${of.again} />`;
+  if (of.data === undefined) return html`<p class="faint wait" role="status">Loading…</p>`;
+  return children(of.data);
+}
+
+/** A refusal in words, with the next step. @param {any} props */
+export function Trouble({ problem, again }) {
+  if (!problem) return null;
+  return html`<div class="note is-bad" role="alert">
+    <p><strong>${problem.status === 0 ? 'No answer' : 'Refused'}:</strong> <${T} v=${problem.message} /></p>
+    ${problem.hint && html`<p>Way out: <${T} v=${problem.hint} /></p>`}
+    ${again && html`<button onClick=${again}>Try again</button>`}
+  </div>`;
+}
+
+export const Empty = ({ children }) => html`<div class="empty">${children}</div>`;
+
+/** A button that copies a text. */
+export function Copy({ text, what = 'Copy' }) {
+  const { say } = useHive();
+  const copy = async () => {
+    try {
+      await navigator.clipboard.writeText(text);
+      say('Copied.');
+    } catch {
+      say('The browser refused to copy; select the text instead.', 'bad');
+    }
+  };
+  return html`<button class="small" onClick=${copy} aria-label=${`${what}: ${text.slice(0, 80)}`}>${what}</button>`;
+}
+
+/** A command to copy. */
+export const Command = ({ text }) => html`<div class="command"><code><${T} v=${text} /></code><${Copy} text=${text} /></div>`;
+
+/** The footer of a screen: the same without the page. */
+export function Same({ cli, curl, method, body }) {
+  const base = new URL('.', location.href).href;
+  const rest = [method && `-X ${method}`, `'${base}${curl}'`, body && `-d '${body}'`].filter(Boolean).join(' ');
+  return html`<footer class="same"><details open=${false}><summary>The same without this page</summary>
+    ${cli && html`<${Command} text=${cli} />`}<${Command} text=${`curl -s ${rest}`} />
+  </details></footer>`;
+}
+
+/** A real table. @param {{head: any[], rows: any[], label: string, kind?: string}} props each head is a text, or [text, class] */
+export function Table({ head, rows, label, kind = '' }) {
+  return html`<div class="scroll" tabindex="0" role="region" aria-label=${label}><table class=${kind}><caption class="away">${label}</caption>
+    <thead><tr>${head.map((cell) => cell === '' ? html`<td></td>` : html`<th scope="col" class=${Array.isArray(cell) ? cell[1] : ''}>${Array.isArray(cell) ? cell[0] : cell}</th>`)}</tr></thead>
+    <tbody>${rows}</tbody></table></div>`;
+}
+
+/** Buttons between the pages of a list; the cursor is in the link. */
+export function Pager({ next }) {
+  const { cursor } = useHive().route.params;
+  if (!cursor && !next) return null;
+  return html`<nav class="pager" aria-label="Pages"><button onClick=${() => setParams({ cursor: '' })} disabled=${!cursor}>First page</button>
+    <button onClick=${() => setParams({ cursor: next })} disabled=${!next}>Next page</button></nav>`;
+}
+
+/** A list that waits while somebody works in it. */
+export function Calm({ calm, of, children }) {
+  return html`${calm.waits && html`<p><button onClick=${calm.show}>The list has changed: show it</button></p>`}
+    <div ref=${calm.box}><${Loaded} of=${{ ...of, data: calm.items }}>${children}<//></div><${Pager} next=${calm.items?.next} />`;
+}
+
+/** A field whose text goes into the link. */
+export function Find({ name, label, hint, children }) {
+  const value = useHive().route.params[name] ?? '';
+  const apply = (event) => {
+    event.preventDefault();
+    setParams({ [name]: event.currentTarget.elements[name].value.trim(), cursor: '' });
+  };
+  return html`<form class="filter" role="search" onSubmit=${apply}>
+    <input name=${name} data-filter key=${value} defaultValue=${value} aria-label=${label} placeholder=${hint} autocomplete="off" spellcheck=${false} />
+    <button>Filter</button>${value && html`<button type="button" onClick=${() => setParams({ [name]: '', cursor: '' })}>Clear</button>`}${children}</form>`;
+}
+
+/** Numbers of changes in words. */
+export function Counts({ counts }) {
+  const parts = ['added', 'changed', 'removed'].filter((kind) => Number(counts[kind] ?? 0) > 0);
+  return html`${parts.map((kind) => html`<${Chip} s=${kind} label=${`${n(counts[kind])} ${kind}`} /> `)}`;
+}
+
+/** A window over the page; focus returns to where it was. @param {any} props */
+export function Dialog({ title, onClose, children }) {
+  const own = useRef(null);
+  useEffect(() => { own.current?.showModal(); }, []);
+  return html`<dialog ref=${own} aria-label=${title} onClose=${onClose}>
+    <header><h2>${title}</h2><button class="small" onClick=${() => own.current?.close()}>Close</button></header>
+    ${children}</dialog>`;
+}
+
+/** A button that works once at a time and shows what went wrong. @param {any} props */
+export function Act({ run, children, kind = '', disabled = false }) {
+  const [busy, setBusy] = useState(false);
+  const { say, look } = useHive();
+  const act = async () => {
+    setBusy(true);
+    try {
+      const said = await run();
+      if (said) say(said);
+    } catch (error) {
+      const { message, hint } = (error);
+      say(hint ? `${message} Way out: ${hint}` : message, 'bad');
+    } finally {
+      setBusy(false);
+      look();
+    }
+  };
+  return html`<button class=${kind} disabled=${busy || disabled} onClick=${act}>${children}</button>`;
+}
+
+/** A line of numbers of the last hour. */
+export function Spark({ values, label }) {
+  if (values.length < 2) return null;
+  const [low, high] = [Math.min(...values), Math.max(...values)];
+  const y = (value) => (high === low ? 10 : 18 - (16 * (value - low)) / (high - low));
+  const points = values.map((value, at) => `${((100 * at) / (values.length - 1)).toFixed(1)},${y(value).toFixed(1)}`).join(' ');
+  return html`<svg class="spark" viewBox="0 0 100 20" preserveAspectRatio="none" role="img" aria-label=${`${label}: from ${values[0]} to ${values[values.length - 1]}, at most ${high}`}><polyline points=${points} /></svg>`;
+}
+
+export const pointTitle = (point) => point.description || (point.origin === 'safety' ? 'safety point of a restore' : point.origin === null ? 'a commit' : point.manual ? 'restore point' : 'automatic');
+
+export { counted };

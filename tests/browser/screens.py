@@ -1,0 +1,235 @@
+"""Every screen: empty, full, in the past; wide and narrow; dark and light; without one message of the browser."""
+
+from fleet import fill
+from service import Service, quoted, until
+from tab import NARROW, tab
+
+#: Every screen, and the screens behind them, on the store of `fleet`.
+SCREENS = [
+    "now", "timeline", "queue", "queue?state=done", "queue?filter=can%3Agpu", "queue/review-2", "queue/build-004", "bots", "bots/BOT-1", "data",
+    "data/config", "data/config/limits", "data/config/motd?edit=true", "log", "health", "compare/latest~1/now", "restore/latest~1",
+]
+#: Those of an empty store.
+EMPTY = ["now", "timeline", "queue", "queue?state=dead", "bots", "data", "data/config", "log", "health"]
+#: Those that differ in the past.
+PAST = ["now", "timeline", "queue", "queue/build-004", "bots", "bots/BOT-4", "data", "data/config/limits"]
+
+
+def _quiet_service(*arguments):
+    """Without automatic work, so that nothing changes by itself."""
+    return Service("--archive-every", "off", "--backup-interval", "off", *arguments)
+
+
+def _walk(browser, service, links, conditions):
+    for scheme, size in conditions:
+        with tab(browser, service.url, scheme, size) as own:
+            own.open("now")
+            for link in links:
+                own.follow(link)
+                own.fits(link)
+                own.accessible(f"{link} {scheme}")
+                assert "undefined" not in own.text() and "[object" not in own.text() and "NaN" not in own.text(), own.text()
+            own.quiet()
+
+
+BOTH = [("light", None), ("dark", NARROW)]
+ALL = [("light", None), ("dark", None), ("light", NARROW), ("dark", NARROW)]
+
+
+def test_every_screen_of_an_empty_store_is_whole(browser):
+    with _quiet_service() as service:
+        _walk(browser, service, EMPTY, BOTH)
+
+
+def test_every_screen_of_a_fleet_at_work_is_whole_in_both_schemes_and_widths(browser):
+    with Service("--name", "staging", "--colour", "blue", "--history", "1h") as service:
+        fill(service)
+        _walk(browser, service, SCREENS, ALL)
+
+
+def test_every_screen_in_the_past_is_whole_and_changes_nothing(browser):
+    with _quiet_service() as service:
+        point = fill(service)
+        _walk(browser, service, [f"{link}?at={quoted(point)}" for link in PAST], BOTH)
+        with tab(browser, service.url) as own:
+            for link in PAST:
+                own.open(f"{link}?at={quoted(point)}")
+                own.sees("before the night", ".timebar")
+                for name in ("Cancel", "Requeue", "Assign", "Hold", "Release", "New restore point", "Edit", "Remove"):
+                    assert own.button(name).count() == 0, (link, name)
+            own.open(f"data/config/limits?at={quoted(point)}")
+            own.sees('"builds": 3')
+            own.button("Back to now").click()
+            own.sees('"builds": 0')
+            own.quiet()
+
+
+def test_a_link_shows_the_same_again_and_the_way_back_works(browser):
+    with _quiet_service() as service:
+        point = fill(service)
+        with tab(browser, service.url) as own:
+            own.open("queue")
+            own.button("failed 1").click()
+            own.sees("linker failed")
+            own.page.get_by_label("Filter", exact=True).fill("bot:BOT-2")
+            own.button("Filter").click()
+            own.page.wait_for_function("() => location.hash.includes('filter=')")
+            link = own.page.evaluate("() => location.hash")
+            with tab(browser, service.url) as other:
+                other.page.goto(service.url + link)
+                other.settled()
+                other.sees("linker failed")
+                assert other.page.get_by_label("Filter", exact=True).input_value() == "bot:BOT-2"
+            own.page.go_back()
+            own.page.go_back()
+            own.sees("review-0")
+            own.open(f"compare/{quoted(point)}/now?only=config")
+            own.sees("builds")
+            assert "registry/" not in own.text("main table")
+            own.quiet()
+
+
+def test_the_service_may_be_killed_and_come_back(browser):
+    with _quiet_service() as service:
+        fill(service)
+        with tab(browser, service.url) as own:
+            own.open("queue")
+            own.sees("review-0")
+            own.page.wait_for_timeout(2_000)
+            service.kill()
+            own.page.locator(".is-gone").first.wait_for()
+            own.sees("The service does not answer", ".gone")
+            own.sees("review-0")
+            # Screens that were not opened yet are there too; they show that there is no answer.
+            own.page.evaluate("() => { location.hash = '#/bots'; }")
+            own.page.locator("h1", has_text="Bots").wait_for()
+            own.page.evaluate("() => { location.hash = '#/queue'; }")
+            service.start()
+            service.push("after", {"the": "kill"})
+            own.page.wait_for_function("() => !document.querySelector('.is-gone')")
+            own.sees("after")
+            own.quiet("Failed to load resource: net::ERR_CONNECTION_REFUSED", "Failed to load resource: net::ERR_EMPTY_RESPONSE")
+
+
+def test_an_idle_page_asks_only_for_the_pulse(browser):
+    with _quiet_service() as service:
+        fill(service)
+        with tab(browser, service.url) as own:
+            own.open("queue")
+            until("the other screens are loaded", lambda: own.page.evaluate("() => performance.getEntriesByName(`${location.origin}/page/restore.js`).length"))
+            own.page.wait_for_timeout(1_000)
+            own.requests.clear()
+            own.page.wait_for_timeout(7_000)
+            asked = {url.rsplit("/", 1)[1] for url in own.requests}
+            assert asked <= {"pulse"} and 2 <= len(own.requests) <= 5, own.requests
+            service.push("new", 1)
+            own.sees("new", "main table")
+            own.quiet()
+
+
+def test_the_page_works_under_a_path_prefix(browser):
+    from prefix import Prefix
+    with _quiet_service() as service, Prefix(service.port, "/fleets/north") as proxy:
+        fill(service)
+        with tab(browser, proxy.url) as own:
+            own.open("queue/build-004")
+            own.sees("Payload")
+            own.page.get_by_role("link", name="Bots").click()
+            own.sees("BOT-1")
+            assert all("/fleets/north/" in url for url in own.requests if not url.startswith("about:")), own.requests
+            own.quiet()
+
+
+def test_a_page_without_a_token_says_what_it_needs(browser):
+    with Service(token="0123456789abcdef0123456789abcdef") as service, tab(browser, service.url) as own:
+        own.open("queue")
+        own.sees("asks for a token")
+        own.accessible("the page without a token")
+        own.quiet("status of 401")
+
+
+def test_the_band_is_on_every_screen_and_in_the_title(browser):
+    with _quiet_service("--name", "prod", "--colour", "red") as service, tab(browser, service.url) as own:
+        for link in ("now", "log"):
+            own.open(link)
+            own.sees("prod", ".band")
+            assert own.page.title().startswith("prod · "), own.page.title()
+        own.quiet()
+
+
+def test_keys_move_the_view_and_change_nothing(browser):
+    with _quiet_service() as service:
+        fill(service)
+        before = service.get("/api/pulse")["state"]
+        with tab(browser, service.url) as own:
+            own.open("now")
+            keys = own.page.keyboard
+            for key, title in (("q", "Queue"), ("t", "Timeline"), ("b", "Bots"), ("d", "Data"), ("l", "Log"), ("c", "Health"), ("h", "Now")):
+                keys.press("g")
+                keys.press(key)
+                own.page.locator("h1", has_text=title).wait_for()
+            keys.press("g")
+            keys.press("q")
+            own.sees("build-000")
+            keys.press("j")
+            keys.press("j")
+            own.page.wait_for_function("() => document.activeElement.textContent === 'build-001'")
+            keys.press("k")
+            keys.press("Enter")
+            own.page.locator("h1", has_text="build-000").wait_for()
+            keys.press("[")
+            own.page.locator(".timebar.is-past").wait_for()
+            keys.press("n")
+            own.page.wait_for_function("() => !document.querySelector('.timebar.is-past')")
+            keys.press("g")
+            keys.press("q")
+            own.settled()
+            keys.press("/")
+            own.page.wait_for_function("() => document.activeElement.name === 'filter'")
+            keys.type("?p[")
+            keys.press("Escape")
+            keys.press("?")
+            own.page.get_by_role("dialog").wait_for()
+            own.accessible("the keys")
+            keys.press("Escape")
+            keys.press("p")
+            own.sees("Paused", ".page")
+            own.quiet()
+        assert service.get("/api/pulse")["state"] == before
+
+
+def test_rows_do_not_move_under_a_person_who_works_in_them(browser):
+    with _quiet_service() as service:
+        fill(service)
+        with tab(browser, service.url) as own:
+            own.open("queue")
+            own.sees("build-000")
+            own.page.keyboard.press("j")
+            service.push("aaa-first", 1)
+            own.button("The list has changed: show it").wait_for()
+            assert "aaa-first" not in own.text("main table")
+            own.button("The list has changed: show it").click()
+            own.sees("aaa-first", "main table")
+            own.quiet()
+        until("the task is there", lambda: service.get("/api/queue/aaa-first"))
+
+
+
+def test_a_reader_sees_every_screen_and_no_button_that_would_be_refused(browser):
+    with _quiet_service() as service:
+        fill(service)
+        reader, admin = service.key("ada", "reader"), service.key("root", "admin")
+        with tab(browser, service.url, headers={"Authorization": f"Bearer {reader}"}) as own:
+            own.open("now")
+            own.sees("ada", ".rail")
+            for link in SCREENS:
+                if not link.startswith("restore/"):
+                    own.follow(link)
+                    for name in ("Cancel", "Requeue", "Assign", "Hold", "Release", "Forget…", "New restore point", "Edit", "Remove", "Check everything"):
+                        assert own.button(name).count() == 0, (link, name)
+                    assert own.link("Restore…").count() == 0, link
+                    own.accessible(f"{link} of a reader")
+            own.follow("restore/latest")
+            own.sees("A restore needs the role operator")
+            own.quiet()
+        service.token = admin
