@@ -114,6 +114,7 @@
 //! | `state/queue/next` | `complete_and_claim` |
 //! | `state/queue/purge` | `purge_finished` |
 //! | `state/queue/wait` | `claim_wait` |
+//! | `state/worker` | `worker` |
 //! | `transfer/adopt` | `adopt` |
 //! | `transfer/adopt/rehearse` | `rehearse_adopt` |
 //! | `transfer/archive/apply` | `plan_import` `plan_import_with` `import` `import_with` `apply_import` `apply_import_with` |
@@ -259,6 +260,10 @@ pub use state::queue::{
     Queue, Remembered, Retry, Task, TaskCounts, TaskFilter, TaskPage, TaskState, Undelivered, Why,
 };
 pub use state::registry::{Bot, Registry};
+pub use state::worker::Worker;
+pub use state::worker::events::{WorkerCounts, WorkerEvent};
+pub use state::worker::job::{Job, JobFailure};
+pub use state::worker::running::Working;
 #[cfg(any(fuzzing, test))]
 pub use testkit::fuzzing;
 #[cfg(feature = "parts")]

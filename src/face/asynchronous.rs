@@ -12,7 +12,7 @@ use tokio::task::spawn_blocking;
 use crate::face::parcel::Parcel;
 use crate::{
     BotId, Claim, ClaimOptions, ClaimWait, Completed, Enqueued, Error, ErrorKind, NewTask, Result, Store, TaskId,
-    Token, View, WriteTx,
+    Token, View, Worker, WriteTx,
 };
 
 /// A [`Store`] for async programs: every call runs on tokio's threads for blocking work, so that none holds up the
@@ -191,6 +191,12 @@ impl AsyncStore {
 }
 
 impl AsyncStore {
+    /// A worker for a bot; start it with [`start_async`](Worker::start_async), whose function is async, or with
+    /// [`start`](Worker::start), which has threads.
+    pub fn worker(&self, bot: &BotId) -> Worker {
+        self.store().worker(bot)
+    }
+
     /// Enqueues many tasks in one commit, as [`Store::enqueue_all`].
     ///
     /// # Errors

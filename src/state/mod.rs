@@ -20,6 +20,7 @@ pub(crate) mod queue;
 pub(crate) mod registry;
 pub(crate) mod show;
 pub(crate) mod unit;
+pub(crate) mod worker;
 
 use crate::engine::index::IndexRule;
 

@@ -68,7 +68,7 @@ impl Default for ClaimOptions {
 
 impl ClaimOptions {
     /// Refuses options that no claim can have.
-    pub(super) fn check(&self) -> Result<()> {
+    pub(crate) fn check(&self) -> Result<()> {
         check_lease(self.lease)?;
         limits::not_zero("a claim takes at least one task", "max", self.max)?;
         if self.aging.is_some_and(|period| period < Duration::from_millis(1)) {

@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::engine::store::Store;
 use crate::engine::write::WriteTx;
 use crate::error::Result;
-use crate::state::ids::{TaskId, Token};
+use crate::state::ids::{BotId, TaskId, Token};
 use crate::state::queue::Queue;
 use crate::state::queue::claim::{Claim, ClaimOptions};
 use crate::state::queue::damage::PassedOver;
@@ -109,20 +109,45 @@ impl Queue<&mut WriteTx<'_>> {
         result: impl Into<Value>,
         options: &ClaimOptions,
     ) -> Result<Completed> {
-        options.check()?;
         let result = result.into();
+        let (completed, claims) =
+            self.end_and_claim_for(None, Some(options), |queue| queue.complete(id, token, result))?;
+        Ok(Completed { completed, claims })
+    }
+
+    /// Ends a task of `bot`, and claims the next ones for it, if there are options for that.
+    pub(crate) fn end_and_claim(
+        &mut self,
+        bot: &BotId,
+        options: Option<&ClaimOptions>,
+        end: impl FnOnce(&mut Queue<&mut WriteTx<'_>>) -> Result<Task>,
+    ) -> Result<(Task, Vec<Claim>)> {
+        self.end_and_claim_for(Some(bot), options, end)
+    }
+
+    /// The same for that bot, or for the one that finished the task.
+    fn end_and_claim_for(
+        &mut self,
+        bot: Option<&BotId>,
+        options: Option<&ClaimOptions>,
+        end: impl FnOnce(&mut Queue<&mut WriteTx<'_>>) -> Result<Task>,
+    ) -> Result<(Task, Vec<Claim>)> {
+        options.map_or(Ok(()), ClaimOptions::check)?;
         self.records.whole_or_refused(|tx| {
             tx.queue().together(|queue| {
-                let completed = queue.complete(id, token, result)?;
-                let claims = queue.claim_after(&completed, options)?;
-                Ok(Completed { completed, claims })
+                let ended = end(queue)?;
+                let bot = bot.or(ended.finished_by.as_ref());
+                let claims = match (options, bot) {
+                    (Some(options), Some(bot)) => queue.claim_next(bot, options)?,
+                    _ => Vec::new(),
+                };
+                Ok((ended, claims))
             })
         })
     }
 
-    /// Claims the next tasks for the bot of a finished one.
-    fn claim_after(&mut self, finished: &Task, options: &ClaimOptions) -> Result<Vec<Claim>> {
-        let Some(bot) = &finished.finished_by else { return Ok(Vec::new()) };
+    /// Claims the next tasks for a bot, and skips damaged ones.
+    fn claim_next(&mut self, bot: &BotId, options: &ClaimOptions) -> Result<Vec<Claim>> {
         let mut passed = PassedOver::default();
         let (claims, _) = self.take(bot, options, &mut passed)?;
         passed.warn("a task that could be claimed next is damaged, and was skipped");
