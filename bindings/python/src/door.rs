@@ -64,6 +64,20 @@ impl Shared {
         self.numbers.to_python(py, &answer)
     }
 
+    /// Runs a verb of the store that only reads, also inside of a transaction, with the answer as Python objects.
+    ///
+    /// # Errors
+    ///
+    /// Its errors.
+    pub(crate) fn look_json<'py, R: Serialize>(
+        &self,
+        py: Python<'py>,
+        verb: impl FnOnce(&Store) -> Result<R> + Send,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let answer = detached(py, || json(&verb(&self.store)?))?;
+        self.numbers.to_python(py, &answer)
+    }
+
     /// Refuses a write past the transaction that this thread is inside of.
     ///
     /// # Errors
@@ -175,7 +189,7 @@ impl Door {
     /// # Errors
     ///
     /// `Conflict` in a transaction and in a view.
-    pub(crate) fn store(&self, py: Python<'_>) -> PyResult<&Shared> {
+    pub(crate) fn store(&self, py: Python<'_>) -> PyResult<&Arc<Shared>> {
         match self {
             Self::Store(shared) => Ok(shared),
             Self::Transaction(_) | Self::View(_) => {

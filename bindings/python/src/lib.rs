@@ -14,6 +14,7 @@ mod call;
 mod chat;
 mod documents;
 mod door;
+mod logs;
 mod mapping;
 mod queue;
 mod recovery;
@@ -23,6 +24,7 @@ mod store;
 mod transaction;
 mod upkeep;
 mod value;
+mod waiting;
 
 use pyo3::prelude::*;
 
@@ -34,6 +36,8 @@ mod _hivekeep {
     use crate::chat::Chat;
     #[pymodule_export]
     use crate::documents::Documents;
+    #[pymodule_export]
+    use crate::logs::Logs;
     #[pymodule_export]
     use crate::mapping::Mapping;
     #[pymodule_export]
@@ -60,6 +64,8 @@ mod _hivekeep {
     use crate::upkeep::Background;
     #[pymodule_export]
     use crate::upkeep::Upkeep;
+    #[pymodule_export]
+    use crate::waiting::ClaimWait;
 
     use super::*;
 

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use crate::call::{detached, parsed, parsed_or_none, raised, waited};
 use crate::door::{self, Door, read_json};
 use crate::value::{to_json, to_object};
+use crate::waiting::ClaimWait;
 
 /// A task to enqueue.
 #[derive(FromPyObject)]
@@ -136,6 +137,19 @@ impl Queue {
         })?;
         let claims = detached(py, || door::json(&claims))?;
         shared.numbers.to_python(py, &claims)
+    }
+
+    /// Begins a wait for tasks in async code; see [`ClaimWait::begin`].
+    fn claim_later(
+        &self,
+        py: Python<'_>,
+        bot: &str,
+        options: Claiming,
+        wait_ms: u64,
+        told: Py<PyAny>,
+    ) -> PyResult<ClaimWait> {
+        let wanted = (parsed(py, bot)?, options.into(), Duration::from_millis(wait_ms));
+        ClaimWait::begin(py, self.door.store(py)?, wanted, told)
     }
 
     /// Completes a task.

@@ -96,13 +96,13 @@ impl Recovery {
 
     /// The points, the newest first, also those of restores, documents and single commits if `all`.
     fn points<'py>(&self, py: Python<'py>, all: bool) -> PyResult<Bound<'py, PyAny>> {
-        self.call(py, |store| if all { store.all_points() } else { store.points() })
+        self.shared.look_json(py, |store| if all { store.all_points() } else { store.points() })
     }
 
     /// The point that a selector names; none for now.
     fn find<'py>(&self, py: Python<'py>, selector: &str) -> PyResult<Bound<'py, PyAny>> {
         let selector: Selector = parsed(py, selector)?;
-        self.call(py, |store| store.find_point(selector))
+        self.shared.look_json(py, |store| store.find_point(selector))
     }
 
     /// A view as of a point.
@@ -133,7 +133,7 @@ impl Recovery {
     /// The changes from one point to another.
     fn diff<'py>(&self, py: Python<'py>, earlier: &str, later: &str) -> PyResult<Bound<'py, PyAny>> {
         let (earlier, later): (Selector, Selector) = (parsed(py, earlier)?, parsed(py, later)?);
-        self.call(py, |store| store.diff(earlier, later))
+        self.shared.look_json(py, |store| store.diff(earlier, later))
     }
 
     /// Plans a restore.
@@ -185,12 +185,12 @@ impl Recovery {
     /// The backups, of a kind or of all.
     fn backups<'py>(&self, py: Python<'py>, kind: Option<&str>) -> PyResult<Bound<'py, PyAny>> {
         let kind = parsed_or_none(py, kind)?;
-        self.call(py, |store| store.backups(kind))
+        self.shared.look_json(py, |store| store.backups(kind))
     }
 
     /// A backup.
     fn find_backup<'py>(&self, py: Python<'py>, id: &str) -> PyResult<Bound<'py, PyAny>> {
-        self.call(py, |store| store.find_backup(id))
+        self.shared.look_json(py, |store| store.find_backup(id))
     }
 
     /// The content of a backup. A failure is an event of the store.

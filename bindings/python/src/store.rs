@@ -83,12 +83,12 @@ impl Store {
         detached(py, || self.shared.store.reopen())
     }
 
-    /// Begins a transaction.
-    fn write(&self, py: Python<'_>, max_hold_ms: u64) -> PyResult<Transaction> {
+    /// Begins a transaction, which this thread is inside of if `in_thread`.
+    fn write(&self, py: Python<'_>, max_hold_ms: u64, in_thread: bool) -> PyResult<Transaction> {
         if max_hold_ms == 0 {
             return Err(exception(py, ("invalid", "max_hold must be longer than 0".to_owned(), None::<&str>)));
         }
-        Transaction::begin(py, &self.shared, Duration::from_millis(max_hold_ms))
+        Transaction::begin(py, &self.shared, Duration::from_millis(max_hold_ms), in_thread)
     }
 
     /// A view of now.

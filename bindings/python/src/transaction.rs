@@ -30,8 +30,8 @@ pub(crate) struct Steps {
     shared: Arc<Shared>,
     orders: Mutex<Option<Sender<Order>>>,
     end: Mutex<Receiver<End>>,
-    /// The thread that is inside of the block.
-    thread: ThreadId,
+    /// The thread that is inside of the block; none in async code, where a thread runs many blocks by turns.
+    thread: Option<ThreadId>,
     /// A forked child does not have the thread of the transaction.
     process: u32,
     max_hold: Duration,
@@ -39,7 +39,7 @@ pub(crate) struct Steps {
 
 impl Steps {
     /// Begins a transaction, once those before it have ended.
-    fn begin(py: Python<'_>, shared: &Arc<Shared>, max_hold: Duration) -> PyResult<Arc<Self>> {
+    fn begin(py: Python<'_>, shared: &Arc<Shared>, max_hold: Duration, in_thread: bool) -> PyResult<Arc<Self>> {
         detached(py, || shared.refuse_inside())?;
         let (orders, taken) = mpsc::channel();
         let (begins, begun) = mpsc::channel();
@@ -62,7 +62,7 @@ impl Steps {
             return Err(ended(py, end.recv().ok()));
         }
         let (orders, end) = (Mutex::new(Some(orders)), Mutex::new(end));
-        let (shared, thread) = (shared.clone(), shared.enter());
+        let (shared, thread) = (shared.clone(), in_thread.then(|| shared.enter()));
         Ok(Arc::new(Self { shared, orders, end, thread, process: process::id(), max_hold }))
     }
 
@@ -115,7 +115,9 @@ impl Steps {
             drop(orders);
             self.end.lock().unwrap_or_else(PoisonError::into_inner).recv().ok()
         });
-        self.shared.leave(self.thread);
+        if let Some(thread) = self.thread {
+            self.shared.leave(thread);
+        }
         match end {
             Some(Ok(Ok(()))) => Ok(()),
             _ if !commit => Ok(()),
@@ -178,8 +180,8 @@ pub(crate) struct Transaction {
 }
 
 impl Transaction {
-    pub(crate) fn begin(py: Python<'_>, shared: &Arc<Shared>, max_hold: Duration) -> PyResult<Self> {
-        Ok(Self { steps: Steps::begin(py, shared, max_hold)? })
+    pub(crate) fn begin(py: Python<'_>, shared: &Arc<Shared>, max_hold: Duration, in_thread: bool) -> PyResult<Self> {
+        Ok(Self { steps: Steps::begin(py, shared, max_hold, in_thread)? })
     }
 }
 

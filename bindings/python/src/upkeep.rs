@@ -27,13 +27,13 @@ impl Upkeep {
 impl Upkeep {
     /// The content of the store in numbers.
     fn summary<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        self.shared.call_json(py, |store| store.summary())
+        self.shared.look_json(py, |store| store.summary())
     }
 
     /// Verifies the store, or a point of it.
     fn check<'py>(&self, py: Python<'py>, at: Option<&str>) -> PyResult<Bound<'py, PyAny>> {
         let at: Option<Selector> = at.map(|text| parsed(py, text)).transpose()?;
-        self.shared.call_json(py, |store| match at {
+        self.shared.look_json(py, |store| match at {
             Some(at) => store.check_at(at),
             None => store.check(),
         })
@@ -64,7 +64,7 @@ impl Upkeep {
 
     /// The newest crash that nobody has acknowledged.
     fn crash<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        self.shared.call_json(py, |store| store.crash())
+        self.shared.look_json(py, |store| store.crash())
     }
 
     /// Acknowledges every crash; gives their number.

@@ -9,7 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, TypeVar
 
-from hivekeep import _hivekeep, fleets, forks
+from hivekeep import _hivekeep, fleets, forks, logs
 from hivekeep.errors import HivekeepError
 from hivekeep.fleets import (
     Audit,
@@ -149,6 +149,7 @@ class Store(_Writable):
     @classmethod
     def _open(cls, path: str | os.PathLike[str], options: dict[str, Any]) -> Store:
         store = cls.__new__(cls)
+        logs.start()
         store._raw = _hivekeep.open(path, **options)
         store._options = options
         store._claims = weakref.WeakSet()
@@ -425,18 +426,19 @@ class Transaction(_Writable):
     @classmethod
     def _prepare(cls, store: _hivekeep.Store, max_hold: Duration) -> Transaction:
         tx = cls.__new__(cls)
-        tx._store, tx._max_hold_ms = store, to_ms(max_hold)
+        tx._store, tx._max_hold_ms, tx._in_thread = store, to_ms(max_hold), True
         return tx
 
     _raw: _hivekeep.Transaction
     _store: _hivekeep.Store
     _max_hold_ms: int
+    _in_thread: bool
 
     def __init__(self) -> None:
         raise TypeError("begin a transaction with: with store.write() as tx")
 
     def __enter__(self) -> Transaction:
-        self._raw = self._store.write(self._max_hold_ms)
+        self._raw = self._store.write(self._max_hold_ms, self._in_thread)
         return self
 
     def __exit__(
