@@ -69,7 +69,7 @@ def measure(browser, service):
     rows = []
     own.open("now")
     links = [link for link in SCREENS if "build-" not in link and "review" not in link and "motd" not in link and "limits" not in link]
-    links += ["queue/task-0500000", "queue?state=ready", "queue?filter=id%3Atask-09", "data/queue", "data/config/number", "compare/latest~100/now", "restore/latest~100", "queue?at=latest~5000"]
+    links += ["queue/task-0200000", "queue?state=ready", "queue?filter=id%3Atask-09", "data/queue", "data/config/number", "compare/latest~100/now", "restore/latest~100", "queue?at=latest~5000"]
     for link in links:
         own.follow("log?show=events")
         own.page.wait_for_timeout(300)

@@ -80,9 +80,12 @@ class Service:
 
     def key(self, name, role):
         """Makes a key, and gives it. The service asks for keys from then on."""
-        command = [os.path.abspath(PROGRAM), "--store", "fleet.redb", "--json", "key", "add", name, "--role", role]
-        said = subprocess.run(command, cwd=self.folder, check=True, capture_output=True, text=True).stdout
-        return json.loads(said)["key"]
+        return json.loads(self.run("key", "add", name, "--role", role))["key"]
+
+    def run(self, *arguments):
+        """Runs the program on the store beside the service, and gives what it prints."""
+        command = [os.path.abspath(PROGRAM), "--store", "fleet.redb", "--json", *arguments]
+        return subprocess.run(command, cwd=self.folder, check=True, capture_output=True, text=True).stdout
 
     def push(self, identifier, payload, **fields):
         return self.post("/api/queue", {"id": identifier, "payload": payload, **fields})

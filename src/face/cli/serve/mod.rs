@@ -36,6 +36,8 @@ use crate::{Error, ErrorKind, Result, Session, SessionState, Store};
 ///
 /// The store keeps the retention policy. If you set one of its rules here, your rules and the defaults of the others
 /// become the store's policy. If you set none, the policy of the store applies: see hivekeep point policy.
+///
+/// The address shows a page in a browser: what is going on, any screen at any restore point, comparisons and restores.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -43,6 +45,7 @@ Examples:
   hivekeep serve --listen 127.0.0.1:9000
   hivekeep serve --backup-interval 5m --keep-within 30d --keep-count 500 --event-log events.jsonl
   hivekeep serve --listen 0.0.0.0:8001 --token-file /run/secrets/hivekeep
+  hivekeep serve --name prod --colour red
   hivekeep serve --allow-host fleet.example --allow-origin https://fleet.example
   hivekeep serve --config /etc/hivekeep.toml --print-config
   hivekeep serve --store fleet.redb")]

@@ -190,7 +190,7 @@ function moveRow(by) {
 
 const KEYS = [['?', 'show these keys'], ['g, then h t q b d l c', 'Now, Timeline, Queue, Bots, Data, Log, Health'], ['/', 'go to the filter'], ['j k', 'next row, row before'], ['[ ]', 'the point before, the point after'], ['n', 'now'], ['p', 'pause: nothing on the screen moves'], ['u', 'times in UTC, or how long ago']];
 
-const Keys = ({ onClose }) => html`<${Dialog} title="Keys" onClose=${onClose}><dl class="keys">${KEYS.map(([key, does]) => html`<dt><kbd>${key}</kbd></dt><dd>${does}</dd>`)}</dl><p class="faint">No key changes anything in the store.</p><//>`;
+const Keys = ({ onClose }) => html`<${Dialog} title="Keys" onClose=${onClose}><dl class="keys">${KEYS.map(([key, does]) => html`<div><dt><kbd>${key}</kbd></dt><dd>${does}</dd></div>`)}</dl><p class="faint">No key changes anything in the store.</p><//>`;
 
 function App() {
   const route = useRoute();

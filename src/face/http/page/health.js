@@ -19,8 +19,8 @@ export function Health() {
   return html`<${Head} title="Health" aside=${doctor.data && html`<${Copy} text=${report()} what="Copy a report" /><button onClick=${doctor.again}>Look again</button>`} />
     <${Loaded} of=${doctor}>${(data) => html`
       <section class=${`verdict is-${data.verdict}`}><h2><${Chip} s=${data.verdict} label=${(words)[data.verdict]} /></h2></section>
-      <${Table} label="Diagnosis" head=${['', 'Topic', 'Finding', 'Next step']} rows=${[...data.lines].sort((a, b) => rank(b) - rank(a)).map((own) => html`<tr key=${own.topic}>
-        <td><${Chip} s=${own.verdict} /></td><th scope="row">${own.topic}</th><td class="wide"><${T} v=${own.what} /></td><td class="wide">${own.advice && html`<${Advice} text=${own.advice} />`}</td></tr>`)} />`}<//>
+      <${Table} label="Diagnosis" head=${['', 'Topic', 'Finding']} rows=${[...data.lines].sort((a, b) => rank(b) - rank(a)).map((own) => html`<tr key=${own.topic}>
+        <td><${Chip} s=${own.verdict} /></td><th scope="row">${own.topic}</th><td class="wide"><${T} v=${own.what} />${own.advice && html`<p class="faint"><${Advice} text=${own.advice} /></p>`}</td></tr>`)} />`}<//>
     <div class="columns"><section><h2>The service</h2><${Loaded} of=${ready}>${(data) => html`<ul class="checks">${Object.entries(data.checks).map(([name, check]) => html`<li><${Chip} s=${check.ok ? 'ok' : 'bad'} label=${name.replaceAll('_', ' ')} /> <span class="faint"><${T} v=${check.detail ?? ''} /></span></li>`)}</ul>`}<//></section>
     <${Check} /></div><${Outside} />
     <${Same} cli="hivekeep doctor" curl="api/doctor" />`;

@@ -6,9 +6,13 @@ import { html } from './html.js';
 import { link, setParams, useHive } from './hooks.js';
 import { ago, clock, counted, json, LONG, n, pieces, size, utc } from './text.js';
 
+/** Names up to this length are not broken. */
+const SHORT = 20;
+
 /** A text of a bot or a person in one line. */
 export function T({ v }) {
-  return html`<bdi>${pieces(String(v ?? ''), false).map(escaped)}</bdi>`;
+  const text = String(v ?? '');
+  return html`<bdi class=${text.length <= SHORT ? 'short' : null}>${pieces(text, false).map(escaped)}</bdi>`;
 }
 
 /** @param {string | {escape: string}} part */

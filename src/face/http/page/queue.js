@@ -71,7 +71,7 @@ function TaskPage({ id }) {
   const { at, writes } = useHive();
   const task = useLoad(`api/queue/${path(id)}${query({ at })}`);
   const why = useLoad(at ? '' : `api/queue/${path(id)}/why`);
-  return html`<${Loaded} of=${task}>${(own) => html`
+  return html`${!task.data && html`<${Head} title=${html`<${T} v=${id} />`} />`}<${Loaded} of=${task}>${(own) => html`
     <${Head} title=${html`<${T} v=${own.id} />`} aside=${writes && html`<${Actions} task=${own} />`}><${Chip} s=${own.state} /><span class="chip">${own.priority}</span><//>
     ${!at && why.data && html`<${Why} why=${why.data} />`}
     ${own.last_error && html`<section><h2>Last error</h2><${Block} v=${own.last_error} label="last error" /></section>`}
@@ -133,7 +133,7 @@ function Reason({ own }) {
     case 'depends_on': return html`waits for <${TaskLink} id=${own.task} />, ${own.state === null ? 'which nobody has pushed yet'
       : own.purged ? html`which was ${own.state} and is purged: push it again, or cancel this one`
       : own.held_by ? html`claimed by <${BotLink} id=${own.held_by} />`
-      : html`<${Chip} s=${own.state} />${isHopeless(own) && ': will never run unless that one is requeued'}`}`;
+      : html`<${Chip} s=${own.state} />${isHopeless(own) && ' which will never be done unless it is requeued'}`}`;
     case 'depends_on_more': return html`waits for ${n(own.tasks)} more`;
     case 'scheduled': return html`starts <${When} t=${own.until} />`;
     case 'assigned': return html`is only for <${BotLink} id=${own.bot} />`;

@@ -83,7 +83,7 @@ export function TimeBar({ points, more, error, all, setAll }) {
       : shownPoint ? html`as of <strong>${clock(shownPoint.timestamp, now)}</strong>, <${When} t=${shownPoint.timestamp} />, <em><${T} v=${pointTitle(shownPoint)} /></em>`
       : at ? 'as of a point…'
       : oldest === 0 ? html`<strong>Now.</strong> <span class="faint">No restore point yet.</span>`
-      : html`<strong>Now.</strong> <span class="faint">Move the slider to see any screen at a restore point.</span>`}</p>
+      : html`<strong>Now.</strong> <span class="faint">Slide to any restore point.</span>`}</p>
     ${at && html`<span class="tools"><${A} class="button" to=${['compare', at, 'now']} params=${{ at: '' }}>Compare with now<//>
       ${me?.may.operator && html`<${A} class="button" to=${['restore', at]} params=${{ at: '' }}>Restore…<//>`}
       <button class="main" onClick=${() => show(null)}>Back to now</button></span>`}

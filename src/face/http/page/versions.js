@@ -6,8 +6,10 @@ import { html } from './html.js';
 import { path } from './api.js';
 import { useHive, useLoad } from './hooks.js';
 import { A, Block, Chip, Loaded, T, Table, When } from './parts.js';
-import { json, line, same } from './text.js';
+import { json, line, same, utc } from './text.js';
 
+/** Times are shown to the second. */
+const TIME = /^\d{4}-\d\d-\d\dT[\d:.]+(Z|\+00:00)$/;
 /** The most words that are compared one by one. */
 const WORDS = 400;
 
@@ -44,7 +46,7 @@ export function Between({ before, after }) {
 }
 
 function Change({ before, after }) {
-  const text = (value) => (value === undefined ? '' : typeof value === 'string' ? value : json(value));
+  const text = (value) => (value === undefined ? '' : TIME.test(value) ? utc(value) : typeof value === 'string' ? value : json(value));
   const [old, young] = [text(before), text(after)];
   if (Math.max(old.length, young.length) > 60 && old && young) return html`<${Words} before=${old} after=${young} />`;
   return html`${old !== '' && html`<del><${T} v=${line(old, 300)} /></del>`}${old !== '' && young !== '' && ' → '}${young !== '' && html`<ins><${T} v=${line(young, 300)} /></ins>`}`;
