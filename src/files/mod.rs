@@ -13,7 +13,8 @@
 //!
 //! `open` opens existing files, and `stream` reads files that a person names. `rights` decides the owner and the mode of a
 //! new file, and `create` and `folders` create it. `names` sets and removes names, `paths` derives one path from another,
-//! and `draft` is a file that gets its name once it is finished. `journal` records every change of names in tests, so that
+//! `socket` is the socket of a
+//! service, and `draft` is a file that gets its name once it is finished. `journal` records every change of names in tests, so that
 //! `testkit::proof` can simulate a power cut at any step.
 
 /// Records the last operation on one or two paths for the tests.
@@ -34,6 +35,8 @@ mod names;
 mod open;
 mod paths;
 mod rights;
+#[cfg(all(unix, feature = "http"))]
+mod socket;
 #[cfg(feature = "cli")]
 mod stream;
 
@@ -52,6 +55,8 @@ pub(crate) use self::open::{failed, is_other, open, open_to_write, read_note};
 pub(crate) use self::paths::as_text;
 pub(crate) use self::paths::{beside, folder_of};
 pub(crate) use self::rights::Rights;
+#[cfg(all(unix, feature = "http"))]
+pub(crate) use self::socket::listen_at;
 #[cfg(feature = "cli")]
 pub(crate) use self::stream::{read, read_secret, read_text};
 

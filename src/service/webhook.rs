@@ -10,21 +10,23 @@ use ureq::http::Uri;
 
 use crate::error::{Error, Result};
 
+/// Stands for credentials.
+const MASK: &str = "***";
 /// All of it, from looking up the name to the answer, is done within this long.
 const WITHIN: Duration = Duration::from_secs(10);
 
 /// Where failures are told.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Webhook(String);
 
 impl Webhook {
     /// Posts an event in a thread of its own, so that nothing waits for it. A failure is logged.
     pub(crate) fn tell(&self, event: &Value) {
-        let (url, body) = (self.0.clone(), event.to_string());
+        let (url, masked, body) = (self.0.clone(), self.to_string(), event.to_string());
         let post = move || {
             let agent = ureq::Agent::config_builder().timeout_global(Some(WITHIN)).build().new_agent();
             if let Err(error) = agent.post(&url).content_type("application/json").send(body) {
-                tracing::warn!(%error, url, "the URL for failures could not be told");
+                tracing::warn!(%error, url = masked, "the URL for failures could not be told");
             }
         };
         if let Err(error) = std::thread::Builder::new().name("hivekeep-webhook".into()).spawn(post) {
@@ -39,6 +41,10 @@ impl FromStr for Webhook {
     fn from_str(text: &str) -> Result<Self> {
         let is_http = |uri: &Uri| uri.scheme_str() == Some("http") && uri.host().is_some_and(|host| !host.is_empty());
         match text.parse::<Uri>() {
+            Ok(uri) if is_http(&uri) && text.contains(MASK) => Err(Error::invalid(format!(
+                "the credentials of a URL for failures are masked here; write them in full: url={}",
+                text.escape_debug()
+            ))),
             Ok(uri) if is_http(&uri) => Ok(Self(text.to_owned())),
             _ => Err(Error::invalid(format!(
                 "a URL for failures begins with http://; for https run curl with --on-failure: url={}",
@@ -48,9 +54,25 @@ impl FromStr for Webhook {
     }
 }
 
+/// Without what may be credentials: the user, and the values of the query.
 impl fmt::Display for Webhook {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        let (scheme, rest) = self.0.split_once("://").unwrap_or_default();
+        let (rest, query) = rest.split_once('?').map_or((rest, None), |(rest, query)| (rest, Some(query)));
+        let (host, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+        let host = host.rsplit_once('@').map_or(host.to_owned(), |(_, host)| format!("{MASK}@{host}"));
+        write!(f, "{scheme}://{host}{path}")?;
+        let masked = |pair: &str| pair.split_once('=').map_or(MASK.to_owned(), |(name, _)| format!("{name}={MASK}"));
+        match query {
+            Some(query) => write!(f, "?{}", query.split('&').map(masked).collect::<Vec<_>>().join("&")),
+            None => Ok(()),
+        }
+    }
+}
+
+impl fmt::Debug for Webhook {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Webhook({self})")
     }
 }
 
@@ -66,12 +88,25 @@ mod tests {
 
     #[test]
     fn a_url_that_is_not_plain_http_is_refused_with_what_to_do_instead() {
-        for good in ["http://localhost:9", "http://127.0.0.1:8080/hooks?from=hive", "http://[::1]/"] {
+        for good in ["http://localhost:9", "http://127.0.0.1:8080/hooks/hive", "http://[::1]/"] {
             assert_eq!(good.parse::<Webhook>().unwrap().to_string(), good);
         }
         for bad in ["https://example.org/x", "localhost:9", "/x", "", "http://", "ftp://x/y", "http://a b/"] {
             let said = bad.parse::<Webhook>().unwrap_err().to_string();
             assert!(said.contains("--on-failure"), "{said}");
+        }
+    }
+
+    #[test]
+    fn credentials_are_shown_nowhere_and_a_masked_url_is_refused() {
+        for (url, shown) in [
+            ("http://me:secret@host:9/a?b", "http://***@host:9/a?***"),
+            ("http://host/hooks?token=secret&to=secret@x", "http://host/hooks?token=***&to=***"),
+            ("http://secret@host", "http://***@host"),
+        ] {
+            let webhook: Webhook = url.parse().unwrap();
+            assert_eq!((webhook.to_string(), format!("{webhook:?}")), (shown.to_owned(), format!("Webhook({shown})")));
+            assert!(shown.parse::<Webhook>().unwrap_err().to_string().contains("in full"), "{shown}");
         }
     }
 }

@@ -199,7 +199,11 @@ fn ask_for_refusals_of_the_service() -> BTreeSet<String> {
             .refused(421);
         full.ask(&method, &path, "Origin: https://a.example\r\n", "").refused(403);
     }
-    [guarded.seen(), full.seen()].concat().into_iter().collect()
+    let slow = Service::start(&hive, &["--rate-limit", "1"]);
+    for own in operations().filter(|own| own.declares(429)) {
+        slow.until("the rate is used up", |slow| own.ask(slow, &own.path_of("x"), "").status == 429);
+    }
+    [guarded.seen(), full.seen(), slow.seen()].concat().into_iter().collect()
 }
 
 /// Every operation does its work once.

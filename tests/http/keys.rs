@@ -180,7 +180,7 @@ fn the_command_line_and_http_show_the_same_keys_and_never_a_secret() {
 fn with_keys_other_machines_may_be_let_in_without_a_token() {
     let hive = Hive::new();
     let key = add(&hive, "a", "admin");
-    let service = Service::start(&hive, &["--listen", "0.0.0.0:0"]);
+    let service = Service::start(&hive, &["--listen", "0.0.0.0:0", "--insecure-no-tls"]);
     service.get("/api/config").refused(401);
     assert_eq!(ask(&service, "GET", "/api/config", &bearer(&key)).status, 200);
     let (_, said) = service.stop("-TERM");

@@ -27,6 +27,8 @@ mod service;
 #[path = "../small/mod.rs"]
 mod small;
 mod state;
+#[cfg(unix)]
+mod transport;
 #[expect(dead_code, reason = "what the tests of the command line use besides")]
 #[path = "../cli/util.rs"]
 mod util;

@@ -15,7 +15,7 @@ const TOKEN: &str = "0123456789abcdef0123456789abcdef";
 fn with_a_token_set_only_requests_that_show_it_are_served() {
     let hive = Hive::new();
     let file = secret(&hive, "token", &format!("{TOKEN}\n"));
-    let by_file = ["--token-file", file.to_str().unwrap(), "--listen", "0.0.0.0:0"];
+    let by_file = ["--token-file", file.to_str().unwrap(), "--listen", "0.0.0.0:0", "--insecure-no-tls"];
     let servers = [Service::start(&hive, &by_file), Service::with(&hive, &[], &[("HIVEKEEP_TOKEN", TOKEN)])];
     for service in servers {
         for path in ["/livez", "/readyz"] {

@@ -82,7 +82,8 @@ impl Service {
             let output = child.wait_with_output().unwrap();
             panic!("the service did not start: {}", String::from_utf8_lossy(&output.stderr));
         };
-        let address = said["listening"].as_str().unwrap().trim_start_matches("http://").to_owned();
+        let address =
+            said["listening"].as_str().unwrap().trim_start_matches("http://").trim_start_matches("https://").to_owned();
         Self { child, address, token: None, seen: Mutex::default() }
     }
 

@@ -15,6 +15,8 @@ const SHOWN: usize = 100;
 pub(in crate::face) struct Access {
     pub(in crate::face) hosts: Vec<AllowedHost>,
     pub(in crate::face) origins: Vec<Origin>,
+    /// Whether the service has a certificate, so that its own origin is one of https.
+    pub(in crate::face) is_tls: bool,
 }
 
 impl Access {
@@ -49,7 +51,8 @@ impl Access {
     fn admit_page<B>(&self, request: &axum::http::Request<B>, named: Option<&Authority>) -> Result<(), Problem> {
         if let Some(text) = the_only(request.headers(), header::ORIGIN.as_str()) {
             let origin = text.and_then(Origin::parse);
-            let is_own = |origin: &Origin| named.is_some_and(|named| origin.is_of(named));
+            let scheme = if self.is_tls { "https" } else { "http" };
+            let is_own = |origin: &Origin| named.is_some_and(|named| origin.is_of(named, scheme));
             let is_allowed = |origin: &Origin| self.origins.iter().any(|allowed| allowed.is_the_same_as(origin));
             match origin {
                 // Its page is of another site to the browser, as was said to be right.

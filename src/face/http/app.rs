@@ -8,20 +8,23 @@ use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use axum::http::{StatusCode, header};
 use parking_lot::RwLock;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 use crate::face::http::access::Access;
 use crate::face::http::band::Band;
 use crate::face::http::caller::Caller;
+use crate::face::http::client::{Address, Client};
 use crate::face::http::connection_limit::ConnectionLimit;
 use crate::face::http::memory::{Charge, Memory};
 use crate::face::http::problem::{Answer, Problem};
+use crate::face::http::rates::{Claimed, RateLimits, Rates, Who};
 use crate::face::http::request_counts::RequestCounts;
+use crate::face::http::tls::Tls;
 use crate::face::http::token::Token;
 use crate::service::instance::Instance;
 use crate::service::keyring::KeyRing;
-use crate::{Error, ErrorKind, KeyName, Result, Store};
+use crate::{Error, ErrorKind, EventKind, KeyName, Result, Store};
 
 /// Maximum number of concurrent calls of the store; writers among them share their syncs.
 const CALLS_AT_ONCE: usize = 64;
@@ -58,6 +61,7 @@ struct Inner {
     connections: ConnectionLimit,
     request_counts: RequestCounts,
     memory: Memory,
+    rates: Rates,
     /// Permits for reads whose answers may be long.
     reads: Arc<Semaphore>,
     /// The OpenAPI document.
@@ -72,6 +76,9 @@ pub(in crate::face) struct Live {
     pub(in crate::face) limits: Limits,
     /// The name and the colour of the page.
     pub(in crate::face) band: Band,
+    pub(in crate::face) rates: RateLimits,
+    /// The certificate of the service, if it has one.
+    pub(in crate::face) tls: Option<Tls>,
 }
 
 /// The limits of a request.
@@ -102,6 +109,7 @@ impl App {
             connections,
             request_counts: RequestCounts::default(),
             memory,
+            rates: Rates::default(),
             reads: Arc::new(Semaphore::new(READS_AT_ONCE)),
             description,
         });
@@ -143,6 +151,35 @@ impl App {
         if instance.keyring().used(key, instance.store().clock().now()) {
             tokio::task::spawn_blocking(move || instance.keyring().write_uses(instance.store()));
         }
+    }
+
+    pub(super) fn rates(&self) -> &Rates {
+        &self.shared.rates
+    }
+
+    /// Counts a point that the caller asks for, or refuses it.
+    pub(super) fn admit_point(&self) -> Result<(), Problem> {
+        self.rates().point(&self.who(), self.live().rates)
+    }
+
+    fn who(&self) -> Who {
+        self.caller().map_or(Who::Client(Client::Others), Caller::who)
+    }
+
+    /// Notes a wrong key. After some of them there is an event, for which no request waits.
+    pub(super) fn key_was_wrong(&self, claimed: Claimed, address: Option<Address>) {
+        let key = claimed.1.clone();
+        let Some(count) = self.rates().was_wrong(claimed) else { return };
+        let address = address.map(|address| address.to_string());
+        tracing::warn!(address, key, count, "wrong keys were shown");
+        let details = json!({"address": address, "key": key, "count": count});
+        let instance = self.shared.instance.clone();
+        tokio::task::spawn_blocking(move || {
+            let written = instance.store().write(|tx| tx.events().append(EventKind::KeysRefused, details));
+            if let Err(error) = written {
+                tracing::warn!(%error, "the event of wrong keys could not be written");
+            }
+        });
     }
 
     pub(super) fn connections(&self) -> &ConnectionLimit {

@@ -111,9 +111,9 @@ impl Origin {
         Some(Self { scheme, at: Authority::parse(at)? })
     }
 
-    /// Whether a page from there was served by this service, under the host that the request names.
-    pub(super) fn is_of(&self, named: &Authority) -> bool {
-        self.scheme == "http" && self.is_the_same_as(&Self { scheme: "http".to_owned(), at: named.clone() })
+    /// Whether a page from there was served by this service, under the host that the request names and by this scheme.
+    pub(super) fn is_of(&self, named: &Authority, scheme: &str) -> bool {
+        self.scheme == scheme && self.is_the_same_as(&Self { scheme: scheme.to_owned(), at: named.clone() })
     }
 
     /// Whether both are one origin; a port may be written or meant.
@@ -259,7 +259,8 @@ mod tests {
 
     #[test]
     fn an_origin_is_its_scheme_its_host_and_its_port() {
-        let is_of = |origin: &str, named: &str| Origin::parse(origin).is_some_and(|own| own.is_of(&authority(named)));
+        let is_of =
+            |origin: &str, named: &str| Origin::parse(origin).is_some_and(|own| own.is_of(&authority(named), "http"));
         for (own, named) in [
             ("http://localhost:8001", "LOCALHOST:8001"),
             ("HTTP://localhost", "localhost:80"),
@@ -280,6 +281,8 @@ mod tests {
         ] {
             assert!(!is_of(other, named), "{other} {named}");
         }
+        let https = Origin::parse("https://localhost").unwrap();
+        assert!(https.is_of(&authority("localhost:443"), "https") && !https.is_of(&authority("localhost:80"), "https"));
         let origin: Origin = "https://Fleet.example".parse().unwrap();
         assert!(origin.is_the_same_as(&Origin::parse("https://fleet.example:443").unwrap()));
         assert_eq!(origin.to_string(), "https://fleet.example");

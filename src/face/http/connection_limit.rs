@@ -3,7 +3,9 @@
 
 use std::sync::Arc;
 
-use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::face::http::places::Places;
 
 /// Maximum number of connections, if the process may open enough files.
 const CONNECTIONS: usize = 2_048;
@@ -15,14 +17,11 @@ const FEWEST: usize = 16;
 /// Semaphores for connections and waiting claims. Clones share them.
 #[derive(Clone, Debug)]
 pub(super) struct ConnectionLimit {
-    /// One permit for each connection, from before it is accepted until it ends.
-    connections: Arc<Semaphore>,
+    places: Places,
     /// One permit for each waiting claim; half as many as connections.
     waiting: Arc<Semaphore>,
     /// The same for clients that have closed their half and may be gone; an eighth.
     waiting_ended: Arc<Semaphore>,
-    /// With fewer free permits than this it is crowded.
-    enough: usize,
 }
 
 /// A permit; released when it is dropped.
@@ -36,16 +35,15 @@ impl ConnectionLimit {
 
     pub(super) fn new(connections: usize) -> Self {
         Self {
-            connections: Arc::new(Semaphore::new(connections)),
+            places: Places::new(connections),
             waiting: Arc::new(Semaphore::new(connections / 2)),
             waiting_ended: Arc::new(Semaphore::new(connections / 8)),
-            enough: connections / 4,
         }
     }
 
-    /// Waits for a permit for a connection.
-    pub(super) async fn connection(&self) -> Result<Permit, AcquireError> {
-        self.connections.clone().acquire_owned().await
+    /// The places of connections.
+    pub(super) fn places(&self) -> &Places {
+        &self.places
     }
 
     /// A permit to wait, if one is free.
@@ -60,7 +58,7 @@ impl ConnectionLimit {
 
     /// Whether so few permits are free that no client may keep an idle connection.
     pub(super) fn are_crowded(&self) -> bool {
-        self.connections.available_permits() < self.enough
+        self.places.are_crowded()
     }
 }
 
@@ -91,6 +89,7 @@ fn descriptors() -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::face::http::client::Client;
 
     #[test]
     fn connections_leave_file_descriptors_for_everything_else() {
@@ -107,11 +106,11 @@ mod tests {
         assert_eq!(waiting.len(), 4);
         drop(waiting);
         assert!(limit.to_wait().is_some());
-        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let taken: Vec<_> = (0..7)
             .map(|taken| {
                 assert_eq!(limit.are_crowded(), taken > 6, "{taken}");
-                runtime.block_on(limit.connection()).unwrap()
+                runtime.block_on(limit.places().place(Client::Others))
             })
             .collect();
         assert!(limit.are_crowded());

@@ -8,11 +8,11 @@ use std::task::Poll;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use axum::http::{StatusCode, header};
-use tokio::io::AsyncWrite;
-use tokio::net::TcpStream;
+use tokio::io::Interest;
 
 use crate::face::http::middleware::FOR_BROWSERS;
 use crate::face::http::problem::Problem;
+use crate::face::http::stream::Stream;
 
 /// The first second, after 1970, of the year 10000.
 const END: Duration = Duration::from_secs(253_402_300_800);
@@ -38,12 +38,12 @@ pub(super) async fn while_it_can_be<C: Future + ?Sized>(mut connection: Pin<&mut
 }
 
 /// Refuses a client with the reason.
-pub(super) async fn refuse(mut stream: TcpStream) {
+pub(super) async fn refuse(mut stream: Stream) {
     let answered = async {
         // Closing the connection over unread data would reset it before the response arrives.
         if read(&stream).await? > 0 {
             write(&stream, refusal().as_bytes()).await?;
-            poll_fn(|context| Pin::new(&mut stream).poll_shutdown(context)).await?;
+            poll_fn(|context| stream.poll_shutdown(context)).await?;
             while read(&stream).await? > 0 {}
         }
         io::Result::Ok(())
@@ -54,9 +54,9 @@ pub(super) async fn refuse(mut stream: TcpStream) {
 }
 
 /// Reads something and lets go of it; gives how much.
-async fn read(stream: &TcpStream) -> io::Result<usize> {
+async fn read(stream: &Stream) -> io::Result<usize> {
     loop {
-        stream.readable().await?;
+        stream.ready(Interest::READABLE).await?;
         match stream.try_read(&mut [0; 4096]) {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
             read => return read,
@@ -64,9 +64,9 @@ async fn read(stream: &TcpStream) -> io::Result<usize> {
     }
 }
 
-async fn write(stream: &TcpStream, mut bytes: &[u8]) -> io::Result<()> {
+async fn write(stream: &Stream, mut bytes: &[u8]) -> io::Result<()> {
     while !bytes.is_empty() {
-        stream.writable().await?;
+        stream.ready(Interest::WRITABLE).await?;
         match stream.try_write(bytes) {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
             written => bytes = bytes.get(written?..).unwrap_or_default(),

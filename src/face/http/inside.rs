@@ -21,6 +21,7 @@ use crate::face::http::access::Access;
 use crate::face::http::app::{App, Limits, Live};
 use crate::face::http::band::Band;
 use crate::face::http::connection_limit::ConnectionLimit;
+use crate::face::http::rates::RateLimits;
 use crate::face::http::{openapi, routes};
 use crate::service::instance::Instance;
 use crate::service::setup::Setup;
@@ -84,7 +85,14 @@ impl Inside {
         let limits = Limits { body_bytes: BODY, memory_bytes: 256 << 20, silence: Duration::from_secs(1) };
         let router = routes::router(App::new(
             Arc::new(instance),
-            Live { token: None, access: Access::default(), limits, band: Band::default() },
+            Live {
+                token: None,
+                access: Access::default(),
+                limits,
+                rates: RateLimits::default(),
+                tls: None,
+                band: Band::default(),
+            },
             stopping,
             ConnectionLimit::new(4),
             openapi::document(routes::all()),

@@ -155,16 +155,22 @@ pub(super) async fn within_memory(State(memory): State<Memory>, request: Request
         Err(refusal) if reads => return refusal.into_response(),
         Err(_) => charge.owe(bytes),
     }
-    if bytes <= FREE { response } else { response.map(|body| Body::new(Held { body, _charge: charge })) }
+    if bytes <= FREE { response } else { response.map(|body| Holding::body(body, charge)) }
 }
 
-/// The body of an answer with its charge.
-struct Held {
+/// The body of an answer, and something that is dropped with it.
+pub(super) struct Holding<T> {
     body: Body,
-    _charge: Charge,
+    _held: T,
 }
 
-impl HttpBody for Held {
+impl<T: Send + Unpin + 'static> Holding<T> {
+    pub(super) fn body(body: Body, held: T) -> Body {
+        Body::new(Self { body, _held: held })
+    }
+}
+
+impl<T: Unpin> HttpBody for Holding<T> {
     type Data = Bytes;
     type Error = axum::Error;
 

@@ -3,13 +3,15 @@
 use std::time::Instant;
 
 use axum::Router;
+use axum::body::HttpBody as _;
 use axum::extract::{MatchedPath, Request, State};
 use axum::http::{HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 
 use crate::face::http::app::App;
-use crate::face::http::caller::{self, Caller};
+use crate::face::http::caller::Caller;
+use crate::face::http::identify;
 use crate::face::http::memory::within_memory;
 use crate::face::http::problem::{Answer, Problem};
 use crate::face::http::route::Needs;
@@ -38,7 +40,7 @@ pub(super) fn around(routes: Router<App>, app: &App, needs_of: NeedsOf) -> Route
 }
 
 async fn check_access(State(app): State<App>, request: Request, next: Next) -> Answer {
-    let any_host = caller::keys_are_asked_for(&app, &*app.key_ring().await);
+    let any_host = identify::keys_are_asked_for(&app, &*app.key_ring().await);
     app.live().access.admit(&request, any_host)?;
     Ok(next.run(request).await)
 }
@@ -48,10 +50,10 @@ async fn check_role(State((app, needs_of)): State<(App, NeedsOf)>, mut request: 
     let ring = app.key_ring().await;
     let mut caller = Caller::unknown(request.extensions().get().copied());
     let needs = needs_of(&request);
-    let admitted = match caller::identify(&app, &ring, &caller, request.headers()) {
+    let admitted = match identify::identify(&app, &ring, &caller, request.headers()) {
         Ok(known) => {
             caller = known;
-            caller.refuse_unless(needs)
+            admit(&app, &caller, needs)
         }
         // A probe that shows an old key is answered all the same.
         Err(problem) if needs.role().is_some() => Err(problem),
@@ -69,6 +71,14 @@ async fn check_role(State((app, needs_of)): State<(App, NeedsOf)>, mut request: 
     response
 }
 
+/// Lets a request through, or says why not. A probe is always answered.
+fn admit(app: &App, caller: &Caller, needs: Needs) -> Result<(), Problem> {
+    if needs.role().is_some() {
+        app.rates().request(&caller.who(), app.live().rates)?;
+    }
+    caller.refuse_unless(needs.role())
+}
+
 /// Counts a request and logs it.
 async fn count(State(app): State<App>, request: Request, next: Next) -> Response {
     let begun = Instant::now();
@@ -84,7 +94,8 @@ async fn count(State(app): State<App>, request: Request, next: Next) -> Response
     let key = caller.and_then(|caller| caller.key()).unwrap_or("none");
     let address = caller.and_then(|caller| caller.address()).map(tracing::field::display);
     let id = caller.map_or("none", |caller| caller.request_id());
-    tracing::info!(%method, path, status, took_us = took.as_micros(), key, address, id, "request");
+    let bytes = response.body().size_hint().exact();
+    tracing::info!(%method, path, status, bytes, took_us = took.as_micros(), key, address, id, "request");
     let method = if path == "none" { "any" } else { method };
     app.request_counts().count(method, path, status, took);
     response

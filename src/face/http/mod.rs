@@ -1,6 +1,6 @@
 //! The service.
 //!
-//! * [`listen`]: the listening socket
+//! * [`listen`]: the listening socket; [`tls`]: its certificate; [`stream`]: a stream of either kind of socket
 //! * [`server`]: accepts, serves and drains connections; [`connection_limit`]: their limit, and that of waiting claims;
 //!   [`peer`]: whether the client is still there, and the delivery of claims: those that do not arrive go back;
 //!   [`date`]: refuses clients while the system clock shows an impossible year
@@ -10,8 +10,8 @@
 //!   given back past it, when their parcel is dropped
 //! * [`routes`]: all routes; [`middleware`]: the layers around them; [`route`], [`shapes`], [`openapi`]: the description of
 //!   each, and the OpenAPI document made from it
-//! * [`access`], [`authority`]: the allowed hosts and origins; [`caller`]: who asks, by a key of the store or by the
-//!   [`token`] of the service; [`keys`]: the routes for keys; [`me`]: that for the caller
+//! * [`access`], [`authority`]: the allowed hosts and origins; [`identify`], [`caller`]: who asks, by a key of the
+//!   store or by the [`token`] of the service; [`client`]: where from; [`rates`]: how often; [`places`]: of connections; [`keys`]: the routes for keys; [`me`]: that for the caller
 //! * [`body`]: reads and parses a body, a long one on a blocking thread; [`fields`]: its fields; [`document_body`]: the
 //!   same for documents, which are prepared for the store while they are parsed; [`query`]: path and query string;
 //!   [`preview`]: shortened values in lists;
@@ -28,10 +28,12 @@ mod authority;
 mod band;
 mod body;
 mod caller;
+mod client;
 mod connection_limit;
 mod date;
 mod document_body;
 mod fields;
+mod identify;
 #[cfg(any(fuzzing, test))]
 pub(crate) mod inside;
 mod keys;
@@ -46,10 +48,12 @@ mod operations;
 #[cfg(feature = "page")]
 mod page;
 mod peer;
+mod places;
 mod preview;
 mod problem;
 mod prometheus;
 mod query;
+mod rates;
 mod recovery;
 mod request_counts;
 mod route;
@@ -58,12 +62,16 @@ mod server;
 mod shapes;
 mod signals;
 mod state;
+mod stream;
+mod tls;
 mod token;
 
 pub(in crate::face) use self::access::Access;
 pub(in crate::face) use self::app::{Limits, Live};
 pub(in crate::face) use self::authority::{AllowedHost, Origin};
 pub(in crate::face) use self::band::{Band, BandColour, BandName};
-pub(in crate::face) use self::listen::{Listener, bind};
+pub(in crate::face) use self::listen::{Listener, Reach, bind};
+pub(in crate::face) use self::rates::RateLimits;
 pub(in crate::face) use self::server::{Renew, Served, Service};
+pub(in crate::face) use self::tls::Tls;
 pub(in crate::face) use self::token::Token;

@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 use crate::face::http::route::{Field, Gives, Kind, Needs, Route, Shape, Takes};
 
 /// The descriptions of error responses.
-const REFUSALS: [(u16, &str); 10] = [
+const REFUSALS: [(u16, &str); 11] = [
     (400, "The body is not valid JSON"),
     (401, "The service asks for keys, and the request shows no valid one"),
     (
@@ -20,17 +20,18 @@ const REFUSALS: [(u16, &str); 10] = [
     (404, "Not found, or no such point"),
     (409, "The state does not allow it"),
     (412, "The value is not the one that `If-Match` names"),
-    (413, "The body exceeds the size limit of the service"),
+    (413, "The body exceeds the size limit of the service, or needs too much memory"),
     (
         421,
         "The service asks for no keys, and the request names a host that is neither this machine nor one of `--allow-host`",
     ),
     (422, "A field, parameter or path segment is invalid"),
+    (429, "Too many requests of this key or address, or too many wrong keys from it; `Retry-After` says when to retry"),
     (507, "The disk is nearly full"),
 ];
 /// The description of all other errors.
 const ANY_REFUSAL: &str = "Errors that any request may cause: invalid HTTP, or not exactly one `Host` header (400), body timeout (408), damaged \
-    data (409), operating system error (500), service busy or stopping (503), disk full (507)";
+    data (409), operating system error (500), service busy or stopping, or its memory for requests in use (503), disk full (507)";
 
 /// The whole document.
 pub(super) fn document(routes: impl Iterator<Item = &'static Route>) -> Value {
@@ -132,7 +133,7 @@ fn operation(route: &Route) -> Value {
 fn refusals(route: &Route) -> BTreeSet<u16> {
     let mut refusals: BTreeSet<_> = route.refuses.iter().copied().chain([403, 421]).collect();
     if route.needs != Needs::Anyone {
-        refusals.insert(401);
+        refusals.extend([401, 429]);
     }
     if !matches!(route.takes, Takes::Nothing) {
         refusals.extend([400, 413, 422]);

@@ -16,8 +16,9 @@ use axum::body::{Body, Bytes, HttpBody};
 use hyper::body::{Frame, SizeHint};
 use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
-use tokio::net::TcpStream;
 
+use crate::face::http::places::Place;
+use crate::face::http::stream::Stream;
 use crate::face::parcel::Parcel;
 
 /// Timeout for the reset from a client that is gone, after the response was written. It does not delay other clients.
@@ -28,7 +29,8 @@ const RESET_WITHIN: Duration = Duration::from_secs(2);
 pub(super) struct Peer(Arc<Inner>);
 
 struct Inner {
-    stream: TcpStream,
+    stream: Stream,
+    place: Place,
     /// Claims on their way to the client, in order. Written by handlers, and by the connection as it writes.
     owed: Mutex<Vec<Owed>>,
 }
@@ -50,8 +52,14 @@ struct Carrier {
 }
 
 impl Peer {
-    pub(super) fn new(stream: TcpStream) -> Self {
-        Self(Arc::new(Inner { stream, owed: Mutex::default() }))
+    pub(super) fn new(stream: Stream, place: Place) -> Self {
+        stream.without_delay();
+        Self(Arc::new(Inner { stream, place, owed: Mutex::default() }))
+    }
+
+    /// The place of the connection.
+    pub(super) fn place(&self) -> &Place {
+        &self.0.place
     }
 
     pub(super) fn wire(&self) -> Wire {
@@ -67,7 +75,7 @@ impl Peer {
     /// Ends when the client has ended its half, as one does that is gone or that only waits for its answer.
     pub(super) async fn ended(&self) {
         // Data that has arrived is the next request, so the client has not ended its half.
-        if !matches!(self.0.stream.peek(&mut [0]).await, Ok(0)) {
+        if !matches!(self.0.stream.peek().await, Ok(0)) {
             std::future::pending().await
         }
     }
@@ -79,8 +87,7 @@ impl Peer {
             if !matches!(stream.take_error(), Ok(None)) {
                 return;
             }
-            let nothing = stream.try_io(Interest::ERROR, || Err::<(), _>(io::ErrorKind::WouldBlock.into()));
-            debug_assert!(nothing.is_err());
+            stream.is_not_ready(Interest::ERROR);
         }
     }
 
@@ -90,7 +97,7 @@ impl Peer {
         if owed.is_empty() {
             return;
         }
-        let has_ended = self.0.stream.poll_peek(context, &mut ReadBuf::new(&mut [0]));
+        let has_ended = self.0.stream.poll_peek(context);
         if matches!(has_ended, Poll::Ready(Ok(0) | Err(_))) {
             return;
         }
@@ -103,13 +110,13 @@ impl Peer {
     /// Ends the connection once nobody reads or writes it any more. Claims that have not arrived are given back.
     pub(super) async fn settle(self, is_whole: bool) {
         // Dropped with what is owed, if somebody still has a share of it.
-        let Some(Inner { mut stream, owed }) = Arc::into_inner(self.0) else { return };
+        let Some(Inner { mut stream, place, owed }) = Arc::into_inner(self.0) else { return };
         let owed = owed.into_inner();
-        let ends = poll_fn(|context| Pin::new(&mut stream).poll_shutdown(context)).await;
+        let ends = poll_fn(|context| stream.poll_shutdown(context)).await;
         if owed.is_empty() || !is_whole || ends.is_err() || owed.iter().any(|owed| !owed.handed) {
             return;
         }
-        let last = Self::new(stream);
+        let last = Self::new(stream, place);
         if tokio::time::timeout(RESET_WITHIN, last.broken()).await.is_err() {
             deliver(owed);
         }
@@ -128,7 +135,10 @@ impl AsyncRead for Wire {
             ready!(stream.poll_read_ready(context))?;
             match stream.try_read(into.initialize_unfilled()) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                read => return Poll::Ready(read.map(|length| into.advance(length))),
+                read => {
+                    self.0.place().head_begins();
+                    return Poll::Ready(read.map(|length| into.advance(length)));
+                }
             }
         }
     }
@@ -139,7 +149,7 @@ impl Wire {
     fn poll_with(
         &self,
         context: &mut Context<'_>,
-        write: impl Fn(&TcpStream) -> io::Result<usize>,
+        write: impl Fn(&Stream) -> io::Result<usize>,
     ) -> Poll<io::Result<usize>> {
         let stream = &self.0.0.stream;
         loop {

@@ -1,6 +1,8 @@
 //! Error responses as RFC 9457 describes them. The kind of an error becomes a status here and nowhere else.
 
-use axum::http::{HeaderName, StatusCode, header};
+use std::borrow::Cow;
+
+use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
@@ -17,7 +19,7 @@ pub(super) struct Problem {
     detail: String,
     /// The field of the request that is the way out.
     hint: Option<&'static str>,
-    header: Option<(HeaderName, &'static str)>,
+    header: Option<(HeaderName, Cow<'static, str>)>,
 }
 
 /// The result of a handler.
@@ -30,8 +32,8 @@ impl Problem {
     }
 
     /// With a header that tells the client what to do next.
-    pub(super) fn with(self, name: HeaderName, value: &'static str) -> Self {
-        Self { header: Some((name, value)), ..self }
+    pub(super) fn with(self, name: HeaderName, value: impl Into<Cow<'static, str>>) -> Self {
+        Self { header: Some((name, value.into())), ..self }
     }
 
     /// The body of the response.
@@ -64,8 +66,10 @@ impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let problem = [(header::CONTENT_TYPE, "application/problem+json")];
         let mut response = (self.status, problem, self.body()).into_response();
-        if let Some((name, value)) = self.header {
-            response.headers_mut().insert(name, axum::http::HeaderValue::from_static(value));
+        if let Some((name, value)) = self.header
+            && let Ok(value) = HeaderValue::from_str(&value)
+        {
+            response.headers_mut().insert(name, value);
         }
         response
     }

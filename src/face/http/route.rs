@@ -157,7 +157,8 @@ pub(super) const OK: &[u16] = &[200];
 pub(super) const AT: Field =
     optional("at", Kind::Text, "read as of this restore point: an id, latest, latest~3, a time, or '10m ago'");
 /// The length of a page.
-pub(super) const LIMIT: Field = optional("limit", Kind::Number, "maximum number; 100 unless set, at most 1,000");
+pub(super) const LIMIT: Field =
+    optional("limit", Kind::Number, "maximum number; 100 unless set, at most 1,000. A page also ends after 4 MiB");
 /// The start of a page.
 pub(super) const CURSOR: Field = optional("cursor", Kind::Text, "`next` of the previous page");
 /// The start of the next page.

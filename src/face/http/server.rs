@@ -4,24 +4,32 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use axum::http::{StatusCode, header};
+use axum::response::IntoResponse;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio_io_timeout::TimeoutStream;
+use tokio_rustls::TlsAcceptor;
 
 use crate::Result;
 use crate::face::http::app::{App, Live, told};
-use crate::face::http::caller::Address;
+use crate::face::http::client::{Address, Client};
 use crate::face::http::connection_limit::ConnectionLimit;
 use crate::face::http::date;
-use crate::face::http::listen::Listener;
-use crate::face::http::peer::{Peer, Wire};
+use crate::face::http::listen::{Accepting, Listener};
+use crate::face::http::memory::Holding;
+use crate::face::http::peer::Peer;
+use crate::face::http::places::{HEAD_WITHIN, Place};
+use crate::face::http::problem::Problem;
 use crate::face::http::signals::{HangUp, Signals};
+use crate::face::http::stream::Stream;
+use crate::face::http::tls::Tls;
 use crate::face::http::{openapi, routes};
 use crate::service::instance::Instance;
 
@@ -73,10 +81,9 @@ impl Service {
     ///
     /// `Io`.
     pub(in crate::face) fn serve(self, served: Served, listener: Listener) -> Result<()> {
-        listener.socket.set_nonblocking(true)?;
         let Self { runtime, signals: Signals { stop, hang_up } } = self;
         let done = runtime.block_on(async {
-            let listener = TcpListener::from_std(listener.socket)?;
+            let listener = listener.accepting()?;
             let (tell, stopping) = watch::channel(false);
             let connection_limit = ConnectionLimit::of_this_process();
             let instance = served.instance.clone();
@@ -90,7 +97,7 @@ impl Service {
                 () = stop.told() => {}
                 () = end(&instance) => {}
             }
-            drop(listener);
+            listener.end();
             let _nobody_left = tell.send(true);
             drain(connections, renewing).await;
             Ok(())
@@ -116,17 +123,13 @@ struct Serving {
     stopping: watch::Receiver<bool>,
 }
 
-/// Accepts connections up to the limit; the next one waits until another ends.
-async fn accept(listener: &TcpListener, limit: &ConnectionLimit, serving: &Serving, connections: &mut JoinSet<()>) {
+/// Accepts connections. Each gets a place; where all are taken, it waits for one.
+async fn accept(listener: &Accepting, limit: &ConnectionLimit, serving: &Serving, connections: &mut JoinSet<()>) {
     loop {
-        let Ok(permit) = limit.connection().await else { return };
         match listener.accept().await {
             Ok((stream, address)) => {
-                let connection = connection(stream, Address::Tcp(address), serving.clone());
-                connections.spawn(async move {
-                    connection.await;
-                    drop(permit);
-                });
+                let place = limit.places().place(Client::of(Some(address))).await;
+                connections.spawn(connection(stream, place, address, serving.clone()));
             }
             Err(error) => {
                 tracing::warn!(%error, "cannot accept a connection");
@@ -137,17 +140,28 @@ async fn accept(listener: &TcpListener, limit: &ConnectionLimit, serving: &Servi
     }
 }
 
-async fn connection(stream: TcpStream, address: Address, serving: Serving) {
+async fn connection(stream: Stream, place: Place, address: Address, serving: Serving) {
     if !date::can_be_written() {
         return date::refuse(stream).await;
     }
-    // Responses are small and complete: they are sent at once.
-    let _unsupported = stream.set_nodelay(true);
+    let peer = Peer::new(stream, place);
     // A client that takes nothing of its answer would hold the connection, and the answer in memory, for ever.
-    let peer = Peer::new(stream);
     let mut wire = TimeoutStream::new(peer.wire());
     wire.set_write_timeout(Some(serving.app.limits().silence));
-    let ended = serve_http(wire, peer.clone(), address, serving).await;
+    let wire = Box::pin(wire);
+    let tls = serving.app.live().tls.clone().filter(|_| matches!(address, Address::Tcp(_)));
+    let ended = tokio::select! {
+        ended = async {
+            match tls {
+                None => serve_http(wire, peer.clone(), address, serving).await,
+                Some(Tls(config)) => {
+                    let shaken = tokio::time::timeout(HEAD_WITHIN, TlsAcceptor::from(config).accept(wire)).await;
+                    serve_http(shaken.ok()?.ok()?, peer.clone(), address, serving).await
+                }
+            }
+        } => ended,
+        () = peer.place().must_end() => None,
+    };
     if let Some(Err(error)) = &ended {
         tracing::debug!(%error, "a connection failed");
     }
@@ -155,17 +169,24 @@ async fn connection(stream: TcpStream, address: Address, serving: Serving) {
 }
 
 /// Reads requests and writes answers until either side ends that, or the date cannot be written any more.
-async fn serve_http(
-    wire: TimeoutStream<Wire>,
+async fn serve_http<S: AsyncRead + AsyncWrite + Unpin>(
+    stream: S,
     peer: Peer,
     address: Address,
     Serving { app, router, stopping }: Serving,
 ) -> Option<hyper::Result<()>> {
     let router = TowerToHyperService::new(router);
     let service = service_fn(move |mut request: hyper::Request<Incoming>| {
+        let busy = peer.place().busy(is_probe(request.uri().path()));
         request.extensions_mut().insert(peer.clone());
         request.extensions_mut().insert(address);
-        router.call(request)
+        let answer = router.call(request);
+        async move {
+            match busy {
+                None => Ok(no_place().into_response()),
+                Some(busy) => answer.await.map(|response| response.map(|body| Holding::body(body, busy))),
+            }
+        }
     });
     let served = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -174,7 +195,7 @@ async fn serve_http(
         .max_buf_size(HEAD_BYTES)
         // A client may end its half once it has asked.
         .half_close(true)
-        .serve_connection(TokioIo::new(Box::pin(wire)), service);
+        .serve_connection(TokioIo::new(stream), service);
     let mut served = std::pin::pin!(served);
     tokio::select! {
         ended = date::while_it_can_be(served.as_mut()) => ended,
@@ -183,6 +204,16 @@ async fn serve_http(
             date::while_it_can_be(served.as_mut()).await
         }
     }
+}
+
+/// Whether a request is answered on the last places too.
+fn is_probe(path: &str) -> bool {
+    matches!(path, "/livez" | "/readyz" | "/metrics")
+}
+
+fn no_place() -> Problem {
+    let detail = "too many requests are in progress; retry";
+    Problem::new(StatusCode::SERVICE_UNAVAILABLE, "busy", detail).with(header::RETRY_AFTER, "1")
 }
 
 /// Waits for the requests in progress, and for a reload of the settings, up to a timeout.

@@ -135,6 +135,8 @@ kinds! {
     Imported = "imported",
     /// An archive could not be imported.
     ImportFailed = "import_failed",
+    /// Wrong keys were shown to the service, many from one address.
+    KeysRefused = "keys_refused",
 }
 
 impl fmt::Display for EventKind {

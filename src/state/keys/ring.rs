@@ -54,6 +54,11 @@ impl KeyRing {
         }
     }
 
+    /// The key that a text claims to be the secret of, if there is one of that name.
+    pub(crate) fn claimed(&self, text: &str) -> Option<KeyName> {
+        name_in(text).filter(|name| self.0.contains_key(name))
+    }
+
     fn named(&self, name: KeyName, key: &StoredKey) -> KeyHolder {
         KeyHolder { name, role: key.role, bot: key.bot.clone() }
     }

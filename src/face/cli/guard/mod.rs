@@ -19,7 +19,7 @@ use crate::duration;
 use crate::face::cli::context::Context;
 use crate::face::cli::exit::Exit;
 use crate::face::cli::signals::{Signals, code_of};
-use crate::service::shell::shell;
+use crate::service::shell::{program, shell};
 use crate::text::counted;
 use crate::{Counts, Error, GuardOptions, PointId, Result, RollBack};
 
@@ -114,8 +114,8 @@ impl Guard {
     }
 
     fn work(&self, context: &Context, signals: &Signals, point: &PointId) -> Work {
-        let Some((program, arguments)) = self.command.split_first() else { return Work::Passed };
-        let mut command = Command::new(program);
+        let Some((name, arguments)) = self.command.split_first() else { return Work::Passed };
+        let mut command = program(name);
         command.args(arguments);
         with_store(&mut command, context, point);
         match child::run(&mut command, signals, None) {

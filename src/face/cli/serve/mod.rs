@@ -44,7 +44,8 @@ Examples:
   hivekeep serve
   hivekeep serve --listen 127.0.0.1:9000
   hivekeep serve --backup-interval 5m --keep-within 30d --keep-count 500 --event-log events.jsonl
-  hivekeep serve --listen 0.0.0.0:8001 --token-file /run/secrets/hivekeep
+  hivekeep serve --listen 0.0.0.0:8001 --tls-cert cert.pem --tls-key key.pem
+  hivekeep serve --listen unix:/run/hivekeep.sock
   hivekeep serve --name prod --colour red
   hivekeep serve --allow-host fleet.example --allow-origin https://fleet.example
   hivekeep serve --config /etc/hivekeep.toml --print-config
@@ -115,10 +116,12 @@ impl Source {
             tracing::warn!(setting, "a reload does not apply this setting; restart the service to apply it");
         }
         let asks_for_keys = || instance.store().view()?.keys().are_used();
-        if is_public && live.token.is_none() && !settings.needs_no_token() && !asks_for_keys()? {
-            return Err(Error::invalid(
-                "without a key or a token everybody who can reach the address could change the store",
-            ));
+        if first.tls_cert.is_some() != settings.tls_cert.is_some() {
+            return Err(Error::invalid("a reload does not switch TLS on or off; restart the service for that"));
+        }
+        if is_public {
+            let asks = live.token.is_some() || asks_for_keys()?;
+            settings.reach(asks).check(settings.listen.as_deref().unwrap_or_default())?;
         }
         instance.renew(settings.setup()?)?;
         Ok(live)
@@ -136,9 +139,9 @@ fn run(source: Source, context: &mut Context) -> Result<Exit> {
     let live = settings.live()?;
     let token = &live.token;
     let listen = settings.listen.as_deref().unwrap_or_default();
-    let asks_for_keys = has_keys(context)?;
-    let listener = http::bind(listen, token.is_some() || asks_for_keys || settings.needs_no_token())?;
-    if listener.is_public && token.is_none() && !asks_for_keys {
+    let asks = token.is_some() || has_keys(context)?;
+    let listener = http::bind(listen, settings.reach(asks))?;
+    if listener.is_public && !asks {
         context.out.message("warning: everybody who can reach this address can read and change the store");
     }
     let is_new = !context.path.exists();
@@ -178,10 +181,11 @@ fn greet(context: &mut Context, instance: &Instance, listener: &Listener, is_new
     }
     out.message(format_args!("next backup: {}", next_backup(instance)?));
     out.message(format_args!("listening {address}"));
-    if cfg!(feature = "page") {
+    if cfg!(feature = "page") && listener.path().is_none() {
         out.message(format_args!("page {address}/"));
     }
-    out.message(format_args!("try: curl {address}/api/disaster-recovery/status"));
+    let curl = listener.path().map_or(address.clone(), |path| format!("--unix-socket {path} http://localhost"));
+    out.message(format_args!("try: curl {curl}/api/disaster-recovery/status"));
     if out.is_json() {
         out.json_line(&json!({"store": summary.store.to_string_lossy(), "holds": holds, "listening": address}))?;
         out.flush()?;

@@ -83,7 +83,7 @@ macro_rules! settings {
 
 with_rules! { settings {
     values {
-    /// The address to listen on; port 0 selects a free one [default: 127.0.0.1:8001]
+    /// The address to listen on, where port 0 selects a free one, or unix:PATH for a Unix socket [default: 127.0.0.1:8001]
     listen: String = "HIVEKEEP_LISTEN", "ADDRESS";
     /// The interval of automatic backups, or off [default: 10m]
     backup_interval: Span = "HIVEKEEP_BACKUP_INTERVAL", "TIME";
@@ -100,6 +100,11 @@ with_rules! { settings {
     /// The memory that the bodies and answers of all requests may take together; more are refused with 503, except small
     /// ones [default: 256MiB]
     request_memory: Size = "HIVEKEEP_REQUEST_MEMORY", "SIZE";
+    /// The requests per second of one key, or of one address where no key is shown; five times as many at once, or off
+    /// [default: 1000, and no limit for programs of this machine without a key]
+    rate_limit: Count = "HIVEKEEP_RATE_LIMIT", "NUMBER";
+    /// The points and backups that one key or address may make in an hour, or off [default: 200, in the same way]
+    point_limit: Count = "HIVEKEEP_POINT_LIMIT", "NUMBER";
     /// Refuse to make a point with less free space than this [default: 16MiB]
     min_free: Size = "HIVEKEEP_MIN_FREE", "SIZE";
     /// Report a crash if a process is found dead and its mark of a clean shutdown is older than this, or off [default: 30s]
@@ -127,6 +132,10 @@ with_rules! { settings {
     event_log = "HIVEKEEP_EVENT_LOG", "FILE";
     /// The file with the token that requests must send; HIVEKEEP_TOKEN can contain the token itself
     token_file = "HIVEKEEP_TOKEN_FILE", "FILE";
+    /// Serve over TLS with the certificates in this PEM file, the service's own first; a reload reads them again
+    tls_cert = "HIVEKEEP_TLS_CERT", "FILE";
+    /// The private key of the certificate, in PEM
+    tls_key = "HIVEKEEP_TLS_KEY", "FILE";
     }
     lists {
     /// Keep points with this tag; repeat for several tags
@@ -147,6 +156,8 @@ with_rules! { settings {
     no_retention = "HIVEKEEP_NO_RETENTION";
     /// Let everybody who can reach the address read and change the store
     insecure_no_token = "HIVEKEEP_INSECURE_NO_TOKEN";
+    /// Let other machines send keys without TLS, as behind a proxy that has it
+    insecure_no_tls = "HIVEKEEP_INSECURE_NO_TLS";
     }
 } }
 
@@ -192,6 +203,12 @@ impl Settings {
             return Err(Error::invalid(
                 "insecure-no-token asks for no token, and token-file names one; leave one of them out",
             ));
+        }
+        if self.tls_cert.is_some() != self.tls_key.is_some() {
+            return Err(Error::invalid("tls-cert and tls-key belong together; set both, or leave both out"));
+        }
+        if self.insecure_no_tls == Some(true) && self.tls_cert.is_some() {
+            return Err(Error::invalid("insecure-no-tls is for a service without tls-cert; leave one of them out"));
         }
         Ok(())
     }
@@ -274,6 +291,8 @@ mod tests {
         assert!(read("no-retention = true\nno-thinning = false").is_err());
         let error = read("insecure-no-token = true\ntoken-file = \"t\"").unwrap_err().to_string();
         assert!(error.contains("insecure-no-token") && error.contains("token-file"), "{error}");
+        let error = read("tls-cert = \"c\"").unwrap_err().to_string();
+        assert!(error.contains("tls-cert") && error.contains("tls-key"), "{error}");
         assert!(read("no-retention = false\nkeep-last = 3\ntoken-file = \"t\"").is_ok());
     }
 

@@ -7,8 +7,8 @@ use crate::face::cli::input;
 use crate::face::cli::rules::Rules;
 use crate::face::cli::serve::settings::Settings;
 use crate::face::cli::serve::value::Size;
-use crate::face::cli::value::Span;
-use crate::face::http::{Access, Band, Limits, Live, Token};
+use crate::face::cli::value::{Count, Span};
+use crate::face::http::{Access, Band, Limits, Live, RateLimits, Reach, Tls, Token};
 use crate::files;
 use crate::service::free_space::MIN_FREE;
 use crate::service::setup::Setup;
@@ -40,13 +40,19 @@ impl Settings {
             client_timeout: span(30),
             archive_must_exist: Some(false),
             insecure_no_token: Some(false),
+            insecure_no_tls: Some(false),
             ..Self::default()
         }
     }
 
-    /// Whether requests need no token, even if others can reach the address.
-    pub(super) fn needs_no_token(&self) -> bool {
-        self.insecure_no_token == Some(true)
+    /// How the service may be reached if it asks for keys or not.
+    pub(super) fn reach(&self, asks: bool) -> Reach {
+        Reach {
+            asks,
+            is_tls: self.tls_cert.is_some(),
+            insecure_no_token: self.insecure_no_token == Some(true),
+            insecure_no_tls: self.insecure_no_tls == Some(true),
+        }
     }
 }
 
@@ -124,8 +130,10 @@ impl Settings {
     ///
     /// As [`Settings::token`].
     pub(super) fn live(&self) -> Result<Live> {
-        let access = Access { hosts: self.allow_host.clone(), origins: self.allow_origin.clone() };
-        Ok(Live { token: self.token()?, access, limits: self.limits(), band: self.band()? })
+        let (hosts, origins) = (self.allow_host.clone(), self.allow_origin.clone());
+        let access = Access { hosts, origins, is_tls: self.tls_cert.is_some() };
+        let (limits, rates) = (self.limits(), self.rates());
+        Ok(Live { token: self.token()?, access, limits, rates, tls: self.tls()?, band: self.band()? })
     }
 
     /// The name and the colour of the page.
@@ -139,6 +147,20 @@ impl Settings {
             return Ok(band);
         }
         Err(Error::invalid("there is no page to name or colour: this program was built without the feature page"))
+    }
+
+    /// How much one key or client may ask for.
+    fn rates(&self) -> RateLimits {
+        let said = |count: Option<Count>| count.map(|count| count.0.filter(|count| *count > 0));
+        RateLimits { requests_per_second: said(self.rate_limit), points_per_hour: said(self.point_limit) }
+    }
+
+    /// The certificate of the service.
+    fn tls(&self) -> Result<Option<Tls>> {
+        match (&self.tls_cert, &self.tls_key) {
+            (Some(certificates), Some(key)) => Tls::read(certificates, key).map(Some),
+            _ => Ok(None),
+        }
     }
 
     /// The limits of requests.
@@ -178,7 +200,6 @@ fn interval(span: Option<Span>) -> Option<Duration> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::face::cli::value::Count;
 
     fn filled(settings: Settings) -> Settings {
         settings.over(Settings::defaults())

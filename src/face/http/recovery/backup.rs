@@ -9,6 +9,7 @@ use crate::face::http::problem::Answer;
 use crate::{BackupRequest, Kind, Result, show_time};
 
 pub(super) async fn backup(app: App, handed: DocumentBody) -> Answer<Json<Value>> {
+    app.admit_point()?;
     let request = request(handed)?;
     app.change_by(move |instance| {
         let backup = instance.backup(request)?;

@@ -17,6 +17,7 @@ const DOCUMENTS: [(&str, Kind); 3] =
     [("registry_data", Kind::Registry), ("queue_data", Kind::Queue), ("assignments_data", Kind::BotAssignments)];
 
 pub(super) async fn make(app: App, handed: DocumentBody) -> Answer<Json<Value>> {
+    app.admit_point()?;
     let request = request(handed, true, "")?;
     app.change_by(move |instance| {
         let point = instance.make_point(request)?;
@@ -27,6 +28,7 @@ pub(super) async fn make(app: App, handed: DocumentBody) -> Answer<Json<Value>> 
 }
 
 pub(super) async fn auto_backup(app: App, handed: DocumentBody) -> Answer<Json<Value>> {
+    app.admit_point()?;
     let request = request(handed, false, "automatic-backup")?;
     app.change_by(move |instance| {
         let point = instance.auto_backup(request)?;

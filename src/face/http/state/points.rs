@@ -187,6 +187,7 @@ async fn list(app: App, query: Query) -> Answer {
 }
 
 async fn make(app: App, Object(mut fields): Object) -> Answer {
+    app.admit_point()?;
     let mut request = PointRequest::new(fields.text("description")?.unwrap_or_default()).held(fields.flag("held")?);
     for (name, value) in fields.tags("tags")? {
         request = request.tag(name, value);

@@ -1,0 +1,303 @@
+//! The places of connections: how many there are, who has them, and who loses one when all are taken.
+//!
+//! A connection is idle while the service waits for the head of a request, and busy until its answer has been handed over.
+//! When all places are taken, a new connection gets that of an idle one: of the address with the most connections, the one
+//! that has been idle for the longest. So slow heads without end keep nobody out but themselves. The last places are kept
+//! for probes: requests that would take them are refused, as are those of an address that has half of all places.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+
+use crate::face::http::client::Client;
+
+/// Timeout for the rest of a head once it has begun.
+pub(super) const HEAD_WITHIN: Duration = Duration::from_secs(10);
+/// A connection that became idle just now keeps its place: its head may be on the way.
+const GRACE: Duration = Duration::from_millis(100);
+/// How long a connection that is to end may still find that a request has come.
+const LAST_LOOK: Duration = Duration::from_millis(20);
+/// How often it is looked again for a place while all connections are busy or have just become idle.
+const AGAIN: Duration = Duration::from_millis(10);
+/// How often an idle connection is looked at.
+const LOOK: Duration = Duration::from_secs(2);
+
+/// The places of all connections. Clones share them.
+#[derive(Clone, Debug)]
+pub(super) struct Places(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    count: usize,
+    /// The places that only probes may be busy on.
+    kept: usize,
+    /// Read and written by connections as they begin, end, and change between idle and busy.
+    taken: Mutex<Taken>,
+    /// A place has become free, or a connection idle.
+    freed: Notify,
+}
+
+#[derive(Debug, Default)]
+struct Taken {
+    next: u64,
+    by_number: HashMap<u64, Entry>,
+    leaving: usize,
+    busy: usize,
+    /// Those of each address of another machine.
+    busy_by: HashMap<Client, usize>,
+}
+
+#[derive(Debug)]
+struct Entry {
+    client: Client,
+    state: State,
+    /// Another connection has its place, unless a request comes after all.
+    leaves: bool,
+    ends: Arc<Notify>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// Waiting for a head; since when, and when its first byte came.
+    Idle {
+        since: Instant,
+        begun: Option<Instant>,
+    },
+    Busy,
+}
+
+/// The place of a connection. Clones are of the same one; it is free again once the last is dropped.
+#[derive(Clone, Debug)]
+pub(super) struct Place(Arc<Own>);
+
+#[derive(Debug)]
+struct Own {
+    places: Places,
+    number: u64,
+    client: Client,
+    ends: Arc<Notify>,
+}
+
+/// A request in progress, or the rest of its answer. The connection is idle again once it is dropped.
+#[derive(Debug)]
+pub(super) struct Busy(Place);
+
+impl Places {
+    pub(super) fn new(count: usize) -> Self {
+        let shared = Shared { count, kept: count / 16, taken: Mutex::default(), freed: Notify::new() };
+        Self(Arc::new(shared))
+    }
+
+    /// A place for a new connection. Waits while all connections are busy.
+    pub(super) async fn place(&self, client: Client) -> Place {
+        loop {
+            let freed = self.0.freed.notified();
+            if let Some(place) = self.try_place(client, GRACE) {
+                return place;
+            }
+            let _looks_again = tokio::time::timeout(AGAIN, freed).await;
+        }
+    }
+
+    fn try_place(&self, client: Client, grace: Duration) -> Option<Place> {
+        let mut taken = self.0.taken.lock();
+        if taken.count() >= self.0.count {
+            let number = taken.longest_idle(grace)?;
+            if let Some(evicted) = taken.by_number.get_mut(&number) {
+                evicted.leaves = true;
+                evicted.ends.notify_one();
+                taken.leaving += 1;
+            }
+        }
+        let (number, ends) = (taken.next, Arc::new(Notify::new()));
+        taken.next += 1;
+        let state = State::Idle { since: Instant::now(), begun: None };
+        taken.by_number.insert(number, Entry { client, state, leaves: false, ends: ends.clone() });
+        Some(Place(Arc::new(Own { places: self.clone(), number, client, ends })))
+    }
+
+    /// Whether so many places are taken that no client may keep an idle connection.
+    pub(super) fn are_crowded(&self) -> bool {
+        self.0.taken.lock().count() > self.0.count - self.0.count / 4
+    }
+}
+
+impl Taken {
+    /// How many places are taken.
+    fn count(&self) -> usize {
+        self.by_number.len() - self.leaving
+    }
+
+    fn begins(&mut self, client: Client) {
+        self.busy += 1;
+        if !client.is_local() {
+            *self.busy_by.entry(client).or_default() += 1;
+        }
+    }
+
+    fn ends(&mut self, client: Client) {
+        self.busy -= 1;
+        if let Some(busy) = self.busy_by.get_mut(&client) {
+            *busy -= 1;
+            if *busy == 0 {
+                self.busy_by.remove(&client);
+            }
+        }
+    }
+
+    /// The connection that has been idle for the longest, among those of the client with the most connections.
+    fn longest_idle(&self, grace: Duration) -> Option<u64> {
+        let mut by_client: HashMap<Client, usize> = HashMap::new();
+        self.by_number.values().for_each(|entry| *by_client.entry(entry.client).or_default() += 1);
+        let idle = self.by_number.iter().filter_map(|(number, entry)| match entry.state {
+            State::Idle { since, .. } if !entry.leaves && since.elapsed() >= grace => {
+                Some((by_client.get(&entry.client).copied(), std::cmp::Reverse(since), *number))
+            }
+            _ => None,
+        });
+        idle.max().map(|(_, _, number)| number)
+    }
+}
+
+impl Place {
+    /// A request begins. Without a place for it, only a probe may.
+    pub(super) fn busy(&self, is_probe: bool) -> Option<Busy> {
+        let Shared { count, kept, taken, .. } = &*self.0.places.0;
+        let mut taken = taken.lock();
+        let own = taken.busy_by.get(&self.0.client).copied().unwrap_or_default();
+        if !is_probe && (taken.busy >= count - kept || own >= count / 2) {
+            return None;
+        }
+        if let Some(entry) = taken.by_number.get_mut(&self.0.number)
+            && entry.state != State::Busy
+        {
+            entry.state = State::Busy;
+            let stays = std::mem::take(&mut entry.leaves);
+            taken.leaving -= usize::from(stays);
+            taken.begins(self.0.client);
+        }
+        Some(Busy(self.clone()))
+    }
+
+    /// The first bytes of a head have come.
+    pub(super) fn head_begins(&self) {
+        let mut taken = self.0.places.0.taken.lock();
+        if let Some(Entry { state: State::Idle { begun, .. }, .. }) = taken.by_number.get_mut(&self.0.number) {
+            begun.get_or_insert_with(Instant::now);
+        }
+    }
+
+    /// Resolves when the connection must end: another one got its place, or its head has taken too long.
+    pub(super) async fn must_end(&self) {
+        loop {
+            if tokio::time::timeout(LOOK, self.0.ends.notified()).await.is_ok() {
+                tokio::time::sleep(LAST_LOOK).await;
+            }
+            if self.leaves_or_is_late() {
+                return;
+            }
+        }
+    }
+
+    fn leaves_or_is_late(&self) -> bool {
+        let taken = self.0.places.0.taken.lock();
+        let Some(Entry { state, leaves, .. }) = taken.by_number.get(&self.0.number) else { return true };
+        *leaves || matches!(state, State::Idle { begun: Some(begun), .. } if begun.elapsed() > HEAD_WITHIN)
+    }
+}
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        let shared = &self.0.0.places.0;
+        let mut taken = shared.taken.lock();
+        if let Some(entry) = taken.by_number.get_mut(&self.0.0.number)
+            && entry.state == State::Busy
+        {
+            entry.state = State::Idle { since: Instant::now(), begun: None };
+            taken.ends(self.0.0.client);
+        }
+        shared.freed.notify_one();
+    }
+}
+
+impl Drop for Own {
+    fn drop(&mut self) {
+        let shared = &self.places.0;
+        let mut taken = shared.taken.lock();
+        if let Some(Entry { state, leaves, .. }) = taken.by_number.remove(&self.number) {
+            taken.leaving -= usize::from(leaves);
+            if state == State::Busy {
+                taken.ends(self.client);
+            }
+        }
+        shared.freed.notify_one();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn client(number: u32) -> Client {
+        Client::User(number)
+    }
+
+    #[test]
+    fn a_new_connection_gets_the_place_of_the_longest_idle_one_of_the_client_with_the_most() {
+        let places = Places::new(4);
+        let (one, other) = (client(1), client(2));
+        let first = places.try_place(other, Duration::ZERO).unwrap();
+        let crowd: Vec<_> = (0..3).map(|_| places.try_place(one, Duration::ZERO).unwrap()).collect();
+        let busy = crowd[0].busy(false).unwrap();
+        let next = places.try_place(other, Duration::ZERO).unwrap();
+        let numbers = |places: &Places| {
+            let taken = places.0.taken.lock();
+            let stay = taken.by_number.iter().filter(|(_, entry)| !entry.leaves);
+            let mut numbers: Vec<_> = stay.map(|(number, _)| *number).collect();
+            numbers.sort_unstable();
+            numbers
+        };
+        assert_eq!(numbers(&places), [first.0.number, crowd[0].0.number, crowd[2].0.number, next.0.number]);
+        let late = crowd[1].busy(false).unwrap();
+        assert_eq!(numbers(&places).len(), 5, "a request came after all");
+        drop((crowd, busy, late));
+        assert_eq!(numbers(&places), [first.0.number, next.0.number]);
+        assert_eq!(places.0.taken.lock().leaving, 0);
+        assert_eq!(places.0.taken.lock().busy, 0);
+    }
+
+    #[test]
+    fn an_address_of_another_machine_has_half_of_the_places_at_most() {
+        let places = Places::new(8);
+        let other = Client::Address("10.0.0.1".parse().unwrap());
+        let busy = |client| {
+            let place = places.try_place(client, Duration::ZERO).unwrap();
+            place.busy(false)
+        };
+        let mut held: Vec<_> = (0..4).map(|_| busy(other).unwrap()).collect();
+        assert!(busy(other).is_none());
+        assert!(busy(client(1)).is_some());
+        held.pop();
+        assert!(busy(other).is_some());
+        drop(held);
+        assert!(places.0.taken.lock().busy_by.is_empty());
+    }
+
+    #[test]
+    fn the_last_places_are_kept_for_probes_and_nobody_gets_the_place_of_a_busy_connection() {
+        let places = Places::new(32);
+        let all: Vec<_> = (0..32).map(|_| places.try_place(client(1), Duration::ZERO).unwrap()).collect();
+        let mut busy: Vec<_> = all.iter().filter_map(|place| place.busy(false)).collect();
+        assert_eq!(busy.len(), 30);
+        let probe = all[31].busy(true);
+        assert!(probe.is_some() && all[30].busy(false).is_none());
+        let last = all[30].busy(true);
+        assert!(places.try_place(client(2), Duration::ZERO).is_none());
+        drop(busy.pop());
+        assert!(places.try_place(client(2), Duration::ZERO).is_some());
+        drop((probe, last));
+    }
+}
