@@ -14,6 +14,7 @@ use crate::recovery::points::selector::Selector;
 #[cfg(any(feature = "http", test))]
 use crate::recovery::restore::options::RestoreOptions;
 use crate::recovery::restore::plan::RestorePlan;
+#[cfg(any(feature = "http", test))]
 use crate::recovery::restore::plan::RestoreReport;
 
 /// The reason of a failed restore whose backup does not match its checksum.
