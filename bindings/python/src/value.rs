@@ -94,11 +94,8 @@ fn container(value: &Bound<'_, PyAny>, depth: usize) -> PyResult<Value> {
         return Err(refused(py, &format!("a value is nested too deeply: levels={MAX_DEPTH}")));
     }
     if let Ok(dict) = value.cast::<PyDict>() {
-        let mut members = Map::new();
-        for (name, member) in dict {
-            members.insert(key(&name)?, convert(&member, depth)?);
-        }
-        Ok(Value::Object(members))
+        // A copy, because a value within may run code that changes the dict.
+        object(&dict.items(), depth)
     } else if let Ok(list) = value.cast::<PyList>() {
         Ok(Value::Array(list.iter().map(|item| convert(&item, depth)).collect::<PyResult<_>>()?))
     } else if let Ok(tuple) = value.cast::<PyTuple>() {
@@ -108,16 +105,21 @@ fn container(value: &Bound<'_, PyAny>, depth: usize) -> PyResult<Value> {
         let number = hivekeep::json::parse(text.as_bytes());
         number.map_err(|_| refused(py, &format!("this decimal is no number of JSON: value={text}")))
     } else if let Ok(mapping) = value.cast::<PyMapping>() {
-        let mut members = Map::new();
-        for item in mapping.items()?.iter() {
-            let (name, member): (Bound<'_, PyAny>, Bound<'_, PyAny>) = item.extract()?;
-            members.insert(key(&name)?, convert(&member, depth)?);
-        }
-        Ok(Value::Object(members))
+        object(&mapping.items()?, depth)
     } else {
         let of = value.get_type().fully_qualified_name()?;
         Err(not_json(py, &format!("JSON has no such type; pass a codec, or convert it first: type={of}")))
     }
+}
+
+/// The names and members of an object.
+fn object(items: &Bound<'_, PyList>, depth: usize) -> PyResult<Value> {
+    let mut members = Map::new();
+    for item in items {
+        let (name, member): (Bound<'_, PyAny>, Bound<'_, PyAny>) = item.extract()?;
+        members.insert(key(&name)?, convert(&member, depth)?);
+    }
+    Ok(Value::Object(members))
 }
 
 /// An `int`, or a subclass of it, whose own text may be another.

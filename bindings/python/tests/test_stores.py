@@ -26,6 +26,18 @@ def test_a_store_is_closed_at_the_end_of_its_block_and_keeps_everything(path: Pa
         assert store.config["a"] == 1
 
 
+def test_a_store_stays_where_it_is_when_the_program_goes_to_another_folder(
+    path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(path.parent)
+    with hivekeep.open(path.name) as store:
+        monkeypatch.chdir(tmp_path_factory.mktemp("elsewhere"))
+        assert store.path == path
+        with pickle.loads(pickle.dumps(store)) as other:
+            other.config["a"] = 1
+        assert store.config["a"] == 1
+
+
 def test_a_store_that_is_not_there_is_a_file_that_is_not_found(path: Path) -> None:
     with pytest.raises(FileNotFoundError) as raised:
         hivekeep.open(path, create=False)

@@ -6,6 +6,7 @@ import collections
 import enum
 import json
 import math
+from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
 
@@ -91,3 +92,14 @@ def test_a_value_of_128_levels_is_put_and_one_more_is_refused(store: hivekeep.St
     assert store.config["value"] == deepest
     with pytest.raises(hivekeep.Invalid):
         store.config["value"] = [deepest]
+
+
+def test_a_dict_that_changes_while_it_is_read_is_no_harm(store: hivekeep.Store) -> None:
+    class Odd(collections.UserDict[str, int]):
+        def __iter__(self) -> Iterator[str]:
+            around.clear()
+            return super().__iter__()
+
+    around: dict[str, object] = {"odd": Odd(a=1), "b": 2, "c": 3}
+    store.config["value"] = around
+    assert store.config["value"] == {"odd": {"a": 1}, "b": 2, "c": 3}

@@ -31,7 +31,6 @@ from hivekeep.errors import (
     NotFound,
     NotJson,
     Panicked,
-    Refused,
     Reopen,
     Uncertain,
 )
@@ -143,7 +142,6 @@ __all__ = [
     "Priority",
     "Queue",
     "QueueView",
-    "Refused",
     "Registry",
     "RegistryView",
     "Reopen",

@@ -25,7 +25,6 @@ __all__ = [
     "NotFound",
     "NotJson",
     "Panicked",
-    "Refused",
     "Reopen",
     "Uncertain",
 ]
@@ -166,12 +165,6 @@ class Panicked(HivekeepError, RuntimeError):
     kind = "panicked"
 
 
-class Refused(HivekeepError, PermissionError):
-    """A service does not allow it with this key."""
-
-    kind = "refused"
-
-
 _CLASSES: dict[str, type[HivekeepError]] = {
     of.kind: of
     for of in (
@@ -193,7 +186,6 @@ _CLASSES: dict[str, type[HivekeepError]] = {
         Full,
         Io,
         Panicked,
-        Refused,
     )
 }
 

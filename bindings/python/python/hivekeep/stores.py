@@ -150,7 +150,8 @@ class Store(_Writable):
     def _open(cls, path: str | os.PathLike[str], options: dict[str, Any]) -> Store:
         store = cls.__new__(cls)
         logs.start()
-        store._raw = _hivekeep.open(path, **options)
+        # Absolute, because the program may go to another folder.
+        store._raw = _hivekeep.open(os.path.abspath(os.fsdecode(path)), **options)
         store._options = options
         store._claims = weakref.WeakSet()
         store._close = weakref.finalize(store, _close_quietly, store._raw, store._claims)
