@@ -50,6 +50,8 @@ pub enum ErrorKind {
     Invalid,
     /// The state does not allow it: a token is void, a record changed meanwhile, a point is held.
     Conflict,
+    /// The actor may not do that: its key is not valid any more, or it acts as another bot. Use another key.
+    Forbidden,
     /// Nothing of the call was committed. It is safe to retry.
     NotCommitted,
     /// The commit failed half-way, so its changes may or may not exist after reopening. Reopen, look, and use idempotency
@@ -211,6 +213,7 @@ impl ErrorKind {
             Self::Ambiguous => "ambiguous",
             Self::Invalid => "invalid",
             Self::Conflict => "conflict",
+            Self::Forbidden => "forbidden",
             Self::NotCommitted => "not_committed",
             Self::Uncertain => "uncertain",
             Self::Reopen => "reopen",

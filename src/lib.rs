@@ -65,8 +65,8 @@
 //! [`WriteTx`] in `impl` blocks of its own: [`Store::write`] is in `engine`, [`Store::claim_wait`] in `state`,
 //! [`Store::restore`] in `recovery`. `main.rs` calls the command line.
 //!
-//! 1. `error`, `clock`, `duration`, `limits`, `text` and [`json`]: plain data, the one access to the clock, the limits and
-//!    the display of texts, JSON as it was written; below them `files`, the one access to names on the disk.
+//! 1. `error`, `actor`, `clock`, `duration`, `limits`, `text` and [`json`]: plain data, the one access to the clock, the
+//!    limits and the display of texts, JSON as it was written; below them `files`, the one access to names on the disk.
 //! 2. `engine`: versioned records in one redb file. It knows keys and bytes, points and segments.
 //! 3. `state`: the meaning of records: bots, tasks, messages, documents.
 //! 4. `recovery`: points, restores, differences, backups, retention, sessions.
@@ -169,6 +169,7 @@
 //! bot that links the library alone sets `default-features = false`.
 #![forbid(unsafe_code)]
 
+mod actor;
 mod clock;
 pub mod duration;
 mod engine;
@@ -197,6 +198,7 @@ pub mod format {
 #[doc = include_str!("../README.md")]
 struct Readme;
 
+pub use actor::Actor;
 pub use clock::{Clock, ManualClock, SystemClock, parse_time, show_time, time};
 pub use engine::check::{CheckReport, Finding};
 pub use engine::digest::{Digest, Stats};
@@ -245,7 +247,9 @@ pub use recovery::sessions::session::{Session, SessionState};
 pub use recovery::upkeep::keeper::{Keeper, Kept};
 pub use recovery::upkeep::scheduler::{Attendant, Health, Schedule, Scheduler, Work};
 pub use state::assignments::{Assignment, Assignments, Hold};
-pub use state::audit::{Audit, AuditFinding, AuditReport, Entry, EntryHash, Level, Link, NewEntry, Trail};
+pub use state::audit::{
+    AskedBy, Audit, AuditFilter, AuditFinding, AuditReport, Entry, EntryHash, Level, Link, NewEntry, Trail,
+};
 pub use state::chat::{Chat, ChatFilter, Message, NewMessage};
 pub use state::collection::Collection;
 pub use state::config::Config;

@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 
 /// From the top. A layer imports itself and those before it; those in one line do not import each other.
 const LAYERS: [&[&str]; 8] = [
-    &["error", "clock", "duration", "json", "limits", "text"],
+    &["error", "actor", "clock", "duration", "json", "limits", "text"],
     &["files"],
     &["engine"],
     &["state"],

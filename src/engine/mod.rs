@@ -12,6 +12,7 @@
 //! * `check`, `repair`: finding damage, and making a sound store of what is left
 //! * `buffered`: rows that are written a second later; `pool`: work for all cores
 
+pub(crate) mod acting;
 pub(crate) mod buffered;
 pub(crate) mod check;
 pub(crate) mod commit;
@@ -21,6 +22,7 @@ pub(crate) mod meta;
 pub(crate) mod meta_row;
 mod opening;
 mod pool;
+pub(crate) mod recorder;
 pub(crate) mod records;
 pub(crate) mod redb_file;
 pub(crate) mod repair;

@@ -23,6 +23,7 @@ use crate::engine::opening::options::VerifyOnOpen;
 pub(crate) use crate::engine::opening::options::{Options, Sharing};
 use crate::engine::opening::reserve;
 use crate::engine::opening::slot::Slot;
+use crate::engine::recorder::Recording;
 use crate::engine::redb_file::Handle;
 use crate::engine::redb_file::open::in_use;
 #[cfg(any(fuzzing, test))]
@@ -56,6 +57,8 @@ use crate::error::{Error, Result};
 #[derive(Clone)]
 pub struct Store {
     pub(crate) inner: Arc<Inner>,
+    /// For whom this handle writes.
+    pub(crate) recording: Option<Recording>,
 }
 
 pub(crate) struct Inner {
@@ -138,11 +141,16 @@ impl Options {
             others_unseen: AtomicBool::new(false),
             closing: Mutex::default(),
         };
-        Store { inner: Arc::new(inner) }
+        Store::of(Arc::new(inner))
     }
 }
 
 impl Store {
+    /// A handle that writes for nobody in particular.
+    pub(crate) fn of(inner: Arc<Inner>) -> Self {
+        Self { inner, recording: None }
+    }
+
     /// How to open a store in another way than the usual one.
     pub fn options() -> Options {
         Options::default()
@@ -172,6 +180,15 @@ impl Store {
     /// # Ok::<(), hivekeep::Error>(())
     /// ```
     pub fn write<R>(&self, closure: impl FnOnce(&mut WriteTx<'_>) -> Result<R>) -> Result<R> {
+        let Some(recording) = &self.recording else { return self.write_in_a_batch(closure) };
+        let (done, has_recorded) = self.write_in_a_batch(|tx| recording.within(tx, closure))?;
+        if has_recorded {
+            recording.acting.recorded();
+        }
+        Ok(done)
+    }
+
+    fn write_in_a_batch<R>(&self, closure: impl FnOnce(&mut WriteTx<'_>) -> Result<R>) -> Result<R> {
         self.with_handle_in_turn(|handle| self.inner.gate.write(handle, &self.inner.context, closure))
     }
 
@@ -189,6 +206,13 @@ impl Store {
             }
             Ok(Outcome::Commit(result))
         })
+    }
+
+    /// This store for an action that may take several transactions: its changes have one entry together, whatever they
+    /// consist of.
+    pub(crate) fn doing(&self, action: &'static str, target: Option<String>) -> Self {
+        let doing = |Recording { acting, recorder }| Recording { acting: acting.doing(action, target), recorder };
+        Self { inner: self.inner.clone(), recording: self.recording.clone().map(doing) }
     }
 
     /// A consistent view of now.
@@ -220,6 +244,21 @@ impl Store {
 
     /// Runs work in a transaction of its own, which is committed or aborted as a whole.
     pub(crate) fn alone<R>(&self, work: impl FnOnce(&mut WriteTx<'_>) -> Result<Outcome<R>>) -> Result<R> {
+        let Some(recording) = &self.recording else { return self.alone_for_nobody(work) };
+        let (done, has_recorded) = self.alone_for_nobody(|tx| {
+            let (outcome, has_recorded) = recording.within(tx, work)?;
+            Ok(match outcome {
+                Outcome::Commit(done) => Outcome::Commit((done, has_recorded)),
+                Outcome::Abort(done) => Outcome::Abort((done, false)),
+            })
+        })?;
+        if has_recorded {
+            recording.acting.recorded();
+        }
+        Ok(done)
+    }
+
+    fn alone_for_nobody<R>(&self, work: impl FnOnce(&mut WriteTx<'_>) -> Result<Outcome<R>>) -> Result<R> {
         self.with_handle_in_turn(|handle| self.inner.gate.alone(handle, &self.inner.context, work))
     }
 

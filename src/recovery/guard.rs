@@ -157,6 +157,7 @@ impl Store {
             let point = tx.make_point(request)?;
             let details = json!({"restore_id": point.id, "description": options.description});
             tx.events().append(EventKind::GuardStarted, details)?;
+            tx.note("guard_begin", Some(&point.to_string()))?;
             Ok(Outcome::Commit(point))
         })?;
         Ok(Guard { point: point.id, options })
@@ -191,8 +192,9 @@ impl Guard {
         let point = store.named_point(&self.selector())?;
         store.write(|tx| {
             tx.let_go(&point)?;
+            let action = if kind == EventKind::GuardPassed { "guard_pass" } else { "guard_call_off" };
             tx.events().append(kind, json!({"restore_id": self.point}))?;
-            Ok(())
+            tx.note(action, Some(&point.to_string()))
         })
     }
 
@@ -250,7 +252,8 @@ impl WriteTx<'_> {
         let details = json!({
             "restore_id": back.point, "reason": back.reason, "collections": back.collections, "undo": back.undo,
         });
-        self.events().append(EventKind::GuardRolledBack, details).map(drop)
+        self.events().append(EventKind::GuardRolledBack, details)?;
+        self.note("guard_roll_back", Some(&point.to_string()))
     }
 
     /// Makes the point of a guard an ordinary one.

@@ -235,6 +235,8 @@ impl Chat<&mut WriteTx<'_>> {
     pub fn append(&mut self, message: NewMessage) -> Result<u64> {
         check(&message)?;
         self.check_names(&message)?;
+        message.bot.as_ref().map_or(Ok(()), |bot| self.records.refuse_other_bot(bot))?;
+        let conversation = message.conversation.clone();
         let sequence = self.records.next(COUNTER)?;
         let message = Message {
             sequence,
@@ -247,6 +249,7 @@ impl Chat<&mut WriteTx<'_>> {
             attributes: message.attributes,
         };
         self.records.put(CollectionId::CHAT, &sequence_key(sequence), &codec::encode(&message)?)?;
+        self.records.note("chat_append", Some(&format!("{conversation}/{sequence}")))?;
         Ok(sequence)
     }
 
@@ -270,7 +273,11 @@ impl Chat<&mut WriteTx<'_>> {
     ///
     /// `Damaged` when the stored bytes are not what was written, `Io`.
     pub fn remove(&mut self, sequence: u64) -> Result<bool> {
-        self.records.remove(CollectionId::CHAT, &sequence_key(sequence))
+        let there_was = self.records.remove(CollectionId::CHAT, &sequence_key(sequence))?;
+        if there_was {
+            self.records.note("chat_remove", Some(&sequence.to_string()))?;
+        }
+        Ok(there_was)
     }
 }
 

@@ -197,7 +197,8 @@ impl<T: Serialize + DeserializeOwned> Collection<T, &mut WriteTx<'_>> {
             Some(id) => id,
             None => self.create()?,
         };
-        self.records.put(id, key.as_bytes(), &payload)
+        self.records.put(id, key.as_bytes(), &payload)?;
+        self.records.note("record_put", Some(&format!("{}/{key}", self.name)))
     }
 
     /// Refuses a type that does not match the existing records. One check is enough for this collection.
@@ -270,7 +271,11 @@ impl<T> Collection<T, &mut WriteTx<'_>> {
     ///
     /// `Damaged` when the removed bytes are not what was written, `Io`.
     pub fn remove(&mut self, key: &str) -> Result<bool> {
-        self.id.map_or(Ok(false), |id| self.records.remove(id, key.as_bytes()))
+        let there_was = self.id.map_or(Ok(false), |id| self.records.remove(id, key.as_bytes()))?;
+        if there_was {
+            self.records.note("record_remove", Some(&format!("{}/{key}", self.name)))?;
+        }
+        Ok(there_was)
     }
 }
 

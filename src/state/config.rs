@@ -116,7 +116,8 @@ impl Config<&mut WriteTx<'_>> {
         check_new("a config key", key, || Ok(self.records.get(CollectionId::CONFIG, key.as_bytes())?.is_some()))?;
         json::check(value)?;
         limits::json("a config value", value, limits::VALUE_BYTES)?;
-        self.records.put(CollectionId::CONFIG, key.as_bytes(), value.to_string().as_bytes())
+        self.records.put(CollectionId::CONFIG, key.as_bytes(), value.to_string().as_bytes())?;
+        self.records.note("config_put", Some(key))
     }
 
     /// Removes a key. Returns whether it existed.
@@ -125,7 +126,11 @@ impl Config<&mut WriteTx<'_>> {
     ///
     /// `Damaged` when the removed bytes are not what was written, `Io`.
     pub fn remove(&mut self, key: &str) -> Result<bool> {
-        self.records.remove(CollectionId::CONFIG, key.as_bytes())
+        let there_was = self.records.remove(CollectionId::CONFIG, key.as_bytes())?;
+        if there_was {
+            self.records.note("config_remove", Some(key))?;
+        }
+        Ok(there_was)
     }
 }
 

@@ -23,7 +23,7 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// `NotFound` when no such bot is registered; `Conflict` when the store was opened for reading only; as
+    /// `NotFound` when no such bot is registered; `Forbidden` when the actor is another bot; `Conflict` when the store was opened for reading only; as
     /// [`Store::write`] when this one writes those of all, which are then tried again.
     ///
     /// # Examples
@@ -41,6 +41,7 @@ impl Store {
     /// ```
     pub fn heartbeat(&self, bot: &BotId) -> Result<Timestamp> {
         self.refuse_unless_writable()?;
+        self.refuse_other_bot(bot)?;
         if self.view()?.get(CollectionId::REGISTRY, bot.as_bytes())?.is_none() {
             return Err(unknown(bot));
         }

@@ -172,6 +172,11 @@ number_id! {
     Token, "a token"
 }
 
+impl Token {
+    /// Stands for a token that a reader may not see. No claim has it.
+    pub const HIDDEN: Self = Self(0);
+}
+
 number_id! {
     /// The number of a stretch in which one process had the store open.
     SessionId, "a session number"

@@ -255,6 +255,12 @@ impl Registry<&mut WriteTx<'_>> {
     /// `Invalid` when a specialization is no name, or something is longer than its [limit](crate#limits); `Damaged` when
     /// the bot that it replaces is damaged.
     pub fn put(&mut self, bot: &Bot) -> Result<()> {
+        self.records.refuse_other_bot(&bot.id)?;
+        self.put_with_its_time(bot)?;
+        self.records.note("registry_put", Some(bot.id.as_str()))
+    }
+
+    fn put_with_its_time(&mut self, bot: &Bot) -> Result<()> {
         if bot.registered_at.is_some() {
             return self.put_as_it_is(bot);
         }
@@ -291,9 +297,14 @@ impl Registry<&mut WriteTx<'_>> {
     ///
     /// `Damaged` when it is damaged.
     pub fn remove(&mut self, id: &BotId) -> Result<bool> {
+        self.records.refuse_other_bot(id)?;
         self.records.context.buffered.forget(id.as_bytes());
         self.records.remove_row(Table::Liveness, id.as_bytes())?;
-        self.records.remove(CollectionId::REGISTRY, id.as_bytes())
+        let there_was = self.records.remove(CollectionId::REGISTRY, id.as_bytes())?;
+        if there_was {
+            self.records.note("registry_remove", Some(id.as_str()))?;
+        }
+        Ok(there_was)
     }
 
     /// Notes when a bot was last heard of, as part of this transaction, which costs a sync. [`Store::heartbeat`] gathers

@@ -214,6 +214,7 @@ fn longer_rows(store: &Store) -> String {
                 details: Value::String(long.clone()),
                 original: None,
                 previous: EntryHash::default(),
+                asked_by: None,
             };
             let payload = codec::encode(&entry)?;
             tx.put_row(Table::Audit, &sequence_key(1), &payload)?;

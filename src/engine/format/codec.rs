@@ -20,6 +20,11 @@ pub(crate) trait Stored: Serialize + DeserializeOwned {
     /// The name of the type in messages.
     const WHAT: &'static str;
 
+    /// The version whose bytes it gets: an earlier one while nothing is in it that only a later one has.
+    fn version(&self) -> u8 {
+        Self::VERSION
+    }
+
     /// Reads the bytes of an earlier version.
     fn upgrade(version: u8, _bytes: &[u8]) -> Result<Self> {
         Err(Error::damaged(format!("no version of {} has the number version={version}", Self::WHAT)))
@@ -28,7 +33,7 @@ pub(crate) trait Stored: Serialize + DeserializeOwned {
 
 /// The bytes of `value`, its version first.
 pub(crate) fn encode<T: Stored>(value: &T) -> Result<Vec<u8>> {
-    let mut bytes = vec![T::VERSION];
+    let mut bytes = vec![value.version()];
     bincode::serde::encode_into_std_write(value, &mut bytes, config())
         .map_err(|source| Error::invalid(format!("{} cannot be stored: {source}", T::WHAT)).with_source(source))?;
     Ok(bytes)

@@ -17,6 +17,7 @@ mod versions;
 
 use std::collections::BTreeMap;
 
+use crate::engine::acting::Acting;
 use crate::engine::format::codec;
 use crate::engine::format::digest::Stats;
 use crate::engine::format::epoch::{Epoch, Epochs};
@@ -47,6 +48,8 @@ pub struct WriteTx<'a> {
     row_changes: u64,
     /// Set once a put or remove has failed half-way. Then nothing of the closure is committed, whatever it returns.
     half_done: bool,
+    /// For whom the closure writes.
+    pub(crate) acting: Option<Acting>,
     buffers: Buffers,
 }
 
@@ -109,6 +112,7 @@ impl<'a> WriteTx<'a> {
             overwritten: can_take_back.then(Vec::new),
             row_changes: 0,
             half_done: false,
+            acting: None,
             buffers: Buffers::default(),
         }
     }
@@ -168,6 +172,16 @@ impl<'a> WriteTx<'a> {
         let done = change(self);
         self.half_done |= done.is_err() && self.row_changes != before;
         done
+    }
+
+    /// Rows changed so far.
+    pub(in crate::engine) fn row_changes(&self) -> u64 {
+        self.row_changes
+    }
+
+    /// Lets nothing of the closure be committed, whatever it returns, if its change could not be written down.
+    pub(crate) fn refuse_at_the_end_if(&mut self, failed: bool) {
+        self.half_done |= failed;
     }
 
     /// Refuses a transaction in which a change stopped half-way.

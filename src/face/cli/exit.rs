@@ -68,6 +68,7 @@ impl From<ErrorKind> for Exit {
             ErrorKind::NotAStore
             | ErrorKind::NewerFormat
             | ErrorKind::Conflict
+            | ErrorKind::Forbidden
             | ErrorKind::NotCommitted
             | ErrorKind::Uncertain
             | ErrorKind::Reopen

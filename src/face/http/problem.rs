@@ -108,6 +108,7 @@ fn status_of(kind: ErrorKind) -> StatusCode {
         ErrorKind::NotFound | ErrorKind::Gone => StatusCode::NOT_FOUND,
         ErrorKind::Invalid | ErrorKind::Ambiguous => StatusCode::UNPROCESSABLE_ENTITY,
         ErrorKind::Conflict | ErrorKind::Damaged => StatusCode::CONFLICT,
+        ErrorKind::Forbidden => StatusCode::FORBIDDEN,
         ErrorKind::Locked | ErrorKind::NotCommitted | ErrorKind::Reopen => StatusCode::SERVICE_UNAVAILABLE,
         ErrorKind::Full => StatusCode::INSUFFICIENT_STORAGE,
         ErrorKind::NoStore

@@ -128,6 +128,7 @@ impl Store {
             tx.seal_backups_as(PointId(id.clone()), origin, None, sealed)?;
             let backup = backup_row(tx, &id)?.ok_or_else(|| no_backup(&id))?;
             tx.events().append(EventKind::BackupCreated, backup_details(&backup))?;
+            tx.note("backup_create", Some(&id))?;
             Ok(Outcome::Commit(backup))
         })
     }

@@ -71,7 +71,7 @@ impl Store {
         self.write(|tx| {
             LAST.put(tx, drill)?;
             tx.events().append(EventKind::DrillFinished, details)?;
-            Ok(())
+            tx.note("drill", None)
         })
     }
 }

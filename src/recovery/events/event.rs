@@ -37,11 +37,24 @@ pub struct Event {
     /// Its details.
     #[serde(with = "codec::json")]
     pub details: Value,
+    /// The actor of the change: a key, a user such as `cli:1000`, or a program; none where nobody in particular acted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub actor: Option<String>,
 }
 
 impl Stored for Event {
-    const VERSION: u8 = 1;
+    const VERSION: u8 = 2;
     const WHAT: &'static str = "an event";
+
+    /// An event without an actor has the bytes of version 1.
+    fn version(&self) -> u8 {
+        if self.actor.is_some() { Self::VERSION } else { 1 }
+    }
+
+    /// Version 1 had no actor: behind its bytes it is one that is not set.
+    fn upgrade(_version: u8, bytes: &[u8]) -> Result<Self> {
+        codec::decode_body(&[bytes, &[0]].concat())
+    }
 }
 
 /// Defines the kinds of events, each with its name and a sentence.
@@ -247,7 +260,8 @@ impl Events<&mut WriteTx<'_>> {
         let kind = kind.as_str().parse()?;
         limits::json("the details of an event", &details, limits::EVENT_BYTES)?;
         let sequence = self.records.next(COUNTER)?;
-        let payload = codec::encode(&Event { sequence, at, kind, details })?;
+        let actor = self.records.actor().map(|actor| actor.name().to_owned());
+        let payload = codec::encode(&Event { sequence, at, kind, details, actor })?;
         self.records.put_row(Table::Events, &sequence_key(sequence), &payload)?;
         Ok(sequence)
     }
@@ -266,7 +280,7 @@ mod tests {
     use crate::testkit::checked_store::Fixture;
 
     fn event(kind: EventKind) -> Event {
-        Event { sequence: 0, at: Timestamp::from_microsecond(5).unwrap(), kind, details: json!({"n": 1}) }
+        Event { sequence: 0, at: Timestamp::from_microsecond(5).unwrap(), kind, details: json!({"n": 1}), actor: None }
     }
 
     #[test]

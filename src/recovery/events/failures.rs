@@ -43,7 +43,7 @@ impl Store {
     pub fn restore_data(&self, id: &str) -> Result<Value> {
         let backup = self.backup_to_restore(id)?;
         let data = self.data_to_restore(&backup)?;
-        self.tell([(EventKind::RestoreSuccessful, backup_details(&backup))]);
+        self.doing("restore_data", Some(id.to_owned())).tell([(EventKind::RestoreSuccessful, backup_details(&backup))]);
         Ok(data)
     }
 

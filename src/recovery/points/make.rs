@@ -106,7 +106,11 @@ impl Store {
     ///
     /// As [`Store::write`].
     pub fn make_point(&self, request: PointRequest) -> Result<Point> {
-        self.alone(|tx| tx.make_point(request).map(Outcome::Commit))
+        self.alone(|tx| {
+            let point = tx.make_point(request)?;
+            tx.note("point_create", Some(&point.to_string()))?;
+            Ok(Outcome::Commit(point))
+        })
     }
 }
 

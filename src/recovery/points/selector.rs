@@ -122,6 +122,17 @@ fn wrong(text: &str) -> Error {
     Error::invalid(format!("this names no restore point; use {FORMS}: text={}", text.escape_debug()))
 }
 
+impl Selector {
+    /// The time that it names: that of [`At`](Self::At), or so long before `now`.
+    pub fn time(&self, now: Timestamp) -> Option<Timestamp> {
+        match self {
+            Self::At(time) => Some(*time),
+            Self::Ago(age) => Some(clock::before(now, *age)),
+            _ => None,
+        }
+    }
+}
+
 impl fmt::Display for Selector {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -71,12 +71,14 @@ impl Store {
     /// every error except `Uncertain`, nothing is changed.
     pub fn apply(&self, plan: &RestorePlan) -> Result<RestoreReport> {
         plan.refuse_partial()?;
+        let action = if plan.is_undo() { "undo" } else { "restore" };
+        let store = self.doing(action, Some(plan.point.to_string()));
         let done = self.verified(plan).and_then(|verified| {
-            self.alone(|tx| tx.restore(plan, verified).map(|report| outcome(report, |report| report.undo.is_some())))
+            store.alone(|tx| tx.restore(plan, verified).map(|report| outcome(report, |report| report.undo.is_some())))
         });
         let report = done.inspect_err(|error| self.tell_of_failed_plan(plan, error))?;
         if report.undo.is_none() {
-            self.tell([plan.event(&report, &[])]);
+            store.tell([plan.event(&report, &[])]);
         }
         Ok(report)
     }

@@ -47,7 +47,8 @@ impl Store {
             tx.put_manifest(point.epoch, &Manifest { held, ..manifest })?;
             let kind = if held { EventKind::PointHeld } else { EventKind::PointReleased };
             tx.events().append(kind, serde_json::json!({"restore_id": point.id}))?;
-            Ok(())
+            let action = if held { "point_hold" } else { "point_release" };
+            tx.note(action, Some(&point.to_string()))
         })?;
         Ok(Point { held, ..point })
     }
@@ -70,7 +71,9 @@ impl Store {
         drop(view);
         let epochs: Vec<_> = points.keys().copied().collect();
         self.refuse_held(&epochs)?;
-        self.forget_in_steps(&epochs, |tx, some| tx.forget_some(some, OfHeld::Refuse).map(drop))?;
+        let names: Vec<_> = points.values().map(ToString::to_string).collect();
+        let store = self.doing("point_forget", Some(names.join(", ")));
+        store.forget_in_steps(&epochs, |tx, some| tx.forget_some(some, OfHeld::Refuse).map(drop))?;
         Ok(points.into_values().collect())
     }
 
@@ -123,11 +126,12 @@ impl Store {
         let mut points: Vec<_> = judged.filter(|(_, verdict)| !verdict.keep).map(|(point, _)| point).collect();
         let epochs: Vec<_> = points.iter().map(|point| point.epoch).collect();
         let mut forgotten = Vec::new();
-        self.forget_in_steps(&epochs, |tx, some| {
+        let store = self.doing("point_forget", Some(format!("by the policy: {policy}")));
+        store.forget_in_steps(&epochs, |tx, some| {
             forgotten.append(&mut tx.forget_some(some, OfHeld::Keep)?);
             Ok(())
         })?;
-        self.trim_history()?;
+        store.trim_history()?;
         points.retain(|point| forgotten.contains(&point.epoch));
         Ok(points)
     }

@@ -90,6 +90,7 @@ impl Store {
             let stored = StoredPolicy { policy: policy.clone(), set: Some(PolicySet { at, by: by.to_owned() }) };
             ROW.put(tx, &stored)?;
             tx.events().append(EventKind::PolicySet, details)?;
+            tx.note("retention_set", policy.as_ref().map(ToString::to_string).as_deref())?;
             Ok(true)
         })
     }

@@ -212,10 +212,11 @@ impl Store {
     ///
     /// As [`Store::write`].
     pub fn acknowledge_crashes(&self) -> Result<usize> {
+        let store = self.doing("crash_acknowledge", None);
         if !self.cannot_see_others() {
-            self.notice_crashes()?;
+            store.notice_crashes()?;
         }
-        self.write(|tx| tx.acknowledge_crashes())
+        store.write(|tx| tx.acknowledge_crashes())
     }
 
     /// Marks a clean shutdown, as clients of the replaced service do before they stop. If this process dies soon after,
@@ -230,6 +231,7 @@ impl Store {
             let at = tx.now();
             MARK.put(tx, &Mark { at })?;
             tx.events().append(EventKind::CleanShutdownMarked, json!({}))?;
+            tx.note("shutdown_mark", None)?;
             Ok(at)
         })
     }

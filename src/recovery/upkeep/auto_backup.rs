@@ -85,6 +85,9 @@ impl Store {
             timer.put(tx, &Last { at })?;
             let needed = unchanged || request.has_documents() || changed_since_last_live_point(tx)?;
             let point = if needed { Some(tx.make_point(request)?) } else { None };
+            if let Some(point) = &point {
+                tx.note("point_create", Some(&point.to_string()))?;
+            }
             Ok(Outcome::Commit(point))
         })
     }

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::trail::EntryHash;
+use crate::actor::Actor;
 use crate::engine::codec::{self, Stored};
 use crate::error::{Error, Result};
 use crate::limits;
@@ -40,11 +41,58 @@ pub struct Entry {
     pub original: Option<String>,
     /// The hash of the entry before it.
     pub previous: EntryHash,
+    /// Who asked for the entry, as the store itself knows it; none where nobody in particular did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub asked_by: Option<AskedBy>,
+}
+
+/// Who asked for an entry. No client can set this.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AskedBy {
+    /// The actor: a key, a user such as `cli:1000`, or a program.
+    pub actor: String,
+    /// The only bot that it acts as.
+    pub bot: Option<String>,
+    /// Where it asked from.
+    pub address: Option<String>,
+    /// The id of its request.
+    pub request_id: Option<String>,
+    /// Whether the content of the entry is what the actor told, and not what the store recorded of a change.
+    pub told: bool,
+}
+
+impl AskedBy {
+    /// For an entry that the store makes of a change.
+    pub(super) fn recorded(actor: &Actor) -> Self {
+        Self {
+            actor: actor.name().to_owned(),
+            bot: actor.bot().map(str::to_owned),
+            address: actor.address_text().map(str::to_owned),
+            request_id: actor.request().map(str::to_owned),
+            told: false,
+        }
+    }
+
+    /// For an entry whose content is the actor's.
+    pub(super) fn told(actor: &Actor) -> Self {
+        Self { told: true, ..Self::recorded(actor) }
+    }
 }
 
 impl Stored for Entry {
-    const VERSION: u8 = 1;
+    const VERSION: u8 = 2;
     const WHAT: &'static str = "an audit entry";
+
+    /// An entry without `asked_by` has the bytes of version 1, also when it is written again, as by an import: the next
+    /// entry has the hash of these bytes.
+    fn version(&self) -> u8 {
+        if self.asked_by.is_some() { Self::VERSION } else { 1 }
+    }
+
+    /// Version 1 had no `asked_by`: behind its bytes it is one that is not set.
+    fn upgrade(_version: u8, bytes: &[u8]) -> Result<Self> {
+        codec::decode_body(&[bytes, &[0]].concat())
+    }
 }
 
 /// The severity of an entry.

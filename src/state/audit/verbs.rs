@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use super::entry::{Entry, NewEntry};
+use super::entry::{AskedBy, Entry, NewEntry};
 use super::trail::{EntryHash, Link, Trail, missing};
 use crate::engine::codec;
 use crate::engine::records::{Records, scan_rows};
@@ -10,6 +10,7 @@ use crate::engine::schema::Table;
 use crate::engine::view::View;
 use crate::engine::write::WriteTx;
 use crate::error::Result;
+use crate::state::ids::BotId;
 use crate::state::page::{Page, sequence_key};
 
 /// The most entries that one call of purge removes, so that no writer waits for long.
@@ -93,8 +94,16 @@ impl Audit<&mut WriteTx<'_>> {
     /// # Errors
     ///
     /// `Invalid` when something is longer than its [limit](crate#limits), `Damaged` when the end of the chain is not
-    /// what was written, `Io`.
+    /// what was written, `Io`; `Forbidden` for an entry of another bot than the one that writes it.
     pub fn append(&mut self, entry: NewEntry) -> Result<u64> {
+        let asked_by = self.records.actor().map(AskedBy::told);
+        if asked_by.as_ref().is_some_and(|asked_by| asked_by.bot.is_some()) {
+            self.records.refuse_other_bot(&BotId::new(entry.actor.as_str())?)?;
+        }
+        self.append_for(entry, asked_by)
+    }
+
+    pub(super) fn append_for(&mut self, entry: NewEntry, asked_by: Option<AskedBy>) -> Result<u64> {
         entry.check()?;
         let mut chain = Trail::read(&self.records)?;
         let recorded = self.records.now();
@@ -110,6 +119,7 @@ impl Audit<&mut WriteTx<'_>> {
             details: entry.details,
             original: entry.original,
             previous: chain.head.hash,
+            asked_by,
         };
         let payload = codec::encode(&entry)?;
         self.records.put_row(Table::Audit, &sequence_key(entry.sequence), &payload)?;
@@ -210,6 +220,7 @@ pub(super) mod tests {
             details: serde_json::json!({"n": 1}),
             original: Some("o".into()),
             previous: EntryHash::default(),
+            asked_by: None,
         };
         let bytes = codec::encode(&entry).unwrap();
         assert_eq!(
@@ -217,6 +228,17 @@ pub(super) mod tests {
             [b"\x01\x07\x0a\x0c\x01a\x01b\x01\x01t\x01\x00\x07{\"n\":1}\x01\x01o", &[0; 32][..]].concat()
         );
         assert_eq!(codec::decode::<Entry>(&bytes).unwrap(), entry);
+        let asked_by = AskedBy {
+            actor: "k".into(),
+            bot: Some("b".into()),
+            address: Some("::1".into()),
+            request_id: None,
+            told: true,
+        };
+        let asked = Entry { asked_by: Some(asked_by), ..entry };
+        let newer = codec::encode(&asked).unwrap();
+        assert_eq!(newer, [b"\x02", &bytes[1..], b"\x01\x01k\x01\x01b\x01\x03::1\x00\x01"].concat());
+        assert_eq!(codec::decode::<Entry>(&newer).unwrap(), asked);
     }
 
     #[test]

@@ -240,7 +240,9 @@ impl Documents<&mut WriteTx<'_>> {
         let known = || self.is_there(kind, source);
         check_new("the kind of a document", kind, known)?;
         check_new("the source of a document", source, known)?;
-        self.put_prepared(kind, source, &Prepared::of_value(document)?)
+        let written = self.put_prepared(kind, source, &Prepared::of_value(document)?)?;
+        self.records.note("document_put", Some(&format!("{kind}/{source}")))?;
+        Ok(written)
     }
 
     /// The same for a prepared document.
@@ -266,6 +268,10 @@ impl Documents<&mut WriteTx<'_>> {
     /// # Ok::<(), hivekeep::Error>(())
     /// ```
     pub fn remove(&mut self, kind: &str, source: &str) -> Result<bool> {
-        put::remove(self.records, &DocumentId::new(kind, source)?)
+        let there_was = put::remove(self.records, &DocumentId::new(kind, source)?)?;
+        if there_was {
+            self.records.note("document_remove", Some(&format!("{kind}/{source}")))?;
+        }
+        Ok(there_was)
     }
 }

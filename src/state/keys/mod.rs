@@ -18,15 +18,16 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+use crate::actor::HeldKey;
 use crate::clock::{after, as_stored};
 use crate::engine::codec;
 use crate::engine::records::{KeyRange, Records, Row, scan_rows};
 use crate::engine::schema::Table;
 use crate::engine::view::View;
 use crate::engine::write::WriteTx;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::limits;
-use crate::state::keys::key::{Key, KeyName, KeyUse, NewKey, StoredKey, StoredSecret};
+use crate::state::keys::key::{Key, KeyName, KeyState, KeyUse, NewKey, StoredKey, StoredSecret};
 use crate::state::keys::ring::KeyRing;
 use crate::state::keys::secret::KeySecret;
 
@@ -147,6 +148,7 @@ impl Keys<&mut WriteTx<'_>> {
         let key = StoredKey { role: new.role, bot, created_at: now, expires_at, revoked_at: None, secrets };
         self.records.remove_row(Table::Meta, &row_key(USE, &new.name))?;
         self.put(&new.name, &key)?;
+        self.records.note("key_add", Some(new.name.as_str()))?;
         Ok(secret)
     }
 
@@ -168,6 +170,7 @@ impl Keys<&mut WriteTx<'_>> {
         key.secrets = old.into_iter().collect();
         key.secrets.push(StoredSecret { hash: secret.hash(), created_at: now, expires_at: None });
         self.put(name, &key)?;
+        self.records.note("key_rotate", Some(name.as_str()))?;
         Ok(secret)
     }
 
@@ -184,7 +187,8 @@ impl Keys<&mut WriteTx<'_>> {
         }
         key.revoked_at = Some(as_stored(self.records.now()));
         key.secrets.clear();
-        self.put(name, &key)
+        self.put(name, &key)?;
+        self.records.note("key_revoke", Some(name.as_str()))
     }
 
     /// Removes a key that was revoked. A store without any key asks for none.
@@ -198,7 +202,8 @@ impl Keys<&mut WriteTx<'_>> {
             return Err(Error::conflict(format!("revoke that key before you remove it: key={name}")));
         }
         self.records.remove_row(Table::Meta, &row_key(USE, name))?;
-        self.records.remove_row(Table::Meta, &row_key(KEY, name)).map(drop)
+        self.records.remove_row(Table::Meta, &row_key(KEY, name))?;
+        self.records.note("key_remove", Some(name.as_str()))
     }
 
     /// Notes when keys were last used. A key that is gone meanwhile is passed over.
@@ -214,6 +219,20 @@ impl Keys<&mut WriteTx<'_>> {
 
     fn put(&mut self, name: &KeyName, key: &StoredKey) -> Result<()> {
         self.records.put_row(Table::Meta, &row_key(KEY, name), &codec::encode(key)?)
+    }
+}
+
+impl WriteTx<'_> {
+    /// Refuses a key that is not valid any more: it was revoked, or has expired, since somebody showed it.
+    pub(crate) fn refuse_invalid_key(&self, held: &HeldKey) -> Result<()> {
+        let name: KeyName = held.name.parse()?;
+        let key = Keys { records: self }.read(&name)?;
+        let is_valid = |key: &StoredKey| key.created_at == held.created_at && key.state(self.now()) == KeyState::Active;
+        if key.as_ref().is_some_and(is_valid) {
+            return Ok(());
+        }
+        let message = format!("that key is not valid any more; ask an admin for another one: key={name}");
+        Err(Error::new(ErrorKind::Forbidden, message))
     }
 }
 

@@ -18,6 +18,8 @@ pub(crate) struct KeyHolder {
     pub(crate) name: KeyName,
     pub(crate) role: Role,
     pub(crate) bot: Option<BotId>,
+    /// When the key was added, which tells it from an earlier one of its name.
+    pub(crate) created_at: Timestamp,
 }
 
 /// Why a text proves nobody. A client only learns what it could know of its own key.
@@ -60,6 +62,6 @@ impl KeyRing {
     }
 
     fn named(&self, name: KeyName, key: &StoredKey) -> KeyHolder {
-        KeyHolder { name, role: key.role, bot: key.bot.clone() }
+        KeyHolder { name, role: key.role, bot: key.bot.clone(), created_at: key.created_at }
     }
 }

@@ -9,6 +9,7 @@ use crate::limits;
 use crate::state::ids::TaskId;
 use crate::state::queue::Queue;
 use crate::state::queue::enqueue::Enqueued;
+use crate::state::queue::names;
 use crate::state::queue::new_task::NewTask;
 
 impl Store {
@@ -50,7 +51,12 @@ impl Queue<&mut WriteTx<'_>> {
     /// ```
     pub fn enqueue_all(&mut self, tasks: Vec<NewTask>) -> Result<Vec<Enqueued>> {
         check(&tasks)?;
-        self.records.whole_or_refused(|tx| tx.queue().together(|queue| queue.add_all(tasks)))
+        let added = self.records.whole_or_refused(|tx| tx.queue().together(|queue| queue.add_all(tasks)))?;
+        let new = names(added.iter().filter(|added| added.is_new).map(|added| &added.task.id));
+        if let Some(new) = new {
+            self.records.note("queue_push", Some(&new))?;
+        }
+        Ok(added)
     }
 
     fn add_all(&mut self, tasks: Vec<NewTask>) -> Result<Vec<Enqueued>> {

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use crate::clock::{after, as_stored};
+use crate::clock::{self, after, as_stored};
 use crate::engine::records::{KeyRange, Records};
 use crate::engine::schema::{CollectionId, Table};
 use crate::engine::write::WriteTx;
@@ -16,17 +16,19 @@ use crate::error::{Error, Result};
 use crate::limits;
 use crate::state::ids::{BotId, SessionId, TaskId, Token, check_new};
 use crate::state::page::PageRoom;
-use crate::state::queue::Queue;
 use crate::state::queue::damage::PassedOver;
 use crate::state::queue::keys;
 use crate::state::queue::lane::{FoundLane, Lane};
 use crate::state::queue::obstacle::{Claimant, obstacle};
 use crate::state::queue::order::Order;
 use crate::state::queue::task::{Holder, Task, TaskState};
+use crate::state::queue::{Queue, names};
 use crate::state::registry::{Bot, DEFAULT_MAX_CONCURRENT};
 
 /// The counter of tokens.
 pub(super) const TOKEN: &str = "token";
+/// Random tokens are below 2^53, so that every JSON reader keeps them exact.
+const RANDOM_TOKENS: u64 = (1 << 53) - 1;
 /// The default lease.
 const LEASE: Duration = Duration::from_secs(30);
 /// The maximum number of expired leases, and of due tasks, that one claim processes. The next claim processes the rest,
@@ -144,13 +146,18 @@ impl Queue<&mut WriteTx<'_>> {
     /// ```
     pub fn claim(&mut self, bot: &BotId, options: &ClaimOptions) -> Result<Vec<Claim>> {
         options.check()?;
+        self.records.refuse_other_bot(bot)?;
         self.refuse_unfit(bot)?;
-        self.together(|queue| {
+        let claims = self.together(|queue| {
             let mut passed = PassedOver::default();
             let (claims, had_room) = queue.take(bot, options, &mut passed)?;
             passed.unless(!had_room || !claims.is_empty())?;
             Ok(claims)
-        })
+        })?;
+        if let Some(claimed) = names(claims.iter().map(|claim| &claim.id)) {
+            self.records.note("queue_claim", Some(&claimed))?;
+        }
+        Ok(claims)
     }
 
     /// Claims tasks, and notes what was skipped because it is damaged. Returns whether the bot could hold more, too.
@@ -240,12 +247,24 @@ impl Queue<&mut WriteTx<'_>> {
         Ok(heads)
     }
 
+    /// A token that no claim had before. Where the store has keys, nobody can guess it.
+    fn new_token(&mut self) -> Result<Token> {
+        let number = self.records.next(TOKEN)?;
+        if !self.records.keys().are_used()? {
+            return Ok(Token(number));
+        }
+        let [a, b, c, d, e, f, g, ..] = clock::random();
+        let random = u64::from_be_bytes([0, a, b, c, d, e, f, g]) & RANDOM_TOKENS;
+        // Above every number that the counter can give out before.
+        Ok(Token(random | (RANDOM_TOKENS + 1) >> 1))
+    }
+
     /// Makes the bot the holder of the task.
     fn hand_over(&mut self, task: Task, bot: &BotId, options: &ClaimOptions) -> Result<Claim> {
         let now = self.now();
         let holder = Holder {
             bot: bot.clone(),
-            token: Token(self.records.next(TOKEN)?),
+            token: self.new_token()?,
             since: now,
             deadline: as_stored(after(now, options.lease)),
             lease_ms: millis(options.lease),

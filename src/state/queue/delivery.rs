@@ -3,10 +3,10 @@
 use crate::engine::store::Store;
 use crate::engine::write::WriteTx;
 use crate::error::Result;
-use crate::state::queue::Queue;
 use crate::state::queue::claim::Claim;
 use crate::state::queue::damage::PassedOver;
 use crate::state::queue::finish::released;
+use crate::state::queue::{Queue, names};
 
 impl Store {
     /// Gives back claims that nobody will work on, as [`give_back`](Queue::give_back) does; returns their number.
@@ -54,6 +54,9 @@ impl Queue<&mut WriteTx<'_>> {
             }
         }
         passed.unless(given > 0)?;
+        if let Some(back) = names(claims.iter().map(|claim| &claim.id).filter(|_| given > 0)) {
+            self.records.note("queue_give_back", Some(&back))?;
+        }
         Ok(given)
     }
 }

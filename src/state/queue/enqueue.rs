@@ -84,7 +84,11 @@ impl Queue<&mut WriteTx<'_>> {
     /// ```
     pub fn enqueue_once(&mut self, new: NewTask) -> Result<Enqueued> {
         new.check()?;
-        self.add(new)
+        let added = self.add(new)?;
+        if added.is_new {
+            self.records.note("queue_push", Some(added.task.id.as_str()))?;
+        }
+        Ok(added)
     }
 
     /// Enqueues a task whose fields are valid.
@@ -149,7 +153,9 @@ impl Queue<&mut WriteTx<'_>> {
     /// # Ok::<(), hivekeep::Error>(())
     /// ```
     pub fn assign(&mut self, id: &TaskId, bot: &BotId) -> Result<Task> {
-        self.set_assignee(id, Some(bot))
+        let task = self.set_assignee(id, Some(bot))?;
+        self.records.note("queue_assign", Some(&format!("{id} to {bot}")))?;
+        Ok(task)
     }
 
     /// Lets any bot claim the task again. Returns the task.
@@ -158,7 +164,9 @@ impl Queue<&mut WriteTx<'_>> {
     ///
     /// `NotFound` when there is no such task. `Conflict` when it is finished.
     pub fn unassign(&mut self, id: &TaskId) -> Result<Task> {
-        self.set_assignee(id, None)
+        let task = self.set_assignee(id, None)?;
+        self.records.note("queue_assign", Some(&format!("{id} to any bot")))?;
+        Ok(task)
     }
 
     fn set_assignee(&mut self, id: &TaskId, bot: Option<&BotId>) -> Result<Task> {

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::clock::{after, as_stored};
 use crate::engine::write::WriteTx;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::limits;
 use crate::state::ids::{TaskId, Token};
 use crate::state::queue::Queue;
@@ -44,7 +44,8 @@ impl Queue<&mut WriteTx<'_>> {
         let (task, holder) = self.held(id, token)?;
         let deadline = as_stored(after(self.now(), lease));
         let holder = Holder { deadline, lease_ms: millis(lease), ..holder };
-        self.change(&task, Task { holder: Some(holder), ..task.clone() })
+        let extended = Task { holder: Some(holder), ..task.clone() };
+        self.change_and_note("queue_extend", &task, extended)
     }
 
     /// Marks a claimed task as done. Tasks that waited for it only can then be claimed. Returns the task.
@@ -55,7 +56,12 @@ impl Queue<&mut WriteTx<'_>> {
     /// had ended and another bot got the task. The message names the holder; discard the result. `Invalid` when the result
     /// is longer than its [limit](crate#limits).
     pub fn complete(&mut self, id: &TaskId, token: Token, result: impl Into<Value>) -> Result<Task> {
-        let result = result.into();
+        let done = self.end_with(id, token, result.into())?;
+        self.records.note("queue_complete", Some(id.as_str()))?;
+        Ok(done)
+    }
+
+    fn end_with(&mut self, id: &TaskId, token: Token, result: Value) -> Result<Task> {
         limits::json("the result of a task", &result, limits::VALUE_BYTES)?;
         let (task, _) = self.held(id, token)?;
         let done = Task { result, ..finished(&task, TaskState::Done, self.now()) };
@@ -100,7 +106,7 @@ impl Queue<&mut WriteTx<'_>> {
             Retry::After(delay) => attempt_failed(&task, error, now, Some(delay)),
             Retry::Later => attempt_failed(&task, error, now, Some(retry_delay(task.attempts, token))),
         };
-        self.change(&task, failed)
+        self.change_and_note("queue_fail", &task, failed)
     }
 
     /// Releases a claimed task as if it had not been claimed: no attempt is counted, and the task keeps its place.
@@ -112,7 +118,7 @@ impl Queue<&mut WriteTx<'_>> {
     /// the holder.
     pub fn release(&mut self, id: &TaskId, token: Token) -> Result<Task> {
         let (task, _) = self.held(id, token)?;
-        self.change(&task, released(&task))
+        self.change_and_note("queue_release", &task, released(&task))
     }
 
     /// Cancels a task. If it is claimed, its token becomes void. Returns the task.
@@ -122,6 +128,7 @@ impl Queue<&mut WriteTx<'_>> {
     /// `NotFound` when there is no such task. `Conflict` when it is finished.
     pub fn cancel(&mut self, id: &TaskId) -> Result<Task> {
         let task = self.existing(id)?;
+        self.refuse_unless_holder(&task)?;
         if task.state.is_finished() {
             let state = task.state;
             return Err(Error::conflict(format!(
@@ -129,7 +136,7 @@ impl Queue<&mut WriteTx<'_>> {
             )));
         }
         let cancelled = finished(&task, TaskState::Cancelled, self.now());
-        self.change(&task, cancelled)
+        self.change_and_note("queue_cancel", &task, cancelled)
     }
 
     /// Requeues a failed, dead or cancelled task, after all others of its priority and with all its attempts. Returns
@@ -157,7 +164,7 @@ impl Queue<&mut WriteTx<'_>> {
             ..task.clone()
         };
         self.refuse_waiting_for_itself(&again)?;
-        self.change(&task, again)
+        self.change_and_note("queue_requeue", &task, again)
     }
 
     /// Refuses a token other than the holder's, with the message of a late [`complete`](Queue::complete).
@@ -166,9 +173,29 @@ impl Queue<&mut WriteTx<'_>> {
         self.held(id, token).map(drop)
     }
 
+    /// Writes a changed task, and notes the action.
+    fn change_and_note(&mut self, action: &'static str, before: &Task, after: Task) -> Result<Task> {
+        let changed = self.change(before, after)?;
+        self.records.note(action, Some(before.id.as_str()))?;
+        Ok(changed)
+    }
+
+    /// Refuses an actor who acts as a bot, unless that bot holds the task.
+    fn refuse_unless_holder(&self, task: &Task) -> Result<()> {
+        match &task.holder {
+            Some(holder) => self.records.refuse_other_bot(&holder.bot),
+            None if self.records.actor().is_some_and(|actor| actor.bot().is_some()) => {
+                let message = format!("a bot may only do this with a task that it holds: task={}", task.id);
+                Err(Error::new(ErrorKind::Forbidden, message))
+            }
+            None => Ok(()),
+        }
+    }
+
     /// The task and its holder, if the token is the holder's.
     fn held(&self, id: &TaskId, token: Token) -> Result<(Task, Holder)> {
         let task = self.existing(id)?;
+        task.holder.as_ref().map_or(Ok(()), |holder| self.records.refuse_other_bot(&holder.bot))?;
         match &task.holder {
             Some(holder) if holder.token == token => {
                 let holder = holder.clone();

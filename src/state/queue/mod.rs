@@ -152,6 +152,17 @@ impl<R: Records> Queue<R> {
     }
 }
 
+/// The first ids of several tasks, and how many more there are; none without any.
+fn names<'t>(mut ids: impl Iterator<Item = &'t TaskId>) -> Option<String> {
+    const NAMED: usize = 10;
+    let mut names = ids.next()?.to_string();
+    for id in ids.by_ref().take(NAMED - 1) {
+        names += &format!(", {id}");
+    }
+    let more = ids.count();
+    Some(if more > 0 { format!("{names} and {more} more") } else { names })
+}
+
 impl Queue<&mut WriteTx<'_>> {
     /// Writes a changed task, and returns it with the state that callers see.
     fn change(&mut self, before: &Task, after: Task) -> Result<Task> {

@@ -9,7 +9,7 @@ use crate::engine::store::Store;
 use crate::engine::write::WriteTx;
 use crate::error::Result;
 use crate::state::ids::{BotId, TaskId, Token};
-use crate::state::queue::Queue;
+use crate::state::queue::{Queue, names};
 use crate::state::queue::claim::{Claim, ClaimOptions};
 use crate::state::queue::damage::PassedOver;
 use crate::state::queue::task::Task;
@@ -141,6 +141,9 @@ impl Queue<&mut WriteTx<'_>> {
                     (Some(options), Some(bot)) => queue.claim_next(bot, options)?,
                     _ => Vec::new(),
                 };
+                if let Some(claimed) = names(claims.iter().map(|claim| &claim.id)) {
+                    queue.records.note("queue_claim", Some(&claimed))?;
+                }
                 Ok((ended, claims))
             })
         })

@@ -83,7 +83,7 @@ impl Store {
     pub(crate) fn purge_at_most(&self, older_than: Duration, most: usize) -> Result<usize> {
         not_zero(most)?;
         let mut place = PurgeProgress::before(clock::before(self.clock().now(), older_than));
-        self.purge_from(&mut place, most)
+        self.doing("queue_purge", None).purge_from(&mut place, most)
     }
 
     /// Continues a purge until `most` tasks are removed or no row is left.
@@ -132,6 +132,9 @@ impl Queue<&mut WriteTx<'_>> {
         let purged = self.purge_part(&mut PurgeProgress::before(time), limit, usize::MAX, &mut passed)?;
         self.forget_old(PURGED_AT_ONCE.max(limit.saturating_mul(2)))?;
         passed.unless(purged > 0)?;
+        if purged > 0 {
+            self.records.note("queue_purge", Some(&format!("{purged} tasks")))?;
+        }
         Ok(purged)
     }
 

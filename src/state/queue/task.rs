@@ -5,7 +5,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 use serde_json::{Map, Value};
 
 use crate::engine::codec::{self, Stored};
@@ -87,6 +87,7 @@ pub struct Holder {
     /// The bot.
     pub bot: BotId,
     /// The token that the bot must show.
+    #[serde(serialize_with = "shown")]
     pub token: Token,
     /// The time of the claim.
     #[serde(with = "crate::clock::time")]
@@ -98,6 +99,11 @@ pub struct Holder {
     pub lease_ms: u64,
     /// The session of the process that claimed it for itself. If that process crashes, the task is returned at once.
     pub session: Option<SessionId>,
+}
+
+/// A hidden token is null in JSON.
+fn shown<S: Serializer>(token: &Token, to: S) -> Result<S::Ok, S::Error> {
+    if to.is_human_readable() && *token == Token::HIDDEN { to.serialize_none() } else { token.serialize(to) }
 }
 
 /// The first fields of a task, which the index needs. The JSON after them is not read, because this takes far longer.

@@ -66,11 +66,13 @@ impl Store {
     /// ```
     pub fn adopt<P: AsRef<Path>>(&self, paths: &[P], options: &AdoptOptions) -> Result<AdoptReport> {
         let found = find(paths)?;
+        let names: Vec<_> = paths.iter().map(|path| path.as_ref().display().to_string()).collect();
+        let store = self.doing("adopt", Some(names.join(", ")));
         let time_zone = times::name(&options.time_zone);
         let mut report =
             AdoptReport { time_zone, skipped: found.skipped, problems: found.problems, ..AdoptReport::default() };
         for (source, path) in found.files {
-            let mut work = Work::new(self, options, &path, source);
+            let mut work = Work::new(&store, options, &path, source);
             adopt_file(&mut work)?;
             report.skipped.append(&mut work.skipped);
             match work.foreign {

@@ -181,10 +181,11 @@ impl Store {
     pub fn apply_import_with(&self, plan: &ImportPlan, progress: impl Fn(u64, u64) + Sync) -> Result<ImportReport> {
         plan.options.refuse_partial(&plan.point)?;
         let import = |tx: &mut WriteTx<'_>| tx.import(plan, &progress);
-        let done = self.alone(|tx| import(tx).map(|report| outcome(report, |report| report.undo.is_some())));
+        let store = self.doing("import", Some(plan.file.display().to_string()));
+        let done = store.alone(|tx| import(tx).map(|report| outcome(report, |report| report.undo.is_some())));
         let report = done.inspect_err(|error| self.tell_of_failed_import(plan, error))?;
         if report.undo.is_none() {
-            self.tell([(EventKind::Imported, report.details())]);
+            store.tell([(EventKind::Imported, report.details())]);
         }
         Ok(report)
     }

@@ -195,6 +195,15 @@ impl Store {
         progress: impl Fn(u64, u64) + Sync,
     ) -> Result<ExportReport> {
         let file = file.as_ref();
+        self.doing("export", Some(file.display().to_string())).export_to(file, options, progress)
+    }
+
+    fn export_to(
+        &self,
+        file: &Path,
+        options: &ExportOptions,
+        progress: impl Fn(u64, u64) + Sync,
+    ) -> Result<ExportReport> {
         let packing = Packing::of_name(file, options.seal.encrypts())?;
         // A wrong request makes no point.
         Scope::of_collections(&options.only, &names(&self.view()?)?)?;

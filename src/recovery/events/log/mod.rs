@@ -219,7 +219,7 @@ impl EventLog {
     }
 
     fn store(&self) -> Option<Store> {
-        self.store.upgrade().map(|inner| Store { inner })
+        self.store.upgrade().map(Store::of)
     }
 
     /// Writes the missing lines.

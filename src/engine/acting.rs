@@ -1,0 +1,52 @@
+//! For whom a handle of the store writes, and the action of several transactions that is in progress.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use crate::actor::Actor;
+
+/// An actor, and the action of several transactions that is in progress.
+#[derive(Clone)]
+pub(crate) struct Acting {
+    actor: Arc<Actor>,
+    whole: Option<Arc<Whole>>,
+}
+
+/// An action that takes several transactions. The first one that changes something has its entry.
+pub(crate) struct Whole {
+    pub(crate) action: &'static str,
+    pub(crate) target: Option<String>,
+    is_recorded: AtomicBool,
+}
+
+impl Acting {
+    pub(crate) fn new(actor: Actor) -> Self {
+        Self { actor: Arc::new(actor), whole: None }
+    }
+
+    /// Who acts.
+    pub(crate) fn actor(&self) -> &Actor {
+        &self.actor
+    }
+
+    /// The same for an action of several transactions, unless one is in progress.
+    pub(super) fn doing(mut self, action: &'static str, target: Option<String>) -> Self {
+        self.whole.get_or_insert_with(|| Arc::new(Whole { action, target, is_recorded: AtomicBool::new(false) }));
+        self
+    }
+
+    /// Whether the transaction is part of an action of several ones.
+    pub(crate) fn is_within_another(&self) -> bool {
+        self.whole.is_some()
+    }
+
+    /// The action of several transactions, if none of them has recorded it yet.
+    pub(super) fn unrecorded(&self) -> Option<&Whole> {
+        self.whole.as_deref().filter(|whole| !whole.is_recorded.load(Ordering::Relaxed))
+    }
+
+    /// Notes that a transaction which recorded the action is on the disk.
+    pub(super) fn recorded(&self) {
+        self.whole.iter().for_each(|whole| whole.is_recorded.store(true, Ordering::Relaxed));
+    }
+}

@@ -1,0 +1,41 @@
+//! Writes down what an actor changes, in the transaction of the change. The layer above knows how.
+
+use crate::engine::acting::Acting;
+use crate::engine::write::WriteTx;
+use crate::error::Result;
+
+/// Writes down what an actor does.
+pub(crate) trait Recorder: Send + Sync {
+    /// Refuses an actor who may not write any more.
+    fn admit(&self, tx: &WriteTx<'_>) -> Result<()>;
+
+    /// Appends the entry of an action of the actor.
+    fn record(&self, tx: &mut WriteTx<'_>, action: &'static str, target: Option<&str>) -> Result<()>;
+}
+
+/// The actor of a handle, and how its changes are written down.
+#[derive(Clone)]
+pub(crate) struct Recording {
+    pub(crate) acting: Acting,
+    pub(crate) recorder: &'static dyn Recorder,
+}
+
+impl Recording {
+    /// Does the work of a transaction, and records the action that it is part of if it changed anything. Returns whether
+    /// it did.
+    pub(super) fn within<R>(
+        &self,
+        tx: &mut WriteTx<'_>,
+        work: impl FnOnce(&mut WriteTx<'_>) -> Result<R>,
+    ) -> Result<(R, bool)> {
+        tx.acting = Some(self.acting.clone());
+        self.recorder.admit(tx)?;
+        let before = tx.row_changes();
+        let done = work(tx)?;
+        let Some(whole) = self.acting.unrecorded().filter(|_| tx.row_changes() != before) else {
+            return Ok((done, false));
+        };
+        self.recorder.record(tx, whole.action, whole.target.as_deref())?;
+        Ok((done, true))
+    }
+}
