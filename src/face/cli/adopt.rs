@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 use jiff::tz::TimeZone;
 
-use crate::face::cli::context::Context;
+use crate::face::cli::context::{Context, acting};
 use crate::face::cli::exit::Exit;
 use crate::{AdoptOptions, AdoptSource, Error, Result, Store};
 
@@ -69,7 +69,7 @@ impl Adopt {
         let report = if self.dry_run {
             Store::rehearse_adopt(&context.path, &self.paths, &options)?
         } else {
-            let store = context.options().create(true).open(&context.path)?;
+            let store = acting(context.options().create(true).open(&context.path)?);
             let report = store.adopt(&self.paths, &options)?;
             store.close()?;
             report

@@ -7,6 +7,22 @@ use crate::duration;
 use crate::face::cli::output::Output;
 use crate::{Options, Resolved, Result, Selector, Store, View, show_time};
 
+/// A store for the changes of the user of the program.
+pub(super) fn acting(store: Store) -> Store {
+    store.acting_as(user())
+}
+
+/// `cli:` and the number of the user.
+#[cfg(unix)]
+fn user() -> String {
+    format!("cli:{}", rustix::process::getuid().as_raw())
+}
+
+#[cfg(not(unix))]
+fn user() -> String {
+    format!("cli:{}", std::env::var("USERNAME").unwrap_or_default())
+}
+
 /// The default store.
 const STORE: &str = "hivekeep.redb";
 
@@ -53,7 +69,7 @@ impl Context {
 
     /// Opens the store, changes it, and closes it.
     pub(super) fn change<R>(&self, work: impl FnOnce(&Store) -> Result<R>) -> Result<R> {
-        let store = self.options().open(&self.path)?;
+        let store = acting(self.options().open(&self.path)?);
         let result = work(&store)?;
         store.close()?;
         Ok(result)

@@ -1,6 +1,7 @@
 //! `get`: shows records as they are now or as of a point.
 
 use clap::Args;
+use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::face::cli::columns::KeyValue;
@@ -62,7 +63,7 @@ impl Get {
                 if !matches!(collection, Collection::Chat | Collection::Audit) {
                     self.which.refuse(&self.collection)?;
                 }
-                all(&view, collection, &self.which, &mut context.out)?;
+                all(&view, store.clock().now(), collection, &self.which, &mut context.out)?;
             }
         }
         Ok(Exit::Done)
@@ -96,13 +97,13 @@ impl<'n> Collection<'n> {
 }
 
 /// Every record of a collection, written as it is read.
-fn all(view: &View, collection: Collection<'_>, which: &Which, out: &mut Output) -> Result<()> {
+fn all(view: &View, now: Timestamp, collection: Collection<'_>, which: &Which, out: &mut Output) -> Result<()> {
     match collection {
         Collection::Registry => keyed(out, view.registry().list(), |bot| bot.id.to_string()),
         Collection::Queue => keyed(out, view.queue().list(), |task| task.id.to_string()),
         Collection::Assignments => assignments(out, view.assignments().list()),
-        Collection::Chat => out.list(which.messages(view)),
-        Collection::Audit => out.list(which.entries(view)?),
+        Collection::Chat => out.list(which.messages(view)?),
+        Collection::Audit => out.list(which.entries(view, now)?),
         Collection::Documents => {
             let documents = view.documents();
             values(out, documents.list().map(|id| document(view, &id?)))

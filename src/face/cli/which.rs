@@ -3,8 +3,9 @@
 use std::num::NonZeroUsize;
 
 use clap::Args;
+use jiff::Timestamp;
 
-use crate::{BotId, ChatFilter, Entry, Error, Message, Page, Result, View};
+use crate::{AuditFilter, BotId, ChatFilter, Entry, Error, Message, Page, Result, Selector, View};
 
 /// The number of messages and entries that are read at a time.
 const PAGE: usize = 256;
@@ -22,6 +23,18 @@ pub(super) struct Which {
     /// Show only the messages of this bot, or the entries of its actions
     #[arg(long, value_name = "BOT", conflicts_with = "key")]
     bot: Option<BotId>,
+    /// Show only the audit entries of this actor, such as a key or cli:1000
+    #[arg(long, value_name = "NAME", conflicts_with = "key")]
+    actor: Option<String>,
+    /// Show only the audit entries of this action, such as config_put
+    #[arg(long, value_name = "ACTION", conflicts_with = "key")]
+    action: Option<String>,
+    /// Show only the audit entries with this target
+    #[arg(long, value_name = "TARGET", conflicts_with = "key")]
+    target: Option<String>,
+    /// Show only the audit entries recorded since this time, or since '10m ago'
+    #[arg(long, value_name = "TIME", conflicts_with = "key")]
+    since: Option<Selector>,
     /// Show only the messages of this conversation
     #[arg(long, value_name = "NAME", conflicts_with = "key")]
     conversation: Option<String>,
@@ -32,24 +45,47 @@ type Found<'a, T> = Box<dyn Iterator<Item = Result<T>> + 'a>;
 
 impl Which {
     /// The messages, oldest first.
-    pub(super) fn messages<'a>(&self, view: &'a View) -> Found<'a, Message> {
+    ///
+    /// # Errors
+    ///
+    /// `Invalid` for a filter of the audit trail.
+    pub(super) fn messages<'a>(&self, view: &'a View) -> Result<Found<'a, Message>> {
+        if let Some((name, _)) = self.of_the_trail().into_iter().find(|(_, given)| *given) {
+            return Err(Error::invalid(format!("--{name} works with audit only: collection=chat")));
+        }
         let filter = ChatFilter { bot: self.bot.clone(), conversation: self.conversation.clone() };
         let list = move |page| view.chat().list(&filter, page);
-        self.chosen(list, |message| message.sequence, |_| true)
+        Ok(self.chosen(list, |message| message.sequence, |_| true))
+    }
+
+    /// The filters of the audit trail, and whether each is given.
+    fn of_the_trail(&self) -> [(&'static str, bool); 4] {
+        [
+            ("actor", self.actor.is_some()),
+            ("action", self.action.is_some()),
+            ("target", self.target.is_some()),
+            ("since", self.since.is_some()),
+        ]
     }
 
     /// The entries of the audit trail, oldest first.
     ///
     /// # Errors
     ///
-    /// `Invalid` if a conversation is given.
-    pub(super) fn entries<'a>(&self, view: &'a View) -> Result<Found<'a, Entry>> {
+    /// `Invalid` if a conversation is given, or something that is no time.
+    pub(super) fn entries<'a>(&self, view: &'a View, now: Timestamp) -> Result<Found<'a, Entry>> {
         if self.conversation.is_some() {
             return Err(Error::invalid("the audit trail has no conversations; leave --conversation out"));
         }
-        let actor = self.bot.clone();
-        let fits = move |entry: &Entry| actor.as_ref().is_none_or(|actor| entry.actor == actor.as_str());
-        Ok(self.chosen(|page| view.audit().list(page), |entry| entry.sequence, fits))
+        let bot = self.bot.as_ref().map(ToString::to_string);
+        let filter = AuditFilter {
+            actor: self.actor.clone().or_else(|| bot.clone()),
+            action: self.action.clone(),
+            target: self.target.clone(),
+            since: self.since.as_ref().map(|since| since.time(now).ok_or_else(|| no_time(since))).transpose()?,
+        };
+        let is_of_bot = move |entry: &Entry| bot.as_ref().is_none_or(|bot| entry.actor == *bot);
+        Ok(self.chosen(move |page| view.audit().find(&filter, page), |entry| entry.sequence, is_of_bot))
     }
 
     /// Refuses these options for records without numbers.
@@ -64,7 +100,7 @@ impl Which {
             ("bot", self.bot.is_some()),
             ("conversation", self.conversation.is_some()),
         ];
-        match options.into_iter().find(|(_, given)| *given) {
+        match options.into_iter().chain(self.of_the_trail()).find(|(_, given)| *given) {
             None => Ok(()),
             Some((name, _)) => {
                 Err(Error::invalid(format!("--{name} works with chat and audit only: collection={collection}")))
@@ -90,6 +126,10 @@ impl Which {
         found.reverse();
         Box::new(found.into_iter())
     }
+}
+
+fn no_time(since: &Selector) -> Error {
+    Error::invalid(format!("give a time such as 2026-01-02T03:04:05Z, or '10m ago': since={since}"))
 }
 
 /// Reads numbered records in pages.

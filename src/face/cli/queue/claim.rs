@@ -5,7 +5,7 @@ use std::time::Duration;
 use clap::Args;
 
 use crate::duration;
-use crate::face::cli::context::Context;
+use crate::face::cli::context::{Context, acting};
 use crate::face::cli::exit::Exit;
 use crate::{BotId, Claim as Taken, ClaimOptions, ClaimOwner, Error, Result, Store, show_time};
 
@@ -50,7 +50,7 @@ impl Claim {
             owner: ClaimOwner::Nobody,
             aging: self.aging,
         };
-        let store = context.options().open(&context.path)?;
+        let store = acting(context.options().open(&context.path)?);
         let claims = store.claim_wait(&self.bot, &options, self.wait)?;
         if claims.is_empty() {
             let why = store.view()?.queue().why_nothing(&self.bot, &options)?;

@@ -6,7 +6,7 @@ use clap::Args;
 use serde_json::Value;
 
 use crate::duration;
-use crate::face::cli::context::Context;
+use crate::face::cli::context::{Context, acting};
 use crate::face::cli::exit::Exit;
 use crate::face::cli::input;
 use crate::face::cli::queue::change::change;
@@ -109,7 +109,7 @@ impl Complete {
             return change(context, |tx| tx.queue().complete(&id, token, result));
         }
         let options = ClaimOptions { lease: self.lease, owner: ClaimOwner::Nobody, ..ClaimOptions::default() };
-        let store = context.options().open(&context.path)?;
+        let store = acting(context.options().open(&context.path)?);
         let ended = store.complete_and_claim(&id, token, result, &options, self.wait)?;
         deliver(&store, &ended.claims, || show(context, &ended).and_then(|()| context.out.flush()))?;
         store.close()?;
