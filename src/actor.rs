@@ -1,4 +1,4 @@
-//! Who acts: the name under which changes are written down.
+//! The actor of a change: the name under which it is written down.
 
 use std::fmt;
 

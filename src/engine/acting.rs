@@ -9,11 +9,11 @@ use crate::actor::Actor;
 #[derive(Clone)]
 pub(crate) struct Acting {
     actor: Arc<Actor>,
-    whole: Option<Arc<Whole>>,
+    whole: Option<Arc<LongAction>>,
 }
 
 /// An action that takes several transactions. The first one that changes something has its entry.
-pub(crate) struct Whole {
+pub(crate) struct LongAction {
     pub(crate) action: &'static str,
     pub(crate) target: Option<String>,
     is_recorded: AtomicBool,
@@ -24,14 +24,14 @@ impl Acting {
         Self { actor: Arc::new(actor), whole: None }
     }
 
-    /// Who acts.
+    /// The actor.
     pub(crate) fn actor(&self) -> &Actor {
         &self.actor
     }
 
     /// The same for an action of several transactions, unless one is in progress.
     pub(super) fn doing(mut self, action: &'static str, target: Option<String>) -> Self {
-        self.whole.get_or_insert_with(|| Arc::new(Whole { action, target, is_recorded: AtomicBool::new(false) }));
+        self.whole.get_or_insert_with(|| Arc::new(LongAction { action, target, is_recorded: AtomicBool::new(false) }));
         self
     }
 
@@ -41,7 +41,7 @@ impl Acting {
     }
 
     /// The action of several transactions, if none of them has recorded it yet.
-    pub(super) fn unrecorded(&self) -> Option<&Whole> {
+    pub(super) fn unrecorded(&self) -> Option<&LongAction> {
         self.whole.as_deref().filter(|whole| !whole.is_recorded.load(Ordering::Relaxed))
     }
 

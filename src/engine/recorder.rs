@@ -15,12 +15,12 @@ pub(crate) trait Recorder: Send + Sync {
 
 /// The actor of a handle, and how its changes are written down.
 #[derive(Clone)]
-pub(crate) struct Recording {
+pub(crate) struct RecordedHandle {
     pub(crate) acting: Acting,
     pub(crate) recorder: &'static dyn Recorder,
 }
 
-impl Recording {
+impl RecordedHandle {
     /// Does the work of a transaction, and records the action that it is part of if it changed anything. Returns whether
     /// it did.
     pub(super) fn within<R>(

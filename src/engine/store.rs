@@ -23,7 +23,7 @@ use crate::engine::opening::options::VerifyOnOpen;
 pub(crate) use crate::engine::opening::options::{Options, Sharing};
 use crate::engine::opening::reserve;
 use crate::engine::opening::slot::Slot;
-use crate::engine::recorder::Recording;
+use crate::engine::recorder::RecordedHandle;
 use crate::engine::redb_file::Handle;
 use crate::engine::redb_file::open::in_use;
 #[cfg(any(fuzzing, test))]
@@ -58,7 +58,7 @@ use crate::error::{Error, Result};
 pub struct Store {
     pub(crate) inner: Arc<Inner>,
     /// For whom this handle writes.
-    pub(crate) recording: Option<Recording>,
+    pub(crate) recording: Option<RecordedHandle>,
 }
 
 pub(crate) struct Inner {
@@ -211,7 +211,8 @@ impl Store {
     /// This store for an action that may take several transactions: its changes have one entry together, whatever they
     /// consist of.
     pub(crate) fn doing(&self, action: &'static str, target: Option<String>) -> Self {
-        let doing = |Recording { acting, recorder }| Recording { acting: acting.doing(action, target), recorder };
+        let doing =
+            |RecordedHandle { acting, recorder }| RecordedHandle { acting: acting.doing(action, target), recorder };
         Self { inner: self.inner.clone(), recording: self.recording.clone().map(doing) }
     }
 

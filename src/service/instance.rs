@@ -21,6 +21,7 @@ use crate::service::check_jobs::{CheckJob, CheckJobs};
 use crate::service::free_space::FreeSpace;
 use crate::service::keyring::Keyring;
 use crate::service::mirror::Mirror;
+use crate::service::refusals::Refusals;
 use crate::service::setup::Setup;
 use crate::service::steward::Steward;
 use crate::state::queue::{ClaimOptions, ClaimOwner};
@@ -56,6 +57,7 @@ pub(crate) struct Instance {
     running: RwLock<Running>,
     check_jobs: CheckJobs,
     keyring: Keyring,
+    refusals: Refusals,
     /// The last one that was asked for. Asked often, so it is kept until points change.
     inventory: Mutex<Option<Arc<Inventory>>>,
 }
@@ -113,7 +115,7 @@ impl Instance {
         let keeper = Keeper::start(store.clone(), setup.reopen_timeout, steward.clone())?;
         let running = RwLock::new(Running::start(&store, &steward, setup)?);
         let (check_jobs, inventory) = (CheckJobs::default(), Mutex::default());
-        Ok(Self { store, steward, keeper, running, check_jobs, keyring, inventory })
+        Ok(Self { store, steward, keeper, running, check_jobs, keyring, refusals: Refusals::default(), inventory })
     }
 
     /// Continues with `setup`. Settings that only an opening reads stay as they were: the history of commits, what an
@@ -149,9 +151,10 @@ impl Instance {
     ///
     /// As [`Store::close`].
     pub(crate) fn close(self) -> Result<()> {
-        let Self { store, running, keeper, keyring, .. } = self;
+        let Self { store, running, keeper, keyring, refusals, .. } = self;
         drop((running, keeper));
         keyring.write_uses(&store);
+        refusals.write(&store);
         store.close()
     }
 
@@ -174,6 +177,11 @@ impl Instance {
     /// The store.
     pub(crate) fn store(&self) -> &Store {
         &self.store
+    }
+
+    /// The requests that were refused.
+    pub(crate) fn refusals(&self) -> &Refusals {
+        &self.refusals
     }
 
     /// The keys in memory.
@@ -229,9 +237,9 @@ impl Instance {
     /// # Errors
     ///
     /// `Full`, and as [`Store::make_point`].
-    pub(crate) fn make_point(&self, request: PointRequest) -> Result<Point> {
-        self.room().for_point(&self.store)?;
-        self.store.make_point(request)
+    pub(crate) fn make_point(&self, store: &Store, request: PointRequest) -> Result<Point> {
+        self.room().for_point(store)?;
+        store.make_point(request)
     }
 
     /// Makes a restore point if the interval between automatic ones has passed and the disk has room for one.
@@ -239,9 +247,9 @@ impl Instance {
     /// # Errors
     ///
     /// `Full`, and as [`Store::auto_backup`].
-    pub(crate) fn auto_backup(&self, request: PointRequest) -> Result<Option<Point>> {
-        self.room().for_point(&self.store)?;
-        self.store.auto_backup(self.interval(), request, false)
+    pub(crate) fn auto_backup(&self, store: &Store, request: PointRequest) -> Result<Option<Point>> {
+        self.room().for_point(store)?;
+        store.auto_backup(self.interval(), request, false)
     }
 
     /// Makes a backup, if the disk has room for one.
@@ -249,9 +257,9 @@ impl Instance {
     /// # Errors
     ///
     /// `Full`, and as [`Store::backup`].
-    pub(crate) fn backup(&self, request: BackupRequest) -> Result<Backup> {
-        self.room().for_point(&self.store)?;
-        self.store.backup(request)
+    pub(crate) fn backup(&self, store: &Store, request: BackupRequest) -> Result<Backup> {
+        self.room().for_point(store)?;
+        store.backup(request)
     }
 
     /// Runs a check that was begun, to its end.

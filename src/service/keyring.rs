@@ -8,6 +8,9 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 use parking_lot::Mutex;
 
+pub(crate) use crate::actor::HeldKey;
+use crate::clock;
+use crate::engine::digest::hex;
 use crate::engine::store::Store;
 use crate::error::Result;
 use crate::state::keys::key::KeyName;
@@ -105,6 +108,11 @@ impl Keyring {
             }
         }
     }
+}
+
+/// A name of 64 hexadecimal digits that nobody can guess.
+pub(crate) fn random_name() -> String {
+    hex(&clock::random())
 }
 
 #[cfg(test)]

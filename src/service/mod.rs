@@ -3,6 +3,7 @@
 //! * [`instance`]: opens all of it in order and closes it in reverse. Backups and points of clients go through it, which
 //!   checks the free space first, and it has the options of their claims; [`setup`]: its settings
 //! * [`archivist`]: automatic archives; [`mirror`]: events of other processes, for the event log
+//! * [`refusals`]: requests that were refused, gathered for the audit trail
 //! * [`keyring`]: the keys of the store in memory, and when they were used
 //! * [`free_space`]: the space that the disk needs before a point is made
 //! * [`check_jobs`]: checks that run for a while; [`health`]: whether the service does its work
@@ -23,6 +24,8 @@ pub(crate) mod instance;
 pub(crate) mod keyring;
 #[cfg(feature = "http")]
 mod mirror;
+#[cfg(feature = "http")]
+mod refusals;
 #[cfg(feature = "http")]
 pub(crate) mod setup;
 pub(crate) mod shell;

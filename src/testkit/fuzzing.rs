@@ -14,6 +14,7 @@ use crate::recovery::events::event::Event;
 use crate::state::assignments::Assignment;
 use crate::state::audit::Entry;
 use crate::state::chat::Message;
+use crate::state::keys::key::StoredKey;
 use crate::state::queue::Task;
 use crate::state::registry::Bot;
 use crate::testkit::proof::choices::Choices;
@@ -40,6 +41,13 @@ pub fn frame(data: &[u8]) {
 #[cfg(feature = "http")]
 pub fn request(data: &[u8]) {
     crate::face::http::inside::request(data);
+}
+
+/// Reads any bytes as the headers `Authorization` and `Cookie`, and as a key: only what a key or a session can be is found in
+/// them, and it stands there as it is.
+#[cfg(feature = "http")]
+pub fn credentials(data: &[u8]) {
+    crate::face::http::inside::credentials(data);
 }
 
 fn any_frame(data: &[u8]) {
@@ -77,6 +85,7 @@ fn any_payload(data: &[u8]) {
     keeps::<Message>(data);
     keeps::<Task>(data);
     keeps::<Bot>(data);
+    keeps::<StoredKey>(data);
 }
 
 /// Bytes that are read as a `T` are one way to write it: encoded and read again, it is the same.
@@ -134,6 +143,12 @@ mod tests {
             let folder = tempfile::tempdir().unwrap();
             power_cut(&fs::read(&seed).unwrap(), folder.path());
         }
+    }
+
+    #[cfg(feature = "http")]
+    #[test]
+    fn every_seed_of_the_credentials_target_holds() {
+        seeds("credentials").iter().for_each(|seed| credentials(&fs::read(seed).unwrap()));
     }
 
     #[cfg(feature = "http")]

@@ -3,6 +3,7 @@
 
 mod adopt;
 mod archive;
+mod audit;
 mod doctor;
 mod drill;
 mod files;

@@ -26,7 +26,7 @@ fn get_returns_what_was_put_in_the_shape_of_its_collection() {
     assert_eq!(hive.ok(&["get", "documents", "registry/my-bot"]), "{\n  \"z\": 1e400,\n  \"a\": -0\n}\n");
     assert_eq!(keys(&hive.json(&["get", "documents"])), ["registry/my-bot"]);
     assert_eq!(hive.json(&["get", "chat"]), json!([]));
-    assert_eq!(hive.json(&["get", "audit"]), json!([]));
+    assert_eq!(hive.json(&["get", "audit", "--bot", "ops"]), json!([]));
     assert_eq!(hive.json(&["get", "queue", "test"])["waiting_for"], json!(["build"]));
 }
 

@@ -185,9 +185,11 @@ fn sample(schema: &Value) -> Value {
 fn ask_for_refusals_of_the_service() -> BTreeSet<String> {
     let hive = Hive::new();
     let guarded = Service::with(&hive, &[], &[("HIVEKEEP_TOKEN", TOKEN)]);
-    operations().filter(|own| own.declares(401)).for_each(|own| {
-        own.ask(&guarded, &own.path_of("x"), "").refused(401);
-    });
+    operations().filter(|own| own.declares(401) && (own.path != "/api/session" || own.method == "delete")).for_each(
+        |own| {
+            own.ask(&guarded, &own.path_of("x"), "").refused(401);
+        },
+    );
     let full = Service::start(&hive, &["--min-free", "9999999GiB", "--backup-interval", "off"]);
     operations().filter(|own| own.declares(507)).for_each(|own| {
         own.ask(&full, own.path, "").refused(507);
@@ -248,6 +250,9 @@ fn ask_for_keys(service: &Service) {
     let ask = |method: &str, path: &str, body: &str| service.ask(method, path, &header, body);
     ask("POST", "/api/keys", &new.to_string()).refused(409);
     ask("GET", "/api/keys", "").ok();
+    service.post("/api/session", json!({"key": key})).ok();
+    service.post("/api/session", json!({"key": "hk_ops_x"})).refused(401);
+    ask("DELETE", "/api/session", "").ok();
     ask("POST", "/api/keys/ops/rotate", "").ok();
     ask("DELETE", "/api/keys/ops", "").ok();
 }

@@ -24,7 +24,12 @@ fn ask(service: &Service, method: &str, path: &str, header: &str) -> Answer {
 #[test]
 fn on_every_route_exactly_the_roles_that_may_are_let_in() {
     let hive = Hive::new();
-    let keys = ROLES.map(|role| (role, bearer(&add(&hive, &format!("the-{role}"), role))));
+    let keys = ROLES.map(|role| {
+        // The bot asks for what is its own.
+        let bot = if role == "bot" { &["--bot", "x"][..] } else { &[] };
+        let key = hive.ok(&[&["key", "add", &format!("the-{role}"), "--role", role], bot].concat());
+        (role, bearer(key.trim()))
+    });
     let service = Service::start(&hive, &[]);
     let mut asked = 0;
     for (method, path, needs) in operations_with_roles("x") {
@@ -197,4 +202,113 @@ fn the_token_is_worth_the_key_of_an_admin_beside_the_keys() {
     let me = ask(&service, "GET", "/api/me", &bearer(token)).ok();
     assert_eq!((&me["role"], &me["key"]), (&json!("admin"), &json!("token")));
     ask(&service, "GET", "/api/keys", &bearer(token)).ok();
+}
+
+#[test]
+fn a_bot_does_on_every_route_what_is_its_own_and_nothing_for_another_bot() {
+    let hive = Hive::new();
+    let [a, b] = ["A", "B"].map(|name| bearer(&add(&hive, name, "bot")));
+    let service = Service::start(&hive, &[]);
+    let ask = |key: &str, method: &str, path: &str, body: Value| service.ask(method, path, key, &body.to_string());
+    let claim = |key: &str, body: Value| ask(key, "POST", "/api/queue/claim", body);
+    for key in [&a, &b] {
+        let name = if key == &a { "A" } else { "B" };
+        ask(key, "PUT", &format!("/api/registry/{name}"), json!({"port": 1})).ok();
+        ask(key, "POST", &format!("/api/registry/{name}/heartbeat"), json!({})).ok();
+    }
+    let forbidden = |answer: Answer| {
+        let said = answer.refused(403);
+        assert!(said.contains("acts as another bot") || said.contains("a task that it holds"), "{said}");
+    };
+    forbidden(ask(&b, "PUT", "/api/registry/A", json!({"port": 2})));
+    forbidden(ask(&b, "POST", "/api/registry/A/heartbeat", json!({})));
+    forbidden(ask(&b, "DELETE", "/api/registry/A", json!({})));
+    forbidden(claim(&b, json!({"bot": "A"})));
+    let message = |bot: Option<&str>| json!({"conversation": "c", "role": "user", "content": "x", "bot_id": bot});
+    forbidden(ask(&b, "POST", "/api/chat", message(Some("A"))));
+    ask(&b, "POST", "/api/chat", message(None)).ok();
+    ask(&b, "POST", "/api/chat", message(Some("B"))).ok();
+    let said = ask(&a, "GET", "/api/chat?bot=B", Value::Null).ok()["messages"].take();
+    assert_eq!(said.as_array().unwrap().len(), 2, "a message without a bot is of the bot of the key");
+    forbidden(ask(&b, "POST", "/api/audit", json!({"action": "x", "actor": "A"})));
+    ask(&b, "POST", "/api/audit", json!({"action": "x"})).ok();
+    let entry = ask(&a, "GET", "/api/audit?actor=B&action=x", Value::Null).ok()["entries"][0].take();
+    assert_eq!((&entry["actor"], &entry["asked_by"]["told"]), (&json!("B"), &json!(true)));
+
+    for id in ["one", "two", "free"] {
+        ask(&b, "POST", "/api/queue", json!({"payload": 1, "id": id})).ok();
+    }
+    let held = claim(&a, json!({"max": 1})).ok()["claims"][0].take();
+    let (id, token) = (held["id"].as_str().unwrap(), held["token"].clone());
+    for verb in ["complete", "fail", "extend", "release", "complete-and-claim"] {
+        for token in [&token, &json!(1)] {
+            forbidden(ask(&b, "POST", &format!("/api/queue/{id}/{verb}"), json!({"token": token})));
+        }
+    }
+    for body in [json!({}), json!({"token": token})] {
+        forbidden(ask(&b, "POST", &format!("/api/queue/{id}/cancel"), body));
+    }
+    forbidden(ask(&b, "POST", "/api/queue/free/cancel", json!({})));
+    ask(&a, "POST", &format!("/api/queue/{id}/extend"), json!({"token": token})).ok();
+    ask(&a, "POST", &format!("/api/queue/{id}/complete"), json!({"token": token})).ok();
+    let own = claim(&b, json!({"bot": "B"})).ok()["claims"][0].take();
+    let path = format!("/api/queue/{}/cancel", own["id"].as_str().unwrap());
+    ask(&b, "POST", &path, json!({"token": own["token"]})).ok();
+    ask(&b, "DELETE", "/api/registry/B", json!({})).ok();
+}
+
+#[test]
+fn the_token_of_a_claim_is_shown_to_its_holder_and_to_nobody_else() {
+    let hive = Hive::new();
+    let [a, b, ops, admin] = [("A", "bot"), ("B", "bot"), ("ops", "operator"), ("root", "admin")]
+        .map(|(name, role)| bearer(&add(&hive, name, role)));
+    let service = Service::start(&hive, &[]);
+    let push = r#"{"payload": 1, "id": "t", "idempotency_key": "k"}"#;
+    service.ask("POST", "/api/points", &ops, "").ok();
+    service.ask("POST", "/api/queue", &a, push).ok();
+    let claimed = service.ask("POST", "/api/queue/claim", &a, "{}").ok();
+    let token = claimed["claims"][0]["token"].to_string();
+    assert!(token.len() >= 16, "{token}");
+    service.ask("POST", "/api/points", &ops, "").ok();
+    for path in [
+        "/api/queue",
+        "/api/queue?state=claimed",
+        "/api/queue/t",
+        "/api/queue/t?at=latest",
+        "/api/queue/t/why",
+        "/api/versions/queue/t",
+        "/api/points/latest~1/diff",
+        "/api/assignments",
+        "/api/events",
+        "/api/audit",
+    ] {
+        for key in [&b, &ops, &admin] {
+            let answer = service.ask("GET", path, key, "");
+            assert!(answer.status == 200 && !answer.body.contains(&token), "{answer}");
+        }
+    }
+    let again = service.ask("POST", "/api/queue", &b, push);
+    assert!(again.ok()["existing"] == true && !again.body.contains(&token), "{again}");
+    for path in ["/api/queue", "/api/queue/t", "/api/versions/queue/t", "/api/points/latest~1/diff"] {
+        let answer = service.ask("GET", path, &a, "");
+        assert!(answer.body.contains(&token), "its holder sees it: {answer}");
+    }
+    let cancelled = service.ask("POST", "/api/queue/t/cancel", &ops, "");
+    assert!(cancelled.ok()["state"] == "cancelled" && !cancelled.body.contains(&token));
+}
+
+#[test]
+fn a_key_that_is_revoked_while_its_request_waits_gets_nothing() {
+    let hive = Hive::new();
+    let [a, ops] = [("A", "bot"), ("ops", "admin")].map(|(name, role)| bearer(&add(&hive, name, role)));
+    let service = Service::start(&hive, &[]);
+    std::thread::scope(|scope| {
+        let waiting = scope.spawn(|| service.ask("POST", "/api/queue/claim", &a, r#"{"wait_ms": 20000}"#));
+        std::thread::sleep(std::time::Duration::from_millis(500));
+        service.ask("DELETE", "/api/keys/A", &ops, "").ok();
+        service.ask("POST", "/api/queue", &ops, r#"{"payload": 1, "id": "t"}"#).ok();
+        let said = waiting.join().unwrap().refused(403);
+        assert!(said.contains("not valid any more"), "{said}");
+    });
+    assert_eq!(service.ask("GET", "/api/queue/t", &ops, "").ok()["state"], "ready");
 }

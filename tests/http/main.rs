@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test stops at what it does not expect")]
 
 mod access;
+mod audit;
 mod budgets;
 mod clock;
 mod crash;
@@ -23,6 +24,7 @@ mod recovery;
 mod reopen;
 mod schema;
 mod service;
+mod sessions;
 #[cfg(target_os = "linux")]
 #[path = "../small/mod.rs"]
 mod small;

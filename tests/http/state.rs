@@ -307,7 +307,8 @@ fn chat_audit_and_config_are_appended_to_paged_and_read_as_of_a_point() {
     assert_eq!(said("/api/chat"), ["5", "4", "3", "2", "1"]);
     assert_eq!(said("/api/chat?oldest&conversation=standup&bot=BOT-1"), ["1", "2", "3", "4", "5"]);
     assert_eq!(said("/api/chat?bot=other").len(), 0);
-    assert_eq!(pages(&service, "/api/audit", "entries").len(), 5);
+    assert_eq!(pages(&service, "/api/audit?action=deploy", "entries").len(), 5);
+    assert_eq!(pages(&service, "/api/audit?actor=http", "entries").len(), 10, "each other change has an entry too");
     let point = service.post("/api/points", json!({"description": "five"})).ok();
     service.put("/api/config/k1", json!({"now": true})).ok();
     service.delete("/api/config/k2").ok();

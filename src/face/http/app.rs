@@ -7,6 +7,7 @@ use std::time::Duration;
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use axum::http::{StatusCode, header};
+use jiff::Timestamp;
 use parking_lot::RwLock;
 use serde_json::{Value, json};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
@@ -20,11 +21,12 @@ use crate::face::http::memory::{Charge, Memory};
 use crate::face::http::problem::{Answer, Problem};
 use crate::face::http::rates::{Claimed, RateLimits, Rates, Who};
 use crate::face::http::request_counts::RequestCounts;
+use crate::face::http::sessions::Sessions;
 use crate::face::http::tls::Tls;
 use crate::face::http::token::Token;
 use crate::service::instance::Instance;
 use crate::service::keyring::KeyRing;
-use crate::{Error, ErrorKind, EventKind, KeyName, Result, Store};
+use crate::{BotId, Error, ErrorKind, EventKind, KeyName, Result, Store, Task};
 
 /// Maximum number of concurrent calls of the store; writers among them share their syncs.
 const CALLS_AT_ONCE: usize = 64;
@@ -34,6 +36,9 @@ const READS_AT_ONCE: usize = 4;
 const PERMIT_WITHIN: Duration = Duration::from_secs(10);
 /// Timeout of a call for the store to be reopened after a failure.
 const OPEN_WITHIN: Duration = Duration::from_secs(2);
+
+/// Refused requests are gathered for this long.
+const REFUSALS_EVERY: Duration = Duration::from_secs(1);
 
 /// The state that handlers share, and who asks. Clones share the state.
 #[derive(Clone)]
@@ -60,6 +65,7 @@ struct Inner {
     stopping: watch::Receiver<bool>,
     connections: ConnectionLimit,
     request_counts: RequestCounts,
+    sessions: Sessions,
     memory: Memory,
     rates: Rates,
     /// Permits for reads whose answers may be long.
@@ -108,6 +114,7 @@ impl App {
             stopping,
             connections,
             request_counts: RequestCounts::default(),
+            sessions: Sessions::default(),
             memory,
             rates: Rates::default(),
             reads: Arc::new(Semaphore::new(READS_AT_ONCE)),
@@ -135,6 +142,22 @@ impl App {
         self.caller.as_ref()
     }
 
+    /// The only bot that the caller acts as.
+    pub(super) fn own_bot(&self) -> Option<BotId> {
+        self.caller.as_ref().and_then(Caller::bot).cloned()
+    }
+
+    /// A task as the caller may see it.
+    pub(super) fn shown(&self, mut task: Task) -> Task {
+        self.caller.iter().for_each(|caller| caller.hide_token(&mut task));
+        task
+    }
+
+    /// The JSON of a record of the queue as the caller may see it.
+    pub(super) fn hide_token_in(&self, task: &mut Value) {
+        self.caller.iter().for_each(|caller| caller.hide_token_in(task));
+    }
+
     /// The keys of the store, read again when they are old.
     pub(super) async fn key_ring(&self) -> Arc<KeyRing> {
         let (ring, is_old) = self.shared.instance.keyring().ring();
@@ -143,6 +166,17 @@ impl App {
         }
         let instance = self.shared.instance.clone();
         self.beside(move || instance.keyring().reload(instance.store())).await.unwrap_or(ring)
+    }
+
+    /// Notes that a request was refused. All of a second are written together, for which no request waits.
+    pub(super) fn was_refused(&self, caller: &Caller, request: String, status: StatusCode) {
+        let (instance, actor) = (self.shared.instance.clone(), caller.actor());
+        if instance.refusals().add(actor, request, status.as_u16().to_string()) {
+            tokio::spawn(async move {
+                tokio::time::sleep(REFUSALS_EVERY).await;
+                tokio::task::spawn_blocking(move || instance.refusals().write(instance.store()));
+            });
+        }
     }
 
     /// Notes that a key was used. About once a minute that is written, for which no request waits.
@@ -194,6 +228,16 @@ impl App {
         &self.shared.memory
     }
 
+    /// The sessions of the page.
+    pub(super) fn sessions(&self) -> &Sessions {
+        &self.shared.sessions
+    }
+
+    /// The time of the store's clock.
+    pub(super) fn now(&self) -> Timestamp {
+        self.shared.instance.store().clock().now()
+    }
+
     pub(super) fn description(&self) -> &Value {
         &self.shared.description
     }
@@ -213,7 +257,7 @@ impl App {
         &self,
         work: impl FnOnce(&Store) -> Result<R> + Send + 'static,
     ) -> Answer<R> {
-        self.call(move |instance| work(instance.store())).await
+        self.call(move |_, store| work(store)).await
     }
 
     /// Reads records of any length and makes the whole answer, so that few of them are in memory at once.
@@ -234,30 +278,34 @@ impl App {
         &self,
         work: impl FnOnce(&Store) -> Result<R> + Send + 'static,
     ) -> Answer<R> {
-        self.change_by(move |instance| work(instance.store())).await
+        self.change_by(move |_, store| work(store)).await
     }
 
     /// The same with the whole service, not only its store.
     pub(super) async fn change_by<R: Send + 'static>(
         &self,
-        work: impl FnOnce(&Instance) -> Result<R> + Send + 'static,
+        work: impl FnOnce(&Instance, &Store) -> Result<R> + Send + 'static,
     ) -> Answer<R> {
-        self.call(move |instance| {
-            instance.store().take_mark_back()?;
-            work(instance)
+        self.call(move |instance, store| {
+            store.take_mark_back()?;
+            work(instance, store)
         })
         .await
     }
 
-    /// Calls the store, which blocks, on a thread for blocking work. Every access to the store goes through here.
+    /// Calls the store for the caller. The call blocks, so it runs on a thread for blocking work. Every access to the store goes through here.
     pub(super) async fn call<R: Send + 'static>(
         &self,
-        work: impl FnOnce(&Instance) -> Result<R> + Send + 'static,
+        work: impl FnOnce(&Instance, &Store) -> Result<R> + Send + 'static,
     ) -> Answer<R> {
         let permit = permit(&self.shared.permits).await?;
         let instance = self.shared.instance.clone();
+        let store = match &self.caller {
+            Some(caller) => instance.store().acting_as(caller.actor()),
+            None => instance.store().clone(),
+        };
         let work = move || {
-            let done = instance.keeper().wait(instance.store(), OPEN_WITHIN).and_then(|()| work(&instance));
+            let done = instance.keeper().wait(&store, OPEN_WITHIN).and_then(|()| work(&instance, &store));
             if let Err(error) = &done {
                 instance.keeper().tell(error);
             }

@@ -71,6 +71,11 @@ impl Authority {
         }
     }
 
+    /// The port, if one is written.
+    pub(super) fn port(&self) -> Option<u16> {
+        self.port
+    }
+
     /// The port that is meant by a URL of that scheme.
     fn port_for(&self, scheme: &str) -> Option<u16> {
         self.port.or(match scheme {

@@ -3,11 +3,19 @@
 use std::sync::Arc;
 
 use axum::http::{StatusCode, header};
+use serde_json::Value;
 
 use crate::face::http::client::{Address, Client};
 use crate::face::http::problem::Problem;
 use crate::face::http::rates::Who;
-use crate::{BotId, Role};
+use crate::service::keyring::{HeldKey, KeyHolder};
+use crate::{Actor, BotId, Role, Task, Token};
+
+/// The actor where the service asks for no key.
+const NOBODY: &str = "http";
+
+/// The actor who has shown no valid key, where the service asks for one.
+const UNKNOWN: &str = "unknown";
 
 /// The caller of a request. Clones share it.
 #[derive(Clone, Debug)]
@@ -18,6 +26,8 @@ struct Asking {
     key: Option<String>,
     role: Option<Role>,
     bot: Option<BotId>,
+    /// The key of the store, which each write looks for again.
+    held: Option<HeldKey>,
     address: Option<Address>,
     request_id: String,
 }
@@ -26,13 +36,54 @@ impl Caller {
     /// Somebody who has proved nothing yet.
     pub(super) fn unknown(address: Option<Address>) -> Self {
         let request_id = uuid::Uuid::new_v4().to_string();
-        Self(Arc::new(Asking { key: None, role: None, bot: None, address, request_id }))
+        Self(Arc::new(Asking { key: None, role: None, bot: None, held: None, address, request_id }))
     }
 
-    /// The same, who has proved to be the holder of a key.
-    pub(super) fn with(&self, key: Option<String>, role: Role, bot: Option<BotId>) -> Self {
+    /// The same caller as an admin, by the token or because nobody is asked for a key.
+    pub(super) fn admin(&self, key: Option<String>) -> Self {
         let (address, request_id) = (self.0.address, self.0.request_id.clone());
-        Self(Arc::new(Asking { key, role: Some(role), bot, address, request_id }))
+        Self(Arc::new(Asking { key, role: Some(Role::Admin), bot: None, held: None, address, request_id }))
+    }
+
+    /// The same caller as the holder of a key.
+    pub(super) fn holding(&self, KeyHolder { name, role, bot, created_at }: KeyHolder) -> Self {
+        let (address, request_id) = (self.0.address, self.0.request_id.clone());
+        let (key, role) = (Some(name.as_str().to_owned()), Some(role));
+        let held = Some(HeldKey { name: name.as_str().to_owned(), created_at });
+        Self(Arc::new(Asking { key, role, bot, held, address, request_id }))
+    }
+
+    /// The actor of the changes that the caller asks for.
+    pub(super) fn actor(&self) -> Actor {
+        let name = self.key().unwrap_or(if self.role().is_some() { NOBODY } else { UNKNOWN });
+        let mut actor = Actor::new(name).request_id(self.request_id());
+        if let Some(bot) = self.bot() {
+            actor = actor.as_bot(bot.as_str());
+        }
+        if let Some(address) = self.address() {
+            actor = actor.address(address.to_string());
+        }
+        match &self.0.held {
+            Some(held) => actor.by_key(held.clone()),
+            None => actor,
+        }
+    }
+
+    /// Hides the token of the claim from everybody but its holder. Where the service asks for no key, everybody is.
+    pub(super) fn hide_token(&self, task: &mut Task) {
+        let is_own = |bot: &BotId| self.key().is_none() || self.bot() == Some(bot);
+        if let Some(holder) = task.holder.as_mut().filter(|holder| !is_own(&holder.bot)) {
+            holder.token = Token::HIDDEN;
+        }
+    }
+
+    /// The same in the JSON of a task.
+    pub(super) fn hide_token_in(&self, task: &mut Value) {
+        let is_own =
+            |holder: &Value| self.key().is_none() || self.bot().is_some_and(|bot| holder["bot"] == bot.as_str());
+        if let Some(holder) = task.get_mut("holder").filter(|holder| holder.is_object() && !is_own(holder)) {
+            holder["token"] = Value::Null;
+        }
     }
 
     /// The name of the key; none where the service asks for none, and where none was shown.

@@ -51,11 +51,6 @@ impl Fields {
         self.text(name)?.map(|text| text.parse()).transpose()
     }
 
-    /// The same for a required field.
-    pub(super) fn required<T: FromStr<Err = Error>>(&mut self, name: &str) -> Result<T> {
-        self.parsed(name)?.ok_or_else(|| missing(name))
-    }
-
     /// A required string, parsed, or null.
     pub(super) fn required_or_null<T: FromStr<Err = Error>>(&mut self, name: &str) -> Result<Option<T>> {
         if self.0.contains_key(name) { self.parsed(name) } else { Err(missing(name)) }
@@ -187,7 +182,8 @@ fn wrong(name: &str, what: &str) -> Error {
     Error::invalid(format!("field must be {what}: field={name}"))
 }
 
-fn missing(name: &str) -> Error {
+/// The error of a required field that is absent.
+pub(super) fn missing(name: &str) -> Error {
     Error::invalid(format!("missing field: field={name}"))
 }
 

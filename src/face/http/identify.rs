@@ -1,16 +1,22 @@
-//! Finds out who asks, by the key or the token that a request shows.
+//! Finds out who asks, by the key, the token or the session that a request shows.
 
-use axum::http::{HeaderMap, header};
+use axum::http::{HeaderMap, Method, StatusCode, header};
 
-use crate::Role;
 use crate::face::http::app::App;
 use crate::face::http::caller::{Caller, bearer, unauthorized};
 use crate::face::http::client::Client;
 use crate::face::http::problem::Problem;
-use crate::service::keyring::{KeyHolder, KeyRing, NoHolder};
+use crate::face::http::sessions::{self, Cookie, SignedIn};
+use crate::service::keyring::{HeldKey, KeyHolder, KeyRing, NoHolder};
 
 /// The name of whoever shows the service's token.
 const TOKEN_HOLDER: &str = "token";
+
+/// The method and headers of a request.
+pub(super) struct Asked<'r> {
+    pub(super) method: &'r Method,
+    pub(super) headers: &'r HeaderMap,
+}
 
 /// Whether requests must show a key or the token.
 pub(super) fn keys_are_asked_for(app: &App, ring: &KeyRing) -> bool {
@@ -18,26 +24,65 @@ pub(super) fn keys_are_asked_for(app: &App, ring: &KeyRing) -> bool {
 }
 
 /// Finds out who asks. A request that shows nothing is of somebody unknown, and one that shows something wrong is refused.
-pub(super) fn identify(app: &App, ring: &KeyRing, caller: &Caller, headers: &HeaderMap) -> Result<Caller, Problem> {
+pub(super) fn identify(app: &App, ring: &KeyRing, caller: &Caller, request: &Asked<'_>) -> Result<Caller, Problem> {
     if !keys_are_asked_for(app, ring) {
-        return Ok(caller.with(None, Role::Admin, None));
+        return Ok(caller.admin(None));
     }
-    let Some(shown) = shown(headers)? else { return Ok(caller.clone()) };
+    match shown(request.headers)? {
+        Some(shown) => by_key(app, ring, caller, shown).map(|(caller, _)| caller),
+        None => by_session(app, ring, caller, request),
+    }
+}
+
+/// Finds out who shows a key or the token; and what a session of theirs is to remember, if keys are asked for.
+pub(super) fn by_key(
+    app: &App,
+    ring: &KeyRing,
+    caller: &Caller,
+    shown: &[u8],
+) -> Result<(Caller, Option<SignedIn>), Problem> {
+    if !keys_are_asked_for(app, ring) {
+        return Ok((caller.admin(None), None));
+    }
     let text = str::from_utf8(shown).unwrap_or_default();
     let claimed = (Client::of(caller.address()), ring.claimed(text).map(|name| name.as_str().to_owned()));
     app.rates().may_show(&claimed)?;
     if app.live().token.as_ref().is_some_and(|token| token.is(shown)) {
-        return Ok(caller.with(Some(TOKEN_HOLDER.to_owned()), Role::Admin, None));
+        return Ok((caller.admin(Some(TOKEN_HOLDER.to_owned())), Some(SignedIn::Token(blake3::hash(shown)))));
     }
-    let KeyHolder { name, role, bot } =
-        holder(app, ring, text).inspect_err(|_| app.key_was_wrong(claimed, caller.address()))?;
-    app.key_was_used(&name);
-    Ok(caller.with(Some(name.as_str().to_owned()), role, bot))
+    let holder = holder(app, ring, text).inspect_err(|_| app.key_was_wrong(claimed, caller.address()))?;
+    app.key_was_used(&holder.name);
+    let held = HeldKey { name: holder.name.as_str().to_owned(), created_at: holder.created_at };
+    Ok((caller.holding(holder), Some(SignedIn::Key(held))))
+}
+
+/// Finds out whose session the cookie of a request is of.
+fn by_session(app: &App, ring: &KeyRing, caller: &Caller, request: &Asked<'_>) -> Result<Caller, Problem> {
+    let session = match sessions::cookie(request.headers) {
+        Cookie::None => return Ok(caller.clone()),
+        Cookie::One(session) => session,
+        Cookie::Several => return Err(unauthorized("the request has several cookies of a session; sign in again")),
+    };
+    let ended = || unauthorized("the session has ended; sign in again, or show a key: Authorization: Bearer KEY");
+    let known = match app.sessions().find(&session, app.now()).ok_or_else(ended)? {
+        SignedIn::Key(held) => ring.find(&held, app.now()).map(|holder| caller.holding(holder)),
+        SignedIn::Token(hash) => {
+            let is_same = app.live().token.as_ref().is_some_and(|token| token.hash() == hash);
+            is_same.then(|| caller.admin(Some(TOKEN_HOLDER.to_owned())))
+        }
+    };
+    let known = known.ok_or_else(ended)?;
+    if !sessions::is_of_own_page(request.method, request.headers) {
+        let detail =
+            "a cookie changes something only for the service's own page; show a key: Authorization: Bearer KEY";
+        return Err(Problem::new(StatusCode::FORBIDDEN, "forbidden", detail));
+    }
+    Ok(known)
 }
 
 /// The holder of the key that is shown.
 fn holder(app: &App, ring: &KeyRing, text: &str) -> Result<KeyHolder, Problem> {
-    ring.holder(text, app.instance().store().clock().now()).map_err(|why| {
+    ring.holder(text, app.now()).map_err(|why| {
         unauthorized(match why {
             NoHolder::Unknown => "that is no valid key; show one in a header: Authorization: Bearer KEY",
             NoHolder::Expired => "that key has expired; ask an admin for another one: hivekeep key add",

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use axum::body::{Body, Bytes, to_bytes};
-use axum::http::{Method, Request, Response, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
 use hyper::service::Service as _;
 use hyper_util::service::TowerToHyperService;
 use parking_lot::Mutex;
@@ -20,10 +20,13 @@ use crate::ExportOptions;
 use crate::face::http::access::Access;
 use crate::face::http::app::{App, Limits, Live};
 use crate::face::http::band::Band;
+use crate::face::http::caller::bearer;
 use crate::face::http::connection_limit::ConnectionLimit;
 use crate::face::http::rates::RateLimits;
+use crate::face::http::sessions::{Cookie, cookie, values};
 use crate::face::http::{openapi, routes};
 use crate::service::instance::Instance;
+use crate::service::keyring::{KeyRing, NoHolder};
 use crate::service::setup::Setup;
 
 /// After so many requests the store is made anew, so that it stays small.
@@ -69,6 +72,27 @@ pub(crate) fn request(data: &[u8]) {
     let worn = held.take_if(|inside| inside.answered >= REQUESTS);
     drop(worn);
     held.get_or_insert_with(Inside::new).ask(request);
+}
+
+/// Reads the credentials of a request in any bytes.
+pub(crate) fn credentials(data: &[u8]) {
+    if let Some(shown) = bearer(data) {
+        assert!(data.windows(shown.len().max(1)).any(|part| part == shown) || shown.is_empty());
+    }
+    let Ok(text) = str::from_utf8(data) else { return };
+    for value in values(text, "hivekeep_80") {
+        assert!(value.len() == 64 && text.contains(&format!("hivekeep_80={value}")), "{text}");
+    }
+    assert_eq!(KeyRing::default().holder(text, jiff::Timestamp::MIN), Err(NoHolder::Unknown));
+    let mut headers = HeaderMap::new();
+    for (name, value) in [(header::HOST, &b"localhost"[..]), (header::COOKIE, data), (header::AUTHORIZATION, data)] {
+        if let Ok(value) = HeaderValue::from_bytes(value) {
+            headers.append(name, value);
+        }
+    }
+    if let Cookie::One(session) = cookie(&headers) {
+        assert!(text.contains(&session));
+    }
 }
 
 impl Inside {

@@ -115,8 +115,8 @@ async fn change<R: Send + 'static>(
     app: &App,
     work: impl FnOnce(&mut WriteTx<'_>) -> Result<R> + Send + 'static,
 ) -> Answer<R> {
-    app.change_by(move |instance| {
-        let done = instance.store().write(work)?;
+    app.change_by(move |instance, store| {
+        let done = store.write(work)?;
         instance.keyring().reload(instance.store());
         Ok(done)
     })

@@ -1,41 +1,98 @@
-//! `/api/me`: who asks, and what they may do.
+//! `/api/me` and `/api/session`: who asks, and what they may do; signing in and out of the page.
 
 use axum::Json;
-use axum::http::Method;
-use axum::response::IntoResponse;
-use axum::routing::get;
-use serde_json::json;
+use axum::http::{HeaderMap, Method};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{delete, get, post};
+use serde_json::{Value, json};
 
 use crate::Role;
 use crate::face::http::app::App;
+use crate::face::http::body::Object;
+use crate::face::http::caller::Caller;
+use crate::face::http::identify::by_key;
 use crate::face::http::problem::Answer;
-use crate::face::http::route::Kind::{Flag, Map, Text, Word};
-use crate::face::http::route::{Gives, Needs, OK, Route, Takes, nullable, required};
+use crate::face::http::route::Kind::{Flag, Text};
+use crate::face::http::route::{Gives, Needs, OK, Route, Takes, required};
+use crate::face::http::sessions::{self, Cookie};
+use crate::face::http::shapes::ME;
 
 /// The routes.
-pub(super) const ROUTES: &[Route] = &[Route {
-    method: Method::GET,
-    path: "/api/me",
-    needs: Needs::Reader,
-    about: "Show who asks, and what they may do",
-    query: &[],
-    takes: Takes::Nothing,
-    gives: Gives::Fields(&[
-        nullable("key", Text, "the name of the key; null where the service asks for none"),
-        required("role", Word(|| Role::ALL.map(Role::as_str).to_vec()), "the role"),
-        nullable("bot", Text, "the only bot that it acts as"),
-        required("may", Map(&Flag), "for each role, whether the requests that need it are allowed"),
-    ]),
-    statuses: OK,
-    refuses: &[],
-    handler: || get(me),
-}];
+pub(super) const ROUTES: &[Route] = &[
+    Route {
+        method: Method::GET,
+        path: "/api/me",
+        needs: Needs::Reader,
+        about: "Show who asks, and what they may do",
+        query: &[],
+        takes: Takes::Nothing,
+        gives: Gives::Of(&ME),
+        statuses: OK,
+        refuses: &[],
+        handler: || get(me),
+    },
+    Route {
+        method: Method::POST,
+        path: "/api/session",
+        needs: Needs::Anyone,
+        about: "Sign in with a key; the answer has a cookie, which is worth the key for twelve hours",
+        query: &[],
+        takes: Takes::Fields(&[required("key", Text, "the key, or the token of the service")]),
+        gives: Gives::Of(&ME),
+        statuses: OK,
+        refuses: &[401],
+        handler: || post(sign_in),
+    },
+    Route {
+        method: Method::DELETE,
+        path: "/api/session",
+        needs: Needs::Reader,
+        about: "Sign out: end the session of the cookie",
+        query: &[],
+        takes: Takes::Nothing,
+        gives: Gives::Fields(&[required("signed_out", Flag, "true")]),
+        statuses: OK,
+        refuses: &[],
+        handler: || delete(sign_out),
+    },
+];
 
 async fn me(app: App) -> Answer {
-    let caller = app.caller();
+    Ok(Json(shown(app.caller())).into_response())
+}
+
+/// The rights of the caller.
+fn shown(caller: Option<&Caller>) -> Value {
     let role = caller.and_then(|caller| caller.role()).unwrap_or(Role::Reader);
     let may: serde_json::Map<_, _> =
         Role::ALL.map(|needed| (needed.as_str().to_owned(), (role >= needed).into())).into_iter().collect();
     let (key, bot) = (caller.and_then(|caller| caller.key()), caller.and_then(|caller| caller.bot()));
-    Ok(Json(json!({"key": key, "role": role, "bot": bot, "may": may})).into_response())
+    json!({"key": key, "role": role, "bot": bot, "may": may})
+}
+
+async fn sign_in(app: App, headers: HeaderMap, Object(mut fields): Object) -> Answer {
+    let key = fields.required_text("key")?;
+    fields.end()?;
+    let ring = app.key_ring().await;
+    let unknown = Caller::unknown(None);
+    let (caller, by) = by_key(&app, &ring, app.caller().unwrap_or(&unknown), key.trim().as_bytes())?;
+    let mut response = Json(shown(Some(&caller))).into_response();
+    if let Some(by) = by {
+        let session = app.sessions().begin(by, app.now());
+        put_header(&mut response, sessions::given(&headers, &session));
+    }
+    Ok(response)
+}
+
+async fn sign_out(app: App, headers: HeaderMap) -> Answer {
+    if let Cookie::One(session) = sessions::cookie(&headers) {
+        app.sessions().end(&session);
+    }
+    let mut response = Json(json!({"signed_out": true})).into_response();
+    put_header(&mut response, sessions::taken_back(&headers));
+    Ok(response)
+}
+
+fn put_header(response: &mut Response, (name, value): (axum::http::HeaderName, axum::http::HeaderValue)) {
+    response.headers_mut().insert(name, value);
 }

@@ -12,7 +12,7 @@ use crate::{Rehearsed, Result, TaskState, Work};
 pub(super) async fn metrics(app: App) -> Answer {
     let state = app.clone();
     // The other metrics matter most when the store cannot be read.
-    let mut text = app.call(move |_| state_of(&state)).await.unwrap_or_default();
+    let mut text = app.call(move |_, _| state_of(&state)).await.unwrap_or_default();
     service_of(&app, &mut text);
     app.request_counts().write(&mut text);
     Ok(([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response())

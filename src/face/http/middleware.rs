@@ -11,7 +11,7 @@ use axum::response::{IntoResponse, Response};
 
 use crate::face::http::app::App;
 use crate::face::http::caller::Caller;
-use crate::face::http::identify;
+use crate::face::http::identify::{self, Asked};
 use crate::face::http::memory::within_memory;
 use crate::face::http::problem::{Answer, Problem};
 use crate::face::http::route::Needs;
@@ -22,6 +22,8 @@ const LONGEST_METHOD: usize = 32;
 const METHODS: [&str; 9] = ["GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "CONNECT"];
 /// The id of a request, in its response.
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// The statuses of requests that are refused because of who asks.
+const REFUSED: [StatusCode; 3] = [StatusCode::UNAUTHORIZED, StatusCode::FORBIDDEN, StatusCode::TOO_MANY_REQUESTS];
 /// All other methods.
 const OTHER_METHOD: &str = "other";
 
@@ -50,7 +52,8 @@ async fn check_role(State((app, needs_of)): State<(App, NeedsOf)>, mut request: 
     let ring = app.key_ring().await;
     let mut caller = Caller::unknown(request.extensions().get().copied());
     let needs = needs_of(&request);
-    let admitted = match identify::identify(&app, &ring, &caller, request.headers()) {
+    let asked = Asked { method: request.method(), headers: request.headers() };
+    let admitted = match identify::identify(&app, &ring, &caller, &asked) {
         Ok(known) => {
             caller = known;
             admit(&app, &caller, needs)
@@ -85,17 +88,20 @@ async fn count(State(app): State<App>, request: Request, next: Next) -> Response
     let method = name_of(request.method());
     // The path of the route, not of the request, so that no client can make names without end.
     let path = request.extensions().get::<MatchedPath>().map_or("none", MatchedPath::as_str).to_owned();
+    let address = request.extensions().get().copied();
     let response = match request.method().as_str().len() {
         0..=LONGEST_METHOD => next.run(request).await,
         _ => long_method().into_response(),
     };
     let (status, took) = (response.status().as_u16(), begun.elapsed());
-    let caller = response.extensions().get::<Caller>();
-    let key = caller.and_then(|caller| caller.key()).unwrap_or("none");
-    let address = caller.and_then(|caller| caller.address()).map(tracing::field::display);
-    let id = caller.map_or("none", |caller| caller.request_id());
+    let caller = response.extensions().get().cloned().unwrap_or_else(|| Caller::unknown(address));
+    let (key, id) = (caller.key().unwrap_or("none"), caller.request_id());
+    let address = caller.address().map(tracing::field::display);
     let bytes = response.body().size_hint().exact();
     tracing::info!(%method, path, status, bytes, took_us = took.as_micros(), key, address, id, "request");
+    if REFUSED.contains(&response.status()) {
+        app.was_refused(&caller, format!("{method} {path}"), response.status());
+    }
     let method = if path == "none" { "any" } else { method };
     app.request_counts().count(method, path, status, took);
     response

@@ -11,7 +11,8 @@
 //! * [`routes`]: all routes; [`middleware`]: the layers around them; [`route`], [`shapes`], [`openapi`]: the description of
 //!   each, and the OpenAPI document made from it
 //! * [`access`], [`authority`]: the allowed hosts and origins; [`identify`], [`caller`]: who asks, by a key of the
-//!   store or by the [`token`] of the service; [`client`]: where from; [`rates`]: how often; [`places`]: of connections; [`keys`]: the routes for keys; [`me`]: that for the caller
+//!   store, by the [`token`] of the service or by one of the [`sessions`] of the page; [`client`]: where from; [`rates`]:
+//!   how often; [`places`]: of connections; [`keys`]: the routes for keys; [`me`]: those for the caller
 //! * [`body`]: reads and parses a body, a long one on a blocking thread; [`fields`]: its fields; [`document_body`]: the
 //!   same for documents, which are prepared for the store while they are parsed; [`query`]: path and query string;
 //!   [`preview`]: shortened values in lists;
@@ -59,6 +60,7 @@ mod request_counts;
 mod route;
 mod routes;
 mod server;
+mod sessions;
 mod shapes;
 mod signals;
 mod state;

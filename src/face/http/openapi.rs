@@ -70,9 +70,14 @@ pub(super) fn document(routes: impl Iterator<Item = &'static Route>) -> Value {
                 "scheme": "bearer",
                 "description": "A key of the store, hk_NAME_SECRET, or the token of `--token-file`. A store without keys, in a \
                     service without a token, asks for none",
+            }, "session": {
+                "type": "apiKey",
+                "in": "cookie",
+                "name": "hivekeep_PORT",
+                "description": "The cookie of `POST /api/session`; only for the service's own page",
             }},
         },
-        "security": [{"key": []}, {}],
+        "security": [{"key": []}, {"session": []}, {}],
     })
 }
 

@@ -90,11 +90,11 @@ mod tests {
 
     #[test]
     fn a_route_that_changes_something_needs_more_than_a_reader() {
-        for route in all().filter(|route| route.method != Method::GET) {
+        for route in all().filter(|route| route.method != Method::GET && route.path != "/api/session") {
             assert!(route.needs >= Needs::Bot, "{} {}", route.method, route.path);
         }
         let open: Vec<_> = all().filter(|route| route.needs == Needs::Anyone).map(|route| route.path).collect();
-        assert_eq!(open, ["/livez", "/readyz"]);
+        assert_eq!(open, ["/api/session", "/livez", "/readyz"]);
     }
 
     /// The table in `docs/SECURITY.md`.

@@ -55,6 +55,18 @@ pub(super) const KEY: Shape = Shape {
     ],
 };
 
+pub(super) const ME: Shape = Shape {
+    name: "Me",
+    about: "who asks, and what they may do",
+    base: None,
+    fields: &[
+        nullable("key", Text, "the name of the key; null where the service asks for none"),
+        required("role", Word(|| Role::ALL.map(Role::as_str).to_vec()), "the role"),
+        nullable("bot", Text, "the only bot that it acts as"),
+        required("may", Map(&Flag), "for each role, whether the requests that need it are allowed"),
+    ],
+};
+
 pub(super) const TASK: Shape = Shape {
     name: "Task",
     about: "a task in the queue",
@@ -156,7 +168,7 @@ const HOLDER: Shape = Shape {
     base: None,
     fields: &[
         required("bot", Text, "the bot"),
-        required("token", Number, "token that it must show"),
+        nullable("token", Number, "token that it must show; null for everybody but that bot where keys are asked for"),
         required("since", Time, "time at which it was claimed"),
         required("deadline", Time, "end of the lease unless it is extended"),
         required("lease_ms", Number, "length of the lease in milliseconds"),
@@ -226,6 +238,24 @@ pub(super) const ENTRY: Shape = Shape {
         required("details", Any, "details of the action"),
         nullable("original", Text, "the text as the original program wrote it"),
         required("previous", Text, "hash of the previous entry"),
+        sometimes("asked_by", Of(&ASKED_BY), "who asked for the entry, as the store itself knows it"),
+    ],
+};
+
+pub(super) const ASKED_BY: Shape = Shape {
+    name: "AskedBy",
+    about: "who asked for an audit entry; no client can set it",
+    base: None,
+    fields: &[
+        required("actor", Text, "a key, a user such as cli:1000, or a program; http where no key is asked for"),
+        nullable("bot", Text, "the only bot that it acts as"),
+        nullable("address", Text, "where it asked from"),
+        nullable("request_id", Text, "the id of its request"),
+        required(
+            "told",
+            Flag,
+            "whether the content is what the actor told, and not what the store recorded of a change",
+        ),
     ],
 };
 
@@ -238,6 +268,7 @@ pub(super) const EVENT: Shape = Shape {
         required("timestamp", Time, "time of the event"),
         required("event", Text, "kind of event; new kinds may be added"),
         required("details", Any, "details of the event"),
+        sometimes("actor", Text, "the actor of the change: a key, a user such as cli:1000, or a program"),
     ],
 };
 

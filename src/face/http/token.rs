@@ -28,6 +28,11 @@ impl Token {
         Ok(Self(text.to_owned()))
     }
 
+    /// Its hash, which a session remembers.
+    pub(super) fn hash(&self) -> blake3::Hash {
+        blake3::hash(self.0.as_bytes())
+    }
+
     /// Whether that is it, in constant time for texts of its length.
     pub(super) fn is(&self, shown: &[u8]) -> bool {
         bool::from(shown.ct_eq(self.0.as_bytes()))

@@ -2,7 +2,7 @@
 
 use crate::actor::Actor;
 use crate::engine::acting::Acting;
-use crate::engine::recorder::{Recorder, Recording};
+use crate::engine::recorder::{RecordedHandle, Recorder};
 use crate::engine::store::Store;
 use crate::engine::write::WriteTx;
 use crate::error::{Error, ErrorKind, Result};
@@ -57,7 +57,7 @@ impl Store {
     #[must_use]
     pub fn acting_as(&self, actor: impl Into<Actor>) -> Self {
         let acting = Acting::new(actor.into());
-        Self { inner: self.inner.clone(), recording: Some(Recording { acting, recorder: &InTrail }) }
+        Self { inner: self.inner.clone(), recording: Some(RecordedHandle { acting, recorder: &InTrail }) }
     }
 
     /// Refuses a change for another bot than the one that the actor is.
@@ -71,7 +71,7 @@ impl Store {
 }
 
 impl WriteTx<'_> {
-    /// Who acts.
+    /// The actor.
     pub(crate) fn actor(&self) -> Option<&Actor> {
         self.acting.as_ref().map(Acting::actor)
     }

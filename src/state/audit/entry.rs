@@ -41,12 +41,12 @@ pub struct Entry {
     pub original: Option<String>,
     /// The hash of the entry before it.
     pub previous: EntryHash,
-    /// Who asked for the entry, as the store itself knows it; none where nobody in particular did.
+    /// The one who asked for the entry, as the store itself knows it; none where nobody in particular did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub asked_by: Option<AskedBy>,
 }
 
-/// Who asked for an entry. No client can set this.
+/// The one who asked for an entry. No client can set this.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AskedBy {
     /// The actor: a key, a user such as `cli:1000`, or a program.

@@ -36,6 +36,9 @@ const KEY: &[u8] = b"key/";
 /// Rows of the last use of keys, apart from the keys, so that a use rewrites no key.
 const USE: &[u8] = b"key-use/";
 
+/// Names of actors without a key of the store.
+const RESERVED: [&str; 4] = ["http", "token", "unknown", "others"];
+
 /// The keys of a store. A view as of a point shows the present ones.
 #[derive(Debug)]
 pub struct Keys<R> {
@@ -136,6 +139,9 @@ impl Keys<&mut WriteTx<'_>> {
     /// together, when the key would expire at once, and when there are as many keys as there may be.
     pub fn add(&mut self, new: NewKey) -> Result<KeySecret> {
         let bot = new.bot()?;
+        if RESERVED.contains(&new.name.as_str()) {
+            return Err(Error::invalid(format!("that name is reserved; choose another one: name={}", new.name)));
+        }
         if self.read(&new.name)?.is_some_and(|key| key.revoked_at.is_none()) {
             let name = &new.name;
             return Err(Error::conflict(format!("there is a key of that name; rotate or revoke it: key={name}")));

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
+use crate::actor::HeldKey;
 use crate::state::ids::BotId;
 use crate::state::keys::key::{KeyName, KeyState, Role, StoredKey};
 use crate::state::keys::secret::{hash, name_in};
@@ -59,6 +60,14 @@ impl KeyRing {
     /// The key that a text claims to be the secret of, if there is one of that name.
     pub(crate) fn claimed(&self, text: &str) -> Option<KeyName> {
         name_in(text).filter(|name| self.0.contains_key(name))
+    }
+
+    /// The holder of a key that was shown before, while it is valid.
+    pub(crate) fn find(&self, held: &HeldKey, now: Timestamp) -> Option<KeyHolder> {
+        let name: KeyName = held.name.parse().ok()?;
+        let key = self.0.get(&name)?;
+        let is_valid = key.created_at == held.created_at && key.state(now) == KeyState::Active;
+        is_valid.then(|| self.named(name, key))
     }
 
     fn named(&self, name: KeyName, key: &StoredKey) -> KeyHolder {

@@ -142,6 +142,10 @@ fn only_a_key_of_the_role_bot_acts_as_a_bot() {
     let new = NewKey::new(name("ops"), Role::Operator).bot_id(bot.clone());
     assert_eq!(hive.store.write(|tx| tx.keys().add(new)).unwrap_err().kind(), ErrorKind::Invalid);
     hive.write(|tx| tx.keys().add(NewKey::new(name("night"), Role::Bot).bot_id(bot.clone())));
+    for reserved in ["token", "http", "unknown", "others"] {
+        let new = NewKey::new(name(reserved), Role::Reader);
+        assert_eq!(hive.store.write(|tx| tx.keys().add(new)).unwrap_err().kind(), ErrorKind::Invalid);
+    }
     assert_eq!(hive.view().keys().get(&name("night")).unwrap().unwrap().bot, Some(bot));
 }
 

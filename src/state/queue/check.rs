@@ -8,7 +8,7 @@ use crate::engine::schema::CollectionId;
 use crate::engine::write::WriteTx;
 use crate::error::Result;
 use crate::state::queue::Queue;
-use crate::state::queue::claim::TOKEN;
+use crate::state::queue::claim::{TOKEN, counted};
 use crate::state::queue::enqueue::SEQUENCE;
 use crate::state::queue::task::{Task, TaskState};
 
@@ -58,7 +58,7 @@ struct Given {
 
 impl Given {
     fn see(&mut self, task: &Task) {
-        self.token = task.holder.iter().map(|holder| holder.token.0).fold(self.token, u64::max);
+        self.token = task.holder.iter().map(|holder| counted(holder.token)).fold(self.token, u64::max);
         self.sequence = self.sequence.max(task.sequence);
     }
 }

@@ -29,6 +29,8 @@ use crate::state::registry::{Bot, DEFAULT_MAX_CONCURRENT};
 pub(super) const TOKEN: &str = "token";
 /// Random tokens are below 2^53, so that every JSON reader keeps them exact.
 const RANDOM_TOKENS: u64 = (1 << 53) - 1;
+/// Random tokens are not below this, and the counter never comes so far.
+const RANDOM_FROM: u64 = 1 << 52;
 /// The default lease.
 const LEASE: Duration = Duration::from_secs(30);
 /// The maximum number of expired leases, and of due tasks, that one claim processes. The next claim processes the rest,
@@ -255,8 +257,7 @@ impl Queue<&mut WriteTx<'_>> {
         }
         let [a, b, c, d, e, f, g, ..] = clock::random();
         let random = u64::from_be_bytes([0, a, b, c, d, e, f, g]) & RANDOM_TOKENS;
-        // Above every number that the counter can give out before.
-        Ok(Token(random | (RANDOM_TOKENS + 1) >> 1))
+        Ok(Token(random | RANDOM_FROM))
     }
 
     /// Makes the bot the holder of the task.
@@ -343,6 +344,11 @@ impl<R: Records> Queue<R> {
 pub(super) fn most_at_once(registered: Option<&Bot>, options: &ClaimOptions) -> u32 {
     let own = registered.and_then(|bot| bot.max_concurrent);
     own.into_iter().chain(options.max_concurrent).min().unwrap_or(DEFAULT_MAX_CONCURRENT)
+}
+
+/// The number of a token that the counter gave out; zero for a random one.
+pub(super) fn counted(token: Token) -> u64 {
+    if token.0 < RANDOM_FROM { token.0 } else { 0 }
 }
 
 /// Refuses a lease without length, and one that is too long.

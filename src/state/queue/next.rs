@@ -9,10 +9,10 @@ use crate::engine::store::Store;
 use crate::engine::write::WriteTx;
 use crate::error::Result;
 use crate::state::ids::{BotId, TaskId, Token};
-use crate::state::queue::{Queue, names};
 use crate::state::queue::claim::{Claim, ClaimOptions};
 use crate::state::queue::damage::PassedOver;
 use crate::state::queue::task::Task;
+use crate::state::queue::{Queue, names};
 
 /// A completed task, and the claims that its bot made in the same commit.
 #[derive(Clone, Debug, PartialEq, Serialize)]

@@ -11,9 +11,9 @@ use crate::{BackupRequest, Kind, Result, show_time};
 pub(super) async fn backup(app: App, handed: DocumentBody) -> Answer<Json<Value>> {
     app.admit_point()?;
     let request = request(handed)?;
-    app.change_by(move |instance| {
-        let backup = instance.backup(request)?;
-        let timestamp = show_time(instance.store().clock().now());
+    app.change_by(move |instance, store| {
+        let backup = instance.backup(store, request)?;
+        let timestamp = show_time(store.clock().now());
         Ok(Json(json!({"success": true, "backup_id": backup.backup_id, "timestamp": timestamp})))
     })
     .await

@@ -19,9 +19,9 @@ const DOCUMENTS: [(&str, Kind); 3] =
 pub(super) async fn make(app: App, handed: DocumentBody) -> Answer<Json<Value>> {
     app.admit_point()?;
     let request = request(handed, true, "")?;
-    app.change_by(move |instance| {
-        let point = instance.make_point(request)?;
-        let timestamp = show_time(instance.store().clock().now());
+    app.change_by(move |instance, store| {
+        let point = instance.make_point(store, request)?;
+        let timestamp = show_time(store.clock().now());
         Ok(Json(json!({"success": true, "restore_point_id": point.id, "timestamp": timestamp})))
     })
     .await
@@ -30,13 +30,13 @@ pub(super) async fn make(app: App, handed: DocumentBody) -> Answer<Json<Value>> 
 pub(super) async fn auto_backup(app: App, handed: DocumentBody) -> Answer<Json<Value>> {
     app.admit_point()?;
     let request = request(handed, false, "automatic-backup")?;
-    app.change_by(move |instance| {
-        let point = instance.auto_backup(request)?;
+    app.change_by(move |instance, store| {
+        let point = instance.auto_backup(store, request)?;
         let mut answer = json!({"success": point.is_some()});
         if let Some(point) = point {
             answer["restore_point_id"] = point.id.0.into();
         }
-        answer["timestamp"] = show_time(instance.store().clock().now()).into();
+        answer["timestamp"] = show_time(store.clock().now()).into();
         Ok(Json(answer))
     })
     .await

@@ -69,7 +69,7 @@ struct Crashed {
 }
 
 pub(super) async fn status(app: App) -> Answer {
-    app.call(|instance| Ok(Json(Status::of(instance)?).into_response())).await
+    app.call(|instance, _| Ok(Json(Status::of(instance)?).into_response())).await
 }
 
 impl Status {

@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use crate::face::http::app::App;
 use crate::face::http::body::Object;
-use crate::face::http::fields::Fields;
+use crate::face::http::fields::{Fields, missing};
 use crate::face::http::peer::Peer;
 use crate::face::http::problem::{Answer, Problem};
 use crate::face::http::query::Name;
@@ -47,8 +47,9 @@ struct Claims<'c> {
 
 pub(super) async fn claim(app: App, client: Option<Extension<Peer>>, Object(mut fields): Object) -> Answer {
     let client = client.map(|Extension(peer)| peer);
-    let bot = fields.required("bot")?;
+    let bot: Option<BotId> = fields.parsed("bot")?;
     let (options, within) = options_of(fields, &app)?;
+    let bot = bot.or_else(|| app.own_bot()).ok_or_else(|| missing("bot"))?;
     let wanted = Wanted { bot, options, wait: within, completed: None };
     match wait(&app, &wanted, client.as_ref()).await? {
         Waited::Taken(taken) => answer(&app, &wanted, client, taken).await,

@@ -72,30 +72,38 @@ async fn collections(app: App, query: Query) -> Answer {
 }
 
 async fn records(app: App, Name(collection): Name, query: Query) -> Answer {
-    let (asked, preview) = (query.clone(), Preview::of(&query)?);
+    let (asked, preview, caller) = (query.clone(), Preview::of(&query)?, app.clone());
     read(&app, &query, move |view| {
         let prefix = asked.get("prefix").unwrap_or_default();
         let page = view.records_page(&collection, prefix, asked.cursor(), asked.limit()?)?;
-        let items = page.items.into_iter().map(|record| preview.of_item(shown(record), &["value"])).collect();
+        let items = page
+            .items
+            .into_iter()
+            .map(|record| preview.of_item(shown(&caller, &collection, record), &["value"]))
+            .collect();
         Ok(Listed::of(KeyedPage { items, next: page.next }, "records"))
     })
     .await
 }
 
 async fn record(app: App, Name((collection, key)): Name<(String, String)>, query: Query) -> Answer {
+    let caller = app.clone();
     read(&app, &query, move |view| {
         let missing = || {
             let (collection, key) = (collection.escape_debug(), key.escape_debug());
             Error::not_found(format!("there is no such record: collection={collection} key={key}"))
         };
         let value = view.record(&collection, &key)?.ok_or_else(|| view.lost_or(&collection, &key, missing()))?;
-        Ok(shown((key, value)))
+        Ok(shown(&caller, &collection, (key, value)))
     })
     .await
 }
 
 /// Moves the value: `json!` would write its numbers in another way.
-fn shown((key, value): (String, Value)) -> Value {
+fn shown(caller: &App, collection: &str, (key, mut value): (String, Value)) -> Value {
+    if collection == "queue" {
+        caller.hide_token_in(&mut value);
+    }
     let mut record = json!({ "key": key });
     record["value"] = value;
     record

@@ -193,7 +193,7 @@ async fn make(app: App, Object(mut fields): Object) -> Answer {
         request = request.tag(name, value);
     }
     fields.end()?;
-    app.change_by(move |instance| Ok(Json(json!(instance.make_point(request)?)).into_response())).await
+    app.change_by(move |instance, store| Ok(Json(json!(instance.make_point(store, request)?)).into_response())).await
 }
 
 async fn one(app: App, Name(point): Name) -> Answer {
@@ -245,8 +245,13 @@ async fn diff(app: App, Name(point): Name, query: Query) -> Answer {
     let to: Selector = query.parsed("to")?.unwrap_or(Selector::Now);
     let text = |name: &str| query.get(name).map(str::to_owned);
     let filter = DiffFilter { collection: text("collection"), prefix: text("prefix") };
+    let shown = app.clone();
     app.show(move |store| {
-        let page = store.diff_page((from, to), &filter, query.cursor(), query.limit()?)?;
+        let mut page = store.diff_page((from, to), &filter, query.cursor(), query.limit()?)?;
+        for change in page.changes.iter_mut().filter(|change| change.collection == "queue") {
+            shown.hide_token_in(&mut change.before);
+            shown.hide_token_in(&mut change.after);
+        }
         Ok(Json(preview.of_list(page, "changes", &["before", "after"])?).into_response())
     })
     .await

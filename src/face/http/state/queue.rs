@@ -28,7 +28,9 @@ use crate::face::http::state::batch::push_all;
 use crate::face::http::state::claim::{claim, complete_and_claim};
 use crate::face::http::state::reading::read;
 use crate::face::http::state::task_fields::{shown_token, task, token};
-use crate::{BotId, ClaimOptions, Enqueued, Error, Result, Retry, Task, TaskFilter, TaskId, TaskState, WriteTx};
+use crate::{
+    BotId, ClaimOptions, Enqueued, Error, Result, Retry, Task, TaskFilter, TaskId, TaskPage, TaskState, WriteTx,
+};
 
 /// The response of routes that show or change a task: the task as it is now.
 const TASK: Gives = Gives::Of(&shapes::TASK);
@@ -114,7 +116,7 @@ pub(in crate::face::http) const ROUTES: &[Route] = &[
         about: "Claim tasks for a bot, the most urgent first",
         query: &[],
         takes: Takes::Fields(&[
-            required("bot", Text, "the claiming bot"),
+            optional("bot", Text, "the claiming bot; that of the key unless set, and required without a key of a bot"),
             LEASE,
             MAX,
             MAX_CONCURRENT,
@@ -337,16 +339,17 @@ const fn named_as_a_verb(path: &'static str, about: &'static str, handler: fn() 
 }
 
 async fn list(app: App, query: Query) -> Answer {
-    let (asked, options) = (query.clone(), app.instance().claim_options());
+    let (asked, options, shown) = (query.clone(), app.instance().claim_options(), app.clone());
     let (filter, preview) = (filter(&query)?, Preview::of(&query)?);
     read(&app, &query, move |view| {
         let (cursor, limit) = (asked.cursor(), asked.limit()?);
         let in_order = TaskFilter { state: Some(TaskState::Ready), ..TaskFilter::default() };
-        let page = match filter == in_order {
-            true => view.queue().ready_page(&options, cursor, limit),
-            false => view.queue().filtered_page(&filter, cursor, limit),
+        let TaskPage { tasks, next } = match filter == in_order {
+            true => view.queue().ready_page(&options, cursor, limit)?,
+            false => view.queue().filtered_page(&filter, cursor, limit)?,
         };
-        preview.of_list(page?, "tasks", &["payload", "result", "attributes", "last_error"])
+        let page = TaskPage { tasks: tasks.into_iter().map(|task| shown.shown(task)).collect(), next };
+        preview.of_list(page, "tasks", &["payload", "result", "attributes", "last_error"])
     })
     .await
 }
@@ -373,9 +376,11 @@ async fn dependents(app: App, Name(id): Name, query: Query) -> Answer {
 
 async fn one(app: App, Name(id): Name, query: Query) -> Answer {
     let id: TaskId = id.parse()?;
+    let shown = app.clone();
     read(&app, &query, move |view| {
         let missing = || Error::not_found(format!("there is no such task: task={id}"));
-        view.queue().get(&id)?.ok_or_else(|| view.lost_or("queue", id.as_str(), missing()))
+        let task = view.queue().get(&id)?.ok_or_else(|| view.lost_or("queue", id.as_str(), missing()))?;
+        Ok(shown.shown(task))
     })
     .await
 }
@@ -395,7 +400,7 @@ async fn push(app: App, Object(fields): Object) -> Answer {
     let task = task(fields)?;
     let Enqueued { task, is_new, .. } =
         app.change(move |store| store.write(|tx| tx.queue().enqueue_once(task))).await?;
-    Ok(Json(Pushed { task, existing: !is_new }).into_response())
+    Ok(Json(Pushed { task: app.shown(task), existing: !is_new }).into_response())
 }
 
 /// A task that was pushed, now or before.
@@ -477,7 +482,7 @@ async fn act(
     let id: TaskId = id.parse()?;
     fields.end()?;
     let task = app.change(move |store| store.write(|tx| work(tx, &id))).await?;
-    Ok(Json(task).into_response())
+    Ok(Json(app.shown(task)).into_response())
 }
 
 /// The same without a required token. A caller that shows one acts as the holder of the task, and must be it.

@@ -6,13 +6,14 @@ use axum::body::Body;
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get, post, put};
+use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use crate::face::http::app::App;
 use crate::face::http::body::{Json as Given, Object};
-use crate::face::http::fields::Fields;
+use crate::face::http::fields::{Fields, missing};
 use crate::face::http::preview::{PREVIEW, Preview};
 use crate::face::http::problem::{Answer, Problem};
 use crate::face::http::query::{Filling, Listed, Name, Query};
@@ -20,7 +21,10 @@ use crate::face::http::route::Kind::{Any, Flag, List, Number, Object as Map, Of,
 use crate::face::http::route::{AT, CURSOR, Field, Gives, LIMIT, NEXT, Needs, OK, Route, Takes, optional, required};
 use crate::face::http::shapes::{ASSIGNMENT, ENTRY, EVENT, MESSAGE};
 use crate::face::http::state::reading::read;
-use crate::{BotId, ChatFilter, Entry, Error, Event, KeyedPage, Level, Message, NewEntry, NewMessage, Page, Result};
+use crate::{
+    AuditFilter, BotId, ChatFilter, Entry, Error, Event, KeyedPage, Level, Message, NewEntry, NewMessage, Page, Result,
+    Selector,
+};
 
 /// The order of what is numbered.
 const OLDEST: Field = optional("oldest", Flag, "whether the oldest come first; the newest first unless set");
@@ -85,7 +89,17 @@ pub(in crate::face::http) const ROUTES: &[Route] = &[
         path: "/api/audit",
         needs: Needs::Reader,
         about: "List the entries of the audit trail, which is the same at every point",
-        query: &[OLDEST, LIMIT, CURSOR, AT, PREVIEW],
+        query: &[
+            optional("actor", Text, "only those of this actor"),
+            optional("action", Text, "only those of this action"),
+            optional("target", Text, "only those with this target"),
+            optional("since", Text, "only those recorded since this time, or since '10m ago'"),
+            OLDEST,
+            LIMIT,
+            CURSOR,
+            AT,
+            PREVIEW,
+        ],
         takes: Takes::Nothing,
         gives: Gives::Fields(&[required("entries", List(&Of(&ENTRY)), "the entries"), NEXT]),
         statuses: OK,
@@ -100,7 +114,7 @@ pub(in crate::face::http) const ROUTES: &[Route] = &[
         query: &[],
         takes: Takes::Fields(&[
             required("action", Text, "action"),
-            required("actor", Text, "actor"),
+            optional("actor", Text, "actor; the bot of the key unless set, and required without a key of a bot"),
             optional("target", Text, "target of the action"),
             optional("level", Text, "info (unless set), warning, error or critical"),
             optional("result", Text, "outcome"),
@@ -198,12 +212,26 @@ async fn messages(app: App, query: Query) -> Answer {
 
 async fn entries(app: App, query: Query) -> Answer {
     let (asked, preview) = (query.clone(), Preview::of(&query)?);
+    let filter = AuditFilter {
+        actor: query.get("actor").map(str::to_owned),
+        action: query.get("action").map(str::to_owned),
+        target: query.get("target").map(str::to_owned),
+        since: since(&query, app.instance().store().clock().now())?,
+    };
     read(&app, &query, move |view| {
         let short = |entry: Entry| (entry.sequence, preview.of_item(entry, &["result", "details", "original"]));
-        let list = |page| Ok(view.audit().list(page)?.into_iter().map(short));
+        let list = |page| Ok(view.audit().find(&filter, page)?.into_iter().map(short));
         numbered(&asked, "entries", list)
     })
     .await
+}
+
+/// The time from which on entries are listed.
+fn since(query: &Query, now: Timestamp) -> Result<Option<Timestamp>> {
+    let wrong =
+        || Error::invalid("query parameter must be a time such as 2026-01-02T03:04:05Z, or '10m ago': name=since");
+    let selector: Option<Selector> = query.get("since").map(|text| text.parse().map_err(|_| wrong())).transpose()?;
+    selector.map(|selector| selector.time(now).ok_or_else(wrong)).transpose()
 }
 
 async fn events(app: App, query: Query) -> Answer {
@@ -251,7 +279,8 @@ fn numbered<T: Serialize, I: Iterator<Item = (u64, T)>>(
 }
 
 async fn say(app: App, Object(fields): Object) -> Answer {
-    let message = message(fields)?;
+    let mut message = message(fields)?;
+    message.bot = message.bot.or_else(|| app.own_bot());
     let sequence = app.change(move |store| store.write(|tx| tx.chat().append(message))).await?;
     Ok(Json(json!({"sequence": sequence})).into_response())
 }
@@ -267,14 +296,15 @@ fn message(mut fields: Fields) -> Result<NewMessage> {
 }
 
 async fn note(app: App, Object(fields): Object) -> Answer {
-    let entry = entry(fields)?;
+    let entry = entry(fields, app.own_bot())?;
     let sequence = app.change(move |store| store.write(|tx| tx.audit().append(entry))).await?;
     Ok(Json(json!({"sequence": sequence})).into_response())
 }
 
-fn entry(mut fields: Fields) -> Result<NewEntry> {
+fn entry(mut fields: Fields, own: Option<BotId>) -> Result<NewEntry> {
     let action = fields.required_text("action")?;
-    let mut entry = NewEntry::new(action, fields.required_text("actor")?);
+    let actor = fields.text("actor")?.or_else(|| own.map(|own| own.to_string()));
+    let mut entry = NewEntry::new(action, actor.as_deref().unwrap_or_default());
     entry.target = fields.text("target")?;
     entry.level = fields.parsed::<Level>("level")?.unwrap_or_default();
     entry.result = fields.text("result")?;
@@ -283,6 +313,7 @@ fn entry(mut fields: Fields) -> Result<NewEntry> {
         entry.details = details;
     }
     fields.end()?;
+    actor.ok_or_else(|| missing("actor"))?;
     Ok(entry)
 }
 

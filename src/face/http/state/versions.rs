@@ -29,8 +29,12 @@ pub(in crate::face::http) const ROUTES: &[Route] = &[Route {
 
 async fn versions(app: App, Name((collection, key)): Name<(String, String)>, query: Query) -> Answer {
     let limit = query.limit()?;
+    let shown = app.clone();
     app.show(move |store| {
-        let versions = store.view()?.versions(&collection, &key, limit)?;
+        let mut versions = store.view()?.versions(&collection, &key, limit)?;
+        if collection == "queue" {
+            versions.iter_mut().for_each(|version| shown.hide_token_in(&mut version.value));
+        }
         Ok(Json(json!({"versions": versions})).into_response())
     })
     .await

@@ -1,0 +1,151 @@
+//! Every change on the command line is in the audit trail, once. The verbs are those that have a manual page, so that a new one
+//! cannot be forgotten.
+
+use std::collections::BTreeSet;
+
+use serde_json::Value;
+
+use crate::util::Hive;
+
+/// The work of a verb, by example.
+enum Does {
+    /// It reads, or writes elsewhere; with the reason where that is not plain.
+    Nothing(&'static str),
+    /// These runs make ready for the last one, which leaves one entry of this action.
+    One(&'static str, &'static [&'static [&'static str]]),
+}
+
+use Does::{Nothing, One};
+
+const PUSH: &[&str] = &["queue", "push", "1", "--id", "t"];
+const CLAIM: &[&str] = &["queue", "claim", "B"];
+const POINT: &[&str] = &["point", "create"];
+const PUT: &[&str] = &["put", "config", "a", "1"];
+const KEY: &[&str] = &["key", "add", "k", "--role", "reader"];
+
+/// Each verb. `1` is the token of a first claim.
+const VERBS: &[(&str, Does)] = &[
+    ("adopt", One("adopt", &[&["adopt", "registry.json"]])),
+    ("backup", One("backup_create", &[&["backup", "--kind", "registry"]])),
+    ("check", Nothing("it opens the store to read only")),
+    ("compact", Nothing("it moves pages, and changes no record")),
+    ("completions", Nothing("")),
+    ("crash-ack", Nothing("without a crash there is nothing to acknowledge")),
+    ("doctor", Nothing("")),
+    ("drill", Nothing("it works on a copy, and has an event")),
+    ("drill-bot", Nothing("a drill starts it, on the copy")),
+    ("export", One("export", &[PUT, &["export", "e.tar.gz"]])),
+    ("get", Nothing("")),
+    ("guard", Nothing("it has two entries, see below")),
+    ("history", Nothing("")),
+    ("import", One("import", &[PUT, &["export", "e.tar.gz"], &["put", "config", "a", "2"], &["import", "e.tar.gz"]])),
+    ("key-add", One("key_add", &[KEY])),
+    ("key-list", Nothing("")),
+    ("key-remove", One("key_remove", &[KEY, &["key", "revoke", "k"], &["key", "remove", "k"]])),
+    ("key-revoke", One("key_revoke", &[KEY, &["key", "revoke", "k"]])),
+    ("key-rotate", One("key_rotate", &[KEY, &["key", "rotate", "k"]])),
+    ("log", Nothing("")),
+    ("man", Nothing("")),
+    ("point-create", One("point_create", &[POINT])),
+    ("point-diff", Nothing("")),
+    ("point-forget", One("point_forget", &[POINT, &["point", "forget", "latest"]])),
+    ("point-hold", One("point_hold", &[POINT, &["point", "hold", "latest"]])),
+    ("point-list", Nothing("")),
+    ("point-policy", One("retention_set", &[&["point", "policy", "--keep-daily", "9"]])),
+    ("point-release", One("point_release", &[POINT, &["point", "hold", "latest"], &["point", "release", "latest"]])),
+    ("point-show", Nothing("")),
+    ("put", One("config_put", &[PUT])),
+    ("queue-assign", One("queue_assign", &[PUSH, &["queue", "assign", "t", "B"]])),
+    ("queue-cancel", One("queue_cancel", &[PUSH, &["queue", "cancel", "t"]])),
+    ("queue-claim", One("queue_claim", &[PUSH, CLAIM])),
+    ("queue-complete", One("queue_complete", &[PUSH, CLAIM, &["queue", "complete", "t", "--token", "1"]])),
+    ("queue-extend", One("queue_extend", &[PUSH, CLAIM, &["queue", "extend", "t", "--token", "1"]])),
+    ("queue-fail", One("queue_fail", &[PUSH, CLAIM, &["queue", "fail", "t", "--token", "1"]])),
+    ("queue-list", Nothing("")),
+    ("queue-memory", Nothing("it shows what is remembered of purged tasks")),
+    ("queue-purge", One("queue_purge", &[PUSH, &["queue", "cancel", "t"], &["queue", "purge", "0s"]])),
+    ("queue-push", One("queue_push", &[PUSH])),
+    ("queue-release", One("queue_release", &[PUSH, CLAIM, &["queue", "release", "t", "--token", "1"]])),
+    ("queue-requeue", One("queue_requeue", &[PUSH, &["queue", "cancel", "t"], &["queue", "requeue", "t"]])),
+    ("queue-unassign", One("queue_assign", &[PUSH, &["queue", "assign", "t", "B"], &["queue", "unassign", "t"]])),
+    ("queue-why", Nothing("")),
+    ("remove", One("config_remove", &[PUT, &["remove", "config", "a"]])),
+    ("repair", Nothing("it makes a new file, and has an event there")),
+    ("restore", One("restore", &[POINT, PUT, &["restore", "latest"]])),
+    ("serve", Nothing("the requests have entries; see tests/http/audit.rs")),
+    ("status", Nothing("")),
+    ("undo", One("undo", &[POINT, PUT, &["restore", "latest"], &["undo"]])),
+];
+
+fn trail(hive: &Hive) -> Vec<Value> {
+    hive.json(&["get", "audit"]).as_array().unwrap().clone()
+}
+
+#[test]
+fn every_verb_that_changes_something_leaves_exactly_one_entry_with_the_user() {
+    let pages = Hive::new();
+    let folder = pages.path().with_file_name("pages");
+    pages.ok(&["man", "--to", folder.to_str().unwrap()]);
+    let names = std::fs::read_dir(folder).unwrap().map(|page| page.unwrap().file_name().into_string().unwrap());
+    let verbs: BTreeSet<_> =
+        names.filter_map(|name| Some(name.strip_prefix("hivekeep-")?.strip_suffix(".1")?.to_owned())).collect();
+    // A verb that only groups others has no work of its own.
+    let groups: BTreeSet<_> = verbs.iter().filter_map(|verb| Some(verb.split_once('-')?.0.to_owned())).collect();
+    let verbs: Vec<_> = verbs.difference(&groups).filter(|verb| !verb.ends_with("help")).collect();
+    for verb in &verbs {
+        let (_, does) = VERBS.iter().find(|(name, _)| name == verb).unwrap_or_else(|| panic!("say what {verb} does"));
+        let (action, runs) = match does {
+            One(action, runs) => (action, runs),
+            Nothing(why) => {
+                println!("{verb}: {why}");
+                continue;
+            }
+        };
+        let hive = Hive::new();
+        std::fs::write(hive.path().with_file_name("registry.json"), r#"{"bots": {"BOT-1": {"port": 1}}}"#).unwrap();
+        let (last, before) = runs.split_last().unwrap();
+        before.iter().for_each(|run| drop(hive.ok(run)));
+        let earlier = trail(&hive).len();
+        hive.ok(last);
+        let trail = trail(&hive);
+        assert_eq!(trail.len(), earlier + 1, "{verb}: {trail:#?}");
+        let entry = trail.last().unwrap();
+        assert_eq!(entry["action"], *action, "{verb}");
+        assert!(entry["actor"].as_str().unwrap().starts_with("cli:") && entry["asked_by"]["told"] == false, "{entry}");
+        assert!(hive.ok(&["check"]).starts_with("sound"), "{verb}");
+    }
+    for (verb, does) in VERBS {
+        let is_there = verbs.iter().any(|name| name == verb) || matches!(does, Nothing(_));
+        assert!(is_there, "{verb} is no verb any more");
+    }
+}
+
+#[test]
+fn guarded_work_has_an_entry_at_its_beginning_and_one_at_its_end() {
+    let hive = Hive::new();
+    hive.ok(&["guard", "--", "true"]);
+    let actions: Vec<_> = trail(&hive).iter().map(|entry| entry["action"].clone()).collect();
+    assert_eq!(actions, ["guard_begin", "guard_pass"]);
+}
+
+#[test]
+fn entries_are_filtered_by_actor_action_target_and_time() {
+    let hive = Hive::new();
+    for key in ["a", "b"] {
+        hive.ok(&["put", "config", key, "1"]);
+    }
+    hive.ok(&["remove", "config", "a"]);
+    let count = |filter: &[&str]| {
+        let found = hive.json(&[&["get", "audit"], filter].concat());
+        found.as_array().unwrap().len()
+    };
+    let me = trail(&hive)[0]["actor"].as_str().unwrap().to_owned();
+    assert_eq!((count(&[]), count(&["--actor", &me]), count(&["--actor", "x"])), (3, 3, 0));
+    assert_eq!((count(&["--action", "config_put"]), count(&["--target", "a"])), (2, 2));
+    assert_eq!(count(&["--action", "config_put", "--target", "a", "--newest", "1"]), 1);
+    assert_eq!((count(&["--since", "10m ago"]), count(&["--since", "2999-01-01T00:00:00Z"])), (3, 0));
+    assert!(hive.refused(&["get", "audit", "--since", "latest"], 2).contains("since=latest"));
+    assert!(hive.refused(&["get", "chat", "--actor", "x"], 2).contains("--actor works with audit only"));
+    let events = hive.json(&["log"]);
+    assert!(events.to_string().contains(&me) || events.as_array().is_some_and(Vec::is_empty));
+}
