@@ -68,8 +68,9 @@ def measure(browser, service):
     own.page.on("response", lambda answer: sizes.__setitem__(answer.url, answer))
     rows = []
     own.open("now")
-    links = [link for link in SCREENS if "build-" not in link and "review" not in link and "motd" not in link and "limits" not in link]
-    links += ["queue/task-0200000", "queue?state=ready", "queue?filter=id%3Atask-09", "data/queue", "data/config/number", "compare/latest~100/now", "restore/latest~100", "queue?at=latest~5000"]
+    point = service.get("/api/timeline/points?limit=100")["points"][-1]["point"]
+    links = [link for link in SCREENS if "latest" not in link and "build-" not in link and "review" not in link and "motd" not in link and "limits" not in link]
+    links += ["queue/task-0200000", "queue?state=ready", "queue?filter=id%3Atask-09", "data/queue", "data/config/number", f"compare/{point}/now", f"restore/{point}", f"queue?at={point}"]
     for link in links:
         own.follow("log?show=events")
         own.page.wait_for_timeout(300)
@@ -81,13 +82,13 @@ def measure(browser, service):
         count = own.page.locator("main tbody tr").count()
         over = " OVER" if took > AIM_MS or most > AIM_BYTES or count > AIM_ROWS else ""
         rows.append((link, took, most, count))
-        print(f"{link:32} {took:6.0f} ms {most:9} bytes {count:4} rows{over}", flush=True)
+        print(f"{link[:31]:32} {took:6.0f} ms {most:9} bytes {count:4} rows{over}", flush=True)
     own.quiet()
     context.close()
     context = browser.new_context(viewport={"width": 1280, "height": 900})
     page = context.new_page()
     answers = []
-    page.on("response", answers.append)
+    page.on("response", lambda answer: answers.append(answer))
     begun = time.monotonic()
     page.goto(service.url)
     page.wait_for_selector(".verdict h2")

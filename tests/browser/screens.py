@@ -140,12 +140,46 @@ def test_the_page_works_under_a_path_prefix(browser):
             own.quiet()
 
 
-def test_a_page_without_a_token_says_what_it_needs(browser):
-    with Service(token="0123456789abcdef0123456789abcdef") as service, tab(browser, service.url) as own:
+TOKEN = "0123456789abcdef0123456789abcdef"
+
+
+def _has_sessions(own):
+    """Whether the page offers to sign in: where the service has sessions."""
+    own.page.locator("h1", has_text="Sign in").or_(own.page.locator("p", has_text="cannot sign in")).first.wait_for()
+    return own.page.locator("h1", has_text="Sign in").count() == 1
+
+
+def _sign_in(own, key):
+    if _has_sessions(own):
+        own.page.get_by_label("Key", exact=True).fill(key)
+        own.button("Sign in").click()
+    else:
+        own.page.set_extra_http_headers({"Authorization": f"Bearer {key}"})
+        own.button("Try again").click()
+
+
+def test_a_person_signs_in_and_out_with_the_token_and_no_script_can_read_it(browser):
+    with Service(token=TOKEN) as service, tab(browser, service.url) as own:
+        fill(service)
         own.open("queue")
-        own.sees("asks for a token")
-        own.accessible("the page without a token")
-        own.quiet("status of 401")
+        own.page.locator(".empty h1").wait_for()
+        own.accessible("the sign-in")
+        if not _has_sessions(own):
+            own.quiet("status of 401")
+            return
+        _sign_in(own, "not the token of this service")
+        own.sees("Refused")
+        _sign_in(own, TOKEN)
+        own.sees("build-000")
+        own.sees("token", ".who")
+        own.page.reload()
+        own.sees("build-000")
+        kept = own.page.evaluate("() => document.cookie + JSON.stringify({ ...localStorage }) + JSON.stringify({ ...sessionStorage }) + location.href")
+        assert TOKEN not in kept and "hivekeep_" not in kept, kept
+        own.button("Sign out").click()
+        own.page.locator("h1", has_text="Sign in").wait_for()
+        assert "build-000" not in own.text("body")
+        own.quiet("status of 401", "status of 422")
 
 
 def test_the_band_is_on_every_screen_and_in_the_title(browser):
@@ -218,10 +252,11 @@ def test_rows_do_not_move_under_a_person_who_works_in_them(browser):
 def test_a_reader_sees_every_screen_and_no_button_that_would_be_refused(browser):
     with _quiet_service() as service:
         fill(service)
-        reader, admin = service.key("ada", "reader"), service.key("root", "admin")
-        with tab(browser, service.url, headers={"Authorization": f"Bearer {reader}"}) as own:
+        reader = service.key("ada", "reader")
+        with tab(browser, service.url) as own:
             own.open("now")
-            own.sees("ada", ".rail")
+            _sign_in(own, reader)
+            own.sees("ada", ".who")
             for link in SCREENS:
                 if not link.startswith("restore/"):
                     own.follow(link)
@@ -231,5 +266,17 @@ def test_a_reader_sees_every_screen_and_no_button_that_would_be_refused(browser)
                     own.accessible(f"{link} of a reader")
             own.follow("restore/latest")
             own.sees("A restore needs the role operator")
-            own.quiet()
-        service.token = admin
+            own.quiet("status of 401", "status of 422")
+
+
+def test_a_key_that_is_revoked_ends_what_its_holder_sees(browser):
+    with _quiet_service() as service:
+        fill(service)
+        reader = service.key("ada", "reader")
+        with tab(browser, service.url) as own:
+            own.open("queue")
+            _sign_in(own, reader)
+            own.sees("build-000")
+            service.run("key", "revoke", "ada")
+            own.page.locator(".empty h1").wait_for()
+            own.quiet("status of 401", "status of 422")

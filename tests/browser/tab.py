@@ -70,8 +70,8 @@ class Tab:
 
 
 @contextlib.contextmanager
-def tab(browser, base, scheme="light", size=None, headers=None):
-    context = browser.new_context(viewport=size or WIDE, color_scheme=scheme, reduced_motion="reduce", extra_http_headers=headers)
+def tab(browser, base, scheme="light", size=None):
+    context = browser.new_context(viewport=size or WIDE, color_scheme=scheme, reduced_motion="reduce")
     if FILES:
         context.route("**/page/*.*", lambda route: route.fulfill(path=os.path.join(FILES, route.request.url.rsplit("/", 1)[1])))
     try:

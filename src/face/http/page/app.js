@@ -3,9 +3,9 @@
 
 import { render, useEffect, useMemo, useRef, useState } from './preact.js';
 import { html } from './html.js';
-import { get, isExact, Problem } from './api.js';
+import { get, isExact, post, Problem, remove } from './api.js';
 import { go, link, readRoute, Shared } from './hooks.js';
-import { Dialog, T } from './parts.js';
+import { Act, Dialog, T, Trouble } from './parts.js';
 import { show, step, TimeBar, usePoint, usePoints } from './timebar.js';
 import { Now } from './now.js';
 import { UndoBar } from './undo.js';
@@ -223,7 +223,7 @@ function App() {
         <ul>${SCREENS.map(([id, label]) => html`<li><a href=${link([id])} aria-current=${id === screen ? 'page' : null}>${label}</a></li>`)}</ul>
         <div class="rail-end"><button class="small" aria-pressed=${paused} onClick=${() => setPaused(!paused)}>${paused ? 'Go on' : 'Pause'}</button>
           <button class="small" onClick=${() => setHelp(true)}>Keys</button></div>
-        ${me?.key && html`<p class="who"><${T} v=${me.key} /> <span class="faint">${me.role}</span></p>`}</nav>
+        ${me?.key && html`<p class="who"><${T} v=${me.key} /> <span class="faint">${me.role}</span> <${Act} kind="small" run=${async () => { await remove('api/session'); pulse.look(); }}>Sign out<//></p>`}</nav>
       ${pulse.refused ? html`<main ref=${main} tabindex="-1"><${SignIn} problem=${pulse.refused} again=${pulse.look} /></main>` : html`<${Inside} all=${all} setAll=${setAll} gone=${pulse.gone} paused=${paused} main=${main} setPaused=${setPaused} setHelp=${setHelp} setUtcOnly=${setUtcOnly} point=${at}>
         ${Screen ? html`<${Screen} key=${screen} />` : isKnown ? html`<p class="faint wait" role="status">Loading…</p>` : html`<h1>Not found</h1><p>There is no such screen. <a href=${link(['now'])}>To Now</a></p>`}<//>`}
     </div>
@@ -255,7 +255,7 @@ function Timed({ hive, all, setAll, gone, paused, main, setPaused, setHelp, setU
   });
   const shared = useMemo(() => ({ ...hive, point }), [hive, point]);
   return html`<${Shared.Provider} value=${shared}><div class="page">
-    ${gone && html`<p class="note is-bad gone" role="alert"><strong>The service does not answer</strong> since ${utc(new Date(gone.since).toISOString())}. This is the last state that was seen; trying again.</p>`}
+    ${gone && html`<p class="note is-bad gone" role="alert"><strong>${gone.error.status ? html`<${T} v=${gone.error.message} />` : 'The service does not answer'}</strong> since ${utc(new Date(gone.since).toISOString())}. This is the last state that was seen; trying again.</p>`}
     ${!isExact && html`<p class="note is-warn">This browser rounds large numbers; a newer one shows them exactly.</p>`}
     ${paused && html`<p class="note is-warn" role="status">Paused: the screen shows what it showed. <button class="small" onClick=${() => setPaused(false)}>Go on</button></p>`}
     <${TimeBar} points=${points} more=${more} error=${error} all=${all} setAll=${setAll} />
@@ -264,10 +264,25 @@ function Timed({ hive, all, setAll, gone, paused, main, setPaused, setHelp, setU
 }
 
 function SignIn({ problem, again }) {
-  return html`<div class="empty"><h1>${problem.status === 401 ? 'This service asks for a token' : 'The service refused this page'}</h1>
-    <p><${T} v=${problem.message} /></p>
-    ${problem.status === 401 && html`<p>The page cannot show a token yet. Use the command line, or send the token with each request: <code>curl -H "Authorization: Bearer TOKEN"</code>.</p>`}
-    <button onClick=${again}>Try again</button></div>`;
+  const [key, setKey] = useState('');
+  const [wrong, setWrong] = useState(null);
+  const [can, setCan] = useState(null);
+  // A service that has no sessions refuses the question for want of a key, and one that has them for want of the field.
+  useEffect(() => { post('api/session').catch((error) => setCan(error.status !== 401)); }, []);
+  const enter = async (event) => {
+    event.preventDefault();
+    try {
+      await post('api/session', { key: key.trim() });
+      again();
+    } catch (error) {
+      setWrong(error);
+    }
+  };
+  if (problem.status !== 401) return html`<div class="empty"><h1>The service refused this page</h1><p><${T} v=${problem.message} /></p><button onClick=${again}>Try again</button></div>`;
+  if (!can) return html`<div class="empty"><h1>This service asks for a key</h1>${can === false && html`<p>Its page cannot sign in. Use the command line, or send the key with each request: <code>curl -H "Authorization: Bearer KEY"</code>.</p>`}<button onClick=${again}>Try again</button></div>`;
+  return html`<div class="empty"><h1>Sign in</h1><p>This service asks for a key, or for its token. The page does not keep it: it is changed into a session of twelve hours.</p>
+    <form class="inline" onSubmit=${enter}><input type="password" aria-label="Key" placeholder="hk_NAME_SECRET" autocomplete="off" value=${key} onInput=${(event) => setKey(event.currentTarget.value)} /><button class="main" disabled=${!key.trim()}>Sign in</button></form>
+    <${Trouble} problem=${wrong} /><p class="faint">An admin makes one: <code>hivekeep key add NAME --role reader</code></p></div>`;
 }
 
 render(html`<${App} />`, document.body);
