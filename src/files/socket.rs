@@ -1,12 +1,12 @@
 //! The Unix socket of a service.
 
-use std::fs;
+use std::fs::{self, DirBuilder};
 use std::io::{self, ErrorKind as IoKind};
-use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, FileTypeExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 
-use super::names::{remove, rename};
+use super::names::rename;
 
 /// Listens at a path, for the owner alone, in place of the socket of a process that is dead.
 ///
@@ -22,21 +22,18 @@ pub(crate) fn listen_at(path: &Path) -> io::Result<UnixListener> {
         Err(error) if error.kind() == IoKind::NotFound => {}
         Err(error) => return Err(error),
     }
-    // It gets its name once nobody else may use it.
-    let mut unfinished = path.as_os_str().to_owned();
-    unfinished.push(format!(".{}", std::process::id()));
-    let unfinished = PathBuf::from(unfinished);
-    match remove(&unfinished) {
-        Err(error) if error.kind() != IoKind::NotFound => return Err(error),
-        _ => {}
-    }
-    let listener = UnixListener::bind(&unfinished)?;
-    let named = fs::set_permissions(&unfinished, fs::Permissions::from_mode(0o600));
-    if let Err(error) = named.and_then(|()| rename(&unfinished, path)) {
-        let _left_behind = remove(&unfinished);
-        return Err(error);
-    }
-    Ok(listener)
+    // It gets its name once nobody else may use it, and nobody else reaches it before.
+    let mut folder = path.as_os_str().to_owned();
+    folder.push(format!(".{}", std::process::id()));
+    let (folder, unfinished) = (PathBuf::from(&folder), PathBuf::from(folder).join("s"));
+    DirBuilder::new().mode(0o700).create(&folder)?;
+    let listener = UnixListener::bind(&unfinished).and_then(|listener| {
+        fs::set_permissions(&unfinished, fs::Permissions::from_mode(0o600))?;
+        rename(&unfinished, path)?;
+        Ok(listener)
+    });
+    let _left_behind = fs::remove_dir_all(&folder);
+    listener
 }
 
 /// Whether a process listens there.

@@ -180,6 +180,42 @@ fn a_client_that_shows_wrong_keys_waits_longer_each_time_and_the_tenth_is_an_eve
     assert!(!log.contains("0123456789"), "{log}");
 }
 
+#[test]
+fn a_right_key_never_waits_for_the_wrong_ones_of_others() {
+    let hive = Hive::new();
+    let key = hive.ok(&["key", "add", "ops", "--role", "admin"]);
+    let service = Service::start(&hive, &[]);
+    let ask =
+        |key: &str| service.ask("GET", "/api/config", &format!("Authorization: Bearer {}\r\n", key.trim()), "").status;
+    let wrong = format!("hk_ops_{}", "0".repeat(48));
+    let statuses: Vec<_> = (0..20).map(|_| ask(&wrong)).collect();
+    assert_eq!(statuses[..10], [401; 10]);
+    assert!(statuses.contains(&429), "{statuses:?}");
+    assert_eq!(ask(&key), 200);
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn an_answer_takes_memory_until_its_client_has_read_it() {
+    let hive = Hive::new();
+    let service = Service::start(&hive, &["--request-memory", "48MiB"]);
+    let long = json!("x".repeat(12 << 20)).to_string();
+    service.put("/api/config/long", &long).ok();
+    let deaf: Vec<_> = (0..5)
+        .map(|_| {
+            let mut stream = service.connect();
+            stream.write_all(b"GET /api/config/long HTTP/1.1\r\nHost: localhost\r\n\r\n").unwrap();
+            stream
+        })
+        .collect();
+    service.until("further ones are refused", |service| service.get("/api/config/long").status == 503);
+    let metrics = service.get("/metrics").body;
+    let line = metrics.lines().find(|line| line.starts_with("hivekeep_request_memory_bytes ")).unwrap();
+    assert!(line.split(' ').nth(1).unwrap().parse::<usize>().unwrap() > 30 << 20, "{line}");
+    drop(deaf);
+    service.until("it is given back", |service| service.get("/api/config/long").status == 200);
+}
+
 #[cfg(target_os = "linux")]
 #[test]
 fn bodies_of_small_values_and_long_values_read_at_once_take_little_memory() {

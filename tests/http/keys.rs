@@ -188,6 +188,11 @@ fn with_keys_other_machines_may_be_let_in_without_a_token() {
     let service = Service::start(&hive, &["--listen", "0.0.0.0:0", "--insecure-no-tls"]);
     service.get("/api/config").refused(401);
     assert_eq!(ask(&service, "GET", "/api/config", &bearer(&key)).status, 200);
+    for verb in ["revoke", "remove"] {
+        hive.ok(&["key", verb, "a"]);
+    }
+    std::thread::sleep(std::time::Duration::from_millis(600));
+    assert_eq!(service.get("/api/config").status, 401, "without any key it stays closed to other machines");
     let (_, said) = service.stop("-TERM");
     assert!(!said.contains("everybody"), "{said}");
 }

@@ -83,6 +83,8 @@ pub(in crate::face) struct Live {
     /// The name and the colour of the page.
     pub(in crate::face) band: Band,
     pub(in crate::face) rates: RateLimits,
+    /// Whether requests need a key even if the store has none, since other machines reach the service.
+    pub(in crate::face) asks_always: bool,
     /// The certificate of the service, if it has one.
     pub(in crate::face) tls: Option<Tls>,
 }

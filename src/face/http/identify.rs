@@ -20,7 +20,7 @@ pub(super) struct Asked<'r> {
 
 /// Whether requests must show a key or the token.
 pub(super) fn keys_are_asked_for(app: &App, ring: &KeyRing) -> bool {
-    app.live().token.is_some() || ring.is_used()
+    app.live().asks_always || app.live().token.is_some() || ring.is_used()
 }
 
 /// Finds out who asks. A request that shows nothing is of somebody unknown, and one that shows something wrong is refused.
@@ -45,12 +45,24 @@ pub(super) fn by_key(
         return Ok((caller.admin(None), None));
     }
     let text = str::from_utf8(shown).unwrap_or_default();
-    let claimed = (Client::of(caller.address()), ring.claimed(text).map(|name| name.as_str().to_owned()));
-    app.rates().may_show(&claimed)?;
-    if app.live().token.as_ref().is_some_and(|token| token.is(shown)) {
+    let client = Client::of(caller.address());
+    let claimed = (client, ring.claimed(text).map(|name| name.as_str().to_owned()));
+    let may_guess = app.rates().may_show(&claimed);
+    // A token may be a text that can be guessed, so it is not looked at while wrong ones wait.
+    let looks = may_guess.is_ok() || app.rates().knows_token(client);
+    if looks && app.live().token.as_ref().is_some_and(|token| token.is(shown)) {
+        app.rates().token_was_right(client);
         return Ok((caller.admin(Some(TOKEN_HOLDER.to_owned())), Some(SignedIn::Token(blake3::hash(shown)))));
     }
-    let holder = holder(app, ring, text).inspect_err(|_| app.key_was_wrong(claimed, caller.address()))?;
+    let holder = match holder(app, ring, text) {
+        // The secret of a key cannot be guessed, so a right one never waits.
+        Ok(holder) => holder,
+        Err(problem) => {
+            may_guess?;
+            app.key_was_wrong(claimed, caller.address());
+            return Err(problem);
+        }
+    };
     app.key_was_used(&holder.name);
     let held = HeldKey { name: holder.name.as_str().to_owned(), created_at: holder.created_at };
     Ok((caller.holding(holder), Some(SignedIn::Key(held))))

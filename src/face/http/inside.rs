@@ -114,6 +114,7 @@ impl Inside {
                 access: Access::default(),
                 limits,
                 rates: RateLimits::default(),
+                asks_always: false,
                 tls: None,
                 band: Band::default(),
             },

@@ -6,7 +6,7 @@
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use axum::body::{Body, Bytes, HttpBody};
 use axum::extract::{Request, State};
@@ -20,6 +20,8 @@ use crate::face::http::problem::Problem;
 
 /// Bytes of a request, and of its answer, that cost nothing. All connections together have 128 MiB of them.
 const FREE: usize = 64 << 10;
+/// The length of a piece of an answer.
+pub(super) const PIECE: usize = 64 << 10;
 /// A request with many small values is charged in steps of this many bytes.
 const STEP: usize = 16 << 10;
 
@@ -158,15 +160,18 @@ pub(super) async fn within_memory(State(memory): State<Memory>, request: Request
     if bytes <= FREE { response } else { response.map(|body| Holding::body(body, charge)) }
 }
 
-/// The body of an answer, and something that is dropped with it.
+/// The body of an answer, and something that is dropped with it. It comes in pieces, of which the connection takes another
+/// once those before are with the system: so what is held is held for as long as the client does not read.
 pub(super) struct Holding<T> {
     body: Body,
+    /// The rest of what the body has given.
+    rest: Bytes,
     _held: T,
 }
 
 impl<T: Send + Unpin + 'static> Holding<T> {
     pub(super) fn body(body: Body, held: T) -> Body {
-        Body::new(Self { body, _held: held })
+        Body::new(Self { body, rest: Bytes::new(), _held: held })
     }
 }
 
@@ -178,15 +183,29 @@ impl<T: Unpin> HttpBody for Holding<T> {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
-        Pin::new(&mut self.body).poll_frame(context)
+        if self.rest.is_empty() {
+            match ready!(Pin::new(&mut self.body).poll_frame(context)).map(|frame| frame.map(Frame::into_data)) {
+                Some(Ok(Ok(data))) => self.rest = data,
+                Some(Ok(Err(frame))) => return Poll::Ready(Some(Ok(frame))),
+                Some(Err(error)) => return Poll::Ready(Some(Err(error))),
+                None => return Poll::Ready(None),
+            }
+        }
+        let piece = self.rest.len().min(PIECE);
+        Poll::Ready(Some(Ok(Frame::data(self.rest.split_to(piece)))))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        self.rest.is_empty() && self.body.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+        let (mut hint, rest) = (self.body.size_hint(), self.rest.len() as u64);
+        if let Some(upper) = hint.upper() {
+            hint.set_upper(upper.saturating_add(rest));
+        }
+        hint.set_lower(hint.lower().saturating_add(rest));
+        hint
     }
 }
 

@@ -17,6 +17,7 @@ use hyper::body::{Frame, SizeHint};
 use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 
+use crate::face::http::memory::PIECE;
 use crate::face::http::places::Place;
 use crate::face::http::stream::Stream;
 use crate::face::parcel::Parcel;
@@ -45,7 +46,7 @@ struct Owed {
 /// The bytes of a connection, for the one who reads and writes HTTP. Shutting it down is left to [`Peer::settle`].
 pub(super) struct Wire(Peer);
 
-/// An answer that carries what is owed, in one piece.
+/// An answer that carries what is owed. It is handed over with its last piece.
 struct Carrier {
     text: Option<Bytes>,
     peer: Peer,
@@ -194,10 +195,15 @@ impl HttpBody for Carrier {
     type Error = std::convert::Infallible;
 
     fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
-        let Some(text) = self.text.take() else { return Poll::Ready(None) };
-        // Handlers answer one after another, so all that is owed by now is in answers up to this one.
-        self.peer.0.owed.lock().iter_mut().for_each(|owed| owed.handed = true);
-        Poll::Ready(Some(Ok(Frame::data(text))))
+        let Some(mut text) = self.text.take() else { return Poll::Ready(None) };
+        let piece = text.split_to(text.len().min(PIECE));
+        if text.is_empty() {
+            // Handlers answer one after another, so all that is owed by now is in answers up to this one.
+            self.peer.0.owed.lock().iter_mut().for_each(|owed| owed.handed = true);
+        } else {
+            self.text = Some(text);
+        }
+        Poll::Ready(Some(Ok(Frame::data(piece))))
     }
 
     fn is_end_stream(&self) -> bool {

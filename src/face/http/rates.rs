@@ -67,6 +67,8 @@ struct Bucket {
 #[derive(Debug, Default)]
 struct Wrong {
     by_claim: HashMap<Claimed, Shown>,
+    /// When a client has last shown the right token.
+    tokens: HashMap<Client, Instant>,
     event_at: Option<Instant>,
 }
 
@@ -99,6 +101,20 @@ impl Rates {
         let Some(shown) = wrong.by_claim.get(claimed) else { return Ok(()) };
         let waits = wait_after(shown.count).saturating_sub(shown.last.elapsed());
         if waits.is_zero() || shown.last.elapsed() > FORGOTTEN { Ok(()) } else { Err(too_many_wrong(waits)) }
+    }
+
+    /// Whether a client has shown the right token lately, so that others on its machine cannot keep it out.
+    pub(super) fn knows_token(&self, client: Client) -> bool {
+        self.wrong.lock().tokens.get(&client).is_some_and(|at| at.elapsed() < FORGOTTEN)
+    }
+
+    /// Notes that a client has shown the right token.
+    pub(super) fn token_was_right(&self, client: Client) {
+        let mut wrong = self.wrong.lock();
+        make_room(&mut wrong.tokens, |at| at.elapsed() > FORGOTTEN);
+        if wrong.tokens.len() < MOST || wrong.tokens.contains_key(&client) {
+            wrong.tokens.insert(client, Instant::now());
+        }
     }
 
     /// Notes a wrong key. Gives the number of them when that is to be an event.

@@ -124,7 +124,7 @@ impl Source {
             settings.reach(asks).check(settings.listen.as_deref().unwrap_or_default())?;
         }
         instance.renew(settings.setup()?)?;
-        Ok(live)
+        Ok(Live { asks_always: settings.asks_always(is_public), ..live })
     }
 }
 
@@ -149,6 +149,7 @@ fn run(source: Source, context: &mut Context) -> Result<Exit> {
     greet(context, &instance, &listener, is_new)?;
     let steward = instance.steward().clone();
     let is_public = listener.is_public;
+    let live = Live { asks_always: settings.asks_always(is_public), ..live };
     let renew: Renew = Arc::new(move |instance| source.renew(instance, &settings, is_public));
     service.serve(Served { instance: instance.clone(), live, renew }, listener)?;
     if let Some(why) = steward.end() {

@@ -124,6 +124,11 @@ impl Settings {
         rules.are_given().then(|| Some(rules.over(Policy::default())))
     }
 
+    /// Whether requests need a key even if the store has none.
+    pub(super) fn asks_always(&self, is_public: bool) -> bool {
+        is_public && self.insecure_no_token != Some(true)
+    }
+
     /// The token, the access rules and the limits of requests.
     ///
     /// # Errors
@@ -133,7 +138,8 @@ impl Settings {
         let (hosts, origins) = (self.allow_host.clone(), self.allow_origin.clone());
         let access = Access { hosts, origins, is_tls: self.tls_cert.is_some() };
         let (limits, rates) = (self.limits(), self.rates());
-        Ok(Live { token: self.token()?, access, limits, rates, tls: self.tls()?, band: self.band()? })
+        let (token, tls, band) = (self.token()?, self.tls()?, self.band()?);
+        Ok(Live { token, access, limits, rates, asks_always: false, tls, band })
     }
 
     /// The name and the colour of the page.
