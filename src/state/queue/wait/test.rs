@@ -1,0 +1,195 @@
+//! Bots wait for tasks.
+
+use super::*;
+use crate::state::queue::NewTask;
+use crate::state::queue::verbs_test::{bot, id, named};
+use crate::testkit::checked_store::Fixture;
+
+const LONG: Duration = Duration::from_secs(60);
+
+fn claim_wait(hive: &Fixture, timeout: Duration) -> Vec<String> {
+    let claims = hive.store.claim_wait(&bot("ant"), &ClaimOptions::default(), timeout).unwrap();
+    claims.into_iter().map(|claim| claim.id.to_string()).collect()
+}
+
+/// The claims of a bot that waits while `work` is done, and how long it waited.
+fn waiting_while(hive: &Fixture, work: impl FnOnce()) -> (Vec<String>, Duration) {
+    std::thread::scope(|scope| {
+        let waits = scope.spawn(|| {
+            let started = Instant::now();
+            (claim_wait(hive, LONG), started.elapsed())
+        });
+        std::thread::sleep(Duration::from_millis(30));
+        work();
+        waits.join().unwrap()
+    })
+}
+
+#[test]
+fn a_bot_that_waits_gets_the_task_that_comes() {
+    let hive = Fixture::new();
+    let (got, waited) = waiting_while(&hive, || drop(hive.push(named("a"))));
+    assert_eq!(got, ["a"]);
+    assert!(waited < LONG);
+}
+
+#[test]
+fn a_task_that_comes_due_and_one_whose_lease_ends_are_noticed_without_a_commit() {
+    let hive = Fixture::new();
+    hive.push(named("later").not_before(crate::testkit::checked_store::time(10)));
+    for seconds in [10, 30] {
+        let (got, waited) = waiting_while(&hive, || hive.pass(seconds));
+        assert_eq!(got, ["later"]);
+        assert!(waited < LONG);
+    }
+}
+
+#[test]
+fn what_is_not_for_the_bot_is_waited_past() {
+    let hive = Fixture::new();
+    hive.push(named("of another").assign_to(bot("bee")));
+    hive.push(named("beyond it").capability("fly"));
+    assert!(claim_wait(&hive, Duration::from_millis(150)).is_empty());
+    assert_eq!(waiting_while(&hive, || drop(hive.push(NewTask::new(1).id("mine".parse().unwrap())))).0, ["mine"]);
+}
+
+#[test]
+fn several_that_wait_share_what_comes_and_nobody_gets_what_another_has() {
+    let hive = Fixture::new();
+    let got = std::thread::scope(|scope| {
+        let waiting: Vec<_> = (0..4)
+            .map(|number| {
+                let store = &hive.store;
+                scope.spawn(move || {
+                    store.claim_wait(&bot(&format!("b{number}")), &ClaimOptions::default(), LONG).unwrap()
+                })
+            })
+            .collect();
+        (0..4).for_each(|number| drop(hive.push(named(&format!("t{number}")))));
+        waiting.into_iter().flat_map(|waits| waits.join().unwrap()).map(|claim| claim.id).collect::<Vec<_>>()
+    });
+    let mut names: Vec<_> = got.iter().map(ToString::to_string).collect();
+    names.sort();
+    assert_eq!(names, ["t0", "t1", "t2", "t3"]);
+}
+
+#[test]
+fn what_another_process_pushes_is_noticed() {
+    let hive = Fixture::new();
+    let other = Store::options().open_with(hive.store.path(), crate::state::INDEXES).unwrap();
+    let push = || drop(other.write(|tx| tx.queue().enqueue(named("a"))).unwrap());
+    let (got, waited) = waiting_while(&hive, push);
+    assert_eq!(got, ["a"]);
+    assert!(waited < LONG);
+}
+
+#[test]
+fn who_waits_for_nothing_that_comes_does_not_look() {
+    let hive = Fixture::new();
+    hive.push(named("later").not_before(crate::testkit::checked_store::time(10)));
+    let news = std::thread::scope(|scope| {
+        scope.spawn(|| claim_wait(&hive, Duration::from_millis(600)));
+        std::thread::sleep(Duration::from_millis(200));
+        let seen = hive.store.commits().count();
+        std::thread::sleep(Duration::from_millis(300));
+        hive.store.commits().count() - seen
+    });
+    assert_eq!(news, 0);
+}
+
+/// How often each of many waiting bots looks while `work` is done, and the claims of each.
+fn looks_while(hive: &Fixture, bots: usize, work: impl FnOnce()) -> Vec<(usize, Vec<String>)> {
+    let waiting = std::sync::atomic::AtomicUsize::new(0);
+    std::thread::scope(|scope| {
+        let wait = |number: usize| {
+            let (store, waiting) = (&hive.store, &waiting);
+            scope.spawn(move || {
+                let until = Duration::from_millis(1_500);
+                let mut wait = ClaimWait::new(&bot(&format!("b{number}")), &ClaimOptions::default(), until);
+                for looks in 0.. {
+                    if let Some(claims) = wait.look(store).unwrap() {
+                        return (looks, claims.into_iter().map(|claim| claim.id.to_string()).collect());
+                    }
+                    waiting.fetch_add(usize::from(looks == 0), std::sync::atomic::Ordering::SeqCst);
+                    wait.sleep();
+                }
+                unreachable!("it looks for ever")
+            })
+        };
+        let bots: Vec<_> = (0..bots).map(wait).collect();
+        while waiting.load(std::sync::atomic::Ordering::SeqCst) < bots.len() {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        std::thread::sleep(Duration::from_millis(50));
+        work();
+        bots.into_iter().map(|waits| waits.join().unwrap()).collect()
+    })
+}
+
+/// The bots that looked again before the end, besides their first look and their last.
+fn woken(looks: &[(usize, Vec<String>)]) -> usize {
+    looks.iter().filter(|(looks, claims)| *looks > 1 || !claims.is_empty()).count()
+}
+
+#[test]
+fn a_task_wakes_one_of_many_bots_that_wait_and_a_batch_as_many_as_it_has_tasks() {
+    let hive = Fixture::new();
+    let looks = looks_while(&hive, 100, || drop(hive.push(named("a"))));
+    assert_eq!(looks.iter().flat_map(|(_, claims)| claims.clone()).collect::<Vec<_>>(), ["a"]);
+    assert_eq!(woken(&looks), 1);
+    let tasks = (0..7).map(NewTask::new).collect();
+    let looks = looks_while(&hive, 100, || drop(hive.store.enqueue_all(tasks).unwrap()));
+    assert_eq!(looks.iter().filter(|(_, claims)| claims.len() == 1).count(), 7);
+    assert_eq!(woken(&looks), 7);
+    let looks = looks_while(&hive, 100, || {
+        hive.write(|tx| tx.config().put("a", &serde_json::json!(1)));
+    });
+    assert_eq!(woken(&looks), 0, "that is no task");
+}
+
+#[test]
+fn a_task_for_one_bot_wakes_that_one_and_a_task_that_only_the_last_can_do_reaches_it() {
+    let hive = Fixture::new();
+    let looks = looks_while(&hive, 30, || drop(hive.push(named("a").assign_to(bot("b17")))));
+    assert_eq!((woken(&looks), looks[17].1.clone()), (1, vec!["a".to_owned()]));
+    hive.register("b23", &["fly"], 9);
+    let looks = looks_while(&hive, 30, || drop(hive.push(named("b").capability("fly"))));
+    assert_eq!(looks[23].1, ["b"]);
+}
+
+#[test]
+fn a_bot_that_gets_room_and_one_that_learns_what_it_lacked_find_the_task_that_was_there() {
+    let hive = Fixture::new();
+    hive.register("b0", &[], 1);
+    ["a", "b"].iter().for_each(|name| drop(hive.push(named(name))));
+    let held = hive.claim_one("b0");
+    hive.write(|tx| tx.queue().assign(&id("b"), &bot("b0")));
+    let looks = looks_while(&hive, 3, || {
+        hive.write(|tx| tx.queue().complete(&held.id, held.token, 1));
+    });
+    assert_eq!(looks[0].1, ["b"]);
+    hive.push(named("c").capability("fly"));
+    let looks = looks_while(&hive, 3, || hive.register("b2", &["fly"], 9));
+    assert_eq!(looks[2].1, ["c"]);
+}
+
+#[test]
+fn when_the_store_is_closed_waiting_ends() {
+    let hive = Fixture::new();
+    let started = Instant::now();
+    let error = std::thread::scope(|scope| {
+        let waits = scope.spawn(|| hive.store.claim_wait(&bot("ant"), &ClaimOptions::default(), LONG));
+        std::thread::sleep(Duration::from_millis(30));
+        hive.store.close_file().unwrap();
+        waits.join().unwrap().unwrap_err()
+    });
+    assert_eq!(error.kind(), crate::error::ErrorKind::Reopen);
+    assert!(started.elapsed() < LONG);
+}
+
+#[test]
+fn a_time_beyond_every_calendar_is_waited_for() {
+    let hive = Fixture::new();
+    hive.push(named("a"));
+    assert_eq!(claim_wait(&hive, Duration::MAX), ["a"]);
+}
