@@ -268,14 +268,14 @@ impl Gate {
     fn commit(&self, state: &mut MutexGuard<'_, State>, context: &Context) {
         let Some(open) = state.open.take() else { return };
         let (batch, begun, members, changed) = (state.batch, open.begun, open.members, open.shared.changed);
-        let wakes = open.shared.wakes.clone();
+        let (wakes, told) = (open.shared.wakes.clone(), self.commits.told());
         state.expected = members.max(state.expected.saturating_sub(1)).max(1);
         let ended = self.apart(state, || catch_unwind(AssertUnwindSafe(|| commit(open, context, &self.sink))));
         // The members of this batch must be told, even if committing it panicked.
         let ended = ended.unwrap_or_else(|_| Err(uncertain(Error::damaged("committing panicked"))));
         state.streak.wrote_since(begun);
         if changed && ended.is_ok() {
-            self.commits.tell_of(&wakes);
+            self.commits.tell_of(&wakes, told);
         }
         state.end(batch, members, ended);
     }

@@ -43,11 +43,38 @@ struct State {
     newest: Option<u64>,
 }
 
+/// The commits that the header of the file names.
+struct Published {
+    /// The number of the newest commit; none when it cannot be read.
+    newest: Option<u64>,
+    /// The number of the one before.
+    before: Option<u64>,
+}
+
+impl Published {
+    /// Whether there is at most one commit since that one.
+    fn is_next_to(&self, told: Option<u64>) -> bool {
+        self.newest.is_some() && told.is_some() && (told == self.newest || told == self.before)
+    }
+}
+
+impl State {
+    fn wake_at(&mut self, time: Timestamp) {
+        self.due = self.due.into_iter().chain([time]).min();
+    }
+}
+
 impl Commits {
     /// The count so far.
     #[cfg(test)]
     pub(crate) fn count(&self) -> u64 {
         self.state.lock().count
+    }
+
+    /// How many waiting callers sleep.
+    #[cfg(test)]
+    pub(crate) fn asleep(&self) -> usize {
+        self.state.lock().waiters.asleep()
     }
 
     /// Whether this process has committed.
@@ -57,20 +84,26 @@ impl Commits {
 
     /// Wakes all waiting callers after a commit of this process.
     pub(crate) fn tell(&self) {
-        self.tell_of(&Wakes::everybody());
+        self.tell_of(&Wakes::everybody(), None);
     }
 
-    /// Wakes the callers that a commit of this process concerns.
-    pub(crate) fn tell_of(&self, wakes: &Wakes) {
+    /// The newest commit that waiting callers were told of, as [`tell_of`](Self::tell_of) needs it for the next one.
+    pub(crate) fn told(&self) -> Option<u64> {
+        self.state.lock().newest
+    }
+
+    /// Wakes the callers that a commit of this process concerns: all of them, if it is not the only one since `told`, which
+    /// was asked for before it was made. Another process may have made the others, and nobody knows whom they concern.
+    pub(crate) fn tell_of(&self, wakes: &Wakes, told: Option<u64>) {
         let watch = self.watch();
         // Read before they are woken, so they see every commit up to this one, whoever made it.
-        let newest = watch.map(|watch| watch.newest());
+        let published = watch.map(|watch| watch.published());
         self.wake(|state| {
             state.has_committed = true;
-            if let Some(newest) = newest {
-                state.newest = newest;
-            }
-            Some(wakes.clone())
+            wakes.due.into_iter().for_each(|time| state.wake_at(time));
+            let Some(published) = published else { return Some(wakes.clone()) };
+            state.newest = published.newest;
+            Some(if published.is_next_to(told) { wakes.clone() } else { Wakes::everybody() })
         });
     }
 
@@ -81,8 +114,7 @@ impl Commits {
 
     /// Wakes a waiting caller at that time.
     pub(crate) fn tell_at(&self, time: Timestamp) {
-        let mut state = self.state.lock();
-        state.due = state.due.into_iter().chain([time]).min();
+        self.state.lock().wake_at(time);
     }
 
     /// Registers one more waiting caller. `start` starts the thread if it does not run.
@@ -244,12 +276,21 @@ impl Watch {
         Ok(watch)
     }
 
-    /// The number of the newest commit; none when it cannot be read. Where there are no others it is always the same.
-    pub(crate) fn newest(&self) -> Option<u64> {
-        match &self.others {
-            Others::None => Some(0),
-            Others::In(file) => Pages::new(file.as_ref()?).ok()?.newest_transaction().ok()?,
-        }
+    /// The numbers of the newest commits. Where there are no others they are always the same.
+    fn published(&self) -> Published {
+        let [newest, before] = match &self.others {
+            Others::None => [Some(0); 2],
+            Others::In(file) => {
+                let read = |file| Pages::new(file)?.newest_transactions();
+                file.as_ref().and_then(|file| read(file).ok()).unwrap_or_default()
+            }
+        };
+        Published { newest, before }
+    }
+
+    /// The number of the newest commit; none when it cannot be read.
+    fn newest(&self) -> Option<u64> {
+        self.published().newest
     }
 
     fn run(&self, commits: &Commits, mut before: Timestamp) {

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use jiff::Timestamp;
+
 /// The callers that a transaction concerns.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Wakes {
@@ -11,6 +13,8 @@ pub(crate) struct Wakes {
     pub(crate) anybody: u64,
     /// For how many callers of a name there is something.
     pub(crate) named: BTreeMap<Vec<u8>, u64>,
+    /// The first time at which there will be something.
+    pub(crate) due: Option<Timestamp>,
 }
 
 impl Wakes {
@@ -28,7 +32,12 @@ impl Wakes {
         *count = count.saturating_add(1);
     }
 
-    /// Whether it concerns none of them.
+    /// There will be something at that time.
+    pub(crate) fn add_at(&mut self, time: Timestamp) {
+        self.due = self.due.into_iter().chain([time]).min();
+    }
+
+    /// Whether it concerns none of them now.
     pub(crate) fn is_nobody(&self) -> bool {
         !self.everybody && self.anybody == 0 && self.named.is_empty()
     }

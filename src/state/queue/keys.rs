@@ -33,7 +33,7 @@ use crate::state::queue::task::{Head, TaskState};
 pub(crate) const RULE: IndexRule = IndexRule { collection: CollectionId::QUEUE, derive, wakes };
 
 /// A task that becomes ready wakes a bot that waits: its own one, or any. A task that a bot no longer holds leaves that bot
-/// room for another.
+/// room for another. One that comes due later, and a lease, wake a bot at their time.
 fn wakes(row: &[u8], is: RowIs, wakes: &mut Wakes) {
     let name = |rest: &[u8]| rest.split(|byte| *byte == END).next().unwrap_or_default().to_vec();
     match (row, is) {
@@ -42,6 +42,7 @@ fn wakes(row: &[u8], is: RowIs, wakes: &mut Wakes) {
             wakes.add(Some(assignee.as_slice()).filter(|assignee| !assignee.is_empty()));
         }
         ([QUEUE, HELD, rest @ ..], RowIs::Gone) => wakes.add(Some(&name(rest))),
+        ([QUEUE, DELAYED | LEASE, ..], RowIs::New) => time_of(row).into_iter().for_each(|time| wakes.add_at(time)),
         _ => {}
     }
 }

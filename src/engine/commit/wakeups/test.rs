@@ -4,6 +4,7 @@ use super::*;
 use crate::clock::ManualClock;
 use crate::engine::format::schema::CollectionId;
 use crate::engine::store::{Options, Sharing, Store};
+use crate::error::Error;
 
 /// Something for so many callers, whoever they are.
 fn of(anybody: u64) -> Wakes {
@@ -42,6 +43,12 @@ impl Crowd {
         assert!(self.hive.store.commits().state.lock().waiters.sleep(waiter.number, sleeper));
     }
 
+    /// Tells of a commit that is the only one.
+    fn tell(&self, wakes: &Wakes) {
+        let commits = self.hive.store.commits();
+        commits.tell_of(wakes, commits.told());
+    }
+
     /// The callers that were woken since the last call.
     fn woken(&self) -> Vec<usize> {
         let swap = |counter: &Counter| counter.0.swap(0, std::sync::atomic::Ordering::SeqCst);
@@ -53,7 +60,7 @@ impl Crowd {
 fn a_commit_wakes_as_many_as_it_has_something_for_and_the_longest_waiting_first() {
     let crowd = Crowd::new(5);
     let tell = |wakes: Wakes| {
-        crowd.hive.store.commits().tell_of(&wakes);
+        crowd.tell(&wakes);
         crowd.woken()
     };
     assert_eq!(tell(of(0)), [0; 0]);
@@ -65,7 +72,7 @@ fn a_commit_wakes_as_many_as_it_has_something_for_and_the_longest_waiting_first(
 #[test]
 fn a_turn_that_is_not_used_passes_to_the_next_that_has_not_looked_since() {
     let mut crowd = Crowd::new(4);
-    crowd.hive.store.commits().tell_of(&of(1));
+    crowd.tell(&of(1));
     assert_eq!(crowd.woken(), [0]);
     // There was something, but not for it.
     crowd.waiting[0].0.looks();
@@ -84,7 +91,7 @@ fn a_caller_that_looks_while_a_commit_is_told_looks_again() {
     let crowd = Crowd::new(1);
     let (waiter, _) = &crowd.waiting[0];
     waiter.looks();
-    crowd.hive.store.commits().tell_of(&of(1));
+    crowd.tell(&of(1));
     // It would wait for ever.
     waiter.sleep(None);
     waiter.looks();
@@ -163,6 +170,40 @@ fn a_commit_of_another_wakes_who_waits_and_no_commit_does_so_for_long() {
         assert!(hive.news_of(|| hive.store.load(|tx| tx.put(CollectionId::CONFIG, b"k", &[value])).unwrap()) <= 2);
         assert_eq!(hive.news_of_a_while(), 0);
     }
+}
+
+#[test]
+fn a_commit_of_another_is_told_although_this_process_commits_for_nobody_before_it_is_seen() {
+    let hive = fixture(Store::options());
+    let other = open(&hive.folder, Store::options());
+    let _waiting = hive.store.waiting(b"").unwrap();
+    for value in 0..3 {
+        hive.news_of(|| {
+            put(&other, value);
+            put(&hive.store, value);
+        });
+    }
+}
+
+#[test]
+fn a_commit_that_concerns_nobody_wakes_nobody_unless_another_process_has_committed_too() {
+    let crowd = Crowd::new(2);
+    let (store, other) = (&crowd.hive.store, open(&crowd.hive.folder, Store::options()));
+    let slept_through = |value: u8| {
+        // Commits need not have numbers in a row: a transaction that is taken back has one.
+        store.write(|_| Err::<(), _>(Error::conflict("on purpose"))).unwrap_err();
+        put(store, value);
+        let woken = crowd.woken();
+        woken.iter().for_each(|number| crowd.sleep(*number));
+        woken.is_empty()
+    };
+    // The watch may look between a commit and its being told, and wakes them then.
+    assert!((0..20).any(slept_through));
+    let told = store.commits().told();
+    put(store, 1);
+    put(&other, 2);
+    store.commits().tell_of(&of(0), told);
+    assert_eq!(crowd.woken(), [0, 1], "the other commit may concern them");
 }
 
 #[test]

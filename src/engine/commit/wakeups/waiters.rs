@@ -61,6 +61,11 @@ impl Waiters {
         self.waiting.is_empty()
     }
 
+    #[cfg(test)]
+    pub(super) fn asleep(&self) -> usize {
+        self.waiting.values().filter(|waits| waits.sleeps.is_some()).count()
+    }
+
     /// Adds a caller of that name. Its first look counts from now on.
     pub(super) fn come(&mut self, name: &[u8]) -> u64 {
         let number = self.next;

@@ -182,9 +182,12 @@ impl Pages<'_> {
         Ok(slot.sound.then_some(Commit { transaction: slot.transaction, root: slot.root }))
     }
 
-    /// The number of that commit.
-    pub(crate) fn newest_transaction(&self) -> Result<Option<u64>> {
-        Ok(self.published()?.map(|commit| commit.transaction))
+    /// The number of that commit and of the other one in the header: the one before, unless a newer one is being made.
+    pub(crate) fn newest_transactions(&self) -> Result<[Option<u64>; 2]> {
+        let Some(header) = self.header()? else { return Ok([None; 2]) };
+        let second = header.has(SECOND_COUNTS) != header.has(UNFLUSHED);
+        let [first, other] = header.slots.map(|slot| slot.sound.then_some(slot.transaction));
+        Ok(if second { [other, first] } else { [first, other] })
     }
 }
 

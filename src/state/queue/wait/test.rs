@@ -1,8 +1,8 @@
 //! Bots wait for tasks.
 
 use super::*;
-use crate::state::queue::NewTask;
 use crate::state::queue::verbs_test::{bot, id, named};
+use crate::state::queue::{NewTask, Retry};
 use crate::testkit::checked_store::Fixture;
 
 const LONG: Duration = Duration::from_secs(60);
@@ -19,7 +19,9 @@ fn waiting_while(hive: &Fixture, work: impl FnOnce()) -> (Vec<String>, Duration)
             let started = Instant::now();
             (claim_wait(hive, LONG), started.elapsed())
         });
-        std::thread::sleep(Duration::from_millis(30));
+        while hive.store.commits().asleep() == 0 && !waits.is_finished() {
+            std::thread::sleep(Duration::from_millis(1));
+        }
         work();
         waits.join().unwrap()
     })
@@ -42,6 +44,45 @@ fn a_task_that_comes_due_and_one_whose_lease_ends_are_noticed_without_a_commit()
         assert_eq!(got, ["later"]);
         assert!(waited < LONG);
     }
+}
+
+/// Does `work`, lets ten seconds pass while a bot waits, and expects that the bot gets that task at once.
+fn comes_due_in_ten_seconds(hive: &Fixture, work: impl FnOnce()) {
+    let (got, waited) = waiting_while(hive, || {
+        work();
+        // A bot that `work` has woken sleeps again.
+        std::thread::sleep(Duration::from_millis(200));
+        hive.pass(10);
+    });
+    assert_eq!(got, ["a"]);
+    assert!(waited < LONG, "nobody told the bot");
+}
+
+#[test]
+fn a_task_that_is_pushed_for_later_while_a_bot_waits_is_noticed_when_it_comes_due() {
+    let hive = Fixture::new();
+    comes_due_in_ten_seconds(&hive, || drop(hive.push(named("a").not_before(crate::testkit::checked_store::time(10)))));
+}
+
+#[test]
+fn a_task_that_fails_while_another_bot_waits_is_noticed_when_its_delay_is_over() {
+    let hive = Fixture::new();
+    hive.push(named("a"));
+    let held = hive.claim_one("bee");
+    comes_due_in_ten_seconds(&hive, || {
+        let delay = Retry::After(Duration::from_secs(10));
+        hive.write(|tx| tx.queue().fail(&held.id, held.token, "it broke", delay));
+    });
+}
+
+#[test]
+fn a_lease_that_ends_earlier_than_it_did_when_a_bot_began_to_wait_is_noticed() {
+    let hive = Fixture::new();
+    hive.push(named("a"));
+    let held = hive.claim_one("bee");
+    comes_due_in_ten_seconds(&hive, || {
+        hive.write(|tx| tx.queue().extend(&held.id, held.token, Duration::from_secs(10)));
+    });
 }
 
 #[test]
@@ -81,6 +122,18 @@ fn what_another_process_pushes_is_noticed() {
     let (got, waited) = waiting_while(&hive, push);
     assert_eq!(got, ["a"]);
     assert!(waited < LONG);
+}
+
+#[test]
+fn what_another_process_pushes_is_noticed_although_this_one_commits_something_else_at_once() {
+    let hive = Fixture::new();
+    let other = Store::options().open_with(hive.store.path(), crate::state::INDEXES).unwrap();
+    let (got, waited) = waiting_while(&hive, || {
+        other.write(|tx| tx.queue().enqueue(named("a"))).unwrap();
+        hive.store.write(|tx| tx.config().put("a", &serde_json::json!(1))).unwrap();
+    });
+    assert_eq!(got, ["a"]);
+    assert!(waited < LONG, "nobody told the bot");
 }
 
 #[test]
