@@ -160,7 +160,7 @@
 //! | a document | 1 GiB of JSON |
 //! | the name of a key; keys | 64 bytes; 1,000 |
 //! | specializations of a bot; capabilities and dependencies of a task | 256; 16 and 1,000 |
-//! | a batch of tasks: how many; their payloads and attributes together | 10,000; 64 MiB of JSON |
+//! | a batch of tasks: how many; their dependencies together; their payloads, attributes and names of dependencies together | 10,000; 100,000; 64 MiB of JSON |
 //! | a lease; the delay of a retry | 7 days; 30 days |
 //! | a page of a list, the tasks of a claim: they end early once they are longer | 4 MiB, or one record |
 //!

@@ -55,8 +55,10 @@ pub(crate) const SPECIALIZATIONS: usize = 256;
 pub(crate) const CAPABILITIES: usize = 16;
 /// The tasks that a task depends on; each of them rewrites it when it is done.
 pub(crate) const DEPENDENCIES: usize = 1000;
-/// The tasks of one batch, and their payloads and attributes together, as JSON.
+/// The tasks of one batch, their dependencies together, and their payloads, attributes and names of dependencies together,
+/// as JSON.
 pub(crate) const BATCH_TASKS: usize = 10_000;
+pub(crate) const BATCH_DEPENDENCIES: usize = 100_000;
 pub(crate) const BATCH_BYTES: usize = VALUE_BYTES;
 /// A lease.
 pub(crate) const LEASE: Duration = Duration::from_secs(7 * 24 * 60 * 60);

@@ -1,6 +1,6 @@
 //! Enqueues many tasks in one commit, all of them or none.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::engine::store::Store;
 use crate::engine::write::WriteTx;
@@ -11,6 +11,7 @@ use crate::state::queue::Queue;
 use crate::state::queue::enqueue::Enqueued;
 use crate::state::queue::names;
 use crate::state::queue::new_task::NewTask;
+use crate::state::queue::waiting::waits_for_itself;
 
 impl Store {
     /// Enqueues many tasks in one commit, as [`enqueue_all`](Queue::enqueue_all) does.
@@ -33,7 +34,8 @@ impl Queue<&mut WriteTx<'_>> {
     /// # Errors
     ///
     /// As [`enqueue`](Queue::enqueue); the message names the task of the batch, counted from 1. `Invalid` when the
-    /// batch has more than 10,000 tasks, or its payloads and attributes have more than 64 MiB of JSON.
+    /// batch has more than 10,000 tasks, they depend on more than 100,000 tasks together, or its payloads, attributes and
+    /// names of dependencies have more than 64 MiB of JSON.
     ///
     /// # Examples
     ///
@@ -61,12 +63,16 @@ impl Queue<&mut WriteTx<'_>> {
 
     fn add_all(&mut self, tasks: Vec<NewTask>) -> Result<Vec<Enqueued>> {
         let mut unknown: Vec<(usize, BTreeSet<TaskId>)> = Vec::new();
+        let mut waiting: Vec<(usize, TaskId)> = Vec::new();
         let mut enqueued = Vec::with_capacity(tasks.len());
         for (index, new) in tasks.into_iter().enumerate() {
             let must_be_known = !new.allow_missing_dependencies;
-            let added = self.add(new.allow_missing_dependencies()).map_err(|error| error.context(place(index)))?;
+            let added = self.add(new, |_, _| Ok(())).map_err(|error| error.context(place(index)))?;
             if added.is_new && must_be_known && !added.task.depends_on.is_empty() {
                 unknown.push((index, added.task.depends_on.clone()));
+            }
+            if added.is_new && !added.task.waiting_for.is_empty() {
+                waiting.push((index, added.task.id.clone()));
             }
             enqueued.push(added);
         }
@@ -74,6 +80,7 @@ impl Queue<&mut WriteTx<'_>> {
         for (index, depends_on) in unknown {
             self.refuse_missing(&self.not_done(&depends_on)?).map_err(|error| error.context(place(index)))?;
         }
+        self.refuse_circles(waiting)?;
         // A task may have become one that waits for nothing, or the dependency of a later one, since it was added.
         for Enqueued { task, .. } in &mut enqueued {
             if let Some(now) = self.get(&task.id)? {
@@ -81,6 +88,20 @@ impl Queue<&mut WriteTx<'_>> {
             }
         }
         Ok(enqueued)
+    }
+
+    /// Refuses new tasks that depend on themselves; names the last one of them.
+    fn refuse_circles(&self, new: Vec<(usize, TaskId)>) -> Result<()> {
+        let (indexes, ids): (Vec<_>, Vec<_>) = new.into_iter().unzip();
+        let Some(circle) = self.circle(&ids)? else { return Ok(()) };
+        let places: BTreeMap<_, _> = ids.iter().zip(indexes).collect();
+        let steps = circle.iter().zip(circle.iter().cycle().skip(1));
+        let closing = steps.filter_map(|(other, id)| Some((*places.get(id)?, id, other))).max();
+        match closing {
+            Some((index, id, other)) => Err(waits_for_itself(id, other).context(place(index))),
+            // The circle was there before.
+            None => Ok(()),
+        }
     }
 }
 
@@ -90,7 +111,11 @@ fn check(tasks: &[NewTask]) -> Result<()> {
     for (index, new) in tasks.iter().enumerate() {
         new.check().map_err(|error| error.context(place(index)))?;
     }
-    let length = |new: &NewTask| limits::printed(&new.payload).saturating_add(limits::printed(&new.attributes));
+    let dependencies = tasks.iter().map(|new| new.depends_on.len()).fold(0usize, usize::saturating_add);
+    limits::count("the dependencies of a batch", dependencies, limits::BATCH_DEPENDENCIES)?;
+    let names = |new: &NewTask| new.depends_on.iter().map(|id| id.as_str().len()).fold(0usize, usize::saturating_add);
+    let values = |new: &NewTask| limits::printed(&new.payload).saturating_add(limits::printed(&new.attributes));
+    let length = |new: &NewTask| names(new).saturating_add(values(new));
     let bytes = tasks.iter().map(length).fold(0usize, usize::saturating_add);
     limits::bytes("the JSON of a batch", bytes, limits::BATCH_BYTES)
 }
@@ -182,6 +207,39 @@ mod tests {
     }
 
     #[test]
+    fn a_chain_with_a_task_that_waits_for_all_of_it_costs_no_more_than_a_few_times_as_many_plain_tasks() {
+        let hive = Fixture::new();
+        let timed = |tasks: Vec<NewTask>| {
+            let started = std::time::Instant::now();
+            hive.store.enqueue_all(tasks).unwrap();
+            started.elapsed()
+        };
+        let plain = timed((0..1_000).map(|n| named(&format!("plain-{n}"))).collect());
+        let name = |n: usize| format!("chain-{n}");
+        let last = (0..999).fold(named("last"), |last, n| last.after(id(&name(n))));
+        let chain = (1..999).map(|n| named(&name(n)).after(id(&name(n - 1))));
+        let chained = timed([last, named(&name(0))].into_iter().chain(chain).collect());
+        assert!(chained < 20 * plain, "{chained:?}, and {plain:?} for plain tasks");
+    }
+
+    #[test]
+    fn a_circle_is_found_behind_tasks_that_were_there_and_beside_ways_that_meet() {
+        let hive = Fixture::new();
+        hive.push(named("old").after(id("new")).allow_missing_dependencies());
+        let meet = |last: NewTask| {
+            vec![named("a").after(id("b")).after(id("c")), named("b").after(id("d")), named("c").after(id("d")), last]
+        };
+        let error = hive.refused(|tx| tx.queue().enqueue_all(vec![named("x"), named("new").after(id("old"))]));
+        assert_eq!(error.to_string(), "task 2 of the batch: the task would wait for itself: task=new through=old");
+        let error = hive.refused(|tx| tx.queue().enqueue_all(meet(named("d").after(id("a")))));
+        assert!(
+            error.to_string().starts_with("task 4 of the batch: the task would wait for itself: task=d"),
+            "{error}"
+        );
+        assert_eq!(push_all(&hive, meet(named("d"))).len(), 4);
+    }
+
+    #[test]
     fn a_batch_that_is_repeated_enqueues_nothing_twice() {
         let hive = Fixture::new();
         let tasks = || (0..3).map(|n| NewTask::new(n).idempotency_key(format!("k{n}"))).collect::<Vec<_>>();
@@ -196,11 +254,17 @@ mod tests {
     }
 
     #[test]
-    fn a_batch_is_limited_in_count_and_bytes() {
+    fn a_batch_is_limited_in_count_dependencies_and_bytes() {
         let hive = Fixture::new();
         let many = vec![NewTask::new(1); limits::BATCH_TASKS + 1];
         let error = hive.refused(|tx| tx.queue().enqueue_all(many));
         assert_eq!(error.to_string(), "the tasks of a batch are too many; leave some out: count=10001 max=10000");
+        let after = |_| (0..limits::DEPENDENCIES).fold(NewTask::new(1), |new, n| new.after(id(&format!("t{n}"))));
+        let error = hive.refused(|tx| tx.queue().enqueue_all((0..101).map(after).collect()));
+        assert_eq!(
+            error.to_string(),
+            "the dependencies of a batch are too many; leave some out: count=101000 max=100000"
+        );
         let long = NewTask::new(json!("x".repeat(limits::BATCH_BYTES / 2)));
         let error = hive.refused(|tx| tx.queue().enqueue_all(vec![long.clone(), long]));
         assert!(error.to_string().starts_with("the JSON of a batch is too long"), "{error}");

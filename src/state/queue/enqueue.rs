@@ -84,27 +84,29 @@ impl Queue<&mut WriteTx<'_>> {
     /// ```
     pub fn enqueue_once(&mut self, new: NewTask) -> Result<Enqueued> {
         new.check()?;
-        let added = self.add(new)?;
+        let allows_missing = new.allow_missing_dependencies;
+        let added = self.add(new, |queue, task| {
+            if !allows_missing {
+                queue.refuse_missing(&task.waiting_for)?;
+            }
+            queue.refuse_waiting_for_itself(task)
+        })?;
         if added.is_new {
             self.records.note("queue_push", Some(added.task.id.as_str()))?;
         }
         Ok(added)
     }
 
-    /// Enqueues a task whose fields are valid.
-    pub(super) fn add(&mut self, new: NewTask) -> Result<Enqueued> {
+    /// Enqueues a task whose fields are valid. `refuse` looks at what it depends on.
+    pub(super) fn add(&mut self, new: NewTask, refuse: impl FnOnce(&Self, &Task) -> Result<()>) -> Result<Enqueued> {
         if let Some(known) = self.known(new.idempotency_key.as_deref())? {
             return self.earlier(&new, known);
         }
         new.assigned_to.iter().try_for_each(|bot| self.refuse_unfit(bot))?;
         let sequence = self.next_sequence()?;
         let id = self.free_id(new.id.clone(), sequence)?;
-        let allows_missing = new.allow_missing_dependencies;
         let task = self.task_of(new, id, sequence)?;
-        if !allows_missing {
-            self.refuse_missing(&task.waiting_for)?;
-        }
-        self.refuse_waiting_for_itself(&task)?;
+        refuse(self, &task)?;
         let task = self.save(None, task)?;
         self.forget(&task.id)?;
         if task.state == TaskState::Done {

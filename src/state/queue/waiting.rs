@@ -1,6 +1,6 @@
 //! Tasks that wait for other tasks or for their start time.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::engine::records::Records;
 use crate::engine::schema::Table;
@@ -78,6 +78,11 @@ impl<R: Records> Queue<R> {
     }
 }
 
+/// The refusal of a task that depends on itself through another one.
+pub(super) fn waits_for_itself(id: &TaskId, other: &TaskId) -> Error {
+    Error::invalid(format!("the task would wait for itself: task={id} through={other}"))
+}
+
 impl Queue<&mut WriteTx<'_>> {
     /// Refuses a task that depends on itself through other tasks.
     ///
@@ -89,15 +94,59 @@ impl Queue<&mut WriteTx<'_>> {
         let mut seen = BTreeSet::new();
         let mut rest: Vec<TaskId> = task.waiting_for.iter().cloned().collect();
         while let Some(other) = rest.pop() {
-            let waits_for = self.stored(&other)?.filter(|other| other.state != TaskState::Done);
-            let waits_for = waits_for.map(|other| other.depends_on).unwrap_or_default();
+            let waits_for = self.depends_on_unless_done(&other)?;
             if waits_for.contains(&task.id) {
-                let id = &task.id;
-                return Err(Error::invalid(format!("the task would wait for itself: task={id} through={other}")));
+                return Err(waits_for_itself(&task.id, &other));
             }
             rest.extend(waits_for.into_iter().filter(|id| seen.insert(id.clone())));
         }
         Ok(())
+    }
+
+    /// The first tasks found that wait for each other in a circle with some of `new`, which are enqueued already: each one
+    /// waits for the next, and the last for the first. Every task is read once.
+    pub(super) fn circle(&self, new: &[TaskId]) -> Result<Option<Vec<TaskId>>> {
+        // The tasks that were read; whether they are on the way from the first one to the last.
+        let mut read: BTreeMap<TaskId, bool> = BTreeMap::new();
+        for first in new {
+            if read.contains_key(first) || !self.is_waited_for(first)? {
+                continue;
+            }
+            let mut way = vec![(first.clone(), self.left_of(first, &read)?)];
+            read.insert(first.clone(), true);
+            while let Some((last, rest)) = way.last_mut() {
+                let Some(next) = rest.pop() else {
+                    read.insert(last.clone(), false);
+                    way.pop();
+                    continue;
+                };
+                match read.get(&next) {
+                    Some(true) => {
+                        let from = way.iter().position(|(id, _)| *id == next).unwrap_or_default();
+                        return Ok(Some(way.split_off(from).into_iter().map(|(id, _)| id).collect()));
+                    }
+                    Some(false) => {}
+                    None => {
+                        let rest = self.left_of(&next, &read)?;
+                        read.insert(next.clone(), true);
+                        way.push((next, rest));
+                    }
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    /// The dependencies of a task from which the search for a circle has still to go on.
+    fn left_of(&self, id: &TaskId, read: &BTreeMap<TaskId, bool>) -> Result<Vec<TaskId>> {
+        let depends_on = self.depends_on_unless_done(id)?.into_iter();
+        Ok(depends_on.filter(|other| read.get(other) != Some(&false)).collect())
+    }
+
+    /// The dependencies of a task that is not done.
+    fn depends_on_unless_done(&self, id: &TaskId) -> Result<BTreeSet<TaskId>> {
+        let task = self.stored(id)?.filter(|task| task.state != TaskState::Done);
+        Ok(task.map(|task| task.depends_on).unwrap_or_default())
     }
 
     /// Whether any task waits for this one.
