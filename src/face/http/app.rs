@@ -267,10 +267,18 @@ impl App {
         &self,
         work: impl FnOnce(&Store) -> Result<R> + Send + 'static,
     ) -> Answer<R> {
+        self.look_through(move |_, store| work(store)).await
+    }
+
+    /// Reads much of the store, which few do at once.
+    pub(super) async fn look_through<R: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Instance, &Store) -> Result<R> + Send + 'static,
+    ) -> Answer<R> {
         let permit = permit(&self.shared.reads).await?;
-        self.read(move |store| {
+        self.call(move |instance, store| {
             let _held = permit;
-            work(store)
+            work(instance, store)
         })
         .await
     }

@@ -119,10 +119,11 @@ impl Store {
     /// ```
     pub fn timeline(&self, from: Option<Timestamp>, to: Option<Timestamp>, parts: usize) -> Result<Timeline> {
         let view = self.view()?;
-        let points: Vec<_> = view.each_brief_point(None).collect::<Result<_>>()?;
         let now = view.now();
-        let first = || points.iter().map(|point| point.timestamp).min().unwrap_or(now);
-        let from = from.unwrap_or_else(first);
+        let from = match from {
+            Some(from) => from,
+            None => view.first_time()?.unwrap_or(now),
+        };
         // A moment is a stretch too, so that the newest point lies within it.
         let to = to.unwrap_or_else(|| now.max(from).checked_add(SignedDuration::from_secs(1)).unwrap_or(now));
         if to <= from {
@@ -131,9 +132,16 @@ impl Store {
         }
         let parts = parts.clamp(1, BUCKETS_MAX) as u64;
         let mut buckets: BTreeMap<u64, TimelineBucket> = BTreeMap::new();
-        for point in points.iter().filter(|point| from <= point.timestamp && point.timestamp < to) {
-            let part = part_of(point.timestamp, (from, to), parts);
-            buckets.entry(part).or_insert_with(|| TimelineBucket { part, ..TimelineBucket::default() }).count(point);
+        // One point at a time, as their descriptions and tags may be long.
+        for point in view.each_brief_point(None) {
+            let point = point?;
+            if from <= point.timestamp && point.timestamp < to {
+                let part = part_of(point.timestamp, (from, to), parts);
+                buckets
+                    .entry(part)
+                    .or_insert_with(|| TimelineBucket { part, ..TimelineBucket::default() })
+                    .count(&point);
+            }
         }
         Ok(Timeline { from, to, parts, buckets: buckets.into_values().collect() })
     }
@@ -171,6 +179,14 @@ impl View {
     /// The newest point of live state.
     pub(crate) fn latest_brief_point(&self) -> Result<Option<BriefPoint>> {
         Ok(self.brief_points(None, false, 1)?.pop())
+    }
+
+    /// The earliest time of a point. After the clock was set back that is not the time of the oldest one.
+    fn first_time(&self) -> Result<Option<Timestamp>> {
+        self.each_brief_point(None).try_fold(None, |first: Option<Timestamp>, point| {
+            let time = point?.timestamp;
+            Ok(Some(first.map_or(time, |first| first.min(time))))
+        })
     }
 
     /// Points of all kinds, newest first: those with a manifest and those of single commits, merged by their epochs.

@@ -57,7 +57,7 @@ pub(in crate::face::http) const ROUTES: &[Route] = &[
 ];
 
 async fn doctor(app: App) -> Answer {
-    app.call(|instance, _| Ok(Json(json!(instance.diagnose()?)).into_response())).await
+    app.look_through(|instance, _| Ok(Json(json!(instance.diagnose()?)).into_response())).await
 }
 
 async fn acknowledge(app: App) -> Answer {
