@@ -38,6 +38,7 @@ fn points_are_listed_in_short_and_counted_along_the_time() {
     let timeline = service.get("/api/timeline?limit=5").ok();
     let count = |part: &Value| part["manual"].as_u64().unwrap();
     assert_eq!(timeline["buckets"].as_array().unwrap().iter().map(count).sum::<u64>(), 3);
+    service.get("/api/timeline?limit=0").refused(422);
     let said = service.get("/api/timeline?from=yesterday").refused(422);
     assert!(said.ends_with("name=from"), "{said}");
 }
@@ -96,10 +97,15 @@ fn a_value_is_replaced_only_if_it_is_the_one_that_was_read() {
     let read = service.get("/api/config/limits");
     let tag = read.head.lines().find_map(|line| line.strip_prefix("etag: ")).unwrap().to_owned();
     let set = |body: &str| service.ask("PUT", "/api/config/limits", &format!("If-Match: {tag}\r\n"), body);
-    set("4").ok();
+    let written = set("4");
+    written.ok();
     let said = set("5").refused(412);
     assert!(said.contains("read it again"), "{said}");
-    assert_eq!(service.get("/api/config/limits").ok(), 4);
+    let read = service.get("/api/config/limits");
+    assert_eq!(read.ok(), 4);
+    let etag = |head: &str| head.lines().find(|line| line.starts_with("etag: ")).map(str::to_owned);
+    assert!(etag(&read.head).is_some() && etag(&read.head) == etag(&written.head), "a writer need not read again");
+    service.ask("PUT", "/api/config/limits", &format!("If-Match: \"other\", W/{tag}\r\nIf-Match: *\r\n"), "4").ok();
     service.delete("/api/config/limits").ok();
     set("6").refused(412);
 }

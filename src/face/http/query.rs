@@ -66,9 +66,14 @@ impl Query {
 
     /// The length of the page.
     pub(super) fn limit(&self) -> Result<usize> {
+        Ok(self.limit_or(PAGE)?.min(LONGEST_PAGE))
+    }
+
+    /// The number that is asked for, or `unset`.
+    pub(super) fn limit_or(&self, unset: usize) -> Result<usize> {
         match self.number("limit")? {
             Some(0) => Err(Error::invalid("query parameter must be at least 1: name=limit value=0")),
-            limit => Ok(limit.map_or(PAGE, |limit| usize::try_from(limit).unwrap_or(usize::MAX)).min(LONGEST_PAGE)),
+            limit => Ok(limit.map_or(unset, |limit| usize::try_from(limit).unwrap_or(usize::MAX))),
         }
     }
 

@@ -17,7 +17,7 @@ use crate::face::http::shapes::TAGS;
 use crate::{Epoch, Error, parse_time};
 
 /// Number of parts of a timeline unless set.
-const PARTS: u64 = 200;
+const PARTS: usize = 200;
 
 const BRIEF_POINT: Shape = Shape {
     name: "BriefPoint",
@@ -129,8 +129,8 @@ async fn timeline(app: App, query: Query) -> Answer {
         query.get(name).map(|text| parse_time(text).map_err(wrong)).transpose()
     };
     let (from, to) = (time("from")?, time("to")?);
-    let parts = usize::try_from(query.number("limit")?.unwrap_or(PARTS)).unwrap_or(usize::MAX);
-    app.read(move |store| Ok(Json(json!(store.timeline(from, to, parts)?)).into_response())).await
+    let parts = query.limit_or(PARTS)?;
+    app.show(move |store| Ok(Json(json!(store.timeline(from, to, parts)?)).into_response())).await
 }
 
 async fn points(app: App, query: Query) -> Answer {

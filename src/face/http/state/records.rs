@@ -347,21 +347,32 @@ fn version(json: &[u8]) -> HeaderValue {
 }
 
 async fn set(app: App, Name(key): Name, headers: HeaderMap, Given(value): Given) -> Answer {
-    let expected = headers.get(header::IF_MATCH).cloned();
     let written = app.change(move |store| {
-        store.write(|tx| {
-            let is_other = expected.as_ref().is_some_and(|expected| {
-                let now = tx.config().get(&key);
-                !now.is_ok_and(|now| now.is_some_and(|now| version(now.to_string().as_bytes()) == *expected))
-            });
-            if is_other { Ok(None) } else { tx.config().put(&key, &value).map(|()| Some(value.clone())) }
-        })
+        let is_set = store.write(|tx| {
+            if headers.contains_key(header::IF_MATCH) && !is_expected(&headers, tx.config().get(&key)?.as_ref()) {
+                return Ok(false);
+            }
+            tx.config().put(&key, &value).map(|()| true)
+        })?;
+        Ok(is_set.then(|| value.to_string()))
     });
     let other = || {
         let detail = "the value has changed since it was read, so nothing was written; read it again";
         Problem::new(StatusCode::PRECONDITION_FAILED, "conflict", detail)
     };
-    Ok(Json(written.await?.ok_or_else(other)?).into_response())
+    let text = written.await?.ok_or_else(other)?;
+    let headers = [
+        (header::CONTENT_TYPE, HeaderValue::from_static("application/json")),
+        (header::ETAG, version(text.as_bytes())),
+    ];
+    Ok((headers, text).into_response())
+}
+
+/// Whether `If-Match` names the version of a value, or any (`*`). A proxy that compresses answers makes their tags weak.
+fn is_expected(headers: &HeaderMap, now: Option<&Value>) -> bool {
+    let Some(own) = now.map(|now| version(now.to_string().as_bytes())) else { return false };
+    let lists = headers.get_all(header::IF_MATCH).iter().flat_map(|list| list.as_bytes().split(|byte| *byte == b','));
+    lists.map(<[u8]>::trim_ascii).any(|tag| tag == b"*" || tag.strip_prefix(b"W/").unwrap_or(tag) == own.as_bytes())
 }
 
 async fn unset(app: App, Name(key): Name) -> Answer {
@@ -375,4 +386,30 @@ async fn unset(app: App, Name(key): Name) -> Answer {
 
 fn no_key(key: &str) -> Error {
     Error::not_found(format!("no such key: key={}", key.escape_debug()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_value_is_expected_under_its_tag_in_any_list_also_a_weak_one_and_under_a_star_while_it_is_there() {
+        let value = json!({"builds": 3});
+        let tag = version(value.to_string().as_bytes());
+        let tag = tag.to_str().unwrap();
+        let expected = |lists: &[String], now: Option<&Value>| {
+            let mut headers = HeaderMap::new();
+            for list in lists {
+                headers.append(header::IF_MATCH, HeaderValue::from_str(list).unwrap());
+            }
+            is_expected(&headers, now)
+        };
+        let one = |list: &str| vec![list.to_owned()];
+        let two = vec!["\"a\"".to_owned(), tag.to_owned()];
+        for lists in [one(tag), one("*"), one(&format!("W/{tag}")), one(&format!("\"a\" ,{tag}")), two] {
+            assert!(expected(&lists, Some(&value)), "{lists:?}");
+            assert!(!expected(&lists, None), "{lists:?}");
+        }
+        assert!(!expected(&one("\"a\", W/\"b\""), Some(&value)));
+    }
 }
