@@ -16,6 +16,8 @@ mod backups_test;
 
 pub use self::backup::{Backup, BackupOf, Kind};
 pub(crate) use self::backup::{backup_details, backup_row, find_backup, no_backup};
-pub(crate) use self::content::{content, damaged, sha256};
+#[cfg(any(feature = "transfer", test))]
+pub(crate) use self::content::sha256;
+pub(crate) use self::content::{content, damaged};
 pub(crate) use self::seal::{NewBackup, NewSealed};
 pub use self::verbs::BackupRequest;

@@ -7,6 +7,7 @@
 //! Keys are rows of `meta`, which is not versioned: no restore, undo or import brings a revoked key back.
 
 pub(crate) mod key;
+#[cfg(any(feature = "http", fuzzing, test))]
 pub(crate) mod ring;
 pub(crate) mod secret;
 
@@ -28,6 +29,7 @@ use crate::engine::write::WriteTx;
 use crate::error::{Error, ErrorKind, Result};
 use crate::limits;
 use crate::state::keys::key::{Key, KeyName, KeyState, KeyUse, NewKey, StoredKey, StoredSecret};
+#[cfg(any(feature = "http", fuzzing, test))]
 use crate::state::keys::ring::KeyRing;
 use crate::state::keys::secret::KeySecret;
 
@@ -113,6 +115,7 @@ impl<R: Records> Keys<R> {
     }
 
     /// All of them, to tell who shows one.
+    #[cfg(any(feature = "http", fuzzing, test))]
     pub(crate) fn ring(&self) -> Result<KeyRing> {
         Ok(KeyRing::new(self.stored().collect::<Result<_>>()?))
     }
@@ -213,6 +216,7 @@ impl Keys<&mut WriteTx<'_>> {
     }
 
     /// Notes when keys were last used. A key that is gone meanwhile is passed over.
+    #[cfg(feature = "http")]
     pub(crate) fn note_uses(&mut self, uses: &BTreeMap<KeyName, Timestamp>) -> Result<()> {
         for (name, at) in uses {
             if self.read(name)?.is_some() {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
+#[cfg(feature = "http")]
 use crate::actor::HeldKey;
 use crate::state::ids::BotId;
 use crate::state::keys::key::{KeyName, KeyState, Role, StoredKey};
@@ -38,6 +39,7 @@ impl KeyRing {
     }
 
     /// Whether there is any key, valid or not.
+    #[cfg(feature = "http")]
     pub(crate) fn is_used(&self) -> bool {
         !self.0.is_empty()
     }
@@ -58,11 +60,13 @@ impl KeyRing {
     }
 
     /// The key that a text claims to be the secret of, if there is one of that name.
+    #[cfg(feature = "http")]
     pub(crate) fn claimed(&self, text: &str) -> Option<KeyName> {
         name_in(text).filter(|name| self.0.contains_key(name))
     }
 
     /// The holder of a key that was shown before, while it is valid.
+    #[cfg(feature = "http")]
     pub(crate) fn find(&self, held: &HeldKey, now: Timestamp) -> Option<KeyHolder> {
         let name: KeyName = held.name.parse().ok()?;
         let key = self.0.get(&name)?;

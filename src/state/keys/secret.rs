@@ -5,6 +5,7 @@ use std::fmt;
 
 use crate::clock;
 use crate::engine::digest::hex;
+#[cfg(any(feature = "http", fuzzing, test))]
 use crate::limits::KEY_NAME_BYTES;
 use crate::state::keys::key::KeyName;
 
@@ -13,6 +14,7 @@ const MARK: &str = "hk_";
 /// The random bytes of a secret.
 const RANDOM_BYTES: usize = 24;
 /// No secret is longer.
+#[cfg(any(feature = "http", fuzzing, test))]
 const LONGEST: usize = MARK.len() + KEY_NAME_BYTES + 1 + 2 * RANDOM_BYTES;
 
 /// The secret of a key. It is shown once, when the key is added or rotated.
@@ -47,6 +49,7 @@ pub(super) fn hash(text: &str) -> blake3::Hash {
 }
 
 /// The name in the text of a secret; none when no secret looks like that.
+#[cfg(any(feature = "http", fuzzing, test))]
 pub(crate) fn name_in(text: &str) -> Option<KeyName> {
     let (name, random) = text.get(..LONGEST.min(text.len()))?.strip_prefix(MARK)?.rsplit_once('_')?;
     let is_whole = text.len() <= LONGEST && random.len() == 2 * RANDOM_BYTES;

@@ -34,7 +34,7 @@ struct Waits {
 /// A way to wake a caller.
 pub(super) enum Sleeper {
     Thread(Arc<Condvar>),
-    #[cfg_attr(not(feature = "tokio"), expect(dead_code, reason = "only async programs have tasks"))]
+    #[cfg_attr(not(any(feature = "tokio", test)), expect(dead_code, reason = "only async programs have tasks"))]
     Task(Waker),
 }
 
