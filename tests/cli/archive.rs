@@ -23,7 +23,10 @@ fn an_archive_becomes_the_same_store_elsewhere() {
         "{}",
         ran.err
     );
-    for kind in ["registry", "queue", "config", "assignments", "chat", "documents", "audit"] {
+    let mut audited = hive.json(&["get", "audit"]);
+    assert_eq!(audited.as_array_mut().and_then(Vec::pop).unwrap()["action"], "export");
+    assert_eq!(hive.json(&["--store", "new.redb", "get", "audit"]), audited);
+    for kind in ["registry", "queue", "config", "assignments", "chat", "documents"] {
         let here = hive.ok(&["get", kind, "--json"]);
         assert_eq!(hive.ok(&["--store", "new.redb", "get", kind, "--json"]), here);
     }

@@ -81,7 +81,7 @@ fn the_log_has_no_colors_and_every_time_has_its_zone() {
 fn the_service_refuses_a_public_address_without_a_token() {
     let hive = Hive::empty();
     let said = hive.refused(&["serve", "--listen", "0.0.0.0:0"], 2);
-    assert!(said.starts_with("without a token anyone who reaches this address"), "{said}");
+    assert!(said.starts_with("without a key or a token anyone who reaches this address"), "{said}");
     assert!(!hive.path().exists());
 }
 

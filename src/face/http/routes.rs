@@ -166,8 +166,8 @@ mod tests {
         for route in all().filter(|route| route.method == Method::GET) {
             let versioned =
                 ["/api/registry", "/api/queue", "/api/assignments", "/api/chat", "/api/config", "/api/audit"];
-            // It tells the decision of a claim, and claims are of now.
-            let is_of_now = route.path == "/api/queue/{task}/why";
+            // The decision of a claim, and what waits for a task: both are of now.
+            let is_of_now = ["/api/queue/{task}/why", "/api/queue/{task}/dependents"].contains(&route.path);
             if !is_of_now && versioned.iter().any(|path| route.path.starts_with(path)) {
                 assert!(route.query.iter().any(|field| field.name == "at"), "{}", route.path);
             }

@@ -103,7 +103,8 @@ function Facts({ task }) {
 
 function Dependencies({ task }) {
   const { at } = useHive();
-  const needed = useLoad(`api/queue/${path(task.id)}/dependents${query({ at, limit: 50 })}`);
+  // The service tells this of now alone.
+  const needed = useLoad(at ? null : `api/queue/${path(task.id)}/dependents${query({ limit: 50 })}`);
   if (task.depends_on.length === 0 && !needed.data?.tasks.length) return null;
   return html`<h2>Dependencies</h2>
     ${task.depends_on.length > 0 && html`<p>Comes after ${task.depends_on.slice(0, 50).map((id, at) => html`${at > 0 && ', '}<${TaskLink} id=${id} />${task.waiting_for.includes(id) ? '' : ' ✓'}`)}${task.depends_on.length > 50 && ` and ${task.depends_on.length - 50} more`}.</p>`}
