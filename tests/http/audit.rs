@@ -24,7 +24,8 @@ fn entries(service: &Service, key: &str) -> Vec<Value> {
 /// Brings about a state in which the request can be made, and gives its target and body.
 fn prepared(path: &str, key: &str, ask: &dyn Fn(&str, &str, Value) -> Value) -> (String, Value) {
     let claim = |id: &str| {
-        ask("POST", "/api/queue", json!({"payload": 1, "id": id}));
+        // It is claimed before the tasks that other requests left.
+        ask("POST", "/api/queue", json!({"payload": 1, "id": id, "priority": "P0"}));
         ask("POST", &format!("/api/queue/{id}/assign"), json!({"bot": format!("of-{id}")}));
         let claims = ask("POST", "/api/queue/claim", json!({"bot": format!("of-{id}")}));
         claims["claims"][0]["token"].clone()
@@ -34,6 +35,10 @@ fn prepared(path: &str, key: &str, ask: &dyn Fn(&str, &str, Value) -> Value) -> 
     let verb = path.rsplit('/').next().unwrap();
     match path {
         "/api/registry/x" => (path.into(), json!({"port": 1})),
+        "/api/registry/x/heartbeat" => {
+            ask("PUT", "/api/registry/x", json!({}));
+            (path.into(), json!({}))
+        }
         "/api/queue" => (path.into(), json!({"payload": 1})),
         "/api/queue/batch" => (path.into(), json!({"tasks": [{"payload": 1}, {"payload": 2}]})),
         "/api/queue/claim" => {
@@ -121,12 +126,9 @@ fn every_request_that_changes_something_leaves_exactly_one_entry_with_who_asked(
         ask(&method, &target, body);
         let after = entries(&service, &key);
         let changes = !CHANGE_NOTHING.iter().any(|(other, _)| *other == path);
-        assert_eq!(
-            after.len() - before,
-            usize::from(changes),
-            "{method} {target}: {:#?}",
-            &after[..after.len() - before]
-        );
+        // Two changes in one commit are an entry each.
+        let wanted = if path.ends_with("/complete-and-claim") { 2 } else { usize::from(changes) };
+        assert_eq!(after.len() - before, wanted, "{method} {target}: {:#?}", &after[..after.len() - before]);
         if changes {
             let asked_by = &after[0]["asked_by"];
             assert_eq!((&asked_by["actor"], &asked_by["address"]), (&json!("ops"), &json!("127.0.0.1")), "{target}");

@@ -210,7 +210,7 @@ fn events_are_mirrored_as_lines() {
     let events: Vec<_> = lines.iter().map(|line| line["event"].as_str().unwrap()).collect();
     assert_eq!(events, ["backup_created", "clean_shutdown_marked"]);
     assert_eq!(lines[0]["details"]["backup_id"], id);
-    assert_eq!(lines[0].as_object().unwrap().keys().collect::<Vec<_>>(), ["timestamp", "event", "details"]);
+    assert_eq!(lines[0].as_object().unwrap().keys().collect::<Vec<_>>(), ["timestamp", "event", "details", "actor"]);
 }
 
 #[test]
