@@ -81,6 +81,7 @@ pub(in crate::face) struct Live {
     pub(in crate::face) access: Access,
     pub(in crate::face) limits: Limits,
     /// The name and the colour of the page.
+    #[cfg_attr(not(feature = "page"), expect(dead_code, reason = "only the page shows it"))]
     pub(in crate::face) band: Band,
     pub(in crate::face) rates: RateLimits,
     /// Whether requests need a key even if the store has none, since other machines reach the service.

@@ -10,6 +10,7 @@ __all__ = [
     "Ambiguous",
     "Conflict",
     "Damaged",
+    "Forbidden",
     "Forked",
     "Full",
     "Gone",
@@ -111,6 +112,12 @@ class NotJson(Invalid, TypeError):
     """A value is of a type that JSON does not have."""
 
 
+class Forbidden(HivekeepError, PermissionError):
+    """The actor may not do that: its key is not valid any more, or it acts as another bot. Use another key."""
+
+    kind = "forbidden"
+
+
 class Conflict(HivekeepError):
     """The state does not allow it: a token is void, a record changed meanwhile, a point is held."""
 
@@ -178,6 +185,7 @@ _CLASSES: dict[str, type[HivekeepError]] = {
         Ambiguous,
         Invalid,
         Conflict,
+        Forbidden,
         NotCommitted,
         Uncertain,
         Reopen,
