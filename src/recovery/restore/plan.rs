@@ -16,7 +16,7 @@ use crate::recovery::restore::finished::write_finished;
 use crate::recovery::restore::options::RestoreOptions;
 use crate::text::{OneLine, printable};
 
-/// The plan of a restore. It changes nothing until it is passed to [`Store::apply`].
+/// The plan of a restore. It changes nothing until it is passed to [`Store::apply`](crate::Store::apply).
 #[derive(Clone, Debug, Serialize)]
 pub struct RestorePlan {
     /// The point to restore.
@@ -66,8 +66,8 @@ pub struct RestoreReport {
     pub point: String,
     /// The numbers of records in each collection that returned, changed, or were removed.
     pub collections: BTreeMap<String, Counts>,
-    /// The safety point, which undoes the restore. It is none if nothing changed; then [`Store::undo`] still undoes the
-    /// restore before this one.
+    /// The safety point, which undoes the restore. It is none if nothing changed; then
+    /// [`Store::undo`](crate::Store::undo) still undoes the restore before it.
     pub undo: Option<PointId>,
     /// The extent of the verification.
     pub verified: Verified,
