@@ -37,6 +37,15 @@ pub(crate) struct Steps {
     max_hold: Duration,
 }
 
+/// A transaction that nobody ended is taken back, and its thread may write again.
+impl Drop for Steps {
+    fn drop(&mut self) {
+        if let Some(thread) = self.thread {
+            self.shared.leave(thread);
+        }
+    }
+}
+
 impl Steps {
     /// Begins a transaction, once those before it have ended.
     fn begin(py: Python<'_>, shared: &Arc<Shared>, max_hold: Duration, in_thread: bool) -> PyResult<Arc<Self>> {

@@ -59,6 +59,21 @@ def test_a_forked_child_is_refused_and_opens_the_store_itself(store: hivekeep.St
 
 
 @linux
+def test_a_child_keeps_the_files_of_the_program_whose_names_begin_as_the_store_does(
+    store: hivekeep.Store, path: Path
+) -> None:
+    store.config["a"] = 1
+    own = Path(f"{path}.log")
+    with own.open("w") as log:
+
+        def child() -> None:
+            print("of the child", file=log, flush=True)
+
+        assert in_child(child) == 0
+    assert own.read_text() == "of the child\n"
+
+
+@linux
 def test_a_child_that_forked_within_a_block_is_refused_and_the_block_goes_on(store: hivekeep.Store) -> None:
     with store.write() as tx:
         tx.config["a"] = 1
@@ -108,17 +123,14 @@ def test_a_child_that_outlives_its_parent_keeps_no_lock(path: Path) -> None:
     if parent == 0:
         store = hivekeep.open(path, exclusive=True)
         store.config["a"] = 1
-        grandchild = os.fork()
-        if grandchild == 0:
+        if os.fork() == 0:
+            os.write(from_child, str(os.getpid()).encode())
             time.sleep(30)
-            os._exit(0)
-        os.write(from_child, str(grandchild).encode())
         os._exit(0)
     os.waitpid(parent, 0)
     grandchild = int(os.read(to_parent, 20))
     try:
-        # The child may still be about to lay the descriptors aside.
-        with hivekeep.open(path, lock_timeout=10) as store:
+        with hivekeep.open(path) as store:
             assert store.config["a"] == 1
     finally:
         os.kill(grandchild, signal.SIGKILL)

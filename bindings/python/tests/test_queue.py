@@ -228,3 +228,21 @@ def test_a_long_error_is_cut_and_half_a_surrogate_pair_is_no_harm(store: hivekee
         (claim,) = store.queue.claim("BOT-1")
         failed = claim.fail(text, retry=False)
         assert failed.last_error is not None and len(failed.last_error) < 20_000
+
+
+def test_a_result_that_cannot_be_stored_fails_the_task(store: hivekeep.Store) -> None:
+    store.queue.enqueue(1, id="a", max_attempts=1)
+    with pytest.raises(hivekeep.HivekeepError):
+        for claim in store.queue.claim("BOT-1"):
+            with claim as task:
+                task.result = object()  # type: ignore[assignment]
+    assert store.queue["a"].state == "dead"
+
+
+def test_a_failure_whose_delay_is_refused_fails_the_task_all_the_same(store: hivekeep.Store) -> None:
+    store.queue.enqueue(1, id="a", max_attempts=1)
+    with pytest.raises(hivekeep.TaskFailed):
+        for claim in store.queue.claim("BOT-1"):
+            with claim:
+                raise hivekeep.TaskFailed("no", delay="4000d")
+    assert store.queue["a"].state == "dead"

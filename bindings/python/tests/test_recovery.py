@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import subprocess
@@ -153,6 +154,16 @@ def test_a_schedule_makes_points_of_changed_state(store: hivekeep.Store) -> None
             time.sleep(0.02)
         assert schedule.errors == []
     assert store.points() and not store.points()[0].manual
+
+
+def test_a_schedule_goes_on_although_its_caller_keeps_nothing_of_it(store: hivekeep.Store) -> None:
+    store.schedule(every="10ms")
+    gc.collect()
+    store.config["a"] = 1
+    until = time.monotonic() + 20
+    while not store.points() and time.monotonic() < until:
+        time.sleep(0.02)
+    assert store.points()
 
 
 def test_the_summary_and_the_check_count_what_is_there(store: hivekeep.Store, path: Path) -> None:

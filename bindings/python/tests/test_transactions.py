@@ -99,3 +99,10 @@ def test_a_length_of_time_that_is_none_is_refused(store: hivekeep.Store, length:
     with pytest.raises(hivekeep.Invalid):
         with store.write(max_hold=length):
             pass
+
+
+def test_a_transaction_that_nobody_ended_is_taken_back_and_its_thread_may_write_again(store: hivekeep.Store) -> None:
+    steps = store._raw.write(1000, True)
+    del steps
+    store.config["a"] = 1
+    assert store.config["a"] == 1

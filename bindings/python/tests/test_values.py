@@ -15,6 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import hivekeep
+from hivekeep.times import from_text
 
 TEXT = st.text(alphabet=st.characters(exclude_categories=["Cs"]), max_size=20)
 JSON = st.recursive(
@@ -103,3 +104,8 @@ def test_a_dict_that_changes_while_it_is_read_is_no_harm(store: hivekeep.Store) 
     around: dict[str, object] = {"odd": Odd(a=1), "b": 2, "c": 3}
     store.config["value"] = around
     assert store.config["value"] == {"odd": {"a": 1}, "b": 2, "c": 3}
+
+
+def test_a_time_that_no_datetime_can_be_becomes_the_nearest_one() -> None:
+    assert from_text("0000-01-01T00:00:00+00:00").year == 1
+    assert from_text("2026-11-28T15:00:00.000001+00:00").year == 2026

@@ -305,11 +305,12 @@ class DisasterRecovery:
 
     def _cleanup_old_backups(self) -> None:
         """Forgets the backups that are older than the retention period, with the points of the store that hold them."""
-        oldest = datetime.now() - timedelta(days=self.BACKUP_RETENTION_DAYS)
+        oldest = datetime.now().astimezone() - timedelta(days=self.BACKUP_RETENTION_DAYS)
         for id, backup in self.backups.items():
-            if datetime.fromisoformat(backup.timestamp) >= oldest:
-                continue
             try:
+                # A time without an offset is local.
+                if datetime.fromisoformat(backup.timestamp).astimezone() >= oldest:
+                    continue
                 # The backups of one point are of one age, and go together.
                 if id in self.backups:
                     self._recovery.forget([f"epoch {self._recovery.find_backup(id)['epoch']}"])

@@ -17,6 +17,8 @@ __all__: list[str] = []
 
 _open: weakref.WeakSet[Store] = weakref.WeakSet()
 _DESCRIPTORS = "/proc/self/fd"
+# The files that a store has open: itself and those beside it. A program may have others with such a beginning.
+_ENDINGS = ("", ".sessions", ".reserve", ".check", ".checked")
 
 
 def watch(store: Store) -> None:
@@ -25,27 +27,29 @@ def watch(store: Store) -> None:
 
 
 def _in_child() -> None:
-    paths = tuple(os.path.realpath(store.path) for store in _open)
+    paths = [os.path.realpath(store.path) + ending for store in _open for ending in _ENDINGS]
     _open.clear()
-    if not paths or not os.path.isdir(_DESCRIPTORS):
+    # A file may have been opened under another name than it has now, so that files are known by their numbers.
+    files = {file for file in map(_number, paths) if file is not None}
+    if not files or not os.path.isdir(_DESCRIPTORS):
         return
     nothing = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
     try:
         for name in os.listdir(_DESCRIPTORS):
-            _take_away(int(name), paths, nothing)
+            # The descriptor of the listing itself is closed by now.
+            if _number(int(name)) in files:
+                os.dup2(nothing, int(name), inheritable=False)
     finally:
         os.close(nothing)
 
 
-def _take_away(descriptor: int, paths: tuple[str, ...], nothing: int) -> None:
+def _number(file: str | int) -> tuple[int, int] | None:
+    """The device and the number of a file, by its path or descriptor; none when there is none."""
     try:
-        file = os.readlink(f"{_DESCRIPTORS}/{descriptor}")
+        found = os.stat(file)
     except OSError:
-        # The descriptor of the listing itself is closed by now.
-        return
-    # Other files of a store have its name and an ending.
-    if file.startswith(paths):
-        os.dup2(nothing, descriptor, inheritable=False)
+        return None
+    return found.st_dev, found.st_ino
 
 
 if hasattr(os, "register_at_fork"):

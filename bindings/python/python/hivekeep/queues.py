@@ -182,16 +182,30 @@ class Claim:
         if self._ended:
             return False
         if error is None:
-            self.complete(self.result)
+            self._complete_or_fail()
         else:
             # The exception of the block is what the caller is to see.
             with contextlib.suppress(HivekeepError):
                 self._end_by(error)
         return False
 
+    def _complete_or_fail(self) -> None:
+        """A result that cannot be stored fails the task, which would be claimed for nobody otherwise."""
+        try:
+            self.complete(self.result)
+        except Exception as error:
+            if isinstance(error, Invalid) or not isinstance(error, HivekeepError):
+                with contextlib.suppress(HivekeepError):
+                    self.fail(error)
+            raise
+
     def _end_by(self, error: BaseException) -> None:
         if isinstance(error, TaskFailed):
-            self.fail(error.reason, retry=error.retry, delay=error.delay)
+            try:
+                self.fail(error.reason, retry=error.retry, delay=error.delay)
+            except Invalid:
+                # The delay is refused. The task fails all the same.
+                self.fail(error.reason, retry=error.retry)
         elif isinstance(error, Exception):
             self.fail(error)
         else:

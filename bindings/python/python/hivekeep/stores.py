@@ -154,6 +154,7 @@ class Store(_Writable):
         store._raw = _hivekeep.open(os.path.abspath(os.fsdecode(path)), **options)
         store._options = options
         store._claims = weakref.WeakSet()
+        store._schedules = []
         store._close = weakref.finalize(store, _close_quietly, store._raw, store._claims)
         forks.watch(store)
         return store
@@ -162,6 +163,7 @@ class Store(_Writable):
     _close: weakref.finalize[..., Any]
     # Those that nobody has begun go back before the store is closed.
     _claims: weakref.WeakSet[Claim]
+    _schedules: list[Schedule]
 
     def __init__(self) -> None:
         raise TypeError("open a store with hivekeep.open(path)")
@@ -183,6 +185,8 @@ class Store(_Writable):
         """
         if not self._raw.is_closed():
             release_unbegun(self._claims)
+            while self._schedules:
+                self._schedules.pop().stop()
             self._raw.close()
 
     def reopen(self) -> None:
@@ -360,7 +364,10 @@ class Store(_Writable):
         """
         backup_ms = None if every is None else to_ms(every)
         purge_ms = None if purge_finished is None else to_ms(purge_finished)
-        return Schedule._of(self, self._raw.upkeep.schedule(backup_ms, retain, purge_ms))
+        schedule = Schedule._of(self, self._raw.upkeep.schedule(backup_ms, retain, purge_ms))
+        # It goes on although its caller keeps nothing of it.
+        self._schedules.append(schedule)
+        return schedule
 
     def summary(self) -> Summary:
         """The content of the store in numbers."""

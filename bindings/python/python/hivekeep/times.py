@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import datetime, timedelta, timezone
 from typing import TypeAlias
 
 from hivekeep import _hivekeep
@@ -40,5 +40,9 @@ def to_text(time: Time) -> str:
 
 
 def from_text(text: str) -> datetime:
-    """An aware datetime."""
-    return datetime.fromisoformat(text)
+    """An aware datetime. A time that no datetime can be, as of the year 0, becomes the nearest one."""
+    try:
+        return datetime.fromisoformat(text)
+    except ValueError:
+        nearest = datetime.min if text.startswith(("-", "0000")) else datetime.max
+        return nearest.replace(tzinfo=timezone.utc)

@@ -184,8 +184,10 @@ class Worker:
             return ()
         try:
             following = self._patiently(complete, claim)
-        except Invalid as error:
-            # The result is too long, or no JSON.
+        except Exception as error:
+            # The result is too long, or no JSON, or cannot even be read.
+            if isinstance(error, HivekeepError) and not isinstance(error, Invalid):
+                raise
             return self._failed(claim, error)
         if following is None:
             return ()
