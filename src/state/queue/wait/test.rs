@@ -187,24 +187,44 @@ fn woken(looks: &[(usize, Vec<String>)]) -> usize {
 #[test]
 fn a_task_wakes_one_of_many_bots_that_wait_and_a_batch_as_many_as_it_has_tasks() {
     let hive = Fixture::new();
-    let looks = looks_while(&hive, 100, || drop(hive.push(named("a"))));
-    assert_eq!(looks.iter().flat_map(|(_, claims)| claims.clone()).collect::<Vec<_>>(), ["a"]);
-    assert_eq!(woken(&looks), 1);
-    let tasks = (0..7).map(NewTask::new).collect();
-    let looks = looks_while(&hive, 100, || drop(hive.store.enqueue_all(tasks).unwrap()));
-    assert_eq!(looks.iter().filter(|(_, claims)| claims.len() == 1).count(), 7);
-    assert_eq!(woken(&looks), 7);
-    let looks = looks_while(&hive, 100, || {
-        hive.write(|tx| tx.config().put("a", &serde_json::json!(1)));
+    wakes(1, |number| {
+        let name = format!("a{number}");
+        let looks = looks_while(&hive, 100, || drop(hive.push(named(&name))));
+        assert_eq!(looks.iter().flat_map(|(_, claims)| claims.clone()).collect::<Vec<_>>(), [name]);
+        woken(&looks)
     });
-    assert_eq!(woken(&looks), 0, "that is no task");
+    wakes(7, |_| {
+        let tasks = (0..7).map(NewTask::new).collect();
+        let looks = looks_while(&hive, 100, || drop(hive.store.enqueue_all(tasks).unwrap()));
+        assert_eq!(looks.iter().filter(|(_, claims)| claims.len() == 1).count(), 7);
+        woken(&looks)
+    });
+    // That is no task.
+    wakes(0, |number| {
+        woken(&looks_while(&hive, 100, || {
+            hive.write(|tx| tx.config().put("a", &serde_json::json!(number)));
+        }))
+    });
+}
+
+/// The watch may look between a commit and its telling, and then it wakes everybody. It does not three times in a row.
+fn wakes(wanted: usize, mut woken: impl FnMut(usize) -> usize) {
+    let mut counts = Vec::new();
+    while counts.len() < 3 && !counts.contains(&wanted) {
+        counts.push(woken(counts.len()));
+    }
+    assert!(counts.contains(&wanted), "{counts:?} were woken, not {wanted}");
 }
 
 #[test]
 fn a_task_for_one_bot_wakes_that_one_and_a_task_that_only_the_last_can_do_reaches_it() {
     let hive = Fixture::new();
-    let looks = looks_while(&hive, 30, || drop(hive.push(named("a").assign_to(bot("b17")))));
-    assert_eq!((woken(&looks), looks[17].1.clone()), (1, vec!["a".to_owned()]));
+    wakes(1, |number| {
+        let name = format!("a{number}");
+        let looks = looks_while(&hive, 30, || drop(hive.push(named(&name).assign_to(bot("b17")))));
+        assert_eq!(looks[17].1, [name]);
+        woken(&looks)
+    });
     hive.register("b23", &["fly"], 9);
     let looks = looks_while(&hive, 30, || drop(hive.push(named("b").capability("fly"))));
     assert_eq!(looks[23].1, ["b"]);
