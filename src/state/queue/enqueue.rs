@@ -27,6 +27,14 @@ pub struct Enqueued {
     pub differs: Vec<&'static str>,
 }
 
+#[cfg(feature = "cli")]
+impl Enqueued {
+    /// A row of what is answered to a batch, which would be long with whole tasks.
+    pub(crate) fn in_brief(&self) -> serde_json::Value {
+        serde_json::json!({"id": self.task.id, "state": self.task.state, "existing": !self.is_new})
+    }
+}
+
 impl Queue<&mut WriteTx<'_>> {
     /// Enqueues a task and returns it.
     ///

@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::Args;
 use jiff::Timestamp;
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::duration;
 use crate::face::cli::context::Context;
@@ -123,8 +123,7 @@ impl Push {
         let tasks = tasks.collect::<Result<Vec<_>>>()?;
         let enqueued = context.change(|store| store.enqueue_all(tasks))?;
         if context.out.is_json() {
-            let pushed = |enqueued: &Enqueued| json!({"id": enqueued.task.id, "state": enqueued.task.state, "existing": !enqueued.is_new});
-            context.out.json(&enqueued.iter().map(pushed).collect::<Vec<_>>())?;
+            context.out.json(&enqueued.iter().map(Enqueued::in_brief).collect::<Vec<_>>())?;
         } else {
             enqueued.iter().try_for_each(|enqueued| context.out.line(&enqueued.task.id))?;
         }

@@ -16,9 +16,7 @@ pub(super) async fn push_all(app: App, Object(mut fields): Object) -> Answer {
     fields.end()?;
     let tasks = app.beside(move || tasks.into_iter().enumerate().map(read).collect::<Result<Vec<_>>>()).await??;
     let enqueued = app.change(move |store| store.enqueue_all(tasks)).await?;
-    let shown =
-        |Enqueued { task, is_new, .. }: Enqueued| json!({"id": task.id, "state": task.state, "existing": !is_new});
-    Ok(Json(json!({"tasks": enqueued.into_iter().map(shown).collect::<Vec<_>>()})).into_response())
+    Ok(Json(json!({"tasks": enqueued.iter().map(Enqueued::in_brief).collect::<Vec<_>>()})).into_response())
 }
 
 /// Reads a task; an error names its place.
