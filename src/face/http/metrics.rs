@@ -1,12 +1,15 @@
 //! `GET /metrics`: the state of the store and of the service as Prometheus reads them. The names contain their units.
 
+use std::time::Duration;
+
 use axum::http::header;
 use axum::response::IntoResponse;
+use jiff::Timestamp;
 
 use crate::face::http::app::App;
 use crate::face::http::problem::Answer;
 use crate::face::http::prometheus::{head, line};
-use crate::{Rehearsed, Result, TaskState, Work};
+use crate::{Inventory, LastArchive, LastDrill, Rehearsed, Result, TaskState, Work};
 
 /// `GET /metrics`.
 pub(super) async fn metrics(app: App) -> Answer {
@@ -23,76 +26,92 @@ fn state_of(app: &App) -> Result<String> {
     let instance = app.instance();
     let store = instance.store();
     let view = store.view()?;
-    let inventory = instance.inventory()?;
-    let mut text = String::new();
-    let mut gauge = |name: &str, about: &str, values: &[(String, f64)]| {
-        let name = format!("hivekeep_{name}");
-        head(&mut text, &name, "gauge", about);
-        values.iter().for_each(|(labels, value)| line(&mut text, &name, labels, value));
-    };
-    let plain = |value: f64| [(String::new(), value)];
+    let mut gauges = Gauges::default();
     let version = format!("version=\"{}\"", env!("CARGO_PKG_VERSION"));
-    gauge("build_info", "Always 1; the label says which version runs.", &[(version, 1.0)]);
-    let kinds = inventory.backups_by_kind.iter().map(|(kind, count)| (format!("type=\"{kind}\""), *count as f64));
-    gauge("backups", "Backups that are kept.", &kinds.collect::<Vec<_>>());
-    gauge("restore_points", "Restore points that were asked for or are automatic.", &plain(inventory.points as f64));
-    gauge("backup_size_bytes", "The summed size of the backups.", &plain(inventory.backup_bytes as f64));
-    if let Some(backup) = &inventory.latest_backup {
-        let seconds = backup.timestamp.as_microsecond() as f64 / 1e6;
-        gauge("last_backup_timestamp_seconds", "When the newest backup was made.", &plain(seconds));
-    }
+    gauges.each("build_info", "Always 1; the label says which version runs.", [(version, 1.0)]);
+    backups_of(&mut gauges, &instance.inventory()?);
     let counts = view.queue().counts()?;
     let states = TaskState::ALL.map(|state| (format!("state=\"{state}\""), counts.of(state) as f64));
-    gauge("tasks", "Tasks in each state.", &states);
-    gauge("bots", "Bots that are registered.", &plain(view.registry().count()? as f64));
+    gauges.each("tasks", "Tasks in each state.", states);
+    gauges.one("bots", "Bots that are registered.", view.registry().count()? as f64);
     let length = std::fs::metadata(store.path()).map_or(0, |metadata| metadata.len());
-    gauge("store_file_bytes", "The length of the store's file.", &plain(length as f64));
+    gauges.one("store_file_bytes", "The length of the store's file.", length as f64);
     if let Some(free) = instance.room().free(store) {
-        gauge("disk_free_bytes", "Free bytes on the disk of the store.", &plain(free as f64));
+        gauges.one("disk_free_bytes", "Free bytes on the disk of the store.", free as f64);
     }
     if let Some(outside) = store.outside()? {
-        let (lag, last) = (outside.lag(store.clock().now()), outside.last);
-        let state = last.state_at.as_microsecond() as f64 / 1e6;
-        gauge(
-            "last_archive_state_timestamp_seconds",
-            "When the store had the state in the newest archive.",
-            &plain(state),
-        );
-        let about =
-            "How far back the loss of the file would reach; 0 while nothing has changed since the newest archive.";
-        gauge("archive_lag_seconds", about, &plain(lag.as_secs_f64()));
-        let seconds = last.at.as_microsecond() as f64 / 1e6;
-        gauge("last_archive_timestamp_seconds", "When the newest automatic archive was made.", &plain(seconds));
-        let verified = f64::from(u8::from(last.verified));
-        gauge("last_archive_verified", "1 when the newest automatic archive was read back.", &plain(verified));
-        let opened = f64::from(u8::from(last.opened));
-        gauge("last_archive_opened", "1 when its records were read back too, not only its bytes.", &plain(opened));
-        gauge("last_archive_bytes", "The length of the newest automatic archive.", &plain(last.bytes as f64));
+        archives_of(&mut gauges, &outside.last, outside.lag(store.clock().now()));
     }
     if let Some(drill) = view.last_drill()? {
-        let seconds = drill.at.as_microsecond() as f64 / 1e6;
-        gauge("last_drill_timestamp_seconds", "When disasters were rehearsed last.", &plain(seconds));
-        let each = |value: fn(&Rehearsed) -> f64| {
-            let line = |own: &Rehearsed| (format!("disaster=\"{}\"", own.name), value(own));
-            drill.scenarios.iter().map(line).collect::<Vec<_>>()
-        };
-        let recovery = each(|own| own.recovery_ms as f64 / 1e3);
-        gauge("last_drill_recovery_seconds", "How long the work took to go on.", &recovery);
-        gauge("last_drill_lost_records", "Records that were lost.", &each(|own| own.lost_records as f64));
-        gauge("last_drill_lost_seconds", "How far back was lost.", &each(|own| own.lost_ms as f64 / 1e3));
-        gauge("last_drill_met", "1 where the target was met.", &each(|own| f64::from(u8::from(own.met))));
+        drill_of(&mut gauges, &drill);
     }
-    gauge(
-        "crash_detected",
-        "1 while a crash is not acknowledged.",
-        &plain(f64::from(u8::from(store.crash()?.is_some()))),
-    );
-    let healthy = instance
-        .health_checks()
-        .into_iter()
-        .map(|check| (format!("check=\"{}\"", check.name), f64::from(u8::from(check.ok))));
-    gauge("healthy", "1 while a check of /readyz passes.", &healthy.collect::<Vec<_>>());
-    Ok(text)
+    gauges.one("crash_detected", "1 while a crash is not acknowledged.", of_bool(store.crash()?.is_some()));
+    let checks = instance.health_checks().into_iter();
+    let healthy = checks.map(|check| (format!("check=\"{}\"", check.name), of_bool(check.ok)));
+    gauges.each("healthy", "1 while a check of /readyz passes.", healthy);
+    Ok(gauges.text)
+}
+
+fn backups_of(gauges: &mut Gauges, inventory: &Inventory) {
+    let kinds = inventory.backups_by_kind.iter().map(|(kind, count)| (format!("type=\"{kind}\""), *count as f64));
+    gauges.each("backups", "Backups that are kept.", kinds);
+    gauges.one("restore_points", "Restore points that were asked for or are automatic.", inventory.points as f64);
+    gauges.one("backup_size_bytes", "The summed size of the backups.", inventory.backup_bytes as f64);
+    if let Some(backup) = &inventory.latest_backup {
+        gauges.time("last_backup_timestamp_seconds", "When the newest backup was made.", backup.timestamp);
+    }
+}
+
+fn archives_of(gauges: &mut Gauges, last: &LastArchive, lag: Duration) {
+    let about = "When the store had the state in the newest archive.";
+    gauges.time("last_archive_state_timestamp_seconds", about, last.state_at);
+    let about = "How far back the loss of the file would reach; 0 while nothing has changed since the newest archive.";
+    gauges.one("archive_lag_seconds", about, lag.as_secs_f64());
+    gauges.time("last_archive_timestamp_seconds", "When the newest automatic archive was made.", last.at);
+    let about = "1 when the newest automatic archive was read back.";
+    gauges.one("last_archive_verified", about, of_bool(last.verified));
+    let about = "1 when its records were read back too, not only its bytes.";
+    gauges.one("last_archive_opened", about, of_bool(last.opened));
+    gauges.one("last_archive_bytes", "The length of the newest automatic archive.", last.bytes as f64);
+}
+
+fn drill_of(gauges: &mut Gauges, drill: &LastDrill) {
+    gauges.time("last_drill_timestamp_seconds", "When disasters were rehearsed last.", drill.at);
+    let each = |value: fn(&Rehearsed) -> f64| {
+        drill.scenarios.iter().map(move |own| (format!("disaster=\"{}\"", own.name), value(own)))
+    };
+    let about = "How long the work took to go on.";
+    gauges.each("last_drill_recovery_seconds", about, each(|own| own.recovery_ms as f64 / 1e3));
+    gauges.each("last_drill_lost_records", "Records that were lost.", each(|own| own.lost_records as f64));
+    gauges.each("last_drill_lost_seconds", "How far back was lost.", each(|own| own.lost_ms as f64 / 1e3));
+    gauges.each("last_drill_met", "1 where the target was met.", each(|own| of_bool(own.met)));
+}
+
+/// Gauges as text, each with its head.
+#[derive(Default)]
+struct Gauges {
+    text: String,
+}
+
+impl Gauges {
+    /// A gauge with a line for each set of labels.
+    fn each(&mut self, name: &str, about: &str, values: impl IntoIterator<Item = (String, f64)>) {
+        let name = format!("hivekeep_{name}");
+        head(&mut self.text, &name, "gauge", about);
+        values.into_iter().for_each(|(labels, value)| line(&mut self.text, &name, &labels, value));
+    }
+
+    fn one(&mut self, name: &str, about: &str, value: f64) {
+        self.each(name, about, [(String::new(), value)]);
+    }
+
+    fn time(&mut self, name: &str, about: &str, at: Timestamp) {
+        self.one(name, about, at.as_microsecond() as f64 / 1e6);
+    }
+}
+
+fn of_bool(value: bool) -> f64 {
+    f64::from(u8::from(value))
 }
 
 /// Metrics of the service, available even if the store cannot be read.
