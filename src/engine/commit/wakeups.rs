@@ -240,20 +240,22 @@ impl Waiter {
         next.into_iter().for_each(Sleeper::wake);
     }
 
-    /// Sleeps until there is something to look at, or until then.
-    pub(crate) fn sleep(&self, until: Option<Instant>) {
+    /// Sleeps until there is something to look at, or until then. Says whether there is something to look at.
+    pub(crate) fn sleep(&self, until: Option<Instant>) -> bool {
         let mut state = self.commits.state.lock();
         if !state.waiters.sleep(self.number, Sleeper::Thread(self.told.clone())) {
-            return;
+            return true;
         }
-        while state.waiters.is_asleep(self.number) {
+        let mut is_over = false;
+        while state.waiters.is_asleep(self.number) && !is_over {
             match until {
                 None => self.told.wait(&mut state),
-                Some(until) if self.told.wait_until(&mut state, until).timed_out() => break,
-                Some(_) => {}
+                Some(until) => is_over = self.told.wait_until(&mut state, until).timed_out(),
             }
         }
+        let is_told = !state.waiters.is_asleep(self.number);
         state.waiters.is_awake(self.number);
+        is_told
     }
 }
 

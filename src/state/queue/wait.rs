@@ -81,11 +81,13 @@ impl ClaimWait {
         Ok(Some(claims).filter(|claims| !claims.is_empty() || self.is_over()))
     }
 
-    /// Sleeps until it is time for the next look.
-    pub(crate) fn sleep(&self) {
-        if let Some(waiter) = &self.waiter {
-            waiter.sleep(self.until);
-        }
+    /// Sleeps until it is time for the next look, but for `longest` at most. Says whether it is time for that look. A
+    /// caller that is told no may see to other work, such as signals, and sleep again; it keeps its place among those
+    /// who wait.
+    pub fn sleep(&self, longest: Duration) -> bool {
+        let Some(waiter) = &self.waiter else { return true };
+        let until = self.until.into_iter().chain(Instant::now().checked_add(longest)).min();
+        waiter.sleep(until) || self.is_over()
     }
 
     /// Resolves when it is time for the next look.
@@ -142,7 +144,7 @@ impl Store {
             if let Some(claims) = wait.look(self)? {
                 return Ok(claims);
             }
-            wait.sleep();
+            while !wait.sleep(Duration::MAX) {}
         }
     }
 

@@ -143,7 +143,7 @@ fn claim(shared: &Shared) -> Option<Claim> {
             },
             // Asked behind the look: a stop that comes later ends the sleep.
             Ok(None) if shared.is_stopping() => return None,
-            Ok(None) => wait.sleep(),
+            Ok(None) => drop(wait.sleep(Duration::MAX)),
             Err(error) => {
                 shared.trouble(&error);
                 if error.kind() == ErrorKind::Forked {

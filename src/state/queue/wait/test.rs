@@ -164,7 +164,7 @@ fn looks_while(hive: &Fixture, bots: usize, work: impl FnOnce()) -> Vec<(usize, 
                         return (looks, claims.into_iter().map(|claim| claim.id.to_string()).collect());
                     }
                     waiting.fetch_add(usize::from(looks == 0), std::sync::atomic::Ordering::SeqCst);
-                    wait.sleep();
+                    drop(wait.sleep(LONG));
                 }
                 unreachable!("it looks for ever")
             })
@@ -265,4 +265,28 @@ fn a_time_beyond_every_calendar_is_waited_for() {
     let hive = Fixture::new();
     hive.push(named("a"));
     assert_eq!(claim_wait(&hive, Duration::MAX), ["a"]);
+}
+
+#[test]
+fn a_bot_that_wakes_to_see_to_other_work_needs_no_writer_meanwhile_and_is_told() {
+    let hive = Fixture::new();
+    let mut wait = ClaimWait::new(&bot("ant"), &ClaimOptions::default(), LONG);
+    assert!(wait.sleep(LONG), "it has not looked yet");
+    assert_eq!(wait.look(&hive.store).unwrap(), None);
+    // While a transaction is open, another one would wait for it.
+    hive.write(|_| Ok(assert!((0..5).all(|_| !wait.sleep(Duration::from_millis(10))))));
+    let claims = std::thread::scope(|scope| {
+        scope.spawn(|| {
+            std::thread::sleep(Duration::from_millis(50));
+            hive.push(named("a"))
+        });
+        loop {
+            if wait.sleep(Duration::from_millis(100))
+                && let Some(claims) = wait.look(&hive.store).unwrap()
+            {
+                return claims;
+            }
+        }
+    });
+    assert_eq!(claims.first().map(|claim| claim.id.as_str()), Some("a"));
 }
