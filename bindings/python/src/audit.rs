@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::call::{parsed_or_none, raised};
 use crate::chat::Numbered;
 use crate::door::{Door, read_json};
-use crate::value::to_json;
+use crate::value::{given, to_json};
 
 /// An entry to append.
 #[derive(FromPyObject)]
@@ -37,7 +37,7 @@ impl Audit {
 #[pymethods]
 impl Audit {
     /// Appends an entry; gives its number.
-    fn append(&self, py: Python<'_>, entry: Wanted<'_>) -> PyResult<u64> {
+    fn append(&self, py: Python<'_>, #[pyo3(from_py_with = given)] entry: Wanted<'_>) -> PyResult<u64> {
         let mut new = NewEntry::new(entry.action, entry.actor);
         new.target = entry.target;
         new.level = parsed_or_none(py, entry.level.as_deref())?.unwrap_or_default();
@@ -49,13 +49,17 @@ impl Audit {
     }
 
     /// Some entries.
-    fn page<'py>(&self, py: Python<'py>, page: Numbered) -> PyResult<Bound<'py, PyAny>> {
+    fn page<'py>(&self, py: Python<'py>, #[pyo3(from_py_with = given)] page: Numbered) -> PyResult<Bound<'py, PyAny>> {
         let page: Page = page.into();
         read_json!(&self.door, py, move |from| from.audit().list(page)?)
     }
 
     /// Some events.
-    fn events<'py>(&self, py: Python<'py>, page: Numbered) -> PyResult<Bound<'py, PyAny>> {
+    fn events<'py>(
+        &self,
+        py: Python<'py>,
+        #[pyo3(from_py_with = given)] page: Numbered,
+    ) -> PyResult<Bound<'py, PyAny>> {
         let page: Page = page.into();
         read_json!(&self.door, py, move |from| from.events().list(page)?.into_iter().map(shown).collect::<Vec<_>>())
     }

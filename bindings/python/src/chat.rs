@@ -5,7 +5,7 @@ use pyo3::prelude::*;
 
 use crate::call::{parsed_or_none, raised};
 use crate::door::{Door, read_json};
-use crate::value::to_object;
+use crate::value::{given, to_object};
 
 /// A message to append.
 #[derive(FromPyObject)]
@@ -52,7 +52,7 @@ impl Chat {
 #[pymethods]
 impl Chat {
     /// Appends a message; gives its number.
-    fn append(&self, py: Python<'_>, message: Wanted<'_>) -> PyResult<u64> {
+    fn append(&self, py: Python<'_>, #[pyo3(from_py_with = given)] message: Wanted<'_>) -> PyResult<u64> {
         let mut new = NewMessage::new(message.conversation, message.role, message.content);
         new.bot = parsed_or_none(py, message.bot_id.as_deref())?;
         let at = message.timestamp.as_deref().map(hivekeep::parse_time).transpose();
@@ -62,12 +62,12 @@ impl Chat {
     }
 
     /// A message, or none.
-    fn get<'py>(&self, py: Python<'py>, sequence: u64) -> PyResult<Bound<'py, PyAny>> {
+    fn get<'py>(&self, py: Python<'py>, #[pyo3(from_py_with = given)] sequence: u64) -> PyResult<Bound<'py, PyAny>> {
         read_json!(&self.door, py, move |from| from.chat().get(sequence)?)
     }
 
     /// Removes a message; says whether it was there.
-    fn remove(&self, py: Python<'_>, sequence: u64) -> PyResult<bool> {
+    fn remove(&self, py: Python<'_>, #[pyo3(from_py_with = given)] sequence: u64) -> PyResult<bool> {
         self.door.write(py, move |tx| tx.chat().remove(sequence))
     }
 
@@ -77,7 +77,7 @@ impl Chat {
         py: Python<'py>,
         bot: Option<&str>,
         conversation: Option<String>,
-        page: Numbered,
+        #[pyo3(from_py_with = given)] page: Numbered,
     ) -> PyResult<Bound<'py, PyAny>> {
         let filter = ChatFilter { bot: parsed_or_none(py, bot)?, conversation };
         let page: Page = page.into();

@@ -8,7 +8,7 @@ use pyo3::types::{PyDict, PyList, PyTuple};
 use serde_json::Value;
 
 use crate::door::{Door, read};
-use crate::value::to_json;
+use crate::value::{given, to_json};
 
 /// A page ends once its values have about this many bytes.
 const PAGE_BYTES: usize = 1 << 20;
@@ -39,8 +39,8 @@ impl Mapping {
         self.door.write(py, move |tx| verb(tx, name.as_deref()))
     }
 
-    fn find(&self, py: Python<'_>, key: &str) -> PyResult<Option<Value>> {
-        let (name, key) = (self.name.clone(), key.to_owned());
+    fn find(&self, py: Python<'_>, key: String) -> PyResult<Option<Value>> {
+        let name = self.name.clone();
         read!(&self.door, py, move |from| match &name {
             None => from.config().get(&key),
             Some(name) => from.collection(name)?.get(&key),
@@ -55,13 +55,18 @@ impl Mapping {
 #[pymethods]
 impl Mapping {
     /// The value of a key, or `default`.
-    fn get<'py>(&self, py: Python<'py>, key: &str, default: Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+    fn get<'py>(
+        &self,
+        py: Python<'py>,
+        #[pyo3(from_py_with = given)] key: String,
+        default: Bound<'py, PyAny>,
+    ) -> PyResult<Bound<'py, PyAny>> {
         let value = self.find(py, key)?;
         self.or(py, value, default)
     }
 
     /// Whether the key is there.
-    fn contains(&self, py: Python<'_>, key: &str) -> PyResult<bool> {
+    fn contains(&self, py: Python<'_>, #[pyo3(from_py_with = given)] key: String) -> PyResult<bool> {
         Ok(self.find(py, key)?.is_some())
     }
 
@@ -102,7 +107,7 @@ impl Mapping {
     }
 
     /// Sets the value of a key.
-    fn put(&self, py: Python<'_>, key: String, value: &Bound<'_, PyAny>) -> PyResult<()> {
+    fn put(&self, py: Python<'_>, #[pyo3(from_py_with = given)] key: String, value: &Bound<'_, PyAny>) -> PyResult<()> {
         let value = to_json(value)?;
         self.write(py, move |tx, name| put(tx, name, &key, &value))
     }
@@ -110,12 +115,17 @@ impl Mapping {
     /// Sets the values of several keys in one transaction.
     fn put_all(&self, py: Python<'_>, values: &Bound<'_, PyDict>) -> PyResult<()> {
         let values: Page =
-            values.iter().map(|(key, value)| Ok((key.extract()?, to_json(&value)?))).collect::<PyResult<_>>()?;
+            values.iter().map(|(key, value)| Ok((given(&key)?, to_json(&value)?))).collect::<PyResult<_>>()?;
         self.write(py, move |tx, name| values.iter().try_for_each(|(key, value)| put(tx, name, key, value)))
     }
 
     /// Sets the value of a key that is not there; gives the value that is there then.
-    fn put_new<'py>(&self, py: Python<'py>, key: String, value: Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+    fn put_new<'py>(
+        &self,
+        py: Python<'py>,
+        #[pyo3(from_py_with = given)] key: String,
+        value: Bound<'py, PyAny>,
+    ) -> PyResult<Bound<'py, PyAny>> {
         let new = to_json(&value)?;
         let known = self.write(py, move |tx, name| {
             let known = get(tx, name, &key)?;
@@ -128,7 +138,12 @@ impl Mapping {
     }
 
     /// Removes a key; gives its value, or `default`.
-    fn take<'py>(&self, py: Python<'py>, key: String, default: Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+    fn take<'py>(
+        &self,
+        py: Python<'py>,
+        #[pyo3(from_py_with = given)] key: String,
+        default: Bound<'py, PyAny>,
+    ) -> PyResult<Bound<'py, PyAny>> {
         let taken = self.write(py, move |tx, name| {
             let taken = get(tx, name, &key)?;
             remove(tx, name, &key)?;
@@ -138,7 +153,7 @@ impl Mapping {
     }
 
     /// Removes a key; says whether it was there.
-    fn remove(&self, py: Python<'_>, key: String) -> PyResult<bool> {
+    fn remove(&self, py: Python<'_>, #[pyo3(from_py_with = given)] key: String) -> PyResult<bool> {
         self.write(py, move |tx, name| remove(tx, name, &key))
     }
 

@@ -1,16 +1,17 @@
 //! The task queue.
 
 use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use hivekeep::{BotId, ClaimOptions, Enqueued, NewTask, Retry, Task, TaskId, Token};
+use hivekeep::{BotId, Claim, ClaimOptions, ClaimWait, Enqueued, NewTask, Retry, Task, TaskId, Token};
 use pyo3::prelude::*;
+use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::call::{detached, parsed, parsed_or_none, raised, waited};
 use crate::door::{self, Door, read_json};
-use crate::value::{to_json, to_object};
-use crate::waiting::ClaimWait;
+use crate::value::{given, to_json, to_object};
+use crate::waiting;
 
 /// A task to enqueue.
 #[derive(FromPyObject)]
@@ -102,18 +103,42 @@ impl Queue {
         let id: TaskId = parsed(py, id)?;
         self.door.write_json(py, move |tx| verb(tx.queue(), &id))
     }
+
+    /// An answer with claims, as Python objects. Claims that cannot become any go back, so that they are not held for
+    /// nobody.
+    fn delivered<'py>(
+        &self,
+        py: Python<'py>,
+        answer: &(impl Serialize + Sync),
+        claims: &[Claim],
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let answer = detached(py, || door::json(answer)).and_then(|answer| self.door.numbers().to_python(py, &answer));
+        if answer.is_err() && !claims.is_empty() {
+            let claims = claims.to_vec();
+            self.door.write(py, move |tx| tx.queue().give_back(&claims))?;
+        }
+        answer
+    }
 }
 
 #[pymethods]
 impl Queue {
     /// Enqueues a task, and tells whether it is new.
-    fn enqueue<'py>(&self, py: Python<'py>, task: Wanted<'py>) -> PyResult<Bound<'py, PyAny>> {
+    fn enqueue<'py>(
+        &self,
+        py: Python<'py>,
+        #[pyo3(from_py_with = given)] task: Wanted<'py>,
+    ) -> PyResult<Bound<'py, PyAny>> {
         let task = task.into_task(py)?;
         self.door.write_json(py, move |tx| tx.queue().enqueue_once(task).map(enqueued))
     }
 
     /// Enqueues many tasks, all of them or none.
-    fn enqueue_all<'py>(&self, py: Python<'py>, tasks: Vec<Wanted<'py>>) -> PyResult<Bound<'py, PyAny>> {
+    fn enqueue_all<'py>(
+        &self,
+        py: Python<'py>,
+        #[pyo3(from_py_with = given)] tasks: Vec<Wanted<'py>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
         let tasks: Vec<NewTask> = tasks.into_iter().map(|task| task.into_task(py)).collect::<PyResult<_>>()?;
         self.door.write_json(py, move |tx| {
             let tasks = tx.queue().enqueue_all(tasks)?;
@@ -122,34 +147,43 @@ impl Queue {
     }
 
     /// Claims tasks, and waits for the first one.
-    fn claim<'py>(&self, py: Python<'py>, bot: &str, options: Claiming, wait_ms: u64) -> PyResult<Bound<'py, PyAny>> {
+    fn claim<'py>(
+        &self,
+        py: Python<'py>,
+        bot: &str,
+        #[pyo3(from_py_with = given)] options: Claiming,
+        wait_ms: u64,
+    ) -> PyResult<Bound<'py, PyAny>> {
         let (bot, options): (BotId, ClaimOptions) = (parsed(py, bot)?, options.into());
         if wait_ms == 0 {
-            return self.door.write_json(py, move |tx| tx.queue().claim(&bot, &options));
+            let claims = self.door.write(py, move |tx| tx.queue().claim(&bot, &options))?;
+            return self.delivered(py, &claims, &claims);
         }
         let shared = self.door.store(py)?;
-        let until = Instant::now().checked_add(Duration::from_millis(wait_ms));
+        let mut wait = ClaimWait::new(&bot, &options, Duration::from_millis(wait_ms));
+        let mut is_time = true;
         let claims = waited(py, |slice| {
             shared.refuse_inside()?;
-            let left = until.map_or(slice, |until| until.saturating_duration_since(Instant::now()).min(slice));
-            let claims = shared.store.claim_wait(&bot, &options, left)?;
-            Ok(Some(claims).filter(|claims| !claims.is_empty() || left < slice))
+            let claims = if is_time { wait.look(&shared.store)? } else { None };
+            if claims.is_none() {
+                is_time = wait.sleep(slice);
+            }
+            Ok(claims)
         })?;
-        let claims = detached(py, || door::json(&claims))?;
-        shared.numbers.to_python(py, &claims)
+        self.delivered(py, &claims, &claims)
     }
 
-    /// Begins a wait for tasks in async code; see [`ClaimWait::begin`].
+    /// Begins a wait for tasks in async code; see [`waiting::ClaimWait::begin`].
     fn claim_later(
         &self,
         py: Python<'_>,
         bot: &str,
-        options: Claiming,
+        #[pyo3(from_py_with = given)] options: Claiming,
         wait_ms: u64,
         told: Py<PyAny>,
-    ) -> PyResult<ClaimWait> {
+    ) -> PyResult<waiting::ClaimWait> {
         let wanted = (parsed(py, bot)?, options.into(), Duration::from_millis(wait_ms));
-        ClaimWait::begin(py, self.door.store(py)?, wanted, told)
+        waiting::ClaimWait::begin(py, self.door.store(py)?, wanted, told)
     }
 
     /// Completes a task.
@@ -171,10 +205,12 @@ impl Queue {
         id: &str,
         token: u64,
         result: &Bound<'py, PyAny>,
-        options: Claiming,
+        #[pyo3(from_py_with = given)] options: Claiming,
     ) -> PyResult<Bound<'py, PyAny>> {
         let (id, result, options): (TaskId, _, ClaimOptions) = (parsed(py, id)?, to_json(result)?, options.into());
-        self.door.write_json(py, move |tx| tx.queue().complete_and_claim(&id, Token(token), result, &options))
+        let ended =
+            self.door.write(py, move |tx| tx.queue().complete_and_claim(&id, Token(token), result, &options))?;
+        self.delivered(py, &ended, &ended.claims)
     }
 
     /// Fails a task.

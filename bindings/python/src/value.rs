@@ -1,8 +1,8 @@
-//! JSON as Python objects, both ways. Numbers keep every digit: an integer becomes an `int`, whatever its length, and
-//! any other number what `parse_float` makes of its text.
+//! JSON as Python objects, both ways. Numbers keep every digit: an integer becomes an `int`, or a `Decimal` if it has more
+//! than 100,000 digits, and any other number what `parse_float` makes of its text.
 
 use hivekeep::json::MAX_DEPTH;
-use pyo3::exceptions::PyUnicodeEncodeError;
+use pyo3::exceptions::{PyOverflowError, PyUnicodeEncodeError};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBool, PyDict, PyFloat, PyInt, PyList, PyMapping, PyString, PyTuple, PyType};
@@ -12,6 +12,9 @@ use crate::call::exception;
 
 /// Integers up to this many characters fit 64 bits.
 const SHORT: usize = 18;
+/// Integers up to this many characters become an `int`, in less than a tenth of a second. The time grows with the square of
+/// their length, so that longer ones become a `Decimal`, which keeps every digit too.
+const LONG: usize = 100_000;
 
 /// How numbers become Python objects.
 #[derive(Default)]
@@ -55,7 +58,9 @@ impl Numbers {
         }
         match text.parse::<i64>() {
             Ok(short) if text.len() <= SHORT => Ok(short.into_pyobject(py)?.into_any()),
-            _ => py.get_type::<PyInt>().call1((text,)),
+            // Python's `int` takes no more than 4,300 digits of a text.
+            _ if text.len() <= LONG => py.get_type::<PyInt>().call1((decimal(py)?.call1((text,))?,)),
+            _ => decimal(py)?.call1((text,)),
         }
     }
 }
@@ -128,7 +133,8 @@ fn integer(number: &Bound<'_, PyInt>) -> PyResult<Value> {
         return Ok(short.into());
     }
     let py = number.py();
-    let text = py.get_type::<PyInt>().getattr("__repr__")?.call1((number,))?.extract::<String>()?;
+    // The text of an `int` has no more than 4,300 digits.
+    let text = decimal(py)?.call1((number,))?.str()?.extract::<String>()?;
     text.parse::<Number>().map(Value::Number).map_err(|_| refused(py, "an integer has no text"))
 }
 
@@ -143,10 +149,26 @@ fn key(name: &Bound<'_, PyAny>) -> PyResult<String> {
 }
 
 fn to_text(text: &Bound<'_, PyString>) -> PyResult<String> {
-    let py = text.py();
-    text.extract().map_err(|error: PyErr| match error.is_instance_of::<PyUnicodeEncodeError>(py) {
-        true => refused(py, "a text has half of a surrogate pair"),
-        false => error,
+    given(text)
+}
+
+/// An argument, or the fields of one.
+///
+/// # Errors
+///
+/// `Invalid` for a text with half of a surrogate pair and a number out of range; those of pyo3 for another type.
+pub(crate) fn given<'a, 'py, T: FromPyObject<'a, 'py>>(value: &'a Bound<'py, PyAny>) -> PyResult<T> {
+    value.extract().map_err(|error: T::Error| {
+        let (py, error): (_, PyErr) = (value.py(), error.into());
+        // A field of a dict has the fault as its cause.
+        let fault = error.cause(py).unwrap_or_else(|| error.clone_ref(py));
+        if fault.is_instance_of::<PyUnicodeEncodeError>(py) {
+            refused(py, "a text has half of a surrogate pair")
+        } else if fault.is_instance_of::<PyOverflowError>(py) {
+            refused(py, &format!("a number is out of range: {}", fault.value(py)))
+        } else {
+            error
+        }
     })
 }
 

@@ -66,18 +66,21 @@ impl ClaimWait {
     }
 }
 
-/// Hands over the claims, or the error. If nobody takes them, as the interpreter ends, they go back.
+/// Hands over the claims, or the error. If nobody takes them, as the interpreter ends, or if they cannot become Python
+/// objects, they go back.
 fn tell(shared: &Shared, claims: Result<Vec<Claim>>, told: &Py<PyAny>) {
     let told = Python::try_attach(|py| {
         let answer = match &claims {
             Ok(claims) => json(claims).map_err(|error| raised(py, &error)),
             Err(error) => Err(raised(py, error)),
         };
-        let handed = match answer.and_then(|answer| shared.numbers.to_python(py, &answer)) {
-            Ok(answer) => told.call1(py, (answer, py.None())),
-            Err(error) => told.call1(py, (py.None(), error)),
-        };
-        handed.is_ok()
+        match answer.and_then(|answer| shared.numbers.to_python(py, &answer)) {
+            Ok(answer) => told.call1(py, (answer, py.None())).is_ok(),
+            Err(error) => {
+                drop(told.call1(py, (py.None(), error)));
+                false
+            }
+        }
     });
     if let (false, Ok(claims)) = (told.unwrap_or_default(), claims)
         && let Err(error) = shared.store.give_back(&claims)

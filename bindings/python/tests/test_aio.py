@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,9 @@ import pytest
 
 import hivekeep
 from hivekeep import aio
+
+
+Opens = Callable[..., Any]
 
 
 def run(work: Coroutine[Any, Any, None]) -> None:
@@ -133,9 +136,9 @@ def test_a_cancelled_block_is_taken_back_at_every_moment(path: Path) -> None:
     run(work())
 
 
-def test_a_task_wakes_one_waiter_and_its_block_completes_it(path: Path) -> None:
+def test_a_task_wakes_one_waiter_and_its_block_completes_it(opens: Opens) -> None:
     async def work() -> None:
-        async with aio.open(path) as store:
+        async with opens() as store:
             waits = asyncio.create_task(store.queue.claim("BOT-1", wait=30))
             await asyncio.sleep(0.1)
             await store.queue.enqueue("build", id="t")
@@ -157,9 +160,9 @@ def test_a_task_wakes_one_waiter_and_its_block_completes_it(path: Path) -> None:
     run(work())
 
 
-def test_a_wait_that_is_cancelled_at_any_moment_leaves_nothing_claimed(path: Path) -> None:
+def test_a_wait_that_is_cancelled_at_any_moment_leaves_nothing_claimed(opens: Opens) -> None:
     async def work() -> None:
-        async with aio.open(path) as store:
+        async with opens() as store:
             cancelled = 0
             for number in range(60):
                 waits = asyncio.create_task(store.queue.claim("BOT-1", wait=30))
@@ -183,9 +186,9 @@ def test_a_wait_that_is_cancelled_at_any_moment_leaves_nothing_claimed(path: Pat
     run(work())
 
 
-def test_a_claim_without_a_wait_that_is_cancelled_goes_back(path: Path) -> None:
+def test_a_claim_without_a_wait_that_is_cancelled_goes_back(opens: Opens) -> None:
     async def work() -> None:
-        async with aio.open(path) as store:
+        async with opens() as store:
             for number in range(20):
                 await store.queue.enqueue(number)
                 claims = asyncio.create_task(store.queue.claim("BOT-1"))
@@ -198,14 +201,14 @@ def test_a_claim_without_a_wait_that_is_cancelled_goes_back(path: Path) -> None:
     run(work())
 
 
-def test_a_cancelled_block_of_a_claim_releases_it(path: Path) -> None:
+def test_a_cancelled_block_of_a_claim_releases_it(opens: Opens) -> None:
     async def hold(store: aio.Store) -> None:
         async for claim in store.queue.tasks("BOT-1"):
             async with claim:
                 await asyncio.sleep(60)
 
     async def work() -> None:
-        async with aio.open(path) as store:
+        async with opens() as store:
             await store.queue.enqueue(1, id="t")
             task = asyncio.create_task(hold(store))
             while not await claimed(store):
@@ -219,15 +222,54 @@ def test_a_cancelled_block_of_a_claim_releases_it(path: Path) -> None:
     run(work())
 
 
-def test_hundreds_of_waiters_need_no_threads_and_one_gets_the_task(path: Path) -> None:
+def test_hundreds_of_waiters_need_no_threads_and_one_gets_the_task(opens: Opens) -> None:
     async def work() -> None:
-        async with aio.open(path) as store:
+        async with opens() as store:
             waits = [asyncio.create_task(store.queue.claim(f"BOT-{number}", wait=3)) for number in range(300)]
             await asyncio.sleep(0.5)
             await asyncio.wait_for(store.queue.enqueue(1), 2)
             done, waiting = await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
             assert len(done) == 1 and len(done.pop().result()) == 1
             assert sum(len(claims) for claims in await asyncio.gather(*waiting)) == 0
+
+    run(work())
+
+
+def test_claims_of_a_transaction_go_on_when_it_has_committed(path: Path) -> None:
+    async def work() -> None:
+        async with aio.open(path) as store:
+            await store.queue.enqueue(1, id="t")
+            async with store.write() as tx:
+                (claim,) = await tx.queue.claim("BOT-1")
+            async with store.write() as tx:
+                # Not past this one, and not in its way.
+                with pytest.raises(hivekeep.Conflict, match="inside of a transaction"):
+                    await claim.complete()
+                await tx.config.put("a", 1)
+            async with claim as task:
+                task.result = "done"
+            done = await store.queue.get("t")
+            assert done is not None and done.result == "done"
+
+    run(work())
+
+
+def test_claims_that_cannot_become_objects_go_back(opens: Opens) -> None:
+    def refuse(text: str) -> object:
+        raise RuntimeError("no " + text)
+
+    async def work() -> None:
+        async with opens(parse_float=refuse) as store:
+            await store.queue.enqueue(1, id="t")
+            (claim,) = await store.queue.claim("BOT-1", wait=1)
+            await claim.complete()
+            waits = asyncio.create_task(store.queue.claim("BOT-1", wait=30))
+            await asyncio.sleep(0.1)
+            with pytest.raises(RuntimeError):
+                await store.queue.enqueue(1.5, id="odd")
+            with pytest.raises(RuntimeError):
+                await waits
+            await without_claims(store)
 
     run(work())
 

@@ -28,6 +28,7 @@ def test_bots_are_registered_heard_of_and_removed(store: hivekeep.Store) -> None
         bots.put("BOT-1", port=99999)
 
 
+@pytest.mark.local
 def test_many_bots_are_walked_page_by_page(store: hivekeep.Store) -> None:
     with store.write() as tx:
         for number in range(600):
@@ -50,7 +51,13 @@ def test_messages_are_listed_by_bot_and_conversation(store: hivekeep.Store) -> N
     assert [each.content for each in chat.list(conversation="standup", limit=1)] == ["hi"]
     assert [each.sequence for each in chat.list(oldest=True, after=first)] == [second, third]
     assert [each.sequence for each in chat.list(before=third)] == [second, first]
-    assert chat.remove(second) and not chat.remove(second) and chat.get(second) is None
+    assert chat.get(10**6) is None
+
+
+@pytest.mark.local
+def test_a_message_is_removed(store: hivekeep.Store) -> None:
+    number = store.chat.append("standup", "user", "hello")
+    assert store.chat.remove(number) and not store.chat.remove(number) and store.chat.get(number) is None
 
 
 def test_the_audit_trail_is_appended_to(store: hivekeep.Store) -> None:
@@ -62,6 +69,7 @@ def test_the_audit_trail_is_appended_to(store: hivekeep.Store) -> None:
         store.audit.append("deploy", "BOT-1", level="loud")  # type: ignore[arg-type]
 
 
+@pytest.mark.local
 def test_documents_come_back_as_they_were(store: hivekeep.Store) -> None:
     documents = store.documents
     documents["state", "BOT-1"] = {"z": [1, 2.5, None], "a": 10**30}
@@ -74,6 +82,7 @@ def test_documents_come_back_as_they_were(store: hivekeep.Store) -> None:
     assert documents.remove("state", "BOT-1") and not documents.remove("state", "BOT-1")
 
 
+@pytest.mark.local
 def test_views_have_every_part_and_change_none(store: hivekeep.Store) -> None:
     store.registry.put("BOT-1")
     store.queue.enqueue(1, id="t")

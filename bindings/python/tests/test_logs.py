@@ -13,6 +13,9 @@ import pytest
 import hivekeep
 
 
+pytestmark = pytest.mark.local
+
+
 def warning_of(store: hivekeep.Store, caplog: pytest.LogCaptureFixture) -> logging.LogRecord:
     """Provokes a warning: the file in which a process shows that it lives is removed."""
     os.unlink(f"{store.path}.sessions")

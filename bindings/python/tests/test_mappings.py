@@ -52,6 +52,7 @@ def test_a_range_has_its_start_and_not_its_end_over_many_pages(store: hivekeep.S
     assert [value for _, value in store.config.range("0100")] == list(range(100, 600))
 
 
+@pytest.mark.local
 def test_a_walk_sees_the_state_in_which_it_began(store: hivekeep.Store) -> None:
     rooms = store.collection("rooms")
     rooms.update({f"{number:04}": number for number in range(600)})
@@ -64,6 +65,7 @@ def test_a_walk_sees_the_state_in_which_it_began(store: hivekeep.Store) -> None:
     assert seen == 600 and list(rooms) == ["new"]
 
 
+@pytest.mark.local
 def test_long_values_are_read_in_small_pages(store: hivekeep.Store) -> None:
     rooms = store.collection("rooms")
     rooms.update({str(number): "x" * 600_000 for number in range(5)})
@@ -97,6 +99,7 @@ def test_a_codec_turns_values_into_json_and_back(store: hivekeep.Store) -> None:
         hivekeep.codec(int)
 
 
+@pytest.mark.local
 def test_a_view_is_a_mapping_that_cannot_be_changed(store: hivekeep.Store) -> None:
     store.config["a"] = 1
     with store.view() as view:
@@ -113,6 +116,7 @@ def test_a_name_that_no_collection_may_have_is_refused(store: hivekeep.Store, na
         store.collection(name)["a"] = 1
 
 
+@pytest.mark.local
 def test_a_value_over_the_limit_is_refused(store: hivekeep.Store) -> None:
     with pytest.raises(hivekeep.Invalid, match="max=67108864"):
         store.config["large"] = "x" * (64 << 20)

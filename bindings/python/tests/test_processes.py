@@ -19,6 +19,9 @@ import hivekeep
 linux = pytest.mark.skipif(sys.platform != "linux", reason="forks of a process with threads are a matter of Linux")
 
 
+pytestmark = pytest.mark.local
+
+
 def in_child(work: Callable[[], None]) -> int:
     """Runs work in a forked child, and gives its exit code."""
     child = os.fork()

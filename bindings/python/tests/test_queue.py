@@ -166,7 +166,6 @@ def test_a_wait_ends_with_a_commit_and_with_its_time(store: hivekeep.Store) -> N
     begun = time.monotonic()
     assert store.queue.claim("BOT-1", wait=0.25) == []
     assert 0.2 < time.monotonic() - begun < 2
-    assert "nothing" in store.queue.why_nothing("BOT-1")
     threading.Timer(0.2, store.queue.enqueue, [1]).start()
     begun = time.monotonic()
     assert len(store.queue.claim("BOT-1", wait="1m")) == 1
@@ -190,6 +189,7 @@ def test_ctrl_c_ends_a_wait_for_a_task_and_leaves_nothing_claimed(store: hivekee
     assert store.queue.counts().ready == 1
 
 
+@pytest.mark.local
 def test_claims_of_a_transaction_are_taken_back_with_it(store: hivekeep.Store) -> None:
     task = store.queue.enqueue(1)
     with pytest.raises(RuntimeError):
@@ -218,8 +218,12 @@ def test_tasks_are_cancelled_requeued_assigned_and_purged(store: hivekeep.Store)
     assert queue.purge("1d") == 0
     time.sleep(0.01)
     assert queue.purge(0) == 1 and len(queue) == 0
-    queue.enqueue(1, id="lost", after=["never"], allow_missing=True)
-    assert queue.stuck() == {}
+
+
+@pytest.mark.local
+def test_the_queue_says_what_is_stuck_and_why_a_claim_is_empty(store: hivekeep.Store) -> None:
+    store.queue.enqueue(1, id="lost", after=["never"], allow_missing=True)
+    assert store.queue.stuck() == {} and "nothing" in store.queue.why_nothing("BOT-1")
 
 
 def test_a_long_error_is_cut_and_half_a_surrogate_pair_is_no_harm(store: hivekeep.Store) -> None:
@@ -246,3 +250,79 @@ def test_a_failure_whose_delay_is_refused_fails_the_task_all_the_same(store: hiv
             with claim:
                 raise hivekeep.TaskFailed("no", delay="4000d")
     assert store.queue["a"].state == "dead"
+
+
+DIGITS = 5000
+"""More than Python makes an integer of by itself."""
+
+
+@pytest.mark.parametrize("wait", [0, 5])
+def test_a_claim_whose_payload_cannot_become_an_object_goes_back(path: Path, wait: float) -> None:
+    def refuse(text: str) -> object:
+        raise RuntimeError("no " + text)
+
+    with hivekeep.open(path) as store:
+        store.queue.enqueue(1.5, id="odd")
+    with hivekeep.open(path, parse_float=refuse) as store:
+        with pytest.raises(RuntimeError, match=r"no 1\.5"):
+            store.queue.claim("BOT-1", wait=wait)
+        with pytest.raises(RuntimeError, match=r"no 1\.5"):
+            with store.write() as tx:
+                tx.queue.claim("BOT-1")
+        with store.write() as tx:
+            with pytest.raises(RuntimeError):
+                tx.queue.claim("BOT-1")
+    with hivekeep.open(path) as store:
+        assert (store.queue["odd"].state, store.queue["odd"].attempts) == ("ready", 0)
+
+
+def test_a_payload_with_a_number_of_thousands_of_digits_is_claimed(store: hivekeep.Store) -> None:
+    store.queue.enqueue(10**DIGITS, id="large")
+    (claim,) = store.queue.claim("BOT-1")
+    with claim as task:
+        task.result = -task.payload
+    assert store.queue["large"].result == -(10**DIGITS)
+
+
+def test_a_wait_begins_no_write_transaction(store: hivekeep.Store, path: Path) -> None:
+    got: list[object] = []
+    with hivekeep.open(path) as other:
+        waits = threading.Thread(target=lambda: got.append(store.queue.claim("BOT-1", wait=1)))
+        waits.start()
+        time.sleep(0.3)
+        with other.write(max_hold=30):
+            # A write would wait for this block.
+            waits.join(5)
+            assert got == [[]]
+
+
+@pytest.mark.local
+def test_claims_of_a_transaction_go_on_when_it_has_committed(store: hivekeep.Store) -> None:
+    store.queue.enqueue_all([hivekeep.NewTask(number, id=f"t{number}") for number in range(4)])
+    with store.write() as tx:
+        done, failed, left, _ = tx.queue.claim("BOT-1", limit=4)
+    with done as task:
+        task.result = "done"
+    with pytest.raises(ZeroDivisionError):
+        with failed:
+            1 / 0
+    del left, _
+    gc.collect()
+    states = [store.queue[f"t{number}"].state for number in range(4)]
+    assert states == ["done", "scheduled", "ready", "ready"]
+
+
+@pytest.mark.local
+def test_claims_of_a_transaction_that_was_taken_back_are_void(store: hivekeep.Store) -> None:
+    store.queue.enqueue(1, id="t")
+    with pytest.raises(RuntimeError):
+        with store.write() as tx:
+            (claim,) = tx.queue.claim("BOT-1")
+            raise RuntimeError
+    # It may have the number that the other one had.
+    (other,) = store.queue.claim("BOT-2")
+    with pytest.raises(hivekeep.Conflict):
+        with claim:
+            pass
+    assert store.queue["t"].state == "claimed"
+    other.complete()

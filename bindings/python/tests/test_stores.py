@@ -14,6 +14,9 @@ import hivekeep
 from hivekeep import errors
 
 
+pytestmark = pytest.mark.local
+
+
 def test_a_store_is_closed_at_the_end_of_its_block_and_keeps_everything(path: Path) -> None:
     with hivekeep.open(path) as store:
         store.config["a"] = 1

@@ -10,6 +10,9 @@ import pytest
 import hivekeep
 
 
+pytestmark = pytest.mark.local
+
+
 def test_a_block_commits_at_its_end_and_reads_what_it_wrote(store: hivekeep.Store) -> None:
     with store.write() as tx:
         tx.config["a"] = 1

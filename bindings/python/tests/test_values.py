@@ -25,6 +25,7 @@ JSON = st.recursive(
 )
 
 
+@pytest.mark.local
 @settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(JSON)
 def test_every_json_value_reads_back_equal_and_of_the_same_types(store: hivekeep.Store, value: object) -> None:
@@ -35,7 +36,11 @@ def test_every_json_value_reads_back_equal_and_of_the_same_types(store: hivekeep
     assert repr(back) == repr(value)
 
 
-@pytest.mark.parametrize("number", [0, -1, 2**63 - 1, 2**63, -(2**63) - 1, 10**18, 10**400, -(10**400)])
+def len_of(number: int) -> str:
+    return f"{number.bit_length()} bits, {number < 0}"
+
+
+@pytest.mark.parametrize("number", [0, -1, 2**63 - 1, 2**63, -(2**63) - 1, 10**18, 10**400, -(10**400), 10**5000, -(7**6000)], ids=len_of)
 def test_an_integer_of_any_length_reads_back(store: hivekeep.Store, number: int) -> None:
     store.config["number"] = number
     assert store.config["number"] == number
@@ -109,3 +114,37 @@ def test_a_dict_that_changes_while_it_is_read_is_no_harm(store: hivekeep.Store) 
 def test_a_time_that_no_datetime_can_be_becomes_the_nearest_one() -> None:
     assert from_text("0000-01-01T00:00:00+00:00").year == 1
     assert from_text("2026-11-28T15:00:00.000001+00:00").year == 2026
+
+
+def test_an_integer_of_more_than_100_000_digits_becomes_a_decimal_that_keeps_them(store: hivekeep.Store) -> None:
+    text = "9" * 100_001
+    store.config["number"] = Decimal(text)
+    assert str(store.config["number"]) == text
+    store.config["number"] = Decimal(text[:-1])
+    assert isinstance(store.config["number"], int)
+
+
+def test_a_key_that_is_no_unicode_is_in_no_mapping_and_refused(store: hivekeep.Store) -> None:
+    assert "\ud800" not in store.config
+    for key in ("\ud800", "a\udfff"):
+        with pytest.raises(hivekeep.Invalid):
+            store.config[key]
+        with pytest.raises(hivekeep.Invalid):
+            store.config[key] = 1
+        with pytest.raises(hivekeep.Invalid):
+            store.config.update({key: 1})
+
+
+def test_texts_and_numbers_that_no_verb_can_take_are_invalid(store: hivekeep.Store) -> None:
+    for call in (
+        lambda: store.chat.append("a", "user", "\ud800"),
+        lambda: store.audit.append("\ud800", "BOT-1"),
+        lambda: store.queue.enqueue(1, idempotency_key="\ud800"),
+        lambda: store.queue.enqueue(1, max_attempts=-1),
+        lambda: store.queue.claim("BOT-1", max_concurrent=-1),
+        lambda: store.events(after=-1),
+        lambda: store.chat.list(limit=-1),
+        lambda: store.chat.get(-1),
+    ):
+        with pytest.raises(hivekeep.Invalid):
+            call()

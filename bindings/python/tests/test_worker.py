@@ -135,6 +135,7 @@ def test_a_store_that_is_closed_under_a_worker_ends_it_with_an_error(path: Path)
         worker.run()
 
 
+@pytest.mark.local
 def test_sigterm_lets_the_running_tasks_end_and_claims_no_more(store: hivekeep.Store, path: Path, tmp_path: Path) -> None:
     store.queue.enqueue_all([hivekeep.NewTask(number) for number in range(400)])
     worker = start(path, tmp_path / "log", "BOT-1")
@@ -147,6 +148,7 @@ def test_sigterm_lets_the_running_tasks_end_and_claims_no_more(store: hivekeep.S
     assert counts == hivekeep.TaskCounts(done=counts.done, ready=400 - counts.done)
 
 
+@pytest.mark.local
 @pytest.mark.skipif(sys.platform == "win32", reason="SIGKILL")
 def test_workers_that_are_killed_again_and_again_end_every_task_once(
     store: hivekeep.Store, path: Path, tmp_path: Path

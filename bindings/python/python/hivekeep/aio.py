@@ -111,16 +111,25 @@ class _Ways:
 
 
 class _Inside(_Ways):
-    """The same for the verbs of a transaction."""
+    """The same for the verbs of a transaction. Once it has ended, what is left of it, such as claims, goes the way of the
+    store.
+    """
 
     def __init__(self, store: _Ways) -> None:
         super().__init__()
+        self.store, self.has_ended = store, False
         self.turn = store.turn
         if store.own is None:
             store.own = ThreadPoolExecutor(1, "hivekeep-transaction")
         self.own = store.own
 
+    def refuse_inside(self) -> None:
+        if self.has_ended:
+            self.store.refuse_inside()
+
     async def run(self, call: Callable[[], R]) -> R:
+        if self.has_ended:
+            return await self.store.run(call)
         return await asyncio.get_running_loop().run_in_executor(self.own, call)
 
 
@@ -290,8 +299,7 @@ class Queue(QueueView):
             fields = await _wait_for_claims(self._ways, raw, bot, options, wait_ms)
         else:
             fields = await _delivered(self._ways, raw, lambda: raw.claim(bot, options, 0))
-        owner = self._sync._owner
-        return [Claim(queues.Claim._of(raw, owner, bot, each), self._ways) for each in fields]
+        return [Claim(queues.Claim._of(self._sync, bot, each), self._ways) for each in fields]
 
     async def tasks(
         self, bot: str, *, lease: Duration = LEASE, max_concurrent: int | None = None, aging: Duration | None = None
@@ -583,6 +591,7 @@ class Transaction(_Writable[stores.Transaction]):
         try:
             await self._inside.to_the_end(lambda: self._sync.__exit__(of, error, trace))
         finally:
+            self._inside.has_ended = True
             self._ways.turn.release()
             if self._task is not None:
                 self._ways.writing.discard(self._task)

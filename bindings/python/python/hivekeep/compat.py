@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import itertools
 import json
 import os
 import tempfile
+import unicodedata
 from collections.abc import Callable, ItemsView, Iterator, Mapping, ValuesView
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
@@ -26,6 +28,11 @@ __all__ = ["BackupMetadata", "BackupType", "DisasterRecovery", "RestorePoint"]
 
 _TAKEN_OVER = "hivekeep-compat"
 _STALE_SECONDS = 30
+# Longer texts are cut off, because the class that is replaced took any.
+_SOURCE_BYTES = 512
+_DESCRIPTION_BYTES = 4096
+_TAGS = 64
+_TAG_BYTES = 256
 _ORIGINS = ("live", "documents", "adopted")
 
 T = TypeVar("T")
@@ -144,8 +151,7 @@ class DisasterRecovery:
         """Makes a backup of ``data``; gives whether it succeeded, and its id."""
         try:
             kept = _as_json(data)
-            texts = {str(name): str(value) for name, value in (tags or {}).items()}
-            made = self._recovery.backup(backup_type.value, source or None, texts, kept)
+            made = self._recovery.backup(backup_type.value, _name(source) or None, _fit(tags or {}), kept)
             self._write_backup(made["backup_id"], kept)
             details = {"backup_id": made["backup_id"], "type": backup_type.value}
             self._log_event("backup_created", {**details, "size_bytes": made["size_bytes"], "checksum": made["checksum"]})
@@ -187,7 +193,8 @@ class DisasterRecovery:
             given = {"registry": registry_data, "queue": queue_data, "bot_assignments": assignments_data}
             documents = [(kind, _as_json(data)) for kind, data in given.items() if data]
             # A point of an empty document has no backup.
-            made = self._recovery.point_of_documents(description, documents or [("registry", {})], not manual)
+            shown = _cut(description, _DESCRIPTION_BYTES)
+            made = self._recovery.point_of_documents(shown, documents or [("registry", {})], not manual)
             for id in made["backups"]:
                 self._write_backup(id, self._recovery.backup_data(id) if self._legacy_files else None)
             self._log_event(
@@ -436,8 +443,30 @@ def _local(time: str) -> str:
 
 
 def _as_json(data: Any) -> Any:
-    """Data as it would come back from a file: keys are texts, tuples are lists."""
-    return json.loads(json.dumps(data))
+    """Data as it would come back from a file: keys are texts, tuples are lists. JSON has no ``NaN``, no infinity and no half
+    of a surrogate pair: they become the texts ``"NaN"``, ``"Infinity"`` and ``"-Infinity"``, and ``"?"``.
+    """
+    text = json.dumps(data, ensure_ascii=False).encode("utf-8", "replace")
+    return json.loads(text, parse_constant=str)
+
+
+def _cut(text: object, most: int) -> str:
+    """A text that the store takes: the end of a long one is cut off."""
+    return str(text).encode("utf-8", "replace")[:most].decode(errors="ignore")
+
+
+def _name(text: object) -> str:
+    """A source that the store takes: it is one line."""
+    return _cut("".join(" " if unicodedata.category(char) == "Cc" else char for char in str(text)), _SOURCE_BYTES)
+
+
+def _fit(tags: Mapping[str, str]) -> dict[str, str]:
+    """Tags that the store takes: long ones are cut off, and those after the first 64 are left out."""
+    fit: dict[str, str] = {}
+    for name, value in itertools.islice(tags.items(), _TAGS):
+        short = _cut(name, _TAG_BYTES)
+        fit[short] = _cut(value, _TAG_BYTES - len(short.encode()))
+    return fit
 
 
 def _replace(path: Path, text: str) -> None:

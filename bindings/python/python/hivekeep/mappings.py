@@ -8,6 +8,7 @@ from collections.abc import ItemsView, Iterator, Mapping, MutableMapping, Values
 from typing import Any, Generic, Protocol, TypeAlias, TypeVar, cast, overload
 
 from hivekeep import _hivekeep
+from hivekeep.errors import Invalid
 
 __all__ = ["Codec", "JSON", "JSONMapping", "MutableJSONMapping", "codec"]
 
@@ -76,6 +77,14 @@ class _Msgspec(Generic[T]):
         return cast(T, self._msgspec.convert(value, self._of))
 
 
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def codec(of: type[T]) -> Codec[T]:
     """The codec of a dataclass, a pydantic model or a msgspec struct.
 
@@ -110,7 +119,14 @@ class JSONMapping(Mapping[str, V_co]):
         return cast(V_co, self._codec.decode(value))
 
     def __contains__(self, key: object, /) -> bool:
-        return isinstance(key, str) and self._raw.contains(key)
+        if not isinstance(key, str):
+            return False
+        try:
+            return self._raw.contains(key)
+        except Invalid:
+            if _is_unicode(key):
+                raise
+            return False
 
     def __len__(self) -> int:
         return self._raw.count()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import traceback
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from types import TracebackType
 from typing import Any, Literal
@@ -107,27 +107,28 @@ class Claim:
     def __init__(self) -> None:
         raise TypeError("claim tasks with store.queue.claim(bot)")
 
-    _raw: _hivekeep.Queue
+    _queue: Queue
     _token: int
     _begun: bool
     _ended: bool
 
     @classmethod
-    def _of(cls, raw: _hivekeep.Queue, owner: object, bot: str, fields: Mapping[str, JSON]) -> Claim:
+    def _of(cls, queue: Queue, bot: str, fields: Mapping[str, JSON]) -> Claim:
         claim = cls.__new__(cls)
-        claim._raw, claim._owner, claim.bot = raw, owner, bot
+        claim._queue, claim.bot = queue, bot
         claim.id, claim._token, claim.payload = fields["id"], fields["token"], fields["payload"]
         claim.deadline, claim.attempt = from_text(fields["deadline"]), fields["attempt"]
         claim.attributes = fields["attributes"]
         claim.result, claim._begun, claim._ended = None, False, False
-        open_claims: WeakSet[Claim] | None = getattr(owner, "_claims", None)
-        if open_claims is not None:
-            open_claims.add(claim)
+        queue._claims.add(claim)
         return claim
 
-    _owner: object
     bot: str
     """The bot that has claimed it."""
+
+    @property
+    def _raw(self) -> _hivekeep.Queue:
+        return self._queue._now()
 
     @property
     def token(self) -> int:
@@ -278,6 +279,18 @@ class QueueView:
 class Queue(QueueView):
     """The task queue: tasks are enqueued, claimed, and completed or failed."""
 
+    def __init__(
+        self,
+        owner: object,
+        raw: _hivekeep.Queue,
+        claims: WeakSet[Claim],
+        now: Callable[[], _hivekeep.Queue] | None = None,
+    ) -> None:
+        super().__init__(owner, raw)
+        self._claims = claims
+        # The way to the queue of a claim that was made here: a transaction ends before its claims do.
+        self._now = now or (lambda: raw)
+
     def enqueue(
         self,
         payload: JSON,
@@ -356,7 +369,7 @@ class Queue(QueueView):
         :param aging: raises the priority of a task for each such period that it has been ready.
         """
         options = claim_options(limit, lease, max_concurrent, aging)
-        return [Claim._of(self._raw, self._owner, bot, fields) for fields in self._raw.claim(bot, options, to_ms(wait))]
+        return [Claim._of(self, bot, fields) for fields in self._raw.claim(bot, options, to_ms(wait))]
 
     def complete(self, id: str, token: int, result: JSON = None) -> Task:
         """Completes a task by the token of its claim."""

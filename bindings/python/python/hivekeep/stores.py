@@ -98,6 +98,9 @@ class _Readable:
 class _Writable(_Readable):
     """The state to read and to change."""
 
+    _claims: weakref.WeakSet[Claim]
+    """Those that nobody has begun go back before the store is closed."""
+
     @property
     def config(self) -> MutableJSONMapping[JSON]:
         """The configuration: JSON values by keys of up to 200 bytes."""
@@ -114,7 +117,7 @@ class _Writable(_Readable):
     @property
     def queue(self) -> Queue:
         """The task queue."""
-        return Queue(self, self._raw.state.queue())
+        return Queue(self, self._raw.state.queue(), self._claims)
 
     @property
     def registry(self) -> Registry:
@@ -161,8 +164,6 @@ class Store(_Writable):
 
     _options: dict[str, Any]
     _close: weakref.finalize[..., Any]
-    # Those that nobody has begun go back before the store is closed.
-    _claims: weakref.WeakSet[Claim]
     _schedules: list[Schedule]
 
     def __init__(self) -> None:
@@ -205,7 +206,7 @@ class Store(_Writable):
         The end of the block commits, and an exception takes everything back. Other writers wait meanwhile, so a
         transaction that is held for longer than ``max_hold`` is taken back too, with :class:`~hivekeep.NotCommitted`.
         """
-        return Transaction._prepare(self._raw, max_hold)
+        return Transaction._prepare(self, max_hold)
 
     def worker(
         self,
@@ -432,21 +433,30 @@ class Transaction(_Writable):
     """A transaction of :meth:`Store.write`. Its verbs are those of the store."""
 
     @classmethod
-    def _prepare(cls, store: _hivekeep.Store, max_hold: Duration) -> Transaction:
+    def _prepare(cls, store: Store, max_hold: Duration) -> Transaction:
         tx = cls.__new__(cls)
         tx._store, tx._max_hold_ms, tx._in_thread = store, to_ms(max_hold), True
+        tx._claims, tx._committed = store._claims, False
         return tx
 
     _raw: _hivekeep.Transaction
-    _store: _hivekeep.Store
+    _store: Store
     _max_hold_ms: int
     _in_thread: bool
+    _committed: bool
+
+    @property
+    def queue(self) -> Queue:
+        """The task queue. Once the block has committed, its claims go on in the store."""
+        raw = self._raw.state.queue()
+        # After a roll-back a token may be that of another claim, so it is only shown to the transaction that has ended.
+        return Queue(self, raw, self._claims, lambda: self._store._raw.state.queue() if self._committed else raw)
 
     def __init__(self) -> None:
         raise TypeError("begin a transaction with: with store.write() as tx")
 
     def __enter__(self) -> Transaction:
-        self._raw = self._store.write(self._max_hold_ms, self._in_thread)
+        self._raw = self._store._raw.write(self._max_hold_ms, self._in_thread)
         return self
 
     def __exit__(
@@ -454,6 +464,7 @@ class Transaction(_Writable):
     ) -> Literal[False]:
         if of is None:
             self._raw.commit()
+            self._committed = True
         else:
             self._raw.take_back()
         return False

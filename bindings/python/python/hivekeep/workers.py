@@ -153,7 +153,7 @@ class Worker:
         wait = 0 if self._until_empty else to_ms(_WAIT)
         queue = self._store.queue
         fields = self._patiently(lambda: queue._raw.claim(self._bot, self._options, wait)) or []
-        return [Claim._of(queue._raw, self._store, self._bot, each) for each in fields]
+        return [Claim._of(queue, self._bot, each) for each in fields]
 
     def _do(self, claim: Claim) -> Sequence[Claim]:
         """Does a task, and gives the claims that were made when it was completed."""
@@ -171,7 +171,8 @@ class Worker:
         return self._completed(claim, result)
 
     def _completed(self, claim: Claim, result: JSON) -> Sequence[Claim]:
-        raw = self._store.queue._raw
+        queue = self._store.queue
+        raw = queue._raw
 
         def complete() -> list[dict[str, Any]]:
             if self._stop.is_set():
@@ -192,7 +193,7 @@ class Worker:
         if following is None:
             return ()
         self._count("done")
-        return [Claim._of(raw, self._store, self._bot, fields) for fields in following]
+        return [Claim._of(queue, self._bot, fields) for fields in following]
 
     def _failed(self, claim: Claim, error: BaseException) -> Sequence[Claim]:
         if claim._ended:
