@@ -29,7 +29,7 @@ fn state_of(app: &App) -> Result<String> {
     let mut gauges = Gauges::default();
     let version = format!("version=\"{}\"", env!("CARGO_PKG_VERSION"));
     gauges.each("build_info", "Always 1; the label says which version runs.", [(version, 1.0)]);
-    backups_of(&mut gauges, &instance.inventory()?);
+    backups_of(&mut gauges, &*instance.inventory()?);
     let counts = view.queue().counts()?;
     let states = TaskState::ALL.map(|state| (format!("state=\"{state}\""), counts.of(state) as f64));
     gauges.each("tasks", "Tasks in each state.", states);
