@@ -12,6 +12,8 @@ use crate::error::{Error, Result};
 pub(crate) const FORMAT: &[u8] = b"format";
 /// The row of the open epoch and the ends of what is retained.
 pub(crate) const EPOCHS: &[u8] = b"epochs";
+/// The row of the log: up to where the file has it.
+pub(crate) const WAL: &[u8] = b"wal";
 /// The row of the host that wrote last.
 pub(crate) const HOST: &[u8] = b"host";
 /// The counter of the users' collections.
@@ -33,7 +35,7 @@ pub(crate) fn stats_key(collection: CollectionId) -> Vec<u8> {
 /// Whether the engine itself writes a row of `meta` anew when it rebuilds a store: all but counters and what the layers
 /// above keep there.
 pub(crate) fn is_rebuilt(key: &[u8]) -> bool {
-    [FORMAT, EPOCHS, HOST].contains(&key) || key.starts_with(STATS) || key.starts_with(MERGING)
+    [FORMAT, EPOCHS, HOST, WAL].contains(&key) || key.starts_with(STATS) || key.starts_with(MERGING)
 }
 
 /// The collection whose statistics a row holds; none for another row.

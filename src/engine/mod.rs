@@ -5,6 +5,7 @@
 //!   `opening::context` (its transaction), the closure with `write` and `rows`, and `commit::batch` (the sync)
 //! * `records`: what views and write transactions have in common; `meta`, `meta_row`: the rows of `meta`
 //! * `rows`: the one way to the stored rows; `redb_file`: everything that names redb
+//! * `wal`: the log of a store that one process has for itself
 //! * `format`: keys, frames, stored types and tables, as FORMAT.md describes them
 //! * `history`: pre-images, sealing, forgetting and merging
 //! * `opening`: opening, closing and copying a file, and what lies beside it
@@ -30,6 +31,7 @@ mod rows;
 pub(crate) mod session;
 pub(crate) mod store;
 pub(crate) mod view;
+pub(crate) mod wal;
 pub(crate) mod write;
 
 // The layers above use these by their own names.

@@ -12,7 +12,7 @@ use crate::engine::buffered::Buffered;
 use crate::engine::commit::reentrancy::Writing;
 use crate::engine::commit::sink::SinkSlot;
 use crate::engine::commit::wakeups::{Commits, Waiter};
-use crate::engine::commit::{Gate, Outcome};
+use crate::engine::commit::{Gate, Outcome, Size};
 use crate::engine::format::epoch::Epoch;
 use crate::engine::format::index::IndexRule;
 use crate::engine::opening::context::Context;
@@ -34,6 +34,9 @@ use crate::engine::session::session_locks::SessionLocks;
 use crate::engine::session::views::Views;
 use crate::engine::session::writer_line::WriterLine;
 use crate::engine::view::View;
+use crate::engine::wal::Log;
+#[cfg(any(fuzzing, test))]
+use crate::engine::wal::{LogFolder, recover};
 use crate::engine::write::WriteTx;
 use crate::error::{Error, Result};
 
@@ -63,11 +66,13 @@ pub struct Store {
 
 pub(crate) struct Inner {
     pub(crate) path: PathBuf,
-    pub(crate) slot: Slot,
+    pub(crate) slot: Arc<Slot>,
     pub(crate) gate: Gate,
     /// Opens the file as it was opened, for when a failure has closed it. Waits for no other process.
     pub(crate) opener: Opener,
     context: Arc<Context>,
+    /// Whether the log has a thread of its own.
+    tends_log: bool,
     /// The byte of this process's session, until its end is written.
     held: OnceLock<Weak<OwnSession>>,
     /// Whether a session is still to begin, as the disk had no room for one.
@@ -78,7 +83,10 @@ pub(crate) struct Inner {
 }
 
 /// Opens the file at that path once more.
-pub(crate) type Opener = Box<dyn Fn(&Path) -> Result<Handle> + Send + Sync>;
+pub(crate) type Opener = Box<dyn Fn(&Path) -> Result<Opened> + Send + Sync>;
+
+/// An open file, and its log if it has one.
+pub(crate) type Opened = (Handle, Option<Log>);
 
 /// Writes something when the store is closed; it may be tried more than once.
 type Closing = Box<dyn Fn(&mut WriteTx<'_>) -> Result<()> + Send>;
@@ -90,12 +98,12 @@ impl Options {
             return Err(Error::invalid("one-phase commits need exclusive sharing: several processes cannot use them"));
         }
         let in_use = in_use(path).unwrap_or(false);
-        let (handle, own_name) = open::open(path, &self)?;
+        let (handle, log, own_name) = open::open(path, &self)?;
         let others_unseen = in_use && SessionLocks::look(&own_name).is_ok_and(|presence| presence.is_none());
         // A caller that opens it again waits by itself, while nothing else has to.
         let options = self.clone().lock_timeout(Duration::ZERO);
         let opener = move |path: &Path| open::open_again(path, &options);
-        let store = self.store(&own_name, handle, Box::new(opener), indexes);
+        let store = self.store(&own_name, (handle, log), Box::new(opener), indexes);
         store.inner.others_unseen.store(others_unseen, Ordering::Relaxed);
         Ok(store)
     }
@@ -105,16 +113,23 @@ impl Options {
     pub(crate) fn open_over<S: crate::engine::redb_file::StorageBackend>(
         self,
         storage: impl Fn() -> S + Send + Sync + 'static,
+        folder: impl Fn() -> Option<Box<dyn LogFolder>> + Send + Sync + 'static,
         path: &Path,
         indexes: &'static [IndexRule],
     ) -> Result<Store> {
-        let handle = open_over(storage(), &self)?;
+        let open = move |options: &Self| {
+            let handle = open_over(storage(), options)?;
+            let Some(folder) = folder() else { return Ok((handle, None)) };
+            let anew = options.clone().verify_on_open(VerifyOnOpen::Never);
+            recover::take_up(handle, folder, options, || open_over(storage(), &anew))
+        };
+        let opened = open(&self)?;
         let options = self.clone().verify_on_open(VerifyOnOpen::Never);
-        let opener = move |_: &Path| open_over(storage(), &options);
-        Ok(self.store(path, handle, Box::new(opener), indexes))
+        let opener = move |_: &Path| open(&options);
+        Ok(self.store(path, opened, Box::new(opener), indexes))
     }
 
-    fn store(self, path: &Path, handle: Handle, opener: Opener, indexes: &'static [IndexRule]) -> Store {
+    fn store(self, path: &Path, (handle, log): Opened, opener: Opener, indexes: &'static [IndexRule]) -> Store {
         let context = Context {
             clock: self.clock,
             indexes,
@@ -130,17 +145,20 @@ impl Options {
             one_phase: self.one_phase,
             only_looks: self.read_only,
         };
+        let tends = self.tends_log;
         let inner = Inner {
             path: path.to_path_buf(),
-            slot: Slot::new(handle),
+            slot: Arc::new(Slot::new(handle)),
             gate: Gate::new(),
             opener,
             context: Arc::new(context),
+            tends_log: tends,
             held: OnceLock::new(),
             session_put_off: AtomicBool::new(false),
             others_unseen: AtomicBool::new(false),
             closing: Mutex::default(),
         };
+        inner.set_log(log);
         Store::of(Arc::new(inner))
     }
 }
@@ -199,7 +217,7 @@ impl Store {
     ///
     /// As [`Store::write`].
     pub fn load<R>(&self, closure: impl FnOnce(&mut WriteTx<'_>) -> Result<R>) -> Result<R> {
-        self.alone(|tx| {
+        self.alone_with(Size::Large, |tx| {
             let result = closure(tx)?;
             if tx.batch.changed && tx.context.history.is_some() {
                 tx.seal_commit()?;
@@ -227,18 +245,18 @@ impl Store {
 
     /// A view as of a retained epoch.
     pub(crate) fn view_at(&self, epoch: Epoch) -> Result<View> {
-        self.with_handle(|handle| View::new(self.inner.context.clone(), handle.begin_read()?, epoch))
+        self.with_handle(|handle| View::new(self.inner.context.clone(), self.inner.gate.rows(handle)?, epoch))
     }
 
     /// A view of now for callers that read all of it. Where possible it also reads the pages of the file directly.
     pub(crate) fn view_of_all(&self) -> Result<View> {
         self.with_handle(|handle| {
             // A store that is not shared begins to read from memory, which may be behind the file.
-            let (tables, snapshot) = match self.inner.context.shared && handle.reads_the_file() {
-                true => Snapshot::with(self.path(), || handle.begin_read())?,
-                false => (handle.begin_read()?, None),
+            let (rows, snapshot) = match self.inner.context.shared && handle.reads_the_file() {
+                true => Snapshot::with(self.path(), || self.inner.gate.rows(handle))?,
+                false => (self.inner.gate.rows(handle)?, None),
             };
-            let view = View::new(self.inner.context.clone(), tables, Epoch::NOW)?;
+            let view = View::new(self.inner.context.clone(), rows, Epoch::NOW)?;
             Ok(view.with_snapshot(snapshot))
         })
     }
@@ -260,7 +278,11 @@ impl Store {
     }
 
     fn alone_for_nobody<R>(&self, work: impl FnOnce(&mut WriteTx<'_>) -> Result<Outcome<R>>) -> Result<R> {
-        self.with_handle_in_turn(|handle| self.inner.gate.alone(handle, &self.inner.context, work))
+        self.alone_with(Size::Small, work)
+    }
+
+    fn alone_with<R>(&self, size: Size, work: impl FnOnce(&mut WriteTx<'_>) -> Result<Outcome<R>>) -> Result<R> {
+        self.with_handle_in_turn(|handle| self.inner.gate.alone(handle, &self.inner.context, size, work))
     }
 
     /// Refuses a forked child, for calls that do not reach the open file.
@@ -409,6 +431,11 @@ impl Store {
 }
 
 impl Inner {
+    /// Gives the file that was just opened its log.
+    pub(crate) fn set_log(&self, log: Option<Log>) {
+        self.gate.set_log(log, self.tends_log.then_some((&self.slot, &self.context)));
+    }
+
     /// The parts that every transaction needs.
     pub(crate) fn context(&self) -> &Context {
         &self.context

@@ -6,6 +6,7 @@ use std::time::Instant;
 use super::sink::SinkSlot;
 use crate::engine::opening::context::Context;
 use crate::engine::redb_file::Transaction;
+use crate::engine::rows::WriteRows;
 use crate::engine::write::{Batch, WriteTx};
 use crate::error::{Error, ErrorKind, Result};
 
@@ -29,7 +30,8 @@ pub(super) struct OpenBatch {
 
 /// A transaction and the state that it begins with.
 pub(super) fn batch_of(transaction: Transaction) -> Result<(Transaction, Batch)> {
-    match Batch::begin(&transaction) {
+    let begun = Batch::begin(&WriteRows::of(&transaction));
+    match begun {
         Ok(batch) => Ok((transaction, batch)),
         Err(error) => {
             discard(transaction);
@@ -75,7 +77,7 @@ impl OpenBatch {
         closure: impl FnOnce(&mut WriteTx<'_>) -> Result<R>,
     ) -> Result<R, Failed> {
         let before = self.shared.clone();
-        let mut tx = WriteTx::new(&self.transaction, &mut self.shared, context, true);
+        let mut tx = WriteTx::new(WriteRows::of(&self.transaction), &mut self.shared, context, true);
         let ran = catch_unwind(AssertUnwindSafe(|| closure(&mut tx)));
         let ran = ran.map(|result| result.and_then(|result| tx.refuse_half_done().map(|()| result)));
         let failed = match Failed::of(ran) {
@@ -97,7 +99,7 @@ pub(super) fn commit(mut open: OpenBatch, context: &Context, sink: &SinkSlot) ->
         return open.transaction.abort();
     }
     let flushed = catch_unwind(AssertUnwindSafe(|| {
-        let mut tx = WriteTx::new(&open.transaction, &mut open.shared, context, false);
+        let mut tx = WriteTx::new(WriteRows::of(&open.transaction), &mut open.shared, context, false);
         if context.history.is_some() {
             tx.seal_commit()?;
         }
@@ -138,7 +140,7 @@ pub(super) fn alone<R>(
     let (transaction, mut batch) = batch_of(transaction)?;
     // The panic is caught before the transaction goes: redb aborts none while a thread unwinds, and its pages would leak.
     let worked = catch_unwind(AssertUnwindSafe(|| {
-        let mut tx = WriteTx::new(&transaction, &mut batch, context, false);
+        let mut tx = WriteTx::new(WriteRows::of(&transaction), &mut batch, context, false);
         let outcome = work(&mut tx)?;
         tx.refuse_half_done()?;
         match outcome {

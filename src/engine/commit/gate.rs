@@ -9,15 +9,21 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use parking_lot::RwLock;
+
 use super::batch::{Failed, OpenBatch, Outcome, alone, batch_of, commit, discard, poisoned, uncertain};
+use super::logged::{Logged, Manner};
 use super::reentrancy::Writing;
 use crate::engine::commit::locks::{Condvar, Mutex, MutexGuard, yield_now};
 use crate::engine::commit::sink::SinkSlot;
 use crate::engine::commit::wakeups::Commits;
 use crate::engine::opening::context::Context;
+use crate::engine::opening::slot::Slot;
 use crate::engine::redb_file::{Handle, Transaction, locked};
+use crate::engine::rows::ReadRows;
 use crate::engine::session::process::forked;
 use crate::engine::session::writer_line::Streak;
+use crate::engine::wal::{Checkpointer, Log, Overlay};
 use crate::engine::write::WriteTx;
 use crate::error::{Error, ErrorKind, Result};
 
@@ -26,12 +32,27 @@ const LINGER: Duration = Duration::from_micros(150);
 /// The most callers of a batch; the rest wait for the next one.
 const MOST_IN_BATCH: usize = 256;
 
+/// How much work alone is about to write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Size {
+    Small,
+    Large,
+}
+
 /// The queue of writers of one open store.
 pub(crate) struct Gate {
     state: Mutex<State>,
     turn: Condvar,
     commits: Arc<Commits>,
     sink: SinkSlot,
+    /// The log, in a store that one process has for itself.
+    log: RwLock<Option<Tended>>,
+}
+
+/// A log, and the thread that moves its sections.
+struct Tended {
+    log: Arc<Log>,
+    checkpointer: Option<Checkpointer>,
 }
 
 /// The permissions of the callers. A thread reads and writes the fields while it holds the mutex.
@@ -72,7 +93,7 @@ struct Failure {
 
 impl Gate {
     pub(crate) fn new() -> Self {
-        Self { state: Mutex::default(), turn: Condvar::new(), commits: Arc::default(), sink: SinkSlot::default() }
+        Self { state: Mutex::default(), turn: Condvar::new(), commits: Arc::default(), sink: SinkSlot::default(), log: RwLock::default() }
     }
 
     /// The commits that went through this gate.
@@ -87,18 +108,92 @@ impl Gate {
 
     /// Whether a failed commit keeps everybody from writing.
     pub(crate) fn is_poisoned(&self) -> bool {
-        self.state.lock().poisoned
+        self.log().is_some_and(|log| log.has_failed()) || self.state.lock().poisoned
     }
 
     /// The same without waiting. While somebody writes, the answer is no.
     pub(crate) fn seems_poisoned(&self) -> bool {
-        self.state.try_lock().is_some_and(|state| state.poisoned)
+        self.log().is_some_and(|log| log.has_failed()) || self.state.try_lock().is_some_and(|state| state.poisoned)
     }
 
     /// Keeps everybody from writing, as a commit that failed does.
     #[cfg(test)]
     pub(crate) fn poison(&self) {
         self.state.lock().poisoned = true;
+    }
+
+    /// The log, if the store has one.
+    pub(crate) fn log(&self) -> Option<Arc<Log>> {
+        self.log.read().as_ref().map(|tended| tended.log.clone())
+    }
+
+    /// Gives the store that was just opened its log, and, with a place of the open file, a thread for it.
+    pub(crate) fn set_log(&self, log: Option<Log>, tended_at: Option<(&Arc<Slot>, &Arc<Context>)>) {
+        let new = log.map(|log| {
+            let log = Arc::new(log);
+            let checkpointer = tended_at.map(|(slot, context)| Checkpointer::begin(&log, slot, context));
+            Tended { log, checkpointer }
+        });
+        let old = mem::replace(&mut *self.log.write(), new);
+        if let Some(checkpointer) = old.and_then(|old| old.checkpointer) {
+            checkpointer.stop();
+        }
+    }
+
+    /// Ends the thread of the log.
+    pub(crate) fn end_log(&self) {
+        let ended = self.log.write().take();
+        if let Some(checkpointer) = ended.and_then(|ended| ended.checkpointer) {
+            checkpointer.join();
+        }
+    }
+
+    /// Forgets the log in a forked child, which does not have its thread.
+    pub(crate) fn forget_log(&self) {
+        if let Some(mut log) = self.log.try_write() {
+            mem::forget(log.take());
+        }
+    }
+
+    /// The rows of now.
+    pub(crate) fn rows(&self, handle: &Handle) -> Result<ReadRows> {
+        match self.log() {
+            Some(log) => log.rows(handle),
+            None => Ok(ReadRows::new(handle.begin_read()?, Overlay::none())),
+        }
+    }
+
+    /// Moves the log into redb before the file is closed.
+    pub(crate) fn close_log(&self, handle: &Handle, context: &Context) -> Result<()> {
+        match self.log().filter(|_| !handle.is_spent()) {
+            Some(log) => log.close(handle, context),
+            None => Ok(()),
+        }
+    }
+
+    /// A write of a store that has a log.
+    fn write_logged<R>(
+        &self,
+        log: &Log,
+        handle: &Handle,
+        context: &Context,
+        manner: Manner,
+        work: impl FnOnce(&mut WriteTx<'_>) -> Result<Outcome<R>>,
+    ) -> Result<R> {
+        let _writing = Writing::enter(context)?;
+        if self.state.lock().poisoned {
+            return Err(poisoned());
+        }
+        let done = Logged { log, handle, context, sink: &self.sink }.write(manner, work);
+        if handle.guard().has_forked() {
+            return done;
+        }
+        self.commits.tell();
+        #[cfg(any(fuzzing, test))]
+        if self.log.read().as_ref().is_some_and(|tended| tended.checkpointer.is_none()) && log.bell.take_full() {
+            drop(log.checkpoint(handle, context));
+        }
+        done
     }
 
     /// Admits writers again after the file was reopened.
@@ -115,6 +210,10 @@ impl Gate {
         context: &Context,
         closure: impl FnOnce(&mut WriteTx<'_>) -> Result<R>,
     ) -> Result<R> {
+        if let Some(log) = self.log() {
+            let work = |tx: &mut WriteTx<'_>| closure(tx).map(Outcome::Commit);
+            return self.write_logged(&log, handle, context, Manner::Shared, work);
+        }
         let writing = Writing::enter(context)?;
         let arrived = Instant::now();
         let mut state = self.state.lock();
@@ -285,8 +384,13 @@ impl Gate {
         &self,
         handle: &Handle,
         context: &Context,
+        size: Size,
         work: impl FnOnce(&mut WriteTx<'_>) -> Result<Outcome<R>>,
     ) -> Result<R> {
+        if let Some(log) = self.log() {
+            let manner = if size == Size::Large { Manner::Large } else { Manner::Alone };
+            return self.write_logged(&log, handle, context, manner, work);
+        }
         let _writing = Writing::enter(context)?;
         let arrived = Instant::now();
         let mut state = self.state.lock();

@@ -3,6 +3,7 @@
 //! * `gate`: the queue of the writers of one open store
 //! * `batch`: a transaction with the closures of several of them, or with work alone, as restores and backups are; its
 //!   end: a point of the commit if every commit is kept, the common rows, the name of the file, the sync
+//! * `logged`: a write of a store that has a log
 //! * `sink`: hears of events before and after their commit, for the event log; `wakeups`: wakes those who wait for a commit
 //! * `reentrancy`: a write inside of a write is refused
 //! * `locks`: the locks that writers queue at
@@ -10,6 +11,7 @@
 mod batch;
 mod gate;
 pub(super) mod locks;
+mod logged;
 pub(super) mod reentrancy;
 pub(crate) mod sink;
 pub(crate) mod wakeups;
@@ -20,4 +22,4 @@ mod interleaving_test;
 mod test;
 
 pub(crate) use self::batch::Outcome;
-pub(crate) use self::gate::Gate;
+pub(crate) use self::gate::{Gate, Size};

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::engine::commit::Outcome;
+use crate::engine::commit::{Outcome, Size};
 use crate::engine::commit::reentrancy::Writing;
 use crate::engine::opening::slot::Content;
 use crate::engine::redb_file::Handle;
@@ -35,9 +35,13 @@ impl Store {
         let content = std::mem::replace(&mut *slot, Content::Closed);
         drop(slot);
         let closed = closed.and(moved.unwrap_or(Ok(()))).and(match content {
-            Content::Open(handle) => handle.close(),
+            Content::Open(handle) => {
+                let emptied = self.inner.gate.close_log(&handle, self.inner.context());
+                emptied.and(handle.close())
+            }
             Content::Lost | Content::Closed => Ok(()),
         });
+        self.inner.gate.end_log();
         self.inner.closing.lock().clear();
         // Waiting callers find out that there is nothing to wait for.
         self.commits().tell();
@@ -67,7 +71,7 @@ impl Inner {
         let mut closing = self.closing.lock();
         if !closing.is_empty() {
             let write = |tx: &mut WriteTx<'_>| closing.iter().try_for_each(|write| write(tx)).map(Outcome::Commit);
-            self.gate.alone(handle, self.context(), write)?;
+            self.gate.alone(handle, self.context(), Size::Small, write)?;
             closing.clear();
         }
         Ok(())
@@ -89,12 +93,19 @@ impl Drop for Inner {
     /// The last clone ends the session cleanly, except during a panic, in a forked child, or while another process writes for
     /// a minute.
     fn drop(&mut self) {
-        if std::thread::panicking() || !self.slot.is_open() {
-            return;
+        if self.slot.refuse_forked().is_err() {
+            return self.gate.forget_log();
         }
-        if let Err(error) = self.slot.with(|handle| self.write_last_with_patience(handle)) {
-            tracing::warn!(%error, "the store was dropped, and its end could not be written");
+        if !std::thread::panicking() && self.slot.is_open() {
+            let last = |handle: &Handle| {
+                self.write_last_with_patience(handle).and(self.gate.close_log(handle, self.context()))
+            };
+            if let Err(error) = self.slot.with(last) {
+                tracing::warn!(%error, "the store was dropped, and its end could not be written");
+            }
         }
+        // The file is closed when this returns.
+        self.gate.end_log();
     }
 }
 

@@ -8,11 +8,12 @@ use std::time::Instant;
 
 use crate::engine::opening::options::{Options, Sharing, VerifyOnOpen};
 use crate::engine::opening::reserve;
-use crate::engine::redb_file::open::{ATTEMPTS, LOOK, earlier_commit, held_whole, open_existing};
+use crate::engine::redb_file::open::{ATTEMPTS, LOOK, earlier_commit, held_whole, look, open_existing};
 pub(crate) use crate::engine::redb_file::open::{check_pages, in_use};
 use crate::engine::redb_file::pages::Pages;
 use crate::engine::redb_file::{Handle, OwnFile, create_empty, not_a_store, unreadable};
 use crate::engine::session::session_locks::SessionLocks;
+use crate::engine::wal::{FolderOfStore, Log, recover};
 use crate::error::{Error, ErrorKind, Hint, Result};
 use crate::files::{self, Replace, Rights, folder_of};
 
@@ -21,7 +22,7 @@ const MAGIC: &[u8] = b"redb\x1A\x0A\xA9\x0D\x0A";
 
 /// Opens the file at `path`, or creates it if the options allow that. Also returns the file's own name with links resolved:
 /// all processes must look for the files beside it in the same place.
-pub(crate) fn open(path: &Path, options: &Options) -> Result<(Handle, PathBuf)> {
+pub(crate) fn open(path: &Path, options: &Options) -> Result<(Handle, Option<Log>, PathBuf)> {
     match files::open(path) {
         Ok(_) => {}
         Err(error) if error.kind() == IoKind::NotFound && path.is_symlink() => {
@@ -36,20 +37,42 @@ pub(crate) fn open(path: &Path, options: &Options) -> Result<(Handle, PathBuf)> 
     let path = own_name.as_path();
     probe_magic(path)?;
     refuse_earlier_commit(path).map_err(|error| error.context(path.display()))?;
-    let handle = open_named(path, options)?;
-    Ok((handle, own_name))
+    let (handle, log) = open_with_log(path, options)?;
+    Ok((handle, log, own_name))
 }
 
 /// Reopens a file that this process had open until a failure. Its pages are not verified, so that everything outside of a
 /// damaged page can still be read.
-pub(crate) fn open_again(path: &Path, options: &Options) -> Result<Handle> {
+pub(crate) fn open_again(path: &Path, options: &Options) -> Result<(Handle, Option<Log>)> {
     match fs::metadata(path) {
         Err(error) if error.kind() == IoKind::NotFound => return Err(no_store(path)),
         found => found.map_err(|error| Error::from(error).context(path.display()))?,
     };
     probe_magic(path)?;
     refuse_earlier_commit(path).map_err(|error| error.context(path.display()))?;
-    open_named(path, &options.clone().verify_on_open(VerifyOnOpen::Never))
+    open_with_log(path, &options.clone().verify_on_open(VerifyOnOpen::Never))
+}
+
+/// Opens the file with this resolved name, and takes up its log. What is in use moves into the file, or, where that is only
+/// looked at, into the memory over it.
+fn open_with_log(path: &Path, options: &Options) -> Result<(Handle, Option<Log>)> {
+    let begun = Instant::now();
+    let mut handle = open_named(path, options)?;
+    while options.read_only && handle.reads_the_file() && recover::is_in_use(&handle)? {
+        handle.close()?;
+        if begun.elapsed() >= options.lock_timeout {
+            return Err(locked(path, Error::new(ErrorKind::Locked, "another process is recovering it")));
+        }
+        if in_use(path)? {
+            sleep(LOOK);
+            handle = open_named(path, options)?;
+        } else {
+            handle = look(path, options.cache_bytes, false)?;
+        }
+    }
+    let anew = || open_named(path, &options.clone().verify_on_open(VerifyOnOpen::Never));
+    let folder = Box::new(FolderOfStore::new(path));
+    recover::take_up(handle, folder, options, anew).map_err(|error| error.context(path.display()))
 }
 
 /// Opens the file with this resolved name.

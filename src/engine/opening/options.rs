@@ -46,6 +46,8 @@ pub struct Options {
     pub(crate) reserve: bool,
     pub(crate) stale_mark: Option<Duration>,
     pub(crate) event_log: Option<PathBuf>,
+    /// Whether the log has a thread of its own; else a writer moves what is full.
+    pub(in crate::engine) tends_log: bool,
 }
 
 impl Default for Options {
@@ -65,6 +67,7 @@ impl Default for Options {
             reserve: true,
             stale_mark: Some(Duration::from_secs(30)),
             event_log: None,
+            tends_log: true,
         }
     }
 }
@@ -75,6 +78,16 @@ impl Options {
     pub fn create(mut self, create: bool) -> Self {
         self.create = create;
         self
+    }
+
+    /// Whether one process has the store for itself.
+    pub(in crate::engine) fn is_alone(&self) -> bool {
+        self.sharing == Sharing::Exclusive
+    }
+
+    /// Whether commits go into a log.
+    pub(in crate::engine) fn has_log(&self) -> bool {
+        self.is_alone() && !self.read_only && !self.one_phase
     }
 
     /// Opens for reading only: joins a store that others write to, and changes nothing.
@@ -149,6 +162,14 @@ impl Options {
     #[must_use]
     pub(crate) fn reserve(mut self, reserve: bool) -> Self {
         self.reserve = reserve;
+        self
+    }
+
+    /// Whether the log has a thread of its own. Without one, a writer moves what is full into the file.
+    #[cfg(any(fuzzing, test))]
+    #[must_use]
+    pub(crate) fn tends_log(mut self, tends_log: bool) -> Self {
+        self.tends_log = tends_log;
         self
     }
 

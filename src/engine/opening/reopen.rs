@@ -127,10 +127,11 @@ impl Inner {
         if let Content::Open(handle) = mem::replace(content, Content::Lost) {
             handle.give_up();
         }
-        let handle = (self.opener)(&self.path)?;
+        let (handle, log) = (self.opener)(&self.path)?;
         // Between the look and the opening it may have been replaced.
         place.refuse_moved()?;
         *content = Content::Open(handle);
+        self.set_log(log);
         self.gate.renew();
         Ok(())
     }

@@ -89,8 +89,8 @@ impl Slot {
     }
 
     /// Whether the file is open; also no in a forked child.
-    pub(crate) fn is_open(&mut self) -> bool {
-        !self.has_forked() && matches!(self.content.get_mut(), Content::Open(_))
+    pub(crate) fn is_open(&self) -> bool {
+        !self.has_forked() && matches!(*self.content.read_recursive(), Content::Open(_))
     }
 
     /// Refuses a forked child.

@@ -10,7 +10,7 @@ use super::{Failure, Handle, OwnFile, not_a_store};
 use crate::engine::format::codec;
 use crate::engine::format::epoch::{Epoch, Epochs};
 use crate::engine::format::frame::{self, State};
-use crate::engine::format::schema::{FORMAT_VERSION, Table};
+use crate::engine::format::schema::{FIRST_FORMAT, FORMAT_VERSION, Table};
 use crate::engine::meta;
 use crate::error::{Error, ErrorKind, Result};
 use crate::files::{self, Rights};
@@ -33,7 +33,7 @@ pub(super) fn fill(database: &Database) -> Result<(), Failure> {
     }
     let epochs = codec::encode(&Epochs::NEW)?;
     let rows: [(&[u8], &[u8]); 3] =
-        [(meta::FORMAT, &FORMAT_VERSION.to_be_bytes()), (meta::EPOCHS, &epochs), (meta::HOST, &host())];
+        [(meta::FORMAT, &FIRST_FORMAT.to_be_bytes()), (meta::EPOCHS, &epochs), (meta::HOST, &host())];
     put_meta(&transaction, &rows)?;
     Ok(transaction.commit()?)
 }

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use redb::{Database, ReadOnlyDatabase, ReadTransaction, ReadableDatabase, TransactionError};
 
 use super::guard::abandon;
+use super::open::LOOK;
 use super::{End, Failure, FileId, ReadTables, RedbGuard, Transaction};
 use crate::engine::session::process::Owned;
 use crate::engine::session::writer_line::Waiting;
@@ -65,6 +66,29 @@ impl Handle {
             Ok(transaction) => Ok(Some(Transaction::new(transaction, self.guard()))),
             Err(TransactionError::WouldBlock) => Ok(None),
             Err(error) => Err(Failure::from(error).into_error()),
+        }
+    }
+
+    /// A write transaction while the store is being opened; its writes stay in memory where the file is only looked at.
+    /// `Locked` when `timeout` has passed. `saves` as [`Transaction::save_allocator_state`].
+    pub(crate) fn begin_alone(&self, timeout: Duration, saves: bool) -> Result<Transaction> {
+        let arrived = Instant::now();
+        let Some(Access::Write(database) | Access::Look(database)) = &self.database else {
+            return Err(for_reading_only());
+        };
+        loop {
+            match self.guard().run(|| Ok(database.try_begin_write()))? {
+                Ok(transaction) => {
+                    let mut transaction = Transaction::new(transaction, self.guard());
+                    if saves {
+                        transaction.save_allocator_state();
+                    }
+                    return Ok(transaction);
+                }
+                Err(TransactionError::WouldBlock) if arrived.elapsed() < timeout => std::thread::sleep(LOOK),
+                Err(TransactionError::WouldBlock) => return Err(locked(timeout)),
+                Err(error) => return Err(Failure::from(error).into_error()),
+            }
         }
     }
 

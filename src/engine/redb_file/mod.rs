@@ -37,5 +37,5 @@ pub use self::guard::hush_contained_panics;
 pub(crate) use self::handle::{Handle, locked};
 pub(crate) use self::own_file::{FileId, OwnFile, not_a_store, unreadable};
 pub(crate) use self::shadow::{Shadow, WRITER};
-pub(crate) use self::tables::{OpenTable, ReadTables, RowRef, Tables, WriteTables};
+pub(crate) use self::tables::{OpenTable, PageRow, ReadTables, Tables, WriteTables};
 pub(crate) use self::transaction::Transaction;

@@ -133,7 +133,7 @@ pub(crate) fn check_pages(path: &Path) -> Result<()> {
 }
 
 /// Opens a file that nobody has open, so that nothing in it changes.
-fn look(path: &Path, cache_bytes: usize, verify: bool) -> Result<Handle> {
+pub(crate) fn look(path: &Path, cache_bytes: usize, verify: bool) -> Result<Handle> {
     if verify {
         refuse_maze(path)?;
     }

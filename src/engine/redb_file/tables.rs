@@ -74,12 +74,12 @@ impl<T: ReadableTable<Bytes, Bytes>> OpenTable for T {
 }
 
 /// A row where it lies on its page, which it keeps in memory.
-pub(crate) struct RowRef<'t> {
+pub(crate) struct PageRow<'t> {
     key: redb::AccessGuard<'t, Bytes>,
     value: redb::AccessGuard<'t, Bytes>,
 }
 
-impl RowRef<'_> {
+impl PageRow<'_> {
     #[inline]
     pub(crate) fn key(&self) -> &[u8] {
         self.key.value()
@@ -102,7 +102,7 @@ impl<'t> RowRefs<'t> {
     ///
     /// Each is looked at here, where a panic is contained: on a damaged page redb may find only when a row is asked for that
     /// it is not there.
-    pub(crate) fn next_batch(&mut self, limit: usize, bytes: usize) -> Result<Vec<RowRef<'t>>, Failure> {
+    pub(crate) fn next_batch(&mut self, limit: usize, bytes: usize) -> Result<Vec<PageRow<'t>>, Failure> {
         match self.backward {
             true => batch(self.rows.by_ref().rev().take(limit), bytes),
             false => batch(self.rows.by_ref().take(limit), bytes),
@@ -115,12 +115,12 @@ type Pair<'t> = (redb::AccessGuard<'t, Bytes>, redb::AccessGuard<'t, Bytes>);
 fn batch<'t>(
     rows: impl Iterator<Item = Result<Pair<'t>, redb::StorageError>>,
     bytes: usize,
-) -> Result<Vec<RowRef<'t>>, Failure> {
+) -> Result<Vec<PageRow<'t>>, Failure> {
     let (mut batch, mut met) = (Vec::new(), 0);
     for row in rows {
         let (key, value) = row?;
         met += key.value().len() + value.value().len();
-        batch.push(RowRef { key, value });
+        batch.push(PageRow { key, value });
         if met > bytes {
             break;
         }
@@ -143,6 +143,18 @@ fn copies<'t>(
         }
     }
     Ok(collected)
+}
+
+impl<T: Tables> Tables for &T {
+    type Open = T::Open;
+
+    fn open(&self, table: Table) -> Result<&Self::Open> {
+        (**self).open(table)
+    }
+
+    fn guard(&self) -> &RedbGuard {
+        (**self).guard()
+    }
 }
 
 /// The tables of a read transaction.

@@ -2,20 +2,23 @@
 
 use std::ops::ControlFlow;
 
+use super::merging::Merging;
 use super::range::{KeyRange, Row};
+use super::row_ref::RowRef;
 use super::stored::Rows;
 use crate::engine::format::schema::Table;
-use crate::engine::redb_file::{OpenTable, RowRef, Tables};
+use crate::engine::redb_file::{OpenTable, Tables};
+use crate::engine::wal::Layer;
 use crate::error::{Error, Result};
 
-/// How much is read at a time: so many rows, or fewer once they have so many bytes together.
+/// How much is read at a time: so many rows, or fewer once they have so many bytes.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct BatchSize {
     pub(crate) rows: usize,
     pub(crate) bytes: usize,
 }
 
-impl<B: Tables> Rows<B> {
+impl<B: Tables, L: Layer> Rows<B, L> {
     /// The first rows of a range, in its direction, until there are `limit` or they have so many bytes.
     ///
     /// # Errors
@@ -25,6 +28,19 @@ impl<B: Tables> Rows<B> {
         if range.is_empty() {
             return Ok(Vec::new());
         }
+        if !self.base.guard().read(|| Ok(self.layer.touches(table)))? {
+            return self.collect_from_base(table, range, limit, bytes);
+        }
+        let mut merging = Merging::new(range, limit, bytes);
+        while let Some(wanted) = merging.wanted() {
+            let over = self.base.guard().read(|| Ok(self.layer.page(table, merging.rest(), wanted.rows)))?;
+            let below = self.collect_from_base(table, merging.rest(), wanted.rows, wanted.bytes)?;
+            merging.take(over, below, wanted);
+        }
+        Ok(merging.into_rows())
+    }
+
+    fn collect_from_base(&self, table: Table, range: &KeyRange, limit: usize, bytes: usize) -> Result<Vec<Row>> {
         let opened = self.base.open(table)?;
         let rows = self.base.guard().read(|| opened.copies_in(range, limit, bytes))?;
         if range.holds_in_order(&rows) { Ok(rows) } else { Err(out_of_order()) }
@@ -47,15 +63,38 @@ impl<B: Tables> Rows<B> {
             return Ok(());
         }
         let (opened, guard) = (self.base.open(table)?, self.base.guard());
+        if guard.read(|| Ok(self.layer.touches(table)))? {
+            return self.each_copied_batch(table, range, size, each);
+        }
         let mut rows = guard.read(|| opened.rows_in(&range))?;
         let mut rest = range;
         loop {
             let batch = guard.read(|| rows.next_batch(size.rows, size.bytes))?;
+            let batch: Vec<_> = batch.into_iter().map(RowRef::OnPage).collect();
             if !rest.holds_keys_in_order(batch.iter().map(RowRef::key)) {
                 return Err(out_of_order());
             }
             let Some(last) = batch.last() else { return Ok(()) };
             rest = rest.after(last.key());
+            if each(&batch)?.is_break() {
+                return Ok(());
+            }
+        }
+    }
+
+    /// The same of rows that are merged from several places.
+    fn each_copied_batch(
+        &self,
+        table: Table,
+        mut range: KeyRange,
+        size: BatchSize,
+        mut each: impl FnMut(&[RowRef<'_>]) -> Result<ControlFlow<()>>,
+    ) -> Result<()> {
+        loop {
+            let batch = self.collect(table, &range, size.rows, size.bytes)?;
+            let Some((last, _)) = batch.last() else { return Ok(()) };
+            range = range.after(last);
+            let batch: Vec<_> = batch.into_iter().map(RowRef::InMemory).collect();
             if each(&batch)?.is_break() {
                 return Ok(());
             }

@@ -1,27 +1,33 @@
-//! The rows of a transaction.
+//! The rows of a transaction: those of its base in redb, and those that lie over them.
 
+use super::page::BatchSize;
 use super::paging::PAGE_BYTES;
 use super::range::{KeyRange, Row};
+use super::row_ref::RowRef;
 use crate::engine::format::schema::Table;
 use crate::engine::redb_file::{OpenTable, ReadTables, RedbGuard, Tables, Transaction, WriteTables};
+use crate::engine::wal::{Layer, NoLayer, Overlay, Stack, WriteSet};
 use crate::error::Result;
+use std::ops::ControlFlow;
 
 /// The rows of a transaction.
-pub(crate) struct Rows<B> {
+pub(crate) struct Rows<B, L> {
     pub(super) base: B,
+    pub(super) layer: L,
 }
 
 /// The rows of one commit.
-pub(crate) type ReadRows = Rows<ReadTables>;
+pub(crate) type ReadRows = Rows<ReadTables, Overlay>;
 
-/// The rows of a write transaction, with its own writes.
-pub(crate) type WriteRows<'a> = Rows<WriteTables<'a>>;
-
-impl<B: Tables> Rows<B> {
+impl<B: Tables, L: Layer> Rows<B, L> {
     /// The value of a key.
     pub(crate) fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>> {
+        let guard = self.base.guard();
+        if let Some(value) = guard.read(|| Ok(self.layer.find(table, key)))? {
+            return Ok(value.map(|value| value.to_vec()));
+        }
         let opened = self.base.open(table)?;
-        self.base.guard().read(|| opened.value_of(key))
+        guard.read(|| opened.value_of(key))
     }
 
     /// At most `limit` rows of a range, in its direction.
@@ -47,10 +53,11 @@ impl<B: Tables> Rows<B> {
     /// How many rows a table has, at the same cost whatever their number.
     pub(crate) fn count(&self, table: Table) -> Result<u64> {
         let opened = self.base.open(table)?;
-        self.base.guard().read(|| opened.count())
+        self.base.guard().read(|| Ok(opened.count()?.saturating_add_signed(self.layer.more(table))))
     }
 
-    /// The bytes of the pages that the rows of a table are on, with what is unused on them. Reads every page.
+    /// The bytes of the pages that the rows of a table are on, with what is unused on them. Reads every page; rows that are
+    /// on none yet do not count.
     #[cfg(feature = "transfer")]
     pub(crate) fn used_bytes(&self, table: Table) -> Result<u64> {
         let opened = self.base.open(table)?;
@@ -59,14 +66,105 @@ impl<B: Tables> Rows<B> {
 }
 
 impl ReadRows {
-    pub(crate) fn new(base: ReadTables) -> Self {
-        Self { base }
+    pub(crate) fn new(base: ReadTables, layer: Overlay) -> Self {
+        Self { base, layer }
     }
+
+    /// The value of a key in the base alone.
+    pub(crate) fn stored(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>> {
+        let opened = self.base.open(table)?;
+        self.guard().read(|| opened.value_of(key))
+    }
+
+    /// The same base under other rows.
+    pub(crate) fn over(self, layer: Overlay) -> Self {
+        Self { layer, ..self }
+    }
+
+    /// The rows that lie over the base.
+    pub(crate) fn overlay(&self) -> &Overlay {
+        &self.layer
+    }
+}
+
+/// A way into redb for a transaction that becomes too large for the log.
+pub(crate) trait IntoRedb<'a> {
+    /// A transaction of redb that has all that the closure found; begun when it is first asked for.
+    fn transaction(&self) -> Result<&'a Transaction>;
+}
+
+/// The rows of a write transaction, with its own writes.
+pub(crate) enum WriteRows<'a> {
+    /// They go straight into redb.
+    Redb(Rows<WriteTables<'a>, NoLayer>),
+    /// They are kept in memory, to become an entry of the log.
+    Set(SetRows<'a>),
+}
+
+/// Rows that are kept in memory, and go into redb after all once they take more than so many bytes.
+pub(crate) struct SetRows<'a> {
+    rows: Rows<&'a ReadTables, Stack<'a>>,
+    into_redb: &'a dyn IntoRedb<'a>,
+    most_bytes: usize,
+}
+
+macro_rules! either {
+    ($rows:expr, $inner:ident => $call:expr) => {
+        match $rows {
+            WriteRows::Redb($inner) => $call,
+            WriteRows::Set(SetRows { rows: $inner, .. }) => $call,
+        }
+    };
 }
 
 impl<'a> WriteRows<'a> {
     pub(crate) fn of(transaction: &'a Transaction) -> Self {
-        Self { base: WriteTables::new(transaction) }
+        Self::Redb(Rows { base: WriteTables::new(transaction), layer: NoLayer })
+    }
+
+    /// Writes that are kept in memory, over those of a commit.
+    pub(crate) fn over(below: &'a ReadRows, into_redb: &'a dyn IntoRedb<'a>, most_bytes: usize) -> Self {
+        let layer = Stack { own: WriteSet::default(), below: &below.layer };
+        Self::Set(SetRows { rows: Rows { base: &below.base, layer }, into_redb, most_bytes })
+    }
+
+    /// What was written, if it is still in memory.
+    pub(crate) fn into_set(self) -> Option<WriteSet> {
+        match self {
+            Self::Redb(_) => None,
+            Self::Set(set) => Some(set.rows.layer.own),
+        }
+    }
+
+    pub(crate) fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>> {
+        either!(self, rows => rows.get(table, key))
+    }
+
+    pub(crate) fn page(&self, table: Table, range: &KeyRange, limit: usize) -> Result<Vec<Row>> {
+        either!(self, rows => rows.page(table, range, limit))
+    }
+
+    pub(crate) fn part(&self, table: Table, range: &KeyRange, limit: usize) -> Result<Vec<Row>> {
+        either!(self, rows => rows.part(table, range, limit))
+    }
+
+    pub(crate) fn first(&self, table: Table, range: &KeyRange) -> Result<Option<Row>> {
+        either!(self, rows => rows.first(table, range))
+    }
+
+    pub(crate) fn count(&self, table: Table) -> Result<u64> {
+        either!(self, rows => rows.count(table))
+    }
+
+    /// As [`Rows::each_batch`].
+    pub(crate) fn each_batch(
+        &self,
+        table: Table,
+        range: KeyRange,
+        size: BatchSize,
+        each: impl FnMut(&[RowRef<'_>]) -> Result<ControlFlow<()>>,
+    ) -> Result<()> {
+        either!(self, rows => rows.each_batch(table, range, size, each))
     }
 
     /// Puts a value under a key, or, with none, deletes the key. Leaves what the key had in `old`, and says whether there
@@ -78,6 +176,39 @@ impl<'a> WriteRows<'a> {
         value: Option<&[u8]>,
         old: &mut Vec<u8>,
     ) -> Result<bool> {
-        self.base.replace(table, key, value, old)
+        if let Self::Set(set) = self
+            && set.rows.layer.own.bytes() >= set.most_bytes
+        {
+            *self = set.go_into_redb()?;
+        }
+        match self {
+            Self::Redb(rows) => rows.base.replace(table, key, value, old),
+            Self::Set(set) => set.replace(table, key, value, old),
+        }
+    }
+
+    /// Writes every row of a set.
+    pub(crate) fn put_all(&mut self, set: &WriteSet) -> Result<()> {
+        let mut old = Vec::new();
+        set.each(|table, key, value| self.replace(table, key, value, &mut old).map(drop))
+    }
+}
+
+impl<'a> SetRows<'a> {
+    fn replace(&mut self, table: Table, key: &[u8], value: Option<&[u8]>, old: &mut Vec<u8>) -> Result<bool> {
+        let before = self.rows.get(table, key)?;
+        let is_there = before.is_some();
+        old.clear();
+        old.extend_from_slice(before.as_deref().unwrap_or_default());
+        if is_there || value.is_some() {
+            self.rows.layer.own.put(table, key, is_there, value);
+        }
+        Ok(is_there)
+    }
+
+    fn go_into_redb(&mut self) -> Result<WriteRows<'a>> {
+        let mut rows = WriteRows::of(self.into_redb.transaction()?);
+        rows.put_all(&self.rows.layer.own)?;
+        Ok(rows)
     }
 }

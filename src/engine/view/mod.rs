@@ -14,7 +14,6 @@ use crate::engine::history::members::Members;
 use crate::engine::meta;
 use crate::engine::opening::context::Context;
 use crate::engine::records::Records;
-use crate::engine::redb_file::ReadTables;
 use crate::engine::redb_file::pages::Snapshot;
 use crate::engine::rows::{KeyRange, ReadRows, Row};
 use crate::engine::session::process::Owned;
@@ -46,8 +45,7 @@ impl View {
     /// # Errors
     ///
     /// `Gone` when the point is not retained.
-    pub(crate) fn new(context: Arc<Context>, tables: ReadTables, at: Epoch) -> Result<Self> {
-        let stored = ReadRows::new(tables);
+    pub(crate) fn new(context: Arc<Context>, stored: ReadRows, at: Epoch) -> Result<Self> {
         let ticket = Owned::new(Views::begin(&context.views, context.clock.now()), stored.guard().process());
         let mut view = Self {
             context,

@@ -28,7 +28,6 @@ use crate::engine::format::wakes::Wakes;
 use crate::engine::meta;
 use crate::engine::opening::context::Context;
 use crate::engine::records::Records;
-use crate::engine::redb_file::Transaction;
 use crate::engine::rows::{FIRST_PAGE, KeyRange, Row, WriteRows, next_page};
 use crate::error::{Error, ErrorKind, Result};
 
@@ -84,8 +83,8 @@ struct Buffers {
 
 impl Batch {
     /// The state that a transaction begins with.
-    pub(crate) fn begin(transaction: &Transaction) -> Result<Self> {
-        let epochs = meta::epochs(WriteRows::of(transaction).get(Table::Meta, meta::EPOCHS)?.as_deref())?;
+    pub(crate) fn begin(rows: &WriteRows<'_>) -> Result<Self> {
+        let epochs = meta::epochs(rows.get(Table::Meta, meta::EPOCHS)?.as_deref())?;
         Ok(Self {
             epochs,
             stored_epochs: epochs,
@@ -100,13 +99,13 @@ impl Batch {
 
 impl<'a> WriteTx<'a> {
     pub(crate) fn new(
-        transaction: &'a Transaction,
+        stored: WriteRows<'a>,
         batch: &'a mut Batch,
         context: &'a Context,
         can_take_back: bool,
     ) -> Self {
         Self {
-            stored: WriteRows::of(transaction),
+            stored,
             batch,
             context,
             overwritten: can_take_back.then(Vec::new),
@@ -115,6 +114,11 @@ impl<'a> WriteTx<'a> {
             acting: None,
             buffers: Buffers::default(),
         }
+    }
+
+    /// The rows, with what was written.
+    pub(crate) fn into_rows(self) -> WriteRows<'a> {
+        self.stored
     }
 
     /// The open epoch and the ends of what is retained.

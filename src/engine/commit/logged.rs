@@ -1,0 +1,200 @@
+//! A write of a store that has a log: its closure runs on a write set of its own, which becomes one entry.
+//!
+//! A closure that fails or panics leaves nothing behind, and concerns nobody else. Everything that it saw and that is not on
+//! the disk yet is waited for before it is answered, also before its error is: a conflict with something that a power cut
+//! takes back would be a lie.
+
+use std::cell::OnceCell;
+use std::mem;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Instant;
+
+use super::batch::{Failed, Outcome, discard};
+use super::sink::SinkSlot;
+use crate::engine::opening::context::Context;
+use crate::engine::redb_file::{Handle, Transaction};
+use crate::engine::rows::{IntoRedb, ReadRows, WriteRows};
+use crate::engine::session::process::forked;
+use crate::engine::wal::{Log, Road, WriteSet, Writer};
+use crate::engine::write::{Batch, WriteTx};
+use crate::error::{Error, ErrorKind, Result};
+
+/// How a write is done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Manner {
+    /// One of many: with a point of its own where every commit is kept.
+    Shared,
+    /// Work alone.
+    Alone,
+    /// The same, and so much that it would not fit into the log.
+    Large,
+}
+
+/// A store with a log, for one write.
+pub(super) struct Logged<'s> {
+    pub(super) log: &'s Log,
+    pub(super) handle: &'s Handle,
+    pub(super) context: &'s Context,
+    pub(super) sink: &'s SinkSlot,
+}
+
+/// What a closure has left to be committed.
+struct Done<R> {
+    result: R,
+    /// None: the rows are in the transaction of redb.
+    set: Option<WriteSet>,
+    changed: bool,
+    has_events: bool,
+}
+
+/// The transaction of redb of a write that does not go into the log.
+struct Past<'p> {
+    logged: &'p Logged<'p>,
+    rows: &'p ReadRows,
+    arrived: Instant,
+    transaction: &'p OnceCell<Transaction>,
+}
+
+impl<'p> IntoRedb<'p> for Past<'p> {
+    fn transaction(&self) -> Result<&'p Transaction> {
+        if let Some(begun) = self.transaction.get() {
+            return Ok(begun);
+        }
+        let Logged { log, handle, context, .. } = *self.logged;
+        let begun = log.begin_past(handle, context, self.arrived, self.rows.overlay())?;
+        Ok(self.transaction.get_or_init(|| begun))
+    }
+}
+
+impl Logged<'_> {
+    /// Runs work, and returns once what it wrote and what it saw is on the disk.
+    pub(super) fn write<R>(
+        &self,
+        manner: Manner,
+        work: impl FnOnce(&mut WriteTx<'_>) -> Result<Outcome<R>>,
+    ) -> Result<R> {
+        let arrived = Instant::now();
+        let mut writer = self.log.lock();
+        let road = self.log.way(&mut writer, self.handle, self.context, manner == Manner::Large)?;
+        let seen = writer.number();
+        let rows = self.log.rows_of_writer(self.handle, &writer)?;
+        let (transaction, mut batch) = (OnceCell::new(), None);
+        let past = Past { logged: self, rows: &rows, arrived, transaction: &transaction };
+        let ran = Failed::of(catch_unwind(AssertUnwindSafe(|| self.run(manner, road, &past, &mut batch, work))));
+        if self.handle.guard().has_forked() {
+            // The closure has forked, and this is the child: the lock is the parent's.
+            mem::forget(writer);
+            return ran.map_or_else(Failed::tell, |_| Err(forked()));
+        }
+        let transaction = transaction.into_inner();
+        let committed = match ran {
+            Ok(done) if done.changed => {
+                self.commit(&mut writer, &rows, transaction, &done).map(|number| (done.result, Some(number), done.has_events))
+            }
+            Ok(done) => {
+                transaction.into_iter().for_each(discard);
+                Ok((done.result, None, false))
+            }
+            Err(failed) => {
+                transaction.into_iter().for_each(discard);
+                drop(writer);
+                // W5: what was seen is durable before anybody is told of it.
+                self.wait_for_seen(seen)?;
+                return failed.tell();
+            }
+        };
+        drop((writer, rows));
+        let (result, number, has_events) = committed?;
+        match number {
+            Some(number) => self.log.wait(number)?,
+            None => self.wait_for_seen(seen)?,
+        }
+        if has_events {
+            self.sink.tell();
+        }
+        Ok(result)
+    }
+
+    /// Waits for what a closure saw that wrote nothing. After a failed sync it is told to open the store again.
+    fn wait_for_seen(&self, number: u64) -> Result<()> {
+        self.log.wait(number).or_else(|error| self.log.refuse_failed().and(Err(error)))
+    }
+
+    fn run<'p, R>(
+        &self,
+        manner: Manner,
+        road: Road,
+        past: &'p Past<'p>,
+        batch: &'p mut Option<Batch>,
+        work: impl FnOnce(&mut WriteTx<'_>) -> Result<Outcome<R>>,
+    ) -> Result<Done<R>> {
+        let stored = match road {
+            Road::Redb => WriteRows::of(past.transaction()?),
+            Road::Entry(most_bytes) => WriteRows::over(past.rows, past, most_bytes),
+        };
+        let batch = batch.insert(Batch::begin(&stored)?);
+        let mut tx = WriteTx::new(stored, batch, self.context, false);
+        let outcome = work(&mut tx)?;
+        tx.refuse_half_done()?;
+        let (result, changed) = match outcome {
+            Outcome::Commit(result) => (result, tx.batch.changed),
+            Outcome::Abort(result) => (result, false),
+        };
+        if changed {
+            let prepared = catch_unwind(AssertUnwindSafe(|| self.prepare(manner, &mut tx)));
+            match (prepared.unwrap_or_else(|_| Err(not_committed("preparing the commit panicked"))), manner) {
+                (Err(error), Manner::Shared) => {
+                    return Err(not_committed(format!("nothing was committed: {error}")).with_source(error));
+                }
+                (prepared, _) => prepared?,
+            }
+        }
+        let has_events = tx.batch.has_events;
+        Ok(Done { result, set: tx.into_rows().into_set(), changed, has_events })
+    }
+
+    /// Writes what every commit has.
+    fn prepare(&self, manner: Manner, tx: &mut WriteTx<'_>) -> Result<()> {
+        if manner == Manner::Shared && self.context.history.is_some() {
+            tx.seal_commit()?;
+        }
+        self.sink.prepare(tx)?;
+        tx.flush()
+    }
+
+    /// Appends the entry, or commits the transaction of redb. Gives the number that is to be durable.
+    fn commit<R>(
+        &self,
+        writer: &mut Writer,
+        rows: &ReadRows,
+        transaction: Option<Transaction>,
+        done: &Done<R>,
+    ) -> Result<u64> {
+        if let Err(moved) = self.context.place.refuse_moved() {
+            transaction.into_iter().for_each(discard);
+            return Err(moved);
+        }
+        let transaction = match (transaction, &done.set) {
+            (Some(transaction), _) => transaction,
+            (None, Some(set)) => {
+                if let Some(number) = self.log.append(writer, set)? {
+                    return Ok(number);
+                }
+                let begun = self.log.begin_past(self.handle, self.context, Instant::now(), rows.overlay())?;
+                let put = WriteRows::of(&begun).put_all(set);
+                if let Err(error) = put {
+                    discard(begun);
+                    return Err(error);
+                }
+                begun
+            }
+            (None, None) => return Ok(writer.number()),
+        };
+        self.log.commit_past(writer, transaction, self.context)?;
+        Ok(writer.number())
+    }
+}
+
+fn not_committed(message: impl Into<String>) -> Error {
+    Error::new(ErrorKind::NotCommitted, message)
+}

@@ -1,0 +1,179 @@
+//! The end of the log: appending entries to it, and the sync that makes them durable.
+//!
+//! One of the threads that wait syncs for all that was appended before; closures of others run meanwhile.
+
+use std::sync::Arc;
+
+use super::entry::{self, Kind, Link};
+use super::log::{Ended, Log, OpenSection, Stage, Writer};
+use super::maps::WriteSet;
+use crate::engine::redb_file::StorageBackend;
+use crate::error::{Error, ErrorKind, Result};
+
+/// What was appended, and what of it is durable.
+#[derive(Debug)]
+pub(super) struct Appended {
+    /// The newest number, and the file that it is in: a section begins only after the one before is synced.
+    newest: u64,
+    file: Option<Arc<dyn StorageBackend>>,
+    /// Everything up to this number is on the disk (W6: it never goes back).
+    durable: u64,
+    /// One thread syncs at a time.
+    is_syncing: bool,
+    /// W10: why an entry may be on the disk or not.
+    failure: Option<Arc<Error>>,
+}
+
+impl Appended {
+    pub(super) fn new(number: u64) -> Self {
+        Self { newest: number, file: None, durable: number, is_syncing: false, failure: None }
+    }
+}
+
+impl Log {
+    /// Appends a commit, and gives its number; none when it has no place in the section. It is durable once
+    /// [`Log::wait`] has returned.
+    ///
+    /// # Errors
+    ///
+    /// `Uncertain` when it cannot be written.
+    pub(crate) fn append(&self, writer: &mut Writer, set: &WriteSet) -> Result<Option<u64>> {
+        let Stage::Open(open) = &mut writer.stage else { return Ok(None) };
+        let Some(rows) = set.encode() else { return Ok(None) };
+        let len = entry::len_with(rows.len());
+        if len > open.length / 2 || len > open.room() {
+            self.files.lock().lengthen();
+            return Ok(None);
+        }
+        let number = writer.number + 1;
+        let bytes = self.put(open, number, Kind::Commit, &rows)?;
+        writer.number = number;
+        // W13: it is read by the same path as entries that an opening finds.
+        let entry = entry::decode(&bytes).ok_or_else(|| Error::damaged("an entry does not read as it was written"));
+        entry.and_then(|entry| open.map.apply(&entry)).map_err(|error| self.failed(error))?;
+        self.bell.note_append();
+        Ok(Some(number))
+    }
+
+    /// Ends the open section, if one is open.
+    ///
+    /// # Errors
+    ///
+    /// `Uncertain` when its end cannot be written.
+    pub(super) fn end_section(&self, writer: &mut Writer) -> Result<()> {
+        let Stage::Open(open) = &mut writer.stage else { return Ok(()) };
+        let number = writer.number + 1;
+        self.put(open, number, Kind::End, &[])?;
+        open.map.end(number, open.crc);
+        if open.was_filled_soon() {
+            self.files.lock().lengthen();
+        }
+        let ended = Ended { id: open.id, section: open.section, number, crc: open.crc };
+        writer.number = number;
+        writer.stage = Stage::Ended(ended);
+        Ok(())
+    }
+
+    /// W3: one write in place, under the write lock.
+    fn put(&self, open: &mut OpenSection, number: u64, kind: Kind, rows: &[u8]) -> Result<Vec<u8>> {
+        let synced = self.appended.lock().durable;
+        let link = Link { id: open.id, section: open.section, number, chain: open.crc, synced };
+        let (bytes, crc) = entry::encode(kind, &link, rows)?;
+        open.file.write(open.place, &bytes).map_err(|error| self.failed(error.into()))?;
+        open.place += bytes.len() as u64;
+        open.crc = crc;
+        let mut appended = self.appended.lock();
+        appended.newest = number;
+        appended.file = Some(open.file.clone());
+        Ok(bytes)
+    }
+
+    /// Returns once everything up to a number is on the disk (W5).
+    ///
+    /// # Errors
+    ///
+    /// `Uncertain` when the sync has failed.
+    pub(crate) fn wait(&self, number: u64) -> Result<()> {
+        let mut appended = self.appended.lock();
+        loop {
+            if appended.durable >= number {
+                return Ok(());
+            }
+            if let Some(failure) = &appended.failure {
+                return Err(uncertain(failure.clone()));
+            }
+            if appended.is_syncing {
+                self.synced.wait(&mut appended);
+                continue;
+            }
+            let (newest, Some(file)) = (appended.newest, appended.file.clone()) else {
+                return Err(uncertain(Arc::new(Error::damaged("nothing was appended to the log"))));
+            };
+            appended.is_syncing = true;
+            drop(appended);
+            let synced = file.sync_data();
+            match synced {
+                Ok(()) => self.publish(newest),
+                Err(error) => drop(self.failed(error.into())),
+            }
+            appended = self.appended.lock();
+            appended.is_syncing = false;
+            self.synced.notify_all();
+        }
+    }
+
+    /// Whether everything up to a number is on the disk.
+    pub(super) fn is_durable(&self, number: u64) -> bool {
+        self.appended.lock().durable >= number
+    }
+
+    /// W6: everything up to a number is on the disk; first the number that entries tell, then what readers see.
+    pub(super) fn publish(&self, number: u64) {
+        let mut appended = self.appended.lock();
+        appended.durable = appended.durable.max(number);
+        appended.newest = appended.newest.max(number);
+        drop(appended);
+        let mut head = self.head.lock();
+        head.answered = head.answered.max(number);
+        drop(head);
+        self.synced.notify_all();
+    }
+
+    /// W10: notes that it is unknown what is on the disk, and gives the error for whoever finds that.
+    pub(super) fn failed(&self, error: Error) -> Error {
+        let error = Arc::new(error);
+        let mut appended = self.appended.lock();
+        appended.failure.get_or_insert_with(|| error.clone());
+        drop(appended);
+        self.synced.notify_all();
+        uncertain(error)
+    }
+
+    /// Whether writing to the log, or its sync, has failed.
+    pub(crate) fn has_failed(&self) -> bool {
+        self.appended.lock().failure.is_some()
+    }
+
+    /// Refuses to go on after a failure.
+    ///
+    /// # Errors
+    ///
+    /// `Reopen` then.
+    pub(crate) fn refuse_failed(&self) -> Result<()> {
+        match &self.appended.lock().failure {
+            None => Ok(()),
+            Some(failure) => Err(Error::new(
+                ErrorKind::Reopen,
+                "an earlier commit failed, so writes are refused until the store is opened again",
+            )
+            .with_source(failure.clone())),
+        }
+    }
+}
+
+fn uncertain(error: Arc<Error>) -> Error {
+    let message = format!(
+        "the commit failed, and it is not known whether it reached the disk; open the store again and look: {error}"
+    );
+    Error::new(ErrorKind::Uncertain, message).with_source(error)
+}

@@ -1,0 +1,123 @@
+//! Tells the thread that moves sections into redb when there is something to do.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use parking_lot::{Condvar, Mutex};
+
+/// So long nothing is appended before the rest of a section is moved.
+const REST: Duration = Duration::from_secs(1);
+
+/// Wakes the thread.
+#[derive(Debug, Default)]
+pub(crate) struct Bell {
+    state: Mutex<State>,
+    rung: Condvar,
+    /// Something was appended since the thread looked.
+    has_appended: AtomicBool,
+    is_stopped: AtomicBool,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    is_full: bool,
+    /// Something was appended that no rest has moved.
+    is_dirty: bool,
+}
+
+/// Why the thread was woken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Rung {
+    /// A section is full.
+    Full,
+    /// Nothing was appended for a while.
+    Rest,
+    /// The log is used no more.
+    Stopped,
+}
+
+impl Bell {
+    /// A section is full.
+    pub(crate) fn ring_full(&self) {
+        self.state.lock().is_full = true;
+        self.rung.notify_all();
+    }
+
+    /// Something was appended.
+    pub(crate) fn note_append(&self) {
+        if !self.has_appended.swap(true, Ordering::Relaxed) {
+            let mut state = self.state.lock();
+            if !state.is_dirty {
+                state.is_dirty = true;
+                self.rung.notify_all();
+            }
+        }
+    }
+
+    /// The log is used no more.
+    pub(crate) fn stop(&self) {
+        self.is_stopped.store(true, Ordering::Relaxed);
+        drop(self.state.lock());
+        self.rung.notify_all();
+    }
+
+    pub(crate) fn is_stopped(&self) -> bool {
+        self.is_stopped.load(Ordering::Relaxed)
+    }
+
+    /// Whether a section was filled since this was asked before.
+    pub(crate) fn take_full(&self) -> bool {
+        std::mem::take(&mut self.state.lock().is_full)
+    }
+
+    /// Waits until there is something to do, and at least for the pause.
+    pub(crate) fn wait(&self, pause: Duration) -> Rung {
+        let mut state = self.state.lock();
+        let begun = Instant::now();
+        let mut rest_at = Instant::now() + REST;
+        loop {
+            if self.is_stopped() {
+                return Rung::Stopped;
+            }
+            if self.has_appended.swap(false, Ordering::Relaxed) {
+                state.is_dirty = true;
+                rest_at = Instant::now() + REST;
+            }
+            let left = pause.saturating_sub(begun.elapsed());
+            if !left.is_zero() {
+                self.rung.wait_for(&mut state, left);
+                continue;
+            }
+            if std::mem::take(&mut state.is_full) {
+                return Rung::Full;
+            }
+            if !state.is_dirty {
+                self.rung.wait(&mut state);
+                continue;
+            }
+            if self.rung.wait_until(&mut state, rest_at).timed_out() && !self.has_appended.load(Ordering::Relaxed) {
+                state.is_dirty = false;
+                return Rung::Rest;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_bell_tells_of_a_full_section_of_rest_and_of_the_end() {
+        let bell = Bell::default();
+        bell.note_append();
+        bell.ring_full();
+        assert_eq!(bell.wait(Duration::ZERO), Rung::Full);
+        let begun = Instant::now();
+        assert_eq!(bell.wait(Duration::ZERO), Rung::Rest);
+        assert!(begun.elapsed() >= REST);
+        bell.note_append();
+        bell.stop();
+        assert_eq!(bell.wait(Duration::from_secs(60)), Rung::Stopped);
+    }
+}

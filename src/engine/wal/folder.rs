@@ -1,0 +1,175 @@
+//! The files of the sections: `PATH.wal.N`, in the folder of the store.
+
+use std::fmt::Debug;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::engine::redb_file::{OwnFile, StorageBackend};
+use crate::error::{Error, Result};
+use crate::files::{self, Replace, Rights};
+
+/// The place of the sections of a log. A name is durable once the folder is synced.
+pub(crate) trait LogFolder: Debug + Send + Sync {
+    /// The sections that have a name, ascending.
+    fn sections(&self) -> Result<Vec<u64>>;
+
+    /// Opens a section; none when it has no name.
+    fn open(&self, section: u64) -> Result<Option<Box<dyn StorageBackend>>>;
+
+    /// Makes a section of so many bytes, which begins with a head and has zeros behind it, syncs it, and names it. It
+    /// replaces none.
+    fn make(&self, section: u64, head: &[u8], length: u64) -> Result<Box<dyn StorageBackend>>;
+
+    /// Takes the name of a section away; one that has none stays as it is.
+    fn remove(&self, section: u64) -> Result<()>;
+
+    /// Gives a section of another log another name, and says which.
+    fn set_aside(&self, section: u64) -> Result<String>;
+
+    /// Makes names durable.
+    fn sync(&self) -> Result<()>;
+
+    /// The name of a section, for messages.
+    fn name(&self, section: u64) -> String;
+}
+
+/// The sections beside a store's file.
+#[derive(Debug)]
+pub(crate) struct FolderOfStore {
+    store: PathBuf,
+}
+
+impl FolderOfStore {
+    /// Those of the store at a path whose links are resolved.
+    pub(crate) fn new(store: &Path) -> Self {
+        Self { store: store.to_path_buf() }
+    }
+
+    fn path(&self, section: u64) -> PathBuf {
+        files::beside(&self.store, &format!(".wal.{section}"))
+    }
+
+    fn fill(&self, file: &OwnFile, head: &[u8], length: u64) -> io::Result<()> {
+        const STRETCH: u64 = 64 << 10;
+        file.set_len(length)?;
+        let zeros = vec![0; STRETCH as usize];
+        for at in (0..length).step_by(STRETCH as usize) {
+            let part = usize::try_from((length - at).min(STRETCH)).map_err(io::Error::other)?;
+            file.write(at, zeros.get(..part).unwrap_or_default())?;
+        }
+        file.write(0, head)?;
+        file.sync_data()
+    }
+}
+
+impl LogFolder for FolderOfStore {
+    fn sections(&self) -> Result<Vec<u64>> {
+        let folder = files::folder_of(&self.store);
+        let prefix = self.path(0);
+        let prefix = prefix.file_name().and_then(|name| name.to_str()).map(|name| name.trim_end_matches('0').to_owned());
+        let Some(prefix) = prefix else { return Ok(Vec::new()) };
+        let mut sections = Vec::new();
+        for found in fs::read_dir(folder).map_err(|error| files::failed(folder, error))? {
+            let name = found?.file_name();
+            let number = name.to_str().and_then(|name| name.strip_prefix(&prefix)).and_then(number);
+            sections.extend(number);
+        }
+        sections.sort_unstable();
+        Ok(sections)
+    }
+
+    fn open(&self, section: u64) -> Result<Option<Box<dyn StorageBackend>>> {
+        let path = self.path(section);
+        match files::open(&path) {
+            Ok(file) => Ok(Some(Box::new(OwnFile::of(file)?))),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(files::failed(&path, error)),
+        }
+    }
+
+    fn make(&self, section: u64, head: &[u8], length: u64) -> Result<Box<dyn StorageBackend>> {
+        let temporary = files::beside(&self.store, ".wal.new");
+        match files::remove(&temporary) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(files::failed(&temporary, error)),
+            _ => {}
+        }
+        let made = files::create_new(&temporary, Rights::beside(&self.store)).map_err(Error::from).and_then(|file| {
+            let file = OwnFile::of(file)?;
+            self.fill(&file, head, length)?;
+            files::publish(&temporary, &self.path(section), Replace::No)?;
+            Ok(file)
+        });
+        match made {
+            Ok(file) => Ok(Box::new(file)),
+            Err(error) => {
+                let _gone = files::remove(&temporary);
+                Err(error.context(self.path(section).display()))
+            }
+        }
+    }
+
+    fn remove(&self, section: u64) -> Result<()> {
+        let path = self.path(section);
+        match files::remove(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(files::failed(&path, error)),
+            _ => Ok(()),
+        }
+    }
+
+    fn set_aside(&self, section: u64) -> Result<String> {
+        let from = self.path(section);
+        for attempt in 1..1000 {
+            let to = files::beside(&from, &format!(".other-{attempt}"));
+            match files::publish(&from, &to, Replace::No) {
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                done => return done.map(|()| to.display().to_string()).map_err(|error| files::failed(&from, error)),
+            }
+        }
+        Err(Error::conflict(format!("{} has no free name to be set aside under; move it away", from.display())))
+    }
+
+    fn sync(&self) -> Result<()> {
+        files::sync_name(&self.store).map_err(|error| files::failed(files::folder_of(&self.store), error))
+    }
+
+    fn name(&self, section: u64) -> String {
+        self.path(section).display().to_string()
+    }
+}
+
+/// A number as a name has it: one number has one name.
+fn number(digits: &str) -> Option<u64> {
+    digits.parse().ok().filter(|number: &u64| number.to_string() == digits)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sections_are_made_listed_set_aside_and_removed_by_their_numbers() {
+        let folder = tempfile::tempdir().unwrap();
+        let sections = FolderOfStore::new(&folder.path().join("h.redb"));
+        for other in ["h.redb", "h.redb.wal.01", "h.redb.wal.x", "h.redb.wal.+1", "g.redb.wal.7", "h.redb.wal."] {
+            fs::write(folder.path().join(other), b"").unwrap();
+        }
+        assert_eq!(sections.sections().unwrap(), []);
+        for section in [10, 9, 1] {
+            let file = sections.make(section, b"head", 100_000).unwrap();
+            let mut start = [1; 6];
+            file.read(0, &mut start).unwrap();
+            assert_eq!((&start, file.len().unwrap()), (b"head\0\0", 100_000));
+        }
+        assert_eq!(sections.sections().unwrap(), [1, 9, 10]);
+        assert!(sections.make(9, b"other", 100_000).is_err());
+        assert!(sections.open(9).unwrap().is_some() && sections.open(8).unwrap().is_none());
+        sections.remove(9).unwrap();
+        sections.remove(9).unwrap();
+        let aside = sections.set_aside(10).unwrap();
+        assert!(aside.ends_with("h.redb.wal.10.other-1"), "{aside}");
+        sections.make(10, b"head", 100_000).unwrap();
+        assert!(sections.set_aside(10).unwrap().ends_with("h.redb.wal.10.other-2"));
+        assert_eq!(sections.sections().unwrap(), [1]);
+    }
+}

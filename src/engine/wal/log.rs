@@ -1,0 +1,401 @@
+//! The open log of a store that one process has for itself: its stages, and which way a write goes.
+//!
+//! The log is lazy. The first commit goes straight into redb; the second begins the log. Large work goes past the log: the
+//! section is ended, and one transaction of redb has the rows of memory and those of the work. So does every commit while
+//! there is no room for a section.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::appending::Appended;
+use super::files::Files;
+use super::folder::LogFolder;
+use super::maps::{Overlay, SectionMap};
+use super::row::{LogId, Wal, raise_format};
+use super::{bell::Bell, entry, section};
+use crate::engine::commit::locks::{Condvar, Mutex, MutexGuard};
+use crate::engine::format::schema::Table;
+use crate::engine::meta;
+use crate::engine::opening::context::Context;
+use crate::engine::redb_file::{Handle, StorageBackend, Transaction};
+use crate::engine::rows::{ReadRows, WriteRows};
+use crate::engine::session::writer_line::Streak;
+use crate::error::{Error, ErrorKind, Result};
+
+/// Rows of entries take about so much memory at most; then a writer moves them into redb by itself.
+const MOST_IN_MEMORY: usize = 16 << 20;
+/// A section that was filled in less time is followed by one of twice its length.
+const SOON: Duration = Duration::from_secs(1);
+/// At least so much of a section is free when a closure begins: one part of this many. A longer entry may find no room.
+const ROOM: u64 = 8;
+
+/// The log of an open store.
+#[derive(Debug)]
+pub(crate) struct Log {
+    pub(super) folder: Box<dyn LogFolder>,
+    /// The write lock: held from before a closure runs until its entry is appended, never for a sync.
+    writer: Mutex<Writer>,
+    /// Held for moments only.
+    pub(super) head: Mutex<Head>,
+    /// Held for moments only.
+    pub(super) appended: Mutex<Appended>,
+    pub(super) synced: Condvar,
+    pub(super) files: Mutex<Files>,
+    pub(crate) bell: Arc<Bell>,
+}
+
+/// What readers take: the rows that redb does not have, oldest section first, and up to which number they may be shown.
+#[derive(Debug)]
+pub(super) struct Head {
+    pub(super) maps: Arc<[Arc<SectionMap>]>,
+    pub(super) answered: u64,
+    /// The log that is in use, and the newest section of it that has begun.
+    pub(super) id: Option<LogId>,
+    pub(super) newest_section: u64,
+}
+
+/// The end of the log.
+#[derive(Debug)]
+pub(crate) struct Writer {
+    /// The newest number.
+    pub(super) number: u64,
+    pub(super) stage: Stage,
+    /// Whether this process has committed without a log. The next commit begins one.
+    has_committed: bool,
+    /// No section could be made; until then nobody tries again.
+    without_room_until: Option<Instant>,
+}
+
+#[derive(Debug)]
+pub(super) enum Stage {
+    /// Redb has everything. The row of the last log, if there was one.
+    Empty(Option<Wal>),
+    /// An opening found these rows, and redb had no room for them.
+    Recovered(Wal),
+    Open(OpenSection),
+    /// A section has ended, and none begun.
+    Ended(Ended),
+}
+
+/// The section that is appended to.
+#[derive(Debug)]
+pub(super) struct OpenSection {
+    pub(super) id: LogId,
+    pub(super) section: u64,
+    pub(super) file: Arc<dyn StorageBackend>,
+    pub(super) length: u64,
+    pub(super) place: u64,
+    /// The CRC of the entry before.
+    pub(super) crc: u32,
+    pub(super) map: Arc<SectionMap>,
+    begun: Instant,
+}
+
+/// The end of a section behind which none has begun.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Ended {
+    pub(super) id: LogId,
+    pub(super) section: u64,
+    pub(super) number: u64,
+    pub(super) crc: u32,
+}
+
+/// Which way a write goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Road {
+    /// Into an entry, unless it becomes larger than this many bytes of memory.
+    Entry(usize),
+    /// Into redb.
+    Redb,
+}
+
+impl OpenSection {
+    /// The bytes that an entry may have, if the section is still to be ended.
+    pub(super) fn room(&self) -> u64 {
+        self.length.saturating_sub(self.place).saturating_sub(entry::len_with(0))
+    }
+}
+
+/// What an opening leaves for the log.
+#[derive(Debug)]
+pub(in crate::engine) enum Found {
+    /// Redb has everything.
+    Empty,
+    /// Rows for which redb had no room.
+    Unsaved { maps: Vec<Arc<SectionMap>>, number: u64 },
+}
+
+impl Log {
+    /// The log of a store that was just opened, and whose row is this.
+    pub(in crate::engine) fn new(folder: Box<dyn LogFolder>, wal: Option<Wal>, found: Found) -> Self {
+        let known = wal.map_or(0, |wal| wal.number);
+        let (maps, number, stage) = match (found, wal) {
+            (Found::Unsaved { maps, number }, Some(wal)) => (maps, number, Stage::Recovered(wal)),
+            (_, wal) => (Vec::new(), known, Stage::Empty(wal)),
+        };
+        Self {
+            folder,
+            writer: Mutex::new(Writer { number, stage, has_committed: false, without_room_until: None }),
+            head: Mutex::new(Head { maps: maps.into(), answered: number, id: None, newest_section: 0 }),
+            appended: Mutex::new(Appended::new(number)),
+            synced: Condvar::new(),
+            files: Mutex::new(Files::new()),
+            bell: Arc::default(),
+        }
+    }
+
+    /// Takes the write lock.
+    pub(crate) fn lock(&self) -> MutexGuard<'_, Writer> {
+        self.writer.lock()
+    }
+
+    /// The rows of now. The base is taken before the number (W9), and both while no map can go.
+    pub(crate) fn rows(&self, handle: &Handle) -> Result<ReadRows> {
+        self.rows_up_to(handle, |head| head.answered)
+    }
+
+    /// The rows that a closure sees: those of entries that were only appended, too.
+    pub(crate) fn rows_of_writer(&self, handle: &Handle, writer: &Writer) -> Result<ReadRows> {
+        self.rows_up_to(handle, |_| writer.number)
+    }
+
+    fn rows_up_to(&self, handle: &Handle, number: impl FnOnce(&Head) -> u64) -> Result<ReadRows> {
+        let head = self.head.lock();
+        let base = handle.begin_read()?;
+        let overlay = Overlay::new(head.maps.clone(), number(&head));
+        drop(head);
+        let rows = ReadRows::new(base, overlay.clone());
+        if overlay.maps().is_empty() {
+            return Ok(rows);
+        }
+        // W9: the base may be newer than the number. Then it has all that the sections up to its own have.
+        match Wal::read(rows.stored(Table::Meta, meta::WAL)?.as_deref())? {
+            Some(wal) if wal.in_use => Ok(rows.over(overlay.behind(wal.section))),
+            _ => Ok(rows.over(Overlay::none())),
+        }
+    }
+
+    /// Finds the way of the next write, and prepares it. `writer` is free meanwhile while a sync is waited for.
+    ///
+    /// # Errors
+    ///
+    /// `Reopen` after a failed sync, and every error of beginning a log.
+    pub(crate) fn way(
+        &self,
+        writer: &mut MutexGuard<'_, Writer>,
+        handle: &Handle,
+        context: &Context,
+        is_large: bool,
+    ) -> Result<Road> {
+        loop {
+            self.refuse_failed()?;
+            if is_large || writer.has_no_room() {
+                return Ok(Road::Redb);
+            }
+            match &writer.stage {
+                Stage::Recovered(_) => return Ok(Road::Redb),
+                Stage::Empty(_) if !writer.has_committed => return Ok(Road::Redb),
+                Stage::Empty(_) => self.begin(writer, handle, context)?,
+                Stage::Open(open) if open.room() >= open.length / ROOM => {
+                    return Ok(Road::Entry(usize::try_from(open.length / 2).unwrap_or(usize::MAX)));
+                }
+                Stage::Open(_) => {
+                    self.end_section(writer)?;
+                    self.bell.ring_full();
+                }
+                Stage::Ended(ended) => {
+                    let ended = *ended;
+                    // W8: a section begins only after the one before is synced to its end.
+                    if !self.is_durable(ended.number) {
+                        MutexGuard::unlocked(writer, || self.wait(ended.number))?;
+                        continue;
+                    }
+                    if self.bytes_in_memory() > MOST_IN_MEMORY {
+                        return Ok(Road::Redb);
+                    }
+                    self.begin_section(writer, ended);
+                }
+            }
+        }
+    }
+
+    fn bytes_in_memory(&self) -> usize {
+        let maps = self.head.lock().maps.clone();
+        maps.iter().map(|map| map.bytes()).sum()
+    }
+
+    /// Begins a log: the first section is made and named; then redb says that the log is in use; then come the entries.
+    fn begin(&self, writer: &mut Writer, handle: &Handle, context: &Context) -> Result<()> {
+        let Stage::Empty(before) = writer.stage else { return Ok(()) };
+        let id = LogId::fresh();
+        let made = self.clear(before).and_then(|()| self.files.lock().make(&*self.folder, id, 1));
+        if let Err(error) = made {
+            writer.note_no_room(&error);
+            return Ok(());
+        }
+        let wal = Wal::in_use(id, 0, writer.number, id.first_chain(), context.clock.now());
+        let transaction = begin_write(handle, context)?;
+        let mut rows = WriteRows::of(&transaction);
+        wal.write(&mut rows).and_then(|()| raise_format(&mut rows))?;
+        drop(rows);
+        transaction.commit()?;
+        let ended = Ended { id, section: 0, number: writer.number, crc: id.first_chain() };
+        self.begin_section(writer, ended);
+        Ok(())
+    }
+
+    /// Removes what is left of the last log, and sets aside sections of others.
+    fn clear(&self, last: Option<Wal>) -> Result<()> {
+        for section in self.folder.sections()? {
+            super::recover::clear_away(&*self.folder, section, last.map(|wal| wal.id))?;
+        }
+        Ok(())
+    }
+
+    /// Begins the section behind one that has ended, if there is room for it.
+    fn begin_section(&self, writer: &mut Writer, ended: Ended) {
+        let section = ended.section + 1;
+        let (file, length) = match self.files.lock().take(&*self.folder, ended.id, section) {
+            Ok(made) => made,
+            Err(error) => return writer.note_no_room(&error),
+        };
+        let map = Arc::new(SectionMap::new(section));
+        let mut head = self.head.lock();
+        head.maps = head.maps.iter().cloned().chain([map.clone()]).collect();
+        (head.id, head.newest_section) = (Some(ended.id), section);
+        drop(head);
+        let place = section::HEAD;
+        let (id, crc) = (ended.id, ended.crc);
+        writer.stage = Stage::Open(OpenSection { id, section, file, length, place, crc, map, begun: Instant::now() });
+    }
+
+    /// A transaction of redb that has the rows of memory, for work that goes past the log.
+    pub(crate) fn begin_past(&self, handle: &Handle, context: &Context, arrived: Instant, overlay: &Overlay) -> Result<Transaction> {
+        let transaction = context.begin_write(handle, arrived, Streak::default(), &|| ())?;
+        let mut rows = WriteRows::of(&transaction);
+        let applied = apply(&mut rows, overlay);
+        drop(rows);
+        match applied {
+            Ok(()) => Ok(transaction),
+            Err(error) => {
+                drop(transaction.abort());
+                Err(error)
+            }
+        }
+    }
+
+    /// Commits such a transaction (W7). From here on the only answers are success and `Uncertain`.
+    pub(crate) fn commit_past(&self, writer: &mut Writer, transaction: Transaction, context: &Context) -> Result<()> {
+        if let Err(error) = self.end_section(writer) {
+            drop(transaction.abort());
+            return Err(error);
+        }
+        let now = context.clock.now();
+        let wal = match &writer.stage {
+            Stage::Empty(_) | Stage::Open(_) => None,
+            Stage::Recovered(wal) => Some(wal.emptied(writer.number + 1, now)),
+            Stage::Ended(ended) => {
+                Some(Wal::in_use(ended.id, ended.section, writer.number + 1, ended.crc, now))
+            }
+        };
+        let mut rows = WriteRows::of(&transaction);
+        let raised = wal.map_or(Ok(()), |wal| wal.write(&mut rows));
+        drop(rows);
+        if let Err(error) = raised {
+            drop(transaction.abort());
+            return Err(error);
+        }
+        transaction.commit().map_err(|error| self.failed(error))?;
+        writer.has_committed = true;
+        if let Some(wal) = wal {
+            writer.number = wal.number;
+            self.covered(wal.section, wal.in_use, wal.number);
+            if let Stage::Recovered(before) = writer.stage {
+                writer.stage = Stage::Empty(Some(wal));
+                self.clear(Some(before))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Moves everything into redb, and leaves redb's file alone. After a failed sync the log stays, for the next opening.
+    ///
+    /// # Errors
+    ///
+    /// As redb has them: then the log stays as well.
+    pub(crate) fn close(&self, handle: &Handle, context: &Context) -> Result<()> {
+        let mut writer = self.lock();
+        let wal = match &writer.stage {
+            _ if self.has_failed() => return Ok(()),
+            Stage::Empty(_) => return Ok(()),
+            Stage::Recovered(wal) => *wal,
+            Stage::Open(OpenSection { id, section, crc, .. }) | Stage::Ended(Ended { id, section, crc, .. }) => {
+                Wal::in_use(*id, *section, writer.number, *crc, context.clock.now())
+            }
+        };
+        let overlay = self.rows_of_writer(handle, &writer)?.overlay().clone();
+        let transaction = self.begin_past(handle, context, Instant::now(), &overlay)?;
+        let emptied = wal.emptied(writer.number, context.clock.now());
+        emptied.write(&mut WriteRows::of(&transaction))?;
+        transaction.commit().map_err(|error| self.failed(error))?;
+        writer.stage = Stage::Empty(Some(emptied));
+        self.covered(u64::MAX, false, emptied.number);
+        *self.files.lock() = Files::new();
+        self.clear(Some(emptied))?;
+        self.folder.sync()
+    }
+
+    /// Redb has the sections up to this one, and everything up to the number.
+    pub(super) fn covered(&self, section: u64, in_use: bool, number: u64) {
+        let mut head = self.head.lock();
+        head.maps = head.maps.iter().filter(|map| in_use && map.section > section).cloned().collect();
+        drop(head);
+        self.publish(number);
+    }
+}
+
+impl Writer {
+    /// The newest number.
+    pub(crate) fn number(&self) -> u64 {
+        self.number
+    }
+
+    fn has_no_room(&self) -> bool {
+        self.without_room_until.is_some_and(|until| Instant::now() < until)
+    }
+
+    /// For a while commits go straight into redb.
+    fn note_no_room(&mut self, error: &Error) {
+        if error.kind() != ErrorKind::Full {
+            tracing::warn!(%error, "no section of the log can be made; commits go into the file of the store meanwhile");
+        }
+        self.without_room_until = Some(Instant::now() + SOON);
+    }
+}
+
+impl OpenSection {
+    /// Whether the next section is to be longer.
+    pub(super) fn was_filled_soon(&self) -> bool {
+        self.begun.elapsed() < SOON
+    }
+}
+
+/// A write transaction of redb, once the checkpoint has ended its own.
+pub(super) fn begin_write(handle: &Handle, context: &Context) -> Result<Transaction> {
+    context.begin_write(handle, Instant::now(), Streak::default(), &|| ())
+}
+
+/// Writes the rows that a transaction of redb does not have yet, in the order of their keys.
+pub(super) fn apply(rows: &mut WriteRows<'_>, overlay: &Overlay) -> Result<()> {
+    let overlay = match Wal::read(rows.get(Table::Meta, meta::WAL)?.as_deref())? {
+        Some(wal) if wal.in_use => overlay.behind(wal.section),
+        _ => return Ok(()),
+    };
+    let mut old = Vec::new();
+    for table in Table::ALL {
+        for (key, value) in overlay.all(table) {
+            rows.replace(table, &key, value.as_deref(), &mut old)?;
+        }
+    }
+    Ok(())
+}

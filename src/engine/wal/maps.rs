@@ -1,0 +1,373 @@
+//! Rows that redb does not have: those of the entries of a section, by number, and those that a closure has written so far.
+
+use std::collections::BTreeMap;
+use std::ops::Bound;
+use std::sync::Arc;
+
+use parking_lot::RwLock;
+
+use super::entry::{self, Change, Entry};
+use crate::engine::format::schema::Table;
+use crate::engine::rows::KeyRange;
+use crate::error::Result;
+
+/// Bytes that a map and its readers share.
+type Bytes = Arc<[u8]>;
+/// What became of a key: it has this, or is deleted.
+pub(crate) type Value = Option<Bytes>;
+
+/// So much of the memory of a row in a map is not its key or value.
+const ROW_OVERHEAD: usize = 96;
+
+/// Rows that lie over others, and hide what these have under the same keys.
+pub(crate) trait Layer {
+    /// Whether it has anything of a table.
+    fn touches(&self, table: Table) -> bool;
+
+    /// What became of a key; none when it is as below.
+    fn find(&self, table: Table, key: &[u8]) -> Option<Value>;
+
+    /// The first rows of a range that is not empty, in its direction: `limit` or more, or all that there are.
+    fn page(&self, table: Table, range: &KeyRange, limit: usize) -> LayerPage;
+
+    /// How many rows more than below a table has.
+    fn more(&self, table: Table) -> i64;
+}
+
+/// The first rows of a layer in a range.
+#[derive(Debug, Default)]
+pub(crate) struct LayerPage {
+    pub(crate) rows: Vec<(Bytes, Value)>,
+    /// Whether there are more.
+    pub(crate) goes_on: bool,
+}
+
+/// No rows.
+pub(crate) struct NoLayer;
+
+impl Layer for NoLayer {
+    fn touches(&self, _table: Table) -> bool {
+        false
+    }
+
+    fn find(&self, _table: Table, _key: &[u8]) -> Option<Value> {
+        None
+    }
+
+    fn page(&self, _table: Table, _range: &KeyRange, _limit: usize) -> LayerPage {
+        LayerPage::default()
+    }
+
+    fn more(&self, _table: Table) -> i64 {
+        0
+    }
+}
+
+/// The bounds of a range, for a map.
+fn bounds(range: &KeyRange) -> (Bound<&[u8]>, Bound<&[u8]>) {
+    (range.start.as_ref().map(Vec::as_slice), range.end.as_ref().map(Vec::as_slice))
+}
+
+/// The rows of a page of a map; a key for which `row` gives nothing is none of them.
+fn page_of<V>(
+    map: &BTreeMap<Bytes, V>,
+    range: &KeyRange,
+    limit: usize,
+    row: impl Fn(&V) -> Option<&Value>,
+) -> LayerPage {
+    fn first<'m, V: 'm>(
+        rows: impl Iterator<Item = (&'m Bytes, &'m V)>,
+        limit: usize,
+        row: impl Fn(&V) -> Option<&Value>,
+    ) -> LayerPage {
+        let mut rows = rows.filter_map(|(key, held)| row(held).map(|value| (key.clone(), value.clone())));
+        let page = rows.by_ref().take(limit.max(1)).collect();
+        LayerPage { rows: page, goes_on: rows.next().is_some() }
+    }
+    if range.is_empty() {
+        return LayerPage::default();
+    }
+    let rows = map.range::<[u8], _>(bounds(range));
+    if range.backward { first(rows.rev(), limit, row) } else { first(rows, limit, row) }
+}
+
+/// One page of several, the later of which hide the earlier.
+fn merged(pages: Vec<LayerPage>, backward: bool) -> LayerPage {
+    let is_before = |a: &Bytes, b: &Bytes| if backward { a > b } else { a < b };
+    // Behind the end of a page that goes on, nothing is known.
+    let mut horizon: Option<Bytes> = None;
+    for last in pages.iter().filter(|page| page.goes_on).filter_map(|page| page.rows.last()) {
+        if horizon.as_ref().is_none_or(|nearest| is_before(&last.0, nearest)) {
+            horizon = Some(last.0.clone());
+        }
+    }
+    let rows: BTreeMap<Bytes, Value> = pages.into_iter().flat_map(|page| page.rows).collect();
+    let known = |(key, _): &(Bytes, Value)| horizon.as_ref().is_none_or(|horizon| !is_before(horizon, key));
+    let rows = match backward {
+        true => rows.into_iter().rev().filter(known).collect(),
+        false => rows.into_iter().filter(known).collect(),
+    };
+    LayerPage { rows, goes_on: horizon.is_some() }
+}
+
+/// The rows of the entries of one section, for readers of each number.
+#[derive(Debug)]
+pub(crate) struct SectionMap {
+    pub(super) section: u64,
+    content: RwLock<Content>,
+}
+
+#[derive(Debug, Default)]
+struct Content {
+    tables: [BTreeMap<Bytes, Versions>; Table::COUNT],
+    /// For each table, how many rows more there are from each number on.
+    more: [Vec<(u64, i64)>; Table::COUNT],
+    bytes: usize,
+    /// The number and CRC of the entry with which the section ended.
+    end: Option<(u64, u32)>,
+}
+
+/// What became of a key, from which number on.
+#[derive(Debug)]
+struct Versions {
+    newest: (u64, Value),
+    /// Ascending.
+    older: Vec<(u64, Value)>,
+}
+
+impl Versions {
+    fn at(&self, number: u64) -> Option<&Value> {
+        if self.newest.0 <= number {
+            return Some(&self.newest.1);
+        }
+        let older = self.older.partition_point(|(from, _)| *from <= number);
+        older.checked_sub(1).and_then(|at| self.older.get(at)).map(|(_, value)| value)
+    }
+}
+
+impl Content {
+    fn put(&mut self, number: u64, change: &Change<'_>) {
+        let value = change.value.map(entry::shared);
+        self.bytes += change.key.len() + change.value.map_or(0, <[u8]>::len) + ROW_OVERHEAD;
+        if let Some(versions) = self.tables[change.table as usize].get_mut(change.key) {
+            let before = std::mem::replace(&mut versions.newest, (number, value));
+            versions.older.push(before);
+        } else {
+            let versions = Versions { newest: (number, value), older: Vec::new() };
+            self.tables[change.table as usize].insert(entry::shared(change.key), versions);
+        }
+        let more = i64::from(change.value.is_some()) - i64::from(change.was_there);
+        if more != 0 {
+            let sums = &mut self.more[change.table as usize];
+            match sums.last_mut() {
+                Some((at, sum)) if *at == number => *sum += more,
+                last => {
+                    let before = last.map_or(0, |(_, sum)| *sum);
+                    sums.push((number, before + more));
+                }
+            }
+        }
+    }
+}
+
+impl SectionMap {
+    pub(super) fn new(section: u64) -> Self {
+        Self { section, content: RwLock::default() }
+    }
+
+    /// Takes the rows of an entry: the only way in, for what this process writes and for what an opening finds.
+    ///
+    /// # Errors
+    ///
+    /// `Damaged` for an entry that no writer makes.
+    pub(super) fn apply(&self, entry: &Entry<'_>) -> Result<()> {
+        let mut content = self.content.write();
+        entry.each_change(|change| content.put(entry.link.number, &change))
+    }
+
+    /// Notes the entry with which the section ended.
+    pub(super) fn end(&self, number: u64, crc: u32) {
+        self.content.write().end = Some((number, crc));
+    }
+
+    /// The number and CRC of the entry with which the section ended, if it has.
+    pub(super) fn ended(&self) -> Option<(u64, u32)> {
+        self.content.read().end
+    }
+
+    /// So much memory the rows take, about.
+    pub(super) fn bytes(&self) -> usize {
+        self.content.read().bytes
+    }
+
+    fn page_at(&self, number: u64, table: Table, range: &KeyRange, limit: usize) -> LayerPage {
+        page_of(&self.content.read().tables[table as usize], range, limit, |versions| versions.at(number))
+    }
+
+    fn more_at(&self, number: u64, table: Table) -> i64 {
+        let content = self.content.read();
+        let sums = &content.more[table as usize];
+        let known = sums.partition_point(|(from, _)| *from <= number);
+        known.checked_sub(1).and_then(|at| sums.get(at)).map_or(0, |(_, sum)| *sum)
+    }
+}
+
+/// The rows of the log behind a base, up to a number.
+#[derive(Clone, Debug)]
+pub(crate) struct Overlay {
+    /// Oldest first.
+    maps: Arc<[Arc<SectionMap>]>,
+    number: u64,
+}
+
+impl Overlay {
+    pub(super) fn new(maps: Arc<[Arc<SectionMap>]>, number: u64) -> Self {
+        Self { maps, number }
+    }
+
+    /// No rows.
+    pub(crate) fn none() -> Self {
+        Self { maps: Arc::new([]), number: 0 }
+    }
+
+    /// The same without the sections that a base has.
+    pub(super) fn behind(&self, section: u64) -> Self {
+        if self.maps.first().is_none_or(|map| map.section > section) {
+            return self.clone();
+        }
+        let maps = self.maps.iter().filter(|map| map.section > section).cloned().collect();
+        Self { maps, number: self.number }
+    }
+
+    pub(super) fn maps(&self) -> &[Arc<SectionMap>] {
+        &self.maps
+    }
+
+    /// Every row of a table, in the order of their keys.
+    pub(super) fn all(&self, table: Table) -> BTreeMap<Bytes, Value> {
+        let mut rows = BTreeMap::new();
+        for map in self.maps.iter() {
+            let content = map.content.read();
+            let held = content.tables[table as usize].iter();
+            rows.extend(held.filter_map(|(key, held)| held.at(self.number).map(|value| (key.clone(), value.clone()))));
+        }
+        rows
+    }
+}
+
+impl Layer for Overlay {
+    fn touches(&self, table: Table) -> bool {
+        self.maps.iter().any(|map| !map.content.read().tables[table as usize].is_empty())
+    }
+
+    fn find(&self, table: Table, key: &[u8]) -> Option<Value> {
+        let newest_first = self.maps.iter().rev();
+        newest_first
+            .filter_map(|map| map.content.read().tables[table as usize].get(key)?.at(self.number).cloned())
+            .next()
+    }
+
+    fn page(&self, table: Table, range: &KeyRange, limit: usize) -> LayerPage {
+        match &*self.maps {
+            [] => LayerPage::default(),
+            [map] => map.page_at(self.number, table, range, limit),
+            maps => {
+                let pages = maps.iter().map(|map| map.page_at(self.number, table, range, limit)).collect();
+                merged(pages, range.backward)
+            }
+        }
+    }
+
+    fn more(&self, table: Table) -> i64 {
+        self.maps.iter().map(|map| map.more_at(self.number, table)).sum()
+    }
+}
+
+/// The rows that a closure has written.
+#[derive(Debug, Default)]
+pub(crate) struct WriteSet {
+    tables: [BTreeMap<Bytes, Written>; Table::COUNT],
+    more: [i64; Table::COUNT],
+    bytes: usize,
+}
+
+#[derive(Debug)]
+struct Written {
+    was_there: bool,
+    value: Value,
+}
+
+impl WriteSet {
+    /// Writes a row, or deletes it; `is_there` says whether the closure saw one there until now.
+    pub(crate) fn put(&mut self, table: Table, key: &[u8], is_there: bool, value: Option<&[u8]>) {
+        self.more[table as usize] += i64::from(value.is_some()) - i64::from(is_there);
+        self.bytes += key.len() + value.map_or(0, <[u8]>::len) + ROW_OVERHEAD;
+        let rows = &mut self.tables[table as usize];
+        let was_there = rows.get(key).map_or(is_there, |written| written.was_there);
+        if !was_there && value.is_none() {
+            rows.remove(key);
+            return;
+        }
+        rows.insert(entry::shared(key), Written { was_there, value: value.map(entry::shared) });
+    }
+
+    /// So much memory the rows take, about; what was overwritten counts too.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// The rows of an entry; none when it cannot be told in one.
+    pub(super) fn encode(&self) -> Option<Vec<u8>> {
+        let mut bytes = Vec::with_capacity(self.bytes.min(1 << 20));
+        for (table, rows) in Table::ALL.iter().zip(&self.tables) {
+            for (key, written) in rows {
+                let value = written.value.as_deref();
+                let change = Change { table: *table, key, was_there: written.was_there, value };
+                if !entry::push(&mut bytes, &change) {
+                    return None;
+                }
+            }
+        }
+        Some(bytes)
+    }
+
+    /// Calls `each` with every row, in the order of tables and keys.
+    ///
+    /// # Errors
+    ///
+    /// Every error that `each` returns.
+    pub(crate) fn each(&self, mut each: impl FnMut(Table, &[u8], Option<&[u8]>) -> Result<()>) -> Result<()> {
+        for (table, rows) in Table::ALL.iter().zip(&self.tables) {
+            rows.iter().try_for_each(|(key, written)| each(*table, key, written.value.as_deref()))?;
+        }
+        Ok(())
+    }
+}
+
+/// What a closure has written, over the rows of the log.
+pub(crate) struct Stack<'a> {
+    pub(crate) own: WriteSet,
+    pub(crate) below: &'a Overlay,
+}
+
+impl Layer for Stack<'_> {
+    fn touches(&self, table: Table) -> bool {
+        !self.own.tables[table as usize].is_empty() || self.below.touches(table)
+    }
+
+    fn find(&self, table: Table, key: &[u8]) -> Option<Value> {
+        match self.own.tables[table as usize].get(key) {
+            Some(written) => Some(written.value.clone()),
+            None => self.below.find(table, key),
+        }
+    }
+
+    fn page(&self, table: Table, range: &KeyRange, limit: usize) -> LayerPage {
+        let own = page_of(&self.own.tables[table as usize], range, limit, |written| Some(&written.value));
+        merged(vec![self.below.page(table, range, limit), own], range.backward)
+    }
+
+    fn more(&self, table: Table) -> i64 {
+        self.own.more[table as usize] + self.below.more(table)
+    }
+}

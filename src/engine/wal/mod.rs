@@ -1,0 +1,32 @@
+//! The write-ahead log of a store that one process has for itself: a commit is one entry, durable after one sync, and moves
+//! into redb later.
+//!
+//! * `entry`, `section`: the bytes of an entry and of the head of a file; `reader`: what fits in a file
+//! * `row`: the row of `meta` that says up to where redb has the log
+//! * `maps`: the rows of entries that redb does not have, by number
+//! * `folder`, `files`: the files of the sections
+//! * `log`: the open log; `appending`: its end, and the sync that makes it durable; `checkpoint`,
+//!   `bell`: moving sections into redb
+//! * `recover`: what an opening makes of a log that is in use
+
+mod appending;
+mod bell;
+mod checkpoint;
+mod entry;
+mod files;
+mod folder;
+mod log;
+mod maps;
+mod reader;
+pub(in crate::engine) mod recover;
+mod row;
+mod section;
+
+#[cfg(fuzzing)]
+pub(crate) use self::reader::read_any;
+pub(crate) use self::folder::FolderOfStore;
+#[cfg(any(fuzzing, test))]
+pub(crate) use self::folder::LogFolder;
+pub(crate) use self::checkpoint::Checkpointer;
+pub(crate) use self::log::{Log, Road, Writer};
+pub(crate) use self::maps::{Layer, LayerPage, NoLayer, Overlay, Stack, WriteSet};

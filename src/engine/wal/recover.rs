@@ -1,0 +1,219 @@
+//! What an opening makes of a log that is in use: its entries go into redb in one commit, and its files go.
+//!
+//! Nothing is ever appended behind a tail that an opening found, and nothing is trusted that only the page cache has.
+
+use std::sync::Arc;
+
+use super::entry;
+use super::folder::LogFolder;
+use super::log::{Found, apply};
+use super::maps::{Overlay, SectionMap};
+use super::reader::{Tail, read, refuse_damaged};
+use super::row::{LogId, Wal, not_of_this_file};
+use super::section::{self, Head};
+use crate::engine::format::schema::Table;
+use crate::engine::meta;
+use crate::engine::opening::options::Options;
+use crate::engine::redb_file::{Handle, Transaction};
+use crate::engine::rows::{ReadRows, WriteRows};
+use crate::error::{Error, ErrorKind, Result};
+
+/// No log that is in use is longer: a writer moves it into redb long before.
+const MOST_BYTES: u64 = 256 << 20;
+
+/// What becomes of the files of a log once its rows are in redb.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::engine) enum Files {
+    /// They go.
+    Remove,
+    /// They stay: redb's pages are changed in memory only.
+    Keep,
+}
+
+/// The row of the log in a store's file.
+pub(in crate::engine) fn row(handle: &Handle) -> Result<Option<Wal>> {
+    let rows = ReadRows::new(handle.begin_read()?, Overlay::none());
+    Wal::read(rows.get(Table::Meta, meta::WAL)?.as_deref())
+}
+
+/// Whether the log of a store's file is in use.
+pub(in crate::engine) fn is_in_use(handle: &Handle) -> Result<bool> {
+    Ok(row(handle)?.is_some_and(|wal| wal.in_use))
+}
+
+/// Moves the log of a store that nobody else has open into redb, where one is in use. Gives the row of the log, and what
+/// redb had no room for: then the handle is used no more.
+///
+/// # Errors
+///
+/// `Damaged` for a log that cannot be the one of the file, or has damage; every error of redb.
+pub(in crate::engine) fn settle(
+    handle: &Handle,
+    folder: &dyn LogFolder,
+    files: Files,
+    begin: &dyn Fn() -> Result<Transaction>,
+) -> Result<(Option<Wal>, Found)> {
+    let Some(_) = row(handle)?.filter(|wal| wal.in_use) else { return Ok((row(handle)?, Found::Empty)) };
+    let transaction = begin()?;
+    // Only in a write transaction is it seen for certain: a process may have been killed in the commit.
+    let mut rows = WriteRows::of(&transaction);
+    let wal = match Wal::read(rows.get(Table::Meta, meta::WAL)?.as_deref())? {
+        Some(wal) if wal.in_use => wal,
+        other => {
+            drop(rows);
+            transaction.abort()?;
+            return Ok((other, Found::Empty));
+        }
+    };
+    let found = match find(folder, &wal) {
+        Ok(found) => found,
+        Err(error) => {
+            drop(rows);
+            transaction.abort()?;
+            return Err(error);
+        }
+    };
+    let (maps, number) = found;
+    let emptied = wal.emptied(number, wal.at());
+    let overlay = Overlay::new(maps.clone().into(), number);
+    let written = apply(&mut rows, &overlay).and_then(|()| emptied.write(&mut rows));
+    drop(rows);
+    let committed = match written {
+        Ok(()) => transaction.commit(),
+        Err(error) => {
+            drop(transaction.abort());
+            Err(error)
+        }
+    };
+    match committed {
+        Ok(()) => {
+            if files == Files::Remove {
+                for section in folder.sections()? {
+                    clear_away(folder, section, Some(wal.id))?;
+                }
+                folder.sync()?;
+            }
+            Ok((Some(emptied), Found::Empty))
+        }
+        Err(error) if error.kind() == ErrorKind::Full => Ok((Some(wal), Found::Unsaved { maps, number })),
+        Err(error) => Err(error),
+    }
+}
+
+/// Reads the sections that redb does not have (W1). Gives their rows and the number of the last entry.
+fn find(folder: &dyn LogFolder, wal: &Wal) -> Result<(Vec<Arc<SectionMap>>, u64)> {
+    let mine = sections_of(folder, wal)?;
+    let mut tail = Tail::begin(wal.section + 1, wal.number, wal.chain);
+    let (mut maps, mut total) = (Vec::new(), 0);
+    loop {
+        let section = tail.section;
+        let Some(bytes) = mine.contains(&section).then(|| load(folder, section)).transpose()?.flatten() else {
+            if mine.iter().any(|later| *later > section) {
+                return Err(not_of_this_file(&format!("{} is missing", folder.name(section))));
+            }
+            break;
+        };
+        let map = SectionMap::new(section);
+        tail = read(&bytes, wal.id, tail, |entry| map.apply(entry)).map_err(|error| error.context(folder.name(section)))?;
+        total += bytes.len() as u64;
+        if total > MOST_BYTES {
+            return Err(not_of_this_file("it is longer than any writer makes one"));
+        }
+        let map = Arc::new(map);
+        maps.push(map.clone());
+        if !tail.has_ended {
+            refuse_damaged(&bytes, tail.place, wal.id, tail.number).map_err(|error| error.context(folder.name(section)))?;
+            for later in mine.iter().filter(|later| **later > section) {
+                let bytes = load(folder, *later)?.unwrap_or_default();
+                let refused = refuse_damaged(&bytes, section::HEAD, wal.id, tail.number);
+                refused.map_err(|error| error.context(folder.name(*later)))?;
+            }
+            break;
+        }
+        map.end(tail.number, tail.crc);
+        tail = Tail::begin(section + 1, tail.number, tail.crc);
+    }
+    Ok((maps, tail.number))
+}
+
+/// The sections that are of this log, by their heads.
+fn sections_of(folder: &dyn LogFolder, wal: &Wal) -> Result<Vec<u64>> {
+    let mut mine = Vec::new();
+    for section in folder.sections()? {
+        match head(folder, section)? {
+            Some(head) if head.id == wal.id && head.section == section => mine.push(section),
+            None if section > wal.section => {
+                let message = "the head of a section of the log is damaged; run hivekeep repair";
+                return Err(Error::damaged(message).context(folder.name(section)));
+            }
+            _ => {}
+        }
+    }
+    if mine.is_empty() {
+        let (at, name) = (wal.at(), folder.name(wal.section + 1));
+        let message = format!("acknowledged writes after {at} may be in {name}, which is missing; put it back");
+        return Err(Error::damaged(message));
+    }
+    Ok(mine)
+}
+
+fn head(folder: &dyn LogFolder, section: u64) -> Result<Option<Head>> {
+    let Some(file) = folder.open(section)? else { return Ok(None) };
+    if file.len()? < section::HEAD {
+        return Ok(None);
+    }
+    let mut bytes = vec![0; section::HEAD as usize];
+    file.read(0, &mut bytes)?;
+    Ok(Head::decode(&bytes))
+}
+
+/// The bytes of a section; none when it has no name.
+fn load(folder: &dyn LogFolder, section: u64) -> Result<Option<Vec<u8>>> {
+    let Some(file) = folder.open(section)? else { return Ok(None) };
+    let len = file.len()?.min(section::MOST);
+    let mut bytes = vec![0; usize::try_from(len).unwrap_or_default()];
+    if !bytes.is_empty() {
+        file.read(0, &mut bytes)?;
+    }
+    Ok(Some(bytes))
+}
+
+/// Removes a section of a log that redb has, and one that was never used. Every other gets another name: it may be all that
+/// is left of writes to another file.
+pub(super) fn clear_away(folder: &dyn LogFolder, section: u64, last: Option<LogId>) -> Result<()> {
+    let head = head(folder, section)?;
+    let is_known = head.is_some_and(|head| Some(head.id) == last);
+    let is_unused = || -> Result<bool> {
+        let bytes = load(folder, section)?.unwrap_or_default();
+        let rest = bytes.get(section::HEAD as usize..).unwrap_or_default();
+        Ok(head.is_some() && entry::decode(rest).is_none() && rest.iter().all(|byte| *byte == 0))
+    };
+    if is_known || is_unused()? {
+        return folder.remove(section);
+    }
+    let (from, to) = (folder.name(section), folder.set_aside(section)?);
+    tracing::warn!(%from, %to, "a log of another file was beside the store; it was set aside, and nothing of it was used");
+    Ok(())
+}
+
+/// Takes up the log of a store that was just opened: what is in use moves into redb, and a store that one process has for
+/// itself gets a log. `anew` opens the file again when redb had no room.
+pub(in crate::engine) fn take_up(
+    handle: Handle,
+    folder: Box<dyn LogFolder>,
+    options: &Options,
+    anew: impl FnOnce() -> Result<Handle>,
+) -> Result<(Handle, Option<super::Log>)> {
+    let files = if options.read_only { Files::Keep } else { Files::Remove };
+    let (wal, found) = settle(&handle, &*folder, files, &|| handle.begin_alone(options.lock_timeout, options.is_alone()))?;
+    if !matches!(found, Found::Unsaved { .. }) {
+        let log = options.has_log().then(|| super::Log::new(folder, wal, found));
+        return Ok((handle, log));
+    }
+    handle.give_up();
+    if !options.has_log() {
+        let message = "the log of the store cannot be moved into its file, as the disk is full; open it for reading, or make room";
+        return Err(Error::new(ErrorKind::Full, message));
+    }
+    Ok((anew()?, Some(super::Log::new(folder, wal, found))))
+}

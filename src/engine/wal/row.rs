@@ -1,0 +1,107 @@
+//! The row `wal` of `meta`: up to where redb has the log.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::clock::as_stored;
+use crate::engine::format::codec::{self, Stored};
+use crate::engine::format::epoch::Epoch;
+use crate::engine::format::frame::{self, State};
+use crate::engine::format::schema::{LOGGED_FORMAT, Table};
+use crate::engine::meta;
+use crate::engine::rows::WriteRows;
+use crate::error::{Error, Result};
+
+/// Tells the entries of one log from those of every other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct LogId(pub(crate) [u8; 16]);
+
+impl LogId {
+    /// One that no other log has.
+    pub(super) fn fresh() -> Self {
+        Self(*crate::clock::new_id().as_bytes())
+    }
+
+    /// The CRC to which the first entry is chained.
+    pub(super) fn first_chain(self) -> u32 {
+        crc32fast::hash(&self.0)
+    }
+}
+
+/// The row `wal` of `meta`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Wal {
+    /// Whether there may be entries that redb does not have.
+    pub(super) in_use: bool,
+    /// The log, or the last one that was in use.
+    pub(super) id: LogId,
+    /// Redb has everything up to the end of this section.
+    pub(super) section: u64,
+    /// The newest number that redb has.
+    pub(super) number: u64,
+    /// The CRC of the entry to which the next section is chained.
+    pub(super) chain: u32,
+    /// When the row was written.
+    at: Timestamp,
+}
+
+impl Stored for Wal {
+    const VERSION: u8 = 1;
+    const WHAT: &'static str = "the row of the log";
+}
+
+impl Wal {
+    /// The row of a log that is in use from the next section on.
+    pub(super) fn in_use(id: LogId, section: u64, number: u64, chain: u32, now: Timestamp) -> Self {
+        Self { in_use: true, id, section, number, chain, at: as_stored(now) }
+    }
+
+    /// The same once redb has everything.
+    pub(super) fn emptied(self, number: u64, now: Timestamp) -> Self {
+        Self { in_use: false, number, at: as_stored(now), ..self }
+    }
+
+    /// When the row was written.
+    pub(super) fn at(&self) -> Timestamp {
+        self.at
+    }
+
+    /// The row as it is stored; none in a store that never had a log.
+    pub(super) fn read(bytes: Option<&[u8]>) -> Result<Option<Self>> {
+        bytes.map(|bytes| codec::decode(&meta::payload(Table::Meta, meta::WAL, bytes)?)).transpose()
+    }
+
+    pub(super) fn write(&self, rows: &mut WriteRows<'_>) -> Result<()> {
+        put(rows, meta::WAL, &codec::encode(self)?)
+    }
+}
+
+/// Makes the file one that only programs which know of the log open.
+pub(super) fn raise_format(rows: &mut WriteRows<'_>) -> Result<()> {
+    put(rows, meta::FORMAT, &LOGGED_FORMAT.to_be_bytes())
+}
+
+fn put(rows: &mut WriteRows<'_>, key: &[u8], payload: &[u8]) -> Result<()> {
+    let (mut bytes, mut old) = (Vec::new(), Vec::new());
+    frame::encode(&mut bytes, Table::Meta.place(key), Epoch(0), State::Present(payload));
+    rows.replace(Table::Meta, key, Some(&bytes), &mut old).map(drop)
+}
+
+/// The error for sections that redb's row does not lead to.
+pub(super) fn not_of_this_file(what: &str) -> Error {
+    Error::damaged(format!("the log beside the file does not go on where the file ends; {what}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_bytes_of_the_row_of_the_log_stay_as_they_are() {
+        let at = Timestamp::from_microsecond(5).unwrap();
+        let wal = Wal::in_use(LogId([7; 16]), 300, 9, 0x0102_0304, at);
+        let bytes = codec::encode(&wal).unwrap();
+        assert_eq!(crate::engine::format::digest::hex(&bytes), "");
+        assert_eq!(codec::decode::<Wal>(&bytes).unwrap(), wal);
+    }
+}
