@@ -340,6 +340,13 @@ impl Store {
         self.inner.context.shared
     }
 
+    /// Moves the log into the file, as after a moment of rest.
+    #[cfg(any(fuzzing, test))]
+    pub(crate) fn rest_log(&self) -> Result<()> {
+        let log = self.inner.gate.log();
+        self.with_handle(|handle| log.map_or(Ok(()), |log| log.rest(handle, &self.inner.context)))
+    }
+
     /// Where the store is.
     pub fn path(&self) -> &Path {
         &self.inner.path

@@ -42,7 +42,7 @@ fn add(store: &Store, writer: u64, fails: bool) -> Result<u64> {
 /// Three writers, one of which fails once, and one who works alone.
 fn write_together() {
     let options = Options::default().sharing(Sharing::Exclusive);
-    let store = options.open_over(redb::backends::InMemoryBackend::new, "in memory".as_ref(), &[]).unwrap();
+    let store = options.open_over(redb::backends::InMemoryBackend::new, || None, "in memory".as_ref(), &[]).unwrap();
     let store = Arc::new(store);
     let mut threads = Vec::new();
     for writer in 0..WRITERS {

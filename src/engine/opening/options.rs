@@ -6,6 +6,9 @@ use std::time::Duration;
 
 use crate::clock::{Clock, SystemClock};
 
+/// The first section of a log is so long; those that are filled soon are followed by longer ones.
+const FIRST_SECTION: u64 = 256 << 10;
+
 /// Which processes may have the file open at the same time.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Sharing {
@@ -48,6 +51,8 @@ pub struct Options {
     pub(crate) event_log: Option<PathBuf>,
     /// Whether the log has a thread of its own; else a writer moves what is full.
     pub(in crate::engine) tends_log: bool,
+    /// The first section of a log is so long.
+    pub(in crate::engine) first_section: u64,
 }
 
 impl Default for Options {
@@ -68,6 +73,7 @@ impl Default for Options {
             stale_mark: Some(Duration::from_secs(30)),
             event_log: None,
             tends_log: true,
+            first_section: FIRST_SECTION,
         }
     }
 }
@@ -170,6 +176,14 @@ impl Options {
     #[must_use]
     pub(crate) fn tends_log(mut self, tends_log: bool) -> Self {
         self.tends_log = tends_log;
+        self
+    }
+
+    /// The first section of a log is so long.
+    #[cfg(any(fuzzing, test))]
+    #[must_use]
+    pub(crate) fn first_section(mut self, bytes: u64) -> Self {
+        self.first_section = bytes;
         self
     }
 

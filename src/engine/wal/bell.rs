@@ -66,6 +66,7 @@ impl Bell {
     }
 
     /// Whether a section was filled since this was asked before.
+    #[cfg(any(fuzzing, test))]
     pub(crate) fn take_full(&self) -> bool {
         std::mem::take(&mut self.state.lock().is_full)
     }

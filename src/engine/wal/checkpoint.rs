@@ -147,11 +147,6 @@ impl Checkpointer {
             drop(thread.join());
         }
     }
-
-    /// Forgets it, in a forked child, which does not have it.
-    pub(crate) fn forget(mut self) {
-        std::mem::forget(self.thread.take());
-    }
 }
 
 fn tend(bell: &Bell, log: &Weak<Log>, slot: &Slot, context: &Context) {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::folder::LogFolder;
 use super::row::LogId;
-use super::section::{FIRST, Head, MOST};
+use super::section::{Head, MOST};
 use crate::engine::redb_file::StorageBackend;
 use crate::error::Result;
 
@@ -24,8 +24,9 @@ pub(super) struct Files {
 }
 
 impl Files {
-    pub(super) fn new() -> Self {
-        Self { named: BTreeSet::new(), ahead: None, length: FIRST }
+    /// No files; the first is to be so long.
+    pub(super) fn new(length: u64) -> Self {
+        Self { named: BTreeSet::new(), ahead: None, length }
     }
 
     /// Sections are to be longer from the next one on.

@@ -154,14 +154,14 @@ mod tests {
         for other in ["h.redb", "h.redb.wal.01", "h.redb.wal.x", "h.redb.wal.+1", "g.redb.wal.7", "h.redb.wal."] {
             fs::write(folder.path().join(other), b"").unwrap();
         }
-        assert_eq!(sections.sections().unwrap(), []);
+        assert!(sections.sections().unwrap().is_empty());
         for section in [10, 9, 1] {
             let file = sections.make(section, b"head", 100_000).unwrap();
             let mut start = [1; 6];
             file.read(0, &mut start).unwrap();
             assert_eq!((&start, file.len().unwrap()), (b"head\0\0", 100_000));
         }
-        assert_eq!(sections.sections().unwrap(), [1, 9, 10]);
+        assert_eq!(sections.sections().unwrap(), [1_u64, 9, 10]);
         assert!(sections.make(9, b"other", 100_000).is_err());
         assert!(sections.open(9).unwrap().is_some() && sections.open(8).unwrap().is_none());
         sections.remove(9).unwrap();
@@ -170,6 +170,6 @@ mod tests {
         assert!(aside.ends_with("h.redb.wal.10.other-1"), "{aside}");
         sections.make(10, b"head", 100_000).unwrap();
         assert!(sections.set_aside(10).unwrap().ends_with("h.redb.wal.10.other-2"));
-        assert_eq!(sections.sections().unwrap(), [1]);
+        assert_eq!(sections.sections().unwrap(), [1_u64]);
     }
 }

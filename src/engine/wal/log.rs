@@ -42,6 +42,7 @@ pub(crate) struct Log {
     pub(super) synced: Condvar,
     pub(super) files: Mutex<Files>,
     pub(crate) bell: Arc<Bell>,
+    first_section: u64,
 }
 
 /// What readers take: the rows that redb does not have, oldest section first, and up to which number they may be shown.
@@ -118,7 +119,7 @@ impl OpenSection {
 
 /// What an opening leaves for the log.
 #[derive(Debug)]
-pub(in crate::engine) enum Found {
+pub(super) enum Found {
     /// Redb has everything.
     Empty,
     /// Rows for which redb had no room.
@@ -127,7 +128,7 @@ pub(in crate::engine) enum Found {
 
 impl Log {
     /// The log of a store that was just opened, and whose row is this.
-    pub(in crate::engine) fn new(folder: Box<dyn LogFolder>, wal: Option<Wal>, found: Found) -> Self {
+    pub(super) fn new(folder: Box<dyn LogFolder>, wal: Option<Wal>, found: Found, first: u64) -> Self {
         let known = wal.map_or(0, |wal| wal.number);
         let (maps, number, stage) = match (found, wal) {
             (Found::Unsaved { maps, number }, Some(wal)) => (maps, number, Stage::Recovered(wal)),
@@ -139,7 +140,8 @@ impl Log {
             head: Mutex::new(Head { maps: maps.into(), answered: number, id: None, newest_section: 0 }),
             appended: Mutex::new(Appended::new(number)),
             synced: Condvar::new(),
-            files: Mutex::new(Files::new()),
+            files: Mutex::new(Files::new(first)),
+            first_section: first,
             bell: Arc::default(),
         }
     }
@@ -240,6 +242,7 @@ impl Log {
         drop(rows);
         transaction.commit()?;
         let ended = Ended { id, section: 0, number: writer.number, crc: id.first_chain() };
+        writer.stage = Stage::Ended(ended);
         self.begin_section(writer, ended);
         Ok(())
     }
@@ -340,7 +343,7 @@ impl Log {
         transaction.commit().map_err(|error| self.failed(error))?;
         writer.stage = Stage::Empty(Some(emptied));
         self.covered(u64::MAX, false, emptied.number);
-        *self.files.lock() = Files::new();
+        *self.files.lock() = Files::new(self.first_section);
         self.clear(Some(emptied))?;
         self.folder.sync()
     }

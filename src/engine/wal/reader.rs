@@ -114,7 +114,7 @@ mod tests {
 
     /// The file of a section with so many commits and, if it has ended, its end; and where each entry begins.
     fn file(commits: u64, ended: bool, synced: impl Fn(u64) -> u64) -> (Vec<u8>, Vec<usize>) {
-        let mut bytes = section::Head { id: ID, section: 1, length: section::FIRST }.encode();
+        let mut bytes = section::Head { id: ID, section: 1, length: 4096 }.encode();
         let (mut chain, mut places) = (ID.first_chain(), Vec::new());
         for number in 1..=commits + u64::from(ended) {
             let kind = if number > commits { Kind::End } else { Kind::Commit };

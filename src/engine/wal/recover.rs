@@ -23,7 +23,7 @@ const MOST_BYTES: u64 = 256 << 20;
 
 /// What becomes of the files of a log once its rows are in redb.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::engine) enum Files {
+enum Files {
     /// They go.
     Remove,
     /// They stay: redb's pages are changed in memory only.
@@ -31,7 +31,7 @@ pub(in crate::engine) enum Files {
 }
 
 /// The row of the log in a store's file.
-pub(in crate::engine) fn row(handle: &Handle) -> Result<Option<Wal>> {
+fn row(handle: &Handle) -> Result<Option<Wal>> {
     let rows = ReadRows::new(handle.begin_read()?, Overlay::none());
     Wal::read(rows.get(Table::Meta, meta::WAL)?.as_deref())
 }
@@ -47,7 +47,7 @@ pub(in crate::engine) fn is_in_use(handle: &Handle) -> Result<bool> {
 /// # Errors
 ///
 /// `Damaged` for a log that cannot be the one of the file, or has damage; every error of redb.
-pub(in crate::engine) fn settle(
+fn settle(
     handle: &Handle,
     folder: &dyn LogFolder,
     files: Files,
@@ -207,7 +207,7 @@ pub(in crate::engine) fn take_up(
     let files = if options.read_only { Files::Keep } else { Files::Remove };
     let (wal, found) = settle(&handle, &*folder, files, &|| handle.begin_alone(options.lock_timeout, options.is_alone()))?;
     if !matches!(found, Found::Unsaved { .. }) {
-        let log = options.has_log().then(|| super::Log::new(folder, wal, found));
+        let log = options.has_log().then(|| super::Log::new(folder, wal, found, options.first_section));
         return Ok((handle, log));
     }
     handle.give_up();
@@ -215,5 +215,5 @@ pub(in crate::engine) fn take_up(
         let message = "the log of the store cannot be moved into its file, as the disk is full; open it for reading, or make room";
         return Err(Error::new(ErrorKind::Full, message));
     }
-    Ok((anew()?, Some(super::Log::new(folder, wal, found))))
+    Ok((anew()?, Some(super::Log::new(folder, wal, found, options.first_section))))
 }

@@ -4,8 +4,6 @@ use super::row::LogId;
 
 /// The bytes of a head; the first entry follows.
 pub(super) const HEAD: u64 = 64;
-/// The first section of a log is so long.
-pub(super) const FIRST: u64 = 256 << 10;
 /// No section is longer.
 pub(super) const MOST: u64 = 4 << 20;
 
@@ -54,7 +52,7 @@ mod tests {
 
     #[test]
     fn the_bytes_of_a_head_are_those_of_the_format_and_no_others_are_a_head() {
-        let head = Head { id: LogId([7; 16]), section: 3, length: FIRST };
+        let head = Head { id: LogId([7; 16]), section: 3, length: 256 << 10 };
         let bytes = head.encode();
         let expected = "6869766577616c0a0100000000000000070707070707070707070707070707070300000000000000000004000000000024\
                         20e7b7000000000000000000000000";

@@ -1,9 +1,11 @@
 //! A disk in memory that remembers what was synced, so that its power can be cut, and that fails when it is told to.
 //!
-//! Every later read sees a write at once, as through a page cache; it is durable after the next sync.
-//! The file of one disk can be opened again and again; a handle that was cut off from it, as by the death of its
+//! Every later read sees a write at once, as through a page cache; it is durable after the next sync of its file. There is
+//! the file of a store, and beside it the sections of its log, whose names are durable after a sync of the folder.
+//! The files of one disk can be opened again and again; a handle that was cut off from it, as by the death of its
 //! process, reaches it no more.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::ops::Bound;
 use std::sync::Arc;
@@ -14,21 +16,110 @@ use parking_lot::Mutex;
 use super::choices::Choices;
 use super::image::Image;
 use crate::engine::redb_file::{BackendError, StorageBackend};
+use crate::engine::wal::LogFolder;
+use crate::error::Error;
+
+/// The number of a file; a name may come to mean another.
+pub(crate) type FileNumber = usize;
+
+/// The file of the store, which always has its name.
+const STORE: FileNumber = 0;
 
 /// An operation that changes the disk.
 #[derive(Clone, Debug)]
 pub(crate) enum Request {
-    Write(usize, Arc<[u8]>),
-    SetLen(usize),
-    Sync,
+    Write(FileNumber, usize, Arc<[u8]>),
+    SetLen(FileNumber, usize),
+    Sync(FileNumber),
+    /// A section gets a name, or loses it.
+    Name(u64, Option<FileNumber>),
+    SyncNames,
 }
 
 impl Request {
-    pub(crate) fn apply(&self, image: &mut Image) {
-        match self {
-            Self::Write(offset, data) => image.write(*offset, data),
-            Self::SetLen(len) => image.set_len(*len),
-            Self::Sync => {}
+    /// Whether something is durable from here on.
+    pub(crate) fn is_sync(&self) -> bool {
+        matches!(self, Self::Sync(_) | Self::SyncNames)
+    }
+
+    /// Whether a sync makes this one durable.
+    fn is_ended_by(&self, sync: &Self) -> bool {
+        match (self, sync) {
+            (Self::Write(file, ..) | Self::SetLen(file, _), Self::Sync(synced)) => file == synced,
+            (Self::Name(..), Self::SyncNames) => true,
+            _ => false,
+        }
+    }
+}
+
+/// What a disk holds.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Content {
+    files: BTreeMap<FileNumber, Image>,
+    /// The sections of the log.
+    names: BTreeMap<u64, FileNumber>,
+}
+
+impl Content {
+    /// A file; one that was never written to is empty.
+    fn file(&self, file: FileNumber) -> &Image {
+        self.files.get(&file).unwrap_or(Image::EMPTY)
+    }
+
+    /// The file of the store.
+    pub(crate) fn store(&self) -> &Image {
+        self.file(STORE)
+    }
+
+    /// The sections of the log.
+    pub(crate) fn sections(&self) -> impl Iterator<Item = (u64, &Image)> {
+        self.names.iter().map(|(section, file)| (*section, self.file(*file)))
+    }
+
+    fn pages(&self) -> usize {
+        self.files.values().map(Image::pages).sum()
+    }
+
+    pub(crate) fn apply(&mut self, request: &Request) {
+        match request {
+            Request::Write(file, offset, data) => self.files.entry(*file).or_default().write(*offset, data),
+            Request::SetLen(file, len) => self.files.entry(*file).or_default().set_len(*len),
+            Request::Name(section, Some(file)) => drop(self.names.insert(*section, *file)),
+            Request::Name(section, None) => {
+                self.names.remove(section);
+                // Its space is free.
+                let names = &self.names;
+                self.files.retain(|file, _| *file == STORE || names.values().any(|named| named == file));
+            }
+            Request::Sync(_) | Request::SyncNames => {}
+        }
+    }
+}
+
+/// What is durable, and what is not yet.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Synced {
+    pub(crate) durable: Content,
+    pub(crate) pending: Vec<Request>,
+}
+
+impl Synced {
+    /// A disk on which everything is durable.
+    pub(crate) fn of(durable: Content) -> Self {
+        Self { durable, pending: Vec::new() }
+    }
+
+    /// Takes the next operation.
+    pub(crate) fn take(&mut self, request: Request) {
+        if !request.is_sync() {
+            return self.pending.push(request);
+        }
+        for earlier in std::mem::take(&mut self.pending) {
+            if earlier.is_ended_by(&request) {
+                self.durable.apply(&earlier);
+            } else {
+                self.pending.push(earlier);
+            }
         }
     }
 }
@@ -70,11 +161,11 @@ pub(crate) struct Disk(Arc<Mutex<State>>);
 #[derive(Debug, Default)]
 struct State {
     /// As a process reads it.
-    seen: Image,
-    /// As of the last sync.
-    durable: Image,
-    /// The changes since then.
-    pending: Vec<Request>,
+    seen: Content,
+    /// As of the last syncs, and the changes since then.
+    synced: Synced,
+    /// So many files there have been.
+    numbers: FileNumber,
     /// Everything that has come, when it is recorded.
     trace: Option<Vec<Request>>,
     fault: Option<Fault>,
@@ -105,9 +196,10 @@ impl Lock {
 }
 
 impl Disk {
-    /// A disk that holds an image, all of it durable.
-    pub(crate) fn of(image: Image) -> Self {
-        let state = State { seen: image.clone(), durable: image, ..State::default() };
+    /// A disk that holds this, all of it durable.
+    pub(crate) fn of(content: Content) -> Self {
+        let numbers = content.names.values().copied().max().unwrap_or(STORE);
+        let state = State { seen: content.clone(), synced: Synced::of(content), numbers, ..State::default() };
         Self(Arc::new(Mutex::new(state)))
     }
 
@@ -127,14 +219,14 @@ impl Disk {
     }
 
     /// As a process reads it now.
-    pub(crate) fn seen(&self) -> Image {
+    pub(crate) fn seen(&self) -> Content {
         self.0.lock().seen.clone()
     }
 
     /// The content that a power cut now leaves.
-    pub(crate) fn cut(&self, choices: &mut Choices) -> Image {
+    pub(crate) fn cut(&self, choices: &mut Choices) -> Content {
         let state = self.0.lock();
-        survivor(&state.durable, &state.pending, choices)
+        survivor(&state.synced, choices)
     }
 
     /// Makes one operation fail.
@@ -157,11 +249,15 @@ impl Disk {
         state.most_pages = Some(state.seen.pages() + pages);
     }
 
-    /// A new handle on the file.
+    /// A new handle on the file of the store, as of a process of its own.
     pub(crate) fn file(&self) -> DiskFile {
+        self.handle(STORE, Arc::default())
+    }
+
+    fn handle(&self, file: FileNumber, cut_off: Arc<AtomicBool>) -> DiskFile {
         let mut state = self.0.lock();
         state.files += 1;
-        DiskFile { disk: self.clone(), number: state.files, cut_off: Arc::default() }
+        DiskFile { disk: self.clone(), file, number: state.files, cut_off }
     }
 }
 
@@ -169,11 +265,17 @@ impl Disk {
 #[derive(Clone, Debug)]
 pub(crate) struct DiskFile {
     disk: Disk,
+    file: FileNumber,
     number: usize,
     cut_off: Arc<AtomicBool>,
 }
 
 impl DiskFile {
+    /// The folder in which the sections of the log lie, for the same process.
+    pub(crate) fn folder(&self) -> DiskFolder {
+        DiskFolder(self.clone())
+    }
+
     /// Ends the handle, as its process's death does: nothing that it still does reaches the disk.
     pub(crate) fn cut_off(&self) {
         self.cut_off.store(true, Ordering::Relaxed);
@@ -240,28 +342,38 @@ impl State {
     }
 
     fn do_now(&mut self, request: Request) {
-        request.apply(&mut self.seen);
+        self.seen.apply(&request);
         if let Some(trace) = &mut self.trace {
             trace.push(request.clone());
         }
-        match request {
-            Request::Sync => {
-                for request in std::mem::take(&mut self.pending) {
-                    request.apply(&mut self.durable);
-                }
-            }
-            request => self.pending.push(request),
-        }
+        self.synced.take(request);
     }
 
-    fn is_full(&self, offset: usize, len: usize) -> bool {
-        self.most_pages.is_some_and(|most| self.seen.pages() + self.seen.new_pages(offset, len) > most)
+    /// Syncs, or fails to.
+    fn sync(&mut self, sync: Request) -> io::Result<()> {
+        let Some(fault) = self.strikes(Operation::Sync) else {
+            self.do_now(sync);
+            return Ok(());
+        };
+        if fault.forgets {
+            let pending = std::mem::take(&mut self.synced.pending);
+            let (forgotten, pending): (Vec<_>, _) = pending.into_iter().partition(|earlier| earlier.is_ended_by(&sync));
+            let choices = &mut Choices::seeded(forgotten.len() as u64);
+            let durable = std::mem::take(&mut self.synced.durable);
+            self.synced.durable = survivor(&Synced { durable, pending: forgotten }, choices);
+            self.synced.pending = pending;
+        }
+        Err(io::Error::from_raw_os_error(fault.errno))
+    }
+
+    fn is_full(&self, file: FileNumber, offset: usize, len: usize) -> bool {
+        self.most_pages.is_some_and(|most| self.seen.pages() + self.seen.file(file).new_pages(offset, len) > most)
     }
 }
 
 impl StorageBackend for DiskFile {
     fn len(&self) -> io::Result<u64> {
-        Ok(self.state()?.seen.len() as u64)
+        Ok(self.state()?.seen.file(self.file).len() as u64)
     }
 
     fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
@@ -269,7 +381,7 @@ impl StorageBackend for DiskFile {
         if let Some(fault) = state.strikes(Operation::Read) {
             return Err(io::Error::from_raw_os_error(fault.errno));
         }
-        state.seen.read(position(offset)?, out)
+        state.seen.file(self.file).read(position(offset)?, out)
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {
@@ -277,40 +389,30 @@ impl StorageBackend for DiskFile {
         if let Some(fault) = state.strikes(Operation::SetLen) {
             return Err(io::Error::from_raw_os_error(fault.errno));
         }
-        state.do_now(Request::SetLen(position(len)?));
+        state.do_now(Request::SetLen(self.file, position(len)?));
         Ok(())
     }
 
     fn sync_data(&self) -> io::Result<()> {
-        let mut state = self.state()?;
-        if let Some(fault) = state.strikes(Operation::Sync) {
-            if fault.forgets {
-                let choices = &mut Choices::seeded(state.pending.len() as u64);
-                state.durable = survivor(&state.durable, &state.pending, choices);
-                state.pending.clear();
-            }
-            return Err(io::Error::from_raw_os_error(fault.errno));
-        }
-        state.do_now(Request::Sync);
-        Ok(())
+        self.state()?.sync(Request::Sync(self.file))
     }
 
     fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
         let mut state = self.state()?;
         let offset = position(offset)?;
-        if offset + data.len() > state.seen.len() {
+        if offset + data.len() > state.seen.file(self.file).len() {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
         if let Some(fault) = state.strikes(Operation::Write) {
             if fault.short {
-                state.do_now(Request::Write(offset, data[..data.len() / 2].into()));
+                state.do_now(Request::Write(self.file, offset, data[..data.len() / 2].into()));
             }
             return Err(io::Error::from_raw_os_error(fault.errno));
         }
-        if state.is_full(offset, data.len()) {
+        if state.is_full(self.file, offset, data.len()) {
             return Err(io::Error::from_raw_os_error(ENOSPC));
         }
-        state.do_now(Request::Write(offset, data.into()));
+        state.do_now(Request::Write(self.file, offset, data.into()));
         Ok(())
     }
 
@@ -351,6 +453,70 @@ impl StorageBackend for DiskFile {
     }
 }
 
+/// The sections of a log on a disk.
+#[derive(Clone, Debug)]
+pub(crate) struct DiskFolder(DiskFile);
+
+impl LogFolder for DiskFolder {
+    fn sections(&self) -> Result<Vec<u64>, Error> {
+        Ok(self.0.state()?.seen.names.keys().copied().collect())
+    }
+
+    fn open(&self, section: u64) -> Result<Option<Box<dyn StorageBackend>>, Error> {
+        let Some(file) = self.0.state()?.seen.names.get(&section).copied() else { return Ok(None) };
+        Ok(Some(Box::new(self.0.disk.handle(file, self.0.cut_off.clone()))))
+    }
+
+    fn make(&self, section: u64, head: &[u8], length: u64) -> Result<Box<dyn StorageBackend>, Error> {
+        let number = {
+            let mut state = self.0.state()?;
+            state.numbers += 1;
+            state.numbers
+        };
+        let file = self.0.disk.handle(number, self.0.cut_off.clone());
+        let made = (|| {
+            file.set_len(length)?;
+            file.write(0, &vec![0; position(length)?])?;
+            file.write(0, head)?;
+            file.sync_data()
+        })();
+        if let Err(error) = made {
+            // It has no name, so its space is free again.
+            let mut state = self.0.state()?;
+            state.seen.files.remove(&number);
+            return Err(error.into());
+        }
+        let mut state = self.0.state()?;
+        if state.seen.names.contains_key(&section) {
+            return Err(io::Error::from(io::ErrorKind::AlreadyExists).into());
+        }
+        state.do_now(Request::Name(section, Some(number)));
+        state.sync(Request::SyncNames)?;
+        drop(state);
+        Ok(Box::new(file))
+    }
+
+    fn remove(&self, section: u64) -> Result<(), Error> {
+        let mut state = self.0.state()?;
+        if state.seen.names.contains_key(&section) {
+            state.do_now(Request::Name(section, None));
+        }
+        Ok(())
+    }
+
+    fn set_aside(&self, section: u64) -> Result<String, Error> {
+        panic!("a section of another log is on the disk: section={section}")
+    }
+
+    fn sync(&self) -> Result<(), Error> {
+        Ok(self.0.state()?.sync(Request::SyncNames)?)
+    }
+
+    fn name(&self, section: u64) -> String {
+        format!("section {section}")
+    }
+}
+
 fn position(offset: u64) -> io::Result<usize> {
     usize::try_from(offset).map_err(io::Error::other)
 }
@@ -368,7 +534,8 @@ enum Fate {
 
 /// The content after a power cut: everything synced, and of the rest whatever the choices say. Each write is kept, lost,
 /// or torn, and those that are kept come in any order.
-pub(crate) fn survivor(durable: &Image, pending: &[Request], choices: &mut Choices) -> Image {
+pub(crate) fn survivor(synced: &Synced, choices: &mut Choices) -> Content {
+    let Synced { durable, pending } = synced;
     let mut image = durable.clone();
     if pending.is_empty() {
         return image;
@@ -394,14 +561,18 @@ pub(crate) fn survivor(durable: &Image, pending: &[Request], choices: &mut Choic
     if reorders {
         shuffle(&mut kept, choices);
     }
-    kept.iter().flatten().for_each(|request| request.apply(&mut image));
+    kept.iter().flatten().for_each(|request| image.apply(request));
+    // A file without a name is gone.
+    let named: Vec<_> = image.names.values().copied().collect();
+    image.files.retain(|file, _| *file == STORE || named.contains(file));
     image
 }
 
-/// Writes change places with one another, but not with a change of the length, which the file system keeps in order.
+/// Writes change places with one another, but not with a change of the length or of a name, which the file system keeps in
+/// order.
 fn shuffle(requests: &mut [Vec<Request>], choices: &mut Choices) {
-    let is_length = |request: &Vec<Request>| matches!(request.first(), Some(Request::SetLen(_)));
-    for run in requests.split_mut(is_length) {
+    let stays = |request: &Vec<Request>| matches!(request.first(), Some(Request::SetLen(..) | Request::Name(..)));
+    for run in requests.split_mut(stays) {
         for at in (1..run.len()).rev() {
             run.swap(at, choices.below(at + 1));
         }
@@ -411,8 +582,8 @@ fn shuffle(requests: &mut [Vec<Request>], choices: &mut Choices) {
 /// The parts of a write that reached the disk: sectors of 512 bytes, or all up to some byte, or all from some byte on.
 fn torn_write(request: &Request, choices: &mut Choices) -> Vec<Request> {
     const SECTOR: usize = 512;
-    let Request::Write(offset, data) = request else { return vec![request.clone()] };
-    let part = |from: usize, to: usize| Request::Write(offset + from, data[from..to].into());
+    let Request::Write(file, offset, data) = request else { return vec![request.clone()] };
+    let part = |from: usize, to: usize| Request::Write(*file, offset + from, data[from..to].into());
     let at = choices.below(data.len().max(1)).min(data.len());
     match choices.below(if data.len() > SECTOR { 4 } else { 2 }) {
         0 => vec![part(0, at)],
@@ -445,7 +616,7 @@ mod tests {
         file.write(8000, &[3; 300]).unwrap();
         let mut seen = std::collections::BTreeSet::new();
         for seed in 0..500 {
-            let image = bytes(&disk.cut(&mut Choices::seeded(seed)));
+            let image = bytes(disk.cut(&mut Choices::seeded(seed)).store());
             assert!(image.len() == 9000);
             for (at, byte) in image.iter().enumerate() {
                 let new = if (100..5100).contains(&at) {
@@ -474,9 +645,30 @@ mod tests {
         assert_eq!(file.write(4, &[2; 4]).unwrap_err().raw_os_error(), Some(ENOSPC));
         file.write(8, &[3; 2]).unwrap();
         assert!(disk.mend() && !disk.mend());
-        assert_eq!(bytes(&disk.seen()), [1, 1, 1, 1, 2, 2, 0, 0, 3, 3]);
+        assert_eq!(bytes(disk.seen().store()), [1, 1, 1, 1, 2, 2, 0, 0, 3, 3]);
         file.cut_off();
         assert!(file.write(0, &[9]).is_err() && file.len().is_err());
         assert!(disk.file().len().is_ok());
+    }
+    #[test]
+    fn the_files_of_a_disk_are_synced_one_by_one_and_a_name_with_its_folder() {
+        let disk = Disk::default();
+        let folder = disk.file().folder();
+        let section = folder.make(1, b"head", 5000).unwrap();
+        section.write(4, &[1; 4]).unwrap();
+        disk.file().sync_data().unwrap();
+        let left = |disk: &Disk| {
+            let cuts = (0..200).map(|seed| disk.cut(&mut Choices::seeded(seed)));
+            cuts.map(|cut| cut.sections().map(|(section, image)| (section, bytes(image)[4..8].to_vec())).collect::<Vec<_>>())
+                .collect::<std::collections::BTreeSet<_>>()
+        };
+        assert!(left(&disk).contains(&vec![(1, vec![0; 4])]) && left(&disk).contains(&vec![(1, vec![1; 4])]));
+        section.sync_data().unwrap();
+        assert_eq!(left(&disk).len(), 1);
+        folder.remove(1).unwrap();
+        assert_eq!(left(&disk).len(), 2);
+        folder.sync().unwrap();
+        assert_eq!(left(&disk).into_iter().collect::<Vec<_>>(), [vec![]]);
+        assert!(folder.open(1).unwrap().is_none());
     }
 }

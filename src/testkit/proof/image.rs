@@ -15,6 +15,9 @@ pub(crate) struct Image {
 }
 
 impl Image {
+    /// No bytes.
+    pub(crate) const EMPTY: &Self = &Self { len: 0, pages: Vec::new() };
+
     pub(crate) fn len(&self) -> usize {
         self.len
     }

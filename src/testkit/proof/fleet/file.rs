@@ -11,6 +11,7 @@ use super::{Acknowledged, Acted, CALLS, Fleet, fail, open, return_task};
 
 impl Fleet {
     pub(super) fn compact(&mut self) -> Result<Acted> {
+        self.store.rest_log()?;
         self.store.compact()?;
         Ok(self.acted("compact", Shape::One, self.now()))
     }

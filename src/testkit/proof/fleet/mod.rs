@@ -23,6 +23,7 @@ use crate::clock::{Clock, ManualClock};
 use crate::engine::epoch::Epoch;
 use crate::engine::point::Origin;
 use crate::engine::store::{Sharing, Store};
+use crate::engine::wal::LogFolder;
 use crate::error::{Error, Result};
 use crate::recovery::restore::options::RestoreOptions;
 use crate::state::INDEXES;
@@ -36,6 +37,8 @@ const LONG: usize = (1 << 20) + 7;
 const LEASE: Duration = Duration::from_secs(24 * 60 * 60);
 /// Small, so that pages are read from the disk too.
 const CACHE: usize = 64 << 10;
+/// The first section of a log is so long: a few steps fill it.
+const SECTION: u64 = 16 << 10;
 /// Each of the callers that share commits writes so often at a time.
 const CALLS: u64 = 2;
 
@@ -47,13 +50,16 @@ pub(crate) struct Mode {
     pub(crate) history: bool,
     /// Whether some values are longer than a frame.
     pub(crate) long: bool,
+    /// Whether commits go into a log.
+    pub(crate) log: bool,
 }
 
 impl Mode {
     /// The mode of that number; one in eight has long values, which take long.
     pub(crate) fn of(number: usize) -> Self {
         let sharing = if number.is_multiple_of(2) { Sharing::Shared } else { Sharing::Exclusive };
-        Self { sharing, history: number % 4 == 3, long: number % 8 == 4 }
+        let log = sharing == Sharing::Exclusive && number % 8 != 5;
+        Self { sharing, history: number % 4 == 3, long: number % 8 == 4, log }
     }
 }
 
@@ -138,12 +144,15 @@ impl Clock for Ticking {
 /// Opens the file of a disk, without a session.
 pub(crate) fn open(disk: &Disk, folder: &Path, clock: &Ticking, mode: Mode) -> Result<(DiskFile, Store)> {
     let file = disk.file();
-    let mut options = Store::options().clock(clock.clone()).sharing(mode.sharing).cache_bytes(CACHE);
+    let options = Store::options().clock(clock.clone()).sharing(mode.sharing).cache_bytes(CACHE);
+    let mut options = options.tends_log(false).first_section(SECTION);
     if mode.history {
         options = options.history(Duration::from_secs(60 * 60));
     }
     let again = file.clone();
-    let store = options.open_over(move || again.clone(), &folder.join("h.redb"), INDEXES)?;
+    let beside = file.clone();
+    let log = move || mode.log.then(|| Box::new(beside.folder()) as Box<dyn LogFolder>);
+    let store = options.open_over(move || again.clone(), log, &folder.join("h.redb"), INDEXES)?;
     Ok((file, store))
 }
 
