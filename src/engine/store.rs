@@ -34,7 +34,7 @@ use crate::engine::session::session_locks::SessionLocks;
 use crate::engine::session::views::Views;
 use crate::engine::session::writer_line::WriterLine;
 use crate::engine::view::View;
-use crate::engine::wal::Log;
+use crate::engine::wal::{Log, Place};
 #[cfg(any(fuzzing, test))]
 use crate::engine::wal::{LogFolder, recover};
 use crate::engine::write::WriteTx;
@@ -71,8 +71,8 @@ pub(crate) struct Inner {
     /// Opens the file as it was opened, for when a failure has closed it. Waits for no other process.
     pub(crate) opener: Opener,
     context: Arc<Context>,
-    /// Whether the log has a thread of its own.
-    tends_log: bool,
+    /// For the thread of the log, if it has one of its own.
+    place: Option<Place>,
     /// The byte of this process's session, until its end is written.
     held: OnceLock<Weak<OwnSession>>,
     /// Whether a session is still to begin, as the disk had no room for one.
@@ -84,6 +84,9 @@ pub(crate) struct Inner {
 
 /// Opens the file at that path once more.
 pub(crate) type Opener = Box<dyn Fn(&Path) -> Result<Opened> + Send + Sync>;
+
+/// Opens the file and its log once more, or the file alone.
+type Openers = (Opener, Box<dyn Fn() -> Result<Handle> + Send + Sync>);
 
 /// An open file, and its log if it has one.
 pub(crate) type Opened = (Handle, Option<Log>);
@@ -102,8 +105,10 @@ impl Options {
         let others_unseen = in_use && SessionLocks::look(&own_name).is_ok_and(|presence| presence.is_none());
         // A caller that opens it again waits by itself, while nothing else has to.
         let options = self.clone().lock_timeout(Duration::ZERO);
+        let (alone, name) = (options.clone(), own_name.clone());
         let opener = move |path: &Path| open::open_again(path, &options);
-        let store = self.store(&own_name, (handle, log), Box::new(opener), indexes);
+        let anew = move || open::open_without_log(&name, &alone);
+        let store = self.store(&own_name, (handle, log), (Box::new(opener), Box::new(anew)), indexes);
         store.inner.others_unseen.store(others_unseen, Ordering::Relaxed);
         Ok(store)
     }
@@ -117,19 +122,23 @@ impl Options {
         path: &Path,
         indexes: &'static [IndexRule],
     ) -> Result<Store> {
-        let open = move |options: &Self| {
-            let handle = open_over(storage(), options)?;
-            let Some(folder) = folder() else { return Ok((handle, None)) };
-            let anew = options.clone().verify_on_open(VerifyOnOpen::Never);
-            recover::take_up(handle, folder, options, || open_over(storage(), &anew))
-        };
-        let opened = open(&self)?;
+        let storage = Arc::new(storage);
         let options = self.clone().verify_on_open(VerifyOnOpen::Never);
-        let opener = move |_: &Path| open(&options);
-        Ok(self.store(path, opened, Box::new(opener), indexes))
+        let (again, alone) = (storage.clone(), options.clone());
+        let anew = move || open_over(again(), &alone);
+        let open = move |options: &Self, first: &Self| {
+            let handle = open_over(storage(), first)?;
+            match folder() {
+                Some(folder) => recover::take_up(handle, folder, options, || open_over(storage(), options)),
+                None => Ok((handle, None)),
+            }
+        };
+        let opened = open(&options, &self)?;
+        let opener = move |_: &Path| open(&options, &options);
+        Ok(self.store(path, opened, (Box::new(opener), Box::new(anew)), indexes))
     }
 
-    fn store(self, path: &Path, (handle, log): Opened, opener: Opener, indexes: &'static [IndexRule]) -> Store {
+    fn store(self, path: &Path, (handle, log): Opened, (opener, anew): Openers, indexes: &'static [IndexRule]) -> Store {
         let context = Context {
             clock: self.clock,
             indexes,
@@ -145,14 +154,15 @@ impl Options {
             one_phase: self.one_phase,
             only_looks: self.read_only,
         };
-        let tends = self.tends_log;
+        let (slot, context) = (Arc::new(Slot::new(handle)), Arc::new(context));
+        let place = self.tends_log.then(|| Place { slot: slot.clone(), context: context.clone(), anew: anew.into() });
         let inner = Inner {
             path: path.to_path_buf(),
-            slot: Arc::new(Slot::new(handle)),
+            slot,
             gate: Gate::new(),
             opener,
-            context: Arc::new(context),
-            tends_log: tends,
+            context,
+            place,
             held: OnceLock::new(),
             session_put_off: AtomicBool::new(false),
             others_unseen: AtomicBool::new(false),
@@ -440,7 +450,7 @@ impl Store {
 impl Inner {
     /// Gives the file that was just opened its log.
     pub(crate) fn set_log(&self, log: Option<Log>) {
-        self.gate.set_log(log, self.tends_log.then_some((&self.slot, &self.context)));
+        self.gate.set_log(log, self.place.as_ref());
     }
 
     /// The parts that every transaction needs.

@@ -18,12 +18,11 @@ use crate::engine::commit::locks::{Condvar, Mutex, MutexGuard, yield_now};
 use crate::engine::commit::sink::SinkSlot;
 use crate::engine::commit::wakeups::Commits;
 use crate::engine::opening::context::Context;
-use crate::engine::opening::slot::Slot;
 use crate::engine::redb_file::{Handle, Transaction, locked};
 use crate::engine::rows::ReadRows;
 use crate::engine::session::process::forked;
 use crate::engine::session::writer_line::Streak;
-use crate::engine::wal::{Checkpointer, Log, Overlay};
+use crate::engine::wal::{Checkpointer, Log, Overlay, Place};
 use crate::engine::write::WriteTx;
 use crate::error::{Error, ErrorKind, Result};
 
@@ -127,11 +126,11 @@ impl Gate {
         self.log.read().as_ref().map(|tended| tended.log.clone())
     }
 
-    /// Gives the store that was just opened its log, and, with a place of the open file, a thread for it.
-    pub(crate) fn set_log(&self, log: Option<Log>, tended_at: Option<(&Arc<Slot>, &Arc<Context>)>) {
+    /// Gives the store that was just opened its log, and, with the place of the open file, a thread for it.
+    pub(crate) fn set_log(&self, log: Option<Log>, place: Option<&Place>) {
         let new = log.map(|log| {
             let log = Arc::new(log);
-            let checkpointer = tended_at.map(|(slot, context)| Checkpointer::begin(&log, slot, context));
+            let checkpointer = place.map(|place| Checkpointer::begin(&log, place));
             Tended { log, checkpointer }
         });
         let old = mem::replace(&mut *self.log.write(), new);

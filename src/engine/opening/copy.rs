@@ -10,6 +10,7 @@ use std::ops::Bound;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use crate::engine::opening::open;
 use crate::engine::opening::options::{Options, VerifyOnOpen};
 use crate::engine::redb_file::WRITER;
 use crate::engine::redb_file::{BackendError, OwnFile, StorageBackend};
@@ -57,6 +58,7 @@ pub(crate) fn copy(from: &Path, to: &Path, progress: &dyn Fn(u64, u64) -> Result
 }
 
 fn copy_once(from: &Path, to: &Path, writers: Writers, progress: &dyn Fn(u64, u64) -> Result<()>) -> Result<Copied> {
+    empty_log(from)?;
     let store = Store::options().create(false).read_only(true).session(false).open_with(from, &[])?;
     let file = OwnFile::read(from)?;
     let mut target = files::create_new(to, Rights::of_content(from)).map_err(|error| files::failed(to, error))?;
@@ -82,6 +84,15 @@ fn copy_once(from: &Path, to: &Path, writers: Writers, progress: &dyn Fn(u64, u6
     tracing::debug!(waited_us = (held_from - locked).as_micros(), held_us = held.as_micros(), "copied");
     store.close_file()?;
     Ok(Copied { bytes, held })
+}
+
+/// Moves the log of a store that nobody has open into its file, so that the pages are all there is to be copied.
+fn empty_log(from: &Path) -> Result<()> {
+    if !open::has_log_in_use(from)? {
+        return Ok(());
+    }
+    let options = Store::options().create(false).session(false).reserve(false);
+    options.verify_on_open(VerifyOnOpen::Never).open_with(from, &[])?.close_file()
 }
 
 fn copy_pages(file: &OwnFile, target: &mut File, bytes: u64, progress: &dyn Fn(u64, u64) -> Result<()>) -> Result<()> {

@@ -13,6 +13,8 @@ pub(crate) use crate::engine::redb_file::open::{check_pages, in_use};
 use crate::engine::redb_file::pages::Pages;
 use crate::engine::redb_file::{Handle, OwnFile, create_empty, not_a_store, unreadable};
 use crate::engine::session::session_locks::SessionLocks;
+#[cfg(feature = "transfer")]
+use crate::engine::wal::LogFolder;
 use crate::engine::wal::{FolderOfStore, Log, recover};
 use crate::error::{Error, ErrorKind, Hint, Result};
 use crate::files::{self, Replace, Rights, folder_of};
@@ -53,6 +55,27 @@ pub(crate) fn open_again(path: &Path, options: &Options) -> Result<(Handle, Opti
     open_with_log(path, &options.clone().verify_on_open(VerifyOnOpen::Never))
 }
 
+/// Whether entries of a log may have to be moved into a file that nobody has open.
+#[cfg(feature = "transfer")]
+pub(crate) fn has_log_in_use(path: &Path) -> Result<bool> {
+    if in_use(path)? {
+        return Ok(false);
+    }
+    let path = fs::canonicalize(path).map_err(|error| Error::from(error).context(path.display()))?;
+    if FolderOfStore::new(&path).sections()?.is_empty() {
+        return Ok(false);
+    }
+    let looked = look(&path, 1 << 20, false)?;
+    let in_use = recover::is_in_use(&looked)?;
+    looked.close()?;
+    Ok(in_use)
+}
+
+/// The same without its log, which is open.
+pub(crate) fn open_without_log(path: &Path, options: &Options) -> Result<Handle> {
+    open_named(path, &options.clone().verify_on_open(VerifyOnOpen::Never))
+}
+
 /// Opens the file with this resolved name, and takes up its log. What is in use moves into the file, or, where that is only
 /// looked at, into the memory over it.
 fn open_with_log(path: &Path, options: &Options) -> Result<(Handle, Option<Log>)> {
@@ -70,9 +93,8 @@ fn open_with_log(path: &Path, options: &Options) -> Result<(Handle, Option<Log>)
             handle = look(path, options.cache_bytes, false)?;
         }
     }
-    let anew = || open_named(path, &options.clone().verify_on_open(VerifyOnOpen::Never));
     let folder = Box::new(FolderOfStore::new(path));
-    recover::take_up(handle, folder, options, anew).map_err(|error| error.context(path.display()))
+    recover::take_up(handle, folder, options, || open_without_log(path, options)).map_err(|error| error.context(path.display()))
 }
 
 /// Opens the file with this resolved name.

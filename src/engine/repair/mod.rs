@@ -20,6 +20,7 @@ pub use self::salvage::{DamagedPage, DamagedRow};
 use crate::engine::opening::open;
 use crate::engine::redb_file::Shadow;
 use crate::engine::store::Store;
+use crate::engine::wal::{FolderOfStore, recover};
 use crate::error::{Error, ErrorKind, Result};
 
 /// Fills a new, empty store with all that is sound in the file at `from`, and says what was not.
@@ -32,10 +33,13 @@ pub(crate) fn repair(from: &Path, into: &Store) -> Result<RepairReport> {
     let file = Shadow::open(from)?;
     let mut scratch = into.path().as_os_str().to_owned();
     scratch.push(".scratch");
-    let salvaged = salvage::salvage(&file, Path::new(&scratch))?;
+    let (log, note) = recover::rows_for_repair(salvage::row_of_log(&file)?.as_deref(), &FolderOfStore::new(from))?;
+    let salvaged = salvage::salvage(&file, &log, Path::new(&scratch))?;
     if salvaged.found_nothing()? {
         let message = format!("nothing of a store is left in {}", from.display());
         return Err(Error::new(ErrorKind::NotAStore, message));
     }
-    rebuild::rebuild(salvaged, into)
+    let mut report = rebuild::rebuild(salvaged, into)?;
+    report.notes.extend(note);
+    Ok(report)
 }

@@ -16,6 +16,7 @@ use crate::engine::meta;
 use crate::engine::redb_file::StorageBackend;
 use crate::engine::redb_file::pages::{PageLink, PagePlace, Pages, Span, Visitor};
 use crate::engine::redb_file::scratch::{Filling, Found, Scratch, Sink};
+use crate::engine::wal::{Layer, Overlay};
 use crate::error::{Error, ErrorKind, Result};
 
 /// A page that is not what was written.
@@ -88,20 +89,55 @@ impl LostKeys {
     }
 }
 
-/// Reads all that is sound in a file. A scratch that does not fit into memory is kept at `scratch`.
+/// Reads all that is sound in a file, with the rows of its log over it. A scratch that does not fit into memory is kept at `scratch`.
 ///
 /// # Errors
 ///
 /// `NewerFormat` when a newer version wrote to the file, `Damaged` when nothing in it can be read, `Io`.
-pub(super) fn salvage(file: &dyn StorageBackend, scratch: &Path) -> Result<Salvage> {
+pub(super) fn salvage(file: &dyn StorageBackend, log: &Overlay, scratch: &Path) -> Result<Salvage> {
     let filling = Filling::new(scratch, file.len()?)?;
-    let notes = read(file, filling.sink()?)?;
+    let notes = read(file, log, filling.sink()?)?;
     Ok(Salvage { scratch: filling.finish()?, notes })
 }
 
-fn read(file: &dyn StorageBackend, sink: Sink<'_>) -> Result<Notes> {
+/// The row of the log as it stands in a file; none when it cannot be found.
+///
+/// # Errors
+///
+/// `Damaged` when nothing in the file can be read, `Io`.
+pub(super) fn row_of_log(file: &dyn StorageBackend) -> Result<Option<Vec<u8>>> {
+    let (mut pages, mut row) = (Pages::new(file)?, RowOfLog(None));
+    for root in pages.roots()? {
+        let tables = pages.tables(root, &mut row)?;
+        if let Some((_, root, _)) = tables.iter().find(|(name, _, _)| name == Table::Meta.name()) {
+            root.map_or(Ok(()), |root| pages.walk(root, &mut row))?;
+            break;
+        }
+    }
+    Ok(row.0)
+}
+
+struct RowOfLog(Option<Vec<u8>>);
+
+impl Visitor for RowOfLog {
+    fn row(&mut self, key: &[u8], value: &[u8]) -> Result<()> {
+        if key == meta::WAL {
+            self.0 = Some(value.to_vec());
+        }
+        Ok(())
+    }
+
+    fn flipped_bit(&self, key: &[u8], value: &[u8]) -> Option<usize> {
+        frame::flipped_bit(Table::Meta.place(key), value)
+    }
+
+    fn damaged(&mut self, _place: PagePlace, _span: Span, _mended: bool) {}
+}
+
+fn read(file: &dyn StorageBackend, log: &Overlay, sink: Sink<'_>) -> Result<Notes> {
     let mut reader = Reader {
         sink,
+        log,
         lost: LostKeys::default(),
         table: None,
         met: 0,
@@ -127,6 +163,7 @@ fn read(file: &dyn StorageBackend, sink: Sink<'_>) -> Result<Notes> {
                 }
             }
         }
+        reader.rows_of_log(table)?;
     }
     if !reader.lost.is_empty() {
         pages.scan(&mut |key, value| reader.left_behind(key, value))?;
@@ -145,6 +182,8 @@ impl Salvage {
 
 struct Reader<'a> {
     sink: Sink<'a>,
+    /// Rows that the file does not have yet.
+    log: &'a Overlay,
     lost: LostKeys,
     /// The table that is being walked; none for the one of tables.
     table: Option<Table>,
@@ -196,11 +235,22 @@ impl Reader<'_> {
         Ok(self.sink.fact(record, birth, found, value)?)
     }
 
+    /// Takes the rows of a table that only the log has.
+    fn rows_of_log(&mut self, table: Table) -> Result<()> {
+        for (key, value) in self.log.all(table) {
+            if let Some(value) = value {
+                self.take(table, &key, &value, false)?;
+                *self.notes.sound.entry(table).or_default() += 1;
+            }
+        }
+        Ok(())
+    }
+
     /// Takes a row of a page that no tree may lead to, when something of its key is lost. It does not say of which table
     /// it is; but its checksum does.
     fn left_behind(&mut self, key: &[u8], value: &[u8]) -> Result<()> {
         for table in Table::ALL {
-            if !self.lost.holds(table, key) {
+            if !self.lost.holds(table, key) || self.log.find(table, key).is_some() {
                 continue;
             }
             if table == Table::Meta {
@@ -229,6 +279,9 @@ impl Visitor for Reader<'_> {
     fn row(&mut self, key: &[u8], value: &[u8]) -> Result<()> {
         let Some(table) = self.table else { return Ok(()) };
         self.met += 1;
+        if self.log.find(table, key).is_some() {
+            return Ok(());
+        }
         match self.take(table, key, value, false) {
             Err(error) if error.kind() == ErrorKind::Damaged => {
                 self.lost.keys.entry(table).or_default().insert(key.to_vec());

@@ -11,7 +11,7 @@ use super::row::{LogId, Wal};
 use crate::engine::format::schema::Table;
 use crate::engine::meta;
 use crate::engine::opening::context::Context;
-use crate::engine::opening::slot::Slot;
+use crate::engine::opening::slot::{Content, Slot};
 use crate::engine::redb_file::Handle;
 use crate::engine::rows::WriteRows;
 use crate::error::{Error, ErrorKind, Result};
@@ -115,6 +115,32 @@ fn move_sections(
     Ok(true)
 }
 
+/// The place of an open file, and the way to open it anew while the log stays as it is.
+#[derive(Clone)]
+pub(crate) struct Place {
+    pub(crate) slot: Arc<Slot>,
+    pub(crate) context: Arc<Context>,
+    pub(crate) anew: Arc<dyn Fn() -> Result<Handle> + Send + Sync>,
+}
+
+impl Place {
+    /// Opens the file anew after redb has failed to write: it then refuses all further work by this handle, also reading.
+    /// The log is as good as before.
+    fn renew(&self, log: &Log) -> Result<()> {
+        let mut content = self.slot.exclusively()?;
+        let is_spent = |handle: &Handle| handle.is_spent() && handle.guard().end().is_none();
+        if log.bell.is_stopped() || log.has_failed() || !matches!(&*content, Content::Open(handle) if is_spent(handle)) {
+            return Ok(());
+        }
+        self.context.place.refuse_moved()?;
+        if let Content::Open(handle) = std::mem::replace(&mut *content, Content::Lost) {
+            handle.give_up();
+        }
+        *content = Content::Open((self.anew)()?);
+        Ok(())
+    }
+}
+
 /// The thread that moves sections, until it is dropped.
 #[derive(Debug)]
 pub(crate) struct Checkpointer {
@@ -124,13 +150,11 @@ pub(crate) struct Checkpointer {
 
 impl Checkpointer {
     /// Begins to move the sections of a log. Without a thread, as when the system has no more, writers do it.
-    pub(crate) fn begin(log: &Arc<Log>, slot: &Arc<Slot>, context: &Arc<Context>) -> Self {
-        let (bell, slot, context) = (log.bell.clone(), slot.clone(), context.clone());
-        let weak = Arc::downgrade(log);
+    pub(crate) fn begin(log: &Arc<Log>, place: &Place) -> Self {
+        let (bell, weak, place) = (log.bell.clone(), Arc::downgrade(log), place.clone());
         let ringing = bell.clone();
-        let spawned = std::thread::Builder::new()
-            .name("hivekeep-log".into())
-            .spawn(move || tend(&ringing, &weak, &slot, &context));
+        let thread = std::thread::Builder::new().name("hivekeep-log".into());
+        let spawned = thread.spawn(move || tend(&ringing, &weak, &place));
         let thread = spawned.inspect_err(|error| tracing::warn!(%error, "the log has no thread of its own")).ok();
         Self { bell, thread }
     }
@@ -149,17 +173,18 @@ impl Checkpointer {
     }
 }
 
-fn tend(bell: &Bell, log: &Weak<Log>, slot: &Slot, context: &Context) {
+fn tend(bell: &Bell, log: &Weak<Log>, place: &Place) {
     let (mut pause, mut rests) = (Duration::ZERO, false);
     loop {
         let rung = bell.wait(pause);
         let (Some(log), false) = (log.upgrade(), rung == Rung::Stopped) else { return };
         rests |= rung == Rung::Rest;
-        let done = slot.with(|handle| match log.bell.is_stopped() {
+        let done = place.slot.with(|handle| match log.bell.is_stopped() {
             true => Ok(()),
-            false if rests => log.rest(handle, context),
-            false => log.checkpoint(handle, context),
+            false if rests => log.rest(handle, &place.context),
+            false => log.checkpoint(handle, &place.context),
         });
+        let done = done.or_else(|error| place.renew(&log).and(Err(error)));
         drop(log);
         match done {
             Ok(()) => (pause, rests) = (Duration::ZERO, false),

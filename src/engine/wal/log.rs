@@ -23,7 +23,7 @@ use crate::engine::session::writer_line::Streak;
 use crate::error::{Error, ErrorKind, Result};
 
 /// Rows of entries take about so much memory at most; then a writer moves them into redb by itself.
-const MOST_IN_MEMORY: usize = 16 << 20;
+pub(super) const MOST_IN_MEMORY: usize = 16 << 20;
 /// A section that was filled in less time is followed by one of twice its length.
 const SOON: Duration = Duration::from_secs(1);
 /// At least so much of a section is free when a closure begins: one part of this many. A longer entry may find no room.
@@ -221,7 +221,7 @@ impl Log {
         }
     }
 
-    fn bytes_in_memory(&self) -> usize {
+    pub(super) fn bytes_in_memory(&self) -> usize {
         let maps = self.head.lock().maps.clone();
         maps.iter().map(|map| map.bytes()).sum()
     }

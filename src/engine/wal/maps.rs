@@ -244,7 +244,7 @@ impl Overlay {
     }
 
     /// Every row of a table, in the order of their keys.
-    pub(super) fn all(&self, table: Table) -> BTreeMap<Bytes, Value> {
+    pub(crate) fn all(&self, table: Table) -> BTreeMap<Bytes, Value> {
         let mut rows = BTreeMap::new();
         for map in self.maps.iter() {
             let content = map.content.read();

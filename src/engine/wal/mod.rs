@@ -21,12 +21,14 @@ mod reader;
 pub(in crate::engine) mod recover;
 mod row;
 mod section;
+#[cfg(test)]
+mod test;
 
 #[cfg(fuzzing)]
 pub(crate) use self::reader::read_any;
 pub(crate) use self::folder::FolderOfStore;
-#[cfg(any(fuzzing, test))]
+#[cfg(any(fuzzing, test, feature = "transfer"))]
 pub(crate) use self::folder::LogFolder;
-pub(crate) use self::checkpoint::Checkpointer;
+pub(crate) use self::checkpoint::{Checkpointer, Place};
 pub(crate) use self::log::{Log, Road, Writer};
 pub(crate) use self::maps::{Layer, LayerPage, NoLayer, Overlay, Stack, WriteSet};

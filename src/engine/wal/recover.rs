@@ -100,6 +100,35 @@ fn settle(
     }
 }
 
+/// The rows of a log for a repair, which puts them over what is left in the pages of the file; and what is to be told of
+/// them.
+///
+/// # Errors
+///
+/// `Damaged` for a log that cannot be read to its end: the repair is to be told to do without.
+pub(in crate::engine) fn rows_for_repair(
+    row: Option<&[u8]>,
+    folder: &dyn LogFolder,
+) -> Result<(Overlay, Option<String>)> {
+    let without = |error: Error| error.context("to go back to before the log, move its files away, and repair again");
+    let is_beside = !folder.sections()?.is_empty();
+    match Wal::read(row).map_err(without)? {
+        Some(wal) if wal.in_use && !is_beside => {
+            let note = format!("acknowledged writes after {} were in a log that is missing", wal.at());
+            Ok((Overlay::none(), Some(note)))
+        }
+        Some(wal) if wal.in_use => {
+            let (maps, number) = find(folder, &wal).map_err(without)?;
+            Ok((Overlay::new(maps.into(), number), None))
+        }
+        None if is_beside => {
+            let note = "a log lies beside the file, and the file does not say that it is its own; it was not used";
+            Ok((Overlay::none(), Some(note.into())))
+        }
+        _ => Ok((Overlay::none(), None)),
+    }
+}
+
 /// Reads the sections that redb does not have (W1). Gives their rows and the number of the last entry.
 fn find(folder: &dyn LogFolder, wal: &Wal) -> Result<(Vec<Arc<SectionMap>>, u64)> {
     let mine = sections_of(folder, wal)?;

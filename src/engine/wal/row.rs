@@ -42,6 +42,7 @@ pub(super) struct Wal {
     /// The CRC of the entry to which the next section is chained.
     pub(super) chain: u32,
     /// When the row was written.
+    #[serde(with = "crate::clock::time")]
     at: Timestamp,
 }
 
@@ -101,7 +102,7 @@ mod tests {
         let at = Timestamp::from_microsecond(5).unwrap();
         let wal = Wal::in_use(LogId([7; 16]), 300, 9, 0x0102_0304, at);
         let bytes = codec::encode(&wal).unwrap();
-        assert_eq!(crate::engine::format::digest::hex(&bytes), "");
+        assert_eq!(crate::engine::format::digest::hex(&bytes), "010107070707070707070707070707070707fb2c0109fc040302010a");
         assert_eq!(codec::decode::<Wal>(&bytes).unwrap(), wal);
     }
 }

@@ -54,9 +54,9 @@ mod tests {
     fn the_bytes_of_a_head_are_those_of_the_format_and_no_others_are_a_head() {
         let head = Head { id: LogId([7; 16]), section: 3, length: 256 << 10 };
         let bytes = head.encode();
-        let expected = "6869766577616c0a0100000000000000070707070707070707070707070707070300000000000000000004000000000024\
-                        20e7b7000000000000000000000000";
-        assert_eq!(hex(&bytes), expected.replace(' ', ""));
+        let expected = "6869766577616c0a01000000000000000707070707070707070707070707070703000000000000000000040000000000\
+                        b1b34d32000000000000000000000000";
+        assert_eq!(hex(&bytes), expected);
         assert_eq!(Head::decode(&bytes), Some(head));
         for at in 0..bytes.len() {
             let mut wrong = bytes.clone();

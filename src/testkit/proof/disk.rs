@@ -71,6 +71,12 @@ impl Content {
         self.file(STORE)
     }
 
+    /// The number of the file of a section.
+    #[cfg(test)]
+    pub(crate) fn number_of(&self, section: u64) -> Option<FileNumber> {
+        self.names.get(&section).copied()
+    }
+
     /// The sections of the log.
     pub(crate) fn sections(&self) -> impl Iterator<Item = (u64, &Image)> {
         self.names.iter().map(|(section, file)| (*section, self.file(*file)))
@@ -85,12 +91,7 @@ impl Content {
             Request::Write(file, offset, data) => self.files.entry(*file).or_default().write(*offset, data),
             Request::SetLen(file, len) => self.files.entry(*file).or_default().set_len(*len),
             Request::Name(section, Some(file)) => drop(self.names.insert(*section, *file)),
-            Request::Name(section, None) => {
-                self.names.remove(section);
-                // Its space is free.
-                let names = &self.names;
-                self.files.retain(|file, _| *file == STORE || names.values().any(|named| named == file));
-            }
+            Request::Name(section, None) => drop(self.names.remove(section)),
             Request::Sync(_) | Request::SyncNames => {}
         }
     }
@@ -342,6 +343,12 @@ impl State {
     }
 
     fn do_now(&mut self, request: Request) {
+        if let Request::Name(section, None) = &request
+            && let Some(file) = self.seen.names.get(section).copied()
+        {
+            // Its space is free.
+            self.seen.files.remove(&file);
+        }
         self.seen.apply(&request);
         if let Some(trace) = &mut self.trace {
             trace.push(request.clone());
