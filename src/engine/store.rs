@@ -71,8 +71,10 @@ pub(crate) struct Inner {
     /// Opens the file as it was opened, for when a failure has closed it. Waits for no other process.
     pub(crate) opener: Opener,
     context: Arc<Context>,
-    /// For the thread of the log, if it has one of its own.
-    place: Option<Place>,
+    /// For whoever moves the log into the file.
+    place: Place,
+    /// Whether that is a thread of its own.
+    tends_log: bool,
     /// The byte of this process's session, until its end is written.
     held: OnceLock<Weak<OwnSession>>,
     /// Whether a session is still to begin, as the disk had no room for one.
@@ -155,7 +157,8 @@ impl Options {
             only_looks: self.read_only,
         };
         let (slot, context) = (Arc::new(Slot::new(handle)), Arc::new(context));
-        let place = self.tends_log.then(|| Place { slot: slot.clone(), context: context.clone(), anew: anew.into() });
+        let place = Place { slot: slot.clone(), context: context.clone(), anew: anew.into() };
+        let tends_log = self.tends_log;
         let inner = Inner {
             path: path.to_path_buf(),
             slot,
@@ -163,6 +166,7 @@ impl Options {
             opener,
             context,
             place,
+            tends_log,
             held: OnceLock::new(),
             session_put_off: AtomicBool::new(false),
             others_unseen: AtomicBool::new(false),
@@ -438,6 +442,8 @@ impl Store {
         self.refuse_forked()?;
         self.keep_session_lock();
         let done = self.inner.slot.with_in_turn(call);
+        #[cfg(any(fuzzing, test))]
+        self.inner.tend_log();
         done.map_err(|error| reserve::give_up_when_full(self.path(), error))
     }
 
@@ -450,7 +456,18 @@ impl Store {
 impl Inner {
     /// Gives the file that was just opened its log.
     pub(crate) fn set_log(&self, log: Option<Log>) {
-        self.gate.set_log(log, self.place.as_ref());
+        self.gate.set_log(log, self.tends_log.then_some(&self.place));
+    }
+
+    /// Moves sections that are full into the file where no thread does.
+    #[cfg(any(fuzzing, test))]
+    fn tend_log(&self) {
+        let log = self.gate.log().filter(|_| !self.tends_log && self.slot.refuse_forked().is_ok());
+        if let Some(log) = log.filter(|log| log.bell.take_full())
+            && let Err(error) = self.place.move_log(&log, false)
+        {
+            tracing::debug!(%error, "the log could not be moved into the file of the store");
+        }
     }
 
     /// The parts that every transaction needs.

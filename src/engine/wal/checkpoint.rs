@@ -124,6 +124,20 @@ pub(crate) struct Place {
 }
 
 impl Place {
+    /// Moves the sections of a log that have ended, or, after a rest, everything.
+    ///
+    /// # Errors
+    ///
+    /// As [`Log::checkpoint`]. Then the file is open again, if it can be.
+    pub(crate) fn move_log(&self, log: &Log, rests: bool) -> Result<()> {
+        let moved = self.slot.with(|handle| match log.bell.is_stopped() {
+            true => Ok(()),
+            false if rests => log.rest(handle, &self.context),
+            false => log.checkpoint(handle, &self.context),
+        });
+        moved.or_else(|error| self.renew(log).and(Err(error)))
+    }
+
     /// Opens the file anew after redb has failed to write: it then refuses all further work by this handle, also reading.
     /// The log is as good as before.
     fn renew(&self, log: &Log) -> Result<()> {
@@ -179,12 +193,7 @@ fn tend(bell: &Bell, log: &Weak<Log>, place: &Place) {
         let rung = bell.wait(pause);
         let (Some(log), false) = (log.upgrade(), rung == Rung::Stopped) else { return };
         rests |= rung == Rung::Rest;
-        let done = place.slot.with(|handle| match log.bell.is_stopped() {
-            true => Ok(()),
-            false if rests => log.rest(handle, &place.context),
-            false => log.checkpoint(handle, &place.context),
-        });
-        let done = done.or_else(|error| place.renew(&log).and(Err(error)));
+        let done = place.move_log(&log, rests);
         drop(log);
         match done {
             Ok(()) => (pause, rests) = (Duration::ZERO, false),

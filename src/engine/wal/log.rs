@@ -11,7 +11,7 @@ use super::appending::Appended;
 use super::files::Files;
 use super::folder::LogFolder;
 use super::maps::{Overlay, SectionMap};
-use super::row::{LogId, Wal, raise_format};
+use super::row::{LogId, Wal, not_of_this_file, raise_format};
 use super::{bell::Bell, entry, section};
 use crate::engine::commit::locks::{Condvar, Mutex, MutexGuard};
 use crate::engine::format::schema::Table;
@@ -228,23 +228,42 @@ impl Log {
 
     /// Begins a log: the first section is made and named; then redb says that the log is in use; then come the entries.
     fn begin(&self, writer: &mut Writer, handle: &Handle, context: &Context) -> Result<()> {
-        let Stage::Empty(before) = writer.stage else { return Ok(()) };
+        // Before any name changes: a commit that failed before may have made the row say that a log is in use.
+        let transaction = begin_write(handle, context)?;
+        let mut rows = WriteRows::of(&transaction);
+        let made = self.make_first(writer, &mut rows, context);
+        drop(rows);
+        match made {
+            Ok(Some(ended)) => {
+                // W10: until the store is opened again it is unknown which log is in use.
+                transaction.commit().map_err(|error| self.failed(error))?;
+                writer.stage = Stage::Ended(ended);
+                self.begin_section(writer, ended);
+                Ok(())
+            }
+            other => {
+                transaction.abort()?;
+                other.map(drop)
+            }
+        }
+    }
+
+    /// Makes the first section of a log, and writes the row that says it is in use; none when there is no room.
+    fn make_first(&self, writer: &mut Writer, rows: &mut WriteRows<'_>, context: &Context) -> Result<Option<Ended>> {
+        let before = Wal::read(rows.get(Table::Meta, meta::WAL)?.as_deref())?;
+        if before.is_some_and(|before| before.in_use) {
+            return Err(not_of_this_file("another log is in use; open the store again"));
+        }
         let id = LogId::fresh();
         let made = self.clear(before).and_then(|()| self.files.lock().make(&*self.folder, id, 1));
         if let Err(error) = made {
             writer.note_no_room(&error);
-            return Ok(());
+            return Ok(None);
         }
-        let wal = Wal::in_use(id, 0, writer.number, id.first_chain(), context.clock.now());
-        let transaction = begin_write(handle, context)?;
-        let mut rows = WriteRows::of(&transaction);
-        wal.write(&mut rows).and_then(|()| raise_format(&mut rows))?;
-        drop(rows);
-        transaction.commit()?;
-        let ended = Ended { id, section: 0, number: writer.number, crc: id.first_chain() };
-        writer.stage = Stage::Ended(ended);
-        self.begin_section(writer, ended);
-        Ok(())
+        let chain = id.first_chain();
+        Wal::in_use(id, 0, writer.number, chain, context.clock.now()).write(rows)?;
+        raise_format(rows)?;
+        Ok(Some(Ended { id, section: 0, number: writer.number, crc: chain }))
     }
 
     /// Removes what is left of the last log, and sets aside sections of others.
