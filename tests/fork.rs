@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use children::{spawn, wait_for};
 use fork::Fork;
-use hivekeep::{BotId, ClaimOptions, ErrorKind, NewTask, Schedule, Scheduler, SessionState, Store, TaskState, View};
+use hivekeep::{BotId, ClaimOptions, ErrorKind, NewTask, Schedule, Scheduler, SessionState, Sharing, Store, TaskState, View};
 use serde_json::json;
 
 /// So many records each of the two processes puts.
@@ -27,10 +27,12 @@ fn a_child_does_what_it_is_told() {
     let Some(told) = children::told() else { return };
     let (path, 0) = (told.store.as_path(), told.number) else { return };
     match told.task.as_str() {
-        "both write" => both_write(path),
+        "both write" => both_write(path, Sharing::Shared),
+        "both write, alone" => both_write(path, Sharing::Exclusive),
         "ends" => forks_a_child_that_ends(path),
         "lives on" => forks_a_child_that_lives_on(path),
-        "within a write" => forks_within_a_write(path),
+        "within a write" => forks_within_a_write(path, Sharing::Shared),
+        "within a write, alone" => forks_within_a_write(path, Sharing::Exclusive),
         task => panic!("no such task: {task}"),
     }
 }
@@ -67,9 +69,10 @@ fn every_call_is_refused(store: &Store, view: &View) {
     forked(store.close());
 }
 
-/// Parent and child both write; the child, who is told that the store is its parent's, in a store of its own.
-fn both_write(path: &Path) {
-    let store = Store::open(path).unwrap();
+/// Parent and child both write; the child, who is told that the store is its parent's, in a store of its own, unless the
+/// parent has it for itself.
+fn both_write(path: &Path, sharing: Sharing) {
+    let store = Store::options().sharing(sharing).open(path).unwrap();
     put(&store, "parent", 0).unwrap();
     let view = store.view().unwrap();
     let scheduler = Scheduler::start(store.clone(), Schedule::default()).unwrap();
@@ -88,9 +91,11 @@ fn both_write(path: &Path) {
                 std::mem::forget(runtime);
             }
             drop((view, scheduler, store));
-            let own = Store::open(path).unwrap();
-            (1..PUTS).for_each(|number| put(&own, "child", number).unwrap());
-            own.close().unwrap();
+            if sharing == Sharing::Shared {
+                let own = Store::open(path).unwrap();
+                (1..PUTS).for_each(|number| put(&own, "child", number).unwrap());
+                own.close().unwrap();
+            }
             std::process::exit(0);
         }
         Fork::Parent(child) => {
@@ -153,8 +158,8 @@ fn with_a_claim(path: &Path) -> Store {
 }
 
 /// Forks in closures of its writes, while other threads write too.
-fn forks_within_a_write(path: &Path) {
-    let (store, stop) = (Store::open(path).unwrap(), AtomicBool::new(false));
+fn forks_within_a_write(path: &Path, sharing: Sharing) {
+    let (store, stop) = (Store::options().sharing(sharing).open(path).unwrap(), AtomicBool::new(false));
     let written = std::thread::scope(|scope| {
         let threads: Vec<_> = (0..3)
             .map(|thread| {
@@ -247,8 +252,20 @@ fn a_forked_child_is_told_to_open_the_store_itself_and_both_lose_nothing() {
 
 #[test]
 fn a_fork_within_a_write_hangs_neither_and_the_parent_commits() {
+    for task in ["within a write", "within a write, alone"] {
+        let hive = fixture();
+        wait(spawn(task, &hive.path, 0));
+        assert_sound(&hive.path);
+    }
+}
+
+#[test]
+fn a_forked_child_of_a_process_that_has_the_store_for_itself_reaches_neither_file_nor_log() {
     let hive = fixture();
-    wait(spawn("within a write", &hive.path, 0));
+    wait(spawn("both write, alone", &hive.path, 0));
+    let store = Store::open(&hive.path).unwrap();
+    assert_eq!(store.view().unwrap().collection::<usize>("numbers").unwrap().list().count(), PUTS);
+    store.close().unwrap();
     assert_sound(&hive.path);
 }
 

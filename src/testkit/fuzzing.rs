@@ -36,6 +36,11 @@ pub fn frame(data: &[u8]) {
     }
 }
 
+/// Reads any bytes as a section of the log.
+pub fn log(data: &[u8]) {
+    crate::engine::wal::read_any(data);
+}
+
 /// Asks the service anything, without a socket: it answers, and no error is its own. The first line is the method and the
 /// target, the rest the body.
 #[cfg(feature = "http")]
@@ -134,6 +139,11 @@ mod tests {
     #[test]
     fn every_seed_of_the_frame_target_holds() {
         seeds("frame").iter().for_each(|seed| frame(&fs::read(seed).unwrap()));
+    }
+
+    #[test]
+    fn every_seed_of_the_log_target_holds() {
+        seeds("log").iter().for_each(|seed| log(&fs::read(seed).unwrap()));
     }
 
     #[test]

@@ -184,10 +184,9 @@ impl Gate {
             return Err(poisoned());
         }
         let done = Logged { log, handle, context, sink: &self.sink }.write(manner, work);
-        if handle.guard().has_forked() {
-            return done;
+        if done.is_ok() && !handle.guard().has_forked() {
+            self.commits.tell();
         }
-        self.commits.tell();
         done
     }
 

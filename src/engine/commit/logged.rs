@@ -99,7 +99,7 @@ impl Logged<'_> {
                 transaction.into_iter().for_each(discard);
                 drop(writer);
                 // W5: what was seen is durable before anybody is told of it.
-                self.wait_for_seen(seen)?;
+                self.log.wait_for_seen(seen)?;
                 return failed.tell();
             }
         };
@@ -107,17 +107,12 @@ impl Logged<'_> {
         let (result, number, has_events) = committed?;
         match number {
             Some(number) => self.log.wait(number)?,
-            None => self.wait_for_seen(seen)?,
+            None => self.log.wait_for_seen(seen)?,
         }
         if has_events {
             self.sink.tell();
         }
         Ok(result)
-    }
-
-    /// Waits for what a closure saw that wrote nothing. After a failed sync it is told to open the store again.
-    fn wait_for_seen(&self, number: u64) -> Result<()> {
-        self.log.wait(number).or_else(|error| self.log.refuse_failed().and(Err(error)))
     }
 
     fn run<'p, R>(

@@ -122,6 +122,15 @@ impl Log {
         }
     }
 
+    /// The same for what was only seen: after a failed sync there is nothing uncertain about the caller's own writes.
+    ///
+    /// # Errors
+    ///
+    /// `Reopen` when the sync has failed.
+    pub(crate) fn wait_for_seen(&self, number: u64) -> Result<()> {
+        self.wait(number).or_else(|error| self.refuse_failed().and(Err(error)))
+    }
+
     /// Whether everything up to a number is on the disk.
     pub(super) fn is_durable(&self, number: u64) -> bool {
         self.appended.lock().durable >= number

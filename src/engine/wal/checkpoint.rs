@@ -102,8 +102,11 @@ fn move_sections(
     section: u64,
     wal: impl FnOnce(Wal) -> Wal,
 ) -> Result<bool> {
-    let Some(before) = Wal::read(rows.get(Table::Meta, meta::WAL)?.as_deref())? else { return Ok(false) };
-    if !before.in_use || before.id != id || before.section >= section {
+    let before = Wal::read(rows.get(Table::Meta, meta::WAL)?.as_deref())?;
+    let Some(before) = before.filter(|before| before.in_use && before.id == id) else {
+        return Err(Error::damaged("the file says that another log is in use; open the store again"));
+    };
+    if before.section >= section {
         return Ok(false);
     }
     // Without gaps.

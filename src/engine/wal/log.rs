@@ -69,8 +69,8 @@ pub(crate) struct Writer {
 
 #[derive(Debug)]
 pub(super) enum Stage {
-    /// Redb has everything. The row of the last log, if there was one.
-    Empty(Option<Wal>),
+    /// Redb has everything.
+    Empty,
     /// An opening found these rows, and redb had no room for them.
     Recovered(Wal),
     Open(OpenSection),
@@ -132,7 +132,7 @@ impl Log {
         let known = wal.map_or(0, |wal| wal.number);
         let (maps, number, stage) = match (found, wal) {
             (Found::Unsaved { maps, number }, Some(wal)) => (maps, number, Stage::Recovered(wal)),
-            (_, wal) => (Vec::new(), known, Stage::Empty(wal)),
+            _ => (Vec::new(), known, Stage::Empty),
         };
         Self {
             folder,
@@ -196,8 +196,8 @@ impl Log {
             }
             match &writer.stage {
                 Stage::Recovered(_) => return Ok(Road::Redb),
-                Stage::Empty(_) if !writer.has_committed => return Ok(Road::Redb),
-                Stage::Empty(_) => self.begin(writer, handle, context)?,
+                Stage::Empty if !writer.has_committed => return Ok(Road::Redb),
+                Stage::Empty => self.begin(writer, handle, context)?,
                 Stage::Open(open) if open.room() >= open.length / ROOM => {
                     return Ok(Road::Entry(usize::try_from(open.length / 2).unwrap_or(usize::MAX)));
                 }
@@ -209,7 +209,7 @@ impl Log {
                     let ended = *ended;
                     // W8: a section begins only after the one before is synced to its end.
                     if !self.is_durable(ended.number) {
-                        MutexGuard::unlocked(writer, || self.wait(ended.number))?;
+                        MutexGuard::unlocked(writer, || self.wait_for_seen(ended.number))?;
                         continue;
                     }
                     if self.bytes_in_memory() > MOST_IN_MEMORY {
@@ -314,7 +314,7 @@ impl Log {
         }
         let now = context.clock.now();
         let wal = match &writer.stage {
-            Stage::Empty(_) | Stage::Open(_) => None,
+            Stage::Empty | Stage::Open(_) => None,
             Stage::Recovered(wal) => Some(wal.emptied(writer.number + 1, now)),
             Stage::Ended(ended) => {
                 Some(Wal::in_use(ended.id, ended.section, writer.number + 1, ended.crc, now))
@@ -333,7 +333,7 @@ impl Log {
             writer.number = wal.number;
             self.covered(wal.section, wal.in_use, wal.number);
             if let Stage::Recovered(before) = writer.stage {
-                writer.stage = Stage::Empty(Some(wal));
+                writer.stage = Stage::Empty;
                 self.clear(Some(before))?;
             }
         }
@@ -349,7 +349,7 @@ impl Log {
         let mut writer = self.lock();
         let wal = match &writer.stage {
             _ if self.has_failed() => return Ok(()),
-            Stage::Empty(_) => return Ok(()),
+            Stage::Empty => return Ok(()),
             Stage::Recovered(wal) => *wal,
             Stage::Open(OpenSection { id, section, crc, .. }) | Stage::Ended(Ended { id, section, crc, .. }) => {
                 Wal::in_use(*id, *section, writer.number, *crc, context.clock.now())
@@ -360,7 +360,7 @@ impl Log {
         let emptied = wal.emptied(writer.number, context.clock.now());
         emptied.write(&mut WriteRows::of(&transaction))?;
         transaction.commit().map_err(|error| self.failed(error))?;
-        writer.stage = Stage::Empty(Some(emptied));
+        writer.stage = Stage::Empty;
         self.covered(u64::MAX, false, emptied.number);
         *self.files.lock() = Files::new(self.first_section);
         self.clear(Some(emptied))?;

@@ -24,7 +24,7 @@ mod section;
 #[cfg(test)]
 mod test;
 
-#[cfg(fuzzing)]
+#[cfg(any(fuzzing, test))]
 pub(crate) use self::reader::read_any;
 pub(crate) use self::folder::FolderOfStore;
 #[cfg(any(fuzzing, test, feature = "transfer"))]
