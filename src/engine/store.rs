@@ -157,10 +157,11 @@ impl Options {
             only_looks: self.read_only,
         };
         let (slot, context) = (Arc::new(Slot::new(handle)), Arc::new(context));
-        let place = Place { slot: slot.clone(), context: context.clone(), anew: anew.into() };
+        let (path, anew) = (path.to_path_buf(), anew.into());
+        let place = Place { path: path.clone(), slot: slot.clone(), context: context.clone(), anew };
         let tends_log = self.tends_log;
         let inner = Inner {
-            path: path.to_path_buf(),
+            path,
             slot,
             gate: Gate::new(),
             opener,

@@ -16,7 +16,7 @@ use crate::engine::format::index::IndexRule;
 use crate::engine::format::point::{NewPoint, Origin, PointId};
 use crate::engine::format::schema::{CollectionId, Table};
 use crate::engine::records::{KeyRange, Records};
-use crate::engine::store::Store;
+use crate::engine::store::{Sharing, Store};
 use crate::engine::view::View;
 use crate::engine::write::WriteTx;
 use crate::error::{Error, ErrorKind, Result};
@@ -26,6 +26,8 @@ pub(in crate::engine) type State = BTreeMap<(CollectionId, Vec<u8>), Vec<u8>>;
 const COLLECTIONS: [CollectionId; 2] = [CollectionId::CONFIG, CollectionId::CHAT];
 /// Few, so that the same one is often put, removed, sealed and merged in every order.
 const KEYS: u8 = 3;
+/// The first section of a log is so short that a few steps fill it.
+const SECTION: u64 = 8 << 10;
 /// So many views stay open at most, whatever is written and forgotten meanwhile.
 const KEPT_VIEWS: usize = 3;
 
@@ -118,20 +120,31 @@ pub(in crate::engine) struct Model {
     pub(in crate::engine) now: State,
     pub(in crate::engine) points: BTreeMap<Epoch, State>,
     kept: Vec<(View, State)>,
+    sharing: Sharing,
+    steps: usize,
 }
 
 impl Model {
     pub(in crate::engine) fn new() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let store = Self::open(&folder);
-        Self { folder, store, now: State::new(), points: BTreeMap::new(), kept: Vec::new() }
+        Self::with(Sharing::Shared)
     }
 
-    fn open(folder: &tempfile::TempDir) -> Store {
-        Store::options().open_with(&folder.path().join("h.redb"), RULES).unwrap()
+    fn with(sharing: Sharing) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Self::open(&folder, sharing);
+        Self { folder, store, now: State::new(), points: BTreeMap::new(), kept: Vec::new(), sharing, steps: 0 }
+    }
+
+    fn open(folder: &tempfile::TempDir, sharing: Sharing) -> Store {
+        let options = Store::options().sharing(sharing).first_section(SECTION);
+        options.open_with(&folder.path().join("h.redb"), RULES).unwrap()
     }
 
     pub(in crate::engine) fn step(&mut self, op: &Op) {
+        self.steps += 1;
+        if self.steps.is_multiple_of(5) {
+            self.store.rest_log().unwrap();
+        }
         match op {
             Op::Write { changes, fails } => self.write(changes, *fails),
             Op::Seal => {
@@ -153,7 +166,7 @@ impl Model {
             Op::Reopen => {
                 self.kept.clear();
                 self.store.close_file().unwrap();
-                self.store = Self::open(&self.folder);
+                self.store = Self::open(&self.folder, self.sharing);
             }
         }
     }
@@ -305,18 +318,24 @@ pub(in crate::engine) fn runner(cases: u32) -> TestRunner {
 
 #[test]
 fn every_retained_point_reads_as_it_was_whatever_is_written_forgotten_and_half_merged() {
-    follow_the_model(60, 0..=249, 80);
+    follow_the_model(60, 0..=249, 80, Sharing::Shared);
+}
+
+#[test]
+fn the_same_holds_over_a_log_that_is_moved_into_the_file_now_and_then() {
+    follow_the_model(40, 0..=249, 80, Sharing::Exclusive);
+    follow_the_model(4, 240..=255, 25, Sharing::Exclusive);
 }
 
 #[test]
 fn the_same_holds_of_values_that_are_kept_in_pieces() {
-    follow_the_model(8, 240..=255, 25);
+    follow_the_model(8, 240..=255, 25, Sharing::Shared);
 }
 
-fn follow_the_model(cases: u32, values: RangeInclusive<u8>, steps: usize) {
+fn follow_the_model(cases: u32, values: RangeInclusive<u8>, steps: usize, sharing: Sharing) {
     runner(cases)
         .run(&prop::collection::vec(op(values), 1..steps), |ops| {
-            let mut model = Model::new();
+            let mut model = Model::with(sharing);
             for op in &ops {
                 model.step(op);
                 model.compare();

@@ -94,7 +94,8 @@ fn open_with_log(path: &Path, options: &Options) -> Result<(Handle, Option<Log>)
         }
     }
     let folder = Box::new(FolderOfStore::new(path));
-    recover::take_up(handle, folder, options, || open_without_log(path, options)).map_err(|error| error.context(path.display()))
+    let taken_up = recover::take_up(handle, folder, options, || open_without_log(path, options));
+    taken_up.map_err(|error| reserve::give_up_when_full(path, error).context(path.display()))
 }
 
 /// Opens the file with this resolved name.

@@ -1,5 +1,6 @@
 //! Moving whole sections into redb, on a thread of its own. Commits go on in the log meanwhile.
 
+use std::path::PathBuf;
 use std::sync::{Arc, Weak};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -11,6 +12,7 @@ use super::row::{LogId, Wal};
 use crate::engine::format::schema::Table;
 use crate::engine::meta;
 use crate::engine::opening::context::Context;
+use crate::engine::opening::reserve;
 use crate::engine::opening::slot::{Content, Slot};
 use crate::engine::redb_file::Handle;
 use crate::engine::rows::WriteRows;
@@ -121,6 +123,7 @@ fn move_sections(
 /// The place of an open file, and the way to open it anew while the log stays as it is.
 #[derive(Clone)]
 pub(crate) struct Place {
+    pub(crate) path: PathBuf,
     pub(crate) slot: Arc<Slot>,
     pub(crate) context: Arc<Context>,
     pub(crate) anew: Arc<dyn Fn() -> Result<Handle> + Send + Sync>,
@@ -138,7 +141,8 @@ impl Place {
             false if rests => log.rest(handle, &self.context),
             false => log.checkpoint(handle, &self.context),
         });
-        moved.or_else(|error| self.renew(log).and(Err(error)))
+        // On a full disk the reserve makes room for the next try.
+        moved.or_else(|error| self.renew(log).and(Err(reserve::give_up_when_full(&self.path, error))))
     }
 
     /// Opens the file anew after redb has failed to write: it then refuses all further work by this handle, also reading.

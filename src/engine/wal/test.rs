@@ -748,3 +748,44 @@ fn the_rest_of_a_log_is_moved_after_a_moment_without_commits() {
     let left: Vec<_> = std::fs::read_dir(folder.path()).unwrap().map(|found| found.unwrap().file_name()).collect();
     assert_eq!(left, ["h.redb"]);
 }
+
+#[test]
+fn a_repair_puts_the_rows_of_the_log_over_those_of_the_file() {
+    let hive = logging();
+    (0..20).for_each(|number| hive.put(&format!("key {number:02}"), number).unwrap());
+    hive.store.rest_log().unwrap();
+    hive.put("key 05", 500).unwrap();
+    hive.store.write(|tx| tx.remove(C, b"key 06").map(drop)).unwrap();
+    hive.put("new", 7).unwrap();
+    let content = hive.disk.seen();
+    drop(hive.kill());
+    let folder = tempfile::tempdir().unwrap();
+    let path = std::fs::canonicalize(folder.path()).unwrap().join("h.redb");
+    to_files(&content, &path);
+    let into = Store::options().session(false).reserve(false).open_with(&folder.path().join("new.redb"), &[]).unwrap();
+    let report = crate::engine::repair::repair(&path, &into).unwrap();
+    assert!(report.lost.is_empty() && report.notes.is_empty(), "{report}");
+    let number = |key: &str| get_of(&into, key).map(|bytes| meta::number(&bytes).unwrap());
+    assert_eq!(["key 04", "key 05", "key 06", "new"].map(number), [Some(4), Some(500), None, Some(7)]);
+    assert!(crate::engine::check::check(&into.view().unwrap(), &|_, _| ()).unwrap().is_sound());
+    into.close_file().unwrap();
+    // Without its log it goes back, and says so.
+    for (section, _) in content.sections() {
+        std::fs::remove_file(section_file(&path, section)).unwrap();
+    }
+    let into = Store::options().session(false).reserve(false).open_with(&folder.path().join("old.redb"), &[]).unwrap();
+    let report = crate::engine::repair::repair(&path, &into).unwrap();
+    assert!(report.notes[0].starts_with("acknowledged writes after"), "{report}");
+    assert_eq!(get_of(&into, "key 05"), Some(5_u64.to_be_bytes().to_vec()));
+}
+
+#[cfg(feature = "transfer")]
+#[test]
+fn a_copy_of_a_store_whose_process_was_killed_has_what_was_in_its_log() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, to) = (killed(folder.path()), folder.path().join("copy.redb"));
+    crate::engine::copy::copy(&path, &to, &|_, _| Ok(())).unwrap();
+    let copy = Store::options().session(false).reserve(false).open_with(&to, &[]).unwrap();
+    assert_eq!(get_of(&copy, "third"), Some(3_u64.to_be_bytes().to_vec()));
+    copy.close_file().unwrap();
+}
