@@ -13,7 +13,9 @@ use std::time::{Duration, Instant};
 
 use children::{spawn, wait_for};
 use fork::Fork;
-use hivekeep::{BotId, ClaimOptions, ErrorKind, NewTask, Schedule, Scheduler, SessionState, Sharing, Store, TaskState, View};
+use hivekeep::{
+    BotId, ClaimOptions, ErrorKind, NewTask, Schedule, Scheduler, SessionState, Sharing, Store, TaskState, View,
+};
 use serde_json::json;
 
 /// So many records each of the two processes puts.

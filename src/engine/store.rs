@@ -34,7 +34,7 @@ use crate::engine::session::session_locks::SessionLocks;
 use crate::engine::session::views::Views;
 use crate::engine::session::writer_line::WriterLine;
 use crate::engine::view::View;
-use crate::engine::wal::{Log, Place};
+use crate::engine::wal::{Log, Mover};
 #[cfg(any(fuzzing, test))]
 use crate::engine::wal::{LogFolder, recover};
 use crate::engine::write::WriteTx;
@@ -71,8 +71,8 @@ pub(crate) struct Inner {
     /// Opens the file as it was opened, for when a failure has closed it. Waits for no other process.
     pub(crate) opener: Opener,
     context: Arc<Context>,
-    /// For whoever moves the log into the file.
-    place: Place,
+    /// Moves the log into the file.
+    mover: Mover,
     /// Whether that is a thread of its own.
     tends_log: bool,
     /// The byte of this process's session, until its end is written.
@@ -140,7 +140,13 @@ impl Options {
         Ok(self.store(path, opened, (Box::new(opener), Box::new(anew)), indexes))
     }
 
-    fn store(self, path: &Path, (handle, log): Opened, (opener, anew): Openers, indexes: &'static [IndexRule]) -> Store {
+    fn store(
+        self,
+        path: &Path,
+        (handle, log): Opened,
+        (opener, anew): Openers,
+        indexes: &'static [IndexRule],
+    ) -> Store {
         let context = Context {
             clock: self.clock,
             indexes,
@@ -158,7 +164,7 @@ impl Options {
         };
         let (slot, context) = (Arc::new(Slot::new(handle)), Arc::new(context));
         let (path, anew) = (path.to_path_buf(), anew.into());
-        let place = Place { path: path.clone(), slot: slot.clone(), context: context.clone(), anew };
+        let mover = Mover { path: path.clone(), slot: slot.clone(), context: context.clone(), anew };
         let tends_log = self.tends_log;
         let inner = Inner {
             path,
@@ -166,7 +172,7 @@ impl Options {
             gate: Gate::new(),
             opener,
             context,
-            place,
+            mover,
             tends_log,
             held: OnceLock::new(),
             session_put_off: AtomicBool::new(false),
@@ -457,7 +463,7 @@ impl Store {
 impl Inner {
     /// Gives the file that was just opened its log.
     pub(crate) fn set_log(&self, log: Option<Log>) {
-        self.gate.set_log(log, self.tends_log.then_some(&self.place));
+        self.gate.set_log(log, self.tends_log.then_some(&self.mover));
     }
 
     /// Moves sections that are full into the file where no thread does.
@@ -465,7 +471,7 @@ impl Inner {
     fn tend_log(&self) {
         let log = self.gate.log().filter(|_| !self.tends_log && self.slot.refuse_forked().is_ok());
         if let Some(log) = log.filter(|log| log.bell.take_full())
-            && let Err(error) = self.place.move_log(&log, false)
+            && let Err(error) = self.mover.move_log(&log, false)
         {
             tracing::debug!(%error, "the log could not be moved into the file of the store");
         }

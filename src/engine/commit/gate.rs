@@ -22,7 +22,7 @@ use crate::engine::redb_file::{Handle, Transaction, locked};
 use crate::engine::rows::ReadRows;
 use crate::engine::session::process::forked;
 use crate::engine::session::writer_line::Streak;
-use crate::engine::wal::{Checkpointer, Log, Overlay, Place};
+use crate::engine::wal::{Checkpointer, Log, Mover, Overlay};
 use crate::engine::write::WriteTx;
 use crate::error::{Error, ErrorKind, Result};
 
@@ -92,7 +92,13 @@ struct Failure {
 
 impl Gate {
     pub(crate) fn new() -> Self {
-        Self { state: Mutex::default(), turn: Condvar::new(), commits: Arc::default(), sink: SinkSlot::default(), log: RwLock::default() }
+        Self {
+            state: Mutex::default(),
+            turn: Condvar::new(),
+            commits: Arc::default(),
+            sink: SinkSlot::default(),
+            log: RwLock::default(),
+        }
     }
 
     /// The commits that went through this gate.
@@ -126,11 +132,11 @@ impl Gate {
         self.log.read().as_ref().map(|tended| tended.log.clone())
     }
 
-    /// Gives the store that was just opened its log, and, with the place of the open file, a thread for it.
-    pub(crate) fn set_log(&self, log: Option<Log>, place: Option<&Place>) {
+    /// Gives the store that was just opened its log, and, with a mover, a thread that moves it.
+    pub(crate) fn set_log(&self, log: Option<Log>, mover: Option<&Mover>) {
         let new = log.map(|log| {
             let log = Arc::new(log);
-            let checkpointer = place.map(|place| Checkpointer::begin(&log, place));
+            let checkpointer = mover.map(|mover| Checkpointer::begin(&log, mover));
             Tended { log, checkpointer }
         });
         let old = mem::replace(&mut *self.log.write(), new);

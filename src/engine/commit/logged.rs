@@ -88,9 +88,9 @@ impl Logged<'_> {
         }
         let transaction = transaction.into_inner();
         let committed = match ran {
-            Ok(done) if done.changed => {
-                self.commit(&mut writer, &rows, transaction, &done).map(|number| (done.result, Some(number), done.has_events))
-            }
+            Ok(done) if done.changed => self
+                .commit(&mut writer, &rows, transaction, &done)
+                .map(|number| (done.result, Some(number), done.has_events)),
             Ok(done) => {
                 transaction.into_iter().for_each(discard);
                 Ok((done.result, None, false))

@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use crate::engine::commit::{Outcome, Size};
 use crate::engine::commit::reentrancy::Writing;
+use crate::engine::commit::{Outcome, Size};
 use crate::engine::opening::slot::Content;
 use crate::engine::redb_file::Handle;
 use crate::engine::store::{Inner, Store};

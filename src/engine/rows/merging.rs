@@ -1,6 +1,6 @@
 //! Merging the rows of a base with those that lie over it, page by page, in both directions.
 
-use super::page::BatchSize;
+use super::paging::BatchSize;
 use super::range::{KeyRange, Row};
 use crate::engine::wal::LayerPage;
 

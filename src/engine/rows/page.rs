@@ -3,6 +3,7 @@
 use std::ops::ControlFlow;
 
 use super::merging::Merging;
+use super::paging::BatchSize;
 use super::range::{KeyRange, Row};
 use super::row_ref::RowRef;
 use super::stored::Rows;
@@ -10,13 +11,6 @@ use crate::engine::format::schema::Table;
 use crate::engine::redb_file::{OpenTable, Tables};
 use crate::engine::wal::Layer;
 use crate::error::{Error, Result};
-
-/// How much is read at a time: so many rows, or fewer once they have so many bytes.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct BatchSize {
-    pub(crate) rows: usize,
-    pub(crate) bytes: usize,
-}
 
 impl<B: Tables, L: Layer> Rows<B, L> {
     /// The first rows of a range, in its direction, until there are `limit` or they have so many bytes.

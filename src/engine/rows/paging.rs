@@ -10,6 +10,13 @@ pub(crate) const PAGE_BYTES: usize = 4 << 20;
 /// The first page has this many rows, as nothing is known of their length.
 pub(crate) const FIRST_PAGE: usize = 16;
 
+/// How much is read at a time: so many rows, or fewer once they have so many bytes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct BatchSize {
+    pub(crate) rows: usize,
+    pub(crate) bytes: usize,
+}
+
 /// Whether there may be more behind the rows, of which `limit` were asked for.
 pub(crate) fn is_full(rows: &[Row], limit: usize) -> bool {
     rows.len() >= limit || rows.iter().map(bytes_of).sum::<usize>() >= PAGE_BYTES

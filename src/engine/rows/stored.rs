@@ -1,14 +1,14 @@
 //! The rows of a transaction: those of its base in redb, and those that lie over them.
 
-use super::page::BatchSize;
-use super::paging::PAGE_BYTES;
+use std::ops::ControlFlow;
+
+use super::paging::{BatchSize, PAGE_BYTES};
 use super::range::{KeyRange, Row};
 use super::row_ref::RowRef;
 use crate::engine::format::schema::Table;
 use crate::engine::redb_file::{OpenTable, ReadTables, RedbGuard, Tables, Transaction, WriteTables};
 use crate::engine::wal::{Layer, NoLayer, Overlay, Stack, WriteSet};
 use crate::error::Result;
-use std::ops::ControlFlow;
 
 /// The rows of a transaction.
 pub(crate) struct Rows<B, L> {
@@ -96,7 +96,7 @@ pub(crate) trait IntoRedb<'a> {
 /// The rows of a write transaction, with its own writes.
 pub(crate) enum WriteRows<'a> {
     /// They go straight into redb.
-    Redb(Rows<WriteTables<'a>, NoLayer>),
+    Redb(Box<Rows<WriteTables<'a>, NoLayer>>),
     /// They are kept in memory, to become an entry of the log.
     Set(SetRows<'a>),
 }
@@ -119,7 +119,7 @@ macro_rules! either {
 
 impl<'a> WriteRows<'a> {
     pub(crate) fn of(transaction: &'a Transaction) -> Self {
-        Self::Redb(Rows { base: WriteTables::new(transaction), layer: NoLayer })
+        Self::Redb(Box::new(Rows { base: WriteTables::new(transaction), layer: NoLayer }))
     }
 
     /// Writes that are kept in memory, over those of a commit.

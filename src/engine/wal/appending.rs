@@ -7,28 +7,7 @@ use std::sync::Arc;
 use super::entry::{self, Kind, Link};
 use super::log::{Ended, Log, OpenSection, Stage, Writer};
 use super::maps::WriteSet;
-use crate::engine::redb_file::StorageBackend;
 use crate::error::{Error, ErrorKind, Result};
-
-/// What was appended, and what of it is durable.
-#[derive(Debug)]
-pub(super) struct Appended {
-    /// The newest number, and the file that it is in: a section begins only after the one before is synced.
-    newest: u64,
-    file: Option<Arc<dyn StorageBackend>>,
-    /// Everything up to this number is on the disk (W6: it never goes back).
-    durable: u64,
-    /// One thread syncs at a time.
-    is_syncing: bool,
-    /// W10: why an entry may be on the disk or not.
-    failure: Option<Arc<Error>>,
-}
-
-impl Appended {
-    pub(super) fn new(number: u64) -> Self {
-        Self { newest: number, file: None, durable: number, is_syncing: false, failure: None }
-    }
-}
 
 impl Log {
     /// Appends a commit, and gives its number; none when it has no place in the section. It is durable once

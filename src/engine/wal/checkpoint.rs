@@ -6,9 +6,10 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use super::bell::{Bell, Rung};
+use super::id::LogId;
 use super::log::{Log, Stage, apply, begin_write};
 use super::maps::Overlay;
-use super::row::{LogId, Wal};
+use super::row::Wal;
 use crate::engine::format::schema::Table;
 use crate::engine::meta;
 use crate::engine::opening::context::Context;
@@ -120,16 +121,16 @@ fn move_sections(
     Ok(true)
 }
 
-/// The place of an open file, and the way to open it anew while the log stays as it is.
+/// Moves a log into the open file, which it can open anew while the log stays as it is.
 #[derive(Clone)]
-pub(crate) struct Place {
+pub(crate) struct Mover {
     pub(crate) path: PathBuf,
     pub(crate) slot: Arc<Slot>,
     pub(crate) context: Arc<Context>,
     pub(crate) anew: Arc<dyn Fn() -> Result<Handle> + Send + Sync>,
 }
 
-impl Place {
+impl Mover {
     /// Moves the sections of a log that have ended, or, after a rest, everything.
     ///
     /// # Errors
@@ -150,7 +151,8 @@ impl Place {
     fn renew(&self, log: &Log) -> Result<()> {
         let mut content = self.slot.exclusively()?;
         let is_spent = |handle: &Handle| handle.is_spent() && handle.guard().end().is_none();
-        if log.bell.is_stopped() || log.has_failed() || !matches!(&*content, Content::Open(handle) if is_spent(handle)) {
+        if log.bell.is_stopped() || log.has_failed() || !matches!(&*content, Content::Open(handle) if is_spent(handle))
+        {
             return Ok(());
         }
         self.context.place.refuse_moved()?;
@@ -171,11 +173,11 @@ pub(crate) struct Checkpointer {
 
 impl Checkpointer {
     /// Begins to move the sections of a log. Without a thread, as when the system has no more, writers do it.
-    pub(crate) fn begin(log: &Arc<Log>, place: &Place) -> Self {
-        let (bell, weak, place) = (log.bell.clone(), Arc::downgrade(log), place.clone());
+    pub(crate) fn begin(log: &Arc<Log>, mover: &Mover) -> Self {
+        let (bell, weak, mover) = (log.bell.clone(), Arc::downgrade(log), mover.clone());
         let ringing = bell.clone();
         let thread = std::thread::Builder::new().name("hivekeep-log".into());
-        let spawned = thread.spawn(move || tend(&ringing, &weak, &place));
+        let spawned = thread.spawn(move || tend(&ringing, &weak, &mover));
         let thread = spawned.inspect_err(|error| tracing::warn!(%error, "the log has no thread of its own")).ok();
         Self { bell, thread }
     }
@@ -194,13 +196,13 @@ impl Checkpointer {
     }
 }
 
-fn tend(bell: &Bell, log: &Weak<Log>, place: &Place) {
+fn tend(bell: &Bell, log: &Weak<Log>, mover: &Mover) {
     let (mut pause, mut rests) = (Duration::ZERO, false);
     loop {
         let rung = bell.wait(pause);
         let (Some(log), false) = (log.upgrade(), rung == Rung::Stopped) else { return };
         rests |= rung == Rung::Rest;
-        let done = place.move_log(&log, rests);
+        let done = mover.move_log(&log, rests);
         drop(log);
         match done {
             Ok(()) => (pause, rests) = (Duration::ZERO, false),

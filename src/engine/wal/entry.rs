@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::row::LogId;
+use super::id::LogId;
 use crate::engine::format::schema::Table;
 use crate::error::{Error, Result};
 
@@ -142,7 +142,8 @@ impl<'a> Entry<'a> {
     pub(super) fn each_change(&self, mut each: impl FnMut(Change<'a>)) -> Result<()> {
         let mut fields = Fields(self.rows);
         while !fields.0.is_empty() {
-            let wrong = || Error::damaged(format!("an entry of the log has rows of no kind: number={}", self.link.number));
+            let wrong =
+                || Error::damaged(format!("an entry of the log has rows of no kind: number={}", self.link.number));
             each(fields.change().ok_or_else(wrong)?);
         }
         Ok(())

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::folder::LogFolder;
-use super::row::LogId;
+use super::id::LogId;
 use super::section::{Head, MOST};
 use crate::engine::redb_file::StorageBackend;
 use crate::error::Result;
@@ -56,7 +56,8 @@ impl Files {
     /// Removes sections that redb has, but never the newest: without it a log in use would seem lost.
     pub(super) fn remove(&mut self, folder: &dyn LogFolder, covered: u64) -> Result<()> {
         let newest = self.named.last().copied().unwrap_or_default();
-        let gone: Vec<_> = self.named.iter().copied().filter(|section| *section <= covered && *section < newest).collect();
+        let gone: Vec<_> =
+            self.named.iter().copied().filter(|section| *section <= covered && *section < newest).collect();
         for section in gone {
             folder.remove(section)?;
             self.named.remove(&section);

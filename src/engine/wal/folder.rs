@@ -67,7 +67,8 @@ impl LogFolder for FolderOfStore {
     fn sections(&self) -> Result<Vec<u64>> {
         let folder = files::folder_of(&self.store);
         let prefix = self.path(0);
-        let prefix = prefix.file_name().and_then(|name| name.to_str()).map(|name| name.trim_end_matches('0').to_owned());
+        let prefix =
+            prefix.file_name().and_then(|name| name.to_str()).map(|name| name.trim_end_matches('0').to_owned());
         let Some(prefix) = prefix else { return Ok(Vec::new()) };
         let mut sections = Vec::new();
         for found in fs::read_dir(folder).map_err(|error| files::failed(folder, error))? {

@@ -7,11 +7,13 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::appending::Appended;
+use super::appended::Appended;
 use super::files::Files;
 use super::folder::LogFolder;
+use super::id::LogId;
+use super::leftovers::clear_away;
 use super::maps::{Overlay, SectionMap};
-use super::row::{LogId, Wal, not_of_this_file, raise_format};
+use super::row::{Wal, not_of_this_file, raise_format};
 use super::{bell::Bell, entry, section};
 use crate::engine::commit::locks::{Condvar, Mutex, MutexGuard};
 use crate::engine::format::schema::Table;
@@ -269,7 +271,7 @@ impl Log {
     /// Removes what is left of the last log, and sets aside sections of others.
     fn clear(&self, last: Option<Wal>) -> Result<()> {
         for section in self.folder.sections()? {
-            super::recover::clear_away(&*self.folder, section, last.map(|wal| wal.id))?;
+            clear_away(&*self.folder, section, last.map(|wal| wal.id))?;
         }
         Ok(())
     }
@@ -292,7 +294,13 @@ impl Log {
     }
 
     /// A transaction of redb that has the rows of memory, for work that goes past the log.
-    pub(crate) fn begin_past(&self, handle: &Handle, context: &Context, arrived: Instant, overlay: &Overlay) -> Result<Transaction> {
+    pub(crate) fn begin_past(
+        &self,
+        handle: &Handle,
+        context: &Context,
+        arrived: Instant,
+        overlay: &Overlay,
+    ) -> Result<Transaction> {
         let transaction = context.begin_write(handle, arrived, Streak::default(), &|| ())?;
         let mut rows = WriteRows::of(&transaction);
         let applied = apply(&mut rows, overlay);
@@ -316,9 +324,7 @@ impl Log {
         let wal = match &writer.stage {
             Stage::Empty | Stage::Open(_) => None,
             Stage::Recovered(wal) => Some(wal.emptied(writer.number + 1, now)),
-            Stage::Ended(ended) => {
-                Some(Wal::in_use(ended.id, ended.section, writer.number + 1, ended.crc, now))
-            }
+            Stage::Ended(ended) => Some(Wal::in_use(ended.id, ended.section, writer.number + 1, ended.crc, now)),
         };
         let mut rows = WriteRows::of(&transaction);
         let raised = wal.map_or(Ok(()), |wal| wal.write(&mut rows));

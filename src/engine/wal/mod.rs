@@ -4,17 +4,20 @@
 //! * `entry`, `section`: the bytes of an entry and of the head of a file; `reader`: what fits in a file
 //! * `row`: the row of `meta` that says up to where redb has the log
 //! * `maps`: the rows of entries that redb does not have, by number
-//! * `folder`, `files`: the files of the sections
-//! * `log`: the open log; `appending`: its end, and the sync that makes it durable; `checkpoint`,
+//! * `folder`, `files`, `leftovers`: the files of the sections; `id`: which log they are of
+//! * `log`: the open log; `appended`, `appending`: its end, and the sync that makes it durable; `checkpoint`,
 //!   `bell`: moving sections into redb
 //! * `recover`: what an opening makes of a log that is in use
 
+mod appended;
 mod appending;
 mod bell;
 mod checkpoint;
 mod entry;
 mod files;
 mod folder;
+mod id;
+mod leftovers;
 mod log;
 mod maps;
 mod reader;
@@ -24,11 +27,11 @@ mod section;
 #[cfg(test)]
 mod test;
 
-#[cfg(any(fuzzing, test))]
-pub(crate) use self::reader::read_any;
+pub(crate) use self::checkpoint::{Checkpointer, Mover};
 pub(crate) use self::folder::FolderOfStore;
 #[cfg(any(fuzzing, test, feature = "transfer"))]
 pub(crate) use self::folder::LogFolder;
-pub(crate) use self::checkpoint::{Checkpointer, Place};
 pub(crate) use self::log::{Log, Road, Writer};
 pub(crate) use self::maps::{Layer, LayerPage, NoLayer, Overlay, Stack, WriteSet};
+#[cfg(any(fuzzing, test))]
+pub(crate) use self::reader::read_any;

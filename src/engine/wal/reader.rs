@@ -1,7 +1,7 @@
 //! Reading a section: the entries that fit, in their order, and what a later entry says of the place where they end.
 
 use super::entry::{self, Entry, Kind, Link};
-use super::row::LogId;
+use super::id::LogId;
 use super::section;
 use crate::error::{Error, Result};
 
@@ -82,7 +82,8 @@ pub(super) fn refuse_damaged(bytes: &[u8], from: u64, id: LogId, number: u64) ->
         let Some(later) = entry::decode(rest) else { continue };
         let missing = number.saturating_add(1);
         if later.link.number > missing && later.link.synced >= missing {
-            let message = "an entry of the log is damaged, and a later one says that it was on the disk; run hivekeep repair";
+            let message =
+                "an entry of the log is damaged, and a later one says that it was on the disk; run hivekeep repair";
             return Err(Error::damaged(format!("{message}: number={missing} later={}", later.link.number)));
         }
     }

@@ -4,13 +4,13 @@
 
 use std::sync::Arc;
 
-use super::entry;
 use super::folder::LogFolder;
+use super::leftovers::{clear_away, head, load};
 use super::log::{Found, apply};
 use super::maps::{Overlay, SectionMap};
 use super::reader::{Tail, read, refuse_damaged};
-use super::row::{LogId, Wal, not_of_this_file};
-use super::section::{self, Head};
+use super::row::{Wal, not_of_this_file};
+use super::section;
 use crate::engine::format::schema::Table;
 use crate::engine::meta;
 use crate::engine::opening::options::Options;
@@ -143,7 +143,8 @@ fn find(folder: &dyn LogFolder, wal: &Wal) -> Result<(Vec<Arc<SectionMap>>, u64)
             break;
         };
         let map = SectionMap::new(section);
-        tail = read(&bytes, wal.id, tail, |entry| map.apply(entry)).map_err(|error| error.context(folder.name(section)))?;
+        tail = read(&bytes, wal.id, tail, |entry| map.apply(entry))
+            .map_err(|error| error.context(folder.name(section)))?;
         total += bytes.len() as u64;
         if total > MOST_BYTES {
             return Err(not_of_this_file("it is longer than any writer makes one"));
@@ -151,7 +152,8 @@ fn find(folder: &dyn LogFolder, wal: &Wal) -> Result<(Vec<Arc<SectionMap>>, u64)
         let map = Arc::new(map);
         maps.push(map.clone());
         if !tail.has_ended {
-            refuse_damaged(&bytes, tail.place, wal.id, tail.number).map_err(|error| error.context(folder.name(section)))?;
+            refuse_damaged(&bytes, tail.place, wal.id, tail.number)
+                .map_err(|error| error.context(folder.name(section)))?;
             for later in mine.iter().filter(|later| **later > section) {
                 let bytes = load(folder, *later)?.unwrap_or_default();
                 let refused = refuse_damaged(&bytes, section::HEAD, wal.id, tail.number);
@@ -186,45 +188,6 @@ fn sections_of(folder: &dyn LogFolder, wal: &Wal) -> Result<Vec<u64>> {
     Ok(mine)
 }
 
-fn head(folder: &dyn LogFolder, section: u64) -> Result<Option<Head>> {
-    let Some(file) = folder.open(section)? else { return Ok(None) };
-    if file.len()? < section::HEAD {
-        return Ok(None);
-    }
-    let mut bytes = vec![0; section::HEAD as usize];
-    file.read(0, &mut bytes)?;
-    Ok(Head::decode(&bytes))
-}
-
-/// The bytes of a section; none when it has no name.
-fn load(folder: &dyn LogFolder, section: u64) -> Result<Option<Vec<u8>>> {
-    let Some(file) = folder.open(section)? else { return Ok(None) };
-    let len = file.len()?.min(section::MOST);
-    let mut bytes = vec![0; usize::try_from(len).unwrap_or_default()];
-    if !bytes.is_empty() {
-        file.read(0, &mut bytes)?;
-    }
-    Ok(Some(bytes))
-}
-
-/// Removes a section of a log that redb has, and one that was never used. Every other gets another name: it may be all that
-/// is left of writes to another file.
-pub(super) fn clear_away(folder: &dyn LogFolder, section: u64, last: Option<LogId>) -> Result<()> {
-    let head = head(folder, section)?;
-    let is_known = head.is_some_and(|head| Some(head.id) == last);
-    let is_unused = || -> Result<bool> {
-        let bytes = load(folder, section)?.unwrap_or_default();
-        let rest = bytes.get(section::HEAD as usize..).unwrap_or_default();
-        Ok(head.is_some() && entry::decode(rest).is_none() && rest.iter().all(|byte| *byte == 0))
-    };
-    if is_known || is_unused()? {
-        return folder.remove(section);
-    }
-    let (from, to) = (folder.name(section), folder.set_aside(section)?);
-    tracing::warn!(%from, %to, "a log of another file was beside the store; it was set aside, and nothing of it was used");
-    Ok(())
-}
-
 /// Takes up the log of a store that was just opened: what is in use moves into redb, and a store that one process has for
 /// itself gets a log. `anew` opens the file again when redb had no room.
 pub(in crate::engine) fn take_up(
@@ -234,7 +197,8 @@ pub(in crate::engine) fn take_up(
     anew: impl FnOnce() -> Result<Handle>,
 ) -> Result<(Handle, Option<super::Log>)> {
     let files = if options.read_only { Files::Keep } else { Files::Remove };
-    let (wal, found) = settle(&handle, &*folder, files, &|| handle.begin_alone(options.lock_timeout, options.is_alone()))?;
+    let (wal, found) =
+        settle(&handle, &*folder, files, &|| handle.begin_alone(options.lock_timeout, options.is_alone()))?;
     if !matches!(found, Found::Unsaved { .. }) {
         let log = options.has_log().then(|| super::Log::new(folder, wal, found, options.first_section));
         return Ok((handle, log));

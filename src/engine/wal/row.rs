@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::id::LogId;
 use crate::clock::as_stored;
 use crate::engine::format::codec::{self, Stored};
 use crate::engine::format::epoch::Epoch;
@@ -11,22 +12,6 @@ use crate::engine::format::schema::{LOGGED_FORMAT, Table};
 use crate::engine::meta;
 use crate::engine::rows::WriteRows;
 use crate::error::{Error, Result};
-
-/// Tells the entries of one log from those of every other.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct LogId(pub(crate) [u8; 16]);
-
-impl LogId {
-    /// One that no other log has.
-    pub(super) fn fresh() -> Self {
-        Self(*crate::clock::new_id().as_bytes())
-    }
-
-    /// The CRC to which the first entry is chained.
-    pub(super) fn first_chain(self) -> u32 {
-        crc32fast::hash(&self.0)
-    }
-}
 
 /// The row `wal` of `meta`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -102,7 +87,10 @@ mod tests {
         let at = Timestamp::from_microsecond(5).unwrap();
         let wal = Wal::in_use(LogId([7; 16]), 300, 9, 0x0102_0304, at);
         let bytes = codec::encode(&wal).unwrap();
-        assert_eq!(crate::engine::format::digest::hex(&bytes), "010107070707070707070707070707070707fb2c0109fc040302010a");
+        assert_eq!(
+            crate::engine::format::digest::hex(&bytes),
+            "010107070707070707070707070707070707fb2c0109fc040302010a"
+        );
         assert_eq!(codec::decode::<Wal>(&bytes).unwrap(), wal);
     }
 }

@@ -1,6 +1,6 @@
 //! The head of a section's file: which log it is of, and which section.
 
-use super::row::LogId;
+use super::id::LogId;
 
 /// The bytes of a head; the first entry follows.
 pub(super) const HEAD: u64 = 64;

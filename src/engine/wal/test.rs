@@ -16,7 +16,7 @@ use crate::engine::redb_file::StorageBackend;
 use crate::engine::store::Store;
 use crate::error::{Error, ErrorKind, Result};
 use crate::testkit::proof::choices::Choices;
-use crate::testkit::proof::disk::{Content, Disk, DiskFile, EIO, Fault, Operation, Request};
+use crate::testkit::proof::disk::{Disk, DiskContent, DiskFile, EIO, Fault, Operation, Request};
 
 const C: CollectionId = CollectionId::CONFIG;
 /// A length that few commits fill.
@@ -88,12 +88,12 @@ impl Hive {
     }
 }
 
-fn sections(content: &Content) -> Vec<u64> {
+fn sections(content: &DiskContent) -> Vec<u64> {
     content.sections().map(|(section, _)| section).collect()
 }
 
 /// Writes what a disk holds into files.
-fn to_files(content: &Content, path: &Path) {
+fn to_files(content: &DiskContent, path: &Path) {
     let write = |path: PathBuf, image: &crate::testkit::proof::image::Image| {
         let mut bytes = vec![0; image.len()];
         image.read(0, &mut bytes).unwrap();
@@ -228,7 +228,10 @@ fn the_second_commit_begins_a_log_and_a_close_leaves_the_file_alone() {
     hive.disk.record();
     hive.put("a", 3).unwrap();
     let trace = hive.disk.take_trace();
-    assert!(matches!(&trace[..], [Request::Write(written, ..), Request::Sync(synced)] if written == synced), "{trace:?}");
+    assert!(
+        matches!(&trace[..], [Request::Write(written, ..), Request::Sync(synced)] if written == synced),
+        "{trace:?}"
+    );
     assert_eq!(hive.get("a"), Some(3));
     hive.store.close_file().unwrap();
     assert!(sections(&hive.disk.seen()).is_empty());
@@ -315,7 +318,7 @@ fn nobody_is_answered_before_what_he_saw_is_on_the_disk_not_even_with_an_error()
                 Err::<(), _>(Error::conflict(format!("{}", meta::number(&seen)?)))
             })
         });
-        let reading = scope.spawn(|| hive.store.write(|tx| Ok(meta::number(&tx.get(C, b"a")?.unwrap())?)));
+        let reading = scope.spawn(|| hive.store.write(|tx| meta::number(&tx.get(C, b"a")?.unwrap())));
         std::thread::sleep(Duration::from_millis(100));
         assert!(!writer.is_finished() && !failing.is_finished() && !reading.is_finished());
         hold.set(false);
@@ -383,23 +386,26 @@ fn two_entries_of_one_sync_may_be_torn_in_any_way_and_never_come_back() {
     (1..4).for_each(|number| hive.put("a", number).unwrap());
     hold.set(true);
     hive.disk.record();
-    let (disk, eleven) = (hive.disk.clone(), std::thread::scope(|scope| {
-        let first = scope.spawn(|| hive.put("eleven", 11));
-        hold.wait_for_a_sync();
-        let second = scope.spawn(|| hive.put("twelve", 12));
-        while hive.disk.recorded() < 2 {
-            std::thread::yield_now();
-        }
-        let torn = hive.disk.seen();
-        let trace = hive.disk.take_trace();
-        hold.set(false);
-        first.join().unwrap().unwrap();
-        second.join().unwrap().unwrap();
-        let Request::Write(file, offset, data) = trace[0].clone() else { panic!("{trace:?}") };
-        let mut torn = torn;
-        torn.apply(&Request::Write(file, offset + 20, vec![0; data.len() - 20].into()));
-        torn
-    }));
+    let (disk, eleven) = (
+        hive.disk.clone(),
+        std::thread::scope(|scope| {
+            let first = scope.spawn(|| hive.put("eleven", 11));
+            hold.wait_for_a_sync();
+            let second = scope.spawn(|| hive.put("twelve", 12));
+            while hive.disk.recorded() < 2 {
+                std::thread::yield_now();
+            }
+            let torn = hive.disk.seen();
+            let trace = hive.disk.take_trace();
+            hold.set(false);
+            first.join().unwrap().unwrap();
+            second.join().unwrap().unwrap();
+            let Request::Write(file, offset, data) = trace[0].clone() else { panic!("{trace:?}") };
+            let mut torn = torn;
+            torn.apply(&Request::Write(file, offset + 20, vec![0; data.len() - 20].into()));
+            torn
+        }),
+    );
     drop((disk, hive.kill()));
     let again = open(&Disk::of(eleven));
     assert_eq!((again.get("a"), again.get("eleven"), again.get("twelve")), (Some(3), None, None));
@@ -506,7 +512,8 @@ fn assert_reads(records: &dyn Records, model: &BTreeMap<Vec<u8>, Vec<u8>>, choic
     for range in [KeyRange::all(), KeyRange::all().from(&from), KeyRange::all().until(&until)] {
         for range in [range.clone(), range.backward()] {
             let bounds = (range.start.as_ref().map(Vec::as_slice), range.end.as_ref().map(Vec::as_slice));
-            let mut all: Vec<_> = model.range::<[u8], _>(bounds).map(|(key, value)| (key.clone(), value.clone())).collect();
+            let mut all: Vec<_> =
+                model.range::<[u8], _>(bounds).map(|(key, value)| (key.clone(), value.clone())).collect();
             if range.backward {
                 all.reverse();
             }
@@ -568,7 +575,11 @@ fn on_a_disk_that_is_full_reads_and_commits_go_on_and_the_rest_is_moved_once_the
     // Nothing can be moved: after a second of rest that is found.
     let mut number = 1_000;
     while begun.elapsed() < Duration::from_millis(1800) {
-        std::thread::sleep(Duration::from_millis(if begun.elapsed() < Duration::from_millis(1300) { 1300 } else { 10 }));
+        std::thread::sleep(Duration::from_millis(if begun.elapsed() < Duration::from_millis(1300) {
+            1300
+        } else {
+            10
+        }));
         // A call may fall into the moment in which the file is opened anew.
         if put(number).is_ok() {
             number += 1;
@@ -625,16 +636,15 @@ fn killed(folder: &Path) -> PathBuf {
 fn every_way_to_open_a_store_finds_what_is_in_its_log() {
     let folder = tempfile::tempdir().unwrap();
     let third = Some(3_u64.to_be_bytes().to_vec());
-    let ways: [(&str, fn() -> Options, bool); 4] = [
-        ("look", || Store::options().untouched(), true),
-        ("read only", || Store::options().read_only(true), true),
-        ("shared", Store::options, false),
-        ("alone", options, false),
-    ];
-    for (name, way, is_read_only) in ways {
+    for (name, way, is_read_only) in [
+        ("look", Store::options().untouched(), true),
+        ("read only", Store::options().read_only(true), true),
+        ("shared", Store::options(), false),
+        ("alone", options(), false),
+    ] {
         let path = killed(folder.path());
         let before = std::fs::read(&path).unwrap();
-        let store = way().session(false).reserve(false).open_with(&path, &[]).unwrap();
+        let store = way.session(false).reserve(false).open_with(&path, &[]).unwrap();
         assert_eq!(get_of(&store, "third"), third, "{name}");
         store.close_file().unwrap();
         assert_eq!(section_file(&path, 1).exists(), is_read_only, "{name}");
@@ -705,10 +715,10 @@ fn a_log_with_any_byte_damaged_gives_no_wrong_data() {
     image.read(0, &mut bytes).unwrap();
     let used = bytes.iter().rposition(|byte| *byte != 0).unwrap() + 1;
     let (mut refused, mut shorter) = (0, 0);
-    for at in 0..used + 8 {
+    for (at, byte) in bytes.iter().enumerate().take(used + 8) {
         let file = hive_file(&content);
         let mut damaged = content.clone();
-        damaged.apply(&Request::Write(file, at, [bytes[at] ^ 0x10].into()));
+        damaged.apply(&Request::Write(file, at, [byte ^ 0x10].into()));
         match open_with(&Disk::of(damaged), options(), None) {
             Err(error) => {
                 assert_eq!(error.kind(), ErrorKind::Damaged, "{error}");
@@ -716,7 +726,10 @@ fn a_log_with_any_byte_damaged_gives_no_wrong_data() {
             }
             Ok(hive) => {
                 // Only the last entry, which nobody vouches for, looks like one that was never finished.
-                assert_eq!((0..3).map(|number| hive.get(&format!("key {number}"))).collect::<Vec<_>>(), [0, 1, 2].map(Some));
+                assert_eq!(
+                    (0..3).map(|number| hive.get(&format!("key {number}"))).collect::<Vec<_>>(),
+                    [0, 1, 2].map(Some)
+                );
                 shorter += usize::from(hive.get("key 3").is_none());
                 assert!(hive.is_sound());
             }
@@ -725,7 +738,7 @@ fn a_log_with_any_byte_damaged_gives_no_wrong_data() {
     assert!(refused > used / 2 && shorter > 50, "refused={refused} shorter={shorter}");
 }
 
-fn hive_file(content: &Content) -> usize {
+fn hive_file(content: &DiskContent) -> usize {
     content.number_of(1).unwrap()
 }
 

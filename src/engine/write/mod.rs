@@ -98,12 +98,7 @@ impl Batch {
 }
 
 impl<'a> WriteTx<'a> {
-    pub(crate) fn new(
-        stored: WriteRows<'a>,
-        batch: &'a mut Batch,
-        context: &'a Context,
-        can_take_back: bool,
-    ) -> Self {
+    pub(crate) fn new(stored: WriteRows<'a>, batch: &'a mut Batch, context: &'a Context, can_take_back: bool) -> Self {
         Self {
             stored,
             batch,

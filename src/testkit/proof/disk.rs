@@ -54,13 +54,13 @@ impl Request {
 
 /// What a disk holds.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Content {
+pub(crate) struct DiskContent {
     files: BTreeMap<FileNumber, Image>,
     /// The sections of the log.
     names: BTreeMap<u64, FileNumber>,
 }
 
-impl Content {
+impl DiskContent {
     /// A file; one that was never written to is empty.
     fn file(&self, file: FileNumber) -> &Image {
         self.files.get(&file).unwrap_or(Image::EMPTY)
@@ -100,13 +100,13 @@ impl Content {
 /// What is durable, and what is not yet.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Synced {
-    pub(crate) durable: Content,
+    pub(crate) durable: DiskContent,
     pub(crate) pending: Vec<Request>,
 }
 
 impl Synced {
     /// A disk on which everything is durable.
-    pub(crate) fn of(durable: Content) -> Self {
+    pub(crate) fn of(durable: DiskContent) -> Self {
         Self { durable, pending: Vec::new() }
     }
 
@@ -162,7 +162,7 @@ pub(crate) struct Disk(Arc<Mutex<State>>);
 #[derive(Debug, Default)]
 struct State {
     /// As a process reads it.
-    seen: Content,
+    seen: DiskContent,
     /// As of the last syncs, and the changes since then.
     synced: Synced,
     /// So many files there have been.
@@ -198,7 +198,7 @@ impl Lock {
 
 impl Disk {
     /// A disk that holds this, all of it durable.
-    pub(crate) fn of(content: Content) -> Self {
+    pub(crate) fn of(content: DiskContent) -> Self {
         let numbers = content.names.values().copied().max().unwrap_or(STORE);
         let state = State { seen: content.clone(), synced: Synced::of(content), numbers, ..State::default() };
         Self(Arc::new(Mutex::new(state)))
@@ -220,12 +220,12 @@ impl Disk {
     }
 
     /// As a process reads it now.
-    pub(crate) fn seen(&self) -> Content {
+    pub(crate) fn seen(&self) -> DiskContent {
         self.0.lock().seen.clone()
     }
 
     /// The content that a power cut now leaves.
-    pub(crate) fn cut(&self, choices: &mut Choices) -> Content {
+    pub(crate) fn cut(&self, choices: &mut Choices) -> DiskContent {
         let state = self.0.lock();
         survivor(&state.synced, choices)
     }
@@ -541,7 +541,7 @@ enum Fate {
 
 /// The content after a power cut: everything synced, and of the rest whatever the choices say. Each write is kept, lost,
 /// or torn, and those that are kept come in any order.
-pub(crate) fn survivor(synced: &Synced, choices: &mut Choices) -> Content {
+pub(crate) fn survivor(synced: &Synced, choices: &mut Choices) -> DiskContent {
     let Synced { durable, pending } = synced;
     let mut image = durable.clone();
     if pending.is_empty() {
@@ -666,8 +666,10 @@ mod tests {
         disk.file().sync_data().unwrap();
         let left = |disk: &Disk| {
             let cuts = (0..200).map(|seed| disk.cut(&mut Choices::seeded(seed)));
-            cuts.map(|cut| cut.sections().map(|(section, image)| (section, bytes(image)[4..8].to_vec())).collect::<Vec<_>>())
-                .collect::<std::collections::BTreeSet<_>>()
+            cuts.map(|cut| {
+                cut.sections().map(|(section, image)| (section, bytes(image)[4..8].to_vec())).collect::<Vec<_>>()
+            })
+            .collect::<std::collections::BTreeSet<_>>()
         };
         assert!(left(&disk).contains(&vec![(1, vec![0; 4])]) && left(&disk).contains(&vec![(1, vec![1; 4])]));
         section.sync_data().unwrap();

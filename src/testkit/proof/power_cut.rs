@@ -9,7 +9,7 @@ use serde_json::json;
 
 use super::choices::Choices;
 use super::content::{FleetContent, Model, fingerprint};
-use super::disk::{Content, Disk, Request, Synced, survivor};
+use super::disk::{Disk, DiskContent, Request, Synced, survivor};
 use super::fleet::{self, Acknowledged, Fleet, Known, Mode, Ticking};
 use super::image::Image;
 use super::step::{Shape, Step};
@@ -27,7 +27,7 @@ pub(crate) struct Run {
     folder: PathBuf,
     mode: Mode,
     /// The earlier content of the disk.
-    base: Content,
+    base: DiskContent,
     trace: Vec<Request>,
     /// The first is from before the first step.
     pub(crate) marks: Vec<Mark>,
@@ -44,7 +44,7 @@ pub(crate) struct Mark {
     pub(crate) shape: Shape,
     pub(crate) known: Known,
     /// As a process read the disk.
-    pub(crate) image: Content,
+    pub(crate) image: DiskContent,
     /// The choices of the step after it.
     pub(crate) choices: Choices,
     fingerprint: u64,
@@ -193,7 +193,7 @@ impl Run {
     }
 
     /// Opens an image, and cuts the power again while that goes on.
-    fn cut_in_recovery(&self, image: Content, choices: &mut Choices) -> Content {
+    fn cut_in_recovery(&self, image: DiskContent, choices: &mut Choices) -> DiskContent {
         let disk = Disk::of(image.clone());
         disk.record();
         let store = self.open(&disk);
@@ -206,7 +206,7 @@ impl Run {
     }
 
     /// The image is one of the states that are allowed, whole and sound, and can be worked on.
-    fn verify(&self, image: &Content, allowed: &[u64], at: usize, choices: &mut Choices) {
+    fn verify(&self, image: &DiskContent, allowed: &[u64], at: usize, choices: &mut Choices) {
         if at.is_multiple_of(ONE_AS_A_FILE) {
             self.verify_as_a_file(image, allowed, at);
         }
@@ -215,7 +215,10 @@ impl Run {
         let found = fingerprint(&store.view().unwrap()).unwrap();
         let is_known = allowed.contains(&found);
         // Each of several threads has an entry of its own.
-        assert!(is_known || self.mode.log && self.is_of_callers(at), "neither the last state nor the next is there: at={at}");
+        assert!(
+            is_known || self.mode.log && self.is_of_callers(at),
+            "neither the last state nor the next is there: at={at}"
+        );
         assert_sound(&store);
         if !is_known || choices.once_in(8) {
             self.compare(at, &Model::read(&store).unwrap());
@@ -235,7 +238,7 @@ impl Run {
     }
 
     /// The same of files that hold the image, opened as any are, with their pages verified and without.
-    fn verify_as_a_file(&self, image: &Content, allowed: &[u64], at: usize) {
+    fn verify_as_a_file(&self, image: &DiskContent, allowed: &[u64], at: usize) {
         let path = self.folder.join("cut.redb");
         for verify in [VerifyOnOpen::Always, VerifyOnOpen::Never] {
             write_image(&path, image.store());

@@ -1,0 +1,26 @@
+//! How far the log has come, and how much of it is on the disk.
+
+use std::sync::Arc;
+
+use crate::engine::redb_file::StorageBackend;
+use crate::error::Error;
+
+/// What was appended, and what of it is durable.
+#[derive(Debug)]
+pub(super) struct Appended {
+    /// The newest number, and the file that it is in: a section begins only after the one before is synced.
+    pub(super) newest: u64,
+    pub(super) file: Option<Arc<dyn StorageBackend>>,
+    /// Everything up to this number is on the disk (W6: it never goes back).
+    pub(super) durable: u64,
+    /// One thread syncs at a time.
+    pub(super) is_syncing: bool,
+    /// W10: why an entry may be on the disk or not.
+    pub(super) failure: Option<Arc<Error>>,
+}
+
+impl Appended {
+    pub(super) fn new(number: u64) -> Self {
+        Self { newest: number, file: None, durable: number, is_syncing: false, failure: None }
+    }
+}

@@ -1,0 +1,47 @@
+//! The files of sections as an opening finds them, and what becomes of those that nobody needs.
+
+use super::entry;
+use super::folder::LogFolder;
+use super::id::LogId;
+use super::section::{self, Head};
+use crate::error::Result;
+
+/// The head of a section; none when it has none.
+pub(super) fn head(folder: &dyn LogFolder, section: u64) -> Result<Option<Head>> {
+    let Some(file) = folder.open(section)? else { return Ok(None) };
+    if file.len()? < section::HEAD {
+        return Ok(None);
+    }
+    let mut bytes = vec![0; section::HEAD as usize];
+    file.read(0, &mut bytes)?;
+    Ok(Head::decode(&bytes))
+}
+
+/// The bytes of a section; none when it has no name.
+pub(super) fn load(folder: &dyn LogFolder, section: u64) -> Result<Option<Vec<u8>>> {
+    let Some(file) = folder.open(section)? else { return Ok(None) };
+    let len = file.len()?.min(section::MOST);
+    let mut bytes = vec![0; usize::try_from(len).unwrap_or_default()];
+    if !bytes.is_empty() {
+        file.read(0, &mut bytes)?;
+    }
+    Ok(Some(bytes))
+}
+
+/// Removes a section of a log that redb has, and one that was never used. Every other gets another name: it may be all that
+/// is left of writes to another file.
+pub(super) fn clear_away(folder: &dyn LogFolder, section: u64, last: Option<LogId>) -> Result<()> {
+    let head = head(folder, section)?;
+    let is_known = head.is_some_and(|head| Some(head.id) == last);
+    let is_unused = || -> Result<bool> {
+        let bytes = load(folder, section)?.unwrap_or_default();
+        let rest = bytes.get(section::HEAD as usize..).unwrap_or_default();
+        Ok(head.is_some() && entry::decode(rest).is_none() && rest.iter().all(|byte| *byte == 0))
+    };
+    if is_known || is_unused()? {
+        return folder.remove(section);
+    }
+    let (from, to) = (folder.name(section), folder.set_aside(section)?);
+    tracing::warn!(%from, %to, "a log of another file was beside the store; it was set aside, and nothing of it was used");
+    Ok(())
+}
