@@ -72,7 +72,7 @@ pub(crate) struct Inner {
     pub(crate) opener: Opener,
     context: Arc<Context>,
     /// Moves the log into the file.
-    mover: Mover,
+    pub(super) mover: Mover,
     /// Whether that is a thread of its own.
     tends_log: bool,
     /// The byte of this process's session, until its end is written.
@@ -394,7 +394,13 @@ impl Store {
         let _writing = Writing::enter(&self.inner.context)?;
         self.refuse_moved()?;
         let mut slot = self.inner.slot.exclusively()?;
-        slot.handle_mut()?.compact()
+        let handle = slot.handle_mut()?;
+        let compacted = handle.compact();
+        // Nothing is to go on by itself over pages that may be only in the system's cache.
+        if let (Err(error), true, Some(log)) = (&compacted, handle.is_spent(), self.inner.gate.log()) {
+            log.give_up(error);
+        }
+        compacted
     }
 
     /// Whether other processes had the store open when it was opened, and no file of sessions told which of them live.

@@ -147,8 +147,8 @@ impl Gate {
 
     /// Ends the thread of the log.
     pub(crate) fn end_log(&self) {
-        let ended = self.log.write().take();
-        if let Some(checkpointer) = ended.and_then(|ended| ended.checkpointer) {
+        let ended = self.log.write().as_mut().and_then(|tended| tended.checkpointer.take());
+        if let Some(checkpointer) = ended {
             checkpointer.join();
         }
     }
@@ -189,11 +189,11 @@ impl Gate {
         if self.state.lock().poisoned {
             return Err(poisoned());
         }
-        let done = Logged { log, handle, context, sink: &self.sink }.write(manner, work);
-        if done.is_ok() && !handle.guard().has_forked() {
+        let (result, has_written) = Logged { log, handle, context, sink: &self.sink }.write(manner, work)?;
+        if has_written {
             self.commits.tell();
         }
-        done
+        Ok(result)
     }
 
     /// Admits writers again after the file was reopened.

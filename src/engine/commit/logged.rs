@@ -6,8 +6,7 @@
 
 use std::cell::OnceCell;
 use std::mem;
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::time::Instant;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 use super::batch::{Failed, Outcome, discard};
 use super::sink::SinkSlot;
@@ -51,7 +50,6 @@ struct Done<R> {
 struct Past<'p> {
     logged: &'p Logged<'p>,
     rows: &'p ReadRows,
-    arrived: Instant,
     transaction: &'p OnceCell<Transaction>,
 }
 
@@ -61,30 +59,32 @@ impl<'p> IntoRedb<'p> for Past<'p> {
             return Ok(begun);
         }
         let Logged { log, handle, context, .. } = *self.logged;
-        let begun = log.begin_past(handle, context, self.arrived, self.rows.overlay())?;
+        let begun = log.begin_past(handle, context, self.rows.overlay())?;
         Ok(self.transaction.get_or_init(|| begun))
     }
 }
 
 impl Logged<'_> {
-    /// Runs work, and returns once what it wrote and what it saw is on the disk.
+    /// Runs work, and returns once all that it wrote and saw is on the disk. Says whether it wrote anything.
     pub(super) fn write<R>(
         &self,
         manner: Manner,
         work: impl FnOnce(&mut WriteTx<'_>) -> Result<Outcome<R>>,
-    ) -> Result<R> {
-        let arrived = Instant::now();
+    ) -> Result<(R, bool)> {
         let mut writer = self.log.lock();
         let road = self.log.way(&mut writer, self.handle, self.context, manner == Manner::Large)?;
         let seen = writer.number();
         let rows = self.log.rows_of_writer(self.handle, &writer)?;
         let (transaction, mut batch) = (OnceCell::new(), None);
-        let past = Past { logged: self, rows: &rows, arrived, transaction: &transaction };
+        let past = Past { logged: self, rows: &rows, transaction: &transaction };
         let ran = Failed::of(catch_unwind(AssertUnwindSafe(|| self.run(manner, road, &past, &mut batch, work))));
         if self.handle.guard().has_forked() {
             // The closure has forked, and this is the child: the lock is the parent's.
             mem::forget(writer);
-            return ran.map_or_else(Failed::tell, |_| Err(forked()));
+            return match ran {
+                Err(Failed::Panicked(panic)) => resume_unwind(panic),
+                _ => Err(forked()),
+            };
         }
         let transaction = transaction.into_inner();
         let committed = match ran {
@@ -99,8 +99,11 @@ impl Logged<'_> {
                 transaction.into_iter().for_each(discard);
                 drop(writer);
                 // W5: what was seen is durable before anybody is told of it.
-                self.log.wait_for_seen(seen)?;
-                return failed.tell();
+                let waited = self.log.wait_for_seen(seen);
+                return match failed {
+                    Failed::Panicked(panic) => resume_unwind(panic),
+                    Failed::Returned(error) => waited.and(Err(error)),
+                };
             }
         };
         drop((writer, rows));
@@ -112,7 +115,7 @@ impl Logged<'_> {
         if has_events {
             self.sink.tell();
         }
-        Ok(result)
+        Ok((result, number.is_some()))
     }
 
     fn run<'p, R>(
@@ -170,12 +173,16 @@ impl Logged<'_> {
             return Err(moved);
         }
         let transaction = match (transaction, &done.set) {
-            (Some(transaction), _) => transaction,
+            (Some(transaction), None) => transaction,
+            (Some(transaction), Some(_)) => {
+                discard(transaction);
+                return Err(not_committed("nothing was committed: a change failed half-way on its way into the file"));
+            }
             (None, Some(set)) => {
                 if let Some(number) = self.log.append(writer, set)? {
                     return Ok(number);
                 }
-                let begun = self.log.begin_past(self.handle, self.context, Instant::now(), rows.overlay())?;
+                let begun = self.log.begin_past(self.handle, self.context, rows.overlay())?;
                 let put = WriteRows::of(&begun).put_all(set);
                 if let Err(error) = put {
                     discard(begun);

@@ -96,6 +96,8 @@ impl Drop for Inner {
         if self.slot.refuse_forked().is_err() {
             return self.gate.forget_log();
         }
+        // Its thread first: it must make no section beside the close.
+        self.gate.end_log();
         if !std::thread::panicking() && self.slot.is_open() {
             let last = |handle: &Handle| {
                 self.write_last_with_patience(handle).and(self.gate.close_log(handle, self.context()))
@@ -104,8 +106,6 @@ impl Drop for Inner {
                 tracing::warn!(%error, "the store was dropped, and its end could not be written");
             }
         }
-        // The file is closed when this returns.
-        self.gate.end_log();
     }
 }
 

@@ -83,10 +83,10 @@ fn open_with_log(path: &Path, options: &Options) -> Result<(Handle, Option<Log>)
     let mut handle = open_named(path, options)?;
     while options.read_only && handle.reads_the_file() && recover::is_in_use(&handle)? {
         handle.close()?;
-        if begun.elapsed() >= options.lock_timeout {
-            return Err(locked(path, Error::new(ErrorKind::Locked, "another process is recovering it")));
-        }
         if in_use(path)? {
+            if begun.elapsed() >= options.lock_timeout {
+                return Err(locked(path, Error::new(ErrorKind::Locked, "another process is recovering it")));
+            }
             sleep(LOOK);
             handle = open_named(path, options)?;
         } else {

@@ -93,7 +93,12 @@ impl Store {
             Content::Open(handle) if !handle.is_spent() && !self.inner.gate.is_poisoned() => return Ok(()),
             Content::Open(_) | Content::Lost => {}
         }
-        self.inner.open_anew(&mut content)?;
+        // A log that has not failed goes on over a file opened anew.
+        let log = self.inner.gate.log().filter(|_| !self.inner.gate.is_poisoned());
+        let is_open = log.map_or(Ok(false), |log| self.inner.mover.renew_content(&log, &mut content))?;
+        if !is_open {
+            self.inner.open_anew(&mut content)?;
+        }
         drop(content);
         self.commits().look_again();
         Ok(())

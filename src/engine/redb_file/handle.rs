@@ -7,7 +7,6 @@ use std::time::{Duration, Instant};
 use redb::{Database, ReadOnlyDatabase, ReadTransaction, ReadableDatabase, TransactionError};
 
 use super::guard::abandon;
-use super::open::LOOK;
 use super::{End, Failure, FileId, ReadTables, RedbGuard, Transaction};
 use crate::engine::session::process::Owned;
 use crate::engine::session::writer_line::Waiting;
@@ -85,7 +84,9 @@ impl Handle {
                     }
                     return Ok(transaction);
                 }
-                Err(TransactionError::WouldBlock) if arrived.elapsed() < timeout => std::thread::sleep(LOOK),
+                Err(TransactionError::WouldBlock) if arrived.elapsed() < timeout => {
+                    std::thread::sleep(Duration::from_millis(1))
+                }
                 Err(TransactionError::WouldBlock) => return Err(locked(timeout)),
                 Err(error) => return Err(Failure::from(error).into_error()),
             }

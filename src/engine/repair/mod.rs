@@ -13,6 +13,7 @@ mod report;
 mod salvage;
 mod timeline;
 
+use std::fs;
 use std::path::Path;
 
 pub use self::report::{CollectionLoss, LostRecord, PartialPoint, RepairOutcome, RepairReport};
@@ -33,7 +34,8 @@ pub(crate) fn repair(from: &Path, into: &Store) -> Result<RepairReport> {
     let file = Shadow::open(from)?;
     let mut scratch = into.path().as_os_str().to_owned();
     scratch.push(".scratch");
-    let (log, note) = recover::rows_for_repair(salvage::row_of_log(&file)?.as_deref(), &FolderOfStore::new(from))?;
+    let own_name = fs::canonicalize(from).map_err(|error| Error::from(error).context(from.display()))?;
+    let (log, note) = recover::rows_for_repair(salvage::row_of_log(&file)?.as_deref(), &FolderOfStore::new(&own_name))?;
     let salvaged = salvage::salvage(&file, &log, Path::new(&scratch))?;
     if salvaged.found_nothing()? {
         let message = format!("nothing of a store is left in {}", from.display());

@@ -6,6 +6,8 @@ use crate::engine::wal::LayerPage;
 
 /// At least so many rows are read of each at a time: rows over a base may all say that something is deleted.
 const LEAST: usize = 16;
+/// No more rows are read of each at a time.
+const MOST: usize = 1024;
 
 /// Rows of a range that are being collected.
 pub(super) struct Merging {
@@ -28,9 +30,9 @@ impl Merging {
     pub(super) fn wanted(&mut self) -> Option<BatchSize> {
         self.rest = self.rest.take().filter(|rest| !rest.is_empty());
         self.rest.as_ref()?;
-        let rows = (self.limit - self.rows.len()).clamp(1, self.step);
+        let rows = (self.limit - self.rows.len()).clamp(self.step, MOST);
         // The longer nothing is found, the more is read at a time.
-        self.step = self.step.saturating_mul(2).min(1024);
+        self.step = self.step.saturating_mul(2).min(MOST);
         Some(BatchSize { rows, bytes: self.bytes_left })
     }
 

@@ -44,9 +44,13 @@ impl Log {
         let number = writer.number + 1;
         self.put(open, number, Kind::End, &[])?;
         open.map.end(number, open.crc);
-        if open.was_filled_soon() {
-            self.files.lock().lengthen();
+        let mut files = self.files.lock();
+        if open.place < open.length / 8 {
+            files.shorten();
+        } else if open.place > open.length / 2 && open.was_filled_soon() {
+            files.lengthen();
         }
+        drop(files);
         let ended = Ended { id: open.id, section: open.section, number, crc: open.crc };
         writer.number = number;
         writer.stage = Stage::Ended(ended);
@@ -115,15 +119,16 @@ impl Log {
         self.appended.lock().durable >= number
     }
 
-    /// W6: everything up to a number is on the disk; first the number that entries tell, then what readers see.
+    /// W6: everything up to a number is on the disk. Readers see it before anybody is answered, so that a caller finds its own
+    /// commit.
     pub(super) fn publish(&self, number: u64) {
+        let mut head = self.head.lock();
+        head.answered = head.answered.max(number);
+        drop(head);
         let mut appended = self.appended.lock();
         appended.durable = appended.durable.max(number);
         appended.newest = appended.newest.max(number);
         drop(appended);
-        let mut head = self.head.lock();
-        head.answered = head.answered.max(number);
-        drop(head);
         self.synced.notify_all();
     }
 
@@ -135,6 +140,11 @@ impl Log {
         drop(appended);
         self.synced.notify_all();
         uncertain(error)
+    }
+
+    /// Goes on no more, after work on the file as a whole that may be only half on the disk.
+    pub(crate) fn give_up(&self, error: &Error) {
+        drop(self.failed(Error::new(error.kind(), error.to_string())));
     }
 
     /// Whether writing to the log, or its sync, has failed.

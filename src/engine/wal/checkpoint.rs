@@ -1,5 +1,6 @@
 //! Moving whole sections into redb, on a thread of its own. Commits go on in the log meanwhile.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::{Arc, Weak};
 use std::thread::JoinHandle;
@@ -34,7 +35,7 @@ impl Log {
         if self.has_failed() {
             return Ok(());
         }
-        if matches!(&writer.stage, Stage::Open(open) if open.map.bytes() > 0) {
+        if matches!(&writer.stage, Stage::Open(open) if open.map.bytes() > 0) && self.head.lock().maps.len() == 1 {
             self.end_section(&mut writer)?;
         }
         let number = writer.number;
@@ -62,13 +63,21 @@ impl Log {
                 Some(map.clone())
             })
             .collect();
-        let (Some((section, number, crc)), Some(id)) = (last, self.id()) else { return Ok(()) };
+        let Some(id) = self.head.lock().id else { return Ok(()) };
         context.place.refuse_moved()?;
+        if let Some((section, number, crc)) = last {
+            let overlay = Overlay::new(Some(id), whole, number);
+            let wal = Wal::in_use(id, section, number, crc, context.clock.now());
+            self.move_whole(handle, context, &overlay, &wal)?;
+        }
+        self.tidy(id)
+    }
+
+    /// Moves sections, unless redb has them already.
+    fn move_whole(&self, handle: &Handle, context: &Context, overlay: &Overlay, wal: &Wal) -> Result<()> {
         let transaction = begin_write(handle, context)?;
         let mut rows = WriteRows::of(&transaction);
-        let moved = move_sections(&mut rows, &Overlay::new(whole, number), id, section, |_| {
-            Wal::in_use(id, section, number, crc, context.clock.now())
-        });
+        let moved = move_sections(&mut rows, overlay, wal);
         drop(rows);
         match moved {
             Ok(true) => transaction.commit()?,
@@ -77,39 +86,33 @@ impl Log {
                 done?;
             }
         }
-        self.covered(section, true, number);
+        self.covered(wal.section, true, wal.number);
+        Ok(())
+    }
+
+    /// Makes the next section ahead, and removes those that redb has. The next one first: the newest is never removed.
+    fn tidy(&self, id: LogId) -> Result<()> {
         let mut files = self.files.lock();
-        // The next one first: the newest is never removed.
-        if let Err(error) = self.make_ahead(&mut files, id) {
+        let head = self.head.lock();
+        let (is_in_use, next, covered) = (head.id == Some(id), head.newest_section + 1, head.covered);
+        drop(head);
+        if !is_in_use {
+            return Ok(());
+        }
+        if let Err(error) = files.make(&*self.folder, id, next) {
             tracing::debug!(%error, "no section could be made ahead");
         }
-        files.remove(&*self.folder, section)
-    }
-
-    /// The log that is in use.
-    fn id(&self) -> Option<LogId> {
-        self.head.lock().id
-    }
-
-    fn make_ahead(&self, files: &mut super::files::Files, id: LogId) -> Result<()> {
-        let next = self.head.lock().newest_section + 1;
-        files.make(&*self.folder, id, next)
+        files.remove(&*self.folder, covered)
     }
 }
 
 /// Writes the rows and the row of the log, unless redb has them already; says whether it has not.
-fn move_sections(
-    rows: &mut WriteRows<'_>,
-    overlay: &Overlay,
-    id: LogId,
-    section: u64,
-    wal: impl FnOnce(Wal) -> Wal,
-) -> Result<bool> {
+fn move_sections(rows: &mut WriteRows<'_>, overlay: &Overlay, wal: &Wal) -> Result<bool> {
     let before = Wal::read(rows.get(Table::Meta, meta::WAL)?.as_deref())?;
-    let Some(before) = before.filter(|before| before.in_use && before.id == id) else {
+    let Some(before) = before.filter(|before| before.in_use && before.id == wal.id) else {
         return Err(Error::damaged("the file says that another log is in use; open the store again"));
     };
-    if before.section >= section {
+    if before.section >= wal.section {
         return Ok(false);
     }
     // Without gaps.
@@ -117,7 +120,7 @@ fn move_sections(
         return Err(Error::damaged("a section of the log is not in memory any more"));
     }
     apply(rows, overlay)?;
-    wal(before).write(rows)?;
+    wal.write(rows)?;
     Ok(true)
 }
 
@@ -150,17 +153,35 @@ impl Mover {
     /// The log is as good as before.
     fn renew(&self, log: &Log) -> Result<()> {
         let mut content = self.slot.exclusively()?;
-        let is_spent = |handle: &Handle| handle.is_spent() && handle.guard().end().is_none();
-        if log.bell.is_stopped() || log.has_failed() || !matches!(&*content, Content::Open(handle) if is_spent(handle))
-        {
+        if log.bell.is_stopped() {
             return Ok(());
         }
+        self.renew_content(log, &mut content).map(drop)
+    }
+
+    /// The same for a caller who works on the file as a whole. Says whether the file is open under its log.
+    ///
+    /// # Errors
+    ///
+    /// As opening the file.
+    pub(crate) fn renew_content(&self, log: &Log, content: &mut Content) -> Result<bool> {
+        let is_needed = match content {
+            Content::Open(handle) => handle.is_spent() && handle.guard().end().is_none(),
+            Content::Lost => true,
+            Content::Closed => false,
+        };
+        if log.has_failed() || !is_needed {
+            return Ok(false);
+        }
         self.context.place.refuse_moved()?;
-        if let Content::Open(handle) = std::mem::replace(&mut *content, Content::Lost) {
+        if let Content::Open(handle) = std::mem::replace(content, Content::Lost) {
             handle.give_up();
         }
-        *content = Content::Open((self.anew)()?);
-        Ok(())
+        let handle = (self.anew)()?;
+        // Between the look and the opening it may have been replaced.
+        self.context.place.refuse_moved()?;
+        *content = Content::Open(handle);
+        Ok(true)
     }
 }
 
@@ -202,7 +223,8 @@ fn tend(bell: &Bell, log: &Weak<Log>, mover: &Mover) {
         let rung = bell.wait(pause);
         let (Some(log), false) = (log.upgrade(), rung == Rung::Stopped) else { return };
         rests |= rung == Rung::Rest;
-        let done = mover.move_log(&log, rests);
+        let moved = catch_unwind(AssertUnwindSafe(|| mover.move_log(&log, rests)));
+        let done = moved.unwrap_or_else(|_| Err(Error::damaged("moving the log panicked")));
         drop(log);
         match done {
             Ok(()) => (pause, rests) = (Duration::ZERO, false),

@@ -17,16 +17,17 @@ type Made = (Arc<dyn StorageBackend>, u64);
 pub(super) struct Files {
     /// Those that have a name, which is on the disk.
     named: BTreeSet<u64>,
-    /// The section that was made ahead.
-    ahead: Option<(u64, Made)>,
-    /// The length of the next one.
+    /// The section that was made ahead, and its log.
+    ahead: Option<(LogId, u64, Made)>,
+    /// The length of the next one, and of the first.
     length: u64,
+    first: u64,
 }
 
 impl Files {
     /// No files; the first is to be so long.
     pub(super) fn new(length: u64) -> Self {
-        Self { named: BTreeSet::new(), ahead: None, length }
+        Self { named: BTreeSet::new(), ahead: None, length, first: length }
     }
 
     /// Sections are to be longer from the next one on.
@@ -34,14 +35,19 @@ impl Files {
         self.length = self.length.saturating_mul(2).min(MOST);
     }
 
+    /// Sections are to be as short as the first again.
+    pub(super) fn shorten(&mut self) {
+        self.length = self.first;
+    }
+
     /// Makes a section, unless it is there: zeros, synced, named, and its name is on the disk.
     pub(super) fn make(&mut self, folder: &dyn LogFolder, id: LogId, section: u64) -> Result<()> {
-        if self.ahead.as_ref().is_some_and(|(there, _)| *there == section) {
+        if self.ahead.as_ref().is_some_and(|(log, there, _)| (*log, *there) == (id, section)) {
             return Ok(());
         }
         let head = Head { id, section, length: self.length };
         let file = folder.make(section, &head.encode(), self.length)?;
-        self.ahead = Some((section, (Arc::from(file), self.length)));
+        self.ahead = Some((id, section, (Arc::from(file), self.length)));
         self.named.insert(section);
         Ok(())
     }
@@ -49,7 +55,7 @@ impl Files {
     /// The file of the section that is to begin.
     pub(super) fn take(&mut self, folder: &dyn LogFolder, id: LogId, section: u64) -> Result<Made> {
         self.make(folder, id, section)?;
-        let (_, made) = self.ahead.take().ok_or_else(|| crate::error::Error::damaged("a section is missing"))?;
+        let (_, _, made) = self.ahead.take().ok_or_else(|| crate::error::Error::damaged("a section is missing"))?;
         Ok(made)
     }
 

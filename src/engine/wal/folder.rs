@@ -66,15 +66,13 @@ impl FolderOfStore {
 impl LogFolder for FolderOfStore {
     fn sections(&self) -> Result<Vec<u64>> {
         let folder = files::folder_of(&self.store);
-        let prefix = self.path(0);
-        let prefix =
-            prefix.file_name().and_then(|name| name.to_str()).map(|name| name.trim_end_matches('0').to_owned());
-        let Some(prefix) = prefix else { return Ok(Vec::new()) };
+        let Some(store) = self.store.file_name() else { return Ok(Vec::new()) };
+        let prefix = [store.as_encoded_bytes(), b".wal."].concat();
         let mut sections = Vec::new();
         for found in fs::read_dir(folder).map_err(|error| files::failed(folder, error))? {
             let name = found?.file_name();
-            let number = name.to_str().and_then(|name| name.strip_prefix(&prefix)).and_then(number);
-            sections.extend(number);
+            let digits = name.as_encoded_bytes().strip_prefix(prefix.as_slice());
+            sections.extend(digits.and_then(|digits| str::from_utf8(digits).ok()).and_then(number));
         }
         sections.sort_unstable();
         Ok(sections)

@@ -17,6 +17,11 @@ pub(super) fn head(folder: &dyn LogFolder, section: u64) -> Result<Option<Head>>
     Ok(Head::decode(&bytes))
 }
 
+/// The length of a section's file.
+pub(super) fn length(folder: &dyn LogFolder, section: u64) -> Result<u64> {
+    Ok(folder.open(section)?.map_or(Ok(0), |file| file.len())?)
+}
+
 /// The bytes of a section; none when it has no name.
 pub(super) fn load(folder: &dyn LogFolder, section: u64) -> Result<Option<Vec<u8>>> {
     let Some(file) = folder.open(section)? else { return Ok(None) };
@@ -40,6 +45,10 @@ pub(super) fn clear_away(folder: &dyn LogFolder, section: u64, last: Option<LogI
     };
     if is_known || is_unused()? {
         return folder.remove(section);
+    }
+    if !section::is_one(&load(folder, section)?.unwrap_or_default()) {
+        tracing::warn!(name = %folder.name(section), "a file that is no log has the name of a section of one");
+        return Ok(());
     }
     let (from, to) = (folder.name(section), folder.set_aside(section)?);
     tracing::warn!(%from, %to, "a log of another file was beside the store; it was set aside, and nothing of it was used");

@@ -28,6 +28,8 @@ use crate::error::{Error, ErrorKind, Result};
 pub(super) const MOST_IN_MEMORY: usize = 16 << 20;
 /// A section that was filled in less time is followed by one of twice its length.
 const SOON: Duration = Duration::from_secs(1);
+/// Between two tries to begin a transaction.
+const A_MOMENT: Duration = Duration::from_millis(1);
 /// At least so much of a section is free when a closure begins: one part of this many. A longer entry may find no room.
 const ROOM: u64 = 8;
 
@@ -55,6 +57,8 @@ pub(super) struct Head {
     /// The log that is in use, and the newest section of it that has begun.
     pub(super) id: Option<LogId>,
     pub(super) newest_section: u64,
+    /// Redb has the sections up to this one.
+    pub(super) covered: u64,
 }
 
 /// The end of the log.
@@ -73,7 +77,7 @@ pub(crate) struct Writer {
 pub(super) enum Stage {
     /// Redb has everything.
     Empty,
-    /// An opening found these rows, and redb had no room for them.
+    /// An opening found rows that redb could not take.
     Recovered(Wal),
     Open(OpenSection),
     /// A section has ended, and none begun.
@@ -124,22 +128,22 @@ impl OpenSection {
 pub(super) enum Found {
     /// Redb has everything.
     Empty,
-    /// Rows for which redb had no room.
-    Unsaved { maps: Vec<Arc<SectionMap>>, number: u64 },
+    /// Rows that redb could not take, and why.
+    Unsaved { maps: Vec<Arc<SectionMap>>, number: u64, error: Error },
 }
 
 impl Log {
     /// The log of a store that was just opened, and whose row is this.
     pub(super) fn new(folder: Box<dyn LogFolder>, wal: Option<Wal>, found: Found, first: u64) -> Self {
         let known = wal.map_or(0, |wal| wal.number);
-        let (maps, number, stage) = match (found, wal) {
-            (Found::Unsaved { maps, number }, Some(wal)) => (maps, number, Stage::Recovered(wal)),
-            _ => (Vec::new(), known, Stage::Empty),
+        let (maps, number, stage, id) = match (found, wal) {
+            (Found::Unsaved { maps, number, .. }, Some(wal)) => (maps, number, Stage::Recovered(wal), Some(wal.id)),
+            _ => (Vec::new(), known, Stage::Empty, None),
         };
         Self {
             folder,
             writer: Mutex::new(Writer { number, stage, has_committed: false, without_room_until: None }),
-            head: Mutex::new(Head { maps: maps.into(), answered: number, id: None, newest_section: 0 }),
+            head: Mutex::new(Head { maps: maps.into(), answered: number, id, newest_section: 0, covered: 0 }),
             appended: Mutex::new(Appended::new(number)),
             synced: Condvar::new(),
             files: Mutex::new(Files::new(first)),
@@ -166,17 +170,15 @@ impl Log {
     fn rows_up_to(&self, handle: &Handle, number: impl FnOnce(&Head) -> u64) -> Result<ReadRows> {
         let head = self.head.lock();
         let base = handle.begin_read()?;
-        let overlay = Overlay::new(head.maps.clone(), number(&head));
+        let overlay = Overlay::new(head.id, head.maps.clone(), number(&head));
         drop(head);
         let rows = ReadRows::new(base, overlay.clone());
         if overlay.maps().is_empty() {
             return Ok(rows);
         }
         // W9: the base may be newer than the number. Then it has all that the sections up to its own have.
-        match Wal::read(rows.stored(Table::Meta, meta::WAL)?.as_deref())? {
-            Some(wal) if wal.in_use => Ok(rows.over(overlay.behind(wal.section))),
-            _ => Ok(rows.over(Overlay::none())),
-        }
+        let wal = Wal::read(rows.stored(Table::Meta, meta::WAL)?.as_deref())?;
+        Ok(rows.over(behind(wal, &overlay)?))
     }
 
     /// Finds the way of the next write, and prepares it. `writer` is free meanwhile while a sync is waited for.
@@ -191,6 +193,7 @@ impl Log {
         context: &Context,
         is_large: bool,
     ) -> Result<Road> {
+        context.place.refuse_moved()?;
         loop {
             self.refuse_failed()?;
             if is_large || writer.has_no_room() {
@@ -204,7 +207,8 @@ impl Log {
                     return Ok(Road::Entry(usize::try_from(open.length / 2).unwrap_or(usize::MAX)));
                 }
                 Stage::Open(_) => {
-                    self.end_section(writer)?;
+                    // Nothing of the caller's was written.
+                    self.end_section(writer).or_else(|error| self.refuse_failed().and(Err(error)))?;
                     self.bell.ring_full();
                 }
                 Stage::Ended(ended) => {
@@ -238,7 +242,8 @@ impl Log {
         match made {
             Ok(Some(ended)) => {
                 // W10: until the store is opened again it is unknown which log is in use.
-                transaction.commit().map_err(|error| self.failed(error))?;
+                let committed = transaction.commit().map_err(|error| self.failed(error));
+                committed.or_else(|error| self.refuse_failed().and(Err(error)))?;
                 writer.stage = Stage::Ended(ended);
                 self.begin_section(writer, ended);
                 Ok(())
@@ -256,7 +261,10 @@ impl Log {
         if before.is_some_and(|before| before.in_use) {
             return Err(not_of_this_file("another log is in use; open the store again"));
         }
+        // Before any name changes: what is at the path may be another's.
+        context.place.refuse_moved()?;
         let id = LogId::fresh();
+        *self.files.lock() = Files::new(self.first_section);
         let made = self.clear(before).and_then(|()| self.files.lock().make(&*self.folder, id, 1));
         if let Err(error) = made {
             writer.note_no_room(&error);
@@ -276,32 +284,35 @@ impl Log {
         Ok(())
     }
 
+    /// The same where nothing hangs on it: what stays is removed by the next opening.
+    fn clear_or_say(&self, last: Option<Wal>) {
+        if let Err(error) = self.clear(last).and_then(|()| self.folder.sync()) {
+            tracing::warn!(%error, "sections of the log that hold nothing any more could not be removed");
+        }
+    }
+
     /// Begins the section behind one that has ended, if there is room for it.
     fn begin_section(&self, writer: &mut Writer, ended: Ended) {
         let section = ended.section + 1;
-        let (file, length) = match self.files.lock().take(&*self.folder, ended.id, section) {
+        let mut files = self.files.lock();
+        let (file, length) = match files.take(&*self.folder, ended.id, section) {
             Ok(made) => made,
             Err(error) => return writer.note_no_room(&error),
         };
         let map = Arc::new(SectionMap::new(section));
+        // Under the lock of the files, or the next one would be made ahead twice.
         let mut head = self.head.lock();
         head.maps = head.maps.iter().cloned().chain([map.clone()]).collect();
         (head.id, head.newest_section) = (Some(ended.id), section);
-        drop(head);
+        drop((head, files));
         let place = section::HEAD;
         let (id, crc) = (ended.id, ended.crc);
         writer.stage = Stage::Open(OpenSection { id, section, file, length, place, crc, map, begun: Instant::now() });
     }
 
     /// A transaction of redb that has the rows of memory, for work that goes past the log.
-    pub(crate) fn begin_past(
-        &self,
-        handle: &Handle,
-        context: &Context,
-        arrived: Instant,
-        overlay: &Overlay,
-    ) -> Result<Transaction> {
-        let transaction = context.begin_write(handle, arrived, Streak::default(), &|| ())?;
+    pub(crate) fn begin_past(&self, handle: &Handle, context: &Context, overlay: &Overlay) -> Result<Transaction> {
+        let transaction = begin_write(handle, context)?;
         let mut rows = WriteRows::of(&transaction);
         let applied = apply(&mut rows, overlay);
         drop(rows);
@@ -316,7 +327,7 @@ impl Log {
 
     /// Commits such a transaction (W7). From here on the only answers are success and `Uncertain`.
     pub(crate) fn commit_past(&self, writer: &mut Writer, transaction: Transaction, context: &Context) -> Result<()> {
-        if let Err(error) = self.end_section(writer) {
+        if let Err(error) = self.refuse_failed().and_then(|()| self.end_section(writer)) {
             drop(transaction.abort());
             return Err(error);
         }
@@ -340,8 +351,10 @@ impl Log {
             self.covered(wal.section, wal.in_use, wal.number);
             if let Stage::Recovered(before) = writer.stage {
                 writer.stage = Stage::Empty;
-                self.clear(Some(before))?;
+                self.clear_or_say(Some(before));
             }
+            // What the sections hold is in redb, so that their files can go.
+            self.bell.ring_full();
         }
         Ok(())
     }
@@ -356,27 +369,33 @@ impl Log {
         let wal = match &writer.stage {
             _ if self.has_failed() => return Ok(()),
             Stage::Empty => return Ok(()),
+            _ if context.place.refuse_moved().is_err() => return Ok(()),
             Stage::Recovered(wal) => *wal,
             Stage::Open(OpenSection { id, section, crc, .. }) | Stage::Ended(Ended { id, section, crc, .. }) => {
                 Wal::in_use(*id, *section, writer.number, *crc, context.clock.now())
             }
         };
         let overlay = self.rows_of_writer(handle, &writer)?.overlay().clone();
-        let transaction = self.begin_past(handle, context, Instant::now(), &overlay)?;
+        let transaction = self.begin_past(handle, context, &overlay)?;
         let emptied = wal.emptied(writer.number, context.clock.now());
         emptied.write(&mut WriteRows::of(&transaction))?;
         transaction.commit().map_err(|error| self.failed(error))?;
         writer.stage = Stage::Empty;
         self.covered(u64::MAX, false, emptied.number);
         *self.files.lock() = Files::new(self.first_section);
-        self.clear(Some(emptied))?;
-        self.folder.sync()
+        self.clear_or_say(Some(emptied));
+        Ok(())
     }
 
     /// Redb has the sections up to this one, and everything up to the number.
     pub(super) fn covered(&self, section: u64, in_use: bool, number: u64) {
         let mut head = self.head.lock();
         head.maps = head.maps.iter().filter(|map| in_use && map.section > section).cloned().collect();
+        if in_use {
+            head.covered = section;
+        } else {
+            (head.id, head.covered, head.newest_section) = (None, 0, 0);
+        }
         drop(head);
         self.publish(number);
     }
@@ -408,17 +427,34 @@ impl OpenSection {
     }
 }
 
-/// A write transaction of redb, once the checkpoint has ended its own.
+/// A write transaction of redb, once another thread of this process has ended its own. Nobody else can have one, so there is
+/// no limit to the wait.
 pub(super) fn begin_write(handle: &Handle, context: &Context) -> Result<Transaction> {
-    context.begin_write(handle, Instant::now(), Streak::default(), &|| ())
+    loop {
+        match context.begin_write(handle, Instant::now(), Streak::default(), &|| ()) {
+            Err(error) if error.kind() == ErrorKind::Locked => std::thread::sleep(A_MOMENT),
+            begun => return begun,
+        }
+    }
+}
+
+/// The rows that a base does not have, by its row of the log.
+///
+/// # Errors
+///
+/// `Damaged` for a base that is of another log.
+fn behind(wal: Option<Wal>, overlay: &Overlay) -> Result<Overlay> {
+    match wal {
+        Some(wal) if overlay.is_of_another(wal.id) => Err(not_of_this_file("open the store again")),
+        Some(wal) if wal.in_use => Ok(overlay.behind(wal.section)),
+        _ => Ok(Overlay::none()),
+    }
 }
 
 /// Writes the rows that a transaction of redb does not have yet, in the order of their keys.
 pub(super) fn apply(rows: &mut WriteRows<'_>, overlay: &Overlay) -> Result<()> {
-    let overlay = match Wal::read(rows.get(Table::Meta, meta::WAL)?.as_deref())? {
-        Some(wal) if wal.in_use => overlay.behind(wal.section),
-        _ => return Ok(()),
-    };
+    let wal = Wal::read(rows.get(Table::Meta, meta::WAL)?.as_deref())?;
+    let overlay = behind(wal, overlay)?;
     let mut old = Vec::new();
     for table in Table::ALL {
         for (key, value) in overlay.all(table) {

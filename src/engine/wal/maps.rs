@@ -7,6 +7,7 @@ use std::sync::Arc;
 use parking_lot::RwLock;
 
 use super::entry::{self, Change, Entry};
+use super::id::LogId;
 use crate::engine::format::schema::Table;
 use crate::engine::rows::KeyRange;
 use crate::error::Result;
@@ -218,16 +219,23 @@ pub(crate) struct Overlay {
     /// Oldest first.
     maps: Arc<[Arc<SectionMap>]>,
     number: u64,
+    /// The log; none where there are no rows.
+    id: Option<LogId>,
 }
 
 impl Overlay {
-    pub(super) fn new(maps: Arc<[Arc<SectionMap>]>, number: u64) -> Self {
-        Self { maps, number }
+    pub(super) fn new(id: Option<LogId>, maps: Arc<[Arc<SectionMap>]>, number: u64) -> Self {
+        Self { maps, number, id }
+    }
+
+    /// Whether it is of another log.
+    pub(super) fn is_of_another(&self, id: LogId) -> bool {
+        self.id.is_some_and(|own| own != id)
     }
 
     /// No rows.
     pub(crate) fn none() -> Self {
-        Self { maps: Arc::new([]), number: 0 }
+        Self { maps: Arc::new([]), number: 0, id: None }
     }
 
     /// The same without the sections that a base has.
@@ -236,7 +244,7 @@ impl Overlay {
             return self.clone();
         }
         let maps = self.maps.iter().filter(|map| map.section > section).cloned().collect();
-        Self { maps, number: self.number }
+        Self { maps, number: self.number, id: self.id }
     }
 
     pub(super) fn maps(&self) -> &[Arc<SectionMap>] {

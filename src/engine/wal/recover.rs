@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use super::folder::LogFolder;
-use super::leftovers::{clear_away, head, load};
+use super::leftovers::{clear_away, head, length, load};
 use super::log::{Found, apply};
 use super::maps::{Overlay, SectionMap};
 use super::reader::{Tail, read, refuse_damaged};
@@ -53,7 +53,10 @@ fn settle(
     files: Files,
     begin: &dyn Fn() -> Result<Transaction>,
 ) -> Result<(Option<Wal>, Found)> {
-    let Some(_) = row(handle)?.filter(|wal| wal.in_use) else { return Ok((row(handle)?, Found::Empty)) };
+    let before = row(handle)?;
+    if !before.is_some_and(|wal| wal.in_use) {
+        return Ok((before, Found::Empty));
+    }
     let transaction = begin()?;
     // Only in a write transaction is it seen for certain: a process may have been killed in the commit.
     let mut rows = WriteRows::of(&transaction);
@@ -75,7 +78,7 @@ fn settle(
     };
     let (maps, number) = found;
     let emptied = wal.emptied(number, wal.at());
-    let overlay = Overlay::new(maps.clone().into(), number);
+    let overlay = Overlay::new(Some(wal.id), maps.clone().into(), number);
     let written = apply(&mut rows, &overlay).and_then(|()| emptied.write(&mut rows));
     drop(rows);
     let committed = match written {
@@ -95,7 +98,10 @@ fn settle(
             }
             Ok((Some(emptied), Found::Empty))
         }
-        Err(error) if error.kind() == ErrorKind::Full => Ok((Some(wal), Found::Unsaved { maps, number })),
+        // They are read from memory: on a full disk, and where a page that would have to be written is damaged.
+        Err(error) if matches!(error.kind(), ErrorKind::Full | ErrorKind::Damaged) => {
+            Ok((Some(wal), Found::Unsaved { maps, number, error }))
+        }
         Err(error) => Err(error),
     }
 }
@@ -119,7 +125,7 @@ pub(in crate::engine) fn rows_for_repair(
         }
         Some(wal) if wal.in_use => {
             let (maps, number) = find(folder, &wal).map_err(without)?;
-            Ok((Overlay::new(maps.into(), number), None))
+            Ok((Overlay::new(Some(wal.id), maps.into(), number), None))
         }
         None if is_beside => {
             let note = "a log lies beside the file, and the file does not say that it is its own; it was not used";
@@ -145,7 +151,8 @@ fn find(folder: &dyn LogFolder, wal: &Wal) -> Result<(Vec<Arc<SectionMap>>, u64)
         let map = SectionMap::new(section);
         tail = read(&bytes, wal.id, tail, |entry| map.apply(entry))
             .map_err(|error| error.context(folder.name(section)))?;
-        total += bytes.len() as u64;
+        let used = usize::try_from(tail.place).unwrap_or(usize::MAX);
+        total += used.min(bytes.len()) as u64;
         if total > MOST_BYTES {
             return Err(not_of_this_file("it is longer than any writer makes one"));
         }
@@ -172,7 +179,14 @@ fn sections_of(folder: &dyn LogFolder, wal: &Wal) -> Result<Vec<u64>> {
     let mut mine = Vec::new();
     for section in folder.sections()? {
         match head(folder, section)? {
-            Some(head) if head.id == wal.id && head.section == section => mine.push(section),
+            Some(head) if head.id == wal.id && head.section == section => {
+                // It had its length before it had its name.
+                if length(folder, section)? != head.length {
+                    let message = "a section of the log was cut short; put the whole one back";
+                    return Err(Error::damaged(message).context(folder.name(section)));
+                }
+                mine.push(section);
+            }
             None if section > wal.section => {
                 let message = "the head of a section of the log is damaged; run hivekeep repair";
                 return Err(Error::damaged(message).context(folder.name(section)));
@@ -180,7 +194,8 @@ fn sections_of(folder: &dyn LogFolder, wal: &Wal) -> Result<Vec<u64>> {
             _ => {}
         }
     }
-    if mine.is_empty() {
+    // The newest is never removed while the log is in use.
+    if mine.last().is_none_or(|newest| *newest < wal.section.max(1)) {
         let (at, name) = (wal.at(), folder.name(wal.section + 1));
         let message = format!("acknowledged writes after {at} may be in {name}, which is missing; put it back");
         return Err(Error::damaged(message));
@@ -199,14 +214,21 @@ pub(in crate::engine) fn take_up(
     let files = if options.read_only { Files::Keep } else { Files::Remove };
     let (wal, found) =
         settle(&handle, &*folder, files, &|| handle.begin_alone(options.lock_timeout, options.is_alone()))?;
-    if !matches!(found, Found::Unsaved { .. }) {
-        let log = options.has_log().then(|| super::Log::new(folder, wal, found, options.first_section));
-        return Ok((handle, log));
+    if let Found::Unsaved { error, .. } = &found {
+        handle.give_up();
+        if !options.has_log() {
+            let message =
+                format!("the log of the store cannot be moved into its file; make room, or run repair: {error}");
+            return Err(Error::new(error.kind(), message));
+        }
+        return Ok((anew()?, Some(super::Log::new(folder, wal, found, options.first_section))));
     }
-    handle.give_up();
     if !options.has_log() {
-        let message = "the log of the store cannot be moved into its file, as the disk is full; open it for reading, or make room";
-        return Err(Error::new(ErrorKind::Full, message));
+        return Ok((handle, None));
     }
-    Ok((anew()?, Some(super::Log::new(folder, wal, found, options.first_section))))
+    // A process that was killed between two steps may have left them; those of other files are spoken of.
+    for section in folder.sections()? {
+        clear_away(&*folder, section, wal.map(|wal| wal.id))?;
+    }
+    Ok((handle, Some(super::Log::new(folder, wal, found, options.first_section))))
 }

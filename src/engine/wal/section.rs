@@ -10,6 +10,11 @@ pub(super) const MOST: u64 = 4 << 20;
 const MAGIC: &[u8; 8] = b"hivewal\n";
 const FORMAT: u32 = 1;
 
+/// Whether a file begins like a section.
+pub(super) fn is_one(bytes: &[u8]) -> bool {
+    bytes.starts_with(MAGIC)
+}
+
 /// A file of the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Head {

@@ -802,3 +802,94 @@ fn a_copy_of_a_store_whose_process_was_killed_has_what_was_in_its_log() {
     assert_eq!(get_of(&copy, "third"), Some(3_u64.to_be_bytes().to_vec()));
     copy.close_file().unwrap();
 }
+
+#[test]
+fn sections_do_not_pile_up_beside_large_work() {
+    let hive = logging();
+    for number in 0..20 {
+        hive.put("small", number).unwrap();
+        hive.store.load(|tx| tx.put(C, b"large", &[7; 5000])).unwrap();
+    }
+    let left = sections(&hive.disk.seen());
+    assert!(left.len() <= 3, "{left:?}");
+    assert_eq!(open(&hive.kill()).get("small"), Some(19));
+}
+
+#[test]
+fn todays_file_with_an_older_section_of_its_log_is_refused_and_so_is_a_section_that_was_cut_short() {
+    let hive = logging();
+    hive.put("a", 0).unwrap();
+    let old = hive.disk.seen();
+    (0..300).for_each(|number| hive.put("a", number).unwrap());
+    let now = hive.disk.seen();
+    drop(hive.kill());
+    let folder = tempfile::tempdir().unwrap();
+    let path = std::fs::canonicalize(folder.path()).unwrap().join("h.redb");
+    to_files(&now, &path);
+    let newest = *sections(&now).last().unwrap();
+    let written = sections(&now)
+        .into_iter()
+        .rfind(|section| std::fs::read(section_file(&path, *section)).unwrap()[64..].iter().any(|byte| *byte != 0));
+    let whole = std::fs::read(section_file(&path, written.unwrap())).unwrap();
+    std::fs::write(section_file(&path, written.unwrap()), &whole[..whole.len() / 4]).unwrap();
+    let refused = options().open_with(&path, &[]).unwrap_err();
+    assert!(refused.to_string().contains("cut short"), "{refused}");
+    for section in 1..=newest {
+        let _gone = std::fs::remove_file(section_file(&path, section));
+    }
+    let (section, image) = old.sections().next().unwrap();
+    let mut bytes = vec![0; image.len()];
+    image.read(0, &mut bytes).unwrap();
+    std::fs::write(section_file(&path, section), bytes).unwrap();
+    let refused = options().open_with(&path, &[]).unwrap_err();
+    assert!(refused.to_string().contains("acknowledged writes after"), "{refused}");
+}
+
+#[test]
+fn what_a_killed_close_left_is_removed_by_the_next_opening() {
+    let hive = logging();
+    let left = hive.disk.seen();
+    hive.store.close_file().unwrap();
+    let mut content = hive.disk.seen();
+    let number = left.number_of(1).unwrap();
+    let (_, image) = left.sections().next().unwrap();
+    let mut bytes = vec![0; image.len()];
+    image.read(0, &mut bytes).unwrap();
+    content.apply(&Request::Write(number, 0, bytes.into()));
+    content.apply(&Request::Name(1, Some(number)));
+    let hive = open(&Disk::of(content));
+    assert!(sections(&hive.disk.seen()).is_empty());
+    assert_eq!(hive.get("second"), Some(2));
+}
+
+#[cfg(unix)]
+#[test]
+fn a_store_that_was_replaced_leaves_the_log_at_its_path_to_the_new_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = std::fs::canonicalize(folder.path()).unwrap().join("h.redb");
+    let store = options().open_with(&path, &[]).unwrap();
+    (0..4_u64).for_each(|number| store.write(|tx| tx.put(C, b"a", &number.to_be_bytes())).unwrap());
+    let copy = folder.path().join("copy");
+    std::fs::copy(&path, &copy).unwrap();
+    std::fs::rename(&copy, &path).unwrap();
+    assert_eq!(store.close_file().unwrap_err().kind(), ErrorKind::Moved);
+    let store = options().open_with(&path, &[]).unwrap();
+    assert_eq!(get_of(&store, "a"), Some(3_u64.to_be_bytes().to_vec()));
+    store.close_file().unwrap();
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_store_whose_name_is_no_text_has_a_log_like_every_other() {
+    use std::os::unix::ffi::OsStrExt;
+
+    let folder = tempfile::tempdir().unwrap();
+    let name = std::ffi::OsStr::from_bytes(b"h\xff.redb");
+    let path = std::fs::canonicalize(folder.path()).unwrap().join(name);
+    for round in 0..2_u64 {
+        let store = options().open_with(&path, &[]).unwrap();
+        (0..4).for_each(|number: u64| store.write(|tx| tx.put(C, b"a", &(round + number).to_be_bytes())).unwrap());
+        store.close_file().unwrap();
+    }
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+}
