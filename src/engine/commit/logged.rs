@@ -37,7 +37,7 @@ pub(super) struct Logged<'s> {
     pub(super) sink: &'s SinkSlot,
 }
 
-/// What a closure has left to be committed.
+/// The outcome of a closure: its result, and its rows to be committed.
 struct Done<R> {
     result: R,
     /// None: the rows are in the transaction of redb.

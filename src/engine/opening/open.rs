@@ -76,8 +76,8 @@ pub(crate) fn open_without_log(path: &Path, options: &Options) -> Result<Handle>
     open_named(path, &options.clone().verify_on_open(VerifyOnOpen::Never))
 }
 
-/// Opens the file with this resolved name, and takes up its log. What is in use moves into the file, or, where that is only
-/// looked at, into the memory over it.
+/// Opens the file with this resolved name, and takes up its log. A log in use moves into the file, or, where that is
+/// only looked at, into the memory over it.
 fn open_with_log(path: &Path, options: &Options) -> Result<(Handle, Option<Log>)> {
     let begun = Instant::now();
     let mut handle = open_named(path, options)?;

@@ -128,7 +128,7 @@ impl<'a> WriteRows<'a> {
         Self::Set(SetRows { rows: Rows { base: &below.base, layer }, into_redb, most_bytes })
     }
 
-    /// What was written, if it is still in memory.
+    /// The written rows, if they are still in memory.
     pub(crate) fn into_set(self) -> Option<WriteSet> {
         match self {
             Self::Redb(_) => None,

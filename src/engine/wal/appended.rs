@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::engine::redb_file::StorageBackend;
 use crate::error::Error;
 
-/// What was appended, and what of it is durable.
+/// The newest entry, and up to which one all are durable.
 #[derive(Debug)]
 pub(super) struct Appended {
     /// The newest number, and the file that it is in: a section begins only after the one before is synced.

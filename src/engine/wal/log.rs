@@ -49,7 +49,7 @@ pub(crate) struct Log {
     first_section: u64,
 }
 
-/// What readers take: the rows that redb does not have, oldest section first, and up to which number they may be shown.
+/// The rows that redb does not have, oldest section first, and up to which number readers may see them.
 #[derive(Debug)]
 pub(super) struct Head {
     pub(super) maps: Arc<[Arc<SectionMap>]>,
@@ -123,7 +123,7 @@ impl OpenSection {
     }
 }
 
-/// What an opening leaves for the log.
+/// The state in which an opening leaves the log.
 #[derive(Debug)]
 pub(super) enum Found {
     /// Redb has everything.
@@ -353,7 +353,7 @@ impl Log {
                 writer.stage = Stage::Empty;
                 self.clear_or_say(Some(before));
             }
-            // What the sections hold is in redb, so that their files can go.
+            // Redb has the rows of these sections, so that their files can go.
             self.bell.ring_full();
         }
         Ok(())

@@ -14,7 +14,7 @@ use crate::error::Result;
 
 /// Bytes that a map and its readers share.
 type Bytes = Arc<[u8]>;
-/// What became of a key: it has this, or is deleted.
+/// The value that a key got; none: it is deleted.
 pub(crate) type Value = Option<Bytes>;
 
 /// So much of the memory of a row in a map is not its key or value.
@@ -25,7 +25,7 @@ pub(crate) trait Layer {
     /// Whether it has anything of a table.
     fn touches(&self, table: Table) -> bool;
 
-    /// What became of a key; none when it is as below.
+    /// The value that a key got; none when it is as below.
     fn find(&self, table: Table, key: &[u8]) -> Option<Value>;
 
     /// The first rows of a range that is not empty, in its direction: `limit` or more, or all that there are.
@@ -128,7 +128,7 @@ struct Content {
     end: Option<(u64, u32)>,
 }
 
-/// What became of a key, from which number on.
+/// The values that a key got, each from a number on.
 #[derive(Debug)]
 struct Versions {
     newest: (u64, Value),
@@ -352,7 +352,7 @@ impl WriteSet {
     }
 }
 
-/// What a closure has written, over the rows of the log.
+/// The rows that a closure has written, over those of the log.
 pub(crate) struct Stack<'a> {
     pub(crate) own: WriteSet,
     pub(crate) below: &'a Overlay,

@@ -1,4 +1,4 @@
-//! What an opening makes of a log that is in use: its entries go into redb in one commit, and its files go.
+//! Taking up a log that is in use when a store is opened: its entries go into redb in one commit, and its files go.
 //!
 //! Nothing is ever appended behind a tail that an opening found, and nothing is trusted that only the page cache has.
 
@@ -21,7 +21,7 @@ use crate::error::{Error, ErrorKind, Result};
 /// No log that is in use is longer: a writer moves it into redb long before.
 const MOST_BYTES: u64 = 256 << 20;
 
-/// What becomes of the files of a log once its rows are in redb.
+/// The fate of the files of a log once its rows are in redb.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Files {
     /// They go.

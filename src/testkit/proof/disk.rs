@@ -52,7 +52,7 @@ impl Request {
     }
 }
 
-/// What a disk holds.
+/// The content of a disk.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct DiskContent {
     files: BTreeMap<FileNumber, Image>,
@@ -97,7 +97,7 @@ impl DiskContent {
     }
 }
 
-/// What is durable, and what is not yet.
+/// The durable content, and the changes that are not durable yet.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Synced {
     pub(crate) durable: DiskContent,
