@@ -242,8 +242,11 @@ impl Log {
         match made {
             Ok(Some(ended)) => {
                 // W10: until the store is opened again it is unknown which log is in use.
-                let committed = transaction.commit().map_err(|error| self.failed(error));
-                committed.or_else(|error| self.refuse_failed().and(Err(error)))?;
+                transaction.commit().map_err(|error| {
+                    let message = format!("nothing was committed, and the store must be opened again: {error}");
+                    drop(self.failed(error));
+                    Error::new(ErrorKind::NotCommitted, message)
+                })?;
                 writer.stage = Stage::Ended(ended);
                 self.begin_section(writer, ended);
                 Ok(())
