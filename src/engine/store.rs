@@ -284,8 +284,12 @@ impl Store {
 
     /// Runs work in a transaction of its own, which is committed or aborted as a whole.
     pub(crate) fn alone<R>(&self, work: impl FnOnce(&mut WriteTx<'_>) -> Result<Outcome<R>>) -> Result<R> {
-        let Some(recording) = &self.recording else { return self.alone_for_nobody(work) };
-        let (done, has_recorded) = self.alone_for_nobody(|tx| {
+        self.alone_with(Size::Small, work)
+    }
+
+    fn alone_with<R>(&self, size: Size, work: impl FnOnce(&mut WriteTx<'_>) -> Result<Outcome<R>>) -> Result<R> {
+        let Some(recording) = &self.recording else { return self.alone_for_nobody(size, work) };
+        let (done, has_recorded) = self.alone_for_nobody(size, |tx| {
             let (outcome, has_recorded) = recording.within(tx, work)?;
             Ok(match outcome {
                 Outcome::Commit(done) => Outcome::Commit((done, has_recorded)),
@@ -298,11 +302,11 @@ impl Store {
         Ok(done)
     }
 
-    fn alone_for_nobody<R>(&self, work: impl FnOnce(&mut WriteTx<'_>) -> Result<Outcome<R>>) -> Result<R> {
-        self.alone_with(Size::Small, work)
-    }
-
-    fn alone_with<R>(&self, size: Size, work: impl FnOnce(&mut WriteTx<'_>) -> Result<Outcome<R>>) -> Result<R> {
+    fn alone_for_nobody<R>(
+        &self,
+        size: Size,
+        work: impl FnOnce(&mut WriteTx<'_>) -> Result<Outcome<R>>,
+    ) -> Result<R> {
         self.with_handle_in_turn(|handle| self.inner.gate.alone(handle, &self.inner.context, size, work))
     }
 

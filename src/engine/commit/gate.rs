@@ -189,9 +189,12 @@ impl Gate {
         if self.state.lock().poisoned {
             return Err(poisoned());
         }
-        let (result, has_written) = Logged { log, handle, context, sink: &self.sink }.write(manner, work)?;
-        if has_written {
-            self.commits.tell();
+        let told = self.commits.told();
+        let (result, wakes) = Logged { log, handle, context, sink: &self.sink }.write(manner, work)?;
+        match (wakes, manner) {
+            (None, _) => {}
+            (Some(wakes), Manner::Shared) => self.commits.tell_of(&wakes, told),
+            (Some(_), Manner::Alone | Manner::Large) => self.commits.tell(),
         }
         Ok(result)
     }

@@ -10,6 +10,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 use super::batch::{Failed, Outcome, discard};
 use super::sink::SinkSlot;
+use crate::engine::format::wakes::Wakes;
 use crate::engine::opening::context::Context;
 use crate::engine::redb_file::{Handle, Transaction};
 use crate::engine::rows::{IntoRedb, ReadRows, WriteRows};
@@ -44,6 +45,7 @@ struct Done<R> {
     set: Option<WriteSet>,
     changed: bool,
     has_events: bool,
+    wakes: Wakes,
 }
 
 /// The transaction of redb of a write that does not go into the log.
@@ -65,12 +67,12 @@ impl<'p> IntoRedb<'p> for Past<'p> {
 }
 
 impl Logged<'_> {
-    /// Runs work, and returns once all that it wrote and saw is on the disk. Says whether it wrote anything.
+    /// Runs work, and returns once all that it wrote and saw is on the disk. Says whom its changes concern, if there are any.
     pub(super) fn write<R>(
         &self,
         manner: Manner,
         work: impl FnOnce(&mut WriteTx<'_>) -> Result<Outcome<R>>,
-    ) -> Result<(R, bool)> {
+    ) -> Result<(R, Option<Wakes>)> {
         let mut writer = self.log.lock();
         let road = self.log.way(&mut writer, self.handle, self.context, manner == Manner::Large)?;
         let seen = writer.number();
@@ -90,7 +92,7 @@ impl Logged<'_> {
         let committed = match ran {
             Ok(done) if done.changed => self
                 .commit(&mut writer, &rows, transaction, &done)
-                .map(|number| (done.result, Some(number), done.has_events)),
+                .map(|number| (done.result, Some((number, done.wakes)), done.has_events)),
             Ok(done) => {
                 transaction.into_iter().for_each(discard);
                 Ok((done.result, None, false))
@@ -107,15 +109,15 @@ impl Logged<'_> {
             }
         };
         drop((writer, rows));
-        let (result, number, has_events) = committed?;
-        match number {
-            Some(number) => self.log.wait(number)?,
+        let (result, written, has_events) = committed?;
+        match &written {
+            Some((number, _)) => self.log.wait(*number)?,
             None => self.log.wait_for_seen(seen)?,
         }
         if has_events {
             self.sink.tell();
         }
-        Ok((result, number.is_some()))
+        Ok((result, written.map(|(_, wakes)| wakes)))
     }
 
     fn run<'p, R>(
@@ -147,8 +149,8 @@ impl Logged<'_> {
                 (prepared, _) => prepared?,
             }
         }
-        let has_events = tx.batch.has_events;
-        Ok(Done { result, set: tx.into_rows().into_set(), changed, has_events })
+        let (has_events, wakes) = (tx.batch.has_events, mem::take(&mut tx.batch.wakes));
+        Ok(Done { result, set: tx.into_rows().into_set(), changed, has_events, wakes })
     }
 
     /// Writes what every commit has.
