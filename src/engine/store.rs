@@ -38,7 +38,7 @@ use crate::engine::wal::{Log, Mover};
 #[cfg(any(fuzzing, test))]
 use crate::engine::wal::{LogFolder, recover};
 use crate::engine::write::WriteTx;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 
 /// An open store. Clones share it; it may be used from any thread.
 ///
@@ -131,7 +131,7 @@ impl Options {
         let open = move |options: &Self, first: &Self| {
             let handle = open_over(storage(), first)?;
             match folder() {
-                Some(folder) => recover::take_up(handle, folder, options, || open_over(storage(), options)),
+                Some(folder) => recover::take_up(handle, folder, options, |_| true, || open_over(storage(), options)),
                 None => Ok((handle, None)),
             }
         };
@@ -164,7 +164,7 @@ impl Options {
         };
         let (slot, context) = (Arc::new(Slot::new(handle)), Arc::new(context));
         let (path, anew) = (path.to_path_buf(), anew.into());
-        let mover = Mover { path: path.clone(), slot: slot.clone(), context: context.clone(), anew };
+        let mover = Mover { slot: slot.clone(), context: context.clone(), anew };
         let tends_log = self.tends_log;
         let inner = Inner {
             path,
@@ -401,8 +401,10 @@ impl Store {
         let handle = slot.handle_mut()?;
         let compacted = handle.compact();
         // Nothing is to go on by itself over pages that may be only in the system's cache.
-        if let (Err(error), true, Some(log)) = (&compacted, handle.is_spent(), self.inner.gate.log()) {
-            log.give_up(error);
+        if let (Err(error), true, Some(log)) = (&compacted, handle.is_spent(), self.inner.gate.log())
+            && error.kind() != ErrorKind::Full
+        {
+            log.give_up_for_good(error);
         }
         compacted
     }
@@ -459,7 +461,6 @@ impl Store {
         self.refuse_forked()?;
         self.keep_session_lock();
         let done = self.inner.slot.with_in_turn(call);
-        #[cfg(any(fuzzing, test))]
         self.inner.tend_log();
         done.map_err(|error| reserve::give_up_when_full(self.path(), error))
     }
@@ -473,14 +474,19 @@ impl Store {
 impl Inner {
     /// Gives the file that was just opened its log.
     pub(crate) fn set_log(&self, log: Option<Log>) {
-        self.gate.set_log(log, self.tends_log.then_some(&self.mover));
+        let tends = self.tends_log && !self.context.only_looks;
+        self.gate.set_log(log, tends.then_some(&self.mover));
     }
 
     /// Moves sections that are full into the file where no thread does.
-    #[cfg(any(fuzzing, test))]
     fn tend_log(&self) {
-        let log = self.gate.log().filter(|_| !self.tends_log && self.slot.refuse_forked().is_ok());
-        if let Some(log) = log.filter(|log| log.bell.take_full())
+        // First of all: in a forked child a thread that it does not have may hold any lock.
+        if self.slot.refuse_forked().is_err() {
+            return;
+        }
+        // Also not in a closure of this thread, which may have redb's transaction.
+        let Ok(_writing) = Writing::enter(self.context()) else { return };
+        if let Some(log) = self.gate.log().filter(|log| log.bell.take_full_without_thread())
             && let Err(error) = self.mover.move_log(&log, false)
         {
             tracing::debug!(%error, "the log could not be moved into the file of the store");

@@ -36,6 +36,8 @@ const MOST_IN_BATCH: usize = 256;
 pub(crate) enum Size {
     Small,
     Large,
+    /// What is written last, before the store is closed.
+    Last,
 }
 
 /// The queue of writers of one open store.
@@ -194,7 +196,7 @@ impl Gate {
         match (wakes, manner) {
             (None, _) => {}
             (Some(wakes), Manner::Shared) => self.commits.tell_of(&wakes, told),
-            (Some(_), Manner::Alone | Manner::Large) => self.commits.tell(),
+            (Some(_), Manner::Alone(_)) => self.commits.tell(),
         }
         Ok(result)
     }
@@ -391,8 +393,7 @@ impl Gate {
         work: impl FnOnce(&mut WriteTx<'_>) -> Result<Outcome<R>>,
     ) -> Result<R> {
         if let Some(log) = self.log() {
-            let manner = if size == Size::Large { Manner::Large } else { Manner::Alone };
-            return self.write_logged(&log, handle, context, manner, work);
+            return self.write_logged(&log, handle, context, Manner::Alone(size), work);
         }
         let _writing = Writing::enter(context)?;
         let arrived = Instant::now();

@@ -9,6 +9,7 @@ use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 use super::batch::{Failed, Outcome, discard};
+use super::gate::Size;
 use super::sink::SinkSlot;
 use crate::engine::format::wakes::Wakes;
 use crate::engine::opening::context::Context;
@@ -25,9 +26,7 @@ pub(super) enum Manner {
     /// One of many: with a point of its own where every commit is kept.
     Shared,
     /// Work alone.
-    Alone,
-    /// The same, and so much that it would not fit into the log.
-    Large,
+    Alone(Size),
 }
 
 /// A store with a log, for one write.
@@ -74,7 +73,8 @@ impl Logged<'_> {
         work: impl FnOnce(&mut WriteTx<'_>) -> Result<Outcome<R>>,
     ) -> Result<(R, Option<Wakes>)> {
         let mut writer = self.log.lock();
-        let road = self.log.way(&mut writer, self.handle, self.context, manner == Manner::Large)?;
+        let size = if let Manner::Alone(size) = manner { size } else { Size::Small };
+        let road = self.log.way(&mut writer, self.handle, self.context, size)?;
         let seen = writer.number();
         let rows = self.log.rows_of_writer(self.handle, &writer)?;
         let (transaction, mut batch) = (OnceCell::new(), None);

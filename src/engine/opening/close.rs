@@ -71,7 +71,7 @@ impl Inner {
         let mut closing = self.closing.lock();
         if !closing.is_empty() {
             let write = |tx: &mut WriteTx<'_>| closing.iter().try_for_each(|write| write(tx)).map(Outcome::Commit);
-            self.gate.alone(handle, self.context(), Size::Small, write)?;
+            self.gate.alone(handle, self.context(), Size::Last, write)?;
             closing.clear();
         }
         Ok(())

@@ -29,6 +29,16 @@ impl NamedFile {
         Self { path: path.to_path_buf(), id, root: root() }
     }
 
+    /// Whether all paths of this process begin in another folder since: files beside the store are out of its reach.
+    pub(crate) fn leads_elsewhere(&self) -> bool {
+        self.root != root()
+    }
+
+    /// The path of the file.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// Refuses writes to a file that is not at its path any more.
     ///
     /// # Errors
@@ -38,7 +48,7 @@ impl NamedFile {
         let Some(id) = self.id else { return Ok(()) };
         let became = match FileId::at(&self.path) {
             Ok(at) if at == Some(id) => return Ok(()),
-            _ if self.root != root() => return Ok(()),
+            _ if self.leads_elsewhere() => return Ok(()),
             Ok(_) => "replaced by another",
             Err(error) if matches!(error.kind(), IoKind::NotFound | IoKind::NotADirectory) => "moved or removed",
             Err(error) => {
@@ -95,7 +105,9 @@ mod tests {
         fs::remove_file(&path).unwrap();
         assert!(place.refuse_moved().is_err());
         // As if that had been the root when the file was opened.
+        assert!(!place.leads_elsewhere());
         place.root = FileId::at(folder.path()).unwrap();
+        assert!(place.leads_elsewhere());
         place.refuse_moved().unwrap();
         fs::write(&path, b"another").unwrap();
         place.refuse_moved().unwrap();

@@ -11,7 +11,7 @@ use crate::engine::opening::reserve;
 use crate::engine::redb_file::open::{ATTEMPTS, LOOK, earlier_commit, held_whole, look, open_existing};
 pub(crate) use crate::engine::redb_file::open::{check_pages, in_use};
 use crate::engine::redb_file::pages::Pages;
-use crate::engine::redb_file::{Handle, OwnFile, create_empty, not_a_store, unreadable};
+use crate::engine::redb_file::{FileId, Handle, OwnFile, create_empty, not_a_store, unreadable};
 use crate::engine::session::session_locks::SessionLocks;
 #[cfg(feature = "transfer")]
 use crate::engine::wal::LogFolder;
@@ -94,7 +94,8 @@ fn open_with_log(path: &Path, options: &Options) -> Result<(Handle, Option<Log>)
         }
     }
     let folder = Box::new(FolderOfStore::new(path));
-    let taken_up = recover::take_up(handle, folder, options, || open_without_log(path, options));
+    let is_in_place = |handle: &Handle| handle.id().is_none() || FileId::at(path).is_ok_and(|at| at == handle.id());
+    let taken_up = recover::take_up(handle, folder, options, is_in_place, || open_without_log(path, options));
     taken_up.map_err(|error| reserve::give_up_when_full(path, error).context(path.display()))
 }
 

@@ -51,8 +51,9 @@ pub struct Options {
     pub(crate) event_log: Option<PathBuf>,
     /// Whether the log has a thread of its own; else a writer moves what is full.
     pub(in crate::engine) tends_log: bool,
-    /// The first section of a log is so long.
+    /// The first section of a log is so long, and the second commit begins it.
     pub(in crate::engine) first_section: u64,
+    pub(in crate::engine) commits_before_log: u32,
 }
 
 impl Default for Options {
@@ -74,6 +75,7 @@ impl Default for Options {
             event_log: None,
             tends_log: true,
             first_section: FIRST_SECTION,
+            commits_before_log: 2,
         }
     }
 }
@@ -179,11 +181,11 @@ impl Options {
         self
     }
 
-    /// The first section of a log is so long.
+    /// The first section of a log is so long, and the second commit begins it.
     #[cfg(any(fuzzing, test))]
     #[must_use]
     pub(crate) fn first_section(mut self, bytes: u64) -> Self {
-        self.first_section = bytes;
+        (self.first_section, self.commits_before_log) = (bytes, 1);
         self
     }
 

@@ -9,7 +9,7 @@ use crate::engine::opening::slot::Content;
 use crate::engine::redb_file::End;
 use crate::engine::redb_file::Handle;
 use crate::engine::store::{Inner, Store};
-use crate::error::{ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result};
 
 /// Between two tries to open the file while another process is writing to it.
 const LOOK: Duration = Duration::from_millis(20);
@@ -93,6 +93,7 @@ impl Store {
             Content::Open(handle) if !handle.is_spent() && !self.inner.gate.is_poisoned() => return Ok(()),
             Content::Open(_) | Content::Lost => {}
         }
+        self.inner.gate.log().map_or(Ok(()), |log| log.refuse_given_up())?;
         // A log that has not failed goes on over a file opened anew.
         let log = self.inner.gate.log().filter(|_| !self.inner.gate.is_poisoned());
         let is_open = log.map_or(Ok(false), |log| self.inner.mover.renew_content(&log, &mut content))?;
@@ -131,6 +132,10 @@ impl Inner {
         // The old one first: a file that is not shared is opened once at a time.
         if let Content::Open(handle) = mem::replace(content, Content::Lost) {
             handle.give_up();
+        }
+        // An opening that fails behind its own commit must not bring the log of before back to life.
+        if let Some(log) = self.gate.log() {
+            log.give_up(&Error::new(ErrorKind::Reopen, "the store is being opened again"));
         }
         let (handle, log) = (self.opener)(&self.path)?;
         // Between the look and the opening it may have been replaced.

@@ -13,7 +13,7 @@ use crate::files::{self, Rights};
 const BYTES: usize = 4 << 20;
 /// The reserve is created only if so much is free, so that a store which is reopened does not take back the space that it
 /// has just given up.
-const NEEDED: u64 = 6 << 20;
+pub(crate) const NEEDED: u64 = 6 << 20;
 
 /// Creates the reserve of a store if it is missing and there is room. A store works without one too.
 pub(crate) fn keep(store: &Path) {
@@ -43,7 +43,8 @@ pub(crate) fn give_up_when_full(store: &Path, error: Error) -> Error {
 #[cfg(unix)]
 pub(crate) fn free_space(path: &Path) -> Option<u64> {
     let disk = rustix::fs::statvfs(path).ok()?;
-    Some(disk.f_bavail.saturating_mul(disk.f_frsize))
+    // Some file systems do not count.
+    (disk.f_blocks > 0).then(|| disk.f_bavail.saturating_mul(disk.f_frsize))
 }
 
 /// The bytes that are free where a file is; none where the system does not tell.

@@ -21,6 +21,7 @@ pub use self::salvage::{DamagedPage, DamagedRow};
 use crate::engine::opening::open;
 use crate::engine::redb_file::Shadow;
 use crate::engine::store::Store;
+pub(crate) use crate::engine::wal::LogIs;
 use crate::engine::wal::{FolderOfStore, recover};
 use crate::error::{Error, ErrorKind, Result};
 
@@ -29,19 +30,20 @@ use crate::error::{Error, ErrorKind, Result};
 /// # Errors
 ///
 /// `Locked` while the file is in use, `NotAStore` when nothing of a store is in it, `NewerFormat`, `Io`, `Full`.
-pub(crate) fn repair(from: &Path, into: &Store) -> Result<RepairReport> {
+pub(crate) fn repair(from: &Path, into: &Store, log: LogIs) -> Result<RepairReport> {
     open::refuse_in_use(from)?;
     let file = Shadow::open(from)?;
     let mut scratch = into.path().as_os_str().to_owned();
     scratch.push(".scratch");
     let own_name = fs::canonicalize(from).map_err(|error| Error::from(error).context(from.display()))?;
-    let (log, note) = recover::rows_for_repair(salvage::row_of_log(&file)?.as_deref(), &FolderOfStore::new(&own_name))?;
+    let row = salvage::row_of_log(&file)?;
+    let (log, notes) = recover::rows_for_repair(row.as_deref(), &FolderOfStore::new(&own_name), log)?;
     let salvaged = salvage::salvage(&file, &log, Path::new(&scratch))?;
     if salvaged.found_nothing()? {
         let message = format!("nothing of a store is left in {}", from.display());
         return Err(Error::new(ErrorKind::NotAStore, message));
     }
     let mut report = rebuild::rebuild(salvaged, into)?;
-    report.notes.extend(note);
+    report.notes.extend(notes);
     Ok(report)
 }

@@ -235,12 +235,32 @@ impl Reader<'_> {
         Ok(self.sink.fact(record, birth, found, value)?)
     }
 
+    /// Takes a row where it stands; one that is not sound is lost there.
+    fn take_or_note(&mut self, table: Table, key: &[u8], value: &[u8]) -> Result<()> {
+        match self.take(table, key, value, false) {
+            Err(error) if error.kind() == ErrorKind::Damaged => {
+                self.lost.keys.entry(table).or_default().insert(key.to_vec());
+                self.notes.rows.push(DamagedRow {
+                    table: table.name().into(),
+                    key: key.escape_ascii().to_string(),
+                    bytes: value.len() as u64,
+                    what: error.to_string(),
+                    raw_key: key.to_vec(),
+                });
+                Ok(())
+            }
+            taken => {
+                *self.notes.sound.entry(table).or_default() += 1;
+                taken
+            }
+        }
+    }
+
     /// Takes the rows of a table that only the log has.
     fn rows_of_log(&mut self, table: Table) -> Result<()> {
         for (key, value) in self.log.all(table) {
             if let Some(value) = value {
-                self.take(table, &key, &value, false)?;
-                *self.notes.sound.entry(table).or_default() += 1;
+                self.take_or_note(table, &key, &value)?;
             }
         }
         Ok(())
@@ -282,23 +302,7 @@ impl Visitor for Reader<'_> {
         if self.log.find(table, key).is_some() {
             return Ok(());
         }
-        match self.take(table, key, value, false) {
-            Err(error) if error.kind() == ErrorKind::Damaged => {
-                self.lost.keys.entry(table).or_default().insert(key.to_vec());
-                self.notes.rows.push(DamagedRow {
-                    table: table.name().into(),
-                    key: key.escape_ascii().to_string(),
-                    bytes: value.len() as u64,
-                    what: error.to_string(),
-                    raw_key: key.to_vec(),
-                });
-                Ok(())
-            }
-            taken => {
-                *self.notes.sound.entry(table).or_default() += 1;
-                taken
-            }
-        }
+        self.take_or_note(table, key, value)
     }
 
     fn flipped_bit(&self, key: &[u8], value: &[u8]) -> Option<usize> {

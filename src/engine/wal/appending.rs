@@ -3,6 +3,7 @@
 //! One of the threads that wait syncs for all that was appended before; closures of others run meanwhile.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use super::entry::{self, Kind, Link};
 use super::log::{Ended, Log, OpenSection, Stage, Writer};
@@ -21,11 +22,17 @@ impl Log {
         let Some(rows) = set.encode() else { return Ok(None) };
         let len = entry::len_with(rows.len());
         if len > open.length / 2 || len > open.room() {
-            self.files.lock().lengthen();
+            self.lengths.lengthen();
             return Ok(None);
         }
         let number = writer.number + 1;
+        let half = open.length / 2;
+        let was_emptier = open.place < half;
         let bytes = self.put(open, number, Kind::Commit, &rows)?;
+        if was_emptier && open.place >= half {
+            // The next section is made while there is room in this one.
+            self.bell.ring_full();
+        }
         writer.number = number;
         // W13: it is read by the same path as entries that an opening finds.
         let entry = entry::decode(&bytes).ok_or_else(|| Error::damaged("an entry does not read as it was written"));
@@ -44,13 +51,11 @@ impl Log {
         let number = writer.number + 1;
         self.put(open, number, Kind::End, &[])?;
         open.map.end(number, open.crc);
-        let mut files = self.files.lock();
         if open.place < open.length / 8 {
-            files.shorten();
+            self.lengths.shorten();
         } else if open.place > open.length / 2 && open.was_filled_soon() {
-            files.lengthen();
+            self.lengths.lengthen();
         }
-        drop(files);
         let ended = Ended { id: open.id, section: open.section, number, crc: open.crc };
         writer.number = number;
         writer.stage = Stage::Ended(ended);
@@ -142,9 +147,27 @@ impl Log {
         uncertain(error)
     }
 
-    /// Goes on no more, after work on the file as a whole that may be only half on the disk.
+    /// Goes on no more.
     pub(crate) fn give_up(&self, error: &Error) {
         drop(self.failed(Error::new(error.kind(), error.to_string())));
+    }
+
+    /// The same for ever, after work on the file as a whole that may be only half on the disk.
+    pub(crate) fn give_up_for_good(&self, error: &Error) {
+        self.is_given_up.store(true, Ordering::Relaxed);
+        self.give_up(error);
+    }
+
+    /// Refuses to open the file again over what may be only in the system's cache.
+    ///
+    /// # Errors
+    ///
+    /// `Damaged` then.
+    pub(crate) fn refuse_given_up(&self) -> Result<()> {
+        match self.is_given_up.load(Ordering::Relaxed) {
+            false => Ok(()),
+            true => Err(Error::damaged("compacting the file failed half-way; close the store, and run hivekeep repair")),
+        }
     }
 
     /// Whether writing to the log, or its sync, has failed.

@@ -16,6 +16,7 @@ pub(crate) struct Bell {
     /// Something was appended since the thread looked.
     has_appended: AtomicBool,
     is_stopped: AtomicBool,
+    has_thread: AtomicBool,
 }
 
 #[derive(Debug, Default)]
@@ -65,10 +66,14 @@ impl Bell {
         self.is_stopped.load(Ordering::Relaxed)
     }
 
-    /// Whether a section was filled since this was asked before.
-    #[cfg(any(fuzzing, test))]
-    pub(crate) fn take_full(&self) -> bool {
-        std::mem::take(&mut self.state.lock().is_full)
+    /// There is a thread that waits for it.
+    pub(crate) fn note_thread(&self) {
+        self.has_thread.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether a section was filled since this was asked before, and no thread sees to it.
+    pub(crate) fn take_full_without_thread(&self) -> bool {
+        !self.has_thread.load(Ordering::Relaxed) && std::mem::take(&mut self.state.lock().is_full)
     }
 
     /// Waits until there is something to do, and at least for the pause.
@@ -120,5 +125,10 @@ mod tests {
         bell.note_append();
         bell.stop();
         assert_eq!(bell.wait(Duration::from_secs(60)), Rung::Stopped);
+        bell.ring_full();
+        assert!(bell.take_full_without_thread() && !bell.take_full_without_thread());
+        bell.ring_full();
+        bell.note_thread();
+        assert!(!bell.take_full_without_thread());
     }
 }

@@ -1,7 +1,7 @@
 //! Moving whole sections into redb, on a thread of its own. Commits go on in the log meanwhile.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::{Arc, Weak};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -23,6 +23,8 @@ use crate::error::{Error, ErrorKind, Result};
 /// After a failure the next try comes this much later, then twice as much, and so on.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+/// A transaction of redb writes pages of about so many bytes besides those of its rows.
+const ROOM_OF_REDB: u64 = 1 << 20;
 
 impl Log {
     /// Ends the section that is open, and moves everything into redb.
@@ -31,17 +33,26 @@ impl Log {
     ///
     /// As [`Log::checkpoint`].
     pub(crate) fn rest(&self, handle: &Handle, context: &Context) -> Result<()> {
-        let mut writer = self.lock();
-        if self.has_failed() {
-            return Ok(());
+        // The section that is open is ended once redb has those before it, or a try that fails again and again would end
+        // one section after another.
+        for _ in 0..2 {
+            let mut writer = self.lock();
+            if self.has_failed() {
+                return Ok(());
+            }
+            let maps = self.head.lock().maps.len();
+            if matches!(&writer.stage, Stage::Open(open) if open.map.bytes() > 0) && maps == 1 {
+                self.end_section(&mut writer)?;
+            }
+            let number = writer.number;
+            drop(writer);
+            self.wait(number)?;
+            self.checkpoint(handle, context)?;
+            if maps <= 1 {
+                break;
+            }
         }
-        if matches!(&writer.stage, Stage::Open(open) if open.map.bytes() > 0) && self.head.lock().maps.len() == 1 {
-            self.end_section(&mut writer)?;
-        }
-        let number = writer.number;
-        drop(writer);
-        self.wait(number)?;
-        self.checkpoint(handle, context)
+        Ok(())
     }
 
     /// W7: moves the sections that have ended, and are synced to their ends, in one transaction with `wal`.
@@ -68,9 +79,10 @@ impl Log {
         if let Some((section, number, crc)) = last {
             let overlay = Overlay::new(Some(id), whole, number);
             let wal = Wal::in_use(id, section, number, crc, context.clock.now());
+            refuse_full(context.place.path(), &overlay)?;
             self.move_whole(handle, context, &overlay, &wal)?;
         }
-        self.tidy(id)
+        if context.place.leads_elsewhere() { Ok(()) } else { self.tidy(id) }
     }
 
     /// Moves sections, unless redb has them already.
@@ -92,17 +104,29 @@ impl Log {
 
     /// Makes the next section ahead, and removes those that redb has. The next one first: the newest is never removed.
     fn tidy(&self, id: LogId) -> Result<()> {
-        let mut files = self.files.lock();
-        let head = self.head.lock();
-        let (is_in_use, next, covered) = (head.id == Some(id), head.newest_section + 1, head.covered);
-        drop(head);
-        if !is_in_use {
-            return Ok(());
-        }
-        if let Err(error) = files.make(&*self.folder, id, next) {
+        if let Err(error) = self.make_next(id) {
             tracing::debug!(%error, "no section could be made ahead");
         }
+        let mut files = self.files.lock();
+        let covered = Some(&*self.head.lock()).filter(|head| head.id == Some(id)).map_or(0, |head| head.covered);
         files.remove(&*self.folder, covered)
+    }
+}
+
+/// Refuses to begin what the disk has no room for: redb refuses all further work, also reading, after a write that fails.
+///
+/// # Errors
+///
+/// `Full` then.
+fn refuse_full(path: &Path, overlay: &Overlay) -> Result<()> {
+    let bytes = overlay.maps().iter().map(|map| map.bytes() as u64).sum::<u64>();
+    let needed = bytes.saturating_add(ROOM_OF_REDB);
+    match reserve::free_space(path) {
+        Some(free) if free < needed => {
+            let message = format!("the disk has no room for moving the log into the file: free={free} needed={needed}");
+            Err(Error::new(ErrorKind::Full, message))
+        }
+        _ => Ok(()),
     }
 }
 
@@ -127,7 +151,6 @@ fn move_sections(rows: &mut WriteRows<'_>, overlay: &Overlay, wal: &Wal) -> Resu
 /// Moves a log into the open file, which it can open anew while the log stays as it is.
 #[derive(Clone)]
 pub(crate) struct Mover {
-    pub(crate) path: PathBuf,
     pub(crate) slot: Arc<Slot>,
     pub(crate) context: Arc<Context>,
     pub(crate) anew: Arc<dyn Fn() -> Result<Handle> + Send + Sync>,
@@ -145,8 +168,8 @@ impl Mover {
             false if rests => log.rest(handle, &self.context),
             false => log.checkpoint(handle, &self.context),
         });
-        // On a full disk the reserve makes room for the next try.
-        moved.or_else(|error| self.renew(log).and(Err(reserve::give_up_when_full(&self.path, error))))
+        // The reserve of a full disk is for a caller who is told of it.
+        moved.or_else(|error| self.renew(log).and(Err(error)))
     }
 
     /// Opens the file anew after redb has failed to write: it then refuses all further work by this handle, also reading.
@@ -200,6 +223,9 @@ impl Checkpointer {
         let thread = std::thread::Builder::new().name("hivekeep-log".into());
         let spawned = thread.spawn(move || tend(&ringing, &weak, &mover));
         let thread = spawned.inspect_err(|error| tracing::warn!(%error, "the log has no thread of its own")).ok();
+        if thread.is_some() {
+            bell.note_thread();
+        }
         Self { bell, thread }
     }
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::folder::LogFolder;
 use super::id::LogId;
@@ -12,49 +13,72 @@ use crate::error::Result;
 /// An open file, and its length.
 type Made = (Arc<dyn StorageBackend>, u64);
 
-/// The files of a log.
+/// The length behind a section in which there was little.
+const FEW: u64 = 64 << 10;
+
+/// How long sections are to be.
 #[derive(Debug)]
+pub(super) struct Lengths {
+    first: u64,
+    next: AtomicU64,
+}
+
+impl Lengths {
+    /// The first is to be so long.
+    pub(super) fn new(first: u64) -> Self {
+        Self { first, next: AtomicU64::new(first) }
+    }
+
+    pub(super) fn next(&self) -> u64 {
+        self.next.load(Ordering::Relaxed)
+    }
+
+    /// They are to be longer from the next one on.
+    pub(super) fn lengthen(&self) {
+        self.next.store(self.next().saturating_mul(2).min(MOST), Ordering::Relaxed);
+    }
+
+    /// They are to be as short as the first again, or as few commits need.
+    pub(super) fn shorten(&self) {
+        self.next.store(self.first.min(FEW), Ordering::Relaxed);
+    }
+
+    /// The next one is the first of a log.
+    pub(super) fn begin(&self) {
+        self.next.store(self.first, Ordering::Relaxed);
+    }
+}
+
+/// The files of a log.
+#[derive(Debug, Default)]
 pub(super) struct Files {
     /// Those that have a name, which is on the disk.
     named: BTreeSet<u64>,
     /// The section that was made ahead, and its log.
     ahead: Option<(LogId, u64, Made)>,
-    /// The length of the next one, and of the first.
-    length: u64,
-    first: u64,
 }
 
 impl Files {
-    /// No files; the first is to be so long.
-    pub(super) fn new(length: u64) -> Self {
-        Self { named: BTreeSet::new(), ahead: None, length, first: length }
-    }
-
-    /// Sections are to be longer from the next one on.
-    pub(super) fn lengthen(&mut self) {
-        self.length = self.length.saturating_mul(2).min(MOST);
-    }
-
-    /// Sections are to be as short as the first again.
-    pub(super) fn shorten(&mut self) {
-        self.length = self.first;
+    /// Whether a section was made ahead.
+    pub(super) fn is_ahead(&self, id: LogId, section: u64) -> bool {
+        self.ahead.as_ref().is_some_and(|(log, there, _)| (*log, *there) == (id, section))
     }
 
     /// Makes a section, unless it is there: zeros, synced, named, and its name is on the disk.
-    pub(super) fn make(&mut self, folder: &dyn LogFolder, id: LogId, section: u64) -> Result<()> {
-        if self.ahead.as_ref().is_some_and(|(log, there, _)| (*log, *there) == (id, section)) {
+    pub(super) fn make(&mut self, folder: &dyn LogFolder, id: LogId, section: u64, length: u64) -> Result<()> {
+        if self.is_ahead(id, section) {
             return Ok(());
         }
-        let head = Head { id, section, length: self.length };
-        let file = folder.make(section, &head.encode(), self.length)?;
-        self.ahead = Some((id, section, (Arc::from(file), self.length)));
+        let head = Head { id, section, length };
+        let file = folder.make(section, &head.encode(), length)?;
+        self.ahead = Some((id, section, (Arc::from(file), length)));
         self.named.insert(section);
         Ok(())
     }
 
     /// The file of the section that is to begin.
-    pub(super) fn take(&mut self, folder: &dyn LogFolder, id: LogId, section: u64) -> Result<Made> {
-        self.make(folder, id, section)?;
+    pub(super) fn take(&mut self, folder: &dyn LogFolder, id: LogId, section: u64, length: u64) -> Result<Made> {
+        self.make(folder, id, section, length)?;
         let (_, _, made) = self.ahead.take().ok_or_else(|| crate::error::Error::damaged("a section is missing"))?;
         Ok(made)
     }

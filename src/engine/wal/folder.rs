@@ -2,12 +2,16 @@
 
 use std::fmt::Debug;
 use std::fs;
-use std::io;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use crate::engine::redb_file::{OwnFile, StorageBackend};
-use crate::error::{Error, Result};
+use crate::engine::redb_file::{FileId, OwnFile, StorageBackend};
+use crate::engine::opening::reserve;
+use crate::error::{Error, ErrorKind, Result};
 use crate::files::{self, Replace, Rights};
+
+/// A store begins with it.
+const STORE: &[u8] = b"redb";
 
 /// The place of the sections of a log. A name is durable once the folder is synced.
 pub(crate) trait LogFolder: Debug + Send + Sync {
@@ -20,6 +24,9 @@ pub(crate) trait LogFolder: Debug + Send + Sync {
     /// Makes a section of so many bytes, which begins with a head and has zeros behind it, syncs it, and names it. It
     /// replaces none.
     fn make(&self, section: u64, head: &[u8], length: u64) -> Result<Box<dyn StorageBackend>>;
+
+    /// Removes a section that never got its name.
+    fn clear_unfinished(&self) -> Result<()>;
 
     /// Takes the name of a section away; one that has none stays as it is.
     fn remove(&self, section: u64) -> Result<()>;
@@ -48,6 +55,38 @@ impl FolderOfStore {
 
     fn path(&self, section: u64) -> PathBuf {
         files::beside(&self.store, &format!(".wal.{section}"))
+    }
+
+    fn remove_at(&self, path: &Path) -> Result<()> {
+        match files::remove(path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(files::failed(path, error)),
+            _ => Ok(()),
+        }
+    }
+
+    /// Leaves a disk that is almost full to the file of the store, and to the removing of records.
+    fn refuse_full(&self, length: u64) -> Result<()> {
+        let needed = length.saturating_add(reserve::NEEDED);
+        match reserve::free_space(&self.store) {
+            Some(free) if free < needed => {
+                let message = format!("the disk has no room for a section of the log: free={free} needed={needed}");
+                Err(Error::new(ErrorKind::Full, message))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The name of a section that is being made.
+    fn unfinished(&self) -> PathBuf {
+        files::beside(&self.store, ".wal.new")
+    }
+
+    /// Takes the name away that a section has got, when it may not be on the disk: it would be in the way of the next try.
+    fn unname(&self, section: u64, file: &OwnFile) {
+        let path = self.path(section);
+        if file.id().is_some() && FileId::at(&path).is_ok_and(|at| at == file.id()) {
+            let _gone = files::remove(&path);
+        }
     }
 
     fn fill(&self, file: &OwnFile, head: &[u8], length: u64) -> io::Result<()> {
@@ -88,16 +127,19 @@ impl LogFolder for FolderOfStore {
     }
 
     fn make(&self, section: u64, head: &[u8], length: u64) -> Result<Box<dyn StorageBackend>> {
-        let temporary = files::beside(&self.store, ".wal.new");
-        match files::remove(&temporary) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(files::failed(&temporary, error)),
-            _ => {}
-        }
+        self.refuse_full(length)?;
+        self.clear_unfinished()?;
+        let temporary = self.unfinished();
         let made = files::create_new(&temporary, Rights::beside(&self.store)).map_err(Error::from).and_then(|file| {
             let file = OwnFile::of(file)?;
             self.fill(&file, head, length)?;
-            files::publish(&temporary, &self.path(section), Replace::No)?;
-            Ok(file)
+            match files::publish(&temporary, &self.path(section), Replace::No) {
+                Ok(()) => Ok(file),
+                Err(error) => {
+                    self.unname(section, &file);
+                    Err(error.into())
+                }
+            }
         });
         match made {
             Ok(file) => Ok(Box::new(file)),
@@ -108,12 +150,26 @@ impl LogFolder for FolderOfStore {
         }
     }
 
-    fn remove(&self, section: u64) -> Result<()> {
-        let path = self.path(section);
-        match files::remove(&path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(files::failed(&path, error)),
-            _ => Ok(()),
+    fn clear_unfinished(&self) -> Result<()> {
+        let path = self.unfinished();
+        let mut start = Vec::new();
+        let read = fs::symlink_metadata(&path)
+            .and_then(|_| files::open(&path))
+            .and_then(|file| file.take(STORE.len() as u64).read_to_end(&mut start));
+        match read {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            Err(error) => return Err(files::failed(&path, error)),
+            Ok(_) if start == STORE => {
+                let path = path.display();
+                return Err(Error::conflict(format!("a store has the name of a part of a log; move it away: path={path}")));
+            }
+            Ok(_) => {}
         }
+        self.remove_at(&path)
+    }
+
+    fn remove(&self, section: u64) -> Result<()> {
+        self.remove_at(&self.path(section))
     }
 
     fn set_aside(&self, section: u64) -> Result<String> {

@@ -35,7 +35,7 @@ pub(super) fn load(folder: &dyn LogFolder, section: u64) -> Result<Option<Vec<u8
 
 /// Removes a section of a log that redb has, and one that was never used. Every other gets another name: it may be all that
 /// is left of writes to another file.
-pub(super) fn clear_away(folder: &dyn LogFolder, section: u64, last: Option<LogId>) -> Result<()> {
+fn clear_away(folder: &dyn LogFolder, section: u64, last: Option<LogId>) -> Result<()> {
     let head = head(folder, section)?;
     let is_known = head.is_some_and(|head| Some(head.id) == last);
     let is_unused = || -> Result<bool> {
@@ -53,4 +53,20 @@ pub(super) fn clear_away(folder: &dyn LogFolder, section: u64, last: Option<LogI
     let (from, to) = (folder.name(section), folder.set_aside(section)?);
     tracing::warn!(%from, %to, "a log of another file was beside the store; it was set aside, and nothing of it was used");
     Ok(())
+}
+
+/// Removes what is left of the last log, and sets aside sections of others.
+pub(super) fn clear(folder: &dyn LogFolder, last: Option<LogId>) -> Result<()> {
+    folder.clear_unfinished()?;
+    for section in folder.sections()? {
+        clear_away(folder, section, last)?;
+    }
+    Ok(())
+}
+
+/// The same where nothing hangs on it: files that stay do no harm, and the next opening tries again.
+pub(super) fn clear_or_say(folder: &dyn LogFolder, last: Option<LogId>) {
+    if let Err(error) = clear(folder, last).and_then(|()| folder.sync()) {
+        tracing::warn!(%error, "sections of the log that hold nothing any more could not be removed");
+    }
 }

@@ -1,24 +1,28 @@
 //! The open log of a store that one process has for itself: its stages, and which way a write goes.
 //!
-//! The log is lazy. The first commit goes straight into redb; the second begins the log. Large work goes past the log: the
+//! The log is lazy. The first commits go straight into redb; the third begins the log, so that a process which begins its
+//! session, writes once and ends needs none. Large work goes past the log: the
 //! section is ended, and one transaction of redb has the rows of memory and those of the work. So does every commit while
 //! there is no room for a section.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use super::appended::Appended;
-use super::files::Files;
+use super::files::{Files, Lengths};
 use super::folder::LogFolder;
 use super::id::LogId;
-use super::leftovers::clear_away;
+use super::leftovers::{clear, clear_or_say};
 use super::maps::{Overlay, SectionMap};
 use super::row::{Wal, not_of_this_file, raise_format};
 use super::{bell::Bell, entry, section};
+use crate::engine::commit::Size;
 use crate::engine::commit::locks::{Condvar, Mutex, MutexGuard};
 use crate::engine::format::schema::Table;
 use crate::engine::meta;
 use crate::engine::opening::context::Context;
+use crate::engine::opening::options::Options;
 use crate::engine::redb_file::{Handle, StorageBackend, Transaction};
 use crate::engine::rows::{ReadRows, WriteRows};
 use crate::engine::session::writer_line::Streak;
@@ -45,8 +49,14 @@ pub(crate) struct Log {
     pub(super) appended: Mutex<Appended>,
     pub(super) synced: Condvar,
     pub(super) files: Mutex<Files>,
+    pub(super) lengths: Lengths,
     pub(crate) bell: Arc<Bell>,
-    first_section: u64,
+    /// The damage in redb's pages that keeps the rows which an opening found in memory.
+    damage: Option<Arc<Error>>,
+    /// So many commits are made without a log.
+    commits_before: u32,
+    /// What is on the disk of redb's file is unknown, so that it must not be opened again by itself.
+    pub(super) is_given_up: AtomicBool,
 }
 
 /// The rows that redb does not have, oldest section first, and up to which number readers may see them.
@@ -67,8 +77,8 @@ pub(crate) struct Writer {
     /// The newest number.
     pub(super) number: u64,
     pub(super) stage: Stage,
-    /// Whether this process has committed without a log. The next commit begins one.
-    has_committed: bool,
+    /// How many commits went past the log.
+    commits: u32,
     /// No section could be made; until then nobody tries again.
     without_room_until: Option<Instant>,
 }
@@ -128,27 +138,33 @@ impl OpenSection {
 pub(super) enum Found {
     /// Redb has everything.
     Empty,
-    /// Rows that redb could not take, and why.
-    Unsaved { maps: Vec<Arc<SectionMap>>, number: u64, error: Error },
+    /// Rows that redb could not take, and why, or was not to take.
+    Unsaved { maps: Vec<Arc<SectionMap>>, number: u64, error: Option<Error> },
 }
 
 impl Log {
     /// The log of a store that was just opened, and whose row is this.
-    pub(super) fn new(folder: Box<dyn LogFolder>, wal: Option<Wal>, found: Found, first: u64) -> Self {
+    pub(super) fn new(folder: Box<dyn LogFolder>, wal: Option<Wal>, found: Found, options: &Options) -> Self {
         let known = wal.map_or(0, |wal| wal.number);
-        let (maps, number, stage, id) = match (found, wal) {
-            (Found::Unsaved { maps, number, .. }, Some(wal)) => (maps, number, Stage::Recovered(wal), Some(wal.id)),
-            _ => (Vec::new(), known, Stage::Empty, None),
+        let (maps, number, stage, id, damage) = match (found, wal) {
+            (Found::Unsaved { maps, number, error }, Some(wal)) => {
+                let damage = error.filter(|error| error.kind() == ErrorKind::Damaged).map(Arc::new);
+                (maps, number, Stage::Recovered(wal), Some(wal.id), damage)
+            }
+            _ => (Vec::new(), known, Stage::Empty, None, None),
         };
         Self {
             folder,
-            writer: Mutex::new(Writer { number, stage, has_committed: false, without_room_until: None }),
+            writer: Mutex::new(Writer { number, stage, commits: 0, without_room_until: None }),
             head: Mutex::new(Head { maps: maps.into(), answered: number, id, newest_section: 0, covered: 0 }),
             appended: Mutex::new(Appended::new(number)),
             synced: Condvar::new(),
-            files: Mutex::new(Files::new(first)),
-            first_section: first,
+            files: Mutex::default(),
+            lengths: Lengths::new(options.first_section),
             bell: Arc::default(),
+            damage,
+            commits_before: options.commits_before_log,
+            is_given_up: AtomicBool::new(false),
         }
     }
 
@@ -191,17 +207,18 @@ impl Log {
         writer: &mut MutexGuard<'_, Writer>,
         handle: &Handle,
         context: &Context,
-        is_large: bool,
+        size: Size,
     ) -> Result<Road> {
         context.place.refuse_moved()?;
         loop {
             self.refuse_failed()?;
-            if is_large || writer.has_no_room() {
+            // With another root, a section would be made where no opening looks for it.
+            if size == Size::Large || writer.has_no_room() || context.place.leads_elsewhere() {
                 return Ok(Road::Redb);
             }
             match &writer.stage {
-                Stage::Recovered(_) => return Ok(Road::Redb),
-                Stage::Empty if !writer.has_committed => return Ok(Road::Redb),
+                Stage::Recovered(_) => return self.refuse_over_damage().map(|()| Road::Redb),
+                Stage::Empty if writer.commits < self.commits_before || size == Size::Last => return Ok(Road::Redb),
                 Stage::Empty => self.begin(writer, handle, context)?,
                 Stage::Open(open) if open.room() >= open.length / ROOM => {
                     return Ok(Road::Entry(usize::try_from(open.length / 2).unwrap_or(usize::MAX)));
@@ -209,7 +226,6 @@ impl Log {
                 Stage::Open(_) => {
                     // Nothing of the caller's was written.
                     self.end_section(writer).or_else(|error| self.refuse_failed().and(Err(error)))?;
-                    self.bell.ring_full();
                 }
                 Stage::Ended(ended) => {
                     let ended = *ended;
@@ -218,13 +234,35 @@ impl Log {
                         MutexGuard::unlocked(writer, || self.wait_for_seen(ended.number))?;
                         continue;
                     }
+                    // Only now can it be moved.
+                    self.bell.ring_full();
                     if self.bytes_in_memory() > MOST_IN_MEMORY {
                         return Ok(Road::Redb);
+                    }
+                    // No file is made under the write lock.
+                    let next = ended.section + 1;
+                    if !self.files.try_lock().is_some_and(|files| files.is_ahead(ended.id, next)) {
+                        if let Err(error) = MutexGuard::unlocked(writer, || self.make_next(ended.id)) {
+                            writer.note_no_room(&error);
+                            continue;
+                        }
+                        // Another writer may have come first.
+                        if !matches!(&writer.stage, Stage::Ended(now) if now.section == ended.section) {
+                            continue;
+                        }
                     }
                     self.begin_section(writer, ended);
                 }
             }
         }
+    }
+
+    /// Refuses to write what leads to a damaged page: redb would end all use of the file, also reading.
+    fn refuse_over_damage(&self) -> Result<()> {
+        self.damage.as_ref().map_or(Ok(()), |damage| {
+            let message = format!("the log cannot be moved into the file; run hivekeep repair: {damage}");
+            Err(Error::damaged(message).with_source(damage.clone()))
+        })
     }
 
     pub(super) fn bytes_in_memory(&self) -> usize {
@@ -267,8 +305,9 @@ impl Log {
         // Before any name changes: what is at the path may be another's.
         context.place.refuse_moved()?;
         let id = LogId::fresh();
-        *self.files.lock() = Files::new(self.first_section);
-        let made = self.clear(before).and_then(|()| self.files.lock().make(&*self.folder, id, 1));
+        *self.files.lock() = Files::default();
+        self.lengths.begin();
+        let made = clear(&*self.folder, before.map(|wal| wal.id)).and_then(|()| self.files.lock().make(&*self.folder, id, 1, self.lengths.next()));
         if let Err(error) = made {
             writer.note_no_room(&error);
             return Ok(None);
@@ -279,26 +318,24 @@ impl Log {
         Ok(Some(Ended { id, section: 0, number: writer.number, crc: chain }))
     }
 
-    /// Removes what is left of the last log, and sets aside sections of others.
-    fn clear(&self, last: Option<Wal>) -> Result<()> {
-        for section in self.folder.sections()? {
-            clear_away(&*self.folder, section, last.map(|wal| wal.id))?;
-        }
-        Ok(())
-    }
-
-    /// The same where nothing hangs on it: what stays is removed by the next opening.
-    fn clear_or_say(&self, last: Option<Wal>) {
-        if let Err(error) = self.clear(last).and_then(|()| self.folder.sync()) {
-            tracing::warn!(%error, "sections of the log that hold nothing any more could not be removed");
-        }
+    /// Makes the section behind the newest, unless it is there.
+    ///
+    /// # Errors
+    ///
+    /// `Full` and `Io`: there is no room for it.
+    pub(super) fn make_next(&self, id: LogId) -> Result<()> {
+        let mut files = self.files.lock();
+        let head = self.head.lock();
+        let next = (head.id == Some(id)).then_some(head.newest_section + 1);
+        drop(head);
+        next.map_or(Ok(()), |next| files.make(&*self.folder, id, next, self.lengths.next()))
     }
 
     /// Begins the section behind one that has ended, if there is room for it.
     fn begin_section(&self, writer: &mut Writer, ended: Ended) {
         let section = ended.section + 1;
         let mut files = self.files.lock();
-        let (file, length) = match files.take(&*self.folder, ended.id, section) {
+        let (file, length) = match files.take(&*self.folder, ended.id, section, self.lengths.next()) {
             Ok(made) => made,
             Err(error) => return writer.note_no_room(&error),
         };
@@ -348,13 +385,15 @@ impl Log {
             return Err(error);
         }
         transaction.commit().map_err(|error| self.failed(error))?;
-        writer.has_committed = true;
+        writer.commits = writer.commits.saturating_add(1);
         if let Some(wal) = wal {
             writer.number = wal.number;
             self.covered(wal.section, wal.in_use, wal.number);
             if let Stage::Recovered(before) = writer.stage {
                 writer.stage = Stage::Empty;
-                self.clear_or_say(Some(before));
+                if !context.place.leads_elsewhere() {
+                    clear_or_say(&*self.folder, Some(before.id));
+                }
             }
             // Redb has the rows of these sections, so that their files can go.
             self.bell.ring_full();
@@ -370,9 +409,10 @@ impl Log {
     pub(crate) fn close(&self, handle: &Handle, context: &Context) -> Result<()> {
         let mut writer = self.lock();
         let wal = match &writer.stage {
-            _ if self.has_failed() => return Ok(()),
+            _ if self.has_failed() || context.only_looks => return Ok(()),
             Stage::Empty => return Ok(()),
-            _ if context.place.refuse_moved().is_err() => return Ok(()),
+            // A page under it is damaged: it stays, for a repair.
+            Stage::Recovered(_) if self.damage.is_some() => return Ok(()),
             Stage::Recovered(wal) => *wal,
             Stage::Open(OpenSection { id, section, crc, .. }) | Stage::Ended(Ended { id, section, crc, .. }) => {
                 Wal::in_use(*id, *section, writer.number, *crc, context.clock.now())
@@ -385,8 +425,11 @@ impl Log {
         transaction.commit().map_err(|error| self.failed(error))?;
         writer.stage = Stage::Empty;
         self.covered(u64::MAX, false, emptied.number);
-        *self.files.lock() = Files::new(self.first_section);
-        self.clear_or_say(Some(emptied));
+        *self.files.lock() = Files::default();
+        // The file has everything, whatever its name is; the names beside the path may be those of another.
+        if !context.place.leads_elsewhere() && context.place.refuse_moved().is_ok() {
+            clear_or_say(&*self.folder, Some(emptied.id));
+        }
         Ok(())
     }
 
@@ -395,7 +438,7 @@ impl Log {
         let mut head = self.head.lock();
         head.maps = head.maps.iter().filter(|map| in_use && map.section > section).cloned().collect();
         if in_use {
-            head.covered = section;
+            head.covered = head.covered.max(section);
         } else {
             (head.id, head.covered, head.newest_section) = (None, 0, 0);
         }
@@ -445,12 +488,15 @@ pub(super) fn begin_write(handle: &Handle, context: &Context) -> Result<Transact
 ///
 /// # Errors
 ///
-/// `Damaged` for a base that is of another log.
+/// `Damaged` for a base that is of another log, or does not know of entries of this one.
 fn behind(wal: Option<Wal>, overlay: &Overlay) -> Result<Overlay> {
     match wal {
         Some(wal) if overlay.is_of_another(wal.id) => Err(not_of_this_file("open the store again")),
+        _ if overlay.maps().is_empty() => Ok(Overlay::none()),
         Some(wal) if wal.in_use => Ok(overlay.behind(wal.section)),
-        _ => Ok(Overlay::none()),
+        // It was emptied behind all of them.
+        Some(wal) if overlay.number() <= wal.number => Ok(Overlay::none()),
+        _ => Err(not_of_this_file("open the store again")),
     }
 }
 

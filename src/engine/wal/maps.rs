@@ -228,6 +228,11 @@ impl Overlay {
         Self { maps, number, id }
     }
 
+    /// The newest number that it shows.
+    pub(super) fn number(&self) -> u64 {
+        self.number
+    }
+
     /// Whether it is of another log.
     pub(super) fn is_of_another(&self, id: LogId) -> bool {
         self.id.is_some_and(|own| own != id)

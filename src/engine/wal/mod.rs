@@ -7,7 +7,7 @@
 //! * `folder`, `files`, `leftovers`: the files of the sections; `id`: which log they are of
 //! * `log`: the open log; `appended`, `appending`: its end, and the sync that makes it durable; `checkpoint`,
 //!   `bell`: moving sections into redb
-//! * `recover`: what an opening makes of a log that is in use
+//! * `search`: which entries of a log that is in use fit; `recover`: what an opening makes of them
 
 mod appended;
 mod appending;
@@ -23,6 +23,7 @@ mod maps;
 mod reader;
 pub(in crate::engine) mod recover;
 mod row;
+mod search;
 mod section;
 #[cfg(test)]
 mod test;
@@ -35,3 +36,4 @@ pub(crate) use self::log::{Log, Road, Writer};
 pub(crate) use self::maps::{Layer, LayerPage, NoLayer, Overlay, Stack, WriteSet};
 #[cfg(any(fuzzing, test))]
 pub(crate) use self::reader::read_any;
+pub(crate) use self::recover::LogIs;

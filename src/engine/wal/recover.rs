@@ -2,15 +2,12 @@
 //!
 //! Nothing is ever appended behind a tail that an opening found, and nothing is trusted that only the page cache has.
 
-use std::sync::Arc;
-
 use super::folder::LogFolder;
-use super::leftovers::{clear_away, head, length, load};
+use super::leftovers::clear_or_say;
 use super::log::{Found, apply};
-use super::maps::{Overlay, SectionMap};
-use super::reader::{Tail, read, refuse_damaged};
-use super::row::{Wal, not_of_this_file};
-use super::section;
+use super::maps::Overlay;
+use super::row::Wal;
+use super::search::{Damage, Read, find};
 use crate::engine::format::schema::Table;
 use crate::engine::meta;
 use crate::engine::opening::options::Options;
@@ -18,15 +15,20 @@ use crate::engine::redb_file::{Handle, Transaction};
 use crate::engine::rows::{ReadRows, WriteRows};
 use crate::error::{Error, ErrorKind, Result};
 
-/// No log that is in use is longer: a writer moves it into redb long before.
-const MOST_BYTES: u64 = 256 << 20;
+/// Whether a repair uses the log of a store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum LogIs {
+    Used,
+    /// The store goes back to what its file has.
+    LeftOut,
+}
 
 /// The fate of the files of a log once its rows are in redb.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Files {
     /// They go.
     Remove,
-    /// They stay: redb's pages are changed in memory only.
+    /// They stay: what is at the path now may be another's.
     Keep,
 }
 
@@ -51,11 +53,14 @@ fn settle(
     handle: &Handle,
     folder: &dyn LogFolder,
     files: Files,
+    only_looks: bool,
     begin: &dyn Fn() -> Result<Transaction>,
 ) -> Result<(Option<Wal>, Found)> {
     let before = row(handle)?;
-    if !before.is_some_and(|wal| wal.in_use) {
-        return Ok((before, Found::Empty));
+    let Some(wal) = before.filter(|wal| wal.in_use) else { return Ok((before, Found::Empty)) };
+    if only_looks {
+        let Read { maps, number } = find(folder, &wal, Damage::Refused)?;
+        return Ok((before, Found::Unsaved { maps, number, error: None }));
     }
     let transaction = begin()?;
     // Only in a write transaction is it seen for certain: a process may have been killed in the commit.
@@ -68,7 +73,7 @@ fn settle(
             return Ok((other, Found::Empty));
         }
     };
-    let found = match find(folder, &wal) {
+    let found = match find(folder, &wal, Damage::Refused) {
         Ok(found) => found,
         Err(error) => {
             drop(rows);
@@ -76,7 +81,7 @@ fn settle(
             return Err(error);
         }
     };
-    let (maps, number) = found;
+    let Read { maps, number } = found;
     let emptied = wal.emptied(number, wal.at());
     let overlay = Overlay::new(Some(wal.id), maps.clone().into(), number);
     let written = apply(&mut rows, &overlay).and_then(|()| emptied.write(&mut rows));
@@ -91,144 +96,91 @@ fn settle(
     match committed {
         Ok(()) => {
             if files == Files::Remove {
-                for section in folder.sections()? {
-                    clear_away(folder, section, Some(wal.id))?;
-                }
-                folder.sync()?;
+                clear_or_say(folder, Some(wal.id));
             }
             Ok((Some(emptied), Found::Empty))
         }
+        Err(error) if error.kind() == ErrorKind::Forked => Err(error),
         // They are read from memory: on a full disk, and where a page that would have to be written is damaged.
-        Err(error) if matches!(error.kind(), ErrorKind::Full | ErrorKind::Damaged) => {
-            Ok((Some(wal), Found::Unsaved { maps, number, error }))
-        }
-        Err(error) => Err(error),
+        Err(error) => Ok((Some(wal), Found::Unsaved { maps, number, error: Some(error) })),
     }
 }
 
 /// The rows of a log for a repair, which puts them over what is left in the pages of the file; and what is to be told of
-/// them.
+/// them. Damage ends the log.
 ///
 /// # Errors
 ///
-/// `Damaged` for a log that cannot be read to its end: the repair is to be told to do without.
+/// As listing the folder.
 pub(in crate::engine) fn rows_for_repair(
     row: Option<&[u8]>,
     folder: &dyn LogFolder,
-) -> Result<(Overlay, Option<String>)> {
-    let without = |error: Error| error.context("to go back to before the log, move its files away, and repair again");
+    log: LogIs,
+) -> Result<(Overlay, Vec<String>)> {
+    let mut notes = Vec::new();
+    let wal = Wal::read(row).unwrap_or_else(|error| {
+        notes.push(error.to_string());
+        None
+    });
     let is_beside = !folder.sections()?.is_empty();
-    match Wal::read(row).map_err(without)? {
+    let overlay = match wal {
+        Some(wal) if wal.in_use && log == LogIs::LeftOut => {
+            notes.push(format!("acknowledged writes after {} were in a log that was left out", wal.at()));
+            Overlay::none()
+        }
         Some(wal) if wal.in_use && !is_beside => {
-            let note = format!("acknowledged writes after {} were in a log that is missing", wal.at());
-            Ok((Overlay::none(), Some(note)))
+            notes.push(format!("acknowledged writes after {} were in a log that is missing", wal.at()));
+            Overlay::none()
         }
         Some(wal) if wal.in_use => {
-            let (maps, number) = find(folder, &wal).map_err(without)?;
-            Ok((Overlay::new(Some(wal.id), maps.into(), number), None))
+            let read = find(folder, &wal, Damage::Noted(&mut notes))?;
+            if !notes.is_empty() {
+                notes.push(format!("acknowledged writes behind number {} of the log are lost", read.number));
+            }
+            Overlay::new(Some(wal.id), read.maps.into(), read.number)
         }
+        // Without the row nobody knows which of its rows are older than those of the file.
         None if is_beside => {
             let note = "a log lies beside the file, and the file does not say that it is its own; it was not used";
-            Ok((Overlay::none(), Some(note.into())))
+            notes.push(note.into());
+            Overlay::none()
         }
-        _ => Ok((Overlay::none(), None)),
-    }
-}
-
-/// Reads the sections that redb does not have (W1). Gives their rows and the number of the last entry.
-fn find(folder: &dyn LogFolder, wal: &Wal) -> Result<(Vec<Arc<SectionMap>>, u64)> {
-    let mine = sections_of(folder, wal)?;
-    let mut tail = Tail::begin(wal.section + 1, wal.number, wal.chain);
-    let (mut maps, mut total) = (Vec::new(), 0);
-    loop {
-        let section = tail.section;
-        let Some(bytes) = mine.contains(&section).then(|| load(folder, section)).transpose()?.flatten() else {
-            if mine.iter().any(|later| *later > section) {
-                return Err(not_of_this_file(&format!("{} is missing", folder.name(section))));
-            }
-            break;
-        };
-        let map = SectionMap::new(section);
-        tail = read(&bytes, wal.id, tail, |entry| map.apply(entry))
-            .map_err(|error| error.context(folder.name(section)))?;
-        let used = usize::try_from(tail.place).unwrap_or(usize::MAX);
-        total += used.min(bytes.len()) as u64;
-        if total > MOST_BYTES {
-            return Err(not_of_this_file("it is longer than any writer makes one"));
-        }
-        let map = Arc::new(map);
-        maps.push(map.clone());
-        if !tail.has_ended {
-            refuse_damaged(&bytes, tail.place, wal.id, tail.number)
-                .map_err(|error| error.context(folder.name(section)))?;
-            for later in mine.iter().filter(|later| **later > section) {
-                let bytes = load(folder, *later)?.unwrap_or_default();
-                let refused = refuse_damaged(&bytes, section::HEAD, wal.id, tail.number);
-                refused.map_err(|error| error.context(folder.name(*later)))?;
-            }
-            break;
-        }
-        map.end(tail.number, tail.crc);
-        tail = Tail::begin(section + 1, tail.number, tail.crc);
-    }
-    Ok((maps, tail.number))
-}
-
-/// The sections that are of this log, by their heads.
-fn sections_of(folder: &dyn LogFolder, wal: &Wal) -> Result<Vec<u64>> {
-    let mut mine = Vec::new();
-    for section in folder.sections()? {
-        match head(folder, section)? {
-            Some(head) if head.id == wal.id && head.section == section => {
-                // It had its length before it had its name.
-                if length(folder, section)? != head.length {
-                    let message = "a section of the log was cut short; put the whole one back";
-                    return Err(Error::damaged(message).context(folder.name(section)));
-                }
-                mine.push(section);
-            }
-            None if section > wal.section => {
-                let message = "the head of a section of the log is damaged; run hivekeep repair";
-                return Err(Error::damaged(message).context(folder.name(section)));
-            }
-            _ => {}
-        }
-    }
-    // The newest is never removed while the log is in use.
-    if mine.last().is_none_or(|newest| *newest < wal.section.max(1)) {
-        let (at, name) = (wal.at(), folder.name(wal.section + 1));
-        let message = format!("acknowledged writes after {at} may be in {name}, which is missing; put it back");
-        return Err(Error::damaged(message));
-    }
-    Ok(mine)
+        _ => Overlay::none(),
+    };
+    Ok((overlay, notes))
 }
 
 /// Takes up the log of a store that was just opened: what is in use moves into redb, and a store that one process has for
-/// itself gets a log. `anew` opens the file again when redb had no room.
+/// itself gets a log. `anew` opens the file again when redb could not take it. Names change only while `is_in_place` says that
+/// the file of the handle is the one at the path.
 pub(in crate::engine) fn take_up(
     handle: Handle,
     folder: Box<dyn LogFolder>,
     options: &Options,
+    is_in_place: impl Fn(&Handle) -> bool,
     anew: impl FnOnce() -> Result<Handle>,
 ) -> Result<(Handle, Option<super::Log>)> {
-    let files = if options.read_only { Files::Keep } else { Files::Remove };
-    let (wal, found) =
-        settle(&handle, &*folder, files, &|| handle.begin_alone(options.lock_timeout, options.is_alone()))?;
-    if let Found::Unsaved { error, .. } = &found {
+    let files = if is_in_place(&handle) { Files::Remove } else { Files::Keep };
+    let begin = || handle.begin_alone(options.lock_timeout, options.is_alone());
+    let (wal, found) = settle(&handle, &*folder, files, options.read_only, &begin)?;
+    if options.read_only && matches!(found, Found::Unsaved { .. }) {
+        return Ok((handle, Some(super::Log::new(folder, wal, found, options))));
+    }
+    if let Found::Unsaved { error: Some(error), .. } = &found {
         handle.give_up();
         if !options.has_log() {
             let message =
                 format!("the log of the store cannot be moved into its file; make room, or run repair: {error}");
             return Err(Error::new(error.kind(), message));
         }
-        return Ok((anew()?, Some(super::Log::new(folder, wal, found, options.first_section))));
+        return Ok((anew()?, Some(super::Log::new(folder, wal, found, options))));
     }
     if !options.has_log() {
         return Ok((handle, None));
     }
     // A process that was killed between two steps may have left them; those of other files are spoken of.
-    for section in folder.sections()? {
-        clear_away(&*folder, section, wal.map(|wal| wal.id))?;
+    if is_in_place(&handle) {
+        clear_or_say(&*folder, wal.map(|wal| wal.id));
     }
-    Ok((handle, Some(super::Log::new(folder, wal, found, options.first_section))))
+    Ok((handle, Some(super::Log::new(folder, wal, found, options))))
 }

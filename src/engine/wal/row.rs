@@ -54,7 +54,13 @@ impl Wal {
 
     /// The row as it is stored; none in a store that never had a log.
     pub(super) fn read(bytes: Option<&[u8]>) -> Result<Option<Self>> {
-        bytes.map(|bytes| codec::decode(&meta::payload(Table::Meta, meta::WAL, bytes)?)).transpose()
+        let Some(bytes) = bytes else { return Ok(None) };
+        let wal: Self = codec::decode(&meta::payload(Table::Meta, meta::WAL, bytes)?)?;
+        // No writer gets so far, and everything behind it has a number.
+        if wal.section.max(wal.number) > u64::MAX / 2 {
+            return Err(Error::damaged(format!("the row of the log has a number that no writer gives: number={}", wal.number)));
+        }
+        Ok(Some(wal))
     }
 
     pub(super) fn write(&self, rows: &mut WriteRows<'_>) -> Result<()> {

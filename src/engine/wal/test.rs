@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
 
+use super::LogIs;
 use super::folder::LogFolder;
 use crate::engine::format::schema::{CollectionId, Table};
 use crate::engine::meta;
@@ -197,6 +198,10 @@ impl LogFolder for HeldFolder {
     fn make(&self, section: u64, head: &[u8], length: u64) -> Result<Box<dyn StorageBackend>> {
         let file = self.folder.make(section, head, length)?;
         Ok(Box::new(HeldFile { file, hold: self.hold.clone() }))
+    }
+
+    fn clear_unfinished(&self) -> Result<()> {
+        self.folder.clear_unfinished()
     }
 
     fn remove(&self, section: u64) -> Result<()> {
@@ -776,7 +781,7 @@ fn a_repair_puts_the_rows_of_the_log_over_those_of_the_file() {
     let path = std::fs::canonicalize(folder.path()).unwrap().join("h.redb");
     to_files(&content, &path);
     let into = Store::options().session(false).reserve(false).open_with(&folder.path().join("new.redb"), &[]).unwrap();
-    let report = crate::engine::repair::repair(&path, &into).unwrap();
+    let report = crate::engine::repair::repair(&path, &into, LogIs::Used).unwrap();
     assert!(report.lost.is_empty() && report.notes.is_empty(), "{report}");
     let number = |key: &str| get_of(&into, key).map(|bytes| meta::number(&bytes).unwrap());
     assert_eq!(["key 04", "key 05", "key 06", "new"].map(number), [Some(4), Some(500), None, Some(7)]);
@@ -787,7 +792,7 @@ fn a_repair_puts_the_rows_of_the_log_over_those_of_the_file() {
         std::fs::remove_file(section_file(&path, section)).unwrap();
     }
     let into = Store::options().session(false).reserve(false).open_with(&folder.path().join("old.redb"), &[]).unwrap();
-    let report = crate::engine::repair::repair(&path, &into).unwrap();
+    let report = crate::engine::repair::repair(&path, &into, LogIs::Used).unwrap();
     assert!(report.notes[0].starts_with("acknowledged writes after"), "{report}");
     assert_eq!(get_of(&into, "key 05"), Some(5_u64.to_be_bytes().to_vec()));
 }

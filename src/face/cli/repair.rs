@@ -26,6 +26,9 @@ pub(super) struct Repair {
     /// The file of the new store [default: NAME.repaired.redb beside the old one]
     #[arg(long, value_name = "FILE")]
     to: Option<PathBuf>,
+    /// Leave the log of the store out, and go back to what its file has
+    #[arg(long)]
+    without_log: bool,
     /// Show what would be kept and lost, and create no file
     #[arg(long, conflicts_with = "to")]
     dry_run: bool,
@@ -39,7 +42,10 @@ impl Repair {
             return Err(Error::new(ErrorKind::NoStore, format!("no store at {path}; pass --store")));
         }
         let to = self.to.unwrap_or_else(|| from.with_extension("repaired.redb"));
-        let plan = Store::plan_repair(from, &to)?;
+        let plan = match self.without_log {
+            true => Store::plan_repair_without_log(from, &to)?,
+            false => Store::plan_repair(from, &to)?,
+        };
         let report = if self.dry_run { plan.report().clone() } else { plan.apply()? };
         if context.out.is_json() {
             let to = (!self.dry_run).then(|| to.to_string_lossy());

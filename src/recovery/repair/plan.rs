@@ -12,7 +12,7 @@ use crate::engine::codec;
 use crate::engine::commit::Outcome;
 use crate::engine::meta;
 use crate::engine::records::{KeyRange, Records, Row, scan_rows};
-use crate::engine::repair::{RepairReport, repair};
+use crate::engine::repair::{LogIs, RepairReport, repair};
 use crate::engine::schema::{CollectionId, Table};
 use crate::engine::store::Store;
 use crate::engine::write::WriteTx;
@@ -73,13 +73,27 @@ impl Store {
     /// # Ok::<(), hivekeep::Error>(())
     /// ```
     pub fn plan_repair(from: impl AsRef<Path>, to: impl AsRef<Path>) -> Result<RepairPlan> {
-        let (from, to) = (from.as_ref(), to.as_ref().to_path_buf());
+        Self::plan_repair_with(from.as_ref(), to.as_ref(), LogIs::Used)
+    }
+
+    /// The same without the store's log, for a log that is missing or not to be trusted: the store goes back to what its
+    /// file has, and the report says since when acknowledged writes are lost.
+    ///
+    /// # Errors
+    ///
+    /// As [`plan_repair`](Self::plan_repair).
+    pub fn plan_repair_without_log(from: impl AsRef<Path>, to: impl AsRef<Path>) -> Result<RepairPlan> {
+        Self::plan_repair_with(from.as_ref(), to.as_ref(), LogIs::LeftOut)
+    }
+
+    fn plan_repair_with(from: &Path, to: &Path, log: LogIs) -> Result<RepairPlan> {
+        let to = to.to_path_buf();
         if fs::symlink_metadata(&to).is_ok() {
             return Err(exists(&to));
         }
         let mut made = Made::beside(&to);
         let store = Self::options().session(false).reserve(false).cache_bytes(CACHE).open(made.path())?;
-        let mut report = repair(from, &store)?;
+        let mut report = repair(from, &store, log)?;
         store.alone(|tx| tx.mend(&mut report).map(Outcome::Commit))?;
         refuse_unsound(&store)?;
         store.close()?;

@@ -503,6 +503,10 @@ impl LogFolder for DiskFolder {
         Ok(Box::new(file))
     }
 
+    fn clear_unfinished(&self) -> Result<(), Error> {
+        Ok(())
+    }
+
     fn remove(&self, section: u64) -> Result<(), Error> {
         let mut state = self.0.state()?;
         if state.seen.names.contains_key(&section) {
