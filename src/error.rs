@@ -256,7 +256,7 @@ fn is_too_many_files(error: &std::io::Error) -> bool {
 impl From<std::io::Error> for Error {
     fn from(source: std::io::Error) -> Self {
         let kind = match source.kind() {
-            std::io::ErrorKind::StorageFull => ErrorKind::Full,
+            std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => ErrorKind::Full,
             _ => ErrorKind::Io,
         };
         let way_out = if is_too_many_files(&source) { "; raise the limit, as with ulimit -n 1024" } else { "" };

@@ -302,11 +302,7 @@ impl Store {
         Ok(done)
     }
 
-    fn alone_for_nobody<R>(
-        &self,
-        size: Size,
-        work: impl FnOnce(&mut WriteTx<'_>) -> Result<Outcome<R>>,
-    ) -> Result<R> {
+    fn alone_for_nobody<R>(&self, size: Size, work: impl FnOnce(&mut WriteTx<'_>) -> Result<Outcome<R>>) -> Result<R> {
         self.with_handle_in_turn(|handle| self.inner.gate.alone(handle, &self.inner.context, size, work))
     }
 

@@ -87,7 +87,7 @@ pub(crate) fn is_full(error: &Error) -> bool {
         Some(error)
     })
     .any(|error| match error.downcast_ref::<std::io::Error>() {
-        Some(error) => error.kind() == IoKind::StorageFull,
+        Some(error) => matches!(error.kind(), IoKind::StorageFull | IoKind::QuotaExceeded),
         None => error.downcast_ref::<Error>().is_some_and(|error| error.kind() == ErrorKind::Full),
     })
 }

@@ -166,7 +166,9 @@ impl Log {
     pub(crate) fn refuse_given_up(&self) -> Result<()> {
         match self.is_given_up.load(Ordering::Relaxed) {
             false => Ok(()),
-            true => Err(Error::damaged("compacting the file failed half-way; close the store, and run hivekeep repair")),
+            true => {
+                Err(Error::damaged("compacting the file failed half-way; close the store, and run hivekeep repair"))
+            }
         }
     }
 

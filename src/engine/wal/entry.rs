@@ -195,6 +195,30 @@ mod tests {
 
     const ID: LogId = LogId([7; 16]);
 
+    #[test]
+    fn the_numbers_of_tables_in_entries_stay_as_they_are() {
+        use Table::*;
+
+        let tables = [
+            Live,
+            PreImages,
+            Tombstones,
+            Points,
+            Commits,
+            PointIds,
+            Backups,
+            Index,
+            Liveness,
+            Sessions,
+            Audit,
+            Events,
+            Collections,
+            Meta,
+        ];
+        assert_eq!(tables.map(|table| table as usize), [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13]);
+        assert_eq!(tables, Table::ALL);
+    }
+
     fn link() -> Link {
         Link { id: ID, section: 3, number: 9, chain: 0x0102_0304, synced: 8 }
     }

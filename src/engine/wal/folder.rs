@@ -5,8 +5,8 @@ use std::fs;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use crate::engine::redb_file::{FileId, OwnFile, StorageBackend};
 use crate::engine::opening::reserve;
+use crate::engine::redb_file::{FileId, OwnFile, StorageBackend};
 use crate::error::{Error, ErrorKind, Result};
 use crate::files::{self, Replace, Rights};
 
@@ -161,7 +161,9 @@ impl LogFolder for FolderOfStore {
             Err(error) => return Err(files::failed(&path, error)),
             Ok(_) if start == STORE => {
                 let path = path.display();
-                return Err(Error::conflict(format!("a store has the name of a part of a log; move it away: path={path}")));
+                return Err(Error::conflict(format!(
+                    "a store has the name of a part of a log; move it away: path={path}"
+                )));
             }
             Ok(_) => {}
         }

@@ -307,7 +307,8 @@ impl Log {
         let id = LogId::fresh();
         *self.files.lock() = Files::default();
         self.lengths.begin();
-        let made = clear(&*self.folder, before.map(|wal| wal.id)).and_then(|()| self.files.lock().make(&*self.folder, id, 1, self.lengths.next()));
+        let made = clear(&*self.folder, before.map(|wal| wal.id))
+            .and_then(|()| self.files.lock().make(&*self.folder, id, 1, self.lengths.next()));
         if let Err(error) = made {
             writer.note_no_room(&error);
             return Ok(None);

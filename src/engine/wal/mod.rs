@@ -27,6 +27,8 @@ mod search;
 mod section;
 #[cfg(test)]
 mod test;
+#[cfg(test)]
+mod trouble_test;
 
 pub(crate) use self::checkpoint::{Checkpointer, Mover};
 pub(crate) use self::folder::FolderOfStore;

@@ -58,7 +58,10 @@ impl Wal {
         let wal: Self = codec::decode(&meta::payload(Table::Meta, meta::WAL, bytes)?)?;
         // No writer gets so far, and everything behind it has a number.
         if wal.section.max(wal.number) > u64::MAX / 2 {
-            return Err(Error::damaged(format!("the row of the log has a number that no writer gives: number={}", wal.number)));
+            return Err(Error::damaged(format!(
+                "the row of the log has a number that no writer gives: number={}",
+                wal.number
+            )));
         }
         Ok(Some(wal))
     }
@@ -98,5 +101,20 @@ mod tests {
             "010107070707070707070707070707070707fb2c0109fc040302010a"
         );
         assert_eq!(codec::decode::<Wal>(&bytes).unwrap(), wal);
+    }
+
+    #[test]
+    fn a_row_with_a_number_that_no_writer_gives_is_damage() {
+        let payload = |section, number| {
+            let wal = Wal::in_use(LogId([7; 16]), section, number, 0, Timestamp::UNIX_EPOCH);
+            let mut bytes = Vec::new();
+            let payload = codec::encode(&wal).unwrap();
+            frame::encode(&mut bytes, Table::Meta.place(meta::WAL), Epoch(0), State::Present(&payload));
+            Wal::read(Some(&bytes)).map(|read| read == Some(wal))
+        };
+        assert!(payload(u64::MAX / 2, u64::MAX / 2).unwrap());
+        for (section, number) in [(u64::MAX, 1), (1, u64::MAX), (u64::MAX / 2 + 1, 1)] {
+            assert_eq!(payload(section, number).unwrap_err().kind(), crate::error::ErrorKind::Damaged);
+        }
     }
 }

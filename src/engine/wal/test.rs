@@ -19,23 +19,23 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::testkit::proof::choices::Choices;
 use crate::testkit::proof::disk::{Disk, DiskContent, DiskFile, EIO, Fault, Operation, Request};
 
-const C: CollectionId = CollectionId::CONFIG;
+pub(super) const C: CollectionId = CollectionId::CONFIG;
 /// A length that few commits fill.
-const SHORT: u64 = 16 << 10;
+pub(super) const SHORT: u64 = 16 << 10;
 
 /// A store on a disk, as one process has it.
-struct Hive {
-    disk: Disk,
+pub(super) struct Hive {
+    pub(super) disk: Disk,
     file: DiskFile,
-    store: Store,
+    pub(super) store: Store,
     _folder: tempfile::TempDir,
 }
 
-fn options() -> Options {
+pub(super) fn options() -> Options {
     Store::options().sharing(Sharing::Exclusive).session(false).reserve(false)
 }
 
-fn open_with(disk: &Disk, options: Options, held: Option<&Arc<Hold>>) -> Result<Hive> {
+pub(super) fn open_with(disk: &Disk, options: Options, held: Option<&Arc<Hold>>) -> Result<Hive> {
     let folder = tempfile::tempdir().unwrap();
     let file = disk.file();
     let (storage, beside, held) = (file.clone(), file.clone(), held.cloned());
@@ -50,12 +50,12 @@ fn open_with(disk: &Disk, options: Options, held: Option<&Arc<Hold>>) -> Result<
     Ok(Hive { disk: disk.clone(), file, store, _folder: folder })
 }
 
-fn open(disk: &Disk) -> Hive {
+pub(super) fn open(disk: &Disk) -> Hive {
     open_with(disk, options().tends_log(false).first_section(SHORT), None).unwrap()
 }
 
 /// A new store whose log is in use.
-fn logging() -> Hive {
+pub(super) fn logging() -> Hive {
     let hive = open(&Disk::default());
     hive.put("first", 1).unwrap();
     hive.put("second", 2).unwrap();
@@ -63,38 +63,38 @@ fn logging() -> Hive {
 }
 
 impl Hive {
-    fn put(&self, key: &str, number: u64) -> Result<()> {
+    pub(super) fn put(&self, key: &str, number: u64) -> Result<()> {
         self.store.write(|tx| tx.put(C, key.as_bytes(), &number.to_be_bytes()))
     }
 
-    fn get(&self, key: &str) -> Option<u64> {
+    pub(super) fn get(&self, key: &str) -> Option<u64> {
         self.store.view().unwrap().get(C, key.as_bytes()).unwrap().map(|bytes| meta::number(&bytes).unwrap())
     }
 
     /// Kills the process; the disk is as it was left.
-    fn kill(self) -> Disk {
+    pub(super) fn kill(self) -> Disk {
         self.file.cut_off();
         drop::<Result<()>>(self.store.close_file());
         self.disk
     }
 
-    fn is_sound(&self) -> bool {
+    pub(super) fn is_sound(&self) -> bool {
         crate::engine::check::check(&self.store.view().unwrap(), &|_, _| ()).unwrap().is_sound()
     }
 
     /// The version of the file's format.
-    fn format(&self) -> u64 {
+    pub(super) fn format(&self) -> u64 {
         let row = self.store.view().unwrap().row(Table::Meta, meta::FORMAT).unwrap();
         meta::number(&row.unwrap()).unwrap()
     }
 }
 
-fn sections(content: &DiskContent) -> Vec<u64> {
+pub(super) fn sections(content: &DiskContent) -> Vec<u64> {
     content.sections().map(|(section, _)| section).collect()
 }
 
 /// Writes what a disk holds into files.
-fn to_files(content: &DiskContent, path: &Path) {
+pub(super) fn to_files(content: &DiskContent, path: &Path) {
     let write = |path: PathBuf, image: &crate::testkit::proof::image::Image| {
         let mut bytes = vec![0; image.len()];
         image.read(0, &mut bytes).unwrap();
@@ -106,17 +106,17 @@ fn to_files(content: &DiskContent, path: &Path) {
     }
 }
 
-fn section_file(path: &Path, section: u64) -> PathBuf {
+pub(super) fn section_file(path: &Path, section: u64) -> PathBuf {
     crate::files::beside(path, &format!(".wal.{section}"))
 }
 
-fn get_of(store: &Store, key: &str) -> Option<Vec<u8>> {
+pub(super) fn get_of(store: &Store, key: &str) -> Option<Vec<u8>> {
     store.view().unwrap().get(C, key.as_bytes()).unwrap()
 }
 
 /// Holds syncs of sections until it is told not to.
 #[derive(Debug, Default)]
-struct Hold {
+pub(super) struct Hold {
     state: Mutex<Held>,
     changed: Condvar,
 }
@@ -627,7 +627,7 @@ fn a_log_for_which_there_is_no_room_is_read_where_it_lies_and_moved_by_the_next_
 }
 
 /// A store in files, whose process was killed with its log in use.
-fn killed(folder: &Path) -> PathBuf {
+pub(super) fn killed(folder: &Path) -> PathBuf {
     let hive = logging();
     hive.put("third", 3).unwrap();
     let content = hive.disk.seen();
