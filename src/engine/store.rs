@@ -368,6 +368,14 @@ impl Store {
         self.with_handle(|handle| log.map_or(Ok(()), |log| log.rest(handle, &self.inner.context)))
     }
 
+    /// Verifies the pages of the file. A store that is looked at keeps writers out by itself, so it is looked at once more.
+    pub(crate) fn verify_pages(&self) -> Result<()> {
+        match self.with_handle(|handle| Ok(handle.reads_the_file()))? {
+            true => open::check_pages(self.path()),
+            false => open::look_at_pages(self.path()),
+        }
+    }
+
     /// Where the store is.
     pub fn path(&self) -> &Path {
         &self.inner.path

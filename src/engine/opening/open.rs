@@ -55,6 +55,11 @@ pub(crate) fn open_again(path: &Path, options: &Options) -> Result<(Handle, Opti
     open_with_log(path, &options.clone().verify_on_open(VerifyOnOpen::Never))
 }
 
+/// Verifies the pages of a file that nobody has open for writing.
+pub(crate) fn look_at_pages(path: &Path) -> Result<()> {
+    look(path, 16 << 20, true)?.close()
+}
+
 /// Whether entries of a log may have to be moved into a file that nobody has open.
 #[cfg(feature = "transfer")]
 pub(crate) fn has_log_in_use(path: &Path) -> Result<bool> {
@@ -79,6 +84,9 @@ pub(crate) fn open_without_log(path: &Path, options: &Options) -> Result<Handle>
 /// Opens the file with this resolved name, and takes up its log. A log in use moves into the file, or, where that is
 /// only looked at, into the memory over it.
 fn open_with_log(path: &Path, options: &Options) -> Result<(Handle, Option<Log>)> {
+    let mut options = options.clone();
+    options.has_folder &= !is_mounted_alone(path);
+    let options = &options;
     let begun = Instant::now();
     let mut handle = open_named(path, options)?;
     while options.read_only && handle.reads_the_file() && recover::is_in_use(&handle)? {
@@ -97,6 +105,32 @@ fn open_with_log(path: &Path, options: &Options) -> Result<(Handle, Option<Log>)
     let is_in_place = |handle: &Handle| handle.id().is_none() || FileId::at(path).is_ok_and(|at| at == handle.id());
     let taken_up = recover::take_up(handle, folder, options, is_in_place, || open_without_log(path, options));
     taken_up.map_err(|error| reserve::give_up_when_full(path, error).context(path.display()))
+}
+
+/// Whether the file is in another file system than its folder, as one that was mounted into a container by itself. The files
+/// beside it go with the container, so they must hold nothing.
+fn is_mounted_alone(path: &Path) -> bool {
+    let alone = is_mount(path).unwrap_or_else(|| FileId::is_on_another_disk(path, folder_of(path)));
+    if alone {
+        let path = path.display();
+        tracing::info!(%path, "the file is mounted without its folder; its commits go into it and not into a log");
+    }
+    alone
+}
+
+/// Whether something is mounted at a path; none where the system does not tell.
+#[cfg(target_os = "linux")]
+fn is_mount(path: &Path) -> Option<bool> {
+    use rustix::fs::{AtFlags, CWD, StatxAttributes, StatxFlags, statx};
+
+    let found = statx(CWD, path, AtFlags::empty(), StatxFlags::BASIC_STATS).ok()?;
+    let tells = found.stx_attributes_mask.contains(StatxAttributes::MOUNT_ROOT);
+    tells.then(|| found.stx_attributes.contains(StatxAttributes::MOUNT_ROOT))
+}
+
+#[cfg(not(target_os = "linux"))]
+fn is_mount(_path: &Path) -> Option<bool> {
+    None
 }
 
 /// Opens the file with this resolved name.

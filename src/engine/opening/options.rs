@@ -54,6 +54,8 @@ pub struct Options {
     /// The first section of a log is so long, and the second commit begins it.
     pub(in crate::engine) first_section: u64,
     pub(in crate::engine) commits_before_log: u32,
+    /// Whether files beside the store last as long as the store.
+    pub(in crate::engine) has_folder: bool,
 }
 
 impl Default for Options {
@@ -76,6 +78,7 @@ impl Default for Options {
             tends_log: true,
             first_section: FIRST_SECTION,
             commits_before_log: 2,
+            has_folder: true,
         }
     }
 }
@@ -95,7 +98,7 @@ impl Options {
 
     /// Whether commits go into a log.
     pub(in crate::engine) fn has_log(&self) -> bool {
-        self.is_alone() && !self.read_only && !self.one_phase
+        self.is_alone() && !self.read_only && !self.one_phase && self.has_folder
     }
 
     /// Opens for reading only: joins a store that others write to, and changes nothing.

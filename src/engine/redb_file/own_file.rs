@@ -31,6 +31,12 @@ impl FileId {
         Ok(Self::of(&fs::metadata(path)?))
     }
 
+    /// Whether two files are certainly not in one file system.
+    pub(crate) fn is_on_another_disk(path: &Path, other: &Path) -> bool {
+        let device = |path| Self::at(path).ok().flatten().map(|id| id.device);
+        device(path).zip(device(other)).is_some_and(|(one, other)| one != other)
+    }
+
     /// The id of an open file.
     #[cfg(unix)]
     pub(crate) fn of(file: &Metadata) -> Option<Self> {

@@ -79,10 +79,14 @@ impl Log {
         if let Some((section, number, crc)) = last {
             let overlay = Overlay::new(Some(id), whole, number);
             let wal = Wal::in_use(id, section, number, crc, context.clock.now());
-            refuse_full(context.place.path(), &overlay)?;
+            if let Err(error) = refuse_full(context.place.path(), &overlay) {
+                // What redb has goes in any case.
+                self.tidy(id, context)?;
+                return Err(error);
+            }
             self.move_whole(handle, context, &overlay, &wal)?;
         }
-        if context.place.leads_elsewhere() { Ok(()) } else { self.tidy(id) }
+        self.tidy(id, context)
     }
 
     /// Moves sections, unless redb has them already.
@@ -103,7 +107,10 @@ impl Log {
     }
 
     /// Makes the next section ahead, and removes those that redb has. The next one first: the newest is never removed.
-    fn tidy(&self, id: LogId) -> Result<()> {
+    fn tidy(&self, id: LogId, context: &Context) -> Result<()> {
+        if context.place.leads_elsewhere() {
+            return Ok(());
+        }
         if let Err(error) = self.make_next(id) {
             tracing::debug!(%error, "no section could be made ahead");
         }

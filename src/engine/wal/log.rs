@@ -32,6 +32,10 @@ use crate::error::{Error, ErrorKind, Result};
 pub(super) const MOST_IN_MEMORY: usize = 16 << 20;
 /// A section that was filled in less time is followed by one of twice its length.
 const SOON: Duration = Duration::from_secs(1);
+/// What a closure that finds no section writes stays in memory up to so many bytes.
+const UNLOGGED: usize = 128 << 10;
+/// A section that cannot be made is tried again after a second, then after twice as long, and so on.
+const LONGEST_WITHOUT: Duration = Duration::from_secs(64);
 /// Between two tries to begin a transaction.
 const A_MOMENT: Duration = Duration::from_millis(1);
 /// At least so much of a section is free when a closure begins: one part of this many. A longer entry may find no room.
@@ -81,6 +85,8 @@ pub(crate) struct Writer {
     commits: u32,
     /// No section could be made; until then nobody tries again.
     without_room_until: Option<Instant>,
+    /// So long it was waited for.
+    waited_for_room: Duration,
 }
 
 #[derive(Debug)]
@@ -155,7 +161,7 @@ impl Log {
         };
         Self {
             folder,
-            writer: Mutex::new(Writer { number, stage, commits: 0, without_room_until: None }),
+            writer: Mutex::new(Writer { number, stage, commits: 0, without_room_until: None, waited_for_room: Duration::ZERO }),
             head: Mutex::new(Head { maps: maps.into(), answered: number, id, newest_section: 0, covered: 0 }),
             appended: Mutex::new(Appended::new(number)),
             synced: Condvar::new(),
@@ -212,14 +218,19 @@ impl Log {
         context.place.refuse_moved()?;
         loop {
             self.refuse_failed()?;
-            // With another root, a section would be made where no opening looks for it.
-            if size == Size::Large || writer.has_no_room() || context.place.leads_elsewhere() {
+            if size == Size::Large {
                 return Ok(Road::Redb);
             }
+            // With another root, a section would be made where no opening looks for it.
+            let makes_none = writer.has_no_room() || context.place.leads_elsewhere();
             match &writer.stage {
-                Stage::Recovered(_) => return self.refuse_over_damage().map(|()| Road::Redb),
-                Stage::Empty if writer.commits < self.commits_before || size == Size::Last => return Ok(Road::Redb),
+                // A closure that changes nothing must not apply what is in memory.
+                Stage::Recovered(_) => return self.refuse_over_damage().map(|()| Road::Entry(UNLOGGED)),
+                Stage::Empty if makes_none || size == Size::Last || writer.commits < self.commits_before => {
+                    return Ok(Road::Redb);
+                }
                 Stage::Empty => self.begin(writer, handle, context)?,
+                Stage::Ended(_) if makes_none => return Ok(Road::Entry(UNLOGGED)),
                 Stage::Open(open) if open.room() >= open.length / ROOM => {
                     return Ok(Road::Entry(usize::try_from(open.length / 2).unwrap_or(usize::MAX)));
                 }
@@ -237,7 +248,7 @@ impl Log {
                     // Only now can it be moved.
                     self.bell.ring_full();
                     if self.bytes_in_memory() > MOST_IN_MEMORY {
-                        return Ok(Road::Redb);
+                        return Ok(Road::Entry(UNLOGGED));
                     }
                     // No file is made under the write lock.
                     let next = ended.section + 1;
@@ -340,6 +351,7 @@ impl Log {
             Ok(made) => made,
             Err(error) => return writer.note_no_room(&error),
         };
+        writer.waited_for_room = Duration::ZERO;
         let map = Arc::new(SectionMap::new(section));
         // Under the lock of the files, or the next one would be made ahead twice.
         let mut head = self.head.lock();
@@ -463,7 +475,8 @@ impl Writer {
         if error.kind() != ErrorKind::Full {
             tracing::warn!(%error, "no section of the log can be made; commits go into the file of the store meanwhile");
         }
-        self.without_room_until = Some(Instant::now() + SOON);
+        self.waited_for_room = self.waited_for_room.saturating_mul(2).clamp(SOON, LONGEST_WITHOUT);
+        self.without_room_until = Some(Instant::now() + self.waited_for_room);
     }
 }
 

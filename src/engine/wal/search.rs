@@ -137,7 +137,8 @@ fn sections_of(folder: &dyn LogFolder, wal: &Wal, damage: &mut Damage<'_>) -> Re
                 // Its entries tell of which log they are.
                 mine.push(section);
             }
-            Err(error) if is_needed => damage.met(named(error))?,
+            // A folder or the like is none.
+            Err(error) if is_needed && error.kind() != ErrorKind::Invalid => damage.met(named(error))?,
             _ => {}
         }
     }

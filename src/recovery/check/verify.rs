@@ -6,7 +6,6 @@ use std::path::{Path, PathBuf};
 use crate::engine::check::{self, CheckReport, Finding, Position};
 use crate::engine::codec::{self, Stored};
 use crate::engine::meta;
-use crate::engine::open;
 use crate::engine::records::{KeyRange, Records, scan_rows};
 use crate::engine::schema::{CollectionId, Table};
 use crate::engine::store::Store;
@@ -167,7 +166,7 @@ impl Store {
     ///
     /// `Locked` when the store is open exclusively, `Io`.
     pub fn check_pages(&self) -> Result<Option<Finding>> {
-        match open::check_pages(self.path()) {
+        match self.verify_pages() {
             Ok(()) => Ok(None),
             Err(error) if error.kind() == ErrorKind::Damaged => Ok(Some(Finding::new("pages", b"", error.to_string()))),
             Err(error) => Err(error),
