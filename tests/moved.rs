@@ -18,7 +18,8 @@ fn hive(sharing: Sharing) -> Hive {
     let folder = tempfile::tempdir().unwrap();
     let store = Store::options().sharing(sharing).open(folder.path().join("h.redb")).unwrap();
     let hive = Hive { folder, store };
-    hive.put(1).unwrap();
+    // The third commit of a process that has the store for itself begins a log.
+    (0..4).for_each(|_| hive.put(1).unwrap());
     hive
 }
 
@@ -69,6 +70,27 @@ fn every_write_to_a_file_that_was_moved_replaced_or_removed_is_an_error_of_its_o
                 let error = write().unwrap_err();
                 assert_eq!(error.kind(), ErrorKind::Moved, "write {number}: {error}");
                 assert!(error.to_string().starts_with("the file of the store was "), "{error}");
+            }
+        }
+    }
+}
+
+#[test]
+fn what_was_acknowledged_before_a_file_was_moved_or_replaced_is_at_both_paths_afterwards() {
+    for sharing in [Sharing::Shared, Sharing::Exclusive] {
+        for (take_away, left) in [(AWAY[1], "moved"), (AWAY[2], "h.redb")] {
+            for closes in [true, false] {
+                let hive = hive(sharing);
+                take_away(&hive);
+                assert_eq!(hive.put(2).unwrap_err().kind(), ErrorKind::Moved);
+                let path = hive.at(left);
+                let Hive { folder: _folder, store } = hive;
+                if closes {
+                    store.close().unwrap_err();
+                }
+                drop(store);
+                let store = Store::options().sharing(sharing).open(path).unwrap();
+                assert_eq!(store.view().unwrap().config().get("a").unwrap(), Some(json!(1)));
             }
         }
     }

@@ -368,6 +368,11 @@ impl Store {
         self.with_handle(|handle| log.map_or(Ok(()), |log| log.rest(handle, &self.inner.context)))
     }
 
+    /// Whether the file could not take the log when the store was opened.
+    pub(crate) fn log_waits(&self) -> bool {
+        self.inner.gate.log().is_some_and(|log| log.waits_for_redb())
+    }
+
     /// Verifies the pages of the file. A store that is looked at keeps writers out by itself, so it is looked at once more.
     pub(crate) fn verify_pages(&self) -> Result<()> {
         match self.with_handle(|handle| Ok(handle.reads_the_file()))? {

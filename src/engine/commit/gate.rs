@@ -191,6 +191,7 @@ impl Gate {
         if self.state.lock().poisoned {
             return Err(poisoned());
         }
+        handle.refuse_unless_writable()?;
         let told = self.commits.told();
         let (result, wakes) = Logged { log, handle, context, sink: &self.sink }.write(manner, work)?;
         match (wakes, manner) {

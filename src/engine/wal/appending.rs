@@ -49,7 +49,8 @@ impl Log {
     pub(super) fn end_section(&self, writer: &mut Writer) -> Result<()> {
         let Stage::Open(open) = &mut writer.stage else { return Ok(()) };
         let number = writer.number + 1;
-        self.put(open, number, Kind::End, &[])?;
+        let has_next = self.files.try_lock().is_some_and(|files| files.is_ahead(open.id, open.section + 1));
+        self.put(open, number, if has_next { Kind::EndBeforeNext } else { Kind::End }, &[])?;
         open.map.end(number, open.crc);
         if open.place < open.length / 8 {
             self.lengths.shorten();

@@ -36,6 +36,7 @@ impl Log {
         // The section that is open is ended once redb has those before it, or a try that fails again and again would end
         // one section after another.
         for _ in 0..2 {
+            self.make_next_before_an_end(context);
             let mut writer = self.lock();
             if self.has_failed() {
                 return Ok(());
@@ -53,6 +54,16 @@ impl Log {
             }
         }
         Ok(())
+    }
+
+    /// A section that has ended before the next one was named cannot tell that the next one is missing.
+    fn make_next_before_an_end(&self, context: &Context) {
+        let id = self.head.lock().id;
+        if let Some(id) = id.filter(|_| !context.place.leads_elsewhere() && context.place.refuse_moved().is_ok())
+            && let Err(error) = self.make_next(id)
+        {
+            tracing::debug!(%error, "no section could be made ahead");
+        }
     }
 
     /// W7: moves the sections that have ended, and are synced to their ends, in one transaction with `wal`.

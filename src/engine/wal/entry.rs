@@ -21,6 +21,8 @@ pub(super) enum Kind {
     Commit = 1,
     /// The last entry of a section.
     End = 2,
+    /// The same, and the next section has its name already: if that is missing, so is what was written behind this one.
+    EndBeforeNext = 3,
 }
 
 /// The place of an entry in its log.
@@ -119,6 +121,7 @@ pub(super) fn decode(bytes: &[u8]) -> Option<Entry<'_>> {
     let kind = match fields.array()? {
         [1, 0, 0, 0] => Kind::Commit,
         [2, 0, 0, 0] => Kind::End,
+        [3, 0, 0, 0] => Kind::EndBeforeNext,
         _ => return None,
     };
     let link = Link {

@@ -161,7 +161,13 @@ impl Log {
         };
         Self {
             folder,
-            writer: Mutex::new(Writer { number, stage, commits: 0, without_room_until: None, waited_for_room: Duration::ZERO }),
+            writer: Mutex::new(Writer {
+                number,
+                stage,
+                commits: 0,
+                without_room_until: None,
+                waited_for_room: Duration::ZERO,
+            }),
             head: Mutex::new(Head { maps: maps.into(), answered: number, id, newest_section: 0, covered: 0 }),
             appended: Mutex::new(Appended::new(number)),
             synced: Condvar::new(),
@@ -172,6 +178,11 @@ impl Log {
             commits_before: options.commits_before_log,
             is_given_up: AtomicBool::new(false),
         }
+    }
+
+    /// Whether redb could not take what an opening found.
+    pub(crate) fn waits_for_redb(&self) -> bool {
+        matches!(self.writer.lock().stage, Stage::Recovered(_))
     }
 
     /// Takes the write lock.

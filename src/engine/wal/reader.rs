@@ -21,12 +21,14 @@ pub(super) struct Tail {
     pub(super) crc: u32,
     /// Whether the entry ended its section.
     pub(super) has_ended: bool,
+    /// Whether the next section had its name by then.
+    pub(super) has_next: bool,
 }
 
 impl Tail {
     /// The beginning of the section behind an entry with which one ended.
     pub(super) fn begin(section: u64, number: u64, crc: u32) -> Self {
-        Self { section, place: section::HEAD, number, crc, has_ended: false }
+        Self { section, place: section::HEAD, number, crc, has_ended: false, has_next: false }
     }
 }
 
@@ -52,7 +54,8 @@ pub(super) fn read<'b>(
         tail.number = entry.link.number;
         tail.crc = entry.crc;
         tail.place += entry.len as u64;
-        tail.has_ended = entry.kind == Kind::End;
+        tail.has_ended = entry.kind != Kind::Commit;
+        tail.has_next = entry.kind == Kind::EndBeforeNext;
     }
     Ok(tail)
 }

@@ -167,13 +167,21 @@ pub(in crate::engine) fn take_up(
         return Ok((handle, Some(super::Log::new(folder, wal, found, options))));
     }
     if let Found::Unsaved { error: Some(error), .. } = &found {
+        let id = handle.id();
         handle.give_up();
         if !options.has_log() {
             let message =
                 format!("the log of the store cannot be moved into its file; make room, or run repair: {error}");
             return Err(Error::new(error.kind(), message));
         }
-        return Ok((anew()?, Some(super::Log::new(folder, wal, found, options))));
+        let again = anew()?;
+        if again.id() != id {
+            return Err(Error::new(
+                ErrorKind::Moved,
+                "another file came to the path of the store while it was opened; try again",
+            ));
+        }
+        return Ok((again, Some(super::Log::new(folder, wal, found, options))));
     }
     if !options.has_log() {
         return Ok((handle, None));

@@ -62,10 +62,11 @@ fn read_sections(
     damage: &mut Damage<'_>,
 ) -> Result<Read> {
     let (mut tail, mut found, mut total) = (begin, Read { maps: Vec::new(), number: begin.number }, 0);
+    let mut was_named = false;
     loop {
         let section = tail.section;
         if !mine.contains(&section) {
-            if mine.iter().any(|later| *later > section) {
+            if was_named || mine.iter().any(|later| *later > section) {
                 damage.met(not_of_this_file(&format!("{} is missing", folder.name(section))))?;
             }
             return Ok(found);
@@ -100,6 +101,7 @@ fn read_sections(
             refuse_later(folder, mine, id, &tail, &bytes).or_else(|error| damage.met(error))?;
             return Ok(found);
         }
+        was_named = tail.has_next;
         map.end(tail.number, tail.crc);
         tail = Tail::begin(section + 1, tail.number, tail.crc);
     }

@@ -217,7 +217,8 @@ fn damaged_below_its_log() -> Hive {
     let marked = value(100);
     let places: Vec<_> = bytes.windows(marked.len()).enumerate().filter(|(_, at)| *at == marked).collect();
     for (place, _) in places {
-        content.apply(&Request::Write(0, place / 4096 * 4096, [0; 4096].into()));
+        // Its kind stays, as redb looks at it when it opens the file; its offsets lead out of the page.
+        content.apply(&Request::Write(0, place / 4096 * 4096 + 4, [0xff; 400].into()));
     }
     open_with(&Disk::of(content), options().verify_on_open(VerifyOnOpen::Never), None).unwrap()
 }
@@ -327,4 +328,27 @@ fn after_a_compaction_that_failed_the_file_is_not_opened_again_over_what_may_be_
     let refused = hive.store.reopen().unwrap_err();
     assert!(refused.to_string().contains("compacting the file failed half-way"), "{refused}");
     assert_eq!(open(&hive.kill()).get("a"), Some(1));
+}
+
+#[test]
+fn a_log_whose_newest_section_is_missing_is_refused_although_the_one_before_has_ended() {
+    let hive = logging();
+    let log = hive.store.inner.gate.log().unwrap();
+    // Nothing is moved from here on.
+    log.bell.note_thread();
+    let id = log.head.lock().id.unwrap();
+    log.make_next(id).unwrap();
+    let mut number = 0;
+    while log.head.lock().maps.len() < 2 {
+        number += 1;
+        hive.put("a", number).unwrap();
+    }
+    drop(log);
+    let content = hive.disk.seen();
+    drop(hive.kill());
+    assert_eq!(open(&Disk::of(content.clone())).get("a"), Some(number));
+    let mut without = content;
+    without.apply(&Request::Name(2, None));
+    let refused = open_with(&Disk::of(without), options(), None).map(drop).unwrap_err();
+    assert!(refused.to_string().contains("is missing"), "{refused}");
 }

@@ -132,8 +132,8 @@ impl Store {
     /// starts once something can be written: reads and removals must not fail for lack of a page.
     pub(crate) fn begin_session_or_later(self, reopen: impl FnOnce() -> Result<Self>) -> Result<Self> {
         match self.begin_session() {
-            Err(error) if reserve::is_full(&error) => {
-                tracing::warn!(%error, "the disk is full: the store is open without a session until there is room");
+            Err(error) if reserve::is_full(&error) || self.log_waits() => {
+                tracing::warn!(%error, "the store is open without a session until its file can be written");
                 // A failed commit leaves a handle that refuses further work.
                 drop::<Result<()>>(self.close());
                 let store = reopen()?;
