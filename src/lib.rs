@@ -98,7 +98,7 @@
 //! | `recovery/points/size` | `point_size` |
 //! | `recovery/points/timeline` | `brief_points` `timeline` |
 //! | `recovery/pulse` | `pulse` |
-//! | `recovery/repair/plan` | `plan_repair` |
+//! | `recovery/repair/plan` | `plan_repair` `plan_repair_without_log` |
 //! | `recovery/restore/apply` | `restore` `apply` |
 //! | `recovery/restore/planning` | `plan_restore` |
 //! | `recovery/restore/undo` | `plan_undo` `undo` `undo_discarding` |
