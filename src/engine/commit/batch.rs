@@ -18,6 +18,15 @@ pub(crate) enum Outcome<R> {
     Abort(R),
 }
 
+/// How much work alone is about to write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Size {
+    Small,
+    Large,
+    /// The end of the store, before it is closed.
+    Last,
+}
+
 /// A transaction in which closures of several callers run.
 pub(super) struct OpenBatch {
     pub(super) transaction: Transaction,

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use parking_lot::RwLock;
 
-use super::batch::{Failed, OpenBatch, Outcome, alone, batch_of, commit, discard, poisoned, uncertain};
+use super::batch::{Failed, OpenBatch, Outcome, Size, alone, batch_of, commit, discard, poisoned, uncertain};
 use super::logged::{Logged, Manner};
 use super::reentrancy::Writing;
 use crate::engine::commit::locks::{Condvar, Mutex, MutexGuard, yield_now};
@@ -30,15 +30,6 @@ use crate::error::{Error, ErrorKind, Result};
 const LINGER: Duration = Duration::from_micros(150);
 /// The most callers of a batch; the rest wait for the next one.
 const MOST_IN_BATCH: usize = 256;
-
-/// How much work alone is about to write.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Size {
-    Small,
-    Large,
-    /// What is written last, before the store is closed.
-    Last,
-}
 
 /// The queue of writers of one open store.
 pub(crate) struct Gate {

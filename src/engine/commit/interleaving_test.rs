@@ -11,7 +11,9 @@ use crate::engine::commit::Outcome;
 use crate::engine::format::schema::CollectionId;
 use crate::engine::records::Records;
 use crate::engine::store::{Options, Sharing, Store};
+use crate::engine::wal::LogFolder;
 use crate::error::{Error, Result};
+use crate::testkit::proof::disk::Disk;
 
 const C: CollectionId = CollectionId::CONFIG;
 /// So many schedules, times the scale.
@@ -39,10 +41,26 @@ fn add(store: &Store, writer: u64, fails: bool) -> Result<u64> {
     })
 }
 
-/// Three writers, one of which fails once, and one who works alone.
-fn write_together() {
+fn without_log() {
     let options = Options::default().sharing(Sharing::Exclusive);
     let store = options.open_over(redb::backends::InMemoryBackend::new, || None, "in memory".as_ref(), &[]).unwrap();
+    write_together(store);
+}
+
+/// Commits go into a log whose sections are short, so that some of them are ended and moved meanwhile.
+fn with_log() {
+    let file = Disk::default().file();
+    let beside = file.clone();
+    let folder = move || -> Option<Box<dyn LogFolder>> { Some(Box::new(beside.folder())) };
+    let options = Options::default().sharing(Sharing::Exclusive).tends_log(false).first_section(2048);
+    let store = options.open_over(move || file.clone(), folder, "in memory".as_ref(), &[]).unwrap();
+    // The second begins the log.
+    (0..2).for_each(|_| store.write(|tx| tx.put(C, b"before", b"")).unwrap());
+    write_together(store);
+}
+
+/// Three writers, one of which fails once, and one who works alone.
+fn write_together(store: Store) {
     let store = Arc::new(store);
     let mut threads = Vec::new();
     for writer in 0..WRITERS {
@@ -77,12 +95,16 @@ fn with_room() -> shuttle::Config {
 
 #[test]
 fn every_interleaving_ends_with_everybody_told_and_everything_acknowledged_there() {
-    let scheduler = RandomScheduler::new(schedules());
-    shuttle::Runner::new(scheduler, with_room()).run(write_together);
+    for together in [without_log, with_log] {
+        let scheduler = RandomScheduler::new(schedules());
+        shuttle::Runner::new(scheduler, with_room()).run(together);
+    }
 }
 
 #[test]
 fn the_same_holds_when_few_callers_are_overtaken_in_unlucky_places() {
-    let scheduler = PctScheduler::new(3, schedules());
-    shuttle::Runner::new(scheduler, with_room()).run(write_together);
+    for together in [without_log, with_log] {
+        let scheduler = PctScheduler::new(3, schedules());
+        shuttle::Runner::new(scheduler, with_room()).run(together);
+    }
 }

@@ -8,8 +8,7 @@ use std::cell::OnceCell;
 use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
-use super::batch::{Failed, Outcome, discard};
-use super::gate::Size;
+use super::batch::{Failed, Outcome, Size, discard};
 use super::sink::SinkSlot;
 use crate::engine::format::wakes::Wakes;
 use crate::engine::opening::context::Context;

@@ -21,5 +21,5 @@ mod interleaving_test;
 #[cfg(test)]
 mod test;
 
-pub(crate) use self::batch::Outcome;
-pub(crate) use self::gate::{Gate, Size};
+pub(crate) use self::batch::{Outcome, Size};
+pub(crate) use self::gate::Gate;

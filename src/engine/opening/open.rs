@@ -85,7 +85,7 @@ pub(crate) fn open_without_log(path: &Path, options: &Options) -> Result<Handle>
 /// only looked at, into the memory over it.
 fn open_with_log(path: &Path, options: &Options) -> Result<(Handle, Option<Log>)> {
     let mut options = options.clone();
-    options.has_folder &= !is_mounted_alone(path);
+    options.has_folder = options.has_log() && !is_mounted_alone(path);
     let options = &options;
     let begun = Instant::now();
     let mut handle = open_named(path, options)?;

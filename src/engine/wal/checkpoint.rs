@@ -91,7 +91,7 @@ impl Log {
             let overlay = Overlay::new(Some(id), whole, number);
             let wal = Wal::in_use(id, section, number, crc, context.clock.now());
             if let Err(error) = refuse_full(context.place.path(), &overlay) {
-                // What redb has goes in any case.
+                // Sections that redb has go in any case.
                 self.tidy(id, context)?;
                 return Err(error);
             }

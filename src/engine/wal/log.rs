@@ -32,7 +32,7 @@ use crate::error::{Error, ErrorKind, Result};
 pub(super) const MOST_IN_MEMORY: usize = 16 << 20;
 /// A section that was filled in less time is followed by one of twice its length.
 const SOON: Duration = Duration::from_secs(1);
-/// What a closure that finds no section writes stays in memory up to so many bytes.
+/// A closure that finds no section keeps so many bytes of rows in memory at most.
 const UNLOGGED: usize = 128 << 10;
 /// A section that cannot be made is tried again after a second, then after twice as long, and so on.
 const LONGEST_WITHOUT: Duration = Duration::from_secs(64);
@@ -59,7 +59,7 @@ pub(crate) struct Log {
     damage: Option<Arc<Error>>,
     /// So many commits are made without a log.
     commits_before: u32,
-    /// What is on the disk of redb's file is unknown, so that it must not be opened again by itself.
+    /// The file of redb may be only half on the disk, so that it must not be opened again by itself.
     pub(super) is_given_up: AtomicBool,
 }
 
@@ -227,6 +227,8 @@ impl Log {
         size: Size,
     ) -> Result<Road> {
         context.place.refuse_moved()?;
+        self.refuse_over_damage()?;
+        let mut has_tried = false;
         loop {
             self.refuse_failed()?;
             if size == Size::Large {
@@ -236,7 +238,7 @@ impl Log {
             let makes_none = writer.has_no_room() || context.place.leads_elsewhere();
             match &writer.stage {
                 // A closure that changes nothing must not apply what is in memory.
-                Stage::Recovered(_) => return self.refuse_over_damage().map(|()| Road::Entry(UNLOGGED)),
+                Stage::Recovered(_) => return Ok(Road::Entry(UNLOGGED)),
                 Stage::Empty if makes_none || size == Size::Last || writer.commits < self.commits_before => {
                     return Ok(Road::Redb);
                 }
@@ -245,7 +247,17 @@ impl Log {
                 Stage::Open(open) if open.room() >= open.length / ROOM => {
                     return Ok(Road::Entry(usize::try_from(open.length / 2).unwrap_or(usize::MAX)));
                 }
-                Stage::Open(_) => {
+                Stage::Open(open) => {
+                    let (id, next) = (open.id, open.section + 1);
+                    let is_ahead = self.files.try_lock().is_some_and(|files| files.is_ahead(id, next));
+                    // The end says whether the next section is named.
+                    if !is_ahead && !makes_none && !has_tried {
+                        has_tried = true;
+                        if let Err(error) = MutexGuard::unlocked(writer, || self.make_next(id)) {
+                            tracing::debug!(%error, "no section could be made ahead");
+                        }
+                        continue;
+                    }
                     // Nothing of the caller's was written.
                     self.end_section(writer).or_else(|error| self.refuse_failed().and(Err(error)))?;
                 }

@@ -26,7 +26,7 @@ pub(super) struct Read {
 pub(super) enum Damage<'n> {
     /// Nothing is read.
     Refused,
-    /// What comes before it is read, and here is told what was met.
+    /// The entries before it are read, and here is told what was met.
     Noted(&'n mut Vec<String>),
 }
 

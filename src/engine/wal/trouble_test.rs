@@ -228,6 +228,7 @@ fn over_a_damaged_page_the_log_is_read_from_memory_and_writes_are_refused_withou
     let hive = damaged_below_its_log();
     assert_eq!(get_of(&hive.store, "a").unwrap(), 1_u64.to_be_bytes());
     for _ in 0..3 {
+        assert_eq!(hive.store.load(|tx| tx.put(C, b"a", b"2")).unwrap_err().kind(), ErrorKind::Damaged);
         let refused = hive.put("a", 2).unwrap_err();
         assert_eq!(refused.kind(), ErrorKind::Damaged);
         assert!(refused.to_string().contains("run hivekeep repair"), "{refused}");
