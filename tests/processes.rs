@@ -6,6 +6,7 @@
 mod children;
 mod knobs;
 
+use std::io::Write;
 use std::path::Path;
 use std::process::Child;
 use std::time::Duration;
@@ -26,6 +27,7 @@ fn a_child_does_what_it_is_told() {
         "create" => create(&told.store, told.number),
         "count" => count(&told.store, told.number),
         "hold" => hold(&told.store),
+        "log" => write_a_log(&told.store, told.number),
         task => panic!("no such task: {task}"),
     }
 }
@@ -59,6 +61,56 @@ fn hold(path: &Path) {
     let _store = Store::options().sharing(Sharing::Exclusive).open(path).unwrap();
     std::fs::write(path.with_extension("held"), b"").unwrap();
     std::thread::sleep(Duration::from_secs(60));
+}
+
+/// Has the store for itself, and notes each number after the store has taken it, until it is killed.
+fn write_a_log(path: &Path, first: usize) {
+    let store = Store::options().sharing(Sharing::Exclusive).open(path).unwrap();
+    let mut told = std::fs::File::create(path.with_extension("told")).unwrap();
+    for number in first.. {
+        store.write(|tx| tx.collection::<usize>("logged")?.put("number", &number)).unwrap();
+        told.write_all(format!("{number}\n").as_bytes()).unwrap();
+        if number == first + 5 {
+            std::fs::write(path.with_extension(format!("logs{first}")), b"").unwrap();
+        }
+    }
+}
+
+#[test]
+fn the_log_of_a_killed_process_is_read_and_taken_up_by_processes_that_share_the_store() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("h.redb");
+    let number = |store: &Store| {
+        let view = store.view().unwrap();
+        view.collection::<usize>("logged").unwrap().get("number").unwrap().unwrap()
+    };
+    let mut newest = 0;
+    for round in 1..=5 * scale() {
+        let mut child = spawn("log", &path, newest + 1);
+        wait_for(&path.with_extension(format!("logs{}", newest + 1)));
+        std::thread::sleep(Duration::from_millis(37 * round as u64 % 200));
+        child.kill().unwrap();
+        child.wait().unwrap();
+        let told = std::fs::read_to_string(path.with_extension("told")).unwrap();
+        let told: usize = told.lines().last().unwrap().parse().unwrap();
+        let before = std::fs::read(&path).unwrap();
+        let look = Store::options().read_only(true).open(&path).unwrap();
+        assert!(number(&look) >= told);
+        look.close().unwrap();
+        assert!(std::fs::read(&path).unwrap() == before, "it was only looked at");
+        let children: Vec<_> = (0..3).map(|_| spawn("count", &path, 4)).collect();
+        children.into_iter().for_each(wait);
+        let store = Store::open(&path).unwrap();
+        newest = number(&store);
+        assert!(newest >= told && newest <= told + 1, "told={told} newest={newest}");
+        let view = store.view().unwrap();
+        assert_eq!(view.collection::<usize>("sums").unwrap().get("sum").unwrap(), Some(12 * round));
+        drop(view);
+        store.close().unwrap();
+        let names = std::fs::read_dir(folder.path()).unwrap().map(|found| found.unwrap().file_name());
+        let logs: Vec<_> = names.filter(|name| name.to_string_lossy().contains(".wal.")).collect();
+        assert_eq!(logs, Vec::<std::ffi::OsString>::new());
+    }
 }
 
 #[test]
