@@ -82,6 +82,7 @@ impl Which {
             actor: self.actor.clone().or_else(|| bot.clone()),
             action: self.action.clone(),
             target: self.target.clone(),
+            bot: None,
             since: self.since.as_ref().map(|since| since.time(now).ok_or_else(|| no_time(since))).transpose()?,
         };
         let is_of_bot = move |entry: &Entry| bot.as_ref().is_none_or(|bot| entry.actor == *bot);

@@ -140,6 +140,11 @@ impl Filling {
         Ok(ControlFlow::Continue(()))
     }
 
+    /// Ends the page at a number behind which there may be more.
+    pub(super) fn stop_at(&mut self, number: u64) {
+        (self.last, self.more) = (Some(number), true);
+    }
+
     /// As JSON, with the items under their name.
     pub(super) fn named(self, name: &'static str) -> Listed<Box<RawValue>> {
         let next = self.last.filter(|_| self.more).map(|number| number.to_string());

@@ -26,6 +26,8 @@ use crate::{
     Selector,
 };
 
+/// Maximum number of audit entries that are looked at for a part of a page.
+const LOOKED: usize = 10_000;
 /// The order of what is numbered.
 const OLDEST: Field = optional("oldest", Flag, "whether the oldest come first; the newest first unless set");
 /// The answer to whatever is appended.
@@ -88,11 +90,12 @@ pub(in crate::face::http) const ROUTES: &[Route] = &[
         method: Method::GET,
         path: "/api/audit",
         needs: Needs::Reader,
-        about: "List the entries of the audit trail, which is the same at every point",
+        about: "List the entries of the audit trail, which is the same at every point; with a filter a page may be short",
         query: &[
             optional("actor", Text, "only those of this actor"),
             optional("action", Text, "only those of this action"),
             optional("target", Text, "only those with this target"),
+            optional("bot", Text, "only those of which this bot is the actor or the target"),
             optional("since", Text, "only those recorded since this time, or since '10m ago'"),
             OLDEST,
             LIMIT,
@@ -204,7 +207,7 @@ async fn messages(app: App, query: Query) -> Answer {
         let conversation = asked.get("conversation").map(str::to_owned);
         let filter = ChatFilter { bot: asked.parsed("bot")?, conversation };
         let short = |message: Message| (message.sequence, preview.of_item(message, &["content", "attributes"]));
-        let list = |page| Ok(view.chat().list(&filter, page)?.into_iter().map(short));
+        let list = |page| Ok((view.chat().list(&filter, page)?.into_iter().map(short), None));
         numbered(&asked, "messages", list)
     })
     .await
@@ -216,11 +219,15 @@ async fn entries(app: App, query: Query) -> Answer {
         actor: query.get("actor").map(str::to_owned),
         action: query.get("action").map(str::to_owned),
         target: query.get("target").map(str::to_owned),
+        bot: query.get("bot").map(str::to_owned),
         since: since(&query, app.instance().store().clock().now())?,
     };
     read(&app, &query, move |view| {
         let short = |entry: Entry| (entry.sequence, preview.of_item(entry, &["result", "details", "original"]));
-        let list = |page| Ok(view.audit().find(&filter, page)?.into_iter().map(short));
+        let list = |page| {
+            let (found, stopped) = view.audit().find_within(&filter, page, LOOKED)?;
+            Ok((found.into_iter().map(short), stopped))
+        };
         numbered(&asked, "entries", list)
     })
     .await
@@ -244,17 +251,17 @@ async fn events(app: App, query: Query) -> Answer {
             }
             (event.sequence, shown)
         };
-        let list = |page| Ok(view.events().list(page)?.into_iter().map(with_number));
+        let list = |page| Ok((view.events().list(page)?.into_iter().map(with_number), None));
         numbered(&query, "events", list).map(|listed| Json(listed).into_response())
     })
     .await
 }
 
-/// A page of what is numbered; the cursor is a number. It is read a few at a time, since they may be long.
+/// A page of what is numbered; the cursor is a number. A list may say at which number it stopped looking. It is read a few at a time, since they may be long.
 fn numbered<T: Serialize, I: Iterator<Item = (u64, T)>>(
     query: &Query,
     name: &'static str,
-    list: impl Fn(Page) -> Result<I>,
+    list: impl Fn(Page) -> Result<(I, Option<u64>)>,
 ) -> Result<Listed<Box<RawValue>>> {
     let (mut filling, cursor) = (Filling::new(query.limit()?), query.number("cursor")?);
     loop {
@@ -266,11 +273,15 @@ fn numbered<T: Serialize, I: Iterator<Item = (u64, T)>>(
             (false, Some(cursor)) => Page::newest(ask).before(cursor),
         };
         let mut read = 0;
-        for (number, item) in list(page)? {
+        let (items, stopped) = list(page)?;
+        for (number, item) in items {
             read += 1;
             if filling.add(number, &item)?.is_break() {
                 return Ok(filling.named(name));
             }
+        }
+        if let Some(number) = stopped {
+            filling.stop_at(number);
         }
         if read < ask {
             return Ok(filling.named(name));
