@@ -1,7 +1,8 @@
 //! A terminal of 80 columns, made by `script` of util-linux: every row fits, and shortened ids can be typed.
 #![cfg(target_os = "linux")]
 
-use std::process::Command;
+use std::io::{BufRead, Write};
+use std::process::{Command, Stdio};
 
 use crate::hostile::{filled, is_hidden};
 use crate::util::Hive;
@@ -129,4 +130,60 @@ fn a_row_of_the_log_shows_details_before_lists() {
     let out = at_terminal(&hive, "log");
     let row = out.lines().find(|line| line.contains("restore_point_created")).unwrap();
     assert!(row.contains(&format!("restore_id={}", &point[..8])) && row.contains("before"), "{out}");
+}
+
+/// A folder with a program `xdg-open` that notes its argument and then stops the service that started it.
+fn with_opener(hive: &Hive) -> (std::path::PathBuf, std::path::PathBuf) {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = hive.path().with_file_name("bin");
+    std::fs::create_dir(&folder).unwrap();
+    let (opener, noted) = (folder.join("xdg-open"), folder.join("noted"));
+    let script = format!("#!/bin/sh\necho \"$@\" >'{}'\nsleep 0.3\nkill -TERM $PPID\n", noted.display());
+    std::fs::write(&opener, script).unwrap();
+    std::fs::set_permissions(&opener, std::fs::Permissions::from_mode(0o755)).unwrap();
+    (folder, noted)
+}
+
+#[test]
+fn the_page_is_opened_in_a_browser_at_a_terminal_with_a_display() {
+    let hive = Hive::new();
+    let (folder, noted) = with_opener(&hive);
+    let program = format!("{} serve --open --listen 127.0.0.1:0", env!("CARGO_BIN_EXE_hivekeep"));
+    let path = format!("{}:{}", folder.display(), std::env::var("PATH").unwrap());
+    let mut command = Command::new("script");
+    command.args(["-qec", &program, "/dev/null"]).env("HIVEKEEP_STORE", hive.path()).env("PATH", path);
+    let output = command.env("DISPLAY", ":99").output().unwrap();
+    let said = String::from_utf8(output.stdout).unwrap().replace('\r', "");
+    let page = said.lines().find_map(|line| line.strip_prefix("page ")).unwrap_or_else(|| panic!("{said}"));
+    assert_eq!(std::fs::read_to_string(noted).unwrap().trim(), page);
+    assert!(said.ends_with("closed\n") && !said.contains("open this address"), "{said}");
+}
+
+#[test]
+fn without_a_terminal_or_a_display_no_browser_is_opened_and_the_address_is_printed() {
+    let hive = Hive::new();
+    let (folder, noted) = with_opener(&hive);
+    let path = format!("{}:{}", folder.display(), std::env::var("PATH").unwrap());
+    // At a terminal without a display. With a display, but no terminal.
+    let program = format!("{} serve --open --listen 127.0.0.1:0", env!("CARGO_BIN_EXE_hivekeep"));
+    let mut at_terminal = Command::new("script");
+    at_terminal.args(["-qec", &program, "/dev/null"]).env_remove("DISPLAY").env_remove("WAYLAND_DISPLAY");
+    let mut piped = Command::new("sh");
+    piped.args(["-c", &format!("exec {program} 2>&1")]).env("DISPLAY", ":99");
+    for mut command in [at_terminal, piped] {
+        command.env("HIVEKEEP_STORE", hive.path()).env("PATH", &path).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let lines = std::io::BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
+        let mut lines = lines.filter(|line| line.contains("browser") || line.contains("closed"));
+        let said = lines.next().unwrap();
+        assert!(
+            said.contains("no browser can be seen from here; open this address in one: http://127.0.0.1:"),
+            "{said}"
+        );
+        // Ctrl-C at the terminal; a signal without one.
+        child.stdin.take().unwrap().write_all(b"\x03").unwrap();
+        Command::new("kill").args(["-INT", &child.id().to_string()]).output().unwrap();
+        child.wait().unwrap();
+    }
+    assert!(!noted.exists());
 }

@@ -2,9 +2,12 @@
 //!
 //! * [`settings`]: the settings, by flag, environment or file
 //! * [`setup`]: their effect, and their defaults
+//! * [`open`]: opens the page in a browser
 //! * [`value`]: values of settings, such as sizes
 //! * here: the run, and its first messages
 
+#[cfg(feature = "page")]
+mod open;
 mod settings;
 mod setup;
 mod value;
@@ -46,6 +49,7 @@ Examples:
   hivekeep serve --backup-interval 5m --keep-within 30d --keep-count 500 --event-log events.jsonl
   hivekeep serve --listen 0.0.0.0:8001 --tls-cert cert.pem --tls-key key.pem
   hivekeep serve --listen unix:/run/hivekeep.sock
+  hivekeep serve --open
   hivekeep serve --name prod --colour red
   hivekeep serve --allow-host fleet.example --allow-origin https://fleet.example
   hivekeep serve --config /etc/hivekeep.toml --print-config
@@ -59,6 +63,10 @@ pub(super) struct Serve {
     /// Print the settings, as such a file, and exit
     #[arg(long, env = "HIVEKEEP_PRINT_CONFIG", value_parser = FalseyValueParser::new())]
     print_config: bool,
+    /// Open the page in a browser; without a terminal or a display, print its address
+    #[cfg(feature = "page")]
+    #[arg(long)]
+    open: bool,
 }
 
 impl Serve {
@@ -70,7 +78,11 @@ impl Serve {
             context.out.file(source.read()?)?;
             return Ok(Exit::Done);
         }
-        run(source, context)
+        #[cfg(feature = "page")]
+        let opens = self.open;
+        #[cfg(not(feature = "page"))]
+        let opens = false;
+        run(source, context, opens)
     }
 }
 
@@ -128,7 +140,7 @@ impl Source {
     }
 }
 
-fn run(source: Source, context: &mut Context) -> Result<Exit> {
+fn run(source: Source, context: &mut Context, opens: bool) -> Result<Exit> {
     refuse_too_few_files()?;
     // From here on no signal kills the process, and no signal is lost.
     let service = http::Service::new()?;
@@ -147,6 +159,9 @@ fn run(source: Source, context: &mut Context) -> Result<Exit> {
     let is_new = !context.path.exists();
     let instance = Arc::new(Instance::open(&context.path, settings.setup()?)?);
     greet(context, &instance, &listener, is_new)?;
+    if opens {
+        open_page(context, &listener)?;
+    }
     let steward = instance.steward().clone();
     let is_public = listener.is_public;
     let live = Live { asks_always: settings.asks_always(is_public), ..live };
@@ -191,6 +206,23 @@ fn greet(context: &mut Context, instance: &Instance, listener: &Listener, is_new
         out.json_line(&json!({"store": summary.store.to_string_lossy(), "holds": holds, "listening": address}))?;
         out.flush()?;
     }
+    Ok(())
+}
+
+/// Opens the page in a browser. The listener is bound, so the first request waits until the service serves.
+#[cfg(feature = "page")]
+fn open_page(context: &mut Context, listener: &Listener) -> Result<()> {
+    if listener.path().is_some() {
+        return Err(Error::invalid(
+            "a browser reaches no socket in the file system; leave --open or --listen unix: out",
+        ));
+    }
+    open::open(&mut context.out, &format!("{}/", listener.url()?));
+    Ok(())
+}
+
+#[cfg(not(feature = "page"))]
+fn open_page(_: &mut Context, _: &Listener) -> Result<()> {
     Ok(())
 }
 
