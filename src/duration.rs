@@ -142,6 +142,41 @@ pub(crate) mod stored {
     }
 }
 
+/// For `#[serde(with = "duration::option")]`: a length as [`exact`] writes it for people, milliseconds in the store.
+pub(crate) mod option {
+    use std::time::Duration;
+
+    use serde::de::Error as _;
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    /// Writes a length.
+    ///
+    /// # Errors
+    ///
+    /// As the serializer.
+    pub(crate) fn serialize<S: Serializer>(length: &Option<Duration>, to: S) -> Result<S::Ok, S::Error> {
+        if to.is_human_readable() {
+            length.map(super::exact).serialize(to)
+        } else {
+            length.map(|length| u64::try_from(length.as_millis()).unwrap_or(u64::MAX)).serialize(to)
+        }
+    }
+
+    /// Reads a length.
+    ///
+    /// # Errors
+    ///
+    /// When it is none, and as the deserializer.
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Duration>, D::Error> {
+        if from.is_human_readable() {
+            let text: Option<String> = Option::deserialize(from)?;
+            text.map(|text| super::parse(&text).map_err(D::Error::custom)).transpose()
+        } else {
+            Ok(Option::<u64>::deserialize(from)?.map(Duration::from_millis))
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;

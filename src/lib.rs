@@ -84,6 +84,7 @@
 //! | `engine/store` | `options` `write` `load` `view` `path` `clock` `compact` |
 //! | `recovery` | `open` `close` |
 //! | `recovery/backups/verbs` | `backup` `backups` `find_backup` `point_with_backups` `backup_data` |
+//! | `recovery/bulk` | `plan_bulk` `begin_bulk` `continue_bulk` `stop_bulk` `bulk_jobs` |
 //! | `recovery/check/last` | `note_check` `last_check` |
 //! | `recovery/check/last_drill` | `note_drill` |
 //! | `recovery/check/verify` | `check` `check_with` `check_at` `check_at_with` `check_sample` `check_sample_with` `check_pages` |
@@ -220,6 +221,7 @@ pub use face::asynchronous::AsyncStore;
 #[doc(hidden)]
 pub use face::cli::run as run_program;
 pub use recovery::backups::{Backup, BackupOf, BackupRequest, Kind};
+pub use recovery::bulk::job::{BulkJob, BulkState};
 pub use recovery::check::last::LastCheck;
 pub use recovery::check::last_drill::{LastDrill, Rehearsed};
 pub use recovery::diff::{Change, ChangeKind, Counts, Diff};
@@ -261,8 +263,8 @@ pub use state::keys::key::{Key, KeyName, KeyState, NewKey, Role};
 pub use state::keys::secret::KeySecret;
 pub use state::page::{KeyedPage, Page};
 pub use state::queue::{
-    Claim, ClaimOptions, ClaimOwner, ClaimWait, Completed, Enqueued, Holder, Memory, NewTask, Obstacle, Priority,
-    Queue, Remembered, Retry, Task, TaskCounts, TaskFilter, TaskPage, TaskState, Undelivered, Why,
+    BulkAction, Claim, ClaimOptions, ClaimOwner, ClaimWait, Completed, Enqueued, Holder, Memory, NewTask, Obstacle,
+    Priority, Queue, Remembered, Retry, Task, TaskCounts, TaskFilter, TaskPage, TaskState, Undelivered, Why,
 };
 pub use state::registry::{Bot, Registry};
 pub use state::worker::Worker;

@@ -5,12 +5,14 @@
 //! * `inventory`: the numbers of points and backups; `pulse`: whether there is something new
 //! * `restore`: restores, and their undo
 //! * `retention`: the choice of points to keep
+//! * `bulk`: changes of all tasks that fit a filter, behind a restore point
 //! * `upkeep`: periodic work
 //! * `check`: verification; `repair`: rebuilds a damaged store
 //! * `sessions`: the processes that have the store open, and crashes; `events`: a record of what happened
 //! * `guard`: work that is rolled back to a restore point if it fails
 
 pub(crate) mod backups;
+pub(crate) mod bulk;
 pub(crate) mod check;
 pub(crate) mod diff;
 pub(crate) mod diff_page;

@@ -11,12 +11,14 @@ use crate::clock;
 use crate::engine::store::Store;
 use crate::error::{Error, ErrorKind, Result};
 use crate::recovery::backups::{Backup, BackupRequest};
+use crate::recovery::bulk::job::BulkJob;
 use crate::recovery::inventory::Inventory;
 use crate::recovery::points::make::PointRequest;
 use crate::recovery::points::point::Point;
 use crate::recovery::upkeep::keeper::Keeper;
 use crate::recovery::upkeep::scheduler::{Health, Schedule, Scheduler};
 use crate::service::archivist::Archivist;
+use crate::service::bulk_worker::BulkWorker;
 use crate::service::check_jobs::{CheckJob, CheckJobs};
 use crate::service::free_space::FreeSpace;
 use crate::service::keyring::Keyring;
@@ -24,7 +26,7 @@ use crate::service::mirror::Mirror;
 use crate::service::refusals::Refusals;
 use crate::service::setup::Setup;
 use crate::service::steward::Steward;
-use crate::state::queue::{ClaimOptions, ClaimOwner};
+use crate::state::queue::{BulkAction, ClaimOptions, ClaimOwner, TaskFilter};
 use crate::transfer::archive::{ArchiveSchedule, Outside};
 use crate::transfer::doctor::{Diagnosis, DiagnosisOptions};
 
@@ -55,6 +57,7 @@ pub(crate) struct Instance {
     steward: Arc<Steward>,
     keeper: Keeper,
     running: RwLock<Running>,
+    bulk_worker: BulkWorker,
     check_jobs: CheckJobs,
     keyring: Keyring,
     refusals: Refusals,
@@ -114,8 +117,9 @@ impl Instance {
         let steward = Arc::new(Steward::new(&store, &setup));
         let keeper = Keeper::start(store.clone(), setup.reopen_timeout, steward.clone())?;
         let running = RwLock::new(Running::start(&store, &steward, setup)?);
-        let (check_jobs, inventory) = (CheckJobs::default(), Mutex::default());
-        Ok(Self { store, steward, keeper, running, check_jobs, keyring, refusals: Refusals::default(), inventory })
+        let bulk_worker = BulkWorker::start(store.clone())?;
+        let (check_jobs, refusals, inventory) = (CheckJobs::default(), Refusals::default(), Mutex::default());
+        Ok(Self { store, steward, keeper, running, bulk_worker, check_jobs, keyring, refusals, inventory })
     }
 
     /// Continues with `setup`. Settings that only an opening reads stay as they were: the history of commits, what an
@@ -151,8 +155,8 @@ impl Instance {
     ///
     /// As [`Store::close`].
     pub(crate) fn close(self) -> Result<()> {
-        let Self { store, running, keeper, keyring, refusals, .. } = self;
-        drop((running, keeper));
+        let Self { store, running, bulk_worker, keeper, keyring, refusals, .. } = self;
+        drop((running, bulk_worker, keeper));
         keyring.write_uses(&store);
         refusals.write(&store);
         store.close()
@@ -260,6 +264,18 @@ impl Instance {
     pub(crate) fn backup(&self, store: &Store, request: BackupRequest) -> Result<Backup> {
         self.room().for_point(store)?;
         store.backup(request)
+    }
+
+    /// Begins a bulk change of tasks, if the disk has room for its restore point. It goes on beside the requests.
+    ///
+    /// # Errors
+    ///
+    /// `Full`, and as [`Store::begin_bulk`].
+    pub(crate) fn begin_bulk(&self, store: &Store, action: BulkAction, filter: TaskFilter) -> Result<BulkJob> {
+        self.room().for_point(store)?;
+        let job = store.begin_bulk(action, filter)?;
+        self.bulk_worker.wake();
+        Ok(job)
     }
 
     /// Runs a check that was begun, to its end.

@@ -3,6 +3,7 @@
 //! * [`instance`]: opens all of it in order and closes it in reverse. Backups and points of clients go through it, which
 //!   checks the free space first, and it has the options of their claims; [`setup`]: its settings
 //! * [`archivist`]: automatic archives; [`mirror`]: events of other processes, for the event log
+//! * [`bulk_worker`]: bulk changes of tasks, which outlive a request
 //! * [`refusals`]: requests that were refused, gathered for the audit trail
 //! * [`keyring`]: the keys of the store in memory, and when they were used
 //! * [`free_space`]: the space that the disk needs before a point is made
@@ -12,6 +13,8 @@
 
 #[cfg(feature = "http")]
 mod archivist;
+#[cfg(feature = "http")]
+mod bulk_worker;
 #[cfg(feature = "http")]
 pub(crate) mod check_jobs;
 #[cfg(feature = "http")]

@@ -95,3 +95,33 @@ fn a_bot_completes_its_task_and_claims_the_next_one_in_one_command() {
     assert_eq!(last["claims"], json!([]));
     hive.refused(&["queue", "complete", "c", "--token", "1", "--lease", "5m"], 2);
 }
+
+#[test]
+fn all_tasks_of_a_filter_are_cancelled_and_requeued_behind_a_point() {
+    let hive = Hive::new();
+    for number in 0..3 {
+        hive.ok(&["queue", "push", "1", "--id", &format!("build-{number}")]);
+    }
+    hive.ok(&["queue", "push", "1", "--id", "other"]);
+    assert_eq!(hive.ok(&["queue", "cancel", "--id", "build-", "--dry-run"]), "3 tasks would be changed by cancel\n");
+    assert_eq!(hive.json(&["queue", "bulk"]), json!([]));
+    let said = hive.ok(&["queue", "cancel", "--id", "build-"]);
+    assert_eq!(said, "cancel done: 3 tasks changed\n");
+    assert_eq!(hive.json(&["queue", "list", "--state", "cancelled"]).as_array().unwrap().len(), 3);
+    let job = hive.json(&["queue", "requeue", "--state", "cancelled", "--id", "build-1"]);
+    assert_eq!((&job["changed"], &job["state"]), (&json!(1), &json!("done")));
+    let jobs = hive.json(&["queue", "bulk"]);
+    assert_eq!((jobs.as_array().unwrap().len(), &jobs[0]), (2, &job));
+    let back = hive.json(&["restore", jobs[1]["point"].as_str().unwrap(), "--only", "queue"]);
+    assert_eq!(back["collections"]["queue"]["changed"], 3, "{back}");
+    for (typed, said) in [
+        (&["queue", "cancel"][..], "name a task, or the tasks by a filter"),
+        (&["queue", "cancel", "other", "--state", "ready"], "name one task or a filter, not both"),
+        (&["queue", "cancel", "other", "--dry-run"], "a dry run is for all tasks of a filter"),
+        (&["queue", "requeue", "--state", "done"], "a requeue is for tasks that are failed, dead, cancelled"),
+    ] {
+        assert!(hive.refused(typed, 2).starts_with(said), "{typed:?}");
+    }
+    hive.refused(&["queue", "bulk", "--continue"], 13);
+    hive.refused(&["queue", "bulk", "--stop", job["id"].as_str().unwrap()], 12);
+}

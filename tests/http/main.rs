@@ -4,6 +4,7 @@
 mod access;
 mod audit;
 mod budgets;
+mod bulk;
 mod clock;
 mod crash;
 mod crowd;

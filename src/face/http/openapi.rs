@@ -294,6 +294,7 @@ mod tests {
         }
         let sources = [
             include_str!("shapes.rs"),
+            include_str!("state/bulk.rs"),
             include_str!("state/health.rs"),
             include_str!("state/collections.rs"),
             include_str!("state/pulse.rs"),

@@ -17,6 +17,7 @@ pub(super) fn all() -> impl Iterator<Item = &'static Route> {
         recovery::ROUTES,
         state::REGISTRY,
         state::QUEUE,
+        state::BULK,
         state::RECORDS,
         state::POINTS,
         state::VERSIONS,

@@ -5,7 +5,7 @@
 
 use crate::face::http::route::Kind::{Any, Flag, List, Map, Number, Object, Of, Text, Time, Word};
 use crate::face::http::route::{Kind, Shape, nullable, optional, required, sometimes};
-use crate::{KeyState, Level, Priority, Role, TaskState};
+use crate::{BulkAction, BulkState, KeyState, Level, Priority, Role, TaskState};
 
 /// An array of strings.
 pub(super) const TEXTS: Kind = List(&Text);
@@ -543,6 +543,44 @@ pub(super) const RESTORED: Shape = Shape {
         ),
         required("keep_finished", Flag, "whether finished tasks stayed as they were"),
         sometimes("earlier", Of(&EARLIER), "the newest earlier point that differs; present if nothing differed"),
+    ],
+};
+
+pub(super) const BULK: Shape = Shape {
+    name: "BulkJob",
+    about: "a bulk change of tasks, running or ended",
+    base: None,
+    fields: &[
+        required("id", Text, "its id"),
+        required("action", Word(|| BulkAction::ALL.map(BulkAction::as_str).into()), "what is done with each task"),
+        required("filter", Of(&BULK_FILTER), "which tasks"),
+        required("state", Word(|| BulkState::ALL.map(BulkState::as_str).into()), "state of the job"),
+        required("point", Text, "restore point before it, from which it can be undone"),
+        nullable("by", Text, "who began it"),
+        required("started_at", Time, "time at which it began"),
+        nullable("ended_at", Time, "time at which it ended"),
+        required("fits", Number, "number of tasks that it was about when it began"),
+        required("changed", Number, "number of tasks that it has changed"),
+        required(
+            "passed",
+            Number,
+            "number of tasks that stayed as they were: others wait for them, or somebody was first",
+        ),
+        nullable("error", Text, "reason why it failed"),
+    ],
+};
+
+const BULK_FILTER: Shape = Shape {
+    name: "BulkFilter",
+    about: "the tasks that a bulk change is about",
+    base: None,
+    fields: &[
+        nullable("state", Text, "only those in this state"),
+        nullable("bot", Text, "only those that this bot holds or finished, or that are assigned to it"),
+        nullable("can", Text, "only those that need this capability"),
+        nullable("priority", Text, "only those of this priority"),
+        nullable("id", Text, "only those whose id begins with this text"),
+        nullable("older_than", Text, "only those that were pushed longer before the start"),
     ],
 };
 

@@ -3,8 +3,10 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 
 use crate::clock;
+use crate::duration;
 use crate::state::ids::BotId;
 use crate::state::queue::task::{Priority, Task, TaskState};
 
@@ -28,23 +30,40 @@ pub(super) const LOOKED_MAX: usize = 10_000;
 /// assert_eq!(store.view()?.queue().filtered_page(&filter, None, 10)?.tasks.len(), 1);
 /// # Ok::<(), hivekeep::Error>(())
 /// ```
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TaskFilter {
     /// Only tasks in this state.
     pub state: Option<TaskState>,
     /// Only tasks that this bot holds or finished, or that are assigned to it.
     pub bot: Option<BotId>,
     /// Only tasks that need this capability.
+    #[serde(rename = "can")]
     pub capability: Option<String>,
     /// Only tasks of this priority.
     pub priority: Option<Priority>,
     /// Only tasks whose id begins with this text.
+    #[serde(rename = "id")]
     pub id_prefix: Option<String>,
     /// Only tasks that were enqueued longer ago.
+    #[serde(with = "duration::option")]
     pub older_than: Option<Duration>,
 }
 
 impl TaskFilter {
+    /// As a message names it: `state=dead can=gpu`; empty for every task.
+    pub(crate) fn show(&self) -> String {
+        let Self { state, bot, capability, priority, id_prefix, older_than } = self;
+        let parts = [
+            state.map(|state| format!("state={state}")),
+            bot.as_ref().map(|bot| format!("bot={bot}")),
+            capability.as_ref().map(|can| format!("can={}", can.escape_debug())),
+            priority.map(|priority| format!("priority={priority}")),
+            id_prefix.as_ref().map(|id| format!("id={}", id.escape_debug())),
+            older_than.map(|age| format!("older_than={}", duration::exact(age))),
+        ];
+        parts.into_iter().flatten().collect::<Vec<_>>().join(" ")
+    }
+
     /// Whether it asks for nothing but a state.
     pub(super) fn is_plain(&self) -> bool {
         *self == Self { state: self.state, ..Self::default() }

@@ -180,13 +180,24 @@ impl<R: Records> Queue<R> {
         if filter.is_plain() {
             return self.page(filter.state, cursor, limit);
         }
+        let now = self.records.now();
+        self.page_of(filter, cursor, limit, &|task| filter.fits(task, now))
+    }
+
+    /// The same with another test of what is in the state and the place that the filter names.
+    pub(super) fn page_of(
+        &self,
+        filter: &TaskFilter,
+        cursor: Option<&str>,
+        limit: usize,
+        fits: &dyn Fn(&Task) -> bool,
+    ) -> Result<TaskPage> {
         let (source, mut range) = self.source_of(filter.state);
         if let (Source::Tasks | Source::TasksIn(_), Some(prefix)) = (&source, &filter.id_prefix) {
             range = KeyRange::prefix(prefix.as_bytes());
         }
         let range = resumed(&source, range, cursor)?;
-        let now = self.records.now();
-        self.fill_with(&source, range, limit.max(1), &|task| filter.fits(task, now))
+        self.fill_with(&source, range, limit.max(1), fits)
     }
 
     /// A page of at most `limit` tasks (at least one) that wait for a task now, in order of their ids.

@@ -5,6 +5,7 @@
 //! * [`enqueue`], [`batch`], [`claim`], [`next`], [`wait`], [`delivery`], [`undelivered`], [`finish`]: the operations of
 //!   producers and bots
 //! * [`leases`]: claims that end by themselves; [`waiting`]: dependencies and start times
+//! * [`bulk`]: changes of all tasks that fit a filter
 //! * [`list`] reads the queue, [`filter`] a part of it, [`counts`] keeps numbers that every save updates, [`purge`] removes finished tasks, and
 //!   [`memory`] records how purged tasks ended
 //! * [`obstacle`]: the rule of a claim; [`order`]: its order with aging; [`reach`] and [`why`]: the bots that could do a
@@ -17,6 +18,7 @@
 //! [`delivery`] gives them back.
 
 mod batch;
+mod bulk;
 mod check;
 mod claim;
 mod counts;
@@ -59,6 +61,8 @@ mod verbs_test;
 
 use jiff::Timestamp;
 
+pub use bulk::BulkAction;
+pub(crate) use bulk::BulkProgress;
 pub(crate) use check::{check_queue, mend_queue, numbers_of_tasks};
 pub use claim::{Claim, ClaimOptions, ClaimOwner};
 pub use counts::TaskCounts;

@@ -1,8 +1,6 @@
 //! The task, as it is stored and as JSON.
 
 use std::collections::BTreeSet;
-use std::fmt;
-use std::str::FromStr;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize, Serializer};
@@ -321,25 +319,27 @@ impl TaskState {
 /// Gives an enum whose `ALL` have an `as_str` its text both ways.
 macro_rules! choice_text {
     ($($choice:ident, $what:literal;)*) => {$(
-        impl fmt::Display for $choice {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        impl std::fmt::Display for $choice {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
                 f.pad(self.as_str())
             }
         }
 
-        impl FromStr for $choice {
-            type Err = Error;
+        impl std::str::FromStr for $choice {
+            type Err = $crate::Error;
 
-            fn from_str(text: &str) -> Result<Self> {
+            fn from_str(text: &str) -> $crate::Result<Self> {
                 let found = Self::ALL.into_iter().find(|choice| choice.as_str().eq_ignore_ascii_case(text));
                 found.ok_or_else(|| {
                     let known = Self::ALL.map(Self::as_str).join(", ");
-                    Error::invalid(format!(concat!($what, " is one of {}: text={}"), known, text))
+                    $crate::Error::invalid(format!(concat!($what, " is one of {}: text={}"), known, text))
                 })
             }
         }
     )*};
 }
+
+pub(super) use choice_text;
 
 choice_text! {
     Priority, "a priority";

@@ -2,12 +2,15 @@
 //!
 //! * [`push`]: `push`, `assign` and `unassign`
 //! * [`claim`]: `claim`; [`held`]: verbs for a task that a bot holds
+//! * [`bulk`]: all tasks of a filter; [`filter`]: its options
 //! * [`purge`]: removes finished tasks; [`memory`]: remembers them
 //! * [`why`]: explains why a task is not claimed
 //! * here: the list of verbs, `requeue`, `cancel` and `list`
 
+mod bulk;
 mod change;
 mod claim;
+mod filter;
 mod held;
 mod memory;
 mod purge;
@@ -18,8 +21,9 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand};
 
-use self::change::change;
+use self::bulk::{Bulk, Which};
 use self::claim::Claim;
+use self::filter::Filter;
 use self::held::{Complete, Extend, Fail, Release};
 use self::memory::Memory;
 use self::purge::Purge;
@@ -28,9 +32,7 @@ use self::why::Why;
 use crate::face::cli::context::Context;
 use crate::face::cli::exit::Exit;
 use crate::face::cli::input;
-use crate::{
-    BotId, ClaimOptions, Error, Priority, Result, Selector, Task, TaskFilter, TaskId, TaskState, View, duration,
-};
+use crate::{BulkAction, ClaimOptions, Error, Result, Selector, Task, TaskFilter, TaskState, View, duration};
 
 /// The number of tasks that are read at a time.
 const PAGE: usize = 256;
@@ -62,6 +64,7 @@ enum QueueVerb {
     Release(Release),
     Requeue(Requeue),
     Cancel(Cancel),
+    Bulk(Bulk),
     Purge(Purge),
     Memory(Memory),
     List(List),
@@ -79,8 +82,13 @@ impl QueueArgs {
             QueueVerb::Complete(complete) => complete.run(context),
             QueueVerb::Fail(fail) => fail.run(context),
             QueueVerb::Release(release) => release.run(context),
-            QueueVerb::Requeue(Requeue { id }) => change(context, |tx| tx.queue().requeue(&id)),
-            QueueVerb::Cancel(Cancel { id }) => change(context, |tx| tx.queue().cancel(&id)),
+            QueueVerb::Requeue(Requeue { which }) => {
+                which.run(context, BulkAction::Requeue, |tx, id| tx.queue().requeue(id))
+            }
+            QueueVerb::Cancel(Cancel { which }) => {
+                which.run(context, BulkAction::Cancel, |tx, id| tx.queue().cancel(id))
+            }
+            QueueVerb::Bulk(bulk) => bulk.run(context),
             QueueVerb::Purge(purge) => purge.run(context),
             QueueVerb::Memory(memory) => memory.run(context),
             QueueVerb::List(list) => list.run(context),
@@ -89,24 +97,32 @@ impl QueueArgs {
     }
 }
 
-/// Requeue a failed, dead or cancelled task, with all its attempts
+/// Requeue a failed, dead or cancelled task, with all its attempts; or all tasks of a filter
+///
+/// All tasks of a filter are requeued behind a new restore point, in many small steps. If that is killed in the middle, the
+/// service or queue bulk --continue goes on.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  hivekeep queue requeue task-1")]
+  hivekeep queue requeue task-1
+  hivekeep queue requeue --state dead --dry-run
+  hivekeep queue requeue --state dead --can gpu")]
 struct Requeue {
-    /// The task
-    id: TaskId,
+    #[command(flatten)]
+    which: Which,
 }
 
-/// Cancel a task; if it is claimed, its token becomes void
+/// Cancel a task; if it is claimed, its token becomes void; or cancel all tasks of a filter
+///
+/// All tasks of a filter are cancelled behind a new restore point, as queue requeue does it.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  hivekeep queue cancel task-1")]
+  hivekeep queue cancel task-1
+  hivekeep queue cancel --state ready --id build- --dry-run")]
 struct Cancel {
-    /// The task
-    id: TaskId,
+    #[command(flatten)]
+    which: Which,
 }
 
 /// List tasks: all by id, or those in one state, in the order of claims or of their end
@@ -119,24 +135,8 @@ Examples:
   hivekeep queue list --can gpu --older 2h
   hivekeep queue list --bot BOT-222 --state claimed")]
 struct List {
-    /// Show only tasks in this state: scheduled, waiting, ready, claimed, done, failed, dead or cancelled
-    #[arg(long, value_name = "STATE")]
-    state: Option<TaskState>,
-    /// Show only tasks that this bot holds or finished, or that are assigned to it
-    #[arg(long, value_name = "BOT")]
-    bot: Option<BotId>,
-    /// Show only tasks that need this capability
-    #[arg(long, value_name = "CAPABILITY")]
-    can: Option<String>,
-    /// Show only tasks of this priority: P0, P1, P2 or P3
-    #[arg(long, value_name = "PRIORITY")]
-    priority: Option<Priority>,
-    /// Show only tasks whose id begins with this text
-    #[arg(long, value_name = "PREFIX")]
-    id: Option<String>,
-    /// Show only tasks that were pushed longer ago, such as 2h
-    #[arg(long, value_name = "AGE", value_parser = duration::parse)]
-    older: Option<Duration>,
+    #[command(flatten)]
+    filter: Filter,
     /// Show at most this many
     #[arg(long, value_name = "N", value_parser = input::at_least_one)]
     limit: Option<usize>,
@@ -153,17 +153,10 @@ impl List {
     fn run(self, context: &mut Context) -> Result<Exit> {
         let store = context.look()?;
         let view = context.view(&store, &self.at)?;
-        if self.aging.is_some() && self.state != Some(TaskState::Ready) {
+        let filter: TaskFilter = self.filter.into();
+        if self.aging.is_some() && filter.state != Some(TaskState::Ready) {
             return Err(Error::invalid("only ready tasks age; add --state ready, or leave --aging out"));
         }
-        let filter = TaskFilter {
-            state: self.state,
-            bot: self.bot,
-            capability: self.can,
-            priority: self.priority,
-            id_prefix: self.id,
-            older_than: self.older,
-        };
         if self.aging.is_some() && filter != of_state(TaskState::Ready) {
             return Err(Error::invalid("a list with aging has all ready tasks; leave --aging or the filter out"));
         }

@@ -1,11 +1,12 @@
 //! The live state over HTTP.
 //!
-//! * [`registry`], [`queue`], [`records`], [`points`], [`pulse`], [`collections`], [`health`], [`versions`], [`check`]: the
+//! * [`registry`], [`queue`], [`records`], [`points`], [`pulse`], [`collections`], [`health`], [`versions`], [`check`], [`bulk`]: the
 //!   routes, each with its table; [`batch`] and [`claim`]: handlers of batches and of claims, in the table of [`queue`];
 //!   [`task_fields`]: the fields of a new task
 //! * [`reading`]: reads now or as of a point, and pages of them
 
 mod batch;
+mod bulk;
 mod check;
 mod claim;
 mod collections;
@@ -19,6 +20,7 @@ mod registry;
 mod task_fields;
 mod versions;
 
+pub(super) use self::bulk::ROUTES as BULK;
 pub(super) use self::check::ROUTES as CHECK;
 pub(super) use self::collections::ROUTES as COLLECTIONS;
 pub(super) use self::health::ROUTES as HEALTH;

@@ -1,0 +1,143 @@
+//! Changes of all tasks that fit a filter: `requeue` and `cancel` without an id, and `bulk`.
+
+use clap::Args;
+use serde_json::json;
+
+use crate::face::cli::context::Context;
+use crate::face::cli::exit::Exit;
+use crate::face::cli::progress::Progress;
+use crate::face::cli::queue::change::change;
+use crate::face::cli::queue::filter::Filter;
+use crate::face::cli::screen::Cell;
+use crate::face::cli::table::Columns;
+use crate::text::counted;
+use crate::{BulkAction, BulkJob, Error, Result, Store, Task, TaskFilter, TaskId, WriteTx};
+
+/// One task by its id, or all tasks of a filter.
+#[derive(Debug, Args)]
+pub(super) struct Which {
+    /// The task; name a filter instead to change all tasks that fit, behind a restore point
+    #[arg(value_name = "ID")]
+    task: Option<TaskId>,
+    #[command(flatten)]
+    filter: Filter,
+    /// Count the tasks that fit, and change nothing
+    #[arg(long)]
+    dry_run: bool,
+}
+
+impl Which {
+    /// Does it with the one task, or with all that fit.
+    pub(super) fn run(
+        self,
+        context: &mut Context,
+        action: BulkAction,
+        one: impl FnOnce(&mut WriteTx<'_>, &TaskId) -> Result<Task>,
+    ) -> Result<Exit> {
+        let filter: TaskFilter = self.filter.into();
+        match (self.task, filter == TaskFilter::default()) {
+            (Some(_), true) if self.dry_run => {
+                Err(Error::invalid("a dry run is for all tasks of a filter; leave --dry-run out"))
+            }
+            (Some(task), true) => change(context, |tx| one(tx, &task)),
+            (Some(_), false) => Err(Error::invalid("name one task or a filter, not both")),
+            (None, true) => Err(Error::invalid(format!(
+                "name a task, or the tasks by a filter: hivekeep queue {action} --id build-"
+            ))),
+            (None, false) if self.dry_run => plan(context, action, filter),
+            (None, false) => begin(context, action, filter),
+        }
+    }
+}
+
+fn plan(context: &mut Context, action: BulkAction, filter: TaskFilter) -> Result<Exit> {
+    let fits = context.look()?.plan_bulk(action, filter)?;
+    if context.out.is_json() {
+        context.out.json(&json!({"fits": fits}))?;
+    } else {
+        context.out.line(format_args!("{} would be changed by {action}", counted(fits, "task")))?;
+    }
+    Ok(Exit::Done)
+}
+
+fn begin(context: &mut Context, action: BulkAction, filter: TaskFilter) -> Result<Exit> {
+    let done = context.change(|store| {
+        store.begin_bulk(action, filter)?;
+        go_on(context, store)
+    })?;
+    done.map_or(Ok(Exit::Done), |job| show(context, &job))
+}
+
+fn go_on(context: &Context, store: &Store) -> Result<Option<BulkJob>> {
+    let bar = Progress::new(&context.out, "tasks");
+    store.continue_bulk(|job| {
+        bar.show(job.changed + job.passed, job.fits);
+        true
+    })
+}
+
+fn show(context: &mut Context, job: &BulkJob) -> Result<Exit> {
+    if context.out.is_json() {
+        context.out.json(job)?;
+        return Ok(Exit::Done);
+    }
+    let stayed = if job.passed > 0 { format!("; {} stayed as before", job.passed) } else { String::new() };
+    let error = job.error.as_ref().map(|error| format!("; {error}")).unwrap_or_default();
+    let (action, state) = (job.action, job.state.as_str());
+    context.out.line(format_args!("{action} {state}: {} changed{stayed}{error}", counted(job.changed, "task")))?;
+    context.out.message(format_args!(
+        "to see what a restore would take back: hivekeep restore {} --only queue --dry-run",
+        job.point
+    ));
+    Ok(Exit::Done)
+}
+
+/// List the last changes of all tasks of a filter; continue one that was killed, or stop it
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  hivekeep queue bulk
+  hivekeep queue bulk --continue
+  hivekeep queue bulk --stop 01arz3ndektsv4rrffq69g5fav")]
+pub(super) struct Bulk {
+    /// Continue the change that was left in the middle; a service does so by itself
+    #[arg(long = "continue", conflicts_with = "stop")]
+    goes_on: bool,
+    /// Stop this change; tasks that it has changed stay so
+    #[arg(long, value_name = "ID")]
+    stop: Option<String>,
+}
+
+impl Bulk {
+    pub(super) fn run(self, context: &mut Context) -> Result<Exit> {
+        if let Some(id) = self.stop {
+            let job = context.change(|store| store.stop_bulk(&id))?;
+            return show(context, &job);
+        }
+        if self.goes_on {
+            let job = context.change(|store| go_on(context, store))?;
+            let job = job.ok_or_else(|| Error::not_found("no bulk change was left in the middle"))?;
+            return show(context, &job);
+        }
+        let jobs = context.look()?.bulk_jobs()?;
+        context.out.list(jobs.into_iter().map(Ok))?;
+        Ok(Exit::Done)
+    }
+}
+
+impl Columns for BulkJob {
+    const HEAD: &'static [&'static str] =
+        &["BULK CHANGE", "ACTION", "STATE", "STARTED", "FITS", "CHANGED", "POINT BEFORE"];
+
+    fn cells(&self) -> Vec<Cell> {
+        vec![
+            Cell::Name(self.id.clone()),
+            self.action.as_str().into(),
+            self.state.as_str().into(),
+            Cell::Time(self.started_at),
+            self.fits.to_string().into(),
+            self.changed.to_string().into(),
+            Cell::Name(self.point.clone()),
+        ]
+    }
+}

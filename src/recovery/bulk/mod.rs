@@ -1,0 +1,212 @@
+//! Bulk changes of tasks: all that fit a filter, behind a restore point, in many small transactions.
+//!
+//! * [`job`]: one of them, as it is stored, and the row that has the last few
+//! * here: begins one, continues it, stops it
+//!
+//! The row says how far the change has come, in the same transaction as each part of it. So a process that is killed in
+//! the middle leaves an exact number, and the next one goes on from there. Two processes that continue the same change do
+//! no part twice: each writes its part only if the row is still as it was read.
+
+pub(crate) mod job;
+
+#[cfg(test)]
+mod test;
+
+use crate::clock;
+use crate::engine::commit::Outcome;
+use crate::engine::records::Records;
+use crate::engine::store::Store;
+use crate::engine::write::WriteTx;
+use crate::error::{Error, ErrorKind, Result};
+use crate::limits;
+use crate::recovery::bulk::job::{BulkJob, BulkState, ROW, Stored, StoredJobs};
+use crate::recovery::points::make::PointRequest;
+use crate::state::ids::TaskId;
+use crate::state::queue::{BulkAction, BulkProgress, TaskFilter};
+use crate::text::counted;
+
+/// The action in the audit trail, which has one entry for all tasks.
+const BEGUN: &str = "queue_bulk";
+const STOPPED: &str = "queue_bulk_stop";
+
+impl Store {
+    /// The number of tasks that a bulk change would be about now.
+    ///
+    /// # Errors
+    ///
+    /// `Invalid` when the action is for no task in the state that the filter names; `Damaged`, `Reopen`, `Io`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use hivekeep::{BulkAction, NewTask, Store, TaskFilter};
+    ///
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// # let store = Store::open(dir.path().join("hive.redb"))?;
+    /// store.enqueue_all(vec![NewTask::new("build"), NewTask::new("test")])?;
+    /// assert_eq!(store.plan_bulk(BulkAction::Cancel, TaskFilter::default())?, 2);
+    /// # Ok::<(), hivekeep::Error>(())
+    /// ```
+    pub fn plan_bulk(&self, action: BulkAction, filter: TaskFilter) -> Result<u64> {
+        let view = self.view()?;
+        view.queue().bulk_count(view.queue().bulk(action, filter)?)
+    }
+
+    /// Begins a bulk change: makes the restore point from which it can be undone, and notes what is to be done.
+    /// [`Store::continue_bulk`] does it, here or in another process.
+    ///
+    /// # Errors
+    ///
+    /// `Conflict` while another one runs, `Invalid` as [`Store::plan_bulk`], and as [`Store::write`].
+    pub fn begin_bulk(&self, action: BulkAction, filter: TaskFilter) -> Result<BulkJob> {
+        // Before the transaction, as it may look at many tasks.
+        let fits = self.plan_bulk(action, filter.clone())?;
+        self.alone(|tx| tx.begin_bulk(action, filter, fits).map(Outcome::Commit))
+    }
+
+    /// Continues the bulk change that runs, to its end or until `goes_on` says no, which is asked after each part.
+    /// Returns the change as it is then; none when none runs.
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::write`]; then it still runs, and can be continued. Damage ends it as failed.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use hivekeep::{BulkAction, NewTask, Store, TaskFilter};
+    ///
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// # let store = Store::open(dir.path().join("hive.redb"))?;
+    /// store.enqueue_all(vec![NewTask::new("build"), NewTask::new("test")])?;
+    /// let job = store.begin_bulk(BulkAction::Cancel, TaskFilter::default())?;
+    /// let done = store.continue_bulk(|_| true)?.unwrap();
+    /// assert_eq!((done.id, done.changed), (job.id, 2));
+    /// # Ok::<(), hivekeep::Error>(())
+    /// ```
+    pub fn continue_bulk(&self, mut goes_on: impl FnMut(&BulkJob) -> bool) -> Result<Option<BulkJob>> {
+        // The entry of the audit trail is that of its begin.
+        let store = Self { inner: self.inner.clone(), recording: None };
+        let Some(mut mine) = StoredJobs::of(&store.view()?)?.running().cloned() else { return Ok(None) };
+        while mine.job.state == BulkState::Running && goes_on(&mine.job) {
+            mine = match store.bulk_step(&mine) {
+                Err(error) if error.kind() == ErrorKind::Damaged => {
+                    store.write(|tx| tx.end_bulk(&mine.job.id, BulkState::Failed, Some(error.to_string())))?
+                }
+                step => step?,
+            };
+        }
+        Ok(Some(mine.job))
+    }
+
+    /// Stops a bulk change. Tasks that it has changed stay so.
+    ///
+    /// # Errors
+    ///
+    /// `NotFound` when there is no such change, or it is no longer remembered; `Conflict` when it has ended; and as
+    /// [`Store::write`].
+    pub fn stop_bulk(&self, id: &str) -> Result<BulkJob> {
+        self.write(|tx| {
+            let stopped = tx.end_bulk(id, BulkState::Stopped, None)?.job;
+            tx.note(STOPPED, Some(id))?;
+            Ok(stopped)
+        })
+    }
+
+    /// The last bulk changes, newest first.
+    ///
+    /// # Errors
+    ///
+    /// `Damaged`, `Reopen`, `Io`.
+    pub fn bulk_jobs(&self) -> Result<Vec<BulkJob>> {
+        Ok(StoredJobs::of(&self.view()?)?.0.into_iter().map(|stored| stored.job).collect())
+    }
+
+    /// Looks for tasks, and changes those that it finds. Returns the change as it is then.
+    fn bulk_step(&self, mine: &Stored) -> Result<Stored> {
+        let view = self.view()?;
+        let stored = StoredJobs::of(&view)?.find(&mine.job.id)?.clone();
+        if stored.job.state != BulkState::Running || stored.parts != mine.parts {
+            // It was stopped, or another process has continued it.
+            return Ok(stored);
+        }
+        // This may be further than what is stored, as looking alone is not.
+        let mut progress = mine.progress.clone();
+        let ids = view.queue().bulk_next(&mut progress)?;
+        drop(view);
+        if ids.is_empty() && !progress.is_over() {
+            return Ok(Stored { progress, ..stored });
+        }
+        self.write(|tx| tx.bulk_step(&mine.job.id, mine.parts, &progress, &ids))
+    }
+}
+
+impl WriteTx<'_> {
+    fn begin_bulk(&mut self, action: BulkAction, filter: TaskFilter, fits: u64) -> Result<BulkJob> {
+        let mut jobs = StoredJobs::of(self)?;
+        if let Some(Stored { job, .. }) = jobs.running() {
+            let message = "another bulk change still runs; wait for its end, or stop it";
+            return Err(Error::conflict(format!("{message}: id={} action={}", job.id, job.action)));
+        }
+        let progress = self.queue().bulk(action, filter.clone())?;
+        let said = format!("{action} of {}", counted(fits, "task"));
+        let which = filter.show();
+        let said = if which.is_empty() { said } else { format!("{said}: {which}") };
+        let mut description = format!("before the {said}");
+        limits::shorten(&mut description, limits::DESCRIPTION_BYTES);
+        let point = self.make_point(PointRequest::new(description))?;
+        let job = BulkJob {
+            id: clock::new_id().to_string(),
+            action,
+            filter,
+            state: BulkState::Running,
+            point: point.to_string(),
+            by: self.actor().map(|actor| actor.name().to_owned()),
+            started_at: clock::as_stored(self.now()),
+            ended_at: None,
+            fits,
+            changed: 0,
+            passed: 0,
+            error: None,
+        };
+        jobs.begin(Stored { job: job.clone(), progress, parts: 0 });
+        ROW.put(self, &jobs)?;
+        self.note(BEGUN, Some(&said))?;
+        Ok(job)
+    }
+
+    /// Writes a part, unless somebody else has written one since `parts`.
+    fn bulk_step(&mut self, id: &str, parts: u64, progress: &BulkProgress, ids: &[TaskId]) -> Result<Stored> {
+        let mut jobs = StoredJobs::of(self)?;
+        let now = clock::as_stored(self.now());
+        let stored = jobs.find_mut(id)?;
+        if stored.parts != parts || stored.job.state != BulkState::Running {
+            return Ok(stored.clone());
+        }
+        let changed = self.queue().bulk_part(progress, ids)?;
+        stored.parts += 1;
+        stored.progress = progress.clone();
+        stored.job.changed += changed;
+        stored.job.passed += (ids.len() as u64).saturating_sub(changed);
+        if progress.is_over() {
+            (stored.job.state, stored.job.ended_at) = (BulkState::Done, Some(now));
+        }
+        let stored = stored.clone();
+        ROW.put(self, &jobs)?;
+        Ok(stored)
+    }
+
+    fn end_bulk(&mut self, id: &str, state: BulkState, error: Option<String>) -> Result<Stored> {
+        let mut jobs = StoredJobs::of(self)?;
+        let now = clock::as_stored(self.now());
+        let stored = jobs.find_mut(id)?;
+        if stored.job.state != BulkState::Running {
+            let is = stored.job.state.as_str();
+            return Err(Error::conflict(format!("the bulk change has ended: id={id} state={is}")));
+        }
+        (stored.job.state, stored.job.ended_at, stored.job.error) = (state, Some(now), error);
+        let stored = stored.clone();
+        ROW.put(self, &jobs)?;
+        Ok(stored)
+    }
+}
