@@ -189,6 +189,11 @@ def test_the_band_is_on_every_screen_and_in_the_title(browser):
             own.sees("prod", ".band")
             assert own.page.title().startswith("prod · "), own.page.title()
         own.quiet()
+        with tab(browser, service.url, size=NARROW) as narrow:
+            narrow.open("now")
+            below = narrow.page.locator("h1").bounding_box()["y"]
+            assert below < NARROW["height"] / 2, f"on a narrow screen the content begins at {below}"
+            narrow.quiet()
 
 
 def test_keys_move_the_view_and_change_nothing(browser):

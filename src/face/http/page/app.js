@@ -17,7 +17,7 @@ const HIDDEN = 30000;
 /** The longest wait for a service that does not answer. */
 const LONGEST = 30000;
 /** A screen looks again after so long even if nothing has changed, because times pass. */
-const ANYWAY = 20000;
+const ANYWAY = 60000;
 /** A sample of the pulse is kept this often, for an hour. */
 const SAMPLE = 20000;
 /** Times that pass are shown anew so often. */
@@ -55,8 +55,8 @@ function useRoute() {
   return route;
 }
 
-/** The component of a screen, once it is loaded. @param {string} name */
-function useScreen(name) {
+/** The component of a screen, once it is loaded. @param {string} name @param {boolean} alive whether the service has answered */
+function useScreen(name, alive) {
   const own = [...SCREENS, ...OTHERS].find(([id]) => id === name);
   const [loaded, setLoaded] = useState(() => ({ now: Now }));
   const load = async ([id, , , from]) => {
@@ -71,9 +71,10 @@ function useScreen(name) {
     return () => clearTimeout(timer);
   }, [name]);
   useEffect(() => {
+    if (!alive) return undefined;
     const timer = setTimeout(() => [...SCREENS, ...OTHERS].forEach((screen) => load(screen).catch(() => {})), LATER);
     return () => clearTimeout(timer);
-  }, []);
+  }, [alive]);
   return { title: own ? own[1] : 'Not found', isKnown: Boolean(own), Screen: loaded[name] };
 }
 
@@ -100,8 +101,9 @@ function usePulse(paused) {
         const late = Date.now() - looked >= ANYWAY;
         setState((own) => {
           if (paused && own.pulse && !own.gone) return own;
-          const isNews = own.pulse?.state !== pulse.state || own.gone || (late && !document.hidden);
-          if (!isNews && !own.refused && same(own.pulse.tasks, pulse.tasks) && own.pulse.crash === pulse.crash) return own;
+          // A task whose time has come is in another state without a commit.
+          const isNews = own.pulse?.state !== pulse.state || !same(own.pulse.tasks, pulse.tasks) || own.gone || (late && !document.hidden);
+          if (!isNews && !own.refused && own.pulse.crash === pulse.crash) return own;
           if (isNews) looked = Date.now();
           const round = isNews && own.pulse ? own.round + 1 : own.round;
           return { pulse, gone: null, refused: null, round, offset: at - Date.now() };
@@ -204,7 +206,7 @@ function App() {
   const { messages, say, close } = useMessages();
   const at = route.params.at ?? '';
   const screen = route.path[0] ?? 'now';
-  const { title, isKnown, Screen } = useScreen(screen);
+  const { title, isKnown, Screen } = useScreen(screen, Boolean(pulse.pulse));
   const hive = useMemo(() => ({
     route, at, pulse: pulse.pulse, gone: Boolean(pulse.gone), now, round: pulse.round, samples: pulse.samples, look: pulse.look, say, utcOnly, me, writes: Boolean(!at && !pulse.gone && me?.may.operator),
   }), [route, at, pulse, now, utcOnly, me]);

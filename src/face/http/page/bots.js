@@ -4,7 +4,7 @@
 import { html } from './html.js';
 import { path, query } from './api.js';
 import { useCalm, useHive, useLoad } from './hooks.js';
-import { Block, BotLink, Calm, Chip, Empty, Head, Loaded, Same, T, Table, TaskLink, When } from './parts.js';
+import { A, Block, BotLink, Calm, Chip, Empty, Head, Loaded, past, Rows, Same, T, Table, TaskLink, When } from './parts.js';
 import { Versions } from './versions.js';
 import { n, quoted } from './text.js';
 
@@ -38,13 +38,12 @@ function List() {
   return html`<${Head} title="Bots">${!at && pulse && html`<span class="faint">${n(pulse.bots)} registered${silent ? `, ${silent} silent` : ''}</span>`}<//>
     <${Calm} calm=${calm} of=${bots}>${() => (rows.length === 0
     ? html`<${Empty}><h2>No bot is registered</h2><p>A bot may claim tasks without being registered; a registration tells the queue what the bot can.</p><p><code>hivekeep put registry BOT-222 '{"kind": "worker"}'</code></p><//>`
-    : html`<${Table} kind="bots" label="Bots, the silent ones first" head=${['Bot', 'State', ['Holds', 'num'], 'Can', 'Status', 'Heard of']} rows=${rows.map(({ bot, tasks, silent }) => html`<tr key=${bot.id}>
-      <th scope="row"><${BotLink} id=${bot.id} /></th>
-      <td>${silent ? html`<${Chip} s="bad" label="silent" />` : tasks.length ? html`<${Chip} s="claimed" label="at work" />` : html`<span class="faint">idle</span>`}</td>
-      <td class="num">${tasks.length} of ${String(bot.max_concurrent ?? HOLDS)}</td>
-      <td>${bot.specializations.slice(0, 8).map((word) => html`<span class="tag"><${T} v=${word} /></span> `)}${bot.specializations.length > 8 && `and ${bot.specializations.length - 8} more`}</td>
-      <td><${T} v=${bot.status ?? ''} /></td><td><${When} t=${bot.last_heartbeat} /></td></tr>`)} />`)}<//>
-    <${Same} cli=${`hivekeep get registry${at ? ` --at ${quoted(at)}` : ''}`} curl=${`api/registry${query({ at })}`} />`;
+    : html`<${Table} kind="bots" label="Bots, the silent ones first" head=${['Bot', 'State', ['Holds', 'num'], 'Can', 'Status', 'Heard of']} rows=${rows.map(({ bot, tasks, silent }) => [bot.id, html`<${BotLink} id=${bot.id} />`,
+    silent ? html`<${Chip} s="bad" label="silent" />` : tasks.length ? html`<${Chip} s="claimed" label="at work" />` : html`<span class="faint">idle</span>`,
+    `${tasks.length} of ${bot.max_concurrent ?? HOLDS}`,
+    html`${bot.specializations.slice(0, 8).map((word) => html`<span class="tag"><${T} v=${word} /></span> `)}${bot.specializations.length > 8 && `and ${bot.specializations.length - 8} more`}`,
+    html`<${T} v=${bot.status} />`, html`<${When} t=${bot.last_heartbeat} />`])} />`)}<//>
+    <${Same} cli=${`hivekeep get registry${past(at)}`} curl=${`api/registry${query({ at })}`} />`;
 }
 
 function BotPage({ id }) {
@@ -52,8 +51,7 @@ function BotPage({ id }) {
   const bot = useLoad(`api/registry/${path(id)}${query({ at })}`, { every: 10000 });
   const tasks = useLoad(`api/assignments${query({ bot: id, limit: 100, at })}`);
   const chat = useLoad(`api/chat${query({ bot: id, limit: 20, at, preview: 2000 })}`);
-  const audit = useLoad(`api/audit${query({ limit: 200, preview: 200 })}`);
-  const own = (audit.data?.entries ?? []).filter((entry) => entry.actor === id || entry.target === id).slice(0, 20);
+  const audit = useLoad(`api/audit${query({ bot: id, limit: 20, preview: 200 })}`);
   const fact = (name, value) => value !== null && value !== undefined && html`<div><dt>${name}</dt><dd>${value}</dd></div>`;
   return html`<${Head} title=${html`<${T} v=${id} />`} />
     <div class="columns"><section><h2>Registration</h2>${bot.error?.status === 404 ? html`<p class="faint">This bot is not registered${at ? ' at this point' : ''}. It may claim tasks all the same.</p>`
@@ -61,12 +59,13 @@ function BotPage({ id }) {
       ${fact('Can', data.specializations.length > 0 && html`<${T} v=${data.specializations.join(', ')} />`)}${fact('May hold', String(data.max_concurrent ?? HOLDS))}${fact('Repository', data.repo && html`<${T} v=${data.repo} />`)}
       ${fact('Endpoint', data.endpoint && html`<${T} v=${data.endpoint} />`)}${fact('Port', data.port === null ? null : String(data.port))}${fact('Process', data.pid === null ? null : String(data.pid))}${fact('Registered', html`<${When} t=${data.registered_at} />`)}</dl>
       ${Object.keys(data.attributes).length > 0 && html`<h3>Attributes</h3><${Block} v=${data.attributes} label="attributes" />`}`}<//>`}</section>
-    <section><h2>Its tasks</h2><${Loaded} of=${tasks}>${(data) => (data.assignments.length === 0 ? html`<p class="faint">It holds none.</p>`
-    : html`<${Table} label="Tasks of this bot" head=${['Task', 'Hold', 'Since']} rows=${data.assignments.map((hold) => html`<tr key=${hold.task}><th scope="row"><${TaskLink} id=${hold.task} /></th><td>${hold.hold}</td><td><${When} t=${hold.since} /></td></tr>`)} />`)}<//></section></div>
+    <section><h2>Its tasks</h2><${Rows} of=${tasks} list="assignments" none="It holds none." label="Tasks of this bot" head=${['Task', 'Hold', 'Since']}
+      row=${(hold) => [hold.task, html`<${TaskLink} id=${hold.task} />`, hold.hold, html`<${When} t=${hold.since} />`]} /></section></div>
     <div class="columns"><section><h2>Chat</h2><${Loaded} of=${chat}>${(data) => (data.messages.length === 0 ? html`<p class="faint">No message.</p>`
     : html`<ol class="chat">${data.messages.map((message) => html`<li key=${message.sequence}><p class="faint"><${T} v=${message.role} /> in <${T} v=${message.conversation} />, <${When} t=${message.timestamp} /></p><${Block} v=${message.content} label="message" /></li>`)}</ol>`)}<//></section>
-    <section><h2>Audit</h2>${own.length === 0 ? html`<p class="faint">None of the last 200 entries names it.</p>`
-    : html`<ol class="events">${own.map((entry) => html`<li key=${entry.sequence}><${When} t=${entry.timestamp} /> <span><${T} v=${entry.action} /></span> <span class="faint"><${T} v=${entry.target ?? ''} /></span></li>`)}</ol>`}</section></div>
+    <section><h2>Audit</h2><${Loaded} of=${audit}>${(data) => (data.entries.length === 0 ? html`<p class="faint">No recent entry names it.</p>`
+    : html`<ol class="events">${data.entries.map((entry) => html`<li key=${entry.sequence}><${When} t=${entry.timestamp} /> <span><${T} v=${entry.action} /></span> <span class="faint"><${T} v=${entry.target} /></span></li>`)}</ol>
+      <p><${A} to=${['log']} params=${{ show: 'audit', bot: id }}>All its entries<//></p>`)}<//></section></div>
     ${!bot.error && html`<${Versions} collection="registry" id=${id} />`}
-    <${Same} cli=${`hivekeep get registry ${quoted(id)}${at ? ` --at ${quoted(at)}` : ''}`} curl=${`api/registry/${path(id)}${query({ at })}`} />`;
+    <${Same} cli=${`hivekeep get registry ${quoted(id)}${past(at)}`} curl=${`api/registry/${path(id)}${query({ at })}`} />`;
 }

@@ -5,7 +5,7 @@ import { useEffect, useState } from './preact.js';
 import { html } from './html.js';
 import { parse, path, put, query, remove, tagged } from './api.js';
 import { go, setParams, useCalm, useHive, useLoad } from './hooks.js';
-import { A, Act, Block, Calm, Empty, Find, Head, Loaded, Same, T, Table, Trouble } from './parts.js';
+import { A, Act, Block, Calm, Digest, Empty, Find, Form, Head, Loaded, past, Same, T, Table, Trouble } from './parts.js';
 import { Between, Folded, placeOf, Versions } from './versions.js';
 import { json, n, quoted, shown, size } from './text.js';
 
@@ -25,8 +25,8 @@ function Collections() {
   const { at } = useHive();
   const all = useLoad(`api/collections${query({ at })}`);
   return html`<${Head} title="Data" />
-    <${Loaded} of=${all}>${(data) => html`<${Table} label="Collections" head=${['Collection', 'Holds', ['Records', 'num'], ['Size', 'num'], 'Digest']} rows=${Object.entries(data.collections).map(([name, stats]) => html`<tr key=${name}>
-      <th scope="row"><${A} to=${['data', name]}><${T} v=${name} /><//></th><td class="faint">${ABOUT[name] ?? 'records of your own'}</td><td class="num">${n(stats.count)}</td><td class="num" title=${`${n(stats.bytes)} bytes`}>${size(stats.bytes)}</td><td><code title=${stats.digest}>${stats.digest.slice(0, 12)}</code></td></tr>`)} />`}<//>
+    <${Loaded} of=${all}>${(data) => html`<${Table} kind="collections" label="Collections" head=${['Collection', ['Holds', 'faint'], ['Records', 'num'], ['Size', 'num'], 'Digest']} rows=${Object.entries(data.collections).map(([name, stats]) => [name,
+    html`<${A} to=${['data', name]}><${T} v=${name} /><//>`, ABOUT[name] ?? 'records of your own', n(stats.count), html`<span title=${`${n(stats.bytes)} bytes`}>${size(stats.bytes)}</span>`, html`<${Digest} of=${stats} />`])} />`}<//>
     <p>The audit trail is the same at every point; it is in the <${A} to=${['log']} params=${{ show: 'audit' }}>log<//>.</p>
     <${Same} cli="hivekeep status" curl=${`api/collections${query({ at })}`} />`;
 }
@@ -40,14 +40,14 @@ function Records({ collection }) {
     <${Find} name="prefix" label="Keys that begin with" hint="keys that begin with…" />
     <${Calm} calm=${calm} of=${list}>${(data) => (data.records.length === 0
     ? html`<${Empty}><h2>No record</h2><p>${prefix ? 'No key begins with this text.' : 'This collection is empty.'}</p><//>`
-    : html`<${Table} label=${`Records of ${collection}`} head=${['Key', 'Value']} rows=${data.records.map((record) => html`<tr key=${record.key}><th scope="row"><${A} to=${placeOf(collection, record.key)}><${T} v=${record.key} /><//></th><td class="wide"><${Folded} v=${record.value} /></td></tr>`)} />`)}<//>
-    <${Same} cli=${`hivekeep get ${quoted(collection)}${at ? ` --at ${quoted(at)}` : ''}`} curl=${`api/collections/${path(collection)}${query({ prefix, at })}`} />`;
+    : html`<${Table} label=${`Records of ${collection}`} head=${['Key', ['Value', 'wide']]} rows=${data.records.map((record) => [record.key, html`<${A} to=${placeOf(collection, record.key)}><${T} v=${record.key} /><//>`, html`<${Folded} v=${record.value} />`])} />`)}<//>
+    <${Same} cli=${`hivekeep get ${quoted(collection)}${past(at)}`} curl=${`api/collections/${path(collection)}${query({ prefix, at })}`} />`;
 }
 
 function NewKey() {
   const [key, setKey] = useState('');
-  return html`<form class="inline" onSubmit=${(event) => { event.preventDefault(); if (key) go(['data', 'config', key], { edit: 'true' }); }}>
-    <input aria-label="New key" placeholder="a new key" maxlength="200" value=${key} onInput=${(event) => setKey(event.currentTarget.value)} /><button>Add</button></form>`;
+  return html`<${Form} onSubmit=${() => { if (key) go(['data', 'config', key], { edit: 'true' }); }}>
+    <input aria-label="New key" placeholder="a new key" maxlength="200" value=${key} onInput=${(event) => setKey(event.currentTarget.value)} /><button>Add</button><//>`;
 }
 
 function Record({ collection, id }) {
@@ -60,7 +60,7 @@ function Record({ collection, id }) {
         <${Act} run=${async () => { await remove(`api/config/${path(id)}`); go(['data', 'config']); return `${shown(id)} is removed; a restore point still has it.`; }}>Remove<//>`} />
     ${edit ? html`<${Edit} id=${id} />` : html`<${Loaded} of=${record}>${(data) => html`<${Block} v=${data.value} />`}<//>`}
     ${collection !== 'documents' && html`<${Versions} collection=${collection} id=${id} />`}
-    <${Same} cli=${`hivekeep get ${quoted(collection)} ${quoted(id)}${at ? ` --at ${quoted(at)}` : ' --versions'}`} curl=${at ? `api/collections/${path(collection, id)}${query({ at })}` : `api/versions/${path(collection, id)}`} />`;
+    <${Same} cli=${`hivekeep get ${quoted(collection)} ${quoted(id)}${past(at) || ' --versions'}`} curl=${at ? `api/collections/${path(collection, id)}${query({ at })}` : `api/versions/${path(collection, id)}`} />`;
 }
 
 /** Editing a value: its text, then what differs, then saving over just the value that was read. */
@@ -90,10 +90,10 @@ function Edit({ id }) {
       if ((error).status === 412) load();
     }
   };
-  return html`<form class="edit" onSubmit=${(event) => event.preventDefault()}>
+  return html`<${Form} kind="edit">
     <label>Value, as JSON<textarea rows=${Math.min(24, text.split('\n').length + 2)} spellcheck=${false} value=${text} onInput=${(event) => setText(event.currentTarget.value)}></textarea></label>
     ${fault ? html`<p class="note is-bad" role="alert">This is not JSON yet: <${T} v=${fault} /></p>` : html`<section class="card"><h2>What saving changes</h2>${json(value) === json(read.data) && !read.isNew ? html`<p class="faint">Nothing.</p>` : html`<${Between} before=${read.isNew ? null : read.data} after=${value} />`}</section>`}
     ${problem?.status === 412 ? html`<p class="note is-warn" role="alert">Somebody has changed the value since you opened it. Your text is kept; what saving changes is shown against the new value.</p>` : html`<${Trouble} problem=${problem} />`}
-    <p class="tools"><button class="main" disabled=${Boolean(fault)} onClick=${save}>Save</button> <button type="button" onClick=${close}>Cancel</button></p></form>`;
+    <p class="tools"><button class="main" disabled=${Boolean(fault)} onClick=${save}>Save</button> <button type="button" onClick=${close}>Cancel</button></p><//>`;
 }
 

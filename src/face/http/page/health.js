@@ -6,6 +6,7 @@ import { html } from './html.js';
 import { get, post } from './api.js';
 import { useHive, useLoad } from './hooks.js';
 import { Chip, Command, Copy, counted, Head, Loaded, Same, T, Table, Trouble, When } from './parts.js';
+import { sentence } from './now.js';
 import { n, size } from './text.js';
 
 /** Between two looks at a check that runs, in milliseconds. */
@@ -19,8 +20,8 @@ export function Health() {
   return html`<${Head} title="Health" aside=${doctor.data && html`<${Copy} text=${report()} what="Copy a report" /><button onClick=${doctor.again}>Look again</button>`} />
     <${Loaded} of=${doctor}>${(data) => html`
       <section class=${`verdict is-${data.verdict}`}><h2><${Chip} s=${data.verdict} label=${(words)[data.verdict]} /></h2></section>
-      <${Table} label="Diagnosis" head=${['', 'Topic', 'Finding']} rows=${[...data.lines].sort((a, b) => rank(b) - rank(a)).map((own) => html`<tr key=${own.topic}>
-        <td><${Chip} s=${own.verdict} /></td><th scope="row">${own.topic}</th><td class="wide"><${T} v=${own.what} />${own.advice && html`<p class="faint"><${Advice} text=${own.advice} /></p>`}</td></tr>`)} />`}<//>
+      <${Table} label="Diagnosis" head=${['Topic', '', ['Finding', 'wide']]} rows=${[...data.lines].sort((a, b) => rank(b) - rank(a)).map((own) => [own.topic,
+    own.topic, html`<${Chip} s=${own.verdict} />`, html`<${T} v=${own.what} />${own.advice && html`<p class="faint"><${Advice} text=${own.advice} /></p>`}`])} />`}<//>
     <div class="columns"><section><h2>The service</h2><${Loaded} of=${ready}>${(data) => html`<ul class="checks">${Object.entries(data.checks).map(([name, check]) => html`<li><${Chip} s=${check.ok ? 'ok' : 'bad'} label=${name.replaceAll('_', ' ')} /> <span class="faint"><${T} v=${check.detail ?? ''} /></span></li>`)}</ul>`}<//></section>
     <${Check} /></div><${Outside} />
     <${Same} cli="hivekeep doctor" curl="api/doctor" />`;
@@ -55,7 +56,7 @@ function Check() {
   return html`<section><h2>Check</h2><p>A check verifies every record, every point and every digest, and changes nothing.</p>
     ${job?.state === 'running' && html`<p role="status"><progress max=${Number(job.of) || 1} value=${Number(job.done)} aria-label="Verified rows"></progress> ${n(job.done)} of ${n(job.of)} rows</p>`}
     ${job?.report && html`<p><${Chip} s=${String(job.report.found) === '0' ? 'ok' : 'bad'} label=${String(job.report.found) === '0' ? 'sound' : counted(job.report.found, 'finding')} /> ${counted(job.report.records, 'record')}, ${counted(job.report.points, 'point')}, ${size(job.report.bytes)}.</p>
-      ${job.report.findings.length > 0 && html`<${Table} label="Findings" head=${['Table', 'Key', 'Fault']} rows=${job.report.findings.slice(0, 100).map((own) => html`<tr><td>${own.table}</td><td><${T} v=${own.key} /></td><td class="wide"><${T} v=${own.what} /></td></tr>`)} />`}`}
+      ${job.report.findings.length > 0 && html`<${Table} label="Findings" head=${['Table', 'Key', ['Fault', 'wide']]} rows=${job.report.findings.slice(0, 100).map((own, at) => [at, own.table, html`<${T} v=${own.key} />`, html`<${T} v=${own.what} />`])} />`}`}
     ${job?.error && html`<p class="note is-bad">The check failed: <${T} v=${job.error} /></p>`}<${Trouble} problem=${problem} />
     ${writes ? html`<button class="main" disabled=${job?.state === 'running'} onClick=${run}>Check everything</button>` : html`<${Command} text="hivekeep check" />`}</section>`;
 }
@@ -68,8 +69,8 @@ function Outside() {
     return html`<div class="columns"><section><h2>Archives</h2>${last ? html`<dl class="facts"><div><dt>Newest</dt><dd><${When} t=${last.at} />, ${size(last.bytes)}, ${last.verified ? 'read back and verified' : 'not read back'}</dd></div>
       <div><dt>Holds the state of</dt><dd><${When} t=${last.state_at} />${archive.changed_since ? '; something has changed since' : '; nothing has changed since'}</dd></div>
       <div><dt>File</dt><dd class="mono"><${T} v=${last.file} /></dd></div><div><dt>SHA-256</dt><dd class="mono"><${T} v=${last.sha256} /></dd></div></dl>` : html`<p class="faint">There is no archive.</p>`}
-      ${archive.warning && html`<p class="note is-warn"><${T} v=${archive.warning} />.</p>`}<${Command} text="hivekeep export" /></section>
-    <section><h2>Drill</h2>${drill ? html`<p>The last one ended <${When} t=${drill.at} />, with a copy of ${counted(drill.records, 'record')}.</p><${Table} label="Rehearsed disasters" head=${['Disaster', ['Recovery', 'num'], ['Lost', 'num'], '']} rows=${drill.scenarios.map((one) => html`<tr><th scope="row"><${T} v=${one.name} /></th><td class="num">${n(one.recovery_ms)} ms</td><td class="num">${n(one.lost_records)}</td><td><${Chip} s=${one.met ? 'ok' : 'bad'} label=${one.met ? 'met' : 'missed'} /></td></tr>`)} />`
+      ${archive.warning && html`<p class="note is-warn"><${T} v=${sentence(archive.warning)} />.</p>`}<${Command} text="hivekeep export" /></section>
+    <section><h2>Drill</h2>${drill ? html`<p>The last one ended <${When} t=${drill.at} />, with a copy of ${counted(drill.records, 'record')}.</p><${Table} label="Rehearsed disasters" head=${['Disaster', ['Recovery', 'num'], ['Lost', 'num'], '']} rows=${drill.scenarios.map((one) => [one.name, html`<${T} v=${one.name} />`, `${n(one.recovery_ms)} ms`, n(one.lost_records), html`<${Chip} s=${one.met ? 'ok' : 'bad'} label=${one.met ? 'met' : 'missed'} />`])} />`
     : html`<p class="faint">No drill yet. A drill rehearses disasters on a copy, and measures how long it takes until work goes on.</p>`}<${Command} text="hivekeep drill" /></section></div>`;
   }}<//>`;
 }

@@ -68,6 +68,7 @@ files! {
     "html.js": SCRIPT,
     "api.js": SCRIPT,
     "bots.js": SCRIPT,
+    "bulk.js": SCRIPT,
     "compare.js": SCRIPT,
     "data.js": SCRIPT,
     "health.js": SCRIPT,
@@ -153,8 +154,9 @@ mod tests {
 
     use super::*;
 
-    /// The most bytes of our own modules. A person who checks the page can read so much.
-    const OWN_BYTES: usize = 120 << 10;
+    /// The most bytes of our own modules. A person who checks the page can read so much: 120 KiB for the nine screens, and
+    /// 16 for changes of many tasks, the schedules and the changes between points.
+    const OWN_BYTES: usize = 136 << 10;
     /// The most bytes of the files of the first screen, which leaves room for its answers below 150 KB.
     const FIRST_BYTES: usize = 100_000;
     /// The file of other authors, as the registry has it.

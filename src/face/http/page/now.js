@@ -4,7 +4,7 @@
 import { html } from './html.js';
 import { post } from './api.js';
 import { useHive, useLoad } from './hooks.js';
-import { A, Act, BotLink, Chip, Command, counted, Empty, Head, Loaded, Same, Spark, T, Table, TaskLink, When } from './parts.js';
+import { A, Act, BotLink, Chip, Command, counted, Digest, Empty, Head, Loaded, Rows, Same, Spark, T, Table, TaskLink, When } from './parts.js';
 import { ago, n } from './text.js';
 
 /** The states in the order of a task's life. */
@@ -35,7 +35,7 @@ function troubles(status, ready, pulse, now) {
 }
 
 /** @param {string} text */
-const sentence = (text) => text[0].toUpperCase() + text.slice(1);
+export const sentence = (text) => text[0].toUpperCase() + text.slice(1);
 
 /** The good news in one line. @param {any} status @param {any} pulse @param {number} now */
 function wellness(status, pulse, now) {
@@ -91,15 +91,11 @@ function Claims() {
   const { now } = useHive();
   const claims = useLoad('api/queue?state=claimed&limit=8');
   const next = useLoad('api/queue?state=ready&limit=3');
-  return html`<section><h2>At work</h2><${Loaded} of=${claims}>${(data) => (data.tasks.length === 0
-    ? html`<p class="faint">No bot holds a task.</p>`
-    : html`<${Table} label="Claimed tasks, the first lease to end first" head=${['Task', 'Bot', 'Lease ends']} rows=${data.tasks.map((task) => html`<tr key=${task.id}>
-        <th scope="row"><${TaskLink} id=${task.id} /></th><td><${BotLink} id=${task.holder.bot} /></td>
-        <td class=${Date.parse(task.holder.deadline) - now < 60000 ? 'soon' : ''}><${When} t=${task.holder.deadline} /></td></tr>`)} />`)}<//>
-    <h2>Next in line</h2><${Loaded} of=${next}>${(data) => (data.tasks.length === 0
-    ? html`<p class="faint">Nothing is ready to be claimed.</p>`
-    : html`<${Table} label="Ready tasks in the order of claims" head=${['Task', 'Priority', 'Ready since']} rows=${data.tasks.map((task) => html`<tr key=${task.id}>
-        <th scope="row"><${TaskLink} id=${task.id} /></th><td>${task.priority}</td><td><${When} t=${task.ready_since} /></td></tr>`)} />`)}<//></section>`;
+  return html`<section><h2>At work</h2><${Rows} of=${claims} list="tasks" none="No bot holds a task." label="Claimed tasks, the first lease to end first" head=${['Task', 'Bot', 'Lease ends']}
+      row=${(task) => [task.id, html`<${TaskLink} id=${task.id} />`, html`<${BotLink} id=${task.holder.bot} />`,
+    html`<span class=${Date.parse(task.holder.deadline) - now < 60000 ? 'soon' : null}><${When} t=${task.holder.deadline} /></span>`]} />
+    <h2>Next in line</h2><${Rows} of=${next} list="tasks" none="Nothing is ready to be claimed." label="Ready tasks in the order of claims" head=${['Task', 'Priority', 'Ready since']}
+      row=${(task) => [task.id, html`<${TaskLink} id=${task.id} />`, task.priority, html`<${When} t=${task.ready_since} />`]} /></section>`;
 }
 
 function Events() {
@@ -125,9 +121,8 @@ function Past() {
   return html`<${Loaded} of=${whole}>${(data) => html`<section class="card"><h2>The store at this point</h2>
     <p>Made <${When} t=${data.timestamp} exact=${true} />${point?.description ? html`: <em><${T} v=${point.description} /></em>` : ''}. Nothing was copied for it; every screen reads it where it lies.</p>
     ${Object.keys(data.collections).length === 0 ? html`<p class="faint">The point of a single commit has no statistics; open Queue, Bots or Data to look around.</p>`
-      : html`<${Table} label="Collections at this point" head=${['Collection', ['Records', 'num'], ['Bytes', 'num'], 'Digest']} rows=${Object.entries(data.collections).map(([name, stats]) => html`<tr key=${name}>
-        <th scope="row"><${A} to=${name === 'queue' ? ['queue'] : name === 'registry' ? ['bots'] : ['data', name]}><${T} v=${name} /><//></th>
-        <td class="num">${n(stats.count)}</td><td class="num">${n(stats.bytes)}</td><td><code title=${stats.digest}>${stats.digest.slice(0, 12)}</code></td></tr>`)} />`}
+      : html`<${Table} label="Collections at this point" head=${['Collection', ['Records', 'num'], ['Bytes', 'num'], 'Digest']} rows=${Object.entries(data.collections).map(([name, stats]) => [name,
+    html`<${A} to=${name === 'queue' ? ['queue'] : name === 'registry' ? ['bots'] : ['data', name]}><${T} v=${name} /><//>`, n(stats.count), n(stats.bytes), html`<${Digest} of=${stats} />`])} />`}
   </section>`}<//>`;
 }
 

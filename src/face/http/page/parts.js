@@ -4,7 +4,7 @@
 import { useEffect, useRef, useState } from './preact.js';
 import { html } from './html.js';
 import { link, setParams, useHive } from './hooks.js';
-import { ago, clock, counted, json, LONG, n, pieces, size, utc } from './text.js';
+import { ago, clock, counted, json, LONG, n, pieces, quoted, size, utc } from './text.js';
 
 /** Names up to this length are not broken. */
 const SHORT = 20;
@@ -103,11 +103,31 @@ export function Same({ cli, curl, method, body }) {
   </details></footer>`;
 }
 
-/** A real table. @param {{head: any[], rows: any[], label: string, kind?: string}} props each head is a text, or [text, class] */
+/**
+ * A real table. Each head is a text, or a text with the class of its column; each row is its key and its cells, of which the
+ * first one heads it, or an element of its own.
+ * @param {{head: any[], rows: any[], label: string, kind?: string}} props
+ */
 export function Table({ head, rows, label, kind = '' }) {
+  const columns = head.map((own) => (Array.isArray(own) ? own : [own, null]));
+  const row = ([key, first, ...cells]) => html`<tr key=${key}><th scope="row" class=${columns[0][1]}>${first}</th>${cells.map((cell, at) => html`<td class=${columns[at + 1][1]}>${cell}</td>`)}</tr>`;
   return html`<div class="scroll" tabindex="0" role="region" aria-label=${label}><table class=${kind}><caption class="away">${label}</caption>
-    <thead><tr>${head.map((cell) => cell === '' ? html`<td></td>` : html`<th scope="col" class=${Array.isArray(cell) ? cell[1] : ''}>${Array.isArray(cell) ? cell[0] : cell}</th>`)}</tr></thead>
-    <tbody>${rows}</tbody></table></div>`;
+    <thead><tr>${columns.map(([name, of]) => (name ? html`<th scope="col" class=${of === 'num' ? of : null}>${name}</th>` : html`<td></td>`))}</tr></thead>
+    <tbody>${rows.map((own) => (Array.isArray(own) ? row(own) : own))}</tbody></table></div>`;
+}
+
+/** A loaded list as a table; or that there is none. @param {any} props `list` names the member, `row` makes a row of an item */
+export const Rows = ({ of, list, none, row, ...table }) => html`<${Loaded} of=${of}>${(data) => (data[list].length === 0
+  ? html`<p class="faint">${none}</p>` : html`<${Table} ...${table} rows=${data[list].map(row)} />`)}<//>`;
+
+/** A form that sends nothing by itself. @param {any} props */
+export const Form = ({ kind = 'inline', children, onSubmit = () => {} }) => html`<form class=${kind} onSubmit=${(event) => { event.preventDefault(); onSubmit(event); }}>${children}</form>`;
+
+/** The button of a form that opens only with the right text. @param {any} props */
+export function Typed({ text, label, children, kind = 'danger', run, ...input }) {
+  const [typed, setTyped] = useState('');
+  return html`<${Form} kind="apply"><label>${label} <input size="10" autocomplete="off" ...${input} value=${typed} onInput=${(event) => setTyped(event.currentTarget.value)} /></label>
+    <${Act} kind=${kind} disabled=${typed.replace(/[,\s]/g, '') !== text} run=${run}>${children}<//><//>`;
 }
 
 /** Buttons between the pages of a list; the cursor is in the link. */
@@ -181,5 +201,11 @@ export function Spark({ values, label }) {
 }
 
 export const pointTitle = (point) => point.description || (point.origin === 'safety' ? 'safety point of a restore' : point.origin === null ? 'a commit' : point.manual ? 'restore point' : 'automatic');
+
+/** The begin of a digest, which is whole on demand. */
+export const Digest = ({ of }) => html`<code title=${of.digest}>${of.digest.slice(0, 12)}</code>`;
+
+/** The option of a command that shows a point; none for now. @param {string} at */
+export const past = (at) => (at ? ` --at ${quoted(at)}` : '');
 
 export { counted };

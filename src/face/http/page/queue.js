@@ -4,8 +4,9 @@
 import { useState } from './preact.js';
 import { html } from './html.js';
 import { path, post, query } from './api.js';
+import { Bulk } from './bulk.js';
 import { setParams, useCalm, useHive, useLoad } from './hooks.js';
-import { Act, Block, BotLink, Calm, Chip, Empty, Find, Head, Loaded, Same, T, Table, TaskLink, When } from './parts.js';
+import { Act, Block, BotLink, Calm, Chip, Empty, Find, Form, Head, Loaded, past, Same, T, Table, TaskLink, When } from './parts.js';
 import { STATES } from './now.js';
 import { Versions } from './versions.js';
 import { line, n, quoted, shown } from './text.js';
@@ -45,26 +46,28 @@ function List() {
     <div class="tabs" role="group" aria-label="State">${tab('', 'all', total)}${STATES.map((own) => tab(own, own, pulse?.tasks[own]))}</div>
     <${Find} name="filter" label="Filter" hint="id:build  bot:BOT-1  can:gpu  prio:P0  older:2h">
       ${unknown.length > 0 && html`<p class="note is-bad" role="alert">Not understood: <${T} v=${unknown.join(' ')} />. A filter is a name, a colon and a value: bot, can, prio, id, older.</p>`}<//>
+    ${!at && unknown.length === 0 && html`<${Bulk} params=${{ state, ...params }} some=${calm.items?.tasks.length > 0} />`}
     <${Calm} calm=${unknown.length ? { items: { tasks: [] } } : calm} of=${list}>${(data) => (data.tasks.length === 0
     ? html`<${Empty}><h2>No task</h2><p>${data.next ? 'None of the tasks that were looked at fits; the next page looks further.' : state || filter ? 'No task is in this list.' : html`Nothing was pushed yet: <code>hivekeep queue push '{"build": "4f2a"}'</code>`}</p><//>`
-    : html`<${Table} kind="tasks" label=${`Tasks${state ? `: ${state}` : ''}`} head=${['Task', 'State', 'Priority', 'Holder or reason', ['Tries', 'num'], 'Since', 'Payload']} rows=${data.tasks.map((task) => html`<${Row} key=${task.id} task=${task} />`)} />`)}<//>
+    : html`<${Table} kind="tasks" label=${`Tasks${state ? `: ${state}` : ''}`} head=${['Task', 'State', 'Priority', ['Holder or reason', 'wide'], ['Tries', 'num'], 'Since', ['Payload', 'one mono faint']]} rows=${data.tasks.map(row)} />`)}<//>
     <${Same} cli=${`hivekeep queue list${state ? ` --state ${state}` : ''}`} curl=${`api/queue${query({ state, ...params, at })}`} />`;
 }
 
 /** When the task came into its state. @param {any} task */
 const since = (task) => task.finished_at ?? task.holder?.since ?? task.ready_since ?? task.not_before ?? task.enqueued_at;
 
-function Row({ task }) {
+/** The row of a task. @param {any} task */
+function row(task) {
   const first = (text) => text.split('\n', 1)[0].slice(0, 160);
-  return html`<tr><th scope="row"><${TaskLink} id=${task.id} /></th><td><${Chip} s=${task.state} /></td><td>${task.priority}</td>
-    <td class="wide">${task.holder ? html`<${BotLink} id=${task.holder.bot} />, lease ends <${When} t=${task.holder.deadline} />`
+  return [task.id, html`<${TaskLink} id=${task.id} />`, html`<${Chip} s=${task.state} />`, task.priority,
+    task.holder ? html`<${BotLink} id=${task.holder.bot} />, lease ends <${When} t=${task.holder.deadline} />`
     : task.state === 'scheduled' ? html`<${When} t=${task.not_before} />`
     : task.waiting_for.length > 0 ? html`waits for <${TaskLink} id=${task.waiting_for[0]} />${task.waiting_for.length > 1 && html` and ${n(task.waiting_for.length - 1)} more`}`
     : task.state === 'waiting' ? html`needs <${T} v=${task.capabilities.join(', ') || task.assigned_to} />`
     : task.last_error ? html`<span class="bad"><${T} v=${first(task.last_error)} /></span>`
     : task.assigned_to ? html`for <${BotLink} id=${task.assigned_to} />`
-    : task.finished_by ? html`by <${BotLink} id=${task.finished_by} />` : ''}</td>
-    <td class="num">${task.attempts}/${task.max_attempts}</td><td><${When} t=${since(task)} /></td><td class="one mono faint"><${T} v=${line(task.payload, 80)} /></td></tr>`;
+    : task.finished_by ? html`by <${BotLink} id=${task.finished_by} />` : '',
+    `${task.attempts}/${task.max_attempts}`, html`<${When} t=${since(task)} />`, html`<${T} v=${line(task.payload, 80)} />`];
 }
 
 function TaskPage({ id }) {
@@ -80,7 +83,7 @@ function TaskPage({ id }) {
       ${Object.keys(own.attributes).length > 0 && html`<h2>Attributes</h2><${Block} v=${own.attributes} label="attributes" />`}</section>
     <section><h2>Facts</h2><${Facts} task=${own} /><${Dependencies} task=${own} /></section></div>
     <${Versions} collection="queue" id=${id} />`}<//>
-    <${Same} cli=${at ? `hivekeep get queue ${quoted(id)} --at ${quoted(at)}` : `hivekeep queue why ${quoted(id)}`} curl=${`api/queue/${path(id)}${at ? query({ at }) : '/why'}`} />`;
+    <${Same} cli=${at ? `hivekeep get queue ${quoted(id)}${past(at)}` : `hivekeep queue why ${quoted(id)}`} curl=${`api/queue/${path(id)}${at ? query({ at }) : '/why'}`} />`;
 }
 
 function Facts({ task }) {
@@ -158,6 +161,6 @@ function Actions({ task }) {
   if (task.state === 'done') return null;
   return html`${isOver && html`<${Act} kind="main" run=${act('requeue', 'is back in the queue')}>Requeue<//>`}
     ${!isOver && html`<${Act} run=${act('cancel', 'is cancelled; requeue takes that back')}>Cancel<//>
-    ${task.state !== 'claimed' && html`<form class="inline" onSubmit=${(event) => event.preventDefault()}><input aria-label="Bot" placeholder="BOT-1" size="10" value=${bot} onInput=${(event) => setBot(event.currentTarget.value)} />
-      <${Act} disabled=${!bot && !task.assigned_to} run=${act('assign', bot ? 'is assigned' : 'is for any bot', { bot: bot || null })}>${bot || !task.assigned_to ? 'Assign' : 'For any bot'}<//></form>`}`}`;
+    ${task.state !== 'claimed' && html`<${Form}><input aria-label="Bot" placeholder="BOT-1" size="10" value=${bot} onInput=${(event) => setBot(event.currentTarget.value)} />
+      <${Act} disabled=${!bot && !task.assigned_to} run=${act('assign', bot ? 'is assigned' : 'is for any bot', { bot: bot || null })}>${bot || !task.assigned_to ? 'Assign' : 'For any bot'}<//><//>`}`}`;
 }

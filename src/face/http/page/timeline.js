@@ -5,7 +5,7 @@ import { useEffect, useRef, useState } from './preact.js';
 import { html } from './html.js';
 import { path, post, query, remove } from './api.js';
 import { setParams, useCalm, useHive, useLoad } from './hooks.js';
-import { A, Act, Calm, Dialog, Empty, Head, Loaded, pointTitle, Same, T, Table, When } from './parts.js';
+import { A, Act, Calm, Dialog, Empty, Form, Head, Loaded, pointTitle, Same, T, Table, Typed, When } from './parts.js';
 import { show } from './timebar.js';
 import { clock, n, utc } from './text.js';
 import { makePoint } from './now.js';
@@ -158,15 +158,13 @@ function Row({ point }) {
 
 /** Forgetting is the one act that cannot be undone, so it asks for a word. */
 function Forget({ point, onClose }) {
-  const [typed, setTyped] = useState('');
   const run = async () => {
     await remove(`api/points/${path(point.point)}`);
     onClose();
     return 'The point is forgotten.';
   };
   return html`<${Dialog} title="Forget this point?" onClose=${onClose}><p>The point <em><${T} v=${pointTitle(point)} /></em>, made <${When} t=${point.timestamp} exact=${true} />, and what only it still has are freed. This cannot be undone.</p>
-    <form class="apply" onSubmit=${(event) => event.preventDefault()}><label>Type <strong>forget</strong>: <input size="10" autocomplete="off" value=${typed} onInput=${(event) => setTyped(event.currentTarget.value)} /></label>
-      <${Act} kind="danger" disabled=${typed !== 'forget'} run=${run}>Forget it<//></form><//>`;
+    <${Typed} text="forget" label=${html`Type <strong>forget</strong>:`} run=${run}>Forget it<//><//>`;
 }
 
 function NewPoint() {
@@ -176,7 +174,7 @@ function NewPoint() {
     setText('');
     return 'A restore point was made.';
   };
-  return html`<form class="inline" onSubmit=${(event) => event.preventDefault()}>
+  return html`<${Form}>
     <input aria-label="Description of a new point" placeholder="before the night" maxlength="200" value=${text} onInput=${(event) => setText(event.currentTarget.value)} />
-    <${Act} kind="main" run=${run}>New restore point<//></form>`;
+    <${Act} kind="main" run=${run}>New restore point<//><//>`;
 }

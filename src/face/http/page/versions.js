@@ -10,6 +10,9 @@ import { json, line, same, utc } from './text.js';
 
 /** Times are shown to the second. */
 const TIME = /^\d{4}-\d\d-\d\dT[\d:.]+(Z|\+00:00)$/;
+/** The number of versions at first, and the most of them. */
+const ROWS = 50;
+const MOST = 200;
 /** The most words that are compared one by one. */
 const WORDS = 400;
 
@@ -20,13 +23,14 @@ export function Versions({ collection, id }) {
 
 function List({ collection, id }) {
   const { writes } = useHive();
-  const versions = useLoad(`api/versions/${path(collection, id)}?limit=50`);
-  return html`<${Loaded} of=${versions}>${(data) => html`<${Table} kind="versions" label="Versions, newest first" head=${['Seen at', 'Change', 'By', 'Value', '']}
-    rows=${data.versions.map((own, at) => html`<tr key=${at}>
-      <th scope="row">${own.point ? html`<${A} to=${[]} params=${{ at: own.point.point }} class="plain"><${When} t=${own.point.timestamp} /><//>` : at === 0 ? 'now' : ''}</th>
-      <td>${own.change && html`<${Chip} s=${own.change} />`}</td><td>${own.by && html`<${T} v=${own.by.actor} /> <span class="faint"><${T} v=${own.by.action} /></span>`}</td>
-      <td class="wide">${own.value === null ? html`<span class="faint">was not there</span>` : html`<${Between} before=${data.versions[at + 1]?.value ?? null} after=${own.value} />`}</td>
-      <td class="acts">${writes && own.point && own.value !== null && at > 0 && html`<${A} class="button small" to=${['restore', own.point.point]} params=${{ only: collection, key: id, at: '' }}>Restore this one…<//>`}</td></tr>`)} />`}<//>`;
+  const [most, setMost] = useState(ROWS);
+  const versions = useLoad(`api/versions/${path(collection, id)}?limit=${most + 1}`);
+  return html`<${Loaded} of=${versions}>${(data) => html`<${Table} kind="versions" label="Versions, newest first" head=${['Seen at', 'Change', 'By', ['Value', 'wide'], ['', 'acts']]}
+    rows=${data.versions.slice(0, most).map((own, at) => [at, own.point ? html`<${A} to=${[]} params=${{ at: own.point.point }} class="plain"><${When} t=${own.point.timestamp} /><//>` : at === 0 ? 'now' : '',
+    own.change && html`<${Chip} s=${own.change} />`, own.by && html`<${T} v=${own.by.actor} /> <span class="faint"><${T} v=${own.by.action} /></span>`,
+    own.value === null ? html`<span class="faint">was not there</span>` : html`<${Between} before=${data.versions[at + 1]?.value ?? null} after=${own.value} />`,
+    writes && own.point && own.value !== null && at > 0 && html`<${A} class="button small" to=${['restore', own.point.point]} params=${{ only: collection, key: id, at: '' }}>Restore this one…<//>`])} />
+    ${data.versions.length > most && (most < MOST ? html`<p><button onClick=${() => setMost(MOST)}>Older versions</button></p>` : html`<p class="faint">The newest ${MOST} are shown; the command below lists all.</p>`)}`}<//>`;
 }
 
 /** Opens a record by its collection. @param {string} collection @param {string} key */

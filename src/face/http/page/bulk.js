@@ -1,0 +1,75 @@
+// @ts-check
+// Changes of all tasks of a filter: how many there are, and a job that outlives this tab and can be taken back.
+
+import { useEffect, useState } from './preact.js';
+import { html } from './html.js';
+import { path, post } from './api.js';
+import { useHive, useLoad } from './hooks.js';
+import { A, Act, Chip, counted, Dialog, T, Trouble, Typed, When } from './parts.js';
+import { n } from './text.js';
+
+/** The actions: the name of each, what was done, and the states of the tasks. @type {Record<string, [string, string, string]>} */
+const ACTIONS = {
+  requeue: ['Requeue', 'requeued', 'failed dead cancelled'],
+  cancel: ['Cancel', 'cancelled', 'scheduled waiting ready claimed'],
+  purge: ['Remove', 'removed', 'done failed dead cancelled'],
+};
+/** Between two looks at a job that runs, in milliseconds. */
+const LOOK = 1000;
+/** An ended job is shown for so long. */
+const HOUR = 3600000;
+/** The job that was closed in this tab. */
+let closed = '';
+
+/** The buttons for all tasks of the list, and the last job. @param {{params: any, some: boolean}} props the filter, and whether a task fits */
+export function Bulk({ params, some }) {
+  const { writes, now } = useHive();
+  const [busy, setBusy] = useState(false);
+  const [action, setAction] = useState('');
+  const jobs = useLoad('api/bulk', { every: busy ? LOOK : 0 });
+  const job = jobs.data?.jobs[0];
+  const runs = job?.state === 'running';
+  useEffect(() => setBusy(runs), [runs]);
+  const states = (own) => ACTIONS[own][2].split(' ');
+  const fits = Object.keys(ACTIONS).filter((own) => !params.state || states(own).includes(params.state));
+  return html`${job && (runs || now - Date.parse(job.ended_at) < HOUR) && job.id !== closed && html`<${Job} own=${job} close=${() => { closed = job.id; jobs.again(); }} again=${jobs.again} />`}
+    ${writes && some && !runs && html`<p class="bulk">All of them, on every page: ${fits.map((own) => html`<button class="small" onClick=${() => setAction(own)}>${ACTIONS[own][0]}…</button> `)}</p>`}
+    ${action && html`<${Ask} action=${action} params=${params} onClose=${() => setAction('')} begun=${jobs.again} />`}`;
+}
+
+/** Asks the service, without what is not set. @param {any} params @param {string} action @param {any} more */
+const asked = (params, action, more) => post('api/bulk', { ...Object.fromEntries(Object.entries(params).filter(([, value]) => value)), action, ...more });
+
+/** Counts the tasks, and asks for their number. */
+function Ask({ action, params, onClose, begun }) {
+  const [plan, setPlan] = useState({});
+  const [name, done, states] = ACTIONS[action];
+  useEffect(() => { asked(params, action, { dry_run: true }).then((data) => setPlan({ data }), (error) => setPlan({ error })); }, []);
+  const run = async () => {
+    await asked(params, action);
+    onClose();
+    begun();
+  };
+  const fits = plan.data?.fits;
+  return html`<${Dialog} title=${`${name} all tasks of this list?`} onClose=${onClose}><${Trouble} problem=${plan.error} />
+    ${!plan.error && fits === undefined && html`<p class="faint" role="status">Counting…</p>`}
+    ${fits !== undefined && (String(fits) === '0' ? html`<p>None of them is ${states.replaceAll(' ', ', ')}; there is nothing to do.</p>`
+    : html`<p><strong>${counted(fits, 'task')}</strong> would be ${done}: those that are ${(params.state || states).replaceAll(' ', ', ')}${Object.keys(params).some((own) => own !== 'state' && params[own]) && ', and fit the filter'}.</p>
+      <p>A restore point is made first, so this can be taken back. It goes on in the service if you close this page.</p>
+      <${Typed} text=${String(fits)} inputmode="numeric" label=${html`Type the number of tasks, <strong>${n(fits)}</strong>:`} run=${run}>${name} ${counted(fits, 'task')}<//>`)}<//>`;
+}
+
+const SIGNS = { running: 'claimed', done: 'ok', stopped: 'warn', failed: 'bad' };
+
+function Job({ own, close, again }) {
+  const { writes, me } = useHive();
+  const [name, done] = ACTIONS[own.action];
+  const runs = own.state === 'running';
+  const seen = Number(own.changed) + Number(own.passed);
+  const stop = async () => { await post(`api/bulk/${path(own.id)}/stop`); again(); };
+  return html`<section class="card bulk-job" aria-label="Change of many tasks"><p role="status"><${Chip} s=${SIGNS[own.state]} label=${own.state} /> ${runs ? html`${name}: ${n(seen)} of ${counted(own.fits, 'task')} <progress max=${Number(own.fits) || 1} value=${seen} aria-label="Changed tasks"></progress>`
+    : html`<strong>${counted(own.changed, 'task')} ${done}</strong>${Number(own.passed) > 0 && `; ${n(own.passed)} stayed as before`}, <${When} t=${own.ended_at} />`}${own.by && html` <span class="faint">by <${T} v=${own.by} /></span>`}</p>
+    ${own.error && html`<p class="bad"><${T} v=${own.error} /></p>`}
+    <p>${runs && writes && html`<${Act} run=${stop}>Stop<//> `}${!runs && Number(own.changed) > 0 && me?.may.operator && html`<${A} class="button" to=${['restore', own.point]} params=${{ only: 'queue', at: '' }}>Undo…<//> `}
+      <${A} class="button" to=${['compare', own.point, 'now']} params=${{ only: 'queue', at: '' }}>What changed<//> ${!runs && html`<button class="small" onClick=${close}>Close</button>`}</p></section>`;
+}
