@@ -271,9 +271,15 @@ impl Instance {
     /// # Errors
     ///
     /// `Full`, and as [`Store::begin_bulk`].
-    pub(crate) fn begin_bulk(&self, store: &Store, action: BulkAction, filter: TaskFilter) -> Result<BulkJob> {
+    pub(crate) fn begin_bulk(
+        &self,
+        store: &Store,
+        action: BulkAction,
+        filter: TaskFilter,
+        at_most: Option<u64>,
+    ) -> Result<BulkJob> {
         self.room().for_point(store)?;
-        let job = store.begin_bulk(action, filter)?;
+        let job = store.begin_bulk(action, filter, at_most)?;
         self.bulk_worker.wake();
         Ok(job)
     }

@@ -63,6 +63,8 @@ fn all_tasks_of_a_filter_are_changed_behind_a_point_that_takes_it_back() {
         ask(json!({"action": "cancel", "state": "done"})).refused(422).split(':').next(),
         Some("a cancel is for tasks that are scheduled, waiting, ready, claimed")
     );
+    let said = ask(json!({"action": "cancel", "id": "build-", "at_most": 2})).refused(409);
+    assert!(said.ends_with("fits=3 at_most=2"), "{said}");
     ask(json!({"action": "burn"})).refused(422);
     ask(json!({"action": "cancel", "states": "ready"})).refused(422);
     service.get("/api/bulk/nothing").refused(404);

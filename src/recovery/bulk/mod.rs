@@ -14,7 +14,9 @@ mod test;
 
 use crate::clock;
 use crate::engine::commit::Outcome;
+use crate::engine::point::Scope;
 use crate::engine::records::Records;
+use crate::engine::schema::CollectionId;
 use crate::engine::store::Store;
 use crate::engine::write::WriteTx;
 use crate::error::{Error, ErrorKind, Result};
@@ -23,6 +25,7 @@ use crate::recovery::bulk::job::{BulkJob, BulkState, ROW, Stored, StoredJobs};
 use crate::recovery::points::make::PointRequest;
 use crate::state::ids::TaskId;
 use crate::state::queue::{BulkAction, BulkProgress, TaskFilter};
+use crate::state::unit;
 use crate::text::counted;
 
 /// The action in the audit trail, which has one entry for all tasks.
@@ -53,15 +56,22 @@ impl Store {
     }
 
     /// Begins a bulk change: makes the restore point from which it can be undone, and notes what is to be done.
-    /// [`Store::continue_bulk`] does it, here or in another process.
+    /// [`Store::continue_bulk`] does it, here or in another process. A restore, undo or import of tasks stops it.
     ///
     /// # Errors
     ///
-    /// `Conflict` while another one runs, `Invalid` as [`Store::plan_bulk`], and as [`Store::write`].
-    pub fn begin_bulk(&self, action: BulkAction, filter: TaskFilter) -> Result<BulkJob> {
-        // Before the transaction, as it may look at many tasks.
-        let fits = self.plan_bulk(action, filter.clone())?;
-        self.alone(|tx| tx.begin_bulk(action, filter, fits).map(Outcome::Commit))
+    /// `Conflict` while another one runs, and when more than `at_most` tasks fit; `Invalid` as [`Store::plan_bulk`]; and as
+    /// [`Store::write`].
+    pub fn begin_bulk(&self, action: BulkAction, filter: TaskFilter, at_most: Option<u64>) -> Result<BulkJob> {
+        // Before the transaction, as it may look at many tasks. Those that are pushed after this stay as they are.
+        let view = self.view()?;
+        let progress = view.queue().bulk(action, filter.clone())?;
+        let fits = view.queue().bulk_count(progress.clone())?;
+        if let Some(most) = at_most.filter(|most| fits > *most) {
+            let message = "more tasks fit than were expected; count them again";
+            return Err(Error::conflict(format!("{message}: fits={fits} at_most={most}")));
+        }
+        self.alone(|tx| tx.begin_bulk(action, filter, progress, fits).map(Outcome::Commit))
     }
 
     /// Continues the bulk change that runs, to its end or until `goes_on` says no, which is asked after each part.
@@ -79,7 +89,7 @@ impl Store {
     /// # let dir = tempfile::tempdir().unwrap();
     /// # let store = Store::open(dir.path().join("hive.redb"))?;
     /// store.enqueue_all(vec![NewTask::new("build"), NewTask::new("test")])?;
-    /// let job = store.begin_bulk(BulkAction::Cancel, TaskFilter::default())?;
+    /// let job = store.begin_bulk(BulkAction::Cancel, TaskFilter::default(), None)?;
     /// let done = store.continue_bulk(|_| true)?.unwrap();
     /// assert_eq!((done.id, done.changed), (job.id, 2));
     /// # Ok::<(), hivekeep::Error>(())
@@ -142,13 +152,33 @@ impl Store {
 }
 
 impl WriteTx<'_> {
-    fn begin_bulk(&mut self, action: BulkAction, filter: TaskFilter, fits: u64) -> Result<BulkJob> {
+    /// Ends the change that runs, because a restore in this transaction puts tasks of `scope` back.
+    ///
+    /// # Errors
+    ///
+    /// `Damaged`, `Io`.
+    pub(crate) fn end_bulk_for_restore(&mut self, scope: &Scope) -> Result<()> {
+        let has_tasks =
+            scope.has_all_of(CollectionId::QUEUE) || scope.rows.iter().any(|row| unit::task_of_row(row).is_some());
+        if let Some(running) = StoredJobs::of(self)?.running().filter(|_| has_tasks) {
+            let reason = "a restore put tasks back".to_owned();
+            self.end_bulk(&running.job.id.clone(), BulkState::Stopped, Some(reason))?;
+        }
+        Ok(())
+    }
+
+    fn begin_bulk(
+        &mut self,
+        action: BulkAction,
+        filter: TaskFilter,
+        progress: BulkProgress,
+        fits: u64,
+    ) -> Result<BulkJob> {
         let mut jobs = StoredJobs::of(self)?;
         if let Some(Stored { job, .. }) = jobs.running() {
             let message = "another bulk change still runs; wait for its end, or stop it";
             return Err(Error::conflict(format!("{message}: id={} action={}", job.id, job.action)));
         }
-        let progress = self.queue().bulk(action, filter.clone())?;
         let said = format!("{action} of {}", counted(fits, "task"));
         let which = filter.show();
         let said = if which.is_empty() { said } else { format!("{said}: {which}") };

@@ -56,7 +56,7 @@ fn all_tasks_that_fit_are_requeued_in_parts_with_one_entry_in_the_trail_and_the_
     let hive = hive(MANY);
     assert_eq!(hive.store.plan_bulk(BulkAction::Requeue, dead()).unwrap(), MANY as u64);
     let acting = hive.store.acting_as("ann");
-    let job = acting.begin_bulk(BulkAction::Requeue, dead()).unwrap();
+    let job = acting.begin_bulk(BulkAction::Requeue, dead(), None).unwrap();
     assert_eq!((job.state, job.fits, job.by.as_deref()), (BulkState::Running, MANY as u64, Some("ann")));
     let mut seen = Vec::new();
     let done = acting
@@ -87,7 +87,7 @@ fn all_tasks_that_fit_are_requeued_in_parts_with_one_entry_in_the_trail_and_the_
 #[test]
 fn a_change_that_was_killed_goes_on_where_it_was_and_changes_no_task_twice() {
     let hive = hive(MANY);
-    hive.store.begin_bulk(BulkAction::Requeue, dead()).unwrap();
+    hive.store.begin_bulk(BulkAction::Requeue, dead(), None).unwrap();
     let mut left = 2;
     let killed = hive
         .store
@@ -118,7 +118,7 @@ fn a_change_that_was_killed_goes_on_where_it_was_and_changes_no_task_twice() {
 #[test]
 fn two_who_continue_the_same_change_do_no_part_twice() {
     let hive = hive(MANY);
-    hive.store.begin_bulk(BulkAction::Requeue, dead()).unwrap();
+    hive.store.begin_bulk(BulkAction::Requeue, dead(), None).unwrap();
     let mut is_first = true;
     let mut other = None;
     let done = hive.store.continue_bulk(|_| {
@@ -137,10 +137,10 @@ fn only_one_runs_at_a_time_and_a_stopped_one_changes_nothing_more() {
     let hive = hive(MANY);
     let job = hive
         .store
-        .begin_bulk(BulkAction::Cancel, TaskFilter { id_prefix: Some("ready".into()), ..TaskFilter::default() })
+        .begin_bulk(BulkAction::Cancel, TaskFilter { id_prefix: Some("ready".into()), ..TaskFilter::default() }, None)
         .unwrap();
     let points = hive.store.points().unwrap().len();
-    let refused = hive.store.begin_bulk(BulkAction::Requeue, dead()).unwrap_err();
+    let refused = hive.store.begin_bulk(BulkAction::Requeue, dead(), None).unwrap_err();
     assert_eq!(refused.kind(), ErrorKind::Conflict);
     assert!(refused.to_string().contains(&job.id), "{refused}");
     assert_eq!(hive.store.points().unwrap().len(), points, "a refused change makes no point");
@@ -151,7 +151,7 @@ fn only_one_runs_at_a_time_and_a_stopped_one_changes_nothing_more() {
     assert!(hive.store.continue_bulk(|_| true).unwrap().is_none());
     assert_eq!(hive.view().queue().get(&id("ready")).unwrap().unwrap().state, TaskState::Ready);
     // One that is stopped while it is continued.
-    let second = hive.store.begin_bulk(BulkAction::Requeue, dead()).unwrap();
+    let second = hive.store.begin_bulk(BulkAction::Requeue, dead(), None).unwrap();
     let mut parts = 0;
     let ended = hive.store.continue_bulk(|_| {
         parts += 1;
@@ -170,16 +170,16 @@ fn only_one_runs_at_a_time_and_a_stopped_one_changes_nothing_more() {
 fn a_bulk_change_is_about_the_tasks_of_its_filter_and_no_others() {
     let hive = hive(8);
     let filter = TaskFilter { priority: Some(Priority::P1), ..TaskFilter::default() };
-    hive.store.begin_bulk(BulkAction::Requeue, filter.clone()).unwrap();
+    hive.store.begin_bulk(BulkAction::Requeue, filter.clone(), None).unwrap();
     let late = hive.write(|tx| tx.queue().enqueue(NewTask::new("later").priority(Priority::P1)));
     assert_eq!(run(&hive).changed, 2);
     // Pushed since it began.
-    hive.store.begin_bulk(BulkAction::Cancel, filter).unwrap();
+    hive.store.begin_bulk(BulkAction::Cancel, filter, None).unwrap();
     hive.write(|tx| tx.queue().enqueue(NewTask::new("later").id(id("young")).priority(Priority::P1)));
     assert_eq!(run(&hive).changed, 3);
     let state = |id: &TaskId| hive.view().queue().get(id).unwrap().unwrap().state;
     assert_eq!((state(&late.id), state(&id("young"))), (TaskState::Cancelled, TaskState::Ready));
-    let wrong = hive.store.begin_bulk(BulkAction::Requeue, in_state(TaskState::Done)).unwrap_err();
+    let wrong = hive.store.begin_bulk(BulkAction::Requeue, in_state(TaskState::Done), None).unwrap_err();
     assert_eq!(wrong.to_string(), "a requeue is for tasks that are failed, dead, cancelled: state=done");
 }
 
@@ -187,7 +187,7 @@ fn a_bulk_change_is_about_the_tasks_of_its_filter_and_no_others() {
 fn a_bulk_purge_keeps_the_tasks_that_others_wait_for() {
     let hive = hive(3);
     hive.write(|tx| tx.queue().enqueue(NewTask::new("waits").after(id("dead-0001"))));
-    hive.store.begin_bulk(BulkAction::Purge, dead()).unwrap();
+    hive.store.begin_bulk(BulkAction::Purge, dead(), None).unwrap();
     let done = run(&hive);
     assert_eq!((done.fits, done.changed, done.passed), (3, 2, 1));
     assert!(hive.view().queue().get(&id("dead-0001")).unwrap().is_some());
@@ -200,7 +200,7 @@ fn the_bytes_of_a_bulk_change_are_fixed_and_its_json_shows_the_filter() {
     let hive = hive(1);
     let filter = TaskFilter { id_prefix: Some("dead-".into()), older_than: Some(std::time::Duration::ZERO), ..dead() };
     hive.pass(1);
-    let mut job = hive.store.begin_bulk(BulkAction::Requeue, filter).unwrap();
+    let mut job = hive.store.begin_bulk(BulkAction::Requeue, filter, None).unwrap();
     (job.id, job.point) = ("j".into(), "p".into());
     let mut jobs = StoredJobs::of(&hive.view()).unwrap();
     let Stored { progress, parts, .. } = jobs.0.pop_front().unwrap();
@@ -215,4 +215,44 @@ fn the_bytes_of_a_bulk_change_are_fixed_and_its_json_shows_the_filter() {
         json!({"state": "dead", "bot": null, "can": null, "priority": null, "id": "dead-", "older_than": "0s"})
     );
     assert!(ROW.read(&hive.view()).unwrap().is_some());
+}
+
+#[test]
+fn a_restore_of_tasks_stops_the_change_that_runs_and_an_undo_too() {
+    let hive = hive(MANY);
+    let job = hive.store.begin_bulk(BulkAction::Requeue, dead(), None).unwrap();
+    let one_part = |hive: &Fixture| {
+        let mut left = 2;
+        hive.store.continue_bulk(|_| {
+            left -= 1;
+            left >= 0
+        })
+    };
+    assert!(one_part(&hive).unwrap().unwrap().changed > 0);
+    let only = |name: &str| RestoreOptions::new().only([name]);
+    let point = || job.point.as_str().parse::<crate::Selector>().unwrap();
+    hive.write(|tx| tx.config().put("limit", &json!(1)));
+    hive.store.restore(point(), only("config")).unwrap();
+    assert_eq!(hive.store.bulk_jobs().unwrap()[0].state, BulkState::Running, "no task was put back");
+    hive.store.restore(point(), only("queue")).unwrap();
+    let stopped = hive.store.bulk_jobs().unwrap().remove(0);
+    assert_eq!((stopped.state, stopped.error.as_deref()), (BulkState::Stopped, Some("a restore put tasks back")));
+    assert!(hive.store.continue_bulk(|_| true).unwrap().is_none());
+    assert_eq!(hive.view().queue().counts().unwrap().dead, MANY as u64);
+    hive.store.begin_bulk(BulkAction::Requeue, dead(), None).unwrap();
+    one_part(&hive).unwrap();
+    hive.store.undo_discarding().unwrap();
+    assert_eq!(hive.store.bulk_jobs().unwrap()[0].state, BulkState::Stopped);
+    hive.check();
+}
+
+#[test]
+fn a_change_is_refused_when_more_tasks_fit_than_were_expected() {
+    let hive = hive(3);
+    let refused = hive.store.begin_bulk(BulkAction::Requeue, dead(), Some(2)).unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::Conflict);
+    assert!(refused.to_string().ends_with("fits=3 at_most=2"), "{refused}");
+    assert!(hive.store.bulk_jobs().unwrap().is_empty() && hive.store.points().unwrap().is_empty());
+    hive.store.begin_bulk(BulkAction::Requeue, dead(), Some(3)).unwrap();
+    assert_eq!(run(&hive).changed, 3);
 }

@@ -223,6 +223,7 @@ impl WriteTx<'_> {
         kept.put(self)?;
         self.mend_imported(&manifest.point, &plan.options)?;
         self.raise_numbers(0)?;
+        self.end_bulk_for_restore(&scope)?;
         let claims_returned =
             if scope.has_all_of(CollectionId::QUEUE) { self.queue().void_claims()? as u64 } else { 0 };
         let (from, written_in) = (safety.epoch, self.epochs().open);

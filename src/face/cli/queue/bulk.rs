@@ -61,11 +61,18 @@ fn plan(context: &mut Context, action: BulkAction, filter: TaskFilter) -> Result
 }
 
 fn begin(context: &mut Context, action: BulkAction, filter: TaskFilter) -> Result<Exit> {
-    let done = context.change(|store| {
-        store.begin_bulk(action, filter)?;
-        go_on(context, store)
+    let begun = context.change(|store| store.begin_bulk(action, filter, None))?;
+    let id = &begun.id;
+    context.out.message(format_args!(
+        "began {id}; a service goes on with it, unless you stop it: hivekeep queue bulk --stop {id}"
+    ));
+    // A service may have been quicker.
+    let jobs = context.change(|store| {
+        go_on(context, store)?;
+        store.bulk_jobs()
     })?;
-    done.map_or(Ok(Exit::Done), |job| show(context, &job))
+    let done = jobs.into_iter().find(|job| job.id == begun.id);
+    show(context, &done.unwrap_or(begun))
 }
 
 fn go_on(context: &Context, store: &Store) -> Result<Option<BulkJob>> {

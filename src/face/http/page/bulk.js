@@ -46,7 +46,7 @@ function Ask({ action, params, onClose, begun }) {
   const [name, done, states] = ACTIONS[action];
   useEffect(() => { asked(params, action, { dry_run: true }).then((data) => setPlan({ data }), (error) => setPlan({ error })); }, []);
   const run = async () => {
-    await asked(params, action);
+    await asked(params, action, { at_most: Number(plan.data.fits) });
     onClose();
     begun();
   };

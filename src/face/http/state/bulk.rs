@@ -40,6 +40,7 @@ pub(in crate::face::http) const ROUTES: &[Route] = &[
             optional("priority", Text, "only tasks of this priority: P0, P1, P2 or P3"),
             optional("id", Text, "only tasks whose id begins with this text"),
             optional("older_than", Text, "only tasks that were pushed longer ago, such as 2h"),
+            optional("at_most", Number, "refuse it if more tasks fit, such as the number of a dry run"),
             optional("dry_run", Flag, "true to count the tasks and change nothing"),
         ]),
         gives: Gives::Either(("the job", &BULK), ("with dry_run", &PLAN)),
@@ -95,14 +96,14 @@ async fn start(app: App, Object(mut fields): Object) -> Answer {
         id_prefix: fields.text("id")?,
         older_than: fields.text("older_than")?.as_deref().map(duration::parse).transpose()?,
     };
-    let dry_run = fields.flag("dry_run")?;
+    let (at_most, dry_run) = (fields.number("at_most")?, fields.flag("dry_run")?);
     fields.end()?;
     if dry_run {
         let fits = app.look_through(move |_, store| store.plan_bulk(action, filter)).await?;
         return Ok(Json(json!({"fits": fits})).into_response());
     }
     app.admit_point()?;
-    let job = app.change_by(move |instance, store| instance.begin_bulk(store, action, filter)).await?;
+    let job = app.change_by(move |instance, store| instance.begin_bulk(store, action, filter, at_most)).await?;
     Ok((StatusCode::ACCEPTED, Json(job)).into_response())
 }
 
