@@ -253,6 +253,7 @@ pub use state::assignments::{Assignment, Assignments, Hold};
 pub use state::audit::{
     AskedBy, Audit, AuditFilter, AuditFinding, AuditReport, Entry, EntryHash, Level, Link, NewEntry, Trail,
 };
+pub use state::changes::RecordChanges;
 pub use state::chat::{Chat, ChatFilter, Message, NewMessage};
 pub use state::collection::Collection;
 pub use state::config::Config;

@@ -13,6 +13,8 @@ from collections.abc import Iterator
 import hivekeep
 import hivekeep.aio
 import hivekeep.compat
+import hivekeep.remote
+import hivekeep.remote.aio
 from hivekeep import errors
 
 HEAD = """# Reference of the Python package
@@ -42,6 +44,11 @@ def main() -> Iterator[str]:
             yield f"* `{name}({bases})`, kind `{of.kind}`: {one_line(of)}"
     yield "\n## hivekeep.compat\n"
     yield from about("DisasterRecovery", hivekeep.compat.DisasterRecovery)
+    yield "## hivekeep.remote\n"
+    yield one_line(hivekeep.remote) + "\n"
+    yield from entry("connect", hivekeep.remote.connect, "###")
+    yield from about("Store", hivekeep.remote.Store)
+    yield from entry("aio.connect", hivekeep.remote.aio.connect, "###")
     yield "## hivekeep.aio\n"
     yield one_line(hivekeep.aio) + "\n"
     for name in sorted(hivekeep.aio.__all__):

@@ -8,6 +8,7 @@
 
 pub(crate) mod assignments;
 pub(crate) mod audit;
+pub(crate) mod changes;
 pub(crate) mod chat;
 pub(crate) mod collection;
 pub(crate) mod config;

@@ -71,6 +71,7 @@ fn prepared(path: &str, key: &str, ask: &dyn Fn(&str, &str, Value) -> Value) -> 
             put(1);
             (path.into(), json!(2))
         }
+        "/api/collections/x" => (path.into(), json!({"put": {"a": 1}})),
         "/api/points/x" => (format!("/api/points/{}", point()), json!({})),
         "/api/points/x/hold" | "/api/points/x/release" => {
             let point = point();

@@ -228,6 +228,7 @@ fn ask_for_work(service: &Service) {
     service.ask("PUT", "/api/config/a", "If-Match: \"other\"\r\n", "2").refused(412);
     service.get("/api/collections/config").ok();
     service.get("/api/collections/config/a").ok();
+    service.ask("PATCH", "/api/collections/config", "", r#"{"put_new": {"a": 5}}"#).ok();
     service.post("/api/crash/ack", "").ok();
     ask_for_tasks(service);
     // Now with something in them.
@@ -324,6 +325,7 @@ fn ask_for_several_tasks(service: &Service) {
     let first = json!({"id": "first", "payload": 1, "assigned_to": "of-batch"});
     let second = json!({"id": "second", "payload": 2, "assigned_to": "of-batch", "depends_on": ["first"]});
     service.post("/api/queue/batch", json!({"tasks": [second, first]})).ok();
+    service.post("/api/queue/batch", json!({"tasks": [{"payload": 1}], "full": true})).ok();
     service.post("/api/queue/batch", json!({"tasks": [{"id": "first", "payload": 1}]})).refused(409);
     let claims = service.post("/api/queue/claim", json!({"bot": "of-batch"})).ok()["claims"].take();
     service.post("/api/queue/nothing/complete-and-claim", json!({"token": 1})).refused(404);

@@ -90,6 +90,37 @@ fn every_record_is_read_by_its_collection_now_and_at_a_point() {
 }
 
 #[test]
+fn many_records_are_changed_together_and_what_was_there_is_told() {
+    let hive = Hive::new();
+    let service = Service::start(&hive, &[]);
+    let change =
+        |name: &str, body: Value| service.ask("PATCH", &format!("/api/collections/{name}"), "", &body.to_string());
+    for name in ["config", "rooms"] {
+        change(name, json!({"put": {"a": 1, "b": null}})).ok();
+        let told = change(name, json!({"put_new": {"a": 5, "c": 3}, "remove": ["b", "none"]})).ok();
+        assert_eq!(told["before"], json!({"a": 1, "b": null}));
+        let refused = change(name, json!({"clear": true, "put": {"": 1}}));
+        refused.refused(422);
+        let records = service.get(&format!("/api/collections/{name}")).ok()["records"].take();
+        assert_eq!(records, json!([{"key": "a", "value": 1}, {"key": "c", "value": 3}]), "all of it or nothing");
+    }
+    change("queue", json!({"put": {"a": 1}})).refused(422);
+    change("rooms", json!({"put": [1]})).refused(422);
+}
+
+#[test]
+fn a_full_batch_tells_of_whole_tasks_and_of_the_fields_in_which_an_earlier_one_differs() {
+    let hive = Hive::new();
+    let service = Service::start(&hive, &[]);
+    let keyed = json!({"payload": 1, "idempotency_key": "k"});
+    let other = json!({"payload": 2, "idempotency_key": "k", "allow_different": true});
+    let told = service.post("/api/queue/batch", json!({"tasks": [keyed, other], "full": true})).ok()["tasks"].take();
+    assert_eq!((&told[0]["task"]["payload"], &told[0]["existing"]), (&json!(1), &json!(false)));
+    assert_eq!((&told[1]["differs"], &told[1]["task"]["payload"]), (&json!(["payload"]), &json!(1)));
+    assert_eq!(service.post("/api/queue", &other).ok()["differs"], json!(["payload"]));
+}
+
+#[test]
 fn a_value_is_replaced_only_if_it_is_the_one_that_was_read() {
     let hive = Hive::new();
     let service = Service::start(&hive, &[]);

@@ -65,6 +65,8 @@ mod _hivekeep {
     #[pymodule_export]
     use crate::upkeep::Upkeep;
     #[pymodule_export]
+    use crate::value::Json;
+    #[pymodule_export]
     use crate::waiting::ClaimWait;
 
     use super::*;

@@ -8,7 +8,7 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBool, PyDict, PyFloat, PyInt, PyList, PyMapping, PyString, PyTuple, PyType};
 use serde_json::{Map, Number, Value};
 
-use crate::call::exception;
+use crate::call::{detached, exception};
 
 /// Integers up to this many characters fit 64 bits.
 const SHORT: usize = 18;
@@ -194,5 +194,31 @@ pub(crate) fn to_object(value: &Bound<'_, PyAny>) -> PyResult<Map<String, Value>
     match to_json(value)? {
         Value::Object(members) => Ok(members),
         _ => Err(not_json(value.py(), "this must be an object, as a dict is")),
+    }
+}
+
+/// JSON as text, for stores behind a service.
+#[pyclass(frozen, module = "hivekeep._hivekeep")]
+pub(crate) struct Json {
+    numbers: Numbers,
+}
+
+#[pymethods]
+impl Json {
+    #[new]
+    fn new(parse_float: Option<Py<PyAny>>) -> Self {
+        Self { numbers: Numbers::new(parse_float) }
+    }
+
+    /// An object as text.
+    #[staticmethod]
+    fn write(value: &Bound<'_, PyAny>) -> PyResult<Vec<u8>> {
+        Ok(to_json(value)?.to_string().into_bytes())
+    }
+
+    /// A text as an object.
+    fn read<'py>(&self, py: Python<'py>, text: &[u8]) -> PyResult<Bound<'py, PyAny>> {
+        let value = detached(py, || hivekeep::json::parse(text))?;
+        self.numbers.to_python(py, &value)
     }
 }

@@ -4,7 +4,7 @@
 //! The file is long because it is one list, in which every object is found by its name.
 
 use crate::face::http::route::Kind::{Any, Flag, List, Map, Number, Object, Of, Text, Time, Word};
-use crate::face::http::route::{Kind, Shape, nullable, optional, required, sometimes};
+use crate::face::http::route::{Field, Kind, Shape, nullable, optional, required, sometimes};
 use crate::{BulkAction, BulkState, KeyState, Level, Priority, Role, TaskState};
 
 /// An array of strings.
@@ -133,8 +133,17 @@ pub(super) const PUSHED: Shape = Shape {
     name: "PushedTask",
     about: "a task that was pushed, now or earlier",
     base: Some(&TASK),
-    fields: &[required("existing", Flag, "whether it is the earlier task with that idempotency key, in any state")],
+    fields: &[
+        required("existing", Flag, "whether it is the earlier task with that idempotency key, in any state"),
+        DIFFERS,
+    ],
 };
+
+const DIFFERS: Field = sometimes(
+    "differs",
+    TEXTS,
+    "with allow_different: the fields in which the earlier task differs from the pushed one",
+);
 
 pub(super) const BATCHED: Shape = Shape {
     name: "BatchedTask",
@@ -144,6 +153,8 @@ pub(super) const BATCHED: Shape = Shape {
         required("id", Text, "its id"),
         required("state", Word(|| TaskState::ALL.map(TaskState::as_str).to_vec()), "state of the task"),
         required("existing", Flag, "whether it is the earlier task with that idempotency key"),
+        sometimes("task", Of(&TASK), "all of it, where the request is full"),
+        DIFFERS,
     ],
 };
 

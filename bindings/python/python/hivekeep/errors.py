@@ -25,6 +25,7 @@ __all__ = [
     "NotCommitted",
     "NotFound",
     "NotJson",
+    "NotSupported",
     "Panicked",
     "Reopen",
     "Uncertain",
@@ -118,6 +119,12 @@ class Forbidden(HivekeepError, PermissionError):
     kind = "forbidden"
 
 
+class NotSupported(HivekeepError, NotImplementedError):
+    """The service has no such verb. The message names it, and another way."""
+
+    kind = "not_supported"
+
+
 class Conflict(HivekeepError):
     """The state does not allow it: a token is void, a record changed meanwhile, a point is held."""
 
@@ -186,6 +193,7 @@ _CLASSES: dict[str, type[HivekeepError]] = {
         Invalid,
         Conflict,
         Forbidden,
+        NotSupported,
         NotCommitted,
         Uncertain,
         Reopen,

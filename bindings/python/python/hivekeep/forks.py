@@ -6,6 +6,7 @@ its parent would keep the store locked. So the child lays ``/dev/null`` over the
 
 from __future__ import annotations
 
+import contextlib
 import os
 import weakref
 from typing import TYPE_CHECKING
@@ -27,7 +28,7 @@ def watch(store: Store) -> None:
 
 
 def _in_child() -> None:
-    paths = [os.path.realpath(store.path) + ending for store in _open for ending in _ENDINGS]
+    paths = [path for store in _open for path in _files(os.path.realpath(store.path))]
     _open.clear()
     # A file may have been opened under another name than it has now, so that files are known by their numbers.
     files = {file for file in map(_number, paths) if file is not None}
@@ -41,6 +42,15 @@ def _in_child() -> None:
                 os.dup2(nothing, int(name), inheritable=False)
     finally:
         os.close(nothing)
+
+
+def _files(path: str) -> list[str]:
+    """The store, and the files beside it. Those of a log have numbers."""
+    files = [path + ending for ending in _ENDINGS]
+    folder, name = os.path.split(path)
+    with contextlib.suppress(OSError):
+        files += [os.path.join(folder, each) for each in os.listdir(folder) if each.startswith(name + ".wal.")]
+    return files
 
 
 def _number(file: str | int) -> tuple[int, int] | None:

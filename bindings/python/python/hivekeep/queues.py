@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
@@ -109,13 +110,14 @@ class Claim:
 
     _queue: Queue
     _token: int
+    _process: int
     _begun: bool
     _ended: bool
 
     @classmethod
     def _of(cls, queue: Queue, bot: str, fields: Mapping[str, JSON]) -> Claim:
         claim = cls.__new__(cls)
-        claim._queue, claim.bot = queue, bot
+        claim._queue, claim.bot, claim._process = queue, bot, os.getpid()
         claim.id, claim._token, claim.payload = fields["id"], fields["token"], fields["payload"]
         claim.deadline, claim.attempt = from_text(fields["deadline"]), fields["attempt"]
         claim.attributes = fields["attributes"]
@@ -213,7 +215,8 @@ class Claim:
             self.release()
 
     def _release_unless_begun(self) -> None:
-        if not getattr(self, "_begun", True):
+        # A forked child has copies of its parent's claims.
+        if not getattr(self, "_begun", True) and self._process == os.getpid():
             with contextlib.suppress(HivekeepError):
                 self.release()
 

@@ -13,10 +13,21 @@ use crate::{Enqueued, NewTask, Result};
 
 pub(super) async fn push_all(app: App, Object(mut fields): Object) -> Answer {
     let tasks = fields.objects("tasks")?;
+    let is_full = fields.flag("full")?;
     fields.end()?;
     let tasks = app.beside(move || tasks.into_iter().enumerate().map(read).collect::<Result<Vec<_>>>()).await??;
     let enqueued = app.change(move |store| store.enqueue_all(tasks)).await?;
-    Ok(Json(json!({"tasks": enqueued.iter().map(Enqueued::in_brief).collect::<Vec<_>>()})).into_response())
+    let shown = |enqueued: Enqueued| {
+        let mut row = enqueued.in_brief();
+        if is_full {
+            if !enqueued.differs.is_empty() {
+                row["differs"] = json!(enqueued.differs);
+            }
+            row["task"] = json!(app.shown(enqueued.task));
+        }
+        row
+    };
+    Ok(Json(json!({"tasks": enqueued.into_iter().map(shown).collect::<Vec<_>>()})).into_response())
 }
 
 /// Reads a task; an error names its place.

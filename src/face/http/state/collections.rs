@@ -2,19 +2,22 @@
 
 use std::collections::BTreeMap;
 
+use axum::Json;
 use axum::http::Method;
-use axum::routing::get;
+use axum::response::IntoResponse;
+use axum::routing::{get, patch};
 use serde_json::{Value, json};
 
 use crate::face::http::app::App;
+use crate::face::http::body::Object as Given;
 use crate::face::http::preview::{PREVIEW, Preview};
 use crate::face::http::problem::Answer;
 use crate::face::http::query::{Listed, Name, Query};
-use crate::face::http::route::Kind::{Any, List, Map, Of, Text};
+use crate::face::http::route::Kind::{Any, Flag, List, Map, Object, Of, Text};
 use crate::face::http::route::{AT, CURSOR, Gives, LIMIT, NEXT, Needs, OK, Route, Shape, Takes, optional, required};
-use crate::face::http::shapes::STATS;
+use crate::face::http::shapes::{STATS, TEXTS};
 use crate::face::http::state::reading::read;
-use crate::{Error, KeyedPage, Stats};
+use crate::{Error, KeyedPage, RecordChanges, Stats};
 
 const RECORD: Shape = Shape {
     name: "Record",
@@ -61,6 +64,23 @@ pub(in crate::face::http) const ROUTES: &[Route] = &[
         refuses: &[404],
         handler: || get(record),
     },
+    Route {
+        method: Method::PATCH,
+        path: "/api/collections/{collection}",
+        needs: Needs::Operator,
+        about: "Change many records of the config, or of a collection of your own, all of them or none",
+        query: &[],
+        takes: Takes::Fields(&[
+            optional("clear", Flag, "whether every record is removed first"),
+            optional("put", Object, "values to set, by key; the first one creates a collection"),
+            optional("put_new", Object, "values to set where there is no value yet, by key"),
+            optional("remove", TEXTS, "keys to remove"),
+        ]),
+        gives: Gives::Fields(&[required("before", Object, "the values that the keys of put_new and remove had")]),
+        statuses: OK,
+        refuses: &[],
+        handler: || patch(change),
+    },
 ];
 
 async fn collections(app: App, query: Query) -> Answer {
@@ -97,6 +117,18 @@ async fn record(app: App, Name((collection, key)): Name<(String, String)>, query
         Ok(shown(&caller, &collection, (key, value)))
     })
     .await
+}
+
+async fn change(app: App, Name(collection): Name, Given(mut fields): Given) -> Answer {
+    let changes = RecordChanges {
+        clear: fields.flag("clear")?,
+        put: fields.object("put")?,
+        put_new: fields.object("put_new")?,
+        remove: fields.list("remove")?,
+    };
+    fields.end()?;
+    let before = app.change(move |store| store.write(|tx| tx.change_records(&collection, &changes))).await?;
+    Ok(Json(json!({"before": before})).into_response())
 }
 
 /// Moves the value: `json!` would write its numbers in another way.

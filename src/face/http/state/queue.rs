@@ -99,11 +99,14 @@ pub(in crate::face::http) const ROUTES: &[Route] = &[
         needs: Needs::Bot,
         about: "Put many tasks into the queue, all of them or none",
         query: &[],
-        takes: Takes::Fields(&[required(
-            "tasks",
-            List(&Of(&shapes::NEW_TASK)),
-            "the tasks, at most 10,000; they may depend on each other in any order",
-        )]),
+        takes: Takes::Fields(&[
+            required(
+                "tasks",
+                List(&Of(&shapes::NEW_TASK)),
+                "the tasks, at most 10,000; they may depend on each other in any order",
+            ),
+            optional("full", Flag, "whether the answer has the tasks with all their fields"),
+        ]),
         gives: Gives::Fields(&[required("tasks", List(&Of(&shapes::BATCHED)), "the pushed tasks, in the same order")]),
         statuses: OK,
         refuses: &[409],
@@ -398,9 +401,9 @@ async fn why(app: App, Name(id): Name, query: Query) -> Answer {
 
 async fn push(app: App, Object(fields): Object) -> Answer {
     let task = task(fields)?;
-    let Enqueued { task, is_new, .. } =
+    let Enqueued { task, is_new, differs } =
         app.change(move |store| store.write(|tx| tx.queue().enqueue_once(task))).await?;
-    Ok(Json(Pushed { task: app.shown(task), existing: !is_new }).into_response())
+    Ok(Json(Pushed { task: app.shown(task), existing: !is_new, differs }).into_response())
 }
 
 /// A task that was pushed, now or before.
@@ -409,6 +412,8 @@ struct Pushed {
     #[serde(flatten)]
     task: Task,
     existing: bool,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    differs: Vec<&'static str>,
 }
 
 async fn purge(app: App, Object(mut fields): Object) -> Answer {
