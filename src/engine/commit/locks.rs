@@ -28,6 +28,7 @@ mod of_the_scheduler {
     }
 
     /// A condition variable with parking_lot's verbs: waiting ends when the number of notices has changed.
+    #[derive(Debug)]
     pub(crate) struct Condvar {
         notices: shuttle::sync::Mutex<u64>,
         noticed: shuttle::sync::Condvar,

@@ -76,6 +76,13 @@ pub(crate) fn has_log_in_use(path: &Path) -> Result<bool> {
     Ok(in_use)
 }
 
+/// The files of a store's log, as far as they can be listed.
+#[cfg(feature = "transfer")]
+pub(crate) fn files_of_log(store: &Path) -> Vec<PathBuf> {
+    let own_name = fs::canonicalize(store).unwrap_or_else(|_| store.to_path_buf());
+    FolderOfStore::new(&own_name).files()
+}
+
 /// The same without its log, which is open.
 pub(crate) fn open_without_log(path: &Path, options: &Options) -> Result<Handle> {
     open_named(path, &options.clone().verify_on_open(VerifyOnOpen::Never))

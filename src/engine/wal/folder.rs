@@ -53,6 +53,12 @@ impl FolderOfStore {
         Self { store: store.to_path_buf() }
     }
 
+    /// The files of the sections, as far as they can be listed.
+    #[cfg(feature = "transfer")]
+    pub(crate) fn files(&self) -> Vec<PathBuf> {
+        self.sections().unwrap_or_default().into_iter().map(|section| self.path(section)).collect()
+    }
+
     fn path(&self, section: u64) -> PathBuf {
         files::beside(&self.store, &format!(".wal.{section}"))
     }
@@ -218,6 +224,8 @@ mod tests {
             file.read(0, &mut start).unwrap();
             assert_eq!((&start, file.len().unwrap()), (b"head\0\0", 100_000));
         }
+        #[cfg(feature = "transfer")]
+        assert_eq!(sections.files(), [1_u64, 9, 10].map(|section| folder.path().join(format!("h.redb.wal.{section}"))));
         assert_eq!(sections.sections().unwrap(), [1_u64, 9, 10]);
         assert!(sections.make(9, b"other", 100_000).is_err());
         assert!(sections.open(9).unwrap().is_some() && sections.open(8).unwrap().is_none());

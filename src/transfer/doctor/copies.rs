@@ -7,6 +7,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use crate::duration;
+use crate::engine::open;
 use crate::engine::store::Store;
 use crate::error::Result;
 use crate::recovery::events::event::{Event, EventKind};
@@ -73,6 +74,8 @@ fn exported(events: &[Event]) -> Option<(PathBuf, Metadata)> {
 
 /// An archive of a store that has not changed need not be recent.
 fn is_older_than_the_store(store: &Path, archive: &Metadata) -> bool {
-    let changed = fs::metadata(store).and_then(|store| store.modified());
-    changed.ok().zip(archive.modified().ok()).is_none_or(|(store, archive)| archive < store)
+    let modified = |path: &Path| fs::metadata(path).and_then(|file| file.modified()).ok();
+    // The newest commits of a store with a log change nothing but the log.
+    let changed = open::files_of_log(store).iter().filter_map(|log| modified(log)).chain(modified(store)).max();
+    changed.zip(archive.modified().ok()).is_none_or(|(store, archive)| archive < store)
 }
