@@ -60,6 +60,8 @@ pub(crate) const DEPENDENCIES: usize = 1000;
 pub(crate) const BATCH_TASKS: usize = 10_000;
 pub(crate) const BATCH_DEPENDENCIES: usize = 100_000;
 pub(crate) const BATCH_BYTES: usize = VALUE_BYTES;
+/// The records that are changed together: each has an entry in the audit trail.
+pub(crate) const CHANGED_RECORDS: usize = 1_000;
 /// A lease.
 pub(crate) const LEASE: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 /// Until an attempt that failed is made again.

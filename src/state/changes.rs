@@ -4,6 +4,10 @@ use serde_json::{Map, Value};
 
 use crate::engine::write::WriteTx;
 use crate::error::Result;
+use crate::limits;
+
+/// One more than may be removed, so that too many are noticed.
+const MOST: usize = limits::CHANGED_RECORDS + 1;
 
 /// Changes of the records of the config, or of one of your own collections. They are made in the order of the fields.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -24,7 +28,8 @@ impl WriteTx<'_> {
     ///
     /// # Errors
     ///
-    /// As [`Config::put`](crate::Config::put) and [`WriteTx::collection`].
+    /// As [`Config::put`](crate::Config::put) and [`WriteTx::collection`]; `Invalid` for more than 1,000 records, also of
+    /// those that `clear` would remove, and when the earlier values are longer than one value may be.
     ///
     /// # Examples
     ///
@@ -46,19 +51,28 @@ impl WriteTx<'_> {
     /// ```
     pub fn change_records(&mut self, collection: &str, changes: &RecordChanges) -> Result<Map<String, Value>> {
         let mut records = Records { tx: self, own: Some(collection).filter(|name| *name != "config") };
-        if changes.clear {
-            records.keys()?.iter().try_for_each(|key| records.remove(key))?;
-        }
+        let keys = if changes.clear { records.keys()? } else { Vec::new() };
+        let count = keys.len().saturating_add(changes.put.len()).saturating_add(changes.put_new.len());
+        limits::count("the records of a change", count.saturating_add(changes.remove.len()), limits::CHANGED_RECORDS)?;
+        keys.iter().try_for_each(|key| records.remove(key))?;
         changes.put.iter().try_for_each(|(key, value)| records.put(key, value))?;
-        let mut before = Map::new();
+        let (mut before, mut bytes) = (Map::new(), 0usize);
+        let mut weigh = |value: &Value| {
+            bytes = bytes.saturating_add(limits::printed(value));
+            limits::bytes("the JSON of the earlier values", bytes, limits::VALUE_BYTES)
+        };
         for (key, value) in &changes.put_new {
             match records.get(key)? {
-                Some(known) => drop(before.insert(key.clone(), known)),
+                Some(known) => {
+                    weigh(&known)?;
+                    before.insert(key.clone(), known);
+                }
                 None => records.put(key, value)?,
             }
         }
         for key in &changes.remove {
             if let Some(known) = records.get(key)? {
+                weigh(&known)?;
                 records.remove(key)?;
                 before.insert(key.clone(), known);
             }
@@ -76,8 +90,8 @@ struct Records<'t, 'w> {
 impl Records<'_, '_> {
     fn keys(&mut self) -> Result<Vec<String>> {
         match self.own {
-            None => self.tx.config().list().map(|record| Ok(record?.0)).collect(),
-            Some(name) => self.tx.collection::<Value>(name)?.list().map(|record| Ok(record?.0)).collect(),
+            None => self.tx.config().list().take(MOST).map(|record| Ok(record?.0)).collect(),
+            Some(name) => self.tx.collection::<Value>(name)?.list().take(MOST).map(|record| Ok(record?.0)).collect(),
         }
     }
 
@@ -131,6 +145,23 @@ mod tests {
             hive.write(|tx| tx.change_records(name, &clear));
             let page = hive.store.view().unwrap().records_page(name, "", None, 10).unwrap();
             assert_eq!(page.items, [("d".to_owned(), json!(4))]);
+        }
+    }
+
+    #[test]
+    fn more_records_than_may_be_changed_together_are_refused() {
+        let hive = Fixture::new();
+        let put = |from: usize, count: usize| RecordChanges {
+            put: (from..from + count).map(|number| (format!("k{number}"), json!(1))).collect(),
+            ..RecordChanges::default()
+        };
+        for from in [0, 900] {
+            hive.write(|tx| tx.change_records("rooms", &put(from, 900)));
+        }
+        let clear = RecordChanges { clear: true, ..RecordChanges::default() };
+        for changes in [put(0, limits::CHANGED_RECORDS + 1), clear] {
+            let refused = hive.store.write(|tx| tx.change_records("rooms", &changes)).unwrap_err();
+            assert!(refused.to_string().contains("the records of a change"), "{refused}");
         }
     }
 

@@ -64,12 +64,16 @@ impl Queue<&mut WriteTx<'_>> {
     fn add_all(&mut self, tasks: Vec<NewTask>) -> Result<Vec<Enqueued>> {
         let mut unknown: Vec<(usize, BTreeSet<TaskId>)> = Vec::new();
         let mut waiting: Vec<(usize, TaskId)> = Vec::new();
-        let mut enqueued = Vec::with_capacity(tasks.len());
+        let (mut enqueued, mut earlier) = (Vec::with_capacity(tasks.len()), 0usize);
         for (index, new) in tasks.into_iter().enumerate() {
             let must_be_known = !new.allow_missing_dependencies;
             let added = self.add(new, |_, _| Ok(())).map_err(|error| error.context(place(index)))?;
             if added.is_new && must_be_known && !added.task.depends_on.is_empty() {
                 unknown.push((index, added.task.depends_on.clone()));
+            }
+            if !added.is_new {
+                earlier = earlier.saturating_add(added.task.weight());
+                limits::bytes("the content of the earlier tasks that a batch names", earlier, limits::BATCH_BYTES)?;
             }
             if added.is_new && !added.task.waiting_for.is_empty() {
                 waiting.push((index, added.task.id.clone()));
@@ -166,6 +170,16 @@ mod tests {
             assert_eq!(claim.id, id(expected));
             hive.write(|tx| tx.queue().complete(&claim.id, claim.token, 1));
         }
+    }
+
+    #[test]
+    fn a_batch_that_names_earlier_tasks_of_more_content_than_a_batch_may_have_is_refused() {
+        let hive = Fixture::new();
+        hive.push(NewTask::new("x".repeat(limits::BATCH_BYTES / 4)).idempotency_key("k"));
+        let again = |count: usize| vec![NewTask::new(1).idempotency_key("k").allow_different(); count];
+        assert_eq!(push_all(&hive, again(3)).len(), 3);
+        let refused = hive.store.write(|tx| tx.queue().enqueue_all(again(5))).unwrap_err();
+        assert!(refused.to_string().contains("the earlier tasks that a batch names"), "{refused}");
     }
 
     #[test]

@@ -16,18 +16,23 @@ pub(super) async fn push_all(app: App, Object(mut fields): Object) -> Answer {
     let is_full = fields.flag("full")?;
     fields.end()?;
     let tasks = app.beside(move || tasks.into_iter().enumerate().map(read).collect::<Result<Vec<_>>>()).await??;
-    let enqueued = app.change(move |store| store.enqueue_all(tasks)).await?;
-    let shown = |enqueued: Enqueued| {
-        let mut row = enqueued.in_brief();
-        if is_full {
-            if !enqueued.differs.is_empty() {
-                row["differs"] = json!(enqueued.differs);
+    let shown = app.clone();
+    app.change(move |store| {
+        let row = |enqueued: Enqueued| {
+            let mut row = enqueued.in_brief();
+            if is_full {
+                if !enqueued.differs.is_empty() {
+                    row["differs"] = json!(enqueued.differs);
+                }
+                row["task"] = json!(shown.shown(enqueued.task));
             }
-            row["task"] = json!(app.shown(enqueued.task));
-        }
-        row
-    };
-    Ok(Json(json!({"tasks": enqueued.into_iter().map(shown).collect::<Vec<_>>()})).into_response())
+            row
+        };
+        let rows: Vec<_> = store.enqueue_all(tasks)?.into_iter().map(row).collect();
+        // Here, on a thread that may work for long.
+        Ok(Json(json!({ "tasks": rows })).into_response())
+    })
+    .await
 }
 
 /// Reads a task; an error names its place.

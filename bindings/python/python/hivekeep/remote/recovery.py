@@ -62,10 +62,10 @@ class Recovery:
         return View(self._wire, point["id"] or f"epoch {point['epoch']}")
 
     def hold(self, selector: str) -> Any:
-        return self._wire.ask("POST", path_of("api", "points", selector, "hold"), {}, again=True)
+        return self._wire.ask("POST", path_of("api", "points", selector, "hold"), {})
 
     def release(self, selector: str) -> Any:
-        return self._wire.ask("POST", path_of("api", "points", selector, "release"), {}, again=True)
+        return self._wire.ask("POST", path_of("api", "points", selector, "release"), {})
 
     def forget(self, selectors: list[str]) -> list[Any]:
         if len(selectors) > 1:
@@ -174,7 +174,7 @@ class Upkeep:
         raise refused("crash", "GET /api/disaster-recovery/status tells of a crash")
 
     def acknowledge_crashes(self) -> int:
-        return int(self._wire.ask("POST", "/api/crash/ack", {}, again=True)["acknowledged"])
+        return int(self._wire.ask("POST", "/api/crash/ack", {})["acknowledged"])
 
     def upkeep(self) -> None:
         """A service does it by itself."""

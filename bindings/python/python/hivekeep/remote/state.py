@@ -132,30 +132,29 @@ class Mapping(_Part):
     def put(self, key: str, value: Any) -> None:
         if self._is_config and key:
             self._refuse_past()
-            self._wire.ask("PUT", path_of("api", "config", key), value, again=True)
+            self._wire.ask("PUT", path_of("api", "config", key), value)
         else:
-            self._change(again=True, put={key: value})
+            self._change(put={key: value})
 
     def put_all(self, values: dict[str, Any]) -> None:
-        self._change(again=True, put=values)
+        self._change(put=values)
 
     def put_new(self, key: str, value: Any) -> Any:
-        # A second time would find the first.
-        return self._change(again=False, put_new={key: value}).get(key, value)
+        return self._change(put_new={key: value}).get(key, value)
 
     def take(self, key: str, default: Any) -> Any:
-        return self._change(again=False, remove=[key]).get(key, default)
+        return self._change(remove=[key]).get(key, default)
 
     def remove(self, key: str) -> bool:
-        return key in self._change(again=False, remove=[key])
+        return key in self._change(remove=[key])
 
     def clear(self) -> None:
-        self._change(again=True, clear=True)
+        self._change(clear=True)
 
-    def _change(self, again: bool, **fields: Any) -> Any:
+    def _change(self, **fields: Any) -> Any:
         self._refuse_past()
         self._refuse_built_in()
-        return self._wire.ask("PATCH", path_of("api", "collections", self._name), fields, again=again)["before"]
+        return self._wire.ask("PATCH", path_of("api", "collections", self._name), fields)["before"]
 
 
     def _refuse_built_in(self) -> None:
@@ -227,7 +226,7 @@ class Queue(_Part):
 
     def assign(self, id: str, bot: str | None) -> Any:
         self._refuse_past()
-        return self._wire.ask("POST", path_of("api", "queue", id, "assign"), {"bot": bot}, again=True)
+        return self._wire.ask("POST", path_of("api", "queue", id, "assign"), {"bot": bot})
 
     def get(self, id: str) -> Any:
         return self._find("queue", id)
@@ -256,7 +255,7 @@ class Queue(_Part):
         purged, more = 0, True
         while more:
             answer = self._wire.ask("POST", "/api/queue/purge", {"older_than": f"{older_than_ms}ms", "limit": 10_000})
-            purged, more = purged + answer["purged"], answer["more"]
+            purged, more = purged + answer["purged"], answer["more"] and answer["purged"] > 0
         return purged
 
     def delivered(self, answer: bytes) -> Any:
@@ -264,7 +263,8 @@ class Queue(_Part):
         try:
             return self._wire.json.read(answer)
         except BaseException:
-            self.undelivered(answer)
+            with contextlib.suppress(HivekeepError):
+                self.undelivered(answer)
             raise
 
     def undelivered(self, answer: bytes) -> None:
@@ -305,7 +305,7 @@ class Registry(_Part):
 
     def put(self, id: str, fields: dict[str, Any]) -> Any:
         self._refuse_past()
-        return self._wire.ask("PUT", path_of("api", "registry", id), fields, again=True)
+        return self._wire.ask("PUT", path_of("api", "registry", id), fields)
 
     def get(self, id: str) -> Any:
         return self._find("registry", id)

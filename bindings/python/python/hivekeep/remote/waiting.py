@@ -15,6 +15,7 @@ __all__ = ["ClaimWait"]
 
 _SLICE = 30.0
 _PAUSE = 1.0
+_WHAT = "POST /api/queue/claim"
 _ON_ITS_WAY = 2.0
 
 
@@ -62,7 +63,7 @@ class ClaimWait:
                 await asyncio.sleep(min(_PAUSE, left))
                 continue
             except (asyncio.TimeoutError, OSError, EOFError, BadAnswer, TooLong) as error:
-                raise self._wire.lost(error, False, "POST /api/queue/claim") from error
+                raise self._wire.lost(error, False, _WHAT) from error
             claims: list[Any] = self._delivered(body)["claims"]
             if claims or left <= slice:
                 return claims
@@ -90,7 +91,7 @@ class ClaimWait:
             writer.transport.abort()
             raise
         writer.transport.abort()
-        return self._wire.body_of(answer)
+        return self._wire.body_of(answer, False, _WHAT)
 
     async def _end(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, answer: Answer) -> None:
         """Ends a request that nobody waits for any more, and gives back claims that were on their way already. The service
@@ -100,7 +101,7 @@ class ClaimWait:
             if writer.can_write_eof():
                 writer.write_eof()
             await asyncio.wait_for(_read(reader, answer), _ON_ITS_WAY)
-            claims = self._delivered(self._wire.body_of(answer))["claims"]
+            claims = self._delivered(self._wire.body_of(answer, False, _WHAT))["claims"]
             if claims:
                 await asyncio.get_running_loop().run_in_executor(None, self._give_back, claims)
         except (Exception, asyncio.CancelledError):

@@ -193,8 +193,8 @@ class Wire:
         while True:
             tries += 1
             try:
-                answer = self._exchange(sent, until, again or method == "GET", f"{method} {path}", undelivered)
-                return self.body_of(answer)
+                may_again, what = again or method == "GET", f"{method} {path}"
+                return self.body_of(self._exchange(sent, until, may_again, what, undelivered), may_again, what)
             except _NotDone as failure:
                 pause = min(failure.pause or random.uniform(0.5, 1.5) * 0.1 * 2**tries, _LONGEST_PAUSE)
                 if tries >= TRIES or time.monotonic() + pause >= until:
@@ -211,10 +211,14 @@ class Wire:
         text = None if body is _NO_BODY else self.json.write(body)
         return request(method, self.address.prefix + path, query, headers, text)
 
-    def body_of(self, answer: Answer) -> bytes:
+    def body_of(self, answer: Answer, again: bool, what: str) -> bytes:
         """The body of an answer that says that it was done."""
-        if 200 <= answer.status < 300:
+        is_json = "json" in answer.headers.get("content-type", "")
+        if 200 <= answer.status < 300 and is_json:
             return answer.body
+        if not is_json and not 400 <= answer.status < 500:
+            # Somebody on the way said it, who does not know whether the service has done it.
+            raise self.lost(BadAnswer(f"the answer is not of the service: status={answer.status}"), again, what)
         error = self._error_of(answer)
         if error.kind in _UNDONE and answer.status in (429, 503):
             raise _NotDone(error, _seconds(answer.headers.get("retry-after")))
@@ -259,7 +263,7 @@ class Wire:
                     # The service gives back what it sends to a half that was ended; what is on its way already comes now.
                     connection.shutdown(socket.SHUT_WR)
                     _receive(connection, answer, time.monotonic() + _ON_ITS_WAY)
-                    undelivered(self.body_of(answer))
+                    undelivered(self.body_of(answer, again, what))
             connection.close()
             raise
         if answer.keeps and not self.closed:
