@@ -16,8 +16,8 @@ use crate::error::Result;
 use crate::state::keys::key::KeyName;
 pub(crate) use crate::state::keys::ring::{KeyHolder, KeyRing, NoHolder};
 
-/// Keys are read again after this time, since another process may have changed them. A read that a revoked key began before
-/// ends; nothing is written for one, as each write looks for itself.
+/// Keys are read again after this time, since another process may have changed them. A request that a revoked key began
+/// before goes on reading; its write is refused, as each write looks for its key itself.
 const FRESH_FOR: Duration = Duration::from_millis(250);
 /// Between two writes of when keys were used.
 const USES_EVERY: Duration = Duration::from_secs(60);
@@ -26,6 +26,8 @@ const USES_EVERY: Duration = Duration::from_secs(60);
 #[derive(Debug)]
 pub(crate) struct Keyring {
     loaded: Mutex<Loaded>,
+    /// Held while keys are read again, so that no older read replaces a newer one.
+    reading: Mutex<()>,
     uses: Mutex<Uses>,
 }
 
@@ -52,7 +54,8 @@ impl Keyring {
     /// `Damaged`, `Io`.
     pub(crate) fn load(store: &Store) -> Result<Self> {
         let ring = Arc::new(store.view()?.keys().ring()?);
-        Ok(Self { loaded: Mutex::new(Loaded { ring, at: Instant::now() }), uses: Mutex::default() })
+        let loaded = Mutex::new(Loaded { ring, at: Instant::now() });
+        Ok(Self { loaded, reading: Mutex::default(), uses: Mutex::default() })
     }
 
     /// The keys, and whether the caller is to read them again. Only one caller at a time is told to.
@@ -65,9 +68,25 @@ impl Keyring {
         (loaded.ring.clone(), is_old)
     }
 
+    /// The keys in memory, whatever their age.
+    pub(crate) fn at_hand(&self) -> Arc<KeyRing> {
+        self.loaded.lock().ring.clone()
+    }
+
+    /// Whether keys are asked for and none is valid.
+    pub(crate) fn shuts_everybody_out(&self, now: Timestamp) -> bool {
+        let ring = self.at_hand();
+        ring.is_used() && !ring.has_valid(now)
+    }
+
     /// Reads the keys again. While the store cannot be read, nobody can change them either, so the ones in memory stay.
     pub(crate) fn reload(&self, store: &Store) -> Arc<KeyRing> {
-        match store.view().and_then(|view| view.keys().ring()) {
+        self.reload_from(|| store.view()?.keys().ring())
+    }
+
+    fn reload_from(&self, read: impl FnOnce() -> Result<KeyRing>) -> Arc<KeyRing> {
+        let _one_at_a_time = self.reading.lock();
+        match read() {
             Ok(ring) => {
                 let ring = Arc::new(ring);
                 *self.loaded.lock() = Loaded { ring: ring.clone(), at: Instant::now() };
@@ -117,6 +136,8 @@ pub(crate) fn random_name() -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::mpsc;
+
     use super::*;
     use crate::state::keys::key::{NewKey, Role};
     use crate::testkit::checked_store::{Fixture, time};
@@ -130,6 +151,29 @@ mod tests {
         std::thread::sleep(FRESH_FOR);
         assert!(keyring.ring().1 && !keyring.ring().1);
         assert!(keyring.reload(&hive.store).is_used() && keyring.ring().0.is_used());
+    }
+
+    #[test]
+    fn a_read_that_began_before_a_revocation_brings_no_key_back() {
+        let hive = Fixture::new();
+        let name = || "a".parse::<KeyName>().unwrap();
+        let secret = hive.write(|tx| tx.keys().add(NewKey::new(name(), Role::Reader)));
+        let keyring = Keyring::load(&hive.store).unwrap();
+        let (begun, begins) = mpsc::channel();
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                keyring.reload_from(|| {
+                    let ring = hive.view().keys().ring();
+                    begun.send(()).unwrap();
+                    std::thread::sleep(Duration::from_millis(200));
+                    ring
+                })
+            });
+            begins.recv().unwrap();
+            hive.write(|tx| tx.keys().revoke(&name()));
+            keyring.reload(&hive.store);
+        });
+        assert!(keyring.ring().0.holder(secret.as_str(), time(0)).is_err());
     }
 
     #[test]

@@ -44,6 +44,12 @@ impl KeyRing {
         !self.0.is_empty()
     }
 
+    /// Whether any key is valid.
+    #[cfg(feature = "http")]
+    pub(crate) fn has_valid(&self, now: Timestamp) -> bool {
+        self.0.values().any(|key| key.state(now) == KeyState::Active)
+    }
+
     /// The holder of the key whose secret the text is.
     pub(crate) fn holder(&self, text: &str, now: Timestamp) -> Result<KeyHolder, NoHolder> {
         let shown = hash(text);

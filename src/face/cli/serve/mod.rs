@@ -158,6 +158,11 @@ fn run(source: Source, context: &mut Context, opens: bool) -> Result<Exit> {
     }
     let is_new = !context.path.exists();
     let instance = Arc::new(Instance::open(&context.path, settings.setup()?)?);
+    if token.is_none() && instance.keyring().shuts_everybody_out(instance.store().clock().now()) {
+        context
+            .out
+            .message("no key of the store is valid, so nobody is let in; add one: hivekeep key add NAME --role admin");
+    }
     greet(context, &instance, &listener, is_new)?;
     if opens {
         open_page(context, &listener)?;
