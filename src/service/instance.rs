@@ -168,14 +168,23 @@ impl Instance {
     /// # Errors
     ///
     /// As [`Store::close`]; `Conflict` when they do not end for long.
-    pub(crate) fn close_in_use(&self) -> Result<()> {
-        let (store, (tell, told)) = (self.store.clone(), mpsc::channel());
-        // Nobody is left to be told once it was too late.
-        let close = move || drop(tell.send(store.close()));
+    pub(crate) fn close_in_use(self: &Arc<Self>) -> Result<()> {
+        let (instance, (tell, told)) = (self.clone(), mpsc::channel());
+        let close = move || {
+            instance.write_gathered();
+            // Nobody is left to be told once it was too late.
+            drop(tell.send(instance.store.clone().close()));
+        };
         std::thread::Builder::new().name("hivekeep-close".into()).spawn(close)?;
         told.recv_timeout(LAST_CALLS).unwrap_or_else(|_| {
             Err(Error::conflict("a request did not end in time; what it did is on the disk, or was not done"))
         })
+    }
+
+    /// Writes the uses of keys and the refusals that wait to be written.
+    fn write_gathered(&self) {
+        self.keyring.write_uses(&self.store);
+        self.refusals.write(&self.store);
     }
 
     /// The store.
@@ -344,5 +353,59 @@ impl Instance {
     pub(crate) fn next_backup(&self) -> Result<Option<Timestamp>> {
         let interval = self.running.read().setup.backup_interval;
         interval.map(|interval| self.store.next_backup_at(interval)).transpose()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::actor::Actor;
+    use crate::state::INDEXES;
+    use crate::state::keys::key::{KeyName, NewKey, Role};
+    use crate::state::page::Page;
+    use crate::transfer::archive::ExportOptions;
+
+    /// One with nothing beside the store.
+    fn quiet() -> Setup {
+        Setup {
+            backup_interval: None,
+            policy: None,
+            purge_finished: None,
+            priority_aging: None,
+            history: None,
+            stale_mark: None,
+            event_log: None,
+            on_failure: None,
+            failure_url: None,
+            min_free: 0,
+            archive_every: None,
+            archive_dir: None,
+            reopen_timeout: None,
+            archive_must_exist: false,
+            archive_sealed: ExportOptions::new(),
+        }
+    }
+
+    #[test]
+    fn the_last_uses_of_keys_and_the_last_refusals_are_written_at_the_end_also_while_requests_run() {
+        for in_use in [false, true] {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("h.redb");
+            let instance = Arc::new(Instance::open(&path, quiet()).unwrap());
+            let key: KeyName = "k".parse().unwrap();
+            instance.store().write(|tx| tx.keys().add(NewKey::new(key.clone(), Role::Reader))).unwrap();
+            instance.keyring().used(&key, Timestamp::UNIX_EPOCH);
+            instance.refusals().add(Actor::new("unknown"), "GET /api/config".into(), "401".into());
+            let request = in_use.then(|| instance.clone());
+            match Arc::try_unwrap(instance) {
+                Ok(instance) => instance.close().unwrap(),
+                Err(instance) => instance.close_in_use().unwrap(),
+            }
+            let store = Store::options().open_with(&path, INDEXES).unwrap();
+            let view = store.view().unwrap();
+            assert_eq!(view.keys().get(&key).unwrap().unwrap().last_used_at, Some(Timestamp::UNIX_EPOCH), "{in_use}");
+            assert_eq!(view.audit().list(Page::newest(1)).unwrap()[0].action, "refused", "{in_use}");
+            drop(request);
+        }
     }
 }
