@@ -13,6 +13,10 @@ use crate::face::http::client::Address;
 use crate::face::http::stream::Stream;
 use crate::{Error, ErrorKind, Result, files};
 
+/// So many connections may wait to be accepted; the system may allow fewer. Beyond them a client tries again after a second, so
+/// that a burst of others would keep it out for that long.
+#[cfg(unix)]
+const BACKLOG: i32 = 4_096;
 /// Begins the path of a Unix socket.
 const UNIX: &str = "unix:";
 
@@ -169,6 +173,9 @@ pub(in crate::face) fn bind(listen: &str, reach: Reach) -> Result<Listener> {
         reach.check(listen)?;
     }
     let socket = TcpListener::bind(addresses.as_slice()).map_err(|error| refused(listen, &addresses, error))?;
+    // The standard library lets 128 wait.
+    #[cfg(unix)]
+    rustix::net::listen(&socket, BACKLOG).map_err(|error| refused(listen, &addresses, error.into()))?;
     Ok(Listener { socket: Socket::Tcp(socket), is_tls: reach.is_tls, is_public })
 }
 
@@ -187,6 +194,7 @@ fn bind_path(listen: &str, path: &str) -> Result<Listener> {
         };
         Error::new(ErrorKind::Io, format!("{why}: listen={listen}")).with_source(error)
     })?;
+    rustix::net::listen(&socket, BACKLOG).map_err(io::Error::from)?;
     Ok(Listener { socket: Socket::Unix(socket, path.into()), is_tls: false, is_public: false })
 }
 
@@ -230,6 +238,18 @@ mod tests {
             assert!(bind("0.0.0.0:0", reach).unwrap().is_public);
         }
         assert!(!bind("127.0.0.1:0", NOTHING).unwrap().is_public);
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_burst_of_connections_keeps_nobody_out_for_a_second() {
+        let allowed = std::fs::read_to_string("/proc/sys/net/core/somaxconn").unwrap();
+        let listener = bind("127.0.0.1:0", NOTHING).unwrap();
+        let address = listener.url().unwrap().trim_start_matches("http://").parse().unwrap();
+        let within = std::time::Duration::from_millis(900);
+        let burst = 400.min(allowed.trim().parse().unwrap());
+        let waiting: Vec<_> = (0..burst).map(|_| std::net::TcpStream::connect_timeout(&address, within)).collect();
+        assert!(waiting.iter().all(Result::is_ok), "{:?}", waiting.iter().filter(|one| one.is_ok()).count());
     }
 
     #[test]

@@ -5,7 +5,8 @@
 //! that has been idle for the longest. So slow heads without end keep nobody out but themselves. The last places are kept
 //! for probes: requests that would take them are refused, as are those of an address that has half of all places.
 
-use std::collections::HashMap;
+use std::cmp::Reverse;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -46,8 +47,17 @@ struct Taken {
     by_number: HashMap<u64, Entry>,
     leaving: usize,
     busy: usize,
-    /// Those of each address of another machine.
-    busy_by: HashMap<Client, usize>,
+    by_client: HashMap<Client, Crowd>,
+}
+
+/// The connections of a client.
+#[derive(Debug, Default)]
+struct Crowd {
+    count: usize,
+    busy: usize,
+    /// The idle ones that keep their places, by how long they have been idle: a crowd of thousands is not searched for each
+    /// connection that comes.
+    idle: BTreeSet<(Instant, u64)>,
 }
 
 #[derive(Debug)]
@@ -106,16 +116,16 @@ impl Places {
         let mut taken = self.0.taken.lock();
         if taken.count() >= self.0.count {
             let number = taken.longest_idle(grace)?;
-            if let Some(evicted) = taken.by_number.get_mut(&number) {
-                evicted.leaves = true;
-                evicted.ends.notify_one();
-                taken.leaving += 1;
-            }
+            taken.evict(number);
         }
         let (number, ends) = (taken.next, Arc::new(Notify::new()));
         taken.next += 1;
-        let state = State::Idle { since: Instant::now(), begun: None };
+        let since = Instant::now();
+        let state = State::Idle { since, begun: None };
         taken.by_number.insert(number, Entry { client, state, leaves: false, ends: ends.clone() });
+        let crowd = taken.by_client.entry(client).or_default();
+        crowd.count += 1;
+        crowd.idle.insert((since, number));
         Some(Place(Arc::new(Own { places: self.clone(), number, client, ends })))
     }
 
@@ -131,34 +141,63 @@ impl Taken {
         self.by_number.len() - self.leaving
     }
 
-    fn begins(&mut self, client: Client) {
-        self.busy += 1;
-        if !client.is_local() {
-            *self.busy_by.entry(client).or_default() += 1;
-        }
-    }
-
-    fn ends(&mut self, client: Client) {
-        self.busy -= 1;
-        if let Some(busy) = self.busy_by.get_mut(&client) {
-            *busy -= 1;
-            if *busy == 0 {
-                self.busy_by.remove(&client);
-            }
-        }
-    }
-
     /// The connection that has been idle for the longest, among those of the client with the most connections.
     fn longest_idle(&self, grace: Duration) -> Option<u64> {
-        let mut by_client: HashMap<Client, usize> = HashMap::new();
-        self.by_number.values().for_each(|entry| *by_client.entry(entry.client).or_default() += 1);
-        let idle = self.by_number.iter().filter_map(|(number, entry)| match entry.state {
-            State::Idle { since, .. } if !entry.leaves && since.elapsed() >= grace => {
-                Some((by_client.get(&entry.client).copied(), std::cmp::Reverse(since), *number))
-            }
-            _ => None,
+        let oldest = self.by_client.values().filter_map(|crowd| {
+            let (since, number) = crowd.idle.first().filter(|(since, _)| since.elapsed() >= grace)?;
+            Some((crowd.count, Reverse(*since), *number))
         });
-        idle.max().map(|(_, _, number)| number)
+        oldest.max().map(|(_, _, number)| number)
+    }
+
+    /// Lets an idle connection leave.
+    fn evict(&mut self, number: u64) {
+        let Some(entry) = self.by_number.get_mut(&number) else { return };
+        if let (State::Idle { since, .. }, Some(crowd)) = (entry.state, self.by_client.get_mut(&entry.client)) {
+            crowd.idle.remove(&(since, number));
+        }
+        entry.leaves = true;
+        entry.ends.notify_one();
+        self.leaving += 1;
+    }
+
+    /// A request of an idle connection begins.
+    fn begin(&mut self, number: u64) {
+        let Some(entry) = self.by_number.get_mut(&number) else { return };
+        let State::Idle { since, .. } = std::mem::replace(&mut entry.state, State::Busy) else { return };
+        self.leaving -= usize::from(std::mem::take(&mut entry.leaves));
+        self.busy += 1;
+        if let Some(crowd) = self.by_client.get_mut(&entry.client) {
+            crowd.idle.remove(&(since, number));
+            crowd.busy += 1;
+        }
+    }
+
+    /// A connection is idle again.
+    fn end(&mut self, number: u64) {
+        let Some(entry) = self.by_number.get_mut(&number).filter(|entry| entry.state == State::Busy) else { return };
+        let since = Instant::now();
+        entry.state = State::Idle { since, begun: None };
+        self.busy -= 1;
+        if let Some(crowd) = self.by_client.get_mut(&entry.client) {
+            crowd.idle.insert((since, number));
+            crowd.busy -= 1;
+        }
+    }
+
+    /// A connection has ended.
+    fn remove(&mut self, number: u64) {
+        self.end(number);
+        let Some(Entry { client, state, leaves, .. }) = self.by_number.remove(&number) else { return };
+        self.leaving -= usize::from(leaves);
+        let Some(crowd) = self.by_client.get_mut(&client) else { return };
+        if let State::Idle { since, .. } = state {
+            crowd.idle.remove(&(since, number));
+        }
+        crowd.count -= 1;
+        if crowd.count == 0 {
+            self.by_client.remove(&client);
+        }
     }
 }
 
@@ -167,18 +206,12 @@ impl Place {
     pub(super) fn busy(&self, is_probe: bool) -> Option<Busy> {
         let Shared { count, kept, taken, .. } = &*self.0.places.0;
         let mut taken = taken.lock();
-        let own = taken.busy_by.get(&self.0.client).copied().unwrap_or_default();
-        if !is_probe && (taken.busy >= count - kept || own >= count / 2) {
+        let own = taken.by_client.get(&self.0.client).map(|crowd| crowd.busy).unwrap_or_default();
+        let has_half = !self.0.client.is_local() && own >= count / 2;
+        if !is_probe && (taken.busy >= count - kept || has_half) {
             return None;
         }
-        if let Some(entry) = taken.by_number.get_mut(&self.0.number)
-            && entry.state != State::Busy
-        {
-            entry.state = State::Busy;
-            let stays = std::mem::take(&mut entry.leaves);
-            taken.leaving -= usize::from(stays);
-            taken.begins(self.0.client);
-        }
+        taken.begin(self.0.number);
         Some(Busy(self.clone()))
     }
 
@@ -212,13 +245,7 @@ impl Place {
 impl Drop for Busy {
     fn drop(&mut self) {
         let shared = &self.0.0.places.0;
-        let mut taken = shared.taken.lock();
-        if let Some(entry) = taken.by_number.get_mut(&self.0.0.number)
-            && entry.state == State::Busy
-        {
-            entry.state = State::Idle { since: Instant::now(), begun: None };
-            taken.ends(self.0.0.client);
-        }
+        shared.taken.lock().end(self.0.0.number);
         shared.freed.notify_one();
     }
 }
@@ -226,13 +253,7 @@ impl Drop for Busy {
 impl Drop for Own {
     fn drop(&mut self) {
         let shared = &self.places.0;
-        let mut taken = shared.taken.lock();
-        if let Some(Entry { state, leaves, .. }) = taken.by_number.remove(&self.number) {
-            taken.leaving -= usize::from(leaves);
-            if state == State::Busy {
-                taken.ends(self.client);
-            }
-        }
+        shared.taken.lock().remove(self.number);
         shared.freed.notify_one();
     }
 }
@@ -283,7 +304,7 @@ mod tests {
         held.pop();
         assert!(busy(other).is_some());
         drop(held);
-        assert!(places.0.taken.lock().busy_by.is_empty());
+        assert!(places.0.taken.lock().by_client.is_empty());
     }
 
     #[test]
