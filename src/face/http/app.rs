@@ -37,6 +37,8 @@ const PERMIT_WITHIN: Duration = Duration::from_secs(10);
 /// Timeout of a call for the store to be reopened after a failure.
 const OPEN_WITHIN: Duration = Duration::from_secs(2);
 
+/// The path of the probe that asks only whether the process lives.
+const ALIVE: &str = "/livez";
 /// Refused requests are gathered for this long.
 const REFUSALS_EVERY: Duration = Duration::from_secs(1);
 
@@ -169,6 +171,11 @@ impl App {
         }
         let instance = self.shared.instance.clone();
         self.beside(move || instance.keyring().reload(instance.store())).await.unwrap_or(ring)
+    }
+
+    /// The keys for a request to that path. Whether the process lives is answered without the store, which may be busy.
+    pub(super) async fn key_ring_for(&self, path: &str) -> Arc<KeyRing> {
+        if path == ALIVE { self.shared.instance.keyring().at_hand() } else { self.key_ring().await }
     }
 
     /// Notes that a request was refused. All of a second are written together, for which no request waits.

@@ -42,14 +42,14 @@ pub(super) fn around(routes: Router<App>, app: &App, needs_of: NeedsOf) -> Route
 }
 
 async fn check_access(State(app): State<App>, request: Request, next: Next) -> Answer {
-    let any_host = identify::keys_are_asked_for(&app, &*app.key_ring().await);
+    let any_host = identify::keys_are_asked_for(&app, &*app.key_ring_for(request.uri().path()).await);
     app.live().access.admit(&request, any_host)?;
     Ok(next.run(request).await)
 }
 
 /// Finds out who asks, and whether they may.
 async fn check_role(State((app, needs_of)): State<(App, NeedsOf)>, mut request: Request, next: Next) -> Response {
-    let ring = app.key_ring().await;
+    let ring = app.key_ring_for(request.uri().path()).await;
     let mut caller = Caller::unknown(request.extensions().get().copied());
     let needs = needs_of(&request);
     let asked = Asked { method: request.method(), headers: request.headers() };
