@@ -79,7 +79,7 @@ async fn sign_in(app: App, headers: HeaderMap, Object(mut fields): Object) -> An
     let mut response = Json(shown(Some(&caller))).into_response();
     if let Some(by) = by {
         let session = app.sessions().begin(by, app.now());
-        put_header(&mut response, sessions::given(&headers, &session));
+        put_header(&mut response, sessions::given(&headers, &session, app.live().access.is_tls));
     }
     Ok(response)
 }
@@ -89,7 +89,7 @@ async fn sign_out(app: App, headers: HeaderMap) -> Answer {
         app.sessions().end(&session);
     }
     let mut response = Json(json!({"signed_out": true})).into_response();
-    put_header(&mut response, sessions::taken_back(&headers));
+    put_header(&mut response, sessions::taken_back(&headers, app.live().access.is_tls));
     Ok(response)
 }
 

@@ -17,6 +17,8 @@ use crate::service::keyring::{HeldKey, random_name};
 const LASTS: SignedDuration = SignedDuration::from_hours(12);
 /// So many sessions there may be; then the oldest one ends.
 const MOST: usize = 1_000;
+/// So many one holder may have; then the holder's oldest one ends, and nobody else's.
+const MOST_OF_ONE: usize = 50;
 /// The beginning of the cookie's name; the port follows.
 const COOKIE: &str = "hivekeep_";
 /// The characters of a session's name.
@@ -48,10 +50,14 @@ impl Sessions {
         let name = random_name();
         let mut sessions = self.0.lock();
         sessions.retain(|_, session| now < session.ends);
-        if sessions.len() >= MOST
-            && let Some(oldest) = sessions.iter().min_by_key(|(_, session)| session.ends).map(|(hash, _)| *hash)
-        {
-            sessions.remove(&oldest);
+        let is_own = |session: &Session| session.by == by;
+        let has_too_many = sessions.values().filter(|session| is_own(session)).count() >= MOST_OF_ONE;
+        if has_too_many || sessions.len() >= MOST {
+            let may_end = sessions.iter().filter(|(_, session)| !has_too_many || is_own(session));
+            let oldest = may_end.min_by_key(|(_, session)| session.ends).map(|(hash, _)| *hash);
+            if let Some(oldest) = oldest {
+                sessions.remove(&oldest);
+            }
         }
         let ends = now.saturating_add(LASTS).unwrap_or(Timestamp::MAX);
         sessions.insert(hash(&name), Session { by, ends });
@@ -112,19 +118,22 @@ fn cookie_name(headers: &HeaderMap) -> String {
     format!("{COOKIE}{}", host.and_then(|host| host.port()).unwrap_or(80))
 }
 
-/// The header that gives a session to the browser.
-pub(super) fn given(headers: &HeaderMap, session: &str) -> (HeaderName, HeaderValue) {
-    set(headers, session, LASTS.as_secs())
+/// The header that gives a session to the browser. Over TLS the browser sends it over TLS only: other services of the host may
+/// have none.
+pub(super) fn given(headers: &HeaderMap, session: &str, is_tls: bool) -> (HeaderName, HeaderValue) {
+    set(headers, session, LASTS.as_secs(), is_tls)
 }
 
 /// The header that takes it back.
-pub(super) fn taken_back(headers: &HeaderMap) -> (HeaderName, HeaderValue) {
-    set(headers, "", 0)
+pub(super) fn taken_back(headers: &HeaderMap, is_tls: bool) -> (HeaderName, HeaderValue) {
+    set(headers, "", 0, is_tls)
 }
 
-fn set(headers: &HeaderMap, value: &str, seconds: i64) -> (HeaderName, HeaderValue) {
+fn set(headers: &HeaderMap, value: &str, seconds: i64, is_tls: bool) -> (HeaderName, HeaderValue) {
     let name = cookie_name(headers);
-    let text = format!("{name}={value}; Path=/; Max-Age={seconds}; HttpOnly; SameSite=Strict");
+    let behind_tls = headers.get(header::ORIGIN).is_some_and(|origin| origin.as_bytes().starts_with(b"https://"));
+    let secure = if is_tls || behind_tls { "; Secure" } else { "" };
+    let text = format!("{name}={value}; Path=/; Max-Age={seconds}; HttpOnly; SameSite=Strict{secure}");
     // A port and hexadecimal digits are visible ASCII.
     (header::SET_COOKIE, HeaderValue::from_str(&text).unwrap_or_else(|_| HeaderValue::from_static("")))
 }
@@ -169,9 +178,31 @@ mod tests {
         let sessions = Sessions::default();
         let first = sessions.begin(token(), time(0));
         let second = sessions.begin(token(), time(1));
-        (0..MOST - 1).for_each(|_| drop(sessions.begin(token(), time(2))));
+        let holder = |number: usize| SignedIn::Token(blake3::hash(&number.to_be_bytes()));
+        (0..MOST - 1).for_each(|number| drop(sessions.begin(holder(number), time(2))));
         assert_eq!((sessions.find(&first, time(3)), sessions.find(&second, time(3))), (None, Some(token())));
         assert_eq!(sessions.0.lock().len(), MOST);
+    }
+
+    #[test]
+    fn a_holder_who_signs_in_without_end_ends_only_sessions_of_its_own() {
+        let sessions = Sessions::default();
+        let other = SignedIn::Token(blake3::hash(b"other"));
+        let (theirs, own) = (sessions.begin(other.clone(), time(0)), sessions.begin(token(), time(1)));
+        (0..2 * MOST).for_each(|_| drop(sessions.begin(token(), time(2))));
+        assert_eq!((sessions.find(&theirs, time(3)), sessions.find(&own, time(3))), (Some(other), None));
+        assert_eq!(sessions.0.lock().len(), MOST_OF_ONE + 1);
+    }
+
+    #[test]
+    fn a_cookie_that_was_given_over_tls_is_sent_over_tls_only() {
+        let text = |headers: &HeaderMap, is_tls| given(headers, "s", is_tls).1.to_str().unwrap().to_owned();
+        assert!(!text(&headers(&[(header::ORIGIN, "http://a")]), false).contains("Secure"));
+        assert!(text(&headers(&[]), true).ends_with("; SameSite=Strict; Secure"));
+        assert!(
+            text(&headers(&[(header::ORIGIN, "https://fleet.example")]), false).ends_with("; Secure"),
+            "by a proxy"
+        );
     }
 
     #[test]
