@@ -123,8 +123,11 @@ fn operation(route: &Route) -> Value {
         Takes::Nothing => {}
         Takes::Fields(fields) => {
             let needed = fields.iter().any(|field| field.required);
-            operation["requestBody"] =
-                json!({"required": needed, "content": {"application/json": {"schema": object(fields)}}});
+            let mut schema = object(fields);
+            if !needed {
+                schema["type"] = json!(["object", "null"]);
+            }
+            operation["requestBody"] = json!({"required": needed, "content": {"application/json": {"schema": schema}}});
         }
         Takes::Any(about) => {
             let schema = json!({"description": about});

@@ -59,9 +59,15 @@ impl Query {
     }
 
     /// A boolean; a parameter without a value is true.
-    pub(super) fn flag(&self, name: &str) -> bool {
-        let value = self.0.iter().find(|(own, _)| own == name).map(|(_, value)| value.as_str());
-        matches!(value, Some("" | "1" | "true" | "yes"))
+    pub(super) fn flag(&self, name: &str) -> Result<bool> {
+        match self.0.iter().find(|(own, _)| own == name).map(|(_, value)| value.as_str()) {
+            Some("" | "1" | "true" | "yes") => Ok(true),
+            None | Some("0" | "false" | "no") => Ok(false),
+            Some(value) => {
+                let value = value.escape_debug();
+                Err(Error::invalid(format!("query parameter must be true or false: name={name} value={value}")))
+            }
+        }
     }
 
     /// The length of the page.
@@ -192,6 +198,16 @@ mod tests {
         let refused = |limit| query(&[("limit", limit)]).limit().unwrap_err().to_string();
         assert_eq!(refused("-1"), "query parameter must be a non-negative integer: name=limit value=-1");
         assert_eq!(refused("0"), "query parameter must be at least 1: name=limit value=0");
+    }
+
+    #[test]
+    fn a_boolean_is_true_or_false_and_anything_else_is_refused() {
+        for (asked, means) in [("", true), ("true", true), ("1", true), ("false", false), ("0", false)] {
+            assert_eq!(query(&[("all", asked)]).flag("all").unwrap(), means, "{asked}");
+        }
+        assert!(!query(&[]).flag("all").unwrap());
+        let refused = query(&[("all", "null")]).flag("all").unwrap_err().to_string();
+        assert_eq!(refused, "query parameter must be true or false: name=all value=null");
     }
 
     #[test]

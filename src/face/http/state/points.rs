@@ -174,8 +174,8 @@ pub(in crate::face::http) const ROUTES: &[Route] = &[
 async fn list(app: App, query: Query) -> Answer {
     app.show(move |store| {
         let mut page = Filling::new(query.limit()?);
-        let before = query.number("cursor")?.map_or(Epoch::NOW, Epoch);
-        let points = if query.flag("all") { store.all_points()? } else { store.points()? };
+        let (before, all) = (query.number("cursor")?.map_or(Epoch::NOW, Epoch), query.flag("all")?);
+        let points = if all { store.all_points()? } else { store.points()? };
         for point in points.iter().filter(|point| point.epoch < before) {
             if page.add(point.epoch.0, point)?.is_break() {
                 break;

@@ -134,7 +134,7 @@ async fn timeline(app: App, query: Query) -> Answer {
 }
 
 async fn points(app: App, query: Query) -> Answer {
-    let (limit, before, all) = (query.limit()?, query.number("cursor")?.map(Epoch), query.flag("all"));
+    let (limit, before, all) = (query.limit()?, query.number("cursor")?.map(Epoch), query.flag("all")?);
     app.show(move |store| {
         let mut page = Filling::new(limit);
         for point in store.brief_points(before, all, limit + 1)? {

@@ -264,9 +264,10 @@ fn numbered<T: Serialize, I: Iterator<Item = (u64, T)>>(
     list: impl Fn(Page) -> Result<(I, Option<u64>)>,
 ) -> Result<Listed<Box<RawValue>>> {
     let (mut filling, cursor) = (Filling::new(query.limit()?), query.number("cursor")?);
+    let oldest = query.flag("oldest")?;
     loop {
         let ask = filling.ask();
-        let page = match (query.flag("oldest"), filling.last().or(cursor)) {
+        let page = match (oldest, filling.last().or(cursor)) {
             (true, None) => Page::oldest(ask),
             (true, Some(cursor)) => Page::oldest(ask).after(cursor),
             (false, None) => Page::newest(ask),
