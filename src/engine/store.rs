@@ -404,6 +404,14 @@ impl Store {
     /// `Conflict` while a view of any process is alive, `Reopen` when the store is closed, `Io`. After an error of the
     /// disk, make a new file with `repair` before going on: what redb has moved may be in the system's cache only.
     pub fn compact(&self) -> Result<bool> {
+        let changed = self.shrink()?;
+        if changed && let Some(recording) = &self.recording {
+            self.write(|tx| recording.recorder.record(tx, "compact", None))?;
+        }
+        Ok(changed)
+    }
+
+    fn shrink(&self) -> Result<bool> {
         let _writing = Writing::enter(&self.inner.context)?;
         self.refuse_moved()?;
         let mut slot = self.inner.slot.exclusively()?;

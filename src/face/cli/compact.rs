@@ -5,7 +5,7 @@ use std::fs;
 use clap::Args;
 use serde_json::json;
 
-use crate::face::cli::context::Context;
+use crate::face::cli::context::{Context, acting};
 use crate::face::cli::exit::Exit;
 use crate::text::show_bytes;
 use crate::{Error, ErrorKind, Result, Sharing};
@@ -28,7 +28,8 @@ pub(super) struct Compact {
 impl Compact {
     pub(super) fn run(self, context: &mut Context) -> Result<Exit> {
         let sharing = if self.yes { Sharing::Shared } else { Sharing::Exclusive };
-        let store = context.options().sharing(sharing).open(&context.path).map_err(|error| self.explained(error))?;
+        let opened = context.options().sharing(sharing).open(&context.path);
+        let store = acting(opened.map_err(|error| self.explained(error))?);
         let before = fs::metadata(store.path())?.len();
         let changed = store.compact()?;
         store.close()?;

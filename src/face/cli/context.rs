@@ -14,12 +14,12 @@ pub(super) fn acting(store: Store) -> Store {
 
 /// `cli:` and the number of the user.
 #[cfg(unix)]
-fn user() -> String {
+pub(super) fn user() -> String {
     format!("cli:{}", rustix::process::getuid().as_raw())
 }
 
 #[cfg(not(unix))]
-fn user() -> String {
+pub(super) fn user() -> String {
     format!("cli:{}", std::env::var("USERNAME").unwrap_or_default())
 }
 

@@ -60,6 +60,11 @@ impl Store {
         Self { inner: self.inner.clone(), recording: Some(RecordedHandle { acting, recorder: &InTrail }) }
     }
 
+    /// The same where an option says who acts, if anybody does.
+    pub(crate) fn acting_for(&self, actor: Option<&Actor>) -> Self {
+        actor.map_or_else(|| self.clone(), |actor| self.acting_as(actor.clone()))
+    }
+
     /// Refuses a change for another bot than the one that the actor is.
     ///
     /// # Errors

@@ -176,6 +176,7 @@ impl Queue<&mut WriteTx<'_>> {
     pub fn set_memory(&mut self, keep: Duration, most: u64) -> Result<Memory> {
         let memory = Memory { keep_ms: millis(keep), most, ..self.memory()? };
         self.put_memory(&memory)?;
+        self.records.note("queue_memory_set", None)?;
         Ok(memory)
     }
 

@@ -73,7 +73,7 @@ impl Store {
             seed: options.seed,
             scenarios,
         };
-        store.note_drill(&report.to_keep())?;
+        store.acting_for(options.actor.as_ref()).note_drill(&report.to_keep())?;
         store.close()?;
         Ok(report)
     }

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use crate::actor::Actor;
 use crate::error::{Error, Result};
 use crate::transfer::drill::targets::{Disaster, DrillTarget, DrillTargets};
 
@@ -15,6 +16,7 @@ pub struct DrillOptions {
     pub(crate) scratch: Option<PathBuf>,
     pub(crate) archives: Option<PathBuf>,
     pub(crate) seed: u64,
+    pub(crate) actor: Option<Actor>,
 }
 
 impl DrillOptions {
@@ -28,6 +30,7 @@ impl DrillOptions {
             scratch: None,
             archives: None,
             seed: 1,
+            actor: None,
         }
     }
 
@@ -63,6 +66,13 @@ impl DrillOptions {
     #[must_use]
     pub fn seed(mut self, seed: u64) -> Self {
         self.seed = seed;
+        self
+    }
+
+    /// Drills on behalf of that actor: the audit trail of the store gets an entry.
+    #[must_use]
+    pub fn acting_as(mut self, actor: impl Into<Actor>) -> Self {
+        self.actor = Some(actor.into());
         self
     }
 }

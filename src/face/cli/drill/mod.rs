@@ -13,7 +13,7 @@ use clap::Args;
 
 pub(super) use self::bot::DrillBot;
 use self::screen::Screen;
-use crate::face::cli::context::Context;
+use crate::face::cli::context::{Context, user};
 use crate::face::cli::exit::Exit;
 use crate::face::cli::output::Output;
 use crate::face::cli::screen::Cell;
@@ -62,8 +62,12 @@ pub(super) struct Drill {
 impl Drill {
     pub(super) fn run(self, context: &mut Context) -> Result<Exit> {
         let program = std::env::current_exe()?;
-        let mut options =
-            DrillOptions::new(program).only(self.only).scratch(self.scratch).archives(self.archive_dir).seed(self.seed);
+        let mut options = DrillOptions::new(program)
+            .only(self.only)
+            .scratch(self.scratch)
+            .archives(self.archive_dir)
+            .seed(self.seed)
+            .acting_as(user());
         let of_file = self.targets.as_deref().map(targets::read).transpose()?.unwrap_or_default();
         for (disaster, target) in of_file.into_iter().chain(self.target) {
             options = options.target(disaster, target);
