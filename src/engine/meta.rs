@@ -16,6 +16,8 @@ pub(crate) const EPOCHS: &[u8] = b"epochs";
 pub(crate) const WAL: &[u8] = b"wal";
 /// The row of the host that wrote last.
 pub(crate) const HOST: &[u8] = b"host";
+/// Rows of the keys of the service, which a layer above keeps here. A repair looks for their names.
+pub(crate) const KEY: &[u8] = b"key/";
 /// The counter of the users' collections.
 pub(crate) const COLLECTIONS: &str = "collections";
 /// Rows of counters.

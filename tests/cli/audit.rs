@@ -13,9 +13,11 @@ enum Does {
     Nothing(&'static str),
     /// These runs make ready for the last one, which leaves one entry of this action.
     One(&'static str, &'static [&'static [&'static str]]),
+    /// The same, but the entry is in the store that the verb makes in that file.
+    Elsewhere(&'static str, &'static str, &'static [&'static [&'static str]]),
 }
 
-use Does::{Nothing, One};
+use Does::{Elsewhere, Nothing, One};
 
 const PUSH: &[&str] = &["queue", "push", "1", "--id", "t"];
 const CLAIM: &[&str] = &["queue", "claim", "B"];
@@ -28,11 +30,11 @@ const VERBS: &[(&str, Does)] = &[
     ("adopt", One("adopt", &[&["adopt", "registry.json"]])),
     ("backup", One("backup_create", &[&["backup", "--kind", "registry"]])),
     ("check", Nothing("it opens the store to read only")),
-    ("compact", Nothing("it moves pages, and changes no record")),
+    ("compact", One("compact", &[PUT, &["compact"]])),
     ("completions", Nothing("")),
     ("crash-ack", Nothing("without a crash there is nothing to acknowledge")),
     ("doctor", Nothing("")),
-    ("drill", Nothing("it works on a copy, and has an event")),
+    ("drill", One("drill", &[&["drill", "--only", "queue_halved"]])),
     ("drill-bot", Nothing("a drill starts it, on the copy")),
     ("export", One("export", &[PUT, &["export", "e.tar.gz"]])),
     ("get", Nothing("")),
@@ -62,7 +64,7 @@ const VERBS: &[(&str, Does)] = &[
     ("queue-extend", One("queue_extend", &[PUSH, CLAIM, &["queue", "extend", "t", "--token", "1"]])),
     ("queue-fail", One("queue_fail", &[PUSH, CLAIM, &["queue", "fail", "t", "--token", "1"]])),
     ("queue-list", Nothing("")),
-    ("queue-memory", Nothing("it shows what is remembered of purged tasks")),
+    ("queue-memory", One("queue_memory_set", &[&["queue", "memory", "--keep", "9d"]])),
     ("queue-purge", One("queue_purge", &[PUSH, &["queue", "cancel", "t"], &["queue", "purge", "0s"]])),
     ("queue-push", One("queue_push", &[PUSH])),
     ("queue-release", One("queue_release", &[PUSH, CLAIM, &["queue", "release", "t", "--token", "1"]])),
@@ -70,7 +72,7 @@ const VERBS: &[(&str, Does)] = &[
     ("queue-unassign", One("queue_assign", &[PUSH, &["queue", "assign", "t", "B"], &["queue", "unassign", "t"]])),
     ("queue-why", Nothing("")),
     ("remove", One("config_remove", &[PUT, &["remove", "config", "a"]])),
-    ("repair", Nothing("it makes a new file, and has an event there")),
+    ("repair", Elsewhere("repair", "h.repaired.redb", &[PUT, &["repair"]])),
     ("restore", One("restore", &[POINT, PUT, &["restore", "latest"]])),
     ("serve", Nothing("the requests have entries; see tests/http/audit.rs")),
     ("status", Nothing("")),
@@ -78,7 +80,12 @@ const VERBS: &[(&str, Does)] = &[
 ];
 
 fn trail(hive: &Hive) -> Vec<Value> {
-    hive.json(&["get", "audit"]).as_array().unwrap().clone()
+    trail_of(hive, "h.redb")
+}
+
+/// The trail of the store in that file.
+fn trail_of(hive: &Hive, file: &str) -> Vec<Value> {
+    hive.json(&["--store", file, "get", "audit"]).as_array().unwrap().clone()
 }
 
 #[test]
@@ -94,8 +101,9 @@ fn every_verb_that_changes_something_leaves_exactly_one_entry_with_the_user() {
     let verbs: Vec<_> = verbs.difference(&groups).filter(|verb| !verb.ends_with("help")).collect();
     for verb in &verbs {
         let (_, does) = VERBS.iter().find(|(name, _)| name == verb).unwrap_or_else(|| panic!("say what {verb} does"));
-        let (action, runs) = match does {
-            One(action, runs) => (action, runs),
+        let (action, runs, file) = match does {
+            One(action, runs) => (action, runs, "h.redb"),
+            Elsewhere(action, file, runs) => (action, runs, *file),
             Nothing(why) => {
                 println!("{verb}: {why}");
                 continue;
@@ -107,7 +115,7 @@ fn every_verb_that_changes_something_leaves_exactly_one_entry_with_the_user() {
         before.iter().for_each(|run| drop(hive.ok(run)));
         let earlier = trail(&hive).len();
         hive.ok(last);
-        let trail = trail(&hive);
+        let trail = trail_of(&hive, file);
         assert_eq!(trail.len(), earlier + 1, "{verb}: {trail:#?}");
         let entry = trail.last().unwrap();
         assert_eq!(entry["action"], *action, "{verb}");
@@ -148,4 +156,48 @@ fn entries_are_filtered_by_actor_action_target_and_time() {
     assert!(hive.refused(&["get", "chat", "--actor", "x"], 2).contains("--actor works with audit only"));
     let events = hive.json(&["log"]);
     assert!(events.to_string().contains(&me) || events.as_array().is_some_and(Vec::is_empty));
+}
+
+#[test]
+fn a_store_that_is_made_from_an_archive_has_the_entries_of_the_archive_and_one_of_the_import() {
+    let hive = Hive::new();
+    hive.ok(PUT);
+    hive.ok(&["export", "e.tar.gz"]);
+    hive.ok(&["--store", "new.redb", "import", "e.tar.gz"]);
+    let actions: Vec<_> = trail_of(&hive, "new.redb").iter().map(|entry| entry["action"].clone()).collect();
+    assert_eq!(actions, ["config_put", "import"]);
+    assert!(hive.ok(&["--store", "new.redb", "check"]).starts_with("sound"));
+}
+
+#[test]
+fn a_store_whose_keys_are_lost_stays_closed_and_says_which_to_add_again() {
+    let hive = Hive::new();
+    for name in ["ops", "gone", "removed"] {
+        hive.ok(&["key", "add", name, "--role", "admin"]);
+    }
+    for verb in ["revoke", "remove"] {
+        hive.ok(&["key", verb, "removed"]);
+    }
+    hive.ok(&["export", "e.tar.gz"]);
+    let imported = hive.run(&["--store", "new.redb", "import", "e.tar.gz"]).with(0).err;
+    assert!(imported.contains("must be added again: gone, ops\n"), "{imported}");
+    let mut bytes = std::fs::read(hive.path()).unwrap();
+    let key = b"key/ops";
+    let places: Vec<_> = (0..bytes.len()).filter(|at| bytes[*at..].starts_with(key)).collect();
+    // No page with the key is left.
+    places.iter().for_each(|at| bytes[at & !4095..at | 4095].fill(0x55));
+    std::fs::write(hive.path(), bytes).unwrap();
+    let repaired = hive.run(&["repair", "--to", "repaired.redb"]).with(3).out;
+    for name in ["ops", "gone"] {
+        let lost = format!("a key is lost, and is revoked now; add it again: key={name}\n");
+        assert!(repaired.contains(&lost), "{repaired}");
+    }
+    assert!(!repaired.contains("key=removed"), "{repaired}");
+    for file in ["new.redb", "repaired.redb"] {
+        let keys = hive.json(&["--store", file, "key", "list"]);
+        let keys: Vec<_> = keys.as_array().unwrap().iter().map(|key| (&key["name"], &key["state"])).collect();
+        assert_eq!(format!("{keys:?}"), r#"[(String("gone"), String("revoked")), (String("ops"), String("revoked"))]"#);
+        assert!(hive.ok(&["--store", file, "check"]).starts_with("sound"));
+        hive.ok(&["--store", file, "key", "add", "ops", "--role", "admin"]);
+    }
 }

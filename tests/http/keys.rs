@@ -262,6 +262,51 @@ fn a_bot_does_on_every_route_what_is_its_own_and_nothing_for_another_bot() {
     ask(&b, "DELETE", "/api/registry/B", json!({})).ok();
 }
 
+/// The target and body by which a bot does something for bot A; none where a request is of no bot.
+fn for_a(method: &str, path: &str, held: &Value) -> Option<(String, Value)> {
+    let of_task =
+        path.strip_prefix("/api/queue/x/").map(|verb| format!("/api/queue/{}/{verb}", held["id"].as_str().unwrap()));
+    match (method, path) {
+        ("POST", "/api/queue" | "/api/queue/batch") => None,
+        (_, "/api/registry/x" | "/api/registry/x/heartbeat") => Some((path.replace("/x", "/A"), json!({}))),
+        ("POST", "/api/queue/claim") => Some((path.into(), json!({"bot": "A"}))),
+        ("POST", "/api/chat") => {
+            Some((path.into(), json!({"conversation": "c", "role": "user", "content": "x", "bot_id": "A"})))
+        }
+        ("POST", "/api/audit") => Some((path.into(), json!({"action": "x", "actor": "A"}))),
+        _ => Some((
+            of_task.unwrap_or_else(|| panic!("say how {method} {path} names a bot")),
+            json!({"token": held["token"]}),
+        )),
+    }
+}
+
+#[test]
+fn on_every_route_of_bots_only_the_bot_itself_and_higher_roles_act_for_it() {
+    let hive = Hive::new();
+    let [a, b] = ["A", "B"].map(|name| bearer(&add(&hive, name, "bot")));
+    let [reader, ops] = ["reader", "operator"].map(|role| bearer(&add(&hive, &format!("the-{role}"), role)));
+    let service = Service::start(&hive, &[]);
+    let ask = |key: &str, method: &str, path: &str, body: &Value| service.ask(method, path, key, &body.to_string());
+    let mut held_to = 0;
+    for (method, path, _) in operations_with_roles("x").filter(|(.., needs)| needs.as_deref() == Some("bot")) {
+        ask(&ops, "POST", "/api/queue", &json!({"payload": 1, "assigned_to": "A"})).ok();
+        let held = ask(&a, "POST", "/api/queue/claim", &json!({"max": 1})).ok()["claims"][0].take();
+        let Some((target, body)) = for_a(&method, &path, &held) else { continue };
+        for (who, key) in [("another bot", &b), ("a reader", &reader)] {
+            assert_eq!(ask(key, &method, &target, &body).status, 403, "{method} {target} by {who}");
+        }
+        for (who, key) in [("the bot", &a), ("an operator", &ops)] {
+            let status = ask(key, &method, &target, &body).status;
+            assert!(![401, 403].contains(&status), "{method} {target} by {who}: {status}");
+        }
+        // A bot holds a few tasks at once only.
+        ask(&ops, "POST", &format!("/api/queue/{}/cancel", held["id"].as_str().unwrap()), &json!({}));
+        held_to += 1;
+    }
+    assert!(held_to > 10, "{held_to}");
+}
+
 #[test]
 fn the_token_of_a_claim_is_shown_to_its_holder_and_to_nobody_else() {
     let hive = Hive::new();
@@ -316,4 +361,20 @@ fn a_key_that_is_revoked_while_its_request_waits_gets_nothing() {
         assert!(said.contains("not valid any more"), "{said}");
     });
     assert_eq!(service.ask("GET", "/api/queue/t", &ops, "").ok()["state"], "ready");
+}
+
+#[test]
+fn a_service_over_a_store_whose_keys_are_lost_lets_nobody_in_and_says_how_to_go_on() {
+    let hive = Hive::new();
+    add(&hive, "ops", "admin");
+    hive.ok(&["export", "e.tar.gz"]);
+    let new = Hive::empty();
+    let archive = hive.path().with_file_name("e.tar.gz");
+    new.ok(&["import", archive.to_str().unwrap()]);
+    let service = Service::start(&new, &[]);
+    service.get("/api/config").refused(401);
+    let key = add(&new, "ops", "admin");
+    service.until("the new key is known", |service| ask(service, "GET", "/api/config", &bearer(&key)).status == 200);
+    let (_, said) = service.stop("-TERM");
+    assert!(said.contains("no key of the store is valid, so nobody is let in; add one: hivekeep key add"), "{said}");
 }

@@ -1,6 +1,6 @@
 //! The losses of a repair, as a value: it prints itself, and is JSON.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use jiff::Timestamp;
@@ -40,6 +40,9 @@ pub struct RepairReport {
     /// Whether the highest used numbers may be lost.
     #[serde(skip)]
     pub(crate) counters_lost: bool,
+    /// Keys of rows in `meta` of the layers above that are lost, or may be.
+    #[serde(skip)]
+    pub(crate) lost_meta: BTreeSet<Vec<u8>>,
 }
 
 /// A record that lost a version.

@@ -69,6 +69,8 @@ pub(super) struct Notes {
     pub(super) newest: Epoch,
     /// Counters that were found left behind, and how far they had come.
     pub(super) counters: BTreeMap<Vec<u8>, u64>,
+    /// Rows of keys that were found left behind. The present ones may be lost, or were removed before.
+    pub(super) left_meta: BTreeSet<Vec<u8>>,
 }
 
 /// Keys of which something is lost, by table.
@@ -274,7 +276,7 @@ impl Reader<'_> {
                 continue;
             }
             if table == Table::Meta {
-                self.raise_counter(key, value);
+                self.note_meta(key, value);
                 continue;
             }
             match self.take(table, key, value, true) {
@@ -285,10 +287,12 @@ impl Reader<'_> {
         Ok(())
     }
 
-    /// Old rows of `meta` are of no use, except counters: the highest that was seen counts.
-    fn raise_counter(&mut self, key: &[u8], value: &[u8]) {
-        let number = meta::payload(Table::Meta, key, value).and_then(|payload| meta::number(&payload));
-        if let (true, Ok(number)) = (meta::is_counter(key), number) {
+    /// Old rows of `meta` are of no use, except counters, the highest of which counts, and the names of keys.
+    fn note_meta(&mut self, key: &[u8], value: &[u8]) {
+        let Ok(payload) = meta::payload(Table::Meta, key, value) else { return };
+        if key.starts_with(meta::KEY) {
+            self.notes.left_meta.insert(key.to_vec());
+        } else if let (true, Ok(number)) = (meta::is_counter(key), meta::number(&payload)) {
             let highest = self.notes.counters.entry(key.to_vec()).or_default();
             *highest = number.max(*highest);
         }

@@ -4,13 +4,13 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use crate::face::cli::context::Context;
+use crate::face::cli::context::{Context, user};
 use crate::face::cli::exit::Exit;
 #[cfg(feature = "age")]
 use crate::face::cli::input;
 use crate::face::cli::progress::Progress;
 use crate::face::cli::restore::{hint_finished, show_counts, tell_finished};
-use crate::text::counted;
+use crate::text::{OneLine, counted};
 use crate::{Counts, ImportOptions, ImportReport, Result, Store};
 
 /// Import an archive: as a new store, or into the existing one, which can be undone
@@ -76,7 +76,7 @@ impl Import {
         let report = if is_there {
             context.change(|store| store.import_with(&self.file, &options, show))?
         } else {
-            Store::import_new_with(&self.file, &context.path, &options, show)?
+            Store::import_new_with(&self.file, &context.path, &options.acting_as(user()), show)?
         };
         drop(bar);
         if context.out.is_json() {
@@ -152,6 +152,12 @@ fn tell(context: &mut Context, report: &ImportReport) {
     }
     tell_finished(&mut context.out, report.tasks_run_again, report.tasks_forgotten, report.keep_finished);
     let records = counted(report.collections.values().map(Counts::total).sum(), "record");
+    if !report.keys.is_empty() {
+        let keys = OneLine(report.keys.join(", "));
+        context.out.message(format_args!(
+            "an archive has no keys; those of its store are revoked here, and must be added again: {keys}"
+        ));
+    }
     if report.created {
         let (point, store) = (&report.point, context.path.display());
         context.out.message(format_args!("imported {records} of {point} into the new {store}"));

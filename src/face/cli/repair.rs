@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 use serde_json::json;
 
-use crate::face::cli::context::Context;
+use crate::face::cli::context::{Context, user};
 use crate::face::cli::exit::Exit;
 use crate::text::{counted, show_bytes};
 use crate::{Error, ErrorKind, RepairReport, Result, Store};
@@ -46,7 +46,7 @@ impl Repair {
             true => Store::plan_repair_without_log(from, &to)?,
             false => Store::plan_repair(from, &to)?,
         };
-        let report = if self.dry_run { plan.report().clone() } else { plan.apply()? };
+        let report = if self.dry_run { plan.report().clone() } else { plan.acting_as(user()).apply()? };
         if context.out.is_json() {
             let to = (!self.dry_run).then(|| to.to_string_lossy());
             context.out.json(

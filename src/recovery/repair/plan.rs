@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
+use crate::actor::Actor;
 use crate::engine::codec;
 use crate::engine::commit::Outcome;
 use crate::engine::meta;
@@ -27,6 +28,7 @@ use crate::state::assignments::mend_assignments;
 use crate::state::audit::mend_trail;
 use crate::state::chat;
 use crate::state::documents::mend_documents;
+use crate::state::keys::lost::{keys_in_rows, keys_in_trail};
 use crate::state::page::sequence_of;
 use crate::state::queue::{mend_queue, numbers_of_tasks};
 
@@ -40,8 +42,10 @@ const CACHE: usize = 32 << 20;
 #[derive(Debug)]
 pub struct RepairPlan {
     made: Made,
+    from: PathBuf,
     to: PathBuf,
     report: RepairReport,
+    actor: Option<Actor>,
 }
 
 impl Store {
@@ -94,12 +98,12 @@ impl Store {
         let mut made = Made::beside(&to);
         let store = Self::options().session(false).reserve(false).cache_bytes(CACHE).open(made.path())?;
         let mut report = repair(from, &store, log)?;
-        store.alone(|tx| tx.mend(&mut report).map(Outcome::Commit))?;
+        store.alone(|tx| tx.mend(&mut report, log).map(Outcome::Commit))?;
         refuse_unsound(&store)?;
         store.close()?;
         files::give_rights(made.path(), Rights::beside(from)).map_err(|error| files::failed(made.path(), error))?;
         made.keep();
-        Ok(RepairPlan { made, to, report })
+        Ok(RepairPlan { made, from: from.to_path_buf(), to, report, actor: None })
     }
 }
 
@@ -109,12 +113,23 @@ impl RepairPlan {
         &self.report
     }
 
+    /// Repairs on behalf of that actor: the audit trail of the repaired store gets an entry.
+    #[must_use]
+    pub fn acting_as(self, actor: impl Into<Actor>) -> Self {
+        Self { actor: Some(actor.into()), ..self }
+    }
+
     /// Gives the repaired store its name.
     ///
     /// # Errors
     ///
     /// `Conflict` when a file has that name by now, `Io`.
     pub fn apply(self) -> Result<RepairReport> {
+        if let Some(actor) = &self.actor {
+            let store = Store::options().create(false).session(false).reserve(false).open(self.made.path())?;
+            store.acting_as(actor.clone()).write(|tx| tx.note("repair", Some(&self.from.to_string_lossy())))?;
+            store.close()?;
+        }
         files::publish(self.made.path(), &self.to, Replace::No).map_err(|error| match error.kind() {
             IoKind::AlreadyExists => exists(&self.to),
             _ => files::failed(&self.to, error),
@@ -148,7 +163,7 @@ fn refuse_unsound(store: &Store) -> Result<()> {
 
 impl WriteTx<'_> {
     /// Restores the rules between records after the loss of some.
-    fn mend(&mut self, report: &mut RepairReport) -> Result<()> {
+    fn mend(&mut self, report: &mut RepairReport, log: LogIs) -> Result<()> {
         let mut note = |count: u64, what: &str| {
             if count > 0 {
                 report.notes.push(format!("{what}: {count}"));
@@ -163,6 +178,7 @@ impl WriteTx<'_> {
         report.notes.extend(documents);
         let leap = if report.counters_lost { LEAP } else { 0 };
         report.notes.extend(self.raise_numbers(leap)?);
+        report.notes.extend(self.mend_keys(report, log)?);
         if !report.is_whole() {
             let details = json!({
                 "records": report.records, "lost": report.lost.len(), "partial_points": report.partial.len(),
@@ -171,6 +187,24 @@ impl WriteTx<'_> {
             self.events().append(EventKind::Repaired, details)?;
         }
         Ok(())
+    }
+
+    /// Keeps the keys that were lost as revoked ones, so that the service is not open to everybody. Returns a note for each.
+    fn mend_keys(&mut self, report: &RepairReport, log: LogIs) -> Result<Vec<String>> {
+        let is_without_log = matches!(log, LogIs::LeftOut) && !report.is_whole();
+        if !report.counters_lost && !is_without_log {
+            return Ok(Vec::new());
+        }
+        let names = keys_in_rows(&report.lost_meta).chain(keys_in_trail(self)?).collect();
+        let lost = self.revoke_lost_keys(names)?;
+        let mut notes: Vec<_> =
+            lost.iter().map(|key| format!("a key is lost, and is revoked now; add it again: key={key}")).collect();
+        if !self.keys().are_used()? {
+            notes.push("keys may be lost, and no key is left; add one before you serve a store that had keys".into());
+        } else if is_without_log {
+            notes.push("keys are as they were before the log; revoke again those that were revoked since".into());
+        }
+        Ok(notes)
     }
 
     fn drop_backups_of_lost_points(&mut self) -> Result<u64> {

@@ -3,10 +3,12 @@
 //! * [`key`]: a key as people see it, its role, and how it is stored
 //! * [`secret`]: the text that is shown once, and what of it is kept
 //! * [`ring`]: all keys of a store, to tell who shows one
+//! * [`lost`]: keys of which only the names are left
 //!
 //! Keys are rows of `meta`, which is not versioned: no restore, undo or import brings a revoked key back.
 
 pub(crate) mod key;
+pub(crate) mod lost;
 #[cfg(any(feature = "http", fuzzing, test))]
 pub(crate) mod ring;
 pub(crate) mod secret;
@@ -22,6 +24,7 @@ use jiff::Timestamp;
 use crate::actor::HeldKey;
 use crate::clock::{after, as_stored};
 use crate::engine::codec;
+use crate::engine::meta::KEY;
 use crate::engine::records::{KeyRange, Records, Row, scan_rows};
 use crate::engine::schema::Table;
 use crate::engine::view::View;
@@ -33,8 +36,6 @@ use crate::state::keys::key::{Key, KeyName, KeyState, KeyUse, NewKey, StoredKey,
 use crate::state::keys::ring::KeyRing;
 use crate::state::keys::secret::KeySecret;
 
-/// Rows of keys, by name.
-const KEY: &[u8] = b"key/";
 /// Rows of the last use of keys, apart from the keys, so that a use rewrites no key.
 const USE: &[u8] = b"key-use/";
 

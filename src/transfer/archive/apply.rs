@@ -237,6 +237,7 @@ impl WriteTx<'_> {
             undo,
             claims_returned,
             audit_entries: 0,
+            keys: Vec::new(),
             tasks_run_again,
             tasks_forgotten,
             keep_finished: plan.keep_finished,

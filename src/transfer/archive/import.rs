@@ -26,6 +26,8 @@ use crate::recovery::diff::Counts;
 use crate::recovery::events::event::EventKind;
 use crate::recovery::repair::plan::LEAP;
 use crate::state::documents::mend_documents_within;
+use crate::state::keys::key::KeyName;
+use crate::state::keys::lost::keys_in_trail;
 
 /// The result of an import.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -45,6 +47,9 @@ pub struct ImportReport {
     pub claims_returned: u64,
     /// The number of imported entries of the audit trail. An existing store keeps its own trail.
     pub audit_entries: u64,
+    /// The keys that the imported audit trail names. An archive has no keys, so the new store has them as revoked, and its
+    /// service is not open to everybody.
+    pub keys: Vec<String>,
     /// Tasks that finished since the archived point and run again, unless they were kept finished.
     pub tasks_run_again: u64,
     /// Tasks that are finished here but missing in the archive, and are forgotten, unless they were kept finished.
@@ -113,12 +118,14 @@ impl Store {
         let made = Unnamed::beside(to)?;
         let open = Self::options().session(false).reserve(false).sharing(Sharing::Exclusive);
         let store = open.open(&made.path)?;
-        let report = store.alone(|tx| {
+        let acting = store.acting_for(options.actor.as_ref()).doing("import", Some(file.display().to_string()));
+        let report = acting.alone(|tx| {
             let mut filling = Filling::new(tx, options, &progress);
             let manifest = read(file, options, &mut filling)?;
             let (collections, audit_entries) = (std::mem::take(&mut filling.counts), filling.audit_entries);
             tx.mend_imported(&manifest.point, options)?;
             tx.begin_with(&manifest, file, options)?;
+            let keys = tx.revoke_lost_keys(keys_in_trail(tx)?)?;
             let point = manifest.point;
             let (undo, claims_returned, created) = (None, 0, true);
             let file = file.to_path_buf();
@@ -130,11 +137,13 @@ impl Store {
                 undo,
                 claims_returned,
                 audit_entries,
+                keys: keys.iter().map(KeyName::to_string).collect(),
                 tasks_run_again: 0,
                 tasks_forgotten: 0,
                 keep_finished: options.restore.keep_finished,
             }))
         })?;
+        drop(acting);
         refuse_unsound(&store)?;
         store.close()?;
         made.name(to)?;

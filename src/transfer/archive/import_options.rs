@@ -2,6 +2,7 @@
 
 use super::manifest::{ArchiveManifest, ArchivedPoint};
 use super::seal::Keys;
+use crate::actor::Actor;
 use crate::error::{Error, Hint, Result};
 use crate::limits;
 use crate::recovery::restore::options::RestoreOptions;
@@ -19,12 +20,13 @@ pub struct ImportOptions {
     pub(super) keys: Keys,
     pub(super) max_value_bytes: u64,
     pub(super) max_bytes: u64,
+    pub(super) actor: Option<Actor>,
 }
 
 impl Default for ImportOptions {
     fn default() -> Self {
         let (max_value_bytes, max_bytes) = (MAX_VALUE_BYTES, MAX_BYTES);
-        Self { restore: RestoreOptions::new(), keys: Keys::default(), max_value_bytes, max_bytes }
+        Self { restore: RestoreOptions::new(), keys: Keys::default(), max_value_bytes, max_bytes, actor: None }
     }
 }
 
@@ -68,6 +70,14 @@ impl ImportOptions {
     #[must_use]
     pub fn max_bytes(mut self, bytes: u64) -> Self {
         self.max_bytes = bytes;
+        self
+    }
+
+    /// Makes a new store on behalf of that actor: its audit trail gets an entry. A store that exists already knows by
+    /// [`Store::acting_as`](crate::Store::acting_as).
+    #[must_use]
+    pub fn acting_as(mut self, actor: impl Into<Actor>) -> Self {
+        self.actor = Some(actor.into());
         self
     }
 

@@ -33,12 +33,30 @@ impl Rebuild<'_> {
             Ok(())
         })?;
         rows.into_iter().try_for_each(|(key, bytes)| self.push(Table::Meta, key, bytes))?;
+        self.name_lost_meta()?;
         self.raise_counters()
+    }
+
+    /// The same for `meta`, of which the engine writes some rows anew; and which others may be lost, as they are on older
+    /// pages only.
+    fn name_lost_meta(&mut self) -> Result<()> {
+        self.name_lost_rows(Table::Meta, 0)?;
+        let notes = &self.salvage.notes;
+        let damaged = notes.rows.iter().filter(|row| row.table == Table::Meta.name()).map(|row| &row.raw_key);
+        for key in damaged.chain(&notes.left_meta).filter(|key| !is_written_anew(Table::Meta, key)) {
+            if self.salvage.scratch.row(Table::Meta, key)?.is_none() {
+                self.report.lost_meta.insert(key.clone());
+            }
+        }
+        Ok(())
     }
 
     /// Says which rows of a table are gone for good.
     fn name_lost_rows(&mut self, table: Table, copied: u64) -> Result<()> {
         for row in self.salvage.notes.rows.iter().filter(|row| row.table == table.name()) {
+            if is_written_anew(table, &row.raw_key) {
+                continue;
+            }
             if self.salvage.scratch.row(table, &row.raw_key)?.is_none() {
                 self.report.notes.push(format!("a row is lost: table={} key={}", row.table, row.key));
             }
@@ -66,4 +84,9 @@ impl Rebuild<'_> {
         }
         Ok(())
     }
+}
+
+/// Whether a row is none that is copied.
+fn is_written_anew(table: Table, key: &[u8]) -> bool {
+    table == Table::Meta && (meta::is_rebuilt(key) || meta::is_counter(key))
 }
