@@ -41,8 +41,7 @@ fn steps() -> BTreeSet<String> {
 fn steps_in(source: &str) -> Vec<String> {
     let blocks = source.split("\nimpl").skip(1).filter_map(|block| {
         let (head, rest) = block.split_once(" {\n")?;
-        let (name, _) = head.rsplit_once(' ').filter(|_| head.ends_with("&mut WriteTx<'_>>"))?;
-        let name = name.rsplit_once(' ').map_or(name, |(_, name)| name).split('<').next()?;
+        let name = head.strip_suffix("&mut WriteTx<'_>>")?.rsplit_once('<')?.0.rsplit(' ').next()?;
         Some((name.to_owned(), rest.split("\n}\n").next()?.to_owned()))
     });
     let methods = blocks.flat_map(|(name, block)| {

@@ -25,7 +25,9 @@ fn an_archive_becomes_the_same_store_elsewhere() {
     );
     let mut audited = hive.json(&["get", "audit"]);
     assert_eq!(audited.as_array_mut().and_then(Vec::pop).unwrap()["action"], "export");
-    assert_eq!(hive.json(&["--store", "new.redb", "get", "audit"]), audited);
+    let mut imported = hive.json(&["--store", "new.redb", "get", "audit"]);
+    assert_eq!(imported.as_array_mut().and_then(Vec::pop).unwrap()["action"], "import");
+    assert_eq!(imported, audited);
     for kind in ["registry", "queue", "config", "assignments", "chat", "documents"] {
         let here = hive.ok(&["get", kind, "--json"]);
         assert_eq!(hive.ok(&["--store", "new.redb", "get", kind, "--json"]), here);

@@ -1,5 +1,7 @@
 //! Every change over HTTP is in the audit trail, once, and so is every refusal.
 
+use std::time::Instant;
+
 use serde_json::{Value, json};
 
 use crate::BASE;
@@ -154,6 +156,7 @@ fn refusals_are_in_the_trail_gathered_by_the_second() {
     let hive = Hive::new();
     let reader = format!("Authorization: Bearer {}\r\n", hive.ok(&["key", "add", "r", "--role", "reader"]).trim());
     let service = Service::start(&hive, &[]);
+    let begun = Instant::now();
     for _ in 0..50 {
         service.get("/api/config").refused(401);
         service.ask("POST", "/api/undo", &reader, "").refused(403);
@@ -166,7 +169,8 @@ fn refusals_are_in_the_trail_gathered_by_the_second() {
         |service: &Service| refused(service).iter().filter_map(|entry| entry["details"]["count"].as_u64()).sum::<u64>();
     service.until("all are written", |service| count(service) == 100u64);
     let entries = refused(&service);
-    assert!(entries.len() < 20, "{}", entries.len());
+    let seconds = usize::try_from(begun.elapsed().as_secs()).unwrap();
+    assert!(entries.len() <= 2 * (seconds + 2), "{} in {seconds} s", entries.len());
     for (actor, target, result) in [("unknown", "GET /api/config", "401"), ("r", "POST /api/undo", "403")] {
         let is_one = |entry: &&Value| entry["actor"] == actor && entry["target"] == target && entry["result"] == result;
         let entry = entries.iter().find(is_one).unwrap_or_else(|| panic!("{actor}: {entries:#?}"));

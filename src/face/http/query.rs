@@ -1,5 +1,6 @@
 //! The parameters of a URL: those in its path, and its query string.
 
+use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 
 use axum::extract::FromRequestParts;
@@ -22,7 +23,7 @@ const PAGE_BYTES: usize = 4 << 20;
 /// Maximum number of items that are read before they are measured.
 const AT_ONCE: usize = 16;
 
-/// The parameters of the query string. Unknown ones are ignored.
+/// The parameters of the query string, each at most once. Unknown ones are ignored.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Query(Vec<(String, String)>);
 
@@ -32,11 +33,21 @@ impl FromRequestParts<App> for Query {
     async fn from_request_parts(parts: &mut Parts, _app: &App) -> Result<Self, Problem> {
         let wrong = |_| Error::invalid("the query string is invalid");
         let pairs = axum::extract::Query::<Vec<(String, String)>>::try_from_uri(&parts.uri).map_err(wrong)?;
-        Ok(Self(pairs.0))
+        Self::of(pairs.0).map_err(Problem::from)
     }
 }
 
 impl Query {
+    /// Refuses a parameter that is given twice: a proxy might look at the other one.
+    fn of(pairs: Vec<(String, String)>) -> Result<Self> {
+        let mut names = BTreeSet::new();
+        let twice = pairs.iter().find(|(name, _)| !names.insert(name)).map(|(name, _)| name.escape_debug().to_string());
+        match twice {
+            None => Ok(Self(pairs)),
+            Some(name) => Err(Error::invalid(format!("query parameter is given twice: name={name}"))),
+        }
+    }
+
     /// The value of a parameter; an empty value means none.
     pub(super) fn get(&self, name: &str) -> Option<&str> {
         self.0.iter().find(|(own, _)| own == name).map(|(_, value)| value.as_str()).filter(|value| !value.is_empty())
@@ -186,8 +197,18 @@ impl<T: Serialize> Serialize for Listed<T> {
 mod tests {
     use super::*;
 
-    fn query(pairs: &[(&str, &str)]) -> Query {
-        Query(pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect())
+    fn pairs(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
+        pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+    }
+
+    fn query(of: &[(&str, &str)]) -> Query {
+        Query::of(pairs(of)).unwrap()
+    }
+
+    #[test]
+    fn a_parameter_that_is_given_twice_is_refused() {
+        let refused = Query::of(pairs(&[("limit", ""), ("at", "now"), ("limit", "5")])).unwrap_err().to_string();
+        assert_eq!(refused, "query parameter is given twice: name=limit");
     }
 
     #[test]
