@@ -4,8 +4,8 @@ use std::fs;
 use std::time::Duration;
 
 use hivekeep::{
-    AdoptOptions, BackupRequest, ClaimOptions, ExportOptions, GuardOptions, ImportOptions, Kind, LastDrill, NewTask,
-    PointRequest, Policy, RestoreOptions, Selector,
+    AdoptOptions, BackupRequest, BulkAction, ClaimOptions, ExportOptions, GuardOptions, ImportOptions, Kind, LastDrill,
+    NewTask, PointRequest, Policy, RestoreOptions, Selector, TaskFilter,
 };
 use jiff::Timestamp;
 use serde_json::json;
@@ -84,7 +84,15 @@ pub const VERBS: &[(&str, Does)] = &[
             guard.pass(&hive.plain).unwrap();
         }),
     ),
+    (
+        "begin_bulk",
+        One("queue_bulk", |hive| {
+            hive.task();
+            hive.acting.begin_bulk(BulkAction::Cancel, TaskFilter::default(), None).unwrap();
+        }),
+    ),
     ("brief_points", Reads),
+    ("bulk_jobs", Reads),
     ("check", Reads),
     ("check_at", Reads),
     ("check_at_with", Reads),
@@ -116,6 +124,7 @@ pub const VERBS: &[(&str, Does)] = &[
             hive.acting.complete_and_claim(&claim.id, claim.token, 1, &options, Duration::ZERO).unwrap();
         }),
     ),
+    ("continue_bulk", Nothing("it does what begin_bulk has the entry of")),
     ("crash", Reads),
     ("diagnose", Reads),
     ("diff", Reads),
@@ -212,6 +221,7 @@ pub const VERBS: &[(&str, Does)] = &[
     ("open", Nothing("it begins the session of the process, which sessions say")),
     ("options", Reads),
     ("path", Reads),
+    ("plan_bulk", Reads),
     ("plan_import", Reads),
     ("plan_import_with", Reads),
     ("plan_repair", Nothing(ELSEWHERE)),
@@ -282,6 +292,14 @@ pub const VERBS: &[(&str, Does)] = &[
         "set_policy",
         One("retention_set", |hive| {
             hive.acting.set_policy(Some(nothing()), "test").unwrap();
+        }),
+    ),
+    (
+        "stop_bulk",
+        One("queue_bulk_stop", |hive| {
+            hive.task();
+            let job = hive.plain.begin_bulk(BulkAction::Cancel, TaskFilter::default(), None).unwrap();
+            hive.acting.stop_bulk(&job.id).unwrap();
         }),
     ),
     ("summary", Reads),
