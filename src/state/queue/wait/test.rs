@@ -164,7 +164,7 @@ fn looks_while(hive: &Fixture, bots: usize, work: impl FnOnce()) -> Vec<(usize, 
                         return (looks, claims.into_iter().map(|claim| claim.id.to_string()).collect());
                     }
                     waiting.fetch_add(usize::from(looks == 0), std::sync::atomic::Ordering::SeqCst);
-                    drop(wait.sleep(LONG));
+                    let _woken = wait.sleep(LONG);
                 }
                 unreachable!("it looks for ever")
             })
