@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use hivekeep::{
     ArchivePolicy, ArchiveSchedule, BackupRequest, BotId, ClaimOptions, ExportOptions, Kind, NewTask, PointRequest,
-    Policy, RestoreOptions, Schedule, Scheduler, Store, TaskId,
+    Policy, RestoreOptions, Scheduler, SchedulerOptions, Store, TaskId,
 };
 use serde_json::Value;
 use tempfile::TempDir;
@@ -317,8 +317,8 @@ fn done_beside_points(what: Foreground, points: Points, length: Duration) -> u64
     if points == Points::Before {
         store.make_point(PointRequest::new("before")).unwrap();
     }
-    let schedule = Schedule { backup_interval: Some(Duration::from_secs(1)), ..Schedule::default() };
-    let scheduler = (points == Points::EverySecond).then(|| Scheduler::start(store.clone(), schedule).unwrap());
+    let options = SchedulerOptions { backup_interval: Some(Duration::from_secs(1)), ..SchedulerOptions::default() };
+    let scheduler = (points == Points::EverySecond).then(|| Scheduler::start(store.clone(), options).unwrap());
     let done = done_beside(&store, what, |_| std::thread::sleep(length));
     drop(scheduler);
     let made = store.points().unwrap().len() as u64;

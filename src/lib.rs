@@ -248,7 +248,7 @@ pub use recovery::retention::{Candidate, Class, Policy, Reason, TagRule, Thinnin
 pub use recovery::sessions::crash::Crash;
 pub use recovery::sessions::session::{Session, SessionState};
 pub use recovery::upkeep::keeper::{Keeper, Kept};
-pub use recovery::upkeep::scheduler::{Attendant, Health, Schedule, Scheduler, Work};
+pub use recovery::upkeep::scheduler::{Attendant, Health, Scheduler, SchedulerOptions, Work};
 pub use state::assignments::{Assignment, Assignments, Hold};
 pub use state::audit::{
     AskedBy, Audit, AuditFilter, AuditFinding, AuditReport, Entry, EntryHash, Level, Link, NewEntry, Trail,

@@ -4,8 +4,8 @@
 use std::time::Duration;
 
 use hivekeep::{
-    Bot, BotId, ClaimOptions, ManualClock, NewEntry, NewTask, Page, Policy, RestoreOptions, Schedule, Scheduler, Store,
-    TaskState,
+    Bot, BotId, ClaimOptions, ManualClock, NewEntry, NewTask, Page, Policy, RestoreOptions, Scheduler,
+    SchedulerOptions, Store, TaskState,
 };
 use jiff::Timestamp;
 use serde_json::json;
@@ -69,7 +69,7 @@ fn use_everything(store: &Store) {
     archive(store);
     store.upkeep().unwrap();
     store.purge_finished(Duration::from_secs(1)).unwrap();
-    drop(Scheduler::start(store.clone(), Schedule::default()).unwrap());
+    drop(Scheduler::start(store.clone(), SchedulerOptions::default()).unwrap());
     let view = store.view().unwrap();
     assert!(!view.events().list(Page::newest(9)).unwrap().is_empty());
     assert!(view.queue().get(&task.id).unwrap().is_none_or(|task| task.state != TaskState::Dead));

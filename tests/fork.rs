@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use children::{spawn, wait_for};
 use fork::Fork;
 use hivekeep::{
-    BotId, ClaimOptions, ErrorKind, NewTask, Schedule, Scheduler, SessionState, Sharing, Store, TaskState, View,
+    BotId, ClaimOptions, ErrorKind, NewTask, Scheduler, SchedulerOptions, SessionState, Sharing, Store, TaskState, View,
 };
 use serde_json::json;
 
@@ -78,7 +78,7 @@ fn both_write(path: &Path, sharing: Sharing) {
     // Alone, the third commit begins a log.
     (0..4).for_each(|_| put(&store, "parent", 0).unwrap());
     let view = store.view().unwrap();
-    let scheduler = Scheduler::start(store.clone(), Schedule::default()).unwrap();
+    let scheduler = Scheduler::start(store.clone(), SchedulerOptions::default()).unwrap();
     #[cfg(feature = "tokio")]
     let (runtime, asynchronous) =
         (tokio::runtime::Builder::new_multi_thread().build().unwrap(), hivekeep::AsyncStore::from(store.clone()));

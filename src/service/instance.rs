@@ -16,7 +16,7 @@ use crate::recovery::inventory::Inventory;
 use crate::recovery::points::make::PointRequest;
 use crate::recovery::points::point::Point;
 use crate::recovery::upkeep::keeper::Keeper;
-use crate::recovery::upkeep::scheduler::{Health, Schedule, Scheduler};
+use crate::recovery::upkeep::scheduler::{Health, Scheduler, SchedulerOptions};
 use crate::service::archivist::Archivist;
 use crate::service::bulk_worker::BulkWorker;
 use crate::service::check_jobs::{CheckJob, CheckJobs};
@@ -81,12 +81,12 @@ impl Running {
         let archives = setup.archives(store.path());
         archives.as_ref().map_or(Ok(()), |archives| try_folder(archives, store))?;
         let mirror = setup.event_log.as_ref().map(|_| Mirror::start(store.clone())).transpose()?;
-        let schedule = Schedule {
+        let options = SchedulerOptions {
             backup_interval: setup.backup_interval,
             purge_finished: setup.purge_finished,
-            ..Schedule::default()
+            ..SchedulerOptions::default()
         };
-        let scheduler = Scheduler::start_with(store.clone(), schedule, steward.clone())?;
+        let scheduler = Scheduler::start_with(store.clone(), options, steward.clone())?;
         let archivist =
             archives.map(|archives| Archivist::start(store.clone(), archives, steward.clone())).transpose()?;
         // Last, as it stays in the store when something else fails.

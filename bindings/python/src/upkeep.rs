@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use hivekeep::{AdoptOptions, Error, ErrorKind, Schedule, Scheduler, Selector};
+use hivekeep::{AdoptOptions, Error, ErrorKind, Scheduler, SchedulerOptions, Selector};
 use jiff::tz::TimeZone;
 use pyo3::prelude::*;
 
@@ -85,14 +85,14 @@ impl Upkeep {
         retain: bool,
         purge_ms: Option<u64>,
     ) -> PyResult<Background> {
-        let schedule = Schedule {
+        let options = SchedulerOptions {
             backup_interval: backup_ms.map(Duration::from_millis),
             retain,
             purge_finished: purge_ms.map(Duration::from_millis),
-            ..Schedule::default()
+            ..SchedulerOptions::default()
         };
         let store = self.shared.store.clone();
-        let scheduler = detached(py, || Scheduler::start(store, schedule))?;
+        let scheduler = detached(py, || Scheduler::start(store, options))?;
         Ok(Background { scheduler: Mutex::new(Some(scheduler)) })
     }
 }

@@ -40,7 +40,7 @@ const PURGED_IN_A_TICK: usize = 4096;
 
 /// The settings of a scheduler.
 #[derive(Clone, Debug)]
-pub struct Schedule {
+pub struct SchedulerOptions {
     /// The interval of automatic backups; 10 minutes by default, none for no backups.
     pub backup_interval: Option<Duration>,
     /// Whether a backup is made even if nothing has changed since the last one. The default is no.
@@ -51,7 +51,7 @@ pub struct Schedule {
     pub purge_finished: Option<Duration>,
 }
 
-impl Default for Schedule {
+impl Default for SchedulerOptions {
     fn default() -> Self {
         let backup_interval = Some(Duration::from_secs(10 * 60));
         Self { backup_interval, backup_unchanged: false, retain: true, purge_finished: None }
@@ -181,8 +181,8 @@ impl Scheduler {
     /// # Errors
     ///
     /// `Io` when no thread can be started.
-    pub fn start(store: Store, schedule: Schedule) -> Result<Self> {
-        Self::start_with(store, schedule, Arc::new(()))
+    pub fn start(store: Store, options: SchedulerOptions) -> Result<Self> {
+        Self::start_with(store, options, Arc::new(()))
     }
 
     /// Starts the thread with an attendant, which is asked before backups and told of failures.
@@ -190,9 +190,9 @@ impl Scheduler {
     /// # Errors
     ///
     /// `Io` when no thread can be started.
-    pub fn start_with(store: Store, schedule: Schedule, attendant: Arc<dyn Attendant>) -> Result<Self> {
+    pub fn start_with(store: Store, options: SchedulerOptions, attendant: Arc<dyn Attendant>) -> Result<Self> {
         let health = Arc::<Mutex<Health>>::default();
-        let mut worker = Worker::new(store, schedule, attendant, health.clone());
+        let mut worker = Worker::new(store, options, attendant, health.clone());
         let thread = Background::start("hivekeep-scheduler", move |stop| worker.run(stop))?;
         Ok(Self { health, thread })
     }
@@ -210,7 +210,7 @@ impl Scheduler {
 /// The state of the thread.
 struct Worker {
     store: Store,
-    schedule: Schedule,
+    options: SchedulerOptions,
     attendant: Arc<dyn Attendant>,
     health: Arc<Mutex<Health>>,
     /// The wait before a failed backup is retried.
@@ -245,12 +245,12 @@ impl Wait {
 }
 
 impl Worker {
-    fn new(store: Store, schedule: Schedule, attendant: Arc<dyn Attendant>, health: Arc<Mutex<Health>>) -> Self {
+    fn new(store: Store, options: SchedulerOptions, attendant: Arc<dyn Attendant>, health: Arc<Mutex<Health>>) -> Self {
         let now = store.clock().now();
         let (alive, none) = (Wait::new(now, KEEP_ALIVE), Wait::new(now, Duration::ZERO));
         Self {
             store,
-            schedule,
+            options,
             attendant,
             health,
             backup: none,
@@ -317,7 +317,7 @@ impl Worker {
     /// Purges old finished tasks. If there are many, the next tick continues.
     fn purge(&mut self) -> Result<()> {
         let now = self.store.clock().now();
-        let Some(age) = self.schedule.purge_finished.filter(|_| self.purge.is_over(now)) else { return Ok(()) };
+        let Some(age) = self.options.purge_finished.filter(|_| self.purge.is_over(now)) else { return Ok(()) };
         let purged = self.store.purge_at_most(age, PURGED_IN_A_TICK);
         let is_over = match &purged {
             Ok(purged) => *purged < PURGED_IN_A_TICK,
@@ -331,13 +331,13 @@ impl Worker {
 
     /// Makes the automatic backup if it is due. Returns whether it did.
     fn back_up(&self) -> Result<bool> {
-        let Some(interval) = self.schedule.backup_interval else { return Ok(false) };
+        let Some(interval) = self.options.backup_interval else { return Ok(false) };
         if self.store.next_backup_at(interval)? > self.store.clock().now() {
             return Ok(false);
         }
         self.attendant.before_backup(&self.store)?;
         let request = PointRequest::new("automatic-backup").automatic();
-        Ok(self.store.auto_backup(interval, request, self.schedule.backup_unchanged)?.is_some())
+        Ok(self.store.auto_backup(interval, request, self.options.backup_unchanged)?.is_some())
     }
 
     fn points_pile_up(&self) -> bool {
@@ -349,7 +349,7 @@ impl Worker {
     }
 
     fn retain(&self) -> Result<()> {
-        if !self.schedule.retain {
+        if !self.options.retain {
             return Ok(());
         }
         match self.store.retain_by_policy() {
@@ -431,7 +431,7 @@ mod tests {
         let clock = ManualClock::new("2026-01-02T03:04:05Z".parse().unwrap());
         let store = Store::options().clock(clock.clone()).open(folder.path().join("h.redb")).unwrap();
         store.write(|tx| tx.config().put("limit", &json!(1))).unwrap();
-        (folder, clock, Worker::new(store, Schedule::default(), attendant, Arc::default()))
+        (folder, clock, Worker::new(store, SchedulerOptions::default(), attendant, Arc::default()))
     }
 
     #[test]
@@ -460,7 +460,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open(folder.path().join("h.redb")).unwrap();
         store.write(|tx| tx.config().put("limit", &json!(1))).unwrap();
-        let scheduler = Scheduler::start_with(store, Schedule::default(), Arc::new(Panics)).unwrap();
+        let scheduler = Scheduler::start_with(store, SchedulerOptions::default(), Arc::new(Panics)).unwrap();
         while scheduler.health().upkeep_error.is_none() {
             std::thread::sleep(Duration::from_millis(1));
         }
@@ -494,7 +494,7 @@ mod tests {
     #[test]
     fn a_clock_that_is_set_back_delays_neither_backups_nor_retention_nor_other_work() {
         let (_folder, clock, mut worker) = worker(Arc::new(()));
-        worker.schedule.purge_finished = Some(Duration::ZERO);
+        worker.options.purge_finished = Some(Duration::ZERO);
         worker.tick();
         let back: Timestamp = "2020-01-01T00:00:00Z".parse().unwrap();
         clock.set(back);
@@ -617,7 +617,7 @@ mod tests {
         clock.advance(30 * 24 * hour);
         worker.tick();
         assert_eq!(left(&worker), PURGED_IN_A_TICK as u64 + 1);
-        worker.schedule.purge_finished = Some(hour);
+        worker.options.purge_finished = Some(hour);
         finish(&worker, 1);
         worker.tick();
         assert_eq!(left(&worker), 2, "many are not removed at once");
@@ -636,7 +636,7 @@ mod tests {
     fn tasks_that_cannot_be_purged_are_reported_and_the_session_stays_alive() {
         let refuser = Arc::new(Refuser { takes: true, ..Refuser::default() });
         let (_folder, clock, mut worker) = worker(refuser.clone());
-        worker.schedule.purge_finished = Some(Duration::ZERO);
+        worker.options.purge_finished = Some(Duration::ZERO);
         let task = worker.store.write(|tx| tx.queue().enqueue(NewTask::new("lost"))).unwrap();
         worker.store.write(|tx| tx.queue().cancel(&task.id)).unwrap();
         let row = CollectionId::QUEUE.row_key(task.id.as_bytes());

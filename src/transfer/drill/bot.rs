@@ -10,7 +10,7 @@ use serde_json::json;
 
 use crate::engine::store::Store;
 use crate::error::{Error, Result};
-use crate::recovery::upkeep::scheduler::{Schedule, Scheduler};
+use crate::recovery::upkeep::scheduler::{Scheduler, SchedulerOptions};
 use crate::state::ids::{BotId, TaskId};
 use crate::state::queue::{ClaimOptions, NewTask, Priority};
 
@@ -42,8 +42,8 @@ pub fn drill_bot(path: &Path, name: &str, threads: usize, out: &mut dyn Write) -
         return spoil(&store);
     }
     // An ordinary process returns the tasks of dead bots.
-    let schedule = Schedule { backup_interval: None, retain: false, ..Schedule::default() };
-    let _scheduler = Scheduler::start(store.clone(), schedule)?;
+    let options = SchedulerOptions { backup_interval: None, retain: false, ..SchedulerOptions::default() };
+    let _scheduler = Scheduler::start(store.clone(), options)?;
     let (say, said) = mpsc::channel();
     std::thread::scope(|scope| {
         let bots: Vec<_> = (0..threads.max(1))
