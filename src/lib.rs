@@ -116,6 +116,7 @@
 //! | `state/queue/next` | `complete_and_claim` |
 //! | `state/queue/purge` | `purge_finished` |
 //! | `state/queue/wait` | `claim_wait` |
+//! | `state/schedules/fire` | `fire_schedules` |
 //! | `state/worker` | `worker` |
 //! | `transfer/adopt` | `adopt` |
 //! | `transfer/adopt/rehearse` | `rehearse_adopt` |
@@ -160,6 +161,7 @@
 //! | a value: of config or a collection, a payload, a result, an element of a document | 64 MiB of JSON |
 //! | a document | 1 GiB of JSON |
 //! | the name of a key; keys | 64 bytes; 1,000 |
+//! | a schedule: its name; its payload; its attributes; its interval; how many there are | 64 bytes; 64 KiB; 64 KiB; 10 years; 1,000 |
 //! | specializations of a bot; capabilities and dependencies of a task | 256; 16 and 1,000 |
 //! | a batch of tasks: how many; their dependencies together; their payloads, attributes and names of dependencies together | 10,000; 100,000; 64 MiB of JSON |
 //! | a lease; the delay of a retry | 7 days; 30 days |
@@ -248,7 +250,8 @@ pub use recovery::retention::{Candidate, Class, Policy, Reason, TagRule, Thinnin
 pub use recovery::sessions::crash::Crash;
 pub use recovery::sessions::session::{Session, SessionState};
 pub use recovery::upkeep::keeper::{Keeper, Kept};
-pub use recovery::upkeep::scheduler::{Attendant, Health, Scheduler, SchedulerOptions, Work};
+pub use recovery::upkeep::scheduler::{Scheduler, SchedulerOptions};
+pub use recovery::upkeep::work::{Attendant, Health, Work};
 pub use state::assignments::{Assignment, Assignments, Hold};
 pub use state::audit::{
     AskedBy, Audit, AuditFilter, AuditFinding, AuditReport, Entry, EntryHash, Level, Link, NewEntry, Trail,
@@ -268,6 +271,11 @@ pub use state::queue::{
     Priority, Queue, Remembered, Retry, Task, TaskCounts, TaskFilter, TaskPage, TaskState, Undelivered, Why,
 };
 pub use state::registry::{Bot, Registry};
+pub use state::schedules::Schedules;
+pub use state::schedules::cron::Cron;
+pub use state::schedules::name::ScheduleName;
+pub use state::schedules::schedule::{Missed, NewSchedule, Overlap, Schedule};
+pub use state::schedules::timing::Timing;
 pub use state::worker::Worker;
 pub use state::worker::events::{WorkerCounts, WorkerEvent};
 pub use state::worker::job::{Job, JobFailure};
@@ -293,4 +301,4 @@ pub use transfer::drill::targets::{Disaster, DrillTarget};
 #[cfg(feature = "transfer")]
 pub use transfer::drill::{DrillOptions, DrillReport, DrillScenario, DrillWatch, drill_bot};
 #[cfg(feature = "transfer")]
-pub use transfer::summary::{OutsideCopy, PointTotals, Summary, Weight, Weights};
+pub use transfer::summary::{OutsideCopy, PointTotals, ScheduleTotals, Summary, Weight, Weights};

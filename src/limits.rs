@@ -49,6 +49,11 @@ pub(crate) const DOCUMENT_BYTES: usize = 1 << 30;
 pub(crate) const KEY_NAME_BYTES: usize = 64;
 /// How many keys there may be: a service holds all of them in memory.
 pub(crate) const KEYS: usize = 1000;
+/// The name of a schedule, its payload and its attributes as JSON, and how many there may be: each look at what is due reads
+/// them.
+pub(crate) const SCHEDULE_NAME_BYTES: usize = 64;
+pub(crate) const SCHEDULE_BYTES: usize = 64 << 10;
+pub(crate) const SCHEDULES: usize = 1000;
 /// The specializations of a bot.
 pub(crate) const SPECIALIZATIONS: usize = 256;
 /// The capabilities that a task asks for; each is part of a key.

@@ -8,8 +8,7 @@ use parking_lot::Mutex;
 use crate::engine::store::Store;
 use crate::error::{ErrorKind, Result};
 use crate::recovery::upkeep::background::{Background, Stop};
-use crate::recovery::upkeep::scheduler::Work;
-use crate::recovery::upkeep::scheduler::note;
+use crate::recovery::upkeep::work::{Work, note};
 use crate::service::steward::Steward;
 use crate::transfer::archive::ArchiveSchedule;
 

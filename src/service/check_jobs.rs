@@ -11,7 +11,7 @@ use crate::clock;
 use crate::engine::check::CheckReport;
 use crate::engine::store::Store;
 use crate::error::Result;
-use crate::recovery::upkeep::scheduler::{Attendant, Work};
+use crate::recovery::upkeep::work::{Attendant, Work};
 
 /// The most jobs that are remembered.
 const REMEMBERED: usize = 16;

@@ -49,6 +49,7 @@ impl Instance {
             HealthCheck::of("retention", failed(health.retention_error, "the last retention failed")),
             self.archive_check(),
             HealthCheck::of("upkeep", failed(health.upkeep_error, "the last upkeep of leases and sessions failed")),
+            HealthCheck::of("schedules", failed(health.schedules_error, "a schedule could not fire")),
             HealthCheck::of("disk", self.room().for_point(store).err().map(|error| error.to_string())),
             HealthCheck::of("event_log", failed(store.event_log_error(), "events cannot be written to their log")),
             HealthCheck::of("last_check", self.check_jobs().last_problem()),

@@ -12,7 +12,7 @@ use serde_json::json;
 use crate::clock::{Clock, show_time};
 use crate::engine::store::Store;
 use crate::error::Result;
-use crate::recovery::upkeep::scheduler::{Attendant, Work};
+use crate::recovery::upkeep::work::{Attendant, Work};
 use crate::service::free_space::FreeSpace;
 use crate::service::setup::Setup;
 use crate::service::shell::shell;

@@ -26,6 +26,8 @@ use crate::state::ids::check_new;
 
 /// Where records are longer than this on average, in bytes, none is read for its type alone.
 const COMPARED_LEN_MAX: u64 = 64 << 10;
+/// The collection of schedules, which its own verbs fill.
+pub(crate) const SCHEDULES: &str = "schedules";
 /// Names that the faces show beside the built-in collections, and that no collection may therefore have.
 const RESERVED: [&str; 2] = ["audit", "events"];
 
@@ -165,7 +167,7 @@ impl<T: Serialize + DeserializeOwned> Collection<T, &mut WriteTx<'_>> {
     ///
     /// # Errors
     ///
-    /// `Invalid` when the key is empty or longer than 1,024 bytes, the value is longer than its [limit](crate#limits) or
+    /// `Invalid` when the collection is `schedules`, the key is empty or longer than 1,024 bytes, the value is longer than its [limit](crate#limits) or
     /// cannot be JSON (a map whose keys are not text), the collection contains another type, or there are 10,000
     /// collections; `Damaged` when the overwritten bytes are not what was written; `Io`. JSON has no infinity and no `NaN`:
     /// they become `null`.
@@ -182,6 +184,12 @@ impl<T: Serialize + DeserializeOwned> Collection<T, &mut WriteTx<'_>> {
     /// ```
     pub fn put(&mut self, key: &str, value: &T) -> Result<()> {
         check_key(key)?;
+        if self.name == SCHEDULES {
+            return Err(Error::invalid(format!(
+                "that collection holds the schedules; add a schedule, or use another collection: collection={}",
+                self.name
+            )));
+        }
         let mut payload = serde_json::to_vec(value).map_err(|source| {
             Error::invalid(format!("a value cannot be JSON ({source}): collection={}", self.name)).with_source(source)
         })?;

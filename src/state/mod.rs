@@ -19,6 +19,7 @@ pub(crate) mod keys;
 pub(crate) mod page;
 pub(crate) mod queue;
 pub(crate) mod registry;
+pub(crate) mod schedules;
 pub(crate) mod show;
 pub(crate) mod unit;
 pub(crate) mod worker;

@@ -123,6 +123,7 @@ impl WriteTx<'_> {
         let mended = mend_partial(self, &scope, manifest.as_ref(), &plan.point)?;
         let claims_returned = if plan.is_undo() { 0 } else { revert.settle(self)? };
         self.end_bulk_for_restore(&scope)?;
+        self.schedules().settle()?;
         refuse_second_tasks(self, &scope)?;
         let Finished { run_again: tasks_run_again, forgotten: tasks_forgotten, .. } = revert.finished;
         let mut collections = revert.touched(&names);

@@ -13,7 +13,7 @@ use crate::engine::store::Store;
 use crate::error::{Error, ErrorKind, Result};
 use crate::recovery::events::event::EventKind;
 use crate::recovery::upkeep::background::{Background, Stop};
-use crate::recovery::upkeep::scheduler::{Attendant, Work};
+use crate::recovery::upkeep::work::{Attendant, Work};
 
 /// The interval at which it looks whether the file must be reopened, unless it is woken.
 const LOOK: Duration = Duration::from_millis(100);

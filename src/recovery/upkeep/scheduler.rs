@@ -1,21 +1,20 @@
 //! Periodic work: automatic backups, retention, expired leases, old audit entries, tasks that finished long ago,
-//! crashes of other processes. A thread does it, or the caller's own loop.
+//! crashes of other processes, schedules. A thread does it, or the caller's own loop.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
 use parking_lot::Mutex;
-use serde::Serialize;
-use serde_json::json;
 
 use crate::clock;
 use crate::engine::schema::Table;
 use crate::engine::store::Store;
 use crate::error::{Error, ErrorKind, Result};
-use crate::recovery::events::event::EventKind;
 use crate::recovery::points::make::PointRequest;
 use crate::recovery::upkeep::background::{Background, Stop};
+use crate::recovery::upkeep::clockwork;
+use crate::recovery::upkeep::work::{Attendant, Health, Work, note};
 
 /// The interval at which the thread looks for due work.
 const TICK: Duration = Duration::from_secs(1);
@@ -49,97 +48,15 @@ pub struct SchedulerOptions {
     pub retain: bool,
     /// The age from which finished tasks are purged, within a minute; none, the default, keeps them forever.
     pub purge_finished: Option<Duration>,
+    /// Whether [schedules](crate::Schedules) fire, on a thread of their own. The default is yes.
+    pub fire_schedules: bool,
 }
 
 impl Default for SchedulerOptions {
     fn default() -> Self {
         let backup_interval = Some(Duration::from_secs(10 * 60));
-        Self { backup_interval, backup_unchanged: false, retain: true, purge_finished: None }
+        Self { backup_interval, backup_unchanged: false, retain: true, purge_finished: None, fire_schedules: true }
     }
-}
-
-/// A kind of periodic work.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(usize)]
-pub enum Work {
-    /// An automatic backup.
-    Backup,
-    /// Retention: forgetting the points that the policy does not keep.
-    Retention,
-    /// Leases, audit trail, sessions, finished tasks.
-    Upkeep,
-    /// Verifying the store.
-    Check,
-    /// An automatic archive.
-    Archive,
-    /// Keeping the store's file open.
-    Reopen,
-}
-
-impl Work {
-    /// Every kind.
-    pub const ALL: [Self; 6] = [Self::Backup, Self::Retention, Self::Upkeep, Self::Check, Self::Archive, Self::Reopen];
-
-    /// The kind as one lower-case word.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Backup => "backup",
-            Self::Retention => "retention",
-            Self::Upkeep => "upkeep",
-            Self::Check => "check",
-            Self::Archive => "archive",
-            Self::Reopen => "reopen",
-        }
-    }
-
-    /// The event of a failure. A check appends its own event, a closed file has the event of its reopening, and
-    /// failures of upkeep are in the log and in the health.
-    fn event(self) -> Option<EventKind> {
-        match self {
-            Self::Backup => Some(EventKind::BackupFailed),
-            Self::Retention => Some(EventKind::RetentionFailed),
-            Self::Archive => Some(EventKind::ArchiveFailed),
-            Self::Upkeep | Self::Check | Self::Reopen => None,
-        }
-    }
-}
-
-/// The program that runs a scheduler: asked before backups, and told of failures.
-pub trait Attendant: Send + Sync {
-    /// Asked before an automatic backup. An error refuses the backup and becomes its failure.
-    ///
-    /// # Errors
-    ///
-    /// Any reason against a backup now, such as a disk that is nearly full.
-    fn before_backup(&self, store: &Store) -> Result<()> {
-        let _ = store;
-        Ok(())
-    }
-
-    /// Called once when a kind of work starts to fail, or fails in another way than before.
-    fn failed(&self, work: Work, error: &str) {
-        let _ = (work, error);
-    }
-
-    /// Called when a [`Keeper`](crate::Keeper) has given up reopening the store.
-    fn gave_up(&self, error: &str) {
-        let _ = error;
-    }
-}
-
-/// An attendant that permits everything and ignores failures.
-impl Attendant for () {}
-
-/// The health of a scheduler's work. Each kind has its own, so that a successful backup does not hide a failed
-/// retention.
-#[derive(Clone, Debug, Default, Serialize)]
-pub struct Health {
-    /// The error of the last automatic backup, if it failed.
-    pub backup_error: Option<String>,
-    /// The error of the last retention, if it failed.
-    pub retention_error: Option<String>,
-    /// The error of the last upkeep of leases, audit trail, sessions and finished tasks, if it failed.
-    pub upkeep_error: Option<String>,
 }
 
 /// A running thread that does due work. It stops when it is dropped.
@@ -147,6 +64,7 @@ pub struct Health {
 pub struct Scheduler {
     health: Arc<Mutex<Health>>,
     thread: Background,
+    schedules: Option<Background>,
 }
 
 impl Store {
@@ -192,18 +110,23 @@ impl Scheduler {
     /// `Io` when no thread can be started.
     pub fn start_with(store: Store, options: SchedulerOptions, attendant: Arc<dyn Attendant>) -> Result<Self> {
         let health = Arc::<Mutex<Health>>::default();
+        let fires = options.fire_schedules;
+        let schedules =
+            fires.then(|| clockwork::start(store.clone(), health.clone(), attendant.clone())).transpose()?;
         let mut worker = Worker::new(store, options, attendant, health.clone());
         let thread = Background::start("hivekeep-scheduler", move |stop| worker.run(stop))?;
-        Ok(Self { health, thread })
+        Ok(Self { health, thread, schedules })
     }
 
-    /// The health of its work. In a forked child, which does not have the thread, and once the thread has panicked, the
-    /// upkeep is in error.
+    /// The health of its work. In a forked child, which does not have the threads, and once a thread has panicked, its
+    /// work is in error.
     pub fn health(&self) -> Health {
-        match self.thread.refuse_ended() {
-            Ok(()) => self.health.lock().clone(),
-            Err(ended) => Health { upkeep_error: Some(ended.to_string()), ..Health::default() },
+        if let Err(ended) = self.thread.refuse_ended() {
+            return Health { upkeep_error: Some(ended.to_string()), ..Health::default() };
         }
+        let ended = self.schedules.as_ref().and_then(|schedules| schedules.refuse_ended().err());
+        let health = self.health.lock().clone();
+        Health { schedules_error: ended.map(|ended| ended.to_string()).or(health.schedules_error), ..health }
     }
 }
 
@@ -364,46 +287,23 @@ impl Worker {
         let known = match work {
             Work::Backup => &mut health.backup_error,
             Work::Retention => &mut health.retention_error,
+            Work::Schedules => &mut health.schedules_error,
             Work::Upkeep | Work::Check | Work::Archive | Work::Reopen => &mut health.upkeep_error,
         };
         note(work, known, error, &self.store, &*self.attendant);
     }
 }
 
-/// Stores the health of a kind of work, and reports when it starts to fail, or fails in another way.
-pub(crate) fn note(
-    work: Work,
-    known: &mut Option<String>,
-    error: Option<Error>,
-    store: &Store,
-    attendant: &dyn Attendant,
-) {
-    let error = error.map(|error| error.to_string());
-    if let Some(error) = error.as_deref().filter(|error| Some(*error) != known.as_deref()) {
-        store.tell_failure(work, error);
-        attendant.failed(work, error);
-    }
-    *known = error;
-}
-
-impl Store {
-    /// Reports a failure: in the log, and, if possible, as an event.
-    pub(crate) fn tell_failure(&self, work: Work, error: &str) {
-        tracing::error!(work = work.as_str(), error, "work failed");
-        if let Some(event) = work.event() {
-            // On a full disk the event cannot be written either. The log and the health contain the failure anyway.
-            self.tell([(event, json!({"error": error}))]);
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
     use crate::clock::{Clock as _, ManualClock};
     use crate::engine::commit::Outcome;
     use crate::engine::schema::CollectionId;
     use crate::engine::write::WriteTx;
+    use crate::recovery::events::event::EventKind;
     use crate::recovery::retention::Policy;
     use crate::state::ids::BotId;
     use crate::state::queue::NewTask;

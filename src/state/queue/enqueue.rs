@@ -105,6 +105,17 @@ impl Queue<&mut WriteTx<'_>> {
         Ok(added)
     }
 
+    /// Enqueues a task under its id, unless there is or was a task of that id. No action is recorded.
+    pub(crate) fn enqueue_unseen(&mut self, new: NewTask) -> Result<Option<Task>> {
+        new.check()?;
+        if let Some(id) = &new.id
+            && (self.stored(id)?.is_some() || self.remembered(id)?.is_some())
+        {
+            return Ok(None);
+        }
+        Ok(Some(self.add(new, |_, _| Ok(()))?.task))
+    }
+
     /// Enqueues a task whose fields are valid. `refuse` looks at what it depends on.
     pub(super) fn add(&mut self, new: NewTask, refuse: impl FnOnce(&Self, &Task) -> Result<()>) -> Result<Enqueued> {
         if let Some(known) = self.known(new.idempotency_key.as_deref())? {

@@ -76,7 +76,7 @@ pub use memory::{Memory, Remembered};
 pub use new_task::NewTask;
 pub use next::Completed;
 pub use obstacle::Obstacle;
-pub(crate) use task::is_finished;
+pub(crate) use task::{DUE_ATTRIBUTE, SCHEDULE_ATTRIBUTE, choice_text, is_finished};
 pub use task::{Holder, Priority, Task, TaskState};
 pub use undelivered::Undelivered;
 pub use wait::ClaimWait;

@@ -12,7 +12,7 @@ use crate::error::{Error, Result};
 use crate::limits;
 use crate::state::ids::{BotId, TaskId, check_name};
 use crate::state::queue::claim::millis;
-use crate::state::queue::task::{Priority, Task};
+use crate::state::queue::task::{DUE_ATTRIBUTE, Priority, SCHEDULE_ATTRIBUTE, Task};
 
 /// The default number of attempts.
 const MAX_ATTEMPTS: u32 = 5;
@@ -230,6 +230,69 @@ impl NewTask {
     pub fn done(mut self, at: Timestamp, by: Option<BotId>, result: Value) -> Self {
         self.done = Some(Done { at, by, result });
         self
+    }
+
+    /// The payload.
+    pub fn payload(&self) -> &Value {
+        &self.payload
+    }
+
+    /// The attributes.
+    pub(crate) fn own_attributes(&self) -> &Map<String, Value> {
+        &self.attributes
+    }
+
+    /// Adds attributes.
+    pub(crate) fn with_attributes(mut self, attributes: impl IntoIterator<Item = (String, Value)>) -> Self {
+        self.attributes.extend(attributes);
+        self
+    }
+
+    /// The fields of a JSON object that [`from_fields`](Self::from_fields) reads, without those that have their default.
+    ///
+    /// # Errors
+    ///
+    /// `Invalid` when a field cannot be JSON.
+    pub(crate) fn to_fields(&self) -> Result<Map<String, Value>> {
+        // These keep their numbers as they were written, which a conversion does not.
+        let bare = Self { payload: Value::Null, attributes: Map::new(), ..self.clone() };
+        let fields = serde_json::to_value(bare)
+            .map_err(|source| Error::invalid(format!("invalid task: {source}")).with_source(source))?;
+        let Value::Object(mut fields) = fields else { return Ok(Map::new()) };
+        let is_default = |value: &Value| match value {
+            Value::Null | Value::Bool(false) => true,
+            Value::Array(values) => values.is_empty(),
+            Value::Object(members) => members.is_empty(),
+            _ => false,
+        };
+        fields.retain(|_, value| !is_default(value));
+        fields.insert("payload".to_owned(), self.payload.clone());
+        if !self.attributes.is_empty() {
+            fields.insert("attributes".to_owned(), Value::Object(self.attributes.clone()));
+        }
+        Ok(fields)
+    }
+
+    /// Refuses fields that a task which comes back cannot have.
+    pub(crate) fn check_for_schedule(&self) -> Result<()> {
+        self.check()?;
+        let own = [
+            ("id", self.id.is_some()),
+            ("not_before", self.not_before.is_some()),
+            ("depends_on", !self.depends_on.is_empty()),
+            ("idempotency_key", self.idempotency_key.is_some()),
+            ("enqueued_at", self.enqueued_at.is_some()),
+            ("done", self.done.is_some()),
+        ];
+        if let Some((field, _)) = own.into_iter().find(|(_, is_set)| *is_set) {
+            return Err(Error::invalid(format!(
+                "the task of a schedule comes back, so it cannot have one: field={field}"
+            )));
+        }
+        let kept = [SCHEDULE_ATTRIBUTE, DUE_ATTRIBUTE].into_iter().find(|name| self.attributes.contains_key(*name));
+        kept.map_or(Ok(()), |name| {
+            Err(Error::invalid(format!("the schedule sets that attribute itself; rename it: attribute={name}")))
+        })
     }
 
     /// The fields that a stored task does not have as this one asks for them. A time or a bot that this one does not

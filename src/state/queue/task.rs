@@ -69,6 +69,10 @@ pub struct Task {
     pub ready_since: Option<Timestamp>,
 }
 
+/// The attributes by which a task names the schedule that enqueued it, and the due time.
+pub(crate) const SCHEDULE_ATTRIBUTE: &str = "schedule";
+pub(crate) const DUE_ATTRIBUTE: &str = "due_at";
+
 impl Stored for Task {
     const VERSION: u8 = 2;
     const WHAT: &'static str = "a task";
@@ -149,6 +153,16 @@ impl Task {
         let task: Self = codec::decode(payload)?;
         check_head(key, &task.id, task.state, task.holder.as_ref(), task.finished_at)?;
         Ok(task)
+    }
+
+    /// The name of the schedule that enqueued it, if one did.
+    pub fn schedule(&self) -> Option<&str> {
+        self.attributes.get(SCHEDULE_ATTRIBUTE)?.as_str()
+    }
+
+    /// The due time of that schedule, as text.
+    pub fn due_at(&self) -> Option<&str> {
+        self.attributes.get(DUE_ATTRIBUTE)?.as_str()
     }
 
     /// How much it counts in a page.
@@ -339,7 +353,7 @@ macro_rules! choice_text {
     )*};
 }
 
-pub(super) use choice_text;
+pub(crate) use choice_text;
 
 choice_text! {
     Priority, "a priority";

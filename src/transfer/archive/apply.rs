@@ -224,6 +224,7 @@ impl WriteTx<'_> {
         self.mend_imported(&manifest.point, &plan.options)?;
         self.raise_numbers(0)?;
         self.end_bulk_for_restore(&scope)?;
+        self.schedules().settle()?;
         let claims_returned =
             if scope.has_all_of(CollectionId::QUEUE) { self.queue().void_claims()? as u64 } else { 0 };
         let (from, written_in) = (safety.epoch, self.epochs().open);

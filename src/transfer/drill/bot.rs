@@ -42,7 +42,8 @@ pub fn drill_bot(path: &Path, name: &str, threads: usize, out: &mut dyn Write) -
         return spoil(&store);
     }
     // An ordinary process returns the tasks of dead bots.
-    let options = SchedulerOptions { backup_interval: None, retain: false, ..SchedulerOptions::default() };
+    let options =
+        SchedulerOptions { backup_interval: None, retain: false, fire_schedules: false, ..SchedulerOptions::default() };
     let _scheduler = Scheduler::start(store.clone(), options)?;
     let (say, said) = mpsc::channel();
     std::thread::scope(|scope| {
