@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
 
+use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::engine::digest::Stats;
@@ -16,6 +17,7 @@ use crate::recovery::check::last_drill::LastDrill;
 use crate::recovery::points::point::Point;
 use crate::recovery::sessions::crash::Crash;
 use crate::state::queue::TaskCounts;
+use crate::state::schedules::schedule::Schedule;
 use crate::text::counted;
 use crate::transfer::archive::LastArchive;
 
@@ -34,6 +36,8 @@ pub struct Summary {
     pub collections: BTreeMap<String, Stats>,
     /// The number of tasks in each state.
     pub tasks: TaskCounts,
+    /// The schedules.
+    pub schedules: ScheduleTotals,
     /// The restore points.
     pub points: PointTotals,
     /// The newest automatic archive.
@@ -73,6 +77,29 @@ impl OutsideCopy {
             (Some(_), _) => None,
         };
         Ok(Self { last, same_file_system, changed_since, warning })
+    }
+}
+
+/// The number of schedules.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct ScheduleTotals {
+    /// All of them.
+    pub total: u64,
+    /// Those that are paused.
+    pub paused: u64,
+    /// Those whose due time is more than a minute old, since no process fires schedules.
+    pub overdue: u64,
+}
+
+impl ScheduleTotals {
+    fn of(view: &View, now: Timestamp) -> Result<Self> {
+        let schedules = view.schedules().list()?;
+        let count = |is_so: &dyn Fn(&Schedule) -> bool| schedules.iter().filter(|one| is_so(one)).count() as u64;
+        Ok(Self {
+            total: schedules.len() as u64,
+            paused: count(&|schedule| schedule.paused),
+            overdue: count(&|schedule| schedule.overdue_since(now).is_some()),
+        })
     }
 }
 
@@ -136,6 +163,8 @@ impl Store {
             file_bytes: std::fs::metadata(self.path())?.len(),
             collections: view.collections()?,
             tasks: view.queue().counts()?,
+            // A collection of that name that an earlier version filled has no schedules.
+            schedules: ScheduleTotals::of(&view, self.clock().now()).unwrap_or_default(),
             points: PointTotals { total, others: points.len() as u64 - total, latest: view.latest_point()? },
             archive: OutsideCopy::of(self)?,
             crash: self.crash()?,

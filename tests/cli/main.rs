@@ -15,6 +15,7 @@ mod queue;
 mod recovery;
 mod refusals;
 mod repair;
+mod schedule;
 mod service;
 mod state;
 mod terminal;

@@ -27,6 +27,7 @@ use crate::face::cli::put::{Put, Remove};
 use crate::face::cli::queue::QueueArgs;
 use crate::face::cli::repair::Repair;
 use crate::face::cli::restore::{Restore, Undo};
+use crate::face::cli::schedule::ScheduleArgs;
 #[cfg(feature = "http")]
 use crate::face::cli::serve::Serve;
 use crate::face::cli::status::Status;
@@ -93,6 +94,7 @@ pub(super) enum Verb {
     Backup(Backup),
     History(History),
     Queue(QueueArgs),
+    Schedule(ScheduleArgs),
     Doctor(Doctor),
     Drill(Drill),
     Check(Check),
@@ -136,6 +138,7 @@ impl Verb {
             Self::Backup(backup) => backup.run(context),
             Self::History(history) => history.run(context),
             Self::Queue(queue) => queue.run(context),
+            Self::Schedule(schedule) => schedule.run(context),
             Self::Doctor(doctor) => doctor.run(context),
             Self::Drill(drill) => drill.run(context),
             Self::Check(check) => check.run(context),

@@ -9,7 +9,8 @@ use crate::face::cli::screen::Cell;
 use crate::face::cli::table::{Columns, shortened};
 use crate::text::show_bytes;
 use crate::{
-    Assignment, Backup, BackupOf, Bot, ChangeKind, Entry, Event, Hold, Key, Message, Origin, Point, Task, Version,
+    Assignment, Backup, BackupOf, Bot, ChangeKind, Entry, Event, Hold, Key, Message, Origin, Point, Schedule, Task,
+    Version,
 };
 
 /// The maximum length of a text in a table; JSON has all of it.
@@ -43,6 +44,20 @@ impl Columns for Task {
             name(bot.or(self.assigned_to.as_ref())),
             format!("{}/{}", self.attempts, self.max_attempts).into(),
             compact(&self.payload).into(),
+        ]
+    }
+}
+
+impl Columns for Schedule {
+    const HEAD: &'static [&'static str] = &["SCHEDULE", "DUE", "NEXT", "LAST TASK", "PAYLOAD"];
+
+    fn cells(&self) -> Vec<Cell> {
+        vec![
+            Cell::Name(self.name.to_string()),
+            self.timing.to_string().into(),
+            if self.paused { "paused".into() } else { Cell::time(self.next_at) },
+            name(self.last_task.as_ref()),
+            compact(self.task.payload()).into(),
         ]
     }
 }

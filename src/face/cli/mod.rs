@@ -38,6 +38,7 @@ mod queue;
 mod repair;
 mod restore;
 mod rules;
+mod schedule;
 mod screen;
 #[cfg(feature = "http")]
 mod serve;

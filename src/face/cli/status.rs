@@ -9,7 +9,8 @@ use crate::face::cli::exit::Exit;
 use crate::face::cli::output::Output;
 use crate::text::{counted, show_bytes};
 use crate::{
-    Crash, LastDrill, OutsideCopy, Point, Result, Session, Store, Summary, TaskState, Weight, Weights, show_time,
+    Crash, LastDrill, OutsideCopy, Point, Result, ScheduleTotals, Session, Store, Summary, TaskState, Weight, Weights,
+    show_time,
 };
 
 /// Show the content of the store
@@ -58,6 +59,9 @@ fn show(out: &mut Output, store: &Store, Shown { summary, sizes }: &Shown) -> Re
     let states = TaskState::ALL.into_iter().filter(|state| summary.tasks.of(*state) > 0);
     let states: Vec<_> = states.map(|state| format!("{} {state}", summary.tasks.of(state))).collect();
     out.fact("tasks    ", if states.is_empty() { "none".to_owned() } else { states.join(", ") })?;
+    if summary.schedules.total > 0 {
+        out.fact("schedules", format_args!(" {}", schedules(&summary.schedules)))?;
+    }
     out.fact("points   ", points(summary))?;
     if let Some(latest) = &summary.points.latest {
         out.fact("latest   ", described(latest, store, out))?;
@@ -117,6 +121,14 @@ fn points(summary: &Summary) -> String {
         0 => total.to_string(),
         others => format!("{total}, and {others} of backups, restores and commits"),
     }
+}
+
+/// The schedules, and whether somebody fires them.
+fn schedules(totals: &ScheduleTotals) -> String {
+    let ScheduleTotals { total, paused, overdue } = totals;
+    let paused = if *paused > 0 { format!(", {paused} paused") } else { String::new() };
+    let overdue = if *overdue > 0 { format!(", {overdue} overdue: start hivekeep serve") } else { String::new() };
+    format!("{total}{paused}{overdue}")
 }
 
 /// A point with its age. JSON omits the age, so that the same state prints the same bytes.

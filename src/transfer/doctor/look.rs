@@ -9,7 +9,7 @@ use crate::engine::reserve::free_space;
 use crate::engine::session::session_locks::SessionLocks;
 use crate::engine::store::Store;
 use crate::engine::view::View;
-use crate::error::Result;
+use crate::error::{ErrorKind, Result};
 use crate::recovery::events::event::{Event, EventKind};
 use crate::recovery::guard::is_running;
 use crate::recovery::points::point::Point;
@@ -282,6 +282,34 @@ pub(super) fn tasks(view: &View) -> Result<DiagnosisLine> {
         what,
         "see the reason: hivekeep queue why ID; then requeue, register a bot, or cancel",
     ))
+}
+
+/// Whether somebody fires the schedules.
+pub(super) fn schedules(store: &Store, view: &View) -> Result<DiagnosisLine> {
+    let (topic, advice) = ("schedules", "start hivekeep serve, which fires them");
+    let schedules = match view.schedules().list() {
+        Ok(schedules) => schedules,
+        Err(error) if error.kind() == ErrorKind::Invalid => {
+            let advice = "hivekeep remove schedules KEY removes it";
+            return Ok(DiagnosisLine::warn(topic, error.to_string(), advice));
+        }
+        Err(error) => return Err(error),
+    };
+    let active = schedules.iter().filter(|schedule| !schedule.paused).count();
+    if active == 0 {
+        return Ok(DiagnosisLine::ok(topic, "no schedule waits for its time"));
+    }
+    let (shown, now) = (counted(active as u64, "schedule"), store.clock().now());
+    let overdue = schedules.iter().filter_map(|schedule| Some((&schedule.name, schedule.overdue_since(now)?)));
+    if let Some((name, since)) = overdue.min_by_key(|(_, since)| *since) {
+        let since = show_time(since);
+        return Ok(DiagnosisLine::warn(topic, format!("no process fires {shown}: {name} was due at {since}"), advice));
+    }
+    let living = SessionLocks::look(store.path())?.map_or(Ok(Vec::new()), |presence| presence.living())?;
+    if living.is_empty() && !open::in_use(store.path())? {
+        return Ok(DiagnosisLine::warn(topic, format!("no process has the store open to fire {shown}"), advice));
+    }
+    Ok(DiagnosisLine::ok(topic, format!("{shown}, none overdue")))
 }
 
 /// Whether a guard was killed before it could roll back.

@@ -144,6 +144,7 @@ fn look(store: &Store, options: &DiagnosisOptions) -> Result<Vec<DiagnosisLine>>
         look::sessions(store, &sessions)?,
         look::claims(&view)?,
         look::tasks(&view)?,
+        look::schedules(store, &view)?,
         look::guards(&named),
     ])
 }

@@ -14,7 +14,7 @@ mod filter;
 mod held;
 mod memory;
 mod purge;
-mod push;
+pub(in crate::face::cli) mod push;
 mod why;
 
 use std::time::Duration;

@@ -192,7 +192,11 @@ fn already_there(Task { id, state, finished_at, .. }: &Task) -> String {
 }
 
 /// Applies an optional value to a task.
-fn given<T>(task: NewTask, value: Option<T>, set: impl FnOnce(NewTask, T) -> NewTask) -> NewTask {
+pub(in crate::face::cli) fn given<T>(
+    task: NewTask,
+    value: Option<T>,
+    set: impl FnOnce(NewTask, T) -> NewTask,
+) -> NewTask {
     match value {
         Some(value) => set(task, value),
         None => task,

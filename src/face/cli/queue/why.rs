@@ -43,6 +43,10 @@ impl Why {
             context.out.json(&why)?;
         } else {
             context.out.line(&why)?;
+            let task = view.queue().get(&self.id)?;
+            if let Some((schedule, due)) = task.as_ref().and_then(|task| task.schedule().zip(task.due_at())) {
+                context.out.line(format_args!("schedule {schedule} enqueued it, due at {due}"))?;
+            }
         }
         Ok(Exit::Done)
     }
