@@ -92,6 +92,15 @@ fn prepared(path: &str, key: &str, ask: &dyn Fn(&str, &str, Value) -> Value) -> 
             }
             (restore, json!({"only": ["config"]}))
         }
+        "/api/schedules" => (path.into(), json!({"name": "new", "every_ms": 3_600_000, "task": {"payload": 1}})),
+        _ if path.starts_with("/api/schedules/x") => {
+            let new = json!({"name": "x", "every_ms": 3_600_000, "task": {"payload": 1}, "replace": true});
+            ask("POST", "/api/schedules", new);
+            if verb == "resume" {
+                ask("POST", "/api/schedules/x/pause", json!({}));
+            }
+            (path.into(), json!({}))
+        }
         "/api/keys" => (path.into(), json!({"name": "new", "role": "reader"})),
         "/api/keys/x" | "/api/keys/x/rotate" => {
             let name = format!("to-{}", if verb == "x" { "revoke" } else { verb });

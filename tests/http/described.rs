@@ -230,6 +230,7 @@ fn ask_for_work(service: &Service) {
     service.get("/api/collections/config/a").ok();
     service.ask("PATCH", "/api/collections/config", "", r#"{"put_new": {"a": 5}}"#).ok();
     service.post("/api/crash/ack", "").ok();
+    ask_for_schedules(service);
     ask_for_tasks(service);
     // Now with something in them.
     for own in operations().filter(|own| own.method == "get" && !own.path.contains('{')) {
@@ -241,6 +242,18 @@ fn ask_for_work(service: &Service) {
     let path = format!("/api/check/{}", job.as_str().unwrap());
     service.until("the check is done", |service| service.get(&path).ok()["state"] == "done");
     ask_for_keys(service);
+}
+
+fn ask_for_schedules(service: &Service) {
+    let new = json!({"name": "a", "every_ms": 3_600_000, "task": {"payload": 1}});
+    service.post("/api/schedules", &new).ok();
+    service.post("/api/schedules", &new).refused(409);
+    for verb in ["pause", "resume", "run"] {
+        service.post(&format!("/api/schedules/a/{verb}"), "").ok();
+    }
+    service.get("/api/schedules").ok();
+    service.get("/api/schedules/a").ok();
+    service.delete("/api/schedules/a").ok();
 }
 
 /// Last, as the service asks for keys from then on.

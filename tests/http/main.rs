@@ -23,6 +23,7 @@ mod python;
 mod queue;
 mod recovery;
 mod reopen;
+mod schedules;
 mod schema;
 mod service;
 mod sessions;

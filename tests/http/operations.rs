@@ -65,7 +65,10 @@ fn health_metrics_and_the_openapi_document_are_served() {
     assert_eq!(service.get("/livez").body, "ok\n");
     let ready = service.get("/readyz").ok();
     let names: Vec<_> = ready["checks"].as_object().unwrap().keys().cloned().collect();
-    assert_eq!(names, ["store", "backup", "retention", "archive", "upkeep", "disk", "event_log", "last_check"]);
+    assert_eq!(
+        names,
+        ["store", "backup", "retention", "archive", "upkeep", "schedules", "disk", "event_log", "last_check"]
+    );
     assert_eq!(ready["status"], "ready");
     service.get("/api/queue/build").ok();
     let metrics = service.get("/metrics").body;

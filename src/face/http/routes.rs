@@ -18,6 +18,7 @@ pub(super) fn all() -> impl Iterator<Item = &'static Route> {
         state::REGISTRY,
         state::QUEUE,
         state::BULK,
+        state::SCHEDULES,
         state::RECORDS,
         state::POINTS,
         state::VERSIONS,
@@ -165,8 +166,15 @@ mod tests {
     #[test]
     fn every_read_of_versioned_state_takes_a_point() {
         for route in all().filter(|route| route.method == Method::GET) {
-            let versioned =
-                ["/api/registry", "/api/queue", "/api/assignments", "/api/chat", "/api/config", "/api/audit"];
+            let versioned = [
+                "/api/registry",
+                "/api/queue",
+                "/api/assignments",
+                "/api/chat",
+                "/api/config",
+                "/api/audit",
+                "/api/schedules",
+            ];
             // The decision of a claim, and what waits for a task: both are of now.
             let is_of_now = ["/api/queue/{task}/why", "/api/queue/{task}/dependents"].contains(&route.path);
             if !is_of_now && versioned.iter().any(|path| route.path.starts_with(path)) {

@@ -5,7 +5,7 @@
 
 use crate::face::http::route::Kind::{Any, Flag, List, Map, Number, Object, Of, Text, Time, Word};
 use crate::face::http::route::{Field, Kind, Shape, nullable, optional, required, sometimes};
-use crate::{BulkAction, BulkState, KeyState, Level, Priority, Role, TaskState};
+use crate::{BulkAction, BulkState, KeyState, Level, Missed, Overlap, Priority, Role, TaskState};
 
 /// An array of strings.
 pub(super) const TEXTS: Kind = List(&Text);
@@ -155,6 +155,31 @@ pub(super) const BATCHED: Shape = Shape {
         required("existing", Flag, "whether it is the earlier task with that idempotency key"),
         sometimes("task", Of(&TASK), "all of it, where the request is full"),
         DIFFERS,
+    ],
+};
+
+pub(super) const SCHEDULE: Shape = Shape {
+    name: "Schedule",
+    about: "a task that comes back by the calendar",
+    base: None,
+    fields: &[
+        required("name", Text, "its name"),
+        nullable("every_ms", Number, "the interval in milliseconds; null if it has a cron expression"),
+        nullable("from", Time, "time from which the intervals count"),
+        nullable("cron", Text, "the cron expression; null if it has an interval"),
+        nullable("time_zone", Text, "the time zone of the cron expression"),
+        required("missed", Word(|| Missed::ALL.map(Missed::as_str).to_vec()), "missed due times that fire"),
+        required(
+            "overlap",
+            Word(|| Overlap::ALL.map(Overlap::as_str).to_vec()),
+            "whether due times fire while the last task is not finished",
+        ),
+        required("paused", Flag, "whether it is paused"),
+        required("created_at", Time, "time at which it was added"),
+        required("task", Of(&NEW_TASK), "the task that it enqueues, without the fields that have their default"),
+        nullable("next_at", Time, "the next due time; null while it is paused, and as of a point"),
+        nullable("last_due_at", Time, "the last due time that became a task"),
+        nullable("last_task", Text, "the last task that it enqueued"),
     ],
 };
 

@@ -1,7 +1,7 @@
 //! The live state over HTTP.
 //!
-//! * [`registry`], [`queue`], [`records`], [`points`], [`pulse`], [`collections`], [`health`], [`versions`], [`check`], [`bulk`]: the
-//!   routes, each with its table; [`batch`] and [`claim`]: handlers of batches and of claims, in the table of [`queue`];
+//! * [`registry`], [`queue`], [`records`], [`points`], [`pulse`], [`collections`], [`health`], [`versions`], [`check`], [`bulk`],
+//!   [`schedules`]: the routes, each with its table; [`batch`] and [`claim`]: handlers of batches and of claims, in the table of [`queue`];
 //!   [`task_fields`]: the fields of a new task
 //! * [`reading`]: reads now or as of a point, and pages of them
 
@@ -17,6 +17,7 @@ mod queue;
 mod reading;
 mod records;
 mod registry;
+mod schedules;
 mod task_fields;
 mod versions;
 
@@ -29,4 +30,5 @@ pub(super) use self::pulse::ROUTES as PULSE;
 pub(super) use self::queue::ROUTES as QUEUE;
 pub(super) use self::records::ROUTES as RECORDS;
 pub(super) use self::registry::ROUTES as REGISTRY;
+pub(super) use self::schedules::ROUTES as SCHEDULES;
 pub(super) use self::versions::ROUTES as VERSIONS;
