@@ -267,8 +267,8 @@ pub use state::keys::key::{Key, KeyName, KeyState, NewKey, Role};
 pub use state::keys::secret::KeySecret;
 pub use state::page::{KeyedPage, Page};
 pub use state::queue::{
-    BulkAction, Claim, ClaimOptions, ClaimOwner, ClaimWait, Completed, Enqueued, Holder, Memory, NewTask, Obstacle,
-    Priority, Queue, Remembered, Retry, Task, TaskCounts, TaskFilter, TaskPage, TaskState, Undelivered, Why,
+    BulkAction, Claim, ClaimOptions, ClaimOwner, ClaimWait, Completed, Enqueued, Holder, KeptClaims, Memory, NewTask,
+    Obstacle, Priority, Queue, Remembered, Retry, Task, TaskCounts, TaskFilter, TaskPage, TaskState, Undelivered, Why,
 };
 pub use state::registry::{Bot, Registry};
 pub use state::schedules::Schedules;

@@ -14,8 +14,8 @@
 //!
 //! A claim passes [`wait`], also when it waits for nothing; [`claim`]; [`leases`] and [`waiting`], which make due tasks
 //! ready; the registry and [`why`], for the limit of the bot; the lanes, or [`order`] with aging; [`obstacle`]; and `save`
-//! here, which writes task, assignment and counts. [`undelivered`] keeps the claims until they arrive; otherwise
-//! [`delivery`] gives them back.
+//! here, which writes task, assignment and counts. [`undelivered`] keeps the claims until they arrive, and
+//! [`kept_claims`] those of a session until it ends; [`delivery`] gives them back.
 
 mod batch;
 mod bulk;
@@ -27,6 +27,7 @@ mod delivery;
 mod enqueue;
 mod filter;
 mod finish;
+mod kept_claims;
 mod keys;
 mod lane;
 mod leases;
@@ -69,6 +70,7 @@ pub use counts::TaskCounts;
 pub use enqueue::Enqueued;
 pub use filter::TaskFilter;
 pub use finish::Retry;
+pub use kept_claims::KeptClaims;
 pub(crate) use keys::RULE as INDEX;
 pub use list::TaskPage;
 pub(crate) use memory::was_finished;
