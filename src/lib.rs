@@ -265,6 +265,7 @@ pub use state::ids::{BotId, SessionId, TaskId, Token};
 pub use state::keys::Keys;
 pub use state::keys::key::{Key, KeyName, KeyState, NewKey, Role};
 pub use state::keys::secret::KeySecret;
+pub use state::notes::Notes;
 pub use state::page::{KeyedPage, Page};
 pub use state::queue::{
     BulkAction, Claim, ClaimOptions, ClaimOwner, ClaimWait, Completed, Enqueued, Holder, KeptClaims, Memory, NewTask,

@@ -4,7 +4,7 @@
 //!
 //! Shared by them: `ids`: names, and the check of new ones; `page`: pages of lists; `show`: any record as people read
 //! it; `unit`: records that are restored together; `heartbeats`: buffered, and not versioned; `keys`: who may call the
-//! service, not versioned either.
+//! service, not versioned either; `notes`: values of each bot, in a collection.
 
 pub(crate) mod assignments;
 pub(crate) mod audit;
@@ -16,6 +16,7 @@ pub(crate) mod documents;
 pub(crate) mod heartbeats;
 pub(crate) mod ids;
 pub(crate) mod keys;
+pub(crate) mod notes;
 pub(crate) mod page;
 pub(crate) mod queue;
 pub(crate) mod registry;
