@@ -22,6 +22,7 @@ pub struct Actor {
     key: Option<HeldKey>,
     address: Option<String>,
     request_id: Option<String>,
+    way: Option<&'static str>,
 }
 
 /// The key by which an actor acts. A write checks that it is still valid.
@@ -35,7 +36,7 @@ pub(crate) struct HeldKey {
 impl Actor {
     /// An actor of that name, such as a user or a program.
     pub fn new(name: impl Into<String>) -> Self {
-        Self { name: name.into(), bot: None, key: None, address: None, request_id: None }
+        Self { name: name.into(), bot: None, key: None, address: None, request_id: None, way: None }
     }
 
     /// Acts as that bot only: a change for another bot is refused with
@@ -55,6 +56,12 @@ impl Actor {
     #[must_use]
     pub fn request_id(self, id: impl Into<String>) -> Self {
         Self { request_id: Some(id.into()), ..self }
+    }
+
+    /// The way by which it acts, such as `mcp`; the entries of its changes name it in their details.
+    #[must_use]
+    pub fn way(self, way: &'static str) -> Self {
+        Self { way: Some(way), ..self }
     }
 
     /// Acts by that key, as long as it is valid.
@@ -79,6 +86,10 @@ impl Actor {
 
     pub(crate) fn address_text(&self) -> Option<&str> {
         self.address.as_deref()
+    }
+
+    pub(crate) fn way_name(&self) -> Option<&'static str> {
+        self.way
     }
 
     pub(crate) fn request(&self) -> Option<&str> {

@@ -1,5 +1,7 @@
 //! Writes on behalf of somebody: each change has an entry in its own transaction.
 
+use serde_json::json;
+
 use crate::actor::Actor;
 use crate::engine::acting::Acting;
 use crate::engine::recorder::{RecordedHandle, Recorder};
@@ -30,7 +32,10 @@ impl Recorder for InTrail {
             limits::shorten(&mut target, limits::SHORT_BYTES);
             target
         });
-        let entry = NewEntry { target, result: Some(DONE.to_owned()), ..NewEntry::new(action, name) };
+        let mut entry = NewEntry { target, result: Some(DONE.to_owned()), ..NewEntry::new(action, name) };
+        if let Some(way) = tx.actor().and_then(Actor::way_name) {
+            entry.details = json!({ "way": way });
+        }
         tx.audit().append_for(entry, Some(asked_by)).map(drop)
     }
 }
@@ -118,8 +123,6 @@ fn refuse_other_bot(actor: Option<&Actor>, bot: &BotId) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
     use crate::actor::HeldKey;
     use crate::state::keys::key::{NewKey, Role};
@@ -136,6 +139,18 @@ mod tests {
 
     fn bot(name: &str) -> BotId {
         BotId::new(name).unwrap()
+    }
+
+    #[test]
+    fn the_entry_of_a_change_names_the_way_by_which_the_actor_acts() {
+        let hive = Fixture::new();
+        hive.store.acting_as(Actor::new("deploy").way("mcp")).write(|tx| tx.config().put("a", &json!(1))).unwrap();
+        hive.store.acting_as("deploy").write(|tx| tx.config().put("a", &json!(2))).unwrap();
+        let entries = hive.view().audit().list(Page::oldest(10)).unwrap();
+        assert_eq!(
+            entries.iter().map(|entry| entry.details.clone()).collect::<Vec<_>>(),
+            [json!({"way": "mcp"}), json!({})]
+        );
     }
 
     #[test]
