@@ -2,7 +2,7 @@
 
 use std::error::Error as _;
 use std::fmt::Display;
-use std::io::{self, BufWriter, IsTerminal, StdoutLock, Write};
+use std::io::{self, BufWriter, IsTerminal, Write};
 
 use serde::Serialize;
 use serde::ser::{SerializeMap, SerializeSeq, Serializer};
@@ -25,7 +25,7 @@ pub(super) struct Output {
 }
 
 /// Standard output. Its errors name it, so that a full disk there is not mistaken for the disk of the store.
-struct Standard(StdoutLock<'static>);
+struct Standard(io::Stdout);
 
 impl Write for Standard {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
@@ -50,7 +50,7 @@ impl Output {
     /// set.
     pub(super) fn new(json: bool, quiet: bool, wide: bool) -> Self {
         let screen = if json { None } else { Screen::of_output(wide) };
-        Self { json, quiet, screen, out: BufWriter::new(Standard(io::stdout().lock())) }
+        Self { json, quiet, screen, out: BufWriter::new(Standard(io::stdout())) }
     }
 
     /// Reads the ids of points and backups, so that they can be shown shortened on a terminal.
