@@ -169,8 +169,8 @@
 //!
 //! # Features
 //!
-//! `cli` is the program, `http` its service; both are on by default. `tokio` has `AsyncStore`, for async programs. A
-//! bot that links the library alone sets `default-features = false`.
+//! `cli` is the program, `http` its service, `mcp` its tools for agents; all are on by default. `tokio` has `AsyncStore`,
+//! for async programs. A bot that links the library alone sets `default-features = false`.
 #![forbid(unsafe_code)]
 
 mod actor;

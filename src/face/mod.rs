@@ -5,6 +5,7 @@
 //! * `parcel`: claims that travel through async code, for both `asynchronous` and `http`; dropped undelivered, they are
 //!   given back
 //! * `http`: the service
+//! * `mcp`: the tools of language-model agents, which `cli` and `http` serve
 
 #[cfg(feature = "tokio")]
 pub mod asynchronous;
@@ -12,5 +13,7 @@ pub mod asynchronous;
 pub mod cli;
 #[cfg(feature = "http")]
 pub(crate) mod http;
+#[cfg(feature = "mcp")]
+pub(crate) mod mcp;
 #[cfg(feature = "tokio")]
 pub(crate) mod parcel;

@@ -15,6 +15,8 @@ mod hang_up;
 mod keys;
 mod kill;
 mod looking;
+#[cfg(feature = "mcp")]
+mod mcp;
 mod moved;
 mod operations;
 #[cfg(feature = "page")]

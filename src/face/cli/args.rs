@@ -22,6 +22,8 @@ use crate::face::cli::guard::Guard;
 use crate::face::cli::import::Import;
 use crate::face::cli::key::KeyArgs;
 use crate::face::cli::log::Log;
+#[cfg(feature = "mcp")]
+use crate::face::cli::mcp::Mcp;
 use crate::face::cli::point::PointArgs;
 use crate::face::cli::put::{Put, Remove};
 use crate::face::cli::queue::QueueArgs;
@@ -95,6 +97,8 @@ pub(super) enum Verb {
     History(History),
     Queue(QueueArgs),
     Schedule(ScheduleArgs),
+    #[cfg(feature = "mcp")]
+    Mcp(Mcp),
     Doctor(Doctor),
     Drill(Drill),
     Check(Check),
@@ -117,6 +121,8 @@ impl Verb {
         match self {
             #[cfg(feature = "http")]
             Self::Serve(_) => true,
+            #[cfg(feature = "mcp")]
+            Self::Mcp(_) => true,
             Self::Guard(_) | Self::Drill(_) => true,
             _ => false,
         }
@@ -139,6 +145,8 @@ impl Verb {
             Self::History(history) => history.run(context),
             Self::Queue(queue) => queue.run(context),
             Self::Schedule(schedule) => schedule.run(context),
+            #[cfg(feature = "mcp")]
+            Self::Mcp(mcp) => mcp.run(context),
             Self::Doctor(doctor) => doctor.run(context),
             Self::Drill(drill) => drill.run(context),
             Self::Check(check) => check.run(context),

@@ -29,6 +29,8 @@ mod input;
 mod interrupt;
 mod key;
 mod log;
+#[cfg(feature = "mcp")]
+mod mcp;
 mod output;
 mod point;
 mod policy;

@@ -206,7 +206,7 @@ impl App {
         self.rates().point(&self.who(), self.live().rates)
     }
 
-    fn who(&self) -> Who {
+    pub(super) fn who(&self) -> Who {
         self.caller().map_or(Who::Client(Client::Others), Caller::who)
     }
 

@@ -15,11 +15,17 @@ use crate::{Error, Result, parse_time};
 
 /// The fields of a body that have not been read yet.
 #[derive(Debug, Default)]
-pub(super) struct Fields(Map<String, Value>);
+pub(in crate::face) struct Fields(Map<String, Value>);
+
+impl From<Map<String, Value>> for Fields {
+    fn from(fields: Map<String, Value>) -> Self {
+        Self(fields)
+    }
+}
 
 impl Fields {
     /// Those of a body; an empty body and null have none.
-    pub(super) fn of(body: Option<Value>) -> Result<Self> {
+    pub(in crate::face) fn of(body: Option<Value>) -> Result<Self> {
         match body {
             None | Some(Value::Null) => Ok(Self::default()),
             Some(Value::Object(fields)) => Ok(Self(fields)),
@@ -28,17 +34,17 @@ impl Fields {
     }
 
     /// Any value.
-    pub(super) fn value(&mut self, name: &str) -> Option<Value> {
+    pub(in crate::face) fn value(&mut self, name: &str) -> Option<Value> {
         self.0.shift_remove(name).filter(|value| !value.is_null())
     }
 
     /// A required value; null is one.
-    pub(super) fn required_value(&mut self, name: &str) -> Result<Value> {
+    pub(in crate::face) fn required_value(&mut self, name: &str) -> Result<Value> {
         self.0.shift_remove(name).ok_or_else(|| missing(name))
     }
 
     /// A string.
-    pub(super) fn text(&mut self, name: &str) -> Result<Option<String>> {
+    pub(in crate::face) fn text(&mut self, name: &str) -> Result<Option<String>> {
         match self.value(name) {
             None => Ok(None),
             Some(Value::String(text)) => Ok(Some(text)),
@@ -47,32 +53,32 @@ impl Fields {
     }
 
     /// A string, parsed.
-    pub(super) fn parsed<T: FromStr<Err = Error>>(&mut self, name: &str) -> Result<Option<T>> {
+    pub(in crate::face) fn parsed<T: FromStr<Err = Error>>(&mut self, name: &str) -> Result<Option<T>> {
         self.text(name)?.map(|text| text.parse()).transpose()
     }
 
     /// A required string, parsed, or null.
-    pub(super) fn required_or_null<T: FromStr<Err = Error>>(&mut self, name: &str) -> Result<Option<T>> {
+    pub(in crate::face) fn required_or_null<T: FromStr<Err = Error>>(&mut self, name: &str) -> Result<Option<T>> {
         if self.0.contains_key(name) { self.parsed(name) } else { Err(missing(name)) }
     }
 
     /// A required string.
-    pub(super) fn required_text(&mut self, name: &str) -> Result<String> {
+    pub(in crate::face) fn required_text(&mut self, name: &str) -> Result<String> {
         self.text(name)?.ok_or_else(|| missing(name))
     }
 
     /// A string, or the JSON of any other value.
-    pub(super) fn any_text(&mut self, name: &str) -> Option<String> {
+    pub(in crate::face) fn any_text(&mut self, name: &str) -> Option<String> {
         self.value(name).map(into_text)
     }
 
     /// A boolean; false unless set.
-    pub(super) fn flag(&mut self, name: &str) -> Result<bool> {
+    pub(in crate::face) fn flag(&mut self, name: &str) -> Result<bool> {
         self.flag_or(name, false)
     }
 
     /// A boolean with its default.
-    pub(super) fn flag_or(&mut self, name: &str, unless_set: bool) -> Result<bool> {
+    pub(in crate::face) fn flag_or(&mut self, name: &str, unless_set: bool) -> Result<bool> {
         match self.value(name) {
             None => Ok(unless_set),
             Some(Value::Bool(flag)) => Ok(flag),
@@ -81,29 +87,29 @@ impl Fields {
     }
 
     /// Whether it is truthy in Python.
-    pub(super) fn truth(&mut self, name: &str) -> Option<bool> {
+    pub(in crate::face) fn truth(&mut self, name: &str) -> Option<bool> {
         self.value(name).map(|value| !is_empty(&value))
     }
 
     /// A non-negative integer.
-    pub(super) fn number(&mut self, name: &str) -> Result<Option<u64>> {
+    pub(in crate::face) fn number(&mut self, name: &str) -> Result<Option<u64>> {
         let number = |value: Value| value.as_u64().ok_or_else(|| wrong(name, "a non-negative integer"));
         self.value(name).map(number).transpose()
     }
 
     /// A number of milliseconds.
-    pub(super) fn millis(&mut self, name: &str) -> Result<Option<Duration>> {
+    pub(in crate::face) fn millis(&mut self, name: &str) -> Result<Option<Duration>> {
         Ok(self.number(name)?.map(Duration::from_millis))
     }
 
     /// A time.
-    pub(super) fn time(&mut self, name: &str) -> Result<Option<Timestamp>> {
+    pub(in crate::face) fn time(&mut self, name: &str) -> Result<Option<Timestamp>> {
         let read = |text: String| parse_time(&text).map_err(|_| wrong(name, "a time such as 2026-01-02T03:04:05Z"));
         self.text(name)?.map(read).transpose()
     }
 
     /// An object.
-    pub(super) fn object(&mut self, name: &str) -> Result<Map<String, Value>> {
+    pub(in crate::face) fn object(&mut self, name: &str) -> Result<Map<String, Value>> {
         match self.value(name) {
             None => Ok(Map::new()),
             Some(Value::Object(fields)) => Ok(fields),
@@ -112,13 +118,13 @@ impl Fields {
     }
 
     /// An object of strings; other values become their JSON.
-    pub(super) fn tags(&mut self, name: &str) -> Result<BTreeMap<String, String>> {
+    pub(in crate::face) fn tags(&mut self, name: &str) -> Result<BTreeMap<String, String>> {
         let tags = self.object(name)?.into_iter().filter(|(_, value)| !value.is_null());
         Ok(tags.map(|(name, value)| (name, into_text(value))).collect())
     }
 
     /// An array of strings, or one string with commas in it.
-    pub(super) fn list(&mut self, name: &str) -> Result<Vec<String>> {
+    pub(in crate::face) fn list(&mut self, name: &str) -> Result<Vec<String>> {
         match self.value(name) {
             None => Ok(Vec::new()),
             Some(Value::String(text)) => {
@@ -136,7 +142,7 @@ impl Fields {
     }
 
     /// A required array of objects, each with its fields.
-    pub(super) fn objects(&mut self, name: &str) -> Result<Vec<Self>> {
+    pub(in crate::face) fn objects(&mut self, name: &str) -> Result<Vec<Self>> {
         let Value::Array(parts) = self.required_value(name)? else { return Err(wrong(name, "an array of objects")) };
         let fields = |part| match part {
             Value::Object(fields) => Ok(Self(fields)),
@@ -146,12 +152,12 @@ impl Fields {
     }
 
     /// The fields that have not been read.
-    pub(super) fn rest(self) -> Map<String, Value> {
+    pub(in crate::face) fn rest(self) -> Map<String, Value> {
         self.0
     }
 
     /// Refuses unknown fields: most often they are misspelt.
-    pub(super) fn end(self) -> Result<()> {
+    pub(in crate::face) fn end(self) -> Result<()> {
         match self.0.keys().next() {
             None => Ok(()),
             Some(name) => Err(Error::invalid(format!("unknown field: field={}", name.escape_debug()))),
@@ -160,7 +166,7 @@ impl Fields {
 }
 
 /// Whether a value is falsy in Python.
-pub(super) fn is_empty(value: &Value) -> bool {
+pub(in crate::face) fn is_empty(value: &Value) -> bool {
     match value {
         Value::Null => true,
         Value::Bool(flag) => !flag,
@@ -183,7 +189,7 @@ fn wrong(name: &str, what: &str) -> Error {
 }
 
 /// The error of a required field that is absent.
-pub(super) fn missing(name: &str) -> Error {
+pub(in crate::face) fn missing(name: &str) -> Error {
     Error::invalid(format!("missing field: field={name}"))
 }
 

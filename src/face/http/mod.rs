@@ -21,6 +21,7 @@
 //! * [`recovery`]: the endpoints of the replaced service; [`state`]: the live state; [`operations`], [`metrics`]: for
 //!   operators; [`request_counts`], [`prometheus`]: what metrics are made of
 //! * `page`: the page for people; [`band`]: its name and colour
+//! * `mcp`: the tools of agents
 //! * `inside`: the service without sockets, for the fuzzer
 
 mod access;
@@ -33,12 +34,14 @@ mod client;
 mod connection_limit;
 mod date;
 mod document_body;
-mod fields;
+pub(in crate::face) mod fields;
 mod identify;
 #[cfg(any(fuzzing, test))]
 pub(crate) mod inside;
 mod keys;
 mod listen;
+#[cfg(feature = "mcp")]
+mod mcp;
 mod me;
 mod memory;
 mod metered;
@@ -50,20 +53,20 @@ mod operations;
 mod page;
 mod peer;
 mod places;
-mod preview;
+pub(in crate::face) mod preview;
 mod problem;
 mod prometheus;
-mod query;
+pub(in crate::face) mod query;
 mod rates;
 mod recovery;
 mod request_counts;
-mod route;
+pub(in crate::face) mod route;
 mod routes;
 mod server;
 mod sessions;
-mod shapes;
-mod signals;
-mod state;
+pub(in crate::face) mod shapes;
+pub(in crate::face) mod signals;
+pub(in crate::face) mod state;
 mod stream;
 mod tls;
 mod token;

@@ -59,7 +59,7 @@ pub(super) fn document(routes: impl Iterator<Item = &'static Route>) -> Value {
             "title": "Hivekeep",
             "version": env!("CARGO_PKG_VERSION"),
             "description": "The recovery service of a fleet of bots, and its live state. Times are UTC. Objects may get \
-                further fields; no field changes its meaning.",
+                further fields; no field changes its meaning. Language-model agents use `/mcp`, by the Model Context Protocol.",
         },
         "paths": paths,
         "components": {

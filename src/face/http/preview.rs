@@ -57,7 +57,8 @@ pub(super) enum Previewed<T> {
     Short(Value),
 }
 
-fn shorten_fields(item: &mut Value, fields: &[&str], most: usize) {
+/// Shortens these fields of an object.
+pub(in crate::face) fn shorten_fields(item: &mut Value, fields: &[&str], most: usize) {
     for field in fields {
         if let Some(value) = item.get_mut(*field) {
             shorten(value, most);

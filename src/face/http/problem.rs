@@ -36,6 +36,18 @@ impl Problem {
         Self { header: Some((name, value.into())), ..self }
     }
 
+    /// Its kind.
+    #[cfg(feature = "mcp")]
+    pub(super) fn kind(&self) -> &'static str {
+        self.kind
+    }
+
+    /// Its description.
+    #[cfg(feature = "mcp")]
+    pub(super) fn detail(&self) -> &str {
+        &self.detail
+    }
+
     /// The body of the response.
     pub(super) fn body(&self) -> String {
         let mut body = json!({

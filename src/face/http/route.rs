@@ -85,12 +85,12 @@ pub(super) enum Gives {
 }
 
 /// A named object, shared by several responses.
-pub(super) struct Shape {
-    pub(super) name: &'static str,
-    pub(super) about: &'static str,
+pub(in crate::face) struct Shape {
+    pub(in crate::face) name: &'static str,
+    pub(in crate::face) about: &'static str,
     /// The shape whose fields it has too.
-    pub(super) base: Option<&'static Self>,
-    pub(super) fields: &'static [Field],
+    pub(in crate::face) base: Option<&'static Self>,
+    pub(in crate::face) fields: &'static [Field],
 }
 
 impl Shape {
@@ -101,19 +101,19 @@ impl Shape {
 }
 
 /// A query parameter, or a field of a request body or a response.
-pub(super) struct Field {
-    pub(super) name: &'static str,
-    pub(super) kind: Kind,
-    pub(super) about: &'static str,
+pub(in crate::face) struct Field {
+    pub(in crate::face) name: &'static str,
+    pub(in crate::face) kind: Kind,
+    pub(in crate::face) about: &'static str,
     /// Whether it is required in a request, and always present in a response.
-    pub(super) required: bool,
+    pub(in crate::face) required: bool,
     /// Whether it may be null.
-    pub(super) null: bool,
+    pub(in crate::face) null: bool,
 }
 
 /// The type of a field.
 #[derive(Clone, Copy)]
-pub(super) enum Kind {
+pub(in crate::face) enum Kind {
     Text,
     /// One of these strings.
     Word(fn() -> Vec<&'static str>),
@@ -131,12 +131,12 @@ pub(super) enum Kind {
 }
 
 /// An optional field of a request; null means absent.
-pub(super) const fn optional(name: &'static str, kind: Kind, about: &'static str) -> Field {
+pub(in crate::face) const fn optional(name: &'static str, kind: Kind, about: &'static str) -> Field {
     Field { name, kind, about, required: false, null: true }
 }
 
 /// A field that is required in a request, and always present in a response.
-pub(super) const fn required(name: &'static str, kind: Kind, about: &'static str) -> Field {
+pub(in crate::face) const fn required(name: &'static str, kind: Kind, about: &'static str) -> Field {
     Field { name, kind, about, required: true, null: false }
 }
 

@@ -5,6 +5,8 @@ use axum::extract::{MatchedPath, Request};
 use axum::http::{Method, StatusCode};
 
 use crate::face::http::app::App;
+#[cfg(feature = "mcp")]
+use crate::face::http::mcp;
 #[cfg(feature = "page")]
 use crate::face::http::page;
 use crate::face::http::problem::Problem;
@@ -39,6 +41,8 @@ pub(super) fn router(app: App) -> Router {
     let routes = all().fold(Router::new(), |router, route| router.route(route.path, (route.handler)()));
     #[cfg(feature = "page")]
     let routes = page::add(routes);
+    #[cfg(feature = "mcp")]
+    let routes = mcp::add(routes);
     let routes = routes.method_not_allowed_fallback(no_such_method).fallback(no_such_path);
     middleware::around(routes, &app, needs).with_state(app)
 }
@@ -108,6 +112,10 @@ mod tests {
             let may = Role::ALL.map(|role| if needs.is_none_or(|needed| role >= needed) { "yes" } else { "-" });
             let needs = needs.map_or("nothing", Role::as_str);
             table += &format!("| `{} {}` | {needs} | {} |\n", route.method, route.path, may.join(" | "));
+        }
+        #[cfg(feature = "mcp")]
+        {
+            table += &format!("| `{}` | reader, and the role of each tool | yes | yes | yes | yes |\n", mcp::PATH);
         }
         table
     }

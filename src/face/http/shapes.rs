@@ -100,7 +100,7 @@ pub(super) const TASK: Shape = Shape {
     ],
 };
 
-pub(super) const NEW_TASK: Shape = Shape {
+pub(in crate::face) const NEW_TASK: Shape = Shape {
     name: "NewTask",
     about: "a task to push",
     base: None,

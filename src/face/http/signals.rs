@@ -6,13 +6,13 @@ use std::io;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// The registered signals.
-pub(super) struct Signals {
-    pub(super) stop: Stop,
-    pub(super) hang_up: HangUp,
+pub(in crate::face) struct Signals {
+    pub(in crate::face) stop: Stop,
+    pub(in crate::face) hang_up: HangUp,
 }
 
 /// Shutdown: Ctrl-C, or SIGTERM on Unix.
-pub(super) struct Stop {
+pub(in crate::face) struct Stop {
     #[cfg(unix)]
     interrupt: Signal,
     #[cfg(unix)]
@@ -20,7 +20,7 @@ pub(super) struct Stop {
 }
 
 /// Reload of the settings: SIGHUP on Unix.
-pub(super) struct HangUp {
+pub(in crate::face) struct HangUp {
     #[cfg(unix)]
     hang_up: Signal,
 }
@@ -32,7 +32,7 @@ impl Signals {
     ///
     /// When the operating system refuses.
     #[cfg(unix)]
-    pub(super) fn note() -> io::Result<Self> {
+    pub(in crate::face) fn note() -> io::Result<Self> {
         let interrupt = signal(SignalKind::interrupt())?;
         let terminate = signal(SignalKind::terminate())?;
         let hang_up = signal(SignalKind::hangup())?;
@@ -41,7 +41,7 @@ impl Signals {
 
     /// Only Ctrl-C exists there.
     #[cfg(not(unix))]
-    pub(super) fn note() -> io::Result<Self> {
+    pub(in crate::face) fn note() -> io::Result<Self> {
         Ok(Self { stop: Stop {}, hang_up: HangUp {} })
     }
 }
@@ -49,7 +49,7 @@ impl Signals {
 impl Stop {
     /// Resolves at shutdown.
     #[cfg(unix)]
-    pub(super) async fn told(self) {
+    pub(in crate::face) async fn told(self) {
         let Self { mut interrupt, mut terminate } = self;
         tokio::select! {
             _ = interrupt.recv() => {}
@@ -59,7 +59,7 @@ impl Stop {
 
     /// Resolves at shutdown.
     #[cfg(not(unix))]
-    pub(super) async fn told(self) {
+    pub(in crate::face) async fn told(self) {
         let _ = tokio::signal::ctrl_c().await;
     }
 }
@@ -67,7 +67,7 @@ impl Stop {
 impl HangUp {
     /// Resolves when the signal has come.
     #[cfg(unix)]
-    pub(super) async fn told(&mut self) {
+    pub(in crate::face) async fn told(&mut self) {
         if self.hang_up.recv().await.is_none() {
             std::future::pending::<()>().await;
         }
@@ -75,7 +75,7 @@ impl HangUp {
 
     /// No such signal exists there.
     #[cfg(not(unix))]
-    pub(super) async fn told(&mut self) {
+    pub(in crate::face) async fn told(&mut self) {
         std::future::pending().await
     }
 }

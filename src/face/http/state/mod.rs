@@ -18,7 +18,7 @@ mod reading;
 mod records;
 mod registry;
 mod schedules;
-mod task_fields;
+pub(in crate::face) mod task_fields;
 mod versions;
 
 pub(super) use self::bulk::ROUTES as BULK;

@@ -4,7 +4,7 @@ use crate::face::http::fields::Fields;
 use crate::{Error, NewTask, Result, Token};
 
 /// Reads a task field by field, so that the payload keeps its numbers as written. A payload may be null.
-pub(super) fn task(mut fields: Fields) -> Result<NewTask> {
+pub(in crate::face) fn task(mut fields: Fields) -> Result<NewTask> {
     let mut task = NewTask::new(fields.required_value("payload")?).attributes(fields.object("attributes")?);
     if let Some(id) = fields.parsed("id")? {
         task = task.id(id);

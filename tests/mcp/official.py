@@ -1,0 +1,105 @@
+"""The official client of the Model Context Protocol against the program: over standard input and output, and over HTTP.
+
+python3 official.py PROGRAM, in an environment with the package mcp, version 2.
+"""
+
+import asyncio
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+
+import httpx2
+from mcp import Client, StdioServerParameters
+from mcp.client.streamable_http import streamable_http_client
+
+PROGRAM = os.path.abspath(sys.argv[1])
+
+
+async def call(client, tool, **arguments):
+    """The JSON that a tool answers, which must be no error."""
+    answer = await client.call_tool(tool, arguments)
+    told = json.loads(answer.content[0].text)
+    assert not answer.is_error, (tool, told)
+    return told
+
+
+async def work(client, tag, lasts):
+    """Everything that an agent does in a day."""
+    tools = (await client.list_tools()).tools
+    assert {"claim", "complete", "restore"} <= {tool.name for tool in tools}
+    await call(client, "register", specializations=["rust"])
+    await call(client, "enqueue", payload={"n": 1}, id=f"{tag}-1")
+    await call(client, "enqueue", payload={"n": 2}, id=f"{tag}-2")
+    claims = await call(client, "claim", wait_ms=1000)
+    assert claims["lease_is_extended"] is lasts, claims
+    first = claims["claims"][0]
+    assert first["id"] == f"{tag}-1" and first["payload"] == {"n": 1}, first
+    done = await call(client, "complete", task=first["id"], token=first["token"], claim_next=True)
+    assert done["completed"]["state"] == "done", done
+    second = done["claims"][0]
+    await call(client, "release", task=second["id"], token=second["token"])
+    await call(client, "chat_post", conversation=tag, content="done")
+    await call(client, "note_write", name="seen", value=[1, 2.5])
+    assert (await call(client, "note_read", name="seen"))["value"] == [1, 2.5]
+    refused = await client.call_tool("point_make", {"description": "mine"})
+    assert refused.is_error and "operator" in refused.content[0].text, refused
+    uris = {str(resource.uri) for resource in (await client.list_resources()).resources}
+    assert "hivekeep://queue" in uris, uris
+    read = await client.read_resource(f"hivekeep://queue/{tag}-1")
+    assert json.loads(read.contents[0].text)["state"] == "done", read
+    # It is in hand when the session ends.
+    await call(client, "claim")
+
+
+def state(store, task):
+    run = [PROGRAM, "--store", store, "--json", "get", "queue", task]
+    return json.loads(subprocess.check_output(run))["state"]
+
+
+async def by_stdio(store, mode):
+    tag = f"stdio-{mode}"
+    server = StdioServerParameters(command=PROGRAM, args=["--store", store, "mcp", "--as", "BOT-1"])
+    async with Client(server, mode=mode) as client:
+        await work(client, tag, True)
+        assert state(store, f"{tag}-2") == "claimed"
+    assert state(store, f"{tag}-2") == "ready"
+    subprocess.check_call([PROGRAM, "--store", store, "queue", "cancel", f"{tag}-2"], stdout=subprocess.DEVNULL)
+
+
+async def by_http(store, address, key, mode, lasts):
+    tag = f"http-{mode}"
+    async with httpx2.AsyncClient(headers={"Authorization": f"Bearer {key}"}, timeout=90) as http:
+        async with Client(streamable_http_client(address + "/mcp", http_client=http), mode=mode) as client:
+            await work(client, tag, lasts)
+    for _ in range(100):
+        if not lasts or state(store, f"{tag}-2") == "ready":
+            break
+        await asyncio.sleep(0.1)
+    assert state(store, f"{tag}-2") == ("ready" if lasts else "claimed")
+    subprocess.check_call([PROGRAM, "--store", store, "queue", "cancel", f"{tag}-2"], stdout=subprocess.DEVNULL)
+
+
+async def main():
+    with tempfile.TemporaryDirectory() as folder:
+        store = os.path.join(folder, "fleet.redb")
+        serve = [PROGRAM, "--store", store, "--json", "serve", "--listen", "127.0.0.1:0"]
+        service = subprocess.Popen(serve, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+        try:
+            address = json.loads(service.stdout.readline())["listening"]
+            for mode in ["legacy", "auto"]:
+                await by_stdio(store, mode)
+                print(f"ok: standard input and output, {mode}")
+            add = [PROGRAM, "--store", store, "key", "add", "bot", "--role", "bot", "--bot", "BOT-2"]
+            key = re.search(r"hk_\S+", subprocess.check_output(add, text=True)).group()
+            for mode, lasts in [("legacy", True), ("auto", False)]:
+                await by_http(store, address, key, mode, lasts)
+                print(f"ok: HTTP, {mode}")
+        finally:
+            service.terminate()
+            assert service.wait(30) == 0
+
+
+asyncio.run(main())
