@@ -58,8 +58,10 @@ impl<'s> Agent<'s> {
     }
 
     fn call(&self, tool: &str, arguments: Value) -> (Value, bool) {
-        let params = json!({"name": tool, "arguments": arguments});
-        let answer = self.post(&json!({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params}));
+        let mut body = json!({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": tool}});
+        // Moved, as `json!` would write its numbers in another way.
+        body["params"]["arguments"] = arguments;
+        let answer = self.post(&body);
         let answer = message(&answer);
         let text = answer["result"]["content"][0]["text"].as_str().unwrap_or_else(|| panic!("{answer}"));
         (hivekeep::json::parse(text.as_bytes()).unwrap(), answer["result"]["isError"] == true)
@@ -93,7 +95,7 @@ fn the_key_of_a_session_decides_its_bot_and_its_role() {
     let service = Service::start(&hive, &[]);
     assert_eq!(ask(&service, "POST", ACCEPT, &hello().to_string()).status, 401);
     let [one, two, reader, operator] = [&one, &two, &reader, &operator].map(|key| Agent::new(&service, key));
-    one.ok("enqueue", json!({"payload": {"a": 1.50}, "id": "a"}));
+    one.ok("enqueue", hivekeep::json::parse(br#"{"payload":{"a":1.50},"id":"a"}"#).unwrap());
     let claims = one.ok("claim", json!({}));
     assert_eq!(claims["claims"][0]["payload"].to_string(), r#"{"a":1.50}"#);
     assert_eq!(claims["lease_is_extended"], true);

@@ -69,7 +69,9 @@ impl Agent {
     /// Begins a request, and gives its id.
     pub fn begin(&mut self, method: &str, params: Value) -> u64 {
         self.last_id += 1;
-        let request = json!({"jsonrpc": "2.0", "id": self.last_id, "method": method, "params": params});
+        let mut request = json!({"jsonrpc": "2.0", "id": self.last_id, "method": method});
+        // Moved, as `json!` would write its numbers in another way.
+        request["params"] = params;
         self.send(request.to_string());
         self.last_id
     }
@@ -88,7 +90,9 @@ impl Agent {
 
     /// Calls a tool; its answer, and whether that is an error.
     pub fn call(&mut self, tool: &str, arguments: Value) -> (Value, bool) {
-        let answer = self.ask("tools/call", json!({"name": tool, "arguments": arguments}));
+        let mut params = json!({ "name": tool });
+        params["arguments"] = arguments;
+        let answer = self.ask("tools/call", params);
         told(&answer)
     }
 

@@ -25,7 +25,8 @@ fn messages_and_notes_are_read_by_others_and_as_of_a_point() {
     let (mut one, mut other) = (Agent::new(&hive, "BOT-1"), Agent::new(&hive, "BOT-2"));
     let mut operator = Agent::with(&hive, &["--role", "operator"]);
     one.ok("chat_post", json!({"conversation": "standup", "content": "hello", "attributes": {"mood": "good"}}));
-    one.ok("note_write", json!({"name": "plan/today", "value": {"steps": [1, 2.50]}}));
+    let note = br#"{"name":"plan/today","value":{"steps":[1,2.50]}}"#;
+    one.ok("note_write", hivekeep::json::parse(note).unwrap());
     operator.ok("point_make", json!({"description": "morning", "tags": {"day": "1"}}));
     one.ok("chat_post", json!({"conversation": "standup", "content": "x".repeat(2_000)}));
     one.ok("note_write", json!({"name": "plan/today", "value": "done"}));

@@ -27,15 +27,15 @@ fn an_agent_finds_every_tool_with_a_schema_of_its_arguments() {
 fn a_task_is_claimed_completed_and_the_next_one_claimed_in_the_same_commit() {
     let hive = Hive::new();
     let mut agent = Agent::new(&hive, "BOT-1");
-    let pushed = agent
-        .ok("enqueue", json!({"payload": {"build": 1.50, "big": 12345678901234567890123_u128.to_string()}, "id": "a"}));
+    let task = br#"{"payload":{"build":1.50,"big":12345678901234567890123},"id":"a"}"#;
+    let pushed = agent.ok("enqueue", hivekeep::json::parse(task).unwrap());
     assert_eq!(pushed, json!({"task": "a", "state": "ready", "existing": false}));
     let batch =
         agent.ok("enqueue_all", json!({"tasks": [{"payload": 2, "id": "b", "depends_on": ["a"]}, {"payload": 3}]}));
     assert_eq!(batch["tasks"][0], json!({"task": "b", "state": "waiting", "existing": false}));
     let claims = agent.ok("claim", json!({}));
     assert_eq!((&claims["claims"][0]["id"], &claims["lease_is_extended"]), (&json!("a"), &json!(true)));
-    assert_eq!(claims["claims"][0]["payload"].to_string(), r#"{"build":1.50,"big":"12345678901234567890123"}"#);
+    assert_eq!(claims["claims"][0]["payload"].to_string(), r#"{"build":1.50,"big":12345678901234567890123}"#);
     assert_eq!(agent.ok("me", json!({}))["tasks"], json!(["a"]));
     let done = agent.ok("complete", json!({"task": "a", "result": {"sha": "4f2a"}, "claim_next": true}));
     assert_eq!(done["completed"], json!({"task": "a", "state": "done"}));
