@@ -115,8 +115,11 @@ mod tests {
 
     use super::*;
     use crate::error::ErrorKind;
-    use crate::state::queue::verbs_test::bot;
     use crate::testkit::checked_store::Fixture;
+
+    fn bot(name: &str) -> BotId {
+        BotId::new(name).unwrap()
+    }
 
     fn names(page: KeyedPage<(String, Value)>) -> Vec<String> {
         page.items.into_iter().map(|(name, _)| name).collect()

@@ -79,7 +79,7 @@ fn wrong_calls_are_refused_by_name() {
 }
 
 #[test]
-fn too_many_calls_at_once_are_refused_and_the_session_goes_on() {
+fn claims_beyond_those_that_may_wait_at_once_are_refused_and_the_session_goes_on() {
     let hive = Hive::new();
     let mut agent = Agent::new(&hive, "BOT-1");
     let ids: Vec<_> =

@@ -130,11 +130,15 @@ fn in_one_line(message: &str) -> String {
 }
 
 /// Sends the log to standard error: warnings, or the levels that `HIVEKEEP_LOG` sets. Each entry is one line without
-/// colors: in a file, color codes would be noise, and a logged string could forge them.
+/// colors: in a file, color codes would be noise, and a logged string could forge them. The SDK of the agents would log
+/// whole messages, with the tokens of claims.
 fn trace(quiet: bool) {
     let usual = Targets::new().with_default(if quiet { LevelFilter::ERROR } else { LevelFilter::WARN });
     let asked = std::env::var("HIVEKEEP_LOG").ok().and_then(|text| text.parse().ok());
     let lines = fmt::layer().with_ansi(false).with_writer(|| LogLine(io::stderr()));
     // A second run in one process, as in a test, keeps the subscriber of the first.
-    let _ = tracing_subscriber::registry().with(lines).with(asked.unwrap_or(usual)).try_init();
+    let _ = tracing_subscriber::registry()
+        .with(lines)
+        .with(asked.unwrap_or(usual).with_target("rmcp", LevelFilter::ERROR))
+        .try_init();
 }

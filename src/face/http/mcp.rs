@@ -39,7 +39,7 @@ use crate::{BotId, ClaimOptions};
 pub(super) const PATH: &str = "/mcp";
 /// The sessions of all agents, and of one key or client.
 const SESSIONS: usize = 256;
-const SESSIONS_OF_ONE: usize = 64;
+const SESSIONS_OF_ONE: usize = 8;
 /// A session ends when it is silent for so long, and its claims go back.
 const IDLE: Duration = Duration::from_secs(15 * 60);
 /// The memory that the values of a message are charged with, for each byte of its text.

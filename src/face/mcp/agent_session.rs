@@ -5,7 +5,8 @@ use std::sync::Arc;
 use rmcp::model::{
     CallToolRequestParams, CallToolResponse, CallToolResult, ContentBlock, ErrorData, Extensions, Implementation,
     ListResourceTemplatesResult, ListResourcesResult, ListToolsResult, PaginatedRequestParams,
-    ReadResourceRequestParams, ReadResourceResponse, ServerCapabilities, ServerConfig, Tool as Listed,
+    ReadResourceRequestParams, ReadResourceResponse, RequestMetaObject, ServerCapabilities, ServerConfig,
+    Tool as Listed,
 };
 use rmcp::service::RequestContext;
 use rmcp::{RoleServer, ServerHandler};
@@ -63,6 +64,7 @@ impl AgentSession {
         let (door, lasts) = (self.0.find_door)(&context).ok_or_else(gone)?;
         // The request is not needed any more.
         context.extensions = Extensions::new();
+        context.meta = RequestMetaObject::default();
         Ok(Call { door, leases: self.0.leases.clone(), lasts, context })
     }
 

@@ -266,21 +266,32 @@ async fn keep(call: &Call, taken: Parcel, lease: Duration) -> Result<Vec<Claim>,
     if call.context.ct.is_cancelled() {
         return Err(cancelled());
     }
-    let claims = taken.delivered();
-    if claims.is_empty() || !call.lasts {
-        return Ok(claims);
+    if taken.claims().is_empty() || !call.lasts {
+        return Ok(taken.delivered());
     }
-    let (kept, own) = (call.leases.claims().clone(), claims.clone());
-    call.read(move |store| kept.keep(store, own, lease)).await?;
+    let kept = call.leases.claims().clone();
+    // A closure that never runs gives them back.
+    let claims = call.read(move |store| {
+        let claims = taken.delivered();
+        kept.keep(store, claims.clone(), lease)?;
+        Ok(claims)
+    });
+    let claims = claims.await?;
     call.leases.look_again();
     Ok(claims)
 }
 
 /// Claims as an agent reads them.
 fn answer(call: &Call, completed: Option<Value>, claims: Vec<Claim>) -> Outcome {
+    // An answer may have been lost on the way, and with it the name of a task.
+    let mut others = call.leases.claims().tasks();
+    others.retain(|task| claims.iter().all(|claim| claim.id != *task));
     let mut shown = claims.into_iter().map(pages::value).collect::<Result<Vec<_>>>()?;
     shown.iter_mut().for_each(|claim| shorten_fields(claim, &["payload", "attributes"], ON_ITS_OWN));
     let mut answer = json!({"claims": shown, "lease_is_extended": call.lasts});
+    if !others.is_empty() {
+        answer["also_kept"] = json!(others);
+    }
     if let Some(completed) = completed {
         answer["completed"] = completed;
     }
