@@ -188,10 +188,11 @@ def test_ctrl_c_ends_a_wait_for_a_task_and_leaves_nothing_claimed(store: hivekee
     assert time.monotonic() - begun < 2
     store.queue.enqueue(1, id="t")
     # A service may claim it for the wait that has ended. It sees then that nobody is there, and gives it back.
+    time.sleep(0.3)
     until = time.monotonic() + 10
-    while store.queue["t"].state != "ready" and time.monotonic() < until:
+    while (task := store.queue["t"]).state != "ready" and time.monotonic() < until:
         time.sleep(0.01)
-    assert (store.queue["t"].state, store.queue["t"].attempts) == ("ready", 0)
+    assert (task.state, task.attempts) == ("ready", 0)
 
 
 @pytest.mark.local
