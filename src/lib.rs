@@ -3,7 +3,8 @@
 //! One file contains the registry, task queue, assignments, chat, configuration, documents and audit trail of a fleet. A
 //! write returns once its commit is on the disk. A restore point is made inside that file by one commit, whatever the
 //! size of the state. Reading a point is a read transaction. Restoring a point changes only the records that have changed
-//! since, is verified by digests before the commit, and can be undone. A damaged byte is an error, never data.
+//! since, is verified by digests before the commit if it restores whole collections, and can be undone. A damaged byte is
+//! an error, never data.
 //!
 //! # A tour
 //!

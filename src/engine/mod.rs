@@ -2,7 +2,8 @@
 //!
 //! * [`store`](crate::Store): the open store; `view`, `write` and `commit`: reading, writing, the group commit. A write
 //!   goes from `store` through `session` (the lock of the session), `opening::slot` (the open file), `commit::gate`,
-//!   `opening::context` (its transaction), the closure with `write` and `rows`, and `commit::batch` (the sync)
+//!   `opening::context` (its transaction), the closure with `write` and `rows`, and `commit::batch` (the sync, by
+//!   `redb_file`). A store with a log goes from `commit::gate` through `commit::logged` to `wal` instead
 //! * `records`: what views and write transactions have in common; `meta`, `meta_row`: the rows of `meta`
 //! * `rows`: the one way to the stored rows; `redb_file`: everything that names redb
 //! * `wal`: the log of a store that one process has for itself
@@ -11,7 +12,8 @@
 //! * `opening`: opening, closing and copying a file, and what lies beside it
 //! * `session`: this process and the others that have the store open
 //! * `check`, `repair`: finding damage, and making a sound store of what is left
-//! * `buffered`: rows that are written a second later; `pool`: work for all cores
+//! * `buffered`: rows that are written a second later; `pool`: work for all cores; `acting`, `recorder`: the actor of a
+//!   write, and its audit entry in the same transaction
 
 pub(crate) mod acting;
 pub(crate) mod buffered;

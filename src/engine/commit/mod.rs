@@ -1,6 +1,6 @@
 //! The group commit.
 //!
-//! * `gate`: the queue of the writers of one open store
+//! * `gate`: the queue of the writers of one open store; it begins each transaction
 //! * `batch`: a transaction with the closures of several of them, or with work alone, as restores and backups are; its
 //!   end: a point of the commit if every commit is kept, the common rows, the name of the file, the sync
 //! * `logged`: a write of a store that has a log

@@ -1,5 +1,6 @@
-//! The write-ahead log of a store that one process has for itself: a commit is one entry, durable after one sync, and moves
-//! into redb later.
+//! The write-ahead log of a store that one process has for itself: a commit is one entry, durable after one sync, and
+//! moves into redb later. The option is `Sharing::Exclusive`. The first two commits and large ones go straight into
+//! redb.
 //!
 //! * `entry`, `section`: the bytes of an entry and of the head of a file; `reader`: what fits in a file
 //! * `row`: the row of `meta` that says up to where redb has the log

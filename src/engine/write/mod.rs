@@ -1,7 +1,7 @@
 //! Writing: put, remove, and the pre-images that let every retained point be read.
 //!
-//! Several closures share one transaction. Each keeps a list of the values that it overwrote, so that a failed closure takes
-//! back its own changes and no others.
+//! In a store without a log, several closures share one transaction. Each keeps a list of the values that it overwrote,
+//! so that a failed closure takes back its own changes and no others.
 //!
 //! A put goes through them in this order:
 //!
@@ -9,7 +9,8 @@
 //! * `versions`: the frame of each, the pre-image that a point needs, and the digest of the collection
 //! * here again: `replace`, the one place where a row changes, on [`rows`](crate::engine::rows)
 //!
-//! A restore writes earlier frames, so it begins at `versions`. `read` is the closure's view of its own transaction.
+//! A restore changes the index rows itself, and then begins at `versions`. `read` is the closure's view of its own
+//! transaction.
 
 mod long_values;
 mod read;

@@ -1,4 +1,5 @@
-//! The service.
+//! The service. A request passes `listen`, `server`, `places`, `date`, `peer`, `tls`, `middleware`, its handler, `app`,
+//! and then the store.
 //!
 //! * [`listen`]: the listening socket; [`tls`]: its certificate; [`stream`]: a stream of either kind of socket
 //! * [`server`]: accepts, serves and drains connections; [`connection_limit`]: their limit, and that of waiting claims;
@@ -6,8 +7,8 @@
 //!   [`date`]: refuses clients while the system clock shows an impossible year
 //! * [`signals`]: what tells the process to stop, or to read its settings anew
 //! * [`app`]: the state of the handlers, and their calls of the store: with a permit, on a blocking thread, once the
-//!   keeper has the file open. A change voids the mark of a clean shutdown first. Only claims that do not arrive are
-//!   given back past it, when their parcel is dropped
+//!   keeper has the file open. A change voids the mark of a clean shutdown first, a waiting claim once it has tasks.
+//!   These go past `app`: claims that do not arrive, refusals, wrong keys, uses of keys, and running checks
 //! * [`routes`]: all routes; [`middleware`]: the layers around them; [`route`], [`shapes`], [`openapi`]: the description of
 //!   each, and the OpenAPI document made from it
 //! * [`access`], [`authority`]: the allowed hosts and origins; [`identify`], [`caller`]: who asks, by a key of the

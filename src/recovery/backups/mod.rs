@@ -1,9 +1,10 @@
 //! Backups: one kind of state of a point, with source, tags, counts and checksum, as clients of the replaced service
-//! know them. A backup is a row, not a copy.
+//! know them. A backup of live state is a row, not a copy. For a document, `seal` stores the document too.
 //!
 //! * `backup`: a backup as it is stored, and its kind
 //! * `seal`: lists backups, and seals their point
-//! * `content`: the content of a backup, its size and checksum
+//! * `content`: the content of a backup; size and checksum of live state (`documents::prepared` has those of a
+//!   document)
 //! * `verbs`: the verbs of `Store`
 
 mod backup;

@@ -5,10 +5,11 @@
 //! * `options`, `plan`: options, plan and report. `planning` makes the plan: `scope` finds the point and the part of the state; `diff` gives what differs,
 //!   without what the point has lost (`points::lost`); `touched` and `finished` count it
 //! * `apply`: the transaction. `safety` seals its safety point, `revert` writes earlier frames by the pre-images since
-//!   the point; then the digests are compared, claims are voided by the queue, an unneeded safety point is dropped,
-//!   and the event is appended. A failure has its event from `events::failures`
-//! * `undo`: undoes the last restore
-//! * `expect`: refuses a plan once the state has changed
+//!   the point; then `apply` compares the digests of whole collections, mends documents, lets `queue::leases` void
+//!   claims, ends a bulk change, settles schedules, refuses second tasks, and appends the event. A restore that changes
+//!   nothing is aborted. `events::failures` writes its event, and that of a failure
+//! * `undo`: plans the undo by `planning`; `apply` asks here whether it would overwrite later work
+//! * `expect`: refuses a plan if the caller expects a state and that state has changed
 //! * `finished`: tasks that finished after the point
 //! * `earlier`: an older point that would help if the requested one does not
 

@@ -12,10 +12,11 @@
 //!   task, and why none does; [`stuck`]: tasks that cannot proceed
 //! * [`damage`] skips damaged tasks; [`check`] verifies the invariants
 //!
-//! A claim passes [`wait`], also when it waits for nothing; [`claim`]; [`leases`] and [`waiting`], which make due tasks
-//! ready; the registry and [`why`], for the limit of the bot; the lanes, or [`order`] with aging; [`obstacle`]; and `save`
-//! here, which writes task, assignment and counts. [`undelivered`] keeps the claims until they arrive, and
-//! [`kept_claims`] those of a session until it ends; [`delivery`] gives them back.
+//! A claim over HTTP or by `claim_wait` passes [`wait`], also when it waits for nothing; a closure begins at [`claim`];
+//! [`leases`] and [`waiting`], which make due tasks ready; the registry and [`why`], for the limit of the bot; the
+//! lanes, or [`order`] with aging; [`obstacle`]; and `save` here, which writes task, assignment and counts.
+//! [`undelivered`] keeps the claims until they arrive, and [`kept_claims`] those of a session until it ends;
+//! [`delivery`] gives them back.
 
 mod batch;
 mod bulk;
