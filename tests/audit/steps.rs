@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use hivekeep::{Bot, ClaimOptions, NewEntry, NewKey, NewMessage, NewTask, Retry, Role};
+use hivekeep::{
+    Bot, ClaimOptions, NewEntry, NewKey, NewMessage, NewSchedule, NewTask, Retry, Role, ScheduleName, Timing,
+};
 use serde_json::json;
 
 use crate::hive::Does::{self, Nothing, One, Reads};
@@ -212,4 +214,48 @@ pub const STEPS: &[(&str, Does)] = &[
             hive.act(|tx| tx.registry().remove(&bot()));
         }),
     ),
+    (
+        "Schedules::add",
+        One("schedule_add", |hive| {
+            hive.act(|tx| tx.schedules().add(tidy()));
+        }),
+    ),
+    (
+        "Schedules::pause",
+        One("schedule_pause", |hive| {
+            hive.prepare(|tx| tx.schedules().add(tidy()));
+            hive.act(|tx| tx.schedules().pause(&schedule()));
+        }),
+    ),
+    (
+        "Schedules::remove",
+        One("schedule_remove", |hive| {
+            hive.prepare(|tx| tx.schedules().add(tidy()));
+            hive.act(|tx| tx.schedules().remove(&schedule()));
+        }),
+    ),
+    (
+        "Schedules::resume",
+        One("schedule_resume", |hive| {
+            hive.prepare(|tx| tx.schedules().add(tidy()).and_then(|own| tx.schedules().pause(&own.name)));
+            hive.act(|tx| tx.schedules().resume(&schedule()));
+        }),
+    ),
+    (
+        "Schedules::run",
+        One("schedule_run", |hive| {
+            hive.prepare(|tx| tx.schedules().add(tidy()));
+            hive.act(|tx| tx.schedules().run(&schedule()));
+        }),
+    ),
 ];
+
+/// A schedule.
+fn tidy() -> NewSchedule {
+    let every = Timing::every(Duration::from_secs(3_600)).unwrap();
+    NewSchedule::new(schedule(), every, NewTask::new("tidy up"))
+}
+
+fn schedule() -> ScheduleName {
+    "tidy".parse().unwrap()
+}

@@ -152,6 +152,7 @@ pub const VERBS: &[(&str, Does)] = &[
         }),
     ),
     ("find_backup", Reads),
+    ("fire_schedules", Nothing(BY_ITSELF)),
     ("find_point", Reads),
     (
         "forget",

@@ -23,6 +23,7 @@ const PUSH: &[&str] = &["queue", "push", "1", "--id", "t"];
 const CLAIM: &[&str] = &["queue", "claim", "B"];
 const POINT: &[&str] = &["point", "create"];
 const PUT: &[&str] = &["put", "config", "a", "1"];
+const SCHEDULE: &[&str] = &["schedule", "add", "tidy", "--every", "1h", "--", "1"];
 const KEY: &[&str] = &["key", "add", "k", "--role", "reader"];
 
 /// Each verb. `1` is the token of a first claim.
@@ -48,6 +49,7 @@ const VERBS: &[(&str, Does)] = &[
     ("key-rotate", One("key_rotate", &[KEY, &["key", "rotate", "k"]])),
     ("log", Nothing("")),
     ("man", Nothing("")),
+    ("mcp", Nothing("its tools have entries as the requests of the service have")),
     ("point-create", One("point_create", &[POINT])),
     ("point-diff", Nothing("")),
     ("point-forget", One("point_forget", &[POINT, &["point", "forget", "latest"]])),
@@ -58,6 +60,7 @@ const VERBS: &[(&str, Does)] = &[
     ("point-show", Nothing("")),
     ("put", One("config_put", &[PUT])),
     ("queue-assign", One("queue_assign", &[PUSH, &["queue", "assign", "t", "B"]])),
+    ("queue-bulk", Nothing("it shows and continues what another verb began; tests/audit has the entry of a stop")),
     ("queue-cancel", One("queue_cancel", &[PUSH, &["queue", "cancel", "t"]])),
     ("queue-claim", One("queue_claim", &[PUSH, CLAIM])),
     ("queue-complete", One("queue_complete", &[PUSH, CLAIM, &["queue", "complete", "t", "--token", "1"]])),
@@ -74,6 +77,16 @@ const VERBS: &[(&str, Does)] = &[
     ("remove", One("config_remove", &[PUT, &["remove", "config", "a"]])),
     ("repair", Elsewhere("repair", "h.repaired.redb", &[PUT, &["repair"]])),
     ("restore", One("restore", &[POINT, PUT, &["restore", "latest"]])),
+    ("schedule-add", One("schedule_add", &[SCHEDULE])),
+    ("schedule-list", Nothing("")),
+    ("schedule-pause", One("schedule_pause", &[SCHEDULE, &["schedule", "pause", "tidy"]])),
+    ("schedule-remove", One("schedule_remove", &[SCHEDULE, &["schedule", "remove", "tidy"]])),
+    (
+        "schedule-resume",
+        One("schedule_resume", &[SCHEDULE, &["schedule", "pause", "tidy"], &["schedule", "resume", "tidy"]]),
+    ),
+    ("schedule-run", One("schedule_run", &[SCHEDULE, &["schedule", "run", "tidy"]])),
+    ("schedule-show", Nothing("")),
     ("serve", Nothing("the requests have entries; see tests/http/audit.rs")),
     ("status", Nothing("")),
     ("undo", One("undo", &[POINT, PUT, &["restore", "latest"], &["undo"]])),
