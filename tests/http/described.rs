@@ -238,6 +238,17 @@ fn ask_for_work(service: &Service) {
     }
     service.delete("/api/config/a").ok();
     service.delete("/api/registry/BOT-1").ok();
+    // More tasks than one part of a bulk change has, so that it can be stopped.
+    let many: Vec<_> = (0..600).map(|number| json!({"id": format!("bulk-{number}"), "payload": 1})).collect();
+    service.post("/api/queue/batch", json!({"tasks": many})).ok();
+    service.post("/api/bulk", json!({"action": "cancel", "id": "bulk-", "dry_run": true})).ok();
+    service.post("/api/bulk", json!({"action": "cancel", "id": "bulk-", "at_most": 5})).refused(409);
+    let bulk = service.post("/api/bulk", json!({"action": "cancel", "id": "bulk-"})).with(202)["id"].take();
+    let bulk = format!("/api/bulk/{}", bulk.as_str().unwrap());
+    service.post(&format!("{bulk}/stop"), "").ok();
+    service.post(&format!("{bulk}/stop"), "").refused(409);
+    service.get(&bulk).ok();
+    service.get("/api/bulk").ok();
     let job = service.post("/api/check", "").with(202)["id"].take();
     let path = format!("/api/check/{}", job.as_str().unwrap());
     service.until("the check is done", |service| service.get(&path).ok()["state"] == "done");
