@@ -3,11 +3,12 @@
 //! `documents`, and the engine's codec for the other types.
 //!
 //! Shared by them: `ids`: names, and the check of new ones; `page`: pages of lists; `show`: any record as people read
-//! it; `unit`: records that are restored together; `heartbeats`: buffered, and not versioned; `keys`: who may call the
-//! service, not versioned either; `notes`: values of each bot, in a collection.
+//! it; `by_name`: any record as people put it; `unit`: records that are restored together; `heartbeats`: buffered, and not
+//! versioned; `keys`: who may call the service, not versioned either; `notes`: values of each bot, in a collection.
 
 pub(crate) mod assignments;
 pub(crate) mod audit;
+pub(crate) mod by_name;
 pub(crate) mod changes;
 pub(crate) mod chat;
 pub(crate) mod collection;
