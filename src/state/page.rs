@@ -69,6 +69,15 @@ impl Page {
         before.map_or(self, |before| self.behind(before))
     }
 
+    /// Whether the oldest come first, the number behind which the page begins, and the number before which it ends.
+    #[cfg(feature = "cli")]
+    pub(crate) fn bounds(&self) -> (bool, Option<u64>, Option<u64>) {
+        match self.newest_first {
+            true => (false, self.before, self.after),
+            false => (true, self.after, self.before),
+        }
+    }
+
     /// The most rows of the page.
     pub(crate) fn limit(&self) -> usize {
         self.limit

@@ -1,11 +1,12 @@
 //! The content of a store in numbers, and how much of it would be left without the file.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
 
 use jiff::Timestamp;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::engine::digest::Stats;
 use crate::engine::records::{KeyRange, Records};
@@ -25,7 +26,7 @@ use crate::transfer::archive::LastArchive;
 const PAGE: usize = 512;
 
 /// The content of a store in numbers.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Summary {
     /// The absolute path of the file.
     #[serde(serialize_with = "crate::files::as_text")]
@@ -49,7 +50,7 @@ pub struct Summary {
 }
 
 /// The newest archive, which would be left if the file were lost.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct OutsideCopy {
     /// The newest automatic archive.
     pub last: Option<LastArchive>,
@@ -58,7 +59,7 @@ pub struct OutsideCopy {
     /// Whether something has changed since; none if there is no archive.
     pub changed_since: Option<bool>,
     /// The risk if the file is lost; none if an archive is safe.
-    pub warning: Option<&'static str>,
+    pub warning: Option<Cow<'static, str>>,
 }
 
 impl OutsideCopy {
@@ -76,12 +77,12 @@ impl OutsideCopy {
             (Some(_), Some(true)) => Some("the newest archive is on the same file system as the store"),
             (Some(_), _) => None,
         };
-        Ok(Self { last, same_file_system, changed_since, warning })
+        Ok(Self { last, same_file_system, changed_since, warning: warning.map(Cow::Borrowed) })
     }
 }
 
 /// The number of schedules.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ScheduleTotals {
     /// All of them.
     pub total: u64,
@@ -104,7 +105,7 @@ impl ScheduleTotals {
 }
 
 /// The number of restore points, and the latest.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct PointTotals {
     /// Manual and automatic points, including those of documents.
     pub total: u64,
@@ -115,7 +116,7 @@ pub struct PointTotals {
 }
 
 /// The size of a part of a store.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Weight {
     /// The number of rows.
     pub rows: u64,
@@ -124,7 +125,7 @@ pub struct Weight {
 }
 
 /// The sizes of the parts of a store.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Weights {
     /// The current records, including their long values.
     pub live: Weight,
@@ -151,7 +152,7 @@ impl Store {
     /// store.restore_point("before the night")?;
     /// let summary = store.summary()?;
     /// assert_eq!((summary.points.total, summary.count("registry")), (1, 0));
-    /// assert_eq!(summary.archive.warning, Some("there is no copy outside of this file"));
+    /// assert_eq!(summary.archive.warning.as_deref(), Some("there is no copy outside of this file"));
     /// # Ok::<(), hivekeep::Error>(())
     /// ```
     pub fn summary(&self) -> Result<Summary> {

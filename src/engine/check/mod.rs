@@ -18,7 +18,7 @@ mod test;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 pub(crate) use self::at::check_at;
 pub(crate) use self::sample::{Position, check_sample};
@@ -36,7 +36,7 @@ const BATCH: usize = 512;
 const MOST_FINDINGS: usize = 1000;
 
 /// The result of a check.
-#[derive(Clone, Debug, Default, Serialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct CheckReport {
     /// Live records that were verified.
     pub records: u64,
@@ -55,7 +55,7 @@ pub struct CheckReport {
 }
 
 /// One thing that is wrong.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Finding {
     /// The table that it is in.
     pub table: String,

@@ -5,6 +5,7 @@ use std::fmt;
 
 use jiff::Timestamp;
 use serde::ser::{Serialize, SerializeStruct, Serializer};
+use serde::{Deserialize, Deserializer};
 
 use crate::clock::show_time;
 use crate::engine::digest::Stats;
@@ -61,7 +62,7 @@ pub struct Point {
 }
 
 /// The loss of a collection at a point.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct PointLoss {
     /// The statistics of the collection before the damage.
     pub was: Stats,
@@ -178,6 +179,47 @@ impl Serialize for Point {
             shown.serialize_field("lost", &self.lost)?;
         }
         shown.end()
+    }
+}
+
+/// The members of a point in JSON.
+#[derive(Deserialize)]
+struct PointMembers {
+    id: Option<PointId>,
+    epoch: Epoch,
+    timestamp: Timestamp,
+    sealed_at: Timestamp,
+    origin: Option<Origin>,
+    manual: bool,
+    description: String,
+    tags: BTreeMap<String, String>,
+    held: bool,
+    backups: Vec<String>,
+    collections: BTreeMap<String, Stats>,
+    partial: bool,
+    #[serde(default)]
+    lost: BTreeMap<String, PointLoss>,
+}
+
+impl<'de> Deserialize<'de> for Point {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let told = PointMembers::deserialize(from)?;
+        Ok(Self {
+            id: told.id.unwrap_or_else(|| PointId(show_time(told.timestamp))),
+            epoch: told.epoch,
+            timestamp: told.timestamp,
+            sealed_at: told.sealed_at,
+            origin: told.origin,
+            manual: told.manual,
+            description: told.description,
+            tags: told.tags,
+            held: told.held,
+            backups: told.backups,
+            collections: told.collections,
+            partial: told.partial,
+            lost: told.lost,
+            undoes: None,
+        })
     }
 }
 

@@ -1,6 +1,6 @@
 //! The space that forgetting a point would free.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::engine::epoch::Epoch;
 use crate::engine::frame::{self, State};
@@ -13,7 +13,7 @@ use crate::recovery::points::point::gone;
 use crate::recovery::points::selector::Selector;
 
 /// The size of a point.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PointSize {
     /// Rows that exist only for this point.
     pub rows: u64,

@@ -2,7 +2,7 @@
 //! who made them. The cost follows how often the record changed between points, whatever the size of the store.
 
 use jiff::Timestamp;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::engine::epoch::Epoch;
@@ -30,7 +30,7 @@ const AUDIT_READ: usize = 10_000;
 const PAGE: usize = 500;
 
 /// A value that a record had for a time.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Version {
     /// How the record changed. It is none for the oldest version, when every point holds it, and for a version after
     /// one that was lost in a repair.
@@ -52,7 +52,7 @@ pub struct Version {
 }
 
 /// A point that holds a version.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct VersionPoint {
     /// Its id, or the time of a single commit.
     pub point: String,
@@ -62,7 +62,7 @@ pub struct VersionPoint {
 }
 
 /// The author of a change.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ChangedBy {
     /// The actor of the newest audit entry about the record from that time, or the bot of a task.
     pub actor: String,

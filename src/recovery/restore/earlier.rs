@@ -3,7 +3,7 @@
 use std::fmt;
 
 use jiff::Timestamp;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::duration;
 use crate::engine::records::Records as _;
@@ -14,7 +14,7 @@ use crate::recovery::points::versions::{VersionPoint, Wanted};
 use crate::recovery::restore::options::RestoreOptions;
 
 /// An earlier point that differs from the present state, and the command that restores it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Earlier {
     /// The newest such point: its id, or the time of a single commit.
     pub point: String,
@@ -33,6 +33,14 @@ impl fmt::Display for Earlier {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { point, age, command, .. } = self;
         write!(f, "{point}, {age} ago: {command}")
+    }
+}
+
+impl Earlier {
+    /// The same with its age at that time, which its JSON does not contain.
+    #[cfg(feature = "cli")]
+    pub(crate) fn seen_at(self, now: Timestamp) -> Self {
+        Self { age: duration::show(duration::since(self.timestamp, now)), ..self }
     }
 }
 

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::engine::point::{PointId, Scope};
 use crate::error::{Error, Hint, Result};
@@ -60,7 +60,7 @@ pub(crate) enum Direction {
 }
 
 /// The report of a restore.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct RestoreReport {
     /// The restored point: its id, or its time for the point of a commit.
     pub point: String,
@@ -85,7 +85,7 @@ pub struct RestoreReport {
 }
 
 /// The extent of the verification in a restore.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Verified {
     /// Every record that it read or wrote, and the digests.

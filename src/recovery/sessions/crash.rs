@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use serde::Serialize;
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::engine::store::Store;
 use crate::engine::view::View;
@@ -18,17 +18,32 @@ const PAGE: usize = 256;
 const EVENTS_READ: usize = 10_000;
 
 /// A crash that has not been acknowledged. Its text tells the state of the tasks, and what to do.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Crash {
     /// The session that crashed.
     pub session: Session,
     /// The reason: `process_died`, or `stale_marker`.
-    pub reason: &'static str,
+    #[serde(deserialize_with = "reason")]
+    pub reason: Reason,
     /// The restore point that `latest` names. A crash alone is no reason to restore it.
     pub restore_point: Option<String>,
     /// The number of tasks that were claimed in that process and are ready again, or will be once the crash is noticed.
     /// A claim over HTTP or the command line stays with its bot until its lease ends.
     pub tasks_returned: u64,
+}
+
+/// The reason of a crash. Behind this name no reader of JSON tries to borrow it.
+type Reason = &'static str;
+
+/// The two reasons.
+const PROCESS_DIED: &str = "process_died";
+const STALE_MARKER: &str = "stale_marker";
+
+/// One of the two reasons.
+fn reason<'de, D: Deserializer<'de>>(from: D) -> Result<Reason, D::Error> {
+    let text = String::deserialize(from)?;
+    let known = [PROCESS_DIED, STALE_MARKER].into_iter().find(|known| *known == text);
+    known.ok_or_else(|| serde::de::Error::custom(format_args!("unknown reason of a crash: {}", text.escape_debug())))
 }
 
 /// `nothing acknowledged is lost; 3 tasks went back to ready; once seen: hivekeep crash ack`.
@@ -72,7 +87,7 @@ impl Store {
         crashed.extend(self.unnoticed_crashes()?);
         let Some(session) = crashed.into_iter().max_by_key(|session| session.id) else { return Ok(None) };
         let is_stale = session.state == SessionState::StaleMarker;
-        let reason = if is_stale { "stale_marker" } else { "process_died" };
+        let reason = if is_stale { STALE_MARKER } else { PROCESS_DIED };
         let view = self.view()?;
         let restore_point = view.latest_point()?.map(|point| point.to_string());
         let tasks_returned = match session.ended_at {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::engine::store::Store;
@@ -15,7 +15,7 @@ use crate::state::queue::task::Task;
 use crate::state::queue::{Queue, names};
 
 /// A completed task, and the claims that its bot made in the same commit.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Completed {
     /// The completed task.
     pub completed: Task,

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::{Map, Value};
 
 use crate::engine::codec::{self, Stored};
@@ -89,7 +89,7 @@ pub struct Holder {
     /// The bot.
     pub bot: BotId,
     /// The token that the bot must show.
-    #[serde(serialize_with = "shown")]
+    #[serde(serialize_with = "shown", deserialize_with = "seen")]
     pub token: Token,
     /// The time of the claim.
     #[serde(with = "crate::clock::time")]
@@ -106,6 +106,14 @@ pub struct Holder {
 /// A hidden token is null in JSON.
 fn shown<S: Serializer>(token: &Token, to: S) -> Result<S::Ok, S::Error> {
     if to.is_human_readable() && *token == Token::HIDDEN { to.serialize_none() } else { token.serialize(to) }
+}
+
+/// In JSON null is a hidden token.
+fn seen<'de, D: Deserializer<'de>>(from: D) -> Result<Token, D::Error> {
+    match from.is_human_readable() {
+        true => Ok(Option::deserialize(from)?.unwrap_or(Token::HIDDEN)),
+        false => Token::deserialize(from),
+    }
 }
 
 /// The first fields of a task, which the index needs. The JSON after them is not read, because this takes far longer.

@@ -1,9 +1,11 @@
 //! The finding about one thing.
 
-use serde::Serialize;
+use std::borrow::Cow;
+
+use serde::{Deserialize, Serialize};
 
 /// A condition of one topic.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Condition {
     /// As it should be.
@@ -15,10 +17,10 @@ pub enum Condition {
 }
 
 /// One topic, its condition, and advice.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DiagnosisLine {
     /// The topic, in one word: `backup`, `archives`.
-    pub topic: &'static str,
+    pub topic: Cow<'static, str>,
     /// The condition.
     pub verdict: Condition,
     /// The observation.
@@ -30,12 +32,12 @@ pub struct DiagnosisLine {
 impl DiagnosisLine {
     /// A line without a problem.
     pub(super) fn ok(topic: &'static str, what: impl Into<String>) -> Self {
-        Self { topic, verdict: Condition::Ok, what: what.into(), advice: None }
+        Self { topic: topic.into(), verdict: Condition::Ok, what: what.into(), advice: None }
     }
 
     /// A line about data at risk, with advice.
     pub(super) fn warn(topic: &'static str, what: impl Into<String>, advice: impl Into<String>) -> Self {
-        Self { topic, verdict: Condition::Warn, what: what.into(), advice: Some(advice.into()) }
+        Self { topic: topic.into(), verdict: Condition::Warn, what: what.into(), advice: Some(advice.into()) }
     }
 
     /// A line about damaged data.

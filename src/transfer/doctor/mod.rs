@@ -12,7 +12,7 @@ mod verified;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 pub use self::line::{Condition, DiagnosisLine};
 use crate::engine::point::Origin;
@@ -49,7 +49,7 @@ impl Default for DiagnosisOptions {
 }
 
 /// A diagnosis of a store, topic by topic, with advice.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Diagnosis {
     /// The worst condition of all lines.
     pub verdict: Condition,
