@@ -124,6 +124,12 @@ pub enum Hint {
     RaiseRecordLimit,
     /// Name a folder on another disk for the copies of a drill.
     NameScratchFolder,
+    /// Show a service a key that it knows.
+    GiveKey,
+    /// Trust the certificate of a service.
+    TrustCertificate,
+    /// Start the service, or name the address of another.
+    StartService,
 }
 
 impl Error {
@@ -194,6 +200,29 @@ impl Error {
 }
 
 impl ErrorKind {
+    /// All of them.
+    #[cfg(feature = "http")]
+    pub(crate) const ALL: [Self; 18] = [
+        Self::NoStore,
+        Self::Locked,
+        Self::NotAStore,
+        Self::NewerFormat,
+        Self::Damaged,
+        Self::Gone,
+        Self::NotFound,
+        Self::Ambiguous,
+        Self::Invalid,
+        Self::Conflict,
+        Self::Forbidden,
+        Self::NotCommitted,
+        Self::Uncertain,
+        Self::Reopen,
+        Self::Forked,
+        Self::Moved,
+        Self::Full,
+        Self::Io,
+    ];
+
     /// The kind as one lower-case word with underscores, as JSON shows it.
     ///
     /// # Examples

@@ -74,6 +74,18 @@ fn prepared(path: &str, key: &str, ask: &dyn Fn(&str, &str, Value) -> Value) -> 
             (path.into(), json!(2))
         }
         "/api/collections/x" => (path.into(), json!({"put": {"a": 1}})),
+        "/api/collections/x/x" => {
+            ask("PUT", path, json!(3));
+            (path.into(), json!(4))
+        }
+        "/api/policy" => (path.into(), json!({"policy": null})),
+        "/api/queue-memory" => (path.into(), json!({"most": 9})),
+        "/api/forget" => (path.into(), json!({"points": [point()]})),
+        "/api/keys/x/remove" => {
+            ask("POST", "/api/keys", json!({"name": "to-remove", "role": "reader"}));
+            ask("DELETE", "/api/keys/to-remove", json!({}));
+            ("/api/keys/to-remove/remove".into(), json!({}))
+        }
         "/api/points/x" => (format!("/api/points/{}", point()), json!({})),
         "/api/points/x/hold" | "/api/points/x/release" => {
             let point = point();

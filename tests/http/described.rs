@@ -229,6 +229,10 @@ fn ask_for_work(service: &Service) {
     service.get("/api/collections/config").ok();
     service.get("/api/collections/config/a").ok();
     service.ask("PATCH", "/api/collections/config", "", r#"{"put_new": {"a": 5}}"#).ok();
+    service.put("/api/collections/config/c", "1").ok();
+    service.delete("/api/collections/config/c").ok();
+    service.put("/api/queue-memory", json!({"most": 9})).ok();
+    service.put("/api/policy", json!({"policy": null, "by": "a test"})).ok();
     service.post("/api/crash/ack", "").ok();
     ask_for_schedules(service);
     ask_for_tasks(service);
@@ -279,6 +283,10 @@ fn ask_for_keys(service: &Service) {
     service.post("/api/session", json!({"key": "hk_ops_x"})).refused(401);
     ask("DELETE", "/api/session", "").ok();
     ask("POST", "/api/keys/ops/rotate", "").ok();
+    ask("POST", "/api/keys", &json!({"name": "old", "role": "reader"}).to_string()).ok();
+    ask("POST", "/api/keys/old/remove", "").refused(409);
+    ask("DELETE", "/api/keys/old", "").ok();
+    ask("POST", "/api/keys/old/remove", "").ok();
     ask("DELETE", "/api/keys/ops", "").ok();
 }
 
@@ -309,6 +317,10 @@ fn ask_for_recovery(service: &Service) {
     service.post(&format!("{path}/restore"), json!({"expect": "another state"})).refused(409);
     service.post(&format!("{path}/hold"), "").ok();
     service.delete(&path).refused(409);
+    service.post("/api/forget", json!({"points": [point["id"]]})).refused(409);
+    service.post("/api/forget", json!({"points": [point["id"]], "dry_run": true})).ok();
+    let other = service.post("/api/points", "").ok()["id"].take();
+    service.post("/api/forget", json!({"points": [other]})).ok();
     service.post(&format!("{path}/release"), "").ok();
     service.delete(&path).ok();
 }

@@ -75,6 +75,18 @@ pub(super) const ROUTES: &[Route] = &[
         refuses: &[404],
         handler: || delete(revoke),
     },
+    Route {
+        method: Method::POST,
+        path: "/api/keys/{name}/remove",
+        needs: Needs::Admin,
+        about: "Remove a revoked key from the list",
+        query: &[],
+        takes: Takes::Nothing,
+        gives: Gives::Fields(&[required("removed", Flag, "true")]),
+        statuses: OK,
+        refuses: &[404, 409],
+        handler: || post(remove),
+    },
 ];
 
 async fn list(app: App) -> Answer {
@@ -108,6 +120,12 @@ async fn revoke(app: App, Name(name): Name) -> Answer {
     let name: KeyName = name.parse()?;
     change(&app, move |tx| tx.keys().revoke(&name)).await?;
     Ok(Json(json!({"revoked": true})).into_response())
+}
+
+async fn remove(app: App, Name(name): Name) -> Answer {
+    let name: KeyName = name.parse()?;
+    change(&app, move |tx| tx.keys().remove(&name)).await?;
+    Ok(Json(json!({"removed": true})).into_response())
 }
 
 /// Changes keys; the next request is held against them.

@@ -77,6 +77,7 @@ pub(in crate::face) use self::app::{Limits, Live};
 pub(in crate::face) use self::authority::{AllowedHost, Origin};
 pub(in crate::face) use self::band::{Band, BandColour, BandName};
 pub(in crate::face) use self::listen::{Listener, Reach, bind};
+pub(in crate::face) use self::problem::hint_of;
 pub(in crate::face) use self::rates::RateLimits;
 pub(in crate::face) use self::server::{Renew, Served, Service};
 pub(in crate::face) use self::tls::Tls;

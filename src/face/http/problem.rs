@@ -87,18 +87,23 @@ impl IntoResponse for Problem {
     }
 }
 
+/// The hints that a request can follow, and its field for each.
+const FIELDS: [(Hint, &str); 5] = [
+    (Hint::AllowDifferent, "to take the earlier task: allow_different"),
+    (Hint::AllowMissingDependencies, "to wait for tasks that are not enqueued yet: allow_missing_dependencies"),
+    (Hint::PlanAgain, "plan it again: dry_run"),
+    (Hint::DiscardLaterWork, "to undo it all the same: discard"),
+    (Hint::ListPoints, "GET /api/points"),
+];
+
 /// The field of a request that follows a hint; none where no request can.
 fn field_of(hint: &Hint) -> Option<&'static str> {
-    match hint {
-        Hint::AllowDifferent => Some("to take the earlier task: allow_different"),
-        Hint::AllowMissingDependencies => {
-            Some("to wait for tasks that are not enqueued yet: allow_missing_dependencies")
-        }
-        Hint::PlanAgain => Some("plan it again: dry_run"),
-        Hint::DiscardLaterWork => Some("to undo it all the same: discard"),
-        Hint::ListPoints => Some("GET /api/points"),
-        _ => None,
-    }
+    FIELDS.iter().find(|(other, _)| other == hint).map(|(_, field)| *field)
+}
+
+/// The hint that a response had in these words.
+pub(in crate::face) fn hint_of(field: &str) -> Option<Hint> {
+    FIELDS.iter().find(|(_, other)| *other == field).map(|(hint, _)| hint.clone())
 }
 
 fn detail_of(error: &Error) -> String {

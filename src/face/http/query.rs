@@ -19,7 +19,7 @@ const PAGE: usize = 100;
 /// Maximum length of a page.
 const LONGEST_PAGE: usize = 1_000;
 /// A page ends behind the item with which it has this many bytes.
-const PAGE_BYTES: usize = 4 << 20;
+pub(super) const PAGE_BYTES: usize = 4 << 20;
 /// Maximum number of items that are read before they are measured.
 const AT_ONCE: usize = 16;
 

@@ -28,6 +28,7 @@ pub(super) fn all() -> impl Iterator<Item = &'static Route> {
         state::PULSE,
         state::COLLECTIONS,
         state::HEALTH,
+        state::WHOLE,
         keys::ROUTES,
         me::ROUTES,
         operations::ROUTES,

@@ -376,7 +376,7 @@ pub(super) const ARCHIVE: Shape = Shape {
     ],
 };
 
-const LAST_ARCHIVE: Shape = Shape {
+pub(super) const LAST_ARCHIVE: Shape = Shape {
     name: "Archive",
     about: "an automatic archive",
     base: None,
@@ -444,6 +444,17 @@ pub(super) const POINT: Shape = Shape {
         required("collections", Map(&Of(&STATS)), "statistics of each collection at the point"),
         required("partial", Flag, "whether a repair could not recover all of it"),
         sometimes("lost", Map(&Of(&LOSS)), "losses by collection; present if it is partial"),
+        sometimes("frees", Of(&POINT_SIZE), "the space that forgetting it alone would free; present with `sizes`"),
+    ],
+};
+
+const POINT_SIZE: Shape = Shape {
+    name: "PointSize",
+    about: "the space that only a point needs",
+    base: None,
+    fields: &[
+        required("rows", Number, "rows that exist only for it"),
+        required("bytes", Number, "bytes of their keys and values"),
     ],
 };
 
@@ -557,6 +568,7 @@ pub(super) const PLAN: Shape = Shape {
         ),
         required("keep_finished", Flag, "whether finished tasks stay as they are"),
         required("state", Text, "name of the state that the plan was made of, for `expect`"),
+        required("text", Text, "the plan in words"),
         sometimes("earlier", Of(&EARLIER), "the newest earlier point that differs; present if nothing differs"),
     ],
 };

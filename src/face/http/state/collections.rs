@@ -5,19 +5,20 @@ use std::collections::BTreeMap;
 use axum::Json;
 use axum::http::Method;
 use axum::response::IntoResponse;
-use axum::routing::{get, patch};
+use axum::routing::{delete, get, patch, put};
 use serde_json::{Value, json};
 
 use crate::face::http::app::App;
-use crate::face::http::body::Object as Given;
+use crate::face::http::body::{Json as Given, Object as Changed};
 use crate::face::http::preview::{PREVIEW, Preview};
 use crate::face::http::problem::Answer;
-use crate::face::http::query::{Listed, Name, Query};
+use crate::face::http::query::{Listed, Name, PAGE_BYTES, Query};
 use crate::face::http::route::Kind::{Any, Flag, List, Map, Object, Of, Text};
 use crate::face::http::route::{AT, CURSOR, Gives, LIMIT, NEXT, Needs, OK, Route, Shape, Takes, optional, required};
 use crate::face::http::shapes::{STATS, TEXTS};
 use crate::face::http::state::reading::read;
-use crate::{Error, KeyedPage, RecordChanges, Stats};
+use crate::state::by_name::split_document;
+use crate::{Error, KeyedPage, RecordChanges, Result, Stats, View};
 
 const RECORD: Shape = Shape {
     name: "Record",
@@ -25,6 +26,9 @@ const RECORD: Shape = Shape {
     base: None,
     fields: &[required("key", Text, "its key"), required("value", Any, "its value")],
 };
+
+/// The name of a record that was changed.
+const PLACE: Gives = Gives::Fields(&[required("collection", Text, "its collection"), required("key", Text, "its key")]);
 
 /// The routes.
 pub(in crate::face::http) const ROUTES: &[Route] = &[
@@ -81,6 +85,30 @@ pub(in crate::face::http) const ROUTES: &[Route] = &[
         refuses: &[],
         handler: || patch(change),
     },
+    Route {
+        method: Method::PUT,
+        path: "/api/collections/{collection}/{key}",
+        needs: Needs::Operator,
+        about: "Put a record: a bot, a value of the configuration, a document KIND/SOURCE, or one of your own collection",
+        query: &[],
+        takes: Takes::Any("the record"),
+        gives: PLACE,
+        statuses: OK,
+        refuses: &[],
+        handler: || put(put_record),
+    },
+    Route {
+        method: Method::DELETE,
+        path: "/api/collections/{collection}/{key}",
+        needs: Needs::Operator,
+        about: "Remove a record that can be put",
+        query: &[],
+        takes: Takes::Nothing,
+        gives: PLACE,
+        statuses: OK,
+        refuses: &[404],
+        handler: || delete(remove_record),
+    },
 ];
 
 async fn collections(app: App, query: Query) -> Answer {
@@ -95,7 +123,11 @@ async fn records(app: App, Name(collection): Name, query: Query) -> Answer {
     let (asked, preview, caller) = (query.clone(), Preview::of(&query)?, app.clone());
     read(&app, &query, move |view| {
         let prefix = asked.get("prefix").unwrap_or_default();
-        let page = view.records_page(&collection, prefix, asked.cursor(), asked.limit()?)?;
+        let (cursor, limit) = (asked.cursor(), asked.limit()?);
+        let page = match collection.as_str() {
+            "documents" => documents(view, prefix, cursor, limit)?,
+            name => view.records_page(name, prefix, cursor, limit)?,
+        };
         let items = page
             .items
             .into_iter()
@@ -113,13 +145,20 @@ async fn record(app: App, Name((collection, key)): Name<(String, String)>, query
             let (collection, key) = (collection.escape_debug(), key.escape_debug());
             Error::not_found(format!("there is no such record: collection={collection} key={key}"))
         };
-        let value = view.record(&collection, &key)?.ok_or_else(|| view.lost_or(&collection, &key, missing()))?;
+        let value = match collection.as_str() {
+            "documents" => {
+                let (kind, source) = split_document(&key)?;
+                view.documents().get(kind, source)?
+            }
+            name => view.record(name, &key)?,
+        };
+        let value = value.ok_or_else(|| view.lost_or(&collection, &key, missing()))?;
         Ok(shown(&caller, &collection, (key, value)))
     })
     .await
 }
 
-async fn change(app: App, Name(collection): Name, Given(mut fields): Given) -> Answer {
+async fn change(app: App, Name(collection): Name, Changed(mut fields): Changed) -> Answer {
     let changes = RecordChanges {
         clear: fields.flag("clear")?,
         put: fields.object("put")?,
@@ -129,6 +168,47 @@ async fn change(app: App, Name(collection): Name, Given(mut fields): Given) -> A
     fields.end()?;
     let before = app.change(move |store| store.write(|tx| tx.change_records(&collection, &changes))).await?;
     Ok(Json(json!({"before": before})).into_response())
+}
+
+/// A page of whole documents, each of which the store keeps as many records. Each ends a page that is already long.
+fn documents(view: &View, prefix: &str, cursor: Option<&str>, limit: usize) -> Result<KeyedPage<(String, Value)>> {
+    let (mut items, mut bytes) = (Vec::new(), 0);
+    let behind = cursor.map(split_document).transpose()?;
+    let documents = view.documents();
+    for id in documents.list() {
+        let id = id?;
+        let name = id.to_string();
+        if !name.starts_with(prefix) || behind.is_some_and(|behind| (id.kind(), id.source()) <= behind) {
+            continue;
+        }
+        if items.len() == limit || bytes >= PAGE_BYTES {
+            return Ok(KeyedPage { next: items.last().map(|(name, _): &(String, Value)| name.clone()), items });
+        }
+        if let Some(document) = documents.get(id.kind(), id.source())? {
+            bytes += document.to_string().len();
+            items.push((name, document));
+        }
+    }
+    Ok(KeyedPage { items, next: None })
+}
+
+async fn put_record(app: App, Name((collection, key)): Name<(String, String)>, Given(value): Given) -> Answer {
+    let place = json!({"collection": collection, "key": key});
+    app.change(move |store| store.write(|tx| tx.put_record(&collection, &key, &value))).await?;
+    Ok(Json(place).into_response())
+}
+
+async fn remove_record(app: App, Name((collection, key)): Name<(String, String)>) -> Answer {
+    let place = json!({"collection": collection, "key": key});
+    app.change(move |store| {
+        if store.write(|tx| tx.remove_record(&collection, &key))? {
+            return Ok(());
+        }
+        let (collection, key) = (collection.escape_debug(), key.escape_debug());
+        Err(Error::not_found(format!("no such record: collection={collection} key={key}")))
+    })
+    .await?;
+    Ok(Json(place).into_response())
 }
 
 /// Moves the value: `json!` would write its numbers in another way.

@@ -1,7 +1,8 @@
 //! The live state over HTTP.
 //!
 //! * [`registry`], [`queue`], [`records`], [`points`], [`pulse`], [`collections`], [`health`], [`versions`], [`check`], [`bulk`],
-//!   [`schedules`]: the routes, each with its table; [`batch`] and [`claim`]: handlers of batches and of claims, in the table of [`queue`];
+//!   [`schedules`], [`whole`]: the routes, each with its table; [`batch`] and [`claim`]: handlers of batches and of claims, in
+//!   the table of [`queue`];
 //!   [`task_fields`]: the fields of a new task
 //! * [`reading`]: reads now or as of a point, and pages of them
 
@@ -20,6 +21,7 @@ mod registry;
 mod schedules;
 pub(in crate::face) mod task_fields;
 mod versions;
+mod whole;
 
 pub(super) use self::bulk::ROUTES as BULK;
 pub(super) use self::check::ROUTES as CHECK;
@@ -32,3 +34,4 @@ pub(super) use self::records::ROUTES as RECORDS;
 pub(super) use self::registry::ROUTES as REGISTRY;
 pub(super) use self::schedules::ROUTES as SCHEDULES;
 pub(super) use self::versions::ROUTES as VERSIONS;
+pub(super) use self::whole::ROUTES as WHOLE;

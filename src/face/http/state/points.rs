@@ -2,9 +2,9 @@
 
 use axum::Json;
 use axum::http::Method;
-use axum::response::IntoResponse;
+use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get, post};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::face::http::app::App;
 use crate::face::http::body::Object;
@@ -28,6 +28,9 @@ const EXPECT: Field = optional(
     "`state` of the plan: the request is refused (409) if the state in its part has changed since",
 );
 
+/// Points are weighed only if a request asks for it, since that reads all that changed up to the next point.
+const SIZES: Field = optional("sizes", Flag, "also show the space that forgetting each one alone would free");
+
 /// The routes.
 pub(in crate::face::http) const ROUTES: &[Route] = &[
     Route {
@@ -37,6 +40,7 @@ pub(in crate::face::http) const ROUTES: &[Route] = &[
         about: "List the restore points, newest first",
         query: &[
             optional("all", Flag, "also list the points of restores, documents and single commits"),
+            SIZES,
             LIMIT,
             CURSOR,
         ],
@@ -67,7 +71,7 @@ pub(in crate::face::http) const ROUTES: &[Route] = &[
         path: "/api/points/{point}",
         needs: Needs::Reader,
         about: "Show the point that an id, latest, latest~3, '10m ago' or a time names",
-        query: &[],
+        query: &[SIZES],
         takes: Takes::Nothing,
         gives: POINT,
         statuses: OK,
@@ -122,6 +126,7 @@ pub(in crate::face::http) const ROUTES: &[Route] = &[
             optional("dry_run", Flag, "whether to only plan it"),
             optional("verify", Flag, "whether to verify every record and every point first"),
             optional("keep_finished", Flag, "whether tasks that finished since stay finished"),
+            optional("partial", Flag, "whether to restore what is left of a point of which a repair lost a part"),
             EXPECT,
         ]),
         gives: RESTORED,
@@ -174,10 +179,11 @@ pub(in crate::face::http) const ROUTES: &[Route] = &[
 async fn list(app: App, query: Query) -> Answer {
     app.show(move |store| {
         let mut page = Filling::new(query.limit()?);
-        let (before, all) = (query.number("cursor")?.map_or(Epoch::NOW, Epoch), query.flag("all")?);
-        let points = if all { store.all_points()? } else { store.points()? };
-        for point in points.iter().filter(|point| point.epoch < before) {
-            if page.add(point.epoch.0, point)?.is_break() {
+        let before = query.number("cursor")?.map_or(Epoch::NOW, Epoch);
+        let points = if query.flag("all")? { store.all_points()? } else { store.points()? };
+        let sizes = query.flag("sizes")?;
+        for point in points.into_iter().filter(|point| point.epoch < before) {
+            if page.add(point.epoch.0, &shown(store, point, sizes)?)?.is_break() {
                 break;
             }
         }
@@ -196,13 +202,30 @@ async fn make(app: App, Object(mut fields): Object) -> Answer {
     app.change_by(move |instance, store| Ok(Json(json!(instance.make_point(store, request)?)).into_response())).await
 }
 
-async fn one(app: App, Name(point): Name) -> Answer {
+async fn one(app: App, Name(point): Name, query: Query) -> Answer {
     let selector: Selector = point.parse()?;
     app.read(move |store| {
         let now = || Error::invalid("now is not a restore point");
-        Ok(Json(json!(store.find_point(selector)?.ok_or_else(now)?)).into_response())
+        let point = store.find_point(selector)?.ok_or_else(now)?;
+        Ok(Json(shown(store, point, query.flag("sizes")?)?).into_response())
     })
     .await
+}
+
+/// A point, with its size if that is asked for.
+fn shown(store: &Store, point: Point, sizes: bool) -> Result<Value> {
+    let mut shown = json!(point);
+    if sizes {
+        shown["frees"] = json!(store.point_size(&point)?);
+    }
+    Ok(shown)
+}
+
+/// A plan, with its text.
+fn planned(plan: &RestorePlan) -> Response {
+    let mut shown = json!(plan);
+    shown["text"] = plan.to_string().into();
+    Json(shown).into_response()
 }
 
 async fn hold(app: App, name: Name) -> Answer {
@@ -226,6 +249,7 @@ async fn restore(app: App, Name(point): Name, Object(mut fields): Object) -> Ans
     let selector: Selector = point.parse()?;
     let mut options = RestoreOptions::new().only(fields.list("only")?);
     options = options.verify(fields.flag("verify")?).keep_finished(fields.flag("keep_finished")?);
+    options = options.partial(fields.flag("partial")?);
     if let Some(key) = fields.text("key")? {
         options = options.key(key);
     }
@@ -235,7 +259,7 @@ async fn restore(app: App, Name(point): Name, Object(mut fields): Object) -> Ans
     let dry_run = fields.flag("dry_run")?;
     fields.end()?;
     if dry_run {
-        return app.read(move |store| Ok(Json(json!(store.plan_restore(selector, options)?)).into_response())).await;
+        return app.read(move |store| Ok(planned(&store.plan_restore(selector, options)?))).await;
     }
     app.change(move |store| Ok(Json(json!(store.restore(selector, options)?)).into_response())).await
 }
@@ -272,7 +296,7 @@ async fn undo(app: App, Object(mut fields): Object) -> Answer {
     let expect = fields.text("expect")?;
     fields.end()?;
     if dry_run {
-        return app.read(|store| Ok(Json(json!(store.plan_undo()?)).into_response())).await;
+        return app.read(|store| Ok(planned(&store.plan_undo()?))).await;
     }
     app.change(move |store| {
         let plan = store.plan_undo()?;
