@@ -6,6 +6,7 @@
 //!   given back
 //! * `http`: the service
 //! * `mcp`: the tools of language-model agents, which `cli` and `http` serve
+//! * `remote`: the client of a service, for `cli`
 
 #[cfg(feature = "tokio")]
 pub mod asynchronous;
@@ -17,3 +18,5 @@ pub(crate) mod http;
 pub(crate) mod mcp;
 #[cfg(feature = "tokio")]
 pub(crate) mod parcel;
+#[cfg(feature = "cli")]
+mod remote;

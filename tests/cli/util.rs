@@ -96,7 +96,7 @@ impl Hive {
 }
 
 impl Ran {
-    fn new(arguments: &[&str], output: Output) -> Self {
+    pub fn new(arguments: &[&str], output: Output) -> Self {
         let text = |bytes| String::from_utf8(bytes).unwrap();
         Self {
             typed: arguments.join(" "),

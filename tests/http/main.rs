@@ -24,6 +24,8 @@ mod page;
 mod python;
 mod queue;
 mod recovery;
+mod remote;
+mod remote_faults;
 mod reopen;
 mod schedules;
 mod schema;

@@ -1,11 +1,13 @@
 //! The arguments: global options and verbs. Each verb's own options are in its file.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
-use clap::builder::FalseyValueParser;
+use clap::builder::{FalseyValueParser, OsStringValueParser, TypedValueParser as _};
 use clap::{Args, CommandFactory as _, Parser, Subcommand};
 
 use crate::Result;
+use crate::duration;
 use crate::face::cli::adopt::Adopt;
 use crate::face::cli::backup::{Backup, History};
 use crate::face::cli::check::Check;
@@ -33,6 +35,8 @@ use crate::face::cli::schedule::ScheduleArgs;
 #[cfg(feature = "http")]
 use crate::face::cli::serve::Serve;
 use crate::face::cli::status::Status;
+use crate::face::cli::target::Place;
+use crate::face::remote::Access;
 
 /// The state store of a fleet of bots: one file, restore points in one commit, every restore undoable
 ///
@@ -66,9 +70,25 @@ pub(super) struct Cli {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Global options")]
 pub(super) struct Global {
-    /// The store's file [default: hivekeep.redb]
-    #[arg(long, global = true, value_name = "PATH", env = "HIVEKEEP_STORE")]
-    pub(super) store: Option<PathBuf>,
+    /// The store's file, or the service that keeps it: http://HOST:PORT, https://HOST:PORT or unix:PATH [default:
+    /// hivekeep.redb]
+    #[arg(long, global = true, value_name = "PATH|URL", env = "HIVEKEEP_STORE",
+        value_parser = OsStringValueParser::new().try_map(Place::read))]
+    pub(super) store: Option<Place>,
+    /// The file with the key for the service
+    #[arg(long, global = true, value_name = "FILE", env = "HIVEKEEP_KEY_FILE", help_heading = OVER_A_SERVICE)]
+    key_file: Option<PathBuf>,
+    /// Trust these certificates, in PEM, instead of those of the system
+    #[arg(long, global = true, value_name = "FILE", env = "HIVEKEEP_CA", help_heading = OVER_A_SERVICE)]
+    ca: Option<PathBuf>,
+    /// Wait at most this long for an answer
+    #[arg(long, global = true, value_name = "TIME", env = "HIVEKEEP_ANSWER_WITHIN", value_parser = duration::parse,
+        default_value = "60s", help_heading = OVER_A_SERVICE)]
+    answer_within: Duration,
+    /// Send the key to another machine over http:// too, where others can read it
+    #[arg(long, global = true, env = "HIVEKEEP_KEY_IN_CLEAR", value_parser = FalseyValueParser::new(),
+        help_heading = OVER_A_SERVICE)]
+    key_in_clear: bool,
     /// Print JSON; the same state prints the same bytes
     #[arg(long, global = true, env = "HIVEKEEP_JSON", value_parser = FalseyValueParser::new())]
     pub(super) json: bool,
@@ -79,6 +99,21 @@ pub(super) struct Global {
     #[arg(long, global = true, env = "HIVEKEEP_WIDE", value_parser = FalseyValueParser::new())]
     pub(super) wide: bool,
 }
+
+impl Global {
+    /// How a service is reached.
+    pub(super) fn access(&self) -> Access {
+        Access {
+            key_file: self.key_file.clone(),
+            ca: self.ca.clone(),
+            key_in_clear: self.key_in_clear,
+            within: self.answer_within,
+        }
+    }
+}
+
+/// The heading of the options for a store that a service keeps.
+const OVER_A_SERVICE: &str = "Options for the store of a service";
 
 /// The verbs, in the order of the help.
 #[derive(Debug, Subcommand)]
@@ -128,8 +163,48 @@ impl Verb {
         }
     }
 
+    /// The reason why the verb needs the file of the store; none if it works over a service too.
+    fn needs_file(&self) -> Option<&'static str> {
+        match self {
+            #[cfg(feature = "http")]
+            Self::Serve(_) => Some("it is the service"),
+            Self::Guard(_) => Some("it restores the file after a command on this machine"),
+            Self::Drill(_) | Self::DrillBot(_) => Some("it works on copies of the file"),
+            Self::Repair(_) => Some("it reads a file that no service can open"),
+            Self::Compact(_) => Some("it writes the file anew"),
+            Self::Adopt(_) => Some("it takes over files of this machine"),
+            Self::Export(_) => Some("it writes the whole store, with everything that a key protects, into a file"),
+            Self::Import(_) => Some("it takes over an archive of this machine"),
+            Self::Status(_)
+            | Self::Get(_)
+            | Self::Put(_)
+            | Self::Remove(_)
+            | Self::Point(_)
+            | Self::Restore(_)
+            | Self::Undo(_)
+            | Self::Backup(_)
+            | Self::History(_)
+            | Self::Queue(_)
+            | Self::Doctor(_)
+            | Self::Check(_)
+            | Self::Log(_)
+            | Self::Crash(_)
+            | Self::Key(_)
+            | Self::Completions(_)
+            | Self::Man(_) => None,
+        }
+    }
+
+    /// Runs the verb, if it works over the place of the store.
+    pub(super) fn run_where_it_works(self, context: &mut Context) -> Result<Exit> {
+        if let Some(why) = self.needs_file() {
+            context.needs_file("this verb", why)?;
+        }
+        self.run(context)
+    }
+
     /// Runs the verb.
-    pub(super) fn run(self, context: &mut Context) -> Result<Exit> {
+    fn run(self, context: &mut Context) -> Result<Exit> {
         match self {
             #[cfg(feature = "http")]
             Self::Serve(serve) => serve.run(context),

@@ -7,7 +7,7 @@ use clap::Args;
 use crate::face::cli::context::Context;
 use crate::face::cli::exit::Exit;
 use crate::face::cli::input;
-use crate::{BackupRequest, Kind, Result};
+use crate::{Kind, Result};
 
 /// Make a backup of the live state, or of a document that you pass; prints its id
 #[derive(Debug, Args)]
@@ -49,17 +49,9 @@ pub(super) struct History {
 
 impl Backup {
     pub(super) fn run(self, context: &mut Context) -> Result<Exit> {
-        let mut request = BackupRequest::new(self.kind);
-        for (name, value) in self.tag {
-            request = request.tag(name, value);
-        }
-        if let Some(source) = self.source {
-            request = request.source(source);
-        }
-        if let Some(file) = self.file {
-            request = request.data(input::json_file(&file)?);
-        }
-        let backup = context.change(|store| store.backup(request))?;
+        let Self { kind, tag, source, file } = self;
+        let data = file.map(|file| input::json_file(&file)).transpose()?;
+        let backup = context.alter(|target| target.back_up(kind, tag.into_iter().collect(), source, data))?;
         if context.out.is_json() {
             context.out.json(&backup)?
         } else {
@@ -71,13 +63,13 @@ impl Backup {
 
 impl History {
     pub(super) fn run(self, context: &mut Context) -> Result<Exit> {
-        let store = context.look()?;
-        context.out.know_ids(&store)?;
-        let backups = store.backups(self.kind)?;
+        let target = context.reach()?;
+        context.out.know_ids(&target)?;
+        let backups = target.backups(self.kind, self.limit)?;
         if backups.is_empty() {
             context.out.aside("there is no backup yet; make one with hivekeep backup");
         }
-        context.out.list(backups.into_iter().take(self.limit).map(Ok))?;
+        context.out.list(backups.into_iter().map(Ok))?;
         Ok(Exit::Done)
     }
 }

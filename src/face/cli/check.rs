@@ -36,6 +36,9 @@ pub(super) struct Check {
 
 impl Check {
     pub(super) fn run(self, context: &mut Context) -> Result<Exit> {
+        if context.is_remote() {
+            return self.there(context);
+        }
         let options = context.options();
         // A sample is quick. Verifying all pages when the file is opened is not, and would hide which rows a damaged
         // page affects.
@@ -54,7 +57,7 @@ impl Check {
         let show = |done, of| bar.show(done, of);
         let mut report = match (&self.at, self.sample) {
             (Some(at), _) => {
-                context.tell(&store, at)?;
+                context.tell_of_file(&store, at)?;
                 store.check_at_with(at, show)?
             }
             (None, Some(part)) => store.check_sample_with(part, show)?,
@@ -69,13 +72,28 @@ impl Check {
         if self.at.is_none() && self.sample.is_none() {
             store.note_check_if_possible(&report);
         }
-        if context.out.is_json() {
-            show_lines(&mut context.out, &report)?
-        } else {
-            list(&mut context.out, &report)?
-        }
-        Ok(if report.is_sound() { Exit::Done } else { Exit::Damaged })
+        shown(&mut context.out, &report)
     }
+
+    /// Lets a service check its store.
+    fn there(self, context: &mut Context) -> Result<Exit> {
+        let others = [("--pages", self.pages), ("--at", self.at.is_some()), ("--sample", self.sample.is_some())];
+        let why = "a service checks all records and points, and no pages";
+        others.iter().filter(|(_, is_given)| *is_given).try_for_each(|(name, _)| context.needs_file(name, why))?;
+        let bar = Progress::new(&context.out, "rows");
+        let report = context.reach()?.check_by_service(|done, of| bar.show(done, of))?;
+        drop(bar);
+        shown(&mut context.out, &report)
+    }
+}
+
+fn shown(out: &mut Output, report: &CheckReport) -> Result<Exit> {
+    if out.is_json() {
+        show_lines(out, report)?
+    } else {
+        list(out, report)?
+    }
+    Ok(if report.is_sound() { Exit::Done } else { Exit::Damaged })
 }
 
 /// The error of a file that cannot be read any further.

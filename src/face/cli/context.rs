@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use crate::duration;
 use crate::face::cli::output::Output;
-use crate::{Options, Resolved, Result, Selector, Store, View, show_time};
+use crate::face::cli::target::{Place, Seen, Target};
+use crate::face::remote::{Access, Client};
+use crate::{Error, Options, Resolved, Result, Selector, Store, show_time};
 
 /// A store for the changes of the user of the program.
 pub(super) fn acting(store: Store) -> Store {
@@ -23,28 +25,52 @@ pub(super) fn user() -> String {
     format!("cli:{}", std::env::var("USERNAME").unwrap_or_default())
 }
 
-/// The default store.
-const STORE: &str = "hivekeep.redb";
-
 /// The context of a verb.
 pub(super) struct Context {
-    /// The path of the store.
+    /// The path of the store; that of the default one where a service keeps it.
     pub(super) path: PathBuf,
     /// Whether an option or the environment names the store.
     #[cfg(feature = "http")]
     pub(super) is_named: bool,
     /// The output for data and messages.
     pub(super) out: Output,
+    place: Place,
+    access: Access,
 }
 
 impl Context {
-    pub(super) fn new(store: Option<PathBuf>, out: Output) -> Self {
+    pub(super) fn new(store: Option<Place>, access: Access, out: Output) -> Self {
+        #[cfg(feature = "http")]
+        let is_named = store.is_some();
+        let place = store.unwrap_or_default();
+        let path = match &place {
+            Place::File(path) => path.clone(),
+            Place::Service(_) => PathBuf::new(),
+        };
         Self {
+            path,
             #[cfg(feature = "http")]
-            is_named: store.is_some(),
-            path: store.unwrap_or_else(|| STORE.into()),
+            is_named,
             out,
+            place,
+            access,
         }
+    }
+
+    /// Refuses a verb, or an option of one, that needs the file of the store, where a service keeps it.
+    pub(super) fn needs_file(&self, what: &str, why: &str) -> Result<()> {
+        match &self.place {
+            Place::File(_) => Ok(()),
+            Place::Service(address) => Err(Error::invalid(format!(
+                "{what} does not work over a service: {why}; run it where the file is, with its path in --store: \
+                 store={address}"
+            ))),
+        }
+    }
+
+    /// Whether a service keeps the store.
+    pub(super) fn is_remote(&self) -> bool {
+        matches!(self.place, Place::Service(_))
     }
 
     /// How verbs open the store: without creating it, and without a session, since a verb ends soon.
@@ -52,7 +78,39 @@ impl Context {
         Store::options().create(false).session(false)
     }
 
-    /// Opens the store read-only, which leaves no trace.
+    /// The client of the service.
+    fn client(&self) -> Result<Option<Client>> {
+        match &self.place {
+            Place::File(_) => Ok(None),
+            Place::Service(address) => Client::new(address, &self.access).map(Some),
+        }
+    }
+
+    /// Opens the store read-only, which leaves no trace, or asks the service.
+    pub(super) fn reach(&self) -> Result<Target> {
+        match self.client()? {
+            Some(client) => Ok(Target::There(client)),
+            None => self.look().map(Target::Here),
+        }
+    }
+
+    /// Opens the store to change it, or asks the service.
+    pub(super) fn reach_to_change(&self) -> Result<Target> {
+        match self.client()? {
+            Some(client) => Ok(Target::There(client)),
+            None => self.options().open(&self.path).map(|store| Target::Here(acting(store))),
+        }
+    }
+
+    /// Changes the store, and closes it.
+    pub(super) fn alter<R>(&self, work: impl FnOnce(&Target) -> Result<R>) -> Result<R> {
+        let target = self.reach_to_change()?;
+        let result = work(&target)?;
+        target.close()?;
+        Ok(result)
+    }
+
+    /// Opens the file of the store read-only, which leaves no trace.
     pub(super) fn look(&self) -> Result<Store> {
         self.options().read_only(true).open(&self.path)
     }
@@ -63,11 +121,11 @@ impl Context {
         if self.out.is_wide() {
             return Ok(());
         }
-        let store = self.look()?;
-        self.out.know_ids(&store)
+        let target = self.reach()?;
+        self.out.know_ids(&target)
     }
 
-    /// Opens the store, changes it, and closes it.
+    /// Opens the file of the store, changes it, and closes it.
     pub(super) fn change<R>(&self, work: impl FnOnce(&Store) -> Result<R>) -> Result<R> {
         let store = acting(self.options().open(&self.path)?);
         let result = work(&store)?;
@@ -76,19 +134,21 @@ impl Context {
     }
 
     /// The view of a selector. If the selector is a time, reports which point it resolved to.
-    pub(super) fn view(&self, store: &Store, at: &Selector) -> Result<View> {
-        let now = store.view()?;
-        if *at == Selector::Now {
-            return Ok(now);
-        }
-        let resolved = now.resolve(at)?;
-        self.tell_point(at, &resolved);
-        store.view_at(resolved.epoch())
+    pub(super) fn see<'t>(&self, target: &'t Target, at: &Selector) -> Result<Seen<'t>> {
+        target.see(at, |resolved| self.tell_point(at, resolved))
     }
 
     /// If a selector is a time, reports which point it resolved to.
-    pub(super) fn tell(&self, store: &Store, at: &Selector) -> Result<()> {
-        if matches!(at, Selector::At(_) | Selector::Ago(_)) {
+    pub(super) fn tell(&self, target: &Target, at: &Selector) -> Result<()> {
+        if is_time(at) {
+            self.tell_point(at, &target.resolve(at)?);
+        }
+        Ok(())
+    }
+
+    /// The same for the file of a store.
+    pub(super) fn tell_of_file(&self, store: &Store, at: &Selector) -> Result<()> {
+        if is_time(at) {
             self.tell_point(at, &store.view()?.resolve(at)?);
         }
         Ok(())
@@ -102,4 +162,8 @@ impl Context {
         let off = duration::show(Duration::try_from(*off).unwrap_or_default());
         self.out.aside(format_args!("{asked} means {what} of {}, {off} before it", show_time(*at)));
     }
+}
+
+fn is_time(at: &Selector) -> bool {
+    matches!(at, Selector::At(_) | Selector::Ago(_))
 }

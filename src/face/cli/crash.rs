@@ -35,7 +35,7 @@ impl CrashArgs {
 }
 
 fn acknowledge(context: &mut Context) -> Result<Exit> {
-    let count = context.change(|store| store.acknowledge_crashes())?;
+    let count = context.alter(|target| target.acknowledge_crashes())?;
     if context.out.is_json() {
         context.out.json(&json!({"acknowledged": count}))?;
     }

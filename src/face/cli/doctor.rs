@@ -38,8 +38,21 @@ pub(super) struct Doctor {
 impl Doctor {
     pub(super) fn run(self, context: &mut Context) -> Result<Exit> {
         let Self { full, backup_interval, archive_dir } = self;
-        let options = DiagnosisOptions { full, backup_interval, archive_dir };
-        let diagnosis = context.options().diagnose(&context.path, &options)?;
+        let diagnosis = match context.is_remote() {
+            true => {
+                let why = "a service diagnoses its store by its own settings";
+                let others = [("--full", full), ("--archive-dir", archive_dir.is_some())];
+                others
+                    .iter()
+                    .filter(|(_, is_given)| *is_given)
+                    .try_for_each(|(name, _)| context.needs_file(name, why))?;
+                context.reach()?.diagnosis()?
+            }
+            false => {
+                let options = DiagnosisOptions { full, backup_interval, archive_dir };
+                context.options().diagnose(&context.path, &options)?
+            }
+        };
         if context.out.is_json() {
             context.out.json(&diagnosis)?;
         } else {

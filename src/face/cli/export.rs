@@ -74,7 +74,7 @@ impl Export {
         #[cfg(feature = "age")]
         let options = self.seal.apply(options)?;
         let report = context.change(|store| {
-            context.tell(store, &self.at)?;
+            context.tell_of_file(store, &self.at)?;
             let bar = Progress::new(&context.out, "records");
             store.export_with(&self.file, &options, |done, of| bar.show(done, of))
         })?;

@@ -8,8 +8,9 @@ use crate::face::cli::context::Context;
 use crate::face::cli::exit::Exit;
 use crate::face::cli::screen::Cell;
 use crate::face::cli::table::Columns;
+use crate::face::cli::target::Target;
 use crate::text::counted;
-use crate::{Error, Point, Result, Selector, Store, Verdict};
+use crate::{Point, Result, Selector, Store, Verdict};
 
 /// Forget restore points, and free the space that only they need
 ///
@@ -71,15 +72,14 @@ impl Forget {
 
 fn by_name(context: &mut Context, selectors: &[Selector], dry_run: bool) -> Result<Exit> {
     context.know_ids()?;
-    let named = |store: &Store| -> Result<Vec<Point>> {
-        selectors.iter().try_for_each(|selector| context.tell(store, selector))?;
-        if !dry_run {
-            return store.forget(selectors);
+    let named = |target: &Target| -> Result<Vec<Point>> {
+        selectors.iter().try_for_each(|selector| context.tell(target, selector))?;
+        if dry_run {
+            return selectors.iter().map(|selector| target.point(selector)).collect();
         }
-        let now = || Error::invalid("now is not a restore point; name one, see hivekeep point list");
-        selectors.iter().map(|selector| store.find_point(selector)?.ok_or_else(now)).collect()
+        target.forget(selectors)
     };
-    let points = if dry_run { named(&context.look()?)? } else { context.change(named)? };
+    let points = if dry_run { named(&context.reach()?)? } else { context.alter(named)? };
     let count = points.len() as u64;
     context.out.list(points.into_iter().map(Ok))?;
     tell(context, count, dry_run);
@@ -87,6 +87,7 @@ fn by_name(context: &mut Context, selectors: &[Selector], dry_run: bool) -> Resu
 }
 
 fn by_policy(context: &mut Context, dry_run: bool) -> Result<Exit> {
+    context.needs_file("--policy", "a service applies the policy by itself")?;
     // A policy that keeps everything judges no point.
     let judge = |store: &Store| store.policy()?.policy.map_or(Ok(Vec::new()), |policy| store.judge(&policy));
     context.know_ids()?;

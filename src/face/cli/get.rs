@@ -3,6 +3,7 @@
 use clap::Args;
 use jiff::Timestamp;
 use serde::Serialize;
+use serde_json::Value;
 
 use crate::face::cli::columns::KeyValue;
 use crate::face::cli::context::Context;
@@ -10,8 +11,10 @@ use crate::face::cli::exit::Exit;
 use crate::face::cli::input;
 use crate::face::cli::output::Output;
 use crate::face::cli::table::Columns;
+use crate::face::cli::target::{Items, Seen};
 use crate::face::cli::which::Which;
-use crate::{Assignment, DocumentId, Error, Result, Selector, View};
+use crate::state::by_name::split_document;
+use crate::{Assignment, Error, Result, Selector};
 
 /// Show the records of a collection, or one of them
 ///
@@ -49,21 +52,21 @@ pub(super) struct Get {
 
 impl Get {
     pub(super) fn run(self, context: &mut Context) -> Result<Exit> {
-        let store = context.look()?;
-        let view = context.view(&store, &self.at)?;
+        let target = context.reach()?;
+        let seen = context.see(&target, &self.at)?;
         if let (true, Some(key)) = (self.versions, &self.key) {
-            context.out.know_ids(&store)?;
-            context.out.list(view.versions(&self.collection, key, self.limit)?.into_iter().map(Ok))?;
+            context.out.know_ids(&target)?;
+            context.out.list(seen.versions(&self.collection, key, self.limit)?.into_iter().map(Ok))?;
             return Ok(Exit::Done);
         }
         let collection = Collection::named(&self.collection);
         match &self.key {
-            Some(key) => one(&view, collection, &self.collection, key, &mut context.out)?,
+            Some(key) => one(&seen, collection, &self.collection, key, &mut context.out)?,
             None => {
                 if !matches!(collection, Collection::Chat | Collection::Audit) {
                     self.which.refuse(&self.collection)?;
                 }
-                all(&view, store.clock().now(), collection, &self.which, &mut context.out)?;
+                all(&seen, target.now(), collection, &self.which, &mut context.out)?;
             }
         }
         Ok(Exit::Done)
@@ -97,21 +100,15 @@ impl<'n> Collection<'n> {
 }
 
 /// Every record of a collection, written as it is read.
-fn all(view: &View, now: Timestamp, collection: Collection<'_>, which: &Which, out: &mut Output) -> Result<()> {
+fn all(seen: &Seen<'_>, now: Timestamp, collection: Collection<'_>, which: &Which, out: &mut Output) -> Result<()> {
     match collection {
-        Collection::Registry => keyed(out, view.registry().list(), |bot| bot.id.to_string()),
-        Collection::Queue => keyed(out, view.queue().list(), |task| task.id.to_string()),
-        Collection::Assignments => assignments(out, view.assignments().list()),
-        Collection::Chat => out.list(which.messages(view)?),
-        Collection::Audit => out.list(which.entries(view, now)?),
-        Collection::Documents => {
-            let documents = view.documents();
-            values(out, documents.list().map(|id| document(view, &id?)))
-        }
-        Collection::Other(name) => {
-            let records = view.records(name)?;
-            values(out, records.map(|record| record.map(|(key, value)| KeyValue { key, value })))
-        }
+        Collection::Registry => seen.bots(|bots| keyed(out, bots, |bot| bot.id.to_string())),
+        Collection::Queue => seen.all_tasks(|tasks| keyed(out, tasks, |task| task.id.to_string())),
+        Collection::Assignments => seen.assignments(None, |list| assignments(out, list)),
+        Collection::Chat => out.list(which.messages(seen)?),
+        Collection::Audit => out.list(which.entries(seen, now)?),
+        Collection::Documents => seen.documents(|documents| values(out, documents)),
+        Collection::Other(name) => values(out, seen.records(name)?),
     }
 }
 
@@ -128,17 +125,11 @@ fn keyed<T: Columns + Serialize>(
 }
 
 /// Records without a type of their own: a JSON object by key, or columns.
-fn values(out: &mut Output, records: impl Iterator<Item = Result<KeyValue>>) -> Result<()> {
+fn values(out: &mut Output, records: impl Iterator<Item = Result<(String, Value)>>) -> Result<()> {
     if out.is_json() {
-        return out.json_object(records.map(|record| record.map(|KeyValue { key, value }| (key, value))));
+        return out.json_object(records);
     }
-    out.table(records).map(drop)
-}
-
-fn document(view: &View, id: &DocumentId) -> Result<KeyValue> {
-    let value = view.documents().get(id.kind(), id.source())?;
-    let missing = || Error::damaged(format!("a listed document is missing; run hivekeep check: id={id}"));
-    Ok(KeyValue { key: id.to_string(), value: value.ok_or_else(missing)? })
+    out.table(records.map(|record| record.map(|(key, value)| KeyValue { key, value }))).map(drop)
 }
 
 /// The tasks of each bot; in JSON an array for each bot.
@@ -166,29 +157,25 @@ fn assignments(out: &mut Output, mut list: impl Iterator<Item = Result<Assignmen
 }
 
 /// One record in full, as JSON in text output too.
-fn one(view: &View, collection: Collection<'_>, name: &str, key: &str, out: &mut Output) -> Result<()> {
+fn one(seen: &Seen<'_>, collection: Collection<'_>, name: &str, key: &str, out: &mut Output) -> Result<()> {
     let missing = || {
         let missing = Error::not_found(format!("no such record: collection={name} key={key}"));
-        view.lost_or(name, key, missing)
+        seen.lost_or(name, key, missing)
     };
     match collection {
-        Collection::Registry => out.json(&view.registry().get(&key.parse()?)?.ok_or_else(missing)?),
-        Collection::Queue => out.json(&view.queue().get(&key.parse()?)?.ok_or_else(missing)?),
+        Collection::Registry => out.json(&seen.bot(&key.parse()?)?.ok_or_else(missing)?),
+        Collection::Queue => out.json(&seen.task(&key.parse()?)?.ok_or_else(missing)?),
         Collection::Audit | Collection::Chat => {
             check_number(key)?;
-            out.json(&view.record(name, key)?.ok_or_else(missing)?)
+            out.json(&seen.record(name, key)?.ok_or_else(missing)?)
         }
-        Collection::Documents => {
-            let (kind, source) = input::document(key)?;
-            out.json(&view.documents().get(kind, source)?.ok_or_else(missing)?)
-        }
+        Collection::Documents => out.json(&seen.document(split_document(key)?)?.ok_or_else(missing)?),
         Collection::Assignments => {
-            let assignments = view.assignments();
-            let tasks = assignments.of(&key.parse()?).map(|assignment| assignment.map(|held| held.task));
-            let tasks = tasks.collect::<Result<Vec<_>>>()?;
+            let tasks = |held: Items<'_, Assignment>| held.map(|held| held.map(|held| held.task)).collect();
+            let tasks: Vec<_> = seen.assignments(Some(&key.parse()?), tasks)?;
             if tasks.is_empty() { Err(missing()) } else { out.json(&tasks) }
         }
-        Collection::Other(name) => out.json(&view.record(name, key)?.ok_or_else(missing)?),
+        Collection::Other(name) => out.json(&seen.record(name, key)?.ok_or_else(missing)?),
     }
 }
 

@@ -22,6 +22,9 @@ pub(super) fn typed(hint: &Hint) -> String {
         Hint::GiveIdentity => "--identity FILE",
         Hint::RaiseArchiveLimit => "raise the limit with --max-bytes",
         Hint::RaiseRecordLimit => "raise the limit with --max-value-bytes",
+        Hint::GiveKey => "--key-file FILE, with a key of the service; hivekeep key add makes one",
+        Hint::TrustCertificate => "to trust it: --ca FILE",
+        Hint::StartService => "start it with hivekeep serve, or name another address with --store",
         Hint::NameScratchFolder => "name a folder with --scratch",
     };
     typed.to_owned()

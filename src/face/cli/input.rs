@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 
 use crate::files;
 use crate::json;
-use crate::{Bot, BotId, Error, Result};
+use crate::{Error, Result};
 
 /// The maximum length of a JSON file.
 const LONGEST: u64 = 1 << 30;
@@ -97,13 +97,6 @@ fn standard_input() -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Splits `KIND/SOURCE`, the name of a document. A kind contains no slash.
-pub(super) fn document(key: &str) -> Result<(&str, &str)> {
-    key.split_once('/').ok_or_else(|| {
-        Error::invalid(format!("a document is named KIND/SOURCE, such as registry/backup-registry: key={key}"))
-    })
-}
-
 /// Parses `NAME=VALUE`.
 pub(super) fn tag(text: &str) -> Result<(String, String)> {
     match text.split_once('=') {
@@ -112,41 +105,9 @@ pub(super) fn tag(text: &str) -> Result<(String, String)> {
     }
 }
 
-/// A bot with some of its fields; the others are not set.
-pub(super) fn bot(id: BotId, given: Value) -> Result<Bot> {
-    match given {
-        Value::Object(fields) => Bot::from_fields(id, fields),
-        _ => Err(Error::invalid("a bot is a JSON object, such as '{\"port\": 8001}'")),
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
-    use super::{bot, tag};
-    use crate::{Bot, BotId};
-
-    fn id() -> BotId {
-        BotId::new("BOT-1").unwrap()
-    }
-
-    #[test]
-    fn a_bot_needs_no_more_fields_than_are_known() {
-        let read = bot(id(), json!({"port": 8001, "specializations": ["rust"]})).unwrap();
-        assert_eq!(read, Bot { port: Some(8001), specializations: ["rust".into()].into(), ..Bot::new(id()) });
-    }
-
-    #[test]
-    fn a_misspelt_field_and_another_id_are_refused() {
-        let refused = |given| bot(id(), given).unwrap_err().to_string();
-        assert!(refused(json!({"prot": 1})).ends_with(": field=prot"));
-        assert_eq!(
-            refused(json!({"id": "B"})),
-            "the fields name another id; leave id out or make them equal: bot=BOT-1 id=B"
-        );
-        assert_eq!(refused(json!(1)), "a bot is a JSON object, such as '{\"port\": 8001}'");
-    }
+    use super::tag;
 
     #[test]
     fn a_tag_is_split_at_its_first_equals_sign() {

@@ -8,7 +8,8 @@ use serde_json::json;
 use crate::duration;
 use crate::face::cli::context::Context;
 use crate::face::cli::exit::Exit;
-use crate::{BotId, KeyName, KeySecret, NewKey, Result, Role, WriteTx};
+use crate::face::cli::target::Target;
+use crate::{BotId, KeyName, NewKey, Result, Role};
 
 /// Keys: who may call the service, and what each of them may do
 ///
@@ -42,8 +43,8 @@ impl KeyArgs {
             KeyVerb::Add(add) => add.run(context),
             KeyVerb::List(list) => list.run(context),
             KeyVerb::Rotate(rotate) => rotate.run(context),
-            KeyVerb::Revoke(Revoke { name }) => change(context, "revoked", &name, |tx| tx.keys().revoke(&name)),
-            KeyVerb::Remove(Remove { name }) => change(context, "removed", &name, |tx| tx.keys().remove(&name)),
+            KeyVerb::Revoke(Revoke { name }) => change(context, "revoked", &name, |target| target.revoke_key(&name)),
+            KeyVerb::Remove(Remove { name }) => change(context, "removed", &name, |target| target.remove_key(&name)),
         }
     }
 }
@@ -114,43 +115,38 @@ struct Remove {
 impl Add {
     fn run(self, context: &mut Context) -> Result<Exit> {
         let new = NewKey { bot: self.bot, expires_in: self.expires, ..NewKey::new(self.name, self.role) };
-        let secret = context.change(|store| store.write(|tx| tx.keys().add(new)))?;
+        let secret = context.alter(|target| target.add_key(new))?;
         show(context, &secret)
     }
 }
 
 impl Rotate {
     fn run(self, context: &mut Context) -> Result<Exit> {
-        let secret = context.change(|store| store.write(|tx| tx.keys().rotate(&self.name, self.keep_old)))?;
+        let secret = context.alter(|target| target.rotate_key(&self.name, self.keep_old))?;
         show(context, &secret)
     }
 }
 
 impl List {
     fn run(self, context: &mut Context) -> Result<Exit> {
-        let keys = context.look()?.view()?.keys().list()?;
+        let keys = context.reach()?.keys()?;
         context.out.list(keys.into_iter().map(Ok))?;
         Ok(Exit::Done)
     }
 }
 
-fn show(context: &mut Context, secret: &KeySecret) -> Result<Exit> {
+fn show(context: &mut Context, secret: &str) -> Result<Exit> {
     if context.out.is_json() {
-        context.out.json(&json!({"key": secret.as_str()}))?;
+        context.out.json(&json!({ "key": secret }))?;
     } else {
-        context.out.line(secret.as_str())?;
+        context.out.line(secret)?;
     }
     context.out.message("this key is shown only now; keep it where only its holder can read it");
     Ok(Exit::Done)
 }
 
-fn change(
-    context: &mut Context,
-    done: &str,
-    name: &KeyName,
-    work: impl FnOnce(&mut WriteTx<'_>) -> Result<()>,
-) -> Result<Exit> {
-    context.change(|store| store.write(work))?;
+fn change(context: &mut Context, done: &str, name: &KeyName, work: impl FnOnce(&Target) -> Result<()>) -> Result<Exit> {
+    context.alter(work)?;
     if context.out.is_json() {
         context.out.json(&json!({"key": name}))?;
     }

@@ -6,10 +6,13 @@ use clap::Args;
 
 use crate::face::cli::context::Context;
 use crate::face::cli::exit::Exit;
-use crate::{Error, Event, Page, Result, Store};
+use crate::face::cli::target::Target;
+use crate::{Clock as _, Error, Event, Page, Result, SystemClock};
 
 /// The polling interval of --follow.
 const LOOK_EVERY: Duration = Duration::from_millis(300);
+/// The same over a service.
+const ASK_EVERY: Duration = Duration::from_secs(1);
 /// The number of events that are read at a time.
 const PAGE: usize = 256;
 
@@ -37,12 +40,12 @@ impl Log {
         if self.limit == 0 && !self.follow {
             return Err(Error::invalid("nothing would be shown; raise --limit, or add --follow: limit=0"));
         }
-        let store = context.look()?;
-        context.out.know_ids(&store)?;
-        let mut events = store.view()?.events().list(Page::newest(self.limit))?;
+        let target = context.reach()?;
+        context.out.know_ids(&target)?;
+        let mut events = target.events(Page::newest(self.limit))?;
         events.reverse();
         if self.follow {
-            return follow(context, &store, events);
+            return follow(context, &target, events);
         }
         context.out.list(events.into_iter().map(Ok))?;
         Ok(Exit::Done)
@@ -50,8 +53,8 @@ impl Log {
 }
 
 /// Shows events until the reader closes the pipe or the user presses Ctrl-C.
-fn follow(context: &mut Context, store: &Store, mut events: Vec<Event>) -> Result<Exit> {
-    let newest = store.view()?.events().list(Page::newest(1))?;
+fn follow(context: &mut Context, target: &Target, mut events: Vec<Event>) -> Result<Exit> {
+    let newest = target.events(Page::newest(1))?;
     let mut last = newest.last().map_or(0, |event| event.sequence);
     last = events.last().map_or(last, |event| event.sequence);
     loop {
@@ -64,7 +67,7 @@ fn follow(context: &mut Context, store: &Store, mut events: Vec<Event>) -> Resul
         }
         context.out.flush()?;
         last = events.last().map_or(last, |event| event.sequence);
-        store.clock().sleep(LOOK_EVERY);
-        events = store.view()?.events().list(Page::oldest(PAGE).after(last))?;
+        SystemClock.sleep(if context.is_remote() { ASK_EVERY } else { LOOK_EVERY });
+        events = target.events(Page::oldest(PAGE).after(last))?;
     }
 }

@@ -1,7 +1,7 @@
 //! The command line: `hivekeep [--store PATH] [--json] [-q] VERB`.
 //!
 //! * `args`: the arguments; `exit`: the exit codes; `hint`: the next step in an error, as an option
-//! * `context`: opens the store for a verb, to look or to change, and closes it; `input`: files and standard input;
+//! * `context`: opens the store for a verb, to look or to change, and closes it; `target`: that store, or a service; `input`: files and standard input;
 //!   `which`: the filters of `get` for chat and audit; `value`, `rules`: types of options
 //! * `output`, `table`, `columns`, `screen`, `shown`, `progress`: the output of verbs
 //! * `interrupt`, `signals`: Ctrl-C in a verb that just ends, and in one that cleans up first
@@ -48,6 +48,7 @@ mod shown;
 mod signals;
 mod status;
 mod table;
+mod target;
 mod value;
 mod which;
 
@@ -76,14 +77,14 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Ok(cli) => cli,
         Err(error) => return not_understood(error, &arguments),
     };
-    let Global { store, json, quiet, wide } = cli.global;
+    let (access, Global { store, json, quiet, wide, .. }) = (cli.global.access(), cli.global);
     trace(quiet);
     hush_contained_panics();
     if !cli.verb.minds_signals() {
         interrupt::ends_the_program();
     }
-    let mut context = Context::new(store, Output::new(json, quiet, wide));
-    let result = cli.verb.run(&mut context);
+    let mut context = Context::new(store, access, Output::new(json, quiet, wide));
+    let result = cli.verb.run_where_it_works(&mut context);
     context.out.finish(result).into()
 }
 

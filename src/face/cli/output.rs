@@ -12,8 +12,9 @@ use crate::face::cli::exit::Exit;
 use crate::face::cli::hint::typed;
 use crate::face::cli::screen::{Screen, columns, cut, wrapped};
 use crate::face::cli::table::{Columns, Table};
+use crate::face::cli::target::Target;
 use crate::text::{EscapedJson, Lines, OneLine};
-use crate::{Error, ErrorKind, Result, Store};
+use crate::{Error, ErrorKind, Result};
 
 /// The output of one run.
 pub(super) struct Output {
@@ -54,8 +55,8 @@ impl Output {
     }
 
     /// Reads the ids of points and backups, so that they can be shown shortened on a terminal.
-    pub(super) fn know_ids(&mut self, store: &Store) -> Result<()> {
-        self.screen.as_mut().map_or(Ok(()), |screen| screen.know_ids(store))
+    pub(super) fn know_ids(&mut self, target: &Target) -> Result<()> {
+        self.screen.as_mut().map_or(Ok(()), |screen| screen.know_ids(target))
     }
 
     /// Whether ids and times are shown in full.

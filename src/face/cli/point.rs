@@ -13,8 +13,9 @@ use crate::face::cli::output::Output;
 use crate::face::cli::policy::PolicyArgs;
 use crate::face::cli::screen::Cell;
 use crate::face::cli::table::Columns;
+use crate::face::cli::target::SizedPoint;
 use crate::text::{counted, show_bytes};
-use crate::{Error, Point, PointRequest, PointSize, Result, Selector, Store, show_time};
+use crate::{Point, PointSize, Result, Selector, show_time};
 
 /// Restore points: make, list, compare, hold and forget them
 #[derive(Debug, Args)]
@@ -75,9 +76,8 @@ struct Create {
 
 impl Create {
     fn run(self, context: &mut Context) -> Result<Exit> {
-        let request = PointRequest::new(self.description).held(self.hold);
-        let request = self.tag.into_iter().fold(request, |request, (name, value)| request.tag(name, value));
-        let point = context.change(|store| store.make_point(request))?;
+        let Self { description, tag, hold } = self;
+        let point = context.alter(|target| target.make_point(description, tag, hold))?;
         if context.out.is_json() {
             context.out.json(&point)?
         } else {
@@ -121,25 +121,24 @@ impl Columns for Weighed {
     }
 }
 
-impl Weighed {
-    fn new(store: &Store, point: Point) -> Result<Self> {
-        Ok(Self { frees: store.point_size(&point)?, point })
+impl From<SizedPoint> for Weighed {
+    fn from((point, size): SizedPoint) -> Self {
+        Self { point, frees: size.unwrap_or_default() }
     }
 }
 
 impl List {
     fn run(self, context: &mut Context) -> Result<Exit> {
-        let store = context.look()?;
-        context.out.know_ids(&store)?;
-        let points = if self.all { store.all_points()? } else { store.points()? };
-        if points.is_empty() {
+        let target = context.reach()?;
+        context.out.know_ids(&target)?;
+        let mut points = target.points(self.all, self.sizes)?.peekable();
+        if points.peek().is_none() {
             context.out.message("there is no restore point yet; make one with hivekeep point create");
         }
-        let points = points.into_iter();
         if self.sizes {
-            context.out.list(points.map(|point| Weighed::new(&store, point)))?;
+            context.out.list(points.map(|point| point.map(Weighed::from)))?;
         } else {
-            context.out.list(points.map(Ok))?;
+            context.out.list(points.map(|point| point.map(|(point, _)| point)))?;
         }
         Ok(Exit::Done)
     }
@@ -159,11 +158,9 @@ struct Show {
 
 impl Show {
     fn run(self, context: &mut Context) -> Result<Exit> {
-        let store = context.look()?;
-        context.tell(&store, &self.point)?;
-        let point = store.find_point(&self.point)?;
-        let point = point.ok_or_else(|| Error::invalid("now is not a restore point; see hivekeep status"))?;
-        let weighed = Weighed::new(&store, point)?;
+        let target = context.reach()?;
+        context.tell(&target, &self.point)?;
+        let weighed = Weighed::from(target.point_with_size(&self.point, true)?);
         if context.out.is_json() {
             context.out.json(&weighed)?
         } else {
@@ -221,20 +218,17 @@ struct Diff {
 
 impl Diff {
     fn run(self, context: &mut Context) -> Result<Exit> {
-        let store = context.look()?;
-        context.tell(&store, &self.from)?;
-        context.tell(&store, &self.to)?;
-        let diff = store.diff(&self.from, &self.to)?;
+        let target = context.reach()?;
+        context.tell(&target, &self.from)?;
+        context.tell(&target, &self.to)?;
+        let diff = target.diff(&self.from, &self.to)?;
         if context.out.is_json() {
-            let name =
-                |selector: &Selector| store.find_point(selector).map(|point| point.map(|point| point.to_string()));
+            let name = |selector: &Selector| match selector {
+                Selector::Now => Ok("now".to_owned()),
+                selector => target.point(selector).map(|point| point.to_string()),
+            };
             let (from, to) = (name(&self.from)?, name(&self.to)?);
-            context.out.json(&json!({
-                "from": from.as_deref().unwrap_or("now"),
-                "to": to.as_deref().unwrap_or("now"),
-                "counts": diff.counts(),
-                "changes": diff.changes,
-            }))?;
+            context.out.json(&json!({"from": from, "to": to, "counts": diff.counts(), "changes": diff.changes}))?;
         } else {
             context.out.text(&diff)?;
             if diff.changes.is_empty() {
@@ -268,9 +262,9 @@ struct Release {
 }
 
 fn held(context: &mut Context, selector: &Selector, hold: bool) -> Result<Exit> {
-    let point = context.change(|store| {
-        context.tell(store, selector)?;
-        if hold { store.hold(selector) } else { store.release(selector) }
+    let point = context.alter(|target| {
+        context.tell(target, selector)?;
+        target.hold(selector, hold)
     })?;
     if context.out.is_json() {
         context.out.json(&point)?;

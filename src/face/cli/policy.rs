@@ -48,12 +48,9 @@ impl PolicyArgs {
     pub(super) fn run(self, context: &mut Context) -> Result<Exit> {
         let sets = self.default || self.keep_everything || self.rules.are_given();
         let (stored, changed) = if sets {
-            context.change(|store| {
-                let changed = store.set_policy(self.over(store.policy()?.policy), "hivekeep point policy")?;
-                Ok((store.policy()?, changed))
-            })?
+            context.alter(|target| target.set_policy(self.over(target.policy()?.policy), "hivekeep point policy"))?
         } else {
-            (context.look()?.policy()?, false)
+            (context.reach()?.policy()?, false)
         };
         if context.out.is_json() {
             context.out.json(&Shown { stored: &stored, changed })?;

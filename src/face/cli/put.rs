@@ -1,7 +1,7 @@
 //! `put` and `remove`: change single records by hand.
 
 use clap::Args;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::face::cli::context::Context;
 use crate::face::cli::exit::Exit;
@@ -46,17 +46,7 @@ impl Put {
         let Self { collection, key, record } = self;
         refuse_what_follows(&collection)?;
         let value = input::json(&record)?;
-        context.change(|store| {
-            store.write(|tx| match collection.as_str() {
-                "registry" => tx.registry().put(&input::bot(key.parse()?, value)?),
-                "config" => tx.config().put(&key, &value),
-                "documents" => {
-                    let (kind, source) = input::document(&key)?;
-                    tx.documents().put(kind, source, &value).map(drop)
-                }
-                name => tx.collection::<Value>(name)?.put(&key, &value),
-            })
-        })?;
+        context.alter(|target| target.put_record(&collection, &key, value))?;
         tell(context, "put", &collection, &key)
     }
 }
@@ -65,17 +55,7 @@ impl Remove {
     pub(super) fn run(self, context: &mut Context) -> Result<Exit> {
         let Self { collection, key } = self;
         refuse_what_follows(&collection)?;
-        let there_was = context.change(|store| {
-            store.write(|tx| match collection.as_str() {
-                "registry" => tx.registry().remove(&key.parse()?),
-                "config" => tx.config().remove(&key),
-                "documents" => {
-                    let (kind, source) = input::document(&key)?;
-                    tx.documents().remove(kind, source)
-                }
-                name => tx.collection::<Value>(name)?.remove(&key),
-            })
-        })?;
+        let there_was = context.alter(|target| target.remove_record(&collection, &key))?;
         if !there_was {
             return Err(Error::not_found(format!("no such record: collection={collection} key={key}")));
         }

@@ -7,8 +7,9 @@ use clap::Args;
 use crate::face::cli::context::Context;
 use crate::face::cli::exit::Exit;
 use crate::face::cli::output::Output;
+use crate::face::cli::target::{Planned, RestoreAsked};
 use crate::text::counted;
-use crate::{Counts, RestoreOptions, RestorePlan, RestoreReport, Result, Selector};
+use crate::{Counts, RestoreReport, Result, Selector};
 
 /// Go back to a restore point, in one transaction
 ///
@@ -72,22 +73,25 @@ pub(super) struct Undo {
 
 impl Restore {
     pub(super) fn run(self, context: &mut Context) -> Result<Exit> {
-        let options = RestoreOptions::new()
-            .only(self.only)
-            .keep_finished(self.keep_finished)
-            .verify(self.verify)
-            .partial(self.partial);
-        let options = self.key.into_iter().fold(options, RestoreOptions::key);
-        let options = self.expect.into_iter().fold(options, RestoreOptions::expect);
-        if self.dry_run {
-            let store = context.look()?;
-            context.tell(&store, &self.point)?;
-            return show_plan(&mut context.out, &store.plan_restore(self.point, options)?);
+        let dry_run = self.dry_run;
+        let asked = RestoreAsked {
+            point: self.point,
+            only: self.only,
+            key: self.key,
+            verify: self.verify,
+            keep_finished: self.keep_finished,
+            partial: self.partial,
+            expect: self.expect,
+        };
+        if dry_run {
+            let target = context.reach()?;
+            context.tell(&target, &asked.point)?;
+            return show_plan(&mut context.out, &target.plan_restore(&asked)?);
         }
-        let report = context.change(|store| {
+        let report = context.alter(|target| {
             // If the point does not exist, the restore below fails and reports it.
-            let _said = context.tell(store, &self.point);
-            store.restore(self.point, options)
+            let _said = context.tell(target, &asked.point);
+            target.restore(&asked)
         })?;
         show_report(&mut context.out, &report)?;
         if report.claims_returned > 0 {
@@ -115,14 +119,10 @@ impl Restore {
 impl Undo {
     pub(super) fn run(self, context: &mut Context) -> Result<Exit> {
         if self.dry_run {
-            let plan = context.look()?.plan_undo()?;
+            let plan = context.reach()?.plan_undo()?;
             return show_plan(&mut context.out, &plan);
         }
-        let report = context.change(|store| {
-            let plan = store.plan_undo()?;
-            let plan = if self.discard { plan.discard() } else { plan };
-            store.apply(&self.expect.into_iter().fold(plan, RestorePlan::expect))
-        })?;
+        let report = context.alter(|target| target.undo(self.discard, self.expect))?;
         show_report(&mut context.out, &report)?;
         if report.undo.is_none() {
             context.out.message("everything is as it was before that restore, so nothing was undone");
@@ -134,12 +134,13 @@ impl Undo {
     }
 }
 
-fn show_plan(out: &mut Output, plan: &RestorePlan) -> Result<Exit> {
+fn show_plan(out: &mut Output, plan: &Planned) -> Result<Exit> {
     if out.is_json() {
-        out.json(plan)?
+        out.json(&plan.json)?
     } else {
-        out.text(plan)?;
-        hint_finished(out, plan.tasks_run_again + plan.tasks_forgotten, plan.keep_finished);
+        out.text(&plan.text)?;
+        let finished = plan.number("tasks_run_again") + plan.number("tasks_forgotten");
+        hint_finished(out, finished, plan.json["keep_finished"] == true);
     }
     Ok(Exit::Done)
 }

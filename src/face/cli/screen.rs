@@ -8,8 +8,9 @@ use serde_json::Value;
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 use crate::duration;
+use crate::face::cli::target::Target;
 use crate::text::is_hidden;
-use crate::{Clock, Result, ShortIds, Store, SystemClock, show_time};
+use crate::{Clock, Result, ShortIds, SystemClock, show_time};
 
 /// The width of a terminal that does not report its own.
 const WIDTH: usize = 80;
@@ -59,8 +60,8 @@ impl Screen {
     }
 
     /// Reads the ids that shortened ids must be unique among.
-    pub(super) fn know_ids(&mut self, store: &Store) -> Result<()> {
-        self.ids = store.view()?.short_ids()?;
+    pub(super) fn know_ids(&mut self, target: &Target) -> Result<()> {
+        self.ids = target.short_ids()?;
         Ok(())
     }
 

@@ -1,6 +1,7 @@
 //! `status`: shows the content of the store on one screen.
 
 use clap::Args;
+use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::duration;
@@ -9,7 +10,7 @@ use crate::face::cli::exit::Exit;
 use crate::face::cli::output::Output;
 use crate::text::{counted, show_bytes};
 use crate::{
-    Crash, LastDrill, OutsideCopy, Point, Result, ScheduleTotals, Session, Store, Summary, TaskState, Weight, Weights,
+    Crash, LastDrill, OutsideCopy, Point, Result, ScheduleTotals, Session, Summary, TaskState, Weight, Weights,
     show_time,
 };
 
@@ -37,21 +38,20 @@ struct Shown {
 
 impl Status {
     pub(super) fn run(self, context: &mut Context) -> Result<Exit> {
-        let store = context.look()?;
-        context.out.know_ids(&store)?;
-        let summary = store.summary()?;
-        let sizes = self.sizes.then(|| store.weigh()).transpose()?;
+        let target = context.reach()?;
+        context.out.know_ids(&target)?;
+        let (summary, sizes) = target.summary(self.sizes)?;
         let shown = Shown { summary, sizes };
         if context.out.is_json() {
             context.out.json(&shown)?
         } else {
-            show(&mut context.out, &store, &shown)?
+            show(&mut context.out, target.now(), &shown)?
         }
         Ok(Exit::Done)
     }
 }
 
-fn show(out: &mut Output, store: &Store, Shown { summary, sizes }: &Shown) -> Result<()> {
+fn show(out: &mut Output, now: Timestamp, Shown { summary, sizes }: &Shown) -> Result<()> {
     out.fact("store    ", format_args!("{} ({})", summary.store.display(), show_bytes(summary.file_bytes)))?;
     let held = summary.collections.iter().filter(|(_, stats)| stats.count > 0);
     let held: Vec<_> = held.map(|(name, stats)| format!("{name} {}", stats.count)).collect();
@@ -64,14 +64,14 @@ fn show(out: &mut Output, store: &Store, Shown { summary, sizes }: &Shown) -> Re
     }
     out.fact("points   ", points(summary))?;
     if let Some(latest) = &summary.points.latest {
-        out.fact("latest   ", described(latest, store, out))?;
+        out.fact("latest   ", described(latest, now, out))?;
     }
-    out.fact("archive  ", archived(&summary.archive, store))?;
+    out.fact("archive  ", archived(&summary.archive, now))?;
     if let Some(crash) = &summary.crash {
         out.fact("crashed  ", crashed(crash))?;
     }
     if let Some(drill) = &summary.last_drill {
-        out.fact("drill    ", drilled(drill, store))?;
+        out.fact("drill    ", drilled(drill, now))?;
     }
     if let Some(Weights { live, history, free_bytes, readers }) = sizes {
         let shown = |weight: &Weight| format!("{} in {}", show_bytes(weight.bytes), counted(weight.rows, "row"));
@@ -95,10 +95,10 @@ fn crashed(crash: &Crash) -> String {
 }
 
 /// The newest archive, and the age of the state in it.
-fn archived(copy: &OutsideCopy, store: &Store) -> String {
-    let warning = copy.warning.unwrap_or_default();
+fn archived(copy: &OutsideCopy, now: Timestamp) -> String {
+    let warning = copy.warning.as_deref().unwrap_or_default();
     let Some(last) = &copy.last else { return format!("none: {warning}") };
-    let age = duration::show(duration::since(last.state_at, store.clock().now()));
+    let age = duration::show(duration::since(last.state_at, now));
     let changed = match copy.changed_since {
         Some(false) => ", and nothing has changed since",
         _ => "",
@@ -108,8 +108,8 @@ fn archived(copy: &OutsideCopy, store: &Store) -> String {
 }
 
 /// The time of the last drill, and the missed targets.
-fn drilled(drill: &LastDrill, store: &Store) -> String {
-    let ago = duration::show(duration::since(drill.at, store.clock().now()));
+fn drilled(drill: &LastDrill, now: Timestamp) -> String {
+    let ago = duration::show(duration::since(drill.at, now));
     let missed = drill.missed();
     let how = if missed.is_empty() { "every target met".to_owned() } else { format!("missed {}", missed.join(", ")) };
     format!("{ago} ago, {how}")
@@ -132,8 +132,8 @@ fn schedules(totals: &ScheduleTotals) -> String {
 }
 
 /// A point with its age. JSON omits the age, so that the same state prints the same bytes.
-fn described(point: &Point, store: &Store, out: &Output) -> String {
-    let age = store.clock().now().duration_since(point.timestamp);
+fn described(point: &Point, now: Timestamp, out: &Output) -> String {
+    let age = now.duration_since(point.timestamp);
     let age = duration::show(age.try_into().unwrap_or_default());
     let description = if point.description.is_empty() { String::new() } else { format!(" ({})", point.description) };
     let at = if out.is_wide() { format!(" of {}", show_time(point.timestamp)) } else { String::new() };

@@ -5,7 +5,8 @@ use std::num::NonZeroUsize;
 use clap::Args;
 use jiff::Timestamp;
 
-use crate::{AuditFilter, BotId, ChatFilter, Entry, Error, Message, Page, Result, Selector, View};
+use crate::face::cli::target::Seen;
+use crate::{AuditFilter, BotId, ChatFilter, Entry, Error, Message, Page, Result, Selector};
 
 /// The number of messages and entries that are read at a time.
 const PAGE: usize = 256;
@@ -49,12 +50,12 @@ impl Which {
     /// # Errors
     ///
     /// `Invalid` for a filter of the audit trail.
-    pub(super) fn messages<'a>(&self, view: &'a View) -> Result<Found<'a, Message>> {
+    pub(super) fn messages<'a>(&self, seen: &'a Seen<'_>) -> Result<Found<'a, Message>> {
         if let Some((name, _)) = self.of_the_trail().into_iter().find(|(_, given)| *given) {
             return Err(Error::invalid(format!("--{name} works with audit only: collection=chat")));
         }
         let filter = ChatFilter { bot: self.bot.clone(), conversation: self.conversation.clone() };
-        let list = move |page| view.chat().list(&filter, page);
+        let list = move |page| seen.messages(&filter, page);
         Ok(self.chosen(list, |message| message.sequence, |_| true))
     }
 
@@ -73,7 +74,7 @@ impl Which {
     /// # Errors
     ///
     /// `Invalid` if a conversation is given, or something that is no time.
-    pub(super) fn entries<'a>(&self, view: &'a View, now: Timestamp) -> Result<Found<'a, Entry>> {
+    pub(super) fn entries<'a>(&self, seen: &'a Seen<'_>, now: Timestamp) -> Result<Found<'a, Entry>> {
         if self.conversation.is_some() {
             return Err(Error::invalid("the audit trail has no conversations; leave --conversation out"));
         }
@@ -86,7 +87,7 @@ impl Which {
             since: self.since.as_ref().map(|since| since.time(now).ok_or_else(|| no_time(since))).transpose()?,
         };
         let is_of_bot = move |entry: &Entry| bot.as_ref().is_none_or(|bot| entry.actor == *bot);
-        Ok(self.chosen(move |page| view.audit().find(&filter, page), |entry| entry.sequence, is_of_bot))
+        Ok(self.chosen(move |page| seen.entries(&filter, page), |entry| entry.sequence, is_of_bot))
     }
 
     /// Refuses these options for records without numbers.

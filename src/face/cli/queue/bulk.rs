@@ -11,7 +11,11 @@ use crate::face::cli::queue::filter::Filter;
 use crate::face::cli::screen::Cell;
 use crate::face::cli::table::Columns;
 use crate::text::counted;
-use crate::{BulkAction, BulkJob, Error, Result, Store, Task, TaskFilter, TaskId, WriteTx};
+use crate::face::cli::target::TaskChange;
+use crate::{BulkAction, BulkJob, Error, Result, Store, TaskFilter, TaskId};
+
+/// The way of a program to have a service do it.
+const ROUTE: &str = "a program asks for it with POST /api/queue/bulk";
 
 /// One task by its id, or all tasks of a filter.
 #[derive(Debug, Args)]
@@ -32,14 +36,17 @@ impl Which {
         self,
         context: &mut Context,
         action: BulkAction,
-        one: impl FnOnce(&mut WriteTx<'_>, &TaskId) -> Result<Task>,
+        one: TaskChange,
     ) -> Result<Exit> {
         let filter: TaskFilter = self.filter.into();
+        if self.task.is_none() && filter != TaskFilter::default() {
+            context.needs_file("a change of all tasks of a filter", ROUTE)?;
+        }
         match (self.task, filter == TaskFilter::default()) {
             (Some(_), true) if self.dry_run => {
                 Err(Error::invalid("a dry run is for all tasks of a filter; leave --dry-run out"))
             }
-            (Some(task), true) => change(context, |tx| one(tx, &task)),
+            (Some(task), true) => change(context, &task, one),
             (Some(_), false) => Err(Error::invalid("name one task or a filter, not both")),
             (None, true) => Err(Error::invalid(format!(
                 "name a task, or the tasks by a filter: hivekeep queue {action} --id build-"
@@ -117,6 +124,7 @@ pub(super) struct Bulk {
 
 impl Bulk {
     pub(super) fn run(self, context: &mut Context) -> Result<Exit> {
+        context.needs_file("this verb", ROUTE)?;
         if let Some(id) = self.stop {
             let job = context.change(|store| store.stop_bulk(&id))?;
             return show(context, &job);

@@ -2,11 +2,12 @@
 
 use crate::face::cli::context::Context;
 use crate::face::cli::exit::Exit;
-use crate::{Result, Task, WriteTx};
+use crate::face::cli::target::TaskChange;
+use crate::{Result, TaskId};
 
 /// Changes a task and shows its new state.
-pub(super) fn change(context: &mut Context, work: impl FnOnce(&mut WriteTx<'_>) -> Result<Task>) -> Result<Exit> {
-    let task = context.change(|store| store.write(work))?;
+pub(super) fn change(context: &mut Context, id: &TaskId, change: TaskChange) -> Result<Exit> {
+    let task = context.alter(|target| target.change_task(id, change))?;
     if context.out.is_json() {
         context.out.json(&task)?;
     } else {

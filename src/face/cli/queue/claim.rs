@@ -5,9 +5,10 @@ use std::time::Duration;
 use clap::Args;
 
 use crate::duration;
-use crate::face::cli::context::{Context, acting};
+use crate::face::cli::context::Context;
 use crate::face::cli::exit::Exit;
-use crate::{BotId, Claim as Taken, ClaimOptions, ClaimOwner, Error, Result, Store, show_time};
+use crate::face::cli::target::{Claimed, Target};
+use crate::{BotId, Claim as Taken, ClaimOptions, ClaimOwner, Error, Result, show_time};
 
 /// Claim the most urgent task that this bot is allowed to do
 ///
@@ -50,16 +51,17 @@ impl Claim {
             owner: ClaimOwner::Nobody,
             aging: self.aging,
         };
-        let store = acting(context.options().open(&context.path)?);
-        let claims = store.claim_wait(&self.bot, &options, self.wait)?;
-        if claims.is_empty() {
-            let why = store.view()?.queue().why_nothing(&self.bot, &options)?;
-            store.close()?;
-            return Err(Error::not_found(why.to_string()));
+        let target = context.reach_to_change()?;
+        match target.claim(&self.bot, &options, self.wait)? {
+            Claimed::Nothing(why) => {
+                target.close()?;
+                Err(Error::not_found(why))
+            }
+            Claimed::Tasks(claims) => {
+                deliver(target, &claims, || self.show(context, &claims).and_then(|()| context.out.flush()))?;
+                Ok(Exit::Done)
+            }
         }
-        deliver(&store, &claims, || self.show(context, &claims).and_then(|()| context.out.flush()))?;
-        store.close()?;
-        Ok(Exit::Done)
     }
 
     fn show(&self, context: &mut Context, claims: &[Taken]) -> Result<()> {
@@ -81,13 +83,12 @@ pub(super) fn show_lines(context: &mut Context, claims: &[Taken]) -> Result<()> 
     })
 }
 
-/// Shows claims, or gives them back: a claim is useless without its token.
-pub(super) fn deliver(store: &Store, claims: &[Taken], show: impl FnOnce() -> Result<()>) -> Result<()> {
-    show().or_else(|error| {
-        store.give_back(claims)?;
-        store.close()?;
-        // Other verbs accept a closed pipe; here the reader did not get its claim.
-        let why = format!("the claim could not be shown, and is given back: {error}");
-        Err(Error::new(error.kind(), why))
-    })
+/// Shows claims and closes the store, or gives them back: a claim is useless without its token.
+pub(super) fn deliver(target: Target, claims: &[Taken], show: impl FnOnce() -> Result<()>) -> Result<()> {
+    let Err(error) = show() else { return target.close() };
+    target.give_back(claims)?;
+    target.close()?;
+    // Other verbs accept a closed pipe; here the reader did not get its claim.
+    let why = format!("the claim could not be shown, and is given back: {error}");
+    Err(Error::new(error.kind(), why))
 }

@@ -6,11 +6,12 @@ use clap::Args;
 use serde_json::Value;
 
 use crate::duration;
-use crate::face::cli::context::{Context, acting};
+use crate::face::cli::context::Context;
 use crate::face::cli::exit::Exit;
 use crate::face::cli::input;
 use crate::face::cli::queue::change::change;
 use crate::face::cli::queue::claim::{deliver, show_lines};
+use crate::face::cli::target::TaskChange;
 use crate::{ClaimOptions, ClaimOwner, Completed, Result, Retry, Task, TaskId, Token};
 
 /// Extend the lease of a claim
@@ -97,7 +98,7 @@ struct Held {
 impl Extend {
     pub(super) fn run(self, context: &mut Context) -> Result<Exit> {
         let Held { id, token } = self.claim;
-        change(context, |tx| tx.queue().extend(&id, token, self.lease))
+        change(context, &id, TaskChange::Extend(token, self.lease))
     }
 }
 
@@ -106,13 +107,12 @@ impl Complete {
         let Held { id, token } = self.claim;
         let result = self.result.map_or(Ok(Value::Null), |text| input::json(&text))?;
         if !self.claim_next {
-            return change(context, |tx| tx.queue().complete(&id, token, result));
+            return change(context, &id, TaskChange::Complete(token, result));
         }
         let options = ClaimOptions { lease: self.lease, owner: ClaimOwner::Nobody, ..ClaimOptions::default() };
-        let store = acting(context.options().open(&context.path)?);
-        let ended = store.complete_and_claim(&id, token, result, &options, self.wait)?;
-        deliver(&store, &ended.claims, || show(context, &ended).and_then(|()| context.out.flush()))?;
-        store.close()?;
+        let target = context.reach_to_change()?;
+        let ended = target.complete_and_claim(&id, (token, result), &options, self.wait)?;
+        deliver(target, &ended.claims, || show(context, &ended).and_then(|()| context.out.flush()))?;
         Ok(Exit::Done)
     }
 }
@@ -134,13 +134,13 @@ impl Fail {
             Some(delay) => Retry::After(delay),
             None => Retry::Later,
         };
-        change(context, |tx| tx.queue().fail(&id, token, self.error, retry))
+        change(context, &id, TaskChange::Fail(token, self.error, retry))
     }
 }
 
 impl Release {
     pub(super) fn run(self, context: &mut Context) -> Result<Exit> {
         let Held { id, token } = self.claim;
-        change(context, |tx| tx.queue().release(&id, token))
+        change(context, &id, TaskChange::Release(token))
     }
 }

@@ -33,14 +33,8 @@ pub(super) struct Memory {
 impl Memory {
     pub(super) fn run(self, context: &mut Context) -> Result<Exit> {
         let memory = match (self.keep, self.most) {
-            (None, None) => context.look()?.view()?.queue().memory()?,
-            (keep, most) => context.change(|store| {
-                store.write(|tx| {
-                    let before = tx.queue().memory()?;
-                    let keep = keep.unwrap_or(Duration::from_millis(before.keep_ms));
-                    tx.queue().set_memory(keep, most.unwrap_or(before.most))
-                })
-            })?,
+            (None, None) => context.reach()?.queue_memory()?,
+            (keep, most) => context.alter(|target| target.set_queue_memory(keep, most))?,
         };
         if context.out.is_json() {
             context.out.json(&memory)?;

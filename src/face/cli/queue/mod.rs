@@ -32,10 +32,8 @@ use self::why::Why;
 use crate::face::cli::context::Context;
 use crate::face::cli::exit::Exit;
 use crate::face::cli::input;
-use crate::{BulkAction, ClaimOptions, Error, Result, Selector, Task, TaskFilter, TaskState, View, duration};
-
-/// The number of tasks that are read at a time.
-const PAGE: usize = 256;
+use crate::face::cli::target::TaskChange;
+use crate::{BulkAction, Error, Result, Selector, TaskFilter, TaskState, duration};
 
 /// The task queue: push, claim, complete, and more
 ///
@@ -82,12 +80,8 @@ impl QueueArgs {
             QueueVerb::Complete(complete) => complete.run(context),
             QueueVerb::Fail(fail) => fail.run(context),
             QueueVerb::Release(release) => release.run(context),
-            QueueVerb::Requeue(Requeue { which }) => {
-                which.run(context, BulkAction::Requeue, |tx, id| tx.queue().requeue(id))
-            }
-            QueueVerb::Cancel(Cancel { which }) => {
-                which.run(context, BulkAction::Cancel, |tx, id| tx.queue().cancel(id))
-            }
+            QueueVerb::Requeue(Requeue { which }) => which.run(context, BulkAction::Requeue, TaskChange::Requeue),
+            QueueVerb::Cancel(Cancel { which }) => which.run(context, BulkAction::Cancel, TaskChange::Cancel),
             QueueVerb::Bulk(bulk) => bulk.run(context),
             QueueVerb::Purge(purge) => purge.run(context),
             QueueVerb::Memory(memory) => memory.run(context),
@@ -151,8 +145,8 @@ struct List {
 
 impl List {
     fn run(self, context: &mut Context) -> Result<Exit> {
-        let store = context.look()?;
-        let view = context.view(&store, &self.at)?;
+        let target = context.reach()?;
+        let seen = context.see(&target, &self.at)?;
         let filter: TaskFilter = self.filter.into();
         if self.aging.is_some() && filter.state != Some(TaskState::Ready) {
             return Err(Error::invalid("only ready tasks age; add --state ready, or leave --aging out"));
@@ -160,31 +154,11 @@ impl List {
         if self.aging.is_some() && filter != of_state(TaskState::Ready) {
             return Err(Error::invalid("a list with aging has all ready tasks; leave --aging or the filter out"));
         }
-        let tasks = tasks(&view, &filter, self.aging).take(self.limit.unwrap_or(usize::MAX));
-        context.out.list(tasks)?;
+        context.out.list(seen.tasks(filter, self.aging)?.take(self.limit.unwrap_or(usize::MAX)))?;
         Ok(Exit::Done)
     }
 }
 
 fn of_state(state: TaskState) -> TaskFilter {
     TaskFilter { state: Some(state), ..TaskFilter::default() }
-}
-
-/// Tasks, read page by page.
-fn tasks(view: &View, filter: &TaskFilter, aging: Option<Duration>) -> impl Iterator<Item = Result<Task>> {
-    let options = ClaimOptions { aging, ..ClaimOptions::default() };
-    let mut cursor = Some(None);
-    let pages = std::iter::from_fn(move || {
-        let from: Option<String> = cursor.take()?;
-        let page = match aging {
-            Some(_) => view.queue().ready_page(&options, from.as_deref(), PAGE),
-            None => view.queue().filtered_page(filter, from.as_deref(), PAGE),
-        };
-        cursor = page.as_ref().ok().and_then(|page| page.next.clone()).map(Some);
-        Some(page)
-    });
-    pages.flat_map(|page| match page {
-        Ok(page) => page.tasks.into_iter().map(Ok).collect(),
-        Err(error) => vec![Err(error)],
-    })
 }

@@ -29,7 +29,7 @@ pub(super) struct Purge {
 
 impl Purge {
     pub(super) fn run(self, context: &mut Context) -> Result<Exit> {
-        let purged = context.change(|store| store.purge_finished(self.older_than))?;
+        let purged = context.alter(|target| target.purge(self.older_than))?;
         if context.out.is_json() {
             context.out.json(&json!({"purged": purged}))?;
         } else {

@@ -13,8 +13,9 @@ use crate::face::cli::context::Context;
 use crate::face::cli::exit::Exit;
 use crate::face::cli::input;
 use crate::face::cli::queue::change::change;
+use crate::face::cli::target::TaskChange;
 use crate::text::counted_as;
-use crate::{BotId, Enqueued, Error, NewTask, Priority, Result, Task, TaskId, TaskState, parse_time, show_time};
+use crate::{BotId, Error, NewTask, Priority, Result, Task, TaskId, TaskState, parse_time, show_time};
 
 /// The maximum length of a file of tasks: a full batch, and what else is in its lines.
 const FILE_BYTES: u64 = 128 << 20;
@@ -104,13 +105,13 @@ impl Push {
             return self.push_all(context, file);
         }
         let new = self.task()?;
-        let Enqueued { task, is_new, .. } = context.change(|store| store.write(|tx| tx.queue().enqueue_once(new)))?;
+        let (task, existing) = context.alter(|target| target.push(new))?;
         if context.out.is_json() {
-            context.out.json(&Pushed { task: &task, existing: !is_new })?;
+            context.out.json(&Pushed { task: &task, existing })?;
         } else {
             context.out.line(&task.id)?;
         }
-        if !is_new {
+        if existing {
             context.out.message(already_there(&task));
         }
         Ok(Exit::Done)
@@ -121,13 +122,13 @@ impl Push {
         let lines = input::json_lines(file, FILE_BYTES)?;
         let tasks = lines.into_iter().enumerate().map(|(index, line)| self.task_of_line(index, line));
         let tasks = tasks.collect::<Result<Vec<_>>>()?;
-        let enqueued = context.change(|store| store.enqueue_all(tasks))?;
+        let pushed = context.alter(|target| target.push_all(tasks))?;
         if context.out.is_json() {
-            context.out.json(&enqueued.iter().map(Enqueued::in_brief).collect::<Vec<_>>())?;
+            context.out.json(&pushed.iter().map(|task| &task.json).collect::<Vec<_>>())?;
         } else {
-            enqueued.iter().try_for_each(|enqueued| context.out.line(&enqueued.task.id))?;
+            pushed.iter().try_for_each(|task| context.out.line(&task.id))?;
         }
-        let existing = enqueued.iter().filter(|enqueued| !enqueued.is_new).count();
+        let existing = pushed.iter().filter(|task| task.existing).count();
         if existing > 0 {
             context.out.message(format_args!("{} already there", counted_as(existing as u64, "task is", "tasks are")));
         }
@@ -217,7 +218,7 @@ pub(super) struct Assign {
 
 impl Assign {
     pub(super) fn run(self, context: &mut Context) -> Result<Exit> {
-        change(context, |tx| tx.queue().assign(&self.id, &self.bot))
+        change(context, &self.id, TaskChange::Assign(Some(self.bot)))
     }
 }
 
@@ -233,6 +234,6 @@ pub(super) struct Unassign {
 
 impl Unassign {
     pub(super) fn run(self, context: &mut Context) -> Result<Exit> {
-        change(context, |tx| tx.queue().unassign(&self.id))
+        change(context, &self.id, TaskChange::Assign(None))
     }
 }

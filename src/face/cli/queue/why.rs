@@ -6,7 +6,7 @@ use clap::Args;
 
 use crate::face::cli::context::Context;
 use crate::face::cli::exit::Exit;
-use crate::{BotId, ClaimOptions, Result, TaskId, duration};
+use crate::{BotId, Result, Selector, TaskId, duration};
 
 /// Explain why a task is not claimed, or who may claim it
 ///
@@ -32,18 +32,13 @@ pub(super) struct Why {
 
 impl Why {
     pub(super) fn run(self, context: &mut Context) -> Result<Exit> {
-        let options = ClaimOptions { aging: self.aging, ..ClaimOptions::default() };
-        let store = context.look()?;
-        let view = store.view()?;
-        let why = match &self.bot {
-            Some(bot) => view.queue().why_bot(&self.id, bot, &options)?,
-            None => view.queue().why(&self.id, &options)?,
-        };
+        let target = context.reach()?;
+        let (text, why) = target.why(&self.id, self.bot.as_ref(), self.aging)?;
         if context.out.is_json() {
             context.out.json(&why)?;
         } else {
-            context.out.line(&why)?;
-            let task = view.queue().get(&self.id)?;
+            context.out.line(&text)?;
+            let task = target.see(&Selector::Now, |_| ())?.task(&self.id)?;
             if let Some((schedule, due)) = task.as_ref().and_then(|task| task.schedule().zip(task.due_at())) {
                 context.out.line(format_args!("schedule {schedule} enqueued it, due at {due}"))?;
             }

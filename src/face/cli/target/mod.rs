@@ -1,0 +1,69 @@
+//! The store of a verb: a file here, or one that a service keeps. A verb parses and renders; the methods here have both
+//! ways to what it asks for.
+//!
+//! * [`place`]: which of the two `--store` names
+//! * [`records`], [`queue`], [`points`], [`restore`], [`keys`], [`whole`]: the methods, by topic; [`seen`]: those of a point
+
+mod keys;
+mod place;
+mod points;
+mod queue;
+mod records;
+mod restore;
+mod seen;
+mod whole;
+
+use jiff::Timestamp;
+
+pub(in crate::face::cli) use self::place::Place;
+pub(in crate::face::cli) use self::points::SizedPoint;
+pub(in crate::face::cli) use self::queue::{Claimed, TaskChange};
+pub(in crate::face::cli) use self::restore::{Planned, RestoreAsked};
+pub(in crate::face::cli) use self::seen::Seen;
+use crate::face::remote::{Ask, Client, Told};
+use crate::{Error, Result, Store};
+
+/// An open store, or the client of a service.
+pub(in crate::face::cli) enum Target {
+    Here(Store),
+    There(Client),
+}
+
+/// Items that are read as they are shown.
+pub(in crate::face::cli) type Items<'t, T> = Box<dyn Iterator<Item = Result<T>> + 't>;
+
+impl Target {
+    /// The time by the clock of the store.
+    pub(in crate::face::cli) fn now(&self) -> Timestamp {
+        match self {
+            Self::Here(store) => store.clock().now(),
+            Self::There(client) => client.now(),
+        }
+    }
+
+    /// Closes the store.
+    pub(in crate::face::cli) fn close(self) -> Result<()> {
+        match self {
+            Self::Here(store) => store.close(),
+            Self::There(_) => Ok(()),
+        }
+    }
+}
+
+/// The answer to a request, read as a type of the library.
+fn told<T: Told>(client: &Client, ask: &Ask) -> Result<T> {
+    client.told(client.ask(ask)?)
+}
+
+/// The items of a list of a service.
+fn listed<'t, T: Told + 't>(client: &'t Client, ask: Ask, name: &'static str) -> Items<'t, T> {
+    Box::new(client.list(ask, name).map(|item| client.told(item?)))
+}
+
+/// An option that a service sets for all, and that no request can.
+fn refuse(is_given: bool, option: &str, way_out: &str) -> Result<()> {
+    match is_given {
+        true => Err(Error::invalid(format!("{option} works with a file only; {way_out}"))),
+        false => Ok(()),
+    }
+}

@@ -1,0 +1,29 @@
+//! Changes to single records.
+
+use serde_json::Value;
+
+use crate::face::cli::target::Target;
+use crate::face::remote::Ask;
+use crate::{ErrorKind, Result};
+
+impl Target {
+    /// Puts a record.
+    pub(in crate::face::cli) fn put_record(&self, collection: &str, key: &str, value: Value) -> Result<()> {
+        match self {
+            Self::Here(store) => store.write(|tx| tx.put_record(collection, key, &value)),
+            Self::There(client) => client.ask(&Ask::put(&["api", "collections", collection, key], value)).map(drop),
+        }
+    }
+
+    /// Removes a record. Returns whether there was one.
+    pub(in crate::face::cli) fn remove_record(&self, collection: &str, key: &str) -> Result<bool> {
+        match self {
+            Self::Here(store) => store.write(|tx| tx.remove_record(collection, key)),
+            Self::There(client) => match client.ask(&Ask::delete(&["api", "collections", collection, key])) {
+                Ok(_) => Ok(true),
+                Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
+                Err(error) => Err(error),
+            },
+        }
+    }
+}
