@@ -414,7 +414,7 @@ fn every_verb_is_in_the_script_or_is_refused_with_the_reason() {
         typed.extend(match *verb {
             "export" | "import" | "adopt" => &["x"][..],
             "guard" => &["--", "true"],
-            "drill-bot" => &["--name", "x", "--threads", "1"],
+            "drill-bot" => &["one"],
             "completions" => &["bash"],
             _ => &[],
         });

@@ -301,6 +301,7 @@ mod tests {
             include_str!("state/health.rs"),
             include_str!("state/collections.rs"),
             include_str!("state/pulse.rs"),
+            include_str!("state/whole.rs"),
         ];
         let own = sources.iter().map(|source| source.matches("Shape = Shape {\n    name: \"").count()).sum::<usize>();
         assert_eq!(

@@ -16,7 +16,7 @@ use crate::face::remote::address::{Address, Socket};
 use crate::face::remote::ask::Ask;
 use crate::face::remote::connect::{Sender, connect};
 use crate::face::remote::credentials::Access;
-use crate::face::remote::exchange::{Answer, exchange};
+use crate::face::remote::exchange::{Answer, NoAnswer, exchange};
 use crate::face::remote::refusal::{Meant, meant};
 use crate::{Clock, Error, ErrorKind, Result, SystemClock};
 
@@ -50,7 +50,7 @@ enum Lost {
     /// Nothing was sent.
     NotSent(Error),
     /// The request may have arrived.
-    NoAnswer(String),
+    NoAnswer(NoAnswer),
 }
 
 impl Client {
@@ -99,11 +99,13 @@ impl Client {
                     Meant::Strange(error) => return Err(error),
                 },
                 Err(Lost::NotSent(error)) => return Err(error),
-                Err(Lost::NoAnswer(_)) if ask.repeatable && tries < TRIES => SystemClock.sleep(PAUSE),
-                Err(Lost::NoAnswer(why)) if ask.is_read() => {
+                Err(Lost::NoAnswer(none)) if none.may_come && ask.repeatable && tries < TRIES => {
+                    SystemClock.sleep(PAUSE);
+                }
+                Err(Lost::NoAnswer(NoAnswer { why, .. })) if ask.is_read() => {
                     return Err(Error::new(ErrorKind::Io, format!("{why}: address={}", self.address)));
                 }
-                Err(Lost::NoAnswer(why)) => return Err(self.uncertain(&why)),
+                Err(Lost::NoAnswer(NoAnswer { why, .. })) => return Err(self.uncertain(&why)),
             }
             tries += 1;
         }
@@ -188,8 +190,8 @@ impl Client {
                 None => connect(&self.address, self.tls.as_ref(), self.within).await.map_err(Lost::NotSent)?,
             };
             let answer = tokio::time::timeout(within, exchange(&mut sender, request)).await;
-            let late = || format!("no answer within {} ms", within.as_millis());
-            let answer = answer.map_err(|_| late()).and_then(|answer| answer).map_err(Lost::NoAnswer)?;
+            let late = |_| NoAnswer { why: format!("no answer within {} ms", within.as_millis()), may_come: true };
+            let answer = answer.map_err(late).and_then(|answer| answer).map_err(Lost::NoAnswer)?;
             Ok((answer, sender))
         })?;
         if ask.is_read() {

@@ -33,20 +33,28 @@ impl Answer {
     }
 }
 
-/// Sends a request, and reads the answer. The error says why there is none; the request may have arrived.
-pub(super) async fn exchange(sender: &mut Sender, request: Request<Body>) -> Result<Answer, String> {
+/// The reason why there is no answer. The request may have arrived.
+#[derive(Debug)]
+pub(super) struct NoAnswer {
+    pub(super) why: String,
+    /// Whether there may be one if the request is sent again.
+    pub(super) may_come: bool,
+}
+
+/// Sends a request, and reads the answer.
+pub(super) async fn exchange(sender: &mut Sender, request: Request<Body>) -> Result<Answer, NoAnswer> {
     sender.ready().await.map_err(|error| told(&error))?;
     let response = sender.send_request(request).await.map_err(|error| told(&error))?;
     let (head, body) = response.into_parts();
     Ok(Answer { status: head.status, headers: head.headers, body: read(body).await? })
 }
 
-async fn read(mut body: Incoming) -> Result<Vec<u8>, String> {
+async fn read(mut body: Incoming) -> Result<Vec<u8>, NoAnswer> {
     let mut bytes = Vec::new();
     while let Some(frame) = poll_fn(|context| Pin::new(&mut body).poll_frame(context)).await {
         let Ok(data) = frame.map_err(|error| told(&error))?.into_data() else { continue };
         if bytes.len() + data.len() > LONGEST {
-            return Err(format!("the answer is longer than {LONGEST} bytes"));
+            return Err(NoAnswer { why: format!("the answer is longer than {LONGEST} bytes"), may_come: false });
         }
         bytes.extend_from_slice(&data);
     }
@@ -54,12 +62,12 @@ async fn read(mut body: Incoming) -> Result<Vec<u8>, String> {
 }
 
 /// The fault of a connection.
-fn told(error: &hyper::Error) -> String {
-    if error.is_parse() {
-        return "the answer is no HTTP".to_owned();
-    }
-    match error.is_incomplete_message() || error.is_closed() || error.is_canceled() {
-        true => "the connection ended before the answer did".to_owned(),
-        false => error.to_string(),
-    }
+fn told(error: &hyper::Error) -> NoAnswer {
+    let ended = error.is_incomplete_message() || error.is_closed() || error.is_canceled();
+    let why = match () {
+        () if error.is_parse() => "the answer is no HTTP".to_owned(),
+        () if ended => "the connection ended before the answer did".to_owned(),
+        () => error.to_string(),
+    };
+    NoAnswer { why, may_come: !error.is_parse() }
 }
