@@ -1,8 +1,9 @@
 //! `point`: makes, lists, compares, holds and releases restore points.
 
+use std::collections::BTreeMap;
+
 use clap::{Args, Subcommand};
 use serde::Serialize;
-use serde_json::json;
 
 use crate::face::cli::columns::origin;
 use crate::face::cli::context::Context;
@@ -15,7 +16,7 @@ use crate::face::cli::screen::Cell;
 use crate::face::cli::table::Columns;
 use crate::face::cli::target::SizedPoint;
 use crate::text::{counted, show_bytes};
-use crate::{Point, PointSize, Result, Selector, show_time};
+use crate::{Change, Counts, Point, PointSize, Result, Selector, show_time};
 
 /// Restore points: make, list, compare, hold and forget them
 #[derive(Debug, Args)]
@@ -216,6 +217,15 @@ struct Diff {
     to: Selector,
 }
 
+/// The output of `point diff --json`; `json!` would write numbers of records in another way.
+#[derive(Serialize)]
+struct ShownDiff {
+    from: String,
+    to: String,
+    counts: BTreeMap<String, Counts>,
+    changes: Vec<Change>,
+}
+
 impl Diff {
     fn run(self, context: &mut Context) -> Result<Exit> {
         let target = context.reach()?;
@@ -228,7 +238,7 @@ impl Diff {
                 selector => target.point(selector).map(|point| point.to_string()),
             };
             let (from, to) = (name(&self.from)?, name(&self.to)?);
-            context.out.json(&json!({"from": from, "to": to, "counts": diff.counts(), "changes": diff.changes}))?;
+            context.out.json(&ShownDiff { from, to, counts: diff.counts(), changes: diff.changes })?;
         } else {
             context.out.text(&diff)?;
             if diff.changes.is_empty() {

@@ -10,12 +10,12 @@ use crate::face::cli::queue::change::change;
 use crate::face::cli::queue::filter::Filter;
 use crate::face::cli::screen::Cell;
 use crate::face::cli::table::Columns;
-use crate::text::counted;
 use crate::face::cli::target::TaskChange;
+use crate::text::counted;
 use crate::{BulkAction, BulkJob, Error, Result, Store, TaskFilter, TaskId};
 
 /// The way of a program to have a service do it.
-const ROUTE: &str = "a program asks for it with POST /api/queue/bulk";
+const ROUTE: &str = "a program asks for it with POST /api/bulk";
 
 /// One task by its id, or all tasks of a filter.
 #[derive(Debug, Args)]
@@ -32,12 +32,7 @@ pub(super) struct Which {
 
 impl Which {
     /// Does it with the one task, or with all that fit.
-    pub(super) fn run(
-        self,
-        context: &mut Context,
-        action: BulkAction,
-        one: TaskChange,
-    ) -> Result<Exit> {
+    pub(super) fn run(self, context: &mut Context, action: BulkAction, one: TaskChange) -> Result<Exit> {
         let filter: TaskFilter = self.filter.into();
         if self.task.is_none() && filter != TaskFilter::default() {
             context.needs_file("a change of all tasks of a filter", ROUTE)?;

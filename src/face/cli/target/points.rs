@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::face::cli::target::{Items, Target, listed, told};
 use crate::face::remote::{Ask, Client};
-use crate::{Diff, Error, Point, PointRequest, PointSize, Resolved, Result, Selector};
+use crate::{Change, Diff, Error, Point, PointRequest, PointSize, Resolved, Result, Selector};
 
 /// A point, and the space that forgetting it would free, if that was asked for.
 pub(in crate::face::cli) type SizedPoint = (Point, Option<PointSize>);
@@ -116,7 +116,9 @@ impl Target {
             Self::Here(store) => store.diff(from, to),
             Self::There(client) => {
                 let ask = Ask::get(&["api", "points", &from.to_string(), "diff"]).with("to", Some(to));
-                let changes = listed(client, ask, "changes").collect::<Result<_>>()?;
+                let mut changes = listed(client, ask, "changes").collect::<Result<Vec<Change>>>()?;
+                // A service lists them in the order of its collections.
+                changes.sort_by(|a, b| (&a.collection, &a.key).cmp(&(&b.collection, &b.key)));
                 Ok(Diff { changes })
             }
         }

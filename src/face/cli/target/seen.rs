@@ -181,7 +181,11 @@ impl Seen<'_> {
             Self::Here(view) => Ok(view.records(collection)?),
             Self::There { client, at } => {
                 let ask = Ask::get(&["api", "collections", collection]).with("at", at.as_ref());
-                let records = client.list(ask, "records");
+                let mut records = client.list(ask, "records").peekable();
+                // Nothing is shown of a collection that is not there.
+                if let Some(Err(error)) = records.next_if(Result::is_err) {
+                    return Err(error);
+                }
                 Ok(Box::new(records.map(|record| {
                     let mut record = record?;
                     let key = record["key"].as_str().map(str::to_owned);

@@ -1,10 +1,11 @@
 //! `/api/versions/{collection}/{key}`: the history of a record.
 
+use std::collections::BTreeMap;
+
 use axum::Json;
 use axum::http::Method;
 use axum::response::IntoResponse;
 use axum::routing::get;
-use serde_json::json;
 
 use crate::face::http::app::App;
 use crate::face::http::problem::Answer;
@@ -35,7 +36,8 @@ async fn versions(app: App, Name((collection, key)): Name<(String, String)>, que
         if collection == "queue" {
             versions.iter_mut().for_each(|version| shown.hide_token_in(&mut version.value));
         }
-        Ok(Json(json!({"versions": versions})).into_response())
+        // A conversion to a value would write numbers in another way.
+        Ok(Json(BTreeMap::from([("versions", versions)])).into_response())
     })
     .await
 }
