@@ -1,16 +1,19 @@
 //! Changes to single records of any collection by name, the counterpart of [`View::record`](crate::View::record).
 
+use std::str::FromStr;
+
 use serde_json::Value;
 
 use crate::engine::write::WriteTx;
 use crate::error::{Error, Result};
+use crate::state::documents::DocumentId;
 use crate::state::registry::Bot;
 
 /// A record that may be put and removed by name.
-enum Place<'n> {
+enum Place {
     Bot,
     Config,
-    Document { kind: &'n str, source: &'n str },
+    Document(DocumentId),
     Own,
 }
 
@@ -39,7 +42,7 @@ impl WriteTx<'_> {
         match place(collection, key)? {
             Place::Bot => self.registry().put(&bot(key, value)?),
             Place::Config => self.config().put(key, value),
-            Place::Document { kind, source } => self.documents().put(kind, source, value).map(drop),
+            Place::Document(id) => self.documents().put(id.kind(), id.source(), value).map(drop),
             Place::Own => self.collection::<Value>(collection)?.put(key, value),
         }
     }
@@ -53,20 +56,17 @@ impl WriteTx<'_> {
         match place(collection, key)? {
             Place::Bot => self.registry().remove(&key.parse()?),
             Place::Config => self.config().remove(key),
-            Place::Document { kind, source } => self.documents().remove(kind, source),
+            Place::Document(id) => self.documents().remove(id.kind(), id.source()),
             Place::Own => self.collection::<Value>(collection)?.remove(key),
         }
     }
 }
 
-fn place<'n>(collection: &str, key: &'n str) -> Result<Place<'n>> {
+fn place(collection: &str, key: &str) -> Result<Place> {
     match collection {
         "registry" => Ok(Place::Bot),
         "config" => Ok(Place::Config),
-        "documents" => {
-            let (kind, source) = split_document(key)?;
-            Ok(Place::Document { kind, source })
-        }
+        "documents" => key.parse().map(Place::Document),
         "queue" | "assignments" | "bot_assignments" | "chat" | "audit" => Err(Error::invalid(format!(
             "the records of this collection have operations of their own; use those: collection={collection}"
         ))),
@@ -74,12 +74,17 @@ fn place<'n>(collection: &str, key: &'n str) -> Result<Place<'n>> {
     }
 }
 
-/// Splits `KIND/SOURCE`, the name of a document. A kind contains no slash.
-pub(crate) fn split_document(key: &str) -> Result<(&str, &str)> {
-    key.split_once('/').ok_or_else(|| {
-        let key = key.escape_debug();
-        Error::invalid(format!("a document is named KIND/SOURCE, such as registry/backup-registry: key={key}"))
-    })
+/// `KIND/SOURCE`. A kind contains no slash.
+impl FromStr for DocumentId {
+    type Err = Error;
+
+    fn from_str(key: &str) -> Result<Self> {
+        let (kind, source) = key.split_once('/').ok_or_else(|| {
+            let key = key.escape_debug();
+            Error::invalid(format!("a document is named KIND/SOURCE, such as registry/backup-registry: key={key}"))
+        })?;
+        Self::new(kind, source)
+    }
 }
 
 /// A bot with some of its fields; the others are not set.

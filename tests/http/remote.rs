@@ -15,7 +15,7 @@ struct Step {
     differs: Differs,
 }
 
-/// What a run may print differently.
+/// The part of an output that may differ.
 #[derive(Clone, Copy, PartialEq)]
 enum Differs {
     /// Nothing but times, ids, tokens and actors.
@@ -44,7 +44,7 @@ const fn code_of(typed: &'static [&'static str]) -> Step {
     Step { typed, differs: Differs::Output }
 }
 
-/// What is typed, in this order. `TOKEN` is the token of the claim before, `POINT` the id of the first point.
+/// The runs, in this order. `TOKEN` is the token of the claim before, `POINT` the id of the first point.
 const SCRIPT: &[Step] = &[
     same(&["put", "registry", "BOT-1", r#"{"port": 8001, "specializations": ["rust"], "attributes": {"n": 1.50}}"#]),
     same(&["put", "registry", "BOT-1", r#"{"prot": 8001}"#]),

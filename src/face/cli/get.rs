@@ -13,7 +13,6 @@ use crate::face::cli::output::Output;
 use crate::face::cli::table::Columns;
 use crate::face::cli::target::{Items, Seen};
 use crate::face::cli::which::Which;
-use crate::state::by_name::split_document;
 use crate::{Assignment, Error, Result, Selector};
 
 /// Show the records of a collection, or one of them
@@ -169,7 +168,7 @@ fn one(seen: &Seen<'_>, collection: Collection<'_>, name: &str, key: &str, out: 
             check_number(key)?;
             out.json(&seen.record(name, key)?.ok_or_else(missing)?)
         }
-        Collection::Documents => out.json(&seen.document(split_document(key)?)?.ok_or_else(missing)?),
+        Collection::Documents => out.json(&seen.document(&key.parse()?)?.ok_or_else(missing)?),
         Collection::Assignments => {
             let tasks = |held: Items<'_, Assignment>| held.map(|held| held.map(|held| held.task)).collect();
             let tasks: Vec<_> = seen.assignments(Some(&key.parse()?), tasks)?;

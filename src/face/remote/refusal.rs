@@ -22,7 +22,7 @@ pub(super) enum Meant {
     Strange(Error),
 }
 
-/// What an answer means.
+/// Reads an answer.
 pub(super) fn meant(answer: &Answer, address: &Address) -> Meant {
     let strange = || Meant::Strange(no_service(answer, address));
     if answer.status.is_success() {

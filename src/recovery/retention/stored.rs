@@ -14,6 +14,7 @@ use crate::engine::meta_row::MetaRow;
 use crate::engine::records::Records;
 use crate::engine::store::Store;
 use crate::error::Result;
+use crate::limits;
 use crate::recovery::events::event::EventKind;
 use crate::recovery::points::point::Point;
 use crate::recovery::retention::Policy;
@@ -81,6 +82,7 @@ impl Store {
     /// # Ok::<(), hivekeep::Error>(())
     /// ```
     pub fn set_policy(&self, policy: Option<Policy>, by: &str) -> Result<bool> {
+        limits::text("the author of a policy", by, limits::NAME_BYTES)?;
         if self.policy()?.policy == policy {
             return Ok(false);
         }

@@ -168,10 +168,10 @@ impl Seen<'_> {
     }
 
     /// A document.
-    pub(in crate::face::cli) fn document(&self, (kind, source): (&str, &str)) -> Result<Option<Value>> {
+    pub(in crate::face::cli) fn document(&self, id: &DocumentId) -> Result<Option<Value>> {
         match self {
-            Self::Here(view) => view.documents().get(kind, source),
-            Self::There { .. } => self.record("documents", &format!("{kind}/{source}")),
+            Self::Here(view) => view.documents().get(id.kind(), id.source()),
+            Self::There { .. } => self.record("documents", &id.to_string()),
         }
     }
 

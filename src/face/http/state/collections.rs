@@ -17,8 +17,7 @@ use crate::face::http::route::Kind::{Any, Flag, List, Map, Object, Of, Text};
 use crate::face::http::route::{AT, CURSOR, Gives, LIMIT, NEXT, Needs, OK, Route, Shape, Takes, optional, required};
 use crate::face::http::shapes::{STATS, TEXTS};
 use crate::face::http::state::reading::read;
-use crate::state::by_name::split_document;
-use crate::{Error, KeyedPage, RecordChanges, Result, Stats, View};
+use crate::{DocumentId, Error, KeyedPage, RecordChanges, Result, Stats, View};
 
 const RECORD: Shape = Shape {
     name: "Record",
@@ -147,8 +146,8 @@ async fn record(app: App, Name((collection, key)): Name<(String, String)>, query
         };
         let value = match collection.as_str() {
             "documents" => {
-                let (kind, source) = split_document(&key)?;
-                view.documents().get(kind, source)?
+                let id: DocumentId = key.parse()?;
+                view.documents().get(id.kind(), id.source())?
             }
             name => view.record(name, &key)?,
         };
@@ -173,12 +172,14 @@ async fn change(app: App, Name(collection): Name, Changed(mut fields): Changed) 
 /// A page of whole documents, each of which the store keeps as many records. Each ends a page that is already long.
 fn documents(view: &View, prefix: &str, cursor: Option<&str>, limit: usize) -> Result<KeyedPage<(String, Value)>> {
     let (mut items, mut bytes) = (Vec::new(), 0);
-    let behind = cursor.map(split_document).transpose()?;
+    let behind: Option<DocumentId> = cursor.map(str::parse).transpose()?;
     let documents = view.documents();
     for id in documents.list() {
         let id = id?;
         let name = id.to_string();
-        if !name.starts_with(prefix) || behind.is_some_and(|behind| (id.kind(), id.source()) <= behind) {
+        if !name.starts_with(prefix)
+            || behind.as_ref().is_some_and(|behind| (id.kind(), id.source()) <= (behind.kind(), behind.source()))
+        {
             continue;
         }
         if items.len() == limit || bytes >= PAGE_BYTES {
