@@ -172,6 +172,9 @@ impl Verb {
             Self::Drill(_) | Self::DrillBot(_) => Some("it works on copies of the file"),
             Self::Repair(_) => Some("it reads a file that no service can open"),
             Self::Compact(_) => Some("it writes the file anew"),
+            Self::Schedule(_) => Some("a program asks for it with /api/schedules"),
+            #[cfg(feature = "mcp")]
+            Self::Mcp(_) => Some("the service itself has the tools at /mcp"),
             Self::Adopt(_) => Some("it takes over files of this machine"),
             Self::Export(_) => Some("it writes the whole store, with everything that a key protects, into a file"),
             Self::Import(_) => Some("it takes over an archive of this machine"),
