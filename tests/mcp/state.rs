@@ -57,7 +57,7 @@ fn messages_and_notes_are_read_by_others_and_as_of_a_point() {
     let first = one.ok("diff", json!({"point": "latest", "limit": 1}));
     let second = one.ok("diff", json!({"point": "latest", "limit": 1, "cursor": first["next"]}));
     assert_ne!(first["changes"], second["changes"]);
-    one.refused("diff", json!({"point": "nosuch"}), "not_found");
+    one.refused("diff", json!({"point": "nosuch"}), "invalid");
 }
 
 #[test]
