@@ -109,7 +109,7 @@ fn a_schedule_reads_back_as_it_was_added_and_its_json_has_every_field() {
 }
 
 #[test]
-fn of_missed_due_times_none_the_last_or_all_up_to_a_thousand_fire() {
+fn missed_due_times_fire_as_chosen_none_the_last_or_all_up_to_a_thousand() {
     let hive = Hive::new();
     for (text, missed) in [("none", Missed::None), ("last", Missed::Last), ("all", Missed::All)] {
         add(&hive, every(text, 600).missed(missed));
@@ -258,6 +258,31 @@ fn the_collection_of_schedules_is_read_like_any_other_and_filled_by_its_own_verb
     assert!(hive.write(|tx| tx.collection::<Value>("schedules")?.remove("a")));
     hive.pass(60);
     assert!(fired(&hive).is_empty());
+}
+
+#[test]
+fn a_schedule_that_is_replaced_by_an_equal_one_goes_on() {
+    let hive = Hive::new();
+    let first = add(&hive, every("a", 60));
+    hive.pass(50);
+    let again = add(&hive, every("a", 60).replacing());
+    assert_eq!((again.created_at, again.next_at), (first.created_at, first.next_at));
+    hive.pass(10);
+    assert_eq!(fired(&hive), ["a@2027-01-15T08:01:00Z"]);
+}
+
+#[test]
+fn a_task_that_has_the_id_of_a_due_time_already_keeps_it_from_nothing() {
+    let hive = Hive::new();
+    add(&hive, every("a", 60));
+    hive.write(|tx| tx.queue().enqueue(NewTask::new("another").id("a@2027-01-15T08:01:00Z".parse()?)));
+    hive.pass(60);
+    let tasks = hive.store.fire_schedules().unwrap();
+    assert_eq!(tasks.len(), 1);
+    let task = hive.view().queue().get(&tasks[0]).unwrap().unwrap();
+    assert!(task.due_at().is_some_and(|due| due.starts_with("2027-01-15T08:01:00")), "{task:?}");
+    hive.pass(60);
+    assert_eq!(fired(&hive), ["a@2027-01-15T08:02:00Z"]);
 }
 
 #[test]

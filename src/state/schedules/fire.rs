@@ -87,10 +87,13 @@ impl Firing {
     pub(crate) fn look(&mut self, store: &Store) -> Result<Fired> {
         self.read(&store.view()?)?;
         let now = store.clock().now();
-        let is_due = |next: &Option<Timestamp>| next.is_some_and(|next| next <= now);
-        let due: Vec<_> = self.next.iter().filter(|(_, next)| is_due(next)).map(|(name, _)| name.clone()).collect();
+        let due = self.next.iter().filter_map(|(name, next)| next.filter(|next| *next <= now).map(|next| (name, next)));
+        // A late one may have missed many due times, so its tasks fill a transaction of their own.
+        let (late, timely): (Vec<_>, Vec<_>) = due.partition(|(_, next)| is_late(*next, now));
+        let [late, timely] =
+            [late, timely].map(|due| due.into_iter().map(|(name, _)| name.clone()).collect::<Vec<_>>());
         let mut tasks = Vec::new();
-        for names in due.chunks(AT_ONCE) {
+        for names in late.chunks(1).chain(timely.chunks(AT_ONCE)) {
             let all = self.fire(store, names, &mut tasks);
             if all.is_ok() {
                 continue;
@@ -194,9 +197,20 @@ impl Schedules<&mut WriteTx<'_>> {
         {
             return Ok(None);
         }
-        let Some(task) = self.records.queue().enqueue_unseen(schedule.task_at(due)?)? else { return Ok(None) };
+        let task = match self.records.queue().enqueue_unseen(schedule.task_at(due)?)? {
+            Some(task) => task,
+            None if self.is_there(schedule, due)? => return Ok(None),
+            // Anybody may enqueue a task under that id. The position makes the due time fire once without it.
+            None => self.records.queue().enqueue(schedule.unnamed_task_at(due))?.task,
+        };
         (position.last_due, position.last_task) = (Some(due), Some(task.id.clone()));
         Ok(Some(task.id))
+    }
+
+    /// Whether the task of that due time's id is one of the schedule.
+    fn is_there(&mut self, schedule: &Schedule, due: Timestamp) -> Result<bool> {
+        let there = self.records.queue().get(&schedule.name.task_at(due)?)?;
+        Ok(there.is_some_and(|there| there.schedule() == Some(schedule.name.as_str())))
     }
 }
 

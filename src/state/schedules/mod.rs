@@ -152,7 +152,8 @@ impl Schedules<&mut WriteTx<'_>> {
     pub fn add(&mut self, new: NewSchedule) -> Result<Schedule> {
         new.check()?;
         let (name, replaces, now) = (new.name.clone(), new.replaces, self.records.now());
-        let is_there = self.record(&name)?.is_some();
+        let there = self.record(&name)?;
+        let is_there = there.is_some();
         if is_there && !replaces {
             let message = "there is a schedule of that name; remove it, or replace it";
             return Err(Error::conflict(format!("{message}: schedule={name}")));
@@ -160,6 +161,13 @@ impl Schedules<&mut WriteTx<'_>> {
         if !is_there {
             let count = usize::try_from(self.count()?).unwrap_or(usize::MAX);
             limits::count("the schedules", count.saturating_add(1), limits::SCHEDULES)?;
+        }
+        // A program may replace its schedules at each start. One that stays as it is goes on, and does not begin anew.
+        if let Some(payload) = there
+            && let Ok(earlier) = Schedule::from_record(name.as_str().as_bytes(), &payload)
+            && Schedule::new(new.clone(), earlier.created_at).to_record()? == payload
+        {
+            return self.existing(&name);
         }
         self.put(&Schedule::new(new, now))?;
         self.records.note("schedule_add", Some(name.as_str()))?;
@@ -263,6 +271,11 @@ impl Schedule {
     /// The task of a due time.
     fn task_at(&self, due: Timestamp) -> Result<NewTask> {
         let id: TaskId = self.name.task_at(due)?;
-        Ok(self.task.clone().id(id).with_attributes(attributes(&self.name, due)))
+        Ok(self.unnamed_task_at(due).id(id))
+    }
+
+    /// The same, under an id that the queue makes.
+    fn unnamed_task_at(&self, due: Timestamp) -> NewTask {
+        self.task.clone().with_attributes(attributes(&self.name, due))
     }
 }
