@@ -147,6 +147,11 @@ fn a_change_without_an_answer_is_uncertain_and_not_sent_twice() {
     let odd = Odd::start(|stream, _| send(stream, "HTTP/1.1 504 Gateway Timeout\r\nContent-Length: 0\r\n\r\n"));
     error(odd.run(CHANGE), 1, "uncertain");
     let odd = Odd::start(|_, _| {});
+    for body in ["text/html\r\nContent-Length: 6\r\n\r\n<html>", "application/json\r\nContent-Length: 2\r\n\r\n{}"] {
+        let answer = format!("HTTP/1.1 200 OK\r\nContent-Type: {body}");
+        let odd = Odd::start(move |stream, _| send(stream, &answer));
+        error(odd.run(CHANGE), 1, "uncertain");
+    }
     error(odd.run(&["queue", "push", "1", "--idempotency-key", "k"]), 1, "uncertain");
     assert_eq!(odd.asked(), 3, "an idempotency key makes it safe to repeat");
 }

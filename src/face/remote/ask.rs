@@ -29,9 +29,9 @@ impl Ask {
         Self { body: Some(body), ..Self::new("POST", parts) }
     }
 
-    /// A change to a value, which may be repeated.
+    /// A change to a value. A second one might overwrite a later change by somebody else, so it is not repeated.
     pub(in crate::face) fn put(parts: &[&str], body: Value) -> Self {
-        Self { body: Some(body), repeatable: true, ..Self::new("PUT", parts) }
+        Self { body: Some(body), ..Self::new("PUT", parts) }
     }
 
     /// A removal, which is not repeated: the second one would find nothing.

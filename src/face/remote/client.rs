@@ -1,6 +1,6 @@
 //! Sends requests to a service, and reads their answers.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -43,6 +43,8 @@ pub(in crate::face) struct Client {
     open: RefCell<Option<Sender>>,
     /// The time of the service, as its last answer said.
     now: RefCell<Option<Timestamp>>,
+    /// Whether the last answer was that of a change.
+    has_changed: Cell<bool>,
 }
 
 /// No answer.
@@ -69,6 +71,7 @@ impl Client {
             within: access.within,
             open: RefCell::default(),
             now: RefCell::default(),
+            has_changed: Cell::default(),
         })
     }
 
@@ -88,12 +91,17 @@ impl Client {
         loop {
             match self.once(ask) {
                 Ok(answer) => match meant(&answer, &self.address) {
-                    Meant::Value(value) => return Ok(value),
+                    Meant::Value(value) => {
+                        self.has_changed.set(!ask.is_read());
+                        return Ok(value);
+                    }
                     Meant::Refused(_) if tries < TRIES && is_busy(&answer) => SystemClock.sleep(pause(&answer)),
                     Meant::Refused(error) => return Err(error),
                     Meant::Unknown => return Err(self.of_another_version(&format!("{} {}", ask.method, ask.target))),
-                    // A proxy in between may have lost the answer of the service.
-                    Meant::Strange(error) if !ask.is_read() && answer.status.is_server_error() => {
+                    // A proxy in between may have lost the answer of the service, or put its own in its place.
+                    Meant::Strange(error)
+                        if !ask.is_read() && (answer.status.is_server_error() || answer.status.is_success()) =>
+                    {
                         return Err(self.uncertain(&error.to_string()));
                     }
                     Meant::Strange(error) => return Err(error),
@@ -151,11 +159,14 @@ impl Client {
 
     /// The error of an answer with other members than this version knows.
     pub(in crate::face) fn not_understood(&self, why: &str) -> Error {
+        if self.has_changed.get() {
+            return self.uncertain(&format!("its answer is not understood: {why}"));
+        }
         self.of_another_version(why)
     }
 
     fn uncertain(&self, why: &str) -> Error {
-        let message = "the change may have been made, but no answer came; look before you repeat it";
+        let message = "the change may have been made, but no answer says so; look before you repeat it";
         Error::new(ErrorKind::Uncertain, format!("{message} ({why}): address={}", self.address))
     }
 

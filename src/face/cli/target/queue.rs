@@ -134,7 +134,8 @@ impl Target {
                 body["token"] = token.0.into();
                 body["result"] = result;
                 body["wait_ms"] = millis(wait.min(LONGEST_WAIT));
-                let ask = Ask::post(&["api", "queue", id.as_str(), "complete-and-claim"], body).waiting(wait);
+                let ask = Ask::post(&["api", "queue", id.as_str(), "complete-and-claim"], body);
+                let ask = ask.waiting(wait.min(LONGEST_WAIT));
                 let mut answer = client.ask(&ask)?;
                 let mut claims = claims(client, &mut answer)?;
                 let completed: Task = client.told(answer["completed"].take())?;
@@ -153,9 +154,12 @@ impl Target {
     pub(in crate::face::cli) fn give_back(&self, claims: &[Claim]) -> Result<()> {
         match self {
             Self::Here(store) => store.give_back(claims).map(drop),
-            Self::There(_) => claims
-                .iter()
-                .try_for_each(|claim| self.change_task(&claim.id, TaskChange::Release(claim.token)).map(drop)),
+            Self::There(_) => {
+                let release = |claim: &Claim| self.change_task(&claim.id, TaskChange::Release(claim.token)).map(drop);
+                // One that cannot be given back keeps no other.
+                let released: Vec<_> = claims.iter().map(release).collect();
+                released.into_iter().collect()
+            }
         }
     }
 
@@ -222,10 +226,9 @@ impl TaskChange {
             Self::Requeue => ("requeue", json!({})),
             Self::Cancel => ("cancel", json!({})),
         };
-        // Assigning again, and another lease from now, change nothing more.
-        let repeatable = ["assign", "extend"].contains(&verb);
         let ask = Ask::post(&["api", "queue", id.as_str(), verb], body);
-        if repeatable { ask.repeatable() } else { ask }
+        // Another lease from now changes nothing more.
+        if verb == "extend" { ask.repeatable() } else { ask }
     }
 }
 

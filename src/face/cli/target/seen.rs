@@ -150,6 +150,7 @@ impl Seen<'_> {
                     .with("actor", filter.actor.as_ref())
                     .with("action", filter.action.as_ref())
                     .with("target", filter.target.as_ref())
+                    .with("bot", filter.bot.as_ref())
                     .with("since", filter.since.map(show_time));
                 numbered(client, ask, "entries", page)
             }
@@ -265,10 +266,18 @@ fn tasks_here(view: &View, filter: TaskFilter, aging: Option<Duration>) -> impl 
 pub(super) fn numbered<T: Told>(client: &Client, ask: Ask, name: &'static str, page: Page) -> Result<Vec<T>> {
     let (oldest_first, from, to) = page.bounds();
     let ask = ask.flag("oldest", oldest_first);
-    let ask = ask.with("limit", Some(page.limit().clamp(1, LONGEST_PAGE))).with("cursor", from);
-    let mut answer = client.ask(&ask)?;
-    let Value::Array(items) = answer[name].take() else {
-        return Err(client.not_understood(&format!("an answer has no {name}")));
+    let ask = ask.with("limit", Some(page.limit().clamp(1, LONGEST_PAGE)));
+    let mut cursor = from.map(|from| from.to_string());
+    let items = loop {
+        let mut answer = client.ask(&ask.clone().with("cursor", cursor.as_ref()))?;
+        let Value::Array(items) = answer[name].take() else {
+            return Err(client.not_understood(&format!("an answer has no {name}")));
+        };
+        // A service looks at so many entries for each answer; behind them there may be others that fit.
+        match answer["next"].as_str() {
+            Some(next) if items.is_empty() && cursor.as_deref() != Some(next) => cursor = Some(next.to_owned()),
+            _ => break items,
+        }
     };
     let is_within = |item: &Value| {
         let number = item["sequence"].as_u64().unwrap_or_default();
