@@ -196,6 +196,16 @@ fn a_bulk_purge_keeps_the_tasks_that_others_wait_for() {
 }
 
 #[test]
+fn a_bulk_purge_remembers_no_more_tasks_than_the_limit() {
+    let hive = hive(5);
+    hive.write(|tx| tx.queue().set_memory(std::time::Duration::from_secs(60), 2));
+    hive.store.begin_bulk(BulkAction::Purge, dead(), None).unwrap();
+    assert_eq!(run(&hive).changed, 5);
+    assert_eq!(hive.view().queue().memory().unwrap().count, 2);
+    hive.check();
+}
+
+#[test]
 fn the_bytes_of_a_bulk_change_are_fixed_and_its_json_shows_the_filter() {
     let hive = hive(1);
     let filter = TaskFilter { id_prefix: Some("dead-".into()), older_than: Some(std::time::Duration::ZERO), ..dead() };

@@ -158,6 +158,9 @@ impl Queue<&mut WriteTx<'_>> {
             for id in ids {
                 changed += u64::from(queue.bulk_one(bulk, id)?);
             }
+            if bulk.action == BulkAction::Purge {
+                queue.forget_old(ids.len().saturating_mul(2))?;
+            }
             Ok(changed)
         })
     }
