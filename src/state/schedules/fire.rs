@@ -201,7 +201,7 @@ impl Schedules<&mut WriteTx<'_>> {
             Some(task) => task,
             None if self.is_there(schedule, due)? => return Ok(None),
             // Anybody may enqueue a task under that id. The position makes the due time fire once without it.
-            None => self.records.queue().enqueue(schedule.unnamed_task_at(due))?.task,
+            None => self.records.queue().enqueue(schedule.unnamed_task_at(due))?,
         };
         (position.last_due, position.last_task) = (Some(due), Some(task.id.clone()));
         Ok(Some(task.id))

@@ -24,7 +24,7 @@ impl Target {
         match self {
             Self::Here(store) => Ok((store.summary()?, sizes.then(|| store.weigh()).transpose()?)),
             Self::There(client) => {
-                let summary = told(client, &Ask::get(&["api", "status"]))?;
+                let summary = told(client, &Ask::get(&["api", "summary"]))?;
                 Ok((summary, sizes.then(|| told(client, &Ask::get(&["api", "sizes"]))).transpose()?))
             }
         }

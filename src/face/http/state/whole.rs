@@ -1,4 +1,4 @@
-//! `/api/status`, `/api/sizes`, `/api/backups`, `/api/policy`, `/api/queue-memory` and `/api/forget`: the store as a whole, and the rules by
+//! `/api/summary`, `/api/sizes`, `/api/backups`, `/api/policy`, `/api/queue-memory` and `/api/forget`: the store as a whole, and the rules by
 //! which it forgets.
 
 use std::time::Duration;
@@ -112,7 +112,7 @@ const MEMORY: Gives = Gives::Fields(&[
 pub(in crate::face::http) const ROUTES: &[Route] = &[
     Route {
         method: Method::GET,
-        path: "/api/status",
+        path: "/api/summary",
         needs: Needs::Reader,
         about: "Show the content of the store in numbers",
         query: &[],
