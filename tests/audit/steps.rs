@@ -94,6 +94,14 @@ pub const STEPS: &[(&str, Does)] = &[
             hive.act(|tx| tx.keys().rotate(&key(), Duration::ZERO));
         }),
     ),
+    ("Notes::put", One("record_put", |hive| hive.act(|tx| tx.notes(&bot()).put("a", &json!(1))))),
+    (
+        "Notes::remove",
+        One("record_remove", |hive| {
+            hive.prepare(|tx| tx.notes(&bot()).put("a", &json!(1)));
+            hive.act(|tx| tx.notes(&bot()).remove("a"));
+        }),
+    ),
     (
         "Queue::assign",
         One("queue_assign", |hive| {
