@@ -32,8 +32,8 @@ fn hello() -> Value {
 
 /// The last message of an answer of events.
 fn message(answer: &Answer) -> Value {
-    let lines = answer.body.lines().filter_map(|line| line.strip_prefix("data: "));
-    let last = lines.filter(|line| line.starts_with('{')).next_back();
+    let mut lines = answer.body.lines().filter_map(|line| line.strip_prefix("data: "));
+    let last = lines.rfind(|line| line.starts_with('{'));
     serde_json::from_str(last.unwrap_or_else(|| panic!("{answer}"))).unwrap()
 }
 

@@ -94,6 +94,10 @@ pub(crate) trait IntoRedb<'a> {
 }
 
 /// The rows of a write transaction, with its own writes.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "there is one at a time, and a box would be an allocation for each write"
+)]
 pub(crate) enum WriteRows<'a> {
     /// They go straight into redb.
     Redb(Box<Rows<WriteTables<'a>, NoLayer>>),

@@ -41,10 +41,11 @@ impl Rights {
     /// Hides the token of a claim from everybody but its holder.
     pub(in crate::face) fn hide_token_in(&self, task: &mut Value) {
         let is_own = |holder: &Value| self.bot.as_ref().is_some_and(|bot| holder["bot"] == bot.as_str());
-        if let Some(holder) = task.get_mut("holder").filter(|holder| holder.is_object()) {
-            if !self.sees_tokens && !is_own(holder) {
-                holder["token"] = Value::Null;
-            }
+        if let Some(holder) = task.get_mut("holder").filter(|holder| holder.is_object())
+            && !self.sees_tokens
+            && !is_own(holder)
+        {
+            holder["token"] = Value::Null;
         }
     }
 }

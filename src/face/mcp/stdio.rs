@@ -85,6 +85,7 @@ impl Transport<RoleServer> for Lines {
         "lines".into()
     }
 
+    #[expect(clippy::manual_async_fn, reason = "the future must not borrow the transport")]
     fn send(
         &mut self,
         message: TxJsonRpcMessage<RoleServer>,

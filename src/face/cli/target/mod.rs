@@ -24,6 +24,7 @@ use crate::face::remote::{Ask, Client, Told};
 use crate::{Error, Result, Store};
 
 /// An open store, or the client of a service.
+#[expect(clippy::large_enum_variant, reason = "a run of the program has one")]
 pub(in crate::face::cli) enum Target {
     Here(Store),
     There(Client),

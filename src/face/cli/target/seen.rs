@@ -17,6 +17,7 @@ const PAGE: usize = 256;
 const LONGEST_PAGE: usize = 1_000;
 
 /// The state that a verb reads.
+#[expect(clippy::large_enum_variant, reason = "a run of the program has one")]
 pub(in crate::face::cli) enum Seen<'t> {
     Here(View),
     There {

@@ -274,7 +274,10 @@ fn a_bot_that_wakes_to_see_to_other_work_needs_no_writer_meanwhile_and_is_told()
     assert!(wait.sleep(LONG), "it has not looked yet");
     assert_eq!(wait.look(&hive.store).unwrap(), None);
     // While a transaction is open, another one would wait for it.
-    hive.write(|_| Ok(assert!((0..5).all(|_| !wait.sleep(Duration::from_millis(10))))));
+    hive.write(|_| {
+        assert!((0..5).all(|_| !wait.sleep(Duration::from_millis(10))));
+        Ok(())
+    });
     let claims = std::thread::scope(|scope| {
         scope.spawn(|| {
             std::thread::sleep(Duration::from_millis(50));
