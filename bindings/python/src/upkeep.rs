@@ -109,7 +109,10 @@ impl Background {
     fn errors(&self) -> Vec<String> {
         let scheduler = self.scheduler.lock().unwrap_or_else(PoisonError::into_inner);
         let health = scheduler.as_ref().map(Scheduler::health).unwrap_or_default();
-        [health.backup_error, health.retention_error, health.upkeep_error, health.schedules_error].into_iter().flatten().collect()
+        [health.backup_error, health.retention_error, health.upkeep_error, health.schedules_error]
+            .into_iter()
+            .flatten()
+            .collect()
     }
 
     /// Ends the thread.
