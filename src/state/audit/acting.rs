@@ -66,6 +66,7 @@ impl Store {
     }
 
     /// The same where an option says who acts, if anybody does.
+    #[cfg(feature = "transfer")]
     pub(crate) fn acting_for(&self, actor: Option<&Actor>) -> Self {
         actor.map_or_else(|| self.clone(), |actor| self.acting_as(actor.clone()))
     }
