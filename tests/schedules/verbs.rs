@@ -77,7 +77,7 @@ fn a_schedule_reads_back_as_it_was_added_and_its_json_has_every_field() {
     let new = every("tidy", 600).missed(Missed::All).overlap(Overlap::Skip);
     let added = add(&hive, new);
     assert_eq!(get(&hive, "tidy"), added);
-    assert_eq!(hive.view().schedules().list().unwrap(), [added.clone()]);
+    assert_eq!(hive.view().schedules().list().unwrap(), std::slice::from_ref(&added));
     let shown = serde_json::to_value(&added).unwrap();
     let expected = json!({
         "name": "tidy", "every_ms": 600_000, "from": "2027-01-15T08:00:00.000000+00:00", "cron": null, "time_zone": null,
