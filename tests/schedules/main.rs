@@ -14,6 +14,7 @@ use jiff::{SignedDuration, Timestamp};
 struct Hive {
     store: Store,
     clock: ManualClock,
+    #[cfg_attr(not(feature = "transfer"), expect(dead_code, reason = "a test keeps its folder"))]
     folder: tempfile::TempDir,
 }
 
