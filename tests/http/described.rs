@@ -172,7 +172,7 @@ fn sample(schema: &Value) -> Value {
     let name = schema["type"].as_str().or_else(|| schema["type"][0].as_str());
     match (name, schema.get("format")) {
         (Some("string"), Some(_)) => json!("2026-01-02T03:04:05Z"),
-        (Some("string"), None) => schema["enum"].get(0).cloned().unwrap_or(json!("x")),
+        (Some("string"), None) => json!("x"),
         (Some("array"), _) if schema["items"].get("$ref").is_some() => json!([{}]),
         (Some("array"), _) => json!(["x"]),
         (Some("object"), _) => json!({}),

@@ -87,7 +87,7 @@ pub(in crate::face::http) const ROUTES: &[Route] = &[
 ];
 
 async fn start(app: App, Object(mut fields): Object) -> Answer {
-    let action: BulkAction = fields.required_text("action")?.parse()?;
+    let action = fields.required_text("action")?;
     let filter = TaskFilter {
         state: fields.parsed("state")?,
         bot: fields.parsed("bot")?,
@@ -98,6 +98,7 @@ async fn start(app: App, Object(mut fields): Object) -> Answer {
     };
     let (at_most, dry_run) = (fields.number("at_most")?, fields.flag("dry_run")?);
     fields.end()?;
+    let action: BulkAction = action.parse()?;
     if dry_run {
         let fits = app.look_through(move |_, store| store.plan_bulk(action, filter)).await?;
         return Ok(Json(json!({"fits": fits})).into_response());

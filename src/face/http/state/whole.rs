@@ -43,6 +43,17 @@ const OUTSIDE_COPY: Shape = Shape {
     ],
 };
 
+const SCHEDULE_TOTALS: Shape = Shape {
+    name: "ScheduleTotals",
+    about: "the number of schedules",
+    base: None,
+    fields: &[
+        required("total", Number, "all of them"),
+        required("paused", Number, "those that are paused"),
+        required("overdue", Number, "those whose due time is more than a minute old"),
+    ],
+};
+
 const SEEN_CRASH: Shape = Shape {
     name: "SeenCrash",
     about: "a crash that nobody has acknowledged",
@@ -60,6 +71,7 @@ const STATUS: Gives = Gives::Fields(&[
     required("file_bytes", Number, "the size of the file"),
     required("collections", Map(&Of(&STATS)), "statistics by name"),
     required("tasks", Map(&Number), "number of tasks by state"),
+    required("schedules", Of(&SCHEDULE_TOTALS), "the schedules"),
     required("points", Of(&POINT_TOTALS), "the restore points"),
     required("archive", Of(&OUTSIDE_COPY), "the newest automatic archive"),
     nullable("crash", Of(&SEEN_CRASH), "the newest crash that nobody has acknowledged"),
