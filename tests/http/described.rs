@@ -363,7 +363,7 @@ fn ask_for_several_tasks(service: &Service) {
     let first = json!({"id": "first", "payload": 1, "assigned_to": "of-batch"});
     let second = json!({"id": "second", "payload": 2, "assigned_to": "of-batch", "depends_on": ["first"]});
     service.post("/api/queue/batch", json!({"tasks": [second, first]})).ok();
-    service.post("/api/queue/batch", json!({"tasks": [{"payload": 1}], "full": true})).ok();
+    service.post("/api/queue/batch", json!({"tasks": [{"payload": 1, "assigned_to": "nobody"}], "full": true})).ok();
     service.post("/api/queue/batch", json!({"tasks": [{"id": "first", "payload": 1}]})).refused(409);
     let claims = service.post("/api/queue/claim", json!({"bot": "of-batch"})).ok()["claims"].take();
     service.post("/api/queue/nothing/complete-and-claim", json!({"token": 1})).refused(404);
