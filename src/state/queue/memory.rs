@@ -180,6 +180,13 @@ impl Queue<&mut WriteTx<'_>> {
         Ok(memory)
     }
 
+    /// Sets those limits that are given; the others stay.
+    #[cfg(feature = "cli")]
+    pub(crate) fn change_memory(&mut self, keep: Option<Duration>, most: Option<u64>) -> Result<Memory> {
+        let before = self.memory()?;
+        self.set_memory(keep.unwrap_or(Duration::from_millis(before.keep_ms)), most.unwrap_or(before.most))
+    }
+
     fn put_memory(&mut self, memory: &Memory) -> Result<()> {
         self.records.put_row(Table::Meta, MEMORY, &codec::encode(memory)?)
     }

@@ -170,11 +170,7 @@ impl Target {
     /// Sets its limits; one that is not given stays.
     pub(in crate::face::cli) fn set_queue_memory(&self, keep: Option<Duration>, most: Option<u64>) -> Result<Memory> {
         match self {
-            Self::Here(store) => store.write(|tx| {
-                let before = tx.queue().memory()?;
-                let keep = keep.unwrap_or(Duration::from_millis(before.keep_ms));
-                tx.queue().set_memory(keep, most.unwrap_or(before.most))
-            }),
+            Self::Here(store) => store.write(|tx| tx.queue().change_memory(keep, most)),
             Self::There(client) => {
                 let body = json!({"keep_ms": keep.map(|keep| keep.as_millis() as u64), "most": most});
                 told(client, &Ask::put(&["api", "queue-memory"], body))

@@ -1,8 +1,6 @@
 //! `/api/summary`, `/api/sizes`, `/api/backups`, `/api/policy`, `/api/queue-memory` and `/api/forget`: the store as a whole, and the rules by
 //! which it forgets.
 
-use std::time::Duration;
-
 use axum::Json;
 use axum::http::Method;
 use axum::response::IntoResponse;
@@ -285,11 +283,7 @@ async fn set_memory(app: App, Object(mut fields): Object) -> Answer {
     let (keep, most) = (fields.millis("keep_ms")?, fields.number("most")?);
     fields.end()?;
     app.change(move |store| {
-        let memory = store.write(|tx| {
-            let before = tx.queue().memory()?;
-            let keep = keep.unwrap_or(Duration::from_millis(before.keep_ms));
-            tx.queue().set_memory(keep, most.unwrap_or(before.most))
-        })?;
+        let memory = store.write(|tx| tx.queue().change_memory(keep, most))?;
         Ok(Json(json!(memory)).into_response())
     })
     .await
