@@ -130,22 +130,6 @@ impl NewTask {
         Ok(Self { payload: payload.unwrap_or_default(), attributes: attributes.unwrap_or_default(), ..task })
     }
 
-    /// The fields of its JSON object, from which [`from_fields`](Self::from_fields) makes it again.
-    ///
-    /// # Errors
-    ///
-    /// `Invalid` when it cannot be shown as JSON.
-    #[cfg(feature = "cli")]
-    pub(crate) fn into_fields(mut self) -> Result<Map<String, Value>> {
-        let (payload, attributes) = (std::mem::take(&mut self.payload), std::mem::take(&mut self.attributes));
-        let wrong = || Error::invalid("the task cannot be shown as JSON");
-        let shown = serde_json::to_value(&self).map_err(|source| wrong().with_source(source))?;
-        let Value::Object(mut fields) = shown else { return Err(wrong()) };
-        fields.insert("payload".to_owned(), payload);
-        fields.insert("attributes".to_owned(), Value::Object(attributes));
-        Ok(fields)
-    }
-
     /// Sets the id. The default is made from the sequence number, such as `task-17`.
     #[must_use]
     pub fn id(mut self, id: TaskId) -> Self {
@@ -407,11 +391,8 @@ mod tests {
         let fields = crate::json::parse(br#"{"payload": [1e400, 1.50], "attributes": {"a": -0}, "id": null}"#).unwrap();
         let read = NewTask::from_fields(fields.as_object().cloned().unwrap()).unwrap();
         assert_eq!((read.payload.to_string(), read.attributes["a"].to_string()), ("[1e400,1.50]".into(), "-0".into()));
-        #[cfg(feature = "cli")]
-        {
-            let fields = read.clone().into_fields().unwrap();
-            assert_eq!(fields["payload"].to_string(), "[1e400,1.50]");
-            assert_eq!(NewTask::from_fields(fields).unwrap(), read);
-        }
+        let fields = read.to_fields().unwrap();
+        assert_eq!(fields["payload"].to_string(), "[1e400,1.50]");
+        assert_eq!(NewTask::from_fields(fields).unwrap(), read);
     }
 }

@@ -48,7 +48,7 @@ impl Target {
                 Ok((task, !is_new))
             }
             Self::There(client) => {
-                let body = Value::Object(new.into_fields()?);
+                let body = Value::Object(new.to_fields()?);
                 let is_repeatable = body["idempotency_key"].is_string();
                 let ask = Ask::post(&["api", "queue"], body);
                 let answer = client.ask(&if is_repeatable { ask.repeatable() } else { ask })?;
@@ -67,8 +67,7 @@ impl Target {
         match self {
             Self::Here(store) => Ok(store.enqueue_all(tasks)?.iter().map(|task| brief(task.in_brief())).collect()),
             Self::There(client) => {
-                let tasks =
-                    tasks.into_iter().map(|task| task.into_fields().map(Value::Object)).collect::<Result<_>>()?;
+                let tasks = tasks.into_iter().map(|task| task.to_fields().map(Value::Object)).collect::<Result<_>>()?;
                 let mut body = json!({});
                 body["tasks"] = Value::Array(tasks);
                 let mut answer = client.ask(&Ask::post(&["api", "queue", "batch"], body))?;
