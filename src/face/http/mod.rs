@@ -30,7 +30,7 @@ mod app;
 mod authority;
 mod band;
 mod body;
-mod caller;
+pub(in crate::face) mod caller;
 mod client;
 mod connection_limit;
 mod date;
@@ -48,7 +48,7 @@ mod memory;
 mod metered;
 mod metrics;
 mod middleware;
-mod openapi;
+pub(in crate::face) mod openapi;
 mod operations;
 #[cfg(feature = "page")]
 mod page;

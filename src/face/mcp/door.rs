@@ -6,6 +6,7 @@ use std::sync::Arc;
 use serde_json::Value;
 use tokio::sync::oneshot;
 
+use crate::face::http::caller::hide_token_in;
 use crate::face::mcp::refused_call::RefusedCall;
 use crate::{BotId, ClaimOptions, Point, PointRequest, Result, Role, Store};
 
@@ -40,13 +41,7 @@ pub(in crate::face) struct Rights {
 impl Rights {
     /// Hides the token of a claim from everybody but its holder.
     pub(in crate::face) fn hide_token_in(&self, task: &mut Value) {
-        let is_own = |holder: &Value| self.bot.as_ref().is_some_and(|bot| holder["bot"] == bot.as_str());
-        if let Some(holder) = task.get_mut("holder").filter(|holder| holder.is_object())
-            && !self.sees_tokens
-            && !is_own(holder)
-        {
-            holder["token"] = Value::Null;
-        }
+        hide_token_in(task, self.sees_tokens, self.bot.as_ref());
     }
 }
 
