@@ -194,7 +194,7 @@ fn part(name: &str) -> Value {
 }
 
 fn query(field: &Field) -> Value {
-    let schema = of_kind(field.kind);
+    let schema = of_kind(field.kind, by_name);
     json!({"name": field.name, "in": "query", "required": field.required, "description": field.about, "schema": schema})
 }
 
@@ -225,7 +225,7 @@ fn object(fields: impl IntoIterator<Item = &'static Field, IntoIter: Clone>) -> 
 }
 
 fn schema(field: &Field) -> Value {
-    let mut schema = of_kind(field.kind);
+    let mut schema = of_kind(field.kind, by_name);
     if field.null {
         if let Some(kind) = schema.get("type").cloned() {
             schema["type"] = json!([kind, "null"]);
@@ -240,7 +240,12 @@ fn schema(field: &Field) -> Value {
     schema
 }
 
-fn of_kind(kind: Kind) -> Value {
+fn by_name(shape: &'static Shape) -> Value {
+    refers("schemas", shape.name)
+}
+
+/// The schema of a value, with that of each shape in it made so.
+pub(in crate::face) fn of_kind(kind: Kind, of_shape: fn(&'static Shape) -> Value) -> Value {
     match kind {
         Kind::Text => json!({"type": "string"}),
         Kind::Word(words) => json!({"type": "string", "enum": words()}),
@@ -249,9 +254,9 @@ fn of_kind(kind: Kind) -> Value {
         Kind::Decimal => json!({"type": "number"}),
         Kind::Flag => json!({"type": "boolean"}),
         Kind::Object => json!({"type": "object"}),
-        Kind::Of(shape) => refers("schemas", shape.name),
-        Kind::List(of) => json!({"type": "array", "items": of_kind(*of)}),
-        Kind::Map(of) => json!({"type": "object", "additionalProperties": of_kind(*of)}),
+        Kind::Of(shape) => of_shape(shape),
+        Kind::List(of) => json!({"type": "array", "items": of_kind(*of, of_shape)}),
+        Kind::Map(of) => json!({"type": "object", "additionalProperties": of_kind(*of, of_shape)}),
         Kind::Any => json!({}),
     }
 }

@@ -1,8 +1,9 @@
 //! The schema of the arguments of a tool, made from its fields.
 
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
-use crate::face::http::route::{Field, Kind};
+use crate::face::http::openapi::of_kind;
+use crate::face::http::route::Field;
 
 /// The schema of an object with these fields, and with no others.
 pub(super) fn object(fields: &[Field]) -> Map<String, Value> {
@@ -19,23 +20,7 @@ pub(super) fn object(fields: &[Field]) -> Map<String, Value> {
 }
 
 fn of_field(field: &Field) -> Value {
-    let mut schema = of_kind(field.kind);
+    let mut schema = of_kind(field.kind, |shape| object(shape.fields).into());
     schema["description"] = field.about.into();
     schema
-}
-
-fn of_kind(kind: Kind) -> Value {
-    match kind {
-        Kind::Text => json!({"type": "string"}),
-        Kind::Word(words) => json!({"type": "string", "enum": words()}),
-        Kind::Time => json!({"type": "string", "format": "date-time"}),
-        Kind::Number => json!({"type": "integer", "minimum": 0}),
-        Kind::Decimal => json!({"type": "number"}),
-        Kind::Flag => json!({"type": "boolean"}),
-        Kind::Object => json!({"type": "object"}),
-        Kind::Of(shape) => object(shape.fields).into(),
-        Kind::List(of) => json!({"type": "array", "items": of_kind(*of)}),
-        Kind::Map(of) => json!({"type": "object", "additionalProperties": of_kind(*of)}),
-        Kind::Any => json!({}),
-    }
 }
