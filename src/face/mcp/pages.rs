@@ -49,13 +49,17 @@ impl Part {
         Ok(Self { limit: limit.min(MOST_ITEMS), cursor: fields.text("cursor")?, at })
     }
 
-    /// The page of numbered items, whose cursor is a number.
-    pub(super) fn numbered(&self, newest_first: bool, limit: usize) -> Result<Page> {
+    /// The cursor, of a list in which it is a number.
+    pub(super) fn number(&self) -> Result<Option<u64>> {
         let wrong = |cursor: &String| {
             Error::invalid(format!("a cursor must come from the previous page: cursor={}", cursor.escape_debug()))
         };
-        let cursor = self.cursor.as_ref().map(|cursor| cursor.parse().map_err(|_| wrong(cursor))).transpose()?;
-        Ok(match (newest_first, cursor) {
+        self.cursor.as_ref().map(|cursor| cursor.parse().map_err(|_| wrong(cursor))).transpose()
+    }
+
+    /// The page of numbered items, whose cursor is a number.
+    pub(super) fn numbered(&self, newest_first: bool, limit: usize) -> Result<Page> {
+        Ok(match (newest_first, self.number()?) {
             (true, None) => Page::newest(limit),
             (true, Some(cursor)) => Page::newest(limit).before(cursor),
             (false, None) => Page::oldest(limit),

@@ -99,20 +99,12 @@ async fn points(call: Call, mut fields: Fields) -> Outcome {
 
 /// A page of restore points, the newest first.
 pub(in crate::face::mcp) fn page(store: &Store, part: &Part, limit: usize) -> Result<Items> {
-    let wrong = |cursor: &String| {
-        crate::Error::new(
-            crate::ErrorKind::Invalid,
-            format!("a cursor must come from the previous page: cursor={}", cursor.escape_debug()),
-        )
-    };
-    let before = part.cursor.as_ref().map(|cursor| cursor.parse().map(Epoch).map_err(|_| wrong(cursor))).transpose()?;
-    let mut points = store.points()?;
-    points.retain(|point| before.is_none_or(|before| point.epoch < before));
+    let mut points = store.brief_points(part.number()?.map(Epoch), false, limit.saturating_add(1))?;
     let more = points.len() > limit;
     points.truncate(limit);
     let next = points.last().filter(|_| more).map(|point| point.epoch.0.to_string());
     let brief = points.iter().map(|point| {
-        let mut shown = json!({"id": point.id, "timestamp": crate::show_time(point.timestamp), "manual": point.manual,
+        let mut shown = json!({"id": point.point, "timestamp": crate::show_time(point.timestamp), "manual": point.manual,
             "description": point.description, "tags": point.tags, "held": point.held, "partial": point.partial});
         shorten_fields(&mut shown, &["description", "tags"], IN_LIST);
         shown
