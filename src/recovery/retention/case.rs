@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use jiff::Timestamp;
+
 use super::{Candidate, Class, Reason, Verdict};
 
 /// A point without a verdict yet.
@@ -20,7 +22,13 @@ pub(super) enum Fate {
     Forget(Reason),
 }
 
-impl Case<'_> {
+impl<'a> Case<'a> {
+    /// A point that no rule has looked at. It is kept.
+    pub(super) fn new(point: &'a Candidate, now: Timestamp) -> Self {
+        let age = Duration::try_from(now.duration_since(point.at)).unwrap_or(Duration::ZERO);
+        Self { point, age, fate: Fate::Keep(Reason::NoAge), protections: Vec::new() }
+    }
+
     /// Whether the rules and the cap of that kind count it.
     pub(super) fn counts_as(&self, kind: &str) -> bool {
         self.point.class != Class::Safety && self.point.kind == kind

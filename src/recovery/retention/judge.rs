@@ -1,4 +1,4 @@
-//! The order of a policy's rules: age, thinning and room first, then the protected points, then the cap.
+//! The order of a policy's rules: the protected points first, then room, thinning and age, then the cap.
 //!
 //! Epochs decide which point is older, because a clock that is set back does not affect them. Ages and periods use
 //! times.
@@ -18,24 +18,30 @@ use crate::engine::epoch::Epoch;
 const DAYS_SINCE_MONDAY: i64 = 3;
 
 /// The verdicts, in the order of epochs.
-pub(super) fn judge<'p>(policy: &Policy, points: &'p [Candidate], now: Timestamp) -> Vec<Verdict> {
+pub(super) fn judge(policy: &Policy, points: &[Candidate], now: Timestamp) -> Vec<Verdict> {
     let mut points: Vec<_> = points.iter().collect();
     points.sort_by_key(|point| point.epoch);
-    let crowded = without_room(policy, &points);
-    let stretches = Stretches::new(policy, &points, &crowded);
-    let case = |point: &&'p Candidate| {
-        let age = Duration::try_from(now.duration_since(point.at)).unwrap_or(Duration::ZERO);
-        let fate = by_room(policy, point, &crowded).unwrap_or_else(|| by_age(policy, point, &stretches, age));
-        Case { point, age, fate, protections: Vec::new() }
-    };
-    let mut cases: Vec<_> = points.iter().map(case).collect();
-    for kind in points.iter().map(|point| point.kind.as_str()).collect::<BTreeSet<_>>() {
-        let mut of_kind: Vec<_> = cases.iter_mut().filter(|case| case.counts_as(kind)).collect();
-        protect(policy, &mut of_kind);
-        cut(policy, &mut of_kind);
+    let mut cases: Vec<_> = points.into_iter().map(|point| Case::new(point, now)).collect();
+    let kinds: BTreeSet<_> = cases.iter().map(|case| case.point.kind.as_str()).collect();
+    for kind in &kinds {
+        protect(policy, &mut of_kind(&mut cases, kind));
     }
     protect_safety_points(&mut cases);
+    let crowded = without_room(policy, &cases);
+    let stretches = Stretches::new(policy, &cases, &crowded);
+    for case in &mut cases {
+        let by_age = || by_age(policy, case.point, &stretches, case.age);
+        case.fate = by_room(policy, case.point, &crowded).unwrap_or_else(by_age);
+    }
+    for kind in &kinds {
+        cut(policy, &mut of_kind(&mut cases, kind));
+    }
     cases.into_iter().map(Case::verdict).collect()
+}
+
+/// The cases that the rules and the cap of that kind count.
+fn of_kind<'c, 'p>(cases: &'c mut [Case<'p>], kind: &str) -> Vec<&'c mut Case<'p>> {
+    cases.iter_mut().filter(|case| case.counts_as(kind)).collect()
 }
 
 /// The decision about a point that found no room.
@@ -77,13 +83,13 @@ fn thinned_to(policy: &Policy, point: &Candidate, age: Duration) -> Option<Durat
 struct Stretches<'a>(BTreeMap<(&'a str, Duration, i128), &'a Candidate>);
 
 impl<'a> Stretches<'a> {
-    /// Finds them for `points`, which are in the order of their epochs. Points without room represent nothing.
-    fn new(policy: &Policy, points: &[&'a Candidate], crowded: &BTreeSet<Epoch>) -> Self {
+    /// Finds them for `cases`, which are in the order of their epochs. Points without room represent nothing.
+    fn new(policy: &Policy, cases: &[Case<'a>], crowded: &BTreeSet<Epoch>) -> Self {
         let mut first = BTreeMap::new();
-        let stands = |point: &&&Candidate| point.class == Class::Automatic && !crowded.contains(&point.epoch);
-        for point in points.iter().filter(stands) {
+        let stands = |point: &&'a Candidate| point.class == Class::Automatic && !crowded.contains(&point.epoch);
+        for point in cases.iter().map(|case| case.point).filter(stands) {
             for step in &policy.thinning {
-                let standing = first.entry(Self::of(point, step.every)).or_insert(*point);
+                let standing = first.entry(Self::of(point, step.every)).or_insert(point);
                 if point.sound && !standing.sound {
                     *standing = point;
                 }
@@ -480,6 +486,20 @@ pub(super) mod tests {
         let after_hours: Vec<_> = left.iter().filter(|epoch| epoch.0 > 25_000).collect();
         assert!(after_hours.windows(2).all(|pair| pair[1].0 - pair[0].0 < 50), "those that are left lie evenly");
         assert_eq!(kept(&Policy { burst: None, ..Policy::default() }, &points, now()).len(), 50_000);
+    }
+
+    #[test]
+    fn a_protected_point_takes_no_room_from_others_neither_now_nor_after_the_next_retention() {
+        let policy =
+            Policy { burst: Some(1), thinning: vec![Thinning { from: HOUR, every: DAY }], ..Policy::default() };
+        let damaged = |age| Candidate { sound: false, ..point(age) };
+        // All are of one day. The held point comes too soon after the damaged one, which is thinned away then.
+        let held = Candidate { held: true, ..damaged(57 * HOUR) };
+        let points = [damaged(60 * HOUR), held, point(50 * HOUR), point(HOUR / 2)];
+        let left: Vec<_> = points[1..].to_vec();
+        let epochs: BTreeSet<_> = left.iter().map(|point| point.epoch).collect();
+        assert_eq!(kept(&policy, &points, now()), epochs);
+        assert_eq!(kept(&policy, &left, now()), epochs);
     }
 
     #[test]

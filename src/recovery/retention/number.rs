@@ -1,7 +1,7 @@
 //! The two rules that count points: the cap on old points, and the room for bursts.
 //!
-//! Neither lets many points remove earlier ones. Earlier points alone decide whether a point finds room. Over the cap,
-//! points with neighbours of the same age go first, the newest of them first.
+//! Neither lets many points remove earlier ones. Earlier points alone decide whether an unprotected point finds room.
+//! Over the cap, points with neighbours of the same age go first, the newest of them first.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
@@ -17,16 +17,22 @@ const HOURS_OF_BURST: u128 = 10;
 const MINUTE_NANOS: i128 = 60 * 1_000_000_000;
 const HOUR_NANOS: i128 = 60 * MINUTE_NANOS;
 
-/// The points that found no room when they were made. `points` are in the order of epochs. The newest point of each
+/// The points that found no room when they were made. `cases` are in the order of epochs. The newest point of each
 /// class and kind is never one of them, so that a restore can revert the last action.
-pub(super) fn without_room(policy: &Policy, points: &[&Candidate]) -> BTreeSet<Epoch> {
+///
+/// A protected point needs no room and takes none. If it took some whenever there was some, it would take more after a
+/// retention than before it, as others are gone then, and a second retention would forget points that the first one
+/// kept.
+pub(super) fn without_room(policy: &Policy, cases: &[Case<'_>]) -> BTreeSet<Epoch> {
     let Some(burst) = policy.burst else { return BTreeSet::new() };
     let (mut rooms, mut newest) = (BTreeMap::new(), BTreeMap::new());
     let mut without = BTreeSet::new();
-    for point in points {
+    for case in cases {
+        let point = case.point;
         // Safety points have no kind.
         let key = (point.class, if point.class == Class::Safety { "" } else { point.kind.as_str() });
-        if !rooms.entry(key).or_insert_with(|| Room::new(burst, point.at)).take(point.at) {
+        let room = rooms.entry(key).or_insert_with(|| Room::new(burst, point.at));
+        if !case.is_protected() && !room.take(point.at) {
             without.insert(point.epoch);
         }
         newest.insert(key, point.epoch);
