@@ -3,6 +3,7 @@
 use std::fmt;
 use std::path::Path;
 
+use ::hivekeep::Sharing;
 use anyhow::Result;
 
 use crate::data::{Row, Sum};
@@ -105,12 +106,18 @@ pub struct Kind {
 pub const HIVEKEEP: &str = "hivekeep";
 
 /// Every engine, Hivekeep first.
-pub const KINDS: [Kind; 11] = [
+pub const KINDS: [Kind; 12] = [
     Kind {
         name: HIVEKEEP,
-        open: hivekeep::open,
+        open: |folder| hivekeep::open(folder, Sharing::Shared),
         copies: false,
         how: "default options (cache of 64 MiB): several processes may share it, commits in two phases with quick repair",
+    },
+    Kind {
+        name: "hivekeep_alone",
+        open: |folder| hivekeep::open(folder, Sharing::Exclusive),
+        copies: false,
+        how: "opened for one process alone (Sharing::Exclusive): commits go into a write-ahead log, one sync each",
     },
     Kind {
         name: "sqlite_backup",

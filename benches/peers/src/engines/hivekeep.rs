@@ -1,9 +1,9 @@
-//! Hivekeep, with its default options.
+//! Hivekeep, with its default options, or for one process alone.
 
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
-use ::hivekeep::{Collection, Point as Made, RestoreOptions, Selector, Store, View};
+use ::hivekeep::{Collection, Point as Made, RestoreOptions, Selector, Sharing, Store, View};
 use ::redb::{Builder, ReadableDatabase};
 use anyhow::{Context, Result, ensure};
 
@@ -15,12 +15,14 @@ const NAME: &str = "bench";
 struct Hivekeep {
     store: Store,
     path: PathBuf,
+    sharing: Sharing,
     points: Mutex<Vec<Made>>,
 }
 
-pub fn open(folder: &Path) -> Result<Box<dyn Engine>> {
+pub fn open(folder: &Path, sharing: Sharing) -> Result<Box<dyn Engine>> {
     let path = folder.join("h.redb");
-    Ok(Box::new(Hivekeep { store: Store::open(&path)?, path, points: Mutex::default() }))
+    let store = Store::options().sharing(sharing).open(&path)?;
+    Ok(Box::new(Hivekeep { store, path, sharing, points: Mutex::default() }))
 }
 
 impl Hivekeep {
@@ -97,7 +99,7 @@ impl Engine for Hivekeep {
         let database = Builder::new().open(&self.path)?;
         let bytes = pages_in_use(&database)?;
         drop(database);
-        self.store = Store::open(&self.path)?;
+        self.store = Store::options().sharing(self.sharing).open(&self.path)?;
         Ok(Some(bytes))
     }
 

@@ -1,8 +1,11 @@
-//! Hivekeep's queue, with its default options and with one-phase commits.
+//! Hivekeep's queue: with its default options, for one process alone, and with one-phase commits.
 
 use std::path::Path;
+use std::time::Duration;
 
-use ::hivekeep::{Bot, BotId, ClaimOptions, Clock, NewTask, Options, Sharing, Store, SystemClock, TaskState, Token};
+use ::hivekeep::{
+    Bot, BotId, Claim, ClaimOptions, Clock, NewTask, Options, Sharing, Store, SystemClock, TaskState, Token,
+};
 use anyhow::Result;
 
 use crate::queue::{Queue, Ticket, Worker, payload};
@@ -14,6 +17,10 @@ const TOGETHER: u64 = 20_000;
 
 pub fn open(folder: &Path) -> Result<Box<dyn Queue>> {
     open_with(folder, Store::options())
+}
+
+pub fn open_alone(folder: &Path) -> Result<Box<dyn Queue>> {
+    open_with(folder, Store::options().sharing(Sharing::Exclusive))
 }
 
 pub fn open_one_phase(folder: &Path) -> Result<Box<dyn Queue>> {
@@ -72,7 +79,7 @@ impl Worker for Working<'_> {
     fn claim(&mut self, count: usize) -> Result<Vec<Ticket>> {
         let options = ClaimOptions { max: count, ..ClaimOptions::default() };
         let claims = self.store.write(|tx| tx.queue().claim(&self.bot, &options))?;
-        Ok(claims.into_iter().map(|claim| Ticket { id: claim.id.to_string(), token: claim.token.0 }).collect())
+        Ok(claims.into_iter().map(ticket).collect())
     }
 
     fn complete(&mut self, tickets: &[Ticket]) -> Result<()> {
@@ -83,4 +90,14 @@ impl Worker for Working<'_> {
         })?;
         Ok(())
     }
+
+    fn complete_and_claim(&mut self, held: &Ticket) -> Result<Vec<Ticket>> {
+        let (id, options) = (held.id.parse()?, ClaimOptions::default());
+        let ended = self.store.complete_and_claim(&id, Token(held.token), "done", &options, Duration::ZERO)?;
+        Ok(ended.claims.into_iter().map(ticket).collect())
+    }
+}
+
+fn ticket(claim: Claim) -> Ticket {
+    Ticket { id: claim.id.to_string(), token: claim.token.0 }
 }

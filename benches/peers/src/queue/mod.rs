@@ -8,7 +8,7 @@ use std::collections::HashSet;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 
 pub use work::{NAMES, all};
 
@@ -42,6 +42,9 @@ pub trait Worker {
     fn claim(&mut self, count: usize) -> Result<Vec<Ticket>>;
 
     fn complete(&mut self, tickets: &[Ticket]) -> Result<()>;
+
+    /// Completes a task and claims the next one.
+    fn complete_and_claim(&mut self, held: &Ticket) -> Result<Vec<Ticket>>;
 }
 
 /// The result of a claim.
@@ -59,14 +62,15 @@ pub struct Kind {
     pub has_points: bool,
 }
 
-const KINDS: [Kind; 4] = [
+const KINDS: [Kind; 5] = [
     Kind { name: HIVEKEEP, open: hivekeep::open, is_shared: true, has_points: true },
+    Kind { name: "hivekeep_alone", open: hivekeep::open_alone, is_shared: false, has_points: true },
     Kind { name: "hivekeep_one_phase", open: hivekeep::open_one_phase, is_shared: false, has_points: true },
     Kind { name: "sqlite_queue", open: sqlite::open, is_shared: true, has_points: false },
     Kind { name: "sqlite_queue_in_turns", open: sqlite::open_in_turns, is_shared: false, has_points: false },
 ];
 
-pub const ENGINES: [&str; 4] = [KINDS[0].name, KINDS[1].name, KINDS[2].name, KINDS[3].name];
+pub const ENGINES: [&str; 5] = [KINDS[0].name, KINDS[1].name, KINDS[2].name, KINDS[3].name, KINDS[4].name];
 
 fn payload() -> String {
     "x".repeat(PAYLOAD_BYTES)
@@ -85,6 +89,24 @@ fn cycles(worker: &mut dyn Worker, more: &mut dyn FnMut() -> bool) -> Result<(Ve
         ids.extend(tickets.into_iter().map(|ticket| ticket.id));
     }
     Ok((ids, claims))
+}
+
+/// The first task is claimed by itself. Then so many times: enqueue one, and complete the one that is held together with
+/// claiming the next. Gives the ids that were claimed.
+fn joined_cycles(worker: &mut dyn Worker, count: usize) -> Result<Vec<String>> {
+    worker.enqueue(1)?;
+    let mut held = worker.claim(1)?;
+    let mut ids = Vec::new();
+    for _ in 1..count {
+        worker.enqueue(1)?;
+        let [ticket] = held.as_slice() else { bail!("a task was enqueued, and none could be claimed") };
+        let next = worker.complete_and_claim(ticket)?;
+        ids.extend(held.into_iter().map(|ticket| ticket.id));
+        held = next;
+    }
+    worker.complete(&held)?;
+    ids.extend(held.into_iter().map(|ticket| ticket.id));
+    Ok(ids)
 }
 
 /// No task was claimed twice.

@@ -93,26 +93,11 @@ impl Worker for Working<'_> {
 
     fn claim(&mut self, count: usize) -> Result<Vec<Ticket>> {
         let _turn = self.writing.map(lock).transpose()?;
-        let mut claim = self.connection.prepare_cached(CLAIM)?;
-        let rows = claim.query_map((&self.bot, i64::try_from(count)?), |row| {
-            let payload: String = row.get(2)?;
-            Ok((
-                Ticket { id: row.get::<_, i64>(0)?.to_string(), token: row.get::<_, i64>(1)?.unsigned_abs() },
-                payload.len(),
-            ))
-        })?;
-        rows.map(|row| Ok(row?.0)).collect()
+        claimed(&self.connection, &self.bot, count)
     }
 
     fn complete(&mut self, tickets: &[Ticket]) -> Result<()> {
         let _turn = self.writing.map(lock).transpose()?;
-        let done = |connection: &Connection, ticket: &Ticket| {
-            let changed = connection
-                .prepare_cached(COMPLETE)?
-                .execute((ticket.id.parse::<i64>()?, i64::try_from(ticket.token)?))?;
-            ensure!(changed == 1, "a claimed task could not be completed: task={}", ticket.id);
-            Ok(())
-        };
         if let [ticket] = tickets {
             return done(&self.connection, ticket);
         }
@@ -120,4 +105,32 @@ impl Worker for Working<'_> {
         tickets.iter().try_for_each(|ticket| done(&transaction, ticket))?;
         Ok(transaction.commit()?)
     }
+
+    fn complete_and_claim(&mut self, held: &Ticket) -> Result<Vec<Ticket>> {
+        let _turn = self.writing.map(lock).transpose()?;
+        let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        done(&transaction, held)?;
+        let tickets = claimed(&transaction, &self.bot, 1)?;
+        transaction.commit()?;
+        Ok(tickets)
+    }
+}
+
+fn claimed(connection: &Connection, bot: &str, count: usize) -> Result<Vec<Ticket>> {
+    let mut claim = connection.prepare_cached(CLAIM)?;
+    let rows = claim.query_map((bot, i64::try_from(count)?), |row| {
+        let payload: String = row.get(2)?;
+        Ok((
+            Ticket { id: row.get::<_, i64>(0)?.to_string(), token: row.get::<_, i64>(1)?.unsigned_abs() },
+            payload.len(),
+        ))
+    })?;
+    rows.map(|row| Ok(row?.0)).collect()
+}
+
+fn done(connection: &Connection, ticket: &Ticket) -> Result<()> {
+    let changed =
+        connection.prepare_cached(COMPLETE)?.execute((ticket.id.parse::<i64>()?, i64::try_from(ticket.token)?))?;
+    ensure!(changed == 1, "a claimed task could not be completed: task={}", ticket.id);
+    Ok(())
 }

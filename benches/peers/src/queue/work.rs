@@ -7,11 +7,13 @@ use anyhow::{Context, Result, anyhow, ensure};
 
 use crate::bench::{Answer, Bench, Measured, Outcome, Work, timed};
 use crate::child::{self, Task};
-use crate::queue::{CHILD_TIME, KINDS, Kind, Queue, check_once, cycles};
+use crate::queue::{CHILD_TIME, KINDS, Kind, Queue, Worker, check_once, cycles, joined_cycles};
 
 pub const NAMES: &[&str] = &[
     "queue_cycle_1_thread",
     "queue_cycle_8_threads",
+    "queue_joined_1_thread",
+    "queue_joined_8_threads",
     "queue_batch_10",
     "queue_claim",
     "queue_claim_100",
@@ -40,8 +42,10 @@ pub fn all(bench: &mut Bench) -> Result<()> {
         return Ok(());
     }
     let mut fresh = subjects(bench, "empty")?;
-    each(bench, "queue_cycle_1_thread", "", &mut fresh, |subject| cycle(subject, 1))?;
-    each(bench, "queue_cycle_8_threads", "", &mut fresh, |subject| cycle(subject, THREADS))?;
+    each(bench, "queue_cycle_1_thread", "", &mut fresh, |subject| cycle(subject, 1, in_three))?;
+    each(bench, "queue_cycle_8_threads", "", &mut fresh, |subject| cycle(subject, THREADS, in_three))?;
+    each(bench, "queue_joined_1_thread", "", &mut fresh, |subject| cycle(subject, 1, joined_cycles))?;
+    each(bench, "queue_joined_8_threads", "", &mut fresh, |subject| cycle(subject, THREADS, joined_cycles))?;
     each(bench, "queue_batch_10", "", &mut fresh, batch)?;
     let mut full = subjects(bench, "full")?;
     if bench.has_work("queue_claim") {
@@ -106,22 +110,19 @@ fn each(
     bench.in_turns(Work::new(name).variant(variant), ROUNDS, &names, |at| once(&mut subjects[at]))
 }
 
-/// Enqueue, claim, complete: on each thread so often.
-fn cycle(subject: &mut Subject, threads: usize) -> Answer {
-    let mut workers = (0..threads).map(|_| 0..CYCLES).collect::<Vec<_>>();
+/// Enqueue, claim, complete, each by itself.
+fn in_three(worker: &mut dyn Worker, count: usize) -> Result<Vec<String>> {
+    let mut left = 0..count;
+    Ok(cycles(worker, &mut || left.next().is_some())?.0)
+}
+
+/// The cycles of each thread, in one way or another.
+fn cycle(subject: &mut Subject, threads: usize, way: fn(&mut dyn Worker, usize) -> Result<Vec<String>>) -> Answer {
     let queue = subject.queue.as_ref();
     let (time, ids) = timed(|| {
         std::thread::scope(|scope| {
-            let running: Vec<_> = workers
-                .iter_mut()
-                .enumerate()
-                .map(|(bot, left)| {
-                    scope.spawn(move || {
-                        let mut worker = queue.worker(bot)?;
-                        Ok::<_, anyhow::Error>(cycles(worker.as_mut(), &mut || left.next().is_some())?.0)
-                    })
-                })
-                .collect();
+            let running: Vec<_> =
+                (0..threads).map(|bot| scope.spawn(move || way(queue.worker(bot)?.as_mut(), CYCLES))).collect();
             let ids = running.into_iter().map(|thread| thread.join().map_err(|_| anyhow!("a thread panicked"))?);
             Ok(ids.collect::<Result<Vec<_>>>()?.concat())
         })
