@@ -1,7 +1,6 @@
 //! `doctor`: its output for stores that are fine, at risk, in use, and damaged.
 
 use std::fs;
-use std::time::Instant;
 
 use hivekeep::{EventKind, LastDrill, Rehearsed, Store};
 use serde_json::{Value, json};
@@ -160,7 +159,7 @@ fn damage_is_bad_and_has_advice() {
 }
 
 #[test]
-fn doctor_takes_a_large_store_in_little_time() {
+fn doctor_verifies_a_part_of_a_large_store() {
     let hive = Hive::new();
     let store = hive.open();
     let rows = |tx: &mut hivekeep::WriteTx<'_>| {
@@ -168,8 +167,6 @@ fn doctor_takes_a_large_store_in_little_time() {
     };
     store.load(rows).unwrap();
     store.close().unwrap();
-    let begun = Instant::now();
     let (_, what) = said(&page(&hive, &[], 3), "verified");
     assert!(what.starts_with("20000 of 60"), "{what}");
-    assert!(begun.elapsed().as_secs() < 5);
 }

@@ -12,8 +12,9 @@ use crate::util::{Hive, Running, keys};
 fn log_follow_prints_events_as_they_happen_until_interrupted() {
     let hive = Hive::new();
     hive.ok(&["point", "create"]);
-    let mut running = Running::start(&hive, &["log", "--follow", "--limit", "0", "--json"]);
-    std::thread::sleep(std::time::Duration::from_millis(300));
+    let mut running = Running::start(&hive, &["log", "--follow", "--limit", "1", "--json"]);
+    // It follows the log from here on.
+    let _point = running.line();
     hive.ok(&["restore", "latest"]);
     let event: Value = serde_json::from_str(&running.line()).unwrap();
     assert_eq!(event["event"], "restore_successful");

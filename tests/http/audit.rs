@@ -40,7 +40,7 @@ fn prepared(path: &str, key: &str, ask: &dyn Fn(&str, &str, Value) -> Value) -> 
         "/api/bulk" => (path.into(), json!({"action": "cancel", "id": "nothing"})),
         "/api/bulk/x/stop" => {
             // More than one part of a bulk change has, so that it can be stopped.
-            let many: Vec<_> = (0..2000).map(|number| json!({"id": format!("bulk-{number}"), "payload": 1})).collect();
+            let many: Vec<_> = (0..6000).map(|number| json!({"id": format!("bulk-{number}"), "payload": 1})).collect();
             ask("POST", "/api/queue/batch", json!({ "tasks": many }));
             let job = ask("POST", "/api/bulk", json!({"action": "cancel", "id": "bulk-"}));
             (format!("/api/bulk/{}/stop", job["id"].as_str().unwrap()), json!({}))

@@ -80,7 +80,8 @@ fn a_job_outlives_a_kill_of_the_service_and_a_second_one_waits_for_its_end() {
     assert!(said.contains(&id), "{said}");
     let seen = until(&service, &id, "a part is done", |job| job["changed"].as_u64().unwrap() > 0);
     assert_eq!(seen["state"], "running", "it must be killed in the middle: {seen}");
-    service.stop("-KILL");
+    service.send_at_once(rustix::process::Signal::KILL);
+    service.ended();
     let killed = hive.json(&["queue", "bulk"])[0].take();
     let changed = killed["changed"].as_u64().unwrap();
     assert_eq!((&killed["id"], &killed["state"]), (&json!(id), &json!("running")), "{killed}");

@@ -35,7 +35,7 @@ fn a_hang_up_reloads_token_and_settings_and_ends_nothing() {
     service.send("-HUP");
     fs::write(&token, "short").unwrap();
     service.send("-HUP");
-    std::thread::sleep(Duration::from_millis(300));
+    std::thread::sleep(Duration::from_secs(2));
     service.get("/api/config/limit").ok();
     let (code, said) = service.stop("-TERM");
     assert_eq!(code, Some(0), "{said}");
@@ -61,7 +61,7 @@ fn a_hang_up_that_fails_leaves_the_event_log_as_it_was() {
     for settings in [wrong, logs_to(&first)] {
         fs::write(&config, settings).unwrap();
         service.send("-HUP");
-        std::thread::sleep(Duration::from_millis(500));
+        std::thread::sleep(Duration::from_secs(2));
         service.post(&format!("{BASE}/mark-shutdown"), "").ok();
         service.put("/api/config/limit", "5").with(200);
     }

@@ -39,7 +39,7 @@ impl Odd {
     }
 
     fn run(&self, typed: &[&str]) -> Ran {
-        let within = ["--store", &self.address, "--answer-within", "500ms", "--json"];
+        let within = ["--store", &self.address, "--answer-within", "2s", "--json"];
         Hive::empty().run(&[&within[..], typed].concat())
     }
 
@@ -118,8 +118,8 @@ fn a_service_that_answers_too_slowly_is_left_in_time() {
     for odd in [silent, dripping] {
         let begun = Instant::now();
         let said = error(odd.run(READ), 1, "io");
-        assert!(said.contains("no answer within 500 ms"), "{said}");
-        assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
+        assert!(said.contains("no answer within 2000 ms"), "{said}");
+        assert!(begun.elapsed() < Duration::from_secs(60), "{:?}", begun.elapsed());
     }
 }
 

@@ -70,7 +70,7 @@ fn the_service_speaks_tls_and_a_hang_up_reads_its_certificate_again() {
     service.send("-HUP");
     fs::write(&cert, fs::read_to_string(fixture("one.cert.pem")).unwrap()).unwrap();
     service.send("-HUP");
-    std::thread::sleep(std::time::Duration::from_millis(500));
+    std::thread::sleep(std::time::Duration::from_secs(2));
     let answer = ask_tls(&service, "other.cert.pem", &request).unwrap();
     assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
     let (code, said) = service.stop("-TERM");

@@ -24,7 +24,7 @@ use children::{spawn, wait_for};
 use knobs::scale;
 
 /// A child that nobody kills ends all the same.
-const LIFE: Duration = Duration::from_secs(60);
+const LIFE: Duration = Duration::from_secs(300);
 
 /// Does nothing unless another test of this file started it.
 #[test]

@@ -79,11 +79,14 @@ fn two_sessions_that_claim_at_once_never_get_the_same_task() {
     let mut first = Agent::new(&hive, "BOT-1");
     first.ok("enqueue_all", json!({"tasks": tasks}));
     let second = Agent::new(&hive, "BOT-2");
+    let each_has_one = std::sync::Barrier::new(2);
     let worked: Vec<_> = std::thread::scope(|scope| {
         let both = [first, second].map(|mut agent| {
+            let each_has_one = &each_has_one;
             scope.spawn(move || {
                 let mut done = Vec::new();
                 let mut claims = agent.ok("claim", json!({}));
+                each_has_one.wait();
                 while let Some(task) = claims["claims"][0]["id"].as_str().map(str::to_owned) {
                     claims = agent.ok("complete", json!({"task": task, "claim_next": true}));
                     done.push(task);
@@ -127,9 +130,9 @@ fn the_lease_of_a_claim_is_extended_while_its_session_lives() {
     let hive = Hive::new();
     let (mut agent, mut other) = (Agent::new(&hive, "BOT-1"), Agent::new(&hive, "BOT-2"));
     agent.ok("enqueue", json!({"payload": 1, "id": "a"}));
-    agent.ok("claim", json!({"lease_ms": 1_500}));
+    agent.ok("claim", json!({"lease_ms": 4_000}));
     let begun = Instant::now();
-    while begun.elapsed() < Duration::from_secs(4) {
+    while begun.elapsed() < Duration::from_secs(6) {
         assert_eq!(other.ok("claim", json!({}))["claims"], json!([]));
         std::thread::sleep(Duration::from_millis(100));
     }

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import pytest
+from hypothesis import settings
 
 import hivekeep
 import hivekeep.remote
@@ -17,6 +18,10 @@ import hivekeep.remote.aio
 from hivekeep import aio
 
 ROOT = Path(__file__).parents[3]
+
+# An example may take as long as a busy machine makes it.
+settings.register_profile("patient", deadline=None)
+settings.load_profile("patient")
 
 
 class Serve(Protocol):

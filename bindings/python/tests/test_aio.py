@@ -168,7 +168,7 @@ def test_a_wait_that_is_cancelled_at_any_moment_leaves_nothing_claimed(opens: Op
                 waits = asyncio.create_task(store.queue.claim("BOT-1", wait=30))
                 await asyncio.sleep(0.002)
                 await store.queue.enqueue(number, id=f"t{number}")
-                await asyncio.sleep(number % 10 / 1000)
+                await asyncio.sleep(0.5 if number % 15 == 14 else number % 10 / 1000)
                 waits.cancel()
                 try:
                     (claim,) = await waits
@@ -225,12 +225,16 @@ def test_a_cancelled_block_of_a_claim_releases_it(opens: Opens) -> None:
 def test_hundreds_of_waiters_need_no_threads_and_one_gets_the_task(opens: Opens) -> None:
     async def work() -> None:
         async with opens() as store:
-            waits = [asyncio.create_task(store.queue.claim(f"BOT-{number}", wait=3)) for number in range(300)]
+            waits = [asyncio.create_task(store.queue.claim(f"BOT-{number}", wait=60)) for number in range(300)]
             await asyncio.sleep(0.5)
-            await asyncio.wait_for(store.queue.enqueue(1), 2)
+            await asyncio.wait_for(store.queue.enqueue(1), 30)
             done, waiting = await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
             assert len(done) == 1 and len(done.pop().result()) == 1
-            assert sum(len(claims) for claims in await asyncio.gather(*waiting)) == 0
+            again, waiting = await asyncio.wait(waiting, timeout=0.5)
+            assert not again
+            for wait in waiting:
+                wait.cancel()
+            assert all(isinstance(end, asyncio.CancelledError) for end in await asyncio.gather(*waiting, return_exceptions=True))
 
     run(work())
 

@@ -94,10 +94,10 @@ def test_leases_are_extended_while_the_function_runs(store: hivekeep.Store) -> N
     others: list[object] = []
 
     def handle(task: hivekeep.Claim) -> None:
-        time.sleep(1.2)
+        time.sleep(4)
         others.extend(store.queue.claim("BOT-2"))
 
-    counts = store.worker("BOT-1", handle, lease="300ms", until_empty=True)
+    counts = store.worker("BOT-1", handle, lease="3s", until_empty=True)
     assert counts == hivekeep.WorkerCounts(done=1) and others == []
     assert store.queue["long"].attempts == 1
 
@@ -153,7 +153,7 @@ def test_sigterm_lets_the_running_tasks_end_and_claims_no_more(store: hivekeep.S
 def test_workers_that_are_killed_again_and_again_end_every_task_once(
     store: hivekeep.Store, path: Path, tmp_path: Path
 ) -> None:
-    tasks, log = 400, tmp_path / "log"
+    tasks, log = 1_500, tmp_path / "log"
     store.queue.enqueue_all([hivekeep.NewTask(number, id=f"t{number}", max_attempts=100) for number in range(tasks)])
     chance = random.Random(7)
     workers = [start(path, log, f"BOT-{number}") for number in range(2)]

@@ -157,8 +157,9 @@ impl Commits {
     fn seen(&self, newest: Option<u64>, now: Timestamp, went_back: bool) {
         self.wake(|state| {
             // Without a number the callers have to look themselves.
-            let committed = newest.is_none() || newest != state.newest;
-            state.newest = newest;
+            let committed = newest.is_none() || newest > state.newest;
+            // An older one was read before a commit of this process was told.
+            state.newest = newest.max(state.newest);
             if committed || went_back {
                 return Some(Wakes::everybody());
             }

@@ -157,7 +157,7 @@ fn looks_while(hive: &Fixture, bots: usize, work: impl FnOnce()) -> Vec<(usize, 
         let wait = |number: usize| {
             let (store, waiting) = (&hive.store, &waiting);
             scope.spawn(move || {
-                let until = Duration::from_millis(1_500);
+                let until = Duration::from_secs(4);
                 let mut wait = ClaimWait::new(&bot(&format!("b{number}")), &ClaimOptions::default(), until);
                 for looks in 0.. {
                     if let Some(claims) = wait.look(store).unwrap() {
