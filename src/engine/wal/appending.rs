@@ -6,8 +6,9 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::entry::{self, Kind, Link};
-use super::log::{Ended, Log, OpenSection, Stage, Writer};
+use super::log::Log;
 use super::maps::WriteSet;
+use super::writer::{Ended, OpenSection, Stage, Writer};
 use crate::error::{Error, ErrorKind, Result};
 
 impl Log {

@@ -8,9 +8,11 @@ use std::time::Duration;
 
 use super::bell::{Bell, Rung};
 use super::id::LogId;
-use super::log::{Log, Stage, apply, begin_write};
+use super::log::Log;
 use super::maps::Overlay;
+use super::past::{apply, begin_write};
 use super::row::Wal;
+use super::writer::Stage;
 use crate::engine::format::schema::Table;
 use crate::engine::meta;
 use crate::engine::opening::context::Context;

@@ -6,37 +6,51 @@
 //! * `row`: the row of `meta` that says up to where redb has the log
 //! * `maps`: the rows of entries that redb does not have, by number
 //! * `folder`, `files`, `leftovers`: the files of the sections; `id`: which log they are of
-//! * `log`: the open log; `appended`, `appending`: its end, and the sync that makes it durable; `checkpoint`,
-//!   `bell`: moving sections into redb
+//! * `log`: the open log, as readers see it; `writer`: its end; `way`: which way a write goes, and how a section begins
+//! * `appended`, `appending`: an entry behind the last, and the sync that makes it durable
+//! * `checkpoint`, `bell`: moving whole sections into redb; `past`: work that goes past the log, and a close
 //! * `search`: which entries of a log that is in use fit; `recover`: what an opening makes of them
 
 mod appended;
 mod appending;
 mod bell;
 mod checkpoint;
+#[cfg(test)]
+mod crash_test;
 mod entry;
 mod files;
 mod folder;
+#[cfg(test)]
+mod found_test;
 mod id;
 mod leftovers;
 mod log;
 mod maps;
+mod past;
 mod reader;
+#[cfg(test)]
+mod reading_test;
 pub(in crate::engine) mod recover;
 mod row;
 mod search;
 mod section;
 #[cfg(test)]
+mod space_test;
+#[cfg(test)]
 mod test;
 #[cfg(test)]
 mod trouble_test;
+mod way;
+mod writer;
 
 pub(crate) use self::checkpoint::{Checkpointer, Mover};
 pub(crate) use self::folder::FolderOfStore;
 #[cfg(any(fuzzing, test, feature = "transfer"))]
 pub(crate) use self::folder::LogFolder;
-pub(crate) use self::log::{Log, Road, Writer};
+pub(crate) use self::log::Log;
 pub(crate) use self::maps::{Layer, LayerPage, NoLayer, Overlay, Stack, WriteSet};
 #[cfg(any(fuzzing, test))]
 pub(crate) use self::reader::read_any;
 pub(crate) use self::recover::LogIs;
+pub(crate) use self::way::Road;
+pub(crate) use self::writer::Writer;

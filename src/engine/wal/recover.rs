@@ -4,8 +4,9 @@
 
 use super::folder::LogFolder;
 use super::leftovers::clear_or_say;
-use super::log::{Found, apply};
+use super::log::Found;
 use super::maps::Overlay;
+use super::past::apply;
 use super::row::Wal;
 use super::search::{Damage, Read, find};
 use crate::engine::format::schema::Table;

@@ -1,0 +1,132 @@
+//! Writing into redb what the log has: before work that goes past the log, and when the store is closed.
+//!
+//! Large work goes past the log: the section is ended, and one transaction of redb has the rows of memory and those of the
+//! work.
+
+use std::time::{Duration, Instant};
+
+use super::files::Files;
+use super::leftovers::clear_or_say;
+use super::log::{Log, behind};
+use super::maps::Overlay;
+use super::row::Wal;
+use super::writer::{Ended, OpenSection, Stage, Writer};
+use crate::engine::format::schema::Table;
+use crate::engine::meta;
+use crate::engine::opening::context::Context;
+use crate::engine::redb_file::{Handle, Transaction};
+use crate::engine::rows::WriteRows;
+use crate::engine::session::writer_line::Streak;
+use crate::error::{ErrorKind, Result};
+
+/// Between two tries to begin a transaction.
+const A_MOMENT: Duration = Duration::from_millis(1);
+
+impl Log {
+    /// A transaction of redb that has the rows of memory, for work that goes past the log.
+    pub(crate) fn begin_past(&self, handle: &Handle, context: &Context, overlay: &Overlay) -> Result<Transaction> {
+        let transaction = begin_write(handle, context)?;
+        let mut rows = WriteRows::of(&transaction);
+        let applied = apply(&mut rows, overlay);
+        drop(rows);
+        match applied {
+            Ok(()) => Ok(transaction),
+            Err(error) => {
+                drop(transaction.abort());
+                Err(error)
+            }
+        }
+    }
+
+    /// Commits such a transaction (W7). From here on the only answers are success and `Uncertain`.
+    pub(crate) fn commit_past(&self, writer: &mut Writer, transaction: Transaction, context: &Context) -> Result<()> {
+        if let Err(error) = self.refuse_failed().and_then(|()| self.end_section(writer)) {
+            drop(transaction.abort());
+            return Err(error);
+        }
+        let now = context.clock.now();
+        let wal = match &writer.stage {
+            Stage::Empty | Stage::Open(_) => None,
+            Stage::Recovered(wal) => Some(wal.emptied(writer.number + 1, now)),
+            Stage::Ended(ended) => Some(Wal::in_use(ended.id, ended.section, writer.number + 1, ended.crc, now)),
+        };
+        let mut rows = WriteRows::of(&transaction);
+        let raised = wal.map_or(Ok(()), |wal| wal.write(&mut rows));
+        drop(rows);
+        if let Err(error) = raised {
+            drop(transaction.abort());
+            return Err(error);
+        }
+        transaction.commit().map_err(|error| self.failed(error))?;
+        writer.commits = writer.commits.saturating_add(1);
+        if let Some(wal) = wal {
+            writer.number = wal.number;
+            self.covered(wal.section, wal.in_use, wal.number);
+            if let Stage::Recovered(before) = writer.stage {
+                writer.stage = Stage::Empty;
+                if !context.place.leads_elsewhere() {
+                    clear_or_say(&*self.folder, Some(before.id));
+                }
+            }
+            // Redb has the rows of these sections, so that their files can go.
+            self.bell.ring_full();
+        }
+        Ok(())
+    }
+
+    /// Moves everything into redb, and leaves redb's file alone. After a failed sync the log stays, for the next opening.
+    ///
+    /// # Errors
+    ///
+    /// As redb has them: then the log stays as well.
+    pub(crate) fn close(&self, handle: &Handle, context: &Context) -> Result<()> {
+        let mut writer = self.lock();
+        let wal = match &writer.stage {
+            _ if self.has_failed() || context.only_looks => return Ok(()),
+            Stage::Empty => return Ok(()),
+            // A page under it is damaged: it stays, for a repair.
+            Stage::Recovered(_) if self.damage.is_some() => return Ok(()),
+            Stage::Recovered(wal) => *wal,
+            Stage::Open(OpenSection { id, section, crc, .. }) | Stage::Ended(Ended { id, section, crc, .. }) => {
+                Wal::in_use(*id, *section, writer.number, *crc, context.clock.now())
+            }
+        };
+        let overlay = self.rows_of_writer(handle, &writer)?.overlay().clone();
+        let transaction = self.begin_past(handle, context, &overlay)?;
+        let emptied = wal.emptied(writer.number, context.clock.now());
+        emptied.write(&mut WriteRows::of(&transaction))?;
+        transaction.commit().map_err(|error| self.failed(error))?;
+        writer.stage = Stage::Empty;
+        self.covered(u64::MAX, false, emptied.number);
+        *self.files.lock() = Files::default();
+        // The file has everything, whatever its name is; the names beside the path may be those of another.
+        if !context.place.leads_elsewhere() && context.place.refuse_moved().is_ok() {
+            clear_or_say(&*self.folder, Some(emptied.id));
+        }
+        Ok(())
+    }
+}
+
+/// A write transaction of redb, once another thread of this process has ended its own. Nobody else can have one, so there is
+/// no limit to the wait.
+pub(super) fn begin_write(handle: &Handle, context: &Context) -> Result<Transaction> {
+    loop {
+        match context.begin_write(handle, Instant::now(), Streak::default(), &|| ()) {
+            Err(error) if error.kind() == ErrorKind::Locked => std::thread::sleep(A_MOMENT),
+            begun => return begun,
+        }
+    }
+}
+
+/// Writes the rows that a transaction of redb does not have yet, in the order of their keys.
+pub(super) fn apply(rows: &mut WriteRows<'_>, overlay: &Overlay) -> Result<()> {
+    let wal = Wal::read(rows.get(Table::Meta, meta::WAL)?.as_deref())?;
+    let overlay = behind(wal, overlay)?;
+    let mut old = Vec::new();
+    for table in Table::ALL {
+        for (key, value) in overlay.all(table) {
+            rows.replace(table, &key, value.as_deref(), &mut old)?;
+        }
+    }
+    Ok(())
+}

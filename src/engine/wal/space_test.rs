@@ -1,0 +1,98 @@
+//! The log within its bound of memory, and on a disk that is full.
+
+use std::time::{Duration, Instant};
+
+use super::test::{C, SHORT, open, open_with, options, sections};
+use crate::engine::records::Records;
+use crate::testkit::proof::disk::Disk;
+
+#[test]
+fn rows_in_memory_stay_within_their_bound_while_nothing_is_moved() {
+    let hive = open_with(&Disk::default(), options().first_section(super::section::MOST), None).unwrap();
+    (0..3).for_each(|number| hive.put("a", number).unwrap());
+    let log = hive.store.inner.gate.log().unwrap();
+    // As if the thread that moves sections stood still.
+    log.bell.stop();
+    let value = vec![7; 200 << 10];
+    let mut most = 0;
+    for number in 0..200_u64 {
+        hive.store.write(|tx| tx.put(C, &number.to_be_bytes(), &value)).unwrap();
+        most = most.max(log.bytes_in_memory());
+    }
+    let bound = super::way::MOST_IN_MEMORY + 2 * super::section::MOST as usize;
+    assert!(most > super::way::MOST_IN_MEMORY && most < bound, "most={most}");
+}
+
+#[test]
+fn commits_go_straight_into_the_file_while_there_is_no_room_for_a_section() {
+    let hive = open_with(&Disk::default(), options().tends_log(false).first_section(1 << 20), None).unwrap();
+    hive.put("a", 1).unwrap();
+    hive.disk.leave_room(100);
+    (2..5).for_each(|number| hive.put("a", number).unwrap());
+    assert!(sections(&hive.disk.seen()).is_empty());
+    let hive = open(&hive.kill());
+    assert_eq!(hive.get("a"), Some(4));
+}
+
+#[test]
+fn on_a_disk_that_is_full_reads_and_commits_go_on_and_the_rest_is_moved_once_there_is_room() {
+    let disk = Disk::default();
+    let hive = open_with(&disk, options().first_section(SHORT), None).unwrap();
+    let value = vec![7; 300];
+    let put = |number: u64| hive.store.write(|tx| tx.put(C, &number.to_be_bytes(), &value));
+    (0..2_000).for_each(|number| put(number % 1_000).unwrap());
+    hive.store.rest_log().unwrap();
+    (0..3).for_each(|number| put(number).unwrap());
+    disk.leave_room(0);
+    // Nothing can be moved: after a second of rest that is found.
+    std::thread::sleep(Duration::from_millis(1300));
+    let begun = Instant::now();
+    let mut number = 1_000;
+    while number <= 1_020 {
+        assert!(begun.elapsed() < Duration::from_secs(60), "commits did not go on: {number}");
+        // A call may fall into the moment in which the file is opened anew.
+        match put(number) {
+            Ok(()) => number += 1,
+            Err(_) => std::thread::sleep(Duration::from_millis(10)),
+        }
+    }
+    assert!(!sections(&disk.seen()).is_empty());
+    let count = || loop {
+        let counted = hive.store.view().and_then(|view| view.stats(C));
+        assert!(begun.elapsed() < Duration::from_secs(60), "it cannot be read: {counted:?}");
+        if let Ok(stats) = counted {
+            return stats.count;
+        }
+    };
+    assert_eq!(count(), number);
+    disk.leave_room(10_000);
+    let begun = Instant::now();
+    while hive.store.rest_log().is_err() {
+        assert!(begun.elapsed() < Duration::from_secs(60), "it is not moved");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    assert_eq!(count(), number);
+    assert!(hive.is_sound());
+    hive.store.close_file().unwrap();
+    assert!(sections(&disk.seen()).is_empty());
+}
+
+#[test]
+fn a_log_for_which_there_is_no_room_is_read_where_it_lies_and_moved_by_the_next_write() {
+    let hive = open_with(&Disk::default(), options().tends_log(false).first_section(1 << 20), None).unwrap();
+    (0..20).for_each(|number| hive.put(&format!("key {number}"), number).unwrap());
+    let value = vec![7; 9_000];
+    (0..40_u64).for_each(|number| hive.store.write(|tx| tx.put(C, &number.to_be_bytes(), &value)).unwrap());
+    let disk = hive.kill();
+    disk.leave_room(0);
+    let hive = open(&disk);
+    assert_eq!(hive.get("key 19"), Some(19));
+    assert!(!sections(&disk.seen()).is_empty());
+    assert!(hive.put("key 19", 20).is_err());
+    assert!(!sections(&disk.seen()).is_empty());
+    disk.leave_room(5_000);
+    hive.store.reopen().unwrap();
+    hive.put("key 19", 21).unwrap();
+    let hive = open(&hive.kill());
+    assert_eq!((hive.get("key 18"), hive.get("key 19")), (Some(18), Some(21)));
+}
