@@ -7,6 +7,8 @@
 //! * `http`: the service
 //! * `mcp`: the tools of language-model agents, which `cli` and `http` serve
 //! * `remote`: the client of a service, for `cli`
+//! * `signals`: shutdown and reload, for `cli` and `http`
+//! * `wire`: JSON that travels, for `http`, `mcp` and `remote`
 
 #[cfg(feature = "tokio")]
 pub mod asynchronous;
@@ -20,3 +22,7 @@ pub(crate) mod mcp;
 pub(crate) mod parcel;
 #[cfg(feature = "cli")]
 mod remote;
+#[cfg(feature = "http")]
+mod signals;
+#[cfg(feature = "http")]
+mod wire;

@@ -3,6 +3,8 @@
 use tokio::runtime::Handle;
 
 use crate::{Claim, Store, Undelivered};
+#[cfg(feature = "http")]
+use crate::{ClaimWait, Result};
 
 /// Claims that are not delivered yet. If this is dropped before [`delivered`](Self::delivered), the claims are given
 /// back at once and no attempt is counted. Within a runtime this happens on a thread for blocking work.
@@ -19,6 +21,16 @@ impl Parcel {
     #[cfg(feature = "http")]
     pub(crate) fn none() -> Self {
         Self(None)
+    }
+
+    /// Looks for claims once; none while the wait goes on. Claims that nobody receives are given back.
+    #[cfg(feature = "http")]
+    pub(crate) fn look(store: &Store, mut wait: ClaimWait) -> Result<(ClaimWait, Option<Self>)> {
+        let claims = wait.look(store)?;
+        if claims.as_ref().is_some_and(|claims| !claims.is_empty()) {
+            store.take_mark_back()?;
+        }
+        Ok((wait, claims.map(|claims| Self::new(store, claims))))
     }
 
     /// The claims, to be sent before their delivery is certain.

@@ -8,10 +8,10 @@ use tokio::sync::Semaphore;
 
 use crate::face::cli::context::{Context, user};
 use crate::face::cli::exit::Exit;
-use crate::face::http::signals::Signals;
 use crate::face::mcp::door::{Access, Boxed, Door, MakePoint, Rights, Work};
 use crate::face::mcp::refused_call::RefusedCall;
 use crate::face::mcp::stdio;
+use crate::face::signals::Signals;
 use crate::{Actor, BotId, ClaimOptions, Error, ErrorKind, Result, Role, Store};
 
 /// The calls that may wait for a task at once.

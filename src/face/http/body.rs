@@ -8,10 +8,10 @@ use axum::http::{StatusCode, header};
 use serde_json::Value;
 
 use crate::face::http::app::App;
-use crate::face::http::fields::Fields;
 use crate::face::http::memory::{Charge, Meter};
 use crate::face::http::metered::MeteredValue;
 use crate::face::http::problem::Problem;
+use crate::face::wire::fields::Fields;
 use crate::json;
 use crate::{Error, ErrorKind};
 

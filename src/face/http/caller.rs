@@ -8,6 +8,7 @@ use serde_json::Value;
 use crate::face::http::client::{Address, Client};
 use crate::face::http::problem::Problem;
 use crate::face::http::rates::Who;
+use crate::face::wire::task::hide_token_in;
 use crate::service::keyring::{HeldKey, KeyHolder};
 use crate::{Actor, BotId, Role, Task, Token};
 
@@ -137,12 +138,4 @@ pub(super) fn bearer(value: &[u8]) -> Option<&[u8]> {
 
 pub(super) fn unauthorized(detail: &str) -> Problem {
     Problem::new(StatusCode::UNAUTHORIZED, "unauthorized", detail).with(header::WWW_AUTHENTICATE, "Bearer")
-}
-
-/// Hides the token of the claim in the JSON of a task from a caller who neither sees all tokens nor is the holder.
-pub(in crate::face) fn hide_token_in(task: &mut Value, sees_all: bool, bot: Option<&BotId>) {
-    let is_own = |holder: &Value| bot.is_some_and(|bot| holder["bot"] == bot.as_str());
-    if let Some(holder) = task.get_mut("holder").filter(|holder| holder.is_object() && !sees_all && !is_own(holder)) {
-        holder["token"] = Value::Null;
-    }
 }

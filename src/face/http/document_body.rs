@@ -5,10 +5,10 @@ use axum::extract::{FromRequest, Request};
 use crate::Result;
 use crate::face::http::app::App;
 use crate::face::http::body;
-use crate::face::http::fields::Fields;
 use crate::face::http::memory::{Charge, Meter};
 use crate::face::http::metered::{MeteredValue, text_of};
 use crate::face::http::problem::Problem;
+use crate::face::wire::fields::Fields;
 use crate::json::{self, Container, Pieces, Scalar};
 use crate::state::documents::{Prepared, Preparing};
 

@@ -9,12 +9,13 @@ use serde_json::json;
 use crate::duration;
 use crate::face::http::app::App;
 use crate::face::http::body::Object;
-use crate::face::http::fields::Fields;
 use crate::face::http::problem::Answer;
 use crate::face::http::query::Name;
-use crate::face::http::route::Kind::{Flag, List, Of, Text, Word};
-use crate::face::http::route::{Field, Gives, Needs, OK, Route, Takes, optional, required};
+use crate::face::http::route::{Gives, Needs, OK, Route, Takes};
 use crate::face::http::shapes::KEY;
+use crate::face::wire::field::Kind::{Flag, List, Of, Text, Word};
+use crate::face::wire::field::{Field, optional, required};
+use crate::face::wire::fields::Fields;
 use crate::{Key, KeyName, KeySecret, NewKey, Result, Role, WriteTx};
 
 /// The secret of a key, which no later answer has.

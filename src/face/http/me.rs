@@ -12,10 +12,11 @@ use crate::face::http::body::Object;
 use crate::face::http::caller::Caller;
 use crate::face::http::identify::by_key;
 use crate::face::http::problem::Answer;
-use crate::face::http::route::Kind::{Flag, Text};
-use crate::face::http::route::{Gives, Needs, OK, Route, Takes, required};
+use crate::face::http::route::{Gives, Needs, OK, Route, Takes};
 use crate::face::http::sessions::{self, Cookie};
 use crate::face::http::shapes::ME;
+use crate::face::wire::field::Kind::{Flag, Text};
+use crate::face::wire::field::required;
 
 /// The routes.
 pub(super) const ROUTES: &[Route] = &[

@@ -5,7 +5,6 @@
 //! * [`server`]: accepts, serves and drains connections; [`connection_limit`]: their limit, and that of waiting claims;
 //!   [`peer`]: whether the client is still there, and the delivery of claims: those that do not arrive go back;
 //!   [`date`]: refuses clients while the system clock shows an impossible year
-//! * [`signals`]: what tells the process to stop, or to read its settings anew
 //! * [`app`]: the state of the handlers, and their calls of the store: with a permit, on a blocking thread, once the
 //!   keeper has the file open. A change voids the mark of a clean shutdown first, a waiting claim once it has tasks.
 //!   These go past `app`: claims that do not arrive, refusals, wrong keys, uses of keys, and running checks
@@ -14,10 +13,9 @@
 //! * [`access`], [`authority`]: the allowed hosts and origins; [`identify`], [`caller`]: who asks, by a key of the
 //!   store, by the [`token`] of the service or by one of the [`sessions`] of the page; [`client`]: where from; [`rates`]:
 //!   how often; [`places`]: of connections; [`keys`]: the routes for keys; [`me`]: those for the caller
-//! * [`body`]: reads and parses a body, a long one on a blocking thread; [`fields`]: its fields; [`document_body`]: the
-//!   same for documents, which are prepared for the store while they are parsed; [`query`]: path and query string;
-//!   [`preview`]: shortened values in lists;
-//!   [`problem`]: error responses
+//! * [`body`]: reads and parses a body, a long one on a blocking thread; [`document_body`]: the same for documents, which
+//!   are prepared for the store while they are parsed; [`query`]: path and query string; [`preview`]: shortened values in
+//!   lists; [`problem`]: error responses. The fields of a body are read by `face/wire`
 //! * [`memory`]: the memory that all requests may take together; [`metered`]: a value that is counted while it is parsed
 //! * [`recovery`]: the endpoints of the replaced service; [`state`]: the live state; [`operations`], [`metrics`]: for
 //!   operators; [`request_counts`], [`prometheus`]: what metrics are made of
@@ -30,12 +28,11 @@ mod app;
 mod authority;
 mod band;
 mod body;
-pub(in crate::face) mod caller;
+mod caller;
 mod client;
 mod connection_limit;
 mod date;
 mod document_body;
-pub(in crate::face) mod fields;
 mod identify;
 #[cfg(any(fuzzing, test))]
 pub(crate) mod inside;
@@ -48,26 +45,25 @@ mod memory;
 mod metered;
 mod metrics;
 mod middleware;
-pub(in crate::face) mod openapi;
+mod openapi;
 mod operations;
 #[cfg(feature = "page")]
 mod page;
 mod peer;
 mod places;
-pub(in crate::face) mod preview;
+mod preview;
 mod problem;
 mod prometheus;
-pub(in crate::face) mod query;
+mod query;
 mod rates;
 mod recovery;
 mod request_counts;
-pub(in crate::face) mod route;
+mod route;
 mod routes;
 mod server;
 mod sessions;
-pub(in crate::face) mod shapes;
-pub(in crate::face) mod signals;
-pub(in crate::face) mod state;
+mod shapes;
+mod state;
 mod stream;
 mod tls;
 mod token;
@@ -77,7 +73,6 @@ pub(in crate::face) use self::app::{Limits, Live};
 pub(in crate::face) use self::authority::{AllowedHost, Origin};
 pub(in crate::face) use self::band::{Band, BandColour, BandName};
 pub(in crate::face) use self::listen::{Listener, Reach, bind};
-pub(in crate::face) use self::problem::hint_of;
 pub(in crate::face) use self::rates::RateLimits;
 pub(in crate::face) use self::server::{Renew, Served, Service};
 pub(in crate::face) use self::tls::Tls;

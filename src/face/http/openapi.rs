@@ -6,7 +6,8 @@ use std::collections::BTreeSet;
 use axum::http::StatusCode;
 use serde_json::{Map, Value, json};
 
-use crate::face::http::route::{Field, Gives, Kind, Needs, Route, Shape, Takes};
+use crate::face::http::route::{Gives, Needs, Route, Takes};
+use crate::face::wire::field::{Field, Kind, Shape, of_kind};
 
 /// The descriptions of error responses.
 const REFUSALS: [(u16, &str); 11] = [
@@ -242,23 +243,6 @@ fn schema(field: &Field) -> Value {
 
 fn by_name(shape: &'static Shape) -> Value {
     refers("schemas", shape.name)
-}
-
-/// The schema of a value, with that of each shape in it made so.
-pub(in crate::face) fn of_kind(kind: Kind, of_shape: fn(&'static Shape) -> Value) -> Value {
-    match kind {
-        Kind::Text => json!({"type": "string"}),
-        Kind::Word(words) => json!({"type": "string", "enum": words()}),
-        Kind::Time => json!({"type": "string", "format": "date-time"}),
-        Kind::Number => json!({"type": "integer", "minimum": 0}),
-        Kind::Decimal => json!({"type": "number"}),
-        Kind::Flag => json!({"type": "boolean"}),
-        Kind::Object => json!({"type": "object"}),
-        Kind::Of(shape) => of_shape(shape),
-        Kind::List(of) => json!({"type": "array", "items": of_kind(*of, of_shape)}),
-        Kind::Map(of) => json!({"type": "object", "additionalProperties": of_kind(*of, of_shape)}),
-        Kind::Any => json!({}),
-    }
 }
 
 fn problem() -> Value {

@@ -10,9 +10,10 @@ use serde_json::Value;
 use crate::face::http::app::App;
 use crate::face::http::metrics;
 use crate::face::http::problem::Answer;
-use crate::face::http::route::Kind::{Map, Of, Word};
-use crate::face::http::route::{Gives, Needs, OK, Route, Takes, required};
+use crate::face::http::route::{Gives, Needs, OK, Route, Takes};
 use crate::face::http::shapes::READY_CHECK;
+use crate::face::wire::field::Kind::{Map, Of, Word};
+use crate::face::wire::field::required;
 use crate::service::health::HealthCheck;
 
 /// The routes.

@@ -6,7 +6,8 @@ use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
-use crate::{Error, ErrorKind, Hint};
+use crate::face::wire::hint::field_of;
+use crate::{Error, ErrorKind};
 
 /// Clients see this for an operating system error, whose message may contain paths.
 const NOT_SHOWN: &str = "the store could not be read or written; see the log of the service";
@@ -85,25 +86,6 @@ impl IntoResponse for Problem {
         }
         response
     }
-}
-
-/// The hints that a request can follow, and its field for each.
-const FIELDS: [(Hint, &str); 5] = [
-    (Hint::AllowDifferent, "to take the earlier task: allow_different"),
-    (Hint::AllowMissingDependencies, "to wait for tasks that are not enqueued yet: allow_missing_dependencies"),
-    (Hint::PlanAgain, "plan it again: dry_run"),
-    (Hint::DiscardLaterWork, "to undo it all the same: discard"),
-    (Hint::ListPoints, "GET /api/points"),
-];
-
-/// The field of a request that follows a hint; none where no request can.
-fn field_of(hint: &Hint) -> Option<&'static str> {
-    FIELDS.iter().find(|(other, _)| other == hint).map(|(_, field)| *field)
-}
-
-/// The hint that a response had in these words.
-pub(in crate::face) fn hint_of(field: &str) -> Option<Hint> {
-    FIELDS.iter().find(|(_, other)| *other == field).map(|(hint, _)| hint.clone())
 }
 
 fn detail_of(error: &Error) -> String {

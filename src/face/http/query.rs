@@ -105,13 +105,6 @@ impl Query {
     }
 }
 
-/// The parameters of the query string of a URI that no request asks for; none if it is invalid.
-#[cfg(feature = "mcp")]
-pub(in crate::face) fn pairs_of(query: &str) -> Option<Vec<(String, String)>> {
-    let uri = format!("/?{query}").parse().ok()?;
-    axum::extract::Query::<Vec<(String, String)>>::try_from_uri(&uri).ok().map(|pairs| pairs.0)
-}
-
 /// The parameters in the path, such as the id of a bot.
 pub(super) struct Name<T = String>(pub(super) T);
 

@@ -5,6 +5,7 @@ use axum::routing::MethodRouter;
 
 use crate::Role;
 use crate::face::http::app::App;
+use crate::face::wire::field::{Field, Kind, Shape, nullable, optional, required};
 
 /// An operation of the service.
 pub(super) struct Route {
@@ -82,72 +83,6 @@ pub(super) enum Gives {
     Any(&'static str),
     /// Plain text, with its description.
     Text(&'static str),
-}
-
-/// A named object, shared by several responses.
-pub(in crate::face) struct Shape {
-    pub(in crate::face) name: &'static str,
-    pub(in crate::face) about: &'static str,
-    /// The shape whose fields it has too.
-    pub(in crate::face) base: Option<&'static Self>,
-    pub(in crate::face) fields: &'static [Field],
-}
-
-impl Shape {
-    /// The fields of the base, then its own.
-    pub(super) fn all_fields(&self) -> impl Iterator<Item = &'static Field> + Clone {
-        self.base.map_or(&[][..], |base| base.fields).iter().chain(self.fields)
-    }
-}
-
-/// A query parameter, or a field of a request body or a response.
-pub(in crate::face) struct Field {
-    pub(in crate::face) name: &'static str,
-    pub(in crate::face) kind: Kind,
-    pub(in crate::face) about: &'static str,
-    /// Whether it is required in a request, and always present in a response.
-    pub(in crate::face) required: bool,
-    /// Whether it may be null.
-    pub(in crate::face) null: bool,
-}
-
-/// The type of a field.
-#[derive(Clone, Copy)]
-pub(in crate::face) enum Kind {
-    Text,
-    /// One of these strings.
-    Word(fn() -> Vec<&'static str>),
-    Time,
-    Number,
-    Decimal,
-    Flag,
-    /// Any object.
-    Object,
-    Of(&'static Shape),
-    List(&'static Kind),
-    /// An object with any names and values of this type.
-    Map(&'static Kind),
-    Any,
-}
-
-/// An optional field of a request; null means absent.
-pub(in crate::face) const fn optional(name: &'static str, kind: Kind, about: &'static str) -> Field {
-    Field { name, kind, about, required: false, null: true }
-}
-
-/// A field that is required in a request, and always present in a response.
-pub(in crate::face) const fn required(name: &'static str, kind: Kind, about: &'static str) -> Field {
-    Field { name, kind, about, required: true, null: false }
-}
-
-/// The same, with null as a possible value.
-pub(super) const fn nullable(name: &'static str, kind: Kind, about: &'static str) -> Field {
-    Field { name, kind, about, required: true, null: true }
-}
-
-/// A field that only some responses have.
-pub(super) const fn sometimes(name: &'static str, kind: Kind, about: &'static str) -> Field {
-    Field { name, kind, about, required: false, null: false }
 }
 
 /// Most routes have this success status only.

@@ -27,10 +27,10 @@ use crate::face::http::memory::Holding;
 use crate::face::http::peer::Peer;
 use crate::face::http::places::{HEAD_WITHIN, Place};
 use crate::face::http::problem::Problem;
-use crate::face::http::signals::{HangUp, Signals};
 use crate::face::http::stream::Stream;
 use crate::face::http::tls::Tls;
 use crate::face::http::{openapi, routes};
+use crate::face::signals::{HangUp, Signals};
 use crate::service::instance::Instance;
 
 /// Maximum number of headers of a request.

@@ -3,12 +3,11 @@
 //!
 //! The file is long because it is one list, in which every object is found by its name.
 
-use crate::face::http::route::Kind::{Any, Flag, List, Map, Number, Object, Of, Text, Time, Word};
-use crate::face::http::route::{Field, Kind, Shape, nullable, optional, required, sometimes};
+use crate::face::wire::field::Kind::{Any, Flag, List, Map, Number, Object, Of, Text, Time, Word};
+use crate::face::wire::field::{Field, Kind, Shape, TEXTS, nullable, required, sometimes};
+use crate::face::wire::task::NEW_TASK;
 use crate::{BulkAction, BulkState, KeyState, Level, Missed, Overlap, Priority, Role, TaskState};
 
-/// An array of strings.
-pub(super) const TEXTS: Kind = List(&Text);
 /// An object of strings.
 pub(super) const TAGS: Kind = Map(&Text);
 /// The types of backups.
@@ -97,35 +96,6 @@ pub(super) const TASK: Shape = Shape {
             Time,
             "time since which it can be claimed; null while it is scheduled or waits for a dependency",
         ),
-    ],
-};
-
-pub(in crate::face) const NEW_TASK: Shape = Shape {
-    name: "NewTask",
-    about: "a task to push",
-    base: None,
-    fields: &[
-        required("payload", Any, "payload of the task, in the words of its producer"),
-        optional("id", Text, "id of the task; generated unless set"),
-        optional("priority", Text, "P0 to P3; P2 unless set"),
-        optional("not_before", Time, "no bot may claim it before this time"),
-        optional("delay_ms", Number, "delay until a bot may claim it; excludes not_before"),
-        optional("capabilities", TEXTS, "capabilities that a bot needs to claim it"),
-        optional("assigned_to", Text, "the only bot that may claim it"),
-        optional("depends_on", TEXTS, "tasks that must be done first; a purged task that was done counts as done"),
-        optional(
-            "allow_missing_dependencies",
-            Flag,
-            "whether it may depend on tasks that do not exist yet; otherwise an unknown id is an error",
-        ),
-        optional("idempotency_key", Text, "pushing the same key again returns the same task"),
-        optional(
-            "allow_different",
-            Flag,
-            "whether an existing task with the same idempotency key is returned even if it differs; otherwise that is an error",
-        ),
-        optional("max_attempts", Number, "number of failed attempts after which it is dead; five unless set"),
-        optional("attributes", Object, "additional fields"),
     ],
 };
 

@@ -12,13 +12,13 @@ use rmcp::service::RequestContext;
 use rmcp::{RoleServer, ServerHandler};
 use tokio::sync::Semaphore;
 
-use crate::face::http::fields::Fields;
 use crate::face::mcp::call::Call;
 use crate::face::mcp::door::Door;
 use crate::face::mcp::leases::Leases;
 use crate::face::mcp::refused_call::RefusedCall;
 use crate::face::mcp::tool::{Outcome, Tool};
 use crate::face::mcp::{resources, tools};
+use crate::face::wire::fields::Fields;
 use crate::{Error, ErrorKind, KeptClaims};
 
 /// The calls of one session that may be in progress at once.

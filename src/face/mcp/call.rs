@@ -6,10 +6,10 @@ use rmcp::RoleServer;
 use rmcp::service::RequestContext;
 use serde_json::Value;
 
-use crate::face::http::fields::{Fields, missing};
 use crate::face::mcp::door::{self, Access, Door, Rights};
 use crate::face::mcp::leases::Leases;
 use crate::face::mcp::refused_call::RefusedCall;
+use crate::face::wire::fields::{Fields, missing};
 use crate::{BotId, Result, Store, Task, TaskId, Token, View};
 
 /// A call. Clones share it.

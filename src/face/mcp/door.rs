@@ -6,8 +6,8 @@ use std::sync::Arc;
 use serde_json::Value;
 use tokio::sync::oneshot;
 
-use crate::face::http::caller::hide_token_in;
 use crate::face::mcp::refused_call::RefusedCall;
+use crate::face::wire::task::hide_token_in;
 use crate::{BotId, ClaimOptions, Point, PointRequest, Result, Role, Store};
 
 /// A future of any type.

@@ -2,11 +2,11 @@
 
 use serde_json::{Value, json};
 
-use crate::face::http::fields::Fields;
-use crate::face::http::preview::shorten_fields;
-use crate::face::http::route::{Field, Kind, optional};
 use crate::face::mcp::call::{Call, view_at};
 use crate::face::mcp::tool::Outcome;
+use crate::face::wire::field::{Field, Kind, optional};
+use crate::face::wire::fields::Fields;
+use crate::face::wire::shorten::shorten_fields;
 use crate::{Error, Page, Result, Selector, View};
 
 /// The number of items of a page unless the call says otherwise, and at most.

@@ -5,13 +5,12 @@
 use rmcp::model::{ErrorData, ReadResourceResponse, ReadResourceResult, Resource, ResourceContents, ResourceTemplate};
 use serde_json::{Value, json};
 
-use crate::face::http::preview::shorten_fields;
-use crate::face::http::query::pairs_of;
 use crate::face::mcp::call::{Call, view_at};
 use crate::face::mcp::pages::{self, IN_LIST, Items, ON_ITS_OWN, Part, fitting};
 use crate::face::mcp::refused_call::RefusedCall;
 use crate::face::mcp::tool::Outcome;
 use crate::face::mcp::tools::{points, talk, tasks};
+use crate::face::wire::shorten::shorten_fields;
 use crate::{ChatFilter, Error, ErrorKind, Result, Selector, View};
 
 const SCHEME: &str = "hivekeep://";
@@ -205,6 +204,12 @@ fn decoded(part: &str) -> Option<String> {
 fn encoded(text: &str) -> String {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
     text.bytes().map(|byte| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") }).collect()
+}
+
+/// The parameters of the query string of a URI that no request asks for; none if it is invalid.
+fn pairs_of(query: &str) -> Option<Vec<(String, String)>> {
+    let uri = format!("/?{query}").parse().ok()?;
+    axum::extract::Query::<Vec<(String, String)>>::try_from_uri(&uri).ok().map(|pairs| pairs.0)
 }
 
 #[cfg(test)]

@@ -2,8 +2,8 @@
 
 use serde_json::{Map, Value};
 
-use crate::face::http::openapi::of_kind;
-use crate::face::http::route::Field;
+use crate::face::wire::field::Field;
+use crate::face::wire::field::of_kind;
 
 /// The schema of an object with these fields, and with no others.
 pub(super) fn object(fields: &[Field]) -> Map<String, Value> {

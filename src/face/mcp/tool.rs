@@ -6,12 +6,12 @@ use rmcp::model::{Tool as Listed, ToolAnnotations};
 use serde_json::Value;
 
 use crate::Role;
-use crate::face::http::fields::Fields;
-use crate::face::http::route::Field;
 use crate::face::mcp::call::Call;
 use crate::face::mcp::door::Boxed;
 use crate::face::mcp::refused_call::RefusedCall;
 use crate::face::mcp::schema;
+use crate::face::wire::field::Field;
+use crate::face::wire::fields::Fields;
 
 /// The end of a call.
 pub(super) type Outcome = Result<Value, RefusedCall>;

@@ -3,9 +3,9 @@
 use axum::http::{StatusCode, header};
 use serde_json::Value;
 
-use crate::face::http::hint_of;
 use crate::face::remote::address::Address;
 use crate::face::remote::exchange::Answer;
+use crate::face::wire::hint::hint_of;
 use crate::{Error, ErrorKind, Hint, json};
 
 /// The longest message that is taken over, in characters.

@@ -15,11 +15,10 @@ mod status;
 use axum::http::Method;
 use axum::routing::{get, post};
 
-use crate::face::http::route::Kind::{Any, Decimal, Flag, List, Map, Number, Of, Text, Time, Word};
-use crate::face::http::route::{
-    Field, Gives, Needs, OK, Route, SUCCESS, TIMESTAMP, Takes, nullable, optional, required, sometimes,
-};
+use crate::face::http::route::{Gives, Needs, OK, Route, SUCCESS, TIMESTAMP, Takes};
 use crate::face::http::shapes;
+use crate::face::wire::field::Kind::{Any, Decimal, Flag, List, Map, Number, Of, Text, Time, Word};
+use crate::face::wire::field::{Field, TEXTS, nullable, optional, required, sometimes};
 
 /// The fields of a request for a point.
 const POINT: &[Field] = &[
@@ -58,7 +57,7 @@ pub(super) const ROUTES: &[Route] = &[
         query: &[],
         takes: Takes::Fields(&[
             optional("apply", Flag, "whether to restore in place; a safety point makes it undoable"),
-            optional("only", shapes::TEXTS, "collections to restore in place; all unless set"),
+            optional("only", TEXTS, "collections to restore in place; all unless set"),
             optional("dry_run", Flag, "whether to only plan the restore"),
             optional("data", Flag, "whether to return the content also when it is restored in place"),
             optional("keep_finished", Flag, "whether tasks that finished since stay finished"),

@@ -5,10 +5,10 @@ use serde_json::{Value, json};
 
 use crate::face::http::app::App;
 use crate::face::http::document_body::DocumentBody;
-use crate::face::http::fields::is_empty;
 use crate::face::http::problem::Answer;
 use crate::face::http::query::Name;
 use crate::face::http::recovery::shape::Details;
+use crate::face::wire::fields::is_empty;
 use crate::state::documents::Prepared;
 use crate::{Kind, PointRequest, Result, show_time};
 

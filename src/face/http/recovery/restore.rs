@@ -6,9 +6,9 @@ use serde_json::{Value, json};
 
 use crate::face::http::app::App;
 use crate::face::http::body::Object;
-use crate::face::http::fields::Fields;
 use crate::face::http::problem::Answer;
 use crate::face::http::query::Name;
+use crate::face::wire::fields::Fields;
 use crate::{RestoreOptions, Result, Store, show_time};
 
 /// The options of a restore.

@@ -6,9 +6,9 @@ use serde_json::json;
 
 use crate::face::http::app::App;
 use crate::face::http::body::Object;
-use crate::face::http::fields::Fields;
 use crate::face::http::problem::Answer;
-use crate::face::http::state::task_fields::task;
+use crate::face::wire::fields::Fields;
+use crate::face::wire::task::task;
 use crate::{Enqueued, NewTask, Result};
 
 pub(super) async fn push_all(app: App, Object(mut fields): Object) -> Answer {

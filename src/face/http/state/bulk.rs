@@ -11,10 +11,12 @@ use crate::face::http::app::App;
 use crate::face::http::body::Object;
 use crate::face::http::problem::Answer;
 use crate::face::http::query::Name;
-use crate::face::http::route::Kind::{Flag, List, Number, Of, Text, Word};
-use crate::face::http::route::{Gives, Needs, OK, Route, Shape, Takes, optional, required};
+use crate::face::http::route::{Gives, Needs, OK, Route, Takes};
 use crate::face::http::shapes::BULK;
-use crate::{BulkAction, Error, TaskFilter, duration};
+use crate::face::wire::field::Kind::{Flag, List, Number, Of, Text, Word};
+use crate::face::wire::field::{Shape, optional, required};
+use crate::face::wire::task::filter;
+use crate::{BulkAction, Error};
 
 /// A number of tasks, and nothing changed.
 const PLAN: Shape = Shape {
@@ -88,14 +90,7 @@ pub(in crate::face::http) const ROUTES: &[Route] = &[
 
 async fn start(app: App, Object(mut fields): Object) -> Answer {
     let action = fields.required_text("action")?;
-    let filter = TaskFilter {
-        state: fields.parsed("state")?,
-        bot: fields.parsed("bot")?,
-        capability: fields.text("can")?,
-        priority: fields.parsed("priority")?,
-        id_prefix: fields.text("id")?,
-        older_than: fields.text("older_than")?.as_deref().map(duration::parse).transpose()?,
-    };
+    let filter = filter(&mut fields)?;
     let (at_most, dry_run) = (fields.number("at_most")?, fields.flag("dry_run")?);
     fields.end()?;
     let action: BulkAction = action.parse()?;

@@ -9,12 +9,12 @@ use serde::Serialize;
 
 use crate::face::http::app::App;
 use crate::face::http::body::Object;
-use crate::face::http::fields::{Fields, missing};
 use crate::face::http::peer::Peer;
 use crate::face::http::problem::{Answer, Problem};
 use crate::face::http::query::Name;
-use crate::face::http::state::task_fields::token;
 use crate::face::parcel::Parcel;
+use crate::face::wire::fields::{Fields, missing};
+use crate::face::wire::task::token;
 use crate::{BotId, Claim, ClaimOptions, ClaimWait, Error, ErrorKind, Result, Task, TaskId};
 
 /// Maximum wait: proxies would cut the connection after longer ones.
@@ -109,7 +109,8 @@ async fn wait(app: &App, wanted: &Wanted, client: Option<&Peer>) -> Answer<Waite
     let mut wait = ClaimWait::new(&wanted.bot, &wanted.options, wanted.wait);
     let (mut permit, mut has_ended) = (None, false);
     loop {
-        let (looked, taken) = look(app, wait).await?;
+        // A waiting claim holds no permit to call the store.
+        let (looked, taken) = app.read(move |store| Parcel::look(store, wait)).await?;
         wait = looked;
         if let Some(taken) = taken {
             return Ok(Waited::Taken(taken));
@@ -130,18 +131,6 @@ async fn wait(app: &App, wanted: &Wanted, client: Option<&Peer>) -> Answer<Waite
             },
         }
     }
-}
-
-/// Looks once. A waiting claim holds no permit to call the store. Claims that nobody receives are given back.
-async fn look(app: &App, mut wait: ClaimWait) -> Result<(ClaimWait, Option<Parcel>), Problem> {
-    app.read(move |store| {
-        let claims = wait.look(store)?;
-        if claims.as_ref().is_some_and(|claims| !claims.is_empty()) {
-            store.take_mark_back()?;
-        }
-        Ok((wait, claims.map(|claims| Parcel::new(store, claims))))
-    })
-    .await
 }
 
 /// Sends the claims to the client, or the reason why there are none. Claims that do not arrive are given back.

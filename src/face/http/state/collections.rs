@@ -13,10 +13,11 @@ use crate::face::http::body::{Json as Given, Object as Changed};
 use crate::face::http::preview::{PREVIEW, Preview};
 use crate::face::http::problem::Answer;
 use crate::face::http::query::{Listed, Name, PAGE_BYTES, Query};
-use crate::face::http::route::Kind::{Any, Flag, List, Map, Object, Of, Text};
-use crate::face::http::route::{AT, CURSOR, Gives, LIMIT, NEXT, Needs, OK, Route, Shape, Takes, optional, required};
-use crate::face::http::shapes::{STATS, TEXTS};
+use crate::face::http::route::{AT, CURSOR, Gives, LIMIT, NEXT, Needs, OK, Route, Takes};
+use crate::face::http::shapes::STATS;
 use crate::face::http::state::reading::read;
+use crate::face::wire::field::Kind::{Any, Flag, List, Map, Object, Of, Text};
+use crate::face::wire::field::{Shape, TEXTS, optional, required};
 use crate::{DocumentId, Error, KeyedPage, RecordChanges, Result, Stats, View};
 
 const RECORD: Shape = Shape {

@@ -8,8 +8,9 @@ use serde_json::json;
 
 use crate::face::http::app::App;
 use crate::face::http::problem::Answer;
-use crate::face::http::route::Kind::{List, Number, Of, Text, Word};
-use crate::face::http::route::{Gives, Kind, Needs, OK, Route, Shape, Takes, nullable, required};
+use crate::face::http::route::{Gives, Needs, OK, Route, Takes};
+use crate::face::wire::field::Kind::{List, Number, Of, Text, Word};
+use crate::face::wire::field::{Kind, Shape, nullable, required};
 
 const VERDICT: Kind = Word(|| vec!["ok", "warn", "bad"]);
 

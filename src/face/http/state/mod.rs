@@ -2,8 +2,7 @@
 //!
 //! * [`registry`], [`queue`], [`records`], [`points`], [`pulse`], [`collections`], [`health`], [`versions`], [`check`], [`bulk`],
 //!   [`schedules`], [`whole`]: the routes, each with its table; [`batch`] and [`claim`]: handlers of batches and of claims, in
-//!   the table of [`queue`];
-//!   [`task_fields`]: the fields of a new task
+//!   the table of [`queue`]
 //! * [`reading`]: reads now or as of a point, and pages of them
 
 mod batch;
@@ -19,7 +18,6 @@ mod reading;
 mod records;
 mod registry;
 mod schedules;
-pub(in crate::face) mod task_fields;
 mod versions;
 mod whole;
 

@@ -11,9 +11,10 @@ use crate::face::http::body::Object;
 use crate::face::http::preview::{PREVIEW, Preview};
 use crate::face::http::problem::Answer;
 use crate::face::http::query::{Filling, Name, Query};
-use crate::face::http::route::Kind::{Flag, List, Number, Of, Text};
-use crate::face::http::route::{CURSOR, Field, Gives, LIMIT, NEXT, Needs, OK, Route, Takes, optional, required};
-use crate::face::http::shapes::{self, CHANGE, COUNTS_BY_COLLECTION, TAGS, TEXTS};
+use crate::face::http::route::{CURSOR, Gives, LIMIT, NEXT, Needs, OK, Route, Takes};
+use crate::face::http::shapes::{self, CHANGE, COUNTS_BY_COLLECTION, TAGS};
+use crate::face::wire::field::Kind::{Flag, List, Number, Of, Text};
+use crate::face::wire::field::{Field, TEXTS, optional, required};
 use crate::{DiffFilter, Epoch, Error, Point, PointRequest, RestoreOptions, RestorePlan, Result, Selector, Store};
 
 /// The answer to whatever makes or changes a point.

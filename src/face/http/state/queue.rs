@@ -1,7 +1,7 @@
 //! `/api/queue`: tasks are pushed, listed and finished; finishing requires the token of the claim. The handlers of
 //! batches and of claims are in files of their own.
 //!
-//! Half of the file is the table of routes, which stays beside its handlers.
+//! The file is long because half of it is the table of routes, which stays beside its handlers.
 
 use std::time::Duration;
 
@@ -15,19 +15,19 @@ use serde_json::json;
 use crate::duration;
 use crate::face::http::app::App;
 use crate::face::http::body::Object;
-use crate::face::http::fields::Fields;
 use crate::face::http::preview::{PREVIEW, Preview};
 use crate::face::http::problem::Answer;
 use crate::face::http::query::{Listed, Name, Query};
-use crate::face::http::route::Kind::{Any, Flag, List, Number, Of, Text};
-use crate::face::http::route::{
-    AT, CURSOR, Field, Gives, LIMIT, NEXT, Needs, OK, Route, Takes, nullable, optional, required, sometimes,
-};
-use crate::face::http::shapes::{self, CLAIM, TEXTS};
+use crate::face::http::route::{AT, CURSOR, Gives, LIMIT, NEXT, Needs, OK, Route, Takes};
+use crate::face::http::shapes::{self, CLAIM};
 use crate::face::http::state::batch::push_all;
 use crate::face::http::state::claim::{claim, complete_and_claim};
 use crate::face::http::state::reading::read;
-use crate::face::http::state::task_fields::{shown_token, task, token};
+use crate::face::wire::field::Kind::{Any, Flag, List, Number, Of, Text};
+use crate::face::wire::field::{Field, TEXTS, nullable, optional, required, sometimes};
+use crate::face::wire::fields::Fields;
+use crate::face::wire::task::NEW_TASK;
+use crate::face::wire::task::{shown_token, task, token};
 use crate::{
     BotId, ClaimOptions, Enqueued, Error, Result, Retry, Task, TaskFilter, TaskId, TaskPage, TaskState, WriteTx,
 };
@@ -87,7 +87,7 @@ pub(in crate::face::http) const ROUTES: &[Route] = &[
         needs: Needs::Bot,
         about: "Put a task into the queue",
         query: &[],
-        takes: Takes::Fields(shapes::NEW_TASK.fields),
+        takes: Takes::Fields(NEW_TASK.fields),
         gives: Gives::Of(&shapes::PUSHED),
         statuses: OK,
         refuses: &[409],
@@ -102,7 +102,7 @@ pub(in crate::face::http) const ROUTES: &[Route] = &[
         takes: Takes::Fields(&[
             required(
                 "tasks",
-                List(&Of(&shapes::NEW_TASK)),
+                List(&Of(&NEW_TASK)),
                 "the tasks, at most 10,000; they may depend on each other in any order",
             ),
             optional("full", Flag, "whether the answer has the tasks with all their fields"),

@@ -1,5 +1,7 @@
 //! `/api/assignments`, `/api/chat`, `/api/audit`, `/api/config` and `/api/events`: the rest of the live state, and what
 //! happened to it.
+//!
+//! The file is long because half of it is the table of routes, which stays beside its handlers.
 
 use axum::Json;
 use axum::body::Body;
@@ -13,14 +15,15 @@ use serde_json::{Value, json};
 
 use crate::face::http::app::App;
 use crate::face::http::body::{Json as Given, Object};
-use crate::face::http::fields::{Fields, missing};
 use crate::face::http::preview::{PREVIEW, Preview};
 use crate::face::http::problem::{Answer, Problem};
 use crate::face::http::query::{Filling, Listed, Name, Query};
-use crate::face::http::route::Kind::{Any, Flag, List, Number, Object as Map, Of, Text, Time};
-use crate::face::http::route::{AT, CURSOR, Field, Gives, LIMIT, NEXT, Needs, OK, Route, Takes, optional, required};
+use crate::face::http::route::{AT, CURSOR, Gives, LIMIT, NEXT, Needs, OK, Route, Takes};
 use crate::face::http::shapes::{ASSIGNMENT, ENTRY, EVENT, MESSAGE};
 use crate::face::http::state::reading::read;
+use crate::face::wire::field::Kind::{Any, Flag, List, Number, Object as Map, Of, Text, Time};
+use crate::face::wire::field::{Field, optional, required};
+use crate::face::wire::fields::{Fields, missing};
 use crate::{
     AuditFilter, BotId, ChatFilter, Entry, Error, Event, KeyedPage, Level, Message, NewEntry, NewMessage, Page, Result,
     Selector,

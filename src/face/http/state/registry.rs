@@ -10,12 +10,11 @@ use crate::face::http::app::App;
 use crate::face::http::body::Object;
 use crate::face::http::problem::Answer;
 use crate::face::http::query::{Listed, Name, Query};
-use crate::face::http::route::Kind::{Flag, List, Number, Object as JsonObject, Of, Text, Time};
-use crate::face::http::route::{
-    AT, CURSOR, Gives, LIMIT, NEXT, Needs, OK, Route, TIMESTAMP, Takes, optional, required,
-};
-use crate::face::http::shapes::{BOT, TEXTS};
+use crate::face::http::route::{AT, CURSOR, Gives, LIMIT, NEXT, Needs, OK, Route, TIMESTAMP, Takes};
+use crate::face::http::shapes::BOT;
 use crate::face::http::state::reading::read;
+use crate::face::wire::field::Kind::{Flag, List, Number, Object as JsonObject, Of, Text, Time};
+use crate::face::wire::field::{TEXTS, optional, required};
 use crate::{Bot, BotId, Error, show_time};
 
 /// The routes.

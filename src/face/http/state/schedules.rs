@@ -10,10 +10,12 @@ use crate::face::http::app::App;
 use crate::face::http::body::Object;
 use crate::face::http::problem::Answer;
 use crate::face::http::query::{Listed, Name, Query};
-use crate::face::http::route::Kind::{Flag, List, Number, Of, Text, Word};
-use crate::face::http::route::{AT, CURSOR, Gives, LIMIT, NEXT, Needs, OK, Route, Takes, optional, required};
-use crate::face::http::shapes::{NEW_TASK, SCHEDULE, TASK};
+use crate::face::http::route::{AT, CURSOR, Gives, LIMIT, NEXT, Needs, OK, Route, Takes};
+use crate::face::http::shapes::{SCHEDULE, TASK};
 use crate::face::http::state::reading::read;
+use crate::face::wire::field::Kind::{Flag, List, Number, Of, Text, Word};
+use crate::face::wire::field::{optional, required};
+use crate::face::wire::task::NEW_TASK;
 use crate::{Error, Missed, NewSchedule, Overlap, Result, Schedule, ScheduleName, WriteTx};
 
 /// The routes.

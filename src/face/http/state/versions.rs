@@ -10,9 +10,10 @@ use axum::routing::get;
 use crate::face::http::app::App;
 use crate::face::http::problem::Answer;
 use crate::face::http::query::{Name, Query};
-use crate::face::http::route::Kind::{List, Of};
-use crate::face::http::route::{Gives, LIMIT, Needs, OK, Route, Takes, required};
+use crate::face::http::route::{Gives, LIMIT, Needs, OK, Route, Takes};
 use crate::face::http::shapes::VERSION;
+use crate::face::wire::field::Kind::{List, Of};
+use crate::face::wire::field::required;
 
 /// The routes.
 pub(in crate::face::http) const ROUTES: &[Route] = &[Route {

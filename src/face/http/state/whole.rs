@@ -11,11 +11,10 @@ use crate::face::http::app::App;
 use crate::face::http::body::Object;
 use crate::face::http::problem::Answer;
 use crate::face::http::query::{Filling, Query};
-use crate::face::http::route::Kind::{Flag, List, Map, Number, Object as JsonObject, Of, Text};
-use crate::face::http::route::{
-    CURSOR, Field, Gives, LIMIT, NEXT, Needs, OK, Route, Shape, Takes, nullable, optional, required,
-};
-use crate::face::http::shapes::{self, STATS, TEXTS};
+use crate::face::http::route::{CURSOR, Gives, LIMIT, NEXT, Needs, OK, Route, Takes};
+use crate::face::http::shapes::{self, STATS};
+use crate::face::wire::field::Kind::{Flag, List, Map, Number, Object as JsonObject, Of, Text};
+use crate::face::wire::field::{Field, Shape, TEXTS, nullable, optional, required};
 use crate::{Error, Kind, Point, Policy, Result, Selector, Store};
 
 const POINT_TOTALS: Shape = Shape {

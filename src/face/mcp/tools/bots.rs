@@ -2,13 +2,12 @@
 
 use serde_json::json;
 
-use crate::face::http::fields::Fields;
-use crate::face::http::route::Field;
-use crate::face::http::route::Kind::{List, Number, Object, Text};
-use crate::face::http::route::optional;
 use crate::face::mcp::call::Call;
 use crate::face::mcp::pages::{self, AT, CURSOR, LIMIT, Part};
 use crate::face::mcp::tool::{Effect, Outcome, Tool};
+use crate::face::wire::field::Kind::{List, Number, Object, Text};
+use crate::face::wire::field::{Field, optional};
+use crate::face::wire::fields::Fields;
 use crate::{Bot, Result, Role, show_time};
 
 const BOT: Field = optional("bot", Text, "the bot; the one that you act as unless set");

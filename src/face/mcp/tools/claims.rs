@@ -4,16 +4,15 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::face::http::fields::{Fields, missing};
-use crate::face::http::preview::shorten_fields;
-use crate::face::http::route::Field;
-use crate::face::http::route::Kind::{Any, Flag, Number, Text};
-use crate::face::http::route::{optional, required};
 use crate::face::mcp::call::Call;
 use crate::face::mcp::pages::{self, ON_ITS_OWN};
 use crate::face::mcp::refused_call::RefusedCall;
 use crate::face::mcp::tool::{Effect, Outcome, Tool};
 use crate::face::parcel::Parcel;
+use crate::face::wire::field::Kind::{Any, Flag, Number, Text};
+use crate::face::wire::field::{Field, optional, required};
+use crate::face::wire::fields::{Fields, missing};
+use crate::face::wire::shorten::shorten_fields;
 use crate::{BotId, Claim, ClaimOptions, ClaimWait, Error, Result, Retry, Role, TaskId, Token};
 
 /// The lease of a claim unless the call says otherwise: agents think for minutes.
@@ -232,7 +231,7 @@ async fn wait_for(
     let until = Instant::now() + within;
     let (mut wait, mut place) = (ClaimWait::new(bot, options, within), None);
     loop {
-        let (looked, taken) = look(call, wait).await?;
+        let (looked, taken) = call.read(move |store| Parcel::look(store, wait)).await?;
         wait = looked;
         if let Some(taken) = taken {
             return keep(call, taken, options.lease).await;
@@ -247,18 +246,6 @@ async fn wait_for(
             () = tokio::time::sleep_until(until.into()) => {}
         }
     }
-}
-
-/// Looks once. Claims that nobody keeps are given back.
-async fn look(call: &Call, mut wait: ClaimWait) -> Result<(ClaimWait, Option<Parcel>), RefusedCall> {
-    call.read(move |store| {
-        let claims = wait.look(store)?;
-        if claims.as_ref().is_some_and(|claims| !claims.is_empty()) {
-            store.take_mark_back()?;
-        }
-        Ok((wait, claims.map(|claims| Parcel::new(store, claims))))
-    })
-    .await
 }
 
 /// Lets the session keep claims, unless the call was cancelled meanwhile.

@@ -2,13 +2,13 @@
 
 use serde_json::{Value, json};
 
-use crate::face::http::fields::{Fields, missing};
-use crate::face::http::preview::shorten_fields;
-use crate::face::http::route::Kind::{Flag, List, Map, Text};
-use crate::face::http::route::{Field, optional, required};
 use crate::face::mcp::call::Call;
 use crate::face::mcp::pages::{self, CURSOR, IN_LIST, Items, LIMIT, Part, fitting};
 use crate::face::mcp::tool::{Effect, Outcome, Tool};
+use crate::face::wire::field::Kind::{Flag, List, Map, Text};
+use crate::face::wire::field::{Field, optional, required};
+use crate::face::wire::fields::{Fields, missing};
+use crate::face::wire::shorten::shorten_fields;
 use crate::{DiffFilter, Epoch, PointRequest, RestoreOptions, Result, Role, Selector, Store};
 
 const POINT: Field = required("point", Text, "the restore point: an id, latest, latest~3, a time, or '10m ago'");

@@ -2,13 +2,13 @@
 
 use serde_json::{Value, json};
 
-use crate::face::http::fields::Fields;
-use crate::face::http::preview::shorten_fields;
-use crate::face::http::route::Kind::{Any, Flag, Object, Text};
-use crate::face::http::route::{Field, optional, required};
 use crate::face::mcp::call::{Call, view_at};
 use crate::face::mcp::pages::{self, AT, CURSOR, Items, LIMIT, ON_ITS_OWN, Part};
 use crate::face::mcp::tool::{Effect, Outcome, Tool};
+use crate::face::wire::field::Kind::{Any, Flag, Object, Text};
+use crate::face::wire::field::{Field, optional, required};
+use crate::face::wire::fields::Fields;
+use crate::face::wire::shorten::shorten_fields;
 use crate::{ChatFilter, Error, ErrorKind, NewMessage, Result, Role, Selector, View};
 
 const OWNER: Field = optional("bot", Text, "whose notes; your own unless set");

@@ -2,16 +2,15 @@
 
 use serde_json::{Value, json};
 
-use crate::face::http::fields::{Fields, missing};
-use crate::face::http::preview::shorten_fields;
-use crate::face::http::route::Kind::{List, Of, Text};
-use crate::face::http::route::{optional, required};
-use crate::face::http::shapes::NEW_TASK;
-use crate::face::http::state::task_fields::task as new_task;
 use crate::face::mcp::call::{Call, view_at};
 use crate::face::mcp::pages::{self, AT, CURSOR, LIMIT, ON_ITS_OWN, Part};
 use crate::face::mcp::tool::{Effect, Outcome, Tool};
-use crate::{BotId, Enqueued, Error, NewTask, Result, Role, Selector, Task, TaskFilter, TaskId, duration};
+use crate::face::wire::field::Kind::{List, Of, Text};
+use crate::face::wire::field::{optional, required};
+use crate::face::wire::fields::{Fields, missing};
+use crate::face::wire::shorten::shorten_fields;
+use crate::face::wire::task::{NEW_TASK, filter, task as new_task};
+use crate::{BotId, Enqueued, Error, NewTask, Result, Role, Selector, Task, TaskId};
 
 /// The most tasks of one batch.
 const BATCH: usize = 1_000;
@@ -101,15 +100,7 @@ async fn enqueue_all(call: Call, mut fields: Fields) -> Outcome {
 }
 
 async fn tasks(call: Call, mut fields: Fields) -> Outcome {
-    let older_than = fields.text("older_than")?.map(|text| duration::parse(&text)).transpose()?;
-    let filter = TaskFilter {
-        state: fields.parsed("state")?,
-        bot: fields.parsed("bot")?,
-        capability: fields.text("can")?,
-        priority: fields.parsed("priority")?,
-        id_prefix: fields.text("id")?,
-        older_than,
-    };
+    let filter = filter(&mut fields)?;
     let part = Part::of(&mut fields)?;
     fields.end()?;
     let own = call.clone();
