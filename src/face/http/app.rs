@@ -1,5 +1,6 @@
 //! The state that handlers share, and the one way in which they call the store.
 
+use std::any::Any;
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
@@ -316,6 +317,13 @@ impl App {
         &self,
         work: impl FnOnce(&Instance, &Store) -> Result<R> + Send + 'static,
     ) -> Answer<R> {
+        let done = self.call_any(Box::new(move |instance, store| Ok(Box::new(work(instance, store)?)))).await?;
+        let lost = |_| Error::new(ErrorKind::Io, "a request handler gave another result");
+        Ok(*done.downcast().map_err(lost)?)
+    }
+
+    /// The same for any result: it is compiled once for all handlers, as much of the runtime is with it.
+    async fn call_any(&self, work: AnyWork) -> Answer<AnyResult> {
         let permit = permit(&self.shared.permits).await?;
         let instance = self.shared.instance.clone();
         let store = match &self.caller {
@@ -344,6 +352,12 @@ impl App {
         Ok(tokio::task::spawn_blocking(work).await.map_err(failed)?)
     }
 }
+
+/// The result of a call of the store, of any type.
+type AnyResult = Box<dyn Any + Send>;
+
+/// A call of the store, with its result of any type.
+type AnyWork = Box<dyn FnOnce(&Instance, &Store) -> Result<AnyResult> + Send>;
 
 /// Waits for a permit, up to a timeout.
 async fn permit(permits: &Arc<Semaphore>) -> Answer<OwnedSemaphorePermit> {
