@@ -1,6 +1,7 @@
 //! Writes down what an actor changes, in the transaction of the change. The layer above knows how.
 
 use crate::engine::acting::Acting;
+use crate::engine::commit::{Outcome, TransactionWork};
 use crate::engine::write::WriteTx;
 use crate::error::Result;
 
@@ -23,11 +24,7 @@ pub(crate) struct RecordedHandle {
 impl RecordedHandle {
     /// Does the work of a transaction, and records the action that it is part of if it changed anything. Returns whether
     /// it did.
-    pub(super) fn within<R>(
-        &self,
-        tx: &mut WriteTx<'_>,
-        work: impl FnOnce(&mut WriteTx<'_>) -> Result<R>,
-    ) -> Result<(R, bool)> {
+    pub(super) fn within(&self, tx: &mut WriteTx<'_>, work: TransactionWork<'_>) -> Result<(Outcome<()>, bool)> {
         tx.acting = Some(self.acting.clone());
         self.recorder.admit(tx)?;
         let before = tx.row_changes();
