@@ -9,6 +9,10 @@
 mod circles;
 #[path = "layers/dependencies.rs"]
 mod dependencies;
+#[path = "layers/faces.rs"]
+mod faces;
+#[path = "layers/lengths.rs"]
+mod lengths;
 #[path = "layers/verbs.rs"]
 mod verbs;
 

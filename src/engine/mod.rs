@@ -38,6 +38,7 @@ pub(crate) mod write;
 
 // The layers above use these by their own names.
 pub(crate) use self::format::{codec, digest, epoch, frame, index, keys, point, schema, value, wakes};
+pub(crate) use self::history::pre_images::PreImages;
 #[cfg(feature = "transfer")]
 pub(crate) use self::opening::copy;
 pub(crate) use self::opening::{open, options, reserve};

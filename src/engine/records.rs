@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use crate::engine::format::digest::Stats;
 use crate::engine::format::schema::{CollectionId, Table};
 use crate::engine::rows::paged;
-pub(crate) use crate::engine::rows::{FIRST_PAGE, KeyRange, Row, is_full, next_page};
+pub(crate) use crate::engine::rows::{FIRST_PAGE, KeyRange, Row, foreign_cursor, is_full, next_page};
 use crate::error::Result;
 
 /// A callback for each key and payload.

@@ -1,9 +1,8 @@
 //! The store: opening, sharing, writing, viewing, closing.
 
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, OnceLock, Weak};
-use std::time::Duration;
 
 use parking_lot::Mutex;
 
@@ -12,33 +11,22 @@ use crate::engine::buffered::Buffered;
 use crate::engine::commit::reentrancy::Writing;
 use crate::engine::commit::sink::SinkSlot;
 use crate::engine::commit::wakeups::{Commits, Waiter};
-use crate::engine::commit::{Gate, Outcome, Size};
+use crate::engine::commit::{Gate, Outcome, Size, TransactionWork, with_result};
 use crate::engine::format::epoch::Epoch;
-use crate::engine::format::index::IndexRule;
 use crate::engine::opening::context::Context;
-use crate::engine::opening::named_file::NamedFile;
 use crate::engine::opening::open;
-#[cfg(any(fuzzing, test))]
-use crate::engine::opening::options::VerifyOnOpen;
 pub(crate) use crate::engine::opening::options::{Options, Sharing};
 use crate::engine::opening::reserve;
 use crate::engine::opening::slot::Slot;
 use crate::engine::recorder::RecordedHandle;
 use crate::engine::redb_file::Handle;
-use crate::engine::redb_file::open::in_use;
-#[cfg(any(fuzzing, test))]
-use crate::engine::redb_file::open::open_over;
 use crate::engine::redb_file::pages::Snapshot;
 use crate::engine::session::own_session::OwnSession;
-use crate::engine::session::session_locks::SessionLocks;
 use crate::engine::session::views::Views;
-use crate::engine::session::writer_line::WriterLine;
 use crate::engine::view::View;
 use crate::engine::wal::{Log, Mover};
-#[cfg(any(fuzzing, test))]
-use crate::engine::wal::{LogFolder, recover};
 use crate::engine::write::WriteTx;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{ErrorKind, Result};
 
 /// An open store. Clones share it; it may be used from any thread.
 ///
@@ -70,119 +58,28 @@ pub(crate) struct Inner {
     pub(crate) gate: Gate,
     /// Opens the file as it was opened, for when a failure has closed it. Waits for no other process.
     pub(crate) opener: Opener,
-    context: Arc<Context>,
+    pub(super) context: Arc<Context>,
     /// Moves the log into the file.
     pub(super) mover: Mover,
     /// Whether that is a thread of its own.
-    tends_log: bool,
+    pub(super) tends_log: bool,
     /// The byte of this process's session, until its end is written.
-    held: OnceLock<Weak<OwnSession>>,
+    pub(super) held: OnceLock<Weak<OwnSession>>,
     /// Whether a session is still to begin, as the disk had no room for one.
-    session_put_off: AtomicBool,
+    pub(super) session_put_off: AtomicBool,
     /// Whether others had the store open when it was opened, and no file of sessions told which of them live.
-    others_unseen: AtomicBool,
+    pub(super) others_unseen: AtomicBool,
     pub(super) closing: Mutex<Vec<Closing>>,
 }
 
 /// Opens the file at that path once more.
 pub(crate) type Opener = Box<dyn Fn(&Path) -> Result<Opened> + Send + Sync>;
 
-/// Opens the file and its log once more, or the file alone.
-type Openers = (Opener, Box<dyn Fn() -> Result<Handle> + Send + Sync>);
-
 /// An open file, and its log if it has one.
 pub(crate) type Opened = (Handle, Option<Log>);
 
 /// Writes something when the store is closed; it may be tried more than once.
 type Closing = Box<dyn Fn(&mut WriteTx<'_>) -> Result<()> + Send>;
-
-impl Options {
-    /// Opens the file with these rules for the index.
-    pub(crate) fn open_with(self, path: &Path, indexes: &'static [IndexRule]) -> Result<Store> {
-        if self.one_phase && self.sharing == Sharing::Shared {
-            return Err(Error::invalid("one-phase commits need exclusive sharing: several processes cannot use them"));
-        }
-        let in_use = in_use(path).unwrap_or(false);
-        let (handle, log, own_name) = open::open(path, &self)?;
-        let others_unseen = in_use && SessionLocks::look(&own_name).is_ok_and(|presence| presence.is_none());
-        // A caller that opens it again waits by itself, while nothing else has to.
-        let options = self.clone().lock_timeout(Duration::ZERO);
-        let (alone, name) = (options.clone(), own_name.clone());
-        let opener = move |path: &Path| open::open_again(path, &options);
-        let anew = move || open::open_without_log(&name, &alone);
-        let store = self.store(&own_name, (handle, log), (Box::new(opener), Box::new(anew)), indexes);
-        store.inner.others_unseen.store(others_unseen, Ordering::Relaxed);
-        Ok(store)
-    }
-
-    /// The same over any storage; only the file of sessions is at `path`.
-    #[cfg(any(fuzzing, test))]
-    pub(crate) fn open_over<S: crate::engine::redb_file::StorageBackend>(
-        self,
-        storage: impl Fn() -> S + Send + Sync + 'static,
-        folder: impl Fn() -> Option<Box<dyn LogFolder>> + Send + Sync + 'static,
-        path: &Path,
-        indexes: &'static [IndexRule],
-    ) -> Result<Store> {
-        let storage = Arc::new(storage);
-        let options = self.clone().verify_on_open(VerifyOnOpen::Never);
-        let (again, alone) = (storage.clone(), options.clone());
-        let anew = move || open_over(again(), &alone);
-        let open = move |options: &Self, first: &Self| {
-            let handle = open_over(storage(), first)?;
-            match folder() {
-                Some(folder) => recover::take_up(handle, folder, options, |_| true, || open_over(storage(), options)),
-                None => Ok((handle, None)),
-            }
-        };
-        let opened = open(&options, &self)?;
-        let opener = move |_: &Path| open(&options, &options);
-        Ok(self.store(path, opened, (Box::new(opener), Box::new(anew)), indexes))
-    }
-
-    fn store(
-        self,
-        path: &Path,
-        (handle, log): Opened,
-        (opener, anew): Openers,
-        indexes: &'static [IndexRule],
-    ) -> Store {
-        let context = Context {
-            clock: self.clock,
-            indexes,
-            shared: self.sharing == Sharing::Shared,
-            history: self.history,
-            stale_mark: self.stale_mark,
-            writer_line: WriterLine::new(path),
-            place: NamedFile::new(path, handle.id()),
-            lock_timeout: self.lock_timeout,
-            buffered: Buffered::default(),
-            views: Arc::default(),
-            session: OnceLock::new(),
-            one_phase: self.one_phase,
-            only_looks: self.read_only,
-        };
-        let (slot, context) = (Arc::new(Slot::new(handle)), Arc::new(context));
-        let (path, anew) = (path.to_path_buf(), anew.into());
-        let mover = Mover { slot: slot.clone(), context: context.clone(), anew };
-        let tends_log = self.tends_log;
-        let inner = Inner {
-            path,
-            slot,
-            gate: Gate::new(),
-            opener,
-            context,
-            mover,
-            tends_log,
-            held: OnceLock::new(),
-            session_put_off: AtomicBool::new(false),
-            others_unseen: AtomicBool::new(false),
-            closing: Mutex::default(),
-        };
-        inner.set_log(log);
-        Store::of(Arc::new(inner))
-    }
-}
 
 impl Store {
     /// A handle that writes for nobody in particular.
@@ -219,16 +116,14 @@ impl Store {
     /// # Ok::<(), hivekeep::Error>(())
     /// ```
     pub fn write<R>(&self, closure: impl FnOnce(&mut WriteTx<'_>) -> Result<R>) -> Result<R> {
-        let Some(recording) = &self.recording else { return self.write_in_a_batch(closure) };
-        let (done, has_recorded) = self.write_in_a_batch(|tx| recording.within(tx, closure))?;
-        if has_recorded {
-            recording.acting.recorded();
-        }
-        Ok(done)
+        with_result(|tx| closure(tx).map(Outcome::Commit), |work| self.write_in_a_batch(work))
     }
 
-    fn write_in_a_batch<R>(&self, closure: impl FnOnce(&mut WriteTx<'_>) -> Result<R>) -> Result<R> {
-        self.with_handle_in_turn(|handle| self.inner.gate.write(handle, &self.inner.context, closure))
+    fn write_in_a_batch(&self, work: TransactionWork<'_>) -> Result<()> {
+        self.recorded(work, &|work| {
+            let closure = |tx: &mut WriteTx<'_>| work(tx).map(drop);
+            self.with_handle_in_turn(|handle| self.inner.gate.write(handle, &self.inner.context, closure))
+        })
     }
 
     /// Runs a closure like [`Store::write`], but alone, to load much data at once. It keeps no list of overwritten
@@ -288,22 +183,28 @@ impl Store {
     }
 
     fn alone_with<R>(&self, size: Size, work: impl FnOnce(&mut WriteTx<'_>) -> Result<Outcome<R>>) -> Result<R> {
-        let Some(recording) = &self.recording else { return self.alone_for_nobody(size, work) };
-        let (done, has_recorded) = self.alone_for_nobody(size, |tx| {
-            let (outcome, has_recorded) = recording.within(tx, work)?;
-            Ok(match outcome {
-                Outcome::Commit(done) => Outcome::Commit((done, has_recorded)),
-                Outcome::Abort(done) => Outcome::Abort((done, false)),
-            })
+        with_result(work, |work| self.work_alone(size, work))
+    }
+
+    fn work_alone(&self, size: Size, work: TransactionWork<'_>) -> Result<()> {
+        self.recorded(work, &|work| {
+            self.with_handle_in_turn(|handle| self.inner.gate.alone(handle, &self.inner.context, size, work))
+        })
+    }
+
+    /// Does work with the entry of the action that it is part of, if this handle writes for an actor.
+    fn recorded(&self, work: TransactionWork<'_>, run: &dyn Fn(TransactionWork<'_>) -> Result<()>) -> Result<()> {
+        let Some(recording) = &self.recording else { return run(work) };
+        let mut has_recorded = false;
+        run(&mut |tx| {
+            let (outcome, recorded) = recording.within(tx, &mut *work)?;
+            has_recorded = recorded && matches!(outcome, Outcome::Commit(()));
+            Ok(outcome)
         })?;
         if has_recorded {
             recording.acting.recorded();
         }
-        Ok(done)
-    }
-
-    fn alone_for_nobody<R>(&self, size: Size, work: impl FnOnce(&mut WriteTx<'_>) -> Result<Outcome<R>>) -> Result<R> {
-        self.with_handle_in_turn(|handle| self.inner.gate.alone(handle, &self.inner.context, size, work))
+        Ok(())
     }
 
     /// Refuses a forked child, for calls that do not reach the open file.
@@ -426,11 +327,6 @@ impl Store {
         compacted
     }
 
-    /// Whether other processes had the store open when it was opened, and no file of sessions told which of them live.
-    pub(crate) fn cannot_see_others(&self) -> bool {
-        self.inner.others_unseen.load(Ordering::Relaxed)
-    }
-
     /// Registers a write for the close of the store.
     pub(crate) fn at_close(&self, closing: Closing) {
         self.inner.closing.lock().push(closing);
@@ -439,34 +335,6 @@ impl Store {
     /// Which views are open in this process.
     pub(crate) fn views(&self) -> &Views {
         &self.inner.context.views
-    }
-
-    /// Notes the number of this process's session, and what holds its byte.
-    pub(crate) fn set_session(&self, number: u64, held: &Arc<OwnSession>) {
-        self.inner.context.session.get_or_init(|| number);
-        self.inner.held.get_or_init(|| Arc::downgrade(held));
-    }
-
-    /// Keeps this process's session visible to other processes.
-    pub(crate) fn keep_session_lock(&self) {
-        if let Some(held) = self.inner.held.get().and_then(Weak::upgrade) {
-            held.keep(|| self.refuse_moved().is_ok());
-        }
-    }
-
-    /// Notes whether this process's session is still to begin; gives whether it was.
-    pub(crate) fn put_session_off(&self, put_off: bool) -> bool {
-        self.inner.session_put_off.swap(put_off, Ordering::Relaxed)
-    }
-
-    /// Whether this process's session is still to begin.
-    pub(crate) fn is_session_put_off(&self) -> bool {
-        self.inner.session_put_off.load(Ordering::Relaxed)
-    }
-
-    /// The number of this process's session.
-    pub(crate) fn session_number(&self) -> Option<u64> {
-        self.inner.context.session()
     }
 
     /// As [`Store::with_handle`], but behind a waiting closer, so that writers in a row do not keep it waiting forever.

@@ -7,6 +7,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::engine::PreImages;
 use crate::engine::epoch::Epoch;
 use crate::engine::frame::{self, State};
 use crate::engine::keys::PreImageKey;

@@ -7,9 +7,10 @@ use serde::Serialize;
 use crate::engine::digest::{from_hex, hex};
 use crate::engine::epoch::Epoch;
 use crate::engine::point::Scope;
+use crate::engine::records::foreign_cursor;
 use crate::engine::schema::{CollectionId, Place};
 use crate::engine::store::Store;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::recovery::diff::{Change, ChangeKind, Counts, change, kind};
 use crate::recovery::points::names::names;
 use crate::recovery::points::selector::Selector;
@@ -143,10 +144,7 @@ impl Store {
 
 fn read_cursor(cursor: &str) -> Result<Vec<u8>> {
     let row = from_hex(cursor).filter(|row| CollectionId::split_row_key(row).is_some());
-    row.ok_or_else(|| {
-        let cursor = cursor.escape_debug();
-        Error::invalid(format!("a cursor must come from the previous page of the same list: cursor={cursor}"))
-    })
+    row.ok_or_else(|| foreign_cursor(cursor))
 }
 
 #[cfg(test)]

@@ -92,7 +92,7 @@ impl Inventory {
 
 impl Mark {
     fn of(view: &View) -> Result<Self> {
-        let rows = |table| view.count_rows(table);
+        let rows = |table| view.stored().count(table);
         Ok(Self { epochs: view.epochs(), points: rows(Table::Points)?, backups: rows(Table::Backups)? })
     }
 }

@@ -64,7 +64,7 @@ impl Store {
     pub fn pulse(&self) -> Result<Pulse> {
         let crash = self.crash()?.map(|crash| crash.session.id);
         let view = self.view()?;
-        let (points, event, entry) = (view.count_rows(Table::Points)?, last_event(&view)?, last_entry(&view)?);
+        let (points, event, entry) = (view.stored().count(Table::Points)?, last_event(&view)?, last_entry(&view)?);
         Ok(Pulse {
             state: state(&view, [points, event, entry])?,
             timestamp: view.now(),

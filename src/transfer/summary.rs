@@ -220,7 +220,7 @@ fn history_weight(view: &View) -> Result<Weight> {
     for table in [Table::PreImages, Table::Tombstones, Table::Points, Table::Commits] {
         let mut range = KeyRange::all();
         loop {
-            let page = view.raw_page(table, &range, PAGE)?;
+            let page = view.stored().page(table, &range, PAGE)?;
             let Some((last, _)) = page.last() else { break };
             range = range.after(last);
             weight.rows += page.len() as u64;

@@ -15,7 +15,7 @@ use crate::error::Result;
 /// Reads everything as of the point that the view is of, and compares it with the point's manifest.
 pub(crate) fn check_at(view: &View, progress: &(dyn Fn(u64, u64) + Sync)) -> Result<CheckReport> {
     let at = view.epoch().unwrap_or(Epoch::NOW);
-    let total = view.count_rows(Table::Live)? + view.count_rows(Table::Tombstones)?;
+    let total = view.stored().count(Table::Live)? + view.stored().count(Table::Tombstones)?;
     let done = AtomicU64::new(0);
     let mut sums = Sums::default();
     for table in [Table::Live, Table::Tombstones] {

@@ -43,7 +43,7 @@ impl Sums {
 
     /// A tombstone stays only while a point before it needs it, and never beside a live record.
     fn tombstone(&mut self, view: &View, members: &Members, row: &[u8], removed: Epoch) -> Result<()> {
-        if view.raw(Table::Live, row)?.is_some() {
+        if view.stored().get(Table::Live, row)?.is_some() {
             self.find(Table::Tombstones, row, "a record that exists is also marked as removed");
         }
         let first = members.retained.first().copied().unwrap_or(Epoch::NOW);
@@ -110,7 +110,7 @@ impl Sums {
     ) -> Result<Option<Vec<u8>>> {
         let mut first = None;
         for part in members.parts(segment) {
-            let Some(bytes) = view.raw(Table::PreImages, &pre_image_key(part, row))? else { continue };
+            let Some(bytes) = view.stored().get(Table::PreImages, &pre_image_key(part, row))? else { continue };
             if first.is_none() {
                 first = Some(bytes);
             } else {
@@ -128,7 +128,7 @@ fn belongs_to_a_value(view: &View, piece: &[u8]) -> Result<bool> {
         return Ok(false);
     };
     let row = owner.row_key(key);
-    let Some(bytes) = view.raw(Table::Live, &row)? else { return Ok(false) };
+    let Some(bytes) = view.stored().get(Table::Live, &row)? else { return Ok(false) };
     let pieces = value::pieces_of(frame::decode(Place::of_record(&row), &bytes)?.state);
     Ok(piece.last_chunk::<4>().is_some_and(|number| u32::from_be_bytes(*number) < pieces))
 }

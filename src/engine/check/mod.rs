@@ -118,7 +118,7 @@ pub(crate) fn check(view: &View, progress: &(dyn Fn(u64, u64) + Sync)) -> Result
 
 fn check_by(way: Way, view: &View, progress: &(dyn Fn(u64, u64) + Sync)) -> Result<CheckReport> {
     let members = view.members()?;
-    let total = view.count_rows(Table::Live)? + view.count_rows(Table::Tombstones)?;
+    let total = view.stored().count(Table::Live)? + view.stored().count(Table::Tombstones)?;
     let done = AtomicU64::new(0);
     let mut sums = Sums::default();
     for table in [Table::Live, Table::Tombstones] {

@@ -41,7 +41,7 @@ pub(crate) fn check_sample(
     progress: &(dyn Fn(u64, u64) + Sync),
 ) -> Result<(CheckReport, Option<Position>)> {
     let members = view.members()?;
-    let rows = Table::ALL.iter().map(|table| view.count_rows(*table)).sum::<Result<u64>>()?;
+    let rows = Table::ALL.iter().map(|table| view.stored().count(*table)).sum::<Result<u64>>()?;
     let total = part_of(rows, fraction);
     let mut sums = Sums::default();
     let mut place = after;
@@ -55,7 +55,7 @@ pub(crate) fn check_sample(
         let limit = usize::try_from(total - done).unwrap_or(BATCH).min(BATCH);
         // A table that cannot be read is a finding, and the check continues with the next one.
         let mut page = Vec::new();
-        sums.stage(table, |_| view.raw_page(table, &range, limit).map(|rows| page = rows))?;
+        sums.stage(table, |_| view.stored().page(table, &range, limit).map(|rows| page = rows))?;
         for (key, bytes) in &page {
             sums.one_row(view, members, table, key, bytes)?;
         }

@@ -76,7 +76,7 @@ impl Sums {
     /// Every pre-image must have been met on a chain; when some were not, they are named.
     pub(super) fn find_orphans(&mut self, view: &View, members: &Members) -> Result<()> {
         let met = self.report.pre_images + self.covered + self.waiting_to_be_dropped(view)?;
-        if view.count_rows(Table::PreImages)? == met {
+        if view.stored().count(Table::PreImages)? == met {
             return Ok(());
         }
         each_row(view, Table::PreImages, &KeyRange::all(), |key, bytes| self.pre_image(view, members, key, bytes))
@@ -111,7 +111,7 @@ impl Sums {
 
     /// Every row of the index must follow from a record; when there are more, they are named.
     pub(super) fn compare_index(&mut self, view: &View) -> Result<()> {
-        if view.count_rows(Table::Index)? <= self.index_rows {
+        if view.stored().count(Table::Index)? <= self.index_rows {
             return Ok(());
         }
         let mut follow = HashSet::new();
@@ -210,7 +210,7 @@ fn each_row(
 ) -> Result<()> {
     let mut range = range.clone();
     loop {
-        let page = view.raw_page(table, &range, BATCH)?;
+        let page = view.stored().page(table, &range, BATCH)?;
         let Some((last, _)) = page.last() else { return Ok(()) };
         range = range.after(last);
         page.iter().try_for_each(|(key, bytes)| each(key, bytes))?;

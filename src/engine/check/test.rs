@@ -130,14 +130,14 @@ fn finds(store: &Store) -> bool {
 }
 
 fn rows(model: &Model, table: Table) -> Vec<Row> {
-    model.store.view().unwrap().raw_page(table, &KeyRange::all(), 10_000).unwrap()
+    model.store.view().unwrap().stored().page(table, &KeyRange::all(), 10_000).unwrap()
 }
 
 /// Replaces rows without telling anything else of it, and gives what puts them back.
 fn replace(store: &Store, table: Table, key: &[u8], instead: &[Row]) -> Vec<(Vec<u8>, Option<Vec<u8>>)> {
     let swap = |tx: &mut WriteTx<'_>| -> Result<_> {
         let keys = std::iter::once(key).chain(instead.iter().map(|(key, _)| key.as_slice()));
-        let before = keys.map(|key| Ok((key.to_vec(), tx.raw(table, key)?))).collect::<Result<Vec<_>>>()?;
+        let before = keys.map(|key| Ok((key.to_vec(), tx.stored().get(table, key)?))).collect::<Result<Vec<_>>>()?;
         tx.delete(table, key)?;
         instead.iter().try_for_each(|(key, bytes)| tx.insert(table, key, bytes))?;
         Ok(Outcome::Commit(before))

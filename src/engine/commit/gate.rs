@@ -11,7 +11,8 @@ use std::time::{Duration, Instant};
 
 use parking_lot::RwLock;
 
-use super::batch::{Failed, OpenBatch, Outcome, Size, alone, batch_of, commit, discard, poisoned, uncertain};
+use super::batch::{Failed, OpenBatch, Outcome, Size, alone, batch_of, commit, poisoned, uncertain};
+use super::callers::State;
 use super::logged::{Logged, Manner};
 use super::reentrancy::Writing;
 use crate::engine::commit::locks::{Condvar, Mutex, MutexGuard, yield_now};
@@ -45,42 +46,6 @@ pub(crate) struct Gate {
 struct Tended {
     log: Arc<Log>,
     checkpointer: Option<Checkpointer>,
-}
-
-/// The permissions of the callers. A thread reads and writes the fields while it holds the mutex.
-#[derive(Default)]
-struct State {
-    /// The transaction that closures are running in now.
-    open: Option<OpenBatch>,
-    /// The number of the newest batch.
-    batch: u64,
-    /// The newest batch whose commit has ended, with success or failure.
-    ended: u64,
-    /// Failed batches whose members have not all been told yet.
-    failures: Vec<Failure>,
-    /// One caller works without the mutex: it waits to begin a transaction, commits one, or works alone.
-    busy: bool,
-    /// That caller waits for another process. The others then wait no longer than the lock timeout.
-    shut_out: bool,
-    /// How many callers wait to work alone. No new batch begins before them.
-    alone_waiting: usize,
-    /// Work alone waits until this batch has ended, so that it does not starve the others.
-    alone_after: u64,
-    /// How many callers have arrived whose closures have not run yet.
-    waiting: usize,
-    /// The size of the batch to wait for: that of the last batch.
-    expected: usize,
-    /// Set once a commit has failed. The content of the disk is unknown then, so writes are refused until the store is
-    /// reopened.
-    poisoned: bool,
-    /// How long this process has held redb's lock back to back.
-    streak: Streak,
-}
-
-struct Failure {
-    batch: u64,
-    error: Arc<Error>,
-    untold: usize,
 }
 
 impl Gate {
@@ -425,49 +390,5 @@ impl Gate {
         self.turn.notify_all();
         drop(state);
         done.unwrap_or_else(|panic| resume_unwind(panic))
-    }
-}
-
-impl State {
-    /// Whether work alone has to let a batch go first, so that it does not starve the others.
-    fn others_first(&self) -> bool {
-        self.waiting > 0 && self.ended < self.alone_after
-    }
-
-    /// How many have joined a batch that is still open.
-    fn members_of(&self, batch: u64) -> Option<usize> {
-        self.open.as_ref().filter(|_| self.batch == batch).map(|open| open.members)
-    }
-
-    /// Notes how a batch ended.
-    fn end(&mut self, batch: u64, members: usize, ended: Result<()>) {
-        self.ended = batch;
-        if let Err(error) = ended {
-            self.poisoned |= !matches!(error.kind(), ErrorKind::NotCommitted | ErrorKind::Moved);
-            if members > 0 {
-                self.failures.push(Failure { batch, error: Arc::new(error), untold: members });
-            }
-        }
-    }
-
-    /// Aborts a batch from which a closure's changes could not be taken back.
-    fn end_spoiled(&mut self, open: OpenBatch) {
-        let OpenBatch { transaction, members, spoiled, .. } = open;
-        discard(transaction);
-        let why = spoiled.map(|error| error.to_string()).unwrap_or_default();
-        let message = format!("not committed: another caller's changes could not be taken back: {why}");
-        self.end(self.batch, members, Err(Error::new(ErrorKind::NotCommitted, message)));
-    }
-
-    /// Tells one member how its batch ended.
-    fn told(&mut self, batch: u64) -> Result<()> {
-        let Some(at) = self.failures.iter().position(|failure| failure.batch == batch) else { return Ok(()) };
-        let Some(failure) = self.failures.get_mut(at) else { return Ok(()) };
-        failure.untold = failure.untold.saturating_sub(1);
-        let error = Error::new(failure.error.kind(), failure.error.to_string()).with_source(failure.error.clone());
-        if failure.untold == 0 {
-            self.failures.swap_remove(at);
-        }
-        Err(error)
     }
 }

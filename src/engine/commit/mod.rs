@@ -1,20 +1,22 @@
 //! The group commit.
 //!
-//! * `gate`: the queue of the writers of one open store; it begins each transaction
+//! * `gate`: the queue of the writers of one open store; it begins each transaction; `callers`: which of them may run
 //! * `batch`: a transaction with the closures of several of them, or with work alone, as restores and backups are; its
 //!   end: a point of the commit if every commit is kept, the common rows, the name of the file, the sync
-//! * `logged`: a write of a store that has a log
+//! * `logged`: a write of a store that has a log; `work`: the work of a transaction without its result
 //! * `sink`: hears of events before and after their commit, for the event log; `wakeups`: wakes those who wait for a commit
 //! * `reentrancy`: a write inside of a write is refused
 //! * `locks`: the locks that writers queue at
 
 mod batch;
+mod callers;
 mod gate;
 pub(super) mod locks;
 mod logged;
 pub(super) mod reentrancy;
 pub(crate) mod sink;
 pub(crate) mod wakeups;
+mod work;
 
 #[cfg(all(test, shuttle))]
 mod interleaving_test;
@@ -23,3 +25,4 @@ mod test;
 
 pub(crate) use self::batch::{Outcome, Size};
 pub(crate) use self::gate::Gate;
+pub(crate) use self::work::{TransactionWork, with_result};

@@ -234,7 +234,7 @@ fn an_error_that_a_closure_passes_over_does_not_commit_half_of_a_change() {
         tx.delete(Table::Live, &CollectionId::CHUNKS.row_key(&pieces[1].0)).map(Outcome::Commit)
     });
     assert!(lost.unwrap());
-    let rows = || store.view().unwrap().raw_page(Table::Live, &KeyRange::all(), 100).unwrap();
+    let rows = || store.view().unwrap().stored().page(Table::Live, &KeyRange::all(), 100).unwrap();
     let before = rows();
     let passed_over = |tx: &mut crate::engine::write::WriteTx<'_>| {
         assert_eq!(tx.remove(C, b"long").unwrap_err().kind(), ErrorKind::Damaged);
@@ -260,7 +260,7 @@ fn an_error_before_anything_changed_may_be_passed_over() {
     done.unwrap();
     let view = store.view().unwrap();
     assert_eq!(view.get(C, b"other").unwrap(), Some(b"1".to_vec()));
-    assert_eq!(view.raw(Table::Live, &row).unwrap(), Some(b"no frame".to_vec()));
+    assert_eq!(view.stored().get(Table::Live, &row).unwrap(), Some(b"no frame".to_vec()));
 }
 
 /// A clock that panics when asked to.

@@ -149,12 +149,12 @@ impl WriteTx<'_> {
         if through == Epoch(0) {
             return Ok(false);
         }
-        let rows = self.raw_page(Table::PreImages, &pre_images_between(Epoch(0), through), limit)?;
+        let rows = self.stored().page(Table::PreImages, &pre_images_between(Epoch(0), through), limit)?;
         for (key, _) in &rows {
             let row = PreImageKey::read(key)?.row;
             self.delete(Table::PreImages, key)?;
             // S4: a tombstone that is not younger than the earliest point goes with them.
-            if let Some(bytes) = self.raw(Table::Tombstones, row)?
+            if let Some(bytes) = self.stored().get(Table::Tombstones, row)?
                 && frame::decode(Place::of_record(row), &bytes)?.birth <= through
             {
                 self.delete(Table::Tombstones, row)?;
@@ -178,8 +178,8 @@ impl WriteTx<'_> {
         };
         let target = self.retained_after(source)?.unwrap_or(self.batch.epochs.open);
         let segment_start = self.retained_before(source)?.unwrap_or_default();
-        let rows =
-            self.raw_page(Table::PreImages, &pre_images_between(Epoch(source.0.saturating_sub(1)), source), limit)?;
+        let of_source = pre_images_between(Epoch(source.0.saturating_sub(1)), source);
+        let rows = self.stored().page(Table::PreImages, &of_source, limit)?;
         for (key, bytes) in &rows {
             let row = PreImageKey::read(key)?.row;
             // S7: the row of the source is older than that of the segment, so it counts and replaces it.
@@ -204,7 +204,7 @@ impl WriteTx<'_> {
             return Ok(());
         }
         // .. and were removed in it again.
-        let Some(bytes) = self.raw(Table::Tombstones, row)? else { return Ok(()) };
+        let Some(bytes) = self.stored().get(Table::Tombstones, row)? else { return Ok(()) };
         let removed = frame::decode(place, &bytes)?.birth;
         if removed <= segment_start || removed > target {
             return Ok(());
@@ -233,7 +233,7 @@ impl WriteTx<'_> {
     fn ends_of(&self, range: &KeyRange) -> Result<Vec<Epoch>> {
         let mut ends = Vec::new();
         for table in [Table::Points, Table::Commits] {
-            let first = self.raw_first(table, range)?;
+            let first = self.stored().first(table, range)?;
             ends.extend(first.as_ref().and_then(|(key, _)| Epoch::split_key(key)).map(|(epoch, _)| epoch));
         }
         Ok(ends)

@@ -228,7 +228,7 @@ impl Model {
         assert_eq!((view.epochs().merging, view.epochs().dropping), (0, Epoch(0)));
         if self.points.is_empty() {
             for table in [Table::PreImages, Table::Tombstones] {
-                assert_eq!(view.raw_page(table, &KeyRange::all(), 9).unwrap(), []);
+                assert_eq!(view.stored().page(table, &KeyRange::all(), 9).unwrap(), []);
             }
         }
     }
@@ -354,7 +354,7 @@ fn a_failed_closure_leaves_no_trace_not_even_of_its_counter() {
     model.step(&Op::Seal);
     let rows = |model: &Model| {
         let view = model.store.view().unwrap();
-        Table::ALL.map(|table| view.raw_page(table, &KeyRange::all(), 1000).unwrap())
+        Table::ALL.map(|table| view.stored().page(table, &KeyRange::all(), 1000).unwrap())
     };
     let before = rows(&model);
     let changes = vec![change(Some(253)), change(None), change(Some(3)), change(Some(252)), change(None)];

@@ -1,4 +1,4 @@
-//! The one way to walk the rows of `undo`.
+//! The one walk over pre-images, the rows of the table `undo`.
 
 use std::ops::Bound;
 
@@ -35,52 +35,45 @@ impl Walk {
     }
 }
 
-/// Calls `each` with every pre-image in `(after, through]`, ascending by part, then by record.
-fn walk(
-    after: Epoch,
-    through: Epoch,
-    fetch: impl Fn(&KeyRange) -> Result<Vec<Row>>,
-    mut each: impl FnMut(PreImageKey<'_>, &[u8]) -> Result<()>,
-) -> Result<()> {
-    let mut walk = Walk(pre_images_between(after, through));
-    while let Some(rows) = walk.page(&fetch)? {
-        rows.iter().try_for_each(|(key, bytes)| each(PreImageKey::read(key)?, bytes))?;
-    }
-    Ok(())
-}
+/// Rows with pre-images: those of a view, and those of a write transaction.
+pub(crate) trait PreImages {
+    /// Some pre-images of a range.
+    fn some_pre_images(&self, range: &KeyRange) -> Result<Vec<Row>>;
 
-impl View {
-    /// Calls `each` with the key and the stored frame of every pre-image in `(after, through]`, ascending.
+    /// Calls `each` with the key and the stored frame of every pre-image in `(after, through]`, ascending by part, then by
+    /// record.
     ///
     /// # Errors
     ///
     /// `Damaged` for a key that names no record, and every error that `each` returns.
-    pub(crate) fn each_pre_image(
+    fn each_pre_image(
         &self,
         after: Epoch,
         through: Epoch,
-        each: impl FnMut(PreImageKey<'_>, &[u8]) -> Result<()>,
+        mut each: impl FnMut(PreImageKey<'_>, &[u8]) -> Result<()>,
     ) -> Result<()> {
-        walk(after, through, |range| self.raw_part(Table::PreImages, range, PAGE), each)
+        let mut walk = Walk(pre_images_between(after, through));
+        while let Some(rows) = walk.page(|range| self.some_pre_images(range))? {
+            rows.iter().try_for_each(|(key, bytes)| each(PreImageKey::read(key)?, bytes))?;
+        }
+        Ok(())
+    }
+}
+
+impl PreImages for View {
+    fn some_pre_images(&self, range: &KeyRange) -> Result<Vec<Row>> {
+        self.stored().part(Table::PreImages, range, PAGE)
+    }
+}
+
+impl PreImages for WriteTx<'_> {
+    fn some_pre_images(&self, range: &KeyRange) -> Result<Vec<Row>> {
+        self.stored().part(Table::PreImages, range, PAGE)
     }
 }
 
 impl WriteTx<'_> {
-    /// Calls `each` with the key and the stored frame of every pre-image in `(after, through]`, ascending.
-    ///
-    /// # Errors
-    ///
-    /// `Damaged` for a key that names no record, and every error that `each` returns.
-    pub(crate) fn each_pre_image(
-        &self,
-        after: Epoch,
-        through: Epoch,
-        each: impl FnMut(PreImageKey<'_>, &[u8]) -> Result<()>,
-    ) -> Result<()> {
-        walk(after, through, |range| self.raw_part(Table::PreImages, range, PAGE), each)
-    }
-
-    /// The same for a closure that writes. It may not see pre-images that it adds or removes on the way.
+    /// As [`PreImages::each_pre_image`], for a closure that writes. It may not see pre-images that it adds or removes on the way.
     pub(crate) fn each_pre_image_to_change(
         &mut self,
         after: Epoch,
@@ -88,7 +81,7 @@ impl WriteTx<'_> {
         mut each: impl FnMut(&mut Self, PreImageKey<'_>, &[u8]) -> Result<()>,
     ) -> Result<()> {
         let mut walk = Walk(pre_images_between(after, through));
-        while let Some(rows) = walk.page(|range| self.raw_part(Table::PreImages, range, PAGE))? {
+        while let Some(rows) = walk.page(|range| self.some_pre_images(range))? {
             rows.iter().try_for_each(|(key, bytes)| each(self, PreImageKey::read(key)?, bytes))?;
         }
         Ok(())

@@ -2,7 +2,7 @@
 //!
 //! * `options`: how it is opened; `context`: what every transaction needs from then on. It begins write transactions, in
 //!   the line of the processes
-//! * `open`, `slot`: opening or creating it, and where the open file is kept
+//! * `open_store`: a store over it; `open`, `slot`: opening or creating the file, and where the open file is kept
 //! * `reopen`, `close`: opening it anew after a failure, and closing it
 //! * `copy`: a consistent copy beside writers
 //! * `named_file`: whether it still has its name, asked before every commit; `reserve`: space that is given up when a
@@ -14,6 +14,7 @@ pub(super) mod context;
 pub(crate) mod copy;
 pub(super) mod named_file;
 pub(crate) mod open;
+mod open_store;
 pub(crate) mod options;
 mod reopen;
 pub(crate) mod reserve;

@@ -60,11 +60,7 @@ impl KeyRange {
     /// `Invalid` for a cursor that no page has given: its key is not in this range, or does not `fit`.
     pub(crate) fn resume(self, cursor: &str, fits: impl Fn(&[u8]) -> bool) -> Result<Self> {
         let key = from_hex(cursor).filter(|key| self.holds(key) && fits(key));
-        let key = key.ok_or_else(|| {
-            let cursor = cursor.escape_debug();
-            Error::invalid(format!("a cursor must come from the previous page of the same list: cursor={cursor}"))
-        })?;
-        Ok(self.after(&key))
+        Ok(self.after(&key.ok_or_else(|| foreign_cursor(cursor))?))
     }
 
     /// Whether a key lies in the range.
@@ -119,6 +115,12 @@ impl KeyRange {
             _ => false,
         }
     }
+}
+
+/// The error for a cursor that no page of the list has given.
+pub(crate) fn foreign_cursor(cursor: &str) -> Error {
+    let cursor = cursor.escape_debug();
+    Error::invalid(format!("a cursor must come from the previous page of the same list: cursor={cursor}"))
 }
 
 /// The bound just behind every key that begins with `prefix`.

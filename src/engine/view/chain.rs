@@ -47,10 +47,10 @@ impl View {
 
     /// The state of a key at a point of this view's past.
     pub(crate) fn state_at(&self, row: &[u8], at: Epoch) -> Result<Option<Found>> {
-        let found = match self.raw(Table::Live, row)? {
+        let found = match self.stored().get(Table::Live, row)? {
             Some(bytes) => Some(bytes),
             None if at == Epoch::NOW => None,
-            None => self.raw(Table::Tombstones, row)?,
+            None => self.stored().get(Table::Tombstones, row)?,
         };
         found.map(|bytes| self.follow(row, Found::new(row, bytes)?, at)).transpose()
     }
@@ -85,7 +85,7 @@ impl View {
             // Mostly the key was born in the epoch of a retained point, whose segment has that number. While points are being
             // merged, that row may be covered by an older one, which counts (S7).
             if self.epochs.merging == 0
-                && let Some(bytes) = self.raw(Table::PreImages, &pre_image_key(birth, row))?
+                && let Some(bytes) = self.stored().get(Table::PreImages, &pre_image_key(birth, row))?
             {
                 return Ok(bytes);
             }
@@ -97,7 +97,7 @@ impl View {
         let members = self.members()?;
         // S3: the segment of the birth. S7: sources that are still merging into it come first, ascending.
         for part in members.parts(members.segment(birth)) {
-            if let Some(bytes) = self.raw(Table::PreImages, &pre_image_key(part, row))? {
+            if let Some(bytes) = self.stored().get(Table::PreImages, &pre_image_key(part, row))? {
                 return Ok(bytes);
             }
         }
@@ -127,13 +127,13 @@ impl View {
                 }
             }
             for source in meta::merging_between(self, previous, segment)? {
-                if let Some(bytes) = self.raw(Table::PreImages, &pre_image_key(source, row))? {
+                if let Some(bytes) = self.stored().get(Table::PreImages, &pre_image_key(source, row))? {
                     return Ok(bytes);
                 }
             }
         }
         // S2: there is one, or the chain is broken.
-        self.raw(Table::PreImages, &pre_image_key(segment, row))?.ok_or_else(|| broken_chain(row))
+        self.stored().get(Table::PreImages, &pre_image_key(segment, row))?.ok_or_else(|| broken_chain(row))
     }
 
     /// The retained points and those still being merged, read once.

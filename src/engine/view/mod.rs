@@ -15,7 +15,7 @@ use crate::engine::meta;
 use crate::engine::opening::context::Context;
 use crate::engine::records::Records;
 use crate::engine::redb_file::pages::Snapshot;
-use crate::engine::rows::{KeyRange, ReadRows, Row};
+use crate::engine::rows::ReadRows;
 use crate::engine::session::process::Owned;
 use crate::engine::session::views::{Ticket, Views};
 use crate::error::{Error, ErrorKind, Result};
@@ -58,10 +58,10 @@ impl View {
             members: OnceLock::new(),
             steps: AtomicU32::new(0),
         };
-        view.epochs = meta::epochs(view.raw(Table::Meta, meta::EPOCHS)?.as_deref())?;
+        view.epochs = meta::epochs(view.stored().get(Table::Meta, meta::EPOCHS)?.as_deref())?;
         if at != Epoch::NOW {
             view.manifest = view.manifest(at)?;
-            if view.manifest.is_none() && view.raw(Table::Commits, &at.to_key())?.is_none() {
+            if view.manifest.is_none() && view.stored().get(Table::Commits, &at.to_key())?.is_none() {
                 return Err(Error::new(
                     ErrorKind::Gone,
                     format!("that point is no longer retained; see hivekeep point list: epoch={at}"),
@@ -98,26 +98,6 @@ impl View {
     /// The manifest of a retained point.
     pub(crate) fn manifest(&self, epoch: Epoch) -> Result<Option<Manifest>> {
         self.row(Table::Points, &epoch.to_key())?.map(|bytes| crate::engine::format::codec::decode(&bytes)).transpose()
-    }
-
-    /// The stored bytes of a row.
-    pub(crate) fn raw(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>> {
-        self.stored.get(table, key)
-    }
-
-    /// The stored bytes of the rows of a range.
-    pub(crate) fn raw_page(&self, table: Table, range: &KeyRange, limit: usize) -> Result<Vec<Row>> {
-        self.stored.page(table, range, limit)
-    }
-
-    /// The same, until they have `PAGE_BYTES`.
-    pub(crate) fn raw_part(&self, table: Table, range: &KeyRange, limit: usize) -> Result<Vec<Row>> {
-        self.stored.part(table, range, limit)
-    }
-
-    /// How many rows a table has, at the same cost whatever their number.
-    pub(crate) fn count_rows(&self, table: Table) -> Result<u64> {
-        self.stored.count(table)
     }
 
     /// The bytes of the pages that the rows of now are on, with what is unused on them. Reads every page.

@@ -32,7 +32,7 @@ impl View {
         let mut range = KeyRange::all().within(collection);
         loop {
             let rows = match self.at {
-                Epoch::NOW => self.raw_part(Table::Live, &range, PAGE)?,
+                Epoch::NOW => self.stored().part(Table::Live, &range, PAGE)?,
                 _ => self.past_candidates(&range, PAGE)?,
             };
             let Some((last, _)) = rows.last() else { return Ok(()) };
@@ -54,8 +54,8 @@ impl View {
     /// The first keys that were ever seen by a point, with their newest frames, in the range's order, until there are
     /// `limit` or they have `PAGE_BYTES`: `live` merged with `tombstones`.
     fn past_candidates(&self, range: &KeyRange, limit: usize) -> Result<Vec<Row>> {
-        let mut rows = self.raw_part(Table::Live, range, limit)?;
-        let mut removed = self.raw_page(Table::Tombstones, range, limit)?;
+        let mut rows = self.stored().part(Table::Live, range, limit)?;
+        let mut removed = self.stored().page(Table::Tombstones, range, limit)?;
         if is_full(&rows, limit)
             && let Some((last, _)) = rows.last()
         {
@@ -87,7 +87,7 @@ impl Records for View {
                 let value = self.whole(&row, &Found::new(&row, bytes)?)?;
                 Ok(Some((Place::of_record(&row).key.to_vec(), value.unwrap_or_default())))
             };
-            return part_of(range, limit, |range, limit| self.raw_part(Table::Live, range, limit), record);
+            return part_of(range, limit, |range, limit| self.stored().part(Table::Live, range, limit), record);
         }
         // Each is followed to what it was.
         let record = |(row, bytes): Row| {
@@ -120,11 +120,11 @@ impl Records for View {
         {
             return Ok(Some(payload));
         }
-        self.raw(table, key)?.map(|bytes| meta::payload(table, key, &bytes)).transpose()
+        self.stored().get(table, key)?.map(|bytes| meta::payload(table, key, &bytes)).transpose()
     }
 
     fn rows(&self, table: Table, range: &KeyRange, limit: usize) -> Result<Vec<Row>> {
-        meta::payloads(table, self.raw_page(table, range, limit)?)
+        meta::payloads(table, self.stored().page(table, range, limit)?)
     }
 
     fn collection_id(&self, name: &str) -> Result<Option<CollectionId>> {

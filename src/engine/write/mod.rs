@@ -29,7 +29,7 @@ use crate::engine::format::wakes::Wakes;
 use crate::engine::meta;
 use crate::engine::opening::context::Context;
 use crate::engine::records::Records;
-use crate::engine::rows::{FIRST_PAGE, KeyRange, Row, WriteRows, next_page};
+use crate::engine::rows::{FIRST_PAGE, KeyRange, WriteRows, next_page};
 use crate::error::{Error, ErrorKind, Result};
 
 /// A key may be this long, in bytes.
@@ -307,24 +307,9 @@ impl<'a> WriteTx<'a> {
         Ok(())
     }
 
-    /// The stored bytes of a row.
-    pub(crate) fn raw(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>> {
-        self.stored.get(table, key)
-    }
-
-    /// The stored bytes of the rows of a range.
-    pub(crate) fn raw_page(&self, table: Table, range: &KeyRange, limit: usize) -> Result<Vec<Row>> {
-        self.stored.page(table, range, limit)
-    }
-
-    /// The same, until they have `PAGE_BYTES`.
-    pub(crate) fn raw_part(&self, table: Table, range: &KeyRange, limit: usize) -> Result<Vec<Row>> {
-        self.stored.part(table, range, limit)
-    }
-
-    /// The first row of a range, as it is stored.
-    pub(crate) fn raw_first(&self, table: Table, range: &KeyRange) -> Result<Option<Row>> {
-        self.stored.first(table, range)
+    /// The stored rows, with those of this transaction.
+    pub(crate) fn stored(&self) -> &WriteRows<'a> {
+        &self.stored
     }
 
     /// Stores a row as it is.

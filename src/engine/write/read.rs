@@ -16,7 +16,7 @@ use crate::error::Result;
 impl Records for WriteTx<'_> {
     fn get(&self, collection: CollectionId, key: &[u8]) -> Result<Option<Vec<u8>>> {
         let row = collection.row_key(key);
-        match self.raw(Table::Live, &row)? {
+        match self.stored().get(Table::Live, &row)? {
             None => Ok(None),
             Some(bytes) => {
                 let frame = frame::decode(Place::of_record(&row), &bytes)?;
@@ -32,7 +32,7 @@ impl Records for WriteTx<'_> {
             let value = self.whole_value(collection, place.key, frame.state)?;
             Ok(Some((place.key.to_vec(), value.unwrap_or_default())))
         };
-        let fetch = |range: &KeyRange, limit| self.raw_part(Table::Live, range, limit);
+        let fetch = |range: &KeyRange, limit| self.stored().part(Table::Live, range, limit);
         part_of(range.within(collection), limit, fetch, record)
     }
 
@@ -59,11 +59,11 @@ impl Records for WriteTx<'_> {
     }
 
     fn row(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>> {
-        self.raw(table, key)?.map(|bytes| meta::payload(table, key, &bytes)).transpose()
+        self.stored().get(table, key)?.map(|bytes| meta::payload(table, key, &bytes)).transpose()
     }
 
     fn rows(&self, table: Table, range: &KeyRange, limit: usize) -> Result<Vec<Row>> {
-        meta::payloads(table, self.raw_page(table, range, limit)?)
+        meta::payloads(table, self.stored().page(table, range, limit)?)
     }
 
     fn collection_id(&self, name: &str) -> Result<Option<CollectionId>> {

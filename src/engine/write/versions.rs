@@ -118,7 +118,7 @@ impl WriteTx<'_> {
         // S2: a record born after the earliest point has a pre-image. S7: the first row met counts.
         let mut met = None;
         for epoch in &segment {
-            if let Some(bytes) = self.raw(Table::PreImages, &pre_image_key(*epoch, row))? {
+            if let Some(bytes) = self.stored().get(Table::PreImages, &pre_image_key(*epoch, row))? {
                 met = Some(bytes);
                 break;
             }

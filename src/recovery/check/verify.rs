@@ -204,7 +204,7 @@ fn check_between_records(view: &View, report: &mut CheckReport) -> Result<()> {
     read_all::<Event>(view, Table::Events, report, |_| Ok(None))?;
     for point in view.epochs_of(Table::Points)? {
         for id in view.manifest(point).ok().flatten().into_iter().flat_map(|manifest| manifest.backups) {
-            if matches!(view.raw(Table::Backups, id.as_bytes()), Ok(None)) {
+            if matches!(view.stored().get(Table::Backups, id.as_bytes()), Ok(None)) {
                 let what = format!("a point lists a backup that is missing: epoch={point}");
                 report.find(Finding::new(Table::Backups.name(), id.as_bytes(), what));
             }

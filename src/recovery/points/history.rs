@@ -76,7 +76,7 @@ impl View {
     /// The points of single commits from before `cutoff`, and the oldest over `most`. It reads only those and the next
     /// few: a clock that went back leaves times out of order, but not far.
     pub(crate) fn old_commits(&self, cutoff: Timestamp, most: u64) -> Result<Vec<Epoch>> {
-        let mut over = self.count_rows(Table::Commits)?.saturating_sub(most);
+        let mut over = self.stored().count(Table::Commits)?.saturating_sub(most);
         let mut old = Vec::new();
         let mut range = KeyRange::all();
         loop {
@@ -118,7 +118,7 @@ mod tests {
     }
 
     fn commits(hive: &Fixture) -> u64 {
-        hive.view().count_rows(Table::Commits).unwrap()
+        hive.view().stored().count(Table::Commits).unwrap()
     }
 
     #[test]
@@ -158,7 +158,7 @@ mod tests {
         hive.store.trim_history().unwrap();
         assert_eq!(commits(&hive), 0);
         for table in [Table::PreImages, Table::Tombstones] {
-            assert_eq!(hive.view().raw_page(table, &KeyRange::all(), 1).unwrap(), []);
+            assert_eq!(hive.view().stored().page(table, &KeyRange::all(), 1).unwrap(), []);
         }
         assert!(hive.store.check().unwrap().is_sound());
     }

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::engine::PreImages;
 use crate::engine::epoch::Epoch;
 use crate::engine::frame::{self, State};
 use crate::engine::keys::{PreImageKey, pre_image_key};
@@ -89,7 +90,7 @@ impl View {
     fn rows_of_point(&self, epoch: Epoch) -> Result<PointSize> {
         let mut size = PointSize::default();
         let mut add = |table, key: &[u8]| -> Result<()> {
-            self.raw(table, key)?.iter().for_each(|bytes| size.add(key, bytes));
+            self.stored().get(table, key)?.iter().for_each(|bytes| size.add(key, bytes));
             Ok(())
         };
         add(Table::Points, &epoch.to_key())?;
@@ -114,7 +115,7 @@ impl View {
         let row = key.row;
         for part in members.parts(next) {
             let replaced = pre_image_key(part, row);
-            if let Some(bytes) = self.raw(Table::PreImages, &replaced)? {
+            if let Some(bytes) = self.stored().get(Table::PreImages, &replaced)? {
                 size.add(&replaced, &bytes);
                 break;
             }
@@ -134,7 +135,7 @@ impl View {
     /// Whether no other row of the segment for the same record counts before the one with this key.
     fn is_first_met(&self, segment: Epoch, PreImageKey { part, row }: PreImageKey<'_>) -> Result<bool> {
         for earlier in self.members()?.parts(segment).take_while(|earlier| *earlier < part) {
-            if self.raw(Table::PreImages, &pre_image_key(earlier, row))?.is_some() {
+            if self.stored().get(Table::PreImages, &pre_image_key(earlier, row))?.is_some() {
                 return Ok(false);
             }
         }
@@ -143,7 +144,7 @@ impl View {
 
     /// The tombstone of a key that was removed in `(after, through]`.
     fn tombstone(&self, row: &[u8], after: Epoch, through: Epoch) -> Result<Option<Vec<u8>>> {
-        let Some(bytes) = self.raw(Table::Tombstones, row)? else { return Ok(None) };
+        let Some(bytes) = self.stored().get(Table::Tombstones, row)? else { return Ok(None) };
         let removed = frame::decode(Place::of_record(row), &bytes)?.birth;
         Ok((removed > after && removed <= through).then_some(bytes))
     }
@@ -169,7 +170,8 @@ mod tests {
         let view = hive.view();
         let tables =
             [Table::PreImages, Table::Tombstones, Table::Points, Table::Commits, Table::PointIds, Table::Backups];
-        let rows = tables.into_iter().flat_map(|table| view.raw_page(table, &KeyRange::all(), usize::MAX).unwrap());
+        let rows =
+            tables.into_iter().flat_map(|table| view.stored().page(table, &KeyRange::all(), usize::MAX).unwrap());
         rows.fold((0, 0), |(rows, bytes), (key, value)| (rows + 1, bytes + (key.len() + value.len()) as u64))
     }
 
@@ -192,7 +194,7 @@ mod tests {
         hive.store.forget(&[(&saw_it).into()]).unwrap();
         let after = weight(&hive);
         assert_eq!((said.rows, said.bytes), (before.0 - after.0, before.1 - after.1));
-        assert_eq!(hive.view().raw_page(Table::Tombstones, &KeyRange::all(), 9).unwrap(), []);
+        assert_eq!(hive.view().stored().page(Table::Tombstones, &KeyRange::all(), 9).unwrap(), []);
     }
 
     #[test]

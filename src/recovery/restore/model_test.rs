@@ -230,7 +230,7 @@ impl Model {
         let view = self.store.view().unwrap();
         let tables = [Table::Live, Table::PreImages, Table::Tombstones, Table::Points, Table::Commits, Table::PointIds];
         let rows = tables.into_iter().chain([Table::Backups]).flat_map(|table| {
-            let rows = view.raw_page(table, &KeyRange::all(), usize::MAX).unwrap();
+            let rows = view.stored().page(table, &KeyRange::all(), usize::MAX).unwrap();
             rows.into_iter().map(|(key, value)| (key.len() + value.len()) as u64)
         });
         rows.fold((0, 0), |(rows, bytes), row| (rows + 1, bytes + row))

@@ -67,7 +67,7 @@ impl<'p> Revert<'p> {
         })?;
         for key in std::mem::take(&mut self.pieces) {
             let row = PreImageKey::read(&key)?.row;
-            let bytes = tx.raw(Table::PreImages, &key)?.unwrap_or_default();
+            let bytes = tx.stored().get(Table::PreImages, &key)?.unwrap_or_default();
             self.row(tx, row, frame::decode(Place::of_record(row), &bytes)?.state)?;
         }
         self.index_long_values(tx)
@@ -75,7 +75,7 @@ impl<'p> Revert<'p> {
 
     fn row(&mut self, tx: &mut WriteTx<'_>, row: &[u8], then: State<'_>) -> Result<()> {
         let place @ Place { collection, key, .. } = Place::of_record(row);
-        let current = tx.raw(Table::Live, row)?;
+        let current = tx.stored().get(Table::Live, row)?;
         let now = match &current {
             Some(bytes) => frame::decode(place, bytes)?.state,
             None => State::Absent,

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::engine::PreImages;
 use crate::engine::commit::Outcome;
 use crate::engine::epoch::Epoch;
 use crate::engine::point::{Manifest, NewPoint, Origin, PointId, Restored};

@@ -1,5 +1,6 @@
 //! Undoes the last restore. An undo is a restore of the safety point, so a second undo repeats the restore.
 
+use crate::engine::PreImages;
 use crate::engine::codec;
 use crate::engine::epoch::Epoch;
 use crate::engine::frame::{self, State};
@@ -125,7 +126,7 @@ impl WriteTx<'_> {
     /// Whether a later change gave a record its present value, and the undo would give it another one.
     fn is_later(&self, row: &[u8], then: State<'_>, written_in: Epoch) -> Result<bool> {
         for table in [Table::Live, Table::Tombstones] {
-            if let Some(bytes) = self.raw(table, row)? {
+            if let Some(bytes) = self.stored().get(table, row)? {
                 let now = frame::decode(Place::of_record(row), &bytes)?;
                 return Ok(now.birth > written_in && now.state != then);
             }

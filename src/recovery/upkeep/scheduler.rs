@@ -268,7 +268,7 @@ impl Worker {
     }
 
     fn count_points(&self) -> Result<u64> {
-        self.store.view()?.count_rows(Table::Points)
+        self.store.view()?.stored().count(Table::Points)
     }
 
     fn retain(&self) -> Result<()> {

@@ -20,7 +20,7 @@ impl Fixture {
     /// Flips a bit in a record.
     fn damage(&self, collection: CollectionId, key: &[u8]) {
         let row = collection.row_key(key);
-        let mut bytes = self.view().raw(Table::Live, &row).unwrap().unwrap();
+        let mut bytes = self.view().stored().get(Table::Live, &row).unwrap().unwrap();
         *bytes.last_mut().unwrap() ^= 1;
         self.store.alone(|tx| tx.insert(Table::Live, &row, &bytes).map(Outcome::Commit)).unwrap();
     }
@@ -31,7 +31,7 @@ impl Fixture {
 
     /// The bytes of a task as they are stored.
     fn bytes(&self, name: &str) -> Vec<u8> {
-        self.view().raw(Table::Live, &CollectionId::QUEUE.row_key(id(name).as_bytes())).unwrap().unwrap()
+        self.view().stored().get(Table::Live, &CollectionId::QUEUE.row_key(id(name).as_bytes())).unwrap().unwrap()
     }
 
     /// Claims, in a queue in which something is damaged.

@@ -110,7 +110,7 @@ pub(crate) fn fingerprint(view: &View) -> Result<u64> {
     for table in Table::ALL {
         let mut range = KeyRange::all();
         loop {
-            let page = view.raw_page(table, &range, PAGE)?;
+            let page = view.stored().page(table, &range, PAGE)?;
             let is_of_log = |key: &[u8]| table == Table::Meta && [meta::WAL, meta::FORMAT].contains(&key);
             page.iter().filter(|(key, _)| !is_of_log(key)).for_each(|row| row.hash(&mut hasher));
             match page.last() {

@@ -30,7 +30,7 @@ pub(super) fn everything(store: &Store) -> Result<DiagnosisLine> {
 pub(super) fn part(store: &Store) -> Result<DiagnosisLine> {
     let topic = "verified";
     let view = store.view()?;
-    let of = Table::ALL.iter().map(|table| view.count_rows(*table)).sum::<Result<u64>>()?;
+    let of = Table::ALL.iter().map(|table| view.stored().count(*table)).sum::<Result<u64>>()?;
     let part = if of <= ROWS { 1.0 } else { ROWS as f64 / of as f64 };
     match store.check_sample(part) {
         Ok(report) => {

@@ -1,0 +1,121 @@
+//! Opens a store: its file, its log, and all that the handles of one process share.
+
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+
+use crate::engine::buffered::Buffered;
+use crate::engine::commit::Gate;
+use crate::engine::format::index::IndexRule;
+use crate::engine::opening::context::Context;
+use crate::engine::opening::named_file::NamedFile;
+use crate::engine::opening::open;
+#[cfg(any(fuzzing, test))]
+use crate::engine::opening::options::VerifyOnOpen;
+use crate::engine::opening::options::{Options, Sharing};
+use crate::engine::opening::slot::Slot;
+use crate::engine::redb_file::Handle;
+use crate::engine::redb_file::open::in_use;
+#[cfg(any(fuzzing, test))]
+use crate::engine::redb_file::open::open_over;
+use crate::engine::session::session_locks::SessionLocks;
+use crate::engine::session::writer_line::WriterLine;
+use crate::engine::store::{Inner, Opened, Opener, Store};
+use crate::engine::wal::Mover;
+#[cfg(any(fuzzing, test))]
+use crate::engine::wal::{LogFolder, recover};
+use crate::error::{Error, Result};
+
+/// Opens the file and its log once more, or the file alone.
+type Openers = (Opener, Box<dyn Fn() -> Result<Handle> + Send + Sync>);
+
+impl Options {
+    /// Opens the file with these rules for the index.
+    pub(crate) fn open_with(self, path: &Path, indexes: &'static [IndexRule]) -> Result<Store> {
+        if self.one_phase && self.sharing == Sharing::Shared {
+            return Err(Error::invalid("one-phase commits need exclusive sharing: several processes cannot use them"));
+        }
+        let in_use = in_use(path).unwrap_or(false);
+        let (handle, log, own_name) = open::open(path, &self)?;
+        let others_unseen = in_use && SessionLocks::look(&own_name).is_ok_and(|presence| presence.is_none());
+        // A caller that opens it again waits by itself, while nothing else has to.
+        let options = self.clone().lock_timeout(Duration::ZERO);
+        let (alone, name) = (options.clone(), own_name.clone());
+        let opener = move |path: &Path| open::open_again(path, &options);
+        let anew = move || open::open_without_log(&name, &alone);
+        let store = self.store(&own_name, (handle, log), (Box::new(opener), Box::new(anew)), indexes);
+        store.inner.others_unseen.store(others_unseen, Ordering::Relaxed);
+        Ok(store)
+    }
+
+    /// The same over any storage; only the file of sessions is at `path`.
+    #[cfg(any(fuzzing, test))]
+    pub(crate) fn open_over<S: crate::engine::redb_file::StorageBackend>(
+        self,
+        storage: impl Fn() -> S + Send + Sync + 'static,
+        folder: impl Fn() -> Option<Box<dyn LogFolder>> + Send + Sync + 'static,
+        path: &Path,
+        indexes: &'static [IndexRule],
+    ) -> Result<Store> {
+        let storage = Arc::new(storage);
+        let options = self.clone().verify_on_open(VerifyOnOpen::Never);
+        let (again, alone) = (storage.clone(), options.clone());
+        let anew = move || open_over(again(), &alone);
+        let open = move |options: &Self, first: &Self| {
+            let handle = open_over(storage(), first)?;
+            match folder() {
+                Some(folder) => recover::take_up(handle, folder, options, |_| true, || open_over(storage(), options)),
+                None => Ok((handle, None)),
+            }
+        };
+        let opened = open(&options, &self)?;
+        let opener = move |_: &Path| open(&options, &options);
+        Ok(self.store(path, opened, (Box::new(opener), Box::new(anew)), indexes))
+    }
+
+    fn store(
+        self,
+        path: &Path,
+        (handle, log): Opened,
+        (opener, anew): Openers,
+        indexes: &'static [IndexRule],
+    ) -> Store {
+        let context = Context {
+            clock: self.clock,
+            indexes,
+            shared: self.sharing == Sharing::Shared,
+            history: self.history,
+            stale_mark: self.stale_mark,
+            writer_line: WriterLine::new(path),
+            place: NamedFile::new(path, handle.id()),
+            lock_timeout: self.lock_timeout,
+            buffered: Buffered::default(),
+            views: Arc::default(),
+            session: OnceLock::new(),
+            one_phase: self.one_phase,
+            only_looks: self.read_only,
+        };
+        let (slot, context) = (Arc::new(Slot::new(handle)), Arc::new(context));
+        let (path, anew) = (path.to_path_buf(), anew.into());
+        let mover = Mover { slot: slot.clone(), context: context.clone(), anew };
+        let tends_log = self.tends_log;
+        let inner = Inner {
+            path,
+            slot,
+            gate: Gate::new(),
+            opener,
+            context,
+            mover,
+            tends_log,
+            held: OnceLock::new(),
+            session_put_off: AtomicBool::new(false),
+            others_unseen: AtomicBool::new(false),
+            closing: Mutex::default(),
+        };
+        inner.set_log(log);
+        Store::of(Arc::new(inner))
+    }
+}
