@@ -19,6 +19,7 @@ mod mapping;
 mod queue;
 mod recovery;
 mod registry;
+mod schedules;
 mod state;
 mod store;
 mod transaction;
@@ -50,6 +51,8 @@ mod _hivekeep {
     use crate::recovery::Recovery;
     #[pymodule_export]
     use crate::registry::Registry;
+    #[pymodule_export]
+    use crate::schedules::Schedules;
     #[pymodule_export]
     use crate::state::State;
     #[pymodule_export]

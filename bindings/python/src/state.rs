@@ -9,6 +9,7 @@ use crate::door::Door;
 use crate::mapping::Mapping;
 use crate::queue::Queue;
 use crate::registry::Registry;
+use crate::schedules::Schedules;
 
 /// The state of a store: now, in a transaction, or in the past.
 #[pyclass(frozen, module = "hivekeep._hivekeep")]
@@ -38,6 +39,11 @@ impl State {
     /// The bots.
     fn registry(&self) -> Registry {
         Registry::new(self.door.clone())
+    }
+
+    /// The schedules.
+    fn schedules(&self) -> Schedules {
+        Schedules::new(self.door.clone())
     }
 
     /// The messages.

@@ -77,18 +77,26 @@ impl Upkeep {
         self.shared.call(py, hivekeep::Store::upkeep)
     }
 
-    /// Starts a thread that makes restore points, forgets old ones, and does the upkeep.
-    fn schedule(
+    /// Fires the schedules that are due; gives the new tasks.
+    fn fire_schedules(&self, py: Python<'_>) -> PyResult<Vec<String>> {
+        let tasks = self.shared.call(py, hivekeep::Store::fire_schedules)?;
+        Ok(tasks.iter().map(ToString::to_string).collect())
+    }
+
+    /// Starts a thread that makes restore points, forgets old ones, fires schedules, and does the upkeep.
+    fn scheduler(
         &self,
         py: Python<'_>,
         backup_ms: Option<u64>,
         retain: bool,
         purge_ms: Option<u64>,
+        fire_schedules: bool,
     ) -> PyResult<Background> {
         let options = SchedulerOptions {
             backup_interval: backup_ms.map(Duration::from_millis),
             retain,
             purge_finished: purge_ms.map(Duration::from_millis),
+            fire_schedules,
             ..SchedulerOptions::default()
         };
         let store = self.shared.store.clone();

@@ -302,7 +302,7 @@ def test_the_twins_have_the_verbs_of_their_originals() -> None:
     for name in set(aio.__all__) - {"open", "JSONMapping", "MutableJSONMapping"}:
         original = {verb for verb in vars(getattr(hivekeep, name)) if not verb.startswith("_")}
         twin = {verb for of in getattr(aio, name).__mro__ for verb in vars(of) if not verb.startswith("_")}
-        # Claims and plans hand on the rest. A worker has threads of its own, and so has a schedule.
-        missing = original - twin - {"worker", "schedule"}
+        # Claims and plans hand on the rest. A worker has threads of its own, and so has a scheduler.
+        missing = original - twin - {"worker", "scheduler"}
         if not hasattr(getattr(aio, name), "__getattr__"):
             assert not missing, (name, missing)

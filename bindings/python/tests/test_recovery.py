@@ -152,19 +152,19 @@ def test_backups_hold_documents_and_parts_of_the_state(store: hivekeep.Store) ->
 
 
 @pytest.mark.local
-def test_a_schedule_makes_points_of_changed_state(store: hivekeep.Store) -> None:
+def test_a_scheduler_makes_points_of_changed_state(store: hivekeep.Store) -> None:
     store.config["a"] = 1
-    with store.schedule(every="10ms") as schedule:
+    with store.scheduler(every="10ms") as scheduler:
         until = time.monotonic() + 20
         while not store.points() and time.monotonic() < until:
             time.sleep(0.02)
-        assert schedule.errors == []
+        assert scheduler.errors == []
     assert store.points() and not store.points()[0].manual
 
 
 @pytest.mark.local
-def test_a_schedule_goes_on_although_its_caller_keeps_nothing_of_it(store: hivekeep.Store) -> None:
-    store.schedule(every="10ms")
+def test_a_scheduler_goes_on_although_its_caller_keeps_nothing_of_it(store: hivekeep.Store) -> None:
+    store.scheduler(every="10ms")
     gc.collect()
     store.config["a"] = 1
     until = time.monotonic() + 20

@@ -132,7 +132,7 @@ def test_a_verb_that_no_service_has_is_refused_by_its_name(serve: Serve) -> None
             "summary": store.summary,
             "compact": store.compact,
             "adopt": lambda: store.adopt("x"),
-            "schedule": lambda: store.schedule(every="1h"),
+            "scheduler": lambda: store.scheduler(every="1h"),
             "crash": store.crash,
             "path": lambda: store.path,
             r"claim\(aging=..\)": lambda: store.queue.claim("BOT-1", aging="1h"),

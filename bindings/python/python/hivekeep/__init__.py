@@ -62,7 +62,7 @@ from hivekeep.points import (
     Point,
     RestoreReport,
     RollBack,
-    Schedule,
+    Scheduler,
     Selector,
     Summary,
 )
@@ -76,12 +76,16 @@ from hivekeep.records import (
     Holder,
     Level,
     Message,
+    Missed,
+    Overlap,
     Priority,
+    Schedule,
     Task,
     TaskCounts,
     TaskState,
     Why,
 )
+from hivekeep.schedules import Schedules, SchedulesView
 from hivekeep.stores import Store, Transaction, View, open
 from hivekeep.times import Duration, Time
 from hivekeep.workers import Handler, Worker, WorkerCounts
@@ -130,6 +134,7 @@ __all__ = [
     "Level",
     "Locked",
     "Message",
+    "Missed",
     "Moved",
     "MutableJSONMapping",
     "NewTask",
@@ -140,6 +145,7 @@ __all__ = [
     "NotFound",
     "NotJson",
     "NotSupported",
+    "Overlap",
     "Panicked",
     "Plan",
     "Point",
@@ -152,6 +158,9 @@ __all__ = [
     "RestoreReport",
     "RollBack",
     "Schedule",
+    "Scheduler",
+    "Schedules",
+    "SchedulesView",
     "Selector",
     "Store",
     "Summary",

@@ -29,12 +29,12 @@ from types import TracebackType
 from typing import Any, Concatenate, Generic, Literal, ParamSpec, TypeVar
 from weakref import WeakSet
 
-from hivekeep import _hivekeep, fleets, mappings, points, queues, stores
+from hivekeep import _hivekeep, fleets, mappings, points, queues, schedules, stores
 from hivekeep.errors import Conflict, HivekeepError
 from hivekeep.mappings import JSON, Codec
 from hivekeep.points import Selector
 from hivekeep.queues import LEASE, claim_options
-from hivekeep.records import Assignment, Bot, Task, TaskState
+from hivekeep.records import Assignment, Bot, Schedule, Task, TaskState
 from hivekeep.times import Duration, to_ms
 
 __all__ = [
@@ -53,6 +53,8 @@ __all__ = [
     "QueueView",
     "Registry",
     "RegistryView",
+    "Schedules",
+    "SchedulesView",
     "Store",
     "Transaction",
     "View",
@@ -384,6 +386,27 @@ class Registry(RegistryView):
     heartbeat = _changing(fleets.Registry.heartbeat)
 
 
+class SchedulesView(_Twin[schedules.SchedulesView]):
+    """The tasks that come back by the calendar, to read."""
+
+    get = _twin(schedules.SchedulesView.get)
+    count = _twin(schedules.SchedulesView.__len__)
+    list = _twin(schedules.SchedulesView.list)
+
+    def __aiter__(self) -> AsyncIterator[Schedule]:
+        return self._ways.walk(lambda: iter(self._sync))
+
+
+class Schedules(SchedulesView):
+    """The tasks that come back by the calendar."""
+
+    add = _changing(schedules.Schedules.add)
+    pause = _changing(schedules.Schedules.pause)
+    resume = _changing(schedules.Schedules.resume)
+    remove = _changing(schedules.Schedules.remove)
+    run = _changing(schedules.Schedules.run)
+
+
 class ChatView(_Twin[fleets.ChatView]):
     """The messages of the fleet, to read."""
 
@@ -450,6 +473,11 @@ class View(_Twin[stores.View]):
     def registry(self) -> RegistryView:
         """The bots of the fleet."""
         return RegistryView(self._sync.registry, self._ways)
+
+    @property
+    def schedules(self) -> SchedulesView:
+        """The tasks that come back by the calendar."""
+        return SchedulesView(self._sync.schedules, self._ways)
 
     @property
     def chat(self) -> ChatView:
@@ -519,6 +547,11 @@ class _Writable(_Twin[S]):
     def registry(self) -> Registry:
         """The bots of the fleet."""
         return Registry(self._state.registry, self._around)
+
+    @property
+    def schedules(self) -> Schedules:
+        """The tasks that come back by the calendar."""
+        return Schedules(self._state.schedules, self._around)
 
     @property
     def chat(self) -> Chat:
@@ -693,6 +726,7 @@ class Store(_Writable[stores.Store]):
     crash = _twin(stores.Store.crash)
     acknowledge_crashes = _changing(stores.Store.acknowledge_crashes)
     upkeep = _changing(stores.Store.upkeep)
+    fire_schedules = _changing(stores.Store.fire_schedules)
 
     def write(self, *, max_hold: Duration = 10) -> Transaction:
         """A transaction, for an ``async with`` block; see :meth:`hivekeep.Store.write`."""

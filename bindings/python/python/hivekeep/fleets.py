@@ -9,13 +9,13 @@ from typing import Any
 from hivekeep import _hivekeep
 from hivekeep.errors import NotFound
 from hivekeep.mappings import JSON
+from hivekeep.pages import PAGE, items
 from hivekeep.records import Assignment, AuditEntry, Bot, Event, Level, Message
 from hivekeep.times import Time, from_text, to_text
 
 __all__ = ["Audit", "AuditView", "Chat", "ChatView", "Documents", "DocumentsView", "Registry", "RegistryView"]
 
 _ABSENT = object()
-_PAGE = 256
 
 
 class RegistryView:
@@ -44,12 +44,12 @@ class RegistryView:
     def __iter__(self) -> Iterator[Bot]:
         """Every bot, by its id, read page by page."""
         raw = self._raw.at_once()
-        yield from map(Bot._from_json, _pages(lambda cursor: raw.page(cursor, _PAGE)))
+        yield from map(Bot._from_json, items(lambda cursor: raw.page(cursor, PAGE)))
 
     def assignments(self, bot: str | None = None) -> Iterator[Assignment]:
         """The tasks that are assigned to bots or claimed by them, of all bots or of one."""
         raw = self._raw.at_once()
-        yield from map(Assignment._from_json, _pages(lambda cursor: raw.assignments(bot, cursor, _PAGE)))
+        yield from map(Assignment._from_json, items(lambda cursor: raw.assignments(bot, cursor, PAGE)))
 
 
 class Registry(RegistryView):
@@ -266,12 +266,3 @@ def events(
 
 def _numbered(oldest: bool, after: int | None, before: int | None, limit: int) -> dict[str, Any]:
     return {"oldest": oldest, "after": after, "before": before, "limit": limit}
-
-
-def _pages(page: Any) -> Iterator[Any]:
-    cursor, more = None, True
-    while more:
-        found = page(cursor)
-        yield from found["items"]
-        cursor = found["next"]
-        more = cursor is not None

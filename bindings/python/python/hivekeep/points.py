@@ -29,7 +29,7 @@ __all__ = [
     "Point",
     "RestoreReport",
     "RollBack",
-    "Schedule",
+    "Scheduler",
     "Selector",
     "Summary",
 ]
@@ -335,31 +335,31 @@ class Summary(Record):
     """The newest crash that nobody has acknowledged."""
 
 
-class Schedule:
-    """A thread that makes restore points, forgets old ones and does the upkeep, until it is stopped."""
+class Scheduler:
+    """A thread that makes restore points, forgets old ones, fires schedules and does the upkeep, until it is stopped."""
 
     def __init__(self) -> None:
-        raise TypeError("start one with store.schedule(every=..)")
+        raise TypeError("start one with store.scheduler(every=..)")
 
     _raw: _hivekeep.Background
     _owner: object
 
     @classmethod
-    def _of(cls, owner: object, raw: _hivekeep.Background) -> Schedule:
-        schedule = cls.__new__(cls)
-        schedule._owner, schedule._raw = owner, raw
-        return schedule
+    def _of(cls, owner: object, raw: _hivekeep.Background) -> Scheduler:
+        scheduler = cls.__new__(cls)
+        scheduler._owner, scheduler._raw = owner, raw
+        return scheduler
 
     @property
     def errors(self) -> list[str]:
-        """The errors of the last restore point, retention and upkeep, where one has failed."""
+        """The errors of the last restore point, retention, upkeep and schedules, where one has failed."""
         return self._raw.errors()
 
     def stop(self) -> None:
         """Ends the thread."""
         self._raw.stop()
 
-    def __enter__(self) -> Schedule:
+    def __enter__(self) -> Scheduler:
         return self
 
     def __exit__(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, ClassVar, Literal, TypeAlias, TypeVar
 
 from hivekeep.mappings import JSON
@@ -19,7 +19,10 @@ __all__ = [
     "Holder",
     "Level",
     "Message",
+    "Missed",
+    "Overlap",
     "Priority",
+    "Schedule",
     "Task",
     "TaskCounts",
     "TaskState",
@@ -34,6 +37,12 @@ TaskState: TypeAlias = Literal["scheduled", "waiting", "ready", "claimed", "done
 
 Level: TypeAlias = Literal["info", "warning", "error", "critical"]
 """How grave an entry of the audit trail is."""
+
+Missed: TypeAlias = Literal["none", "last", "all"]
+"""The missed due times of a schedule that fire later; of all, the last 1,000."""
+
+Overlap: TypeAlias = Literal["allow", "skip"]
+"""Whether due times of a schedule fire while its last task is not finished."""
 
 R = TypeVar("R", bound="Record")
 
@@ -185,6 +194,36 @@ class Assignment(Record):
     task: str
     hold: Literal["assigned", "claimed"]
     since: datetime
+
+
+@dataclasses.dataclass(frozen=True)
+class Schedule(Record):
+    """A task that comes back by the calendar, as it was when it was read."""
+
+    _times = frozenset({"created_at", "next_at", "last_due_at"})
+    _names = {"every": "every_ms"}
+    _others = {"every": lambda ms: timedelta(milliseconds=ms)}
+
+    name: str
+    missed: Missed
+    overlap: Overlap
+    paused: bool
+    created_at: datetime
+    task: dict[str, JSON]
+    """The fields of its tasks."""
+    every: timedelta | None = None
+    cron: str | None = None
+    time_zone: str | None = None
+    next_at: datetime | None = None
+    """The next due time. None while it is paused, and as of a point."""
+    last_due_at: datetime | None = None
+    """The last due time that became a task."""
+    last_task: str | None = None
+
+    @property
+    def payload(self) -> JSON:
+        """The payload of its tasks."""
+        return self.task["payload"]
 
 
 @dataclasses.dataclass(frozen=True)

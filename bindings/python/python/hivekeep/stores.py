@@ -33,7 +33,7 @@ from hivekeep.points import (
     Plan,
     Point,
     RestoreReport,
-    Schedule,
+    Scheduler,
     Selector,
     Summary,
     restore_options,
@@ -41,6 +41,7 @@ from hivekeep.points import (
 )
 from hivekeep.queues import Claim, Queue, QueueView, release_unbegun
 from hivekeep.records import Event
+from hivekeep.schedules import Schedules, SchedulesView
 from hivekeep.times import Duration, to_ms
 from hivekeep.workers import Handler, Worker, WorkerCounts
 
@@ -125,6 +126,11 @@ class _Writable(_Readable):
         return Registry(self, self._raw.state.registry())
 
     @property
+    def schedules(self) -> Schedules:
+        """The tasks that come back by the calendar."""
+        return Schedules(self, self._raw.state.schedules())
+
+    @property
     def chat(self) -> Chat:
         """The messages of the fleet."""
         return Chat(self, self._raw.state.chat())
@@ -157,14 +163,14 @@ class Store(_Writable):
         store._raw = _hivekeep.open(os.path.abspath(os.fsdecode(path)), **options)
         store._options = options
         store._claims = weakref.WeakSet()
-        store._schedules = []
+        store._schedulers = []
         store._close = weakref.finalize(store, _close_quietly, store._raw, store._claims)
         forks.watch(store)
         return store
 
     _options: dict[str, Any]
     _close: weakref.finalize[..., Any]
-    _schedules: list[Schedule]
+    _schedulers: list[Scheduler]
 
     def __init__(self) -> None:
         raise TypeError("open a store with hivekeep.open(path)")
@@ -186,8 +192,8 @@ class Store(_Writable):
         """
         if not self._raw.is_closed():
             release_unbegun(self._claims)
-            while self._schedules:
-                self._schedules.pop().stop()
+            while self._schedulers:
+                self._schedulers.pop().stop()
             self._raw.close()
 
     def reopen(self) -> None:
@@ -355,20 +361,32 @@ class Store(_Writable):
         """The content of a backup. It was compared with its checksum."""
         return self._raw.recovery.backup_data(id)
 
-    def schedule(
-        self, *, every: Duration | None = "1h", retain: bool = True, purge_finished: Duration | None = None
-    ) -> Schedule:
+    def scheduler(
+        self,
+        *,
+        every: Duration | None = "1h",
+        retain: bool = True,
+        purge_finished: Duration | None = None,
+        fire_schedules: bool = True,
+    ) -> Scheduler:
         """Starts a thread that makes a restore point ``every`` so often if anything has changed, lets the policy of the
-        store forget old ones, and takes back the tasks of dead processes.
+        store forget old ones, fires :attr:`schedules`, and takes back the tasks of dead processes.
 
+        :param every: none makes no restore points.
         :param purge_finished: the age from which finished tasks are removed.
+        :param fire_schedules: whether due times become tasks. A process that only makes points leaves that to others.
         """
         backup_ms = None if every is None else to_ms(every)
         purge_ms = None if purge_finished is None else to_ms(purge_finished)
-        schedule = Schedule._of(self, self._raw.upkeep.schedule(backup_ms, retain, purge_ms))
+        raw = self._raw.upkeep.scheduler(backup_ms, retain, purge_ms, fire_schedules)
+        scheduler = Scheduler._of(self, raw)
         # It goes on although its caller keeps nothing of it.
-        self._schedules.append(schedule)
-        return schedule
+        self._schedulers.append(scheduler)
+        return scheduler
+
+    def fire_schedules(self) -> list[str]:
+        """Fires the schedules that are due; gives the new tasks. A scheduler does so by itself."""
+        return self._raw.upkeep.fire_schedules()
 
     def summary(self) -> Summary:
         """The content of the store in numbers."""
@@ -406,7 +424,7 @@ class Store(_Writable):
         return self._raw.upkeep.acknowledge_crashes()
 
     def upkeep(self) -> None:
-        """Takes back the tasks of dead processes, and does the other small work of a store. A schedule does so too."""
+        """Takes back the tasks of dead processes, and does the other small work of a store. A scheduler does so too."""
         self._raw.upkeep.upkeep()
 
     def view(self) -> View:
@@ -504,6 +522,11 @@ class View(_Readable):
     def registry(self) -> RegistryView:
         """The bots of the fleet."""
         return RegistryView(self, self._raw.state.registry())
+
+    @property
+    def schedules(self) -> SchedulesView:
+        """The tasks that come back by the calendar."""
+        return SchedulesView(self, self._raw.state.schedules())
 
     @property
     def chat(self) -> ChatView:

@@ -111,7 +111,7 @@ class Store(stores.Store):
         store = cls.__new__(cls)
         store._wire = wire
         store._raw = cast(_hivekeep.Store, _Raw(wire))
-        store._options, store._schedules = {}, []
+        store._options, store._schedulers = {}, []
         store._claims = weakref.WeakSet[Claim]()
         store._close = weakref.finalize(store, _close_quietly, wire, store._claims, os.getpid())
         return store

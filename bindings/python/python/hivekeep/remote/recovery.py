@@ -179,5 +179,9 @@ class Upkeep:
     def upkeep(self) -> None:
         """A service does it by itself."""
 
-    def schedule(self, backup_ms: int | None, retain: bool, purge_ms: int | None) -> Any:
-        raise refused("schedule", "hivekeep serve makes points by itself: --backup-every")
+    def fire_schedules(self) -> list[str]:
+        """A service fires them by itself."""
+        return []
+
+    def scheduler(self, backup_ms: int | None, retain: bool, purge_ms: int | None, fire_schedules: bool) -> Any:
+        raise refused("scheduler", "hivekeep serve makes points and fires schedules by itself: --backup-every")

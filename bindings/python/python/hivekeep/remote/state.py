@@ -15,7 +15,7 @@ from hivekeep.remote.exchange import path_of
 from hivekeep.remote.waiting import ClaimWait
 from hivekeep.remote.wire import Wire
 
-__all__ = ["Audit", "Chat", "Documents", "Mapping", "Queue", "Registry", "State", "refused"]
+__all__ = ["Audit", "Chat", "Documents", "Mapping", "Queue", "Registry", "Schedules", "State", "refused"]
 
 _PAGE_MAX = 1000
 _MISSING = object()
@@ -45,6 +45,9 @@ class State:
 
     def registry(self) -> Registry:
         return Registry(self._wire, self._at, self._gone)
+
+    def schedules(self) -> Schedules:
+        return Schedules(self._wire, self._at, self._gone)
 
     def chat(self) -> Chat:
         return Chat(self._wire, self._at, self._gone)
@@ -330,6 +333,40 @@ class Registry(_Part):
 
     def assignments(self, bot: str | None, cursor: str | None, limit: int) -> Any:
         return _keyed(self._read("assignments", bot=bot, cursor=cursor, limit=limit), "assignments")
+
+
+class Schedules(_Part):
+    """The tasks that come back by the calendar."""
+
+    def add(self, fields: dict[str, Any]) -> Any:
+        self._refuse_past()
+        return self._wire.ask("POST", "/api/schedules", fields)
+
+    def get(self, name: str) -> Any:
+        return self._find("schedules", name)
+
+    def count(self) -> int:
+        found = self._read("collections")["collections"].get("schedules")
+        return 0 if found is None else int(found["count"])
+
+    def page(self, cursor: str | None, limit: int) -> Any:
+        return _keyed(self._read("schedules", cursor=cursor, limit=limit), "schedules")
+
+    def pause(self, name: str) -> Any:
+        self._refuse_past()
+        return self._wire.ask("POST", path_of("api", "schedules", name, "pause"), {})
+
+    def resume(self, name: str) -> Any:
+        self._refuse_past()
+        return self._wire.ask("POST", path_of("api", "schedules", name, "resume"), {})
+
+    def remove(self, name: str) -> None:
+        self._refuse_past()
+        self._wire.ask("DELETE", path_of("api", "schedules", name))
+
+    def run(self, name: str) -> Any:
+        self._refuse_past()
+        return self._wire.ask("POST", path_of("api", "schedules", name, "run"), {})
 
 
 def _keyed(answer: dict[str, Any], name: str) -> dict[str, Any]:
