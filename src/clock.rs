@@ -34,6 +34,30 @@ impl Clock for SystemClock {
     }
 }
 
+/// A wait on a clock that may be set back. A wait that started in what is the future now is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Wait {
+    /// Its beginning.
+    pub(crate) from: Timestamp,
+    to: Timestamp,
+}
+
+impl Wait {
+    /// A wait of that length from now.
+    pub(crate) fn new(now: Timestamp, duration: Duration) -> Self {
+        Self { from: now, to: after(now, duration) }
+    }
+
+    pub(crate) fn is_over(&self, now: Timestamp) -> bool {
+        now >= self.to || now < self.from
+    }
+
+    /// Its end.
+    pub(crate) fn end(&self) -> Timestamp {
+        self.to
+    }
+}
+
 /// A clock that only changes when it is set. Clones show the same time.
 ///
 /// # Examples

@@ -90,6 +90,9 @@ pub struct ScheduleTotals {
     pub paused: u64,
     /// Those whose due time is more than a minute old, since no process fires schedules.
     pub overdue: u64,
+    /// Those that a clock that was ahead has moved ahead, so that due times before do not fire.
+    #[serde(default)]
+    pub silent: u64,
 }
 
 impl ScheduleTotals {
@@ -100,6 +103,7 @@ impl ScheduleTotals {
             total: schedules.len() as u64,
             paused: count(&|schedule| schedule.paused),
             overdue: count(&|schedule| schedule.overdue_since(now).is_some()),
+            silent: count(&|schedule| schedule.silent_until(now).is_some()),
         })
     }
 }
@@ -164,7 +168,7 @@ impl Store {
             file_bytes: std::fs::metadata(self.path())?.len(),
             collections: view.collections()?,
             tasks: view.queue().counts()?,
-            // A collection of that name that an earlier version filled has no schedules.
+            // One that is damaged hides no other number.
             schedules: ScheduleTotals::of(&view, self.clock().now()).unwrap_or_default(),
             points: PointTotals { total, others: points.len() as u64 - total, latest: view.latest_point()? },
             archive: OutsideCopy::of(self)?,

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use hivekeep::{
-    ErrorKind, Missed, NewSchedule, NewTask, Overlap, Page, Result, Schedule, ScheduleName, TaskId, Timing, WriteTx,
+    ClaimOptions, ErrorKind, Missed, NewSchedule, NewTask, Overlap, Page, Result, Schedule, ScheduleName, TaskId,
+    Timing, WriteTx,
 };
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
@@ -332,4 +333,72 @@ fn a_schedule_that_nobody_fires_is_overdue_after_a_minute() {
     let due: Timestamp = time(60);
     let overdue = |seconds| get(&hive, "a").overdue_since(time(seconds));
     assert_eq!((overdue(60), overdue(120), overdue(121)), (None, None, Some(due)));
+}
+
+#[test]
+fn a_schedule_that_a_clock_has_moved_years_ahead_says_so_and_begins_now_when_it_is_replaced() {
+    let hive = Hive::new();
+    add(&hive, every("a", 60));
+    hive.pass(10 * 366 * 24 * 60 * 60);
+    assert_eq!(fired(&hive).len(), 1);
+    hive.clock.set(time(600));
+    let ahead = get(&hive, "a");
+    assert_eq!(ahead.silent_until(time(600)), ahead.next_at);
+    assert!(ahead.next_at > Some("2036-01-01T00:00:00Z".parse().unwrap()) && ahead.overdue_since(time(600)).is_none());
+    #[cfg(feature = "transfer")]
+    {
+        let diagnosis = hive.store.diagnose(&hivekeep::DiagnosisOptions::default()).unwrap();
+        let line = diagnosis.lines.iter().find(|line| line.topic == "schedules").unwrap();
+        assert!(line.what.contains("the clock was ahead, so a does not fire before 203"), "{line:?}");
+        assert_eq!(hive.store.summary().unwrap().schedules.silent, 1);
+    }
+    let replaced = add(&hive, every("a", 60).replacing());
+    assert_eq!((replaced.next_at, replaced.silent_until(time(600))), (Some(time(660)), None));
+    hive.pass(60);
+    assert_eq!(fired(&hive), ["a@2027-01-15T08:11:00Z"]);
+    // A clock that differs by seconds is nothing to tell of.
+    hive.clock.set(time(640));
+    assert_eq!(get(&hive, "a").silent_until(time(640)), None);
+}
+
+#[test]
+fn a_task_that_would_be_taken_for_one_of_a_schedule_is_refused() {
+    let hive = Hive::new();
+    let both = json!({"schedule": "a", "due_at": "2027-01-15T08:01:00Z"}).as_object().unwrap().clone();
+    let task = |attributes: &serde_json::Map<String, Value>| NewTask::new(1).attributes(attributes.clone());
+    for refused in [
+        hive.refused(|tx| tx.queue().enqueue(task(&both))),
+        hive.refused(|tx| tx.queue().enqueue_all(vec![task(&both)])),
+    ] {
+        assert_eq!(refused.kind(), ErrorKind::Invalid);
+        assert!(refused.to_string().contains("attributes=schedule,due_at"), "{refused}");
+    }
+    // One of the two alone is a word of the producer's own.
+    for name in ["schedule", "due_at"] {
+        let mut one = both.clone();
+        one.retain(|key, _| key == name);
+        let task = hive.write(|tx| tx.queue().enqueue(task(&one)));
+        assert_eq!((task.schedule(), task.due_at(), task.attributes.len()), (None, None, 1));
+    }
+}
+
+#[test]
+fn a_due_time_whose_task_was_purged_does_not_fire_again_when_the_clock_was_set_back_and_the_schedule_resumed() {
+    let hive = Hive::new();
+    add(&hive, every("a", 60).missed(Missed::All));
+    hive.pass(180);
+    assert_eq!(fired(&hive).len(), 3);
+    let ant = "ant".parse().unwrap();
+    while let [claim] = &*hive.write(|tx| tx.queue().claim(&ant, &ClaimOptions::default())) {
+        hive.write(|tx| tx.queue().complete(&claim.id, claim.token, "done"));
+    }
+    hive.pass(1);
+    assert_eq!(hive.store.purge_finished(Duration::ZERO).unwrap(), 3);
+    hive.clock.set(time(0));
+    hive.write(|tx| tx.schedules().pause(&name("a")));
+    hive.write(|tx| tx.schedules().resume(&name("a")));
+    hive.clock.set(time(180));
+    assert!(fired(&hive).is_empty());
+    hive.clock.set(time(240));
+    assert_eq!(fired(&hive), ["a@2027-01-15T08:04:00Z"]);
 }

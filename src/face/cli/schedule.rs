@@ -204,6 +204,12 @@ impl Show {
                 show_time(since)
             ));
         }
+        if let Some(until) = schedule.silent_until(store.clock().now()) {
+            out.message(format_args!(
+                "the clock was ahead, so it does not fire before {}; schedule add --replace lets it begin now",
+                show_time(until)
+            ));
+        }
         Ok(Exit::Done)
     }
 }

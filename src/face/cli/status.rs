@@ -125,10 +125,11 @@ fn points(summary: &Summary) -> String {
 
 /// The schedules, and whether somebody fires them.
 fn schedules(totals: &ScheduleTotals) -> String {
-    let ScheduleTotals { total, paused, overdue } = totals;
+    let ScheduleTotals { total, paused, overdue, silent } = totals;
     let paused = if *paused > 0 { format!(", {paused} paused") } else { String::new() };
     let overdue = if *overdue > 0 { format!(", {overdue} overdue: start hivekeep serve") } else { String::new() };
-    format!("{total}{paused}{overdue}")
+    let silent = if *silent > 0 { format!(", {silent} moved ahead by a clock: see doctor") } else { String::new() };
+    format!("{total}{paused}{overdue}{silent}")
 }
 
 /// A point with its age. JSON omits the age, so that the same state prints the same bytes.

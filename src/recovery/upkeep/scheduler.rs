@@ -7,7 +7,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use parking_lot::Mutex;
 
-use crate::clock;
+use crate::clock::{self, Wait};
 use crate::engine::schema::Table;
 use crate::engine::store::Store;
 use crate::error::{Error, ErrorKind, Result};
@@ -148,23 +148,6 @@ struct Worker {
     long_view: Option<Timestamp>,
     /// The wait until old finished tasks are looked for again.
     purge: Wait,
-}
-
-/// A wait on a clock that may be set back. A wait that started in what is the future now is over.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Wait {
-    from: Timestamp,
-    to: Timestamp,
-}
-
-impl Wait {
-    fn new(now: Timestamp, duration: Duration) -> Self {
-        Self { from: now, to: clock::after(now, duration) }
-    }
-
-    fn is_over(&self, now: Timestamp) -> bool {
-        now >= self.to || now < self.from
-    }
 }
 
 impl Worker {

@@ -113,7 +113,7 @@ impl Queue<&mut WriteTx<'_>> {
 fn check(tasks: &[NewTask]) -> Result<()> {
     limits::count("the tasks of a batch", tasks.len(), limits::BATCH_TASKS)?;
     for (index, new) in tasks.iter().enumerate() {
-        new.check().map_err(|error| error.context(place(index)))?;
+        new.check_as_callers().map_err(|error| error.context(place(index)))?;
     }
     let dependencies = tasks.iter().map(|new| new.depends_on.len()).fold(0usize, usize::saturating_add);
     limits::count("the dependencies of a batch", dependencies, limits::BATCH_DEPENDENCIES)?;

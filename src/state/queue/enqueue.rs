@@ -45,7 +45,7 @@ impl Queue<&mut WriteTx<'_>> {
     /// # Errors
     ///
     /// `Invalid` when a name in it is no name, it asks for more than 16 capabilities or depends on more than 1,000
-    /// tasks, has no attempt, would wait for itself, or depends on a task that is neither there nor was done and
+    /// tasks, has no attempt, names a schedule and a due time as only schedules do (`schedule` and `due_at`), would wait for itself, or depends on a task that is neither there nor was done and
     /// purged, unless that is [allowed](NewTask::allow_missing_dependencies); within a transaction the one to wait for
     /// comes first. `Conflict` when there is another task with its id, or the task with its idempotency key differs
     /// from it, unless that is [allowed](NewTask::allow_different).
@@ -91,7 +91,7 @@ impl Queue<&mut WriteTx<'_>> {
     /// # Ok::<(), hivekeep::Error>(())
     /// ```
     pub fn enqueue_once(&mut self, new: NewTask) -> Result<Enqueued> {
-        new.check()?;
+        new.check_as_callers()?;
         let allows_missing = new.allow_missing_dependencies;
         let added = self.add(new, |queue, task| {
             if !allows_missing {

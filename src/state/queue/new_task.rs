@@ -12,7 +12,7 @@ use crate::error::{Error, Result};
 use crate::limits;
 use crate::state::ids::{BotId, TaskId, check_name};
 use crate::state::queue::claim::millis;
-use crate::state::queue::task::{DUE_ATTRIBUTE, Priority, SCHEDULE_ATTRIBUTE, Task};
+use crate::state::queue::task::{DUE_ATTRIBUTE, Priority, SCHEDULE_ATTRIBUTE, Task, names_a_schedule};
 
 /// The default number of attempts.
 const MAX_ATTEMPTS: u32 = 5;
@@ -271,6 +271,18 @@ impl NewTask {
             fields.insert("attributes".to_owned(), Value::Object(self.attributes.clone()));
         }
         Ok(fields)
+    }
+
+    /// Refuses attributes by which a task would be taken for one of a schedule.
+    pub(super) fn check_as_callers(&self) -> Result<()> {
+        self.check()?;
+        if names_a_schedule(&self.attributes) {
+            return Err(Error::invalid(format!(
+                "a schedule sets these attributes on its tasks; rename one of them: \
+                 attributes={SCHEDULE_ATTRIBUTE},{DUE_ATTRIBUTE}"
+            )));
+        }
+        Ok(())
     }
 
     /// Refuses fields that a task which comes back cannot have.

@@ -73,6 +73,11 @@ pub struct Task {
 pub(crate) const SCHEDULE_ATTRIBUTE: &str = "schedule";
 pub(crate) const DUE_ATTRIBUTE: &str = "due_at";
 
+/// Whether attributes name a schedule and its due time. One of the two alone is a word of the producer's own.
+pub(super) fn names_a_schedule(attributes: &Map<String, Value>) -> bool {
+    [SCHEDULE_ATTRIBUTE, DUE_ATTRIBUTE].iter().all(|name| attributes.get(*name).is_some_and(Value::is_string))
+}
+
 impl Stored for Task {
     const VERSION: u8 = 2;
     const WHAT: &'static str = "a task";
@@ -165,12 +170,12 @@ impl Task {
 
     /// The name of the schedule that enqueued it, if one did.
     pub fn schedule(&self) -> Option<&str> {
-        self.attributes.get(SCHEDULE_ATTRIBUTE)?.as_str()
+        names_a_schedule(&self.attributes).then(|| self.attributes.get(SCHEDULE_ATTRIBUTE)?.as_str()).flatten()
     }
 
     /// The due time of that schedule, as text.
     pub fn due_at(&self) -> Option<&str> {
-        self.attributes.get(DUE_ATTRIBUTE)?.as_str()
+        names_a_schedule(&self.attributes).then(|| self.attributes.get(DUE_ATTRIBUTE)?.as_str()).flatten()
     }
 
     /// How much it counts in a page.

@@ -11,7 +11,7 @@ use super::name::ScheduleName;
 use super::position::Position;
 use super::schedule::{Missed, Overlap, Schedule};
 use super::timing::is_late;
-use crate::clock::{after, as_stored};
+use crate::clock::{Wait, as_stored};
 use crate::engine::digest::Stats;
 use crate::engine::records::Records;
 use crate::engine::store::Store;
@@ -35,8 +35,8 @@ pub(crate) struct Firing {
     seen: Option<Stats>,
     /// The next due times. Another process may have fired them meanwhile; the transaction finds that out.
     next: BTreeMap<ScheduleName, Option<Timestamp>>,
-    /// Why schedules could not fire at their last try.
-    failing: BTreeMap<ScheduleName, Error>,
+    /// Why schedules could not fire at their last try, and the wait until the next one.
+    failing: BTreeMap<ScheduleName, (Error, Wait)>,
     /// Why a record is not a schedule.
     unreadable: Option<Error>,
 }
@@ -78,20 +78,22 @@ impl Store {
     pub fn fire_schedules(&self) -> Result<Vec<TaskId>> {
         let mut firing = Firing::default();
         let fired = firing.look(self)?;
-        firing.failing.into_values().next().or(firing.unreadable).map_or(Ok(fired.tasks), Err)
+        let failed = firing.failing.into_values().next().map(|(error, _)| error);
+        failed.or(firing.unreadable).map_or(Ok(fired.tasks), Err)
     }
 }
 
 impl Firing {
     /// Fires what is due. A schedule that fails keeps no other from firing.
     pub(crate) fn look(&mut self, store: &Store) -> Result<Fired> {
-        self.read(&store.view()?)?;
+        let view = store.view()?;
+        self.read(&view)?;
         let now = store.clock().now();
-        let due = self.next.iter().filter_map(|(name, next)| next.filter(|next| *next <= now).map(|next| (name, next)));
+        let due = self.due(&view, now)?;
+        drop(view);
         // A late one may have missed many due times, so its tasks fill a transaction of their own.
-        let (late, timely): (Vec<_>, Vec<_>) = due.partition(|(_, next)| is_late(*next, now));
-        let [late, timely] =
-            [late, timely].map(|due| due.into_iter().map(|(name, _)| name.clone()).collect::<Vec<_>>());
+        let (late, timely): (Vec<_>, Vec<_>) = due.into_iter().partition(|(_, next)| is_late(*next, now));
+        let [late, timely] = [late, timely].map(|due| due.into_iter().map(|(name, _)| name).collect::<Vec<_>>());
         let mut tasks = Vec::new();
         for names in late.chunks(1).chain(timely.chunks(AT_ONCE)) {
             let all = self.fire(store, names, &mut tasks);
@@ -101,18 +103,40 @@ impl Firing {
             // One of them keeps the others from firing, so each fires alone.
             for name in names {
                 if let Err(error) = self.fire(store, std::slice::from_ref(name), &mut tasks) {
-                    self.next.insert(name.clone(), Some(after(now, AGAIN_AFTER)));
-                    self.failing.insert(name.clone(), error.context(format_args!("schedule {name}")));
+                    let error = error.context(format_args!("schedule {name}"));
+                    self.failing.insert(name.clone(), (error, Wait::new(now, AGAIN_AFTER)));
                 }
             }
         }
-        Ok(Fired { tasks, next: self.next.values().flatten().min().copied() })
+        let next = self.next.iter().filter_map(|(name, next)| {
+            let again = self.failing.get(name).map(|(_, wait)| wait.end());
+            next.map(|next| again.map_or(next, |again| next.max(again)))
+        });
+        let next = next.min();
+        Ok(Fired { tasks, next })
+    }
+
+    /// The schedules that are due, each with its due time. Another process may have fired one meanwhile, which the view
+    /// tells, so that not every process begins a transaction for every due time.
+    fn due(&mut self, view: &View, now: Timestamp) -> Result<Vec<(ScheduleName, Timestamp)>> {
+        let is_due = |name: &ScheduleName, next: &Timestamp| {
+            *next <= now && self.failing.get(name).is_none_or(|(_, wait)| wait.is_over(now))
+        };
+        let expected = self.next.iter().filter_map(|(name, next)| next.map(|next| (name.clone(), next)));
+        let expected: Vec<_> = expected.filter(|(name, next)| is_due(name, next)).collect();
+        let mut due = Vec::new();
+        for (name, next) in expected {
+            let next = view.schedules().next_of(&name, next)?;
+            self.next.insert(name.clone(), next);
+            due.extend(next.filter(|next| *next <= now).map(|next| (name, next)));
+        }
+        Ok(due)
     }
 
     /// The error of a single schedule, for as long as it has not fired since. A record that is no schedule is none: an
     /// earlier version may have written it.
     pub(crate) fn failure(&self) -> Option<&Error> {
-        self.failing.values().next()
+        self.failing.values().next().map(|(error, _)| error)
     }
 
     /// Fires those schedules in one transaction.
@@ -151,6 +175,17 @@ impl Firing {
 }
 
 impl Schedules<&View> {
+    /// The same by its name. One that cannot be read stays due, and fails when it is to fire.
+    fn next_of(&self, name: &ScheduleName, due: Timestamp) -> Result<Option<Timestamp>> {
+        let Some(payload) = self.record(name)? else {
+            return Ok(Position::read(&self.records, name)?.map(|_| Timestamp::MIN));
+        };
+        match Schedule::from_record(name.as_str().as_bytes(), &payload) {
+            Ok(schedule) => self.look_at(schedule, &payload),
+            Err(_) => Ok(Some(due)),
+        }
+    }
+
     /// The time at which a schedule needs a transaction: its next due time, or now, if its definition is new.
     fn look_at(&self, schedule: Schedule, payload: &[u8]) -> Result<Option<Timestamp>> {
         let position = Position::read(&self.records, &schedule.name)?;
@@ -199,9 +234,15 @@ impl Schedules<&mut WriteTx<'_>> {
         }
         let task = match self.records.queue().enqueue_unseen(schedule.task_at(due)?)? {
             Some(task) => task,
-            None if self.is_there(schedule, due)? => return Ok(None),
+            // It has fired, and its task may be gone since, or somebody else took the id.
+            None if self.is_there(schedule, due)? || position.last_due.is_some_and(|last| due <= last) => {
+                return Ok(None);
+            }
             // Anybody may enqueue a task under that id. The position makes the due time fire once without it.
-            None => self.records.queue().enqueue(schedule.unnamed_task_at(due))?,
+            None => match self.records.queue().enqueue_unseen(schedule.unnamed_task_at(due))? {
+                Some(task) => task,
+                None => return Ok(None),
+            },
         };
         (position.last_due, position.last_task) = (Some(due), Some(task.id.clone()));
         Ok(Some(task.id))
@@ -231,4 +272,57 @@ fn due(schedule: &Schedule, since: Timestamp, now: Timestamp) -> Due {
         fire.retain(|due| !is_late(*due, now));
     }
     Due { fire, through }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::{Clock as _, after, before};
+    use crate::state::queue::NewTask;
+    use crate::state::schedules::schedule::NewSchedule;
+    use crate::state::schedules::timing::Timing;
+    use crate::testkit::checked_store::Fixture;
+
+    /// A store with a schedule that is due each minute, and whose first due time is now.
+    fn due_now(task: NewTask) -> Fixture {
+        let hive = Fixture::new();
+        let every = Timing::every(Duration::from_secs(60)).unwrap();
+        hive.write(|tx| tx.schedules().add(NewSchedule::new("a".parse()?, every, task)));
+        hive.clock.advance(Duration::from_secs(60));
+        hive
+    }
+
+    #[test]
+    fn one_that_comes_after_another_has_fired_begins_no_transaction() {
+        let hive = due_now(NewTask::new(1));
+        let [mut first, mut second] = [Firing::default(), Firing::default()];
+        second.read(&hive.view()).unwrap();
+        assert_eq!(first.look(&hive.store).unwrap().tasks.len(), 1);
+        // Within a transaction another one is refused.
+        hive.write(|_| {
+            let fired = second.look(&hive.store)?;
+            assert!(fired.tasks.is_empty() && second.failure().is_none(), "{:?}", second.failure());
+            assert_eq!(fired.next, Some(after(hive.clock.now(), Duration::from_secs(60))));
+            Ok(())
+        });
+    }
+
+    #[test]
+    fn a_schedule_that_failed_is_tried_again_although_the_clock_was_set_back() {
+        // The name of no bot, with a space that nobody sees.
+        let hive = due_now(NewTask::new(1).assign_to("ant\u{200b}".parse().unwrap()));
+        hive.clock.advance(Duration::from_secs(7_200));
+        let mut firing = Firing::default();
+        firing.look(&hive.store).unwrap();
+        let said = firing.failure().map(ToString::to_string).unwrap();
+        assert!(said.contains("schedule a"), "{said}");
+        let mut is_tried = || {
+            firing.failing.values_mut().for_each(|(error, _)| *error = Error::conflict("before"));
+            firing.look(&hive.store).unwrap();
+            firing.failure().unwrap().to_string() != "before"
+        };
+        assert!(!is_tried(), "it waits for a while");
+        hive.clock.set(before(hive.clock.now(), Duration::from_secs(3_600)));
+        assert!(is_tried(), "the wait began in what is the future now");
+    }
 }

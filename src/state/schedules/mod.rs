@@ -28,7 +28,7 @@ use crate::clock::as_stored;
 use crate::engine::records::{KeyRange, Records, Row, scan};
 use crate::engine::view::View;
 use crate::engine::write::WriteTx;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::limits;
 use crate::state::collection::SCHEDULES as COLLECTION;
 use crate::state::ids::TaskId;
@@ -83,25 +83,41 @@ impl<R: Records> Schedules<R> {
         record.map(|payload| self.placed((name.as_str().as_bytes().to_vec(), payload))).transpose()
     }
 
-    /// Every schedule, by name.
+    /// Every schedule, by name. It passes over records that are none, which a program of before may have written.
     ///
     /// # Errors
     ///
-    /// As [`Schedules::get`].
+    /// `Damaged`, `Io`.
     pub fn list(&self) -> Result<Vec<Schedule>> {
-        self.rows()?.map(|row| self.placed(row?)).collect()
+        self.rows()?.filter_map(|row| row.and_then(|row| self.placed_if_any(row)).transpose()).collect()
     }
 
-    /// At most `limit` schedules (at least one), by name; `cursor` is the `next` of the page before.
+    /// At most `limit` schedules (at least one), by name; `cursor` is the `next` of the page before. It passes over records
+    /// that are none, as [`list`](Self::list) does, so a page may be shorter than the limit.
     ///
     /// # Errors
     ///
-    /// `Invalid` for a cursor that does not come from a page of this list, and as [`Schedules::get`].
+    /// `Invalid` for a cursor that does not come from a page of this list. `Damaged`, `Io`.
     pub fn page(&self, cursor: Option<&str>, limit: usize) -> Result<KeyedPage<Schedule>> {
-        match self.records.collection_id(COLLECTION)? {
-            Some(id) => KeyedPage::read(&self.records, id, KeyRange::all(), (cursor, limit), |row| self.placed(row)),
-            None => Ok(KeyedPage { items: Vec::new(), next: None }),
+        let page = match self.records.collection_id(COLLECTION)? {
+            Some(id) => {
+                KeyedPage::read(&self.records, id, KeyRange::all(), (cursor, limit), |row| self.placed_if_any(row))?
+            }
+            None => KeyedPage { items: Vec::new(), next: None },
+        };
+        Ok(KeyedPage { items: page.items.into_iter().flatten().collect(), next: page.next })
+    }
+
+    /// Why a record of the collection is not a schedule, if one is none.
+    #[cfg(feature = "transfer")]
+    pub(crate) fn stranger(&self) -> Result<Option<Error>> {
+        for row in self.rows()? {
+            let (key, payload) = row?;
+            if let Err(error) = Schedule::from_record(&key, &payload) {
+                return Ok(Some(error));
+            }
         }
+        Ok(None)
     }
 
     /// How many schedules there are; it reads none of them.
@@ -136,6 +152,15 @@ impl<R: Records> Schedules<R> {
         Ok(schedule.at(position.as_ref(), self.records.now()))
     }
 
+    /// The same; none for a record that is no schedule.
+    fn placed_if_any(&self, row: Row) -> Result<Option<Schedule>> {
+        match self.placed(row) {
+            Ok(schedule) => Ok(Some(schedule)),
+            Err(error) if error.kind() == ErrorKind::Invalid => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
     fn existing(&self, name: &ScheduleName) -> Result<Schedule> {
         self.get(name)?.ok_or_else(|| Error::not_found(format!("there is no such schedule: schedule={name}")))
     }
@@ -162,12 +187,16 @@ impl Schedules<&mut WriteTx<'_>> {
             let count = usize::try_from(self.count()?).unwrap_or(usize::MAX);
             limits::count("the schedules", count.saturating_add(1), limits::SCHEDULES)?;
         }
-        // A program may replace its schedules at each start. One that stays as it is goes on, and does not begin anew.
+        // A program may replace its schedules at each start. One that stays as it is goes on, and does not begin anew,
+        // unless a clock has moved it far ahead.
         if let Some(payload) = there
             && let Ok(earlier) = Schedule::from_record(name.as_str().as_bytes(), &payload)
             && Schedule::new(new.clone(), earlier.created_at).to_record()? == payload
         {
-            return self.existing(&name);
+            let existing = self.existing(&name)?;
+            if existing.silent_until(now).is_none() {
+                return Ok(existing);
+            }
         }
         self.put(&Schedule::new(new, now))?;
         self.records.note("schedule_add", Some(name.as_str()))?;
@@ -255,7 +284,7 @@ impl Schedules<&mut WriteTx<'_>> {
         Ok(())
     }
 
-    /// Writes a definition. One that differs begins now.
+    /// Writes a definition. It begins now, also where a clock that was ahead has moved its position ahead.
     fn put(&mut self, schedule: &Schedule) -> Result<()> {
         let (name, payload) = (&schedule.name, schedule.to_record()?);
         // One that nests too deeply would not read back.
@@ -263,7 +292,8 @@ impl Schedules<&mut WriteTx<'_>> {
         let id = self.records.user_collection(COLLECTION)?;
         self.records.put(id, name.as_str().as_bytes(), &payload)?;
         let (now, earlier) = (as_stored(self.records.now()), Position::read(self.records, name)?);
-        Position::begin(&payload, now, earlier).put(self.records, name)
+        let begun = Position { through: now, ..Position::begin(&payload, now, earlier) };
+        begun.put(self.records, name)
     }
 }
 
@@ -277,5 +307,45 @@ impl Schedule {
     /// The same, under an id that the queue makes.
     fn unnamed_task_at(&self, due: Timestamp) -> NewTask {
         self.task.clone().with_attributes(attributes(&self.name, due))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::state::schedules::timing::Timing;
+    use crate::testkit::checked_store::Fixture;
+
+    #[test]
+    fn a_record_that_is_no_schedule_hides_none_and_is_named() {
+        let hive = Fixture::new();
+        let every = Timing::every(Duration::from_secs(60)).unwrap();
+        hive.write(|tx| {
+            for name in ["a", "c"] {
+                tx.schedules().add(NewSchedule::new(name.parse()?, every.clone(), NewTask::new(1)))?;
+            }
+            let id = tx.user_collection(COLLECTION)?;
+            tx.put(id, b"b", br#"{"of": "a user"}"#)
+        });
+        let view = hive.view();
+        let names = |schedules: Vec<Schedule>| schedules.iter().map(|one| one.name.to_string()).collect::<Vec<_>>();
+        assert_eq!(names(view.schedules().list().unwrap()), ["a", "c"]);
+        let first = view.schedules().page(None, 2).unwrap();
+        let second = view.schedules().page(first.next.as_deref(), 2).unwrap();
+        assert_eq!((names(first.items), names(second.items)), (vec!["a".to_owned()], vec!["c".to_owned()]));
+        let refused = view.schedules().get(&"b".parse().unwrap()).unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::Invalid);
+        #[cfg(feature = "transfer")]
+        {
+            let named = view.schedules().stranger().unwrap().unwrap().to_string();
+            assert!(named.contains("collection=schedules key=b"), "{named}");
+            assert_eq!(hive.store.summary().unwrap().schedules.total, 2);
+        }
+        hive.clock.advance(Duration::from_secs(60));
+        let refused = hive.store.fire_schedules().unwrap_err();
+        assert!(refused.to_string().contains("key=b"), "{refused}");
+        assert_eq!(hive.view().queue().counts().unwrap().ready, 2);
     }
 }

@@ -8,8 +8,8 @@ use serde_json::{Map, Value};
 
 use super::name::ScheduleName;
 use super::position::Position;
-use super::timing::{Timing, is_late};
-use crate::clock::as_stored;
+use super::timing::{LATE, Timing, is_late};
+use crate::clock::{after, as_stored};
 use crate::error::{Error, Result};
 use crate::json;
 use crate::limits;
@@ -222,6 +222,14 @@ impl Schedule {
     /// Since when it is overdue, if it is: a due time is more than a minute old, and nobody has fired it.
     pub fn overdue_since(&self, now: Timestamp) -> Option<Timestamp> {
         self.next_at.filter(|due| is_late(*due, now))
+    }
+
+    /// Its next due time, if due times before that one do not fire any more: they have fired already, at a time that is
+    /// the future now, as the clock was ahead. A schedule that is replaced begins now.
+    pub fn silent_until(&self, now: Timestamp) -> Option<Timestamp> {
+        // The clocks of processes differ a little.
+        let expected = self.timing.next(after(now, LATE));
+        self.next_at.filter(|next| expected.is_some_and(|expected| *next > expected))
     }
 
     /// The schedule of a record.

@@ -20,7 +20,7 @@ const LONGEST: Duration = Duration::from_secs(10 * 366 * 24 * 60 * 60);
 const ZONE_BYTES: usize = 64;
 
 /// A due time that is older than this was missed.
-const LATE: Duration = Duration::from_secs(60);
+pub(super) const LATE: Duration = Duration::from_secs(60);
 
 /// Whether a due time was missed if it has not fired by now.
 pub(super) fn is_late(due: Timestamp, now: Timestamp) -> bool {

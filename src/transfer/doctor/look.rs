@@ -9,7 +9,7 @@ use crate::engine::reserve::free_space;
 use crate::engine::session::session_locks::SessionLocks;
 use crate::engine::store::Store;
 use crate::engine::view::View;
-use crate::error::{ErrorKind, Result};
+use crate::error::Result;
 use crate::recovery::events::event::{Event, EventKind};
 use crate::recovery::guard::is_running;
 use crate::recovery::points::point::Point;
@@ -287,14 +287,10 @@ pub(super) fn tasks(view: &View) -> Result<DiagnosisLine> {
 /// Whether somebody fires the schedules.
 pub(super) fn schedules(store: &Store, view: &View) -> Result<DiagnosisLine> {
     let (topic, advice) = ("schedules", "start hivekeep serve, which fires them");
-    let schedules = match view.schedules().list() {
-        Ok(schedules) => schedules,
-        Err(error) if error.kind() == ErrorKind::Invalid => {
-            let advice = "hivekeep remove schedules KEY removes it";
-            return Ok(DiagnosisLine::warn(topic, error.to_string(), advice));
-        }
-        Err(error) => return Err(error),
-    };
+    if let Some(stranger) = view.schedules().stranger()? {
+        return Ok(DiagnosisLine::warn(topic, stranger.to_string(), "hivekeep remove schedules KEY removes it"));
+    }
+    let schedules = view.schedules().list()?;
     let active = schedules.iter().filter(|schedule| !schedule.paused).count();
     if active == 0 {
         return Ok(DiagnosisLine::ok(topic, "no schedule waits for its time"));
@@ -304,6 +300,12 @@ pub(super) fn schedules(store: &Store, view: &View) -> Result<DiagnosisLine> {
     if let Some((name, since)) = overdue.min_by_key(|(_, since)| *since) {
         let since = show_time(since);
         return Ok(DiagnosisLine::warn(topic, format!("no process fires {shown}: {name} was due at {since}"), advice));
+    }
+    let silent = schedules.iter().filter_map(|schedule| Some((&schedule.name, schedule.silent_until(now)?)));
+    if let Some((name, until)) = silent.max_by_key(|(_, until)| *until) {
+        let (until, advice) = (show_time(until), "hivekeep schedule add NAME .. --replace lets it begin now");
+        let what = format!("the clock was ahead, so {name} does not fire before {until}");
+        return Ok(DiagnosisLine::warn(topic, what, advice));
     }
     let living = SessionLocks::look(store.path())?.map_or(Ok(Vec::new()), |presence| presence.living())?;
     if living.is_empty() && !open::in_use(store.path())? {

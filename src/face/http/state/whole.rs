@@ -48,6 +48,7 @@ const SCHEDULE_TOTALS: Shape = Shape {
         required("total", Number, "all of them"),
         required("paused", Number, "those that are paused"),
         required("overdue", Number, "those whose due time is more than a minute old"),
+        required("silent", Number, "those that a clock that was ahead has moved ahead"),
     ],
 };
 
