@@ -1,6 +1,9 @@
 //! `/mcp`: the tools of agents over HTTP.
 
 use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
@@ -57,11 +60,17 @@ impl<'s> Agent<'s> {
         ask(self.service, "POST", &self.headers(), &body.to_string())
     }
 
+    /// Begins a request, and waits for no answer.
+    fn begin(&self, method: &str, body: &str) -> TcpStream {
+        let mut stream = self.service.connect();
+        let (headers, length) = (self.headers(), body.len());
+        write!(stream, "{method} /mcp HTTP/1.1\r\nHost: localhost\r\n{headers}Content-Length: {length}\r\n\r\n{body}")
+            .unwrap();
+        stream
+    }
+
     fn call(&self, tool: &str, arguments: Value) -> (Value, bool) {
-        let mut body = json!({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": tool}});
-        // Moved, as `json!` would write its numbers in another way.
-        body["params"]["arguments"] = arguments;
-        let answer = self.post(&body);
+        let answer = self.post(&call_of(tool, arguments));
         let answer = message(&answer);
         let text = answer["result"]["content"][0]["text"].as_str().unwrap_or_else(|| panic!("{answer}"));
         (hivekeep::json::parse(text.as_bytes()).unwrap(), answer["result"]["isError"] == true)
@@ -78,6 +87,21 @@ impl<'s> Agent<'s> {
         assert!(is_error && answer["kind"] == kind, "{tool}: {answer}");
         answer["error"].as_str().unwrap().to_owned()
     }
+}
+
+/// A call of a tool.
+fn call_of(tool: &str, arguments: Value) -> Value {
+    let mut body = json!({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": tool}});
+    // Moved, as `json!` would write its numbers in another way.
+    body["params"]["arguments"] = arguments;
+    body
+}
+
+/// The first line of an answer, which may have no end.
+fn status(stream: &TcpStream) -> String {
+    let mut line = String::new();
+    BufReader::new(stream.try_clone().unwrap()).read_line(&mut line).unwrap();
+    line
 }
 
 /// A new key.
@@ -152,11 +176,8 @@ fn the_tasks_of_a_session_go_back_when_it_ends_and_when_the_service_stops() {
     let agent = Agent::new(&service, "");
     assert_eq!(agent.ok("claim", claim)["claims"][0]["id"], "a");
     // A stream that is open does not hold up the end.
-    let mut stream = service.connect();
-    write!(stream, "GET /mcp HTTP/1.1\r\nHost: localhost\r\n{}\r\n", agent.headers()).unwrap();
-    let mut line = String::new();
-    BufReader::new(stream.try_clone().unwrap()).read_line(&mut line).unwrap();
-    assert!(line.starts_with("HTTP/1.1 200"), "{line}");
+    let mut stream = agent.begin("GET", "");
+    assert!(status(&stream).starts_with("HTTP/1.1 200"));
     assert_eq!(service.stop("-TERM").0, Some(0));
     drop(stream.read_to_end(&mut Vec::new()));
     let task = hive.json(&["get", "queue", "a"]);
@@ -182,7 +203,7 @@ fn a_request_without_a_session_gets_a_claim_that_only_its_lease_ends() {
     };
     let claims = call(1, "claim", json!({"bot": "BOT-1"}));
     assert_eq!((&claims["claims"][0]["id"], &claims["lease_is_extended"]), (&json!("a"), &json!(false)));
-    std::thread::sleep(std::time::Duration::from_millis(300));
+    std::thread::sleep(Duration::from_millis(300));
     assert_eq!(service.get("/api/queue/a").ok()["state"], "claimed");
     let token = claims["claims"][0]["token"].clone();
     assert_eq!(call(2, "complete", json!({"task": "a"}))["kind"], "invalid");
@@ -223,4 +244,95 @@ fn one_client_has_so_many_sessions_and_no_more_until_one_ends() {
     assert!(refused.refused(503).contains("limit=8"), "{refused}");
     assert_eq!(ask(&service, "DELETE", &agents[0].headers(), "").status, 202);
     service.until("there is room again", |service| ask(service, "POST", ACCEPT, &hello().to_string()).status == 200);
+}
+
+#[test]
+fn a_session_that_its_client_ends_gives_its_tasks_back_although_a_call_waits() {
+    let hive = Hive::new();
+    let service = Service::start(&hive, &[]);
+    let agent = Agent::new(&service, "");
+    agent.ok("enqueue", json!({"payload": 1, "id": "a"}));
+    agent.ok("claim", json!({"bot": "BOT-1", "lease_ms": 3_600_000}));
+    let mut waiting = agent.begin("POST", &call_of("claim", json!({"bot": "BOT-1", "wait_ms": 50_000})).to_string());
+    assert!(status(&waiting).starts_with("HTTP/1.1 200"));
+    std::thread::sleep(Duration::from_millis(300));
+    let begun = Instant::now();
+    assert_eq!(ask(&service, "DELETE", &agent.headers(), "").status, 202);
+    service.until("the task is back", |service| service.get("/api/queue/a").ok()["state"] == "ready");
+    assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
+    // The wait has ended too, so that it takes no task for nobody.
+    waiting.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    drop(waiting.read_to_end(&mut Vec::new()));
+    std::thread::sleep(Duration::from_millis(300));
+    let task = service.get("/api/queue/a").ok();
+    assert_eq!((&task["state"], &task["attempts"]), (&json!("ready"), &json!(0)));
+}
+
+#[test]
+fn a_session_has_two_streams_of_events_and_no_more_until_one_ends() {
+    let hive = Hive::new();
+    let service = Service::start(&hive, &[]);
+    let agent = Agent::new(&service, "");
+    let streams: Vec<_> = (0..2).map(|_| agent.begin("GET", "")).collect();
+    assert!(streams.iter().all(|stream| status(stream).starts_with("HTTP/1.1 200")));
+    let refused = ask(&service, "GET", &agent.headers(), "");
+    assert!(refused.refused(409).contains("limit=2"), "{refused}");
+    agent.ok("me", json!({}));
+    drop(streams);
+    service.until("there is room again", |_| status(&agent.begin("GET", "")).starts_with("HTTP/1.1 200"));
+}
+
+#[test]
+fn the_waits_of_one_key_leave_places_and_memory_to_all_others() {
+    let hive = Hive::new();
+    let [one, two] = ["BOT-1", "BOT-2"].map(|bot| key(&hive, &bot.to_lowercase(), "bot", Some(bot)));
+    let service = Service::start(&hive, &["--request-memory", "64MiB"]);
+    let (greedy, other) = (Agent::new(&service, &one), Agent::new(&service, &two));
+    let mut wait = call_of("claim", json!({"wait_ms": 50_000}));
+    wait["params"]["_meta"] = json!({"x": "x".repeat(1_000_000)});
+    let waiting: Vec<_> = (0..16)
+        .map(|_| {
+            let stream = greedy.begin("POST", &wait.to_string());
+            assert!(status(&stream).starts_with("HTTP/1.1 200"));
+            // The next one comes when this one waits, as the memory is for one at a time.
+            std::thread::sleep(Duration::from_millis(200));
+            stream
+        })
+        .collect();
+    let said = greedy.refused("claim", json!({"wait_ms": 50_000}), "busy");
+    assert!(said.contains("waiting"), "{said}");
+    let third = other.begin("POST", &wait.to_string());
+    assert!(status(&third).starts_with("HTTP/1.1 200"));
+    other.ok("enqueue", json!({"payload": "x".repeat(900_000), "id": "a"}));
+    drop(waiting);
+}
+
+#[test]
+fn a_message_takes_its_memory_for_as_long_as_its_call_runs() {
+    let hive = Hive::new();
+    let service = Service::start(&hive, &["--request-memory", "40MiB"]);
+    let agent = Agent::new(&service, "");
+    let long = |name: &str| {
+        let arguments = json!({"bot": "BOT-1", "name": name, "value": "x".repeat(1_000_000)});
+        call_of("note_write", arguments).to_string()
+    };
+    let store = hive.open();
+    let ((go, goes), (begin, begins)) = (mpsc::channel::<()>(), mpsc::channel());
+    let writer = std::thread::spawn(move || {
+        store.write(|_| {
+            begin.send(()).unwrap();
+            goes.recv().unwrap();
+            Ok(())
+        })
+    });
+    begins.recv().unwrap();
+    let slow = agent.begin("POST", &long("slow"));
+    assert!(status(&slow).starts_with("HTTP/1.1 200"));
+    assert_eq!(ask(&service, "POST", &agent.headers(), &long("second")).status, 503);
+    agent.ok("me", json!({}));
+    go.send(()).unwrap();
+    writer.join().unwrap().unwrap();
+    service.until("the memory is given back", |service| {
+        ask(service, "POST", &agent.headers(), &long("third")).status == 200
+    });
 }

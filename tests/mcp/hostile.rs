@@ -94,6 +94,34 @@ fn claims_beyond_those_that_may_wait_at_once_are_refused_and_the_session_goes_on
 }
 
 #[test]
+fn calls_beyond_those_that_may_be_in_progress_at_once_are_refused_and_the_session_goes_on() {
+    let hive = Hive::new();
+    let mut agent = Agent::new(&hive, "BOT-1");
+    let (store, mut refused) = (hive.open(), 0);
+    // While somebody else writes, each call that writes takes its place.
+    store
+        .write(|_| {
+            for number in 0..60 {
+                let arguments = json!({"name": format!("note-{number}"), "value": 1});
+                agent.begin("tools/call", json!({"name": "note_write", "arguments": arguments}));
+            }
+            while refused < 60 - 32 {
+                let (answer, is_error) = crate::agent::told(&agent.next());
+                assert!(is_error && answer["error"].as_str().unwrap().contains("limit=32"), "{answer}");
+                refused += 1;
+            }
+            assert!(agent.says_nothing());
+            Ok(())
+        })
+        .unwrap();
+    for _ in 0..32 {
+        let (answer, is_error) = crate::agent::told(&agent.next());
+        assert!(!is_error, "{answer}");
+    }
+    agent.ok("me", json!({}));
+}
+
+#[test]
 fn nothing_but_the_protocol_is_written_to_standard_output() {
     let hive = Hive::new();
     let mut agent = Agent::silent(&hive, &["--as", "BOT-1"]);

@@ -59,6 +59,11 @@ impl AgentSession {
         self.0.leases.claims().clone()
     }
 
+    /// The leases of the claims that it keeps.
+    pub(in crate::face) fn leases(&self) -> &Arc<Leases> {
+        &self.0.leases
+    }
+
     fn call(&self, mut context: RequestContext<RoleServer>) -> Result<Call, ErrorData> {
         let gone = || ErrorData::internal_error("the request cannot reach the store", None);
         let (door, lasts) = (self.0.find_door)(&context).ok_or_else(gone)?;
@@ -115,16 +120,10 @@ impl ServerHandler for AgentSession {
         request: CallToolRequestParams,
         context: RequestContext<RoleServer>,
     ) -> Result<CallToolResponse, ErrorData> {
-        let Some(tool) = tools::find(&request.name) else {
-            let name: String = request.name.chars().take(100).collect();
-            return Err(ErrorData::invalid_params(
-                format!("there is no such tool; tools/list names them: name={}", name.escape_debug()),
-                None,
-            ));
-        };
+        // The rest of a message may be long, and is not held while the call waits.
+        let (tool, fields) = asked(request)?;
         let call = self.call(context)?;
         let door = call.door.clone();
-        let fields = Fields::from(request.arguments.unwrap_or_default());
         Ok(match self.run(tool, call, fields).await {
             Ok(answer) => CallToolResult::success(vec![ContentBlock::text(answer.to_string())]),
             Err(refusal) => {
@@ -165,4 +164,16 @@ impl ServerHandler for AgentSession {
         };
         resources::read(&call, &request.uri).await
     }
+}
+
+/// The tool of a call, and its fields.
+fn asked(request: CallToolRequestParams) -> Result<(&'static Tool, Fields), ErrorData> {
+    let Some(tool) = tools::find(&request.name) else {
+        let name: String = request.name.chars().take(100).collect();
+        return Err(ErrorData::invalid_params(
+            format!("there is no such tool; tools/list names them: name={}", name.escape_debug()),
+            None,
+        ));
+    };
+    Ok((tool, Fields::from(request.arguments.unwrap_or_default())))
 }

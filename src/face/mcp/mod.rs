@@ -11,7 +11,7 @@
 pub(in crate::face) mod agent_session;
 mod call;
 pub(in crate::face) mod door;
-mod leases;
+pub(in crate::face) mod leases;
 pub(in crate::face) mod message;
 mod pages;
 pub(in crate::face) mod refused_call;

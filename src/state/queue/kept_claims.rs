@@ -15,7 +15,8 @@ use crate::state::queue::claim::Claim;
 const PAUSE: Duration = Duration::from_secs(1);
 
 /// The claims of one session, such as the connection of an agent. Somebody calls [`extend_due`](Self::extend_due) as
-/// often as it says. Dropped, it gives back the claims that it still keeps, so it belongs on a thread that may block.
+/// often as it says. Dropped, it gives back the claims that it still keeps, so it belongs on a thread that may block;
+/// [`leave`](Self::leave) leaves them to their leases instead.
 ///
 /// # Examples
 ///
@@ -123,6 +124,14 @@ impl KeptClaims {
         if let Some(kept) = self.0.lock().claims.get_mut(task) {
             kept.due = Instant::now() + PAUSE.min(kept.lease / 4);
         }
+    }
+
+    /// Ends the session, and leaves the claims that it keeps to their leases, which nobody extends any more. Returns their
+    /// number.
+    pub fn leave(&self) -> usize {
+        let mut kept = self.0.lock();
+        kept.has_ended = true;
+        std::mem::take(&mut kept.claims).len()
     }
 
     /// Ends the session: gives back the claims that it keeps, and keeps no more. Returns their number.

@@ -3,133 +3,160 @@
 //! A request passes the layers of every other one first: hosts and origins, the key, rates, and the memory for bodies. Each
 //! tool then has a role of its own, and acts with the key of the very request. A session belongs to the key that began it.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Once};
+mod sessions;
+mod way;
+
+#[cfg(test)]
+mod test;
+
+use std::sync::{Arc, Once, Weak};
 use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
 use axum::extract::Request;
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, HeaderName, Method, StatusCode, header};
+use axum::http::{HeaderName, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::any;
 use parking_lot::Mutex;
 use rmcp::RoleServer;
 use rmcp::model::{ClientJsonRpcMessage, ClientRequest, JsonRpcMessage, ProtocolVersion};
 use rmcp::service::RequestContext;
+use rmcp::transport::streamable_http_server::session::SessionManager;
 use rmcp::transport::streamable_http_server::session::local::{LocalSessionManager, SessionConfig};
 use rmcp::transport::{StreamableHttpServerConfig, StreamableHttpService};
 use serde_json::Value;
 
-use crate::Role;
+use self::sessions::{Owner, SESSIONS, SESSIONS_OF_ONE, STREAMS_OF_ONE, Session, Sessions};
+use self::way::Way;
 use crate::face::http::app::App;
 use crate::face::http::body::bytes;
-use crate::face::http::caller::Caller;
-use crate::face::http::memory::Charge;
+use crate::face::http::memory::{Charge, Holding};
 use crate::face::http::problem::{Answer, Problem};
-use crate::face::http::rates::Who;
 use crate::face::mcp::agent_session::{AgentSession, FindDoor};
-use crate::face::mcp::door::{Access, Boxed, Door, MakePoint, Rights, Work};
+use crate::face::mcp::door::Door;
+use crate::face::mcp::leases::Leases;
 use crate::face::mcp::message::{MESSAGE_BYTES, parsed};
-use crate::face::mcp::refused_call::{self, RefusedCall};
-use crate::{BotId, ClaimOptions};
 
 /// The path.
 pub(super) const PATH: &str = "/mcp";
-/// The sessions of all agents, and of one key or client.
-const SESSIONS: usize = 256;
-const SESSIONS_OF_ONE: usize = 8;
-/// A session ends when it is silent for so long, and its claims go back.
-const IDLE: Duration = Duration::from_secs(15 * 60);
+/// A session without a stream of events ends when nothing was heard of its client for so long.
+const SILENCE: Duration = Duration::from_secs(15 * 60);
+/// Silent sessions are looked for so many times within that time.
+const LOOKS: u32 = 15;
 /// The memory that the values of a message are charged with, for each byte of its text.
 const VALUES: usize = 32;
 /// The header that names a session.
 const SESSION: HeaderName = HeaderName::from_static("mcp-session-id");
 const VERSION: HeaderName = HeaderName::from_static("mcp-protocol-version");
 
+tokio::task_local! {
+    /// The leases of the session that the SDK makes for a request.
+    static MADE: Mutex<Weak<Leases>>;
+}
+
 /// Adds the route.
 pub(super) fn add(routes: Router<App>) -> Router<App> {
-    let agents = Arc::new(Agents::new());
+    let agents = Arc::new(Agents::new(SILENCE));
     routes.route(PATH, any(move |app: App, request: Request| handle(agents.clone(), app, request)))
 }
 
 /// The agents that use the service.
 struct Agents {
     service: StreamableHttpService<AgentSession, LocalSessionManager>,
-    sessions: Arc<LocalSessionManager>,
-    /// The owner of each session.
-    owners: Mutex<HashMap<String, Owner>>,
+    /// The sessions as the SDK has them, and as they are known here.
+    inner: Arc<LocalSessionManager>,
+    sessions: Sessions,
+    silence: Duration,
     /// Sessions begin one after the other, so that they can be counted.
     begins: tokio::sync::Mutex<()>,
-    stops: Once,
-}
-
-/// The key and the bot of a session.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Owner {
-    who: Who,
-    bot: Option<BotId>,
-}
-
-impl Owner {
-    fn of(app: &App) -> Self {
-        Self { who: app.who(), bot: app.own_bot() }
-    }
+    attended: Once,
 }
 
 impl Agents {
-    fn new() -> Self {
+    fn new(silence: Duration) -> Self {
         let mut config = SessionConfig::default();
-        config.keep_alive = Some(IDLE);
-        let mut sessions = LocalSessionManager::default();
-        sessions.session_config = config;
-        let sessions = Arc::new(sessions);
+        config.keep_alive = None;
+        let mut inner = LocalSessionManager::default();
+        inner.session_config = config;
+        let inner = Arc::new(inner);
         // Hosts, origins and the length of bodies were looked at before.
         let config =
             StreamableHttpServerConfig::default().disable_allowed_hosts().with_max_request_body_bytes(usize::MAX);
         let find: FindDoor = Arc::new(door_of);
-        let service = StreamableHttpService::new(move || Ok(AgentSession::new(find.clone())), sessions.clone(), config);
-        Self { service, sessions, owners: Mutex::default(), begins: tokio::sync::Mutex::default(), stops: Once::new() }
+        let make = move || {
+            let session = AgentSession::new(find.clone());
+            // Outside of a request that begins a session nobody asks.
+            let _asked = MADE.try_with(|made| *made.lock() = Arc::downgrade(session.leases()));
+            Ok(session)
+        };
+        let service = StreamableHttpService::new(make, inner.clone(), config);
+        let (sessions, begins) = (Sessions::default(), tokio::sync::Mutex::default());
+        Self { service, inner, sessions, silence, begins, attended: Once::new() }
     }
 
-    /// Ends all sessions when the service stops.
-    fn end_with(&self, app: &App) {
-        self.stops.call_once(|| {
-            let (app, token) = (app.clone(), self.service.config.cancellation_token.clone());
+    /// Ends silent sessions, and all of them when the service stops.
+    fn attend(self: &Arc<Self>, stops: impl Future<Output = ()> + Send + 'static) {
+        self.attended.call_once(|| {
+            let agents = self.clone();
             tokio::spawn(async move {
-                app.stops().await;
-                token.cancel();
+                tokio::select! {
+                    () = stops => {}
+                    () = agents.end_silent() => {}
+                }
+                agents.service.config.cancellation_token.cancel();
             });
         });
     }
 
-    /// Refuses a session of somebody else as if there were none.
-    fn refuse_unless_own(&self, headers: &HeaderMap, owner: &Owner) -> Result<(), Problem> {
-        let Some(id) = headers.get(SESSION) else { return Ok(()) };
-        let owners = self.owners.lock();
-        let is_own = id.to_str().ok().and_then(|id| owners.get(id)).is_some_and(|own| own == owner);
+    async fn end_silent(&self) {
+        loop {
+            tokio::time::sleep(self.silence / LOOKS).await;
+            for id in self.sessions.take_silent(self.silence) {
+                // One that has ended needs no end.
+                drop(self.inner.close_session(&id.into()).await);
+            }
+        }
+    }
+
+    /// The session of a request, if it names one. That of somebody else is refused as if there were none.
+    fn session(&self, request: &Request, owner: &Owner) -> Answer<Option<Arc<Session>>> {
+        if !request.headers().contains_key(SESSION) {
+            return Ok(None);
+        }
         let detail = "there is no such session, or it has ended; begin another one: initialize";
-        if is_own { Ok(()) } else { Err(Problem::new(StatusCode::NOT_FOUND, "not_found", detail)) }
+        let missing = || Problem::new(StatusCode::NOT_FOUND, "not_found", detail);
+        self.sessions.of(request.headers(), owner).map(Some).ok_or_else(missing)
     }
 
     /// Begins a session, if there is room for one.
     async fn begin(&self, owner: Owner, request: Request) -> Answer {
         let _one_at_a_time = self.begins.lock().await;
         {
-            let open = self.sessions.sessions.read().await;
-            let mut owners = self.owners.lock();
-            owners.retain(|id, _| open.contains_key(id.as_str()));
-            let own = owners.values().filter(|other| other.who == owner.who).count();
-            if owners.len() >= SESSIONS || own >= SESSIONS_OF_ONE {
+            let open = self.inner.sessions.read().await;
+            let (all, own) = self.sessions.count(|id| open.contains_key(id), &owner.who);
+            if all >= SESSIONS || own >= SESSIONS_OF_ONE {
                 return Err(too_many(own));
             }
         }
-        let response = self.service.handle(request).await;
+        let begun = async {
+            let response = self.service.handle(request).await;
+            (response, MADE.with(|made| made.lock().clone()))
+        };
+        let (response, leases) = MADE.scope(Mutex::default(), begun).await;
         if let Some(id) = response.headers().get(SESSION).and_then(|id| id.to_str().ok()) {
-            self.owners.lock().insert(id.to_owned(), owner);
+            self.sessions.add(id, owner, leases);
         }
         Ok(response.map(Body::new))
+    }
+
+    /// Begins a stream of events, if there is room for one. It counts as one that waits.
+    async fn stream(&self, app: &App, session: &Arc<Session>, request: Request) -> Answer {
+        let stream = session.stream().ok_or_else(too_many_streams)?;
+        let place = app.connections().to_wait().ok_or_else(all_wait)?;
+        let response = self.service.handle(request).await;
+        Ok(response.map(|body| Holding::body(Body::new(body), (stream, place))))
     }
 }
 
@@ -141,36 +168,59 @@ fn too_many(own: usize) -> Problem {
     Problem::new(StatusCode::SERVICE_UNAVAILABLE, "busy", detail).with(header::RETRY_AFTER, "60")
 }
 
+fn too_many_streams() -> Problem {
+    let detail = format!("the session has its streams of events; close one first: limit={STREAMS_OF_ONE}");
+    Problem::new(StatusCode::CONFLICT, "conflict", detail)
+}
+
+fn all_wait() -> Problem {
+    let detail = "as many wait as may; retry later, or work without a stream of events";
+    Problem::new(StatusCode::SERVICE_UNAVAILABLE, "busy", detail).with(header::RETRY_AFTER, "10")
+}
+
 async fn handle(agents: Arc<Agents>, app: App, request: Request) -> Answer {
     let owner = Owner::of(&app);
     if ![Method::GET, Method::POST, Method::DELETE].contains(request.method()) {
         let detail = format!("method not allowed: method={} path={PATH}", request.method());
         return Err(Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", detail));
     }
-    agents.end_with(&app);
-    agents.refuse_unless_own(request.headers(), &owner)?;
+    let stopping = app.clone();
+    agents.attend(async move { stopping.stops().await });
+    let session = agents.session(&request, &owner)?;
     let (mut parts, body) = request.into_parts();
-    let (body, begins) = match parts.method {
+    let message = match parts.method {
         Method::POST => match message(&app, Request::new(body)).await {
             Ok(message) => message,
             Err(response) => return Ok(response),
         },
-        _ => (Vec::new(), false),
+        _ => Message { text: Vec::new(), begins: false, charge: None },
     };
     // The SDK has no use for them.
     [header::AUTHORIZATION, header::COOKIE].iter().for_each(|name| drop(parts.headers.remove(name)));
     parts.extensions.clear();
-    parts.extensions.insert::<Arc<dyn Door>>(Arc::new(app));
-    let has_session = parts.headers.contains_key(SESSION);
-    let request = Request::from_parts(parts, Body::from(body));
-    if begins && !has_session {
-        return agents.begin(owner, request).await;
+    let way = Way::new(app.clone(), message.charge, agents.sessions.places_to_wait(&owner.who));
+    parts.extensions.insert::<Arc<dyn Door>>(Arc::new(way));
+    let method = parts.method.clone();
+    let request = Request::from_parts(parts, Body::from(message.text));
+    match session {
+        None if message.begins => return agents.begin(owner, request).await,
+        Some(session) if method == Method::GET => return agents.stream(&app, &session, request).await,
+        Some(session) if method == Method::DELETE => agents.sessions.end(&session).await,
+        _ => {}
     }
     Ok(agents.service.handle(request).await.map(Body::new))
 }
 
-/// The body of a request once it is a message, and whether that begins a session.
-async fn message(app: &App, request: Request) -> Result<(Vec<u8>, bool), Response> {
+/// The body of a request.
+struct Message {
+    text: Vec<u8>,
+    /// Whether it begins a session.
+    begins: bool,
+    charge: Option<Charge>,
+}
+
+/// Reads the body of a request, which must be a message.
+async fn message(app: &App, request: Request) -> Result<Message, Response> {
     let charge = Charge::current(app.memory());
     let body = bytes(request, app, &charge).await.map_err(Problem::into_response)?;
     if body.len() > MESSAGE_BYTES {
@@ -181,14 +231,14 @@ async fn message(app: &App, request: Request) -> Result<(Vec<u8>, bool), Respons
     }
     // Its values take more memory than its text.
     charge.take(body.len().saturating_mul(VALUES)).map_err(Problem::into_response)?;
-    let (body, found) = app
+    let (text, found) = app
         .beside(move || {
             let found = parsed(&body).map(|message| begins_a_session(&message));
             (body, found)
         })
         .await
         .map_err(Problem::into_response)?;
-    found.map(|begins| (body, begins)).map_err(|answer: Value| {
+    found.map(|begins| Message { text, begins, charge: Some(charge) }).map_err(|answer: Value| {
         (StatusCode::BAD_REQUEST, [(header::CONTENT_TYPE, "application/json")], answer.to_string()).into_response()
     })
 }
@@ -206,63 +256,4 @@ fn door_of(context: &RequestContext<RoleServer>) -> Option<(Arc<dyn Door>, bool)
     let version = parts.headers.get(VERSION).and_then(|version| version.to_str().ok()).unwrap_or_default();
     let has_sessions = version < ProtocolVersion::V_2026_07_28.as_str() && context.meta.protocol_version().is_none();
     Some((door.clone(), has_sessions && parts.headers.contains_key(SESSION)))
-}
-
-impl Door for App {
-    fn rights(&self) -> Rights {
-        let role = self.caller().and_then(Caller::role).unwrap_or(Role::Reader);
-        let asks_for_keys = self.caller().is_none_or(|caller| caller.key().is_some());
-        Rights { role, bot: self.own_bot(), sees_tokens: !asks_for_keys }
-    }
-
-    fn enter(&self, access: Access, work: Work) -> Boxed<Result<(), RefusedCall>> {
-        let app = self.clone();
-        Box::pin(async move {
-            let (actor, next) = (app.caller().map(|caller| caller.actor().way("mcp")), Arc::new(Mutex::new(None)));
-            let told = next.clone();
-            let work = move |store: &crate::Store| {
-                let own = actor.map_or_else(|| store.clone(), |actor| store.acting_as(actor));
-                work(&own).inspect_err(|error| *told.lock() = Some(refused_call::next_step(error)))
-            };
-            let done = match access {
-                Access::Reads => app.read(work).await,
-                Access::LooksThrough => app.show(work).await,
-                Access::Changes => app.change(work).await,
-            };
-            done.map_err(|problem| {
-                let next = next.lock().unwrap_or("repeat the call later");
-                RefusedCall::new(problem.kind(), problem.detail(), next)
-            })
-        })
-    }
-
-    fn claim_options(&self) -> ClaimOptions {
-        self.instance().claim_options()
-    }
-
-    fn place_to_wait(&self) -> Option<Box<dyn Send + Sync>> {
-        let place = self.connections().to_wait()?;
-        Some(Box::new(place))
-    }
-
-    fn admit_point(&self) -> Result<(), RefusedCall> {
-        let next = "make fewer points; a later one holds all changes too";
-        Self::admit_point(self).map_err(|problem| RefusedCall::new(problem.kind(), problem.detail(), next))
-    }
-
-    fn point_maker(&self) -> MakePoint {
-        let instance = self.instance().clone();
-        Box::new(move |store, request| instance.make_point(store, request))
-    }
-
-    fn was_refused(&self, tool: &str) {
-        if let Some(caller) = self.caller() {
-            Self::was_refused(self, caller, format!("mcp {tool}"), StatusCode::FORBIDDEN);
-        }
-    }
-
-    fn stops(&self) -> Boxed<()> {
-        let app = self.clone();
-        Box::pin(async move { Self::stops(&app).await })
-    }
 }

@@ -242,6 +242,7 @@ async fn wait_for(
         tokio::select! {
             () = wait.news() => {}
             () = call.door.stops() => return Err(RefusedCall::stopped()),
+            () = call.leases.ended() => return Err(cancelled()),
             () = call.context.ct.cancelled() => return Err(cancelled()),
             () = tokio::time::sleep_until(until.into()) => {}
         }
