@@ -7,6 +7,7 @@ import asyncio
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 import tempfile
@@ -82,6 +83,50 @@ async def by_http(store, address, key, mode, lasts):
     subprocess.check_call([PROGRAM, "--store", store, "queue", "cancel", f"{tag}-2"], stdout=subprocess.DEVNULL)
 
 
+async def claims_until_none(client, bot):
+    """The tasks that a session gets, one after the other."""
+    done, claims = [], await call(client, "claim", bot=bot)
+    while claims["claims"]:
+        task = claims["claims"][0]["id"]
+        claims = await call(client, "complete", task=task, claim_next=True)
+        done.append(task)
+    return done
+
+
+async def two_at_once(store):
+    """Two sessions that claim at once never get the same task."""
+    servers = [
+        StdioServerParameters(command=PROGRAM, args=["--store", store, "mcp", "--as", f"BOT-{number}"]) for number in (1, 2)
+    ]
+    async with Client(servers[0]) as one, Client(servers[1]) as two:
+        tasks = [{"payload": number, "id": f"both-{number}"} for number in range(30)]
+        await call(one, "enqueue_all", tasks=tasks)
+        both = await asyncio.gather(claims_until_none(one, "BOT-1"), claims_until_none(two, "BOT-2"))
+    assert all(both) and sorted(sum(both, [])) == sorted(task["id"] for task in tasks), both
+
+
+async def killed(store):
+    """The server of a session is killed: its task is ready for the other one, long before its lease ends."""
+    script = f'echo $$ >"$PIDFILE"; exec "{PROGRAM}" --store "{store}" mcp --as BOT-1'
+    file = os.path.join(os.path.dirname(store), "pid")
+    server = StdioServerParameters(command="sh", args=["-c", script], env={**os.environ, "PIDFILE": file})
+    other = StdioServerParameters(command=PROGRAM, args=["--store", store, "mcp", "--as", "BOT-2"])
+    async with Client(other) as two:
+        try:
+            async with Client(server) as one:
+                await call(one, "enqueue", payload=1, id="killed")
+                claims = await call(one, "claim", lease_ms=3_600_000)
+                assert claims["claims"][0]["id"] == "killed", claims
+                os.kill(int(open(file).read()), signal.SIGKILL)
+                claims = await call(two, "claim", wait_ms=30_000)
+                assert [(claim["id"], claim["attempt"]) for claim in claims["claims"]] == [("killed", 2)], claims
+                await call(two, "complete", task="killed")
+        except Exception as error:
+            # The client of a server that was killed may say so when it is closed.
+            if state(store, "killed") != "done":
+                raise error
+
+
 async def main():
     with tempfile.TemporaryDirectory() as folder:
         store = os.path.join(folder, "fleet.redb")
@@ -97,6 +142,10 @@ async def main():
             for mode, lasts in [("legacy", True), ("auto", False)]:
                 await by_http(store, address, key, mode, lasts)
                 print(f"ok: HTTP, {mode}")
+            await two_at_once(store)
+            print("ok: two sessions that claim at once")
+            await killed(store)
+            print("ok: a session that is killed")
         finally:
             service.terminate()
             assert service.wait(30) == 0
