@@ -1,7 +1,7 @@
 //! Waking waiting callers when something was committed or came due. The submodule `waiters` chooses the callers.
 //!
 //! One thread watches on behalf of all waiting callers of an open store, so that a thousand cost as much as one. It lives
-//! as long as somebody waits. Ten times a second it reads the clock and the header of the file, which every commit of any
+//! as long as somebody waits. Fifty times a second it reads the clock and the header of the file, which every commit of any
 //! process changes. It reads no row; the woken callers do that.
 
 mod waiters;
@@ -92,8 +92,8 @@ impl Commits {
         self.state.lock().newest
     }
 
-    /// Wakes the callers that a commit of this process concerns: all of them, if it is not the only one since `told`, which
-    /// was asked for before it was made. Another process may have made the others, and nobody knows whom they concern.
+    /// Wakes the callers that a commit of this process concerns. If it is not the only one since `told`, which was asked for
+    /// before it was made, another process may have made the others, and one caller looks for what they have left.
     pub(crate) fn tell_of(&self, wakes: &Wakes, told: Option<u64>) {
         let watch = self.watch();
         // Read before they are woken, so they see every commit up to this one, whoever made it.
@@ -103,7 +103,7 @@ impl Commits {
             wakes.due.into_iter().for_each(|time| state.wake_at(time));
             let Some(published) = published else { return Some(wakes.clone()) };
             state.newest = published.newest;
-            Some(if published.is_next_to(told) { wakes.clone() } else { Wakes::everybody() })
+            Some(if published.is_next_to(told) { wakes.clone() } else { wakes.clone().or_of_others() })
         });
     }
 
@@ -115,6 +115,11 @@ impl Commits {
     /// Wakes a waiting caller at that time.
     pub(crate) fn tell_at(&self, time: Timestamp) {
         self.state.lock().wake_at(time);
+    }
+
+    /// Wakes so many more callers, for each of whom there is something.
+    pub(crate) fn tell_more(&self, anybody: u64) {
+        self.wake(|_| Some(Wakes { anybody, ..Wakes::default() }));
     }
 
     /// Registers one more waiting caller. `start` starts the thread if it does not run.
@@ -130,6 +135,11 @@ impl Commits {
             state.watch = Some(watch);
         }
         Ok(state.waiters.come(name))
+    }
+
+    /// How many wait.
+    pub(crate) fn waiting(&self) -> usize {
+        self.state.lock().waiters.len()
     }
 
     /// Whether anybody waits.
@@ -152,16 +162,20 @@ impl Commits {
         ends
     }
 
-    /// Wakes waiting callers if the watch has seen news. For another newest commit, or a clock that was set back, these are
-    /// all of them. For a due time it is one, whose look makes ready what is due, and whose commit wakes the others.
+    /// Wakes waiting callers if the watch has seen news. For a clock that was set back, these are all of them. For another
+    /// newest commit it is one, which looks for how many there is something. For a due time it is one, whose look makes ready
+    /// what is due, and whose commit wakes the others.
     fn seen(&self, newest: Option<u64>, now: Timestamp, went_back: bool) {
         self.wake(|state| {
             // Without a number the callers have to look themselves.
             let committed = newest.is_none() || newest > state.newest;
             // An older one was read before a commit of this process was told.
             state.newest = newest.max(state.newest);
-            if committed || went_back {
+            if went_back {
                 return Some(Wakes::everybody());
+            }
+            if committed {
+                return Some(Wakes::default().or_of_others());
             }
             let is_due = state.due.is_some_and(|due| due <= now);
             is_due.then(|| {
@@ -182,10 +196,11 @@ impl Commits {
     }
 }
 
-/// The interval of the watch: commits of other processes and due times are noticed after this time at the latest.
-const LOOK_EVERY: Duration = Duration::from_millis(100);
+/// The interval of the watch: commits of other processes and due times are noticed after this time at the latest. A look
+/// takes some microseconds.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
 /// The thread ends after so many looks for nobody, because waiting bots come back.
-const LOOKS_FOR_NOBODY: u32 = 10;
+const LOOKS_FOR_NOBODY: u32 = 50;
 
 /// The clock and the file that the thread watches.
 pub(crate) struct Watch {
@@ -225,9 +240,10 @@ impl Waiter {
         Ok(Self { commits: commits.clone(), process: Process::current(), number, told: Arc::default() })
     }
 
-    /// Notes that the caller looks now. Later notifications make it look again.
-    pub(crate) fn looks(&self) {
-        self.commits.state.lock().waiters.looks(self.number);
+    /// Notes that the caller looks now. Later notifications make it look again. Says whether it is to look for how many there
+    /// is something, and to [tell](Commits::tell_more) them.
+    pub(crate) fn looks(&self) -> bool {
+        self.commits.state.lock().waiters.looks(self.number)
     }
 
     /// Ends the turn of the caller, because it took something or there was nothing for anybody.

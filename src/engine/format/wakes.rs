@@ -11,6 +11,8 @@ pub(crate) struct Wakes {
     pub(crate) everybody: bool,
     /// For how many of them there is something, whoever they are.
     pub(crate) anybody: u64,
+    /// Whether another process may have committed something. The first of `anybody` looks for how many that is.
+    pub(crate) from_others: bool,
     /// For how many callers of a name there is something.
     pub(crate) named: BTreeMap<Vec<u8>, u64>,
     /// The first time at which there will be something.
@@ -21,6 +23,13 @@ impl Wakes {
     /// They may all be concerned.
     pub(crate) fn everybody() -> Self {
         Self { everybody: true, ..Self::default() }
+    }
+
+    /// Another process may have committed something, for nobody knows how many of them.
+    pub(crate) fn or_of_others(mut self) -> Self {
+        self.from_others = true;
+        self.anybody = self.anybody.max(1);
+        self
     }
 
     /// There is something for a caller of that name, or for any caller.

@@ -116,7 +116,8 @@ fn who_waits_for_work_notices_that_the_clock_went_back_and_once_is_enough() {
     hive.push(named("a"));
     hive.claim_one("ant");
     hive.clock.set(time(0));
-    let look = || !matches!(hive.store.claim_if_any(&bot("bee"), &ClaimOptions::default()), Ok(Found::Claims(_)));
+    let look =
+        || !matches!(hive.store.claim_if_any(&bot("bee"), &ClaimOptions::default(), false), Ok(Found::Claims(_)));
     assert!(look());
     assert_eq!(hive.task("a").holder.unwrap().deadline, time(30));
     let commits = hive.store.commits().count();

@@ -63,8 +63,8 @@ impl ClaimWait {
                 self.waiter.insert(store.waiting(self.bot.as_bytes())?)
             }
         };
-        waiter.looks();
-        let claims = match store.claim_if_any(&self.bot, &self.options)? {
+        let for_others = waiter.looks();
+        let claims = match store.claim_if_any(&self.bot, &self.options, for_others)? {
             Found::Claims(claims) => {
                 waiter.turn_is_over();
                 claims
@@ -110,9 +110,9 @@ impl Store {
     /// Claims tasks for `bot` as [`claim`](Queue::claim) does, and waits up to `timeout` for the first one.
     ///
     /// A commit of this process wakes waiting bots at once: as many as it made tasks ready, the longest waiting first. A
-    /// bot that cannot do the task passes its turn on. One thread for all waiting bots notices within 100 ms the commits
-    /// of other processes, tasks that come due, and leases that end. Waiting costs no write transaction, so
-    /// many bots may wait.
+    /// bot that cannot do the task passes its turn on. One thread for all waiting bots notices within 20 ms the commits
+    /// of other processes, tasks that come due, and leases that end; then one bot looks, and wakes as many others as tasks are
+    /// ready. Waiting costs no write transaction, so many bots may wait.
     ///
     /// # Errors
     ///
@@ -149,9 +149,15 @@ impl Store {
     }
 
     /// Claims only if a read-only look finds a task. Arranges that the waiting bot is woken when the next task comes
-    /// due.
-    pub(super) fn claim_if_any(&self, bot: &BotId, options: &ClaimOptions) -> Result<Found> {
+    /// due, and wakes the others if it looks `for_others` too.
+    pub(super) fn claim_if_any(&self, bot: &BotId, options: &ClaimOptions, for_others: bool) -> Result<Found> {
         let view = self.view()?;
+        if for_others {
+            // Any of the tasks may be for one of those who wait. It may take one of them itself.
+            let waiting = self.commits().waiting();
+            let ready = view.queue().records.rows(Table::Index, &keys::ready().range(), waiting)?.len();
+            self.commits().tell_more(u64::try_from(ready.saturating_sub(1)).unwrap_or(u64::MAX));
+        }
         let next = view.queue().next_due()?;
         if let Some(next) = next {
             self.commits().tell_at(next);

@@ -44,6 +44,8 @@ struct Turn {
     news: u64,
     /// The only callers for whom it is.
     name: Option<Vec<u8>>,
+    /// Whether its first look is also for others: another process has committed, and nobody knows for how many.
+    for_others: bool,
 }
 
 impl Sleeper {
@@ -59,6 +61,10 @@ impl Sleeper {
 impl Waiters {
     pub(super) fn is_empty(&self) -> bool {
         self.waiting.is_empty()
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.waiting.len()
     }
 
     #[cfg(test)]
@@ -80,12 +86,13 @@ impl Waiters {
         self.give(turn)
     }
 
-    /// Notes that a caller looks now.
-    pub(super) fn looks(&mut self, number: u64) {
+    /// Notes that a caller looks now. Says whether it looks for others too.
+    pub(super) fn looks(&mut self, number: u64) -> bool {
         let news = self.news;
-        if let Some(waits) = self.waiting.get_mut(&number) {
-            (waits.seen, waits.sleeps) = (news, None);
-        }
+        let Some(waits) = self.waiting.get_mut(&number) else { return false };
+        (waits.seen, waits.sleeps) = (news, None);
+        // One does, however often the turn passes on.
+        waits.turn.as_mut().is_some_and(|turn| std::mem::take(&mut turn.for_others))
     }
 
     /// Notes that a caller took something, or that there was nothing for anybody: its turn is over.
@@ -135,8 +142,9 @@ impl Waiters {
         let named = wakes.named.iter().map(|(name, count)| (Some(name.clone()), *count));
         let mut woken = Vec::new();
         for (name, count) in named.chain([(None, wakes.anybody)]) {
-            for _ in 0..count {
-                let Some(sleeper) = self.give(Turn { news, name: name.clone() }) else { break };
+            for number in 0..count {
+                let for_others = wakes.from_others && name.is_none() && number == 0;
+                let Some(sleeper) = self.give(Turn { news, name: name.clone(), for_others }) else { break };
                 woken.push(sleeper);
             }
         }

@@ -207,6 +207,37 @@ fn a_task_wakes_one_of_many_bots_that_wait_and_a_batch_as_many_as_it_has_tasks()
     });
 }
 
+#[test]
+fn a_commit_of_another_process_wakes_one_of_many_bots_and_a_batch_of_it_as_many_as_it_has_tasks() {
+    let hive = Fixture::new();
+    let other = Store::options().open_with(hive.store.path(), crate::state::INDEXES).unwrap();
+    wakes(1, |number| {
+        let looks = looks_while(&hive, 100, || {
+            other.write(|tx| tx.config().put("a", &serde_json::json!(number))).unwrap();
+        });
+        woken(&looks)
+    });
+    let tasks = (0..7).map(NewTask::new).collect();
+    let looks = looks_while(&hive, 100, || drop(other.enqueue_all(tasks).unwrap()));
+    assert_eq!(looks.iter().filter(|(_, claims)| claims.len() == 1).count(), 7);
+    assert!(woken(&looks) < 50, "{}", woken(&looks));
+    // One that only the last can do reaches it.
+    hive.register("b23", &["fly"], 9);
+    let looks = looks_while(&hive, 30, || {
+        other.write(|tx| tx.queue().enqueue(named("b").capability("fly"))).unwrap();
+    });
+    assert_eq!(looks[23].1, ["b"]);
+}
+
+#[test]
+fn tasks_that_another_process_assigns_to_bots_that_are_not_registered_reach_each_of_them() {
+    let hive = Fixture::new();
+    let other = Store::options().open_with(hive.store.path(), crate::state::INDEXES).unwrap();
+    let tasks = [("x", "b5"), ("y", "b7")].map(|(task, one)| named(task).assign_to(bot(one)));
+    let looks = looks_while(&hive, 9, || drop(other.enqueue_all(tasks.to_vec()).unwrap()));
+    assert_eq!((&*looks[5].1, &*looks[7].1), (&["x".to_owned()][..], &["y".to_owned()][..]));
+}
+
 /// The watch may look between a commit and its telling, and then it wakes everybody. It does not three times in a row.
 fn wakes(wanted: usize, mut woken: impl FnMut(usize) -> usize) {
     let mut counts = Vec::new();
