@@ -34,7 +34,9 @@ def main() -> Iterator[str]:
     yield "## Classes\n"
     for name in sorted(hivekeep.__all__):
         of = getattr(hivekeep, name)
-        if inspect.isclass(of) and not issubclass(of, errors.HivekeepError):
+        # Another version of Python describes its own types in other words.
+        is_own = inspect.isclass(of) and of.__module__.startswith("hivekeep")
+        if is_own and not issubclass(of, errors.HivekeepError):
             yield from about(name, of)
     yield "## Exceptions\n"
     for name in sorted(hivekeep.__all__):
