@@ -58,7 +58,7 @@ pub enum BulkState {
     Done,
     /// Somebody stopped it.
     Stopped,
-    /// A record that it needs cannot be read.
+    /// It cannot go on, such as when a record that it needs cannot be read.
     Failed,
 }
 

@@ -79,7 +79,8 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// As [`Store::write`]; then it still runs, and can be continued. Damage ends it as failed.
+    /// As [`Store::write`]; then it still runs, and can be continued later. Every error that a later try cannot mend, such as
+    /// damage, ends it as failed.
     ///
     /// # Examples
     ///
@@ -100,7 +101,7 @@ impl Store {
         let Some(mut mine) = StoredJobs::of(&store.view()?)?.running().cloned() else { return Ok(None) };
         while mine.job.state == BulkState::Running && goes_on(&mine.job) {
             mine = match store.bulk_step(&mine) {
-                Err(error) if error.kind() == ErrorKind::Damaged => {
+                Err(error) if !may_pass(error.kind()) => {
                     store.write(|tx| tx.end_bulk(&mine.job.id, BulkState::Failed, Some(error.to_string())))?
                 }
                 step => step?,
@@ -149,6 +150,13 @@ impl Store {
         }
         self.write(|tx| tx.bulk_step(&mine.job.id, mine.parts, &progress, &ids))
     }
+}
+
+/// Whether an error of this kind may be gone when it is tried again: it comes from the disk, the handle or another process,
+/// and not from the records. Otherwise the change would run for ever, and no other could begin.
+fn may_pass(kind: ErrorKind) -> bool {
+    use ErrorKind::{Forked, Full, Io, Locked, Moved, NotCommitted, Reopen, Uncertain};
+    matches!(kind, Locked | NotCommitted | Uncertain | Reopen | Forked | Moved | Full | Io)
 }
 
 impl WriteTx<'_> {

@@ -133,6 +133,25 @@ fn two_who_continue_the_same_change_do_no_part_twice() {
 }
 
 #[test]
+fn a_change_that_no_further_try_can_continue_ends_as_failed_with_its_error() {
+    let hive = hive(3);
+    let job = hive.store.begin_bulk(BulkAction::Requeue, dead(), None).unwrap();
+    let mut jobs = StoredJobs::of(&hive.view()).unwrap();
+    let stored = jobs.find_mut(&job.id).unwrap();
+    let mut progress = json!(stored.progress);
+    progress["cursor"] = "of no page".into();
+    stored.progress = serde_json::from_value(progress).unwrap();
+    hive.write(|tx| ROW.put(tx, &jobs));
+    let failed = run(&hive);
+    assert_eq!((failed.state, failed.changed), (BulkState::Failed, 0));
+    let error = failed.error.unwrap();
+    assert!(error.contains("cursor"), "{error}");
+    assert!(hive.store.continue_bulk(|_| true).unwrap().is_none());
+    hive.store.begin_bulk(BulkAction::Requeue, dead(), None).unwrap();
+    assert_eq!(run(&hive).changed, 3);
+}
+
+#[test]
 fn only_one_runs_at_a_time_and_a_stopped_one_changes_nothing_more() {
     let hive = hive(MANY);
     let job = hive
